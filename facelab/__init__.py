@@ -1,0 +1,11 @@
+"""facelab: measure, explain and gate what a face or emotion model loses on its way to an edge device.
+
+Only light names live here, so that `import facelab` costs milliseconds; rooms are imported by name
+(`facelab.matching`, `facelab.preprocess`, ...).
+"""
+
+from facelab.core.errors import FacelabError
+from facelab.core.run import Run, start
+
+__version__ = "0.1.0"
+__all__ = ["FacelabError", "Run", "__version__", "start"]

@@ -1,0 +1,68 @@
+"""What commands share: the `--json` option, output streams, progress on standard error."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from typing import Any
+
+import click
+
+from facelab.core.errors import did_you_mean
+from facelab.core.files import dumps
+
+json_option = click.option("--json", "as_json", is_flag=True,
+                           help="Print one JSON document on stdout; everything else goes to stderr.")
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are called, not when help lists them.
+
+    `commands_help` maps a command's name to one line of help; the command is `command` in the module
+    `facelab.commands.<prefix><name>`. A name whose module does not exist is not offered.
+    """
+
+    def __init__(self, *args, commands_help: dict[str, str], prefix: str = "", **kwargs):
+        super().__init__(*args, **kwargs)
+        self.commands_help, self.prefix = commands_help, prefix
+
+    def _module(self, name: str) -> str | None:
+        module = f"facelab.commands.{self.prefix}{name}"
+        return module if name in self.commands_help and importlib.util.find_spec(module) else None
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [name for name in self.commands_help if self._module(name)]
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        module = self._module(name)
+        return importlib.import_module(module).command if module else None
+
+    def resolve_command(self, ctx: click.Context, args: list[str]):
+        if args and not args[0].startswith("-") and self._module(args[0]) is None:
+            hint = did_you_mean(args[0], self.list_commands(ctx))
+            raise click.UsageError(f"no command named {args[0]!r}{hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        rows = [(name, self.commands_help[name]) for name in self.list_commands(ctx)]
+        if rows:
+            with formatter.section("Commands"):
+                formatter.write_dl(rows)
+
+
+def emit(value: Any, *, as_json: bool, text: str) -> None:
+    """Print `value` as one JSON document, or `text` for people."""
+    click.echo(dumps(value, indent=2) if as_json else text)
+
+
+def note(message: str) -> None:
+    """Print a remark on standard error."""
+    click.echo(message, err=True)
+
+
+def progress(iterable, *, description: str, total: int | None = None):
+    """Iterate with a progress bar on standard error (a terminal only; silent otherwise)."""
+    from rich.console import Console
+    from rich.progress import track
+    console = Console(stderr=True)
+    return track(iterable, description=description, total=total, console=console, disable=not console.is_terminal)

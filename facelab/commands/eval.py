@@ -1,0 +1,18 @@
+"""`facelab eval …`: detectors and embedders by the published protocols."""
+
+import click
+
+from facelab.commands.common import LazyGroup
+
+VERBS = {
+    "wider": "WIDER FACE average precision from prediction files",
+    "verification": "ten-fold accuracy, TAR at FAR, EER from embeddings or pairs",
+    "detector": "run a detector over images and score it",
+    "embedder": "run an embedder over pairs and score it",
+}
+
+
+@click.group(cls=LazyGroup, commands_help=VERBS, prefix="eval_",
+             epilog="Example: facelab eval wider --predictions runs/yunet --ground-truth data/wider/ground_truth")
+def command() -> None:
+    """Evaluate detectors and embedders by the published protocols, and say how sure the figures are."""

@@ -1,0 +1,97 @@
+"""The errors a user sees: what, where, expected, got, and what to do next."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+
+
+class FacelabError(Exception):
+    """A failure that a user can act on; printed without a traceback by the command line.
+
+    Each field is one sentence or less. `what` says what failed; `where` names the file, line, stage or
+    cell; `expected` and `got` are the two values that differ; `fix` is the next thing to do.
+
+    >>> e = BadInputError("the box is empty", where="labels.csv:7", expected="x2 > x1", got="x1=9, x2=4",
+    ...                   fix="correct the row or drop it")
+    >>> print(e)
+    the box is empty
+      where:    labels.csv:7
+      expected: x2 > x1
+      got:      x1=9, x2=4
+      fix:      correct the row or drop it
+    """
+
+    exit_code = 1
+
+    def __init__(self, what: str, *, where: object = None, expected: object = None, got: object = None,
+                 fix: str | None = None):
+        self.what = what
+        self.where = None if where is None else str(where)
+        self.expected = None if expected is None else str(expected)
+        self.got = None if got is None else str(got)
+        self.fix = fix
+        super().__init__(what)
+
+    def __str__(self) -> str:
+        lines = [self.what]
+        for name in ("where", "expected", "got", "fix"):
+            value = getattr(self, name)
+            if value is not None:
+                lines.append(f"  {name + ':':<9} {value}")
+        return "\n".join(lines)
+
+    def __reduce__(self):
+        # Exceptions with keyword-only fields do not survive pickling by default; runner processes need it.
+        return _rebuild, (type(self), self.__dict__.copy())
+
+    def as_dict(self) -> dict:
+        """Return the fields as plain JSON, `error` naming the class."""
+        fields = {n: getattr(self, n) for n in ("what", "where", "expected", "got", "fix")}
+        return {"error": type(self).__name__, **fields}
+
+
+def _rebuild(cls: type[FacelabError], state: dict) -> FacelabError:
+    error = cls.__new__(cls)
+    Exception.__init__(error, state["what"])
+    error.__dict__.update(state)
+    return error
+
+
+class BadInputError(FacelabError):
+    """The input (a file, an array, an option) is not what the operation takes. Exit code 2."""
+
+    exit_code = 2
+
+
+class MissingAssetError(FacelabError):
+    """A model or data file is not here and could not be had. Exit code 2."""
+
+    exit_code = 2
+
+
+class IntegrityError(FacelabError):
+    """A file's bytes are not the promised ones (size, hash, truncation). Exit code 2."""
+
+    exit_code = 2
+
+
+class UnsupportedError(FacelabError):
+    """The request is understood, but this backend, platform or build does not offer it. Exit code 2."""
+
+    exit_code = 2
+
+
+class CheckFailedError(FacelabError):
+    """A measured figure misses its budget, or two things that must agree do not. Exit code 1."""
+
+
+def did_you_mean(name: str, known) -> str:
+    """Return `; did you mean 'x'?` for the closest known name, or an empty string.
+
+    >>> did_you_mean("treshold", ["threshold", "seed"])
+    "; did you mean 'threshold'?"
+    >>> did_you_mean("zzz", ["threshold"])
+    ''
+    """
+    close = get_close_matches(str(name), [str(k) for k in known], n=1, cutoff=0.6)
+    return f"; did you mean {close[0]!r}?" if close else ""

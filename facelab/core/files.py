@@ -1,0 +1,179 @@
+"""Atomic writes and strict reads: a file is either the old one or the whole new one."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from facelab.core.errors import BadInputError
+
+
+@contextlib.contextmanager
+def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
+    """Yield a temporary path beside `path`, renamed onto it when the block ends well, removed otherwise.
+
+    Parent folders are created. The temporary name keeps the suffix, since many writers choose the format by it.
+
+    >>> import tempfile, pathlib
+    >>> target = pathlib.Path(tempfile.mkdtemp()) / "a.txt"
+    >>> with atomic_path(target) as tmp:
+    ...     _ = tmp.write_text("whole")
+    >>> target.read_text(), [p.name for p in target.parent.iterdir()]
+    ('whole', ['a.txt'])
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fd, name = tempfile.mkstemp(prefix=f".{path.stem[:40]}.", suffix=".tmp" + path.suffix, dir=path.parent)
+    os.close(fd)
+    tmp = Path(name)
+    try:
+        yield tmp
+        # mkstemp makes the file private; give it the mode an ordinary open() would have.
+        umask = os.umask(0)
+        os.umask(umask)
+        tmp.chmod(0o666 & ~umask)
+        tmp.replace(path)
+    finally:
+        tmp.unlink(missing_ok=True)
+
+
+def write_bytes(path: str | os.PathLike, data: bytes) -> Path:
+    """Write `data` to `path` atomically and return the path."""
+    with atomic_path(path) as tmp:
+        tmp.write_bytes(data)
+    return Path(path)
+
+
+def write_text(path: str | os.PathLike, text: str) -> Path:
+    """Write `text` as UTF-8 with newlines untouched, atomically, and return the path."""
+    return write_bytes(path, text.encode("utf-8"))
+
+
+def write_json(path: str | os.PathLike, value: Any) -> Path:
+    """Write `value` as indented JSON, atomically. NaN and infinity raise ValueError: JSON has neither."""
+    return write_text(path, dumps(value, indent=2) + "\n")
+
+
+def write_npy(path: str | os.PathLike, array: np.ndarray) -> Path:
+    """Write one array as `.npy` without pickles, atomically."""
+    with atomic_path(path) as tmp, tmp.open("wb") as f:
+        np.save(f, array, allow_pickle=False)
+    return Path(path)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def dumps(value: Any, *, indent: int | None = None) -> str:
+    """Return JSON text; numpy scalars and arrays and paths become plain values; NaN and infinity raise.
+
+    >>> dumps({"a": np.float32(0.5), "b": np.arange(2)})
+    '{"a": 0.5, "b": [0, 1]}'
+    """
+    return json.dumps(value, indent=indent, default=_plain, allow_nan=False, ensure_ascii=False)
+
+
+def loads_strict(text: str | bytes, *, where: object = None, max_bytes: int = 8 << 20, max_depth: int = 64) -> Any:
+    """Parse JSON that came from outside: no duplicate keys, no NaN or infinity, bounded size and depth.
+
+    Raises BadInputError naming `where`, with line and column for a syntax error.
+
+    >>> loads_strict('{"a": 1, "a": 2}', where="x.json")
+    Traceback (most recent call last):
+    facelab.core.errors.BadInputError: the JSON has the key 'a' twice in one object
+      where:    x.json
+      fix:      keep one of the two
+    """
+    raw = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
+    if len(raw) > max_bytes:
+        raise BadInputError("the JSON is too large to be read", where=where, expected=f"at most {max_bytes} bytes",
+                            got=f"{len(raw)} bytes", fix="check that this is the right file")
+    _check_depth(raw, where, max_depth)
+    try:
+        return json.loads(raw.decode("utf-8"), object_pairs_hook=lambda pairs: _no_twins(pairs, where),
+                          parse_constant=lambda name: _no_constant(name, where),
+                          parse_float=lambda s: _finite(s, where))
+    except UnicodeDecodeError as e:
+        raise BadInputError("the file is not UTF-8 text", where=where, got=f"byte {e.start} cannot be decoded",
+                            fix="check that this is a JSON file") from None
+    except json.JSONDecodeError as e:
+        raise BadInputError("the JSON cannot be parsed", where=f"{where}:{e.lineno}:{e.colno}" if where else None,
+                            got=e.msg, fix="the file may be truncated; write it again") from None
+    except ValueError as e:
+        # int() refuses literals of more than 4300 digits with a plain ValueError
+        raise BadInputError("the JSON holds a number that cannot be read", where=where, got=str(e)[:120],
+                            fix="write the file again") from None
+
+
+def _check_depth(raw: bytes, where: object, max_depth: int) -> None:
+    depth, in_string, escaped = 0, False, False
+    for c in raw:
+        if in_string:
+            if escaped:
+                escaped = False
+            elif c == 0x5C:
+                escaped = True
+            elif c == 0x22:
+                in_string = False
+        elif c == 0x22:
+            in_string = True
+        elif c in b"[{":
+            depth += 1
+            if depth > max_depth:
+                raise BadInputError("the JSON is nested too deeply", where=where,
+                                    expected=f"at most {max_depth} levels", got=f"more than {max_depth}",
+                                    fix="check that this is the right file")
+        elif c in b"]}":
+            depth -= 1
+
+
+def _no_twins(pairs: list[tuple[str, Any]], where: object) -> dict:
+    out: dict = {}
+    for key, value in pairs:
+        if key in out:
+            raise BadInputError(f"the JSON has the key {key[:80]!r} twice in one object", where=where,
+                                fix="keep one of the two")
+        out[key] = value
+    return out
+
+
+def _no_constant(name: str, where: object) -> None:
+    raise BadInputError("the JSON holds a value that JSON does not have", where=where, expected="finite numbers",
+                        got=name, fix="write the file again without NaN and infinity")
+
+
+def _finite(text: str, where: object) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        _no_constant(text[:40], where)
+    return value
+
+
+def read_json(path: str | os.PathLike, *, max_bytes: int = 8 << 20, max_depth: int = 64) -> Any:
+    """Read a JSON file strictly (see `loads_strict`). Raises BadInputError if it is missing or malformed."""
+    path = Path(path)
+    try:
+        size = path.stat().st_size
+        if size > max_bytes:
+            raise BadInputError("the JSON file is too large to be read", where=path,
+                                expected=f"at most {max_bytes} bytes", got=f"{size} bytes",
+                                fix="check that this is the right file")
+        raw = path.read_bytes()
+    except OSError as e:
+        raise BadInputError("the file cannot be read", where=path, got=e.strerror, fix="check the path") from None
+    return loads_strict(raw, where=path, max_bytes=max_bytes, max_depth=max_depth)

@@ -1,0 +1,73 @@
+"""SHA-256 of bytes, files, arrays and JSON in canonical form."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+def sha256_bytes(data: bytes) -> str:
+    """Return the hexadecimal SHA-256 of `data`.
+
+    >>> sha256_bytes(b"")[:8]
+    'e3b0c442'
+    """
+    return hashlib.sha256(data).hexdigest()
+
+
+def sha256_file(path: str | os.PathLike, *, chunk: int = 1 << 20) -> str:
+    """Return the hexadecimal SHA-256 of a file, read in pieces of `chunk` bytes."""
+    digest = hashlib.sha256()
+    with Path(path).open("rb") as f:
+        while block := f.read(chunk):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def sha256_array(array: np.ndarray) -> str:
+    """Return the SHA-256 of an array's dtype, shape and little-endian C-order bytes.
+
+    >>> a = np.arange(6, dtype=np.int16).reshape(2, 3)
+    >>> sha256_array(a) == sha256_array(np.asfortranarray(a)), sha256_array(a) == sha256_array(a.reshape(3, 2))
+    (True, False)
+    """
+    little = np.asarray(array)
+    little = little.astype(little.dtype.newbyteorder("<"), order="C", copy=False)
+    head = f"{little.dtype.str}{little.shape}".encode()
+    return sha256_bytes(head + np.ascontiguousarray(little).tobytes())
+
+
+def canonical_json(value: Any) -> str:
+    """Return JSON with sorted keys, no spaces, and whole floats written as integers (1.0 and 1 are one number).
+
+    Raises ValueError for NaN and infinity, TypeError for anything that is no JSON.
+
+    >>> canonical_json({"b": 1.0, "a": [0.5, True, None]})
+    '{"a":[0.5,true,null],"b":1}'
+    """
+    return json.dumps(_canonical(value), sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
+
+
+def _canonical(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, bool) or value is None or isinstance(value, (int, str)):
+        return value
+    if isinstance(value, float):
+        return int(value) if math.isfinite(value) and value == int(value) and abs(value) < 2**53 else value
+    if isinstance(value, dict):
+        return {str(k): _canonical(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_canonical(v) for v in value]
+    raise TypeError(f"{type(value).__name__} has no canonical JSON form")
+
+
+def sha256_json(value: Any) -> str:
+    """Return the SHA-256 of `canonical_json(value)`."""
+    return sha256_bytes(canonical_json(value).encode("utf-8"))

@@ -1,0 +1,121 @@
+"""A notebook's handle on its run: records, checks, raw samples, figures, and the end marker.
+
+The runner tells a kernel where to write through FACELAB_RUN, FACELAB_STEP and FACELAB_STEP_DIR; without them the
+notebook is being explored by a person, and everything goes to `reports/interactive/<step>/`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from facelab.core import records
+from facelab.core.errors import BadInputError
+from facelab.core.files import atomic_path, write_json
+from facelab.core.records import Record
+
+END_MARKER = "end.json"
+
+
+class Run:
+    """One execution of one notebook, headless or interactive.
+
+    Layout of `folder`: `records.jsonl`, `figures/*.png`, `samples/*.npz`, and `end.json` once `done` was called.
+    """
+
+    def __init__(self, step: str, *, folder: str | os.PathLike, run: str, headless: bool):
+        self.step, self.folder, self.run, self.headless = step, Path(folder), run, headless
+        self.records: list[Record] = []
+        self.figures: list[str] = []
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for stale in ("records.jsonl", END_MARKER):
+            (self.folder / stale).unlink(missing_ok=True)
+
+    def record(self, case: str, metric: str, value: Any, *, samples: np.ndarray | dict | None = None,
+               **fields: Any) -> Record:
+        """Store one figure; `fields` are those of `Record`. Raw `samples` go to a file that the record names.
+
+        Returns the record. Raises BadInputError for a value that is not finite or a budget that cannot be read.
+        """
+        if samples is not None:
+            fields["samples"] = self._store(case, metric, samples)
+        record = Record(run=self.run, step=self.step, case=case, metric=metric, value=value, **fields)
+        records.append(self.folder / "records.jsonl", record)
+        self.records.append(record)
+        return record
+
+    def check(self, case: str, metric: str, value: Any, budget: str, **fields: Any) -> Record:
+        """Store a figure that must meet `budget` (such as ">= 0.98"), and print the outcome in one line."""
+        record = self.record(case, metric, value, budget=budget, **fields)
+        shown = f"{value:.4g}" if isinstance(value, float) else str(value)
+        span = f" [{record.lo:.4g}, {record.hi:.4g}]" if record.lo is not None and record.hi is not None else ""
+        verdict = "PASS" if record.passed else "FAIL"
+        print(f"{verdict}  {case} · {metric}: {shown}{span} {record.unit}".rstrip() + f"  (budget {budget})")
+        return record
+
+    def figure(self, fig: Any, name: str, alt: str = "") -> Any:
+        """Save a matplotlib figure as `figures/<name>.png` and return it, so that the cell shows it inline.
+
+        `alt` says in words what is to be seen, for the report.
+        """
+        if not name.replace("_", "").replace("-", "").isalnum():
+            raise BadInputError("a figure's name is no plain word", expected="letters, digits, '-' and '_'", got=name)
+        with atomic_path(self.folder / "figures" / f"{name}.png") as tmp:
+            fig.savefig(tmp, dpi=110, bbox_inches="tight", metadata={"Description": alt or name})
+        self.figures.append(name)
+        return fig
+
+    def done(self, verdict: str | None = None) -> str:
+        """Write the end marker and return the verdict: the one given, or one counted from the checks."""
+        checked = [r for r in self.records if r.budget is not None]
+        failed = [f"{r.case} · {r.metric}" for r in checked if not r.passed]
+        if verdict is None:
+            verdict = f"{len(checked) - len(failed)} of {len(checked)} budgets met"
+            verdict += f"; missed: {', '.join(failed)}" if failed else ""
+        write_json(self.folder / END_MARKER, {"step": self.step, "run": self.run, "verdict": verdict,
+                                              "records": len(self.records), "figures": self.figures,
+                                              "failed": failed})
+        return verdict
+
+    def _store(self, case: str, metric: str, samples: np.ndarray | dict) -> str:
+        safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in f"{case}-{metric}")[:120]
+        name = f"samples/{safe}.npz"
+        arrays = samples if isinstance(samples, dict) else {"samples": np.asarray(samples)}
+        with atomic_path(self.folder / name) as tmp, tmp.open("wb") as f:
+            np.savez_compressed(f, **arrays)
+        return name
+
+
+def project_root() -> Path:
+    """Return the folder that holds this checkout's `pyproject.toml` and `notebooks/`, seen from the working folder.
+
+    Falls back to the folder above the installed package.
+    """
+    for folder in (Path.cwd(), *Path.cwd().parents):
+        if (folder / "notebooks").is_dir() and (folder / "pyproject.toml").is_file():
+            return folder
+    return Path(__file__).resolve().parents[2]
+
+
+def is_headless() -> bool:
+    """Return whether a runner (not a person) is executing this notebook."""
+    return "FACELAB_STEP_DIR" in os.environ
+
+
+def start(step: str | None = None) -> Run:
+    """Open the run of this notebook; `step` names it when a person runs it interactively.
+
+    Headless, the runner's environment decides the step, the run's identifier and the folder. Interactively the
+    results go to `reports/interactive/<step>/`, and earlier ones of that folder are replaced.
+    """
+    if is_headless():
+        return Run(os.environ["FACELAB_STEP"], folder=os.environ["FACELAB_STEP_DIR"],
+                   run=os.environ.get("FACELAB_RUN", "unnamed"), headless=True)
+    step = step or "notebook"
+    with contextlib.suppress(OSError):
+        os.chdir(project_root())
+    return Run(step, folder=project_root() / "reports" / "interactive" / step, run="interactive", headless=False)

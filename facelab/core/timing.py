@@ -1,0 +1,93 @@
+"""Interleaved timing: every contender meets the same noise, and each figure says how sure it is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+UNSTABLE_SPREAD = 0.10
+"""Half the interquartile range over the median above which samples are called unstable."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Percentiles of one contender's samples in seconds, a 95 % interval for the median, and a warning or None."""
+
+    p50: float
+    p90: float
+    p99: float
+    lo: float
+    hi: float
+    n: int
+    warning: str | None
+
+
+def interleave(contenders: Mapping[str, Callable[[], object]], *, repeats: int, warmup: int = 1,
+               seed: int = 0, budget_s: float | None = None) -> dict[str, np.ndarray]:
+    """Time callables in rounds, each round in a fresh random order, and return seconds per call.
+
+    Returns a dict of float64 arrays of equal length (`repeats`, or fewer if `budget_s` seconds ran out after at
+    least three rounds). Interleaving makes a noisy neighbour hit all contenders alike, so ratios stay honest.
+
+    >>> samples = interleave({"a": lambda: None, "b": lambda: sum(range(9))}, repeats=3)
+    >>> sorted(samples), samples["a"].shape
+    (['a', 'b'], (3,))
+    """
+    names = list(contenders)
+    rng = np.random.default_rng(seed)
+    for _ in range(warmup):
+        for name in names:
+            contenders[name]()
+    rounds: list[dict[str, float]] = []
+    started = time.perf_counter()
+    for k in range(repeats):
+        row = {}
+        for i in rng.permutation(len(names)):
+            t = time.perf_counter()
+            contenders[names[i]]()
+            row[names[i]] = time.perf_counter() - t
+        rounds.append(row)
+        if budget_s is not None and k >= 2 and time.perf_counter() - started > budget_s:
+            break
+    return {name: np.array([row[name] for row in rounds]) for name in names}
+
+
+def median_interval(samples: np.ndarray) -> tuple[float, float]:
+    """Return a distribution-free 95 % interval for the median from order statistics (binomial ranks).
+
+    With fewer than six samples no such interval exists; the range is returned.
+    """
+    x = np.sort(np.asarray(samples, dtype=np.float64))
+    n = len(x)
+    if n < 6:
+        return float(x[0]), float(x[-1])
+    half = 0.98 * np.sqrt(n)
+    return float(x[max(0, int(np.floor(n / 2 - half)))]), float(x[min(n - 1, int(np.ceil(n / 2 + half)))])
+
+
+def summarise(samples: np.ndarray) -> Summary:
+    """Summarise seconds of one contender; `warning` says so where the spread is above `UNSTABLE_SPREAD`.
+
+    Raises ValueError for an empty array.
+    """
+    x = np.asarray(samples, dtype=np.float64)
+    if x.size == 0:
+        raise ValueError("no samples to summarise")
+    p25, p50, p75, p90, p99 = np.percentile(x, [25, 50, 75, 90, 99])
+    spread = (p75 - p25) / 2 / p50 if p50 > 0 else 0.0
+    warning = f"may be unstable: half the interquartile range is {spread:.0%} of the median" if (
+        spread > UNSTABLE_SPREAD) else None
+    lo, hi = median_interval(x)
+    return Summary(float(p50), float(p90), float(p99), lo, hi, int(x.size), warning)
+
+
+def ratio(slow: np.ndarray, fast: np.ndarray) -> tuple[float, float, float]:
+    """Return how many times faster `fast` is: the median of per-round ratios and its 95 % interval.
+
+    Both arrays are seconds from the same rounds of `interleave`.
+    """
+    r = np.asarray(slow, dtype=np.float64) / np.asarray(fast, dtype=np.float64)
+    return float(np.median(r)), *median_interval(r)

@@ -1,0 +1,1 @@
+"""Tables, plots and pages: the only place that knows matplotlib."""

@@ -1,0 +1,60 @@
+"""A module imports only from its own layer and from layers above it (DESIGN §2)."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parents[1] / "facelab"
+LAYERS = [("core",), ("preprocess",), ("fingerprint",), ("matching",), ("metrics",), ("datasets",), ("zoo",),
+          ("detection", "embedding"), ("emotion",), ("quantization",), ("deploy",), ("report",), ("reproduce",),
+          ("commands", "cli")]
+RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
+MODULES = sorted(p for p in PACKAGE.rglob("*.py") if p != PACKAGE / "__init__.py")
+HEAVY = {"tensorflow", "keras", "torch", "matplotlib"}
+
+
+def imports(path):
+    """Yield (module, line, at_top_level) for each import in a file."""
+    tree = ast.parse(path.read_text())
+    top = set()
+    for node in tree.body:
+        top.update(ast.walk(node) if isinstance(node, (ast.Import, ast.ImportFrom)) else [])
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((a.name, node.lineno, node in top) for a in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: relative import"
+            yield from ((f"{node.module}.{a.name}", node.lineno, node in top) for a in node.names)
+
+
+def layer(path):
+    part = path.relative_to(PACKAGE).parts[0]
+    return part.removesuffix(".py")
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_imports_point_downwards_only(path):
+    mine = layer(path)
+    assert mine in RANK, f"{mine} has no layer: add it to LAYERS and to DESIGN's list"
+    for module, line, _ in imports(path):
+        if module.startswith("facelab.") and (target := module.split(".")[1]) in RANK:
+            assert RANK[target] <= RANK[mine], f"{path}:{line}: {mine} must not import {module}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_matplotlib_lives_in_report_only_and_tensorflow_is_imported_lazily(path):
+    for module, line, top in imports(path):
+        root = module.split(".")[0]
+        if root == "matplotlib":
+            assert layer(path) == "report", f"{path}:{line}: matplotlib belongs to facelab.report"
+        if root in HEAVY - {"matplotlib"}:
+            assert not top, f"{path}:{line}: {root} must be imported inside the function that needs it"
+
+
+@pytest.mark.parametrize("path", [p for p in MODULES if layer(p) == "core"], ids=lambda p: p.name)
+def test_core_needs_the_standard_library_and_numpy_only(path):
+    import sys
+    for module, line, _ in imports(path):
+        root = module.split(".")[0]
+        assert root in sys.stdlib_module_names or root in {"numpy", "facelab", "__future__"}, f"{path}:{line}: {root}"
