@@ -1,0 +1,32 @@
+"""Shared fixtures: the folder of real test assets, and a home that tests cannot litter."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+def find_assets() -> Path | None:
+    """Return the folder of real models and images (a mirror with MANIFEST.csv), or None."""
+    for name in ("FACELAB_TEST_ASSETS", "FACELAB_MIRROR"):
+        if value := os.environ.get(name):
+            return Path(value) if (Path(value) / "MANIFEST.csv").is_file() else None
+    default = REPOSITORY.parent / "shared" / "assets"
+    return default if (default / "MANIFEST.csv").is_file() else None
+
+
+@pytest.fixture(scope="session")
+def assets() -> Path:
+    """Return the folder of real test assets, or skip: the product must work without it."""
+    folder = find_assets()
+    if folder is None:
+        pytest.skip("no test assets: set FACELAB_TEST_ASSETS to a folder with a MANIFEST.csv")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """Return the root of the checkout."""
+    return REPOSITORY
