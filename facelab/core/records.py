@@ -115,7 +115,7 @@ def read(path: str | os.PathLike) -> list[Record]:
     names = {f.name for f in dataclasses.fields(Record)}
     out = []
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")  # splitlines() would also cut at U+0085
     except OSError as e:
         raise BadInputError("the records cannot be read", where=path, got=e.strerror, fix="check the path") from None
     for number, line in enumerate(lines, 1):
