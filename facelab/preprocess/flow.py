@@ -1,0 +1,213 @@
+"""What each stage does to size, channel order, number type and layout, without touching a pixel."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+from facelab.core.errors import BadInputError
+from facelab.preprocess import stages as st
+
+PIXEL_OPS = ("decode", "orient", "color", "crop", "align", "resize", "pad")
+
+
+@dataclasses.dataclass(frozen=True)
+class State:
+    """The array between two stages: `size` is (width, height) with None where it depends on the image.
+
+    `dtype` is `float` for the backend's working precision (float64 in the reference, float32 elsewhere).
+    """
+
+    order: str
+    dtype: str = "uint8"
+    layout: str = "hwc"
+    size: tuple[int | None, int | None] = (None, None)
+
+    @property
+    def channels(self) -> int:
+        return 1 if self.order == "gray" else 3
+
+    @property
+    def shape(self) -> tuple[int | None, ...]:
+        axes = {"n": 1, "h": self.size[1], "w": self.size[0], "c": self.channels}
+        return tuple(axes[a] for a in self.layout)
+
+
+def round_half_up(x: float) -> int:
+    """Return floor(x + 1/2)."""
+    return math.floor(x + 0.5)
+
+
+def resized(size: tuple[int, int], stage: st.Resize) -> tuple[int, int]:
+    """Return the (width, height) of the picture itself after `stage`, before a letterbox is padded.
+
+    The ratio is compared and the free side computed in integers, so no machine rounds it differently.
+
+    >>> box = dict(op="resize", size=(320, 320), kernel="nearest", antialias=False, pixel_centers="half",
+    ...            rounding="half_up", size_rounding="floor")
+    >>> resized((640, 427), st.Resize(mode="inside", **box)), resized((640, 427), st.Resize(mode="cover", **box))
+    ((320, 213), (479, 320))
+    """
+    (w, h), (tw, th) = size, stage.size
+    if stage.mode == "stretch":
+        return tw, th
+    by_width = (tw * h <= th * w) == (stage.mode != "cover")
+    top, bottom = (h * tw, w) if by_width else (w * th, h)
+    free = {"floor": top // bottom, "ceil": -(-top // bottom), "half_up": (2 * top + bottom) // (2 * bottom)}
+    side = max(1, free[stage.size_rounding])
+    return (tw, side) if by_width else (side, th)
+
+
+def advance(state: State, stage: st.Stage, where: str) -> State:
+    """Return the state after `stage`; raise BadInputError naming `where` if the stage cannot follow."""
+    if stage.op == "decode":
+        raise BadInputError("decode can only be the first stage", where=where, fix="move it to the front")
+    if stage.op in PIXEL_OPS and (state.layout != "hwc" or state.dtype not in ("uint8", "float")):
+        raise BadInputError(f"{stage.op} works on pixels, but the array is no image any more", where=where,
+                            expected="layout hwc, before any cast or quantize",
+                            got=f"layout {state.layout}, dtype {state.dtype}", fix=f"move {stage.op} forward")
+    return _ADVANCE[stage.op](state, stage, where)
+
+
+def _orient(state, stage, where):
+    w, h = state.size
+    if stage.exif == "apply":
+        w, h = (w, h) if w == h else (None, None)
+    swap = stage.transform in ("rotate90", "rotate270", "transpose", "transverse")
+    return dataclasses.replace(state, size=(h, w) if swap else (w, h))
+
+
+def _rounded(state, stage, where):
+    if stage.rounding is None:
+        return state.dtype
+    if stage.rounding == "none":
+        return "float"
+    if state.dtype == "float":
+        raise BadInputError(f"{stage.op} rounds to uint8, but its input is already a float", where=where,
+                            expected="rounding 'none'", got=f"rounding {stage.rounding!r}",
+                            fix=f"write rounding 'none', or move the normalize or cast behind {stage.op}")
+    return "uint8"
+
+
+def _color(state, stage, where):
+    if stage.source != state.order:
+        raise BadInputError("the color stage does not start from the order that the array has", where=where,
+                            expected=f"from {state.order!r}", got=f"from {stage.source!r}",
+                            fix=f"write \"from\": \"{state.order}\" or correct the stage before")
+    return dataclasses.replace(state, order=stage.target, dtype=_rounded(state, stage, where))
+
+
+def _channels(values, state, stage, name, where):
+    if values is not None and len(values) not in (1, state.channels):
+        raise BadInputError(f"{stage.op} states {name!r} for another number of channels", where=where,
+                            expected=f"1 or {state.channels} numbers ({state.order})", got=f"{len(values)} numbers",
+                            fix="give one number for all channels, or one for each")
+
+
+def _crop(state, stage, where):
+    _channels(stage.value, state, stage, "value", where)
+    if stage.region == "center" and stage.outside != "clip":
+        return dataclasses.replace(state, size=stage.size)
+    if stage.region == "full":
+        return state
+    if None not in state.size:
+        if stage.region == "square":
+            return dataclasses.replace(state, size=(min(state.size),) * 2)
+        if stage.region == "center":
+            return dataclasses.replace(state, size=tuple(map(min, state.size, stage.size)))
+    if stage.region == "box":
+        return dataclasses.replace(state, size=_box_size(state, stage, where))
+    return dataclasses.replace(state, size=(None, None))
+
+
+def whole_box(box, rounding: str) -> tuple[int, int, int, int]:
+    """Round a box (x1, y1, x2, y2) to whole pixels: `nearest` (half up), `floor` or `outward`.
+
+    >>> whole_box((0.5, 1.2, 9.5, 9.2), "nearest"), whole_box((0.5, 1.2, 9.5, 9.2), "outward")
+    ((1, 1, 10, 9), (0, 1, 10, 10))
+    """
+    x1, y1, x2, y2 = (float(v) for v in box)
+    if rounding == "outward":
+        return math.floor(x1), math.floor(y1), math.ceil(x2), math.ceil(y2)
+    f = round_half_up if rounding == "nearest" else math.floor
+    return f(x1), f(y1), f(x2), f(y2)
+
+
+def _box_size(state, stage, where):
+    x1, y1, x2, y2 = whole_box(stage.box, stage.box_rounding)
+    w, h = state.size
+    if stage.outside == "clip":
+        if w is None or h is None:
+            return (None, None)
+        x1, y1, x2, y2 = max(x1, 0), max(y1, 0), min(x2, w), min(y2, h)
+    if x2 <= x1 or y2 <= y1:
+        raise BadInputError("the crop leaves nothing of the image", where=where, expected=f"a box inside {w}×{h}",
+                            got=f"{stage.box}", fix="correct the box")
+    return (x2 - x1, y2 - y1)
+
+
+def _align(state, stage, where):
+    _channels(stage.border, state, stage, "border", where)
+    return dataclasses.replace(state, size=stage.size, dtype=_rounded(state, stage, where))
+
+
+def _resize(state, stage, where):
+    _channels(stage.value, state, stage, "value", where)
+    if stage.kernel == "nearest":
+        dtype = "float" if stage.rounding == "none" else state.dtype
+    else:
+        dtype = _rounded(state, stage, where)
+    if stage.mode in ("stretch", "letterbox"):
+        size = stage.size
+    else:
+        size = resized(state.size, stage) if None not in state.size else (None, None)
+    return dataclasses.replace(state, size=size, dtype=dtype)
+
+
+def padded(size: tuple[int, int], stage: st.Pad, where: str) -> tuple[int, int]:
+    """Return the size after padding; raise BadInputError if the image is larger than the target."""
+    if stage.multiple:
+        return tuple(-(-s // stage.multiple) * stage.multiple for s in size)
+    if size[0] > stage.to[0] or size[1] > stage.to[1]:
+        raise BadInputError("the image is larger than the size it should be padded to", where=where,
+                            expected=f"at most {stage.to[0]}×{stage.to[1]}", got=f"{size[0]}×{size[1]}",
+                            fix="put a resize before the pad")
+    return stage.to
+
+
+def _pad(state, stage, where):
+    _channels(stage.value, state, stage, "value", where)
+    if None not in state.size:
+        return dataclasses.replace(state, size=padded(state.size, stage, where))
+    return dataclasses.replace(state, size=stage.to or (None, None))
+
+
+def _normalize(state, stage, where):
+    if state.dtype not in ("uint8", "float", "float16", "float32", "float64"):
+        raise BadInputError("normalize cannot follow a stage that made signed integers", where=where,
+                            expected="uint8 pixels or floats", got=state.dtype, fix="move the cast or quantize behind")
+    _channels(stage.mean, state, stage, "mean", where)
+    _channels(stage.scale, state, stage, "scale", where)
+    return dataclasses.replace(state, dtype="float" if state.dtype == "uint8" else state.dtype)
+
+
+def _layout(state, stage, where):
+    if "c" not in stage.to and state.channels != 1:
+        raise BadInputError(f"layout {stage.to!r} has no channel axis, but the image has {state.channels} channels",
+                            where=where, expected="a gray image", got=state.order, fix="keep the c axis")
+    return dataclasses.replace(state, layout=stage.to)
+
+
+def _cast(state, stage, where):
+    return dataclasses.replace(state, dtype=stage.dtype)
+
+
+def _quantize(state, stage, where):
+    if state.dtype in ("int8", "int16", "int32"):
+        raise BadInputError("quantize needs real numbers, not integers", where=where, expected="floats or pixels",
+                            got=state.dtype, fix="remove the stage that made integers")
+    return dataclasses.replace(state, dtype=stage.dtype)
+
+
+_ADVANCE = {"orient": _orient, "color": _color, "crop": _crop, "align": _align, "resize": _resize, "pad": _pad,
+            "normalize": _normalize, "layout": _layout, "cast": _cast, "quantize": _quantize}

@@ -1,0 +1,238 @@
+"""`PreprocessSpec`: what is done to an image before a model sees it, written down completely."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from facelab.core.errors import BadInputError, did_you_mean
+from facelab.core.files import read_json, write_json
+from facelab.core.hashing import sha256_json
+from facelab.preprocess.flow import State, advance
+from facelab.preprocess.stages import STAGES, Stage
+
+SCHEMA = "facelab.preprocess/1"
+MAX_STAGES = 64
+
+
+class PreprocessSpec:
+    """An ordered, checked list of stages; immutable, compared by what it does (its hash), not by its name.
+
+    `stages` may be stage models or plain dictionaries (see `facelab.preprocess.stages` for each op's parameters).
+    Raises BadInputError naming the stage for an unknown op or parameter, a missing or impossible value, or a stage
+    that cannot follow the one before.
+
+    >>> spec = PreprocessSpec("tiny", [
+    ...     {"op": "decode", "format": "encoded", "order": "rgb", "idct": "accurate", "alpha": "drop"},
+    ...     {"op": "resize", "size": [8, 6], "mode": "stretch", "kernel": "bilinear", "antialias": False,
+    ...      "pixel_centers": "half", "rounding": "half_up"},
+    ...     {"op": "normalize", "mean": [127.5], "scale": [128], "units": "0-255"},
+    ...     {"op": "layout", "to": "nchw"},
+    ...     {"op": "cast", "dtype": "float32"}])
+    >>> spec.output_shape(), spec.output_dtype
+    ((1, 3, 6, 8), 'float32')
+    >>> PreprocessSpec("x", [{"op": "decode", "format": "encoded", "order": "rgb", "idct": "acurate", "alpha": "drop"}])
+    Traceback (most recent call last):
+    facelab.core.errors.BadInputError: 'idct' has an unknown value; did you mean 'accurate'?
+      where:    stage 1 (decode)
+      expected: 'accurate' or 'fast'
+      got:      'acurate'
+      fix:      correct the parameter
+    """
+
+    __slots__ = ("_states", "name", "stages")
+
+    def __init__(self, name: str, stages: Sequence[Stage | Mapping[str, Any]], *, where: str | None = None):
+        if not isinstance(name, str) or not name.strip() or len(name) > 200:
+            raise BadInputError("a spec needs a name", where=where, expected="1 to 200 characters", got=repr(name)[:80])
+        if isinstance(stages, (str, bytes, Mapping)) or not isinstance(stages, Sequence) or not stages:
+            raise BadInputError("'stages' must be a list with at least one stage", where=where,
+                                got=type(stages).__name__, fix="start with a decode stage")
+        if len(stages) > MAX_STAGES:
+            raise BadInputError("the spec has too many stages", where=where, expected=f"at most {MAX_STAGES}",
+                                got=len(stages))
+        models = tuple(_stage(s, i, where) for i, s in enumerate(stages))
+        object.__setattr__(self, "name", name)
+        object.__setattr__(self, "stages", models)
+        object.__setattr__(self, "_states", _states(models, where))
+
+    def __setattr__(self, key, value):
+        raise AttributeError("a PreprocessSpec is immutable; build another one, e.g. with replace()")
+
+    def __reduce__(self):
+        return _rebuild, (self.to_dict(),)
+
+    def __eq__(self, other) -> bool:
+        return isinstance(other, PreprocessSpec) and self.hash == other.hash
+
+    def __hash__(self) -> int:
+        return hash(self.hash)
+
+    def __repr__(self) -> str:
+        return f"PreprocessSpec({self.name!r}, {' → '.join(s.op for s in self.stages)})"
+
+    def __str__(self) -> str:
+        return self.text()
+
+    # -- files ------------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def from_dict(cls, value: Any, *, where: str | os.PathLike | None = None) -> PreprocessSpec:
+        """Check a JSON document `{"schema": "facelab.preprocess/1", "name": …, "stages": […]}`."""
+        where = None if where is None else str(where)
+        if not isinstance(value, Mapping):
+            raise BadInputError("a preprocessing spec is a JSON object", where=where, got=type(value).__name__)
+        for key in value:
+            if key not in ("schema", "name", "stages"):
+                hint = did_you_mean(key, ("schema", "name", "stages"))
+                raise BadInputError(f"unknown key {str(key)[:80]!r} in the spec{hint}", where=where,
+                                    expected="schema, name, stages", fix="remove or correct it")
+        if value.get("schema") != SCHEMA:
+            raise BadInputError("the preprocessing spec has another schema", where=where, expected=repr(SCHEMA),
+                                got=repr(value.get("schema"))[:80], fix="write it with this version of facelab")
+        return cls(value.get("name", ""), value.get("stages", ()), where=where)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> PreprocessSpec:
+        """Read and check a spec file. Raises BadInputError."""
+        return cls.from_dict(read_json(path, max_bytes=1 << 20), where=path)
+
+    def to_dict(self) -> dict:
+        """Return the JSON document, every parameter written out."""
+        return {"schema": SCHEMA, "name": self.name, "stages": [s.to_dict() for s in self.stages]}
+
+    def save(self, path: str | os.PathLike) -> Path:
+        """Write the spec as indented JSON, atomically."""
+        return write_json(path, self.to_dict())
+
+    # -- identity ---------------------------------------------------------------------------------------------------
+
+    @property
+    def stage_hashes(self) -> tuple[str, ...]:
+        """The SHA-256 of each stage's canonical JSON."""
+        return tuple(sha256_json(s.to_dict()) for s in self.stages)
+
+    @property
+    def hash(self) -> str:
+        """The SHA-256 of schema and stages in canonical form; the name does not count."""
+        return sha256_json({"schema": SCHEMA, "stages": [s.to_dict() for s in self.stages]})
+
+    # -- what comes out ---------------------------------------------------------------------------------------------
+
+    @property
+    def states(self) -> tuple[State, ...]:
+        """What the array is after each stage (order, dtype, layout, size where it is known)."""
+        return self._states
+
+    @property
+    def input_order(self) -> str:
+        """The channel order of the decoded image."""
+        return self._states[0].order
+
+    @property
+    def output_dtype(self) -> str:
+        """The result's number type; `float` where no cast fixes it (backend's working precision)."""
+        return self._states[-1].dtype
+
+    def output_shape(self, size: tuple[int, int] | None = None) -> tuple[int | None, ...]:
+        """Return the result's shape; with the input's `size` (width, height), also the parts that depend on it.
+
+        A part that depends on more than the size (an EXIF rotation, a face box) stays None.
+        """
+        if size is None:
+            return self._states[-1].shape
+        state = State(self.input_order, size=tuple(size))
+        for i, stage in enumerate(self.stages[1:], 1):
+            state = advance(state, stage, f"stage {i + 1} ({stage.op})")
+        return state.shape
+
+    def find(self, op: str) -> Stage | None:
+        """Return the first stage with this op, or None."""
+        return next((s for s in self.stages if s.op == op), None)
+
+    def replace(self, index: int, *, name: str | None = None, **changes: Any) -> PreprocessSpec:
+        """Return a copy in which stage `index` has other parameters (JSON names; `None` removes one)."""
+        stages = [s.to_dict() for s in self.stages]
+        stages[index] = {k: v for k, v in {**stages[index], **changes}.items() if v is not None}
+        return PreprocessSpec(name or self.name, stages)
+
+    def text(self) -> str:
+        """Return the spec for people: a line a stage, with what the array is after it."""
+        lines = [f"{self.name}  ({SCHEMA}, {self.hash[:12]})"]
+        for i, (stage, state) in enumerate(zip(self.stages, self._states), 1):
+            shape = "×".join("?" if n is None else str(n) for n in state.shape)
+            lines.append(f"{i:3} {stage.op:<9} {_parameters(stage):<70} → {shape} {state.dtype} {state.order}")
+        return "\n".join(lines)
+
+
+def _rebuild(document: dict) -> PreprocessSpec:
+    return PreprocessSpec.from_dict(document)
+
+
+def _parameters(stage: Stage) -> str:
+    def show(v):
+        if isinstance(v, list):
+            return "(" + ", ".join(show(x) for x in v) + ")"
+        return f"{v:g}" if isinstance(v, float) else str(v).lower() if isinstance(v, bool) else str(v)
+    return ", ".join(f"{k} {show(v)}" for k, v in stage.to_dict().items() if k != "op")
+
+
+def _states(stages: Sequence[Stage], where: str | None) -> tuple[State, ...]:
+    first = stages[0]
+    if first.op != "decode":
+        raise BadInputError("the first stage must be decode: it states the channel order of the input",
+                            where=_place(0, first.op, where), expected="decode", got=first.op,
+                            fix='put {"op": "decode", …} in front')
+    states = [State(first.order, size=first.size or (None, None))]
+    for i, stage in enumerate(stages[1:], 1):
+        states.append(advance(states[-1], stage, _place(i, stage.op, where)))
+    return tuple(states)
+
+
+def _place(index: int, op: str, where: str | None) -> str:
+    return (f"{where}: " if where else "") + f"stage {index + 1} ({op})"
+
+
+def _stage(value: Any, index: int, where: str | None) -> Stage:
+    if isinstance(value, tuple(STAGES.values())):
+        return value
+    if not isinstance(value, Mapping):
+        raise BadInputError("a stage is a JSON object", where=_place(index, "?", where), got=type(value).__name__)
+    op = value.get("op")
+    model = STAGES.get(op) if isinstance(op, str) else None
+    if model is None:
+        hint = did_you_mean(op, STAGES) if isinstance(op, str) else ""
+        raise BadInputError(f"unknown op {str(op)[:80]!r}{hint}", where=_place(index, "?", where),
+                            expected=", ".join(STAGES), fix="correct the op")
+    try:
+        return model.model_validate(dict(value))
+    except ValidationError as e:
+        raise _explain(e, model, _place(index, op, where)) from None
+
+
+def _explain(error: ValidationError, model: type, where: str) -> BadInputError:
+    """Turn pydantic's first complaint into one sentence with a near-name hint."""
+    known = [f.alias or n for n, f in model.model_fields.items()]
+    # an unknown name explains a missing one, so it goes first; then the first complaint in order
+    first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
+    name = ".".join(str(p) for p in first["loc"] if not str(p).startswith(("literal[", "tuple[", "constrained")))
+    got = repr(first["input"])[:80]
+    if first["type"] == "extra_forbidden":
+        return BadInputError(f"unknown parameter {name!r}{did_you_mean(name, known)}", where=where,
+                             expected=", ".join(known), fix="remove or correct it")
+    if first["type"] == "missing":
+        return BadInputError(f"the parameter {name!r} is missing (nothing is implicit)", where=where,
+                             expected=", ".join(known), fix=f"state {name!r}")
+    if first["type"] == "literal_error":
+        options = first["ctx"]["expected"]
+        hint = did_you_mean(first["input"], options.replace("'", "").replace(" or ", ", ").split(", "))
+        return BadInputError(f"{name!r} has an unknown value{hint}", where=where, expected=options, got=got,
+                             fix="correct the parameter")
+    if first["type"] == "value_error":
+        return BadInputError(str(first["ctx"]["error"]), where=where, fix="correct the stage")
+    return BadInputError(f"{name!r} has an impossible value: {first['msg'][0].lower()}{first['msg'][1:]}", where=where,
+                         got=got, fix="correct the parameter")
