@@ -1,0 +1,188 @@
+"""One Model Maker training, run by the isolated kernel's interpreter: `python modelmaker_job.py FOLDER`.
+
+Imports nothing of facelab and needs Python 3.9 or later, so that the frozen environment stays separate. FOLDER holds
+`job.json` and the arrays it names; the outputs are written beside them, `done.json` last. Traps of Model Maker 0.4.3
+that are handled here rather than left to its defaults:
+
+- images arrive decoded and resized by facelab's spec at the exact input size, so neither `tf.io.decode_jpeg` nor the
+  legacy resize ever touches them;
+- order is a seeded permutation of the whole epoch, not the unseeded shuffle of `from_folder` nor a buffer of three
+  batches;
+- `use_augmentation` stays off, since it also changes the crop used in evaluation; augmented copies come from facelab;
+- INT8 is calibrated on the calibration part, never on training data, which `create` would use by default;
+- the exported `.tflite` is evaluated by facelab, not by `evaluate_tflite`, which truncates and wraps around.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import random
+import sys
+import time
+import traceback
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")   # oneDNN's summation order depends on the processor
+os.environ["TF_USE_LEGACY_KERAS"] = "1"
+
+
+def load_file(path, name):
+    """Import a module from a path without its package."""
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def seed_everything(seed):
+    import numpy as np
+    import tensorflow as tf
+    random.seed(seed)
+    np.random.seed(seed % 2**32)   # noqa: NPY002 - Model Maker draws from the global generator
+    tf.random.set_seed(seed)
+    tf.config.experimental.enable_op_determinism()
+
+
+def image_loader(arrays, labels, *, seed=None):
+    """Return a Model Maker DataLoader over uint8 images (n, h, w, 3) and int labels (n,).
+
+    With a seed, each pass over the data is a fresh permutation that depends on the seed and the pass alone.
+    """
+    import numpy as np
+    import tensorflow as tf
+    from tflite_model_maker.image_classifier import DataLoader
+    images, targets = arrays["images"], arrays["labels"].astype(np.int64)
+    passes = [0]
+
+    def examples():
+        order = np.arange(len(images))
+        if seed is not None:
+            order = np.random.default_rng([seed, passes[0]]).permutation(len(images))
+            passes[0] += 1
+        for i in order:
+            yield images[i], targets[i]
+
+    dataset = tf.data.Dataset.from_generator(examples, output_signature=(
+        tf.TensorSpec(images.shape[1:], tf.uint8), tf.TensorSpec((), tf.int64)))
+    return DataLoader(dataset.apply(tf.data.experimental.assert_cardinality(len(images))), len(images), labels)
+
+
+def backbone_uri(job, folder):
+    """Return where Model Maker finds the backbone: the job's URI, or a SavedModel made here from weights."""
+    import numpy as np
+    import tensorflow as tf
+    backbone = job["backbone"]
+    if backbone["kind"] == "uri":
+        return backbone["uri"]
+    module = load_file(Path(__file__).with_name("backbone.py"), "facelab_backbone")
+    model = module.build_backbone(tf.keras, job["size"], backbone["trainable_blocks"])
+    with np.load(folder / backbone["weights"]) as weights:
+        module.set_weights(model, weights)
+    path = folder / "backbone"
+    model.save(path, include_optimizer=False)
+    return str(path)
+
+
+def classifier_class(callbacks):
+    """Return Model Maker's classifier, with Keras callbacks handed to its `fit` (it offers no way of its own)."""
+    from tflite_model_maker import image_classifier
+
+    class Classifier(image_classifier.ImageClassifier):
+        def create_model(self, hparams=None, with_loss_and_metrics=False):
+            super().create_model(hparams, with_loss_and_metrics)
+            fit = self.model.fit
+
+            def fit_with_callbacks(*args, **kwargs):
+                kwargs["callbacks"] = list(kwargs.get("callbacks") or []) + callbacks
+                return fit(*args, **kwargs)
+
+            self.model.fit = fit_with_callbacks
+
+    return Classifier
+
+
+def train_images(job, folder):
+    """Train and export an image classifier; return the history and the names of the files written."""
+    import numpy as np
+    import tensorflow as tf
+    from tflite_model_maker import image_classifier
+    from tflite_model_maker.config import ExportFormat, QuantizationConfig
+    labels, size = job["labels"], job["size"]
+    parts = {name: dict(np.load(folder / f"{name}.npz")) for name in ("train", "validation", "calibration")}
+    callbacks = [tf.keras.callbacks.TerminateOnNaN()]
+    if job.get("patience"):
+        callbacks.append(tf.keras.callbacks.EarlyStopping("val_loss", patience=job["patience"],
+                                                          restore_best_weights=True))
+    spec = image_classifier.ModelSpec(uri=backbone_uri(job, folder), input_image_shape=[size, size],
+                                      name=job["name"])
+    spec.mean_rgb, spec.stddev_rgb = [job["mean"]], [job["std"]]
+    classifier = classifier_class(callbacks).create(
+        image_loader(parts["train"], labels, seed=job["seed"]), model_spec=spec,
+        validation_data=image_loader(parts["validation"], labels), batch_size=job["batch"], epochs=job["epochs"],
+        learning_rate=job["learning_rate"], dropout_rate=job["dropout"],
+        train_whole_model=job["strategy"] != "frozen", shuffle=False, use_augmentation=False)
+    history = {k: [float(v) for v in values] for k, values in classifier.history.history.items()}
+    # None exports float32; an empty QuantizationConfig() would quietly quantise the weights.
+    classifier.export(str(folder), tflite_filename="emotion_fp32.tflite", label_filename="labels.txt",
+                      saved_model_filename="saved_model", quantization_config=None,
+                      export_format=[ExportFormat.TFLITE, ExportFormat.LABEL, ExportFormat.SAVED_MODEL])
+    files = ["emotion_fp32.tflite", "labels.txt", "saved_model"]
+    if job.get("int8"):
+        int8 = QuantizationConfig.for_int8(image_loader(parts["calibration"], labels),
+                                           quantization_steps=len(parts["calibration"]["images"]))
+        classifier.export(str(folder), tflite_filename="emotion_int8_modelmaker.tflite", quantization_config=int8,
+                          export_format=[ExportFormat.TFLITE])
+        files.append("emotion_int8_modelmaker.tflite")
+    return history, files
+
+
+def train_text(job, folder):
+    """Train and export the average-word-vector text classifier on `train.csv` and `validation.csv` (text,label)."""
+    from tflite_model_maker import model_spec, text_classifier
+    from tflite_model_maker.config import ExportFormat
+    spec = model_spec.get("average_word_vec")
+    spec.num_words, spec.seq_len, spec.wordvec_dim = job["num_words"], job["sequence"], job["vector"]
+
+    def load(name, training):
+        return text_classifier.DataLoader.from_csv(str(folder / name), text_column="text", label_column="label",
+                                                   model_spec=spec, is_training=training, shuffle=False,
+                                                   cache_dir=str(folder / "cache"))
+
+    classifier = text_classifier.create(load("train.csv", True), model_spec=spec,
+                                        validation_data=load("validation.csv", False), epochs=job["epochs"],
+                                        batch_size=job["batch"], shuffle=False)
+    classifier.export(str(folder), tflite_filename="text_fp32.tflite", label_filename="labels.txt",
+                      vocab_filename="vocab.txt",
+                      export_format=[ExportFormat.TFLITE, ExportFormat.LABEL, ExportFormat.VOCAB])
+    return {}, ["text_fp32.tflite", "labels.txt", "vocab.txt"]
+
+
+def versions():
+    import numpy as np
+    import tensorflow as tf
+    from importlib import metadata   # noqa: PLC0415
+    return {"tflite-model-maker": metadata.version("tflite-model-maker"), "tensorflow": tf.__version__,
+            "numpy": np.__version__, "python": sys.version.split()[0]}
+
+
+def main(folder):
+    folder = Path(folder).resolve()
+    job = json.loads((folder / "job.json").read_text())
+    started = time.time()
+    try:
+        seed_everything(job["seed"])
+        history, files = {"image": train_images, "text": train_text}[job["kind"]](job, folder)
+        result = {"ok": True, "history": history, "files": files, "seconds": time.time() - started,
+                  "versions": versions()}
+    except Exception as e:   # the caller turns this into a named error
+        traceback.print_exc()
+        result = {"ok": False, "error": type(e).__name__, "message": str(e)[:2000]}
+    (folder / "done.json").write_text(json.dumps(result))
+    return 0 if result["ok"] else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))
