@@ -161,9 +161,10 @@ def train_text(job, folder):
 
 
 def versions():
+    from importlib import metadata
+
     import numpy as np
     import tensorflow as tf
-    from importlib import metadata   # noqa: PLC0415
     return {"tflite-model-maker": metadata.version("tflite-model-maker"), "tensorflow": tf.__version__,
             "numpy": np.__version__, "python": sys.version.split()[0]}
 
