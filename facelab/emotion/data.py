@@ -1,0 +1,150 @@
+"""Labelled faces as arrays, and splits that share no identity and no image."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from facelab.core.errors import BadInputError
+from facelab.core.hashing import sha256_array, sha256_json
+
+PARTS = ("train", "validation", "calibration", "test")
+
+
+@dataclass(frozen=True)
+class FaceSet:
+    """Labelled face crops.
+
+    `images` is uint8 (n, size, size, 3) RGB, `labels` int64 (n,) into `classes`, `names` says where each image came
+    from (file or sample), `identities` who is shown (an empty string where nobody knows).
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    classes: tuple[str, ...]
+    names: tuple[str, ...]
+    identities: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        n = len(self.images)
+        if self.images.ndim != 4 or self.images.shape[3] != 3 or self.images.dtype != np.uint8:
+            raise BadInputError("face crops have the wrong form", expected="uint8 (n, height, width, 3)",
+                                got=f"{self.images.dtype} {self.images.shape}")
+        if not n == len(self.labels) == len(self.names) == len(self.identities):
+            raise BadInputError("images, labels, names and identities differ in number", expected=n,
+                                got=(len(self.labels), len(self.names), len(self.identities)))
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def take(self, index: np.ndarray | Sequence[int]) -> FaceSet:
+        """Return the faces at `index`, in that order."""
+        index = np.asarray(index, dtype=np.int64)
+        return FaceSet(self.images[index], self.labels[index], self.classes, tuple(self.names[i] for i in index),
+                       tuple(self.identities[i] for i in index))
+
+    def counts(self) -> dict[str, int]:
+        """Return how many faces each class has."""
+        return {c: int((self.labels == k).sum()) for k, c in enumerate(self.classes)}
+
+    def hashes(self) -> list[str]:
+        """Return the content hash of each image."""
+        return [sha256_array(image) for image in self.images]
+
+    def hash(self) -> str:
+        """Return one hash of all images, labels and classes, in order."""
+        return sha256_json([list(self.classes), self.labels.tolist(), self.hashes()])
+
+
+def check_classes(faces: FaceSet, *, where: object, at_least: int = 2) -> None:
+    """Refuse a set that cannot train a classifier: one class, or a class with fewer than `at_least` faces."""
+    counts = faces.counts()
+    present = [c for c, n in counts.items() if n]
+    if len(present) < 2:
+        raise BadInputError("the data set shows a single class", where=where,
+                            expected=f"at least two of {', '.join(faces.classes)}", got=", ".join(present) or "none",
+                            fix="add faces of the other classes, or name fewer classes")
+    short = {c: n for c, n in counts.items() if n < at_least}
+    if short:
+        raise BadInputError("a class has too few faces", where=where, expected=f"at least {at_least} a class",
+                            got=", ".join(f"{c}: {n}" for c, n in short.items()),
+                            fix="add faces of that class, or name fewer classes")
+
+
+def split(faces: FaceSet, fractions: Mapping[str, float], *, seed: int) -> dict[str, FaceSet]:
+    """Split into parts so that no identity and no identical image is in two of them.
+
+    `fractions` maps part names to shares that sum to 1. Faces are grouped by identity; where it is unknown, by image
+    content. Groups are dealt out largest first, each to the part whose class counts are furthest below their share,
+    ties in seeded order, so that every part stays close to the set's class balance.
+    """
+    if abs(sum(fractions.values()) - 1) > 1e-9 or any(f < 0 for f in fractions.values()):
+        raise BadInputError("the parts' shares do not sum to 1", expected=1, got=dict(fractions))
+    groups = _groups(faces)
+    rng = np.random.default_rng(seed)
+    groups = [groups[i] for i in rng.permutation(len(groups))]
+    groups.sort(key=len, reverse=True)
+    totals = np.bincount(faces.labels, minlength=len(faces.classes)).astype(float)
+    names = [name for name, f in fractions.items() if f > 0]
+    wanted = np.array([fractions[name] * totals for name in names])
+    have, members = np.zeros_like(wanted), defaultdict(list)
+    for group in groups:
+        add = np.bincount(faces.labels[group], minlength=len(faces.classes))
+        lack = (wanted - have) / np.maximum(wanted, 1)
+        part = int(np.argmax((lack * add).sum(axis=1)))
+        have[part] += add
+        members[names[part]] += group
+    return {name: faces.take(sorted(members[name])) for name in fractions}
+
+
+def _groups(faces: FaceSet) -> list[list[int]]:
+    """Join faces that share an identity or their bytes (union-find over both keys)."""
+    parent = list(range(len(faces)))
+
+    def root(i: int) -> int:
+        while parent[i] != i:
+            parent[i] = parent[parent[i]]
+            i = parent[i]
+        return i
+
+    first: dict[str, int] = {}
+    for i, (content, identity) in enumerate(zip(faces.hashes(), faces.identities)):
+        for key in (f"image {content}", *([f"identity {identity}"] if identity else [])):
+            parent[root(i)] = root(first.setdefault(key, i))
+    joined: dict[int, list[int]] = defaultdict(list)
+    for i in range(len(faces)):
+        joined[root(i)].append(i)
+    return list(joined.values())
+
+
+def check_disjoint(parts: Mapping[str, FaceSet]) -> None:
+    """Refuse parts that share an image (by content hash) or a known identity. Raises BadInputError naming both."""
+    seen: dict[str, tuple[str, str]] = {}
+    for part, faces in parts.items():
+        keys = [(f"image {h}", name) for h, name in zip(faces.hashes(), faces.names)]
+        keys += [(f"identity {who}", name) for who, name in zip(faces.identities, faces.names) if who]
+        for key, name in keys:
+            other, other_name = seen.setdefault(key, (part, name))
+            if other != part:
+                kind = key.split(" ", 1)[0]
+                raise BadInputError(f"the parts '{other}' and '{part}' share an {kind}",
+                                    where=f"{other_name} and {name}", expected="disjoint parts", got=key[:60],
+                                    fix="remove it from one part, or let facelab split the whole set")
+
+
+def balance(faces: FaceSet, *, seed: int) -> FaceSet:
+    """Return the set with rarer classes repeated (seeded) until each class is as frequent as the largest.
+
+    Both back ends realise class weights this way, since Model Maker takes none.
+    """
+    rng = np.random.default_rng(seed)
+    largest = max(faces.counts().values())
+    index = [np.arange(len(faces))]
+    for k in range(len(faces.classes)):
+        mine = np.flatnonzero(faces.labels == k)
+        if 0 < len(mine) < largest:
+            index.append(rng.choice(mine, largest - len(mine), replace=True))
+    return faces.take(np.concatenate(index))
