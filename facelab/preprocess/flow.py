@@ -6,7 +6,7 @@ import dataclasses
 import math
 
 from facelab.core.errors import BadInputError
-from facelab.preprocess import stages as st
+from facelab.preprocess import ops as st
 
 PIXEL_OPS = ("decode", "orient", "color", "crop", "align", "resize", "pad")
 

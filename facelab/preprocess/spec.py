@@ -13,7 +13,7 @@ from facelab.core.errors import BadInputError, did_you_mean
 from facelab.core.files import read_json, write_json
 from facelab.core.hashing import sha256_json
 from facelab.preprocess.flow import State, advance
-from facelab.preprocess.stages import STAGES, Stage
+from facelab.preprocess.ops import STAGES, Stage
 
 SCHEMA = "facelab.preprocess/1"
 MAX_STAGES = 64
@@ -22,7 +22,7 @@ MAX_STAGES = 64
 class PreprocessSpec:
     """An ordered, checked list of stages; immutable, compared by what it does (its hash), not by its name.
 
-    `stages` may be stage models or plain dictionaries (see `facelab.preprocess.stages` for each op's parameters).
+    `stages` may be stage models or plain dictionaries (see `facelab.preprocess.ops` for each op's parameters).
     Raises BadInputError naming the stage for an unknown op or parameter, a missing or impossible value, or a stage
     that cannot follow the one before.
 

@@ -12,7 +12,7 @@ Side = Annotated[StrictInt, Field(ge=1, le=16384)]
 Size = tuple[Side, Side]
 """(width, height) in pixels."""
 PerChannel = Annotated[tuple[Real, ...], Field(min_length=1, max_length=4),
-                       AfterValidator(lambda v: v[:1] if len(set(v)) == 1 else v)]
+                       AfterValidator(lambda v: v[:1] if len(v) == 3 and len(set(v)) == 1 else v)]
 """One number for every channel, or one each; equal ones are written once, so that the canonical form is unique."""
 Order = Literal["rgb", "bgr", "gray", "yuv"]
 PixelRounding = Literal["none", "half_even", "half_up", "truncate"]

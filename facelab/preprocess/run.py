@@ -1,0 +1,92 @@
+"""`apply` and `stages`: carry a spec out on one image."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+
+from facelab.core.errors import BadInputError
+from facelab.preprocess.backends import make
+from facelab.preprocess.geometry import Face, Planner, Step
+from facelab.preprocess.image import read_bytes
+from facelab.preprocess.spec import PreprocessSpec
+
+
+def apply(spec: PreprocessSpec, image: np.ndarray | str | os.PathLike | bytes, *, backend: str = "reference",
+          face: Any = None, decode_with: str | None = None) -> np.ndarray:
+    """Preprocess one image and return the tensor.
+
+    `image` is a file (a path or its bytes), or pixels that stand for the decode stage's result: uint8
+    height × width × channel (gray also height × width) in the order that decode states. `face` is a box
+    (x1, y1, x2, y2), five landmarks, or a mapping with both, in pixels of the image after decode and a leading
+    orient stage. `decode_with` names another backend for the decode stage alone.
+
+    Raises UnsupportedError naming the stage where `backend` cannot do exactly what the spec says, BadInputError for
+    an unreadable image or a missing face.
+
+    >>> spec = PreprocessSpec("s", [{"op": "decode", "format": "rgb24", "order": "rgb", "size": [2, 1]},
+    ...                             {"op": "normalize", "mean": [127.5], "scale": [127.5], "units": "0-255"},
+    ...                             {"op": "layout", "to": "nchw"}, {"op": "cast", "dtype": "float32"}])
+    >>> apply(spec, bytes([0, 255, 0, 255, 0, 255])).tolist()
+    [[[[-1.0, 1.0]], [[1.0, -1.0]], [[-1.0, 1.0]]]]
+    """
+    return _run(spec, image, backend, face, decode_with)[0][-1]
+
+
+def stages(spec: PreprocessSpec, image: np.ndarray | str | os.PathLike | bytes, *, backend: str = "reference",
+           face: Any = None, decode_with: str | None = None) -> list[tuple[str, np.ndarray]]:
+    """Return [(name, array)] after each stage; names are `01_decode`, `02_color`, … See `apply`."""
+    arrays, _ = _run(spec, image, backend, face, decode_with)
+    return [(f"{i:02d}_{s.op}", a) for i, (s, a) in enumerate(zip(spec.stages, arrays), 1)]
+
+
+def input_to_output(spec: PreprocessSpec, size: tuple[int, int], *, face: Any = None,
+                    orientation: int = 1) -> np.ndarray:
+    """Return the 2×3 matrix from pixels of the oriented input of `size` (width, height) to those of the result.
+
+    Pixel edges are at whole numbers in both (box corners map as they are; add ½ to a pixel's centre first). Invert
+    it (`facelab.preprocess.align.invert`) to bring a detector's boxes back.
+    """
+    planner = Planner(spec.input_order, size, orientation, Face.of(face))
+    for i, stage in enumerate(spec.stages[1:], 1):
+        planner.plan(stage, f"stage {i + 1} ({stage.op})")
+    return planner.matrix
+
+
+def _run(spec, image, backend, face, decode_with):
+    if not isinstance(spec, PreprocessSpec):
+        raise BadInputError("the first argument is no PreprocessSpec", got=type(spec).__name__,
+                            fix="use PreprocessSpec.load(path)")
+    engine = make(backend)
+    decoder = make(decode_with) if decode_with else engine
+    first = f"{spec.name}: stage 1 (decode)"
+    engine.where = decoder.where = first
+    pixels, orientation = _decoded(spec, image, decoder, first)
+    planner = Planner(spec.input_order, (pixels.shape[1], pixels.shape[0]), orientation, Face.of(face))
+    values = [engine.begin(pixels)]
+    steps: list[Step] = []
+    for i, stage in enumerate(spec.stages[1:], 1):
+        engine.where = where = f"{spec.name}: stage {i + 1} ({stage.op})"
+        step = planner.plan(stage, where)
+        value = values[-1]
+        for action, args in step.actions:
+            value = getattr(engine, action)(value, **args)
+        values.append(value)
+        steps.append(step)
+    return engine.arrays(values), planner
+
+
+def _decoded(spec, image, decoder, where):
+    stage = spec.stages[0]
+    if not isinstance(image, np.ndarray):
+        data, name = read_bytes(image)
+        return decoder.decode(data, stage, name)
+    channels = 1 if stage.order == "gray" else 3
+    pixels = image[..., None] if image.ndim == 2 and channels == 1 else image
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != channels or 0 in pixels.shape:
+        raise BadInputError("the pixels are not what the decode stage gives", where=where,
+                            expected=f"uint8, height × width × {channels} ({stage.order})",
+                            got=f"{image.dtype}, shape {image.shape}", fix="read the file with read_image(path)")
+    return pixels, 1
