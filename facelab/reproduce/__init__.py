@@ -1,0 +1,1 @@
+"""Run the notebooks headless: plan, typed parameters, keys, the engine around papermill, and the report."""
