@@ -6,8 +6,8 @@ and imports nothing of facelab.
 
 from __future__ import annotations
 
-WIDTHS = (16, 32, 48, 64, 96, 128)
-STRIDES = (1, 2, 1, 2, 1, 2)
+WIDTHS = (24, 32, 48, 64, 96, 128)
+STRIDES = (2, 1, 2, 1, 2, 1)
 # 0.999 leaves the moving averages far from the data after a few short epochs, and accuracy at chance.
 BATCH_NORM_MOMENTUM = 0.9
 

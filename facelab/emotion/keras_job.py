@@ -1,0 +1,165 @@
+"""One Keras 3 training in the main environment: `python keras_job.py FOLDER`, the twin of `modelmaker_job.py`.
+
+Reads the same `job.json` and arrays, follows the same recipe (SGD with momentum, label smoothing, dropout, L2 on the
+head, constant learning rate) and writes the same files, so that the two back ends can be compared and either can
+replace the other. A process of its own keeps TensorFlow out of the notebook and the settings below in force.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import sys
+import time
+import traceback
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")   # oneDNN's summation order depends on the processor
+os.environ["KERAS_BACKEND"] = "tensorflow"
+
+LABEL_SMOOTHING, MOMENTUM, L2 = 0.1, 0.9, 1e-4   # Model Maker 0.4.3's defaults, so that the recipes agree
+
+
+def load_file(path, name):
+    """Import a module from a path without its package."""
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def seed_everything(seed):
+    import keras
+    import tensorflow as tf
+    keras.utils.set_random_seed(seed % 2**32)
+    tf.config.experimental.enable_op_determinism()
+
+
+def batches(arrays, job, *, seed=None):
+    """Return a sequence of normalised batches; with a seed, a fresh permutation an epoch that depends on it alone."""
+    import keras
+    import numpy as np
+
+    class Batches(keras.utils.PyDataset):
+        def __init__(self):
+            super().__init__()
+            self.epoch = 0
+            self.on_epoch_end()
+
+        def __len__(self):
+            n = len(arrays["images"])
+            # like Model Maker, training leaves out a last partial batch; evaluation does not
+            return n // job["batch"] if seed is not None else -(-n // job["batch"])
+
+        def on_epoch_end(self):
+            n = len(arrays["images"])
+            self.order = np.arange(n)
+            if seed is not None:
+                self.order = np.random.default_rng([seed, self.epoch]).permutation(n)
+                self.epoch += 1
+
+        def __getitem__(self, k):
+            index = self.order[k * job["batch"]:(k + 1) * job["batch"]]
+            x = (arrays["images"][index].astype(np.float32) - np.float32(job["mean"])) / np.float32(job["std"])
+            return x, np.eye(len(job["labels"]), dtype=np.float32)[arrays["labels"][index]]
+
+    return Batches()
+
+
+def backbone(job, folder):
+    """Return the backbone with its weights, trainable as the job's strategy says."""
+    import keras
+    import numpy as np
+    module = load_file(Path(__file__).with_name("backbone.py"), "facelab_backbone")
+    model = module.build_backbone(keras, job["size"], job["backbone"].get("trainable_blocks", len(module.WIDTHS)))
+    if weights := job["backbone"].get("weights"):
+        with np.load(folder / weights) as arrays:
+            module.set_weights(model, arrays)
+    if job["strategy"] == "frozen":
+        model.trainable = False
+    return model
+
+
+def classifier(job, folder):
+    """Return the compiled classifier: backbone, dropout, softmax."""
+    import keras
+    body = backbone(job, folder)
+    inputs = keras.Input(shape=(job["size"], job["size"], 3), name="image")
+    x = keras.layers.Dropout(job["dropout"], seed=job["seed"] % 2**32)(body(inputs))
+    outputs = keras.layers.Dense(len(job["labels"]), activation="softmax", name="emotion",
+                                 kernel_regularizer=keras.regularizers.L2(L2))(x)
+    model = keras.Model(inputs, outputs, name=job["name"])
+    model.compile(optimizer=keras.optimizers.SGD(job["learning_rate"], momentum=MOMENTUM),
+                  loss=keras.losses.CategoricalCrossentropy(label_smoothing=LABEL_SMOOTHING), metrics=["accuracy"])
+    return model, body
+
+
+def fit(model, job, parts):
+    """Train and return the history as plain lists."""
+    import keras
+    callbacks = [keras.callbacks.TerminateOnNaN()]
+    if job.get("patience"):
+        callbacks.append(keras.callbacks.EarlyStopping("val_loss", patience=job["patience"],
+                                                       restore_best_weights=True))
+    history = model.fit(batches(parts["train"], job, seed=job["seed"]), epochs=job["epochs"], callbacks=callbacks,
+                        validation_data=batches(parts["validation"], job), verbose=2)
+    return {k: [float(v) for v in values] for k, values in history.history.items()}
+
+
+def convert(saved_model, path):
+    """Write a SavedModel as a float32 `.tflite`."""
+    import tensorflow as tf
+    path.write_bytes(tf.lite.TFLiteConverter.from_saved_model(str(saved_model)).convert())
+
+
+def train_images(job, folder):
+    """Train and export the classifier; return the history and the names of the files written."""
+    import numpy as np
+    parts = {name: dict(np.load(folder / f"{name}.npz")) for name in ("train", "validation")}
+    model, _ = classifier(job, folder)
+    history = fit(model, job, parts)
+    model.save(folder / "emotion.keras")
+    model.export(str(folder / "saved_model"), verbose=False)
+    convert(folder / "saved_model", folder / "emotion_fp32.tflite")
+    (folder / "labels.txt").write_text("\n".join(job["labels"]) + "\n")
+    return history, ["emotion_fp32.tflite", "labels.txt", "emotion.keras", "saved_model"]
+
+
+def pretrain(job, folder):
+    """Train the backbone under a throw-away head and keep its weights as `backbone.npz`."""
+    import numpy as np
+    parts = {name: dict(np.load(folder / f"{name}.npz")) for name in ("train", "validation")}
+    model, body = classifier(job, folder)
+    history = fit(model, job, parts)
+    module = load_file(Path(__file__).with_name("backbone.py"), "facelab_backbone")
+    np.savez_compressed(folder / "backbone.npz", **module.weights_of(body))
+    return history, ["backbone.npz"]
+
+
+def versions():
+    from importlib import metadata
+    return {name: metadata.version(name) for name in ("tensorflow", "keras", "numpy")} | {
+        "python": sys.version.split()[0]}
+
+
+def main(folder):
+    folder = Path(folder).resolve()
+    job = json.loads((folder / "job.json").read_text())
+    started = time.time()
+    try:
+        seed_everything(job["seed"])
+        history, files = {"image": train_images, "pretrain": pretrain}[job["kind"]](job, folder)
+        result = {"ok": True, "history": history, "files": files, "seconds": time.time() - started,
+                  "versions": versions()}
+    except Exception as e:   # the caller turns this into a named error
+        traceback.print_exc()
+        result = {"ok": False, "error": type(e).__name__, "message": str(e)[:2000]}
+    (folder / "done.json").write_text(json.dumps(result))
+    return 0 if result["ok"] else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))
