@@ -1,0 +1,134 @@
+"""`Asset`: one file that facelab can have: where it comes from, what it must be, what may be done with it."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, StringConstraints, ValidationError, model_validator
+
+from facelab.core.errors import BadInputError, did_you_mean
+from facelab.core.run import project_root
+
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+Sha256 = Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{64})?$")]
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=80)]
+
+
+def models_folder() -> Path:
+    """Return the folder that keeps weights: `FACELAB_MODELS`, else `models/` of this checkout."""
+    return Path(os.environ.get("FACELAB_MODELS") or project_root() / "models")
+
+
+def data_folder() -> Path:
+    """Return the folder that keeps data sets: `FACELAB_DATA`, else `data/` of this checkout."""
+    return Path(os.environ.get("FACELAB_DATA") or project_root() / "data")
+
+
+class Strict(BaseModel):
+    """A frozen model that takes no unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PackageFile(Strict):
+    """A file inside an installed pip dependency: `path` below the folder of the importable `module`."""
+
+    distribution: Text
+    module: Text
+    path: str = ""
+
+
+class Asset(Strict):
+    """One file, verified by size and SHA-256.
+
+    `file` is its name in the store's folder. `url` is the official address over https; where the address is an
+    archive, `member` names the file inside it, and `archive_sha256` and `archive_bytes` describe the archive. `sha256`
+    and `bytes` are always those of the file itself. Where nobody published a hash, `sha256` is empty and `hash_note`
+    says so: such a file is fetched only with `--trust-first-use`. `package` names a pip dependency that carries the
+    very same file. `terms` are restrictions beyond the licence; `research_only` marks those that forbid other use.
+    """
+
+    name: Name
+    file: str = ""
+    what: Text
+    url: str = ""
+    member: str | None = None
+    archive_sha256: Sha256 = ""
+    archive_bytes: StrictInt | None = Field(default=None, gt=0)
+    sha256: Sha256 = ""
+    bytes: StrictInt | None = Field(default=None, gt=0)
+    hash_note: str = ""
+    licence: Text
+    terms: str = ""
+    research_only: bool = False
+    source: Text
+    package: PackageFile | None = None
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the store that keeps this file."""
+        raise NotImplementedError
+
+    @property
+    def path(self) -> Path:
+        """Where the store keeps this file (present or not)."""
+        return self.folder / self.file
+
+    @property
+    def fetch_command(self) -> str:
+        """The command that gets this file."""
+        return f"facelab assets fetch {self.name}"
+
+    @model_validator(mode="after")
+    def _consistent(self):
+        if self.url and not self.url.startswith("https://"):
+            raise ValueError(f"the url of {self.name!r} must be https, not {self.url!r}")
+        parts = PurePosixPath(self.file).parts
+        if self.file and (self.file.startswith("/") or ".." in parts or "\\" in self.file):
+            raise ValueError(f"the file of {self.name!r} must be a plain relative path, not {self.file!r}")
+        if self.file and not self.sha256 and not self.hash_note:
+            raise ValueError(f"{self.name!r} has no sha256: state it, or say in hash_note why nobody can")
+        if self.member is not None and not re.search(r"\.(zip|tar|tgz|tar\.gz|bz2|gz)$", self.url):
+            raise ValueError(f"{self.name!r} has a member, so its url must be an archive")
+        return self
+
+
+def load_toml(path: Path, what: str) -> dict:
+    """Parse a TOML file. Raises BadInputError naming the place."""
+    import tomllib
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as e:
+        raise BadInputError(f"the {what} cannot be read", where=path, got=e.strerror,
+                            fix="run facelab inside its checkout, or give the file") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
+        raise BadInputError(f"the {what} is no TOML", where=path, got=str(e)) from None
+
+
+def parse_entries(rows: object, model: type[Asset], where: Path) -> list:
+    """Check a list of tables against `model`; names are unique. Raises BadInputError naming entry and key."""
+    if not isinstance(rows, list):
+        raise BadInputError("the file has no entries", where=where, expected="[[model]] or [[data]] tables")
+    entries, seen = [], set()
+    for i, row in enumerate(rows):
+        name = row.get("name", f"entry {i + 1}") if isinstance(row, dict) else f"entry {i + 1}"
+        try:
+            entry = model.model_validate(row)
+        except ValidationError as e:
+            first = e.errors()[0]
+            key = ".".join(str(p) for p in first["loc"])
+            hint = did_you_mean(key, model.model_fields) if first["type"] == "extra_forbidden" else ""
+            raise BadInputError(f"{first['msg']}{': ' + repr(key) if key else ''}{hint}", where=f"{where}: {name}",
+                                got=repr(first["input"])[:80], fix="correct the entry") from None
+        if entry.name in seen:
+            raise BadInputError(f"two entries are named {entry.name!r}", where=where, fix="rename one")
+        seen.add(entry.name)
+        entries.append(entry)
+    return entries
+
+
+Kind = Literal["detector", "embedder", "emotion", "liveness", "aux"]
+Runtime = Literal["onnx", "litert", "keras", "dlib", "opencv"]

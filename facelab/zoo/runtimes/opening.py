@@ -1,0 +1,94 @@
+"""`open_model`: a path or a catalogue entry in, an opened and checked `Model` out."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from facelab.core.errors import BadInputError, IntegrityError
+from facelab.preprocess.spec import PreprocessSpec
+from facelab.zoo.catalogue import ModelEntry
+from facelab.zoo.runtimes.base import Model, show_shape
+from facelab.zoo.store import require
+
+SUFFIXES = {".onnx": "onnx", ".tflite": "litert", ".keras": "keras", ".h5": "keras", ".hdf5": "keras",
+            ".dat": "dlib", ".xml": "opencv"}
+
+
+def open_model(model: str | os.PathLike | ModelEntry, *, threads: int | None = None,
+               spec: PreprocessSpec | None = None) -> Model:
+    """Open a model file, or a catalogue entry's file on this machine, and check that its input fits its spec.
+
+    The runtime follows the entry, or the suffix: .onnx, .tflite, .keras/.h5/.hdf5, .dat (dlib), .xml (OpenCV
+    cascade). `threads` limits the runtime's threads (default: OMP_NUM_THREADS, else all cores).
+    Raises MissingAssetError with the command that gets the file, IntegrityError for a file that is no model or
+    another model, BadInputError or UnsupportedError for one that cannot be opened.
+
+    >>> open_model("no/such/file.onnx")
+    Traceback (most recent call last):
+    facelab.core.errors.BadInputError: the model file does not exist
+      where:    no/such/file.onnx
+      fix:      check the path; facelab assets list shows the models facelab knows by name
+    """
+    if isinstance(model, ModelEntry):
+        return _open_entry(model, threads, spec)
+    path = Path(model)
+    if not path.is_file():
+        raise BadInputError("the model file does not exist", where=path,
+                            fix="check the path; facelab assets list shows the models facelab knows by name")
+    runtime = SUFFIXES.get(path.suffix.lower())
+    if runtime is None:
+        raise BadInputError("the file's suffix names no runtime", where=path, expected=", ".join(SUFFIXES),
+                            got=path.suffix or "no suffix")
+    opened = _open(path, runtime, threads, {})
+    if spec is not None:
+        check_spec(opened, spec)
+    return opened
+
+
+def _open_entry(entry: ModelEntry, threads: int | None, spec: PreprocessSpec | None) -> Model:
+    if entry.parts:
+        raise BadInputError(f"{entry.name} is made of several networks", expected=", ".join(entry.parts),
+                            fix="open its parts, e.g. with load_catalogue().parts(entry)")
+    opened = _open(require(entry), entry.runtime, threads, entry.options)
+    spec = spec or entry.spec
+    if spec is not None and entry.runtime not in ("dlib", "opencv"):
+        check_spec(opened, spec)
+    wanted = entry.options.get("dim")
+    if wanted is not None and opened.outputs and opened.outputs[0].shape[-1] not in (None, wanted):
+        raise IntegrityError(f"{entry.name}: the model's output is not the promised one", where=opened.path,
+                             expected=f"{wanted} values", got=opened.outputs[0], fix=entry.fetch_command)
+    return opened
+
+
+def _open(path: Path, runtime: str, threads: int | None, options: dict) -> Model:
+    # imported here: each runtime is heavy, and one is enough
+    if runtime == "onnx":
+        from facelab.zoo.runtimes.onnx import open_onnx
+        return open_onnx(path, threads=threads)
+    if runtime == "litert":
+        from facelab.zoo.runtimes.litert import open_litert
+        return open_litert(path, threads=threads, resizable=bool(options.get("resizable")))
+    if runtime == "keras":
+        from facelab.zoo.runtimes.keras import open_keras
+        return open_keras(path, threads=threads)
+    if runtime == "dlib":
+        from facelab.zoo.runtimes.dlib import open_dlib
+        return open_dlib(path)
+    from facelab.zoo.runtimes.opencv import open_cascade
+    return open_cascade(path)
+
+
+def check_spec(model: Model, spec: PreprocessSpec) -> None:
+    """Check that what a preprocessing spec produces is what the model's first input takes, before anything runs.
+
+    Raises BadInputError naming both shapes and dtypes.
+    """
+    info, shape, dtype = model.inputs[0], spec.output_shape(), spec.output_dtype
+    fits = len(shape) == len(info.shape) and all(a is None or b is None or a == b for a, b in zip(shape, info.shape))
+    if fits and dtype == info.dtype:
+        return
+    last = spec.stages[-1].op
+    raise BadInputError("the preprocessing spec does not fit the model's input", where=model.path, expected=info,
+                        got=f"{show_shape(shape)} {dtype} from the spec {spec.name!r} (last stage: {last})",
+                        fix="correct size, layout or cast in the spec, or use the model it was written for")
