@@ -39,34 +39,29 @@ def seed_everything(seed):
 
 
 def batches(arrays, job, *, seed=None):
-    """Return a sequence of normalised batches; with a seed, a fresh permutation an epoch that depends on it alone."""
-    import keras
+    """Return a tf.data pipeline of normalised batches; with a seed, each epoch is a permutation it alone decides."""
     import numpy as np
+    import tensorflow as tf
+    images = tf.constant(arrays["images"])
+    targets = tf.one_hot(arrays["labels"], len(job["labels"]))
+    n, batch, epochs = len(arrays["images"]), job["batch"], [0]
 
-    class Batches(keras.utils.PyDataset):
-        def __init__(self):
-            super().__init__()
-            self.epoch = 0
-            self.on_epoch_end()
+    def orders():
+        order = np.arange(n)
+        if seed is not None:
+            order = np.random.default_rng([seed, epochs[0]]).permutation(n)
+            epochs[0] += 1
+        # like Model Maker, training leaves out a last partial batch; evaluation does not
+        stop = n // batch * batch if seed is not None else n
+        for k in range(0, stop, batch):
+            yield order[k:min(k + batch, stop)]
 
-        def __len__(self):
-            n = len(arrays["images"])
-            # like Model Maker, training leaves out a last partial batch; evaluation does not
-            return n // job["batch"] if seed is not None else -(-n // job["batch"])
+    def load(index):
+        return (tf.cast(tf.gather(images, index), tf.float32) - job["mean"]) / job["std"], tf.gather(targets, index)
 
-        def on_epoch_end(self):
-            n = len(arrays["images"])
-            self.order = np.arange(n)
-            if seed is not None:
-                self.order = np.random.default_rng([seed, self.epoch]).permutation(n)
-                self.epoch += 1
-
-        def __getitem__(self, k):
-            index = self.order[k * job["batch"]:(k + 1) * job["batch"]]
-            x = (arrays["images"][index].astype(np.float32) - np.float32(job["mean"])) / np.float32(job["std"])
-            return x, np.eye(len(job["labels"]), dtype=np.float32)[arrays["labels"][index]]
-
-    return Batches()
+    index = tf.data.Dataset.from_generator(orders, output_signature=tf.TensorSpec((None,), tf.int64))
+    steps = n // batch if seed is not None else -(-n // batch)
+    return index.apply(tf.data.experimental.assert_cardinality(steps)).map(load).prefetch(2)
 
 
 def backbone(job, folder):

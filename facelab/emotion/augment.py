@@ -1,0 +1,61 @@
+"""Seeded augmentation that keeps the label: mirrored, shifted, turned a little, lighter or darker."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import cv2
+import numpy as np
+
+from facelab.emotion.data import FaceSet
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How far an augmented copy may differ. `copies` are added to each original; 0 leaves the set as it is.
+
+    `flip`: chance of a mirror image. `shift`: fraction of the side. `turn`: degrees. `scale`: fraction. `light`:
+    fraction of contrast and, in units of 255, of brightness.
+    """
+
+    copies: int = 1
+    flip: float = 0.5
+    shift: float = 0.06
+    turn: float = 8.0
+    scale: float = 0.08
+    light: float = 0.15
+
+    def to_dict(self) -> dict:
+        """Return the parameters as plain JSON, for the training record."""
+        return asdict(self)
+
+
+def augment(faces: FaceSet, how: Augmentation, *, seed: int) -> FaceSet:
+    """Return the originals followed by `how.copies` augmented copies of each.
+
+    Every copy draws from its own generator (seed, copy, index), so that a face's copies do not depend on the others.
+    """
+    if how.copies < 1 or not len(faces):
+        return faces
+    images, index = [faces.images], [np.arange(len(faces))]
+    for copy in range(how.copies):
+        images.append(np.stack([_one(image, how, np.random.default_rng([seed, copy, i]))
+                                for i, image in enumerate(faces.images)]))
+        index.append(np.arange(len(faces)))
+    order = np.concatenate(index)
+    taken = faces.take(order)
+    return FaceSet(np.concatenate(images), taken.labels, faces.classes, taken.names, taken.identities)
+
+
+def _one(image: np.ndarray, how: Augmentation, rng: np.random.Generator) -> np.ndarray:
+    side = image.shape[0]
+    if rng.random() < how.flip:
+        image = image[:, ::-1]
+    shift = rng.uniform(-how.shift, how.shift, 2) * side
+    matrix = cv2.getRotationMatrix2D((side / 2 - 0.5, side / 2 - 0.5), rng.uniform(-how.turn, how.turn),
+                                     1 + rng.uniform(-how.scale, how.scale))
+    matrix[:, 2] += shift
+    image = cv2.warpAffine(np.ascontiguousarray(image), matrix, (side, side), flags=cv2.INTER_LINEAR,
+                           borderMode=cv2.BORDER_REPLICATE)
+    gain, lift = 1 + rng.uniform(-how.light, how.light), 255 * rng.uniform(-how.light, how.light) / 2
+    return np.clip(np.rint((image.astype(np.float32) - 127.5) * gain + 127.5 + lift), 0, 255).astype(np.uint8)

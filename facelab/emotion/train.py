@@ -1,0 +1,170 @@
+"""Fine-tune an emotion classifier by either back end and put everything that travels with it into one folder."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from facelab.core.errors import BadInputError
+from facelab.core.files import atomic_path, write_bytes, write_json, write_text
+from facelab.core.hashing import sha256_file
+from facelab.core.machine import facts
+from facelab.core.records import now
+from facelab.emotion import card
+from facelab.emotion.augment import Augmentation, augment
+from facelab.emotion.backbone import WIDTHS
+from facelab.emotion.data import FaceSet, balance, check_classes, check_disjoint
+from facelab.emotion.jobs import run_job, save_part
+from facelab.preprocess import PreprocessSpec
+
+MODEL = "emotion_fp32.tflite"
+Strategy = Literal["frozen", "partial", "whole"]
+TRAINABLE_BLOCKS = {"frozen": 0, "partial": 2, "whole": len(WIDTHS)}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to fine-tune.
+
+    `strategy`: train the head alone (`frozen`), the last two blocks too (`partial`; facelab's backbone only), or
+    everything (`whole`). `class_weights="balanced"` repeats faces of rarer classes. `patience`: epochs without a lower
+    validation loss before training stops and the best weights return; 0 never stops. `int8`: also Model Maker's own
+    INT8 export, calibrated on the calibration part.
+    """
+
+    backend: Literal["modelmaker", "keras"] = "modelmaker"
+    strategy: Strategy = "whole"
+    epochs: int = 4
+    batch: int = 32
+    learning_rate: float = 0.02
+    dropout: float = 0.2
+    class_weights: Literal["none", "balanced"] = "balanced"
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    patience: int = 2
+    seed: int = 7
+    int8: bool = False
+
+    def __post_init__(self) -> None:
+        if self.strategy not in TRAINABLE_BLOCKS:
+            raise BadInputError("no such fine-tuning strategy", expected=", ".join(TRAINABLE_BLOCKS), got=self.strategy)
+        if self.class_weights not in ("none", "balanced"):
+            raise BadInputError("no such class weights", expected="none or balanced", got=self.class_weights)
+        for name in ("epochs", "batch", "learning_rate"):
+            if getattr(self, name) <= 0:
+                raise BadInputError(f"`{name}` must be positive", got=getattr(self, name))
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training left behind: its folder, curves by name, seconds, and the record written to training.json."""
+
+    folder: Path
+    history: dict[str, list[float]]
+    seconds: float
+    record: dict[str, Any]
+
+    @property
+    def model(self) -> Path:
+        """The float32 `.tflite` file."""
+        return self.folder / MODEL
+
+
+def train(parts: Mapping[str, FaceSet], spec: PreprocessSpec, out: Path, settings: Settings | None = None, *,
+          backbone: Path | str | None = None, source: str = "", timeout: float = 1800,
+          on_line: Callable[[str], None] | None = None) -> Trained:
+    """Train on `parts` (train, validation, calibration, test) and fill the folder `out`.
+
+    `backbone` is weights from `facelab.emotion.pretrain` (a path), the URI of a hub or SavedModel feature extractor
+    (Model Maker only), or None to start from random weights. Everything is checked before training starts: classes,
+    disjoint parts, sizes. `out` receives `emotion_fp32.tflite`, its `.preprocess.json`, labels, the SavedModel (and
+    `.keras`), `training.json` and `model_card.md`; a failed training leaves `out` as it was.
+    Raises BadInputError for data that cannot be trained on, TrainingError where the back end fails.
+    """
+    settings = settings or Settings()
+    _check(parts, spec)
+    taught = parts["train"]
+    if settings.class_weights == "balanced":
+        taught = balance(taught, seed=settings.seed)
+    taught = augment(taught, settings.augmentation, seed=settings.seed)
+    if len(taught) < settings.batch:
+        raise BadInputError("there are fewer training faces than one batch", expected=f"at least {settings.batch}",
+                            got=len(taught), fix="use a smaller batch or more faces")
+    with tempfile.TemporaryDirectory(prefix="facelab-train-") as name:
+        folder = Path(name)
+        for part in ("validation", "calibration"):
+            save_part(folder, part, parts[part])
+        save_part(folder, "train", taught)
+        job = _job(parts["train"].classes, spec, settings, backbone, folder)
+        result = run_job(settings.backend, folder, job, timeout=timeout, on_line=on_line)
+        record = _record(parts, spec, settings, backbone, source, taught, result, folder / MODEL)
+        _collect(folder, out, result["files"], spec, record)
+    return Trained(out, result["history"], result["seconds"], record)
+
+
+def _check(parts: Mapping[str, FaceSet], spec: PreprocessSpec) -> None:
+    for part in ("train", "validation", "calibration", "test"):
+        if part not in parts or not len(parts[part]):
+            raise BadInputError(f"the part '{part}' has no faces", expected="train, validation, calibration, test",
+                                fix="give more faces, or a larger share to this part")
+    check_classes(parts["train"], where="train")
+    check_disjoint(parts)
+    size = spec.find("resize").size
+    for part, faces in parts.items():
+        if faces.images.shape[1:3] != (size[1], size[0]):
+            raise BadInputError(f"the faces of '{part}' have another size than the spec's", where=spec.name,
+                                expected=f"{size[0]}×{size[1]}", got=f"{faces.images.shape[2]}×{faces.images.shape[1]}",
+                                fix="crop them with this spec")
+
+
+def _job(classes, spec, settings: Settings, backbone, folder: Path) -> dict:
+    normalize = spec.find("normalize")
+    chosen: dict[str, Any] = {"kind": "weights", "trainable_blocks": TRAINABLE_BLOCKS[settings.strategy]}
+    if isinstance(backbone, Path):
+        shutil.copy(backbone, folder / "weights.npz")
+        chosen["weights"] = "weights.npz"
+    elif backbone is not None:
+        if settings.backend != "modelmaker" or settings.strategy == "partial":
+            raise BadInputError("a backbone by URI works with Model Maker, frozen or whole", got=backbone,
+                                fix="use --backend modelmaker, or facelab's own backbone")
+        chosen = {"kind": "uri", "uri": str(backbone)}
+    return {"kind": "image", "name": "emotion", "labels": list(classes), "size": spec.find("resize").size[0],
+            "mean": float(normalize.mean[0]), "std": float(normalize.scale[0]), "backbone": chosen,
+            "strategy": settings.strategy, "epochs": settings.epochs, "batch": settings.batch, "seed": settings.seed,
+            "learning_rate": settings.learning_rate, "dropout": settings.dropout, "patience": settings.patience,
+            "int8": settings.int8}
+
+
+def _record(parts, spec, settings, backbone, source, taught, result, model: Path) -> dict:
+    return {
+        "schema": "facelab.training/1", "at": now(), "source": source, "classes": list(parts["train"].classes),
+        "settings": asdict(settings), "spec": spec.hash, "backbone": None if backbone is None else
+        sha256_file(backbone) if isinstance(backbone, Path) else str(backbone),
+        "parts": {name: {"n": len(faces), "hash": faces.hash(), "classes": faces.counts(),
+                         "identities": len(set(filter(None, faces.identities)))} for name, faces in parts.items()},
+        "shown": len(taught), "history": result["history"], "seconds": round(result["seconds"], 2),
+        "versions": result["versions"], "machine": facts(), "model_sha256": sha256_file(model),
+    }
+
+
+def _collect(folder: Path, out: Path, files: list[str], spec: PreprocessSpec, record: dict) -> None:
+    """Move the job's outputs into `out`: files atomically, folders by rename."""
+    out.mkdir(parents=True, exist_ok=True)
+    for name in files:
+        if (folder / name).is_dir():
+            shutil.rmtree(out / name, ignore_errors=True)
+            with tempfile.TemporaryDirectory(dir=out, prefix=".tmp") as near:
+                moved = Path(shutil.copytree(folder / name, Path(near) / name))
+                moved.replace(out / name)
+        elif name == "emotion.keras":
+            with atomic_path(out / name) as tmp:
+                shutil.copy(folder / name, tmp)
+        else:
+            write_bytes(out / name, (folder / name).read_bytes())
+    for model in out.glob("emotion_fp32.tflite"):
+        spec.save(model.with_suffix(".preprocess.json"))
+    write_json(out / "training.json", record)
+    write_text(out / "model_card.md", card.render(record, spec))
