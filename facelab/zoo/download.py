@@ -153,7 +153,7 @@ def extract(archive: Path, url: str, member: str, target: Path) -> None:
         raise IntegrityError("the archive does not hold the file", where=url, expected=member,
                              fix="nothing was kept; the source may have changed") from None
     except (zipfile.BadZipFile, tarfile.TarError, EOFError, OSError, ValueError) as e:
-        if isinstance(e, FacelabError) or isinstance(e, OSError) and e.errno is not None:
+        if isinstance(e, FacelabError) or (isinstance(e, OSError) and e.errno is not None):
             raise
         raise IntegrityError("the archive cannot be read", where=url, got=str(e)[:160],
                              fix="nothing was kept; try again") from None

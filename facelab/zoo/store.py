@@ -57,6 +57,12 @@ def find(asset: Asset) -> Found | None:
     return found
 
 
+def source_file(asset: Asset) -> Path | None:
+    """Return the verified file as its authors published it (a converted model's HDF5, say), or None."""
+    found = _find_file(asset) if asset.file else find(asset)
+    return found.path if found else None
+
+
 def _find_parts(asset: Asset) -> Found | None:
     from facelab.zoo.catalogue import load_catalogue
     paths = [find(part) for part in load_catalogue().parts(asset)]
@@ -118,8 +124,9 @@ def fetch(asset: Asset, *, trust_first_use: bool = False, progress: bool = False
     """
     if getattr(asset, "parts", None):
         from facelab.zoo.catalogue import load_catalogue
-        return [fetch(part, trust_first_use=trust_first_use, progress=progress, say=say)
-                for part in load_catalogue().parts(asset)][0]
+        paths = [fetch(part, trust_first_use=trust_first_use, progress=progress, say=say)
+                 for part in load_catalogue().parts(asset)]
+        return paths[0]
     refused: list[FacelabError] = []
     found = _find_or_remember(asset, refused, say)
     if found:

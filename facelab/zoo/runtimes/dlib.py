@@ -22,7 +22,7 @@ def import_dlib():
 
 
 class DlibEmbedder(Model):
-    """dlib's ResNet: 150×150 RGB face chips (n, 150, 150, 3) uint8 in, descriptors (n, 128) float32 out, unnormalised."""
+    """dlib's ResNet: 150×150 RGB face chips (n, 150, 150, 3) uint8 in, (n, 128) float32 out, not normalised."""
 
     runtime = "dlib"
 
@@ -33,7 +33,7 @@ class DlibEmbedder(Model):
 
 
 class DlibDetector(Model):
-    """dlib's CNN (MMOD) detector: one RGB image (height, width, 3) uint8 in; (n, 5) float32 x1, y1, x2, y2, score out."""
+    """dlib's CNN (MMOD) detector: an RGB image (h, w, 3) uint8 in; (n, 5) float32 x1, y1, x2, y2, score out."""
 
     runtime = "dlib"
 
