@@ -15,7 +15,9 @@ SNAP = 1e-9
 
 
 def to_pixels(x: np.ndarray, rounding: str, snap: float = SNAP) -> np.ndarray:
-    """Round reals to uint8, saturating: `half_even`, `half_up` or `truncate`, within `snap` of a tie or a whole number as if on it.
+    """Round reals to uint8, saturating: `half_even`, `half_up` or `truncate`.
+
+    What lies within `snap` of a tie or a whole number counts as on it.
 
     >>> to_pixels(np.array([0.5, 1.5, 254.5 - 1e-12, 300.0]), "half_even").tolist()
     [0, 2, 254, 255]

@@ -103,7 +103,8 @@ class Backend(NumpyBackend):
         if stage.kernel == "nearest":
             for n_in, n_out in ((w, size[0]), (h, size[1])):
                 ramp = np.arange(n_in, dtype=np.float32)[None]
-                self.check_nearest(cv2.resize(ramp, (n_out, 1), interpolation=flag)[0], n_in, n_out, stage.pixel_centers)
+                took = cv2.resize(ramp, (n_out, 1), interpolation=flag)[0]
+                self.check_nearest(took, n_in, n_out, stage.pixel_centers)
             out = cv2.resize(np.ascontiguousarray(x), size, interpolation=flag).reshape(size[1], size[0], -1)
             return out.astype(self.real) if stage.rounding == "none" else out
         if x.dtype == np.uint8 and stage.rounding not in HALF:

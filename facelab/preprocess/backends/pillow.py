@@ -28,7 +28,7 @@ class Backend(NumpyBackend):
         if {source, target} == {"rgb", "bgr"}:
             return x[..., ::-1]
         if x.dtype != np.uint8 or stage.rounding not in HALF:
-            self.refuse(f"this colour conversion with rounding {stage.rounding!r}: it works in 8 bits and rounds half up",
+            self.refuse(f"this colour conversion with rounding {stage.rounding!r}: it works in 8 bits, rounding half up",
                         "write rounding 'half_up'")
         rgb = x[..., ::-1] if source == "bgr" else x
         image = Image.fromarray(np.ascontiguousarray(rgb), "YCbCr" if source == "yuv" else "RGB")
