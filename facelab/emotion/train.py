@@ -20,6 +20,7 @@ from facelab.emotion.backbone import WIDTHS
 from facelab.emotion.data import FaceSet, balance, check_classes, check_disjoint
 from facelab.emotion.jobs import run_job, save_part
 from facelab.preprocess import PreprocessSpec
+from facelab.preprocess.tflite_metadata import write_metadata
 
 MODEL = "emotion_fp32.tflite"
 Strategy = Literal["frozen", "partial", "whole"]
@@ -100,6 +101,9 @@ def train(parts: Mapping[str, FaceSet], spec: PreprocessSpec, out: Path, setting
         save_part(folder, "train", taught)
         job = _job(parts["train"].classes, spec, settings, backbone, folder)
         result = run_job(settings.backend, folder, job, timeout=timeout, on_line=on_line)
+        if settings.backend == "keras":   # Model Maker writes its own
+            write_metadata(folder / MODEL, name="emotion", description=f"Emotion of a face: {', '.join(job['labels'])}",
+                           size=spec.find("resize").size, mean=job["mean"], std=job["std"], labels=job["labels"])
         record = _record(parts, spec, settings, backbone, source, taught, result, folder / MODEL)
         _collect(folder, out, result["files"], spec, record)
     return Trained(out, result["history"], result["seconds"], record)
