@@ -1,0 +1,1 @@
+"""Where images, boxes, labels and pairs come from: synthetic faces and loaders of public layouts."""

@@ -1,0 +1,82 @@
+"""What a camera does to a picture: defocus, shake, exposure, sensor noise, JPEG."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from facelab.datasets.synthetic.filters import TAP_BITS, gaussian_blur, jpeg_losses
+from facelab.datasets.synthetic.numerics import DEGREE, F, sincos
+from facelab.datasets.synthetic.stream import Stream
+
+FULL = 4095   # pictures are whole numbers 0 … 4095 (sRGB-like code values) until the camera writes 8 bits
+
+
+@dataclass(frozen=True)
+class Optics:
+    """A camera's faults. Blur in pixels of the picture, noise and offset in 8-bit steps, `jpeg` None for lossless."""
+
+    defocus: float = 0.0
+    shake: float = 0.0
+    shake_angle: float = 0.0
+    gain: float = 1.0
+    offset: float = 0.0
+    noise: float = 0.0
+    jpeg: int | None = None
+
+
+CLEAN = Optics()
+
+
+def draw_optics(r: Stream, width: int, level: float = 1.0) -> Optics:
+    """Draw the faults of one picture `width` pixels wide; `level` 0 is a perfect camera, 1 a phone in bad light."""
+    defocus = r.uniform(0.3, 1.1) * level * width / 160 if r.chance(0.5 * level) else 0.0
+    shake = r.uniform(1.5, 4.5) * level * min(width, 480) / 160 if r.chance(0.2 * level) else 0.0
+    angle = r.uniform(0, 180)
+    gain, offset = 1 + 0.12 * level * r.normal(), r.normal(0, 6 * level)
+    noise = r.uniform(0, 7) * level
+    jpeg = r.integer(45, 96) if r.chance(0.8 * level) else None
+    return Optics(defocus, shake, angle, gain, offset, noise, jpeg)
+
+
+def _shake_kernel(length: float, angle: float) -> list[tuple[int, int, int]]:
+    """Return (dx, dy, weight) of a straight smear; weights sum to 4096."""
+    s, c = sincos(angle * DEGREE)
+    steps = max(2, int(length * 2) + 1)
+    counts: dict[tuple[int, int], int] = {}
+    for k in range(steps):
+        t = (k / (steps - 1) - 0.5) * length
+        place = (round(t * c), round(t * s))
+        counts[place] = counts.get(place, 0) + 1
+    unit = (1 << TAP_BITS) // steps
+    taps = [(dx, dy, n * unit) for (dx, dy), n in counts.items()]
+    rest = (1 << TAP_BITS) - sum(t[2] for t in taps)
+    dx, dy, weight = taps[len(taps) // 2]
+    taps[len(taps) // 2] = (dx, dy, weight + rest)
+    return taps
+
+
+def _smear(image: np.ndarray, length: float, angle: float) -> np.ndarray:
+    h, w, _ = image.shape
+    taps = _shake_kernel(length, angle)
+    reach = max(max(abs(dx), abs(dy)) for dx, dy, _ in taps)
+    padded = np.pad(image, ((reach, reach), (reach, reach), (0, 0)), mode="edge").astype(np.int32)
+    out = np.full(image.shape, 1 << (TAP_BITS - 1), np.int32)
+    for dx, dy, weight in taps:
+        out += padded[reach + dy:reach + dy + h, reach + dx:reach + dx + w] * np.int32(weight)
+    return out >> TAP_BITS
+
+
+def expose(image: np.ndarray, optics: Optics, r: Stream) -> np.ndarray:
+    """Take the picture of an image (h, w, 3) of whole numbers 0 … 4095; returns uint8. `r` draws the noise."""
+    x = np.asarray(image, np.int32)
+    if optics.defocus > 0.05:
+        x = gaussian_blur(x, optics.defocus)
+    if optics.shake > 0.5:
+        x = _smear(x, optics.shake, optics.shake_angle)
+    levels = x.astype(F) * F(optics.gain * 255 / FULL) + F(optics.offset)
+    if optics.noise > 0:
+        levels = levels + r.normals(x.shape) * F(optics.noise)
+    out = np.clip(np.rint(levels), 0, 255).astype(np.uint8)
+    return jpeg_losses(out, optics.jpeg) if optics.jpeg else out

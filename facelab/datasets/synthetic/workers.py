@@ -1,0 +1,37 @@
+"""Spread work over processes; results come in the order of the jobs, a bounded number at a time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+
+
+def available_cores() -> int:
+    """Return how many processor cores this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:
+        return os.cpu_count() or 1
+
+
+def parallel(work: Callable[[Job], Result], jobs: Sequence[Job], workers: int) -> Iterator[Result]:
+    """Yield `work(job)` for each job in order, with `workers` processes (1: in this process).
+
+    joblib's loky processes neither fork a process that holds threads nor need a guarded `__main__`, so that notebooks
+    and plain scripts may call this. Numerical libraries get one thread a process.
+    """
+    workers = min(workers, len(jobs))
+    if workers <= 1:
+        from threadpoolctl import threadpool_limits
+        with threadpool_limits(1):
+            yield from map(work, jobs)
+        return
+    from joblib import Parallel, delayed, parallel_config
+    batch = max(1, min(16, len(jobs) // (8 * workers)))
+    with parallel_config(backend="loky", inner_max_num_threads=1):
+        pool = Parallel(n_jobs=workers, return_as="generator", batch_size=batch, pre_dispatch=4 * workers)
+        yield from pool(delayed(work)(job) for job in jobs)
