@@ -1,0 +1,132 @@
+"""What every detector gives and takes, whatever it is made of."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+import numpy as np
+
+from facelab.core.errors import BadInputError
+from facelab.detection.images import as_rgb
+
+
+@dataclasses.dataclass(frozen=True)
+class Timings:
+    """Seconds spent before, in and after the network of one call."""
+
+    pre: float
+    run: float
+    post: float
+
+    @property
+    def total(self) -> float:
+        """Seconds of the whole call."""
+        return self.pre + self.run + self.post
+
+
+@dataclasses.dataclass(frozen=True)
+class Detections:
+    """The faces of one image, best score first.
+
+    boxes: (n, 4) float32 `xyxy` pixels of the image given, not clipped to it (a cut-off face reaches beyond).
+    scores: (n,) float32, in the detector's own units (probabilities, except Haar and dlib).
+    landmarks: (n, 5, 2) float32 pixels (left eye, right eye, nose, left and right mouth corner, left as seen in the
+    image), or None where the detector has none.
+    keypoints: (n, k, 2) other points by the detector's own names (BlazeFace's six), or None.
+    input_size: (width, height) of the tensor the network saw. timings: seconds of this call.
+    """
+
+    boxes: np.ndarray
+    scores: np.ndarray
+    landmarks: np.ndarray | None = None
+    keypoints: np.ndarray | None = None
+    input_size: tuple[int, int] | None = None
+    timings: Timings | None = None
+
+    def __post_init__(self) -> None:
+        n = len(self.scores)
+        set_ = object.__setattr__
+        set_(self, "boxes", np.asarray(self.boxes, dtype=np.float32).reshape(n, 4))
+        set_(self, "scores", np.asarray(self.scores, dtype=np.float32).reshape(n))
+        for name in ("landmarks", "keypoints"):
+            if (value := getattr(self, name)) is not None:
+                value = np.asarray(value, dtype=np.float32)
+                points = value.size // (2 * n) if n else value.shape[1] if value.ndim == 3 else 5
+                set_(self, name, value.reshape(n, points, 2))
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def take(self, which: np.ndarray) -> Detections:
+        """Return the detections that an index array or a mask selects, in its order."""
+        points = {k: None if (v := getattr(self, k)) is None else v[which] for k in ("landmarks", "keypoints")}
+        return dataclasses.replace(self, boxes=self.boxes[which], scores=self.scores[which], **points)
+
+    def above(self, score: float) -> Detections:
+        """Return the detections whose score is at least `score`."""
+        return self.take(self.scores >= score)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON: `faces`, each with `box`, `score` and, where known, `landmarks` or `keypoints`."""
+        faces = []
+        for k in range(len(self)):
+            face = {"box": self.boxes[k].tolist(), "score": float(self.scores[k])}
+            points = {name: getattr(self, name) for name in ("landmarks", "keypoints")}
+            face |= {name: v[k].tolist() for name, v in points.items() if v is not None}
+            faces.append(face)
+        return {"faces": faces}
+
+
+class Detector(ABC):
+    """A face detector: an RGB image in, `Detections` out.
+
+    Subclasses implement `_run`, which gets a checked image.
+    """
+
+    family: ClassVar[str]
+    has_landmarks: ClassVar[bool] = True
+    score_threshold: float
+
+    def __init__(self, name: str):
+        self.name = name
+
+    @abstractmethod
+    def _run(self, rgb: np.ndarray) -> Detections:
+        """Detect faces on a checked, contiguous uint8 RGB image."""
+
+    def detect(self, image: np.ndarray) -> Detections:
+        """Find the faces of an RGB uint8 image (height, width, 3), best score first.
+
+        Gray, RGBA and 16-bit arrays are converted (see `facelab.detection.images.as_rgb`). Raises BadInputError for
+        an empty array, floats, or another shape.
+        """
+        found = self._run(as_rgb(image))
+        finite = np.isfinite(found.scores) & np.isfinite(found.boxes).all(axis=1)
+        if not finite.all():
+            raise BadInputError("the model put out numbers that are not finite", where=self.name,
+                                expected="finite boxes and scores", got=f"{int((~finite).sum())} bad of {len(finite)}",
+                                fix="check the preprocessing spec against the model; run `facelab assets verify`")
+        return found.take(np.argsort(-found.scores, kind="stable"))
+
+    def describe(self) -> dict[str, Any]:
+        """Return what a report says about this detector."""
+        return {"name": self.name, "family": self.family, "score_threshold": self.score_threshold,
+                "landmarks": self.has_landmarks}
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name}>"
+
+
+class Stopwatch:
+    """Split seconds: `lap()` returns what passed since the last one."""
+
+    def __init__(self) -> None:
+        self._last = time.perf_counter()
+
+    def lap(self) -> float:
+        now = time.perf_counter()
+        self._last, passed = now, now - self._last
+        return passed

@@ -1,0 +1,55 @@
+"""What detectors and embedders take as an image: checked arrays, RGB uint8; and the files of a folder."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from facelab.core.errors import BadInputError
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".gif"})
+
+
+def as_rgb(image: np.ndarray) -> np.ndarray:
+    """Return `image` as contiguous RGB uint8 (height, width, 3).
+
+    Takes uint8 or uint16 (its high byte), gray (height, width) or (height, width, 1), RGB, or RGBA (alpha dropped).
+    Raises BadInputError for anything else: floats are refused, since 0…1 and 0…255 look alike to a program.
+
+    >>> as_rgb(np.zeros((2, 3), np.uint8)).shape
+    (2, 3, 3)
+    """
+    if not isinstance(image, np.ndarray):
+        raise BadInputError("an image is a numpy array", got=type(image).__name__,
+                            fix="decode files with facelab.preprocess.image.read_image")
+    if image.dtype.kind == "f":
+        bad = "has NaN or infinity" if not np.isfinite(image).all() else "is float"
+        raise BadInputError(f"the image {bad}", expected="uint8 pixels 0…255", got=str(image.dtype),
+                            fix="give pixels; the model's spec normalises them")
+    if image.dtype not in (np.uint8, np.uint16):
+        raise BadInputError("the image has another number type", expected="uint8 (or uint16)", got=str(image.dtype))
+    if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3, 4)):
+        raise BadInputError("the array is no image", expected="(height, width) or (height, width, 1, 3 or 4)",
+                            got=str(image.shape), fix="pass one image at a time, channels last")
+    if image.size == 0:
+        raise BadInputError("the image is empty", expected="at least 1×1 pixel", got=str(image.shape))
+    if image.dtype == np.uint16:
+        image = (image >> 8).astype(np.uint8)
+    if image.ndim == 2 or image.shape[2] == 1:
+        image = np.repeat(image.reshape(*image.shape[:2], 1), 3, axis=2)
+    return np.ascontiguousarray(image[..., :3])
+
+
+def find_images(folder: str | os.PathLike) -> list[Path]:
+    """Return the image files below `folder`, sorted by path. Raises BadInputError if there are none."""
+    root = Path(folder)
+    if not root.exists():
+        raise BadInputError("the folder of images does not exist", where=root, fix="check the path")
+    if root.is_file():
+        return [root]
+    found = sorted(p for p in root.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    if not found:
+        raise BadInputError("no images in the folder", where=root, expected=", ".join(sorted(SUFFIXES)))
+    return found

@@ -1,0 +1,128 @@
+"""From image to tensor by a preprocessing spec, and back from tensor pixels to image pixels."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from facelab.core.errors import BadInputError
+from facelab.preprocess.align import invert
+from facelab.preprocess.geometry import Face, Planner
+from facelab.preprocess.run import apply
+from facelab.preprocess.spec import PreprocessSpec
+
+BILINEAR = {"kernel": "bilinear", "antialias": False, "pixel_centers": "half", "rounding": "half_even"}
+AREA = {"kernel": "area", "antialias": True, "pixel_centers": "half", "rounding": "half_even"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Geometry:
+    """Where the tensor's pixels lie in the image: the 2×3 matrix `back` from tensor to image, and the tensor's size."""
+
+    back: np.ndarray
+    size: tuple[int, int]
+
+    def points_to_image(self, points: np.ndarray) -> np.ndarray:
+        """Map (n, k, 2) tensor points to image pixels."""
+        return points @ self.back[:, :2].T + self.back[:, 2]
+
+    def boxes_to_image(self, boxes: np.ndarray) -> np.ndarray:
+        """Map (n, 4) tensor boxes to image pixels, upright again where the spec turned the image."""
+        corners = self.points_to_image(np.asarray(boxes, dtype=np.float64).reshape(-1, 2, 2))
+        return np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
+
+
+def geometry(spec: PreprocessSpec, size: tuple[int, int]) -> Geometry:
+    """Follow an image of `size` (width, height) through the spec's stages.
+
+    Raises BadInputError for a spec that needs a face before one is found (align, a face crop).
+
+    >>> back = geometry(detector_spec("x", size=(320, 320), fit="letterbox"), (640, 480)).back
+    >>> back.round(6).tolist()
+    [[2.0, 0.0, 0.0], [0.0, 2.0, 0.0]]
+    """
+    for i, stage in enumerate(spec.stages):
+        if stage.op == "align" or (stage.op == "crop" and stage.region == "face"):
+            raise BadInputError("a detector's spec cannot use a face that is still to be found",
+                                where=f"{spec.name}: stage {i + 1} ({stage.op})",
+                                expected="color, resize, pad, normalize, layout, cast, quantize", got=stage.op,
+                                fix="remove the stage; it belongs to an embedder's spec")
+    planner = Planner(spec.input_order, size, 1, Face())
+    for i, stage in enumerate(spec.stages[1:], 1):
+        planner.plan(stage, f"{spec.name}: stage {i + 1} ({stage.op})")
+    return Geometry(invert(planner.matrix), planner.state.size)
+
+
+def detector_spec(name: str, *, size: tuple[int, int] | None, fit: str, order: str = "rgb",
+                  mean: Sequence[float] = (), scale: Sequence[float] = (), layout: str = "nchw",
+                  value: float = 0, multiple: int = 32, kernel: dict = BILINEAR) -> PreprocessSpec:
+    """Build the spec that most detectors use.
+
+    `fit`: `stretch`, `letterbox` (top left), `letterbox_center`, or `pad` (no resize; right and bottom padded to a
+    `multiple`). `mean` and `scale` are in 0–255 units, per channel in `order`; empty means no normalisation.
+    """
+    stages: list[dict] = [{"op": "decode", "format": "encoded", "order": "rgb", "idct": "accurate", "alpha": "drop"}]
+    if order != "rgb":
+        stages.append({"op": "color", "from": "rgb", "to": order})
+    if fit == "pad":
+        stages.append({"op": "pad", "multiple": multiple, "anchor": "top_left", "border": "constant", "value": [value]})
+    elif fit == "stretch":
+        stages.append({"op": "resize", "size": list(size), "mode": "stretch", **kernel})
+    else:
+        anchor = "center" if fit == "letterbox_center" else "top_left"
+        stages.append({"op": "resize", "size": list(size), "mode": "letterbox", "anchor": anchor, "value": [value],
+                       "size_rounding": "floor", **kernel})
+    if len(mean) or len(scale):
+        stages.append({"op": "normalize", "mean": list(map(float, mean)) or [0.0],
+                       "scale": list(map(float, scale)) or [1.0], "units": "0-255"})
+    stages += [{"op": "layout", "to": layout}, {"op": "cast", "dtype": "float32"}]
+    return PreprocessSpec(name, stages)
+
+
+class Preparation:
+    """A spec made ready to be applied to decoded RGB images by the OpenCV backend.
+
+    `max_side` bounds specs that keep the image's size (a 10 000-pixel image would need gigabytes): a longer image is
+    first shrunk by area averaging to that many pixels, and the geometry accounts for it.
+    """
+
+    def __init__(self, spec: PreprocessSpec, *, max_side: int = 4096, backend: str = "opencv"):
+        self.spec, self.max_side, self.backend = spec, max_side, backend
+        width, height = _spatial(spec)
+        self.fixed_size = (width, height) if width and height else None
+        geometry(spec, self.fixed_size or (64, 64))
+
+    def __call__(self, rgb: np.ndarray) -> tuple[np.ndarray, Geometry]:
+        """Return the tensor and where the image lies in it."""
+        rgb, shrink = bounded(rgb, self.max_side) if self.fixed_size is None else (rgb, (1.0, 1.0))
+        where = geometry(self.spec, (rgb.shape[1], rgb.shape[0]))
+        if shrink != (1.0, 1.0):
+            where = dataclasses.replace(where, back=where.back / np.array(shrink)[:, None])
+        return apply(self.spec, in_order(rgb, self.spec.input_order), backend=self.backend), where
+
+
+def in_order(rgb: np.ndarray, order: str) -> np.ndarray:
+    """Return RGB pixels as a spec's decode stage would have given them: `rgb`, `bgr` or `gray` (BT.601 luma)."""
+    if order == "gray":
+        import cv2
+        return cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
+    return np.ascontiguousarray(rgb[..., ::-1]) if order == "bgr" else rgb
+
+
+def bounded(rgb: np.ndarray, max_side: int) -> tuple[np.ndarray, tuple[float, float]]:
+    """Shrink an image whose longer side exceeds `max_side`; return it and the (x, y) scale that was applied."""
+    height, width = rgb.shape[:2]
+    if max(height, width) <= max_side:
+        return rgb, (1.0, 1.0)
+    import cv2
+    ratio = max_side / max(height, width)
+    size = max(1, round(width * ratio)), max(1, round(height * ratio))
+    return cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), (size[0] / width, size[1] / height)
+
+
+def _spatial(spec: PreprocessSpec) -> tuple[int | None, int | None]:
+    """Return the fixed (width, height) of the spec's tensor; None for a side that follows the image."""
+    layout, shape = spec.states[-1].layout, spec.output_shape()
+    return shape[layout.index("w")], shape[layout.index("h")]
