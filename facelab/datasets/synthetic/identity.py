@@ -233,7 +233,8 @@ def _worn(r: Stream, n) -> dict:
     shade = r.choice((0.02, 0.05, 0.2, 0.5))
     return {
         "glasses": r.choice(("none",) * 8 + ("round", "rect")),
-        "glasses_colour": tuple(shade * (1 + 0.3 * r.unit()) for _ in range(3)), "glasses_width": r.uniform(0.012, 0.030)}
+        "glasses_colour": tuple(shade * (1 + 0.3 * r.unit()) for _ in range(3)),
+        "glasses_width": r.uniform(0.012, 0.030)}
 
 
 def blend(a: Identity, b: Identity, share: float) -> Identity:

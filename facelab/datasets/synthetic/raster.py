@@ -1,8 +1,8 @@
 """A z-buffer triangle rasteriser in fixed-point arithmetic.
 
-Corners are rounded to 1/64 pixel and edges are evaluated in integers, so that neighbouring triangles leave no cracks and
-no machine decides a border pixel differently. Depth and attributes are interpolated with plain float operations that
-the compiler may not fuse (Numba's `fastmath` stays off).
+Corners are rounded to 1/64 pixel and edges are evaluated in integers, so that neighbouring triangles leave no cracks
+and no machine decides a border pixel differently. Depth and attributes are interpolated with plain float operations
+that the compiler may not fuse (Numba's `fastmath` stays off).
 """
 
 from __future__ import annotations

@@ -140,7 +140,7 @@ def draw_occluder(r: Stream) -> Occluder:
 
 
 # ---------------------------------------------------------------- changing factors
-_OPTICS = tuple(f.name for f in dataclasses.fields(Optics) if f.name != "noise") + ("sensor_noise",)
+_OPTICS = (*(f.name for f in dataclasses.fields(Optics) if f.name != "noise"), "sensor_noise")
 _FACTORS = tuple(f.name for f in dataclasses.fields(Recipe))
 FACTORS = tuple(sorted({*_FACTORS, *_OPTICS, "identity", "light", "age", "glasses", "beard", "hair_style"}
                        - {"noise", "split", "tags"}))
@@ -260,8 +260,8 @@ def make(recipe: Recipe, size: int) -> Sample:
         visible = visible & np.array([False, False, True, True, True])
     near = np.minimum(((np.arange(size) + 0.5) / ratio).astype(np.int64), work - 1)
     return Sample(picture, recipe.person.number, recipe.emotion, recipe.intensity, dict(recipe.action_units),
-                  recipe.yaw, recipe.pitch, recipe.roll, layer.box * ratio, layer.landmarks * ratio, visible, visibility,
-                  layer.depth[near][:, near], recipe.split, recipe)
+                  recipe.yaw, recipe.pitch, recipe.roll, layer.box * ratio, layer.landmarks * ratio, visible,
+                  visibility, layer.depth[near][:, near], recipe.split, recipe)
 
 
 def _occlude(image: np.ndarray, layer: Layer, thing: Occluder):

@@ -188,8 +188,8 @@ def supersampling(scale: float) -> float:
     return 1.5 if scale > 40 else 2.0 if scale > 12 else 3.0
 
 
-def render(f: Features, view: View, look: Look, lighting: Lighting, *, exposure: float = 1.0, eyewear: str | None = None,
-           mask: bool = False, outfit: int = 0, with_body: bool = True) -> Layer:
+def render(f: Features, view: View, look: Look, lighting: Lighting, *, exposure: float = 1.0,
+           eyewear: str | None = None, mask: bool = False, outfit: int = 0, with_body: bool = True) -> Layer:
     """Draw a head (see View and Layer). `eyewear` None wears the identity's own glasses; `exposure` 1 is nominal."""
     factor = supersampling(view.scale)
     w, h = round(view.size[0] * factor), round(view.size[1] * factor)

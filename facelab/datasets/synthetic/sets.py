@@ -21,7 +21,8 @@ SPLITS = ("train", "validation", "test")
 MOST = 250_000_000   # identities a set may have under one seed
 
 # 14 train, 3 validation, 3 test of every 20 identities, mixed so that short sets have all three
-_SLOTS = tuple(["train", "train", "train", "validation", "train", "train", "test", "train", "train", "train", "validation", "train", "train", "train", "test", "train", "train", "validation", "train", "test"])
+_SLOTS = tuple({3: "validation", 11: "validation", 18: "validation", 6: "test", 15: "test", 19: "test"}.get(k, "train")
+               for k in range(20))
 FOLDS = 10
 HARD_FACTORS = ("pose", "light", "expression", "occlusion", "sunglasses", "blur", "resolution", "noise", "age",
                 "lookalike")
@@ -75,9 +76,9 @@ _BASE, _HARD = 40, 22   # a block: 20 identities twice, then two identities with
 def verification_place(index: int) -> dict[str, object]:
     """Return where an index stands: `kind` base or hard, `fold` 0 … 9, `identity` place, `factor` for hard ones.
 
-    A block of 62 is 40 base pictures (20 identities, two folds' worth of places each, shown twice) and 22 hard ones (two
-    identities: an anchor, then each hard factor). Two blocks in turn show the same 20 base identities, so that each has
-    four base pictures; identity k belongs to fold k modulo 10.
+    A block of 62 is 40 base pictures (20 identities, two a fold, shown twice) and 22 hard ones (two identities: an
+    anchor, then each hard factor). Two blocks in turn show the same 20 base identities, so that each has four base
+    pictures; the k-th identity of a block belongs to fold k modulo 10.
     """
     block, within = divmod(index, _BASE + _HARD)
     if within < _BASE:
