@@ -7,14 +7,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from facelab.core.errors import BadInputError
+from facelab.core.errors import BadInputError, UnsupportedError
 from facelab.preprocess.align import invert
 from facelab.preprocess.geometry import Face, Planner
 from facelab.preprocess.run import apply
 from facelab.preprocess.spec import PreprocessSpec
 
 BILINEAR = {"kernel": "bilinear", "antialias": False, "pixel_centers": "half", "rounding": "half_even"}
-AREA = {"kernel": "area", "antialias": True, "pixel_centers": "half", "rounding": "half_even"}
+SMOOTH = {**BILINEAR, "antialias": True, "edge": "renormalize"}
+FASTEST = ("opencv", "pillow", "reference")
+"""Backends for Python-side inference, fastest first; the reference can do every spec."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,14 +84,14 @@ def detector_spec(name: str, *, size: tuple[int, int] | None, fit: str, order: s
 
 
 class Preparation:
-    """A spec made ready to be applied to decoded RGB images by the OpenCV backend.
+    """A spec made ready to be applied to decoded RGB images (see `prepared`).
 
     `max_side` bounds specs that keep the image's size (a 10 000-pixel image would need gigabytes): a longer image is
     first shrunk by area averaging to that many pixels, and the geometry accounts for it.
     """
 
-    def __init__(self, spec: PreprocessSpec, *, max_side: int = 4096, backend: str = "opencv"):
-        self.spec, self.max_side, self.backend = spec, max_side, backend
+    def __init__(self, spec: PreprocessSpec, *, max_side: int = 4096):
+        self.spec, self.max_side = spec, max_side
         width, height = _spatial(spec)
         self.fixed_size = (width, height) if width and height else None
         geometry(spec, self.fixed_size or (64, 64))
@@ -100,7 +102,18 @@ class Preparation:
         where = geometry(self.spec, (rgb.shape[1], rgb.shape[0]))
         if shrink != (1.0, 1.0):
             where = dataclasses.replace(where, back=where.back / np.array(shrink)[:, None])
-        return apply(self.spec, in_order(rgb, self.spec.input_order), backend=self.backend), where
+        return prepared(self.spec, in_order(rgb, self.spec.input_order)), where
+
+
+def prepared(spec: PreprocessSpec, pixels: np.ndarray, face: object = None) -> np.ndarray:
+    """Carry a spec out on decoded pixels by the first backend of `FASTEST` that does exactly what it says."""
+    for backend in FASTEST[:-1]:
+        try:
+            return apply(spec, pixels, backend=backend, face=face)
+        except UnsupportedError:
+            # not a fallback to something else: every backend does what the spec says, or refuses
+            continue
+    return apply(spec, pixels, backend=FASTEST[-1], face=face)
 
 
 def in_order(rgb: np.ndarray, order: str) -> np.ndarray:

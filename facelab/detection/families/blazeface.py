@@ -9,7 +9,7 @@ import numpy as np
 
 from facelab.core.errors import BadInputError
 from facelab.detection.boxes import blend, grid, sigmoid
-from facelab.detection.inputs import detector_spec
+from facelab.detection.inputs import SMOOTH, detector_spec
 from facelab.detection.neural import Found, NeuralDetector, Outputs
 from facelab.preprocess.spec import PreprocessSpec
 from facelab.zoo.runtimes import Model
@@ -23,12 +23,13 @@ LEVELS = {128: ((8, 2), (16, 6)), 256: ((16, 2), (32, 6)), 192: ((4, 1),)}
 class BlazeFace(NeuralDetector):
     """Anchors of unit size and score-weighted suppression; six keypoints, but no mouth corners.
 
-    Runs the TFLite models and ONNX conversions of them, with or without suppression inside the graph.
+    Runs the TFLite models and ONNX conversions of them, with or without suppression inside the graph. MediaPipe's own
+    threshold is 0.5; at 0.4 more faces of group photographs are found, and still none on photographs without faces.
     """
 
     family = "blazeface"
     has_landmarks = False
-    default_score, default_nms = 0.5, 0.3
+    default_score, default_nms = 0.4, 0.3
 
     def __init__(self, name: str, model: Model, spec: PreprocessSpec | None = None, *,
                  anchors: Sequence[tuple[int, int]] | None = None, **options: Any):
@@ -37,9 +38,12 @@ class BlazeFace(NeuralDetector):
 
     @classmethod
     def default_spec(cls, name: str, size: tuple[int, int] | None, layout: str) -> PreprocessSpec:
-        """RGB, letterboxed in the centre of the square input, (x − 127.5) / 127.5."""
+        """RGB, letterboxed in the centre of the square input, (x − 127.5) / 127.5.
+
+        The inputs are small, so the resize averages when it shrinks: without that, faces of a photograph vanish.
+        """
         return detector_spec(name, size=size or (128, 128), fit="letterbox_center", mean=[127.5], scale=[127.5],
-                             layout=layout)
+                             layout=layout, kernel=SMOOTH)
 
     def _outputs(self, tensor: np.ndarray) -> Outputs:
         names = [i.name for i in self.session.inputs]
