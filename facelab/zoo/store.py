@@ -57,6 +57,33 @@ def find(asset: Asset) -> Found | None:
     return found
 
 
+@dataclass(frozen=True)
+class Status:
+    """What is known of an asset on this machine: `state` is present, absent or bad; `problem` says why it is bad."""
+
+    state: Literal["present", "absent", "bad"]
+    place: Place | None = None
+    path: Path | None = None
+    problem: FacelabError | None = None
+
+
+def status(asset: Asset) -> Status:
+    """Return whether an asset's file is here and verified, without converting it and without raising.
+
+    A bad file in the store's own folder is removed, as by `locate`.
+    """
+    try:
+        if getattr(asset, "parts", None):
+            from facelab.zoo.catalogue import load_catalogue
+            each = [status(part) for part in load_catalogue().parts(asset)]
+            worst = next((s for state in ("bad", "absent") for s in each if s.state == state), None)
+            return worst or Status("present", "parts", each[0].path)
+        found = _find_file(asset) if asset.file else find(asset)
+    except FacelabError as e:
+        return Status("bad", None, None, e)
+    return Status("present", found.place, found.path) if found else Status("absent")
+
+
 def source_file(asset: Asset) -> Path | None:
     """Return the verified file as its authors published it (a converted model's HDF5, say), or None."""
     found = _find_file(asset) if asset.file else find(asset)
@@ -165,7 +192,8 @@ def _refuse_without_source(asset: Asset, trust_first_use: bool, refused: list[Fa
                                     "installed", where=asset.package.path,
                                     fix=f"install {asset.package.distribution} (make setup)")
         raise MissingAssetError(f"{asset.name} has no address to download from", where=asset.source,
-                                expected=f"the file {asset.path}", fix=f"get it from {asset.source} and put it there")
+                                expected=f"the file {asset.path}", got=asset.hash_note or None,
+                                fix=f"get it from {asset.source} and put it there")
     if not asset.sha256 and not trust_first_use:
         raise MissingAssetError(f"nobody published a hash for {asset.name}, so it is not downloaded unasked",
                                 where=asset.url, got=asset.hash_note,

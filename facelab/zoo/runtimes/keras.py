@@ -19,7 +19,9 @@ class KerasModel(Model):
 
     def _compute(self, feed: dict[str, np.ndarray]):
         arrays = [feed[i.name] for i in self.inputs]
-        out = self.handle(arrays[0] if len(arrays) == 1 else arrays, training=False)
+        # old HDF5 files take a list of one, newer models the array itself; Keras 3 warns where the structure differs
+        bare = len(arrays) == 1 and not isinstance(getattr(self.handle, "_inputs_struct", None), (list, tuple))
+        out = self.handle(arrays[0] if bare else arrays, training=False)
         return [np.asarray(o) for o in (out if isinstance(out, (list, tuple)) else [out])]
 
 

@@ -1,0 +1,116 @@
+"""`data/registry.toml`: the data sets facelab's protocols need, with source, hash, licence and terms."""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import tarfile
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from facelab.core.errors import BadInputError, IntegrityError, did_you_mean
+from facelab.core.run import project_root
+from facelab.zoo.assets import Asset, data_folder, load_toml, parse_entries
+
+
+class DataEntry(Asset):
+    """One file of a data set. `unpack` names the folder below `data/` that an archive's content goes to."""
+
+    dataset: str
+    task: Literal["detection", "verification", "emotion", "faces", "landmarks"]
+    unpack: str = ""
+
+    @property
+    def folder(self) -> Path:
+        return data_folder()
+
+    @property
+    def unpacked(self) -> Path | None:
+        """Where the archive's content goes, or None for a plain file."""
+        return data_folder() / self.unpack if self.unpack else None
+
+
+class Registry:
+    """The entries of a registry file, in its order."""
+
+    def __init__(self, entries: list[DataEntry], where: Path):
+        self.entries, self.where = list(entries), where
+        self._by_name = {e.name: e for e in entries}
+
+    def __iter__(self) -> Iterator[DataEntry]:
+        return iter(self.entries)
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    @property
+    def names(self) -> list[str]:
+        """The names, in the file's order."""
+        return list(self._by_name)
+
+    def data(self, name: str) -> DataEntry:
+        """Return the entry with this name. Raises BadInputError with the nearest name."""
+        if name not in self._by_name:
+            raise BadInputError(f"no data set is named {name!r}{did_you_mean(name, self._by_name)}", where=self.where,
+                                fix="facelab assets list --kind data shows the names")
+        return self._by_name[name]
+
+
+def load_registry(path: str | os.PathLike | None = None) -> Registry:
+    """Read and check a registry, by default `data/registry.toml` of this checkout. Raises BadInputError."""
+    path = Path(path) if path is not None else project_root() / "data" / "registry.toml"
+    try:
+        stamp = path.stat().st_mtime_ns
+    except OSError as e:
+        raise BadInputError("the data registry cannot be read", where=path, got=e.strerror,
+                            fix="run facelab inside its checkout") from None
+    return _load(path, stamp)
+
+
+@functools.lru_cache(maxsize=8)
+def _load(path: Path, stamp: int) -> Registry:
+    return Registry(parse_entries(load_toml(path, "data registry").get("data"), DataEntry, path), path)
+
+
+def unpack(entry: DataEntry, archive: Path) -> Path:
+    """Unpack a verified archive into the entry's folder, once, whole or not at all, and return the folder.
+
+    Members that would leave the folder are refused. Raises IntegrityError for an archive that cannot be read.
+    """
+    target = entry.unpacked
+    if target is None:
+        return archive
+    if target.is_dir():
+        return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    tmp = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    try:
+        _extract_all(archive, tmp)
+        tmp.chmod(0o755)
+        try:
+            tmp.replace(target)
+        except OSError:
+            if not target.is_dir():   # a second process may have put the same content there meanwhile
+                raise
+    except (tarfile.TarError, zipfile.BadZipFile, EOFError) as e:
+        raise IntegrityError(f"{entry.name}: the archive cannot be unpacked", where=archive, got=str(e)[:160],
+                             fix=entry.fetch_command) from e
+    finally:
+        shutil.rmtree(tmp, ignore_errors=True)
+    return target
+
+
+def _extract_all(archive: Path, folder: Path) -> None:
+    if archive.suffix == ".zip":
+        with zipfile.ZipFile(archive) as z:
+            for member in z.infolist():
+                if member.filename.startswith("/") or ".." in Path(member.filename).parts:
+                    raise zipfile.BadZipFile(f"the member {member.filename!r} leaves the folder")
+            z.extractall(folder)
+    else:
+        with tarfile.open(archive) as t:
+            t.extractall(folder, filter="data")
