@@ -77,9 +77,9 @@ def run_job(backend: str, folder: Path, job: Mapping[str, Any], *, timeout: floa
     try:
         process.wait(timeout)
     except subprocess.TimeoutExpired:
-        raise TrainingError(f"the {backend} back end did not end in time", where=log, expected=f"at most {timeout:g} s",
-                            got=f"{time.monotonic() - started:.0f} s", fix="train on fewer faces or fewer epochs"
-                            ) from None
+        raise TrainingError(f"the {backend} back end did not end in time", where=SCRIPTS[backend],
+                            expected=f"at most {timeout:g} s", got=f"{time.monotonic() - started:.0f} s",
+                            fix="train on fewer faces or fewer epochs") from None
     finally:
         _kill(process)
         reader.join(10)
@@ -88,9 +88,8 @@ def run_job(backend: str, folder: Path, job: Mapping[str, Any], *, timeout: floa
                                                      "message": _death(process.returncode)}
     if not result["ok"]:
         last = "\n".join(log.read_text(errors="replace").splitlines()[-6:])
-        raise TrainingError(f"the {backend} back end failed: {result['error']}", where=log,
-                            got=f"{result['message']}\n{last}".strip(), fix="read the log; `facelab doctor` checks the "
-                                                                           "environments")
+        raise TrainingError(f"the {backend} back end failed: {result['error']}", where=SCRIPTS[backend],
+                            got=f"{result['message']}\n{last}".strip(), fix="`facelab doctor` checks the environments")
     return result
 
 

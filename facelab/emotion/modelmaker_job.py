@@ -144,6 +144,7 @@ def train_text(job, folder):
     from tflite_model_maker import model_spec, text_classifier
     from tflite_model_maker.config import ExportFormat
     spec = model_spec.get("average_word_vec")
+    (folder / "cache").mkdir(exist_ok=True)
     spec.num_words, spec.seq_len, spec.wordvec_dim = job["num_words"], job["sequence"], job["vector"]
 
     def load(name, training):
@@ -155,7 +156,7 @@ def train_text(job, folder):
                                         validation_data=load("validation.csv", False), epochs=job["epochs"],
                                         batch_size=job["batch"], shuffle=False)
     classifier.export(str(folder), tflite_filename="text_fp32.tflite", label_filename="labels.txt",
-                      vocab_filename="vocab.txt",
+                      vocab_filename="vocab.txt", quantization_config=None,
                       export_format=[ExportFormat.TFLITE, ExportFormat.LABEL, ExportFormat.VOCAB])
     return {}, ["text_fp32.tflite", "labels.txt", "vocab.txt"]
 
