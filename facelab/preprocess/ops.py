@@ -184,6 +184,9 @@ class Resize(_Stage):
     `bicubic` states `cubic_a` (−0.5 Pillow and TF 2, −0.75 OpenCV and TF 1), `lanczos` its `lobes` (3 Pillow, 4
     OpenCV); both, and every antialiased kernel, state `edge`: taps beyond the image `replicate` its border or are
     dropped and the rest `renormalize`d. `area` averages exactly by coverage (so `antialias` is true for it).
+    `passes` (`uint8_horizontal_first`, `uint8_vertical_first`) rounds half up and saturates to 8 bits between the two
+    passes, as Pillow does with 8-bit images (13 picks the order by size, 12 and before go horizontally first); without
+    it nothing is rounded in between. It shows with kernels that overshoot, by up to 37 levels on a zone plate.
     """
 
     op: Literal["resize"]
@@ -196,6 +199,7 @@ class Resize(_Stage):
     cubic_a: Literal[-0.5, -0.75] | None = None
     lobes: Literal[3, 4, 5] | None = None
     edge: Literal["replicate", "renormalize"] | None = None
+    passes: Literal["uint8_horizontal_first", "uint8_vertical_first"] | None = None
     size_rounding: Literal["floor", "half_up", "ceil"] | None = None
     anchor: Anchor | None = None
     value: PerChannel | None = None
@@ -214,6 +218,8 @@ class Resize(_Stage):
             raise ValueError(f"an antialiased or area kernel has pixel_centers 'half', not {self.pixel_centers!r}")
         if self.antialias and wide and self.edge != "renormalize":
             raise ValueError("an antialiased kernel drops taps beyond the image: write edge 'renormalize'")
+        if self.passes and (not wide or self.rounding == "none"):
+            raise ValueError("'passes' has a meaning for bicubic, lanczos and antialiased kernels that round to uint8")
         if k == "nearest" and self.rounding not in ("none", "half_up"):
             raise ValueError("kernel 'nearest' makes no new values: write rounding 'half_up' to keep uint8")
         return self

@@ -142,7 +142,7 @@ def along(array: np.ndarray, axis: int, index: np.ndarray, weight: np.ndarray) -
 
 
 def resize(image: np.ndarray, size: tuple[int, int], stage) -> np.ndarray:
-    """Resample height × width × channel to `size` (width, height), horizontally first; float64, not rounded.
+    """Resample height × width × channel to `size` (width, height); float64, not rounded but between 8-bit passes.
 
     `nearest` copies and keeps the dtype.
     """
@@ -150,5 +150,13 @@ def resize(image: np.ndarray, size: tuple[int, int], stage) -> np.ndarray:
     across, down = taps(w, size[0], stage), taps(h, size[1], stage)
     if stage.kernel == "nearest":
         return image[down[0][:, 0]][:, across[0][:, 0]]
-    return along(along(image.astype(np.float64), 1, *across), 0, *down)
-
+    if stage.passes is None:
+        return along(along(image.astype(np.float64), 1, *across), 0, *down)
+    passes = [(1, across), (0, down)]
+    if stage.passes == "uint8_vertical_first":
+        passes.reverse()
+    for axis, weights in passes:
+        # Pillow leaves out a pass that changes no size
+        if image.shape[axis] != (size[1], size[0])[axis]:
+            image = to_pixels(along(image, axis, *weights), "half_up")
+    return image.astype(np.float64)

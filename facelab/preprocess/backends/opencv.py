@@ -113,6 +113,8 @@ class Backend(NumpyBackend):
 
     def _flag(self, stage, shrinks, shrinks_only):
         kernel, centers = stage.kernel, stage.pixel_centers
+        if stage.passes:
+            self.refuse("8-bit rounding between the passes", "leave 'passes' out, or use the pillow backend")
         if kernel == "nearest" and centers != "corner":
             return cv2.INTER_NEAREST if centers == "legacy" else cv2.INTER_NEAREST_EXACT
         if centers != "half":

@@ -28,7 +28,7 @@ class Backend(NumpyBackend):
         if {source, target} == {"rgb", "bgr"}:
             return x[..., ::-1]
         if x.dtype != np.uint8 or stage.rounding not in HALF:
-            self.refuse(f"this colour conversion with rounding {stage.rounding!r}: it works in 8 bits, rounding half up",
+            self.refuse(f"this colour conversion with rounding {stage.rounding!r}: it is 8-bit and rounds half up",
                         "write rounding 'half_up'")
         rgb = x[..., ::-1] if source == "bgr" else x
         image = Image.fromarray(np.ascontiguousarray(rgb), "YCbCr" if source == "yuv" else "RGB")
@@ -73,15 +73,26 @@ class Backend(NumpyBackend):
             for n_in, n_out in ((w, size[0]), (h, size[1])):
                 ramp = Image.fromarray(np.arange(n_in, dtype=np.float32)[None])
                 self.check_nearest(np.asarray(ramp.resize((n_out, 1), how))[0], n_in, n_out, stage.pixel_centers)
-        if x.dtype == np.uint8 and stage.rounding in HALF:
-            mode = np.ascontiguousarray(x[..., 0] if x.shape[2] == 1 else x)
-            return np.asarray(Image.fromarray(mode).resize(size, how)).reshape(size[1], size[0], -1)
+        if x.dtype == np.uint8 and stage.passes:
+            if stage.rounding not in HALF:
+                self.refuse(f"8-bit passes with rounding {stage.rounding!r}: it rounds half up",
+                            "write rounding 'half_up'")
+            half = (size[0], h) if stage.passes == "uint8_horizontal_first" else (w, size[1])
+            return self._eight(self._eight(x, half, how), size, how)
+        # one call would clip 8-bit images between the passes, which shows with kernels that overshoot
+        if x.dtype == np.uint8 and stage.rounding in HALF and stage.kernel not in ("bicubic", "lanczos"):
+            return self._eight(x, size, how)
         planes = [np.asarray(Image.fromarray(np.ascontiguousarray(x[..., k], dtype=np.float32)).resize(size, how))
                   for k in range(x.shape[2])]
         out = np.stack(planes, axis=-1)
         if stage.kernel == "nearest":
             return out if stage.rounding == "none" else out.astype(x.dtype)
         return self.rounded(out, stage)
+
+    @staticmethod
+    def _eight(x, size, how):
+        image = Image.fromarray(np.ascontiguousarray(x[..., 0] if x.shape[2] == 1 else x))
+        return np.asarray(image.resize(size, how)).reshape(size[1], size[0], -1)
 
     def _filter(self, stage, size, target):
         kernel = stage.kernel
