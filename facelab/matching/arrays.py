@@ -1,0 +1,110 @@
+"""What comes in from outside: checks with clear errors, layout, and memory maps that must not fill the memory."""
+
+from __future__ import annotations
+
+import mmap
+
+import numpy as np
+
+from facelab.core.errors import BadInputError, did_you_mean
+
+DTYPES = (np.dtype(np.float32), np.dtype(np.float16), np.dtype(np.int8))
+_ALIASES = {"sqeuclidean": "sqeuclidean", "squared_l2": "sqeuclidean", "l2": "l2", "euclidean": "l2",
+            "ip": "ip", "inner": "ip", "dot": "ip", "cosine": "cosine", "cos": "cosine"}
+METRICS = ("sqeuclidean", "l2", "ip", "cosine")
+
+
+def metric_name(metric: str) -> str:
+    """Return the one name of a metric; raises BadInputError for an unknown one.
+
+    >>> metric_name("euclidean"), metric_name("ip")
+    ('l2', 'ip')
+    """
+    if not isinstance(metric, str) or metric not in _ALIASES:
+        raise BadInputError(f"no metric named {metric!r}{did_you_mean(metric, METRICS)}",
+                            expected=", ".join(METRICS), got=repr(metric))
+    return _ALIASES[metric]
+
+
+def check_vectors(x, name: str) -> np.ndarray:
+    """Return x as a 2-D native array of float32, float16 or int8, C-contiguous and aligned; copies only if needed.
+
+    Raises BadInputError for anything else: converting silently would change distances or hide a mistake.
+    """
+    if not isinstance(x, np.ndarray):
+        try:
+            x = np.asarray(x)
+        except (ValueError, TypeError) as e:
+            raise BadInputError(f"{name} is no array", expected="a 2-D numpy array", got=str(e)[:120]) from None
+    if x.ndim != 2:
+        fix = "a single vector is v[None, :]" if x.ndim == 1 else "one row a vector"
+        raise BadInputError(f"{name} must have two axes", expected="shape (rows, dimensions)",
+                            got=f"shape {x.shape}", fix=fix)
+    native = x.dtype.newbyteorder("=")
+    if native not in DTYPES:
+        fix = "convert it yourself: x.astype(np.float32)" if x.dtype.kind in "fiub" else "see expected"
+        raise BadInputError(f"{name} has a dtype that the matchers do not take",
+                            expected="float32, float16 or int8", got=x.dtype, fix=fix)
+    if x.shape[1] == 0:
+        raise BadInputError(f"{name} has vectors without dimensions", expected="at least one", got=f"shape {x.shape}")
+    if x.dtype.isnative and x.flags.c_contiguous and x.flags.aligned:
+        return x
+    return np.require(x, dtype=native, requirements=["C", "A"])
+
+
+def check_same_width(a: np.ndarray, b: np.ndarray, names: tuple[str, str]) -> None:
+    """Raise BadInputError unless both arrays have vectors of one length."""
+    if a.shape[1] != b.shape[1]:
+        raise BadInputError(f"{names[0]} and {names[1]} differ in dimension", expected=f"{b.shape[1]} as in {names[1]}",
+                            got=f"{a.shape[1]}", fix="they must come from one embedder")
+
+
+def check_finite(x: np.ndarray, name: str, *, first_row: int = 0) -> None:
+    """Raise BadInputError naming the first row with a NaN or an infinity."""
+    if x.dtype.kind != "f":
+        return
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(np.add.reduce(x, axis=None, dtype=np.float64)):
+            return
+    for start in range(0, len(x), 4096):
+        bad = ~np.isfinite(x[start:start + 4096]).all(axis=1)
+        if bad.any():
+            row = start + int(bad.argmax())
+            raise BadInputError(f"{name} holds a NaN or an infinity", where=f"row {first_row + row}",
+                                expected="finite numbers", fix="drop or repair that vector")
+
+
+def mapping_of(x: np.ndarray) -> mmap.mmap | None:
+    """Return the read-only or shared memory map under an array, or None for memory of its own.
+
+    Copy-on-write maps count as own memory: their changed pages exist nowhere else.
+    """
+    base = x
+    while isinstance(base, np.ndarray):
+        if isinstance(base, np.memmap) and base.mode == "c":
+            return None
+        base = base.base
+    return base if isinstance(base, mmap.mmap) else None
+
+
+def drop_pages(x: np.ndarray, mapping: mmap.mmap) -> None:
+    """Give the pages under a mapped array back to the system; they are read again when touched."""
+    if not hasattr(mapping, "madvise"):
+        return
+    whole = np.frombuffer(mapping, np.uint8)
+    start = x.ctypes.data - whole.ctypes.data
+    length = x.nbytes
+    del whole
+    first = start // mmap.PAGESIZE * mmap.PAGESIZE
+    mapping.madvise(mmap.MADV_DONTNEED, first, start + length - first)
+
+
+def prefetch_pages(x: np.ndarray, mapping: mmap.mmap) -> None:
+    """Ask the system to read the pages under a mapped array ahead of their use."""
+    if not hasattr(mapping, "madvise") or x.nbytes == 0:
+        return
+    whole = np.frombuffer(mapping, np.uint8)
+    start = x.ctypes.data - whole.ctypes.data
+    del whole
+    first = start // mmap.PAGESIZE * mmap.PAGESIZE
+    mapping.madvise(mmap.MADV_WILLNEED, first, start + x.nbytes - first)

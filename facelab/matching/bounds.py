@@ -1,0 +1,187 @@
+r"""Screening that provably loses nobody: int8 codes (or float32 sums) with a bound on their error.
+
+Write every search as "the k smallest scores". With a shift m common to queries and gallery (the gallery's mean for
+squared L2, else 0), q' = q - m and g' = g - m, the scores are
+
+* squared L2: v = ½|g'|² - ⟨q', g'⟩ (then |q - g|² = 2v + |q'|²), * inner product: v = -⟨q, g⟩,
+* cosine: v = -⟨q, g⟩ / (|q||g|).
+
+**Codes.** A gallery row is g' = s·c + e with integers |c| ≤ 127, s = max|g'|/127, and |e| is *measured* (in float64,
+from the very s and c that are stored), not estimated. A query is q' = t·b + f likewise. Then
+
+    ⟨q', g'⟩ = s·t·⟨b, c⟩ + ⟨t·b, e⟩ + ⟨f, g'⟩,
+
+and by Cauchy-Schwarz the last two terms are at most A·E + F·G with A = |t·b|, E = |e|, F = |f|, G = |g'|. ⟨b, c⟩ is
+an exact integer: |⟨b, c⟩| ≤ d·128·255 < 2³¹ for d ≤ 65 535. So v ≥ H - (s·t·⟨b, c⟩ + A·E + F·G) with H = ½|g'|² or 0.
+If the k-th best score found so far is T, a row with
+
+    s·t·⟨b, c⟩ + A·E + F·G + T < H                                                    (*)
+
+has v > T and cannot be among the k best, not even in a tie. Rows that pass (*) get their exact key (`topk.exact_key`),
+and only exact keys decide. T only falls, so rows dropped early stay dropped for good.
+
+**Float32 sums.** With s = t = 1, E = 0 the same test serves the exhaustive path: a float32 inner product in any order
+of summation, fused or not, differs from the true one by at most γ|q||g| with γ = d·u/(1 - d·u), u = 2⁻²⁴ (Higham,
+Accuracy and Stability of Numerical Algorithms, §3.1), so F = γ|q|.
+
+**The arithmetic of the test itself** is float32 and pays its own way: the half dozen roundings of the left side are at
+most 2⁻²¹ of |q'||g'| + A·E + F·G + |T|. F is raised by 2⁻²⁰|q'|, A and E by a factor 1 + 2⁻²⁰, H is lowered by 2⁻²⁰ of
+itself, T is raised by 2⁻²¹ of its terms (`topk.widened`, which also covers the rounding of keys to float32, since a
+key that rounds to the same float32 as the k-th still competes for the lowest id). Products that underflow are off by
+at most 2⁻¹⁴⁹ each; T is raised by 2⁻¹²⁰ for all of them. Norms above 2⁵⁵ could overflow: such data are searched by
+exact keys alone.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from facelab.matching.topk import COSINE, L2
+
+LARGEST_SQUARE = 2.0 ** 110
+LARGEST_DIMENSION_INT8 = 65_535
+UP = 1.0 + 2.0 ** -20
+_SUMS = {"reassoc", "contract"}  # order of float64 sums is free here: the bounds have room for it
+
+
+@njit(cache=True, nogil=True, fastmath=_SUMS)
+def _split(x, mean, levels, codes):
+    """Quantise one row: fill codes with round((x - mean)/s), return s, Σ(s·c)², Σ(x-mean-s·c)², Σ(x-mean)²."""
+    largest = np.float32(0)
+    for i in range(x.size):
+        largest = max(largest, abs(np.float32(x[i]) - mean[i]))
+    step = np.float32(largest / np.float32(levels))
+    inverse = np.float32(1) / step if step > np.float32(1e-37) else np.float32(0)
+    limit = np.float32(levels)
+    kept, lost, all_ = 0.0, 0.0, 0.0
+    for i in range(x.size):
+        value = np.float64(x[i]) - np.float64(mean[i])
+        code = np.rint(min(max(np.float32(value) * inverse, -limit), limit))
+        part = np.float64(step) * np.float64(code)
+        codes[i] = np.int16(code)
+        kept += part * part
+        lost += (value - part) * (value - part)
+        all_ += value * value
+    return step, kept, lost, all_
+
+
+@njit(cache=True, nogil=True)
+def encode_rows(x, mean, metric, exact_codes, offset, first, last, codes, s, e, g, h, c):
+    """Fill codes (int8) and the parameters S, E, G, H, C of rows first … last of the gallery chunk x.
+
+    `exact_codes`: x is int8 already, so s = 1 and nothing is lost. Returns False if a value is NaN or infinite.
+    """
+    d = x.shape[1]
+    short = np.empty(d, np.int16)
+    for r in range(first, last):
+        if exact_codes:
+            step, lost, square, total = np.float32(1), 0.0, 0, 0
+            for i in range(d):
+                value = np.int32(x[r, i])
+                codes[r, i] = np.int8(value)
+                square += value * value
+                total += value
+            squares = np.float64(square)
+        else:
+            step, _, lost, squares = _split(x[r], mean, 127, short)
+            if not np.isfinite(squares):
+                return False
+            total = 0
+            for i in range(d):
+                codes[r, i] = np.int8(short[i])
+                total += short[i]
+        c[r] = offset * total
+        _parameters(metric, step, lost, squares, r, s, e, g, h)
+    return True
+
+
+@njit(cache=True, nogil=True)
+def _parameters(metric, step, lost, square, r, s, e, g, h):
+    norm = np.sqrt(square)
+    scale = 1.0
+    if metric == COSINE:
+        scale = 1.0 / norm if norm > 0 else 0.0
+    s[r] = step * scale
+    e[r] = np.sqrt(lost) * scale * UP
+    g[r] = norm * scale * UP
+    h[r] = 0.5 * square * (1 - 2.0 ** -20) if metric == L2 else 0.0
+
+
+@njit(cache=True, nogil=True)
+def plain_rows(squares, metric, first, last, s, e, g, h):
+    """Fill the parameters of float32 rows from their squared norms."""
+    for r in range(first, last):
+        _parameters(metric, 1.0, 0.0, squares[r], r, s, e, g, h)
+
+
+@njit(cache=True, nogil=True)
+def encode_queries(queries, mean, metric, levels, offset, exact_codes, codes, t, a, f, shift):
+    """Fill the queries' codes (bytes, `offset` added), t, A, F and ½|q'|² (as a negative shift for squared L2)."""
+    n, d = queries.shape
+    short = np.empty(d, np.int16)
+    for q in range(n):
+        if exact_codes:
+            step, lost, kept = np.float32(1), 0.0, 0.0
+            for i in range(d):
+                short[i] = np.int16(queries[q, i])
+                kept += np.float64(short[i]) * np.float64(short[i])
+            square = kept
+        else:
+            step, kept, lost, square = _split(queries[q], mean, levels, short)
+        for i in range(d):
+            codes[q, i] = np.uint8((short[i] + offset) & 255)
+        scale = 1.0
+        if metric == COSINE:
+            scale = 1.0 / np.sqrt(square) if square > 0 else 0.0
+        t[q] = step * scale
+        a[q] = np.sqrt(kept) * scale * UP
+        f[q] = (np.sqrt(lost) + 2.0 ** -20 * np.sqrt(square)) * scale * UP
+        if metric == L2:
+            shift[q] = -0.5 * square
+
+
+@njit(cache=True, nogil=True)
+def plain_queries(squares, d, metric, t, a, f, shift):
+    """Fill t, A, F and the shift for float32 sums over d dimensions."""
+    unit = (d + 8) * 2.0 ** -24
+    gamma = unit / (1 - unit) + 2.0 ** -20
+    for q in range(squares.size):
+        norm = np.sqrt(squares[q])
+        scale = 1.0
+        if metric == COSINE:
+            scale = 1.0 / norm if norm > 0 else 0.0
+        t[q], a[q], f[q] = scale, 0.0, gamma * norm * scale * UP
+        if metric == L2:
+            shift[q] = -0.5 * squares[q]
+
+
+@njit(cache=True, nogil=True)
+def pack_f32(rows, lanes, out):
+    """Lay rows (n, d) out as panels: out[panel, dimension, lane], zero where there is no row."""
+    n, d = rows.shape
+    for panel in range(out.shape[0]):
+        for lane in range(lanes):
+            q = panel * lanes + lane
+            for i in range(d):
+                out[panel, i, lane] = rows[q, i] if q < n else np.float32(0)
+
+
+@njit(cache=True, nogil=True)
+def pack_i8(codes, lanes, out):
+    """Lay codes (n, 4·steps or longer) out as panels: out[panel, step, lane, byte]."""
+    n = codes.shape[0]
+    for panel in range(out.shape[0]):
+        for lane in range(lanes):
+            q = panel * lanes + lane
+            for step in range(out.shape[1]):
+                for byte in range(4):
+                    out[panel, step, lane, byte] = codes[q, 4 * step + byte] if q < n else np.uint8(0)
+
+
+@njit(cache=True, nogil=True, fastmath=_SUMS)
+def add_rows(x, total):
+    """Add the rows of x to total (float64), for the gallery's mean."""
+    for r in range(x.shape[0]):
+        for i in range(x.shape[1]):
+            total[i] += x[r, i]

@@ -1,0 +1,282 @@
+"""LLVM code of the innermost loops, written lane by lane; no numba here, so that any target can be emitted.
+
+Pointers come as 64-bit integers. Vector loads carry the alignment of their elements: rows may lie anywhere.
+"""
+
+from __future__ import annotations
+
+from llvmlite import binding, ir
+
+F16, F32, F64 = ir.HalfType(), ir.FloatType(), ir.DoubleType()
+I1, I8, I16, I32, I64 = (ir.IntType(n) for n in (1, 8, 16, 32, 64))
+
+
+def c64(value: int) -> ir.Constant:
+    """Return a 64-bit integer constant."""
+    return ir.Constant(I64, value)
+
+
+def function(b: ir.IRBuilder, name: str, result: ir.Type, *arguments: ir.Type) -> ir.Function:
+    """Declare an LLVM intrinsic in the builder's module, once."""
+    return b.module.globals.get(name) or ir.Function(b.module, ir.FunctionType(result, arguments), name)
+
+
+def load(b: ir.IRBuilder, pointer: ir.Value, kind: ir.Type, align: int) -> ir.Value:
+    """Load a value of type `kind` from `pointer`, which is aligned to `align` bytes only."""
+    value = b.load(b.bitcast(pointer, kind.as_pointer()))
+    value.align = align
+    return value
+
+
+def store(b: ir.IRBuilder, value: ir.Value, pointer: ir.Value, align: int) -> None:
+    """Store `value` at `pointer`, which is aligned to `align` bytes only."""
+    b.store(value, b.bitcast(pointer, value.type.as_pointer())).align = align
+
+
+def splat(b: ir.IRBuilder, value: ir.Value, width: int) -> ir.Value:
+    """Return a vector of `width` copies of a scalar."""
+    kind = ir.VectorType(value.type, width)
+    one = b.insert_element(ir.Constant(kind, ir.Undefined), value, ir.Constant(I32, 0))
+    return b.shuffle_vector(one, ir.Constant(kind, ir.Undefined), ir.Constant(ir.VectorType(I32, width), [0] * width))
+
+
+def fma(b: ir.IRBuilder, x: ir.Value, y: ir.Value, z: ir.Value) -> ir.Value:
+    """Return x·y + z, fused where the processor can."""
+    kind = x.type
+    if isinstance(kind, ir.VectorType):
+        name = f"llvm.fmuladd.v{kind.count}{'f32' if kind.element == F32 else 'f64'}"
+    else:
+        name = f"llvm.fmuladd.{'f32' if kind == F32 else 'f64'}"
+    return b.call(function(b, name, kind, kind, kind, kind), [x, y, z])
+
+
+def fold(b: ir.IRBuilder, vector: ir.Value) -> ir.Value:
+    """Return the sum of a vector's lanes, always added in the same order (halves onto halves)."""
+    add = b.fadd if vector.type.element in (F32, F64) else b.add
+    while vector.type.count > 1:
+        half = vector.type.count // 2
+        undefined = ir.Constant(vector.type, ir.Undefined)
+        low, high = (b.shuffle_vector(vector, undefined, ir.Constant(ir.VectorType(I32, half), list(lanes)))
+                     for lanes in (range(half), range(half, 2 * half)))
+        vector = add(low, high)
+    return b.extract_element(vector, ir.Constant(I32, 0))
+
+
+class Loop:
+    """A counted loop `for i in range(n)` with accumulators held in registers; it may run no time at all.
+
+    After the `with` block the builder stands behind the loop and `results` holds the accumulators.
+    """
+
+    def __init__(self, b: ir.IRBuilder, count: ir.Value, initial: list[ir.Value]):
+        self.b, self.count, self.initial = b, count, initial
+
+    def __enter__(self) -> Loop:
+        b = self.b
+        self.before = b.block
+        self.body, self.after = b.append_basic_block("loop"), b.append_basic_block("after")
+        b.cbranch(b.icmp_signed(">", self.count, c64(0)), self.body, self.after)
+        b.position_at_end(self.body)
+        self.i = b.phi(I64)
+        self.i.add_incoming(c64(0), self.before)
+        self.values = [b.phi(v.type) for v in self.initial]
+        for phi, v in zip(self.values, self.initial):
+            phi.add_incoming(v, self.before)
+        self.next: list[ir.Value] = []
+        return self
+
+    def __exit__(self, *exception) -> None:
+        if exception[0] is not None:
+            return
+        b, end = self.b, self.b.block
+        i = b.add(self.i, c64(1))
+        self.i.add_incoming(i, end)
+        for phi, v in zip(self.values, self.next):
+            phi.add_incoming(v, end)
+        b.cbranch(b.icmp_signed("<", i, self.count), self.body, self.after)
+        b.position_at_end(self.after)
+        self.results = []
+        for first, last in zip(self.initial, self.next):
+            phi = b.phi(first.type)
+            phi.add_incoming(first, self.before)
+            phi.add_incoming(last, end)
+            self.results.append(phi)
+
+
+def zeros(kind: ir.VectorType) -> ir.Constant:
+    """Return the zero vector of a type."""
+    return ir.Constant(kind, [0 if isinstance(kind.element, ir.IntType) else 0.0] * kind.count)
+
+
+def _panel(b: ir.IRBuilder, base: ir.Value, step: ir.Value, kind: ir.VectorType, vectors: int) -> list[ir.Value]:
+    first = b.mul(step, c64(kind.count * vectors))
+    return [load(b, b.gep(base, [b.add(first, c64(v * kind.count))]), kind, 4) for v in range(vectors)]
+
+
+def tile_f32(b: ir.IRBuilder, panel, rows, stride, count, tile, first, *, width: int, vectors: int, height: int,
+             diff: bool) -> None:
+    """Emit `tile (+)= rows · panel` or, with `diff`, `tile (+)= Σ (row - panel)²`, all sums in registers.
+
+    `rows` points at `height` rows, `stride` float32 apart; `panel` holds, for each of `count` dimensions,
+    width·vectors lanes side by side. `tile` (height × lanes) is overwritten where `first` is true, else added to.
+    """
+    kind = ir.VectorType(F32, width)
+    lanes, base, out = (b.inttoptr(p, F32.as_pointer()) for p in (panel, rows, tile))
+    row = [b.gep(base, [b.mul(stride, c64(i))]) for i in range(height)]
+    with Loop(b, count, [zeros(kind)] * (height * vectors)) as loop:
+        columns = _panel(b, lanes, loop.i, kind, vectors)
+        for r in range(height):
+            element = splat(b, load(b, b.gep(row[r], [loop.i]), F32, 4), width)
+            for v in range(vectors):
+                acc = loop.values[r * vectors + v]
+                if diff:
+                    delta = b.fsub(columns[v], element)
+                    loop.next.append(fma(b, delta, delta, acc))
+                else:
+                    loop.next.append(fma(b, columns[v], element, acc))
+    with b.if_else(first) as (fresh, more):
+        for branch, adds in ((fresh, False), (more, True)):
+            with branch:
+                for n, acc in enumerate(loop.results):
+                    place = b.gep(out, [c64(n * width)])
+                    store(b, b.fadd(load(b, place, kind, 4), acc) if adds else acc, place, 4)
+
+
+def multiply_add_i8(b: ir.IRBuilder, dot: str, acc, panel, row):
+    """Emit acc + Σ₄ panel·row over groups of four bytes; `panel` unsigned for vnni and maddubs, signed otherwise."""
+    width = acc.type.count
+    words, halves, octets = acc.type, ir.VectorType(I16, 2 * width), ir.VectorType(I8, 4 * width)
+    if dot in ("vnni512", "vnni256"):
+        # LLVM 22 gave the byte operands their own type
+        operand = octets if binding.llvm_version_info[0] >= 22 else words
+        f = function(b, f"llvm.x86.avx512.vpdpbusd.{32 * width}", words, words, operand, operand)
+        return b.call(f, [acc, b.bitcast(panel, operand), b.bitcast(row, operand)])
+    if dot == "maddubs":
+        byte_name, word_name = {8: ("avx2.pmadd.ub.sw", "avx2.pmadd.wd"),
+                                16: ("avx512.pmaddubs.w.512", "avx512.pmaddw.d.512")}[width]
+        pairs = b.call(function(b, "llvm.x86." + byte_name, halves, octets, octets),
+                       [b.bitcast(panel, octets), b.bitcast(row, octets)])
+        ones = ir.Constant(halves, [1] * (2 * width))
+        return b.add(acc, b.call(function(b, "llvm.x86." + word_name, words, halves, halves), [pairs, ones]))
+    if dot == "sdot":
+        f = function(b, "llvm.aarch64.neon.sdot.v4i32.v16i8", words, words, octets, octets)
+        return b.call(f, [acc, b.bitcast(panel, octets), b.bitcast(row, octets)])
+    low = ir.Constant(words, [24] * width)
+    for byte in range(4):
+        up = ir.Constant(words, [24 - 8 * byte] * width)
+        x, y = (b.ashr(b.shl(v, up), low) for v in (panel, row))
+        acc = b.add(acc, b.mul(x, y))
+    return acc
+
+
+def tile_i8(b: ir.IRBuilder, panel, rows, stride, count, tile, *, dot: str, width: int, vectors: int,
+            height: int) -> None:
+    """Emit `tile = rows · panel` for int8 codes, four dimensions a step; `stride` in bytes, `count` in steps."""
+    kind = ir.VectorType(I32, width)
+    lanes, base, out = (b.inttoptr(p, k.as_pointer()) for p, k in ((panel, I32), (rows, I8), (tile, I32)))
+    row = [b.bitcast(b.gep(base, [b.mul(stride, c64(i))]), I32.as_pointer()) for i in range(height)]
+    with Loop(b, count, [zeros(kind)] * (height * vectors)) as loop:
+        columns = _panel(b, lanes, loop.i, kind, vectors)
+        for r in range(height):
+            four = splat(b, load(b, b.gep(row[r], [loop.i]), I32, 1), width)
+            loop.next += [multiply_add_i8(b, dot, loop.values[r * vectors + v], columns[v], four)
+                          for v in range(vectors)]
+    for n, acc in enumerate(loop.results):
+        store(b, acc, b.gep(out, [c64(n * width)]), 4)
+
+
+def row_dots(b: ir.IRBuilder, query, rows, stride, count, out, *, dot: str | None, width: int, height: int) -> None:
+    """Emit `height` inner products of one query with as many rows, `count` whole vectors each (dot None: float32).
+
+    `stride` is in elements; the results go to `out`, one 32-bit number a row.
+    """
+    element = I8 if dot else F32
+    word, per_step = (I32, 4 * width) if dot else (F32, width)
+    kind = ir.VectorType(word, width)
+    q, base = (b.inttoptr(p, element.as_pointer()) for p in (query, rows))
+    place = b.inttoptr(out, word.as_pointer())
+    row = [b.gep(base, [b.mul(stride, c64(i))]) for i in range(height)]
+    with Loop(b, count, [zeros(kind)] * height) as loop:
+        at = b.mul(loop.i, c64(per_step))
+        x = load(b, b.gep(q, [at]), kind, 1 if dot else 4)
+        for r in range(height):
+            y = load(b, b.gep(row[r], [at]), kind, 1 if dot else 4)
+            loop.next.append(multiply_add_i8(b, dot, loop.values[r], x, y) if dot else
+                             fma(b, x, y, loop.values[r]))
+    for r, acc in enumerate(loop.results):
+        store(b, fold(b, acc), b.gep(place, [c64(r)]), 4)
+
+
+def exact_sums(b: ir.IRBuilder, query, row, count, out, *, element: ir.Type, mode: str) -> None:
+    """Emit the float64 sums over count·8 dimensions: out[0] = Σ(q-g)² ("l2") or Σqg ("dot", "both"), out[1] = Σg².
+
+    `query` is float64. Eight lanes whatever the processor, so the order of the additions never changes.
+    """
+    kind, words = ir.VectorType(F64, 8), ir.VectorType(element, 8)
+    q, g, place = (b.inttoptr(p, k.as_pointer()) for p, k in ((query, F64), (row, element), (out, F64)))
+    with Loop(b, count, [zeros(kind)] * 2) as loop:
+        at = b.mul(loop.i, c64(8))
+        x = load(b, b.gep(q, [at]), kind, 8)
+        y = load(b, b.gep(g, [at]), words, 1)
+        y = b.sitofp(y, kind) if isinstance(element, ir.IntType) else b.fpext(y, kind)
+        if mode == "l2":
+            delta = b.fsub(x, y)
+            loop.next = [fma(b, delta, delta, loop.values[0]), loop.values[1]]
+        else:
+            square = fma(b, y, y, loop.values[1]) if mode == "both" else loop.values[1]
+            loop.next = [fma(b, x, y, loop.values[0]), square]
+    for n, acc in enumerate(loop.results):
+        store(b, fold(b, acc), b.gep(place, [c64(n)]), 8)
+
+
+def hit_masks(b: ir.IRBuilder, tile, row, lane, masks, *, width: int, vectors: int, height: int, int8: bool):
+    """Emit the test of a tile against the thresholds; return the OR of all rows' masks, each stored in `masks`.
+
+    `row` are pointers to S, E, G, H (float32 a gallery row) and C (int32), `lane` to t, A, F, T (float32 a query).
+    Bit q of a row's mask is set where t·(acc - C)·S + A·E + F·G + T >= H.
+    """
+    kind = ir.VectorType(F32, width)
+    lanes = [[load(b, b.gep(b.inttoptr(p, F32.as_pointer()), [c64(v * width)]), kind, 4) for v in range(vectors)]
+             for p in lane]
+    t, a, f, threshold = lanes
+    scalars = [b.inttoptr(p, F32.as_pointer()) for p in row[:4]]
+    correction = b.inttoptr(row[4], I32.as_pointer())
+    acc_at = b.inttoptr(tile, (I32 if int8 else F32).as_pointer())
+    mask_at = b.inttoptr(masks, I64.as_pointer())
+    union = c64(0)
+    for r in range(height):
+        s, e, g, h = (splat(b, load(b, b.gep(p, [c64(r)]), F32, 4), width) for p in scalars)
+        minus = splat(b, load(b, b.gep(correction, [c64(r)]), I32, 4), width) if int8 else None
+        mask = c64(0)
+        for v in range(vectors):
+            place = b.gep(acc_at, [c64((r * vectors + v) * width)])
+            if int8:
+                value = b.sitofp(b.sub(load(b, place, ir.VectorType(I32, width), 4), minus), kind)
+            else:
+                value = load(b, place, kind, 4)
+            x = fma(b, b.fmul(value, t[v]), s, fma(b, a[v], e, fma(b, f[v], g, threshold[v])))
+            bits = b.zext(b.bitcast(b.fcmp_ordered(">=", x, h), ir.IntType(width)), I64)
+            mask = b.or_(mask, b.shl(bits, c64(v * width)))
+        store(b, mask, b.gep(mask_at, [c64(r)]), 8)
+        union = b.or_(union, mask)
+    return union
+
+
+def hit_mask_rows(b: ir.IRBuilder, dots, row, lane, *, width: int, int8: bool):
+    """Emit the same test for one query and `width` rows; `lane` are the values t, A, F, T. Return the bit mask."""
+    kind = ir.VectorType(F32, width)
+    s, e, g, h = (load(b, b.inttoptr(p, F32.as_pointer()), kind, 4) for p in row[:4])
+    t, a, f, threshold = (splat(b, v, width) for v in lane)
+    if int8:
+        words = ir.VectorType(I32, width)
+        value = b.sitofp(b.sub(load(b, b.inttoptr(dots, I32.as_pointer()), words, 4),
+                               load(b, b.inttoptr(row[4], I32.as_pointer()), words, 4)), kind)
+    else:
+        value = load(b, b.inttoptr(dots, F32.as_pointer()), kind, 4)
+    x = fma(b, b.fmul(value, t), s, fma(b, a, e, fma(b, f, g, threshold)))
+    return b.zext(b.bitcast(b.fcmp_ordered(">=", x, h), ir.IntType(width)), I64)
+
+
+def barrier(b: ir.IRBuilder) -> None:
+    """Emit an empty piece of assembly that costs nothing and that no loop with it can be vectorised across."""
+    b.asm(ir.FunctionType(ir.VoidType(), []), "", "~{memory}", [], side_effect=True)

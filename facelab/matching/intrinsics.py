@@ -1,0 +1,132 @@
+"""The emitted loops as functions that numba code can call; what is literal chooses the code, what is not is passed."""
+
+from __future__ import annotations
+
+from numba import types
+from numba.extending import intrinsic
+
+from facelab.matching import emit
+
+INT, F32, F64 = types.intp, types.float32, types.float64
+ELEMENTS = {"f4": emit.F32, "f2": emit.F16, "i1": emit.I8}
+
+
+def _text(t) -> str:
+    return t.literal_value
+
+
+@intrinsic(prefer_literal=True)
+def tile_f32(typing, panel, rows, stride, count, tile, first, width, vectors, height, diff):
+    """Call `emit.tile_f32`."""
+    signature = types.void(INT, INT, INT, INT, INT, types.boolean, width, vectors, height, diff)
+    sizes = {"width": width.literal_value, "vectors": vectors.literal_value, "height": height.literal_value,
+             "diff": bool(diff.literal_value)}
+
+    def generate(context, builder, sig, args):
+        emit.tile_f32(builder, *args[:6], **sizes)
+        return context.get_dummy_value()
+    return signature, generate
+
+
+@intrinsic(prefer_literal=True)
+def tile_i8(typing, panel, rows, stride, count, tile, dot, width, vectors, height):
+    """Call `emit.tile_i8`."""
+    signature = types.void(INT, INT, INT, INT, INT, dot, width, vectors, height)
+    sizes = {"dot": _text(dot), "width": width.literal_value, "vectors": vectors.literal_value,
+             "height": height.literal_value}
+
+    def generate(context, builder, sig, args):
+        emit.tile_i8(builder, *args[:5], **sizes)
+        return context.get_dummy_value()
+    return signature, generate
+
+
+@intrinsic(prefer_literal=True)
+def row_dots(typing, query, rows, stride, count, out, dot, width, height):
+    """Call `emit.row_dots`; `dot` "" means float32."""
+    signature = types.void(INT, INT, INT, INT, INT, dot, width, height)
+    sizes = {"dot": _text(dot) or None, "width": width.literal_value, "height": height.literal_value}
+
+    def generate(context, builder, sig, args):
+        emit.row_dots(builder, *args[:5], **sizes)
+        return context.get_dummy_value()
+    return signature, generate
+
+
+@intrinsic(prefer_literal=True)
+def exact_sums(typing, query, row, count, out, element, mode):
+    """Call `emit.exact_sums`; `element` is "f4", "f2" or "i1"."""
+    signature = types.void(INT, INT, INT, INT, element, mode)
+    choice = {"element": ELEMENTS[_text(element)], "mode": _text(mode)}
+
+    def generate(context, builder, sig, args):
+        emit.exact_sums(builder, *args[:4], **choice)
+        return context.get_dummy_value()
+    return signature, generate
+
+
+@intrinsic(prefer_literal=True)
+def hit_masks(typing, tile, s, e, g, h, c, t, a, f, threshold, masks, width, vectors, height, int8):
+    """Call `emit.hit_masks`."""
+    signature = types.int64(*[INT] * 11, width, vectors, height, int8)
+    sizes = {"width": width.literal_value, "vectors": vectors.literal_value, "height": height.literal_value,
+             "int8": bool(int8.literal_value)}
+
+    def generate(context, builder, sig, args):
+        return emit.hit_masks(builder, args[0], args[1:6], args[6:10], args[10], **sizes)
+    return signature, generate
+
+
+@intrinsic(prefer_literal=True)
+def hit_mask_rows(typing, dots, s, e, g, h, c, t, a, f, threshold, width, int8):
+    """Call `emit.hit_mask_rows`."""
+    signature = types.int64(*[INT] * 6, F32, F32, F32, F32, width, int8)
+    sizes = {"width": width.literal_value, "int8": bool(int8.literal_value)}
+
+    def generate(context, builder, sig, args):
+        return emit.hit_mask_rows(builder, args[0], args[1:6], args[6:10], **sizes)
+    return signature, generate
+
+
+@intrinsic
+def half_at(typing, address):
+    """Return the float16 at an address as float64 (numba has no float16 on the CPU)."""
+    def generate(context, builder, sig, args):
+        half = emit.load(builder, builder.inttoptr(args[0], emit.F16.as_pointer()), emit.F16, 1)
+        return builder.fpext(builder.fpext(half, emit.F32), emit.F64)
+    return F64(INT), generate
+
+
+@intrinsic
+def float_at(typing, address):
+    """Return the float32 at an address as float64."""
+    def generate(context, builder, sig, args):
+        value = emit.load(builder, builder.inttoptr(args[0], emit.F32.as_pointer()), emit.F32, 1)
+        return builder.fpext(value, emit.F64)
+    return F64(INT), generate
+
+
+@intrinsic
+def byte_at(typing, address):
+    """Return the int8 at an address as float64."""
+    def generate(context, builder, sig, args):
+        value = emit.load(builder, builder.inttoptr(args[0], emit.I8.as_pointer()), emit.I8, 1)
+        return builder.sitofp(value, emit.F64)
+    return F64(INT), generate
+
+
+@intrinsic
+def trailing_zeros(typing, mask):
+    """Return the index of the lowest set bit of a mask that is not zero."""
+    def generate(context, builder, sig, args):
+        return builder.cttz(args[0], emit.ir.Constant(emit.I1, 1))
+    return types.int64(types.int64), generate
+
+
+@intrinsic
+def barrier(typing):
+    """Keep LLVM from vectorising the loop this stands in; emits no instruction."""
+    def generate(context, builder, sig, args):
+        emit.barrier(builder)
+        return context.get_dummy_value()
+    return types.void(), generate
