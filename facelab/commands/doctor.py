@@ -37,5 +37,6 @@ def render(checks: list[Check]) -> str:
         if check.fix:
             lines.append(f"          fix: {check.fix}")
     broken, warned = (sum(c.status == s for c in checks) for s in ("broken", "warn"))
-    lines.append(f"\n{'nothing is broken' if not broken else f'{broken} broken'}, {warned} warning{'s' * (warned != 1)}")
+    verdict = f"{broken} broken" if broken else "nothing is broken"
+    lines.append(f"\n{verdict}, {warned} warning{'s' * (warned != 1)}")
     return "\n".join(lines)

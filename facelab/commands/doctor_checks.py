@@ -28,7 +28,8 @@ KERNELS = {"facelab": ("ipykernel, facelab", 60), "facelab-modelmaker": ("ipyker
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS",
            "TF_NUM_INTRAOP_THREADS")
 HARMFUL = {"PYTHONDONTWRITEBYTECODE": "imports of TensorFlow take three to four times as long, every time",
-           "PYTHONPATH": "foreign packages may shadow the locked ones", "PYTHONHOME": "Python may load another's library"}
+           "PYTHONPATH": "foreign packages may shadow the locked ones",
+           "PYTHONHOME": "Python may load another's library"}
 BUNDLED = ("mtcnn", "haar", "dlib-hog", "dlib-resnet")
 """Models whose weights come with a pip dependency: their absence means a broken environment."""
 OPTIONAL = {"dlib-bin", "faiss-cpu", "usearch", "numkong", "distributed"}
@@ -51,7 +52,7 @@ class Check:
         return dataclasses.asdict(self)
 
 
-# -- environment --------------------------------------------------------------------------------------------------------
+# -- environment -----------------------------------------------------------------------------------------------------
 
 def environment_checks() -> list[Check]:
     """Check the interpreter, the installed versions against the lock, and the environment variables."""
@@ -110,7 +111,7 @@ def _lock() -> Check:
     return Check("environment", "packages", "ok", f"{len(wanted)} as locked ({shown})", None, data)
 
 
-# -- kernels ------------------------------------------------------------------------------------------------------------
+# -- kernels ---------------------------------------------------------------------------------------------------------
 
 def kernel_checks(*, start: bool = True) -> list[Check]:
     """Check that each kernel is registered inside this environment and, with `start`, that its interpreter imports."""
@@ -141,8 +142,8 @@ def _kernel(name: str, modules: str, limit: int, start: bool) -> Check:
     if ok:
         return Check("kernels", name, "ok", f"answers: Python {said} imports {modules}", None,
                      {"python": python, "version": said})
-    return Check("kernels", name, bad, f"does not answer: {said}", f"rm -r {Path(python).parents[1].name} && make setup",
-                 {"python": python})
+    return Check("kernels", name, bad, f"does not answer: {said}",
+                 f"rm -r {Path(python).parents[1].name} && make setup", {"python": python})
 
 
 def _kernel_missing(name: str, spec: Path, needed: bool) -> Check:
@@ -170,7 +171,7 @@ def try_imports(python: str, modules: str, limit: float) -> tuple[bool, str]:
     return False, last[:200]
 
 
-# -- machine ------------------------------------------------------------------------------------------------------------
+# -- machine ---------------------------------------------------------------------------------------------------------
 
 def machine_checks() -> list[Check]:
     """Report processor, features, cores, memory and disk; too little memory or disk is a warning."""
@@ -181,7 +182,7 @@ def machine_checks() -> list[Check]:
     return [
         Check("machine", "processor", "ok" if avx2 else "warn",
               f"{facts['cpu']} ({facts['arch']}; {', '.join(facts['features']) or 'no SIMD features reported'})",
-              None if avx2 else "without AVX2 the SIMD figures are those of the fall-back; use another machine for them",
+              None if avx2 else "without AVX2 the SIMD figures are the fall-back's; use another machine for them",
               {"cpu": facts["cpu"], "arch": facts["arch"], "features": facts["features"]}),
         Check("machine", "cores", "ok" if facts["cores"] > 1 else "warn", f"{facts['cores']}, load {facts['load']}",
               None if facts["cores"] > 1 else "allow two; with one, steps run in turn: make reproduce JOBS=1",
@@ -195,7 +196,7 @@ def machine_checks() -> list[Check]:
     ]
 
 
-# -- models and data ----------------------------------------------------------------------------------------------------
+# -- models and data -------------------------------------------------------------------------------------------------
 
 def asset_checks() -> list[Check]:
     """Report the mirror and which models and data sets are here; a bundled model that is not is broken."""
@@ -207,8 +208,8 @@ def asset_checks() -> list[Check]:
     except FacelabError as e:
         return [*checks, Check("models and data", "catalogue", "broken", str(e).splitlines()[0], e.fix)]
     models = [(e, status(e)) for e in catalogue]
-    for kind in ("detector", "embedder", "emotion", "liveness", "aux"):
-        checks.append(_kind(kind, [(e, s) for e, s in models if e.kind == kind]))
+    kinds = ("detector", "embedder", "emotion", "liveness", "aux")
+    checks += [_kind(kind, [(e, s) for e, s in models if e.kind == kind]) for kind in kinds]
     for entry, found in models:
         if entry.name in BUNDLED and found.state != "present":
             checks.append(Check("models and data", entry.name, "broken", "comes with a pip dependency and is not here",

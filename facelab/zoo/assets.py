@@ -118,11 +118,16 @@ def parse_entries(rows: object, model: type[Asset], where: Path) -> list:
         try:
             entry = model.model_validate(row)
         except ValidationError as e:
-            first = e.errors()[0]
+            # an unknown key explains a missing one, so it goes first
+            first = min(e.errors(), key=lambda e: e["type"] != "extra_forbidden")
             key = ".".join(str(p) for p in first["loc"])
             hint = did_you_mean(key, model.model_fields) if first["type"] == "extra_forbidden" else ""
             raise BadInputError(f"{first['msg']}{': ' + repr(key) if key else ''}{hint}", where=f"{where}: {name}",
                                 got=repr(first["input"])[:80], fix="correct the entry") from None
+        except BadInputError as e:
+            # a preprocessing stage that does not fit; the entry knows its name, not its file
+            e.where = f"{where}: {e.where}"
+            raise
         if entry.name in seen:
             raise BadInputError(f"two entries are named {entry.name!r}", where=where, fix="rename one")
         seen.add(entry.name)

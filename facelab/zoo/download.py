@@ -90,6 +90,7 @@ def _transfer(url: str, tmp: Path, size: int | None, progress: bool) -> None:
             return
         except requests.HTTPError as e:
             code = e.response.status_code
+            e.response.close()   # pooch leaves the connection of a refused request open
             kind = NotThereError if code in (404, 410) else MissingAssetError
             raise kind("the server does not give the file", where=url, expected="HTTP 200", got=f"HTTP {code}",
                        fix="check the address, or set FACELAB_MIRROR to a folder that has it") from None
@@ -136,11 +137,12 @@ def extract(archive: Path, url: str, member: str, target: Path) -> None:
     """Write one member of a zip, tar or single-file bz2/gz archive to `target`. Raises IntegrityError."""
     try:
         if url.endswith(".zip"):
-            with zipfile.ZipFile(archive) as z, z.open(member) as source, target.open("wb") as out:
+            with (zipfile.ZipFile(archive) as z, z.open(_pick(z.namelist(), member)) as source,
+                  target.open("wb") as out):
                 shutil.copyfileobj(source, out, 1 << 20)
         elif url.endswith((".tar", ".tgz", ".tar.gz", ".tar.bz2")):
             with tarfile.open(archive) as t:
-                source = t.extractfile(member)
+                source = t.extractfile(_pick(t.getnames(), member))
                 if source is None:
                     raise KeyError(member)
                 with source, target.open("wb") as out:
@@ -157,3 +159,13 @@ def extract(archive: Path, url: str, member: str, target: Path) -> None:
             raise
         raise IntegrityError("the archive cannot be read", where=url, got=str(e)[:160],
                              fix="nothing was kept; try again") from None
+
+
+def _pick(names: list[str], member: str) -> str:
+    """Return the member itself, or the only one of that name in a folder of the archive; else raise KeyError."""
+    if member in names:
+        return member
+    deeper = [n for n in names if n.rsplit("/", 1)[-1] == member]
+    if len(deeper) != 1:
+        raise KeyError(member)
+    return deeper[0]
