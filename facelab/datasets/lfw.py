@@ -1,0 +1,212 @@
+"""Verification pairs: LFW's pairs.txt, CSV pairs, image and embedding folders, InsightFace `.bin` packs, scikit-learn."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from facelab.core.errors import BadInputError, MissingAssetError
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Pairs of images: paths relative to the data set's folder without suffix, identities, and labels, one a pair.
+
+    `a`, `b`: e.g. "Abel_Pacheco/Abel_Pacheco_0001"; `id_a`, `id_b`: identity names; `same`: bool (n,).
+    """
+
+    a: list[str]
+    b: list[str]
+    id_a: np.ndarray
+    id_b: np.ndarray
+    same: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.a)
+
+    @property
+    def images(self) -> list[str]:
+        """Return every image once, in order of first appearance."""
+        return list(dict.fromkeys(x for pair in zip(self.a, self.b) for x in pair))
+
+
+def load_pairs(path: str | os.PathLike) -> Pairs:
+    """Read pairs from LFW's `pairs.txt`, or from a CSV with columns a, b, same (paths; identity = the parent folder).
+
+    The order of the file is kept: LFW's ten-fold split is the official one only if no pair is dropped. Raises
+    BadInputError with file and line.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise MissingAssetError("the list of pairs is not there", where=path, fix="check --pairs") from None
+    except (OSError, UnicodeDecodeError) as e:
+        raise BadInputError("the list of pairs cannot be read", where=path, got=str(e)[:120]) from None
+    first = text.split("\n", 1)[0]
+    rows = _csv_rows(path, text) if "," in first and "same" in first else _lfw_rows(path, text)
+    if not rows:
+        raise BadInputError("the file lists no pair", where=path)
+    a, b, id_a, id_b, same = zip(*rows)
+    return Pairs(list(a), list(b), np.array(id_a), np.array(id_b), np.array(same, dtype=bool))
+
+
+def _lfw_rows(path: Path, text: str) -> list[tuple]:
+    rows: list[tuple] = []
+    promised = None
+    for number, line in enumerate(text.split("\n"), 1):
+        parts = line.split("\t") if "\t" in line else line.split()
+        parts = [p.strip() for p in parts]
+        if not any(parts):
+            continue
+        if number == 1 and len(parts) in (1, 2) and all(p.isdigit() for p in parts):
+            promised = 2 * int(parts[0]) * (int(parts[1]) if len(parts) == 2 else 1)
+            continue
+        indices = parts[1:] if len(parts) == 3 else parts[1::2]
+        if len(parts) not in (3, 4) or not all(i.isdigit() and int(i) > 0 for i in indices):
+            raise BadInputError("a line of the list of pairs is malformed", where=f"{path}:{number}",
+                                expected="`name n1 n2` (genuine) or `name1 n1 name2 n2` (impostor)", got=repr(line[:80]))
+        other = parts[0] if len(parts) == 3 else parts[2]
+        rows.append((_stem(parts[0], indices[0]), _stem(other, indices[1]), parts[0], other, len(parts) == 3))
+    if promised is not None and len(rows) != promised:
+        raise BadInputError("the list does not hold as many pairs as its first line says", where=f"{path}:1",
+                            expected=promised, got=len(rows), fix="the file may be cut off; download it again")
+    return rows
+
+
+def _stem(name: str, number: str) -> str:
+    return f"{name}/{name}_{int(number):04d}"
+
+
+def _csv_rows(path: Path, text: str) -> list[tuple]:
+    rows = []
+    for number, row in enumerate(csv.DictReader(io.StringIO(text)), 2):
+        if not all(row.get(c) for c in ("a", "b", "same")) or row["same"].strip() not in ("0", "1"):
+            raise BadInputError("a row of the list of pairs is malformed", where=f"{path}:{number}",
+                                expected="columns a, b and same (0 or 1)", got=str(dict(row))[:120])
+        a, b = (str(Path(row[c].strip()).with_suffix("")) for c in ("a", "b"))
+        same = row["same"].strip() == "1"
+        rows.append((a, b, str(Path(a).parent), str(Path(b).parent), same))
+    return rows
+
+
+def find_images(folder: str | os.PathLike, pairs: Pairs) -> dict[str, Path]:
+    """Return the image file of every image in `pairs`, from a folder in LFW's layout (`Name/Name_0001.jpg`).
+
+    Raises MissingAssetError naming the first absent image and how many are absent.
+    """
+    return _find(Path(folder), pairs.images, (".jpg", ".jpeg", ".png"), "image")[0]
+
+
+def _find(folder: Path, stems: list[str], suffixes: tuple[str, ...], what: str,
+          allow_missing: bool = False) -> tuple[dict[str, Path], list[str]]:
+    if not folder.is_dir():
+        raise MissingAssetError(f"the folder of {what}s is not there", where=folder, fix="check the path")
+    found, missing = {}, []
+    for stem in stems:
+        # LFW's layout first, then all files in one folder
+        options = [folder / f"{s}{suffix}" for s in (stem, Path(stem).name) for suffix in suffixes]
+        hit = next((p for p in options if p.is_file()), None)
+        if hit is None:
+            missing.append(stem)
+        else:
+            found[stem] = hit
+    if missing and (not allow_missing or not found):
+        raise MissingAssetError(f"{len(missing)} of {len(stems)} {what}s are missing", where=folder,
+                                expected=f"{missing[0]}{suffixes[0]}", got="no such file",
+                                fix="an image whose face was not found counts as a failure to acquire: say so with "
+                                    "--missing-is-failure" if found and what == "embedding" else "check the folder")
+    return found, missing
+
+
+def load_embeddings(folder: str | os.PathLike, pairs: Pairs, *,
+                    missing_is_failure: bool = False) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return (a, b, failed) for `pairs` from a folder with one `.npy` an image (`Name/Name_0001.npy`, or flat).
+
+    a, b: (n, d) float64; failed: bool (n,), pairs of which a side is absent (only with `missing_is_failure`, an error
+    otherwise). Raises BadInputError naming the file for a damaged or differently shaped embedding.
+    """
+    found, _ = _find(Path(folder), pairs.images, (".npy",), "embedding", missing_is_failure)
+    vectors: dict[str, np.ndarray] = {}
+    dim = None
+    for stem, path in found.items():
+        try:
+            v = np.load(path, allow_pickle=False)
+        except (ValueError, OSError, EOFError) as e:
+            raise BadInputError("an embedding file cannot be read", where=path, got=str(e)[:120]) from None
+        v = np.asarray(v).reshape(-1)
+        dim = dim or v.size
+        if v.dtype.kind not in "fiu" or v.size != dim or not np.isfinite(v).all() or not np.any(v):
+            raise BadInputError("an embedding is no usable vector", where=path,
+                                expected=f"{dim} finite numbers, not all zero", got=f"{v.dtype}, {v.size} numbers",
+                                fix="embed the image again")
+        vectors[stem] = v.astype(np.float64)
+    blank = np.full(dim, np.nan)
+    a, b = (np.stack([vectors.get(stem, blank) for stem in side]) for side in (pairs.a, pairs.b))
+    return a, b, np.isnan(a[:, 0]) | np.isnan(b[:, 0])
+
+
+class _PackReader(pickle.Unpickler):
+    """An unpickler that makes lists, bytes and numpy arrays, and refuses everything else (packs come from outside)."""
+
+    ALLOWED = frozenset({("numpy.core.multiarray", "_reconstruct"), ("numpy._core.multiarray", "_reconstruct"),
+                         ("numpy.core.multiarray", "scalar"), ("numpy._core.multiarray", "scalar"),
+                         ("numpy", "ndarray"), ("numpy", "dtype"), ("numpy._core.numeric", "_frombuffer"),
+                         ("numpy.core.numeric", "_frombuffer"), ("_codecs", "encode")})
+
+    def find_class(self, module: str, name: str):
+        if (module, name) not in self.ALLOWED:
+            raise pickle.UnpicklingError(f"it asks for {module}.{name}")
+        return super().find_class(module.replace("numpy.core", "numpy._core"), name)
+
+
+def load_bin(path: str | os.PathLike) -> tuple[list[bytes], np.ndarray]:
+    """Read an InsightFace verification pack: (2n encoded images, same (n,) bool); pair i is images 2i and 2i+1.
+
+    Only lists, bytes and numpy arrays are unpickled. Raises BadInputError naming the file for anything else.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as f:
+            content = _PackReader(f, encoding="bytes").load()
+    except FileNotFoundError:
+        raise MissingAssetError("the pack is not there", where=path, fix="check --bin") from None
+    except Exception as e:  # a damaged pickle raises nearly anything
+        raise BadInputError("the file is no InsightFace pack", where=path,
+                            expected="a pickle of (list of encoded images, list of labels)",
+                            got=f"{type(e).__name__}: {e}"[:160], fix="download it again") from None
+    if not (isinstance(content, (tuple, list)) and len(content) == 2):
+        raise BadInputError("the file is no InsightFace pack", where=path, expected="(images, labels)",
+                            got=type(content).__name__)
+    bins, labels = content
+    try:
+        images = [x.tobytes() if isinstance(x, np.ndarray) else bytes(x) for x in bins]
+        same = np.array([bool(s) for s in labels])
+    except (TypeError, ValueError) as e:
+        raise BadInputError("the pack holds something that is no image", where=path, got=str(e)[:120]) from None
+    if len(images) != 2 * len(same) or not images:
+        raise BadInputError("the pack does not hold two images a pair", where=path, expected=f"{2 * len(same)} images",
+                            got=len(images))
+    return images, same
+
+
+def from_sklearn(*, data_home: str | None = None, download: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """Return LFW's ten-fold pairs through scikit-learn: images (n, 2, 125, 94, 3) uint8 RGB, same (n,) bool.
+
+    Reads scikit-learn's own cache; goes to the network only with `download`. Raises MissingAssetError otherwise.
+    """
+    from sklearn.datasets import fetch_lfw_pairs
+    try:
+        got = fetch_lfw_pairs(subset="10_folds", color=True, resize=1.0, data_home=data_home,
+                              download_if_missing=download)
+    except OSError as e:
+        raise MissingAssetError("LFW is not in scikit-learn's cache", where=data_home or "~/scikit_learn_data",
+                                got=str(e)[:120], fix="allow the download, or give a folder in LFW's layout") from None
+    pixels = np.asarray(got.pairs)
+    return np.rint(pixels * (255 if pixels.max() <= 1 else 1)).astype(np.uint8), np.asarray(got.target, dtype=bool)
