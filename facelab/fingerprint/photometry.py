@@ -1,0 +1,173 @@
+"""How output values follow from pixel values: a linear map solved in closed form, and what its coefficients mean.
+
+For every hypothesis about geometry the colour order, gray weights, mean and scale need no search: a least-squares fit
+of output samples on predicted red, green and blue gives them all at once, and its residual judges the geometry.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+
+import numpy as np
+
+LEVELS = 255.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Linear:
+    """output = matrix · (red, green, blue) + offset; `matrix` (channels × 3), pixels 0…255.
+
+    `gain` is each channel's answer to gray (row sums), `weights` the matrix over the gain, `loss` the RMS residual in
+    pixel levels, `spread` its 99.5th percentile, `n` the number of samples.
+    """
+
+    matrix: np.ndarray
+    offset: np.ndarray
+    loss: float
+    spread: float
+    n: int
+
+    @property
+    def gain(self) -> np.ndarray:
+        return self.matrix.sum(axis=1)
+
+    @property
+    def weights(self) -> np.ndarray:
+        g = self.gain
+        return self.matrix / np.where(np.abs(g) < 1e-12, 1e-12, g)[:, None]
+
+    @property
+    def unit(self) -> np.ndarray:
+        """Size of one pixel level in each output channel."""
+        return level_size(self.matrix)
+
+
+def level_size(matrix: np.ndarray) -> np.ndarray:
+    """Return how much one 8-bit level moves each output channel, (channels,)."""
+    return np.maximum(np.abs(matrix).sum(axis=1), 1e-12)
+
+
+def fit(x: np.ndarray, y: np.ndarray, *, full: bool = False) -> Linear:
+    """Fit output samples `y` (n × channels) on predicted pixels `x` (n × 3).
+
+    A small ridge keeps gray-only data solvable: the weight is then shared out equally.
+    """
+    n = len(x)
+    if n < 8:
+        return Linear(np.zeros((y.shape[1], 3)), np.zeros(y.shape[1]), np.inf, np.inf, n)
+    mx, my = x.mean(axis=0), y.mean(axis=0)
+    xc, yc = x - mx, y - my
+    gram = xc.T @ xc / n
+    matrix = np.linalg.solve(gram + np.eye(3) * max(1e-3, 1e-6 * np.trace(gram)), xc.T @ yc / n).T
+    offset = my - matrix @ mx
+    residual = (yc - xc @ matrix.T) / level_size(matrix)
+    # an output that hardly answers to the pixels has a tiny gain and an enormous relative residual, as it should
+    loss = float(np.sqrt(np.mean(residual**2)))
+    spread = float(np.percentile(np.abs(residual), 99.5)) if full else np.nan
+    return Linear(matrix, offset, loss, spread, n)
+
+
+def residual(model: Linear, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Return (y − model(x)) in pixel levels, n × channels."""
+    return (y - x @ model.matrix.T - model.offset) / model.unit
+
+
+GRAYS = {"bt601": (0.299, 0.587, 0.114), "bt709": (0.2126, 0.7152, 0.0722), "average": (1 / 3, 1 / 3, 1 / 3),
+         "red": (1, 0, 0), "green": (0, 1, 0), "blue": (0, 0, 1)}
+ORDERS = {p: "".join("RGB"[i] for i in p) for p in itertools.permutations(range(3))}
+
+
+def name_weights(w: np.ndarray, tolerance: float = 0.012) -> str:
+    """Return the name of gray weights, or the three numbers."""
+    for name, known in GRAYS.items():
+        for order, label in ((slice(None), name), (slice(None, None, -1), f"{name} on swapped channels")):
+            if np.abs(np.asarray(known)[order] - w).max() < tolerance:
+                return label
+    return "({:.3f}, {:.3f}, {:.3f})".format(*w)
+
+
+def describe_scaling(gain: np.ndarray, offset: np.ndarray) -> str:
+    """Return (x − mean) / scale for people, from output = gain · x + offset."""
+    scale, mean = 1 / gain, -offset / gain
+    if np.abs(gain - 1).max() < 5e-3 and np.abs(offset).max() < 0.5:
+        return "raw 0…255"
+    if np.ptp(scale) < 1e-3 * abs(scale[0]) and np.ptp(mean) < 0.05:
+        if np.abs(mean).max() < 0.05:
+            return f"x / {scale[0]:.4g}"
+        return f"(x − {mean[0]:.4g}) / {scale[0]:.4g}"
+    numbers = [", ".join(f"{v:.4g}" for v in values) for values in (mean, scale)]
+    return f"(x − [{numbers[0]}]) / [{numbers[1]}]"
+
+
+def _close(a, b, unit, pixels: float = 1.0) -> bool:
+    """Whether two linear maps (gain, offset) differ by at most `pixels` levels anywhere between black and white."""
+    (ga, oa), (gb, ob) = a, b
+    black, white = np.abs(oa - ob), np.abs(ga * LEVELS + oa - gb * LEVELS - ob)
+    return bool((np.maximum(black, white) <= pixels * unit).all())
+
+
+RANGES = {"[0, 1]": (1 / 255, 0.0), "[−1, 1]": (2 / 255, -1.0), "[0, 255]": (1.0, 0.0), "[−0.5, 0.5]": (1 / 255, -0.5),
+          "[−128, 127]": (1.0, -128.0), "[−127.5, 127.5]": (1.0, -127.5)}
+
+
+def range_name(gain: np.ndarray, offset: np.ndarray, pixels: float = 1.6) -> str | None:
+    """Return the customary range that black to white maps onto, or None."""
+    for name, (g, o) in RANGES.items():
+        if _close((gain, offset), (np.full_like(gain, g), np.full_like(offset, o)), np.full_like(gain, abs(g)), pixels):
+            return name
+    return None
+
+
+def compare_scaling(train: tuple, infer: tuple) -> list[tuple[str, str]]:
+    """Return [(kind, remark)] that turn the training side's (gain, offset) into the inference side's.
+
+    Both in pixel units per channel. Empty when they agree within one level. One cause that explains everything is
+    preferred to two: raw pixels, a normalisation applied twice, another customary range, mean and scale in other
+    units, then mean and scale each for itself.
+    """
+    (ga, oa), (gb, ob) = train, infer
+    unit = np.minimum(np.abs(ga), np.abs(gb))
+    if _close(train, infer, np.maximum(np.abs(ga), np.abs(gb)) if (np.abs(ga / gb - 1) < 0.05).all() else unit):
+        return []
+    def same(g, o):
+        return _close((g, o), infer, np.abs(g) * 1.5)
+    ranges = range_name(ga, oa), range_name(gb, ob)
+    if ranges[1] == "[0, 255]" and ranges[0] != "[0, 255]":
+        return [("missing_normalization", "pixels arrive raw, 0…255")]
+    for g, o, what in ((ga, oa, "the whole normalisation"), (1 / 255, 0.0, "the division by 255"),
+                       (2 / 255, -1.0, "x / 127.5 − 1")):
+        if same(ga * g, ga * o + oa):
+            return [("double_normalization", f"{what} was applied twice")]
+    if ranges[0] is None and ranges[1] == "[0, 1]":
+        return [("missing_normalization", "pixels are divided by 255, but mean and scale are not applied")]
+    if ranges[0] and ranges[1] and ranges[0] != ranges[1]:
+        return [("value_range", f"{ranges[1]} instead of {ranges[0]}")]
+    for factor, what in ((255.0, "pixels 0…255 meet a mean and scale meant for 0…1"),
+                         (1 / 255, "pixels 0…1 meet a mean and scale meant for 0…255")):
+        if same(ga * factor, oa):
+            return [("value_range", what)]
+    return _mean_and_scale(ga, oa, gb, ob)
+
+
+def _mean_and_scale(ga, oa, gb, ob):
+    found = []
+    ma, mb, sa, sb = -oa / ga, -ob / gb, 1 / ga, 1 / gb
+    mean_moved = np.abs(ma - mb).max() > 0.6
+    scale_moved = np.abs(sb / sa - 1).max() > 0.004
+    if np.abs(oa - ob).max() < 0.5 * np.abs(gb).max() and scale_moved and np.abs(ma).max() > 0.6:
+        # the same offset after another factor: x · g + o, where only g moved
+        mean_moved = False
+    if mean_moved:
+        swapped = len(ma) == 3 and np.abs(ma[::-1] - mb).max() < 0.6
+        found.append(("mean", "the channels' means are in the other order" if swapped else
+                      f"mean {_list(mb)} instead of {_list(ma)} (pixel units)"))
+    if scale_moved:
+        found.append(("scale", f"scale {_list(sb)} instead of {_list(sa)} (pixel units)"))
+    return found
+
+
+def _list(values: np.ndarray) -> str:
+    if np.ptp(values) < 1e-3 * max(1.0, np.abs(values).max()):
+        return f"{values.mean():.4g}"
+    return "[" + ", ".join(f"{v:.4g}" for v in values) + "]"

@@ -1,0 +1,379 @@
+"""Find the pipeline that explains a fingerprint, starting from a known or supposed one."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator
+
+import numpy as np
+
+from facelab.fingerprint import tone
+from facelab.fingerprint.chain import Affine, Align, Crop, Orient, Pad, Refused, Resize, Source, plan, predict
+from facelab.fingerprint.hypotheses import Change, Hypothesis, State, moved, neighbours, shifted, templates
+from facelab.fingerprint.photometry import Linear, fit, level_size
+from facelab.fingerprint.resample import lines
+from facelab.fingerprint.schema import Fingerprint
+from facelab.fingerprint.sources import RAW_SCREEN, SCREEN, Picture, pictures
+
+FLOOR = 0.62
+"""RMS residual in pixel levels below which nothing is left to explain: rounding once or twice leaves 0.3 to 0.5."""
+
+
+@dataclasses.dataclass
+class Scored:
+    """A hypothesis with the linear fit that belongs to it; `cost` is what hypotheses are ranked by."""
+
+    hypothesis: Hypothesis
+    linear: Linear
+
+    @property
+    def loss(self) -> float:
+        return self.linear.loss
+
+    @property
+    def cost(self) -> float:
+        return self.loss * (1 + 0.03 * self.hypothesis.price) + 0.01 * self.hypothesis.price
+
+
+class Observed:
+    """One side's output samples, and what a supposed pipeline would give at the same places."""
+
+    def __init__(self, fingerprint: Fingerprint, names: Iterable[str]):
+        known = pictures()
+        self.fingerprint = fingerprint
+        self.pictures: dict[str, Picture] = {n: known[n] for n in names}
+        self.y: dict[str, np.ndarray] = {}
+        self.size: dict[str, tuple[int, int]] = {}
+        self.rows: dict[str, tuple] = {}
+        self.columns: dict[str, tuple] = {}
+        self._toned: dict[tuple, Source] = {}
+        from facelab.fingerprint.schema import hwc
+        for n in self.pictures:
+            entry = fingerprint.output[n]
+            h, w, _ = hwc(entry["shape"], entry["layout"])
+            samples = fingerprint.samples(n)
+            self.size[n] = (w, h)
+            self.rows[n], self.columns[n] = lines(h, samples.shape[0]), lines(w, samples.shape[1])
+            self.y[n] = samples
+        self.families = {p.family for p in self.pictures.values()}
+        family = next(iter(sorted(self.families, key=lambda f: ("image", "rgb24", "bgr24", "yuyv", "nv12", "gray8").index(f))))
+        wanted = SCREEN if family == "image" else [f"{s}_{family}" for s in RAW_SCREEN]
+        self.family = family
+        self.screen = [n for n in wanted if n in self.pictures]
+        self.plain = [n for n, p in self.pictures.items()
+                      if p.family == family and (p.plain or (p.range == "limited" and family in ("yuyv", "nv12")))]
+        self.screen = self.screen or self.plain
+
+    @property
+    def channels(self) -> int:
+        return self.y[self.screen[0]].shape[2]
+
+    def source(self, name: str, head: tuple) -> Source:
+        """Return a probe's source with the tones of `head` applied."""
+        key = (name, head)
+        if key not in self._toned:
+            source = self.pictures[name].source
+            x = source.pixels
+            for t in head:
+                x = tone.apply(t, np.asarray(x, dtype=np.float64))
+            self._toned[key] = source._replace(pixels=x)
+        return self._toned[key]
+
+    def predicted(self, state: State, name: str) -> tuple[np.ndarray, np.ndarray]:
+        """Return (values n × 3, cover n) at this side's sample places. Raises Refused."""
+        source = self.source(name, state.head)
+        if plan(state.chain, source)[1] != self.size[name]:
+            raise Refused("the output has another size")
+        if any(t[0] in tone.WHOLE for t in state.tail):
+            values, cover = predict(state.chain, source)
+            for t in state.tail:
+                values = tone.apply(t, values)
+            index = np.ix_(self.rows[name], self.columns[name])
+            values, cover = values[index], cover[index]
+        else:
+            values, cover = predict(state.chain, source, self.rows[name], self.columns[name])
+            for t in state.tail:
+                values = tone.apply(t, values)
+        return values.reshape(-1, 3), cover.ravel()
+
+    def stacked(self, state: State, names: list[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return (predicted n × 3, observed n × channels, cover n) over several probes. Raises Refused."""
+        parts = [(*self.predicted(state, n), self.y[n].reshape(-1, self.y[n].shape[2])) for n in names]
+        return (np.concatenate([p[0] for p in parts]), np.concatenate([p[2] for p in parts]),
+                np.concatenate([p[1] for p in parts]))
+
+    def score(self, state: State, names: list[str] | None = None, *, full: bool = False) -> Linear:
+        """Fit the output on `state`'s prediction; an impossible state has infinite loss."""
+        try:
+            x, y, cover = self.stacked(state, names or self.screen)
+        except Refused:
+            return Linear(np.ones((1, 3)), np.zeros(1), np.inf, np.inf, 0)
+        inside = cover > 1 - 1e-6
+        linear = fit(x[inside], y[inside], full=full)
+        return _with_border(linear, y[cover < 1e-6], full)
+
+
+def _with_border(linear: Linear, border: np.ndarray, full: bool) -> Linear:
+    """Where the hypothesis puts a border, the output must be constant; what it varies there counts as residual."""
+    if len(border) < 8 or not np.isfinite(linear.loss):
+        return linear
+    r = (border - np.median(border, axis=0)) / level_size(linear.matrix)
+    n, m = linear.n, len(border)
+    loss = float(np.sqrt((linear.loss**2 * n + float(np.mean(r**2)) * m) / (n + m)))
+    return dataclasses.replace(linear, loss=loss)
+
+
+def rank(observed: Observed, hypotheses: Iterable[Hypothesis], keep: int = 6) -> list[Scored]:
+    """Score hypotheses, first on three probes, the better ones on the whole screen; the best come first."""
+    quick = observed.screen[:3]
+    first = [Scored(h, observed.score(h.state, quick)) for h in hypotheses]
+    first = sorted((s for s in first if np.isfinite(s.loss)), key=lambda s: s.cost)
+    if not first:
+        return []
+    limit = max(1.5, 2.0 * first[0].loss)
+    kept = [s for s in first[:16] if s.loss <= limit] or first[:1]
+    second = [Scored(s.hypothesis, observed.score(s.hypothesis.state)) for s in kept]
+    return sorted(second, key=lambda s: s.cost)[:keep]
+
+
+GAMMAS = (0.4545, 0.5, 0.6, 0.7, 0.8, 0.9, 1.1, 1.2, 1.4, 1.6, 1.8, 2.0, 2.2)
+
+
+def tones(observed: Observed, state: State, gray: tuple | None) -> Iterator[Hypothesis]:
+    """Yield `state` with one more tone, or one less."""
+    def at(place, t, change, price=1.0):
+        tones_there = getattr(state, place)
+        return Hypothesis(state._replace(**{place: (t, *tones_there) if place == "tail" else (*tones_there, t)}),
+                          (change,), price)
+    for place in ("head", "tail"):
+        for i, t in enumerate(getattr(state, place)):
+            if t[0] != "yuv":
+                rest = getattr(state, place)[:i] + getattr(state, place)[i + 1:]
+                kind = "gamma" if t[0] in ("gamma", "srgb_to_linear", "linear_to_srgb") else "histogram"
+                yield Hypothesis(state._replace(**{place: rest}), (Change(kind, place, describe(t), "not done"),))
+        for g in GAMMAS:
+            t = ("gamma", g)
+            yield at(place, t, Change("gamma", "color", "linear in the pixels", describe(t)), 1.0 if place == "head" else 1.1)
+        for name in ("srgb_to_linear", "linear_to_srgb"):
+            yield at(place, (name, None), Change("gamma", "color", "linear in the pixels", name.replace("_", " ")), 1.2)
+        for name in ("equalize_gray", "equalize_each", "equalize_luma", "stretch", "stretch_each", "stretch_gray",
+                     "standardise", "standardise_each", "standardise_gray"):
+            if observed.channels == 1 or not name.endswith("gray"):
+                weights = gray if name.endswith("gray") else None
+                t = (name, weights)
+                yield at(place, t, Change("histogram", "color", "no equalisation", describe(t)), 1.0 if place == "tail" else 1.1)
+    yield from recodings(state, at)
+
+
+SPANS = [(m, r) for m in ("bt601", "bt709") for r in ("full", "limited")]
+
+
+def recodings(state: State, at: Callable) -> Iterator[Hypothesis]:
+    """Yield `state` with its YUV read by another matrix or range."""
+    raw = next((t for t in state.head if t[0] == "yuv"), None)
+    if raw is not None:
+        for other in SPANS:
+            if other != raw[1]:
+                head = tuple(("yuv", other) if t is raw else t for t in state.head)
+                yield Hypothesis(state._replace(head=head), recode_changes(raw[1], other))
+        return
+    for written in SPANS:
+        for read in SPANS:
+            if written != read and not (written[0] != read[0] and written[1] != read[1] and written[0] == "bt709"):
+                changes = recode_changes(written, read)
+                h = at("head", ("recode", (written, read)), changes[0], 1.1 * len(changes))
+                yield h._replace(changes=changes)
+
+
+def recode_changes(a: tuple[str, str], b: tuple[str, str]) -> tuple[Change, ...]:
+    """Return what differs between two (matrix, range) readings of YUV."""
+    out = []
+    if a[1] != b[1]:
+        out.append(Change("yuv_range", "color", f"{a[1]} range", f"read as {b[1]} range"))
+    if a[0] != b[0]:
+        out.append(Change("yuv_matrix", "color", a[0].upper().replace("BT", "BT."), "read as " + b[0].upper().replace("BT", "BT.")))
+    return tuple(out)
+
+
+WORDS = {"equalize_gray": "histogram equalised on gray", "equalize_each": "histogram equalised channel by channel",
+         "equalize_luma": "histogram equalised on luma", "clahe": "CLAHE", "stretch": "stretched to black and white per image",
+         "stretch_each": "stretched to black and white per image and channel",
+         "stretch_gray": "stretched to black and white per image", "standardise": "standardised per image (mean 0, deviation 1)",
+         "standardise_each": "standardised per image and channel", "standardise_gray": "standardised per image"}
+
+
+def describe(t: tuple) -> str:
+    """Return a tone in words."""
+    return f"gamma {t[1]:.3g} (x^γ)" if t[0] == "gamma" else WORDS.get(t[0], t[0].replace("_", " "))
+
+
+def refine_gamma(observed: Observed, scored: Scored) -> Scored:
+    """Search the exponent of a gamma hypothesis more finely."""
+    state = scored.hypothesis.state
+    for place in ("head", "tail"):
+        for i, t in enumerate(getattr(state, place)):
+            if t[0] == "gamma":
+                best = scored
+                for step in (1.06, 1.02, 1.006):
+                    for _ in range(4):
+                        g = _gamma_of(best, place, i)
+                        tries = [_with_gamma(observed, best, place, i, g * step), _with_gamma(observed, best, place, i, g / step)]
+                        better = min(tries, key=lambda s: s.loss)
+                        if better.loss >= best.loss:
+                            break
+                        best = better
+                return best
+    return scored
+
+
+def _gamma_of(scored, place, i):
+    return getattr(scored.hypothesis.state, place)[i][1]
+
+
+def _with_gamma(observed, scored, place, i, g):
+    tones_there = list(getattr(scored.hypothesis.state, place))
+    tones_there[i] = ("gamma", g)
+    state = scored.hypothesis.state._replace(**{place: tuple(tones_there)})
+    changes = tuple(c._replace(after=describe(("gamma", g))) if c.kind == "gamma" else c for c in scored.hypothesis.changes)
+    return Scored(Hypothesis(state, changes, scored.hypothesis.price), observed.score(state))
+
+
+def motions(observed: Observed, state: State) -> list[Scored]:
+    """Return the best whole-pixel shift and the best small affine motion, found on dense predictions."""
+    names = observed.screen[:4]
+    dense = {}
+    try:
+        for n in names:
+            values, cover = predict(state.chain, observed.source(n, state.head))
+            if values.shape[1::-1] != observed.size[n]:
+                return []
+            for t in state.tail:
+                values = tone.apply(t, values)
+            dense[n] = (values, cover)
+    except Refused:
+        return []
+    return [s for s in (_best_shift(observed, state, dense), _best_affine(observed, state, dense)) if s is not None]
+
+
+def _dense_loss(observed, dense, pick) -> float:
+    xs, ys = [], []
+    for n, (values, cover) in dense.items():
+        x, c = pick(values, cover, observed.rows[n], observed.columns[n])
+        inside = c.ravel() > 1 - 1e-6
+        xs.append(x.reshape(-1, 3)[inside])
+        ys.append(observed.y[n].reshape(-1, observed.y[n].shape[2])[inside])
+    x, y = np.concatenate(xs), np.concatenate(ys)
+    total = sum(observed.y[n].shape[0] * observed.y[n].shape[1] for n in dense)
+    return fit(x, y).loss if len(x) > 0.3 * total else np.inf
+
+
+def _shift_pick(dx, dy):
+    def pick(values, cover, rows, columns):
+        h, w = cover.shape
+        r, c = np.asarray(rows) - dy, np.asarray(columns) - dx
+        ok = ((r >= 0) & (r < h))[:, None] & ((c >= 0) & (c < w))[None]
+        index = np.ix_(np.clip(r, 0, h - 1), np.clip(c, 0, w - 1))
+        return values[index], cover[index] * ok
+    return pick
+
+
+def _best_shift(observed, state, dense, reach: int = 12):
+    first = dict(list(dense.items())[:2])
+    table = {(dx, dy): _dense_loss(observed, first, _shift_pick(dx, dy))
+             for dx in range(-reach, reach + 1) for dy in range(-reach, reach + 1)
+             if (dx or dy) and (abs(dx) <= 4 and abs(dy) <= 4 or dx == 0 or dy == 0 or abs(dx) == abs(dy))}
+    (dx, dy), loss = min(table.items(), key=lambda kv: kv[1])
+    if not np.isfinite(loss):
+        return None
+    options = [shifted(state, dx, dy, wrap) for wrap in (False, True)]
+    return min((Scored(h, observed.score(h.state)) for h in options), key=lambda s: s.cost)
+
+
+def _affine_pick(a: Affine):
+    def pick(values, cover, rows, columns):
+        h, w = cover.shape
+        from facelab.fingerprint.chain import _PLAN, gather
+        (step,), _ = _PLAN[Affine](a, (w, h), None)
+        x, inside = gather(values, step[1], np.asarray(rows), np.asarray(columns))
+        c, _ = gather(cover[..., None], step[1], np.asarray(rows), np.asarray(columns))
+        return x, c[..., 0] * (inside > 1 - 1e-9)
+    return pick
+
+
+STARTS = tuple([Affine(degrees=d) for d in (-45, -30, -20, -15, -10, -7, -5, -3, -2, 2, 3, 5, 7, 10, 15, 20, 30, 45)]
+               + [Affine(zoom=z) for z in (0.6, 0.7, 0.8, 0.875, 0.93, 1.07, 1.15, 1.3, 1.5)]
+               + [Affine(aspect=a) for a in (0.75, 0.85, 0.93, 1.07, 1.17, 1.33)]
+               + [Affine(dx=x, dy=y) for x in (-3, -1, 0, 1, 3) for y in (-3, -1, 0, 1, 3)])
+_STEPS = {"degrees": 1.0, "zoom": 0.03, "aspect": 0.03, "dx": 0.6, "dy": 0.6}
+
+
+def _best_affine(observed, state, dense):
+    def loss(a, some):
+        return _dense_loss(observed, some, _affine_pick(a))
+    two = dict(list(dense.items())[:2])
+    starts = sorted(((loss(a, two), a) for a in STARTS), key=lambda p: p[0])[:3]
+    if not starts or not np.isfinite(starts[0][0]):
+        return None
+    found = min((_descend(lambda a: loss(a, two), a) for _, a in starts), key=lambda p: p[0])[1]
+    found = _snap(lambda a: loss(a, dense), found)
+    options = [moved(state, found, "output"), moved(state, _source_units(state, found), "input")]
+    options = [h for h in options if h.changes]
+    if not options:
+        return None
+    return min((Scored(h, observed.score(h.state)) for h in options), key=lambda s: s.cost)
+
+
+def _source_units(state, a: Affine) -> Affine:
+    return a._replace(dx=0.0, dy=0.0) if abs(a.dx) < 0.3 and abs(a.dy) < 0.3 else a
+
+
+def _descend(loss, start: Affine) -> tuple[float, Affine]:
+    """Coordinate descent with shrinking steps over the five numbers of an affine motion."""
+    best, value = start, loss(start)
+    for shrink in (1.0, 0.4, 0.15):
+        for _ in range(3):
+            before = value
+            for name, step in _STEPS.items():
+                for sign in (1, -1):
+                    for _ in range(6):
+                        trial = best._replace(**{name: getattr(best, name) + sign * step * shrink})
+                        if trial.zoom < 0.3 or trial.aspect < 0.3 or (v := loss(trial)) >= value:
+                            break
+                        best, value = trial, v
+            if value > before * 0.97:
+                break
+    return value, best
+
+
+def _snap(loss, a: Affine) -> Affine:
+    """Drop what hardly helps: a motion is as simple as its loss allows."""
+    value = loss(a)
+    for name, neutral in (("dx", 0.0), ("dy", 0.0), ("aspect", 1.0), ("zoom", 1.0), ("degrees", 0.0)):
+        simpler = a._replace(**{name: neutral})
+        if getattr(a, name) != neutral and (v := loss(simpler)) <= value * 1.12 + 0.05:
+            a, value = simpler, v
+    return a
+
+
+def supposed(observed: Observed) -> list[State]:
+    """Return the pipelines an unknown one is first supposed to be."""
+    size = observed.size[observed.screen[0]]
+    head = (("yuv", ("bt601", "limited")),) if observed.family in ("yuyv", "nv12") else ()
+    one_size = len({observed.size[n] for n in observed.screen}) == 1
+    sharp, smooth = Resize(size), Resize(size, antialias=True)
+    chains: list[tuple] = []
+    if not one_size:
+        chains += [(Orient(),)] + [(Orient(), Pad(multiple=m)) for m in (8, 16, 32, 64)]
+        return [State(c, head) for c in chains]
+    for r in (sharp, smooth, Resize(size, kernel="area", antialias=True)):
+        chains += [(Orient(), r), (Orient(), r._replace(mode="letterbox")),
+                   (Orient(), r._replace(mode="letterbox", anchor="top_left")), (Orient(), Crop("square"), r),
+                   (Orient(), r._replace(mode="cover"), Crop("center", size=size))]
+        for bigger in (256 / 224, 72 / 64, 48 / 44, 128 / 112, 1.25):
+            side = round(max(size) * bigger)
+            chains.append((Orient(), r._replace(size=(side, side), mode="cover"), Crop("center", size=size)))
+            chains.append((Orient(), r._replace(size=(side, side)), Crop("center", size=size)))
+        chains += [(Orient(), Crop("face", margin=m, aspect=a, outside=o), r) for m in (0.0, 0.1, 0.2, 0.25, 0.3, 0.5)
+                   for a in ("keep", "square_longer") for o in ("clip", "constant")]
+    chains += [(Orient(), Align(points, size)) for points in templates(size).values()]
+    return [State(c, head) for c in chains]

@@ -1,0 +1,143 @@
+"""What pipelines do to pixel values beyond a linear map: gamma, colour matrices read wrongly, equalised histograms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+LUMA = {"bt601": (0.299, 0.587, 0.114), "bt709": (0.2126, 0.7152, 0.0722)}
+GRAY = np.array(LUMA["bt601"])
+
+
+def rgb_to_ycc(matrix: str) -> np.ndarray:
+    """Return the 3×3 matrix from RGB 0…255 to full-range Y, Cb, Cr (chroma centred on 0)."""
+    r, g, b = LUMA[matrix]
+    return np.array([[r, g, b], [-r / (2 - 2 * b), -g / (2 - 2 * b), 0.5], [0.5, -g / (2 - 2 * r), -b / (2 - 2 * r)]])
+
+
+def yuv_to_rgb(yuv: np.ndarray, matrix: str, span: str) -> np.ndarray:
+    """Turn Y, U, V (chroma centred on 128) into RGB, clipped to 0…255, float64."""
+    x = yuv.astype(np.float64)
+    y, c = x[..., :1], x[..., 1:] - 128.0
+    if span == "limited":
+        y, c = (y - 16) * (255 / 219), c * (255 / 224)
+    return np.clip(np.concatenate([y, c], axis=-1) @ np.linalg.inv(rgb_to_ycc(matrix)).T, 0, 255)
+
+
+def recode(x: np.ndarray, written: tuple[str, str], read: tuple[str, str]) -> np.ndarray:
+    """Return RGB whose YUV was written with one (matrix, range) and read with another."""
+    y = x.astype(np.float64) @ rgb_to_ycc(written[0]).T
+    if written[1] == "limited":
+        y = y * (219 / 255, 224 / 255, 224 / 255) + (16, 0, 0)
+    y[..., 1:] += 128
+    return yuv_to_rgb(np.clip(y, 0, 255), *read)
+
+
+def _gamma(x, g):
+    return 255.0 * (np.clip(x, 0, 255) / 255.0) ** g
+
+
+def _linearise(x, _):
+    v = np.clip(x, 0, 255) / 255.0
+    return 255.0 * np.where(v <= 0.04045, v / 12.92, ((v + 0.055) / 1.055) ** 2.4)
+
+
+def _companded(x, _):
+    v = np.clip(x, 0, 255) / 255.0
+    return 255.0 * np.where(v <= 0.0031308, v * 12.92, 1.055 * v ** (1 / 2.4) - 0.055)
+
+
+def equalised(channel: np.ndarray) -> np.ndarray:
+    """Equalise one uint8 plane as OpenCV's `equalizeHist` does (Pillow's differs by a level)."""
+    counts = np.bincount(channel.ravel(), minlength=256)
+    total = np.cumsum(counts)
+    first = int(np.argmax(counts > 0))
+    rest = channel.size - counts[first]
+    if rest == 0:
+        return channel
+    table = np.rint((total - counts[first]) * (255.0 / rest)).clip(0, 255).astype(np.uint8)
+    return table[channel]
+
+
+def _bytes(x):
+    return np.clip(np.rint(x), 0, 255).astype(np.uint8)
+
+
+def _equalize_gray(x, weights):
+    gray = equalised(_bytes(x @ np.asarray(weights or GRAY)))
+    return np.repeat(gray[..., None], 3, axis=-1).astype(np.float64)
+
+
+def _equalize_each(x, _):
+    return np.stack([equalised(_bytes(x[..., i])) for i in range(3)], axis=-1).astype(np.float64)
+
+
+def _equalize_luma(x, _):
+    ycc = x @ rgb_to_ycc("bt601").T
+    ycc[..., 0] = equalised(_bytes(ycc[..., 0]))
+    return np.clip(ycc @ np.linalg.inv(rgb_to_ycc("bt601")).T, 0, 255)
+
+
+def _clahe(x, parameters):
+    import cv2
+    clip, tiles, on = parameters
+    make = cv2.createCLAHE(clipLimit=clip, tileGridSize=(tiles, tiles))
+    if on == "gray":
+        gray = make.apply(_bytes(x @ GRAY))
+        return np.repeat(gray[..., None], 3, axis=-1).astype(np.float64)
+    lab = cv2.cvtColor(_bytes(x), cv2.COLOR_RGB2LAB)
+    lab[..., 0] = make.apply(lab[..., 0])
+    return cv2.cvtColor(lab, cv2.COLOR_LAB2RGB).astype(np.float64)
+
+
+def _stretch(x, _):
+    lo, hi = x.min(), x.max()
+    return (x - lo) * (255.0 / max(hi - lo, 1e-9))
+
+
+def _stretch_each(x, _):
+    lo, hi = x.min(axis=(0, 1)), x.max(axis=(0, 1))
+    return (x - lo) * (255.0 / np.maximum(hi - lo, 1e-9))
+
+
+def _stretch_gray(x, weights):
+    return _stretch(np.repeat((x @ np.asarray(weights or GRAY))[..., None], 3, axis=-1), None)
+
+
+def _standardise(x, _):
+    return (x - x.mean()) * (64.0 / max(x.std(), 1e-6)) + 128.0
+
+
+def _standardise_gray(x, weights):
+    return _standardise(np.repeat((x @ np.asarray(weights or GRAY))[..., None], 3, axis=-1), None)
+
+
+def _standardise_each(x, _):
+    return (x - x.mean(axis=(0, 1))) * (64.0 / np.maximum(x.std(axis=(0, 1)), 1e-6)) + 128.0
+
+
+def _clipped(x, limits):
+    return np.clip(x, *limits)
+
+
+def _wrapped(x, limits):
+    gain, offset = limits
+    return np.mod(x * gain + offset, 256.0)
+
+
+POINTWISE: dict[str, Callable] = {
+    "gamma": _gamma, "srgb_to_linear": _linearise, "linear_to_srgb": _companded, "clip": _clipped, "wrap": _wrapped,
+    "recode": lambda x, p: recode(x, *p), "yuv": lambda x, p: yuv_to_rgb(x, *p),
+    "swap": lambda x, _: x[..., ::-1].astype(np.float64)}
+WHOLE: dict[str, Callable] = {
+    "equalize_gray": _equalize_gray, "equalize_each": _equalize_each, "equalize_luma": _equalize_luma,
+    "clahe": _clahe, "stretch": _stretch, "stretch_each": _stretch_each, "stretch_gray": _stretch_gray,
+    "standardise": _standardise, "standardise_gray": _standardise_gray, "standardise_each": _standardise_each}
+"""Tones that look at the whole picture, so their place in the pipeline matters and samples alone are not enough."""
+
+
+def apply(tone: tuple[str, object], x: np.ndarray) -> np.ndarray:
+    """Apply one tone (name, parameter) to pixels (…, 3), 0…255; float64."""
+    name, parameter = tone
+    return (POINTWISE.get(name) or WHOLE[name])(x, parameter)
