@@ -7,6 +7,7 @@ notebook is being explored by a person, and everything goes to `reports/interact
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from facelab.core import records
-from facelab.core.errors import BadInputError
+from facelab.core.errors import BadInputError, MissingAssetError
 from facelab.core.files import atomic_path, write_json
 from facelab.core.records import Record
 
@@ -31,6 +32,7 @@ class Run:
         self.step, self.folder, self.run, self.headless = step, Path(folder), run, headless
         self.records: list[Record] = []
         self.figures: list[str] = []
+        self.alt: dict[str, str] = {}
         self.folder.mkdir(parents=True, exist_ok=True)
         for stale in ("records.jsonl", END_MARKER):
             (self.folder / stale).unlink(missing_ok=True)
@@ -66,8 +68,29 @@ class Run:
             raise BadInputError("a figure's name is no plain word", expected="letters, digits, '-' and '_'", got=name)
         with atomic_path(self.folder / "figures" / f"{name}.png") as tmp:
             fig.savefig(tmp, dpi=110, bbox_inches="tight", metadata={"Description": alt or name})
-        self.figures.append(name)
+        self.figures = [*(f for f in self.figures if f != name), name]
+        self.alt[name] = alt
         return fig
+
+    def upstream(self, step: str) -> Path:
+        """Return the folder of a step that this one needs (the plan's `needs`), with its records and files.
+
+        Interactively it is what that step left last: headless, or else when a person ran it.
+        Raises MissingAssetError if there is nothing.
+        """
+        if self.headless:
+            known = json.loads(os.environ.get("FACELAB_UPSTREAM", "{}"))
+            candidates = [Path(known[step])] if step in known else []
+        else:
+            reports = project_root() / "reports"
+            candidates = [reports / "latest" / step, reports / "interactive" / step]
+        for folder in candidates:
+            if (folder / END_MARKER).is_file():
+                return folder
+        raise MissingAssetError(f"the step {step!r} has left no result", where=self.step,
+                                expected="a step named in the plan's `needs`" if self.headless else
+                                "a finished run of that notebook", got="; ".join(map(str, candidates)) or "nothing",
+                                fix=f"add it to `needs` in the plan, or run: facelab reproduce --only {step}")
 
     def done(self, verdict: str | None = None) -> str:
         """Write the end marker and return the verdict: the one given, or one counted from the checks."""
@@ -78,7 +101,7 @@ class Run:
             verdict += f"; missed: {', '.join(failed)}" if failed else ""
         write_json(self.folder / END_MARKER, {"step": self.step, "run": self.run, "verdict": verdict,
                                               "records": len(self.records), "figures": self.figures,
-                                              "failed": failed})
+                                              "alt": self.alt, "failed": failed})
         return verdict
 
     def _store(self, case: str, metric: str, samples: np.ndarray | dict) -> str:

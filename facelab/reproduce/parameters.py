@@ -89,10 +89,41 @@ def _declaration(node: ast.stmt, help_text: str, where: str, strict: bool) -> Pa
     return parameter
 
 
+def to_literal(value: Any) -> str:
+    """Return Python source for a parameter's value.
+
+    >>> to_literal([1, 2.5, None, Path("a b")])
+    "[1, 2.5, None, Path('a b')]"
+    """
+    if isinstance(value, Path):
+        return f"Path({str(value)!r})"
+    if isinstance(value, list):
+        return "[" + ", ".join(to_literal(v) for v in value) + "]"
+    if isinstance(value, tuple):
+        return "(" + "".join(to_literal(v) + ", " for v in value).rstrip() + ")"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{to_literal(k)}: {to_literal(v)}" for k, v in value.items()) + "}"
+    return repr(value)
+
+
+def of_literal(text: str) -> Any:
+    """Return the value that `to_literal` wrote; nothing is executed.
+
+    >>> of_literal(to_literal((1, Path("x"))))
+    (1, PosixPath('x'))
+    """
+    return _literal(ast.parse(text, mode="eval").body, text)
+
+
 def _literal(node: ast.expr, where: str) -> Any:
     if (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Path"
             and len(node.args) == 1 and not node.keywords):
         return Path(str(_literal(node.args[0], where)))
+    if isinstance(node, (ast.List, ast.Tuple)):
+        values = [_literal(n, where) for n in node.elts]
+        return values if isinstance(node, ast.List) else tuple(values)
+    if isinstance(node, ast.Dict) and None not in node.keys:
+        return {_literal(k, where): _literal(v, where) for k, v in zip(node.keys, node.values, strict=True)}
     try:
         return ast.literal_eval(node)
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):

@@ -1,0 +1,160 @@
+"""Which modules of the package a piece of code can reach, by reading and never by importing.
+
+Imports inside functions count. So do module names in strings ("facelab.emotion.modelmaker_job" for `python -m`),
+and where a module imports by a computed name, every module of the package that the name begins with.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from facelab.core.hashing import sha256_file
+
+_DYNAMIC = {"import_module", "__import__", "iter_modules", "walk_packages", "find_spec"}
+
+
+class Package:
+    """One Python package on disk (here: `facelab`), whose modules are read at most once.
+
+    `folder` is the package's own folder; its name is the import's first word.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder, self.name = folder, folder.name
+        self._dotted = re.compile(rf"^{self.name}(\.[A-Za-z_][A-Za-z0-9_]*)*\.?$")
+        self._read: dict[str, tuple[set[str], set[str]]] = {}
+        self._hashes: dict[Path, str] = {}
+
+    def path(self, module: str) -> Path | None:
+        """Return the file of a dotted module name, or None if the package has no such module."""
+        relative = Path(*module.split(".")[1:])
+        for candidate in (self.folder / relative / "__init__.py", self.folder / relative.with_suffix(".py")
+                          if relative.parts else self.folder / "__init__.py"):
+            if candidate.is_file():
+                return candidate
+        return None
+
+    def closure(self, sources: Iterable[str]) -> tuple[dict[str, str], set[str]]:
+        """Return ({file relative to the package's parent: sha256}, third-party top-level names) that sources reach.
+
+        A module brings its package's `__init__.py` files and the data files that lie beside it.
+        """
+        modules, foreign = set(), set()
+        stack: list[str] = []
+        for text in sources:
+            mine, others = self._references(text, None)
+            stack += mine
+            foreign |= others
+        while stack:
+            module = stack.pop()
+            if module in modules:
+                continue
+            modules.add(module)
+            path = self.path(module)
+            if path is None:
+                continue
+            if module not in self._read:
+                self._read[module] = self._references(path.read_text(encoding="utf-8"), module)
+            stack += self._read[module][0]
+            foreign |= self._read[module][1]
+        files = {p for m in modules if (p := self.path(m))}
+        files |= {f for folder in {p.parent for p in files} for f in self._data(folder)}
+        return {p.relative_to(self.folder.parent).as_posix(): self._hash(p) for p in sorted(files)}, foreign
+
+    @functools.cache  # noqa: B019
+    def _data(self, folder: Path) -> tuple[Path, ...]:
+        return tuple(f for f in folder.iterdir() if f.is_file() and f.suffix not in (".py", ".pyc")
+                     and not f.name.startswith("."))
+
+    def _hash(self, path: Path) -> str:
+        if path not in self._hashes:
+            self._hashes[path] = sha256_file(path)
+        return self._hashes[path]
+
+    def _references(self, text: str, module: str | None) -> tuple[set[str], set[str]]:
+        mine: set[str] = set()
+        foreign: set[str] = set()
+        tree = _parse(text)
+        for node in ast.walk(tree):
+            for name in _imported(node, module, self.path(module) if module else None):
+                (mine if name.split(".")[0] == self.name else foreign).add(name)
+            mine |= self._spoken(node)
+            if module and isinstance(node, ast.Call) and _called(node) in _DYNAMIC and not _constant(node):
+                mine |= self._below(module if self._is_package(module) else module.rpartition(".")[0])
+        known = set()
+        for name in mine:
+            known |= self._known(name)
+        return known, {f.split(".")[0] for f in foreign}
+
+    def _is_package(self, module: str) -> bool:
+        path = self.path(module)
+        return path is not None and path.name == "__init__.py"
+
+    def _known(self, dotted: str) -> set[str]:
+        """Return the modules that a dotted name loads: each prefix that is one."""
+        parts = dotted.split(".")
+        return {name for k in range(1, len(parts) + 1) if self.path(name := ".".join(parts[:k]))}
+
+    def _below(self, package: str) -> set[str]:
+        root = self.path(package)
+        if root is None or root.name != "__init__.py":
+            return {package}
+        found = {package}
+        for file in root.parent.rglob("*.py"):
+            parts = file.relative_to(self.folder).with_suffix("").parts
+            found.add(".".join((self.name, *(parts[:-1] if parts[-1] == "__init__" else parts))))
+        return found
+
+    def _spoken(self, node: ast.AST) -> set[str]:
+        if isinstance(node, ast.JoinedStr) and node.values:
+            first = node.values[0]
+            if isinstance(first, ast.Constant) and isinstance(first.value, str) and len(node.values) > 1:
+                prefix = first.value
+                if self._dotted.match(prefix) and "." in prefix:
+                    return self._below(prefix.rpartition(".")[0])
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and "." in node.value:
+            name = node.value.partition(":")[0]
+            if self._dotted.match(name) and not name.endswith("."):
+                return {name}
+        return set()
+
+
+def _parse(text: str) -> ast.AST:
+    try:
+        return ast.parse(text)
+    except SyntaxError:
+        # IPython's magics and shell lines are no Python: leave them out and read the rest
+        kept = "\n".join("pass" if line.lstrip().startswith(("%", "!", "?")) else line for line in text.split("\n"))
+        try:
+            return ast.parse(kept)
+        except SyntaxError:
+            return ast.Module(body=[], type_ignores=[])
+
+
+def _imported(node: ast.AST, module: str | None, path: Path | None) -> list[str]:
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if not isinstance(node, ast.ImportFrom):
+        return []
+    base = node.module or ""
+    if node.level:
+        if module is None or path is None:
+            return []
+        parts = module.split(".") if path.name == "__init__.py" else module.split(".")[:-1]
+        parts = parts[:len(parts) - node.level + 1]
+        base = ".".join([*parts, base] if base else parts)
+    return [f"{base}.{alias.name}" for alias in node.names]
+
+
+def _called(node: ast.Call) -> str:
+    return node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+
+
+def _constant(node: ast.Call) -> bool:
+    """Return whether the call's name is written out or begins with a written prefix, which `_spoken` sees."""
+    first = node.args[0] if node.args else None
+    return isinstance(first, (ast.Constant, ast.JoinedStr))
