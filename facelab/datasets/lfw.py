@@ -1,4 +1,4 @@
-"""Verification pairs: LFW's pairs.txt, CSV pairs, image and embedding folders, InsightFace `.bin` packs, scikit-learn."""
+"""Verification pairs: LFW's pairs.txt, CSV pairs, folders, InsightFace `.bin` packs, scikit-learn."""
 
 from __future__ import annotations
 
@@ -71,7 +71,8 @@ def _lfw_rows(path: Path, text: str) -> list[tuple]:
         indices = parts[1:] if len(parts) == 3 else parts[1::2]
         if len(parts) not in (3, 4) or not all(i.isdigit() and int(i) > 0 for i in indices):
             raise BadInputError("a line of the list of pairs is malformed", where=f"{path}:{number}",
-                                expected="`name n1 n2` (genuine) or `name1 n1 name2 n2` (impostor)", got=repr(line[:80]))
+                                expected="`name n1 n2` (genuine) or `name1 n1 name2 n2` (impostor)",
+                                got=repr(line[:80]))
         other = parts[0] if len(parts) == 3 else parts[2]
         rows.append((_stem(parts[0], indices[0]), _stem(other, indices[1]), parts[0], other, len(parts) == 3))
     if promised is not None and len(rows) != promised:

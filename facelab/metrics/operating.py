@@ -50,7 +50,8 @@ def error_curve(distance: np.ndarray, same: np.ndarray) -> ErrorCurve:
     genuine, impostor = np.sort(distance[took_place & same]), np.sort(distance[took_place & ~same])
     if not len(genuine) or not len(impostor):
         raise BadInputError("no comparison of one kind took place",
-                            expected="genuine and impostor pairs with embeddings", got=f"{len(genuine)} genuine, {len(impostor)} impostor")
+                            expected="genuine and impostor pairs with embeddings",
+                            got=f"{len(genuine)} genuine, {len(impostor)} impostor")
     threshold = np.concatenate([np.unique(distance[took_place]), [np.inf]])
     return ErrorCurve(threshold, np.searchsorted(impostor, threshold, side="left") / len(impostor),
                       1 - np.searchsorted(genuine, threshold, side="left") / len(genuine))

@@ -1,0 +1,132 @@
+"""Where `facelab eval verification` takes its pairs from: arrays, embedding folders, packs, LFW."""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from facelab.commands.common import progress
+from facelab.core.errors import BadInputError, MissingAssetError
+
+
+@dataclass(frozen=True)
+class PairArrays:
+    """Embeddings of pairs (n, d) each, labels (n,), identities (n,) or None, failed pairs (n,), and their source."""
+
+    a: np.ndarray
+    b: np.ndarray
+    same: np.ndarray
+    first: np.ndarray | None
+    second: np.ndarray | None
+    failed: np.ndarray | None
+    source: str
+
+
+def from_npz(path: str) -> PairArrays:
+    """Read arrays a, b (n, d) and same (n,); optionally ids (n, 2) or id_a and id_b, and failed (n,)."""
+    try:
+        content = np.load(path, allow_pickle=False)
+        if isinstance(content, np.ndarray):
+            raise BadInputError("the file holds one array, not several by name", where=path,
+                                expected=".npz with a, b, same", got=f".npy of shape {content.shape}")
+        with content:
+            arrays = {k: content[k] for k in content.files}
+    except FileNotFoundError:
+        raise MissingAssetError("the embeddings are not there", where=path, fix="check --embeddings") from None
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as e:
+        raise BadInputError("the file is no .npz of plain arrays", where=path, got=str(e)[:120],
+                            fix="write it with numpy.savez(F, a=…, b=…, same=…)") from None
+    lacking = [k for k in ("a", "b", "same") if k not in arrays]
+    if lacking:
+        raise BadInputError("the .npz lacks an array", where=path, expected="a, b, same",
+                            got=", ".join(arrays) or "no array", fix=f"add {', '.join(lacking)}")
+    ids = arrays.get("ids")
+    if ids is not None and ids.shape != (len(arrays["a"]), 2):
+        raise BadInputError("`ids` must name both identities of each pair", where=path,
+                            expected=(len(arrays["a"]), 2), got=ids.shape)
+    first, second = (ids[:, 0], ids[:, 1]) if ids is not None else (arrays.get("id_a"), arrays.get("id_b"))
+    if (first is None) != (second is None):
+        raise BadInputError("one side's identities are missing", where=path, expected="both id_a and id_b")
+    return PairArrays(arrays["a"], arrays["b"], arrays["same"], first, second, arrays.get("failed"), path)
+
+
+def from_folder(pairs_path: str, folder: str, missing_is_failure: bool) -> PairArrays:
+    """Read a list of pairs and one `.npy` embedding an image."""
+    from facelab.datasets.lfw import load_embeddings, load_pairs
+    pairs = load_pairs(pairs_path)
+    a, b, failed = load_embeddings(folder, pairs, missing_is_failure=missing_is_failure)
+    return PairArrays(a, b, pairs.same, pairs.id_a, pairs.id_b, failed, folder)
+
+
+def from_bin(path: str, model: str, flip: bool) -> PairArrays:
+    """Embed an InsightFace pack (aligned crops, two a pair) with an embedder of the zoo."""
+    from facelab import embedding
+    from facelab.datasets.lfw import load_bin
+    from facelab.preprocess.image import read_image
+    images, same = load_bin(path)
+    embedder = embedding.load(model)
+    vectors = []
+    for i, data in enumerate(progress(images, description=f"embedding with {model}")):
+        try:
+            vectors.append(_embed(embedder, read_image(data), flip))
+        except BadInputError as e:
+            raise BadInputError(e.what, where=f"{path}: image {i}", expected=e.expected, got=e.got, fix=e.fix) from None
+    stacked = np.stack(vectors)
+    return PairArrays(stacked[0::2], stacked[1::2], same, None, None, None, path)
+
+
+def from_images(folder: str, pairs_path: str | None, model: str, detector: str, flip: bool) -> PairArrays:
+    """Find, align and embed the faces of an LFW folder; a face that is not found is a failure to acquire.
+
+    Of several faces the one nearest to the middle counts, as LFW's labels mean it.
+    """
+    from facelab import detection, embedding
+    from facelab.datasets.lfw import find_images, load_pairs
+    from facelab.preprocess.image import read_image
+    pairs = load_pairs(pairs_path or Path(folder) / "pairs.txt")
+    files = find_images(folder, pairs)
+    finder, embedder = detection.load(detector), embedding.load(model)
+    vectors: dict[str, np.ndarray | None] = {}
+    for stem, path in progress(files.items(), description=f"embedding with {model}", total=len(files)):
+        image = read_image(path)
+        found = finder.detect(image)
+        vectors[stem] = None
+        if len(found):
+            centre = (found.boxes[:, :2] + found.boxes[:, 2:]) / 2 - np.array([image.shape[1], image.shape[0]]) / 2
+            face = found.take(np.array([int(np.argmin(np.linalg.norm(centre, axis=1)))]))
+            vectors[stem] = _embed(embedder, image, flip, face)
+    dim = next((len(v) for v in vectors.values() if v is not None), None)
+    if dim is None:
+        raise BadInputError("no face was found in any image", where=folder, fix="check the images and the detector")
+    blank = np.full(dim, np.nan)
+    a, b = (np.stack([blank if vectors[s] is None else vectors[s] for s in side]) for side in (pairs.a, pairs.b))
+    return PairArrays(a, b, pairs.same, pairs.id_a, pairs.id_b, np.isnan(a[:, 0]) | np.isnan(b[:, 0]), folder)
+
+
+def _embed(embedder, image: np.ndarray, flip: bool, face=None) -> np.ndarray:
+    """Return one raw embedding, the mirrored image's added with `flip` (insightface's rule).
+
+    A whole image is mirrored together with its landmarks; left and right points change places.
+    """
+    def one(pixels, found):
+        if found is None:
+            return embedder.embed(pixels, normalise=False)[0]
+        return embedder.embed_detections(pixels, found, normalise=False)[0]
+    out = one(image, face).astype(np.float64)
+    if flip:
+        import dataclasses
+        mirrored = face
+        if face is not None:
+            width = image.shape[1]
+            boxes = face.boxes.copy()
+            boxes[:, [0, 2]] = width - face.boxes[:, [2, 0]]
+            points = face.landmarks
+            if points is not None:
+                points = points[:, [1, 0, 2, 4, 3]].copy()
+                points[..., 0] = width - 1 - points[..., 0]
+            mirrored = dataclasses.replace(face, boxes=boxes, landmarks=points)
+        out = out + one(np.ascontiguousarray(image[:, ::-1]), mirrored)
+    return out
