@@ -1,0 +1,278 @@
+"""From two fingerprints to causes: identify each side's pipeline, and say what differs."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from facelab.fingerprint import colour
+from facelab.fingerprint.chain import Crop, Orient, Refused, Resize, from_stages, plan
+from facelab.fingerprint.hypotheses import Change, Hypothesis, State, neighbours
+from facelab.fingerprint.photometry import LEVELS, Linear
+from facelab.fingerprint.schema import Fingerprint
+from facelab.fingerprint.search import FLOOR, Observed, Scored, describe, motions, rank, refine_gamma, supposed, tones
+from facelab.fingerprint.tone import WHOLE
+
+
+@dataclasses.dataclass
+class Identified:
+    """What one side was found to do: a state, its linear map over all plain probes, and the changes that led there
+    from where the search began, each with the loss before and after."""
+
+    observed: Observed
+    state: State
+    linear: Linear
+    steps: list[tuple[Change, float, float]]
+
+    @property
+    def good(self) -> bool:
+        """Whether the state explains the side's output to within rounding."""
+        return self.linear.loss <= self.floor * 1.35
+
+    @property
+    def floor(self) -> float:
+        return max(FLOOR, lattice(self))
+
+
+def lattice(side: Identified) -> float:
+    """Return the RMS error in levels that the output's own step size leaves, 0 where its values are dense."""
+    step = steps_of(side.observed, side.linear)
+    return 1.1 * step / np.sqrt(12) if step > 1.2 else 0.0
+
+
+def steps_of(observed: Observed, linear: Linear) -> float:
+    """Return the spacing of the output's values in pixel levels (1 for 8-bit pixels scaled to floats, about 0 for
+    real-valued resampling)."""
+    values = np.concatenate([observed.y[n][..., 0].ravel() for n in observed.plain])
+    unique = np.unique(np.round(values / linear.unit[0], 3))
+    if len(unique) < 3:
+        return 0.0
+    return float(np.percentile(np.diff(unique), 10))
+
+
+def start_of(fingerprint: Fingerprint, observed: Observed) -> State | None:
+    """Return the state that the fingerprint's own spec states, or None for a black box."""
+    if not fingerprint.spec:
+        return None
+    stages = fingerprint.spec["stages"]
+    head: tuple = ()
+    if observed.family in ("yuyv", "nv12"):
+        color = next((s for s in stages if s["op"] == "color" and s.get("from") == "yuv"), None)
+        head = (("yuv", (color["matrix"], color["range"]) if color else ("bt601", "limited")),)
+    return State(from_stages(stages), head)
+
+
+def identify(fingerprint: Fingerprint, observed: Observed, start: State | None = None) -> Identified:
+    """Find the pipeline of one side: the spec's where there is one and it fits, else by searching from common ones."""
+    start = start or start_of(fingerprint, observed)
+    if start is not None:
+        linear = observed.score(start, observed.plain, full=True)
+        side = Identified(observed, start, linear, [])
+        if side.good:
+            return side
+    states = [*([start] if start else []), *supposed(observed)]
+    best = rank(observed, [Hypothesis(s, (), 0.0) for s in states], keep=3)
+    if not best:
+        return Identified(observed, states[0], Linear(np.ones((1, 3)), np.zeros(1), np.inf, np.inf, 0), [])
+    return min((explore(observed, s.hypothesis.state) for s in best[:2]), key=lambda i: i.linear.loss)
+
+
+def explore(observed: Observed, start: State, *, gray: tuple | None = None, depth: int = 3,
+            floor: float = FLOOR) -> Identified:
+    """Follow the steepest single changes from `start` until nothing is left to explain or nothing helps.
+
+    A change must take away a quarter of what is left. Afterwards each change is dropped again if the rest does
+    without it.
+    """
+    current = Scored(Hypothesis(start, (), 0.0), observed.score(start))
+    trail: list[tuple[tuple[Change, ...], float, float]] = []
+    for _ in range(depth):
+        if current.loss <= floor:
+            break
+        found = best_step(observed, current, gray, floor)
+        if found is None:
+            break
+        trail.append((found.hypothesis.changes, current.loss, found.loss))
+        current = found
+    state = current.hypothesis.state
+    linear = observed.score(state, observed.plain, full=True)
+    steps = [(c, before, after) for changes, before, after in trail for c in changes]
+    return Identified(observed, state, linear, steps)
+
+
+def best_step(observed: Observed, current: Scored, gray: tuple | None, floor: float) -> Scored | None:
+    """Return the single change that helps most, cheap kinds of change first; None if none takes a quarter away."""
+    state = current.hypothesis.state
+    best = rank(observed, neighbours(state), keep=3)
+    if not best or best[0].loss > floor:
+        options = best[:1]
+        if bends(observed, current):
+            toned = rank(observed, tones(observed, state, gray), keep=2)
+            options += [refine_gamma(observed, t) for t in toned[:1]]
+        if not options or min(o.loss for o in options) > max(floor, 0.25 * current.loss):
+            options += motions(observed, state)
+        best = sorted(options, key=lambda s: s.cost)
+    if not best or best[0].loss > 0.75 * current.loss:
+        return None
+    return best[0]
+
+
+def bends(observed: Observed, current: Scored) -> bool:
+    """Whether a curve through prediction and output, common to all probes or one a probe, fits clearly better than a
+    line: the sign of a tone curve or of a contrast that depends on the picture."""
+    state, linear = current.hypothesis.state, current.linear
+    if not np.isfinite(linear.loss):
+        return True
+    parts = []
+    for n in observed.screen:
+        try:
+            x, cover = observed.predicted(state, n)
+        except Refused:
+            continue
+        inside = cover > 1 - 1e-6
+        z = (x @ linear.matrix.T)[inside] / linear.unit
+        y = (observed.y[n].reshape(-1, observed.channels)[inside] - linear.offset) / linear.unit
+        parts.append((z, y))
+    alone = np.sqrt(np.mean([_curve_residual(z, y) for z, y in parts]))
+    z, y = (np.concatenate(p) for p in zip(*parts))
+    together = np.sqrt(_curve_residual(z, y))
+    return min(alone, together) < 0.85 * linear.loss
+
+
+def _curve_residual(z: np.ndarray, y: np.ndarray) -> float:
+    """Mean squared residual of a piecewise linear curve with eight knots through (z, y), channel by channel."""
+    total = 0.0
+    for c in range(y.shape[1]):
+        lo, hi = z[:, c].min(), z[:, c].max()
+        if hi - lo < 1e-6 or len(z) < 24:
+            total += float(np.var(y[:, c]))
+            continue
+        t = (z[:, c] - lo) / (hi - lo) * 7
+        k = np.minimum(t.astype(int), 6)
+        basis = np.zeros((len(z), 8))
+        basis[np.arange(len(z)), k] = 1 - (t - k)
+        basis[np.arange(len(z)), k + 1] = t - k
+        gram = basis.T @ basis + 1e-3 * np.eye(8)
+        r = y[:, c] - basis @ np.linalg.solve(gram, basis.T @ y[:, c])
+        total += float(np.mean(r**2))
+    return total / y.shape[1]
+
+
+def resized(state: State, size: tuple[int, int]) -> State:
+    """Return `state` with its final size changed to `size`."""
+    chain, last = list(state.chain), None
+    for i, op in enumerate(chain):
+        if getattr(op, "size", None) is not None or getattr(op, "to", None) is not None:
+            last = i
+    if last is None:
+        return state._replace(chain=(*chain, Resize(size)))
+    op = chain[last]
+    if isinstance(op, Crop) and last and isinstance(chain[last - 1], Resize):
+        before = chain[last - 1]
+        chain[last - 1] = before._replace(size=tuple(max(1, round(b * s / o)) for b, s, o in zip(before.size, size, op.size)))
+    if hasattr(op, "points"):
+        ratio = size[0] / op.size[0], size[1] / op.size[1]
+        op = op._replace(points=tuple((x * ratio[0], y * ratio[1]) for x, y in op.points))
+    chain[last] = op._replace(to=size) if hasattr(op, "to") else op._replace(size=size)
+    return state._replace(chain=tuple(chain))
+
+
+def starts_for(state: State, observed: Observed) -> list[tuple[State, tuple[Change, ...]]]:
+    """Return where to look for the other side's pipeline: the training state, made to give the observed size."""
+    name = observed.screen[0]
+    try:
+        have = plan(state.chain, observed.source(name, state.head))[1]
+    except Refused:
+        have = None
+    want = observed.size[name]
+    if have == want or have is None:
+        return [(state, ())]
+    change = Change("size", "resize", f"{have[0]}×{have[1]}", f"{want[0]}×{want[1]}")
+    out = [(resized(state, want), (change,))]
+    if have == want[::-1]:
+        turned = Change("transpose", "output", "height × width", "width × height")
+        out.insert(0, (state._replace(chain=(*state.chain, Orient(False, "transpose"))), (turned,)))
+        for name in ("rotate90", "rotate270"):
+            out.insert(1, (state._replace(chain=(*state.chain, Orient(False, name))),
+                           (Change("rotation", "output", "upright", name),)))
+    return out
+
+
+def infer_side(train: Identified, observed: Observed) -> Identified:
+    """Find the other side's pipeline by changing the training side's as little as possible."""
+    gray = tuple(train.linear.weights[0]) if train.linear.matrix.shape[0] == 1 else None
+    best: Identified | None = None
+    for state, changes in starts_for(train.state, observed):
+        side = explore(observed, state, gray=gray, floor=max(FLOOR, 1.2 * min(train.linear.loss, 4.0)))
+        side.steps = [(c, np.inf, side.linear.loss) for c in changes] + side.steps
+        if best is None or side.linear.loss < 0.8 * best.linear.loss:
+            best = side
+    return best
+
+
+def applies_exif(side: Identified) -> bool | None:
+    """Say whether a side turns pictures by their EXIF orientation; None if it cannot be told."""
+    names = [n for n, p in side.observed.pictures.items() if p.source.orientation != 1]
+    losses = {}
+    for choice in (True, False):
+        chain = tuple(op._replace(exif=choice) if isinstance(op, Orient) and i == _first(side.state) else op
+                      for i, op in enumerate(side.state.chain))
+        kept = [r for n in names if (r := _rms(side, side.state._replace(chain=chain), n)) is not None]
+        losses[choice] = float(np.mean(kept)) if kept else np.inf
+    if not names or not np.isfinite(min(losses.values())):
+        return None
+    if max(losses.values()) < 1.5 * min(losses.values()) + 0.5:
+        return None
+    return losses[True] < losses[False]
+
+
+def _first(state: State) -> int:
+    return next((i for i, op in enumerate(state.chain) if isinstance(op, Orient)), -1)
+
+
+def _rms(side: Identified, state: State, name: str) -> float | None:
+    try:
+        x, cover = side.observed.predicted(state, name)
+    except Refused:
+        return None
+    inside = cover > 1 - 1e-6
+    y = side.observed.y[name].reshape(-1, side.observed.y[name].shape[2])[inside]
+    if not inside.any():
+        return None
+    return colour.error_of(side.linear, x[inside], y)
+
+
+def lossy_error(side: Identified) -> float | None:
+    """Return the side's RMS deviation in levels on upright JPEG probes, predicted with the accurate decoder."""
+    names = [n for n, p in side.observed.pictures.items() if p.lossy and p.source.orientation == 1]
+    errors = [e for n in names if (e := _rms(side, side.state, n)) is not None]
+    return max(errors) if errors else None
+
+
+def tone_words(side: Identified) -> list[str]:
+    """Return a side's tones in words."""
+    return [describe(t) for t in (*side.state.head, *side.state.tail) if t[0] not in ("yuv", "recode")]
+
+
+def comparable_scaling(train: Identified, infer: Identified) -> bool:
+    """Whether mean and scale of both sides mean the same: not if only one standardises each picture."""
+    return not any(t[0] in WHOLE and t[0].startswith("standardise") for t in (*infer.state.tail, *infer.state.head))
+
+
+def border_levels(side: Identified) -> np.ndarray | None:
+    """Return the value of a letterbox border in pixel levels per channel, None where there is no border."""
+    values = []
+    for n in side.observed.screen:
+        try:
+            _, cover = side.observed.predicted(side.state, n)
+        except Refused:
+            continue
+        y = side.observed.y[n].reshape(-1, side.observed.channels)[cover < 1e-6]
+        if len(y):
+            values.append(y)
+    if not values:
+        return None
+    median = np.median(np.concatenate(values), axis=0)
+    gain = side.linear.gain
+    return np.where(np.abs(gain) > 1e-9, (median - side.linear.offset) / np.where(gain == 0, 1, gain), LEVELS)
