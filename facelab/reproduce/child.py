@@ -42,6 +42,8 @@ from facelab.reproduce.failure import (
 )
 
 PENDING, RUNNING, COMPLETED, FAILED, NOT_RUN = "pending", "running", "completed", "failed", "not run"
+START_S = 120
+"""How long a kernel may take to answer; an import-heavy environment on a loaded machine needs some of it."""
 KEPT_OUTPUT = 100_000
 """Characters of an oversized output that are kept, so that a person sees what it was."""
 
@@ -70,6 +72,9 @@ class Manager(NotebookExecutionManager):
         self.last_save_time = self.now()
 
     def cell_start(self, cell, cell_index=None, **kwargs):
+        if self.current is None:
+            # the kernel has answered: its start has a limit of its own and is not the notebook's fault
+            EXECUTION.deadline = time.monotonic() + EXECUTION.job["limit_s"]
         self.current = cell_index
         EXECUTION.tell(cell_index)
         super().cell_start(cell, cell_index, **kwargs)
@@ -137,10 +142,9 @@ class Engine(NBClientEngine):
             # by itself jupyter_client names sockets `kernel-ipc-1` … in the working folder, the same for every kernel
             manager["ip"] = str(runtime / "s")
         config = Config(KernelManager=manager)
-        client = Client(nb_man, config=config, kernel_name=kernel_name, startup_timeout=min(120, job["limit_s"] + 30),
+        client = Client(nb_man, config=config, kernel_name=kernel_name, startup_timeout=START_S,
                         timeout_func=lambda cell: max(0.05, EXECUTION.deadline - time.monotonic()),
                         log=logging.getLogger("facelab.reproduce"), iopub_timeout=30)
-        EXECUTION.client = client
         return client.execute(cwd=job["root"])
 
 
@@ -151,8 +155,8 @@ class Execution:
         self.job: dict = {}
         self.folder = Path()
         self.manager: Manager | None = None
-        self.client: Client | None = None
         self.kernel_pid: int | None = None
+        self.kernel_process: Any = None
         self.deadline = float("inf")
         self.timed_out = False
         self.output_bytes = 0
@@ -163,6 +167,7 @@ class Execution:
 
     def kernel_started(self, manager) -> None:
         self.kernel_pid = manager.provisioner.pid
+        self.kernel_process = manager.provisioner.process
         self.tell(None)
 
     def kill_kernel(self) -> None:
@@ -173,12 +178,11 @@ class Execution:
 
     def kernel_code(self) -> int | None:
         """Return the dead kernel's exit code (negative: a signal), waiting for it briefly."""
-        process = getattr(getattr(self.client.km, "provisioner", None), "process", None) if self.client else None
         for _ in range(20):
-            if process is None or process.poll() is not None:
+            if self.kernel_process is None or self.kernel_process.poll() is not None:
                 break
             time.sleep(0.1)
-        return None if process is None else process.returncode
+        return None if self.kernel_process is None else self.kernel_process.returncode
 
     def saw(self, msg: dict, cell) -> None:
         """Count an output, remember its last line, and kill the kernel when the notebook has become too large."""
@@ -225,7 +229,6 @@ EXECUTION = Execution()
 def execute(job: dict) -> Failure | None:
     """Execute the job's notebook and return what went wrong, or None. The notebook is written either way."""
     EXECUTION.job, EXECUTION.folder = job, Path(job["folder"])
-    EXECUTION.deadline = time.monotonic() + job["limit_s"]
     papermill_engines.register("facelab", Engine)
     papermill_translators.register("python", Translator)
     notebook = nbformat.read(job["notebook"], as_version=4)
@@ -341,7 +344,7 @@ def _log_end() -> list[str]:
         lines = (EXECUTION.folder / "log.txt").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return []
-    return end_of(lines, lines=8)
+    return end_of([line for line in lines if line != "Kernel died while waiting for execute reply."], lines=8)
 
 
 def _write_notebook(notebook, job: dict) -> None:

@@ -25,6 +25,8 @@ from facelab.reproduce.failure import Failure
 from facelab.reproduce.locks import GaveUpError, lock
 from facelab.reproduce.store import Promise, Store, broken_promise, read_json, read_records, write_step
 
+START_S = 120.0
+"""How long a kernel may take to answer; not counted by the child as the step's own time."""
 GRACE_S = 20.0
 """What the child gets beyond the wall limit to end by itself, before it is killed."""
 STOP_FILE = "stop"
@@ -140,7 +142,7 @@ def _start(root: Path, folder: Path, env: dict[str, str], log: IO[bytes]) -> sub
 
 def _watch(child: subprocess.Popen, job: dict, folder: Path, stop_file: Path) -> tuple[int, str]:
     """Wait for the child; end it on the wall limit or when the run stops. Returns (peak bytes, how it ended)."""
-    deadline = time.monotonic() + job["limit_s"] + GRACE_S + 40  # the kernel's start is not counted by the child
+    deadline = time.monotonic() + job["limit_s"] + GRACE_S + START_S
     peak, ended, sampled, kill_at = 0, "itself", 0.0, None
     try:
         while child.poll() is None:
