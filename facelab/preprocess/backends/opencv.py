@@ -57,7 +57,8 @@ class Backend(NumpyBackend):
         eight = x.dtype == np.uint8 and stage.rounding in HALF
         if target == "gray":
             return self._gray(x, stage, eight)
-        if source == "yuv" and eight and stage.matrix == "bt601":
+        # cvtColor takes Y below 16 for black before it adds the chroma; the standard does not
+        if source == "yuv" and eight and stage.matrix == "bt601" and (stage.range == "full" or x[..., 0].min() >= 16):
             return _from_yuv(x, stage)
         return self._matrix(x, stage)
 

@@ -1,0 +1,91 @@
+"""Preprocessing of known models, by family, read from `models/catalogue.toml`.
+
+>>> arcface().find("align").size
+(112, 112)
+>>> adaface().input_order, facenet().output_shape()
+('bgr', (1, 3, 160, 160))
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+
+from facelab.core.errors import BadInputError, did_you_mean
+from facelab.core.run import project_root
+from facelab.preprocess.spec import PreprocessSpec
+
+FAMILIES = {"arcface": ("arcface",), "adaface": ("adaface",), "sface": ("sface",), "facenet": ("facenet",),
+            "dlib": ("dlib-resnet", "dlib"), "yunet": ("yunet",), "ultraface": ("ultraface",),
+            "retinaface": ("retinaface",), "scrfd": ("scrfd",), "yolov5face": ("yolov5face",), "mtcnn": ("mtcnn",),
+            "fer": ("mini-xception", "fer", "xception", "big-xception", "ferplus")}
+"""Factory name → the families of the catalogue that it stands for, first choice first."""
+
+
+def catalogue_path() -> Path:
+    """Return the catalogue that is read: `models/catalogue.toml` of this checkout."""
+    return project_root() / "models" / "catalogue.toml"
+
+
+def _rows(path: Path) -> list[dict]:
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as e:
+        raise BadInputError("the model catalogue cannot be read", where=path, got=e.strerror,
+                            fix="run facelab inside its checkout") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
+        raise BadInputError("the model catalogue is no TOML", where=path, got=str(e)) from None
+    rows = document.get("model")
+    if not isinstance(rows, list) or not all(isinstance(r, dict) for r in rows):
+        raise BadInputError("the model catalogue has no entries", where=path, expected="[[model]] tables")
+    return [r for r in rows if r.get("preprocess")]
+
+
+def catalogue_specs(path: str | os.PathLike | None = None) -> dict[str, PreprocessSpec]:
+    """Return {model name: spec} for every entry of the catalogue that states its preprocessing."""
+    path = Path(path) if path else catalogue_path()
+    return {str(r.get("name")): _spec(r, path) for r in _rows(path)}
+
+
+def _spec(row: dict, path: Path) -> PreprocessSpec:
+    return PreprocessSpec(str(row.get("name")), row["preprocess"], where=f"{path}: {row.get('name')}")
+
+
+def preset(name: str, *, model: str | None = None) -> PreprocessSpec:
+    """Return the spec of a model or a family.
+
+    `name` is a model of the catalogue, or one of FAMILIES; of a family, `model` picks one by name, else its default
+    entry counts, else its first. Raises BadInputError naming the nearest known name.
+    """
+    path = catalogue_path()
+    rows = _rows(path)
+    if name not in FAMILIES:
+        chosen = [r for r in rows if r.get("name") == name]
+        known = [*FAMILIES, *(str(r.get("name")) for r in rows)]
+    else:
+        ranks = {family: i for i, family in enumerate(FAMILIES[name])}
+        family = [r for r in rows if r.get("family") in ranks]
+        family.sort(key=lambda r: (ranks[r["family"]], not r.get("default", False)))
+        chosen = [r for r in family if model in (None, r.get("name"))]
+        known = [str(r.get("name")) for r in family]
+    if not chosen:
+        wanted = model or name
+        raise BadInputError(f"no preprocessing is known for {wanted!r}{did_you_mean(wanted, known)}", where=path,
+                            expected=", ".join(known[:40]), fix="choose one of these")
+    return _spec(chosen[0], path)
+
+
+def _factory(name: str) -> Callable[..., PreprocessSpec]:
+    def build(model: str | None = None) -> PreprocessSpec:
+        return preset(name, model=model)
+
+    build.__name__ = build.__qualname__ = name
+    build.__doc__ = f"Return the preprocessing of {name} (of `model`, a name of the catalogue, where given)."
+    return build
+
+
+arcface, adaface, sface, facenet, dlib = map(_factory, ("arcface", "adaface", "sface", "facenet", "dlib"))
+yunet, ultraface, retinaface, scrfd = map(_factory, ("yunet", "ultraface", "retinaface", "scrfd"))
+yolov5face, mtcnn, fer = map(_factory, ("yolov5face", "mtcnn", "fer"))
