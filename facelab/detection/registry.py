@@ -25,7 +25,7 @@ def families() -> list[str]:
     return sorted(m.name.replace("_", "-") for m in pkgutil.iter_modules(package.__path__))
 
 
-def family(name: str) -> type[Detector]:
+def family_class(name: str) -> type[Detector]:
     """Return a family's detector class. Raises BadInputError for an unknown one."""
     if name not in families():
         raise BadInputError(f"no detector family is named {name!r}{did_you_mean(name, families())}",
@@ -77,7 +77,7 @@ def _from_entry(entry: ModelEntry, name: str | None, threads: int | None, spec: 
                 options: dict) -> Detector:
     if name not in (None, entry.family):
         raise BadInputError("the model is of another family", where=entry.name, expected=entry.family, got=name)
-    kind = family(entry.family)
+    kind = family_class(entry.family)
     known = option_names(kind)
     merged = {k: v for k, v in entry.options.items() if k in known} | checked(options, known, entry.name)
     if entry.builtin:
@@ -88,7 +88,7 @@ def _from_entry(entry: ModelEntry, name: str | None, threads: int | None, spec: 
 
 
 def _from_file(path: Path, name: str, threads: int | None, spec: PreprocessSpec | None, options: dict) -> Detector:
-    kind = family(name)
+    kind = family_class(name)
     merged = checked(options, option_names(kind), path)
     if "models" in inspect.signature(kind).parameters:
         return kind(path.name, [open_model(_part(path, p), threads=threads) for p in CASCADE], **merged)
