@@ -41,14 +41,21 @@ def sample(seed: int, index: int, set: str = "emotion", size: int = 160, *, clas
            **factors) -> Sample:
     """Return one labelled picture of a set, made alone from (seed, index); `factors` override what was drawn.
 
-    The same arguments give the same pixels on every machine. `size` is the side in pixels. For a set of scenes use
-    `scene`; for the depth sensor and spoofs of `liveness` use `liveness`.
+    The same arguments give the same pixels on every machine. `size` is the side in pixels. For scenes of
+    many faces use `scene`.
 
     >>> s = sample(7, 0, size=48, emotion="joy", yaw=20)
     >>> s.image.shape, s.image.dtype.name, s.emotion, s.yaw
     ((48, 48, 3), 'uint8', 'joy', 20)
     """
-    return make(recipe(seed, index, set, size, classes=classes, **factors), size)
+    return _make(recipe(seed, index, set, size, classes=classes, **factors), size)
+
+
+def _make(drawn: Recipe, size: int) -> Sample:
+    if "kind" in drawn.tags:
+        from facelab.datasets.synthetic.liveness import make_liveness
+        return make_liveness(drawn, size)
+    return make(drawn, size)
 
 
 def vary(seed: int, index: int, factor: str, values: Sequence, set: str = "emotion", size: int = 160,
@@ -60,7 +67,7 @@ def vary(seed: int, index: int, factor: str, values: Sequence, set: str = "emoti
     (True, True)
     """
     base = recipe(seed, index, set, size, **factors)
-    return [make(change(base, **{factor: value}), size) for value in values]
+    return [_make(change(base, **{factor: value}), size) for value in values]
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from facelab.datasets.synthetic.compiled import compiled
 from facelab.datasets.synthetic.numerics import cos, exp
 
 TAP_BITS = 12
@@ -17,14 +18,29 @@ TAP_BITS = 12
 
 def box_blur(image: np.ndarray, radius: int) -> np.ndarray:
     """Return int64 sums over (2·radius+1)² windows of an integer image (h, w); outside counts as zero."""
+    once = _window_sums(np.ascontiguousarray(image, np.int64), radius)
+    return _window_sums(np.ascontiguousarray(once.T), radius).T
+
+
+@compiled
+def _window_sums(image, radius):
+    """Sum along the first axis over windows of 2·radius+1 rows, by adding one row and dropping one."""
     h, w = image.shape
-    total = np.zeros((h + 1, w + 1), np.int64)
-    np.cumsum(np.cumsum(image, 0, dtype=np.int64), 1, out=total[1:, 1:])
-    y, x = np.arange(h), np.arange(w)
-    y0, y1 = np.maximum(y - radius, 0), np.minimum(y + radius + 1, h)
-    x0, x1 = np.maximum(x - radius, 0), np.minimum(x + radius + 1, w)
-    rows = total[y1] - total[y0]
-    return rows[:, x1] - rows[:, x0]
+    out = np.empty((h, w), np.int64)
+    total = np.zeros(w, np.int64)
+    for i in range(min(radius, h)):
+        for j in range(w):
+            total[j] += image[i, j]
+    for i in range(h):
+        if i + radius < h:
+            for j in range(w):
+                total[j] += image[i + radius, j]
+        if i - radius - 1 >= 0:
+            for j in range(w):
+                total[j] -= image[i - radius - 1, j]
+        for j in range(w):
+            out[i, j] = total[j]
+    return out
 
 
 @lru_cache(maxsize=256)
@@ -41,46 +57,62 @@ def gaussian_taps(sigma: float) -> tuple[int, ...]:
     return tuple(int(t) for t in taps)
 
 
-def convolve(image: np.ndarray, taps: tuple[int, ...], axis: int) -> np.ndarray:
-    """Return the integer image convolved along an axis, rounded; the border is repeated. `taps` sum to 4096."""
-    radius = len(taps) // 2
-    image = np.moveaxis(np.asarray(image), axis, 0).astype(np.int32)
-    n = image.shape[0]
-    padded = np.concatenate([np.repeat(image[:1], radius, 0), image, np.repeat(image[-1:], radius, 0)])
-    out = np.full(image.shape, 1 << (TAP_BITS - 1), np.int32)
-    for k, tap in enumerate(taps):
-        if tap:
-            out += padded[k:k + n] * np.int32(tap)
-    return np.moveaxis(out >> TAP_BITS, 0, axis)
+def convolve(image: np.ndarray, taps: tuple[int, ...]) -> np.ndarray:
+    """Return an integer image (h, w) convolved along its first axis, rounded to int32; the border is repeated.
+
+    `taps` are whole numbers that sum to 4096.
+    """
+    return _convolve(np.ascontiguousarray(image, np.int32), np.array(taps, np.int64))
+
+
+@compiled
+def _convolve(image, taps):
+    h, w = image.shape
+    radius = taps.shape[0] // 2
+    out = np.empty((h, w), np.int32)
+    total = np.empty(w, np.int64)
+    for i in range(h):
+        total[:] = 1 << 11
+        for k in range(taps.shape[0]):
+            row = min(max(i + k - radius, 0), h - 1)
+            for j in range(w):
+                total[j] += image[row, j] * taps[k]
+        for j in range(w):
+            out[i, j] = total[j] >> 12
+    return out
 
 
 def gaussian_blur(image: np.ndarray, sigma: float) -> np.ndarray:
-    """Return an integer image (h, w) or (h, w, c), |values| < 2**18, blurred along both axes with rounding."""
+    """Return an integer image (h, w) or (h, w, c), |values| < 2**31, blurred along both axes with rounding; int32."""
     taps = gaussian_taps(round(float(sigma), 4))
-    return convolve(convolve(image, taps, 0), taps, 1)
+    h, w = image.shape[:2]
+    tall = convolve(image.reshape(h, -1), taps).reshape(h, w, -1)
+    wide = convolve(tall.transpose(1, 0, 2).reshape(w, -1), taps).reshape(w, h, -1)
+    return np.ascontiguousarray(wide.transpose(1, 0, 2)).reshape(image.shape)
 
 
-@lru_cache(maxsize=64)
-def _area_matrix(source: int, target: int) -> tuple[np.ndarray, int]:
-    """Return (whole-number weights (target, source), their row sum) of exact area averaging."""
-    weights = np.zeros((target, source))
-    edges_s, edges_t = np.arange(source + 1) * target, np.arange(target + 1) * source
+@compiled
+def _area_sums(image, target):
+    """Return sums over `target` equal stretches of the first axis of (h, w), times `target`, in whole numbers."""
+    source, w = image.shape
+    out = np.zeros((target, w), np.int64)
     for i in range(target):
-        first, last = edges_t[i] // target, (edges_t[i + 1] - 1) // target
-        for j in range(first, last + 1):
-            weights[i, j] = min(edges_t[i + 1], edges_s[j + 1]) - max(edges_t[i], edges_s[j])
-    return weights, source
+        # in units of 1/target of a source row, the stretch reaches from i·source to (i+1)·source
+        start, end = i * source, (i + 1) * source
+        for row in range(start // target, (end - 1) // target + 1):
+            weight = min(end, (row + 1) * target) - max(start, row * target)
+            for j in range(w):
+                out[i, j] += image[row, j] * weight
+    return out
 
 
 def area_resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Return float64 area averages of an integer image (h, w, c) at (width, height), exact before one division."""
     h, w, c = image.shape
     width, height = size
-    rows, sum_rows = _area_matrix(h, height)
-    columns, sum_columns = _area_matrix(w, width)
-    tall = rows @ image.reshape(h, w * c).astype(np.float64)          # whole numbers: exact in any order
-    wide = columns @ tall.reshape(height, w, c).transpose(1, 0, 2).reshape(w, height * c)
-    return wide.reshape(width, height, c).transpose(1, 0, 2) / (sum_rows * sum_columns)
+    tall = _area_sums(np.ascontiguousarray(image, np.int64).reshape(h, -1), height).reshape(height, w, c)
+    wide = _area_sums(np.ascontiguousarray(tall.transpose(1, 0, 2)).reshape(w, -1), width).reshape(width, height, c)
+    return np.ascontiguousarray(wide.transpose(1, 0, 2)) / (h * w)
 
 
 def bilinear_sample(image: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:

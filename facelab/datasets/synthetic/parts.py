@@ -30,11 +30,13 @@ def ear(f: Features, side: int, sections: np.ndarray, rows: int = 46) -> Grid:
 
 
 def body(f: Features, scale: float, lowest: float) -> Grid:
-    """Build neck and shoulders down to the height `lowest`; v = 0 at the top of the neck (4.2 units a v of 1)."""
-    length = min(1.0, max(0.03, (-0.62 - lowest) / 4.2))
-    rows = int(min(120, max(12, length * 4.2 * scale / 3)))
+    """Build neck, shoulders and torso down to `lowest`; v = 0 is the top of the neck, v = 1 lies 4.2 units below."""
+    length = min(3.6, max(0.03, (-0.62 - lowest) / 4.2))
+    rows = int(min(150, max(12, length * 4.2 * scale / 3)))
     columns = int(min(130, max(40, scale * 1.2)))
-    v = np.linspace(0, length, rows)[:, None]
+    # rows lie densest around neck and collar
+    even = np.linspace(0, 1, rows)[:, None]
+    v = length * even if length < 0.4 else 0.4 * even + (length - 0.4) * even * even * even
     u = sin(np.linspace(-1, 1, columns)[None] * 1.5707963267948966) * 0.98 + 0.02 * np.linspace(-1, 1, columns)[None]
     neck = f.who.neck_width
     shoulder = step(0.125, 0.32, v)

@@ -7,33 +7,14 @@ that the compiler may not fuse (Numba's `fastmath` stays off).
 
 from __future__ import annotations
 
-import warnings
-from functools import cache, wraps
+from functools import cache
 
 import numpy as np
 
+from facelab.datasets.synthetic.compiled import compiled
+
 SUBPIXEL = 64
 NOTHING = -3.0   # the depth of an empty pixel (100 mm; behind every head)
-
-
-def _compile(function):
-    """Compile with Numba at the first call, cached on disk where some cache folder can be written."""
-    compiled = None
-
-    @wraps(function)
-    def call(*args):
-        nonlocal compiled
-        if compiled is None:
-            import numba
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", numba.errors.NumbaWarning)
-                try:
-                    compiled = numba.njit(cache=True)(function)
-                except RuntimeError:
-                    compiled = numba.njit(function)
-        return compiled(*args)
-
-    return call
 
 
 @cache
@@ -44,7 +25,7 @@ def quads(rows: int, columns: int) -> np.ndarray:
     return np.concatenate([np.stack([a, c, b], -1).reshape(-1, 3), np.stack([b, c, d], -1).reshape(-1, 3)])
 
 
-@_compile
+@compiled
 def _fill(px, py, z, triangles, best, depth, weights):
     height, width = best.shape
     for t in range(triangles.shape[0]):
@@ -83,7 +64,7 @@ def _fill(px, py, z, triangles, best, depth, weights):
                     weights[i, j, 2] = wc
 
 
-@_compile
+@compiled
 def _gather(pixels, best, weights, px, py, triangles, attributes, out):
     """Interpolate vertex attributes at the winning triangles of the given pixels."""
     width = best.shape[1]

@@ -161,7 +161,7 @@ def _paint_body(f: Features, outfit: int, u, v):
 def _paint_lens(f: Features, u, v):
     dark = np.array([0.010, 0.011, 0.013], F)
     sheen = 0.02 + 0.05 * step(-0.1, 0.25, v + u * 0.3)
-    return dark + sheen[:, None].astype(F), np.full(len(u), 1.4, F), np.ones(len(u), F)
+    return dark + sheen[:, None].astype(F), np.full(len(u), 0.15, F), np.ones(len(u), F)
 
 
 def _wear_mask(f: Features, paint, x, y) -> None:

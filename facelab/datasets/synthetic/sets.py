@@ -28,6 +28,11 @@ HARD_FACTORS = ("pose", "light", "expression", "occlusion", "sunglasses", "blur"
                 "lookalike")
 
 
+def split_of(place: int) -> str:
+    """Return train, validation or test for the `place`-th identity (or scene) of a set."""
+    return _SLOTS[place % len(_SLOTS)]
+
+
 def check_set(name: str, known: tuple[str, ...] = SETS) -> str:
     """Return the set's name, or raise BadInputError."""
     if name not in known:
@@ -66,7 +71,7 @@ def emotion_recipe(seed: int, index: int, size: int, classes: tuple[str, ...] = 
     turn, slot = divmod(within, 20)
     person = draw_identity(identity_number(seed, "emotion", group * 20 + slot))
     return draw_recipe((seed, "emotion", index), person, classes[(turn + slot) % len(classes)], size, Spread(),
-                       _SLOTS[slot])
+                       split_of(slot))
 
 
 # ---------------------------------------------------------------- verification
