@@ -157,14 +157,14 @@ def test_offline_and_missing_says_which_file_from_where_and_the_command(store, e
         require(entry(url))
 
 
-@pytest.mark.parametrize("layout", ["{sha}", "thing.onnx", "manifest"])
+@pytest.mark.parametrize("layout", ["sha256", "name", "manifest"])
 def test_a_mirror_address_serves_by_sha256_name_and_manifest(layout, web, store, entry, content, monkeypatch):
     asset = entry("http://127.0.0.1:9/unreachable")
-    name = "deep/a b.bin" if layout == "manifest" else layout.format(sha=asset.sha256)
-    web.files[f"/mirror-{layout[:5]}/" + name.replace(" ", "%20")] = content
+    name = {"sha256": asset.sha256, "name": "thing.onnx", "manifest": "deep/a b.bin"}[layout]
+    web.files[f"/{layout}/" + name.replace(" ", "%20")] = content
     if layout == "manifest":
-        web.files["/mirror-manif/MANIFEST.csv"] = f"path,sha256\n{name},{asset.sha256}\n".encode()
-    monkeypatch.setenv("FACELAB_MIRROR", f"{web.base}/mirror-{layout[:5]}/")
+        web.files["/manifest/MANIFEST.csv"] = f"path,sha256\n{name},{asset.sha256}\n".encode()
+    monkeypatch.setenv("FACELAB_MIRROR", f"{web.base}/{layout}/")
     assert locate(asset) is None                                       # looking alone asks no server
     assert fetch(asset) == asset.path and asset.path.read_bytes() == content
 
