@@ -37,7 +37,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from facelab.matching.topk import COSINE, L2
+from facelab.matching.topk import COSINE, FLOAT32, L2, squares_of
 
 LARGEST_SQUARE = 2.0 ** 110
 LARGEST_DIMENSION_INT8 = 65_535
@@ -67,10 +67,10 @@ def _split(x, mean, levels, codes):
 
 
 @njit(cache=True, nogil=True)
-def encode_rows(x, mean, metric, exact_codes, offset, first, last, codes, s, e, g, h, c):
-    """Fill codes (int8) and the parameters S, E, G, H, C of rows first … last of the gallery chunk x.
+def encode_rows(x, mean, metric, exact_codes, offset, first, last, at, codes, params, c):
+    """Fill codes (int8), S E G H (the rows of params) and C at at+first … for rows first … last of the chunk x.
 
-    `exact_codes`: x is int8 already, so s = 1 and nothing is lost. Returns False if a value is NaN or infinite.
+    `exact_codes`: x is int8 already, so s = 1 and nothing is lost.
     """
     d = x.shape[1]
     short = np.empty(d, np.int16)
@@ -79,49 +79,61 @@ def encode_rows(x, mean, metric, exact_codes, offset, first, last, codes, s, e, 
             step, lost, square, total = np.float32(1), 0.0, 0, 0
             for i in range(d):
                 value = np.int32(x[r, i])
-                codes[r, i] = np.int8(value)
+                codes[at + r, i] = np.int8(value)
                 square += value * value
                 total += value
             squares = np.float64(square)
         else:
             step, _, lost, squares = _split(x[r], mean, 127, short)
-            if not np.isfinite(squares):
-                return False
             total = 0
             for i in range(d):
-                codes[r, i] = np.int8(short[i])
+                codes[at + r, i] = np.int8(short[i])
                 total += short[i]
-        c[r] = offset * total
-        _parameters(metric, step, lost, squares, r, s, e, g, h)
-    return True
+        c[at + r] = offset * total
+        _parameters(metric, step, lost, squares, at + r, params)
 
 
 @njit(cache=True, nogil=True)
-def _parameters(metric, step, lost, square, r, s, e, g, h):
+def _parameters(metric, step, lost, square, r, params):
     norm = np.sqrt(square)
     scale = 1.0
     if metric == COSINE:
         scale = 1.0 / norm if norm > 0 else 0.0
-    s[r] = step * scale
-    e[r] = np.sqrt(lost) * scale * UP
-    g[r] = norm * scale * UP
-    h[r] = 0.5 * square * (1 - 2.0 ** -20) if metric == L2 else 0.0
+    params[0, r] = step * scale
+    params[1, r] = np.sqrt(lost) * scale * UP
+    params[2, r] = norm * scale * UP
+    params[3, r] = 0.5 * square * (1 - 2.0 ** -20) if metric == L2 else 0.0
 
 
 @njit(cache=True, nogil=True)
-def plain_rows(squares, metric, first, last, s, e, g, h):
-    """Fill the parameters of float32 rows from their squared norms."""
-    for r in range(first, last):
-        _parameters(metric, 1.0, 0.0, squares[r], r, s, e, g, h)
+def plain_rows(squares, metric, params):
+    """Fill S E G H (the rows of params) of float32 rows from their squared norms."""
+    for r in range(squares.size):
+        _parameters(metric, 1.0, 0.0, squares[r], r, params)
 
 
 @njit(cache=True, nogil=True)
-def encode_queries(queries, mean, metric, levels, offset, exact_codes, codes, t, a, f, shift):
-    """Fill the queries' codes (bytes, `offset` added), t, A, F and ½|q'|² (as a negative shift for squared L2)."""
+def plain_queries(d, metric, lane, info):
+    """Fill t, A, F (rows of lane) and the shift (info[2]) for float32 sums over d dimensions."""
+    unit = (d + 8) * 2.0 ** -24
+    gamma = unit / (1 - unit) + 2.0 ** -20
+    for q in range(info.shape[1]):
+        norm = np.sqrt(info[0, q])
+        scale = 1.0
+        if metric == COSINE:
+            scale = 1.0 / norm if norm > 0 else 0.0
+        lane[0, q], lane[2, q] = scale, gamma * norm * scale * UP
+        if metric == L2:
+            info[2, q] = -0.5 * info[0, q]
+
+
+@njit(cache=True, nogil=True)
+def encode_queries(queries, mean, metric, levels, offset, whole_numbers, codes, lane, info):
+    """Fill the queries' codes (bytes, `offset` added), t, A, F (rows of lane) and the shift (info[2])."""
     n, d = queries.shape
     short = np.empty(d, np.int16)
     for q in range(n):
-        if exact_codes:
+        if whole_numbers:
             step, lost, kept = np.float32(1), 0.0, 0.0
             for i in range(d):
                 short[i] = np.int16(queries[q, i])
@@ -134,49 +146,67 @@ def encode_queries(queries, mean, metric, levels, offset, exact_codes, codes, t,
         scale = 1.0
         if metric == COSINE:
             scale = 1.0 / np.sqrt(square) if square > 0 else 0.0
-        t[q] = step * scale
-        a[q] = np.sqrt(kept) * scale * UP
-        f[q] = (np.sqrt(lost) + 2.0 ** -20 * np.sqrt(square)) * scale * UP
+        lane[0, q] = step * scale
+        lane[1, q] = np.sqrt(kept) * scale * UP
+        lane[2, q] = (np.sqrt(lost) + 2.0 ** -20 * np.sqrt(square)) * scale * UP
         if metric == L2:
-            shift[q] = -0.5 * square
+            info[2, q] = -0.5 * square
 
 
 @njit(cache=True, nogil=True)
-def plain_queries(squares, d, metric, t, a, f, shift):
-    """Fill t, A, F and the shift for float32 sums over d dimensions."""
-    unit = (d + 8) * 2.0 ** -24
-    gamma = unit / (1 - unit) + 2.0 ** -20
-    for q in range(squares.size):
-        norm = np.sqrt(squares[q])
-        scale = 1.0
-        if metric == COSINE:
-            scale = 1.0 / norm if norm > 0 else 0.0
-        t[q], a[q], f[q] = scale, 0.0, gamma * norm * scale * UP
-        if metric == L2:
-            shift[q] = -0.5 * squares[q]
+def describe(queries, metric):
+    """Return queries (n, d) in float64 and info (3, n): squared norms as the exact formula adds, scale, shift."""
+    n, d = queries.shape
+    info = np.zeros((3, n))
+    info[0] = squares_of(FLOAT32, queries.ctypes.data, 4 * d, n, d)
+    info[1] = 0.5 if metric == L2 else 1.0
+    if metric == COSINE:
+        info[2] = -1.0
+    return queries.astype(np.float64), info
 
 
 @njit(cache=True, nogil=True)
-def pack_f32(rows, lanes, out):
-    """Lay rows (n, d) out as panels: out[panel, dimension, lane], zero where there is no row."""
-    n, d = rows.shape
-    for panel in range(out.shape[0]):
-        for lane in range(lanes):
-            q = panel * lanes + lane
-            for i in range(d):
-                out[panel, i, lane] = rows[q, i] if q < n else np.float32(0)
+def new_lane(n, lanes):
+    """Return t A F T (4, n rounded up to whole panels): T infinite for a query, minus infinity where there is none."""
+    lane = np.zeros((4, (n + lanes - 1) // lanes * lanes), np.float32)
+    lane[3] = -np.inf
+    lane[3, :n] = np.inf
+    return lane
 
 
 @njit(cache=True, nogil=True)
-def pack_i8(codes, lanes, out):
-    """Lay codes (n, 4·steps or longer) out as panels: out[panel, step, lane, byte]."""
-    n = codes.shape[0]
-    for panel in range(out.shape[0]):
-        for lane in range(lanes):
-            q = panel * lanes + lane
-            for step in range(out.shape[1]):
-                for byte in range(4):
-                    out[panel, step, lane, byte] = codes[q, 4 * step + byte] if q < n else np.uint8(0)
+def lay_f32(queries, metric, lanes, packed, info):
+    """Return (panels or rows, lane) of float32 queries; `packed` panels[panel, dimension, lane], zero where empty."""
+    n, d = queries.shape
+    lane = new_lane(n, lanes)
+    plain_queries(d, metric, lane, info)
+    if not packed:
+        return queries.copy().reshape(n, d, 1), lane
+    out = np.zeros((lane.shape[1] // lanes, d, lanes), np.float32)
+    for q in range(n):
+        for i in range(d):
+            out[q // lanes, i, q % lanes] = queries[q, i]
+    return out, lane
+
+
+@njit(cache=True, nogil=True)
+def lay_i8(queries, mean, metric, levels, offset, whole_numbers, code_width, lanes, packed, info):
+    """Return (panels or rows, lane) of queries as bytes; `packed` panels[panel, group of four, lane · 4 + byte]."""
+    n, d = queries.shape
+    lane = new_lane(n, lanes)
+    codes = np.zeros((n, code_width), np.uint8)
+    encode_queries(queries, mean, metric, levels, offset, whole_numbers, codes, lane, info)
+    if not packed:
+        return codes.reshape(n, code_width, 1), lane
+    steps = (d + 3) // 4
+    out = np.zeros((lane.shape[1] // lanes, steps, lanes * 4), np.uint8)
+    for q in range(n):
+        place = out[q // lanes]
+        column = q % lanes * 4
+        for step in range(steps):
+            for byte in range(4):
+                place[step, column + byte] = codes[q, 4 * step + byte]
+    return out, lane
 
 
 @njit(cache=True, nogil=True, fastmath=_SUMS)

@@ -14,7 +14,7 @@ from facelab.core.errors import BadInputError, did_you_mean
 from facelab.core.machine import cores, memory_bytes
 from facelab.matching import arrays, bounds, topk
 from facelab.matching.isa import Isa, choose
-from facelab.matching.scan import Lanes, Rows, row_scan, tile_scan
+from facelab.matching.scan import row_scan, settle, tile_scan, whole_search
 
 QUERY_BATCH = 2016
 """Queries that pass over the gallery together; a multiple of every panel width."""
@@ -24,6 +24,8 @@ FEW = 4
 """Up to this many queries, rows are read as vectors (bound by memory); above, as panels (bound by arithmetic)."""
 THREADS_PAY = 4_000_000
 """Multiply-adds below which starting a second thread costs more than it saves."""
+ONE_CALL = 4_000_000_000
+"""Multiply-adds up to which a one-thread search runs in one uninterruptible compiled call (a tenth of a second)."""
 HOPELESS = 0.02
 """Share of pairs passing the int8 screening above which float32 sums are the faster screening."""
 _METRICS = {"sqeuclidean": topk.L2, "l2": topk.L2, "ip": topk.IP, "cosine": topk.COSINE}
@@ -100,12 +102,15 @@ class Matcher:
         self._code = _METRICS[self.metric]
         self._kind = topk.KINDS[self.gallery.dtype.name]
         self._prepare_norms()
-        self._rows: Rows | None = None      # of the whole gallery, for the exhaustive path over float32 in memory
-        self._screen: _Codes | None = None
-        if method == "screened" or (method == "auto" and self._worth_codes()):
+        self._plain: Prepared | None = None
+        self._screen: Prepared | None = None
+        if method == "screened":
             self._require_screenable()
-            if self._screenable:
-                self._screen = _Codes(self)
+        if self._screenable and (method == "screened" or (method == "auto" and self._worth_codes())):
+            self._screen = encode(self)
+        self._in_memory = None
+        if self._screenable and self.mapping is None:
+            self._in_memory = self._screen or (self.plain_rows() if self.gallery.dtype == np.float32 else None)
 
     def __len__(self) -> int:
         return len(self.gallery)
@@ -117,9 +122,7 @@ class Matcher:
 
     def bytes(self) -> dict[str, int]:
         """Return the bytes held: the gallery's own, and what the matcher added (codes, norms and parameters)."""
-        added = self.squares.nbytes + (self._screen.nbytes if self._screen else 0)
-        if self._rows is not None:
-            added += sum(getattr(self._rows, name).nbytes for name in "seghc")
+        added = self.squares.nbytes + sum(rows.nbytes for rows in (self._screen, self._plain) if rows is not None)
         return {"gallery": self.gallery.nbytes, "added": added}
 
     def search(self, queries, k: int, *, progress: Callable[[int, int], None] | None = None) -> Matches:
@@ -133,20 +136,50 @@ class Matcher:
         k = self._check_k(k)
         n = len(queries)
         if n == 0:
-            return Matches(np.empty((0, k), np.float32), np.empty((0, k), np.int64), self._name(None))
+            return Matches(np.empty((0, k), np.float32), np.empty((0, k), np.int64))
+        if self._fits_one_call(n, k) and (found := self._search_whole(queries, k)):
+            return found
         batch = QUERY_BATCH if k <= 1024 else max(1, QUERY_BATCH * 1024 // k)
         steps = range(0, n, batch)
         total = len(self) * len(steps)
         parts = []
         for turn, start in enumerate(steps):
             tell = None if progress is None else (lambda done, turn=turn: progress(turn * len(self) + done, total))
-            parts.append(_Search(self, queries[start:start + batch], k, start).run(tell))
+            parts.append(Search(self, queries[start:start + batch], k, start).run(tell))
         if len(parts) == 1:
             return parts[0]
         share = [len(p.ids) / n for p in parts]
         return Matches(np.concatenate([p.distances for p in parts]), np.concatenate([p.ids for p in parts]),
                        parts[0].method, sum(w * p.screened_in for w, p in zip(share, parts)),
                        sum(w * p.rescored for w, p in zip(share, parts)))
+
+    def _fits_one_call(self, n: int, k: int) -> bool:
+        if self._in_memory is None or n > QUERY_BATCH or n * k > 1_000_000:
+            return False
+        work = n * self.gallery.size
+        return work <= THREADS_PAY or (self.threads == 1 and work <= ONE_CALL)
+
+    def _search_whole(self, queries: np.ndarray, k: int) -> Matches | None:
+        """Search in one compiled call; None where the queries need the careful path (too large, or not finite)."""
+        rows = self._in_memory
+        n, m = len(queries), len(self.gallery)
+        vectors = vectors_for(n, m, self.isa, rows.int8)
+        call = whole_search(self.isa, vectors, rows.int8)
+        whole_numbers = rows.exact and queries.dtype == np.int8 and self.isa.levels == 127
+        if queries.dtype != np.float32:
+            queries = queries.astype(np.float32)
+        keys, ids, stats, largest = call(queries, k, bounds.LARGEST_SQUARE, whole_numbers, rows.mean, rows.address,
+                                         rows.stride, rows.params, rows.c, m, self.gallery.ctypes.data,
+                                         self.gallery.strides[0], self._kind, self._code)
+        if not largest <= bounds.LARGEST_SQUARE:
+            return None
+        return Matches(self.distances(keys), ids, rows.name, int(stats[0]) / (n * m), int(stats[1]) / (n * m))
+
+    def distances(self, keys: np.ndarray) -> np.ndarray:
+        """Return sorted keys as distances of this metric (the inner product itself for "ip")."""
+        if self.metric == "ip":
+            return np.float32(0) - keys
+        return np.sqrt(keys) if self.metric == "l2" else keys
 
     def _check_k(self, k) -> int:
         if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 1:
@@ -164,9 +197,19 @@ class Matcher:
             self.squares[first:last] = topk.squares_of(self._kind, part.ctypes.data, d * part.itemsize, len(part), d)
             if not np.isfinite(self.squares[first:last]).all():
                 arrays.check_finite(part, "the gallery", first_row=first)
-            if self.mapping is not None:
-                arrays.drop_pages(part, self.mapping)
+            self.drop(first, last)
         self._screenable = m == 0 or bool(self.squares.max() <= bounds.LARGEST_SQUARE)
+
+    def plain_rows(self) -> Prepared:
+        """Return the float32 rows of an in-memory gallery with their parameters, made once."""
+        if self._plain is None:
+            self._plain = plain(self.gallery, self.squares, self._code, self.isa)
+        return self._plain
+
+    def drop(self, first: int, last: int) -> None:
+        """Give back the memory-mapped pages of these rows."""
+        if self.mapping is not None:
+            arrays.drop_pages(self.gallery[first:last], self.mapping)
 
     def chunks(self) -> Iterator[tuple[int, int]]:
         """Yield (first, last) rows of the pieces that a streaming search takes in turn."""
@@ -186,245 +229,202 @@ class Matcher:
                                 expected=f"at most {bounds.LARGEST_DIMENSION_INT8} dimensions",
                                 fix='use method="exhaustive"')
 
-    def _plain_rows(self) -> Rows:
-        """Return the float32 rows of an in-memory gallery with their parameters, made once."""
-        if self._rows is None:
-            self._rows = plain_rows(self.gallery, self.squares, self._code, self.isa)
-        return self._rows
-
-    def _name(self, search: _Search | None) -> str:
-        if search is None:
-            return "screened" if self._screen else "exhaustive"
-        return search.path
 
 
-def plain_rows(x: np.ndarray, squares: np.ndarray, metric: int, isa: Isa) -> Rows:
-    """Return float32 rows in memory as the kernels take them."""
-    s, e, g, h, c = _parameters(len(x), isa)
-    bounds.plain_rows(squares, metric, 0, len(x), s, e, g, h)
-    return Rows(x.ctypes.data, x.shape[1], len(x), s, e, g, h, c)
+@dataclass
+class Prepared:
+    """Gallery rows as the kernels read them: float32 rows or int8 codes, with the parameters of the test."""
 
+    int8: bool
+    address: int
+    stride: int            # elements from row to row
+    params: np.ndarray     # (4, m + a vector) float32: S, E, G, H
+    c: np.ndarray          # (m + a vector) int32
+    mean: np.ndarray       # (d,) float32
+    exact: bool            # the codes are the rows themselves
+    owner: np.ndarray      # what `address` points into
 
-def _parameters(count: int, isa: Isa) -> tuple[np.ndarray, ...]:
-    s, e, g = (np.zeros(count + isa.width, np.float32) for _ in range(3))
-    h = np.full(count + isa.width, np.inf, np.float32)
-    return s, e, g, h, np.zeros(count + isa.width, np.int32)
-
-
-class _Codes:
-    """The gallery as int8 codes with its parameters (see `bounds`)."""
-
-    def __init__(self, matcher: Matcher):
-        gallery, isa, code = matcher.gallery, matcher.isa, matcher._code
-        m, d = gallery.shape
-        self.exact = gallery.dtype == np.int8
-        self.mean = np.zeros(d, np.float32)
-        if code == topk.L2 and not self.exact and m:
-            total = np.zeros(d, np.float64)
-            for first, last in matcher.chunks():
-                bounds.add_rows(np.ascontiguousarray(gallery[first:last], np.float32), total)
-                if matcher.mapping is not None:
-                    arrays.drop_pages(gallery[first:last], matcher.mapping)
-            self.mean = (total / m).astype(np.float32)
-        width = -(-d // (4 * isa.width)) * 4 * isa.width
-        self.codes = np.zeros((m, width), np.int8)
-        parameters = _parameters(m, isa)
-        workers = pool(matcher.threads) if m * d > THREADS_PAY and matcher.threads > 1 else None
-        for first, last in matcher.chunks():
-            part = gallery[first:last]
-            part = part if self.exact else np.ascontiguousarray(part, np.float32)
-
-            def encode(span, part=part, first=first):
-                views = [p[first:] for p in parameters]
-                bounds.encode_rows(part, self.mean, code, self.exact, isa.offset, *span, self.codes[first:], *views)
-            list(map(encode, [(0, last - first)]) if workers is None else
-                 workers.map(encode, _spans(0, last - first, matcher.threads)))
-            if matcher.mapping is not None:
-                arrays.drop_pages(gallery[first:last], matcher.mapping)
-        self.rows = Rows(self.codes.ctypes.data, width, m, *parameters)
+    @property
+    def name(self) -> str:
+        return "screened" if self.int8 else "exhaustive"
 
     @property
     def nbytes(self) -> int:
-        return self.codes.nbytes + sum(getattr(self.rows, name).nbytes for name in "seghc")
+        return self.params.nbytes + self.c.nbytes + self.mean.nbytes + (self.owner.nbytes if self.int8 else 0)
 
 
-def _spans(first: int, last: int, parts: int) -> list[tuple[int, int]]:
-    """Cut [first, last) into `parts` spans of nearly equal length, none empty."""
-    edges = np.linspace(first, last, parts + 1).round().astype(int)
-    return [(int(a), int(b)) for a, b in zip(edges, edges[1:]) if b > a]
+def _parameters(count: int, isa: Isa) -> tuple[np.ndarray, np.ndarray]:
+    params = np.zeros((4, count + isa.width), np.float32)
+    params[3] = np.inf
+    return params, np.zeros(count + isa.width, np.int32)
 
 
-class _Search:
-    """One batch of queries on its way through the gallery."""
+def plain(x: np.ndarray, squares: np.ndarray, metric: int, isa: Isa) -> Prepared:
+    """Return float32 rows in memory as the kernels take them."""
+    params, c = _parameters(len(x), isa)
+    bounds.plain_rows(squares, metric, params)
+    return Prepared(False, x.ctypes.data, x.shape[1], params, c, np.zeros(x.shape[1], np.float32), False, x)
+
+
+def encode(matcher: Matcher) -> Prepared:
+    """Return the gallery as int8 codes (see `bounds`); a memory-mapped one is read in pieces, twice."""
+    gallery, isa, code = matcher.gallery, matcher.isa, matcher._code
+    m, d = gallery.shape
+    exact = gallery.dtype == np.int8
+    mean = np.zeros(d, np.float32)
+    if code == topk.L2 and not exact and m:
+        total = np.zeros(d, np.float64)
+        for first, last in matcher.chunks():
+            bounds.add_rows(np.ascontiguousarray(gallery[first:last], np.float32), total)
+            matcher.drop(first, last)
+        mean = (total / m).astype(np.float32)
+    width = -(-d // (4 * isa.width)) * 4 * isa.width
+    codes = np.zeros((m, width), np.int8)
+    params, c = _parameters(m, isa)
+    threads = matcher.threads if gallery.size > THREADS_PAY else 1
+    for first, last in matcher.chunks():
+        part = gallery[first:last]
+        part = part if exact else np.ascontiguousarray(part, np.float32)
+        run_spans(threads, first, last, lambda state, a, b, part=part, first=first: bounds.encode_rows(
+            part, mean, code, exact, isa.offset, a - first, b - first, first, codes, params, c), [None] * threads)
+        matcher.drop(first, last)
+    return Prepared(True, codes.ctypes.data, width, params, c, mean, exact, codes)
+
+
+def run_spans(threads: int, first: int, last: int, job: Callable, states: list) -> None:
+    """Call job(state, a, b) for `threads` spans of [first, last), one thread a span."""
+    edges = np.linspace(first, last, threads + 1).round().astype(int)
+    spans = [(state, int(a), int(b)) for state, a, b in zip(states, edges, edges[1:]) if b > a]
+    if len(spans) == 1:
+        job(*spans[0])
+        return
+    for future in [pool(threads).submit(job, *span) for span in spans]:
+        future.result()
+
+
+def vectors_for(n: int, m: int, isa: Isa, int8: bool) -> int:
+    """Return how many vectors wide a panel should be for n queries; 0 to read rows as vectors.
+
+    The least padded work wins, weighed by measured speed: wide panels use each loaded row element more often.
+    """
+    speed = {1: 0.74, 2: 0.97, 3: 1.0}
+    best = min(speed, key=lambda v: -(-n // (v * isa.width)) * v / speed[v])
+    return 0 if n <= FEW or m < isa.rows(best, int8=int8) else best
+
+
+class Search:
+    """One batch of queries on its way through a gallery too large, or with too many threads, for one call."""
 
     def __init__(self, matcher: Matcher, queries: np.ndarray, k: int, first_query: int):
         self.m, self.k, self.n = matcher, k, len(queries)
-        d = matcher.dimension
-        self.raw = queries
-        self.q64 = queries.astype(np.float64)
-        self.squares = topk.squares_of(topk.KINDS[queries.dtype.name], queries.ctypes.data, d * queries.itemsize,
-                                       self.n, d)
-        largest = self.squares.max()
+        self.whole_numbers = queries.dtype == np.int8 and matcher.isa.levels == 127
+        self.queries = np.ascontiguousarray(queries, np.float32)
+        self.q64, self.info = bounds.describe(self.queries, matcher._code)
+        largest = self.info[0].max()
         if not np.isfinite(largest):
             arrays.check_finite(queries, "the queries", first_row=first_query)
         self.direct = not (matcher._screenable and largest <= bounds.LARGEST_SQUARE)
-        self.f32: np.ndarray | None = None
-        self.keep: list[np.ndarray] = []   # what raw addresses point into
-        threads = matcher.threads if self.n * matcher.gallery.size > THREADS_PAY else 1
-        self.states = [topk.new_state(self.n, k) for _ in range(threads)]
+        self.threads = matcher.threads if self.n * matcher.gallery.size > THREADS_PAY else 1
+        self.states = [topk.new_state(self.n, k) for _ in range(self.threads)]
         self.path = "direct" if self.direct else "screened" if matcher._screen else "exhaustive"
+        self.laid: dict[int, tuple] = {}
 
     def run(self, tell: Callable[[int], None] | None) -> Matches:
         """Search and return the matches of this batch."""
         m = self.m
-        if self.direct:
-            self._run_direct(tell)
-        else:
-            lanes, scan, height, scale, shift = self._start(int8=self.path == "screened")
-            whole = self.path == "screened" or (m.mapping is None and m.gallery.dtype == np.float32)
-            step = max(8192, len(m) // 16) if whole else None
-            chunks = list(m.chunks()) if step is None else [
-                (first, min(first + step, len(m))) for first in range(0, len(m), step)]
-            for n, (first, last) in enumerate(chunks):
-                self._one_chunk(lanes, scan, height, scale, shift, first, last, chunks[n + 1:n + 2])
-                if tell is not None:
-                    tell(last)
-                if self.path == "screened" and m.method == "auto" and self._hopeless(last):
-                    self.path = "screened, then exhaustive"
-                    lanes, scan, height, scale, shift = self._start(int8=False, threshold=lanes.threshold)
-                    # a threshold on shifted scores means nothing on unshifted ones: derive it from the keys again
-        return self._finish()
-
-    def _hopeless(self, done: int) -> bool:
-        passed = sum(int(s.stats[0]) for s in self.states)
-        return done >= 4096 and passed > HOPELESS * done * self.n + self.n * (4 * self.k + 200)
-
-    def _one_chunk(self, lanes, scan, height, scale, shift, first, last, following) -> None:
-        m = self.m
-        part = m.gallery[first:last]
-        itemsize = m.gallery.itemsize
-        exact = topk.Exact(self.q64, self.squares, part.ctypes.data, m.dimension * itemsize, first, m._kind, m._code,
-                           scale, shift)
-        if self.path == "screened":
-            rows = _slice_rows(m._screen.rows, first, last, 1, m.isa)
-        elif m.mapping is None and part.dtype == np.float32:
-            rows = _slice_rows(m._plain_rows(), first, last, 4, m.isa)
-        else:
-            if m.mapping is not None and following:
-                arrays.prefetch_pages(m.gallery[slice(*following[0])], m.mapping)
-            part = part.astype(np.float32, copy=False)
-            rows = plain_rows(part, m.squares[first:last], m._code, m.isa)
-        spans = _spans(0, last - first, len(self.states))
-        jobs = []
-        for span, state in zip(spans, self.states):
-            f = scan if span[1] - span[0] >= height else self._few_rows_scan
-            jobs.append((f, (rows, self._row_lanes if f is not scan else lanes, state, exact, *span)))
-        if len(jobs) == 1:
-            jobs[0][0](*jobs[0][1])
-        else:
-            for job in [pool(len(self.states)).submit(f, *arguments) for f, arguments in jobs]:
-                job.result()
-        if m.mapping is not None:
-            arrays.drop_pages(m.gallery[first:last], m.mapping)
-
-    def _start(self, *, int8: bool, threshold: np.ndarray | None = None):
-        """Return (lanes, scan, least rows per call, scale, shift) for the queries in the form the kernel wants."""
-        m, isa, n = self.m, self.m.isa, self.n
-        vectors = 0 if n <= FEW else _vectors(n, isa)
-        lanes_per_panel = max(1, vectors * isa.width)
-        padded = -(-n // lanes_per_panel) * lanes_per_panel
-        t, a, f = (np.zeros(padded, np.float32) for _ in range(3))
-        limit = np.full(padded, -np.inf, np.float32)
-        limit[:n] = np.inf
-        scale = np.full(n, 0.5 if m._code == topk.L2 else 1.0)
-        shift = np.full(n, -1.0 if m._code == topk.COSINE else 0.0)
-        if int8:
-            codes = np.zeros((n, m._screen.codes.shape[1]), np.uint8)
-            source = self.raw if m._screen.exact and self.raw.dtype == np.int8 else self._float32()
-            bounds.encode_queries(source, m._screen.mean, m._code, isa.levels, isa.offset,
-                                  source.dtype == np.int8 and isa.levels == 127, codes, t, a, f, shift)
-        else:
-            bounds.plain_queries(self.squares, m.dimension, m._code, t, a, f, shift)
-            codes = self._float32()
-        for state in self.states:
-            for q in range(n if threshold is not None else 0):
-                if state.filled[q] == self.k:
-                    exact = topk.Exact(self.q64, self.squares, 0, 0, 0, 0, m._code, scale, shift)
-                    limit[q] = min(limit[q], topk.widened(exact, q, scale[q] * np.float64(state.keys[q, 0]) + shift[q]))
-        size, span = (1, 4 * isa.width) if int8 else (4, isa.width)
-        steps = codes.shape[1] // span
-        self._row_lanes = Lanes(codes.ctypes.data, codes.shape[1] * size, n, steps, t, a, f, limit)
-        self._few_rows_scan = row_scan(isa, int8)
-        self.keep += [codes, t, a, f, limit]
-        if vectors == 0:
-            return self._row_lanes, self._few_rows_scan, 0, scale, shift
-        panels = self._panels(codes, lanes_per_panel, int8)
-        lanes = Lanes(panels.ctypes.data, panels[0].nbytes, n, panels.shape[1], t, a, f, limit)
-        return lanes, tile_scan(isa, vectors, int8), isa.rows(vectors, int8=int8), scale, shift
-
-    def _panels(self, codes: np.ndarray, lanes: int, int8: bool) -> np.ndarray:
-        count, d = -(-self.n // lanes), self.m.dimension
-        if int8:
-            panels = np.empty((count, -(-d // 4), lanes, 4), np.uint8)
-            bounds.pack_i8(codes, lanes, panels)
-        else:
-            panels = np.empty((count, d, lanes), np.float32)
-            bounds.pack_f32(codes, lanes, panels)
-        self.keep.append(panels)
-        return panels
-
-    def _float32(self) -> np.ndarray:
-        if self.f32 is None:
-            self.f32 = np.ascontiguousarray(self.raw, np.float32)
-        return self.f32
-
-    def _run_direct(self, tell: Callable[[int], None] | None) -> None:
-        m = self.m
-        ones = np.ones(self.n)
-        for first, last in m.chunks():
-            part = m.gallery[first:last]
-            exact = topk.Exact(self.q64, self.squares, part.ctypes.data, m.dimension * part.itemsize, first, m._kind,
-                               m._code, ones, ones)
-            spans = _spans(first, last, len(self.states))
-            jobs = [pool(len(self.states)).submit(topk.scan_direct, state, exact, *span)
-                    for span, state in zip(spans, self.states)]
-            for job in jobs:
-                job.result()
-            if m.mapping is not None:
-                arrays.drop_pages(part, m.mapping)
+        chunks = self._chunks()
+        for n, (first, last) in enumerate(chunks):
+            if self.direct:
+                self._direct_chunk(first, last)
+            else:
+                rows, base = self._rows(first, last, chunks[n + 1:n + 2])
+                self._chunk(rows, base, first, last)
+            m.drop(first, last)
             if tell is not None:
                 tell(last)
+            if self.path == "screened" and m.method == "auto" and self._hopeless(last):
+                self.path = "screened, then exhaustive"
+                self.laid.clear()
+        return self._finish()
+
+    def _chunks(self) -> list[tuple[int, int]]:
+        m = self.m
+        if m._in_memory is None or self.direct:
+            return list(m.chunks())
+        step = max(16384 * self.threads, len(m) // 16)
+        return [(first, min(first + step, len(m))) for first in range(0, len(m), step)]
+
+    def _hopeless(self, done: int) -> bool:
+        passed = sum(int(state[5][0]) for state in self.states)
+        return passed > HOPELESS * done * self.n + self.n * (8 * self.k + 400)
+
+    def _rows(self, first: int, last: int, following: list[tuple[int, int]]) -> tuple[Prepared, int]:
+        """Return the rows to scan and the row number of their first."""
+        m = self.m
+        if self.path == "screened":
+            return m._screen, 0
+        if m.mapping is None and m.gallery.dtype == np.float32:
+            return m.plain_rows(), 0
+        if m.mapping is not None and following:
+            arrays.prefetch_pages(m.gallery[slice(*following[0])], m.mapping)
+        part = m.gallery[first:last].astype(np.float32, copy=False)
+        return plain(part, m.squares[first:last], m._code, m.isa), first
+
+    def _chunk(self, rows: Prepared, base: int, first: int, last: int) -> None:
+        m, isa = self.m, self.m.isa
+        least = (last - first) // self.threads
+        vectors = vectors_for(self.n, least, isa, rows.int8)
+        panels, steps, lane = self._lay(vectors, rows)
+        scan = tile_scan(isa, vectors, rows.int8) if vectors else row_scan(isa, rows.int8)
+        gallery = m.gallery[base:]
+        place = (self.q64, self.info, gallery.ctypes.data, m.gallery.strides[0], base, m._kind, m._code)
+
+        def job(state, a, b):
+            scan(rows.address, rows.stride, rows.params, rows.c, panels.ctypes.data, panels[0].nbytes, self.n, steps,
+                 lane, *state, *place, a - base, b - base)
+            settle(lane[3], *state, *place)
+        run_spans(self.threads, first, last, job, self.states)
+
+    def _lay(self, vectors: int, rows: Prepared) -> tuple:
+        """Return (panels, steps, lane) in the form the kernel wants; thresholds carry over from form to form."""
+        if vectors not in self.laid:
+            m, isa = self.m, self.m.isa
+            lanes, packed = max(1, vectors * isa.width), vectors > 0
+            if rows.int8:
+                panels, lane = bounds.lay_i8(self.queries, rows.mean, m._code, isa.levels, isa.offset,
+                                             self.whole_numbers and rows.exact, rows.stride, lanes, packed, self.info)
+                steps = -(-m.dimension // 4) if packed else rows.stride // (4 * isa.width)
+            else:
+                panels, lane = bounds.lay_f32(self.queries, m._code, lanes, packed, self.info)
+                steps = m.dimension if packed else m.dimension // isa.width
+            for state in self.states:
+                topk.thresholds(lane[3], *state, self.q64, self.info, 0, 0, 0, m._kind, m._code)
+            self.laid[vectors] = panels, steps, lane
+        return self.laid[vectors]
+
+    def _direct_chunk(self, first: int, last: int) -> None:
+        m = self.m
+        part = m.gallery[first:last]
+        run_spans(self.threads, first, last, lambda state, a, b: topk.scan_direct(
+            *state, self.q64, self.info, part.ctypes.data, part.strides[0], first, m._kind, m._code, a, b),
+            self.states)
 
     def _finish(self) -> Matches:
         m, k = self.m, self.k
-        keys = [s.keys[:, :] for s in self.states]
-        ids = [s.ids for s in self.states]
-        if len(self.states) > 1:
-            for s in self.states:  # a thread that saw fewer than k rows leaves room
-                empty = np.arange(k)[None, :] >= s.filled[:, None]
-                s.keys[empty], s.ids[empty] = np.inf, np.iinfo(np.int64).max
-            keys, ids = [np.concatenate(keys, axis=1)], [np.concatenate(ids, axis=1)]
-        order = np.lexsort((ids[0], keys[0]), axis=1)[:, :k]
-        distances = np.take_along_axis(keys[0], order, axis=1)
-        found = np.take_along_axis(ids[0], order, axis=1)
-        if m.metric == "ip":
-            distances = np.float32(0) - distances
-        elif m.metric == "l2":
-            distances = np.sqrt(distances)
+        for keys, ids, _, _, counts, _ in self.states:  # a thread that saw fewer than k rows leaves room
+            topk.sort_heap(keys, ids, counts[:, 0])
+            empty = np.arange(k)[None, :] >= counts[:, :1]
+            keys[empty], ids[empty] = np.inf, np.iinfo(np.int64).max
+        keys, ids = merge([(state[0], state[1]) for state in self.states], k)
         pairs = max(1, self.n * len(m))
-        passed, rescored = (sum(int(s.stats[i]) for s in self.states) / pairs for i in (0, 1))
-        return Matches(distances, found, self.path, passed, rescored)
+        passed, rescored = (sum(int(state[5][i]) for state in self.states) / pairs for i in (0, 1))
+        return Matches(m.distances(keys), ids, self.path, passed, rescored)
 
 
-def _slice_rows(rows: Rows, first: int, last: int, size: int, isa: Isa) -> Rows:
-    if first == 0 and last == rows.count:
-        return rows
-    end = last + isa.width
-    return Rows(rows.address + first * rows.stride * size, rows.stride, last - first, rows.s[first:end],
-                rows.e[first:end], rows.g[first:end], rows.h[first:end], rows.c[first:end])
-
-
-def _vectors(n: int, isa: Isa) -> int:
-    """Return how many vectors wide a panel should be for n queries: the least padded work, weighed by speed."""
-    speed = {1: 0.74, 2: 0.97, 3: 1.0}  # measured; wider panels use each loaded row element more often
-    return min(speed, key=lambda v: -(-n // (v * isa.width)) * v / speed[v])
+def merge(parts: list[tuple[np.ndarray, np.ndarray]], k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the k best (keys, ids) of several sorted lists per query, ties by the lower id."""
+    if len(parts) == 1:
+        return parts[0][0][:, :k], parts[0][1][:, :k]
+    keys, ids = (np.concatenate([p[i] for p in parts], axis=1) for i in (0, 1))
+    order = np.lexsort((ids, keys), axis=1)[:, :k]
+    return np.take_along_axis(keys, order, axis=1), np.take_along_axis(ids, order, axis=1)

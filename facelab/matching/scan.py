@@ -7,11 +7,11 @@ derived in `facelab.matching.bounds`: a pair whose t·(acc - C)·S + A·E + F·G
 from __future__ import annotations
 
 import functools
-from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 
+from facelab.matching.bounds import describe, lay_f32, lay_i8
 from facelab.matching.intrinsics import (
     float_at,
     hit_mask_rows,
@@ -22,127 +22,123 @@ from facelab.matching.intrinsics import (
     trailing_zeros,
 )
 from facelab.matching.isa import Isa
-from facelab.matching.topk import flush, wait
+from facelab.matching.topk import Exact, State, flush, new_state, sort_heap
 
 BLOCK_BYTES = 192 << 10
 """Rows are taken in blocks that stay in the second-level cache while every query passes over them."""
 
 
-class Rows(NamedTuple):
-    """Gallery rows as a kernel reads them; the parameter arrays are longer than `count` by one vector, H = inf there.
+# Numba looks at the type of every argument of every call: arrays and numbers take a tenth of a microsecond each,
+# tuples of arrays tens. Hence the flat lists of arguments here, gathered into tuples inside.
 
-    `address` and `stride` (elements) describe float32 rows or int8 codes.
-    """
-
-    address: int
-    stride: int
-    count: int
-    s: np.ndarray
-    e: np.ndarray
-    g: np.ndarray
-    h: np.ndarray
-    c: np.ndarray
-
-
-class Lanes(NamedTuple):
-    """Queries as a kernel reads them: panels (or rows) at `address` and the parameters of the test, one a lane."""
-
-    address: int
-    stride: int          # bytes from panel to panel, or from query to query
-    count: int           # queries
-    steps: int           # dimensions (float32), groups of four (int8 tiles), or vectors (row kernels)
-    t: np.ndarray
-    a: np.ndarray
-    f: np.ndarray
-    threshold: np.ndarray
+@njit(cache=True, nogil=True)
+def note(state, exact, threshold, q, row, product, error, level):
+    """Note that a row may belong to query q's best: its score is level - product, give or take `error`."""
+    counts, bounds = state.counts, state.bounds
+    n = counts[q, 1]
+    slack = 2.0 ** -18 * (abs(level) + abs(product)) + 2.0 ** -120 + error
+    state.waiting[q, n] = row
+    bounds[q, 0, n] = level - product - slack
+    bounds[q, 1, n] = level - product + slack
+    counts[q, 1] = n + 1
+    state.stats[0] += 1
+    if n + 1 >= counts[q, 2]:
+        flush(state, exact, threshold, q, False)
 
 
 @functools.cache
 def tile_scan(isa: Isa, vectors: int, int8: bool):
-    """Return the compiled scan for panels of `vectors` vectors: many queries at a time, sums in registers."""
+    """Return the compiled scan for panels of `vectors` vectors: many queries at a time, sums in registers.
+
+    Its arguments: the rows' address, stride (elements), S E G H as the rows of `params` (4, m + a vector), C; the
+    panels' address, bytes a panel, queries, steps (dimensions, or groups of four), t A F T as the rows of `lane`
+    (4, padded queries); the fields of `State` and of `Exact`; first and last row, at least one tile apart.
+    """
     width, height, dot = isa.width, isa.rows(vectors, int8=int8), isa.dot
-    lanes_per_panel = width * vectors
+    lanes = width * vectors
     size = 1 if int8 else 4
 
     @njit(cache=True, nogil=True)
-    def scan(rows, lanes, state, exact, first, last):
-        # first … last are positions in `rows`; there are at least `height` of them
-        tile = np.empty(height * lanes_per_panel, np.int32 if int8 else np.float32)
+    def scan(rows, stride, params, c, panels, panel_bytes, n, steps, lane, keys, ids, waiting, pending, counts, stats,
+             queries, info, address, row_bytes, base, kind, metric, first, last):
+        state = State(keys, ids, waiting, pending, counts, stats)
+        exact = Exact(queries, info, address, row_bytes, base, kind, metric)
+        tile = np.empty(height * lanes, np.int32 if int8 else np.float32)
         masks = np.empty(height, np.int64)
-        block = max(1, BLOCK_BYTES // (rows.stride * size * height)) * height
-        panels = (lanes.count + lanes_per_panel - 1) // lanes_per_panel
+        s, e, g, h = params[0], params[1], params[2], params[3]
+        t, a, f, threshold = lane[0], lane[1], lane[2], lane[3]
+        block = max(1, BLOCK_BYTES // (stride * size * height)) * height
         at, bits = tile.ctypes.data, masks.ctypes.data
         for start in range(first, last, block):
             stop = min(start + block, last)
-            for panel in range(panels):
-                lane = panel * lanes_per_panel
+            for panel in range((n + lanes - 1) // lanes):
+                q0 = panel * lanes
                 for wanted in range(start, stop, height):
                     r = min(wanted, last - height)  # the last tile overlaps the one before
-                    address = rows.address + r * rows.stride * size
                     if int8:
-                        tile_i8(lanes.address + panel * lanes.stride, address, rows.stride, lanes.steps, at,
-                                dot, width, vectors, height)
+                        tile_i8(panels + panel * panel_bytes, rows + r * stride, stride, steps, at, dot, width,
+                                vectors, height)
                     else:
-                        tile_f32(lanes.address + panel * lanes.stride, address, rows.stride, lanes.steps, at, True,
-                                 width, vectors, height, 0)
-                    union = hit_masks(at, rows.s.ctypes.data + 4 * r, rows.e.ctypes.data + 4 * r,
-                                      rows.g.ctypes.data + 4 * r, rows.h.ctypes.data + 4 * r,
-                                      rows.c.ctypes.data + 4 * r, lanes.t.ctypes.data + 4 * lane,
-                                      lanes.a.ctypes.data + 4 * lane, lanes.f.ctypes.data + 4 * lane,
-                                      lanes.threshold.ctypes.data + 4 * lane, bits, width, vectors, height, int8)
+                        tile_f32(panels + panel * panel_bytes, rows + r * stride * 4, stride, steps, at, True, width,
+                                 vectors, height, 0)
+                    union = hit_masks(at, s.ctypes.data + 4 * r, e.ctypes.data + 4 * r, g.ctypes.data + 4 * r,
+                                      h.ctypes.data + 4 * r, c.ctypes.data + 4 * r, t.ctypes.data + 4 * q0,
+                                      a.ctypes.data + 4 * q0, f.ctypes.data + 4 * q0, threshold.ctypes.data + 4 * q0,
+                                      bits, width, vectors, height, int8)
                     if union == 0:
                         continue
                     for i in range(wanted - r, height):
-                        mask = masks[i]
+                        mask, row = masks[i], r + i
                         while mask != 0:
                             column = trailing_zeros(mask)
                             mask &= mask - 1
-                            q, row = lane + column, r + i
-                            value = np.float64(tile[i * lanes_per_panel + column])
+                            q = q0 + column
+                            value = np.float64(tile[i * lanes + column])
                             if int8:
-                                value -= rows.c[row]
-                            wait(state, exact, lanes.threshold, q, row + exact.base,
-                                 value * lanes.t[q] * rows.s[row],
-                                 np.float64(lanes.a[q]) * rows.e[row] + np.float64(lanes.f[q]) * rows.g[row],
-                                 np.float64(rows.h[row]))
-        for q in range(lanes.count):
-            flush(state, exact, lanes.threshold, q)
+                                value -= c[row]
+                            note(state, exact, threshold, q, row + base, value * t[q] * s[row],
+                                 np.float64(a[q]) * e[row] + np.float64(f[q]) * g[row], np.float64(h[row]))
     return scan
 
 
 @functools.cache
 def row_scan(isa: Isa, int8: bool):
-    """Return the compiled scan for few queries: rows are read once, as vectors, at the speed of memory."""
+    """Return the compiled scan for few queries: rows are read once, as vectors, at the speed of memory.
+
+    The arguments are those of `tile_scan`, with whole queries instead of panels, and `steps` in vectors.
+    """
     width, dot = isa.width, isa.dot if int8 else ""
     size = 1 if int8 else 4
 
     @njit(cache=True, nogil=True)
-    def scan(rows, lanes, state, exact, first, last):
+    def scan(rows, stride, params, c, codes, query_bytes, n, steps, lane, keys, ids, waiting, pending, counts, stats,
+             queries, info, address, row_bytes, base, kind, metric, first, last):
+        state = State(keys, ids, waiting, pending, counts, stats)
+        exact = Exact(queries, info, address, row_bytes, base, kind, metric)
         dots = np.zeros(width, np.int32 if int8 else np.float32)
         at = dots.ctypes.data
-        d, whole = exact.queries.shape[1], lanes.steps * width
+        s, e, g, h = params[0], params[1], params[2], params[3]
+        t, a, f, threshold = lane[0], lane[1], lane[2], lane[3]
+        d, whole = queries.shape[1], steps * width
         for start in range(first, last, width):
             present = min(width, last - start)
-            for q in range(lanes.count):
-                query = lanes.address + q * lanes.stride
+            for q in range(n):
+                query = codes + q * query_bytes
                 i = 0
                 while i + 4 <= present:
-                    row_dots(query, rows.address + (start + i) * rows.stride * size, rows.stride, lanes.steps,
-                             at + 4 * i, dot, width, 4)
+                    row_dots(query, rows + (start + i) * stride * size, stride, steps, at + 4 * i, dot, width, 4)
                     i += 4
                 while i < present:
-                    row_dots(query, rows.address + (start + i) * rows.stride * size, rows.stride, lanes.steps,
-                             at + 4 * i, dot, width, 1)
+                    row_dots(query, rows + (start + i) * stride * size, stride, steps, at + 4 * i, dot, width, 1)
                     i += 1
                 if not int8 and whole < d:
                     for i in range(present):
-                        tail = rows.address + (start + i) * rows.stride * 4
-                        for n in range(whole, d):
-                            dots[i] += np.float32(float_at(query + 4 * n) * float_at(tail + 4 * n))
-                mask = hit_mask_rows(at, rows.s.ctypes.data + 4 * start, rows.e.ctypes.data + 4 * start,
-                                     rows.g.ctypes.data + 4 * start, rows.h.ctypes.data + 4 * start,
-                                     rows.c.ctypes.data + 4 * start, lanes.t[q], lanes.a[q], lanes.f[q],
-                                     lanes.threshold[q], width, int8)
+                        tail = rows + (start + i) * stride * 4
+                        for x in range(whole, d):
+                            dots[i] += np.float32(float_at(query + 4 * x) * float_at(tail + 4 * x))
+                mask = hit_mask_rows(at, s.ctypes.data + 4 * start, e.ctypes.data + 4 * start,
+                                     g.ctypes.data + 4 * start, h.ctypes.data + 4 * start, c.ctypes.data + 4 * start,
+                                     t[q], a[q], f[q], threshold[q], width, int8)
                 while mask != 0:
                     i = trailing_zeros(mask)
                     mask &= mask - 1
@@ -151,10 +147,53 @@ def row_scan(isa: Isa, int8: bool):
                     row = start + i
                     value = np.float64(dots[i])
                     if int8:
-                        value -= rows.c[row]
-                    wait(state, exact, lanes.threshold, q, row + exact.base, value * lanes.t[q] * rows.s[row],
-                         np.float64(lanes.a[q]) * rows.e[row] + np.float64(lanes.f[q]) * rows.g[row],
-                         np.float64(rows.h[row]))
-        for q in range(lanes.count):
-            flush(state, exact, lanes.threshold, q)
+                        value -= c[row]
+                    note(state, exact, threshold, q, row + base, value * t[q] * s[row],
+                         np.float64(a[q]) * e[row] + np.float64(f[q]) * g[row], np.float64(h[row]))
     return scan
+
+
+@njit(cache=True, nogil=True)
+def settle(threshold, keys, ids, waiting, pending, counts, stats, queries, info, address, row_bytes, base, kind,
+           metric):
+    """Rescore everything that waits; needed before the rows at `address` go away."""
+    state = State(keys, ids, waiting, pending, counts, stats)
+    exact = Exact(queries, info, address, row_bytes, base, kind, metric)
+    for q in range(queries.shape[0]):
+        flush(state, exact, threshold, q, True)
+
+
+@functools.cache
+def whole_search(isa: Isa, vectors: int, int8: bool):
+    """Return the compiled search of a whole in-memory gallery in one call, from raw queries to sorted results.
+
+    vectors = 0 reads rows as vectors. Returns (keys, ids, stats, largest squared norm of a query); where that last
+    is not finite or above `bounds.LARGEST_SQUARE`, nothing was searched.
+    """
+    scan = tile_scan(isa, vectors, int8) if vectors else row_scan(isa, int8)
+    packed, lanes = vectors > 0, max(1, vectors * isa.width)
+    levels, offset, span = isa.levels, isa.offset, (4 * isa.width if int8 else isa.width)
+
+    @njit(cache=True, nogil=True)
+    def search(queries, k, limit, whole_numbers, mean, rows, stride, params, c, m, address, row_bytes, kind, metric):
+        n, d = queries.shape
+        exact_queries, info = describe(queries, metric)
+        keys, ids, waiting, pending, counts, stats = new_state(n, k)
+        largest = info[0].max()
+        if not largest <= limit:
+            return keys, ids, stats, largest
+        if int8:
+            laid, lane = lay_i8(queries, mean, metric, levels, offset, whole_numbers, stride, lanes, packed, info)
+            steps = (d + 3) // 4 if packed else stride // span
+            panel_bytes = laid.shape[1] * laid.shape[2]
+        else:
+            laid, lane = lay_f32(queries, metric, lanes, packed, info)
+            steps = d if packed else d // span
+            panel_bytes = laid.shape[1] * laid.shape[2] * 4
+        scan(rows, stride, params, c, laid.ctypes.data, panel_bytes, n, steps, lane, keys, ids, waiting, pending,
+             counts, stats, exact_queries, info, address, row_bytes, 0, kind, metric, 0, m)
+        settle(lane[3], keys, ids, waiting, pending, counts, stats, exact_queries, info, address, row_bytes, 0, kind,
+               metric)
+        sort_heap(keys, ids, counts[:, 0])
+        return keys, ids, stats, largest
+    return search

@@ -22,38 +22,44 @@ KEY_SLACK = 2.0 ** -21
 
 
 class State(NamedTuple):
-    """One thread's k best so far and what waits to be looked at; `keys` and `ids` are binary heaps, worst on top."""
+    """One thread's k best so far and what waits to be looked at; `keys` and `ids` are binary heaps, worst on top.
+
+    Rows wait until `trigger` of them are there. Then those that cannot belong any more are dropped, and where too many
+    remain, their exact keys are computed.
+    """
 
     keys: np.ndarray     # (n, k) float32
     ids: np.ndarray      # (n, k) int64
-    filled: np.ndarray   # (n,) int64
     waiting: np.ndarray  # (n, capacity) int64: row numbers
-    lower: np.ndarray    # (n, capacity) float32: lower bounds of their scores
-    upper: np.ndarray    # (n, capacity) float32
-    waits: np.ndarray    # (n,) int64
+    bounds: np.ndarray   # (n, 2, capacity) float32: lower and upper bounds of their scores
+    counts: np.ndarray   # (n, 3) int64: rows in the heap, rows waiting, trigger
     stats: np.ndarray    # (2,) int64: rows that passed the screening, rows whose exact key was computed
 
 
 class Exact(NamedTuple):
-    """What the exact formula needs: queries in float64, their squared norms, where the gallery's rows lie."""
+    """What the exact formula needs: queries in float64 and where the gallery's rows lie.
+
+    `info` (3, n) holds the queries' squared norms (in the order `exact_key` adds), scale, shift
+    (score = scale · key + shift).
+    """
 
     queries: np.ndarray  # (n, d) float64
-    squares: np.ndarray  # (n,) float64
+    info: np.ndarray     # (3, n) float64: squares, scale, shift
     address: int         # of row `base`
     stride: int          # bytes from row to row
     base: int            # row number of the first row there
     kind: int            # FLOAT32, FLOAT16 or INT8
     metric: int          # L2, IP or COSINE
-    scale: np.ndarray    # (n,) float64: score = scale · key + shift
-    shift: np.ndarray    # (n,) float64
 
 
-def new_state(n: int, k: int) -> State:
-    """Return an empty state for n queries and k results."""
-    capacity = 2 * k + 48
-    return State(np.empty((n, k), np.float32), np.empty((n, k), np.int64), np.zeros(n, np.int64),
-                 np.empty((n, capacity), np.int64), np.empty((n, capacity), np.float32),
-                 np.empty((n, capacity), np.float32), np.zeros(n, np.int64), np.zeros(2, np.int64))
+@njit(cache=True, nogil=True)
+def new_state(n, k):
+    """Return an empty state for n queries and k results, as a tuple in the order of `State`."""
+    capacity = 4 * k + 112
+    counts = np.zeros((n, 3), np.int64)
+    counts[:, 2] = 2 * k + 16
+    return (np.empty((n, k), np.float32), np.empty((n, k), np.int64), np.empty((n, capacity), np.int64),
+            np.empty((n, 2, capacity), np.float32), counts, np.zeros(2, np.int64))
 
 
 @njit(cache=True, nogil=True)
@@ -107,12 +113,12 @@ def exact_key(metric, kind, query, square, row, d, out):
 
 
 @njit(cache=True, nogil=True)
-def push(keys, ids, filled, q, key, row):
+def push(keys, ids, counts, q, key, row):
     """Offer (key, row) to query q's heap: kept where it is smaller than the worst, ties by the lower row."""
-    n, k = filled[q], keys.shape[1]
+    n, k = counts[q, 0], keys.shape[1]
     if n < k:
         i = n
-        filled[q] = n + 1
+        counts[q, 0] = n + 1
         while i > 0:
             up = (i - 1) >> 1
             if keys[q, up] > key or (keys[q, up] == key and ids[q, up] > row):
@@ -165,66 +171,96 @@ def kth_smallest(values, k):
 
 
 @njit(cache=True, nogil=True)
-def widened(exact, q, score):
+def widened(info, q, score):
     """Return a float32 threshold not below any score whose key rounds to the same float32 as `score`'s."""
-    slack = abs(score - exact.shift[q]) + abs(exact.shift[q])
-    return np.float32(score + KEY_SLACK * slack + 2.0 ** -120)
+    shift = info[2, q]
+    return np.float32(score + KEY_SLACK * (abs(score - shift) + abs(shift)) + 2.0 ** -120)
 
 
 @njit(cache=True, nogil=True)
-def flush(state, exact, threshold, q):
-    """Compute the exact keys of query q's waiting rows that may still belong, and lower its threshold."""
-    n, k = state.waits[q], state.keys.shape[1]
+def from_heap(state, exact, q):
+    """Return the threshold that query q's full heap gives, or infinity."""
+    if state.counts[q, 0] < state.keys.shape[1]:
+        return np.float32(np.inf)
+    return widened(exact.info, q, exact.info[1, q] * np.float64(state.keys[q, 0]) + exact.info[2, q])
+
+
+@njit(cache=True, nogil=True)
+def offer(state, exact, q, row, out):
+    """Compute the exact key of a pair and offer it to query q's heap."""
+    key = exact_key(exact.metric, exact.kind, exact.queries[q], exact.info[0, q],
+                    exact.address + (row - exact.base) * exact.stride, exact.queries.shape[1], out)
+    push(state.keys, state.ids, state.counts, q, key, row)
+    state.stats[1] += 1
+
+
+@njit(cache=True, nogil=True)
+def flush(state, exact, threshold, q, final):
+    """Drop query q's waiting rows that cannot belong any more, rescore the rest if many or `final`, lower T."""
+    n, k = state.counts[q, 1], state.keys.shape[1]
     if n == 0:
         return
-    state.waits[q] = 0
-    out = np.empty(2, np.float64)
-    cut = threshold[q]
+    lower, upper, rows = state.bounds[q, 0], state.bounds[q, 1], state.waiting[q]
+    cut, promising = threshold[q], np.float32(np.inf)
     if n > k:
         # the k-th smallest upper bound bounds the k-th best score
-        cut = min(cut, widened(exact, q, np.float64(kth_smallest(state.upper[q, :n].copy(), k))))
-    d = exact.queries.shape[1]
+        promising = kth_smallest(upper[:n].copy(), k)
+        cut = min(cut, widened(exact.info, q, np.float64(promising)))
+    left = 0
     for i in range(n):
-        if state.lower[q, i] > cut:
-            continue
-        row = state.waiting[q, i]
-        state.stats[1] += 1
-        key = exact_key(exact.metric, exact.kind, exact.queries[q], exact.squares[q],
-                        exact.address + (row - exact.base) * exact.stride, d, out)
-        push(state.keys, state.ids, state.filled, q, key, row)
-        if state.filled[q] == k:
-            worst = np.float64(state.keys[q, 0])
-            cut = min(cut, widened(exact, q, exact.scale[q] * worst + exact.shift[q]))
+        if lower[i] <= cut:
+            rows[left], lower[left], upper[left] = rows[i], lower[i], upper[i]
+            left += 1
+    if final or left > rows.size // 2:
+        out = np.empty(2, np.float64)
+        for first_pass in (True, False):  # the best k first: they lower the threshold for the others
+            for i in range(left):
+                if (upper[i] <= promising) == first_pass and lower[i] <= cut:
+                    offer(state, exact, q, rows[i], out)
+                    cut = min(cut, from_heap(state, exact, q))
+        left = 0
+    state.counts[q, 1] = left
+    state.counts[q, 2] = min(rows.size, 2 * left + k + 16)
     threshold[q] = min(threshold[q], cut)
 
 
 @njit(cache=True, nogil=True)
-def wait(state, exact, threshold, q, row, estimate, error, level):
-    """Note that a row may belong to query q's best: its score is level - estimate, give or take `error`."""
-    low = level - estimate - error
-    high = level - estimate + error
-    high += 2.0 ** -18 * (abs(level) + abs(estimate)) + 2.0 ** -120
-    n = state.waits[q]
-    state.waiting[q, n] = row
-    state.lower[q, n] = low - 2.0 ** -18 * (abs(level) + abs(estimate)) - 2.0 ** -120
-    state.upper[q, n] = high
-    state.waits[q] = n + 1
-    state.stats[0] += 1
-    if n + 1 == state.waiting.shape[1]:
-        flush(state, exact, threshold, q)
+def scan_direct(keys, ids, waiting, pending, counts, stats, queries, info, address, stride, base, kind, metric,
+                first, last):
+    """Offer every row of [first, last) to every query by the exact key alone: no screening, no bound needed."""
+    state = State(keys, ids, waiting, pending, counts, stats)
+    exact = Exact(queries, info, address, stride, base, kind, metric)
+    out = np.empty(2, np.float64)
+    for row in range(first, last):
+        for q in range(queries.shape[0]):
+            offer(state, exact, q, row, out)
 
 
 @njit(cache=True, nogil=True)
-def scan_direct(state, exact, first, last):
-    """Offer every row of [first, last) to every query by the exact key alone: no screening, no bound needed."""
-    out = np.empty(2, np.float64)
-    d = exact.queries.shape[1]
-    for row in range(first, last):
-        address = exact.address + (row - exact.base) * exact.stride
-        for q in range(exact.queries.shape[0]):
-            key = exact_key(exact.metric, exact.kind, exact.queries[q], exact.squares[q], address, d, out)
-            push(state.keys, state.ids, state.filled, q, key, row)
-    state.stats[1] += (last - first) * exact.queries.shape[0]
+def thresholds(threshold, keys, ids, waiting, pending, counts, stats, queries, info, address, stride, base, kind,
+               metric):
+    """Lower each query's threshold to what its heap already proves."""
+    state = State(keys, ids, waiting, pending, counts, stats)
+    exact = Exact(queries, info, address, stride, base, kind, metric)
+    for q in range(queries.shape[0]):
+        threshold[q] = min(threshold[q], from_heap(state, exact, q))
+
+
+@njit(cache=True, nogil=True)
+def sort_heap(keys, ids, filled):
+    """Sort each query's heap in place, best first: by key, ties by row number."""
+    for q in range(keys.shape[0]):
+        order = np.argsort(keys[q, :filled[q]], kind="mergesort")
+        key, row = keys[q, :filled[q]][order], ids[q, :filled[q]][order]
+        i = 0
+        while i < key.size:
+            j = i + 1
+            while j < key.size and key[j] == key[i]:
+                j += 1
+            if j > i + 1:
+                row[i:j] = np.sort(row[i:j])
+            i = j
+        keys[q, :filled[q]], ids[q, :filled[q]] = key, row
 
 
 @njit(cache=True, nogil=True)
