@@ -173,7 +173,8 @@ def _text(value: dict) -> str:
             lines.append(f"TAR@FAR {target}: refused, {p['refused']}")
         else:
             lines.append(f"TAR@FAR {target}: {p['tar']:.6f} [{p['lo']:.4f}, {p['hi']:.4f}] (achieved FAR "
-                         f"{p['far']:.6f}, {p['false_accepts']} of {p['impostors']}; naive [{p['naive_lo']:.4f}, {p['naive_hi']:.4f}])")
+                         f"{p['far']:.6f}, {p['false_accepts']} of {p['impostors']}; "
+                         f"naive [{p['naive_lo']:.4f}, {p['naive_hi']:.4f}])")
     if r := value["recommended"]:
         lines.append(f"recommended at FAR {r['target_far']:g}: squared L2 {r['threshold']:.4f} "
                      f"[{r['threshold_lo']:.4f}, {r['threshold_hi']:.4f}] chosen on {r['chosen_on']}; on "

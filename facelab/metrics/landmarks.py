@@ -33,7 +33,8 @@ def normalised_mean_error(predicted: np.ndarray, truth: np.ndarray, *, normalise
         unit = np.linalg.norm(truth[:, eyes[0]] - truth[:, eyes[1]], axis=1)
     elif normaliser == "box":
         if boxes is None or np.shape(boxes) != (len(truth), 4):
-            raise BadInputError("the box normaliser needs one box a face", expected=(len(truth), 4), got=np.shape(boxes))
+            raise BadInputError("the box normaliser needs one box a face", expected=(len(truth), 4),
+                                got=np.shape(boxes))
         size = np.asarray(boxes, dtype=np.float64)[:, 2:] - np.asarray(boxes, dtype=np.float64)[:, :2]
         unit = np.sqrt(np.prod(np.maximum(size, 0), axis=1))
     else:

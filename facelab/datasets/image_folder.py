@@ -1,0 +1,77 @@
+"""A folder of class folders: images and labels, labels mapped by a declared table."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from facelab.core.errors import BadInputError, MissingAssetError, did_you_mean
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".pgm", ".tif", ".tiff")
+
+
+@dataclass(frozen=True)
+class LabelledImages:
+    """Image files with their labels, sorted by path; `dropped` counts images whose label the table leaves out."""
+
+    paths: list[Path]
+    labels: list[str]
+    dropped: int = 0
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+
+def map_label(name: str, table: Mapping[str, str] | None, *, where: object) -> str:
+    """Return what `table` makes of a data set's label (an empty string drops it; no table leaves it as it is).
+
+    Case, blanks and hyphens do not count. Raises BadInputError naming `where` for a label the table does not know.
+
+    >>> map_label("Happy", {"happy": "joy"}, where="x")
+    'joy'
+    """
+    if table is None:
+        return name
+    key = name.strip().lower().replace(" ", "_").replace("-", "_")
+    if key not in table:
+        raise BadInputError(f"the label {name!r} is not in the table{did_you_mean(key, table)}", where=where,
+                            expected=", ".join(sorted(table)), got=name,
+                            fix='correct the label, or add it to the table (value "" drops it)')
+    return table[key]
+
+
+def load_image_folder(folder: str | os.PathLike, *, table: Mapping[str, str] | None = None) -> LabelledImages:
+    """List `folder/<label>/**/<image>` with labels mapped by `table`; hidden files and other suffixes are passed over.
+
+    Raises MissingAssetError where the folder is absent, BadInputError for images beside the class folders, a class
+    folder without an image, a label the table does not know, or fewer than two classes.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise MissingAssetError("the folder of images is not there", where=folder, fix="check the path")
+    classes = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+    loose = next((p for p in sorted(folder.iterdir()) if p.is_file() and p.suffix.lower() in SUFFIXES), None)
+    if loose is not None:
+        raise BadInputError("an image lies beside the class folders, so that it has no label", where=loose,
+                            expected="one folder a class", fix="move it into a class folder")
+    paths: list[Path] = []
+    labels: list[str] = []
+    dropped = 0
+    for sub in classes:
+        label = map_label(sub.name, table, where=sub)
+        images = sorted(p for p in sub.rglob("*") if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")
+                        and p.is_file())
+        if not images:
+            raise BadInputError("a class folder holds no image", where=sub, expected=f"files such as *{SUFFIXES[0]}",
+                                fix="add images or remove the folder")
+        if label == "":
+            dropped += len(images)
+            continue
+        paths += images
+        labels += [label] * len(images)
+    if len(set(labels)) < 2:
+        raise BadInputError("the data set has fewer than two classes", where=folder,
+                            expected="two or more class folders", got=", ".join(sorted(set(labels))) or "none")
+    return LabelledImages(paths, labels, dropped)
