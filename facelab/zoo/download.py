@@ -12,6 +12,7 @@ import tarfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from facelab.core.errors import FacelabError, IntegrityError, MissingAssetError
 from facelab.core.files import atomic_path
@@ -32,14 +33,33 @@ def exclusive(target: Path) -> Iterator[None]:
     """Hold a lock for one file, so that two fetches of it do not run at once: the second finds it done."""
     target.parent.mkdir(parents=True, exist_ok=True)
     lock = target.parent / f".{target.name}.lock"
-    with lock.open("w") as guard:
+    guard = _acquire(lock)
+    try:
+        _sweep(target)
+        yield
+    finally:
+        # removed while still held: whoever waited for it sees that the name is gone and takes a new one
+        lock.unlink(missing_ok=True)
+        guard.close()
+
+
+def _acquire(lock: Path) -> IO:
+    """Return the open, locked file named `lock`; waits for its holder."""
+    while True:
+        guard = lock.open("w")
         try:
             import fcntl
             fcntl.flock(guard, fcntl.LOCK_EX)
+            if lock.stat().st_ino == os.fstat(guard.fileno()).st_ino:
+                return guard
         except ImportError:   # no advisory locks outside POSIX: os.replace keeps the result whole all the same
+            return guard
+        except FileNotFoundError:
             pass
-        _sweep(target)
-        yield
+        except BaseException:
+            guard.close()
+            raise
+        guard.close()
 
 
 def _sweep(target: Path) -> None:

@@ -38,7 +38,7 @@ def layouts(asset: Asset) -> list[str]:
         sha = asset.sha256
         names += [sha, sha + suffix, f"sha256/{sha}", f"sha256/{sha}{suffix}", f"{sha[:2]}/{sha}",
                   f"{sha[:2]}/{sha}{suffix}"]
-    names += [asset.file, PurePosixPath(asset.file).name]
+    names += [asset.file, PurePosixPath(asset.file).name, asset.name + suffix, asset.name]
     if asset.url and asset.member is None:
         names.append(PurePosixPath(urlsplit(asset.url).path).name)
     elif asset.member:

@@ -68,9 +68,10 @@ class Status:
 
 
 def status(asset: Asset) -> Status:
-    """Return whether an asset's file is here and verified, without converting it and without raising.
+    """Return whether an asset's file is here and verified, without converting it; a bad one is reported, not raised.
 
-    A bad file in the store's own folder is removed, as by `locate`.
+    A bad file in the store's own folder is removed, as by `locate`. Raises BadInputError where FACELAB_MIRROR names no
+    folder or its manifest is malformed.
     """
     try:
         if getattr(asset, "parts", None):
@@ -79,7 +80,7 @@ def status(asset: Asset) -> Status:
             worst = next((s for state in ("bad", "absent") for s in each if s.state == state), None)
             return worst or Status("present", "parts", each[0].path)
         found = _find_file(asset) if asset.file else find(asset)
-    except FacelabError as e:
+    except IntegrityError as e:
         return Status("bad", None, None, e)
     return Status("present", found.place, found.path) if found else Status("absent")
 

@@ -96,8 +96,8 @@ def content() -> bytes:
 
 
 def leftovers(folder: Path) -> list[str]:
-    """Return the names in a store other than lock files."""
-    return sorted(p.name for p in folder.rglob("*") if p.is_file() and p.suffix != ".lock") if folder.exists() else []
+    """Return the names of all files in a store, hidden ones too."""
+    return sorted(p.name for p in folder.rglob("*") if p.is_file()) if folder.exists() else []
 
 
 @pytest.fixture

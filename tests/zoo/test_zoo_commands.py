@@ -37,14 +37,14 @@ def served(web, store, entry, monkeypatch):
 
 # -- assets -----------------------------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("argv", [["assets"], ["assets", "list"], ["assets", "fetch"], ["assets", "verify"], ["doctor"]])
-def test_help_has_an_example(argv, run):
-    code, out, _ = run(*argv, "--help")
+@pytest.mark.parametrize("command", ["assets", "assets list", "assets fetch", "assets verify", "doctor"])
+def test_help_has_an_example(command, run):
+    code, out, _ = run(*command.split(), "--help")
     assert code == 0 and "Example: facelab" in out
 
 
 def test_list_says_what_is_here_in_json_and_in_text(run, store):
-    code, out, err = run("assets", "list", "--json")
+    code, out, _ = run("assets", "list", "--json")
     rows = {r["name"]: r for r in json.loads(out)["assets"]}
     assert code == 0 and set(load_catalogue().names) < set(rows)
     assert rows["mtcnn"]["state"] == "present" and rows["mtcnn"]["place"] == "parts"
@@ -54,6 +54,13 @@ def test_list_says_what_is_here_in_json_and_in_text(run, store):
     code, out, _ = run("assets", "list", "--kind", "embedder", "--missing")
     assert code == 0 and "sface " in out and "dlib-resnet" not in out and "yunet" not in out
     assert run("assets", "list", "--present", "--missing")[0] == 2
+
+
+def test_a_mirror_that_is_no_folder_ends_with_2(run, store, tmp_path, monkeypatch):
+    monkeypatch.setenv("FACELAB_MIRROR", str(tmp_path / "nowhere"))
+    for command in (["list"], ["verify"], ["fetch", "sface"]):
+        code, out, err = run("assets", *command)
+        assert code == 2 and out == "" and "FACELAB_MIRROR names no folder" in err
 
 
 def test_list_finds_the_mirror_by_sha256(run, store, assets, monkeypatch):
@@ -66,7 +73,7 @@ def test_list_finds_the_mirror_by_sha256(run, store, assets, monkeypatch):
 
 
 def test_fetch_gets_what_is_named_and_says_where_it_is(run, served, content):
-    code, out, err = run("assets", "fetch", "alpha", "--json")
+    code, out, _ = run("assets", "fetch", "alpha", "--json")
     assert code == 0 and served["alpha"].path.read_bytes() == content
     assert json.loads(out)["assets"][0]["path"] == str(served["alpha"].path)
     code, out, _ = run("assets", "fetch", "alpha")
@@ -74,7 +81,7 @@ def test_fetch_gets_what_is_named_and_says_where_it_is(run, served, content):
 
 
 def test_fetch_of_a_bad_file_ends_with_2_and_leaves_nothing(run, served, files_in, store):
-    code, out, err = run("assets", "fetch", "beta")
+    code, _, err = run("assets", "fetch", "beta")
     assert code == 2 and "truncated" in err and "expected" in err and files_in(store) == []
 
 

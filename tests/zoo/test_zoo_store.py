@@ -23,7 +23,7 @@ from facelab.zoo.store import fetch, locate, require, status
 # -- where a file is looked for -------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("layout", ["{sha}", "{sha}.onnx", "sha256/{sha}", "{sha2}/{sha}", "thing.onnx",
-                                    "manifest"])
+                                    "thing", "manifest"])
 def test_a_mirror_folder_serves_by_sha256_by_name_and_by_manifest(layout, store, entry, content, tmp_path,
                                                                   monkeypatch, files_in):
     asset = entry()
