@@ -7,8 +7,10 @@ notebook is being explored by a person, and everything goes to `reports/interact
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +126,23 @@ def project_root() -> Path:
     return Path(__file__).resolve().parents[2]
 
 
+def _show_figures() -> None:
+    """Let this kernel show matplotlib figures as pictures, whatever MPLBACKEND says.
+
+    Our figures are made without pyplot, whose import is what registers the usual formatter.
+    """
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython else None
+    if shell is not None and (formatter := shell.display_formatter.formatters.get("image/png")):
+        formatter.for_type_by_name("matplotlib.figure", "Figure", _png)
+
+
+def _png(fig: Any) -> bytes:
+    buffer = io.BytesIO()
+    fig.savefig(buffer, format="png", dpi=110, bbox_inches="tight")
+    return buffer.getvalue()
+
+
 def is_headless() -> bool:
     """Return whether a runner (not a person) is executing this notebook."""
     return "FACELAB_STEP_DIR" in os.environ
@@ -135,6 +154,7 @@ def start(step: str | None = None) -> Run:
     Headless, the runner's environment decides the step, the run's identifier and the folder. Interactively the
     results go to `reports/interactive/<step>/`, and earlier ones of that folder are replaced.
     """
+    _show_figures()
     if is_headless():
         return Run(os.environ["FACELAB_STEP"], folder=os.environ["FACELAB_STEP_DIR"],
                    run=os.environ.get("FACELAB_RUN", "unnamed"), headless=True)

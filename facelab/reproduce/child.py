@@ -86,6 +86,10 @@ class Manager(NotebookExecutionManager):
         super().cell_complete(cell, cell_index, **kwargs)
         EXECUTION.attribute(str(cell.get("id", cell_index)))
 
+    def cell_exception(self, cell, cell_index=None, exception=None, **kwargs):
+        EXECUTION.raised = exception
+        super().cell_exception(cell, cell_index, **kwargs)
+
     def notebook_complete(self, **kwargs):
         states = {id(cell): cell.metadata.papermill["status"] for cell in self.nb.cells}
         super().notebook_complete(**kwargs)
@@ -159,6 +163,7 @@ class Execution:
         self.kernel_process: Any = None
         self.deadline = float("inf")
         self.timed_out = False
+        self.raised: Exception | None = None
         self.output_bytes = 0
         self.too_large = False
         self.last_line = ""
@@ -297,14 +302,22 @@ def _error_output(index: int | None) -> list[str]:
 def _raised(e: PapermillExecutionError) -> Failure:
     index = EXECUTION.manager.current if EXECUTION.manager else None
     cell = EXECUTION.manager.nb.cells[index] if EXECUTION.manager and index is not None else None
-    traceback = list(e.traceback)
+    name, value, traceback = e.ename, e.evalue, list(e.traceback)
+    if name == "CellExecutionError" and hasattr(EXECUTION.raised, "ename"):
+        # no error output: a pretty-printer such as rich.traceback showed it as text; the kernel's reply still names it
+        name, value = EXECUTION.raised.ename, EXECUTION.raised.evalue
     if not plain("".join(traceback)).strip() and cell is not None:
-        # a pretty-printer such as rich.traceback took the traceback away: it went to the streams instead
-        traceback = ["".join(o["text"]) for o in cell.outputs if o["output_type"] == "stream"]
+        traceback = [text for o in cell.outputs if (text := _text_of(o))]
     line = line_in_cell(traceback, cell.execution_count if cell is not None else None)
-    message = plain(e.evalue).strip().split("\n")[0][:300]
-    what = f"a cell raised {e.ename}" + (f": {message}" if message else "")
-    return _failure("raised", what, traceback=traceback, line=line, cause=cause_of_exception(e.ename, message))
+    message = (plain(value).strip().split("\n") or [""])[0][:300]
+    what = f"a cell raised {name}" + (f": {message}" if message else "")
+    return _failure("raised", what, traceback=traceback, line=line, cause=cause_of_exception(name, message))
+
+
+def _text_of(output) -> str:
+    if output["output_type"] == "stream":
+        return "".join(output["text"])
+    return "".join(output.get("data", {}).get("text/plain", ""))
 
 
 def _timed_out(job: dict) -> Failure:

@@ -109,7 +109,7 @@ def line_in_cell(traceback: list[str], count: int | None) -> int | None:
     text = plain("\n".join(traceback))
     patterns = [rf"Cell In\[{count}\], line (\d+)", rf"<ipython-input-{count}-\w+>:(\d+)",
                 rf"(?:Input )?In \[{count}\], .*?line (\d+)"] if count is not None else []
-    for pattern in [*patterns, r"Cell In\[\d+\], line (\d+)"]:
+    for pattern in [*patterns, r"Cell In\[\d+\], line (\d+)", r"in <(?:cell line: \d+|module)>:(\d+)"]:
         if found := re.findall(pattern, text):
             return int(found[-1])
     return None

@@ -1,0 +1,225 @@
+"""What runs again and why: keys, `--why`, `--only`, `--from`, `--force`, interruption, and two calls at once."""
+
+import json
+import os
+import signal
+import time
+
+import pytest
+from conftest_reproduce import BEGIN, VERDICT, code, kernels_of, md, steps
+
+from facelab.reproduce.imports import Package
+from facelab.reproduce.keys import changes
+
+pytestmark = pytest.mark.xdist_group("reproduce-keys")
+
+
+# -- which modules a notebook reaches ---------------------------------------------------------------------------------
+
+@pytest.fixture
+def package(tmp_path):
+    files = {"__init__.py": "", "plain.py": "X = 1",
+             "lazy.py": "def f():\n    from pkg import deep\n    import numpy as np",
+             "deep.py": "import pkg.sub.leaf", "sub/__init__.py": "", "sub/leaf.py": "", "sub/other.py": "",
+             "sub/table.json": "{}", "job.py": "", "alone.py": "",
+             "runs.py": "ARGS = ['-m', 'pkg.job']", "registry.py": "import importlib\n"
+             "def get(n):\n    return importlib.import_module(f'pkg.sub.{n}')",
+             "rel/__init__.py": "from . import a", "rel/a.py": "from ..plain import X", "rel/b.py": "",
+             "found/__init__.py": "import pkgutil\nALL = list(pkgutil.iter_modules(__path__))", "found/one.py": ""}
+    for name, text in files.items():
+        path = tmp_path / "pkg" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return Package(tmp_path / "pkg")
+
+
+@pytest.mark.parametrize(("source", "expected"), [
+    ("import pkg", "__init__.py"),
+    ("from pkg import plain", "__init__.py plain.py"),
+    ("from pkg.plain import X", "__init__.py plain.py"),
+    ("def f():\n    import pkg.plain", "__init__.py plain.py"),
+    ("from pkg import lazy", "__init__.py lazy.py deep.py sub/__init__.py sub/leaf.py sub/table.json"),
+    ("import pkg.runs", "__init__.py runs.py job.py"),
+    ("import pkg.registry", "__init__.py registry.py sub/__init__.py sub/leaf.py sub/other.py sub/table.json"),
+    ("import pkg.rel", "__init__.py plain.py rel/__init__.py rel/a.py"),
+    ("import pkg.found", "__init__.py found/__init__.py found/one.py"),
+    ("%matplotlib inline\n!ls\nimport pkg.plain", "__init__.py plain.py"),
+    ("import os", "")])
+def test_closure_follows_imports_wherever_they_are(package, source, expected):
+    files, _ = package.closure([source])
+    assert set(files) == {f"pkg/{name}" for name in expected.split()}
+
+
+def test_closure_names_third_party_packages(package):
+    assert package.closure(["from pkg import lazy\nimport pandas.core"])[1] == {"numpy", "pandas"}
+
+
+def test_changes_are_said_in_words():
+    before = {"modules": {"facelab/a.py": "1", "facelab/b.py": "1"}, "versions": {"numpy": "2.0"}, "cells": {"x": "1"}}
+    now = {"modules": {"facelab/a.py": "2"}, "versions": {"numpy": "2.1"}, "cells": {"x": "1", "y": "2"}}
+    assert changes(before, now) == ["cell y is new", "facelab/a.py changed", "facelab/b.py is no longer used",
+                                    "version of numpy: 2.0 → 2.1"]
+
+
+# -- what runs again, with real kernels -------------------------------------------------------------------------------
+
+@pytest.fixture
+def chain(project):
+    """Two independent steps on modules of their own, and one that reads the first one's records."""
+    project.local_package(alpha="def value():\n    return 1\n", beta="def value():\n    return 2\n")
+    for name in ("alpha", "beta"):
+        project.body(name, code("work", f"from facelab import {name}\nrun.record('a', 'value', {name}.value())\n"
+                                "(run.folder / 'made.txt').write_text('made')"))
+        project.step(name, f'records = ["a/value"]\ninputs = ["data/{name}*.txt"]')
+    project.body("gamma", code("read", "text = (run.upstream('alpha') / 'made.txt').read_text()\n"
+                               "run.record('b', 'text', text)"))
+    project.step("gamma", 'needs = ["alpha"]')
+    return project
+
+
+def ran(summary):
+    return {s["step"] for s in summary["steps"] if s["state"] == "done" and not s["cached"]}
+
+
+def test_only_what_changed_runs_again_and_why_says_so(chain):
+    rc, summary, err = chain.run()
+    assert rc == 0 and ran(summary) == {"alpha", "beta", "gamma"}, err
+
+    began = time.monotonic()
+    rc, summary, err = chain.run("--why")
+    assert rc == 0 and ran(summary) == set() and summary["kernels_started"] == 0
+    assert time.monotonic() - began < 10 and err.count("nothing changed") == 3
+    latest = chain.root / "reports" / "latest"
+    assert all((latest / s / f"{s}.html").is_file() for s in ("alpha", "beta", "gamma")), "the report is whole"
+
+    (chain.root / "facelab" / "beta.py").write_text("def value():\n    return 3\n")
+    rc, summary, err = chain.run("--why")
+    assert rc == 0 and ran(summary) == {"beta"} and "run   beta: facelab/beta.py changed" in err
+    values = [json.loads(line) for line in (chain.root / "reports" / "records.jsonl").read_text().splitlines()]
+    assert {(r["step"], r["value"]) for r in values} == {("alpha", 1), ("beta", 3), ("gamma", "made")}
+
+    (chain.root / "facelab" / "beta.py").write_text("def value():\n    return 2\n")
+    rc, summary, err = chain.run("--dry-run", "--why")
+    assert [s for s in summary if s["run"]] == [], "an earlier result with this very key is still there"
+
+
+def test_selection_runs_what_was_asked_for_and_what_that_needs(chain):
+    rc, summary, _ = chain.run("--only", "gamma")
+    assert rc == 0 and ran(summary) == {"alpha", "gamma"} and steps(summary)["beta"]["state"] == "skipped"
+    rc, summary, err = chain.run("--from", "beta", "--force")
+    assert rc == 0 and ran(summary) == {"beta", "gamma"} and steps(summary)["alpha"]["cached"], err
+    (chain.root / "data").mkdir()
+    (chain.root / "data" / "alpha1.txt").write_text("x")
+    _, planned, err = chain.run("--dry-run")
+    assert {s["step"]: s["run"] for s in planned} == {"alpha": True, "beta": False, "gamma": True}
+    assert planned[0]["why"] == ["input data/alpha1.txt is new"]
+    assert planned[2]["why"] == ["upstream step alpha ran again"]
+    assert chain.run("--only", "gama")[0] == 2 and chain.run("--only", "beta", "--from", "beta")[0] == 2
+
+
+def test_a_result_that_lost_a_promised_figure_is_not_reused(chain):
+    chain.run("--only", "alpha")
+    plan = chain.notebooks / "plan.toml"
+    plan.write_text(plan.read_text().replace('records = ["a/value"]', 'records = ["a/value", "a/other"]', 1))
+    _, planned, _ = chain.run("--dry-run")
+    assert planned[0]["run"] and "breaks a promise" in planned[0]["why"][0]
+
+
+@pytest.fixture
+def sleepy(project):
+    project.body("first", code("work", "run.record('a', 'b', 1)"))
+    project.body("second", code("sleep", "import time, os, pathlib\npathlib.Path('asleep').write_text('x')\n"
+                                "if not pathlib.Path('awake').exists():\n    time.sleep(120)"))
+    project.step("first")
+    project.step("second", 'needs = ["first"]')
+    return project
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
+def test_an_interrupted_run_says_so_leaves_nothing_behind_and_is_resumed(sleepy, number):
+    process = sleepy.start("--json")
+    wait_for(sleepy.root / "asleep", process)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=40)
+    summary = json.loads(out)
+    assert process.returncode == 130 and summary["state"] == "interrupted", err
+    assert steps(summary)["first"]["state"] == "done" and steps(summary)["second"]["state"] == "interrupted"
+    assert "Interrupted" in summary["verdict"] and kernels_of(sleepy.root) == []
+    note = json.loads((sleepy.root / "reports" / "latest" / "run.json").read_text())
+    assert note["state"] == "interrupted"
+
+    (sleepy.root / "awake").write_text("x")
+    rc, summary, err = sleepy.run("--why")
+    assert rc == 0 and ran(summary) == {"second"} and steps(summary)["first"]["cached"]
+    assert "last time it was not done: the step was interrupted" in err
+
+
+def test_a_killed_runner_takes_its_kernels_with_it(sleepy):
+    process = sleepy.start()
+    wait_for(sleepy.root / "asleep", process)
+    process.kill()
+    process.communicate(timeout=20)
+    deadline = time.monotonic() + 10
+    while kernels_of(sleepy.root) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert kernels_of(sleepy.root) == []
+
+
+def test_two_calls_at_once_do_not_disturb_each_other(chain):
+    """Each ends well with a report of its own; the same step never runs twice at once."""
+    text = ("import pathlib, time\nmark = pathlib.Path('running')\nassert not mark.exists()\nmark.write_text('x')\n"
+            "time.sleep(1)\nmark.unlink()")
+    chain.body("alone", code("work", text))
+    chain.step("alone", 'lane = "exclusive"')
+    processes = [chain.start("--json") for _ in range(2)]
+    ends = [p.communicate(timeout=120) for p in processes]
+    assert [p.returncode for p in processes] == [0, 0], ends
+    summaries = [json.loads(out) for out, _ in ends]
+    assert summaries[0]["run"] != summaries[1]["run"]
+    for summary in summaries:
+        assert {s["step"]: s["state"] for s in summary["steps"]} == dict.fromkeys(
+            ("alpha", "beta", "gamma", "alone"), "done")
+        folder = chain.root / "reports" / "runs" / summary["run"]
+        assert (folder / "index.html").is_file() and len((folder / "records.jsonl").read_text().splitlines()) == 3
+    both = sum(len(ran(s)) for s in summaries)
+    assert both == 4, "what one call has just done, the other takes over"
+
+
+def test_exclusive_steps_run_alone_with_pinned_threads(project):
+    source = ("import os, pathlib, time\nrun.record('threads', 'openmp', int(os.environ['OMP_NUM_THREADS']))\n"
+              "run.record('clock', 'from', time.time())\ntime.sleep(0.7)\nrun.record('clock', 'to', time.time())")
+    for name, lane in (("one", "parallel"), ("bench", "exclusive"), ("two", "parallel")):
+        project.body(name, code("work", source))
+        project.step(name, f'lane = "{lane}"')
+    rc, _, err = project.run("--jobs", "2")
+    assert rc == 0, err
+    values = {}
+    for line in (project.root / "reports" / "records.jsonl").read_text().splitlines():
+        record = json.loads(line)
+        values[record["step"], record["metric"]] = record["value"]
+    assert values["bench", "openmp"] == 1
+    for other in ("one", "two"):
+        apart = (values["bench", "from"] > values[other, "to"]) or (values["bench", "to"] < values[other, "from"])
+        assert apart, "a benchmark must not share the machine"
+
+
+def test_fallback_is_used_where_the_kernel_does_not_answer_and_the_report_says_so(project):
+    project.notebook("train", md("question", "# Which?"), code("parameters", "backend: str = 'modelmaker'  # x",
+                                                               "parameters"),
+                     BEGIN, code("work", "run.record('backend', 'name', backend)"), VERDICT)
+    project.step("train", "[step.fallback]\nrequires = 'facelab-absent'\nparameters = {backend = 'keras'}\n"
+                          "reason = 'fine-tuning uses Keras'")
+    rc, summary, err = project.run()
+    assert rc == 0, err
+    note = steps(summary)["train"]["note"]
+    assert "facelab-absent" in note and note.endswith("fine-tuning uses Keras")
+    assert '"keras"' in (project.root / "reports" / "records.jsonl").read_text()
+    assert "fine-tuning uses Keras" in (project.root / "reports" / "index.html").read_text()
+
+
+def wait_for(path, process, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not path.exists():
+        assert process.poll() is None and time.monotonic() < deadline, process.communicate()
+        time.sleep(0.1)
+    os.sched_yield()
