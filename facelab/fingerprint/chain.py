@@ -308,24 +308,28 @@ def _apply(pixels, a, b):
     if a.ndim == 1 and b.ndim == 1:
         values = pixels[np.maximum(a, 0)][:, np.maximum(b, 0)].astype(np.float64)
         return values * cover[..., None], cover
-    a, pixels = _narrow(a, pixels, 0)
-    b, pixels = _narrow(b, pixels, 1)
-    half = np.tensordot(b, pixels.astype(np.float64), (1, 1))  # columns × height × channel
-    return np.tensordot(a, half, (1, 1)), cover
+    rows, a = _narrow(a, pixels.shape[0])
+    columns, b = _narrow(b, pixels.shape[1])
+    block = np.ascontiguousarray(pixels[rows], dtype=np.float32)
+    half = (a @ block.reshape(block.shape[0], -1)).reshape(len(a), *block.shape[1:])
+    return np.matmul(b, half[:, columns]).astype(np.float64), cover
 
 
 def _cover(axis):
     return (axis >= 0).astype(np.float64) if axis.ndim == 1 else axis.sum(axis=1)
 
 
-def _narrow(axis, pixels, dim):
-    """Keep only the source lines that some weight touches."""
+def _narrow(axis, n) -> tuple[slice | np.ndarray, np.ndarray]:
+    """Return the source lines that some weight touches, and the weights on them (float32 is exact to 1e-4 levels)."""
     if axis.ndim == 1:
-        matrix = np.zeros((len(axis), pixels.shape[dim]))
-        matrix[np.arange(len(axis)), np.maximum(axis, 0)] = axis >= 0
-        axis = matrix
-    used = np.flatnonzero(np.abs(axis).max(axis=0) > 0)
-    return axis[:, used], np.take(pixels, used, axis=dim)
+        used, place = np.unique(np.maximum(axis, 0), return_inverse=True)
+        matrix = np.zeros((len(axis), len(used)), np.float32)
+        matrix[np.arange(len(axis)), place] = axis >= 0
+        return used, matrix
+    used = np.flatnonzero(axis.any(axis=0))
+    if len(used) > 0.7 * n:
+        return slice(0, n), axis.astype(np.float32)
+    return used, axis[:, used].astype(np.float32)
 
 
 def _warp(before, pixels, step, a, b):

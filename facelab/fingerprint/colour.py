@@ -44,7 +44,9 @@ def explain(a: Linear, b: Linear) -> Explained:
         if error > limit:
             continue
         scaling = compare_scaling((matrix.sum(axis=1), offset), (b.gain, b.offset))
-        rank = (len(changes) + len(scaling), round(error, 3))
+        # a known mistake is a better explanation than weights that fit because they are free
+        free = 0.5 if any(c.kind == "gray_weights" and c.after.startswith("(") for c in changes) else 0.0
+        rank = (len(changes) + len(scaling) + free, round(error, 3))
         if best is None or rank < best[0]:
             best = (rank, changes, scaling, error)
     if best is None:
@@ -87,6 +89,7 @@ def _grays(a, b):
     if np.abs(wa[::-1] - wb).max() < GRAY_TOLERANCE:
         yield (Change("channel_order", "color", "RGB before gray", "red and blue swapped before gray"),), \
             a.matrix[:, ::-1], a.offset
+        return
     change = Change("gray_weights", "color", name_weights(wa), name_weights(wb))
     yield (change,), a.gain[:, None] * b.weights, a.offset
 
@@ -126,8 +129,11 @@ def _is_gray(x: Linear) -> bool:
     return bool(np.abs(x.weights - x.weights.mean(axis=0)).max() < GRAY_TOLERANCE)
 
 
-def error_of(a: Linear, x: np.ndarray, y: np.ndarray) -> float:
-    """Return the RMS deviation of `y` from map `a` on pixels `x`, in levels of `a`."""
+def error_of(a: Linear, x: np.ndarray, y: np.ndarray, limits: tuple[float, float] | None = None) -> float:
+    """Return the RMS deviation of `y` from map `a` on pixels `x` (clipped to `limits`), in levels of `a`."""
     if a.matrix.shape[0] != y.shape[1]:
         return float("inf")
-    return float(np.sqrt(np.mean(((y - x @ a.matrix.T - a.offset) / level_size(a.matrix)) ** 2)))
+    expected = x @ a.matrix.T + a.offset
+    if limits is not None:
+        expected = np.clip(expected, *limits)
+    return float(np.sqrt(np.mean(((y - expected) / level_size(a.matrix)) ** 2)))

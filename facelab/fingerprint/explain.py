@@ -11,7 +11,19 @@ from facelab.fingerprint.chain import Crop, Orient, Refused, Resize, from_stages
 from facelab.fingerprint.hypotheses import Change, Hypothesis, State, neighbours
 from facelab.fingerprint.photometry import LEVELS, Linear
 from facelab.fingerprint.schema import Fingerprint
-from facelab.fingerprint.search import FLOOR, Observed, Scored, describe, motions, rank, refine_gamma, supposed, tones
+from facelab.fingerprint.search import (
+    FLOOR,
+    Observed,
+    Scored,
+    describe,
+    motions,
+    rank,
+    recodings,
+    refine_detour,
+    refine_gamma,
+    supposed,
+    tones,
+)
 from facelab.fingerprint.tone import WHOLE
 
 
@@ -86,6 +98,8 @@ def explore(observed: Observed, start: State, *, gray: tuple | None = None, dept
     without it.
     """
     current = Scored(Hypothesis(start, (), 0.0), observed.score(start))
+    step = steps_of(observed, current.linear)
+    floor = max(floor, 1.1 * step / np.sqrt(12)) if 1.2 < step < 64 else floor
     trail: list[tuple[tuple[Change, ...], float, float]] = []
     for _ in range(depth):
         if current.loss <= floor:
@@ -104,18 +118,46 @@ def explore(observed: Observed, start: State, *, gray: tuple | None = None, dept
 def best_step(observed: Observed, current: Scored, gray: tuple | None, floor: float) -> Scored | None:
     """Return the single change that helps most, cheap kinds of change first; None if none takes a quarter away."""
     state = current.hypothesis.state
-    best = rank(observed, neighbours(state), keep=3)
-    if not best or best[0].loss > floor:
-        options = best[:1]
-        if bends(observed, current):
-            toned = rank(observed, tones(observed, state, gray), keep=2)
-            options += [refine_gamma(observed, t) for t in toned[:1]]
-        if not options or min(o.loss for o in options) > max(floor, 0.25 * current.loss):
-            options += motions(observed, state)
-        best = sorted(options, key=lambda s: s.cost)
-    if not best or best[0].loss > 0.75 * current.loss:
+    options = [refine_detour(observed, s) if s.loss < 0.5 * current.loss else s
+               for s in rank(observed, neighbours(state), keep=1)]
+
+    def done(limit=floor):
+        return bool(options) and min(o.loss for o in options) <= limit
+    curved = not done() and bends(observed, current)
+    if curved:
+        # a matrix or range read wrongly is linear but for the clipping, so it is believed only if nothing remains
+        options += [s for s in rank(observed, recodings(state), keep=1) if s.loss <= 1.5 * floor]
+    if curved and not done():
+        options += [refine_gamma(observed, s) for s in rank(observed, tones(observed, state, gray), keep=1)]
+    if curved and not done():
+        options += [s for s in [censored(observed, state)] if s is not None and s.loss <= 1.5 * floor]
+    if not done(max(floor, 0.25 * current.loss)):
+        options += motions(observed, state)
+    best = min(options, key=lambda s: s.cost, default=None)
+    return best if best is not None and best.loss <= 0.75 * current.loss else None
+
+
+def censored(observed: Observed, state: State) -> Scored | None:
+    """Try the hypothesis that values are clipped: fit without those at the extremes, whose predictions must lie
+    beyond them. None if nothing is clipped."""
+    values = np.concatenate([observed.y[n].ravel() for n in observed.screen])
+    limits = float(values.min()), float(values.max())
+    if any(t[0] == "censor" for t in state.tail) or limits[0] == limits[1]:
         return None
-    return best[0]
+    trial = state._replace(tail=(*state.tail, ("censor", limits)))
+    linear = observed.score(trial)
+    if linear.n < 64 or not np.isfinite(linear.loss):
+        return None
+    x, y, cover = observed.stacked(state, observed.screen)
+    inside = cover > 1 - 1e-6
+    free = x[inside] @ linear.matrix.T + linear.offset
+    low, high = ((limits[0] - free) / linear.unit).max(), ((free - limits[1]) / linear.unit).max()
+    at = ((y[inside] <= limits[0]) | (y[inside] >= limits[1]))
+    beyond = (free < limits[0] + linear.unit * 1.5) | (free > limits[1] - linear.unit * 1.5)
+    if max(low, high) < 4 or not at.any() or (beyond & at).sum() < 0.9 * at.sum():
+        return None
+    lo, hi = (f"{v:.4g}" for v in limits)
+    return Scored(Hypothesis(trial, (Change("saturation", "cast", "not clipped", f"clipped to {lo}…{hi}"),), 1.0), linear)
 
 
 def bends(observed: Observed, current: Scored) -> bool:
@@ -240,7 +282,8 @@ def _rms(side: Identified, state: State, name: str) -> float | None:
     y = side.observed.y[name].reshape(-1, side.observed.y[name].shape[2])[inside]
     if not inside.any():
         return None
-    return colour.error_of(side.linear, x[inside], y)
+    limits = next((t[1] for t in side.state.tail if t[0] == "censor"), None)
+    return colour.error_of(side.linear, x[inside], y, limits)
 
 
 def lossy_error(side: Identified) -> float | None:

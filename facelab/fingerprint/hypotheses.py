@@ -225,7 +225,8 @@ def _orders(state):
             yield Hypothesis(state._replace(chain=chain[:i] + chain[i + 1:]),
                              (Change("resize_order", "resize", f"{len(resizes)} resizes", f"the one to {op.size} is missing"),))
         elif op.mode == "stretch":
-            for side in (32, 48, 64, 96, 112, 128, 160, 192, 224, 256, 2 * op.size[0], op.size[0] // 2):
+            for side in sorted({24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 2 * op.size[0],
+                                    op.size[0] // 2}):
                 if side != op.size[0] and side >= 8:
                     first = op._replace(size=(side, side))
                     yield Hypothesis(state._replace(chain=chain[:i] + (first, op) + chain[i + 1:]),

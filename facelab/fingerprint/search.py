@@ -73,7 +73,7 @@ class Observed:
         key = (name, head)
         if key not in self._toned:
             source = self.pictures[name].source
-            x = source.pixels
+            x = source.pixels if head else source.pixels.astype(np.float32)
             for t in head:
                 x = tone.apply(t, np.asarray(x, dtype=np.float64))
             self._toned[key] = source._replace(pixels=x)
@@ -87,13 +87,13 @@ class Observed:
         if any(t[0] in tone.WHOLE for t in state.tail):
             values, cover = predict(state.chain, source)
             for t in state.tail:
-                values = tone.apply(t, values)
+                values = tone.apply(t, values) if t[0] != "censor" else values
             index = np.ix_(self.rows[name], self.columns[name])
             values, cover = values[index], cover[index]
         else:
             values, cover = predict(state.chain, source, self.rows[name], self.columns[name])
             for t in state.tail:
-                values = tone.apply(t, values)
+                values = tone.apply(t, values) if t[0] != "censor" else values
         return values.reshape(-1, 3), cover.ravel()
 
     def stacked(self, state: State, names: list[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -109,7 +109,13 @@ class Observed:
         except Refused:
             return Linear(np.ones((1, 3)), np.zeros(1), np.inf, np.inf, 0)
         inside = cover > 1 - 1e-6
+        for t in state.tail:
+            if t[0] == "censor":
+                inside = inside & ((y > t[1][0]) & (y < t[1][1])).all(axis=1)
         linear = fit(x[inside], y[inside], full=full)
+        mixed = tone.gray_of((*state.head, *state.tail))
+        if mixed is not None:
+            linear = dataclasses.replace(linear, matrix=linear.gain[:, None] * np.asarray(mixed))
         return _with_border(linear, y[cover < 1e-6], full)
 
 
@@ -125,13 +131,13 @@ def _with_border(linear: Linear, border: np.ndarray, full: bool) -> Linear:
 
 def rank(observed: Observed, hypotheses: Iterable[Hypothesis], keep: int = 6) -> list[Scored]:
     """Score hypotheses, first on three probes, the better ones on the whole screen; the best come first."""
-    quick = observed.screen[:3]
+    quick = observed.screen[:2]
     first = [Scored(h, observed.score(h.state, quick)) for h in hypotheses]
     first = sorted((s for s in first if np.isfinite(s.loss)), key=lambda s: s.cost)
     if not first:
         return []
-    limit = max(1.5, 2.0 * first[0].loss)
-    kept = [s for s in first[:16] if s.loss <= limit] or first[:1]
+    limit = max(1.5, 1.6 * first[0].loss)
+    kept = [s for s in first[:12] if s.loss <= limit] or first[:1]
     second = [Scored(s.hypothesis, observed.score(s.hypothesis.state)) for s in kept]
     return sorted(second, key=lambda s: s.cost)[:keep]
 
@@ -140,49 +146,54 @@ GAMMAS = (0.4545, 0.5, 0.6, 0.7, 0.8, 0.9, 1.1, 1.2, 1.4, 1.6, 1.8, 2.0, 2.2)
 
 
 def tones(observed: Observed, state: State, gray: tuple | None) -> Iterator[Hypothesis]:
-    """Yield `state` with one more tone, or one less."""
-    def at(place, t, change, price=1.0):
-        tones_there = getattr(state, place)
-        return Hypothesis(state._replace(**{place: (t, *tones_there) if place == "tail" else (*tones_there, t)}),
-                          (change,), price)
+    """Yield `state` with one more tone, or one less. `gray` are the weights by which a gray pipeline mixes."""
+    yield from _untoned(state)
+    mixes: list[tuple] = [()]
+    if observed.channels == 1 and gray is not None and tone.gray_of((*state.head, *state.tail)) is None:
+        mixes = [(("gray", gray),), (("gray", gray[::-1]),)]
+    for place in ("head", "tail"):
+        for k, mix in enumerate(mixes):
+            for t, price in _more_tones(observed):
+                kind = "gamma" if t[0] in GAMMA_LIKE else "histogram"
+                change = Change(kind, "color", "linear in the pixels" if kind == "gamma" else "contrast as it is", describe(t))
+                before = getattr(state, place)
+                after = (*before, *mix, t) if place == "head" else (*mix, t, *before)
+                yield Hypothesis(state._replace(**{place: after}), (change,), price + 0.5 * k + 0.1 * (place == "tail"))
+
+
+GAMMA_LIKE = ("gamma", "srgb_to_linear", "linear_to_srgb")
+
+
+def _more_tones(observed):
+    yield from ((("gamma", g), 1.0) for g in GAMMAS)
+    yield from (((name, None), 1.2) for name in ("srgb_to_linear", "linear_to_srgb"))
+    names = ("equalize_each", "stretch", "standardise") + (() if observed.channels == 1 else (
+        "equalize_luma", "stretch_each", "standardise_each"))
+    yield from (((name, None), 1.0) for name in names)
+
+
+def _untoned(state):
     for place in ("head", "tail"):
         for i, t in enumerate(getattr(state, place)):
-            if t[0] != "yuv":
+            if t[0] not in ("yuv", "gray", "censor"):
                 rest = getattr(state, place)[:i] + getattr(state, place)[i + 1:]
-                kind = "gamma" if t[0] in ("gamma", "srgb_to_linear", "linear_to_srgb") else "histogram"
-                yield Hypothesis(state._replace(**{place: rest}), (Change(kind, place, describe(t), "not done"),))
-        for g in GAMMAS:
-            t = ("gamma", g)
-            yield at(place, t, Change("gamma", "color", "linear in the pixels", describe(t)), 1.0 if place == "head" else 1.1)
-        for name in ("srgb_to_linear", "linear_to_srgb"):
-            yield at(place, (name, None), Change("gamma", "color", "linear in the pixels", name.replace("_", " ")), 1.2)
-        for name in ("equalize_gray", "equalize_each", "equalize_luma", "stretch", "stretch_each", "stretch_gray",
-                     "standardise", "standardise_each", "standardise_gray"):
-            if observed.channels == 1 or not name.endswith("gray"):
-                weights = gray if name.endswith("gray") else None
-                t = (name, weights)
-                yield at(place, t, Change("histogram", "color", "no equalisation", describe(t)), 1.0 if place == "tail" else 1.1)
-    yield from recodings(state, at)
+                kind = "gamma" if t[0] in GAMMA_LIKE else "histogram"
+                yield Hypothesis(state._replace(**{place: rest}), (Change(kind, "color", describe(t), "not done"),))
 
 
 SPANS = [(m, r) for m in ("bt601", "bt709") for r in ("full", "limited")]
 
 
-def recodings(state: State, at: Callable) -> Iterator[Hypothesis]:
+def recodings(state: State) -> Iterator[Hypothesis]:
     """Yield `state` with its YUV read by another matrix or range."""
     raw = next((t for t in state.head if t[0] == "yuv"), None)
-    if raw is not None:
-        for other in SPANS:
-            if other != raw[1]:
-                head = tuple(("yuv", other) if t is raw else t for t in state.head)
-                yield Hypothesis(state._replace(head=head), recode_changes(raw[1], other))
-        return
-    for written in SPANS:
+    for written in SPANS if raw is None else [raw[1]]:
         for read in SPANS:
-            if written != read and not (written[0] != read[0] and written[1] != read[1] and written[0] == "bt709"):
-                changes = recode_changes(written, read)
-                h = at("head", ("recode", (written, read)), changes[0], 1.1 * len(changes))
-                yield h._replace(changes=changes)
+            changes = recode_changes(written, read)
+            if changes:
+                head = (*state.head, ("recode", (written, read))) if raw is None else tuple(
+                    ("yuv", read) if t is raw else t for t in state.head)
+                yield Hypothesis(state._replace(head=head), changes, 1.1 * len(changes))
 
 
 def recode_changes(a: tuple[str, str], b: tuple[str, str]) -> tuple[Change, ...]:
@@ -195,11 +206,11 @@ def recode_changes(a: tuple[str, str], b: tuple[str, str]) -> tuple[Change, ...]
     return tuple(out)
 
 
-WORDS = {"equalize_gray": "histogram equalised on gray", "equalize_each": "histogram equalised channel by channel",
+WORDS = {"equalize_each": "histogram equalised",
          "equalize_luma": "histogram equalised on luma", "clahe": "CLAHE", "stretch": "stretched to black and white per image",
          "stretch_each": "stretched to black and white per image and channel",
-         "stretch_gray": "stretched to black and white per image", "standardise": "standardised per image (mean 0, deviation 1)",
-         "standardise_each": "standardised per image and channel", "standardise_gray": "standardised per image"}
+         "standardise": "standardised per image (mean 0, deviation 1)",
+         "standardise_each": "standardised per image and channel"}
 
 
 def describe(t: tuple) -> str:
@@ -226,6 +237,32 @@ def refine_gamma(observed: Observed, scored: Scored) -> Scored:
     return scored
 
 
+def refine_detour(observed: Observed, scored: Scored) -> Scored:
+    """Find the size of a surplus first resize pixel by pixel, from the best of the customary sizes."""
+    state = scored.hypothesis.state
+    pairs = [i for i in range(len(state.chain) - 1) if all(isinstance(op, Resize) for op in state.chain[i:i + 2])]
+    if not pairs or not any(c.kind == "resize_order" for c in scored.hypothesis.changes):
+        return scored
+    i, best = pairs[0], scored
+    for step in (8, 4, 2, 1):
+        improved = True
+        while improved:
+            improved = False
+            side = best.hypothesis.state.chain[i].size[0]
+            for n in (side - step, side + step):
+                if n < 8:
+                    continue
+                op = state.chain[i]._replace(size=(n, n))
+                chain = state.chain[:i] + (op,) + state.chain[i + 1:]
+                changes = tuple(c._replace(after=f"first to {n}×{n}, then to {state.chain[i + 1].size}")
+                                if c.kind == "resize_order" else c for c in scored.hypothesis.changes)
+                trial = Scored(Hypothesis(state._replace(chain=chain), changes, scored.hypothesis.price),
+                               observed.score(state._replace(chain=chain)))
+                if trial.loss < 0.97 * best.loss:
+                    best, improved = trial, True
+    return best
+
+
 def _gamma_of(scored, place, i):
     return getattr(scored.hypothesis.state, place)[i][1]
 
@@ -248,7 +285,7 @@ def motions(observed: Observed, state: State) -> list[Scored]:
             if values.shape[1::-1] != observed.size[n]:
                 return []
             for t in state.tail:
-                values = tone.apply(t, values)
+                values = tone.apply(t, values) if t[0] != "censor" else values
             dense[n] = (values, cover)
     except Refused:
         return []

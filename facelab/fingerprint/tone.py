@@ -64,11 +64,6 @@ def _bytes(x):
     return np.clip(np.rint(x), 0, 255).astype(np.uint8)
 
 
-def _equalize_gray(x, weights):
-    gray = equalised(_bytes(x @ np.asarray(weights or GRAY)))
-    return np.repeat(gray[..., None], 3, axis=-1).astype(np.float64)
-
-
 def _equalize_each(x, _):
     return np.stack([equalised(_bytes(x[..., i])) for i in range(3)], axis=-1).astype(np.float64)
 
@@ -101,40 +96,27 @@ def _stretch_each(x, _):
     return (x - lo) * (255.0 / np.maximum(hi - lo, 1e-9))
 
 
-def _stretch_gray(x, weights):
-    return _stretch(np.repeat((x @ np.asarray(weights or GRAY))[..., None], 3, axis=-1), None)
-
-
 def _standardise(x, _):
     return (x - x.mean()) * (64.0 / max(x.std(), 1e-6)) + 128.0
-
-
-def _standardise_gray(x, weights):
-    return _standardise(np.repeat((x @ np.asarray(weights or GRAY))[..., None], 3, axis=-1), None)
 
 
 def _standardise_each(x, _):
     return (x - x.mean(axis=(0, 1))) * (64.0 / np.maximum(x.std(axis=(0, 1)), 1e-6)) + 128.0
 
 
-def _clipped(x, limits):
-    return np.clip(x, *limits)
-
-
-def _wrapped(x, limits):
-    gain, offset = limits
-    return np.mod(x * gain + offset, 256.0)
-
-
 POINTWISE: dict[str, Callable] = {
-    "gamma": _gamma, "srgb_to_linear": _linearise, "linear_to_srgb": _companded, "clip": _clipped, "wrap": _wrapped,
+    "gamma": _gamma, "srgb_to_linear": _linearise, "linear_to_srgb": _companded,
     "recode": lambda x, p: recode(x, *p), "yuv": lambda x, p: yuv_to_rgb(x, *p),
-    "swap": lambda x, _: x[..., ::-1].astype(np.float64)}
+    "gray": lambda x, w: np.repeat((x @ np.asarray(w))[..., None], 3, axis=-1)}
 WHOLE: dict[str, Callable] = {
-    "equalize_gray": _equalize_gray, "equalize_each": _equalize_each, "equalize_luma": _equalize_luma,
-    "clahe": _clahe, "stretch": _stretch, "stretch_each": _stretch_each, "stretch_gray": _stretch_gray,
-    "standardise": _standardise, "standardise_gray": _standardise_gray, "standardise_each": _standardise_each}
+    "equalize_each": _equalize_each, "equalize_luma": _equalize_luma, "clahe": _clahe, "stretch": _stretch,
+    "stretch_each": _stretch_each, "standardise": _standardise, "standardise_each": _standardise_each}
 """Tones that look at the whole picture, so their place in the pipeline matters and samples alone are not enough."""
+
+
+def gray_of(tones: tuple) -> tuple | None:
+    """Return the gray weights that some tone of a sequence applied, or None."""
+    return next((t[1] for t in tones if t[0] == "gray"), None)
 
 
 def apply(tone: tuple[str, object], x: np.ndarray) -> np.ndarray:
