@@ -16,7 +16,8 @@ def test_lfw_pairs(assets):
     assert np.array_equal(pairs.id_a == pairs.id_b, pairs.same)
 
 
-@pytest.mark.parametrize(("text", "where"), [("2\t1\nA\t1\n", ":2"), ("1\t1\nA\tx\t2\n", ":2"), ("10\t300\nA\t1\t2\n", ":1"),
+@pytest.mark.parametrize(("text", "where"), [("2\t1\nA\t1\n", ":2"), ("1\t1\nA\tx\t2\n", ":2"),
+                                             ("10\t300\nA\t1\t2\n", ":1"),
                                              ("a,b,same\nx/1.jpg,y/2.jpg,maybe\n", ":2")])
 def test_broken_pairs_are_named_with_their_line(text, where, tmp_path):
     path = tmp_path / "pairs.txt"
