@@ -87,7 +87,10 @@ def classifier(job, folder):
     outputs = keras.layers.Dense(len(job["labels"]), activation="softmax", name="emotion",
                                  kernel_regularizer=keras.regularizers.L2(L2))(x)
     model = keras.Model(inputs, outputs, name=job["name"])
-    model.compile(optimizer=keras.optimizers.SGD(job["learning_rate"], momentum=MOMENTUM),
+    rate = job["learning_rate"]
+    # Plain SGD needs features to start from; the backbone itself is trained by Adam.
+    optimizer = keras.optimizers.Adam(rate) if job["kind"] == "pretrain" else keras.optimizers.SGD(rate, MOMENTUM)
+    model.compile(optimizer=optimizer,
                   loss=keras.losses.CategoricalCrossentropy(label_smoothing=LABEL_SMOOTHING), metrics=["accuracy"])
     return model, body
 
