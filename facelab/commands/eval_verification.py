@@ -24,7 +24,7 @@ DEFAULT_FARS = (1e-1, 1e-2, 1e-3, 1e-4)
 @click.option("--lfw", metavar="DIR", help="A folder of images in LFW's layout, with --model (and --pairs).")
 @click.option("--model", metavar="NAME",
               help="Embedder of the zoo (or an ONNX file with its spec) for --bin and --lfw.")
-@click.option("--detector", metavar="NAME", default="yunet_n_dynamic", show_default=True,
+@click.option("--detector", metavar="NAME", default="yunet-n", show_default=True,
               help="Face detector for --lfw.")
 @click.option("--flip", is_flag=True,
               help="Add the mirrored image's embedding before normalising (insightface's rule).")
