@@ -50,7 +50,8 @@ def test_list_says_what_is_here_in_json_and_in_text(run, store):
     assert rows["mtcnn"]["state"] == "present" and rows["mtcnn"]["place"] == "parts"
     assert rows["dlib-resnet"]["place"] == "package" and rows["dlib-resnet"]["default"]
     assert rows["sface"]["state"] == "absent" and rows["sface"]["fetch"] == "facelab assets fetch sface"
-    assert len(rows["sface"]["sha256"]) == 64 and rows["facenet"]["sha256"] is None and rows["facenet"]["hash_note"]
+    assert len(rows["sface"]["sha256"]) == 64 and rows["mobilenet-v2"]["sha256"] is None
+    assert rows["mobilenet-v2"]["hash_note"]
     code, out, _ = run("assets", "list", "--kind", "embedder", "--missing")
     assert code == 0 and "sface " in out and "dlib-resnet" not in out and "yunet" not in out
     assert run("assets", "list", "--present", "--missing")[0] == 2
@@ -101,8 +102,8 @@ def test_fetch_refuses_nothing_and_the_unknown(run, store):
     assert run("assets", "fetch")[0] == 2
     code, _, err = run("assets", "fetch", "yunet_n")
     assert code == 2 and "did you mean 'yunet-n'" in err
-    code, _, err = run("assets", "fetch", "facenet")
-    assert code == 2 and "no address" in err and "put it there" in err
+    code, _, err = run("assets", "fetch", "fer2013")
+    assert code == 2 and "no address" in err and "Kaggle" in err and "put it there" in err
 
 
 def test_verify_finds_removes_and_reports_a_bad_file(run, served, content, store):
