@@ -1,0 +1,26 @@
+"""`--json F`: figures as one JSON document in a file, or on stdout for `-`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from facelab.core.files import dumps, write_json
+
+json_file_option = click.option("--json", "json_path", metavar="F", default=None,
+                                help="Write the figures as one JSON document to F ('-' for stdout).")
+
+
+def emit_file(value: Any, json_path: str | None, *, text: str) -> None:
+    """Print `text` for people, and write `value` to `json_path` where one is given.
+
+    With '-' the document goes to stdout and the text to stderr; otherwise the file is written atomically.
+    """
+    if json_path == "-":
+        click.echo(text, err=True)
+        click.echo(dumps(value, indent=2))
+        return
+    if json_path is not None:
+        write_json(json_path, value)
+    click.echo(text)

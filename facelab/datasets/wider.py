@@ -1,0 +1,374 @@
+"""WIDER FACE: ground truth from the official .mat or text files, predictions from the standard text files."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from facelab.core.errors import BadInputError, MissingAssetError, did_you_mean
+
+SUBSETS = ("easy", "medium", "hard")
+ATTRIBUTES: Mapping[str, tuple[str, ...]] = {
+    "blur": ("clear", "normal", "heavy"), "occlusion": ("none", "partial", "heavy"), "pose": ("typical", "atypical"),
+    "illumination": ("normal", "extreme"), "expression": ("typical", "exaggerated"), "invalid": ("no", "yes"),
+}
+"""Label names by their code 0, 1, 2 (WIDER FACE readme)."""
+_TEXT_ORDER = ("blur", "expression", "illumination", "invalid", "occlusion", "pose")
+
+
+@dataclass(frozen=True)
+class GroundTruth:
+    """Images in file order with their boxes, subsets and labels.
+
+    `names` are (event, image stem) pairs; `boxes` has one float64 (n, 4) xywh per image; `subsets` maps easy, medium
+    and hard (or `all` where no subsets are known) to a bool per box, all images concatenated; `labels` maps an
+    attribute to a small integer per box (see `ATTRIBUTES`).
+    """
+
+    names: list[tuple[str, str]]
+    boxes: list[np.ndarray]
+    subsets: dict[str, np.ndarray]
+    labels: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Predictions per ground-truth image, and what was noticed while reading them.
+
+    `boxes` has one float64 (n, 5) xywh + score per image, sorted by falling score; `unsorted`, `missing_images`,
+    `missing_events`, `renamed` name what was mended or absent; `extra_scores` come from files of unknown images.
+    """
+
+    boxes: list[np.ndarray]
+    unsorted: list[str]
+    missing_events: list[str]
+    missing_images: list[str]
+    extra_files: list[str]
+    extra_scores: np.ndarray
+    renamed: list[str]
+    degenerate: int
+
+
+def load_ground_truth(folder: str | os.PathLike) -> GroundTruth:
+    """Read WIDER FACE validation ground truth from a folder of .mat files, or from one text file.
+
+    A folder must hold `wider_face_val.mat` and the three subset files, or else one of the text forms
+    (`wider_face_val_bbx_gt.txt`, `*labelv2.txt`), which know no subsets. Raises MissingAssetError or BadInputError
+    naming the file (and line).
+    """
+    folder = Path(folder)
+    if folder.is_file():
+        return load_text(folder)
+    if not folder.is_dir():
+        raise MissingAssetError("the ground truth is not there", where=folder,
+                                expected="a folder with wider_face_val.mat", fix="check --ground-truth")
+    if (folder / "wider_face_val.mat").is_file():
+        return _load_mats(folder)
+    texts = sorted([*folder.glob("*bbx_gt*.txt"), *folder.glob("*labelv2*.txt")])
+    if texts:
+        return load_text(texts[0])
+    raise MissingAssetError("the folder holds no WIDER FACE ground truth", where=folder,
+                            expected="wider_face_val.mat, wider_easy_val.mat, wider_medium_val.mat, wider_hard_val.mat",
+                            got=", ".join(sorted(p.name for p in folder.iterdir())[:5]) or "an empty folder",
+                            fix="download the official eval_tools.zip and give its ground_truth folder")
+
+
+def _mat(path: Path, keys: Iterable[str], optional: Iterable[str] = ()) -> dict:
+    """Return the variables `keys` (all must be there) and `optional` of a .mat file; the rest is not parsed."""
+    if not path.is_file():
+        raise MissingAssetError("a ground-truth file is missing", where=path, fix="take it from eval_tools.zip")
+    from scipy.io import loadmat
+    try:
+        content = loadmat(path, variable_names=[*keys, *optional])
+    except Exception as e:  # scipy raises anything from ValueError to zlib.error on a damaged file
+        raise BadInputError("the .mat file cannot be read", where=path, got=f"{type(e).__name__}: {e}"[:160],
+                            fix="download it again") from None
+    for key in keys:
+        if key not in content:
+            raise BadInputError("the .mat file lacks a variable", where=path, expected=key,
+                                got=", ".join(k for k in content if not k.startswith("__")))
+    return content
+
+
+def _load_mats(folder: Path) -> GroundTruth:
+    path = folder / "wider_face_val.mat"
+    face = _mat(path, ("event_list", "file_list", "face_bbx_list"), [f"{a}_label_list" for a in ATTRIBUTES])
+    names: list[tuple[str, str]] = []
+    boxes: list[np.ndarray] = []
+    for event, files, lists in zip(face["event_list"][:, 0], face["file_list"][:, 0], face["face_bbx_list"][:, 0]):
+        names += [(str(event[0]), str(f[0])) for f in files[:, 0]]
+        boxes += [np.asarray(b, dtype=np.float64).reshape(-1, 4) for b in lists[:, 0]]
+    start = np.concatenate([[0], np.cumsum([len(b) for b in boxes])])
+    subsets = {s: _subset(folder / f"wider_{s}_val.mat", names, start) for s in SUBSETS}
+    labels = {}
+    for attribute in ATTRIBUTES:
+        cells = face.get(f"{attribute}_label_list")
+        if cells is not None:
+            flat = [np.asarray(c, dtype=np.int64).ravel() for event in cells[:, 0] for c in event[:, 0]]
+            labels[attribute] = np.concatenate(flat)
+            if len(labels[attribute]) != start[-1]:
+                raise BadInputError(f"there is not one {attribute} label per box", where=path, expected=int(start[-1]),
+                                    got=len(labels[attribute]))
+    return GroundTruth(names, boxes, subsets, labels)
+
+
+def _subset(path: Path, names: list[tuple[str, str]], start: np.ndarray) -> np.ndarray:
+    """Return a bool per box: whether its number (from 1) is in the subset's list."""
+    cells = [c for event in _mat(path, ("gt_list",))["gt_list"][:, 0] for c in event[:, 0]]
+    if len(cells) != len(names):
+        raise BadInputError("the subset file lists another number of images", where=path, expected=len(names),
+                            got=len(cells), fix="all four .mat files must come from one release")
+    keep = np.zeros(start[-1], dtype=bool)
+    for i, cell in enumerate(cells):
+        index = np.asarray(cell).ravel().astype(np.int64)
+        if index.size and not 1 <= index.min() <= index.max() <= start[i + 1] - start[i]:
+            raise BadInputError("the subset names a box that the image does not have", where=f"{path}: {names[i]}",
+                                expected=f"1 … {start[i + 1] - start[i]}", got=f"{index.min()} … {index.max()}")
+        keep[start[i] + index - 1] = True
+    return keep
+
+
+def load_text(path: str | os.PathLike) -> GroundTruth:
+    """Read ground truth from a text form: the official `wider_face_val_bbx_gt.txt` or SCRFD's `labelv2.txt`.
+
+    The first has path, count and `x y w h blur expression illumination invalid occlusion pose` lines; the second
+    `# path width height` and `x1 y1 x2 y2 [landmarks]` lines. Subset `all` is every valid box.
+    """
+    path = Path(path)
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as e:
+        raise BadInputError("the ground-truth text cannot be read", where=path, got=str(e)[:120]) from None
+    first = next((line for line in lines if line.strip()), "")
+    names, boxes, rows = (_labelv2 if first.startswith("#") else _bbx_gt)(path, lines)
+    labels = {}
+    keep = np.ones(sum(map(len, boxes)), dtype=bool)
+    if rows:
+        table = np.array(rows, dtype=np.int64).reshape(-1, 6)
+        labels = {name: table[:, i] for i, name in enumerate(_TEXT_ORDER)}
+        keep = labels["invalid"] == 0
+    return GroundTruth(names, boxes, {"all": keep}, labels)
+
+
+def _name(text: str) -> tuple[str, str]:
+    parts = text.strip().split("/")
+    return (parts[-2] if len(parts) > 1 else ""), Path(parts[-1]).stem
+
+
+def _numbers(path: Path, number: int, line: str, least: int) -> list[float]:
+    try:
+        values = [float(v) for v in line.split()]
+    except ValueError:
+        values = []
+    if len(values) < least or not np.isfinite(values).all():
+        raise BadInputError("a line of the ground truth is malformed", where=f"{path}:{number}",
+                            expected=f"at least {least} finite numbers", got=repr(line.strip()[:80]))
+    return values
+
+
+def _labelv2(path: Path, lines: list[str]):
+    names, boxes = [], []
+    for number, line in enumerate(lines, 1):
+        if line.startswith("#"):
+            names.append(_name(line[1:].split()[0]) if line[1:].split() else ("", ""))
+            boxes.append([])
+        elif line.strip():
+            if not boxes:
+                raise BadInputError("a box comes before any image", where=f"{path}:{number}", got=line[:80])
+            x1, y1, x2, y2 = _numbers(path, number, line, 4)[:4]
+            boxes[-1].append([x1, y1, x2 - x1, y2 - y1])
+    return names, [np.array(b, dtype=np.float64).reshape(-1, 4) for b in boxes], []
+
+
+def _bbx_gt(path: Path, lines: list[str]):
+    names, boxes, rows = [], [], []
+    at = 0
+    while at < len(lines):
+        if not lines[at].strip():
+            at += 1
+            continue
+        names.append(_name(lines[at]))
+        count = lines[at + 1].strip() if at + 1 < len(lines) else ""
+        if not count.isdigit():
+            raise BadInputError("the number of faces is missing", where=f"{path}:{at + 2}",
+                                expected="a whole number", got=repr(count[:80]))
+        mine = []
+        for number in range(at + 3, at + 3 + int(count)):
+            values = _numbers(path, number, lines[number - 1] if number <= len(lines) else "", 10)
+            mine.append(values[:4])
+            rows.append([int(v) for v in values[4:10]])
+        boxes.append(np.array(mine, dtype=np.float64).reshape(-1, 4))
+        # the official file writes one line of zeros for an image without faces
+        at += 2 + max(int(count), 1)
+    return names, boxes, rows
+
+
+def load_predictions(folder: str | os.PathLike, names: list[tuple[str, str]]) -> Predictions:
+    """Read `<event>/<image>.txt` prediction files: image name, count, then `x y w h score` a line.
+
+    Rows are sorted by falling score (stable); images whose rows were not are named in `unsorted`. Absent events and
+    images count as images without detections and are named. A malformed file raises BadInputError with file and line;
+    so does a folder in which no file belongs to any ground-truth image.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise MissingAssetError("the predictions are not there", where=folder,
+                                expected="a folder with one folder an event", fix="check --predictions")
+    files = {(event.name, f.name[:-4]): f.path for event in os.scandir(folder) if event.is_dir()
+             for f in os.scandir(event.path) if f.name.endswith(".txt")}
+    known = set(names)
+    extra = sorted(key for key in files if key not in known)
+    if not any(n in files for n in known):
+        raise _nothing_fits(folder, files, names)
+    order = [*names, *extra]
+    tokens: list[bytes] = []
+    counts, renamed = [], []
+    for key in order:
+        path = files.get(key)
+        n = 0
+        if path is not None:
+            with open(path, "rb", buffering=0) as f:  # noqa: PTH123 - thousands of small files: pathlib costs as much again
+                data = f.read()
+            n, header = _parse(path, data, tokens)
+            if Path(header).name not in (key[1], f"{key[1]}.jpg"):
+                _check_header(path, header, key, known)
+                renamed.append(f"{key[0]}/{key[1]}")
+        counts.append(n)
+    start = np.concatenate([[0], np.cumsum(counts)])
+    rows = _floats(tokens, order, files, start)
+    boxes, unsorted = _sorted(rows[:start[len(names)]], start[:len(names) + 1], names)
+    events = {e for e, _ in files}
+    missing_events = list(dict.fromkeys(e for e, _ in names if e not in events))
+    return Predictions(boxes, unsorted, missing_events, [f"{e}/{i}" for e, i in names if (e, i) not in files],
+                       [f"{e}/{i}.txt" for e, i in extra], rows[start[len(names)]:, 4], renamed,
+                       int(np.sum((rows[:, 2] <= 0) | (rows[:, 3] <= 0))))
+
+
+def _nothing_fits(folder: Path, files: dict, names: list[tuple[str, str]]) -> BadInputError:
+    got = ", ".join(f"{e}/{i}.txt" for e, i in sorted(files)[:2])
+    if not got:
+        got = ", ".join(sorted(p.name for p in folder.iterdir())[:4]) or "an empty folder"
+    return BadInputError("no prediction file belongs to an image of the ground truth", where=folder,
+                         expected=f"files such as {names[0][0]}/{names[0][1]}.txt" if names else "ground-truth images",
+                         got=got, fix="give the folder that holds the event folders")
+
+
+def _check_header(path: str, header: str, key: tuple[str, str], known: set) -> None:
+    """Refuse a file whose first line names another image of the set."""
+    stem = Path(header.strip()).stem
+    if stem != key[1] and (key[0], stem) in known:
+        raise BadInputError("the file's first line names another image", where=f"{path}:1", expected=key[1], got=stem,
+                            fix="write the predictions again; file name and first line must agree")
+
+
+def _parse(path: str, data: bytes, tokens: list[bytes]) -> tuple[int, str]:
+    """Append the file's numbers to `tokens`; return the number of boxes and the image name of its first line."""
+    lines = data.split(b"\n")
+    while lines and not lines[-1].strip():
+        lines.pop()
+    header = lines[0].decode("utf-8", "replace").strip() if lines else ""
+    if len(lines) < 2 or not (count := lines[1].strip()).isdigit():
+        got = repr(lines[1].decode("utf-8", "replace")[:80]) if len(lines) > 1 else "the end of the file"
+        raise BadInputError("the file has no count of boxes", where=f"{path}:{2 if lines else 1}",
+                            expected="the image name, then a whole number, then `x y w h score` a line",
+                            got=got)
+    n = 0
+    for number, line in enumerate(lines[2:], 3):
+        parts = line.split()
+        if len(parts) == 5:
+            tokens += parts
+            n += 1
+        elif parts:
+            raise _malformed(path, number, line)
+    if n != int(count):
+        raise BadInputError("the file does not hold as many boxes as it says", where=f"{path}:2",
+                            expected=f"{int(count)} boxes", got=f"{n} boxes",
+                            fix="the file may be cut off; write it again")
+    return n, header
+
+
+def _malformed(path: str, number: int, line: bytes) -> BadInputError:
+    return BadInputError("a prediction line is malformed", where=f"{path}:{number}",
+                         expected="five finite numbers: x y w h score",
+                         got=repr(line.decode("utf-8", "replace").strip()[:80]),
+                         fix="correct or drop the line (and the count in line 2)")
+
+
+def _floats(tokens: list[bytes], order: list, files: dict, start: np.ndarray) -> np.ndarray:
+    """Return all tokens as (n, 5) float64; a token that is no finite number raises with its file and line."""
+    try:
+        rows = np.array(list(map(float, tokens)), dtype=np.float64).reshape(-1, 5)
+        bad = np.flatnonzero(~np.isfinite(rows).all(axis=1))
+    except ValueError:
+        bad = np.array([next(i for i, t in enumerate(tokens) if not _is_number(t)) // 5])
+    if len(bad):
+        image = int(np.searchsorted(start, bad[0], side="right")) - 1
+        path = files[order[image]]
+        within = int(bad[0] - start[image])
+        lines = Path(path).read_bytes().split(b"\n")
+        numbers = [k for k, line in enumerate(lines, 1) if k > 2 and line.strip()]
+        raise _malformed(path, numbers[within], lines[numbers[within] - 1])
+    return rows
+
+
+def _is_number(token: bytes) -> bool:
+    try:
+        float(token)
+    except ValueError:
+        return False
+    return True
+
+
+def _sorted(rows: np.ndarray, start: np.ndarray, names: list) -> tuple[list[np.ndarray], list[str]]:
+    """Return per-image rows by falling score, and the names of images where they were not."""
+    image = np.repeat(np.arange(len(names)), np.diff(start))
+    rising = (rows[1:, 4] > rows[:-1, 4]) & (image[1:] == image[:-1])
+    wrong = np.unique(image[1:][rising])
+    if len(wrong):
+        rows = rows[np.lexsort((-rows[:, 4], image))]
+    return np.split(rows, start[1:-1]), [f"{names[i][0]}/{names[i][1]}" for i in wrong]
+
+
+def write_predictions(folder: str | os.PathLike, event: str, image: str, boxes: np.ndarray) -> Path:
+    """Write one image's predictions (n, 5) xywh + score in the standard form, by falling score, and return the path.
+
+    Numbers are written with `repr` precision, so that reading them back gives the same floats.
+    """
+    from facelab.core.files import write_text
+    boxes = np.asarray(boxes, dtype=np.float64).reshape(-1, 5)
+    if not np.isfinite(boxes).all():
+        raise BadInputError("predictions must be finite", where=f"{event}/{image}")
+    boxes = boxes[np.argsort(-boxes[:, 4], kind="stable")]
+    rows = "".join(" ".join(repr(float(v)) for v in row) + "\n" for row in boxes)
+    return write_text(Path(folder) / event / f"{image}.txt", f"{image}.jpg\n{len(boxes)}\n{rows}")
+
+
+def attribute_masks(truth: GroundTruth, attribute: str) -> dict[str, np.ndarray]:
+    """Return a bool mask over all boxes for each value of an attribute (see `ATTRIBUTES`).
+
+    Raises BadInputError for an attribute that is unknown or that the ground truth does not carry.
+    """
+    if attribute not in ATTRIBUTES:
+        raise BadInputError(f"no attribute is called {attribute!r}{did_you_mean(attribute, ATTRIBUTES)}",
+                            expected=", ".join(ATTRIBUTES), got=attribute)
+    if attribute not in truth.labels:
+        raise BadInputError(f"the ground truth has no {attribute} labels", expected="the .mat files")
+    return {name: truth.labels[attribute] == code for code, name in enumerate(ATTRIBUTES[attribute])}
+
+
+SIZE_EDGES = (0, 16, 32, 64, 128, 300, np.inf)
+
+
+def size_masks(truth: GroundTruth) -> dict[str, np.ndarray]:
+    """Return a bool mask over all boxes for each range of box heights in pixels (lower end included)."""
+    height = np.concatenate([b[:, 3] for b in truth.boxes]) if truth.boxes else np.zeros(0)
+    out = {}
+    for low, high in itertools.pairwise(SIZE_EDGES):
+        name = f">={low}px" if high == np.inf else (f"<{high}px" if low == 0 else f"{low}-{int(high) - 1}px")
+        out[name] = (height >= low) & (height < high)
+    return out
