@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from facelab.core.errors import BadInputError
 from facelab.core.files import write_bytes
 from facelab.core.hashing import sha256_bytes
 from facelab.zoo.assets import Asset
@@ -20,7 +21,8 @@ VERSION = "v1"
 def converted(asset: Asset, source: Path) -> Path:
     """Return the ONNX file made from a verified `source`, building it (milliseconds) where it is not there.
 
-    Raises UnsupportedError where a package or a layer is missing, BadInputError for a file that is no such model.
+    Raises UnsupportedError where a package or a layer is missing, BadInputError for a file that is no such model or a
+    folder that cannot be written to.
     """
     folder = asset.folder / "converted"
     stem = f"{asset.name}.{file_hash(source)[:16]}.{VERSION}"
@@ -29,7 +31,12 @@ def converted(asset: Asset, source: Path) -> Path:
             return path
         path.unlink(missing_ok=True)
     content = _convert(asset, source)
-    return write_bytes(folder / f"{stem}.{sha256_bytes(content)[:16]}.onnx", content)
+    try:
+        return write_bytes(folder / f"{stem}.{sha256_bytes(content)[:16]}.onnx", content)
+    except OSError as e:
+        raise BadInputError(f"{asset.name}: the converted model cannot be written", where=folder,
+                            got=e.strerror or str(e), fix="set FACELAB_MODELS to a folder that you can write to"
+                            ) from None
 
 
 def _convert(asset: Asset, source: Path) -> bytes:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from facelab.core.errors import FacelabError, IntegrityError, MissingAssetError
+from facelab.core.errors import BadInputError, FacelabError, IntegrityError, MissingAssetError
 from facelab.core.hashing import sha256_file
 from facelab.zoo import mirror
 from facelab.zoo.assets import Asset
@@ -100,9 +100,11 @@ def _find_parts(asset: Asset) -> Found | None:
 def _find_file(asset: Asset) -> Found | None:
     bad: list[FacelabError] = []
     if asset.path.is_file():
+        seen = _stamp(asset.path)
         if not (wrong := problem(asset.path, asset)):
             return Found(asset.path, "store")
-        asset.path.unlink(missing_ok=True)
+        if _stamp(asset.path) == seen:   # else another process has just put a new file there
+            asset.path.unlink(missing_ok=True)
         bad.append(wrong)
     for path, place in ((package_path(asset), "package"), *((p, "mirror") for p in _mirror_files(asset))):
         if path is None:
@@ -113,6 +115,14 @@ def _find_file(asset: Asset) -> Found | None:
     if bad:
         raise bad[0]
     return None
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_ino, stat.st_size, stat.st_mtime_ns
 
 
 def _mirror_files(asset: Asset):
@@ -160,10 +170,15 @@ def fetch(asset: Asset, *, trust_first_use: bool = False, progress: bool = False
     if found:
         return found
     _refuse_without_source(asset, trust_first_use, refused)
-    with exclusive(asset.path):
-        if asset.path.is_file() and (found := _find_or_remember(asset, refused, say)):
-            return found
-        path = _first_good_source(asset, progress, refused, say)
+    try:
+        with exclusive(asset.path):
+            if asset.path.is_file() and (found := _find_or_remember(asset, refused, say)):
+                return found
+            path = _first_good_source(asset, progress, refused, say)
+    except OSError as e:
+        raise BadInputError(f"{asset.name} cannot be written", where=asset.folder, got=e.strerror or str(e),
+                            fix="free some space, or set FACELAB_MODELS or FACELAB_DATA to a folder that you can "
+                                "write to") from None
     if not asset.sha256:
         say(f"{asset.name}: no published hash; trusted on first use, sha256 {sha256_file(path)}")
     if getattr(asset, "convert", None):
@@ -215,6 +230,7 @@ def _sources(asset: Asset):
 def _first_good_source(asset: Asset, progress: bool, refused: list[FacelabError],
                        say: Callable[[str], None]) -> Path:
     unreachable: FacelabError | None = None
+    earlier = len(refused)
     for source, member in _sources(asset):
         try:
             if isinstance(source, FacelabError):
@@ -228,7 +244,7 @@ def _first_good_source(asset: Asset, progress: bool, refused: list[FacelabError]
         except IntegrityError as e:
             say(f"{e.what} ({e.where}): refused")
             refused.append(e)
-    if refused:
+    if len(refused) > earlier or (refused and unreachable is None):
         raise refused[-1]
     raise missing(asset, unreachable)
 

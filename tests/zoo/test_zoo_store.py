@@ -17,6 +17,7 @@ from facelab.core.errors import BadInputError, IntegrityError, MissingAssetError
 from facelab.core.hashing import sha256_bytes
 from facelab.zoo import store as zoo_store
 from facelab.zoo.assets import PackageFile
+from facelab.zoo.catalogue import load_catalogue
 from facelab.zoo.registry import DataEntry, unpack
 from facelab.zoo.store import fetch, locate, require, status
 
@@ -155,6 +156,26 @@ def test_offline_and_missing_says_which_file_from_where_and_the_command(store, e
     assert "facelab assets fetch thing" in e.value.fix
     with pytest.raises(MissingAssetError, match="not on this machine"):
         require(entry(url))
+
+
+def test_a_bad_file_and_no_network_is_a_missing_file_not_a_truncated_one(store, entry, content):
+    asset = entry("http://127.0.0.1:9/thing.onnx")
+    store.mkdir()
+    asset.path.write_bytes(content[:9])
+    said = []
+    with pytest.raises(MissingAssetError, match="not on this machine"):
+        fetch(asset, say=said.append)
+    assert "truncated" in said[0] and not asset.path.exists()
+
+
+def test_a_store_that_cannot_be_written_is_said(web, tmp_path, entry, monkeypatch):
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("FACELAB_MODELS", str(tmp_path / "file" / "models"))
+    with pytest.raises(BadInputError, match="cannot be written") as e:
+        fetch(entry(f"{web.base}/good/x"))
+    assert "FACELAB_MODELS" in e.value.fix and web.requests == []
+    with pytest.raises(BadInputError, match="cannot be written"):
+        locate(load_catalogue().model("mtcnn-pnet"))
 
 
 @pytest.mark.parametrize("layout", ["sha256", "name", "manifest"])
@@ -297,6 +318,30 @@ def test_an_interrupted_download_leaves_nothing_that_counts(sig, swept, web, sto
     assert (files_in(store) == []) == swept                            # a killed process cannot tidy up ...
     assert fetch(entry(f"{web.base}/good/thing.onnx")).read_bytes() == content
     assert files_in(store) == ["thing.onnx"]                           # ... so the next fetch does
+
+
+CALLER = """
+import sys
+sys.path.insert(0, {tests!r})
+from conftest import make_entry
+from facelab import cli
+from facelab.commands import assets
+assets.everything = lambda: [make_entry({url!r})]
+sys.exit(cli.run(["assets", "fetch", "thing"]))
+"""
+
+
+def test_control_c_on_the_command_line_ends_with_130_and_leaves_nothing(web, store, files_in):
+    code = CALLER.format(tests=str(Path(__file__).parent), url=f"{web.base}/stall/thing.onnx")
+    child = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
+    try:
+        assert web.stalled.wait(30)
+        child.send_signal(signal.SIGINT)
+        _, err = child.communicate(timeout=30)
+    finally:
+        child.kill()
+        child.wait()
+    assert child.returncode == 130 and "interrupted" in err and "Traceback" not in err and files_in(store) == []
 
 
 def test_module_path_imports_nothing():
