@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from facelab.commands.common import emit, json_option
-from facelab.commands.doctor_checks import Check, asset_checks, environment_checks, kernel_checks, machine_checks
+from facelab.commands.doctor_checks import Check, all_checks
 
 MARKS = {"ok": "ok     ", "info": "       ", "warn": "warning", "broken": "BROKEN "}
 
@@ -18,7 +18,7 @@ def command(quick: bool, as_json: bool) -> int:
 
     Exit code 1 if something that facelab needs is broken; a warning alone leaves it at 0.
     """
-    checks = [*environment_checks(), *kernel_checks(start=not quick), *machine_checks(), *asset_checks()]
+    checks = all_checks(start_kernels=not quick)
     broken = [c for c in checks if c.status == "broken"]
     report = {"ok": not broken, "broken": len(broken), "warnings": sum(c.status == "warn" for c in checks),
               "checks": [c.as_dict() for c in checks]}

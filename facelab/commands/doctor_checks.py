@@ -52,6 +52,11 @@ class Check:
         return dataclasses.asdict(self)
 
 
+def all_checks(*, start_kernels: bool = True) -> list[Check]:
+    """Return every finding; `start_kernels` really starts both kernels' interpreters."""
+    return [*environment_checks(), *kernel_checks(start=start_kernels), *machine_checks(), *asset_checks()]
+
+
 # -- environment -----------------------------------------------------------------------------------------------------
 
 def environment_checks() -> list[Check]:

@@ -1,0 +1,281 @@
+"""What notebooks 00 and 01 show: what is here, and every model at work on one real photograph."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from facelab import detection, embedding
+from facelab.core import fresh
+from facelab.core.errors import FacelabError
+from facelab.core.run import Run
+from facelab.core.timing import summarise
+from facelab.preprocess import read_image
+from facelab.report import style
+from facelab.zoo import mirror
+from facelab.zoo.catalogue import load_catalogue
+from facelab.zoo.store import find
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+MIB = 1 << 20
+
+
+def astronaut() -> np.ndarray:
+    """Return scikit-image's photograph of an astronaut, uint8 RGB (512, 512, 3), public domain (NASA)."""
+    from skimage import data
+    return data.astronaut()
+
+
+def catalogue_table() -> pd.DataFrame:
+    """Return the catalogue: a row a model, where its file is on this machine, licence, and the command that gets it."""
+    import pandas as pd
+    rows = []
+    for entry in load_catalogue():
+        try:
+            found = find(entry)
+            place = found.place if found else "–"
+        except FacelabError as e:
+            place = f"faulty: {e.what}"
+        rows.append({"model": entry.name, "kind": entry.kind, "family": entry.family, "runtime": entry.runtime,
+                     "here": place, "licence": entry.licence})
+    return pd.DataFrame(rows)
+
+
+def checks_table(checks: list) -> pd.DataFrame:
+    """Return the doctor's findings: area, what was looked at, status, detail, remedy."""
+    import pandas as pd
+    return pd.DataFrame([{"area": c.area, "what": c.name, "status": c.status, "detail": c.detail, "fix": c.fix or ""}
+                         for c in checks])
+
+
+def presence_plot(table: pd.DataFrame) -> Figure:
+    """Return bars of models here and not here, by kind."""
+    kinds = list(dict.fromkeys(table["kind"]))
+    here = [int(((table["kind"] == k) & (table["here"] != "–")).sum()) for k in kinds]
+    absent = [int(((table["kind"] == k) & (table["here"] == "–")).sum()) for k in kinds]
+    _, ax = style.figure(8, 1.4 + 0.35 * len(kinds))
+    y = np.arange(len(kinds))
+    ax.barh(y, here, color=style.PALETTE[0], label="on this machine")
+    ax.barh(y, absent, left=here, color=style.PALETTE[4], label="in the catalogue, not here")
+    for k, (h, a) in enumerate(zip(here, absent)):
+        ax.text(h + a + 0.3, k, f"{h} of {h + a}", va="center", fontsize=9)
+    ax.set_yticks(y, kinds)
+    ax.invert_yaxis()
+    ax.set_xlim(0, max(h + a for h, a in zip(here, absent)) * 1.15)
+    ax.legend(loc="lower right")
+    return style.label(ax, "Models by kind", "models", "").figure
+
+
+def detect_all(image: np.ndarray, names: list[str]) -> dict[str, detection.Detections]:
+    """Run each named detector on one RGB image."""
+    return {name: detection.load(name).detect(image) for name in names}
+
+
+def draw(ax, image: np.ndarray, found: detection.Detections, title: str) -> None:
+    """Draw boxes and landmarks of one detector on one axis."""
+    from matplotlib.patches import Rectangle
+    ax.imshow(image)
+    ax.set_title(title, fontsize=9.5, fontweight="normal", loc="center")
+    ax.set_xticks([])
+    ax.set_yticks([])
+    ax.grid(False)
+    width = 1 + image.shape[1] / 1200
+    for k, (x1, y1, x2, y2) in enumerate(found.boxes):
+        ax.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor="#F0E442", linewidth=width))
+        if found.landmarks is not None:
+            ax.scatter(*found.landmarks[k].T, s=5 * width, c="#56B4E9", edgecolors="black", linewidths=0.3, zorder=3)
+
+
+def gallery(image: np.ndarray, found: dict[str, detection.Detections], *, columns: int = 5) -> Figure:
+    """Return one picture with a tile a detector: its boxes (yellow) and landmarks (blue) on the same image."""
+    columns = min(columns, len(found))
+    rows = -(-len(found) // columns)
+    high = image.shape[0] / image.shape[1]
+    fig, axes = style.figure(2.5 * columns, (2.5 * high + 0.3) * rows, rows=rows, columns=columns, squeeze=False)
+    for ax in axes.flat:
+        ax.set_axis_off()
+    for ax, (name, faces) in zip(axes.flat, found.items()):
+        ax.set_axis_on()
+        draw(ax, image, faces, f"{name}: {len(faces)} face{'s' * (len(faces) != 1)}")
+    return fig
+
+
+def best_face(found: dict[str, detection.Detections]) -> detection.Detections:
+    """Return the most confident face of a detector with landmarks. Raises ValueError where no detector has any."""
+    with_points = [d for d in found.values() if d.landmarks is not None and len(d)]
+    if not with_points:
+        raise ValueError("no detector here gives landmarks")
+    return with_points[0].take(np.array([0]))
+
+
+def mirror_similarity(image: np.ndarray, face: detection.Detections, names: list[str]) -> list[dict]:
+    """Return a row an embedder: cosine between one face and its mirror image, each found by its own landmarks."""
+    flipped = np.ascontiguousarray(image[:, ::-1])
+    width = image.shape[1]
+    points = face.landmarks[:, [1, 0, 2, 4, 3]].copy()   # left is left as seen in the image
+    points[..., 0] = width - 1 - points[..., 0]
+    boxes = face.boxes[:, [2, 1, 0, 3]].copy()
+    boxes[:, [0, 2]] = width - boxes[:, [0, 2]]
+    rows = []
+    for name in names:
+        model = embedding.load(name)
+        a = model.embed(image, face.landmarks, boxes=face.boxes, normalise=True)[0]
+        b = model.embed(flipped, points, boxes=boxes, normalise=True)[0]
+        rows.append({"model": name, "dimensions": model.dim, "found by": model.needs, "cosine": float(a @ b)})
+    return rows
+
+
+def measure_detector(name: str, image: str, repeats: int) -> dict[str, Any]:
+    """Load a detector and time whole calls on an image file (called in a fresh process). Seconds."""
+    detector, pixels = detection.load(name), read_image(image)
+    detector.detect(pixels)
+    return {"seconds": [detector.detect(pixels).timings.total for _ in range(repeats)]}
+
+
+def measure_embedder(name: str, crop: str, repeats: int) -> dict[str, Any]:
+    """Load an embedder and time one crop (`.npy`, called in a fresh process). Seconds."""
+    model, pixels = embedding.load(name), np.load(crop)
+    model.embed(pixels)
+    seconds = []
+    for _ in range(repeats):
+        model.embed(pixels)
+        seconds.append(model.timings.total)
+    return {"seconds": seconds, "dim": model.dim}
+
+
+def costs(kind: str, names: list[str], files: dict[str, Path] | Path, *, repeats: int, threads: int = 1) -> list[dict]:
+    """Measure models one after the other, each in a fresh process: seconds a call, memory above the bare process.
+
+    `kind` is `detector` or `embedder`; `files` is the image, or a file a name. Returns a row a model with the raw
+    samples, so that the notebook can store them.
+    """
+    rows = []
+    for name in names:
+        file = files[name] if isinstance(files, dict) else files
+        answer = fresh.call(f"facelab.report.first_look:measure_{kind}", name, str(file), repeats, threads=threads)
+        s = summarise(np.array(answer.value["seconds"]))
+        rows.append({"model": name, "P50 [ms]": s.p50 * 1e3, "P90 [ms]": s.p90 * 1e3,
+                     "memory [MiB]": (answer.peak_rss - answer.base_rss) / MIB,
+                     "note": s.warning or "", "samples": np.array(answer.value["seconds"])})
+    return rows
+
+
+def cost_table(rows: list[dict]) -> pd.DataFrame:
+    """Return the costs as a table, without the raw samples."""
+    import pandas as pd
+    return pd.DataFrame([{k: v for k, v in r.items() if k != "samples"} for r in rows]).round(2)
+
+
+def record_costs(run: Run, rows: list[dict]) -> None:
+    """Store latency (with its raw samples, the machine and any warning) and memory of each model."""
+    from facelab.core.machine import facts
+    machine = facts(threads=1, versions=("numpy", "onnxruntime", "ai-edge-litert", "opencv-python-headless"))
+    for row in rows:
+        s = summarise(row["samples"])
+        run.record(row["model"], "latency", s.p50 * 1e3, unit="ms", better="lower", lo=s.lo * 1e3, hi=s.hi * 1e3,
+                   n=s.n, method="median, rank interval", machine=machine, warning=s.warning, samples=row["samples"])
+        run.record(row["model"], "memory", row["memory [MiB]"], unit="MiB", better="lower", machine=machine)
+
+
+def cost_plot(rows: list[dict], title: str) -> Figure:
+    """Return latency (P50 to P90) and memory a model, side by side, slowest at the bottom."""
+    rows = sorted(rows, key=lambda r: -r["P50 [ms]"])
+    names, y = [r["model"] for r in rows], np.arange(len(rows))
+    fig, (left, right) = style.figure(10, 1.2 + 0.3 * len(rows), columns=2, sharey=True)
+    p50, p90 = np.array([r["P50 [ms]"] for r in rows]), np.array([r["P90 [ms]"] for r in rows])
+    left.hlines(y, p50, p90, color=style.NEUTRAL, linewidth=2)
+    left.plot(p50, y, "o", color=style.PALETTE[0], label="P50")
+    left.plot(p90, y, "|", color=style.PALETTE[1], markersize=10, markeredgewidth=2, label="P90")
+    left.set_xscale("log")
+    left.set_yticks(y, names)
+    left.legend(loc="lower left")
+    style.label(left, title, "milliseconds a call, one thread (log)", "")
+    right.barh(y, [r["memory [MiB]"] for r in rows], color=style.PALETTE[5])
+    style.label(right, "Memory above the bare process", "peak resident memory [MiB]", "")
+    return fig
+
+
+def face_crops(image: np.ndarray, face: detection.Detections, names: list[str], folder: Path) -> dict[str, Path]:
+    """Write the crop that each embedder would see of one face as `.npy`; return the files by name."""
+    from facelab.core.files import write_npy
+    from facelab.preprocess import apply
+    from facelab.preprocess.align import align
+    files = {}
+    for name in names:
+        model = embedding.load(name)
+        width, height = model.input_size
+        crop = (align(image, face.landmarks[0], width) if width in (112, 128) else
+                _box_crop(apply, image, face.boxes[0], width, height))
+        files[name] = write_npy(folder / f"{name}.npy", crop)
+    return files
+
+
+def _box_crop(apply, image, box, width, height) -> np.ndarray:
+    from facelab.preprocess import PreprocessSpec
+    spec = PreprocessSpec("crop", [
+        {"op": "decode", "format": "rgb24", "order": "rgb", "size": [image.shape[1], image.shape[0]]},
+        {"op": "crop", "region": "face", "margin": 0.25, "aspect": "square_longer", "box_rounding": "nearest",
+         "outside": "replicate"},
+        {"op": "resize", "size": [width, height], "mode": "stretch", "kernel": "bilinear", "antialias": True,
+         "pixel_centers": "half", "rounding": "half_up", "edge": "renormalize"}])
+    return apply(spec, image, face=tuple(float(v) for v in box))
+
+
+def save_png(image: np.ndarray, path: Path) -> Path:
+    """Write an RGB image as PNG and return the path."""
+    from PIL import Image
+    Image.fromarray(image).save(path)
+    return path
+
+
+def mirror_folder() -> Path | None:
+    """Return the folder that FACELAB_MIRROR names, or None (unset, or a web address)."""
+    value = mirror.mirror()
+    return None if value is None or mirror.is_address(value) else Path(value)
+
+
+def count_table(counts: pd.DataFrame | None) -> pd.DataFrame | str:
+    """Return the counts with a last row: the share of photographs that each detector counted exactly."""
+    import pandas as pd
+    if counts is None:
+        return "Not looked at: FACELAB_MIRROR names no folder with labelled/detection.csv."
+    exact = {c: f"{(counts[c] == counts['faces']).mean():.0%}" for c in counts.columns[2:]}
+    return pd.concat([counts, pd.DataFrame([{"photograph": "counted exactly", "faces": "", **exact}])],
+                     ignore_index=True)
+
+
+def record_counts(run: Run, counts: pd.DataFrame | None) -> str:
+    """Store how many photographs each detector counted exactly; return a sentence for the notebook."""
+    if counts is None:
+        return "no group photographs, no record"
+    for name in counts.columns[2:]:
+        right = int((counts[name] == counts["faces"]).sum())
+        run.record(name, "photographs_counted", right, unit="photographs", better="higher", n=len(counts))
+    return f"{len(counts)} photographs, {len(counts.columns) - 2} detectors"
+
+
+def exact_counts(folder: Path | None, names: list[str]) -> pd.DataFrame | None:
+    """Count faces on the mirror's labelled group photographs; None without a mirror folder that has them.
+
+    Columns: photograph, faces (labelled exactly), then one column a detector with the number it found.
+    """
+    import csv
+
+    import pandas as pd
+    listing = folder / "labelled" / "detection.csv" if folder else None
+    if listing is None or not listing.is_file():
+        return None
+    detectors = {name: detection.load(name) for name in names}
+    rows = []
+    with listing.open(newline="", encoding="utf-8") as f:
+        labelled = [r for r in csv.DictReader(f) if r["exact"] == "1"]
+    for row in labelled:
+        image = read_image(listing.parent / row["path"])
+        rows.append({"photograph": Path(row["path"]).stem, "faces": int(row["n_faces"]),
+                     **{name: len(d.detect(image)) for name, d in detectors.items()}})
+    return pd.DataFrame(rows)
