@@ -7,7 +7,6 @@ from pathlib import Path
 import click
 
 from facelab.commands.common import emit, json_option
-from facelab.core.run import project_root
 
 
 @click.command("compare", epilog="Example: facelab compare previous latest")
@@ -23,8 +22,9 @@ def command(run_a: str, run_b: str, reports: Path | None, as_json: bool) -> int:
     Exit code 1 when something got worse.
     """
     from facelab.reproduce import compare
+    from facelab.reproduce import plan as plans
     from facelab.reproduce.store import Store
-    store = Store(project_root(), reports)
+    store = Store(plans.find().parents[1], reports)
     folders = [Path(name) if Path(name).is_file() else store.find(name) for name in (run_a, run_b)]
     (a, machine_a), (b, machine_b) = (compare.load(folder) for folder in folders)
     rows = compare.compare(a, b, machine_a=machine_a, machine_b=machine_b)

@@ -7,7 +7,6 @@ from pathlib import Path
 import click
 
 from facelab.commands.common import emit, json_option, note
-from facelab.core.run import project_root
 
 
 @click.command("reproduce", epilog="Example: facelab reproduce --profile quick --jobs 2 -p 08_matcher_benchmark.seed=1")
@@ -40,7 +39,7 @@ def command(ctx, profile, only, start, texts, force, jobs, scheduler, why, dry_r
     from facelab.reproduce import progress
     from facelab.reproduce.runner import Options, Runner
     said = [*(("--plan", str(plan_path)) if plan_path else ()), *(("--reports", str(reports)) if reports else ())]
-    plan = plans.read(plan_path or project_root() / "notebooks" / "plan.toml")
+    plan = plans.read(plan_path or plans.find())
     options = Options(profile=profile, jobs=jobs, scheduler=scheduler, only=only, start=start, texts=texts, force=force,
                       reports=reports.resolve() if reports else None, said=tuple(said))
     runner = Runner(plan, options)

@@ -383,7 +383,10 @@ def to_html(notebook, *, title: str) -> str:
     from nbconvert import HTMLExporter
     exporter = HTMLExporter(embed_images=True, mathjax_url="", require_js_url="", mermaid_js_url="")
     body, _ = exporter.from_notebook_node(notebook, resources={"metadata": {"name": title}})
-    return body.replace('id="cell-id=', 'id="')
+    back = ('<style>body { max-width: 66rem; margin: 0 auto; } .jp-OutputArea-output img { max-width: 100%; }</style>'
+            '<p style="padding: .6rem 1rem 0"><a href="../index.html">← report of this run</a></p>')
+    head, start, rest = body.replace('id="cell-id=', 'id="').partition("<main")
+    return head + back + start + rest
 
 
 def _end_with_parent() -> None:

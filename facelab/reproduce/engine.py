@@ -133,7 +133,8 @@ def _execute(job: dict, root: Path, folder: Path, stop_file: Path) -> tuple[Fail
 def _start(root: Path, folder: Path, env: dict[str, str], log: IO[bytes]) -> subprocess.Popen:
     package_parent = Path(__file__).resolve().parents[2]
     # the child needs this package, wherever it was imported from; the kernel gets a clean path
-    command = ("import sys; sys.path.insert(0, sys.argv.pop(1)); "
+    # (jsonschema's optional rfc3987_syntax compiles a grammar for a second when nbformat imports it; nobody uses it)
+    command = ("import sys; sys.path.insert(0, sys.argv.pop(1)); sys.modules['rfc3987_syntax'] = None; "
                "from facelab.reproduce.child import main; main()")
     return subprocess.Popen([sys.executable, "-c", command, str(package_parent), str(folder / "job.json")],
                             cwd=root, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,

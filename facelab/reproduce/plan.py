@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from facelab.core.errors import BadInputError, did_you_mean
+from facelab.core.run import project_root
 from facelab.reproduce import canonical, parameters
 from facelab.reproduce.parameters import Parameter
 
@@ -75,8 +76,9 @@ class Plan(_Strict):
 
     @property
     def root(self) -> Path:
-        """Return the project's root: the folder above the plan's."""
-        return self.path.parent.parent
+        """Return the project's root: the plan's folder, or the one above if that is called `notebooks`."""
+        folder = self.path.parent
+        return folder.parent if folder.name == "notebooks" else folder
 
     @property
     def names(self) -> list[str]:
@@ -138,6 +140,9 @@ def read(path: str | os.PathLike) -> Plan:
     if plan.schema_ != SCHEMA:
         raise BadInputError("the plan's schema is not known", where=path, expected=SCHEMA, got=plan.schema_,
                             fix="take the plan that belongs to this version of facelab")
+    if not plan.step:
+        raise BadInputError("the plan has no steps", where=path, expected="at least one [[step]]",
+                            fix="add a block; the top of facelab's own notebooks/plan.toml shows its form")
     seen: set[str] = set()
     for step in plan.step:
         if step.name in seen:
@@ -174,6 +179,14 @@ def _explain(e: ValidationError, raw: dict, path: Path) -> BadInputError:
                              fix="add it")
     return BadInputError("a field of the plan has a bad value", where=f"{path}: {place}{field}",
                          expected=first["msg"], got=repr(first.get("input"))[:120], fix="correct the value")
+
+
+def find() -> Path:
+    """Return the nearest `notebooks/plan.toml`, seen from the working folder; else that of this checkout."""
+    for folder in (Path.cwd(), *Path.cwd().parents):
+        if (folder / "notebooks" / "plan.toml").is_file():
+            return folder / "notebooks" / "plan.toml"
+    return project_root() / "notebooks" / "plan.toml"
 
 
 def declared(plan: Plan, step: Step) -> dict[str, Parameter]:

@@ -163,9 +163,14 @@ class Runner:
     def _take_over(self) -> None:
         for task in self.tasks.values():
             if not task.run and task.done:
-                folder = self.store.take_over(task.done, self.run, task.step.name)
-                self._finish({**(read_json(folder / "step.json") or {}), "cached": True}, task)
-            elif not task.run:
+                try:
+                    folder = self.store.take_over(task.done, self.run, task.step.name)
+                except OSError:
+                    task.run, task.why = task.selected, ["its earlier result was removed a moment ago"]
+                else:
+                    self._finish({**(read_json(folder / "step.json") or {}), "cached": True}, task)
+                    continue
+            if not task.run:
                 self._finish({"step": task.step.name, "state": "skipped", "seconds": 0.0}, task)
 
     def _finish(self, note: dict[str, Any], task: Task) -> None:
@@ -221,10 +226,11 @@ class Runner:
             try:
                 note = future.result()
             except (Exception, concurrent.futures.CancelledError) as e:
-                # the step itself never raises: this is the executor's trouble, such as a worker that was lost
+                # a notebook's failure never raises here: this is the executor's trouble, or the disk's
                 note = {"step": task.step.name, "state": "failed", "seconds": 0.0, "failure": {
-                    "kind": "runner", "what": f"the executor lost the step: {type(e).__name__}: {e}",
-                    "step": task.step.name, "cause": "a worker died or cannot reach this folder",
+                    "kind": "runner", "what": f"the step could not be run: {type(e).__name__}: {e}",
+                    "step": task.step.name, "cause": "the reports folder cannot be written, or a worker of the cluster "
+                                                     "died or does not see this folder",
                     "where": task.step.notebook, "repeat": self._repeat(task)}}
             self._finish(note, task)
         self.display.tick([(t.step.name, self._progress(t), time.monotonic() - at) for t, at in running.values()])

@@ -69,6 +69,7 @@ def test_steps_run_on_both_workers_and_fail_there_as_they_do_here(project, clust
     assert rc == 0 and summary["kernels_started"] == 0, "what the cluster did is known here"
 
 
+@pytest.mark.slow
 def test_a_scheduler_that_does_not_answer_is_named(project):
     project.body("left", code("work", "1"))
     project.step("left")
