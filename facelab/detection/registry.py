@@ -12,9 +12,10 @@ from typing import Any
 from facelab.core.errors import BadInputError, FacelabError, did_you_mean
 from facelab.detection import families as package
 from facelab.detection.base import Detector
+from facelab.detection.neural import NeuralDetector
 from facelab.preprocess.spec import PreprocessSpec
 from facelab.zoo.catalogue import ModelEntry, load_catalogue
-from facelab.zoo.runtimes import Model, open_model
+from facelab.zoo.runtimes import Model, ModelRunError, open_model
 from facelab.zoo.store import find
 
 CASCADE = ("pnet", "rnet", "onet")
@@ -47,30 +48,49 @@ def _is_here(entry: ModelEntry) -> bool:
 
 def load(name_or_path: str | os.PathLike, *, family: str | None = None, threads: int | None = None,
          spec: PreprocessSpec | str | os.PathLike | None = None, **options: Any) -> Detector:
-    """Load a detector by its catalogue name, or from a file (for MTCNN a folder of three) of a stated `family`.
+    """Load a detector by its catalogue name, or from a file (for MTCNN a folder of three).
 
-    `spec` (a `PreprocessSpec` or its file) replaces the preprocessing of the catalogue, or the family's customary one.
+    `spec` (a `PreprocessSpec` or its file) replaces the preprocessing of the catalogue; for a file, the spec beside it
+    (`<file>.preprocess.json`) or the family's customary one. A file's `family` may be left out where its outputs tell.
     `threads` bounds the runtime. `options` are the family's own, among them `score_threshold` and `nms_threshold`.
     Raises BadInputError for unknown names and options and for a model whose input does not fit the spec or whose
     outputs are not the family's, MissingAssetError with the command that fetches the weights.
     """
     spec = spec if spec is None or isinstance(spec, PreprocessSpec) else PreprocessSpec.load(spec)
     text = os.fspath(name_or_path)
+    if (entry := entry_named(text, "detector")) is not None:
+        return _from_entry(entry, family, threads, spec, options)
+    return _from_file(Path(text), family, threads, spec or sidecar(Path(text)), options)
+
+
+def entry_named(text: str, kind: str) -> ModelEntry | None:
+    """Return the catalogue's entry of this name, or whose file has this stem; None where `text` is a file's path.
+
+    Raises BadInputError for a name that is neither, or of another kind.
+    """
     catalogue = load_catalogue()
+    by_stem = {Path(e.file).stem: e for e in catalogue.of_kind(kind) if e.file}
     if text in catalogue.names:
         entry = catalogue.model(text)
-        if entry.kind != "detector":
-            raise BadInputError(f"{text!r} is no detector", expected="a detector of the catalogue", got=entry.kind)
-        return _from_entry(entry, family, threads, spec, options)
-    if not Path(text).exists():
-        names = [e.name for e in catalogue.of_kind("detector")]
-        raise BadInputError(f"no detector and no file is named {text!r}{did_you_mean(text, names)}",
-                            expected="a catalogue name or a model file", got=text,
-                            fix="facelab assets list shows the names")
-    if family is None:
-        raise BadInputError("a model file needs its family: nothing in it says how its outputs are decoded",
-                            where=text, expected=", ".join(families()), fix="name the family, e.g. --family yunet")
-    return _from_file(Path(text), family, threads, spec, options)
+        if entry.kind != kind:
+            raise BadInputError(f"{text!r} is no {kind}", expected=f"a {kind} of the catalogue", got=entry.kind)
+        return entry
+    if Path(text).exists():
+        return None
+    if text in by_stem:
+        return by_stem[text]
+    names = [e.name for e in catalogue.of_kind(kind)]
+    raise BadInputError(f"no {kind} and no file is named {text!r}{did_you_mean(text, names)}",
+                        expected="a catalogue name or a model file", got=text,
+                        fix="facelab assets list shows the names")
+
+
+def sidecar(path: Path) -> PreprocessSpec | None:
+    """Return the spec that lies beside a model file (`<file>.preprocess.json`, with or without its suffix), or None."""
+    for beside in (path.with_name(path.name + ".preprocess.json"), path.with_suffix(".preprocess.json")):
+        if beside.is_file():
+            return PreprocessSpec.load(beside)
+    return None
 
 
 def _from_entry(entry: ModelEntry, name: str | None, threads: int | None, spec: PreprocessSpec | None,
@@ -87,7 +107,10 @@ def _from_entry(entry: ModelEntry, name: str | None, threads: int | None, spec: 
     return _build(kind, entry.name, open_model(entry, threads=threads), spec or entry.spec, merged)
 
 
-def _from_file(path: Path, name: str, threads: int | None, spec: PreprocessSpec | None, options: dict) -> Detector:
+def _from_file(path: Path, name: str | None, threads: int | None, spec: PreprocessSpec | None,
+               options: dict) -> Detector:
+    if name is None:
+        return _guessed(path, threads, spec, options)
     kind = family_class(name)
     merged = checked(options, option_names(kind), path)
     if "models" in inspect.signature(kind).parameters:
@@ -96,6 +119,28 @@ def _from_file(path: Path, name: str, threads: int | None, spec: PreprocessSpec 
         raise BadInputError(f"{name} has no model file: it is part of a Python module", where=path,
                             fix="load it by its catalogue name")
     return _build(kind, path.name, open_model(path, threads=threads), spec, merged)
+
+
+def _guessed(path: Path, threads: int | None, spec: PreprocessSpec | None, options: dict) -> Detector:
+    """Load a file of the one family whose decoder takes its outputs."""
+    model, fitting, refused = open_model(path, threads=threads), [], {}
+    for name in families():
+        kind = family_class(name)
+        if not issubclass(kind, NeuralDetector):
+            continue
+        try:
+            fitting.append(_build(kind, path.name, model, spec, checked(options, option_names(kind), path)))
+        except (BadInputError, ModelRunError) as e:
+            refused[e.what] = e
+    if len(fitting) == 1:
+        return fitting[0]
+    broken = [e for e in refused.values() if isinstance(e, ModelRunError)]
+    # a spec that does not fit, and a model that does not run, are no question of the family
+    if not fitting and (broken or len(refused) == 1):
+        raise (broken or list(refused.values()))[0]
+    raise BadInputError("the model's family cannot be told from its outputs", where=path,
+                        expected=", ".join(families()), got=", ".join(d.family for d in fitting) or "none that fits",
+                        fix="name the family, e.g. --family yunet")
 
 
 def _part(folder: Path, part: str) -> Path:

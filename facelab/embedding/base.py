@@ -25,7 +25,7 @@ class Embedder(ABC):
     """
 
     family: ClassVar[str]
-    needs: ClassVar[Literal["landmarks", "boxes"]] = "landmarks"
+    needs: Literal["landmarks", "boxes"] = "landmarks"
     dim: int
     metric: Metric = "cosine"
     normalised: bool = True
@@ -132,6 +132,13 @@ class NeuralEmbedder(Embedder):
         if len(model.outputs) != 1:
             raise BadInputError("an embedder has one output", where=name, got=", ".join(map(str, model.outputs)))
         self.dim = self._probe(dim)
+
+    def with_spec(self, spec: PreprocessSpec) -> NeuralEmbedder:
+        """Return the same network behind another preprocessing spec. Raises BadInputError where it does not fit."""
+        other = type(self)(self.name, self.model, spec, metric=self.metric)
+        if any(s.op == "crop" and s.region == "face" for s in spec.stages):
+            other.needs = "boxes"
+        return other
 
     @classmethod
     @abstractmethod

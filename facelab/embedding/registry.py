@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from facelab.core.errors import BadInputError, FacelabError, did_you_mean
-from facelab.detection.registry import checked, option_names
+from facelab.detection.registry import checked, entry_named, option_names, sidecar
 from facelab.embedding import families as package
 from facelab.embedding.base import Embedder
 from facelab.preprocess.spec import PreprocessSpec
@@ -46,35 +46,31 @@ def _is_here(entry: ModelEntry) -> bool:
 
 def load(name_or_path: str | os.PathLike, *, family: str | None = None, threads: int | None = None,
          spec: PreprocessSpec | str | os.PathLike | None = None, **options: Any) -> Embedder:
-    """Load an embedder by its catalogue name, or from a file of a stated `family`.
+    """Load an embedder by its catalogue name, or from a file with a spec or of a stated `family`.
 
-    `spec` (a `PreprocessSpec` or its file) replaces the preprocessing of the catalogue, or the family's customary one.
+    `spec` (a `PreprocessSpec` or its file) replaces the preprocessing of the catalogue; for a file, the spec beside it
+    (`<file>.preprocess.json`) or the family's customary one.
     `threads` bounds the runtime; `options` are the family's own (`dim`, `metric`). Raises BadInputError for unknown
     names and options and for a model whose input does not fit the spec or whose output is no embedding,
     MissingAssetError with the command that fetches the weights.
     """
     spec = spec if spec is None or isinstance(spec, PreprocessSpec) else PreprocessSpec.load(spec)
     text = os.fspath(name_or_path)
-    catalogue = load_catalogue()
-    if text in catalogue.names:
-        return _from_entry(catalogue.model(text), family, threads, spec, options)
-    if not Path(text).exists():
-        names = [e.name for e in catalogue.of_kind("embedder")]
-        raise BadInputError(f"no embedder and no file is named {text!r}{did_you_mean(text, names)}",
-                            expected="a catalogue name or a model file", got=text,
-                            fix="facelab assets list shows the names")
-    if family is None:
-        raise BadInputError("a model file needs its family: nothing in it says how faces are prepared", where=text,
-                            expected=", ".join(families()), fix="name the family, e.g. --family arcface")
-    kind = family_class(family)
+    if (entry := entry_named(text, "embedder")) is not None:
+        return _from_entry(entry, family, threads, spec, options)
+    spec = spec or sidecar(Path(text))
+    if family is None and spec is None:
+        raise BadInputError("a model file needs its spec or its family: nothing in it says how faces are prepared",
+                            where=text, expected=f"--spec FILE, or a family: {', '.join(families())}",
+                            fix="write the spec, or name the family, e.g. --family arcface")
+    # with a spec, nothing of a family is left but its name
+    kind = family_class(family or "arcface")
     return _build(kind, Path(text).name, open_model(text, threads=threads), spec,
                   checked(options, option_names(kind), text))
 
 
 def _from_entry(entry: ModelEntry, name: str | None, threads: int | None, spec: PreprocessSpec | None,
                 options: dict) -> Embedder:
-    if entry.kind != "embedder":
-        raise BadInputError(f"{entry.name!r} is no embedder", expected="an embedder of the catalogue", got=entry.kind)
     if name not in (None, entry.family):
         raise BadInputError("the model is of another family", where=entry.name, expected=entry.family, got=name)
     kind = family_class(entry.family)

@@ -45,11 +45,14 @@ class YoloV5Face(NeuralDetector):
             if [m.shape[2:4] for m in maps] != wanted:
                 raise self.wrong(outputs, f"maps at strides 8, 16, 32 of {size[0]}×{size[1]}")
             parts = [self._raw(*level) for level in zip(maps, self.strides, self.anchors, strict=True)]
-        elif len(maps) == 1 and maps[0].ndim == 3 and maps[0].shape[-1] == 16:
+        elif len(maps) == 1 and maps[0].shape == (1, self._rows(size), 16):
             parts = [self._decoded(maps[0][0])]
         else:
-            raise self.wrong(outputs, "three maps (1, 3, rows, columns, 16), or one (1, n, 16)")
+            raise self.wrong(outputs, f"three maps (1, 3, rows, columns, 16), or one (1, {self._rows(size)}, 16)")
         return self.suppress(Found(*(np.concatenate(p) for p in zip(*parts))))
+
+    def _rows(self, size: tuple[int, int]) -> int:
+        return sum(-(-size[0] // s) * -(-size[1] // s) * len(a) for s, a in zip(self.strides, self.anchors))
 
     def _raw(self, output: np.ndarray, stride: int, anchors: np.ndarray) -> tuple:
         rows, columns = output.shape[2:4]

@@ -1,0 +1,170 @@
+"""Run a detector over a folder and score it against labels: counts, recall, precision, average precision."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import os
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from facelab.core.errors import BadInputError, FacelabError
+from facelab.detection.base import Detections, Detector
+from facelab.detection.boxes import overlap
+from facelab.detection.neural import NeuralDetector
+from facelab.metrics.detection import average_precision, match
+from facelab.preprocess.image import read_image
+
+AP_SCORE = 0.02
+"""The score down to which detections count for average precision (PROTOCOLS: WIDER FACE)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Labels:
+    """What a label file says of each image: `counts` (faces), and `boxes` (n, 4) `xyxy` where it has them."""
+
+    counts: dict[str, int]
+    boxes: dict[str, np.ndarray] | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """Detections by image (path relative to the folder), image sizes (width, height), and errors by image."""
+
+    found: dict[str, Detections]
+    sizes: dict[str, tuple[int, int]]
+    errors: dict[str, str]
+
+
+def read_labels(path: str | os.PathLike) -> Labels:
+    """Read a CSV with columns `path, n_faces`, or `path, x1, y1, x2, y2` with a row a face.
+
+    Raises BadInputError with file and line for anything else.
+    """
+    try:
+        with Path(path).open(newline="", encoding="utf-8-sig") as f:
+            rows = list(csv.DictReader(f))
+    except (OSError, UnicodeDecodeError, csv.Error) as e:
+        raise BadInputError("the labels cannot be read", where=path, got=str(e)[:120], fix="check --labels") from None
+    columns = set(rows[0]) if rows else set()
+    if {"path", "x1", "y1", "x2", "y2"} <= columns:
+        return _box_labels(rows, path)
+    if {"path", "n_faces"} <= columns:
+        return Labels({r["path"]: _whole(r["n_faces"], f"{path}:{i}") for i, r in enumerate(rows, 2)}, None)
+    raise BadInputError("the labels have other columns", where=path, expected="path,n_faces or path,x1,y1,x2,y2",
+                        got=",".join(sorted(map(str, columns))) or "no rows", fix="write one of these forms")
+
+
+def _whole(text: str, where: str) -> int:
+    try:
+        value = int(text)
+    except (TypeError, ValueError):
+        value = -1
+    if value < 0:
+        raise BadInputError("a number of faces is no whole number", where=where, got=repr(text))
+    return value
+
+
+def _box_labels(rows: list[dict], path: str | os.PathLike) -> Labels:
+    boxes: dict[str, list] = {}
+    for i, row in enumerate(rows, 2):
+        try:
+            box = [float(row[k]) for k in ("x1", "y1", "x2", "y2")]
+        except (TypeError, ValueError):
+            box = [np.nan] * 4
+        if not np.isfinite(box).all() or box[2] <= box[0] or box[3] <= box[1]:
+            raise BadInputError("a box is empty or no number", where=f"{path}:{i}", expected="x2 > x1 and y2 > y1",
+                                got=str(box), fix="correct the row or drop it")
+        boxes.setdefault(row["path"], []).append(box)
+    arrays = {k: np.array(v) for k, v in boxes.items()}
+    return Labels({k: len(v) for k, v in arrays.items()}, arrays)
+
+
+def run(detector: Detector, images: Mapping[str, Path], *,
+        progress: Callable[[Iterable], Iterable] = lambda items: items) -> Run:
+    """Detect on every image; one that cannot be read or detected on is listed in `errors`, the others go on."""
+    found, sizes, errors = {}, {}, {}
+    for name, path in progress(images.items()):
+        try:
+            image = read_image(path)
+            found[name] = detector.detect(image)
+            sizes[name] = (image.shape[1], image.shape[0])
+        except FacelabError as e:
+            errors[name] = " ".join(str(e).split())
+    return Run(found, sizes, errors)
+
+
+def lowered(detector: Detector) -> float:
+    """Lower a network's score threshold to `AP_SCORE` for precision-recall, and return the operating threshold.
+
+    Baselines whose scores are margins (Haar, dlib) keep theirs.
+    """
+    operating = detector.score_threshold
+    if isinstance(detector, NeuralDetector):
+        detector.score_threshold = min(AP_SCORE, operating)
+    return operating
+
+
+def score(found: Mapping[str, Detections], labels: Labels, *, operating: float, iou: float = 0.5,
+          min_height: float = 0.0, replicates: int = 1000, seed: int = 0) -> dict:
+    """Return figures against labels as plain JSON.
+
+    `exact_count`: images whose number of detections at or above `operating` is the labelled one. With boxes also
+    `recall`, `precision`, `ap` at `iou` with intervals over images; labelled faces lower than `min_height` pixels
+    are ignored (neither missed nor false alarms). Raises BadInputError where no labelled image was detected on.
+    """
+    names = [n for n in found if n in labels.counts]
+    if not names:
+        raise BadInputError("no image has a label", expected="paths relative to the folder of images",
+                            got=", ".join(list(found)[:3]), fix="check the path column of the labels")
+    counts = {n: int((found[n].scores >= operating).sum()) for n in names}
+    exact = [n for n in names if counts[n] == labels.counts[n]]
+    value = {"images": len(names), "faces": sum(labels.counts[n] for n in names), "exact_count": len(exact),
+             "wrong_counts": {n: {"found": counts[n], "labelled": labels.counts[n]} for n in names if n not in exact}}
+    if labels.boxes is not None:
+        value |= _score_boxes({n: found[n] for n in names}, labels.boxes, operating, iou, min_height, replicates, seed)
+    return value
+
+
+def _score_boxes(found: dict[str, Detections], boxes: dict[str, np.ndarray], operating: float, iou: float,
+                 min_height: float, replicates: int, seed: int) -> dict:
+    truths = [to_xywh(boxes[n]) for n in found]
+    keep = np.concatenate([t[:, 3] >= min_height for t in truths])
+    curve = average_precision(match([predictions(d) for d in found.values()], truths), keep, iou=iou,
+                              replicates=replicates, seed=seed)
+    at = {n: d.above(operating) for n, d in found.items()}
+    hit, faces, right, raised = _operating(at, boxes, iou, min_height)
+    return {"iou": iou, "min_height": min_height, "counted_faces": faces, "recall": hit / faces if faces else None,
+            "precision": right / raised if raised else None, "false_alarms": raised - right,
+            "ap": curve.ap, "ap_lo": curve.interval.lo if curve.interval else None,
+            "ap_hi": curve.interval.hi if curve.interval else None}
+
+
+def _operating(found: Mapping[str, Detections], boxes: Mapping[str, np.ndarray], iou: float,
+               min_height: float) -> tuple[int, int, int, int]:
+    """Return faces hit, faces counted, detections that are right, detections that count."""
+    hit = faces = right = raised = 0
+    for name, detections in found.items():
+        truth = boxes[name]
+        large = truth[:, 3] - truth[:, 1] >= min_height
+        table = overlap(truth, detections.boxes)
+        hit += int((table[large].max(axis=1, initial=0) >= iou).sum())
+        faces += int(large.sum())
+        good = table.max(axis=0, initial=0) >= iou
+        ignored = good & ~(table[large].max(axis=0, initial=0) >= iou)
+        right += int((good & ~ignored).sum())
+        raised += int((~ignored).sum())
+    return hit, faces, right, raised
+
+
+def to_xywh(boxes: np.ndarray) -> np.ndarray:
+    """Return `xyxy` boxes (n, 4) as `xywh`."""
+    boxes = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
+    return np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
+
+
+def predictions(found: Detections) -> np.ndarray:
+    """Return detections as rows (n, 5) of x, y, width, height, score: the standard WIDER FACE form."""
+    return np.concatenate([to_xywh(found.boxes), found.scores[:, None].astype(np.float64)], axis=1)

@@ -1,0 +1,42 @@
+"""From a photograph to the one face that is meant: detect, choose, and try again with more surroundings."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from facelab.detection.base import Detections, Detector
+
+BORDER = 0.5
+"""Share of the longer side that is added on each side of a tight crop, in which nothing was found at first."""
+
+
+def main_face(found: Detections, size: tuple[int, int]) -> int:
+    """Return the index of the face a picture of `size` (width, height) is of: large, and near the middle.
+
+    The score is area − 2·(squared distance from the middle), insightface's rule.
+    """
+    centre = (found.boxes[:, :2] + found.boxes[:, 2:]) / 2 - np.array(size) / 2
+    area = np.prod(found.boxes[:, 2:] - found.boxes[:, :2], axis=1)
+    return int(np.argmax(area - 2 * np.square(centre).sum(axis=1)))
+
+
+def find_face(detector: Detector, image: np.ndarray) -> Detections | None:
+    """Return the main face of an image as one detection, or None: a failure to acquire.
+
+    Where nothing is found, black is added around the image (a tight crop shows too little for most detectors) and
+    the search is repeated once.
+    """
+    size = (image.shape[1], image.shape[0])
+    found = detector.detect(image)
+    if not len(found):
+        border = round(BORDER * max(size))
+        found = shifted(detector.detect(np.pad(image, ((border, border), (border, border), (0, 0)))), -border)
+    return found.take(np.array([main_face(found, size)])) if len(found) else None
+
+
+def shifted(found: Detections, by: float) -> Detections:
+    """Return detections moved by the same number of pixels in x and y."""
+    points = {k: None if (v := getattr(found, k)) is None else v + by for k in ("landmarks", "keypoints")}
+    return dataclasses.replace(found, boxes=found.boxes + by, **points)

@@ -1,0 +1,173 @@
+"""Embed the images of a list of pairs, and compare them."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import os
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from facelab.core.errors import BadInputError, FacelabError
+from facelab.detection.base import Detections, Detector
+from facelab.embedding.acquire import find_face
+from facelab.embedding.base import Embedder
+from facelab.metrics.verification import distances, fold_of
+from facelab.preprocess.image import read_image
+
+
+@dataclasses.dataclass(frozen=True)
+class PairList:
+    """Pairs of image files: paths as the file gives them, labels, identities (or None) and groups (or None).
+
+    `a`, `b`: str (n,); `same`: bool (n,); `first`, `second`: identities (n,); `group`: str (n,).
+    """
+
+    a: np.ndarray
+    b: np.ndarray
+    same: np.ndarray
+    first: np.ndarray | None
+    second: np.ndarray | None
+    group: np.ndarray | None
+
+    def __len__(self) -> int:
+        return len(self.same)
+
+    @property
+    def images(self) -> list[str]:
+        """Every image once, in order of first appearance."""
+        return list(dict.fromkeys(np.stack([self.a, self.b], axis=1).ravel().tolist()))
+
+    def take(self, which: np.ndarray) -> PairList:
+        """Return the pairs that an index array or a mask selects."""
+        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return PairList(**{k: None if v is None else v[which] for k, v in values.items()})
+
+
+def read_pairs(path: str | os.PathLike) -> PairList:
+    """Read a CSV with columns `a, b, same`; optionally `id_a, id_b` (identities) and `dataset` or `group`.
+
+    Without identity columns the folder of an image is its identity, unless the labels contradict that. Raises
+    BadInputError with file and line.
+    """
+    try:
+        with Path(path).open(newline="", encoding="utf-8-sig") as f:
+            rows = list(csv.DictReader(f))
+    except (OSError, UnicodeDecodeError, csv.Error) as e:
+        raise BadInputError("the pairs cannot be read", where=path, got=str(e)[:120], fix="check --pairs") from None
+    if not rows or not {"a", "b", "same"} <= set(rows[0]):
+        raise BadInputError("the pairs have other columns", where=path, expected="a, b, same (and dataset, id_a, id_b)",
+                            got=", ".join(map(str, rows[0])) if rows else "no rows")
+    for i, row in enumerate(rows, 2):
+        if str(row["same"]).strip() not in ("0", "1") or not row["a"] or not row["b"]:
+            raise BadInputError("a pair is no pair", where=f"{path}:{i}", expected="two paths, and same 0 or 1",
+                                got=f"{row['a']}, {row['b']}, {row['same']}")
+    a, b = (np.array([r[k] for r in rows]) for k in "ab")
+    same = np.array([r["same"].strip() == "1" for r in rows])
+    column = next((c for c in ("group", "dataset") if c in rows[0]), None)
+    first, second = _identities(rows, a, b, same)
+    return PairList(a, b, same, first, second, np.array([r[column] for r in rows]) if column else None)
+
+
+def _identities(rows: list[dict], a: np.ndarray, b: np.ndarray, same: np.ndarray) -> tuple:
+    if {"id_a", "id_b"} <= set(rows[0]):
+        return tuple(np.array([r[k] for r in rows]) for k in ("id_a", "id_b"))
+    first, second = (np.array([Path(p).parent.as_posix() for p in side]) for side in (a, b))
+    return (first, second) if ((first == second) == same).all() else (None, None)
+
+
+def locate(pairs: PairList, root: str | os.PathLike) -> dict[str, Path]:
+    """Return the file of every image. Raises BadInputError naming the first that is absent."""
+    files = {name: Path(root) / name for name in pairs.images}
+    absent = [n for n, p in files.items() if not p.is_file()]
+    if absent:
+        raise BadInputError(f"{len(absent)} of {len(files)} images are missing", where=root, expected=absent[0],
+                            fix="give the folder that the paths start from (--images)")
+    return files
+
+
+@dataclasses.dataclass(frozen=True)
+class Faces:
+    """The main face of each image: decoded image and one detection, None where none was found; errors by image."""
+
+    found: dict[str, tuple[np.ndarray, Detections] | None]
+    errors: dict[str, str]
+
+    @property
+    def failures(self) -> list[str]:
+        """Images without a face."""
+        return [n for n, v in self.found.items() if v is None]
+
+
+def acquire(detector: Detector, files: dict[str, Path], *,
+            progress: Callable[[Iterable], Iterable] = lambda items: items) -> Faces:
+    """Find the main face of each image file; an image that cannot be read counts as a failure and as an error."""
+    found, errors = {}, {}
+    for name, path in progress(files.items()):
+        try:
+            image = read_image(path)
+            face = find_face(detector, image)
+            found[name] = None if face is None else (image, face)
+        except FacelabError as e:
+            found[name], errors[name] = None, " ".join(str(e).split())
+    return Faces(found, errors)
+
+
+def embed_faces(embedder: Embedder, faces: Faces) -> dict[str, np.ndarray]:
+    """Return raw embeddings (dim,) by image; an image without a face has a row of NaN."""
+    blank = np.full(embedder.dim, np.nan, np.float32)
+    return {name: blank if face is None else embedder.embed_detections(*face, normalise=False)[0]
+            for name, face in faces.found.items()}
+
+
+def pair_distances(embedder: Embedder, rows: dict[str, np.ndarray], pairs: PairList) -> np.ndarray:
+    """Return squared L2 distances (n,), of normalised embeddings where the embedder's metric is cosine.
+
+    A pair of which a face was not found has distance infinity: it is never "same".
+    """
+    a, b = (np.stack([rows[n] for n in side]) for side in (pairs.a, pairs.b))
+    return distances(a, b, normalise=embedder.normalised, failed=np.isnan(a[:, 0]) | np.isnan(b[:, 0]))
+
+
+def mixed_order(same: np.ndarray, seed: int = 0) -> np.ndarray | None:
+    """Return an order in which every tenth of the pairs has its share of both kinds, or None where the file's has.
+
+    LFW's own order is kept, since its folds are official; a list sorted by data set or by label has folds of one kind.
+
+    >>> mixed_order(np.tile([True, False], 50)) is None
+    True
+    """
+    folds = fold_of(len(same)) if len(same) >= 10 else np.zeros(len(same), np.int64)
+    shares = [same[folds == f].mean() for f in np.unique(folds)]
+    if max(abs(s - same.mean()) for s in shares) < 0.25:
+        return None
+    rng = np.random.default_rng(seed)
+    place = np.empty(len(same))
+    for kind in (True, False):
+        members = rng.permutation(np.flatnonzero(same == kind))
+        place[members] = (np.arange(len(members)) + 0.5) / len(members)
+    return np.argsort(place, kind="stable")
+
+
+def by_group(distance: np.ndarray, pairs: PairList, threshold: float) -> list[dict]:
+    """Return a row a group: pairs, failures, FMR, FNMR and accuracy at one squared-L2 threshold, with Wilson bounds."""
+    from facelab.metrics.bootstrap import wilson
+    out = []
+    for name in dict.fromkeys(pairs.group.tolist() if pairs.group is not None else []):
+        d, s = distance[pairs.group == name], pairs.same[pairs.group == name]
+        right = int(((d < threshold) == s).sum())
+        lo, hi = wilson(right, len(s))
+        out.append({"group": name, "pairs": len(s), "genuine": int(s.sum()), "failed": int(np.isinf(d).sum()),
+                    "far": float((d[~s] < threshold).mean()) if (~s).any() else None,
+                    "frr": float((d[s] >= threshold).mean()) if s.any() else None,
+                    "accuracy": right / len(s), "naive_lo": lo, "naive_hi": hi})
+    return out
+
+
+def worst(distance: np.ndarray, same: np.ndarray, n: int) -> tuple[Sequence[int], Sequence[int]]:
+    """Return indices of the n genuine pairs farthest apart and the n impostor pairs nearest to each other."""
+    there = np.flatnonzero(np.isfinite(distance))
+    order = there[np.argsort(distance[there], kind="stable")]
+    return [i for i in order[::-1] if same[i]][:n], [i for i in order if not same[i]][:n]
