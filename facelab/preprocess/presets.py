@@ -2,8 +2,8 @@
 
 >>> arcface().find("align").size
 (112, 112)
->>> adaface().input_order, facenet().output_shape()
-('bgr', (1, 3, 160, 160))
+>>> adaface().input_order, facenet().states[-1].size
+('bgr', (160, 160))
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ import numpy as np
 
 from facelab.core.errors import BadInputError
 from facelab.preprocess.backends import make
-from facelab.preprocess.geometry import Face, Planner, Step
+from facelab.preprocess.geometry import Face, Planner
 from facelab.preprocess.image import read_bytes
 from facelab.preprocess.spec import PreprocessSpec
 
@@ -32,13 +32,13 @@ def apply(spec: PreprocessSpec, image: np.ndarray | str | os.PathLike | bytes, *
     >>> apply(spec, bytes([0, 255, 0, 255, 0, 255])).tolist()
     [[[[-1.0, 1.0]], [[1.0, -1.0]], [[-1.0, 1.0]]]]
     """
-    return _run(spec, image, backend, face, decode_with)[0][-1]
+    return _run(spec, image, backend, face, decode_with)[-1]
 
 
 def stages(spec: PreprocessSpec, image: np.ndarray | str | os.PathLike | bytes, *, backend: str = "reference",
            face: Any = None, decode_with: str | None = None) -> list[tuple[str, np.ndarray]]:
     """Return [(name, array)] after each stage; names are `01_decode`, `02_color`, … See `apply`."""
-    arrays, _ = _run(spec, image, backend, face, decode_with)
+    arrays = _run(spec, image, backend, face, decode_with)
     return [(f"{i:02d}_{s.op}", a) for i, (s, a) in enumerate(zip(spec.stages, arrays), 1)]
 
 
@@ -64,18 +64,21 @@ def _run(spec, image, backend, face, decode_with):
     first = f"{spec.name}: stage 1 (decode)"
     engine.where = decoder.where = first
     pixels, orientation = _decoded(spec, image, decoder, first)
+    values = carry_out(spec, engine, pixels, orientation=orientation, face=face)
+    return engine.arrays(values)
+
+
+def carry_out(spec: PreprocessSpec, engine, pixels: np.ndarray, *, orientation: int = 1, face: Any = None) -> list:
+    """Run every stage after decode on a backend object and return its values, the decoded pixels' first."""
     planner = Planner(spec.input_order, (pixels.shape[1], pixels.shape[0]), orientation, Face.of(face))
     values = [engine.begin(pixels)]
-    steps: list[Step] = []
     for i, stage in enumerate(spec.stages[1:], 1):
         engine.where = where = f"{spec.name}: stage {i + 1} ({stage.op})"
-        step = planner.plan(stage, where)
         value = values[-1]
-        for action, args in step.actions:
+        for action, args in planner.plan(stage, where).actions:
             value = getattr(engine, action)(value, **args)
         values.append(value)
-        steps.append(step)
-    return engine.arrays(values), planner
+    return values
 
 
 def _decoded(spec, image, decoder, where):

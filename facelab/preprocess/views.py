@@ -51,7 +51,8 @@ def contact_sheet(rows: list[tuple[str, np.ndarray, State]], *, columns: int = 3
     for i, (name, array, state) in enumerate(rows):
         pixels, how = to_pixels(array, state)
         x, y = gap + i % columns * (cell + gap), gap + i // columns * (cell + head + gap)
-        shape = "×".join(map(str, array.shape))
+        # the font that Pillow carries has no multiplication sign
+        shape = "x".join(map(str, array.shape))
         pen.text((x, y), f"{name}   {shape} {array.dtype} {state.order}", fill="black", font_size=14)
         pen.text((x, y + 20), f"{array.min():.4g} … {array.max():.4g}, shown {how}", fill="#555555", font_size=12)
         picture = Image.fromarray(pixels)

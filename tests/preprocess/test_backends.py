@@ -176,6 +176,30 @@ def test_onnx_has_no_decoder_but_takes_another_one():
     assert apply(s, buffer.getvalue(), backend="onnx", decode_with="pillow").shape == (24, 32, 3)
 
 
+def test_an_exported_graph_gives_what_the_spec_gives_under_the_default_optimizer():
+    import onnxruntime as ort
+
+    from facelab.preprocess.backends.onnx import export
+    cubic = resize("bicubic", cubic_a=-0.5, antialias=True, edge="renormalize", rounding="none")
+    for stage in (cubic, resize(), resize("nearest")):
+        s = spec(stage, {"op": "color", "from": "rgb", "to": "bgr"},
+                 {"op": "normalize", "mean": [127.5], "scale": [128], "units": "0-255"}, {"op": "layout", "to": "nchw"},
+                 {"op": "cast", "dtype": "float32"})
+        session = ort.InferenceSession(export(s, (83, 61)).SerializeToString(), providers=["CPUExecutionProvider"])
+        assert session.get_inputs()[0].shape == [61, 83, 3]
+        got = session.run(["tensor"], {"image": IMAGE})[0]
+        assert got.shape == (1, 3, 24, 32) and np.abs(got - apply(s, IMAGE)).max() <= 1 / 128 + 1e-6
+
+
+@pytest.mark.parametrize("backend", ["opencv", "pillow", pytest.param("tensorflow", marks=pytest.mark.tensorflow)])
+def test_backends_decode_every_probe_to_the_same_bytes(backend):
+    from facelab.fingerprint.probes import image_probes
+    for order in ("rgb", "bgr"):
+        s = spec(first={**DECODE, "order": order})
+        for probe in image_probes():
+            assert np.array_equal(apply(s, probe.data, backend=backend), apply(s, probe.data)), probe.name
+
+
 def test_every_backend_gives_one_error_for_a_broken_file(tmp_path):
     path = tmp_path / "x.jpg"
     path.write_bytes(b"\xff\xd8\xff\xe0 this is no photograph")

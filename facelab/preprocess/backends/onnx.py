@@ -1,4 +1,4 @@
-"""One ONNX graph with the stages embedded, run by ONNX Runtime; `build` gives the model itself."""
+"""One ONNX graph with the stages embedded, run by ONNX Runtime; `export` gives the model itself."""
 
 from __future__ import annotations
 
@@ -298,6 +298,25 @@ class Backend(NumpyBackend):
             self.refuse("a saturating cast to int32: float32 cannot hold its limits")
         limits = np.iinfo(stage.dtype)
         return self.as_type(self.same("Clip", self.as_type(x, np.float32), limits.min, limits.max), stage.dtype)
+
+
+def export(spec, size: tuple[int, int], *, face=None):
+    """Return a ModelProto that turns decoded pixels into the spec's tensor.
+
+    The input `image` is uint8 height × width × channel of `size` (width, height), in the order that decode states and
+    already upright; the output is `tensor`. A spec that crops or aligns a face is fixed to `face`. Raises
+    UnsupportedError naming the stage that ONNX cannot do exactly.
+    """
+    from onnx import helper
+
+    from facelab.preprocess.run import carry_out
+    engine = Backend()
+    values = carry_out(spec, engine, np.zeros((size[1], size[0], 1 if spec.input_order == "gray" else 3), np.uint8),
+                       face=face)
+    model = engine.model(values[-1:])
+    model.graph.node[-1].output[0] = model.graph.output[0].name = "tensor"
+    helper.set_model_props(model, {"facelab.preprocess": spec.hash})
+    return model
 
 
 def _run(model, image: np.ndarray) -> list[np.ndarray]:
