@@ -30,7 +30,7 @@ THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_
 HARMFUL = {"PYTHONDONTWRITEBYTECODE": "imports of TensorFlow take three to four times as long, every time",
            "PYTHONPATH": "foreign packages may shadow the locked ones",
            "PYTHONHOME": "Python may load another's library"}
-BUNDLED = ("mtcnn", "haar", "dlib-hog", "dlib-resnet")
+BUNDLED = ("mtcnn", "haar", "dlib-resnet")
 """Models whose weights come with a pip dependency: their absence means a broken environment."""
 OPTIONAL = {"dlib-bin", "faiss-cpu", "usearch", "numkong", "distributed"}
 """Peers and extras: their absence costs comparisons, not work."""
