@@ -158,7 +158,7 @@ def _subscript(node: ast.Subscript, where: str) -> Any:
     outer = ast.unparse(node.value).rpartition(".")[2]
     inner = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
     if outer == "Literal":
-        return Literal[tuple(_literal(n, where) for n in inner)]
+        return _choice(tuple(_literal(n, where) for n in inner))
     if outer == "Optional" and len(inner) == 1:
         return Union[_type(inner[0], where), None]  # noqa: UP007
     if outer == "Union":
@@ -167,6 +167,17 @@ def _subscript(node: ast.Subscript, where: str) -> Any:
         dots = [Ellipsis if isinstance(n, ast.Constant) and n.value is Ellipsis else _type(n, where) for n in inner]
         return _CONTAINERS[outer][tuple(dots)]
     return _type(node.value, where)
+
+
+def _choice(members: tuple) -> Any:
+    """Return a Literal that also minds the type: to Python (and so to pydantic) 1, 1.0 and True are one."""
+    from pydantic import BeforeValidator
+
+    def same(value: Any) -> Any:
+        if not any(type(value) is type(m) and value == m for m in members):
+            raise ValueError("none of the choices")
+        return value
+    return Annotated[Literal[members], BeforeValidator(same)]
 
 
 def check(parameter: Parameter, value: Any, *, where: object) -> Any:

@@ -55,11 +55,11 @@ class Display:
 class LiveDisplay(Display):
     """One line a running step, rewritten in place; what has ended stands above."""
 
-    def __init__(self):
+    def __init__(self, console=None):
         from rich.console import Console
         from rich.live import Live
         super().__init__()
-        self.console = Console(stderr=True)
+        self.console = console or Console(stderr=True)
         self.live = Live(console=self.console, auto_refresh=False, transient=True)
         self.live.start()
 

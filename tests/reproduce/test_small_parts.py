@@ -1,0 +1,120 @@
+"""Displays, locks, the run's upstream folders, and kernels that do not start."""
+
+import io
+import json
+import multiprocessing
+
+import pytest
+from conftest_reproduce import code, steps
+
+import facelab
+from facelab.core.errors import MissingAssetError
+from facelab.reproduce import kernels
+from facelab.reproduce.locks import GaveUpError, lock
+from facelab.reproduce.progress import Display, LiveDisplay, outcome
+
+RUNNING = [("08_bench", {"heading": "Top-k [bold]", "cell": 3, "cells": 9, "last_line": "[/] 1 of 2"}, 61.0)]
+
+
+def test_plain_display_prints_a_heading_once():
+    stream = io.StringIO()
+    display = Display(stream)
+    display.start("08_bench")
+    display.tick(RUNNING)
+    display.tick(RUNNING)
+    display.finished({"step": "08_bench", "state": "done", "seconds": 2.0, "verdict": "1 of 1 budgets met"})
+    lines = [line.split("  ", 1)[1] for line in stream.getvalue().splitlines()]
+    assert lines == ["08_bench: started", "08_bench: Top-k [bold]  cell 3/9  1 min 1 s",
+                     "08_bench: done (2.0 s) · 1 of 1 budgets met"]
+
+
+def test_live_display_takes_any_text_literally():
+    from rich.console import Console
+    display = LiveDisplay(Console(file=io.StringIO(), force_terminal=True, width=100, highlight=False))
+    display.tick(RUNNING)
+    display.finished({"step": "x", "state": "failed", "failure": {"what": "raised [red]"}})
+    display.close()
+    shown = display.console.file.getvalue()
+    assert "Top-k [bold]" in shown and "[/] 1 of 2" in shown and "raised [red]" in shown
+
+
+@pytest.mark.parametrize(("note", "says"), [
+    ({"state": "done", "seconds": 1.0, "cached": True}, "done (as before)"),
+    ({"state": "done", "seconds": 1.0, "missed": ["a"]}, "BUDGET MISSED (1.0 s)"),
+    ({"state": "blocked", "failure": {"what": "it needs a"}}, "BLOCKED: it needs a"), ({"state": "interrupted"},
+                                                                                       "interrupted")])
+def test_an_outcome_is_one_line(note, says):
+    assert outcome(note) == says
+
+
+def hold(path, taken, release):
+    with lock(path):
+        taken.set()
+        release.wait(20)
+
+
+def test_a_lock_held_by_another_process_is_waited_for_and_can_be_given_up(tmp_path):
+    context = multiprocessing.get_context("spawn")
+    taken, release = context.Event(), context.Event()
+    process = context.Process(target=hold, args=(tmp_path / "lock", taken, release))
+    process.start()
+    assert taken.wait(20)
+    told = []
+    with pytest.raises(GaveUpError), lock(tmp_path / "lock", stop=lambda: bool(told), waiting=lambda: told.append(1)):
+        pytest.fail("two processes hold one lock")
+    process.kill()
+    process.join(20)
+    with lock(tmp_path / "lock"), lock(tmp_path / "other", shared=True), lock(tmp_path / "other", shared=True):
+        assert told == [1], "a killed process leaves no lock behind"
+
+
+def test_upstream_is_the_folder_that_the_runner_names(tmp_path, monkeypatch):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "end.json").write_text("{}")
+    monkeypatch.setenv("FACELAB_STEP_DIR", str(tmp_path / "b"))
+    monkeypatch.setenv("FACELAB_STEP", "b")
+    monkeypatch.setenv("FACELAB_UPSTREAM", json.dumps({"a": str(tmp_path / "a")}))
+    run = facelab.start("b")
+    assert run.upstream("a") == tmp_path / "a"
+    with pytest.raises(MissingAssetError, match="'c' has left no result"):
+        run.upstream("c")
+
+
+def test_a_kernel_that_is_missing_or_broken_is_named_before_or_instead_of_a_hang(project):
+    folder = project.root / ".cache" / "jupyter" / "data" / "kernels" / "broken"
+    folder.mkdir(parents=True)
+    (folder / "kernel.json").write_text(json.dumps({"argv": ["/bin/false", "{connection_file}"],
+                                                    "display_name": "x", "language": "python"}))
+    assert "cannot import ipykernel" in kernels.why_not(project.root, "broken")
+    assert "not registered" in kernels.why_not(project.root, "absent")
+    for name in ("broken", "absent"):
+        project.body(name, code("work", "1"))
+        project.step(name, f'kernel = "{name}"')
+    rc, summary, err = project.run()
+    assert rc == 1
+    for name in ("broken", "absent"):
+        failure = steps(summary)[name]["failure"]
+        assert failure["kind"] == "no-kernel" and f"'{name}'" in failure["what"], err
+        assert "facelab doctor" in failure["cause"]
+
+
+def test_socket_paths_stay_short_enough(tmp_path):
+    deep = tmp_path / ("x" * 80) / ("y" * 40)
+    deep.mkdir(parents=True)
+    runtime = kernels.runtime_folder(deep)
+    try:
+        assert len(str(runtime)) <= kernels.LONGEST_RUNTIME_FOLDER and kernels.transport(runtime) == "ipc"
+    finally:
+        runtime.rmdir()
+    assert kernels.transport(deep) == "tcp"
+
+
+def test_a_plan_without_steps_or_with_a_circle_is_refused(project):
+    (project.notebooks / "plan.toml").write_text('schema = "facelab.plan/1"\n')
+    rc, _, err = project.run()
+    assert rc == 2 and "the plan has no steps" in err
+    for name, need in (("a", "b"), ("b", "a")):
+        project.body(name)
+        project.step(name, f'needs = ["{need}"]')
+    rc, _, err = project.run()
+    assert rc == 2 and "in a circle" in err
