@@ -19,12 +19,14 @@ from facelab.report.index_words import duration, number, size, span
 _TONE = {"good": "good", "missed": "warn", "failed": "bad", "interrupted": "still", "running": "still"}
 
 
-def write(path: Path, run_folder: Path, summary: dict[str, Any], records: list[Record], *, links: str) -> Path:
+def write(path: Path, run_folder: Path, summary: dict[str, Any], records: list[Record], *, links: str,
+          earlier: list[dict[str, Any]] = ()) -> Path:
     """Write the report of a run to `path`, atomically, and return the path.
 
-    `run_folder` holds a folder for each step; `links` is its address as seen from `path`. `summary` is `run.json`.
+    `run_folder` holds a folder for each step; `links` is its address as seen from `path`. `summary` is `run.json`,
+    `earlier` are those of earlier runs, newest first.
     """
-    page = _Page(run_folder, summary, records, links)
+    page = _Page(run_folder, summary, records, links, earlier)
     return write_text(path, page.render())
 
 
@@ -48,8 +50,8 @@ def _when(stamp: float | None) -> str:
 
 
 class _Page:
-    def __init__(self, folder: Path, summary: dict, records: list[Record], links: str):
-        self.folder, self.summary, self.links = folder, summary, links
+    def __init__(self, folder: Path, summary: dict, records: list[Record], links: str, earlier: list[dict]):
+        self.folder, self.summary, self.links, self.earlier = folder, summary, links, earlier
         self.steps = summary["steps"]
         self.by_step: dict[str, list[Record]] = {s["step"]: [] for s in self.steps}
         for record in records:
@@ -85,7 +87,7 @@ class _Page:
         """Return the whole page."""
         state = self.summary["state"]
         parts = [self._verdict(state), self._failures(), self._step_table(), self._budgets(), self._figures(),
-                 self._records(), self._facts()]
+                 self._records(), self._facts(), self._earlier()]
         body = "\n".join(p for p in parts if p)
         return (f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
                 f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -213,5 +215,16 @@ class _Page:
                  "processor": f"{m['cpu']}, {m['cores']} cores ({features})",
                  "memory": size(m["memory"]), "system": m["os"], "python": m["python"], "versions": versions}
         rows = "".join(f"<dt>{_e(k)}</dt><dd>{_e(v)}</dd>" for k, v in facts.items())
-        return (f'<h2 id="facts">About this run</h2><dl class="facts">{rows}</dl><p class="soft">Compare with an '
-                f"earlier run: <code>facelab compare previous latest</code></p>")
+        return f'<h2 id="facts">About this run</h2><dl class="facts">{rows}</dl>'
+
+    def _earlier(self) -> str:
+        if not self.earlier:
+            return ""
+        rows = [f'<tr><td class="one"><a href="{_e(self.links)}/../{_e(e["run"])}/index.html">{_e(e["run"])}</a></td>'
+                f'<td>{_badge(e["state"], _TONE.get(e["state"], "still"))}</td><td>{_e(e.get("profile", ""))}</td>'
+                f'<td class="n">{duration(e.get("seconds", 0.0))}</td>'
+                f'<td class="w">{_e(e.get("verdict", ""))}</td></tr>' for e in self.earlier]
+        heads = [("Run", ""), ("State", ""), ("Profile", ""), ("Time", "n"), ("Verdict", "")]
+        last = self.earlier[0]["run"]
+        return (f'<h2 id="earlier">Earlier runs</h2>{_table(heads, rows)}<p class="soft">What got better or worse: '
+                f"<code>facelab compare {_e(last)} {_e(self.summary['run'])}</code></p>")

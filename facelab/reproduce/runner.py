@@ -359,10 +359,12 @@ class Runner:
         for step in summary["steps"]:
             with contextlib.suppress(Exception):  # a failed step's damaged records are told as its failure
                 everything += read_records(folder / step["step"])
+        earlier = self.store.ended(before=self.run)[:10]
         record_files.write(folder / "records.jsonl", everything)
-        index.write(folder / "index.html", folder, summary, everything, links=".")
+        index.write(folder / "index.html", folder, summary, everything, links=".", earlier=earlier)
         record_files.write(self.store.folder / "records.jsonl", everything)
-        index.write(self.store.folder / "index.html", folder, summary, everything, links=f"runs/{self.run}")
+        index.write(self.store.folder / "index.html", folder, summary, everything, links=f"runs/{self.run}",
+                    earlier=earlier)
         self.store.publish(self.run)
 
     def _command(self) -> str:

@@ -67,18 +67,24 @@ class Store:
             return []
         return sorted((p.name for p in self.runs_folder.iterdir() if p.is_dir()), reverse=True)
 
+    def ended(self, before: str | None = None) -> list[dict]:
+        """Return the summaries (`run.json`) of runs that came to an end, newest first; those older than `before`."""
+        names = [r for r in self.runs() if before is None or r < before]
+        found = (read_json(self.run_folder(r) / "run.json") for r in names)
+        return [f for f in found if f and f.get("finished")]
+
     def find(self, name: str) -> Path:
         """Return the run folder that `name` means: an identifier, its unique beginning, a folder, latest, previous.
 
         `latest` and `previous` count runs that came to an end. Raises BadInputError for anything else.
         """
         if name in ("latest", "previous"):
-            ended = [r for r in self.runs() if (read_json(self.run_folder(r) / "run.json") or {}).get("finished")]
+            ended = self.ended()
             place = 0 if name == "latest" else 1
             if len(ended) <= place:
                 raise BadInputError(f"there is no {name} run", where=self.runs_folder, expected="a finished run",
                                     got=f"{len(ended)} of them", fix="run `facelab reproduce`")
-            return self.run_folder(ended[place])
+            return self.run_folder(ended[place]["run"])
         as_path = Path(name)
         for folder in (as_path, self.run_folder(name)):
             if folder.is_dir() and any(folder.glob("**/records.jsonl")):

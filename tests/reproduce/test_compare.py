@@ -73,7 +73,7 @@ def test_the_runs_machine_stands_in_for_a_timing_without_one():
 def make_run(reports, name, value):
     folder = reports / "runs" / name
     records.write(folder / "records.jsonl", [record(value, lo=value - 0.01, hi=value + 0.01)])
-    (folder / "run.json").write_text(json.dumps({"finished": 1.0, "machine": HERE}))
+    (folder / "run.json").write_text(json.dumps({"run": name, "finished": 1.0, "machine": HERE}))
     return folder
 
 
