@@ -41,6 +41,9 @@ class Crop(NamedTuple):
     margin: float = 0.0
     aspect: str = "keep"
     outside: str = "clip"
+    style: str = "size"
+    """How a fraction becomes whole pixels: `size` rounds the new size, `side` what is cut or added on each side,
+    `floor` truncates the new size."""
 
 
 class Resize(NamedTuple):
@@ -53,6 +56,8 @@ class Resize(NamedTuple):
     centers: str = "half"
     anchor: str = "center"
     size_rounding: str = "floor"
+    clip: bool = False
+    """Whether overshoot is cut at 0 and 255, as whatever stores pixels does."""
 
 
 class Pad(NamedTuple):
@@ -152,10 +157,21 @@ def _crop_box(op, size, source):
             cx, cy = (x1 + x2) / 2, (y1 + y2) / 2
             x1, y1, x2, y2 = cx - side / 2, cy - side / 2, cx + side / 2, cy + side / 2
         return tuple(math.floor(v + 0.5) for v in (x1, y1, x2, y2))
-    cw, ch = {"full": (w, h), "square": (min(w, h),) * 2, "center": op.size,
-              "fraction": (max(1, round(w * op.fraction)), max(1, round(h * op.fraction)))}[op.region]
+    if op.region == "fraction":
+        return _fraction(op, size)
+    cw, ch = {"full": (w, h), "square": (min(w, h),) * 2, "center": op.size}[op.region]
     x1, y1 = (w - cw) // 2, (h - ch) // 2
     return x1, y1, x1 + cw, y1 + ch
+
+
+def _fraction(op: Crop, size: tuple[int, int]) -> tuple[int, int, int, int]:
+    if op.style == "side":
+        dx, dy = (round(s * (1 - op.fraction) / 2) for s in size)
+        return dx, dy, size[0] - dx, size[1] - dy
+    whole = math.floor if op.style == "floor" else round
+    cw, ch = (max(1, whole(s * op.fraction)) for s in size)
+    x, y = (size[0] - cw) // 2, (size[1] - ch) // 2
+    return x, y, x + cw, y + ch
 
 
 def inner_size(op: Resize, size: tuple[int, int]) -> tuple[int, int]:
@@ -234,7 +250,10 @@ def predict(chain: tuple, source: Source, rows=None, columns=None) -> tuple[np.n
     columns = np.arange(w) if columns is None else np.asarray(columns)
     if len(rows) and (rows.max() >= h or columns.max() >= w):
         raise Refused("the output has another size")
-    return _run(steps, source.pixels, rows, columns)
+    values, cover = _run(steps, source.pixels, rows, columns)
+    if any(isinstance(op, Resize) and op.clip for op in chain):
+        np.clip(values, 0, 255, out=values)
+    return values, cover
 
 
 def _run(steps, pixels, rows, columns):
@@ -404,7 +423,7 @@ def _from_resize(s):
     elif kernel == "lanczos":
         kernel = "lanczos4" if s.get("lobes", 3) >= 4 else "lanczos3"
     return Resize(tuple(s["size"]), s["mode"], kernel, bool(s["antialias"]), s["pixel_centers"],
-                  s.get("anchor") or "center", s.get("size_rounding") or "floor")
+                  s.get("anchor") or "center", s.get("size_rounding") or "floor", s.get("rounding") != "none")
 
 
 def _from_align(s):

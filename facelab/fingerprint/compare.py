@@ -21,7 +21,7 @@ from facelab.fingerprint.explain import (
     steps_of,
 )
 from facelab.fingerprint.hypotheses import Change
-from facelab.fingerprint.interface import interface_changes
+from facelab.fingerprint.interface import interface_changes, reinterpreted
 from facelab.fingerprint.kinds import Finding, ordered
 from facelab.fingerprint.photometry import LEVELS
 from facelab.fingerprint.schema import Fingerprint, hwc
@@ -30,6 +30,9 @@ from facelab.fingerprint.sources import EXOTIC, Picture, pictures
 
 
 SCHEMA = "facelab.comparison/1"
+VALUE_KINDS = ("mean", "scale", "value_range", "yuv_range", "yuv_matrix", "gamma", "histogram", "saturation",
+               "quantization", "double_normalization", "missing_normalization")
+"""Causes that change a border's value too."""
 
 
 @dataclasses.dataclass
@@ -129,7 +132,7 @@ class _Comparing:
         self._failures()
         if not same:
             explained = self._causes()
-        for c in blocking:
+        for c in [c for c in blocking if c in self.interface]:
             self._find(c, {"value": None, "unit": "", "probe": self.names[0], "explains": None})
         self._exotic()
         found = ordered(self.findings)
@@ -233,10 +236,16 @@ class _Comparing:
             self.b = infer_side(self.a, self.right)
         changes = [(c, before, after) for c, before, after in self.b.steps]
         if self.b.linear.loss > max(12.0, 8 * self.a.linear.loss) or not np.isfinite(self.b.linear.loss):
-            return self._unknown()
+            scrambled = reinterpreted(self.a, self.right) if self.a.good else None
+            if scrambled is None:
+                return self._unknown()
+            self.interface = [c for c in self.interface if c.kind != "layout"]
+            self._find(scrambled, self._evidence(self._worst(), 1.0))
+            return 1.0
         before = self._before()
+        first = next((was for _, was, _ in changes if np.isfinite(was)), 1.0)
         for c, was, now in changes:
-            share = None if not np.isfinite(was) else max(0.0, 1 - (now / was) ** 2)
+            share = None if not np.isfinite(was) else max(0.0, (was**2 - now**2) / first**2)
             self._find(c, self._evidence(self._worst(), share))
         self._levels()
         if comparable_scaling(self.a, self.b):
@@ -260,7 +269,7 @@ class _Comparing:
 
     def _levels(self):
         a, b = steps_of(self.left, self.a.linear), steps_of(self.right, self.b.linear)
-        if b > 1.6 and b > 1.5 * a:
+        if b > 2.5 and b > 1.5 * a:
             self._find(Change("quantization", "quantize", f"steps of {a:.2g} levels" if a > 0.3 else "no steps",
                               f"steps of {b:.3g} levels"), self._evidence(self._worst(), None))
 
@@ -284,7 +293,7 @@ class _Comparing:
     def _borders(self):
         a, b = border_levels(self.a), border_levels(self.b)
         if a is not None and b is not None and len(a) == len(b) and np.abs(a - b).max() > 1.6 \
-                and not any(f.kind in ("mean", "value_range") for f in self.findings):
+                and not any(f.kind in VALUE_KINDS for f in self.findings):
             words = [", ".join(f"{v:.0f}" for v in x) for x in (a, b)]
             self._find(Change("aspect", "pad", f"border {words[0]}", f"border {words[1]}"),
                        self._evidence(self._worst(), None))

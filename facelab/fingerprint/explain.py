@@ -19,6 +19,7 @@ from facelab.fingerprint.search import (
     motions,
     rank,
     recodings,
+    refine_cut,
     refine_detour,
     refine_gamma,
     supposed,
@@ -118,7 +119,7 @@ def explore(observed: Observed, start: State, *, gray: tuple | None = None, dept
 def best_step(observed: Observed, current: Scored, gray: tuple | None, floor: float) -> Scored | None:
     """Return the single change that helps most, cheap kinds of change first; None if none takes a quarter away."""
     state = current.hypothesis.state
-    options = [refine_detour(observed, s) if s.loss < 0.5 * current.loss else s
+    options = [refine_cut(observed, refine_detour(observed, s)) if floor < s.loss < 0.6 * current.loss else s
                for s in rank(observed, neighbours(state), keep=1)]
 
     def done(limit=floor):
@@ -244,6 +245,9 @@ def starts_for(state: State, observed: Observed) -> list[tuple[State, tuple[Chan
 def infer_side(train: Identified, observed: Observed) -> Identified:
     """Find the other side's pipeline by changing the training side's as little as possible."""
     gray = tuple(train.linear.weights[0]) if train.linear.matrix.shape[0] == 1 else None
+    border = border_levels(train)
+    if border is not None and np.isfinite(border).all():
+        observed.border = np.full(3, float(border.mean()))
     best: Identified | None = None
     for state, changes in starts_for(train.state, observed):
         side = explore(observed, state, gray=gray, floor=max(FLOOR, 1.2 * min(train.linear.loss, 4.0)))

@@ -14,6 +14,8 @@ RESAMPLERS = tuple([(k, False, c) for k in ("nearest", "bilinear", "bicubic", "b
                    + [("lanczos3", False, "half"), ("lanczos4", False, "half"), ("gaussian", True, "half"),
                       ("mitchell", True, "half")])
 """(kernel, antialias, pixel centres) as the field's libraries offer them."""
+RINGING = ("bicubic", "bicubic75", "lanczos3", "lanczos4", "mitchell")
+"""Kernels with negative lobes: whether their overshoot is clipped shows."""
 TRANSFORMS = ("flip_horizontal", "flip_vertical", "rotate90", "rotate180", "rotate270", "transpose", "transverse")
 FAMILY = {"bicubic75": "bicubic", "lanczos4": "lanczos", "lanczos3": "lanczos", "gaussian": "bilinear", "box": "area"}
 
@@ -99,6 +101,9 @@ def _resize(state, i, op):
             changes = resampler_changes(op, other)
             rare = 0.3 if kernel in ("hamming", "mitchell", "box", "gaussian") or centers == "corner" else 0.0
             yield Hypothesis(state._replace(chain=_at(state.chain, i, other)), changes, len(changes) + rare)
+            if kernel in RINGING:
+                chain = _at(state.chain, i, other._replace(clip=not op.clip))
+                yield Hypothesis(state._replace(chain=chain), changes, len(changes) + rare + 0.1)
     yield from _fit(state, i, op)
 
 
@@ -213,6 +218,7 @@ def _orders(state):
     """Two operations the other way round, one resize too many, or one too few."""
     chain = state.chain
     resizes = [i for i, op in enumerate(chain) if isinstance(op, Resize)]
+    yield from _cut_order(state)
     for i in range(len(chain) - 1):
         a, b = chain[i], chain[i + 1]
         if isinstance(a, (Resize, Crop, Pad)) and isinstance(b, (Resize, Crop, Pad)) and type(a) is not type(b):
@@ -241,6 +247,22 @@ def _orders(state):
                              (Change("resize_order", "resize", "two resizes", "their kernels are swapped"),), 1.2)
 
 
+def _cut_order(state):
+    """Cutting a square and resizing it, against resizing the shorter side and cutting then."""
+    for i in range(len(state.chain) - 1):
+        a, b = state.chain[i], state.chain[i + 1]
+        words = "cut, then resized", "resized, then cut"
+        if isinstance(a, Crop) and a.region == "square" and isinstance(b, Resize) and b.size[0] == b.size[1]:
+            for rounding in ("floor", "half_up"):
+                ops = b._replace(mode="cover", size_rounding=rounding), Crop("center", size=b.size)
+                yield Hypothesis(state._replace(chain=state.chain[:i] + ops + state.chain[i + 2:]),
+                                 (Change("resize_order", "crop", *words),), 1.1)
+        if isinstance(a, Resize) and a.mode == "cover" and isinstance(b, Crop) and b.region == "center" and a.size == b.size:
+            ops = Crop("square"), a._replace(mode="stretch")
+            yield Hypothesis(state._replace(chain=state.chain[:i] + ops + state.chain[i + 2:]),
+                             (Change("resize_order", "crop", *words[::-1]),), 1.1)
+
+
 def _name(op) -> str:
     if isinstance(op, Crop):
         return f"crop {op.region}"
@@ -250,11 +272,12 @@ def _name(op) -> str:
 def _cut(state):
     """A crop before the first resize that should not be there."""
     i = next((k for k, op in enumerate(state.chain) if isinstance(op, Resize)), None)
-    if i is None or any(isinstance(op, (Crop, Align)) for op in state.chain):
+    if i is None or any(isinstance(op, Align) or (isinstance(op, Crop) and op.region != "square") for op in state.chain):
         return
-    for crop, kind, text in ([(Crop("square"), "crop", "largest centred square")]
-                             + [(Crop("fraction", fraction=f), "crop" if f < 1 else "margin", f"centred {f:.3g} of each side")
-                                for f in (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.875, 0.9, 0.95)]):
+    squared = any(isinstance(op, Crop) for op in state.chain)
+    for crop, kind, text in ([] if squared else [(Crop("square"), "crop", "largest centred square")]) + (
+            [(Crop("fraction", fraction=f), "crop", f"centred {f:.3g} of each side")
+             for f in (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.875, 0.9, 0.95)]):
         yield Hypothesis(state._replace(chain=state.chain[:i] + (crop,) + state.chain[i:]),
                          (Change(kind, "crop", "whole picture", text),))
     for f in (1.1, 1.2, 1.25, 1.3, 1.4, 1.5, 1.6):

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
+
+from facelab.fingerprint import tone
+from facelab.fingerprint.chain import Refused, predict
+from facelab.fingerprint.describe import canonical
 from facelab.fingerprint.hypotheses import Change
 from facelab.fingerprint.schema import Fingerprint
 
@@ -39,3 +44,44 @@ def _layout_changes(x: str, y: str, a: dict, b: dict) -> list[Change]:
 
 def _words(layout: str, entry: dict) -> str:
     return f"{layout.upper()} {'×'.join(map(str, entry['shape']))}"
+
+
+ORDERS = {"hwc": (0, 1, 2), "chw": (2, 0, 1), "whc": (1, 0, 2), "cwh": (2, 1, 0)}
+
+
+def reinterpreted(train, observed) -> Change | None:
+    """Say whether the other side's tensor is the training side's buffer read with other axes (a reshape where a
+    transpose was needed). `train` is an `Identified` side, `observed` the other side's samples."""
+    names = observed.screen[:3]
+    best: tuple[float, str] | None = None
+    for order, axes in ORDERS.items():
+        xs, ys = [], []
+        for n in names:
+            image = _tensor(train, observed, n)
+            entry = observed.fingerprint.output[n]
+            if image is None or image.size != int(np.prod(entry["shape"])):
+                return None
+            seen = canonical(np.ascontiguousarray(image.transpose(axes)).reshape(entry["shape"]))[0]
+            index = np.ix_(observed.rows[n], observed.columns[n])
+            xs.append(seen[index].ravel())
+            ys.append(observed.y[n].ravel())
+        x, y = np.concatenate(xs), np.concatenate(ys)
+        fit = abs(float(np.corrcoef(x, y)[0, 1])) if x.std() > 0 and y.std() > 0 else 0.0
+        if best is None or fit > best[0]:
+            best = fit, order
+    if best is None or best[0] < 0.995:
+        return None
+    entry = observed.fingerprint.output[names[0]]
+    return Change("layout", "layout", "axes moved by a transpose",
+                  f"{best[1].upper()} values read as {entry['layout'].upper()} without a transpose")
+
+
+def _tensor(train, observed, name) -> np.ndarray | None:
+    """The training side's whole output for one probe, height × width × channel, as its model predicts it."""
+    try:
+        values, _ = predict(train.state.chain, train.observed.source(name, train.state.head))
+    except Refused:
+        return None
+    for t in train.state.tail:
+        values = tone.apply(t, values) if t[0] != "censor" else values
+    return values @ train.linear.matrix.T + train.linear.offset

@@ -87,9 +87,20 @@ def name_weights(w: np.ndarray, tolerance: float = 0.012) -> str:
     return "({:.3f}, {:.3f}, {:.3f})".format(*w)
 
 
+CUSTOMARY = (0.0, 1.0, 255.0, 127.5, 128.0, 127.0)
+
+
+def _tidy(values: np.ndarray) -> np.ndarray:
+    """Show a fitted number that is within its error of a customary one as that."""
+    out = np.array(values, dtype=np.float64)
+    for known in CUSTOMARY:
+        out[np.abs(out - known) < max(0.0012 * known, 0.08 if known == 0 else 0.0)] = known
+    return out
+
+
 def describe_scaling(gain: np.ndarray, offset: np.ndarray) -> str:
     """Return (x − mean) / scale for people, from output = gain · x + offset."""
-    scale, mean = 1 / gain, -offset / gain
+    scale, mean = (_tidy(v) for v in (1 / gain, -offset / gain))
     if np.abs(gain - 1).max() < 5e-3 and np.abs(offset).max() < 0.5:
         return "raw 0…255"
     if np.ptp(scale) < 1e-3 * abs(scale[0]) and np.ptp(mean) < 0.05:

@@ -112,6 +112,8 @@ def image_probes() -> tuple[Probe, ...]:
         _png("bars", draw.bars(), ("channel_order", "gray_weights", "saturation", *VALUES)),
         _png("ramps", draw.ramps(), ("rounding", "saturation", "quantization", "gamma", "histogram", *VALUES)),
         _png("zone_plate", draw.zone_plate(), KERNELS),
+        # larger than a detector's input, so that antialiasing shows there too
+        _png("large", draw.zone_plate((961, 721)), KERNELS),
         _png("edges", draw.edges(), (*KERNELS, "shift", "crop", "size")),
         _png("marks", draw.marks(), (*GEOMETRY, "layout", "alignment_template")),
         _png("text", draw.text(), ("aspect", "flip", "rotation", *KERNELS)),

@@ -13,7 +13,7 @@ from facelab.fingerprint.hypotheses import Change, Hypothesis, State, moved, nei
 from facelab.fingerprint.photometry import Linear, fit, level_size
 from facelab.fingerprint.resample import lines
 from facelab.fingerprint.schema import Fingerprint
-from facelab.fingerprint.sources import RAW_SCREEN, SCREEN, Picture, pictures
+from facelab.fingerprint.sources import LARGE, RAW_SCREEN, SCREEN, Picture, pictures
 
 FLOOR = 0.62
 """RMS residual in pixel levels below which nothing is left to explain: rounding once or twice leaves 0.3 to 0.5."""
@@ -63,6 +63,9 @@ class Observed:
         self.plain = [n for n, p in self.pictures.items()
                       if p.family == family and (p.plain or (p.range == "limited" and family in ("yuyv", "nv12")))]
         self.screen = self.screen or self.plain
+        if LARGE in self.pictures and max(self.size[LARGE]) > 200:
+            self.screen.insert(2, LARGE)
+        self.border: np.ndarray | None = None
 
     @property
     def channels(self) -> int:
@@ -86,6 +89,9 @@ class Observed:
             raise Refused("the output has another size")
         if any(t[0] in tone.WHOLE for t in state.tail):
             values, cover = predict(state.chain, source)
+            if self.border is not None:
+                # what looks at the whole picture sees the border too
+                values, cover = values + (1 - cover)[..., None] * self.border, np.ones_like(cover)
             for t in state.tail:
                 values = tone.apply(t, values) if t[0] != "censor" else values
             index = np.ix_(self.rows[name], self.columns[name])
@@ -131,7 +137,7 @@ def _with_border(linear: Linear, border: np.ndarray, full: bool) -> Linear:
 
 def rank(observed: Observed, hypotheses: Iterable[Hypothesis], keep: int = 6) -> list[Scored]:
     """Score hypotheses, first on three probes, the better ones on the whole screen; the best come first."""
-    quick = observed.screen[:2]
+    quick = observed.screen[:3] if LARGE in observed.screen else observed.screen[:2]
     first = [Scored(h, observed.score(h.state, quick)) for h in hypotheses]
     first = sorted((s for s in first if np.isfinite(s.loss)), key=lambda s: s.cost)
     if not first:
@@ -263,6 +269,32 @@ def refine_detour(observed: Observed, scored: Scored) -> Scored:
     return best
 
 
+def refine_cut(observed: Observed, scored: Scored) -> Scored:
+    """Find the share that a centred crop or margin keeps, and how it was rounded to pixels."""
+    i = next((i for i, op in enumerate(scored.hypothesis.state.chain) if isinstance(op, Crop)
+              and op.region == "fraction"), None)
+    if i is None:
+        return scored
+    best = scored
+    for step in (0.02, 0.01, 0.005, 0.0025):
+        for style in ("size", "side", "floor"):
+            for sign in (0, 1, -1):
+                op = best.hypothesis.state.chain[i]
+                trial = op._replace(style=style, fraction=op.fraction + sign * step)
+                chain = best.hypothesis.state.chain[:i] + (trial,) + best.hypothesis.state.chain[i + 1:]
+                state = best.hypothesis.state._replace(chain=chain)
+                text = f"centred {trial.fraction:.3g} of each side" if trial.fraction < 1 else \
+                    f"{trial.fraction:.3g} times the picture's sides"
+                changes = tuple(c._replace(after=text) if c.kind in ("crop", "margin") else c
+                                for c in scored.hypothesis.changes)
+                linear = observed.score(state)
+                if linear.loss < 0.98 * best.loss:
+                    best = Scored(Hypothesis(state, changes, scored.hypothesis.price), linear)
+        if best.loss <= FLOOR:
+            break
+    return best
+
+
 def _gamma_of(scored, place, i):
     return getattr(scored.hypothesis.state, place)[i][1]
 
@@ -277,7 +309,7 @@ def _with_gamma(observed, scored, place, i, g):
 
 def motions(observed: Observed, state: State) -> list[Scored]:
     """Return the best whole-pixel shift and the best small affine motion, found on dense predictions."""
-    names = observed.screen[:4]
+    names = [n for n in observed.screen if n != LARGE][:4]
     dense = {}
     try:
         for n in names:

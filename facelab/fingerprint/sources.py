@@ -20,6 +20,8 @@ EXOTIC = ("gray16",)
 """Probes in formats that camera pipelines do not meet and that even accurate decoders read differently."""
 SCREEN = ("marks", "zone_plate", "portrait", "landscape", "edges", "bars")
 """The probes every hypothesis is tried on first: small, lossless, upright, and together they show everything."""
+LARGE = "large"
+"""Joins the screen where the output is so large that the others are only enlarged, which hides antialiasing."""
 RAW_SCREEN = ("marks", "zone_plate", "texture", "edges", "bars", "face")
 
 
