@@ -14,7 +14,7 @@ from urllib.parse import quote
 from facelab.core.files import write_text
 from facelab.core.records import Record
 from facelab.report.index_style import CSS
-from facelab.report.index_words import duration, number, size, span
+from facelab.report.index_words import duration, number, plural, size, span
 
 _TONE = {"good": "good", "missed": "warn", "failed": "bad", "interrupted": "still", "running": "still"}
 
@@ -98,7 +98,7 @@ class _Page:
         s = self.summary
         cached = sum(step["cached"] for step in self.steps)
         small = (f"Profile {s['profile']}, {_when(s['started'])}, {duration(s['seconds'])}: "
-                 f"{s['kernels_started']} notebooks run, {cached} unchanged")
+                 f"{plural(s['kernels_started'], 'notebook')} run, {cached} unchanged")
         nav = [("#steps", "Steps"), ("#budgets", "Budgets"), ("#figures", "Plots"), ("#records", "Records"),
                ("#facts", "About this run")]
         anchors = "".join(f'<a href="{a}">{t}</a>' for a, t in nav)
@@ -202,7 +202,7 @@ class _Page:
         for step, records in self.by_step.items():
             if records:
                 rows = [self._record_row(step, k, r) for k, r in enumerate(records)]
-                out.append(f"<details><summary>{_e(step)} · {len(records)} records</summary>"
+                out.append(f"<details><summary>{_e(step)} · {plural(len(records), "record")}</summary>"
                            f"{_table(self._RECORD_HEADS, rows)}</details>")
         return f'<h2 id="records">Every record</h2>{"".join(out)}' if out else ""
 

@@ -18,6 +18,15 @@ def duration(seconds: float) -> str:
     return f"{int(seconds) // 3600} h {int(seconds) % 3600 // 60} min"
 
 
+def plural(count: int, noun: str) -> str:
+    """Return a counted noun.
+
+    >>> plural(1, "step"), plural(0, "step")
+    ('1 step', '0 steps')
+    """
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
 def number(value: Any) -> str:
     """Return a record's value with about four significant digits; integers whole.
 

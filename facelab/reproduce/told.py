@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from facelab.report.index_words import duration
+from facelab.report.index_words import duration, plural
 from facelab.reproduce import failure as failures
 
 
@@ -18,15 +18,17 @@ def headline(summary: dict[str, Any]) -> str:
     steps = [s for s in summary["steps"] if s["state"] != "skipped"]
     done = [s for s in steps if s["state"] == "done"]
     budgets, missed = sum(s["budgets"] for s in done), sum(len(s["missed"]) for s in done)
-    met = f"{budgets - missed} of {budgets} budgets met" if budgets else "no budgets were set"
-    counted = f"{len(done)} of {len(steps)} steps done, {met}"
+    met = f"{budgets - missed} of {plural(budgets, 'budget')} met" if budgets else "no budgets were set"
+    skipped = len(summary["steps"]) - len(steps)
+    counted = f"{len(done)} of {plural(len(steps), 'step')} done, {met}" + (f" ({skipped} not asked for)" if skipped
+                                                                             else "")
     return {"good": f"Good: {counted}", "missed": f"Budget missed: {counted}", "failed": f"Failed: {counted}",
             "interrupted": f"Interrupted: {counted}; the next call goes on from there"}.get(summary["state"], counted)
 
 
 def verdict(summary: dict[str, Any]) -> str:
     """Return the closing lines for a terminal: the verdict, what was missed, the time, the report."""
-    lines = [summary["verdict"] + f" ({duration(summary['seconds'])}, {summary['kernels_started']} notebooks run)"]
+    lines = [summary["verdict"] + f" ({duration(summary['seconds'])}, {plural(summary['kernels_started'], 'notebook')} run)"]
     for step in summary["steps"]:
         lines += [f"  missed    {step['step']}: {m}" for m in step["missed"]]
         if step["state"] in ("failed", "blocked", "interrupted"):
