@@ -202,7 +202,8 @@ class _Page:
         for step, records in self.by_step.items():
             if records:
                 rows = [self._record_row(step, k, r) for k, r in enumerate(records)]
-                out.append(f"<details><summary>{_e(step)} · {plural(len(records), "record")}</summary>"
+                counted = plural(len(records), "record")
+                out.append(f"<details><summary>{_e(step)} · {counted}</summary>"
                            f"{_table(self._RECORD_HEADS, rows)}</details>")
         return f'<h2 id="records">Every record</h2>{"".join(out)}' if out else ""
 

@@ -19,6 +19,7 @@ from facelab.core import machine
 from facelab.core import records as record_files
 from facelab.core.errors import UnsupportedError
 from facelab.core.files import write_json
+from facelab.report import index
 from facelab.reproduce import kernels, told
 from facelab.reproduce import plan as plans
 from facelab.reproduce.engine import STOP_FILE, run_step
@@ -354,7 +355,6 @@ class Runner:
                 "notebook": task.step.notebook}
 
     def _report(self, folder: Path, summary: dict[str, Any]) -> None:
-        from facelab.report import index
         everything = []
         for step in summary["steps"]:
             with contextlib.suppress(Exception):  # a failed step's damaged records are told as its failure

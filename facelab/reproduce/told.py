@@ -28,7 +28,8 @@ def headline(summary: dict[str, Any]) -> str:
 
 def verdict(summary: dict[str, Any]) -> str:
     """Return the closing lines for a terminal: the verdict, what was missed, the time, the report."""
-    lines = [summary["verdict"] + f" ({duration(summary['seconds'])}, {plural(summary['kernels_started'], 'notebook')} run)"]
+    run = plural(summary["kernels_started"], "notebook")
+    lines = [f"{summary['verdict']} ({duration(summary['seconds'])}, {run} run)"]
     for step in summary["steps"]:
         lines += [f"  missed    {step['step']}: {m}" for m in step["missed"]]
         if step["state"] in ("failed", "blocked", "interrupted"):
