@@ -22,6 +22,7 @@ from facelab.datasets.synthetic.stream import Stream
 DEFAULT_SIZE = (1024, 768)
 MOST_FACES, SMALLEST, LARGEST = 30, 16, 400
 HEIGHT_UNITS = 1.85   # a face's box is about this many units of 100 mm high
+CROWD = Spread(yaw=20, pitch=7, roll=7, occluded=0)
 SUBSETS = {"easy": 50, "medium": 30, "hard": 10}
 
 
@@ -75,11 +76,14 @@ class _Placed:
 
 
 def scene(seed: int, index: int, size: tuple[int, int] = DEFAULT_SIZE, *, faces: int | None = None,
-          smallest: float = SMALLEST, largest: float = LARGEST, faults: float = 0.6) -> Scene:
+          smallest: float = SMALLEST, largest: float = LARGEST, faults: float = 0.6, worn: float = 0.05,
+          spread: Spread = CROWD) -> Scene:
     """Return one scene, made alone from (seed, index); `size` is (width, height).
 
     `faces` sets how many people are asked for (drawn from 0 … 30 otherwise; fewer where there is no room), `smallest`
-    and `largest` bound the height of their boxes in pixels, `faults` the camera's (0 … 1). Raises BadInputError.
+    and `largest` bound the height of their boxes in pixels, `faults` the camera's (0 … 1); `worn` is the share of
+    people with a mask, and again with sunglasses; `spread` says how far poses and expressions reach. Raises
+    BadInputError.
     """
     seed, index = sets.check_number("seed", seed), sets.check_number("index", index)
     width, height = (sets.check_number("size", s, 64) for s in size)
@@ -95,7 +99,7 @@ def scene(seed: int, index: int, size: tuple[int, int] = DEFAULT_SIZE, *, faces:
     lighting = draw_lighting(Stream(seed, "detection", index, "light"))
     placed: list[_Placed] = []
     for k, (x, y, h) in enumerate(_places(r, count, width, height, smallest, largest)):
-        recipe = _person(seed, index, k, lighting)
+        recipe = _person(seed, index, k, lighting, worn, spread)
         _add_person(image, recipe, x, y, h, placed)
     optics = draw_optics(Stream(seed, "detection", index, "camera"), width, faults)
     optics = replace(optics, defocus=min(optics.defocus, 1.6))
@@ -141,14 +145,13 @@ def _apart(new: tuple[float, float, float], other: tuple[float, float, float], m
     return may_hide or dy < 0 or dx > shoulders
 
 
-def _person(seed: int, index: int, k: int, lighting) -> Recipe:
+def _person(seed: int, index: int, k: int, lighting, worn: float, spread: Spread) -> Recipe:
     name = (seed, "detection", index, "person", k)
     number = sets.identity_number(seed, "detection", index * MOST_FACES + k)
     emotion = Stream(*name, "emotion").choice(EMOTIONS)
-    recipe = draw_recipe(name, draw_identity(number), emotion, 160, Spread(yaw=20, pitch=7, roll=7, occluded=0),
-                         sets.split_of(index))
+    recipe = draw_recipe(name, draw_identity(number), emotion, 160, spread, sets.split_of(index))
     r = Stream(*name, "worn")
-    return replace(recipe, lighting=lighting, mask=r.chance(0.05), eyewear="sun" if r.chance(0.05) else None)
+    return replace(recipe, lighting=lighting, mask=r.chance(worn), eyewear="sun" if r.chance(worn) else None)
 
 
 def _add_person(image: np.ndarray, recipe: Recipe, x: float, y: float, height: float, placed: list[_Placed]) -> None:

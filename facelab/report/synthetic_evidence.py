@@ -1,0 +1,289 @@
+"""Do real models take synthetic faces for faces? Measurements on models that never saw such pictures."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from facelab.datasets import synthetic
+from facelab.datasets.synthetic.expression import EMOTIONS, THREE_CLASSES
+from facelab.datasets.synthetic.recipe import Spread
+from facelab.datasets.synthetic.workers import parallel
+
+IOU = 0.35
+FALSE_ALARM_IOU = 0.1
+CELLS = ("frontal", "yaw 30°", "yaw 45°", "48 px", "32 px", "24 px", "scenes")
+_YAW = {"frontal": 0.0, "yaw 30°": 30.0, "yaw 45°": 45.0}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture with its faces: `boxes` (n, 4) xyxy, `landmarks` (n, 5, 2); `ignored` (m, 4): faces too hidden."""
+
+    image: np.ndarray
+    boxes: np.ndarray
+    landmarks: np.ndarray
+    ignored: np.ndarray
+
+
+@dataclass(frozen=True)
+class CellScore:
+    """How a detector did on one cell: per face found or not and its IoU, NME; false alarms per picture.
+
+    A false alarm is a detection that overlaps no face at all, hidden ones included, by an IoU of 0.1 or more.
+    """
+
+    detector: str
+    cell: str
+    found: np.ndarray
+    iou: np.ndarray
+    nme: np.ndarray
+    false_alarms: np.ndarray
+
+    @property
+    def recall(self) -> float:
+        """Return the share of faces found at an IoU of at least 0.35."""
+        return float(self.found.mean())
+
+
+# ---------------------------------------------------------------- detectors
+def detection_cells(n: int, seed: int = 11, workers: int = 1, cells: Sequence[str] = CELLS) -> dict[str, list[Picture]]:
+    """Draw n pictures of each cell: one face by pose (240 px) or by height (320×240), and scenes (512×384)."""
+    jobs = [(cell, seed, k) for cell in cells for k in range(n)]
+    pictures = list(parallel(_cell_picture, jobs, workers))
+    return {cell: pictures[i * n:(i + 1) * n] for i, cell in enumerate(cells)}
+
+
+def _cell_picture(job: tuple[str, int, int]) -> Picture:
+    cell, seed, k = job
+    if cell in _YAW:
+        s = synthetic.sample(seed, k, size=240, fill=0.5, yaw=_YAW[cell] * (1 if k % 2 else -1), occluder=None)
+        return Picture(s.image, s.box[None], s.landmarks[None], np.zeros((0, 4)))
+    if cell == "scenes":
+        drawn = synthetic.scene(seed, k, (512, 384), smallest=24)
+    else:
+        px = float(cell.split()[0])
+        drawn = synthetic.scene(seed, k, (320, 240), faces=1, smallest=px, largest=px, worn=0, spread=Spread())
+    faces = [f for f in drawn.faces if not f.invalid]
+    return Picture(drawn.image, np.array([f.box for f in faces]).reshape(-1, 4),
+                   np.array([f.landmarks for f in faces]).reshape(-1, 5, 2),
+                   np.array([f.box for f in drawn.faces if f.invalid]).reshape(-1, 4))
+
+
+def score_detector(detector, cell: str, pictures: Iterable[Picture]) -> CellScore:
+    """Run a detector (`facelab.detection`) over a cell and match its boxes to the truth, best IoU first."""
+    found, ious, nme, alarms = [], [], [], []
+    for picture in pictures:
+        got = detector.detect(picture.image)
+        overlap = box_iou(picture.boxes, got.boxes.astype(np.float64))
+        pairs = match(overlap)
+        every = np.concatenate([overlap, box_iou(picture.ignored, got.boxes.astype(np.float64))])
+        alarms.append(int((every.max(0, initial=0) < FALSE_ALARM_IOU).sum()))
+        matched = dict(pairs)
+        for k in range(len(picture.boxes)):
+            j = matched.get(k)
+            found.append(j is not None)
+            ious.append(overlap[k, j] if j is not None else np.nan)
+            nme.append(landmark_error(got.landmarks[j], picture.landmarks[k])
+                       if j is not None and got.landmarks is not None else np.nan)
+    return CellScore(detector.name, cell, np.array(found), np.array(ious), np.array(nme), np.array(alarms))
+
+
+def box_iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Return (n, m) intersection over union of xyxy boxes (n, 4) and (m, 4).
+
+    >>> box_iou(np.array([[0, 0, 2, 2.]]), np.array([[1, 0, 3, 2.]])).round(3).tolist()
+    [[0.333]]
+    """
+    low = np.maximum(a[:, None, :2], b[None, :, :2])
+    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
+    both = np.clip(high - low, 0, None).prod(-1)
+    area = [(x[:, 2] - x[:, 0]) * (x[:, 3] - x[:, 1]) for x in (a, b)]
+    return both / np.maximum(area[0][:, None] + area[1][None] - both, 1e-9)
+
+
+def match(overlap: np.ndarray, threshold: float = IOU) -> list[tuple[int, int]]:
+    """Return pairs (truth, detection) with IoU of at least the threshold, greedily by falling IoU, each used once."""
+    pairs: list[tuple[int, int]] = []
+    for flat in np.argsort(-overlap, axis=None, kind="stable"):
+        i, j = np.unravel_index(flat, overlap.shape)
+        if overlap[i, j] < threshold:
+            break
+        if all(i != a and j != b for a, b in pairs):
+            pairs.append((int(i), int(j)))
+    return pairs
+
+
+def landmark_error(got: np.ndarray, truth: np.ndarray) -> float:
+    """Return the mean distance of five landmarks over the distance of the true eyes."""
+    eyes = np.linalg.norm(truth[1] - truth[0])
+    return float(np.linalg.norm(got - truth, axis=1).mean() / max(eyes, 1e-6))
+
+
+# ---------------------------------------------------------------- identities
+def identity_pairs(n: int, seed: int = 11, size: int = 160, workers: int = 1):
+    """Return (faces a, faces b, same (2n,)): n genuine and n impostor pairs with other expression, light and pose."""
+    jobs = [(seed, k, size) for k in range(2 * n)]
+    pairs = list(parallel(_identity_pair, jobs, workers))
+    return [a for a, _ in pairs], [b for _, b in pairs], np.arange(2 * n) % 2 == 0
+
+
+def _identity_pair(job: tuple[int, int, int]):
+    seed, k, size = job
+    # pictures of the set emotion at far-apart places: other expression, light, pose, background, camera
+    a = synthetic.sample(seed, 2 * k, size=size)
+    other = a.identity if k % 2 == 0 else synthetic.sample(seed, 2 * k + 1, size=16).identity
+    b = synthetic.sample(seed, 2 * k + 100_001, size=size, identity=other)
+    return a, b
+
+
+def similarities(embedder, a: Sequence, b: Sequence) -> np.ndarray:
+    """Return the cosine similarity (n,) of pairs of samples, aligned by their true landmarks and boxes."""
+    def embed(s):
+        e = embedder.embed(s.image, s.landmarks[None], boxes=s.box[None])[0].astype(np.float64)
+        return e / np.linalg.norm(e)
+    return np.array([float((embed(x) * embed(y)).sum()) for x, y in zip(a, b, strict=True)])
+
+
+def hard_factor_pairs(n: int, seed: int = 11, size: int = 160, workers: int = 1):
+    """Return {factor: (a, b, same)}: anchors against pictures in which one factor is extreme; n identities.
+
+    Impostors pair an anchor with another identity's changed picture; for `lookalike` they are the look-alikes, the
+    genuine ones two anchors' own second pictures (`expression`).
+    """
+    places = [(block, person) for block in range((n + 1) // 2) for person in range(2)][:n]
+    jobs = [(seed, block * 62 + 40 + person * 11 + step, size) for block, person in places
+            for step in range(1 + len(synthetic.HARD_FACTORS))]
+    shots = list(parallel(_verification_sample, jobs, workers))
+    step = 1 + len(synthetic.HARD_FACTORS)
+    anchors, changed = shots[::step], {f: shots[k + 1::step] for k, f in enumerate(synthetic.HARD_FACTORS)}
+    out = {}
+    for factor, variants in changed.items():
+        if factor == "lookalike":
+            out[factor] = (anchors * 2, changed["expression"] + variants, np.arange(2 * n) < n)
+        else:
+            out[factor] = (anchors * 2, variants + variants[1:] + variants[:1], np.arange(2 * n) < n)
+    return out
+
+
+def _verification_sample(job: tuple[int, int, int]):
+    seed, index, size = job
+    return synthetic.sample(seed, index, "verification", size=size)
+
+
+def auc(score: np.ndarray, positive: np.ndarray) -> float:
+    """Return the area under the ROC curve: the chance that a positive scores above a negative (ties count half).
+
+    >>> auc(np.array([.9, .8, .2, .1]), np.array([True, False, True, False]))
+    0.75
+    """
+    from scipy.stats import rankdata
+    ranks = rankdata(score)
+    n, m = int(positive.sum()), int((~positive).sum())
+    return float((ranks[positive].sum() - n * (n + 1) / 2) / (n * m))
+
+
+# ---------------------------------------------------------------- emotions
+def emotion_crops(faces: synthetic.Faces, size: int = 64, margin: float = 1.0) -> np.ndarray:
+    """Return (n, size, size) uint8 gray squares around the true boxes, `margin` times their longer side."""
+    from PIL import Image
+    out = np.empty((len(faces), size, size), np.uint8)
+    for k, (image, (x1, y1, x2, y2)) in enumerate(zip(faces.images, faces.boxes, strict=True)):
+        half = max(x2 - x1, y2 - y1) * margin / 2
+        cx, cy = (x1 + x2) / 2, (y1 + y2) / 2
+        pad = int(np.ceil(max(0, half - cx, half - cy, cx + half - image.shape[1], cy + half - image.shape[0])))
+        padded = np.pad(image, ((pad, pad), (pad, pad), (0, 0)), mode="edge")
+        box = (cx - half + pad, cy - half + pad, cx + half + pad, cy + half + pad)
+        out[k] = np.asarray(Image.fromarray(padded).convert("L").resize((size, size), Image.Resampling.BOX, box))
+    return out
+
+
+def emotion_agreement(probabilities: np.ndarray, names: Sequence[str], truth: np.ndarray) -> dict[str, float]:
+    """Return a network's agreement with the intended emotions: `seven`, `three` (among three), AUC a class.
+
+    `probabilities` (n, 7) in the order of `names`; `truth` (n,) names.
+    """
+    names = list(names)
+    guess = np.array(names)[probabilities.argmax(1)]
+    three = np.isin(truth, THREE_CLASSES)
+    among = np.array(THREE_CLASSES)[probabilities[:, [names.index(c) for c in THREE_CLASSES]].argmax(1)]
+    out = {"seven": float((guess == truth).mean()), "three": float((among == truth)[three].mean())}
+    return out | {f"auc {c}": auc(probabilities[:, names.index(c)], truth == c) for c in EMOTIONS}
+
+
+# ---------------------------------------------------------------- learnability
+@dataclass(frozen=True)
+class Learned:
+    """Held-out accuracy of a classifier, its right answers (n,) bool, and the seconds that training took."""
+
+    accuracy: float
+    right: np.ndarray
+    seconds: float
+
+
+def linear_on_pixels(train: synthetic.Faces, test: synthetic.Faces, size: int = 48) -> Learned:
+    """Fit a regularised linear classifier on raw gray pixels of the whole picture, and test it on other identities."""
+    from sklearn.linear_model import RidgeClassifierCV
+    from sklearn.preprocessing import StandardScaler
+    began = time.perf_counter()
+    scaler = StandardScaler()
+    x, z = (_gray(f.images, size).reshape(len(f), -1) / 255.0 for f in (train, test))
+    model = RidgeClassifierCV(alphas=np.logspace(1, 5, 5)).fit(scaler.fit_transform(x), train.emotion)
+    right = model.predict(scaler.transform(z)) == test.emotion
+    return Learned(float(right.mean()), right, time.perf_counter() - began)
+
+
+def small_cnn(train: synthetic.Faces, test: synthetic.Faces, *, epochs: int = 6, size: int = 64, seed: int = 0,
+              threads: int = 2) -> Learned:
+    """Train a CNN of about 90 000 parameters on gray pictures, and test it on other identities.
+
+    Keras is imported here only. Four convolutions with batch normalisation, mirrored pictures, Adam with a falling
+    rate. Training is not reproducible to the bit; accuracies vary by about a percentage point.
+    """
+    import keras
+    keras.utils.set_random_seed(seed)
+    classes = sorted(set(train.emotion))
+    x, z = (_gray(f.images, size)[..., None].astype(np.float32) / 127.5 - 1 for f in (train, test))
+    y, t = (np.searchsorted(classes, f.emotion) for f in (train, test))
+    layers = [keras.Input((size, size, 1))]
+    for filters in (16, 32, 64, 96):
+        layers += [keras.layers.Conv2D(filters, 3, padding="same", use_bias=False),
+                   keras.layers.BatchNormalization(momentum=0.9), keras.layers.ReLU(), keras.layers.MaxPooling2D()]
+    layers += [keras.layers.GlobalAveragePooling2D(), keras.layers.Dropout(0.2),
+               keras.layers.Dense(len(classes), activation="softmax")]
+    model = keras.Sequential(layers)
+    steps = epochs * -(-2 * len(x) // 32)
+    rate = keras.optimizers.schedules.CosineDecay(2e-3, steps)
+    model.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    x, y = np.concatenate([x, x[:, :, ::-1]]), np.concatenate([y, y])
+    began = time.perf_counter()
+    model.fit(x, y, epochs=epochs, batch_size=32, verbose=0)
+    seconds = time.perf_counter() - began
+    right = model.predict(z, verbose=0).argmax(1) == t
+    return Learned(float(right.mean()), right, seconds)
+
+
+def _gray(images: np.ndarray, size: int) -> np.ndarray:
+    from PIL import Image
+    return np.stack([np.asarray(Image.fromarray(im).convert("L").resize((size, size), Image.Resampling.BOX))
+                     for im in images])
+
+
+# ---------------------------------------------------------------- speed
+def seconds_a_face(n: int = 24, size: int = 160, seed: int = 5) -> np.ndarray:
+    """Return the processor seconds (n,) of each of n faces of `size` pixels, drawn in this process after one to warm.
+
+    Processor time of one thread does not grow when others use the machine.
+    """
+    from threadpoolctl import threadpool_limits
+    out = np.empty(n)
+    with threadpool_limits(1):
+        synthetic.sample(seed, 0, size=size)
+        for k in range(n):
+            began = time.process_time()
+            synthetic.sample(seed, k + 1, size=size)
+            out[k] = time.process_time() - began
+    return out
