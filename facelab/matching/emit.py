@@ -207,13 +207,13 @@ def row_dots(b: ir.IRBuilder, query, rows, stride, count, out, *, dot: str | Non
         store(b, fold(b, acc), b.gep(place, [c64(r)]), 4)
 
 
-def exact_sums(b: ir.IRBuilder, query, row, count, out, *, element: ir.Type, mode: str) -> None:
-    """Emit the float64 sums over count·8 dimensions: out[0] = Σ(q-g)² ("l2") or Σqg ("dot", "both"), out[1] = Σg².
+def exact_sums(b: ir.IRBuilder, query, row, count, *, element: ir.Type, mode: str) -> list[ir.Value]:
+    """Emit two float64 sums over count·8 dimensions: Σ(q-g)² ("l2") or Σqg ("both"), and Σg² ("both" only).
 
     `query` is float64. Eight lanes whatever the processor, so the order of the additions never changes.
     """
     kind, words = ir.VectorType(F64, 8), ir.VectorType(element, 8)
-    q, g, place = (b.inttoptr(p, k.as_pointer()) for p, k in ((query, F64), (row, element), (out, F64)))
+    q, g = (b.inttoptr(p, k.as_pointer()) for p, k in ((query, F64), (row, element)))
     with Loop(b, count, [zeros(kind)] * 2) as loop:
         at = b.mul(loop.i, c64(8))
         x = load(b, b.gep(q, [at]), kind, 8)
@@ -223,10 +223,8 @@ def exact_sums(b: ir.IRBuilder, query, row, count, out, *, element: ir.Type, mod
             delta = b.fsub(x, y)
             loop.next = [fma(b, delta, delta, loop.values[0]), loop.values[1]]
         else:
-            square = fma(b, y, y, loop.values[1]) if mode == "both" else loop.values[1]
-            loop.next = [fma(b, x, y, loop.values[0]), square]
-    for n, acc in enumerate(loop.results):
-        store(b, fold(b, acc), b.gep(place, [c64(n)]), 8)
+            loop.next = [fma(b, x, y, loop.values[0]), fma(b, y, y, loop.values[1])]
+    return [fold(b, acc) for acc in loop.results]
 
 
 def hit_masks(b: ir.IRBuilder, tile, row, lane, masks, *, width: int, vectors: int, height: int, int8: bool):

@@ -54,14 +54,13 @@ def row_dots(typing, query, rows, stride, count, out, dot, width, height):
 
 
 @intrinsic(prefer_literal=True)
-def exact_sums(typing, query, row, count, out, element, mode):
-    """Call `emit.exact_sums`; `element` is "f4", "f2" or "i1"."""
-    signature = types.void(INT, INT, INT, INT, element, mode)
+def exact_sums(typing, query, row, count, element, mode):
+    """Return the two sums of `emit.exact_sums`; `element` is "f4", "f2" or "i1"."""
+    signature = types.UniTuple(F64, 2)(INT, INT, INT, element, mode)
     choice = {"element": ELEMENTS[_text(element)], "mode": _text(mode)}
 
     def generate(context, builder, sig, args):
-        emit.exact_sums(builder, *args[:4], **choice)
-        return context.get_dummy_value()
+        return context.make_tuple(builder, sig.return_type, emit.exact_sums(builder, *args[:3], **choice))
     return signature, generate
 
 
@@ -103,6 +102,14 @@ def float_at(typing, address):
     def generate(context, builder, sig, args):
         value = emit.load(builder, builder.inttoptr(args[0], emit.F32.as_pointer()), emit.F32, 1)
         return builder.fpext(value, emit.F64)
+    return F64(INT), generate
+
+
+@intrinsic
+def double_at(typing, address):
+    """Return the float64 at an address."""
+    def generate(context, builder, sig, args):
+        return emit.load(builder, builder.inttoptr(args[0], emit.F64.as_pointer()), emit.F64, 8)
     return F64(INT), generate
 
 

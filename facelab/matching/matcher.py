@@ -26,6 +26,8 @@ THREADS_PAY = 4_000_000
 """Multiply-adds below which starting a second thread costs more than it saves."""
 ONE_CALL = 4_000_000_000
 """Multiply-adds up to which a one-thread search runs in one uninterruptible compiled call (a tenth of a second)."""
+MANY, SMALL_GALLERY = 32, 4096
+"""From this many queries, on galleries up to this size, candidates cost more than float32 sums (measured)."""
 HOPELESS = 0.02
 """Share of pairs passing the int8 screening above which float32 sums are the faster screening."""
 _METRICS = {"sqeuclidean": topk.L2, "l2": topk.L2, "ip": topk.IP, "cosine": topk.COSINE}
@@ -161,8 +163,10 @@ class Matcher:
 
     def _search_whole(self, queries: np.ndarray, k: int) -> Matches | None:
         """Search in one compiled call; None where the queries need the careful path (too large, or not finite)."""
-        rows = self._in_memory
         n, m = len(queries), len(self.gallery)
+        rows = self._in_memory
+        if self.method == "auto" and n >= MANY and m <= SMALL_GALLERY and self.gallery.dtype == np.float32:
+            rows = self.plain_rows()  # exact sums leave fewer candidates to look at, and here those are the cost
         vectors = vectors_for(n, m, self.isa, rows.int8)
         call = whole_search(self.isa, vectors, rows.int8)
         whole_numbers = rows.exact and queries.dtype == np.int8 and self.isa.levels == 127

@@ -26,25 +26,13 @@ from facelab.matching.topk import Exact, State, flush, new_state, sort_heap
 
 BLOCK_BYTES = 192 << 10
 """Rows are taken in blocks that stay in the second-level cache while every query passes over them."""
+ROUND, TINY = 2.0 ** -18, 2.0 ** -120
+"""Slack of a noted score's bounds for the float32 rounding of its parts, and for underflow."""
 
 
 # Numba looks at the type of every argument of every call: arrays and numbers take a tenth of a microsecond each,
-# tuples of arrays tens. Hence the flat lists of arguments here, gathered into tuples inside.
-
-@njit(cache=True, nogil=True)
-def note(state, exact, threshold, q, row, product, error, level):
-    """Note that a row may belong to query q's best: its score is level - product, give or take `error`."""
-    counts, bounds = state.counts, state.bounds
-    n = counts[q, 1]
-    slack = 2.0 ** -18 * (abs(level) + abs(product)) + 2.0 ** -120 + error
-    state.waiting[q, n] = row
-    bounds[q, 0, n] = level - product - slack
-    bounds[q, 1, n] = level - product + slack
-    counts[q, 1] = n + 1
-    state.stats[0] += 1
-    if n + 1 >= counts[q, 2]:
-        flush(state, exact, threshold, q, False)
-
+# tuples of arrays tens; and handing arrays on to an inner function costs reference counts. Hence the long flat
+# lists of arguments here, and candidates noted in the loop itself rather than in a function.
 
 @functools.cache
 def tile_scan(isa: Isa, vectors: int, int8: bool):
@@ -61,8 +49,7 @@ def tile_scan(isa: Isa, vectors: int, int8: bool):
     @njit(cache=True, nogil=True)
     def scan(rows, stride, params, c, panels, panel_bytes, n, steps, lane, keys, ids, waiting, pending, counts, stats,
              queries, info, address, row_bytes, base, kind, metric, first, last):
-        state = State(keys, ids, waiting, pending, counts, stats)
-        exact = Exact(queries, info, address, row_bytes, base, kind, metric)
+        noted = 0
         tile = np.empty(height * lanes, np.int32 if int8 else np.float32)
         masks = np.empty(height, np.int64)
         s, e, g, h = params[0], params[1], params[2], params[3]
@@ -96,8 +83,19 @@ def tile_scan(isa: Isa, vectors: int, int8: bool):
                             value = np.float64(tile[i * lanes + column])
                             if int8:
                                 value -= c[row]
-                            note(state, exact, threshold, q, row + base, value * t[q] * s[row],
-                                 np.float64(a[q]) * e[row] + np.float64(f[q]) * g[row], np.float64(h[row]))
+                            product, level = value * t[q] * s[row], np.float64(h[row])
+                            slack = np.float64(a[q]) * e[row] + np.float64(f[q]) * g[row]
+                            slack += ROUND * (abs(level) + abs(product)) + TINY
+                            waits = counts[q, 1]
+                            waiting[q, waits] = row + base
+                            pending[q, 0, waits] = level - product - slack
+                            pending[q, 1, waits] = level - product + slack
+                            counts[q, 1] = waits + 1
+                            noted += 1
+                            if waits + 1 >= counts[q, 2]:
+                                flush(State(keys, ids, waiting, pending, counts, stats),
+                                      Exact(queries, info, address, row_bytes, base, kind, metric), threshold, q, False)
+        stats[0] += noted
     return scan
 
 
@@ -113,8 +111,7 @@ def row_scan(isa: Isa, int8: bool):
     @njit(cache=True, nogil=True)
     def scan(rows, stride, params, c, codes, query_bytes, n, steps, lane, keys, ids, waiting, pending, counts, stats,
              queries, info, address, row_bytes, base, kind, metric, first, last):
-        state = State(keys, ids, waiting, pending, counts, stats)
-        exact = Exact(queries, info, address, row_bytes, base, kind, metric)
+        noted = 0
         dots = np.zeros(width, np.int32 if int8 else np.float32)
         at = dots.ctypes.data
         s, e, g, h = params[0], params[1], params[2], params[3]
@@ -148,8 +145,19 @@ def row_scan(isa: Isa, int8: bool):
                     value = np.float64(dots[i])
                     if int8:
                         value -= c[row]
-                    note(state, exact, threshold, q, row + base, value * t[q] * s[row],
-                         np.float64(a[q]) * e[row] + np.float64(f[q]) * g[row], np.float64(h[row]))
+                    product, level = value * t[q] * s[row], np.float64(h[row])
+                    slack = np.float64(a[q]) * e[row] + np.float64(f[q]) * g[row]
+                    slack += ROUND * (abs(level) + abs(product)) + TINY
+                    waits = counts[q, 1]
+                    waiting[q, waits] = row + base
+                    pending[q, 0, waits] = level - product - slack
+                    pending[q, 1, waits] = level - product + slack
+                    counts[q, 1] = waits + 1
+                    noted += 1
+                    if waits + 1 >= counts[q, 2]:
+                        flush(State(keys, ids, waiting, pending, counts, stats),
+                              Exact(queries, info, address, row_bytes, base, kind, metric), threshold, q, False)
+        stats[0] += noted
     return scan
 
 

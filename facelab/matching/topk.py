@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from facelab.matching.intrinsics import byte_at, exact_sums, float_at, half_at
+from facelab.matching.intrinsics import byte_at, double_at, exact_sums, float_at, half_at
 
 L2, IP, COSINE = 0, 1, 2
 FLOAT32, FLOAT16, INT8 = 0, 1, 2
@@ -63,23 +63,15 @@ def new_state(n, k):
 
 
 @njit(cache=True, nogil=True)
-def sums_at(kind, mode, query, row, d, out):
-    """Fill out[0] and out[1] with the sums of `emit.exact_sums` over all d dimensions; mode 0 l2, 1 dot, 2 both."""
-    q, place, count = query.ctypes.data, out.ctypes.data, d // 8
+def sums_at(kind, l2, query, row, d):
+    """Return the two sums of `emit.exact_sums` over all d dimensions of the vectors at two addresses."""
+    count = d // 8
     if kind == FLOAT32:
-        if mode == L2:
-            exact_sums(q, row, count, place, "f4", "l2")
-        else:
-            exact_sums(q, row, count, place, "f4", "both")
+        first, second = exact_sums(query, row, count, "f4", "l2") if l2 else exact_sums(query, row, count, "f4", "both")
     elif kind == FLOAT16:
-        if mode == L2:
-            exact_sums(q, row, count, place, "f2", "l2")
-        else:
-            exact_sums(q, row, count, place, "f2", "both")
-    elif mode == L2:
-        exact_sums(q, row, count, place, "i1", "l2")
+        first, second = exact_sums(query, row, count, "f2", "l2") if l2 else exact_sums(query, row, count, "f2", "both")
     else:
-        exact_sums(q, row, count, place, "i1", "both")
+        first, second = exact_sums(query, row, count, "i1", "l2") if l2 else exact_sums(query, row, count, "i1", "both")
     for i in range(count * 8, d):
         if kind == FLOAT32:
             y = float_at(row + 4 * i)
@@ -87,29 +79,28 @@ def sums_at(kind, mode, query, row, d, out):
             y = half_at(row + 2 * i)
         else:
             y = byte_at(row + i)
-        x = query[i]
-        if mode == L2:
-            out[0] += (x - y) * (x - y)
-        else:
-            out[0] += x * y
-            out[1] += y * y
+        x = double_at(query + 8 * i)
+        first += (x - y) * (x - y) if l2 else x * y
+        second += y * y
+    return first, second
 
 
 @njit(cache=True, nogil=True)
-def exact_key(metric, kind, query, square, row, d, out):
+def exact_key(metric, kind, query, square, row, d):
     """Return the key of one pair: smaller is better. Float64 sums in a fixed order, rounded once to float32.
 
     L2: Σ(q-g)². IP: -Σqg. Cosine: 1 - Σqg/√(Σq²·Σg²), where a zero vector is at distance 1 from everything.
+    `query` (float64) and `row` are addresses.
     """
-    sums_at(kind, metric, query, row, d, out)
+    first, second = sums_at(kind, metric == L2, query, row, d)
     if metric == L2:
-        return np.float32(out[0])
+        return np.float32(first)
     if metric == IP:
-        return np.float32(-out[0])
-    product = square * out[1]
+        return np.float32(-first)
+    product = square * second
     if product == 0.0:
         return np.float32(1.0)
-    return np.float32(max(0.0, 1.0 - out[0] / np.sqrt(product)))
+    return np.float32(max(0.0, 1.0 - first / np.sqrt(product)))
 
 
 @njit(cache=True, nogil=True)
@@ -186,15 +177,6 @@ def from_heap(state, exact, q):
 
 
 @njit(cache=True, nogil=True)
-def offer(state, exact, q, row, out):
-    """Compute the exact key of a pair and offer it to query q's heap."""
-    key = exact_key(exact.metric, exact.kind, exact.queries[q], exact.info[0, q],
-                    exact.address + (row - exact.base) * exact.stride, exact.queries.shape[1], out)
-    push(state.keys, state.ids, state.counts, q, key, row)
-    state.stats[1] += 1
-
-
-@njit(cache=True, nogil=True)
 def flush(state, exact, threshold, q, final):
     """Drop query q's waiting rows that cannot belong any more, rescore the rest if many or `final`, lower T."""
     n, k = state.counts[q, 1], state.keys.shape[1]
@@ -212,12 +194,18 @@ def flush(state, exact, threshold, q, final):
             rows[left], lower[left], upper[left] = rows[i], lower[i], upper[i]
             left += 1
     if final or left > rows.size // 2:
-        out = np.empty(2, np.float64)
-        for first_pass in (True, False):  # the best k first: they lower the threshold for the others
+        query, square, d = exact.queries[q].ctypes.data, exact.info[0, q], exact.queries.shape[1]
+        keys, ids, counts, address = state.keys, state.ids, state.counts, exact.address - exact.base * exact.stride
+        for later in range(2):  # the best k first: they lower the threshold for the others
             for i in range(left):
-                if (upper[i] <= promising) == first_pass and lower[i] <= cut:
-                    offer(state, exact, q, rows[i], out)
-                    cut = min(cut, from_heap(state, exact, q))
+                if (upper[i] > promising) == (later == 1) and lower[i] <= cut:
+                    key = exact_key(exact.metric, exact.kind, query, square, address + rows[i] * exact.stride, d)
+                    state.stats[1] += 1
+                    if counts[q, 0] < k or key <= keys[q, 0]:
+                        push(keys, ids, counts, q, key, rows[i])
+                        if counts[q, 0] == k:
+                            worst = exact.info[1, q] * np.float64(keys[q, 0]) + exact.info[2, q]
+                            cut = min(cut, widened(exact.info, q, worst))
         left = 0
     state.counts[q, 1] = left
     state.counts[q, 2] = min(rows.size, 2 * left + k + 16)
@@ -228,12 +216,14 @@ def flush(state, exact, threshold, q, final):
 def scan_direct(keys, ids, waiting, pending, counts, stats, queries, info, address, stride, base, kind, metric,
                 first, last):
     """Offer every row of [first, last) to every query by the exact key alone: no screening, no bound needed."""
-    state = State(keys, ids, waiting, pending, counts, stats)
-    exact = Exact(queries, info, address, stride, base, kind, metric)
-    out = np.empty(2, np.float64)
+    k, d = keys.shape[1], queries.shape[1]
     for row in range(first, last):
         for q in range(queries.shape[0]):
-            offer(state, exact, q, row, out)
+            key = exact_key(metric, kind, queries.ctypes.data + 8 * d * q, info[0, q],
+                            address + (row - base) * stride, d)
+            if counts[q, 0] < k or key <= keys[q, 0]:
+                push(keys, ids, counts, q, key, row)
+    stats[1] += (last - first) * queries.shape[0]
 
 
 @njit(cache=True, nogil=True)
@@ -266,9 +256,7 @@ def sort_heap(keys, ids, filled):
 @njit(cache=True, nogil=True)
 def squares_of(kind, address, stride, n, d):
     """Return Σx² of n rows in float64, in the order that `exact_key` adds."""
-    out, result = np.empty(2, np.float64), np.empty(n, np.float64)
-    nothing = np.zeros(d, np.float64)
+    result, nothing = np.empty(n, np.float64), np.zeros(d, np.float64)
     for i in range(n):
-        sums_at(kind, IP, nothing, address + i * stride, d, out)
-        result[i] = out[1]
+        result[i] = sums_at(kind, False, nothing.ctypes.data, address + i * stride, d)[1]
     return result

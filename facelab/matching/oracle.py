@@ -1,0 +1,60 @@
+"""The judge: distances in float64, as the textbook writes them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from facelab.matching.arrays import metric_name
+
+
+def distances(a: np.ndarray, b: np.ndarray, metric: str = "sqeuclidean") -> np.ndarray:
+    """Return the (n, m) float64 distances of all pairs; squared L2 by differences, so that nothing cancels.
+
+    "cosine" is 1 - cosine, and 1 where a vector is zero; "ip" is the inner product itself.
+
+    >>> distances(np.array([[1, 0]]), np.array([[0, 1], [1, 0]]), "cosine").tolist()
+    [[1.0, 0.0]]
+    """
+    metric = metric_name(metric)
+    x, y = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    if metric in ("sqeuclidean", "l2"):
+        out = np.empty((len(x), len(y)))
+        for i, row in enumerate(x):
+            difference = y - row
+            out[i] = np.einsum("ij,ij->i", difference, difference)
+        return np.sqrt(out) if metric == "l2" else out
+    products = x @ y.T
+    if metric == "ip":
+        return products
+    norms = np.outer(np.linalg.norm(x, axis=1), np.linalg.norm(y, axis=1))
+    cosines = np.divide(products, norms, out=np.zeros_like(products), where=norms > 0)
+    return np.maximum(0.0, 1.0 - cosines)
+
+
+def of_pairs(queries: np.ndarray, gallery: np.ndarray, ids: np.ndarray, metric: str = "sqeuclidean") -> np.ndarray:
+    """Return the (n, k) float64 distances of each query to the gallery rows `ids` (n, k)."""
+    return np.stack([distances(q[None], gallery[row], metric)[0] for q, row in zip(queries, ids)])
+
+
+def relative_error(got: np.ndarray, a: np.ndarray, b: np.ndarray, metric: str = "sqeuclidean") -> float:
+    """Return the largest error of `got` (n, m) against float64, relative to what it should be.
+
+    For the inner product, which may cancel to nothing, relative to |a||b| instead, as its error bounds are. A cosine
+    distance is relative to itself. Where the true value is zero, any error at all counts as infinite.
+    """
+    true = distances(a, b, metric)
+    error = np.abs(np.asarray(got, np.float64) - true)
+    size = np.abs(true)
+    if metric_name(metric) == "ip":
+        size = np.outer(*(np.linalg.norm(np.asarray(x, np.float64), axis=1) for x in (a, b)))
+    if not error.size:
+        return 0.0
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return float(np.where(error == 0, 0.0, error / size).max())
+
+
+def top_k(queries: np.ndarray, gallery: np.ndarray, k: int, metric: str = "sqeuclidean") -> tuple:
+    """Return the (n, k) float32 distances and ids of the k nearest, ties by the lower id."""
+    d = distances(queries, gallery, metric).astype(np.float32)
+    order = np.argsort(-d if metric_name(metric) == "ip" else d, axis=1, kind="stable")[:, :k]
+    return np.take_along_axis(d, order, axis=1), order
