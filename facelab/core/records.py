@@ -73,6 +73,21 @@ class Record:
         """Return (step, case, metric), which names the figure across runs."""
         return self.step, self.case, self.metric
 
+    def line(self) -> str:
+        """Return the figure in one line for people.
+
+        >>> Record("r", "s", "pairs", "accuracy", 0.98765, lo=0.98, hi=0.99, at="").line()
+        'pairs · accuracy: 0.9877 [0.98, 0.99]'
+        """
+        value = f"{self.value:.4g}" if isinstance(self.value, float) else str(self.value)
+        span = f" [{self.lo:.4g}, {self.hi:.4g}]" if self.lo is not None and self.hi is not None else ""
+        return f"{self.case} · {self.metric}: {value}{span} {self.unit}".rstrip()
+
+    def _ipython_display_(self) -> None:
+        """Show one line where a cell ends with a record, and nothing where `run.check` has printed it already."""
+        if not getattr(self, "told", False):
+            print(self.line())
+
     def to_json(self) -> str:
         """Return the record as one line of JSON; fields that are None are left out."""
         return dumps({k: v for k, v in dataclasses.asdict(self).items() if v is not None})

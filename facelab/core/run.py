@@ -55,10 +55,8 @@ class Run:
     def check(self, case: str, metric: str, value: Any, budget: str, **fields: Any) -> Record:
         """Store a figure that must meet `budget` (such as ">= 0.98"), and print the outcome in one line."""
         record = self.record(case, metric, value, budget=budget, **fields)
-        shown = f"{value:.4g}" if isinstance(value, float) else str(value)
-        span = f" [{record.lo:.4g}, {record.hi:.4g}]" if record.lo is not None and record.hi is not None else ""
-        verdict = "PASS" if record.passed else "FAIL"
-        print(f"{verdict}  {case} · {metric}: {shown}{span} {record.unit}".rstrip() + f"  (budget {budget})")
+        print(f"{'PASS' if record.passed else 'FAIL'}  {record.line()}  (budget {budget})")
+        record.told = True
         return record
 
     def figure(self, fig: Any, name: str, alt: str = "") -> Any:

@@ -384,7 +384,8 @@ def to_html(notebook, *, title: str) -> str:
     exporter = HTMLExporter(embed_images=True, mathjax_url="", require_js_url="", mermaid_js_url="")
     body, _ = exporter.from_notebook_node(notebook, resources={"metadata": {"name": title}})
     back = ('<style>body { max-width: 66rem; margin: 0 auto; } .jp-OutputArea-output img { max-width: 100%; }</style>'
-            '<p style="padding: .6rem 1rem 0"><a href="../index.html">← report of this run</a></p>')
+            '<p style="padding: .6rem 1rem 0; font: 14px system-ui, sans-serif">'
+            '<a href="../index.html">← report of this run</a></p>')
     head, start, rest = body.replace('id="cell-id=', 'id="').partition("<main")
     return head + back + start + rest
 

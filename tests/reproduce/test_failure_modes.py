@@ -120,6 +120,12 @@ def test_outputs_of_a_killed_and_of_a_flooding_notebook_are_kept_but_bounded(bro
     assert "cut here" in (latest / "flood" / "flood.ipynb").read_text()
 
 
+def test_a_cell_that_ends_with_a_check_shows_its_line_once(broken):
+    notebook = nbformat.read(broken[0].root / "reports" / "latest" / "good" / "good.ipynb", as_version=4)
+    cell = next(c for c in notebook.cells if c["id"] == "check")
+    assert [o.get("text") for o in cell.outputs] == ["FAIL  pair · accuracy: 0.5  (budget >= 0.9)\n"]
+
+
 def test_figures_survive_a_foreign_matplotlib_backend(broken):
     notebook = (broken[0].root / "reports" / "latest" / "good" / "good.ipynb").read_text()
     assert '"image/png"' in notebook
