@@ -122,6 +122,6 @@ def _temple(who, side: int, width: float) -> Grid:
     """Return the arm from the lens back to the ear."""
     t = np.linspace(0, 1, 40)
     outer = who.eye_x + 0.225
-    x = side * (outer + (0.80 * who.width - outer) * np.minimum(1, t * 4))
+    x = side * (outer + (0.752 * who.width - outer) * np.minimum(1, t * 4))
     z = _frame_z(x) - 0.95 * np.maximum(0, t - 0.1)
     return _ribbon(np.stack([x, who.eye_y + 0.04 + 0 * t, z], 1), width, upright=True)

@@ -31,8 +31,7 @@ def encode_png(image: np.ndarray) -> bytes:
                             got=f"{image.shape} {image.dtype}")
     h, w = image.shape[:2]
     header = struct.pack(">IIBBBBB", w, h, *kind, 0, 0, 0)
-    rows = image.astype(">u2").view(np.uint8) if kind[0] == 16 else image
-    rows = np.ascontiguousarray(rows).reshape(h, -1)
+    rows = np.ascontiguousarray(image, ">u2" if kind[0] == 16 else np.uint8).view(np.uint8).reshape(h, -1)
     residues = _paeth(rows, rows.shape[1] // w)
     data = b"\x78\x01" + _deflate(residues) + struct.pack(">I", zlib.adler32(residues.tobytes()))
     return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header) + _chunk(b"IDAT", data) + _chunk(b"IEND", b"")
