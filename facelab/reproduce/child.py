@@ -28,24 +28,14 @@ from papermill.execute import execute_notebook, remove_error_markers
 from papermill.translators import PythonTranslator, papermill_translators
 from traitlets.config import Config
 
-from facelab.core.files import atomic_path, write_json, write_text
-from facelab.reproduce import kernels, parameters
-from facelab.reproduce.failure import (
-    Failure,
-    cause_of_death,
-    cause_of_exception,
-    end_of,
-    heading_of,
-    line_in_cell,
-    plain,
-    source_around,
-)
+from facelab.core.files import write_json
+from facelab.reproduce import diagnosis, kernels, pages, parameters
+from facelab.reproduce.diagnosis import Scene
+from facelab.reproduce.failure import Failure, heading_of, plain
 
 PENDING, RUNNING, COMPLETED, FAILED, NOT_RUN = "pending", "running", "completed", "failed", "not run"
 START_S = 120
 """How long a kernel may take to answer; an import-heavy environment on a loaded machine needs some of it."""
-KEPT_OUTPUT = 100_000
-"""Characters of an oversized output that are kept, so that a person sees what it was."""
 
 
 class Interrupted(BaseException):
@@ -170,6 +160,11 @@ class Execution:
         self._told = 0.0
         self.wrote: dict[str, Any] = {"records": [], "figures": {}}
 
+    def scene(self) -> Scene:
+        """Return what the diagnosis of a failure needs."""
+        cells, index = (self.manager.nb.cells, self.manager.current) if self.manager else ([], None)
+        return Scene(self.job, self.folder, cells, index, self.raised)
+
     def kernel_started(self, manager) -> None:
         self.kernel_pid = manager.provisioner.pid
         self.kernel_process = manager.provisioner.process
@@ -238,31 +233,38 @@ def execute(job: dict) -> Failure | None:
     papermill_translators.register("python", Translator)
     notebook = nbformat.read(job["notebook"], as_version=4)
     values = {name: parameters.of_literal(text) for name, text in job["parameters"].items()}
+    failure = None
     try:
         execute_notebook(_with_papermill_metadata(notebook), None, parameters=values, engine_name="facelab",
                          kernel_name=job["kernel"], language="python", progress_bar=False, job=job)
-        failure = None
     except Interrupted:
-        failure = _failure("interrupted", "the step was interrupted", cause="Ctrl-C, or a signal to end")
-    except PapermillExecutionError as e:
-        # papermill has put two cells of its own into the notebook, which shift the others
-        remove_error_markers(EXECUTION.manager.nb)
-        failure = _too_large() if EXECUTION.too_large else _raised(e)
-    except CellTimeoutError:
-        failure = _timed_out(job)
-    except (DeadKernelError, RuntimeError) as e:
-        failure = _died(e)
-    except (NoSuchKernel, OSError) as e:
-        failure = _failure("no-kernel", f"the kernel {job['kernel']!r} could not be started: {e}",
-                           cause="it is not registered, or its Python is gone; run `make setup`, then `facelab doctor`")
+        failure = diagnosis.interrupted(EXECUTION.scene())
+    except (PapermillExecutionError, CellTimeoutError, DeadKernelError, NoSuchKernel, RuntimeError, OSError) as e:
+        failure = _explain(e)
     finally:
         EXECUTION.kill_kernel()
-    if EXECUTION.too_large and failure is None:
-        failure = _too_large()
+    if EXECUTION.too_large:
+        failure = diagnosis.too_large(EXECUTION.scene())
     write_json(EXECUTION.folder / "cells.json", EXECUTION.wrote)
-    final = EXECUTION.manager.nb if EXECUTION.manager else notebook
-    _write_notebook(final, job)
+    pages.write(EXECUTION.manager.nb if EXECUTION.manager else notebook, EXECUTION.folder, job["step"],
+                cut=EXECUTION.too_large)
     return failure
+
+
+def _explain(e: Exception) -> Failure:
+    if isinstance(e, PapermillExecutionError):
+        # papermill has put two cells of its own into the notebook, which shift the others
+        remove_error_markers(EXECUTION.manager.nb)
+        return diagnosis.raised(EXECUTION.scene(), e)
+    scene = EXECUTION.scene()
+    if EXECUTION.timed_out or isinstance(e, CellTimeoutError):
+        return diagnosis.timed_out(scene)
+    if scene.index is None:
+        return diagnosis.no_kernel(scene, e)
+    code = EXECUTION.kernel_code()
+    if code is None and not isinstance(e, DeadKernelError):
+        raise e  # the kernel lives: the trouble is ours, and the log shall have its traceback
+    return diagnosis.died(scene, code)
 
 
 def _with_papermill_metadata(notebook):
@@ -275,119 +277,6 @@ def _with_papermill_metadata(notebook):
         cell.metadata.setdefault("tags", [])
         cell.metadata.setdefault("papermill", nbformat.NotebookNode())
     return upgraded
-
-
-def _failure(kind: str, what: str, *, traceback: list[str] | None = None, line: int | None = None,
-             cause: str = "", index: int | None = None) -> Failure:
-    manager = EXECUTION.manager
-    cells = manager.nb.cells if manager else []
-    index = index if index is not None else (manager.current if manager else None)
-    failure = Failure(kind, what, traceback=end_of(traceback or []), line=line, cause=cause)
-    if index is not None and index < len(cells):
-        cell = cells[index]
-        failure.heading, failure.cell = heading_of(cells, index), str(cell.get("id", index + 1))
-        failure.source = source_around(cell.source, line)
-    return failure
-
-
-def _error_output(index: int | None) -> list[str]:
-    if index is None or EXECUTION.manager is None:
-        return []
-    for output in EXECUTION.manager.nb.cells[index].get("outputs", []):
-        if output["output_type"] == "error":
-            return list(output["traceback"])
-    return []
-
-
-def _raised(e: PapermillExecutionError) -> Failure:
-    index = EXECUTION.manager.current if EXECUTION.manager else None
-    cell = EXECUTION.manager.nb.cells[index] if EXECUTION.manager and index is not None else None
-    name, value, traceback = e.ename, e.evalue, list(e.traceback)
-    if name == "CellExecutionError" and hasattr(EXECUTION.raised, "ename"):
-        # no error output: a pretty-printer such as rich.traceback showed it as text; the kernel's reply still names it
-        name, value = EXECUTION.raised.ename, EXECUTION.raised.evalue
-    if not plain("".join(traceback)).strip() and cell is not None:
-        traceback = [text for o in cell.outputs if (text := _text_of(o))]
-    line = line_in_cell(traceback, cell.execution_count if cell is not None else None)
-    message = (plain(value).strip().split("\n") or [""])[0][:300]
-    what = f"a cell raised {name}" + (f": {message}" if message else "")
-    return _failure("raised", what, traceback=traceback, line=line, cause=cause_of_exception(name, message))
-
-
-def _text_of(output) -> str:
-    if output["output_type"] == "stream":
-        return "".join(output["text"])
-    return "".join(output.get("data", {}).get("text/plain", ""))
-
-
-def _timed_out(job: dict) -> Failure:
-    index = EXECUTION.manager.current if EXECUTION.manager else None
-    traceback = _error_output(index)
-    cell = EXECUTION.manager.nb.cells[index] if EXECUTION.manager and index is not None else None
-    line = line_in_cell(traceback, cell.execution_count if cell is not None else None)
-    if line is None:
-        line = line_in_cell(traceback, None)
-    return _failure("timeout", f"the step ran into its wall limit of {job['limit_s']:g} s", traceback=traceback,
-                    line=line, cause="the cell below is slow or waits for something that does not come; a slower "
-                                     "machine needs a larger `limit_s` in notebooks/plan.toml, or --profile quick")
-
-
-def _too_large() -> Failure:
-    limit = EXECUTION.job["output_mb"]
-    return _failure("output-too-large", f"the notebook's output grew beyond {limit:g} MB and the kernel was stopped",
-                    cause="a cell prints in a loop or shows an array whole; print less, or raise `output_mb` "
-                          "in notebooks/plan.toml")
-
-
-def _died(e: Exception) -> Failure:
-    if EXECUTION.too_large:
-        return _too_large()
-    if EXECUTION.timed_out:
-        return _timed_out(EXECUTION.job)
-    if EXECUTION.kernel_pid is None or (EXECUTION.manager and EXECUTION.manager.current is None):
-        return _failure("no-kernel", f"the kernel {EXECUTION.job['kernel']!r} did not start: {e}",
-                        cause="its environment is broken or the machine is overloaded; see the step's log.txt and "
-                              "run `facelab doctor`")
-    kind, what, cause = cause_of_death(EXECUTION.kernel_code())
-    return _failure(kind, what, traceback=_log_end(), cause=cause)
-
-
-def _log_end() -> list[str]:
-    try:
-        lines = (EXECUTION.folder / "log.txt").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return []
-    return end_of([line for line in lines if line != "Kernel died while waiting for execute reply."], lines=8)
-
-
-def _write_notebook(notebook, job: dict) -> None:
-    """Write the executed notebook and its HTML atomically; oversized outputs are cut, and say so."""
-    for cell in notebook.cells:
-        for output in cell.get("outputs", []):
-            if EXECUTION.too_large and output["output_type"] == "stream" and len(output["text"]) > KEPT_OUTPUT:
-                output["text"] = output["text"][:KEPT_OUTPUT] + "\n… cut here: the output was too large\n"
-    if EXECUTION.too_large:
-        for cell in notebook.cells:
-            cell.outputs = [o for o in cell.get("outputs", []) if len(json.dumps(o)) < 1_000_000] if (
-                cell.cell_type == "code") else cell.get("outputs", [])
-            if cell.cell_type != "code":
-                cell.pop("outputs", None)
-    stem = Path(job["folder"]) / job["step"]
-    with atomic_path(f"{stem}.ipynb") as tmp:
-        tmp.write_text(nbformat.writes(notebook), encoding="utf-8")
-    write_text(f"{stem}.html", to_html(notebook, title=job["step"]))
-
-
-def to_html(notebook, *, title: str) -> str:
-    """Return an executed notebook as one HTML page that needs no network; each cell's id is an anchor."""
-    from nbconvert import HTMLExporter
-    exporter = HTMLExporter(embed_images=True, mathjax_url="", require_js_url="", mermaid_js_url="")
-    body, _ = exporter.from_notebook_node(notebook, resources={"metadata": {"name": title}})
-    back = ('<style>body { max-width: 66rem; margin: 0 auto; } .jp-OutputArea-output img { max-width: 100%; }</style>'
-            '<p style="padding: .6rem 1rem 0; font: 14px system-ui, sans-serif">'
-            '<a href="../index.html">← report of this run</a></p>')
-    head, start, rest = body.replace('id="cell-id=', 'id="').partition("<main")
-    return head + back + start + rest
 
 
 def _end_with_parent() -> None:

@@ -1,6 +1,5 @@
 """The same steps on a dask.distributed cluster: a real scheduler and two real worker processes on loopback."""
 
-import contextlib
 import json
 import os
 import subprocess
@@ -14,7 +13,7 @@ pytest.importorskip("distributed")
 
 def start(*arguments):
     return subprocess.Popen([sys.executable, "-m", "distributed.cli." + arguments[0], *arguments[1:]],
-                            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                             env={k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"})
 
 
@@ -34,12 +33,9 @@ def cluster(tmp_path_factory):
             address = client.scheduler.address
         yield address
     finally:
-        for process in processes:
-            process.terminate()
-        for process in processes:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.communicate(timeout=10)
+        for process in reversed(processes):
             process.kill()
+            process.wait(10)
 
 
 def test_steps_run_on_both_workers_and_fail_there_as_they_do_here(project, cluster):

@@ -10,6 +10,7 @@ from conftest_reproduce import code, steps
 import facelab
 from facelab.core.errors import MissingAssetError
 from facelab.reproduce import kernels
+from facelab.reproduce.failure import cause_of_death, line_in_cell
 from facelab.reproduce.locks import GaveUpError, lock
 from facelab.reproduce.progress import Display, LiveDisplay, outcome
 
@@ -45,6 +46,20 @@ def test_live_display_takes_any_text_literally():
                                                                                        "interrupted")])
 def test_an_outcome_is_one_line(note, says):
     assert outcome(note) == says
+
+
+@pytest.mark.parametrize(("code", "kind", "what"), [
+    (-9, "killed", "SIGKILL"), (-15, "killed", "SIGTERM"), (-11, "crashed", "SIGSEGV"), (-6, "crashed", "SIGABRT"),
+    (0, "exited", "exit code 0"), (3, "exited", "exit code 3"), (None, "killed", "died")])
+def test_how_a_kernel_died_is_told_from_its_exit_code(code, kind, what):
+    found = cause_of_death(code)
+    assert found[0] == kind and what in found[1] and found[2]
+
+
+def test_the_line_is_found_in_each_kind_of_traceback():
+    frames = ["\x1b[0;36mCell In[7], line 2\x1b[0m", "File x.py:3, in f", "Cell In[7], line 4", "Cell In[5], line 9"]
+    assert line_in_cell(frames, 7) == 4
+    assert line_in_cell(["in <module>:3"], 7) == 3 and line_in_cell(["nothing"], 7) is None
 
 
 def hold(path, taken, release):

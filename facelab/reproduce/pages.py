@@ -1,0 +1,47 @@
+"""The executed notebook as files: `.ipynb` and a page of HTML, both whole or not there at all."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import nbformat
+
+from facelab.core.files import write_text
+
+KEPT_TEXT = 100_000
+"""Characters of an oversized text output that are kept, so that a person sees what it was."""
+KEPT_OBJECT = 1_000_000
+"""Bytes above which an output that is no text is dropped from an oversized notebook."""
+
+_BACK = ('<style>body { max-width: 66rem; margin: 0 auto; } .jp-OutputArea-output img { max-width: 100%; }</style>'
+         '<p style="padding: .6rem 1rem 0; font: 14px system-ui, sans-serif">'
+         '<a href="../index.html">← report of this run</a></p>')
+
+
+def write(notebook: nbformat.NotebookNode, folder: Path, name: str, *, cut: bool = False) -> None:
+    """Write `<name>.ipynb` and `<name>.html` atomically; with `cut`, outputs that are too large are shortened."""
+    if cut:
+        shorten(notebook)
+    write_text(folder / f"{name}.ipynb", nbformat.writes(notebook))
+    write_text(folder / f"{name}.html", to_html(notebook, title=name))
+
+
+def shorten(notebook: nbformat.NotebookNode) -> None:
+    """Cut long text outputs, saying so, and drop other outputs that are too large; changes `notebook`."""
+    for cell in notebook.cells:
+        if cell.cell_type != "code":
+            continue
+        for output in cell.outputs:
+            if output["output_type"] == "stream" and len(output["text"]) > KEPT_TEXT:
+                output["text"] = output["text"][:KEPT_TEXT] + "\n… cut here: the output was too large\n"
+        cell.outputs = [o for o in cell.outputs if len(json.dumps(o)) < KEPT_OBJECT]
+
+
+def to_html(notebook: nbformat.NotebookNode, *, title: str) -> str:
+    """Return an executed notebook as one HTML page that needs no network; each cell's id is an anchor."""
+    from nbconvert import HTMLExporter
+    exporter = HTMLExporter(embed_images=True, mathjax_url="", require_js_url="", mermaid_js_url="")
+    body, _ = exporter.from_notebook_node(notebook, resources={"metadata": {"name": title}})
+    head, start, rest = body.replace('id="cell-id=', 'id="').partition("<main")
+    return head + _BACK + start + rest
