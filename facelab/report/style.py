@@ -36,7 +36,7 @@ def figure(width: float = 8.0, height: float = 4.5, *, rows: int = 1, columns: i
 
 def label(ax: Axes, title: str, x: str, y: str) -> Axes:
     """Set an axis's title and its x and y labels (units in brackets), and return it."""
-    ax.set_title(title)
+    ax.set_title(title, loc="left", fontsize=12, fontweight="bold")
     ax.set_xlabel(x)
     ax.set_ylabel(y)
     return ax
