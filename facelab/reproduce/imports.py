@@ -157,4 +157,6 @@ def _called(node: ast.Call) -> str:
 def _constant(node: ast.Call) -> bool:
     """Return whether the call's name is written out or begins with a written prefix, which `_spoken` sees."""
     first = node.args[0] if node.args else None
-    return isinstance(first, (ast.Constant, ast.JoinedStr))
+    if isinstance(first, ast.JoinedStr):
+        return bool(first.values) and isinstance(first.values[0], ast.Constant)
+    return isinstance(first, ast.Constant)

@@ -24,7 +24,9 @@ def package(tmp_path):
              "sub/table.json": "{}", "job.py": "", "alone.py": "",
              "runs.py": "ARGS = ['-m', 'pkg.job']", "registry.py": "import importlib\n"
              "def get(n):\n    return importlib.import_module(f'pkg.sub.{n}')",
-             "rel/__init__.py": "from . import a", "rel/a.py": "from ..plain import X", "rel/b.py": "",
+             "named/__init__.py": "import importlib\ndef get(n):\n    importlib.import_module(f'{__name__}.{n}')",
+             "named/one.py": "", "rel/__init__.py": "from . import a",
+             "rel/a.py": "from ..plain import X", "rel/b.py": "",
              "found/__init__.py": "import pkgutil\nALL = list(pkgutil.iter_modules(__path__))", "found/one.py": ""}
     for name, text in files.items():
         path = tmp_path / "pkg" / name
@@ -43,6 +45,7 @@ def package(tmp_path):
     ("import pkg.registry", "__init__.py registry.py sub/__init__.py sub/leaf.py sub/other.py sub/table.json"),
     ("import pkg.rel", "__init__.py plain.py rel/__init__.py rel/a.py"),
     ("import pkg.found", "__init__.py found/__init__.py found/one.py"),
+    ("import pkg.named", "__init__.py named/__init__.py named/one.py"),
     ("%matplotlib inline\n!ls\nimport pkg.plain", "__init__.py plain.py"),
     ("import os", "")])
 def test_closure_follows_imports_wherever_they_are(package, source, expected):
