@@ -15,6 +15,8 @@ from facelab.fingerprint.search import (
     FLOOR,
     Observed,
     Scored,
+    before_geometry,
+    curve_residual,
     describe,
     motions,
     rank,
@@ -25,7 +27,6 @@ from facelab.fingerprint.search import (
     supposed,
     tones,
 )
-from facelab.fingerprint.tone import WHOLE
 
 
 @dataclasses.dataclass
@@ -109,6 +110,8 @@ def explore(observed: Observed, start: State, *, gray: tuple | None = None, dept
         if found is None:
             break
         trail.append((found.hypothesis.changes, current.loss, found.loss))
+        if any(c.kind == "histogram" for c in found.hypothesis.changes):
+            floor = max(floor, 2.5)  # equalising enlarges every rounding before it
         current = found
     state = current.hypothesis.state
     linear = observed.score(state, observed.plain, full=True)
@@ -124,13 +127,19 @@ def best_step(observed: Observed, current: Scored, gray: tuple | None, floor: fl
 
     def done(limit=floor):
         return bool(options) and min(o.loss for o in options) <= limit
-    curved = not done() and bends(observed, current)
-    if curved:
+    alone, together = (np.inf, np.inf) if done() else bends(observed, current, gray)
+    bent = min(alone, together) < 0.85 * current.loss
+    if bent:
         # a matrix or range read wrongly is linear but for the clipping, so it is believed only if nothing remains
-        options += [s for s in rank(observed, recodings(state), keep=1) if s.loss <= 1.5 * floor]
-    if curved and not done():
-        options += [refine_gamma(observed, s) for s in rank(observed, tones(observed, state, gray), keep=1)]
-    if curved and not done():
+        options += [s for s in rank(observed, recodings(state), keep=1, large=False) if s.loss <= 1.5 * floor]
+    if bent and not done():
+        found = rank(observed, tones(observed, state, gray), keep=1, large=False)
+        options += [refine_gamma(observed, before_geometry(observed, s, state)) for s in found]
+    if bent and not done(3 * floor):
+        free = curved(observed, current, gray, alone, together)
+        if free is not None and free.loss < 0.7 * min(o.loss for o in options):
+            options.append(free)
+    if bent and not done():
         options += [s for s in [censored(observed, state)] if s is not None and s.loss <= 1.5 * floor]
     if not done(max(floor, 0.25 * current.loss)):
         options += motions(observed, state)
@@ -161,45 +170,31 @@ def censored(observed: Observed, state: State) -> Scored | None:
     return Scored(Hypothesis(trial, (Change("saturation", "cast", "not clipped", f"clipped to {lo}…{hi}"),), 1.0), linear)
 
 
-def bends(observed: Observed, current: Scored) -> bool:
-    """Whether a curve through prediction and output, common to all probes or one a probe, fits clearly better than a
-    line: the sign of a tone curve or of a contrast that depends on the picture."""
-    state, linear = current.hypothesis.state, current.linear
-    if not np.isfinite(linear.loss):
-        return True
-    parts = []
-    for n in observed.screen:
-        try:
-            x, cover = observed.predicted(state, n)
-        except Refused:
-            continue
-        inside = cover > 1 - 1e-6
-        z = (x @ linear.matrix.T)[inside] / linear.unit
-        y = (observed.y[n].reshape(-1, observed.channels)[inside] - linear.offset) / linear.unit
-        parts.append((z, y))
-    alone = np.sqrt(np.mean([_curve_residual(z, y) for z, y in parts]))
+def bends(observed: Observed, current: Scored, gray: tuple | None) -> tuple[float, float]:
+    """Return the RMS residual in levels of a free curve through prediction and output for each probe alone, and of
+    one curve for all: where they fit much better than a line, there is a tone curve, or a contrast that depends on the
+    picture. Infinite where nothing can be predicted."""
+    if not np.isfinite(current.loss):
+        return np.inf, np.inf
+    try:
+        parts = observed.curve_parts(current.hypothesis.state, current.linear, observed.screen, gray)
+    except Refused:
+        return np.inf, np.inf
+    alone = float(np.sqrt(np.mean([curve_residual(z, y) for z, y in parts])))
     z, y = (np.concatenate(p) for p in zip(*parts))
-    together = np.sqrt(_curve_residual(z, y))
-    return min(alone, together) < 0.85 * linear.loss
+    return alone, float(np.sqrt(curve_residual(z, y)))
 
 
-def _curve_residual(z: np.ndarray, y: np.ndarray) -> float:
-    """Mean squared residual of a piecewise linear curve with eight knots through (z, y), channel by channel."""
-    total = 0.0
-    for c in range(y.shape[1]):
-        lo, hi = z[:, c].min(), z[:, c].max()
-        if hi - lo < 1e-6 or len(z) < 24:
-            total += float(np.var(y[:, c]))
-            continue
-        t = (z[:, c] - lo) / (hi - lo) * 7
-        k = np.minimum(t.astype(int), 6)
-        basis = np.zeros((len(z), 8))
-        basis[np.arange(len(z)), k] = 1 - (t - k)
-        basis[np.arange(len(z)), k + 1] = t - k
-        gram = basis.T @ basis + 1e-3 * np.eye(8)
-        r = y[:, c] - basis @ np.linalg.solve(gram, basis.T @ y[:, c])
-        total += float(np.mean(r**2))
-    return total / y.shape[1]
+def curved(observed: Observed, current: Scored, gray: tuple | None, alone: float, together: float) -> Scored | None:
+    """Return the hypothesis of a free curve, one for all probes or one a probe, where that explains most."""
+    state = current.hypothesis.state
+    if any(t[0] == "curve" for t in state.tail) or alone > 0.4 * current.loss:
+        return None
+    common = together < 1.5 * alone + 0.3
+    change = Change("gamma", "color", "linear in the pixels", "a tone curve, the same for every picture") if common else \
+        Change("histogram", "color", "contrast as it is", "a tone curve that differs from picture to picture")
+    trial = state._replace(tail=(*state.tail, ("curve", gray)))
+    return Scored(Hypothesis(trial, (change,), 1.5), observed.score(trial))
 
 
 def resized(state: State, size: tuple[int, int]) -> State:
@@ -304,7 +299,7 @@ def tone_words(side: Identified) -> list[str]:
 
 def comparable_scaling(train: Identified, infer: Identified) -> bool:
     """Whether mean and scale of both sides mean the same: not if only one standardises each picture."""
-    return not any(t[0] in WHOLE and t[0].startswith("standardise") for t in (*infer.state.tail, *infer.state.head))
+    return not any(t[0].startswith("standardise") or t[0] == "curve" for t in (*infer.state.tail, *infer.state.head))
 
 
 def border_levels(side: Identified) -> np.ndarray | None:

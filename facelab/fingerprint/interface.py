@@ -7,8 +7,10 @@ import numpy as np
 from facelab.fingerprint import tone
 from facelab.fingerprint.chain import Refused, predict
 from facelab.fingerprint.describe import canonical
+from facelab.fingerprint.explain import border_levels
 from facelab.fingerprint.hypotheses import Change
 from facelab.fingerprint.schema import Fingerprint
+from facelab.fingerprint.search import FITTED
 
 FLOATS = ("float32", "float64")
 """Interchangeable: a float64 result is cast on its way into the model."""
@@ -79,9 +81,12 @@ def reinterpreted(train, observed) -> Change | None:
 def _tensor(train, observed, name) -> np.ndarray | None:
     """The training side's whole output for one probe, height × width × channel, as its model predicts it."""
     try:
-        values, _ = predict(train.state.chain, train.observed.source(name, train.state.head))
+        values, cover = predict(train.state.chain, train.observed.source(name, train.state.head))
     except Refused:
         return None
+    border = border_levels(train)
+    if border is not None:
+        values = values + (1 - cover)[..., None] * border.mean()
     for t in train.state.tail:
-        values = tone.apply(t, values) if t[0] != "censor" else values
+        values = tone.apply(t, values) if t[0] not in FITTED else values
     return values @ train.linear.matrix.T + train.linear.offset

@@ -353,9 +353,7 @@ def values(x, s):
 
 
 def laid_out(x, s):
-    base = next(k for k, b in BASES.items() if b["colour"] == s["colour"] and b.get("align") == BASES[k].get("align"))
     layout, wanted = s["layout"], "nhwc" if s["colour"] == "gray" else "nchw"
-    del base
     if layout == "reinterpreted":
         return as_array(x.reshape(1, x.shape[2], *x.shape[:2]))
     if layout == "other":

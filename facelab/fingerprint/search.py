@@ -15,6 +15,8 @@ from facelab.fingerprint.resample import lines
 from facelab.fingerprint.schema import Fingerprint
 from facelab.fingerprint.sources import LARGE, RAW_SCREEN, SCREEN, Picture, pictures
 
+FITTED = ("censor", "curve")
+"""Marks on a state that concern the fit, not the pixels."""
 FLOOR = 0.62
 """RMS residual in pixel levels below which nothing is left to explain: rounding once or twice leaves 0.3 to 0.5."""
 
@@ -47,6 +49,7 @@ class Observed:
         self.rows: dict[str, tuple] = {}
         self.columns: dict[str, tuple] = {}
         self._toned: dict[tuple, Source] = {}
+        self._kept: dict[tuple, tuple] = {}
         from facelab.fingerprint.schema import hwc
         for n in self.pictures:
             entry = fingerprint.output[n]
@@ -87,20 +90,27 @@ class Observed:
         source = self.source(name, state.head)
         if plan(state.chain, source)[1] != self.size[name]:
             raise Refused("the output has another size")
-        if any(t[0] in tone.WHOLE for t in state.tail):
-            values, cover = predict(state.chain, source)
-            if self.border is not None:
-                # what looks at the whole picture sees the border too
-                values, cover = values + (1 - cover)[..., None] * self.border, np.ones_like(cover)
-            for t in state.tail:
-                values = tone.apply(t, values) if t[0] != "censor" else values
+        whole = any(t[0] in tone.WHOLE for t in state.tail)
+        values, cover = self._base(state, name, source, whole)
+        if whole and self.border is not None:
+            # what looks at the whole picture sees the border too
+            values, cover = values + (1 - cover)[..., None] * self.border, np.ones_like(cover)
+        for t in state.tail:
+            values = tone.apply(t, values) if t[0] not in FITTED else values
+        if whole:
             index = np.ix_(self.rows[name], self.columns[name])
             values, cover = values[index], cover[index]
-        else:
-            values, cover = predict(state.chain, source, self.rows[name], self.columns[name])
-            for t in state.tail:
-                values = tone.apply(t, values) if t[0] != "censor" else values
         return values.reshape(-1, 3), cover.ravel()
+
+    def _base(self, state: State, name: str, source: Source, whole: bool) -> tuple[np.ndarray, np.ndarray]:
+        """The chain's prediction, kept while tones are tried on it."""
+        key = (name, state.chain, state.head, whole)
+        if key not in self._kept:
+            if len(self._kept) > 48:
+                self._kept.clear()
+            places = () if whole else (self.rows[name], self.columns[name])
+            self._kept[key] = predict(state.chain, source, *places)
+        return self._kept[key]
 
     def stacked(self, state: State, names: list[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return (predicted n × 3, observed n × channels, cover n) over several probes. Raises Refused."""
@@ -122,7 +132,36 @@ class Observed:
         mixed = tone.gray_of((*state.head, *state.tail))
         if mixed is not None:
             linear = dataclasses.replace(linear, matrix=linear.gain[:, None] * np.asarray(mixed))
-        return _with_border(linear, y[cover < 1e-6], full)
+        linear = _with_border(linear, y[cover < 1e-6], full)
+        for t in state.tail:
+            if t[0] == "curve" and np.isfinite(linear.loss):
+                parts = self.curve_parts(state, linear, names or self.screen, t[1])
+                loss = float(np.sqrt(np.mean([curve_residual(z, v) for z, v in parts])))
+                linear = dataclasses.replace(linear, loss=loss)
+        return linear
+
+    def curve_parts(self, state: State, linear: Linear, names: list[str], gray: tuple | None) -> list[tuple]:
+        """Return, probe by probe, (predicted, observed) inside the picture, both in pixel levels, n × channels."""
+        matrix = linear.gain[:, None] * np.asarray(gray) if gray is not None and self.channels == 1 else linear.matrix
+        unit = level_size(matrix)
+        parts = []
+        for n in names:
+            x, cover = self.predicted(state, n)
+            inside = cover > 1 - 1e-6
+            if inside.sum() > 16:
+                y = self.y[n].reshape(-1, self.channels)[inside]
+                parts.append(((x[inside] @ matrix.T) / unit, y / unit))
+        return parts
+
+
+def curve_residual(z: np.ndarray, y: np.ndarray) -> float:
+    """Return the mean squared residual of y about a free curve in z, channel by channel: half the mean squared step
+    of y between neighbours in z."""
+    total = 0.0
+    for c in range(y.shape[1]):
+        steps = np.diff(y[np.argsort(z[:, c], kind="stable"), c])
+        total += float(np.mean(steps**2)) / 2
+    return total / y.shape[1]
 
 
 def _with_border(linear: Linear, border: np.ndarray, full: bool) -> Linear:
@@ -135,9 +174,9 @@ def _with_border(linear: Linear, border: np.ndarray, full: bool) -> Linear:
     return dataclasses.replace(linear, loss=loss)
 
 
-def rank(observed: Observed, hypotheses: Iterable[Hypothesis], keep: int = 6) -> list[Scored]:
-    """Score hypotheses, first on three probes, the better ones on the whole screen; the best come first."""
-    quick = observed.screen[:3] if LARGE in observed.screen else observed.screen[:2]
+def rank(observed: Observed, hypotheses: Iterable[Hypothesis], keep: int = 6, *, large: bool = True) -> list[Scored]:
+    """Score hypotheses, first on two or three probes, the better ones on the whole screen; the best come first."""
+    quick = observed.screen[:3] if large and LARGE in observed.screen else observed.screen[:2]
     first = [Scored(h, observed.score(h.state, quick)) for h in hypotheses]
     first = sorted((s for s in first if np.isfinite(s.loss)), key=lambda s: s.cost)
     if not first:
@@ -157,14 +196,22 @@ def tones(observed: Observed, state: State, gray: tuple | None) -> Iterator[Hypo
     mixes: list[tuple] = [()]
     if observed.channels == 1 and gray is not None and tone.gray_of((*state.head, *state.tail)) is None:
         mixes = [(("gray", gray),), (("gray", gray[::-1]),)]
-    for place in ("head", "tail"):
-        for k, mix in enumerate(mixes):
-            for t, price in _more_tones(observed):
-                kind = "gamma" if t[0] in GAMMA_LIKE else "histogram"
-                change = Change(kind, "color", "linear in the pixels" if kind == "gamma" else "contrast as it is", describe(t))
-                before = getattr(state, place)
-                after = (*before, *mix, t) if place == "head" else (*mix, t, *before)
-                yield Hypothesis(state._replace(**{place: after}), (change,), price + 0.5 * k + 0.1 * (place == "tail"))
+    for k, mix in enumerate(mixes):
+        for t, price in _more_tones(observed):
+            kind = "gamma" if t[0] in GAMMA_LIKE else "histogram"
+            change = Change(kind, "color", "linear in the pixels" if kind == "gamma" else "contrast as it is", describe(t))
+            yield Hypothesis(state._replace(tail=(*mix, t, *state.tail)), (change,), price + 0.5 * k)
+
+
+def before_geometry(observed: Observed, scored: Scored, start: State) -> Scored:
+    """Try a tone that was found behind the geometry before it instead, and keep the better place."""
+    h = scored.hypothesis
+    added = h.state.tail[:len(h.state.tail) - len(start.tail)]
+    if not added:
+        return scored
+    moved_there = h._replace(state=start._replace(head=(*start.head, *added)))
+    other = Scored(moved_there, observed.score(moved_there.state))
+    return other if other.loss < 0.9 * scored.loss else scored
 
 
 GAMMA_LIKE = ("gamma", "srgb_to_linear", "linear_to_srgb")
@@ -181,7 +228,7 @@ def _more_tones(observed):
 def _untoned(state):
     for place in ("head", "tail"):
         for i, t in enumerate(getattr(state, place)):
-            if t[0] not in ("yuv", "gray", "censor"):
+            if t[0] not in ("yuv", "gray", *FITTED):
                 rest = getattr(state, place)[:i] + getattr(state, place)[i + 1:]
                 kind = "gamma" if t[0] in GAMMA_LIKE else "histogram"
                 yield Hypothesis(state._replace(**{place: rest}), (Change(kind, "color", describe(t), "not done"),))
@@ -193,6 +240,8 @@ SPANS = [(m, r) for m in ("bt601", "bt709") for r in ("full", "limited")]
 def recodings(state: State) -> Iterator[Hypothesis]:
     """Yield `state` with its YUV read by another matrix or range."""
     raw = next((t for t in state.head if t[0] == "yuv"), None)
+    swapped = Change("channel_order", "color", "chroma in order U, V", "U and V swapped")
+    yield Hypothesis(state._replace(head=(*state.head, ("swap_chroma", None))), (swapped,), 1.1)
     for written in SPANS if raw is None else [raw[1]]:
         for read in SPANS:
             changes = recode_changes(written, read)
@@ -317,7 +366,7 @@ def motions(observed: Observed, state: State) -> list[Scored]:
             if values.shape[1::-1] != observed.size[n]:
                 return []
             for t in state.tail:
-                values = tone.apply(t, values) if t[0] != "censor" else values
+                values = tone.apply(t, values) if t[0] not in FITTED else values
             dense[n] = (values, cover)
     except Refused:
         return []

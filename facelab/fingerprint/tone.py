@@ -34,6 +34,11 @@ def recode(x: np.ndarray, written: tuple[str, str], read: tuple[str, str]) -> np
     return yuv_to_rgb(np.clip(y, 0, 255), *read)
 
 
+def _swap_chroma(x, _):
+    ycc = x.astype(np.float64) @ rgb_to_ycc("bt601").T
+    return np.clip(ycc[..., [0, 2, 1]] @ np.linalg.inv(rgb_to_ycc("bt601")).T, 0, 255)
+
+
 def _gamma(x, g):
     return 255.0 * (np.clip(x, 0, 255) / 255.0) ** g
 
@@ -106,7 +111,7 @@ def _standardise_each(x, _):
 
 POINTWISE: dict[str, Callable] = {
     "gamma": _gamma, "srgb_to_linear": _linearise, "linear_to_srgb": _companded,
-    "recode": lambda x, p: recode(x, *p), "yuv": lambda x, p: yuv_to_rgb(x, *p),
+    "swap_chroma": _swap_chroma, "recode": lambda x, p: recode(x, *p), "yuv": lambda x, p: yuv_to_rgb(x, *p),
     "gray": lambda x, w: np.repeat((x @ np.asarray(w))[..., None], 3, axis=-1)}
 WHOLE: dict[str, Callable] = {
     "equalize_each": _equalize_each, "equalize_luma": _equalize_luma, "clahe": _clahe, "stretch": _stretch,
