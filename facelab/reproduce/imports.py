@@ -28,9 +28,15 @@ class Package:
         self._dotted = re.compile(rf"^{self.name}(\.[A-Za-z_][A-Za-z0-9_]*)*\.?$")
         self._read: dict[str, tuple[set[str], set[str]]] = {}
         self._hashes: dict[Path, str] = {}
+        self._paths: dict[str, Path | None] = {}
 
     def path(self, module: str) -> Path | None:
         """Return the file of a dotted module name, or None if the package has no such module."""
+        if module not in self._paths:
+            self._paths[module] = self._find(module)
+        return self._paths[module]
+
+    def _find(self, module: str) -> Path | None:
         relative = Path(*module.split(".")[1:])
         for candidate in (self.folder / relative / "__init__.py", self.folder / relative.with_suffix(".py")
                           if relative.parts else self.folder / "__init__.py"):
