@@ -58,62 +58,83 @@ def scalar_ip(a, b, out, first, last):
 
 @njit(cache=True, nogil=True)
 def scalar4_l2(a, b, out, first, last):
-    """Fill rows first … last of out with Σ(a-b)² in four scalar sums side by side: what unrolling alone is worth."""
-    d = a.shape[1]
+    """Fill rows first … last of out with Σ(a-b)², four rows of b at a time: what scalar code can reach with care."""
+    d, m = a.shape[1], b.shape[0]
     for i in range(first, last):
-        for j in range(b.shape[0]):
-            s0, s1, s2, s3 = np.float32(0), np.float32(0), np.float32(0), np.float32(0)
-            for k in range(0, d - 3, 4):
-                barrier()
-                d0 = a[i, k] - b[j, k]
-                barrier()
-                d1 = a[i, k + 1] - b[j, k + 1]
-                barrier()
-                d2 = a[i, k + 2] - b[j, k + 2]
-                barrier()
-                d3 = a[i, k + 3] - b[j, k + 3]
-                s0 += d0 * d0
-                barrier()
-                s1 += d1 * d1
-                barrier()
-                s2 += d2 * d2
-                barrier()
-                s3 += d3 * d3
-            for k in range(d // 4 * 4, d):
-                barrier()
-                delta = a[i, k] - b[j, k]
-                s0 += delta * delta
-            out[i, j] = (s0 + s1) + (s2 + s3)
+        for j in range(0, m, 4):
+            r0, r1, r2, r3 = b[j], b[min(j + 1, m - 1)], b[min(j + 2, m - 1)], b[min(j + 3, m - 1)]
+            t0, t1, t2, t3 = np.float32(0), np.float32(0), np.float32(0), np.float32(0)
+            for start in range(0, d, PIECE):
+                s0, s1, s2, s3 = np.float32(0), np.float32(0), np.float32(0), np.float32(0)
+                for k in range(start, min(start + PIECE, d)):
+                    x = a[i, k]
+                    barrier()
+                    d0 = x - r0[k]
+                    s0 += d0 * d0
+                    barrier()
+                    d1 = x - r1[k]
+                    s1 += d1 * d1
+                    barrier()
+                    d2 = x - r2[k]
+                    s2 += d2 * d2
+                    barrier()
+                    d3 = x - r3[k]
+                    s3 += d3 * d3
+                t0, t1, t2, t3 = t0 + s0, t1 + s1, t2 + s2, t3 + s3
+            out[i, j] = t0
+            if j + 1 < m:
+                out[i, j + 1] = t1
+            if j + 2 < m:
+                out[i, j + 2] = t2
+            if j + 3 < m:
+                out[i, j + 3] = t3
 
 
 @njit(cache=True, nogil=True, fastmath=_REASSOCIATE)
 def simd_l2(a, b, out, first, last):
-    """Fill rows first … last of out with Σ(a-b)²: the same loop with leave to reorder, vectorised by LLVM.
+    """Fill rows first … last of out with Σ(a-b)²: plain loops with leave to reorder sums, vectorised by LLVM.
 
-    Rows of b are taken in groups that stay in the first-level cache.
+    Four rows of b share each load of a; rows of b are taken in groups that stay in the first-level cache.
     """
-    d, group = a.shape[1], max(1, 4096 // a.shape[1])
-    for start in range(0, b.shape[0], group):
+    d, m = a.shape[1], b.shape[0]
+    group = max(4, 8192 // d // 4 * 4)
+    for start in range(0, m, group):
         for i in range(first, last):
-            for j in range(start, min(start + group, b.shape[0])):
-                total = np.float32(0)
+            x = a[i]
+            for j in range(start, min(start + group, m), 4):
+                r0, r1, r2, r3 = b[j], b[min(j + 1, m - 1)], b[min(j + 2, m - 1)], b[min(j + 3, m - 1)]
+                s0, s1, s2, s3 = np.float32(0), np.float32(0), np.float32(0), np.float32(0)
                 for k in range(d):
-                    delta = a[i, k] - b[j, k]
-                    total += delta * delta
-                out[i, j] = total
+                    s0 += (x[k] - r0[k]) * (x[k] - r0[k])
+                    s1 += (x[k] - r1[k]) * (x[k] - r1[k])
+                    s2 += (x[k] - r2[k]) * (x[k] - r2[k])
+                    s3 += (x[k] - r3[k]) * (x[k] - r3[k])
+                out[i, min(j + 3, m - 1)] = s3
+                out[i, min(j + 2, m - 1)] = s2
+                out[i, min(j + 1, m - 1)] = s1
+                out[i, j] = s0
 
 
 @njit(cache=True, nogil=True, fastmath=_REASSOCIATE)
 def simd_ip(a, b, out, first, last):
-    """Fill rows first … last of out with Σab: the plain loop with leave to reorder, vectorised by LLVM."""
-    d, group = a.shape[1], max(1, 4096 // a.shape[1])
-    for start in range(0, b.shape[0], group):
+    """Fill rows first … last of out with Σab, as `simd_l2` does."""
+    d, m = a.shape[1], b.shape[0]
+    group = max(4, 8192 // d // 4 * 4)
+    for start in range(0, m, group):
         for i in range(first, last):
-            for j in range(start, min(start + group, b.shape[0])):
-                total = np.float32(0)
+            x = a[i]
+            for j in range(start, min(start + group, m), 4):
+                r0, r1, r2, r3 = b[j], b[min(j + 1, m - 1)], b[min(j + 2, m - 1)], b[min(j + 3, m - 1)]
+                s0, s1, s2, s3 = np.float32(0), np.float32(0), np.float32(0), np.float32(0)
                 for k in range(d):
-                    total += a[i, k] * b[j, k]
-                out[i, j] = total
+                    s0 += x[k] * r0[k]
+                    s1 += x[k] * r1[k]
+                    s2 += x[k] * r2[k]
+                    s3 += x[k] * r3[k]
+                out[i, min(j + 3, m - 1)] = s3
+                out[i, min(j + 2, m - 1)] = s2
+                out[i, min(j + 1, m - 1)] = s1
+                out[i, j] = s0
 
 
 @functools.cache

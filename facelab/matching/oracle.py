@@ -23,12 +23,16 @@ def distances(a: np.ndarray, b: np.ndarray, metric: str = "sqeuclidean") -> np.n
             difference = y - row
             out[i] = np.einsum("ij,ij->i", difference, difference)
         return np.sqrt(out) if metric == "l2" else out
-    products = x @ y.T
     if metric == "ip":
-        return products
-    norms = np.outer(np.linalg.norm(x, axis=1), np.linalg.norm(y, axis=1))
-    cosines = np.divide(products, norms, out=np.zeros_like(products), where=norms > 0)
-    return np.maximum(0.0, 1.0 - cosines)
+        return x @ y.T
+    # half the squared distance of the unit vectors: unlike 1 - cosine it does not cancel for near-duplicates
+    lengths = [np.linalg.norm(v, axis=1) for v in (x, y)]
+    units = [np.divide(v, length[:, None], out=np.zeros_like(v), where=length[:, None] > 0)
+             for v, length in zip((x, y), lengths)]
+    out = 0.5 * distances(*units)
+    out[lengths[0] == 0] = 1.0
+    out[:, lengths[1] == 0] = 1.0
+    return out
 
 
 def of_pairs(queries: np.ndarray, gallery: np.ndarray, ids: np.ndarray, metric: str = "sqeuclidean") -> np.ndarray:

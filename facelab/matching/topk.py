@@ -100,7 +100,15 @@ def exact_key(metric, kind, query, square, row, d):
     product = square * second
     if product == 0.0:
         return np.float32(1.0)
-    return np.float32(max(0.0, 1.0 - first / np.sqrt(product)))
+    value = 1.0 - first / np.sqrt(product)
+    if value < 1e-4:  # 1 - cosine cancels: half the squared distance of the normalised vectors does not
+        value, x_scale, y_scale = 0.0, 1.0 / np.sqrt(square), 1.0 / np.sqrt(second)
+        for i in range(d):
+            y = float_at(row + 4 * i) if kind == FLOAT32 else half_at(row + 2 * i) if kind == FLOAT16 else byte_at(
+                row + i)
+            delta = double_at(query + 8 * i) * x_scale - y * y_scale
+            value += 0.5 * delta * delta
+    return np.float32(value)
 
 
 @njit(cache=True, nogil=True)

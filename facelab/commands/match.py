@@ -1,0 +1,119 @@
+"""`facelab match …`: benchmark matchers and search galleries."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from pathlib import Path
+
+import click
+
+from facelab.commands.common import emit, json_option, note
+
+METRICS = ["l2", "sqeuclidean", "ip", "cosine"]
+
+
+@click.group(epilog="Example: facelab match search --gallery G.npy --queries Q.npy -k 10 --metric l2 --out R.npz")
+def command() -> None:
+    """Search galleries exactly, and measure what doing so costs."""
+
+
+@contextlib.contextmanager
+def _progress(description: str):
+    """Yield a callback (done, total) that draws a bar on standard error, on a terminal only."""
+    from rich.console import Console
+    from rich.progress import Progress
+    console = Console(stderr=True)
+    with Progress(console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task(description, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+@command.command(epilog="Example: facelab match search --gallery G.npy --queries Q.npy -k 10 --metric l2 --out R.npz")
+@click.option("--gallery", required=True, type=click.Path(path_type=Path),
+              help="Gallery vectors: a .npy of (rows, dimensions) float32, float16 or int8; streamed, never held whole.")
+@click.option("--queries", required=True, type=click.Path(path_type=Path), help="Query vectors, likewise.")
+@click.option("-k", "k", required=True, type=click.IntRange(min=1), help="Neighbours per query.")
+@click.option("--metric", type=click.Choice(METRICS), default="l2", show_default=True,
+              help="l2 is not squared; ip is the inner product, largest first; cosine is 1 - cosine.")
+@click.option("--out", required=True, type=click.Path(path_type=Path),
+              help="The .npz to write: ids (n, k) int64, distances (n, k) float32, metric.")
+@click.option("--method", type=click.Choice(["auto", "exhaustive", "screened"]), default="auto", show_default=True,
+              help="screened builds int8 codes first (a quarter of the float32 gallery in memory).")
+@click.option("--threads", type=click.IntRange(min=1), help="Threads; all cores if left out.")
+@click.option("--scheduler", help="Address of a Dask scheduler: search over its workers.")
+@click.option("--shards", type=click.IntRange(min=1), help="Row ranges to cut the gallery into (with --scheduler).")
+@json_option
+def search(gallery: Path, queries: Path, k: int, metric: str, out: Path, method: str, threads: int | None,
+           scheduler: str | None, shards: int | None, as_json: bool) -> None:
+    """Find the k nearest gallery rows of each query, exactly, and write them to an .npz file."""
+    import numpy as np
+
+    from facelab.core.errors import BadInputError
+    from facelab.matching import arrays, stream
+    if shards and not scheduler:
+        raise click.UsageError("--shards needs --scheduler")
+    if out.resolve() in (gallery.resolve(), queries.resolve()):
+        raise BadInputError("--out would overwrite an input", where=out, fix="give another name")
+    wanted = np.array(stream.open_vectors(queries, "the queries"))
+    rows = stream.open_vectors(gallery, "the gallery")
+    arrays.check_same_width(wanted, rows, ("the queries", "the gallery"))
+    if k > len(rows):
+        raise BadInputError("k is larger than the gallery", where=gallery, expected=f"at most {len(rows)}", got=k,
+                            fix="ask for fewer neighbours")
+    arrays.check_finite(wanted, "the queries")
+    started = time.perf_counter()
+    with _progress("searching") as tell:
+        if scheduler:
+            found = stream.search_cluster(gallery, wanted, k, scheduler=scheduler, shards=shards, metric=metric,
+                                          method=method, threads=threads, progress=tell)
+        else:
+            found = stream.search_file(gallery, wanted, k, metric=metric, method=method, threads=threads,
+                                       progress=tell)
+    seconds = time.perf_counter() - started
+    stream.save_matches(out, found, metric=metric)
+    facts = {"queries": len(wanted), "gallery": len(rows), "dimensions": int(rows.shape[1]), "k": k, "metric": metric,
+             "method": found.method, "seconds": seconds, "out": str(out)}
+    emit(facts, as_json=as_json, text=f"{len(wanted)} queries × {len(rows)} rows × {rows.shape[1]}: top {k} by {metric}"
+                                      f" in {seconds:.2f} s ({found.method}) → {out}")
+
+
+@command.command(epilog="Example: facelab match bench --queries 8 --gallery 10000 --dimension 512 --json")
+@click.option("--queries", "n", type=click.IntRange(min=1), default=8, show_default=True, help="Queries.")
+@click.option("--gallery", "m", type=click.IntRange(min=1), default=10_000, show_default=True, help="Gallery rows.")
+@click.option("--dimension", "d", type=click.IntRange(min=1), default=512, show_default=True, help="Vector length.")
+@click.option("-k", "k", type=click.IntRange(min=1), default=10, show_default=True, help="Neighbours per query.")
+@click.option("--metric", type=click.Choice(["sqeuclidean", "ip", "cosine"]), default="sqeuclidean",
+              show_default=True, help="Distance.")
+@click.option("--data", type=click.Choice(["unit", "identities"]), default="unit", show_default=True,
+              help="Random unit vectors, or clustered identities as embeddings are.")
+@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Threads, for everybody.")
+@click.option("--repeats", type=click.IntRange(min=3), default=7, show_default=True, help="Interleaved rounds.")
+@click.option("--budget", type=click.FloatRange(min=0.1), default=20.0, show_default=True, help="Seconds to measure.")
+@click.option("--pairs/--no-pairs", default=False, help="Also time all pairwise kernels on queries × gallery.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the synthetic data.")
+@click.option("--records", type=click.Path(path_type=Path), help="Append the records to this .jsonl file.")
+@json_option
+def bench(n: int, m: int, d: int, k: int, metric: str, data: str, threads: int, repeats: int, budget: float,
+          pairs: bool, seed: int, records: Path | None, as_json: bool) -> int:
+    """Time facelab's search beside the installed peers on the same data; a wrong answer is a failure (exit code 1)."""
+    from facelab.core import records as record_files
+    from facelab.core.errors import BadInputError
+    from facelab.matching import bench as benchmark
+    if k > m:
+        raise BadInputError("k is larger than the gallery", expected=f"at most {m}", got=k)
+    note(f"measuring {n} queries × {m} rows × {d}, {threads} thread(s), up to {budget:g} s …")
+    gallery, queries = benchmark.make_data(data, m, n, d, seed=seed)
+    rows = benchmark.search_benchmark(gallery, queries, k, metric=metric, threads=threads, repeats=repeats,
+                                      budget_s=budget, data=data)
+    if pairs:
+        rows += benchmark.pairwise_benchmark(queries, gallery, metric=metric, threads=threads, repeats=repeats,
+                                             budget_s=budget)
+    made = [benchmark.as_record(row, run="bench", step="match") for row in rows]
+    if records:
+        for record in made:
+            record_files.append(records, record)
+    emit({"shape": {"queries": n, "gallery": m, "dimension": d, "k": k}, "metric": metric, "data": data,
+          "threads": threads, "results": [benchmark.as_dict(row) for row in rows]},
+         as_json=as_json, text=benchmark.table(rows))
+    return 1 if any(not row.correct for row in rows) else 0
