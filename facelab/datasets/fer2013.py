@@ -105,10 +105,11 @@ def _label(text: str, where: str) -> int:
     return int(text)
 
 
-def load_ferplus(path: str | os.PathLike) -> FerPlusVotes:
+def load_ferplus(path: str | os.PathLike, *, every_row: bool = False) -> FerPlusVotes:
     """Read FER+ votes: the per-part `label.csv` (name, box, ten votes) or `fer2013new.csv` (Usage, name, ten votes).
 
-    Rows without an image name (dropped by FER+'s authors) are left out. Raises BadInputError with file and line.
+    Rows without an image name (dropped by FER+'s authors) are left out, or kept with an empty name where `every_row`
+    asks for the order of `fer2013.csv`: FER+ numbers its names without them. Raises BadInputError with file and line.
     """
     path = Path(path)
     names, votes = [], []
@@ -120,7 +121,7 @@ def load_ferplus(path: str | os.PathLike) -> FerPlusVotes:
             raise BadInputError("a row of votes is malformed", where=f"{path}:{number}",
                                 expected="image name, box (or Usage, name) and ten whole numbers", got=str(row)[:80])
         name = row[1].strip() if row[0].strip() in USAGES else row[0].strip()
-        if name:
+        if name or every_row:
             names.append(name)
             votes.append([int(c) for c in cells])
     if not names:

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from facelab.core.errors import BadInputError, MissingAssetError, did_you_mean
+from facelab.core.errors import BadInputError, MissingAssetError
+from facelab.datasets.labels import DROP, map_label
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".pgm", ".tif", ".tiff")
 
@@ -22,24 +23,6 @@ class LabelledImages:
 
     def __len__(self) -> int:
         return len(self.paths)
-
-
-def map_label(name: str, table: Mapping[str, str] | None, *, where: object) -> str:
-    """Return what `table` makes of a data set's label (an empty string drops it; no table leaves it as it is).
-
-    Case, blanks and hyphens do not count. Raises BadInputError naming `where` for a label the table does not know.
-
-    >>> map_label("Happy", {"happy": "joy"}, where="x")
-    'joy'
-    """
-    if table is None:
-        return name
-    key = name.strip().lower().replace(" ", "_").replace("-", "_")
-    if key not in table:
-        raise BadInputError(f"the label {name!r} is not in the table{did_you_mean(key, table)}", where=where,
-                            expected=", ".join(sorted(table)), got=name,
-                            fix='correct the label, or add it to the table (value "" drops it)')
-    return table[key]
 
 
 def load_image_folder(folder: str | os.PathLike, *, table: Mapping[str, str] | None = None) -> LabelledImages:
@@ -60,13 +43,13 @@ def load_image_folder(folder: str | os.PathLike, *, table: Mapping[str, str] | N
     labels: list[str] = []
     dropped = 0
     for sub in classes:
-        label = map_label(sub.name, table, where=sub)
+        label = sub.name if table is None else map_label(sub.name, table, where=sub)
         images = sorted(p for p in sub.rglob("*") if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")
                         and p.is_file())
         if not images:
             raise BadInputError("a class folder holds no image", where=sub, expected=f"files such as *{SUFFIXES[0]}",
                                 fix="add images or remove the folder")
-        if label == "":
+        if label == DROP:
             dropped += len(images)
             continue
         paths += images

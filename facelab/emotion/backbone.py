@@ -6,6 +6,8 @@ and imports nothing of facelab.
 
 from __future__ import annotations
 
+import math
+
 WIDTHS = (16, 32, 64, 64)
 FEATURES = 96
 # 0.999 leaves the moving averages far from the data after a few short epochs, and accuracy at chance.
@@ -30,6 +32,28 @@ def build_backbone(keras, size: int = 64, trainable_blocks: int = len(WIDTHS)):
     x = keras.layers.Flatten(name="flatten")(x)
     x = keras.layers.Dense(FEATURES, activation="relu", name="features")(x)
     return keras.Model(inputs, x, name="facelab_backbone")
+
+
+def build_application(keras, name: str, size: int, weights):
+    """Return one of Keras' applications without its head, averaged to one feature vector, with weights of a file."""
+    body = getattr(keras.applications, name)(include_top=False, weights=None, input_shape=(size, size, 3),
+                                             pooling="avg")
+    body.load_weights(str(weights))
+    return body
+
+
+def cosine(start: float, epochs: int):
+    """Return the learning rate's schedule, epoch → rate: from `start` to a tenth of it along half a cosine.
+
+    At a constant rate the last epochs of a short training only jump about the minimum.
+
+    >>> rate = cosine(1.0, 5)
+    >>> [round(rate(epoch), 2) for epoch in range(5)]
+    [1.0, 0.87, 0.55, 0.23, 0.1]
+    """
+    def rate(epoch: int, _=None) -> float:
+        return start * (0.1 + 0.45 * (1 + math.cos(math.pi * epoch / max(epochs - 1, 1))))
+    return rate
 
 
 def weights_of(model) -> dict:

@@ -28,8 +28,8 @@ def render(record: dict[str, Any], spec: PreprocessSpec, *, evaluation: dict[str
                   f"Test accuracy {accuracy['value']:.3f} (95 % interval {accuracy['lo']:.3f} to {accuracy['hi']:.3f}, "
                   f"n = {evaluation['n']}), ECE {evaluation['ece']:.3f}.", "",
                   "| class | precision | recall | F1 | n |", "|---|---|---|---|---|"]
-        lines += [f"| {c} | {r['precision']:.3f} | {r['recall']:.3f} | {r['f1']:.3f} | {r['n']} |"
-                  for c, r in evaluation["classes"].items()]
+        lines += [f"| {c} | {_share(r['precision'])} | {_share(r['recall'])} | {_share(r['f1'])} | {r['support']} |"
+                  for c, r in evaluation["per_class"].items()]
         lines.append("")
     lines += ["## Limits", "",
               "A posed expression in one picture is not a feeling: do not use this to judge what a person feels, "
@@ -37,3 +37,7 @@ def render(record: dict[str, Any], spec: PreprocessSpec, *, evaluation: dict[str
               "people; measure on your own labelled faces before you rely on it.", "",
               "Versions: " + ", ".join(f"{k} {v}" for k, v in record["versions"].items()) + ".", ""]
     return "\n".join(lines)
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"

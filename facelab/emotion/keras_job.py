@@ -1,7 +1,7 @@
 """One Keras 3 training in the main environment: `python keras_job.py FOLDER`, the twin of `modelmaker_job.py`.
 
 Reads the same `job.json` and arrays, follows the same recipe (SGD with momentum, label smoothing, dropout, L2 on the
-head, constant learning rate) and writes the same files, so that the two back ends can be compared and either can
+head, learning rate falling by a cosine) and writes the same files, so that the two back ends can be compared and either can
 replace the other. A process of its own keeps TensorFlow out of the notebook and the settings below in force.
 """
 
@@ -69,10 +69,14 @@ def backbone(job, folder):
     import keras
     import numpy as np
     module = load_file(Path(__file__).with_name("backbone.py"), "facelab_backbone")
-    model = module.build_backbone(keras, job["size"], job["backbone"].get("trainable_blocks", len(module.WIDTHS)))
-    if weights := job["backbone"].get("weights"):
-        with np.load(folder / weights) as arrays:
-            module.set_weights(model, arrays)
+    chosen = job["backbone"]
+    if chosen["kind"] == "application":
+        model = module.build_application(keras, chosen["name"], job["size"], folder / chosen["weights"])
+    else:
+        model = module.build_backbone(keras, job["size"], chosen["trainable_blocks"])
+        if "weights" in chosen:
+            with np.load(folder / chosen["weights"]) as arrays:
+                module.set_weights(model, arrays)
     if job["strategy"] == "frozen":
         model.trainable = False
     return model
@@ -98,7 +102,9 @@ def classifier(job, folder):
 def fit(model, job, parts):
     """Train and return the history as plain lists."""
     import keras
-    callbacks = [keras.callbacks.TerminateOnNaN()]
+    module = load_file(Path(__file__).with_name("backbone.py"), "facelab_backbone")
+    callbacks = [keras.callbacks.TerminateOnNaN(),
+                 keras.callbacks.LearningRateScheduler(module.cosine(job["learning_rate"], job["epochs"]))]
     if job.get("patience"):
         callbacks.append(keras.callbacks.EarlyStopping("val_loss", patience=job["patience"],
                                                        restore_best_weights=True))

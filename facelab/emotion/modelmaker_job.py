@@ -78,9 +78,13 @@ def backbone_uri(job, folder):
     if backbone["kind"] == "uri":
         return backbone["uri"]
     module = load_file(Path(__file__).with_name("backbone.py"), "facelab_backbone")
-    model = module.build_backbone(tf.keras, job["size"], backbone["trainable_blocks"])
-    with np.load(folder / backbone["weights"]) as weights:
-        module.set_weights(model, weights)
+    if backbone["kind"] == "application":
+        model = module.build_application(tf.keras, backbone["name"], job["size"], folder / backbone["weights"])
+    else:
+        model = module.build_backbone(tf.keras, job["size"], backbone["trainable_blocks"])
+        if "weights" in backbone:
+            with np.load(folder / backbone["weights"]) as weights:
+                module.set_weights(model, weights)
     path = folder / "backbone"
     model.save(path, include_optimizer=False)
     return str(path)
@@ -112,7 +116,9 @@ def train_images(job, folder):
     from tflite_model_maker.config import ExportFormat, QuantizationConfig
     labels, size = job["labels"], job["size"]
     parts = {name: dict(np.load(folder / f"{name}.npz")) for name in ("train", "validation", "calibration")}
-    callbacks = [tf.keras.callbacks.TerminateOnNaN()]
+    module = load_file(Path(__file__).with_name("backbone.py"), "facelab_backbone")
+    callbacks = [tf.keras.callbacks.TerminateOnNaN(),
+                 tf.keras.callbacks.LearningRateScheduler(module.cosine(job["learning_rate"], job["epochs"]))]
     if job.get("patience"):
         callbacks.append(tf.keras.callbacks.EarlyStopping("val_loss", patience=job["patience"],
                                                           restore_best_weights=True))

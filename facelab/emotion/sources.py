@@ -1,9 +1,11 @@
-"""Where labelled faces come from: synthetic, folders, CSV files. Everything is read and checked before training."""
+"""Where labelled faces come from: synthetic, folders, CSV files, FER2013. All is read and checked before training."""
 
 from __future__ import annotations
 
 import csv
 import os
+import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,26 +15,34 @@ import numpy as np
 from facelab.core.errors import BadInputError, did_you_mean
 from facelab.core.files import atomic_path
 from facelab.core.hashing import sha256_json
+from facelab.datasets import fer2013
+from facelab.datasets.image_folder import load_image_folder
+from facelab.datasets.labels import DROP, NAMES, THREE, map_label, table_for
 from facelab.emotion.data import FaceSet
-from facelab.emotion.labels import DROP, NAMES, THREE, map_label, table_for
 from facelab.emotion.spec import crop_face
 from facelab.preprocess import PreprocessSpec, read_image
 
 Box = tuple[float, float, float, float]
 FindFace = Callable[[np.ndarray], Box | None]
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 LABEL_COLUMNS = ("emotion", "label")
 FILE_COLUMNS = ("file", "path", "image")
+PART_COLUMNS = ("split", "part", "usage")
+PART_NAMES: Mapping[str, str] = {
+    "train": "train", "training": "train", "val": "validation", "valid": "validation", "validation": "validation",
+    "publictest": "validation", "calibration": "calibration", "test": "test", "testing": "test", "privatetest": "test"}
+"""What data sets call their parts → what facelab calls them. FER2013's PublicTest is for validation."""
+_NUMBERED = re.compile(r"^(.*[A-Za-z])_\d{1,6}$")
 
 
 @dataclass(frozen=True)
 class Row:
-    """One face of a list: image file, label as the data set writes it, identity and box where they are known."""
+    """One face of a list: image file, emotion, and where known identity, box and the part the data set puts it in."""
 
     file: Path
-    label: str
+    emotion: str
     identity: str = ""
     box: Box | None = None
+    part: str = ""
     where: str = ""
 
 
@@ -71,48 +81,66 @@ def _version() -> str:
     return sha256_json([sha256_file(p) for p in sorted(folder.glob("*.py"))])
 
 
-def folder_rows(folder: str | os.PathLike) -> list[Row]:
-    """List an image folder (one sub-folder a label). Raises BadInputError for a label folder without an image."""
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise BadInputError("the image folder does not exist", where=folder, expected="one sub-folder a label")
+def folder_rows(folder: str | os.PathLike, *, classes: Sequence[str] = THREE,
+                table: Mapping[str, str] = NAMES) -> list[Row]:
+    """List an image folder: one sub-folder a label, or `train`, `validation`, `test` folders of such.
+
+    Labels are mapped by `table`; those outside `classes` are left out. Raises BadInputError for a label folder without
+    an image, for an unknown label and for a single class; MissingAssetError where the folder is absent.
+    """
+    folder, narrowed = Path(folder), table_for(classes, table)
+    below = [p for p in sorted(folder.iterdir()) if p.is_dir()] if folder.is_dir() else []
+    parts = {p: PART_NAMES[p.name.lower()] for p in below if p.name.lower() in PART_NAMES}
+    if not parts or len(parts) != len([p for p in below if not p.name.startswith(".")]):
+        parts = {folder: ""}
     rows = []
-    for label in sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")):
-        files = sorted(p for p in label.rglob("*") if p.suffix.lower() in SUFFIXES)
-        if not files:
-            raise BadInputError("a class folder has no image", where=label, expected=f"at least one of {SUFFIXES}",
-                                got="none", fix="add images or remove the folder")
-        rows += [Row(f, label.name, where=str(f)) for f in files]
-    if not rows:
-        raise BadInputError("the image folder has no class folders", where=folder, expected="one sub-folder a label",
-                            fix="put the images of each class into a folder of its name")
+    for place, part in parts.items():
+        found = load_image_folder(place, table=narrowed)
+        rows += [Row(file, emotion, part=part, where=str(file)) for file, emotion in zip(found.paths, found.labels)]
     return rows
 
 
-def csv_rows(path: str | os.PathLike) -> list[Row]:
-    """List a CSV: a file column (file, path or image), a label column (emotion or label), optionally identity and
-    x1, y1, x2, y2. Paths are relative to the CSV. Raises BadInputError naming file and line."""
-    path = Path(path)
+def csv_rows(path: str | os.PathLike, *, classes: Sequence[str] = THREE,
+             table: Mapping[str, str] = NAMES) -> list[Row]:
+    """List a CSV: a file column (file, path or image), a label column (emotion or label), and where they exist
+    identity, x1, y1, x2, y2 (the face's box) and split (train, validation, test).
+
+    Paths are relative to the CSV; labels are mapped as in `folder_rows`. Raises BadInputError naming file and line.
+    """
+    path, narrowed = Path(path), table_for(classes, table)
+    rows, seen = [], 0
     try:
         with path.open(newline="", encoding="utf-8-sig") as f:
             reader = csv.DictReader(f)
             columns = reader.fieldnames or []
-            file = _column(columns, FILE_COLUMNS, path)
-            label = _column(columns, LABEL_COLUMNS, path)
-            boxed = all(c in columns for c in ("x1", "y1", "x2", "y2"))
-            rows = []
+            file, label = _column(columns, FILE_COLUMNS, path), _column(columns, LABEL_COLUMNS, path)
             for raw in reader:
-                where = f"{path}:{reader.line_num}"
-                if None in raw.values() or None in raw:
-                    raise BadInputError("a row has another number of cells than the header", where=where,
-                                        expected=len(columns), fix="correct the row")
-                box = _box(raw, where) if boxed else None
-                rows.append(Row(path.parent / raw[file], raw[label], raw.get("identity") or "", box, where))
-    except (OSError, UnicodeDecodeError) as e:
-        raise BadInputError("the CSV cannot be read", where=path, got=str(e)[:120]) from None
+                seen += 1
+                if row := _row(raw, columns, path.parent, file, label, narrowed, f"{path}:{reader.line_num}"):
+                    rows.append(row)
+    except (OSError, UnicodeDecodeError, csv.Error) as e:
+        raise BadInputError("the CSV cannot be read", where=path, got=str(e)[:120], fix="check path and encoding"
+                            ) from None
     if not rows:
-        raise BadInputError("the CSV has no rows", where=path, expected=f"{file},{label}")
+        raise BadInputError("the CSV has no row of these classes" if seen else "the CSV has no rows", where=path,
+                            expected=f"{file},{label} with {', '.join(classes)}", got=f"{seen} rows")
     return rows
+
+
+def _row(raw, columns, folder: Path, file: str, label: str, table, where: str) -> Row | None:
+    if None in raw.values() or None in raw:
+        raise BadInputError("a row has another number of cells than the header", where=where, expected=len(columns),
+                            fix="correct the row")
+    emotion = map_label(raw[label], table, where=where)
+    if emotion == DROP:
+        return None
+    part = next((raw[c].strip() for c in columns if c.lower() in PART_COLUMNS and raw[c].strip()), "")
+    if part and part.lower() not in PART_NAMES:
+        raise BadInputError(f"the part {part!r} is not known{did_you_mean(part, PART_NAMES)}", where=where,
+                            expected=", ".join(sorted(set(PART_NAMES.values()))), got=part)
+    box = _box(raw, where) if all(c in columns for c in ("x1", "y1", "x2", "y2")) else None
+    return Row(folder / raw[file].strip(), emotion, (raw.get("identity") or "").strip(), box,
+               PART_NAMES[part.lower()] if part else "", where)
 
 
 def _column(columns: Sequence[str], names: Sequence[str], path: Path) -> str:
@@ -120,7 +148,8 @@ def _column(columns: Sequence[str], names: Sequence[str], path: Path) -> str:
         if name in columns:
             return name
     raise BadInputError(f"the CSV has no column {names[0]!r}{did_you_mean(names[0], columns)}", where=path,
-                        expected=" or ".join(names), got=",".join(columns) or "an empty file")
+                        expected=" or ".join(names), got=",".join(columns) or "an empty file",
+                        fix="name the column in the first line")
 
 
 def _box(raw: Mapping[str, str], where: str) -> Box:
@@ -128,35 +157,75 @@ def _box(raw: Mapping[str, str], where: str) -> Box:
         box = tuple(float(raw[c]) for c in ("x1", "y1", "x2", "y2"))
     except ValueError:
         raise BadInputError("a face box is no number", where=where, expected="x1, y1, x2, y2 in pixels") from None
-    if not (box[2] > box[0] and box[3] > box[1]):
+    if not (np.isfinite(box).all() and box[2] > box[0] and box[3] > box[1]):
         raise BadInputError("a face box is empty", where=where, expected="x2 > x1 and y2 > y1", got=box)
     return box
 
 
+def named_identities(rows: Sequence[Row]) -> list[Row]:
+    """Return the rows with identities taken from file names of LFW's form `<person>_<number>`.
+
+    Only where no row has an identity of its own and such names look like people: at least half of the files have the
+    form, and no name covers more than a quarter of them. Otherwise the rows come back as they are.
+    """
+    if any(r.identity for r in rows):
+        return list(rows)
+    names = [m[1] if (m := _NUMBERED.match(r.file.stem)) else "" for r in rows]
+    counts = Counter(n for n in names if n)
+    if sum(counts.values()) * 2 < len(rows) or max(counts.values(), default=0) * 4 > len(rows):
+        return list(rows)
+    return [Row(r.file, r.emotion, name, r.box, r.part, r.where) for r, name in zip(rows, names)]
+
+
 def load_rows(rows: Iterable[Row], spec: PreprocessSpec, *, classes: Sequence[str] = THREE,
-              table: Mapping[str, str] = NAMES, find_face: FindFace | None = None) -> FaceSet:
-    """Read, crop and label the faces of a list.
+              find_face: FindFace | None = None) -> FaceSet:
+    """Read and crop the faces of a list.
 
     A face's box is the row's own, else what `find_face` returns (RGB pixels in; box or None out), else the whole
-    picture. Labels that the table drops are left out. Raises BadInputError for an unknown label (all labels are
-    checked before any image is read) and for an unreadable image, naming the row.
+    picture. Raises BadInputError naming the file for an image that cannot be read.
     """
-    narrowed = table_for(classes, table)
-    wanted = [(row, map_label(row.label, narrowed, where=row.where or row.file)) for row in rows]
-    crops, labels, names, identities = [], [], [], []
-    for row, emotion in wanted:
-        if emotion == DROP:
-            continue
+    rows, classes = list(rows), tuple(classes)
+    width, height = spec.find("resize").size
+    crops = np.empty((len(rows), height, width, 3), np.uint8)
+    for crop, row in zip(crops, rows):
         image = read_image(row.file)
-        height, width = image.shape[:2]
-        box = row.box or (find_face(image) if find_face else None) or (0.0, 0.0, float(width), float(height))
-        crops.append(crop_face(spec, image, box))
-        labels.append(list(classes).index(emotion))
-        names.append(str(row.file))
-        identities.append(row.identity)
-    size = spec.find("resize").size
-    return FaceSet(np.array(crops, np.uint8).reshape(-1, size[1], size[0], 3), np.array(labels, np.int64),
-                   tuple(classes), tuple(names), tuple(identities))
+        box = row.box or (find_face(image) if find_face else None) or whole(image)
+        crop[:] = crop_face(spec, image, box)
+    return FaceSet(crops, np.array([classes.index(r.emotion) for r in rows], np.int64), classes,
+                   tuple(str(r.file) for r in rows), tuple(r.identity for r in rows))
+
+
+def whole(image: np.ndarray) -> Box:
+    """Return the box that covers an image."""
+    return 0.0, 0.0, float(image.shape[1]), float(image.shape[0])
+
+
+def fer(path: str | os.PathLike, spec: PreprocessSpec, *, classes: Sequence[str] = THREE,
+        votes: str | os.PathLike | None = None) -> tuple[FaceSet, tuple[str, ...]]:
+    """Return the faces of `fer2013.csv` and the part that its Usage column puts each in (an empty string without one).
+
+    `votes` is FER+'s `fer2013new.csv`, whose rows stand in the same order: then an image's label is the emotion that
+    more than half of the annotators chose, and images without one are left out. Raises BadInputError with file and
+    line, and for lists of different length.
+    """
+    read, narrowed, classes = fer2013.load_fer2013(path), table_for(classes), tuple(classes)
+    names = [fer2013.FER2013_CLASSES[k] for k in read.label]
+    if votes is not None:
+        chosen = fer2013.load_ferplus(votes, every_row=True).majority()
+        if len(chosen) != len(names):
+            raise BadInputError("FER+ has another number of rows than FER2013", where=votes, expected=len(names),
+                                got=len(chosen), fix="use fer2013new.csv, which has one row for each of fer2013.csv")
+        names = [name or "unknown" for name in chosen]
+    emotions = [map_label(name, narrowed, where=path) for name in names]
+    keep = [i for i, emotion in enumerate(emotions) if emotion != DROP]
+    width, height = spec.find("resize").size
+    crops = np.empty((len(keep), height, width, 3), np.uint8)
+    for crop, i in zip(crops, keep):
+        image = np.repeat(read.images[i][..., None], 3, axis=2)
+        crop[:] = crop_face(spec, image, whole(image))
+    faces = FaceSet(crops, np.array([classes.index(emotions[i]) for i in keep], np.int64), classes,
+                    tuple(f"{path} image {i}" for i in keep), ("",) * len(keep))
+    return faces, tuple(PART_NAMES.get(str(read.usage[i]).lower(), "") for i in keep)
 
 
 def largest_face(detector, *, least: float = 0.0) -> FindFace:

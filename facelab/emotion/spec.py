@@ -40,6 +40,17 @@ def number_part(spec: PreprocessSpec) -> PreprocessSpec:
                                                              if s.op not in PIXEL_OPS)])
 
 
+def quantized(spec: PreprocessSpec, *, scale: float, zero_point: int, dtype: str) -> PreprocessSpec:
+    """Return the spec of the same model with an integer input: one more stage, rounding half to even and saturating.
+
+    >>> quantized(emotion_spec(), scale=2 / 255, zero_point=0, dtype="int8").output_dtype
+    'int8'
+    """
+    stage = {"op": "quantize", "scale": scale, "zero_point": zero_point, "dtype": dtype, "rounding": "half_even",
+             "saturate": True}
+    return PreprocessSpec(f"{spec.name}-{dtype}", [*(s.to_dict() for s in spec.stages), stage])
+
+
 def crop_face(spec: PreprocessSpec, image, face) -> np.ndarray:
     """Return one face as uint8 (size, size, 3): `image` is a path, bytes or RGB pixels, `face` a box (x1, y1, x2, y2).
 

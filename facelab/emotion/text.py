@@ -19,6 +19,7 @@ from facelab.core.files import write_bytes, write_json
 from facelab.core.hashing import sha256_file, sha256_json
 from facelab.core.records import now
 from facelab.emotion.jobs import run_job
+from facelab.metrics import classification as metrics
 from facelab.zoo.runtimes import open_model
 
 MODEL = "text_fp32.tflite"
@@ -120,15 +121,30 @@ def train(sentences: Sentences, out: Path, *, epochs: int = 80, batch: int = 16,
         for file in result["files"]:
             write_bytes(out / file, (folder / file).read_bytes())
         shutil.rmtree(folder / "cache", ignore_errors=True)
-    model = TextClassifier(out / MODEL)
-    predicted = [model.classes[int(p.argmax())] for p in model.probabilities(parts["test"].texts)]
-    right = sum(p == t for p, t in zip(predicted, parts["test"].labels))
+    figures = evaluate(TextClassifier(out / MODEL), parts["test"])
     record = {"schema": "facelab.training/1", "at": now(), "settings": {k: v for k, v in job.items() if k != "kind"},
               "parts": {n: {"n": len(p), "hash": sha256_json([p.texts, p.labels])} for n, p in parts.items()},
-              "test_accuracy": right / len(predicted), "seconds": round(result["seconds"], 2),
+              "test_accuracy": figures["accuracy"]["value"], "test": figures, "seconds": round(result["seconds"], 2),
               "versions": result["versions"], "model_sha256": sha256_file(out / MODEL)}
     write_json(out / "training.json", record)
     return record
+
+
+def evaluate(classifier: TextClassifier, sentences: Sentences) -> dict:
+    """Return accuracy with its bootstrap interval, the confusion table and precision, recall and F1 a class.
+
+    Raises BadInputError for a label that the model does not have.
+    """
+    unknown = sorted(set(sentences.labels) - set(classifier.classes))
+    if unknown:
+        raise BadInputError("a label is not one of the model's", expected=", ".join(classifier.classes),
+                            got=", ".join(unknown), fix="correct the labels, or train on them")
+    truth = np.array([classifier.classes.index(label) for label in sentences.labels])
+    predicted = classifier.probabilities(sentences.texts).argmax(axis=1)
+    table = metrics.confusion(truth, predicted, len(classifier.classes))
+    return {"n": len(truth), "classes": list(classifier.classes),
+            "accuracy": metrics.accuracy(truth, predicted).as_dict(),
+            "per_class": metrics.per_class(table, classifier.classes), "confusion": table.tolist()}
 
 
 class TextClassifier:

@@ -17,10 +17,15 @@ from facelab.core.records import now
 from facelab.emotion import card
 from facelab.emotion.augment import Augmentation, augment
 from facelab.emotion.backbone import WIDTHS
+from facelab.emotion.classifier import EmotionClassifier
 from facelab.emotion.data import FaceSet, balance, check_classes, check_disjoint
+from facelab.emotion.evaluate import Evaluation, evaluate
 from facelab.emotion.jobs import run_job, save_part
+from facelab.emotion.spec import quantized
+from facelab.emotion.split_file import write_split
 from facelab.preprocess import PreprocessSpec
 from facelab.preprocess.tflite_metadata import write_metadata
+from facelab.zoo.runtimes import open_model
 
 MODEL = "emotion_fp32.tflite"
 Strategy = Literal["frozen", "partial", "whole"]
@@ -39,13 +44,13 @@ class Settings:
 
     backend: Literal["modelmaker", "keras"] = "modelmaker"
     strategy: Strategy = "whole"
-    epochs: int = 4
+    epochs: int = 6
     batch: int = 32
-    learning_rate: float = 0.02
+    learning_rate: float = 0.005
     dropout: float = 0.2
     class_weights: Literal["none", "balanced"] = "balanced"
     augmentation: Augmentation = field(default_factory=Augmentation)
-    patience: int = 2
+    patience: int = 3
     seed: int = 7
     int8: bool = False
 
@@ -79,8 +84,8 @@ def train(parts: Mapping[str, FaceSet], spec: PreprocessSpec, out: Path, setting
           on_line: Callable[[str], None] | None = None) -> Trained:
     """Train on `parts` (train, validation, calibration, test) and fill the folder `out`.
 
-    `backbone` is weights from `facelab.emotion.pretrain` (a path), the URI of a hub or SavedModel feature extractor
-    (Model Maker only), or None to start from random weights. Everything is checked before training starts: classes,
+    `backbone` is a path to weights (`.npz` from `facelab.emotion.pretrain`, `.h5` of Keras' MobileNetV2 without its
+    head), the URI of a hub or SavedModel feature extractor (Model Maker only), or None for random weights. Everything is checked before training starts: classes,
     disjoint parts, sizes. `out` receives `emotion_fp32.tflite`, its `.preprocess.json`, labels, the SavedModel (and
     `.keras`), `training.json` and `model_card.md`; a failed training leaves `out` as it was.
     Raises BadInputError for data that cannot be trained on, TrainingError where the back end fails.
@@ -105,7 +110,7 @@ def train(parts: Mapping[str, FaceSet], spec: PreprocessSpec, out: Path, setting
             write_metadata(folder / MODEL, name="emotion", description=f"Emotion of a face: {', '.join(job['labels'])}",
                            size=spec.find("resize").size, mean=job["mean"], std=job["std"], labels=job["labels"])
         record = _record(parts, spec, settings, backbone, source, taught, result, folder / MODEL)
-        _collect(folder, out, result["files"], spec, record)
+        _collect(folder, out, result["files"], spec, record, parts)
     return Trained(out, result["history"], result["seconds"], record)
 
 
@@ -127,13 +132,18 @@ def _check(parts: Mapping[str, FaceSet], spec: PreprocessSpec) -> None:
 def _job(classes, spec, settings: Settings, backbone, folder: Path) -> dict:
     normalize = spec.find("normalize")
     chosen: dict[str, Any] = {"kind": "weights", "trainable_blocks": TRAINABLE_BLOCKS[settings.strategy]}
-    if isinstance(backbone, Path):
+    if isinstance(backbone, Path) and backbone.suffix == ".h5":
+        if settings.strategy == "partial":
+            raise BadInputError("`partial` works with facelab's own backbone", got=backbone, fix="frozen or whole")
+        shutil.copy(backbone, folder / "weights.h5")
+        chosen = {"kind": "application", "name": "MobileNetV2", "weights": "weights.h5"}
+    elif isinstance(backbone, Path):
         shutil.copy(backbone, folder / "weights.npz")
         chosen["weights"] = "weights.npz"
     elif backbone is not None:
         if settings.backend != "modelmaker" or settings.strategy == "partial":
-            raise BadInputError("a backbone by URI works with Model Maker, frozen or whole", got=backbone,
-                                fix="use --backend modelmaker, or facelab's own backbone")
+            raise BadInputError("a backbone by address or SavedModel works with Model Maker, frozen or whole",
+                                got=backbone, fix="use --backend modelmaker, or facelab's own backbone")
         chosen = {"kind": "uri", "uri": str(backbone)}
     return {"kind": "image", "name": "emotion", "labels": list(classes), "size": spec.find("resize").size[0],
             "mean": float(normalize.mean[0]), "std": float(normalize.scale[0]), "backbone": chosen,
@@ -154,7 +164,16 @@ def _record(parts, spec, settings, backbone, source, taught, result, model: Path
     }
 
 
-def _collect(folder: Path, out: Path, files: list[str], spec: PreprocessSpec, record: dict) -> None:
+def _spec_of(model: Path, spec: PreprocessSpec) -> PreprocessSpec:
+    opened = open_model(model)
+    info = opened.inputs[0]
+    if info.dtype == spec.output_dtype:
+        return spec
+    scale, zero = opened.quantization[info.name]
+    return quantized(spec, scale=scale, zero_point=zero, dtype=info.dtype)
+
+
+def _collect(folder: Path, out: Path, files: list[str], spec: PreprocessSpec, record: dict, parts) -> None:
     """Move the job's outputs into `out`: files atomically, folders by rename."""
     out.mkdir(parents=True, exist_ok=True)
     for name in files:
@@ -168,7 +187,22 @@ def _collect(folder: Path, out: Path, files: list[str], spec: PreprocessSpec, re
                 shutil.copy(folder / name, tmp)
         else:
             write_bytes(out / name, (folder / name).read_bytes())
-    for model in out.glob("emotion_fp32.tflite"):
-        spec.save(model.with_suffix(".preprocess.json"))
+    for model in (out / name for name in files if name.endswith(".tflite")):
+        _spec_of(model, spec).save(model.with_suffix(".preprocess.json"))
+    write_split(out, parts)
     write_json(out / "training.json", record)
     write_text(out / "model_card.md", card.render(record, spec))
+
+
+def train_and_evaluate(parts: Mapping[str, FaceSet], spec: PreprocessSpec, out: Path, settings: Settings | None = None,
+                       **options: Any) -> tuple[Trained, Evaluation]:
+    """Train as `train` does, evaluate the exported file on the test part, and put the figures beside the model.
+
+    `out` also receives `evaluation.json`, and the model card gets the table.
+    """
+    trained = train(parts, spec, out, settings, **options)
+    evaluation = evaluate(EmotionClassifier(trained.model), parts["test"])
+    figures = evaluation.to_dict()
+    write_json(out / "evaluation.json", figures | {"model": MODEL})
+    write_text(out / "model_card.md", card.render(trained.record, spec, evaluation=figures))
+    return trained, evaluation

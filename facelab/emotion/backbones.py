@@ -1,0 +1,90 @@
+"""What a classifier is built on: facelab's own pre-trained backbone, a catalogue entry, a SavedModel, a hub address."""
+
+from __future__ import annotations
+
+import tarfile
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from facelab.core.errors import BadInputError, IntegrityError, did_you_mean
+from facelab.datasets.labels import SEVEN
+from facelab.emotion import sources
+from facelab.emotion.pretrain import pretrain
+from facelab.emotion.spec import SIZE
+from facelab.preprocess import PreprocessSpec
+from facelab.zoo.assets import data_folder, models_folder
+from facelab.zoo.catalogue import load_catalogue
+from facelab.zoo.store import require
+
+OWN, NONE = "facelab", "none"
+PRETRAIN_SEED = 1007
+"""The seed of the faces that the backbone is pre-trained on: identities of another seed are other identities."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A backbone that was named: where it is (None: facelab's own or none) and the input size it wants."""
+
+    name: str
+    where: Path | str | None
+    size: int
+
+
+def choose(name: str, *, size: int | None = None) -> Choice:
+    """Return the backbone that `name` means, without training or downloading anything.
+
+    `facelab` (pre-trained on synthetic faces when needed), `none` (random weights), a catalogue entry (its file must
+    be here: a SavedModel archive, or Keras weights of MobileNetV2), the folder of a SavedModel, or a hub address.
+    Raises MissingAssetError with the command that fetches an entry, BadInputError for another word.
+    """
+    if name in (OWN, NONE):
+        return Choice(name, None, size or SIZE)
+    entries = {e.name: e for e in load_catalogue().of_kind("aux", family="backbone")}
+    if name in entries:
+        entry = entries[name]
+        path = require(entry)
+        where = path if path.suffix == ".h5" else unpacked(path, models_folder() / "backbones" / name)
+        return Choice(name, where if where.suffix == ".h5" else str(where), size or entry.options["input_size"][0])
+    if (Path(name) / "saved_model.pb").is_file():
+        return Choice(name, str(Path(name).resolve()), size or SIZE)
+    if name.startswith("https://"):
+        return Choice(name, name, size or 224)
+    known = [OWN, NONE, *entries]
+    raise BadInputError(f"there is no backbone {name!r}{did_you_mean(name, known)}",
+                        expected=", ".join(known) + ", the folder of a SavedModel, or an https address", got=name)
+
+
+def unpacked(archive: Path, folder: Path) -> Path:
+    """Return the folder of the SavedModel inside a `.tar.gz`, unpacking it once. Raises IntegrityError for another."""
+    if not (folder / "saved_model.pb").is_file():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".tmp") as name, tarfile.open(archive) as tar:
+                inside = Path(name) / "model"
+                tar.extractall(inside, filter="data")
+                found = next(iter(sorted(inside.rglob("saved_model.pb"))), None)
+                if found is None:
+                    raise IntegrityError("the archive holds no SavedModel", where=archive, expected="saved_model.pb")
+                found.parent.replace(folder)
+        except (tarfile.TarError, EOFError, OSError) as e:
+            raise IntegrityError("the archive cannot be unpacked", where=archive, got=str(e)[:120],
+                                 fix="fetch it again") from None
+    return folder
+
+
+def weights(choice: Choice, spec: PreprocessSpec, *, n: int, epochs: int, seed: int = PRETRAIN_SEED,
+            copies: int = 1, classes: Sequence[str] = SEVEN, workers: int = 2, progress: bool = False,
+            on_line: Callable[[str], None] | None = None) -> Path | str | None:
+    """Return what `facelab.emotion.train` takes as `backbone`; facelab's own is pre-trained now unless it is kept.
+
+    `n`, `epochs`, `copies` and `seed` are those of the pre-training, on synthetic faces of all seven emotions. Its
+    weights are kept in `models/backbones`, the crops in `data/cache`.
+    """
+    if choice.name != OWN:
+        return choice.where
+    faces = sources.synthetic(n, seed, spec, classes=tuple(classes), workers=workers, cache=data_folder() / "cache",
+                              progress=progress)
+    return pretrain(faces, spec, models_folder() / "backbones", epochs=epochs, seed=seed, copies=copies,
+                    on_line=on_line)

@@ -1,0 +1,86 @@
+"""facelab's own evaluation of an exported classifier: the file as a device runs it, rounding and saturating."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from facelab.core.errors import BadInputError
+from facelab.core.hashing import sha256_file
+from facelab.emotion.classifier import EmotionClassifier
+from facelab.emotion.data import FaceSet
+from facelab.metrics import classification as metrics
+from facelab.metrics.bootstrap import Interval
+
+SCHEMA = "facelab.emotion-evaluation/1"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a classifier answered on labelled faces, and every figure derived from that."""
+
+    model: Path
+    faces: FaceSet
+    probabilities: np.ndarray
+    accuracy: Interval
+    table: np.ndarray
+    reliability: metrics.Reliability
+
+    @property
+    def predicted(self) -> np.ndarray:
+        """The most probable class of each face, int64 (n,)."""
+        return self.probabilities.argmax(axis=1)
+
+    @property
+    def right(self) -> np.ndarray:
+        """Whether each answer is right, bool (n,)."""
+        return self.predicted == self.faces.labels
+
+    def worst(self, n: int) -> np.ndarray:
+        """Return the indices of up to `n` mistakes, those with the most confident wrong answers first."""
+        wrong = np.flatnonzero(~self.right)
+        return wrong[np.argsort(-self.probabilities[wrong].max(axis=1), kind="stable")][:n]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return every figure as plain JSON (`facelab.emotion-evaluation/1`)."""
+        classes = self.faces.classes
+        support = self.table.sum(axis=1)
+        return {"schema": SCHEMA, "model": str(self.model), "model_sha256": sha256_file(self.model),
+                "n": len(self.faces), "classes": list(classes), "accuracy": self.accuracy.as_dict(),
+                "correct": int(self.right.sum()), "majority": float(support.max() / support.sum()),
+                "balanced_accuracy": metrics.balanced_accuracy(self.table), "macro_f1": metrics.macro_f1(self.table),
+                "ece": self.reliability.ece, "per_class": metrics.per_class(self.table, classes),
+                "confusion": self.table.tolist()}
+
+
+def evaluate(classifier: EmotionClassifier, faces: FaceSet, *, seed: int = 0) -> Evaluation:
+    """Run the exported file on every face and return the figures.
+
+    `faces` are crops by the classifier's spec; their classes must be among the model's. The interval of the accuracy
+    resamples identities where all are known, else images. Raises BadInputError for no faces or a class that the model
+    does not have.
+    """
+    if not len(faces):
+        raise BadInputError("there is no face to evaluate on", where=classifier.path, fix="give labelled faces")
+    unknown = [c for c, n in faces.counts().items() if n and c not in classifier.classes]
+    if unknown:
+        raise BadInputError("the data shows a class that the model does not have", where=classifier.path,
+                            expected=", ".join(classifier.classes), got=", ".join(unknown),
+                            fix="name the model's classes with --classes")
+    faces = in_classes(faces, classifier.classes)
+    probabilities = classifier.probabilities(faces.images)
+    predicted = probabilities.argmax(axis=1)
+    groups = np.array(faces.identities) if all(faces.identities) else None
+    return Evaluation(classifier.path, faces, probabilities,
+                      metrics.accuracy(faces.labels, predicted, groups=groups, seed=seed),
+                      metrics.confusion(faces.labels, predicted, len(faces.classes)),
+                      metrics.reliability(probabilities, faces.labels))
+
+
+def in_classes(faces: FaceSet, classes: tuple[str, ...]) -> FaceSet:
+    """Return the same faces with labels that count in `classes`, which must hold every class that occurs."""
+    place = np.array([classes.index(c) if c in classes else -1 for c in faces.classes], np.int64)
+    return FaceSet(faces.images, place[faces.labels], tuple(classes), faces.names, faces.identities)

@@ -1,0 +1,91 @@
+"""Emotions of the faces in pictures: find, crop by the model's spec, classify."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from facelab.core.errors import MissingAssetError
+from facelab.core.files import read_json, write_json
+from facelab.core.run import project_root
+from facelab.detection.base import Detector
+from facelab.emotion.classifier import EmotionClassifier
+from facelab.emotion.train import MODEL
+from facelab.preprocess import read_image
+from facelab.zoo.assets import models_folder
+
+LAST = "last.json"
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One face: its box (xyxy, pixels of the picture), the detector's score, and a probability for each class."""
+
+    box: tuple[float, float, float, float]
+    score: float
+    probabilities: dict[str, float]
+
+    @property
+    def emotion(self) -> str:
+        """The most probable class."""
+        return max(self.probabilities, key=self.probabilities.__getitem__)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON."""
+        return {"box": [round(v, 2) for v in self.box], "score": self.score, "emotion": self.emotion,
+                "probability": self.probabilities[self.emotion], "probabilities": self.probabilities}
+
+
+def predict(image: np.ndarray, detector: Detector, classifier: EmotionClassifier) -> list[Prediction]:
+    """Return a prediction for each face that `detector` finds in an RGB uint8 image, best score first."""
+    found = detector.detect(image)
+    probabilities = classifier.classify(image, found.boxes)
+    return [Prediction(tuple(float(v) for v in box), float(score),
+                       {c: float(v) for c, v in zip(classifier.classes, row)})
+            for box, score, row in zip(found.boxes, found.scores, probabilities)]
+
+
+def predict_files(files: Iterable[Path], detector: Detector,
+                  classifier: EmotionClassifier) -> list[tuple[Path, list[Prediction]]]:
+    """Return the predictions of each image file. Raises BadInputError naming a file that cannot be read."""
+    return [(file, predict(read_image(file), detector, classifier)) for file in files]
+
+
+def default_folder() -> Path:
+    """Return where a training goes that names no folder: `models/emotion`."""
+    return models_folder() / "emotion"
+
+
+def remember(folder: Path) -> None:
+    """Note `folder` as the last training, for commands that are given no model."""
+    write_json(default_folder() / LAST, {"folder": str(Path(folder).resolve())})
+
+
+def find_model(given: str | os.PathLike | None = None) -> Path:
+    """Return the model file: `given` (a `.tflite`, or a folder of a training), else the one trained last.
+
+    Trained last is the newest of what the command trained and what notebook 03 left. Raises MissingAssetError naming
+    the command that makes one.
+    """
+    if given is not None:
+        path = Path(given)
+        path = path / MODEL if path.is_dir() else path
+        if not path.is_file():
+            raise MissingAssetError("there is no model", where=path, expected="a .tflite file or its folder",
+                                    fix="check the path, or train one: facelab emotion train --data synthetic")
+        return path
+    folders = [default_folder()]
+    if (last := default_folder() / LAST).is_file():
+        folders.append(Path(read_json(last)["folder"]))
+    reports = project_root() / "reports"
+    folders += [reports / kind / "03_emotion_finetune" / "model" for kind in ("latest", "interactive")]
+    there = [f / MODEL for f in folders if (f / MODEL).is_file()]
+    if not there:
+        raise MissingAssetError("no emotion classifier has been trained yet", where=default_folder(),
+                                fix="facelab emotion train --data synthetic")
+    return max(there, key=lambda p: p.stat().st_mtime)

@@ -1,0 +1,200 @@
+"""From what a user names (synthetic, a folder, a CSV) to checked, disjoint parts: all before training starts."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from facelab.core.errors import BadInputError, MissingAssetError
+from facelab.datasets.labels import SEVEN, THREE, table_for
+from facelab.emotion import sources
+from facelab.emotion.data import PARTS, FaceSet, check_classes, check_disjoint, split
+from facelab.emotion.sources import FindFace, Row
+from facelab.preprocess import PreprocessSpec
+from facelab.zoo.assets import data_folder
+
+FRACTIONS = {"train": 0.65, "validation": 0.08, "calibration": 0.07, "test": 0.2}
+CROPPED_BELOW = 96
+"""Pictures with a shorter side are taken for face crops already (FER2013's have 48 pixels), and are not searched."""
+PREFERRED = ("mtcnn", "haar")
+
+
+@dataclass(frozen=True)
+class Collected:
+    """Labelled faces, the part that the data set itself puts each in (empty where it does not), and in words where
+    they come from and what was decided on the way."""
+
+    faces: FaceSet
+    given: tuple[str, ...]
+    source: str
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Disjoint parts train, validation, calibration and test; where they come from; what was decided on the way."""
+
+    parts: dict[str, FaceSet]
+    source: str
+    notes: tuple[str, ...] = ()
+
+
+def classes_of(text: str) -> tuple[str, ...]:
+    """Return the classes for `3`, `7` or emotions separated by commas. Raises BadInputError for others.
+
+    >>> classes_of("3")
+    ('anger', 'joy', 'neutral')
+    >>> classes_of("joy,neutral")
+    ('joy', 'neutral')
+    """
+    known = {"3": THREE, "7": SEVEN}
+    classes = known.get(text.strip()) or tuple(sorted({c.strip() for c in text.split(",") if c.strip()}))
+    table_for(classes)
+    if len(classes) < 2:
+        raise BadInputError("a classifier needs two classes at least", expected=f"3, 7 or names of {', '.join(SEVEN)}",
+                            got=text)
+    return classes
+
+
+def collect(data: str, spec: PreprocessSpec, *, classes: Sequence[str] = THREE, n: int = 1200, seed: int = 7,
+            workers: int = 2, crop: str = "detect", votes: str | os.PathLike | None = None,
+            progress: bool = False) -> Collected:
+    """Read every face that `data` names: `synthetic`, an image folder, a CSV of files, or `fer2013.csv`.
+
+    `n` and `seed` choose the synthetic faces, whose crops are kept in `data/cache`. `crop`: where no boxes are given,
+    `detect` takes the largest face that the preferred detector finds (the whole picture where it finds none), `whole`
+    the picture as it is, any other word the detector of that name. `votes`: FER+'s file for FER2013. Raises
+    BadInputError naming file and line for whatever cannot be read, an unknown label, or fewer than two classes.
+    """
+    if data == "synthetic":
+        faces = sources.synthetic(n, seed, spec, classes=classes, workers=workers, cache=data_folder() / "cache",
+                                  progress=progress)
+        return Collected(faces, ("",) * n, f"synthetic faces, n {n}, seed {seed}")
+    path = Path(data)
+    if path.is_dir() and (path / "labels.csv").is_file():   # what `facelab data synth` writes
+        path = path / "labels.csv"
+    if path.is_dir():
+        collected = _from_rows(sources.folder_rows(path, classes=classes), spec, classes, crop, path)
+    elif _is_fer(path):
+        faces, given = sources.fer(path, spec, classes=classes, votes=votes)
+        collected = Collected(faces, given, f"FER2013 from {path}" + (", labels by FER+" if votes else ""))
+    else:
+        collected = _from_rows(sources.csv_rows(path, classes=classes), spec, classes, crop, path)
+    check_classes(collected.faces, where=path)
+    return collected
+
+
+def _is_fer(path: Path) -> bool:
+    if not path.exists():
+        raise MissingAssetError("the data set is not there", where=path,
+                                expected="synthetic, an image folder, a CSV of files, or fer2013.csv",
+                                fix="check the path")
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as f:
+            return "pixels" in [c.strip().lower() for c in next(csv.reader(f), [])]
+    except (OSError, UnicodeDecodeError, csv.Error) as e:
+        raise BadInputError("the file is no CSV", where=path, got=str(e)[:120],
+                            expected="an image folder, a CSV of files, or fer2013.csv") from None
+
+
+def _from_rows(rows: list[Row], spec, classes, crop: str, path: Path) -> Collected:
+    notes = []
+    named = sources.named_identities(rows)
+    if named != rows:
+        notes.append(f"identities are taken from {len({r.identity for r in named} - {''})} names of files")
+    finder, seen = (None, None) if all(r.box for r in named) or crop == "whole" else face_finder(crop)
+    faces = sources.load_rows(named, spec, classes=classes, find_face=finder)
+    if seen is not None:
+        notes.append(f"{seen.detector} found a face in {seen.found} of {seen.looked} pictures; the others are whole")
+    return Collected(faces, tuple(r.part for r in named), f"{path}", tuple(notes))
+
+
+@dataclass
+class Seen:
+    """How often a face was looked for and found."""
+
+    detector: str
+    looked: int = 0
+    found: int = 0
+
+
+def detector_name(wanted: str = "detect") -> str:
+    """Return `wanted`, or for `detect` the best detector on this machine: the catalogue's default, MTCNN, Haar.
+
+    Raises MissingAssetError where there is none.
+    """
+    from facelab import detection
+    from facelab.zoo.catalogue import load_catalogue
+    if wanted != "detect":
+        return wanted
+    here = [e.name for e in detection.available()]
+    for name in (load_catalogue().default("detector").name, *PREFERRED, *here):
+        if name in here:
+            return name
+    raise MissingAssetError("no face detector is on this machine", fix="facelab assets fetch yunet-n")
+
+
+def face_finder(wanted: str = "detect") -> tuple[FindFace, Seen]:
+    """Return a function that finds the largest face of a picture, and the count it keeps.
+
+    Pictures whose shorter side is below CROPPED_BELOW are not searched: they are crops already.
+    """
+    from facelab import detection
+    name = detector_name(wanted)
+    largest, seen = sources.largest_face(detection.load(name)), Seen(name)
+
+    def find(image: np.ndarray):
+        if min(image.shape[:2]) < CROPPED_BELOW:
+            return None
+        box = largest(image)
+        seen.looked += 1
+        seen.found += box is not None
+        return box
+    return find, seen
+
+
+def prepare(collected: Collected, *, seed: int, fractions: dict[str, float] | None = None) -> Prepared:
+    """Return four disjoint parts of `collected`: the data set's own where it has them, else by identity and seed.
+
+    Where the data set has parts, an image or identity that stands in two of them stays in the more protected one
+    (test, validation, calibration, train). Raises BadInputError for a part that comes out empty or lacks a class.
+    """
+    fractions, notes = fractions or FRACTIONS, list(collected.notes)
+    if "test" in collected.given and "train" in collected.given:
+        parts, moved = _given(collected, seed, fractions)
+        notes.append("parts as the data set gives them" + (f", less {moved} faces that stand in two" if moved else ""))
+    else:
+        parts = split(collected.faces, fractions, seed=seed)
+    for name in PARTS:
+        if not len(parts[name]):
+            raise BadInputError(f"the part '{name}' comes out empty", where=collected.source,
+                                expected="faces of four identities or more", got=f"{len(collected.faces)} faces",
+                                fix="add faces")
+    check_classes(parts["train"], where=f"{collected.source}, part train")
+    check_disjoint(parts)
+    return Prepared(parts, collected.source, tuple(notes))
+
+
+def _given(collected: Collected, seed: int, fractions) -> tuple[dict[str, FaceSet], int]:
+    """Take the parts as given, drop from the less protected what a more protected one shows, cut the missing ones."""
+    faces, hashes = collected.faces, collected.faces.hashes()
+    taken: set[str] = set()
+    parts: dict[str, FaceSet] = {}
+    left = 0
+    for name in ("test", "validation", "calibration", "train"):
+        mine = [i for i, part in enumerate(collected.given) if (part or "train") == name]
+        keys = {i: {hashes[i], *([f"who {faces.identities[i]}"] if faces.identities[i] else [])} for i in mine}
+        kept = [i for i in mine if not keys[i] & taken]
+        left += len(mine) - len(kept)
+        taken.update(*keys.values())
+        parts[name] = faces.take(kept)
+    missing = {name: fractions[name] for name in ("validation", "calibration") if not len(parts[name])}
+    if missing and len(parts["train"]):
+        cut = split(parts["train"], {"train": 1 - sum(missing.values()), **missing}, seed=seed)
+        parts.update(cut)
+    return {name: parts[name] for name in PARTS}, left
