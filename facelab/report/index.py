@@ -143,7 +143,7 @@ class _Page:
                         f'<td>{"cached" if step["cached"] else "–"}</td>'
                         f'<td class="n">{size(step.get("peak_bytes", 0))}</td><td class="n">{budgets}</td>'
                         f'<td class="w">{_e(said)}{extra}</td>'
-                        f'<td class="soft">{_e("; ".join(step["why"]))}</td></tr>')
+                        f'<td class="soft why">{_e("; ".join(step["why"]))}</td></tr>')
         return f'<h2 id="steps">Steps</h2>{_table(heads, rows)}'
 
     def _record_row(self, step: str, place: int, r: Record) -> str:
@@ -155,7 +155,7 @@ class _Page:
         notes = f'<div class="soft">{_e(notes)}</div>' if notes else ""
         error = f" · error {number(r.error)}" if r.error is not None else ""
         return (f'<tr><td>{state}</td><td class="one">{self._link(step, step, self._cell_of(step, place))}</td>'
-                f'<td>{_e(r.case)}{notes}</td><td>{_e(r.metric)}</td>'
+                f'<td class="w">{_e(r.case)}{notes}</td><td class="one">{_e(r.metric)}</td>'
                 f'<td class="n">{_e(number(r.value))} {_e(r.unit)}{error}</td>'
                 f'<td class="n soft">{span(r.lo, r.hi)}</td><td class="one">{_e(r.budget or "")}</td>'
                 f'<td class="n soft">{r.n if r.n is not None else ""}</td></tr>')

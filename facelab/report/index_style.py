@@ -8,7 +8,7 @@ CSS = """
   --card: #1b1f24; --good: #58d3a2; --goodbg: #12352a; --bad: #ff9d94; --badbg: #43201d; --warn: #f5c06b;
   --warnbg: #3b2d12; --still: #b3bcc6; --stillbg: #262c33; --link: #82b8f5; --code: #22272d; } }
 * { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 72rem; padding: 1.5rem 1.25rem 4rem; background: var(--bg); color: var(--fg);
+body { margin: 0 auto; max-width: 78rem; padding: 1.5rem 1.25rem 4rem; background: var(--bg); color: var(--fg);
   font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif; }
 a { color: var(--link); text-decoration-thickness: 1px; text-underline-offset: 2px; }
 h1 { font-size: 1rem; font-weight: 600; margin: 0 0 .8rem; color: var(--soft); letter-spacing: .01em; }
@@ -30,7 +30,9 @@ th { text-align: left; font-weight: 600; color: var(--soft); white-space: nowrap
 th, td { padding: .5rem .75rem; border-bottom: 1px solid var(--line); vertical-align: top; }
 tbody tr:last-child td { border-bottom: 0; }
 td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
-td.w { min-width: 12rem; } td.soft, .soft { color: var(--soft); } td.one { white-space: nowrap; }
+td.w { min-width: 12rem; overflow-wrap: anywhere; }
+td.why { min-width: 11rem; overflow-wrap: anywhere; }
+td.soft, .soft { color: var(--soft); } td.one { white-space: nowrap; }
 .badge { display: inline-block; padding: .05rem .55rem; border-radius: 999px; font-size: .85rem; font-weight: 600;
   white-space: nowrap; }
 .badge.good { color: var(--good); background: var(--goodbg); }

@@ -3,6 +3,7 @@
 import io
 import json
 import multiprocessing
+import sys
 
 import pytest
 from conftest_reproduce import code, steps
@@ -111,6 +112,17 @@ def test_a_kernel_that_is_missing_or_broken_is_named_before_or_instead_of_a_hang
         failure = steps(summary)[name]["failure"]
         assert failure["kind"] == "no-kernel" and f"'{name}'" in failure["what"], err
         assert "facelab doctor" in failure["cause"]
+
+
+def test_the_main_kernel_is_registered_in_the_projects_cache_where_nothing_has_registered_it(tmp_path, monkeypatch):
+    monkeypatch.setattr("jupyter_core.paths.ENV_JUPYTER_PATH", [])
+    monkeypatch.setattr("jupyter_core.paths.SYSTEM_JUPYTER_PATH", [])
+    for name in ("JUPYTER_PATH", "JUPYTER_DATA_DIR", "HOME"):
+        monkeypatch.setenv(name, str(tmp_path / "nothing"))
+    assert kernels.executable(tmp_path, "facelab") is None
+    kernels.ensure_main(tmp_path)
+    assert str(kernels.executable(tmp_path, "facelab")) == sys.executable
+    assert kernels.why_not(tmp_path, "facelab") is None
 
 
 def test_socket_paths_stay_short_enough(tmp_path):
