@@ -15,6 +15,7 @@ from facelab.datasets.synthetic.workers import parallel
 
 IOU = 0.35
 FALSE_ALARM_IOU = 0.1
+FER_NAMES = ("anger", "disgust", "fear", "joy", "sadness", "surprise", "neutral")
 CELLS = ("frontal", "yaw 30°", "yaw 45°", "48 px", "32 px", "24 px", "scenes")
 _YAW = {"frontal": 0.0, "yaw 30°": 30.0, "yaw 45°": 45.0}
 
@@ -60,7 +61,8 @@ def detection_cells(n: int, seed: int = 11, workers: int = 1, cells: Sequence[st
 def _cell_picture(job: tuple[str, int, int]) -> Picture:
     cell, seed, k = job
     if cell in _YAW:
-        s = synthetic.sample(seed, k, size=240, fill=0.5, yaw=_YAW[cell] * (1 if k % 2 else -1), occluder=None)
+        s = synthetic.sample(seed, k, size=240, fill=0.5, yaw=_YAW[cell] * (1 if k % 2 else -1), pitch=0, roll=0,
+                             occluder=None)
         return Picture(s.image, s.box[None], s.landmarks[None], np.zeros((0, 4)))
     if cell == "scenes":
         drawn = synthetic.scene(seed, k, (512, 384), smallest=24)
@@ -90,6 +92,18 @@ def score_detector(detector, cell: str, pictures: Iterable[Picture]) -> CellScor
             nme.append(landmark_error(got.landmarks[j], picture.landmarks[k])
                        if j is not None and got.landmarks is not None else np.nan)
     return CellScore(detector.name, cell, np.array(found), np.array(ious), np.array(nme), np.array(alarms))
+
+
+def score_all(names: Sequence[str], cells: dict[str, list[Picture]], everywhere: Sequence[str] = (),
+              threads: int = 2) -> list[CellScore]:
+    """Load each detector and score it: those in `everywhere` on every cell, others on frontal faces and scenes."""
+    from facelab import detection
+    out = []
+    for name in names:
+        detector = detection.load(name, threads=threads)
+        out += [score_detector(detector, cell, pictures) for cell, pictures in cells.items()
+                if name in everywhere or cell in ("frontal", "scenes")]
+    return out
 
 
 def box_iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -169,6 +183,20 @@ def hard_factor_pairs(n: int, seed: int = 11, size: int = 160, workers: int = 1)
     return out
 
 
+def hard_factor_auc(embedder, factors: dict) -> dict[str, float]:
+    """Return {factor: AUC} of an embedder on the pairs of `hard_factor_pairs`; each picture is embedded once."""
+    cache: dict[int, np.ndarray] = {}
+
+    def embed(s) -> np.ndarray:
+        if id(s) not in cache:
+            e = embedder.embed(s.image, s.landmarks[None], boxes=s.box[None])[0].astype(np.float64)
+            cache[id(s)] = e / np.linalg.norm(e)
+        return cache[id(s)]
+
+    return {factor: auc(np.array([float((embed(x) * embed(y)).sum()) for x, y in zip(a, b, strict=True)]), same)
+            for factor, (a, b, same) in factors.items()}
+
+
 def _verification_sample(job: tuple[int, int, int]):
     seed, index, size = job
     return synthetic.sample(seed, index, "verification", size=size)
@@ -199,6 +227,28 @@ def emotion_crops(faces: synthetic.Faces, size: int = 64, margin: float = 1.0) -
         box = (cx - half + pad, cy - half + pad, cx + half + pad, cy + half + pad)
         out[k] = np.asarray(Image.fromarray(padded).convert("L").resize((size, size), Image.Resampling.BOX, box))
     return out
+
+
+def emotion_network(name: str = "mini-xception-107"):
+    """Return a function from crops (n, 64, 64) uint8 gray to probabilities (n, 7), or None where it is not here."""
+    from facelab.zoo.catalogue import load_catalogue
+    from facelab.zoo.runtimes import open_model
+    from facelab.zoo.store import find
+    entry = load_catalogue().model(name)
+    if find(entry) is None:
+        return None
+    model = open_model(entry)
+
+    def classify(crops: np.ndarray) -> np.ndarray:
+        tensors = crops[..., None].astype(np.float32) / np.float32(127.5) - np.float32(1)
+        return np.concatenate([np.asarray(model.run(t[None])[0]).reshape(1, -1) for t in tensors])
+    return classify
+
+
+def emotion_confusion(probabilities: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Return counts (7, 7): rows intended, columns answered, both in the order of EMOTIONS."""
+    guess = np.array(FER_NAMES)[probabilities.argmax(1)]
+    return np.array([[int(((truth == t) & (guess == g)).sum()) for g in EMOTIONS] for t in EMOTIONS])
 
 
 def emotion_agreement(probabilities: np.ndarray, names: Sequence[str], truth: np.ndarray) -> dict[str, float]:

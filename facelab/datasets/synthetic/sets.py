@@ -118,7 +118,7 @@ def _aged(recipe: Recipe, r: Stream) -> Recipe:
 
 def _lookalike(recipe: Recipe, r: Stream) -> Recipe:
     other = draw_identity(recipe.person.number + MOST // 4)
-    return change(recipe, person=dataclasses.replace(blend(recipe.person, other, 0.45), number=other.number))
+    return change(recipe, person=dataclasses.replace(blend(recipe.person, other, 0.65), number=other.number))
 
 
 _HARD_CHANGES: dict[str, Callable[[Recipe, Stream], Recipe]] = {
