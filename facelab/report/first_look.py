@@ -85,7 +85,7 @@ def draw(ax, image: np.ndarray, found: detection.Detections, title: str) -> None
     """Draw boxes and landmarks of one detector on one axis."""
     from matplotlib.patches import Rectangle
     ax.imshow(image)
-    ax.set_title(title, fontsize=9.5, fontweight="normal", loc="center")
+    ax.set_title(title, fontsize=8.5, fontweight="normal", loc="center")
     ax.set_xticks([])
     ax.set_yticks([])
     ax.grid(False)
@@ -101,12 +101,12 @@ def gallery(image: np.ndarray, found: dict[str, detection.Detections], *, column
     columns = min(columns, len(found))
     rows = -(-len(found) // columns)
     high = image.shape[0] / image.shape[1]
-    fig, axes = style.figure(2.5 * columns, (2.5 * high + 0.3) * rows, rows=rows, columns=columns, squeeze=False)
+    fig, axes = style.figure(2.5 * columns, (2.5 * high + 0.45) * rows, rows=rows, columns=columns, squeeze=False)
     for ax in axes.flat:
         ax.set_axis_off()
     for ax, (name, faces) in zip(axes.flat, found.items()):
         ax.set_axis_on()
-        draw(ax, image, faces, f"{name}: {len(faces)} face{'s' * (len(faces) != 1)}")
+        draw(ax, image, faces, f"{name}\n{len(faces)} face{'s' * (len(faces) != 1)}")
     return fig
 
 
@@ -215,6 +215,7 @@ def cost_plot(rows: list[dict], title: str) -> Figure:
     left.plot(p90, y, "|", color=style.PALETTE[1], markersize=10, markeredgewidth=2, label="P90")
     left.set_xscale("log")
     left.set_yticks(y, names)
+    left.set_ylim(-0.8, len(rows) - 0.2)
     left.legend(loc="lower left")
     style.label(left, title, "milliseconds a call, one thread (log)", "")
     right.barh(y, [r["memory [MiB]"] for r in rows], color=style.PALETTE[5])
