@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -63,12 +62,11 @@ def transport(folder: Path) -> str:
 def executable(root: Path, name: str) -> Path | None:
     """Return the interpreter of a registered kernel, or None if the kernel is not registered or its Python is gone."""
     from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
-    data = root / ".cache" / "jupyter" / "data" / "kernels"
-    manager = KernelSpecManager()
-    if str(data) not in manager.kernel_dirs:
-        manager.kernel_dirs.append(str(data))
+    from jupyter_core.paths import jupyter_path
+    # named here, or the manager would import IPython and look into the user's home for one more folder
+    folders = [*jupyter_path("kernels"), str(root / ".cache" / "jupyter" / "data" / "kernels")]
     try:
-        argv = manager.get_kernel_spec(name).argv
+        argv = KernelSpecManager(kernel_dirs=folders).get_kernel_spec(name).argv
     except NoSuchKernel:
         return None
     found = shutil.which(argv[0]) if argv else None
@@ -116,9 +114,3 @@ def installed(root: Path, name: str) -> dict[str, str]:
             dist, _, version = info.name.removesuffix(".dist-info").rpartition("-")
             found[dist.lower().replace("_", "-")] = version
     return found
-
-
-def registered() -> list[str]:
-    """Return the names of all kernels that Jupyter finds."""
-    from jupyter_client.kernelspec import KernelSpecManager
-    return sorted(json.loads(json.dumps(KernelSpecManager().find_kernel_specs())))
