@@ -96,7 +96,7 @@ def verification_place(index: int) -> dict[str, object]:
 
 
 def verification_recipe(seed: int, index: int, size: int) -> Recipe:
-    """Plan one picture of the set `verification`."""
+    """Plan one picture of the set `verification`; all of it is for testing, split into folds instead."""
     place = verification_place(index)
     number = identity_number(seed, "verification", place["identity"])
     name = (seed, "verification", index)
@@ -104,10 +104,10 @@ def verification_recipe(seed: int, index: int, size: int) -> Recipe:
     if place["kind"] == "base":
         emotion = Stream(*name, "emotion").choice(EMOTIONS + ("neutral",) * 3)
         recipe = draw_recipe(name, draw_identity(number), emotion, size,
-                             Spread(yaw=12, pitch=6, roll=5, faults=0.8, occluded=0.0, intensity=(0.2, 0.8)))
+                             Spread(yaw=12, pitch=6, roll=5, faults=0.8, occluded=0.0, intensity=(0.2, 0.8)), "test")
         return dataclasses.replace(recipe, tags=tags)
     anchor = draw_recipe((seed, "verification", "anchor", place["identity"]), draw_identity(number), "neutral", size,
-                         Spread(yaw=2, pitch=2, roll=1, faults=0.2, occluded=0.0))
+                         Spread(yaw=2, pitch=2, roll=1, faults=0.2, occluded=0.0), "test")
     return dataclasses.replace(_HARD_CHANGES[place["factor"]](anchor, Stream(*name, "hard")), tags=tags)
 
 
