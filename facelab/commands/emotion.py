@@ -182,7 +182,7 @@ def evaluate(model, data, classes, n, seed, everything, workers, crop, ferplus, 
     classifier = EmotionClassifier(predict.find_model(model))
     wanted = prepare.classes_of(classes or ",".join(classifier.classes))
     collected = prepare.collect(data, classifier.spec, classes=wanted, n=n, seed=seed, workers=workers, crop=crop,
-                                votes=ferplus, progress=True)
+                                votes=ferplus, to_train=False, progress=True)
     faces = collected.faces if everything else unseen(collected.faces, classifier.path.parent)
     left = len(collected.faces) - len(faces)
     for remark in collected.notes:

@@ -63,13 +63,14 @@ def classes_of(text: str) -> tuple[str, ...]:
 
 def collect(data: str, spec: PreprocessSpec, *, classes: Sequence[str] = THREE, n: int = 1200, seed: int = 7,
             workers: int = 2, crop: str = "detect", votes: str | os.PathLike | None = None,
-            progress: bool = False) -> Collected:
+            to_train: bool = True, progress: bool = False) -> Collected:
     """Read every face that `data` names: `synthetic`, an image folder, a CSV of files, or `fer2013.csv`.
 
     `n` and `seed` choose the synthetic faces, whose crops are kept in `data/cache`. `crop`: where no boxes are given,
     `detect` takes the largest face that the preferred detector finds (the whole picture where it finds none), `whole`
     the picture as it is, any other word the detector of that name. `votes`: FER+'s file for FER2013. Raises
-    BadInputError naming file and line for whatever cannot be read, an unknown label, or fewer than two classes.
+    BadInputError naming file and line for whatever cannot be read and an unknown label, and where the faces are
+    `to_train` on, for a class of `classes` with fewer than two.
     """
     if data == "synthetic":
         faces = sources.synthetic(n, seed, spec, classes=classes, workers=workers, cache=data_folder() / "cache",
@@ -85,7 +86,8 @@ def collect(data: str, spec: PreprocessSpec, *, classes: Sequence[str] = THREE, 
         collected = Collected(faces, given, f"FER2013 from {path}" + (", labels by FER+" if votes else ""))
     else:
         collected = _from_rows(sources.csv_rows(path, classes=classes), spec, classes, crop, path)
-    check_classes(collected.faces, where=path)
+    if to_train:
+        check_classes(collected.faces, where=path)
     return collected
 
 

@@ -85,9 +85,10 @@ def train(parts: Mapping[str, FaceSet], spec: PreprocessSpec, out: Path, setting
     """Train on `parts` (train, validation, calibration, test) and fill the folder `out`.
 
     `backbone` is a path to weights (`.npz` from `facelab.emotion.pretrain`, `.h5` of Keras' MobileNetV2 without its
-    head), the URI of a hub or SavedModel feature extractor (Model Maker only), or None for random weights. Everything is checked before training starts: classes,
-    disjoint parts, sizes. `out` receives `emotion_fp32.tflite`, its `.preprocess.json`, labels, the SavedModel (and
-    `.keras`), `training.json` and `model_card.md`; a failed training leaves `out` as it was.
+    head), the URI of a hub or SavedModel feature extractor (Model Maker only), or None for random weights. Everything
+    is checked before training starts: classes, disjoint parts, sizes. `out` receives `emotion_fp32.tflite`, its
+    `.preprocess.json`, labels, the SavedModel (and `.keras`), `split.json`, `training.json` and `model_card.md`; a
+    failed training leaves `out` as it was.
     Raises BadInputError for data that cannot be trained on, TrainingError where the back end fails.
     """
     settings = settings or Settings()
