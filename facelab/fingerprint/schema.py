@@ -114,6 +114,9 @@ def parse(value, where: str = "") -> Fingerprint:
     if not all(isinstance(v, str) for v in (*value["made_by"].values(), *value.get("skipped", {}).values(),
                                             *value.get("declares", []))):
         raise _bad("'made_by', 'skipped' and 'declares' hold text only")
+    if value.get("spec") is not None:
+        from facelab.preprocess.spec import PreprocessSpec
+        PreprocessSpec.from_dict(value["spec"], where="spec")
     stages, names = [], set()
     for i, stage in enumerate(value["stages"]):
         _object(stage, f"stage {i + 1}", {"name": str, "entries": dict})
