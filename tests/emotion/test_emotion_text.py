@@ -1,0 +1,70 @@
+"""The sentence variant: bad files named with their line, splits by sentence, and a real training (slow)."""
+
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from facelab.cli import cli, run
+from facelab.core.errors import BadInputError
+from facelab.emotion import text
+
+GOOD = ("wonderful", "great", "lovely", "delightful", "brilliant")
+BAD = ("awful", "terrible", "dreadful", "horrible", "miserable")
+
+
+def toy_csv(path, n=160, seed=1):
+    rng = np.random.default_rng(seed)
+    fill = ("the film was", "what a day it is", "this phone seems", "I found the food", "our trip turned out")
+    rows = ["text,label"]
+    for i in range(n):
+        words = GOOD if i % 2 else BAD
+        rows.append(f"{fill[rng.integers(5)]} {words[rng.integers(5)]} {words[rng.integers(5)]} no {i},"
+                    f"{'positive' if i % 2 else 'negative'}")
+    path.write_text("\n".join(rows) + "\n")
+    return path
+
+
+@pytest.mark.parametrize(("content", "what", "where"), [
+    ("sentence,label\na,b\n", "no column 'text'", ""), ("text,lable\na,b\n", "did you mean 'lable'", ""),
+    ("text,label\na,x\n,y\n", "no text or no label", ":3"), ("text,label\na,x\nb,x\n", "fewer than two labels", ""),
+    ("", "no column", "")])
+def test_a_bad_csv_is_named(content, what, where, tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text(content)
+    with pytest.raises(BadInputError, match=what) as e:
+        text.read_csv(path)
+    assert e.value.where == f"{path}{where}"
+
+
+def test_the_same_sentence_is_never_in_two_parts(tmp_path):
+    sentences = text.Sentences(("Good day!", "good  day", "bad day") * 8 + tuple(f"w{i}" for i in range(40)),
+                               ("p", "p", "n") * 8 + ("p", "n") * 20)
+    parts = text.split(sentences, {"train": .7, "validation": .15, "test": .15}, seed=3)
+    keys = {name: {" ".join(text.tokenize(t)) for t in part.texts} for name, part in parts.items()}
+    assert not keys["train"] & keys["test"]
+    assert not keys["train"] & keys["validation"]
+    assert sum(len(p) for p in parts.values()) == len(sentences)
+
+
+def test_faces_are_no_sentences(capsys):
+    assert run(["emotion", "train", "--backend", "text"]) == 2
+    assert "--data FILE.csv" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.modelmaker
+def test_sentences_are_learnt_and_the_exported_file_is_evaluated(modelmaker, tmp_path):
+    data, out = toy_csv(tmp_path / "t.csv"), tmp_path / "out"
+    result = CliRunner().invoke(cli, ["emotion", "train", "--backend", "text", "--data", str(data), "--out", str(out),
+                                      "--json"], catch_exceptions=False)
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["test"]["accuracy"]["value"] >= 0.9
+    fresh = toy_csv(tmp_path / "fresh.csv", n=60, seed=2)
+    got = CliRunner().invoke(cli, ["emotion", "evaluate", str(out), "--data", str(fresh), "--json"],
+                             catch_exceptions=False)
+    value = json.loads(got.stdout)
+    assert value["n"] == 60
+    assert value["accuracy"]["value"] >= 0.9
+    assert set(value["classes"]) == {"positive", "negative"}
