@@ -1,0 +1,136 @@
+"""The libraries people use, each at its best documented settings, behind one call: search(queries) → ids."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Peer:
+    """One contender, prepared for a gallery: `search(queries)` returns (n, k) ids; approximate ones say so."""
+
+    name: str
+    search: Callable[[np.ndarray], np.ndarray]
+    exact: bool = True
+    note: str = ""
+
+
+def _best(scores: np.ndarray, k: int) -> np.ndarray:
+    """Return the columns of the k smallest scores a row, best first (argpartition, then a sort of k)."""
+    if k < scores.shape[1]:
+        ids = np.argpartition(scores, k - 1, axis=1)[:, :k]
+    else:
+        ids = np.broadcast_to(np.arange(k), scores.shape)
+    order = np.argsort(np.take_along_axis(scores, ids, axis=1), axis=1, kind="stable")
+    return np.take_along_axis(ids, order, axis=1)
+
+
+def numpy_peer(gallery: np.ndarray, k: int, metric: str, threads: int) -> Peer:
+    """|g|² - 2qg by one sgemm, then argpartition; norms and unit rows are prepared beforehand."""
+    rows = gallery / np.linalg.norm(gallery, axis=1, keepdims=True) if metric == "cosine" else gallery
+    norms = np.einsum("ij,ij->i", gallery, gallery)
+
+    def search(queries):
+        scores = queries @ rows.T
+        if metric == "sqeuclidean":
+            scores *= -2
+            scores += norms
+        else:
+            np.negative(scores, out=scores)
+        return _best(scores, k)
+    return Peer("numpy", search)
+
+
+def scipy_peer(gallery: np.ndarray, k: int, metric: str, threads: int) -> Peer:
+    """scipy.spatial.distance.cdist (float64 inside), then argpartition."""
+    from scipy.spatial.distance import cdist
+    return Peer("scipy cdist", lambda queries: _best(cdist(queries, gallery, metric), k))
+
+
+def sklearn_peer(gallery: np.ndarray, k: int, metric: str, threads: int) -> Peer:
+    """scikit-learn's NearestNeighbors(algorithm="brute"): its fused reduction (ArgKmin)."""
+    from sklearn.neighbors import NearestNeighbors
+    model = NearestNeighbors(n_neighbors=k, algorithm="brute", metric=metric, n_jobs=threads).fit(gallery)
+    return Peer("scikit-learn", lambda queries: model.kneighbors(queries, return_distance=False))
+
+
+def faiss_peer(gallery: np.ndarray, k: int, metric: str, threads: int) -> Peer:
+    """FAISS IndexFlat, with its default switch to BLAS at 20 queries."""
+    import faiss
+    faiss.omp_set_num_threads(threads)
+    cosine = metric == "cosine"
+    index = faiss.IndexFlatL2(gallery.shape[1]) if metric == "sqeuclidean" else faiss.IndexFlatIP(gallery.shape[1])
+    index.add(_unit(gallery) if cosine else gallery)
+    return Peer("FAISS Flat", lambda queries: index.search(_unit(queries) if cosine else queries, k)[1])
+
+
+def faiss_hnsw(gallery: np.ndarray, k: int, metric: str, threads: int) -> Peer:
+    """FAISS HNSW (M 32, efConstruction 80, efSearch 64): approximate."""
+    import faiss
+    faiss.omp_set_num_threads(threads)
+    kind = faiss.METRIC_L2 if metric == "sqeuclidean" else faiss.METRIC_INNER_PRODUCT
+    index = faiss.IndexHNSWFlat(gallery.shape[1], 32, kind)
+    index.hnsw.efConstruction, index.hnsw.efSearch = 80, 64
+    index.add(_unit(gallery) if metric == "cosine" else gallery)
+    return Peer("FAISS HNSW", lambda queries: index.search(_unit(queries) if metric == "cosine" else queries, k)[1],
+                exact=False, note="M 32, efSearch 64")
+
+
+def faiss_ivf(gallery: np.ndarray, k: int, metric: str, threads: int) -> Peer:
+    """FAISS IVF-Flat with √m lists, an eighth of them visited: approximate."""
+    import faiss
+    faiss.omp_set_num_threads(threads)
+    lists = max(1, int(len(gallery) ** 0.5))
+    kind = faiss.METRIC_L2 if metric == "sqeuclidean" else faiss.METRIC_INNER_PRODUCT
+    quantizer = faiss.IndexFlatL2(gallery.shape[1]) if kind == faiss.METRIC_L2 else faiss.IndexFlatIP(gallery.shape[1])
+    index = faiss.IndexIVFFlat(quantizer, gallery.shape[1], lists, kind)
+    index.cp.min_points_per_centroid = 1  # a small gallery is no reason for a warning
+    data = _unit(gallery) if metric == "cosine" else gallery
+    index.train(data)
+    index.add(data)
+    index.nprobe = max(1, lists // 8)
+    return Peer("FAISS IVF", lambda queries: index.search(_unit(queries) if metric == "cosine" else queries, k)[1],
+                exact=False, note=f"{lists} lists, {index.nprobe} visited")
+
+
+def usearch_peer(gallery: np.ndarray, k: int, metric: str, threads: int) -> Peer:
+    """USearch's exact brute-force search."""
+    from usearch.index import MetricKind, search
+    kind = {"sqeuclidean": MetricKind.L2sq, "ip": MetricKind.IP, "cosine": MetricKind.Cos}[metric]
+
+    def run(queries):
+        found = search(gallery, queries, k, kind, exact=True, threads=threads)
+        return np.asarray(found.keys).reshape(len(queries), -1).astype(np.int64)
+    return Peer("USearch exact", run)
+
+
+def numkong_peer(gallery: np.ndarray, k: int, metric: str, threads: int) -> Peer:
+    """NumKong (once SimSIMD): its cdist kernels, then argpartition."""
+    import numkong
+    name = {"sqeuclidean": "sqeuclidean", "ip": "dot", "cosine": "angular"}[metric]
+
+    def search(queries):
+        scores = np.asarray(numkong.cdist(queries, gallery, metric=name, threads=threads))
+        return _best(-scores if metric == "ip" else scores, k)
+    return Peer("NumKong", search)
+
+
+def _unit(x: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-30), np.float32)
+
+
+MAKERS = {"numpy": (numpy_peer, "numpy"), "scipy": (scipy_peer, "scipy"), "sklearn": (sklearn_peer, "sklearn"),
+          "faiss": (faiss_peer, "faiss"), "usearch": (usearch_peer, "usearch"), "numkong": (numkong_peer, "numkong"),
+          "hnsw": (faiss_hnsw, "faiss"), "ivf": (faiss_ivf, "faiss")}
+"""Peer → (maker, module it needs)."""
+EXACT = ("numpy", "scipy", "sklearn", "faiss", "usearch", "numkong")
+APPROXIMATE = ("hnsw", "ivf")
+
+
+def installed(names=EXACT) -> list[str]:
+    """Return those of the named peers whose library is here."""
+    return [n for n in names if importlib.util.find_spec(MAKERS[n][1]) is not None]

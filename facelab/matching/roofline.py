@@ -1,0 +1,68 @@
+"""The limit: memory bandwidth and arithmetic rate of this machine, measured in the same run as what they bound."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+
+from facelab.core import timing
+from facelab.matching.isa import choose
+from facelab.matching.loops import blocked
+from facelab.matching.matcher import run_spans
+from facelab.matching.pairs import one_blas_thread
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Rates of this machine: reading memory, numpy's sgemm, facelab's own float32 tile kernel (per second)."""
+
+    read_bytes: float
+    sgemm_flops: float
+    tile_flops: float
+    threads: int
+    samples: dict[str, np.ndarray]
+
+
+@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+def _read(x, first, last):
+    total = np.float32(0)
+    for i in range(first, last):
+        total += x[i]
+    return total
+
+
+def measure(*, threads: int = 1, megabytes: int = 256, repeats: int = 7, budget_s: float = 8.0) -> Limits:
+    """Measure the limits, interleaved: a STREAM-like read (sum of an array far larger than the caches) and products.
+
+    A search reads and hardly writes, so reading is what bounds it; the best round counts, as STREAM does.
+    """
+    x = np.ones(megabytes * 250_000, np.float32)
+    rng = np.random.default_rng(0)
+    a, b = (rng.standard_normal((1008, 512), dtype=np.float32) for _ in range(2))
+    out, isa = np.empty((1008, 1008), np.float32), choose()
+    panels = np.ascontiguousarray(b.reshape(-1, 3 * isa.width, 512).transpose(0, 2, 1))
+    tile = blocked(isa, False)
+    none = [None] * threads
+    with one_blas_thread():
+        samples = timing.interleave({
+            "read": lambda: run_spans(threads, 0, x.size, lambda _, i, j: _read(x, i, j), none),
+            "sgemm": lambda: run_spans(threads, 0, 1008, lambda _, i, j: np.matmul(a[i:j], b.T, out=out[i:j]), none),
+            "tile": lambda: run_spans(threads, 0, 1008, lambda _, i, j: tile(a, panels, out, i, j), none),
+        }, repeats=repeats, budget_s=budget_s)
+    flops = 2.0 * 1008 * 1008 * 512
+    return Limits(x.nbytes / samples["read"].min(), flops / samples["sgemm"].min(), flops / samples["tile"].min(),
+                  threads, samples)
+
+
+def point(seconds: float, n: int, m: int, d: int, limits: Limits, *, item_bytes: float = 4.0) -> dict:
+    """Return where a search of n queries in m × d lies: operations per byte, its rate, and its share of the limit.
+
+    Each gallery row is counted as read once. The limit is the roof at that intensity, from the float32 rates; int8
+    screening may exceed it, which is the point of it.
+    """
+    operations, traffic = 2.0 * n * m * d, m * d * item_bytes
+    intensity = operations / traffic
+    roof = min(intensity * limits.read_bytes, max(limits.sgemm_flops, limits.tile_flops))
+    return {"intensity": intensity, "rate": operations / seconds, "roof": roof, "share": operations / seconds / roof}
