@@ -14,7 +14,7 @@ from facelab.datasets.synthetic.recipe import Spread
 from facelab.datasets.synthetic.workers import parallel
 
 IOU = 0.35
-MARGIN = 1.1   # side of a face crop for the classifiers, in heights of the true box
+MARGIN = 1.0   # side of a face crop for the classifiers, in heights of the true box
 FALSE_ALARM_IOU = 0.1
 FER_NAMES = ("anger", "disgust", "fear", "joy", "sadness", "surprise", "neutral")
 CELLS = ("frontal", "yaw 30°", "yaw 45°", "48 px", "32 px", "24 px", "scenes")
@@ -287,9 +287,9 @@ def linear_on_pixels(train: synthetic.Faces, test: synthetic.Faces, size: int = 
     return Learned(float(right.mean()), right, time.perf_counter() - began)
 
 
-def small_cnn(train: synthetic.Faces, test: synthetic.Faces, *, epochs: int = 6, size: int = 64, seed: int = 0,
+def small_cnn(train: synthetic.Faces, test: synthetic.Faces, *, epochs: int = 8, size: int = 64, seed: int = 0,
               threads: int = 2) -> Learned:
-    """Train a CNN of about 80 000 parameters on gray face crops, and test it on other identities.
+    """Train a CNN of 96 000 parameters on gray face crops, and test it on other identities.
 
     Keras is imported here only. Four convolutions with batch normalisation, mirrored pictures, Adam with a falling
     rate. Training is not reproducible to the bit; accuracies vary by about a percentage point.
@@ -300,11 +300,11 @@ def small_cnn(train: synthetic.Faces, test: synthetic.Faces, *, epochs: int = 6,
     x, z = (emotion_crops(f, size, MARGIN)[..., None].astype(np.float32) / 127.5 - 1 for f in (train, test))
     y, t = (np.searchsorted(classes, f.emotion) for f in (train, test))
     layers = [keras.Input((size, size, 1))]
-    for filters in (16, 32, 64, 96):
+    for filters in (16, 32, 48, 64):
         layers += [keras.layers.Conv2D(filters, 3, padding="same", use_bias=False),
                    keras.layers.BatchNormalization(momentum=0.9), keras.layers.ReLU(), keras.layers.MaxPooling2D()]
-    layers += [keras.layers.GlobalAveragePooling2D(), keras.layers.Dropout(0.2),
-               keras.layers.Dense(len(classes), activation="softmax")]
+    layers += [keras.layers.Flatten(), keras.layers.Dropout(0.3), keras.layers.Dense(48, activation="relu"),
+               keras.layers.Dropout(0.3), keras.layers.Dense(len(classes), activation="softmax")]
     model = keras.Sequential(layers)
     steps = epochs * -(-2 * len(x) // 32)
     rate = keras.optimizers.schedules.CosineDecay(2e-3, steps)
