@@ -97,7 +97,7 @@ def binding(model: Model, tensor: np.ndarray, *, repeats: int = 30) -> dict[str,
 
 
 def quantised_copy(model: Model, tensors: Sequence[np.ndarray], out: Path) -> Path:
-    """Write an INT8 copy of an ONNX model (static, U8S8 per channel, min-max on `tensors`) and return its path.
+    """Write an INT8 copy of an ONNX model (static, U8S8, min-max on `tensors`, per channel from opset 13) and return its path.
 
     Raises UnsupportedError where ONNX Runtime's quantiser does not take the model.
     """
@@ -125,7 +125,9 @@ def quantised_copy(model: Model, tensors: Sequence[np.ndarray], out: Path) -> Pa
             inputs = [i for i in graph.graph.input if i.name not in names]
             del graph.graph.input[:]
             graph.graph.input.extend(inputs)
-            q.quantize_static(graph, str(out), Reader(), quant_format=q.QuantFormat.QDQ, per_channel=True,
+            opset = max(o.version for o in graph.opset_import if o.domain in ("", "ai.onnx"))
+            # scales per channel came with opset 13; older exports get one scale a tensor
+            q.quantize_static(graph, str(out), Reader(), quant_format=q.QuantFormat.QDQ, per_channel=opset >= 13,
                               activation_type=q.QuantType.QUInt8, weight_type=q.QuantType.QInt8)
     except FacelabError:
         raise

@@ -1,0 +1,192 @@
+"""What notebook 07 asks: pairs to compare, what alignment and mistakes cost, which pairs go wrong."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from facelab.core.errors import BadInputError
+from facelab.detection.base import Detections, Detector
+from facelab.embedding import evaluate
+from facelab.embedding.base import Embedder, NeuralEmbedder
+from facelab.embedding.evaluate import Faces, PairList
+from facelab.embedding.families.dlib import DlibResNet, boxes_from_landmarks
+from facelab.embedding.registry import available, load
+from facelab.embedding.specs import ALIGNMENTS, MISTAKES, mistaken, with_alignment
+from facelab.metrics.operating import threshold_at
+from facelab.metrics.verification import distances
+from facelab.preprocess.align import align, align_opencv
+from facelab.zoo.catalogue import load_catalogue
+
+Way = Callable[[np.ndarray, Detections], np.ndarray]
+"""An image and one detection in, one raw embedding (dim,) out."""
+
+
+def lineup(*, threads: int = 1) -> dict[str, Embedder]:
+    """Load every embedder that is on this machine."""
+    return {e.name: load(e.name, threads=threads) for e in available()}
+
+
+def inventory() -> list[dict]:
+    """Return a row an embedder of the catalogue: whether it is here, and what its entry says."""
+    here = {e.name for e in available()}
+    return [{"embedder": e.name, "family": e.family, "numbers": e.options.get("dim"), "licence": e.licence,
+             "run here": "yes" if e.name in here else "no: tested on a stand-in"}
+            for e in load_catalogue().of_kind("embedder")]
+
+
+def truth_detection(sample) -> Detections:
+    """Return a synthetic sample's own face as a detection: true landmarks, and the box dlib would draw around them."""
+    points = np.asarray(sample.landmarks, dtype=np.float64)[None]
+    return Detections(boxes_from_landmarks(points), np.ones(1), points)
+
+
+def synthetic_pairs(n: int, *, seed: int = 7) -> tuple[Faces, PairList]:
+    """Render `n` pictures of synthetic people; return faces with true landmarks, and their pairs, balanced."""
+    from facelab.datasets.synthetic import sample
+    from facelab.datasets.synthetic.pairs import base_pairs
+    pairs = base_pairs(seed, n)
+    made = {i: sample(seed, i, set="verification", size=160) for i in sorted({i for p in pairs for i in (p.a, p.b)})}
+    found = {f"picture {i}": (s.image, truth_detection(s)) for i, s in made.items()}
+    rows = [(f"picture {p.a}", f"picture {p.b}", bool(p.same), str(made[p.a].identity), str(made[p.b].identity),
+             "glasses" if made[p.a].recipe.eyewear or made[p.b].recipe.eyewear else "no glasses") for p in pairs]
+    return Faces(found, {}), PairList(*(np.array(column) for column in zip(*rows)))
+
+
+def real_pairs(detector: Detector, groups: Sequence[str] = ("lfw", "deepface", "ageitgey", "bbt", "openface"),
+               ) -> tuple[Faces, PairList] | None:
+    """Return the mirror's labelled pairs and the faces that `detector` finds, or None without a mirror folder."""
+    root = Path(os.environ.get("FACELAB_MIRROR") or "none") / "labelled"
+    if not (root / "identity_pairs.csv").is_file():
+        return None
+    pairs = evaluate.read_pairs(root / "identity_pairs.csv")
+    pairs = pairs.take(np.isin(pairs.group, groups))
+    order = evaluate.mixed_order(pairs.same)
+    pairs = pairs if order is None else pairs.take(order)
+    return evaluate.acquire(detector, evaluate.locate(pairs, root)), pairs
+
+
+def compare(embedder: Embedder, faces: Faces, pairs: PairList, way: Way | None = None) -> np.ndarray:
+    """Return squared distances (n,) of the pairs, by `embed` or by another `way` to an embedding."""
+    way = way or (lambda image, face: embedder.embed_detections(image, face, normalise=False)[0])
+    blank = np.full(embedder.dim, np.nan, np.float32)
+    rows = {n: blank if f is None else way(*f) for n, f in faces.found.items() if n in set(pairs.images)}
+    return evaluate.pair_distances(embedder, rows, pairs)
+
+
+def alignments(embedder: Embedder) -> dict[str, Way]:
+    """Return the ways of alignment that the embedder can be fed by: the template's, or for dlib its own chip."""
+    if isinstance(embedder, NeuralEmbedder) and embedder.spec.find("align"):
+        specs = {how: with_alignment(embedder.spec, how) for how in ALIGNMENTS}
+        return {how: _behind(embedder.with_spec(spec)) for how, spec in specs.items()}
+    if isinstance(embedder, DlibResNet):
+        return {"dlib's own chip": _behind(embedder), "none": lambda image, face: _plain_crop(embedder, image, face)}
+    return {"as in the spec": _behind(embedder)}
+
+
+def mistakes(embedder: Embedder) -> dict[str, Way]:
+    """Return the right way and the ways of `MISTAKES` that this embedder's input can suffer."""
+    out = {"right": _behind(embedder)}
+    if isinstance(embedder, NeuralEmbedder):
+        for name in MISTAKES:
+            try:
+                out[name] = _behind(embedder.with_spec(mistaken(embedder.spec, name)))
+            except BadInputError:
+                # raw pixels in, so there is no normalisation to get wrong
+                continue
+        return out
+    return out | {"swapped channels": lambda image, face: embedder.embed_detections(
+        np.ascontiguousarray(image[..., ::-1]), face, normalise=False)[0]}
+
+
+def _behind(embedder: Embedder) -> Way:
+    return lambda image, face: embedder.embed_detections(image, face, normalise=False)[0]
+
+
+def _plain_crop(embedder: Embedder, image: np.ndarray, face: Detections) -> np.ndarray:
+    import cv2
+    x1, y1, x2, y2 = np.round(face.boxes[0]).astype(int)
+    margin = (x2 - x1) // 4
+    padded = cv2.copyMakeBorder(image, *[2 * margin + max(image.shape[:2])] * 4, cv2.BORDER_REPLICATE)
+    shift = 2 * margin + max(image.shape[:2])
+    crop = padded[y1 - margin + shift:y2 + margin + shift, x1 - margin + shift:x2 + margin + shift]
+    return embedder.embed(cv2.resize(crop, embedder.input_size), normalise=False)[0]
+
+
+def tar_row(label: str, distance: np.ndarray, pairs: PairList, far: float, *, replicates: int = 300) -> dict:
+    """Return label, TAR at `far` and its interval by identity, for a bar chart."""
+    from facelab.metrics.operating import tar_interval
+    r = tar_interval(distance, pairs.same, far, first=pairs.first, second=pairs.second, replicates=replicates)
+    return {"label": label, "value": r["tar"], "lo": r["lo"], "hi": r["hi"], "far": r["far"], "target": far}
+
+
+def smallest_far(same: np.ndarray) -> float:
+    """Return the smallest power of ten that so many impostor pairs can support (rule of three).
+
+    >>> smallest_far(np.zeros(450, bool))
+    0.01
+    """
+    impostors = max(3, int((~np.asarray(same)).sum()))
+    return float(f"1e{-int(np.floor(np.log10(impostors / 3) + 1e-9))}")
+
+
+def factor_tar(embedders: Mapping[str, Embedder], factors: Sequence[str], *, faces: int = 12, seed: int = 7,
+               far: float = 0.1) -> list[dict]:
+    """Return, by embedder, factor and value, the share of people accepted against their own undisturbed picture.
+
+    The threshold is the one at `far` among the undisturbed pictures of different people. Landmarks are the true ones.
+    """
+    from facelab.detection.factors import FACTORS, shots
+    from facelab.metrics.bootstrap import wilson
+    rows, still = [], shots("size", faces, seed=seed, values=(96,))
+    pictures = {f: shots(f, faces, seed=seed) for f in factors}
+    for name, embedder in embedders.items():
+        anchors = np.stack([_embed_shot(embedder, s) for s in still])
+        i, j = np.triu_indices(len(anchors), 1)
+        d = np.concatenate([distances(anchors[i], anchors[j], normalise=False), [0.0]])
+        threshold = threshold_at(d, np.arange(len(d)) == len(d) - 1, far)
+        for factor in factors:
+            probes = np.stack([_embed_shot(embedder, s) for s in pictures[factor]])
+            own = np.array([s.index for s in pictures[factor]])
+            near = distances(probes, anchors[own], normalise=False) < threshold
+            for value in FACTORS[factor][1]:
+                mine = near[[s.value == value for s in pictures[factor]]]
+                lo, hi = wilson(int(mine.sum()), len(mine))
+                rows.append({"name": name, "factor": factor, "value": value, "share": float(mine.mean()), "lo": lo,
+                             "hi": hi, "n": len(mine)})
+    return rows
+
+
+def _embed_shot(embedder: Embedder, shot) -> np.ndarray:
+    return embedder.embed_detections(shot.image, truth_detection(shot))[0].astype(np.float64)
+
+
+def alignment_cost(faces: Faces, *, most: int = 40, repeats: int = 20) -> dict:
+    """Race numpy's alignment against OpenCV's on the same faces, and compare their pixels.
+
+    Returns seconds by way (interleaved), and the mean and largest difference in 8-bit levels.
+    """
+    from facelab.detection.measure import race
+    some = [f for f in faces.found.values() if f is not None][:most]
+    gaps = [np.abs(align(i, d.landmarks[0]).astype(int) - align_opencv(i, d.landmarks[0])) for i, d in some]
+    image, face = some[0]
+    seconds = race({"numpy": lambda: align(image, face.landmarks[0]),
+                    "OpenCV": lambda: align_opencv(image, face.landmarks[0])}, repeats=repeats)
+    mean, most_levels = float(np.mean([g.mean() for g in gaps])), int(max(g.max() for g in gaps))
+    return {"seconds": seconds, "mean": mean, "max": most_levels, "faces": len(some)}
+
+
+def worst_pairs(faces: Faces, pairs: PairList, distance: np.ndarray, *, n: int = 4) -> list[list[dict]]:
+    """Return the worst genuine and the worst impostor pairs as aligned crops with captions."""
+    def item(k: int) -> dict:
+        crops = {side: align_opencv(*_image_and_points(faces.found[name]))
+                 for side, name in (("a", pairs.a[k]), ("b", pairs.b[k]))}
+        return {**crops, "caption": f"d² = {distance[k]:.2f}"}
+    return [[item(k) for k in side] for side in evaluate.worst(distance, pairs.same, n)]
+
+
+def _image_and_points(face: tuple[np.ndarray, Detections]) -> tuple[np.ndarray, np.ndarray]:
+    return face[0], face[1].landmarks[0]
