@@ -31,7 +31,7 @@ def _progress(description: str):
 
 @command.command(epilog="Example: facelab match search --gallery G.npy --queries Q.npy -k 10 --metric l2 --out R.npz")
 @click.option("--gallery", required=True, type=click.Path(path_type=Path),
-              help="Gallery vectors: a .npy of (rows, dimensions) float32, float16 or int8; streamed, never held whole.")
+              help="Gallery vectors: a .npy of (rows, dimensions) float32, float16 or int8; streamed.")
 @click.option("--queries", required=True, type=click.Path(path_type=Path), help="Query vectors, likewise.")
 @click.option("-k", "k", required=True, type=click.IntRange(min=1), help="Neighbours per query.")
 @click.option("--metric", type=click.Choice(METRICS), default="l2", show_default=True,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -90,14 +91,13 @@ def search_cluster(gallery: str | Path, queries: np.ndarray, k: int, *, schedule
             raise BadInputError("the scheduler has no workers", where=scheduler, fix="start one with `dask worker`")
         count = min(total, shards or 2 * workers)
         edges = np.linspace(0, total, count + 1).round().astype(int)
-        spans = [(int(a), int(b)) for a, b in zip(edges, edges[1:]) if b > a]
+        spans = [(int(a), int(b)) for a, b in pairwise(edges) if b > a]
         sent = client.scatter(queries, broadcast=True)
         futures = [client.submit(search_shard, str(path), sent, k, metric, method, threads, span, pure=False)
                    for span in spans]
-        parts, done = [], 0
-        for future in as_completed(futures):
+        parts = []
+        for done, future in enumerate(as_completed(futures), 1):
             parts.append(future.result())
-            done += 1
             if progress is not None:
                 progress(done * total // len(spans), total)
     sign = -1 if arrays.metric_name(metric) == "ip" else 1

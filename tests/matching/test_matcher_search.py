@@ -1,0 +1,144 @@
+"""Exact search: every path gives the float64 answer, bit for bit the same, on data made to break it."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from facelab.core.errors import BadInputError, FacelabError
+from facelab.matching import Matcher, isa, oracle
+
+METRICS = ("sqeuclidean", "ip", "cosine")
+METHODS = ("exhaustive", "screened")
+
+
+def vectors(rng, n, d, dtype=np.float32):
+    x = rng.standard_normal((n, d))
+    return (x * 30).astype(np.int8) if dtype == np.int8 else x.astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16, np.int8])
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("method", METHODS)
+def test_search_gives_the_float64_answer(dtype, metric, method):
+    rng = np.random.default_rng(1)
+    gallery, queries = vectors(rng, 700, 37, dtype), vectors(rng, 21, 37, dtype)
+    for batch in (queries[:1], queries):
+        found = Matcher(gallery, metric, method, threads=1).search(batch, 10)
+        distances, ids = oracle.top_k(batch, gallery, 10, metric)
+        np.testing.assert_array_equal(found.ids, ids)
+        np.testing.assert_allclose(found.distances, distances, rtol=2e-7, atol=2e-7)  # one float32 rounding
+
+
+@pytest.mark.parametrize("name", isa.available())
+def test_every_instruction_set_this_processor_has_agrees(name):
+    rng = np.random.default_rng(2)
+    gallery, queries = vectors(rng, 300, 130), vectors(rng, 20, 130)
+    expected = oracle.top_k(queries, gallery, 5)[1]
+    for method in METHODS:
+        np.testing.assert_array_equal(Matcher(gallery, method=method, isa=name).search(queries, 5).ids, expected)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_screening_loses_nobody_on_adversarial_vectors(data):
+    """Duplicates, ties, zeros, denormals, one huge coordinate, huge common offsets: ids equal the exhaustive ones."""
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
+    d, m, n = data.draw(st.sampled_from([1, 3, 16, 65])), data.draw(st.integers(2, 120)), data.draw(st.integers(1, 9))
+    x = rng.standard_normal((m + n, d))
+    trick = data.draw(st.sampled_from(["plain", "duplicates", "zeros", "denormal", "spike", "offset", "scales",
+                                       "near", "huge", "grid"]))
+    if trick == "duplicates":
+        x = x[rng.integers(0, 3, m + n)]
+    elif trick == "zeros":
+        x[rng.random(m + n) < 0.5] = 0
+    elif trick == "denormal":
+        x *= 1e-41
+    elif trick == "spike":
+        x[:, 0] *= 1e6
+    elif trick == "offset":
+        x += 1e4
+    elif trick == "scales":
+        x *= 10.0 ** rng.integers(-20, 15, (m + n, 1))
+    elif trick == "near":
+        x = x[:1] * (1 + 1e-6 * rng.standard_normal((m + n, d)))
+    elif trick == "huge":
+        x *= 1e18
+    elif trick == "grid":
+        x = np.round(x)
+    x = x.astype(np.float32)
+    k, metric = data.draw(st.integers(1, m)), data.draw(st.sampled_from(METRICS))
+    one, two = (Matcher(x[:m], metric, method, threads=1).search(x[m:], k) for method in METHODS)
+    np.testing.assert_array_equal(one.ids, two.ids)
+    np.testing.assert_array_equal(one.distances, two.distances)
+    for row, distance in zip(one.ids, one.distances):
+        assert len(set(row.tolist())) == k
+        tied = np.flatnonzero(distance[1:] == distance[:-1])
+        assert (row[tied] < row[tied + 1]).all(), "ties stand in the order of ids"
+    true = np.sort(oracle.distances(x[m:], x[:m], metric), axis=1)
+    true = true[:, ::-1] if metric == "ip" else true
+    size = np.outer(*(np.linalg.norm(v.astype(np.float64), axis=1) for v in (x[m:], x[:m]))).max(axis=1, keepdims=True)
+    # one float32 rounding of the distance, plus float64's own in the oracle
+    room = 1e-6 * np.abs(true[:, :k]) + 1e-13 * size + 1e-44 + (1e-12 if metric == "cosine" else 0)
+    assert (np.abs(one.distances - true[:, :k]) <= room).all()
+
+
+def test_threads_and_streaming_change_nothing(tmp_path):
+    rng = np.random.default_rng(3)
+    gallery, queries = vectors(rng, 40_000, 32), vectors(rng, 30, 32)
+    gallery[20_000:] = gallery[:20_000]  # every row twice: ties across threads and chunks
+    np.save(tmp_path / "g.npy", gallery)
+    mapped = np.load(tmp_path / "g.npy", mmap_mode="r")
+    expected = Matcher(gallery, threads=1).search(queries, 7)
+    for other in (Matcher(gallery, threads=2), Matcher(gallery, threads=3, method="screened"), Matcher(mapped),
+                  Matcher(mapped, method="screened")):
+        seen = []
+        found = other.search(queries, 7, progress=lambda done, total, seen=seen: seen.append((done, total)))
+        np.testing.assert_array_equal(found.ids, expected.ids)
+        np.testing.assert_array_equal(found.distances, expected.distances)
+        assert not seen or seen[-1][0] == seen[-1][1]
+
+
+@pytest.mark.parametrize("layout", ["fortran", "strided", "readonly", "unaligned", "big-endian"])
+def test_any_layout_is_searched(layout):
+    rng = np.random.default_rng(4)
+    x, queries = vectors(rng, 60, 12), vectors(rng, 3, 12)
+    y = x
+    if layout == "fortran":
+        y = np.asfortranarray(x)
+    elif layout == "strided":
+        y = np.repeat(x, 2, axis=1)[:, ::2]
+    elif layout == "readonly":
+        y = x.copy()
+        y.flags.writeable = False
+    elif layout == "unaligned":
+        y = np.frombuffer(b"\0" + x.tobytes(), np.float32 if False else np.uint8)[1:].view(np.float32).reshape(60, 12)
+    elif layout == "big-endian":
+        y = x.astype(">f4")
+    np.testing.assert_array_equal(Matcher(y).search(queries, 4).ids, oracle.top_k(queries, x, 4)[1])
+
+
+@pytest.mark.parametrize("where", ["gallery", "queries"])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_nan_and_infinity_are_refused_with_their_row(where, bad):
+    gallery, queries = np.ones((5, 4), np.float32), np.ones((3, 4), np.float32)
+    (gallery if where == "gallery" else queries)[2, 1] = bad
+    with pytest.raises(BadInputError) as caught:
+        Matcher(gallery).search(queries, 1)
+    assert "row 2" in str(caught.value)
+
+
+@pytest.mark.parametrize("call", [
+    lambda g: Matcher(g.astype(np.float64)), lambda g: Matcher(g[0]), lambda g: Matcher(g, "l3"),
+    lambda g: Matcher(g, method="magic"), lambda g: Matcher(g, threads=0), lambda g: Matcher(g).search(g[:, :3], 1),
+    lambda g: Matcher(g).search(g, 0), lambda g: Matcher(g).search(g, 6), lambda g: Matcher(g).search(g, 1.5),
+    lambda g: Matcher(g[:0]).search(g, 1), lambda g: Matcher(g, isa="mmx"), lambda g: Matcher([[1, 2], [3]])])
+def test_what_cannot_be_searched_is_a_clear_error(call):
+    with pytest.raises(FacelabError) as caught:
+        call(np.ones((5, 4), np.float32))
+    assert caught.value.exit_code == 2
+
+
+def test_no_queries_is_no_error():
+    found = Matcher(np.ones((5, 4), np.float32)).search(np.empty((0, 4), np.float32), 3)
+    assert found.ids.shape == found.distances.shape == (0, 3)
