@@ -102,9 +102,10 @@ def classifier(job, folder):
 def fit(model, job, parts):
     """Train and return the history as plain lists."""
     import keras
-    module = load_file(Path(__file__).with_name("backbone.py"), "facelab_backbone")
-    callbacks = [keras.callbacks.TerminateOnNaN(),
-                 keras.callbacks.LearningRateScheduler(module.cosine(job["learning_rate"], job["epochs"]))]
+    callbacks = [keras.callbacks.TerminateOnNaN()]
+    if job["kind"] != "pretrain":   # Adam sets its own steps, and a short pre-training has none to spare
+        module = load_file(Path(__file__).with_name("backbone.py"), "facelab_backbone")
+        callbacks.append(keras.callbacks.LearningRateScheduler(module.cosine(job["learning_rate"], job["epochs"])))
     if job.get("patience"):
         callbacks.append(keras.callbacks.EarlyStopping("val_loss", patience=job["patience"],
                                                        restore_best_weights=True))
