@@ -10,6 +10,7 @@ import numpy as np
 
 from facelab.datasets import synthetic
 from facelab.datasets.synthetic.expression import EMOTIONS, THREE_CLASSES
+from facelab.datasets.synthetic.filters import bilinear_sample
 from facelab.datasets.synthetic.recipe import Spread
 from facelab.datasets.synthetic.workers import parallel
 
@@ -216,17 +217,26 @@ def auc(score: np.ndarray, positive: np.ndarray) -> float:
 
 
 # ---------------------------------------------------------------- emotions
-def emotion_crops(faces: synthetic.Faces, size: int = 64, margin: float = 1.0) -> np.ndarray:
-    """Return (n, size, size) uint8 gray squares around the true boxes, `margin` times their longer side."""
+def emotion_crops(faces: synthetic.Faces, size: int = 64, margin: float = 1.0, antialias: bool = True) -> np.ndarray:
+    """Return (n, size, size) uint8 gray squares around the true boxes, `margin` times their longer side.
+
+    With `antialias` areas are averaged; without, pixels are interpolated bilinearly, as mini-XCEPTION's own
+    preprocessing does.
+    """
     from PIL import Image
     out = np.empty((len(faces), size, size), np.uint8)
     for k, (image, (x1, y1, x2, y2)) in enumerate(zip(faces.images, faces.boxes, strict=True)):
         half = max(x2 - x1, y2 - y1) * margin / 2
         cx, cy = (x1 + x2) / 2, (y1 + y2) / 2
+        gray = np.asarray(Image.fromarray(image).convert("L"))
+        if not antialias:
+            x, y = (c - half - 0.5 + (np.arange(size) + 0.5) * (2 * half / size) for c in (cx, cy))
+            out[k] = bilinear_sample(gray[..., None], *np.broadcast_arrays(x[None], y[:, None]))[..., 0]
+            continue
         pad = int(np.ceil(max(0, half - cx, half - cy, cx + half - image.shape[1], cy + half - image.shape[0])))
-        padded = np.pad(image, ((pad, pad), (pad, pad), (0, 0)), mode="edge")
         box = (cx - half + pad, cy - half + pad, cx + half + pad, cy + half + pad)
-        out[k] = np.asarray(Image.fromarray(padded).convert("L").resize((size, size), Image.Resampling.BOX, box))
+        padded = Image.fromarray(np.pad(gray, pad, mode="edge"))
+        out[k] = np.asarray(padded.resize((size, size), Image.Resampling.BOX, box))
     return out
 
 
