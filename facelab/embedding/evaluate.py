@@ -90,10 +90,14 @@ def locate(pairs: PairList, root: str | os.PathLike) -> dict[str, Path]:
 
 @dataclasses.dataclass(frozen=True)
 class Faces:
-    """The main face of each image: decoded image and one detection, None where none was found; errors by image."""
+    """The main face of each image: decoded image and one detection, None where none was found; errors by image.
+
+    `embedded` keeps what `facelab.embedding.study` has embedded already, by embedder.
+    """
 
     found: dict[str, tuple[np.ndarray, Detections] | None]
     errors: dict[str, str]
+    embedded: dict[str, dict[str, np.ndarray]] = dataclasses.field(default_factory=dict, compare=False, repr=False)
 
     @property
     def failures(self) -> list[str]:

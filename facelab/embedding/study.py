@@ -70,26 +70,29 @@ def real_pairs(detector: Detector, groups: Sequence[str] = ("lfw", "deepface", "
 
 
 def compare(embedder: Embedder, faces: Faces, pairs: PairList, way: Way | None = None) -> np.ndarray:
-    """Return squared distances (n,) of the pairs, by `embed` or by another `way` to an embedding."""
-    way = way or (lambda image, face: embedder.embed_detections(image, face, normalise=False)[0])
-    blank = np.full(embedder.dim, np.nan, np.float32)
-    rows = {n: blank if f is None else way(*f) for n, f in faces.found.items() if n in set(pairs.images)}
+    """Return squared distances (n,) of the pairs, by the embedder as it is (kept in `faces`) or by another `way`."""
+    if way is None:
+        if embedder.name not in faces.embedded:
+            faces.embedded[embedder.name] = evaluate.embed_faces(embedder, faces)
+        return evaluate.pair_distances(embedder, faces.embedded[embedder.name], pairs)
+    blank, wanted = np.full(embedder.dim, np.nan, np.float32), set(pairs.images)
+    rows = {n: blank if f is None else way(*f) for n, f in faces.found.items() if n in wanted}
     return evaluate.pair_distances(embedder, rows, pairs)
 
 
-def alignments(embedder: Embedder) -> dict[str, Way]:
-    """Return the ways of alignment that the embedder can be fed by: the template's, or for dlib its own chip."""
+def alignments(embedder: Embedder) -> dict[str, Way | None]:
+    """Return the ways of alignment that the embedder can be fed by; None is the way of its own spec."""
     if isinstance(embedder, NeuralEmbedder) and embedder.spec.find("align"):
         specs = {how: with_alignment(embedder.spec, how) for how in ALIGNMENTS}
-        return {how: _behind(embedder.with_spec(spec)) for how, spec in specs.items()}
+        return {how: None if spec == embedder.spec else _behind(embedder.with_spec(spec)) for how, spec in specs.items()}
     if isinstance(embedder, DlibResNet):
-        return {"dlib's own chip": _behind(embedder), "none": lambda image, face: _plain_crop(embedder, image, face)}
-    return {"as in the spec": _behind(embedder)}
+        return {"dlib's own chip": None, "none": lambda image, face: _plain_crop(embedder, image, face)}
+    return {"as in the spec": None}
 
 
-def mistakes(embedder: Embedder) -> dict[str, Way]:
+def mistakes(embedder: Embedder) -> dict[str, Way | None]:
     """Return the right way and the ways of `MISTAKES` that this embedder's input can suffer."""
-    out = {"right": _behind(embedder)}
+    out: dict[str, Way | None] = {"right": None}
     if isinstance(embedder, NeuralEmbedder):
         for name in MISTAKES:
             try:
