@@ -84,7 +84,8 @@ def alignments(embedder: Embedder) -> dict[str, Way | None]:
     """Return the ways of alignment that the embedder can be fed by; None is the way of its own spec."""
     if isinstance(embedder, NeuralEmbedder) and embedder.spec.find("align"):
         specs = {how: with_alignment(embedder.spec, how) for how in ALIGNMENTS}
-        return {how: None if spec == embedder.spec else _behind(embedder.with_spec(spec)) for how, spec in specs.items()}
+        own = embedder.spec
+        return {how: None if spec == own else _behind(embedder.with_spec(spec)) for how, spec in specs.items()}
     if isinstance(embedder, DlibResNet):
         return {"dlib's own chip": None, "none": lambda image, face: _plain_crop(embedder, image, face)}
     return {"as in the spec": None}
@@ -140,11 +141,12 @@ def factor_tar(embedders: Mapping[str, Embedder], factors: Sequence[str], *, fac
                far: float = 0.1) -> list[dict]:
     """Return, by embedder, factor and value, the share of people accepted against their own undisturbed picture.
 
-    The threshold is the one at `far` among the undisturbed pictures of different people. Landmarks are the true ones.
+    The threshold is the one at `far` among the undisturbed pictures of different people (at least ten, so that 0.1 is
+    supported). Landmarks are the true ones.
     """
     from facelab.detection.factors import FACTORS, shots
     from facelab.metrics.bootstrap import wilson
-    rows, still = [], shots("size", faces, seed=seed, values=(96,))
+    rows, still = [], shots("size", max(faces, 10), seed=seed, values=(96,))
     pictures = {f: shots(f, faces, seed=seed) for f in factors}
     for name, embedder in embedders.items():
         anchors = np.stack([_embed_shot(embedder, s) for s in still])
