@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from facelab.fingerprint.resample import weights
+from facelab.fingerprint.resample import blur, weights
 from facelab.preprocess.align import affine3, invert, template, umeyama
 from facelab.preprocess.image import EXIF_TRANSFORMS
 
@@ -95,6 +95,12 @@ class Affine(NamedTuple):
     aspect: float = 1.0
     dx: float = 0.0
     dy: float = 0.0
+
+
+class Blur(NamedTuple):
+    """Blur the picture with a Gaussian of `sigma` pixels."""
+
+    sigma: float
 
 
 class Source(NamedTuple):
@@ -236,7 +242,11 @@ def _affine(op, size, source):
     return [("warp", back, size)], size
 
 
-_PLAN = {Orient: _orient, Crop: _crop, Resize: _resize, Pad: _pad, Align: _align, Shift: _shift, Affine: _affine}
+def _blurred(op, size, source):
+    return [("blur", size, op.sigma)], size
+
+
+_PLAN = {Blur: _blurred, Orient: _orient, Crop: _crop, Resize: _resize, Pad: _pad, Align: _align, Shift: _shift, Affine: _affine}
 
 
 def predict(chain: tuple, source: Source, rows=None, columns=None) -> tuple[np.ndarray, np.ndarray]:
@@ -268,6 +278,9 @@ def _run(steps, pixels, rows, columns):
         elif step[0] == "crop":
             (x, y, cw, ch), (w, h) = step[1:3]
             a, b = _cut(a, y, h, ch, step[3]), _cut(b, x, w, cw, step[3])
+        elif step[0] == "blur":
+            (w, h), sigma = step[1:]
+            a, b = _smear(a, h, sigma), _smear(b, w, sigma)
         elif step[0] == "roll":
             a, b = _roll(a, step[2], step[3][1]), _roll(b, step[1], step[3][0])
         else:
@@ -294,6 +307,11 @@ def _reverse(axis, n):
 
 def _roll(axis, d, n):
     return np.where(axis < 0, axis, (axis - d) % n) if axis.ndim == 1 else np.roll(axis, -d, axis=1)
+
+
+def _smear(axis, n, sigma):
+    matrix = blur(n, sigma)
+    return matrix[np.maximum(axis, 0)] * (axis >= 0)[:, None] if axis.ndim == 1 else axis @ matrix
 
 
 def _cut(axis, start, n, length, outside):

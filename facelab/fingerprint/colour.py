@@ -40,7 +40,7 @@ def explain(a: Linear, b: Linear) -> Explained:
     best: tuple | None = None
     for changes, matrix, offset in _colours(a, b):
         error = float(np.abs(_weights(matrix) - b.weights).max())
-        limit = GRAY_TOLERANCE + 2.0 / max(b.n, 1) ** 0.5 * b.loss / 50
+        limit = GRAY_TOLERANCE + 0.006 * min(b.loss, 8.0)
         if error > limit:
             continue
         scaling = compare_scaling((matrix.sum(axis=1), offset), (b.gain, b.offset))

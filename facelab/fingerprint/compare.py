@@ -269,7 +269,9 @@ class _Comparing:
         if start is None or not self.a.good or not self.b.good:
             self.b = infer_side(self.a, self.right)
         changes = [(c, before, after) for c, before, after in self.b.steps]
-        if self.b.linear.loss > max(12.0, 8 * self.a.linear.loss) or not np.isfinite(self.b.linear.loss):
+        began = next((was for _, was, _ in changes if np.isfinite(was)), 0.0)
+        left = self.b.linear.loss
+        if not np.isfinite(left) or left > max(12.0, 8 * self.a.linear.loss, 0.5 * began):
             scrambled = reinterpreted(self.a, self.right) if self.a.good else None
             if scrambled is None:
                 return self._unknown()

@@ -131,7 +131,8 @@ def best_step(observed: Observed, current: Scored, gray: tuple | None, floor: fl
     bent = min(alone, together) < 0.85 * current.loss
     if bent:
         # a matrix or range read wrongly is linear but for the clipping, so it is believed only if nothing remains
-        options += [s for s in rank(observed, recodings(state), keep=1, large=False) if s.loss <= 1.5 * floor]
+        options += [s for s in rank(observed, recodings(state), keep=1, large=False)
+                    if s.loss <= min(floor, 0.5 * current.loss)]
     if bent and not done():
         found = rank(observed, tones(observed, state, gray), keep=1, large=False)
         options += [refine_gamma(observed, before_geometry(observed, s, state)) for s in found]
@@ -144,7 +145,7 @@ def best_step(observed: Observed, current: Scored, gray: tuple | None, floor: fl
     if not done(max(floor, 0.25 * current.loss)):
         options += motions(observed, state)
     best = min(options, key=lambda s: s.cost, default=None)
-    return best if best is not None and best.loss <= 0.75 * current.loss else None
+    return best if best is not None and best.loss <= min(0.75 * current.loss, current.loss - 0.35) else None
 
 
 def censored(observed: Observed, state: State) -> Scored | None:
@@ -188,7 +189,7 @@ def bends(observed: Observed, current: Scored, gray: tuple | None) -> tuple[floa
 def curved(observed: Observed, current: Scored, gray: tuple | None, alone: float, together: float) -> Scored | None:
     """Return the hypothesis of a free curve, one for all probes or one a probe, where that explains most."""
     state = current.hypothesis.state
-    if any(t[0] == "curve" for t in state.tail) or alone > 0.4 * current.loss:
+    if any(t[0] == "curve" for t in state.tail) or alone > 0.3 * current.loss:
         return None
     common = together < 1.5 * alone + 0.3
     change = Change("gamma", "color", "linear in the pixels", "a tone curve, the same for every picture") if common else \

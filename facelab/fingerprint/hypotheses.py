@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from facelab.fingerprint.chain import SWAPS, Affine, Align, Crop, Orient, Pad, Resize, Shift
+from facelab.fingerprint.chain import SWAPS, Affine, Align, Blur, Crop, Orient, Pad, Resize, Shift
 from facelab.preprocess.align import template
 
 RESAMPLERS = tuple([(k, False, c) for k in ("nearest", "bilinear", "bicubic", "bicubic75") for c in
@@ -91,6 +91,7 @@ def neighbours(state: State) -> Iterator[Hypothesis]:
                              (Change("shift", "pad", f"picture at the {op.anchor}", f"at the {other.anchor}"),))
     yield from _turned(state)
     yield from _orders(state)
+    yield from _blurs(state)
     yield from _cut(state)
 
 
@@ -128,6 +129,16 @@ def _fit(state, i, op):
         if "cut" in name:
             kind = "crop" if now == "stretch" else "aspect"
         yield Hypothesis(state._replace(chain=state.chain[:i] + ops + rest), (Change(kind, "resize", now, name),))
+    if cut:
+        # other sizes before the centre cut, and the same size without keeping the aspect
+        for side in sorted({round(max(final) * k) for k in (1.0, 1.03, 1.036, 1.05, 1.07, 1.1, 1.143, 1.2, 1.25, 1.33)}):
+            if side != op.size[0] and min(op.size) == max(op.size):
+                chain = _at(state.chain, i, op._replace(size=(side, side)))
+                yield Hypothesis(state._replace(chain=chain),
+                                 (Change("crop", "resize", f"resized to {op.size[0]} before the cut", f"to {side}"),), 1.1)
+        if op.mode == "cover":
+            yield Hypothesis(state._replace(chain=_at(state.chain, i, op._replace(mode="stretch"))),
+                             (Change("aspect", "resize", "aspect kept, centre cut", "stretched, then centre cut"),))
     if op.mode != "stretch":
         for rounding in ("floor", "half_up", "ceil"):
             if rounding != op.size_rounding:
@@ -196,7 +207,7 @@ KIND_OF = {"flip_horizontal": "flip", "flip_vertical": "flip", "rotate90": "rota
 def _turned(state):
     """Mirrored, turned or transposed at the end, or right after decoding where that is not the same."""
     front = next((i for i, op in enumerate(state.chain) if isinstance(op, Orient)), None)
-    same_place = not any(isinstance(op, (Align, Pad)) or (isinstance(op, Crop) and op.region in ("box", "face"))
+    same_place = not any(isinstance(op, (Align, Pad)) or (isinstance(op, Crop) and op.region in ("box", "face", "center"))
                          or (isinstance(op, Resize) and op.mode == "letterbox" and op.anchor == "top_left")
                          for op in state.chain)
     for name in TRANSFORMS:
@@ -267,6 +278,18 @@ def _name(op) -> str:
     if isinstance(op, Crop):
         return f"crop {op.region}"
     return "pad" if isinstance(op, Pad) else f"resize to {op.size[0]}×{op.size[1]} ({op.mode})"
+
+
+def _blurs(state):
+    """A Gaussian blur before the first resize, or at the end."""
+    if any(isinstance(op, Blur) for op in state.chain):
+        return
+    first = next((i for i, op in enumerate(state.chain) if isinstance(op, (Resize, Align))), len(state.chain))
+    for place, i in (("before the resize", first), ("at the end", len(state.chain))):
+        for sigma in (0.5, 0.65, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0):
+            yield Hypothesis(state._replace(chain=(*state.chain[:i], Blur(sigma), *state.chain[i:])),
+                             (Change("antialias", "resize", "no extra blur", f"a Gaussian blur of {sigma:g} pixels {place}"),),
+                             1.4)
 
 
 def _cut(state):

@@ -142,8 +142,8 @@ def compare_scaling(train: tuple, infer: tuple) -> list[tuple[str, str]]:
     if _close(train, infer, np.maximum(np.abs(ga), np.abs(gb)) if (np.abs(ga / gb - 1) < 0.05).all() else unit):
         return []
     def same(g, o):
-        # what a third of a level means to the training side is how well its offset is known
-        return _close((g, o), infer, np.maximum(np.abs(g) * 1.5, 0.3 * np.abs(ga)))
+        # what most of a level means to the training side is how well its offset is known
+        return _close((g, o), infer, np.maximum(np.abs(g) * 1.5, 0.8 * np.abs(ga)))
     ranges = range_name(ga, oa), range_name(gb, ob)
     if ranges[1] == "[0, 255]" and ranges[0] != "[0, 255]":
         return [("missing_normalization", "pixels arrive raw, 0…255")]

@@ -66,7 +66,7 @@ def weights(source: int, target: int, kernel: str, antialias: bool, centers: str
     if kernel == "area":
         matrix = _area(i, source, scale, start)
     elif kernel == "gaussian":
-        matrix = weights(source, target, "bilinear", False, "half", positions, window) @ _blur(source, (scale - 1) / 2)
+        matrix = weights(source, target, "bilinear", False, "half", positions, window) @ blur(source, (scale - 1) / 2)
     elif kernel == "nearest" and window is None:
         matrix = _nearest(i, source, target, centers)
     elif kernel == "nearest":
@@ -123,7 +123,9 @@ def _area(i, source, scale, start):
     return matrix / np.where(outside[:, None], 1.0, total)
 
 
-def _blur(n: int, sigma: float) -> np.ndarray:
+@functools.lru_cache(maxsize=128)
+def blur(n: int, sigma: float) -> np.ndarray:
+    """Return the n × n matrix of a Gaussian blur, cut at four deviations, mirrored at the border."""
     if sigma <= 0:
         return np.eye(n)
     reach = int(4 * sigma + 0.5)

@@ -223,6 +223,7 @@ def _more_tones(observed):
     names = ("equalize_each", "stretch", "standardise") + (() if observed.channels == 1 else (
         "equalize_luma", "stretch_each", "standardise_each"))
     yield from (((name, None), 1.0) for name in names)
+    yield from ((("clahe", (clip, 8, "gray" if observed.channels == 1 else "lab")), 1.2) for clip in (2.0, 4.0))
 
 
 def _untoned(state):
@@ -261,7 +262,7 @@ def recode_changes(a: tuple[str, str], b: tuple[str, str]) -> tuple[Change, ...]
     return tuple(out)
 
 
-WORDS = {"equalize_each": "histogram equalised",
+WORDS = {"clahe": "equalised tile by tile (CLAHE)", "equalize_each": "histogram equalised",
          "equalize_luma": "histogram equalised on luma", "clahe": "CLAHE", "stretch": "stretched to black and white per image",
          "stretch_each": "stretched to black and white per image and channel",
          "standardise": "standardised per image (mean 0, deviation 1)",

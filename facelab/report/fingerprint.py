@@ -185,3 +185,66 @@ def _difference(a: np.ndarray, b: np.ndarray) -> np.ndarray | None:
 
 def _uri(pixels: np.ndarray) -> str:
     return "data:image/png;base64," + base64.b64encode(encode_png(np.ascontiguousarray(pixels))).decode("ascii")
+
+
+def matrix_figure(rows: list):
+    """Plot the planted matrix: a row a mistake, a column a base and a side; a mark says whether it was named.
+
+    `rows` are `facelab.fingerprint.matrix.Row`. Returns a matplotlib Figure.
+    """
+    from facelab.report.style import BAD, GOOD, figure
+    names = list(dict.fromkeys(" + ".join(r.mistakes) for r in rows))
+    columns = list(dict.fromkeys((r.base, r.side) for r in rows))
+    fig, ax = figure(9.5, 1.6 + 0.2 * len(names))
+    for r in rows:
+        x, y = columns.index((r.base, r.side)), names.index(" + ".join(r.mistakes))
+        ax.plot(x, y, marker="o" if r.right else "X", color=GOOD if r.right else BAD, markersize=7, linestyle="none")
+    ax.set_xticks(range(len(columns)), [f"{base}\n{side}" for base, side in columns], fontsize=8)
+    ax.set_yticks(range(len(names)), names, fontsize=8)
+    ax.set_ylim(len(names) - 0.5, -0.5)
+    ax.set_xlim(-0.6, len(columns) - 0.4)
+    ax.xaxis.tick_top()
+    right = sum(r.right for r in rows)
+    ax.set_xlabel(f"circle: named rightly (harmless: no alarm), {right} of {len(rows)}; cross: not; empty: does not apply")
+    return fig
+
+
+def probes_figure(comparison: Comparison, names: list[str] | None = None):
+    """Plot some probes of both sides and their difference, as the fingerprints' samples show them.
+
+    Returns a matplotlib Figure.
+    """
+    from facelab.report.style import figure
+    names = names or _worst(comparison)[:4]
+    fig, axes = figure(2.1 * len(names), 6.0, rows=3, columns=len(names), squeeze=False)
+    for column, name in enumerate(names):
+        a, b = comparison.train.samples(name), comparison.infer.samples(name)
+        lo, hi = float(a.min()), float(a.max())
+        difference = _difference(a, b)
+        for row, (label, picture) in enumerate((("training", _gray(a, lo, hi)), ("inference", _gray(b, lo, hi)),
+                                                ("difference", difference))):
+            ax = axes[row, column]
+            ax.set_xticks([])
+            ax.set_yticks([])
+            ax.grid(False)
+            if picture is not None:
+                ax.imshow(picture, interpolation="nearest", aspect="auto")
+            if row == 0:
+                ax.set_title(name, fontsize=10)
+            if column == 0:
+                ax.set_ylabel(label)
+    return fig
+
+
+def matrix_table(rows: list):
+    """Return the matrix as a pandas table: planted, base, side, verdict, kinds named, share explained, right."""
+    import pandas as pd
+    return pd.DataFrame([{"planted": " + ".join(r.mistakes), "base": r.base, "side": r.side, "verdict": r.verdict,
+                          "named": ", ".join(r.found), "explained": r.explained, "right": r.right} for r in rows])
+
+
+def findings_table(comparison: Comparison):
+    """Return the causes of one comparison as a pandas table."""
+    import pandas as pd
+    return pd.DataFrame([{"cause": f.kind, "stage": f.stage, "training": f.training, "inference": f.inference,
+                          "explains": f.evidence.get("explains"), "severity": f.severity} for f in comparison.findings])

@@ -147,7 +147,7 @@ def test_an_embedder_is_judged_by_cosine_and_tar(tmp_path):
     def model(x):
         p, off = x
         return centre[label[p]] + noise[p] + (rng.normal(size=128) * 3 if off else 0)
-    c = cost.measure(lambda p: (p, False), lambda p: (p, True), model, files, labels=labels)
+    c = cost.measure(lambda p: (p, False), lambda p: (p, True), model, files, labels=labels, threshold=0.8)
     assert c.task == "embed" and c.cosine < 0.7 and c.tar["training"] == 1.0 and c.tar["change"] < -0.1 and c.severity == "fail"
 
 
