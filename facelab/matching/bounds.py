@@ -29,7 +29,7 @@ most 2⁻²¹ of |q'||g'| + A·E + F·G + |T|. F is raised by 2⁻²⁰|q'|, A a
 itself, T is raised by 2⁻²¹ of its terms (`topk.widened`, which also covers the rounding of keys to float32, since a
 key that rounds to the same float32 as the k-th still competes for the lowest id). Products that underflow are off by
 at most 2⁻¹⁴⁹ each; T is raised by 2⁻¹²⁰ for all of them. Norms above 2⁵⁵ could overflow: such data are searched by
-exact keys alone.
+exact keys alone, and so are, for cosine, vectors with norms below 2⁻⁴⁰, whose products could vanish.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from numba import njit
 
 from facelab.matching.topk import COSINE, FLOAT32, L2, squares_of
 
-LARGEST_SQUARE = 2.0 ** 110
+LARGEST_SQUARE, SMALLEST_SQUARE = 2.0 ** 110, 2.0 ** -80
 LARGEST_DIMENSION_INT8 = 65_535
 UP = 1.0 + 2.0 ** -20
 _SUMS = {"reassoc", "contract"}  # order of float64 sums is free here: the bounds have room for it
@@ -151,6 +151,15 @@ def encode_queries(queries, mean, metric, levels, offset, whole_numbers, codes, 
         lane[2, q] = (np.sqrt(lost) + 2.0 ** -20 * np.sqrt(square)) * scale * UP
         if metric == L2:
             info[2, q] = -0.5 * square
+
+
+@njit(cache=True, nogil=True)
+def screenable(squares, metric):
+    """Return whether float32 screening may be used for vectors with these squared norms (NaN and infinity: no)."""
+    for square in squares:
+        if not square <= LARGEST_SQUARE or (metric == COSINE and 0 < square < SMALLEST_SQUARE):
+            return False
+    return True
 
 
 @njit(cache=True, nogil=True)

@@ -172,10 +172,10 @@ class Matcher:
         whole_numbers = rows.exact and queries.dtype == np.int8 and self.isa.levels == 127
         if queries.dtype != np.float32:
             queries = queries.astype(np.float32)
-        keys, ids, stats, largest = call(queries, k, bounds.LARGEST_SQUARE, whole_numbers, rows.mean, rows.address,
+        keys, ids, stats, searched = call(queries, k, whole_numbers, rows.mean, rows.address,
                                          rows.stride, rows.params, rows.c, m, self.gallery.ctypes.data,
                                          self.gallery.strides[0], self._kind, self._code)
-        if not largest <= bounds.LARGEST_SQUARE:
+        if not searched:
             return None
         return Matches(self.distances(keys), ids, rows.name, int(stats[0]) / (n * m), int(stats[1]) / (n * m))
 
@@ -202,7 +202,7 @@ class Matcher:
             if not np.isfinite(self.squares[first:last]).all():
                 arrays.check_finite(part, "the gallery", first_row=first)
             self.drop(first, last)
-        self._screenable = m == 0 or bool(self.squares.max() <= bounds.LARGEST_SQUARE)
+        self._screenable = bounds.screenable(self.squares, self._code)
 
     def plain_rows(self) -> Prepared:
         """Return the float32 rows of an in-memory gallery with their parameters, made once."""
@@ -324,10 +324,9 @@ class Search:
         self.whole_numbers = queries.dtype == np.int8 and matcher.isa.levels == 127
         self.queries = np.ascontiguousarray(queries, np.float32)
         self.q64, self.info = bounds.describe(self.queries, matcher._code)
-        largest = self.info[0].max()
-        if not np.isfinite(largest):
+        if not np.isfinite(self.info[0]).all():
             arrays.check_finite(queries, "the queries", first_row=first_query)
-        self.direct = not (matcher._screenable and largest <= bounds.LARGEST_SQUARE)
+        self.direct = not (matcher._screenable and bounds.screenable(self.info[0], matcher._code))
         self.threads = matcher.threads if self.n * matcher.gallery.size > THREADS_PAY else 1
         self.states = [topk.new_state(self.n, k) for _ in range(self.threads)]
         self.path = "direct" if self.direct else "screened" if matcher._screen else "exhaustive"

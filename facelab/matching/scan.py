@@ -11,7 +11,7 @@ import functools
 import numpy as np
 from numba import njit
 
-from facelab.matching.bounds import describe, lay_f32, lay_i8
+from facelab.matching.bounds import describe, lay_f32, lay_i8, screenable
 from facelab.matching.intrinsics import (
     float_at,
     hit_mask_rows,
@@ -175,21 +175,20 @@ def settle(threshold, keys, ids, waiting, pending, counts, stats, queries, info,
 def whole_search(isa: Isa, vectors: int, int8: bool):
     """Return the compiled search of a whole in-memory gallery in one call, from raw queries to sorted results.
 
-    vectors = 0 reads rows as vectors. Returns (keys, ids, stats, largest squared norm of a query); where that last
-    is not finite or above `bounds.LARGEST_SQUARE`, nothing was searched.
+    vectors = 0 reads rows as vectors. Returns (keys, ids, stats, whether it searched); it did not where the
+    queries are not finite or not screenable (`bounds.screenable`).
     """
     scan = tile_scan(isa, vectors, int8) if vectors else row_scan(isa, int8)
     packed, lanes = vectors > 0, max(1, vectors * isa.width)
     levels, offset, span = isa.levels, isa.offset, (4 * isa.width if int8 else isa.width)
 
     @njit(cache=True, nogil=True)
-    def search(queries, k, limit, whole_numbers, mean, rows, stride, params, c, m, address, row_bytes, kind, metric):
+    def search(queries, k, whole_numbers, mean, rows, stride, params, c, m, address, row_bytes, kind, metric):
         n, d = queries.shape
         exact_queries, info = describe(queries, metric)
         keys, ids, waiting, pending, counts, stats = new_state(n, k)
-        largest = info[0].max()
-        if not largest <= limit:
-            return keys, ids, stats, largest
+        if not screenable(info[0], metric):
+            return keys, ids, stats, False
         if int8:
             laid, lane = lay_i8(queries, mean, metric, levels, offset, whole_numbers, stride, lanes, packed, info)
             steps = (d + 3) // 4 if packed else stride // span
@@ -203,5 +202,5 @@ def whole_search(isa: Isa, vectors: int, int8: bool):
         settle(lane[3], keys, ids, waiting, pending, counts, stats, exact_queries, info, address, row_bytes, 0, kind,
                metric)
         sort_heap(keys, ids, counts[:, 0])
-        return keys, ids, stats, largest
+        return keys, ids, stats, True
     return search

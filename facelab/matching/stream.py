@@ -81,7 +81,7 @@ def search_cluster(gallery: str | Path, queries: np.ndarray, k: int, *, schedule
         raise BadInputError("k is larger than the gallery", expected=f"at most {total}", got=k,
                             fix="ask for fewer neighbours")
     try:
-        client = Client(scheduler, timeout="10s", set_as_default=False)
+        client = Client(scheduler, timeout="10s")
     except (OSError, ValueError) as e:
         raise BadInputError("the scheduler does not answer", where=scheduler, got=str(e)[:120],
                             fix="start one with `dask scheduler` and give its address, tcp://host:8786") from None
