@@ -8,21 +8,28 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 WIDTHS = (16, 32, 64, 64)
 FEATURES = 96
 # 0.999 leaves the moving averages far from the data after a few short epochs, and accuracy at chance.
 BATCH_NORM_MOMENTUM = 0.9
+LUMA = (0.299, 0.587, 0.114)   # ITU-R BT.601
 
 
 def build_backbone(keras, size: int = 64, trainable_blocks: int = len(WIDTHS)):
     """Return an uncompiled model: (n, size, size, 3) float32 in [-1, 1] → (n, 96) features.
 
-    `keras` is the Keras to build with. Four blocks of 3×3 convolution, batch normalisation, ReLU and 2×2 maximum, then
-    one dense layer: brows and mouth are a few pixels at a known place, so the first block keeps full resolution and
-    the place is not averaged away. The last `trainable_blocks` blocks and the dense layer can be trained (all but the
-    dense layer are frozen at 0).
+    `keras` is the Keras to build with. A fixed first layer takes the luma: colour tells of skin, hair and light, not of
+    expression, and would have to be learnt away from few faces. Then four blocks of 3×3 convolution, batch
+    normalisation, ReLU and 2×2 maximum, then one dense layer: brows and mouth are a few pixels at a known place, so the
+    first block keeps full resolution and the place is not averaged away. The last `trainable_blocks` blocks and the
+    dense layer can be trained (all but the dense layer are frozen at 0).
     """
-    x = inputs = keras.Input(shape=(size, size, 3), name="image")
+    inputs = keras.Input(shape=(size, size, 3), name="image")
+    luma = keras.layers.Conv2D(1, 1, use_bias=False, name="luma", trainable=False)
+    x = luma(inputs)
+    luma.set_weights([np.array(LUMA, np.float32).reshape(1, 1, 3, 1)])
     for k, width in enumerate(WIDTHS):
         trainable = k >= len(WIDTHS) - trainable_blocks
         x = keras.layers.Conv2D(width, 3, padding="same", use_bias=False, name=f"conv{k}", trainable=trainable)(x)

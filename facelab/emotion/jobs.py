@@ -68,7 +68,7 @@ def run_job(backend: str, folder: Path, job: Mapping[str, Any], *, timeout: floa
     write_json(folder / "job.json", dict(job))
     (folder / "done.json").unlink(missing_ok=True)
     log = folder / "job.log"
-    process = subprocess.Popen([str(python), str(Path(__file__).with_name(SCRIPTS[backend])), str(folder)],
+    process = subprocess.Popen([str(python), str(Path(__file__).parent / SCRIPTS[backend]), str(folder)],
                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
                                env=_environment(), start_new_session=True)
     reader = threading.Thread(target=_pump, args=(process, log, on_line), daemon=True)
@@ -83,6 +83,7 @@ def run_job(backend: str, folder: Path, job: Mapping[str, Any], *, timeout: floa
     finally:
         _kill(process)
         reader.join(10)
+        process.stdout.close()
     done = folder / "done.json"
     result = read_json(done) if done.is_file() else {"ok": False, "error": "the process died",
                                                      "message": _death(process.returncode)}

@@ -189,15 +189,18 @@ def load_rows(rows: Iterable[Row], spec: PreprocessSpec, *, classes: Sequence[st
     crops = np.empty((len(rows), height, width, 3), np.uint8)
     for crop, row in zip(crops, rows):
         image = read_image(row.file)
-        box = row.box or (find_face(image) if find_face else None) or whole(image)
+        box = row.box or (find_face(image) if find_face else None) or whole(image, spec)
         crop[:] = crop_face(spec, image, box)
     return FaceSet(crops, np.array([classes.index(r.emotion) for r in rows], np.int64), classes,
                    tuple(str(r.file) for r in rows), tuple(r.identity for r in rows))
 
 
-def whole(image: np.ndarray) -> Box:
-    """Return the box that covers an image."""
-    return 0.0, 0.0, float(image.shape[1]), float(image.shape[0])
+def whole(image: np.ndarray, spec: PreprocessSpec) -> Box:
+    """Return the box whose crop by the spec, margin and all, is the whole image."""
+    height, width = image.shape[:2]
+    inner = 1 / (1 + 2 * spec.find("crop").margin)
+    left, top = width * (1 - inner) / 2, height * (1 - inner) / 2
+    return left, top, width - left, height - top
 
 
 def fer(path: str | os.PathLike, spec: PreprocessSpec, *, classes: Sequence[str] = THREE,
@@ -222,7 +225,7 @@ def fer(path: str | os.PathLike, spec: PreprocessSpec, *, classes: Sequence[str]
     crops = np.empty((len(keep), height, width, 3), np.uint8)
     for crop, i in zip(crops, keep):
         image = np.repeat(read.images[i][..., None], 3, axis=2)
-        crop[:] = crop_face(spec, image, whole(image))
+        crop[:] = crop_face(spec, image, whole(image, spec))
     faces = FaceSet(crops, np.array([classes.index(emotions[i]) for i in keep], np.int64), classes,
                     tuple(f"{path} image {i}" for i in keep), ("",) * len(keep))
     return faces, tuple(PART_NAMES.get(str(read.usage[i]).lower(), "") for i in keep)

@@ -12,7 +12,9 @@ from conftest_emotion import toy_faces
 from facelab.cli import cli, run
 from facelab.core.errors import FacelabError
 from facelab.emotion import jobs
-from facelab.emotion.prepare import detector_name
+from facelab.emotion.prepare import collect, detector_name
+from facelab.emotion.spec import emotion_spec
+from facelab.emotion.split_file import write_split
 
 
 def call(*args):
@@ -90,7 +92,7 @@ def test_without_a_model_the_error_names_the_command_that_makes_one(tmp_path, mo
 
 
 @pytest.mark.tensorflow
-def test_evaluate_prints_every_figure_and_leaves_out_what_was_trained_on(model, toy_parts, tmp_path):
+def test_evaluate_prints_every_figure_and_leaves_out_what_was_trained_on(model, tmp_path):
     fresh = save_toys(tmp_path / "fresh", toy_faces(30, 77))
     out, _ = call("evaluate", model, "--data", fresh, "--crop", "whole", "--json")
     value = json.loads(out)
@@ -101,11 +103,15 @@ def test_evaluate_prints_every_figure_and_leaves_out_what_was_trained_on(model, 
     assert value["ece"] >= 0
     text, _ = call("evaluate", model, "--data", fresh, "--crop", "whole")
     assert f"accuracy {value['accuracy']['value']:.4f}" in text
-    known = save_toys(tmp_path / "known", toy_parts["train"])
+    seen = collect(str(fresh), emotion_spec(), crop="whole").faces
+    write_split(model, {"train": seen.take(range(20)), "test": seen.take(range(20, 30))})
+    out, err = call("evaluate", model, "--data", fresh, "--crop", "whole", "--json")
+    assert (json.loads(out)["n"], json.loads(out)["left_out"]) == (10, 20)
+    assert "20 of 30 faces were in its training" in err
+    assert json.loads(call("evaluate", model, "--data", fresh, "--crop", "whole", "--all", "--json")[0])["n"] == 30
+    write_split(model, {"train": seen})
     with pytest.raises(FacelabError, match="trained on every one"):
-        call("evaluate", model, "--data", known, "--crop", "whole")
-    save_toys(known, toy_faces(96, 78))          # overwrites all the files: nothing known is left
-    assert json.loads(call("evaluate", model, "--data", known, "--crop", "whole", "--json")[0])["left_out"] == 0
+        call("evaluate", model, "--data", fresh, "--crop", "whole")
 
 
 @pytest.mark.tensorflow

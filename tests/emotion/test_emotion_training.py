@@ -258,7 +258,7 @@ def test_the_metadata_is_a_zip_with_labels_that_any_tool_reads(keras_model):
 
 def test_prepared_synthetic_faces_share_no_identity(spec, tmp_path, monkeypatch):
     monkeypatch.setenv("FACELAB_DATA", str(tmp_path))
-    got = prepare.prepare(prepare.collect("synthetic", spec, n=60, seed=3, workers=1), seed=3)
+    got = prepare.prepare(prepare.collect("synthetic", spec, n=36, seed=3, workers=1), seed=3)
     assert {len(set(p.identities)) > 0 for p in got.parts.values()} == {True}
-    assert sources.synthetic(60, 3, spec, cache=tmp_path / "cache").hash()
+    assert sources.synthetic(36, 3, spec, cache=tmp_path / "cache").hash()
     assert len(list((tmp_path / "cache").glob("*.npz"))) == 1

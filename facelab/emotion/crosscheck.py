@@ -1,0 +1,94 @@
+"""Cross-validation on labelled faces that are few: every face is tested once, by a model that never saw its person."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from facelab.emotion.classifier import EmotionClassifier
+from facelab.emotion.data import FaceSet, check_disjoint, split
+from facelab.emotion.prepare import Collected, collect
+from facelab.emotion.train import Settings, train
+from facelab.metrics import classification as metrics
+from facelab.metrics.bootstrap import Interval, bootstrap_mean
+from facelab.preprocess import PreprocessSpec
+from facelab.zoo import mirror
+
+
+@dataclass(frozen=True)
+class CrossChecked:
+    """Answers on held-out faces, in the order of `faces`; `majority` is the most frequent class of each one's training
+    part, the answer of a classifier that looks at nothing."""
+
+    faces: FaceSet
+    probabilities: np.ndarray
+    majority: np.ndarray
+
+    @property
+    def predicted(self) -> np.ndarray:
+        """The most probable class of each face, int64 (n,)."""
+        return self.probabilities.argmax(axis=1)
+
+    @property
+    def people(self) -> np.ndarray:
+        """One name a face for resampling: the person, or the file where nobody knows."""
+        return np.array([who or name for who, name in zip(self.faces.identities, self.faces.names)])
+
+    def accuracy(self) -> Interval:
+        """Return the share of right answers, resampling people."""
+        return metrics.accuracy(self.faces.labels, self.predicted, groups=self.people)
+
+    def margin(self) -> Interval:
+        """Return accuracy minus that of the majority class, on the same faces, resampling people."""
+        truth = self.faces.labels
+        gain = (self.predicted == truth).astype(float) - (self.majority == truth)
+        return bootstrap_mean(gain, groups=self.people)
+
+    def confusion(self) -> np.ndarray:
+        """Return the confusion table of all folds together."""
+        return metrics.confusion(self.faces.labels, self.predicted, len(self.faces.classes))
+
+
+def real_faces(spec: PreprocessSpec, classes: Sequence[str]) -> Collected | None:
+    """Return the labelled faces of the mirror (`labelled/emotion.csv` below FACELAB_MIRROR), or None without them.
+
+    Faces are cropped by the detector that `facelab.emotion.prepare.detector_name` prefers.
+    """
+    place = mirror.mirror()
+    if place is None or mirror.is_address(place):
+        return None
+    path = Path(place).expanduser() / "labelled" / "emotion.csv"
+    return collect(str(path), spec, classes=classes) if path.is_file() else None
+
+
+def cross_check(faces: FaceSet, spec: PreprocessSpec, settings: Settings, *, backbone: Path | None = None,
+                folds: int = 3, on_line: Callable[[str], None] | None = None) -> CrossChecked:
+    """Train `folds` times on all folds but one and answer for the one left out; folds share no identity and no image.
+
+    The validation and calibration parts are cut from the training folds, so that nothing of the fold left out decides
+    anything. Raises what `facelab.emotion.train` raises.
+    """
+    labelled = _by_place(faces)
+    held = split(labelled, {f"fold {k}": 1 / folds for k in range(folds)}, seed=settings.seed)
+    check_disjoint(held)
+    probabilities = np.zeros((len(faces), len(faces.classes)))
+    majority = np.zeros(len(faces), np.int64)
+    for name, test in held.items():
+        rest = labelled.take(sorted(int(n) for k, fold in held.items() if k != name for n in fold.names))
+        parts = split(rest, {"train": 0.84, "validation": 0.12, "calibration": 0.04}, seed=settings.seed)
+        with tempfile.TemporaryDirectory(prefix="facelab-fold-") as folder:
+            trained = train({**parts, "test": test}, spec, Path(folder), settings, backbone=backbone, on_line=on_line)
+            answers = EmotionClassifier(trained.model).probabilities(test.images)
+        index = [int(n) for n in test.names]
+        probabilities[index] = answers
+        majority[index] = int(np.bincount(rest.labels, minlength=len(faces.classes)).argmax())
+    return CrossChecked(faces, probabilities, majority)
+
+
+def _by_place(faces: FaceSet) -> FaceSet:
+    """Return the faces named by their place, so that folds can be put together again."""
+    return replace(faces, names=tuple(str(i) for i in range(len(faces))))
