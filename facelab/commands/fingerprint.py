@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from facelab.commands.common import note
@@ -21,49 +19,69 @@ def command() -> None:
 def probes(out) -> None:
     """Write the probe set, with a README for programs in other languages."""
     from facelab.fingerprint.probes import probe_set, set_hash, write_probes
+
     folder = write_probes(out)
     click.echo(f"{len(probe_set())} probes (set {set_hash()[:12]}) in {folder}; {folder / 'README.md'} says what to do")
 
 
 FAMILY_HELP = "Kind of probe to read: image (default), rgb24, bgr24, gray8, yuyv or nv12; may be repeated."
-out_option = click.option("--out", type=click.Path(dir_okay=False), metavar="F",
-                          help="Write the fingerprint to F (default: stdout).")
-declare_option = click.option("--batch", is_flag=True,
-                              help="Declare that a batch axis of one is part of the interface, so that it may come and go.")
+out_option = click.option(
+    "--out", type=click.Path(dir_okay=False), metavar="F", help="Write the fingerprint to F (default: stdout)."
+)
+declare_option = click.option(
+    "--batch",
+    is_flag=True,
+    help="Declare that a batch axis of one is part of the interface, so that it may come and go.",
+)
 name_option = click.option("--name", metavar="TEXT", help="A name for reports.")
 
 
 @command.command(epilog="Example: facelab fingerprint capture --pipeline preprocess.py:prepare --out infer.json")
 @click.option("--spec", type=click.Path(), metavar="FILE", help="A preprocessing spec.")
-@click.option("--pipeline", metavar="FILE.py:NAME", help="A function path → array, a Keras layer, a callable; or a "
-              ".onnx graph with preprocessing inside, or a .tflite with metadata.")
+@click.option(
+    "--pipeline",
+    metavar="FILE.py:NAME",
+    help="A function path → array, a Keras layer, a callable; or a "
+    ".onnx graph with preprocessing inside, or a .tflite with metadata.",
+)
 @click.option("--backend", default="reference", show_default=True, help="Backend that runs the spec.")
 @click.option("--decode-with", metavar="NAME", help="Decode with another backend than the rest of the spec.")
 @click.option("--tap", metavar="TENSOR", help="Inner tensor of an ONNX graph where preprocessing ends.")
 @click.option("--probes", "families", multiple=True, metavar="KIND", help=FAMILY_HELP)
-@click.option("--tensors", type=click.Path(file_okay=False), metavar="DIR", help="Also write the golden tensors as .npy.")
+@click.option(
+    "--tensors", type=click.Path(file_okay=False), metavar="DIR", help="Also write the golden tensors as .npy."
+)
 @declare_option
 @name_option
 @out_option
 def capture(spec, pipeline, backend, decode_with, tap, families, tensors, batch, name, out) -> None:
     """Run a pipeline on the probes and write its fingerprint (under 256 KiB)."""
     if (spec is None) == (pipeline is None):
-        raise BadInputError("capture takes either --spec or --pipeline", expected="one of the two",
-                            got="both" if spec else "neither", fix="facelab fingerprint capture --help")
+        raise BadInputError(
+            "capture takes either --spec or --pipeline",
+            expected="one of the two",
+            got="both" if spec else "neither",
+            fix="facelab fingerprint capture --help",
+        )
     declares = ("batch",) if batch else ()
     if spec is not None:
         from facelab.commands.preprocess import load_spec
         from facelab.fingerprint.capture import capture_spec
-        made = capture_spec(load_spec(spec), backend=backend, decode_with=decode_with, tensors=tensors,
-                            declares=declares)
+
+        made = capture_spec(
+            load_spec(spec), backend=backend, decode_with=decode_with, tensors=tensors, declares=declares
+        )
     else:
         from facelab.fingerprint.adapters import capture_target
+
         made = capture_target(pipeline, families=families or None, declares=declares, tensors=tensors, tap=tap)
     _write(made, name, out)
 
 
 @command.command("import", epilog="Example: facelab fingerprint import --tensors tensors/ --out infer.json")
-@click.option("--tensors", required=True, type=click.Path(), metavar="DIR", help="Folder of <probe>.npy, or .bin and .json.")
+@click.option(
+    "--tensors", required=True, type=click.Path(), metavar="DIR", help="Folder of <probe>.npy, or .bin and .json."
+)
 @click.option("--probes", "family", metavar="KIND", help=FAMILY_HELP.replace("; may be repeated", ""))
 @declare_option
 @name_option
@@ -71,6 +89,7 @@ def capture(spec, pipeline, backend, decode_with, tap, families, tensors, batch,
 def import_(tensors, family, batch, name, out) -> None:
     """Make the fingerprint of a program in any language from the tensors it wrote for the probes."""
     from facelab.fingerprint.tensors import import_tensors
+
     _write(import_tensors(tensors, family=family, declares=("batch",) if batch else ()), name, out)
 
 
@@ -94,41 +113,71 @@ def _write(fingerprint, name, out) -> None:
 @click.option("--sarif", type=click.Path(dir_okay=False), metavar="F", help="Write SARIF 2.1.0 for code scanning.")
 @click.option("--junit", type=click.Path(dir_okay=False), metavar="F", help="Write JUnit XML for a test report.")
 @click.option("--html", type=click.Path(dir_okay=False), metavar="F", help="Write a page with both sides' probes.")
-@click.option("--allow", multiple=True, type=click.Choice(("batch_axis", "layout", "dtype")),
-              help="Declare an interface difference as intended.")
-@click.option("--train-tensors", type=click.Path(), metavar="DIR", help="The training side's golden tensors, for the page.")
+@click.option(
+    "--allow",
+    multiple=True,
+    type=click.Choice(("batch_axis", "layout", "dtype")),
+    help="Declare an interface difference as intended.",
+)
+@click.option(
+    "--train-tensors", type=click.Path(), metavar="DIR", help="The training side's golden tensors, for the page."
+)
 @click.option("--infer-tensors", type=click.Path(), metavar="DIR", help="The inference side's tensors, for the page.")
 @click.option("--model", metavar="M", help="Measure the cost with this model (file or catalogue name).")
 @click.option("--images", type=click.Path(), metavar="DIR", help="Images to measure on; subfolders are labels.")
-@click.option("--train-pipeline", metavar="FILE.py:NAME", help="Training preprocessing, where the fingerprint has no spec.")
+@click.option(
+    "--train-pipeline", metavar="FILE.py:NAME", help="Training preprocessing, where the fingerprint has no spec."
+)
 @click.option("--infer-pipeline", metavar="FILE.py:NAME", help="Inference preprocessing, where it has no spec.")
 @click.option("--classes", metavar="A,B,…", help="The model's classes in output order.")
 @click.option("--task", type=click.Choice(("classify", "embed")), help="What the model does (guessed otherwise).")
 @click.option("--threshold", type=float, help="Cosine threshold at which TAR is compared.")
 @click.pass_context
-def compare(ctx, train, infer, json_path, sarif, junit, html, allow, train_tensors, infer_tensors, model, images,
-            train_pipeline, infer_pipeline, classes, task, threshold) -> None:
+def compare(
+    ctx,
+    train,
+    infer,
+    json_path,
+    sarif,
+    junit,
+    html,
+    allow,
+    train_tensors,
+    infer_tensors,
+    model,
+    images,
+    train_pipeline,
+    infer_pipeline,
+    classes,
+    task,
+    threshold,
+) -> None:
     """Compare the inference side's fingerprint with the training side's and name the cause of a difference.
 
     Exit 0: identical, or equivalent within rounding. Exit 1: mismatch. Exit 2: a fingerprint cannot be used.
     """
     from facelab.fingerprint.compare import compare as run
     from facelab.fingerprint.schema import load
+
     if (model is None) != (images is None):
-        raise BadInputError("--model and --images go together", expected="both or neither",
-                            fix="give a model and a folder of images")
+        raise BadInputError(
+            "--model and --images go together", expected="both or neither", fix="give a model and a folder of images"
+        )
     sides = load(train), load(infer)
     comparison = run(*sides, allow=tuple(allow))
     if model is not None:
         from facelab.commands.fingerprint_cost import attach_cost
+
         attach_cost(comparison, model, images, (train_pipeline, infer_pipeline), classes, task, threshold)
     if sarif or junit:
         from facelab.fingerprint.export import write_junit, write_sarif
+
         for path, write in ((sarif, write_sarif), (junit, write_junit)):
             if path:
                 write(comparison, path)
     if html:
         from facelab.report.fingerprint import write_page
+
         write_page(comparison, html, tensors=(train_tensors, infer_tensors))
     emit_file(comparison.to_dict(), json_path, text=_text(comparison))
     ctx.exit(1 if comparison.verdict == "mismatch" else 0)
@@ -139,8 +188,12 @@ def _text(c) -> str:
     for f in c.findings:
         share = f.evidence.get("explains")
         share = f", explains {share:.1%}" if share is not None else ""
-        lines += [f"  {f.kind}  [{f.severity}, {f.severity_from}{share}]", f"    training:  {f.training}",
-                  f"    inference: {f.inference}", f"    fix:       {f.fix}"]
+        lines += [
+            f"  {f.kind}  [{f.severity}, {f.severity_from}{share}]",
+            f"    training:  {f.training}",
+            f"    inference: {f.inference}",
+            f"    fix:       {f.fix}",
+        ]
     if c.explained is not None and c.findings:
         lines.append(f"  together these causes explain {c.explained:.1%} of the difference")
     if c.first_stage:
@@ -157,12 +210,18 @@ def _cost_lines(cost: dict) -> list[str]:
         out = [f"cost: cosine {cost['cosine']:.4f} {span}, worst {cost['cosine_worst']:.4f}, over {cost['n']} images"]
         if cost["tar"]:
             t = cost["tar"]
-            out.append(f"TAR at threshold {t['threshold']:.3f}: {t['training']:.3f} → {t['inference']:.3f} "
-                       f"(change {t['change']:+.3f} [{t['lo']:+.3f}, {t['hi']:+.3f}])")
+            out.append(
+                f"TAR at threshold {t['threshold']:.3f}: {t['training']:.3f} → {t['inference']:.3f} "
+                f"(change {t['change']:+.3f} [{t['lo']:+.3f}, {t['hi']:+.3f}])"
+            )
     else:
-        out = [f"cost: top-1 agreement {cost['agreement']:.1%} {span} over {cost['n']} images, {len(cost['flips'])} flips"]
+        out = [
+            f"cost: top-1 agreement {cost['agreement']:.1%} {span} over {cost['n']} images, {len(cost['flips'])} flips"
+        ]
         if cost["accuracy"]:
             a = cost["accuracy"]
-            out.append(f"accuracy {a['training']:.1%} → {a['inference']:.1%} (change {a['change']:+.1%} "
-                       f"[{a['lo']:+.1%}, {a['hi']:+.1%}])")
+            out.append(
+                f"accuracy {a['training']:.1%} → {a['inference']:.1%} (change {a['change']:+.1%} "
+                f"[{a['lo']:+.1%}, {a['hi']:+.1%}])"
+            )
     return out + ([cost["note"]] if cost["note"] else [])

@@ -12,12 +12,23 @@ from facelab.fingerprint.cost import find_images, measure
 from facelab.fingerprint.probe_pictures import nominal_face
 
 
-def attach_cost(comparison: Comparison, model: str, images: str, pipelines: tuple[str | None, str | None],
-                classes: str | None, task: str | None, threshold: float | None) -> None:
+def attach_cost(
+    comparison: Comparison,
+    model: str,
+    images: str,
+    pipelines: tuple[str | None, str | None],
+    classes: str | None,
+    task: str | None,
+    threshold: float | None,
+) -> None:
     """Measure what the mismatch costs and let it decide the severities of `comparison`."""
     files, labels = find_images(images)
-    sides = [_preparer(side, target, option) for side, target, option in
-             zip((comparison.train, comparison.infer), pipelines, ("--train-pipeline", "--infer-pipeline"))]
+    sides = [
+        _preparer(side, target, option)
+        for side, target, option in zip(
+            (comparison.train, comparison.infer), pipelines, ("--train-pipeline", "--infer-pipeline")
+        )
+    ]
     run, entry_classes = _model(model)
     names = classes.split(",") if classes else entry_classes
     cost = measure(*sides, run, files, labels=labels, classes=names, task=task, threshold=threshold)
@@ -29,12 +40,14 @@ def attach_cost(comparison: Comparison, model: str, images: str, pipelines: tupl
 def _model(name: str):
     from facelab.zoo.catalogue import load_catalogue
     from facelab.zoo.runtimes.opening import open_model
+
     entry = None if Path(name).suffix else next((e for e in load_catalogue() if e.name == name), None)
     model = open_model(entry or name)
     classes = getattr(entry, "labels", None)
 
     def run(tensor: np.ndarray) -> np.ndarray:
         return model.run(_shaped(tensor, model.inputs[0]))[0]
+
     return run, list(classes) if classes else None
 
 
@@ -53,16 +66,22 @@ def _preparer(side, target: str | None, option: str):
     if target is not None:
         return _from_code(target)
     if side.spec is None:
-        raise BadInputError("the cost needs a way to run each side's preprocessing", where=side.path or side.name,
-                            expected="a fingerprint with a spec, or a pipeline", got="neither",
-                            fix=f"add {option} FILE.py:function")
+        raise BadInputError(
+            "the cost needs a way to run each side's preprocessing",
+            where=side.path or side.name,
+            expected="a fingerprint with a spec, or a pipeline",
+            got="neither",
+            fix=f"add {option} FILE.py:function",
+        )
     from facelab.preprocess.run import apply
     from facelab.preprocess.spec import PreprocessSpec
+
     spec = PreprocessSpec.from_dict(side.spec, where=side.path)
     needs_face = any(s.op == "align" or getattr(s, "region", None) == "face" for s in spec.stages)
 
     def prepare(path: Path) -> np.ndarray:
         return apply(spec, str(path), face=_whole(path) if needs_face else None)
+
     return prepare
 
 
@@ -70,17 +89,20 @@ def _from_code(target: str):
     from facelab.fingerprint.adapters import load_pipeline
     from facelab.fingerprint.capture import as_array
     from facelab.fingerprint.probes import Probe
+
     handle, _ = load_pipeline(target)
 
     def prepare(path: Path) -> np.ndarray:
         face = _whole(path)
         stand_in = Probe(path.stem, path.name, "image", path.suffix.lstrip("."), (0, 0), b"", face, ())
         return as_array(handle(str(path), stand_in))
+
     return prepare
 
 
 def _whole(path: Path) -> dict:
     """An image of a face is taken to be cropped to it: the nominal face for its size."""
     from facelab.preprocess.image import read_image
+
     h, w = read_image(path).shape[:2]
     return nominal_face((w, h))

@@ -11,6 +11,7 @@ __all__ = ["capture_pipeline", "capture_spec", "import_tensors", "load", "stage"
 def __getattr__(name: str):
     # a pipeline that only imports the hooks should not pay for the rest
     from importlib import import_module
+
     homes = {"capture_pipeline": "capture", "capture_spec": "capture", "import_tensors": "tensors", "load": "schema"}
     if name in homes:
         return getattr(import_module(f"facelab.fingerprint.{homes[name]}"), name)

@@ -18,9 +18,16 @@ from facelab.preprocess.align import affine3, invert, template, umeyama
 from facelab.preprocess.image import EXIF_TRANSFORMS
 
 SWAPS = ("transpose", "transverse", "rotate90", "rotate270")
-FLIPS = {"none": (False, False), "transpose": (False, False), "flip_horizontal": (False, True),
-         "flip_vertical": (True, False), "rotate180": (True, True), "transverse": (True, True),
-         "rotate90": (False, True), "rotate270": (True, False)}
+FLIPS = {
+    "none": (False, False),
+    "transpose": (False, False),
+    "flip_horizontal": (False, True),
+    "flip_vertical": (True, False),
+    "rotate180": (True, True),
+    "transverse": (True, True),
+    "rotate90": (False, True),
+    "rotate270": (True, False),
+}
 """Transform → (rows reversed, columns reversed) after the swap of axes, if it has one."""
 
 
@@ -238,7 +245,9 @@ def _affine(op, size, source):
     cx, cy = (w - 1) / 2, (h - 1) / 2
     c, s = math.cos(math.radians(op.degrees)) * op.zoom, math.sin(math.radians(op.degrees)) * op.zoom
     a, b, d, e = c * op.aspect, -s, s * op.aspect, c
-    back = np.array([[a, b, cx - a * (cx + op.dx) - b * (cy + op.dy)], [d, e, cy - d * (cx + op.dx) - e * (cy + op.dy)]])
+    back = np.array(
+        [[a, b, cx - a * (cx + op.dx) - b * (cy + op.dy)], [d, e, cy - d * (cx + op.dx) - e * (cy + op.dy)]]
+    )
     return [("warp", back, size)], size
 
 
@@ -246,7 +255,16 @@ def _blurred(op, size, source):
     return [("blur", size, op.sigma)], size
 
 
-_PLAN = {Blur: _blurred, Orient: _orient, Crop: _crop, Resize: _resize, Pad: _pad, Align: _align, Shift: _shift, Affine: _affine}
+_PLAN = {
+    Blur: _blurred,
+    Orient: _orient,
+    Crop: _crop,
+    Resize: _resize,
+    Pad: _pad,
+    Align: _align,
+    Shift: _shift,
+    Affine: _affine,
+}
 
 
 def predict(chain: tuple, source: Source, rows=None, columns=None) -> tuple[np.ndarray, np.ndarray]:
@@ -419,19 +437,21 @@ def gather(image: np.ndarray, back: np.ndarray, rows: np.ndarray, columns: np.nd
 
 def from_stages(stages: list[dict]) -> tuple:
     """Return the chain of a spec's stages (plain dictionaries); stages that touch no geometry are left out."""
-    chain: list = []
-    for s in stages:
-        if s["op"] in _FROM:
-            chain.append(_FROM[s["op"]](s))
+    chain: list = [_FROM[s["op"]](s) for s in stages if s["op"] in _FROM]
     if not any(isinstance(op, Orient) for op in chain):
         chain.insert(0, Orient(exif=False))
     return tuple(chain)
 
 
 def _from_crop(s):
-    return Crop(s["region"], box=tuple(s["box"]) if s.get("box") else None,
-                size=tuple(s["size"]) if s.get("size") else None, margin=s.get("margin") or 0.0,
-                aspect=s.get("aspect") or "keep", outside=s.get("outside") or "clip")
+    return Crop(
+        s["region"],
+        box=tuple(s["box"]) if s.get("box") else None,
+        size=tuple(s["size"]) if s.get("size") else None,
+        margin=s.get("margin") or 0.0,
+        aspect=s.get("aspect") or "keep",
+        outside=s.get("outside") or "clip",
+    )
 
 
 def _from_resize(s):
@@ -440,8 +460,16 @@ def _from_resize(s):
         kernel = "bicubic75" if s.get("cubic_a") == -0.75 else "bicubic"
     elif kernel == "lanczos":
         kernel = "lanczos4" if s.get("lobes", 3) >= 4 else "lanczos3"
-    return Resize(tuple(s["size"]), s["mode"], kernel, bool(s["antialias"]), s["pixel_centers"],
-                  s.get("anchor") or "center", s.get("size_rounding") or "floor", s.get("rounding") != "none")
+    return Resize(
+        tuple(s["size"]),
+        s["mode"],
+        kernel,
+        bool(s["antialias"]),
+        s["pixel_centers"],
+        s.get("anchor") or "center",
+        s.get("size_rounding") or "floor",
+        s.get("rounding") != "none",
+    )
 
 
 def _from_align(s):
@@ -449,6 +477,10 @@ def _from_align(s):
     return Align(tuple(map(tuple, points.tolist())), tuple(s["size"]), s["estimator"])
 
 
-_FROM = {"orient": lambda s: Orient(s["exif"] == "apply", s["transform"]), "crop": _from_crop,
-         "resize": _from_resize, "align": _from_align,
-         "pad": lambda s: Pad(tuple(s["to"]) if s.get("to") else None, s.get("multiple"), s["anchor"])}
+_FROM = {
+    "orient": lambda s: Orient(s["exif"] == "apply", s["transform"]),
+    "crop": _from_crop,
+    "resize": _from_resize,
+    "align": _from_align,
+    "pad": lambda s: Pad(tuple(s["to"]) if s.get("to") else None, s.get("multiple"), s["anchor"]),
+}

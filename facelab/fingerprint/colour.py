@@ -87,8 +87,11 @@ def _colours(a: Linear, b: Linear):
 def _grays(a, b):
     wa, wb = a.weights[0], b.weights[0]
     if np.abs(wa[::-1] - wb).max() < GRAY_TOLERANCE:
-        yield (Change("channel_order", "color", "RGB before gray", "red and blue swapped before gray"),), \
-            a.matrix[:, ::-1], a.offset
+        yield (
+            (Change("channel_order", "color", "RGB before gray", "red and blue swapped before gray"),),
+            a.matrix[:, ::-1],
+            a.offset,
+        )
         return
     change = Change("gray_weights", "color", name_weights(wa), name_weights(wb))
     yield (change,), a.gain[:, None] * b.weights, a.offset
@@ -112,12 +115,16 @@ def _matrix(m):
 def _other_channels(a, b):
     na, nb = a.matrix.shape[0], b.matrix.shape[0]
     if {na, nb} == {1, 3}:
-        words = [f"gray ({name_weights(x.weights.mean(axis=0))})" if _is_gray(x) else f"{_order_of(x.weights)} colour"
-                 for x in (a, b)]
+        words = [
+            f"gray ({name_weights(x.weights.mean(axis=0))})" if _is_gray(x) else f"{_order_of(x.weights)} colour"
+            for x in (a, b)
+        ]
         kind = "layout" if _is_gray(a) and _is_gray(b) else "gray_weights"
         changes = [Change(kind, "color", f"{words[0]}, {na} channel(s)", f"{words[1]}, {nb} channel(s)")]
-        pair = ((a.gain.mean(keepdims=True), a.offset.mean(keepdims=True)),
-                (b.gain.mean(keepdims=True), b.offset.mean(keepdims=True)))
+        pair = (
+            (a.gain.mean(keepdims=True), a.offset.mean(keepdims=True)),
+            (b.gain.mean(keepdims=True), b.offset.mean(keepdims=True)),
+        )
         if np.ptp(a.gain) < 0.02 * abs(a.gain[0]) and np.ptp(b.gain) < 0.02 * abs(b.gain[0]):
             words = describe_scaling(*pair[0]), describe_scaling(*pair[1])
             changes += [Change(k, "normalize", words[0], f"{words[1]}: {r}") for k, r in compare_scaling(*pair)]

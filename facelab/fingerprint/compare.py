@@ -10,7 +10,6 @@ from facelab.core.errors import BadInputError
 from facelab.fingerprint import colour
 from facelab.fingerprint.describe import unpack
 from facelab.fingerprint.explain import (
-    Identified,
     applies_exif,
     border_levels,
     comparable_scaling,
@@ -29,10 +28,20 @@ from facelab.fingerprint.search import Observed
 from facelab.fingerprint.sources import EXOTIC, pictures
 from facelab.fingerprint.specdiff import spec_changes
 
-
 SCHEMA = "facelab.comparison/1"
-VALUE_KINDS = ("mean", "scale", "value_range", "yuv_range", "yuv_matrix", "gamma", "histogram", "saturation",
-               "quantization", "double_normalization", "missing_normalization")
+VALUE_KINDS = (
+    "mean",
+    "scale",
+    "value_range",
+    "yuv_range",
+    "yuv_matrix",
+    "gamma",
+    "histogram",
+    "saturation",
+    "quantization",
+    "double_normalization",
+    "missing_normalization",
+)
 """Causes that change a border's value too."""
 
 
@@ -55,38 +64,60 @@ class Comparison:
 
     def to_dict(self) -> dict:
         """Return the comparison as plain JSON."""
-        return {"schema": SCHEMA, "verdict": self.verdict, "training": self.train.name, "inference": self.infer.name,
-                "findings": [f.to_dict() for f in self.findings], "explained": self.explained,
-                "first_deviating_stage": self.first_stage, "distances": self.distances, "notes": self.notes,
-                "cost": self.cost}
+        return {
+            "schema": SCHEMA,
+            "verdict": self.verdict,
+            "training": self.train.name,
+            "inference": self.infer.name,
+            "findings": [f.to_dict() for f in self.findings],
+            "explained": self.explained,
+            "first_deviating_stage": self.first_stage,
+            "distances": self.distances,
+            "notes": self.notes,
+            "cost": self.cost,
+        }
 
 
 def common_probes(train: Fingerprint, infer: Fingerprint) -> list[str]:
     """Return the probes both sides hold. Raises BadInputError for other probe sets and for missing probes."""
     if train.probes["hash"] != infer.probes["hash"]:
-        raise BadInputError("the two fingerprints were made with different probe sets", where=infer.path or infer.name,
-                            expected=f"version {train.probes['version']}, {train.probes['hash'][:12]}",
-                            got=f"version {infer.probes['version']}, {infer.probes['hash'][:12]}",
-                            fix="capture both with the same version of facelab")
+        raise BadInputError(
+            "the two fingerprints were made with different probe sets",
+            where=infer.path or infer.name,
+            expected=f"version {train.probes['version']}, {train.probes['hash'][:12]}",
+            got=f"version {infer.probes['version']}, {infer.probes['hash'][:12]}",
+            fix="capture both with the same version of facelab",
+        )
     known = pictures()
     for side in (train, infer):
         for name in side.output:
             if name not in known:
-                raise BadInputError("the fingerprint holds a probe that is not in the probe set", where=side.path or side.name,
-                                    got=repr(name)[:80], fix="capture it again with this version of facelab")
+                raise BadInputError(
+                    "the fingerprint holds a probe that is not in the probe set",
+                    where=side.path or side.name,
+                    got=repr(name)[:80],
+                    fix="capture it again with this version of facelab",
+                )
     common = [n for n in known if n in train.output and n in infer.output]
     if not common:
-        raise BadInputError("the two fingerprints have no probe in common", where=infer.path or infer.name,
-                            expected=f"probes such as {', '.join(list(train.output)[:3])}",
-                            got=f"{', '.join(list(infer.output)[:3])}",
-                            fix="let both sides read the same kind of probes (images, or raw frames of one format)")
+        raise BadInputError(
+            "the two fingerprints have no probe in common",
+            where=infer.path or infer.name,
+            expected=f"probes such as {', '.join(list(train.output)[:3])}",
+            got=f"{', '.join(list(infer.output)[:3])}",
+            fix="let both sides read the same kind of probes (images, or raw frames of one format)",
+        )
     families = {known[n].family for n in common}
     for side, other in ((train, infer), (infer, train)):
         missing = [n for n in other.output if n not in side.output and known[n].family in families]
         if missing:
-            raise BadInputError(f"the fingerprint lacks the probe {missing[0]!r}", where=side.path or side.name,
-                                expected=f"every probe that {other.name!r} holds", got=f"{len(missing)} missing",
-                                fix="run the program on every probe of its kind, then import or capture again")
+            raise BadInputError(
+                f"the fingerprint lacks the probe {missing[0]!r}",
+                where=side.path or side.name,
+                expected=f"every probe that {other.name!r} holds",
+                got=f"{len(missing)} missing",
+                fix="run the program on every probe of its kind, then import or capture again",
+            )
     return common
 
 
@@ -103,6 +134,7 @@ def compare(train: Fingerprint, infer: Fingerprint, *, allow: tuple[str, ...] = 
         distances = {n: {"max": 0.0, "rms": 0.0} for n in common if "digest" in a[n]}
         return Comparison("identical", [], None, distances, train, infer, [])
     from threadpoolctl import threadpool_limits
+
     # the products are small: BLAS threads would only wait for each other
     with threadpool_limits(limits=1, user_api="blas"):
         return _Comparing(train, infer, common, allow).run()
@@ -119,8 +151,11 @@ class _Comparing:
         self.notes: list[str] = []
         self.findings: list[Finding] = []
         if not self.names:
-            raise BadInputError("no probe gave a tensor on both sides", where=infer.path or infer.name,
-                                fix="look at the error messages in the fingerprints")
+            raise BadInputError(
+                "no probe gave a tensor on both sides",
+                where=infer.path or infer.name,
+                fix="look at the error messages in the fingerprints",
+            )
 
     def run(self) -> Comparison:
         self.unit = self._unit()
@@ -165,7 +200,9 @@ class _Comparing:
         theirs = dict(self.infer.stages[:-1])
         for name, mine in self.train.stages[:-1]:
             other = theirs.get(name, {})
-            probes = [n for n in mine if n in other and self.known[n].plain and "digest" in mine[n] and "digest" in other[n]]
+            probes = [
+                n for n in mine if n in other and self.known[n].plain and "digest" in mine[n] and "digest" in other[n]
+            ]
             odd = next((n for n in probes if mine[n]["digest"] != other[n]["digest"]), None)
             if odd is not None:
                 return {"stage": name, "parameter": f"differs on probe {odd}"}
@@ -193,13 +230,26 @@ class _Comparing:
         if x.shape != y.shape or sx.shape != sy.shape:
             return None
         d, s = np.abs(x - y) / self.unit, np.abs(sx - sy) / self.unit
-        energy = max(abs(p - q) / (max(abs(p), abs(q)) + 0.5 * u) for key in ("gradient", "laplacian")
-                     for p, q, u in zip(a["energy"][key], b["energy"][key], self.unit))
-        whole = max(abs(p - q) / u for key in ("mean", "std", "min", "max")
-                    for p, q, u in zip(a["moments"][key], b["moments"][key], self.unit))
+        energy = max(
+            abs(p - q) / (max(abs(p), abs(q)) + 0.5 * u)
+            for key in ("gradient", "laplacian")
+            for p, q, u in zip(a["energy"][key], b["energy"][key], self.unit)
+        )
+        whole = max(
+            abs(p - q) / u
+            for key in ("mean", "std", "min", "max")
+            for p, q, u in zip(a["moments"][key], b["moments"][key], self.unit)
+        )
         bad = a.get("nonfinite", 0) != b.get("nonfinite", 0)
-        return {"max": float(d.max()), "rms": float(np.sqrt((d**2).mean())), "p99": float(np.percentile(d, 99)),
-                "blocks": float(s.max()), "energy": float(energy), "moments": float(whole), "nonfinite": bad}
+        return {
+            "max": float(d.max()),
+            "rms": float(np.sqrt((d**2).mean())),
+            "p99": float(np.percentile(d, 99)),
+            "blocks": float(s.max()),
+            "energy": float(energy),
+            "moments": float(whole),
+            "nonfinite": bad,
+        }
 
     def _same(self, name: str, d: dict) -> bool:
         """Whether one probe's difference is rounding, or the noise of two accurate JPEG decoders."""
@@ -251,10 +301,12 @@ class _Comparing:
         if self.a.good:
             other = dataclasses.replace(self.a, observed=self.right)
             b = lossy_error(other)
+
         def words(e):
             if e is None:
                 return "another JPEG decoder"
             return "accurate JPEG decoder (ISLOW)" if e < 1.0 else f"JPEG decoder off by {e:.1f} levels (fast DCT?)"
+
         return words(a), words(b)
 
     def _class_finding(self, kind, stage, names, training, inference):
@@ -306,20 +358,31 @@ class _Comparing:
     def _levels(self):
         a, b = steps_of(self.left, self.a.linear), steps_of(self.right, self.b.linear)
         if b > 2.5 and b > 1.5 * a:
-            self._find(Change("quantization", "quantize", f"steps of {a:.2g} levels" if a > 0.3 else "no steps",
-                              f"steps of {b:.3g} levels"), self._evidence(self._worst(), None))
+            self._find(
+                Change(
+                    "quantization",
+                    "quantize",
+                    f"steps of {a:.2g} levels" if a > 0.3 else "no steps",
+                    f"steps of {b:.3g} levels",
+                ),
+                self._evidence(self._worst(), None),
+            )
 
     def _rounding(self) -> float:
         """The same pipeline explains both sides: what is left is rounding, if it is small."""
         worst = max(d["p99"] for n, d in self.distances.items() if d and self.known[n].plain)
         if worst > 2.1:
             return self._unknown()
-        self.notes.append(f"the same pipeline explains both sides; they differ by up to {worst:.2f} levels, which is rounding")
+        self.notes.append(
+            f"the same pipeline explains both sides; they differ by up to {worst:.2f} levels, which is rounding"
+        )
         return 1.0
 
     def _unknown(self):
-        self._find(Change("unknown", "output", "the training pipeline", "one that no tested change explains"),
-                   self._evidence(self._worst(), None))
+        self._find(
+            Change("unknown", "output", "the training pipeline", "one that no tested change explains"),
+            self._evidence(self._worst(), None),
+        )
         return 0.0
 
     def _worst(self) -> str:
@@ -328,11 +391,17 @@ class _Comparing:
 
     def _borders(self):
         a, b = border_levels(self.a), border_levels(self.b)
-        if a is not None and b is not None and len(a) == len(b) and np.abs(a - b).max() > 1.6 \
-                and not any(f.kind in VALUE_KINDS for f in self.findings):
+        if (
+            a is not None
+            and b is not None
+            and len(a) == len(b)
+            and np.abs(a - b).max() > 1.6
+            and not any(f.kind in VALUE_KINDS for f in self.findings)
+        ):
             words = [", ".join(f"{v:.0f}" for v in x) for x in (a, b)]
-            self._find(Change("aspect", "pad", f"border {words[0]}", f"border {words[1]}"),
-                       self._evidence(self._worst(), None))
+            self._find(
+                Change("aspect", "pad", f"border {words[0]}", f"border {words[1]}"), self._evidence(self._worst(), None)
+            )
 
     def _exif_finding(self):
         a = applies_exif(self.a)
@@ -351,11 +420,16 @@ class _Comparing:
             return
         bent = any(f.kind in ("gamma", "histogram", "quantization", "saturation") for f in self.findings)
         # a curve or coarse steps enlarge the decoders' rounding
-        if abs(b - a) > (4.0 if bent else 0.4) and max(a, b) > 1.6 * max(min(a, b), self.a.linear.loss, self.b.linear.loss):
+        if abs(b - a) > (4.0 if bent else 0.4) and max(a, b) > 1.6 * max(
+            min(a, b), self.a.linear.loss, self.b.linear.loss
+        ):
             probe = next(n for n in self.names if self.known[n].lossy)
-            self._find(Change("decoder", "decode", f"JPEG within {a:.1f} levels of the accurate decoder",
-                              f"off by {b:.1f} levels"), {"value": round(b, 3), "unit": "levels RMS", "probe": probe,
-                                                         "explains": None})
+            self._find(
+                Change(
+                    "decoder", "decode", f"JPEG within {a:.1f} levels of the accurate decoder", f"off by {b:.1f} levels"
+                ),
+                {"value": round(b, 3), "unit": "levels RMS", "probe": probe, "explains": None},
+            )
 
     # -- the rest ---------------------------------------------------------------------------------------------------
 
@@ -368,21 +442,33 @@ class _Comparing:
             if n in (*EXOTIC, "alpha", "gray"):
                 self.notes.append(f"{side} cannot read the probe {n!r} ({message}); such files are rare")
             else:
-                self._find(Change("decoder", "decode", "reads it" if side == "inference" else f"fails: {message}",
-                                  f"fails: {message}" if side == "inference" else "reads it"),
-                           {"value": None, "unit": "", "probe": n, "explains": None})
+                self._find(
+                    Change(
+                        "decoder",
+                        "decode",
+                        "reads it" if side == "inference" else f"fails: {message}",
+                        f"fails: {message}" if side == "inference" else "reads it",
+                    ),
+                    {"value": None, "unit": "", "probe": n, "explains": None},
+                )
 
     def _exotic(self):
         for n in EXOTIC:
             d = self.distances.get(n)
             if d is not None and not self._same(n, d) and not self.findings:
-                self.notes.append(f"the probe {n!r} (16 bits a channel) is decoded differently, by up to {d['max']:.0f} "
-                                  "levels; it counts only if such files occur")
+                self.notes.append(
+                    f"the probe {n!r} (16 bits a channel) is decoded differently, by up to {d['max']:.0f} "
+                    "levels; it counts only if such files occur"
+                )
 
     def _evidence(self, probe: str, share: float | None) -> dict:
         d = self.distances.get(probe)
-        return {"value": None if d is None else round(d["rms"], 3), "unit": "levels RMS", "probe": probe,
-                "explains": None if share is None else round(float(share), 4)}
+        return {
+            "value": None if d is None else round(d["rms"], 3),
+            "unit": "levels RMS",
+            "probe": probe,
+            "explains": None if share is None else round(float(share), 4),
+        }
 
     def _find(self, change: Change, evidence: dict) -> None:
         self.findings.append(Finding(change.kind, change.stage, change.before, change.after, evidence))

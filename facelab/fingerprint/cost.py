@@ -67,15 +67,27 @@ def find_images(folder: str | Path) -> tuple[list[Path], list[str] | None]:
     folder = Path(folder)
     files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGES) if folder.is_dir() else []
     if not files:
-        raise BadInputError("there is no image to measure the cost on", where=folder,
-                            expected="a folder of " + ", ".join(IMAGES), fix="give --images a folder of images")
+        raise BadInputError(
+            "there is no image to measure the cost on",
+            where=folder,
+            expected="a folder of " + ", ".join(IMAGES),
+            fix="give --images a folder of images",
+        )
     labels = [p.relative_to(folder).parts[0] if p.parent != folder else None for p in files]
     return files, labels if None not in labels and len(set(labels)) > 1 else None
 
 
-def measure(train: Callable[[Path], np.ndarray], infer: Callable[[Path], np.ndarray],
-            model: Callable[[np.ndarray], np.ndarray], images: Sequence[Path], *, labels: Sequence[str] | None = None,
-            classes: Sequence[str] | None = None, task: str | None = None, threshold: float | None = None) -> Cost:
+def measure(
+    train: Callable[[Path], np.ndarray],
+    infer: Callable[[Path], np.ndarray],
+    model: Callable[[np.ndarray], np.ndarray],
+    images: Sequence[Path],
+    *,
+    labels: Sequence[str] | None = None,
+    classes: Sequence[str] | None = None,
+    task: str | None = None,
+    threshold: float | None = None,
+) -> Cost:
     """Run both preprocessings in front of `model` on `images` and say what the second one changes.
 
     `train` and `infer` turn a path into the model's input; `model` returns one vector an image. `task` is `classify`
@@ -93,9 +105,13 @@ def measure(train: Callable[[Path], np.ndarray], infer: Callable[[Path], np.ndar
 def _vector(model, prepare, path: Path) -> np.ndarray:
     out = np.asarray(model(prepare(path)), dtype=np.float64).ravel()
     if out.size < 2 or not np.isfinite(out).all():
-        raise BadInputError("the model's answer is no vector of finite scores", where=path,
-                            expected="at least two finite numbers", got=f"{out.size} numbers",
-                            fix="check the model and its input")
+        raise BadInputError(
+            "the model's answer is no vector of finite scores",
+            where=path,
+            expected="at least two finite numbers",
+            got=f"{out.size} numbers",
+            fix="check the model and its input",
+        )
     return out
 
 
@@ -104,18 +120,27 @@ def _classes(a, b, images, labels, classes) -> Cost:
     same = top[0] == top[1]
     n, k = len(same), int(same.sum())
     names = list(classes) if classes else (sorted(set(labels)) if labels and len(set(labels)) == a.shape[1] else None)
+
     def name(i):
         return names[i] if names and i < len(names) else str(i)
-    flips = [{"image": str(images[i]), "training": name(int(top[0][i])), "inference": name(int(top[1][i]))}
-             for i in np.flatnonzero(~same)]
+
+    flips = [
+        {"image": str(images[i]), "training": name(int(top[0][i])), "inference": name(int(top[1][i]))}
+        for i in np.flatnonzero(~same)
+    ]
     cost = Cost("classify", n, k / n, *wilson(k, n), flips)
     if labels and names and set(labels) <= set(names):
         truth = np.array([names.index(v) for v in labels])
         right = [t == truth for t in top]
         change = right[1].astype(float) - right[0].astype(float)
         lo, hi = _paired(change)
-        cost.accuracy = {"training": float(right[0].mean()), "inference": float(right[1].mean()),
-                         "change": float(change.mean()), "lo": lo, "hi": hi}
+        cost.accuracy = {
+            "training": float(right[0].mean()),
+            "inference": float(right[1].mean()),
+            "change": float(change.mean()),
+            "lo": lo,
+            "hi": hi,
+        }
     elif labels:
         cost.note = "accuracy not measured: the folders' names are not the model's classes (give --classes)"
     return cost
@@ -142,7 +167,7 @@ def _embedding(a, b, images, labels, threshold) -> Cost:
 
 
 def _tar(a, b, labels, threshold) -> dict | None:
-    """TAR of both sides at one threshold: the given one, or the training side's at FAR 1 %; galleries stay training's."""
+    """TAR of both sides at one threshold: the given one, or training's at FAR 1 %. The gallery is training's."""
     i, j = np.triu_indices(len(labels), 1)
     genuine = labels[i] == labels[j]
     if not genuine.any() or genuine.all():
@@ -154,7 +179,14 @@ def _tar(a, b, labels, threshold) -> dict | None:
     accepted = [x[genuine] > threshold for x in (before, after)]
     change = accepted[1].astype(float) - accepted[0].astype(float)
     lo, hi = _paired(change)
-    return {"threshold": float(threshold), "training": float(accepted[0].mean()), "inference": float(accepted[1].mean()),
-            "change": float(change.mean()), "lo": lo, "hi": hi, "genuine": int(genuine.sum()),
-            "impostor": int((~genuine).sum()),
-            "false_accepts": [float((x[~genuine] > threshold).mean()) for x in (before, after)]}
+    return {
+        "threshold": float(threshold),
+        "training": float(accepted[0].mean()),
+        "inference": float(accepted[1].mean()),
+        "change": float(change.mean()),
+        "lo": lo,
+        "hi": hi,
+        "genuine": int(genuine.sum()),
+        "impostor": int((~genuine).sum()),
+        "false_accepts": [float((x[~genuine] > threshold).mean()) for x in (before, after)],
+    }

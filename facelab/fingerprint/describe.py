@@ -33,11 +33,19 @@ def canonical(array: np.ndarray) -> tuple[np.ndarray, str]:
     """
     a = np.asarray(array)
     if a.dtype.name not in DTYPES:
-        raise BadInputError("the tensor's number type is not supported", expected=", ".join(DTYPES), got=a.dtype.name,
-                            fix="write real numbers, float32 or uint8 as the model takes them")
+        raise BadInputError(
+            "the tensor's number type is not supported",
+            expected=", ".join(DTYPES),
+            got=a.dtype.name,
+            fix="write real numbers, float32 or uint8 as the model takes them",
+        )
     if not 1 <= a.ndim <= 4 or 0 in a.shape:
-        raise BadInputError("the tensor is no image", expected="1 to 4 axes, none of them empty", got=f"shape {a.shape}",
-                            fix="write what goes into the model")
+        raise BadInputError(
+            "the tensor is no image",
+            expected="1 to 4 axes, none of them empty",
+            got=f"shape {a.shape}",
+            fix="write what goes into the model",
+        )
     prefix = ""
     if a.ndim == 4:
         a, prefix = a[0], "n"
@@ -50,8 +58,12 @@ def canonical(array: np.ndarray) -> tuple[np.ndarray, str]:
     if a.shape[0] <= 4:
         name = "nhw" if a.shape[0] == 1 and not prefix else prefix + "chw"
         return np.moveaxis(a, 0, -1), name
-    raise BadInputError("the tensor has no channel axis", expected="1 to 4 channels on the first or last axis",
-                        got=f"shape {np.shape(array)}", fix="write one image per file")
+    raise BadInputError(
+        "the tensor has no channel axis",
+        expected="1 to 4 channels on the first or last axis",
+        got=f"shape {np.shape(array)}",
+        fix="write one image per file",
+    )
 
 
 def _total(x: np.ndarray) -> np.ndarray:
@@ -111,10 +123,20 @@ def describe(array: np.ndarray, *, full: bool = True, grid: int = GRID) -> dict:
     flat = exact.reshape(-1, exact.shape[2])
     mean = _total(flat) / len(flat)
     variance = _total((flat - mean) ** 2) / len(flat)
-    entry = {"shape": list(array.shape), "dtype": array.dtype.name, "digest": sha256_array(array), "layout": layout,
-             "moments": {"mean": _numbers(mean), "std": _numbers([math.sqrt(v) for v in variance]),
-                         "min": _numbers(flat.min(axis=0)), "max": _numbers(flat.max(axis=0))},
-             "energy": _energies(exact), "sketch": pack(block_means(exact, SKETCH if full else SMALL_SKETCH))}
+    entry = {
+        "shape": list(array.shape),
+        "dtype": array.dtype.name,
+        "digest": sha256_array(array),
+        "layout": layout,
+        "moments": {
+            "mean": _numbers(mean),
+            "std": _numbers([math.sqrt(v) for v in variance]),
+            "min": _numbers(flat.min(axis=0)),
+            "max": _numbers(flat.max(axis=0)),
+        },
+        "energy": _energies(exact),
+        "sketch": pack(block_means(exact, SKETCH if full else SMALL_SKETCH)),
+    }
     if bad:
         entry["nonfinite"] = bad
     if full:
@@ -130,8 +152,11 @@ def pack(values: np.ndarray) -> dict:
         data = values.astype("u1" if whole else "<f4")
     if not whole:
         data = np.clip(np.nan_to_num(data), -3.4e38, 3.4e38).astype("<f4")
-    return {"shape": list(values.shape), "type": "u1" if whole else "f4",
-            "data": base64.b64encode(np.ascontiguousarray(data).tobytes()).decode("ascii")}
+    return {
+        "shape": list(values.shape),
+        "type": "u1" if whole else "f4",
+        "data": base64.b64encode(np.ascontiguousarray(data).tobytes()).decode("ascii"),
+    }
 
 
 def unpack(value: dict) -> np.ndarray:

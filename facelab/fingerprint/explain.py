@@ -92,8 +92,9 @@ def identify(fingerprint: Fingerprint, observed: Observed, start: State | None =
     return min((explore(observed, s.hypothesis.state) for s in best[:2]), key=lambda i: i.linear.loss)
 
 
-def explore(observed: Observed, start: State, *, gray: tuple | None = None, depth: int = 3,
-            floor: float = FLOOR) -> Identified:
+def explore(
+    observed: Observed, start: State, *, gray: tuple | None = None, depth: int = 3, floor: float = FLOOR
+) -> Identified:
     """Follow the steepest single changes from `start` until nothing is left to explain or nothing helps.
 
     A change must take away a quarter of what is left. Afterwards each change is dropped again if the rest does
@@ -122,17 +123,21 @@ def explore(observed: Observed, start: State, *, gray: tuple | None = None, dept
 def best_step(observed: Observed, current: Scored, gray: tuple | None, floor: float) -> Scored | None:
     """Return the single change that helps most, cheap kinds of change first; None if none takes a quarter away."""
     state = current.hypothesis.state
-    options = [refine_cut(observed, refine_detour(observed, s)) if floor < s.loss < 0.6 * current.loss else s
-               for s in rank(observed, neighbours(state), keep=1)]
+    options = [
+        refine_cut(observed, refine_detour(observed, s)) if floor < s.loss < 0.6 * current.loss else s
+        for s in rank(observed, neighbours(state), keep=1)
+    ]
 
     def done(limit=floor):
         return bool(options) and min(o.loss for o in options) <= limit
+
     alone, together = (np.inf, np.inf) if done() else bends(observed, current, gray)
     bent = min(alone, together) < 0.85 * current.loss
     if bent:
         # a matrix or range read wrongly is linear but for the clipping, so it is believed only if nothing remains
-        options += [s for s in rank(observed, recodings(state), keep=1, large=False)
-                    if s.loss <= min(floor, 0.5 * current.loss)]
+        options += [
+            s for s in rank(observed, recodings(state), keep=1, large=False) if s.loss <= min(floor, 0.5 * current.loss)
+        ]
     if bent and not done():
         found = rank(observed, tones(observed, state, gray), keep=1, large=False)
         options += [refine_gamma(observed, before_geometry(observed, s, state)) for s in found]
@@ -163,12 +168,14 @@ def censored(observed: Observed, state: State) -> Scored | None:
     inside = cover > 1 - 1e-6
     free = x[inside] @ linear.matrix.T + linear.offset
     low, high = ((limits[0] - free) / linear.unit).max(), ((free - limits[1]) / linear.unit).max()
-    at = ((y[inside] <= limits[0]) | (y[inside] >= limits[1]))
+    at = (y[inside] <= limits[0]) | (y[inside] >= limits[1])
     beyond = (free < limits[0] + linear.unit * 1.5) | (free > limits[1] - linear.unit * 1.5)
     if max(low, high) < 4 or not at.any() or (beyond & at).sum() < 0.9 * at.sum():
         return None
     lo, hi = (f"{v:.4g}" for v in limits)
-    return Scored(Hypothesis(trial, (Change("saturation", "cast", "not clipped", f"clipped to {lo}…{hi}"),), 1.0), linear)
+    return Scored(
+        Hypothesis(trial, (Change("saturation", "cast", "not clipped", f"clipped to {lo}…{hi}"),), 1.0), linear
+    )
 
 
 def bends(observed: Observed, current: Scored, gray: tuple | None) -> tuple[float, float]:
@@ -192,8 +199,11 @@ def curved(observed: Observed, current: Scored, gray: tuple | None, alone: float
     if any(t[0] == "curve" for t in state.tail) or alone > 0.3 * current.loss:
         return None
     common = together < 1.5 * alone + 0.3
-    change = Change("gamma", "color", "linear in the pixels", "a tone curve, the same for every picture") if common else \
-        Change("histogram", "color", "contrast as it is", "a tone curve that differs from picture to picture")
+    change = (
+        Change("gamma", "color", "linear in the pixels", "a tone curve, the same for every picture")
+        if common
+        else Change("histogram", "color", "contrast as it is", "a tone curve that differs from picture to picture")
+    )
     trial = state._replace(tail=(*state.tail, ("curve", gray)))
     return Scored(Hypothesis(trial, (change,), 1.5), observed.score(trial))
 
@@ -209,7 +219,9 @@ def resized(state: State, size: tuple[int, int]) -> State:
     op = chain[last]
     if isinstance(op, Crop) and last and isinstance(chain[last - 1], Resize):
         before = chain[last - 1]
-        chain[last - 1] = before._replace(size=tuple(max(1, round(b * s / o)) for b, s, o in zip(before.size, size, op.size)))
+        chain[last - 1] = before._replace(
+            size=tuple(max(1, round(b * s / o)) for b, s, o in zip(before.size, size, op.size))
+        )
     if hasattr(op, "points"):
         ratio = size[0] / op.size[0], size[1] / op.size[1]
         op = op._replace(points=tuple((x * ratio[0], y * ratio[1]) for x, y in op.points))
@@ -233,8 +245,13 @@ def starts_for(state: State, observed: Observed) -> list[tuple[State, tuple[Chan
         turned = Change("transpose", "output", "height × width", "width × height")
         out.insert(0, (state._replace(chain=(*state.chain, Orient(False, "transpose"))), (turned,)))
         for name in ("rotate90", "rotate270"):
-            out.insert(1, (state._replace(chain=(*state.chain, Orient(False, name))),
-                           (Change("rotation", "output", "upright", name),)))
+            out.insert(
+                1,
+                (
+                    state._replace(chain=(*state.chain, Orient(False, name))),
+                    (Change("rotation", "output", "upright", name),),
+                ),
+            )
     return out
 
 
@@ -258,8 +275,10 @@ def applies_exif(side: Identified) -> bool | None:
     names = [n for n, p in side.observed.pictures.items() if p.source.orientation != 1]
     losses = {}
     for choice in (True, False):
-        chain = tuple(op._replace(exif=choice) if isinstance(op, Orient) and i == _first(side.state) else op
-                      for i, op in enumerate(side.state.chain))
+        chain = tuple(
+            op._replace(exif=choice) if isinstance(op, Orient) and i == _first(side.state) else op
+            for i, op in enumerate(side.state.chain)
+        )
         kept = [r for n in names if (r := _rms(side, side.state._replace(chain=chain), n)) is not None]
         losses[choice] = float(np.mean(kept)) if kept else np.inf
     if not names or not np.isfinite(min(losses.values())):

@@ -30,25 +30,57 @@ def sentence(f: Finding) -> str:
 def sarif(comparison: Comparison) -> dict:
     """Return the comparison as a SARIF 2.1.0 log; each finding is a result located at the inference fingerprint."""
     uri = Path(comparison.infer.path or comparison.infer.name or "inference").as_posix()
-    rules = [{"id": kind, "shortDescription": {"text": f"Preprocessing differs: {kind.replace('_', ' ')}"},
-              "help": {"text": FIX[kind].format(train="(training)", infer="(inference)")}} for kind in KINDS]
-    results = [{
-        "ruleId": f.kind, "ruleIndex": KINDS.index(f.kind), "level": LEVELS[f.severity],
-        "message": {"text": sentence(f)},
-        "locations": [{"physicalLocation": {"artifactLocation": {"uri": _uri(uri)}},
-                       "logicalLocations": [{"name": f.stage, "kind": "member"}]}],
-        "properties": {"training": f.training, "inference": f.inference, "evidence": f.evidence,
-                       "severity": f.severity, "severityFrom": f.severity_from},
-    } for f in comparison.findings]
-    return {"$schema": SARIF_SCHEMA, "version": "2.1.0", "runs": [{
-        "tool": {"driver": {"name": "facelab fingerprint", "version": facelab.__version__, "rules": rules}},
-        "results": results,
-        "properties": {"verdict": comparison.verdict, "training": comparison.train.name,
-                       "inference": comparison.infer.name, "explained": comparison.explained}}]}
+    rules = [
+        {
+            "id": kind,
+            "shortDescription": {"text": f"Preprocessing differs: {kind.replace('_', ' ')}"},
+            "help": {"text": FIX[kind].format(train="(training)", infer="(inference)")},
+        }
+        for kind in KINDS
+    ]
+    results = [
+        {
+            "ruleId": f.kind,
+            "ruleIndex": KINDS.index(f.kind),
+            "level": LEVELS[f.severity],
+            "message": {"text": sentence(f)},
+            "locations": [
+                {
+                    "physicalLocation": {"artifactLocation": {"uri": _uri(uri)}},
+                    "logicalLocations": [{"name": f.stage, "kind": "member"}],
+                }
+            ],
+            "properties": {
+                "training": f.training,
+                "inference": f.inference,
+                "evidence": f.evidence,
+                "severity": f.severity,
+                "severityFrom": f.severity_from,
+            },
+        }
+        for f in comparison.findings
+    ]
+    return {
+        "$schema": SARIF_SCHEMA,
+        "version": "2.1.0",
+        "runs": [
+            {
+                "tool": {"driver": {"name": "facelab fingerprint", "version": facelab.__version__, "rules": rules}},
+                "results": results,
+                "properties": {
+                    "verdict": comparison.verdict,
+                    "training": comparison.train.name,
+                    "inference": comparison.infer.name,
+                    "explained": comparison.explained,
+                },
+            }
+        ],
+    }
 
 
 def _uri(path: str) -> str:
     from urllib.parse import quote
+
     return quote(path, safe="/._-~")
 
 
@@ -73,8 +105,11 @@ def junit(comparison: Comparison) -> bytes:
     for probe, d in comparison.distances.items():
         case = ET.Element("testcase", classname="facelab.fingerprint.probe", name=probe, time="0")
         if mismatch and (d is None or d["rms"] > 1.0):
-            text = "the tensors have different shapes" if d is None else \
-                f"differs by {d['rms']:.2f} levels RMS, at most {d['max']:.2f}"
+            text = (
+                "the tensors have different shapes"
+                if d is None
+                else f"differs by {d['rms']:.2f} levels RMS, at most {d['max']:.2f}"
+            )
             ET.SubElement(case, "failure", message=text, type="difference").text = text
         cases.append(case)
     if mismatch and not any(c.find("failure") is not None for c in cases):
@@ -82,8 +117,15 @@ def junit(comparison: Comparison) -> bytes:
         ET.SubElement(case, "failure", message="mismatch", type="mismatch").text = "mismatch"
         cases.append(case)
     failures = sum(c.find("failure") is not None for c in cases)
-    suite = ET.Element("testsuite", name=_clean(f"{comparison.train.name} against {comparison.infer.name}"),
-                       tests=str(len(cases)), failures=str(failures), errors="0", skipped="0", time="0")
+    suite = ET.Element(
+        "testsuite",
+        name=_clean(f"{comparison.train.name} against {comparison.infer.name}"),
+        tests=str(len(cases)),
+        failures=str(failures),
+        errors="0",
+        skipped="0",
+        time="0",
+    )
     suite.extend(cases)
     root = ET.Element("testsuites", tests=str(len(cases)), failures=str(failures), errors="0", time="0")
     root.append(suite)

@@ -45,6 +45,7 @@ class stage:
         @functools.wraps(function)
         def wrapped(*args, **kwargs):
             return tap(self.name, function(*args, **kwargs))
+
         return wrapped
 
     def __enter__(self) -> Callable[[Any], Any]:

@@ -74,8 +74,12 @@ def reinterpreted(train, observed) -> Change | None:
     if best is None or best[0] < 0.995:
         return None
     entry = observed.fingerprint.output[names[0]]
-    return Change("layout", "layout", "axes moved by a transpose",
-                  f"{best[1].upper()} values read as {entry['layout'].upper()} without a transpose")
+    return Change(
+        "layout",
+        "layout",
+        "axes moved by a transpose",
+        f"{best[1].upper()} values read as {entry['layout'].upper()} without a transpose",
+    )
 
 
 def _tensor(train, observed, name) -> np.ndarray | None:

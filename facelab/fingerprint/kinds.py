@@ -4,22 +4,79 @@ from __future__ import annotations
 
 import dataclasses
 
-KINDS = ("decoder", "exif_orientation", "channel_order", "gray_weights", "yuv_range", "yuv_matrix", "resize_kernel",
-         "antialias", "pixel_centers", "resize_order", "crop", "margin", "aspect", "shift", "alignment_template",
-         "rotation", "flip", "transpose", "layout", "batch_axis", "mean", "scale", "value_range",
-         "double_normalization", "missing_normalization", "gamma", "histogram", "dtype", "rounding", "saturation",
-         "quantization", "size", "unknown")
+KINDS = (
+    "decoder",
+    "exif_orientation",
+    "channel_order",
+    "gray_weights",
+    "yuv_range",
+    "yuv_matrix",
+    "resize_kernel",
+    "antialias",
+    "pixel_centers",
+    "resize_order",
+    "crop",
+    "margin",
+    "aspect",
+    "shift",
+    "alignment_template",
+    "rotation",
+    "flip",
+    "transpose",
+    "layout",
+    "batch_axis",
+    "mean",
+    "scale",
+    "value_range",
+    "double_normalization",
+    "missing_normalization",
+    "gamma",
+    "histogram",
+    "dtype",
+    "rounding",
+    "saturation",
+    "quantization",
+    "size",
+    "unknown",
+)
 
 SEVERITY = {
     # top-1 agreement of two public emotion networks on 1591 faces under the mistake decides: below 95 % fails, 95 to
     # 98 % warns, above is benign; kinds that were not measured stop or change the model's input altogether and fail
-    "decoder": "warn", "exif_orientation": "fail", "channel_order": "fail", "gray_weights": "warn", "yuv_range": "fail",
-    "yuv_matrix": "warn", "resize_kernel": "fail", "antialias": "fail", "pixel_centers": "fail", "resize_order": "fail",
-    "crop": "fail", "margin": "fail", "aspect": "fail", "shift": "fail", "alignment_template": "fail",
-    "rotation": "fail", "flip": "fail", "transpose": "fail", "layout": "fail", "batch_axis": "warn", "mean": "fail",
-    "scale": "fail", "value_range": "fail", "double_normalization": "fail", "missing_normalization": "fail",
-    "gamma": "fail", "histogram": "fail", "dtype": "warn", "rounding": "benign", "saturation": "warn",
-    "quantization": "warn", "size": "fail", "unknown": "fail"}
+    "decoder": "warn",
+    "exif_orientation": "fail",
+    "channel_order": "fail",
+    "gray_weights": "warn",
+    "yuv_range": "fail",
+    "yuv_matrix": "warn",
+    "resize_kernel": "fail",
+    "antialias": "fail",
+    "pixel_centers": "fail",
+    "resize_order": "fail",
+    "crop": "fail",
+    "margin": "fail",
+    "aspect": "fail",
+    "shift": "fail",
+    "alignment_template": "fail",
+    "rotation": "fail",
+    "flip": "fail",
+    "transpose": "fail",
+    "layout": "fail",
+    "batch_axis": "warn",
+    "mean": "fail",
+    "scale": "fail",
+    "value_range": "fail",
+    "double_normalization": "fail",
+    "missing_normalization": "fail",
+    "gamma": "fail",
+    "histogram": "fail",
+    "dtype": "warn",
+    "rounding": "benign",
+    "saturation": "warn",
+    "quantization": "warn",
+    "size": "fail",
+    "unknown": "fail",
+}
 """The built-in table, used while the cost was not measured with a model (`--model`)."""
 
 FIX = {
@@ -80,9 +137,16 @@ class Finding:
 
     def to_dict(self) -> dict:
         """Return the finding as plain JSON."""
-        return {"kind": self.kind, "stage": self.stage, "training": self.training, "inference": self.inference,
-                "evidence": self.evidence, "severity": self.severity, "severity_from": self.severity_from,
-                "fix": self.fix}
+        return {
+            "kind": self.kind,
+            "stage": self.stage,
+            "training": self.training,
+            "inference": self.inference,
+            "evidence": self.evidence,
+            "severity": self.severity,
+            "severity_from": self.severity_from,
+            "fix": self.fix,
+        }
 
 
 def ordered(findings: list[Finding]) -> list[Finding]:

@@ -52,12 +52,20 @@ def cases(base: str, *, every: int = 1) -> list[tuple[str, tuple[Planted, ...]]]
     pairs = [(by_name[a], by_name[b]) for a, b in PAIRS]
     groups = {"harmless": [(m,) for m in HARMLESS], "single": [(m,) for m in SINGLES], "pair": pairs}
     offset = list(BASES).index(base)
-    return [(group, c) for group, all_cases in groups.items()
-            for c in [c for c in all_cases if all(m.suits(base) for m in c)][offset % every::every]]
+    return [
+        (group, c)
+        for group, all_cases in groups.items()
+        for c in [c for c in all_cases if all(m.suits(base) for m in c)][offset % every :: every]
+    ]
 
 
-def run_matrix(bases: Iterable[str] = tuple(BASES), *, sides: Iterable[str] = SIDES, every: int = 1,
-               black_box: Callable[..., Fingerprint] = planted.black_box) -> list[Row]:
+def run_matrix(
+    bases: Iterable[str] = tuple(BASES),
+    *,
+    sides: Iterable[str] = SIDES,
+    every: int = 1,
+    black_box: Callable[..., Fingerprint] = planted.black_box,
+) -> list[Row]:
     """Compare every planted case of every base and return the rows."""
     rows = []
     for base in bases:
@@ -67,13 +75,25 @@ def run_matrix(bases: Iterable[str] = tuple(BASES), *, sides: Iterable[str] = SI
             for side, train in trains.items():
                 started = time.perf_counter()
                 c = compare(train, infer)
-                rows.append(Row(base, side, group, tuple(m.name for m in mistakes), tuple(m.kinds for m in mistakes),
-                                c.verdict, tuple(f.kind for f in c.findings), c.explained,
-                                time.perf_counter() - started))
+                rows.append(
+                    Row(
+                        base,
+                        side,
+                        group,
+                        tuple(m.name for m in mistakes),
+                        tuple(m.kinds for m in mistakes),
+                        c.verdict,
+                        tuple(f.kind for f in c.findings),
+                        c.explained,
+                        time.perf_counter() - started,
+                    )
+                )
     return rows
 
 
 def shares(rows: list[Row]) -> dict[str, tuple[int, int]]:
     """Return group → (right, all)."""
-    return {g: (sum(r.right for r in rows if r.group == g), sum(r.group == g for r in rows))
-            for g in ("single", "pair", "harmless")}
+    return {
+        g: (sum(r.right for r in rows if r.group == g), sum(r.group == g for r in rows))
+        for g in ("single", "pair", "harmless")
+    }

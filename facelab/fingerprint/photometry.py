@@ -73,8 +73,14 @@ def residual(model: Linear, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return (y - x @ model.matrix.T - model.offset) / model.unit
 
 
-GRAYS = {"bt601": (0.299, 0.587, 0.114), "bt709": (0.2126, 0.7152, 0.0722), "average": (1 / 3, 1 / 3, 1 / 3),
-         "red": (1, 0, 0), "green": (0, 1, 0), "blue": (0, 0, 1)}
+GRAYS = {
+    "bt601": (0.299, 0.587, 0.114),
+    "bt709": (0.2126, 0.7152, 0.0722),
+    "average": (1 / 3, 1 / 3, 1 / 3),
+    "red": (1, 0, 0),
+    "green": (0, 1, 0),
+    "blue": (0, 0, 1),
+}
 ORDERS = {p: "".join("RGB"[i] for i in p) for p in itertools.permutations(range(3))}
 
 
@@ -118,8 +124,14 @@ def _close(a, b, unit, pixels: float = 1.0) -> bool:
     return bool((np.maximum(black, white) <= pixels * unit).all())
 
 
-RANGES = {"[0, 1]": (1 / 255, 0.0), "[−1, 1]": (2 / 255, -1.0), "[0, 255]": (1.0, 0.0), "[−0.5, 0.5]": (1 / 255, -0.5),
-          "[−128, 127]": (1.0, -128.0), "[−127.5, 127.5]": (1.0, -127.5)}
+RANGES = {
+    "[0, 1]": (1 / 255, 0.0),
+    "[−1, 1]": (2 / 255, -1.0),
+    "[0, 255]": (1.0, 0.0),
+    "[−0.5, 0.5]": (1 / 255, -0.5),
+    "[−128, 127]": (1.0, -128.0),
+    "[−127.5, 127.5]": (1.0, -127.5),
+}
 
 
 def range_name(gain: np.ndarray, offset: np.ndarray, pixels: float = 1.6) -> str | None:
@@ -141,22 +153,29 @@ def compare_scaling(train: tuple, infer: tuple) -> list[tuple[str, str]]:
     unit = np.minimum(np.abs(ga), np.abs(gb))
     if _close(train, infer, np.maximum(np.abs(ga), np.abs(gb)) if (np.abs(ga / gb - 1) < 0.05).all() else unit):
         return []
+
     def same(g, o):
         # what most of a level means to the training side is how well its offset is known
         return _close((g, o), infer, np.maximum(np.abs(g) * 1.5, 0.8 * np.abs(ga)))
+
     ranges = range_name(ga, oa), range_name(gb, ob)
     if ranges[1] == "[0, 255]" and ranges[0] != "[0, 255]":
         return [("missing_normalization", "pixels arrive raw, 0…255")]
-    for g, o, what in ((ga, oa, "the whole normalisation"), (1 / 255, 0.0, "the division by 255"),
-                       (2 / 255, -1.0, "x / 127.5 − 1")):
+    for g, o, what in (
+        (ga, oa, "the whole normalisation"),
+        (1 / 255, 0.0, "the division by 255"),
+        (2 / 255, -1.0, "x / 127.5 − 1"),
+    ):
         if same(ga * g, ga * o + oa):
             return [("double_normalization", f"{what} was applied twice")]
     if ranges[0] is None and ranges[1] == "[0, 1]":
         return [("missing_normalization", "pixels are divided by 255, but mean and scale are not applied")]
     if ranges[0] and ranges[1] and ranges[0] != ranges[1]:
         return [("value_range", f"{ranges[1]} instead of {ranges[0]}")]
-    for factor, what in ((255.0, "pixels 0…255 meet a mean and scale meant for 0…1"),
-                         (1 / 255, "pixels 0…1 meet a mean and scale meant for 0…255")):
+    for factor, what in (
+        (255.0, "pixels 0…255 meet a mean and scale meant for 0…1"),
+        (1 / 255, "pixels 0…1 meet a mean and scale meant for 0…255"),
+    ):
         if same(ga * factor, oa):
             return [("value_range", what)]
     return _mean_and_scale(ga, oa, gb, ob)
@@ -172,8 +191,14 @@ def _mean_and_scale(ga, oa, gb, ob):
         mean_moved = False
     if mean_moved:
         swapped = len(ma) == 3 and np.abs(ma[::-1] - mb).max() < 0.6
-        found.append(("mean", "the channels' means are in the other order" if swapped else
-                      f"mean {_list(mb)} instead of {_list(ma)} (pixel units)"))
+        found.append(
+            (
+                "mean",
+                "the channels' means are in the other order"
+                if swapped
+                else f"mean {_list(mb)} instead of {_list(ma)} (pixel units)",
+            )
+        )
     if scale_moved:
         found.append(("scale", f"scale {_list(sb)} instead of {_list(sa)} (pixel units)"))
     return found

@@ -21,14 +21,45 @@ ARCFACE = np.array([[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], 
 IMAGENET = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
 
 BASES: dict[str, dict[str, Any]] = {
-    "emotion-64-gray": {"decode": "pillow", "colour": "gray", "size": (64, 64), "resize": "pil-bilinear",
-                        "mean": (127.5,), "scale": (127.5,), "layout": "nhwc"},
-    "rgb-96": {"decode": "opencv", "colour": "rgb", "crop": "square", "size": (96, 96), "resize": "cv-area",
-               "mean": IMAGENET[0], "scale": IMAGENET[1], "layout": "nchw"},
-    "arcface-112": {"decode": "opencv", "colour": "rgb", "align": "arcface", "size": (112, 112), "mean": (127.5,),
-                    "scale": (127.5,), "layout": "nchw"},
-    "detector-320": {"decode": "opencv", "colour": "bgr", "fit": "letterbox", "size": (320, 320), "resize": "cv-linear",
-                     "pad": 114, "mean": (0.0,), "scale": (255.0,), "layout": "nchw"},
+    "emotion-64-gray": {
+        "decode": "pillow",
+        "colour": "gray",
+        "size": (64, 64),
+        "resize": "pil-bilinear",
+        "mean": (127.5,),
+        "scale": (127.5,),
+        "layout": "nhwc",
+    },
+    "rgb-96": {
+        "decode": "opencv",
+        "colour": "rgb",
+        "crop": "square",
+        "size": (96, 96),
+        "resize": "cv-area",
+        "mean": IMAGENET[0],
+        "scale": IMAGENET[1],
+        "layout": "nchw",
+    },
+    "arcface-112": {
+        "decode": "opencv",
+        "colour": "rgb",
+        "align": "arcface",
+        "size": (112, 112),
+        "mean": (127.5,),
+        "scale": (127.5,),
+        "layout": "nchw",
+    },
+    "detector-320": {
+        "decode": "opencv",
+        "colour": "bgr",
+        "fit": "letterbox",
+        "size": (320, 320),
+        "resize": "cv-linear",
+        "pad": 114,
+        "mean": (0.0,),
+        "scale": (255.0,),
+        "layout": "nchw",
+    },
 }
 
 
@@ -108,12 +139,20 @@ SINGLES: tuple[Planted, ...] = (
 )
 
 PAIRS: tuple[tuple[str, str], ...] = (
-    ("red and blue swapped", "mirrored"), ("red and blue swapped", "raw pixels"),
-    ("EXIF orientation ignored", "red and blue swapped"), ("nearest neighbour", "raw pixels"),
-    ("bicubic (OpenCV)", "red and blue swapped"), ("EXIF orientation ignored", "nearest neighbour"),
-    ("turned by 90°", "gamma 2.2"), ("two pixels to the right", "normalised twice"), ("mirrored", "float16"),
-    ("gamma 0.8", "no batch axis"), ("0…1 instead of −1…1", "gray by BT.709"), ("centre crop of 7/8", "red and blue swapped"),
-    ("upside down", "channel axis on the wrong side"), ("0…1 instead of −1…1", "template without the +8"),
+    ("red and blue swapped", "mirrored"),
+    ("red and blue swapped", "raw pixels"),
+    ("EXIF orientation ignored", "red and blue swapped"),
+    ("nearest neighbour", "raw pixels"),
+    ("bicubic (OpenCV)", "red and blue swapped"),
+    ("EXIF orientation ignored", "nearest neighbour"),
+    ("turned by 90°", "gamma 2.2"),
+    ("two pixels to the right", "normalised twice"),
+    ("mirrored", "float16"),
+    ("gamma 0.8", "no batch axis"),
+    ("0…1 instead of −1…1", "gray by BT.709"),
+    ("centre crop of 7/8", "red and blue swapped"),
+    ("upside down", "channel axis on the wrong side"),
+    ("0…1 instead of −1…1", "template without the +8"),
     ("another size", "red and blue swapped"),
 )
 
@@ -146,8 +185,11 @@ def settings(base: str, *mistakes: Planted) -> dict:
 def black_box(base: str, *mistakes: Planted) -> Fingerprint:
     """Run the plain code with mistakes planted on the probes and return its fingerprint, which knows no spec."""
     s = settings(base, *mistakes)
-    return capture_pipeline(lambda path, _: run(path, s), name=f"{base}: {', '.join(m.name for m in mistakes) or 'as is'}",
-                            families=("image",))
+    return capture_pipeline(
+        lambda path, _: run(path, s),
+        name=f"{base}: {', '.join(m.name for m in mistakes) or 'as is'}",
+        families=("image",),
+    )
 
 
 def documented(base: str) -> Fingerprint:
@@ -156,6 +198,7 @@ def documented(base: str) -> Fingerprint:
 
 
 # -- the pipelines themselves ---------------------------------------------------------------------------------------
+
 
 def run(path: str, s: dict) -> np.ndarray:
     """Preprocess one file as the settings say."""
@@ -167,6 +210,7 @@ def run(path: str, s: dict) -> np.ndarray:
 def decode(path: str, s: dict) -> np.ndarray:
     import cv2
     from PIL import Image, ImageOps
+
     how = s["decode"]
     if how == "other":
         how = "pillow" if BASES_DECODER[s["layout"]] == "opencv" else "opencv"
@@ -197,9 +241,11 @@ KR = {"bt601": (0.299, 0.114), "bt709": (0.2126, 0.0722)}
 
 def recoded(x, matrix, span, matrix2, span2):
     """Through YUV, written by one convention and read by another."""
+
     def parts(m):
         kr, kb = KR[m]
         return kr, 1 - kr - kb, kb
+
     kr, kg, kb = parts(matrix)
     r, g, b = (x[..., i].astype(np.float64) for i in range(3))
     y = kr * r + kg * g + kb * b
@@ -218,15 +264,22 @@ def recoded(x, matrix, span, matrix2, span2):
 def resize(x, size, how, *, real=False):
     import cv2
     from PIL import Image
+
     if how.startswith("pil-"):
         return np.asarray(Image.fromarray(x).resize(size, {"pil-bilinear": 2, "pil-lanczos": 1, "pil-bicubic": 3}[how]))
     if how in ("legacy", "corner"):
         h, w = x.shape[:2]
         step = (w / size[0], h / size[1]) if how == "legacy" else ((w - 1) / (size[0] - 1), (h - 1) / (size[1] - 1))
         gx, gy = np.meshgrid(np.arange(size[0]) * step[0], np.arange(size[1]) * step[1])
-        return cv2.remap(x, gx.astype(np.float32), gy.astype(np.float32), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    code = {"cv-linear": cv2.INTER_LINEAR, "cv-area": cv2.INTER_AREA, "cv-cubic": cv2.INTER_CUBIC,
-            "cv-nearest": cv2.INTER_NEAREST}[how]
+        return cv2.remap(
+            x, gx.astype(np.float32), gy.astype(np.float32), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        )
+    code = {
+        "cv-linear": cv2.INTER_LINEAR,
+        "cv-area": cv2.INTER_AREA,
+        "cv-cubic": cv2.INTER_CUBIC,
+        "cv-nearest": cv2.INTER_NEAREST,
+    }[how]
     return cv2.resize(x.astype(np.float32) if real else x, size, interpolation=code)
 
 
@@ -235,21 +288,22 @@ def cut(x, s):
     if s.get("crop") == "square":
         n = min(h, w)
         y, x0 = (h - n) // 2, (w - n) // 2
-        x = x[y:y + n, x0:x0 + n]
+        x = x[y : y + n, x0 : x0 + n]
     f = s.get("fraction")
     if f is None:
         return x
     h, w = x.shape[:2]
     if f < 1:
-        ch, cw = int(round(h * f)), int(round(w * f))
+        ch, cw = round(h * f), round(w * f)
         y, x0 = (h - ch) // 2, (w - cw) // 2
-        return x[y:y + ch, x0:x0 + cw]
-    py, px = int(round(h * (f - 1) / 2)), int(round(w * (f - 1) / 2))
+        return x[y : y + ch, x0 : x0 + cw]
+    py, px = round(h * (f - 1) / 2), round(w * (f - 1) / 2)
     return np.pad(x, ((py, py), (px, px), (0, 0)), mode="edge")
 
 
 def geometry(x, s, path):
     import cv2
+
     x = np.ascontiguousarray(cut(x, s)) if s.get("order") != "resize-crop" else x
     if s["colour"] == "gray" and not s.get("gray_late"):
         x = to_gray(x, s)
@@ -261,7 +315,7 @@ def geometry(x, s, path):
         k = size[0] / min(h, w)
         x = resize(x, (round(w * k), round(h * k)), s["resize"])
         y0, x0 = (x.shape[0] - size[1]) // 2, (x.shape[1] - size[0]) // 2
-        x = x[y0:y0 + size[1], x0:x0 + size[0]]
+        x = x[y0 : y0 + size[1], x0 : x0 + size[0]]
     elif s.get("fit", "stretch").startswith("letterbox"):
         h, w = x.shape[:2]
         k = min(size[0] / w, size[1] / h)
@@ -269,7 +323,7 @@ def geometry(x, s, path):
         left, top = ((size[0] - nw) // 2, (size[1] - nh) // 2) if s["fit"] == "letterbox" else (0, 0)
         small = resize(x, (nw, nh), s["resize"], real=real)
         x = np.full((size[1], size[0], *small.shape[2:]), s.get("pad", 0), small.dtype)
-        x[top:top + nh, left:left + nw] = small
+        x[top : top + nh, left : left + nw] = small
     else:
         if s.get("first"):
             x = resize(x, (s["first"], s["first"]), s["resize"])
@@ -305,13 +359,14 @@ def to_gray(x, s):
 
 def aligned(x, s, path):
     import cv2
+
     facts = {p["file"]: p["face"] for p in json.loads((Path(path).parent / "probes.json").read_text())["probes"]}
     face = facts[Path(path).name]
     points = np.array(face["landmarks"], np.float64)
     if s["align"] == "box":
-        x1, y1, x2, y2 = (int(round(v)) for v in face["box"])
+        x1, y1, x2, y2 = (round(v) for v in face["box"])
         h, w = x.shape[:2]
-        return cv2.resize(x[max(y1, 0):min(y2, h), max(x1, 0):min(x2, w)], s["size"])
+        return cv2.resize(x[max(y1, 0) : min(y2, h), max(x1, 0) : min(x2, w)], s["size"])
     target = ARCFACE - (8, 0) if s["align"] == "no8" else ARCFACE
     target = target * (s["size"][0] / 112)
     if s["align"] == "eyes":
@@ -324,12 +379,15 @@ def aligned(x, s, path):
 
 def values(x, s):
     import cv2
+
     if s["colour"] != "gray":
         order = s["colour"] if not s.get("swap") else {"rgb": "bgr", "bgr": "rgb"}[s["colour"]]
         x = x if order == "rgb" else x[..., ::-1]
     x = x if x.ndim == 3 else x[..., None]
     if s.get("equalize"):
-        x = np.stack([cv2.equalizeHist(np.ascontiguousarray(x[..., i]).astype(np.uint8)) for i in range(x.shape[2])], -1)
+        x = np.stack(
+            [cv2.equalizeHist(np.ascontiguousarray(x[..., i]).astype(np.uint8)) for i in range(x.shape[2])], -1
+        )
     x = x.astype(np.float64)
     if "gamma" in s:
         x = np.round(255 * (x / 255) ** s["gamma"])
@@ -373,23 +431,77 @@ _FLOAT = {"op": "cast", "dtype": "float32"}
 
 def _scaled(base: str) -> list[dict]:
     b = BASES[base]
-    return [{"op": "normalize", "mean": list(b["mean"]), "scale": list(b["scale"]), "units": "0-255"},
-            {"op": "layout", "to": b["layout"]}, _FLOAT]
+    return [
+        {"op": "normalize", "mean": list(b["mean"]), "scale": list(b["scale"]), "units": "0-255"},
+        {"op": "layout", "to": b["layout"]},
+        _FLOAT,
+    ]
 
 
 SPECS: dict[str, list[dict]] = {
-    GRAY: [_decode(), _UPRIGHT, {"op": "color", "from": "rgb", "to": "gray", "weights": "bt601", "rounding": "half_up"},
-           {"op": "resize", "size": [64, 64], "mode": "stretch", "kernel": "bilinear", "antialias": True,
-            "pixel_centers": "half", "rounding": "half_up", "edge": "renormalize"}, *_scaled(GRAY)],
-    RGB: [_decode(), _UPRIGHT, {"op": "crop", "region": "square"},
-          {"op": "resize", "size": [96, 96], "mode": "stretch", "kernel": "area", "antialias": True,
-           "pixel_centers": "half", "rounding": "half_even"}, *_scaled(RGB)],
-    FACE: [_decode(), _UPRIGHT,
-           {"op": "align", "template": "arcface", "size": [112, 112], "estimator": "umeyama", "kernel": "bilinear",
-            "coordinates": "1/32", "border": [0.0], "rounding": "half_even"}, *_scaled(FACE)],
-    BOX: [_decode(), _UPRIGHT, {"op": "color", "from": "rgb", "to": "bgr"},
-          {"op": "resize", "size": [320, 320], "mode": "letterbox", "kernel": "bilinear", "antialias": False,
-           "pixel_centers": "half", "rounding": "half_even", "size_rounding": "floor", "anchor": "center",
-           "value": [114.0]}, *_scaled(BOX)],
+    GRAY: [
+        _decode(),
+        _UPRIGHT,
+        {"op": "color", "from": "rgb", "to": "gray", "weights": "bt601", "rounding": "half_up"},
+        {
+            "op": "resize",
+            "size": [64, 64],
+            "mode": "stretch",
+            "kernel": "bilinear",
+            "antialias": True,
+            "pixel_centers": "half",
+            "rounding": "half_up",
+            "edge": "renormalize",
+        },
+        *_scaled(GRAY),
+    ],
+    RGB: [
+        _decode(),
+        _UPRIGHT,
+        {"op": "crop", "region": "square"},
+        {
+            "op": "resize",
+            "size": [96, 96],
+            "mode": "stretch",
+            "kernel": "area",
+            "antialias": True,
+            "pixel_centers": "half",
+            "rounding": "half_even",
+        },
+        *_scaled(RGB),
+    ],
+    FACE: [
+        _decode(),
+        _UPRIGHT,
+        {
+            "op": "align",
+            "template": "arcface",
+            "size": [112, 112],
+            "estimator": "umeyama",
+            "kernel": "bilinear",
+            "coordinates": "1/32",
+            "border": [0.0],
+            "rounding": "half_even",
+        },
+        *_scaled(FACE),
+    ],
+    BOX: [
+        _decode(),
+        _UPRIGHT,
+        {"op": "color", "from": "rgb", "to": "bgr"},
+        {
+            "op": "resize",
+            "size": [320, 320],
+            "mode": "letterbox",
+            "kernel": "bilinear",
+            "antialias": False,
+            "pixel_centers": "half",
+            "rounding": "half_even",
+            "size_rounding": "floor",
+            "anchor": "center",
+            "value": [114.0],
+        },
+        *_scaled(BOX),
+    ],
 }
 """The training side's spec of each base."""

@@ -9,13 +9,32 @@ import functools
 
 import numpy as np
 
-KERNELS = ("nearest", "bilinear", "bicubic", "bicubic75", "area", "lanczos3", "lanczos4", "hamming", "gaussian",
-           "mitchell", "box")
+KERNELS = (
+    "nearest",
+    "bilinear",
+    "bicubic",
+    "bicubic75",
+    "area",
+    "lanczos3",
+    "lanczos4",
+    "hamming",
+    "gaussian",
+    "mitchell",
+    "box",
+)
 """`bicubic` has a = −0.5 (Pillow, TF 2), `bicubic75` a = −0.75 (OpenCV, TF 1, PyTorch); `gaussian` is a Gaussian
 blur before bilinear, as `skimage.transform.resize` does."""
 CENTERS = ("half", "legacy", "corner")
-_SUPPORT = {"bilinear": 1.0, "bicubic": 2.0, "bicubic75": 2.0, "lanczos3": 3.0, "lanczos4": 4.0, "hamming": 1.0,
-            "mitchell": 2.0, "box": 0.5}
+_SUPPORT = {
+    "bilinear": 1.0,
+    "bicubic": 2.0,
+    "bicubic75": 2.0,
+    "lanczos3": 3.0,
+    "lanczos4": 4.0,
+    "hamming": 1.0,
+    "mitchell": 2.0,
+    "box": 0.5,
+}
 
 
 def _cubic(x: np.ndarray, a: float) -> np.ndarray:
@@ -49,8 +68,15 @@ def kernel_value(name: str, x: np.ndarray) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=4096)
-def weights(source: int, target: int, kernel: str, antialias: bool, centers: str,
-            positions: tuple[int, ...] | None = None, window: tuple[float, float] | None = None) -> np.ndarray:
+def weights(
+    source: int,
+    target: int,
+    kernel: str,
+    antialias: bool,
+    centers: str,
+    positions: tuple[int, ...] | None = None,
+    window: tuple[float, float] | None = None,
+) -> np.ndarray:
     """Return the matrix (positions × source) that resamples `source` pixels to `target` pixels.
 
     `positions` are the output indices wanted (all when None); `window` is the (start, length) of the source that is

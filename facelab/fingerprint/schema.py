@@ -53,9 +53,17 @@ class Fingerprint:
         return unpack(self.output[probe]["samples"])
 
     def to_dict(self) -> dict:
-        return {"schema": SCHEMA, "name": self.name, "kind": self.kind, "made_by": self.made_by,
-                "probes": self.probes, "spec": self.spec, "declares": self.declares, "skipped": self.skipped,
-                "stages": [{"name": n, "entries": e} for n, e in self.stages]}
+        return {
+            "schema": SCHEMA,
+            "name": self.name,
+            "kind": self.kind,
+            "made_by": self.made_by,
+            "probes": self.probes,
+            "spec": self.spec,
+            "declares": self.declares,
+            "skipped": self.skipped,
+            "stages": [{"name": n, "entries": e} for n, e in self.stages],
+        }
 
     def dumps(self) -> str:
         """Return the canonical text: the same fingerprint is the same bytes."""
@@ -65,8 +73,13 @@ class Fingerprint:
         """Write atomically. Raises BadInputError if it would be 256 KiB or larger."""
         text = self.dumps()
         if len(text.encode()) >= MAX_BYTES:
-            raise BadInputError("the fingerprint would be too large", where=path, expected=f"under {MAX_BYTES} bytes",
-                                got=f"{len(text.encode())} bytes", fix="record fewer stages")
+            raise BadInputError(
+                "the fingerprint would be too large",
+                where=path,
+                expected=f"under {MAX_BYTES} bytes",
+                got=f"{len(text.encode())} bytes",
+                fix="record fewer stages",
+            )
         return write_text(path, text)
 
 
@@ -81,8 +94,13 @@ def load(path: str | os.PathLike) -> Fingerprint:
 
 
 def _bad(what: str, where: str | None = None, expected=None, got=None) -> BadInputError:
-    return BadInputError(what, where=where, expected=expected, got=None if got is None else repr(got)[:100],
-                         fix="capture the fingerprint again with this version of facelab")
+    return BadInputError(
+        what,
+        where=where,
+        expected=expected,
+        got=None if got is None else repr(got)[:100],
+        fix="capture the fingerprint again with this version of facelab",
+    )
 
 
 def _object(value, where, required: dict, optional: dict | None = None) -> dict:
@@ -108,14 +126,21 @@ def parse(value, where: str = "") -> Fingerprint:
         raise _bad("the file holds no fingerprint", None, "a JSON object", value)
     if value.get("schema") != SCHEMA:
         raise _bad("the fingerprint has an unknown schema version", None, repr(SCHEMA), value.get("schema"))
-    _object(value, None, {"schema": str, "name": str, "kind": str, "made_by": dict, "probes": dict, "stages": list},
-            {"spec": (dict, type(None)), "declares": list, "skipped": dict})
+    _object(
+        value,
+        None,
+        {"schema": str, "name": str, "kind": str, "made_by": dict, "probes": dict, "stages": list},
+        {"spec": (dict, type(None)), "declares": list, "skipped": dict},
+    )
     _object(value["probes"], "probes", {"version": str, "hash": str})
-    if not all(isinstance(v, str) for v in (*value["made_by"].values(), *value.get("skipped", {}).values(),
-                                            *value.get("declares", []))):
+    if not all(
+        isinstance(v, str)
+        for v in (*value["made_by"].values(), *value.get("skipped", {}).values(), *value.get("declares", []))
+    ):
         raise _bad("'made_by', 'skipped' and 'declares' hold text only")
     if value.get("spec") is not None:
         from facelab.preprocess.spec import PreprocessSpec
+
         PreprocessSpec.from_dict(value["spec"], where="spec")
     stages, names = [], set()
     for i, stage in enumerate(value["stages"]):
@@ -123,24 +148,40 @@ def parse(value, where: str = "") -> Fingerprint:
         if stage["name"] in names:
             raise _bad(f"two stages are named {stage['name'][:60]!r}")
         names.add(stage["name"])
-        entries = {p: _entry(e, f"{stage['name']}, probe {p}", stage["name"] == OUTPUT)
-                   for p, e in stage["entries"].items()}
+        entries = {
+            p: _entry(e, f"{stage['name']}, probe {p}", stage["name"] == OUTPUT) for p, e in stage["entries"].items()
+        }
         stages.append((stage["name"], entries))
     if not stages or stages[-1][0] != OUTPUT:
         raise _bad("the fingerprint's last stage is not named 'output'", got=[n for n, _ in stages])
     if not stages[-1][1]:
         raise _bad("the fingerprint holds no probe")
-    return Fingerprint(value["name"], value["kind"], stages, value["probes"], value["made_by"], value.get("spec"),
-                       list(value.get("declares", [])), dict(value.get("skipped", {})), where)
+    return Fingerprint(
+        value["name"],
+        value["kind"],
+        stages,
+        value["probes"],
+        value["made_by"],
+        value.get("spec"),
+        list(value.get("declares", [])),
+        dict(value.get("skipped", {})),
+        where,
+    )
 
 
 def _entry(value, where: str, output: bool) -> dict:
     if isinstance(value, dict) and set(value) == {"error"} and isinstance(value["error"], str):
         return value
-    required = {"shape": list, "dtype": str, "digest": str, "layout": str, "moments": dict, "energy": dict,
-                "sketch": dict}
-    _object(value, where, {**required, "samples": dict} if output else required,
-            {"nonfinite": int, "samples": dict})
+    required = {
+        "shape": list,
+        "dtype": str,
+        "digest": str,
+        "layout": str,
+        "moments": dict,
+        "energy": dict,
+        "sketch": dict,
+    }
+    _object(value, where, {**required, "samples": dict} if output else required, {"nonfinite": int, "samples": dict})
     shape = value["shape"]
     if not 1 <= len(shape) <= 4 or not all(type(n) is int and 1 <= n <= 65536 for n in shape):
         raise _bad("a shape is impossible", where, "1 to 4 positive whole numbers", shape)
@@ -179,8 +220,13 @@ def _finite(x) -> bool:
 def _packed(value, where, size, count) -> None:
     _object(value, where, {"shape": list, "type": str, "data": str})
     shape = value["shape"]
-    if len(shape) != 3 or not all(type(n) is int and 1 <= n <= 64 for n in shape) or shape[2] != size[2] \
-            or shape[0] > min(size[0], count) or shape[1] > min(size[1], count):
+    if (
+        len(shape) != 3
+        or not all(type(n) is int and 1 <= n <= 64 for n in shape)
+        or shape[2] != size[2]
+        or shape[0] > min(size[0], count)
+        or shape[1] > min(size[1], count)
+    ):
         raise _bad("a sketch has an impossible shape", where, f"at most {count}×{count}×{size[2]}", shape)
     if value["type"] not in ("u1", "f4"):
         raise _bad("a sketch has an unknown number type", where, "u1 or f4", value["type"])

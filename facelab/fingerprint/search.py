@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
 from facelab.fingerprint import tone
 from facelab.fingerprint.chain import Affine, Align, Crop, Orient, Pad, Refused, Resize, Source, plan, predict
-from facelab.fingerprint.hypotheses import Change, Hypothesis, State, moved, neighbours, shifted, templates
+from facelab.fingerprint.hypotheses import Change, Hypothesis, State, moved, shifted, templates
 from facelab.fingerprint.photometry import Linear, fit, level_size
 from facelab.fingerprint.resample import lines
 from facelab.fingerprint.schema import Fingerprint
@@ -51,6 +51,7 @@ class Observed:
         self._toned: dict[tuple, Source] = {}
         self._kept: dict[tuple, tuple] = {}
         from facelab.fingerprint.schema import hwc
+
         for n in self.pictures:
             entry = fingerprint.output[n]
             h, w, _ = hwc(entry["shape"], entry["layout"])
@@ -59,12 +60,17 @@ class Observed:
             self.rows[n], self.columns[n] = lines(h, samples.shape[0]), lines(w, samples.shape[1])
             self.y[n] = samples
         self.families = {p.family for p in self.pictures.values()}
-        family = next(iter(sorted(self.families, key=lambda f: ("image", "rgb24", "bgr24", "yuyv", "nv12", "gray8").index(f))))
+        family = next(
+            iter(sorted(self.families, key=lambda f: ("image", "rgb24", "bgr24", "yuyv", "nv12", "gray8").index(f)))
+        )
         wanted = SCREEN if family == "image" else [f"{s}_{family}" for s in RAW_SCREEN]
         self.family = family
         self.screen = [n for n in wanted if n in self.pictures]
-        self.plain = [n for n, p in self.pictures.items()
-                      if p.family == family and (p.plain or (p.range == "limited" and family in ("yuyv", "nv12")))]
+        self.plain = [
+            n
+            for n, p in self.pictures.items()
+            if p.family == family and (p.plain or (p.range == "limited" and family in ("yuyv", "nv12")))
+        ]
         self.screen = self.screen or self.plain
         if LARGE in self.pictures and max(self.size[LARGE]) > 200:
             self.screen.insert(2, LARGE)
@@ -115,8 +121,11 @@ class Observed:
     def stacked(self, state: State, names: list[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return (predicted n × 3, observed n × channels, cover n) over several probes. Raises Refused."""
         parts = [(*self.predicted(state, n), self.y[n].reshape(-1, self.y[n].shape[2])) for n in names]
-        return (np.concatenate([p[0] for p in parts]), np.concatenate([p[2] for p in parts]),
-                np.concatenate([p[1] for p in parts]))
+        return (
+            np.concatenate([p[0] for p in parts]),
+            np.concatenate([p[2] for p in parts]),
+            np.concatenate([p[1] for p in parts]),
+        )
 
     def score(self, state: State, names: list[str] | None = None, *, full: bool = False) -> Linear:
         """Fit the output on `state`'s prediction; an impossible state has infinite loss."""
@@ -199,14 +208,16 @@ def tones(observed: Observed, state: State, gray: tuple | None) -> Iterator[Hypo
     for k, mix in enumerate(mixes):
         for t, price in _more_tones(observed):
             kind = "gamma" if t[0] in GAMMA_LIKE else "histogram"
-            change = Change(kind, "color", "linear in the pixels" if kind == "gamma" else "contrast as it is", describe(t))
+            change = Change(
+                kind, "color", "linear in the pixels" if kind == "gamma" else "contrast as it is", describe(t)
+            )
             yield Hypothesis(state._replace(tail=(*mix, t, *state.tail)), (change,), price + 0.5 * k)
 
 
 def before_geometry(observed: Observed, scored: Scored, start: State) -> Scored:
     """Try a tone that was found behind the geometry before it instead, and keep the better place."""
     h = scored.hypothesis
-    added = h.state.tail[:len(h.state.tail) - len(start.tail)]
+    added = h.state.tail[: len(h.state.tail) - len(start.tail)]
     if not added:
         return scored
     moved_there = h._replace(state=start._replace(head=(*start.head, *added)))
@@ -220,8 +231,9 @@ GAMMA_LIKE = ("gamma", "srgb_to_linear", "linear_to_srgb")
 def _more_tones(observed):
     yield from ((("gamma", g), 1.0) for g in GAMMAS)
     yield from (((name, None), 1.2) for name in ("srgb_to_linear", "linear_to_srgb"))
-    names = ("equalize_each", "stretch", "standardise") + (() if observed.channels == 1 else (
-        "equalize_luma", "stretch_each", "standardise_each"))
+    names = ("equalize_each", "stretch", "standardise") + (
+        () if observed.channels == 1 else ("equalize_luma", "stretch_each", "standardise_each")
+    )
     yield from (((name, None), 1.0) for name in names)
     yield from ((("clahe", (clip, 8, "gray" if observed.channels == 1 else "lab")), 1.2) for clip in (2.0, 4.0))
 
@@ -230,7 +242,7 @@ def _untoned(state):
     for place in ("head", "tail"):
         for i, t in enumerate(getattr(state, place)):
             if t[0] not in ("yuv", "gray", *FITTED):
-                rest = getattr(state, place)[:i] + getattr(state, place)[i + 1:]
+                rest = getattr(state, place)[:i] + getattr(state, place)[i + 1 :]
                 kind = "gamma" if t[0] in GAMMA_LIKE else "histogram"
                 yield Hypothesis(state._replace(**{place: rest}), (Change(kind, "color", describe(t), "not done"),))
 
@@ -247,8 +259,11 @@ def recodings(state: State) -> Iterator[Hypothesis]:
         for read in SPANS:
             changes = recode_changes(written, read)
             if changes:
-                head = (*state.head, ("recode", (written, read))) if raw is None else tuple(
-                    ("yuv", read) if t is raw else t for t in state.head)
+                head = (
+                    (*state.head, ("recode", (written, read)))
+                    if raw is None
+                    else tuple(("yuv", read) if t is raw else t for t in state.head)
+                )
                 yield Hypothesis(state._replace(head=head), changes, 1.1 * len(changes))
 
 
@@ -258,15 +273,23 @@ def recode_changes(a: tuple[str, str], b: tuple[str, str]) -> tuple[Change, ...]
     if a[1] != b[1]:
         out.append(Change("yuv_range", "color", f"{a[1]} range", f"read as {b[1]} range"))
     if a[0] != b[0]:
-        out.append(Change("yuv_matrix", "color", a[0].upper().replace("BT", "BT."), "read as " + b[0].upper().replace("BT", "BT.")))
+        out.append(
+            Change(
+                "yuv_matrix", "color", a[0].upper().replace("BT", "BT."), "read as " + b[0].upper().replace("BT", "BT.")
+            )
+        )
     return tuple(out)
 
 
-WORDS = {"clahe": "equalised tile by tile (CLAHE)", "equalize_each": "histogram equalised",
-         "equalize_luma": "histogram equalised on luma", "clahe": "CLAHE", "stretch": "stretched to black and white per image",
-         "stretch_each": "stretched to black and white per image and channel",
-         "standardise": "standardised per image (mean 0, deviation 1)",
-         "standardise_each": "standardised per image and channel"}
+WORDS = {
+    "clahe": "equalised tile by tile (CLAHE)",
+    "equalize_each": "histogram equalised",
+    "equalize_luma": "histogram equalised on luma",
+    "stretch": "stretched to black and white per image",
+    "stretch_each": "stretched to black and white per image and channel",
+    "standardise": "standardised per image (mean 0, deviation 1)",
+    "standardise_each": "standardised per image and channel",
+}
 
 
 def describe(t: tuple) -> str:
@@ -284,7 +307,10 @@ def refine_gamma(observed: Observed, scored: Scored) -> Scored:
                 for step in (1.06, 1.02, 1.006):
                     for _ in range(4):
                         g = _gamma_of(best, place, i)
-                        tries = [_with_gamma(observed, best, place, i, g * step), _with_gamma(observed, best, place, i, g / step)]
+                        tries = [
+                            _with_gamma(observed, best, place, i, g * step),
+                            _with_gamma(observed, best, place, i, g / step),
+                        ]
                         better = min(tries, key=lambda s: s.loss)
                         if better.loss >= best.loss:
                             break
@@ -296,7 +322,7 @@ def refine_gamma(observed: Observed, scored: Scored) -> Scored:
 def refine_detour(observed: Observed, scored: Scored) -> Scored:
     """Find the size of a surplus first resize pixel by pixel, from the best of the customary sizes."""
     state = scored.hypothesis.state
-    pairs = [i for i in range(len(state.chain) - 1) if all(isinstance(op, Resize) for op in state.chain[i:i + 2])]
+    pairs = [i for i in range(len(state.chain) - 1) if all(isinstance(op, Resize) for op in state.chain[i : i + 2])]
     if not pairs or not any(c.kind == "resize_order" for c in scored.hypothesis.changes):
         return scored
     i, best = pairs[0], scored
@@ -309,11 +335,17 @@ def refine_detour(observed: Observed, scored: Scored) -> Scored:
                 if n < 8:
                     continue
                 op = state.chain[i]._replace(size=(n, n))
-                chain = state.chain[:i] + (op,) + state.chain[i + 1:]
-                changes = tuple(c._replace(after=f"first to {n}×{n}, then to {state.chain[i + 1].size}")
-                                if c.kind == "resize_order" else c for c in scored.hypothesis.changes)
-                trial = Scored(Hypothesis(state._replace(chain=chain), changes, scored.hypothesis.price),
-                               observed.score(state._replace(chain=chain)))
+                chain = (*state.chain[:i], op, *state.chain[i + 1 :])
+                changes = tuple(
+                    c._replace(after=f"first to {n}×{n}, then to {state.chain[i + 1].size}")
+                    if c.kind == "resize_order"
+                    else c
+                    for c in scored.hypothesis.changes
+                )
+                trial = Scored(
+                    Hypothesis(state._replace(chain=chain), changes, scored.hypothesis.price),
+                    observed.score(state._replace(chain=chain)),
+                )
                 if trial.loss < 0.97 * best.loss:
                     best, improved = trial, True
     return best
@@ -321,8 +353,10 @@ def refine_detour(observed: Observed, scored: Scored) -> Scored:
 
 def refine_cut(observed: Observed, scored: Scored) -> Scored:
     """Find the share that a centred crop or margin keeps, and how it was rounded to pixels."""
-    i = next((i for i, op in enumerate(scored.hypothesis.state.chain) if isinstance(op, Crop)
-              and op.region == "fraction"), None)
+    i = next(
+        (i for i, op in enumerate(scored.hypothesis.state.chain) if isinstance(op, Crop) and op.region == "fraction"),
+        None,
+    )
     if i is None:
         return scored
     best = scored
@@ -331,12 +365,16 @@ def refine_cut(observed: Observed, scored: Scored) -> Scored:
             for sign in (0, 1, -1):
                 op = best.hypothesis.state.chain[i]
                 trial = op._replace(style=style, fraction=op.fraction + sign * step)
-                chain = best.hypothesis.state.chain[:i] + (trial,) + best.hypothesis.state.chain[i + 1:]
+                chain = (*best.hypothesis.state.chain[:i], trial, *best.hypothesis.state.chain[i + 1 :])
                 state = best.hypothesis.state._replace(chain=chain)
-                text = f"centred {trial.fraction:.3g} of each side" if trial.fraction < 1 else \
-                    f"{trial.fraction:.3g} times the picture's sides"
-                changes = tuple(c._replace(after=text) if c.kind in ("crop", "margin") else c
-                                for c in scored.hypothesis.changes)
+                text = (
+                    f"centred {trial.fraction:.3g} of each side"
+                    if trial.fraction < 1
+                    else f"{trial.fraction:.3g} times the picture's sides"
+                )
+                changes = tuple(
+                    c._replace(after=text) if c.kind in ("crop", "margin") else c for c in scored.hypothesis.changes
+                )
                 linear = observed.score(state)
                 if linear.loss < 0.98 * best.loss:
                     best = Scored(Hypothesis(state, changes, scored.hypothesis.price), linear)
@@ -353,7 +391,9 @@ def _with_gamma(observed, scored, place, i, g):
     tones_there = list(getattr(scored.hypothesis.state, place))
     tones_there[i] = ("gamma", g)
     state = scored.hypothesis.state._replace(**{place: tuple(tones_there)})
-    changes = tuple(c._replace(after=describe(("gamma", g))) if c.kind == "gamma" else c for c in scored.hypothesis.changes)
+    changes = tuple(
+        c._replace(after=describe(("gamma", g))) if c.kind == "gamma" else c for c in scored.hypothesis.changes
+    )
     return Scored(Hypothesis(state, changes, scored.hypothesis.price), observed.score(state))
 
 
@@ -393,14 +433,18 @@ def _shift_pick(dx, dy):
         ok = ((r >= 0) & (r < h))[:, None] & ((c >= 0) & (c < w))[None]
         index = np.ix_(np.clip(r, 0, h - 1), np.clip(c, 0, w - 1))
         return values[index], cover[index] * ok
+
     return pick
 
 
 def _best_shift(observed, state, dense, reach: int = 12):
     first = dict(list(dense.items())[:2])
-    table = {(dx, dy): _dense_loss(observed, first, _shift_pick(dx, dy))
-             for dx in range(-reach, reach + 1) for dy in range(-reach, reach + 1)
-             if (dx or dy) and (abs(dx) <= 4 and abs(dy) <= 4 or dx == 0 or dy == 0 or abs(dx) == abs(dy))}
+    table = {
+        (dx, dy): _dense_loss(observed, first, _shift_pick(dx, dy))
+        for dx in range(-reach, reach + 1)
+        for dy in range(-reach, reach + 1)
+        if (dx or dy) and ((abs(dx) <= 4 and abs(dy) <= 4) or dx == 0 or dy == 0 or abs(dx) == abs(dy))
+    }
     (dx, dy), loss = min(table.items(), key=lambda kv: kv[1])
     if not np.isfinite(loss):
         return None
@@ -412,23 +456,28 @@ def _affine_pick(a: Affine):
     def pick(values, cover, rows, columns):
         h, w = cover.shape
         from facelab.fingerprint.chain import _PLAN, gather
+
         (step,), _ = _PLAN[Affine](a, (w, h), None)
         x, inside = gather(values, step[1], np.asarray(rows), np.asarray(columns))
         c, _ = gather(cover[..., None], step[1], np.asarray(rows), np.asarray(columns))
         return x, c[..., 0] * (inside > 1 - 1e-9)
+
     return pick
 
 
-STARTS = tuple([Affine(degrees=d) for d in (-45, -30, -20, -15, -10, -7, -5, -3, -2, 2, 3, 5, 7, 10, 15, 20, 30, 45)]
-               + [Affine(zoom=z) for z in (0.6, 0.7, 0.8, 0.875, 0.93, 1.07, 1.15, 1.3, 1.5)]
-               + [Affine(aspect=a) for a in (0.75, 0.85, 0.93, 1.07, 1.17, 1.33)]
-               + [Affine(dx=x, dy=y) for x in (-3, -1, 0, 1, 3) for y in (-3, -1, 0, 1, 3)])
+STARTS = tuple(
+    [Affine(degrees=d) for d in (-45, -30, -20, -15, -10, -7, -5, -3, -2, 2, 3, 5, 7, 10, 15, 20, 30, 45)]
+    + [Affine(zoom=z) for z in (0.6, 0.7, 0.8, 0.875, 0.93, 1.07, 1.15, 1.3, 1.5)]
+    + [Affine(aspect=a) for a in (0.75, 0.85, 0.93, 1.07, 1.17, 1.33)]
+    + [Affine(dx=x, dy=y) for x in (-3, -1, 0, 1, 3) for y in (-3, -1, 0, 1, 3)]
+)
 _STEPS = {"degrees": 1.0, "zoom": 0.03, "aspect": 0.03, "dx": 0.6, "dy": 0.6}
 
 
 def _best_affine(observed, state, dense):
     def loss(a, some):
         return _dense_loss(observed, some, _affine_pick(a))
+
     two = dict(list(dense.items())[:2])
     starts = sorted(((loss(a, two), a) for a in STARTS), key=lambda p: p[0])[:3]
     if not starts or not np.isfinite(starts[0][0]):
@@ -485,14 +534,22 @@ def supposed(observed: Observed) -> list[State]:
         chains += [(Orient(),)] + [(Orient(), Pad(multiple=m)) for m in (8, 16, 32, 64)]
         return [State(c, head) for c in chains]
     for r in (sharp, smooth, Resize(size, kernel="area", antialias=True)):
-        chains += [(Orient(), r), (Orient(), r._replace(mode="letterbox")),
-                   (Orient(), r._replace(mode="letterbox", anchor="top_left")), (Orient(), Crop("square"), r),
-                   (Orient(), r._replace(mode="cover"), Crop("center", size=size))]
+        chains += [
+            (Orient(), r),
+            (Orient(), r._replace(mode="letterbox")),
+            (Orient(), r._replace(mode="letterbox", anchor="top_left")),
+            (Orient(), Crop("square"), r),
+            (Orient(), r._replace(mode="cover"), Crop("center", size=size)),
+        ]
         for bigger in (256 / 224, 72 / 64, 48 / 44, 128 / 112, 1.25):
             side = round(max(size) * bigger)
             chains.append((Orient(), r._replace(size=(side, side), mode="cover"), Crop("center", size=size)))
             chains.append((Orient(), r._replace(size=(side, side)), Crop("center", size=size)))
-        chains += [(Orient(), Crop("face", margin=m, aspect=a, outside=o), r) for m in (0.0, 0.1, 0.2, 0.25, 0.3, 0.5)
-                   for a in ("keep", "square_longer") for o in ("clip", "constant")]
+        chains += [
+            (Orient(), Crop("face", margin=m, aspect=a, outside=o), r)
+            for m in (0.0, 0.1, 0.2, 0.25, 0.3, 0.5)
+            for a in ("keep", "square_longer")
+            for o in ("clip", "constant")
+        ]
     chains += [(Orient(), Align(points, size)) for points in templates(size).values()]
     return [State(c, head) for c in chains]

@@ -38,8 +38,12 @@ class Picture:
     @property
     def plain(self) -> bool:
         """Whether every decoder gives the same upright pixels."""
-        return not self.lossy and self.source.orientation == 1 and self.name not in (*EXOTIC, "alpha") \
+        return (
+            not self.lossy
+            and self.source.orientation == 1
+            and self.name not in (*EXOTIC, "alpha")
             and self.range is None
+        )
 
 
 @functools.cache
@@ -61,12 +65,19 @@ def pictures() -> dict[str, Picture]:
 
 def _make():
     from facelab.fingerprint.probes import probe_set
+
     made, arrays, facts = {}, {}, {}
     for p in probe_set():
         family = "image" if p.group == "image" else p.format
         face = p.face or {}
-        facts[p.name] = {"orientation": p.orientation, "landmarks": face.get("landmarks"), "box": face.get("box"),
-                         "family": family, "lossy": p.format == "jpeg", "range": p.range}
+        facts[p.name] = {
+            "orientation": p.orientation,
+            "landmarks": face.get("landmarks"),
+            "box": face.get("box"),
+            "family": family,
+            "lossy": p.format == "jpeg",
+            "range": p.range,
+        }
         arrays[p.name] = np.ascontiguousarray(p.pixels)
         made[p.name] = _picture(p.name, arrays[p.name], facts[p.name])
     return made, arrays, facts

@@ -11,19 +11,55 @@ from facelab.fingerprint.hypotheses import KIND_OF, Change
 from facelab.fingerprint.photometry import compare_scaling, describe_scaling
 
 PARAMETER_KINDS = {
-    ("decode", "order"): "channel_order", ("orient", "exif"): "exif_orientation", ("color", "weights"): "gray_weights",
-    ("color", "matrix"): "yuv_matrix", ("color", "range"): "yuv_range", ("crop", "margin"): "margin",
-    ("crop", "aspect"): "aspect", ("align", "kernel"): "resize_kernel", ("align", "size"): "size",
-    ("resize", "kernel"): "resize_kernel", ("resize", "cubic_a"): "resize_kernel", ("resize", "lobes"): "resize_kernel",
-    ("resize", "antialias"): "antialias", ("resize", "pixel_centers"): "pixel_centers", ("resize", "mode"): "aspect",
-    ("resize", "anchor"): "shift", ("resize", "size"): "size", ("resize", "size_rounding"): "size",
-    ("resize", "value"): "aspect", ("pad", "anchor"): "shift", ("pad", "to"): "size", ("pad", "multiple"): "size",
-    ("cast", "dtype"): "dtype", ("cast", "saturate"): "saturation", ("quantize", "saturate"): "saturation"}
-OP_KINDS = {"decode": "decoder", "orient": "exif_orientation", "color": "channel_order", "crop": "crop",
-            "align": "alignment_template", "resize": "resize_order", "pad": "aspect", "normalize": "missing_normalization",
-            "layout": "layout", "cast": "dtype", "quantize": "quantization"}
-FOLLOWS = {"edge": ("kernel", "antialias"), "cubic_a": ("kernel",), "lobes": ("kernel",), "idct": ("format",),
-           "saturate": ("dtype",), "anchor": ("mode",), "value": ("mode",), "size_rounding": ("mode",)}
+    ("decode", "order"): "channel_order",
+    ("orient", "exif"): "exif_orientation",
+    ("color", "weights"): "gray_weights",
+    ("color", "matrix"): "yuv_matrix",
+    ("color", "range"): "yuv_range",
+    ("crop", "margin"): "margin",
+    ("crop", "aspect"): "aspect",
+    ("align", "kernel"): "resize_kernel",
+    ("align", "size"): "size",
+    ("resize", "kernel"): "resize_kernel",
+    ("resize", "cubic_a"): "resize_kernel",
+    ("resize", "lobes"): "resize_kernel",
+    ("resize", "antialias"): "antialias",
+    ("resize", "pixel_centers"): "pixel_centers",
+    ("resize", "mode"): "aspect",
+    ("resize", "anchor"): "shift",
+    ("resize", "size"): "size",
+    ("resize", "size_rounding"): "size",
+    ("resize", "value"): "aspect",
+    ("pad", "anchor"): "shift",
+    ("pad", "to"): "size",
+    ("pad", "multiple"): "size",
+    ("cast", "dtype"): "dtype",
+    ("cast", "saturate"): "saturation",
+    ("quantize", "saturate"): "saturation",
+}
+OP_KINDS = {
+    "decode": "decoder",
+    "orient": "exif_orientation",
+    "color": "channel_order",
+    "crop": "crop",
+    "align": "alignment_template",
+    "resize": "resize_order",
+    "pad": "aspect",
+    "normalize": "missing_normalization",
+    "layout": "layout",
+    "cast": "dtype",
+    "quantize": "quantization",
+}
+FOLLOWS = {
+    "edge": ("kernel", "antialias"),
+    "cubic_a": ("kernel",),
+    "lobes": ("kernel",),
+    "idct": ("format",),
+    "saturate": ("dtype",),
+    "anchor": ("mode",),
+    "value": ("mode",),
+    "size_rounding": ("mode",),
+}
 """A parameter that must change when another one does is no mistake of its own."""
 
 
@@ -37,8 +73,12 @@ def spec_changes(train: dict, infer: dict) -> list[tuple[Change, dict]]:
     ops = [s["op"] for s in a], [s["op"] for s in b]
     if ops[0] != ops[1] and sorted(ops[0]) == sorted(ops[1]):
         first = next(i for i, (x, y) in enumerate(zip(*ops)) if x != y)
-        out.append((Change("resize_order", ops[0][first], " → ".join(ops[0]), " → ".join(ops[1])),
-                    _place(first, ops[0][first], "order")))
+        out.append(
+            (
+                Change("resize_order", ops[0][first], " → ".join(ops[0]), " → ".join(ops[1])),
+                _place(first, ops[0][first], "order"),
+            )
+        )
         return out
     for tag, i1, i2, j1, j2 in SequenceMatcher(a=ops[0], b=ops[1], autojunk=False).get_opcodes():
         if tag == "equal":
@@ -56,7 +96,9 @@ def _place(index: int, op: str, parameter: str) -> dict:
 
 def _lost(stage: dict, others: list[str]) -> Change:
     kind = OP_KINDS[stage["op"]]
-    return Change(kind, stage["op"], _show(stage), f"no {stage['op']} stage" if stage["op"] not in others else "one fewer")
+    return Change(
+        kind, stage["op"], _show(stage), f"no {stage['op']} stage" if stage["op"] not in others else "one fewer"
+    )
 
 
 def _added(stage: dict, others: list[str]) -> Change:
@@ -109,8 +151,10 @@ def _scaling(train: dict, infer: dict, changes: list[tuple[Change, dict]]) -> li
     gains = np.broadcast_arrays(*a, *b)
     pair = (gains[0], gains[1]), (gains[2], gains[3])
     words = describe_scaling(*pair[0]), describe_scaling(*pair[1])
-    named = [(Change(kind, "normalize", words[0], f"{words[1]}: {remark}"), moved[0][1])
-             for kind, remark in compare_scaling(*pair)]
+    named = [
+        (Change(kind, "normalize", words[0], f"{words[1]}: {remark}"), moved[0][1])
+        for kind, remark in compare_scaling(*pair)
+    ]
     at = changes.index(moved[0])
     rest = [c for c in changes if c not in moved]
     return rest[:at] + named + rest[at:]

@@ -17,8 +17,9 @@ from facelab.fingerprint.schema import OUTPUT, Fingerprint
 MAX_TENSOR = 64 << 20
 
 
-def import_tensors(folder: str | os.PathLike, *, name: str | None = None, family: str | None = None,
-                   declares: tuple[str, ...] = ()) -> Fingerprint:
+def import_tensors(
+    folder: str | os.PathLike, *, name: str | None = None, family: str | None = None, declares: tuple[str, ...] = ()
+) -> Fingerprint:
     """Read `<probe>.npy`, or `<probe>.bin` with `<probe>.json`, for every probe of one kind and fingerprint them.
 
     The kind of probe (images, or raw frames of a format) is the one with the most files, unless `family` names it.
@@ -35,10 +36,13 @@ def import_tensors(folder: str | os.PathLike, *, name: str | None = None, family
     probes = family_probes(chosen)
     missing = [p.name for p in probes if p.name not in there]
     if missing:
-        raise BadInputError(f"the tensor of the probe {missing[0]!r} is missing", where=folder,
-                            expected=f"{missing[0]}.npy, or {missing[0]}.bin with {missing[0]}.json",
-                            got=f"{len(probes) - len(missing)} of {len(probes)} {chosen} probes",
-                            fix="run the program on every probe of its kind (see the probes' README)")
+        raise BadInputError(
+            f"the tensor of the probe {missing[0]!r} is missing",
+            where=folder,
+            expected=f"{missing[0]}.npy, or {missing[0]}.bin with {missing[0]}.json",
+            got=f"{len(probes) - len(missing)} of {len(probes)} {chosen} probes",
+            fix="run the program on every probe of its kind (see the probes' README)",
+        )
     arrays = {p.name: read_tensor(folder, p.name) for p in probes}
     _consistent(arrays, folder)
     results = {n: [(OUTPUT, a)] for n, a in arrays.items()}
@@ -49,9 +53,13 @@ def _family(there: set[str], folder: Path) -> str:
     found = {f: sum(p.name in there for p in family_probes(f)) for f in FAMILIES}
     best = max(found, key=found.get)
     if not found[best]:
-        raise BadInputError("the folder holds no probe's tensor", where=folder, expected="files such as marks.npy",
-                            got=", ".join(sorted(there)[:3]) or "no .npy or .bin file",
-                            fix="name each tensor after its probe (first column of the probes' README)")
+        raise BadInputError(
+            "the folder holds no probe's tensor",
+            where=folder,
+            expected="files such as marks.npy",
+            got=", ".join(sorted(there)[:3]) or "no .npy or .bin file",
+            fix="name each tensor after its probe (first column of the probes' README)",
+        )
     return best
 
 
@@ -61,27 +69,49 @@ def read_tensor(folder: Path, name: str) -> np.ndarray:
     array = _npy(path) if path.exists() else _raw(folder, name)
     where = path if path.exists() else folder / f"{name}.bin"
     if array.dtype.name not in DTYPES:
-        raise BadInputError("the tensor's number type is not supported", where=where, expected=", ".join(DTYPES),
-                            got=array.dtype.name, fix="write float32 or uint8")
+        raise BadInputError(
+            "the tensor's number type is not supported",
+            where=where,
+            expected=", ".join(DTYPES),
+            got=array.dtype.name,
+            fix="write float32 or uint8",
+        )
     if not 1 <= array.ndim <= 4 or array.size == 0:
-        raise BadInputError("the tensor's shape is no image's", where=where, expected="1 to 4 axes, none empty",
-                            got=f"{array.shape}", fix="write what goes into the model, one image a file")
+        raise BadInputError(
+            "the tensor's shape is no image's",
+            where=where,
+            expected="1 to 4 axes, none empty",
+            got=f"{array.shape}",
+            fix="write what goes into the model, one image a file",
+        )
     if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise BadInputError("the tensor holds NaN or infinity", where=where, expected="finite numbers",
-                            got=f"{np.count_nonzero(~np.isfinite(array))} of {array.size}",
-                            fix="look for a division by zero in the program")
+        raise BadInputError(
+            "the tensor holds NaN or infinity",
+            where=where,
+            expected="finite numbers",
+            got=f"{np.count_nonzero(~np.isfinite(array))} of {array.size}",
+            fix="look for a division by zero in the program",
+        )
     return array
 
 
 def _npy(path: Path) -> np.ndarray:
     if path.stat().st_size > MAX_TENSOR:
-        raise BadInputError("the tensor is too large", where=path, expected=f"at most {MAX_TENSOR} bytes",
-                            got=f"{path.stat().st_size} bytes")
+        raise BadInputError(
+            "the tensor is too large",
+            where=path,
+            expected=f"at most {MAX_TENSOR} bytes",
+            got=f"{path.stat().st_size} bytes",
+        )
     try:
         array = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError, SyntaxError) as e:
-        raise BadInputError("the file is no .npy tensor", where=path, got=str(e).splitlines()[0][:160] if str(e) else
-                            type(e).__name__, fix="write it with numpy.save, or as .bin with .json") from None
+        raise BadInputError(
+            "the file is no .npy tensor",
+            where=path,
+            got=str(e).splitlines()[0][:160] if str(e) else type(e).__name__,
+            fix="write it with numpy.save, or as .bin with .json",
+        ) from None
     if not isinstance(array, np.ndarray):
         raise BadInputError("the file is no .npy tensor", where=path, got=type(array).__name__)
     return array
@@ -90,26 +120,43 @@ def _npy(path: Path) -> np.ndarray:
 def _raw(folder: Path, name: str) -> np.ndarray:
     head, data = folder / f"{name}.json", folder / f"{name}.bin"
     if not head.exists():
-        raise BadInputError("a raw tensor has no shape", where=data, expected=f"{name}.json beside it",
-                            fix='write {"shape": [1, 3, 112, 112], "dtype": "float32"}')
+        raise BadInputError(
+            "a raw tensor has no shape",
+            where=data,
+            expected=f"{name}.json beside it",
+            fix='write {"shape": [1, 3, 112, 112], "dtype": "float32"}',
+        )
     facts = read_json(head, max_bytes=4096)
     if not isinstance(facts, dict) or set(facts) - {"shape", "dtype"} or "shape" not in facts or "dtype" not in facts:
-        raise BadInputError("a tensor's JSON states shape and dtype", where=head, expected="keys shape, dtype",
-                            got=repr(facts)[:100])
+        raise BadInputError(
+            "a tensor's JSON states shape and dtype", where=head, expected="keys shape, dtype", got=repr(facts)[:100]
+        )
     shape, dtype = facts["shape"], facts["dtype"]
-    if not isinstance(shape, list) or not 1 <= len(shape) <= 4 or not all(
-            type(n) is int and 1 <= n <= 65536 for n in shape):
-        raise BadInputError("a tensor's shape is impossible", where=head, expected="1 to 4 positive whole numbers",
-                            got=repr(shape)[:100])
+    if (
+        not isinstance(shape, list)
+        or not 1 <= len(shape) <= 4
+        or not all(type(n) is int and 1 <= n <= 65536 for n in shape)
+    ):
+        raise BadInputError(
+            "a tensor's shape is impossible",
+            where=head,
+            expected="1 to 4 positive whole numbers",
+            got=repr(shape)[:100],
+        )
     if dtype not in DTYPES:
-        raise BadInputError("a tensor's number type is unknown", where=head, expected=", ".join(DTYPES),
-                            got=repr(dtype)[:60])
+        raise BadInputError(
+            "a tensor's number type is unknown", where=head, expected=", ".join(DTYPES), got=repr(dtype)[:60]
+        )
     kind = np.dtype(dtype).newbyteorder("<")
     size = int(np.prod(shape, dtype=np.int64)) * kind.itemsize
     if data.stat().st_size != size or size > MAX_TENSOR:
-        raise BadInputError("the raw tensor's size does not go with its shape and dtype", where=data,
-                            expected=f"{size} bytes for {shape} {dtype}", got=f"{data.stat().st_size} bytes",
-                            fix="write all numbers and nothing else; correct the JSON")
+        raise BadInputError(
+            "the raw tensor's size does not go with its shape and dtype",
+            where=data,
+            expected=f"{size} bytes for {shape} {dtype}",
+            got=f"{data.stat().st_size} bytes",
+            fix="write all numbers and nothing else; correct the JSON",
+        )
     return np.fromfile(data, dtype=kind).reshape(shape).astype(dtype)
 
 
@@ -117,13 +164,17 @@ def _consistent(arrays: dict[str, np.ndarray], folder: Path) -> None:
     """One program gives one number type and rank, and one shape unless its input size is dynamic."""
     facts = [("dtype", lambda a: a.dtype.name), ("number of axes", lambda a: a.ndim)]
     shapes = Counter(a.shape for a in arrays.values())
-    common, count = shapes.most_common(1)[0]
+    _common, count = shapes.most_common(1)[0]
     if len(shapes) > 1 and count >= 0.8 * len(arrays):
         facts.append(("shape", lambda a: a.shape))
     for what, of in facts:
         usual = Counter(map(of, arrays.values())).most_common(1)[0][0]
         odd = next((n for n, a in arrays.items() if of(a) != usual), None)
         if odd is not None:
-            raise BadInputError(f"the tensor of the probe {odd!r} has another {what} than the others",
-                                where=folder / odd, expected=usual, got=of(arrays[odd]),
-                                fix="write the same kind of tensor for every probe")
+            raise BadInputError(
+                f"the tensor of the probe {odd!r} has another {what} than the others",
+                where=folder / odd,
+                expected=usual,
+                got=of(arrays[odd]),
+                fix="write the same kind of tensor for every probe",
+            )

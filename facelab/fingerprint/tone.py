@@ -81,6 +81,7 @@ def _equalize_luma(x, _):
 
 def _clahe(x, parameters):
     import cv2
+
     clip, tiles, on = parameters
     make = cv2.createCLAHE(clipLimit=clip, tileGridSize=(tiles, tiles))
     if on == "gray":
@@ -110,12 +111,23 @@ def _standardise_each(x, _):
 
 
 POINTWISE: dict[str, Callable] = {
-    "gamma": _gamma, "srgb_to_linear": _linearise, "linear_to_srgb": _companded,
-    "swap_chroma": _swap_chroma, "recode": lambda x, p: recode(x, *p), "yuv": lambda x, p: yuv_to_rgb(x, *p),
-    "gray": lambda x, w: np.repeat((x @ np.asarray(w))[..., None], 3, axis=-1)}
+    "gamma": _gamma,
+    "srgb_to_linear": _linearise,
+    "linear_to_srgb": _companded,
+    "swap_chroma": _swap_chroma,
+    "recode": lambda x, p: recode(x, *p),
+    "yuv": lambda x, p: yuv_to_rgb(x, *p),
+    "gray": lambda x, w: np.repeat((x @ np.asarray(w))[..., None], 3, axis=-1),
+}
 WHOLE: dict[str, Callable] = {
-    "equalize_each": _equalize_each, "equalize_luma": _equalize_luma, "clahe": _clahe, "stretch": _stretch,
-    "stretch_each": _stretch_each, "standardise": _standardise, "standardise_each": _standardise_each}
+    "equalize_each": _equalize_each,
+    "equalize_luma": _equalize_luma,
+    "clahe": _clahe,
+    "stretch": _stretch,
+    "stretch_each": _stretch_each,
+    "standardise": _standardise,
+    "standardise_each": _standardise_each,
+}
 """Tones that look at the whole picture, so their place in the pipeline matters and samples alone are not enough."""
 
 

@@ -14,6 +14,7 @@ def documented():
         if base not in made:
             made[base] = planted.documented(base)
         return made[base]
+
     return get
 
 
@@ -27,4 +28,5 @@ def black_box():
         if key not in made:
             made[key] = planted.black_box(base, *mistakes)
         return made[key]
+
     return get

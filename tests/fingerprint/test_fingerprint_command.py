@@ -69,9 +69,16 @@ def folder(tmp_path_factory):
     return path
 
 
-@pytest.mark.parametrize("name,shape,stages", [("by_path", [1, 48, 48, 1], ["gray", "resize", "scaled", "output"]),
-                                               ("by_pixels", [48, 48, 3], ["output"]), ("with_face", [48, 48, 3], ["output"]),
-                                               ("album", [48, 48, 3], ["output"]), ("vision", [3, 48, 48], ["output"])])
+@pytest.mark.parametrize(
+    "name,shape,stages",
+    [
+        ("by_path", [1, 48, 48, 1], ["gray", "resize", "scaled", "output"]),
+        ("by_pixels", [48, 48, 3], ["output"]),
+        ("with_face", [48, 48, 3], ["output"]),
+        ("album", [48, 48, 3], ["output"]),
+        ("vision", [3, 48, 48], ["output"]),
+    ],
+)
 def test_every_style_of_pipeline_is_captured(folder, name, shape, stages):
     out = folder / f"{name}.json"
     assert run(["fingerprint", "capture", "--pipeline", f"{folder / 'pipe.py'}:{name}", "--out", str(out)]) == 0
@@ -80,10 +87,18 @@ def test_every_style_of_pipeline_is_captured(folder, name, shape, stages):
     assert out.stat().st_size < 256 * 1024
 
 
-@pytest.mark.parametrize("target,words", [("none.py:f", "does not exist"), ("pipe.py:nothing", "defines no"),
-                                          ("pipe.py", "FILE.py:function"), ("pipe.py:fails", "no such camera"),
-                                          ("pipe.py:text", "no numeric array"), ("pipe.py:number", "cannot be called"),
-                                          ("bad.py:f", "cannot be imported")])
+@pytest.mark.parametrize(
+    "target,words",
+    [
+        ("none.py:f", "does not exist"),
+        ("pipe.py:nothing", "defines no"),
+        ("pipe.py", "FILE.py:function"),
+        ("pipe.py:fails", "no such camera"),
+        ("pipe.py:text", "no numeric array"),
+        ("pipe.py:number", "cannot be called"),
+        ("bad.py:f", "cannot be imported"),
+    ],
+)
 def test_a_pipeline_that_cannot_be_captured_is_exit_2(folder, target, words, capsys):
     (folder / "bad.py").write_text("import nothing_of_this_name")
     assert run(["fingerprint", "capture", "--pipeline", str(folder / target), "--out", str(folder / "no.json")]) == 2
@@ -94,14 +109,25 @@ def test_a_pipeline_that_cannot_be_captured_is_exit_2(folder, target, words, cap
 def test_an_onnx_graph_with_preprocessing_is_captured_and_tapped(folder):
     import onnx
     from onnx import TensorProto, helper
+
     half = helper.make_tensor("s", TensorProto.FLOAT, [4], [1, 48 / 240, 48 / 320, 1])
-    nodes = [helper.make_node("Cast", ["image"], ["f"], to=TensorProto.FLOAT),
-             helper.make_node("Resize", ["f", "", "", "sizes"], ["small"], mode="linear"),
-             helper.make_node("Div", ["small", "c"], ["scaled"]), helper.make_node("ReduceMean", ["scaled"], ["y"], keepdims=1)]
-    graph = helper.make_graph(nodes, "g", [helper.make_tensor_value_info("image", TensorProto.UINT8, [1, "h", "w", 3])],
-                              [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
-                              [half, helper.make_tensor("sizes", TensorProto.INT64, [4], [1, 48, 48, 3]),
-                               helper.make_tensor("c", TensorProto.FLOAT, [], [255.0])])
+    nodes = [
+        helper.make_node("Cast", ["image"], ["f"], to=TensorProto.FLOAT),
+        helper.make_node("Resize", ["f", "", "", "sizes"], ["small"], mode="linear"),
+        helper.make_node("Div", ["small", "c"], ["scaled"]),
+        helper.make_node("ReduceMean", ["scaled"], ["y"], keepdims=1),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("image", TensorProto.UINT8, [1, "h", "w", 3])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [
+            half,
+            helper.make_tensor("sizes", TensorProto.INT64, [4], [1, 48, 48, 3]),
+            helper.make_tensor("c", TensorProto.FLOAT, [], [255.0]),
+        ],
+    )
     path = folder / "g.onnx"
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
     out = folder / "onnx.json"
@@ -136,29 +162,58 @@ def test_the_cost_decides_the_severity(folder, assets, capsys):
     faces.mkdir()
     import csv
     import shutil
+
     with (assets / "labelled" / "emotion.csv").open() as f:
         rows = list(csv.DictReader(f))[:24]
     for row in rows:
-        source = assets / "labelled" / next(v for v in row.values() if str(v).lower().endswith((".jpg", ".png", ".jpeg")))
+        source = (
+            assets / "labelled" / next(v for v in row.values() if str(v).lower().endswith((".jpg", ".png", ".jpeg")))
+        )
         shutil.copy(source, faces / source.name)
     raw = json.loads((folder / "spec.json").read_text())
     raw["stages"][4].update(mean=[0.0], scale=[1.0])
     (folder / "raw.json").write_text(json.dumps(raw))
     run(["fingerprint", "capture", "--spec", str(folder / "raw.json"), "--out", str(folder / "rawfp.json")])
-    small = next(p for p in sorted((assets / "models" / "emotion").glob("*.hdf5")) if "48" not in p.name and "simple" not in p.name)
-    assert run(["fingerprint", "compare", str(folder / "train.json"), str(folder / "rawfp.json"), "--model", str(small),
-                "--images", str(faces), "--json", str(folder / "cost.json")]) == 1
+    small = next(
+        p
+        for p in sorted((assets / "models" / "emotion").glob("*.hdf5"))
+        if "48" not in p.name and "simple" not in p.name
+    )
+    assert (
+        run(
+            [
+                "fingerprint",
+                "compare",
+                str(folder / "train.json"),
+                str(folder / "rawfp.json"),
+                "--model",
+                str(small),
+                "--images",
+                str(faces),
+                "--json",
+                str(folder / "cost.json"),
+            ]
+        )
+        == 1
+    )
     result = json.loads((folder / "cost.json").read_text())
-    assert result["cost"]["n"] == 24 and 0 <= result["cost"]["lo"] <= result["cost"]["agreement"] <= result["cost"]["hi"] <= 1
+    assert (
+        result["cost"]["n"] == 24
+        and 0 <= result["cost"]["lo"] <= result["cost"]["agreement"] <= result["cost"]["hi"] <= 1
+    )
     assert result["findings"][0]["severity_from"] == "measured agreement"
     assert result["findings"][0]["severity"] == result["cost"]["severity"]
 
 
 def test_model_and_images_go_together(folder, capsys):
-    assert run(["fingerprint", "compare", str(folder / "train.json"), str(folder / "train.json"), "--model", "x.onnx"]) == 2
+    assert (
+        run(["fingerprint", "compare", str(folder / "train.json"), str(folder / "train.json"), "--model", "x.onnx"])
+        == 2
+    )
 
 
 # -- import ---------------------------------------------------------------------------------------------------------
+
 
 @pytest.fixture
 def tensors(tmp_path):
@@ -194,12 +249,21 @@ BAD = {
     "NaN": lambda d: np.save(d / "marks.npy", np.full((1, 3, 12, 12), np.nan, np.float32)),
     "five axes": lambda d: np.save(d / "marks.npy", np.zeros((1, 1, 3, 12, 12), np.float32)),
     "raw without shape": lambda d: ((d / "marks.npy").unlink(), (d / "marks.bin").write_bytes(b"0" * 48)),
-    "raw too short": lambda d: ((d / "marks.npy").unlink(), (d / "marks.bin").write_bytes(b"0" * 48),
-                                (d / "marks.json").write_text('{"shape": [1, 3, 12, 12], "dtype": "float32"}')),
-    "raw duplicate keys": lambda d: ((d / "marks.npy").unlink(), (d / "marks.bin").write_bytes(b"0" * 1728),
-                                     (d / "marks.json").write_text('{"shape": [1], "shape": [1, 3, 12, 12], "dtype": "float32"}')),
-    "raw hostile shape": lambda d: ((d / "marks.npy").unlink(), (d / "marks.bin").write_bytes(b"0" * 48),
-                                    (d / "marks.json").write_text('{"shape": [99999999999, -1], "dtype": "float32"}')),
+    "raw too short": lambda d: (
+        (d / "marks.npy").unlink(),
+        (d / "marks.bin").write_bytes(b"0" * 48),
+        (d / "marks.json").write_text('{"shape": [1, 3, 12, 12], "dtype": "float32"}'),
+    ),
+    "raw duplicate keys": lambda d: (
+        (d / "marks.npy").unlink(),
+        (d / "marks.bin").write_bytes(b"0" * 1728),
+        (d / "marks.json").write_text('{"shape": [1], "shape": [1, 3, 12, 12], "dtype": "float32"}'),
+    ),
+    "raw hostile shape": lambda d: (
+        (d / "marks.npy").unlink(),
+        (d / "marks.bin").write_bytes(b"0" * 48),
+        (d / "marks.json").write_text('{"shape": [99999999999, -1], "dtype": "float32"}'),
+    ),
 }
 
 
@@ -218,12 +282,27 @@ def test_an_empty_folder_and_no_folder_are_exit_2(tmp_path, capsys):
 
 # -- speed ----------------------------------------------------------------------------------------------------------
 
+
 def test_compare_imports_neither_tensorflow_nor_matplotlib(folder):
-    code = ("import sys; from facelab.cli import run; code = run(sys.argv[1:]); "
-            "assert not {'tensorflow', 'keras', 'matplotlib', 'onnx', 'torch'} & set(sys.modules), 'heavy import'; sys.exit(code)")
-    done = subprocess.run([sys.executable, "-c", code, "fingerprint", "compare", str(folder / "train.json"),
-                           str(folder / "by_path.json") if (folder / "by_path.json").exists() else str(folder / "train.json")],
-                          capture_output=True, text=True, check=False)
+    code = (
+        "import sys; from facelab.cli import run; code = run(sys.argv[1:]); "
+        "assert not {'tensorflow', 'keras', 'matplotlib', 'onnx', 'torch'} & set(sys.modules), 'heavy import'; "
+        "sys.exit(code)"
+    )
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            code,
+            "fingerprint",
+            "compare",
+            str(folder / "train.json"),
+            str(folder / "by_path.json") if (folder / "by_path.json").exists() else str(folder / "train.json"),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode in (0, 1), done.stderr
 
 
@@ -234,7 +313,18 @@ def test_compare_answers_within_a_second_and_a_half(folder):
     times = []
     for _ in range(5):
         started = time.perf_counter()
-        subprocess.run([sys.executable, "-m", "facelab.cli", "fingerprint", "compare", str(folder / "train.json"),
-                        str(folder / "speed.json")], capture_output=True, check=False)
+        subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "facelab.cli",
+                "fingerprint",
+                "compare",
+                str(folder / "train.json"),
+                str(folder / "speed.json"),
+            ],
+            capture_output=True,
+            check=False,
+        )
         times.append(time.perf_counter() - started)
     assert np.median(times) < 1.5, times

@@ -18,17 +18,42 @@ from facelab.preprocess.spec import PreprocessSpec
 BY_NAME = {m.name: m for m in SINGLES}
 GRAY, RGB, FACE, BOX = BASES
 # a mistake of each family; the slow test has all of them in every base, with and without the training side's spec
-QUICK = [(GRAY, "EXIF orientation ignored"), (GRAY, "red and blue swapped"), (GRAY, "gray by plain average"),
-         (GRAY, "nearest neighbour"), (GRAY, "bilinear without antialias"), (BOX, "top-left pixel centres (TF 1)"),
-         (GRAY, "resized twice"), (RGB, "resized before the crop"), (GRAY, "centre crop of 7/8"), (RGB, "30 % margin around"),
-         (BOX, "stretched instead of letterboxed"), (FACE, "two pixels to the right"), (FACE, "template without the +8"),
-         (GRAY, "turned by 90°"), (RGB, "tilted by 12°"), (RGB, "mirrored"), (FACE, "rows and columns exchanged"),
-         (RGB, "channel axis on the wrong side"), (FACE, "buffer reinterpreted without a transpose"),
-         (GRAY, "no batch axis"), (FACE, "another mean"), (GRAY, "another scale"), (GRAY, "0…1 instead of −1…1"),
-         (RGB, "normalised twice"), (RGB, "raw pixels"), (RGB, "gamma 2.2"), (GRAY, "histogram equalised"),
-         (GRAY, "float16"), (FACE, "clipped to 0…1"), (RGB, "16 gray levels"), (GRAY, "another size"),
-         (RGB, "YUV limited range read as full"), (RGB, "BT.601 read as BT.709"),
-         (GRAY, "JPEG decoded at half size and scaled up")]
+QUICK = [
+    (GRAY, "EXIF orientation ignored"),
+    (GRAY, "red and blue swapped"),
+    (GRAY, "gray by plain average"),
+    (GRAY, "nearest neighbour"),
+    (GRAY, "bilinear without antialias"),
+    (BOX, "top-left pixel centres (TF 1)"),
+    (GRAY, "resized twice"),
+    (RGB, "resized before the crop"),
+    (GRAY, "centre crop of 7/8"),
+    (RGB, "30 % margin around"),
+    (BOX, "stretched instead of letterboxed"),
+    (FACE, "two pixels to the right"),
+    (FACE, "template without the +8"),
+    (GRAY, "turned by 90°"),
+    (RGB, "tilted by 12°"),
+    (RGB, "mirrored"),
+    (FACE, "rows and columns exchanged"),
+    (RGB, "channel axis on the wrong side"),
+    (FACE, "buffer reinterpreted without a transpose"),
+    (GRAY, "no batch axis"),
+    (FACE, "another mean"),
+    (GRAY, "another scale"),
+    (GRAY, "0…1 instead of −1…1"),
+    (RGB, "normalised twice"),
+    (RGB, "raw pixels"),
+    (RGB, "gamma 2.2"),
+    (GRAY, "histogram equalised"),
+    (GRAY, "float16"),
+    (FACE, "clipped to 0…1"),
+    (RGB, "16 gray levels"),
+    (GRAY, "another size"),
+    (RGB, "YUV limited range read as full"),
+    (RGB, "BT.601 read as BT.709"),
+    (GRAY, "JPEG decoded at half size and scaled up"),
+]
 
 
 def check(train, infer, *mistakes):
@@ -100,9 +125,11 @@ def test_tensorflow_is_harmless_and_its_fast_jpeg_is_not():
 def test_with_two_specs_the_first_deviating_stage_and_the_parameter_are_named(documented):
     spec = PreprocessSpec(RGB, SPECS[RGB])
     for index, changes, kind, stage, parameter in (
-            (1, {"exif": "ignore"}, "exif_orientation", "02_orient", "exif"),
-            (3, {"kernel": "bilinear", "edge": "renormalize"}, "resize_kernel", "04_resize", "kernel"),
-            (4, {"mean": [0.0]}, "mean", "05_normalize", "mean"), (5, {"to": "nhwc"}, "layout", "06_layout", "to")):
+        (1, {"exif": "ignore"}, "exif_orientation", "02_orient", "exif"),
+        (3, {"kernel": "bilinear", "edge": "renormalize"}, "resize_kernel", "04_resize", "kernel"),
+        (4, {"mean": [0.0]}, "mean", "05_normalize", "mean"),
+        (5, {"to": "nhwc"}, "layout", "06_layout", "to"),
+    ):
         c = compare(documented(RGB), capture_spec(spec.replace(index, **changes)))
         assert c.verdict == "mismatch" and c.findings[0].kind == kind
         assert (c.first_stage["stage"], c.first_stage["parameter"]) == (stage, parameter)
@@ -121,6 +148,7 @@ def test_a_pipeline_that_nothing_explains_is_unknown(documented, black_box):
     junk = schema.parse(json.loads(black_box(GRAY).dumps()))
     rng = np.random.default_rng(0)
     from facelab.fingerprint.describe import describe
+
     for name in junk.output:
         junk.output[name] = describe(rng.normal(size=(1, 64, 64, 1)).astype(np.float32))
     c = compare(documented(GRAY), junk)
@@ -134,10 +162,12 @@ def test_identical_fingerprints_are_identical(documented):
 
 # -- the parts ------------------------------------------------------------------------------------------------------
 
+
 @pytest.mark.parametrize("base", BASES)
 def test_the_prediction_is_what_the_reference_backend_computes(base, documented):
     from facelab.fingerprint.explain import identify
     from facelab.fingerprint.search import Observed
+
     names = [n for n, e in documented(base).output.items() if "error" not in e]
     side = identify(documented(base), Observed(documented(base), names))
     # the spec rounds to whole pixels once or twice, the prediction does not: uniform errors of ±½ level have 0.29 RMS;
@@ -148,9 +178,15 @@ def test_the_prediction_is_what_the_reference_backend_computes(base, documented)
 @pytest.mark.parametrize("transform", TRANSFORMS)
 def test_chains_turn_as_numpy_does(transform):
     x = np.random.default_rng(1).integers(0, 256, (13, 17, 3)).astype(np.uint8)
-    turned = {"flip_horizontal": x[:, ::-1], "flip_vertical": x[::-1], "rotate180": x[::-1, ::-1],
-              "rotate90": np.rot90(x, -1), "rotate270": np.rot90(x), "transpose": x.swapaxes(0, 1),
-              "transverse": np.rot90(x, 2).swapaxes(0, 1)}[transform]
+    turned = {
+        "flip_horizontal": x[:, ::-1],
+        "flip_vertical": x[::-1],
+        "rotate180": x[::-1, ::-1],
+        "rotate90": np.rot90(x, -1),
+        "rotate270": np.rot90(x),
+        "transpose": x.swapaxes(0, 1),
+        "transverse": np.rot90(x, 2).swapaxes(0, 1),
+    }[transform]
     source = chain.Source("x", x)
     values, cover = chain.predict((chain.Orient(False, transform),), source)
     np.testing.assert_array_equal(values, turned)
@@ -161,11 +197,19 @@ def test_chains_turn_as_numpy_does(transform):
     np.testing.assert_allclose(some, small[np.ix_(rows, columns)], atol=1e-3)  # float32 products
 
 
-@pytest.mark.parametrize("kernel,antialias,code", [("bilinear", False, "INTER_LINEAR"), ("bicubic75", False, "INTER_CUBIC"),
-                                                   ("area", True, "INTER_AREA"), ("lanczos4", False, "INTER_LANCZOS4"),
-                                                   ("nearest", False, "INTER_NEAREST")])
+@pytest.mark.parametrize(
+    "kernel,antialias,code",
+    [
+        ("bilinear", False, "INTER_LINEAR"),
+        ("bicubic75", False, "INTER_CUBIC"),
+        ("area", True, "INTER_AREA"),
+        ("lanczos4", False, "INTER_LANCZOS4"),
+        ("nearest", False, "INTER_NEAREST"),
+    ],
+)
 def test_resampling_matrices_are_opencvs(kernel, antialias, code):
     import cv2
+
     x = np.random.default_rng(2).integers(0, 256, (61, 83)).astype(np.uint8)
     centers = "legacy" if kernel == "nearest" else "half"
     mine = weights(61, 40, kernel, antialias, centers) @ x @ weights(83, 48, kernel, antialias, centers).T
@@ -180,15 +224,23 @@ def test_the_linear_fit_finds_weights_and_scale():
     assert linear.gain[0] == pytest.approx(1 / 127.5, rel=1e-4) and linear.loss < 0.01
 
 
-@pytest.mark.parametrize("train,infer,kinds", [
-    (((127.5,), (127.5,)), ((0.0,), (255.0,)), ["value_range"]), (((127.5,), (127.5,)), ((0.0,), (1.0,)), ["missing_normalization"]),
-    (((0.0,), (255.0,)), ((0.0,), (255.0**2,)), ["double_normalization"]), (((127.5,), (127.5,)), ((127.5,), (128.0,)), []),
-    (((127.5,), (127.5,)), ((104.0,), (127.5,)), ["mean"]), (((127.5,), (127.5,)), ((127.5,), (64.0,)), ["scale"]),
-    ((planted.IMAGENET), ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)), ["value_range"]),
-    ((planted.IMAGENET), ((0.0,) * 3, (255.0,) * 3), ["missing_normalization"]),
-    ((planted.IMAGENET), (planted.IMAGENET[0][::-1], planted.IMAGENET[1]), ["mean"]),
-    (((0.0,), (255.0,)), ((127.5,), (127.5,)), ["value_range"])])
+@pytest.mark.parametrize(
+    "train,infer,kinds",
+    [
+        (((127.5,), (127.5,)), ((0.0,), (255.0,)), ["value_range"]),
+        (((127.5,), (127.5,)), ((0.0,), (1.0,)), ["missing_normalization"]),
+        (((0.0,), (255.0,)), ((0.0,), (255.0**2,)), ["double_normalization"]),
+        (((127.5,), (127.5,)), ((127.5,), (128.0,)), []),
+        (((127.5,), (127.5,)), ((104.0,), (127.5,)), ["mean"]),
+        (((127.5,), (127.5,)), ((127.5,), (64.0,)), ["scale"]),
+        ((planted.IMAGENET), ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)), ["value_range"]),
+        ((planted.IMAGENET), ((0.0,) * 3, (255.0,) * 3), ["missing_normalization"]),
+        ((planted.IMAGENET), (planted.IMAGENET[0][::-1], planted.IMAGENET[1]), ["mean"]),
+        (((0.0,), (255.0,)), ((127.5,), (127.5,)), ["value_range"]),
+    ],
+)
 def test_scalings_are_told_apart(train, infer, kinds):
     def affine(mean, scale):
         return 1 / np.array(scale), -np.array(mean) / np.array(scale)
+
     assert [k for k, _ in compare_scaling(affine(*train), affine(*infer))] == kinds

@@ -41,8 +41,11 @@ def test_the_c_program(mistake, probe_folder, repository, tmp_path):
         pytest.skip("no C compiler")
     program = tmp_path / "preprocess"
     folder = repository / "examples" / "c"
-    subprocess.run([compiler, "-O2", "-std=c99", "-Wall", "-Wextra", "-Werror", "-o", program, folder / "preprocess.c",
-                    "-lm"], check=True, capture_output=True)
+    subprocess.run(
+        [compiler, "-O2", "-std=c99", "-Wall", "-Wextra", "-Werror", "-o", program, folder / "preprocess.c", "-lm"],
+        check=True,
+        capture_output=True,
+    )
     judge(diagnose([program], mistake, probe_folder, tmp_path / "out", folder / "train.preprocess.json"), C[mistake])
 
 
@@ -52,8 +55,12 @@ def test_the_javascript_program(mistake, probe_folder, repository, tmp_path):
     if node is None:
         pytest.skip("no node")
     folder = repository / "examples" / "javascript"
-    judge(diagnose([node, folder / "preprocess.mjs"], mistake, probe_folder, tmp_path / "out",
-                   folder / "train.preprocess.json"), JAVASCRIPT[mistake])
+    judge(
+        diagnose(
+            [node, folder / "preprocess.mjs"], mistake, probe_folder, tmp_path / "out", folder / "train.preprocess.json"
+        ),
+        JAVASCRIPT[mistake],
+    )
 
 
 @pytest.mark.parametrize("arguments", [[], ["a"], ["a", "b", "--mistake", "none-such"], ["no/such/folder", "b"]])
@@ -61,6 +68,11 @@ def test_wrong_use_of_the_examples_is_an_error(arguments, repository, tmp_path):
     node = shutil.which("node")
     if node is None:
         pytest.skip("no node")
-    done = subprocess.run([node, repository / "examples" / "javascript" / "preprocess.mjs", *arguments],
-                          capture_output=True, text=True, check=False, cwd=tmp_path)
+    done = subprocess.run(
+        [node, repository / "examples" / "javascript" / "preprocess.mjs", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+    )
     assert done.returncode != 0 and done.stderr

@@ -20,35 +20,112 @@ GRAY = next(iter(BASES))
 
 # The parts of OASIS SARIF 2.1.0 that a log of results uses, with the specification's required properties, value sets
 # and closed objects (section 3.13 on).
-TEXT = {"type": "object", "required": ["text"], "properties": {"text": {"type": "string"}, "markdown": {"type": "string"}},
-        "additionalProperties": False}
+TEXT = {
+    "type": "object",
+    "required": ["text"],
+    "properties": {"text": {"type": "string"}, "markdown": {"type": "string"}},
+    "additionalProperties": False,
+}
 SARIF = {
-    "type": "object", "required": ["version", "runs"], "additionalProperties": False,
+    "type": "object",
+    "required": ["version", "runs"],
+    "additionalProperties": False,
     "properties": {
-        "$schema": {"type": "string", "format": "uri"}, "version": {"enum": ["2.1.0"]},
-        "runs": {"type": "array", "items": {
-            "type": "object", "required": ["tool"], "additionalProperties": False, "properties": {
-                "tool": {"type": "object", "required": ["driver"], "additionalProperties": False, "properties": {
-                    "driver": {"type": "object", "required": ["name"], "additionalProperties": False, "properties": {
-                        "name": {"type": "string"}, "version": {"type": "string"},
-                        "informationUri": {"type": "string", "format": "uri"},
-                        "rules": {"type": "array", "uniqueItems": True, "items": {
-                            "type": "object", "required": ["id"], "additionalProperties": False, "properties": {
-                                "id": {"type": "string"}, "shortDescription": TEXT, "help": TEXT}}}}}}},
-                "properties": {"type": "object"},
-                "results": {"type": "array", "items": {
-                    "type": "object", "required": ["message"], "additionalProperties": False, "properties": {
-                        "ruleId": {"type": "string"}, "ruleIndex": {"type": "integer", "minimum": -1},
-                        "level": {"enum": ["none", "note", "warning", "error"]}, "message": TEXT,
-                        "properties": {"type": "object"},
-                        "locations": {"type": "array", "items": {
-                            "type": "object", "additionalProperties": False, "properties": {
-                                "physicalLocation": {"type": "object", "additionalProperties": False, "properties": {
-                                    "artifactLocation": {"type": "object", "additionalProperties": False, "properties": {
-                                        "uri": {"type": "string", "format": "uri-reference"}}}}},
-                                "logicalLocations": {"type": "array", "uniqueItems": True, "items": {
-                                    "type": "object", "additionalProperties": False, "properties": {
-                                        "name": {"type": "string"}, "kind": {"type": "string"}}}}}}}}}}}}}}}
+        "$schema": {"type": "string", "format": "uri"},
+        "version": {"enum": ["2.1.0"]},
+        "runs": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["tool"],
+                "additionalProperties": False,
+                "properties": {
+                    "tool": {
+                        "type": "object",
+                        "required": ["driver"],
+                        "additionalProperties": False,
+                        "properties": {
+                            "driver": {
+                                "type": "object",
+                                "required": ["name"],
+                                "additionalProperties": False,
+                                "properties": {
+                                    "name": {"type": "string"},
+                                    "version": {"type": "string"},
+                                    "informationUri": {"type": "string", "format": "uri"},
+                                    "rules": {
+                                        "type": "array",
+                                        "uniqueItems": True,
+                                        "items": {
+                                            "type": "object",
+                                            "required": ["id"],
+                                            "additionalProperties": False,
+                                            "properties": {
+                                                "id": {"type": "string"},
+                                                "shortDescription": TEXT,
+                                                "help": TEXT,
+                                            },
+                                        },
+                                    },
+                                },
+                            }
+                        },
+                    },
+                    "properties": {"type": "object"},
+                    "results": {
+                        "type": "array",
+                        "items": {
+                            "type": "object",
+                            "required": ["message"],
+                            "additionalProperties": False,
+                            "properties": {
+                                "ruleId": {"type": "string"},
+                                "ruleIndex": {"type": "integer", "minimum": -1},
+                                "level": {"enum": ["none", "note", "warning", "error"]},
+                                "message": TEXT,
+                                "properties": {"type": "object"},
+                                "locations": {
+                                    "type": "array",
+                                    "items": {
+                                        "type": "object",
+                                        "additionalProperties": False,
+                                        "properties": {
+                                            "physicalLocation": {
+                                                "type": "object",
+                                                "additionalProperties": False,
+                                                "properties": {
+                                                    "artifactLocation": {
+                                                        "type": "object",
+                                                        "additionalProperties": False,
+                                                        "properties": {
+                                                            "uri": {"type": "string", "format": "uri-reference"}
+                                                        },
+                                                    }
+                                                },
+                                            },
+                                            "logicalLocations": {
+                                                "type": "array",
+                                                "uniqueItems": True,
+                                                "items": {
+                                                    "type": "object",
+                                                    "additionalProperties": False,
+                                                    "properties": {
+                                                        "name": {"type": "string"},
+                                                        "kind": {"type": "string"},
+                                                    },
+                                                },
+                                            },
+                                        },
+                                    },
+                                },
+                            },
+                        },
+                    },
+                },
+            },
+        },
+    },
+}
 
 
 @pytest.fixture(scope="module")
@@ -70,13 +147,19 @@ def validate_junit(data: bytes) -> ET.Element:
     """The widely used JUnit schema: required attributes, allowed children, and counts that add up."""
     root = ET.fromstring(data)
     allowed = {"testsuites": {"testsuite"}, "testsuite": {"testcase"}, "testcase": {"failure", "error", "skipped"}}
-    required = {"testsuites": set(), "testsuite": {"name", "tests", "failures", "errors"}, "testcase": {"name", "classname"},
-                "failure": {"message", "type"}}
+    required = {
+        "testsuites": set(),
+        "testsuite": {"name", "tests", "failures", "errors"},
+        "testcase": {"name", "classname"},
+        "failure": {"message", "type"},
+    }
+
     def walk(node):
         assert node.tag in required and required[node.tag] <= set(node.attrib), node.tag
         for child in node:
             assert child.tag in allowed.get(node.tag, set()), (node.tag, child.tag)
             walk(child)
+
     walk(root)
     for suite in root:
         assert int(suite.get("tests")) == len(suite.findall("testcase"))
@@ -112,8 +195,10 @@ def test_the_page_stands_alone_and_shows_cause_probes_and_difference(comparisons
 
 # -- the cost -------------------------------------------------------------------------------------------------------
 
+
 def images(folder: Path, n: int = 12) -> Path:
     from PIL import Image
+
     rng = np.random.default_rng(0)
     for k in range(n):
         sub = folder / "ab"[k % 2]
@@ -126,14 +211,21 @@ def test_agreement_accuracy_and_flips_are_counted(tmp_path):
     files, labels = cost.find_images(images(tmp_path))
     truth = {p: labels.index(v) if False else "ab".index(v) for p, v in zip(files, labels)}
     wrong = set(files[:3])
-    c = cost.measure(lambda p: np.array([p, False], dtype=object), lambda p: np.array([p, True], dtype=object),
-                     lambda x: np.eye(2)[truth[x[0]] ^ int(x[1] and x[0] in wrong)], files, labels=labels)
+    c = cost.measure(
+        lambda p: np.array([p, False], dtype=object),
+        lambda p: np.array([p, True], dtype=object),
+        lambda x: np.eye(2)[truth[x[0]] ^ int(x[1] and x[0] in wrong)],
+        files,
+        labels=labels,
+    )
     assert c.agreement == 0.75 and len(c.flips) == 3 and c.severity == "fail"
     assert c.accuracy["training"] == 1.0 and c.accuracy["change"] == -0.25
     assert c.lo < 0.75 < c.hi and (c.lo, c.hi) == cost.wilson(9, 12)
 
 
-@pytest.mark.parametrize("share,severity", [(1.0, "benign"), (0.98, "benign"), (0.97, "warn"), (0.95, "warn"), (0.94, "fail")])
+@pytest.mark.parametrize(
+    "share,severity", [(1.0, "benign"), (0.98, "benign"), (0.97, "warn"), (0.95, "warn"), (0.94, "fail")]
+)
 def test_severity_follows_the_measured_agreement(share, severity):
     assert cost.Cost("classify", 100, share, 0, 1, []).severity == severity
 
@@ -144,11 +236,19 @@ def test_an_embedder_is_judged_by_cosine_and_tar(tmp_path):
     centre = {v: rng.normal(size=128) for v in "ab"}
     noise = {p: rng.normal(size=128) * 0.2 for p in files}
     label = dict(zip(files, labels))
+
     def model(x):
         p, off = x
         return centre[label[p]] + noise[p] + (rng.normal(size=128) * 3 if off else 0)
+
     c = cost.measure(lambda p: (p, False), lambda p: (p, True), model, files, labels=labels, threshold=0.8)
-    assert c.task == "embed" and c.cosine < 0.7 and c.tar["training"] == 1.0 and c.tar["change"] < -0.1 and c.severity == "fail"
+    assert (
+        c.task == "embed"
+        and c.cosine < 0.7
+        and c.tar["training"] == 1.0
+        and c.tar["change"] < -0.1
+        and c.severity == "fail"
+    )
 
 
 def test_no_image_and_a_broken_model_are_clear_errors(tmp_path):

@@ -36,15 +36,25 @@ def test_a_fingerprint_survives_the_file_and_stays_small(train, documented):
 
 
 def test_the_same_spec_gives_the_same_bytes_in_another_process(train):
-    code = ("from facelab.fingerprint.capture import capture_spec; from facelab.fingerprint.planted import SPECS; "
-            "from facelab.preprocess.spec import PreprocessSpec; import hashlib; "
-            f"print(hashlib.sha256(capture_spec(PreprocessSpec({GRAY!r}, SPECS[{GRAY!r}])).dumps().encode()).hexdigest())")
+    code = (
+        "from facelab.fingerprint.capture import capture_spec; from facelab.fingerprint.planted import SPECS; "
+        "from facelab.preprocess.spec import PreprocessSpec; import hashlib; "
+        f"print(hashlib.sha256(capture_spec(PreprocessSpec({GRAY!r}, SPECS[{GRAY!r}])).dumps().encode()).hexdigest())"
+    )
     import hashlib
+
     # a processor without the newer vector units must make the same bytes
     import os
+
     from numpy._core._multiarray_umath import __cpu_dispatch__
-    env = {**os.environ, "NPY_DISABLE_CPU_FEATURES": " ".join(f for f in __cpu_dispatch__ if f.startswith(("AVX512", "X86_V4")))}
-    other = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True, env=env)
+
+    env = {
+        **os.environ,
+        "NPY_DISABLE_CPU_FEATURES": " ".join(f for f in __cpu_dispatch__ if f.startswith(("AVX512", "X86_V4"))),
+    }
+    other = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True, env=env
+    )
     assert other.stdout.strip() == hashlib.sha256(train.read_bytes()).hexdigest()
 
 
@@ -53,6 +63,7 @@ def broken(change):
         value = copy.deepcopy(value)
         change(value)
         return json.dumps(value)
+
     return make
 
 
@@ -87,14 +98,19 @@ BROKEN = {
     "samples too short": broken(lambda v: first(v)["samples"].update(data="AAAA")),
     "samples no base64": broken(lambda v: first(v)["samples"].update(data="%%%%")),
     "samples too large": broken(lambda v: first(v)["samples"].update(shape=[60, 60, 1])),
-    "NaN in samples": broken(lambda v: first(v)["samples"].update(
-        type="f4", data=base64.b64encode(np.full(256, np.nan, "<f4").tobytes()).decode())),
+    "NaN in samples": broken(
+        lambda v: first(v)["samples"].update(
+            type="f4", data=base64.b64encode(np.full(256, np.nan, "<f4").tobytes()).decode()
+        )
+    ),
     "no samples": broken(lambda v: first(v).pop("samples")),
     "missing probe": broken(lambda v: v["stages"][-1]["entries"].pop("marks")),
     "foreign probe": broken(lambda v: v["stages"][-1]["entries"].update(nobody=first(v))),
     "other probe set": broken(lambda v: v["probes"].update(hash="0" * 64)),
     "no probe": broken(lambda v: v["stages"][-1].update(entries={})),
-    "hostile spec": broken(lambda v: v.update(spec={"schema": "facelab.preprocess/1", "name": "x", "stages": [{"op": 7}]})),
+    "hostile spec": broken(
+        lambda v: v.update(spec={"schema": "facelab.preprocess/1", "name": "x", "stages": [{"op": 7}]})
+    ),
     "spec without stages": broken(lambda v: v.update(spec={"a": 1})),
 }
 
@@ -119,9 +135,14 @@ def test_binary_rubbish_and_a_missing_file_are_exit_2(train, tmp_path, capsys):
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.recursive(st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
-                    lambda c: st.lists(c) | st.dictionaries(st.text(), c), max_leaves=20), st.sampled_from(
-    ["schema", "name", "kind", "probes", "stages", "spec", "declares", "skipped", "made_by"]))
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+        lambda c: st.lists(c) | st.dictionaries(st.text(), c),
+        max_leaves=20,
+    ),
+    st.sampled_from(["schema", "name", "kind", "probes", "stages", "spec", "declares", "skipped", "made_by"]),
+)
 def test_any_json_in_any_place_is_read_or_refused(value, key):
     good = _small()
     good[key] = value
@@ -144,14 +165,22 @@ def test_block_means_agree_with_a_plain_loop(h, w, c, seed):
     x = np.random.default_rng(seed).normal(size=(h, w, c))
     rows, columns = min(8, h), min(8, w)
     for (i, j), mean in np.ndenumerate(block_means(x, 8)[..., 0]):
-        block = x[i * h // rows:(i + 1) * h // rows, j * w // columns:(j + 1) * w // columns, 0]
+        block = x[i * h // rows : (i + 1) * h // rows, j * w // columns : (j + 1) * w // columns, 0]
         assert mean == pytest.approx(block.mean(), abs=1e-9)  # the integral image rounds in another order
 
 
-@pytest.mark.parametrize("shape,layout,hwc", [((5, 7), "hw", (5, 7, 1)), ((5, 7, 3), "hwc", (5, 7, 3)),
-                                               ((3, 5, 7), "chw", (5, 7, 3)), ((1, 3, 5, 7), "nchw", (5, 7, 3)),
-                                               ((1, 5, 7, 3), "nhwc", (5, 7, 3)), ((1, 5, 7), "nhw", (5, 7, 1)),
-                                               ((9,), "flat", (1, 9, 1))])
+@pytest.mark.parametrize(
+    "shape,layout,hwc",
+    [
+        ((5, 7), "hw", (5, 7, 1)),
+        ((5, 7, 3), "hwc", (5, 7, 3)),
+        ((3, 5, 7), "chw", (5, 7, 3)),
+        ((1, 3, 5, 7), "nchw", (5, 7, 3)),
+        ((1, 5, 7, 3), "nhwc", (5, 7, 3)),
+        ((1, 5, 7), "nhw", (5, 7, 1)),
+        ((9,), "flat", (1, 9, 1)),
+    ],
+)
 def test_layouts_are_recognised(shape, layout, hwc):
     x = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
     image, name = canonical(x)
