@@ -50,22 +50,29 @@ def synthetic(n: int, seed: int, spec: PreprocessSpec, *, classes: Sequence[str]
               cache: Path | None = None, progress: bool = False) -> FaceSet:
     """Return `n` rendered faces, cropped by the spec with their exact boxes; identities are known.
 
-    `cache` is a folder where the crops are kept under a name made from everything that decides them.
+    `cache` is a folder where the crops are kept under a name made from everything that decides them. A larger `n` only
+    draws what is not kept yet: the first faces of a larger set are the smaller set.
     """
     from facelab.datasets import synthetic as renderer
-    key = sha256_json({"n": n, "seed": seed, "classes": list(classes), "spec": spec.hash, "renderer": _version()})[:16]
+    classes = tuple(classes)
+    key = sha256_json({"seed": seed, "classes": list(classes), "spec": spec.hash, "renderer": _version()})[:16]
     kept = cache / f"emotion-{key}.npz" if cache else None
+    parts = []
     if kept and kept.is_file():
         with np.load(kept) as arrays:
-            return _synthetic_set(arrays["images"], arrays["labels"], tuple(classes), arrays["identity"], seed)
-    faces = renderer.generate("emotion", n=n, seed=seed, workers=workers, classes=tuple(classes), progress=progress)
-    images = np.stack([crop_face(spec, image, tuple(box)) for image, box in zip(faces.images, faces.boxes)])
-    labels = np.array([classes.index(e) for e in faces.emotion], dtype=np.int64)
-    identity = faces.identity.astype(str)
-    if kept:
+            parts.append(tuple(arrays[k] for k in ("images", "labels", "identity")))
+    have = len(parts[0][0]) if parts else 0
+    if have < n:
+        faces = renderer.generate("emotion", n=n - have, start=have, seed=seed, workers=workers, classes=classes,
+                                  progress=progress)
+        images = np.stack([crop_face(spec, image, tuple(box)) for image, box in zip(faces.images, faces.boxes)])
+        labels = np.array([classes.index(e) for e in faces.emotion], dtype=np.int64)
+        parts.append((images, labels, faces.identity.astype(str)))
+    images, labels, identity = (np.concatenate(arrays) for arrays in zip(*parts))
+    if kept and have < n:
         with atomic_path(kept) as tmp, tmp.open("wb") as f:
             np.savez_compressed(f, images=images, labels=labels, identity=identity)
-    return _synthetic_set(images, labels, tuple(classes), identity, seed)
+    return _synthetic_set(images[:n], labels[:n], classes, identity[:n], seed)
 
 
 def _synthetic_set(images, labels, classes, identity, seed) -> FaceSet:

@@ -141,14 +141,20 @@ def test_what_data_synth_writes_can_be_trained_on(tmp_path, spec):
     assert set(got.given) >= {"train", "test"}
 
 
-def test_synthetic_crops_are_kept_and_read_back(tmp_path, spec):
-    first = sources.synthetic(4, 5, spec, workers=1, cache=tmp_path)
-    kept = list(tmp_path.glob("emotion-*.npz"))
-    assert len(kept) == 1
-    again = sources.synthetic(4, 5, spec, workers=1, cache=tmp_path)
+def test_synthetic_crops_are_kept_and_only_missing_ones_are_drawn(tmp_path, spec, monkeypatch):
+    from facelab.datasets import synthetic
+    fresh = sources.synthetic(5, 5, spec, workers=1)
+    first = sources.synthetic(3, 5, spec, workers=1, cache=tmp_path)
+    asked, draw = [], synthetic.generate
+    monkeypatch.setattr(synthetic, "generate", lambda *a, **k: asked.append((k["start"], k["n"])) or draw(*a, **k))
+    again = sources.synthetic(3, 5, spec, workers=1, cache=tmp_path)
+    more = sources.synthetic(5, 5, spec, workers=1, cache=tmp_path)
+    assert asked == [(3, 2)]
     assert again.hash() == first.hash()
-    assert again.identities == first.identities
-    assert sources.synthetic(4, 6, spec, workers=1, cache=tmp_path).hash() != first.hash()
+    assert more.hash() == fresh.hash()
+    assert more.identities == fresh.identities
+    assert len(list(tmp_path.glob("emotion-*.npz"))) == 1
+    assert sources.synthetic(3, 6, spec, workers=1, cache=tmp_path).hash() != first.hash()
 
 
 def test_identities_from_file_names_only_where_names_look_like_people(tmp_path):
