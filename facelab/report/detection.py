@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def factor_curves(rows: Sequence[Mapping], labels: Mapping[str, str], *, title: str, y: str) -> Figure:
-    """Draw `share` with its interval against `value`, a panel a factor, a line a name.
+    """Draw `share` against `value`, a panel a factor, a line a name; intervals are shaded for up to four names.
 
     `rows` have name, factor, value, share, lo, hi; `labels` maps a factor to its axis label.
     """
@@ -27,8 +27,11 @@ def factor_curves(rows: Sequence[Mapping], labels: Mapping[str, str], *, title: 
             mine = [r for r in rows if r["factor"] == factor and r["name"] == name]
             x, v = [r["value"] for r in mine], [r["share"] for r in mine]
             colour = style.PALETTE[k % len(style.PALETTE)]
-            ax.fill_between(x, [r["lo"] for r in mine], [r["hi"] for r in mine], color=colour, alpha=0.08, lw=0)
-            ax.plot(x, v, marker=style.MARKERS[k % len(style.MARKERS)], ms=5, lw=1.7, color=colour, label=name)
+            if len(names) <= 4:
+                ax.fill_between(x, [r["lo"] for r in mine], [r["hi"] for r in mine], color=colour, alpha=0.08, lw=0)
+            # past the end of the palette a dashed line tells the second user of a colour from the first
+            ax.plot(x, v, marker=style.MARKERS[k % len(style.MARKERS)], ms=5, lw=1.7, color=colour, label=name,
+                    ls="-" if k < len(style.PALETTE) else "--")
         ax.set_ylim(-0.03, 1.05)
         style.label(ax, factor, labels[factor], y if ax in axes[:, 0] else "")
     for ax in list(axes.flat)[len(factors):]:
@@ -64,7 +67,7 @@ def where_time_goes(rows: Sequence[Mapping]) -> Figure:
         left = left + width
     ax.set_yticks(place, [r["label"] for r in rows])
     ax.grid(axis="y", visible=False)
-    ax.legend(loc="lower right")
+    ax.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
     style.label(ax, "Where the time goes (medians)", "milliseconds an image", "")
     return fig
 
