@@ -1,0 +1,134 @@
+"""Figures measured before the gate: records, evaluations, quantisations, measurements of a device."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from facelab.core import records
+from facelab.core.errors import BadInputError
+from facelab.core.files import read_json
+from facelab.core.records import Record
+
+EVIDENCE = "evidence/records.jsonl"
+DEVICE_SCHEMA = "facelab.device/1"
+
+
+def read(path: str | os.PathLike) -> list[Record]:
+    """Return the records that a file or folder holds.
+
+    A `.jsonl` file of records; the folder of a step or of a run (`*/records.jsonl`); the folder of a training or its
+    `evaluation.json`; the JSON document of `facelab emotion evaluate` or `facelab quantize`.
+    Raises BadInputError where there are none.
+    """
+    path = Path(path)
+    if path.is_dir():
+        files = [path / "records.jsonl"] if (path / "records.jsonl").is_file() else sorted(path.glob("*/records.jsonl"))
+        if files:
+            return [r for f in files for r in records.read(f)]
+        if (path / "evaluation.json").is_file():
+            return read(path / "evaluation.json")
+        raise BadInputError("the folder holds no figures", where=path, expected="records.jsonl or evaluation.json",
+                            fix="name a run of facelab reproduce, or a file of records")
+    if path.suffix == ".jsonl":
+        return records.read(path)
+    return _from_json(read_json(path), path)
+
+
+def _from_json(value: Any, path: Path) -> list[Record]:
+    if isinstance(value, dict) and isinstance(value.get("accuracy"), dict) and "value" in value["accuracy"]:
+        return _evaluation(value)
+    if isinstance(value, dict) and isinstance(value.get("rows", value.get("variants")), list):
+        return _variants(value.get("rows", value.get("variants")), path)
+    raise BadInputError("the file holds no figures that facelab knows", where=path,
+                        expected="records (.jsonl), or the JSON of facelab emotion evaluate or facelab quantize",
+                        fix="write it with that command's --json")
+
+
+def _evaluation(value: dict) -> list[Record]:
+    a = value["accuracy"]
+    out = [_figure("accuracy", a["value"], "higher", lo=a.get("lo"), hi=a.get("hi"), n=value.get("n"))]
+    for key, better in (("macro_f1", "higher"), ("ece", "lower")):
+        if isinstance(value.get(key), (int, float)):
+            out.append(_figure(key, value[key], better, n=value.get("n")))
+    return out
+
+
+def _variants(rows: list, path: Path) -> list[Record]:
+    out = []
+    for row in rows:
+        if not isinstance(row, dict):
+            raise BadInputError("a row of the figures is no object", where=path, got=type(row).__name__)
+        case = str(row.get("name", row.get("variant", "model")))
+        out += [dataclasses.replace(_figure(k, v, "none"), case=case) for k, v in row.items()
+                if isinstance(v, (int, float)) and not isinstance(v, bool)]
+    return out
+
+
+def _figure(metric: str, value, better: str, **fields) -> Record:
+    return Record(run="evidence", step="evaluation", case="test", metric=metric, value=value, better=better, **fields)
+
+
+def align(baseline: list[Record], candidate: list[Record], wanted) -> tuple[list[Record], list[Record]]:
+    """Return the quality figures that both sides hold, under one key each.
+
+    `wanted(record)` chooses. Figures are matched by step, case and metric; else by case and metric; else by the
+    metric alone where each side has it once. Where a side has a key twice, its last counts.
+    """
+    left, right = ([r for r in side if wanted(r)] for side in (baseline, candidate))
+    out: tuple[list[Record], list[Record]] = ([], [])
+    for key in (lambda r: r.key, lambda r: (r.case, r.metric), lambda r: r.metric):
+        a, b = _index(left, key), _index(right, key)
+        for name in a.keys() & b.keys():
+            if isinstance(name, str) and (len(_all(left, key, name)) > 1 or len(_all(right, key, name)) > 1):
+                continue
+            out[0].append(dataclasses.replace(a[name], step=b[name].step, case=b[name].case))
+            out[1].append(b[name])
+            left = [r for r in left if key(r) != name]
+            right = [r for r in right if key(r) != name]
+    return out
+
+
+def _index(side, key) -> dict:
+    return {key(r): r for r in side}
+
+
+def _all(side, key, name) -> set:
+    return {r.key for r in side if key(r) == name}
+
+
+@dataclasses.dataclass(frozen=True)
+class Measurement:
+    """What was measured on a device: seconds per call (n,), peak memory in bytes or None, and whose device it was."""
+
+    device: str
+    seconds: np.ndarray | None
+    memory: int | None
+
+
+def read_device(path: str | os.PathLike) -> Measurement:
+    """Read `{"schema": "facelab.device/1", "device": …, "latency_ms": […], "peak_rss_mb": …}` from a target device.
+
+    `latency_ms` is a list of at least 20 single calls. Raises BadInputError naming the key.
+    """
+    value = read_json(path)
+    known = ("schema", "device", "latency_ms", "peak_rss_mb")
+    if not isinstance(value, dict) or value.get("schema") != DEVICE_SCHEMA or set(value) - set(known):
+        raise BadInputError("the file is no measurement of a device", where=path, expected=f"keys {', '.join(known)}, "
+                            f"schema {DEVICE_SCHEMA!r}", got=repr(value)[:100], fix="see the bundle's README.md")
+    times, memory = value.get("latency_ms"), value.get("peak_rss_mb")
+    good = times is None or (isinstance(times, list) and len(times) >= 20 and all(
+        isinstance(t, (int, float)) and not isinstance(t, bool) and t > 0 for t in times))
+    if not good:
+        raise BadInputError("'latency_ms' is no list of calls", where=path, expected="at least 20 positive numbers, "
+                            "one a call, in milliseconds", got=repr(times)[:80])
+    if memory is not None and (not isinstance(memory, (int, float)) or isinstance(memory, bool) or memory <= 0):
+        raise BadInputError("'peak_rss_mb' is no amount of memory", where=path, expected="a positive number of MB",
+                            got=repr(memory)[:60])
+    return Measurement(str(value.get("device", "unnamed device")),
+                       None if times is None else np.asarray(times, np.float64) / 1e3,
+                       None if memory is None else round(memory * 1e6))

@@ -1,0 +1,155 @@
+"""`facelab.bundle/1`: what a bundle's `manifest.json` says, read strictly."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
+
+from facelab.core.errors import BadInputError, did_you_mean
+from facelab.core.files import read_json
+from facelab.core.hashing import sha256_json
+
+SCHEMA = "facelab.bundle/1"
+MANIFEST = "manifest.json"
+MAX_MANIFEST = 4 << 20
+Role = Literal["model", "preprocess", "labels", "thresholds", "fingerprint", "probe", "golden_tensor", "golden_output",
+               "evidence", "card", "page"]
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Strict(BaseModel):
+    """A frozen model that takes no unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class FileEntry(Strict):
+    """One file of a bundle: its path below the bundle, size, hash, what it is for, and its licence."""
+
+    path: str
+    bytes: int = Field(ge=0)
+    sha256: Sha256
+    role: Role
+    licence: str
+
+    @field_validator("path")
+    @classmethod
+    def _inside(cls, value: str) -> str:
+        parts = PurePosixPath(value).parts
+        if not parts or value.startswith("/") or ".." in parts or re.search(r"[\\\x00-\x1f:]", value):
+            raise ValueError("a path must be relative, with '/' between folders, and stay inside the bundle")
+        return value
+
+
+class Tensor(Strict):
+    """An input or output of the model; a dimension that is not fixed is null."""
+
+    name: str
+    shape: list[int | None]
+    dtype: str
+    scale: float | None = None
+    zero_point: int | None = None
+
+
+class Licence(Strict):
+    """Under which terms the model may be used, and who says so."""
+
+    licence: str
+    terms: str = ""
+    source: str = ""
+
+
+class Reference(Strict):
+    """The float model that a quantised one was made from."""
+
+    name: str
+    sha256: Sha256
+    bytes: int = Field(gt=0)
+
+
+class Manifest(Strict):
+    """What a bundle holds. `hash` is over every file's path, size, hash and role: one word that names the bundle."""
+
+    schema_: Literal["facelab.bundle/1"] = Field(alias="schema")
+    name: str
+    task: str
+    runtime: str
+    model: str
+    quantized: bool
+    inputs: list[Tensor]
+    outputs: list[Tensor]
+    labels: list[str]
+    spec_hash: Sha256
+    probe_set: str
+    golden: list[str]
+    licence: Licence
+    reference: Reference | None = None
+    made_by: dict[str, str]
+    at: str
+    hash: Sha256
+    files: list[FileEntry]
+
+    def of_role(self, role: str) -> list[FileEntry]:
+        """Return the files with this role."""
+        return [f for f in self.files if f.role == role]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON document."""
+        return self.model_dump(by_alias=True)
+
+
+def files_hash(files: list[FileEntry]) -> str:
+    """Return the SHA-256 over path, size, hash and role of every file, in order of paths."""
+    return sha256_json([[f.path, f.bytes, f.sha256, f.role] for f in sorted(files, key=lambda f: f.path)])
+
+
+def load(folder: str | Path) -> Manifest:
+    """Read a bundle's manifest. Raises BadInputError if the folder is no bundle or its manifest is malformed."""
+    folder = Path(folder)
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise BadInputError("the folder is no bundle" if folder.is_dir() else "the bundle does not exist", where=folder,
+                            expected=f"a folder with {MANIFEST}", fix="make one: facelab bundle MODEL --out DIR")
+    return parse(read_json(path, max_bytes=MAX_MANIFEST), path)
+
+
+def parse(value: Any, where: Path) -> Manifest:
+    """Check a manifest's JSON document. Raises BadInputError naming the key."""
+    if not isinstance(value, dict) or value.get("schema") != SCHEMA:
+        got = value.get("schema") if isinstance(value, dict) else type(value).__name__
+        raise BadInputError("the manifest has another schema", where=where, expected=repr(SCHEMA), got=repr(got)[:80],
+                            fix="make the bundle again with this version of facelab")
+    try:
+        return Manifest.model_validate(value)
+    except ValidationError as e:
+        raise explain(e, Manifest, where, "manifest") from None
+
+
+def explain(error: ValidationError, model: type[BaseModel], where: object, what: str) -> BadInputError:
+    """Return pydantic's first complaint as one error, with the nearest known key where one is unknown."""
+    first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
+    key = ".".join(str(p) for p in first["loc"])
+    if first["type"] == "extra_forbidden":
+        known = _fields(model, first["loc"][:-1])
+        return BadInputError(f"the {what} has an unknown key {key[:80]!r}{did_you_mean(first['loc'][-1], known)}",
+                             where=where, expected=", ".join(known), fix="correct or remove it")
+    if first["type"] == "missing":
+        return BadInputError(f"the {what} lacks {key!r}", where=where, fix="add it")
+    message = str(first.get("ctx", {}).get("error", first["msg"]))
+    options = first.get("ctx", {}).get("expected", "")
+    hint = did_you_mean(first["input"], re.findall(r"'([^']*)'", options)) if options else ""
+    return BadInputError(f"{key!r} in the {what} cannot be used: {message[:1].lower()}{message[1:]}{hint}", where=where,
+                         got=repr(first["input"])[:100], fix="correct the value")
+
+
+def _fields(model: type[BaseModel], path: tuple) -> list[str]:
+    for part in path:
+        field = model.model_fields.get(part) if isinstance(part, str) else None
+        if field is None:
+            continue
+        kinds = [field.annotation, *getattr(field.annotation, "__args__", ())]
+        model = next((k for k in kinds if isinstance(k, type) and issubclass(k, BaseModel)), model)
+    return [f.alias or name for name, f in model.model_fields.items()]

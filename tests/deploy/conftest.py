@@ -1,0 +1,46 @@
+"""A small model bundled once, and inference sides that are right or wrong."""
+
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))   # tests are no package
+
+from conftest_deploy import spec, write_model
+
+from facelab.deploy.bundle import make
+from facelab.fingerprint.capture import capture_spec
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory) -> Path:
+    return write_model(tmp_path_factory.mktemp("model") / "small.onnx")
+
+
+@pytest.fixture(scope="session")
+def whole(model, tmp_path_factory):
+    """A bundle that nobody may change."""
+    return make(model, tmp_path_factory.mktemp("bundle") / "small", licence="Apache-2.0").folder
+
+
+@pytest.fixture
+def bundle(whole, tmp_path):
+    """A copy of the bundle for tests that damage it."""
+    return Path(shutil.copytree(whole, tmp_path / "bundle"))
+
+
+@pytest.fixture(scope="session")
+def infer(tmp_path_factory):
+    """Return the fingerprint file of an inference side whose stages differ as given."""
+    folder, known = tmp_path_factory.mktemp("infer"), {}
+
+    def build(backend="pillow", **changes) -> Path:
+        key = repr((backend, changes))
+        if key not in known:
+            made = capture_spec(spec(**changes), backend=backend)
+            made.spec = None   # a black box: the cause must be found in the numbers
+            known[key] = made.save(folder / f"{len(known)}.json")
+        return known[key]
+    return build

@@ -1,0 +1,280 @@
+"""The gate passes what is right and refuses what is wrong, for the right reason."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jsonschema
+import numpy as np
+import pytest
+from conftest_deploy import write_model
+
+from facelab.cli import run
+from facelab.commands.gate import decide
+from facelab.core.records import Record, write
+from facelab.deploy import policy, thresholds
+from facelab.deploy.bundle import make
+from facelab.deploy.export import junit, sarif
+from facelab.report.deploy import grid, page
+
+
+def refused(verdict) -> list[str]:
+    return verdict.refused
+
+
+def test_a_good_candidate_passes(whole, infer):
+    v = decide(whole, inference=infer())
+    assert v.passed and v.word == "PASS"
+    assert {c.name for c in v.checks if c.status == "pass"} == {"integrity", "fingerprint", "golden_outputs"}
+    assert v.check("accuracy").status == "skipped"
+
+
+WRONG = {
+    "channel_order": {"decode": {"order": "bgr"}},
+    "value_range": {"normalize": {"mean": [0.0], "scale": [255.0]}},
+    "resize_kernel": {"resize": {"kernel": "nearest", "antialias": False, "edge": None}},
+}
+
+
+@pytest.mark.parametrize("kind", WRONG)
+def test_a_wrong_inference_pipeline_is_refused_with_its_cause(whole, infer, kind):
+    backend = "reference" if kind == "resize_kernel" else "pillow"
+    v = decide(whole, inference=infer(backend, **WRONG[kind]))
+    assert refused(v) == ["fingerprint"]
+    assert v.check("fingerprint").causes[0] in (kind, "antialias") and v.check("fingerprint").fix
+
+
+def test_a_damaged_bundle_is_refused_and_nothing_of_it_is_run(bundle, infer):
+    data = bytearray((bundle / "model.onnx").read_bytes())
+    data[100] ^= 255
+    (bundle / "model.onnx").write_bytes(data)
+    v = decide(bundle, inference=infer())
+    assert refused(v) == ["integrity"] and v.check("integrity").causes == ("model.onnx",)
+    assert {c.status for c in v.checks[1:]} == {"skipped"}
+
+
+def _int8(tmp_path, metrics: dict) -> Path:
+    model = write_model(tmp_path / "q.onnx", quantized=True)
+    reference = write_model(tmp_path / "f.onnx")
+    write(tmp_path / "figures.jsonl", [Record("r", "q", "int8", k, v) for k, v in metrics.items()])
+    return make(model, tmp_path / "b", evidence=[tmp_path / "figures.jsonl"] if metrics else [],
+                reference=reference if metrics.get("agreement") else None).folder
+
+
+def test_int8_budgets(tmp_path, infer):
+    rules = policy.parse('schema = "facelab.policy/1"\n[int8]\nsize_ratio = "<= 1.2"', "p")
+    good = _int8(tmp_path, {"agreement": 0.99, "accuracy_ratio": 1.0})
+    v = decide(good, inference=infer(), rules=rules)
+    assert v.passed and v.check("int8").status == "pass" and "size_ratio" in v.check("int8").figures
+    bad = _int8(tmp_path, {"agreement": 0.37, "accuracy_ratio": 0.4})
+    v = decide(bad, inference=infer(), rules=rules)
+    assert refused(v) == ["int8"] and set(v.check("int8").causes) == {"agreement", "accuracy_ratio"}
+    assert "calibrate" in v.check("int8").fix
+
+
+def test_an_int8_model_without_figures_is_skipped_unless_the_policy_forbids_it(tmp_path, infer):
+    bare = _int8(tmp_path, {})
+    assert decide(bare, inference=infer()).check("int8").status == "skipped"
+    rules = policy.parse('schema = "facelab.policy/1"\nrequired = ["int8"]', "p")
+    assert refused(decide(bare, inference=infer(), rules=rules)) == ["int8"]
+
+
+def _records(path, accuracy, half=0.01):
+    return write(path, [Record("r", "03", "test", "accuracy", accuracy, better="higher", lo=accuracy - half,
+                               hi=accuracy + half, n=400)]) or path
+
+
+@pytest.mark.parametrize("before,now,good", [(0.9, 0.9, True), (0.9, 0.895, True), (0.9, 0.8, False), (0.8, 0.9, True)])
+def test_accuracy_counts_beyond_noise(model, tmp_path, infer, before, now, good):
+    made = make(model, tmp_path / "b", evidence=[_records(tmp_path / "now.jsonl", now)])
+    v = decide(made.folder, inference=infer(), baseline=_records(tmp_path / "before.jsonl", before))
+    assert v.passed is good and v.check("accuracy").figures["compared"] == 1
+
+
+def test_a_small_drop_within_noise_is_refused_where_the_policy_says_so(model, tmp_path, infer):
+    made = make(model, tmp_path / "b", evidence=[_records(tmp_path / "now.jsonl", 0.88, half=0.05)])
+    rules = policy.parse('schema = "facelab.policy/1"\n[accuracy]\nlargest_drop = 0.01', "p")
+    v = decide(made.folder, inference=infer(), baseline=_records(tmp_path / "b.jsonl", 0.9, half=0.05), rules=rules)
+    assert refused(v) == ["accuracy"]
+
+
+def _with_thresholds(model, tmp_path, entry):
+    path = tmp_path / "t.json"
+    path.write_text(json.dumps({"schema": thresholds.SCHEMA, "thresholds": [
+        {"name": "reject", "value": 0.6, "quantity": "confidence", **entry}]}))
+    return make(model, tmp_path / "b", threshold_file=path).folder
+
+
+CLEAN, LEAK = {"name": "calibration", "images": ["a", "b"]}, {"name": "held out", "images": ["b", "c"]}
+TEST = {"name": "test", "images": ["c", "d"]}
+
+
+@pytest.mark.parametrize("entry,word", [
+    ({"chosen_on": CLEAN, "reported_on": TEST}, None),
+    ({"origin": "published"}, None),
+    ({"chosen_on": TEST, "reported_on": TEST}, "reported on"),
+    ({"chosen_on": LEAK, "reported_on": TEST}, "1 images lie in"),
+    ({"chosen_on": {"name": "x", "identities": ["p"]}, "reported_on": {"name": "y", "identities": ["p"]}}, "people"),
+    ({"reported_on": TEST}, "nobody says"),
+])
+def test_thresholds_are_chosen_elsewhere(model, tmp_path, infer, entry, word):
+    v = decide(_with_thresholds(model, tmp_path, entry), inference=infer())
+    assert refused(v) == (["thresholds"] if word else [])
+    assert word is None or word in v.check("thresholds").what
+
+
+DEVICE = 'schema = "facelab.policy/1"\n[device]\n'
+
+
+def _device(tmp_path, ms, memory):
+    path = tmp_path / "device.json"
+    path.write_text(json.dumps({"schema": "facelab.device/1", "device": "board", "latency_ms": [ms] * 30,
+                                "peak_rss_mb": memory}))
+    return path
+
+
+@pytest.mark.parametrize("ms,memory,expected", [(4.0, 20.0, []), (40.0, 20.0, ["latency"]),
+                                                (4.0, 90.0, ["memory"]), (40.0, 90.0, ["latency", "memory"])])
+def test_budgets_of_the_target_device(whole, infer, tmp_path, ms, memory, expected):
+    rules = policy.parse(DEVICE + "latency_p90_ms = 20\nmemory_mb = 64\nmodel_mb = 1", "p")
+    v = decide(whole, inference=infer(), rules=rules, device=_device(tmp_path, ms, memory))
+    assert refused(v) == expected and v.check("model_size").status == "pass"
+    assert decide(whole, inference=infer(), rules=rules).check("latency").status == "skipped"
+
+
+def test_the_model_is_timed_here_where_the_policy_asks_for_it(whole, infer):
+    rules = policy.parse(DEVICE + "measure = true\nlatency_p90_ms = 5000\nmemory_mb = 9000", "p")
+    v = decide(whole, inference=infer(), rules=rules)
+    assert v.check("latency").status == v.check("memory").status == "pass"
+    assert v.check("latency").figures["n"] >= 20 and "this machine" in v.check("latency").what
+
+
+def test_the_programs_own_outputs_are_compared(whole, infer, tmp_path):
+    from facelab.deploy.bundle import open_bundle
+    good = {p: np.load(whole / "golden" / "outputs" / f"{p}.npy") for p in open_bundle(whole).manifest.golden}
+    for name, change in (("right", lambda x: x), ("wrong", lambda x: x[..., ::-1])):
+        (tmp_path / name).mkdir()
+        for probe, array in good.items():
+            np.save(tmp_path / name / f"{probe}.npy", change(array))
+    assert decide(whole, inference=infer(), outputs=tmp_path / "right").passed
+    v = decide(whole, inference=infer(), outputs=tmp_path / "wrong")
+    assert refused(v) == ["golden_outputs"] and v.check("golden_outputs").causes == ("program",)
+    (tmp_path / "wrong" / "marks.npy").unlink()
+    assert run(["gate", str(whole), "--outputs", str(tmp_path / "wrong")]) == 2
+
+
+def test_a_policy_can_forbid_skipping(whole, infer):
+    rules = policy.parse('schema = "facelab.policy/1"\nskipping = "forbid"', "p")
+    v = decide(whole, inference=infer(), rules=rules)
+    assert set(v.refused) == {"accuracy", "thresholds", "model_size", "latency", "memory"}
+    assert not decide(whole).passed   # the shipped policy wants a fingerprint
+
+
+BAD_POLICIES = {
+    'schema = "facelab.policy/1"\nskiping = "forbid"': "did you mean 'skipping'",
+    'schema = "facelab.policy/1"\n[fingerprint]\naccepts = ["identical"]': "did you mean 'accept'",
+    'schema = "facelab.policy/1"\n[int8]\nagreement = "about 0.9"': "no budget",
+    'schema = "facelab.policy/1"\nrequired = ["fingerprints"]': "did you mean 'fingerprint'",
+    'schema = "facelab.policy/2"': "schema",
+    'name = "x"': "schema",
+    "schema = ": "TOML",
+    'schema = "facelab.policy/1"\n[device]\nlatency_p90_ms = -1': "greater than 0",
+}
+
+
+@pytest.mark.parametrize("text", BAD_POLICIES)
+def test_a_wrong_policy_is_bad_input_with_a_hint(whole, tmp_path, text, capsys):
+    (tmp_path / "p.toml").write_text(text)
+    assert run(["gate", str(whole), "--policy", str(tmp_path / "p.toml")]) == 2
+    err = capsys.readouterr().err
+    assert BAD_POLICIES[text] in err and "Traceback" not in err
+
+
+def test_the_shipped_policy_states_every_key_and_its_own_defaults():
+    import tomllib
+    shown = tomllib.loads(policy.DEFAULT)
+    bare = policy.Policy.model_validate({"schema": policy.SCHEMA, "name": "default"})
+    assert policy.default() == bare
+    for section in ("golden_outputs", "int8", "accuracy", "fingerprint"):
+        keys = set(type(getattr(bare, section)).model_fields) - {"enabled", "largest_drop"}
+        assert keys <= set(shown[section]), section
+
+
+@pytest.fixture
+def pair(whole, infer):
+    return decide(whole, inference=infer()), decide(whole, inference=infer(decode={"order": "bgr"}))
+
+
+def test_every_form_of_the_answer_agrees(pair, whole, infer, tmp_path, capsys):
+    from xml.etree import ElementTree as ET
+    bad = infer(decode={"order": "bgr"})
+    files = {k: tmp_path / f"out.{k}" for k in ("json", "junit", "sarif", "html")}
+    options = [x for k, f in files.items() for x in (f"--{k}", str(f))]
+    code = run(["gate", str(whole), "--inference", str(bad), *options])
+    assert code == 1 and "FAIL" in capsys.readouterr().out
+    value = json.loads(files["json"].read_text())
+    assert value["verdict"] == "FAIL" and value["refused"] == ["fingerprint"]
+    assert next(c for c in value["checks"] if c["name"] == "fingerprint")["causes"] == ["channel_order"]
+    suite = ET.fromstring(files["junit"].read_bytes())
+    gate = suite.find("testsuite")
+    failed = [c.get("name") for c in gate if c.find("failure") is not None]
+    assert failed == ["fingerprint"] and int(gate.get("failures")) == 1 and int(gate.get("tests")) == len(gate)
+    assert int(gate.get("skipped")) == len(gate.findall("testcase/skipped"))
+    log = json.loads(files["sarif"].read_text())
+    assert [r["ruleId"] for r in log["runs"][0]["results"]] == ["fingerprint"]
+    assert [r["ruleId"] for r in log["runs"][1]["results"]] == ["channel_order"]
+    html = files["html"].read_text()
+    assert "FAIL" in html and "channel order" in html and "http://" not in html and "https://" not in html
+
+
+def test_sarif_has_the_required_parts_of_2_1_0(pair):
+    need = {"type": "object", "required": ["version", "runs"], "properties": {
+        "version": {"const": "2.1.0"}, "runs": {"type": "array", "items": {
+            "type": "object", "required": ["tool", "results"], "properties": {
+                "tool": {"required": ["driver"], "properties": {"driver": {"required": ["name", "rules"]}}},
+                "results": {"items": {"required": ["message", "ruleId", "level", "locations"], "properties": {
+                    "level": {"enum": ["none", "note", "warning", "error"]}}}}}}}}}
+    for v in pair:
+        log = json.loads(json.dumps(sarif(v)))
+        jsonschema.validate(log, need)
+        for r in log["runs"]:
+            assert all(r["tool"]["driver"]["rules"][x["ruleIndex"]]["id"] == x["ruleId"] for x in r["results"])
+        assert b"testsuites" in junit(v)
+
+
+def test_pictures_and_pages(pair):
+    good, bad = pair
+    for v in pair:
+        assert v.word in v._repr_html_() and v.word in page(v)
+    fig = grid({"good": good, "BGR": bad})
+    texts = {t.get_text() for t in fig.axes[0].texts}
+    assert {"PASS", "FAIL", "✗", "✓"} <= texts
+
+
+@pytest.mark.parametrize("name", ["infer.json", "device.json", "baseline.jsonl"])
+def test_unusable_input_is_bad_input(whole, tmp_path, name, capsys):
+    (tmp_path / name).write_text("{]")
+    option = {"infer.json": "--inference", "device.json": "--device", "baseline.jsonl": "--baseline"}[name]
+    assert run(["gate", str(whole), option, str(tmp_path / name)]) == 2
+    assert "error:" in (err := capsys.readouterr().err) and "Traceback" not in err
+
+
+def test_the_gate_answers_within_five_seconds_and_imports_no_tensorflow(whole, infer):
+    code = ("import sys, time; t = time.perf_counter(); from facelab.cli import run; "
+            f"code = run(['gate', {str(whole)!r}, '--inference', {str(infer(decode={'order': 'bgr'}))!r}]); "
+            "bad = [m for m in ('tensorflow', 'keras', 'matplotlib', 'torch') if m in sys.modules]; "
+            "print(code, bad, file=sys.stderr)")
+    started = time.perf_counter()
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    took = time.perf_counter() - started
+    assert done.stderr.strip().splitlines()[-1] == "1 []", done.stderr
+    assert took < 5, f"{took:.1f} s"
+
+
+def test_print_policy_is_a_policy(tmp_path, capsys):
+    assert run(["gate", "--print-policy"]) == 0
+    (tmp_path / "p.toml").write_text(capsys.readouterr().out)
+    assert policy.load(tmp_path / "p.toml") == policy.default()
+    assert run(["gate"]) == 2
