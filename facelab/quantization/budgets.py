@@ -1,0 +1,58 @@
+"""Budgets and the verdict on a variant: what a quantised model may cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from facelab.core.errors import BadInputError
+
+
+@dataclass(frozen=True)
+class Budgets:
+    """What a variant must keep, against the float model on the same images.
+
+    `accuracy`: least share of the float accuracy. `agreement`: least share of equal top-1 answers. `worst_class`:
+    least change of a class's recall, in points. `ece`: largest rise of the ECE, in points. `size`: largest share of
+    the float file. `cosine`: least mean cosine to the float output (models without classes).
+    """
+
+    accuracy: float = 0.99
+    agreement: float = 0.98
+    worst_class: float = -2.0
+    ece: float = 1.0
+    size: float = 0.30
+    cosine: float = 0.98
+
+    def __post_init__(self) -> None:
+        for name in ("accuracy", "agreement", "size", "cosine"):
+            if not 0 <= getattr(self, name) <= 2:
+                raise BadInputError(f"the budget `{name}` is a share", expected="0 … 1", got=getattr(self, name))
+
+
+def judge(row: dict[str, Any], budgets: Budgets) -> dict[str, Any]:
+    """Return the verdict on a row of the table: each check with its limit, value and outcome, and which failed.
+
+    >>> judge({"size_ratio": 0.27, "cosine": {"mean": 0.99}, "agreement": None}, Budgets())["passed"]
+    True
+    """
+    checks = [("size", "<=", budgets.size, row["size_ratio"])]
+    if row["agreement"] is not None:
+        checks += [("accuracy", ">=", budgets.accuracy, row["accuracy_ratio"]),
+                   ("agreement", ">=", budgets.agreement, row["agreement"]["value"]),
+                   ("worst_class", ">=", budgets.worst_class, row["worst_class"]["change"]),
+                   ("ece", "<=", budgets.ece, row["ece_change"])]
+    else:
+        checks.append(("cosine", ">=", budgets.cosine, row["cosine"]["mean"]))
+    told = [{"budget": name, "limit": f"{sign} {limit:g}", "value": value,
+             "passed": bool(value >= limit - 1e-9 if sign == ">=" else value <= limit + 1e-9)}
+            for name, sign, limit, value in checks]
+    failed = [c["budget"] for c in told if not c["passed"]]
+    return {"passed": not failed, "failed": failed, "checks": told}
+
+
+def shortfall(verdict: dict[str, Any]) -> float:
+    """Return by how much a verdict misses its quality budgets (size aside), 0 where it meets them: for ranking only."""
+    units = {"accuracy": 0.01, "agreement": 0.01, "worst_class": 1.0, "ece": 1.0, "cosine": 0.01}
+    return sum(abs(c["value"] - float(c["limit"].split()[1])) / units[c["budget"]] for c in verdict["checks"]
+               if not c["passed"] and c["budget"] != "size")

@@ -1,0 +1,48 @@
+"""The TensorFlow converter's recipes, run by `tf_job.py` in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from facelab.core.files import read_json, write_bytes, write_json, write_npy
+from facelab.quantization.edge import QuantizationError
+
+FLOAT = "fp32"
+
+
+def convert(source: Path, out: Path, variants: Sequence[dict], *, calibration: np.ndarray | None = None,
+            timeout: float = 900) -> dict[str, Path]:
+    """Convert a `.keras` file or SavedModel and return the written file of each variant.
+
+    `variants` are {"name", "kind", "denylist"}; kinds: float32, float16, dynamic-range, int8, uint8. Nothing is
+    written unless all succeed. Raises QuantizationError with the converter's own words.
+    """
+    with tempfile.TemporaryDirectory(prefix="facelab-convert-") as name:
+        folder = Path(name)
+        write_json(folder / "job.json", {"source": str(Path(source).resolve()), "variants": list(variants)})
+        if calibration is not None:
+            write_npy(folder / "calibration.npy", calibration.astype(np.float32))
+        try:
+            done = subprocess.run([sys.executable, str(Path(__file__).with_name("tf_job.py")), str(folder)],
+                                  capture_output=True, text=True, errors="replace", timeout=timeout, check=False,
+                                  env={k: v for k, v in os.environ.items() if k != "MPLBACKEND"})
+        except subprocess.TimeoutExpired:
+            raise QuantizationError("the TensorFlow converter did not end in time", where=source,
+                                    expected=f"at most {timeout:g} s") from None
+        result = read_json(folder / "done.json") if (folder / "done.json").is_file() else {
+            "ok": False, "error": "the process died", "message": "\n".join(done.stderr.splitlines()[-4:])}
+        if not result["ok"]:
+            words = [line for line in result["message"].splitlines() if line.strip()] or [""]
+            raise QuantizationError("the TensorFlow converter refuses the model", where=source,
+                                    got=f"{result['error']}: {' '.join(words[:3])[:400]}",
+                                    fix="an operator it names may have no integer kernel: try dynamic-range, or "
+                                        "ai-edge-quantizer with --keep-float")
+        return {v["name"]: write_bytes(out / f"{v['name']}.tflite", (folder / f"{v['name']}.tflite").read_bytes())
+                for v in variants}

@@ -1,0 +1,56 @@
+"""What a quantisation leaves behind: the file, its spec with the quantize stage, labels, manifest and report."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from facelab.core.files import write_json, write_text
+from facelab.quantization import measure
+from facelab.quantization.session import Session
+from facelab.zoo.runtimes import open_model
+
+MANIFEST, REPORT = "calibration.json", "quantization.json"
+
+
+def write(session: Session, variants: dict[str, str], out: Path, report: dict[str, Any],
+          manifest: dict[str, Any] | None) -> list[str]:
+    """Write the files of `variants` (variant → file stem), their specs, and the JSON documents into `out`.
+
+    Everything is made in a folder beside `out` and moved file by file at the end, so a failure leaves nothing.
+    Returns the names written.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out, prefix=".quantize-") as name:
+        folder = Path(name)
+        for variant, stem in variants.items():
+            source = session.files[variant]
+            target = folder / f"{stem}{source.suffix}"
+            target.write_bytes(source.read_bytes())
+            if session.classifier and target.suffix == ".tflite":
+                _label(session, target)
+            measure.with_quantize(session.subject.spec, open_model(target, threads=1)).save(
+                target.with_suffix(".preprocess.json"))
+        if session.subject.classes:
+            write_text(folder / "labels.txt", "\n".join(session.subject.classes) + "\n")
+        if manifest is not None:
+            write_json(folder / MANIFEST, manifest)
+        write_json(folder / REPORT, report)
+        names = sorted(os.listdir(folder))
+        for file in names:
+            (folder / file).replace(out / file)
+    return names
+
+
+def _label(session: Session, target: Path) -> None:
+    """Put name, normalisation and labels into the file, as the float model has them; quantisers drop them."""
+    from facelab.preprocess.tflite_metadata import write_metadata
+    normalize = session.subject.spec.find("normalize")
+    resize = session.subject.spec.find("resize")
+    if normalize is None or resize is None or normalize.units != "0-255" or len(normalize.mean) != 1:
+        return   # the metadata cannot say it; labels.txt and the spec beside the file do
+    write_metadata(target, name="emotion", description=f"Emotion of a face: {', '.join(session.subject.classes)}",
+                   size=resize.size, mean=float(normalize.mean[0]), std=float(normalize.scale[0]),
+                   labels=list(session.subject.classes))

@@ -1,0 +1,110 @@
+"""From what a user names (a folder of images, a CSV, synthetic) to a model's float input."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from facelab.core.errors import BadInputError
+from facelab.core.hashing import sha256_array, sha256_file
+from facelab.emotion.data import FaceSet
+from facelab.emotion.evaluate import in_classes
+from facelab.emotion.spec import to_tensor
+from facelab.preprocess import PreprocessSpec
+from facelab.quantization.calibration import Samples
+from facelab.quantization.subject import Subject
+
+
+def read(subject: Subject, data: str, *, crop: str = "detect", n: int = 300, seed: int = 11,
+         most: int | None = None) -> Samples:
+    """Read images for a model by its own spec.
+
+    For a classifier `data` is whatever `facelab emotion train --data` takes (labels are needed); for an embedder or
+    another network a folder of images, searched through all its sub-folders. `crop` names the detector that finds
+    faces where the spec needs them, `detect` the best one here, `whole` none. At most `most` images are read, spread
+    evenly over the folder. Raises BadInputError for what cannot be read or does not suit.
+    """
+    if subject.task == "classifier":
+        from facelab.emotion.prepare import collect
+        faces = collect(data, subject.spec, classes=subject.classes, crop=crop, n=n, seed=seed).faces
+        return from_faces(subject, faces, source=data)
+    return _network(subject, Path(data), crop, most)
+
+
+def from_faces(subject: Subject, faces: FaceSet, *, source: str = "") -> Samples:
+    """Return crops that were made by the model's spec as its float input."""
+    faces = in_classes(faces, subject.classes)
+    return Samples(to_tensor(subject.spec, faces.images), tuple(faces.hashes()), faces.names, subject.spec, source,
+                   faces.labels, faces.classes, faces.identities)
+
+
+def respec(samples: Samples, faces: FaceSet, spec: PreprocessSpec) -> Samples:
+    """Return the same faces as another spec's number stages would give them (a wrong normalisation, for the study)."""
+    return Samples(to_tensor(spec, faces.images), samples.hashes, samples.names, spec, samples.source, samples.labels,
+                   samples.classes, samples.groups)
+
+
+def _network(subject: Subject, folder: Path, crop: str, most: int | None) -> Samples:
+    from facelab.detection import find_images
+    from facelab.detection.inputs import in_order, prepared
+    from facelab.preprocess import read_image
+    spec = subject.spec
+    files = [Path(f) for f in find_images(folder)]
+    if most is not None and len(files) > most:
+        files = [files[i] for i in np.unique(np.linspace(0, len(files) - 1, most).round().astype(int))]
+    finder = _finder(crop) if _needs_face(spec) else None
+    tensors, hashes, names, missed = [], [], [], []
+    for file in files:
+        image = read_image(file)
+        face = None if finder is None else finder(image)
+        if finder is not None and face is None:
+            missed.append(file)
+            continue
+        tensors.append(prepared(spec, in_order(image, spec.input_order), face=face)[0])
+        # the picture itself, whatever its file's encoding: a re-saved PNG of the same pixels is the same image
+        hashes.append(sha256_array(image))
+        names.append(str(file))
+    if not tensors:
+        raise BadInputError("no face was found in any image", where=folder, got=f"{len(missed)} images without a face",
+                            fix="name another detector with --crop")
+    return Samples(_stacked(tensors, subject), tuple(hashes), tuple(names), spec,
+                   f"{folder}" + (f", {len(missed)} without a face left out" if missed else ""))
+
+
+def _stacked(tensors: list[np.ndarray], subject: Subject) -> np.ndarray:
+    shapes = {t.shape for t in tensors}
+    if len(shapes) > 1:
+        raise BadInputError("the images give tensors of different sizes", where=subject.file,
+                            expected="a spec with a fixed size", got=sorted(shapes)[:3],
+                            fix="give images of one size, or a spec that resizes to one")
+    return np.stack(tensors)
+
+
+def _needs_face(spec: PreprocessSpec) -> bool:
+    return any(s.op == "align" or (s.op == "crop" and s.region == "face") for s in spec.stages)
+
+
+def _finder(crop: str):
+    from facelab import detection
+    from facelab.embedding.acquire import find_face
+    from facelab.emotion.prepare import detector_name
+    if crop == "whole":
+        return lambda image: {"box": (0.0, 0.0, float(image.shape[1]), float(image.shape[0]))}
+    detector = detection.load(detector_name(crop))
+
+    def find(image: np.ndarray):
+        found = find_face(detector, image)
+        if found is None:
+            return None
+        face = {"box": tuple(float(v) for v in found.boxes[0])}
+        return face | ({} if found.landmarks is None else {"landmarks": found.landmarks[0]})
+    return find
+
+
+def file_hash(path: Path) -> str:
+    """Return the SHA-256 of a file or of a SavedModel's files, in order of their names."""
+    if path.is_file():
+        return sha256_file(path)
+    from facelab.core.hashing import sha256_json
+    return sha256_json([[str(p.relative_to(path)), sha256_file(p)] for p in sorted(path.rglob("*")) if p.is_file()])

@@ -1,0 +1,147 @@
+"""A row of the table: what a variant answers on the evaluation images, what it weighs, and how that compares."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from facelab.core.errors import BadInputError
+from facelab.core.machine import facts
+from facelab.core.timing import ratio, summarise
+from facelab.metrics import classification as metrics
+from facelab.preprocess import PreprocessSpec
+from facelab.quantization.bench import Timing
+from facelab.quantization.calibration import Samples
+from facelab.quantization.operators import arena_bytes, operators, summary
+from facelab.zoo.runtimes import Model, open_model
+
+
+@dataclass(frozen=True)
+class Ends:
+    """Scale, zero point and dtype of a file's input and first output; None where it is float."""
+
+    input: tuple[float, int, str] | None
+    output: tuple[float, int, str] | None
+
+
+def ends(model: Model) -> Ends:
+    """Read the quantisation of a model's input and first output."""
+    def of(info):
+        known = getattr(model, "quantization", {}).get(info.name)
+        return None if info.dtype.startswith("float") or known is None else (*known, info.dtype)
+    return Ends(of(model.inputs[0]), of(model.outputs[0]))
+
+
+def with_quantize(spec: PreprocessSpec, model: Model) -> PreprocessSpec:
+    """Return the spec that a variant needs: the float model's, and for an integer input one more quantize stage.
+
+    The stage states rounding (half to even, what LiteRT's own QUANTIZE does) and saturation.
+    """
+    from facelab.emotion.spec import quantized
+    found = ends(model).input
+    return spec if found is None else quantized(spec, scale=found[0], zero_point=found[1], dtype=found[2])
+
+
+def to_input(tensors: np.ndarray, spec: PreprocessSpec) -> np.ndarray:
+    """Return float tensors as a variant's input, by its spec's quantize stage (as they are without one)."""
+    stage = spec.find("quantize")
+    if stage is None:
+        return tensors
+    from facelab.preprocess.backends import make
+    return make("reference").quantize(np.asarray(tensors, np.float32), stage)
+
+
+def outputs(path: Path, spec: PreprocessSpec, tensors: np.ndarray, *, threads: int | None = 1) -> np.ndarray:
+    """Return the first output for float tensors (n, …), as float32 (n, k): integer outputs are dequantised."""
+    model = open_model(path, threads=threads)
+    full = with_quantize(spec, model)
+    out, found = [], ends(model).output
+    for x in to_input(tensors, full):
+        raw = model.run(x[None])[0].reshape(-1)
+        out.append(raw if found is None else (raw.astype(np.float32) - np.float32(found[1])) * np.float32(found[0]))
+    return np.stack(out).astype(np.float32)
+
+
+def size_of(path: Path) -> int:
+    """Return a file's bytes."""
+    return path.stat().st_size
+
+
+def cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Return the cosine of each pair of rows, float64 (n,); rows without length count as 0."""
+    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    return np.divide(np.sum(a * b, axis=1), lengths, out=np.zeros(len(a)), where=lengths > 0)
+
+
+def quality(samples: Samples, base: np.ndarray, got: np.ndarray, *, classifier: bool, seed: int = 0) -> dict[str, Any]:
+    """Compare a variant's outputs (n, k) with the float model's on the same images.
+
+    Returns accuracy with interval, its ratio, agreement, per-class recall and change in points, ECE and its change in
+    points, and the cosine to the float output.
+    """
+    c = cosines(base, got)
+    row: dict[str, Any] = {"n": len(got), "cosine": {"mean": float(c.mean()), "worst": float(c.min())},
+                           "largest_difference": float(np.abs(base - got).max()), "accuracy": None,
+                           "agreement": None, "ece": None}
+    if not classifier:
+        return row
+    truth, classes = samples.labels, samples.classes
+    before, after = base.argmax(axis=1), got.argmax(axis=1)
+    groups = np.array(samples.groups) if samples.groups and all(samples.groups) else None
+    tables = [metrics.per_class(metrics.confusion(truth, p, len(classes)), classes) for p in (before, after)]
+    change = {k: None if tables[0][k]["recall"] is None else 100 * (tables[1][k]["recall"] - tables[0][k]["recall"])
+              for k in classes}
+    known = {k: v for k, v in change.items() if v is not None}
+    worst = min(known, key=known.__getitem__)
+    eces = [metrics.expected_calibration_error(p, truth) for p in (base, got)]
+    accuracy, was = metrics.accuracy(truth, after, groups=groups, seed=seed), float(np.mean(before == truth))
+    return row | {"accuracy": accuracy.as_dict(), "accuracy_ratio": accuracy.value / was if was else 1.0,
+                  "agreement": metrics.agreement(before, after, seed=seed).as_dict(),
+                  "per_class": {k: {"recall": tables[1][k]["recall"], "change": change[k]} for k in classes},
+                  "worst_class": {"class": worst, "change": known[worst]}, "ece": eces[1],
+                  "ece_change": 100 * (eces[1] - eces[0])}
+
+
+def file_facts(path: Path, base: Path) -> dict[str, Any]:
+    """Return what a variant's file weighs and computes in."""
+    onnx, model = path.suffix.lower() == ".onnx", open_model(path, threads=1)
+    found = ends(model)
+
+    def told(end):
+        return None if end is None else {"scale": end[0], "zero_point": end[1], "dtype": end[2]}
+    return {"file": path.name, "bytes": size_of(path), "size_ratio": size_of(path) / size_of(base),
+            "arena_bytes": None if onnx else arena_bytes(path), "operators": summary(operators(path), onnx=onnx),
+            "input": told(found.input), "output": told(found.output)}
+
+
+def latency_row(timing: Timing, base: Timing, threads: int) -> dict[str, Any]:
+    """Return P50, P90, P99 in milliseconds with machine and threads, the ratio to the float model, and memory."""
+    s = summarise(timing.samples.ravel())
+    faster, lo, hi = ratio(base.rounds, timing.rounds)
+    return {"threads": threads, "p50_ms": 1e3 * s.p50, "p90_ms": 1e3 * s.p90, "p99_ms": 1e3 * s.p99,
+            "lo_ms": 1e3 * s.lo, "hi_ms": 1e3 * s.hi, "n": s.n, "speedup": faster, "speedup_lo": lo,
+            "speedup_hi": hi, "warning": s.warning, "peak_rss": timing.peak_rss, "base_rss": timing.base_rss}
+
+
+def machine(threads: list[int]) -> dict[str, Any]:
+    """Return the facts that a timing carries."""
+    return facts(threads=max(threads, default=1), versions=("numpy", "ai-edge-litert", "onnxruntime", "tensorflow",
+                                                            "ai-edge-quantizer"))
+
+
+def check_samples(samples: Samples, what: str) -> None:
+    """Refuse an empty set."""
+    if not len(samples):
+        raise BadInputError(f"the {what} set is empty", where=samples.source, fix="give images")
+
+
+
+
+def by_name(rows: list[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """Return rows by their variant's name."""
+    return {r["variant"]: r for r in rows}

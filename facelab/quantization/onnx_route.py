@@ -1,0 +1,107 @@
+"""ONNX Runtime's quantisers: static QDQ and dynamic."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import tempfile
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from facelab.core.errors import BadInputError
+from facelab.core.files import atomic_path
+from facelab.quantization.edge import QuantizationError
+from facelab.quantization.operators import Operator, operators
+from facelab.quantization.recipes import Recipe
+
+
+class OnnxQuantizer:
+    """Quantise one float `.onnx` many times over; the graph is prepared once (shapes, folded batch norms).
+
+    The prepared model lies in a temporary folder, which `close` or the end of a `with` removes.
+    """
+
+    def __init__(self, model: Path):
+        self.model = Path(model)
+        self._folder = tempfile.TemporaryDirectory(prefix="facelab-onnx-")
+        self.prepared = Path(self._folder.name) / "prepared.onnx"
+        from onnxruntime.quantization.shape_inference import quant_pre_process
+        try:
+            with _quiet():
+                quant_pre_process(str(self.model), str(self.prepared), skip_symbolic_shape=True)
+        except Exception as e:   # protobuf, onnx and runtime errors have no common base
+            self.close()
+            raise BadInputError("ONNX Runtime cannot prepare the model for quantisation", where=model,
+                                got=str(e).strip()[:300], fix="export the model again with a current opset") from e
+        self.operators = operators(self.prepared)
+
+    def __enter__(self) -> OnnxQuantizer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Remove the prepared model."""
+        self._folder.cleanup()
+
+    def layers(self) -> list[Operator]:
+        """Return the operators with weights, which can be left in float one by one."""
+        return [op for op in self.operators if op.kind in ("Conv", "ConvTranspose", "Gemm", "MatMul")]
+
+    def quantize(self, recipe: Recipe, out: Path, *, calibration: np.ndarray | None = None,
+                 keep_float: Iterable[str] = (), only: Iterable[str] | None = None) -> Path:
+        """Write the quantised model to `out`. Raises QuantizationError with the quantiser's words.
+
+        Calibration runs sample by sample on float32 `calibration` (n, …). Percentile is ONNX Runtime's 99.999 %.
+        """
+        from onnxruntime import quantization as q
+        kept = sorted(keep_float)
+        if only is not None:
+            kept = sorted({op.name for op in self.operators} - set(only))
+        try:
+            with atomic_path(out) as tmp, _quiet():
+                if recipe.kind == "dynamic":
+                    q.quantize_dynamic(str(self.prepared), str(tmp), nodes_to_exclude=kept,
+                                       # convolutions have only a slow, unsigned dynamic kernel; QUInt8 is what it takes
+                                       weight_type=q.QuantType.QUInt8)
+                else:
+                    kinds = {"uint8": q.QuantType.QUInt8, "int8": q.QuantType.QInt8}
+                    methods = {"minmax": q.CalibrationMethod.MinMax, "entropy": q.CalibrationMethod.Entropy,
+                               "percentile": q.CalibrationMethod.Percentile}
+                    q.quantize_static(str(self.prepared), str(tmp), self._reader(calibration, q),
+                                      quant_format=q.QuantFormat.QDQ, per_channel=recipe.per_channel,
+                                      activation_type=kinds[recipe.activation], weight_type=q.QuantType.QInt8,
+                                      calibrate_method=methods[recipe.method], nodes_to_exclude=kept)
+        except Exception as e:   # the quantiser raises ValueError, RuntimeError and onnx's own
+            raise QuantizationError("ONNX Runtime cannot quantise the model", where=self.model, got=str(e)[:300],
+                                    fix="keep the operator it names in float with --keep-float") from e
+        return out
+
+    def _reader(self, tensors: np.ndarray, q):
+        import onnxruntime as ort
+        name = ort.InferenceSession(str(self.prepared), providers=["CPUExecutionProvider"]).get_inputs()[0].name
+
+        class Reader(q.CalibrationDataReader):
+            def __init__(self):
+                self.rows = iter(tensors)
+
+            def get_next(self):
+                row = next(self.rows, None)
+                return None if row is None else {name: row[None]}
+        return Reader()
+
+
+@contextlib.contextmanager
+def _quiet():
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)

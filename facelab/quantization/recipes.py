@@ -1,0 +1,99 @@
+"""The recipes: every way of quantising that facelab offers, by name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from facelab.core.errors import BadInputError, UnsupportedError, did_you_mean
+
+Route = Literal["edge", "tf", "modelmaker", "onnx"]
+METHODS = ("minmax", "entropy", "percentile")
+LITERT_KINDS = ("float16", "dynamic-range", "weight-only", "int8", "uint8")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One way of quantising.
+
+    `route`: ai-edge-quantizer (edge), the TensorFlow converter (tf), Model Maker's own export, ONNX Runtime (onnx).
+    `kind`: what becomes an integer. The last three fields are those of ONNX's static QDQ. `full_integer` promises
+    that no operator computes in floating point, which is read back from the file.
+    """
+
+    name: str
+    route: Route
+    kind: str
+    activation: str = "int8"
+    per_channel: bool = True
+    method: str = "minmax"
+
+    @property
+    def full_integer(self) -> bool:
+        """Whether inputs, outputs and every operator are integers (LiteRT)."""
+        return self.route != "onnx" and self.kind in ("int8", "uint8")
+
+    @property
+    def needs_calibration(self) -> bool:
+        """Whether activations are quantised by ranges seen on images."""
+        return self.kind in ("int8", "uint8", "static")
+
+
+def _all() -> dict[str, Recipe]:
+    found = [Recipe(f"edge-{k}", "edge", k) for k in LITERT_KINDS if k != "uint8"]
+    found += [Recipe(f"tf-{k}", "tf", k) for k in LITERT_KINDS if k != "weight-only"]
+    found.append(Recipe("modelmaker-int8", "modelmaker", "int8"))
+    for letters, activation in (("u8s8", "uint8"), ("s8s8", "int8")):
+        for per in ("channel", "tensor"):
+            found += [Recipe(f"{letters}-per-{per}-{m}", "onnx", "static", activation, per == "channel", m)
+                      for m in METHODS]
+    found.append(Recipe("dynamic", "onnx", "dynamic"))
+    return {r.name: r for r in found}
+
+
+RECIPES = _all()
+NAMES = ("all", *LITERT_KINDS, "u8s8", "s8s8", *RECIPES)
+
+
+def choose(name: str, model: Path, *, converter: bool) -> list[Recipe]:
+    """Return the recipes that `name` means for a model file: one, or with `all` every one that fits its format.
+
+    Short names take the route that the format allows: for a `.tflite`, float16, dynamic-range, weight-only and int8
+    mean ai-edge-quantizer (uint8 the converter); for `.keras` and SavedModel the TensorFlow converter (weight-only
+    ai-edge-quantizer, since the converter has none). u8s8 and s8s8 mean per-channel and MinMax, which are also what
+    is left out of the end of an ONNX name. `converter`: whether there is a Keras model or SavedModel to convert.
+    Raises BadInputError for an unknown name, UnsupportedError for a recipe of another format.
+    """
+    onnx = model.suffix.lower() == ".onnx"
+    if name == "all":
+        routes = ("onnx",) if onnx else ("edge", "tf") if converter else ("edge",)
+        return [r for r in RECIPES.values() if r.route in routes]
+    recipe = RECIPES.get(_full_name(name, model, onnx))
+    if recipe is None:
+        raise BadInputError(f"no recipe is named {name!r}{did_you_mean(name, NAMES)}", expected=", ".join(NAMES),
+                            got=name)
+    if (recipe.route == "onnx") != onnx:
+        fits = [r.name for r in RECIPES.values() if (r.route == "onnx") == onnx]
+        raise UnsupportedError(f"the recipe {name!r} is for another model format", where=model,
+                               expected=", ".join(fits), got=name)
+    if recipe.route == "tf" and not converter:
+        raise UnsupportedError(
+            f"the recipe {recipe.name!r} needs the TensorFlow converter, which takes no .tflite", where=model,
+            expected="a .keras file or SavedModel, or one beside the .tflite", got=model.name,
+            fix="name the .keras file or SavedModel, or use " + ", ".join(
+                r.name for r in RECIPES.values() if r.route == "edge"))
+    return [recipe]
+
+
+def _full_name(name: str, model: Path, onnx: bool) -> str:
+    name = name.lower().replace("_", "-")
+    if onnx:
+        name = {"int8": "u8s8", "qdq": "u8s8", "static": "u8s8", "dynamic-range": "dynamic"}.get(name, name)
+        if name in ("u8s8", "s8s8"):
+            name += "-per-channel"
+        return f"{name}-minmax" if name.endswith(("-per-channel", "-per-tensor")) else name
+    if name in LITERT_KINDS:
+        edge = model.suffix.lower() == ".tflite" and name != "uint8"
+        return f"{'edge' if edge or name == 'weight-only' else 'tf'}-{name}"
+    return name

@@ -1,0 +1,230 @@
+"""`Session`: one float model, one calibration set, one evaluation set; variants are made and measured on these."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from facelab.core.errors import CheckFailedError, UnsupportedError
+from facelab.core.machine import cores
+from facelab.quantization import bench, calibration, converter, measure
+from facelab.quantization.budgets import Budgets, judge
+from facelab.quantization.calibration import Samples
+from facelab.quantization.edge import EdgeQuantizer
+from facelab.quantization.layers import KeepFloat, named, rank, smallest
+from facelab.quantization.onnx_route import OnnxQuantizer
+from facelab.quantization.operators import Operator, check_integer
+from facelab.quantization.recipes import Recipe
+from facelab.quantization.subject import Subject
+from facelab.zoo.runtimes import check_spec, open_model
+
+FLOAT = "float32"
+CLOSE = 1e-3
+"""Largest difference of outputs by which a SavedModel beside a `.tflite` still counts as the same model: both sum in
+float32, in different orders."""
+
+
+class Session:
+    """Make and measure variants of one model. Everything is checked on entry; files lie in `folder` until kept.
+
+    Use as a context manager, or call `close`.
+    """
+
+    def __init__(self, subject: Subject, calibrate: Samples, evaluate: Samples, *, budgets: Budgets | None = None,
+                 seed: int = 0, least: int = calibration.LEAST):
+        for samples, what in ((calibrate, "calibration"), (evaluate, "evaluation")):
+            measure.check_samples(samples, what)
+        calibration.check_enough(calibrate, least=least)
+        calibration.check_disjoint(calibrate, evaluate)
+        self.subject, self.calibration, self.evaluation = subject, calibrate, evaluate
+        self.budgets, self.seed = budgets or Budgets(), seed
+        self._temporary = tempfile.TemporaryDirectory(prefix="facelab-quantize-")
+        self.folder = Path(self._temporary.name)
+        self._onnx: OnnxQuantizer | None = None
+        self._edge: EdgeQuantizer | None = None
+        self._sources: dict[str, Path] = {}
+        try:
+            self.base = self._base()
+            self.onnx = self.base.suffix.lower() == ".onnx"
+            check_spec(open_model(self.base, threads=1), subject.spec)
+            self.float_outputs = measure.outputs(self.base, subject.spec, evaluate.tensors)
+        except BaseException:
+            self.close()
+            raise
+        self.files: dict[str, Path] = {FLOAT: self.base}
+        self.rows: dict[str, dict[str, Any]] = {FLOAT: self.row(self.base)}
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Remove what was not kept."""
+        if self._onnx:
+            self._onnx.close()
+        self._temporary.cleanup()
+
+    @property
+    def classifier(self) -> bool:
+        """Whether answers are classes."""
+        return self.subject.task == "classifier"
+
+    def _base(self) -> Path:
+        if self.subject.path is not None:
+            return self.subject.path
+        return converter.convert(self.subject.source, self.folder, [{"name": FLOAT, "kind": "float32"}])[FLOAT]
+
+    @property
+    def edge(self) -> EdgeQuantizer:
+        """ai-edge-quantizer on the float `.tflite`."""
+        self._edge = self._edge or EdgeQuantizer(self.base)
+        return self._edge
+
+    @property
+    def ort(self) -> OnnxQuantizer:
+        """ONNX Runtime's quantisers on the float `.onnx`."""
+        self._onnx = self._onnx or OnnxQuantizer(self.base)
+        return self._onnx
+
+    def layers(self) -> list[Operator]:
+        """Return the layers that can be left in float, in order."""
+        return self.ort.layers() if self.onnx else self.edge.layers()
+
+    def make(self, recipe: Recipe, *, name: str | None = None, calibrate: Samples | None = None,
+             keep_float: Iterable[str] = (), only: Iterable[str] | None = None) -> Path:
+        """Write one variant into `folder` and return its file. A file promised as full integer is read back.
+
+        Raises CheckFailedError naming an operator that computes in float, QuantizationError, UnsupportedError.
+        """
+        name = name or recipe.name
+        samples, kept = calibrate or self.calibration, tuple(keep_float)
+        out = self.folder / f"{name}{'.onnx' if self.onnx else '.tflite'}"
+        if recipe.route == "onnx":
+            self.ort.quantize(recipe, out, calibration=samples.tensors, keep_float=kept, only=only)
+        elif recipe.route == "edge":
+            self.edge.quantize(recipe.kind, out, calibration=samples.tensors, key=_key(samples), keep_float=kept,
+                               only=only)
+        elif recipe.route == "tf":
+            self._convert([recipe], samples, kept, {recipe.name: out})
+        else:
+            raise UnsupportedError("Model Maker writes its INT8 file while it trains, from its own graph",
+                                   expected="a file made by facelab emotion train --int8", got=self.subject.file,
+                                   fix="train with --backend modelmaker --int8; its file is measured with add()")
+        if recipe.full_integer and only is None:
+            check_integer(out, keep_float=kept)
+        return out
+
+    def make_all(self, recipes: Iterable[Recipe]) -> dict[str, Path]:
+        """Write several variants; those of the TensorFlow converter in one process, which saves its start-up."""
+        recipes = list(recipes)
+        converted = [r for r in recipes if r.route == "tf"]
+        outs = {r.name: self.folder / f"{r.name}.tflite" for r in converted}
+        if converted:
+            self._convert(converted, self.calibration, (), outs)
+            for r in converted:
+                if r.full_integer:
+                    check_integer(outs[r.name])
+        return {r.name: outs[r.name] if r.name in outs else self.make(r) for r in recipes}
+
+    def _convert(self, recipes: list[Recipe], samples: Samples, kept: tuple[str, ...], outs: Mapping[str, Path]) -> None:
+        variants = [{"name": r.name, "kind": r.kind, "denylist": list(kept)} for r in recipes]
+        check = [] if self.subject.path is None else [{"name": "source-float32", "kind": "float32"}]
+        files = converter.convert(self.subject.source, self.folder / "tf", [*variants, *check],
+                                  calibration=samples.tensors)
+        if check:
+            self._same_model(files["source-float32"])
+        for r in recipes:
+            files[r.name].replace(outs[r.name])
+
+    def _same_model(self, converted: Path) -> None:
+        few = self.evaluation.tensors[:16]
+        apart = np.abs(measure.outputs(converted, self.subject.spec, few) - self.float_outputs[:16]).max()
+        if apart > CLOSE:
+            raise CheckFailedError("the source beside the .tflite is another model", where=self.subject.source,
+                                   expected=f"outputs within {CLOSE} of {self.subject.path.name}", got=f"{apart:.3g}",
+                                   fix="name the .keras file or SavedModel itself")
+
+    def row(self, path: Path, *, samples: Samples | None = None) -> dict[str, Any]:
+        """Return the figures of a variant's file, without latency: quality, size, operators, verdict."""
+        samples = samples or self.evaluation
+        got = self.float_outputs if path == self.base else measure.outputs(path, self.subject.spec, samples.tensors)
+        row = measure.quality(samples, self.float_outputs, got, classifier=self.classifier, seed=self.seed)
+        row |= measure.file_facts(path, self.base)
+        return row | {"verdict": judge(row, self.budgets)}
+
+    def add(self, variant: str, path: Path, *, keep_float: Iterable[str] = (), recipe: str = "") -> dict[str, Any]:
+        """Measure a file and enter it into the table under `variant`."""
+        self.files[variant] = path
+        self.rows[variant] = self.row(path) | {"recipe": recipe or variant, "keep_float": list(keep_float)}
+        return self.rows[variant]
+
+    def _evaluator(self, recipe: Recipe):
+        """Return `layers.Evaluate`: a row of quality and size for a set of float layers (no latency)."""
+        made = [0]
+
+        def evaluate(kept: tuple[str, ...], only: tuple[str, ...] | None) -> dict[str, Any]:
+            made[0] += 1
+            path = self.make(recipe, name=f"trial{made[0]}", keep_float=kept, only=only)
+            got = measure.outputs(path, self.subject.spec, self.evaluation.tensors)
+            size = measure.size_of(path) / measure.size_of(self.base)
+            path.unlink()
+            return measure.quality(self.evaluation, self.float_outputs, got, classifier=self.classifier,
+                                   seed=self.seed) | {"size_ratio": size}
+        return evaluate
+
+    def rank_layers(self, recipe: Recipe, *, most: int | None = None) -> list[dict[str, Any]]:
+        """Rank the layers by the end metric (`layers.rank`); `most` keeps to the first so many heavy ones."""
+        return rank(self._searched(most), self._evaluator(self._one_by_one(recipe)), self.budgets)
+
+    def keep_float_auto(self, recipe: Recipe, *, most: int | None = None) -> KeepFloat:
+        """Find the smallest set of float layers that meets the budgets (`layers.smallest`)."""
+        return smallest(self._searched(most), self._evaluator(self._one_by_one(recipe)), self.budgets)
+
+    def _searched(self, most: int | None) -> list[Operator]:
+        found = self.layers()
+        return found if most is None else found[:most]
+
+    def _one_by_one(self, recipe: Recipe) -> Recipe:
+        if recipe.kind not in ("int8", "static", "dynamic", "dynamic-range", "weight-only", "float16"):
+            raise UnsupportedError(f"the recipe {recipe.name!r} cannot leave single layers in float",
+                                   expected="edge-int8 or an ONNX recipe", got=recipe.name, fix="use int8")
+        return recipe
+
+    def keep_float_named(self, text: str) -> tuple[str, ...]:
+        """Return the layers that `--keep-float` names."""
+        return named(text, self.layers())
+
+    def time(self, variants: Iterable[str] | None = None, *, threads: Iterable[int] | None = None,
+             runs: int = bench.RUNS, warmup: int = bench.WARMUP) -> list[int]:
+        """Time variants against the float model (interleaved, a fresh process each) and enter `latency` into rows.
+
+        `threads`: by default one, and all cores. Returns the thread counts.
+        """
+        counts = sorted(set(threads or (1, cores())))
+        names = [FLOAT, *[v for v in (variants or self.files) if v != FLOAT]]
+        one = self.evaluation.tensors[:1]
+        inputs = {}
+        for name in names:
+            model = open_model(self.files[name], threads=1)
+            inputs[name] = measure.to_input(one, measure.with_quantize(self.subject.spec, model))
+        for n in counts:
+            timed = bench.compare({v: self.files[v] for v in names}, inputs, threads=n, runs=runs, warmup=warmup,
+                                  seed=self.seed)
+            for name in names:
+                figures = measure.latency_row(timed[name], timed[FLOAT], n)
+                self.rows[name].setdefault("latency", {})[str(n)] = figures
+                self.rows[name].setdefault("samples_s", {})[str(n)] = timed[name].samples
+                if n == counts[0]:
+                    self.rows[name] |= {k: figures[k] for k in ("peak_rss", "base_rss")}
+        return counts
+
+
+def _key(samples: Samples) -> str:
+    from facelab.core.hashing import sha256_array
+    return sha256_array(np.ascontiguousarray(samples.tensors))

@@ -1,0 +1,134 @@
+"""The model to quantise: its file, what converter can read it, its preprocessing, and what it is for."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from facelab.core.errors import BadInputError, UnsupportedError
+from facelab.core.hashing import sha256_file
+from facelab.emotion.predict import MODEL
+from facelab.preprocess import PreprocessSpec
+from facelab.preprocess.tflite_metadata import read_metadata
+from facelab.zoo.catalogue import ModelEntry, load_catalogue
+from facelab.zoo.runtimes import check_spec, open_model
+from facelab.zoo.store import require
+
+Task = Literal["classifier", "embedder", "network"]
+KERAS = (".keras", ".h5", ".hdf5")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A float model.
+
+    `path` is the file that is run and compared with (`.tflite` or `.onnx`; None for a Keras model or SavedModel that
+    is still to be converted); `source` the `.keras` file or SavedModel folder that the TensorFlow converter reads, or
+    None. `task`: a classifier's outputs are probabilities of `classes`; an embedder's are compared by cosine, as are
+    those of any other network.
+    """
+
+    name: str
+    path: Path | None
+    source: Path | None
+    spec: PreprocessSpec
+    task: Task
+    classes: tuple[str, ...] = ()
+
+    @property
+    def file(self) -> Path:
+        """The file that names the model to people."""
+        return self.path or self.source
+
+
+def load(model: str | os.PathLike, *, spec: PreprocessSpec | str | os.PathLike | None = None) -> Subject:
+    """Find out what a model is: a path (`.tflite`, `.keras`, `.h5`, `.onnx`, a SavedModel or a training's folder) or
+    a catalogue name.
+
+    The preprocessing is `spec`, else the `<model>.preprocess.json` beside it (in the folder above for a SavedModel),
+    else the catalogue's for a file with that content. Raises BadInputError for a file that is no model, that is
+    quantised already, or whose preprocessing is unknown or does not fit.
+    """
+    entry = _entry(model)
+    path = require(entry) if entry else Path(model)
+    if path.is_dir() and not (path / "saved_model.pb").is_file() and (path / MODEL).is_file():
+        path = path / MODEL
+    if not path.exists():
+        raise BadInputError("the model file does not exist", where=path, expected=".tflite, .keras, SavedModel, .onnx",
+                            fix="check the path; facelab assets list shows the models facelab knows by name")
+    kind = "saved_model" if path.is_dir() else path.suffix.lower()
+    if kind == "saved_model" and not (path / "saved_model.pb").is_file():
+        raise BadInputError("the folder holds no SavedModel", where=path, expected="saved_model.pb in it",
+                            fix="name the model's file, or the folder that model.export wrote")
+    if kind not in ("saved_model", ".tflite", ".onnx", *KERAS):
+        raise UnsupportedError("models of this kind cannot be quantised here", where=path,
+                               expected=".tflite, .keras, SavedModel, .onnx", got=path.suffix or "no suffix")
+    known = spec if isinstance(spec, PreprocessSpec) else PreprocessSpec.load(spec) if spec else _spec(path, entry)
+    if kind in (".tflite", ".onnx"):
+        return _runnable(path, entry, known)
+    if kind in KERAS:
+        from facelab.zoo.integrity import refuse_impostor
+        refuse_impostor(path)
+    classes = _labels(path)
+    return Subject(path.stem, None, path, known, "classifier" if classes else "network", classes)
+
+
+def _entry(model: str | os.PathLike) -> ModelEntry | None:
+    catalogue = load_catalogue()
+    return catalogue.model(str(model)) if str(model) in catalogue.names and not Path(model).exists() else None
+
+
+def _same_content(path: Path) -> ModelEntry | None:
+    size = path.stat().st_size
+    alike = [e for e in load_catalogue() if e.bytes == size and e.sha256]
+    return next((e for e in alike if e.sha256 == sha256_file(path)), None) if alike else None
+
+
+def _spec(path: Path, entry: ModelEntry | None) -> PreprocessSpec:
+    beside = path.with_suffix(".preprocess.json")
+    if beside.is_file():
+        return PreprocessSpec.load(beside)
+    if path.is_file() and (entry or (entry := _same_content(path))) and entry.spec is not None:
+        return entry.spec
+    near = path.with_name(MODEL).with_suffix(".preprocess.json")
+    if path.suffix.lower() not in (".tflite", ".onnx") and near.is_file():
+        return PreprocessSpec.load(near)
+    raise BadInputError("the model's preprocessing is unknown", where=path, expected=f"{beside.name} beside it",
+                        fix="give it with --spec FILE; facelab preprocess writes one")
+
+
+def _runnable(path: Path, entry: ModelEntry | None, spec: PreprocessSpec) -> Subject:
+    opened = open_model(path, threads=1)
+    integers = [t for t in (*opened.inputs, *opened.outputs) if not t.dtype.startswith("float")]
+    if integers:
+        raise BadInputError("the model is quantised already", where=path, expected="float32 inputs and outputs",
+                            got=", ".join(map(str, integers)), fix="give the float model that it was made from")
+    if len(opened.inputs) != 1:
+        raise UnsupportedError("models with several inputs cannot be calibrated by one spec", where=path,
+                               expected="one input", got=", ".join(map(str, opened.inputs)))
+    check_spec(opened, spec)
+    entry = entry or _same_content(path)
+    classes = _labels(path)
+    width = opened.outputs[0].shape[-1] if opened.outputs[0].shape else None
+    if classes and width not in (None, len(classes)):
+        raise BadInputError("labels and outputs differ in number", where=path, expected=f"{width} labels",
+                            got=len(classes), fix="correct labels.txt")
+    source = None
+    if path.suffix.lower() == ".tflite":
+        source = next((p for p in (path.parent / "saved_model", path.with_suffix(".keras"),
+                                   path.parent / "emotion.keras") if p.exists()), None)
+    task: Task = "classifier" if classes else "network"
+    if (entry and entry.kind == "embedder") or (not classes and any(s.op == "align" for s in spec.stages)):
+        task = "embedder"
+    return Subject(entry.name if entry else path.stem, path, source, spec, task, classes)
+
+
+def _labels(path: Path) -> tuple[str, ...]:
+    """Return the classes inside a `.tflite`, or of `labels.txt` beside it; empty where there are none."""
+    inside = read_metadata(path) if path.suffix.lower() == ".tflite" else None
+    if inside and inside["labels"]:
+        return tuple(inside["labels"])
+    beside = path.with_name("labels.txt")
+    return tuple(beside.read_text(encoding="utf-8").split()) if beside.is_file() else ()

@@ -1,0 +1,85 @@
+"""The TensorFlow converter in a process of its own: `python tf_job.py FOLDER`.
+
+FOLDER holds `job.json` ({"source": path, "variants": [{"name", "kind", "denylist"}]}) and, where a variant needs it,
+`calibration.npy`. Writes `fp32.tflite` and a `.tflite` a variant, `done.json` last.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+
+
+def converters(source):
+    """Return a function that makes a fresh converter for the source, a SavedModel or a Keras file."""
+    import tensorflow as tf
+    if source.is_dir():
+        return lambda: tf.lite.TFLiteConverter.from_saved_model(str(source))
+    import keras
+    model = keras.models.load_model(source, compile=False)
+    return lambda: tf.lite.TFLiteConverter.from_keras_model(model)
+
+
+def convert(converter, kind, images):
+    """Return the bytes of one variant."""
+    import tensorflow as tf
+    if kind == "float32":
+        return converter.convert()
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if kind == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+    elif kind in ("int8", "uint8"):
+        converter.representative_dataset = lambda: ([x[None]] for x in images)
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter.inference_input_type = converter.inference_output_type = getattr(tf, kind)
+    elif kind != "dynamic-range":
+        raise ValueError(f"no such kind: {kind}")
+    return converter.convert()
+
+
+def debug(make, images, denylist):
+    """Return the bytes of an int8 model in which the operators of `denylist` stay in float."""
+    import tensorflow as tf
+    converter = make()
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = lambda: ([x[None]] for x in images)
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8, tf.lite.OpsSet.TFLITE_BUILTINS]
+    converter.inference_input_type = converter.inference_output_type = tf.int8
+    options = tf.lite.experimental.QuantizationDebugOptions(denylisted_nodes=denylist)
+    debugger = tf.lite.experimental.QuantizationDebugger(
+        converter=converter, debug_dataset=lambda: ([x[None]] for x in images[:1]), debug_options=options)
+    return debugger.get_nondebug_quantized_model()
+
+
+def work(folder):
+    """Carry the job out."""
+    import numpy as np
+    job = json.loads((folder / "job.json").read_text())
+    make = converters(Path(job["source"]))
+    images = np.load(folder / "calibration.npy") if (folder / "calibration.npy").is_file() else None
+    for variant in job["variants"]:
+        data = (debug(make, images, variant["denylist"]) if variant.get("denylist")
+                else convert(make(), variant["kind"], images))
+        (folder / f"{variant['name']}.tflite").write_bytes(data)
+
+
+def main(folder):
+    folder = Path(folder)
+    try:
+        work(folder)
+        result = {"ok": True}
+    except Exception as e:   # the caller turns this into a named error
+        traceback.print_exc()
+        result = {"ok": False, "error": type(e).__name__, "message": str(e)[:2000]}
+    (folder / "done.json").write_text(json.dumps(result))
+    return 0 if result["ok"] else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))
