@@ -390,19 +390,29 @@ def _narrow(axis, n) -> tuple[slice | np.ndarray, np.ndarray]:
 def _warp(before, pixels, step, a, b):
     """Gather bilinearly behind `before`; the axes behind the warp may be positions or matrices."""
     _, back, (w, h) = step
-    image, _ = _run(before, pixels, *_whole(before, pixels))
-    rows = np.arange(h) if a.ndim == 2 else np.maximum(a, 0)
-    columns = np.arange(w) if b.ndim == 2 else np.maximum(b, 0)
-    values, cover = gather(image, back, rows, columns)
-    for axis, dim in ((a, 0), (b, 1)):
-        if axis.ndim == 2:
-            values = np.moveaxis(np.tensordot(axis, values, (1, dim)), 0, dim)
-            cover = np.moveaxis(np.tensordot(axis, cover, (1, dim)), 0, dim)
-        elif (axis < 0).any():
-            keep = (axis >= 0).astype(np.float64)
-            keep = keep[:, None] if dim == 0 else keep[None]
-            values, cover = values * keep[..., None], cover * keep
-    return values, cover
+    if a.ndim == 1 and b.ndim == 1:
+        image, _ = _run(before, pixels, *_whole(before, pixels))
+        values, cover = gather(image, back, np.maximum(a, 0), np.maximum(b, 0))
+        keep = np.outer(a >= 0, b >= 0)
+        return values * keep[..., None], cover * keep
+    dense = _warped(before, pixels, back, (w, h))
+    both, _ = _apply(dense, a, b)
+    return both[..., :-1], both[..., -1]
+
+
+_KEPT: dict[tuple, tuple] = {}
+"""The last few warped pictures, cover as one more channel; each holds its source, so that no id is used twice."""
+
+
+def _warped(before, pixels, back, size) -> np.ndarray:
+    key = (id(pixels), repr(before), back.tobytes(), size)
+    if key not in _KEPT:
+        if len(_KEPT) > 24:
+            _KEPT.clear()
+        image, _ = _run(before, pixels, *_whole(before, pixels))
+        values, cover = gather(image, back, np.arange(size[1]), np.arange(size[0]))
+        _KEPT[key] = pixels, np.concatenate([values, cover[..., None]], axis=2).astype(np.float32)
+    return _KEPT[key][1]
 
 
 def _whole(steps, pixels):

@@ -323,7 +323,7 @@ class _Comparing:
         changes = [(c, before, after) for c, before, after in self.b.steps]
         began = next((was for _, was, _ in changes if np.isfinite(was)), 0.0)
         left = self.b.linear.loss
-        if not np.isfinite(left) or left > max(12.0, 8 * self.a.linear.loss, 0.5 * began):
+        if not np.isfinite(left) or left > min(40.0, max(12.0, 8 * self.a.linear.loss, 0.5 * began)):
             scrambled = reinterpreted(self.a, self.right) if self.a.good else None
             if scrambled is None:
                 return self._unknown()

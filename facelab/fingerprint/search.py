@@ -235,7 +235,8 @@ def _more_tones(observed):
         () if observed.channels == 1 else ("equalize_luma", "stretch_each", "standardise_each")
     )
     yield from (((name, None), 1.0) for name in names)
-    yield from ((("clahe", (clip, 8, "gray" if observed.channels == 1 else "lab")), 1.2) for clip in (2.0, 4.0))
+    if observed.channels == 1:
+        yield from ((("clahe", (clip, 8, "gray")), 1.2) for clip in (2.0, 4.0))
 
 
 def _untoned(state):
