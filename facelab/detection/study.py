@@ -140,7 +140,7 @@ def failures(found: Mapping[str, Detections], pictures: Pictures, operating: flo
         alarms = int((table.max(axis=0, initial=0) < iou).sum())
         items.append({"image": pictures.images[name], "found": at.boxes, "truth": truth, "missed": missed,
                       "wrong": int(missed.sum()) + alarms,
-                      "caption": f"{Path(name).name[:26]}: {int(missed.sum())} missed, {alarms} false"})
+                      "caption": f"{Path(name).name[:16]}: {int(missed.sum())} missed, {alarms} false"})
     return sorted(items, key=lambda i: -i["wrong"])[:most]
 
 
