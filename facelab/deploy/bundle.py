@@ -21,6 +21,7 @@ from facelab.deploy.manifest import MANIFEST, SCHEMA, FileEntry, Licence, Manife
 from facelab.deploy.source import Source, resolve
 from facelab.fingerprint.capture import capture_spec
 from facelab.fingerprint.probes import set_hash, write_probes
+from facelab.preprocess.spec import PreprocessSpec
 from facelab.zoo.runtimes.base import Model
 from facelab.zoo.runtimes.opening import check_spec, open_model
 
@@ -130,6 +131,8 @@ def _fill(folder: Path, source: Source, model: Model, chosen, found, reference, 
     write_json(add("thresholds.json", "thresholds"), chosen.to_dict())
     fingerprint = capture_spec(source.spec, tensors=folder / "golden" / "tensors")
     fingerprint.save(add("train.json", "fingerprint"))
+    if source.spec.stages[-1].op == "quantize":   # a program may show its tensor before it is quantised
+        capture_spec(unquantized(source.spec)).save(add("train_float.json", "float_fingerprint"))
     probes = [p for p, e in fingerprint.output.items() if "error" not in e]
     _outputs(folder, model, source, probes, add)
     for path in sorted(write_probes(folder / "probes").iterdir()):
@@ -154,6 +157,11 @@ def _fill(folder: Path, source: Source, model: Model, chosen, found, reference, 
         at=records.now(), hash=files_hash(files), files=files)
     write_json(folder / MANIFEST, manifest.to_dict())
     return manifest
+
+
+def unquantized(spec: PreprocessSpec) -> PreprocessSpec:
+    """Return a quantised model's preprocessing up to its float tensor."""
+    return PreprocessSpec(f"{spec.name}-float", [s.to_dict() for s in spec.stages if s.op != "quantize"])
 
 
 def _outputs(folder: Path, model: Model, source: Source, probes: list[str], add) -> None:

@@ -147,9 +147,16 @@ class _Gate:
     def _fingerprint(self) -> Check:
         if self.inference is not None:
             m = self.bundle.manifest
-            train = fingerprints.load(self.bundle.folder / m.of_role("fingerprint")[0].path)
+            train = fingerprints.load(self.bundle.folder / self._training_side(m))
             self.comparison = compare(train, self.inference, allow=tuple(self.rules.fingerprint.allow))
         return checks.fingerprint(self.comparison, self.rules)
+
+    def _training_side(self, m) -> str:
+        """The fingerprint to compare with: of a quantised model, before quantising where the program shows that."""
+        floats = m.of_role("float_fingerprint")
+        kinds = {e.get("dtype") for e in self.inference.output.values()} - {None}
+        chosen = floats if floats and kinds <= {"float32", "float64", "float16"} else m.of_role("fingerprint")
+        return chosen[0].path
 
     def _golden(self) -> Check:
         try:

@@ -15,8 +15,8 @@ from facelab.core.hashing import sha256_json
 SCHEMA = "facelab.bundle/1"
 MANIFEST = "manifest.json"
 MAX_MANIFEST = 4 << 20
-Role = Literal["model", "preprocess", "labels", "thresholds", "fingerprint", "probe", "golden_tensor", "golden_output",
-               "evidence", "card", "page"]
+Role = Literal["model", "preprocess", "labels", "thresholds", "fingerprint", "float_fingerprint", "probe",
+               "golden_tensor", "golden_output", "evidence", "card", "page"]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 

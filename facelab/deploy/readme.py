@@ -18,7 +18,7 @@ Made by facelab {version}. Task: {task}. Licence of the model: {licence}.{terms}
 | `preprocess.json` | what is done to an image before the model sees it, completely (`facelab.preprocess/1`) |
 {labels_row}| `thresholds.json` | decision thresholds, and on which data each was chosen |
 | `train.json` | fingerprint of the training side's preprocessing on the probes |
-| `probes/` | {probes} test files that show every known preprocessing mistake; its README says how to read them |
+{float_row}| `probes/` | {probes} files that show every known preprocessing mistake; its README says how to read them |
 | `golden/tensors/NAME.npy` | the model's input for the probe NAME, by the reference implementation |
 | `golden/outputs/NAME.npy` | what the model answers to that tensor{more} |
 | `manifest.json` | size, SHA-256, role and licence of each file |
@@ -72,7 +72,9 @@ def page(source: Source, spec: PreprocessSpec, *, model: str, size: int, inputs,
         f", real value = {t.scale:.9g} × (number − {t.zero_point})" if t.scale else "")
         for kind, ts in (("input", inputs), ("output", outputs)) for t in ts)
     terms = f" {source.terms}" if source.terms else ""
+    before = "| `train_float.json` | the same before quantising, for a program that writes its float tensor |\n"
     return PAGE.format(
+        float_row=before if spec.stages[-1].op == "quantize" else "",
         name=source.name, version=version, task=source.task, licence=source.licence, terms=terms, model=model,
         runtime=source.runtime, bytes=size, labels_row=labels, probes=probes, tensors=tensors, spec=spec.text(),
         more="; further outputs are `NAME.1.npy`, …" if len(outputs) > 1 else "",
