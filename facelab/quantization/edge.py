@@ -67,14 +67,39 @@ class EdgeQuantizer:
         return key, signatures[key]["inputs"][0]
 
     def calibrate(self, tensors: np.ndarray, key: str) -> Any:
-        """Return the ranges seen on float32 `tensors` (n, …); `key` names the set, so that it is run once."""
+        """Return the ranges seen on float32 `tensors` (n, …); `key` names the set, so that it is run once.
+
+        The ranges are the least and largest value over all images. ai-edge-quantizer's own calibration takes a moving
+        average over images instead, whose ranges are narrower than what it saw, so that activations saturate.
+        """
         if key not in self._calibrated:
             signature, name = self._signature()
             quantizer = self._quantizer(_rules("int8"))
             with _quiet():
-                self._calibrated[key] = quantizer.calibrate({signature: [{name: x[None]} for x in tensors]},
-                                                            num_threads=1)
+                ranges = quantizer.calibrate({signature: [{name: tensors[:1]}]}, num_threads=1)
+            for tensor, (low, high) in self._extremes(tensors, set(ranges)).items():
+                for bound, value in (("min", low), ("max", high)):
+                    ranges[tensor][bound] = np.full_like(np.asarray(ranges[tensor][bound]), value)
+            self._calibrated[key] = ranges
         return self._calibrated[key]
+
+    def _extremes(self, tensors: np.ndarray, names: set[str]) -> dict[str, tuple[float, float]]:
+        from ai_edge_litert.interpreter import Interpreter
+        with _quiet():
+            run = Interpreter(model_path=str(self.model), num_threads=1, experimental_preserve_all_tensors=True)
+            run.allocate_tensors()
+        constant = {i[0] for op in self.operators for i in op.inputs if i[3]}
+        wanted = {d["name"]: d["index"] for d in run.get_tensor_details()
+                  if d["name"] in names - constant and d["dtype"] == np.float32}
+        seen = dict.fromkeys(wanted, (np.inf, -np.inf))
+        for x in tensors:
+            run.set_tensor(run.get_input_details()[0]["index"], x[None])
+            run.invoke()
+            for name, index in wanted.items():
+                value = run.get_tensor(index)
+                if value.size:
+                    seen[name] = min(seen[name][0], float(value.min())), max(seen[name][1], float(value.max()))
+        return {name: ends for name, ends in seen.items() if ends[0] <= ends[1]}
 
     def quantize(self, kind: str, out: Path, *, calibration: np.ndarray | None = None, key: str = "",
                  keep_float: Iterable[str] = (), only: Iterable[str] | None = None) -> Path:
@@ -103,7 +128,7 @@ class EdgeQuantizer:
                                     got=str(e).strip().splitlines()[0][:300] if str(e).strip() else type(e).__name__,
                                     fix="keep the operator it names in float with --keep-float") from e
         data = bytes(result.quantized_model)
-        return write_bytes(out, without_shape_detours(data) if kind == "int8" else data)
+        return write_bytes(out, tidied(data))
 
     def _quantizer(self, manager):
         from ai_edge_quantizer import quantizer
@@ -143,35 +168,44 @@ class EdgeQuantizer:
         return [_noise_row(op, sums[op.name], float(found[op.name]["quantization"][0])) for op in wanted]
 
 
-def without_shape_detours(data: bytes) -> bytes:
-    """Return the model with SHAPE reading integer tensors directly, where the quantiser put a DEQUANTIZE before it.
+def tidied(data: bytes) -> bytes:
+    """Return the quantiser's model in the customary form, computing the same.
 
     ai-edge-quantizer 0.10 does not know SHAPE, which a flatten layer with a free batch size brings along, and hands it
-    a float copy of the whole tensor. A shape does not depend on the type, so the result is the same without the copy.
+    a float copy of the whole tensor: SHAPE reads the integer tensor itself here. And it may leave weights behind the
+    FlatBuffer, where nothing can be added to the file (its labels): they move inside.
     """
     import flatbuffers
     from ai_edge_litert import schema_py_generated as schema
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(data, 0))
-
-    def kind(op) -> int:
-        code = model.operatorCodes[op.opcodeIndex]
-        return max(code.builtinCode, code.deprecatedBuiltinCode)
-
-    changed = False
-    for graph in model.subgraphs:
-        copies = {int(op.outputs[0]): op for op in graph.operators if kind(op) == schema.BuiltinOperator.DEQUANTIZE}
-        for op in graph.operators:
-            if kind(op) == schema.BuiltinOperator.SHAPE and int(op.inputs[0]) in copies:
-                op.inputs = np.array([copies[int(op.inputs[0])].inputs[0]], np.int32)
-                changed = True
-        read = {int(i) for op in graph.operators for i in op.inputs} | {int(i) for i in graph.outputs}
-        graph.operators = [op for op in graph.operators
-                           if not (int(op.outputs[0]) in copies and int(op.outputs[0]) not in read)]
-    if not changed:
+    changed = [_inlined(model, data), *(_without_detours(model, graph, schema) for graph in model.subgraphs)]
+    if not any(changed):
         return data
     builder = flatbuffers.Builder(len(data))
     builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
     return bytes(builder.Output())
+
+
+def _inlined(model, data: bytes) -> bool:
+    outside = [b for b in model.buffers if b.offset > 1]
+    for b in outside:
+        b.data = np.frombuffer(data, np.uint8, count=b.size, offset=b.offset)
+        b.offset = b.size = 0
+    return bool(outside)
+
+
+def _without_detours(model, graph, schema) -> bool:
+    def kind(op) -> int:
+        code = model.operatorCodes[op.opcodeIndex]
+        return max(code.builtinCode, code.deprecatedBuiltinCode)
+
+    copies = {int(op.outputs[0]): op for op in graph.operators if kind(op) == schema.BuiltinOperator.DEQUANTIZE}
+    detours = [op for op in graph.operators if kind(op) == schema.BuiltinOperator.SHAPE and int(op.inputs[0]) in copies]
+    for op in detours:
+        op.inputs = np.array([copies[int(op.inputs[0])].inputs[0]], np.int32)
+    read = {int(i) for op in graph.operators for i in op.inputs} | {int(i) for i in graph.outputs}
+    graph.operators = [op for op in graph.operators if int(op.outputs[0]) not in copies or int(op.outputs[0]) in read]
+    return bool(detours)
 
 
 def _quantised(x: np.ndarray, detail: dict) -> np.ndarray:

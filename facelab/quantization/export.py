@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -29,8 +28,6 @@ def write(session: Session, variants: dict[str, str], out: Path, report: dict[st
             source = session.files[variant]
             target = folder / f"{stem}{source.suffix}"
             target.write_bytes(source.read_bytes())
-            if session.classifier and target.suffix == ".tflite":
-                _label(session, target)
             measure.with_quantize(session.subject.spec, open_model(target, threads=1)).save(
                 target.with_suffix(".preprocess.json"))
         if session.subject.classes:
@@ -38,19 +35,7 @@ def write(session: Session, variants: dict[str, str], out: Path, report: dict[st
         if manifest is not None:
             write_json(folder / MANIFEST, manifest)
         write_json(folder / REPORT, report)
-        names = sorted(os.listdir(folder))
+        names = sorted(p.name for p in folder.iterdir())
         for file in names:
             (folder / file).replace(out / file)
     return names
-
-
-def _label(session: Session, target: Path) -> None:
-    """Put name, normalisation and labels into the file, as the float model has them; quantisers drop them."""
-    from facelab.preprocess.tflite_metadata import write_metadata
-    normalize = session.subject.spec.find("normalize")
-    resize = session.subject.spec.find("resize")
-    if normalize is None or resize is None or normalize.units != "0-255" or len(normalize.mean) != 1:
-        return   # the metadata cannot say it; labels.txt and the spec beside the file do
-    write_metadata(target, name="emotion", description=f"Emotion of a face: {', '.join(session.subject.classes)}",
-                   size=resize.size, mean=float(normalize.mean[0]), std=float(normalize.scale[0]),
-                   labels=list(session.subject.classes))

@@ -65,8 +65,8 @@ def _tflite(path: Path) -> list[Operator]:
 
     def info(i: int) -> tuple[str, str, int, bool]:
         t = graph.tensors[i]
-        data = model.buffers[t.buffer].data
-        size = 0 if data is None else len(data)
+        buffer = model.buffers[t.buffer]
+        size = buffer.size if buffer.offset > 1 else 0 if buffer.data is None else len(buffer.data)
         return t.name.decode(), types[t.type], size, size > 0
 
     found = []

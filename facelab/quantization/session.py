@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -132,7 +133,8 @@ class Session:
                     check_integer(outs[r.name])
         return {r.name: outs[r.name] if r.name in outs else self.make(r) for r in recipes}
 
-    def _convert(self, recipes: list[Recipe], samples: Samples, kept: tuple[str, ...], outs: Mapping[str, Path]) -> None:
+    def _convert(self, recipes: list[Recipe], samples: Samples, kept: tuple[str, ...],
+                 outs: Mapping[str, Path]) -> None:
         variants = [{"name": r.name, "kind": r.kind, "denylist": list(kept)} for r in recipes]
         check = [] if self.subject.path is None else [{"name": "source-float32", "kind": "float32"}]
         files = converter.convert(self.subject.source, self.folder / "tf", [*variants, *check],
@@ -160,6 +162,10 @@ class Session:
 
     def add(self, variant: str, path: Path, *, keep_float: Iterable[str] = (), recipe: str = "") -> dict[str, Any]:
         """Measure a file and enter it into the table under `variant`."""
+        if path.parent != self.folder:
+            path = Path(shutil.copy(path, self.folder / f"{variant}{path.suffix}"))
+        if self.classifier and not self.onnx:
+            _label(self.subject, path)
         self.files[variant] = path
         self.rows[variant] = self.row(path) | {"recipe": recipe or variant, "keep_float": list(keep_float)}
         return self.rows[variant]
@@ -223,6 +229,17 @@ class Session:
                 if n == counts[0]:
                     self.rows[name] |= {k: figures[k] for k in ("peak_rss", "base_rss")}
         return counts
+
+
+def _label(subject: Subject, path: Path) -> None:
+    """Put name, normalisation and labels into the file, as the float model has them: quantisers drop them."""
+    from facelab.preprocess.tflite_metadata import write_metadata
+    normalize, resize = subject.spec.find("normalize"), subject.spec.find("resize")
+    if normalize is None or resize is None or normalize.units != "0-255" or len(normalize.mean) != 1:
+        return   # the metadata cannot say it; labels.txt and the spec beside the file do
+    write_metadata(path, name="emotion", description=f"Emotion of a face: {', '.join(subject.classes)}",
+                   size=resize.size, mean=float(normalize.mean[0]), std=float(normalize.scale[0]),
+                   labels=list(subject.classes))
 
 
 def _key(samples: Samples) -> str:
