@@ -44,7 +44,7 @@ def command() -> None:
 @click.option("--backbone", default="facelab", show_default=True, metavar="NAME",
               help="facelab (pre-trained here on synthetic faces), none, a catalogue entry such as efficientnet-lite0 "
                    "or mobilenet-v2, the folder of a SavedModel, or a hub address.")
-@click.option("--pretrain-n", type=click.IntRange(100, 10_000_000), default=2000, show_default=True,
+@click.option("--pretrain-n", type=click.IntRange(100, 10_000_000), default=1000, show_default=True,
               help="Number of synthetic faces that facelab's backbone is pre-trained on.")
 @click.option("--pretrain-epochs", type=click.IntRange(1, 1000), default=9, show_default=True,
               help="Passes of that pre-training.")

@@ -1,0 +1,46 @@
+"""The labelled real faces of the mirror: noisy, few, and never of people that were trained on."""
+
+import numpy as np
+import pytest
+
+from facelab.datasets.labels import SEVEN
+from facelab.emotion import backbones, crosscheck
+from facelab.emotion.augment import Augmentation
+from facelab.emotion.crosscheck import CrossChecked
+from facelab.emotion.data import FaceSet
+from facelab.emotion.train import Settings
+
+
+def test_the_margin_is_accuracy_minus_that_of_the_majority_on_the_same_faces():
+    labels = np.array([0, 0, 0, 1, 1, 2])
+    faces = FaceSet(np.zeros((6, 4, 4, 3), np.uint8), labels, ("anger", "joy", "neutral"), tuple("abcdef"),
+                    ("x", "x", "", "", "", "z"))
+    checked = CrossChecked(faces, np.eye(3)[[0, 0, 1, 1, 1, 2]], np.zeros(6, int))
+    assert checked.accuracy().value == pytest.approx(5 / 6)
+    assert checked.margin().value == pytest.approx(5 / 6 - 3 / 6)
+    assert checked.margin().units == 5          # two faces are one person's
+    assert np.trace(checked.confusion()) == 5
+
+
+def test_without_a_mirror_there_is_nothing_to_check(monkeypatch, spec, tmp_path):
+    monkeypatch.delenv("FACELAB_MIRROR", raising=False)
+    assert crosscheck.real_faces(spec, SEVEN) is None
+    monkeypatch.setenv("FACELAB_MIRROR", str(tmp_path))
+    assert crosscheck.real_faces(spec, SEVEN) is None
+    monkeypatch.setenv("FACELAB_MIRROR", "https://example.org/mirror")
+    assert crosscheck.real_faces(spec, SEVEN) is None
+
+
+@pytest.mark.slow
+@pytest.mark.tensorflow
+def test_real_faces_are_told_better_than_by_their_majority(assets, spec, tmp_path, monkeypatch):
+    monkeypatch.setenv("FACELAB_MIRROR", str(assets))
+    monkeypatch.setenv("FACELAB_MODELS", str(tmp_path / "models"))
+    monkeypatch.setenv("FACELAB_DATA", str(tmp_path / "data"))
+    real = crosscheck.real_faces(spec, SEVEN)
+    assert len(real.faces) > 200
+    weights = backbones.weights(backbones.choose("facelab"), spec, n=600, epochs=10)
+    settings = Settings(backend="keras", epochs=12, batch=16, patience=0, augmentation=Augmentation(copies=3))
+    checked = crosscheck.cross_check(real.faces, spec, settings, backbone=weights, folds=2)
+    assert checked.margin().lo > 0
+    assert checked.margin().units > 150         # people, not faces
