@@ -78,3 +78,14 @@ def test_every_direct_dependency_is_justified(repository):
 def test_make_help_lists_every_target(repository):
     targets = re.findall(r"^([a-z-]+):.*##", (repository / "Makefile").read_text(), re.M)
     assert {"setup", "reproduce", "test", "lint", "lab", "clean", "help"} <= set(targets)
+
+
+def test_readme_links_every_notebook_with_its_question(repository):
+    import json
+    readme = (repository / "README.md").read_text()
+    for path in sorted((repository / "notebooks").glob("*.ipynb")):
+        source = json.loads(path.read_text())["cells"][0]["source"]
+        question = "".join(source).splitlines()[0].lstrip("# ").strip()
+        assert f"| [{path.stem}](notebooks/{path.name}) | {question} |" in readme, path.name
+    for target in re.findall(r"\]\(([\w./-]+)\)", readme):
+        assert (repository / target).exists(), f"README links {target}, which is not there"
