@@ -22,7 +22,8 @@ def build_backbone(keras, size: int = 64, trainable_blocks: int = len(WIDTHS)):
 
     `keras` is the Keras to build with. A fixed first layer takes the luma: colour tells of skin, hair and light, not of
     expression, and would have to be learnt away from few faces. Then four blocks of 3×3 convolution, batch
-    normalisation, ReLU and 2×2 maximum, then one dense layer: brows and mouth are a few pixels at a known place, so the
+    normalisation, ReLU and 2×2 maximum, then one dense layer, normalised too (without it, some trainings spend their
+    first epochs on a plateau): brows and mouth are a few pixels at a known place, so the
     first block keeps full resolution and the place is not averaged away. The last `trainable_blocks` blocks and the
     dense layer can be trained (all but the dense layer are frozen at 0).
     """
@@ -37,7 +38,9 @@ def build_backbone(keras, size: int = 64, trainable_blocks: int = len(WIDTHS)):
         x = keras.layers.ReLU(name=f"relu{k}")(x)
         x = keras.layers.MaxPooling2D(name=f"pool{k}")(x)
     x = keras.layers.Flatten(name="flatten")(x)
-    x = keras.layers.Dense(FEATURES, activation="relu", name="features")(x)
+    x = keras.layers.Dense(FEATURES, use_bias=False, name="features")(x)
+    x = keras.layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM, name="bn_features")(x)
+    x = keras.layers.ReLU(name="relu_features")(x)
     return keras.Model(inputs, x, name="facelab_backbone")
 
 

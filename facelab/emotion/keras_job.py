@@ -151,6 +151,7 @@ def versions():
 
 
 def main(folder):
+    load_file(Path(__file__).with_name("orphan.py"), "facelab_orphan").end_with_parent()
     folder = Path(folder).resolve()
     job = json.loads((folder / "job.json").read_text())
     started = time.time()
