@@ -49,7 +49,8 @@ from facelab.commands.common import emit, json_option, note
 @click.option("--latency/--no-latency", default=True, show_default=True, help="Time the variants (fresh processes).")
 @click.option("--layers", is_flag=True, help="Rank the layers too, by the end metric (slower).")
 @json_option
-def command(model, recipes, calibration, evaluate, keep_float, out, as_json, **options) -> None:
+@click.pass_context
+def command(ctx, model, recipes, calibration, evaluate, keep_float, out, as_json, **options) -> None:
     """Quantise MODEL (.tflite, .keras, SavedModel, .onnx, a training's folder or a catalogue name).
 
     Prints one table, a row a variant, and a verdict against the budgets. A .tflite alone goes through
@@ -60,5 +61,4 @@ def command(model, recipes, calibration, evaluate, keep_float, out, as_json, **o
     value, told = quantize(Request(model=model, recipes=recipes, calibration=calibration, evaluate=evaluate,
                                    keep_float=keep_float, out=Path(out) if out else None, **options), say=note)
     emit(value, as_json=as_json, text=told)
-    if not value["passed"]:
-        raise SystemExit(1)
+    ctx.exit(0 if value["passed"] else 1)

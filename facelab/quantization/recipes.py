@@ -88,11 +88,15 @@ def choose(name: str, model: Path, *, converter: bool) -> list[Recipe]:
 
 def _full_name(name: str, model: Path, onnx: bool) -> str:
     name = name.lower().replace("_", "-")
+    if onnx and name in ("float16", "weight-only", "uint8"):
+        return f"edge-{name}" if name != "uint8" else "tf-uint8"
     if onnx:
         name = {"int8": "u8s8", "qdq": "u8s8", "static": "u8s8", "dynamic-range": "dynamic"}.get(name, name)
         if name in ("u8s8", "s8s8"):
             name += "-per-channel"
         return f"{name}-minmax" if name.endswith(("-per-channel", "-per-tensor")) else name
+    if name.startswith(("u8s8", "s8s8")):   # known, and refused with the recipes that fit this format
+        return next((r for r in RECIPES if r.startswith(name)), name)
     if name in LITERT_KINDS:
         edge = model.suffix.lower() == ".tflite" and name != "uint8"
         return f"{'edge' if edge or name == 'weight-only' else 'tf'}-{name}"
