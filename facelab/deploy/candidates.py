@@ -67,15 +67,16 @@ def int8(model: Path, calibration: FaceSet, out: Path, *, wrong_range: bool = Fa
 def int8_figures(model: Path, reference: Evaluation, faces: FaceSet, out: Path) -> tuple[Path, Evaluation]:
     """Measure a quantised classifier against the float one on the same faces and write the figures as records.
 
-    Shares are 0…1: `accuracy_ratio`, `agreement` (top-1), `worst_class_change` (recall), `ece_change`.
+    `accuracy_ratio` and `agreement` (top-1) are shares, `worst_class_change` (recall) and `ece_change` points, as in
+    `facelab quantize --json`.
     """
     found = evaluate(EmotionClassifier(model), faces)
     recall = [np.diag(e.table) / np.maximum(e.table.sum(axis=1), 1) for e in (reference, found)]
     a, b = reference.accuracy.value, found.accuracy.value
     figures = {"accuracy_ratio": (b / a if a else 0.0, "higher"),
                "agreement": (float(np.mean(found.predicted == reference.predicted)), "higher"),
-               "worst_class_change": (float((recall[1] - recall[0]).min()), "higher"),
-               "ece_change": (found.reliability.ece - reference.reliability.ece, "lower")}
+               "worst_class_change": (100 * float((recall[1] - recall[0]).min()), "higher"),
+               "ece_change": (100 * (found.reliability.ece - reference.reliability.ece), "lower")}
     records = [Record("candidates", "int8", "int8", k, v, better=better, n=len(faces))
                for k, (v, better) in figures.items()]
     write(out, [*records, accuracy_record(found)])

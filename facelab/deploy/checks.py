@@ -10,7 +10,7 @@ from facelab.core.errors import FacelabError
 from facelab.core.records import Record, meets
 from facelab.deploy import golden, thresholds
 from facelab.deploy.bundle import Bundle
-from facelab.deploy.evidence import Measurement
+from facelab.deploy.evidence import Measurement, of_file
 from facelab.deploy.policy import Policy
 from facelab.deploy.verify import Integrity
 from facelab.fingerprint.compare import Comparison
@@ -144,10 +144,10 @@ def int8(bundle: Bundle, evidence: list[Record], policy: Policy) -> Check:
     m, p = bundle.manifest, policy.int8
     if not m.quantized:
         return skipped("int8", "the model is not quantised")
-    values = {r.metric: float(r.value) for r in evidence if r.metric in INT8_METRICS
+    size = next(f.bytes for f in m.files if f.path == m.model)
+    values = {r.metric: float(r.value) for r in of_file(evidence, size) if r.metric in INT8_METRICS
               and isinstance(r.value, (int, float)) and not isinstance(r.value, bool)}
     if m.reference is not None:
-        size = next(f.bytes for f in m.files if f.path == m.model)
         values["size_ratio"] = size / m.reference.bytes
     if not set(values) - {"size_ratio"}:
         return skipped("int8", "the bundle holds no figures of the quantisation against the float model",

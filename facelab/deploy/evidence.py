@@ -15,6 +15,10 @@ from facelab.core.files import read_json
 from facelab.core.records import Record
 
 EVIDENCE = "evidence/records.jsonl"
+QUANTIZED = {"bytes": ("bytes",), "size_ratio": ("size_ratio",), "accuracy_ratio": ("accuracy_ratio",),
+             "agreement": ("agreement", "value"), "worst_class_change": ("worst_class", "change"),
+             "ece_change": ("ece_change",), "cosine": ("cosine", "mean")}
+"""The gate's INT8 figures → where a row of `facelab quantize --json` has them."""
 DEVICE_SCHEMA = "facelab.device/1"
 
 
@@ -63,10 +67,23 @@ def _variants(rows: list, path: Path) -> list[Record]:
     for row in rows:
         if not isinstance(row, dict):
             raise BadInputError("a row of the figures is no object", where=path, got=type(row).__name__)
-        case = str(row.get("name", row.get("variant", "model")))
-        out += [dataclasses.replace(_figure(k, v, "none"), case=case) for k, v in row.items()
-                if isinstance(v, (int, float)) and not isinstance(v, bool)]
+        case = str(row.get("variant", row.get("name", "model")))
+        accuracy = row.get("accuracy")
+        if isinstance(accuracy, dict) and "value" in accuracy:
+            out.append(dataclasses.replace(_evaluation({"accuracy": accuracy, "n": row.get("n")})[0], case=case))
+        for metric, path_ in QUANTIZED.items():
+            value = row
+            for key in path_:
+                value = value.get(key) if isinstance(value, dict) else None
+            if isinstance(value, (int, float)) and not isinstance(value, bool):
+                out.append(dataclasses.replace(_figure(metric, value, "none"), case=case))
     return out
+
+
+def of_file(found: list[Record], size: int) -> list[Record]:
+    """Return the figures of the file of `size` bytes where they name files by `bytes`, else those that name none."""
+    sizes = {r.case: r.value for r in found if r.metric == "bytes"}
+    return [r for r in found if sizes.get(r.case, size) == size]
 
 
 def _figure(metric: str, value, better: str, **fields) -> Record:

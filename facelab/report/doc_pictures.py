@@ -218,10 +218,49 @@ def cluster() -> Figure:
     return fig
 
 
+def gate() -> Figure:
+    """Four candidates of a catalogue model before the gate: right, BGR, values in another range, one bit flipped."""
+    import shutil
+    import tempfile
+
+    from facelab.deploy.bundle import make, open_bundle
+    from facelab.deploy.candidates import corrupt
+    from facelab.deploy.gate import judge, spec_of
+    from facelab.fingerprint.capture import capture_spec
+    from facelab.report.deploy import grid
+    with tempfile.TemporaryDirectory() as name:
+        good = make("mtcnn-onet", Path(name) / "good", spec=_onet_spec(Path(name))).folder
+        spec = spec_of(open_bundle(good))
+        sides = {"right": spec, "BGR": spec.replace(0, order="bgr"),
+                 "0…1, not −1…1": spec.replace(3, mean=[0.0], scale=[255.0])}
+        verdicts = {k: judge(good, inference=capture_spec(s, backend="pillow")) for k, s in sides.items()}
+        bad = Path(shutil.copytree(good, Path(name) / "bad"))
+        corrupt(bad)
+        verdicts["one bit flipped"] = judge(bad, inference=capture_spec(spec, backend="pillow"))
+    return grid(verdicts)
+
+
+def _onet_spec(folder: Path) -> Path:
+    """MTCNN's last network (in its pip package) takes 48×48 pixels in −1…1; the catalogue states no spec for parts."""
+    from facelab.preprocess import PreprocessSpec
+    from facelab.zoo.catalogue import load_catalogue
+    from facelab.zoo.runtimes import open_model
+    shape = open_model(load_catalogue().model("mtcnn-onet")).inputs[0].shape
+    layout = "nchw" if shape[1] == 3 else "nhwc"
+    return PreprocessSpec("mtcnn-onet", [
+        {"op": "decode", "format": "encoded", "order": "rgb", "idct": "accurate", "alpha": "drop"},
+        {"op": "orient", "exif": "apply", "transform": "none"},
+        {"op": "resize", "size": [48, 48], "mode": "stretch", "kernel": "bilinear", "antialias": True,
+         "pixel_centers": "half", "rounding": "half_up", "edge": "renormalize"},
+        {"op": "normalize", "mean": [127.5], "scale": [128.0], "units": "0-255"},
+        {"op": "layout", "to": layout}, {"op": "cast", "dtype": "float32"}]).save(folder / "onet.json")
+
+
 PICTURES: dict[str, Callable[[], Figure]] = {
     "preprocessing-contracts": contracts, "thresholds-and-far": thresholds, "what-int8-costs": quantisation,
     "reading-a-roofline": roofline, "coordinate-systems": coordinates, "offline-and-mirrors": mirrors,
-    "adding-a-detector": detectors, "adding-a-dataset": dataset, "running-on-a-cluster": cluster}
+    "adding-a-detector": detectors, "adding-a-dataset": dataset, "running-on-a-cluster": cluster,
+    "deploy-gate": gate}
 """Page → the function that draws its picture."""
 
 

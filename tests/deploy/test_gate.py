@@ -74,6 +74,22 @@ def test_int8_budgets(tmp_path, infer):
     assert "calibrate" in v.check("int8").fix
 
 
+def test_the_table_of_quantize_is_evidence_and_only_this_files_row_counts(tmp_path, infer):
+    """The form that `facelab quantize --json` writes: a row a variant, the float model first."""
+    model = write_model(tmp_path / "q.onnx", quantized=True)
+    row = {"accuracy": {"value": 0.9, "lo": 0.85, "hi": 0.95}, "accuracy_ratio": 1.0, "worst_class": {"change": -0.5},
+           "agreement": {"value": 0.99}, "ece_change": 0.1, "cosine": {"mean": 0.999, "worst": 0.9}, "size_ratio": 0.27}
+    rows = [{"variant": "float", "bytes": 9, **row},
+            {"variant": "good", "bytes": model.stat().st_size, **row},
+            {"variant": "bad", "bytes": 7, **row, "agreement": {"value": 0.4}}]
+    path = tmp_path / "quantize.json"
+    for rows_, status in ((rows, "pass"), ([rows[0], {**rows[1], "worst_class": {"change": -7.0}}], "fail"),
+                          ([rows[0], rows[2]], "skipped")):
+        path.write_text(json.dumps({"schema": "facelab.quantization/1", "rows": rows_}))
+        made = make(model, tmp_path / "b", evidence=[path])
+        assert decide(made.folder, inference=infer()).check("int8").status == status
+
+
 def test_an_int8_model_without_figures_is_skipped_unless_the_policy_forbids_it(tmp_path, infer):
     bare = _int8(tmp_path, {})
     assert decide(bare, inference=infer()).check("int8").status == "skipped"

@@ -1,0 +1,128 @@
+"""A folder that holds every file that the examples in help texts and documentation name."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+# tests are no package: this folder's helpers, and the small model of the gate's tests
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "deploy")]
+
+from conftest_docs import REPOSITORY  # noqa: E402
+
+PREPROCESS = '''import numpy as np
+from PIL import Image, ImageOps
+
+def prepare(path):
+    pixels = ImageOps.exif_transpose(Image.open(path)).convert("RGB").resize((24, 24), Image.Resampling.BILINEAR)
+    return (np.asarray(pixels, np.float32)[None] - 127.5) / 127.5
+'''
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory) -> Path:
+    """Build the folder once: a model and its bundle, fingerprints, photographs, lists, records."""
+    from conftest_deploy import spec, write_model
+
+    from facelab.core.records import Record, write
+    from facelab.deploy import policy
+    from facelab.deploy.bundle import make
+    from facelab.fingerprint.capture import capture_spec
+    home = tmp_path_factory.mktemp("examples")
+    write_model(home / "model.onnx", quantized=True)
+    write_model(home / "float.onnx")
+    made = make(home / "float.onnx", home / "bundle")
+    (home / "policy.toml").write_text(policy.DEFAULT)
+    capture_spec(spec(), tensors=home / "tensors").save(home / "train.json")
+    capture_spec(spec(), backend="pillow").save(home / "infer.json")
+    write(home / "int8.jsonl", [Record("r", "s", "int8", "agreement", 0.99)])
+    (home / "preprocess.py").write_text(PREPROCESS)
+    (home / "train.py").write_text(PREPROCESS.replace("def prepare", "def preprocess"))
+    for name in ("emotion.preprocess.json", "model.preprocess.json"):
+        spec().save(home / name)
+    _photographs(home)
+    _vectors(home)
+    _runs(home)
+    assert made.manifest.golden
+    return home
+
+
+def _photographs(home: Path) -> None:
+    from PIL import Image
+    from skimage import data
+    image = Image.fromarray(data.astronaut())
+    (home / "photos").mkdir()
+    for name in ("photo.jpg", "face.png", "photos/astronaut.png", "photos/again.png"):
+        image.save(home / name)
+    rows = [f"{n}.png,170,72,278,222" for n in ("astronaut", "again")]
+    (home / "faces.csv").write_text("path,x1,y1,x2,y2\n" + "\n".join(rows) + "\n")
+    (home / "pairs.csv").write_text("a,b,same\nphotos/astronaut.png,photos/again.png,1\n"
+                                    "photos/again.png,face.png,0\n" * 10)
+
+
+def _vectors(home: Path) -> None:
+    rng = np.random.default_rng(0)
+    np.save(home / "G.npy", rng.standard_normal((200, 32)).astype(np.float32))
+    np.save(home / "Q.npy", rng.standard_normal((5, 32)).astype(np.float32))
+    n = 6000
+    a = rng.standard_normal((n, 32)).astype(np.float32)
+    same = np.tile(np.r_[np.ones(300), np.zeros(300)], 10).astype(np.uint8)
+    b = np.where(same[:, None] == 1, a + 0.5 * rng.standard_normal((n, 32)), rng.standard_normal((n, 32)))
+    np.savez(home / "pairs.npz", a=a, b=b.astype(np.float32), same=same)
+
+
+def _runs(home: Path) -> None:
+    """Two finished runs, and the plan that tells facelab where the project is."""
+    from facelab.core.records import Record, write
+    (home / "notebooks").mkdir()
+    (home / "notebooks" / "plan.toml").write_text((REPOSITORY / "notebooks" / "plan.toml").read_text())
+    for notebook in (REPOSITORY / "notebooks").glob("*.ipynb"):
+        (home / "notebooks" / notebook.name).write_text(notebook.read_text())
+    for k, run in enumerate(("20260101-000000-aaaa", "20260102-000000-bbbb")):
+        folder = home / "reports" / "runs" / run
+        write(folder / "s" / "records.jsonl", [Record(run, "s", "c", "accuracy", 0.9 + 0.01 * k, better="higher")])
+        (folder / "run.json").write_text(json.dumps({"run": run, "finished": True}))
+
+
+UNTRAINED = """import sys, keras, tensorflow as tf
+from keras import layers
+keras.utils.set_random_seed(0)
+model = keras.Sequential([keras.Input((64, 64, 3)), layers.AveragePooling2D(16), layers.Flatten(),
+                          layers.Dense(3, activation="softmax")])
+open(sys.argv[1], "wb").write(tf.lite.TFLiteConverter.from_keras_model(model).convert())
+"""
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory) -> Path:
+    """A folder `emotion` as a training leaves it, with an untrained network of the right form."""
+    import subprocess
+
+    from facelab.emotion.spec import emotion_spec
+    home = tmp_path_factory.mktemp("trained") / "emotion"
+    home.mkdir()
+    subprocess.run([sys.executable, "-c", UNTRAINED, str(home / "emotion_fp32.tflite")], check=True, timeout=240,
+                   capture_output=True)
+    emotion_spec().save(home / "emotion_fp32.preprocess.json")
+    (home / "labels.txt").write_text("anger\njoy\nneutral\n")
+    return home
+
+
+@pytest.fixture
+def shell(prepared, tmp_path):
+    """Return a function that runs one command line as a user would, in a copy of the prepared folder."""
+    import shlex
+    import shutil
+    import subprocess
+    shutil.copytree(prepared, tmp_path, dirs_exist_ok=True)
+
+    def run(line: str, *, timeout: float = 240):
+        words = shlex.split(line, comments=True)
+        assert words[0] == "facelab", line
+        env = {**os.environ, "FACELAB_DATA": str(tmp_path / "kept"), "PYTHONPATH": str(REPOSITORY)}
+        return subprocess.run([sys.executable, "-m", "facelab.cli", *words[1:]], cwd=tmp_path, env=env, timeout=timeout,
+                              capture_output=True, text=True)
+    return run
