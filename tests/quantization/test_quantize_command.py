@@ -82,7 +82,7 @@ def test_bad_input_is_refused_by_name_and_nothing_is_written(case, trained, writ
         model, expected = tmp_path / "m" / "emotion_fp32-edge-int8.tflite", "quantised already"
     else:
         shutil.rmtree(cal / "joy")
-        expected = "lacks a class"
+        expected = "a class has too few faces"
     code, out, err = call(capsys, model, "--recipe", recipe, "--calibration", cal, "--evaluate", held, "--out",
                           tmp_path / "out", *extra)
     assert code == 2 and expected in err, err
