@@ -37,6 +37,9 @@ class Page:
         self.socket = websocket.create_connection(target["webSocketDebuggerUrl"], timeout=60)
         for domain in ("Page", "Runtime"):
             self.send(f"{domain}.enable")
+        # without focus, widgets that follow it (JupyterLab's current tab) stay idle
+        self.send("Page.bringToFront")
+        self.send("Emulation.setFocusEmulationEnabled", enabled=True)
 
     def _port(self) -> int:
         for line in self.process.stderr:
