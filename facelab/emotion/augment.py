@@ -20,10 +20,10 @@ class Augmentation:
 
     copies: int = 1
     flip: float = 0.5
-    shift: float = 0.06
-    turn: float = 8.0
-    scale: float = 0.08
-    light: float = 0.15
+    shift: float = 0.08
+    turn: float = 12.0
+    scale: float = 0.12
+    light: float = 0.25
 
     def to_dict(self) -> dict:
         """Return the parameters as plain JSON, for the training record."""
