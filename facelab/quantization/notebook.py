@@ -15,6 +15,7 @@ from facelab.quantization import calibration as cal
 from facelab.quantization import images, measure, subject, table
 from facelab.quantization.budgets import Budgets
 from facelab.quantization.calibration import Samples
+from facelab.quantization.operators import check_integer
 from facelab.quantization.recipes import Recipe
 from facelab.quantization.session import FLOAT, Session
 from facelab.quantization.subject import Subject
@@ -40,6 +41,17 @@ def pool_and_evaluation(model: Subject, drawn: FaceSet, calibrate: int, *, seed:
     source = f"synthetic faces, seed {seed}"
     pool = images.from_faces(model, parts["calibration"], source=source)
     return cal.stratified(pool, len(pool), seed=seed), images.from_faces(model, parts["evaluation"], source=source)
+
+
+def add_modelmaker(session: Session) -> bool:
+    """Enter Model Maker's own INT8 export into the table, where the training left one; return whether it did."""
+    found = session.base.with_name("emotion_int8_modelmaker.tflite")
+    if not found.is_file():
+        print("Model Maker left no INT8 export beside the model: train with int8=True and its kernel to have one.")
+        return False
+    check_integer(found)
+    session.add("modelmaker-int8", found)
+    return True
 
 
 def record_rows(run: Run, session: Session, threads: Iterable[int], *, prefix: str) -> None:
@@ -131,5 +143,5 @@ def embedder_table(session: Session | None, show: Callable) -> Any:
     return show(rows)
 
 
-__all__ = ["EMBEDDER", "FLOAT", "against_numpy", "embedder_session", "embedder_table", "mended",
+__all__ = ["EMBEDDER", "FLOAT", "add_modelmaker", "against_numpy", "embedder_session", "embedder_table", "mended",
            "pool_and_evaluation", "record_rows", "statements", "upstream_model"]

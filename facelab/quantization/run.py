@@ -14,6 +14,7 @@ from facelab.core.records import now
 from facelab.quantization import calibration as cal
 from facelab.quantization import export, images, measure, recipes, subject, table
 from facelab.quantization.budgets import Budgets
+from facelab.quantization.operators import check_integer
 from facelab.quantization.recipes import Recipe
 from facelab.quantization.session import FLOAT, Session
 
@@ -106,6 +107,7 @@ def _variants(session: Session, chosen: list[Recipe], request: Request, say: Say
         found = session.base.with_name("emotion_int8_modelmaker.tflite")
         if not found.is_file():
             session.make(recipe)   # says how to get one
+        check_integer(found)
         session.add(recipe.name, found)
     for name, path in session.make_all(r for r in chosen if r.route != "modelmaker").items():
         say(f"measuring {name}")

@@ -22,15 +22,13 @@ def sizes(session: Session, recipe: Recipe, pool: Samples, *, counts: Sequence[i
           seeds: Sequence[int] = (0, 1, 2)) -> list[dict[str, Any]]:
     """Quantise after calibration on 1, 20, 200 … images of `pool`, each with several seeds.
 
-    Returns rows with `count`, `seed`, the variant's quality and verdict. A count above the pool's size is left out.
+    Returns rows with `count`, `seed`, the variant's quality and verdict. The whole pool stands for counts above it.
     """
     rows = []
-    for count in (c for c in counts if c <= len(pool)):
+    for count in sorted({min(c, len(pool)) for c in counts}):
         for seed in seeds:
             samples = cal.stratified(pool, count, seed=seed)
             rows.append({"count": count, "seed": seed, **_trial(session, recipe, samples, f"n{count}-{seed}")})
-    if not rows:
-        raise BadInputError("the pool is smaller than every count", expected=min(counts), got=len(pool))
     return rows
 
 

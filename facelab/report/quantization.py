@@ -38,7 +38,7 @@ def pareto(rows: Sequence[Mapping[str, Any]], *, threads: int = 1) -> Figure:
     y = [quality_of(r)[0] for r in rows]
     costs = [([r["bytes"] / 1024 for r in rows], "file size (KiB)"),
              ([r.get("latency", {}).get(str(threads), {}).get("p50_ms", float("nan")) for r in rows],
-              f"latency P50 (ms, {threads} thread{'s' if threads > 1 else ''}, log scale)")]
+              f"latency P50 (ms, {threads} thread{'s' if threads > 1 else ''})")]
     for ax, (x, name) in zip(axes, costs):
         front = pareto_front([(a, b) for a, b in zip(x, y) if a == a])
         known = [i for i, a in enumerate(x) if a == a]
@@ -51,7 +51,8 @@ def pareto(rows: Sequence[Mapping[str, Any]], *, threads: int = 1) -> Figure:
                         ms=8, ls="", elinewidth=0.8, capsize=2, label=row["variant"], alpha=0.9,
                         markerfacecolor=PALETTE[k % 8] if k < 8 else "white")
         label(ax, "", name, quality_of(rows[0])[1])
-    axes[1].set_xscale("log")
+    for ax in axes:
+        ax.set_xlim(left=0)
     fig.suptitle("Smaller and faster to the left, better at the top; the line joins variants that none beats",
                  x=0.01, ha="left", fontsize=11)
     fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=9)
@@ -64,13 +65,13 @@ def layers(ranking: Sequence[Mapping[str, Any]], noise: Sequence[Mapping[str, An
     rows = sorted(ranking, key=lambda r: r["index"])
     names = [f"#{r['index']} {r['op']}" for r in rows]
     left.barh(names, [1 - r["cosine_alone"] for r in rows], color=PALETTE[0])
-    left.set_xscale("log")
-    label(left, "What counts: this layer alone quantised", "1 − mean cosine of the output to FP32 (log scale)", "")
+    label(left, "This layer alone in INT8", "1 − mean cosine of the model's output to FP32", "")
     found = {n["index"]: n["rmse_over_scale"] for n in noise}
     right.barh(names, [found.get(r["index"]) or 0 for r in rows], color=PALETTE[4])
     right.axvline(0.289, color=BAD, lw=1.2, ls="--")
     right.text(0.289, -0.9, " 0.289: plain rounding", color=BAD, fontsize=9, va="center")
-    label(right, "What a debugger shows: rmse / scale", "rmse of the rounded tensor (its own scales)", "")
+    label(right, "What a debugger shows", "rmse of the rounded tensor / its scale", "")
+    right.set_xlim(0, max(0.36, *(found.get(r["index"]) or 0 for r in rows)) * 1.25)
     left.invert_yaxis()
     return fig
 
