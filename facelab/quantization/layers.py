@@ -14,7 +14,7 @@ from facelab.quantization.operators import Operator
 Evaluate = Callable[[tuple[str, ...], tuple[str, ...] | None], dict[str, Any]]
 """(layers kept in float, layers that alone are quantised or None) → a row with quality and size."""
 
-MOST_EXHAUSTIVE = 40
+MOST_EXHAUSTIVE = 100
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,9 @@ def smallest(layers: Sequence[Operator], evaluate: Evaluate, budgets: Budgets) -
     names = [op.name for op in layers]
     if fits(()):
         return KeepFloat((), row(()), True, len(tried), "no layer needs to stay in float")
+    if "size" in judge(row(()), budgets)["failed"]:
+        return KeepFloat((), row(()), False, len(tried),
+                         "the size budget is missed already, and layers left in float only make the file larger")
     for size in range(1, len(names) + 1):
         sets = list(combinations(names, size))
         if len(sets) > MOST_EXHAUSTIVE and size > 1:
@@ -89,6 +92,8 @@ def smallest(layers: Sequence[Operator], evaluate: Evaluate, budgets: Budgets) -
 def _greedy(order, row, fits, budgets, tried) -> KeepFloat:
     kept: list[str] = []
     for name in order:
+        if "size" in judge(row([*kept, name]), budgets)["failed"]:
+            continue   # too large to stay in float
         kept.append(name)
         if fits(kept):
             break

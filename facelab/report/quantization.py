@@ -66,6 +66,7 @@ def layers(ranking: Sequence[Mapping[str, Any]], noise: Sequence[Mapping[str, An
     names = [f"#{r['index']} {r['op']}" for r in rows]
     left.barh(names, [1 - r["cosine_alone"] for r in rows], color=PALETTE[0])
     label(left, "This layer alone in INT8", "1 − mean cosine of the model's output to FP32", "")
+    left.ticklabel_format(axis="x", style="sci", scilimits=(-2, 3))
     found = {n["index"]: n["rmse_over_scale"] for n in noise}
     right.barh(names, [found.get(r["index"]) or 0 for r in rows], color=PALETTE[4])
     right.axvline(0.289, color=BAD, lw=1.2, ls="--")

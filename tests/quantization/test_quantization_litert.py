@@ -121,6 +121,8 @@ def test_keep_float_auto_finds_the_smallest_set_that_meets_a_budget(model, pool,
     found = layers.smallest(ops, fake, Budgets())
     assert found.met and set(found.layers) == {names[1], names[3]} and judge(found.row, Budgets())["passed"]
     assert not layers.smallest(ops, fake, Budgets(cosine=1.0)).met
+    too_large = layers.smallest(ops, fake, Budgets(size=0.05))
+    assert not too_large.met and too_large.tried == 1 and "size" in too_large.how
 
 
 def test_noise_of_healthy_layers_sits_near_the_rounding_floor(session, all_files):
