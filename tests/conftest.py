@@ -3,7 +3,15 @@
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# A loaded machine is no failure, so no example has a deadline; CI draws the same examples each time, people new ones.
+hypothesis.settings.register_profile("facelab", deadline=None, derandomize=bool(os.environ.get("CI")))
+hypothesis.settings.load_profile("facelab")
+
+# conftest files share one name: they are set-up, not modules whose doctests could be imported
+collect_ignore_glob = ["*/conftest.py"]
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
