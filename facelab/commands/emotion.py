@@ -35,11 +35,11 @@ def command() -> None:
 @classes_option
 @click.option("--strategy", type=click.Choice(("frozen", "partial", "whole")), default="whole", show_default=True,
               help="Train the head alone, the last two blocks too, or everything.")
-@click.option("--epochs", type=click.IntRange(1, 10_000), default=None, help="[default: 5; text: 80]")
+@click.option("--epochs", type=click.IntRange(1, 10_000), default=None, help="[default: 6; text: 80]")
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=7, show_default=True,
               help="Of faces, split, augmentation, order and weights.")
 @click.option("--out", metavar="DIR", default=None, help="Folder to fill.  [default: models/emotion]")
-@click.option("--n", type=click.IntRange(40, 10_000_000), default=1200, show_default=True,
+@click.option("--n", type=click.IntRange(40, 10_000_000), default=2000, show_default=True,
               help="Number of synthetic faces.")
 @click.option("--backbone", default="facelab", show_default=True, metavar="NAME",
               help="facelab (pre-trained here on synthetic faces), none, a catalogue entry such as efficientnet-lite0 "
@@ -51,7 +51,7 @@ def command() -> None:
 @click.option("--size", type=click.IntRange(32, 512), default=None, metavar="PX",
               help="Side of the input.  [default: the backbone's]")
 @click.option("--batch", type=click.IntRange(1, 4096), default=32, show_default=True)
-@click.option("--learning-rate", type=click.FloatRange(0, 10, min_open=True), default=0.01, show_default=True)
+@click.option("--learning-rate", type=click.FloatRange(0, 10, min_open=True), default=0.015, show_default=True)
 @click.option("--dropout", type=click.FloatRange(0, 0.95), default=0.2, show_default=True)
 @click.option("--class-weights", type=click.Choice(("balanced", "none")), default="balanced", show_default=True,
               help="balanced: faces of rarer classes are shown more often.")
@@ -81,7 +81,7 @@ def _train_faces(backend: str, data: str, o: dict, as_json: bool) -> None:
     from facelab.emotion.augment import Augmentation
     from facelab.emotion.spec import emotion_spec
     from facelab.emotion.train import Settings, train_and_evaluate
-    settings = Settings(backend=_usable(backend), strategy=o["strategy"], epochs=o["epochs"] or 5, batch=o["batch"],
+    settings = Settings(backend=_usable(backend), strategy=o["strategy"], epochs=o["epochs"] or 6, batch=o["batch"],
                         learning_rate=o["learning_rate"], dropout=o["dropout"], class_weights=o["class_weights"],
                         augmentation=Augmentation(copies=o["copies"]), patience=o["patience"], seed=o["seed"],
                         int8=o["int8"])

@@ -75,7 +75,7 @@ def unpacked(archive: Path, folder: Path) -> Path:
 
 
 def weights(choice: Choice, spec: PreprocessSpec, *, n: int, epochs: int, seed: int = PRETRAIN_SEED,
-            copies: int = 1, classes: Sequence[str] = SEVEN, workers: int = 2, progress: bool = False,
+            copies: int = 2, classes: Sequence[str] = SEVEN, workers: int = 2, progress: bool = False,
             on_line: Callable[[str], None] | None = None) -> Path | str | None:
     """Return what `facelab.emotion.train` takes as `backbone`; facelab's own is pre-trained now unless it is kept.
 

@@ -18,7 +18,7 @@ from facelab.emotion.sources import FindFace, Row
 from facelab.preprocess import PreprocessSpec
 from facelab.zoo.assets import data_folder
 
-FRACTIONS = {"train": 0.65, "validation": 0.08, "calibration": 0.07, "test": 0.2}
+FRACTIONS = {"train": 0.74, "validation": 0.06, "calibration": 0.05, "test": 0.15}
 CROPPED_BELOW = 96
 """Pictures with a shorter side are taken for face crops already (FER2013's have 48 pixels), and are not searched."""
 PREFERRED = ("mtcnn", "haar")

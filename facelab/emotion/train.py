@@ -44,9 +44,9 @@ class Settings:
 
     backend: Literal["modelmaker", "keras"] = "modelmaker"
     strategy: Strategy = "whole"
-    epochs: int = 5
+    epochs: int = 6
     batch: int = 32
-    learning_rate: float = 0.01
+    learning_rate: float = 0.015
     dropout: float = 0.2
     class_weights: Literal["none", "balanced"] = "balanced"
     augmentation: Augmentation = field(default_factory=Augmentation)
