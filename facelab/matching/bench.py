@@ -18,6 +18,7 @@ VERSIONS = ("numpy", "scipy", "scikit-learn", "faiss-cpu", "usearch", "numkong",
 TIE = 2e-6
 """Float64 distances closer than this (relative to the larger of the distance and 1 of unit vectors) are a float32
 tie: peers that compute in float32 may order them either way. 2e-6 is some thirty float32 roundings."""
+PAIRWISE = ("scalar", "scalar-strict", "scalar4", "autovec", "simd", "blocked", "blas")
 SLOW_PAIRS = 2_000_000_000
 """Multiply-adds above which scipy (float64, one core) and NumKong's cdist are left out, and said to be."""
 
@@ -137,7 +138,7 @@ def _truth(gallery, queries, k, metric) -> np.ndarray:
 
 def pairwise_benchmark(a: np.ndarray, b: np.ndarray, *, metric: str = "sqeuclidean", threads: int = 1,
                        repeats: int = 7, budget_s: float = 20.0,
-                       kernels=("scalar", "scalar4", "simd", "blocked", "blas")) -> list[Row]:
+                       kernels=PAIRWISE) -> list[Row]:
     """Time every pairwise kernel and the plain sgemm call on the same arrays; each row carries its largest error."""
     n, m, d = len(a), len(b), a.shape[1]
     out = np.empty((n, m), np.float32)

@@ -164,14 +164,14 @@ def screenable(squares, metric):
 
 @njit(cache=True, nogil=True)
 def describe(queries, metric):
-    """Return queries (n, d) in float64 and info (3, n): squared norms as the exact formula adds, scale, shift."""
+    """Return info (3, n): the queries' squared norms as the exact formula adds, scale, shift."""
     n, d = queries.shape
     info = np.zeros((3, n))
     info[0] = squares_of(FLOAT32, queries.ctypes.data, 4 * d, n, d)
     info[1] = 0.5 if metric == L2 else 1.0
     if metric == COSINE:
         info[2] = -1.0
-    return queries.astype(np.float64), info
+    return info
 
 
 @njit(cache=True, nogil=True)

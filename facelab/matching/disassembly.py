@@ -17,7 +17,7 @@ _INSTRUCTION = re.compile(r"^\s+([a-z][a-z0-9.]*)\s+(.*)$")
 _X86 = re.compile(r"^v?(?:add|sub|mul|div|fn?m(?:add|sub)\d{3})(ps|pd|ss|sd)$")
 _INTEGER = re.compile(r"^v?p(?:dpbusd|maddubsw|maddwd|mulld|mullw)s?$")
 _LABEL = re.compile(r"^(\.?L[\w.$]*):")
-KERNELS = ("scalar", "scalar4", "simd", "blocked", "blocked int8")
+KERNELS = ("scalar", "scalar-strict", "scalar4", "autovec", "simd", "blocked", "blocked int8")
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,10 @@ def _function(kernel: str, isa):
         squares = types.Array(types.float64, 1, "C")
         return loops.blocked_i8(isa), (types.Array(types.int8, 2, "C"), types.Array(types.uint8, 3, "C"), squares,
                                        squares, types.boolean, f2, index, index)
-    return {"scalar": loops.scalar_l2, "scalar4": loops.scalar4_l2, "simd": loops.simd_l2}[kernel], plain
+    if kernel == "simd":
+        return loops.explicit(isa, True), plain
+    return {"scalar": loops.scalar_l2, "scalar-strict": loops.strict_l2, "scalar4": loops.scalar4_l2,
+            "autovec": loops.autovec_l2}[kernel], plain
 
 
 def listing(kernel: str, *, isa: str | None = None) -> Listing:

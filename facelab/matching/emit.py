@@ -9,6 +9,8 @@ from llvmlite import binding, ir
 
 F16, F32, F64 = ir.HalfType(), ir.FloatType(), ir.DoubleType()
 I1, I8, I16, I32, I64 = (ir.IntType(n) for n in (1, 8, 16, 32, 64))
+ROUND, TINY = 2.0 ** -18, 2.0 ** -120
+"""Slack of a noted score's bounds for the float32 rounding of its parts, and for underflow."""
 
 
 def c64(value: int) -> ir.Constant:
@@ -207,16 +209,40 @@ def row_dots(b: ir.IRBuilder, query, rows, stride, count, out, *, dot: str | Non
         store(b, fold(b, acc), b.gep(place, [c64(r)]), 4)
 
 
+def pair_block(b: ir.IRBuilder, left, left_stride, right, stride, count, out, *, width: int, queries: int, height: int,
+               diff: bool) -> None:
+    """Emit the sums of `queries` × `height` pairs over `count` whole vectors: Σ(x-y)² with `diff`, else Σxy.
+
+    Every vector loaded serves several pairs, every pair has its own register of sums; each is folded once, to
+    out[row · queries + query]. Strides are in elements.
+    """
+    kind = ir.VectorType(F32, width)
+    first, second, place = (b.inttoptr(p, F32.as_pointer()) for p in (left, right, out))
+    x_at = [b.gep(first, [b.mul(left_stride, c64(i))]) for i in range(queries)]
+    y_at = [b.gep(second, [b.mul(stride, c64(i))]) for i in range(height)]
+    with Loop(b, count, [zeros(kind)] * (queries * height)) as loop:
+        at = b.mul(loop.i, c64(width))
+        xs = [load(b, b.gep(p, [at]), kind, 4) for p in x_at]
+        for r in range(height):
+            y = load(b, b.gep(y_at[r], [at]), kind, 4)
+            for q in range(queries):
+                acc = loop.values[r * queries + q]
+                delta = b.fsub(xs[q], y) if diff else None
+                loop.next.append(fma(b, delta, delta, acc) if diff else fma(b, xs[q], y, acc))
+    for n, acc in enumerate(loop.results):
+        store(b, fold(b, acc), b.gep(place, [c64(n)]), 4)
+
+
 def exact_sums(b: ir.IRBuilder, query, row, count, *, element: ir.Type, mode: str) -> list[ir.Value]:
     """Emit two float64 sums over count·8 dimensions: Σ(q-g)² ("l2") or Σqg ("both"), and Σg² ("both" only).
 
-    `query` is float64. Eight lanes whatever the processor, so the order of the additions never changes.
+    `query` is float32. Eight lanes whatever the processor, so the order of the additions never changes.
     """
     kind, words = ir.VectorType(F64, 8), ir.VectorType(element, 8)
-    q, g = (b.inttoptr(p, k.as_pointer()) for p, k in ((query, F64), (row, element)))
+    q, g = (b.inttoptr(p, k.as_pointer()) for p, k in ((query, F32), (row, element)))
     with Loop(b, count, [zeros(kind)] * 2) as loop:
         at = b.mul(loop.i, c64(8))
-        x = load(b, b.gep(q, [at]), kind, 8)
+        x = b.fpext(load(b, b.gep(q, [at]), ir.VectorType(F32, 8), 4), kind)
         y = load(b, b.gep(g, [at]), words, 1)
         y = b.sitofp(y, kind) if isinstance(element, ir.IntType) else b.fpext(y, kind)
         if mode == "l2":
@@ -258,6 +284,37 @@ def hit_masks(b: ir.IRBuilder, tile, row, lane, masks, *, width: int, vectors: i
         store(b, mask, b.gep(mask_at, [c64(r)]), 8)
         union = b.or_(union, mask)
     return union
+
+
+def upper_bounds(b: ir.IRBuilder, tile, row, lane, out, *, width: int, vectors: int, height: int, int8: bool,
+                 slack: float, tiny: float) -> None:
+    """Emit, per lane, the smallest upper bound of the tile's scores: min over rows of H - p + w + slack·(|H|+|p|+w).
+
+    p = t·(acc - C)·S, w = A·E + F·G; `row` and `lane` (t, A, F) are pointers as for `hit_masks`. `slack` pays for the
+    float32 roundings here (fewer than 16 of 2^-24 each), `tiny` for underflow.
+    """
+    kind, words = ir.VectorType(F32, width), ir.VectorType(I32, width)
+    t, a, f = ([load(b, b.gep(b.inttoptr(p, F32.as_pointer()), [c64(v * width)]), kind, 4) for v in range(vectors)]
+               for p in lane)
+    scalars = [b.inttoptr(p, F32.as_pointer()) for p in row[:4]]
+    correction = b.inttoptr(row[4], I32.as_pointer())
+    acc_at, place = b.inttoptr(tile, (I32 if int8 else F32).as_pointer()), b.inttoptr(out, F32.as_pointer())
+    magnitude = function(b, f"llvm.fabs.v{width}f32", kind, kind)
+    share, least = (ir.Constant(kind, [x] * width) for x in (slack, tiny))
+    best = [ir.Constant(kind, [float("inf")] * width)] * vectors
+    for r in range(height):
+        s, e, g, h = (splat(b, load(b, b.gep(p, [c64(r)]), F32, 4), width) for p in scalars)
+        minus = splat(b, load(b, b.gep(correction, [c64(r)]), I32, 4), width) if int8 else None
+        for v in range(vectors):
+            at = b.gep(acc_at, [c64((r * vectors + v) * width)])
+            value = b.sitofp(b.sub(load(b, at, words, 4), minus), kind) if int8 else load(b, at, kind, 4)
+            p = b.fmul(b.fmul(value, t[v]), s)
+            w = fma(b, a[v], e, b.fmul(f[v], g))
+            size = b.fadd(b.fadd(b.call(magnitude, [h]), b.call(magnitude, [p])), w)
+            upper = b.fadd(fma(b, share, size, b.fadd(b.fsub(h, p), w)), least)
+            best[v] = b.select(b.fcmp_ordered("<", upper, best[v]), upper, best[v])
+    for v in range(vectors):
+        store(b, best[v], b.gep(place, [c64(v * width)]), 4)
 
 
 def hit_mask_rows(b: ir.IRBuilder, dots, row, lane, *, width: int, int8: bool):

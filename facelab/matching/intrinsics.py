@@ -54,6 +54,19 @@ def row_dots(typing, query, rows, stride, count, out, dot, width, height):
 
 
 @intrinsic(prefer_literal=True)
+def pair_block(typing, left, left_stride, right, stride, count, out, width, queries, height, diff):
+    """Call `emit.pair_block`."""
+    signature = types.void(*[INT] * 6, width, queries, height, diff)
+    sizes = {"width": width.literal_value, "queries": queries.literal_value, "height": height.literal_value,
+             "diff": bool(diff.literal_value)}
+
+    def generate(context, builder, sig, args):
+        emit.pair_block(builder, *args[:6], **sizes)
+        return context.get_dummy_value()
+    return signature, generate
+
+
+@intrinsic(prefer_literal=True)
 def exact_sums(typing, query, row, count, element, mode):
     """Return the two sums of `emit.exact_sums`; `element` is "f4", "f2" or "i1"."""
     signature = types.UniTuple(F64, 2)(INT, INT, INT, element, mode)
@@ -73,6 +86,19 @@ def hit_masks(typing, tile, s, e, g, h, c, t, a, f, threshold, masks, width, vec
 
     def generate(context, builder, sig, args):
         return emit.hit_masks(builder, args[0], args[1:6], args[6:10], args[10], **sizes)
+    return signature, generate
+
+
+@intrinsic(prefer_literal=True)
+def upper_bounds(typing, tile, s, e, g, h, c, t, a, f, out, width, vectors, height, int8):
+    """Call `emit.upper_bounds`."""
+    signature = types.void(*[INT] * 10, width, vectors, height, int8)
+    sizes = {"width": width.literal_value, "vectors": vectors.literal_value, "height": height.literal_value,
+             "int8": bool(int8.literal_value), "slack": emit.ROUND, "tiny": emit.TINY}
+
+    def generate(context, builder, sig, args):
+        emit.upper_bounds(builder, args[0], args[1:6], args[6:9], args[9], **sizes)
+        return context.get_dummy_value()
     return signature, generate
 
 
@@ -106,20 +132,20 @@ def float_at(typing, address):
 
 
 @intrinsic
-def double_at(typing, address):
-    """Return the float64 at an address."""
-    def generate(context, builder, sig, args):
-        return emit.load(builder, builder.inttoptr(args[0], emit.F64.as_pointer()), emit.F64, 8)
-    return F64(INT), generate
-
-
-@intrinsic
 def byte_at(typing, address):
     """Return the int8 at an address as float64."""
     def generate(context, builder, sig, args):
         value = emit.load(builder, builder.inttoptr(args[0], emit.I8.as_pointer()), emit.I8, 1)
         return builder.sitofp(value, emit.F64)
     return F64(INT), generate
+
+
+@intrinsic
+def multiply_add(typing, x, y, z):
+    """Return x·y + z of float32 numbers, rounded once where the processor can (LLVM's fmuladd)."""
+    def generate(context, builder, sig, args):
+        return emit.fma(builder, *args)
+    return F32(F32, F32, F32), generate
 
 
 @intrinsic

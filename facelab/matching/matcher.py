@@ -323,7 +323,7 @@ class Search:
         self.m, self.k, self.n = matcher, k, len(queries)
         self.whole_numbers = queries.dtype == np.int8 and matcher.isa.levels == 127
         self.queries = np.ascontiguousarray(queries, np.float32)
-        self.q64, self.info = bounds.describe(self.queries, matcher._code)
+        self.info = bounds.describe(self.queries, matcher._code)
         if not np.isfinite(self.info[0]).all():
             arrays.check_finite(queries, "the queries", first_row=first_query)
         self.direct = not (matcher._screenable and bounds.screenable(self.info[0], matcher._code))
@@ -380,7 +380,7 @@ class Search:
         panels, steps, lane = self._lay(vectors, rows)
         scan = tile_scan(isa, vectors, rows.int8) if vectors else row_scan(isa, rows.int8)
         gallery = m.gallery[base:]
-        place = (self.q64, self.info, gallery.ctypes.data, m.gallery.strides[0], base, m._kind, m._code)
+        place = (self.queries, self.info, gallery.ctypes.data, m.gallery.strides[0], base, m._kind, m._code)
 
         def job(state, a, b):
             scan(rows.address, rows.stride, rows.params, rows.c, panels.ctypes.data, panels[0].nbytes, self.n, steps,
@@ -401,7 +401,7 @@ class Search:
                 panels, lane = bounds.lay_f32(self.queries, m._code, lanes, packed, self.info)
                 steps = m.dimension if packed else m.dimension // isa.width
             for state in self.states:
-                topk.thresholds(lane[3], *state, self.q64, self.info, 0, 0, 0, m._kind, m._code)
+                topk.thresholds(lane[3], *state, self.queries, self.info, 0, 0, 0, m._kind, m._code)
             self.laid[vectors] = panels, steps, lane
         return self.laid[vectors]
 
@@ -409,7 +409,7 @@ class Search:
         m = self.m
         part = m.gallery[first:last]
         run_spans(self.threads, first, last, lambda state, a, b: topk.scan_direct(
-            *state, self.q64, self.info, part.ctypes.data, part.strides[0], first, m._kind, m._code, a, b),
+            *state, self.queries, self.info, part.ctypes.data, part.strides[0], first, m._kind, m._code, a, b),
             self.states)
 
     def _finish(self) -> Matches:

@@ -16,7 +16,7 @@ from facelab.matching.isa import Isa, choose
 from facelab.matching.matcher import check_threads, run_spans
 
 KERNELS = ("auto", "scalar", "simd", "blocked", "blas")
-EXTRA_KERNELS = ("oracle", "scalar4")
+EXTRA_KERNELS = ("oracle", "scalar-strict", "scalar4", "autovec")
 CANCELS = 0.25
 """Squared distance over |a|²+|b|² below which the BLAS formulation cancels and the pair is computed anew."""
 SMALL_WORK = 200_000
@@ -29,12 +29,16 @@ def pairwise(a, b, metric: str = "sqeuclidean", kernel: str = "auto", threads: i
     """Return the distances of every row of a (n, d) to every row of b (m, d) as (n, m) float32.
 
     a, b: float32, float16 or int8 (converted exactly; "blocked" multiplies int8 as integers). metric: "sqeuclidean",
-    "l2", "ip" (the inner product itself) or "cosine" (1 - cosine; 1 where a vector is zero). kernel: "scalar" one
-    number at a time, "simd" the same loop vectorised by LLVM, "blocked" explicit register blocking for this
-    processor, "blas" |a|²+|b|²-2ab with numpy's sgemm, "auto" the fastest accurate one; also "oracle" (float64) and
-    "scalar4" (four scalar sums). threads: None for all cores. out: a float32 (n, m) array to fill. isa: an
-    instruction set to force. Distances are within 1e-5 of float64, relatively (inner products: relative to |a||b|);
-    pairs whose formulation cancels, as near-duplicates do under "blas", are computed anew in float64.
+    "l2", "ip" (the inner product itself) or "cosine" (1 - cosine; 1 where a vector is zero).
+
+    kernel: "scalar" the textbook loop, one number at a time (fused multiply-adds, as compilers emit by default),
+    "simd" explicit vectors over the dimensions, "blocked" a tile of sums in registers with lanes over the rows of b,
+    "blas" |a|²+|b|²-2ab with numpy's sgemm, "auto" the fastest accurate one; also "oracle" (float64), "scalar-strict"
+    (multiplication and addition rounded separately), "scalar4" (four scalar sums), "autovec" (plain loops vectorised
+    by LLVM). threads: None for all cores. out: a float32 (n, m) array to fill. isa: an instruction set to force.
+
+    Distances are within 1e-5 of float64, relatively (inner products: relative to |a||b|); pairs whose formulation
+    cancels, as near-duplicates do under "blas", are computed anew in float64.
 
     Raises BadInputError for shapes, dtypes, NaN or infinities.
 
@@ -123,13 +127,13 @@ def _exact(a, b, squares, metric: str, threads: int, out: np.ndarray) -> None:
 def _exact_rows(x, y, squares, code, root, out, first, last):
     d = x.shape[1]
     for i in range(first, last):
-        query = x[i].astype(np.float64)
+        query = x.ctypes.data + 4 * d * i
         for j in range(y.shape[0]):
             row = y.ctypes.data + 4 * d * j
             if root:
-                out[i, j] = np.sqrt(topk.sums_at(topk.FLOAT32, True, query.ctypes.data, row, d)[0])
+                out[i, j] = np.sqrt(topk.sums_at(topk.FLOAT32, True, query, row, d)[0])
             else:
-                out[i, j] = topk.exact_key(code, topk.FLOAT32, query.ctypes.data, squares[i], row, d)
+                out[i, j] = topk.exact_key(code, topk.FLOAT32, query, squares[i], row, d)
 
 
 def _by_rows(function_l2: Callable, function_ip: Callable) -> Callable:
@@ -137,6 +141,11 @@ def _by_rows(function_l2: Callable, function_ip: Callable) -> Callable:
         f = function_l2 if l2 else function_ip
         run_spans(threads, 0, len(x), lambda _, i, j: f(x, y, out, i, j), [None] * threads)
     return core
+
+
+def _explicit(x, y, l2: bool, threads: int, isa: Isa, out) -> None:
+    kernel = loops.explicit(isa, l2)
+    run_spans(threads, 0, len(x), lambda _, i, j: kernel(x, y, out, i, j), [None] * threads)
 
 
 def _blocked(x, y, l2: bool, threads: int, isa: Isa, out) -> None:
@@ -218,7 +227,6 @@ def _finish_l2(x, y, x_squares, y_squares, cancels, out, first, last):
     """Turn inner products into |a|²+|b|²-2ab; where that is below `cancels` of |a|²+|b|², compute it in float64."""
     d, m = x.shape[1], y.shape[0]
     norms = y_squares.astype(np.float32)
-    query = np.empty(d, np.float64)
     for i in range(first, last):
         mine, small = np.float32(x_squares[i]), 0
         for j in range(m):
@@ -227,10 +235,9 @@ def _finish_l2(x, y, x_squares, y_squares, cancels, out, first, last):
             small += value < np.float32(cancels) * total
             out[i, j] = value
         if small:
-            query[:] = x[i]
             for j in range(m):
                 if out[i, j] < np.float32(cancels) * (mine + norms[j]):
-                    out[i, j] = topk.exact_key(topk.L2, topk.FLOAT32, query.ctypes.data, x_squares[i],
+                    out[i, j] = topk.exact_key(topk.L2, topk.FLOAT32, x.ctypes.data + 4 * d * i, x_squares[i],
                                                y.ctypes.data + 4 * d * j, d)
 
 
@@ -238,7 +245,6 @@ def _finish_l2(x, y, x_squares, y_squares, cancels, out, first, last):
 def _finish_cosine(x, y, x_squares, y_squares, cancels, out, first, last):
     """Turn inner products into 1 - cosine; small distances, which cancel, are computed in float64."""
     d, m = x.shape[1], y.shape[0]
-    query = np.empty(d, np.float64)
     scale = np.zeros(m, np.float32)
     for j in range(m):
         if y_squares[j] > 0:
@@ -251,18 +257,19 @@ def _finish_cosine(x, y, x_squares, y_squares, cancels, out, first, last):
             small += value < np.float32(cancels)
             out[i, j] = value
         if small:
-            query[:] = x[i]
             for j in range(m):
                 if out[i, j] < np.float32(cancels):
-                    out[i, j] = topk.exact_key(topk.COSINE, topk.FLOAT32, query.ctypes.data, x_squares[i],
+                    out[i, j] = topk.exact_key(topk.COSINE, topk.FLOAT32, x.ctypes.data + 4 * d * i, x_squares[i],
                                                y.ctypes.data + 4 * d * j, d)
 
 
 _CORES = {
     "auto": _blocked,
     "scalar": _by_rows(loops.scalar_l2, loops.scalar_ip),
+    "scalar-strict": _by_rows(loops.strict_l2, loops.strict_ip),
     "scalar4": _by_rows(loops.scalar4_l2, loops.scalar_ip),
-    "simd": _by_rows(loops.simd_l2, loops.simd_ip),
+    "autovec": _by_rows(loops.autovec_l2, loops.autovec_ip),
+    "simd": _explicit,
     "blocked": _blocked,
     "blas": _blas,
 }

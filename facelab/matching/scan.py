@@ -12,6 +12,7 @@ import numpy as np
 from numba import njit
 
 from facelab.matching.bounds import describe, lay_f32, lay_i8, screenable
+from facelab.matching.emit import ROUND, TINY
 from facelab.matching.intrinsics import (
     float_at,
     hit_mask_rows,
@@ -20,19 +21,63 @@ from facelab.matching.intrinsics import (
     tile_f32,
     tile_i8,
     trailing_zeros,
+    upper_bounds,
 )
 from facelab.matching.isa import Isa
-from facelab.matching.topk import Exact, State, flush, new_state, sort_heap
+from facelab.matching.topk import Exact, State, flush, new_state, sort_heap, widened
 
 BLOCK_BYTES = 192 << 10
 """Rows are taken in blocks that stay in the second-level cache while every query passes over them."""
-ROUND, TINY = 2.0 ** -18, 2.0 ** -120
-"""Slack of a noted score's bounds for the float32 rounding of its parts, and for underflow."""
+SEED_BYTES = 512 << 10
+"""The first rows, up to so many bytes, are looked at twice: first for a threshold, then against it."""
 
 
 # Numba looks at the type of every argument of every call: arrays and numbers take a tenth of a microsecond each,
 # tuples of arrays tens; and handing arrays on to an inner function costs reference counts. Hence the long flat
 # lists of arguments here, and candidates noted in the loop itself rather than in a function.
+
+@njit(cache=True, nogil=True)
+def keep_smallest(best, carry, k, lanes):
+    """Insert one value a lane into that lane's k smallest, kept sorted in `best` (k · lanes); spoils `carry`."""
+    for i in range(k):
+        at = i * lanes
+        for lane in range(lanes):
+            x, y = carry[lane], best[at + lane]
+            best[at + lane] = x if x < y else y
+            carry[lane] = y if x < y else x
+
+
+@functools.cache
+def seeded_tiles(isa: Isa, vectors: int, int8: bool):
+    """Return the function that fills all tiles of rows first … stop and lowers a panel's thresholds from them.
+
+    The k-th smallest, over groups of rows, of the group's smallest upper bound is above k scores, hence a threshold.
+    """
+    width, height, dot = isa.width, isa.rows(vectors, int8=int8), isa.dot
+    lanes = width * vectors
+
+    @njit(cache=True, nogil=True)
+    def fill(panel, steps, rows, stride, params, c, lane, q0, n, info, tile, k, first, stop, last):
+        best, carry = np.full(k * lanes, np.inf, np.float32), np.empty(lanes, np.float32)
+        s, e, g, h = params[0], params[1], params[2], params[3]
+        t, a, f, threshold = lane[0], lane[1], lane[2], lane[3]
+        for wanted in range(first, stop, height):
+            r = min(wanted, last - height)
+            at = tile.ctypes.data + 4 * lanes * (wanted - first)
+            if int8:
+                tile_i8(panel, rows + r * stride, stride, steps, at, dot, width, vectors, height)
+            else:
+                tile_f32(panel, rows + r * stride * 4, stride, steps, at, True, width, vectors, height, 0)
+            if r < wanted:
+                continue  # rows of the tile before stand in it again: no group of its own
+            upper_bounds(at, s.ctypes.data + 4 * r, e.ctypes.data + 4 * r, g.ctypes.data + 4 * r,
+                         h.ctypes.data + 4 * r, c.ctypes.data + 4 * r, t.ctypes.data + 4 * q0, a.ctypes.data + 4 * q0,
+                         f.ctypes.data + 4 * q0, carry.ctypes.data, width, vectors, height, int8)
+            keep_smallest(best, carry, k, lanes)
+        for q in range(q0, min(q0 + lanes, n)):
+            threshold[q] = min(threshold[q], widened(info, q, np.float64(best[(k - 1) * lanes + q - q0])))
+    return fill
+
 
 @functools.cache
 def tile_scan(isa: Isa, vectors: int, int8: bool):
@@ -45,29 +90,41 @@ def tile_scan(isa: Isa, vectors: int, int8: bool):
     width, height, dot = isa.width, isa.rows(vectors, int8=int8), isa.dot
     lanes = width * vectors
     size = 1 if int8 else 4
+    seed_panel = seeded_tiles(isa, vectors, int8)
 
     @njit(cache=True, nogil=True)
     def scan(rows, stride, params, c, panels, panel_bytes, n, steps, lane, keys, ids, waiting, pending, counts, stats,
              queries, info, address, row_bytes, base, kind, metric, first, last):
-        noted = 0
-        tile = np.empty(height * lanes, np.int32 if int8 else np.float32)
+        noted, k = 0, keys.shape[1]
+        # where the k best of groups of rows are known, their upper bounds give a threshold before any row is noted
+        seed = min(last - first, max(1, SEED_BYTES // (stride * size * height)) * height)
+        groups = (seed + height - 1) // height
+        seeding = groups >= k and counts[0, 0] == 0
+        tile = np.empty((groups if seeding else 1) * height * lanes, np.int32 if int8 else np.float32)
         masks = np.empty(height, np.int64)
         s, e, g, h = params[0], params[1], params[2], params[3]
         t, a, f, threshold = lane[0], lane[1], lane[2], lane[3]
-        block = max(1, BLOCK_BYTES // (stride * size * height)) * height
-        at, bits = tile.ctypes.data, masks.ctypes.data
-        for start in range(first, last, block):
-            stop = min(start + block, last)
+        usual = max(1, BLOCK_BYTES // (stride * size * height)) * height
+        tiles, bits = tile.ctypes.data, masks.ctypes.data
+        start = first
+        while start < last:
+            stop = min(start + (seed if seeding else usual), last)
             for panel in range((n + lanes - 1) // lanes):
                 q0 = panel * lanes
+                if seeding:
+                    seed_panel(panels + panel * panel_bytes, steps, rows, stride, params, c, lane, q0, n, info, tile, k,
+                               start, stop, last)
                 for wanted in range(start, stop, height):
                     r = min(wanted, last - height)  # the last tile overlaps the one before
-                    if int8:
-                        tile_i8(panels + panel * panel_bytes, rows + r * stride, stride, steps, at, dot, width,
-                                vectors, height)
-                    else:
-                        tile_f32(panels + panel * panel_bytes, rows + r * stride * 4, stride, steps, at, True, width,
-                                 vectors, height, 0)
+                    shift = (wanted - start) * lanes if seeding else 0
+                    at = tiles + 4 * shift
+                    if not seeding:
+                        if int8:
+                            tile_i8(panels + panel * panel_bytes, rows + r * stride, stride, steps, at, dot, width,
+                                    vectors, height)
+                        else:
+                            tile_f32(panels + panel * panel_bytes, rows + r * stride * 4, stride, steps, at, True,
+                                     width, vectors, height, 0)
                     union = hit_masks(at, s.ctypes.data + 4 * r, e.ctypes.data + 4 * r, g.ctypes.data + 4 * r,
                                       h.ctypes.data + 4 * r, c.ctypes.data + 4 * r, t.ctypes.data + 4 * q0,
                                       a.ctypes.data + 4 * q0, f.ctypes.data + 4 * q0, threshold.ctypes.data + 4 * q0,
@@ -80,7 +137,7 @@ def tile_scan(isa: Isa, vectors: int, int8: bool):
                             column = trailing_zeros(mask)
                             mask &= mask - 1
                             q = q0 + column
-                            value = np.float64(tile[i * lanes + column])
+                            value = np.float64(tile[shift + i * lanes + column])
                             if int8:
                                 value -= c[row]
                             product, level = value * t[q] * s[row], np.float64(h[row])
@@ -95,6 +152,7 @@ def tile_scan(isa: Isa, vectors: int, int8: bool):
                             if waits + 1 >= counts[q, 2]:
                                 flush(State(keys, ids, waiting, pending, counts, stats),
                                       Exact(queries, info, address, row_bytes, base, kind, metric), threshold, q, False)
+            start, seeding = stop, False
         stats[0] += noted
     return scan
 
@@ -185,7 +243,7 @@ def whole_search(isa: Isa, vectors: int, int8: bool):
     @njit(cache=True, nogil=True)
     def search(queries, k, whole_numbers, mean, rows, stride, params, c, m, address, row_bytes, kind, metric):
         n, d = queries.shape
-        exact_queries, info = describe(queries, metric)
+        info = describe(queries, metric)
         keys, ids, waiting, pending, counts, stats = new_state(n, k)
         if not screenable(info[0], metric):
             return keys, ids, stats, False
@@ -198,8 +256,8 @@ def whole_search(isa: Isa, vectors: int, int8: bool):
             steps = d if packed else d // span
             panel_bytes = laid.shape[1] * laid.shape[2] * 4
         scan(rows, stride, params, c, laid.ctypes.data, panel_bytes, n, steps, lane, keys, ids, waiting, pending,
-             counts, stats, exact_queries, info, address, row_bytes, 0, kind, metric, 0, m)
-        settle(lane[3], keys, ids, waiting, pending, counts, stats, exact_queries, info, address, row_bytes, 0, kind,
+             counts, stats, queries, info, address, row_bytes, 0, kind, metric, 0, m)
+        settle(lane[3], keys, ids, waiting, pending, counts, stats, queries, info, address, row_bytes, 0, kind,
                metric)
         sort_heap(keys, ids, counts[:, 0])
         return keys, ids, stats, True

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from facelab.matching.intrinsics import byte_at, double_at, exact_sums, float_at, half_at
+from facelab.matching.intrinsics import byte_at, exact_sums, float_at, half_at
 
 L2, IP, COSINE = 0, 1, 2
 FLOAT32, FLOAT16, INT8 = 0, 1, 2
@@ -43,7 +43,7 @@ class Exact(NamedTuple):
     (score = scale · key + shift).
     """
 
-    queries: np.ndarray  # (n, d) float64
+    queries: np.ndarray  # (n, d) float32
     info: np.ndarray     # (3, n) float64: squares, scale, shift
     address: int         # of row `base`
     stride: int          # bytes from row to row
@@ -55,7 +55,7 @@ class Exact(NamedTuple):
 @njit(cache=True, nogil=True)
 def new_state(n, k):
     """Return an empty state for n queries and k results, as a tuple in the order of `State`."""
-    capacity = 4 * k + 112
+    capacity = 4 * k + 56
     counts = np.zeros((n, 3), np.int64)
     counts[:, 2] = 2 * k + 16
     return (np.empty((n, k), np.float32), np.empty((n, k), np.int64), np.empty((n, capacity), np.int64),
@@ -79,7 +79,7 @@ def sums_at(kind, l2, query, row, d):
             y = half_at(row + 2 * i)
         else:
             y = byte_at(row + i)
-        x = double_at(query + 8 * i)
+        x = float_at(query + 4 * i)
         first += (x - y) * (x - y) if l2 else x * y
         second += y * y
     return first, second
@@ -90,7 +90,7 @@ def exact_key(metric, kind, query, square, row, d):
     """Return the key of one pair: smaller is better. Float64 sums in a fixed order, rounded once to float32.
 
     L2: Σ(q-g)². IP: -Σqg. Cosine: 1 - Σqg/√(Σq²·Σg²), where a zero vector is at distance 1 from everything.
-    `query` (float64) and `row` are addresses.
+    `query` (float32) and `row` are addresses.
     """
     first, second = sums_at(kind, metric == L2, query, row, d)
     if metric == L2:
@@ -106,7 +106,7 @@ def exact_key(metric, kind, query, square, row, d):
         for i in range(d):
             y = float_at(row + 4 * i) if kind == FLOAT32 else half_at(row + 2 * i) if kind == FLOAT16 else byte_at(
                 row + i)
-            delta = double_at(query + 8 * i) * x_scale - y * y_scale
+            delta = float_at(query + 4 * i) * x_scale - y * y_scale
             value += 0.5 * delta * delta
     return np.float32(value)
 
@@ -227,7 +227,7 @@ def scan_direct(keys, ids, waiting, pending, counts, stats, queries, info, addre
     k, d = keys.shape[1], queries.shape[1]
     for row in range(first, last):
         for q in range(queries.shape[0]):
-            key = exact_key(metric, kind, queries.ctypes.data + 8 * d * q, info[0, q],
+            key = exact_key(metric, kind, queries.ctypes.data + 4 * d * q, info[0, q],
                             address + (row - base) * stride, d)
             if counts[q, 0] < k or key <= keys[q, 0]:
                 push(keys, ids, counts, q, key, row)
@@ -264,7 +264,7 @@ def sort_heap(keys, ids, filled):
 @njit(cache=True, nogil=True)
 def squares_of(kind, address, stride, n, d):
     """Return Σx² of n rows in float64, in the order that `exact_key` adds."""
-    result, nothing = np.empty(n, np.float64), np.zeros(d, np.float64)
+    result, nothing = np.empty(n, np.float64), np.zeros(d, np.float32)
     for i in range(n):
         result[i] = sums_at(kind, False, nothing.ctypes.data, address + i * stride, d)[1]
     return result

@@ -40,7 +40,7 @@ def test_a_cluster_gives_the_same_file(files):
     assert run(arguments(folder)) == 0
     with np.load(folder / "R.npz") as one:
         alone = one["ids"], one["distances"]
-    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None,
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None,
                                   scheduler_port=0, protocol="tcp") as cluster:
         assert run(arguments(folder, "--scheduler", cluster.scheduler_address, "--shards", "5")) == 0
     with np.load(folder / "R.npz") as many:

@@ -39,7 +39,7 @@ def test_every_instruction_set_this_processor_has_agrees(name):
         np.testing.assert_array_equal(Matcher(gallery, method=method, isa=name).search(queries, 5).ids, expected)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.data())
 def test_screening_loses_nobody_on_adversarial_vectors(data):
     """Duplicates, ties, zeros, denormals, one huge coordinate, huge common offsets: ids equal the exhaustive ones."""
@@ -97,6 +97,20 @@ def test_threads_and_streaming_change_nothing(tmp_path):
         np.testing.assert_array_equal(found.ids, expected.ids)
         np.testing.assert_array_equal(found.distances, expected.distances)
         assert not seen or seen[-1][0] == seen[-1][1]
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("n", [1, 3, 20, 49])
+def test_the_first_rows_seed_the_threshold_and_lose_nobody(method, n):
+    """Seeding needs as many groups of rows as k: below, at and above that, with every row there many times."""
+    rng = np.random.default_rng(6)
+    few = vectors(rng, 40, 24)
+    gallery, queries = few[rng.integers(0, 40, 1500)], vectors(rng, n, 24)
+    for k in (1, 10, 200):
+        found = Matcher(gallery, method=method, threads=1).search(queries, k)
+        distances, ids = oracle.top_k(queries, gallery, k)
+        np.testing.assert_array_equal(found.ids, ids)
+        np.testing.assert_allclose(found.distances, distances, rtol=2e-7)
 
 
 @pytest.mark.parametrize("layout", ["fortran", "strided", "readonly", "unaligned", "big-endian"])
