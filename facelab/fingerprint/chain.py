@@ -50,7 +50,7 @@ class Crop(NamedTuple):
     outside: str = "clip"
     style: str = "size"
     """How a fraction becomes whole pixels: `size` rounds the new size, `side` what is cut or added on each side,
-    `floor` truncates the new size."""
+    `floor` truncates the new size, `edges` truncates where it begins and ends."""
 
 
 class Resize(NamedTuple):
@@ -181,6 +181,9 @@ def _fraction(op: Crop, size: tuple[int, int]) -> tuple[int, int, int, int]:
     if op.style == "side":
         dx, dy = (round(s * (1 - op.fraction) / 2) for s in size)
         return dx, dy, size[0] - dx, size[1] - dy
+    if op.style == "edges":
+        ends = [math.floor(s * (1 + sign * op.fraction) / 2 + 1e-9) for sign in (-1, 1) for s in size]
+        return tuple(ends)
     whole = math.floor if op.style == "floor" else round
     cw, ch = (max(1, whole(s * op.fraction)) for s in size)
     x, y = (size[0] - cw) // 2, (size[1] - ch) // 2
@@ -241,14 +244,18 @@ def _shift(op, size, source):
 
 
 def _affine(op, size, source):
+    return [("warp", turned_back(op, size), size)], size
+
+
+def turned_back(op: Affine, size: tuple[int, int]) -> np.ndarray:
+    """Return the 2×3 matrix from an output position to where `op` takes it from."""
     w, h = size
     cx, cy = (w - 1) / 2, (h - 1) / 2
     c, s = math.cos(math.radians(op.degrees)) * op.zoom, math.sin(math.radians(op.degrees)) * op.zoom
     a, b, d, e = c * op.aspect, -s, s * op.aspect, c
-    back = np.array(
+    return np.array(
         [[a, b, cx - a * (cx + op.dx) - b * (cy + op.dy)], [d, e, cy - d * (cx + op.dx) - e * (cy + op.dy)]]
     )
-    return [("warp", back, size)], size
 
 
 def _blurred(op, size, source):
@@ -391,7 +398,7 @@ def _warp(before, pixels, step, a, b):
     """Gather bilinearly behind `before`; the axes behind the warp may be positions or matrices."""
     _, back, (w, h) = step
     if a.ndim == 1 and b.ndim == 1:
-        image, _ = _run(before, pixels, *_whole(before, pixels))
+        image = _run(before, pixels, *_whole(before, pixels))[0] if before else pixels
         values, cover = gather(image, back, np.maximum(a, 0), np.maximum(b, 0))
         keep = np.outer(a >= 0, b >= 0)
         return values * keep[..., None], cover * keep
@@ -409,9 +416,8 @@ def _warped(before, pixels, back, size) -> np.ndarray:
     if key not in _KEPT:
         if len(_KEPT) > 24:
             _KEPT.clear()
-        image, _ = _run(before, pixels, *_whole(before, pixels))
-        values, cover = gather(image, back, np.arange(size[1]), np.arange(size[0]))
-        _KEPT[key] = pixels, np.concatenate([values, cover[..., None]], axis=2).astype(np.float32)
+        image = _run(before, pixels, *_whole(before, pixels))[0] if before else pixels
+        _KEPT[key] = pixels, sample(bordered(image), back, np.arange(size[1]), np.arange(size[0]))
     return _KEPT[key][1]
 
 
@@ -430,19 +436,34 @@ def _whole(steps, pixels):
 
 def gather(image: np.ndarray, back: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Sample height × width × channel bilinearly at back · (column, row), 0 outside: (values, cover)."""
+    both = sample(bordered(image), back, rows, columns).astype(np.float64)
+    return both[..., :-1], both[..., -1]
+
+
+def bordered(image: np.ndarray) -> np.ndarray:
+    """Return the image as float32 with its cover as one more channel, inside a frame one pixel wide of nothing."""
+    h, w, c = image.shape
+    out = np.zeros((h + 2, w + 2, c + 1), np.float32)
+    out[1:-1, 1:-1, :c] = image
+    out[1:-1, 1:-1, c] = 1
+    return out
+
+
+def sample(framed: np.ndarray, back: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Sample what `bordered` made at back · (column, row): float32 rows × columns × (channel and cover)."""
+    h, w, c = framed.shape
     x, y = columns[None].astype(np.float64), rows[:, None].astype(np.float64)
-    sx, sy = (row[0] * x + row[1] * y + row[2] for row in back)
-    h, w = image.shape[:2]
-    x0, y0 = np.floor(sx), np.floor(sy)
-    fx, fy = sx - x0, sy - y0
-    values, cover = 0.0, 0.0
-    for i, gy in ((0, 1 - fy), (1, fy)):
-        for j, gx in ((0, 1 - fx), (1, fx)):
-            r, c = (y0 + i).astype(int), (x0 + j).astype(int)
-            g = gx * gy * ((r >= 0) & (r < h) & (c >= 0) & (c < w))
-            values = values + image[np.clip(r, 0, h - 1), np.clip(c, 0, w - 1)] * g[..., None]
-            cover = cover + g
-    return values, cover
+    # anything beyond the frame is as good as on it
+    sx, sy = (
+        np.clip(row[0] * x + row[1] * y + row[2] + 1, 0, n - 1.001) for row, n in zip(np.asarray(back)[:2], (w, h))
+    )
+    x0, y0 = sx.astype(np.int64), sy.astype(np.int64)
+    fx, fy = (sx - x0).astype(np.float32)[..., None], (sy - y0).astype(np.float32)[..., None]
+    flat, at = framed.reshape(-1, c), y0 * w + x0
+    top, bottom = flat.take(at, axis=0), flat.take(at + w, axis=0)
+    top += fx * (flat.take(at + 1, axis=0) - top)
+    bottom += fx * (flat.take(at + w + 1, axis=0) - bottom)
+    return top + fy * (bottom - top)
 
 
 def from_stages(stages: list[dict]) -> tuple:

@@ -37,13 +37,14 @@ def explain(a: Linear, b: Linear) -> Explained:
     """Say what turns the training side's map `a` into the inference side's `b`, in as few causes as possible."""
     if a.matrix.shape[0] != b.matrix.shape[0]:
         return _other_channels(a, b)
+    slack = 1.0 + max(0.0, b.loss - a.loss - 0.5)
     best: tuple | None = None
     for changes, matrix, offset in _colours(a, b):
         error = float(np.abs(_weights(matrix) - b.weights).max())
         limit = GRAY_TOLERANCE + 0.006 * min(b.loss, 8.0)
         if error > limit:
             continue
-        scaling = compare_scaling((matrix.sum(axis=1), offset), (b.gain, b.offset))
+        scaling = compare_scaling((matrix.sum(axis=1), offset), (b.gain, b.offset), slack=slack)
         # a known mistake is a better explanation than weights that fit because they are free
         free = 0.5 if any(c.kind == "gray_weights" and c.after.startswith("(") for c in changes) else 0.0
         rank = (len(changes) + len(scaling) + free, round(error, 3))

@@ -8,6 +8,7 @@ import numpy as np
 
 from facelab.core.errors import BadInputError
 from facelab.fingerprint import colour
+from facelab.fingerprint.budget import TRAINING_SHARE, Budget
 from facelab.fingerprint.describe import unpack
 from facelab.fingerprint.explain import (
     applies_exif,
@@ -212,8 +213,11 @@ class _Comparing:
 
     def _unit(self) -> np.ndarray:
         """The size of one 8-bit level in each of the training side's output channels."""
-        self.left = Observed(self.train, self.names)
+        self.budget = Budget()
+        self.budget.limit = TRAINING_SHARE * self.budget.total
+        self.left = Observed(self.train, self.names, self.budget)
         self.a = identify(self.train, self.left)
+        self.budget.limit = self.budget.total
         if self.a.good:
             return self.a.linear.unit
         values = [self.train.output[n]["moments"] for n in self.names]
@@ -267,7 +271,7 @@ class _Comparing:
     def _causes(self) -> float | None:
         plain = [n for n in self.names if self.known[n].plain or self.known[n].range == "limited"]
         differs = [n for n in plain if self.distances[n] is None or not self._same(n, self.distances[n])]
-        self.right = Observed(self.infer, self.names)
+        self.right = Observed(self.infer, self.names, self.budget)
         if differs:
             return self._pipeline()
         self.b = self.a

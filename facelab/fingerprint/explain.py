@@ -19,6 +19,7 @@ from facelab.fingerprint.search import (
     curve_residual,
     describe,
     motions,
+    odd_tones,
     rank,
     recodings,
     refine_cut,
@@ -65,6 +66,11 @@ def steps_of(observed: Observed, linear: Linear) -> float:
     return float(np.percentile(np.diff(unique), 10))
 
 
+def distinct(observed: Observed) -> int:
+    """Return how many different values the first channel of the output takes."""
+    return len(np.unique(np.concatenate([observed.y[n][..., 0].ravel() for n in observed.plain])))
+
+
 def start_of(fingerprint: Fingerprint, observed: Observed) -> State | None:
     """Return the state that the fingerprint's own spec states, or None for a black box."""
     if not fingerprint.spec:
@@ -89,7 +95,12 @@ def identify(fingerprint: Fingerprint, observed: Observed, start: State | None =
     best = rank(observed, [Hypothesis(s, (), 0.0) for s in states], keep=3)
     if not best:
         return Identified(observed, states[0], Linear(np.ones((1, 3)), np.zeros(1), np.inf, np.inf, 0), [])
-    return min((explore(observed, s.hypothesis.state) for s in best[:2]), key=lambda i: i.linear.loss)
+    sides = []
+    for s in best[:2]:
+        sides.append(explore(observed, s.hypothesis.state))
+        if sides[-1].good or not observed.budget.left:
+            break
+    return min(sides, key=lambda i: i.linear.loss)
 
 
 def explore(
@@ -105,7 +116,7 @@ def explore(
     floor = max(floor, 1.1 * step / np.sqrt(12)) if 1.2 < step < 64 else floor
     trail: list[tuple[tuple[Change, ...], float, float]] = []
     for _ in range(depth):
-        if current.loss <= floor:
+        if current.loss <= floor or not observed.budget.left:
             break
         found = best_step(observed, current, gray, floor)
         if found is None:
@@ -129,28 +140,58 @@ def best_step(observed: Observed, current: Scored, gray: tuple | None, floor: fl
     ]
 
     def done(limit=floor):
-        return bool(options) and min(o.loss for o in options) <= limit
+        return not observed.budget.left or (bool(options) and min(o.loss for o in options) <= limit)
 
     alone, together = (np.inf, np.inf) if done() else bends(observed, current, gray)
-    bent = min(alone, together) < 0.85 * current.loss
-    if bent:
-        # a matrix or range read wrongly is linear but for the clipping, so it is believed only if nothing remains
-        options += [
-            s for s in rank(observed, recodings(state), keep=1, large=False) if s.loss <= min(floor, 0.5 * current.loss)
-        ]
-    if bent and not done():
-        found = rank(observed, tones(observed, state, gray), keep=1, large=False)
-        options += [refine_gamma(observed, before_geometry(observed, s, state)) for s in found]
-    if bent and not done(3 * floor):
-        free = curved(observed, current, gray, alone, together)
-        if free is not None and free.loss < 0.7 * min(o.loss for o in options):
-            options.append(free)
-    if bent and not done():
-        options += [s for s in [censored(observed, state)] if s is not None and s.loss <= 1.5 * floor]
-    if not done(max(floor, 0.25 * current.loss)):
-        options += motions(observed, state)
-    best = min(options, key=lambda s: s.cost, default=None)
-    return best if best is not None and best.loss <= min(0.75 * current.loss, current.loss - 0.35) else None
+    enough = max(floor, 0.25 * current.loss)
+    # right geometry leaves a curve thin; where one hardly fits, the picture has moved rather than changed its tones
+    bent, thin = (min(alone, together) < share * current.loss for share in (0.85, 0.5))
+    tonal = [_tonal, _odd_tones] if bent else [_odd_tones]
+    for look in (*tonal, _motions) if thin else (_motions, *tonal):
+        if not done(enough if look is _motions else floor):
+            options += look(observed, current, gray, floor, (alone, together), options)
+    helps = [o for o in options if o.loss <= min(0.75 * current.loss, current.loss - 0.35)]
+    # whatever is out of place differs less once it is blurred
+    sharp = [o for o in helps if not blurs(o.hypothesis) or o.loss <= max(3 * floor, 0.35 * current.loss)]
+    return min(sharp or helps, key=lambda s: s.cost, default=None)
+
+
+def blurs(hypothesis: Hypothesis) -> bool:
+    """Whether a hypothesis adds a blur, or a resize more."""
+    return any(c.kind == "resize_order" or "blur" in c.after for c in hypothesis.changes)
+
+
+def _motions(observed, current, gray, floor, bent, options) -> list[Scored]:
+    return motions(observed, current.hypothesis.state)
+
+
+def _tonal(observed, current, gray, floor, bent, options) -> list[Scored]:
+    """Try colour matrices, tones, free curves and clipping."""
+    state, found = current.hypothesis.state, []
+
+    def least():
+        return min((o.loss for o in (*options, *found)), default=np.inf)
+
+    # a matrix or range read wrongly is linear but for the clipping, so it is believed only if nothing remains but the
+    # rounding of YUV bytes
+    limit = min(max(floor, 1.6), 0.6 * current.loss)
+    found += [s for s in rank(observed, recodings(state), keep=1, large=False) if s.loss <= limit]
+    if least() > floor and observed.budget.left:
+        best = rank(observed, tones(observed, state, gray), keep=1, large=False)
+        found += [refine_gamma(observed, before_geometry(observed, s, state)) for s in best]
+    if least() > 3 * floor:
+        free = curved(observed, current, gray, *bent)
+        if free is not None and free.loss < 0.7 * least():
+            found.append(free)
+    if least() > floor:
+        found += [s for s in [censored(observed, state)] if s is not None and s.loss <= 1.5 * floor]
+    return found
+
+
+def _odd_tones(observed, current, gray, floor, bent, options) -> list[Scored]:
+    """Try fewer levels and grays that are no weighted sum; they leave no curve to see."""
+    found = rank(observed, odd_tones(current.hypothesis.state), keep=1, large=False)
+    return [s for s in found if s.loss <= max(1.6 * floor, 0.2 * current.loss)]
 
 
 def censored(observed: Observed, state: State) -> Scored | None:
@@ -165,7 +206,7 @@ def censored(observed: Observed, state: State) -> Scored | None:
     if linear.n < 64 or not np.isfinite(linear.loss):
         return None
     x, y, cover = observed.stacked(state, observed.screen)
-    inside = cover > 1 - 1e-6
+    inside = cover > 1 - 1e-4
     free = x[inside] @ linear.matrix.T + linear.offset
     low, high = ((limits[0] - free) / linear.unit).max(), ((free - limits[1]) / linear.unit).max()
     at = (y[inside] <= limits[0]) | (y[inside] >= limits[1])
@@ -204,6 +245,9 @@ def curved(observed: Observed, current: Scored, gray: tuple | None, alone: float
         if common
         else Change("histogram", "color", "contrast as it is", "a tone curve that differs from picture to picture")
     )
+    few = distinct(observed)
+    if common and few <= 64:
+        change = Change("quantization", "quantize", "as many levels as pixels have", f"{few} distinct values")
     trial = state._replace(tail=(*state.tail, ("curve", gray)))
     return Scored(Hypothesis(trial, (change,), 1.5), observed.score(trial))
 
@@ -262,11 +306,16 @@ def infer_side(train: Identified, observed: Observed) -> Identified:
     if border is not None and np.isfinite(border).all():
         observed.border = np.full(3, float(border.mean()))
     best: Identified | None = None
-    for state, changes in starts_for(train.state, observed):
+    starts = starts_for(train.state, observed)
+    if len(starts) > 1:
+        starts.sort(key=lambda s: observed.score(s[0]).loss)
+    for state, changes in starts:
         side = explore(observed, state, gray=gray, floor=max(FLOOR, 1.2 * min(train.linear.loss, 4.0)))
         side.steps = [(c, np.inf, side.linear.loss) for c in changes] + side.steps
         if best is None or side.linear.loss < 0.8 * best.linear.loss:
             best = side
+        if best.good or not observed.budget.left:
+            break
     return best
 
 
@@ -297,7 +346,7 @@ def _rms(side: Identified, state: State, name: str) -> float | None:
         x, cover = side.observed.predicted(state, name)
     except Refused:
         return None
-    inside = cover > 1 - 1e-6
+    inside = cover > 1 - 1e-4
     y = side.observed.y[name].reshape(-1, side.observed.y[name].shape[2])[inside]
     if not inside.any():
         return None
@@ -330,7 +379,7 @@ def border_levels(side: Identified) -> np.ndarray | None:
             _, cover = side.observed.predicted(side.state, n)
         except Refused:
             continue
-        y = side.observed.y[n].reshape(-1, side.observed.channels)[cover < 1e-6]
+        y = side.observed.y[n].reshape(-1, side.observed.channels)[cover < 1e-4]
         if len(y):
             values.append(y)
     if not values:

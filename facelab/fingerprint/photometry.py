@@ -142,16 +142,18 @@ def range_name(gain: np.ndarray, offset: np.ndarray, pixels: float = 1.6) -> str
     return None
 
 
-def compare_scaling(train: tuple, infer: tuple) -> list[tuple[str, str]]:
+def compare_scaling(train: tuple, infer: tuple, *, slack: float = 1.0) -> list[tuple[str, str]]:
     """Return [(kind, remark)] that turn the training side's (gain, offset) into the inference side's.
 
-    Both in pixel units per channel. Empty when they agree within one level. One cause that explains everything is
+    Both in pixel units per channel. Empty when they agree within `slack` levels (more than one where the geometry is
+    explained in part only, for then the fit of mean and scale is off as well). One cause that explains everything is
     preferred to two: raw pixels, a normalisation applied twice, another customary range, mean and scale in other
     units, then mean and scale each for itself.
     """
     (ga, oa), (gb, ob) = train, infer
     unit = np.minimum(np.abs(ga), np.abs(gb))
-    if _close(train, infer, np.maximum(np.abs(ga), np.abs(gb)) if (np.abs(ga / gb - 1) < 0.05).all() else unit):
+    alike = (np.abs(ga / gb - 1) < 0.05 * slack).all()
+    if _close(train, infer, np.maximum(np.abs(ga), np.abs(gb)) if alike else unit, slack):
         return []
 
     def same(g, o):
@@ -161,10 +163,11 @@ def compare_scaling(train: tuple, infer: tuple) -> list[tuple[str, str]]:
     ranges = range_name(ga, oa), range_name(gb, ob)
     if ranges[1] == "[0, 255]" and ranges[0] != "[0, 255]":
         return [("missing_normalization", "pixels arrive raw, 0…255")]
+    once = [(1 / 255, 0.0, "the division by 255"), (2 / 255, -1.0, "x / 127.5 − 1")]
     for g, o, what in (
         (ga, oa, "the whole normalisation"),
-        (1 / 255, 0.0, "the division by 255"),
-        (2 / 255, -1.0, "x / 127.5 − 1"),
+        # pixels that training leaves raw are not normalised twice by being normalised
+        *(once if ranges[0] != "[0, 255]" else []),
     ):
         if same(ga * g, ga * o + oa):
             return [("double_normalization", f"{what} was applied twice")]

@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
 from facelab.fingerprint import tone
-from facelab.fingerprint.chain import Affine, Align, Crop, Orient, Pad, Refused, Resize, Source, plan, predict
+from facelab.fingerprint.budget import Budget, fit_work, prediction_work
+from facelab.fingerprint.chain import (
+    Affine,
+    Align,
+    Crop,
+    Orient,
+    Pad,
+    Refused,
+    Resize,
+    Source,
+    bordered,
+    plan,
+    predict,
+    sample,
+    turned_back,
+)
 from facelab.fingerprint.hypotheses import Change, Hypothesis, State, moved, shifted, templates
 from facelab.fingerprint.photometry import Linear, fit, level_size
 from facelab.fingerprint.resample import lines
@@ -40,8 +55,9 @@ class Scored:
 class Observed:
     """One side's output samples, and what a supposed pipeline would give at the same places."""
 
-    def __init__(self, fingerprint: Fingerprint, names: Iterable[str]):
+    def __init__(self, fingerprint: Fingerprint, names: Iterable[str], budget: Budget | None = None):
         known = pictures()
+        self.budget = budget or Budget()
         self.fingerprint = fingerprint
         self.pictures: dict[str, Picture] = {n: known[n] for n in names}
         self.y: dict[str, np.ndarray] = {}
@@ -87,6 +103,7 @@ class Observed:
             source = self.pictures[name].source
             x = source.pixels if head else source.pixels.astype(np.float32)
             for t in head:
+                self.budget.spend(5e-5 * x.size)
                 x = tone.apply(t, np.asarray(x, dtype=np.float64))
             self._toned[key] = source._replace(pixels=x)
         return self._toned[key]
@@ -102,7 +119,9 @@ class Observed:
             # what looks at the whole picture sees the border too
             values, cover = values + (1 - cover)[..., None] * self.border, np.ones_like(cover)
         for t in state.tail:
-            values = tone.apply(t, values) if t[0] not in FITTED else values
+            if t[0] not in FITTED:
+                self.budget.spend(2e-5 * values.size)
+                values = tone.apply(t, values)
         if whole:
             index = np.ix_(self.rows[name], self.columns[name])
             values, cover = values[index], cover[index]
@@ -115,6 +134,7 @@ class Observed:
             if len(self._kept) > 48:
                 self._kept.clear()
             places = () if whole else (self.rows[name], self.columns[name])
+            self.budget.spend(prediction_work(state.chain, source, *([len(p) for p in places] or (None, None))))
             self._kept[key] = predict(state.chain, source, *places)
         return self._kept[key]
 
@@ -133,15 +153,16 @@ class Observed:
             x, y, cover = self.stacked(state, names or self.screen)
         except Refused:
             return Linear(np.ones((1, 3)), np.zeros(1), np.inf, np.inf, 0)
-        inside = cover > 1 - 1e-6
+        inside = cover > 1 - 1e-4
         for t in state.tail:
             if t[0] == "censor":
                 inside = inside & ((y > t[1][0]) & (y < t[1][1])).all(axis=1)
+        self.budget.spend(fit_work(len(x)))
         linear = fit(x[inside], y[inside], full=full)
         mixed = tone.gray_of((*state.head, *state.tail))
         if mixed is not None:
             linear = dataclasses.replace(linear, matrix=linear.gain[:, None] * np.asarray(mixed))
-        linear = _with_border(linear, y[cover < 1e-6], full)
+        linear = _with_border(linear, y[cover < 1e-4], full)
         for t in state.tail:
             if t[0] == "curve" and np.isfinite(linear.loss):
                 parts = self.curve_parts(state, linear, names or self.screen, t[1])
@@ -156,7 +177,7 @@ class Observed:
         parts = []
         for n in names:
             x, cover = self.predicted(state, n)
-            inside = cover > 1 - 1e-6
+            inside = cover > 1 - 1e-4
             if inside.sum() > 16:
                 y = self.y[n].reshape(-1, self.channels)[inside]
                 parts.append(((x[inside] @ matrix.T) / unit, y / unit))
@@ -186,12 +207,16 @@ def _with_border(linear: Linear, border: np.ndarray, full: bool) -> Linear:
 def rank(observed: Observed, hypotheses: Iterable[Hypothesis], keep: int = 6, *, large: bool = True) -> list[Scored]:
     """Score hypotheses, first on two or three probes, the better ones on the whole screen; the best come first."""
     quick = observed.screen[:3] if large and LARGE in observed.screen else observed.screen[:2]
-    first = [Scored(h, observed.score(h.state, quick)) for h in hypotheses]
+    first = []
+    for h in hypotheses:
+        first.append(Scored(h, observed.score(h.state, quick)))
+        if not observed.budget.left:
+            break
     first = sorted((s for s in first if np.isfinite(s.loss)), key=lambda s: s.cost)
     if not first:
         return []
     limit = max(1.5, 1.6 * first[0].loss)
-    kept = [s for s in first[:12] if s.loss <= limit] or first[:1]
+    kept = [s for s in first[: 12 if large else 4] if s.loss <= limit] or first[:1]
     second = [Scored(s.hypothesis, observed.score(s.hypothesis.state)) for s in kept]
     return sorted(second, key=lambda s: s.cost)[:keep]
 
@@ -212,6 +237,21 @@ def tones(observed: Observed, state: State, gray: tuple | None) -> Iterator[Hypo
                 kind, "color", "linear in the pixels" if kind == "gamma" else "contrast as it is", describe(t)
             )
             yield Hypothesis(state._replace(tail=(*mix, t, *state.tail)), (change,), price + 0.5 * k)
+
+
+def odd_tones(state: State) -> Iterator[Hypothesis]:
+    """Yield `state` with fewer bits, or with a gray that is no weighted sum, in front of its geometry."""
+    if any(t[0] in ("posterize", "hsv_value", "hsl_lightness") for t in state.head):
+        return
+    for bits in (1, 2, 3, 4, 5, 6):
+        change = Change("quantization", "quantize", "8 bits", f"only the upper {bits} bits of each pixel")
+        yield Hypothesis(state._replace(head=(*state.head, ("posterize", bits))), (change,), 1.2)
+    for name, text in (
+        ("hsv_value", "the largest of red, green and blue (HSV value)"),
+        ("hsl_lightness", "HSL lightness"),
+    ):
+        change = Change("gray_weights", "color", "a weighted sum of red, green and blue", text)
+        yield Hypothesis(state._replace(head=(*state.head, (name, None))), (change,), 1.2)
 
 
 def before_geometry(observed: Observed, scored: Scored, start: State) -> Scored:
@@ -329,7 +369,7 @@ def refine_detour(observed: Observed, scored: Scored) -> Scored:
     i, best = pairs[0], scored
     for step in (8, 4, 2, 1):
         improved = True
-        while improved:
+        while improved and observed.budget.left:
             improved = False
             side = best.hypothesis.state.chain[i].size[0]
             for n in (side - step, side + step):
@@ -353,35 +393,43 @@ def refine_detour(observed: Observed, scored: Scored) -> Scored:
 
 
 def refine_cut(observed: Observed, scored: Scored) -> Scored:
-    """Find the share that a centred crop or margin keeps, and how it was rounded to pixels."""
-    i = next(
-        (i for i, op in enumerate(scored.hypothesis.state.chain) if isinstance(op, Crop) and op.region == "fraction"),
-        None,
-    )
-    if i is None:
+    """Find the share that a centred crop keeps, or the margin about a face, and how it was rounded to pixels."""
+    chain = scored.hypothesis.state.chain
+    i = next((i for i, op in enumerate(chain) if isinstance(op, Crop) and op.region in ("fraction", "face")), None)
+    if i is None or not any(c.kind in ("crop", "margin") for c in scored.hypothesis.changes):
         return scored
+    face = chain[i].region == "face"
     best = scored
     for step in (0.02, 0.01, 0.005, 0.0025):
-        for style in ("size", "side", "floor"):
+        for style in ("size",) if face else ("size", "side", "floor", "edges"):
             for sign in (0, 1, -1):
                 op = best.hypothesis.state.chain[i]
-                trial = op._replace(style=style, fraction=op.fraction + sign * step)
-                chain = (*best.hypothesis.state.chain[:i], trial, *best.hypothesis.state.chain[i + 1 :])
-                state = best.hypothesis.state._replace(chain=chain)
-                text = (
-                    f"centred {trial.fraction:.3g} of each side"
-                    if trial.fraction < 1
-                    else f"{trial.fraction:.3g} times the picture's sides"
-                )
-                changes = tuple(
-                    c._replace(after=text) if c.kind in ("crop", "margin") else c for c in scored.hypothesis.changes
-                )
-                linear = observed.score(state)
-                if linear.loss < 0.98 * best.loss:
-                    best = Scored(Hypothesis(state, changes, scored.hypothesis.price), linear)
-        if best.loss <= FLOOR:
+                if face:
+                    trial = op._replace(margin=round(op.margin + sign * step, 6))
+                else:
+                    trial = op._replace(style=style, fraction=round(op.fraction + sign * step, 6))
+                best = _recut(observed, best, i, trial)
+        if best.loss <= FLOOR or not observed.budget.left:
             break
     return best
+
+
+def _recut(observed, best, i, op):
+    """The better of `best` and the same with crop `op` at place `i`."""
+    chain = best.hypothesis.state.chain
+    if op == chain[i]:
+        return best
+    state = best.hypothesis.state._replace(chain=(*chain[:i], op, *chain[i + 1 :]))
+    text = f"{op.fraction:.3g} times the picture's sides"
+    if op.region == "face":
+        text = f"{op.margin:.1%}"
+    elif op.fraction < 1:
+        text = f"centred {op.fraction:.3g} of each side"
+    changes = tuple(c._replace(after=text) if c.kind in ("crop", "margin") else c for c in best.hypothesis.changes)
+    linear = observed.score(state)
+    if linear.loss >= 0.98 * best.loss:
+        return best
+    return Scored(Hypothesis(state, changes, best.hypothesis.price), linear)
 
 
 def _gamma_of(scored, place, i):
@@ -409,7 +457,8 @@ def motions(observed: Observed, state: State) -> list[Scored]:
                 return []
             for t in state.tail:
                 values = tone.apply(t, values) if t[0] not in FITTED else values
-            dense[n] = (values, cover)
+            dense[n] = (values, cover, bordered(np.concatenate([values, cover[..., None]], axis=2)))
+            observed.budget.spend(3 * prediction_work(state.chain, observed.source(n, state.head), None, None))
     except Refused:
         return []
     return [s for s in (_best_shift(observed, state, dense), _best_affine(observed, state, dense)) if s is not None]
@@ -417,18 +466,19 @@ def motions(observed: Observed, state: State) -> list[Scored]:
 
 def _dense_loss(observed, dense, pick) -> float:
     xs, ys = [], []
-    for n, (values, cover) in dense.items():
-        x, c = pick(values, cover, observed.rows[n], observed.columns[n])
-        inside = c.ravel() > 1 - 1e-6
+    for n, arrays in dense.items():
+        x, c = pick(*arrays, observed.rows[n], observed.columns[n])
+        inside = c.ravel() > 1 - 1e-4
         xs.append(x.reshape(-1, 3)[inside])
         ys.append(observed.y[n].reshape(-1, observed.y[n].shape[2])[inside])
     x, y = np.concatenate(xs), np.concatenate(ys)
+    observed.budget.spend(0.1 + fit_work(len(x)) + 5e-5 * len(x))
     total = sum(observed.y[n].shape[0] * observed.y[n].shape[1] for n in dense)
     return fit(x, y).loss if len(x) > 0.3 * total else np.inf
 
 
 def _shift_pick(dx, dy):
-    def pick(values, cover, rows, columns):
+    def pick(values, cover, _, rows, columns):
         h, w = cover.shape
         r, c = np.asarray(rows) - dy, np.asarray(columns) - dx
         ok = ((r >= 0) & (r < h))[:, None] & ((c >= 0) & (c < w))[None]
@@ -447,6 +497,14 @@ def _best_shift(observed, state, dense, reach: int = 12):
         if (dx or dy) and ((abs(dx) <= 4 and abs(dy) <= 4) or dx == 0 or dy == 0 or abs(dx) == abs(dy))
     }
     (dx, dy), loss = min(table.items(), key=lambda kv: kv[1])
+    better = True
+    while better:  # walk on from the best of the table, which has no long oblique moves
+        near = [(dx + x, dy + y) for x in (-1, 0, 1) for y in (-1, 0, 1) if x or y]
+        values = {p: table.get(p) or _dense_loss(observed, first, _shift_pick(*p)) for p in near}
+        best = min(values, key=values.get)
+        better = values[best] < loss and max(map(abs, best)) <= 2 * reach
+        if better:
+            (dx, dy), loss = best, values[best]
     if not np.isfinite(loss):
         return None
     options = [shifted(state, dx, dy, wrap) for wrap in (False, True)]
@@ -454,14 +512,10 @@ def _best_shift(observed, state, dense, reach: int = 12):
 
 
 def _affine_pick(a: Affine):
-    def pick(values, cover, rows, columns):
+    def pick(_, cover, framed, rows, columns):
         h, w = cover.shape
-        from facelab.fingerprint.chain import _PLAN, gather
-
-        (step,), _ = _PLAN[Affine](a, (w, h), None)
-        x, inside = gather(values, step[1], np.asarray(rows), np.asarray(columns))
-        c, _ = gather(cover[..., None], step[1], np.asarray(rows), np.asarray(columns))
-        return x, c[..., 0] * (inside > 1 - 1e-9)
+        both = sample(framed, turned_back(a, (w, h)), np.asarray(rows), np.asarray(columns))
+        return both[..., :3].astype(np.float64), both[..., 3] * (both[..., 4] > 1 - 1e-6)
 
     return pick
 
@@ -483,24 +537,52 @@ def _best_affine(observed, state, dense):
     starts = sorted(((loss(a, two), a) for a in STARTS), key=lambda p: p[0])[:3]
     if not starts or not np.isfinite(starts[0][0]):
         return None
-    found = min((_descend(lambda a: loss(a, two), a) for _, a in starts), key=lambda p: p[0])[1]
+    found = min(
+        (_descend(lambda a: loss(a, two), a, lambda: observed.budget.left) for _, a in starts), key=lambda p: p[0]
+    )[1]
     found = _snap(lambda a: loss(a, dense), found)
     options = [moved(state, found, "output"), moved(state, _source_units(state, found), "input")]
+    options += turned_before(observed, state, found.degrees)
     options = [h for h in options if h.changes]
     if not options:
         return None
-    return min((Scored(h, observed.score(h.state)) for h in options), key=lambda s: s.cost)
+    small = [n for n in observed.screen if n != LARGE]
+    best = min((Scored(h, observed.score(h.state, small)) for h in options), key=lambda s: s.cost).hypothesis
+    return Scored(best, observed.score(best.state))
+
+
+def turned_before(observed: Observed, state: State, degrees: float) -> list[Hypothesis]:
+    """Return the turn before the resampling that fits best, from the angle found behind it: the two differ where the
+    resampling stretches or cuts."""
+    if abs(degrees) < 1:
+        return []
+
+    def hypothesis(d):
+        return moved(state, Affine(degrees=round(d, 2)), "input")
+
+    names = [n for n in observed.screen if n != LARGE][:2]
+    best, value = degrees, observed.score(hypothesis(degrees).state, names).loss
+    for step in (3.0, 1.0, 0.4, 0.2):
+        for sign in (1, -1):
+            while observed.budget.left:
+                loss = observed.score(hypothesis(best + sign * step).state, names).loss
+                if loss >= value:
+                    break
+                best, value = best + sign * step, loss
+    return [hypothesis(best)]
 
 
 def _source_units(state, a: Affine) -> Affine:
     return a._replace(dx=0.0, dy=0.0) if abs(a.dx) < 0.3 and abs(a.dy) < 0.3 else a
 
 
-def _descend(loss, start: Affine) -> tuple[float, Affine]:
+def _descend(loss, start: Affine, going: Callable[[], bool]) -> tuple[float, Affine]:
     """Coordinate descent with shrinking steps over the five numbers of an affine motion."""
     best, value = start, loss(start)
     for shrink in (1.0, 0.4, 0.15):
         for _ in range(3):
+            if not going():
+                break
             before = value
             for name, step in _STEPS.items():
                 for sign in (1, -1):

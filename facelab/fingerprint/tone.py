@@ -110,7 +110,19 @@ def _standardise_each(x, _):
     return (x - x.mean(axis=(0, 1))) * (64.0 / np.maximum(x.std(axis=(0, 1)), 1e-6)) + 128.0
 
 
+def _posterize(x, bits):
+    step = 2 ** (8 - bits)
+    return np.floor(x / step) * step
+
+
+def _replicated(gray):
+    return np.repeat(gray[..., None], 3, axis=-1)
+
+
 POINTWISE: dict[str, Callable] = {
+    "posterize": _posterize,
+    "hsv_value": lambda x, _: _replicated(x.max(axis=-1)),
+    "hsl_lightness": lambda x, _: _replicated((x.max(axis=-1) + x.min(axis=-1)) / 2),
     "gamma": _gamma,
     "srgb_to_linear": _linearise,
     "linear_to_srgb": _companded,
