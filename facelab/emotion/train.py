@@ -59,6 +59,9 @@ class Settings:
             raise BadInputError("no such fine-tuning strategy", expected=", ".join(TRAINABLE_BLOCKS), got=self.strategy)
         if self.class_weights not in ("none", "balanced"):
             raise BadInputError("no such class weights", expected="none or balanced", got=self.class_weights)
+        if self.int8 and self.backend != "modelmaker":
+            raise BadInputError("the INT8 export belongs to Model Maker", got=f"int8 with the {self.backend} back end",
+                                fix="leave it out, and quantise the result: facelab quantize MODEL")
         for name in ("epochs", "batch", "learning_rate"):
             if getattr(self, name) <= 0:
                 raise BadInputError(f"`{name}` must be positive", got=getattr(self, name))

@@ -130,6 +130,8 @@ def test_bad_parts_are_refused_before_any_process_starts(toy_parts, spec, tmp_pa
     for field, value in [("strategy", "half"), ("class_weights", "some"), ("epochs", 0), ("learning_rate", -1)]:
         with pytest.raises(BadInputError):
             Settings(**{field: value})
+    with pytest.raises(BadInputError, match="belongs to Model Maker"):
+        Settings(backend="keras", int8=True)
     assert not (tmp_path / "out").exists()
 
 
