@@ -120,7 +120,7 @@ class Observed:
             values, cover = values + (1 - cover)[..., None] * self.border, np.ones_like(cover)
         for t in state.tail:
             if t[0] not in FITTED:
-                self.budget.spend(2e-5 * values.size)
+                self.budget.spend((4e-5 if t[0] in tone.WHOLE else 2e-5) * values.size)
                 values = tone.apply(t, values)
         if whole:
             index = np.ix_(self.rows[name], self.columns[name])

@@ -1,9 +1,9 @@
 """The commands as people type them: capture in every style, import from other languages, compare and its exits."""
 
 import json
+import resource
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -306,25 +306,32 @@ def test_compare_imports_neither_tensorflow_nor_matplotlib(folder):
     assert done.returncode in (0, 1), done.stderr
 
 
-@pytest.mark.timing
-@pytest.mark.slow
-def test_compare_answers_within_a_second_and_a_half(folder):
-    run(["fingerprint", "capture", "--pipeline", f"{folder / 'pipe.py'}:by_path", "--out", str(folder / "speed.json")])
+@pytest.mark.parametrize("pipeline", ["by_path", "noise"])
+def test_compare_needs_less_than_a_second_and_a_half_of_processor_time(folder, pipeline):
+    """Processor time, start included, and the best of three: the wall clock would measure the machine's load.
+    Noise is the worst case, for which every hypothesis is tried in vain."""
+    noise = """
+
+def noise(path):
+    import numpy
+
+    x = numpy.asarray(by_path(path))
+    return numpy.random.default_rng(x.size).normal(size=x.shape).astype("float32")
+"""
+    (folder / "speed.py").write_text((folder / "pipe.py").read_text() + noise)
+    run(["fingerprint", "capture", "--pipeline", f"{folder / 'speed.py'}:{pipeline}", "--out", str(folder / "s.json")])
+    command = [
+        sys.executable,
+        "-m",
+        "facelab.cli",
+        "fingerprint",
+        "compare",
+        *(str(folder / f) for f in ("train.json", "s.json")),
+    ]
     times = []
-    for _ in range(5):
-        started = time.perf_counter()
-        subprocess.run(
-            [
-                sys.executable,
-                "-m",
-                "facelab.cli",
-                "fingerprint",
-                "compare",
-                str(folder / "train.json"),
-                str(folder / "speed.json"),
-            ],
-            capture_output=True,
-            check=False,
-        )
-        times.append(time.perf_counter() - started)
-    assert np.median(times) < 1.5, times
+    for _ in range(3):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        assert subprocess.run(command, capture_output=True, check=False).returncode in (0, 1)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        times.append(after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime)
+    assert min(times) < 1.5, times

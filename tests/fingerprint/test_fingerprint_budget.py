@@ -1,0 +1,37 @@
+"""The search stops after a fixed amount of work, so that a verdict depends on no clock."""
+
+import numpy as np
+import pytest
+
+from facelab.fingerprint import compare as comparing
+from facelab.fingerprint.budget import Budget, prediction_work
+from facelab.fingerprint.chain import Affine, Orient, Resize, Source
+from facelab.fingerprint.planted import SINGLES
+
+
+@pytest.mark.parametrize("name", ["tilted by 12°", "gamma 2.2"])
+def test_the_same_comparison_does_the_same_work(name, documented, black_box, monkeypatch):
+    made = []
+
+    def budget():
+        made.append(Budget())
+        return made[-1]
+
+    monkeypatch.setattr(comparing, "Budget", budget)
+    mistake = next(m for m in SINGLES if m.name == name)
+    sides = documented("emotion-64-gray"), black_box("emotion-64-gray", mistake)
+    kinds = [[f.kind for f in comparing.compare(*sides).findings] for _ in range(2)]
+    assert kinds[0] == kinds[1] and made[0].spent == made[1].spent > 0
+
+
+def test_without_any_budget_the_cause_is_unknown_rather_than_guessed(documented, black_box, monkeypatch):
+    monkeypatch.setattr(comparing, "Budget", lambda: Budget(1.0))
+    mistake = next(m for m in SINGLES if m.name == "tilted by 12°")
+    c = comparing.compare(documented("emotion-64-gray"), black_box("emotion-64-gray", mistake))
+    assert c.verdict == "mismatch" and [f.kind for f in c.findings] == ["unknown"]
+
+
+def test_a_turn_costs_more_than_a_resize():
+    source = Source("x", np.zeros((200, 300, 3), np.uint8))
+    plain = (Orient(), Resize((64, 64)))
+    assert prediction_work((Affine(3.0), *plain), source, 16, 16) > 3 * prediction_work(plain, source, 16, 16)
