@@ -34,7 +34,7 @@ _METRICS = {"sqeuclidean": topk.L2, "l2": topk.L2, "ip": topk.IP, "cosine": topk
 METHODS = ("auto", "exhaustive", "screened")
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Matches:
     """The k nearest of each query, best first.
 
@@ -103,6 +103,8 @@ class Matcher:
         self.mapping = arrays.mapping_of(self.gallery)
         self._code = _METRICS[self.metric]
         self._kind = topk.KINDS[self.gallery.dtype.name]
+        self._address, self._stride = self.gallery.ctypes.data, self.gallery.strides[0]
+        self._calls: dict[tuple[int, bool], Callable] = {}
         self._prepare_norms()
         self._plain: Prepared | None = None
         self._screen: Prepared | None = None
@@ -167,14 +169,16 @@ class Matcher:
         rows = self._in_memory
         if self.method == "auto" and n >= MANY and m <= SMALL_GALLERY and self.gallery.dtype == np.float32:
             rows = self.plain_rows()  # exact sums leave fewer candidates to look at, and here those are the cost
-        vectors = vectors_for(n, m, self.isa, rows.int8)
-        call = whole_search(self.isa, vectors, rows.int8)
+        vectors = 0 if n <= FEW else vectors_for(n, m, self.isa, rows.int8)
+        # looked up here, not in `whole_search`'s own cache: hashing an Isa takes as long as a small search
+        call = self._calls.get((vectors, rows.int8))
+        if call is None:
+            call = self._calls[vectors, rows.int8] = whole_search(self.isa, vectors, rows.int8)
         whole_numbers = rows.exact and queries.dtype == np.int8 and self.isa.levels == 127
         if queries.dtype != np.float32:
             queries = queries.astype(np.float32)
-        keys, ids, stats, searched = call(queries, k, whole_numbers, rows.mean, rows.address,
-                                         rows.stride, rows.params, rows.c, m, self.gallery.ctypes.data,
-                                         self.gallery.strides[0], self._kind, self._code)
+        keys, ids, stats, searched = call(queries, k, whole_numbers, rows.mean, rows.address, rows.stride, rows.params,
+                                         rows.c, m, self._address, self._stride, self._kind, self._code)
         if not searched:
             return None
         return Matches(self.distances(keys), ids, rows.name, int(stats[0]) / (n * m), int(stats[1]) / (n * m))
