@@ -41,6 +41,8 @@ def prepared(tmp_path_factory) -> Path:
     write(home / "int8.jsonl", [Record("r", "s", "int8", "agreement", 0.99)])
     (home / "preprocess.py").write_text(PREPROCESS)
     (home / "train.py").write_text(PREPROCESS.replace("def prepare", "def preprocess"))
+    wrong = PREPROCESS.replace("def prepare", "def preprocess").replace("(pixels, np.float32)", "(pixels)[..., ::-1]")
+    (home / "device.py").write_text(wrong)
     for name in ("emotion.preprocess.json", "model.preprocess.json"):
         spec().save(home / name)
     _photographs(home)
