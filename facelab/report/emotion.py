@@ -72,7 +72,7 @@ def accuracies(evaluations: Mapping[str, Evaluation], *, bar: float | None = Non
     ax.set_yticks(range(len(evaluations)), list(evaluations))
     ax.set_ylim(len(evaluations) - 0.4, -0.7)
     ax.set_xlim(None, 1.0)
-    ax.legend(loc="center left", fontsize=9)
+    ax.legend(loc="center", fontsize=9)
     style.label(ax, f"{title} (n = {len(first.faces)})", "accuracy, 95 % interval by bootstrap over people", "")
     return fig
 
