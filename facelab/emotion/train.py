@@ -24,7 +24,7 @@ from facelab.emotion.jobs import run_job, save_part
 from facelab.emotion.spec import quantized
 from facelab.emotion.split_file import write_split
 from facelab.preprocess import PreprocessSpec
-from facelab.preprocess.tflite_metadata import write_metadata
+from facelab.preprocess.tflite_metadata import add_signature, write_metadata
 from facelab.zoo.runtimes import open_model
 
 MODEL = "emotion_fp32.tflite"
@@ -113,6 +113,7 @@ def train(parts: Mapping[str, FaceSet], spec: PreprocessSpec, out: Path, setting
         if settings.backend == "keras":   # Model Maker writes its own
             write_metadata(folder / MODEL, name="emotion", description=f"Emotion of a face: {', '.join(job['labels'])}",
                            size=spec.find("resize").size, mean=job["mean"], std=job["std"], labels=job["labels"])
+        add_signature(folder / MODEL)   # Model Maker's converter writes none, and quantisers ask for it
         record = _record(parts, spec, settings, backbone, source, taught, result, folder / MODEL)
         _collect(folder, out, result["files"], spec, record, parts)
     return Trained(out, result["history"], result["seconds"], record)

@@ -45,6 +45,45 @@ def write_metadata(path: str | os.PathLike, *, name: str, description: str, size
     return path
 
 
+def add_signature(path: str | os.PathLike, key: str = "serving_default") -> Path:
+    """Give a `.tflite` without signatures one over its first graph's inputs and outputs; others stay as they are.
+
+    TensorFlow 2.13's converter, which Model Maker uses, writes none, and ai-edge-quantizer calibrates by signature.
+    Metadata and label files are kept. Raises BadInputError for a file that is no TFLite model.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+    path = Path(path)
+    data = path.read_bytes()
+    if data[4:8] != b"TFL3":
+        raise BadInputError("the file is no TFLite model", where=path, expected="identifier TFL3", got=data[4:8])
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(data, 0))
+    if model.signatureDefs:
+        return path
+    graph = model.subgraphs[0]
+    signature = schema.SignatureDefT()
+    signature.signatureKey, signature.subgraphIndex = key, 0
+    signature.inputs = [_named(schema, graph, i) for i in graph.inputs]
+    signature.outputs = [_named(schema, graph, i) for i in graph.outputs]
+    model.signatureDefs = [signature]
+    builder = flatbuffers.Builder(len(data) + 4096)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    files = {}
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            files = {name: archive.read(name) for name in archive.namelist()}
+    write_bytes(path, bytes(builder.Output()))
+    for name, content in files.items():
+        with zipfile.ZipFile(path, "a", zipfile.ZIP_STORED) as archive:
+            archive.writestr(zipfile.ZipInfo(name), content)
+    return path
+
+
+def _named(schema, graph, index: int):
+    entry = schema.TensorMapT()
+    entry.name, entry.tensorIndex = graph.tensors[index].name, int(index)
+    return entry
+
+
 def read_metadata(path: str | os.PathLike) -> dict | None:
     """Return {"name", "description", "mean", "std", "size", "labels"} of a `.tflite`, or None where it has none.
 
