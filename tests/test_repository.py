@@ -89,3 +89,15 @@ def test_readme_links_every_notebook_with_its_question(repository):
         assert f"| [{path.stem}](notebooks/{path.name}) | {question} |" in readme, path.name
     for target in re.findall(r"\]\(([\w./-]+)\)", readme):
         assert (repository / target).exists(), f"README links {target}, which is not there"
+
+
+def test_ruff_finds_nothing(repository):
+    import sys
+    done = subprocess.run([sys.executable, "-m", "ruff", "check", "--no-cache", "."], cwd=repository, check=False,
+                          capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-3000:]
+
+
+def test_the_plan_is_in_reading_order(repository):
+    names = re.findall(r'^name = "(\d\d_\w+)"', (repository / "notebooks" / "plan.toml").read_text(), re.M)
+    assert names == sorted(names)

@@ -97,7 +97,7 @@ def binding(model: Model, tensor: np.ndarray, *, repeats: int = 30) -> dict[str,
 
 
 def quantised_copy(model: Model, tensors: Sequence[np.ndarray], out: Path) -> Path:
-    """Write an INT8 copy of an ONNX model (static, U8S8, min-max on `tensors`, per channel from opset 13) and return its path.
+    """Write an INT8 copy of an ONNX model (static, U8S8, min-max, per channel from opset 13); return its path.
 
     Raises UnsupportedError where ONNX Runtime's quantiser does not take the model.
     """
