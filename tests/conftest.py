@@ -35,6 +35,14 @@ def assets() -> Path:
 
 
 @pytest.fixture(scope="session")
+def mirror(assets) -> Path:
+    """Make the folder of assets the mirror for the rest of the test session, and return it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FACELAB_MIRROR", str(assets))
+        yield assets
+
+
+@pytest.fixture(scope="session")
 def repository() -> Path:
     """Return the root of the checkout."""
     return REPOSITORY

@@ -22,10 +22,13 @@ DEFAULT_FARS = (1e-1, 1e-2, 1e-3, 1e-4)
               help="Count images without an .npy as failures to acquire instead of refusing.")
 @click.option("--bin", "pack", metavar="PACK.bin", help="An InsightFace verification pack, with --model.")
 @click.option("--lfw", metavar="DIR", help="A folder of images in LFW's layout, with --model (and --pairs).")
+@click.option("--lfw-sklearn", is_flag=True,
+              help="LFW in scikit-learn's data home (SCIKIT_LEARN_DATA), with --model.")
+@click.option("--download", is_flag=True, help="Let scikit-learn download LFW (200 MB) where it is missing.")
 @click.option("--model", metavar="NAME",
-              help="Embedder of the zoo (or an ONNX file with its spec) for --bin and --lfw.")
+              help="Embedder of the zoo (or an ONNX file with its spec) for --bin, --lfw and --lfw-sklearn.")
 @click.option("--detector", metavar="NAME", default="yunet-n", show_default=True,
-              help="Face detector for --lfw.")
+              help="Face detector for --lfw and --lfw-sklearn.")
 @click.option("--flip", is_flag=True,
               help="Add the mirrored image's embedding before normalising (insightface's rule).")
 @click.option("--as-is", is_flag=True,
@@ -37,15 +40,18 @@ DEFAULT_FARS = (1e-1, 1e-2, 1e-3, 1e-4)
               help="Bootstrap replicates (over identities where they are known, over pairs otherwise).")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the bootstrap.")
 @json_file_option
-def command(embeddings, pairs, embeddings_dir, missing_is_failure, pack, lfw, model, detector, flip, as_is, fars,
-            replicates, seed, json_path) -> None:
+def command(embeddings, pairs, embeddings_dir, missing_is_failure, pack, lfw, lfw_sklearn, download, model, detector,
+            flip, as_is, fars, replicates, seed, json_path) -> None:
     """Evaluate embeddings of pairs by the reference protocol (LFW's ten folds), with honest intervals.
 
     Distances are squared L2 between L2-normalised embeddings; "same" is distance < threshold.
     """
     from facelab.metrics.verification import check_same, distances
 
-    arrays = _read(embeddings, pairs, embeddings_dir, missing_is_failure, pack, lfw, model, detector, flip)
+    if download and not lfw_sklearn:
+        raise click.UsageError("--download goes with --lfw-sklearn")
+    arrays = _read(embeddings, pairs, embeddings_dir, missing_is_failure, pack, lfw, lfw_sklearn, download, model,
+                   detector, flip)
     same = check_same(arrays.same)
     distance = distances(arrays.a, arrays.b, normalise=not as_is, failed=arrays.failed)
     if len(same) != len(distance):
@@ -59,14 +65,16 @@ def command(embeddings, pairs, embeddings_dir, missing_is_failure, pack, lfw, mo
     emit_file(value, json_path, text=_text(value))
 
 
-def _read(embeddings, pairs, embeddings_dir, missing_is_failure, pack, lfw, model, detector, flip):
+def _read(embeddings, pairs, embeddings_dir, missing_is_failure, pack, lfw, lfw_sklearn, download, model, detector,
+          flip):
     from facelab.commands import pair_sources
     given = [n for n, v in (("--embeddings", embeddings), ("--embeddings-dir", embeddings_dir), ("--bin", pack),
-                            ("--lfw", lfw)) if v]
+                            ("--lfw", lfw), ("--lfw-sklearn", lfw_sklearn)) if v]
     if len(given) != 1:
-        raise click.UsageError("give one of --embeddings F.npz, --pairs with --embeddings-dir, --bin, --lfw"
+        raise click.UsageError("give one of --embeddings F.npz, --pairs with --embeddings-dir, --bin, --lfw, "
+                               "--lfw-sklearn"
                                + (f" (got {', '.join(given)})" if given else ""))
-    if given[0] in ("--bin", "--lfw") and not model:
+    if given[0] in ("--bin", "--lfw", "--lfw-sklearn") and not model:
         raise click.UsageError(f"{given[0]} holds images: name the embedder with --model")
     if embeddings:
         return pair_sources.from_npz(embeddings)
@@ -76,7 +84,10 @@ def _read(embeddings, pairs, embeddings_dir, missing_is_failure, pack, lfw, mode
         return pair_sources.from_folder(pairs, embeddings_dir, missing_is_failure)
     if pack:
         return pair_sources.from_bin(pack, model, flip)
-    return pair_sources.from_images(lfw, pairs, model, detector, flip)
+    if lfw_sklearn:
+        from facelab.datasets.lfw import sklearn_folder
+        lfw, pairs = sklearn_folder(download=download)
+    return pair_sources.from_images(str(lfw), pairs, model, detector, flip)
 
 
 def evaluate(distance, same, first, second, *, fars=(), replicates: int = 1000, seed: int = 0) -> dict:

@@ -197,17 +197,23 @@ def load_bin(path: str | os.PathLike) -> tuple[list[bytes], np.ndarray]:
     return images, same
 
 
-def from_sklearn(*, data_home: str | None = None, download: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """Return LFW's ten-fold pairs through scikit-learn: images (n, 2, 125, 94, 3) uint8 RGB, same (n,) bool.
+def sklearn_folder(data_home: str | os.PathLike | None = None, *, download: bool = False) -> tuple[Path, Path]:
+    """Return (folder of LFW's funneled images, its pairs.txt) in scikit-learn's data home.
 
-    Reads scikit-learn's own cache; goes to the network only with `download`. Raises MissingAssetError otherwise.
+    scikit-learn's own arrays are cropped and nameless; its files are whole and say who is in them. Goes to the network
+    only with `download`. Raises MissingAssetError where the files are not there or cannot be had.
     """
-    from sklearn.datasets import fetch_lfw_pairs
-    try:
-        got = fetch_lfw_pairs(subset="10_folds", color=True, resize=1.0, data_home=data_home,
-                              download_if_missing=download)
-    except OSError as e:
-        raise MissingAssetError("LFW is not in scikit-learn's cache", where=data_home or "~/scikit_learn_data",
-                                got=str(e)[:120], fix="allow the download, or give a folder in LFW's layout") from None
-    pixels = np.asarray(got.pairs)
-    return np.rint(pixels * (255 if pixels.max() <= 1 else 1)).astype(np.uint8), np.asarray(got.target, dtype=bool)
+    from sklearn.datasets import fetch_lfw_pairs, get_data_home
+    home = Path(get_data_home(data_home)) / "lfw_home"
+    images, pairs = home / "lfw_funneled", home / "pairs.txt"
+    if not (images.is_dir() and pairs.is_file()):
+        try:
+            # one pixel of each image: the fetcher is wanted for its files, not for two gigabytes of arrays
+            fetch_lfw_pairs(subset="10_folds", slice_=(slice(0, 1), slice(0, 1)), resize=None, data_home=data_home,
+                            download_if_missing=download, n_retries=1, delay=0.1)
+        except OSError as e:
+            raise MissingAssetError("LFW is not in scikit-learn's data home", where=home, got=str(e)[:160],
+                                    expected="lfw_funneled/ and pairs.txt",
+                                    fix="add --download where the network allows it, or unpack the archive there, or "
+                                        "give a folder in LFW's layout with --lfw DIR") from None
+    return images, pairs

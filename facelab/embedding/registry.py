@@ -2,46 +2,19 @@
 
 from __future__ import annotations
 
-import importlib
-import inspect
 import os
-import pkgutil
 from pathlib import Path
 from typing import Any
 
-from facelab.core.errors import BadInputError, FacelabError, did_you_mean
-from facelab.detection.registry import checked, entry_named, option_names, sidecar
+from facelab.core.errors import BadInputError
 from facelab.embedding import families as package
 from facelab.embedding.base import Embedder
 from facelab.preprocess.spec import PreprocessSpec
-from facelab.zoo.catalogue import ModelEntry, load_catalogue
-from facelab.zoo.runtimes import Model, open_model
-from facelab.zoo.store import find
+from facelab.zoo.families import Families, checked, entry_named, given_spec, option_names, sidecar, with_spec
+from facelab.zoo.runtimes import open_model
 
-
-def families() -> list[str]:
-    """Return the names of the embedder families: the files in `facelab/embedding/families`."""
-    return sorted(m.name.replace("_", "-") for m in pkgutil.iter_modules(package.__path__))
-
-
-def family_class(name: str) -> type[Embedder]:
-    """Return a family's embedder class. Raises BadInputError for an unknown one."""
-    if name not in families():
-        raise BadInputError(f"no embedder family is named {name!r}{did_you_mean(name, families())}",
-                            expected=", ".join(families()), got=name)
-    return importlib.import_module(f"{package.__name__}.{name.replace('-', '_')}").EMBEDDER
-
-
-def available() -> list[ModelEntry]:
-    """Return the catalogue's embedders whose files are on this machine, in the catalogue's order. Downloads nothing."""
-    return [e for e in load_catalogue().of_kind("embedder") if e.family in families() and _is_here(e)]
-
-
-def _is_here(entry: ModelEntry) -> bool:
-    try:
-        return find(entry) is not None
-    except FacelabError:
-        return False
+FAMILIES = Families("embedder", package, "EMBEDDER")
+families, family_class, available = FAMILIES.names, FAMILIES.named, FAMILIES.available
 
 
 def load(name_or_path: str | os.PathLike, *, family: str | None = None, threads: int | None = None,
@@ -54,10 +27,13 @@ def load(name_or_path: str | os.PathLike, *, family: str | None = None, threads:
     names and options and for a model whose input does not fit the spec or whose output is no embedding,
     MissingAssetError with the command that fetches the weights.
     """
-    spec = spec if spec is None or isinstance(spec, PreprocessSpec) else PreprocessSpec.load(spec)
+    spec = given_spec(spec)
     text = os.fspath(name_or_path)
     if (entry := entry_named(text, "embedder")) is not None:
-        return _from_entry(entry, family, threads, spec, options)
+        # the entry's own spec is checked by the embedder, so that a spec given instead of it is the one that counts
+        kind, merged = FAMILIES.of_entry(entry, family, options)
+        return kind(entry.name, open_model(entry, threads=threads, spec=spec),
+                    **with_spec(kind, spec or entry.spec, merged))
     spec = spec or sidecar(Path(text))
     if family is None and spec is None:
         raise BadInputError("a model file needs its spec or its family: nothing in it says how faces are prepared",
@@ -65,22 +41,5 @@ def load(name_or_path: str | os.PathLike, *, family: str | None = None, threads:
                             fix="write the spec, or name the family, e.g. --family arcface")
     # with a spec, nothing of a family is left but its name
     kind = family_class(family or "arcface")
-    return _build(kind, Path(text).name, open_model(text, threads=threads), spec,
-                  checked(options, option_names(kind), text))
-
-
-def _from_entry(entry: ModelEntry, name: str | None, threads: int | None, spec: PreprocessSpec | None,
-                options: dict) -> Embedder:
-    if name not in (None, entry.family):
-        raise BadInputError("the model is of another family", where=entry.name, expected=entry.family, got=name)
-    kind = family_class(entry.family)
-    known = option_names(kind)
-    merged = {k: v for k, v in entry.options.items() if k in known} | checked(options, known, entry.name)
-    # the entry's own spec is checked by the embedder, so that a spec given instead of it is the one that counts
-    return _build(kind, entry.name, open_model(entry, threads=threads, spec=spec), spec or entry.spec, merged)
-
-
-def _build(kind: type[Embedder], name: str, model: Model, spec: PreprocessSpec | None, options: dict) -> Embedder:
-    if "spec" in inspect.signature(kind).parameters:
-        options = {**options, "spec": spec}
-    return kind(name, model, **options)
+    merged = checked(options, option_names(kind), text)
+    return kind(Path(text).name, open_model(text, threads=threads), **with_spec(kind, spec, merged))

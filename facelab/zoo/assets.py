@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, StringConstraints, ValidationError, model_validator
 
@@ -15,6 +16,8 @@ from facelab.core.run import project_root
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{64})?$")]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=80)]
+
+E = TypeVar("E", bound="Asset")
 
 
 def models_folder() -> Path:
@@ -133,6 +136,44 @@ def parse_entries(rows: object, model: type[Asset], where: Path) -> list:
         seen.add(entry.name)
         entries.append(entry)
     return entries
+
+
+class EntryFile(Generic[E]):
+    """The entries of one TOML file, in its order; `what` is what one of them is called."""
+
+    what: ClassVar[str]
+    fix: ClassVar[str]
+
+    def __init__(self, entries: list[E], where: Path):
+        self.entries, self.where = list(entries), where
+        self._by_name = {e.name: e for e in entries}
+
+    def __iter__(self) -> Iterator[E]:
+        return iter(self.entries)
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    @property
+    def names(self) -> list[str]:
+        """The names, in the file's order."""
+        return list(self._by_name)
+
+    def named(self, name: str) -> E:
+        """Return the entry with this name. Raises BadInputError with the nearest name."""
+        if name not in self._by_name:
+            raise BadInputError(f"no {self.what} is named {name!r}{did_you_mean(name, self._by_name)}",
+                                where=self.where, fix=self.fix)
+        return self._by_name[name]
+
+
+def modified(path: Path, what: str) -> int:
+    """Return when a file was last written, in ns, for a cache's key. Raises BadInputError where it cannot be read."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError as e:
+        raise BadInputError(f"the {what} cannot be read", where=path, got=e.strerror,
+                            fix="run facelab inside its checkout") from None
 
 
 Kind = Literal["detector", "embedder", "emotion", "liveness", "aux"]

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from facelab.core.errors import BadInputError, did_you_mean
+from facelab.core.errors import BadInputError
 from facelab.core.run import project_root
 from facelab.preprocess.spec import PreprocessSpec
-from facelab.zoo.assets import Asset, Kind, Runtime, load_toml, models_folder, parse_entries
+from facelab.zoo.assets import Asset, EntryFile, Kind, Runtime, load_toml, models_folder, modified, parse_entries
 
 
 class ModelEntry(Asset):
@@ -56,34 +55,21 @@ class ModelEntry(Asset):
         return self
 
 
-class Catalogue:
+class Catalogue(EntryFile[ModelEntry]):
     """The entries of a catalogue file, in its order."""
 
+    what, fix = "model", "facelab assets list shows the names"
+
     def __init__(self, entries: list[ModelEntry], where: Path):
-        self.entries, self.where = list(entries), where
-        self._by_name = {e.name: e for e in entries}
+        super().__init__(entries, where)
         for entry in entries:
             for part in entry.parts:
                 if part not in self._by_name:
                     raise BadInputError(f"{entry.name!r} has an unknown part {part!r}", where=where)
 
-    def __iter__(self) -> Iterator[ModelEntry]:
-        return iter(self.entries)
-
-    def __len__(self) -> int:
-        return len(self.entries)
-
-    @property
-    def names(self) -> list[str]:
-        """The names, in the file's order."""
-        return list(self._by_name)
-
     def model(self, name: str) -> ModelEntry:
         """Return the entry with this name. Raises BadInputError with the nearest name."""
-        if name not in self._by_name:
-            raise BadInputError(f"no model is named {name!r}{did_you_mean(name, self._by_name)}", where=self.where,
-                                fix="facelab assets list shows the names")
-        return self._by_name[name]
+        return self.named(name)
 
     def of_kind(self, kind: Kind, *, family: str | None = None) -> list[ModelEntry]:
         """Return the entries of one kind (and family), in the file's order."""
@@ -112,12 +98,7 @@ def load_catalogue(path: str | os.PathLike | None = None) -> Catalogue:
     Raises BadInputError naming the entry and the key for anything that does not fit.
     """
     path = Path(path) if path is not None else catalogue_path()
-    try:
-        stamp = path.stat().st_mtime_ns
-    except OSError as e:
-        raise BadInputError("the catalogue cannot be read", where=path, got=e.strerror,
-                            fix="run facelab inside its checkout") from None
-    return _load(path, stamp)
+    return _load(path, modified(path, "catalogue"))
 
 
 @functools.lru_cache(maxsize=8)

@@ -8,13 +8,12 @@ import shutil
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from facelab.core.errors import BadInputError, IntegrityError, did_you_mean
+from facelab.core.errors import IntegrityError
 from facelab.core.run import project_root
-from facelab.zoo.assets import Asset, data_folder, load_toml, parse_entries
+from facelab.zoo.assets import Asset, EntryFile, data_folder, load_toml, modified, parse_entries
 
 
 class DataEntry(Asset):
@@ -34,41 +33,20 @@ class DataEntry(Asset):
         return data_folder() / self.unpack if self.unpack else None
 
 
-class Registry:
+class Registry(EntryFile[DataEntry]):
     """The entries of a registry file, in its order."""
 
-    def __init__(self, entries: list[DataEntry], where: Path):
-        self.entries, self.where = list(entries), where
-        self._by_name = {e.name: e for e in entries}
-
-    def __iter__(self) -> Iterator[DataEntry]:
-        return iter(self.entries)
-
-    def __len__(self) -> int:
-        return len(self.entries)
-
-    @property
-    def names(self) -> list[str]:
-        """The names, in the file's order."""
-        return list(self._by_name)
+    what, fix = "data set", "facelab assets list --kind data shows the names"
 
     def data(self, name: str) -> DataEntry:
         """Return the entry with this name. Raises BadInputError with the nearest name."""
-        if name not in self._by_name:
-            raise BadInputError(f"no data set is named {name!r}{did_you_mean(name, self._by_name)}", where=self.where,
-                                fix="facelab assets list --kind data shows the names")
-        return self._by_name[name]
+        return self.named(name)
 
 
 def load_registry(path: str | os.PathLike | None = None) -> Registry:
     """Read and check a registry, by default `data/registry.toml` of this checkout. Raises BadInputError."""
     path = Path(path) if path is not None else project_root() / "data" / "registry.toml"
-    try:
-        stamp = path.stat().st_mtime_ns
-    except OSError as e:
-        raise BadInputError("the data registry cannot be read", where=path, got=e.strerror,
-                            fix="run facelab inside its checkout") from None
-    return _load(path, stamp)
+    return _load(path, modified(path, "data registry"))
 
 
 @functools.lru_cache(maxsize=8)

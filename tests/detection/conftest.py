@@ -9,14 +9,6 @@ from facelab import detection
 
 
 @pytest.fixture(scope="session")
-def mirror(assets):
-    """Make the folder of assets the mirror for this test session."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FACELAB_MIRROR", str(assets))
-        yield assets
-
-
-@pytest.fixture(scope="session")
 def load(mirror):
     """Return a loader that keeps what it loaded; one thread, so that tests run side by side."""
     return functools.cache(lambda name, **options: detection.load(name, threads=1, **options))

@@ -17,13 +17,6 @@ from facelab.embedding.specs import ALIGNMENTS, MISTAKES, mistaken, with_alignme
 
 
 @pytest.fixture(scope="session")
-def mirror(assets):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FACELAB_MIRROR", str(assets))
-        yield assets
-
-
-@pytest.fixture(scope="session")
 def pairs(assets):
     """Return the pairs of LFW people, of labelled press photographs and of a series: not ORL, not the hard ones."""
     every = evaluate.read_pairs(assets / "labelled" / "identity_pairs.csv")

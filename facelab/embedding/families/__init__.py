@@ -1,1 +1,5 @@
 """One file an embedder family; the file's name is the family's, and it exports `EMBEDDER`."""
+
+import pkgutil
+
+NAMES = sorted(m.name for m in pkgutil.iter_modules(__path__))
