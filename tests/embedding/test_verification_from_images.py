@@ -20,7 +20,7 @@ def face(person, picture):
 
 
 def write_lfw(folder):
-    """Write two pictures of each person in LFW's layout; return the ten folds of one genuine, one impostor pair each."""
+    """Write two pictures a person in LFW's layout; return ten folds of one genuine and one impostor pair each."""
     lines = [f"{FOLDS}\t1"]
     for person in range(PEOPLE):
         name = f"Person_{'ABCDEFGH'[person]}"
