@@ -11,6 +11,7 @@ import numpy as np
 
 from facelab.emotion.classifier import EmotionClassifier
 from facelab.emotion.data import FaceSet, check_disjoint, split
+from facelab.emotion.evaluate import Answers
 from facelab.emotion.prepare import Collected, collect
 from facelab.emotion.train import Settings, train
 from facelab.metrics import classification as metrics
@@ -20,18 +21,11 @@ from facelab.zoo import mirror
 
 
 @dataclass(frozen=True)
-class CrossChecked:
-    """Answers on held-out faces, in the order of `faces`; `majority` is the most frequent class of each one's training
-    part, the answer of a classifier that looks at nothing."""
+class CrossChecked(Answers):
+    """Answers on held-out faces; `majority` is the most frequent class of each one's training part, the answer of a
+    classifier that looks at nothing."""
 
-    faces: FaceSet
-    probabilities: np.ndarray
     majority: np.ndarray
-
-    @property
-    def predicted(self) -> np.ndarray:
-        """The most probable class of each face, int64 (n,)."""
-        return self.probabilities.argmax(axis=1)
 
     @property
     def people(self) -> np.ndarray:
@@ -44,13 +38,8 @@ class CrossChecked:
 
     def margin(self) -> Interval:
         """Return accuracy minus that of the majority class, on the same faces, resampling people."""
-        truth = self.faces.labels
-        gain = (self.predicted == truth).astype(float) - (self.majority == truth)
+        gain = self.right.astype(float) - (self.majority == self.faces.labels)
         return bootstrap_mean(gain, groups=self.people)
-
-    def confusion(self) -> np.ndarray:
-        """Return the confusion table of all folds together."""
-        return metrics.confusion(self.faces.labels, self.predicted, len(self.faces.classes))
 
 
 def real_faces(spec: PreprocessSpec, classes: Sequence[str]) -> Collected | None:

@@ -19,15 +19,11 @@ SCHEMA = "facelab.emotion-evaluation/1"
 
 
 @dataclass(frozen=True)
-class Evaluation:
-    """What a classifier answered on labelled faces, and every figure derived from that."""
+class Answers:
+    """What was answered on labelled faces: `probabilities` is float (n, classes), in the order of `faces`."""
 
-    model: Path
     faces: FaceSet
     probabilities: np.ndarray
-    accuracy: Interval
-    table: np.ndarray
-    reliability: metrics.Reliability
 
     @property
     def predicted(self) -> np.ndarray:
@@ -38,6 +34,20 @@ class Evaluation:
     def right(self) -> np.ndarray:
         """Whether each answer is right, bool (n,)."""
         return self.predicted == self.faces.labels
+
+    @property
+    def table(self) -> np.ndarray:
+        """The confusion table: a row a true class."""
+        return metrics.confusion(self.faces.labels, self.predicted, len(self.faces.classes))
+
+
+@dataclass(frozen=True)
+class Evaluation(Answers):
+    """What one classifier file answered on labelled faces, and every figure derived from that."""
+
+    model: Path
+    accuracy: Interval
+    reliability: metrics.Reliability
 
     def worst(self, n: int) -> np.ndarray:
         """Return the indices of up to `n` mistakes, those with the most confident wrong answers first."""
@@ -74,9 +84,8 @@ def evaluate(classifier: EmotionClassifier, faces: FaceSet, *, seed: int = 0) ->
     probabilities = classifier.probabilities(faces.images)
     predicted = probabilities.argmax(axis=1)
     groups = np.array(faces.identities) if all(faces.identities) else None
-    return Evaluation(classifier.path, faces, probabilities,
+    return Evaluation(faces, probabilities, classifier.path,
                       metrics.accuracy(faces.labels, predicted, groups=groups, seed=seed),
-                      metrics.confusion(faces.labels, predicted, len(faces.classes)),
                       metrics.reliability(probabilities, faces.labels))
 
 

@@ -16,12 +16,13 @@ from typing import Any
 
 import numpy as np
 
+from facelab.core import job as frame
 from facelab.core.errors import FacelabError, UnsupportedError
 from facelab.core.files import atomic_path, read_json, write_json
 from facelab.emotion.data import FaceSet
 
 KERNEL = "facelab-modelmaker"
-SCRIPTS = {"keras": "keras_job.py", "modelmaker": "modelmaker_job.py"}
+SCRIPTS = {"keras": "facelab.emotion.keras_job", "modelmaker": "facelab.emotion.modelmaker_job"}
 
 
 class TrainingError(FacelabError):
@@ -68,9 +69,9 @@ def run_job(backend: str, folder: Path, job: Mapping[str, Any], *, timeout: floa
     write_json(folder / "job.json", dict(job))
     (folder / "done.json").unlink(missing_ok=True)
     log = folder / "job.log"
-    process = subprocess.Popen([str(python), str(Path(__file__).parent / SCRIPTS[backend]), str(folder)],
-                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
-                               env=_environment(), start_new_session=True)
+    process = subprocess.Popen(frame.command(python, SCRIPTS[backend], folder), stdout=subprocess.PIPE,
+                               stderr=subprocess.STDOUT, text=True, errors="replace", env=_environment(),
+                               start_new_session=True)
     reader = threading.Thread(target=_pump, args=(process, log, on_line), daemon=True)
     reader.start()
     started = time.monotonic()

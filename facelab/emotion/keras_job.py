@@ -1,4 +1,4 @@
-"""One Keras 3 training in the main environment: `python keras_job.py FOLDER`, the twin of `modelmaker_job.py`.
+"""One Keras 3 training in the main environment, run by `facelab/core/job.py`: the twin of `modelmaker_job.py`.
 
 Reads the same `job.json` and arrays, follows the same recipe (SGD with momentum, label smoothing, dropout, L2 on the
 head, learning rate falling by a cosine) and writes the same files, so that the two back ends can be compared and either
@@ -7,13 +7,8 @@ can replace the other. A process of its own keeps TensorFlow out of the notebook
 
 from __future__ import annotations
 
-import importlib.util
-import json
 import os
 import sys
-import time
-import traceback
-from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
@@ -21,14 +16,6 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")   # oneDNN's summation order
 os.environ["KERAS_BACKEND"] = "tensorflow"
 
 LABEL_SMOOTHING, MOMENTUM, L2 = 0.1, 0.9, 1e-4   # Model Maker 0.4.3's defaults, so that the recipes agree
-
-
-def load_file(path, name):
-    """Import a module from a path without its package."""
-    spec = importlib.util.spec_from_file_location(name, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def seed_everything(seed):
@@ -66,9 +53,9 @@ def batches(arrays, job, *, seed=None):
 
 def backbone(job, folder):
     """Return the backbone with its weights, trainable as the job's strategy says."""
+    import backbone as module
     import keras
     import numpy as np
-    module = load_file(Path(__file__).with_name("backbone.py"), "facelab_backbone")
     chosen = job["backbone"]
     if chosen["kind"] == "application":
         model = module.build_application(keras, chosen["name"], job["size"], folder / chosen["weights"])
@@ -102,10 +89,10 @@ def classifier(job, folder):
 def fit(model, job, parts):
     """Train and return the history as plain lists."""
     import keras
+    from backbone import cosine
     callbacks = [keras.callbacks.TerminateOnNaN()]
     if job["kind"] != "pretrain":   # Adam sets its own steps, and a short pre-training has none to spare
-        module = load_file(Path(__file__).with_name("backbone.py"), "facelab_backbone")
-        callbacks.append(keras.callbacks.LearningRateScheduler(module.cosine(job["learning_rate"], job["epochs"])))
+        callbacks.append(keras.callbacks.LearningRateScheduler(cosine(job["learning_rate"], job["epochs"])))
     if job.get("patience"):
         callbacks.append(keras.callbacks.EarlyStopping("val_loss", patience=job["patience"],
                                                        restore_best_weights=True))
@@ -136,11 +123,11 @@ def train_images(job, folder):
 def pretrain(job, folder):
     """Train the backbone under a throw-away head and keep its weights as `backbone.npz`."""
     import numpy as np
+    from backbone import weights_of
     parts = {name: dict(np.load(folder / f"{name}.npz")) for name in ("train", "validation")}
     model, body = classifier(job, folder)
     history = fit(model, job, parts)
-    module = load_file(Path(__file__).with_name("backbone.py"), "facelab_backbone")
-    np.savez_compressed(folder / "backbone.npz", **module.weights_of(body))
+    np.savez_compressed(folder / "backbone.npz", **weights_of(body))
     return history, ["backbone.npz"]
 
 
@@ -150,22 +137,8 @@ def versions():
         "python": sys.version.split()[0]}
 
 
-def main(folder):
-    load_file(Path(__file__).with_name("orphan.py"), "facelab_orphan").end_with_parent()
-    folder = Path(folder).resolve()
-    job = json.loads((folder / "job.json").read_text())
-    started = time.time()
-    try:
-        seed_everything(job["seed"])
-        history, files = {"image": train_images, "pretrain": pretrain}[job["kind"]](job, folder)
-        result = {"ok": True, "history": history, "files": files, "seconds": time.time() - started,
-                  "versions": versions()}
-    except Exception as e:   # the caller turns this into a named error
-        traceback.print_exc()
-        result = {"ok": False, "error": type(e).__name__, "message": str(e)[:2000]}
-    (folder / "done.json").write_text(json.dumps(result))
-    return 0 if result["ok"] else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+def work(job, folder):
+    """Train as the job says; return curves, the names of the files written, and versions."""
+    seed_everything(job["seed"])
+    history, files = {"image": train_images, "pretrain": pretrain}[job["kind"]](job, folder)
+    return {"history": history, "files": files, "versions": versions()}

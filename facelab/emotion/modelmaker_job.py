@@ -1,8 +1,8 @@
-"""One Model Maker training, run by the isolated kernel's interpreter: `python modelmaker_job.py FOLDER`.
+"""One Model Maker training, run by `facelab/core/job.py` with the isolated kernel's interpreter.
 
-Imports nothing of facelab and needs Python 3.9 or later, so that the frozen environment stays separate. FOLDER holds
-`job.json` and the arrays it names; the outputs are written beside them, `done.json` last. Traps of Model Maker 0.4.3
-that are handled here rather than left to its defaults:
+Imports nothing of facelab and needs Python 3.9 or later, so that the frozen environment stays separate. The job's
+folder holds the arrays; the outputs are written beside them. Traps of Model Maker 0.4.3 that are handled here rather
+than left to its defaults:
 
 - images arrive decoded and resized by facelab's spec at the exact input size, so neither `tf.io.decode_jpeg` nor the
   legacy resize ever touches them;
@@ -15,26 +15,13 @@ that are handled here rather than left to its defaults:
 
 from __future__ import annotations
 
-import importlib.util
-import json
 import os
 import random
 import sys
-import time
-import traceback
-from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")   # oneDNN's summation order depends on the processor
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
-
-
-def load_file(path, name):
-    """Import a module from a path without its package."""
-    spec = importlib.util.spec_from_file_location(name, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def seed_everything(seed):
@@ -72,19 +59,19 @@ def image_loader(arrays, labels, *, seed=None):
 
 def backbone_uri(job, folder):
     """Return where Model Maker finds the backbone: the job's URI, or a SavedModel made here from weights."""
+    import backbone
     import numpy as np
     import tensorflow as tf
-    backbone = job["backbone"]
-    if backbone["kind"] == "uri":
-        return backbone["uri"]
-    module = load_file(Path(__file__).with_name("backbone.py"), "facelab_backbone")
-    if backbone["kind"] == "application":
-        model = module.build_application(tf.keras, backbone["name"], job["size"], folder / backbone["weights"])
+    chosen = job["backbone"]
+    if chosen["kind"] == "uri":
+        return chosen["uri"]
+    if chosen["kind"] == "application":
+        model = backbone.build_application(tf.keras, chosen["name"], job["size"], folder / chosen["weights"])
     else:
-        model = module.build_backbone(tf.keras, job["size"], backbone["trainable_blocks"])
-        if "weights" in backbone:
-            with np.load(folder / backbone["weights"]) as weights:
-                module.set_weights(model, weights)
+        model = backbone.build_backbone(tf.keras, job["size"], chosen["trainable_blocks"])
+        if "weights" in chosen:
+            with np.load(folder / chosen["weights"]) as weights:
+                backbone.set_weights(model, weights)
     path = folder / "backbone"
     model.save(path, include_optimizer=False)
     return str(path)
@@ -112,13 +99,13 @@ def train_images(job, folder):
     """Train and export an image classifier; return the history and the names of the files written."""
     import numpy as np
     import tensorflow as tf
+    from backbone import cosine
     from tflite_model_maker import image_classifier
     from tflite_model_maker.config import ExportFormat, QuantizationConfig
     labels, size = job["labels"], job["size"]
     parts = {name: dict(np.load(folder / f"{name}.npz")) for name in ("train", "validation", "calibration")}
-    module = load_file(Path(__file__).with_name("backbone.py"), "facelab_backbone")
     callbacks = [tf.keras.callbacks.TerminateOnNaN(),
-                 tf.keras.callbacks.LearningRateScheduler(module.cosine(job["learning_rate"], job["epochs"]))]
+                 tf.keras.callbacks.LearningRateScheduler(cosine(job["learning_rate"], job["epochs"]))]
     if job.get("patience"):
         callbacks.append(tf.keras.callbacks.EarlyStopping("val_loss", patience=job["patience"],
                                                           restore_best_weights=True))
@@ -176,22 +163,8 @@ def versions():
             "numpy": np.__version__, "python": sys.version.split()[0]}
 
 
-def main(folder):
-    load_file(Path(__file__).with_name("orphan.py"), "facelab_orphan").end_with_parent()
-    folder = Path(folder).resolve()
-    job = json.loads((folder / "job.json").read_text())
-    started = time.time()
-    try:
-        seed_everything(job["seed"])
-        history, files = {"image": train_images, "text": train_text}[job["kind"]](job, folder)
-        result = {"ok": True, "history": history, "files": files, "seconds": time.time() - started,
-                  "versions": versions()}
-    except Exception as e:   # the caller turns this into a named error
-        traceback.print_exc()
-        result = {"ok": False, "error": type(e).__name__, "message": str(e)[:2000]}
-    (folder / "done.json").write_text(json.dumps(result))
-    return 0 if result["ok"] else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+def work(job, folder):
+    """Train as the job says; return curves, the names of the files written, and versions."""
+    seed_everything(job["seed"])
+    history, files = {"image": train_images, "text": train_text}[job["kind"]](job, folder)
+    return {"history": history, "files": files, "versions": versions()}

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from facelab.core import job
 from facelab.core.files import read_json, write_bytes, write_json, write_npy
 from facelab.quantization.edge import QuantizationError
 
@@ -30,7 +31,7 @@ def convert(source: Path, out: Path, variants: Sequence[dict], *, calibration: n
         if calibration is not None:
             write_npy(folder / "calibration.npy", calibration.astype(np.float32))
         try:
-            done = subprocess.run([sys.executable, str(Path(__file__).with_name("tf_job.py")), str(folder)],
+            done = subprocess.run(job.command(sys.executable, "facelab.quantization.tf_job", folder),
                                   capture_output=True, text=True, errors="replace", timeout=timeout, check=False,
                                   env={k: v for k, v in os.environ.items() if k != "MPLBACKEND"})
         except subprocess.TimeoutExpired:

@@ -1,15 +1,12 @@
-"""The TensorFlow converter in a process of its own: `python tf_job.py FOLDER`.
+"""The TensorFlow converter in a process of its own, run by `facelab/core/job.py`.
 
-FOLDER holds `job.json` ({"source": path, "variants": [{"name", "kind", "denylist"}]}) and, where a variant needs it,
-`calibration.npy`. Writes `fp32.tflite` and a `.tflite` a variant, `done.json` last.
+The job is {"source": path, "variants": [{"name", "kind", "denylist"}]}; where a variant needs it, the folder holds
+`calibration.npy`. Writes a `.tflite` a variant.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import sys
-import traceback
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -57,29 +54,13 @@ def debug(make, images, denylist):
     return debugger.get_nondebug_quantized_model()
 
 
-def work(folder):
-    """Carry the job out."""
+def work(job, folder):
+    """Convert every variant."""
     import numpy as np
-    job = json.loads((folder / "job.json").read_text())
     make = converters(Path(job["source"]))
     images = np.load(folder / "calibration.npy") if (folder / "calibration.npy").is_file() else None
     for variant in job["variants"]:
         data = (debug(make, images, variant["denylist"]) if variant.get("denylist")
                 else convert(make(), variant["kind"], images))
         (folder / f"{variant['name']}.tflite").write_bytes(data)
-
-
-def main(folder):
-    folder = Path(folder)
-    try:
-        work(folder)
-        result = {"ok": True}
-    except Exception as e:   # the caller turns this into a named error
-        traceback.print_exc()
-        result = {"ok": False, "error": type(e).__name__, "message": str(e)[:2000]}
-    (folder / "done.json").write_text(json.dumps(result))
-    return 0 if result["ok"] else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    return {}

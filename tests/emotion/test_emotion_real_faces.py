@@ -19,7 +19,7 @@ def test_the_margin_is_accuracy_minus_that_of_the_majority_on_the_same_faces():
     assert checked.accuracy().value == pytest.approx(5 / 6)
     assert checked.margin().value == pytest.approx(5 / 6 - 3 / 6)
     assert checked.margin().units == 5          # two faces are one person's
-    assert np.trace(checked.confusion()) == 5
+    assert np.trace(checked.table) == 5
 
 
 def test_without_a_mirror_there_is_nothing_to_check(monkeypatch, spec, tmp_path):

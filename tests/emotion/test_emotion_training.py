@@ -136,13 +136,13 @@ def test_bad_parts_are_refused_before_any_process_starts(toy_parts, spec, tmp_pa
 
 
 def test_a_job_that_fails_dies_or_hangs_is_named_and_leaves_nothing(toy_parts, spec, tmp_path, monkeypatch):
-    script = tmp_path / "job.py"
-    monkeypatch.setitem(jobs.SCRIPTS, "keras", str(script))   # an absolute path replaces the folder's
+    script = tmp_path / "faulty_job.py"
+    monkeypatch.setattr(jobs.frame, "command", lambda python, _, folder: [
+        str(python), jobs.frame.__file__, str(script), str(folder)])
     for text, what, got in [("raise SystemExit(3)", "the process died", "exit code 3"),
                             ("import os; os.kill(os.getpid(), 9)", "the process died", "too little memory"),
                             ("import time; print('epoch 1', flush=True); time.sleep(60)", "did not end in time", "s"),
-                            ("import json,sys,pathlib; pathlib.Path(sys.argv[1], 'done.json').write_text("
-                             "json.dumps({'ok': False, 'error': 'ValueError', 'message': 'no'}))", "ValueError", "no")]:
+                            ("def work(job, folder): raise ValueError('no ' + job['kind'])", "ValueError", "no image")]:
         script.write_text(text)
         with pytest.raises(TrainingError, match=what) as e:
             train(toy_parts, spec, tmp_path / "out", toy_settings("keras"), timeout=2)
@@ -156,8 +156,8 @@ def test_a_job_ends_when_its_caller_was_killed(tmp_path):
     import subprocess
     import sys
     import time
-    package = str(jobs.Path(jobs.__file__).parent)
-    child = (f"import sys, time, os; sys.path.insert(0, {package!r}); import orphan; orphan.end_with_parent(0.1); "
+    package = str(jobs.Path(jobs.frame.__file__).parent)
+    child = (f"import sys, time, os; sys.path.insert(0, {package!r}); import job; job.end_with_parent(0.1); "
              "print(os.getpid(), flush=True); time.sleep(60)")
     caller = subprocess.Popen([sys.executable, "-c", "import subprocess, sys; subprocess.run([sys.executable, '-c', "
                                f"{child!r}])"], stdout=subprocess.PIPE, text=True)

@@ -1,0 +1,65 @@
+"""The frame of a job: `python job.py SCRIPT FOLDER`, a process of its own, maybe of another environment.
+
+Run by path, it needs nothing but the standard library of Python 3.9. SCRIPT has `work(job, folder)`, which gets the
+content of FOLDER/job.json and returns what goes into FOLDER/done.json, written last. Files beside SCRIPT can be
+imported by their bare names.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+import threading
+import time
+import traceback
+from pathlib import Path
+
+
+def command(python, module, folder):
+    """Return the command line that runs the job in `folder` by a module of facelab (`facelab.emotion.keras_job`).
+
+    >>> [Path(word).name for word in command("python3", "facelab.emotion.keras_job", "work")]
+    ['python3', 'job.py', 'keras_job.py', 'work']
+    """
+    package = Path(__file__).resolve().parents[1]
+    script = package.joinpath(*module.split(".")[1:]).with_suffix(".py")
+    return [str(python), str(package / "core" / "job.py"), str(script), str(folder)]
+
+
+def end_with_parent(seconds=1.0):
+    """Watch the parent process from a thread, and end this one within `seconds` of its death.
+
+    A notebook's kernel that is killed cannot stop the processes it started.
+    """
+    parent = os.getppid()
+
+    def watch():
+        while os.getppid() == parent:
+            time.sleep(seconds)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def main(script, folder):
+    """Run one job and return the exit code; an exception becomes {"ok": false, "error", "message"} in done.json."""
+    end_with_parent()
+    script, folder = Path(script).resolve(), Path(folder).resolve()
+    here = str(Path(__file__).resolve().parent)
+    sys.path[:] = [str(script.parent), *(p for p in sys.path if p != here)]
+    job = json.loads((folder / "job.json").read_text())
+    started = time.time()
+    try:
+        result = {"ok": True, **importlib.import_module(script.stem).work(job, folder),
+                  "seconds": time.time() - started}
+    except Exception as e:   # the caller turns this into a named error
+        traceback.print_exc()
+        result = {"ok": False, "error": type(e).__name__, "message": str(e)[:2000]}
+    (folder / "done.json").write_text(json.dumps(result))
+    return 0 if result["ok"] else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
