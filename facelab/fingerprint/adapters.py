@@ -35,7 +35,7 @@ def capture_target(
     """Fingerprint what `target` names: `FILE.py:function`, a `.onnx` file or a `.tflite` file with metadata."""
     path = Path(target)
     if path.suffix == ".tflite":
-        from facelab.fingerprint.tflite_metadata import spec_of
+        from facelab.fingerprint.tflite_spec import spec_of
 
         return capture_spec(spec_of(path), tensors=tensors, declares=declares)
     if path.suffix == ".onnx":

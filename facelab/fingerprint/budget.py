@@ -3,7 +3,7 @@ machine and under every load."""
 
 from __future__ import annotations
 
-from facelab.fingerprint.chain import plan
+from facelab.fingerprint.plan import plan
 
 TOTAL = 2400.0
 """Work for one comparison, in units of roughly half a millisecond on one core of a server of the 2020s."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from facelab.fingerprint.hypotheses import Change
 from facelab.fingerprint.photometry import ORDERS, Linear, compare_scaling, describe_scaling, level_size, name_weights
-from facelab.fingerprint.search import SPANS, recode_changes
+from facelab.fingerprint.tonal import SPANS, recode_changes
 from facelab.fingerprint.tone import rgb_to_ycc
 
 GRAY_TOLERANCE = 0.012

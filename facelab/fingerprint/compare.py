@@ -23,9 +23,9 @@ from facelab.fingerprint.explain import (
 from facelab.fingerprint.hypotheses import Change
 from facelab.fingerprint.interface import interface_changes, reinterpreted
 from facelab.fingerprint.kinds import Finding, ordered
+from facelab.fingerprint.observed import Observed
 from facelab.fingerprint.photometry import LEVELS
 from facelab.fingerprint.schema import Fingerprint, hwc
-from facelab.fingerprint.search import Observed
 from facelab.fingerprint.sources import EXOTIC, pictures
 from facelab.fingerprint.specdiff import spec_changes
 

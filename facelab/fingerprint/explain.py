@@ -7,27 +7,17 @@ import dataclasses
 import numpy as np
 
 from facelab.fingerprint import colour
-from facelab.fingerprint.chain import Crop, Orient, Refused, Resize, from_stages, plan
-from facelab.fingerprint.hypotheses import Change, Hypothesis, State, neighbours
+from facelab.fingerprint.chain import Crop, Orient, Refused, Resize, from_stages
+from facelab.fingerprint.hypotheses import Change, Hypothesis, State
+from facelab.fingerprint.motion import motions
+from facelab.fingerprint.neighbours import neighbours
+from facelab.fingerprint.observed import FLOOR, Observed, Scored, curve_residual
 from facelab.fingerprint.photometry import LEVELS, Linear
+from facelab.fingerprint.plan import plan
+from facelab.fingerprint.refine import refine_cut, refine_detour
 from facelab.fingerprint.schema import Fingerprint
-from facelab.fingerprint.search import (
-    FLOOR,
-    Observed,
-    Scored,
-    before_geometry,
-    curve_residual,
-    describe,
-    motions,
-    odd_tones,
-    rank,
-    recodings,
-    refine_cut,
-    refine_detour,
-    refine_gamma,
-    supposed,
-    tones,
-)
+from facelab.fingerprint.search import rank, supposed
+from facelab.fingerprint.tonal import before_geometry, odd_tones, recodings, refine_gamma, tones
 
 
 @dataclasses.dataclass
@@ -359,11 +349,6 @@ def lossy_error(side: Identified) -> float | None:
     names = [n for n, p in side.observed.pictures.items() if p.lossy and p.source.orientation == 1]
     errors = [e for n in names if (e := _rms(side, side.state, n)) is not None]
     return max(errors) if errors else None
-
-
-def tone_words(side: Identified) -> list[str]:
-    """Return a side's tones in words."""
-    return [describe(t) for t in (*side.state.head, *side.state.tail) if t[0] not in ("yuv", "recode")]
 
 
 def comparable_scaling(train: Identified, infer: Identified) -> bool:

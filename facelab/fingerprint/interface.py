@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from facelab.fingerprint import tone
-from facelab.fingerprint.chain import Refused, predict
+from facelab.fingerprint.chain import Refused
 from facelab.fingerprint.describe import canonical
 from facelab.fingerprint.explain import border_levels
 from facelab.fingerprint.hypotheses import Change
+from facelab.fingerprint.observed import FITTED
+from facelab.fingerprint.predict import predict
 from facelab.fingerprint.schema import Fingerprint
-from facelab.fingerprint.search import FITTED
 
 FLOATS = ("float32", "float64")
 """Interchangeable: a float64 result is cast on its way into the model."""

@@ -68,11 +68,6 @@ def fit(x: np.ndarray, y: np.ndarray, *, full: bool = False) -> Linear:
     return Linear(matrix, offset, loss, spread, n)
 
 
-def residual(model: Linear, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Return (y − model(x)) in pixel levels, n × channels."""
-    return (y - x @ model.matrix.T - model.offset) / model.unit
-
-
 GRAYS = {
     "bt601": (0.299, 0.587, 0.114),
     "bt709": (0.2126, 0.7152, 0.0722),

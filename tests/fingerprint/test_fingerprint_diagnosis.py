@@ -166,7 +166,7 @@ def test_identical_fingerprints_are_identical(documented):
 @pytest.mark.parametrize("base", BASES)
 def test_the_prediction_is_what_the_reference_backend_computes(base, documented):
     from facelab.fingerprint.explain import identify
-    from facelab.fingerprint.search import Observed
+    from facelab.fingerprint.observed import Observed
 
     names = [n for n, e in documented(base).output.items() if "error" not in e]
     side = identify(documented(base), Observed(documented(base), names))

@@ -1,0 +1,162 @@
+"""A chain made concrete for one probe: which pixels each step takes, and the size it leaves."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from facelab.fingerprint.chain import Affine, Align, Blur, Crop, Orient, Pad, Refused, Resize, Shift, Source
+from facelab.preprocess.align import affine3, invert, umeyama
+from facelab.preprocess.image import EXIF_TRANSFORMS
+
+SWAPS = ("transpose", "transverse", "rotate90", "rotate270")
+
+
+def plan(chain: tuple, source: Source) -> tuple[list[tuple], tuple[int, int]]:
+    """Make the chain concrete for one probe: (steps, final (width, height)). Raises Refused."""
+    h, w = source.pixels.shape[:2]
+    size, steps = (w, h), []
+    for op in chain:
+        new, size = _PLAN[type(op)](op, size, source)
+        steps += new
+    return steps, size
+
+
+def _orient(op, size, source):
+    names = [EXIF_TRANSFORMS[source.orientation] if op.exif else "none", op.transform]
+    steps = []
+    for name in names:
+        if name != "none":
+            steps.append(("transform", name, size))
+            size = size[::-1] if name in SWAPS else size
+    return steps, size
+
+
+def _crop(op, size, source):
+    w, h = size
+    x1, y1, x2, y2 = _crop_box(op, size, source)
+    if op.outside == "clip":
+        x1, y1, x2, y2 = max(x1, 0), max(y1, 0), min(x2, w), min(y2, h)
+    if x2 <= x1 or y2 <= y1:
+        raise Refused("empty crop")
+    return [("crop", (x1, y1, x2 - x1, y2 - y1), size, op.outside)], (x2 - x1, y2 - y1)
+
+
+def _crop_box(op, size, source):
+    w, h = size
+    if op.region == "box":
+        return tuple(math.floor(v + 0.5) for v in op.box)
+    if op.region == "face":
+        if source.box is None:
+            raise Refused("no face box")
+        x1, y1, x2, y2 = source.box
+        bw, bh = x2 - x1, y2 - y1
+        x1, y1, x2, y2 = x1 - op.margin * bw, y1 - op.margin * bh, x2 + op.margin * bw, y2 + op.margin * bh
+        if op.aspect != "keep":
+            side = (max if op.aspect == "square_longer" else min)(x2 - x1, y2 - y1)
+            cx, cy = (x1 + x2) / 2, (y1 + y2) / 2
+            x1, y1, x2, y2 = cx - side / 2, cy - side / 2, cx + side / 2, cy + side / 2
+        return tuple(math.floor(v + 0.5) for v in (x1, y1, x2, y2))
+    if op.region == "fraction":
+        return _fraction(op, size)
+    cw, ch = {"full": (w, h), "square": (min(w, h),) * 2, "center": op.size}[op.region]
+    x1, y1 = (w - cw) // 2, (h - ch) // 2
+    return x1, y1, x1 + cw, y1 + ch
+
+
+def _fraction(op: Crop, size: tuple[int, int]) -> tuple[int, int, int, int]:
+    if op.style == "side":
+        dx, dy = (round(s * (1 - op.fraction) / 2) for s in size)
+        return dx, dy, size[0] - dx, size[1] - dy
+    if op.style == "edges":
+        ends = [math.floor(s * (1 + sign * op.fraction) / 2 + 1e-9) for sign in (-1, 1) for s in size]
+        return tuple(ends)
+    whole = math.floor if op.style == "floor" else round
+    cw, ch = (max(1, whole(s * op.fraction)) for s in size)
+    x, y = (size[0] - cw) // 2, (size[1] - ch) // 2
+    return x, y, x + cw, y + ch
+
+
+def inner_size(op: Resize, size: tuple[int, int]) -> tuple[int, int]:
+    """Return the (width, height) of the picture itself after a resize, before a letterbox is padded."""
+    (w, h), (tw, th) = size, op.size
+    if op.mode == "stretch":
+        return tw, th
+    by_width = (tw * h <= th * w) == (op.mode != "cover")
+    top, bottom = (h * tw, w) if by_width else (w * th, h)
+    free = {"floor": top // bottom, "ceil": -(-top // bottom), "half_up": (2 * top + bottom) // (2 * bottom)}
+    side = max(1, free[op.size_rounding])
+    return (tw, side) if by_width else (side, th)
+
+
+def _resize(op, size, source):
+    inner = inner_size(op, size)
+    steps = [("resize", size, inner, op)] if inner != size else []
+    if op.mode == "letterbox":
+        return steps + _padding(inner, op.size, op.anchor), op.size
+    return steps, inner
+
+
+def _padding(size, target, anchor):
+    if size == target:
+        return []
+    dx, dy = target[0] - size[0], target[1] - size[1]
+    left, top = (dx // 2, dy // 2) if anchor == "center" else (0, 0)
+    return [("crop", (-left, -top, *target), size, "constant")]
+
+
+def _pad(op, size, source):
+    target = op.to or tuple(-(-s // op.multiple) * op.multiple for s in size)
+    if target[0] < size[0] or target[1] < size[1]:
+        raise Refused("the picture is larger than the pad's target")
+    return _padding(size, target, op.anchor), target
+
+
+def _align(op, size, source):
+    if source.landmarks is None:
+        raise Refused("no landmarks")
+    points = np.array(source.landmarks, dtype=np.float64)
+    if op.landmarks == "eyes_swapped":
+        points = points[[1, 0, 2, 3, 4]]
+    elif op.landmarks == "mirrored":
+        points = points[[1, 0, 2, 4, 3]]
+    matrix = (affine3 if op.estimator == "affine3" else umeyama)(points, np.array(op.points))
+    return [("warp", invert(matrix), op.size)], op.size
+
+
+def _shift(op, size, source):
+    if op.wrap:
+        return [("roll", op.dx, op.dy, size)], size
+    return [("crop", (-op.dx, -op.dy, *size), size, "constant")], size
+
+
+def _affine(op, size, source):
+    return [("warp", turned_back(op, size), size)], size
+
+
+def turned_back(op: Affine, size: tuple[int, int]) -> np.ndarray:
+    """Return the 2×3 matrix from an output position to where `op` takes it from."""
+    w, h = size
+    cx, cy = (w - 1) / 2, (h - 1) / 2
+    c, s = math.cos(math.radians(op.degrees)) * op.zoom, math.sin(math.radians(op.degrees)) * op.zoom
+    a, b, d, e = c * op.aspect, -s, s * op.aspect, c
+    return np.array(
+        [[a, b, cx - a * (cx + op.dx) - b * (cy + op.dy)], [d, e, cy - d * (cx + op.dx) - e * (cy + op.dy)]]
+    )
+
+
+def _blurred(op, size, source):
+    return [("blur", size, op.sigma)], size
+
+
+_PLAN = {
+    Blur: _blurred,
+    Orient: _orient,
+    Crop: _crop,
+    Resize: _resize,
+    Pad: _pad,
+    Align: _align,
+    Shift: _shift,
+    Affine: _affine,
+}

@@ -1,0 +1,219 @@
+"""What a chain puts at a few output positions, without making the whole image.
+
+A resize, crop, pad, flip or shift acts on rows and columns apart, so what any such chain puts at some output rows and
+columns is `A · image · Bᵀ` with two thin matrices. That makes a hypothesis about another pipeline cost a fraction of
+a millisecond a probe instead of a whole image. Rotations and alignments are gathered point by point.
+Pixels between stages are not rounded here; the error is at most half a level a stage.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from facelab.fingerprint.chain import Refused, Resize, Source
+from facelab.fingerprint.plan import SWAPS, plan
+from facelab.fingerprint.resample import blur, weights
+
+FLIPS = {
+    "none": (False, False),
+    "transpose": (False, False),
+    "flip_horizontal": (False, True),
+    "flip_vertical": (True, False),
+    "rotate180": (True, True),
+    "transverse": (True, True),
+    "rotate90": (False, True),
+    "rotate270": (True, False),
+}
+"""Transform → (rows reversed, columns reversed) after the swap of axes, if it has one."""
+
+
+def predict(chain: tuple, source: Source, rows=None, columns=None) -> tuple[np.ndarray, np.ndarray]:
+    """Return (values, cover) of the chain's output at the crossings of `rows` and `columns` (all when None).
+
+    `values`: float64 rows × columns × channel in the units of the source's pixels, 0 where nothing of the picture is;
+    `cover`: rows × columns, 1 where the value is all picture, 0 where it is all border. Raises Refused.
+    """
+    steps, (w, h) = plan(chain, source)
+    rows = np.arange(h) if rows is None else np.asarray(rows)
+    columns = np.arange(w) if columns is None else np.asarray(columns)
+    if len(rows) and (rows.max() >= h or columns.max() >= w):
+        raise Refused("the output has another size")
+    values, cover = _run(steps, source.pixels, rows, columns)
+    if any(isinstance(op, Resize) and op.clip for op in chain):
+        np.clip(values, 0, 255, out=values)
+    return values, cover
+
+
+def _run(steps, pixels, rows, columns):
+    a, b, swapped = rows, columns, False
+    for k in range(len(steps) - 1, -1, -1):
+        step = steps[k]
+        if step[0] == "warp":
+            values, cover = _warp(steps[:k], pixels, step, a, b)
+            break
+        if step[0] == "transform":
+            a, b, swapped = _transform(step, a, b, swapped)
+        elif step[0] == "crop":
+            (x, y, cw, ch), (w, h) = step[1:3]
+            a, b = _cut(a, y, h, ch, step[3]), _cut(b, x, w, cw, step[3])
+        elif step[0] == "blur":
+            (w, h), sigma = step[1:]
+            a, b = _smear(a, h, sigma), _smear(b, w, sigma)
+        elif step[0] == "roll":
+            a, b = _roll(a, step[2], step[3][1]), _roll(b, step[1], step[3][0])
+        else:
+            _, (w, h), (nw, nh), op = step
+            a, b = _resample(a, h, nh, op), _resample(b, w, nw, op)
+    else:
+        values, cover = _apply(pixels, a, b)
+    return (values.swapaxes(0, 1), cover.T) if swapped else (values, cover)
+
+
+def _transform(step, a, b, swapped):
+    _, name, (w, h) = step
+    rows_reversed, columns_reversed = FLIPS[name]
+    # sizes after the swap of axes, which is what the reversals act on
+    nw, nh = (h, w) if name in SWAPS else (w, h)
+    a = _reverse(a, nh) if rows_reversed else a
+    b = _reverse(b, nw) if columns_reversed else b
+    return (b, a, not swapped) if name in SWAPS else (a, b, swapped)
+
+
+def _reverse(axis, n):
+    return np.where(axis < 0, axis, n - 1 - axis) if axis.ndim == 1 else axis[:, ::-1]
+
+
+def _roll(axis, d, n):
+    return np.where(axis < 0, axis, (axis - d) % n) if axis.ndim == 1 else np.roll(axis, -d, axis=1)
+
+
+def _smear(axis, n, sigma):
+    matrix = blur(n, sigma)
+    return matrix[np.maximum(axis, 0)] * (axis >= 0)[:, None] if axis.ndim == 1 else axis @ matrix
+
+
+def _cut(axis, start, n, length, outside):
+    """An axis on the cut piece → on the whole: positions outside are −1 (nothing), or the border pixel."""
+    if axis.ndim == 1:
+        moved = axis + start
+        if outside == "replicate":
+            return np.where(axis < 0, -1, np.clip(moved, 0, n - 1))
+        return np.where((axis < 0) | (moved < 0) | (moved >= n), -1, moved)
+    out = np.zeros((len(axis), n))
+    j = np.arange(length) + start
+    if outside == "replicate":
+        np.add.at(out, (slice(None), np.clip(j, 0, n - 1)), axis)
+    else:
+        ok = (j >= 0) & (j < n)
+        out[:, j[ok]] = axis[:, ok]
+    return out
+
+
+def _resample(axis, n, target, op):
+    if axis.ndim == 1:
+        if n == target:
+            return axis
+        matrix = weights(n, target, op.kernel, op.antialias, op.centers, tuple(np.maximum(axis, 0).tolist()))
+        return matrix * (axis >= 0)[:, None] if (axis < 0).any() else matrix
+    return axis @ weights(n, target, op.kernel, op.antialias, op.centers) if n != target else axis
+
+
+def _apply(pixels, a, b):
+    cover = np.outer(_cover(a), _cover(b))
+    if a.ndim == 1 and b.ndim == 1:
+        values = pixels[np.maximum(a, 0)][:, np.maximum(b, 0)].astype(np.float64)
+        return values * cover[..., None], cover
+    rows, a = _narrow(a, pixels.shape[0])
+    columns, b = _narrow(b, pixels.shape[1])
+    block = np.ascontiguousarray(pixels[rows], dtype=np.float32)
+    half = (a @ block.reshape(block.shape[0], -1)).reshape(len(a), *block.shape[1:])
+    return np.matmul(b, half[:, columns]).astype(np.float64), cover
+
+
+def _cover(axis):
+    return (axis >= 0).astype(np.float64) if axis.ndim == 1 else axis.sum(axis=1)
+
+
+def _narrow(axis, n) -> tuple[slice | np.ndarray, np.ndarray]:
+    """Return the source lines that some weight touches, and the weights on them (float32 is exact to 1e-4 levels)."""
+    if axis.ndim == 1:
+        used, place = np.unique(np.maximum(axis, 0), return_inverse=True)
+        matrix = np.zeros((len(axis), len(used)), np.float32)
+        matrix[np.arange(len(axis)), place] = axis >= 0
+        return used, matrix
+    used = np.flatnonzero(axis.any(axis=0))
+    if len(used) > 0.7 * n:
+        return slice(0, n), axis.astype(np.float32)
+    return used, axis[:, used].astype(np.float32)
+
+
+def _warp(before, pixels, step, a, b):
+    """Gather bilinearly behind `before`; the axes behind the warp may be positions or matrices."""
+    _, back, (w, h) = step
+    if a.ndim == 1 and b.ndim == 1:
+        image = _run(before, pixels, *_whole(before, pixels))[0] if before else pixels
+        values, cover = gather(image, back, np.maximum(a, 0), np.maximum(b, 0))
+        keep = np.outer(a >= 0, b >= 0)
+        return values * keep[..., None], cover * keep
+    dense = _warped(before, pixels, back, (w, h))
+    both, _ = _apply(dense, a, b)
+    return both[..., :-1], both[..., -1]
+
+
+_KEPT: dict[tuple, tuple] = {}
+"""The last few warped pictures, cover as one more channel; each holds its source, so that no id is used twice."""
+
+
+def _warped(before, pixels, back, size) -> np.ndarray:
+    key = (id(pixels), repr(before), back.tobytes(), size)
+    if key not in _KEPT:
+        if len(_KEPT) > 24:
+            _KEPT.clear()
+        image = _run(before, pixels, *_whole(before, pixels))[0] if before else pixels
+        _KEPT[key] = pixels, sample(bordered(image), back, np.arange(size[1]), np.arange(size[0]))
+    return _KEPT[key][1]
+
+
+def _whole(steps, pixels):
+    """All positions of what `steps` give."""
+    h, w = pixels.shape[:2]
+    for step in steps:
+        if step[0] == "transform" and step[1] in SWAPS:
+            w, h = h, w
+        elif step[0] == "crop":
+            w, h = step[1][2:]
+        elif step[0] in ("resize", "warp"):
+            w, h = step[2]
+    return np.arange(h), np.arange(w)
+
+
+def gather(image: np.ndarray, back: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Sample height × width × channel bilinearly at back · (column, row), 0 outside: (values, cover)."""
+    both = sample(bordered(image), back, rows, columns).astype(np.float64)
+    return both[..., :-1], both[..., -1]
+
+
+def bordered(image: np.ndarray) -> np.ndarray:
+    """Return the image as float32 with its cover as one more channel, inside a frame one pixel wide of nothing."""
+    h, w, c = image.shape
+    out = np.zeros((h + 2, w + 2, c + 1), np.float32)
+    out[1:-1, 1:-1, :c] = image
+    out[1:-1, 1:-1, c] = 1
+    return out
+
+
+def sample(framed: np.ndarray, back: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Sample what `bordered` made at back · (column, row): float32 rows × columns × (channel and cover)."""
+    h, w, c = framed.shape
+    x, y = columns[None].astype(np.float64), rows[:, None].astype(np.float64)
+    # anything beyond the frame is as good as on it
+    sx, sy = (
+        np.clip(row[0] * x + row[1] * y + row[2] + 1, 0, n - 1.001) for row, n in zip(np.asarray(back)[:2], (w, h))
+    )
+    x0, y0 = sx.astype(np.int64), sy.astype(np.int64)
+    fx, fy = (sx - x0).astype(np.float32)[..., None], (sy - y0).astype(np.float32)[..., None]
+    flat, at = framed.reshape(-1, c), y0 * w + x0
+    top, bottom = flat.take(at, axis=0), flat.take(at + w, axis=0)
+    top += fx * (flat.take(at + 1, axis=0) - top)
+    bottom += fx * (flat.take(at + w + 1, axis=0) - bottom)
+    return top + fy * (bottom - top)
