@@ -7,16 +7,18 @@ notebook is being explored by a person, and everything goes to `reports/interact
 from __future__ import annotations
 
 import contextlib
+import html
 import io
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from facelab.core import records
+from facelab.core import call_key, long_calls, records
 from facelab.core.errors import BadInputError, MissingAssetError
 from facelab.core.files import atomic_path, write_json
 from facelab.core.records import Record
@@ -27,11 +29,13 @@ END_MARKER = "end.json"
 class Run:
     """One execution of one notebook, headless or interactive.
 
-    Layout of `folder`: `records.jsonl`, `figures/*.png`, `samples/*.npz`, and `end.json` once `done` was called.
+    Layout of `folder`: `records.jsonl`, `figures/*.png`, `samples/*.npz`, `results/*` (what `long` kept), and
+    `end.json` once `done` was called.
     """
 
-    def __init__(self, step: str, *, folder: str | os.PathLike, run: str, headless: bool):
+    def __init__(self, step: str, *, folder: str | os.PathLike, run: str, headless: bool, recompute: bool = False):
         self.step, self.folder, self.run, self.headless = step, Path(folder), run, headless
+        self.recompute = recompute
         self.records: list[Record] = []
         self.figures: list[str] = []
         self.alt: dict[str, str] = {}
@@ -59,13 +63,36 @@ class Run:
         record.told = True
         return record
 
+    def long(self, name: str, function: Callable, /, *args: Any, **kwargs: Any) -> Any:
+        """Return `function(*args, **kwargs)`: computed by a runner, loaded from the last run by a person.
+
+        A runner always computes, and keeps the result under `results/`. In an interactive session a kept result with
+        the same arguments, code, packages, mirror and processor is loaded, whatever the profile, and said to be;
+        otherwise it is computed below a progress bar, and kept. `function` is one of facelab's own, its arguments and
+        its result are plain values (see `facelab.core.call_key.describe` and `facelab.core.results.pack`).
+        Raises BadInputError for others.
+        """
+        _check_name(name, "a result")
+        parts, last = call_key.parts(function, args, kwargs), None
+        if not self.headless:
+            kept, last, why = long_calls.load(project_root() / "reports", self.step, name, parts)
+            if self.recompute:
+                why = "asked for by recompute=True"
+            elif call_key.changed_since_loaded(function.__module__):
+                why = "facelab's files changed since this kernel started; restart it to use them"
+            elif kept:
+                print(long_calls.told(name, kept, self.step))
+                return kept.value
+            print(f"{name}: computing, {why}")
+        return long_calls.compute(self.folder, self.run, name, function, args, kwargs, parts=parts,
+                                  show=not self.headless, expected_s=last["seconds"] if last else None)
+
     def figure(self, fig: Any, name: str, alt: str = "") -> Any:
         """Save a matplotlib figure as `figures/<name>.png` and return it, so that the cell shows it inline.
 
         `alt` says in words what is to be seen, for the report.
         """
-        if not name.replace("_", "").replace("-", "").isalnum():
-            raise BadInputError("a figure's name is no plain word", expected="letters, digits, '-' and '_'", got=name)
+        _check_name(name, "a figure")
         with atomic_path(self.folder / "figures" / f"{name}.png") as tmp:
             fig.savefig(tmp, dpi=110, bbox_inches="tight", metadata={"Description": alt or name})
         self.figures = [*(f for f in self.figures if f != name), name]
@@ -92,7 +119,7 @@ class Run:
                                 "a finished run of that notebook", got="; ".join(map(str, candidates)) or "nothing",
                                 fix=f"add it to `needs` in the plan, or run: facelab reproduce --only {step}")
 
-    def done(self, verdict: str | None = None) -> str:
+    def done(self, verdict: str | None = None) -> Verdict:
         """Write the end marker and return the verdict: the one given, or one counted from the checks."""
         checked = [r for r in self.records if r.budget is not None]
         failed = [f"{r.case} · {r.metric}" for r in checked if not r.passed]
@@ -102,7 +129,7 @@ class Run:
         write_json(self.folder / END_MARKER, {"step": self.step, "run": self.run, "verdict": verdict,
                                               "records": len(self.records), "figures": self.figures,
                                               "alt": self.alt, "failed": failed})
-        return verdict
+        return Verdict(verdict, self.records)
 
     def _store(self, case: str, metric: str, samples: np.ndarray | dict) -> str:
         safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in f"{case}-{metric}")[:120]
@@ -111,6 +138,33 @@ class Run:
         with atomic_path(self.folder / name) as tmp, tmp.open("wb") as f:
             np.savez_compressed(f, **arrays)
         return name
+
+
+class Verdict(str):
+    """How a notebook ended, in one sentence; a notebook shows it with the table of its checks."""
+
+    def __new__(cls, text: str, found: list[Record]) -> Verdict:
+        made = super().__new__(cls, text)
+        made.checked = [r for r in found if r.budget is not None]
+        return made
+
+    def _repr_html_(self) -> str:
+        good = all(r.passed for r in self.checked)
+        rows = "".join(
+            f"<tr><td style='color:{_COLOURS[bool(r.passed)]};font-weight:600'>{'PASS' if r.passed else 'FAIL'}</td>"
+            f"<td style='text-align:left'>{html.escape(r.line())}</td>"
+            f"<td style='text-align:left'>{html.escape(str(r.budget))}</td></tr>" for r in self.checked)
+        table = (f"<table><thead><tr><th></th><th style='text-align:left'>figure</th><th style='text-align:left'>budget"
+                 f"</th></tr></thead><tbody>{rows}</tbody></table>") if rows else ""
+        return f"<p style='color:{_COLOURS[good]};font-weight:600'>{html.escape(self)}</p>{table}"
+
+
+_COLOURS = {True: "#00755a", False: "#b3420b"}
+
+
+def _check_name(name: str, of: str) -> None:
+    if not name.replace("_", "").replace("-", "").isalnum():
+        raise BadInputError(f"{of}'s name is no plain word", expected="letters, digits, '-' and '_'", got=name)
 
 
 def project_root() -> Path:
@@ -146,11 +200,12 @@ def is_headless() -> bool:
     return "FACELAB_STEP_DIR" in os.environ
 
 
-def start(step: str | None = None) -> Run:
+def start(step: str | None = None, *, recompute: bool = False) -> Run:
     """Open the run of this notebook; `step` names it when a person runs it interactively.
 
     Headless, the runner's environment decides the step, the run's identifier and the folder. Interactively the
-    results go to `reports/interactive/<step>/`, and earlier ones of that folder are replaced.
+    results go to `reports/interactive/<step>/`, earlier records of that folder are replaced, and long calls are
+    loaded from the last run where they still hold (`Run.long`), unless `recompute` is set.
     """
     _show_figures()
     if is_headless():
@@ -159,4 +214,5 @@ def start(step: str | None = None) -> Run:
     step = step or "notebook"
     with contextlib.suppress(OSError):
         os.chdir(project_root())
-    return Run(step, folder=project_root() / "reports" / "interactive" / step, run="interactive", headless=False)
+    return Run(step, folder=project_root() / "reports" / "interactive" / step, run="interactive", headless=False,
+               recompute=recompute)

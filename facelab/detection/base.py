@@ -44,7 +44,7 @@ class Detections:
     landmarks: np.ndarray | None = None
     keypoints: np.ndarray | None = None
     input_size: tuple[int, int] | None = None
-    timings: Timings | None = None
+    timings: Timings | None = dataclasses.field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         n = len(self.scores)

@@ -12,8 +12,8 @@ from typing import Any
 from facelab.core import machine
 from facelab.core.errors import BadInputError
 from facelab.core.hashing import sha256_bytes, sha256_file, sha256_json
+from facelab.core.imports import Package
 from facelab.reproduce import canonical, kernels
-from facelab.reproduce.imports import Package
 from facelab.reproduce.plan import Plan, Step
 
 ENVIRONMENT = ("FACELAB_MIRROR", "FACELAB_TEST_ASSETS", "FACELAB_NO_MODELMAKER")

@@ -8,7 +8,7 @@ import time
 import pytest
 from conftest_reproduce import BEGIN, VERDICT, Project, code, kernels_of, md, steps
 
-from facelab.reproduce.imports import Package
+from facelab.core.imports import Package
 from facelab.reproduce.keys import changes
 
 pytestmark = pytest.mark.xdist_group("reproduce-keys")
