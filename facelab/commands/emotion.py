@@ -204,7 +204,7 @@ def _is_text(path: Path) -> bool:
 
 def _evaluate_text(path: Path, data: str, as_json: bool) -> None:
     from facelab.emotion import text
-    model = path / text.MODEL if path.is_dir() else path
+    model = _text_model(path)
     figures = text.evaluate(text.TextClassifier(model), text.read_csv(data))
     a = figures["accuracy"]
     emit({"model": str(model), "data": data, **figures}, as_json=as_json,
@@ -220,10 +220,17 @@ def _evaluate_text(path: Path, data: str, as_json: bool) -> None:
 @click.option("--least", type=float, default=None, metavar="SCORE", help="Drop faces below this score of the detector.")
 @json_option
 def predict_(source, model, detector, least, as_json) -> None:
-    """Find the faces of a picture or of a folder's pictures, crop them by the model's spec, and classify them."""
+    """Find the faces of a picture or of a folder's pictures, crop them by the model's spec, and classify them.
+
+    With a model of the text back end, IMAGE_OR_DIR is a sentence, a file of sentences (one a line), or a CSV with a
+    column `text`.
+    """
     from facelab import detection
     from facelab.emotion import predict, prepare
     from facelab.emotion.classifier import EmotionClassifier
+    if model is not None and _is_text(Path(model)):
+        _predict_text(source, Path(model), as_json)
+        return
     files = detection.find_images(source)
     classifier = EmotionClassifier(predict.find_model(model))
     options = {} if least is None else {"score_threshold": least}
@@ -232,6 +239,23 @@ def predict_(source, model, detector, least, as_json) -> None:
     value = {"model": str(classifier.path), "detector": finder.name, "classes": list(classifier.classes),
              "images": [{"file": str(f), "faces": [p.to_dict() for p in faces]} for f, faces in found]}
     emit(value, as_json=as_json, text=_predictions(found, classifier.classes))
+
+
+def _text_model(path: Path) -> Path:
+    from facelab.emotion.text import MODEL
+    return path / MODEL if path.is_dir() else path
+
+
+def _predict_text(source: str, path: Path, as_json: bool) -> None:
+    from facelab.emotion import text
+    classifier, sentences = text.TextClassifier(_text_model(path)), text.sentences_of(source)
+    rows = [dict(zip(classifier.classes, map(float, p))) for p in classifier.probabilities(sentences)]
+    answers = [max(row, key=row.__getitem__) for row in rows]
+    value = {"model": str(_text_model(path)), "classes": list(classifier.classes),
+             "sentences": [{"text": t, "label": a, "probability": row[a], "probabilities": row}
+                           for t, a, row in zip(sentences, answers, rows)]}
+    emit(value, as_json=as_json, text="\n".join(f"{a:<12} {row[a]:.3f}  {t}"
+                                                for t, a, row in zip(sentences, answers, rows)))
 
 
 def _predictions(found, classes) -> str:

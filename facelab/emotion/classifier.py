@@ -15,7 +15,7 @@ from facelab.zoo.runtimes import open_model
 
 
 class EmotionClassifier:
-    """A classifier file with the spec that travels beside it (`<model>.preprocess.json`).
+    """A classifier file (`.tflite`, `.onnx`, `.keras`) with the spec that travels beside it (`<model>.preprocess.json`).
 
     `classes` are the labels inside the file, or of `labels.txt` beside it. Integer inputs are quantised by the spec's
     own `quantize` stage (round half to even, saturating), never by a cast; integer outputs are dequantised by the
@@ -24,7 +24,7 @@ class EmotionClassifier:
 
     def __init__(self, path: str | os.PathLike, *, spec: PreprocessSpec | None = None, threads: int | None = None):
         path = Path(path)
-        beside = path.with_suffix(".preprocess.json")
+        beside = _spec_file(path)
         if spec is None and not beside.is_file():
             raise BadInputError("the model's preprocessing is unknown", where=path, expected=f"{beside.name} beside it",
                                 fix="give the spec, or export the model with facelab emotion train")
@@ -55,6 +55,13 @@ class EmotionClassifier:
             return raw.astype(np.float32, copy=False)
         scale, zero = self.model.quantization[self.model.outputs[0].name]
         return (raw.astype(np.float32) - np.float32(zero)) * np.float32(scale)
+
+
+def _spec_file(path: Path) -> Path:
+    """Return the spec's file: `<model>.preprocess.json`, for a Keras file also the one of the `.tflite` beside it."""
+    own = path.with_suffix(".preprocess.json")
+    twin = path.with_name(f"{path.stem}_fp32.preprocess.json")
+    return twin if path.suffix.lower() in (".keras", ".h5") and not own.is_file() and twin.is_file() else own
 
 
 def _classes(path: Path) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from facelab.core.errors import MissingAssetError
+from facelab.core.errors import BadInputError, MissingAssetError
 from facelab.core.files import read_json, write_json
 from facelab.core.run import project_root
 from facelab.detection.base import Detector
@@ -67,14 +67,15 @@ def remember(folder: Path) -> None:
 
 
 def find_model(given: str | os.PathLike | None = None) -> Path:
-    """Return the model file: `given` (a `.tflite`, or a folder of a training), else the one trained last.
+    """Return the model file: `given` (a `.tflite`, or the folder of a training or quantisation), else the one
+    trained last.
 
     Trained last is the newest of what the command trained and what notebook 03 left. Raises MissingAssetError naming
     the command that makes one.
     """
     if given is not None:
         path = Path(given)
-        path = path / MODEL if path.is_dir() else path
+        path = _inside(path) if path.is_dir() else path
         if not path.is_file():
             raise MissingAssetError("there is no model", where=path, expected="a .tflite file or its folder",
                                     fix="check the path, or train one: facelab emotion train --data synthetic")
@@ -89,3 +90,12 @@ def find_model(given: str | os.PathLike | None = None) -> Path:
         raise MissingAssetError("no emotion classifier has been trained yet", where=default_folder(),
                                 fix="facelab emotion train --data synthetic")
     return max(there, key=lambda p: p.stat().st_mtime)
+
+
+def _inside(folder: Path) -> Path:
+    """Return a folder's model: what a training wrote, else the only `.tflite` there (what `facelab quantize` wrote)."""
+    found = [folder / MODEL] if (folder / MODEL).is_file() else sorted(folder.glob("*.tflite"))
+    if len(found) > 1:
+        raise BadInputError("the folder holds several models", where=folder, expected="one .tflite",
+                            got=", ".join(p.name for p in found[:8]), fix="name the file")
+    return found[0] if found else folder / MODEL

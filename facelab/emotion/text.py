@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import os
 import re
 import shutil
@@ -145,6 +146,35 @@ def evaluate(classifier: TextClassifier, sentences: Sentences) -> dict:
     return {"n": len(truth), "classes": list(classifier.classes),
             "accuracy": metrics.accuracy(truth, predicted).as_dict(),
             "per_class": metrics.per_class(table, classifier.classes), "confusion": table.tolist()}
+
+
+def sentences_of(source: str) -> list[str]:
+    """Return what a user names: the rows of a CSV with a column `text`, the lines of another file, or one sentence.
+
+    Raises BadInputError naming a file that cannot be read or holds none.
+    """
+    path = Path(source)
+    try:
+        if not path.is_file():
+            return [source]
+        with path.open(newline="", encoding="utf-8-sig") as f:
+            if path.suffix.lower() == ".csv":
+                rows = csv.DictReader(f)
+                if "text" not in (rows.fieldnames or []):
+                    raise BadInputError(f"the CSV has no column 'text'{did_you_mean('text', rows.fieldnames or [])}",
+                                        where=path, expected="text", got=",".join(rows.fieldnames or []) or "nothing")
+                found = [row["text"] or "" for row in rows]
+            else:
+                found = f.read().splitlines()
+    except (OSError, UnicodeDecodeError) as e:   # a long sentence is no path either: OSError, "file name too long"
+        if isinstance(e, OSError) and e.errno == errno.ENAMETOOLONG:
+            return [source]
+        raise BadInputError("the file cannot be read as text", where=path, got=str(e)[:120],
+                            fix="give UTF-8 text, a CSV with a column `text`, or one sentence") from None
+    found = [line.strip() for line in found if line.strip()]
+    if not found:
+        raise BadInputError("the file holds no sentence", where=path, expected="a sentence a line")
+    return found
 
 
 class TextClassifier:

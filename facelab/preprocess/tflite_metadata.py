@@ -51,14 +51,33 @@ def add_signature(path: str | os.PathLike, key: str = "serving_default") -> Path
     TensorFlow 2.13's converter, which Model Maker uses, writes none, and ai-edge-quantizer calibrates by signature.
     Metadata and label files are kept. Raises BadInputError for a file that is no TFLite model.
     """
-    from ai_edge_litert import schema_py_generated as schema
     path = Path(path)
     data = path.read_bytes()
+    model = signed(data, key, where=path)
+    if model is data:
+        return path
+    files = {}
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            files = {name: archive.read(name) for name in archive.namelist()}
+    write_bytes(path, model)
+    for name, content in files.items():
+        with zipfile.ZipFile(path, "a", zipfile.ZIP_STORED) as archive:
+            archive.writestr(zipfile.ZipInfo(name), content)
+    return path
+
+
+def signed(data: bytes, key: str = "serving_default", *, where: object = None) -> bytes:
+    """Return a `.tflite`'s bytes with a signature over its first graph; `data` itself where it has one.
+
+    Files appended to the model (labels) are not in the new bytes. Raises BadInputError for what is no TFLite model.
+    """
+    from ai_edge_litert import schema_py_generated as schema
     if data[4:8] != b"TFL3":
-        raise BadInputError("the file is no TFLite model", where=path, expected="identifier TFL3", got=data[4:8])
+        raise BadInputError("the file is no TFLite model", where=where, expected="identifier TFL3", got=data[4:8])
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(data, 0))
     if model.signatureDefs:
-        return path
+        return data
     graph = model.subgraphs[0]
     signature = schema.SignatureDefT()
     signature.signatureKey, signature.subgraphIndex = key, 0
@@ -67,15 +86,7 @@ def add_signature(path: str | os.PathLike, key: str = "serving_default") -> Path
     model.signatureDefs = [signature]
     builder = flatbuffers.Builder(len(data) + 4096)
     builder.Finish(model.Pack(builder), b"TFL3")
-    files = {}
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            files = {name: archive.read(name) for name in archive.namelist()}
-    write_bytes(path, bytes(builder.Output()))
-    for name, content in files.items():
-        with zipfile.ZipFile(path, "a", zipfile.ZIP_STORED) as archive:
-            archive.writestr(zipfile.ZipInfo(name), content)
-    return path
+    return bytes(builder.Output())
 
 
 def _named(schema, graph, index: int):

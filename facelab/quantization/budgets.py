@@ -12,9 +12,10 @@ from facelab.core.errors import BadInputError
 class Budgets:
     """What a variant must keep, against the float model on the same images.
 
-    `accuracy`: least share of the float accuracy. `agreement`: least share of equal top-1 answers. `worst_class`:
-    least change of a class's recall, in points. `ece`: largest rise of the ECE, in points. `size`: largest share of
-    the float file. `cosine`: least mean cosine to the float output (models without classes).
+    `accuracy`: least share of the float accuracy. `agreement`: least share of equal top-1 answers (of a detector: of
+    boxes that both find). `worst_class`: least change of a class's recall, in points. `ece`: largest rise of the ECE,
+    in points. `size`: largest share of the float file. `cosine`: least mean cosine to the float output (embedders and
+    other networks without classes).
     """
 
     accuracy: float = 0.99
@@ -37,11 +38,13 @@ def judge(row: dict[str, Any], budgets: Budgets) -> dict[str, Any]:
     True
     """
     checks = [("size", "<=", budgets.size, row["size_ratio"])]
-    if row["agreement"] is not None:
+    if row.get("accuracy") is not None:
         checks += [("accuracy", ">=", budgets.accuracy, row["accuracy_ratio"]),
                    ("agreement", ">=", budgets.agreement, row["agreement"]["value"]),
                    ("worst_class", ">=", budgets.worst_class, row["worst_class"]["change"]),
                    ("ece", "<=", budgets.ece, row["ece_change"])]
+    elif row["agreement"] is not None:
+        checks.append(("agreement", ">=", budgets.agreement, row["agreement"]["value"]))
     else:
         checks.append(("cosine", ">=", budgets.cosine, row["cosine"]["mean"]))
     told = [{"budget": name, "limit": f"{sign} {limit:g}", "value": value,

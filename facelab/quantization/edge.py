@@ -14,6 +14,7 @@ import numpy as np
 
 from facelab.core.errors import FacelabError, UnsupportedError
 from facelab.core.files import write_bytes
+from facelab.preprocess.tflite_metadata import signed
 from facelab.quantization.operators import Operator, operators
 
 
@@ -45,11 +46,15 @@ def _rules(kind: str):
 
 
 class EdgeQuantizer:
-    """Quantise one float `.tflite` many times over: calibration is done once a set of samples and kept."""
+    """Quantise one float `.tflite` many times over: calibration is done once a set of samples and kept.
+
+    ai-edge-quantizer calibrates by signature; a model without one (older converters write none) gets one in memory.
+    """
 
     def __init__(self, model: Path):
         self.model = Path(model)
         self.operators = operators(self.model)
+        self._signed = signed(self.model.read_bytes(), where=self.model)
         self._calibrated: dict[str, Any] = {}
 
     def layers(self) -> list[Operator]:
@@ -58,11 +63,7 @@ class EdgeQuantizer:
 
     def _signature(self) -> tuple[str, str]:
         from ai_edge_litert.interpreter import Interpreter
-        signatures = Interpreter(model_path=str(self.model)).get_signature_list()
-        if not signatures:
-            raise UnsupportedError("the .tflite has no signature, which ai-edge-quantizer calibrates by",
-                                   where=self.model, expected="a signature (every current converter writes one)",
-                                   fix="export the model again, or quantise from the .keras file or SavedModel")
+        signatures = Interpreter(model_content=self._signed).get_signature_list()
         key = next(iter(signatures))
         return key, signatures[key]["inputs"][0]
 
@@ -133,7 +134,7 @@ class EdgeQuantizer:
     def _quantizer(self, manager):
         from ai_edge_quantizer import quantizer
         with _quiet():
-            return quantizer.Quantizer(str(self.model), manager.get_quantization_recipe())
+            return quantizer.Quantizer(self._signed, manager.get_quantization_recipe())
 
     def noise(self, quantised: Path, tensors: np.ndarray) -> list[dict[str, Any]]:
         """Return, per layer, a debugger's figures on `tensors`, to be shown and not trusted.

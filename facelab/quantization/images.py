@@ -8,12 +8,16 @@ import numpy as np
 
 from facelab.core.errors import BadInputError
 from facelab.core.hashing import sha256_array, sha256_file
+from facelab.detection.inputs import bounded
 from facelab.emotion.data import FaceSet
 from facelab.emotion.evaluate import in_classes
 from facelab.emotion.spec import to_tensor
 from facelab.preprocess import PreprocessSpec
 from facelab.quantization.calibration import Samples
 from facelab.quantization.subject import Subject
+
+FREE = 640
+"""Side of the square, in pixels, for networks that take any size."""
 
 
 def read(subject: Subject, data: str, *, crop: str = "detect", n: int = 300, seed: int = 11,
@@ -49,14 +53,14 @@ def _network(subject: Subject, folder: Path, crop: str, most: int | None) -> Sam
     from facelab.detection import find_images
     from facelab.detection.inputs import in_order, prepared
     from facelab.preprocess import read_image
-    spec = subject.spec
+    spec, free = subject.spec, any(n is None for n in subject.spec.output_shape()[1:])
     files = [Path(f) for f in find_images(folder)]
     if most is not None and len(files) > most:
         files = [files[i] for i in np.unique(np.linspace(0, len(files) - 1, most).round().astype(int))]
     finder = _finder(crop) if _needs_face(spec) else None
     tensors, hashes, names, missed = [], [], [], []
     for file in files:
-        image = read_image(file)
+        image = read_image(file) if not free else fitted(read_image(file))
         face = None if finder is None else finder(image)
         if finder is not None and face is None:
             missed.append(file)
@@ -69,7 +73,17 @@ def _network(subject: Subject, folder: Path, crop: str, most: int | None) -> Sam
         raise BadInputError("no face was found in any image", where=folder, got=f"{len(missed)} images without a face",
                             fix="name another detector with --crop")
     return Samples(_stacked(tensors, subject), tuple(hashes), tuple(names), spec,
-                   f"{folder}" + (f", {len(missed)} without a face left out" if missed else ""))
+                   f"{folder}" + (f", {len(missed)} without a face left out" if missed else "")
+                   + (f", fitted into {FREE}×{FREE}" if free else ""))
+
+
+def fitted(image: np.ndarray, side: int = FREE) -> np.ndarray:
+    """Return an image on a black square of `side`, at its top left, shrunk by area averaging where it is larger.
+
+    A network of any input size gets one size here, since calibration and comparison take tensors of one shape.
+    """
+    small, _ = bounded(image, side)
+    return np.pad(small, ((0, side - small.shape[0]), (0, side - small.shape[1]), (0, 0)))
 
 
 def _stacked(tensors: list[np.ndarray], subject: Subject) -> np.ndarray:

@@ -17,7 +17,7 @@ from facelab.preprocess import PreprocessSpec
 from facelab.quantization.bench import Timing
 from facelab.quantization.calibration import Samples
 from facelab.quantization.operators import arena_bytes, operators, summary
-from facelab.zoo.runtimes import Model, open_model
+from facelab.zoo.runtimes import Model, TensorInfo, open_model
 
 
 @dataclass(frozen=True)
@@ -30,10 +30,7 @@ class Ends:
 
 def ends(model: Model) -> Ends:
     """Read the quantisation of a model's input and first output."""
-    def of(info):
-        known = getattr(model, "quantization", {}).get(info.name)
-        return None if info.dtype.startswith("float") or known is None else (*known, info.dtype)
-    return Ends(of(model.inputs[0]), of(model.outputs[0]))
+    return Ends(_quantization(model, model.inputs[0]), _quantization(model, model.outputs[0]))
 
 
 def with_quantize(spec: PreprocessSpec, model: Model) -> PreprocessSpec:
@@ -55,15 +52,28 @@ def to_input(tensors: np.ndarray, spec: PreprocessSpec) -> np.ndarray:
     return make("reference").quantize(np.asarray(tensors, np.float32), stage)
 
 
-def outputs(path: Path, spec: PreprocessSpec, tensors: np.ndarray, *, threads: int | None = 1) -> np.ndarray:
-    """Return the first output for float tensors (n, …), as float32 (n, k): integer outputs are dequantised."""
+def outputs(path: Path, spec: PreprocessSpec, tensors: np.ndarray, *, threads: int | None = 1,
+            every: bool = False) -> np.ndarray:
+    """Return the first output, or `every` output end to end, for float tensors (n, …), as float32 (n, k).
+
+    Integer outputs are dequantised.
+    """
     model = open_model(path, threads=threads)
     full = with_quantize(spec, model)
-    out, found = [], ends(model).output
-    for x in to_input(tensors, full):
-        raw = model.run(x[None])[0].reshape(-1)
-        out.append(raw if found is None else (raw.astype(np.float32) - np.float32(found[1])) * np.float32(found[0]))
-    return np.stack(out).astype(np.float32)
+    wanted = model.outputs if every else model.outputs[:1]
+    found = [_quantization(model, info) for info in wanted]
+    rows = [np.concatenate([_real(raw.reshape(-1), q) for raw, q in zip(model.run(x[None]), found)])
+            for x in to_input(tensors, full)]
+    return np.stack(rows).astype(np.float32)
+
+
+def _quantization(model: Model, info: TensorInfo) -> tuple[float, int, str] | None:
+    known = getattr(model, "quantization", {}).get(info.name)
+    return None if info.dtype.startswith("float") or known is None else (*known, info.dtype)
+
+
+def _real(raw: np.ndarray, q: tuple[float, int, str] | None) -> np.ndarray:
+    return raw if q is None else (raw.astype(np.float32) - np.float32(q[1])) * np.float32(q[0])
 
 
 def size_of(path: Path) -> int:
@@ -138,7 +148,6 @@ def check_samples(samples: Samples, what: str) -> None:
     """Refuse an empty set."""
     if not len(samples):
         raise BadInputError(f"the {what} set is empty", where=samples.source, fix="give images")
-
 
 
 

@@ -12,17 +12,20 @@ from pathlib import Path
 
 import numpy as np
 
-from facelab.core.errors import BadInputError
+from facelab.core.errors import BadInputError, UnsupportedError
 from facelab.core.files import atomic_path
 from facelab.quantization.edge import QuantizationError
 from facelab.quantization.operators import Operator, operators
 from facelab.quantization.recipes import Recipe
 
+PER_CHANNEL_OPSET = 13
+
 
 class OnnxQuantizer:
-    """Quantise one float `.onnx` many times over; the graph is prepared once (shapes, folded batch norms).
+    """Quantise one float `.onnx` many times over; the graph is prepared once (opset, shapes, folded batch norms).
 
-    The prepared model lies in a temporary folder, which `close` or the end of a `with` removes.
+    Scales per channel need opset 13, to which older graphs are raised where the onnx package can. The prepared model
+    lies in a temporary folder, which `close` or the end of a `with` removes.
     """
 
     def __init__(self, model: Path):
@@ -32,7 +35,8 @@ class OnnxQuantizer:
         from onnxruntime.quantization.shape_inference import quant_pre_process
         try:
             with _quiet():
-                quant_pre_process(str(self.model), str(self.prepared), skip_symbolic_shape=True)
+                source = _raised(self.model, self.prepared.with_name("raised.onnx"))
+                quant_pre_process(str(source), str(self.prepared), skip_symbolic_shape=True)
         except Exception as e:   # protobuf, onnx and runtime errors have no common base
             self.close()
             raise BadInputError("ONNX Runtime cannot prepare the model for quantisation", where=model,
@@ -60,6 +64,10 @@ class OnnxQuantizer:
         Calibration runs sample by sample on float32 `calibration` (n, …). Percentile is ONNX Runtime's 99.999 %.
         """
         from onnxruntime import quantization as q
+        if recipe.per_channel and recipe.kind == "static" and (version := _opset(self.prepared)) < PER_CHANNEL_OPSET:
+            raise UnsupportedError("scales per channel need a newer ONNX opset, and the graph cannot be raised to it",
+                                   where=self.model, expected=f"opset {PER_CHANNEL_OPSET}", got=version,
+                                   fix="export the model again, or take a per-tensor recipe")
         kept = sorted(keep_float)
         if only is not None:
             kept = sorted({op.name for op in self.operators} - set(only))
@@ -94,6 +102,24 @@ class OnnxQuantizer:
                 row = next(self.rows, None)
                 return None if row is None else {name: row[None]}
         return Reader()
+
+
+def _opset(path: Path) -> int:
+    import onnx
+    return max(o.version for o in onnx.load(str(path), load_external_data=False).opset_import if not o.domain)
+
+
+def _raised(model: Path, out: Path) -> Path:
+    """Return a copy of the model in PER_CHANNEL_OPSET, or the model itself where that is not needed or not possible."""
+    if _opset(model) >= PER_CHANNEL_OPSET:
+        return model
+    import onnx
+    from onnx import version_converter
+    try:
+        onnx.save(version_converter.convert_version(onnx.load(str(model)), PER_CHANNEL_OPSET), str(out))
+    except Exception:   # the converter lacks adapters for some operators and raises RuntimeError and onnx's own
+        return model
+    return out
 
 
 @contextlib.contextmanager

@@ -18,6 +18,13 @@ HEAVY = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV", "B
 """Operators with weights or products: where quantisation saves, and where it costs."""
 
 
+class NotIntegerError(CheckFailedError):
+    """A file promised as full integer has an operator that computes in floating point. Exit code 2: the recipe cannot
+    do this model."""
+
+    exit_code = 2
+
+
 @dataclass(frozen=True)
 class Operator:
     """One operator of a graph: its place, type, name (a TFLite operator's is its first output's), and tensor types.
@@ -141,7 +148,7 @@ def check_integer(path: Path, *, keep_float: Iterable[str] = ()) -> list[Operato
     """Assert that a `.tflite` promised as full integer has no floating-point tensor, and return its operators.
 
     `keep_float` names operators (by their output in the float model) that were left in float on purpose; they and the
-    conversions around them are allowed. Raises CheckFailedError naming the operators that compute in float.
+    conversions around them are allowed. Raises NotIntegerError naming the operators that compute in float.
     """
     kept, found = set(keep_float), _tflite(path)
     allowed = {op.index for op in found if op.name in kept}
@@ -155,7 +162,7 @@ def check_integer(path: Path, *, keep_float: Iterable[str] = ()) -> list[Operato
     wrong = [op for op in found if not fine(op)]
     if wrong:
         allowance = f", but for {', '.join(sorted(kept))}" if kept else ""
-        raise CheckFailedError("the file is not full integer: an operator computes in floating point", where=path,
+        raise NotIntegerError("the file is not full integer: an operator computes in floating point", where=path,
                                expected=f"integer tensors only{allowance}",
                                got="; ".join(f"{op} in {op.computes}" for op in wrong[:5]),
                                fix="this recipe cannot quantise that operator: name it with --keep-float, or use "

@@ -72,7 +72,7 @@ def quantize(request: Request, *, say: Say = lambda _: None) -> tuple[dict[str, 
         if request.keep_float and request.keep_float.strip() != "auto":
             session.keep_float_named(request.keep_float)   # a misspelt operator is refused before anything runs
         searches = _variants(session, chosen, request, say)
-        ranking = {r.name: session.rank_layers(r) for r in chosen if request.layers}
+        ranking = {r.name: session.blame(r) for r in chosen if request.layers}
         threads = []
         if request.latency:
             say("timing, a fresh process a variant, interleaved")
@@ -83,7 +83,9 @@ def quantize(request: Request, *, say: Say = lambda _: None) -> tuple[dict[str, 
         kept = {v: f"{it.file.stem}-{v}" for v in session.rows if v != FLOAT}
         report |= {"out": str(out), "files": {v: f"{kept[v]}{session.files[v].suffix}" for v in kept}}
         report["written"] = export.write(session, kept, out, report, manifest)
-        return report, f"{table.text(session)}\n{_verdicts(report)}\nwritten to {out}"
+        told = [table.text(session), *(table.layers_text(name, rows) for name, rows in ranking.items()),
+                _verdicts(report), f"written to {out}"]
+        return report, "\n".join(told)
 
 
 def _chosen(request: Request, it: subject.Subject) -> list[Recipe]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from facelab.core.errors import CheckFailedError, UnsupportedError
 from facelab.core.machine import cores
-from facelab.quantization import bench, calibration, converter, measure
+from facelab.quantization import bench, boxes, calibration, converter, measure
 from facelab.quantization.budgets import Budgets, judge
 from facelab.quantization.calibration import Samples
 from facelab.quantization.edge import EdgeQuantizer
@@ -52,7 +52,8 @@ class Session:
             self.base = self._base()
             self.onnx = self.base.suffix.lower() == ".onnx"
             check_spec(open_model(self.base, threads=1), subject.spec)
-            self.float_outputs = measure.outputs(self.base, subject.spec, evaluate.tensors)
+            self._decoder = boxes.Decoder(subject, self.base) if subject.task == "detector" else None
+            self.float_outputs = self._outputs(self.base, evaluate)
         except BaseException:
             self.close()
             raise
@@ -101,7 +102,7 @@ class Session:
              keep_float: Iterable[str] = (), only: Iterable[str] | None = None) -> Path:
         """Write one variant into `folder` and return its file. A file promised as full integer is read back.
 
-        Raises CheckFailedError naming an operator that computes in float, QuantizationError, UnsupportedError.
+        Raises NotIntegerError naming an operator that computes in float, QuantizationError, UnsupportedError.
         """
         name = name or recipe.name
         samples, kept = calibrate or self.calibration, tuple(keep_float)
@@ -112,7 +113,9 @@ class Session:
             self.edge.quantize(recipe.kind, out, calibration=samples.tensors, key=_key(samples), keep_float=kept,
                                only=only)
         elif recipe.route == "tf":
-            self._convert([recipe], samples, kept, {recipe.name: out})
+            alone = None if only is None else set(only)
+            spared = kept if alone is None else tuple(op.name for op in self.layers() if op.name not in alone)
+            self._convert([recipe], samples, spared, {recipe.name: out})
         else:
             raise UnsupportedError("Model Maker writes its INT8 file while it trains, from its own graph",
                                    expected="a file made by facelab emotion train --int8", got=self.subject.file,
@@ -152,13 +155,22 @@ class Session:
                                    expected=f"outputs within {CLOSE} of {self.subject.path.name}", got=f"{apart:.3g}",
                                    fix="name the .keras file or SavedModel itself")
 
-    def row(self, path: Path, *, samples: Samples | None = None) -> dict[str, Any]:
+    def row(self, path: Path) -> dict[str, Any]:
         """Return the figures of a variant's file, without latency: quality, size, operators, verdict."""
-        samples = samples or self.evaluation
-        got = self.float_outputs if path == self.base else measure.outputs(path, self.subject.spec, samples.tensors)
-        row = measure.quality(samples, self.float_outputs, got, classifier=self.classifier, seed=self.seed)
-        row |= measure.file_facts(path, self.base)
+        row = self._quality(path) | measure.file_facts(path, self.base)
         return row | {"verdict": judge(row, self.budgets)}
+
+    def _outputs(self, path: Path, samples: Samples) -> np.ndarray:
+        return measure.outputs(path, self.subject.spec, samples.tensors, every=not self.classifier)
+
+    def _quality(self, path: Path) -> dict[str, Any]:
+        got = self.float_outputs if path == self.base else self._outputs(path, self.evaluation)
+        row = measure.quality(self.evaluation, self.float_outputs, got, classifier=self.classifier, seed=self.seed)
+        return row if self._decoder is None else row | boxes.agreement(self._faces(self.float_outputs),
+                                                                       self._faces(got), seed=self.seed)
+
+    def _faces(self, outputs: np.ndarray) -> list:
+        return [self._decoder.faces(x, flat) for x, flat in zip(self.evaluation.tensors, outputs)]
 
     def add(self, variant: str, path: Path, *, keep_float: Iterable[str] = (), recipe: str = "") -> dict[str, Any]:
         """Measure a file and enter it into the table under `variant`."""
@@ -177,16 +189,25 @@ class Session:
         def evaluate(kept: tuple[str, ...], only: tuple[str, ...] | None) -> dict[str, Any]:
             made[0] += 1
             path = self.make(recipe, name=f"trial{made[0]}", keep_float=kept, only=only)
-            got = measure.outputs(path, self.subject.spec, self.evaluation.tensors)
-            size = measure.size_of(path) / measure.size_of(self.base)
+            row = self._quality(path) | {"size_ratio": measure.size_of(path) / measure.size_of(self.base)}
             path.unlink()
-            return measure.quality(self.evaluation, self.float_outputs, got, classifier=self.classifier,
-                                   seed=self.seed) | {"size_ratio": size}
+            return row
         return evaluate
 
     def rank_layers(self, recipe: Recipe, *, most: int | None = None) -> list[dict[str, Any]]:
         """Rank the layers by the end metric (`layers.rank`); `most` keeps to the first so many heavy ones."""
         return rank(self._searched(most), self._evaluator(self._one_by_one(recipe)), self.budgets)
+
+    def blame(self, recipe: Recipe) -> list[dict[str, Any]]:
+        """Rank the layers, each with what a debugger shows of it, which is not to be trusted (`EdgeQuantizer.noise`).
+
+        `snr_db`, `rmse_over_scale` and `snr_db_accumulated` are None where no integer tensor of it is in the file.
+        """
+        shown = {}
+        if not self.onnx and recipe.kind in ("int8", "uint8") and recipe.name in self.files:
+            shown = {r["index"]: r for r in self.edge.noise(self.files[recipe.name], self.evaluation.tensors[:32])}
+        keys = ("snr_db", "rmse_over_scale", "snr_db_accumulated")
+        return [row | {k: shown.get(row["index"], {}).get(k) for k in keys} for row in self.rank_layers(recipe)]
 
     def keep_float_auto(self, recipe: Recipe, *, most: int | None = None) -> KeepFloat:
         """Find the smallest set of float layers that meets the budgets (`layers.smallest`)."""

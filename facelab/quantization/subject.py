@@ -16,7 +16,7 @@ from facelab.zoo.catalogue import ModelEntry, load_catalogue
 from facelab.zoo.runtimes import check_spec, open_model
 from facelab.zoo.store import require
 
-Task = Literal["classifier", "embedder", "network"]
+Task = Literal["classifier", "embedder", "detector", "network"]
 KERAS = (".keras", ".h5", ".hdf5")
 
 
@@ -26,8 +26,8 @@ class Subject:
 
     `path` is the file that is run and compared with (`.tflite` or `.onnx`; None for a Keras model or SavedModel that
     is still to be converted); `source` the `.keras` file or SavedModel folder that the TensorFlow converter reads, or
-    None. `task`: a classifier's outputs are probabilities of `classes`; an embedder's are compared by cosine, as are
-    those of any other network.
+    None. `task`: a classifier's outputs are probabilities of `classes`; a detector's (one of the catalogue, `entry`)
+    are compared as boxes; an embedder's by cosine, as are those of any other network.
     """
 
     name: str
@@ -36,6 +36,7 @@ class Subject:
     spec: PreprocessSpec
     task: Task
     classes: tuple[str, ...] = ()
+    entry: ModelEntry | None = None
 
     @property
     def file(self) -> Path:
@@ -122,7 +123,9 @@ def _runnable(path: Path, entry: ModelEntry | None, spec: PreprocessSpec) -> Sub
     task: Task = "classifier" if classes else "network"
     if (entry and entry.kind == "embedder") or (not classes and any(s.op == "align" for s in spec.stages)):
         task = "embedder"
-    return Subject(entry.name if entry else path.stem, path, source, spec, task, classes)
+    if entry and entry.kind == "detector":
+        task = "detector"
+    return Subject(entry.name if entry else path.stem, path, source, spec, task, classes, entry)
 
 
 def _labels(path: Path) -> tuple[str, ...]:

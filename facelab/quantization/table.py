@@ -37,9 +37,31 @@ def text(session: Session) -> str:
     head = ("variant", "KiB", "size", "arena KiB", "RSS MiB", "P50 ms", "P90", "P99", "threads", "faster", "accuracy",
             "agreement", "worst class", "ΔECE", "cosine", "worst", "verdict")
     lines = [head, *(_line(v, r, n) for v, r in session.rows.items() for n in (r.get("latency") or {"": None}))]
-    widths = [max(len(row[i]) for row in lines) for i in range(len(head))]
-    table = "\n".join("  ".join(c.ljust(w) for c, w in zip(row, widths)).rstrip() for row in lines)
-    return table + "".join(f"\n{s}" for s in statement(session))
+    said = statement(session)
+    if session.onnx:
+        said.append("arena: –, since ONNX Runtime states no memory plan; RSS is what its process took")
+    if boxes := session.rows[FLOAT].get("boxes"):
+        said.append(f"agreement: boxes that both networks find (IoU ≥ 0.5), of {boxes['float']} by {FLOAT} on "
+                    f"{boxes['images']} images")
+    return aligned(lines) + "".join(f"\n{s}" for s in said)
+
+
+def aligned(rows: list[tuple[str, ...]]) -> str:
+    """Return rows of cells as lines with even columns."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return "\n".join("  ".join(c.ljust(w) for c, w in zip(row, widths)).rstrip() for row in rows)
+
+
+def layers_text(recipe: str, ranking: list[dict[str, Any]]) -> str:
+    """Return the ranking of layers for people: the end metric first, a debugger's figures for comparison."""
+    def show(value: float | None, form: str) -> str:
+        return "–" if value is None else format(value, form)
+    head = ("layer", "mends", "cosine, it in float", "cosine, it alone in INT8", "SNR dB", "rmse/scale", "output")
+    rows = [(f"#{r['index']} {r['op']}", f"{r['recovered']:.3g}", f"{r['cosine_left_float']:.5f}",
+             f"{r['cosine_alone']:.5f}", show(r.get("snr_db"), ".1f"), show(r.get("rmse_over_scale"), ".3f"),
+             r["name"][-48:]) for r in ranking]
+    return (f"\nlayers of {recipe}, most to blame first, by the end metric (SNR and rmse/scale are shown, not trusted: "
+            f"a healthy layer sits at 0.289 = 1/√12)\n{aligned([head, *rows])}\n")
 
 
 def _line(variant: str, r: Mapping[str, Any], threads: str) -> tuple[str, ...]:
@@ -49,7 +71,7 @@ def _line(variant: str, r: Mapping[str, Any], threads: str) -> tuple[str, ...]:
         return "–" if value is None else format(value, form)
 
     accuracy = "–" if r["accuracy"] is None else "{value:.3f} [{lo:.3f}, {hi:.3f}]".format(**r["accuracy"])
-    worst = "–" if r["agreement"] is None else f"{r['worst_class']['change']:+.1f} {r['worst_class']['class']}"
+    worst = "–" if r["accuracy"] is None else f"{r['worst_class']['change']:+.1f} {r['worst_class']['class']}"
     return (variant, f"{r['bytes'] / 1024:.0f}", f"{r['size_ratio']:.3f}",
             show(r["arena_bytes"] and r["arena_bytes"] / 1024, ".0f"),
             show(r.get("peak_rss") and r["peak_rss"] / 2**20, ".0f"),
