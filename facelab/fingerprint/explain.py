@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from facelab.fingerprint import colour
+from facelab.fingerprint import colour, tone
 from facelab.fingerprint.chain import Crop, Orient, Refused, Resize, from_stages
 from facelab.fingerprint.hypotheses import Change, Hypothesis, State
 from facelab.fingerprint.motion import motions
@@ -294,7 +294,7 @@ def infer_side(train: Identified, observed: Observed) -> Identified:
     gray = tuple(train.linear.weights[0]) if train.linear.matrix.shape[0] == 1 else None
     border = border_levels(train)
     if border is not None and np.isfinite(border).all():
-        observed.border = np.full(3, float(border.mean()))
+        observed.border = np.full(3, border.mean(), dtype=np.float32)
     best: Identified | None = None
     starts = starts_for(train.state, observed)
     if len(starts) > 1:
@@ -312,6 +312,8 @@ def infer_side(train: Identified, observed: Observed) -> Identified:
 def applies_exif(side: Identified) -> bool | None:
     """Say whether a side turns pictures by their EXIF orientation; None if it cannot be told."""
     names = [n for n, p in side.observed.pictures.items() if p.source.orientation != 1]
+    if any(t[0] in tone.WHOLE for t in side.state.tail):
+        names = names[::3]  # whole pictures cost more to predict
     losses = {}
     for choice in (True, False):
         chain = tuple(
@@ -361,7 +363,7 @@ def border_levels(side: Identified) -> np.ndarray | None:
     values = []
     for n in side.observed.screen:
         try:
-            _, cover = side.observed.predicted(side.state, n)
+            cover = side.observed.cover(side.state, n)
         except Refused:
             continue
         y = side.observed.y[n].reshape(-1, side.observed.channels)[cover < 1e-4]

@@ -54,6 +54,7 @@ class Observed:
         self.columns: dict[str, tuple] = {}
         self._toned: dict[tuple, Source] = {}
         self._kept: dict[tuple, tuple] = {}
+        self._predicted: dict[tuple, tuple] = {}
         from facelab.fingerprint.schema import hwc
 
         for n in self.pictures:
@@ -78,7 +79,17 @@ class Observed:
         self.screen = self.screen or self.plain
         if LARGE in self.pictures and max(self.size[LARGE]) > 200:
             self.screen.insert(2, LARGE)
-        self.border: np.ndarray | None = None
+        self._border: np.ndarray | None = None
+
+    @property
+    def border(self) -> np.ndarray | None:
+        """The pixel that fills what the picture does not cover, where it is known: tones of whole pictures see it."""
+        return self._border
+
+    @border.setter
+    def border(self, value: np.ndarray) -> None:
+        self._border = value
+        self._predicted.clear()
 
     @property
     def channels(self) -> int:
@@ -89,41 +100,52 @@ class Observed:
         key = (name, head)
         if key not in self._toned:
             source = self.pictures[name].source
-            x = source.pixels if head else source.pixels.astype(np.float32)
+            x = source.pixels
             for t in head:
                 self.budget.spend(5e-5 * x.size)
-                x = tone.apply(t, np.asarray(x, dtype=np.float64))
+                x = tone.apply(t, x)
             self._toned[key] = source._replace(pixels=x)
         return self._toned[key]
 
     def predicted(self, state: State, name: str) -> tuple[np.ndarray, np.ndarray]:
         """Return (values n × 3, cover n) at this side's sample places. Raises Refused."""
-        source = self.source(name, state.head)
-        if plan(state.chain, source)[1] != self.size[name]:
+        key = (name, state.chain, state.head, tuple(t for t in state.tail if t[0] not in FITTED))
+        if key not in self._predicted:
+            if len(self._predicted) > 256:
+                self._predicted.clear()
+            self._predicted[key] = self._toned_values(*key)
+        return self._predicted[key]
+
+    def cover(self, state: State, name: str) -> np.ndarray:
+        """Return how much of each sample is picture rather than border, n. Raises Refused."""
+        return self.predicted(state._replace(head=(), tail=()), name)[1]
+
+    def _toned_values(self, name, chain, head, tail):
+        source = self.source(name, head)
+        if plan(chain, source)[1] != self.size[name]:
             raise Refused("the output has another size")
-        whole = any(t[0] in tone.WHOLE for t in state.tail)
-        values, cover = self._base(state, name, source, whole)
+        whole = any(t[0] in tone.WHOLE for t in tail)
+        values, cover = self._base(chain, head, name, source, whole)
         if whole and self.border is not None:
             # what looks at the whole picture sees the border too
             values, cover = values + (1 - cover)[..., None] * self.border, np.ones_like(cover)
-        for t in state.tail:
-            if t[0] not in FITTED:
-                self.budget.spend((4e-5 if t[0] in tone.WHOLE else 2e-5) * values.size)
-                values = tone.apply(t, values)
+        for t in tail:
+            self.budget.spend((4e-5 if t[0] in tone.WHOLE else 2e-5) * values.size)
+            values = tone.apply(t, values)
         if whole:
             index = np.ix_(self.rows[name], self.columns[name])
             values, cover = values[index], cover[index]
-        return values.reshape(-1, 3), cover.ravel()
+        return values.reshape(-1, 3).astype(np.float64), cover.ravel()
 
-    def _base(self, state: State, name: str, source: Source, whole: bool) -> tuple[np.ndarray, np.ndarray]:
+    def _base(self, chain, head, name: str, source: Source, whole: bool) -> tuple[np.ndarray, np.ndarray]:
         """The chain's prediction, kept while tones are tried on it."""
-        key = (name, state.chain, state.head, whole)
+        key = (name, chain, head, whole)
         if key not in self._kept:
             if len(self._kept) > 48:
                 self._kept.clear()
             places = () if whole else (self.rows[name], self.columns[name])
-            self.budget.spend(prediction_work(state.chain, source, *([len(p) for p in places] or (None, None))))
-            self._kept[key] = predict(state.chain, source, *places)
+            self.budget.spend(prediction_work(chain, source, *([len(p) for p in places] or (None, None))))
+            self._kept[key] = predict(chain, source, *places)
         return self._kept[key]
 
     def stacked(self, state: State, names: list[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

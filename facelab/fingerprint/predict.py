@@ -30,7 +30,7 @@ FLIPS = {
 def predict(chain: tuple, source: Source, rows=None, columns=None) -> tuple[np.ndarray, np.ndarray]:
     """Return (values, cover) of the chain's output at the crossings of `rows` and `columns` (all when None).
 
-    `values`: float64 rows × columns × channel in the units of the source's pixels, 0 where nothing of the picture is;
+    `values`: float32 rows × columns × channel in the units of the source's pixels, 0 where nothing of the picture is;
     `cover`: rows × columns, 1 where the value is all picture, 0 where it is all border. Raises Refused.
     """
     steps, (w, h) = plan(chain, source)
@@ -99,7 +99,7 @@ def _cut(axis, start, n, length, outside):
         if outside == "replicate":
             return np.where(axis < 0, -1, np.clip(moved, 0, n - 1))
         return np.where((axis < 0) | (moved < 0) | (moved >= n), -1, moved)
-    out = np.zeros((len(axis), n))
+    out = np.zeros((len(axis), n), np.float32)
     j = np.arange(length) + start
     if outside == "replicate":
         np.add.at(out, (slice(None), np.clip(j, 0, n - 1)), axis)
@@ -114,20 +114,20 @@ def _resample(axis, n, target, op):
         if n == target:
             return axis
         matrix = weights(n, target, op.kernel, op.antialias, op.centers, tuple(np.maximum(axis, 0).tolist()))
-        return matrix * (axis >= 0)[:, None] if (axis < 0).any() else matrix
+        return matrix * (axis >= 0)[:, None].astype(np.float32) if (axis < 0).any() else matrix
     return axis @ weights(n, target, op.kernel, op.antialias, op.centers) if n != target else axis
 
 
 def _apply(pixels, a, b):
-    cover = np.outer(_cover(a), _cover(b))
+    cover = np.outer(_cover(a), _cover(b)).astype(np.float32)
     if a.ndim == 1 and b.ndim == 1:
-        values = pixels[np.maximum(a, 0)][:, np.maximum(b, 0)].astype(np.float64)
+        values = pixels[np.maximum(a, 0)][:, np.maximum(b, 0)].astype(np.float32)
         return values * cover[..., None], cover
     rows, a = _narrow(a, pixels.shape[0])
     columns, b = _narrow(b, pixels.shape[1])
-    block = np.ascontiguousarray(pixels[rows], dtype=np.float32)
+    block = np.ascontiguousarray(pixels[rows][:, columns], dtype=np.float32)
     half = (a @ block.reshape(block.shape[0], -1)).reshape(len(a), *block.shape[1:])
-    return np.matmul(b, half[:, columns]).astype(np.float64), cover
+    return np.matmul(b, half), cover
 
 
 def _cover(axis):
@@ -135,7 +135,7 @@ def _cover(axis):
 
 
 def _narrow(axis, n) -> tuple[slice | np.ndarray, np.ndarray]:
-    """Return the source lines that some weight touches, and the weights on them (float32 is exact to 1e-4 levels)."""
+    """Return the source lines that some weight touches, and the weights on them."""
     if axis.ndim == 1:
         used, place = np.unique(np.maximum(axis, 0), return_inverse=True)
         matrix = np.zeros((len(axis), len(used)), np.float32)
@@ -143,8 +143,8 @@ def _narrow(axis, n) -> tuple[slice | np.ndarray, np.ndarray]:
         return used, matrix
     used = np.flatnonzero(axis.any(axis=0))
     if len(used) > 0.7 * n:
-        return slice(0, n), axis.astype(np.float32)
-    return used, axis[:, used].astype(np.float32)
+        return slice(0, n), axis
+    return used, axis[:, used]
 
 
 def _warp(before, pixels, step, a, b):
@@ -189,7 +189,7 @@ def _whole(steps, pixels):
 
 def gather(image: np.ndarray, back: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Sample height × width × channel bilinearly at back · (column, row), 0 outside: (values, cover)."""
-    both = sample(bordered(image), back, rows, columns).astype(np.float64)
+    both = sample(bordered(image), back, rows, columns)
     return both[..., :-1], both[..., -1]
 
 

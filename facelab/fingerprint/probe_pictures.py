@@ -152,12 +152,22 @@ def face(size: tuple[int, int] = (220, 260), *, centre: tuple[int, int] = (118, 
     u, v = c * dx + s * dy, c * dy - s * dx
     unit = 8 * n * scale
     w, h = size[0] * 4, size[1] * 4
-    r, g, b = 70 + x * 60 // w + 0 * y, 100 + y * 70 // h + 0 * x, 150 - x * 60 // w + 0 * y
+    planes = 70 + x * 60 // w + 0 * y, 100 + y * 70 // h + 0 * x, 150 - x * 60 // w + 0 * y
     light = np.clip(u * 24 // (40 * unit), -30, 30)
-    for colour, inside, lit in _face_parts(u, v, unit):
-        r, g, b = (np.where(inside, k + (light if lit else 0), p) for k, p in zip(colour, (r, g, b)))
-    big = np.stack([r, g, b], axis=-1)
-    pixels = (big.reshape(size[1], 4, size[0], 4, 3).sum(axis=(1, 3)) + 8) // 16
+
+    def window(cx, cy, radius):
+        # where a small part lies, so that it is not looked for everywhere
+        across, half = (c * cx - s * cy, c * cy + s * cx), 4 * scale * (radius + 1) + 8
+        middle = [4 * (k * n + scale * a) // n for k, a in zip(centre, across)]
+        return tuple(slice(max(0, m - half), m + half) for m in middle[::-1])
+
+    for colour, where, inside, lit in _face_parts(u, v, unit, window):
+        for k, plane in zip(colour, planes):
+            part = plane[where]
+            part[inside] = k + (light[where][inside] if lit else 0)
+    # samples summed pairwise along each axis: whole numbers, so any order gives the same
+    sums = [p.reshape(size[1], 4, size[0], 4).sum(axis=3).sum(axis=1) for p in planes]
+    pixels = (np.stack(sums, axis=-1) + 8) // 16
     points = [_place(p, centre, scale, turn) for p in FACE_POINTS]
     corners = [_place(p, centre, scale, turn) for p in ((-37, 0), (37, 0), (0, -50), (0, 50))]
     box = [min(p[0] for p in corners), min(p[1] for p in corners), max(p[0] for p in corners),
@@ -165,25 +175,33 @@ def face(size: tuple[int, int] = (220, 260), *, centre: tuple[int, int] = (118, 
     return np.clip(pixels, 0, 255).astype(np.uint8), {"box": box, "landmarks": points}
 
 
-def _face_parts(u, v, unit):
-    def ellipse(cx, cy, rx, ry):
-        p, q = (u - cx * unit) // 16, (v - cy * unit) // 16
+def _face_parts(u, v, unit, window):
+    """Yield (colour, window, mask within the window, whether it is lit), back to front."""
+    everywhere = (slice(None), slice(None))
+
+    def ellipse(cx, cy, rx, ry, where=everywhere):
+        p, q = (u[where] - cx * unit) // 16, (v[where] - cy * unit) // 16
         k = unit // 16
         return p * p * ry * ry + q * q * rx * rx < (k * rx * ry) ** 2
 
+    def small(colour, cx, cy, rx, ry, *, lit=False, above=None):
+        where = window(cx, cy, max(rx, ry))
+        inside = ellipse(cx, cy, rx, ry, where)
+        return colour, where, inside if above is None else inside & (v[where] < above * unit), lit
+
     hair, skin = ellipse(0, -6, 42, 52), ellipse(0, 0, 37, 50)
-    yield (50, 34, 26), hair & (v < 20 * unit), False
-    yield (206, 156, 128), skin, True
-    yield (60, 40, 30), skin & (v < -34 * unit + u // 6), False
+    yield (50, 34, 26), everywhere, hair & (v < 20 * unit), False
+    yield (206, 156, 128), everywhere, skin, True
+    yield (60, 40, 30), everywhere, skin & (v < -34 * unit + u // 6), False
     for side in (-1, 1):
-        yield (56, 38, 30), ellipse(20 * side, -24, 11, 3) & (v < -23 * unit), False
-        yield (240, 240, 236), ellipse(20 * side, -14, 9, 5), False
-        yield (70, 96, 60), ellipse(20 * side, -14, 4, 4), False
-        yield (10, 10, 12), ellipse(20 * side, -14, 2, 2), False
-    yield (176, 120, 96), ellipse(1, 3, 4, 13), True
-    yield (120, 70, 60), ellipse(1, 11, 7, 3), False
-    yield (170, 60, 66), ellipse(0, 29, 16, 6), False
-    yield (90, 20, 30), ellipse(0, 28, 13, 2), False
+        yield small((56, 38, 30), 20 * side, -24, 11, 3, above=-23)
+        yield small((240, 240, 236), 20 * side, -14, 9, 5)
+        yield small((70, 96, 60), 20 * side, -14, 4, 4)
+        yield small((10, 10, 12), 20 * side, -14, 2, 2)
+    yield small((176, 120, 96), 1, 3, 4, 13, lit=True)
+    yield small((120, 70, 60), 1, 11, 7, 3)
+    yield small((170, 60, 66), 0, 29, 16, 6)
+    yield small((90, 20, 30), 0, 28, 13, 2)
 
 
 def _place(point, centre, scale, turn) -> list[float]:

@@ -146,19 +146,26 @@ def raw_probes(format: str, size: tuple[int, int] = RAW_SIZE) -> tuple[Probe, ..
     if w < 32 or h < 24 or (yuv and w % 2) or (format == "nv12" and h % 2):
         raise BadInputError(f"no {format} probes of this size", expected="at least 32×24, even sides for YUV",
                             got=f"{w}×{h}", fix="choose another size")
-    scale, centre = max(1, min(w, h) // 110), (w // 2 + w // 40, h // 2 - h // 40)
-    face, where = draw.face(size, centre=centre, scale=scale)
-    nominal = draw.nominal_face(size)
-    pictures = [("bars", draw.bars(size), nominal, ("channel_order", "yuv_range", "yuv_matrix")),
-                ("ramps", draw.ramps(size), nominal, ("rounding", "yuv_range", *VALUES)),
-                ("zone_plate", draw.zone_plate(size), nominal, KERNELS), ("edges", draw.edges(size), nominal, KERNELS),
-                ("marks", draw.marks(size), nominal, GEOMETRY), ("texture", draw.texture(size), nominal, VALUES),
-                ("face", face, where, ("alignment_template", "margin"))]
+    pictures = _raw_pictures(size)
     probes = [_raw(n, p, format, "limited" if yuv else None, f, e) for n, p, f, e in pictures]
     if yuv:
         probes += [_raw(n, p, format, "full", f, ("yuv_range", "yuv_matrix")) for n, p, f, _ in
                    (pictures[0], pictures[-1])]
     return tuple(probes)
+
+
+@functools.lru_cache(maxsize=4)
+def _raw_pictures(size: tuple[int, int]) -> list[tuple]:
+    """Draw what every format's frames show: (name, pixels, face, what it excites)."""
+    w, h = size
+    scale, centre = max(1, min(w, h) // 110), (w // 2 + w // 40, h // 2 - h // 40)
+    face, where = draw.face(size, centre=centre, scale=scale)
+    nominal = draw.nominal_face(size)
+    return [("bars", draw.bars(size), nominal, ("channel_order", "yuv_range", "yuv_matrix")),
+            ("ramps", draw.ramps(size), nominal, ("rounding", "yuv_range", *VALUES)),
+            ("zone_plate", draw.zone_plate(size), nominal, KERNELS), ("edges", draw.edges(size), nominal, KERNELS),
+            ("marks", draw.marks(size), nominal, GEOMETRY), ("texture", draw.texture(size), nominal, VALUES),
+            ("face", face, where, ("alignment_template", "margin"))]
 
 
 def _raw(name, rgb, format, range_, face, excites) -> Probe:

@@ -16,41 +16,56 @@ def rgb_to_ycc(matrix: str) -> np.ndarray:
     return np.array([[r, g, b], [-r / (2 - 2 * b), -g / (2 - 2 * b), 0.5], [0.5, -g / (2 - 2 * r), -b / (2 - 2 * r)]])
 
 
-def yuv_to_rgb(yuv: np.ndarray, matrix: str, span: str) -> np.ndarray:
-    """Turn Y, U, V (chroma centred on 128) into RGB, clipped to 0…255, float64."""
-    x = yuv.astype(np.float64)
-    y, c = x[..., :1], x[..., 1:] - 128.0
+def _mixed(x: np.ndarray, matrix: np.ndarray, offset: np.ndarray) -> np.ndarray:
+    """Return x · matrixᵀ + offset for pixels (…, 3), clipped to 0…255, float32 (exact to 1e-4 levels)."""
+    flat = np.asarray(x, dtype=np.float32).reshape(-1, 3)
+    out = flat @ matrix.T.astype(np.float32)
+    out += offset.astype(np.float32)
+    return np.clip(out, 0, 255, out=out).reshape(x.shape)
+
+
+def _decoding(matrix: str, span: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return (matrix, offset) from Y, U, V bytes (chroma centred on 128) to RGB."""
+    back = np.linalg.inv(rgb_to_ycc(matrix))
     if span == "limited":
-        y, c = (y - 16) * (255 / 219), c * (255 / 224)
-    return np.clip(np.concatenate([y, c], axis=-1) @ np.linalg.inv(rgb_to_ycc(matrix)).T, 0, 255)
+        back = back * (255 / 219, 255 / 224, 255 / 224)
+    return back, -back @ (16.0 if span == "limited" else 0.0, 128.0, 128.0)
+
+
+def yuv_to_rgb(yuv: np.ndarray, matrix: str, span: str) -> np.ndarray:
+    """Turn Y, U, V (chroma centred on 128) into RGB, clipped to 0…255, float32."""
+    return _mixed(yuv, *_decoding(matrix, span))
 
 
 def recode(x: np.ndarray, written: tuple[str, str], read: tuple[str, str]) -> np.ndarray:
     """Return RGB whose YUV was written with one (matrix, range) and read with another."""
-    y = x.astype(np.float64) @ rgb_to_ycc(written[0]).T
-    if written[1] == "limited":
-        y = y * (219 / 255, 224 / 255, 224 / 255) + (16, 0, 0)
-    y[..., 1:] += 128
-    return yuv_to_rgb(np.clip(y, 0, 255), *read)
+    limited = written[1] == "limited"
+    forward = rgb_to_ycc(written[0]) * (np.array([[219 / 255], [224 / 255], [224 / 255]]) if limited else 1.0)
+    return yuv_to_rgb(_mixed(x, forward, np.array([16.0 if limited else 0.0, 128.0, 128.0])), *read)
 
 
 def _swap_chroma(x, _):
-    ycc = x.astype(np.float64) @ rgb_to_ycc("bt601").T
-    return np.clip(ycc[..., [0, 2, 1]] @ np.linalg.inv(rgb_to_ycc("bt601")).T, 0, 255)
+    forward = rgb_to_ycc("bt601")
+    return _mixed(x, np.linalg.inv(forward) @ forward[[0, 2, 1]], np.zeros(3))
+
+
+def _curve(function: Callable[[np.ndarray], np.ndarray], x: np.ndarray) -> np.ndarray:
+    """Apply a curve 0…1 → 0…1 to pixels 0…255; bytes go through a table."""
+    if x.dtype == np.uint8:
+        return (255.0 * function(np.arange(256) / 255.0)).astype(np.float32)[x]
+    return 255.0 * function(np.clip(x, 0, 255) / 255.0)
 
 
 def _gamma(x, g):
-    return 255.0 * (np.clip(x, 0, 255) / 255.0) ** g
+    return _curve(lambda v: v**g, x)
 
 
 def _linearise(x, _):
-    v = np.clip(x, 0, 255) / 255.0
-    return 255.0 * np.where(v <= 0.04045, v / 12.92, ((v + 0.055) / 1.055) ** 2.4)
+    return _curve(lambda v: np.where(v <= 0.04045, v / 12.92, ((v + 0.055) / 1.055) ** 2.4), x)
 
 
 def _companded(x, _):
-    v = np.clip(x, 0, 255) / 255.0
-    return 255.0 * np.where(v <= 0.0031308, v * 12.92, 1.055 * v ** (1 / 2.4) - 0.055)
+    return _curve(lambda v: np.where(v <= 0.0031308, v * 12.92, 1.055 * v ** (1 / 2.4) - 0.055), x)
 
 
 def equalised(channel: np.ndarray) -> np.ndarray:
@@ -70,13 +85,13 @@ def _bytes(x):
 
 
 def _equalize_each(x, _):
-    return np.stack([equalised(_bytes(x[..., i])) for i in range(3)], axis=-1).astype(np.float64)
+    return np.stack([equalised(_bytes(x[..., i])) for i in range(3)], axis=-1).astype(np.float32)
 
 
 def _equalize_luma(x, _):
-    ycc = x @ rgb_to_ycc("bt601").T
-    ycc[..., 0] = equalised(_bytes(ycc[..., 0]))
-    return np.clip(ycc @ np.linalg.inv(rgb_to_ycc("bt601")).T, 0, 255)
+    luma = x @ GRAY
+    # chroma stays: each channel moves by as much as luma does
+    return np.clip(x + (equalised(_bytes(luma)) - luma)[..., None], 0, 255)
 
 
 def _clahe(x, parameters):
@@ -111,6 +126,8 @@ def _standardise_each(x, _):
 
 
 def _posterize(x, bits):
+    if x.dtype == np.uint8:
+        return (x & np.uint8(256 - 2 ** (8 - bits))).astype(np.float32)
     step = 2 ** (8 - bits)
     return np.floor(x / step) * step
 
@@ -121,8 +138,8 @@ def _replicated(gray):
 
 POINTWISE: dict[str, Callable] = {
     "posterize": _posterize,
-    "hsv_value": lambda x, _: _replicated(x.max(axis=-1)),
-    "hsl_lightness": lambda x, _: _replicated((x.max(axis=-1) + x.min(axis=-1)) / 2),
+    "hsv_value": lambda x, _: _replicated(x.max(axis=-1).astype(np.float32)),
+    "hsl_lightness": lambda x, _: _replicated((x.max(axis=-1).astype(np.float32) + x.min(axis=-1)) / 2),
     "gamma": _gamma,
     "srgb_to_linear": _linearise,
     "linear_to_srgb": _companded,
@@ -149,6 +166,6 @@ def gray_of(tones: tuple) -> tuple | None:
 
 
 def apply(tone: tuple[str, object], x: np.ndarray) -> np.ndarray:
-    """Apply one tone (name, parameter) to pixels (…, 3), 0…255; float64."""
+    """Apply one tone (name, parameter) to pixels (…, 3), 0…255, uint8 or float; float32 or float64."""
     name, parameter = tone
     return (POINTWISE.get(name) or WHOLE[name])(x, parameter)

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from facelab.fingerprint import compare as comparing
+from facelab.fingerprint import causes
 from facelab.fingerprint.budget import Budget, prediction_work
 from facelab.fingerprint.chain import Affine, Orient, Resize, Source
+from facelab.fingerprint.compare import compare
 from facelab.fingerprint.planted import SINGLES
 
 
@@ -17,17 +18,17 @@ def test_the_same_comparison_does_the_same_work(name, documented, black_box, mon
         made.append(Budget())
         return made[-1]
 
-    monkeypatch.setattr(comparing, "Budget", budget)
+    monkeypatch.setattr(causes, "Budget", budget)
     mistake = next(m for m in SINGLES if m.name == name)
     sides = documented("emotion-64-gray"), black_box("emotion-64-gray", mistake)
-    kinds = [[f.kind for f in comparing.compare(*sides).findings] for _ in range(2)]
+    kinds = [[f.kind for f in compare(*sides).findings] for _ in range(2)]
     assert kinds[0] == kinds[1] and made[0].spent == made[1].spent > 0
 
 
 def test_without_any_budget_the_cause_is_unknown_rather_than_guessed(documented, black_box, monkeypatch):
-    monkeypatch.setattr(comparing, "Budget", lambda: Budget(1.0))
+    monkeypatch.setattr(causes, "Budget", lambda: Budget(1.0))
     mistake = next(m for m in SINGLES if m.name == "tilted by 12°")
-    c = comparing.compare(documented("emotion-64-gray"), black_box("emotion-64-gray", mistake))
+    c = compare(documented("emotion-64-gray"), black_box("emotion-64-gray", mistake))
     assert c.verdict == "mismatch" and [f.kind for f in c.findings] == ["unknown"]
 
 
