@@ -27,6 +27,8 @@ from facelab.core.imports import Package
 LOADED = time.time()
 """About when this process imported facelab: modules that changed later are not the ones that run here."""
 
+MOST_BYTES = 1 << 30
+
 
 def describe(value: Any, *, where: str = "the argument") -> Any:
     """Return plain JSON that tells a value from others: arrays, files and long texts by their hash.
@@ -68,9 +70,16 @@ def _file(path: Path) -> Any:
     if path.is_file():
         return {"file": sha256_file(path)}
     if path.is_dir():
-        return {"folder": {p.relative_to(path).as_posix(): sha256_file(p)
-                           for p in sorted(path.rglob("*")) if p.is_file()}}
+        return {"folder": {p.relative_to(path).as_posix(): sha256_file(p) for p in _files(path)}}
     return {"path": path.as_posix()}
+
+
+def _files(folder: Path) -> list[Path]:
+    found = sorted(p for p in folder.rglob("*") if p.is_file())
+    if sum(p.stat().st_size for p in found) > MOST_BYTES:
+        raise BadInputError("a folder is too large to be told from another by its content", where=folder,
+                            expected=f"at most {MOST_BYTES >> 20} MiB", fix="pass the files that are read")
+    return found
 
 
 def _object(value: Any, where: str) -> Any:
@@ -116,6 +125,11 @@ def changed_since_loaded(module: str) -> bool:
     return any((root / name).stat().st_mtime > LOADED for name in _package().closure([f"import {module}"])[0])
 
 
+def _catalogue() -> str:
+    path = _package().folder.parent / "models" / "catalogue.toml"
+    return sha256_file(path) if path.is_file() else ""
+
+
 @functools.cache
 def _packages() -> str:
     folders = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
@@ -123,7 +137,7 @@ def _packages() -> str:
 
 
 def parts(function: Callable, args: tuple, kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a call depends on: function, arguments by name, code, packages, Python, mirror, processor.
+    """Return what a call depends on: function, arguments by name, code, catalogue, packages, mirror, processor.
 
     Raises BadInputError for a function or an argument that `describe` does not take, TypeError for arguments that the
     function does not take.
@@ -135,8 +149,9 @@ def parts(function: Callable, args: tuple, kwargs: Mapping[str, Any]) -> dict[st
     mirror = os.environ.get("FACELAB_MIRROR", "")
     if mirror and Path(mirror).is_dir():
         mirror = str(Path(mirror).resolve())
-    return {"function": name, "arguments": given, "code": code(function.__module__), "packages": _packages(),
-            "python": platform.python_version(), "mirror": mirror, "processor": machine.cpu_model()}
+    return {"function": name, "arguments": given, "code": code(function.__module__), "catalogue": _catalogue(),
+            "packages": _packages(), "python": platform.python_version(), "mirror": mirror,
+            "processor": machine.cpu_model()}
 
 
 def key_of(parts: dict[str, Any]) -> str:
@@ -155,7 +170,8 @@ def differences(before: dict[str, Any], now: dict[str, Any]) -> str:
     said = [f"{k}: {_shown(old.get(k))} → {_shown(new.get(k))}"
             if not isinstance(new.get(k), (dict, list)) and not isinstance(old.get(k), (dict, list))
             else f"{k} differs" for k in sorted({*old, *new}) if old.get(k) != new.get(k)]
-    words = {"code": "the code changed", "packages": "other packages are installed", "python": "another Python",
+    words = {"code": "the code changed", "catalogue": "the catalogue changed",
+             "packages": "other packages are installed", "python": "another Python",
              "mirror": "another FACELAB_MIRROR", "processor": "another processor"}
     said += [text for part, text in words.items() if before.get(part) != now.get(part)]
     return "; ".join(said)

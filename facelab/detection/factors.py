@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from facelab.core.errors import BadInputError, did_you_mean
+from facelab.core.progress import track
 from facelab.detection.base import Detector
 from facelab.detection.boxes import overlap
 
@@ -83,7 +84,7 @@ def recall_curves(detectors: Mapping[str, Detector], factors: Iterable[str] = tu
     """
     from facelab.metrics.bootstrap import wilson
     rows = []
-    for factor in factors:
+    for factor in track(factors, "factors"):
         pictures = shots(factor, faces, seed=seed)
         for name, detector in detectors.items():
             tables = [overlap(s.box[None], detector.detect(s.image).boxes)[0] for s in pictures]

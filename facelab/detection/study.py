@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from facelab.core.errors import FacelabError
+from facelab.core.progress import track
 from facelab.core.timing import summarise
 from facelab.detection import evaluate
 from facelab.detection.base import Detections, Detector
@@ -67,6 +68,14 @@ def photographs() -> Pictures | None:
     return Pictures({n: read_image(root / n) for n in labels.boxes}, labels.boxes)
 
 
+def exact_counts(detectors: Mapping[str, Detector]) -> list[dict]:
+    """Return a row a network of one stage: how many of the mirror's group photographs it counts exactly."""
+    known = groups()
+    single = {name: d for name, d in detectors.items() if known and isinstance(d, NeuralDetector)}
+    return [{"detector": name, "exact": sum(len(d.detect(i)) == n for i, n in known.values()), "of": len(known)}
+            for name, d in track(single.items(), "detectors")]
+
+
 def groups() -> dict[str, tuple[np.ndarray, int]]:
     """Return the mirror's photographs with exact counts, (image, faces) by name; empty without a mirror."""
     root = Path(os.environ.get("FACELAB_MIRROR") or "none") / "labelled"
@@ -79,7 +88,7 @@ def groups() -> dict[str, tuple[np.ndarray, int]]:
 def detect_all(detectors: Mapping[str, Detector], pictures: Pictures) -> dict[str, dict[str, Detections]]:
     """Run every detector on every picture, network scores down to `AP_SCORE`; thresholds are put back."""
     out = {}
-    for name, detector in detectors.items():
+    for name, detector in track(detectors.items(), "detectors"):
         operating = evaluate.lowered(detector)
         try:
             out[name] = {k: detector.detect(image) for k, image in pictures.images.items()}
@@ -101,7 +110,7 @@ def cost_rows(names: Sequence[str], images: Sequence[np.ndarray], *, threads: Se
     """Measure each model in a process of its own; a row a model and thread count, milliseconds and megabytes."""
     from facelab.detection.measure import cost
     rows = []
-    for name in names:
+    for name in track(names, f"{kind}s"):
         for n in threads:
             try:
                 c = cost(kind, name, threads=n, images=images, repeats=repeats, landmarks=landmarks)

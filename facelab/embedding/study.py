@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from facelab.core.errors import BadInputError
+from facelab.core.progress import track
 from facelab.detection.base import Detections, Detector
 from facelab.embedding import evaluate
 from facelab.embedding.base import Embedder, NeuralEmbedder
@@ -80,6 +81,27 @@ def compare(embedder: Embedder, faces: Faces, pairs: PairList, way: Way | None =
     return evaluate.pair_distances(embedder, rows, pairs)
 
 
+def compare_all(embedders: Mapping[str, Embedder], faces: Faces, pairs: PairList) -> dict[str, np.ndarray]:
+    """Return the squared distances (n,) of the pairs by each embedder as it is."""
+    return {name: compare(e, faces, pairs) for name, e in track(embedders.items(), "embedders")}
+
+
+def alignment_rows(embedder: Embedder, faces: Faces, pairs: PairList, far: float) -> list[dict]:
+    """Return a row a way of alignment: TAR at `far` with its interval (see `tar_row`)."""
+    return _way_rows(alignments(embedder), embedder, faces, pairs, far)
+
+
+def mistake_rows(embedder: Embedder, faces: Faces, pairs: PairList, far: float) -> list[dict]:
+    """Return a row a mistake in preprocessing, the right way first: TAR at `far` with its interval."""
+    return _way_rows(mistakes(embedder), embedder, faces, pairs, far)
+
+
+def _way_rows(ways: Mapping[str, Way | None], embedder: Embedder, faces: Faces, pairs: PairList,
+              far: float) -> list[dict]:
+    return [tar_row(name, compare(embedder, faces, pairs, way), pairs, far) for name, way in
+            track(ways.items(), "ways")]
+
+
 def alignments(embedder: Embedder) -> dict[str, Way | None]:
     """Return the ways of alignment that the embedder can be fed by; None is the way of its own spec."""
     if isinstance(embedder, NeuralEmbedder) and embedder.spec.find("align"):
@@ -148,7 +170,7 @@ def factor_tar(embedders: Mapping[str, Embedder], factors: Sequence[str], *, fac
     from facelab.metrics.bootstrap import wilson
     rows, still = [], shots("size", max(faces, 10), seed=seed, values=(96,))
     pictures = {f: shots(f, faces, seed=seed) for f in factors}
-    for name, embedder in embedders.items():
+    for name, embedder in track(embedders.items(), "embedders"):
         anchors = np.stack([_embed_shot(embedder, s) for s in still])
         i, j = np.triu_indices(len(anchors), 1)
         d = np.concatenate([distances(anchors[i], anchors[j], normalise=False), [0.0]])

@@ -11,6 +11,7 @@ import numpy as np
 from facelab import detection, embedding
 from facelab.core import fresh
 from facelab.core.errors import FacelabError
+from facelab.core.progress import track
 from facelab.core.run import Run
 from facelab.core.timing import summarise
 from facelab.preprocess import read_image
@@ -78,7 +79,7 @@ def presence_plot(table: pd.DataFrame) -> Figure:
 
 def detect_all(image: np.ndarray, names: list[str]) -> dict[str, detection.Detections]:
     """Run each named detector on one RGB image."""
-    return {name: detection.load(name).detect(image) for name in names}
+    return {name: detection.load(name).detect(image) for name in track(names, "detectors")}
 
 
 def draw(ax, image: np.ndarray, found: detection.Detections, title: str) -> None:
@@ -177,7 +178,7 @@ def costs(kind: str, names: list[str], files: dict[str, Path] | Path, *, repeats
     samples, so that the notebook can store them.
     """
     rows = []
-    for name in names:
+    for name in track(names, f"{kind}s"):
         file = files[name] if isinstance(files, dict) else files
         answer = fresh.call(f"facelab.report.first_look:measure_{kind}", name, str(file), repeats, threads=threads)
         s = summarise(np.array(answer.value["seconds"]))
@@ -282,7 +283,7 @@ def record_counts(run: Run, counts: pd.DataFrame | None) -> str:
     return f"{len(counts)} photographs, {len(counts.columns) - 2} detectors"
 
 
-def exact_counts(folder: Path | None, names: list[str]) -> pd.DataFrame | None:
+def exact_counts(names: list[str]) -> pd.DataFrame | None:
     """Count faces on the mirror's labelled group photographs; None without a mirror folder that has them.
 
     Columns: photograph, faces (labelled exactly), then one column a detector with the number it found.
@@ -290,6 +291,7 @@ def exact_counts(folder: Path | None, names: list[str]) -> pd.DataFrame | None:
     import csv
 
     import pandas as pd
+    folder = mirror_folder()
     listing = folder / "labelled" / "detection.csv" if folder else None
     if listing is None or not listing.is_file():
         return None
@@ -297,7 +299,7 @@ def exact_counts(folder: Path | None, names: list[str]) -> pd.DataFrame | None:
     rows = []
     with listing.open(newline="", encoding="utf-8") as f:
         labelled = [r for r in csv.DictReader(f) if r["exact"] == "1"]
-    for row in labelled:
+    for row in track(labelled, "photographs"):
         image = read_image(listing.parent / row["path"])
         rows.append({"photograph": Path(row["path"]).stem, "faces": int(row["n_faces"]),
                      **{name: len(d.detect(image)) for name, d in detectors.items()}})

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from facelab.core.progress import track
 from facelab.datasets import synthetic
 from facelab.datasets.synthetic.expression import EMOTIONS, THREE_CLASSES
 from facelab.datasets.synthetic.filters import bilinear_sample
@@ -56,7 +57,7 @@ class CellScore:
 def detection_cells(n: int, seed: int = 11, workers: int = 1, cells: Sequence[str] = CELLS) -> dict[str, list[Picture]]:
     """Draw n pictures of each cell: one face by pose (240 px) or by height (320×240), and scenes (512×384)."""
     jobs = [(cell, seed, k) for cell in cells for k in range(n)]
-    pictures = list(parallel(_cell_picture, jobs, workers))
+    pictures = list(track(parallel(_cell_picture, jobs, workers), "pictures", len(jobs)))
     return {cell: pictures[i * n:(i + 1) * n] for i, cell in enumerate(cells)}
 
 
@@ -101,7 +102,7 @@ def score_all(names: Sequence[str], cells: dict[str, list[Picture]], everywhere:
     """Load each detector and score it: those in `everywhere` on every cell, others on frontal faces and scenes."""
     from facelab import detection
     out = []
-    for name in names:
+    for name in track(names, "detectors"):
         detector = detection.load(name, threads=threads)
         out += [score_detector(detector, cell, pictures) for cell, pictures in cells.items()
                 if name in everywhere or cell in ("frontal", "scenes")]
@@ -143,7 +144,7 @@ def landmark_error(got: np.ndarray, truth: np.ndarray) -> float:
 def identity_pairs(n: int, seed: int = 11, size: int = 160, workers: int = 1):
     """Return (faces a, faces b, same (2n,)): n genuine and n impostor pairs with other expression, light and pose."""
     jobs = [(seed, k, size) for k in range(2 * n)]
-    pairs = list(parallel(_identity_pair, jobs, workers))
+    pairs = list(track(parallel(_identity_pair, jobs, workers), "pairs", len(jobs)))
     return [a for a, _ in pairs], [b for _, b in pairs], np.arange(2 * n) % 2 == 0
 
 
@@ -173,7 +174,7 @@ def hard_factor_pairs(n: int, seed: int = 11, size: int = 160, workers: int = 1)
     places = [(block, person) for block in range((n + 1) // 2) for person in range(2)][:n]
     jobs = [(seed, block * 62 + 40 + person * 11 + step, size) for block, person in places
             for step in range(1 + len(synthetic.HARD_FACTORS))]
-    shots = list(parallel(_verification_sample, jobs, workers))
+    shots = list(track(parallel(_verification_sample, jobs, workers), "pictures", len(jobs)))
     step = 1 + len(synthetic.HARD_FACTORS)
     anchors, changed = shots[::step], {f: shots[k + 1::step] for k, f in enumerate(synthetic.HARD_FACTORS)}
     out = {}

@@ -55,14 +55,15 @@ def test_pictures_are_drawn(tmp_path, image, found):
         assert (tmp_path / f"{k}.png").stat().st_size > 5000
 
 
-def test_counts_need_a_mirror_and_say_so():
-    assert first_look.exact_counts(None, ["haar"]) is None
+def test_counts_need_a_mirror_and_say_so(monkeypatch):
+    monkeypatch.delenv("FACELAB_MIRROR", raising=False)
+    assert first_look.exact_counts(["haar"]) is None
     assert "FACELAB_MIRROR" in first_look.count_table(None)
 
 
 def test_counts_of_real_group_photographs(assets, tmp_path, monkeypatch):
     monkeypatch.setenv("FACELAB_MIRROR", str(assets))
-    counts = first_look.exact_counts(first_look.mirror_folder(), ["ultraface-rfb-320"])
+    counts = first_look.exact_counts(["ultraface-rfb-320"])
     assert len(counts) == 20
     # ASSETS: UltraFace RFB-320 counts 17 of the 20 photographs exactly
     assert abs((counts["ultraface-rfb-320"] == counts["faces"]).sum() - 17) <= 1

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from facelab.core.errors import BadInputError
+from facelab.core.progress import track
 from facelab.datasets.synthetic import sets
 from facelab.datasets.synthetic.recipe import Recipe, Sample, change, make
 from facelab.datasets.synthetic.workers import parallel
@@ -116,10 +117,10 @@ def generate(set: str = "emotion", n: int = 1000, seed: int = 7, workers: int = 
     start = sets.check_number("start", start)
     recipe(seed, start, set, size, classes=classes, **factors)   # wrong arguments fail before any process starts
     jobs = [(seed, start + k, set, size, _tuple(classes), factors) for k in range(n)]
-    results: Iterator = parallel(_one, jobs, workers)
+    results: Iterator = track(parallel(_one, jobs, workers), "faces", n)
     if progress:
-        from rich.progress import track
-        results = track(results, description=f"{n} faces", total=n)
+        from rich.progress import track as rich_track
+        results = rich_track(results, description=f"{n} faces", total=n)
     images, rows = np.empty((n, size, size, 3), np.uint8), []
     for k, (image, row) in enumerate(results):
         images[k] = image
