@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from facelab.core import call_key, long_calls, records
+from facelab.core import call_key, long_calls, markup, records
 from facelab.core.errors import BadInputError, MissingAssetError
 from facelab.core.files import atomic_path, write_json
 from facelab.core.records import Record
@@ -131,6 +131,12 @@ class Run:
                                               "alt": self.alt, "failed": failed})
         return Verdict(verdict, self.records)
 
+    def _repr_html_(self) -> str:
+        rows = [[r.case, r.metric, r.value, r.unit, r.budget or "", {None: "", True: "PASS", False: "FAIL"}[r.passed]]
+                for r in self.records]
+        return markup.table(["case", "metric", "value", "unit", "budget", ""], rows,
+                            caption=f"{self.step}: {len(rows)} records in {self.folder}")
+
     def _store(self, case: str, metric: str, samples: np.ndarray | dict) -> str:
         safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in f"{case}-{metric}")[:120]
         name = f"samples/{safe}.npz"
@@ -150,16 +156,10 @@ class Verdict(str):
 
     def _repr_html_(self) -> str:
         good = all(r.passed for r in self.checked)
-        rows = "".join(
-            f"<tr><td style='color:{_COLOURS[bool(r.passed)]};font-weight:600'>{'PASS' if r.passed else 'FAIL'}</td>"
-            f"<td style='text-align:left'>{html.escape(r.line())}</td>"
-            f"<td style='text-align:left'>{html.escape(str(r.budget))}</td></tr>" for r in self.checked)
-        table = (f"<table><thead><tr><th></th><th style='text-align:left'>figure</th><th style='text-align:left'>budget"
-                 f"</th></tr></thead><tbody>{rows}</tbody></table>") if rows else ""
-        return f"<p style='color:{_COLOURS[good]};font-weight:600'>{html.escape(self)}</p>{table}"
-
-
-_COLOURS = {True: "#00755a", False: "#b3420b"}
+        colour = markup.GOOD if good else markup.BAD
+        rows = [["PASS" if r.passed else "FAIL", r.line(), r.budget] for r in self.checked]
+        return (f"<p style='color:{colour};font-weight:600'>{html.escape(self)}</p>"
+                + (markup.table(["", "figure", "budget"], rows) if rows else ""))
 
 
 def _check_name(name: str, of: str) -> None:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from facelab.core import markup
 from facelab.core.errors import BadInputError
 from facelab.detection.images import as_rgb
 
@@ -68,6 +69,12 @@ class Detections:
     def above(self, score: float) -> Detections:
         """Return the detections whose score is at least `score`."""
         return self.take(self.scores >= score)
+
+    def _repr_html_(self) -> str:
+        rows = [[k, float(s), *map(float, box)] for k, (s, box) in enumerate(zip(self.scores, self.boxes))]
+        took = f", {self.timings.total * 1e3:.1f} ms" if self.timings else ""
+        return markup.table(["", "score", "x1 [px]", "y1 [px]", "x2 [px]", "y2 [px]"], rows,
+                            caption=f"{len(self)} face{'s' * (len(self) != 1)}{took}")
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON: `faces`, each with `box`, `score` and, where known, `landmarks` or `keypoints`."""

@@ -310,3 +310,11 @@ def test_results_of_all_runs_are_looked_through_newest_first(project):
         (project / "reports" / "runs" / name).mkdir(parents=True)
     found = long_calls.folders(project / "reports", "s")
     assert [p.parents[1].name for p in found] == ["20260102-000000-bbbb", "20260101-000000-aaaa", "interactive"]
+
+
+def test_a_run_shows_its_records(project):
+    run = start("step")
+    run.record("a<b", "speed", 1.5, unit="ms")
+    run.check("c", "accuracy", 0.95, ">= 0.9")
+    shown = run._repr_html_()
+    assert "a&lt;b" in shown and "1.5" in shown and "PASS" in shown and "2 records" in shown

@@ -352,3 +352,9 @@ def test_area_resize_keeps_the_mean(image, width, height):
     small = filters.area_resize(image, (width, height))
     assert small.shape == (height, width, 2)
     np.testing.assert_allclose(small.mean((0, 1)), image.mean((0, 1)), rtol=1e-12)
+
+
+def test_many_faces_show_themselves_in_a_notebook():
+    from facelab.datasets import synthetic
+    shown = synthetic.generate("emotion", 3, seed=7, size=24)._repr_html_()
+    assert "3 faces of" in shown and "data:image/png;base64," in shown and "<table>" in shown

@@ -104,3 +104,11 @@ def test_blending_averages_a_group_by_score_and_leaves_a_lone_box_alone():
 def test_priors_cover_every_cell(size):
     count = sum(-(-size[0] // s) * -(-size[1] // s) * n for s, n in ((8, 3), (16, 2)))
     assert bx.priors(size, (8, 16), ((10, 16, 24), (32, 48))).shape == (count, 4)
+
+
+def test_detections_show_themselves_in_a_notebook():
+    from facelab.detection.base import Detections, Timings
+    found = Detections(np.array([[1, 2, 30, 40]]), np.array([0.5]), timings=Timings(0.001, 0.002, 0.001))
+    shown = found._repr_html_()
+    assert "1 face, 4.0 ms" in shown and "<td>40</td>" in shown
+    assert "0 faces" in Detections(np.zeros((0, 4)), np.zeros(0))._repr_html_()

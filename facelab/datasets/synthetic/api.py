@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from facelab.core import markup
 from facelab.core.errors import BadInputError
 from facelab.core.progress import track
 from facelab.datasets.synthetic import sets
@@ -101,9 +102,29 @@ class Faces:
         arrays = {k: v[place] for k, v in self.__dict__.items() if k != "tags"}
         return Faces(**arrays, tags=tuple(self.tags[i] for i in place))
 
+    def _repr_html_(self) -> str:
+        """Count faces by emotion and split, below the first twelve pictures."""
+        splits = [s for s in ("train", "validation", "test") if (self.split == s).any()]
+        rows = [[str(e), *(int(((self.emotion == e) & (self.split == s)).sum()) for s in splits)]
+                for e in np.unique(self.emotion)]
+        people = len(np.unique(self.identity.astype(str)))
+        return _thumbnails(self.images[:12]) + markup.table(["emotion", *splits], rows,
+                                                            caption=f"{len(self)} faces of {people} people")
+
     def of(self, split: str) -> Faces:
         """Return the faces of one split: train, validation or test."""
         return self[self.split == split]
+
+
+def _thumbnails(images: np.ndarray) -> str:
+    import base64
+    import io
+
+    from PIL import Image
+    buffer = io.BytesIO()
+    Image.fromarray(np.concatenate([*images], axis=1)).resize((96 * len(images), 96)).save(buffer, "PNG")
+    data = base64.b64encode(buffer.getvalue()).decode()
+    return f'<img alt="the first {len(images)} faces" src="data:image/png;base64,{data}">'
 
 
 def generate(set: str = "emotion", n: int = 1000, seed: int = 7, workers: int = 1, size: int = 160, *,

@@ -1,0 +1,29 @@
+"""Small HTML tables for `_repr_html_`: what a notebook shows where a cell ends with a result."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+GOOD, BAD = "#00755a", "#b3420b"
+"""Text colours for a pass and a fail: apart for colour-blind eyes, and legible on white. The word stands beside."""
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[Any]], *, caption: str = "") -> str:
+    """Return an HTML table, numbers to the right; every text is escaped. "PASS" and "FAIL" are coloured.
+
+    >>> table(["a"], [[1.25], ["<b>"]])
+    '<table><thead><tr><th>a</th></tr></thead><tbody><tr><td>1.25</td></tr><tr><td style="text-align:left">&lt;b&gt;</td></tr></tbody></table>'
+    """  # noqa: E501 (one line of output)
+    top = f"<p>{html.escape(caption)}</p>" if caption else ""
+    heads = "".join(f"<th>{html.escape(h)}</th>" for h in head)
+    body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows)
+    return f"{top}<table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return f"<td>{value:.4g}</td>" if isinstance(value, float) else f"<td>{value}</td>"
+    colour = {"PASS": f";color:{GOOD};font-weight:600", "FAIL": f";color:{BAD};font-weight:600"}.get(str(value), "")
+    return f'<td style="text-align:left{colour}">{html.escape("–" if value is None else str(value))}</td>'
