@@ -14,8 +14,9 @@ from facelab.commands.common import emit, json_option, note
 @click.argument("model")
 @click.option("--recipe", "recipes", multiple=True, required=True, metavar="NAME",
               help="float16, dynamic-range, weight-only, int8, uint8 (LiteRT; with the prefix edge- or tf- for one "
-                   "quantiser), modelmaker-int8; u8s8 or s8s8 with -per-channel or -per-tensor and -minmax, -entropy "
-                   "or -percentile, dynamic (ONNX); all. May be given several times.")
+                   "quantiser), modelmaker-int8, qat-int8 (a Keras model fine-tuned under simulated rounding); u8s8 "
+                   "or s8s8 with -per-channel or -per-tensor and -minmax, -entropy or -percentile, dynamic (ONNX); "
+                   "all. May be given several times.")
 @click.option("--calibration", required=True, metavar="DIR",
               help="Images for the ranges: what `facelab emotion train --data` takes for a classifier (a sub-folder a "
                    "label, a CSV), a folder of images for another network.")
@@ -55,7 +56,7 @@ def command(ctx, model, recipes, calibration, evaluate, keep_float, out, as_json
 
     Prints one table, a row a variant, and a verdict against the budgets. A .tflite alone goes through
     ai-edge-quantizer; the TensorFlow converter needs a .keras file or SavedModel, which is also found beside it. Exit
-    code 1 where a variant misses a budget or computes in float though the recipe promises integers.
+    code 1 where a variant misses a budget, 2 where the recipe promises integers and an operator would stay in float.
     """
     from facelab.quantization.run import Request, quantize
     value, told = quantize(Request(model=model, recipes=recipes, calibration=calibration, evaluate=evaluate,

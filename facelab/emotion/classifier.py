@@ -15,7 +15,7 @@ from facelab.zoo.runtimes import open_model
 
 
 class EmotionClassifier:
-    """A classifier file (`.tflite`, `.onnx`, `.keras`) with the spec that travels beside it (`<model>.preprocess.json`).
+    """A classifier file (`.tflite`, `.onnx`, `.keras`) with the spec beside it (`<model>.preprocess.json`).
 
     `classes` are the labels inside the file, or of `labels.txt` beside it. Integer inputs are quantised by the spec's
     own `quantize` stage (round half to even, saturating), never by a cast; integer outputs are dequantised by the

@@ -81,7 +81,7 @@ def collect(data: str, spec: PreprocessSpec, *, classes: Sequence[str] = THREE, 
         path = path / "labels.csv"
     if path.is_dir():
         collected = _from_rows(sources.folder_rows(path, classes=classes), spec, classes, crop, path)
-    elif _is_fer(path):
+    elif is_fer(path):
         faces, given = sources.fer(path, spec, classes=classes, votes=votes)
         collected = Collected(faces, given, f"FER2013 from {path}" + (", labels by FER+" if votes else ""))
     else:
@@ -91,7 +91,8 @@ def collect(data: str, spec: PreprocessSpec, *, classes: Sequence[str] = THREE, 
     return collected
 
 
-def _is_fer(path: Path) -> bool:
+def is_fer(path: Path) -> bool:
+    """Return whether a CSV has FER2013's column of pixels. Raises MissingAssetError, BadInputError for no CSV."""
     if not path.exists():
         raise MissingAssetError("the data set is not there", where=path,
                                 expected="synthetic, an image folder, a CSV of files, or fer2013.csv",

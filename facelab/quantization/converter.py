@@ -1,4 +1,4 @@
-"""The TensorFlow converter's recipes, run by `tf_job.py` in a process of its own."""
+"""The TensorFlow converter's recipes, run by `tf_job.py` in a process of its own; `run_job` runs such jobs."""
 
 from __future__ import annotations
 
@@ -18,6 +18,32 @@ from facelab.quantization.edge import QuantizationError
 FLOAT = "fp32"
 
 
+def run_job(module: str, folder: Path, task: dict, *, tensors: np.ndarray | None, what: str, fix: str,
+            timeout: float = 900) -> dict:
+    """Run a job of this package on `task["source"]` in `folder` and return what it says.
+
+    `tensors` become `calibration.npy`. Raises QuantizationError beginning with `what`, with the job's own words.
+    """
+    source = Path(task["source"])
+    write_json(folder / "job.json", task | {"source": str(source.resolve())})
+    if tensors is not None:
+        write_npy(folder / "calibration.npy", tensors.astype(np.float32))
+    try:
+        done = subprocess.run(job.command(sys.executable, module, folder), capture_output=True, text=True,
+                              errors="replace", timeout=timeout, check=False,
+                              env={k: v for k, v in os.environ.items() if k != "MPLBACKEND"})
+    except subprocess.TimeoutExpired:
+        raise QuantizationError(f"{what} did not end in time", where=source, expected=f"at most {timeout:g} s"
+                                ) from None
+    result = read_json(folder / "done.json") if (folder / "done.json").is_file() else {
+        "ok": False, "error": "the process died", "message": "\n".join(done.stderr.splitlines()[-4:])}
+    if not result["ok"]:
+        words = [line for line in result["message"].splitlines() if line.strip()] or [""]
+        raise QuantizationError(f"{what} refuses the model", where=source, fix=fix,
+                                got=f"{result['error']}: {' '.join(words[:3])[:400]}")
+    return result
+
+
 def convert(source: Path, out: Path, variants: Sequence[dict], *, calibration: np.ndarray | None = None,
             timeout: float = 900) -> dict[str, Path]:
     """Convert a `.keras` file or SavedModel and return the written file of each variant.
@@ -27,23 +53,9 @@ def convert(source: Path, out: Path, variants: Sequence[dict], *, calibration: n
     """
     with tempfile.TemporaryDirectory(prefix="facelab-convert-") as name:
         folder = Path(name)
-        write_json(folder / "job.json", {"source": str(Path(source).resolve()), "variants": list(variants)})
-        if calibration is not None:
-            write_npy(folder / "calibration.npy", calibration.astype(np.float32))
-        try:
-            done = subprocess.run(job.command(sys.executable, "facelab.quantization.tf_job", folder),
-                                  capture_output=True, text=True, errors="replace", timeout=timeout, check=False,
-                                  env={k: v for k, v in os.environ.items() if k != "MPLBACKEND"})
-        except subprocess.TimeoutExpired:
-            raise QuantizationError("the TensorFlow converter did not end in time", where=source,
-                                    expected=f"at most {timeout:g} s") from None
-        result = read_json(folder / "done.json") if (folder / "done.json").is_file() else {
-            "ok": False, "error": "the process died", "message": "\n".join(done.stderr.splitlines()[-4:])}
-        if not result["ok"]:
-            words = [line for line in result["message"].splitlines() if line.strip()] or [""]
-            raise QuantizationError("the TensorFlow converter refuses the model", where=source,
-                                    got=f"{result['error']}: {' '.join(words[:3])[:400]}",
-                                    fix="an operator it names may have no integer kernel: try dynamic-range, or "
-                                        "ai-edge-quantizer with --keep-float")
+        run_job("facelab.quantization.tf_job", folder, {"source": str(source), "variants": list(variants)},
+                tensors=calibration, what="the TensorFlow converter", timeout=timeout,
+                fix="an operator it names may have no integer kernel: try dynamic-range, or ai-edge-quantizer with "
+                    "--keep-float")
         return {v["name"]: write_bytes(out / f"{v['name']}.tflite", (folder / f"{v['name']}.tflite").read_bytes())
                 for v in variants}

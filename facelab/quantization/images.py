@@ -8,12 +8,15 @@ import numpy as np
 
 from facelab.core.errors import BadInputError
 from facelab.core.hashing import sha256_array, sha256_file
-from facelab.detection.inputs import bounded
+from facelab.datasets.labels import SEVEN
+from facelab.detection.inputs import bounded, in_order, prepared
 from facelab.emotion.data import FaceSet
 from facelab.emotion.evaluate import in_classes
 from facelab.emotion.spec import to_tensor
-from facelab.preprocess import PreprocessSpec
+from facelab.preprocess import PreprocessSpec, read_image
+from facelab.quantization import labelled
 from facelab.quantization.calibration import Samples
+from facelab.quantization.labelled import FaceOf
 from facelab.quantization.subject import Subject
 
 FREE = 640
@@ -24,16 +27,25 @@ def read(subject: Subject, data: str, *, crop: str = "detect", n: int = 300, see
          most: int | None = None) -> Samples:
     """Read images for a model by its own spec.
 
-    For a classifier `data` is whatever `facelab emotion train --data` takes (labels are needed); for an embedder or
-    another network a folder of images, searched through all its sub-folders. `crop` names the detector that finds
-    faces where the spec needs them, `detect` the best one here, `whole` none. At most `most` images are read, spread
-    evenly over the folder. Raises BadInputError for what cannot be read or does not suit.
+    For a classifier `data` is whatever `facelab emotion train --data` takes (labels are needed); for an embedder, a
+    detector or another network a folder of images, searched through all its sub-folders. `crop` names the detector
+    that finds faces where the spec needs them, `detect` the best one here, `whole` none. At most `most` images are
+    read, spread evenly over the folder. Raises BadInputError for what cannot be read or does not suit.
     """
-    if subject.task == "classifier":
-        from facelab.emotion.prepare import collect
-        faces = collect(data, subject.spec, classes=subject.classes, crop=crop, n=n, seed=seed).faces
-        return from_faces(subject, faces, source=data)
-    return _network(subject, Path(data), crop, most)
+    if subject.task != "classifier":
+        return _network(subject, Path(data), crop, most)
+    if not _of_this_bench(subject):
+        return labelled.read(subject, data, face_of=finder(crop) if needs_face(subject.spec) else None, n=n, seed=seed)
+    from facelab.emotion.prepare import collect
+    return from_faces(subject, collect(data, subject.spec, classes=subject.classes, crop=crop, n=n, seed=seed).faces,
+                      source=data)
+
+
+def _of_this_bench(subject: Subject) -> bool:
+    """Return whether a classifier sees what facelab's own see: RGB crops of faces, by the emotions' own names."""
+    crop = subject.spec.find("crop")
+    return (set(subject.classes) <= set(SEVEN) and crop is not None and crop.region == "face"
+            and subject.spec.find("resize") is not None and subject.spec.find("color") is None)
 
 
 def from_faces(subject: Subject, faces: FaceSet, *, source: str = "") -> Samples:
@@ -51,18 +63,16 @@ def respec(samples: Samples, faces: FaceSet, spec: PreprocessSpec) -> Samples:
 
 def _network(subject: Subject, folder: Path, crop: str, most: int | None) -> Samples:
     from facelab.detection import find_images
-    from facelab.detection.inputs import in_order, prepared
-    from facelab.preprocess import read_image
     spec, free = subject.spec, any(n is None for n in subject.spec.output_shape()[1:])
     files = [Path(f) for f in find_images(folder)]
     if most is not None and len(files) > most:
         files = [files[i] for i in np.unique(np.linspace(0, len(files) - 1, most).round().astype(int))]
-    finder = _finder(crop) if _needs_face(spec) else None
+    face_of = finder(crop) if needs_face(spec) else None
     tensors, hashes, names, missed = [], [], [], []
     for file in files:
         image = read_image(file) if not free else fitted(read_image(file))
-        face = None if finder is None else finder(image)
-        if finder is not None and face is None:
+        face = None if face_of is None else face_of(image)
+        if face_of is not None and face is None:
             missed.append(file)
             continue
         tensors.append(prepared(spec, in_order(image, spec.input_order), face=face)[0])
@@ -95,11 +105,13 @@ def _stacked(tensors: list[np.ndarray], subject: Subject) -> np.ndarray:
     return np.stack(tensors)
 
 
-def _needs_face(spec: PreprocessSpec) -> bool:
+def needs_face(spec: PreprocessSpec) -> bool:
+    """Return whether a spec has a stage that works on a face's place."""
     return any(s.op == "align" or (s.op == "crop" and s.region == "face") for s in spec.stages)
 
 
-def _finder(crop: str):
+def finder(crop: str) -> FaceOf:
+    """Return a function from RGB pixels to the main face (a box, landmarks where the detector has them), or None."""
     from facelab import detection
     from facelab.embedding.acquire import find_face
     from facelab.emotion.prepare import detector_name

@@ -21,7 +21,7 @@ from facelab.quantization.session import FLOAT, Session
 from facelab.quantization.subject import Subject
 
 UPSTREAM = "03_emotion_finetune"
-EMBEDDER, PHOTOGRAPHS = "mobilefacenet", "labelled/identity"
+EMBEDDER, DETECTOR, PORTRAITS, PHOTOGRAPHS = "mobilefacenet", "yunet-n", "labelled/identity", "labelled/detection"
 
 
 def upstream_model(run: Run) -> Path | None:
@@ -95,7 +95,12 @@ def mended(session: Session, recipe: Recipe) -> tuple[dict[str, Any], tuple[str,
     return session.add(name, path, keep_float=found.layers, recipe=recipe.name), found.layers
 
 
-def against_numpy(session: Session, variant: str) -> int:
+def against_numpy(session: Session) -> dict[str, int]:
+    """Return for each integer variant on how many images facelab's outputs differ from a plain LiteRT loop's."""
+    return {v: differing(session, v) for v, row in session.rows.items() if row["input"]}
+
+
+def differing(session: Session, variant: str) -> int:
     """Return on how many evaluation images facelab's outputs differ from a plain LiteRT loop written with numpy.
 
     The loop shares no code with `measure`: it rounds half to even, saturates, and dequantises by itself.
@@ -116,16 +121,11 @@ def against_numpy(session: Session, variant: str) -> int:
 
 
 def embedder_session(photographs: int, *, seed: int, budgets: Budgets) -> Session | None:
-    """Open MobileFaceNet and real photographs, half for calibration; None where the mirror does not have them."""
-    from facelab.zoo.mirror import is_address, mirror
-    root = mirror()
-    folder = None if root is None or is_address(root) else Path(root) / PHOTOGRAPHS
-    try:
-        it = subject.load(EMBEDDER)
-    except FacelabError:
+    """Open MobileFaceNet and real portraits, half for calibration; None where the mirror does not have them."""
+    found = _mirrored(EMBEDDER, PORTRAITS)
+    if found is None:
         return None
-    if folder is None or not folder.is_dir():
-        return None
+    it, folder = found
     everyone = images.read(it, str(folder), most=photographs)
     places = {h: i for i, h in enumerate(everyone.hashes)}   # some photographs lie there twice
     once = cal.stratified(everyone.take(sorted(places.values())), len(places), seed=seed)
@@ -133,15 +133,35 @@ def embedder_session(photographs: int, *, seed: int, budgets: Budgets) -> Sessio
     return Session(it, once.take(np.arange(half)), once.take(np.arange(half, len(once))), budgets=budgets, seed=seed)
 
 
-def embedder_table(session: Session | None, show: Callable) -> Any:
-    """Return the table of an embedder, or say why there is none."""
+def detector_session(portraits: int, *, seed: int, budgets: Budgets) -> Session | None:
+    """Open YuNet, portraits to calibrate on and photographs of groups to compare; None where they are not here."""
+    found, evaluated = _mirrored(DETECTOR, PORTRAITS), _mirrored(DETECTOR, PHOTOGRAPHS)
+    if found is None or evaluated is None:
+        return None
+    it, folder = found
+    return Session(it, images.read(it, str(folder), most=portraits), images.read(it, str(evaluated[1])),
+                   budgets=budgets, seed=seed)
+
+
+def _mirrored(name: str, below: str) -> tuple[Subject, Path] | None:
+    from facelab.zoo.mirror import is_address, mirror
+    root = mirror()
+    folder = None if root is None or is_address(root) else Path(root) / below
+    try:
+        return None if folder is None or not folder.is_dir() else (subject.load(name), folder)
+    except FacelabError:
+        return None
+
+
+def onnx_table(session: Session | None, show: Callable) -> Any:
+    """Return the table of an ONNX network and close its session, or say why there is none."""
     if session is None:
-        print("No embedder here: set FACELAB_MIRROR to a folder with MobileFaceNet and photographs of faces.")
+        print("Not here: set FACELAB_MIRROR to a folder with the network and photographs of faces.")
         return None
     rows = session.rows
     session.close()
     return show(rows)
 
 
-__all__ = ["EMBEDDER", "FLOAT", "add_modelmaker", "against_numpy", "embedder_session", "embedder_table", "mended",
-           "pool_and_evaluation", "record_rows", "statements", "upstream_model"]
+__all__ = ["DETECTOR", "EMBEDDER", "FLOAT", "add_modelmaker", "against_numpy", "detector_session", "embedder_session",
+           "mended", "onnx_table", "pool_and_evaluation", "record_rows", "statements", "upstream_model"]

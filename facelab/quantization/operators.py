@@ -144,11 +144,12 @@ def quantised_onnx(found: Iterable[Operator]) -> set[int]:
     return inside
 
 
-def check_integer(path: Path, *, keep_float: Iterable[str] = ()) -> list[Operator]:
+def check_integer(path: Path, *, keep_float: Iterable[str] = (), where: object = None) -> list[Operator]:
     """Assert that a `.tflite` promised as full integer has no floating-point tensor, and return its operators.
 
     `keep_float` names operators (by their output in the float model) that were left in float on purpose; they and the
-    conversions around them are allowed. Raises NotIntegerError naming the operators that compute in float.
+    conversions around them are allowed. Raises NotIntegerError naming the file (or `where`) and the operators that
+    compute in float.
     """
     kept, found = set(keep_float), _tflite(path)
     allowed = {op.index for op in found if op.name in kept}
@@ -162,11 +163,11 @@ def check_integer(path: Path, *, keep_float: Iterable[str] = ()) -> list[Operato
     wrong = [op for op in found if not fine(op)]
     if wrong:
         allowance = f", but for {', '.join(sorted(kept))}" if kept else ""
-        raise NotIntegerError("the file is not full integer: an operator computes in floating point", where=path,
-                               expected=f"integer tensors only{allowance}",
-                               got="; ".join(f"{op} in {op.computes}" for op in wrong[:5]),
-                               fix="this recipe cannot quantise that operator: name it with --keep-float, or use "
-                                   "another recipe")
+        raise NotIntegerError("the file is not full integer: an operator computes in floating point",
+                              where=where or path, expected=f"integer tensors only{allowance}",
+                              got="; ".join(f"{op} in {op.computes}" for op in wrong[:5]),
+                              fix="this recipe cannot quantise that operator: name it with --keep-float, or use "
+                                  "another recipe")
     return found
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 from facelab.core.errors import BadInputError, UnsupportedError, did_you_mean
 
-Route = Literal["edge", "tf", "modelmaker", "onnx"]
+Route = Literal["edge", "tf", "qat", "modelmaker", "onnx"]
 METHODS = ("minmax", "entropy", "percentile")
 LITERT_KINDS = ("float16", "dynamic-range", "weight-only", "int8", "uint8")
 
@@ -17,7 +17,8 @@ LITERT_KINDS = ("float16", "dynamic-range", "weight-only", "int8", "uint8")
 class Recipe:
     """One way of quantising.
 
-    `route`: ai-edge-quantizer (edge), the TensorFlow converter (tf), Model Maker's own export, ONNX Runtime (onnx).
+    `route`: ai-edge-quantizer (edge), the TensorFlow converter (tf), the converter after fine-tuning under simulated
+    rounding (qat), Model Maker's own export, ONNX Runtime (onnx).
     `kind`: what becomes an integer. The last three fields are those of ONNX's static QDQ. `full_integer` promises
     that no operator computes in floating point, which is read back from the file.
     """
@@ -43,7 +44,7 @@ class Recipe:
 def _all() -> dict[str, Recipe]:
     found = [Recipe(f"edge-{k}", "edge", k) for k in LITERT_KINDS if k != "uint8"]
     found += [Recipe(f"tf-{k}", "tf", k) for k in LITERT_KINDS if k != "weight-only"]
-    found.append(Recipe("modelmaker-int8", "modelmaker", "int8"))
+    found += [Recipe("qat-int8", "qat", "int8"), Recipe("modelmaker-int8", "modelmaker", "int8")]
     for letters, activation in (("u8s8", "uint8"), ("s8s8", "int8")):
         for per in ("channel", "tensor"):
             found += [Recipe(f"{letters}-per-{per}-{m}", "onnx", "static", activation, per == "channel", m)
@@ -77,7 +78,7 @@ def choose(name: str, model: Path, *, converter: bool) -> list[Recipe]:
         fits = [r.name for r in RECIPES.values() if (r.route == "onnx") == onnx]
         raise UnsupportedError(f"the recipe {name!r} is for another model format", where=model,
                                expected=", ".join(fits), got=name)
-    if recipe.route == "tf" and not converter:
+    if recipe.route in ("tf", "qat") and not converter:
         raise UnsupportedError(
             f"the recipe {recipe.name!r} needs the TensorFlow converter, which takes no .tflite", where=model,
             expected="a .keras file or SavedModel, or one beside the .tflite", got=model.name,

@@ -12,7 +12,7 @@ from facelab.core.files import dumps
 from facelab.core.machine import cores
 from facelab.core.records import now
 from facelab.quantization import calibration as cal
-from facelab.quantization import export, images, measure, recipes, subject, table
+from facelab.quantization import export, images, measure, qat, recipes, subject, table
 from facelab.quantization.budgets import Budgets
 from facelab.quantization.operators import check_integer
 from facelab.quantization.recipes import Recipe
@@ -93,6 +93,8 @@ def _chosen(request: Request, it: subject.Subject) -> list[Recipe]:
     for name in request.recipes:
         for r in recipes.choose(name, it.file, converter=it.source is not None):
             found[r.name] = r
+    if any(r.route == "qat" for r in found.values()):
+        qat.source_of(it)   # refused before anything runs
     if request.keep_float and len(found) > 1:
         raise BadInputError("--keep-float goes with one recipe", got=", ".join(found), fix="name one recipe")
     return list(found.values())

@@ -12,7 +12,7 @@ import numpy as np
 
 from facelab.core.errors import CheckFailedError, UnsupportedError
 from facelab.core.machine import cores
-from facelab.quantization import bench, boxes, calibration, converter, measure
+from facelab.quantization import bench, boxes, calibration, converter, measure, qat
 from facelab.quantization.budgets import Budgets, judge
 from facelab.quantization.calibration import Samples
 from facelab.quantization.edge import EdgeQuantizer
@@ -116,12 +116,14 @@ class Session:
             alone = None if only is None else set(only)
             spared = kept if alone is None else tuple(op.name for op in self.layers() if op.name not in alone)
             self._convert([recipe], samples, spared, {recipe.name: out})
+        elif recipe.route == "qat":
+            self._tune(recipe, samples).replace(out)
         else:
             raise UnsupportedError("Model Maker writes its INT8 file while it trains, from its own graph",
                                    expected="a file made by facelab emotion train --int8", got=self.subject.file,
                                    fix="train with --backend modelmaker --int8; its file is measured with add()")
         if recipe.full_integer and only is None:
-            check_integer(out, keep_float=kept)
+            check_integer(out, keep_float=kept, where=self.subject.file)
         return out
 
     def make_all(self, recipes: Iterable[Recipe]) -> dict[str, Path]:
@@ -133,7 +135,7 @@ class Session:
             self._convert(converted, self.calibration, (), outs)
             for r in converted:
                 if r.full_integer:
-                    check_integer(outs[r.name])
+                    check_integer(outs[r.name], where=self.subject.file)
         return {r.name: outs[r.name] if r.name in outs else self.make(r) for r in recipes}
 
     def _convert(self, recipes: list[Recipe], samples: Samples, kept: tuple[str, ...],
@@ -147,11 +149,23 @@ class Session:
         for r in recipes:
             files[r.name].replace(outs[r.name])
 
+    def _tune(self, recipe: Recipe, samples: Samples) -> Path:
+        source = qat.source_of(self.subject)
+        tuned, before = qat.tune(source, self.folder / "qat", samples.tensors, classifier=self.classifier,
+                                 seed=self.seed)
+        few = samples.tensors[:16]
+        self._same(before[:16], measure.outputs(self.base, self.subject.spec, few), source)
+        return converter.convert(tuned, self.folder / "tf", [{"name": recipe.name, "kind": recipe.kind}],
+                                 calibration=samples.tensors)[recipe.name]
+
     def _same_model(self, converted: Path) -> None:
         few = self.evaluation.tensors[:16]
-        apart = np.abs(measure.outputs(converted, self.subject.spec, few) - self.float_outputs[:16]).max()
-        if apart > CLOSE:
-            raise CheckFailedError("the source beside the .tflite is another model", where=self.subject.source,
+        self._same(measure.outputs(converted, self.subject.spec, few), self.float_outputs[:16], self.subject.source)
+
+    def _same(self, a: np.ndarray, b: np.ndarray, source: Path) -> None:
+        apart = np.abs(a - b).max()
+        if apart > CLOSE and self.subject.path is not None:
+            raise CheckFailedError("the source beside the .tflite is another model", where=source,
                                    expected=f"outputs within {CLOSE} of {self.subject.path.name}", got=f"{apart:.3g}",
                                    fix="name the .keras file or SavedModel itself")
 
@@ -218,7 +232,8 @@ class Session:
         return found if most is None else found[:most]
 
     def _one_by_one(self, recipe: Recipe) -> Recipe:
-        if recipe.kind not in ("int8", "static", "dynamic", "dynamic-range", "weight-only", "float16"):
+        kinds = ("int8", "static", "dynamic", "dynamic-range", "weight-only", "float16")
+        if recipe.route == "qat" or recipe.kind not in kinds:
             raise UnsupportedError(f"the recipe {recipe.name!r} cannot leave single layers in float",
                                    expected="edge-int8 or an ONNX recipe", got=recipe.name, fix="use int8")
         return recipe

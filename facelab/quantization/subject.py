@@ -72,8 +72,10 @@ def load(model: str | os.PathLike, *, spec: PreprocessSpec | str | os.PathLike |
     if kind in KERAS:
         from facelab.zoo.integrity import refuse_impostor
         refuse_impostor(path)
-    classes = _labels(path)
-    return Subject(path.stem, None, path, known, "classifier" if classes else "network", classes)
+    entry = entry or (_same_content(path) if path.is_file() else None)
+    classes = _labels(path) or tuple(entry.labels if entry else ())
+    return Subject(entry.name if entry else path.stem, None, path, known, "classifier" if classes else "network",
+                   classes, entry)
 
 
 def _entry(model: str | os.PathLike) -> ModelEntry | None:

@@ -59,20 +59,27 @@ def pareto(rows: Sequence[Mapping[str, Any]], *, threads: int = 1) -> Figure:
     return fig
 
 
-def layers(ranking: Sequence[Mapping[str, Any]], noise: Sequence[Mapping[str, Any]]) -> Figure:
-    """Draw, per layer in the graph's order, the end metric with only it quantised, and the debugger's rmse/scale."""
+def layers(ranking: Sequence[Mapping[str, Any]]) -> Figure:
+    """Draw, per layer in the graph's order, the end metric with only it quantised, and the debugger's figures.
+
+    `ranking` is what `Session.blame` returns.
+    """
     fig, (left, right) = figure(10.5, 0.36 * len(ranking) + 1.9, columns=2, sharey=True)
     rows = sorted(ranking, key=lambda r: r["index"])
     names = [f"#{r['index']} {r['op']}" for r in rows]
     left.barh(names, [1 - r["cosine_alone"] for r in rows], color=PALETTE[0])
     label(left, "This layer alone in INT8", "1 − mean cosine of the model's output to FP32", "")
     left.ticklabel_format(axis="x", style="sci", scilimits=(-2, 3))
-    found = {n["index"]: n["rmse_over_scale"] for n in noise}
-    right.barh(names, [found.get(r["index"]) or 0 for r in rows], color=PALETTE[4])
+    noise = [r["rmse_over_scale"] or 0 for r in rows]
+    right.barh(names, noise, color=PALETTE[4])
+    for y, r in enumerate(rows):
+        if r["snr_db"] is not None:
+            right.annotate(f"{r['snr_db']:.0f} dB", (noise[y], y), (4, 0), textcoords="offset points", va="center",
+                           fontsize=8.5)
     right.axvline(0.289, color=BAD, lw=1.2, ls="--")
     right.text(0.289, -0.9, " 0.289: plain rounding", color=BAD, fontsize=9, va="center")
-    label(right, "What a debugger shows", "rmse of the rounded tensor / its scale", "")
-    right.set_xlim(0, max(0.36, *(found.get(r["index"]) or 0 for r in rows)) * 1.25)
+    label(right, "What a debugger shows", "rmse of the rounded tensor / its scale; signal to noise in dB", "")
+    right.set_xlim(0, max(0.36, *noise) * 1.25)
     left.invert_yaxis()
     return fig
 
@@ -119,6 +126,9 @@ def _cells(variant: str, row: Mapping[str, Any], threads: str) -> dict[str, Any]
         cells |= {"accuracy": f"{a['value']:.3f} [{a['lo']:.3f}, {a['hi']:.3f}]",
                   "agreement": f"{row['agreement']['value']:.4f}",
                   "worst class": f"{worst['change']:+.1f} {worst['class']}", "ΔECE": f"{row['ece_change']:+.2f}"}
+    elif row.get("boxes"):
+        cells |= {"boxes that agree": f"{row['agreement']['value']:.4f}", "boxes": row["boxes"]["variant"],
+                  "their IoU": f"{row['boxes']['mean_iou']:.3f}" if row["boxes"]["pairs"] else "–"}
     cells |= {"cosine": f"{row['cosine']['mean']:.4f}", "worst": f"{row['cosine']['worst']:.4f}"}
     failed = row["verdict"]["failed"]
     return cells | {"verdict": "–" if variant == "float32" else "good" if not failed else "misses " + ", ".join(failed)}

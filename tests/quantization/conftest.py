@@ -30,6 +30,10 @@ m.fit(x, y, epochs=4, batch_size=48, verbose=0)
 m.save(sys.argv[1] + "/emotion.keras")
 c = tf.lite.TFLiteConverter.from_keras_model(m)
 open(sys.argv[1] + "/emotion_fp32.tflite", "wb").write(c.convert())
+# a relative whose middle no recipe can write in integers
+w = keras.Model(i, keras.layers.Dense(3, activation="softmax")(keras.layers.Flatten()(keras.layers.Lambda(
+    lambda t: tf.sin(t), name="wave")(m.layers[2].output))))
+open(sys.argv[1] + "/wave.tflite", "wb").write(tf.lite.TFLiteConverter.from_keras_model(w).convert())
 """
 
 
@@ -62,6 +66,23 @@ def trained(tmp_path_factory):
 @pytest.fixture(scope="session")
 def model(trained):
     return subject.load(trained / "emotion_fp32.tflite")
+
+
+@pytest.fixture(scope="session")
+def unsigned(trained, tmp_path_factory):
+    """Return the same classifier as older converters write it: without a signature."""
+    import flatbuffers
+    from ai_edge_litert import schema_py_generated as schema
+    data = (trained / "emotion_fp32.tflite").read_bytes()
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(data, 0))
+    model.signatureDefs = None
+    builder = flatbuffers.Builder(len(data))
+    builder.Finish(model.Pack(builder), b"TFL3")
+    folder = tmp_path_factory.mktemp("unsigned")
+    (folder / "mine.tflite").write_bytes(bytes(builder.Output()))
+    emotion_spec(SIZE, 0.0).save(folder / "mine.preprocess.json")
+    (folder / "labels.txt").write_text("\n".join(CLASSES) + "\n")
+    return folder / "mine.tflite"
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ from facelab.core.errors import CheckFailedError, UnsupportedError
 from facelab.emotion.classifier import EmotionClassifier
 from facelab.emotion.evaluate import evaluate
 from facelab.preprocess import PreprocessSpec
-from facelab.quantization import export, layers, measure, recipes, study, table
+from facelab.quantization import export, layers, measure, recipes, study, subject, table
 from facelab.quantization.budgets import Budgets, judge
 from facelab.quantization.operators import arena_bytes, check_integer, operators
 from facelab.quantization.recipes import RECIPES
@@ -146,6 +146,26 @@ def test_a_tflite_alone_goes_through_ai_edge_quantizer_only(session):
     with pytest.raises(UnsupportedError, match="takes no"):
         recipes.choose("uint8", session.base, converter=False)
     assert recipes.choose("int8", session.base.with_suffix(".keras"), converter=True)[0].name == "tf-int8"
+
+
+def test_a_file_without_signature_gives_the_same_model(session, unsigned, pool, evaluation):
+    from ai_edge_litert.interpreter import Interpreter
+    assert not Interpreter(model_path=str(unsigned)).get_signature_list()
+    before = unsigned.read_bytes()
+    with Session(subject.load(unsigned), pool, evaluation) as other:
+        theirs = measure.outputs(other.make(RECIPES["edge-int8"]), other.subject.spec, evaluation.tensors)
+    ours = measure.outputs(session.make(RECIPES["edge-int8"]), session.subject.spec, evaluation.tensors)
+    np.testing.assert_array_equal(theirs, ours)
+    assert unsigned.read_bytes() == before     # the user's file stays as it is
+
+
+def test_blame_shows_the_debuggers_figures_beside_the_end_metric(session, all_files):
+    session.add("edge-int8", all_files["edge-int8"])
+    rows = session.blame(RECIPES["edge-int8"])
+    heavy = [r for r in rows if r["op"] == "CONV_2D"]
+    assert heavy and all(r["snr_db"] > 10 and 0.1 < r["rmse_over_scale"] < 0.6 for r in heavy)
+    told = table.layers_text("edge-int8", rows)
+    assert all(f"#{r['index']} {r['op']}" in told for r in rows) and "not trusted" in told
 
 
 @pytest.mark.slow

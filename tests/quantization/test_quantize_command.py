@@ -89,6 +89,20 @@ def test_bad_input_is_refused_by_name_and_nothing_is_written(case, trained, writ
     assert "Traceback" not in err and out == "" and not (tmp_path / "out").exists()
 
 
+def test_an_operator_that_stays_in_float_is_named_and_nothing_is_written(trained, write_folder, tmp_path, capsys):
+    folder = shutil.copytree(trained, tmp_path / "wave")
+    for other in ("emotion_fp32.tflite", "emotion.keras"):
+        (folder / other).unlink()
+    (folder / "emotion_fp32.preprocess.json").rename(folder / "wave.preprocess.json")
+    call_it = [folder / "wave.tflite", "--recipe", "int8", "--calibration", write_folder("cal", 30, 21), "--evaluate",
+               write_folder("eval", 30, 22), "--no-latency", "--out", tmp_path / "out"]
+    code, out, err = call(capsys, *call_it)
+    assert code == 2 and "not full integer" in err and "SIN" in err and out == ""
+    assert not (tmp_path / "out").exists()
+    code, out, _ = call(capsys, *call_it, "--keep-float", "SIN", "--json")   # on purpose it may
+    assert code in (0, 1) and json.loads(out)["rows"][1]["operators"]["SIN"] == {"float32": 1}
+
+
 def test_calibration_is_stratified_seeded_and_halves_are_disjoint(pool):
     from facelab.quantization.calibration import halves, stratified
     chosen = stratified(pool, 30, seed=4)
