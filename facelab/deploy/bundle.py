@@ -145,7 +145,7 @@ def _fill(folder: Path, source: Source, model: Model, chosen, found, reference, 
     inputs, outputs = ([_tensor(model, t) for t in ts] for ts in (model.inputs, model.outputs))
     write_text(add("README.md", "page"), readme.page(
         source, source.spec, model=file, size=(folder / file).stat().st_size, inputs=inputs, outputs=outputs,
-        probes=readme.probe_count(folder / "probes"), version=facelab.__version__))
+        probes=readme.probe_count(folder / "probes"), golden=probes, version=facelab.__version__))
     files = [FileEntry(path=p, bytes=(folder / p).stat().st_size, sha256=sha256_file(folder / p), role=r, licence=lic)
              for p, r, lic in entries]
     manifest = Manifest(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 
 from facelab.deploy.source import Source
@@ -10,6 +11,8 @@ from facelab.preprocess.spec import PreprocessSpec
 PAGE = """# {name}: how to check an implementation against this bundle
 
 Made by facelab {version}. Task: {task}. Licence of the model: {licence}.{terms}
+
+Run the commands below where facelab is installed; BUNDLE stands for this folder.
 
 ## What is here
 | file | what it is |
@@ -33,14 +36,20 @@ Made by facelab {version}. Task: {task}. Licence of the model: {licence}.{terms}
 
 ## 1. Check the preprocessing
 Let your program read the probes and write the tensor it would feed to the model, one file a probe (`NAME.npy`, or
-`NAME.bin` with `NAME.json`; see `probes/README.md`). Then:
+`NAME.bin` with `NAME.json`; see `probes/README.md`). This bundle has golden tensors for {golden_count} of the files
+(it was trained on {form}); others need not be read:
+
+{golden}
+
+Then:
 
     facelab fingerprint import --tensors DIR --out infer.json
     facelab gate BUNDLE --inference infer.json
 
 Where facelab is not at hand: compare your tensor with `golden/tensors/NAME.npy` number by number. Shape and number type
-must be equal; {close}. A `.npy` file is a header of 128 bytes (or a multiple of 64; bytes 8 and 9 give its length less
-10, little-endian), then the numbers in C order, little-endian.
+must be equal; {close}.
+A `.npy` file is a header of 128 bytes (or a multiple of 64; bytes 8 and 9 give its length less 10, little-endian), then
+the numbers in C order, little-endian.
 
 ## 2. Check the model and its runtime
 Feed `golden/tensors/NAME.npy` to the model as your program runs it, write what it answers in the same way, and compare
@@ -63,7 +72,7 @@ file that does not match `manifest.json` was changed or damaged: get the bundle 
 
 
 def page(source: Source, spec: PreprocessSpec, *, model: str, size: int, inputs, outputs, probes: int,
-         version: str) -> str:
+         golden: list[str], version: str) -> str:
     """Return the page as Markdown."""
     integer = inputs[0].dtype in ("int8", "uint8")
     labels = "| `labels.txt` | the classes, in the order of the model's outputs |\n" if source.labels else ""
@@ -74,6 +83,8 @@ def page(source: Source, spec: PreprocessSpec, *, model: str, size: int, inputs,
     terms = f" {source.terms}" if source.terms else ""
     before = "| `train_float.json` | the same before quantising, for a program that writes its float tensor |\n"
     return PAGE.format(
+        golden="\n".join(textwrap.wrap(", ".join(f"`{n}`" for n in golden), 120)), golden_count=len(golden),
+        form="image files" if spec.stages[0].to_dict().get("format") == "encoded" else "raw camera frames",
         float_row=before if spec.stages[-1].op == "quantize" else "",
         name=source.name, version=version, task=source.task, licence=source.licence, terms=terms, model=model,
         runtime=source.runtime, bytes=size, labels_row=labels, probes=probes, tensors=tensors, spec=spec.text(),

@@ -229,31 +229,16 @@ def gate() -> Figure:
     from facelab.fingerprint.capture import capture_spec
     from facelab.report.deploy import grid
     with tempfile.TemporaryDirectory() as name:
-        good = make("mtcnn-onet", Path(name) / "good", spec=_onet_spec(Path(name))).folder
+        good = make("mtcnn-onet", Path(name) / "good",
+                    spec=project_root() / "examples" / "python" / "train.preprocess.json").folder
         spec = spec_of(open_bundle(good))
         sides = {"right": spec, "BGR": spec.replace(0, order="bgr"),
                  "0…1, not −1…1": spec.replace(3, mean=[0.0], scale=[255.0])}
-        verdicts = {k: judge(good, inference=capture_spec(s, backend="pillow")) for k, s in sides.items()}
+        verdicts = {k: judge(good, inference=capture_spec(s, backend="opencv")) for k, s in sides.items()}
         bad = Path(shutil.copytree(good, Path(name) / "bad"))
         corrupt(bad)
-        verdicts["one bit flipped"] = judge(bad, inference=capture_spec(spec, backend="pillow"))
+        verdicts["one bit flipped"] = judge(bad, inference=capture_spec(spec, backend="opencv"))
     return grid(verdicts)
-
-
-def _onet_spec(folder: Path) -> Path:
-    """MTCNN's last network (in its pip package) takes 48×48 pixels in −1…1; the catalogue states no spec for parts."""
-    from facelab.preprocess import PreprocessSpec
-    from facelab.zoo.catalogue import load_catalogue
-    from facelab.zoo.runtimes import open_model
-    shape = open_model(load_catalogue().model("mtcnn-onet")).inputs[0].shape
-    layout = "nchw" if shape[1] == 3 else "nhwc"
-    return PreprocessSpec("mtcnn-onet", [
-        {"op": "decode", "format": "encoded", "order": "rgb", "idct": "accurate", "alpha": "drop"},
-        {"op": "orient", "exif": "apply", "transform": "none"},
-        {"op": "resize", "size": [48, 48], "mode": "stretch", "kernel": "bilinear", "antialias": True,
-         "pixel_centers": "half", "rounding": "half_up", "edge": "renormalize"},
-        {"op": "normalize", "mean": [127.5], "scale": [128.0], "units": "0-255"},
-        {"op": "layout", "to": layout}, {"op": "cast", "dtype": "float32"}]).save(folder / "onet.json")
 
 
 PICTURES: dict[str, Callable[[], Figure]] = {
