@@ -49,6 +49,7 @@ def search(gallery: Path, queries: Path, k: int, metric: str, out: Path, method:
     """Find the k nearest gallery rows of each query, exactly, and write them to an .npz file."""
     import numpy as np
 
+    from facelab.core import machine
     from facelab.core.errors import BadInputError
     from facelab.matching import arrays, stream
     if shards and not scheduler:
@@ -62,7 +63,7 @@ def search(gallery: Path, queries: Path, k: int, metric: str, out: Path, method:
         raise BadInputError("k is larger than the gallery", where=gallery, expected=f"at most {len(rows)}", got=k,
                             fix="ask for fewer neighbours")
     arrays.check_finite(wanted, "the queries")
-    started = time.perf_counter()
+    started, base = time.perf_counter(), machine.rss_bytes()
     with _progress("searching") as tell:
         if scheduler:
             found = stream.search_cluster(gallery, wanted, k, scheduler=scheduler, shards=shards, metric=metric,
@@ -73,13 +74,15 @@ def search(gallery: Path, queries: Path, k: int, metric: str, out: Path, method:
     seconds = time.perf_counter() - started
     stream.save_matches(out, found, metric=metric)
     facts = {"queries": len(wanted), "gallery": len(rows), "dimensions": int(rows.shape[1]), "k": k, "metric": metric,
-             "method": found.method, "seconds": seconds, "out": str(out)}
+             "method": found.method, "seconds": seconds, "out": str(out),
+             "peak_memory_above_base_mb": None if scheduler else max(0, machine.peak_rss_bytes() - base) / 1e6}
     emit(facts, as_json=as_json, text=f"{len(wanted)} queries × {len(rows)} rows × {rows.shape[1]}: top {k} by {metric}"
                                       f" in {seconds:.2f} s ({found.method}) → {out}")
 
 
-@command.command(epilog="Example: facelab match bench --queries 8 --gallery 10000 --dimension 512 --json")
-@click.option("--queries", "n", type=click.IntRange(min=1), default=8, show_default=True, help="Queries.")
+@command.command(epilog="Example: facelab match bench --queries 1 --queries 64 --gallery 100000 --dimension 512 --json")
+@click.option("--queries", "batches", type=click.IntRange(min=1), multiple=True, default=(8,), show_default=True,
+              help="Queries per search; may be repeated: everybody prepares the gallery once.")
 @click.option("--gallery", "m", type=click.IntRange(min=1), default=10_000, show_default=True, help="Gallery rows.")
 @click.option("--dimension", "d", type=click.IntRange(min=1), default=512, show_default=True, help="Vector length.")
 @click.option("-k", "k", type=click.IntRange(min=1), default=10, show_default=True, help="Neighbours per query.")
@@ -87,25 +90,39 @@ def search(gallery: Path, queries: Path, k: int, metric: str, out: Path, method:
               show_default=True, help="Distance.")
 @click.option("--data", type=click.Choice(["unit", "identities"]), default="unit", show_default=True,
               help="Random unit vectors, or clustered identities as embeddings are.")
+@click.option("--embeddings", type=click.Path(path_type=Path),
+              help="A .npy of float32 embeddings to use instead: the last rows are the queries, the rest the gallery.")
+@click.option("--peer", "names", multiple=True,
+              type=click.Choice(["numpy", "scipy", "sklearn", "faiss", "usearch", "numkong", "hnsw", "ivf"]),
+              help="Only these libraries, however slow; default: the exact ones, without those that take minutes.")
+@click.option("--approximate", is_flag=True, help="Also FAISS HNSW and IVF, with their recall.")
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Threads, for everybody.")
 @click.option("--repeats", type=click.IntRange(min=3), default=7, show_default=True, help="Interleaved rounds.")
-@click.option("--budget", type=click.FloatRange(min=0.1), default=20.0, show_default=True, help="Seconds to measure.")
+@click.option("--budget", type=click.FloatRange(min=0.1), default=20.0, show_default=True,
+              help="Seconds to measure a batch.")
 @click.option("--pairs/--no-pairs", default=False, help="Also time all pairwise kernels on queries × gallery.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the synthetic data.")
 @click.option("--records", type=click.Path(path_type=Path), help="Append the records to this .jsonl file.")
 @json_option
-def bench(n: int, m: int, d: int, k: int, metric: str, data: str, threads: int, repeats: int, budget: float,
-          pairs: bool, seed: int, records: Path | None, as_json: bool) -> int:
+def bench(batches: tuple[int, ...], m: int, d: int, k: int, metric: str, data: str, embeddings: Path | None,
+          names: tuple[str, ...], approximate: bool, threads: int, repeats: int, budget: float, pairs: bool, seed: int,
+          records: Path | None, as_json: bool) -> int:
     """Time facelab's search beside the installed peers on the same data; a wrong answer is a failure (exit code 1)."""
     from facelab.core import records as record_files
     from facelab.core.errors import BadInputError
     from facelab.matching import bench as benchmark
+    if embeddings:
+        gallery, queries = benchmark.split_embeddings(embeddings, max(batches))
+        (m, d), data = gallery.shape, embeddings.name
     if k > m:
         raise BadInputError("k is larger than the gallery", expected=f"at most {m}", got=k)
-    note(f"measuring {n} queries × {m} rows × {d}, {threads} thread(s), up to {budget:g} s …")
-    gallery, queries = benchmark.make_data(data, m, n, d, seed=seed)
+    if not embeddings:
+        gallery, queries = benchmark.make_data(data, m, max(batches), d, seed=seed)
+    note(f"measuring {', '.join(map(str, batches))} queries × {m} rows × {d}, {threads} thread(s), up to {budget:g} s "
+         "each …")
     rows = benchmark.search_benchmark(gallery, queries, k, metric=metric, threads=threads, repeats=repeats,
-                                      budget_s=budget, data=data)
+                                      budget_s=budget, names=names or None, data=data, batches=batches,
+                                      approximate=approximate)
     if pairs:
         rows += benchmark.pairwise_benchmark(queries, gallery, metric=metric, threads=threads, repeats=repeats,
                                              budget_s=budget)
@@ -113,7 +130,7 @@ def bench(n: int, m: int, d: int, k: int, metric: str, data: str, threads: int, 
     if records:
         for record in made:
             record_files.append(records, record)
-    emit({"shape": {"queries": n, "gallery": m, "dimension": d, "k": k}, "metric": metric, "data": data,
-          "threads": threads, "results": [benchmark.as_dict(row) for row in rows]},
-         as_json=as_json, text=benchmark.table(rows))
+    shapes = [{"queries": n, "gallery": m, "dimension": d, "k": k} for n in batches]
+    emit({"shape": shapes[-1], "shapes": shapes, "metric": metric, "data": data, "threads": threads,
+          "results": [benchmark.as_dict(row) for row in rows]}, as_json=as_json, text=benchmark.table(rows))
     return 1 if any(not row.correct for row in rows) else 0

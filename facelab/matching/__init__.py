@@ -9,10 +9,11 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from facelab.matching.matcher import Matcher, Matches
+    from facelab.matching.matcher import Matcher
     from facelab.matching.pairs import pairwise
+    from facelab.matching.search import Matches
 
-_WHERE = {"pairwise": "pairs", "Matcher": "matcher", "Matches": "matcher"}
+_WHERE = {"pairwise": "pairs", "Matcher": "matcher", "Matches": "search"}
 __all__ = ["Matcher", "Matches", "pairwise"]
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
@@ -13,14 +16,18 @@ from facelab.core.records import Record
 from facelab.matching import arrays, oracle, peers
 from facelab.matching.matcher import Matcher
 from facelab.matching.pairs import pairwise
+from facelab.matching.stream import open_vectors
 
 VERSIONS = ("numpy", "scipy", "scikit-learn", "faiss-cpu", "usearch", "numkong", "numba")
 TIE = 2e-6
 """Float64 distances closer than this (relative to the larger of the distance and 1 of unit vectors) are a float32
 tie: peers that compute in float32 may order them either way. 2e-6 is some thirty float32 roundings."""
+SGEMM = "sgemm alone"
 PAIRWISE = ("scalar", "scalar-strict", "scalar4", "autovec", "simd", "blocked", "blas")
-SLOW_PAIRS = 2_000_000_000
-"""Multiply-adds above which scipy (float64, one core) and NumKong's cdist are left out, and said to be."""
+ONE_CALL_S, ONE_CALL_RATIO = 2.0, 2.0
+"""A contender whose first call takes longer than both, in seconds and against the fastest, is called once only."""
+SCORES_SHARE = 4
+"""Peers that hold all n × m scores are left out where these would take more than 1/4 of the free memory."""
 
 
 @dataclass
@@ -37,11 +44,34 @@ class Row:
     threads: int = 1
     shape: dict = field(default_factory=dict)
     note: str = ""
+    prepare_s: float | None = None
 
     @property
     def seconds(self) -> float:
         """Return the median time of a call."""
         return float(np.median(self.samples))
+
+    @property
+    def warning(self) -> str | None:
+        """Return why the time is not to be trusted, or None."""
+        return timing.summarise(self.samples).warning or ("one call only" if len(self.samples) == 1 else None)
+
+
+@dataclass(frozen=True)
+class Contender:
+    """Somebody prepared for one gallery: `search(queries)` returns (n, k) ids, or None where it finds no neighbours."""
+
+    name: str
+    search: Callable[[np.ndarray], np.ndarray | None]
+    exact: bool = True
+    note: str = ""
+    prepare_s: float | None = None
+    most: float = np.inf
+    """Multiply-adds of a search above which it is left out, for the time it would take."""
+    scores: int = 0
+    """Bytes it holds per pair of query and gallery row."""
+    warm: Callable[[np.ndarray], object] = len
+    """Called once before a batch is timed: compiles what needs compiling."""
 
 
 def make_data(kind: str, m: int, n: int, d: int, *, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -62,6 +92,16 @@ def make_data(kind: str, m: int, n: int, d: int, *, seed: int = 0) -> tuple[np.n
         raise BadInputError(f"no synthetic data named {kind!r}", expected="unit, identities")
     x /= np.linalg.norm(x, axis=1, keepdims=True)
     return x[:m], x[m:]
+
+
+def split_embeddings(path: str | Path, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return (gallery, queries) from a .npy of float32 embeddings: its last n rows are the queries."""
+    x = np.array(open_vectors(path, "the embeddings"))
+    if x.dtype != np.float32 or len(x) <= n:
+        raise BadInputError("these embeddings cannot be measured", where=path, got=f"{x.dtype}, {len(x)} rows",
+                            expected=f"float32, more than {n} rows")
+    arrays.check_finite(x, "the embeddings")
+    return x[:-n], x[-n:]
 
 
 @contextmanager
@@ -95,41 +135,86 @@ def judge(ids, truth: np.ndarray, queries: np.ndarray, gallery: np.ndarray, metr
 
 def search_benchmark(gallery: np.ndarray, queries: np.ndarray, k: int, *, metric: str = "sqeuclidean",
                      threads: int = 1, repeats: int = 7, budget_s: float = 20.0, names=None, data: str = "",
-                     methods=("exhaustive", "screened")) -> list[Row]:
-    """Time facelab's paths and the installed peers on one search, interleaved, and judge every answer.
+                     methods=("exhaustive", "screened"), batches=None, approximate: bool = False) -> list[Row]:
+    """Time facelab's paths and the installed peers on one gallery, interleaved, and judge every answer.
 
-    `names` chooses peers (default: the exact ones). The truth is facelab's exhaustive path, itself checked against
-    float64 on a sample of queries. Returns one `Row` each.
+    Everybody prepares the gallery once and then searches the first n queries for each n of `batches` (default: all).
+    `names` chooses peers and is obeyed; the default, the exact ones and with `approximate` HNSW and IVF too, leaves
+    out who would take minutes at a shape (`peers.MOST`) or to build (`peers.LARGEST`). Nobody is called whose scores
+    would not fit into memory. A row's truth is facelab's exhaustive path, itself checked against float64 on a sample
+    of queries. Returns one `Row` each per batch.
     """
-    n, (m, d) = len(queries), gallery.shape
-    shape = {"queries": n, "gallery": m, "dimension": d, "k": k, "metric": metric, "data": data}
-    case = f"search/{n}x{m}x{d}"
-    chosen = [p for p in peers.installed(names if names is not None else peers.EXACT)
-              if n * m * d <= SLOW_PAIRS or p not in ("scipy", "numkong")]
     with threads_for_all(threads):
-        contenders, exact, notes = {}, {}, {}
-        for method in methods:
-            matcher = Matcher(gallery, metric, method, threads)
-            contenders[f"facelab {method}"] = lambda matcher=matcher: matcher.search(queries, k).ids
-            exact[f"facelab {method}"] = True
-        for name in chosen:
-            peer = peers.MAKERS[name][0](gallery, k, metric, threads)
-            contenders[peer.name] = lambda peer=peer: peer.search(queries)
-            exact[peer.name], notes[peer.name] = peer.exact, peer.note
-        answers = {name: run() for name, run in contenders.items()}
-        samples = timing.interleave(contenders, repeats=repeats, warmup=0, budget_s=budget_s)
-    truth = _truth(gallery, queries, k, metric)
-    rows = []
-    for name in contenders:
-        right, recall = judge(answers[name], truth, queries, gallery, metric)
-        rows.append(Row(case, name, samples[name], right or not exact[name], None, recall, exact[name], threads,
-                        shape, notes.get(name, "")))
+        if names is None:
+            names = [p for p in peers.EXACT + (peers.APPROXIMATE if approximate else ())
+                     if gallery.size <= peers.LARGEST.get(p, np.inf)]
+            most = peers.MOST
+        else:
+            most = {}
+        contenders = prepare(gallery, k, metric, threads, names, methods, most)
+        rows = []
+        for n in batches or (len(queries),):
+            rows += _one_batch(contenders, gallery, queries[:n], k, metric, threads, repeats, budget_s, data)
     return rows
 
 
-def _truth(gallery, queries, k, metric) -> np.ndarray:
+def prepare(gallery: np.ndarray, k: int, metric: str, threads: int, names, methods, most) -> list[Contender]:
+    """Return facelab's methods, the named peers and the plain sgemm, each prepared for the gallery and timed doing so.
+
+    `most` holds the multiply-adds of a search above which a peer is left out.
+    """
+    found = []
+    for method in methods:
+        started = time.perf_counter()
+        matcher = Matcher(gallery, metric, method, threads)
+        seconds, part = time.perf_counter() - started, Matcher(gallery[:max(2000, k)], metric, method, 1)
+        found.append(Contender(f"facelab {method}", lambda q, matcher=matcher: matcher.search(q, k).ids,
+                               prepare_s=seconds, warm=lambda q, part=part: part.search(q, k)))
+    for name in peers.installed(names):
+        started = time.perf_counter()
+        peer = peers.MAKERS[name][0](gallery, k, metric, threads)
+        found.append(Contender(peer.name, peer.search, peer.exact, peer.note, time.perf_counter() - started,
+                               most.get(name, np.inf), peers.SCORES.get(name, 0)))
+    room: dict[int, np.ndarray] = {}  # the product's own array, made once: a search does not return n × m numbers
+
+    def sgemm(q: np.ndarray) -> None:
+        n = len(q)
+        if n not in room:
+            room.clear()
+            room[n] = np.empty((n, len(gallery)), np.float32)
+        np.matmul(q, gallery.T, out=room[n])
+    return [*found, Contender(SGEMM, sgemm, exact=False, note="the product alone, no selection", scores=4)]
+
+
+def _one_batch(contenders, gallery, queries, k, metric, threads, repeats, budget_s, data) -> list[Row]:
+    n, (m, d) = len(queries), gallery.shape
+    shape = {"queries": n, "gallery": m, "dimension": d, "k": k, "metric": metric, "data": data}
+    memory = machine.memory_bytes()[1] // SCORES_SHARE
+    taking = [c for c in contenders if n * m * d <= c.most and n * m * c.scores <= memory]
+    answers, first = {}, {}
+    for c in taking:
+        c.warm(queries)
+        started = time.perf_counter()
+        answers[c.name] = c.search(queries)
+        first[c.name] = time.perf_counter() - started
+    slow = {name for name, s in first.items() if s > ONE_CALL_S and s > ONE_CALL_RATIO * min(first.values())}
+    samples = timing.interleave({c.name: (lambda c=c: c.search(queries)) for c in taking if c.name not in slow},
+                                repeats=repeats, warmup=0, budget_s=budget_s)
+    samples |= {name: np.array([first[name]]) for name in slow}
+    truth = _truth(answers.get("facelab exhaustive"), gallery, queries, k, metric)
+    rows = []
+    for c in taking:
+        right, recall = (True, None) if answers[c.name] is None else judge(answers[c.name], truth, queries, gallery,
+                                                                          metric)
+        rows.append(Row(f"search/{n}x{m}x{d}", c.name, samples[c.name], right or not c.exact, None, recall, c.exact,
+                        threads, shape, c.note, c.prepare_s))
+    return rows
+
+
+def _truth(found: np.ndarray | None, gallery, queries, k, metric) -> np.ndarray:
     """Return exact ids: by the exhaustive path, which must agree with float64 on up to four queries in full."""
-    found = Matcher(gallery, metric, "exhaustive").search(queries, k).ids
+    if found is None:
+        found = Matcher(gallery, metric, "exhaustive").search(queries, k).ids
     few = np.linspace(0, len(queries) - 1, min(4, len(queries))).astype(int)
     if not judge(found[few], oracle.top_k(queries[few], gallery, k, metric)[1], queries[few], gallery, metric)[0]:
         raise BadInputError("the exhaustive search disagrees with float64", fix="this is a bug of facelab: report it")
@@ -143,7 +228,7 @@ def pairwise_benchmark(a: np.ndarray, b: np.ndarray, *, metric: str = "sqeuclide
     n, m, d = len(a), len(b), a.shape[1]
     out = np.empty((n, m), np.float32)
     contenders = {k: (lambda k=k: pairwise(a, b, metric, k, threads, out)) for k in kernels}
-    contenders["sgemm alone"] = lambda: np.matmul(a, b.T, out=out)
+    contenders[SGEMM] = lambda: np.matmul(a, b.T, out=out)
     shape = {"queries": n, "gallery": m, "dimension": d, "metric": metric}
     with threads_for_all(threads):
         errors = {k: oracle.relative_error(contenders[k](), a, b, metric) for k in kernels}
@@ -158,7 +243,7 @@ def as_record(row: Row, *, run: str, step: str) -> Record:
     note = f"{row.shape} {row.note}".strip() + (f"; recall {row.recall:.4f}" if row.recall is not None else "")
     return Record(run=run, step=step, case=row.case, metric=f"{row.name}, {row.threads} thread(s)", value=s.p50,
                   unit="s", better="lower", lo=s.lo, hi=s.hi, n=s.n, method="median of interleaved rounds",
-                  error=row.error, warning=s.warning, passed=row.correct,
+                  error=row.error, warning=row.warning, passed=row.correct,
                   machine={**machine.facts(threads=row.threads, versions=VERSIONS), "blas": blas_facts()}, note=note)
 
 
@@ -177,8 +262,9 @@ def as_dict(row: Row) -> dict:
     """Return a row as plain JSON."""
     s = timing.summarise(row.samples)
     return {"case": row.case, "name": row.name, "exact": row.exact, "correct": row.correct, "recall": row.recall,
-            "largest_relative_error": row.error, "threads": row.threads, "median_s": s.p50, "lo_s": s.lo, "hi_s": s.hi,
-            "rounds": s.n, "warning": s.warning, "samples_s": row.samples.tolist(), "note": row.note}
+            "largest_relative_error": row.error, "threads": row.threads, "prepare_s": row.prepare_s, "median_s": s.p50,
+            "lo_s": s.lo, "hi_s": s.hi, "rounds": s.n, "warning": row.warning, "samples_s": row.samples.tolist(),
+            "note": row.note}
 
 
 def table(rows: list[Row]) -> str:
@@ -191,7 +277,7 @@ def table(rows: list[Row]) -> str:
             said = f"error {r.error:.1e}" if r.error is not None else "" if r.recall is None else (
                 "exact" if r.exact and r.correct else f"recall {r.recall:.3f}")
             said += "" if r.correct else "  WRONG"
-            said += "  (unstable)" if timing.summarise(r.samples).warning else ""
+            said += f"  ({r.warning.split(':')[0]})" if r.warning else ""
             lines.append(f"  {r.name:<22}{r.seconds * 1e3:>9.3f}ms{r.seconds / mine[0].seconds:>11.2f}  {said}")
     return "\n".join(lines)
 

@@ -52,16 +52,27 @@ def fma(b: ir.IRBuilder, x: ir.Value, y: ir.Value, z: ir.Value) -> ir.Value:
     return b.call(function(b, name, kind, kind, kind, kind), [x, y, z])
 
 
-def fold(b: ir.IRBuilder, vector: ir.Value) -> ir.Value:
-    """Return the sum of a vector's lanes, always added in the same order (halves onto halves)."""
-    add = b.fadd if vector.type.element in (F32, F64) else b.add
-    while vector.type.count > 1:
-        half = vector.type.count // 2
-        undefined = ir.Constant(vector.type, ir.Undefined)
-        low, high = (b.shuffle_vector(vector, undefined, ir.Constant(ir.VectorType(I32, half), list(lanes)))
-                     for lanes in (range(half), range(half, 2 * half)))
-        vector = add(low, high)
-    return b.extract_element(vector, ir.Constant(I32, 0))
+def fold(b: ir.IRBuilder, vectors: list[ir.Value]) -> ir.Value:
+    """Return the sums of 1, 2, 4 … vectors' lanes, side by side in one vector (a plain number where there is one).
+
+    Halves are added onto halves, two vectors at a time while there are several, so the order never changes and
+    eight vectors cost 24 instructions, not 64.
+    """
+    add = b.fadd if vectors[0].type.element in (F32, F64) else b.add
+    width, groups = vectors[0].type.count, 1
+    part = width
+    while part > 1:
+        low = [g * part + i for g in range(groups) for i in range(part // 2)]
+        pairs = list(zip(vectors[::2], vectors[1::2]))
+        if pairs:
+            low += [vectors[0].type.count + i for i in low]
+            groups *= 2
+        else:
+            pairs = [(vectors[0], ir.Constant(vectors[0].type, ir.Undefined))]
+        halves = [ir.Constant(ir.VectorType(I32, len(low)), [i + shift for i in low]) for shift in (0, part // 2)]
+        vectors = [add(*(b.shuffle_vector(x, y, lanes) for lanes in halves)) for x, y in pairs]
+        part //= 2
+    return vectors[0] if groups > 1 else b.extract_element(vectors[0], ir.Constant(I32, 0))
 
 
 class Loop:
@@ -190,7 +201,7 @@ def tile_i8(b: ir.IRBuilder, panel, rows, stride, count, tile, *, dot: str, widt
 def row_dots(b: ir.IRBuilder, query, rows, stride, count, out, *, dot: str | None, width: int, height: int) -> None:
     """Emit `height` inner products of one query with as many rows, `count` whole vectors each (dot None: float32).
 
-    `stride` is in elements; the results go to `out`, one 32-bit number a row.
+    `stride` is in elements; the results go to `out`, one 32-bit number a row; `height` is at most `width`.
     """
     element = I8 if dot else F32
     word, per_step = (I32, 4 * width) if dot else (F32, width)
@@ -205,8 +216,7 @@ def row_dots(b: ir.IRBuilder, query, rows, stride, count, out, *, dot: str | Non
             y = load(b, b.gep(row[r], [at]), kind, 1 if dot else 4)
             loop.next.append(multiply_add_i8(b, dot, loop.values[r], x, y) if dot else
                              fma(b, x, y, loop.values[r]))
-    for r, acc in enumerate(loop.results):
-        store(b, fold(b, acc), b.gep(place, [c64(r)]), 4)
+    store(b, fold(b, loop.results), place, 4)
 
 
 def pair_block(b: ir.IRBuilder, left, left_stride, right, stride, count, out, *, width: int, queries: int, height: int,
@@ -230,7 +240,7 @@ def pair_block(b: ir.IRBuilder, left, left_stride, right, stride, count, out, *,
                 delta = b.fsub(xs[q], y) if diff else None
                 loop.next.append(fma(b, delta, delta, acc) if diff else fma(b, xs[q], y, acc))
     for n, acc in enumerate(loop.results):
-        store(b, fold(b, acc), b.gep(place, [c64(n)]), 4)
+        store(b, fold(b, [acc]), b.gep(place, [c64(n)]), 4)
 
 
 def exact_sums(b: ir.IRBuilder, query, row, count, *, element: ir.Type, mode: str) -> list[ir.Value]:
@@ -250,7 +260,7 @@ def exact_sums(b: ir.IRBuilder, query, row, count, *, element: ir.Type, mode: st
             loop.next = [fma(b, delta, delta, loop.values[0]), loop.values[1]]
         else:
             loop.next = [fma(b, x, y, loop.values[0]), fma(b, y, y, loop.values[1])]
-    return [fold(b, acc) for acc in loop.results]
+    return [fold(b, [acc]) for acc in loop.results]
 
 
 def hit_masks(b: ir.IRBuilder, tile, row, lane, masks, *, width: int, vectors: int, height: int, int8: bool):
@@ -286,12 +296,24 @@ def hit_masks(b: ir.IRBuilder, tile, row, lane, masks, *, width: int, vectors: i
     return union
 
 
-def upper_bounds(b: ir.IRBuilder, tile, row, lane, out, *, width: int, vectors: int, height: int, int8: bool,
-                 slack: float, tiny: float) -> None:
-    """Emit, per lane, the smallest upper bound of the tile's scores: min over rows of H - p + w + slack·(|H|+|p|+w).
+def _upper(b: ir.IRBuilder, value, t, s, a, e, f, g, h):
+    """Emit a score's upper bound H - p + w + ROUND·(|H|+|p|+w) + TINY with p = t·value·S and w = A·E + F·G.
 
-    p = t·(acc - C)·S, w = A·E + F·G; `row` and `lane` (t, A, F) are pointers as for `hit_masks`. `slack` pays for the
-    float32 roundings here (fewer than 16 of 2^-24 each), `tiny` for underflow.
+    ROUND pays for the float32 roundings here (fewer than 16 of 2^-24 each), TINY for underflow.
+    """
+    kind = value.type
+    magnitude = function(b, f"llvm.fabs.v{kind.count}f32", kind, kind)
+    share, least = (ir.Constant(kind, [x] * kind.count) for x in (ROUND, TINY))
+    p = b.fmul(b.fmul(value, t), s)
+    w = fma(b, a, e, b.fmul(f, g))
+    size = b.fadd(b.fadd(b.call(magnitude, [h]), b.call(magnitude, [p])), w)
+    return b.fadd(fma(b, share, size, b.fadd(b.fsub(h, p), w)), least)
+
+
+def upper_bounds(b: ir.IRBuilder, tile, row, lane, out, *, width: int, vectors: int, height: int, int8: bool) -> None:
+    """Emit, per lane, the smallest upper bound (`_upper`) of the tile's scores.
+
+    `row` and `lane` (t, A, F) are pointers as for `hit_masks`.
     """
     kind, words = ir.VectorType(F32, width), ir.VectorType(I32, width)
     t, a, f = ([load(b, b.gep(b.inttoptr(p, F32.as_pointer()), [c64(v * width)]), kind, 4) for v in range(vectors)]
@@ -299,8 +321,6 @@ def upper_bounds(b: ir.IRBuilder, tile, row, lane, out, *, width: int, vectors: 
     scalars = [b.inttoptr(p, F32.as_pointer()) for p in row[:4]]
     correction = b.inttoptr(row[4], I32.as_pointer())
     acc_at, place = b.inttoptr(tile, (I32 if int8 else F32).as_pointer()), b.inttoptr(out, F32.as_pointer())
-    magnitude = function(b, f"llvm.fabs.v{width}f32", kind, kind)
-    share, least = (ir.Constant(kind, [x] * width) for x in (slack, tiny))
     best = [ir.Constant(kind, [float("inf")] * width)] * vectors
     for r in range(height):
         s, e, g, h = (splat(b, load(b, b.gep(p, [c64(r)]), F32, 4), width) for p in scalars)
@@ -308,26 +328,37 @@ def upper_bounds(b: ir.IRBuilder, tile, row, lane, out, *, width: int, vectors: 
         for v in range(vectors):
             at = b.gep(acc_at, [c64((r * vectors + v) * width)])
             value = b.sitofp(b.sub(load(b, at, words, 4), minus), kind) if int8 else load(b, at, kind, 4)
-            p = b.fmul(b.fmul(value, t[v]), s)
-            w = fma(b, a[v], e, b.fmul(f[v], g))
-            size = b.fadd(b.fadd(b.call(magnitude, [h]), b.call(magnitude, [p])), w)
-            upper = b.fadd(fma(b, share, size, b.fadd(b.fsub(h, p), w)), least)
+            upper = _upper(b, value, t[v], s, a[v], e, f[v], g, h)
             best[v] = b.select(b.fcmp_ordered("<", upper, best[v]), upper, best[v])
     for v in range(vectors):
         store(b, best[v], b.gep(place, [c64(v * width)]), 4)
 
 
-def hit_mask_rows(b: ir.IRBuilder, dots, row, lane, *, width: int, int8: bool):
-    """Emit the same test for one query and `width` rows; `lane` are the values t, A, F, T. Return the bit mask."""
+def _row_vector(b: ir.IRBuilder, dots, row, lane, width: int, int8: bool) -> tuple:
+    """Emit the loads for one query and `width` rows: the products as float32, S E G H, and the splatted `lane`."""
     kind = ir.VectorType(F32, width)
-    s, e, g, h = (load(b, b.inttoptr(p, F32.as_pointer()), kind, 4) for p in row[:4])
-    t, a, f, threshold = (splat(b, v, width) for v in lane)
     if int8:
         words = ir.VectorType(I32, width)
         value = b.sitofp(b.sub(load(b, b.inttoptr(dots, I32.as_pointer()), words, 4),
                                load(b, b.inttoptr(row[4], I32.as_pointer()), words, 4)), kind)
     else:
         value = load(b, b.inttoptr(dots, F32.as_pointer()), kind, 4)
+    return (value, *(load(b, b.inttoptr(p, F32.as_pointer()), kind, 4) for p in row[:4]),
+            *(splat(b, v, width) for v in lane))
+
+
+def lower_rows(b: ir.IRBuilder, dots, row, lane, best, *, width: int, int8: bool) -> None:
+    """Emit best = min(best, upper bounds of `width` rows' scores), lane by lane; `lane` are the values t, A, F."""
+    value, s, e, g, h, t, a, f = _row_vector(b, dots, row, lane, width, int8)
+    upper = _upper(b, value, t, s, a, e, f, g, h)
+    place = b.inttoptr(best, F32.as_pointer())
+    before = load(b, place, upper.type, 4)
+    store(b, b.select(b.fcmp_ordered("<", upper, before), upper, before), place, 4)
+
+
+def hit_mask_rows(b: ir.IRBuilder, dots, row, lane, *, width: int, int8: bool):
+    """Emit the same test for one query and `width` rows; `lane` are the values t, A, F, T. Return the bit mask."""
+    value, s, e, g, h, t, a, f, threshold = _row_vector(b, dots, row, lane, width, int8)
     x = fma(b, b.fmul(value, t), s, fma(b, a, e, fma(b, f, g, threshold)))
     return b.zext(b.bitcast(b.fcmp_ordered(">=", x, h), ir.IntType(width)), I64)
 

@@ -94,10 +94,22 @@ def upper_bounds(typing, tile, s, e, g, h, c, t, a, f, out, width, vectors, heig
     """Call `emit.upper_bounds`."""
     signature = types.void(*[INT] * 10, width, vectors, height, int8)
     sizes = {"width": width.literal_value, "vectors": vectors.literal_value, "height": height.literal_value,
-             "int8": bool(int8.literal_value), "slack": emit.ROUND, "tiny": emit.TINY}
+             "int8": bool(int8.literal_value)}
 
     def generate(context, builder, sig, args):
         emit.upper_bounds(builder, args[0], args[1:6], args[6:9], args[9], **sizes)
+        return context.get_dummy_value()
+    return signature, generate
+
+
+@intrinsic(prefer_literal=True)
+def lower_rows(typing, dots, s, e, g, h, c, t, a, f, best, width, int8):
+    """Call `emit.lower_rows`."""
+    signature = types.void(*[INT] * 6, F32, F32, F32, INT, width, int8)
+    sizes = {"width": width.literal_value, "int8": bool(int8.literal_value)}
+
+    def generate(context, builder, sig, args):
+        emit.lower_rows(builder, args[0], args[1:6], args[6:9], args[9], **sizes)
         return context.get_dummy_value()
     return signature, generate
 

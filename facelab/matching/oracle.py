@@ -59,6 +59,7 @@ def relative_error(got: np.ndarray, a: np.ndarray, b: np.ndarray, metric: str = 
 
 def top_k(queries: np.ndarray, gallery: np.ndarray, k: int, metric: str = "sqeuclidean") -> tuple:
     """Return the (n, k) float32 distances and ids of the k nearest, ties by the lower id."""
-    d = distances(queries, gallery, metric).astype(np.float32)
+    pieces = range(0, max(1, len(gallery)), 65_536)  # float64 copies of a large gallery would not fit
+    d = np.hstack([distances(queries, gallery[i:i + 65_536], metric).astype(np.float32) for i in pieces])
     order = np.argsort(-d if metric_name(metric) == "ip" else d, axis=1, kind="stable")[:, :k]
     return np.take_along_axis(d, order, axis=1), order

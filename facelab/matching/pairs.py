@@ -13,7 +13,7 @@ from numba import njit
 from facelab.core.errors import BadInputError, did_you_mean
 from facelab.matching import arrays, loops, topk
 from facelab.matching.isa import Isa, choose
-from facelab.matching.matcher import check_threads, run_spans
+from facelab.matching.workers import check_threads, run_spans
 
 KERNELS = ("auto", "scalar", "simd", "blocked", "blas")
 EXTRA_KERNELS = ("oracle", "scalar-strict", "scalar4", "autovec")
@@ -103,12 +103,10 @@ def _fill(a: np.ndarray, b: np.ndarray, metric: str, kernel: str, threads: int, 
         x, y = (np.ascontiguousarray(v, np.float32) for v in (a, b))
         _CORES[kernel](x, y, l2, threads, isa, out)
         if l2 and kernel == "blas":
-            run_spans(threads, 0, len(x), lambda _, i, j: _finish_l2(x, y, *squares, CANCELS, out, i, j),
-                      [None] * threads)
+            run_spans(threads, 0, len(x), lambda i, j: _finish_l2(x, y, *squares, CANCELS, out, i, j))
     if metric == "cosine":
         x, y = (np.ascontiguousarray(v, np.float32) for v in (a, b))
-        run_spans(threads, 0, len(x), lambda _, i, j: _finish_cosine(x, y, *squares, CANCELS, out, i, j),
-                  [None] * threads)
+        run_spans(threads, 0, len(x), lambda i, j: _finish_cosine(x, y, *squares, CANCELS, out, i, j))
     elif metric == "l2":
         np.sqrt(out, out=out)
 
@@ -117,8 +115,7 @@ def _exact(a, b, squares, metric: str, threads: int, out: np.ndarray) -> None:
     """Fill out by float64 sums alone: for values so large or small that float32 sums would overflow or vanish."""
     x, y = (np.ascontiguousarray(v, np.float32) for v in (a, b))
     code = {"sqeuclidean": topk.L2, "l2": topk.L2, "ip": topk.IP, "cosine": topk.COSINE}[metric]
-    run_spans(threads, 0, len(x), lambda _, i, j: _exact_rows(x, y, squares[0], code, metric == "l2", out, i, j),
-              [None] * threads)
+    run_spans(threads, 0, len(x), lambda i, j: _exact_rows(x, y, squares[0], code, metric == "l2", out, i, j))
     if metric == "ip":
         np.subtract(np.float32(0), out, out=out)
 
@@ -139,19 +136,19 @@ def _exact_rows(x, y, squares, code, root, out, first, last):
 def _by_rows(function_l2: Callable, function_ip: Callable) -> Callable:
     def core(x, y, l2, threads, isa, out):
         f = function_l2 if l2 else function_ip
-        run_spans(threads, 0, len(x), lambda _, i, j: f(x, y, out, i, j), [None] * threads)
+        run_spans(threads, 0, len(x), lambda i, j: f(x, y, out, i, j))
     return core
 
 
 def _explicit(x, y, l2: bool, threads: int, isa: Isa, out) -> None:
     kernel = loops.explicit(isa, l2)
-    run_spans(threads, 0, len(x), lambda _, i, j: kernel(x, y, out, i, j), [None] * threads)
+    run_spans(threads, 0, len(x), lambda i, j: kernel(x, y, out, i, j))
 
 
 def _blocked(x, y, l2: bool, threads: int, isa: Isa, out) -> None:
     panels = _panels(y, 3 * isa.width)
     kernel = loops.blocked(isa, l2)
-    run_spans(threads, 0, len(x), lambda _, i, j: kernel(x, panels, out, i, j), [None] * threads)
+    run_spans(threads, 0, len(x), lambda i, j: kernel(x, panels, out, i, j))
 
 
 @njit(cache=True, nogil=True)
@@ -179,14 +176,13 @@ def _blocked_i8(a, b, squares, l2: bool, threads: int, isa: Isa, out) -> None:
     panels = _byte_panels(columns, d, lanes, isa)
     kernel = loops.blocked_i8(isa)
     padded = _pad_groups(rows)
-    run_spans(threads, 0, len(a), lambda _, i, j: kernel(padded, panels, *squares, l2, out, i, j), [None] * threads)
+    run_spans(threads, 0, len(a), lambda i, j: kernel(padded, panels, *squares, l2, out, i, j))
 
 
 def _blocked_i8_panels(a, b, d: int, lanes: int, isa: Isa, threads: int, out) -> None:
     panels, kernel, padded = _byte_panels(b, d, lanes, isa), loops.blocked_i8(isa), _pad_groups(a)
     nothing = np.zeros(max(len(a), len(b)))
-    run_spans(threads, 0, len(a), lambda _, i, j: kernel(padded, panels, nothing, nothing, False, out, i, j),
-              [None] * threads)
+    run_spans(threads, 0, len(a), lambda i, j: kernel(padded, panels, nothing, nothing, False, out, i, j))
 
 
 def _pad_groups(x: np.ndarray) -> np.ndarray:
@@ -219,7 +215,8 @@ def one_blas_thread() -> Iterator[None]:
 
 def _blas(x, y, l2: bool, threads: int, isa: Isa, out) -> None:
     with one_blas_thread():
-        run_spans(threads, 0, len(x), lambda _, i, j: np.matmul(x[i:j], y.T, out=out[i:j]), [None] * threads)
+        # each call packs all of y anew: only long spans are worth that
+        run_spans(threads, 0, len(x), lambda i, j: np.matmul(x[i:j], y.T, out=out[i:j]), least=1000)
 
 
 @njit(cache=True, nogil=True)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from facelab.core.machine import cores
+
 
 @dataclass(frozen=True)
 class Peer:
@@ -71,30 +73,36 @@ def faiss_peer(gallery: np.ndarray, k: int, metric: str, threads: int) -> Peer:
 def faiss_hnsw(gallery: np.ndarray, k: int, metric: str, threads: int) -> Peer:
     """FAISS HNSW (M 32, efConstruction 80, efSearch 64): approximate."""
     import faiss
-    faiss.omp_set_num_threads(threads)
-    kind = faiss.METRIC_L2 if metric == "sqeuclidean" else faiss.METRIC_INNER_PRODUCT
-    index = faiss.IndexHNSWFlat(gallery.shape[1], 32, kind)
-    index.hnsw.efConstruction, index.hnsw.efSearch = 80, 64
-    index.add(_unit(gallery) if metric == "cosine" else gallery)
-    return Peer("FAISS HNSW", lambda queries: index.search(_unit(queries) if metric == "cosine" else queries, k)[1],
-                exact=False, note="M 32, efSearch 64")
+    index = faiss.IndexHNSWFlat(gallery.shape[1], 32, _faiss_kind(metric))
+    index.hnsw.efConstruction, index.hnsw.efSearch = 80, max(64, 2 * k)
+    return _approximate("FAISS HNSW", index, gallery, k, metric, threads, f"M 32, efSearch {index.hnsw.efSearch}")
 
 
 def faiss_ivf(gallery: np.ndarray, k: int, metric: str, threads: int) -> Peer:
     """FAISS IVF-Flat with √m lists, an eighth of them visited: approximate."""
     import faiss
-    faiss.omp_set_num_threads(threads)
-    lists = max(1, int(len(gallery) ** 0.5))
-    kind = faiss.METRIC_L2 if metric == "sqeuclidean" else faiss.METRIC_INNER_PRODUCT
-    quantizer = faiss.IndexFlatL2(gallery.shape[1]) if kind == faiss.METRIC_L2 else faiss.IndexFlatIP(gallery.shape[1])
-    index = faiss.IndexIVFFlat(quantizer, gallery.shape[1], lists, kind)
+    lists, kind, d = max(1, int(len(gallery) ** 0.5)), _faiss_kind(metric), gallery.shape[1]
+    quantizer = faiss.IndexFlatL2(d) if kind == faiss.METRIC_L2 else faiss.IndexFlatIP(d)
+    index = faiss.IndexIVFFlat(quantizer, d, lists, kind)
     index.cp.min_points_per_centroid = 1  # a small gallery is no reason for a warning
-    data = _unit(gallery) if metric == "cosine" else gallery
-    index.train(data)
-    index.add(data)
     index.nprobe = max(1, lists // 8)
-    return Peer("FAISS IVF", lambda queries: index.search(_unit(queries) if metric == "cosine" else queries, k)[1],
-                exact=False, note=f"{lists} lists, {index.nprobe} visited")
+    return _approximate("FAISS IVF", index, gallery, k, metric, threads, f"{lists} lists, {index.nprobe} visited")
+
+
+def _faiss_kind(metric: str) -> int:
+    import faiss
+    return faiss.METRIC_L2 if metric == "sqeuclidean" else faiss.METRIC_INNER_PRODUCT
+
+
+def _approximate(name: str, index, gallery: np.ndarray, k: int, metric: str, threads: int, note: str) -> Peer:
+    """Fill a FAISS index on all cores, as it is filled once, and return it searching on `threads`."""
+    import faiss
+    prepared = _unit if metric == "cosine" else np.asarray
+    faiss.omp_set_num_threads(cores())
+    index.train(prepared(gallery))
+    index.add(prepared(gallery))
+    faiss.omp_set_num_threads(threads)
+    return Peer(name, lambda queries: index.search(prepared(queries), k)[1], exact=False, note=note)
 
 
 def usearch_peer(gallery: np.ndarray, k: int, metric: str, threads: int) -> Peer:
@@ -127,6 +135,12 @@ MAKERS = {"numpy": (numpy_peer, "numpy"), "scipy": (scipy_peer, "scipy"), "sklea
           "faiss": (faiss_peer, "faiss"), "usearch": (usearch_peer, "usearch"), "numkong": (numkong_peer, "numkong"),
           "hnsw": (faiss_hnsw, "faiss"), "ivf": (faiss_ivf, "faiss")}
 """Peer → (maker, module it needs)."""
+MOST = {"scipy": 2e9, "numkong": 2e9, "usearch": 1.5e10, "sklearn": 1e11, "numpy": 1e11}
+"""Multiply-adds of a search above which a peer is left out unless asked for by name."""
+LARGEST = {"hnsw": 2e7, "ivf": 1.5e8}
+"""Numbers in a gallery above which building a peer's index takes minutes: left out likewise."""
+SCORES = {"numpy": 24, "scipy": 24, "numkong": 24}
+"""Bytes a pair of query and gallery row for those who hold all scores (and argpartition's row numbers)."""
 EXACT = ("numpy", "scipy", "sklearn", "faiss", "usearch", "numkong")
 APPROXIMATE = ("hnsw", "ivf")
 

@@ -10,8 +10,8 @@ from numba import njit
 from facelab.core import timing
 from facelab.matching.isa import choose
 from facelab.matching.loops import blocked
-from facelab.matching.matcher import run_spans
 from facelab.matching.pairs import one_blas_thread
+from facelab.matching.workers import run_spans
 
 
 @dataclass(frozen=True)
@@ -44,12 +44,11 @@ def measure(*, threads: int = 1, megabytes: int = 256, repeats: int = 7, budget_
     out, isa = np.empty((1008, 1008), np.float32), choose()
     panels = np.ascontiguousarray(b.reshape(-1, 3 * isa.width, 512).transpose(0, 2, 1))
     tile = blocked(isa, False)
-    none = [None] * threads
     with one_blas_thread():
         samples = timing.interleave({
-            "read": lambda: run_spans(threads, 0, x.size, lambda _, i, j: _read(x, i, j), none),
-            "sgemm": lambda: run_spans(threads, 0, 1008, lambda _, i, j: np.matmul(a[i:j], b.T, out=out[i:j]), none),
-            "tile": lambda: run_spans(threads, 0, 1008, lambda _, i, j: tile(a, panels, out, i, j), none),
+            "read": lambda: run_spans(threads, 0, x.size, lambda i, j: _read(x, i, j)),
+            "sgemm": lambda: run_spans(threads, 0, 1008, lambda i, j: np.matmul(a[i:j], b.T, out=out[i:j]), least=1000),
+            "tile": lambda: run_spans(threads, 0, 1008, lambda i, j: tile(a, panels, out, i, j)),
         }, repeats=repeats, budget_s=budget_s)
     flops = 2.0 * 1008 * 1008 * 512
     return Limits(x.nbytes / samples["read"].min(), flops / samples["sgemm"].min(), flops / samples["tile"].min(),

@@ -11,12 +11,12 @@ import functools
 import numpy as np
 from numba import njit
 
-from facelab.matching.bounds import describe, lay_f32, lay_i8, screenable
 from facelab.matching.emit import ROUND, TINY
 from facelab.matching.intrinsics import (
     float_at,
     hit_mask_rows,
     hit_masks,
+    lower_rows,
     row_dots,
     tile_f32,
     tile_i8,
@@ -24,7 +24,7 @@ from facelab.matching.intrinsics import (
     upper_bounds,
 )
 from facelab.matching.isa import Isa
-from facelab.matching.topk import Exact, State, flush, new_state, sort_heap, widened
+from facelab.matching.topk import Exact, State, flush, kth_smallest, widened
 
 BLOCK_BYTES = 192 << 10
 """Rows are taken in blocks that stay in the second-level cache while every query passes over them."""
@@ -34,7 +34,19 @@ SEED_BYTES = 512 << 10
 
 # Numba looks at the type of every argument of every call: arrays and numbers take a tenth of a microsecond each,
 # tuples of arrays tens; and handing arrays on to an inner function costs reference counts. Hence the long flat
-# lists of arguments here, and candidates noted in the loop itself rather than in a function.
+# lists of arguments here, and `note` written into its callers.
+
+@njit(inline="always")
+def note(waiting, pending, counts, q, row, product, level, slack):
+    """Note a row that may belong to query q's k best, with bounds on its score; return whether too many wait now."""
+    room = slack + ROUND * (abs(level) + abs(product)) + TINY
+    waits = counts[q, 1]
+    waiting[q, waits] = row
+    pending[q, 0, waits] = level - product - room
+    pending[q, 1, waits] = level - product + room
+    counts[q, 1] = waits + 1
+    return waits + 1 >= counts[q, 2]
+
 
 @njit(cache=True, nogil=True)
 def keep_smallest(best, carry, k, lanes):
@@ -99,7 +111,7 @@ def tile_scan(isa: Isa, vectors: int, int8: bool):
         # where the k best of groups of rows are known, their upper bounds give a threshold before any row is noted
         seed = min(last - first, max(1, SEED_BYTES // (stride * size * height)) * height)
         groups = (seed + height - 1) // height
-        seeding = groups >= k and counts[0, 0] == 0
+        seeding = groups >= k and lane[3, n - 1] == np.inf
         tile = np.empty((groups if seeding else 1) * height * lanes, np.int32 if int8 else np.float32)
         masks = np.empty(height, np.int64)
         s, e, g, h = params[0], params[1], params[2], params[3]
@@ -140,16 +152,10 @@ def tile_scan(isa: Isa, vectors: int, int8: bool):
                             value = np.float64(tile[shift + i * lanes + column])
                             if int8:
                                 value -= c[row]
-                            product, level = value * t[q] * s[row], np.float64(h[row])
                             slack = np.float64(a[q]) * e[row] + np.float64(f[q]) * g[row]
-                            slack += ROUND * (abs(level) + abs(product)) + TINY
-                            waits = counts[q, 1]
-                            waiting[q, waits] = row + base
-                            pending[q, 0, waits] = level - product - slack
-                            pending[q, 1, waits] = level - product + slack
-                            counts[q, 1] = waits + 1
                             noted += 1
-                            if waits + 1 >= counts[q, 2]:
+                            if note(waiting, pending, counts, q, row + base, value * t[q] * s[row], np.float64(h[row]),
+                                    slack):
                                 flush(State(keys, ids, waiting, pending, counts, stats),
                                       Exact(queries, info, address, row_bytes, base, kind, metric), threshold, q, False)
             start, seeding = stop, False
@@ -158,63 +164,97 @@ def tile_scan(isa: Isa, vectors: int, int8: bool):
 
 
 @functools.cache
+def row_products(isa: Isa, int8: bool):
+    """Return the function that fills dots with the products of one query and rows start … stop."""
+    width, dot, height = isa.width, isa.dot if int8 else "", min(8, isa.width)
+    size = 1 if int8 else 4
+
+    @njit(cache=True, nogil=True)
+    def fill(query, d, steps, rows, stride, start, stop, dots):
+        at, i = dots.ctypes.data, start
+        while i + height <= stop:
+            row_dots(query, rows + i * stride * size, stride, steps, at + 4 * (i - start), dot, width, height)
+            i += height
+        while i < stop:
+            row_dots(query, rows + i * stride * size, stride, steps, at + 4 * (i - start), dot, width, 1)
+            i += 1
+        if not int8 and steps * width < d:
+            for i in range(start, stop):
+                tail = rows + i * stride * 4
+                for x in range(steps * width, d):
+                    dots[i - start] += np.float32(float_at(query + 4 * x) * float_at(tail + 4 * x))
+    return fill
+
+
+@functools.cache
+def seeded_rows(isa: Isa, int8: bool):
+    """Return the function that finds a threshold for one query from its products with rows start … stop.
+
+    Lane by lane and group by group, the smallest upper bound of many rows is above one score, hence the k-th smallest
+    of these above k of them. `best` has one place a lane and group; whole vectors of rows only.
+    """
+    width = isa.width
+
+    @njit(cache=True, nogil=True)
+    def threshold(dots, params, c, t, a, f, best, k, start, stop):
+        at, low = dots.ctypes.data, best.ctypes.data
+        s, e, g, h = params[0].ctypes.data, params[1].ctypes.data, params[2].ctypes.data, params[3].ctypes.data
+        best[:] = np.inf
+        for i in range(0, stop - start, width):
+            r = 4 * (start + i)
+            lower_rows(at + 4 * i, s + r, e + r, g + r, h + r, c.ctypes.data + r, t, a, f, low + 4 * (i % best.size),
+                       width, int8)
+        return kth_smallest(best, k)
+    return threshold
+
+
+@functools.cache
 def row_scan(isa: Isa, int8: bool):
     """Return the compiled scan for few queries: rows are read once, as vectors, at the speed of memory.
 
     The arguments are those of `tile_scan`, with whole queries instead of panels, and `steps` in vectors.
     """
-    width, dot = isa.width, isa.dot if int8 else ""
-    size = 1 if int8 else 4
+    width, size = isa.width, 1 if int8 else 4
+    products, seed_rows = row_products(isa, int8), seeded_rows(isa, int8)
 
     @njit(cache=True, nogil=True)
     def scan(rows, stride, params, c, codes, query_bytes, n, steps, lane, keys, ids, waiting, pending, counts, stats,
              queries, info, address, row_bytes, base, kind, metric, first, last):
-        noted = 0
-        dots = np.zeros(width, np.int32 if int8 else np.float32)
-        at = dots.ctypes.data
+        noted, k, d = 0, keys.shape[1], queries.shape[1]
         s, e, g, h = params[0], params[1], params[2], params[3]
         t, a, f, threshold = lane[0], lane[1], lane[2], lane[3]
-        d, whole = queries.shape[1], steps * width
-        for start in range(first, last, width):
-            present = min(width, last - start)
+        usual = 4 * width
+        seed = min(last - first, max(1, SEED_BYTES // (stride * size))) // width * width
+        best = np.empty(min(seed, (3 * k // width + 1) * width), np.float32)
+        seeding = best.size >= k and threshold[n - 1] == np.inf
+        dots = np.zeros(max(usual, seed) if seeding else usual, np.int32 if int8 else np.float32)
+        start, at = first, dots.ctypes.data
+        while start < last:
+            stop = min(start + (seed if seeding else usual), last)
             for q in range(n):
-                query = codes + q * query_bytes
-                i = 0
-                while i + 4 <= present:
-                    row_dots(query, rows + (start + i) * stride * size, stride, steps, at + 4 * i, dot, width, 4)
-                    i += 4
-                while i < present:
-                    row_dots(query, rows + (start + i) * stride * size, stride, steps, at + 4 * i, dot, width, 1)
-                    i += 1
-                if not int8 and whole < d:
-                    for i in range(present):
-                        tail = rows + (start + i) * stride * 4
-                        for x in range(whole, d):
-                            dots[i] += np.float32(float_at(query + 4 * x) * float_at(tail + 4 * x))
-                mask = hit_mask_rows(at, s.ctypes.data + 4 * start, e.ctypes.data + 4 * start,
-                                     g.ctypes.data + 4 * start, h.ctypes.data + 4 * start, c.ctypes.data + 4 * start,
-                                     t[q], a[q], f[q], threshold[q], width, int8)
-                while mask != 0:
-                    i = trailing_zeros(mask)
-                    mask &= mask - 1
-                    if i >= present:
-                        break
-                    row = start + i
-                    value = np.float64(dots[i])
-                    if int8:
-                        value -= c[row]
-                    product, level = value * t[q] * s[row], np.float64(h[row])
-                    slack = np.float64(a[q]) * e[row] + np.float64(f[q]) * g[row]
-                    slack += ROUND * (abs(level) + abs(product)) + TINY
-                    waits = counts[q, 1]
-                    waiting[q, waits] = row + base
-                    pending[q, 0, waits] = level - product - slack
-                    pending[q, 1, waits] = level - product + slack
-                    counts[q, 1] = waits + 1
-                    noted += 1
-                    if waits + 1 >= counts[q, 2]:
-                        flush(State(keys, ids, waiting, pending, counts, stats),
-                              Exact(queries, info, address, row_bytes, base, kind, metric), threshold, q, False)
+                products(codes + q * query_bytes, d, steps, rows, stride, start, stop, dots)
+                if seeding:
+                    score = seed_rows(dots, params, c, t[q], a[q], f[q], best, k, start, stop)
+                    threshold[q] = min(threshold[q], widened(info, q, np.float64(score)))
+                for i in range(start, stop, width):
+                    mask = hit_mask_rows(at + 4 * (i - start), s.ctypes.data + 4 * i, e.ctypes.data + 4 * i,
+                                         g.ctypes.data + 4 * i, h.ctypes.data + 4 * i, c.ctypes.data + 4 * i, t[q],
+                                         a[q], f[q], threshold[q], width, int8)
+                    while mask != 0:
+                        row = i + trailing_zeros(mask)
+                        mask &= mask - 1
+                        if row >= stop:
+                            break
+                        value = np.float64(dots[row - start])
+                        if int8:
+                            value -= c[row]
+                        slack = np.float64(a[q]) * e[row] + np.float64(f[q]) * g[row]
+                        noted += 1
+                        if note(waiting, pending, counts, q, row + base, value * t[q] * s[row], np.float64(h[row]),
+                                slack):
+                            flush(State(keys, ids, waiting, pending, counts, stats),
+                                  Exact(queries, info, address, row_bytes, base, kind, metric), threshold, q, False)
+            start, seeding = stop, False
         stats[0] += noted
     return scan
 
@@ -227,38 +267,3 @@ def settle(threshold, keys, ids, waiting, pending, counts, stats, queries, info,
     exact = Exact(queries, info, address, row_bytes, base, kind, metric)
     for q in range(queries.shape[0]):
         flush(state, exact, threshold, q, True)
-
-
-@functools.cache
-def whole_search(isa: Isa, vectors: int, int8: bool):
-    """Return the compiled search of a whole in-memory gallery in one call, from raw queries to sorted results.
-
-    vectors = 0 reads rows as vectors. Returns (keys, ids, stats, whether it searched); it did not where the
-    queries are not finite or not screenable (`bounds.screenable`).
-    """
-    scan = tile_scan(isa, vectors, int8) if vectors else row_scan(isa, int8)
-    packed, lanes = vectors > 0, max(1, vectors * isa.width)
-    levels, offset, span = isa.levels, isa.offset, (4 * isa.width if int8 else isa.width)
-
-    @njit(cache=True, nogil=True)
-    def search(queries, k, whole_numbers, mean, rows, stride, params, c, m, address, row_bytes, kind, metric):
-        n, d = queries.shape
-        info = describe(queries, metric)
-        keys, ids, waiting, pending, counts, stats = new_state(n, k)
-        if not screenable(info[0], metric):
-            return keys, ids, stats, False
-        if int8:
-            laid, lane = lay_i8(queries, mean, metric, levels, offset, whole_numbers, stride, lanes, packed, info)
-            steps = (d + 3) // 4 if packed else stride // span
-            panel_bytes = laid.shape[1] * laid.shape[2]
-        else:
-            laid, lane = lay_f32(queries, metric, lanes, packed, info)
-            steps = d if packed else d // span
-            panel_bytes = laid.shape[1] * laid.shape[2] * 4
-        scan(rows, stride, params, c, laid.ctypes.data, panel_bytes, n, steps, lane, keys, ids, waiting, pending,
-             counts, stats, queries, info, address, row_bytes, 0, kind, metric, 0, m)
-        settle(lane[3], keys, ids, waiting, pending, counts, stats, queries, info, address, row_bytes, 0, kind,
-               metric)
-        sort_heap(keys, ids, counts[:, 0])
-        return keys, ids, stats, True
-    return search

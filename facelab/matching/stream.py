@@ -74,7 +74,7 @@ def search_cluster(gallery: str | Path, queries: np.ndarray, k: int, *, schedule
         from distributed import Client, as_completed
     except ImportError:
         raise UnsupportedError("a cluster needs the package distributed", fix="pip install facelab[cluster]") from None
-    from facelab.matching.matcher import Matches, merge
+    from facelab.matching.search import Matches, merge
     path = Path(gallery).resolve()
     total = len(open_vectors(path, "the gallery"))
     if k > total:

@@ -53,13 +53,19 @@ class Exact(NamedTuple):
 
 
 @njit(cache=True, nogil=True)
-def new_state(n, k):
-    """Return an empty state for n queries and k results, as a tuple in the order of `State`."""
+def new_queue(n, k):
+    """Return the part of an empty state that is not its heap: waiting, bounds, counts, stats."""
     capacity = 4 * k + 56
     counts = np.zeros((n, 3), np.int64)
     counts[:, 2] = 2 * k + 16
-    return (np.empty((n, k), np.float32), np.empty((n, k), np.int64), np.empty((n, capacity), np.int64),
-            np.empty((n, 2, capacity), np.float32), counts, np.zeros(2, np.int64))
+    return (np.empty((n, capacity), np.int64), np.empty((n, 2, capacity), np.float32), counts, np.zeros(2, np.int64))
+
+
+@njit(cache=True, nogil=True)
+def new_state(n, k):
+    """Return an empty state for n queries and k results, as a tuple in the order of `State`."""
+    waiting, bounds, counts, stats = new_queue(n, k)
+    return np.empty((n, k), np.float32), np.empty((n, k), np.int64), waiting, bounds, counts, stats
 
 
 @njit(cache=True, nogil=True)
@@ -112,35 +118,40 @@ def exact_key(metric, kind, query, square, row, d):
 
 
 @njit(cache=True, nogil=True)
-def push(keys, ids, counts, q, key, row):
-    """Offer (key, row) to query q's heap: kept where it is smaller than the worst, ties by the lower row."""
-    n, k = counts[q, 0], keys.shape[1]
-    if n < k:
-        i = n
-        counts[q, 0] = n + 1
-        while i > 0:
-            up = (i - 1) >> 1
-            if keys[q, up] > key or (keys[q, up] == key and ids[q, up] > row):
-                break
-            keys[q, i], ids[q, i] = keys[q, up], ids[q, up]
-            i = up
-        keys[q, i], ids[q, i] = key, row
-        return
-    if keys[q, 0] < key or (keys[q, 0] == key and ids[q, 0] < row):
-        return
+def sink(keys, ids, q, size, key, row):
+    """Replace the worst of query q's heap of `size` by (key, row); larger keys are worse, then larger rows."""
     i = 0
     while True:
         child = 2 * i + 1
-        if child >= k:
+        if child >= size:
             break
         right = child + 1
-        if right < k and (keys[q, right] > keys[q, child]
-                          or (keys[q, right] == keys[q, child] and ids[q, right] > ids[q, child])):
+        if right < size and (keys[q, right] > keys[q, child]
+                             or (keys[q, right] == keys[q, child] and ids[q, right] > ids[q, child])):
             child = right
         if keys[q, child] < key or (keys[q, child] == key and ids[q, child] < row):
             break
         keys[q, i], ids[q, i] = keys[q, child], ids[q, child]
         i = child
+    keys[q, i], ids[q, i] = key, row
+
+
+@njit(cache=True, nogil=True)
+def push(keys, ids, counts, q, key, row):
+    """Offer (key, row) to query q's heap: kept where it is smaller than the worst, ties by the lower row."""
+    n, k = counts[q, 0], keys.shape[1]
+    if n == k:
+        if key < keys[q, 0] or (key == keys[q, 0] and row < ids[q, 0]):
+            sink(keys, ids, q, k, key, row)
+        return
+    i = n
+    counts[q, 0] = n + 1
+    while i > 0:
+        up = (i - 1) >> 1
+        if keys[q, up] > key or (keys[q, up] == key and ids[q, up] > row):
+            break
+        keys[q, i], ids[q, i] = keys[q, up], ids[q, up]
+        i = up
     keys[q, i], ids[q, i] = key, row
 
 
@@ -246,19 +257,12 @@ def thresholds(threshold, keys, ids, waiting, pending, counts, stats, queries, i
 
 @njit(cache=True, nogil=True)
 def sort_heap(keys, ids, filled):
-    """Sort each query's heap in place, best first: by key, ties by row number."""
+    """Sort each query's heap in place, best first: by key, ties by row number (heapsort)."""
     for q in range(keys.shape[0]):
-        order = np.argsort(keys[q, :filled[q]], kind="mergesort")
-        key, row = keys[q, :filled[q]][order], ids[q, :filled[q]][order]
-        i = 0
-        while i < key.size:
-            j = i + 1
-            while j < key.size and key[j] == key[i]:
-                j += 1
-            if j > i + 1:
-                row[i:j] = np.sort(row[i:j])
-            i = j
-        keys[q, :filled[q]], ids[q, :filled[q]] = key, row
+        for size in range(filled[q] - 1, 0, -1):
+            key, row = keys[q, size], ids[q, size]
+            keys[q, size], ids[q, size] = keys[q, 0], ids[q, 0]
+            sink(keys, ids, q, size, key, row)
 
 
 @njit(cache=True, nogil=True)

@@ -1,0 +1,51 @@
+"""A whole search of rows in memory in one compiled call, from raw queries to sorted results: for small searches."""
+
+from __future__ import annotations
+
+import functools
+
+from numba import njit
+
+from facelab.matching.bounds import describe, lay_f32, lay_i8, screenable
+from facelab.matching.isa import Isa
+from facelab.matching.scan import row_scan, settle, tile_scan
+from facelab.matching.topk import new_queue, sort_heap
+
+
+@functools.cache
+def whole_search(isa: Isa, vectors: int, int8: bool):
+    """Return the compiled search; vectors = 0 reads rows as vectors.
+
+    It fills `keys` and `ids` (n, k), and returns how many rows passed the screening and how many were rescored; it
+    did nothing and returns (-1, 0) where the queries are not finite or not screenable (`bounds.screenable`). `place`
+    holds the whole numbers that a gallery does not change: address and stride of the rows to scan, rows, address and
+    stride (bytes) of the rows to rescore from, kind, metric.
+    """
+    scan = tile_scan(isa, vectors, int8) if vectors else row_scan(isa, int8)
+    packed, lanes = vectors > 0, max(1, vectors * isa.width)
+    levels, offset, span = isa.levels, isa.offset, (4 * isa.width if int8 else isa.width)
+
+    @njit(cache=True, nogil=True)
+    def search(queries, keys, ids, whole_numbers, mean, params, c, place):
+        n, d = queries.shape
+        rows, stride, m, address, row_bytes, kind, metric = (place[0], place[1], place[2], place[3], place[4],
+                                                              place[5], place[6])
+        info = describe(queries, metric)
+        if not screenable(info[0], metric):
+            return -1, 0
+        waiting, pending, counts, stats = new_queue(n, keys.shape[1])
+        if int8:
+            laid, lane = lay_i8(queries, mean, metric, levels, offset, whole_numbers, stride, lanes, packed, info)
+            steps = (d + 3) // 4 if packed else stride // span
+            panel_bytes = laid.shape[1] * laid.shape[2]
+        else:
+            laid, lane = lay_f32(queries, metric, lanes, packed, info)
+            steps = d if packed else d // span
+            panel_bytes = laid.shape[1] * laid.shape[2] * 4
+        scan(rows, stride, params, c, laid.ctypes.data, panel_bytes, n, steps, lane, keys, ids, waiting, pending,
+             counts, stats, queries, info, address, row_bytes, 0, kind, metric, 0, m)
+        settle(lane[3], keys, ids, waiting, pending, counts, stats, queries, info, address, row_bytes, 0, kind,
+               metric)
+        sort_heap(keys, ids, counts[:, 0])
+        return stats[0], stats[1]
+    return search
