@@ -24,6 +24,7 @@ from facelab.fingerprint.interface import interface_changes, reinterpreted
 from facelab.fingerprint.kinds import Finding
 from facelab.fingerprint.observed import Observed
 from facelab.fingerprint.photometry import LEVELS
+from facelab.fingerprint.relation import Relation, relate
 from facelab.fingerprint.schema import Fingerprint
 from facelab.fingerprint.sources import EXOTIC, pictures
 
@@ -41,6 +42,8 @@ VALUE_KINDS = (
     "missing_normalization",
 )
 """Causes that change a border's value too."""
+CLOSE = 2.5
+"""RMS residual in levels within which two sides explain each other without a pipeline behind them."""
 
 
 class Causes:
@@ -129,11 +132,14 @@ class Causes:
         return words(a), words(b)
 
     def _class_finding(self, kind, stage, names, training, inference):
-        probe = max(names, key=lambda n: self.distances[n]["rms"])
+        probe = max(names, key=lambda n: self.distances[n]["rms"] if self.distances[n] else np.inf)
         self.find(Change(kind, stage, training, inference), self._evidence(probe, 1.0))
 
     def _pipeline(self) -> float | None:
         """The plain pictures differ: search for the change of pipeline that makes them so."""
+        related = None if self.a.good else relate(self.left, self.right)
+        if related is not None and related.loss <= CLOSE and related.share > 0.9:
+            return self._related(related)
         start = start_of(self.infer, self.right)
         if start is not None and self.a.good:
             self.b = identify(self.infer, self.right, start)
@@ -145,7 +151,7 @@ class Causes:
         if not np.isfinite(left) or left > min(40.0, max(12.0, 8 * self.a.linear.loss, 0.5 * began)):
             scrambled = reinterpreted(self.a, self.right) if self.a.good else None
             if scrambled is None:
-                return self._unknown()
+                return self._related(related) if related and related.share > 0.75 else self._unknown()
             self.interface = [c for c in self.interface if c.kind != "layout"]
             self.find(scrambled, self._evidence(self._worst(), 1.0))
             return 1.0
@@ -168,6 +174,22 @@ class Causes:
         if not self.findings:
             return self._rounding() if self.b.good and after <= 1.2 else self._unknown()
         return float(np.clip(1 - (after / before) ** 2, 0, 1)) if np.isfinite(before) and before > 0 else None
+
+    def _related(self, related: Relation) -> float:
+        """The training pipeline is none that is known, but the sides' own values explain each other."""
+        self.notes.append("the training pipeline was not recognised; the sides were compared with each other only")
+        for c in related.changes:
+            self.find(c, self._evidence(self._worst(), None))
+        for c in colour.explain(related.train, related.infer).changes:
+            self.find(c, self._evidence(self._worst(), None))
+        for kind, stage, names in (
+            ("exif_orientation", "orient", [n for n in self.names if self.known[n].source.orientation != 1]),
+            ("decoder", "decode", [n for n in self.names if self.known[n].lossy and n not in EXOTIC]),
+        ):
+            odd = related.unlike(self.left, self.right, names)
+            if odd and not any(f.kind == "exif_orientation" for f in self.findings):
+                self._class_finding(kind, stage, set(odd), "as training", "otherwise")
+        return related.share if self.findings else self._unknown()
 
     def _before(self) -> float:
         """RMS difference in levels before anything is explained, on plain probes."""

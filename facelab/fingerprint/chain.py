@@ -60,7 +60,15 @@ class Align(NamedTuple):
     size: tuple[int, int]
     estimator: str = "umeyama"
     landmarks: str = "given"
-    mirror: bool = False
+    kernel: str = "bilinear"
+
+
+class Warp(NamedTuple):
+    """Resample with one affine map for every picture: `back` (2×3, row by row) from output to input positions."""
+
+    back: tuple
+    size: tuple[int, int]
+    kernel: str = "bilinear"
 
 
 class Shift(NamedTuple):
@@ -142,7 +150,10 @@ def _from_resize(s):
 
 def _from_align(s):
     points = template(s["template"], tuple(s["size"]), s.get("padding"))
-    return Align(tuple(map(tuple, points.tolist())), tuple(s["size"]), s["estimator"])
+    kernel = (
+        "nearest" if s.get("kernel") == "nearest" else "bilinear32" if s.get("coordinates") == "1/32" else "bilinear"
+    )
+    return Align(tuple(map(tuple, points.tolist())), tuple(s["size"]), s["estimator"], kernel=kernel)
 
 
 _FROM = {

@@ -15,9 +15,13 @@ from facelab.fingerprint.observed import FLOOR, Observed, Scored, curve_residual
 from facelab.fingerprint.photometry import LEVELS, Linear
 from facelab.fingerprint.plan import plan
 from facelab.fingerprint.refine import refine_cut, refine_detour
+from facelab.fingerprint.registration import fixed_warp
 from facelab.fingerprint.schema import Fingerprint
 from facelab.fingerprint.search import rank, supposed
 from facelab.fingerprint.tonal import before_geometry, odd_tones, recodings, refine_gamma, tones
+
+FAR, CLOSE = 15.0, 3.0
+"""RMS residuals in levels: none of the common pipelines is near; a pipeline is known but for details."""
 
 
 @dataclasses.dataclass
@@ -82,11 +86,16 @@ def identify(fingerprint: Fingerprint, observed: Observed, start: State | None =
         if side.good:
             return side
     states = [*([start] if start else []), *supposed(observed)]
-    best = rank(observed, [Hypothesis(s, (), 0.0) for s in states], keep=3)
-    if not best:
+    ranked = rank(observed, [Hypothesis(s, (), 0.0) for s in states], keep=3)
+    if not ranked:
         return Identified(observed, states[0], Linear(np.ones((1, 3)), np.zeros(1), np.inf, np.inf, 0), [])
     sides = []
-    for s in best[:2]:
+    far = ranked[0].loss > FAR and start is None
+    if far and (warp := fixed_warp(observed)) is not None:
+        sides.append(explore(observed, warp, depth=1))
+        if sides[0].linear.loss < CLOSE:
+            return sides[0]
+    for s in ranked[:2]:
         sides.append(explore(observed, s.hypothesis.state))
         if sides[-1].good or not observed.budget.left:
             break
@@ -167,7 +176,7 @@ def _tonal(observed, current, gray, floor, bent, options) -> list[Scored]:
     limit = min(max(floor, 1.6), 0.6 * current.loss)
     found += [s for s in rank(observed, recodings(state), keep=1, large=False) if s.loss <= limit]
     if least() > floor and observed.budget.left:
-        best = rank(observed, tones(observed, state, gray), keep=1, large=False)
+        best = rank(observed, tones(observed, state, gray), keep=2, large=False)
         found += [refine_gamma(observed, before_geometry(observed, s, state)) for s in best]
     if least() > 3 * floor:
         free = curved(observed, current, gray, *bent)
@@ -256,6 +265,9 @@ def resized(state: State, size: tuple[int, int]) -> State:
         chain[last - 1] = before._replace(
             size=tuple(max(1, round(b * s / o)) for b, s, o in zip(before.size, size, op.size))
         )
+    if hasattr(op, "back"):
+        ratio = (op.size[0] / size[0], op.size[1] / size[1], 1.0) * 2
+        op = op._replace(back=tuple(v * r for v, r in zip(op.back, ratio)))
     if hasattr(op, "points"):
         ratio = size[0] / op.size[0], size[1] / op.size[1]
         op = op._replace(points=tuple((x * ratio[0], y * ratio[1]) for x, y in op.points))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from facelab.fingerprint.chain import Affine, Align, Crop, Resize, Shift
+from facelab.fingerprint.chain import Affine, Align, Crop, Resize, Shift, Warp
 from facelab.preprocess.align import template
 
 RESAMPLERS = tuple(
@@ -110,7 +110,7 @@ def shifted(state: State, dx: int, dy: int, wrap: bool) -> Hypothesis:
 def moved(state: State, affine: Affine, place: str) -> Hypothesis:
     """Return `state` with a small affine motion behind (`output`) or before (`input`) its resampling."""
     parts = []
-    aligned = any(isinstance(op, Align) for op in state.chain)
+    aligned = any(isinstance(op, (Align, Warp)) for op in state.chain)
     if abs(affine.degrees) > 0.25:
         parts.append(Change("rotation", place, "upright", f"turned by {affine.degrees:.1f}°"))
     if abs(affine.aspect - 1) > 0.008:
@@ -124,7 +124,7 @@ def moved(state: State, affine: Affine, place: str) -> Hypothesis:
         parts.append(Change("shift", place, "in place", f"moved by ({affine.dx:.2f}, {affine.dy:.2f}) pixels"))
     at = len(state.chain)
     if place == "input":
-        at = next((i for i, op in enumerate(state.chain) if isinstance(op, (Resize, Align, Crop))), at)
+        at = next((i for i, op in enumerate(state.chain) if isinstance(op, (Resize, Align, Warp, Crop))), at)
     return Hypothesis(
         state._replace(chain=(*state.chain[:at], affine, *state.chain[at:])),
         tuple(parts),

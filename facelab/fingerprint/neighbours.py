@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from facelab.fingerprint.chain import Align, Blur, Crop, Orient, Pad, Resize
+from facelab.fingerprint.chain import Align, Blur, Crop, Orient, Pad, Resize, Warp
 from facelab.fingerprint.hypotheses import (
     KIND_OF,
     RESAMPLERS,
@@ -29,8 +29,10 @@ def neighbours(state: State) -> Iterator[Hypothesis]:
             yield from _resize(state, i, op)
         elif isinstance(op, Crop):
             yield from _crop(state, i, op)
-        elif isinstance(op, Align):
-            yield from _align(state, i, op)
+        elif isinstance(op, (Align, Warp)):
+            yield from _warp_kernels(state, i, op)
+            if isinstance(op, Align):
+                yield from _align(state, i, op)
         elif isinstance(op, Pad):
             other = op._replace(anchor="center" if op.anchor == "top_left" else "top_left")
             yield Hypothesis(
@@ -139,6 +141,23 @@ def _crop(state, i, op):
         )
 
 
+WARP_KERNELS = {
+    "nearest": "nearest",
+    "bilinear": "bilinear",
+    "bilinear32": "bilinear",
+    "bicubic75": "bicubic (a=−0.75)",
+}
+
+
+def _warp_kernels(state, i, op):
+    for kernel, text in WARP_KERNELS.items():
+        if text != WARP_KERNELS[op.kernel]:
+            yield Hypothesis(
+                state._replace(chain=_at(state.chain, i, op._replace(kernel=kernel))),
+                (Change("resize_kernel", "align", WARP_KERNELS[op.kernel], text),),
+            )
+
+
 def _align(state, i, op):
     for name, points in templates(op.size).items():
         if max(abs(p - q) for a, b in zip(points, op.points) for p, q in zip(a, b)) > 1e-6:
@@ -182,7 +201,7 @@ def _turned(state):
     """Mirrored, turned or transposed at the end, or right after decoding where that is not the same."""
     front = next((i for i, op in enumerate(state.chain) if isinstance(op, Orient)), None)
     same_place = not any(
-        isinstance(op, (Align, Pad))
+        isinstance(op, (Align, Warp, Pad))
         or (isinstance(op, Crop) and op.region in ("box", "face", "center"))
         or (isinstance(op, Resize) and op.mode == "letterbox" and op.anchor == "top_left")
         for op in state.chain
@@ -293,7 +312,7 @@ def _blurs(state):
     """A Gaussian blur before the first resize, or at the end."""
     if any(isinstance(op, Blur) for op in state.chain):
         return
-    first = next((i for i, op in enumerate(state.chain) if isinstance(op, (Resize, Align))), len(state.chain))
+    first = next((i for i, op in enumerate(state.chain) if isinstance(op, (Resize, Align, Warp))), len(state.chain))
     for place, i in (("before the resize", first), ("at the end", len(state.chain))):
         for sigma in (0.5, 0.65, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0):
             yield Hypothesis(
@@ -307,7 +326,7 @@ def _cut(state):
     """A crop before the first resize that should not be there."""
     i = next((k for k, op in enumerate(state.chain) if isinstance(op, Resize)), None)
     if i is None or any(
-        isinstance(op, Align) or (isinstance(op, Crop) and op.region != "square") for op in state.chain
+        isinstance(op, (Align, Warp)) or (isinstance(op, Crop) and op.region != "square") for op in state.chain
     ):
         return
     squared = any(isinstance(op, Crop) for op in state.chain)

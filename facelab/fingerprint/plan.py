@@ -6,11 +6,24 @@ import math
 
 import numpy as np
 
-from facelab.fingerprint.chain import Affine, Align, Blur, Crop, Orient, Pad, Refused, Resize, Shift, Source
+from facelab.fingerprint.chain import Affine, Align, Blur, Crop, Orient, Pad, Refused, Resize, Shift, Source, Warp
 from facelab.preprocess.align import affine3, invert, umeyama
 from facelab.preprocess.image import EXIF_TRANSFORMS
 
 SWAPS = ("transpose", "transverse", "rotate90", "rotate270")
+
+
+FLIPS = {
+    "none": (False, False),
+    "transpose": (False, False),
+    "flip_horizontal": (False, True),
+    "flip_vertical": (True, False),
+    "rotate180": (True, True),
+    "transverse": (True, True),
+    "rotate90": (False, True),
+    "rotate270": (True, False),
+}
+"""Transform → (rows reversed, columns reversed) after the swap of axes, if it has one."""
 
 
 def plan(chain: tuple, source: Source) -> tuple[list[tuple], tuple[int, int]]:
@@ -122,7 +135,11 @@ def _align(op, size, source):
     elif op.landmarks == "mirrored":
         points = points[[1, 0, 2, 4, 3]]
     matrix = (affine3 if op.estimator == "affine3" else umeyama)(points, np.array(op.points))
-    return [("warp", invert(matrix), op.size)], op.size
+    return [("warp", invert(matrix), op.size, op.kernel)], op.size
+
+
+def _warp(op, size, source):
+    return [("warp", np.array(op.back, dtype=np.float64).reshape(2, 3), op.size, op.kernel)], op.size
 
 
 def _shift(op, size, source):
@@ -132,7 +149,7 @@ def _shift(op, size, source):
 
 
 def _affine(op, size, source):
-    return [("warp", turned_back(op, size), size)], size
+    return [("warp", turned_back(op, size), size, "bilinear")], size
 
 
 def turned_back(op: Affine, size: tuple[int, int]) -> np.ndarray:
@@ -159,4 +176,5 @@ _PLAN = {
     Align: _align,
     Shift: _shift,
     Affine: _affine,
+    Warp: _warp,
 }

@@ -8,23 +8,13 @@ Pixels between stages are not rounded here; the error is at most half a level a 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from facelab.fingerprint.chain import Refused, Resize, Source
-from facelab.fingerprint.plan import SWAPS, plan
-from facelab.fingerprint.resample import blur, weights
-
-FLIPS = {
-    "none": (False, False),
-    "transpose": (False, False),
-    "flip_horizontal": (False, True),
-    "flip_vertical": (True, False),
-    "rotate180": (True, True),
-    "transverse": (True, True),
-    "rotate90": (False, True),
-    "rotate270": (True, False),
-}
-"""Transform → (rows reversed, columns reversed) after the swap of axes, if it has one."""
+from facelab.fingerprint.plan import FLIPS, SWAPS, plan
+from facelab.fingerprint.resample import blur, kernel_value, weights
 
 
 def predict(chain: tuple, source: Source, rows=None, columns=None) -> tuple[np.ndarray, np.ndarray]:
@@ -148,30 +138,42 @@ def _narrow(axis, n) -> tuple[slice | np.ndarray, np.ndarray]:
 
 
 def _warp(before, pixels, step, a, b):
-    """Gather bilinearly behind `before`; the axes behind the warp may be positions or matrices."""
-    _, back, (w, h) = step
+    """Gather behind `before`; the axes behind the warp may be positions or matrices."""
+    _, back, (w, h), kernel = step
     if a.ndim == 1 and b.ndim == 1:
-        image = _run(before, pixels, *_whole(before, pixels))[0] if before else pixels
-        values, cover = gather(image, back, np.maximum(a, 0), np.maximum(b, 0))
-        keep = np.outer(a >= 0, b >= 0)
-        return values * keep[..., None], cover * keep
-    dense = _warped(before, pixels, back, (w, h))
-    both, _ = _apply(dense, a, b)
+        both = sample(_framed(before, pixels), back, np.maximum(a, 0), np.maximum(b, 0), kernel)
+        both *= np.outer(a >= 0, b >= 0)[..., None]
+    else:
+        both, _ = _apply(_warped(before, pixels, back, (w, h), kernel), a, b)
     return both[..., :-1], both[..., -1]
 
 
 _KEPT: dict[tuple, tuple] = {}
-"""The last few warped pictures, cover as one more channel; each holds its source, so that no id is used twice."""
+"""The last few framed and warped pictures; each holds its source, so that no id is used twice."""
 
 
-def _warped(before, pixels, back, size) -> np.ndarray:
-    key = (id(pixels), repr(before), back.tobytes(), size)
+def _kept(key: tuple, pixels: np.ndarray, make: Callable[[], np.ndarray]) -> np.ndarray:
     if key not in _KEPT:
-        if len(_KEPT) > 24:
+        if len(_KEPT) > 32:
             _KEPT.clear()
-        image = _run(before, pixels, *_whole(before, pixels))[0] if before else pixels
-        _KEPT[key] = pixels, sample(bordered(image), back, np.arange(size[1]), np.arange(size[0]))
+        _KEPT[key] = pixels, make()
     return _KEPT[key][1]
+
+
+def _framed(before, pixels) -> np.ndarray:
+    """What `before` gives, in a frame of nothing, cover as one more channel."""
+
+    def make():
+        return bordered(_run(before, pixels, *_whole(before, pixels))[0] if before else pixels)
+
+    return _kept((id(pixels), repr(before)), pixels, make)
+
+
+def _warped(before, pixels, back, size, kernel) -> np.ndarray:
+    def make():
+        return sample(_framed(before, pixels), back, np.arange(size[1]), np.arange(size[0]), kernel)
+
+    return _kept((id(pixels), repr(before), back.tobytes(), size, kernel), pixels, make)
 
 
 def _whole(steps, pixels):
@@ -187,12 +189,6 @@ def _whole(steps, pixels):
     return np.arange(h), np.arange(w)
 
 
-def gather(image: np.ndarray, back: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Sample height × width × channel bilinearly at back · (column, row), 0 outside: (values, cover)."""
-    both = sample(bordered(image), back, rows, columns)
-    return both[..., :-1], both[..., -1]
-
-
 def bordered(image: np.ndarray) -> np.ndarray:
     """Return the image as float32 with its cover as one more channel, inside a frame one pixel wide of nothing."""
     h, w, c = image.shape
@@ -202,18 +198,38 @@ def bordered(image: np.ndarray) -> np.ndarray:
     return out
 
 
-def sample(framed: np.ndarray, back: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """Sample what `bordered` made at back · (column, row): float32 rows × columns × (channel and cover)."""
+def sample(framed: np.ndarray, back: np.ndarray, rows, columns, kernel: str = "bilinear") -> np.ndarray:
+    """Sample what `bordered` made at back · (column, row): float32 rows × columns × (channel and cover).
+
+    `kernel` is nearest, bilinear, bilinear32 (places rounded to 1/32 pixel, as OpenCV does) or bicubic75 (OpenCV's).
+    """
     h, w, c = framed.shape
     x, y = columns[None].astype(np.float64), rows[:, None].astype(np.float64)
+    sx, sy = (row[0] * x + row[1] * y + row[2] + 1 for row in np.asarray(back)[:2])
+    if kernel == "bilinear32":
+        sx, sy = np.rint(sx * 32) / 32, np.rint(sy * 32) / 32
     # anything beyond the frame is as good as on it
-    sx, sy = (
-        np.clip(row[0] * x + row[1] * y + row[2] + 1, 0, n - 1.001) for row, n in zip(np.asarray(back)[:2], (w, h))
-    )
+    sx, sy = np.clip(sx, 0, w - 1.001), np.clip(sy, 0, h - 1.001)
+    flat = framed.reshape(-1, c)
+    if kernel == "nearest":
+        return flat.take(np.rint(sy).astype(np.int64) * w + np.rint(sx).astype(np.int64), axis=0)
     x0, y0 = sx.astype(np.int64), sy.astype(np.int64)
     fx, fy = (sx - x0).astype(np.float32)[..., None], (sy - y0).astype(np.float32)[..., None]
-    flat, at = framed.reshape(-1, c), y0 * w + x0
+    if kernel == "bicubic75":
+        return _cubic_sample(flat, (w, h), x0, y0, fx, fy)
+    at = y0 * w + x0
     top, bottom = flat.take(at, axis=0), flat.take(at + w, axis=0)
     top += fx * (flat.take(at + 1, axis=0) - top)
     bottom += fx * (flat.take(at + w + 1, axis=0) - bottom)
     return top + fy * (bottom - top)
+
+
+def _cubic_sample(flat, size, x0, y0, fx, fy):
+    w, h = size
+    out = np.zeros((*x0.shape, flat.shape[1]), np.float32)
+    for j in range(-1, 3):
+        row = np.clip(y0 + j, 0, h - 1) * w
+        for i in range(-1, 3):
+            weight = kernel_value("bicubic75", fy - j) * kernel_value("bicubic75", fx - i)
+            out += weight * flat.take(row + np.clip(x0 + i, 0, w - 1), axis=0)
+    return out

@@ -57,5 +57,5 @@ def supposed(observed: Observed) -> list[State]:
             for a in ("keep", "square_longer")
             for o in ("clip", "constant")
         ]
-    chains += [(Orient(), Align(points, size)) for points in templates(size).values()]
+    chains += [(Orient(), Align(points, size, kernel="bilinear32")) for points in templates(size).values()]
     return [State(c, head) for c in chains]

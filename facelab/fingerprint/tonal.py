@@ -8,7 +8,7 @@ from facelab.fingerprint import tone
 from facelab.fingerprint.hypotheses import Change, Hypothesis, State
 from facelab.fingerprint.observed import FITTED, Observed, Scored
 
-GAMMAS = (0.4545, 0.5, 0.6, 0.7, 0.8, 0.9, 1.1, 1.2, 1.4, 1.6, 1.8, 2.0, 2.2)
+GAMMAS = (0.4167, 0.4545, 0.5, 0.6, 0.7, 0.8, 0.9, 1.1, 1.2, 1.4, 1.6, 1.8, 2.0, 2.2, 2.4)
 GAMMA_LIKE = ("gamma", "srgb_to_linear", "linear_to_srgb")
 WORDS = {
     "clahe": "equalised tile by tile (CLAHE)",
