@@ -13,11 +13,32 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
 
-def converters(source):
+def without_slots(source, folder):
+    """Return a copy of a SavedModel whose optimizer has no slots; its variables are linked to.
+
+    Keras 2 saves them along (Model Maker does), and TensorFlow with Keras 3 cannot give them back to an optimizer that
+    it does not know: '_UserObject' object has no attribute 'add_slot'.
+    """
+    from tensorflow.core.protobuf import saved_model_pb2
+    saved = saved_model_pb2.SavedModel.FromString((source / "saved_model.pb").read_bytes())
+    for graph in saved.meta_graphs:
+        for node in graph.object_graph_def.nodes:
+            del node.slot_variables[:]
+    copy = folder / "source"
+    copy.mkdir()
+    (copy / "saved_model.pb").write_bytes(saved.SerializeToString())
+    for part in source.iterdir():
+        if part.name not in ("saved_model.pb", "fingerprint.pb"):
+            (copy / part.name).symlink_to(part)
+    return copy
+
+
+def converters(source, folder):
     """Return a function that makes a fresh converter for the source, a SavedModel or a Keras file."""
     import tensorflow as tf
     if source.is_dir():
-        return lambda: tf.lite.TFLiteConverter.from_saved_model(str(source))
+        copy = without_slots(source, folder)
+        return lambda: tf.lite.TFLiteConverter.from_saved_model(str(copy))
     import keras
     model = keras.models.load_model(source, compile=False)
     return lambda: tf.lite.TFLiteConverter.from_keras_model(model)
@@ -57,7 +78,7 @@ def debug(make, images, denylist):
 def work(job, folder):
     """Convert every variant."""
     import numpy as np
-    make = converters(Path(job["source"]))
+    make = converters(Path(job["source"]), folder)
     images = np.load(folder / "calibration.npy") if (folder / "calibration.npy").is_file() else None
     for variant in job["variants"]:
         data = (debug(make, images, variant["denylist"]) if variant.get("denylist")

@@ -18,6 +18,7 @@ from facelab.emotion.jobs import TrainingError, run_job
 from facelab.emotion.train import Settings, train, train_and_evaluate
 from facelab.preprocess import PreprocessSpec
 from facelab.preprocess.tflite_metadata import read_metadata
+from facelab.quantization.converter import convert
 
 OUTPUTS = {"emotion_fp32.tflite", "emotion_fp32.preprocess.json", "labels.txt", "saved_model", "split.json",
            "training.json", "evaluation.json", "model_card.md"}
@@ -77,6 +78,40 @@ def test_the_exported_file_answers_as_the_independent_interpreter_of_tensorflow_
         interpreter.set_tensor(feed, ((image.astype(np.float32) - 127.5) / 127.5)[None])
         interpreter.invoke()
         np.testing.assert_allclose(interpreter.get_tensor(out)[0], row, atol=1e-6)   # float32 rounding
+
+
+@pytest.mark.modelmaker
+def test_model_makers_int8_file_is_evaluated_as_an_independent_loop_does(modelmaker_model, toy_parts):
+    """Round half to even, saturate, dequantise, with numpy and LiteRT alone: not a bit may differ on any image."""
+    from ai_edge_litert.interpreter import Interpreter
+    path = modelmaker_model[0].folder / "emotion_int8_modelmaker.tflite"
+    run = Interpreter(model_path=str(path), num_threads=1)
+    run.allocate_tensors()
+    i, o = run.get_input_details()[0], run.get_output_details()[0]
+    limits, expected = np.iinfo(i["dtype"]), []
+    for image in toy_parts["test"].images:
+        x = (image.astype(np.float32) - np.float32(127.5)) / np.float32(127.5)
+        q = np.rint(x / np.float32(i["quantization"][0])) + i["quantization"][1]
+        run.set_tensor(i["index"], np.clip(q, limits.min, limits.max).astype(i["dtype"])[None])
+        run.invoke()
+        raw = run.get_tensor(o["index"])[0].astype(np.float32)
+        expected.append((raw - o["quantization"][1]) * np.float32(o["quantization"][0]))
+    ours = EmotionClassifier(path, threads=1).probabilities(toy_parts["test"].images)
+    np.testing.assert_array_equal(ours, np.array(expected))
+
+
+@pytest.mark.modelmaker
+@pytest.mark.tensorflow
+def test_model_makers_saved_model_converts_with_todays_tensorflow(modelmaker_model, toy_parts, spec, tmp_path):
+    """Its own export did not: the optimizers inside are of a kind that no later TensorFlow loads."""
+    trained = modelmaker_model[0]
+    made = convert(trained.folder / "saved_model", tmp_path, [{"name": "again", "kind": "float32", "denylist": []}])
+    (tmp_path / "labels.txt").write_text((trained.folder / "labels.txt").read_text())
+    again = EmotionClassifier(made["again"], spec=spec, threads=1)
+    images = toy_parts["test"].images
+    # two converters ten versions apart may fuse in another order: float32 rounding
+    np.testing.assert_allclose(again.probabilities(images),
+                               EmotionClassifier(trained.model, threads=1).probabilities(images), atol=1e-5)
 
 
 @pytest.mark.tensorflow

@@ -30,6 +30,16 @@ m.fit(x, y, epochs=4, batch_size=48, verbose=0)
 m.save(sys.argv[1] + "/emotion.keras")
 c = tf.lite.TFLiteConverter.from_keras_model(m)
 open(sys.argv[1] + "/emotion_fp32.tflite", "wb").write(c.convert())
+# the same function with one channel a thousand times as large and as small again: one range cannot hold both
+os.mkdir(sys.argv[1] + "/wild")
+first, second = m.layers[1], m.layers[2]
+(k1, b1), (k2, b2) = first.get_weights(), second.get_weights()
+scale = np.where(np.arange(16) == np.argmax(np.abs(k1).sum((0, 1, 2))), 1000, 1).astype("float32")
+first.set_weights([k1 * scale, b1 * scale])
+second.set_weights([k2 / scale[:, None], b2])
+m.save(sys.argv[1] + "/wild/emotion.keras")
+c = tf.lite.TFLiteConverter.from_keras_model(m)
+open(sys.argv[1] + "/wild/emotion_fp32.tflite", "wb").write(c.convert())
 # a relative whose middle no recipe can write in integers
 w = keras.Model(i, keras.layers.Dense(3, activation="softmax")(keras.layers.Flatten()(keras.layers.Lambda(
     lambda t: tf.sin(t), name="wave")(m.layers[2].output))))
@@ -58,8 +68,9 @@ def trained(tmp_path_factory):
     subprocess.run([sys.executable, "-c", TRAIN, str(folder)], check=True, capture_output=True, timeout=180)
     write_metadata(folder / "emotion_fp32.tflite", name="emotion", description="test", size=(SIZE, SIZE), mean=127.5,
                    std=127.5, labels=list(CLASSES))
-    emotion_spec(SIZE, 0.0).save(folder / "emotion_fp32.preprocess.json")
-    (folder / "labels.txt").write_text("\n".join(CLASSES) + "\n")
+    for place in (folder, folder / "wild"):
+        emotion_spec(SIZE, 0.0).save(place / "emotion_fp32.preprocess.json")
+        (place / "labels.txt").write_text("\n".join(CLASSES) + "\n")
     return folder
 
 

@@ -125,6 +125,36 @@ def test_keep_float_auto_finds_the_smallest_set_that_meets_a_budget(model, pool,
     assert not too_large.met and too_large.tried == 1 and "size" in too_large.how
 
 
+def test_keep_float_auto_mends_a_model_with_a_wild_channel(trained, pool, evaluation):
+    """One channel between the two convolutions is a thousand times the others, so INT8 loses the others there; only
+    with both of them in float does that tensor stay whole, and no single layer can mend it."""
+    with Session(subject.load(trained / "wild" / "emotion_fp32.tflite"), pool, evaluation,
+                 budgets=Budgets(size=0.6)) as wild:
+        recipe = RECIPES["edge-int8"]
+        whole = wild.add(recipe.name, wild.make(recipe))
+        found = wild.keep_float_auto(recipe)
+        mended = wild.make(recipe, name="mended", keep_float=found.layers)
+        row = wild.add("mended", mended, keep_float=found.layers)
+        convolutions = {op.name for op in wild.layers() if op.kind == "CONV_2D"}
+    assert not whole["verdict"]["passed"] and whole["agreement"]["value"] < 0.9
+    assert found.met and set(found.layers) == convolutions and "every set of 2 and fewer was tried" in found.how
+    assert row["verdict"]["passed"] and row["agreement"]["value"] > whole["agreement"]["value"]
+
+
+def test_model_makers_own_export_is_a_row(trained, all_files, pool, evaluation, tmp_path):
+    import shutil
+
+    from facelab.quantization import notebook
+    for name in ("emotion_fp32.tflite", "emotion_fp32.preprocess.json", "labels.txt"):
+        shutil.copy(trained / name, tmp_path / name)
+    with Session(subject.load(tmp_path / "emotion_fp32.tflite"), pool, evaluation) as alone:
+        assert not notebook.add_modelmaker(alone)
+        shutil.copy(all_files["tf-uint8"], tmp_path / "emotion_int8_modelmaker.tflite")   # as its export has
+        assert notebook.add_modelmaker(alone)
+        assert alone.rows["modelmaker-int8"]["input"]["dtype"] == "uint8"
+        assert notebook.against_numpy(alone) == {"modelmaker-int8": 0}
+
+
 def test_noise_of_healthy_layers_sits_near_the_rounding_floor(session, all_files):
     rows = session.edge.noise(all_files["edge-int8"], session.evaluation.tensors[:8])
     values = [r["rmse_over_scale"] for r in rows if r["op"] == "CONV_2D"]
