@@ -120,8 +120,8 @@ def train_images(job, folder):
     history = {k: [float(v) for v in values] for k, values in classifier.history.history.items()}
     # None exports float32; an empty QuantizationConfig() would quietly quantise the weights.
     classifier.export(str(folder), tflite_filename="emotion_fp32.tflite", label_filename="labels.txt",
-                      saved_model_filename="saved_model", quantization_config=None,
-                      export_format=[ExportFormat.TFLITE, ExportFormat.LABEL, ExportFormat.SAVED_MODEL])
+                      quantization_config=None, export_format=[ExportFormat.TFLITE, ExportFormat.LABEL])
+    save_for_inference(classifier.model, folder / "saved_model")
     files = ["emotion_fp32.tflite", "labels.txt", "saved_model"]
     if job.get("int8"):
         int8 = QuantizationConfig.for_int8(image_loader(parts["calibration"], labels),
@@ -130,6 +130,20 @@ def train_images(job, folder):
                           export_format=[ExportFormat.TFLITE])
         files.append("emotion_int8_modelmaker.tflite")
     return history, files
+
+
+def save_for_inference(model, path):
+    """Write a Keras model as a SavedModel of its forward pass alone.
+
+    Model Maker's own SavedModel carries optimizers, the backbone's among them, and no TensorFlow after 2.15 loads those
+    ("'_UserObject' object has no attribute 'add_slot'"), so that its successors could not convert it.
+    """
+    import tensorflow as tf
+    module = tf.Module()
+    module.kept = model.variables
+    module.scores = tf.function(lambda image: {"scores": model(image, training=False)}, input_signature=[
+        tf.TensorSpec([None, *model.input_shape[1:]], tf.float32, name="image")])
+    tf.saved_model.save(module, str(path), signatures={"serving_default": module.scores})
 
 
 def train_text(job, folder):
