@@ -52,7 +52,8 @@ lint: setup-main  ## ruff and canonical notebooks
 	@$(BIN)/python -m facelab.reproduce.canonical --check notebooks/*.ipynb
 
 lab: setup  ## open JupyterLab on the overview, with both kernels
-	@$(BIN)/jupyter lab --notebook-dir=. --LabApp.default_url=/lab/tree/notebooks/00_overview.ipynb $(ARGS)
+	@$(BIN)/jupyter lab --notebook-dir=. --LabApp.default_url=/lab/tree/notebooks/00_overview.ipynb \
+	  --LabApp.news_url=None --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate $(ARGS)
 
 doctor: setup  ## say what is installed, what is missing, and how to mend it
 	@$(BIN)/facelab doctor $(ARGS)

@@ -4,6 +4,11 @@ Only light names live here, so that `import facelab` costs milliseconds; rooms a
 (`facelab.matching`, `facelab.preprocess`, ...).
 """
 
+import os
+
+# ONNX Runtime reports its use to its maker over the network unless this is set before it is imported
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
 from facelab.core.errors import FacelabError
 from facelab.core.run import Run, start
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -40,6 +41,7 @@ def prepared(tmp_path_factory) -> Path:
     capture_spec(spec(), backend="pillow").save(home / "infer.json")
     write(home / "int8.jsonl", [Record("r", "s", "int8", "agreement", 0.99)])
     (home / "preprocess.py").write_text(PREPROCESS)
+    shutil.copytree(REPOSITORY / "examples", home / "examples")
     (home / "train.py").write_text(PREPROCESS.replace("def prepare", "def preprocess"))
     wrong = PREPROCESS.replace("def prepare", "def preprocess").replace("(pixels, np.float32)", "(pixels)[..., ::-1]")
     (home / "device.py").write_text(wrong)
@@ -61,8 +63,22 @@ def _photographs(home: Path) -> None:
         image.save(home / name)
     rows = [f"{n}.png,170,72,278,222" for n in ("astronaut", "again")]
     (home / "faces.csv").write_text("path,x1,y1,x2,y2\n" + "\n".join(rows) + "\n")
-    (home / "pairs.csv").write_text("a,b,same\nphotos/astronaut.png,photos/again.png,1\n"
-                                    "photos/again.png,face.png,0\n" * 10)
+    pairs = "photos/astronaut.png,photos/again.png,1\nphotos/again.png,face.png,0\n"
+    (home / "pairs.csv").write_text("a,b,same\n" + pairs * 10)
+    _labelled(home / "data")
+
+
+def _labelled(folder: Path) -> None:
+    """Drawn faces in a folder an emotion, to calibrate on and to evaluate on."""
+    from PIL import Image
+
+    from facelab.datasets import synthetic
+    for part, start in (("calibration", 0), ("test", 12)):
+        faces = synthetic.generate("emotion", 12, seed=7, size=96, classes=3, start=start)
+        for k, (image, emotion) in enumerate(zip(faces.images, faces.emotion, strict=True)):
+            path = folder / part / str(emotion) / f"{k}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image).save(path)
 
 
 def _vectors(home: Path) -> None:
@@ -117,7 +133,6 @@ def trained(tmp_path_factory) -> Path:
 def shell(prepared, tmp_path):
     """Return a function that runs one command line as a user would, in a copy of the prepared folder."""
     import shlex
-    import shutil
     import subprocess
     shutil.copytree(prepared, tmp_path, dirs_exist_ok=True)
 

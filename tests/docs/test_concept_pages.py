@@ -11,7 +11,8 @@ DOCS = REPOSITORY / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
 README = [p for p in (REPOSITORY / "README.md",) if p.is_file()]
 SLOW = ("facelab doctor", "facelab match bench", "facelab eval detector")
-SKIPPED = {"network": "asks an official address", "cluster": "needs a cluster", "slow": "takes more than seconds"}
+SKIPPED = {"network": "asks an official address", "cluster": "needs a cluster", "slow": "takes more than seconds",
+           "newcomer": "followed by test_newcomer.py"}
 """Words after ```console: why a block is not run by the default tests."""
 
 
@@ -62,7 +63,7 @@ def _commands(page, *, slow: bool) -> list[str]:
     found = []
     for where, words, block in BLOCKS:
         assert not set(words) - set(SKIPPED), f"{page.name}: unknown mark in {words}"
-        if where == page and not set(words) & {"network", "cluster"}:
+        if where == page and not set(words) & {"network", "cluster", "newcomer"}:
             found += [(line, "slow" in words or line.startswith(SLOW)) for line in block if line.startswith("facelab ")]
     return [line for line, long in found if slow or not long] if not slow or any(x for _, x in found) else []
 
