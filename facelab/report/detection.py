@@ -26,12 +26,11 @@ def factor_curves(rows: Sequence[Mapping], labels: Mapping[str, str], *, title: 
         for k, name in enumerate(names):
             mine = [r for r in rows if r["factor"] == factor and r["name"] == name]
             x, v = [r["value"] for r in mine], [r["share"] for r in mine]
-            colour = style.PALETTE[k % len(style.PALETTE)]
+            look = style.series(k)
             if len(names) <= 4:
-                ax.fill_between(x, [r["lo"] for r in mine], [r["hi"] for r in mine], color=colour, alpha=0.08, lw=0)
-            # past the end of the palette a dashed line tells the second user of a colour from the first
-            ax.plot(x, v, marker=style.MARKERS[k % len(style.MARKERS)], ms=5, lw=1.7, color=colour, label=name,
-                    ls="-" if k < len(style.PALETTE) else "--")
+                ax.fill_between(x, [r["lo"] for r in mine], [r["hi"] for r in mine], color=look["color"], alpha=0.08,
+                                lw=0)
+            ax.plot(x, v, **look, ms=5, lw=1.7, label=name)
         ax.set_ylim(-0.03, 1.05)
         style.label(ax, factor, labels[factor], y if ax in axes[:, 0] else "")
     for ax in list(axes.flat)[len(factors):]:
@@ -47,9 +46,10 @@ def latency_accuracy(rows: Sequence[Mapping], *, accuracy: str) -> Figure:
     fig, ax = style.figure(8, 4.8)
     for k, row in enumerate(rows):
         spread = [[row["ms"] - row["ms_lo"]], [row["ms_hi"] - row["ms"]]]
-        ax.errorbar(row["ms"], row["accuracy"], xerr=spread, marker=style.MARKERS[k % len(style.MARKERS)], ms=8, lw=1.4,
-                    ls="none", color=style.PALETTE[k % len(style.PALETTE)], label=row["name"])
+        ax.errorbar(row["ms"], row["accuracy"], xerr=spread, ms=8, lw=1.4, label=row["name"],
+                    **{**style.series(k), "ls": "none"})
     ax.set_xscale("log")
+    style.plain_log(ax.xaxis)
     ax.set_ylim(-0.03, 1.05)
     ax.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
     style.label(ax, "Latency against accuracy", "median milliseconds an image, one thread (log)", accuracy)
@@ -60,10 +60,11 @@ def where_time_goes(rows: Sequence[Mapping]) -> Figure:
     """Draw median milliseconds before, in and after the network, stacked; rows have label, pre, run, post."""
     fig, ax = style.figure(8.5, 1.4 + 0.32 * len(rows))
     place, left = np.arange(len(rows))[::-1], np.zeros(len(rows))
-    for part, colour, hatch in (("pre", style.PALETTE[4], ""), ("run", style.PALETTE[0], ""),
-                                ("post", style.PALETTE[3], "///")):
+    for part, what, colour, hatch in (("pre", "before (pre)", style.PALETTE[4], ""),
+                                      ("run", "network (run)", style.PALETTE[0], ""),
+                                      ("post", "after (post)", style.PALETTE[3], "///")):
         width = np.array([r[part] for r in rows])
-        ax.barh(place, width, left=left, color=colour, hatch=hatch, edgecolor="white", label=part)
+        ax.barh(place, width, left=left, color=colour, hatch=hatch, edgecolor="white", label=what)
         left = left + width
     ax.set_yticks(place, [r["label"] for r in rows])
     ax.grid(axis="y", visible=False)
@@ -80,13 +81,18 @@ def gallery(items: Sequence[Mapping], *, title: str, columns: int = 4) -> Figure
     from matplotlib.patches import Rectangle
     columns = min(columns, len(items))
     rows = -(-len(items) // columns)
-    fig, axes = style.figure(3.0 * columns, 2.7 * rows + 0.5, rows=rows, columns=columns, squeeze=False)
+    high = max(item["image"].shape[0] / item["image"].shape[1] for item in items)
+    fig, axes = style.figure(4.2 * columns, (4.0 * min(high, 1.2) + 0.35) * rows + 0.4, rows=rows, columns=columns,
+                             squeeze=False)
     for ax, item in zip(axes.flat, items):
         ax.imshow(item["image"])
+        ax.set_anchor("N")
         truth = item["truth"] if item["truth"] is not None else np.zeros((0, 4))
         missed = item["missed"] if item["missed"] is not None else np.zeros(len(truth), bool)
-        drawn = [(b, style.GOOD, "-", 3.0 if m else 1.2) for b, m in zip(truth, missed)]
-        drawn += [(b, style.PALETTE[4], "--", 1.4) for b in item["found"]]
+        # thin on crowds, or the boxes hide the faces
+        thin = 0.6 if len(truth) > 30 else 1.2
+        drawn = [(b, style.GOOD, "-", 3.0 if m else thin) for b, m in zip(truth, missed)]
+        drawn += [(b, style.PALETTE[4], "--", thin + 0.2) for b in item["found"]]
         for (x1, y1, x2, y2), colour, dash, width in drawn:
             ax.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, ec=colour, ls=dash, lw=width))
         ax.set_title(item["caption"], fontsize=9, weight="normal")

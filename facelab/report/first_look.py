@@ -182,7 +182,7 @@ def costs(kind: str, names: list[str], files: dict[str, Path] | Path, *, repeats
         file = files[name] if isinstance(files, dict) else files
         answer = fresh.call(f"facelab.report.first_look:measure_{kind}", name, str(file), repeats, threads=threads)
         s = summarise(np.array(answer.value["seconds"]))
-        rows.append({"model": name, "P50 [ms]": s.p50 * 1e3, "P90 [ms]": s.p90 * 1e3,
+        rows.append({"model": name, "kind": kind, "P50 [ms]": s.p50 * 1e3, "P90 [ms]": s.p90 * 1e3,
                      "memory [MiB]": (answer.peak_rss - answer.base_rss) / MIB,
                      "note": s.warning or "", "samples": np.array(answer.value["seconds"])})
     return rows
@@ -206,20 +206,26 @@ def record_costs(run: Run, rows: list[dict]) -> None:
 
 
 def cost_plot(rows: list[dict], title: str) -> Figure:
-    """Return latency (P50 to P90) and memory a model, side by side, slowest at the bottom."""
+    """Return latency (P50 to P90) and memory a model, side by side, slowest at the bottom; hatched: embedders."""
     rows = sorted(rows, key=lambda r: -r["P50 [ms]"])
     names, y = [r["model"] for r in rows], np.arange(len(rows))
     fig, (left, right) = style.figure(10, 1.2 + 0.3 * len(rows), columns=2, sharey=True)
     p50, p90 = np.array([r["P50 [ms]"] for r in rows]), np.array([r["P90 [ms]"] for r in rows])
     left.hlines(y, p50, p90, color=style.NEUTRAL, linewidth=2)
-    left.plot(p50, y, "o", color=style.PALETTE[0], label="P50")
+    one_crop = np.array([r.get("kind") == "embedder" for r in rows])
+    left.plot(p50[~one_crop], y[~one_crop], "o", color=style.PALETTE[0], label="P50, detector: a photograph")
+    if one_crop.any():
+        left.plot(p50[one_crop], y[one_crop], "D", color=style.PALETTE[3], label="P50, embedder: one crop")
     left.plot(p90, y, "|", color=style.PALETTE[1], markersize=10, markeredgewidth=2, label="P90")
     left.set_xscale("log")
+    style.plain_log(left.xaxis)
     left.set_yticks(y, names)
     left.set_ylim(-0.8, len(rows) - 0.2)
-    left.legend(loc="lower left")
+    left.legend(loc="upper right")
     style.label(left, title, "milliseconds a call, one thread (log)", "")
-    right.barh(y, [r["memory [MiB]"] for r in rows], color=style.PALETTE[5])
+    bars = right.barh(y, [r["memory [MiB]"] for r in rows], color=style.PALETTE[5])
+    for bar, crop in zip(bars, one_crop):
+        bar.set(hatch="///" if crop else "", edgecolor="white")
     style.label(right, "Memory above the bare process", "peak resident memory [MiB]", "")
     return fig
 

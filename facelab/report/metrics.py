@@ -22,15 +22,15 @@ _DET_TICKS = (1e-4, 1e-3, 5e-3, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 0.9)
 
 def precision_recall(curves: Mapping[str, Curve], *, title: str = "Precision against recall") -> Figure:
     """Draw precision-recall curves by name, AP and its interval in the legend."""
-    fig, ax = style.figure(7, 4.8)
-    for (name, c), marker in zip(curves.items(), style.MARKERS * len(curves)):
+    fig, ax = style.figure(9.6, 4.8)
+    for k, (name, c) in enumerate(curves.items()):
         drawn = c.found > 0
         ap = "no faces" if c.ap is None else f"AP {c.ap:.3f}"
         spread = f" [{c.interval.lo:.3f}, {c.interval.hi:.3f}]" if c.interval else ""
-        ax.plot(c.recall[drawn], c.precision[drawn], marker=marker, markevery=0.12, markersize=5, lw=1.8,
-                label=f"{name}: {ap}{spread}")
+        ax.plot(c.recall[drawn], c.precision[drawn], **style.series(k), markevery=0.12, markersize=5, lw=1.8,
+                label=f"{name}\n{ap}{spread}")
     ax.set(xlim=(0, 1.01), ylim=(0, 1.02))
-    ax.legend(loc="lower left")
+    ax.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=9)
     style.label(ax, title, "recall", "precision")
     return fig
 
@@ -49,7 +49,7 @@ def det(curves: Mapping[str, ErrorCurve], *, title: str = "DET: FNMR against FMR
         if inside.any():
             least = min(least, float(c.fmr[inside].min()), float(c.fnmr[inside].min()))
         ax.plot(norm.ppf(c.fmr[inside]), norm.ppf(c.fnmr[inside]), marker=marker, markevery=0.12, markersize=5, lw=1.8,
-                label=name)
+                label=name if inside.any() else f"{name}: never both errors at once")
     low = norm.ppf(max(min(least, 0.01) * 0.8, 1e-5))
     ticks = [t for t in _DET_TICKS if norm.ppf(t) >= low and t <= 0.6]
     high = norm.ppf(0.6)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 # Okabe and Ito's palette ("Color Universal Design", 2008), black last; markers tell series apart in gray print too.
@@ -32,6 +33,21 @@ def figure(width: float = 8.0, height: float = 4.5, *, rows: int = 1, columns: i
         fig = Figure(figsize=(width, height), layout="constrained")
         axes = fig.subplots(rows, columns, **subplots)
     return fig, axes
+
+
+def series(k: int) -> dict:
+    """Return colour, marker and dash of the k-th series: past the palette's end a dashed line tells two users apart."""
+    return {"color": PALETTE[k % len(PALETTE)], "marker": MARKERS[k % len(MARKERS)],
+            "ls": ("-", "--", ":", "-.")[k // len(PALETTE) % 4]}
+
+
+def plain_log(axis: Axis) -> None:
+    """Label a logarithmic axis, once its data are drawn, with plain numbers (5, 10, 20) in place of powers."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+    low, high = axis.get_view_interval()
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 200 * low else (1,), numticks=20))
+    axis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def label(ax: Axes, title: str, x: str, y: str) -> Axes:

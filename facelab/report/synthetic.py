@@ -28,8 +28,11 @@ def _bare(ax: Axes) -> Axes:
 
 
 def picture_grid(rows: Mapping[str, Sequence[np.ndarray]], titles: Sequence[str] = (), *, cell: float = 1.15,
-                 title: str = "") -> Figure:
-    """Draw rows of pictures, each with its name at the left; `titles` head the columns."""
+                 title: str = "", captions: Mapping[str, Sequence] | None = None) -> Figure:
+    """Draw rows of pictures, each with its name at the left; `titles` head the columns.
+
+    `captions` are values by row, written into the pictures' lower left corners.
+    """
     columns = max(len(row) for row in rows.values())
     fig, axes = style.figure(1.1 + cell * columns, cell * len(rows) + (0.6 if title else 0.3), rows=len(rows),
                              columns=columns, squeeze=False)
@@ -38,9 +41,12 @@ def picture_grid(rows: Mapping[str, Sequence[np.ndarray]], titles: Sequence[str]
             ax = _bare(axes[i, j])
             if j < len(pictures):
                 ax.imshow(pictures[j], interpolation="nearest" if min(pictures[j].shape[:2]) < 64 else "antialiased")
+                if captions:
+                    ax.text(0.04, 0.04, f"{captions[name][j]}", transform=ax.transAxes, fontsize=7.5, color="white",
+                            bbox={"facecolor": "black", "alpha": 0.6, "pad": 1.5, "lw": 0})
             if i == 0 and j < len(titles):
                 ax.set_title(titles[j], fontsize=9, loc="center", fontweight="normal")
-        axes[i, 0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=9.5)
+        axes[i, 0].set_ylabel(name.replace("_", " "), rotation=0, ha="right", va="center", fontsize=9.5)
     fig.get_layout_engine().set(w_pad=0.01, h_pad=0.01, wspace=0.01, hspace=0.01)
     if title:
         fig.suptitle(title, x=0.01, ha="left", fontweight="bold", fontsize=12)
@@ -106,6 +112,8 @@ def recall_table(scores: Sequence[CellScore]) -> Figure:
         if np.isfinite(value):
             ax.text(j, i, f"{value:.2f}\n({alarms[i, j]:.2f})", ha="center", va="center", fontsize=9,
                     color="black" if value > 0.55 else "white")
+        else:
+            ax.text(j, i, "not\nmeasured", ha="center", va="center", fontsize=8, color=style.NEUTRAL)
     ax.set_xticks(range(len(cells)), cells)
     ax.set_yticks(range(len(detectors)), detectors)
     fig.colorbar(shown, ax=ax, fraction=0.03, pad=0.02, label="recall at IoU 0.35")
@@ -126,10 +134,13 @@ def identities(similarity: Mapping[str, np.ndarray], same: np.ndarray, hard: Map
         style.label(row[0], name, "cosine similarity", "pairs")
         factors = hard[name]
         y = np.arange(len(factors))
-        row[1].barh(y, list(factors.values()), color=style.PALETTE[0], height=0.65)
+        # from chance: a bar from another place would exaggerate or hide what is above it
+        row[1].barh(y, np.array(list(factors.values())) - 0.5, left=0.5, color=style.PALETTE[0], height=0.65)
+        for place, value in zip(y, factors.values()):
+            row[1].text(max(value, 0.5) + 0.01, place, f"{value:.2f}", va="center", fontsize=8.5)
         row[1].set_yticks(y, list(factors))
         row[1].invert_yaxis()
-        row[1].set_xlim(0.3, 1.0)
+        row[1].set_xlim(min(0.3, *factors.values()), 1.08)
         row[1].axvline(0.5, color=style.NEUTRAL, lw=1, ls="--")
         style.label(row[1], "One hard factor at a time", "AUC (0.5 is chance)", "")
     return fig
@@ -151,22 +162,26 @@ def confusion(table: np.ndarray, names: Sequence[str], title: str) -> Figure:
     return style.label(ax, title, "the network's answer", "intended").figure
 
 
-def learned(results: Mapping[str, Learned], chance: float, bars: Mapping[str, float]) -> Figure:
-    """Draw held-out accuracies with 95 % Wilson intervals, chance, and each classifier's bar."""
+def learned(results: Mapping[str, Learned], chance: float, bars: Mapping[str, str]) -> Figure:
+    """Draw held-out accuracies with 95 % Wilson intervals, chance, and each classifier's budget (such as ">= 0.9")."""
     from facelab.metrics.bootstrap import wilson
-    _, ax = style.figure(7.2, 1.4 + 0.7 * len(results))
+    _, ax = style.figure(8.4, 1.5 + 0.7 * len(results))
     for y, (name, r) in enumerate(results.items()):
         low, high = wilson(float(r.right.sum()), len(r.right))
-        ax.barh(y, r.accuracy, color=style.PALETTE[y % 5], height=0.55)
+        ax.barh(y, r.accuracy, color=(style.PALETTE[0], style.PALETTE[2])[y % 2], height=0.55)
         ax.errorbar(r.accuracy, y, xerr=[[max(0, r.accuracy - low)], [max(0, high - r.accuracy)]], color="black",
                     capsize=4)
         ax.text(0.02, y, f"{r.accuracy:.3f}   ({r.seconds:.0f} s)", va="center", color="white", fontweight="bold")
         if name in bars:
-            ax.plot([bars[name]] * 2, [y - 0.36, y + 0.36], color=style.BAD, lw=2.5,
-                    label="bar" if "bar" not in ax.get_legend_handles_labels()[1] else None)
+            at = float(bars[name].split()[-1])
+            ax.plot([at] * 2, [y - 0.36, y + 0.36], color=style.BAD, lw=2.5)
+            ax.text(at, y - 0.4, bars[name].replace(">=", "at least").replace("<=", "at most"), ha="center",
+                    fontsize=8.5, color=style.BAD)
     ax.axvline(chance, color=style.NEUTRAL, ls="--", lw=1.2, label="chance")
     ax.set_yticks(range(len(results)), list(results))
     ax.invert_yaxis()
     ax.set_xlim(0, 1)
-    ax.legend(loc="lower center", ncols=2, bbox_to_anchor=(0.5, 1.0))
-    return style.label(ax, "", "accuracy on people never seen", "").figure
+    ax.set_ylim(len(results) - 0.5, -0.65)
+    ax.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0))
+    return style.label(ax, "Three emotions (95 % intervals, seconds of training)", "accuracy on people never seen",
+                       "").figure
