@@ -98,6 +98,8 @@ def quantisation() -> Figure:
             label=f"best: ±{ranges[best]:.1f} σ, error {parts['all'][best]:.3f} σ")
     ax.set_xscale("log")
     ax.set_yscale("log")
+    style.plain_log(ax.xaxis)
+    style.plain_log(ax.yaxis)
     ax.legend(fontsize=9)
     return style.label(ax, "Quantising normally distributed activations to 8 bits", "calibrated range [± σ]",
                        "RMS error [σ]").figure
@@ -119,6 +121,8 @@ def roofline() -> Figure:
             color=style.NEUTRAL)
     ax.set_xscale("log")
     ax.set_yscale("log")
+    style.plain_log(ax.xaxis)
+    style.plain_log(ax.yaxis)
     ax.legend(fontsize=8.5, loc="lower right")
     return style.label(ax, "Where a search of float32 vectors can be at best", "operations per byte read",
                        "billion operations per second").figure

@@ -73,8 +73,8 @@ def _labelled(folder: Path) -> None:
     from PIL import Image
 
     from facelab.datasets import synthetic
-    for part, start in (("calibration", 0), ("test", 12)):
-        faces = synthetic.generate("emotion", 12, seed=7, size=96, classes=3, start=start)
+    for part, start in (("calibration", 0), ("test", 24)):
+        faces = synthetic.generate("emotion", 24, seed=7, size=96, classes=3, start=start)
         for k, (image, emotion) in enumerate(zip(faces.images, faces.emotion, strict=True)):
             path = folder / part / str(emotion) / f"{k}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
