@@ -16,6 +16,7 @@ from facelab.fingerprint.explain import (
     identify,
     infer_side,
     lossy_error,
+    other_geometry,
     start_of,
     steps_of,
 )
@@ -27,6 +28,7 @@ from facelab.fingerprint.photometry import LEVELS
 from facelab.fingerprint.relation import Relation, relate
 from facelab.fingerprint.schema import Fingerprint
 from facelab.fingerprint.sources import EXOTIC, pictures
+from facelab.fingerprint.uneven import unevenly_lit
 
 VALUE_KINDS = (
     "mean",
@@ -148,10 +150,13 @@ class Causes:
         changes = [(c, before, after) for c, before, after in self.b.steps]
         began = next((was for _, was, _ in changes if np.isfinite(was)), 0.0)
         left = self.b.linear.loss
+        if any(c.kind == "histogram" for c, _, _ in changes):
+            # a contrast that depends on the picture may go astray on an odd one
+            left = min(left, self.b.screened)
         if not np.isfinite(left) or left > min(40.0, max(12.0, 8 * self.a.linear.loss, 0.5 * began)):
             scrambled = reinterpreted(self.a, self.right) if self.a.good else None
             if scrambled is None:
-                return self._related(related) if related and related.share > 0.75 else self._unknown()
+                return self._without_model(related)
             self.interface = [c for c in self.interface if c.kind != "layout"]
             self.find(scrambled, self._evidence(self._worst(), 1.0))
             return 1.0
@@ -162,7 +167,7 @@ class Causes:
             self.find(c, self._evidence(self._worst(), share))
         self._levels()
         if comparable_scaling(self.a, self.b):
-            explained = colour.explain(self.a.linear, self.b.linear)
+            explained = colour.explain(self.a.linear, self.b.linear, whole=self._whole())
             coarse = any(f.kind == "quantization" for f in self.findings)
             for c in explained.changes:
                 if not (coarse and c.kind in ("mean", "scale")):
@@ -175,12 +180,33 @@ class Causes:
             return self._rounding() if self.b.good and after <= 1.2 else self._unknown()
         return float(np.clip(1 - (after / before) ** 2, 0, 1)) if np.isfinite(before) and before > 0 else None
 
+    def _without_model(self, related: Relation | None) -> float:
+        """No single changes lead from one pipeline to the other: look for what can be said without them."""
+        if related and related.share > 0.75:
+            return self._related(related)
+        uneven = unevenly_lit(self.a, self.right) if self.a.good else None
+        if uneven is not None:
+            self.find(uneven.change, self._evidence(self._worst(), uneven.share))
+            return uneven.share
+        if self.a.good and self.right.budget.spent < 1.3 * self.right.budget.total:
+            # from nothing, as if it were a training side
+            self.right.budget.limit = 1.3 * self.right.budget.total
+            other = identify(self.infer, self.right)
+            change = other_geometry(self.a.state.chain, other.state.chain) if other.good else None
+            if change is not None:
+                self.b = other
+                self.find(change, self._evidence(self._worst(), 1 - (other.linear.loss / max(self._before(), 1)) ** 2))
+                for c in colour.explain(self.a.linear, other.linear, whole=self._whole()).changes:
+                    self.find(c, self._evidence(self._worst(), None))
+                return float(np.clip(1 - (other.linear.loss / max(self._before(), 1)) ** 2, 0, 1))
+        return self._unknown()
+
     def _related(self, related: Relation) -> float:
         """The training pipeline is none that is known, but the sides' own values explain each other."""
         self.notes.append("the training pipeline was not recognised; the sides were compared with each other only")
         for c in related.changes:
             self.find(c, self._evidence(self._worst(), None))
-        for c in colour.explain(related.train, related.infer).changes:
+        for c in colour.explain(related.train, related.infer, whole=self._whole()).changes:
             self.find(c, self._evidence(self._worst(), None))
         for kind, stage, names in (
             ("exif_orientation", "orient", [n for n in self.names if self.known[n].source.orientation != 1]),
@@ -190,6 +216,11 @@ class Causes:
             if odd and not any(f.kind == "exif_orientation" for f in self.findings):
                 self._class_finding(kind, stage, set(odd), "as training", "otherwise")
         return related.share if self.findings else self._unknown()
+
+    def _whole(self) -> bool:
+        """Whether only the inference side gives whole numbers."""
+        kinds = [np.dtype(side.output[self.names[0]]["dtype"]).kind for side in (self.train, self.infer)]
+        return kinds[0] == "f" and kinds[1] in "iu"
 
     def _before(self) -> float:
         """RMS difference in levels before anything is explained, on plain probes."""

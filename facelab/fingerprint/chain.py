@@ -17,7 +17,9 @@ class Orient(NamedTuple):
 
 
 class Crop(NamedTuple):
-    """Cut out a region: `full`, `square`, `center` (size), `fraction` (centred, share of each side), `box`, `face`."""
+    """Cut out a region: `full`, `square`, `center` (size), `fraction` (centred, share of each side), `box`, `face`,
+    `sides` (what `box` says is cut off left, top, right and bottom, as shares of the sides or, as `style` says, in
+    pixels)."""
 
     region: str
     box: tuple | None = None
@@ -43,6 +45,8 @@ class Resize(NamedTuple):
     size_rounding: str = "floor"
     clip: bool = False
     """Whether overshoot is cut at 0 and 255, as whatever stores pixels does."""
+    gap: float = 0.0
+    """Pillow's `reducing_gap`: first averaged over whole blocks, so that at least this many times the size is left."""
 
 
 class Pad(NamedTuple):
@@ -72,11 +76,12 @@ class Warp(NamedTuple):
 
 
 class Shift(NamedTuple):
-    """Move the picture by whole pixels; what leaves is lost, or comes in at the other side with `wrap`."""
+    """Move the picture by whole pixels; what leaves is lost. `fill` says what comes in: `constant`, `wrap`,
+    `replicate`, `reflect` or `reflect101`."""
 
     dx: int
     dy: int
-    wrap: bool = False
+    fill: str = "constant"
 
 
 class Affine(NamedTuple):
@@ -94,6 +99,12 @@ class Blur(NamedTuple):
     """Blur the picture with a Gaussian of `sigma` pixels."""
 
     sigma: float
+
+
+class Shrink(NamedTuple):
+    """Read the picture at a whole fraction of its size, as decoders do that are asked for a smaller one."""
+
+    factor: int
 
 
 class Source(NamedTuple):

@@ -8,11 +8,21 @@ from typing import NamedTuple
 import numpy as np
 
 from facelab.fingerprint.hypotheses import Change
-from facelab.fingerprint.photometry import ORDERS, Linear, compare_scaling, describe_scaling, level_size, name_weights
+from facelab.fingerprint.photometry import (
+    ORDERS,
+    Linear,
+    compare_scaling,
+    describe_scaling,
+    level_size,
+    name_weights,
+    range_name,
+)
 from facelab.fingerprint.tonal import SPANS, recode_changes
 from facelab.fingerprint.tone import rgb_to_ycc
 
 GRAY_TOLERANCE = 0.012
+RECODED = 3.0
+"""A YUV matrix or range is believed only where the linear map leaves no more than this many levels RMS."""
 
 
 class Explained(NamedTuple):
@@ -33,11 +43,15 @@ def recode_map(written: tuple[str, str], read: tuple[str, str]) -> tuple[np.ndar
     return back @ (span[:, None] * forward), back @ offset
 
 
-def explain(a: Linear, b: Linear) -> Explained:
-    """Say what turns the training side's map `a` into the inference side's `b`, in as few causes as possible."""
+def explain(a: Linear, b: Linear, *, whole: bool = False) -> Explained:
+    """Say what turns the training side's map `a` into the inference side's `b`, in as few causes as possible.
+
+    `whole` says that only the inference side gives whole numbers: one scale and zero point for all channels is then a
+    quantisation.
+    """
     if a.matrix.shape[0] != b.matrix.shape[0]:
         return _other_channels(a, b)
-    slack = 1.0 + max(0.0, b.loss - a.loss - 0.5)
+    slack = 1.0 + max(0.0, abs(b.loss - a.loss) - 0.5)
     best: tuple | None = None
     for changes, matrix, offset in _colours(a, b):
         error = float(np.abs(_weights(matrix) - b.weights).max())
@@ -54,7 +68,20 @@ def explain(a: Linear, b: Linear) -> Explained:
         return Explained(_oddity(a, b), float(np.abs(a.weights - b.weights).max() * 255))
     words = describe_scaling(a.gain, a.offset), describe_scaling(b.gain, b.offset)
     scaled = tuple(Change(kind, "normalize", words[0], f"{words[1]}: {remark}") for kind, remark in best[2])
+    if whole and scaled and (integers := _quantised(a, b)) is not None:
+        scaled = (Change("quantization", "quantize", "real numbers, " + words[0], integers),)
     return Explained((*best[1], *scaled), best[3] * 255)
+
+
+def _quantised(a: Linear, b: Linear) -> str | None:
+    """The scale and zero point by which b follows from a in every channel; None for raw pixels and other maps."""
+    if len(a.gain) != len(b.gain) or range_name(b.gain, b.offset) == "[0, 255]":
+        return None
+    scale = a.gain / b.gain
+    zero = b.offset - a.offset / scale
+    if np.ptp(scale) > 0.02 * abs(scale).max() or np.ptp(zero) > 2:
+        return None
+    return f"whole numbers of scale {scale.mean():.4g} and zero point {zero.mean():.0f}"
 
 
 def _weights(matrix):
@@ -79,6 +106,16 @@ def _colours(a: Linear, b: Linear):
         if np.abs(b.weights - gray).max() < GRAY_TOLERANCE < np.abs(a.weights - a.weights.mean(axis=0)).max():
             matrix = a.gain[:, None] * gray
             yield (Change("gray_weights", "color", "colour", f"gray ({name_weights(gray)})"),), matrix, a.offset
+    if a.matrix.shape[0] == 3:
+        forward = rgb_to_ycc("bt601")
+        swapped = np.linalg.inv(forward) @ forward[[0, 2, 1]]
+        yield (
+            (Change("channel_order", "color", "chroma in order U, V", "U and V swapped"),),
+            a.matrix @ swapped,
+            a.offset,
+        )
+    if b.loss > RECODED:
+        return
     for written, read in itertools.product(SPANS, SPANS):
         if written != read:
             m, o = recode_map(written, read)

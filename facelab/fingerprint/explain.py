@@ -7,8 +7,8 @@ import dataclasses
 import numpy as np
 
 from facelab.fingerprint import colour, tone
-from facelab.fingerprint.chain import Crop, Orient, Refused, Resize, from_stages
-from facelab.fingerprint.hypotheses import Change, Hypothesis, State
+from facelab.fingerprint.chain import Align, Crop, Orient, Refused, Resize, Warp, from_stages
+from facelab.fingerprint.hypotheses import RINGING, Change, Hypothesis, State
 from facelab.fingerprint.motion import motions
 from facelab.fingerprint.neighbours import neighbours
 from facelab.fingerprint.observed import FLOOR, Observed, Scored, curve_residual
@@ -18,7 +18,7 @@ from facelab.fingerprint.refine import refine_cut, refine_detour
 from facelab.fingerprint.registration import fixed_warp
 from facelab.fingerprint.schema import Fingerprint
 from facelab.fingerprint.search import rank, supposed
-from facelab.fingerprint.tonal import before_geometry, odd_tones, recodings, refine_gamma, tones
+from facelab.fingerprint.tonal import before_geometry, odd_tones, recodings, refine_gamma, refine_limits, tiles, tones
 
 FAR, CLOSE = 15.0, 3.0
 """RMS residuals in levels: none of the common pipelines is near; a pipeline is known but for details."""
@@ -33,6 +33,8 @@ class Identified:
     state: State
     linear: Linear
     steps: list[tuple[Change, float, float]]
+    screened: float = np.inf
+    """The loss on the screen's probes alone."""
 
     @property
     def good(self) -> bool:
@@ -127,7 +129,7 @@ def explore(
     state = current.hypothesis.state
     linear = observed.score(state, observed.plain, full=True)
     steps = [(c, before, after) for changes, before, after in trail for c in changes]
-    return Identified(observed, state, linear, steps)
+    return Identified(observed, state, linear, steps, current.loss)
 
 
 def best_step(observed: Observed, current: Scored, gray: tuple | None, floor: float) -> Scored | None:
@@ -135,7 +137,7 @@ def best_step(observed: Observed, current: Scored, gray: tuple | None, floor: fl
     state = current.hypothesis.state
     options = [
         refine_cut(observed, refine_detour(observed, s)) if floor < s.loss < 0.6 * current.loss else s
-        for s in rank(observed, neighbours(state), keep=1)
+        for s in rank(observed, neighbours(state), keep=2)
     ]
 
     def done(limit=floor):
@@ -167,6 +169,9 @@ def _motions(observed, current, gray, floor, bent, options) -> list[Scored]:
 def _tonal(observed, current, gray, floor, bent, options) -> list[Scored]:
     """Try colour matrices, tones, free curves and clipping."""
     state, found = current.hypothesis.state, []
+    if any(t[0] in tone.WHOLE for t in (*state.head, *state.tail)):
+        # contrast that depends on the picture enlarges every rounding; a curve on top of it would only fit that
+        return []
 
     def least():
         return min((o.loss for o in (*options, *found)), default=np.inf)
@@ -177,19 +182,23 @@ def _tonal(observed, current, gray, floor, bent, options) -> list[Scored]:
     found += [s for s in rank(observed, recodings(state), keep=1, large=False) if s.loss <= limit]
     if least() > floor and observed.budget.left:
         best = rank(observed, tones(observed, state, gray), keep=2, large=False)
-        found += [refine_gamma(observed, before_geometry(observed, s, state)) for s in best]
+        found += [refine_limits(observed, refine_gamma(observed, before_geometry(observed, s, state))) for s in best]
+    if least() > max(4 * floor, 0.3 * current.loss) and observed.budget.left:
+        found += rank(observed, tiles(observed, state, gray), keep=1, large=False)
     if least() > 3 * floor:
         free = curved(observed, current, gray, *bent)
         if free is not None and free.loss < 0.7 * least():
             found.append(free)
     if least() > floor:
         found += [s for s in [censored(observed, state)] if s is not None and s.loss <= 1.5 * floor]
-    return found
+    # an exponent of almost one only mends what something else bent
+    return [s for s in found if not any(t[0] == "gamma" and abs(t[1] - 1) < 0.04 for t in s.hypothesis.state.tail)]
 
 
 def _odd_tones(observed, current, gray, floor, bent, options) -> list[Scored]:
-    """Try fewer levels and grays that are no weighted sum; they leave no curve to see."""
-    found = rank(observed, odd_tones(current.hypothesis.state), keep=1, large=False)
+    """Try fewer levels, grays that are no weighted sum and values that wrap around; they leave no curve to see."""
+    found = rank(observed, odd_tones(observed, current.hypothesis.state, gray), keep=1, large=False)
+    found = [refine_limits(observed, s) for s in found]
     return [s for s in found if s.loss <= max(1.6 * floor, 0.2 * current.loss)]
 
 
@@ -227,6 +236,8 @@ def bends(observed: Observed, current: Scored, gray: tuple | None) -> tuple[floa
     try:
         parts = observed.curve_parts(current.hypothesis.state, current.linear, observed.screen, gray)
     except Refused:
+        return np.inf, np.inf
+    if not parts:
         return np.inf, np.inf
     alone = float(np.sqrt(np.mean([curve_residual(z, y) for z, y in parts])))
     z, y = (np.concatenate(p) for p in zip(*parts))
@@ -321,6 +332,22 @@ def infer_side(train: Identified, observed: Observed) -> Identified:
     return best
 
 
+def other_geometry(train: tuple, infer: tuple) -> Change | None:
+    """Say in one cause how two chains differ that no single change leads from one to the other; None if they do not."""
+    if train == infer:
+        return None
+    aligned = [any(isinstance(op, (Align, Warp)) for op in chain) for chain in (train, infer)]
+    words = [
+        ", ".join(type(op).__name__.lower() for op in chain if not isinstance(op, Orient)) for chain in (train, infer)
+    ]
+    if any(aligned):
+        if all(aligned):
+            words = ["aligned to the training template", "aligned to another template, or by other landmarks"]
+        return Change("alignment_template", "align", *words)
+    kind = "crop" if any(isinstance(op, Crop) for op in (*train, *infer)) else "aspect"
+    return Change(kind, "resize", *words)
+
+
 def applies_exif(side: Identified) -> bool | None:
     """Say whether a side turns pictures by their EXIF orientation; None if it cannot be told."""
     names = [n for n, p in side.observed.pictures.items() if p.source.orientation != 1]
@@ -361,8 +388,16 @@ def _rms(side: Identified, state: State, name: str) -> float | None:
 def lossy_error(side: Identified) -> float | None:
     """Return the side's RMS deviation in levels on upright JPEG probes, predicted with the accurate decoder."""
     names = [n for n, p in side.observed.pictures.items() if p.lossy and p.source.orientation == 1]
-    errors = [e for n in names if (e := _rms(side, side.state, n)) is not None]
-    return max(errors) if errors else None
+    states = [side.state]
+    if any(isinstance(op, Resize) and op.kernel in RINGING for op in side.state.chain):
+        # whether overshoot is clipped may show on these pictures only
+        states += [
+            side.state._replace(
+                chain=tuple(op._replace(clip=not op.clip) if isinstance(op, Resize) else op for op in side.state.chain)
+            )
+        ]
+    per_state = [[e for n in names if (e := _rms(side, state, n)) is not None] for state in states]
+    return min(max(errors) for errors in per_state) if per_state[0] else None
 
 
 def comparable_scaling(train: Identified, infer: Identified) -> bool:
@@ -373,7 +408,7 @@ def comparable_scaling(train: Identified, infer: Identified) -> bool:
 def border_levels(side: Identified) -> np.ndarray | None:
     """Return the value of a letterbox border in pixel levels per channel, None where there is no border."""
     values = []
-    for n in side.observed.screen:
+    for n in side.observed.plain:
         try:
             cover = side.observed.cover(side.state, n)
         except Refused:

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
+
 from facelab.fingerprint.chain import Affine, Align, Crop, Resize, Shift, Warp
-from facelab.preprocess.align import template
+from facelab.fingerprint.plan import turned_back
+from facelab.preprocess.align import invert, template
 
 RESAMPLERS = tuple(
     [(k, False, c) for k in ("nearest", "bilinear", "bicubic", "bicubic75") for c in ("half", "legacy", "corner")]
     + [(k, True, "half") for k in ("bilinear", "bicubic", "bicubic75", "area", "lanczos3", "hamming", "box")]
     + [("lanczos3", False, "half"), ("lanczos4", False, "half"), ("gaussian", True, "half"), ("mitchell", True, "half")]
+    + [("spline3", False, "half"), ("gaussian_spline3", True, "half")]
 )
 """(kernel, antialias, pixel centres) as the field's libraries offer them."""
-RINGING = ("bicubic", "bicubic75", "lanczos3", "lanczos4", "mitchell")
+RINGING = ("bicubic", "bicubic75", "lanczos3", "lanczos4", "mitchell", "spline3", "gaussian_spline3")
 """Kernels with negative lobes: whether their overshoot is clipped shows."""
 FAMILY = {"bicubic75": "bicubic", "lanczos4": "lanczos", "lanczos3": "lanczos", "gaussian": "bilinear", "box": "area"}
+FAMILY["gaussian_spline3"] = "spline3"
 
 
 class State(NamedTuple):
@@ -51,7 +56,7 @@ def resampler_name(op: Resize) -> str:
     """
     smooth = "antialias" if op.antialias else "no antialias"
     places = {"half": "half-pixel centres", "legacy": "top-left centres", "corner": "aligned corners"}[op.centers]
-    name = {"bicubic": "bicubic (a=−0.5)", "bicubic75": "bicubic (a=−0.75)"}.get(op.kernel, op.kernel)
+    name = NAMES.get(op.kernel, op.kernel)
     return f"{name}, {places}" if op.kernel in ("nearest", "area", "box") else f"{name}, {smooth}, {places}"
 
 
@@ -96,19 +101,43 @@ KIND_OF = {
     "transpose": "transpose",
     "transverse": "transpose",
 }
+NAMES = {
+    "bicubic": "bicubic (a=−0.5)",
+    "bicubic75": "bicubic (a=−0.75)",
+    "spline3": "cubic spline",
+    "gaussian_spline3": "cubic spline behind a Gaussian blur",
+}
 TRANSFORMS = ("flip_horizontal", "flip_vertical", "rotate90", "rotate180", "rotate270", "transpose", "transverse")
 
 
-def shifted(state: State, dx: int, dy: int, wrap: bool) -> Hypothesis:
+FILLS = ("constant", "wrap", "replicate", "reflect", "reflect101")
+
+
+def shifted(state: State, dx: int, dy: int, fill: str) -> Hypothesis:
     """Return `state` moved by whole output pixels."""
     return Hypothesis(
-        state._replace(chain=(*state.chain, Shift(dx, dy, wrap))),
+        state._replace(chain=(*state.chain, Shift(dx, dy, fill))),
         (Change("shift", "output", "in place", f"moved by ({dx}, {dy}) pixels"),),
     )
 
 
+def _folded(chain: tuple, affine: Affine) -> tuple | None:
+    """The chain with its last warp aimed elsewhere, as by another template, so that nothing is resampled twice."""
+    if not chain or not isinstance(chain[-1], (Align, Warp)):
+        return None
+    op = chain[-1]
+    turn = turned_back(affine, op.size)
+    if isinstance(op, Warp):
+        back = np.vstack([np.reshape(op.back, (2, 3)), (0, 0, 1)]) @ np.vstack([turn, (0, 0, 1)])
+        return (*chain[:-1], op._replace(back=tuple(back[:2].ravel().tolist())))
+    there = invert(turn)
+    points = np.array(op.points) @ there[:, :2].T + there[:, 2]
+    return (*chain[:-1], op._replace(points=tuple(map(tuple, points.tolist()))))
+
+
 def moved(state: State, affine: Affine, place: str) -> Hypothesis:
-    """Return `state` with a small affine motion behind (`output`) or before (`input`) its resampling."""
+    """Return `state` with a small affine motion behind its resampling (`output`), before it (`input`) or as another
+    aim of its alignment (`folded`)."""
     parts = []
     aligned = any(isinstance(op, (Align, Warp)) for op in state.chain)
     if abs(affine.degrees) > 0.25:
@@ -122,6 +151,17 @@ def moved(state: State, affine: Affine, place: str) -> Hypothesis:
         parts.append(Change(kind, place, "scale 1", f"shows {affine.zoom:.3f} times as much on each side"))
     if abs(affine.dx) > 0.2 or abs(affine.dy) > 0.2:
         parts.append(Change("shift", place, "in place", f"moved by ({affine.dx:.2f}, {affine.dy:.2f}) pixels"))
+    if place == "folded":
+        chain = _folded(state.chain, affine)
+        if chain is None:
+            return Hypothesis(state, (), 1.0)
+        eight = 8 * state.chain[-1].size[0] / 112
+        if len(parts) > 1 or (
+            parts and parts[0].kind == "shift" and abs(abs(affine.dx) - eight) + abs(affine.dy) < 0.3
+        ):
+            words = ", ".join(c.after for c in parts)
+            parts = [Change("alignment_template", "align", "the training template", f"{words}, of training's")]
+        return Hypothesis(state._replace(chain=chain), tuple(parts), 1.0)
     at = len(state.chain)
     if place == "input":
         at = next((i for i, op in enumerate(state.chain) if isinstance(op, (Resize, Align, Warp, Crop))), at)

@@ -9,7 +9,7 @@ import numpy as np
 from facelab.fingerprint import tone
 from facelab.fingerprint.budget import fit_work, prediction_work
 from facelab.fingerprint.chain import Affine, Refused
-from facelab.fingerprint.hypotheses import Hypothesis, State, moved, shifted
+from facelab.fingerprint.hypotheses import FILLS, Hypothesis, State, moved, shifted
 from facelab.fingerprint.observed import FITTED, Observed, Scored
 from facelab.fingerprint.photometry import fit
 from facelab.fingerprint.plan import turned_back
@@ -78,7 +78,8 @@ def _best_shift(observed, state, dense, reach: int = 12):
             (dx, dy), loss = best, values[best]
     if not np.isfinite(loss):
         return None
-    options = [shifted(state, dx, dy, wrap) for wrap in (False, True)]
+    options = [shifted(state, dx, dy, fill) for fill in FILLS]
+    options += [h for h in [moved(state, Affine(dx=dx, dy=dy), "folded")] if h.changes]
     return min((Scored(h, observed.score(h.state)) for h in options), key=lambda s: s.cost)
 
 
@@ -95,7 +96,7 @@ STARTS = tuple(
     [Affine(degrees=d) for d in (-45, -30, -20, -15, -10, -7, -5, -3, -2, 2, 3, 5, 7, 10, 15, 20, 30, 45)]
     + [Affine(zoom=z) for z in (0.6, 0.7, 0.8, 0.875, 0.93, 1.07, 1.15, 1.3, 1.5)]
     + [Affine(aspect=a) for a in (0.75, 0.85, 0.93, 1.07, 1.17, 1.33)]
-    + [Affine(dx=x, dy=y) for x in (-3, -1, 0, 1, 3) for y in (-3, -1, 0, 1, 3)]
+    + [Affine(dx=x, dy=y) for x in (-3, -1, -0.5, 0, 0.5, 1, 3) for y in (-3, -1, -0.5, 0, 0.5, 1, 3)]
 )
 _STEPS = {"degrees": 1.0, "zoom": 0.03, "aspect": 0.03, "dx": 0.6, "dy": 0.6}
 
@@ -112,7 +113,9 @@ def _best_affine(observed, state, dense):
         (_descend(lambda a: loss(a, two), a, lambda: observed.budget.left) for _, a in starts), key=lambda p: p[0]
     )[1]
     found = _snap(lambda a: loss(a, dense), found)
-    options = [moved(state, found, "output"), moved(state, _source_units(state, found), "input")]
+    aim = _folded_finely(observed, state, found)
+    places = (("output", found), ("input", _source_units(state, found)), ("folded", aim))
+    options = [moved(state, a, place) for place, a in places]
     options += turned_before(observed, state, found.degrees)
     options = [h for h in options if h.changes]
     if not options:
@@ -120,6 +123,18 @@ def _best_affine(observed, state, dense):
     small = [n for n in observed.screen if n != LARGE]
     best = min((Scored(h, observed.score(h.state, small)) for h in options), key=lambda s: s.cost).hypothesis
     return Scored(best, observed.score(best.state))
+
+
+def _folded_finely(observed: Observed, state: State, start: Affine) -> Affine:
+    """Search an alignment's other aim on what it would give, for a motion of its output resamples twice."""
+    if not moved(state, start, "folded").changes:
+        return start
+    names = [n for n in observed.screen if n != LARGE][:2]
+
+    def loss(a):
+        return observed.score(moved(state, a, "folded").state, names).loss
+
+    return _snap(loss, _descend(loss, start, lambda: observed.budget.left, (0.3, 0.08, 0.02))[1])
 
 
 def turned_before(observed: Observed, state: State, degrees: float) -> list[Hypothesis]:
@@ -147,10 +162,10 @@ def _source_units(state, a: Affine) -> Affine:
     return a._replace(dx=0.0, dy=0.0) if abs(a.dx) < 0.3 and abs(a.dy) < 0.3 else a
 
 
-def _descend(loss, start: Affine, going: Callable[[], bool]) -> tuple[float, Affine]:
+def _descend(loss, start: Affine, going: Callable[[], bool], shrinks: tuple = (1.0, 0.4, 0.15)) -> tuple[float, Affine]:
     """Coordinate descent with shrinking steps over the five numbers of an affine motion."""
     best, value = start, loss(start)
-    for shrink in (1.0, 0.4, 0.15):
+    for shrink in shrinks:
         for _ in range(3):
             if not going():
                 break

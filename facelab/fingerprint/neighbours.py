@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from facelab.fingerprint.chain import Align, Blur, Crop, Orient, Pad, Resize, Warp
+from facelab.fingerprint.chain import Align, Blur, Crop, Orient, Pad, Resize, Shrink, Warp
 from facelab.fingerprint.hypotheses import (
     KIND_OF,
     RESAMPLERS,
@@ -228,6 +228,7 @@ def _orders(state):
     chain = state.chain
     resizes = [i for i, op in enumerate(chain) if isinstance(op, Resize)]
     yield from _cut_order(state)
+    yield from _reductions(state)
     for i in range(len(chain) - 1):
         a, b = chain[i], chain[i + 1]
         if isinstance(a, (Resize, Crop, Pad)) and isinstance(b, (Resize, Crop, Pad)) and type(a) is not type(b):
@@ -272,6 +273,28 @@ def _orders(state):
                 (Change("resize_order", "resize", "two resizes", "their kernels are swapped"),),
                 1.2,
             )
+
+
+def _reductions(state):
+    """Pictures read or reduced at a whole fraction of their size, or fitted into it first."""
+    resizes = [i for i, op in enumerate(state.chain) if isinstance(op, Resize)]
+    if len(resizes) != 1 or any(isinstance(op, Shrink) for op in state.chain):
+        return
+    i, op = resizes[0], state.chain[resizes[0]]
+    now = f"one resize, to {op.size}"
+    for gap in (1.0, 1.1, 1.5, 2.0, 3.0):
+        chain = _at(state.chain, i, op._replace(gap=gap))
+        text = f"reduced to whole blocks first (Pillow's reducing_gap {gap:g})"
+        yield Hypothesis(state._replace(chain=chain), (Change("resize_order", "resize", now, text),), 1.3)
+    for factor in (2, 3, 4, 8):
+        text = f"read at 1/{factor} of the size first"
+        chain = (state.chain[0], Shrink(factor), *state.chain[1:])
+        yield Hypothesis(state._replace(chain=chain), (Change("resize_order", "decode", now, text),), 1.3)
+    if op.mode == "stretch":
+        for second in dict.fromkeys((op, op._replace(kernel="bicubic", antialias=True))):
+            chain = _at(state.chain, i, second._replace(mode="inside"), second)
+            text = "fitted into the size first (thumbnail), then stretched"
+            yield Hypothesis(state._replace(chain=chain), (Change("resize_order", "resize", now, text),), 1.4)
 
 
 def _cut_order(state):
@@ -340,6 +363,21 @@ def _cut(state):
             state._replace(chain=(*state.chain[:i], crop, *state.chain[i:])),
             (Change(kind, "crop", "whole picture", text),),
         )
+    for side in (2, 4, 8, 12, 16, 24, 32):
+        crop = Crop("sides", box=(side,) * 4, style="pixels")
+        yield Hypothesis(
+            state._replace(chain=(*state.chain[:i], crop, *state.chain[i:])),
+            (Change("crop", "crop", "whole picture", f"{side} pixels cut off each side"),),
+            1.2,
+        )
+    for share in (0.1, 0.2):
+        for corner in ((1, 1, 0, 0), (1, 0, 0, 1), (0, 1, 1, 0), (0, 0, 1, 1)):
+            crop = Crop("sides", box=tuple(share * c for c in corner))
+            yield Hypothesis(
+                state._replace(chain=(*state.chain[:i], crop, *state.chain[i:])),
+                (Change("crop", "crop", "whole picture", "cut off centre"),),
+                1.2,
+            )
     for f in (1.1, 1.2, 1.25, 1.3, 1.4, 1.5, 1.6):
         for outside in ("constant", "replicate"):
             yield Hypothesis(

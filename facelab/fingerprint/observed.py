@@ -11,7 +11,7 @@ from facelab.fingerprint import tone
 from facelab.fingerprint.budget import Budget, fit_work, prediction_work
 from facelab.fingerprint.chain import Refused, Source
 from facelab.fingerprint.hypotheses import Hypothesis, State
-from facelab.fingerprint.photometry import Linear, fit, level_size
+from facelab.fingerprint.photometry import LEVELS, Linear, fit, level_size
 from facelab.fingerprint.plan import plan
 from facelab.fingerprint.predict import predict
 from facelab.fingerprint.resample import lines
@@ -82,6 +82,12 @@ class Observed:
         self._border: np.ndarray | None = None
 
     @property
+    def colourful(self) -> list[str]:
+        """The probes of the screen on which tones and colours are told apart best: colours, a picture, all grays."""
+        found = [n for k in ("bars", "portrait", "texture", "zone") for n in self.screen if n.split("_")[0] == k]
+        return (found or self.screen)[:3]
+
+    @property
     def border(self) -> np.ndarray | None:
         """The pixel that fills what the picture does not cover, where it is known: tones of whole pictures see it."""
         return self._border
@@ -102,7 +108,7 @@ class Observed:
             source = self.pictures[name].source
             x = source.pixels
             for t in head:
-                self.budget.spend(5e-5 * x.size)
+                self.budget.spend(1.5e-5 * x.size)
                 x = tone.apply(t, x)
             self._toned[key] = source._replace(pixels=x)
         return self._toned[key]
@@ -173,6 +179,11 @@ class Observed:
         if mixed is not None:
             linear = dataclasses.replace(linear, matrix=linear.gain[:, None] * np.asarray(mixed))
         linear = _with_border(linear, y[cover < 1e-4], full)
+        for name, parameter in state.head:
+            if name == "limit":
+                # a level of what is left between the limits is less of a level than before
+                share = (parameter[1] - parameter[0]) / LEVELS
+                linear = dataclasses.replace(linear, loss=linear.loss / share)
         for t in state.tail:
             if t[0] == "curve" and np.isfinite(linear.loss):
                 parts = self.curve_parts(state, linear, names or self.screen, t[1])

@@ -166,6 +166,8 @@ def compare_scaling(train: tuple, infer: tuple, *, slack: float = 1.0) -> list[t
     ):
         if same(ga * g, ga * o + oa):
             return [("double_normalization", f"{what} was applied twice")]
+    if ranges[0] is None and same(ga * ga * LEVELS, ga * oa * LEVELS + oa):
+        return [("double_normalization", "mean and scale (in units of 0…1) were applied twice")]
     if ranges[0] is None and ranges[1] == "[0, 1]":
         return [("missing_normalization", "pixels are divided by 255, but mean and scale are not applied")]
     if ranges[0] and ranges[1] and ranges[0] != ranges[1]:

@@ -6,7 +6,20 @@ import math
 
 import numpy as np
 
-from facelab.fingerprint.chain import Affine, Align, Blur, Crop, Orient, Pad, Refused, Resize, Shift, Source, Warp
+from facelab.fingerprint.chain import (
+    Affine,
+    Align,
+    Blur,
+    Crop,
+    Orient,
+    Pad,
+    Refused,
+    Resize,
+    Shift,
+    Shrink,
+    Source,
+    Warp,
+)
 from facelab.preprocess.align import affine3, invert, umeyama
 from facelab.preprocess.image import EXIF_TRANSFORMS
 
@@ -73,6 +86,9 @@ def _crop_box(op, size, source):
         return tuple(math.floor(v + 0.5) for v in (x1, y1, x2, y2))
     if op.region == "fraction":
         return _fraction(op, size)
+    if op.region == "sides":
+        left, top, right, bottom = op.box if op.style == "pixels" else (v * n for v, n in zip(op.box, (w, h, w, h)))
+        return tuple(math.floor(v + 0.5) for v in (left, top, w - right, h - bottom))
     cw, ch = {"full": (w, h), "square": (min(w, h),) * 2, "center": op.size}[op.region]
     x1, y1 = (w - cw) // 2, (h - ch) // 2
     return x1, y1, x1 + cw, y1 + ch
@@ -106,9 +122,31 @@ def inner_size(op: Resize, size: tuple[int, int]) -> tuple[int, int]:
 def _resize(op, size, source):
     inner = inner_size(op, size)
     steps = [("resize", size, inner, op)] if inner != size else []
+    if op.gap:
+        steps = _reduced(op, size, inner)
     if op.mode == "letterbox":
         return steps + _padding(inner, op.size, op.anchor), op.size
     return steps, inner
+
+
+_AREA = Resize((0, 0), kernel="area", antialias=True)
+
+
+def _reduced(op, size, inner):
+    """Pillow's `reduce` to whole blocks, the last one cut short, then the resize of what the blocks cover."""
+    factors = [max(1, int(n / m / op.gap)) for n, m in zip(size, inner)]
+    if max(factors) == 1:
+        return [("resize", size, inner, op)]
+    blocks = tuple(-(-n // f) for n, f in zip(size, factors))
+    return [
+        ("resize", size, blocks, _AREA, tuple((0.0, float(b * f)) for b, f in zip(blocks, factors))),
+        ("resize", blocks, inner, op, tuple((0.0, n / f) for n, f in zip(size, factors))),
+    ]
+
+
+def _shrink(op, size, source):
+    small = tuple(max(1, n // op.factor) for n in size)
+    return [("resize", size, small, Resize(small))], small
 
 
 def _padding(size, target, anchor):
@@ -143,9 +181,9 @@ def _warp(op, size, source):
 
 
 def _shift(op, size, source):
-    if op.wrap:
+    if op.fill == "wrap":
         return [("roll", op.dx, op.dy, size)], size
-    return [("crop", (-op.dx, -op.dy, *size), size, "constant")], size
+    return [("crop", (-op.dx, -op.dy, *size), size, op.fill)], size
 
 
 def _affine(op, size, source):
@@ -177,4 +215,5 @@ _PLAN = {
     Shift: _shift,
     Affine: _affine,
     Warp: _warp,
+    Shrink: _shrink,
 }

@@ -52,8 +52,9 @@ def _run(steps, pixels, rows, columns):
         elif step[0] == "roll":
             a, b = _roll(a, step[2], step[3][1]), _roll(b, step[1], step[3][0])
         else:
-            _, (w, h), (nw, nh), op = step
-            a, b = _resample(a, h, nh, op), _resample(b, w, nw, op)
+            _, (w, h), (nw, nh), op, *windows = step
+            across, down = windows[0] if windows else (None, None)
+            a, b = _resample(a, h, nh, op, down), _resample(b, w, nw, op, across)
     else:
         values, cover = _apply(pixels, a, b)
     return (values.swapaxes(0, 1), cover.T) if swapped else (values, cover)
@@ -82,30 +83,41 @@ def _smear(axis, n, sigma):
     return matrix[np.maximum(axis, 0)] * (axis >= 0)[:, None] if axis.ndim == 1 else axis @ matrix
 
 
+FOLDED = {
+    "replicate": lambda j, n: np.clip(j, 0, n - 1),
+    "reflect": lambda j, n: np.clip(np.where(j < 0, -j - 1, np.where(j >= n, 2 * n - 1 - j, j)), 0, n - 1),
+    "reflect101": lambda j, n: np.clip(np.where(j < 0, -j, np.where(j >= n, 2 * n - 2 - j, j)), 0, n - 1),
+}
+"""Which line stands for one beyond the border."""
+
+
 def _cut(axis, start, n, length, outside):
-    """An axis on the cut piece → on the whole: positions outside are −1 (nothing), or the border pixel."""
+    """An axis on the cut piece → on the whole: positions outside are −1 (nothing), or the line that stands for them."""
     if axis.ndim == 1:
         moved = axis + start
-        if outside == "replicate":
-            return np.where(axis < 0, -1, np.clip(moved, 0, n - 1))
+        if outside in FOLDED:
+            return np.where(axis < 0, -1, FOLDED[outside](moved, n))
         return np.where((axis < 0) | (moved < 0) | (moved >= n), -1, moved)
     out = np.zeros((len(axis), n), np.float32)
     j = np.arange(length) + start
-    if outside == "replicate":
-        np.add.at(out, (slice(None), np.clip(j, 0, n - 1)), axis)
+    if outside in FOLDED:
+        np.add.at(out, (slice(None), FOLDED[outside](j, n)), axis)
     else:
         ok = (j >= 0) & (j < n)
         out[:, j[ok]] = axis[:, ok]
     return out
 
 
-def _resample(axis, n, target, op):
+def _resample(axis, n, target, op, window=None):
     if axis.ndim == 1:
-        if n == target:
+        if n == target and window is None:
             return axis
-        matrix = weights(n, target, op.kernel, op.antialias, op.centers, tuple(np.maximum(axis, 0).tolist()))
+        at = tuple(np.maximum(axis, 0).tolist())
+        matrix = weights(n, target, op.kernel, op.antialias, op.centers, at, window)
         return matrix * (axis >= 0)[:, None].astype(np.float32) if (axis < 0).any() else matrix
-    return axis @ weights(n, target, op.kernel, op.antialias, op.centers) if n != target else axis
+    if n == target and window is None:
+        return axis
+    return axis @ weights(n, target, op.kernel, op.antialias, op.centers, None, window)
 
 
 def _apply(pixels, a, b):

@@ -21,9 +21,12 @@ KERNELS = (
     "gaussian",
     "mitchell",
     "box",
+    "spline3",
+    "gaussian_spline3",
 )
 """`bicubic` has a = −0.5 (Pillow, TF 2), `bicubic75` a = −0.75 (OpenCV, TF 1, PyTorch); `gaussian` is a Gaussian
-blur before bilinear, as `skimage.transform.resize` does."""
+blur before bilinear, as `skimage.transform.resize` does, `spline3` its cubic spline (order 3), `gaussian_spline3` the
+two together."""
 CENTERS = ("half", "legacy", "corner")
 _SUPPORT = {
     "bilinear": 1.0,
@@ -34,6 +37,7 @@ _SUPPORT = {
     "hamming": 1.0,
     "mitchell": 2.0,
     "box": 0.5,
+    "spline3": 12.0,
 }
 
 
@@ -42,6 +46,18 @@ def _cubic(x: np.ndarray, a: float) -> np.ndarray:
     near = ((a + 2) * x - (a + 3)) * x * x + 1
     far = ((a * x - 5 * a) * x + 8 * a) * x - 4 * a
     return np.where(x < 1, near, np.where(x < 2, far, 0.0))
+
+
+def _spline(x: np.ndarray) -> np.ndarray:
+    """The cardinal cubic spline: B-splines whose coefficients interpolate (Unser, "Splines: a perfect fit for signal
+    and image processing", 1999)."""
+    pole = np.sqrt(3) - 2
+    out = np.zeros(np.shape(x))
+    for k in range(-11, 12):
+        d = np.abs(x - k)
+        b = np.where(d < 1, 2 / 3 - d * d + d**3 / 2, np.where(d < 2, (2 - d) ** 3 / 6, 0.0))
+        out += np.sqrt(3) * pole ** abs(k) * b
+    return out
 
 
 def _mitchell(x: np.ndarray) -> np.ndarray:
@@ -63,6 +79,8 @@ def kernel_value(name: str, x: np.ndarray) -> np.ndarray:
         return np.where(np.abs(x) < 1, np.sinc(x) * (0.54 + 0.46 * np.cos(np.pi * x)), 0.0)
     if name == "box":
         return ((x > -0.5) & (x <= 0.5)).astype(float)
+    if name == "spline3":
+        return _spline(x)
     lobes = _SUPPORT[name]
     return np.where(np.abs(x) < lobes, np.sinc(x) * np.sinc(x / lobes), 0.0)
 
@@ -94,6 +112,8 @@ def weights(
         matrix = _area(i, source, scale, start)
     elif kernel == "gaussian":
         matrix = weights(source, target, "bilinear", False, "half", positions, window) @ blur(source, (scale - 1) / 2)
+    elif kernel == "gaussian_spline3":
+        matrix = weights(source, target, "spline3", False, "half", positions, window) @ blur(source, (scale - 1) / 2)
     elif kernel == "nearest" and window is None:
         matrix = _nearest(i, source, target, centers)
     elif kernel == "nearest":

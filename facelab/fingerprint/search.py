@@ -14,7 +14,7 @@ from facelab.fingerprint.sources import LARGE
 
 def rank(observed: Observed, hypotheses: Iterable[Hypothesis], keep: int = 6, *, large: bool = True) -> list[Scored]:
     """Score hypotheses, first on two or three probes, the better ones on the whole screen; the best come first."""
-    quick = observed.screen[:3] if large and LARGE in observed.screen else observed.screen[:2]
+    quick = observed.screen[: 3 if LARGE in observed.screen else 2] if large else observed.colourful
     first = []
     for h in hypotheses:
         first.append(Scored(h, observed.score(h.state, quick)))
@@ -24,7 +24,7 @@ def rank(observed: Observed, hypotheses: Iterable[Hypothesis], keep: int = 6, *,
     if not first:
         return []
     limit = max(1.5, 1.6 * first[0].loss)
-    kept = [s for s in first[: 12 if large else 4] if s.loss <= limit] or first[:1]
+    kept = [s for s in first[: 12 if large else 5] if s.loss <= limit] or first[:1]
     second = [Scored(s.hypothesis, observed.score(s.hypothesis.state)) for s in kept]
     return sorted(second, key=lambda s: s.cost)[:keep]
 
@@ -57,5 +57,15 @@ def supposed(observed: Observed) -> list[State]:
             for a in ("keep", "square_longer")
             for o in ("clip", "constant")
         ]
+    for kernel, antialias, centers in (
+        ("nearest", False, "half"),
+        ("nearest", False, "legacy"),
+        ("bicubic75", False, "half"),
+        ("bicubic", True, "half"),
+        ("lanczos3", True, "half"),
+        ("gaussian", True, "half"),
+    ):
+        r = Resize(size, kernel=kernel, antialias=antialias, centers=centers)
+        chains += [(Orient(), r), (Orient(), r._replace(mode="letterbox"))]
     chains += [(Orient(), Align(points, size, kernel="bilinear32")) for points in templates(size).values()]
     return [State(c, head) for c in chains]

@@ -25,6 +25,7 @@ SPANS = [(m, r) for m in ("bt601", "bt709") for r in ("full", "limited")]
 def tones(observed: Observed, state: State, gray: tuple | None) -> Iterator[Hypothesis]:
     """Yield `state` with one more tone, or one less. `gray` are the weights by which a gray pipeline mixes."""
     yield from _untoned(state)
+    yield from _limits(state)
     mixes: list[tuple] = [()]
     if observed.channels == 1 and gray is not None and tone.gray_of((*state.head, *state.tail)) is None:
         mixes = [(("gray", gray),), (("gray", gray[::-1]),)]
@@ -35,6 +36,9 @@ def tones(observed: Observed, state: State, gray: tuple | None) -> Iterator[Hypo
                 kind, "color", "linear in the pixels" if kind == "gamma" else "contrast as it is", describe(t)
             )
             yield Hypothesis(state._replace(tail=(*mix, t, *state.tail)), (change,), price + 0.5 * k)
+            if t[0] in tone.WHOLE:
+                head = (*state.head, *mix, t)
+                yield Hypothesis(state._replace(head=head), (change,), price + 0.5 * k + 0.1)
 
 
 def _more_tones(observed):
@@ -44,8 +48,19 @@ def _more_tones(observed):
         () if observed.channels == 1 else ("equalize_luma", "stretch_each", "standardise_each")
     )
     yield from (((name, None), 1.0) for name in names)
-    if observed.channels == 1:
-        yield from ((("clahe", (clip, 8, "gray")), 1.2) for clip in (2.0, 4.0))
+
+
+def tiles(observed: Observed, state: State, gray: tuple | None) -> Iterator[Hypothesis]:
+    """Yield `state` with its contrast equalised tile by tile (CLAHE), by the customary settings, before the geometry
+    or behind it."""
+    on = "gray" if observed.channels == 1 else "lab"
+    mix = (("gray", gray),) if observed.channels == 1 and gray and tone.gray_of(state.head + state.tail) is None else ()
+    for count in (8, 4):
+        for clip in (2.0, 3.0, 4.0, 40.0):
+            t = ("clahe", (clip, count, on))
+            change = Change("histogram", "color", "contrast as it is", describe(t))
+            yield Hypothesis(state._replace(tail=(*mix, t, *state.tail)), (change,), 1.2)
+            yield Hypothesis(state._replace(head=(*state.head, *mix, t)), (change,), 1.3)
 
 
 def _untoned(state):
@@ -57,16 +72,88 @@ def _untoned(state):
                 yield Hypothesis(state._replace(**{place: rest}), (Change(kind, "color", describe(t), "not done"),))
 
 
-def odd_tones(state: State) -> Iterator[Hypothesis]:
-    """Yield `state` with fewer bits, or with a gray that is no weighted sum, in front of its geometry."""
-    if any(t[0] in ("posterize", "hsv_value", "hsl_lightness") for t in state.head):
+LIMITS = ((0, 150), (0, 180), (0, 205), (0, 230), (25, 255), (50, 255), (75, 255), (30, 225), (55, 200))
+"""Where raised brightness or contrast cuts pixels off, before the geometry."""
+
+
+def _limits(state: State) -> Iterator[Hypothesis]:
+    if not any(t[0] == "limit" for t in state.head):
+        for limits in LIMITS:
+            change = Change("saturation", "color", "all levels", _limit_words(limits))
+            yield Hypothesis(state._replace(head=(*state.head, ("limit", limits))), (change,), 1.1)
+
+
+def _limit_words(limits: tuple) -> str:
+    return f"pixels cut off at {limits[0]:g} and {limits[1]:g} before the resize"
+
+
+def refine_limits(observed: Observed, scored: Scored) -> Scored:
+    """Search the levels at which pixels are cut off, or the factor and shift by which they wrap, more finely."""
+    for place in ("head", "tail"):
+        for i, (name, _) in enumerate(getattr(scored.hypothesis.state, place)):
+            if name == "limit":
+                return _refine_pair(observed, scored, (place, i), ((12, 12), (4, 4), (1, 1)), _limit_words)
+            if name == "wrap":
+                return _refine_pair(observed, scored, (place, i), ((0.05, 8), (0.02, 3), (0.007, 1)), _wrap_words)
+    return scored
+
+
+def _refine_pair(observed, best, where, steps, words):
+    place, i = where
+    for first, second in steps:
+        improved = True
+        while improved and observed.budget.left:
+            improved = False
+            for da, db in ((first, 0), (-first, 0), (0, second), (0, -second)):
+                state = best.hypothesis.state
+                there = getattr(state, place)
+                name, (a, b) = there[i]
+                pair = (a + da, b + db)
+                if name == "limit":
+                    pair = max(0, pair[0]), min(255, pair[1])
+                narrow = pair[1] - pair[0] < 40 if name == "limit" else pair[0] < 0.999
+                if pair in ((a, b), (0, 255)) or narrow:
+                    continue
+                trial = state._replace(**{place: (*there[:i], (name, pair), *there[i + 1 :])})
+                changes = tuple(
+                    c._replace(after=words(pair)) if c.kind == "saturation" else c for c in best.hypothesis.changes
+                )
+                linear = observed.score(trial)
+                if linear.loss < 0.98 * best.loss:
+                    best = Scored(Hypothesis(trial, changes, best.hypothesis.price), linear)
+                    improved = True
+    return best
+
+
+ODD = ("posterize", "hsv_value", "hsl_lightness", "lab_lightness", "wrap")
+WRAPS = (
+    *((g, 0.0) for g in (1.1, 1.2, 1.3, 1.5, 2.0)),
+    *((1.0, float(b)) for b in (20, 30, 40, 50, 64, 80, 100, 128, -20, -30, -40, -50, -64, -80, -100)),
+)
+"""(factor, shift) of pixels that are kept in eight bits without saturation."""
+
+
+def _wrap_words(pair: tuple) -> str:
+    return f"x · {pair[0]:.3g} + {pair[1]:.3g} wraps around past 255"
+
+
+def odd_tones(observed: Observed, state: State, gray: tuple | None) -> Iterator[Hypothesis]:
+    """Yield `state` with fewer bits, with a gray that is no weighted sum, or with values that wrap around."""
+    if any(
+        t[0] in ("posterize", "hsv_value", "hsl_lightness", "lab_lightness", "wrap") for t in state.head + state.tail
+    ):
         return
     for bits in (1, 2, 3, 4, 5, 6):
         change = Change("quantization", "quantize", "8 bits", f"only the upper {bits} bits of each pixel")
         yield Hypothesis(state._replace(head=(*state.head, ("posterize", bits))), (change,), 1.2)
+    mix = (("gray", gray),) if observed.channels == 1 and gray and tone.gray_of(state.head + state.tail) is None else ()
+    for pair in WRAPS:
+        change = Change("saturation", "cast", "values in range", _wrap_words(pair))
+        yield Hypothesis(state._replace(tail=(*mix, ("wrap", pair), *state.tail)), (change,), 1.2)
     for name, text in (
         ("hsv_value", "the largest of red, green and blue (HSV value)"),
         ("hsl_lightness", "HSL lightness"),
+        ("lab_lightness", "CIE lightness (Lab)"),
     ):
         change = Change("gray_weights", "color", "a weighted sum of red, green and blue", text)
         yield Hypothesis(state._replace(head=(*state.head, (name, None))), (change,), 1.2)
@@ -84,20 +171,25 @@ def before_geometry(observed: Observed, scored: Scored, start: State) -> Scored:
 
 
 def recodings(state: State) -> Iterator[Hypothesis]:
-    """Yield `state` with its YUV read by another matrix or range."""
+    """Yield `state` with its YUV read by another matrix or range, in front of the geometry or behind it."""
     raw = next((t for t in state.head if t[0] == "yuv"), None)
     swapped = Change("channel_order", "color", "chroma in order U, V", "U and V swapped")
-    yield Hypothesis(state._replace(head=(*state.head, ("swap_chroma", None))), (swapped,), 1.1)
+    yield from _front_and_back(state, ("swap_chroma", None), (swapped,))
     for written in SPANS if raw is None else [raw[1]]:
         for read in SPANS:
             changes = recode_changes(written, read)
-            if changes:
-                head = (
-                    (*state.head, ("recode", (written, read)))
-                    if raw is None
-                    else tuple(("yuv", read) if t is raw else t for t in state.head)
-                )
+            if changes and raw is None:
+                yield from _front_and_back(state, ("recode", (written, read)), changes)
+            elif changes:
+                head = tuple(("yuv", read) if t is raw else t for t in state.head)
                 yield Hypothesis(state._replace(head=head), changes, 1.1 * len(changes))
+
+
+def _front_and_back(state, t, changes):
+    price = 1.1 * len(changes)
+    yield Hypothesis(state._replace(head=(*state.head, t)), changes, price)
+    if not any(o[0] == "gray" for o in state.tail):
+        yield Hypothesis(state._replace(tail=(t, *state.tail)), changes, price + 0.05)
 
 
 def recode_changes(a: tuple[str, str], b: tuple[str, str]) -> tuple[Change, ...]:

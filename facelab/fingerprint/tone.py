@@ -132,6 +132,13 @@ def _posterize(x, bits):
     return np.floor(x / step) * step
 
 
+def _lab_lightness(x, _):
+    """CIE L* of sRGB pixels, 0…255."""
+    y = _linearise(x, None) @ np.array([0.212671, 0.71516, 0.072169]) / 255
+    lightness = np.where(y > 0.008856, 116 * np.cbrt(y) - 16, 903.3 * y)
+    return _replicated((lightness * 2.55).astype(np.float32))
+
+
 def _replicated(gray):
     return np.repeat(gray[..., None], 3, axis=-1)
 
@@ -140,6 +147,9 @@ POINTWISE: dict[str, Callable] = {
     "posterize": _posterize,
     "hsv_value": lambda x, _: _replicated(x.max(axis=-1).astype(np.float32)),
     "hsl_lightness": lambda x, _: _replicated((x.max(axis=-1).astype(np.float32) + x.min(axis=-1)) / 2),
+    "limit": lambda x, span: np.clip(x, *span).astype(np.float32),
+    "lab_lightness": _lab_lightness,
+    "wrap": lambda x, p: np.mod(x * p[0] + p[1], 256),
     "gamma": _gamma,
     "srgb_to_linear": _linearise,
     "linear_to_srgb": _companded,
