@@ -15,6 +15,8 @@ Evaluate = Callable[[tuple[str, ...], tuple[str, ...] | None], dict[str, Any]]
 """(layers kept in float, layers that alone are quantised or None) → a row with quality and size."""
 
 MOST_EXHAUSTIVE = 100
+MOST_TRIED = 400
+"""Models made after which the search stops ranking the layers anew for each one that it adds."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +58,10 @@ def smallest(layers: Sequence[Operator], evaluate: Evaluate, budgets: Budgets) -
     """Return the smallest set of float layers with which the model meets the budgets.
 
     None, then every single layer, then every pair (and so on, while a size has at most MOST_EXHAUSTIVE sets) is
-    tried, so the answer is the smallest there is; beyond that layers are added in the order of the ranking and those
-    that turn out needless are taken back, which gives a set from which nothing can be left out. Among sets of a size
-    the best quality wins. Where no set meets the budgets, `met` is False and the set of best quality is returned.
+    tried, so the answer is the smallest there is; beyond that the layer that helps most is added to those chosen, again
+    and again, and those that turn out needless are taken back, which gives a set from which nothing can be left out.
+    Among sets of a size the best quality wins. Where no set meets the budgets, `met` is False and the set of best
+    quality is returned.
     """
     tried: dict[tuple[str, ...], dict[str, Any]] = {}
 
@@ -89,22 +92,26 @@ def smallest(layers: Sequence[Operator], evaluate: Evaluate, budgets: Budgets) -
     return _greedy(order, row, fits, budgets, tried)
 
 
-def _greedy(order, row, fits, budgets, tried) -> KeepFloat:
+def _greedy(order: list[str], row, fits, budgets: Budgets, tried: dict) -> KeepFloat:
+    """Add, one by one, the layer that helps most together with those chosen; take back what turns out needless."""
+    def cost(names: list[str]) -> tuple[float, float]:
+        return shortfall(judge(row(names), budgets)), -row(names)["cosine"]["mean"]
+
     kept: list[str] = []
-    for name in order:
-        if "size" in judge(row([*kept, name]), budgets)["failed"]:
-            continue   # too large to stay in float
-        kept.append(name)
-        if fits(kept):
-            break
-    else:
-        best = min(tried, key=lambda k: (shortfall(judge(tried[k], budgets)), len(k)))
-        return KeepFloat(best, tried[best], False, len(tried), "no set of float layers meets the budgets")
+    while not fits(kept):
+        left = [n for n in order if n not in kept and "size" not in judge(row([*kept, n]), budgets)["failed"]]
+        if not left:   # whatever is added now breaks the size
+            best = min(tried, key=lambda k: (shortfall(judge(tried[k], budgets)), len(k)))
+            return KeepFloat(best, tried[best], False, len(tried), "no set of float layers meets the budgets")
+        # once many models have been made, the last round's order stands
+        order = sorted(left, key=lambda n: cost([*kept, n])) if len(tried) < MOST_TRIED else left
+        kept.append(order[0])
     for name in list(kept):
         if len(kept) > 1 and fits([k for k in kept if k != name]):
             kept.remove(name)
     return KeepFloat(tuple(kept), row(kept), True, len(tried),
-                     "added by rank, needless ones taken back: nothing can be left out, a smaller set may exist")
+                     "added by what helps most, needless ones taken back: nothing can be left out, a smaller set may "
+                     "exist")
 
 
 def named(text: str, layers: Sequence[Operator]) -> tuple[str, ...]:

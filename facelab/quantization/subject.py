@@ -73,7 +73,7 @@ def load(model: str | os.PathLike, *, spec: PreprocessSpec | str | os.PathLike |
         from facelab.zoo.integrity import refuse_impostor
         refuse_impostor(path)
     entry = entry or (_same_content(path) if path.is_file() else None)
-    classes = _labels(path) or tuple(entry.labels if entry else ())
+    classes = _labels(path, entry)
     return Subject(entry.name if entry else path.stem, None, path, known, "classifier" if classes else "network",
                    classes, entry)
 
@@ -113,7 +113,7 @@ def _runnable(path: Path, entry: ModelEntry | None, spec: PreprocessSpec) -> Sub
                                expected="one input", got=", ".join(map(str, opened.inputs)))
     check_spec(opened, spec)
     entry = entry or _same_content(path)
-    classes = _labels(path)
+    classes = _labels(path, entry)
     width = opened.outputs[0].shape[-1] if opened.outputs[0].shape else None
     if classes and width not in (None, len(classes)):
         raise BadInputError("labels and outputs differ in number", where=path, expected=f"{width} labels",
@@ -130,10 +130,12 @@ def _runnable(path: Path, entry: ModelEntry | None, spec: PreprocessSpec) -> Sub
     return Subject(entry.name if entry else path.stem, path, source, spec, task, classes, entry)
 
 
-def _labels(path: Path) -> tuple[str, ...]:
-    """Return the classes inside a `.tflite`, or of `labels.txt` beside it; empty where there are none."""
+def _labels(path: Path, entry: ModelEntry | None) -> tuple[str, ...]:
+    """Return the classes inside a `.tflite`, else of `labels.txt` beside it, else the catalogue's; or none."""
     inside = read_metadata(path) if path.suffix.lower() == ".tflite" else None
     if inside and inside["labels"]:
         return tuple(inside["labels"])
     beside = path.with_name("labels.txt")
-    return tuple(beside.read_text(encoding="utf-8").split()) if beside.is_file() else ()
+    if beside.is_file():
+        return tuple(beside.read_text(encoding="utf-8").split())
+    return tuple(entry.labels) if entry and entry.kind not in ("detector", "embedder") else ()
