@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import fnmatch
+from collections.abc import Sequence
 from typing import Literal
 
 from facelab.core.errors import FacelabError
@@ -174,25 +175,34 @@ def wanted(policy: Policy):
     return choose
 
 
-def accuracy(rows: list | None, baseline: str | None, policy: Policy) -> Check:
-    """Whether any quality figure is worse than the baseline's beyond noise. `rows` come from two runs' comparison."""
+def accuracy(rows: list | None, baseline: str | None, policy: Policy, alone: Sequence[str] = ()) -> Check:
+    """Whether any quality figure is worse than the baseline's beyond noise.
+
+    `rows` come from two runs' comparison; `alone` names the candidate's figures that the baseline does not hold.
+    """
     if baseline is None:
         return skipped("accuracy", "no baseline run was given", "--baseline RUN (a run, a folder or a file of records)")
     if not rows:
         return skipped("accuracy", f"the bundle and {baseline} have no figure in common",
                        "facelab bundle MODEL --evidence RUN --out DIR")
     worse = [r for r in rows if r.verdict == "worse" or _dropped(r, policy.accuracy.largest_drop)]
-    figures = {"compared": len(rows), "rows": [r.as_dict() for r in rows]}
+    figures = {"compared": len(rows), "rows": [r.as_dict() for r in rows], "not_in_baseline": list(alone)}
     if not worse:
         better = sum(r.verdict == "better" for r in rows)
-        return Check("accuracy", "pass", f"{len(rows)} figures compared with {baseline}: none worse beyond noise"
-                     + (f", {better} better" if better else ""), figures=figures)
+        missing = f"; the baseline has no {_few(alone)}" if alone else ""
+        return Check("accuracy", "pass", f"{_few([f'{r.case} {r.metric}' for r in rows])} compared with {baseline}: "
+                     f"{'none' if len(rows) > 1 else 'not'} worse beyond noise"
+                     + (f", {better} better" if better else "") + missing, figures=figures)
     r = worse[0]
     text = f"{r.case} {r.metric} fell from {r.a:.4g} to {r.b:.4g}" if r.better != "lower" else \
         f"{r.case} {r.metric} rose from {r.a:.4g} to {r.b:.4g}"
     more = f"; and {len(worse) - 1} more" if len(worse) > 1 else ""
     return Check("accuracy", "fail", f"{text} ({r.why}){more}", "deploy the baseline's model, or find what changed: "
                  "facelab compare BASELINE CANDIDATE", tuple(f"{r.case}/{r.metric}" for r in worse), figures)
+
+
+def _few(names: Sequence[str], most: int = 4) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def _dropped(row, most: float | None) -> bool:

@@ -171,8 +171,11 @@ class _Gate:
         if self.baseline is None or self.compare_records is None:
             return checks.accuracy(None, None, self.rules)
         name, theirs = self.baseline
-        a, b = evidence.align(theirs, self.evidence, checks.wanted(self.rules))
-        return checks.accuracy(self.compare_records(a, b), name, self.rules)
+        wanted = checks.wanted(self.rules)
+        a, b = evidence.align(theirs, self.evidence, wanted)
+        held = {r.key for r in b}
+        alone = [f"{r.case} {r.metric}" for r in self.evidence if wanted(r) and r.key not in held]
+        return checks.accuracy(self.compare_records(a, b), name, self.rules, alone)
 
     def _measured(self):
         d = self.rules.device

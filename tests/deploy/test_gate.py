@@ -116,6 +116,15 @@ def test_a_small_drop_within_noise_is_refused_where_the_policy_says_so(model, tm
     assert refused(v) == ["accuracy"]
 
 
+def test_a_figure_that_the_baseline_lacks_is_named(model, tmp_path, infer):
+    more = tmp_path / "more.jsonl"
+    write(more, [Record("r", "03", "test", "macro_f1", 0.9, better="higher")])
+    made = make(model, tmp_path / "b", evidence=[_records(tmp_path / "now.jsonl", 0.9), more])
+    check = decide(made.folder, inference=infer(), baseline=_records(tmp_path / "before.jsonl", 0.9)).check("accuracy")
+    assert check.status == "pass" and check.figures["not_in_baseline"] == ["test macro_f1"]
+    assert check.what.startswith("test accuracy compared") and "the baseline has no test macro_f1" in check.what
+
+
 def _with_thresholds(model, tmp_path, entry):
     path = tmp_path / "t.json"
     path.write_text(json.dumps({"schema": thresholds.SCHEMA, "thresholds": [
