@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import os
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -153,13 +154,17 @@ def failures(found: Mapping[str, Detections], pictures: Pictures, operating: flo
     return sorted(items, key=lambda i: -i["wrong"])[:most]
 
 
-def int8_pair(detectors: Mapping[str, Detector], pictures: Pictures, folder: str | os.PathLike, *,
+def int8_pair(detectors: Mapping[str, Detector], pictures: Pictures, folder: str | os.PathLike | None = None, *,
               repeats: int = 15) -> dict | None:
     """Quantise the first network that is one ONNX file of fixed input, and race it against its FP32 original.
 
     Returns name, seconds by contender, faces found by each, file sizes and the share of FP32's faces that INT8 finds
-    too; None where no such detector is here. Calibration uses the pictures' first half, the faces the second.
+    too; None where no such detector is here. Calibration uses the pictures' first half, the faces the second. The
+    quantised model is left in `folder`, if one is given.
     """
+    if folder is None:
+        with tempfile.TemporaryDirectory() as passing:
+            return int8_pair(detectors, pictures, passing, repeats=repeats)
     from facelab.detection.measure import quantised_copy, race
     from facelab.zoo.runtimes import open_model
     fixed = {n: d for n, d in detectors.items() if isinstance(d, NeuralDetector) and d.session.runtime == "onnx"
