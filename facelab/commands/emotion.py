@@ -21,12 +21,12 @@ votes_option = click.option("--ferplus", metavar="FILE", help="FER+'s fer2013new
                             "fer2013.csv.")
 
 
-@click.group(epilog="Example: facelab emotion train --data synthetic --epochs 6")
+@click.group(epilog="Example: facelab emotion train --data synthetic --epochs 8")
 def command() -> None:
     """Train, evaluate and run emotion classifiers."""
 
 
-@command.command(epilog="Example: facelab emotion train --backend modelmaker --data synthetic --classes 3 --epochs 6 "
+@command.command(epilog="Example: facelab emotion train --backend modelmaker --data synthetic --classes 3 --epochs 8 "
                         "--out models/emotion")
 @click.option("--backend", type=click.Choice(BACKENDS), default="modelmaker", show_default=True,
               help="modelmaker: TFLite Model Maker in its own kernel. keras: the same job in this environment. text: "
@@ -35,27 +35,27 @@ def command() -> None:
 @classes_option
 @click.option("--strategy", type=click.Choice(("frozen", "partial", "whole")), default="whole", show_default=True,
               help="Train the head alone, the last two blocks too, or everything.")
-@click.option("--epochs", type=click.IntRange(1, 10_000), default=None, help="[default: 6; text: 80]")
+@click.option("--epochs", type=click.IntRange(1, 10_000), default=None, help="[default: 8; text: 80]")
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=7, show_default=True,
               help="Of faces, split, augmentation, order and weights.")
 @click.option("--out", metavar="DIR", default=None, help="Folder to fill.  [default: models/emotion]")
-@click.option("--n", type=click.IntRange(40, 10_000_000), default=2000, show_default=True,
+@click.option("--n", type=click.IntRange(40, 10_000_000), default=2800, show_default=True,
               help="Number of synthetic faces.")
 @click.option("--backbone", default="facelab", show_default=True, metavar="NAME",
               help="facelab (pre-trained here on synthetic faces), none, a catalogue entry such as efficientnet-lite0 "
                    "or mobilenet-v2, the folder of a SavedModel, or a hub address.")
-@click.option("--pretrain-n", type=click.IntRange(100, 10_000_000), default=1000, show_default=True,
+@click.option("--pretrain-n", type=click.IntRange(100, 10_000_000), default=840, show_default=True,
               help="Number of synthetic faces that facelab's backbone is pre-trained on.")
-@click.option("--pretrain-epochs", type=click.IntRange(1, 1000), default=9, show_default=True,
+@click.option("--pretrain-epochs", type=click.IntRange(1, 1000), default=14, show_default=True,
               help="Passes of that pre-training.")
 @click.option("--size", type=click.IntRange(32, 512), default=None, metavar="PX",
               help="Side of the input.  [default: the backbone's]")
 @click.option("--batch", type=click.IntRange(1, 4096), default=32, show_default=True)
-@click.option("--learning-rate", type=click.FloatRange(0, 10, min_open=True), default=0.015, show_default=True)
+@click.option("--learning-rate", type=click.FloatRange(0, 10, min_open=True), default=0.02, show_default=True)
 @click.option("--dropout", type=click.FloatRange(0, 0.95), default=0.2, show_default=True)
 @click.option("--class-weights", type=click.Choice(("balanced", "none")), default="balanced", show_default=True,
               help="balanced: faces of rarer classes are shown more often.")
-@click.option("--copies", type=click.IntRange(0, 20), default=1, show_default=True, help="Augmented copies a face.")
+@click.option("--copies", type=click.IntRange(0, 20), default=2, show_default=True, help="Augmented copies a face.")
 @click.option("--patience", type=click.IntRange(0, 1000), default=3, show_default=True,
               help="Stop after so many epochs without a lower validation loss; 0 never stops.")
 @click.option("--int8", is_flag=True, help="Model Maker's own INT8 export too, calibrated on the calibration part.")
@@ -81,7 +81,7 @@ def _train_faces(backend: str, data: str, o: dict, as_json: bool) -> None:
     from facelab.emotion.augment import Augmentation
     from facelab.emotion.spec import emotion_spec
     from facelab.emotion.train import Settings, train_and_evaluate
-    settings = Settings(backend=_usable(backend), strategy=o["strategy"], epochs=o["epochs"] or 6, batch=o["batch"],
+    settings = Settings(backend=_usable(backend), strategy=o["strategy"], epochs=o["epochs"] or 8, batch=o["batch"],
                         learning_rate=o["learning_rate"], dropout=o["dropout"], class_weights=o["class_weights"],
                         augmentation=Augmentation(copies=o["copies"]), patience=o["patience"], seed=o["seed"],
                         int8=o["int8"])

@@ -12,7 +12,6 @@ import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")   # oneDNN's summation order depends on the processor
 os.environ["KERAS_BACKEND"] = "tensorflow"
 
 LABEL_SMOOTHING, MOMENTUM, L2 = 0.1, 0.9, 1e-4   # Model Maker 0.4.3's defaults, so that the recipes agree

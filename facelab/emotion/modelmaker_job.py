@@ -20,7 +20,6 @@ import random
 import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")   # oneDNN's summation order depends on the processor
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
 
 

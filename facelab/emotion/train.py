@@ -44,12 +44,12 @@ class Settings:
 
     backend: Literal["modelmaker", "keras"] = "modelmaker"
     strategy: Strategy = "whole"
-    epochs: int = 6
+    epochs: int = 8
     batch: int = 32
-    learning_rate: float = 0.015
+    learning_rate: float = 0.02
     dropout: float = 0.2
     class_weights: Literal["none", "balanced"] = "balanced"
-    augmentation: Augmentation = field(default_factory=Augmentation)
+    augmentation: Augmentation = field(default_factory=lambda: Augmentation(copies=2))
     patience: int = 3
     seed: int = 7
     int8: bool = False

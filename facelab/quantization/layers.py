@@ -99,13 +99,13 @@ def _greedy(order: list[str], row, fits, budgets: Budgets, tried: dict) -> KeepF
 
     kept: list[str] = []
     while not fits(kept):
-        left = [n for n in order if n not in kept and "size" not in judge(row([*kept, n]), budgets)["failed"]]
-        if not left:   # whatever is added now breaks the size
-            best = min(tried, key=lambda k: (shortfall(judge(tried[k], budgets)), len(k)))
-            return KeepFloat(best, tried[best], False, len(tried), "no set of float layers meets the budgets")
-        # once many models have been made, the last round's order stands
-        order = sorted(left, key=lambda n: cost([*kept, n])) if len(tried) < MOST_TRIED else left
-        kept.append(order[0])
+        left = (n for n in order if n not in kept and "size" not in judge(row([*kept, n]), budgets)["failed"])
+        # once many models have been made, the order of the single layers stands
+        best = min(left, key=lambda n: cost([*kept, n]), default=None) if len(tried) < MOST_TRIED else next(left, None)
+        if best is None:   # whatever is added now breaks the size
+            nearest = min(tried, key=lambda k: (shortfall(judge(tried[k], budgets)), len(k)))
+            return KeepFloat(nearest, tried[nearest], False, len(tried), "no set of float layers meets the budgets")
+        kept.append(best)
     for name in list(kept):
         if len(kept) > 1 and fits([k for k in kept if k != name]):
             kept.remove(name)

@@ -64,7 +64,8 @@ def accuracies(evaluations: Mapping[str, Evaluation], *, bar: float | None = Non
         a = e.accuracy
         ax.errorbar(a.value, y, xerr=[[a.value - a.lo], [a.hi - a.value]], fmt=style.MARKERS[y], capsize=4, ms=7,
                     color=style.PALETTE[y])
-        ax.annotate(f"{100 * a.value:.1f} %", (a.value, y), (0, 9), textcoords="offset points", ha="center", fontsize=9)
+        ax.annotate(f"{100 * a.value:.1f} %", (a.value, y), (0, 9), textcoords="offset points", ha="center", fontsize=9,
+                    bbox={"facecolor": "white", "edgecolor": "none", "pad": 1})
     first = next(iter(evaluations.values()))
     ax.axvline(first.to_dict()["majority"], color=style.NEUTRAL, ls=":", label="majority class")
     if bar is not None:

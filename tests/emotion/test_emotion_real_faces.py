@@ -40,7 +40,8 @@ def test_real_faces_are_told_better_than_by_their_majority(assets, spec, tmp_pat
     real = crosscheck.real_faces(spec, SEVEN)
     assert len(real.faces) > 200
     weights = backbones.weights(backbones.choose("facelab"), spec, n=600, epochs=10)
-    settings = Settings(backend="keras", epochs=12, batch=16, patience=0, augmentation=Augmentation(copies=3))
+    settings = Settings(backend="keras", epochs=12, learning_rate=0.015, batch=16, patience=0,
+                        augmentation=Augmentation(copies=3))
     checked = crosscheck.cross_check(real.faces, spec, settings, backbone=weights, folds=2)
     assert checked.margin().lo > 0
     assert checked.margin().units > 150         # people, not faces
