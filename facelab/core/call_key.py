@@ -34,8 +34,9 @@ def describe(value: Any, *, where: str = "the argument") -> Any:
     """Return plain JSON that tells a value from others: arrays, files and long texts by their hash.
 
     Taken are None, booleans, numbers, text, arrays, paths (a file by its content), lists, tuples, sets, mappings,
-    dataclasses (fields that take part in comparisons), functions and classes of a module, and objects with a `name`
-    (by type and plain attributes). Raises BadInputError for anything else, such as a lambda.
+    dataclasses (fields that take part in comparisons), functions and classes of facelab, objects with a `hash` (a
+    preprocessing spec), and objects with a `name` (by type and plain attributes). Raises BadInputError for anything
+    else, such as a lambda.
 
     >>> describe({"seed": 7, "factors": ("yaw", "size")})
     {'items': [['seed', 7], ['factors', ['yaw', 'size']]]}
@@ -89,6 +90,8 @@ def _object(value: Any, where: str) -> Any:
     if dataclasses.is_dataclass(value):
         fields = {f.name: getattr(value, f.name) for f in dataclasses.fields(value) if f.compare}
         return {"type": kind, **{k: describe(v, where=f"{where}, {k}") for k, v in fields.items()}}
+    if isinstance(getattr(value, "hash", None), str):
+        return {"type": kind, "hash": value.hash}
     if isinstance(getattr(value, "name", None), str):
         plain = {k: _scalar(v) for k, v in vars(value).items() if isinstance(v, (str, bool, int, float, np.generic))}
         specs = {k: v.hash for k, v in vars(value).items() if isinstance(getattr(v, "hash", None), str)}

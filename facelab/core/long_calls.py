@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,13 @@ from facelab.core.records import now
 FOLDER = "results"
 
 
+@dataclass(frozen=True)
+class Output:
+    """A folder of the step that a long call fills; the call gets its path, and loading brings its files along."""
+
+    name: str
+
+
 def folders(reports: Path, step: str) -> list[Path]:
     """Return where earlier results of a step lie: runs, newest first, then what a person computed last."""
     runs = reports / "runs"
@@ -20,13 +29,34 @@ def folders(reports: Path, step: str) -> list[Path]:
     return [*(runs / name / step / FOLDER for name in names), reports / "interactive" / step / FOLDER]
 
 
-def load(reports: Path, step: str, name: str, parts: dict[str, Any]) -> tuple[results.Kept | None, dict | None, str]:
-    """Return (a result of the same key, else what is known of another one, and in words why there is none)."""
-    kept, other = results.find(folders(reports, step), name, call_key.key_of(parts))
+def load(reports: Path, step: str, name: str, parts: dict[str, Any], folder: Path,
+         outputs: list[Output]) -> tuple[results.Kept | None, dict | None, str]:
+    """Return (a result of the same key, else what is known of another one, and in words why there is none).
+
+    The files of the call's `outputs` are copied into the step's `folder`; a result that lost them is none.
+    """
+    kept, other = results.find(folders(reports, step), name, call_key.key_of(parts), folder)
+    if kept and not all((kept.found / o.name).is_dir() for o in outputs):
+        return None, other, "the earlier result's files are gone"
     if kept:
+        for o in outputs:
+            bring(kept.found / o.name, folder / o.name)
         return kept, other, ""
     why = f"the last result differs ({call_key.differences(other['parts'], parts)})" if other else "no earlier result"
     return None, other, why
+
+
+def bring(source: Path, target: Path) -> None:
+    """Copy a folder over another one, unless they are the same."""
+    if source.resolve() == target.resolve():
+        return
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.copytree(source, target)
+
+
+def outputs_of(args: tuple, kwargs: Mapping[str, Any]) -> list[Output]:
+    """Return the folders that a call fills."""
+    return [v for v in (*args, *kwargs.values()) if isinstance(v, Output)]
 
 
 def compute(folder: Path, run: str, name: str, function: Callable, args: tuple, kwargs: Mapping[str, Any], *,
@@ -35,6 +65,9 @@ def compute(folder: Path, run: str, name: str, function: Callable, args: tuple, 
 
     Nothing is kept where facelab's files are newer than this process: the key would name code that did not run.
     """
+    def real(value: Any) -> Any:
+        return folder / value.name if isinstance(value, Output) else value
+    args, kwargs = tuple(map(real, args)), {k: real(v) for k, v in kwargs.items()}
     began = time.perf_counter()
     if show:
         with progress.bar(name, expected_s=expected_s):

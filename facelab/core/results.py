@@ -29,7 +29,8 @@ DEEPEST = 40
 
 @dataclasses.dataclass(frozen=True)
 class Kept:
-    """A stored result: its value, the call's key and parts, when and in which run it was computed, and how long."""
+    """A stored result: its value, the call's key and parts, when and in which run it was computed, how long that took,
+    and the step's folder in which it was found."""
 
     value: Any
     key: str
@@ -37,10 +38,19 @@ class Kept:
     at: str
     run: str
     seconds: float
+    found: Path
 
 
-def pack(value: Any) -> tuple[Any, list[np.ndarray]]:
-    """Return (plain JSON, arrays) from which `unpack` makes an equal value.
+@dataclasses.dataclass
+class Held:
+    """What stands beside the JSON of a result: its arrays, and the folder that its own paths start from."""
+
+    arrays: list[np.ndarray] = dataclasses.field(default_factory=list)
+    base: Path | None = None
+
+
+def pack(value: Any, base: Path | None = None) -> tuple[Any, Held]:
+    """Return (plain JSON, arrays) from which `unpack` makes an equal value; paths below `base` are kept as parts of it.
 
     Taken are None, booleans, numbers, text, paths, arrays (no objects in them but text, numbers and None), lists,
     tuples, sets, mappings, pandas tables with a plain index, and dataclasses of facelab. Raises BadInputError for
@@ -49,11 +59,11 @@ def pack(value: Any) -> tuple[Any, list[np.ndarray]]:
     >>> unpack(*pack({"a": (1, float("inf")), 2: np.arange(3)}))
     {'a': (1, inf), 2: array([0, 1, 2])}
     """
-    arrays: list[np.ndarray] = []
-    return _pack(value, arrays, DEEPEST), arrays
+    held = Held(base=base)
+    return _pack(value, held, DEEPEST), held
 
 
-def _pack(value: Any, arrays: list[np.ndarray], left: int) -> Any:
+def _pack(value: Any, held: Held, left: int) -> Any:
     if left == 0:
         raise BadInputError("the result is nested too deeply to be stored", expected=f"at most {DEEPEST} levels")
     if value is None or isinstance(value, (bool, str)) or type(value) is int:
@@ -61,41 +71,47 @@ def _pack(value: Any, arrays: list[np.ndarray], left: int) -> Any:
     if type(value) is float:
         return value if math.isfinite(value) else {"$float": repr(value)}
     if isinstance(value, (np.ndarray, np.generic)):
-        return _pack_array(value, arrays, left)
+        return _pack_array(value, held, left)
     if isinstance(value, os.PathLike):
-        return {"$path": os.fspath(value)}
+        return _pack_path(Path(value), held)
     if isinstance(value, Mapping):
         if all(isinstance(k, str) and not k.startswith("$") for k in value):
-            return {k: _pack(v, arrays, left - 1) for k, v in value.items()}
-        return {"$dict": [[_pack(k, arrays, left - 1), _pack(v, arrays, left - 1)] for k, v in value.items()]}
+            return {k: _pack(v, held, left - 1) for k, v in value.items()}
+        return {"$dict": [[_pack(k, held, left - 1), _pack(v, held, left - 1)] for k, v in value.items()]}
     for kind, tag in ((list, None), (tuple, "$tuple"), (set, "$set"), (frozenset, "$frozenset")):
         if type(value) is kind:
-            items = [_pack(v, arrays, left - 1) for v in value]
+            items = [_pack(v, held, left - 1) for v in value]
             return {tag: items} if tag else items
-    return _pack_object(value, arrays, left)
+    return _pack_object(value, held, left)
 
 
-def _pack_array(value: Any, arrays: list[np.ndarray], left: int) -> Any:
+def _pack_path(path: Path, held: Held) -> Any:
+    if held.base is not None and path.is_relative_to(held.base):
+        return {"$own": path.relative_to(held.base).as_posix()}
+    return {"$path": os.fspath(path)}
+
+
+def _pack_array(value: Any, held: Held, left: int) -> Any:
     array = np.asarray(value)
     if array.dtype.hasobject:
-        return {"$objects": _pack(array.ravel().tolist(), arrays, left - 1), "shape": list(array.shape)}
-    arrays.append(array)
-    return {"$scalar" if isinstance(value, np.generic) else "$array": len(arrays) - 1}
+        return {"$objects": _pack(array.ravel().tolist(), held, left - 1), "shape": list(array.shape)}
+    held.arrays.append(array)
+    return {"$scalar" if isinstance(value, np.generic) else "$array": len(held.arrays) - 1}
 
 
-def _pack_object(value: Any, arrays: list[np.ndarray], left: int) -> Any:
+def _pack_object(value: Any, held: Held, left: int) -> Any:
     kind = type(value)
     if dataclasses.is_dataclass(value) and kind.__module__.split(".")[0] == "facelab" and "<" not in kind.__qualname__:
-        fields = {f.name: _pack(getattr(value, f.name), arrays, left - 1) for f in dataclasses.fields(value) if f.init}
+        fields = {f.name: _pack(getattr(value, f.name), held, left - 1) for f in dataclasses.fields(value) if f.init}
         return {"$object": f"{kind.__module__}:{kind.__qualname__}", "fields": fields}
     pandas = sys.modules.get("pandas")
     if pandas is not None and isinstance(value, pandas.DataFrame):
         if not value.index.equals(pandas.RangeIndex(len(value))):
             raise BadInputError("a table with an index of its own cannot be stored", fix="reset_index() before storing")
-        columns = [[_pack(name, arrays, left - 1), _pack(_column(value[name]), arrays, left - 1)] for name in value]
+        columns = [[_pack(name, held, left - 1), _pack(_column(value[name]), held, left - 1)] for name in value]
         return {"$table": columns}
     raise BadInputError("a result of this type cannot be stored", got=f"{kind.__module__}.{kind.__qualname__}",
-                        expected="numbers, text, arrays, tables, collections, or dataclasses of facelab",
+                        expected="numbers, text, held, tables, collections, or dataclasses of facelab",
                         fix="return the figures, and draw or build the rest from them in the notebook")
 
 
@@ -103,27 +119,27 @@ def _column(series: Any) -> Any:
     return series.to_numpy() if series.dtype.kind in "biuf" else series.tolist()
 
 
-def unpack(tree: Any, arrays: list[np.ndarray]) -> Any:
+def unpack(tree: Any, held: Held) -> Any:
     """Return the value that `pack` took apart. Raises BadInputError for what `pack` does not write."""
     if isinstance(tree, list):
-        return [unpack(v, arrays) for v in tree]
+        return [unpack(v, held) for v in tree]
     if not isinstance(tree, dict):
         return tree
     tag = next((k for k in tree if k.startswith("$")), None)
     if tag is None:
-        return {k: unpack(v, arrays) for k, v in tree.items()}
+        return {k: unpack(v, held) for k, v in tree.items()}
     if tag not in _READERS:
         raise BadInputError("the stored result holds something unknown", got=tag, expected=", ".join(_READERS))
-    return _READERS[tag](tree, tree[tag], arrays)
+    return _READERS[tag](tree, tree[tag], held)
 
 
-def _objects(tree: dict, items: Any, arrays: list[np.ndarray]) -> np.ndarray:
+def _objects(tree: dict, items: Any, held: Held) -> np.ndarray:
     out = np.empty(len(items), object)
-    out[:] = unpack(items, arrays)
+    out[:] = unpack(items, held)
     return out.reshape(tree["shape"])
 
 
-def _dataclass(tree: dict, name: str, arrays: list[np.ndarray]) -> Any:
+def _dataclass(tree: dict, name: str, held: Held) -> Any:
     module, _, path = name.partition(":")
     if module.split(".")[0] != "facelab":
         raise BadInputError("the stored result names a type that is not facelab's", got=name)
@@ -132,23 +148,24 @@ def _dataclass(tree: dict, name: str, arrays: list[np.ndarray]) -> Any:
         kind = getattr(kind, part)
     if not (isinstance(kind, type) and dataclasses.is_dataclass(kind)):
         raise BadInputError("the stored result names something that is no dataclass", got=name)
-    return kind(**{k: unpack(v, arrays) for k, v in tree["fields"].items()})
+    return kind(**{k: unpack(v, held) for k, v in tree["fields"].items()})
 
 
-def _table(tree: dict, columns: list, arrays: list[np.ndarray]) -> Any:
-    return import_module("pandas").DataFrame({unpack(k, arrays): unpack(v, arrays) for k, v in columns})
+def _table(tree: dict, columns: list, held: Held) -> Any:
+    return import_module("pandas").DataFrame({unpack(k, held): unpack(v, held) for k, v in columns})
 
 
 _READERS = {
-    "$float": lambda tree, text, arrays: float(text),
-    "$path": lambda tree, text, arrays: Path(text),
-    "$array": lambda tree, k, arrays: arrays[k],
-    "$scalar": lambda tree, k, arrays: arrays[k][()],
+    "$float": lambda tree, text, held: float(text),
+    "$path": lambda tree, text, held: Path(text),
+    "$own": lambda tree, text, held: (held.base or Path()) / text,
+    "$array": lambda tree, k, held: held.arrays[k],
+    "$scalar": lambda tree, k, held: held.arrays[k][()],
     "$objects": _objects,
-    "$tuple": lambda tree, items, arrays: tuple(unpack(items, arrays)),
-    "$set": lambda tree, items, arrays: set(unpack(items, arrays)),
-    "$frozenset": lambda tree, items, arrays: frozenset(unpack(items, arrays)),
-    "$dict": lambda tree, items, arrays: {unpack(k, arrays): unpack(v, arrays) for k, v in items},
+    "$tuple": lambda tree, items, held: tuple(unpack(items, held)),
+    "$set": lambda tree, items, held: set(unpack(items, held)),
+    "$frozenset": lambda tree, items, held: frozenset(unpack(items, held)),
+    "$dict": lambda tree, items, held: {unpack(k, held): unpack(v, held) for k, v in items},
     "$object": _dataclass,
     "$table": _table}
 
@@ -159,19 +176,23 @@ def keep(folder: str | os.PathLike, name: str, value: Any, *, parts: dict[str, A
 
     Raises BadInputError, and leaves an earlier result alone, for a value that `pack` does not take.
     """
-    tree, arrays = pack(value)
+    base = Path(folder).parent
+    tree, held = pack(value, base)
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, **{f"a{k}": a for k, a in enumerate(arrays)})
+    np.savez_compressed(buffer, **{f"a{k}": a for k, a in enumerate(held.arrays)})
     packed = buffer.getvalue()
     write_bytes(Path(folder) / f"{name}.npz", packed)
     write_json(Path(folder) / f"{name}.json", {
         "schema": SCHEMA, "name": name, "key": key, "at": at, "run": run, "seconds": round(seconds, 3),
-        "parts": parts, "arrays": len(arrays), "arrays_sha256": sha256_bytes(packed), "value": tree})
-    return unpack(tree, arrays)
+        "parts": parts, "arrays": len(held.arrays), "arrays_sha256": sha256_bytes(packed), "value": tree})
+    return unpack(tree, held)
 
 
-def find(folders: Iterable[Path], name: str, key: str) -> tuple[Kept | None, dict | None]:
-    """Return (the first result with this key in `folders`, what is known of the first one of another key)."""
+def find(folders: Iterable[Path], name: str, key: str, base: Path | None = None) -> tuple[Kept | None, dict | None]:
+    """Return (the first result with this key in `folders`, what is known of the first one of another key).
+
+    Paths below the step's folder become paths below `base`, or below the folder where the result was found.
+    """
     other = None
     for folder in folders:
         head = _read(folder / f"{name}.json")
@@ -184,11 +205,12 @@ def find(folders: Iterable[Path], name: str, key: str) -> tuple[Kept | None, dic
             packed = (folder / f"{name}.npz").read_bytes()
             if sha256_bytes(packed) != head["arrays_sha256"]:
                 continue
-            with np.load(io.BytesIO(packed), allow_pickle=False) as held:
-                value = unpack(head["value"], [held[f"a{k}"] for k in range(head["arrays"])])
+            with np.load(io.BytesIO(packed), allow_pickle=False) as stored:
+                arrays = [stored[f"a{k}"] for k in range(head["arrays"])]
+            value = unpack(head["value"], Held(arrays, base or folder.parent))
         except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, ImportError, BadInputError):
             continue
-        return Kept(value, key, head["parts"], head["at"], head["run"], head["seconds"]), other
+        return Kept(value, key, head["parts"], head["at"], head["run"], head["seconds"], folder.parent), other
     return None, other
 
 

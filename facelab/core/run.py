@@ -75,17 +75,24 @@ class Run:
         _check_name(name, "a result")
         parts, last = call_key.parts(function, args, kwargs), None
         if not self.headless:
-            kept, last, why = long_calls.load(project_root() / "reports", self.step, name, parts)
             if self.recompute:
                 why = "asked for by recompute=True"
             elif call_key.changed_since_loaded(function.__module__):
                 why = "facelab's files changed since this kernel started; restart it to use them"
-            elif kept:
-                print(long_calls.told(name, kept, self.step))
-                return kept.value
+            else:
+                kept, last, why = long_calls.load(project_root() / "reports", self.step, name, parts, self.folder,
+                                                  long_calls.outputs_of(args, kwargs))
+                if kept:
+                    print(long_calls.told(name, kept, self.step))
+                    return kept.value
             print(f"{name}: computing, {why}")
         return long_calls.compute(self.folder, self.run, name, function, args, kwargs, parts=parts,
                                   show=not self.headless, expected_s=last["seconds"] if last else None)
+
+    def output(self, name: str) -> long_calls.Output:
+        """Return a folder of this step as an argument for a call under `long`: loading brings its files along."""
+        _check_name(name, "a folder")
+        return long_calls.Output(name)
 
     def figure(self, fig: Any, name: str, alt: str = "") -> Any:
         """Save a matplotlib figure as `figures/<name>.png` and return it, so that the cell shows it inline.

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -132,6 +133,14 @@ def test_arguments_are_told_apart_by_content(tmp_path):
     assert call_key.describe(a) == call_key.describe(Path(str(a)))
 
 
+def test_specs_of_one_name_are_told_apart():
+    from facelab.preprocess import PreprocessSpec
+    order = [PreprocessSpec("s", [{"op": "decode", "format": "encoded", "order": o, "idct": "accurate",
+                                   "alpha": "drop"}]) for o in ("rgb", "bgr")]
+    assert call_key.describe(order[0]) != call_key.describe(order[1])
+    assert call_key.describe(order[0]) == call_key.describe(PreprocessSpec("t", [s.to_dict() for s in order[0].stages]))
+
+
 def test_a_copy_elsewhere_of_a_file_or_folder_is_the_same_argument(tmp_path):
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
@@ -228,6 +237,38 @@ def test_changed_files_are_neither_loaded_nor_kept(project, counted, capsys, mon
     run.long("values", counted, 4)
     assert counted.calls == 2 and "restart" in capsys.readouterr().out
     assert not (run.folder / "results").exists()
+
+
+@pytest.fixture
+def writing():
+    """A function of facelab that fills a folder and names a file in it."""
+    def function(n, out, *, backbone=None):
+        function.calls += 1
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "model.bin").write_bytes(bytes(n))
+        return {"model": out / "model.bin", "elsewhere": Path("/etc/hosts")}
+    function.calls, function.__module__, function.__qualname__ = 0, "facelab.metrics.bootstrap", "function"
+    return function
+
+
+def test_the_files_that_a_long_call_wrote_come_along(project, writing):
+    made = headless(project)
+    assert made.long("model", writing, 4, made.output("model"))["model"] == made.folder / "model" / "model.bin"
+    for _ in range(2):   # the second time over its own copy
+        mine = start("step")
+        got = mine.long("model", writing, 4, mine.output("model"))
+        assert got == {"model": mine.folder / "model" / "model.bin", "elsewhere": Path("/etc/hosts")}
+        assert got["model"].read_bytes() == bytes(4)
+    assert writing.calls == 1
+
+
+def test_a_result_whose_files_are_gone_is_computed_again(project, writing, capsys):
+    made = headless(project)
+    made.long("model", writing, 4, made.output("model"))
+    shutil.rmtree(made.folder / "model")
+    mine = start("step")
+    assert mine.long("model", writing, 4, out=mine.output("model"))["model"].is_file()
+    assert writing.calls == 2 and "files are gone" in capsys.readouterr().out
 
 
 def test_another_step_has_results_of_its_own(project, counted):
