@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from facelab.fingerprint.plan import plan
 
-TOTAL = 2400.0
+TOTAL = 1150.0
 """Work for one comparison, in units of roughly half a millisecond on one core of a server of the 2020s."""
 TRAINING_SHARE = 0.4
 """How much of it may go into recognising a training side without a spec."""
@@ -42,9 +42,9 @@ def prediction_work(chain: tuple, source, rows: int | None, columns: int | None)
             pixels += 0.4 * height * width
         elif step[0] == "blur":
             pixels += 0.05 * (step[1][0] ** 2 + step[1][1] ** 2)
-    return 0.12 + 1.1e-4 * pixels + 1.2e-5 * min(height, 4 * rows) * width + 1.2e-5 * rows * columns
+    return 0.2 + 4e-5 * pixels + 5e-6 * min(height, 4 * rows) * width + 5e-6 * rows * columns
 
 
 def fit_work(samples: int) -> float:
     """Return the work of fitting a linear map on `samples` samples."""
-    return 0.07 + 6e-5 * samples
+    return 0.12 + 1e-4 * samples

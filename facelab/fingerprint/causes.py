@@ -188,9 +188,9 @@ class Causes:
         if uneven is not None:
             self.find(uneven.change, self._evidence(self._worst(), uneven.share))
             return uneven.share
-        if self.a.good and self.right.budget.spent < 1.3 * self.right.budget.total:
+        if self.a.good and self.right.budget.spent < 1.2 * self.right.budget.total:
             # from nothing, as if it were a training side
-            self.right.budget.limit = 1.3 * self.right.budget.total
+            self.right.budget.limit = 1.2 * self.right.budget.total
             other = identify(self.infer, self.right)
             change = other_geometry(self.a.state.chain, other.state.chain) if other.good else None
             if change is not None:

@@ -45,6 +45,8 @@ class Resize(NamedTuple):
     size_rounding: str = "floor"
     clip: bool = False
     """Whether overshoot is cut at 0 and 255, as whatever stores pixels does."""
+    enlarge: bool = True
+    """Whether a picture smaller than the letterbox is enlarged."""
     gap: float = 0.0
     """Pillow's `reducing_gap`: first averaged over whole blocks, so that at least this many times the size is left."""
 

@@ -136,7 +136,7 @@ def best_step(observed: Observed, current: Scored, gray: tuple | None, floor: fl
     """Return the single change that helps most, cheap kinds of change first; None if none takes a quarter away."""
     state = current.hypothesis.state
     options = [
-        refine_cut(observed, refine_detour(observed, s)) if floor < s.loss < 0.6 * current.loss else s
+        refine_cut(observed, refine_detour(observed, s)) if floor < s.loss < 0.85 * current.loss else s
         for s in rank(observed, neighbours(state), keep=2)
     ]
 
@@ -144,12 +144,14 @@ def best_step(observed: Observed, current: Scored, gray: tuple | None, floor: fl
         return not observed.budget.left or (bool(options) and min(o.loss for o in options) <= limit)
 
     alone, together = (np.inf, np.inf) if done() else bends(observed, current, gray)
-    enough = max(floor, 0.25 * current.loss)
+    # with half of the work done, what takes most away is taken, and the rest is looked at from there
+    share = 0.25 if observed.budget.spent < 0.5 * observed.budget.total else 0.45
+    enough = max(floor, share * current.loss)
     # right geometry leaves a curve thin; where one hardly fits, the picture has moved rather than changed its tones
     bent, thin = (min(alone, together) < share * current.loss for share in (0.85, 0.5))
     tonal = [_tonal, _odd_tones] if bent else [_odd_tones]
     for look in (*tonal, _motions) if thin else (_motions, *tonal):
-        if not done(enough if look is _motions else floor):
+        if not done(enough if look is _motions or share > 0.25 else floor):
             options += look(observed, current, gray, floor, (alone, together), options)
     helps = [o for o in options if o.loss <= min(0.75 * current.loss, current.loss - 0.35)]
     # whatever is out of place differs less once it is blurred

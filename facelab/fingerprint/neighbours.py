@@ -103,6 +103,13 @@ def _fit(state, i, op):
                 state._replace(chain=_at(state.chain, i, op._replace(mode="stretch"))),
                 (Change("aspect", "resize", "aspect kept, centre cut", "stretched, then centre cut"),),
             )
+    if op.mode == "letterbox":
+        small = op._replace(enlarge=not op.enlarge)
+        words = ("small pictures enlarged", "small pictures left as they are, in a wider border")
+        yield Hypothesis(
+            state._replace(chain=_at(state.chain, i, small)),
+            (Change("margin", "resize", *(words if op.enlarge else words[::-1])),),
+        )
     if op.mode != "stretch":
         for rounding in ("floor", "half_up", "ceil"):
             if rounding != op.size_rounding:

@@ -112,6 +112,8 @@ def inner_size(op: Resize, size: tuple[int, int]) -> tuple[int, int]:
     (w, h), (tw, th) = size, op.size
     if op.mode == "stretch":
         return tw, th
+    if not op.enlarge and w <= tw and h <= th:
+        return w, h
     by_width = (tw * h <= th * w) == (op.mode != "cover")
     top, bottom = (h * tw, w) if by_width else (w * th, h)
     free = {"floor": top // bottom, "ceil": -(-top // bottom), "half_up": (2 * top + bottom) // (2 * bottom)}

@@ -144,6 +144,7 @@ def _narrow(axis, n) -> tuple[slice | np.ndarray, np.ndarray]:
         matrix[np.arange(len(axis)), place] = axis >= 0
         return used, matrix
     used = np.flatnonzero(axis.any(axis=0))
+    used = used if len(used) else np.zeros(1, dtype=np.int64)
     if len(used) > 0.7 * n:
         return slice(0, n), axis
     return used, axis[:, used]

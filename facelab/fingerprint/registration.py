@@ -22,7 +22,7 @@ NAMES = ("portrait", "landscape", "text", "marks", "bars", "texture")
 SCALES = tuple(0.35 * 1.5**i for i in range(6))
 ANGLES = (-40, -20, 0, 20, 40)
 EPSILON = (0.004, 0.3, 0.3, 0.004)
-WORK = 500.0
+WORK = 250.0
 """Units of `budget.Budget` that one search takes."""
 
 
