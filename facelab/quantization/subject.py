@@ -13,7 +13,8 @@ from facelab.emotion.predict import MODEL
 from facelab.preprocess import PreprocessSpec
 from facelab.preprocess.tflite_metadata import read_metadata
 from facelab.zoo.catalogue import ModelEntry, load_catalogue
-from facelab.zoo.runtimes import check_spec, open_model
+from facelab.zoo.integrity import refuse_impostor
+from facelab.zoo.runtimes import Model, check_spec, open_model
 from facelab.zoo.store import require
 
 Task = Literal["classifier", "embedder", "detector", "network"]
@@ -66,12 +67,13 @@ def load(model: str | os.PathLike, *, spec: PreprocessSpec | str | os.PathLike |
     if kind not in ("saved_model", ".tflite", ".onnx", *KERAS):
         raise UnsupportedError("models of this kind cannot be quantised here", where=path,
                                expected=".tflite, .keras, SavedModel, .onnx", got=path.suffix or "no suffix")
-    known = spec if isinstance(spec, PreprocessSpec) else PreprocessSpec.load(spec) if spec else _spec(path, entry)
-    if kind in (".tflite", ".onnx"):
-        return _runnable(path, entry, known)
+    # a file that is no model is told first, whatever lies beside it
+    opened = open_model(path, threads=1) if kind in (".tflite", ".onnx") else None
     if kind in KERAS:
-        from facelab.zoo.integrity import refuse_impostor
         refuse_impostor(path)
+    known = spec if isinstance(spec, PreprocessSpec) else PreprocessSpec.load(spec) if spec else _spec(path, entry)
+    if opened is not None:
+        return _runnable(path, opened, entry, known)
     entry = entry or (_same_content(path) if path.is_file() else None)
     classes = _labels(path, entry)
     return Subject(entry.name if entry else path.stem, None, path, known, "classifier" if classes else "network",
@@ -102,8 +104,7 @@ def _spec(path: Path, entry: ModelEntry | None) -> PreprocessSpec:
                         fix="give it with --spec FILE; facelab preprocess writes one")
 
 
-def _runnable(path: Path, entry: ModelEntry | None, spec: PreprocessSpec) -> Subject:
-    opened = open_model(path, threads=1)
+def _runnable(path: Path, opened: Model, entry: ModelEntry | None, spec: PreprocessSpec) -> Subject:
     integers = [t for t in (*opened.inputs, *opened.outputs) if not t.dtype.startswith("float")]
     if integers:
         raise BadInputError("the model is quantised already", where=path, expected="float32 inputs and outputs",
