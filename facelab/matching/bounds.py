@@ -37,6 +37,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from facelab.matching.compiled import kernel, part
 from facelab.matching.topk import COSINE, FLOAT32, L2, squares_of
 
 LARGEST_SQUARE, SMALLEST_SQUARE = 2.0 ** 110, 2.0 ** -80
@@ -66,7 +67,7 @@ def _split(x, mean, levels, codes):
     return step, kept, lost, all_
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def encode_rows(x, mean, metric, exact_codes, offset, first, last, at, codes, params, c):
     """Fill codes (int8), S E G H (the rows of params) and C at at+first … for rows first … last of the chunk x.
 
@@ -93,7 +94,7 @@ def encode_rows(x, mean, metric, exact_codes, offset, first, last, at, codes, pa
         _parameters(metric, step, lost, squares, at + r, params)
 
 
-@njit(cache=True, nogil=True)
+@part
 def _parameters(metric, step, lost, square, r, params):
     norm = np.sqrt(square)
     scale = 1.0
@@ -105,14 +106,14 @@ def _parameters(metric, step, lost, square, r, params):
     params[3, r] = 0.5 * square * (1 - 2.0 ** -20) if metric == L2 else 0.0
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def plain_rows(squares, metric, params):
     """Fill S E G H (the rows of params) of float32 rows from their squared norms."""
     for r in range(squares.size):
         _parameters(metric, 1.0, 0.0, squares[r], r, params)
 
 
-@njit(cache=True, nogil=True)
+@part
 def plain_queries(d, metric, lane, info):
     """Fill t, A, F (rows of lane) and the shift (info[2]) for float32 sums over d dimensions."""
     unit = (d + 8) * 2.0 ** -24
@@ -127,7 +128,7 @@ def plain_queries(d, metric, lane, info):
             info[2, q] = -0.5 * info[0, q]
 
 
-@njit(cache=True, nogil=True)
+@part
 def encode_queries(queries, mean, metric, levels, offset, whole_numbers, codes, lane, info):
     """Fill the queries' codes (bytes, `offset` added), t, A, F (rows of lane) and the shift (info[2])."""
     n, d = queries.shape
@@ -153,7 +154,7 @@ def encode_queries(queries, mean, metric, levels, offset, whole_numbers, codes, 
             info[2, q] = -0.5 * square
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def screenable(squares, metric):
     """Return whether float32 screening may be used for vectors with these squared norms (NaN and infinity: no)."""
     for square in squares:
@@ -162,7 +163,7 @@ def screenable(squares, metric):
     return True
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def describe(queries, metric):
     """Return info (3, n): the queries' squared norms as the exact formula adds, scale, shift."""
     n, d = queries.shape
@@ -174,7 +175,7 @@ def describe(queries, metric):
     return info
 
 
-@njit(cache=True, nogil=True)
+@part
 def new_lane(n, lanes):
     """Return t A F T (4, n rounded up to whole panels): T infinite for a query, minus infinity where there is none."""
     lane = np.zeros((4, (n + lanes - 1) // lanes * lanes), np.float32)
@@ -183,7 +184,7 @@ def new_lane(n, lanes):
     return lane
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def lay_f32(queries, metric, lanes, packed, info):
     """Return (panels or rows, lane) of float32 queries; `packed` panels[panel, dimension, lane], zero where empty."""
     n, d = queries.shape
@@ -198,7 +199,7 @@ def lay_f32(queries, metric, lanes, packed, info):
     return out, lane
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def lay_i8(queries, mean, metric, levels, offset, whole_numbers, code_width, lanes, packed, info):
     """Return (panels or rows, lane) of queries as bytes; `packed` panels[panel, group of four, lane · 4 + byte]."""
     n, d = queries.shape

@@ -12,7 +12,7 @@ from facelab.matching import arrays, bounds, topk
 from facelab.matching.isa import choose
 from facelab.matching.prepared import THREADS_PAY, Prepared, encode, plain
 from facelab.matching.search import FEW, Matches, Search, vectors_for
-from facelab.matching.whole import whole_search
+from facelab.matching.whole import where, whole_search
 from facelab.matching.workers import check_threads, run_spans
 
 QUERY_BATCH = 2016
@@ -122,8 +122,7 @@ class Matcher:
         if self.method == "auto" and n >= MANY and len(self) <= SMALL_GALLERY and self.gallery.dtype == np.float32:
             rows = self.plain_rows()  # exact sums leave fewer candidates to look at, and here those are the cost
         vectors = 0 if n <= FEW else vectors_for(n, len(self), self.isa, rows.int8)
-        place = np.array([rows.address, rows.stride, len(self), self.gallery.ctypes.data, self.gallery.strides[0],
-                          self._kind, self._code], np.int64)
+        place = where(rows, self.gallery, self._kind, self._code, self.isa, vectors)
         return whole_search(self.isa, vectors, rows.int8), rows, place
 
     def _search_whole(self, queries: np.ndarray, k: int) -> Matches | None:
@@ -136,6 +135,8 @@ class Matcher:
         if queries.dtype is not _FLOAT32:
             whole_numbers = rows.exact and queries.dtype == np.int8 and self.isa.levels == 127
             queries = queries.astype(np.float32)
+        elif not queries.flags.writeable:
+            queries = queries.copy()  # a read-only array is a type of its own, for which all would be compiled again
         keys, ids = np.empty((n, k), _FLOAT32), np.empty((n, k), _INT64)
         passed, rescored = call(queries, keys, ids, whole_numbers, rows.mean, rows.params, rows.c, place)
         if passed < 0:

@@ -11,6 +11,7 @@ import functools
 import numpy as np
 from numba import njit
 
+from facelab.matching.compiled import kernel, part
 from facelab.matching.emit import ROUND, TINY
 from facelab.matching.intrinsics import (
     float_at,
@@ -48,7 +49,7 @@ def note(waiting, pending, counts, q, row, product, level, slack):
     return waits + 1 >= counts[q, 2]
 
 
-@njit(cache=True, nogil=True)
+@part
 def keep_smallest(best, carry, k, lanes):
     """Insert one value a lane into that lane's k smallest, kept sorted in `best` (k · lanes); spoils `carry`."""
     for i in range(k):
@@ -68,7 +69,7 @@ def seeded_tiles(isa: Isa, vectors: int, int8: bool):
     width, height, dot = isa.width, isa.rows(vectors, int8=int8), isa.dot
     lanes = width * vectors
 
-    @njit(cache=True, nogil=True)
+    @part
     def fill(panel, steps, rows, stride, params, c, lane, q0, n, info, tile, k, first, stop, last):
         best, carry = np.full(k * lanes, np.inf, np.float32), np.empty(lanes, np.float32)
         s, e, g, h = params[0], params[1], params[2], params[3]
@@ -104,7 +105,7 @@ def tile_scan(isa: Isa, vectors: int, int8: bool):
     size = 1 if int8 else 4
     seed_panel = seeded_tiles(isa, vectors, int8)
 
-    @njit(cache=True, nogil=True)
+    @kernel
     def scan(rows, stride, params, c, panels, panel_bytes, n, steps, lane, keys, ids, waiting, pending, counts, stats,
              queries, info, address, row_bytes, base, kind, metric, first, last):
         noted, k = 0, keys.shape[1]
@@ -169,7 +170,7 @@ def row_products(isa: Isa, int8: bool):
     width, dot, height = isa.width, isa.dot if int8 else "", min(8, isa.width)
     size = 1 if int8 else 4
 
-    @njit(cache=True, nogil=True)
+    @part
     def fill(query, d, steps, rows, stride, start, stop, dots):
         at, i = dots.ctypes.data, start
         while i + height <= stop:
@@ -195,7 +196,7 @@ def seeded_rows(isa: Isa, int8: bool):
     """
     width = isa.width
 
-    @njit(cache=True, nogil=True)
+    @part
     def threshold(dots, params, c, t, a, f, best, k, start, stop):
         at, low = dots.ctypes.data, best.ctypes.data
         s, e, g, h = params[0].ctypes.data, params[1].ctypes.data, params[2].ctypes.data, params[3].ctypes.data
@@ -217,7 +218,7 @@ def row_scan(isa: Isa, int8: bool):
     width, size = isa.width, 1 if int8 else 4
     products, seed_rows = row_products(isa, int8), seeded_rows(isa, int8)
 
-    @njit(cache=True, nogil=True)
+    @kernel
     def scan(rows, stride, params, c, codes, query_bytes, n, steps, lane, keys, ids, waiting, pending, counts, stats,
              queries, info, address, row_bytes, base, kind, metric, first, last):
         noted, k, d = 0, keys.shape[1], queries.shape[1]
@@ -259,7 +260,7 @@ def row_scan(isa: Isa, int8: bool):
     return scan
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def settle(threshold, keys, ids, waiting, pending, counts, stats, queries, info, address, row_bytes, base, kind,
            metric):
     """Rescore everything that waits; needed before the rows at `address` go away."""

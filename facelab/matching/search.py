@@ -75,7 +75,8 @@ class Search:
     def __init__(self, matcher: Matcher, queries: np.ndarray, k: int, first_query: int):
         self.m, self.k, self.n = matcher, k, len(queries)
         self.whole_numbers = queries.dtype == np.int8 and matcher.isa.levels == 127
-        self.queries = np.ascontiguousarray(queries, np.float32)
+        # a read-only array is a type of its own, for which all would be compiled again
+        self.queries = np.require(queries, np.float32, ["C", "W"])
         self.info = bounds.describe(self.queries, matcher._code)
         if not np.isfinite(self.info[0]).all():
             arrays.check_finite(queries, "the queries", first_row=first_query)

@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from facelab.matching.compiled import kernel, part
 from facelab.matching.intrinsics import byte_at, exact_sums, float_at, half_at
 
 L2, IP, COSINE = 0, 1, 2
@@ -52,7 +52,7 @@ class Exact(NamedTuple):
     metric: int          # L2, IP or COSINE
 
 
-@njit(cache=True, nogil=True)
+@part
 def new_queue(n, k):
     """Return the part of an empty state that is not its heap: waiting, bounds, counts, stats."""
     capacity = 4 * k + 56
@@ -61,14 +61,14 @@ def new_queue(n, k):
     return (np.empty((n, capacity), np.int64), np.empty((n, 2, capacity), np.float32), counts, np.zeros(2, np.int64))
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def new_state(n, k):
     """Return an empty state for n queries and k results, as a tuple in the order of `State`."""
     waiting, bounds, counts, stats = new_queue(n, k)
     return np.empty((n, k), np.float32), np.empty((n, k), np.int64), waiting, bounds, counts, stats
 
 
-@njit(cache=True, nogil=True)
+@part
 def sums_at(kind, l2, query, row, d):
     """Return the two sums of `emit.exact_sums` over all d dimensions of the vectors at two addresses."""
     count = d // 8
@@ -91,7 +91,7 @@ def sums_at(kind, l2, query, row, d):
     return first, second
 
 
-@njit(cache=True, nogil=True)
+@part
 def exact_key(metric, kind, query, square, row, d):
     """Return the key of one pair: smaller is better. Float64 sums in a fixed order, rounded once to float32.
 
@@ -117,7 +117,7 @@ def exact_key(metric, kind, query, square, row, d):
     return np.float32(value)
 
 
-@njit(cache=True, nogil=True)
+@part
 def sink(keys, ids, q, size, key, row):
     """Replace the worst of query q's heap of `size` by (key, row); larger keys are worse, then larger rows."""
     i = 0
@@ -136,7 +136,7 @@ def sink(keys, ids, q, size, key, row):
     keys[q, i], ids[q, i] = key, row
 
 
-@njit(cache=True, nogil=True)
+@part
 def push(keys, ids, counts, q, key, row):
     """Offer (key, row) to query q's heap: kept where it is smaller than the worst, ties by the lower row."""
     n, k = counts[q, 0], keys.shape[1]
@@ -155,7 +155,7 @@ def push(keys, ids, counts, q, key, row):
     keys[q, i], ids[q, i] = key, row
 
 
-@njit(cache=True, nogil=True)
+@part
 def kth_smallest(values, k):
     """Return the k-th smallest value (k from 1); reorders `values` (Hoare's quickselect)."""
     low, high, want = 0, values.size - 1, k - 1
@@ -180,14 +180,14 @@ def kth_smallest(values, k):
     return values[want]
 
 
-@njit(cache=True, nogil=True)
+@part
 def widened(info, q, score):
     """Return a float32 threshold not below any score whose key rounds to the same float32 as `score`'s."""
     shift = info[2, q]
     return np.float32(score + KEY_SLACK * (abs(score - shift) + abs(shift)) + 2.0 ** -120)
 
 
-@njit(cache=True, nogil=True)
+@part
 def from_heap(state, exact, q):
     """Return the threshold that query q's full heap gives, or infinity."""
     if state.counts[q, 0] < state.keys.shape[1]:
@@ -195,7 +195,7 @@ def from_heap(state, exact, q):
     return widened(exact.info, q, exact.info[1, q] * np.float64(state.keys[q, 0]) + exact.info[2, q])
 
 
-@njit(cache=True, nogil=True)
+@part
 def flush(state, exact, threshold, q, final):
     """Drop query q's waiting rows that cannot belong any more, rescore the rest if many or `final`, lower T."""
     n, k = state.counts[q, 1], state.keys.shape[1]
@@ -231,7 +231,7 @@ def flush(state, exact, threshold, q, final):
     threshold[q] = min(threshold[q], cut)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def scan_direct(keys, ids, waiting, pending, counts, stats, queries, info, address, stride, base, kind, metric,
                 first, last):
     """Offer every row of [first, last) to every query by the exact key alone: no screening, no bound needed."""
@@ -245,7 +245,7 @@ def scan_direct(keys, ids, waiting, pending, counts, stats, queries, info, addre
     stats[1] += (last - first) * queries.shape[0]
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def thresholds(threshold, keys, ids, waiting, pending, counts, stats, queries, info, address, stride, base, kind,
                metric):
     """Lower each query's threshold to what its heap already proves."""
@@ -255,7 +255,7 @@ def thresholds(threshold, keys, ids, waiting, pending, counts, stats, queries, i
         threshold[q] = min(threshold[q], from_heap(state, exact, q))
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def sort_heap(keys, ids, filled):
     """Sort each query's heap in place, best first: by key, ties by row number (heapsort)."""
     for q in range(keys.shape[0]):
@@ -265,7 +265,7 @@ def sort_heap(keys, ids, filled):
             sink(keys, ids, q, size, key, row)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def squares_of(kind, address, stride, n, d):
     """Return Σx² of n rows in float64, in the order that `exact_key` adds."""
     result, nothing = np.empty(n, np.float64), np.zeros(d, np.float32)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import functools
 
-from numba import njit
+import numpy as np
 
 from facelab.matching.bounds import describe, lay_f32, lay_i8, screenable
+from facelab.matching.compiled import kernel
 from facelab.matching.isa import Isa
+from facelab.matching.prepared import Prepared
 from facelab.matching.scan import row_scan, settle, tile_scan
 from facelab.matching.topk import new_queue, sort_heap
 
@@ -18,18 +20,16 @@ def whole_search(isa: Isa, vectors: int, int8: bool):
 
     It fills `keys` and `ids` (n, k), and returns how many rows passed the screening and how many were rescored; it
     did nothing and returns (-1, 0) where the queries are not finite or not screenable (`bounds.screenable`). `place`
-    holds the whole numbers that a gallery does not change: address and stride of the rows to scan, rows, address and
-    stride (bytes) of the rows to rescore from, kind, metric.
+    is what `where` returns.
     """
     scan = tile_scan(isa, vectors, int8) if vectors else row_scan(isa, int8)
-    packed, lanes = vectors > 0, max(1, vectors * isa.width)
-    levels, offset, span = isa.levels, isa.offset, (4 * isa.width if int8 else isa.width)
 
-    @njit(cache=True, nogil=True)
+    @kernel
     def search(queries, keys, ids, whole_numbers, mean, params, c, place):
         n, d = queries.shape
         rows, stride, m, address, row_bytes, kind, metric = (place[0], place[1], place[2], place[3], place[4],
-                                                              place[5], place[6])
+                                                             place[5], place[6])
+        lanes, packed, levels, offset, span = place[7], place[8] > 0, place[9], place[10], place[11]
         info = describe(queries, metric)
         if not screenable(info[0], metric):
             return -1, 0
@@ -42,10 +42,22 @@ def whole_search(isa: Isa, vectors: int, int8: bool):
             laid, lane = lay_f32(queries, metric, lanes, packed, info)
             steps = d if packed else d // span
             panel_bytes = laid.shape[1] * laid.shape[2] * 4
+        first = place[12]
         scan(rows, stride, params, c, laid.ctypes.data, panel_bytes, n, steps, lane, keys, ids, waiting, pending,
-             counts, stats, queries, info, address, row_bytes, 0, kind, metric, 0, m)
-        settle(lane[3], keys, ids, waiting, pending, counts, stats, queries, info, address, row_bytes, 0, kind,
+             counts, stats, queries, info, address, row_bytes, first, kind, metric, first, m)
+        settle(lane[3], keys, ids, waiting, pending, counts, stats, queries, info, address, row_bytes, first, kind,
                metric)
         sort_heap(keys, ids, counts[:, 0])
         return stats[0], stats[1]
     return search
+
+
+def where(rows: Prepared, gallery: np.ndarray, kind: int, metric: int, isa: Isa, vectors: int) -> np.ndarray:
+    """Return the whole numbers of a search that queries do not change.
+
+    In one array, as each argument costs a call time, and not as constants of the code: numba makes types of those and
+    compiles everything that is handed one anew.
+    """
+    return np.array([rows.address, rows.stride, len(gallery), gallery.ctypes.data, gallery.strides[0], kind, metric,
+                     max(1, vectors * isa.width), vectors > 0, isa.levels, isa.offset,
+                     4 * isa.width if rows.int8 else isa.width, 0], np.int64)
