@@ -296,22 +296,3 @@ def matrix_table(rows: list):
             for r in rows
         ]
     )
-
-
-def findings_table(comparison: Comparison):
-    """Return the causes of one comparison as a pandas table."""
-    import pandas as pd
-
-    return pd.DataFrame(
-        [
-            {
-                "cause": f.kind,
-                "stage": f.stage,
-                "training": f.training,
-                "inference": f.inference,
-                "explains": f.evidence.get("explains"),
-                "severity": f.severity,
-            }
-            for f in comparison.findings
-        ]
-    )
