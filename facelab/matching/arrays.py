@@ -36,6 +36,9 @@ def check_vectors(x, name: str) -> np.ndarray:
             x = np.asarray(x)
         except (ValueError, TypeError) as e:
             raise BadInputError(f"{name} is no array", expected="a 2-D numpy array", got=str(e)[:120]) from None
+    if isinstance(x, np.ma.MaskedArray):
+        raise BadInputError(f"the matchers know no masks, and {name} has one", expected="a plain array",
+                            fix="drop the masked rows: x.data[~x.mask.any(axis=1)]")
     if x.ndim != 2:
         fix = "a single vector is v[None, :]" if x.ndim == 1 else "one row a vector"
         raise BadInputError(f"{name} must have two axes", expected="shape (rows, dimensions)",
@@ -43,10 +46,11 @@ def check_vectors(x, name: str) -> np.ndarray:
     native = x.dtype.newbyteorder("=")
     if native not in DTYPES:
         fix = "convert it yourself: x.astype(np.float32)" if x.dtype.kind in "fiub" else "see expected"
-        raise BadInputError(f"{name} has a dtype that the matchers do not take",
+        raise BadInputError(f"the matchers do not take the dtype of {name}",
                             expected="float32, float16 or int8", got=x.dtype, fix=fix)
     if x.shape[1] == 0:
-        raise BadInputError(f"{name} has vectors without dimensions", expected="at least one", got=f"shape {x.shape}")
+        raise BadInputError(f"there are vectors without dimensions in {name}", expected="at least one",
+                            got=f"shape {x.shape}")
     if x.dtype.isnative and x.flags.c_contiguous and x.flags.aligned:
         return x
     return np.require(x, dtype=native, requirements=["C", "A"])
@@ -70,7 +74,7 @@ def check_finite(x: np.ndarray, name: str, *, first_row: int = 0) -> None:
         bad = ~np.isfinite(x[start:start + 4096]).all(axis=1)
         if bad.any():
             row = start + int(bad.argmax())
-            raise BadInputError(f"{name} holds a NaN or an infinity", where=f"row {first_row + row}",
+            raise BadInputError(f"there is a NaN or an infinity in {name}", where=f"row {first_row + row}",
                                 expected="finite numbers", fix="drop or repair that vector")
 
 

@@ -48,23 +48,61 @@ def test_a_cluster_gives_the_same_file(files):
         np.testing.assert_array_equal(many["distances"], alone[1])
 
 
-@pytest.mark.parametrize("breakage", ["missing", "text", "float64", "k", "nan", "width"])
-def test_bad_input_is_said_and_nothing_is_written(files, breakage, capsys):
-    folder, gallery, queries = files
-    if breakage == "missing":
-        (folder / "G.npy").unlink()
-    elif breakage == "text":
-        (folder / "G.npy").write_text("not numpy")
-    elif breakage == "float64":
-        np.save(folder / "G.npy", gallery.astype(np.float64))
-    elif breakage == "nan":
-        gallery[7] = np.nan
-        np.save(folder / "G.npy", gallery)
-    elif breakage == "width":
-        np.save(folder / "Q.npy", queries[:, :5])
-    assert run(arguments(folder, k=901 if breakage == "k" else 10)) == 2
-    assert "error:" in capsys.readouterr().err
+def break_gallery(path, gallery, how):
+    """Put something at `path` that cannot be searched."""
+    if how == "missing":
+        path.unlink()
+    elif how == "text":
+        path.write_text("not numpy")
+    elif how == "truncated":
+        path.write_bytes(path.read_bytes()[:1000])
+    elif how == "archive":
+        with path.open("wb") as f:
+            np.savez(f, gallery)
+    elif how == "pickle":
+        np.save(path, np.array([{"a": 1}]), allow_pickle=True)
+    else:
+        np.save(path, {"float64": gallery.astype(np.float64), "one axis": gallery[0], "no rows": gallery[:0],
+                       "fortran": np.asfortranarray(gallery), "other endian": gallery.astype(">f4"),
+                       "nan": np.where(gallery == gallery[7], np.nan, gallery).astype(np.float32)}[how])
+
+
+@pytest.mark.parametrize("how", ["missing", "text", "truncated", "archive", "pickle", "float64", "one axis", "no rows",
+                                 "fortran", "other endian", "nan"])
+def test_a_gallery_that_cannot_be_searched_is_said_and_nothing_is_written(files, how, capsys):
+    folder, gallery, _ = files
+    break_gallery(folder / "G.npy", gallery, how)
+    assert run(arguments(folder)) == 2
+    said = capsys.readouterr().err
+    assert "error:" in said
+    assert "Traceback" not in said
     assert not (folder / "R.npz").exists()
+
+
+@pytest.mark.parametrize("breakage", ["k", "k = 0", "nan", "width", "out", "metric", "shards"])
+def test_a_search_that_makes_no_sense_is_said_and_nothing_is_written(files, breakage, capsys):
+    folder, _, queries = files
+    more = {"metric": ["--metric", "hamming"], "shards": ["--shards", "3"],
+            "out": ["--out", str(folder / "G.npy")]}.get(breakage, [])
+    if breakage == "nan":
+        queries[2, 3] = np.inf
+    np.save(folder / "Q.npy", queries[:, :5] if breakage == "width" else queries)
+    assert run(arguments(folder, *more, k={"k": 901, "k = 0": 0}.get(breakage, 10))) == 2
+    assert "rror" in capsys.readouterr().err
+    assert not (folder / "R.npz").exists()
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.int8])
+def test_small_dtypes_and_no_queries_are_searched(files, dtype):
+    folder, gallery, queries = files
+    small = [(x * 20).astype(dtype) for x in (gallery, queries)]
+    for n in (13, 0):
+        np.save(folder / "G.npy", small[0])
+        np.save(folder / "Q.npy", small[1][:n])
+        assert run(arguments(folder)) == 0
+        with np.load(folder / "R.npz") as found:
+            assert found["ids"].shape == (n, 10)
+            np.testing.assert_array_equal(found["ids"], oracle.top_k(small[1], small[0], 10)[1][:n])
 
 
 def test_the_harness_catches_wrong_and_repeated_ids():
@@ -82,5 +120,25 @@ def test_bench_reports_every_contender_judged(capsys):
     assert run(["match", "bench", "--queries", "3", "--gallery", "400", "--dimension", "16", "--budget", "0.3",
                 "--repeats", "3", "--json"]) == 0
     results = json.loads(capsys.readouterr().out)["results"]
-    assert {"facelab exhaustive", "facelab screened", "numpy"} <= {r["name"] for r in results}
+    assert {"facelab exhaustive", "facelab screened", "numpy", "sgemm alone"} <= {r["name"] for r in results}
     assert all(r["correct"] and len(r["samples_s"]) >= 3 for r in results)
+
+
+def test_bench_measures_own_embeddings_and_several_batches(tmp_path, capsys):
+    """Real embeddings from a file; approximate peers come with their recall and are not held to be exact."""
+    faiss = pytest.importorskip("faiss")
+    assert faiss
+    rows, _ = bench.make_data("identities", 600, 1, 16)
+    np.save(tmp_path / "E.npy", rows)
+    assert run(["match", "bench", "--embeddings", str(tmp_path / "E.npy"), "--queries", "1", "--queries", "12",
+                "--peer", "hnsw", "--peer", "ivf", "--budget", "0.2", "--repeats", "3", "--json",
+                "--records", str(tmp_path / "r.jsonl")]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [s["queries"] for s in told["shapes"]] == [1, 12]
+    assert told["shape"]["gallery"] == 588
+    approximate = [r for r in told["results"] if r["name"] in ("FAISS HNSW", "FAISS IVF")]
+    assert len(approximate) == 4
+    assert all(0.2 < r["recall"] <= 1 and not r["exact"] for r in approximate)
+    assert all(r["recall"] == 1 for r in told["results"] if r["name"].startswith("facelab"))
+    assert len((tmp_path / "r.jsonl").read_text().splitlines()) == len(told["results"])
+    assert run(["match", "bench", "--embeddings", str(tmp_path / "E.npy"), "--queries", "600"]) == 2

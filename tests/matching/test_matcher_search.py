@@ -198,11 +198,23 @@ def test_nan_and_infinity_are_refused_with_their_row(where, bad):
     lambda g: Matcher(g.astype(np.float64)), lambda g: Matcher(g[0]), lambda g: Matcher(g, "l3"),
     lambda g: Matcher(g, method="magic"), lambda g: Matcher(g, threads=0), lambda g: Matcher(g).search(g[:, :3], 1),
     lambda g: Matcher(g).search(g, 0), lambda g: Matcher(g).search(g, 6), lambda g: Matcher(g).search(g, 1.5),
-    lambda g: Matcher(g[:0]).search(g, 1), lambda g: Matcher(g, isa="mmx"), lambda g: Matcher([[1, 2], [3]])])
+    lambda g: Matcher(g[:0]).search(g, 1), lambda g: Matcher(g, isa="mmx"), lambda g: Matcher([[1, 2], [3]]),
+    lambda g: Matcher(g.astype(bool)), lambda g: Matcher(g[None]), lambda g: Matcher(g[:, :0]), lambda g: Matcher(None),
+    lambda g: Matcher(np.ma.masked_array(g, mask=g > 2)), lambda g: Matcher(g).search(g, True),
+    lambda g: Matcher(g).search(g.astype(np.uint8), 1), lambda g: Matcher(g).search(g[0], 1)])
 def test_what_cannot_be_searched_is_a_clear_error(call):
     with pytest.raises(FacelabError) as caught:
         call(np.ones((5, 4), np.float32))
     assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize("gallery_type", [np.float32, np.float16, np.int8])
+@pytest.mark.parametrize("query_type", [np.float32, np.float16, np.int8])
+def test_dtypes_mix_and_k_may_be_the_whole_gallery(gallery_type, query_type):
+    rng = np.random.default_rng(9)
+    gallery, queries = vectors(rng, 30, 11, gallery_type), vectors(rng, 4, 11, query_type)
+    found = Matcher(gallery, "cosine").search(queries, np.int32(30))
+    np.testing.assert_array_equal(found.ids, oracle.top_k(queries, gallery, 30, "cosine")[1])
 
 
 def test_no_queries_is_no_error():
