@@ -102,8 +102,8 @@ def _write(folder: str, found: dict) -> None:
 
 def _text(value: dict) -> str:
     model, speed, labels = value["model"], value["milliseconds"], value.get("labels")
-    lines = [f"{model['name']} ({model['family']}), score threshold {value['operating_threshold']:g}: "
-             f"{value['faces']} faces in {value['images']} images"]
+    lines = [f"{model['name']} ({model['family']}), score threshold {value['operating_threshold']:g}, "
+             f"faces: {value['faces']}, images: {value['images']}"]
     if labels:
         lines.append(f"exact count on {labels['exact_count']} of {labels['images']} labelled images")
         lines += [f"  {n}: found {c['found']}, labelled {c['labelled']}" for n, c in labels["wrong_counts"].items()]

@@ -92,7 +92,7 @@ def run(detector: Detector, images: Mapping[str, Path], *,
             found[name] = detector.detect(image)
             sizes[name] = (image.shape[1], image.shape[0])
         except FacelabError as e:
-            errors[name] = " ".join(str(e).split())
+            errors[name] = "; ".join(" ".join(line.split()) for line in str(e).splitlines())
     return Run(found, sizes, errors)
 
 

@@ -40,7 +40,7 @@ def emotion_answers(n: int, *, seed: int, workers: int) -> dict[str, Any] | None
     if network is None:
         return None
     faces = synthetic.generate("emotion", n, seed, workers)
-    answers = network(evidence.emotion_crops(faces, antialias=False))
+    answers = network(evidence.emotion_crops(faces, margin=evidence.NETWORK_MARGIN, antialias=False))
     return {"agreement": evidence.emotion_agreement(answers, evidence.FER_NAMES, faces.emotion),
             "confusion": evidence.emotion_confusion(answers, faces.emotion)}
 
