@@ -154,11 +154,12 @@ def _mirrored(name: str, below: str) -> tuple[Subject, Path] | None:
 
 
 def onnx_table(session: Session | None, show: Callable) -> Any:
-    """Return the table of an ONNX network and close its session, or say why there is none."""
+    """Return the table of an ONNX network, say where integers are slower, and close its session; or say why none."""
     if session is None:
         print("Not here: set FACELAB_MIRROR to a folder with the network and photographs of faces.")
         return None
     rows = session.rows
+    statements(session)
     session.close()
     return show(rows)
 

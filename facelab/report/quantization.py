@@ -67,18 +67,17 @@ def layers(ranking: Sequence[Mapping[str, Any]]) -> Figure:
     fig, (left, right) = figure(10.5, 0.36 * len(ranking) + 1.9, columns=2, sharey=True)
     rows = sorted(ranking, key=lambda r: r["index"])
     names = [f"#{r['index']} {r['op']}" for r in rows]
-    left.barh(names, [1 - r["cosine_alone"] for r in rows], color=PALETTE[0])
-    label(left, "This layer alone in INT8", "1 − mean cosine of the model's output to FP32", "")
-    left.ticklabel_format(axis="x", style="sci", scilimits=(-2, 3))
+    left.barh(names, [1e6 * (1 - r["cosine_alone"]) for r in rows], color=PALETTE[0])
+    label(left, "This layer alone in INT8", "millionths lost of the output's cosine to FP32", "")
     noise = [r["rmse_over_scale"] or 0 for r in rows]
     right.barh(names, noise, color=PALETTE[4])
     for y, r in enumerate(rows):
         if r["snr_db"] is not None:
             right.annotate(f"{r['snr_db']:.0f} dB", (noise[y], y), (4, 0), textcoords="offset points", va="center",
-                           fontsize=8.5)
+                           fontsize=8.5, bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6})
     right.axvline(0.289, color=BAD, lw=1.2, ls="--")
     right.text(0.289, -0.9, " 0.289: plain rounding", color=BAD, fontsize=9, va="center")
-    label(right, "What a debugger shows", "rmse of the rounded tensor / its scale; signal to noise in dB", "")
+    label(right, "What a debugger shows", "rmse / scale of the rounded tensor (bar), SNR (dB)", "")
     right.set_xlim(0, max(0.36, *noise) * 1.25)
     left.invert_yaxis()
     return fig
