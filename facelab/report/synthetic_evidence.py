@@ -16,7 +16,9 @@ from facelab.datasets.synthetic.recipe import Spread
 from facelab.datasets.synthetic.workers import parallel
 
 IOU = 0.35
-MARGIN = 1.0   # side of a face crop for the classifiers, in heights of the true box
+# Side of a face crop for the classifiers, in heights of the true box: hair and neck left out (.949 against .930 at 1.0,
+# chosen on seed 30).
+MARGIN = 0.85
 # The public network learned from crops that end at the brow, not at the hair line as the true box does. Chosen on seeds
 # 7, 23, 41 and 99 (.42, .65 at 1.0; .48, .71 at 0.8; flat from 0.7 to 0.85); the notebook reports on another seed.
 NETWORK_MARGIN = 0.8
