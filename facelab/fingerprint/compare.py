@@ -64,7 +64,7 @@ def compare(train: Fingerprint, infer: Fingerprint, *, allow: tuple[str, ...] = 
     common = common_probes(train, infer)
     allow = tuple(allow) + (("batch_axis",) if "batch" in (*train.declares, *infer.declares) else ())
     a, b = train.output, infer.output
-    if all(a[n] == b[n] or (a[n].get("digest") == b[n].get("digest") and "digest" in a[n]) for n in common):
+    if all(a[n] == b[n] or _same_bytes(a[n], b[n]) for n in common):
         distances = {n: {"max": 0.0, "rms": 0.0} for n in common if "digest" in a[n]}
         return Comparison("identical", [], None, distances, train, infer, [])
     from threadpoolctl import threadpool_limits
@@ -72,6 +72,10 @@ def compare(train: Fingerprint, infer: Fingerprint, *, allow: tuple[str, ...] = 
     # the products are small: BLAS threads would only wait for each other
     with threadpool_limits(limits=1, user_api="blas"):
         return _Comparing(train, infer, common, allow).run()
+
+
+def _same_bytes(a: dict, b: dict) -> bool:
+    return all(k in a and a[k] == b.get(k) for k in ("digest", "shape", "dtype"))
 
 
 class _Comparing:
