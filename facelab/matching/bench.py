@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from facelab.core import machine, timing
+from facelab.core import fresh, machine, timing
 from facelab.core.errors import BadInputError
 from facelab.core.records import Record
 from facelab.matching import arrays, oracle, peers
@@ -282,6 +283,36 @@ def table(rows: list[Row]) -> str:
             said += f"  ({r.warning.split(':')[0]})" if r.warning else ""
             lines.append(f"  {r.name:<22}{r.seconds * 1e3:>9.3f}ms{r.seconds / mine[0].seconds:>11.2f}  {said}")
     return "\n".join(lines)
+
+
+def streamed_search(m: int, d: int, n: int, k: int, *, threads: int = 1) -> dict:
+    """Search a memory-mapped gallery of m × d float32 written for the purpose, in a process of its own.
+
+    Returns `gallery_mb`, `seconds` (preparing and searching, compiling left out) and `above_base_mb`, the peak of the
+    process's memory above what it held before it opened the gallery.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path, rng = Path(folder) / "gallery.npy", np.random.default_rng(0)
+        rows = np.lib.format.open_memmap(path, "w+", np.float32, (m, d))
+        for first in range(0, m, 50_000):
+            rows[first:first + 50_000] = rng.standard_normal((len(rows[first:first + 50_000]), d), dtype=np.float32)
+        rows.flush()
+        del rows
+        answer = fresh.call("facelab.matching.bench:search_own_rows", str(path), n, k, threads, threads=threads)
+    return {**answer.value, "above_base_mb": (answer.peak_rss - answer.base_rss) / 1e6}
+
+
+def search_own_rows(path: str, n: int, k: int, threads: int) -> dict:
+    """Search a gallery file for its own first n rows, each of which must find itself first."""
+    gallery = open_vectors(path, "the gallery")
+    queries = np.array(gallery[:n])
+    Matcher(np.array(gallery[:2 * n + k]), threads=threads).search(queries, k)  # compiles
+    started = time.perf_counter()
+    found = Matcher(gallery, threads=threads).search(queries, k)
+    seconds = time.perf_counter() - started
+    if not (found.ids[:, 0] == np.arange(n)).all():
+        raise BadInputError("the streamed search lost rows", fix="this is a bug of facelab: report it")
+    return {"gallery_mb": gallery.nbytes / 1e6, "seconds": seconds, "method": found.method}
 
 
 def memory_per_million(d: int) -> list[dict]:

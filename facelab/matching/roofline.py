@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
 from numba import njit
 
 from facelab.core import timing
-from facelab.matching.isa import choose
+from facelab.matching.compiled import kernel
+from facelab.matching.intrinsics import tile_f32
+from facelab.matching.isa import Isa, choose
 from facelab.matching.loops import blocked
-from facelab.matching.pairs import one_blas_thread
-from facelab.matching.workers import run_spans
+from facelab.matching.matcher import Matcher
+from facelab.matching.pairs import one_blas_thread, pairwise
+from facelab.matching.workers import run_spans, share
 
 
 @dataclass(frozen=True)
@@ -65,3 +69,51 @@ def point(seconds: float, n: int, m: int, d: int, limits: Limits, *, item_bytes:
     intensity = operations / traffic
     roof = min(intensity * limits.read_bytes, max(limits.sgemm_flops, limits.tile_flops))
     return {"intensity": intensity, "rate": operations / seconds, "roof": roof, "share": operations / seconds / roof}
+
+
+def pair_point(seconds: float, n: int, m: int, d: int, limits: Limits) -> dict:
+    """Return the same for all pairs of n and m vectors: both read once, n × m distances written."""
+    operations, traffic = 2.0 * n * m * d, 4.0 * ((n + m) * d + n * m)
+    intensity = operations / traffic
+    roof = min(intensity * limits.read_bytes, max(limits.sgemm_flops, limits.tile_flops))
+    return {"intensity": intensity, "rate": operations / seconds, "roof": roof, "share": operations / seconds / roof}
+
+
+@functools.cache
+def _registers(isa: Isa):
+    width, height = isa.width, isa.rows(3, int8=False)
+
+    @kernel
+    def run(panel, rows, count):
+        tile = np.empty(height * width * 3, np.float32)
+        for _ in range(count):
+            tile_f32(panel.ctypes.data, rows.ctypes.data, rows.shape[1], rows.shape[1], tile.ctypes.data, True, width,
+                     3, height, 0)
+        return tile[0]
+    return run
+
+
+def two_threads(gallery: np.ndarray, queries: np.ndarray, k: int, *, repeats: int = 9,
+                budget_s: float = 10.0) -> dict[str, np.ndarray]:
+    """Return, per round, how many times faster two threads are than one: searches, pairs, sgemm, and `registers`.
+
+    `registers` multiplies tiles that stay in the first-level cache, a share a thread: what two cores could gain where
+    nothing but arithmetic is wanted. Less than 2 there is the machine's doing.
+    """
+    isa, d = choose(), 128
+    panel, rows = (np.ones((n, d), np.float32) for n in (3 * isa.width, isa.rows(3, int8=False)))
+    spin, some = _registers(isa), queries[:min(len(queries), 2000)]
+    out = np.empty((len(some), min(len(gallery), 4000)), np.float32)
+    part = gallery[:out.shape[1]]
+    contenders = {}
+    for threads in (1, 2):
+        for method in ("exhaustive", "screened"):
+            matcher = Matcher(gallery, method=method, threads=threads)
+            contenders[f"facelab {method}", threads] = lambda m=matcher: m.search(queries, k)
+        contenders["facelab pairs", threads] = lambda t=threads: pairwise(some, part, threads=t, out=out)
+        contenders["sgemm alone", threads] = lambda t=threads: run_spans(
+            t, 0, len(some), lambda i, j: np.matmul(some[i:j], part.T, out=out[i:j]), least=1000)
+        contenders["registers", threads] = lambda t=threads: share(t, range(16), lambda *_: spin(panel, rows, 4000))
+    with one_blas_thread():
+        samples = timing.interleave(contenders, repeats=repeats, budget_s=budget_s)
+    return {name: samples[name, 1] / samples[name, 2] for name in dict.fromkeys(name for name, _ in contenders)}

@@ -1,0 +1,88 @@
+"""What the measured rows say: ratios that must hold, each with its interval and the budget that it must meet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from facelab.core import timing
+from facelab.matching.bench import SGEMM, Row
+
+AGAINST_FAISS = {1: ">= 2", 8: ">= 3", 64: ">= 1", 1000: ">= 1.3"}
+"""Queries → how many times faster than FAISS's flat index, in 100 000 × 512."""
+PROMISED = (100_000, 512)
+
+
+def faster(slow: Row, fast: Row) -> dict[str, float]:
+    """Return how many times faster `fast` is, with an interval where both were called in the same rounds."""
+    if len(slow.samples) == len(fast.samples) > 1:
+        value, lo, hi = timing.ratio(slow.samples, fast.samples)
+        return {"value": value, "lo": lo, "hi": hi}
+    return {"value": slow.seconds / fast.seconds}
+
+
+def kernels(rows: Sequence[Row]) -> list[dict]:
+    """Return the pairwise claims: each kernel against the scalar loops, and the largest error of all."""
+    by = {r.name: r for r in rows}
+    out = []
+    for baseline, budgets in (("scalar", {"simd": ">= 20", "blocked": ">= 20", "blas": ">= 35"}),
+                              ("scalar-strict", dict.fromkeys(("simd", "blocked", "blas")))):
+        for name, budget in budgets.items():
+            out.append({"case": f"pairwise/{name}", "metric": f"times faster than {baseline}", "budget": budget,
+                        "better": "higher", "error": by[name].error, **faster(by[baseline], by[name])})
+    worst = max(r.error for r in rows if r.error is not None)
+    return [*out, {"case": "pairwise/all", "metric": "largest relative error", "value": worst, "budget": "<= 1e-5",
+                   "better": "lower"}]
+
+
+def searches(rows: Sequence[Row]) -> list[dict]:
+    """Return the claims about searches: right answers, the promised ratios where their shape was measured, and that
+    facelab's faster path is never slower than the fastest exact library."""
+    out = [{"case": "search/all", "metric": "wrong answers of exact searches", "budget": "== 0", "better": "lower",
+            "value": sum(not r.correct for r in rows)}]
+    worst = None
+    for case in dict.fromkeys(r.case for r in rows):
+        by = {r.name: r for r in rows if r.case == case}
+        shape = next(iter(by.values())).shape
+        mine = min((r for n, r in by.items() if n.startswith("facelab")), key=lambda r: r.seconds)
+        libraries = [r for n, r in by.items() if r.exact and not n.startswith("facelab")]
+        if libraries:
+            peer = min(libraries, key=lambda r: r.seconds)
+            found = faster(peer, mine)
+            worst = min(worst or (np.inf, "", {}), (found["value"], f"{case}, {peer.name}", found), key=lambda x: x[0])
+        if (shape["gallery"], shape["dimension"]) == PROMISED:
+            out += _promised(case, shape["queries"], by, mine)
+    if worst:
+        out.append({"case": "search/every shape", "metric": "times faster than the fastest exact library, at worst",
+                    "budget": ">= 1", "better": "higher", "note": worst[1], **worst[2]})
+    return out
+
+
+def _promised(case: str, queries: int, by: dict[str, Row], mine: Row) -> list[dict]:
+    out = []
+    if "FAISS Flat" in by and queries in AGAINST_FAISS:
+        out.append({"case": case, "metric": "times faster than FAISS Flat", "budget": AGAINST_FAISS[queries],
+                    "better": "higher", "note": mine.name, **faster(by["FAISS Flat"], mine)})
+    if queries == 1000:
+        if "FAISS Flat" in by:
+            out.append({"case": case, "metric": "exhaustive: times faster than FAISS Flat", "budget": ">= 1",
+                        "better": "higher", **faster(by["FAISS Flat"], by["facelab exhaustive"])})
+        found = faster(by["facelab exhaustive"], by[SGEMM])
+        out.append({"case": case, "metric": "exhaustive search against the sgemm alone", "budget": "<= 1.05",
+                    "better": "lower", "unit": "×", **found})
+    return out
+
+
+def threads(speedups: dict[str, np.ndarray], bound: str, *, needed: float = 1.7) -> list[dict]:
+    """Return the claims about two threads from per-round speed-ups; `bound` is who needs nothing but the cores.
+
+    Where even that does not gain `needed` (cores shared with others, or two hyperthreads of one), the budget is what
+    it gained, less a tenth.
+    """
+    most = float(np.median(speedups[bound]))
+    budget = needed if most >= needed * 1.05 else 0.9 * most
+    note = "" if budget == needed else f"this machine's two threads gain {most:.2f} with nothing but registers"
+    return [{"case": f"threads/{name}", "metric": "two threads against one", "value": float(np.median(x)),
+             "better": "higher", "budget": f">= {budget:.3g}" if name.startswith("facelab") else None, "note": note,
+             **dict(zip(("lo", "hi"), timing.median_interval(x)))} for name, x in speedups.items()]
