@@ -149,7 +149,7 @@ def best_step(observed: Observed, current: Scored, gray: tuple | None, floor: fl
     enough = max(floor, share * current.loss)
     # right geometry leaves a curve thin; where one hardly fits, the picture has moved rather than changed its tones
     bent, thin = (min(alone, together) < share * current.loss for share in (0.85, 0.5))
-    tonal = [_tonal, _odd_tones] if bent else [_odd_tones]
+    tonal = [_odd_tones, _tonal] if bent else [_odd_tones]
     for look in (*tonal, _motions) if thin else (_motions, *tonal):
         if not done(enough if look is _motions or share > 0.25 else floor):
             options += look(observed, current, gray, floor, (alone, together), options)

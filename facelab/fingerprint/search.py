@@ -11,22 +11,32 @@ from facelab.fingerprint.hypotheses import Hypothesis, State, templates
 from facelab.fingerprint.observed import Observed, Scored
 from facelab.fingerprint.sources import LARGE
 
+MANY = 40
+"""Hypotheses beyond this number are thinned out on a single probe first."""
+
 
 def rank(observed: Observed, hypotheses: Iterable[Hypothesis], keep: int = 6, *, large: bool = True) -> list[Scored]:
-    """Score hypotheses, first on two or three probes, the better ones on the whole screen; the best come first."""
+    """Score hypotheses, first on one or a few probes, the better ones on the whole screen; the best come first."""
     quick = observed.screen[: 3 if LARGE in observed.screen else 2] if large else observed.colourful
-    first = []
-    for h in hypotheses:
-        first.append(Scored(h, observed.score(h.state, quick)))
-        if not observed.budget.left:
-            break
-    first = sorted((s for s in first if np.isfinite(s.loss)), key=lambda s: s.cost)
+    tried = list(hypotheses)
+    if large and len(tried) > 1.5 * MANY:
+        tried = [s.hypothesis for s in _scored(observed, tried, quick[:1])[:MANY]]
+    first = _scored(observed, tried, quick)
     if not first:
         return []
     limit = max(1.5, 1.6 * first[0].loss)
     kept = [s for s in first[: 12 if large else 5] if s.loss <= limit] or first[:1]
-    second = [Scored(s.hypothesis, observed.score(s.hypothesis.state)) for s in kept]
-    return sorted(second, key=lambda s: s.cost)[:keep]
+    return _scored(observed, [s.hypothesis for s in kept], observed.screen, whatever_it_costs=True)[:keep]
+
+
+def _scored(observed: Observed, hypotheses: list[Hypothesis], names: list[str], *, whatever_it_costs=False):
+    """Score hypotheses on some probes while there is budget; the possible ones, cheapest first."""
+    out = []
+    for h in hypotheses:
+        out.append(Scored(h, observed.score(h.state, names)))
+        if not (observed.budget.left or whatever_it_costs):
+            break
+    return sorted((s for s in out if np.isfinite(s.loss)), key=lambda s: s.cost)
 
 
 def supposed(observed: Observed) -> list[State]:
