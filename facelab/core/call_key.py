@@ -51,7 +51,7 @@ def describe(value: Any, *, where: str = "the argument") -> Any:
         return _file(Path(value))
     if isinstance(value, Mapping):
         return {"items": [[describe(k, where=where), describe(v, where=where)] for k, v in value.items()]}
-    if isinstance(value, (list, tuple)):
+    if isinstance(value, (list, tuple, range)):
         return [describe(v, where=where) for v in value]
     if isinstance(value, (set, frozenset)):
         return sorted((describe(v, where=where) for v in value), key=str)
