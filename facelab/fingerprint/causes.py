@@ -17,6 +17,7 @@ from facelab.fingerprint.explain import (
     infer_side,
     lossy_error,
     other_geometry,
+    plain_error,
     start_of,
     steps_of,
 )
@@ -292,9 +293,8 @@ class Causes:
             return
         bent = any(f.kind in ("gamma", "histogram", "quantization", "saturation") for f in self.findings)
         # a curve or coarse steps enlarge the decoders' rounding
-        if abs(b - a) > (4.0 if bent else 0.4) and max(a, b) > 1.6 * max(
-            min(a, b), self.a.linear.loss, self.b.linear.loss
-        ):
+        known = max(min(a, b), plain_error(self.a), plain_error(self.b))
+        if abs(b - a) > (4.0 if bent else 0.4) and max(a, b) > 1.6 * known:
             probe = next(n for n in self.names if self.known[n].lossy)
             self.find(
                 Change(

@@ -402,6 +402,11 @@ def lossy_error(side: Identified) -> float | None:
     return min(max(errors) for errors in per_state) if per_state[0] else None
 
 
+def plain_error(side: Identified) -> float:
+    """Return the side's largest RMS deviation in levels on a probe that every decoder reads alike."""
+    return max((e for n in side.observed.plain if (e := _rms(side, side.state, n)) is not None), default=0.0)
+
+
 def comparable_scaling(train: Identified, infer: Identified) -> bool:
     """Whether mean and scale of both sides mean the same: not if only one standardises each picture."""
     return not any(t[0].startswith("standardise") or t[0] == "curve" for t in (*infer.state.tail, *infer.state.head))

@@ -26,6 +26,10 @@ def tones(observed: Observed, state: State, gray: tuple | None) -> Iterator[Hypo
     """Yield `state` with one more tone, or one less. `gray` are the weights by which a gray pipeline mixes."""
     yield from _untoned(state)
     yield from _limits(state)
+    if observed.channels == 1 and not any(t[0] in tone.WHOLE for t in state.head):
+        for name in ("equalize_each", "equalize_luma", "stretch", "stretch_each"):
+            change = Change("histogram", "color", "contrast as it is", describe((name, None)) + ", in colour")
+            yield Hypothesis(state._replace(head=(*state.head, (name, None))), (change,), 1.3)
     mixes: list[tuple] = [()]
     if observed.channels == 1 and gray is not None and tone.gray_of((*state.head, *state.tail)) is None:
         mixes = [(("gray", gray),), (("gray", gray[::-1]),)]
