@@ -10,7 +10,7 @@ from facelab.core.errors import UnsupportedError
 from facelab.quantization.converter import run_job
 from facelab.quantization.subject import KERAS, Subject
 
-EPOCHS, BATCH, LEARNING_RATE = 12, 16, 2e-4
+EPOCHS, BATCH, LEARNING_RATE = 16, 16, 5e-5
 
 
 def source_of(subject: Subject) -> Path:

@@ -64,6 +64,23 @@ def test_the_astronauts_face_is_found_and_classified(model, astronaut):
 
 
 @pytest.mark.tensorflow
+def test_a_model_is_named_by_file_or_folder_also_a_quantised_and_a_keras_one(model, tmp_path):
+    from facelab.emotion.classifier import EmotionClassifier
+    from facelab.emotion.predict import find_model
+    assert find_model(model) == model / "emotion_fp32.tflite"
+    other = shutil.copytree(model, tmp_path / "quantised")
+    (other / "emotion_fp32.tflite").rename(other / "emotion_fp32-edge-int8.tflite")
+    assert find_model(other) == other / "emotion_fp32-edge-int8.tflite"
+    shutil.copy(other / "emotion_fp32-edge-int8.tflite", other / "b.tflite")
+    with pytest.raises(FacelabError, match="several models"):
+        find_model(other)
+    faces = toy_faces(6, 8).images
+    by_file, by_keras = (EmotionClassifier(model / name).probabilities(faces) for name in ("emotion_fp32.tflite",
+                                                                                          "emotion.keras"))
+    np.testing.assert_allclose(by_keras, by_file, atol=1e-4)      # float32, summed in another order
+
+
+@pytest.mark.tensorflow
 @pytest.mark.parametrize("detector", ["mtcnn", "haar"])
 def test_detectors_that_come_with_pip_always_work(detector, model, astronaut):
     out, _ = call("predict", astronaut, "--model", model, "--detector", detector, "--json")

@@ -48,6 +48,21 @@ def test_the_same_sentence_is_never_in_two_parts(tmp_path):
     assert sum(len(p) for p in parts.values()) == len(sentences)
 
 
+def test_sentences_come_from_a_list_a_table_or_the_command_line(tmp_path):
+    (tmp_path / "a.txt").write_text("one day\n\n two days \n")
+    (tmp_path / "b.csv").write_text("text,label\nI came,x\n\"I saw, too\",y\n")
+    assert text.sentences_of("is it a file?") == ["is it a file?"]
+    assert text.sentences_of("long " * 2000) == ["long " * 2000]     # no path can be so long
+    assert text.sentences_of(str(tmp_path / "a.txt")) == ["one day", "two days"]
+    assert text.sentences_of(str(tmp_path / "b.csv")) == ["I came", "I saw, too"]
+    (tmp_path / "b.csv").write_text("txt\nI came\n")
+    (tmp_path / "c.txt").write_bytes(b"\xff\xfe\xff")
+    for name, what in (("b.csv", "no column 'text'; did you mean 'txt'"), ("c.txt", "cannot be read as text")):
+        with pytest.raises(BadInputError, match=what) as e:
+            text.sentences_of(str(tmp_path / name))
+        assert e.value.where == str(tmp_path / name)
+
+
 def test_faces_are_no_sentences(capsys):
     assert run(["emotion", "train", "--backend", "text"]) == 2
     assert "--data FILE.csv" in capsys.readouterr().err
@@ -68,3 +83,9 @@ def test_sentences_are_learnt_and_the_exported_file_is_evaluated(modelmaker, tmp
     assert value["n"] == 60
     assert value["accuracy"]["value"] >= 0.9
     assert set(value["classes"]) == {"positive", "negative"}
+    said = CliRunner().invoke(cli, ["emotion", "predict", "a lovely, wonderful day", "--model", str(out), "--json"],
+                              catch_exceptions=False)
+    [one] = json.loads(said.stdout)["sentences"]
+    assert one["label"] == "positive" and sum(one["probabilities"].values()) == pytest.approx(1, abs=1e-5)
+    table = CliRunner().invoke(cli, ["emotion", "predict", str(fresh), "--model", str(out)], catch_exceptions=False)
+    assert len(table.stdout.splitlines()) == 60

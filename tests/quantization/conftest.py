@@ -28,6 +28,8 @@ m = keras.Model(i, keras.layers.Dense(3, activation="softmax")(h))
 m.compile(keras.optimizers.Adam(3e-3), "sparse_categorical_crossentropy", metrics=["accuracy"])
 m.fit(x, y, epochs=4, batch_size=48, verbose=0)
 m.save(sys.argv[1] + "/emotion.keras")
+other = keras.models.clone_model(m)   # the same layers, other weights
+other.save(sys.argv[1] + "/other.keras")
 c = tf.lite.TFLiteConverter.from_keras_model(m)
 open(sys.argv[1] + "/emotion_fp32.tflite", "wb").write(c.convert())
 # the same function with one channel a thousand times as large and as small again: one range cannot hold both
