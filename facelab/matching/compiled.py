@@ -6,7 +6,49 @@ with two dozen arguments took a third of the time to compile.
 
 from __future__ import annotations
 
+import functools
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
 from numba import njit
 
-kernel = njit(cache=True, nogil=True, no_cfunc_wrapper=True)
-part = njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True)
+_SOURCES = ("bounds", "compiled", "emit", "intrinsics", "isa", "scan", "topk", "whole")
+
+
+@functools.cache
+def _room() -> str:
+    """Return a digest of every source that compiled code may come from: numba itself looks at one file only."""
+    folder, digest = Path(__file__).parent, hashlib.sha256()
+    for name in _SOURCES:
+        digest.update((folder / f"{name}.py").read_bytes())
+    return digest.hexdigest()
+
+
+def _constants(function: Callable) -> tuple:
+    """Return what a function was closed over, other compiled functions by what they were closed over themselves."""
+    cells = (cell.cell_contents for cell in function.__closure__ or ())
+    return tuple(_constants(c.py_func) if hasattr(c, "py_func") else (type(c).__name__, repr(c)) for c in cells)
+
+
+def _steady(compiled):
+    """Name a function in numba's cache on disk by its sources and constants, and return it.
+
+    Numba would pickle what the function is closed over, and another compiled function pickles differently in every
+    process: such code was compiled anew each time, for ten seconds.
+    """
+    def key(signature, codegen) -> tuple:
+        return signature, codegen.magic_tuple(), (_room(), repr(_constants(compiled.py_func)))
+    if hasattr(getattr(compiled, "_cache", None), "_index_key"):
+        compiled._cache._index_key = key
+    return compiled
+
+
+def kernel(function: Callable):
+    """Compile a function that Python calls."""
+    return _steady(njit(cache=True, nogil=True, no_cfunc_wrapper=True)(function))
+
+
+def part(function: Callable):
+    """Compile a function that only compiled functions call."""
+    return _steady(njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True)(function))

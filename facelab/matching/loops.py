@@ -87,51 +87,34 @@ def scalar4_l2(a, b, out, first, last):
                 out[i, j + 3] = t3
 
 
-@njit(cache=True, nogil=True, fastmath=_REASSOCIATE)
-def autovec_l2(a, b, out, first, last):
-    """Fill rows first … last of out with Σ(a-b)²: plain loops with leave to reorder sums, vectorised by LLVM.
+def _autovec(diff: bool):
+    """Return plain loops with leave to reorder sums, vectorised by LLVM.
 
     Four rows of b share each load of a; rows of b are taken in groups that stay in the first-level cache.
     """
-    d, m = a.shape[1], b.shape[0]
-    group = max(4, 8192 // d // 4 * 4)
-    for start in range(0, m, group):
-        for i in range(first, last):
-            x = a[i]
-            for j in range(start, min(start + group, m), 4):
-                r0, r1, r2, r3 = b[j], b[min(j + 1, m - 1)], b[min(j + 2, m - 1)], b[min(j + 3, m - 1)]
-                s0, s1, s2, s3 = np.float32(0), np.float32(0), np.float32(0), np.float32(0)
-                for k in range(d):
-                    s0 += (x[k] - r0[k]) * (x[k] - r0[k])
-                    s1 += (x[k] - r1[k]) * (x[k] - r1[k])
-                    s2 += (x[k] - r2[k]) * (x[k] - r2[k])
-                    s3 += (x[k] - r3[k]) * (x[k] - r3[k])
-                out[i, min(j + 3, m - 1)] = s3
-                out[i, min(j + 2, m - 1)] = s2
-                out[i, min(j + 1, m - 1)] = s1
-                out[i, j] = s0
+    @njit(cache=True, nogil=True, fastmath=_REASSOCIATE)
+    def fill(a, b, out, first, last):
+        d, m = a.shape[1], b.shape[0]
+        group = max(4, 8192 // d // 4 * 4)
+        for start in range(0, m, group):
+            for i in range(first, last):
+                x = a[i]
+                for j in range(start, min(start + group, m), 4):
+                    r0, r1, r2, r3 = b[j], b[min(j + 1, m - 1)], b[min(j + 2, m - 1)], b[min(j + 3, m - 1)]
+                    s0, s1, s2, s3 = np.float32(0), np.float32(0), np.float32(0), np.float32(0)
+                    for k in range(d):
+                        s0 += (x[k] - r0[k]) * (x[k] - r0[k]) if diff else x[k] * r0[k]
+                        s1 += (x[k] - r1[k]) * (x[k] - r1[k]) if diff else x[k] * r1[k]
+                        s2 += (x[k] - r2[k]) * (x[k] - r2[k]) if diff else x[k] * r2[k]
+                        s3 += (x[k] - r3[k]) * (x[k] - r3[k]) if diff else x[k] * r3[k]
+                    out[i, min(j + 3, m - 1)] = s3
+                    out[i, min(j + 2, m - 1)] = s2
+                    out[i, min(j + 1, m - 1)] = s1
+                    out[i, j] = s0
+    return fill
 
 
-@njit(cache=True, nogil=True, fastmath=_REASSOCIATE)
-def autovec_ip(a, b, out, first, last):
-    """Fill rows first … last of out with Σab, as `autovec_l2` does."""
-    d, m = a.shape[1], b.shape[0]
-    group = max(4, 8192 // d // 4 * 4)
-    for start in range(0, m, group):
-        for i in range(first, last):
-            x = a[i]
-            for j in range(start, min(start + group, m), 4):
-                r0, r1, r2, r3 = b[j], b[min(j + 1, m - 1)], b[min(j + 2, m - 1)], b[min(j + 3, m - 1)]
-                s0, s1, s2, s3 = np.float32(0), np.float32(0), np.float32(0), np.float32(0)
-                for k in range(d):
-                    s0 += x[k] * r0[k]
-                    s1 += x[k] * r1[k]
-                    s2 += x[k] * r2[k]
-                    s3 += x[k] * r3[k]
-                out[i, min(j + 3, m - 1)] = s3
-                out[i, min(j + 2, m - 1)] = s2
-                out[i, min(j + 1, m - 1)] = s1
-                out[i, j] = s0
+autovec_l2, autovec_ip = _autovec(True), _autovec(False)
 
 
 @functools.cache

@@ -38,11 +38,12 @@ SEED_BYTES = 512 << 10
 # lists of arguments here, and `note` written into its callers.
 
 @njit(inline="always")
-def note(waiting, pending, counts, q, row, product, level, slack):
+def note(waiting, pending, counts, q, row, base, value, t, a, f, s, e, g, h):
     """Note a row that may belong to query q's k best, with bounds on its score; return whether too many wait now."""
-    room = slack + ROUND * (abs(level) + abs(product)) + TINY
+    product, level = value * t[q] * s[row], np.float64(h[row])
+    room = np.float64(a[q]) * e[row] + np.float64(f[q]) * g[row] + ROUND * (abs(level) + abs(product)) + TINY
     waits = counts[q, 1]
-    waiting[q, waits] = row
+    waiting[q, waits] = row + base
     pending[q, 0, waits] = level - product - room
     pending[q, 1, waits] = level - product + room
     counts[q, 1] = waits + 1
@@ -153,10 +154,8 @@ def tile_scan(isa: Isa, vectors: int, int8: bool):
                             value = np.float64(tile[shift + i * lanes + column])
                             if int8:
                                 value -= c[row]
-                            slack = np.float64(a[q]) * e[row] + np.float64(f[q]) * g[row]
                             noted += 1
-                            if note(waiting, pending, counts, q, row + base, value * t[q] * s[row], np.float64(h[row]),
-                                    slack):
+                            if note(waiting, pending, counts, q, row, base, value, t, a, f, s, e, g, h):
                                 flush(State(keys, ids, waiting, pending, counts, stats),
                                       Exact(queries, info, address, row_bytes, base, kind, metric), threshold, q, False)
             start, seeding = stop, False
@@ -249,10 +248,8 @@ def row_scan(isa: Isa, int8: bool):
                         value = np.float64(dots[row - start])
                         if int8:
                             value -= c[row]
-                        slack = np.float64(a[q]) * e[row] + np.float64(f[q]) * g[row]
                         noted += 1
-                        if note(waiting, pending, counts, q, row + base, value * t[q] * s[row], np.float64(h[row]),
-                                slack):
+                        if note(waiting, pending, counts, q, row, base, value, t, a, f, s, e, g, h):
                             flush(State(keys, ids, waiting, pending, counts, stats),
                                   Exact(queries, info, address, row_bytes, base, kind, metric), threshold, q, False)
             start, seeding = stop, False
