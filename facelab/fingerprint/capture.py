@@ -6,7 +6,7 @@ import functools
 import importlib.metadata
 import os
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -188,10 +188,15 @@ def _run_one(function, path: str, probe: Probe) -> list | str:
 
 
 def as_array(value: Any) -> np.ndarray:
-    """Return a pipeline's result as a numpy array: arrays, tensors of TensorFlow or PyTorch, Pillow images,
-    and the `image` of an albumentations-style dictionary. Raises BadInputError for anything else."""
-    if isinstance(value, dict) and "image" in value:
-        value = value["image"]
+    """Return a pipeline's result as a numpy array: arrays, tensors of TensorFlow or PyTorch, Pillow images, the
+    `image` (or `pixel_values`, or only entry) of a dictionary, and the first of a tuple that begins with a picture, as
+    letterbox functions return it. Raises BadInputError for anything else."""
+    if isinstance(value, Mapping) and value:
+        value = next((value[k] for k in ("image", "pixel_values") if k in value), next(iter(value.values())))
+    if isinstance(value, (tuple, list)) and value and len(getattr(value[0], "shape", ())) >= 2:
+        # a batch as a list, or a picture with facts about it
+        shapes = {tuple(getattr(v, "shape", ())) for v in value}
+        value = value[0] if len(shapes) > 1 or len(value) == 1 or isinstance(value, tuple) else value
     for method in ("detach", "cpu"):
         if hasattr(value, method):
             value = getattr(value, method)()
@@ -201,7 +206,7 @@ def as_array(value: Any) -> np.ndarray:
         raise
     except Exception as e:
         raise BadInputError("the pipeline's result is no array", got=f"{type(value).__name__}: {e}"[:200]) from None
-    if array.dtype == object or array.dtype.kind not in "biuf" or array.ndim == 0:
+    if array.dtype == object or (array.dtype.kind not in "biuf" and array.dtype.name != "bfloat16") or array.ndim == 0:
         raise BadInputError(
             "the pipeline's result is no numeric array",
             expected="an array of numbers",

@@ -205,9 +205,10 @@ class Causes:
     def _related(self, related: Relation) -> float:
         """The training pipeline is none that is known, but the sides' own values explain each other."""
         self.notes.append("the training pipeline was not recognised; the sides were compared with each other only")
-        for c in related.changes:
-            self.find(c, self._evidence(self._worst(), None))
-        for c in colour.explain(related.train, related.infer, whole=self._whole()).changes:
+        colours = colour.explain(related.train, related.infer, whole=self._whole()).changes
+        if any(c.kind == "unknown" for c in colours):
+            return self._unknown()
+        for c in (*related.changes, *colours):
             self.find(c, self._evidence(self._worst(), None))
         for kind, stage, names in (
             ("exif_orientation", "orient", [n for n in self.names if self.known[n].source.orientation != 1]),
@@ -220,8 +221,8 @@ class Causes:
 
     def _whole(self) -> bool:
         """Whether only the inference side gives whole numbers."""
-        kinds = [np.dtype(side.output[self.names[0]]["dtype"]).kind for side in (self.train, self.infer)]
-        return kinds[0] == "f" and kinds[1] in "iu"
+        names = [side.output[self.names[0]]["dtype"] for side in (self.train, self.infer)]
+        return "float" in names[0] and names[1].startswith(("int", "uint"))
 
     def _before(self) -> float:
         """RMS difference in levels before anything is explained, on plain probes."""

@@ -15,7 +15,7 @@ from facelab.core.errors import BadInputError
 from facelab.core.hashing import sha256_array
 from facelab.fingerprint.resample import lines
 
-DTYPES = ("bool", "uint8", "int8", "uint16", "int16", "int32", "int64", "float16", "float32", "float64")
+DTYPES = ("bool", "uint8", "int8", "uint16", "int16", "int32", "int64", "float16", "float32", "float64", "bfloat16")
 GRID = 16
 """Output samples are taken at the crossings of this many rows and columns (`resample.lines`)."""
 SKETCH = 8
@@ -126,7 +126,7 @@ def describe(array: np.ndarray, *, full: bool = True, grid: int = GRID) -> dict:
     entry = {
         "shape": list(array.shape),
         "dtype": array.dtype.name,
-        "digest": sha256_array(array),
+        "digest": sha256_array(array.view(np.uint16) if array.dtype.name == "bfloat16" else array),
         "layout": layout,
         "moments": {
             "mean": _numbers(mean),

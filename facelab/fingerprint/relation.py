@@ -15,7 +15,7 @@ from facelab.fingerprint.hypotheses import KIND_OF, TRANSFORMS, Change
 from facelab.fingerprint.observed import Observed, curve_residual
 from facelab.fingerprint.photometry import LEVELS, RANGES, Linear, fit
 from facelab.fingerprint.plan import FLIPS, SWAPS
-from facelab.fingerprint.tonal import GAMMAS, describe
+from facelab.fingerprint.tonal import GAMMAS, SPANS, describe, recode_changes
 
 KNOWN = (
     *((np.array([gain]), np.array([offset])) for gain, offset in RANGES.values()),
@@ -136,6 +136,10 @@ def _bent(linear: Linear, x: np.ndarray, y: np.ndarray) -> tuple[Linear, list[Ch
     """Try tone curves where a straight line leaves much."""
     if linear.loss < 1.6:
         return linear, []
+    pairs = [(w, r) for w in SPANS for r in SPANS if w != r] if y.shape[1] == 3 else []
+    recoded = [(fit(tone.apply(("recode", pair), x), y), pair) for pair in pairs]
+    if recoded and (found := min(recoded, key=lambda t: t[0].loss))[0].loss < max(1.6, 0.3 * linear.loss):
+        return found[0], list(recode_changes(*found[1]))
     tried = [(fit(tone.apply(("gamma", g), x), y), g) for g in GAMMAS]
     best, g = min(tried, key=lambda t: t[0].loss)
     for step in (1.05, 1.02, 1.007):

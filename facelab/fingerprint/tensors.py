@@ -11,10 +11,12 @@ import numpy as np
 from facelab.core.errors import BadInputError
 from facelab.core.files import read_json
 from facelab.fingerprint.capture import FAMILIES, assemble, family_probes, versions
-from facelab.fingerprint.describe import DTYPES
+from facelab.fingerprint.describe import DTYPES as DESCRIBED
 from facelab.fingerprint.schema import OUTPUT, Fingerprint
 
 MAX_TENSOR = 64 << 20
+DTYPES = tuple(name for name in DESCRIBED if name != "bfloat16")
+"""What files hold; numpy's own files know no bfloat16."""
 
 
 def import_tensors(

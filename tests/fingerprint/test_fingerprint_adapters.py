@@ -1,13 +1,16 @@
 """Capture of pipelines as frameworks write them: Keras and tf.data, augmentation libraries, ONNX graphs, `.tflite`."""
 
 import flatbuffers
+import numpy as np
 import pytest
 
 from facelab.cli import run
 from facelab.core.errors import BadInputError
 from facelab.fingerprint import schema
 from facelab.fingerprint.adapters import capture_target
+from facelab.fingerprint.capture import as_array
 from facelab.fingerprint.compare import compare
+from facelab.fingerprint.describe import describe
 from facelab.fingerprint.tflite_spec import spec_of
 from facelab.preprocess.tflite_metadata import write_metadata
 
@@ -206,3 +209,26 @@ def test_a_comparison_shows_itself_in_a_notebook(pipelines, by_hand):
     assert "mismatch" in html and "&lt;b&gt;phone" in html and "<b>phone" not in html
     assert all(f.kind in html and f.fix.split(",")[0][:20] in html for f in c.findings)
     assert "<table" not in compare(by_hand, by_hand)._repr_html_()
+
+
+@pytest.mark.parametrize(
+    "wrap,shape",
+    [
+        (lambda x: {"pixel_values": x}, (2, 3)),
+        (lambda x: {"image": x, "mask": None}, (2, 3)),
+        (lambda x: (x, 0.5, (1, 2)), (2, 3)),
+        (lambda x: [x, x + 1], (2, 2, 3)),
+        (lambda x: [x], (2, 3)),
+        (lambda x: x.tolist(), (2, 3)),
+    ],
+)
+def test_results_come_in_many_wrappings(wrap, shape):
+    assert as_array(wrap(np.zeros((2, 3), np.float32))).shape == shape
+
+
+def test_bfloat16_is_a_number_type_of_its_own(by_hand):
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    x = np.linspace(-1, 1, 48 * 40 * 3).reshape(1, 40, 48, 3)
+    a, b = (describe(x.astype(t)) for t in (np.float32, ml_dtypes.bfloat16))
+    assert (a["dtype"], b["dtype"]) == ("float32", "bfloat16") and a["digest"] != b["digest"]
+    assert abs(a["moments"]["std"][0] - b["moments"]["std"][0]) < 1e-3
