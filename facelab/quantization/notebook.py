@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from facelab.core.errors import FacelabError, MissingAssetError
+from facelab.core.errors import FacelabError, MissingAssetError, UnsupportedError
 from facelab.core.run import Run
 from facelab.emotion.data import FaceSet, split
 from facelab.quantization import calibration as cal
-from facelab.quantization import images, measure, subject, table
+from facelab.quantization import images, measure, qat, subject, table
 from facelab.quantization.budgets import Budgets
 from facelab.quantization.calibration import Samples
 from facelab.quantization.operators import check_integer
-from facelab.quantization.recipes import Recipe
+from facelab.quantization.recipes import RECIPES, Recipe
 from facelab.quantization.session import FLOAT, Session
 from facelab.quantization.subject import Subject
 
@@ -95,6 +95,20 @@ def mended(session: Session, recipe: Recipe) -> tuple[dict[str, Any], tuple[str,
     return session.add(name, path, keep_float=found.layers, recipe=recipe.name), found.layers
 
 
+def aware(session: Session, recipe: Recipe) -> bool:
+    """Enter quantisation-aware training into the table where `recipe` misses a budget; say why where it is left out."""
+    if session.rows[recipe.name]["verdict"]["passed"]:
+        print("Quantisation-aware training is left out: INT8 after training meets every budget.")
+        return False
+    try:
+        qat.source_of(session.subject)
+    except UnsupportedError as e:
+        print(f"Quantisation-aware training is left out: it needs {e.expected} ({e.fix}).")
+        return False
+    session.add("qat-int8", session.make(RECIPES["qat-int8"]))
+    return True
+
+
 def against_numpy(session: Session) -> dict[str, int]:
     """Return for each integer variant on how many images facelab's outputs differ from a plain LiteRT loop's."""
     return {v: differing(session, v) for v, row in session.rows.items() if row["input"]}
@@ -164,5 +178,6 @@ def onnx_table(session: Session | None, show: Callable) -> Any:
     return show(rows)
 
 
-__all__ = ["DETECTOR", "EMBEDDER", "FLOAT", "add_modelmaker", "against_numpy", "detector_session", "embedder_session",
-           "mended", "onnx_table", "pool_and_evaluation", "record_rows", "statements", "upstream_model"]
+__all__ = ["DETECTOR", "EMBEDDER", "FLOAT", "add_modelmaker", "against_numpy", "aware", "detector_session",
+           "embedder_session", "mended", "onnx_table", "pool_and_evaluation", "record_rows", "statements",
+           "upstream_model"]
