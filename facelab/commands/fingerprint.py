@@ -100,6 +100,9 @@ def _write(fingerprint, name, out) -> None:
         click.echo(fingerprint.dumps(), nl=False)
         return
     path = fingerprint.save(out)
+    from facelab.fingerprint.sources import remember
+
+    remember()  # so that the first `compare` need not draw the probes
     failed = [n for n, e in fingerprint.output.items() if "error" in e]
     note(f"{path}: {len(fingerprint.output)} probes, {len(fingerprint.stages)} stage(s), {path.stat().st_size} bytes")
     for n in failed:

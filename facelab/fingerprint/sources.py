@@ -63,6 +63,13 @@ def pictures() -> dict[str, Picture]:
     return made
 
 
+def remember() -> None:
+    """Put the pictures into the cache folder unless they are there, while the probes are drawn anyway."""
+    path = _cache_path()
+    if path is not None and not path.exists():
+        pictures()
+
+
 def _make():
     from facelab.fingerprint.probes import probe_set
 
