@@ -134,6 +134,12 @@ def test_mtcnn_equals_its_own_package(load, photographs, six):
     assert len(ours) == len(rows) == 6
     theirs = np.array([[x, y, x + w, y + h] for x, y, w, h in (r["box"] for r in rows)], dtype=float)
     table = overlap(ours.boxes, theirs)
-    # the package rounds to whole pixels and suppresses with a non-greedy rule
-    assert table.max(axis=1).min() > 0.95
-    assert np.abs(ours.scores - np.array([rows[j]["confidence"] for j in table.argmax(axis=1)])).max() < 5e-3
+    match, shared = table.argmax(axis=1), table.max(axis=1)
+    ahead = ours.scores - np.array([rows[j]["confidence"] for j in match])
+    # The package rounds to whole pixels, and its suppression is not greedy: of two boxes on one face it may keep the
+    # lesser, where the paper's keeps the better.
+    same = np.abs(ahead) < 1e-4
+    assert sorted(match) == list(range(6))
+    assert same.sum() >= 5
+    assert shared[same].min() > 0.97
+    assert (ahead[~same] > 0).all() and (shared[~same] > 0.9).all()
