@@ -29,11 +29,12 @@ class Limits:
     samples: dict[str, np.ndarray]
 
 
-@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+@njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})
 def _read(x, first, last):
+    part = x[first:last]  # counted from zero, so that no index can be negative and the loop is vectorised
     total = np.float32(0)
-    for i in range(first, last):
-        total += x[i]
+    for i in range(part.size):
+        total += part[i]
     return total
 
 

@@ -55,7 +55,7 @@ def roofline(pairs: Mapping[str, dict], searches: Mapping[str, Mapping[int, dict
             ax.annotate(str(n), (p["intensity"], p["rate"] / 1e9), xytext=(0, 7), textcoords="offset points",
                         ha="center", fontsize=8, color=color)
     for i, (name, p) in enumerate(sorted(pairs.items(), key=lambda item: -item[1]["rate"])):
-        ax.plot(p["intensity"], p["rate"] / 1e9, style.MARKERS[(i + 1) % len(style.MARKERS)], ms=8, ls="none",
+        ax.plot(p["intensity"], p["rate"] / 1e9, style.MARKERS[(i + 1) % len(style.MARKERS)], ms=9, ls="none",
                 color=style.PALETTE[(i + len(searches)) % len(style.PALETTE)], markeredgecolor="white",
                 label=f"pairs, {name}: {p['rate'] / 1e9:.3g}")
     ax.set_xscale("log")
@@ -71,17 +71,17 @@ def scaling(sizes: Sequence[int], panels: Mapping[int, Mapping[str, Sequence[flo
 
     panels: queries → contender → seconds at each of `sizes`.
     """
-    fig, axes = style.figure(5.6 * len(panels), 4.8, columns=len(panels), squeeze=False)
+    fig, axes = style.figure(5.6 * len(panels), 6.2, columns=len(panels), squeeze=False)
     names = list(dict.fromkeys(name for lines in panels.values() for name in lines))
     for ax, (queries, lines) in zip(axes[0], panels.items()):
         for name, times in lines.items():
             i = names.index(name)
             ax.plot(sizes, np.asarray(times) * 1e3, marker=style.MARKERS[i % len(style.MARKERS)],
-                    color=style.PALETTE[i % len(style.PALETTE)],
+                    color=style.PALETTE[i % len(style.PALETTE)], ls="-" if i < len(style.PALETTE) else "--",
                     label=f"{name} (slope {fitted_slope(sizes, times):.2f})")
         ax.set_xscale("log")
         ax.set_yscale("log")
-        ax.legend(fontsize=8.5)
+        ax.legend(fontsize=8.5, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.16))
         many = "query" if queries == 1 else "queries"
         style.label(ax, f"{queries} {many}", "gallery rows", "milliseconds per search")
     return fig
