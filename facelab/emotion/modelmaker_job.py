@@ -17,10 +17,14 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import sys
+from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
+
+RANDOM = ("RandomUniform", "RandomUniformInt", "RandomStandardNormal", "TruncatedNormal", "RandomShuffle")
 
 
 def seed_everything(seed):
@@ -63,7 +67,7 @@ def backbone_uri(job, folder):
     import tensorflow as tf
     chosen = job["backbone"]
     if chosen["kind"] == "uri":
-        return chosen["uri"]
+        return seeded(chosen["uri"], folder / "seeded", job["seed"])
     if chosen["kind"] == "application":
         model = backbone.build_application(tf.keras, chosen["name"], job["size"], folder / chosen["weights"])
     else:
@@ -74,6 +78,28 @@ def backbone_uri(job, folder):
     path = folder / "backbone"
     model.save(path, include_optimizer=False)
     return str(path)
+
+
+def seeded(uri, copy, seed):
+    """Return a copy of a SavedModel's folder in which random operators without a seed have one; an address as it is.
+
+    A dropout layer in it would be refused while determinism is on: "random ops must have a seed specified".
+    """
+    from tensorflow.core.protobuf import saved_model_pb2
+    if not Path(uri).is_dir():
+        return uri
+    shutil.copytree(uri, copy)
+    saved = saved_model_pb2.SavedModel.FromString((copy / "saved_model.pb").read_bytes())
+    for graph in (meta.graph_def for meta in saved.meta_graphs):
+        nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
+        for k, node in enumerate(nodes):
+            # what equals its default, 0, is left out of a saved graph
+            if node.op in RANDOM and not node.attr["seed"].i and not node.attr["seed2"].i:
+                node.attr["seed"].i, node.attr["seed2"].i = seed + 1, k + 1
+    (copy / "saved_model.pb").write_bytes(saved.SerializeToString())
+    if (copy / "fingerprint.pb").exists():
+        (copy / "fingerprint.pb").unlink()
+    return str(copy)
 
 
 def classifier_class(callbacks):

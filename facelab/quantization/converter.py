@@ -48,7 +48,7 @@ def convert(source: Path, out: Path, variants: Sequence[dict], *, calibration: n
             timeout: float = 900) -> dict[str, Path]:
     """Convert a `.keras` file or SavedModel and return the written file of each variant.
 
-    `variants` are {"name", "kind", "denylist"}; kinds: float32, float16, dynamic-range, int8, uint8. Nothing is
+    `variants` are {"name", "kind"}; kinds: float32, float16, dynamic-range, int8, uint8. Nothing is
     written unless all succeed. Raises QuantizationError with the converter's own words.
     """
     with tempfile.TemporaryDirectory(prefix="facelab-convert-") as name:

@@ -57,20 +57,21 @@ RECIPES = _all()
 NAMES = ("all", *LITERT_KINDS, "u8s8", "s8s8", *RECIPES)
 
 
-def choose(name: str, model: Path, *, converter: bool) -> list[Recipe]:
+def choose(name: str, model: Path, *, converter: bool, keep_float: bool = False) -> list[Recipe]:
     """Return the recipes that `name` means for a model file: one, or with `all` every one that fits its format.
 
     Short names take the route that the format allows: for a `.tflite`, float16, dynamic-range, weight-only and int8
     mean ai-edge-quantizer (uint8 the converter); for `.keras` and SavedModel the TensorFlow converter (weight-only
-    ai-edge-quantizer, since the converter has none). u8s8 and s8s8 mean per-channel and MinMax, which are also what
-    is left out of the end of an ONNX name. `converter`: whether there is a Keras model or SavedModel to convert.
+    ai-edge-quantizer, since the converter has none; int8 too with `keep_float`, since the converter cannot leave
+    operators in float behind integer inputs and outputs). u8s8 and s8s8 mean per-channel and MinMax, which are also
+    what is left out of the end of an ONNX name. `converter`: whether there is a Keras model or SavedModel to convert.
     Raises BadInputError for an unknown name, UnsupportedError for a recipe of another format.
     """
     onnx = model.suffix.lower() == ".onnx"
     if name == "all":
         routes = ("onnx",) if onnx else ("edge", "tf") if converter else ("edge",)
         return [r for r in RECIPES.values() if r.route in routes]
-    recipe = RECIPES.get(_full_name(name, model, onnx))
+    recipe = RECIPES.get(_full_name(name, model, onnx, keep_float))
     if recipe is None:
         raise BadInputError(f"no recipe is named {name!r}{did_you_mean(name, NAMES)}", expected=", ".join(NAMES),
                             got=name)
@@ -84,10 +85,13 @@ def choose(name: str, model: Path, *, converter: bool) -> list[Recipe]:
             expected="a .keras file or SavedModel, or one beside the .tflite", got=model.name,
             fix="name the .keras file or SavedModel, or use " + ", ".join(
                 r.name for r in RECIPES.values() if r.route == "edge"))
+    if keep_float and recipe.route not in ("edge", "onnx"):
+        raise UnsupportedError(f"the recipe {recipe.name!r} cannot leave single operators in float", where=model,
+                               expected="an edge recipe or an ONNX one", got=recipe.name, fix="use edge-int8")
     return [recipe]
 
 
-def _full_name(name: str, model: Path, onnx: bool) -> str:
+def _full_name(name: str, model: Path, onnx: bool, keep_float: bool) -> str:
     name = name.lower().replace("_", "-")
     if onnx and name in ("float16", "weight-only", "uint8"):
         return f"edge-{name}" if name != "uint8" else "tf-uint8"
@@ -99,6 +103,6 @@ def _full_name(name: str, model: Path, onnx: bool) -> str:
     if name.startswith(("u8s8", "s8s8")):   # known, and refused with the recipes that fit this format
         return next((r for r in RECIPES if r.startswith(name)), name)
     if name in LITERT_KINDS:
-        edge = model.suffix.lower() == ".tflite" and name != "uint8"
+        edge = (model.suffix.lower() == ".tflite" or keep_float) and name != "uint8"
         return f"{'edge' if edge or name == 'weight-only' else 'tf'}-{name}"
     return name

@@ -91,7 +91,7 @@ def quantize(request: Request, *, say: Say = lambda _: None) -> tuple[dict[str, 
 def _chosen(request: Request, it: subject.Subject) -> list[Recipe]:
     found: dict[str, Recipe] = {}
     for name in request.recipes:
-        for r in recipes.choose(name, it.file, converter=it.source is not None):
+        for r in recipes.choose(name, it.file, converter=it.source is not None, keep_float=bool(request.keep_float)):
             found[r.name] = r
     if any(r.route == "qat" for r in found.values()):
         qat.source_of(it)   # refused before anything runs

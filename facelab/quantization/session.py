@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 import tempfile
 from collections.abc import Iterable, Mapping
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from facelab.core.errors import CheckFailedError, UnsupportedError
+from facelab.core.hashing import sha256_array, sha256_file, sha256_json
 from facelab.core.machine import cores
 from facelab.quantization import bench, boxes, calibration, converter, measure, qat
 from facelab.quantization.budgets import Budgets, judge
@@ -73,6 +75,14 @@ class Session:
         self._temporary.cleanup()
 
     @property
+    def hash(self) -> str:
+        """What tells this session from others: model, preprocessing, both sample sets, budgets and seed."""
+        sets = [[_key(s), list(s.hashes), None if s.labels is None else s.labels.tolist()]
+                for s in (self.calibration, self.evaluation)]
+        return sha256_json([sha256_file(self.base), self.subject.spec.hash, self.subject.task, sets,
+                            dataclasses.asdict(self.budgets), self.seed])
+
+    @property
     def classifier(self) -> bool:
         """Whether answers are classes."""
         return self.subject.task == "classifier"
@@ -113,9 +123,8 @@ class Session:
             self.edge.quantize(recipe.kind, out, calibration=samples.tensors, key=_key(samples), keep_float=kept,
                                only=only)
         elif recipe.route == "tf":
-            alone = None if only is None else set(only)
-            spared = kept if alone is None else tuple(op.name for op in self.layers() if op.name not in alone)
-            self._convert([recipe], samples, spared, {recipe.name: out})
+            self._one_by_one(recipe, asked=bool(kept) or only is not None)
+            self._convert([recipe], samples, {recipe.name: out})
         elif recipe.route == "qat":
             self._tune(recipe, samples).replace(out)
         else:
@@ -132,15 +141,14 @@ class Session:
         converted = [r for r in recipes if r.route == "tf"]
         outs = {r.name: self.folder / f"{r.name}.tflite" for r in converted}
         if converted:
-            self._convert(converted, self.calibration, (), outs)
+            self._convert(converted, self.calibration, outs)
             for r in converted:
                 if r.full_integer:
                     check_integer(outs[r.name], where=self.subject.file)
         return {r.name: outs[r.name] if r.name in outs else self.make(r) for r in recipes}
 
-    def _convert(self, recipes: list[Recipe], samples: Samples, kept: tuple[str, ...],
-                 outs: Mapping[str, Path]) -> None:
-        variants = [{"name": r.name, "kind": r.kind, "denylist": list(kept)} for r in recipes]
+    def _convert(self, recipes: list[Recipe], samples: Samples, outs: Mapping[str, Path]) -> None:
+        variants = [{"name": r.name, "kind": r.kind} for r in recipes]
         check = [] if self.subject.path is None else [{"name": "source-float32", "kind": "float32"}]
         files = converter.convert(self.subject.source, self.folder / "tf", [*variants, *check],
                                   calibration=samples.tensors)
@@ -231,11 +239,10 @@ class Session:
         found = self.layers()
         return found if most is None else found[:most]
 
-    def _one_by_one(self, recipe: Recipe) -> Recipe:
-        kinds = ("int8", "static", "dynamic", "dynamic-range", "weight-only", "float16")
-        if recipe.route == "qat" or recipe.kind not in kinds:
-            raise UnsupportedError(f"the recipe {recipe.name!r} cannot leave single layers in float",
-                                   expected="edge-int8 or an ONNX recipe", got=recipe.name, fix="use int8")
+    def _one_by_one(self, recipe: Recipe, *, asked: bool = True) -> Recipe:
+        if asked and recipe.route not in ("edge", "onnx"):
+            raise UnsupportedError(f"the recipe {recipe.name!r} cannot leave single operators in float",
+                                   expected="an edge recipe or an ONNX one", got=recipe.name, fix="use edge-int8")
         return recipe
 
     def keep_float_named(self, text: str) -> tuple[str, ...]:
@@ -279,5 +286,4 @@ def _label(subject: Subject, path: Path) -> None:
 
 
 def _key(samples: Samples) -> str:
-    from facelab.core.hashing import sha256_array
     return sha256_array(np.ascontiguousarray(samples.tensors))

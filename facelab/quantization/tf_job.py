@@ -1,6 +1,6 @@
 """The TensorFlow converter in a process of its own, run by `facelab/core/job.py`.
 
-The job is {"source": path, "variants": [{"name", "kind", "denylist"}]}; where a variant needs it, the folder holds
+The job is {"source": path, "variants": [{"name", "kind"}]}; where a variant needs it, the folder holds
 `calibration.npy`. Writes a `.tflite` a variant.
 """
 
@@ -61,27 +61,11 @@ def convert(converter, kind, images):
     return converter.convert()
 
 
-def debug(make, images, denylist):
-    """Return the bytes of an int8 model in which the operators of `denylist` stay in float."""
-    import tensorflow as tf
-    converter = make()
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.representative_dataset = lambda: ([x[None]] for x in images)
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8, tf.lite.OpsSet.TFLITE_BUILTINS]
-    converter.inference_input_type = converter.inference_output_type = tf.int8
-    options = tf.lite.experimental.QuantizationDebugOptions(denylisted_nodes=denylist)
-    debugger = tf.lite.experimental.QuantizationDebugger(
-        converter=converter, debug_dataset=lambda: ([x[None]] for x in images[:1]), debug_options=options)
-    return debugger.get_nondebug_quantized_model()
-
-
 def work(job, folder):
     """Convert every variant."""
     import numpy as np
     make = converters(Path(job["source"]), folder)
     images = np.load(folder / "calibration.npy") if (folder / "calibration.npy").is_file() else None
     for variant in job["variants"]:
-        data = (debug(make, images, variant["denylist"]) if variant.get("denylist")
-                else convert(make(), variant["kind"], images))
-        (folder / f"{variant['name']}.tflite").write_bytes(data)
+        (folder / f"{variant['name']}.tflite").write_bytes(convert(make(), variant["kind"], images))
     return {}

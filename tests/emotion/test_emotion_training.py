@@ -105,7 +105,7 @@ def test_model_makers_int8_file_is_evaluated_as_an_independent_loop_does(modelma
 def test_model_makers_saved_model_converts_with_todays_tensorflow(modelmaker_model, toy_parts, spec, tmp_path):
     """Its own export did not: the optimizers inside are of a kind that no later TensorFlow loads."""
     trained = modelmaker_model[0]
-    made = convert(trained.folder / "saved_model", tmp_path, [{"name": "again", "kind": "float32", "denylist": []}])
+    made = convert(trained.folder / "saved_model", tmp_path, [{"name": "again", "kind": "float32"}])
     (tmp_path / "labels.txt").write_text((trained.folder / "labels.txt").read_text())
     again = EmotionClassifier(made["again"], spec=spec, threads=1)
     images = toy_parts["test"].images

@@ -171,6 +171,16 @@ def test_calibration_size_and_a_wrong_normalisation_show(session, pool):
     assert halves["agreement"]["value"] > 0.9 and [h["count"] for h in halves["halves"]] == [45, 45]
 
 
+def test_kept_operators_take_the_quantiser_that_can_keep_them(session):
+    keras = session.base.with_suffix(".keras")
+    assert recipes.choose("int8", keras, converter=True, keep_float=True)[0].name == "edge-int8"
+    for name in ("tf-int8", "uint8", "qat-int8"):
+        with pytest.raises(UnsupportedError, match="cannot leave single operators in float"):
+            recipes.choose(name, keras, converter=True, keep_float=True)
+    with pytest.raises(UnsupportedError, match="cannot leave single operators in float"):
+        session.make(RECIPES["tf-int8"], name="kept", keep_float=[session.layers()[0].name])
+
+
 def test_a_tflite_alone_goes_through_ai_edge_quantizer_only(session):
     assert recipes.choose("int8", session.base, converter=False)[0].name == "edge-int8"
     with pytest.raises(UnsupportedError, match="takes no"):
