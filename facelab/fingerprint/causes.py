@@ -8,6 +8,7 @@ import numpy as np
 
 from facelab.fingerprint import colour
 from facelab.fingerprint.budget import TRAINING_SHARE, Budget
+from facelab.fingerprint.chain import Align, Warp
 from facelab.fingerprint.distance import distance, same
 from facelab.fingerprint.explain import (
     applies_exif,
@@ -189,8 +190,9 @@ class Causes:
         if uneven is not None:
             self.find(uneven.change, self._evidence(self._worst(), uneven.share))
             return uneven.share
-        if self.a.good and self.right.budget.spent < 1.2 * self.right.budget.total:
-            # from nothing, as if it were a training side
+        aligned = any(isinstance(op, (Align, Warp)) for op in self.a.state.chain)
+        if self.a.good and aligned and self.right.budget.spent < 1.2 * self.right.budget.total:
+            # other landmarks, or none: from nothing, as if it were a training side
             self.right.budget.limit = 1.2 * self.right.budget.total
             other = identify(self.infer, self.right)
             change = other_geometry(self.a.state.chain, other.state.chain) if other.good else None

@@ -149,7 +149,7 @@ def best_step(observed: Observed, current: Scored, gray: tuple | None, floor: fl
     enough = max(floor, share * current.loss)
     # right geometry leaves a curve thin; where one hardly fits, the picture has moved rather than changed its tones
     bent, thin = (min(alone, together) < share * current.loss for share in (0.85, 0.5))
-    tonal = [_odd_tones, _tonal] if bent else [_odd_tones]
+    tonal = [_tonal if bent else _odd_tones]
     for look in (*tonal, _motions) if thin else (_motions, *tonal):
         if not done(enough if look is _motions or share > 0.25 else floor):
             options += look(observed, current, gray, floor, (alone, together), options)
@@ -187,6 +187,8 @@ def _tonal(observed, current, gray, floor, bent, options) -> list[Scored]:
         found += [refine_limits(observed, refine_gamma(observed, before_geometry(observed, s, state))) for s in best]
     if least() > max(4 * floor, 0.3 * current.loss) and observed.budget.left:
         found += rank(observed, tiles(observed, state, gray), keep=1, large=False)
+    if least() > max(4 * floor, 0.3 * current.loss) and observed.budget.left:
+        found += _odd_tones(observed, current, gray, floor, bent, options)
     if least() > 3 * floor:
         free = curved(observed, current, gray, *bent)
         if free is not None and free.loss < 0.7 * least():

@@ -56,15 +56,18 @@ def reinterpreted(train, observed) -> Change | None:
     """Say whether the other side's tensor is the training side's buffer read with other axes (a reshape where a
     transpose was needed). `train` is an `Identified` side, `observed` the other side's samples."""
     names = observed.screen[:3]
+    images = {n: _tensor(train, observed, n) for n in names}
+    if any(
+        image is None or image.size != int(np.prod(observed.fingerprint.output[n]["shape"]))
+        for n, image in images.items()
+    ):
+        return None
     best: tuple[float, str] | None = None
     for order, axes in ORDERS.items():
         xs, ys = [], []
-        for n in names:
-            image = _tensor(train, observed, n)
-            entry = observed.fingerprint.output[n]
-            if image is None or image.size != int(np.prod(entry["shape"])):
-                return None
-            seen = canonical(np.ascontiguousarray(image.transpose(axes)).reshape(entry["shape"]))[0]
+        for n, image in images.items():
+            shape = observed.fingerprint.output[n]["shape"]
+            seen = canonical(np.ascontiguousarray(image.transpose(axes)).reshape(shape))[0]
             index = np.ix_(observed.rows[n], observed.columns[n])
             xs.append(seen[index].ravel())
             ys.append(observed.y[n].ravel())

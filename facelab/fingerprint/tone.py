@@ -134,7 +134,7 @@ def _posterize(x, bits):
 
 def _lab_lightness(x, _):
     """CIE L* of sRGB pixels, 0…255."""
-    y = _linearise(x, None) @ np.array([0.212671, 0.71516, 0.072169]) / 255
+    y = _linearise(x, None).astype(np.float32) @ np.array([0.212671, 0.71516, 0.072169], np.float32) / 255
     lightness = np.where(y > 0.008856, 116 * np.cbrt(y) - 16, 903.3 * y)
     return _replicated((lightness * 2.55).astype(np.float32))
 

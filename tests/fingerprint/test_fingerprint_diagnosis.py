@@ -12,6 +12,7 @@ from facelab.fingerprint.hypotheses import TRANSFORMS
 from facelab.fingerprint.kinds import FIX, KINDS, SEVERITY
 from facelab.fingerprint.photometry import compare_scaling, fit
 from facelab.fingerprint.planted import BASES, HARMLESS, PAIRS, SINGLES, SPECS
+from facelab.fingerprint.predict import predict
 from facelab.fingerprint.resample import lines, weights
 from facelab.preprocess.spec import PreprocessSpec
 
@@ -188,12 +189,12 @@ def test_chains_turn_as_numpy_does(transform):
         "transverse": np.rot90(x, 2).swapaxes(0, 1),
     }[transform]
     source = chain.Source("x", x)
-    values, cover = chain.predict((chain.Orient(False, transform),), source)
+    values, cover = predict((chain.Orient(False, transform),), source)
     np.testing.assert_array_equal(values, turned)
     assert cover.min() == 1
-    small, _ = chain.predict((chain.Resize((8, 6)), chain.Orient(False, transform)), source)
+    small, _ = predict((chain.Resize((8, 6)), chain.Orient(False, transform)), source)
     rows, columns = lines(small.shape[0], 4), lines(small.shape[1], 4)
-    some, _ = chain.predict((chain.Resize((8, 6)), chain.Orient(False, transform)), source, rows, columns)
+    some, _ = predict((chain.Resize((8, 6)), chain.Orient(False, transform)), source, rows, columns)
     np.testing.assert_allclose(some, small[np.ix_(rows, columns)], atol=1e-3)  # float32 products
 
 
