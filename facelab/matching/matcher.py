@@ -13,7 +13,7 @@ from facelab.matching.isa import choose
 from facelab.matching.prepared import THREADS_PAY, Prepared, encode, plain
 from facelab.matching.search import FEW, Matches, Search, vectors_for
 from facelab.matching.whole import where, whole_search
-from facelab.matching.workers import check_threads, run_spans
+from facelab.matching.workers import check_threads, run_spans, share, spans
 
 QUERY_BATCH = 2016
 """Queries that pass over the gallery together; a multiple of every panel width."""
@@ -102,13 +102,38 @@ class Matcher:
         parts = []
         for turn, start in enumerate(steps):
             tell = None if progress is None else (lambda done, turn=turn: progress(turn * len(self) + done, total))
-            parts.append(Search(self, queries[start:start + batch], k, start).run(tell))
+            parts += self._batch(queries[start:start + batch], k, start, tell)
         if len(parts) == 1:
             return parts[0]
-        share = [len(p.ids) / n for p in parts]
+        weights = [len(p.ids) / n for p in parts]
         return Matches(np.concatenate([p.distances for p in parts]), np.concatenate([p.ids for p in parts]),
-                       parts[0].method, sum(w * p.screened_in for w, p in zip(share, parts)),
-                       sum(w * p.rescored for w, p in zip(share, parts)))
+                       parts[0].method, sum(w * p.screened_in for w, p in zip(weights, parts)),
+                       sum(w * p.rescored for w, p in zip(weights, parts)))
+
+    def _batch(self, queries: np.ndarray, k: int, first: int, tell: Callable[[int], None] | None) -> list[Matches]:
+        """Search one batch whose first query is number `first`.
+
+        Threads share the gallery's rows, but where there are panels of queries enough for each, the queries: then none
+        of them looks at rows that another's threshold would have spared it, and nothing is merged.
+        """
+        lanes = 3 * self.isa.width
+        panels = -(-len(queries) // lanes)
+        if self._in_memory is None or self.threads == 1 or panels < 2 * self.threads:
+            return [Search(self, queries, k, first).run(tell)]
+        pieces = [(a * lanes, min(b * lanes, len(queries))) for a, b in spans(0, panels, 3 * self.threads)]
+        found, done = [None] * len(pieces), [0] * len(pieces)
+
+        def job(worker: int, piece: int) -> None:
+            def heard(rows: int) -> None:
+                done[piece] = rows
+                if tell is not None and worker == 0:
+                    tell(sum(done) // len(done))
+            a, b = pieces[piece]
+            found[piece] = Search(self, queries[a:b], k, first + a, threads=1).run(heard)
+        share(self.threads, range(len(pieces)), job)
+        if tell is not None:
+            tell(len(self))
+        return found
 
     def _fits_one_call(self, n: int, k: int) -> bool:
         if self._in_memory is None or n > QUERY_BATCH or n * k > 1_000_000:

@@ -22,8 +22,8 @@ FEW = 4
 SWITCHED = "screened, then exhaustive"
 HOPELESS = 0.02
 """Share of pairs passing the int8 screening above which float32 sums are the faster screening."""
-BLOCK_WORK, SMALLEST_BLOCK = 100_000_000, 256
-"""Multiply-adds of a block (about half a millisecond) that a thread takes at a time, and its fewest rows."""
+BLOCK_WORK, SMALLEST_BLOCK = 500_000_000, 256
+"""Multiply-adds of a block (one to three milliseconds) that a thread takes at a time, and its fewest rows."""
 
 
 @dataclass(slots=True)
@@ -72,7 +72,7 @@ def blocks(first: int, last: int, work: int, threads: int) -> list[tuple[int, in
 class Search:
     """One batch of queries on its way through a gallery too large, or with too many threads, for one call."""
 
-    def __init__(self, matcher: Matcher, queries: np.ndarray, k: int, first_query: int):
+    def __init__(self, matcher: Matcher, queries: np.ndarray, k: int, first_query: int, *, threads: int | None = None):
         self.m, self.k, self.n = matcher, k, len(queries)
         self.whole_numbers = queries.dtype == np.int8 and matcher.isa.levels == 127
         # a read-only array is a type of its own, for which all would be compiled again
@@ -81,7 +81,7 @@ class Search:
         if not np.isfinite(self.info[0]).all():
             arrays.check_finite(queries, "the queries", first_row=first_query)
         self.direct = not (matcher._screenable and bounds.screenable(self.info[0], matcher._code))
-        self.threads = matcher.threads if self.n * matcher.gallery.size > THREADS_PAY else 1
+        self.threads = (threads or matcher.threads) if self.n * matcher.gallery.size > THREADS_PAY else 1
         self.states = [topk.new_state(self.n, k) for _ in range(self.threads)]
         self.path = "direct" if self.direct else "screened" if matcher._screen else "exhaustive"
         self.laid: dict[int, tuple] = {}

@@ -53,6 +53,24 @@ def test_wider_panels_agree(method, n):
     np.testing.assert_array_equal(found.ids, oracle.top_k(queries, gallery, 9)[1])
 
 
+@pytest.mark.parametrize("method", ["auto", *METHODS])
+def test_many_queries_are_shared_among_threads(method):
+    """Enough panels of queries for every thread: each piece of queries is another search, the answer the same."""
+    rng = np.random.default_rng(10)
+    gallery, queries = vectors(rng, 900, 20), vectors(rng, 3 * 16 * 7 + 5, 20)
+    queries[100:104] = gallery[:4]
+    seen = []
+    found = Matcher(gallery, method=method, threads=2).search(queries, 6, progress=lambda *x: seen.append(x))
+    distances, ids = oracle.top_k(queries, gallery, 6)
+    np.testing.assert_array_equal(found.ids, ids)
+    np.testing.assert_allclose(found.distances, distances, rtol=2e-7, atol=1e-12)
+    assert seen[-1] == (900, 900)
+    bad = queries.copy()
+    bad[300, 2] = np.nan
+    with pytest.raises(BadInputError, match="row 300"):
+        Matcher(gallery, method=method, threads=2).search(bad, 6)
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
 def test_a_search_whose_codes_tell_nothing_goes_on_without_them(dtype, threads):
