@@ -154,7 +154,7 @@ def parts(function: Callable, args: tuple, kwargs: Mapping[str, Any]) -> dict[st
         mirror = str(Path(mirror).resolve())
     return {"function": name, "arguments": given, "code": code(function.__module__), "catalogue": _catalogue(),
             "packages": _packages(), "python": platform.python_version(), "mirror": mirror,
-            "processor": machine.cpu_model()}
+            "processor": machine.cpu_model(), "blas": os.environ.get("OPENBLAS_CORETYPE", "")}
 
 
 def key_of(parts: dict[str, Any]) -> str:
@@ -175,7 +175,7 @@ def differences(before: dict[str, Any], now: dict[str, Any]) -> str:
             else f"{k} differs" for k in sorted({*old, *new}) if old.get(k) != new.get(k)]
     words = {"code": "the code changed", "catalogue": "the catalogue changed",
              "packages": "other packages are installed", "python": "another Python",
-             "mirror": "another FACELAB_MIRROR", "processor": "another processor"}
+             "mirror": "another FACELAB_MIRROR", "processor": "another processor", "blas": "another OPENBLAS_CORETYPE"}
     said += [text for part, text in words.items() if before.get(part) != now.get(part)]
     return "; ".join(said)
 
