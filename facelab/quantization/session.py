@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from facelab.core.errors import CheckFailedError, UnsupportedError
+from facelab.core.errors import CheckFailedError, FacelabError, UnsupportedError
 from facelab.core.hashing import sha256_array, sha256_file, sha256_json
 from facelab.core.machine import cores
 from facelab.quantization import bench, boxes, calibration, converter, measure, qat
 from facelab.quantization.budgets import Budgets, judge
 from facelab.quantization.calibration import Samples
-from facelab.quantization.edge import EdgeQuantizer
+from facelab.quantization.edge import EdgeQuantizer, QuantizationError
 from facelab.quantization.layers import KeepFloat, named, rank, smallest
 from facelab.quantization.onnx_route import OnnxQuantizer
 from facelab.quantization.operators import Operator, check_integer
@@ -133,7 +133,16 @@ class Session:
                                    fix="train with --backend modelmaker --int8; its file is measured with add()")
         if recipe.full_integer and only is None:
             check_integer(out, keep_float=kept, where=self.subject.file)
+        self._check_runs(out, recipe)
         return out
+
+    def _check_runs(self, path: Path, recipe: Recipe) -> None:
+        try:
+            open_model(path, threads=1)
+        except FacelabError as e:   # quantisers write files that their own runtime refuses
+            raise QuantizationError(f"what {recipe.name} makes of the model does not run", where=self.subject.file,
+                                    got=f"{e.what}: {e.got}"[:400], fix="use another recipe, or leave the operator it "
+                                    "names in float with --keep-float") from e
 
     def make_all(self, recipes: Iterable[Recipe]) -> dict[str, Path]:
         """Write several variants; those of the TensorFlow converter in one process, which saves its start-up."""

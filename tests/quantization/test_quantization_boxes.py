@@ -6,6 +6,7 @@ import pytest
 from facelab.detection.neural import Found
 from facelab.quantization import subject
 from facelab.quantization.boxes import agreement
+from facelab.quantization.edge import QuantizationError
 from facelab.quantization.images import fitted, read
 from facelab.quantization.recipes import RECIPES
 from facelab.quantization.session import Session
@@ -56,3 +57,14 @@ def test_yunet_keeps_its_boxes_in_int8(name, assets, monkeypatch):
     assert row["agreement"]["value"] >= 0.95 and row["boxes"]["mean_iou"] > 0.85
     assert {c["budget"] for c in row["verdict"]["checks"]} == {"size", "agreement"}
     assert row["accuracy"] is None and row["operators"]["Conv"].keys() == {"int8 (QDQ)"}
+
+
+def test_a_quantised_file_that_its_runtime_refuses_is_told_by_the_models_name(assets, monkeypatch):
+    """ai-edge-quantizer gives a convolution's weights a zero point here, which LiteRT does not take."""
+    monkeypatch.setenv("FACELAB_MIRROR", str(assets))
+    it = subject.load("ultraface-slim-320-tflite")
+    calibrate = read(it, str(assets / "labelled" / "identity"), most=24)
+    photographs = read(it, str(assets / "labelled" / "detection"), most=4)
+    with Session(it, calibrate, photographs) as session, pytest.raises(QuantizationError, match="does not run") as e:
+        session.make(RECIPES["edge-int8"])
+    assert e.value.where == str(it.file) and "zero_point" in e.value.got
