@@ -194,7 +194,7 @@ class Causes:
         if self.a.good and aligned and self.right.budget.spent < 1.2 * self.right.budget.total:
             # other landmarks, or none: from nothing, as if it were a training side
             self.right.budget.limit = 1.2 * self.right.budget.total
-            other = identify(self.infer, self.right)
+            other = identify(self.infer, self.right, warps=False)
             change = other_geometry(self.a.state.chain, other.state.chain) if other.good else None
             if change is not None:
                 self.b = other

@@ -30,7 +30,8 @@ class Crop(NamedTuple):
     outside: str = "clip"
     style: str = "size"
     """How a fraction becomes whole pixels: `size` rounds the new size, `side` what is cut or added on each side,
-    `floor` truncates the new size, `edges` truncates where it begins and ends."""
+    `floor` truncates the new size, `corner` truncates where it begins and its size, `edges` where it begins and
+    ends."""
 
 
 class Resize(NamedTuple):
@@ -104,9 +105,11 @@ class Blur(NamedTuple):
 
 
 class Shrink(NamedTuple):
-    """Read the picture at a whole fraction of its size, as decoders do that are asked for a smaller one."""
+    """Read the picture at a whole fraction of its size, as decoders do that are asked for a smaller one; with
+    `blocks` averaged over whole blocks, the last one cut short, as Pillow's `reduce` does."""
 
     factor: int
+    blocks: bool = False
 
 
 class Source(NamedTuple):

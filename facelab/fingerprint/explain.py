@@ -79,8 +79,13 @@ def start_of(fingerprint: Fingerprint, observed: Observed) -> State | None:
     return State(from_stages(stages), head)
 
 
-def identify(fingerprint: Fingerprint, observed: Observed, start: State | None = None) -> Identified:
-    """Find the pipeline of one side: the spec's where there is one and it fits, else by searching from common ones."""
+def identify(
+    fingerprint: Fingerprint, observed: Observed, start: State | None = None, *, warps: bool = True
+) -> Identified:
+    """Find the pipeline of one side: the spec's where there is one and it fits, else by searching from common ones.
+
+    `warps` says whether a warp to fixed points is looked for, too.
+    """
     start = start or start_of(fingerprint, observed)
     if start is not None:
         linear = observed.score(start, observed.plain, full=True)
@@ -92,7 +97,7 @@ def identify(fingerprint: Fingerprint, observed: Observed, start: State | None =
     if not ranked:
         return Identified(observed, states[0], Linear(np.ones((1, 3)), np.zeros(1), np.inf, np.inf, 0), [])
     sides = []
-    far = ranked[0].loss > FAR and start is None
+    far = warps and ranked[0].loss > FAR and start is None
     if far and (warp := fixed_warp(observed)) is not None:
         sides.append(explore(observed, warp, depth=1))
         if sides[0].linear.loss < CLOSE:
@@ -144,14 +149,13 @@ def best_step(observed: Observed, current: Scored, gray: tuple | None, floor: fl
         return not observed.budget.left or (bool(options) and min(o.loss for o in options) <= limit)
 
     alone, together = (np.inf, np.inf) if done() else bends(observed, current, gray)
-    # with half of the work done, what takes most away is taken, and the rest is looked at from there
-    share = 0.25 if observed.budget.spent < 0.5 * observed.budget.total else 0.45
-    enough = max(floor, share * current.loss)
+    # what takes most away is taken, and the rest is looked at from there
+    enough = max(floor, 0.42 * current.loss)
     # right geometry leaves a curve thin; where one hardly fits, the picture has moved rather than changed its tones
     bent, thin = (min(alone, together) < share * current.loss for share in (0.85, 0.5))
     tonal = [_tonal if bent else _odd_tones]
     for look in (*tonal, _motions) if thin else (_motions, *tonal):
-        if not done(enough if look is _motions or share > 0.25 else floor):
+        if not done(enough):
             options += look(observed, current, gray, floor, (alone, together), options)
     helps = [o for o in options if o.loss <= min(0.75 * current.loss, current.loss - 0.35)]
     # whatever is out of place differs less once it is blurred
@@ -185,10 +189,9 @@ def _tonal(observed, current, gray, floor, bent, options) -> list[Scored]:
     if least() > floor and observed.budget.left:
         best = rank(observed, tones(observed, state, gray), keep=2, large=False)
         found += [refine_limits(observed, refine_gamma(observed, before_geometry(observed, s, state))) for s in best]
-    if least() > max(4 * floor, 0.3 * current.loss) and observed.budget.left:
-        found += rank(observed, tiles(observed, state, gray), keep=1, large=False)
-    if least() > max(4 * floor, 0.3 * current.loss) and observed.budget.left:
-        found += _odd_tones(observed, current, gray, floor, bent, options)
+    for look in (_odd_tones, _tiles):
+        if least() > max(4 * floor, 0.3 * current.loss) and observed.budget.left:
+            found += look(observed, current, gray, floor, bent, options)
     if least() > 3 * floor:
         free = curved(observed, current, gray, *bent)
         if free is not None and free.loss < 0.7 * least():
@@ -197,6 +200,11 @@ def _tonal(observed, current, gray, floor, bent, options) -> list[Scored]:
         found += [s for s in [censored(observed, state)] if s is not None and s.loss <= 1.5 * floor]
     # an exponent of almost one only mends what something else bent
     return [s for s in found if not any(t[0] == "gamma" and abs(t[1] - 1) < 0.04 for t in s.hypothesis.state.tail)]
+
+
+def _tiles(observed, current, gray, floor, bent, options) -> list[Scored]:
+    """Try contrast equalised tile by tile."""
+    return rank(observed, tiles(observed, current.hypothesis.state, gray), keep=1, large=False)
 
 
 def _odd_tones(observed, current, gray, floor, bent, options) -> list[Scored]:

@@ -129,7 +129,7 @@ def _crop(state, i, op):
                     state._replace(chain=_at(state.chain, i, op._replace(aspect=aspect))),
                     (Change("aspect", "crop", op.aspect, aspect),),
                 )
-        for margin in (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, -0.1):
+        for margin in (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.6, 0.75, 1.0, -0.05, -0.1):
             if abs(margin - op.margin) > 1e-6:
                 yield Hypothesis(
                     state._replace(chain=_at(state.chain, i, op._replace(margin=margin))),
@@ -295,8 +295,9 @@ def _reductions(state):
         yield Hypothesis(state._replace(chain=chain), (Change("resize_order", "resize", now, text),), 1.3)
     for factor in (2, 3, 4, 8):
         text = f"read at 1/{factor} of the size first"
-        chain = (state.chain[0], Shrink(factor), *state.chain[1:])
-        yield Hypothesis(state._replace(chain=chain), (Change("resize_order", "decode", now, text),), 1.3)
+        for blocks in (False, True):
+            chain = (state.chain[0], Shrink(factor, blocks), *state.chain[1:])
+            yield Hypothesis(state._replace(chain=chain), (Change("resize_order", "decode", now, text),), 1.3)
     if op.mode == "stretch":
         for second in dict.fromkeys((op, op._replace(kernel="bicubic", antialias=True))):
             chain = _at(state.chain, i, second._replace(mode="inside"), second)
@@ -363,7 +364,7 @@ def _cut(state):
     for crop, kind, text in ([] if squared else [(Crop("square"), "crop", "largest centred square")]) + (
         [
             (Crop("fraction", fraction=f), "crop", f"centred {f:.3g} of each side")
-            for f in (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.875, 0.9, 0.95)
+            for f in (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.875, 0.9, 0.92, 0.95, 0.97)
         ]
     ):
         yield Hypothesis(

@@ -108,7 +108,7 @@ class Observed:
             source = self.pictures[name].source
             x = source.pixels
             for t in head:
-                self.budget.spend(8e-6 * x.size)
+                self.budget.spend((3e-5 if t[0] in tone.WHOLE else 8e-6) * x.size)
                 x = tone.apply(t, x)
             self._toned[key] = source._replace(pixels=x)
         return self._toned[key]
@@ -136,7 +136,7 @@ class Observed:
             # what looks at the whole picture sees the border too
             values, cover = values + (1 - cover)[..., None] * self.border, np.ones_like(cover)
         for t in tail:
-            self.budget.spend((2e-5 if t[0] in tone.WHOLE else 1e-5) * values.size)
+            self.budget.spend((4e-5 if t[0] in tone.WHOLE else 1e-5) * values.size)
             values = tone.apply(t, values)
         if whole:
             index = np.ix_(self.rows[name], self.columns[name])

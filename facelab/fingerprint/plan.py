@@ -101,8 +101,11 @@ def _fraction(op: Crop, size: tuple[int, int]) -> tuple[int, int, int, int]:
     if op.style == "edges":
         ends = [math.floor(s * (1 + sign * op.fraction) / 2 + 1e-9) for sign in (-1, 1) for s in size]
         return tuple(ends)
-    whole = math.floor if op.style == "floor" else round
-    cw, ch = (max(1, whole(s * op.fraction)) for s in size)
+    whole = math.floor if op.style in ("floor", "corner") else round
+    cw, ch = (max(1, whole(s * op.fraction + (1e-9 if whole is math.floor else 0))) for s in size)
+    if op.style == "corner":
+        x, y = (math.floor(s * (1 - op.fraction) / 2 + 1e-9) for s in size)
+        return x, y, x + cw, y + ch
     x, y = (size[0] - cw) // 2, (size[1] - ch) // 2
     return x, y, x + cw, y + ch
 
@@ -147,6 +150,9 @@ def _reduced(op, size, inner):
 
 
 def _shrink(op, size, source):
+    if op.blocks:
+        small = tuple(-(-n // op.factor) for n in size)
+        return [("resize", size, small, _AREA, tuple((0.0, float(n * op.factor)) for n in small))], small
     small = tuple(max(1, n // op.factor) for n in size)
     return [("resize", size, small, Resize(small))], small
 

@@ -127,6 +127,9 @@ def _apply(pixels, a, b):
         return values * cover[..., None], cover
     rows, a = _narrow(a, pixels.shape[0])
     columns, b = _narrow(b, pixels.shape[1])
+    if isinstance(rows, slice) and pixels.dtype == np.uint8:
+        # nearly every line is used, and will be again
+        pixels = _kept((id(pixels),), pixels, lambda: pixels.astype(np.float32))
     block = np.ascontiguousarray(pixels[rows][:, columns], dtype=np.float32)
     half = (a @ block.reshape(block.shape[0], -1)).reshape(len(a), *block.shape[1:])
     return np.matmul(b, half), cover
@@ -162,12 +165,12 @@ def _warp(before, pixels, step, a, b):
 
 
 _KEPT: dict[tuple, tuple] = {}
-"""The last few framed and warped pictures; each holds its source, so that no id is used twice."""
+"""The last few pictures as floats, framed or warped; each holds its source, so that no id is used twice."""
 
 
 def _kept(key: tuple, pixels: np.ndarray, make: Callable[[], np.ndarray]) -> np.ndarray:
     if key not in _KEPT:
-        if len(_KEPT) > 32:
+        if len(_KEPT) > 48:
             _KEPT.clear()
         _KEPT[key] = pixels, make()
     return _KEPT[key][1]

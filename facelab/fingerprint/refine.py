@@ -55,7 +55,7 @@ def refine_cut(observed: Observed, scored: Scored) -> Scored:
     face = chain[i].region == "face"
     best = scored
     for step in (0.02, 0.01, 0.005, 0.0025):
-        for style in ("size",) if face else ("size", "side", "floor", "edges"):
+        for style in ("size",) if face else ("size", "side", "floor", "corner", "edges"):
             for sign in (0, 1, -1):
                 op = best.hypothesis.state.chain[i]
                 if face:

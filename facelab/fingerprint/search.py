@@ -26,7 +26,8 @@ def rank(observed: Observed, hypotheses: Iterable[Hypothesis], keep: int = 6, *,
         return []
     limit = max(1.5, 1.6 * first[0].loss)
     kept = [s for s in first[: 12 if large else 5] if s.loss <= limit] or first[:1]
-    return _scored(observed, [s.hypothesis for s in kept], observed.screen, whatever_it_costs=True)[:keep]
+    screen = observed.screen if large else [n for n in observed.screen if n != LARGE]
+    return _scored(observed, [s.hypothesis for s in kept], screen, whatever_it_costs=True)[:keep]
 
 
 def _scored(observed: Observed, hypotheses: list[Hypothesis], names: list[str], *, whatever_it_costs=False):
