@@ -37,8 +37,9 @@ def read(subject: Subject, data: str, *, crop: str = "detect", n: int = 300, see
     if not _of_this_bench(subject):
         return labelled.read(subject, data, face_of=finder(crop) if needs_face(subject.spec) else None, n=n, seed=seed)
     from facelab.emotion.prepare import collect
-    return from_faces(subject, collect(data, subject.spec, classes=subject.classes, crop=crop, n=n, seed=seed).faces,
-                      source=data)
+    # a class may be absent from an evaluation; a calibration set that lacks one is refused where it is checked
+    found = collect(data, subject.spec, classes=subject.classes, crop=crop, n=n, seed=seed, to_train=False)
+    return from_faces(subject, found.faces, source=data)
 
 
 def _of_this_bench(subject: Subject) -> bool:

@@ -64,8 +64,7 @@ def test_the_astronauts_face_is_found_and_classified(model, astronaut):
 
 
 @pytest.mark.tensorflow
-def test_a_model_is_named_by_file_or_folder_also_a_quantised_and_a_keras_one(model, tmp_path):
-    from facelab.emotion.classifier import EmotionClassifier
+def test_a_model_is_named_by_file_or_folder_also_a_quantised_one(model, tmp_path):
     from facelab.emotion.predict import find_model
     assert find_model(model) == model / "emotion_fp32.tflite"
     other = shutil.copytree(model, tmp_path / "quantised")
@@ -74,6 +73,12 @@ def test_a_model_is_named_by_file_or_folder_also_a_quantised_and_a_keras_one(mod
     shutil.copy(other / "emotion_fp32-edge-int8.tflite", other / "b.tflite")
     with pytest.raises(FacelabError, match="several models"):
         find_model(other)
+
+
+@pytest.mark.slow
+@pytest.mark.tensorflow
+def test_the_keras_file_of_a_training_answers_as_its_tflite_does(model):
+    from facelab.emotion.classifier import EmotionClassifier
     faces = toy_faces(6, 8).images
     by_file, by_keras = (EmotionClassifier(model / name).probabilities(faces) for name in ("emotion_fp32.tflite",
                                                                                           "emotion.keras"))

@@ -82,11 +82,22 @@ def test_bad_input_is_refused_by_name_and_nothing_is_written(case, trained, writ
         model, expected = tmp_path / "m" / "emotion_fp32-edge-int8.tflite", "quantised already"
     else:
         shutil.rmtree(cal / "joy")
-        expected = "a class has too few faces"
+        expected = "the calibration set lacks a class"
     code, out, err = call(capsys, model, "--recipe", recipe, "--calibration", cal, "--evaluate", held, "--out",
                           tmp_path / "out", *extra)
     assert code == 2 and expected in err, err
     assert "Traceback" not in err and out == "" and not (tmp_path / "out").exists()
+
+
+def test_an_evaluation_may_lack_a_class(trained, write_folder, tmp_path, capsys):
+    held = write_folder("eval", 60, 22)
+    shutil.rmtree(held / "joy")
+    code, out, err = call(capsys, trained / "emotion_fp32.tflite", "--recipe", "int8", "--calibration",
+                          write_folder("cal", 45, 21), "--evaluate", held, "--out", tmp_path / "out", "--no-latency",
+                          "--json")
+    row = json.loads(out)["rows"][1]
+    assert code in (0, 1), err
+    assert row["n"] == 40 and row["per_class"]["joy"] == {"recall": None, "change": None}
 
 
 def test_an_operator_that_stays_in_float_is_named_and_nothing_is_written(trained, write_folder, tmp_path, capsys):
