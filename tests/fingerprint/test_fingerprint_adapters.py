@@ -114,6 +114,7 @@ def test_an_augmentation_library_s_call_is_the_same_pipeline_in_another_layout(p
     assert compare(capture_target(f"{pipelines / 'code.py'}:compose"), wrong).findings[0].kind == "channel_order"
 
 
+@pytest.mark.slow
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("name", ["layers", "dataset"])
 def test_keras_layers_and_datasets_are_captured_and_agree_with_code(pipelines, by_hand, name):
