@@ -36,7 +36,8 @@ def test_near_duplicates_and_offsets_keep_their_digits(kernel):
 def test_blocked_runs_on_every_instruction_set_here(name, dtype):
     rng = np.random.default_rng(2)
     a, b = ((rng.standard_normal((n, 67)) * 40).clip(-128, 127).astype(dtype) for n in (11, 50))
-    for metric in ("sqeuclidean", "ip"):
+    # inner products are another kernel in float32, compiled for seconds: here for the best set of instructions only
+    for metric in ("sqeuclidean", "ip") if dtype == np.int8 or name == isa.choose().name else ("sqeuclidean",):
         assert oracle.relative_error(pairwise(a, b, metric, "blocked", isa=name), a, b, metric) <= 1e-6
 
 
