@@ -76,8 +76,12 @@ def _check_out(out, shape: tuple[int, int], a: np.ndarray, b: np.ndarray) -> np.
     return np.empty(shape, np.float32) if shares or not out.flags.c_contiguous or not out.flags.aligned else out
 
 
-def _squares(x: np.ndarray, name: str) -> np.ndarray:
-    squares = topk.squares_of(topk.KINDS[x.dtype.name], x.ctypes.data, x.strides[0], len(x), x.shape[1])
+def _squares(x: np.ndarray, name: str, threads: int) -> np.ndarray:
+    squares, kind = np.empty(len(x)), topk.KINDS[x.dtype.name]
+
+    def fill(i: int, j: int) -> None:
+        squares[i:j] = topk.squares_of(kind, x.ctypes.data + i * x.strides[0], x.strides[0], j - i, x.shape[1])
+    run_spans(threads, 0, len(x), fill)
     if not np.isfinite(squares).all():
         arrays.check_finite(x, name)
     return squares
@@ -90,7 +94,7 @@ def _fill(a: np.ndarray, b: np.ndarray, metric: str, kernel: str, threads: int, 
         arrays.check_finite(b, "b")
         out[...] = oracle.distances(a, b, metric)
         return
-    squares = _squares(a, "a"), _squares(b, "b")
+    squares = _squares(a, "a", threads), _squares(b, "b", threads)
     both = np.concatenate(squares)
     positive = both[both > 0]
     l2 = metric in ("sqeuclidean", "l2")
@@ -146,19 +150,22 @@ def _explicit(x, y, l2: bool, threads: int, isa: Isa, out) -> None:
 
 
 def _blocked(x, y, l2: bool, threads: int, isa: Isa, out) -> None:
-    panels = _panels(y, 3 * isa.width)
+    lanes = 3 * isa.width
+    panels = np.zeros((-(-len(y) // lanes), y.shape[1], lanes), np.float32)
+    run_spans(threads, 0, len(panels), lambda i, j: _lay_panels(y, panels, i, j))
     kernel = loops.blocked(isa, l2)
     run_spans(threads, 0, len(x), lambda i, j: kernel(x, panels, out, i, j))
 
 
 @njit(cache=True, nogil=True)
-def _panels(y, lanes):
+def _lay_panels(y, panels, first, last):
+    """Fill panels first … last [panel, dimension, lane] with rows of y, lanes side by side."""
     m, d = y.shape
-    out = np.zeros(((m + lanes - 1) // lanes, d, lanes), np.float32)
-    for j in range(m):
-        for k in range(d):
-            out[j // lanes, k, j % lanes] = y[j, k]
-    return out
+    lanes = panels.shape[2]
+    for panel in range(first, last):
+        for lane in range(min(lanes, m - panel * lanes)):
+            for k in range(d):
+                panels[panel, k, lane] = y[panel * lanes + lane, k]
 
 
 def _blocked_i8(a, b, squares, l2: bool, threads: int, isa: Isa, out) -> None:
