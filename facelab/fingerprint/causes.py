@@ -169,7 +169,8 @@ class Causes:
             self.find(c, self._evidence(self._worst(), share))
         self._levels()
         if comparable_scaling(self.a, self.b):
-            explained = colour.explain(self.a.linear, self.b.linear, whole=self._whole())
+            bent = any(f.kind in ("gamma", "histogram", "saturation") for f in self.findings)
+            explained = colour.explain(self.a.linear, self.b.linear, whole=self._whole(), bent=bent)
             coarse = any(f.kind == "quantization" for f in self.findings)
             for c in explained.changes:
                 if not (coarse and c.kind in ("mean", "scale")):
@@ -271,7 +272,7 @@ class Causes:
             a is not None
             and b is not None
             and len(a) == len(b)
-            and np.abs(a - b).max() > 1.6
+            and np.abs(a - b).max() > 4
             and not any(f.kind in VALUE_KINDS for f in self.findings)
         ):
             words = [", ".join(f"{v:.0f}" for v in x) for x in (a, b)]

@@ -43,15 +43,15 @@ def recode_map(written: tuple[str, str], read: tuple[str, str]) -> tuple[np.ndar
     return back @ (span[:, None] * forward), back @ offset
 
 
-def explain(a: Linear, b: Linear, *, whole: bool = False) -> Explained:
+def explain(a: Linear, b: Linear, *, whole: bool = False, bent: bool = False) -> Explained:
     """Say what turns the training side's map `a` into the inference side's `b`, in as few causes as possible.
 
     `whole` says that only the inference side gives whole numbers: one scale and zero point for all channels is then a
-    quantisation.
+    quantisation. `bent` says that a tone curve was found as well, which is known less well than a line.
     """
     if a.matrix.shape[0] != b.matrix.shape[0]:
         return _other_channels(a, b)
-    slack = 1.0 + max(0.0, abs(b.loss - a.loss) - 0.5)
+    slack = (2.5 if bent else 1.0) + max(0.0, abs(b.loss - a.loss) - 0.5)
     best: tuple | None = None
     for changes, matrix, offset in _colours(a, b):
         error = float(np.abs(_weights(matrix) - b.weights).max())

@@ -188,7 +188,9 @@ def _tonal(observed, current, gray, floor, bent, options) -> list[Scored]:
     found += [s for s in rank(observed, recodings(state), keep=1, large=False) if s.loss <= limit]
     if least() > floor and observed.budget.left:
         best = rank(observed, tones(observed, state, gray), keep=2, large=False)
-        found += [refine_limits(observed, refine_gamma(observed, before_geometry(observed, s, state))) for s in best]
+        best = [refine_limits(observed, refine_gamma(observed, before_geometry(observed, s, state))) for s in best]
+        # a curve that leaves most of it is no tone curve, however much it takes away
+        found += [s for s in best if s.loss <= max(0.5 * current.loss, 3 * floor)]
     for look in (_odd_tones, _tiles):
         if least() > max(4 * floor, 0.3 * current.loss) and observed.budget.left:
             found += look(observed, current, gray, floor, bent, options)
