@@ -147,8 +147,8 @@ class _Comparing:
                 continue
             side = "training" if "error" in self.train.output[n] else "inference"
             message = (self.train if side == "training" else self.infer).output[n]["error"]
-            if n in (*EXOTIC, "alpha", "gray"):
-                self.causes.notes.append(f"{side} cannot read the probe {n!r} ({message}); such files are rare")
+            if n in (*EXOTIC, "alpha", "gray", "odd"):
+                self.causes.notes.append(f"{side} cannot handle the probe {n!r} ({message}); such files are rare")
             else:
                 self.causes.find(
                     Change(
