@@ -1,0 +1,44 @@
+"""A session's variants, made, measured and timed in one call whose result can be stored and taken up again."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from facelab.core.progress import track
+from facelab.quantization import notebook
+from facelab.quantization.recipes import Recipe
+from facelab.quantization.session import FLOAT, Session
+
+
+def make_table(session: Session, recipes: Iterable[Recipe], out: Path, *, runs: int, modelmaker: bool = False,
+               threads: Sequence[int] | None = None) -> dict[str, Any]:
+    """Make and measure a variant a recipe, time all against the float model, and put the files into `out`.
+
+    With `modelmaker`, Model Maker's own INT8 export is measured too. Returns `files` and `rows` by variant and the
+    thread counts that were timed, for `take_up`.
+    """
+    made = session.make_all(recipes)
+    for name, path in track(made.items(), "variants"):
+        session.add(name, path)
+    if modelmaker:
+        notebook.add_modelmaker(session)
+    counts = session.time(threads=threads, runs=runs)
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir(parents=True)
+    files = {v: Path(shutil.copy(p, out / p.name)) for v, p in session.files.items() if v != FLOAT}
+    return {"files": files, "rows": session.rows, "threads": counts}
+
+
+def take_up(session: Session, table: dict[str, Any]) -> list[int]:
+    """Enter what `make_table` returned into the session, as if it had been measured now; return the thread counts."""
+    session.files = {FLOAT: session.base, **table["files"]}
+    session.rows = dict(table["rows"])
+    return table["threads"]
+
+
+def blame(session: Session, recipe: Recipe) -> list[dict[str, Any]]:
+    """Return `Session.blame` of a recipe: the layers, most harmful first."""
+    return session.blame(recipe)
