@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from facelab.fingerprint.plan import plan
 
-TOTAL = 1300.0
+TOTAL = 1200.0
 """Work for one comparison, in units of roughly half a millisecond on one core of a server of the 2020s."""
 TRAINING_SHARE = 0.5
 """How much of it may go into recognising a training side without a spec."""

@@ -96,7 +96,8 @@ STARTS = tuple(
     [Affine(degrees=d) for d in (-45, -30, -20, -15, -10, -7, -5, -3, -2, 2, 3, 5, 7, 10, 15, 20, 30, 45)]
     + [Affine(zoom=z) for z in (0.6, 0.7, 0.8, 0.875, 0.93, 1.07, 1.15, 1.3, 1.5)]
     + [Affine(aspect=a) for a in (0.75, 0.85, 0.93, 1.07, 1.17, 1.33)]
-    + [Affine(dx=x, dy=y) for x in (-3, -1, -0.5, 0, 0.5, 1, 3) for y in (-3, -1, -0.5, 0, 0.5, 1, 3)]
+    + [Affine(dx=x, dy=y) for x in (-3, -1, 0, 1, 3) for y in (-3, -1, 0, 1, 3)]
+    + [Affine(dx=x, dy=y) for x in (-0.5, 0, 0.5) for y in (-0.5, 0, 0.5) if x or y]
 )
 _STEPS = {"degrees": 1.0, "zoom": 0.03, "aspect": 0.03, "dx": 0.6, "dy": 0.6}
 

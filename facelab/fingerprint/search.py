@@ -11,7 +11,7 @@ from facelab.fingerprint.hypotheses import Hypothesis, State, templates
 from facelab.fingerprint.observed import Observed, Scored
 from facelab.fingerprint.sources import LARGE
 
-MANY = 40
+MANY = 28
 """Hypotheses beyond this number are thinned out on a single probe first."""
 
 
