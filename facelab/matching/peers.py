@@ -135,7 +135,7 @@ MAKERS = {"numpy": (numpy_peer, "numpy"), "scipy": (scipy_peer, "scipy"), "sklea
           "faiss": (faiss_peer, "faiss"), "usearch": (usearch_peer, "usearch"), "numkong": (numkong_peer, "numkong"),
           "hnsw": (faiss_hnsw, "faiss"), "ivf": (faiss_ivf, "faiss")}
 """Peer → (maker, module it needs)."""
-MOST = {"scipy": 2e9, "numkong": 2e9, "usearch": 1.5e10, "sklearn": 1e11, "numpy": 1e11}
+MOST = {"scipy": 2e8, "numkong": 2e9, "usearch": 5e9, "sklearn": 1e11, "numpy": 1e11}
 """Multiply-adds of a search above which a peer is left out unless asked for by name."""
 LARGEST = {"hnsw": 2e7, "ivf": 1.5e8}
 """Numbers in a gallery above which building a peer's index takes minutes: left out likewise."""
