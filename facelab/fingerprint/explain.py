@@ -20,6 +20,7 @@ from facelab.fingerprint.schema import Fingerprint
 from facelab.fingerprint.search import rank, supposed
 from facelab.fingerprint.toning import bends, odd_steps, tonal_steps
 
+HIDING = ("crop", "margin", "antialias", "resize_order")
 FAR, CLOSE = 15.0, 3.0
 """RMS residuals in levels: none of the common pipelines is near; a pipeline is known but for details."""
 
@@ -144,8 +145,9 @@ def best_step(observed: Observed, current: Scored, gray: tuple | None, floor: fl
         return not observed.budget.left or (bool(options) and min(o.loss for o in options) <= limit)
 
     alone, together = (np.inf, np.inf) if done() else bends(observed, current, gray)
-    # what takes most away is taken, and the rest is looked at from there
-    enough = max(floor, 0.42 * current.loss)
+    # what takes most away is followed at once; a cut or a blur, which hide what is out of place, only if nearly all
+    hides = bool(options) and any(c.kind in HIDING for c in min(options, key=lambda o: o.loss).hypothesis.changes)
+    enough = max(floor, (0.2 if hides else 0.42) * current.loss)
     # right geometry leaves a curve thin; where one hardly fits, the picture has moved rather than changed its tones
     bent, thin = (min(alone, together) < share * current.loss for share in (0.85, 0.5))
     tonal = [tonal_steps if bent else odd_steps]
