@@ -45,10 +45,10 @@ def test_every_instruction_set_this_processor_has_agrees(name, n):
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("n", [20, 48])
-def test_wider_panels_agree(method, n):
+def test_panels_of_two_vectors_agree(method):
+    """Three vectors are what many queries take, below."""
     rng = np.random.default_rng(7)
-    gallery, queries = vectors(rng, 900, 33), vectors(rng, n, 33)
+    gallery, queries = vectors(rng, 900, 33), vectors(rng, 20, 33)
     found = Search(Matcher(gallery, method=method, threads=1), queries, 9, 0).run(None)
     np.testing.assert_array_equal(found.ids, oracle.top_k(queries, gallery, 9)[1])
 
