@@ -181,15 +181,28 @@ def kernelspec(name, title, python):
     folder.mkdir(parents=True, exist_ok=True)
     spec = {"argv": [str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"], "display_name": title,
             "language": "python", "metadata": {"debugger": True}}
-    text = json.dumps(spec, indent=1)
-    target = folder / "kernel.json"
+    write_where_changed(folder / "kernel.json", spec)
+
+
+def jupyterlab_settings():
+    """Keep JupyterLab from asking each newcomer whether it may fetch news: nothing is fetched here."""
+    folder = MAIN / "share" / "jupyter" / "lab" / "settings"
+    folder.mkdir(parents=True, exist_ok=True)
+    write_where_changed(folder / "overrides.json", {
+        "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False}})
+
+
+def write_where_changed(target, content):
+    """Write a JSON file unless it already holds just this."""
+    text = json.dumps(content, indent=1)
     if not target.is_file() or target.read_text() != text:
         target.write_text(text)
 
 
 def main_environment():
-    """Create or refresh the main environment and its kernelspec."""
+    """Create or refresh the main environment, its kernelspec and JupyterLab's settings in it."""
     install(MAIN, REQUIREMENTS / "main.lock", None, "editable")
+    jupyterlab_settings()
     kernelspec("facelab", "facelab", MAIN / "bin" / "python")
     # ipykernel ships a spec named python3; one name for one environment is enough.
     shutil.rmtree(str(MAIN / "share" / "jupyter" / "kernels" / "python3"), ignore_errors=True)

@@ -50,6 +50,12 @@ def test_an_interpreter_must_start_to_count(bootstrap, tmp_path):
     assert bootstrap.answers(sys.executable, (running,)) and not bootstrap.answers(sys.executable, ("2.7",))
 
 
+def test_jupyterlab_fetches_no_news(bootstrap):
+    bootstrap.jupyterlab_settings()
+    written = json.loads((bootstrap.MAIN / "share/jupyter/lab/settings/overrides.json").read_text())
+    assert written["@jupyterlab/apputils-extension:notification"] == {"fetchNews": "false", "checkForUpdates": False}
+
+
 def test_kernelspecs_stay_inside_the_project(bootstrap, tmp_path):
     bootstrap.kernelspec("facelab", "facelab", tmp_path / "python")
     spec = json.loads((tmp_path / ".venv/share/jupyter/kernels/facelab/kernel.json").read_text())
