@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from facelab.report import style
+from facelab.report.index_words import number
 
 
 def bars(rows: Sequence, *, title: str):
@@ -23,11 +24,12 @@ def bars(rows: Sequence, *, title: str):
         ax.barh(y, row.seconds * 1e3, color=color, alpha=1 if row.exact else 0.45,
                 hatch=None if row.correct else "xx")
         ax.plot([lo * 1e3, hi * 1e3], [y, y], color="black", lw=1.2)
-        ax.annotate(f"{row.seconds * 1e3:.3g}", (max(hi, row.seconds) * 1e3, y), xytext=(5, 0),
+        ax.annotate(number(row.seconds * 1e3), (max(hi, row.seconds) * 1e3, y), xytext=(5, 0),
                     textcoords="offset points", va="center", fontsize=9)
     ax.set_yticks(range(len(rows)), [r.name for r in rows])
     ax.set_xscale("log")
-    ax.set_xlim(right=max(r.seconds for r in rows) * 1e3 * 3)
+    ax.set_xlim(min(r.seconds for r in rows) * 1e3 / 3, max(r.seconds for r in rows) * 1e3 * 3)
+    style.plain_log(ax.xaxis)
     ax.grid(axis="y", visible=False)
     return style.label(ax, title, "milliseconds (median, log scale; line: 95 % interval)", "").figure
 
@@ -148,6 +150,6 @@ def recommendation(rows: Sequence):
                     "prepare s": None if exact[0].prepare_s is None else round(exact[0].prepare_s, 3),
                     "best library": other and other.name,
                     "times faster": other and round(other.seconds / exact[0].seconds, 2),
-                    "fastest approximate": rough and f"{rough.name}: {rough.seconds * 1e3:.3g} ms, recall "
+                    "fastest approximate": rough and f"{rough.name}: {number(rough.seconds * 1e3)} ms, recall "
                                                      f"{rough.recall:.3f}"})
     return pd.DataFrame(out)
