@@ -22,6 +22,7 @@ def run(path: str, s: dict) -> np.ndarray:
 
 
 def decode(path: str, s: dict) -> np.ndarray:
+    """Return a file's pixels (h, w, 3) uint8 RGB by the decoder that the settings name."""
     import cv2
     from PIL import Image, ImageOps
 
@@ -72,6 +73,7 @@ def recoded(x, matrix, span, matrix2, span2):
 
 
 def resize(x, size, how, *, real=False):
+    """Return x (h, w[, c]) at `size` (width, height) by one of the field's resizers; `real` resizes in float32."""
     import cv2
     from PIL import Image
 
@@ -94,6 +96,7 @@ def resize(x, size, how, *, real=False):
 
 
 def cut(x, s):
+    """Return the middle of x (h, w, 3): its square, a `fraction` of each side, or with a margin of repeated edges."""
     h, w = x.shape[:2]
     if s.get("crop") == "square":
         n = min(h, w)
@@ -112,6 +115,7 @@ def cut(x, s):
 
 
 def geometry(x, s, path):
+    """Return x (h, w, c) cut, aligned or resized, turned and shifted as the settings say."""
     import cv2
 
     x = np.ascontiguousarray(cut(x, s)) if s.get("order") != "resize-crop" else x
@@ -161,6 +165,7 @@ def geometry(x, s, path):
 
 
 def to_gray(x, s):
+    """Return x (h, w, 3) as (h, w) uint8 by the weights of `gray`, BT.601's where none are set."""
     if s.get("swap"):
         x = x[..., ::-1]
     w = s.get("gray", (0.299, 0.587, 0.114))
@@ -168,6 +173,7 @@ def to_gray(x, s):
 
 
 def aligned(x, s, path):
+    """Return x warped by the landmarks that the probes state for this file, or the cut-out box of the face."""
     import cv2
 
     facts = {p["file"]: p["face"] for p in json.loads((Path(path).parent / "probes.json").read_text())["probes"]}
@@ -188,6 +194,7 @@ def aligned(x, s, path):
 
 
 def values(x, s):
+    """Return x (h, w[, c]) in the channel order, tone, units and type that the settings say."""
     import cv2
 
     if s["colour"] != "gray":
@@ -221,6 +228,7 @@ def values(x, s):
 
 
 def laid_out(x, s):
+    """Return x (h, w, c) in the layout and batch axis that the settings say."""
     layout, wanted = s["layout"], "nhwc" if s["colour"] == "gray" else "nchw"
     if layout == "reinterpreted":
         return as_array(x.reshape(1, x.shape[2], *x.shape[:2]))
