@@ -19,3 +19,8 @@ def test_what_is_asked(bound, gain, budget, said):
     assert ours["budget"] == budget and theirs["budget"] is None
     assert ours["value"] == np.median(gain) and ours["lo"] <= ours["value"] <= ours["hi"]
     assert (said is None and ours["note"] is None) or said in ours["note"]
+
+
+def test_small_galleries_are_recorded_only():
+    ours, _ = claims.threads({"facelab exhaustive": STEADY - 1, "registers": np.full(9, 1.9)}, "registers", rows=10_000)
+    assert ours["budget"] is None and "100,000 rows" in ours["note"]
