@@ -111,7 +111,7 @@ def _pack_object(value: Any, held: Held, left: int) -> Any:
         columns = [[_pack(name, held, left - 1), _pack(_column(value[name]), held, left - 1)] for name in value]
         return {"$table": columns}
     raise BadInputError("a result of this type cannot be stored", got=f"{kind.__module__}.{kind.__qualname__}",
-                        expected="numbers, text, held, tables, collections, or dataclasses of facelab",
+                        expected="numbers, text, arrays, tables, collections, or dataclasses of facelab",
                         fix="return the figures, and draw or build the rest from them in the notebook")
 
 

@@ -37,6 +37,11 @@ def table_for(classes: Iterable[str], table: Mapping[str, str] = NAMES) -> dict[
     return {name: emotion if emotion in classes else DROP for name, emotion in table.items()}
 
 
+def plain(name: str) -> str:
+    """Return a label as the tables spell it: lower case, with underscores for blanks and hyphens."""
+    return str(name).strip().lower().replace(" ", "_").replace("-", "_")
+
+
 def map_label(name: str, table: Mapping[str, str], *, where: object) -> str:
     """Return the emotion that `table` gives for a data set's label (`DROP` for one left out on purpose).
 
@@ -45,7 +50,7 @@ def map_label(name: str, table: Mapping[str, str], *, where: object) -> str:
     >>> map_label("Happy", NAMES, where="row 3")
     'joy'
     """
-    key = str(name).strip().lower().replace(" ", "_").replace("-", "_")
+    key = plain(name)
     if key not in table:
         raise BadInputError(f"the label {name!r} is not in the table{did_you_mean(key, table)}", where=where,
                             expected=", ".join(sorted(table)), got=name,

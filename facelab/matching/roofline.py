@@ -66,15 +66,15 @@ def point(seconds: float, n: int, m: int, d: int, limits: Limits, *, item_bytes:
     Each gallery row is counted as read once. The limit is the roof at that intensity, from the float32 rates; int8
     screening may exceed it, which is the point of it.
     """
-    operations, traffic = 2.0 * n * m * d, m * d * item_bytes
-    intensity = operations / traffic
-    roof = min(intensity * limits.read_bytes, max(limits.sgemm_flops, limits.tile_flops))
-    return {"intensity": intensity, "rate": operations / seconds, "roof": roof, "share": operations / seconds / roof}
+    return _place(seconds, 2.0 * n * m * d, m * d * item_bytes, limits)
 
 
 def pair_point(seconds: float, n: int, m: int, d: int, limits: Limits) -> dict:
     """Return the same for all pairs of n and m vectors: both read once, n × m distances written."""
-    operations, traffic = 2.0 * n * m * d, 4.0 * ((n + m) * d + n * m)
+    return _place(seconds, 2.0 * n * m * d, 4.0 * ((n + m) * d + n * m), limits)
+
+
+def _place(seconds: float, operations: float, traffic: float, limits: Limits) -> dict:
     intensity = operations / traffic
     roof = min(intensity * limits.read_bytes, max(limits.sgemm_flops, limits.tile_flops))
     return {"intensity": intensity, "rate": operations / seconds, "roof": roof, "share": operations / seconds / roof}

@@ -13,7 +13,7 @@ from facelab.core.errors import BadInputError
 from facelab.core.hashing import sha256_array
 from facelab.datasets.fer2013 import FER2013_CLASSES, load_fer2013
 from facelab.datasets.image_folder import load_image_folder
-from facelab.datasets.labels import DROP, NAMES
+from facelab.datasets.labels import DROP, NAMES, plain
 from facelab.detection.inputs import in_order, prepared
 from facelab.emotion import sources
 from facelab.emotion.prepare import is_fer
@@ -42,7 +42,7 @@ def emotions_of(classes: Sequence[str]) -> tuple[str, ...] | None:
     >>> emotions_of(["angry", "happy"]), emotions_of(["mask", "no_mask"])
     (('anger', 'joy'), None)
     """
-    found = tuple(NAMES.get(c.strip().lower().replace(" ", "_").replace("-", "_"), DROP) for c in classes)
+    found = tuple(NAMES.get(plain(c), DROP) for c in classes)
     return found if DROP not in found and len(set(found)) == len(found) else None
 
 
@@ -57,7 +57,7 @@ def read(subject: Subject, data: str, *, face_of: FaceOf | None, n: int, seed: i
     if emotions is not None:
         items = _emotional(data, emotions, subject, n, seed)
     elif Path(data).is_dir():
-        table = {c.strip().lower().replace(" ", "_").replace("-", "_"): c for c in subject.classes}
+        table = {plain(c): c for c in subject.classes}
         found = load_image_folder(data, table=table)
         items = [Item(str(p), subject.classes.index(c)) for p, c in zip(found.paths, found.labels)]
     if not items:

@@ -13,6 +13,7 @@ from facelab.emotion.predict import MODEL
 from facelab.preprocess import PreprocessSpec
 from facelab.preprocess.tflite_metadata import read_metadata
 from facelab.zoo.catalogue import ModelEntry, load_catalogue
+from facelab.zoo.families import given_spec
 from facelab.zoo.integrity import refuse_impostor
 from facelab.zoo.runtimes import Model, check_spec, open_model
 from facelab.zoo.store import require
@@ -71,7 +72,7 @@ def load(model: str | os.PathLike, *, spec: PreprocessSpec | str | os.PathLike |
     opened = open_model(path, threads=1) if kind in (".tflite", ".onnx") else None
     if kind in KERAS:
         refuse_impostor(path)
-    known = spec if isinstance(spec, PreprocessSpec) else PreprocessSpec.load(spec) if spec else _spec(path, entry)
+    known = given_spec(spec) if spec else _spec(path, entry)
     if opened is not None:
         return _runnable(path, opened, entry, known)
     entry = entry or (_same_content(path) if path.is_file() else None)
