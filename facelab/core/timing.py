@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -26,11 +27,13 @@ class Summary:
 
 
 def interleave(contenders: Mapping[str, Callable[[], object]], *, repeats: int, warmup: int = 1,
-               seed: int = 0, budget_s: float | None = None) -> dict[str, np.ndarray]:
+               seed: int = 0, budget_s: float | None = None, least_s: float = 0.0) -> dict[str, np.ndarray]:
     """Time callables in rounds, each round in a fresh random order, and return seconds per call.
 
     Returns a dict of float64 arrays of equal length (`repeats`, or fewer if `budget_s` seconds ran out after at
     least three rounds). Interleaving makes a noisy neighbour hit all contenders alike, so ratios stay honest.
+    `least_s`: a contender is called so often in a row (as its last warm-up tells) that a sample, their mean, spans at
+    least so long: for calls on several threads, of which a short one may find a core asleep or away.
 
     >>> samples = interleave({"a": lambda: None, "b": lambda: sum(range(9))}, repeats=3)
     >>> sorted(samples), samples["a"].shape
@@ -38,21 +41,28 @@ def interleave(contenders: Mapping[str, Callable[[], object]], *, repeats: int, 
     """
     names = list(contenders)
     rng = np.random.default_rng(seed)
-    for _ in range(warmup):
+    calls = dict.fromkeys(names, 1)
+    for _ in range(max(warmup, 1 if least_s else 0)):
         for name in names:
-            contenders[name]()
+            calls[name] = max(1, math.ceil(least_s / max(1e-7, _seconds(contenders[name], 1))))
     rounds: list[dict[str, float]] = []
     started = time.perf_counter()
     for k in range(repeats):
         row = {}
         for i in rng.permutation(len(names)):
-            t = time.perf_counter()
-            contenders[names[i]]()
-            row[names[i]] = time.perf_counter() - t
+            row[names[i]] = _seconds(contenders[names[i]], calls[names[i]])
         rounds.append(row)
         if budget_s is not None and k >= 2 and time.perf_counter() - started > budget_s:
             break
     return {name: np.array([row[name] for row in rounds]) for name in names}
+
+
+def _seconds(call: Callable[[], object], times: int) -> float:
+    """Return the mean seconds of so many calls in a row."""
+    started = time.perf_counter()
+    for _ in range(times):
+        call()
+    return (time.perf_counter() - started) / times
 
 
 def median_interval(samples: np.ndarray) -> tuple[float, float]:

@@ -11,6 +11,7 @@ from facelab.core.errors import BadInputError, did_you_mean
 DTYPES = (np.dtype(np.float32), np.dtype(np.float16), np.dtype(np.int8))
 _ALIASES = {"sqeuclidean": "sqeuclidean", "squared_l2": "sqeuclidean", "l2": "l2", "euclidean": "l2",
             "ip": "ip", "inner": "ip", "dot": "ip", "cosine": "cosine", "cos": "cosine"}
+CACHE_LINE = 64
 METRICS = ("sqeuclidean", "l2", "ip", "cosine")
 
 
@@ -24,6 +25,17 @@ def metric_name(metric: str) -> str:
         raise BadInputError(f"no metric named {metric!r}{did_you_mean(metric, METRICS)}",
                             expected=", ".join(METRICS), got=repr(metric))
     return _ALIASES[metric]
+
+
+def aligned_zeros(rows: int, width: int) -> np.ndarray:
+    """Return (rows, width) int8 zeros that begin a cache line: a vector that lies across two is loaded twice.
+
+    >>> aligned_zeros(3, 64).ctypes.data % CACHE_LINE
+    0
+    """
+    room = np.zeros(rows * width + CACHE_LINE, np.int8)
+    first = -room.ctypes.data % CACHE_LINE
+    return room[first:first + rows * width].reshape(rows, width)
 
 
 def check_vectors(x, name: str) -> np.ndarray:

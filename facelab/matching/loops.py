@@ -18,6 +18,8 @@ from facelab.matching.isa import Isa
 PIECE = 64
 PIECE_SCALAR = 256
 PIECE_BLOCKED = 128
+BLOCK_BYTES = 64 << 10
+"""Rows that pass over all panels together; more are no faster, and fewer take threads by turns more evenly."""
 EXPLICIT_FLOATS = 8192
 """Rows of b taken together by the explicit kernel: they stay in the first-level cache while a passes."""
 _REASSOCIATE = {"reassoc", "contract", "nsz"}
@@ -159,6 +161,12 @@ def explicit(isa: Isa, diff: bool):
     return fill
 
 
+def block_rows(isa: Isa, d: int) -> int:
+    """Return how many rows of d dimensions `blocked` takes at a time: whole tiles."""
+    height = isa.rows(3, int8=False)
+    return height * max(1, BLOCK_BYTES // (4 * d * height))
+
+
 @functools.cache
 def blocked(isa: Isa, diff: bool):
     """Return the register-blocked kernel: a tile of sums in registers, one load serving many multiplications.
@@ -173,7 +181,7 @@ def blocked(isa: Isa, diff: bool):
         d, m = a.shape[1], out.shape[1]
         tile = np.empty((height, lanes), np.float32)
         edge = np.zeros((height, d), np.float32)
-        block = height * max(1, (192 << 10) // (4 * d * height))
+        block = height * max(1, BLOCK_BYTES // (4 * d * height))  # as `block_rows` says
         for start in range(first, last, block):
             for panel in range(panels.shape[0]):
                 for r in range(start, min(start + block, last), height):

@@ -10,9 +10,9 @@ from facelab.core.errors import BadInputError, did_you_mean
 from facelab.core.machine import memory_bytes
 from facelab.matching import arrays, bounds, topk
 from facelab.matching.isa import choose
-from facelab.matching.prepared import THREADS_PAY, Prepared, encode, plain
-from facelab.matching.search import FEW, Matches, Search, vectors_for
-from facelab.matching.whole import where, whole_search
+from facelab.matching.prepared import Prepared, encode, plain, threads_pay
+from facelab.matching.search import SMALLEST_BLOCK, Matches, Search, vectors_for
+from facelab.matching.whole import Plan, span_of, where, whole_search
 from facelab.matching.workers import check_threads, run_spans, share, spans
 
 QUERY_BATCH = 2016
@@ -20,9 +20,11 @@ QUERY_BATCH = 2016
 CHUNK_BYTES = 32 << 20
 """Gallery bytes that a memory-mapped or converted search holds at a time."""
 ONE_CALL = 4_000_000_000
-"""Multiply-adds up to which a one-thread search runs in one uninterruptible compiled call (a tenth of a second)."""
+"""Multiply-adds a thread up to which a search runs in uninterruptible compiled calls (a tenth of a second)."""
 MANY, SMALL_GALLERY = 32, 4096
 """From this many queries, on galleries up to this size, candidates cost more than float32 sums (measured)."""
+BALANCE = 0.8
+"""Threads share queries where they would be busy so much of the time; else rows, of which there are always enough."""
 _METRICS = {"sqeuclidean": topk.L2, "l2": topk.L2, "ip": topk.IP, "cosine": topk.COSINE}
 _FLOAT32, _INT64 = np.dtype(np.float32), np.dtype(np.int64)
 METHODS = ("auto", "exhaustive", "screened")
@@ -37,7 +39,8 @@ class Matcher:
     has cosine distance 1 to everything). method: "exhaustive" computes every float32 inner product; "screened" drops
     most rows by int8 codes with a proven error bound (`facelab.matching.bounds`) and rescores the rest; "auto" takes
     what is faster. Both give identical results: the distance is one float64 sum in fixed order, rounded to float32.
-    threads: None for all cores. isa: an instruction set to force (`facelab.matching.isa`).
+    threads: at most so many, None for all cores; a search of a third of a millisecond stays on one. isa: an
+    instruction set to force (`facelab.matching.isa`).
 
     Raises BadInputError for shapes, dtypes, NaN or infinities that cannot be searched.
 
@@ -61,7 +64,7 @@ class Matcher:
         self._rows, self.dimension = self.gallery.shape
         self._size = self.gallery.size
         self.chunk = max(1, CHUNK_BYTES // (4 * self.dimension))
-        self._calls: dict[int, tuple[Callable, Prepared, np.ndarray]] = {}
+        self._plans: dict[tuple[int, int], Plan] = {}
         self._prepare_norms()
         self._plain: Prepared | None = None
         self._screen: Prepared | None = None
@@ -94,7 +97,9 @@ class Matcher:
         k, n = self._check_k(k), len(queries)
         if n == 0:
             return Matches(np.empty((0, k), np.float32), np.empty((0, k), np.int64))
-        if self._fits_one_call(n, k) and (found := self._search_whole(queries, k)):
+        if self._fits_calls(n, k) and (found := self._search_whole(queries, k)):
+            if progress is not None:
+                progress(self._rows, self._rows)
             return found
         batch = QUERY_BATCH if k <= 1024 else max(1, QUERY_BATCH * 1024 // k)
         steps = range(0, n, batch)
@@ -111,16 +116,12 @@ class Matcher:
                        sum(w * p.rescored for w, p in zip(weights, parts)))
 
     def _batch(self, queries: np.ndarray, k: int, first: int, tell: Callable[[int], None] | None) -> list[Matches]:
-        """Search one batch whose first query is number `first`.
-
-        Threads share the gallery's rows, but where there are panels of queries enough for each, the queries: then none
-        of them looks at rows that another's threshold would have spared it, and nothing is merged.
-        """
-        lanes = 3 * self.isa.width
-        panels = -(-len(queries) // lanes)
-        if self._in_memory is None or self.threads == 1 or panels < 2 * self.threads:
+        """Search one batch whose first query is number `first`; threads share its queries, or else the rows."""
+        pieces = []
+        if (rows := self._in_memory) is not None:
+            pieces = self._query_shares(len(queries), vectors_for(len(queries), len(self), self.isa, rows.int8))
+        if not pieces:
             return [Search(self, queries, k, first).run(tell)]
-        pieces = [(a * lanes, min(b * lanes, len(queries))) for a, b in spans(0, panels, 3 * self.threads)]
         found, done = [None] * len(pieces), [0] * len(pieces)
 
         def job(worker: int, piece: int) -> None:
@@ -135,39 +136,59 @@ class Matcher:
             tell(len(self))
         return found
 
-    def _fits_one_call(self, n: int, k: int) -> bool:
+    def _fits_calls(self, n: int, k: int) -> bool:
         if self._in_memory is None or n > QUERY_BATCH or n * k > 1_000_000:
             return False
-        work = n * self._size
-        return work <= THREADS_PAY or (self.threads == 1 and work <= ONE_CALL)
+        return n * self._size <= ONE_CALL * self.threads
 
-    def _call_for(self, n: int) -> tuple[Callable, Prepared, np.ndarray]:
-        """Return, for n queries, the compiled call, the rows it scans and where they and the gallery lie."""
+    def _plan(self, n: int, k: int) -> Plan:
         rows = self._in_memory
         if self.method == "auto" and n >= MANY and len(self) <= SMALL_GALLERY and self.gallery.dtype == np.float32:
             rows = self.plain_rows()  # exact sums leave fewer candidates to look at, and here those are the cost
-        vectors = 0 if n <= FEW else vectors_for(n, len(self), self.isa, rows.int8)
+        vectors = vectors_for(n, len(self), self.isa, rows.int8)
         place = where(rows, self.gallery, self._kind, self._code, self.isa, vectors)
-        return whole_search(self.isa, vectors, rows.int8), rows, place
+        plan = Plan(whole_search(self.isa, vectors, rows.int8), rows, place)
+        if threads_pay(n, self._size, rows.int8) and (pieces := self._pieces(plan, n, k, vectors)):
+            plan.pieces, plan.threads = pieces, self.threads
+        return plan
+
+    def _pieces(self, plan: Plan, n: int, k: int, vectors: int) -> list[tuple[slice, Plan]]:
+        """Return the (queries, plan) that threads take in turn: queries where they can be shared, else rows."""
+        if shares := self._query_shares(n, vectors):
+            return [(slice(a, b), Plan(plan.call, plan.rows, plan.place)) for a, b in shares]
+        count = min(self.threads, self._rows // max(k, SMALLEST_BLOCK))
+        return [(slice(0, n), Plan(plan.call, plan.rows, span_of(plan.place, a, b)))
+                for a, b in spans(0, self._rows, count)] if count > 1 else []
 
     def _search_whole(self, queries: np.ndarray, k: int) -> Matches | None:
-        """Search in one compiled call; None where the queries need the careful path (too large, or not finite)."""
+        """Search in compiled calls; None where the queries need the careful path (too large, or not finite)."""
         n, whole_numbers = len(queries), False
-        found = self._calls.get(n)
-        if found is None:
-            found = self._calls[n] = self._call_for(n)
-        call, rows, place = found
+        plan = self._plans.get((n, k))
+        if plan is None:
+            plan = self._plans[n, k] = self._plan(n, k)
+        rows = plan.rows
         if queries.dtype is not _FLOAT32:
             whole_numbers = rows.exact and queries.dtype == np.int8 and self.isa.levels == 127
             queries = queries.astype(np.float32)
         elif not queries.flags.writeable:
             queries = queries.copy()  # a read-only array is a type of its own, for which all would be compiled again
-        keys, ids = np.empty((n, k), _FLOAT32), np.empty((n, k), _INT64)
-        passed, rescored = call(queries, keys, ids, whole_numbers, rows.mean, rows.params, rows.c, place)
+        keys, ids, passed, rescored = plan.search(queries, k, whole_numbers)
         if passed < 0:
             return None
         pairs = n * self._rows
         return Matches(self.distances(keys), ids, rows.name, passed / pairs, rescored / pairs)
+
+    def _query_shares(self, n: int, vectors: int) -> list[tuple[int, int]]:
+        """Return the queries, as whole panels, that threads take in turn; none where some thread would do much less.
+
+        Shared so, no thread looks at rows that another's threshold would have spared it, and nothing is merged.
+        """
+        lanes, threads = max(1, vectors * self.isa.width), self.threads
+        panels = -(-n // lanes)
+        if threads == 1 or not vectors or panels < BALANCE * threads * -(-panels // threads):
+            return []
+        count = 2 * threads if panels >= 6 * threads else threads  # each piece reads the whole gallery once more
+        return [(a * lanes, min(b * lanes, n)) for a, b in spans(0, panels, count)]
 
     def distances(self, keys: np.ndarray) -> np.ndarray:
         """Return sorted keys as distances of this metric (the inner product itself for "ip")."""
@@ -193,7 +214,7 @@ class Matcher:
             part = self.gallery[first:last]
             self.squares[first:last] = topk.squares_of(self._kind, part.ctypes.data, d * part.itemsize, len(part), d)
         for first, last in self.chunks():
-            run_spans(self.threads if self._size > THREADS_PAY else 1, first, last, fill)
+            run_spans(self.threads if threads_pay(1, self._size) else 1, first, last, fill)
             if not np.isfinite(self.squares[first:last]).all():
                 arrays.check_finite(self.gallery[first:last], "the gallery", first_row=first)
             self.drop(first, last)

@@ -13,7 +13,7 @@ from numba import njit
 from facelab.core.errors import BadInputError, did_you_mean
 from facelab.matching import arrays, loops, topk
 from facelab.matching.isa import Isa, choose
-from facelab.matching.workers import check_threads, run_spans
+from facelab.matching.workers import check_threads, run_spans, share
 
 KERNELS = ("auto", "scalar", "simd", "blocked", "blas")
 EXTRA_KERNELS = ("oracle", "scalar-strict", "scalar4", "autovec")
@@ -153,8 +153,9 @@ def _blocked(x, y, l2: bool, threads: int, isa: Isa, out) -> None:
     lanes = 3 * isa.width
     panels = np.zeros((-(-len(y) // lanes), y.shape[1], lanes), np.float32)
     run_spans(threads, 0, len(panels), lambda i, j: _lay_panels(y, panels, i, j))
-    kernel = loops.blocked(isa, l2)
-    run_spans(threads, 0, len(x), lambda i, j: kernel(x, panels, out, i, j))
+    kernel, rows = loops.blocked(isa, l2), loops.block_rows(isa, x.shape[1]) if threads > 1 else len(x)
+    blocks = [(i, min(i + rows, len(x))) for i in range(0, len(x), max(1, rows))]  # a slower core takes fewer
+    share(threads, blocks, lambda _, block: kernel(x, panels, out, *block))
 
 
 @njit(cache=True, nogil=True)

@@ -7,15 +7,24 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facelab.matching import bounds, topk
+from facelab.matching import arrays, bounds, topk
 from facelab.matching.isa import Isa
 from facelab.matching.workers import run_spans
 
 if TYPE_CHECKING:
     from facelab.matching.matcher import Matcher
 
-THREADS_PAY = 4_000_000
-"""Multiply-adds below which starting a second thread costs more than it saves."""
+FEW = 4
+"""Up to this many queries, rows are read as vectors (bound by memory); above, as panels (bound by arithmetic)."""
+PAYS_S = 3e-4
+"""Seconds of one thread below which a second one costs more than it saves (measured: waking it, handing over)."""
+_RATE = {(False, False): 80e9, (False, True): 22e9, (True, False): 165e9, (True, True): 65e9}
+"""Multiply-adds a second of one thread by (int8, few queries), measured once: off by two, they decide as well."""
+
+
+def threads_pay(n: int, size: int, int8: bool = False) -> bool:
+    """Return whether n queries in a gallery of `size` numbers keep one thread busy for so long that more pay."""
+    return n * size > PAYS_S * _RATE[int8, n <= FEW]
 
 
 @dataclass
@@ -66,9 +75,9 @@ def encode(matcher: Matcher) -> Prepared:
             matcher.drop(first, last)
         mean = (total / m).astype(np.float32)
     width = -(-d // (4 * isa.width)) * 4 * isa.width
-    codes = np.zeros((m, width), np.int8)
+    codes = arrays.aligned_zeros(m, width)
     params, c = _parameters(m, isa)
-    threads = matcher.threads if gallery.size > THREADS_PAY else 1
+    threads = matcher.threads if threads_pay(1, gallery.size) else 1
     for first, last in matcher.chunks():
         part = gallery[first:last]
         part = part if exact else np.ascontiguousarray(part, np.float32)

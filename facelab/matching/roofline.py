@@ -17,6 +17,9 @@ from facelab.matching.matcher import Matcher
 from facelab.matching.pairs import one_blas_thread, pairwise
 from facelab.matching.workers import run_spans, share
 
+SAMPLE_S = 0.1
+"""Seconds that a sample of two threads spans at least: over shorter ones the second core may just be waking up."""
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -99,7 +102,7 @@ def two_threads(gallery: np.ndarray, queries: np.ndarray, k: int, *, repeats: in
     """Return, per round, how many times faster two threads are than one: searches, pairs, sgemm, and `registers`.
 
     `registers` multiplies tiles that stay in the first-level cache, a share a thread: what two cores could gain where
-    nothing but arithmetic is wanted. Less than 2 there is the machine's doing.
+    nothing but arithmetic is wanted. Less than 2 there is the machine's doing. Short calls are repeated to `SAMPLE_S`.
     """
     isa, d = choose(), 128
     panel, rows = (np.ones((n, d), np.float32) for n in (3 * isa.width, isa.rows(3, int8=False)))
@@ -116,5 +119,5 @@ def two_threads(gallery: np.ndarray, queries: np.ndarray, k: int, *, repeats: in
             t, 0, len(some), lambda i, j: np.matmul(some[i:j], part.T, out=out[i:j]), least=1000)
         contenders["registers", threads] = lambda t=threads: share(t, range(16), lambda *_: spin(panel, rows, 4000))
     with one_blas_thread():
-        samples = timing.interleave(contenders, repeats=repeats, budget_s=budget_s)
+        samples = timing.interleave(contenders, repeats=repeats, budget_s=budget_s, least_s=SAMPLE_S)
     return {name: samples[name, 1] / samples[name, 2] for name in dict.fromkeys(name for name, _ in contenders)}

@@ -10,15 +10,13 @@ import numpy as np
 
 from facelab.matching import arrays, bounds, topk
 from facelab.matching.isa import Isa
-from facelab.matching.prepared import THREADS_PAY, Prepared, plain
+from facelab.matching.prepared import FEW, Prepared, plain, threads_pay
 from facelab.matching.scan import row_scan, settle, tile_scan
 from facelab.matching.workers import share, spans
 
 if TYPE_CHECKING:
     from facelab.matching.matcher import Matcher
 
-FEW = 4
-"""Up to this many queries, rows are read as vectors (bound by memory); above, as panels (bound by arithmetic)."""
 SWITCHED = "screened, then exhaustive"
 HOPELESS = 0.02
 """Share of pairs passing the int8 screening above which float32 sums are the faster screening."""
@@ -81,9 +79,10 @@ class Search:
         if not np.isfinite(self.info[0]).all():
             arrays.check_finite(queries, "the queries", first_row=first_query)
         self.direct = not (matcher._screenable and bounds.screenable(self.info[0], matcher._code))
-        self.threads = (threads or matcher.threads) if self.n * matcher.gallery.size > THREADS_PAY else 1
-        self.states = [topk.new_state(self.n, k) for _ in range(self.threads)]
         self.path = "direct" if self.direct else "screened" if matcher._screen else "exhaustive"
+        pay = threads_pay(self.n, matcher.gallery.size, self.path == "screened")
+        self.threads = (threads or matcher.threads) if pay else 1
+        self.states = [topk.new_state(self.n, k) for _ in range(self.threads)]
         self.laid: dict[int, tuple] = {}
         self.done = 0
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,7 +13,11 @@ from facelab.matching.compiled import kernel
 from facelab.matching.isa import Isa
 from facelab.matching.prepared import Prepared
 from facelab.matching.scan import row_scan, settle, tile_scan
+from facelab.matching.search import merge
 from facelab.matching.topk import new_queue, sort_heap
+from facelab.matching.workers import share
+
+_FLOAT32, _INT64 = np.dtype(np.float32), np.dtype(np.int64)
 
 
 @functools.cache
@@ -27,7 +33,7 @@ def whole_search(isa: Isa, vectors: int, int8: bool):
     @kernel
     def search(queries, keys, ids, whole_numbers, mean, params, c, place):
         n, d = queries.shape
-        rows, stride, m, address, row_bytes, kind, metric = (place[0], place[1], place[2], place[3], place[4],
+        rows, stride, last, address, row_bytes, kind, metric = (place[0], place[1], place[2], place[3], place[4],
                                                              place[5], place[6])
         lanes, packed, levels, offset, span = place[7], place[8] > 0, place[9], place[10], place[11]
         info = describe(queries, metric)
@@ -42,10 +48,10 @@ def whole_search(isa: Isa, vectors: int, int8: bool):
             laid, lane = lay_f32(queries, metric, lanes, packed, info)
             steps = d if packed else d // span
             panel_bytes = laid.shape[1] * laid.shape[2] * 4
-        first = place[12]
+        first, base = place[12], place[13]
         scan(rows, stride, params, c, laid.ctypes.data, panel_bytes, n, steps, lane, keys, ids, waiting, pending,
-             counts, stats, queries, info, address, row_bytes, first, kind, metric, first, m)
-        settle(lane[3], keys, ids, waiting, pending, counts, stats, queries, info, address, row_bytes, first, kind,
+             counts, stats, queries, info, address, row_bytes, base, kind, metric, first, last)
+        settle(lane[3], keys, ids, waiting, pending, counts, stats, queries, info, address, row_bytes, base, kind,
                metric)
         sort_heap(keys, ids, counts[:, 0])
         return stats[0], stats[1]
@@ -53,11 +59,53 @@ def whole_search(isa: Isa, vectors: int, int8: bool):
 
 
 def where(rows: Prepared, gallery: np.ndarray, kind: int, metric: int, isa: Isa, vectors: int) -> np.ndarray:
-    """Return the whole numbers of a search that queries do not change.
+    """Return the whole numbers of a search of all rows that queries do not change; `span_of` narrows it to some.
 
     In one array, as each argument costs a call time, and not as constants of the code: numba makes types of those and
     compiles everything that is handed one anew.
     """
     return np.array([rows.address, rows.stride, len(gallery), gallery.ctypes.data, gallery.strides[0], kind, metric,
                      max(1, vectors * isa.width), vectors > 0, isa.levels, isa.offset,
-                     4 * isa.width if rows.int8 else isa.width, 0], np.int64)
+                     4 * isa.width if rows.int8 else isa.width, 0, 0], np.int64)
+
+
+def span_of(place: np.ndarray, first: int, last: int) -> np.ndarray:
+    """Return what `where` returned for the rows first … last alone, of which there must be k and a tile."""
+    part = place.copy()
+    part[12], part[2] = first, last
+    return part
+
+
+@dataclass(slots=True)
+class Plan:
+    """How n queries are searched: the compiled call, the rows it scans, where they lie; or pieces for threads to take.
+
+    A piece is (queries, plan): all queries and some of the rows, or some of the queries and all rows.
+    """
+
+    call: Callable
+    rows: Prepared
+    place: np.ndarray
+    pieces: list[tuple[slice, Plan]] | None = None
+    threads: int = 1
+
+    def search(self, queries: np.ndarray, k: int, whole_numbers: bool) -> tuple[np.ndarray, np.ndarray, int, int]:
+        """Return sorted keys (n, k) float32, ids (n, k) int64, and the rows that passed (-1: not done) and rescored."""
+        if self.pieces is not None:
+            return self._share(queries, k, whole_numbers)
+        rows, shape = self.rows, (len(queries), k)
+        keys, ids = np.empty(shape, _FLOAT32), np.empty(shape, _INT64)
+        passed, rescored = self.call(queries, keys, ids, whole_numbers, rows.mean, rows.params, rows.c, self.place)
+        return keys, ids, passed, rescored
+
+    def _share(self, queries: np.ndarray, k: int, whole_numbers: bool) -> tuple[np.ndarray, np.ndarray, int, int]:
+        found: list = [None] * len(self.pieces)
+
+        def job(_: int, i: int) -> None:
+            part, plan = self.pieces[i]
+            found[i] = plan.search(queries[part], k, whole_numbers)
+        share(self.threads, range(len(found)), job)
+        keys, ids, passed, rescored = zip(*found)
+        by_rows = len(keys[0]) == len(queries)
+        both = merge(list(zip(keys, ids)), k) if by_rows else (np.concatenate(keys), np.concatenate(ids))
+        return *both, sum(passed) if min(passed) >= 0 else -1, sum(rescored)

@@ -4,6 +4,7 @@ import json
 import math
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -87,6 +88,19 @@ def test_start_obeys_the_runner(tmp_path, monkeypatch):
 def test_a_figure_name_must_be_a_word(tmp_path):
     with pytest.raises(BadInputError, match="plain word"):
         Run("demo", folder=tmp_path, run="r", headless=True).figure(None, "../evil")
+
+
+def test_short_calls_are_repeated_until_a_sample_is_long_enough():
+    calls = {"short": 0, "long": 0}
+
+    def call(name, seconds):
+        calls[name] += 1
+        time.sleep(seconds)
+    samples = timing.interleave({"short": lambda: call("short", 0.002), "long": lambda: call("long", 0.03)}, repeats=3,
+                                least_s=0.02)
+    assert calls["long"] == 1 + 3
+    assert 1 + 3 * 4 <= calls["short"] <= 1 + 3 * 10  # 2 ms asked of sleep are more where the machine is busy
+    assert 0.002 <= samples["short"].min() < 0.02, "a sample is seconds of one call"
 
 
 def test_interleaved_samples_show_the_slower_contender():

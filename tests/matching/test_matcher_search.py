@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facelab.core.errors import BadInputError, FacelabError
-from facelab.matching import Matcher, bench, isa, oracle
+from facelab.matching import Matcher, bench, isa, matcher, oracle, prepared
 from facelab.matching.search import Search
 
 METRICS = ("sqeuclidean", "ip", "cosine")
@@ -54,8 +54,9 @@ def test_panels_of_two_vectors_agree(method):
 
 
 @pytest.mark.parametrize("method", ["auto", *METHODS])
-def test_many_queries_are_shared_among_threads(method):
-    """Enough panels of queries for every thread: each piece of queries is another search, the answer the same."""
+def test_many_queries_are_shared_among_threads(method, monkeypatch):
+    """Too much for one call, panels of queries for every thread: each piece is another search, the answer the same."""
+    monkeypatch.setattr(matcher, "ONE_CALL", 0)
     rng = np.random.default_rng(10)
     gallery, queries = vectors(rng, 900, 20), vectors(rng, 3 * 16 * 7 + 5, 20)
     queries[100:104] = gallery[:4]
@@ -69,6 +70,42 @@ def test_many_queries_are_shared_among_threads(method):
     bad[300, 2] = np.nan
     with pytest.raises(BadInputError, match="row 300"):
         Matcher(gallery, method=method, threads=2).search(bad, 6)
+
+
+@pytest.mark.parametrize("method", ["auto", *METHODS])
+@pytest.mark.parametrize("n", [1, 7, 33, 100, 700])
+@pytest.mark.parametrize("threads", [2, 3])
+def test_calls_shared_among_threads_give_what_one_gives(threads, n, method, monkeypatch):
+    """Rows are shared for few queries, queries for many; every row twice, so that ties cross the threads' shares."""
+    rng = np.random.default_rng(11)
+    gallery, queries = vectors(rng, 4000, 20), vectors(rng, n, 20)
+    gallery[2000:] = gallery[:2000]
+    for k in (1, 9, 1200):
+        one = Matcher(gallery, "cosine", method, threads=1).search(queries, k)
+        with monkeypatch.context() as patch:
+            patch.setattr(prepared, "PAYS_S", 0)
+            shared = Matcher(gallery, "cosine", method, threads=threads)
+            seen = []
+            found = shared.search(queries, k, progress=lambda *x, seen=seen: seen.append(x))
+            assert len(shared._plans[n, k].pieces) >= 2
+        np.testing.assert_array_equal(found.ids, one.ids)
+        np.testing.assert_array_equal(found.distances, one.distances)
+        assert found.method == one.method
+        assert 0 < found.rescored <= found.screened_in <= 1
+        assert seen == [(4000, 4000)]
+    bad = queries.copy()
+    bad[n - 1, 3] = np.nan
+    with monkeypatch.context() as patch, pytest.raises(BadInputError, match=f"row {n - 1}"):
+        patch.setattr(prepared, "PAYS_S", 0)
+        Matcher(gallery, "cosine", method, threads=threads).search(bad, 9)
+
+
+def test_a_short_search_stays_on_one_thread_and_a_long_one_is_shared():
+    small, large = (Matcher(np.ones((m, 128), np.float32), threads=2) for m in (1000, 60_000))
+    assert small._plan(64, 10).pieces is None
+    assert len(large._plan(64, 10).pieces) == 2
+    assert not prepared.threads_pay(8, 1000 * 128)
+    assert prepared.threads_pay(8, 100_000 * 512)
 
 
 @pytest.mark.parametrize("threads", [1, 2])

@@ -5,8 +5,9 @@ import functools
 import numpy as np
 import pytest
 
+from facelab.core import timing
 from facelab.core.machine import cores
-from facelab.matching import bench, claims, roofline
+from facelab.matching import Matcher, bench, claims, roofline
 
 pytestmark = [pytest.mark.timing, pytest.mark.slow]
 
@@ -62,12 +63,26 @@ def test_two_threads_gain_what_the_machine_allows():
     if cores() < 2:
         pytest.skip("one core")
     gallery, queries = bench.make_data("unit", 100_000, 1000, 512)
-    gains = roofline.two_threads(gallery, queries, 10, budget_s=25)
+    gains = roofline.two_threads(gallery, queries, 10, repeats=12, budget_s=40)
     if np.median(gains["registers"]) < 1.8:
         pytest.skip(f"two threads gain {np.median(gains['registers']):.2f} here with nothing but registers")
     for name, ratios in gains.items():
         if name.startswith("facelab"):
             assert np.median(ratios) >= 1.7, name
+
+
+@pytest.mark.parametrize("m", [1000, 10_000, 100_000])
+@pytest.mark.parametrize("n", [1, 8, 64, 1000])
+@pytest.mark.parametrize("method", ["exhaustive", "screened"])
+def test_two_threads_are_never_slower_than_one(method, n, m):
+    if cores() < 2:
+        pytest.skip("one core")
+    gallery, queries = bench.make_data("unit", m, n, 512)
+    one, two = (Matcher(gallery, method=method, threads=t) for t in (1, 2))
+    samples = timing.interleave({"one": lambda: one.search(queries, 10), "two": lambda: two.search(queries, 10)},
+                                repeats=15, warmup=2, least_s=0.03, budget_s=3)
+    # the fastest rounds: a core that is away for a while is not the search's doing; 5 % are the clock's and the caches'
+    assert samples["one"].min() / samples["two"].min() >= 0.95
 
 
 def test_a_streamed_gallery_of_a_million_stays_below_600_mb():
