@@ -38,7 +38,7 @@ def _function(kernel: str, isa):
     index = types.intp
     plain = (f2, f2, f2, index, index)
     if kernel == "blocked":
-        return loops.blocked(isa, True), (f2, types.Array(types.float32, 3, "C"), f2, index, index)
+        return loops.blocked(isa, True), (*plain, index, index)
     if kernel == "blocked int8":
         squares = types.Array(types.float64, 1, "C")
         return loops.blocked_i8(isa), (types.Array(types.int8, 2, "C"), types.Array(types.uint8, 3, "C"), squares,

@@ -18,8 +18,9 @@ from facelab.matching.isa import Isa
 PIECE = 64
 PIECE_SCALAR = 256
 PIECE_BLOCKED = 128
-BLOCK_BYTES = 64 << 10
-"""Rows that pass over all panels together; more are no faster, and fewer take threads by turns more evenly."""
+BLOCK_BYTES, PANEL_BYTES = 64 << 10, 3 << 20
+"""What the blocked kernel takes at a time: of a, what stays in the second-level cache; of b, laid side by side, so
+much that reading a once for it costs nothing."""
 EXPLICIT_FLOATS = 8192
 """Rows of b taken together by the explicit kernel: they stay in the first-level cache while a passes."""
 _REASSOCIATE = {"reassoc", "contract", "nsz"}
@@ -161,42 +162,46 @@ def explicit(isa: Isa, diff: bool):
     return fill
 
 
-def block_rows(isa: Isa, d: int) -> int:
-    """Return how many rows of d dimensions `blocked` takes at a time: whole tiles."""
-    height = isa.rows(3, int8=False)
-    return height * max(1, BLOCK_BYTES // (4 * d * height))
-
-
 @functools.cache
 def blocked(isa: Isa, diff: bool):
     """Return the register-blocked kernel: a tile of sums in registers, one load serving many multiplications.
 
-    `diff` sums (a-b)², else products. `panels` (panel, d, lanes) holds b, lanes side by side, zero where empty.
+    It fills out[first:last, begin:end]. `diff` sums (a-b)², else products. Some rows of b at a time are laid side by
+    side, a lane each, and the rows of a pass over these panels in blocks.
     """
     width, vectors = isa.width, 3
     height, lanes = isa.rows(3, int8=False), isa.width * 3
 
     @njit(cache=True, nogil=True)
-    def fill(a, panels, out, first, last):
-        d, m = a.shape[1], out.shape[1]
+    def fill(a, b, out, first, last, begin, end):
+        d = a.shape[1]
         tile = np.empty((height, lanes), np.float32)
         edge = np.zeros((height, d), np.float32)
-        block = height * max(1, BLOCK_BYTES // (4 * d * height))  # as `block_rows` says
-        for start in range(first, last, block):
-            for panel in range(panels.shape[0]):
-                for r in range(start, min(start + block, last), height):
-                    rows = min(height, last - r)
-                    source = a.ctypes.data + 4 * d * r
-                    if rows < height:
-                        edge[:rows] = a[r:r + rows]
-                        source = edge.ctypes.data
-                    for k in range(0, d, PIECE_BLOCKED):
-                        tile_f32(panels.ctypes.data + 4 * lanes * (panel * d + k), source + 4 * k, d,
-                                 min(PIECE_BLOCKED, d - k), tile.ctypes.data, k == 0, width, vectors, height, diff)
-                    columns = min(lanes, m - panel * lanes)
-                    for i in range(rows):
-                        for j in range(columns):
-                            out[r + i, panel * lanes + j] = tile[i, j]
+        most = (end - begin + lanes - 1) // lanes
+        panels = np.zeros((min(most, max(1, PANEL_BYTES // (4 * d * lanes))), d, lanes), np.float32)
+        group = panels.shape[0] * lanes
+        block = height * max(1, BLOCK_BYTES // (4 * d * height))
+        for start in range(begin, end, group):
+            stop = min(start + group, end)
+            for j in range(start, stop):
+                panel, lane = (j - start) // lanes, (j - start) % lanes
+                for k in range(d):
+                    panels[panel, k, lane] = b[j, k]
+            for top in range(first, last, block):
+                for column in range(start, stop, lanes):
+                    panel, columns = panels.ctypes.data + 4 * d * (column - start), min(lanes, stop - column)
+                    for r in range(top, min(top + block, last), height):
+                        rows = min(height, last - r)
+                        source = a.ctypes.data + 4 * d * r
+                        if rows < height:
+                            edge[:rows] = a[r:r + rows]
+                            source = edge.ctypes.data
+                        for k in range(0, d, PIECE_BLOCKED):
+                            tile_f32(panel + 4 * lanes * k, source + 4 * k, d, min(PIECE_BLOCKED, d - k),
+                                     tile.ctypes.data, k == 0, width, vectors, height, diff)
+                        for i in range(rows):
+                            for j in range(columns):  # an index that cannot be negative, or nothing is vectorised
+                                out[r + i, np.uintp(column) + np.uintp(j)] = tile[i, j]
     return fill
 
 

@@ -13,13 +13,15 @@ from numba import njit
 from facelab.core.errors import BadInputError, did_you_mean
 from facelab.matching import arrays, loops, topk
 from facelab.matching.isa import Isa, choose
-from facelab.matching.workers import check_threads, run_spans, share
+from facelab.matching.workers import check_threads, run_spans, share, spans
 
 KERNELS = ("auto", "scalar", "simd", "blocked", "blas")
 EXTRA_KERNELS = ("oracle", "scalar-strict", "scalar4", "autovec")
 CANCELS = 0.25
 """Squared distance over |a|²+|b|² below which the BLAS formulation cancels and the pair is computed anew."""
 SMALL_WORK = 200_000
+BLOCKS = 8
+"""Blocks a thread that all pairs are cut into."""
 _SAFE = (2.0 ** -90, 2.0 ** 100)
 """Squared norms between which float32 sums of squares neither overflow nor lose digits to underflow."""
 
@@ -150,23 +152,20 @@ def _explicit(x, y, l2: bool, threads: int, isa: Isa, out) -> None:
 
 
 def _blocked(x, y, l2: bool, threads: int, isa: Isa, out) -> None:
-    lanes = 3 * isa.width
-    panels = np.zeros((-(-len(y) // lanes), y.shape[1], lanes), np.float32)
-    run_spans(threads, 0, len(panels), lambda i, j: _lay_panels(y, panels, i, j))
-    kernel, rows = loops.blocked(isa, l2), loops.block_rows(isa, x.shape[1]) if threads > 1 else len(x)
-    blocks = [(i, min(i + rows, len(x))) for i in range(0, len(x), max(1, rows))]  # a slower core takes fewer
-    share(threads, blocks, lambda _, block: kernel(x, panels, out, *block))
+    kernel = loops.blocked(isa, l2)
+    share(threads, _blocks(len(x), len(y), 3 * isa.width, threads), lambda _, block: kernel(x, y, out, *block))
 
 
-@njit(cache=True, nogil=True)
-def _lay_panels(y, panels, first, last):
-    """Fill panels first … last [panel, dimension, lane] with rows of y, lanes side by side."""
-    m, d = y.shape
-    lanes = panels.shape[2]
-    for panel in range(first, last):
-        for lane in range(min(lanes, m - panel * lanes)):
-            for k in range(d):
-                panels[panel, k, lane] = y[panel * lanes + lane, k]
+def _blocks(n: int, m: int, lanes: int, threads: int) -> list[tuple[int, int, int, int]]:
+    """Return all pairs as blocks (first, last, begin, end) for threads to take in turn, so that a slow core takes fewer.
+
+    Columns are cut at whole panels; rows only where these are too few, as each block lays its panels anew.
+    """
+    if threads == 1:
+        return [(0, n, 0, m)]
+    columns = [(a * lanes, min(b * lanes, m)) for a, b in spans(0, -(-m // lanes), BLOCKS * threads)]
+    rows = spans(0, n, max(1, min(BLOCKS * threads // len(columns), n // lanes)))
+    return [(*row, *column) for column in columns for row in rows]
 
 
 def _blocked_i8(a, b, squares, l2: bool, threads: int, isa: Isa, out) -> None:

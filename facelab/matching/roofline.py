@@ -50,13 +50,12 @@ def measure(*, threads: int = 1, megabytes: int = 256, repeats: int = 7, budget_
     rng = np.random.default_rng(0)
     a, b = (rng.standard_normal((1008, 512), dtype=np.float32) for _ in range(2))
     out, isa = np.empty((1008, 1008), np.float32), choose()
-    panels = np.ascontiguousarray(b.reshape(-1, 3 * isa.width, 512).transpose(0, 2, 1))
     tile = blocked(isa, False)
     with one_blas_thread():
         samples = timing.interleave({
             "read": lambda: run_spans(threads, 0, x.size, lambda i, j: _read(x, i, j)),
             "sgemm": lambda: run_spans(threads, 0, 1008, lambda i, j: np.matmul(a[i:j], b.T, out=out[i:j]), least=1000),
-            "tile": lambda: run_spans(threads, 0, 1008, lambda i, j: tile(a, panels, out, i, j)),
+            "tile": lambda: run_spans(threads, 0, 1008, lambda i, j: tile(a, b, out, i, j, 0, 1008)),
         }, repeats=repeats, budget_s=budget_s)
     flops = 2.0 * 1008 * 1008 * 512
     return Limits(x.nbytes / samples["read"].min(), flops / samples["sgemm"].min(), flops / samples["tile"].min(),
@@ -107,7 +106,7 @@ def two_threads(gallery: np.ndarray, queries: np.ndarray, k: int, *, repeats: in
     isa, d = choose(), 128
     panel, rows = (np.ones((n, d), np.float32) for n in (3 * isa.width, isa.rows(3, int8=False)))
     spin, some = _registers(isa), queries[:min(len(queries), 2000)]
-    out = np.empty((len(some), min(len(gallery), 4000)), np.float32)
+    out = np.empty((len(some), min(len(gallery), 16_000)), np.float32)
     part = gallery[:out.shape[1]]
     contenders = {}
     for threads in (1, 2):
