@@ -191,6 +191,15 @@ def prepare(gallery: np.ndarray, k: int, metric: str, threads: int, names, metho
     return [*found, Contender(SGEMM, sgemm, exact=False, note="the product alone, no selection", most=6e10, scores=4)]
 
 
+def with_threads(threads: int) -> str:
+    """Return what a case's name says of threads: nothing of one.
+
+    >>> with_threads(1), with_threads(2)
+    ('', ', 2 threads')
+    """
+    return f", {threads} threads" if threads > 1 else ""
+
+
 def _one_batch(contenders, gallery, queries, k, metric, threads, repeats, budget_s, data) -> list[Row]:
     n, (m, d) = len(queries), gallery.shape
     shape = {"queries": n, "gallery": m, "dimension": d, "k": k, "metric": metric, "data": data}
@@ -209,12 +218,12 @@ def _one_batch(contenders, gallery, queries, k, metric, threads, repeats, budget
                                 budget_s=budget_s)
     samples |= {name: np.array([first[name]]) for name in slow}
     truth = _truth(answers.get("facelab exhaustive"), gallery, queries, k, metric)
-    rows = []
+    rows, case = [], f"search/{n}x{m}x{d}{with_threads(threads)}"
     for c in taking:
         right, recall = (True, None) if answers[c.name] is None else judge(answers[c.name], truth, queries, gallery,
                                                                           metric)
-        rows.append(Row(f"search/{n}x{m}x{d}", c.name, samples[c.name], right or not c.exact, None, recall, c.exact,
-                        threads, shape, c.note, c.prepare_s))
+        rows.append(Row(case, c.name, samples[c.name], right or not c.exact, None, recall, c.exact, threads, shape,
+                        c.note, c.prepare_s))
     return rows
 
 

@@ -157,7 +157,7 @@ def _blocked(x, y, l2: bool, threads: int, isa: Isa, out) -> None:
 
 
 def _blocks(n: int, m: int, lanes: int, threads: int) -> list[tuple[int, int, int, int]]:
-    """Return all pairs as blocks (first, last, begin, end) for threads to take in turn, so that a slow core takes fewer.
+    """Return all pairs as blocks (first, last, begin, end), so many that a slow core may take fewer of them.
 
     Columns are cut at whole panels; rows only where these are too few, as each block lays its panels anew.
     """

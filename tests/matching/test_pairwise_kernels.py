@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from facelab.core.errors import BadInputError
-from facelab.matching import disassembly, isa, oracle, pairwise
+from facelab.matching import disassembly, isa, oracle, pairs, pairwise
 
 KERNELS = ("auto", "scalar", "scalar-strict", "scalar4", "autovec", "simd", "blocked", "blas")
 
@@ -39,6 +41,25 @@ def test_blocked_runs_on_every_instruction_set_here(name, dtype):
     # inner products are another kernel in float32, compiled for seconds: here for the best set of instructions only
     for metric in ("sqeuclidean", "ip") if dtype == np.int8 or name == isa.choose().name else ("sqeuclidean",):
         assert oracle.relative_error(pairwise(a, b, metric, "blocked", isa=name), a, b, metric) <= 1e-6
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize(("n", "m", "d"), [(30, 400, 4096), (700, 20, 37), (3, 1000, 64)])
+def test_blocked_does_every_pair_however_it_is_cut(n, m, d, threads):
+    """More of b than is laid at a time, more rows than columns, more columns than rows."""
+    a, b = (np.random.default_rng(3).standard_normal((r, d), dtype=np.float32) for r in (n, m))
+    out = np.full((n, m), np.nan, np.float32)
+    assert oracle.relative_error(pairwise(a, b, kernel="blocked", threads=threads, out=out), a, b) <= 1e-6
+    np.testing.assert_array_equal(out, pairwise(a, b, kernel="blocked", threads=1))
+
+
+@given(st.integers(1, 300), st.integers(1, 300), st.integers(1, 4))
+def test_blocks_make_up_all_pairs_once(n, m, threads):
+    seen = np.zeros((n, m), int)
+    for first, last, begin, end in pairs._blocks(n, m, 48, threads):
+        assert first < last and begin < end
+        seen[first:last, begin:end] += 1
+    assert (seen == 1).all()
 
 
 def test_out_is_filled_and_checked():

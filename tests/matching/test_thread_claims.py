@@ -1,9 +1,9 @@
-"""What is asked of two threads: 1.7, where the machine can give it and the rounds agree."""
+"""What is asked of threads: two gain 1.7, where the machine can give it and the rounds agree; ratios to FAISS of one."""
 
 import numpy as np
 import pytest
 
-from facelab.matching import claims
+from facelab.matching import bench, claims
 
 STEADY, NOISY = np.full(9, 1.75), np.array([0.9, 1.0, 1.1, 1.5, 1.7, 1.8, 1.9, 2.0, 2.1])
 
@@ -19,6 +19,20 @@ def test_what_is_asked(bound, gain, budget, said):
     assert ours["budget"] == budget and theirs["budget"] is None
     assert ours["value"] == np.median(gain) and ours["lo"] <= ours["value"] <= ours["hi"]
     assert (said is None and ours["note"] is None) or said in ours["note"]
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_promised_ratios_are_about_one_thread_and_nobody_faster_about_any(threads):
+    def row(name, seconds, exact=True):
+        return bench.Row("search/1000x100000x512" + bench.with_threads(threads), name, np.full(9, seconds), True, None,
+                         1.0, exact, threads, {"queries": 1000, "gallery": 100_000, "dimension": 512})
+    rows = [row("facelab exhaustive", 0.5), row("facelab screened", 0.2), row("FAISS Flat", 0.8),
+            row(bench.SGEMM, 0.6, exact=False)]
+    found = {(c["case"], c["metric"]): c["value"] for c in claims.searches(rows)}
+    said = bench.with_threads(threads)
+    assert found[f"search/all{said}", "wrong answers of exact searches"] == 0
+    assert found[f"search/every shape{said}", "times faster than the fastest exact library, at worst"] == pytest.approx(4)
+    assert len(found) == (5 if threads == 1 else 2)
 
 
 def test_small_galleries_are_recorded_only():
