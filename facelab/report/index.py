@@ -104,7 +104,10 @@ class _Page:
         anchors = "".join(f'<a href="{a}">{t}</a>' for a, t in nav)
         notes = "".join(f'<p class="small">{self._link(step["step"], step["step"])}: {_e(step["note"])}</p>'
                         for step in self.steps if step.get("note"))
-        return (f'<h1>facelab · report</h1><section class="verdict {_TONE.get(state, "still")}" id="verdict">'
+        others = s.get("not_asked_for", {})
+        hidden = state == "good" and (others.get("missed") or others.get("failed"))
+        tone = "warn" if hidden else _TONE.get(state, "still")
+        return (f'<h1>facelab · report</h1><section class="verdict {tone}" id="verdict">'
                 f'<p class="big">{_e(s["verdict"])}</p><p class="small">{_e(small)}</p>{notes}</section>'
                 f"<nav>{anchors}</nav>")
 

@@ -61,6 +61,12 @@ class Task:
     selected: bool = True
     run: bool = False
     why: list[str] = field(default_factory=list)
+    last: str = ""
+
+    @property
+    def asked(self) -> bool:
+        """Whether this step counts for the run's outcome: it was asked for, or something asked for needs it run."""
+        return self.selected or self.run
 
 
 class Runner:
@@ -120,12 +126,15 @@ class Runner:
         return kernel, {name: to_literal(value) for name, value in values.items()}, note
 
     def _why(self, task: Task) -> list[str]:
+        if not task.run and task.done:
+            return ["nothing changed"] if task.selected else ["not asked for", "nothing changed"]
+        history = self.store.history(task.step.name)
         if not task.run:
-            return ["nothing changed"] if task.done else ["not asked for"]
+            task.last = history[0]["state"] if history else ""
+            return ["not asked for", *(["it failed last time"] if task.last == "failed" else [])]
         if task.done:
             return ["--force"]
         reasons = [] if task.selected else ["a step that was asked for needs it"]
-        history = self.store.history(task.step.name)
         if not history:
             return [*reasons, "it has not run yet"]
         last = history[0]
@@ -172,10 +181,10 @@ class Runner:
                     self._finish({**(read_json(folder / "step.json") or {}), "cached": True}, task)
                     continue
             if not task.run:
-                self._finish({"step": task.step.name, "state": "skipped", "seconds": 0.0}, task)
+                self._finish({"step": task.step.name, "state": "skipped", "seconds": 0.0, "last": task.last}, task)
 
     def _finish(self, note: dict[str, Any], task: Task) -> None:
-        self.notes[task.step.name] = {"cached": False, **note, "why": task.why, "selected": task.selected}
+        self.notes[task.step.name] = {"cached": False, **note, "why": task.why}
         if note["state"] != "skipped":
             self.display.finished(self.notes[task.step.name])
 
@@ -320,7 +329,7 @@ class Runner:
     # -- what is written ----------------------------------------------------------------------------------------
 
     def _state(self) -> str:
-        notes = [self.notes.get(n, {"state": "interrupted"}) for n, t in self.tasks.items() if t.selected or t.run]
+        notes = [self.notes.get(n, {"state": "interrupted"}) for n, t in self.tasks.items() if t.asked]
         if self.stop.is_set() or any(n["state"] == "interrupted" for n in notes):
             return "interrupted"
         if any(n["state"] != "done" for n in notes):
@@ -341,6 +350,7 @@ class Runner:
                                           and s["seconds"] > 0 for s in steps),
                    "machine": machine.facts(versions=("facelab", "numpy", "tensorflow", "onnxruntime")),
                    "commit": _commit(self.plan.root), "report": str(self.store.folder / "index.html")}
+        summary["not_asked_for"] = told.not_asked_for(steps)
         summary["verdict"] = told.headline(summary)
         write_json(folder / "run.json", summary)
         if ended:
@@ -350,9 +360,9 @@ class Runner:
     def _step_summary(self, note: dict, task: Task) -> dict[str, Any]:
         kept = {k: v for k, v in note.items() if k not in ("components", "schema")}
         return {"cached": False, "missed": [], "budgets": 0, "failure": None, "verdict": "", "why": task.why,
-                "selected": task.selected, **kept, "lane": task.step.lane, "needs": task.step.needs,
-                "key": task.key, "kernel": task.kernel, "parameters": task.parameters, "note": task.note,
-                "notebook": task.step.notebook}
+                "selected": task.selected, "asked": task.asked, **kept, "lane": task.step.lane,
+                "needs": task.step.needs, "key": task.key, "kernel": task.kernel, "parameters": task.parameters,
+                "note": task.note, "notebook": task.step.notebook}
 
     def _report(self, folder: Path, summary: dict[str, Any]) -> None:
         everything = []

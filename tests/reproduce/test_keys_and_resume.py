@@ -9,6 +9,7 @@ import pytest
 from conftest_reproduce import BEGIN, VERDICT, Project, code, kernels_of, md, steps
 
 from facelab.core.imports import Package
+from facelab.reproduce import told
 from facelab.reproduce.keys import changes
 
 pytestmark = pytest.mark.xdist_group("reproduce-keys")
@@ -143,6 +144,33 @@ def test_selection_takes_along_what_is_needed_and_not_done(ran_once):
     finally:
         data.unlink()
     assert ran_once.run("--only", "gama")[0] == 2 and ran_once.run("--only", "beta", "--from", "beta")[0] == 2
+
+
+def test_a_partial_runs_headline_says_how_the_rest_of_the_report_stands(project):
+    """The exit code concerns what was asked for; "Good" alone must not hide a missed budget or a failure beside it."""
+    project.body("misses", code("check", "run.check('pair', 'accuracy', 0.5, '>= 0.9', unit='')"))
+    project.body("fails", code("work", "1 / 0"))
+    project.body("holds", code("check", "run.check('pair', 'accuracy', 0.95, '>= 0.9', unit='')"))
+    project.body("leans", code("work", "run.record('a', 'b', 1)"))
+    for name, text in (("misses", ""), ("fails", ""), ("holds", ""), ("leans", 'needs = ["holds"]')):
+        project.step(name, text)
+    rc, summary, err = project.run("--only", "leans")
+    assert rc == 0 and ran(summary) == {"holds", "leans"}, err
+    assert summary["verdict"] == ("Good: 2 of 2 steps asked for or needed done, 1 of 1 budget met; not asked for: "
+                                  "2 steps not done (misses, fails)")
+    rc, summary, _ = project.run()
+    assert rc == 1 and summary["verdict"] == "Failed: 3 of 4 steps done, 1 of 2 budgets met"
+
+    others = "not asked for: 1 step done, 1 step with missed budgets (misses), 1 step that failed last time (fails)"
+    rc, summary, _ = project.run("--only", "holds")
+    assert rc == summary["exit_code"] == 0 and summary["state"] == "good"
+    assert summary["verdict"] == f"Good: 1 of 1 step asked for done, 1 of 1 budget met; {others}"
+    assert summary["not_asked_for"] == {"done": ["leans"], "missed": ["misses"], "failed": ["fails"], "not_done": []}
+    assert "  missed    misses: pair · accuracy  (not asked for)\n" in told.verdict(summary)
+    page = (project.root / "reports" / "index.html").read_text()
+    assert f'<section class="verdict warn" id="verdict"><p class="big">{summary["verdict"]}</p>' in page
+    rc, summary, _ = project.run("--from", "holds")
+    assert rc == 0 and summary["verdict"].endswith(others.replace("1 step done, ", ""))
 
 
 def test_a_result_that_does_not_keep_a_new_promise_is_not_reused(ran_once):
