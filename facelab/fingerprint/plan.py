@@ -22,6 +22,7 @@ from facelab.fingerprint.chain import (
 )
 from facelab.preprocess.align import affine3, invert, umeyama
 from facelab.preprocess.image import EXIF_TRANSFORMS
+from facelab.preprocess.sizes import fitted, whole_box
 
 SWAPS = ("transpose", "transverse", "rotate90", "rotate270")
 
@@ -72,7 +73,7 @@ def _crop(op, size, source):
 def _crop_box(op, size, source):
     w, h = size
     if op.region == "box":
-        return tuple(math.floor(v + 0.5) for v in op.box)
+        return whole_box(op.box, "nearest")
     if op.region == "face":
         if source.box is None:
             raise Refused("no face box")
@@ -83,12 +84,12 @@ def _crop_box(op, size, source):
             side = (max if op.aspect == "square_longer" else min)(x2 - x1, y2 - y1)
             cx, cy = (x1 + x2) / 2, (y1 + y2) / 2
             x1, y1, x2, y2 = cx - side / 2, cy - side / 2, cx + side / 2, cy + side / 2
-        return tuple(math.floor(v + 0.5) for v in (x1, y1, x2, y2))
+        return whole_box((x1, y1, x2, y2), "nearest")
     if op.region == "fraction":
         return _fraction(op, size)
     if op.region == "sides":
         left, top, right, bottom = op.box if op.style == "pixels" else (v * n for v, n in zip(op.box, (w, h, w, h)))
-        return tuple(math.floor(v + 0.5) for v in (left, top, w - right, h - bottom))
+        return whole_box((left, top, w - right, h - bottom), "nearest")
     cw, ch = {"full": (w, h), "square": (min(w, h),) * 2, "center": op.size}[op.region]
     x1, y1 = (w - cw) // 2, (h - ch) // 2
     return x1, y1, x1 + cw, y1 + ch
@@ -112,16 +113,9 @@ def _fraction(op: Crop, size: tuple[int, int]) -> tuple[int, int, int, int]:
 
 def inner_size(op: Resize, size: tuple[int, int]) -> tuple[int, int]:
     """Return the (width, height) of the picture itself after a resize, before a letterbox is padded."""
-    (w, h), (tw, th) = size, op.size
-    if op.mode == "stretch":
-        return tw, th
-    if not op.enlarge and w <= tw and h <= th:
-        return w, h
-    by_width = (tw * h <= th * w) == (op.mode != "cover")
-    top, bottom = (h * tw, w) if by_width else (w * th, h)
-    free = {"floor": top // bottom, "ceil": -(-top // bottom), "half_up": (2 * top + bottom) // (2 * bottom)}
-    side = max(1, free[op.size_rounding])
-    return (tw, side) if by_width else (side, th)
+    if not op.enlarge and op.mode != "stretch" and size[0] <= op.size[0] and size[1] <= op.size[1]:
+        return size
+    return fitted(size, op.size, op.mode, op.size_rounding)
 
 
 def _resize(op, size, source):

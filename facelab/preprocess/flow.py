@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 
 from facelab.core.errors import BadInputError
 from facelab.preprocess import ops as st
+from facelab.preprocess.sizes import fitted, whole_box
 
 PIXEL_OPS = ("decode", "orient", "color", "crop", "align", "resize", "pad")
 
@@ -31,31 +31,6 @@ class State:
     def shape(self) -> tuple[int | None, ...]:
         axes = {"n": 1, "h": self.size[1], "w": self.size[0], "c": self.channels}
         return tuple(axes[a] for a in self.layout)
-
-
-def round_half_up(x: float) -> int:
-    """Return floor(x + 1/2)."""
-    return math.floor(x + 0.5)
-
-
-def resized(size: tuple[int, int], stage: st.Resize) -> tuple[int, int]:
-    """Return the (width, height) of the picture itself after `stage`, before a letterbox is padded.
-
-    The ratio is compared and the free side computed in integers, so no machine rounds it differently.
-
-    >>> box = dict(op="resize", size=(320, 320), kernel="nearest", antialias=False, pixel_centers="half",
-    ...            rounding="half_up", size_rounding="floor")
-    >>> resized((640, 427), st.Resize(mode="inside", **box)), resized((640, 427), st.Resize(mode="cover", **box))
-    ((320, 213), (479, 320))
-    """
-    (w, h), (tw, th) = size, stage.size
-    if stage.mode == "stretch":
-        return tw, th
-    by_width = (tw * h <= th * w) == (stage.mode != "cover")
-    top, bottom = (h * tw, w) if by_width else (w * th, h)
-    free = {"floor": top // bottom, "ceil": -(-top // bottom), "half_up": (2 * top + bottom) // (2 * bottom)}
-    side = max(1, free[stage.size_rounding])
-    return (tw, side) if by_width else (side, th)
 
 
 def advance(state: State, stage: st.Stage, where: str) -> State:
@@ -120,19 +95,6 @@ def _crop(state, stage, where):
     return dataclasses.replace(state, size=(None, None))
 
 
-def whole_box(box, rounding: str) -> tuple[int, int, int, int]:
-    """Round a box (x1, y1, x2, y2) to whole pixels: `nearest` (half up), `floor` or `outward`.
-
-    >>> whole_box((0.5, 1.2, 9.5, 9.2), "nearest"), whole_box((0.5, 1.2, 9.5, 9.2), "outward")
-    ((1, 1, 10, 9), (0, 1, 10, 10))
-    """
-    x1, y1, x2, y2 = (float(v) for v in box)
-    if rounding == "outward":
-        return math.floor(x1), math.floor(y1), math.ceil(x2), math.ceil(y2)
-    f = round_half_up if rounding == "nearest" else math.floor
-    return f(x1), f(y1), f(x2), f(y2)
-
-
 def _box_size(state, stage, where):
     x1, y1, x2, y2 = whole_box(stage.box, stage.box_rounding)
     w, h = state.size
@@ -160,7 +122,8 @@ def _resize(state, stage, where):
     if stage.mode in ("stretch", "letterbox"):
         size = stage.size
     else:
-        size = resized(state.size, stage) if None not in state.size else (None, None)
+        known = None not in state.size
+        size = fitted(state.size, stage.size, stage.mode, stage.size_rounding) if known else (None, None)
     return dataclasses.replace(state, size=size, dtype=dtype)
 
 

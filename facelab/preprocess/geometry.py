@@ -12,8 +12,9 @@ import numpy as np
 from facelab.core.errors import BadInputError
 from facelab.preprocess import ops as st
 from facelab.preprocess.align import check_landmarks, estimate
-from facelab.preprocess.flow import State, advance, padded, resized, whole_box
+from facelab.preprocess.flow import State, advance, padded
 from facelab.preprocess.image import EXIF_TRANSFORMS
+from facelab.preprocess.sizes import fitted, whole_box
 
 
 @dataclasses.dataclass(frozen=True)
@@ -170,7 +171,7 @@ class Planner:
         return [("warp", {"matrix": matrix, "stage": stage})], stage.size, edges
 
     def _resize(self, stage, where):
-        inner = resized(self.state.size, stage)
+        inner = fitted(self.state.size, stage.size, stage.mode, stage.size_rounding)
         matrix = _resize_matrix(self.state.size, inner, stage.pixel_centers)
         actions = [("resize", {"size": inner, "stage": stage})]
         if stage.mode == "letterbox":

@@ -284,10 +284,11 @@ def test_an_empty_folder_and_no_folder_are_exit_2(tmp_path, capsys):
 # -- speed ----------------------------------------------------------------------------------------------------------
 
 
-def test_compare_imports_neither_tensorflow_nor_matplotlib(folder):
+def test_compare_imports_neither_tensorflow_nor_matplotlib_nor_the_specs_models(folder):
     code = (
         "import sys; from facelab.cli import run; code = run(sys.argv[1:]); "
-        "assert not {'tensorflow', 'keras', 'matplotlib', 'onnx', 'torch'} & set(sys.modules), 'heavy import'; "
+        "heavy = {'tensorflow', 'keras', 'matplotlib', 'onnx', 'torch', 'pydantic'} & set(sys.modules); "
+        "assert not heavy, heavy; "
         "sys.exit(code)"
     )
     done = subprocess.run(

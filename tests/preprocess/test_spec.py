@@ -10,8 +10,8 @@ from hypothesis import strategies as hs
 
 from facelab.core.errors import BadInputError
 from facelab.preprocess import PreprocessSpec, apply
-from facelab.preprocess.flow import resized
-from facelab.preprocess.ops import STAGES, Resize
+from facelab.preprocess.ops import STAGES
+from facelab.preprocess.sizes import fitted
 
 DECODE = {"op": "decode", "format": "encoded", "order": "rgb", "idct": "accurate", "alpha": "drop"}
 RESIZE = {"op": "resize", "size": [64, 48], "mode": "stretch", "kernel": "bilinear", "antialias": False,
@@ -153,9 +153,7 @@ SIDE = hs.integers(1, 4000)
 
 @given(hs.tuples(SIDE, SIDE), hs.tuples(SIDE, SIDE), hs.sampled_from(["floor", "half_up", "ceil"]))
 def test_inside_fits_and_cover_covers_and_both_keep_the_aspect(size, target, rounding):
-    common = {**RESIZE, "size": target, "size_rounding": rounding}
-    inside = resized(size, Resize(**{**common, "mode": "inside"}))
-    cover = resized(size, Resize(**{**common, "mode": "cover"}))
+    inside, cover = (fitted(size, target, mode, rounding) for mode in ("inside", "cover"))
     assert all(1 <= a <= b for a, b in zip(inside, target)) and any(a == b for a, b in zip(inside, target))
     assert all(a >= b or rounding == "floor" for a, b in zip(cover, target))
     for got in (inside, cover):
