@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import click
 
 from facelab.commands.common import note
 from facelab.commands.json_file import emit_file, json_file_option
 from facelab.core.errors import BadInputError
+
+if TYPE_CHECKING:
+    from facelab.commands.pair_sources import PairArrays
 
 DEFAULT_FARS = (1e-1, 1e-2, 1e-3, 1e-4)
 
@@ -40,18 +44,14 @@ DEFAULT_FARS = (1e-1, 1e-2, 1e-3, 1e-4)
               help="Bootstrap replicates (over identities where they are known, over pairs otherwise).")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the bootstrap.")
 @json_file_option
-def command(embeddings, pairs, embeddings_dir, missing_is_failure, pack, lfw, lfw_sklearn, download, model, detector,
-            flip, as_is, fars, replicates, seed, json_path) -> None:
+def command(as_is, fars, replicates, seed, json_path, **given) -> None:
     """Evaluate embeddings of pairs by the reference protocol (LFW's ten folds), with honest intervals.
 
     Distances are squared L2 between L2-normalised embeddings; "same" is distance < threshold.
     """
     from facelab.metrics.verification import check_same, distances
 
-    if download and not lfw_sklearn:
-        raise click.UsageError("--download goes with --lfw-sklearn")
-    arrays = _read(embeddings, pairs, embeddings_dir, missing_is_failure, pack, lfw, lfw_sklearn, download, model,
-                   detector, flip)
+    arrays = _read(**given)
     same = check_same(arrays.same)
     distance = distances(arrays.a, arrays.b, normalise=not as_is, failed=arrays.failed)
     if len(same) != len(distance):
@@ -59,23 +59,26 @@ def command(embeddings, pairs, embeddings_dir, missing_is_failure, pack, lfw, lf
                             got=len(same))
     value = evaluate(distance, same, arrays.first, arrays.second, fars=fars, replicates=replicates, seed=seed)
     value["source"], value["embedding_size"] = arrays.source, int(arrays.a.shape[1])
-    value["normalised"], value["flip"] = not as_is, flip
+    value["normalised"], value["flip"] = not as_is, given["flip"]
     for warning in value["warnings"]:
         note(f"note: {warning}")
     emit_file(value, json_path, text=_text(value))
 
 
-def _read(embeddings, pairs, embeddings_dir, missing_is_failure, pack, lfw, lfw_sklearn, download, model, detector,
-          flip):
+def _read(*, embeddings, embeddings_dir, pack, lfw, lfw_sklearn, pairs, model, flip, missing_is_failure, download,
+          detector) -> PairArrays:
+    """Read the pairs from the one source that the options name; the options are those of the command."""
     from facelab.commands import pair_sources
-    given = [n for n, v in (("--embeddings", embeddings), ("--embeddings-dir", embeddings_dir), ("--bin", pack),
-                            ("--lfw", lfw), ("--lfw-sklearn", lfw_sklearn)) if v]
-    if len(given) != 1:
+    sources = {"--embeddings": embeddings, "--embeddings-dir": embeddings_dir, "--bin": pack, "--lfw": lfw,
+               "--lfw-sklearn": lfw_sklearn}
+    named = [name for name, value in sources.items() if value]
+    if len(named) != 1:
         raise click.UsageError("give one of --embeddings F.npz, --pairs with --embeddings-dir, --bin, --lfw, "
-                               "--lfw-sklearn"
-                               + (f" (got {', '.join(given)})" if given else ""))
-    if given[0] in ("--bin", "--lfw", "--lfw-sklearn") and not model:
-        raise click.UsageError(f"{given[0]} holds images: name the embedder with --model")
+                               "--lfw-sklearn" + (f" (got {', '.join(named)})" if named else ""))
+    if download and not lfw_sklearn:
+        raise click.UsageError("--download goes with --lfw-sklearn")
+    if named[0] in ("--bin", "--lfw", "--lfw-sklearn") and not model:
+        raise click.UsageError(f"{named[0]} holds images: name the embedder with --model")
     if embeddings:
         return pair_sources.from_npz(embeddings)
     if embeddings_dir:
