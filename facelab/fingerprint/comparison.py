@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from html import escape
 
+from facelab.core.markup import BAD, GOOD, table
 from facelab.fingerprint.kinds import Finding
 from facelab.fingerprint.schema import Fingerprint
 
@@ -45,7 +46,7 @@ class Comparison:
 
     def _repr_html_(self) -> str:
         """Return what JupyterLab shows: the verdict and the causes."""
-        color = "#b3420b" if self.verdict == "mismatch" else "#00755a"
+        color = BAD if self.verdict == "mismatch" else GOOD
         explained = (
             f"; together these causes explain {self.explained:.1%} of the difference"
             if self.findings and self.explained is not None
@@ -55,23 +56,11 @@ class Comparison:
             f'<p><b style="color:#fff;background:{color};border-radius:9px;padding:1px 9px">{self.verdict}</b> '
             f"{escape(self.infer.name)} against {escape(self.train.name)}{explained}</p>"
         )
-        names = ("cause", "stage", "training", "inference", "explains", "severity", "fix")
         rows = [
-            (
-                f.kind,
-                f.stage,
-                f.training,
-                f.inference,
-                "" if f.evidence.get("explains") is None else f"{f.evidence['explains']:.1%}",
-                f.severity,
-                f.fix,
-            )
+            (f.kind, f.stage, f.training, f.inference, f"{share:.1%}" if share is not None else "", f.severity, f.fix)
             for f in self.findings
+            for share in (f.evidence.get("explains"),)
         ]
-        cells = "".join(
-            "<tr>" + "".join(f'<td style="text-align:left">{escape(str(v))}</td>' for v in row) + "</tr>"
-            for row in rows
-        )
-        header = "".join(f'<th style="text-align:left">{n}</th>' for n in names)
-        table = f"<table><thead><tr>{header}</tr></thead><tbody>{cells}</tbody></table>" if rows else ""
-        return head + table + "".join(f"<p>note: {escape(n)}</p>" for n in self.notes)
+        names = ("cause", "stage", "training", "inference", "explains", "severity", "fix")
+        shown = table(names, rows) if rows else ""
+        return head + shown + "".join(f"<p>note: {escape(n)}</p>" for n in self.notes)
