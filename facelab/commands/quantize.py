@@ -51,15 +51,20 @@ from facelab.commands.common import emit, json_option, note
 @click.option("--layers", is_flag=True, help="Rank the layers too, by the end metric (slower).")
 @json_option
 @click.pass_context
-def command(ctx, model, recipes, calibration, evaluate, keep_float, out, as_json, **options) -> None:
+def command(ctx, model, recipes, calibration, evaluate, keep_float, out, min_accuracy, min_agreement, worst_class,
+            max_ece, max_size, min_cosine, as_json, **options) -> None:
     """Quantise MODEL (.tflite, .keras, SavedModel, .onnx, a training's folder or a catalogue name).
 
     Prints one table, a row a variant, and a verdict against the budgets. A .tflite alone goes through
     ai-edge-quantizer; the TensorFlow converter needs a .keras file or SavedModel, which is also found beside it. Exit
     code 1 where a variant misses a budget, 2 where the recipe promises integers and an operator would stay in float.
     """
+    from facelab.quantization.budgets import Budgets
     from facelab.quantization.run import Request, quantize
+    budgets = Budgets(accuracy=min_accuracy, agreement=min_agreement, worst_class=worst_class, ece=max_ece,
+                      size=max_size, cosine=min_cosine)
     value, told = quantize(Request(model=model, recipes=recipes, calibration=calibration, evaluate=evaluate,
-                                   keep_float=keep_float, out=Path(out) if out else None, **options), say=note)
+                                   keep_float=keep_float, out=Path(out) if out else None, budgets=budgets, **options),
+                           say=note)
     emit(value, as_json=as_json, text=told)
     ctx.exit(0 if value["passed"] else 1)

@@ -40,6 +40,12 @@ class Recipe:
         """Whether activations are quantised by ranges seen on images."""
         return self.kind in ("int8", "uint8", "static")
 
+    def check_float_operators(self) -> None:
+        """Raise UnsupportedError if this recipe cannot leave single operators in float."""
+        if self.route not in ("edge", "onnx"):
+            raise UnsupportedError(f"the recipe {self.name!r} cannot leave single operators in float",
+                                   expected="an edge recipe or an ONNX one", got=self.name, fix="use edge-int8")
+
 
 def _all() -> dict[str, Recipe]:
     found = [Recipe(f"edge-{k}", "edge", k) for k in LITERT_KINDS if k != "uint8"]
@@ -85,9 +91,8 @@ def choose(name: str, model: Path, *, converter: bool, keep_float: bool = False)
             expected="a .keras file or SavedModel, or one beside the .tflite", got=model.name,
             fix="name the .keras file or SavedModel, or use " + ", ".join(
                 r.name for r in RECIPES.values() if r.route == "edge"))
-    if keep_float and recipe.route not in ("edge", "onnx"):
-        raise UnsupportedError(f"the recipe {recipe.name!r} cannot leave single operators in float", where=model,
-                               expected="an edge recipe or an ONNX one", got=recipe.name, fix="use edge-int8")
+    if keep_float:
+        recipe.check_float_operators()
     return [recipe]
 
 

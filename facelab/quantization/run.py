@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Request:
-    """What `facelab quantize` is asked for; the fields are its options."""
+    """What `facelab quantize` is asked for; the fields are its options, those on quality and size as `budgets`."""
 
     model: str
     recipes: tuple[str, ...]
@@ -37,21 +37,10 @@ class Request:
     evaluate_n: int | None = None
     seed: int = 7
     crop: str = "detect"
-    min_accuracy: float = 0.99
-    min_agreement: float = 0.98
-    worst_class: float = -2.0
-    max_ece: float = 1.0
-    max_size: float = 0.30
-    min_cosine: float = 0.98
+    budgets: Budgets = field(default_factory=Budgets)
     runs: int = 50
     latency: bool = True
     layers: bool = False
-
-    @property
-    def budgets(self) -> Budgets:
-        """The budgets as one object."""
-        return Budgets(self.min_accuracy, self.min_agreement, self.worst_class, self.max_ece, self.max_size,
-                       self.min_cosine)
 
 
 def quantize(request: Request, *, say: Say = lambda _: None) -> tuple[dict[str, Any], str]:
@@ -59,7 +48,6 @@ def quantize(request: Request, *, say: Say = lambda _: None) -> tuple[dict[str, 
 
     Everything is checked before anything is quantised, and nothing is written into `out` until all is measured.
     """
-    budgets = request.budgets
     it = subject.load(request.model, spec=request.spec)
     chosen = _chosen(request, it)
     say(f"reading {request.calibration} and {request.evaluate}")
@@ -68,7 +56,8 @@ def quantize(request: Request, *, say: Say = lambda _: None) -> tuple[dict[str, 
     evaluation = images.read(it, request.evaluate, crop=request.crop, seed=request.seed + 1, most=request.evaluate_n)
     cal.check_disjoint(offered, evaluation)
     calibrate = cal.stratified(offered, request.calibration_n, seed=request.seed)
-    with Session(it, calibrate, evaluation, budgets=budgets, seed=request.seed, least=request.least) as session:
+    with Session(it, calibrate, evaluation, budgets=request.budgets, seed=request.seed,
+                 least=request.least) as session:
         if request.keep_float and request.keep_float.strip() != "auto":
             session.keep_float_named(request.keep_float)   # a misspelt operator is refused before anything runs
         searches = _variants(session, chosen, request, say)

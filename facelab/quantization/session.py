@@ -123,7 +123,8 @@ class Session:
             self.edge.quantize(recipe.kind, out, calibration=samples.tensors, key=_key(samples), keep_float=kept,
                                only=only)
         elif recipe.route == "tf":
-            self._one_by_one(recipe, asked=bool(kept) or only is not None)
+            if kept or only is not None:
+                recipe.check_float_operators()
             self._convert([recipe], samples, {recipe.name: out})
         elif recipe.route == "qat":
             self._tune(recipe, samples).replace(out)
@@ -215,6 +216,7 @@ class Session:
 
     def _evaluator(self, recipe: Recipe):
         """Return `layers.Evaluate`: a row of quality and size for a set of float layers (no latency)."""
+        recipe.check_float_operators()
         made = [0]
 
         def evaluate(kept: tuple[str, ...], only: tuple[str, ...] | None) -> dict[str, Any]:
@@ -227,7 +229,7 @@ class Session:
 
     def rank_layers(self, recipe: Recipe, *, most: int | None = None) -> list[dict[str, Any]]:
         """Rank the layers by the end metric (`layers.rank`); `most` keeps to the first so many heavy ones."""
-        return rank(self._searched(most), self._evaluator(self._one_by_one(recipe)), self.budgets)
+        return rank(self._searched(most), self._evaluator(recipe), self.budgets)
 
     def blame(self, recipe: Recipe) -> list[dict[str, Any]]:
         """Rank the layers, each with what a debugger shows of it, which is not to be trusted (`EdgeQuantizer.noise`).
@@ -242,17 +244,11 @@ class Session:
 
     def keep_float_auto(self, recipe: Recipe, *, most: int | None = None) -> KeepFloat:
         """Find the smallest set of float layers that meets the budgets (`layers.smallest`)."""
-        return smallest(self._searched(most), self._evaluator(self._one_by_one(recipe)), self.budgets)
+        return smallest(self._searched(most), self._evaluator(recipe), self.budgets)
 
     def _searched(self, most: int | None) -> list[Operator]:
         found = self.layers()
         return found if most is None else found[:most]
-
-    def _one_by_one(self, recipe: Recipe, *, asked: bool = True) -> Recipe:
-        if asked and recipe.route not in ("edge", "onnx"):
-            raise UnsupportedError(f"the recipe {recipe.name!r} cannot leave single operators in float",
-                                   expected="an edge recipe or an ONNX one", got=recipe.name, fix="use edge-int8")
-        return recipe
 
     def keep_float_named(self, text: str) -> tuple[str, ...]:
         """Return the layers that `--keep-float` names."""
