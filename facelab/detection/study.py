@@ -59,14 +59,19 @@ def scenes(n: int, *, seed: int = 7, size: tuple[int, int] = (640, 480)) -> Pict
     return Pictures({k: s.image for k, s in made.items()}, boxes)
 
 
+def _labelled(table: str) -> Path | None:
+    """Return a table among the mirror's labelled photographs, or None without a mirror folder that holds it."""
+    path = Path(os.environ.get("FACELAB_MIRROR") or "none") / "labelled" / table
+    return path if path.is_file() else None
+
+
 def photographs() -> Pictures | None:
     """Return the mirror's labelled WIDER photographs, or None without a mirror folder that holds them."""
-    root = Path(os.environ.get("FACELAB_MIRROR") or "none") / "labelled"
-    table = root / "wider_boxes.csv"
-    if not table.is_file():
+    table = _labelled("wider_boxes.csv")
+    if table is None:
         return None
     labels = evaluate.read_labels(table)
-    return Pictures({n: read_image(root / n) for n in labels.boxes}, labels.boxes)
+    return Pictures({n: read_image(table.parent / n) for n in labels.boxes}, labels.boxes)
 
 
 def exact_counts(detectors: Mapping[str, Detector]) -> list[dict]:
@@ -78,12 +83,13 @@ def exact_counts(detectors: Mapping[str, Detector]) -> list[dict]:
 
 
 def groups() -> dict[str, tuple[np.ndarray, int]]:
-    """Return the mirror's photographs with exact counts, (image, faces) by name; empty without a mirror."""
-    root = Path(os.environ.get("FACELAB_MIRROR") or "none") / "labelled"
-    if not (root / "detection.csv").is_file():
+    """Return the mirror's photographs with exact counts, (image, faces) by path; empty without a mirror folder."""
+    table = _labelled("detection.csv")
+    if table is None:
         return {}
-    with (root / "detection.csv").open(newline="") as f:
-        return {r["path"]: (read_image(root / r["path"]), int(r["n_faces"])) for r in csv.DictReader(f)}
+    with table.open(newline="", encoding="utf-8") as f:
+        return {r["path"]: (read_image(table.parent / r["path"]), int(r["n_faces"]))
+                for r in csv.DictReader(f) if r["exact"] == "1"}
 
 
 def detect_all(detectors: Mapping[str, Detector], pictures: Pictures) -> dict[str, dict[str, Detections]]:

@@ -14,9 +14,9 @@ from facelab.core.errors import FacelabError
 from facelab.core.progress import track
 from facelab.core.run import Run
 from facelab.core.timing import summarise
+from facelab.detection.study import groups
 from facelab.preprocess import read_image
 from facelab.report import style
-from facelab.zoo import mirror
 from facelab.zoo.catalogue import load_catalogue
 from facelab.zoo.store import find
 
@@ -263,12 +263,6 @@ def save_png(image: np.ndarray, path: Path) -> Path:
     return path
 
 
-def mirror_folder() -> Path | None:
-    """Return the folder that FACELAB_MIRROR names, or None (unset, or a web address)."""
-    value = mirror.mirror()
-    return None if value is None or mirror.is_address(value) else Path(value)
-
-
 def count_table(counts: pd.DataFrame | None) -> pd.DataFrame | str:
     """Return the counts with a last row: the share of photographs that each detector counted exactly."""
     import pandas as pd
@@ -294,19 +288,11 @@ def exact_counts(names: list[str]) -> pd.DataFrame | None:
 
     Columns: photograph, faces (labelled exactly), then one column a detector with the number it found.
     """
-    import csv
-
     import pandas as pd
-    folder = mirror_folder()
-    listing = folder / "labelled" / "detection.csv" if folder else None
-    if listing is None or not listing.is_file():
+    known = groups()
+    if not known:
         return None
     detectors = {name: detection.load(name) for name in names}
-    rows = []
-    with listing.open(newline="", encoding="utf-8") as f:
-        labelled = [r for r in csv.DictReader(f) if r["exact"] == "1"]
-    for row in track(labelled, "photographs"):
-        image = read_image(listing.parent / row["path"])
-        rows.append({"photograph": Path(row["path"]).stem, "faces": int(row["n_faces"]),
-                     **{name: len(d.detect(image)) for name, d in detectors.items()}})
-    return pd.DataFrame(rows)
+    return pd.DataFrame([{"photograph": Path(path).stem, "faces": faces,
+                          **{name: len(d.detect(image)) for name, d in detectors.items()}}
+                         for path, (image, faces) in track(known.items(), "photographs")])
