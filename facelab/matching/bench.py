@@ -75,7 +75,7 @@ class Contender:
     scores: int = 0
     """Bytes it holds per pair of query and gallery row."""
     warm: Callable[[np.ndarray], object] = len
-    """Called once before a batch is timed: compiles what needs compiling."""
+    """Called once before a batch is timed: compiles what needs compiling, chooses between settings."""
 
 
 def make_data(kind: str, m: int, n: int, d: int, *, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -179,7 +179,7 @@ def prepare(gallery: np.ndarray, k: int, metric: str, threads: int, names, metho
         started = time.perf_counter()
         peer = peers.MAKERS[name][0](gallery, k, metric, threads)
         found.append(Contender(peer.name, peer.search, peer.exact, peer.note, time.perf_counter() - started,
-                               most.get(name, np.inf), peers.SCORES.get(name, 0)))
+                               most.get(name, np.inf), peers.SCORES.get(name, 0), peer.warm))
     room: dict[int, np.ndarray] = {}  # the product's own array, made once: a search does not return n × m numbers
 
     def sgemm(q: np.ndarray) -> None:
