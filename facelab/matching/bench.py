@@ -149,12 +149,11 @@ def search_benchmark(gallery: np.ndarray, queries: np.ndarray, k: int, *, metric
     of queries. Returns one `Row` each per batch.
     """
     with threads_for_all(threads):
+        most = peers.MOST if names is None else {}
         if names is None:
-            names = [p for p in peers.EXACT + (peers.APPROXIMATE if approximate else ())
-                     if gallery.size <= peers.LARGEST.get(p, np.inf)]
-            most = peers.MOST
-        else:
-            most = {}
+            names = peers.usual(gallery.size, metric, approximate=approximate)
+        elif missing := [name for name in names if not peers.knows(name, metric)]:
+            raise BadInputError(f"no {metric!r} with {', '.join(missing)}", fix="leave it out, or take another metric")
         contenders = prepare(gallery, k, metric, threads, names, methods, most)
         rows = []
         for n in batches or (len(queries),):

@@ -184,6 +184,8 @@ LARGEST = {"hnsw": 2e7, "ivf": 1.5e8}
 """Numbers in a gallery above which building a peer's index takes minutes: left out likewise."""
 SCORES = {"numpy": 24, "scipy": 24, "numkong": 24}
 """Bytes a pair of query and gallery row for those who hold all scores (and argpartition's row numbers)."""
+NO_INNER_PRODUCT = ("scipy", "sklearn")
+"""Peers without the metric "ip"."""
 EXACT = ("numpy", "scipy", "sklearn", "faiss", "usearch", "numkong")
 APPROXIMATE = ("hnsw", "ivf")
 
@@ -191,3 +193,14 @@ APPROXIMATE = ("hnsw", "ivf")
 def installed(names=EXACT) -> list[str]:
     """Return those of the named peers whose library is here."""
     return [n for n in names if importlib.util.find_spec(MAKERS[n][1]) is not None]
+
+
+def usual(size: int, metric: str, *, approximate: bool) -> list[str]:
+    """Return the peers to measure where none are named: they know the metric, and are built within a minute."""
+    return [name for name in EXACT + (APPROXIMATE if approximate else ())
+            if size <= LARGEST.get(name, np.inf) and knows(name, metric)]
+
+
+def knows(name: str, metric: str) -> bool:
+    """Return whether a peer has a metric."""
+    return metric != "ip" or name not in NO_INNER_PRODUCT

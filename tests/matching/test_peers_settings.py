@@ -5,6 +5,7 @@ import time
 import numpy as np
 import pytest
 
+from facelab.core.errors import BadInputError
 from facelab.matching import bench, oracle, peers
 
 faiss = pytest.importorskip("faiss")
@@ -43,3 +44,14 @@ def test_faiss_takes_blas_where_it_is_faster(monkeypatch):
             taken.clear()
             peer.search(queries)
         assert taken == [fast]
+
+
+@pytest.mark.parametrize("metric", ["sqeuclidean", "ip", "cosine"])
+def test_every_peer_that_knows_a_metric_answers_rightly(metric):
+    gallery, queries = bench.make_data("identities", 400, 3, 32)
+    rows = bench.search_benchmark(gallery, queries, 5, metric=metric, repeats=3, budget_s=0.1, approximate=True)
+    assert all(r.correct for r in rows)
+    assert len(rows) == 3 + len(peers.installed(peers.EXACT + peers.APPROXIMATE)) - 2 * (metric == "ip")
+    if metric == "ip":
+        with pytest.raises(BadInputError, match="sklearn"):
+            bench.search_benchmark(gallery, queries, 5, metric=metric, names=["sklearn"])
