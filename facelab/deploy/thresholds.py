@@ -18,6 +18,7 @@ from facelab.core.hashing import sha256_json
 from facelab.deploy.manifest import Strict, explain
 
 SCHEMA = "facelab.thresholds/1"
+VERIFICATION = "facelab.eval.verification/1"
 
 
 class DataSet(Strict):
@@ -61,7 +62,7 @@ def parse(value: Any, where: object) -> Thresholds:
 
     Raises BadInputError naming the key.
     """
-    if isinstance(value, dict) and "schema" not in value and "recommended" in value:
+    if isinstance(value, dict) and value.get("schema", VERIFICATION) == VERIFICATION and "recommended" in value:
         value = _from_verification(value["recommended"], where)
     if not isinstance(value, dict) or value.get("schema") != SCHEMA:
         got = value.get("schema") if isinstance(value, dict) else type(value).__name__
@@ -83,6 +84,12 @@ def _from_verification(r: Any, where: object) -> dict:
     if not isinstance(r, dict) or "threshold" not in r:
         raise BadInputError("the verification recommends no threshold", where=where,
                             fix="evaluate on pairs that support the FAR target")
+    lacking = [k for k in ("target_far", "chosen_on", "reported_on") if k not in r]
+    if lacking or not isinstance(r["target_far"], (int, float)):
+        raise BadInputError("the verification's recommendation is not whole", where=where,
+                            expected="threshold, target_far (a number), chosen_on, reported_on",
+                            got=f"no {', '.join(lacking)}" if lacking else f"target_far {r['target_far']!r}"[:80],
+                            fix="write it again: facelab eval verification --json F")
     return {"schema": SCHEMA, "thresholds": [{
         "name": "verification", "value": r["threshold"], "quantity": "squared L2 distance, same below",
         "target": f"FAR {r['target_far']:g}", "chosen_on": {"name": r["chosen_on"]},

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from facelab.commands.eval_verification import evaluate
 from facelab.core.errors import BadInputError
 from facelab.deploy.thresholds import accepted, data_set, parse, rejection
 
@@ -24,11 +25,18 @@ def test_what_is_accepted_is_counted():
 
 
 def test_the_recommendation_of_an_evaluation_is_a_threshold():
-    found = parse({"recommended": {"threshold": 1.1, "target_far": 0.01, "chosen_on": "folds 1-5",
-                                   "reported_on": "folds 6-10", "shared_identities": 0, "far": 0.01, "tar": 0.9}}, "x")
-    assert found.thresholds[0].value == 1.1 and found.thresholds[0].target == "FAR 0.01"
+    """What the command writes today, not what it wrote once."""
+    random = np.random.default_rng(0)
+    same = np.arange(400) % 2 == 0
+    value = evaluate(np.where(same, 0.5, 1.5) + 0.2 * random.standard_normal(400), same, None, None, replicates=20)
+    found, recommended = parse(value, "x").thresholds[0], value["recommended"]
+    assert value["schema"] and found.value == recommended["threshold"]
+    assert found.target == f"FAR {recommended['target_far']:g}" and found.chosen_on.name == recommended["chosen_on"]
     with pytest.raises(BadInputError, match="recommends no threshold"):
-        parse({"recommended": None}, "x")
+        parse(value | {"recommended": None}, "x")
+    for broken in ({k: v for k, v in recommended.items() if k != "chosen_on"}, recommended | {"target_far": "low"}):
+        with pytest.raises(BadInputError, match="is not whole"):
+            parse(value | {"recommended": broken}, "x")
 
 
 def test_a_data_set_is_named_by_its_content():
