@@ -9,7 +9,7 @@ from facelab.core.errors import BadInputError
 from facelab.emotion.augment import Augmentation, augment
 from facelab.emotion.data import FaceSet, balance, check_classes, check_disjoint, split
 from facelab.emotion.prepare import FRACTIONS, Collected, prepare
-from facelab.emotion.split_file import unseen, write_split
+from facelab.emotion.split_file import as_trained, unseen, write_split
 
 CLASSES = ("anger", "joy", "neutral")
 
@@ -100,6 +100,20 @@ def test_nothing_seen_in_training_is_evaluated_on(tmp_path):
     mixed = faces([0, 1, 2, 0], ["x", "b", "d", ""], [1, 50, 4, 60])   # a known image, a known person, a test face, new
     assert unseen(mixed, tmp_path).names == ("f2", "f3")
     assert unseen(mixed, tmp_path / "nowhere") is mixed
+
+
+def test_fewer_faces_keep_the_parts_that_the_training_had_them_in(tmp_path):
+    whole = faces([0, 1, 2] * 40, [f"p{i // 3}" for i in range(120)], range(120))
+    shares = {"train": 0.7, "test": 0.3}
+    trained = split(whole, shares, seed=7)
+    write_split(tmp_path, trained)
+    fewer, known = whole.take(range(60)), set(trained["train"].identities)
+    assert known & set(split(fewer, shares, seed=7)["test"].identities)   # why it is not split anew
+    parts = as_trained(fewer, tmp_path)
+    assert len(parts["train"]) + len(parts["test"]) == 60
+    assert not known & set(parts["test"].identities)
+    with pytest.raises(BadInputError, match="in the training's part 'test'"):
+        as_trained(trained["train"], tmp_path)
 
 
 def test_wrong_forms_are_refused():
