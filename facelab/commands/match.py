@@ -33,7 +33,7 @@ def _progress(description: str):
 @click.option("--gallery", required=True, type=click.Path(path_type=Path),
               help="Gallery vectors: a .npy of (rows, dimensions) float32, float16 or int8; streamed.")
 @click.option("--queries", required=True, type=click.Path(path_type=Path), help="Query vectors, likewise.")
-@click.option("-k", "k", required=True, type=click.IntRange(min=1), help="Neighbours per query.")
+@click.option("-k", "k", type=click.IntRange(min=1), default=10, show_default=True, help="Neighbours per query.")
 @click.option("--metric", type=click.Choice(METRICS), default="l2", show_default=True,
               help="l2 is not squared; ip is the inner product, largest first; cosine is 1 - cosine.")
 @click.option("--out", required=True, type=click.Path(path_type=Path),
@@ -59,9 +59,7 @@ def search(gallery: Path, queries: Path, k: int, metric: str, out: Path, method:
     wanted = np.array(stream.open_vectors(queries, "the queries"))
     rows = stream.open_vectors(gallery, "the gallery")
     arrays.check_same_width(wanted, rows, ("the queries", "the gallery"))
-    if k > len(rows):
-        raise BadInputError("k is larger than the gallery", where=gallery, expected=f"at most {len(rows)}", got=k,
-                            fix="ask for fewer neighbours")
+    arrays.check_k(k, len(rows), where=gallery)
     arrays.check_finite(wanted, "the queries")
     started, base = time.perf_counter(), machine.rss_bytes()
     with _progress("searching") as tell:

@@ -75,6 +75,18 @@ def check_same_width(a: np.ndarray, b: np.ndarray, names: tuple[str, str]) -> No
                             got=f"{a.shape[1]}", fix="they must come from one embedder")
 
 
+def check_k(k, rows: int, *, where=None) -> int:
+    """Return k as a whole number between 1 and the gallery's rows; raises BadInputError if it is none."""
+    if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 1:
+        raise BadInputError("k must be a whole number from 1", got=repr(k))
+    if rows == 0:
+        raise BadInputError("the gallery is empty", where=where, expected="at least one row")
+    if k > rows:
+        raise BadInputError("k is larger than the gallery", where=where, expected=f"at most {rows}", got=k,
+                            fix="ask for fewer neighbours")
+    return int(k)
+
+
 def check_finite(x: np.ndarray, name: str, *, first_row: int = 0) -> None:
     """Raise BadInputError naming the first row with a NaN or an infinity."""
     if x.dtype.kind != "f":

@@ -94,7 +94,7 @@ class Matcher:
                 and queries.ndim == 2 and queries.shape[1] == self.dimension):  # the usual case, in half a microsecond
             queries = arrays.check_vectors(queries, "the queries")
             arrays.check_same_width(queries, self.gallery, ("the queries", "the gallery"))
-        k, n = self._check_k(k), len(queries)
+        k, n = arrays.check_k(k, self._rows), len(queries)
         if n == 0:
             return Matches(np.empty((0, k), np.float32), np.empty((0, k), np.int64))
         if self._fits_calls(n, k) and (found := self._search_whole(queries, k)):
@@ -195,16 +195,6 @@ class Matcher:
         if self.metric == "ip":
             return np.float32(0) - keys
         return np.sqrt(keys) if self.metric == "l2" else keys
-
-    def _check_k(self, k) -> int:
-        if type(k) is int and 1 <= k <= self._rows:
-            return k
-        if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 1:
-            raise BadInputError("k must be a whole number from 1", got=repr(k))
-        if k > len(self):
-            raise BadInputError("k is larger than the gallery", expected=f"at most {len(self)}", got=k,
-                                fix="ask for fewer neighbours")
-        return int(k)
 
     def _prepare_norms(self) -> None:
         m, d = self.gallery.shape

@@ -49,7 +49,11 @@ def search_file(gallery: str | Path, queries: np.ndarray, k: int, *, metric: str
     from facelab.matching.matcher import Matcher
     x = open_vectors(gallery, "the gallery")
     first, last = rows or (0, len(x))
-    matcher = Matcher(x[first:last], metric, method, threads)
+    try:
+        matcher = Matcher(x[first:last], metric, method, threads)
+    except BadInputError as e:
+        e.where = ", ".join(filter(None, [str(gallery), f"rows from {first}" if first else None, e.where]))
+        raise
     found = matcher.search(queries, min(k, last - first), progress=progress)
     found.ids[...] += first
     return found
@@ -77,9 +81,7 @@ def search_cluster(gallery: str | Path, queries: np.ndarray, k: int, *, schedule
     from facelab.matching.search import Matches, merge
     path = Path(gallery).resolve()
     total = len(open_vectors(path, "the gallery"))
-    if k > total:
-        raise BadInputError("k is larger than the gallery", expected=f"at most {total}", got=k,
-                            fix="ask for fewer neighbours")
+    arrays.check_k(k, total, where=path)
     try:
         client = Client(scheduler, timeout="10s")
     except (OSError, ValueError) as e:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from facelab.cli import run
-from facelab.matching import bench, oracle
+from facelab.core.errors import BadInputError
+from facelab.matching import bench, oracle, stream
 
 
 @pytest.fixture
@@ -75,8 +76,18 @@ def test_a_gallery_that_cannot_be_searched_is_said_and_nothing_is_written(files,
     assert run(arguments(folder)) == 2
     said = capsys.readouterr().err
     assert "error:" in said
+    assert "G.npy" in said
     assert "Traceback" not in said
+    assert {"nan": "row 7", "no rows": "is empty"}.get(how, "") in said
     assert not (folder / "R.npz").exists()
+
+
+def test_a_shard_that_cannot_be_searched_is_named(tmp_path):
+    x = np.ones((20, 4), np.float32)
+    x[15, 2] = np.nan
+    np.save(tmp_path / "G.npy", x)
+    with pytest.raises(BadInputError, match=r"G\.npy, rows from 10, row 5"):
+        stream.search_file(tmp_path / "G.npy", x[:1], 2, rows=(10, 20))
 
 
 @pytest.mark.parametrize("breakage", ["k", "k = 0", "nan", "width", "out", "metric", "shards"])
