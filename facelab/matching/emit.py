@@ -198,8 +198,8 @@ def tile_i8(b: ir.IRBuilder, panel, rows, stride, count, tile, *, dot: str, widt
         store(b, acc, b.gep(out, [c64(n * width)]), 4)
 
 
-def row_dots(b: ir.IRBuilder, query, rows, stride, count, out, *, dot: str | None, width: int, height: int) -> None:
-    """Emit `height` inner products of one query with as many rows, `count` whole vectors each (dot None: float32).
+def row_dots(b: ir.IRBuilder, query, rows, stride, count, out, *, dot: str, width: int, height: int) -> None:
+    """Emit `height` inner products of one query with as many rows, `count` whole vectors each (dot "": float32).
 
     `stride` is in elements; the results go to `out`, one 32-bit number a row; `height` is at most `width`.
     """

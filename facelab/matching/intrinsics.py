@@ -11,16 +11,16 @@ INT, F32, F64 = types.intp, types.float32, types.float64
 ELEMENTS = {"f4": emit.F32, "f2": emit.F16, "i1": emit.I8}
 
 
-def _text(t) -> str:
-    return t.literal_value
+def _literals(**arguments) -> dict:
+    """Return what each literal argument stands for: numbers, names and truth values that the code is emitted for."""
+    return {name: argument.literal_value for name, argument in arguments.items()}
 
 
 @intrinsic(prefer_literal=True)
 def tile_f32(typing, panel, rows, stride, count, tile, first, width, vectors, height, diff):
     """Call `emit.tile_f32`."""
     signature = types.void(INT, INT, INT, INT, INT, types.boolean, width, vectors, height, diff)
-    sizes = {"width": width.literal_value, "vectors": vectors.literal_value, "height": height.literal_value,
-             "diff": bool(diff.literal_value)}
+    sizes = _literals(width=width, vectors=vectors, height=height, diff=diff)
 
     def generate(context, builder, sig, args):
         emit.tile_f32(builder, *args[:6], **sizes)
@@ -32,8 +32,7 @@ def tile_f32(typing, panel, rows, stride, count, tile, first, width, vectors, he
 def tile_i8(typing, panel, rows, stride, count, tile, dot, width, vectors, height):
     """Call `emit.tile_i8`."""
     signature = types.void(INT, INT, INT, INT, INT, dot, width, vectors, height)
-    sizes = {"dot": _text(dot), "width": width.literal_value, "vectors": vectors.literal_value,
-             "height": height.literal_value}
+    sizes = _literals(dot=dot, width=width, vectors=vectors, height=height)
 
     def generate(context, builder, sig, args):
         emit.tile_i8(builder, *args[:5], **sizes)
@@ -43,9 +42,9 @@ def tile_i8(typing, panel, rows, stride, count, tile, dot, width, vectors, heigh
 
 @intrinsic(prefer_literal=True)
 def row_dots(typing, query, rows, stride, count, out, dot, width, height):
-    """Call `emit.row_dots`; `dot` "" means float32."""
+    """Call `emit.row_dots`."""
     signature = types.void(INT, INT, INT, INT, INT, dot, width, height)
-    sizes = {"dot": _text(dot) or None, "width": width.literal_value, "height": height.literal_value}
+    sizes = _literals(dot=dot, width=width, height=height)
 
     def generate(context, builder, sig, args):
         emit.row_dots(builder, *args[:5], **sizes)
@@ -57,8 +56,7 @@ def row_dots(typing, query, rows, stride, count, out, dot, width, height):
 def pair_block(typing, left, left_stride, right, stride, count, out, width, queries, height, diff):
     """Call `emit.pair_block`."""
     signature = types.void(*[INT] * 6, width, queries, height, diff)
-    sizes = {"width": width.literal_value, "queries": queries.literal_value, "height": height.literal_value,
-             "diff": bool(diff.literal_value)}
+    sizes = _literals(width=width, queries=queries, height=height, diff=diff)
 
     def generate(context, builder, sig, args):
         emit.pair_block(builder, *args[:6], **sizes)
@@ -70,7 +68,8 @@ def pair_block(typing, left, left_stride, right, stride, count, out, width, quer
 def exact_sums(typing, query, row, count, element, mode):
     """Return the two sums of `emit.exact_sums`; `element` is "f4", "f2" or "i1"."""
     signature = types.UniTuple(F64, 2)(INT, INT, INT, element, mode)
-    choice = {"element": ELEMENTS[_text(element)], "mode": _text(mode)}
+    choice = _literals(element=element, mode=mode)
+    choice["element"] = ELEMENTS[choice["element"]]
 
     def generate(context, builder, sig, args):
         return context.make_tuple(builder, sig.return_type, emit.exact_sums(builder, *args[:3], **choice))
@@ -81,8 +80,7 @@ def exact_sums(typing, query, row, count, element, mode):
 def hit_masks(typing, tile, s, e, g, h, c, t, a, f, threshold, masks, width, vectors, height, int8):
     """Call `emit.hit_masks`."""
     signature = types.int64(*[INT] * 11, width, vectors, height, int8)
-    sizes = {"width": width.literal_value, "vectors": vectors.literal_value, "height": height.literal_value,
-             "int8": bool(int8.literal_value)}
+    sizes = _literals(width=width, vectors=vectors, height=height, int8=int8)
 
     def generate(context, builder, sig, args):
         return emit.hit_masks(builder, args[0], args[1:6], args[6:10], args[10], **sizes)
@@ -93,8 +91,7 @@ def hit_masks(typing, tile, s, e, g, h, c, t, a, f, threshold, masks, width, vec
 def upper_bounds(typing, tile, s, e, g, h, c, t, a, f, out, width, vectors, height, int8):
     """Call `emit.upper_bounds`."""
     signature = types.void(*[INT] * 10, width, vectors, height, int8)
-    sizes = {"width": width.literal_value, "vectors": vectors.literal_value, "height": height.literal_value,
-             "int8": bool(int8.literal_value)}
+    sizes = _literals(width=width, vectors=vectors, height=height, int8=int8)
 
     def generate(context, builder, sig, args):
         emit.upper_bounds(builder, args[0], args[1:6], args[6:9], args[9], **sizes)
@@ -106,7 +103,7 @@ def upper_bounds(typing, tile, s, e, g, h, c, t, a, f, out, width, vectors, heig
 def lower_rows(typing, dots, s, e, g, h, c, t, a, f, best, width, int8):
     """Call `emit.lower_rows`."""
     signature = types.void(*[INT] * 6, F32, F32, F32, INT, width, int8)
-    sizes = {"width": width.literal_value, "int8": bool(int8.literal_value)}
+    sizes = _literals(width=width, int8=int8)
 
     def generate(context, builder, sig, args):
         emit.lower_rows(builder, args[0], args[1:6], args[6:9], args[9], **sizes)
@@ -118,7 +115,7 @@ def lower_rows(typing, dots, s, e, g, h, c, t, a, f, best, width, int8):
 def hit_mask_rows(typing, dots, s, e, g, h, c, t, a, f, threshold, width, int8):
     """Call `emit.hit_mask_rows`."""
     signature = types.int64(*[INT] * 6, F32, F32, F32, F32, width, int8)
-    sizes = {"width": width.literal_value, "int8": bool(int8.literal_value)}
+    sizes = _literals(width=width, int8=int8)
 
     def generate(context, builder, sig, args):
         return emit.hit_mask_rows(builder, args[0], args[1:6], args[6:10], **sizes)
