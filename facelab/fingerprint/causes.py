@@ -245,10 +245,13 @@ class Causes:
                 self._evidence(self._worst(), None),
             )
 
-    def _rounding(self) -> float:
+    def _rounding(self) -> float | None:
         """The same pipeline explains both sides: what is left is rounding, if it is small."""
-        worst = max(d["p99"] for n, d in self.distances.items() if d and self.known[n].plain)
-        if worst > 2.1:
+        apart = [d["p99"] for n, d in self.distances.items() if d and self.known[n].plain]
+        if not apart:   # tensors of another size: there is nothing to measure
+            self._unknown()
+            return None
+        if (worst := max(apart)) > 2.1:
             return self._unknown()
         self.notes.append(
             f"the same pipeline explains both sides; they differ by up to {worst:.2f} levels, which is rounding"

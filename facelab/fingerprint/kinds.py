@@ -111,7 +111,7 @@ FIX = {
     "rounding": "round as in training ({train}); inference: {infer}",
     "saturation": "do not clip or wrap values: training {train}, inference {infer}",
     "quantization": "quantise with the training scale and zero point: training {train}, inference {infer}",
-    "size": "resize to the training size {train}, not {infer}",
+    "size": "resize as in training: {train}, not {infer}",
     "unknown": "compare the two pipelines stage by stage: capture both with stage hooks or specs",
 }
 

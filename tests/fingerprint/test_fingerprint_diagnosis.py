@@ -245,3 +245,11 @@ def test_scalings_are_told_apart(train, infer, kinds):
         return 1 / np.array(scale), -np.array(mean) / np.array(scale)
 
     assert [k for k, _ in compare_scaling(affine(*train), affine(*infer))] == kinds
+
+
+def test_specs_that_differ_in_size_alone_are_told_by_it():
+    train = PreprocessSpec(GRAY, SPECS[GRAY])
+    stages = [{**s.to_dict(), "size": [48, 48]} if s.op == "resize" else s for s in train.stages]
+    done = compare(capture_spec(train), capture_spec(PreprocessSpec("smaller", stages)))
+    assert [f.kind for f in done.findings] == ["size"] and done.verdict == "mismatch"
+    assert done.explained is None   # tensors of two sizes have no distance
