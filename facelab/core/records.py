@@ -124,6 +124,18 @@ def write(path: str | os.PathLike, records: Iterable[Record]) -> None:
     write_text(path, "".join(r.to_json() + "\n" for r in records))
 
 
+_TYPES = {**dict.fromkeys(("run", "step", "case", "metric", "unit", "better", "at"), (str,)),
+          **dict.fromkeys(("method", "budget", "samples", "warning", "note"), (str, type(None))),
+          **dict.fromkeys(("lo", "hi", "error"), (float, int, type(None))), "n": (int, type(None)),
+          "value": (float, int, str, bool, type(None)), "passed": (bool, type(None)), "machine": (dict, type(None))}
+
+
+def _check_types(raw: dict[str, Any]) -> None:
+    for name, types in _TYPES.items():
+        if name in raw and not isinstance(raw[name], types):
+            raise ValueError(f"{name!r} is {dumps(raw[name])[:80]}")
+
+
 def read(path: str | os.PathLike) -> list[Record]:
     """Read a `.jsonl` file of records. Raises BadInputError with the line number for a line that is none."""
     path = Path(path)
@@ -133,6 +145,9 @@ def read(path: str | os.PathLike) -> list[Record]:
         lines = path.read_text(encoding="utf-8").split("\n")  # splitlines() would also cut at U+0085
     except OSError as e:
         raise BadInputError("the records cannot be read", where=path, got=e.strerror, fix="check the path") from None
+    except UnicodeDecodeError as e:
+        raise BadInputError("the file holds no records", where=path, expected=f"lines of JSON ({SCHEMA})",
+                            got=f"no UTF-8 text: byte {e.start} cannot be decoded", fix="check the path") from None
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
@@ -140,6 +155,7 @@ def read(path: str | os.PathLike) -> list[Record]:
             raw = json.loads(line)
             if raw.get("schema") != SCHEMA:
                 raise ValueError(f"schema {raw.get('schema')!r}")
+            _check_types(raw)
             out.append(Record(**{k: v for k, v in raw.items() if k in names}))
         except (ValueError, TypeError, AttributeError) as e:
             raise BadInputError("a line is no record", where=f"{path}:{number}", expected=SCHEMA, got=str(e)[:200],

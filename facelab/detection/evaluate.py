@@ -48,11 +48,22 @@ def read_labels(path: str | os.PathLike) -> Labels:
             rows = list(csv.DictReader(f))
     except (OSError, UnicodeDecodeError, csv.Error) as e:
         raise BadInputError("the labels cannot be read", where=path, got=str(e)[:120], fix="check --labels") from None
+    for i, row in enumerate(rows, 2):
+        if None in row or None in row.values():
+            raise BadInputError("a row of the labels has another number of values than the head", where=f"{path}:{i}",
+                                expected=", ".join(k for k in row if k is not None), fix="correct the row")
     columns = set(rows[0]) if rows else set()
     if {"path", "x1", "y1", "x2", "y2"} <= columns:
         return _box_labels(rows, path)
     if {"path", "n_faces"} <= columns:
-        return Labels({r["path"]: _whole(r["n_faces"], f"{path}:{i}") for i, r in enumerate(rows, 2)}, None)
+        counts: dict[str, int] = {}
+        for i, row in enumerate(rows, 2):
+            count = _whole(row["n_faces"], f"{path}:{i}")
+            if counts.setdefault(row["path"], count) != count:
+                raise BadInputError("the labels count one image twice, differently", where=f"{path}:{i}",
+                                    expected=f"{counts[row['path']]}, as said before", got=count,
+                                    fix="keep one of the rows")
+        return Labels(counts, None)
     raise BadInputError("the labels have other columns", where=path, expected="path,n_faces or path,x1,y1,x2,y2",
                         got=",".join(sorted(map(str, columns))) or "no rows", fix="write one of these forms")
 

@@ -56,7 +56,7 @@ def load(path: Path) -> tuple[list[Record], dict | None]:
     """
     path = Path(path)
     if path.is_file():
-        return records.read(path), None
+        return _some(records.read(path), path), None
     own = path / "records.jsonl"
     files = [own] if own.is_file() else sorted(path.glob("*/records.jsonl"))
     if not files:
@@ -66,7 +66,14 @@ def load(path: Path) -> tuple[list[Record], dict | None]:
         facts = json.loads((path / "run.json").read_text(encoding="utf-8")).get("machine")
     except (OSError, ValueError, AttributeError):
         facts = None
-    return [r for f in files for r in records.read(f)], facts
+    return _some([r for f in files for r in records.read(f)], path), facts
+
+
+def _some(found: list[Record], path: Path) -> list[Record]:
+    if not found:   # against nothing, nothing got worse
+        raise BadInputError("there are no records to compare", where=path, expected="at least one record",
+                            got="an empty file", fix="the run may have failed: look at its report, or run it again")
+    return found
 
 
 def is_timing(record: Record) -> bool:
