@@ -8,7 +8,7 @@ import sys
 import click
 
 from facelab.commands.common import LazyGroup
-from facelab.core.errors import FacelabError
+from facelab.core.errors import BadInputError, FacelabError, from_os
 
 COMMANDS = {
     "assets": "list, fetch and verify models and data sets",
@@ -41,7 +41,9 @@ def main(argv: list[str] | None = None) -> None:
 
 def run(argv: list[str] | None = None) -> int:
     """Run one command and return its exit code; errors a user can act on are printed without a traceback."""
+    argv = sys.argv[1:] if argv is None else argv
     try:
+        _check_empty(argv)
         code = cli.main(args=argv, prog_name="facelab", standalone_mode=False)
         return code if isinstance(code, int) else 0
     except FacelabError as e:
@@ -57,6 +59,24 @@ def run(argv: list[str] | None = None) -> int:
         # the reader of our stdout went away (`facelab … | head`): stop quietly, and keep Python from complaining
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as e:
+        # a folder that may not be written, a full disk, a name too long: whichever command met it
+        click.echo(f"error: {from_os(e)}", err=True)
+        return BadInputError.exit_code
+    except MemoryError as e:
+        error = BadInputError("the memory does not suffice", got=str(e)[:200] or None,
+                              fix="ask for less at once, or use a machine with more memory")
+        click.echo(f"error: {error}", err=True)
+        return error.exit_code
+
+
+def _check_empty(argv: list[str]) -> None:
+    """Refuse empty words, such as `--labels "$UNSET"` leaves: they would pass for an option that was not given."""
+    for k, word in enumerate(argv):
+        if word == "" or (word.startswith("--") and word.endswith("=")):
+            name = word.rstrip("=") or (argv[k - 1] if k and argv[k - 1].startswith("-") else f"word {k + 1}")
+            raise BadInputError("an argument is empty", where=name, expected="a value", got=repr(word),
+                                fix="give a value (a shell variable may not be set), or leave the argument out")
 
 
 if __name__ == "__main__":

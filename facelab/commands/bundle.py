@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from facelab.commands.common import emit, json_option, note
+from facelab.commands.common import OutPath, emit, json_option, note
 
 
 class BundleGroup(click.Group):
@@ -27,8 +27,8 @@ def command() -> None:
 
 @command.command(epilog="Example: facelab bundle models/emotion/emotion_fp32.tflite --out bundle/")
 @click.argument("model")
-@click.option("--out", required=True, type=click.Path(), metavar="DIR", help="Folder to write; an earlier bundle "
-              "there is replaced.")
+@click.option("--out", required=True, type=OutPath(folder=True), metavar="DIR",
+              help="Folder to write; an earlier bundle there is replaced.")
 @click.option("--name", metavar="TEXT", help="Name of the bundle.  [default: the model's]")
 @click.option("--spec", type=click.Path(), metavar="FILE", help="Its preprocessing, where none lies beside it.")
 @click.option("--labels", type=click.Path(), metavar="FILE", help="Its labels, one a line.")

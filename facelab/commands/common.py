@@ -4,15 +4,51 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import math
 from typing import Any
 
 import click
 
 from facelab.core.errors import did_you_mean
-from facelab.core.files import dumps
+from facelab.core.files import check_writable, dumps
 
 json_option = click.option("--json", "as_json", is_flag=True,
                            help="Print one JSON document on stdout; everything else goes to stderr.")
+
+
+class _Finite:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):   # NaN passes every comparison with a range's ends
+            self.fail(f"{value!r} is not a finite number", param, ctx)
+        return number
+
+
+class Float(_Finite, click.types.FloatParamType):
+    """A finite number."""
+
+
+class FloatRange(_Finite, click.FloatRange):
+    """A finite number between two ends."""
+
+
+THREADS = click.IntRange(1, 1024)
+"""Threads, processes or steps at once."""
+SEED = click.IntRange(0, 2**63 - 1)
+
+
+class OutPath(click.Path):
+    """A file, or with `folder` a folder, to write: refused before any work where it cannot be written. "-" passes."""
+
+    def __init__(self, *, folder: bool = False, **kwargs):
+        super().__init__(**kwargs)
+        self.folder = folder
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Check and return the path; raises BadInputError for what cannot be written."""
+        if str(value) != "-":
+            check_writable(value, folder=self.folder)
+        return super().convert(value, param, ctx)
 
 
 class LazyGroup(click.Group):

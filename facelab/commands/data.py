@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from facelab.commands.common import emit, json_option, note
+from facelab.commands.common import SEED, THREADS, OutPath, emit, json_option, note
 
 SET_NAMES = ("emotion", "verification", "detection", "liveness")
 
@@ -19,10 +19,11 @@ def command() -> None:
               help="emotion: faces with action units. verification: pairs in ten folds, and hard ones. "
                    "detection: scenes of 0 to 30 faces. liveness: live and spoofed faces with depth.")
 @click.option("--n", type=click.IntRange(1, 10_000_000), required=True, help="Number of pictures.")
-@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=7, show_default=True,
+@click.option("--seed", type=SEED, default=7, show_default=True,
               help="The same seed gives the same bytes on every machine.")
-@click.option("--out", required=True, metavar="DIR", help="Folder to write; an interrupted run is taken up again.")
-@click.option("--workers", type=click.IntRange(1, 1024), default=None,
+@click.option("--out", required=True, type=OutPath(folder=True), metavar="DIR",
+              help="Folder to write; an interrupted run is taken up again.")
+@click.option("--workers", type=THREADS, default=None,
               help="Processes to draw with; the result is the same for any number.  [default: one a core]")
 @click.option("--size", type=click.IntRange(16, 2048), default=None, metavar="PX",
               help="Side of a face picture [default: 160], or width of a scene, its height being ¾ [default: 1024].")

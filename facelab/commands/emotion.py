@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from facelab.commands.common import emit, json_option, note
+from facelab.commands.common import THREADS, Float, FloatRange, OutPath, emit, json_option, note
 from facelab.core.errors import BadInputError, UnsupportedError
 
 BACKENDS = ("modelmaker", "keras", "text")
@@ -38,7 +38,8 @@ def command() -> None:
 @click.option("--epochs", type=click.IntRange(1, 10_000), default=None, help="[default: 8; text: 80]")
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=7, show_default=True,
               help="Of faces, split, augmentation, order and weights.")
-@click.option("--out", metavar="DIR", default=None, help="Folder to fill.  [default: models/emotion]")
+@click.option("--out", type=OutPath(folder=True), metavar="DIR", default=None,
+              help="Folder to fill.  [default: models/emotion]")
 @click.option("--n", type=click.IntRange(40, 10_000_000), default=2800, show_default=True,
               help="Number of synthetic faces.")
 @click.option("--backbone", default="facelab", show_default=True, metavar="NAME",
@@ -51,15 +52,15 @@ def command() -> None:
 @click.option("--size", type=click.IntRange(32, 512), default=None, metavar="PX",
               help="Side of the input.  [default: the backbone's]")
 @click.option("--batch", type=click.IntRange(1, 4096), default=32, show_default=True)
-@click.option("--learning-rate", type=click.FloatRange(0, 10, min_open=True), default=0.02, show_default=True)
-@click.option("--dropout", type=click.FloatRange(0, 0.95), default=0.2, show_default=True)
+@click.option("--learning-rate", type=FloatRange(0, 10, min_open=True), default=0.02, show_default=True)
+@click.option("--dropout", type=FloatRange(0, 0.95), default=0.2, show_default=True)
 @click.option("--class-weights", type=click.Choice(("balanced", "none")), default="balanced", show_default=True,
               help="balanced: faces of rarer classes are shown more often.")
 @click.option("--copies", type=click.IntRange(0, 20), default=2, show_default=True, help="Augmented copies a face.")
 @click.option("--patience", type=click.IntRange(0, 1000), default=3, show_default=True,
               help="Stop after so many epochs without a lower validation loss; 0 never stops.")
 @click.option("--int8", is_flag=True, help="Model Maker's own INT8 export too, calibrated on the calibration part.")
-@click.option("--workers", type=click.IntRange(1, 256), default=2, show_default=True, help="Processes that draw faces.")
+@click.option("--workers", type=THREADS, default=2, show_default=True, help="Processes that draw faces.")
 @crop_option
 @votes_option
 @json_option
@@ -163,7 +164,7 @@ def _train_text(data: str, o: dict, as_json: bool) -> None:
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=11, show_default=True, help="Of synthetic faces.")
 @click.option("--all", "everything", is_flag=True,
               help="Also count faces and identities that the model was trained on (left out by default).")
-@click.option("--workers", type=click.IntRange(1, 256), default=2, show_default=True, help="Processes that draw faces.")
+@click.option("--workers", type=THREADS, default=2, show_default=True, help="Processes that draw faces.")
 @crop_option
 @votes_option
 @json_option
@@ -217,7 +218,8 @@ def _evaluate_text(path: Path, data: str, as_json: bool) -> None:
               "[default: the last one trained]")
 @click.option("--detector", default="detect", metavar="NAME", help="Finds the faces.  [default: the best one here: "
               "the catalogue's default, MTCNN, Haar]")
-@click.option("--least", type=float, default=None, metavar="SCORE", help="Drop faces below this score of the detector.")
+@click.option("--least", type=Float(), default=None, metavar="SCORE",
+              help="Drop faces below this score of the detector.")
 @json_option
 def predict_(source, model, detector, least, as_json) -> None:
     """Find the faces of a picture or of a folder's pictures, crop them by the model's spec, and classify them.

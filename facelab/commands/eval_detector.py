@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from facelab.commands.common import note, progress
+from facelab.commands.common import SEED, THREADS, Float, FloatRange, OutPath, note, progress
 from facelab.commands.json_file import emit_file, json_file_option
 
 
@@ -17,16 +17,17 @@ from facelab.commands.json_file import emit_file, json_file_option
                                               "relative to --images or to the CSV's folder.")
 @click.option("--family", metavar="NAME", help="Family of a model file (yunet, …), where its outputs do not tell.")
 @click.option("--spec", metavar="JSON", help="Preprocessing spec (facelab.preprocess/1) instead of the model's own.")
-@click.option("--score-threshold", type=float, help="Operating threshold. Default: the model's.")
-@click.option("--nms-threshold", type=click.FloatRange(0, 1), help="Overlap above which a box is suppressed.")
-@click.option("--iou", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="Smallest overlap of a match.")
-@click.option("--min-height", type=click.FloatRange(0), default=0.0, show_default=True,
+@click.option("--score-threshold", type=Float(), help="Operating threshold. Default: the model's.")
+@click.option("--nms-threshold", type=FloatRange(0, 1), help="Overlap above which a box is suppressed.")
+@click.option("--iou", type=FloatRange(0, 1), default=0.5, show_default=True, help="Smallest overlap of a match.")
+@click.option("--min-height", type=FloatRange(0), default=0.0, show_default=True,
               help="Labelled faces lower than this many pixels are ignored.")
-@click.option("--threads", type=click.IntRange(1), help="Threads of the runtime. Default: all cores.")
+@click.option("--threads", type=THREADS, help="Threads of the runtime. Default: all cores.")
 @click.option("--bootstrap", "replicates", type=click.IntRange(10, 100_000), default=1000, show_default=True,
               help="Bootstrap replicates over images for the AP's interval.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the bootstrap.")
-@click.option("--out", metavar="DIR", help="Write predictions in the WIDER FACE form, down to a score of 0.02.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of the bootstrap.")
+@click.option("--out", type=OutPath(folder=True), metavar="DIR",
+              help="Write predictions in the WIDER FACE form, down to a score of 0.02.")
 @json_file_option
 def command(model, images, labels, family, spec, score_threshold, nms_threshold, iou, min_height, threads, replicates,
             seed, out, json_path) -> None:

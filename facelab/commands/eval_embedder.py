@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from facelab.commands.common import note, progress
+from facelab.commands.common import SEED, THREADS, FloatRange, OutPath, note, progress
 from facelab.commands.json_file import emit_file, json_file_option
 
 
@@ -20,13 +20,14 @@ from facelab.commands.json_file import emit_file, json_file_option
 @click.option("--align", type=click.Choice(["umeyama", "affine3", "none"]), help="Alignment instead of the spec's own.")
 @click.option("--family", metavar="NAME", help="Family of a model file (arcface, adaface, …), where it has no spec.")
 @click.option("--spec", metavar="JSON", help="Preprocessing spec (facelab.preprocess/1) instead of the model's own.")
-@click.option("--threads", type=click.IntRange(1), help="Threads of the runtimes. Default: all cores.")
-@click.option("--far", "fars", type=float, multiple=True,
+@click.option("--threads", type=THREADS, help="Threads of the runtimes. Default: all cores.")
+@click.option("--far", "fars", type=FloatRange(1e-9, 1), multiple=True,
               help="FAR target for TAR (repeat); one that the impostor pairs cannot support is refused.")
 @click.option("--bootstrap", "replicates", type=click.IntRange(10, 100_000), default=1000, show_default=True,
               help="Bootstrap replicates over identities (over pairs where identities are not known).")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of bootstrap and order.")
-@click.option("--out", metavar="F.npz", help="Write a, b, same, failed (and ids) for `facelab eval verification`.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of bootstrap and order.")
+@click.option("--out", type=OutPath(), metavar="F.npz",
+              help="Write a, b, same, failed (and ids) for `facelab eval verification`.")
 @json_file_option
 def command(model, pairs_path, images, groups, detector, align, family, spec, threads, fars, replicates, seed, out,
             json_path) -> None:

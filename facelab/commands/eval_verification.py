@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from facelab.commands.common import note
+from facelab.commands.common import SEED, FloatRange, note
 from facelab.commands.json_file import emit_file, json_file_option
-from facelab.core.errors import BadInputError
+from facelab.core.errors import BadInputError, at
 
 if TYPE_CHECKING:
     from facelab.commands.pair_sources import PairArrays
@@ -37,12 +37,12 @@ DEFAULT_FARS = (1e-1, 1e-2, 1e-3, 1e-4)
               help="Add the mirrored image's embedding before normalising (insightface's rule).")
 @click.option("--as-is", is_flag=True,
               help="Do not L2-normalise embeddings (thresholds still run from 0 to 3.99 squared).")
-@click.option("--far", "fars", type=float, multiple=True,
+@click.option("--far", "fars", type=FloatRange(1e-9, 1), multiple=True,
               help="FAR target for TAR (repeat); one that the impostor pairs cannot support is refused. "
                    "Default: 0.1, 0.01, 0.001, 0.0001, of which unsupported ones are listed as refused.")
 @click.option("--bootstrap", "replicates", type=click.IntRange(10, 100_000), default=1000, show_default=True,
               help="Bootstrap replicates (over identities where they are known, over pairs otherwise).")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the bootstrap.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of the bootstrap.")
 @json_file_option
 def command(as_is, fars, replicates, seed, json_path, **given) -> None:
     """Evaluate embeddings of pairs by the reference protocol (LFW's ten folds), with honest intervals.
@@ -52,12 +52,12 @@ def command(as_is, fars, replicates, seed, json_path, **given) -> None:
     from facelab.metrics.verification import check_same, distances
 
     arrays = _read(**given)
-    same = check_same(arrays.same)
-    distance = distances(arrays.a, arrays.b, normalise=not as_is, failed=arrays.failed)
-    if len(same) != len(distance):
-        raise BadInputError("there is not one label per pair", where=arrays.source, expected=len(distance),
-                            got=len(same))
-    value = evaluate(distance, same, arrays.first, arrays.second, fars=fars, replicates=replicates, seed=seed)
+    with at(arrays.source):
+        same = check_same(arrays.same)
+        distance = distances(arrays.a, arrays.b, normalise=not as_is, failed=arrays.failed)
+        if len(same) != len(distance):
+            raise BadInputError("there is not one label per pair", expected=len(distance), got=len(same))
+        value = evaluate(distance, same, arrays.first, arrays.second, fars=fars, replicates=replicates, seed=seed)
     value["source"], value["embedding_size"] = arrays.source, int(arrays.a.shape[1])
     value["normalised"], value["flip"] = not as_is, given["flip"]
     for warning in value["warnings"]:

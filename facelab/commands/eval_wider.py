@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import click
 
-from facelab.commands.common import note
+from facelab.commands.common import SEED, Float, FloatRange, note
 from facelab.commands.json_file import emit_file, json_file_option
 
 BREAKDOWNS = ("size", "blur", "occlusion", "pose", "illumination", "expression")
@@ -18,14 +18,14 @@ BREAKDOWNS = ("size", "blur", "occlusion", "pose", "illumination", "expression")
               help="Folder of <event>/<image>.txt files: image name, count, then `x y w h score` a line.")
 @click.option("--ground-truth", required=True, metavar="DIR",
               help="Folder with wider_face_val.mat and the easy, medium and hard .mat files (or a text form).")
-@click.option("--iou", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="Smallest overlap of a match.")
-@click.option("--score-threshold", type=float, default=None,
+@click.option("--iou", type=FloatRange(0, 1), default=0.5, show_default=True, help="Smallest overlap of a match.")
+@click.option("--score-threshold", type=Float(), default=None,
               help="Keep only predictions with scores at or above this (before scores are normalised).")
 @click.option("--breakdown/--no-breakdown", default=True, show_default=True,
               help="AP and recall by size, blur, occlusion, pose, illumination, expression.")
 @click.option("--bootstrap", "replicates", type=click.IntRange(0, 100_000), default=1000, show_default=True,
               help="Bootstrap replicates over images for the 95 % intervals; 0 for none.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the bootstrap.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of the bootstrap.")
 @click.option("--require-complete", is_flag=True, help="Refuse predictions that lack an image of the ground truth.")
 @json_file_option
 def command(predictions: str, ground_truth: str, iou: float, score_threshold: float | None, breakdown: bool,

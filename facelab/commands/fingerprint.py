@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from facelab.commands.common import note
+from facelab.commands.common import Float, OutPath, note
 from facelab.commands.json_file import emit_file, json_file_option
 from facelab.core.errors import BadInputError
 
@@ -15,7 +15,7 @@ def command() -> None:
 
 
 @command.command(epilog="Example: facelab fingerprint probes --out probes/")
-@click.option("--out", required=True, type=click.Path(file_okay=False), metavar="DIR", help="Folder to write to.")
+@click.option("--out", required=True, type=OutPath(folder=True), metavar="DIR", help="Folder to write to.")
 def probes(out) -> None:
     """Write the probe set, with a README for programs in other languages."""
     from facelab.fingerprint.probes import probe_set, set_hash, write_probes
@@ -26,7 +26,7 @@ def probes(out) -> None:
 
 FAMILY_HELP = "Kind of probe to read: image (default), rgb24, bgr24, gray8, yuyv or nv12; may be repeated."
 out_option = click.option(
-    "--out", type=click.Path(dir_okay=False), metavar="F", help="Write the fingerprint to F (default: stdout)."
+    "--out", type=OutPath(), metavar="F", help="Write the fingerprint to F (default: stdout)."
 )
 declare_option = click.option(
     "--batch",
@@ -49,7 +49,7 @@ name_option = click.option("--name", metavar="TEXT", help="A name for reports.")
 @click.option("--tap", metavar="TENSOR", help="Inner tensor of an ONNX graph where preprocessing ends.")
 @click.option("--probes", "families", multiple=True, metavar="KIND", help=FAMILY_HELP)
 @click.option(
-    "--tensors", type=click.Path(file_okay=False), metavar="DIR", help="Also write the golden tensors as .npy."
+    "--tensors", type=OutPath(folder=True), metavar="DIR", help="Also write the golden tensors as .npy."
 )
 @declare_option
 @name_option
@@ -113,9 +113,9 @@ def _write(fingerprint, name, out) -> None:
 @click.argument("train", type=click.Path())
 @click.argument("infer", type=click.Path())
 @json_file_option
-@click.option("--sarif", type=click.Path(dir_okay=False), metavar="F", help="Write SARIF 2.1.0 for code scanning.")
-@click.option("--junit", type=click.Path(dir_okay=False), metavar="F", help="Write JUnit XML for a test report.")
-@click.option("--html", type=click.Path(dir_okay=False), metavar="F", help="Write a page with both sides' probes.")
+@click.option("--sarif", type=OutPath(), metavar="F", help="Write SARIF 2.1.0 for code scanning.")
+@click.option("--junit", type=OutPath(), metavar="F", help="Write JUnit XML for a test report.")
+@click.option("--html", type=OutPath(), metavar="F", help="Write a page with both sides' probes.")
 @click.option(
     "--allow",
     multiple=True,
@@ -134,7 +134,7 @@ def _write(fingerprint, name, out) -> None:
 @click.option("--infer-pipeline", metavar="FILE.py:NAME", help="Inference preprocessing, where it has no spec.")
 @click.option("--classes", metavar="A,B,…", help="The model's classes in output order.")
 @click.option("--task", type=click.Choice(("classify", "embed")), help="What the model does (guessed otherwise).")
-@click.option("--threshold", type=float, help="Cosine threshold at which TAR is compared.")
+@click.option("--threshold", type=Float(), help="Cosine threshold at which TAR is compared.")
 @click.pass_context
 def compare(
     ctx,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from facelab.commands.common import OutPath
 from facelab.commands.json_file import emit_file, json_file_option
 from facelab.core.errors import BadInputError
 
@@ -23,9 +24,9 @@ from facelab.core.errors import BadInputError
               "policy that ships]")
 @click.option("--print-policy", is_flag=True, help="Print the policy that ships, with every key explained, and stop.")
 @json_file_option
-@click.option("--junit", type=click.Path(dir_okay=False), metavar="F", help="Write JUnit XML for a test report.")
-@click.option("--sarif", type=click.Path(dir_okay=False), metavar="F", help="Write SARIF 2.1.0 for code scanning.")
-@click.option("--html", type=click.Path(dir_okay=False), metavar="F",
+@click.option("--junit", type=OutPath(), metavar="F", help="Write JUnit XML for a test report.")
+@click.option("--sarif", type=OutPath(), metavar="F", help="Write SARIF 2.1.0 for code scanning.")
+@click.option("--html", type=OutPath(), metavar="F",
               help="Write a page with the table and the causes.")
 @click.pass_context
 def command(ctx, bundle, inference, outputs, baseline, device, policy_file, print_policy, json_path, junit, sarif,

@@ -6,9 +6,10 @@ from typing import Any
 
 import click
 
+from facelab.commands.common import OutPath
 from facelab.core.files import dumps, write_json
 
-json_file_option = click.option("--json", "json_path", metavar="F", default=None,
+json_file_option = click.option("--json", "json_path", type=OutPath(), metavar="F", default=None,
                                 help="Write the figures as one JSON document to F ('-' for stdout).")
 
 

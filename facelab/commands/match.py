@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from facelab.commands.common import emit, json_option, note
+from facelab.commands.common import SEED, THREADS, FloatRange, OutPath, emit, json_option, note
 
 METRICS = ["l2", "sqeuclidean", "ip", "cosine"]
 
@@ -33,16 +33,17 @@ def _progress(description: str):
 @click.option("--gallery", required=True, type=click.Path(path_type=Path),
               help="Gallery vectors: a .npy of (rows, dimensions) float32, float16 or int8; streamed.")
 @click.option("--queries", required=True, type=click.Path(path_type=Path), help="Query vectors, likewise.")
-@click.option("-k", "k", type=click.IntRange(min=1), default=10, show_default=True, help="Neighbours per query.")
+@click.option("-k", "k", type=click.IntRange(1, 1_000_000), default=10, show_default=True, help="Neighbours per query.")
 @click.option("--metric", type=click.Choice(METRICS), default="l2", show_default=True,
               help="l2 is not squared; ip is the inner product, largest first; cosine is 1 - cosine.")
-@click.option("--out", required=True, type=click.Path(path_type=Path),
+@click.option("--out", required=True, type=OutPath(path_type=Path),
               help="The .npz to write: ids (n, k) int64, distances (n, k) float32, metric.")
 @click.option("--method", type=click.Choice(["auto", "exhaustive", "screened"]), default="auto", show_default=True,
               help="screened builds int8 codes first (a quarter of the float32 gallery in memory).")
-@click.option("--threads", type=click.IntRange(min=1), help="Threads; all cores if left out.")
+@click.option("--threads", type=THREADS, help="Threads; all cores if left out.")
 @click.option("--scheduler", help="Address of a Dask scheduler: search over its workers.")
-@click.option("--shards", type=click.IntRange(min=1), help="Row ranges to cut the gallery into (with --scheduler).")
+@click.option("--shards", type=click.IntRange(1, 1_000_000),
+              help="Row ranges to cut the gallery into (with --scheduler).")
 @json_option
 def search(gallery: Path, queries: Path, k: int, metric: str, out: Path, method: str, threads: int | None,
            scheduler: str | None, shards: int | None, as_json: bool) -> None:
@@ -50,7 +51,7 @@ def search(gallery: Path, queries: Path, k: int, metric: str, out: Path, method:
     import numpy as np
 
     from facelab.core import machine
-    from facelab.core.errors import BadInputError
+    from facelab.core.errors import BadInputError, at
     from facelab.matching import arrays, stream
     if shards and not scheduler:
         raise click.UsageError("--shards needs --scheduler")
@@ -58,7 +59,8 @@ def search(gallery: Path, queries: Path, k: int, metric: str, out: Path, method:
         raise BadInputError("--out would overwrite an input", where=out, fix="give another name")
     wanted = np.array(stream.open_vectors(queries, "the queries"))
     rows = stream.open_vectors(gallery, "the gallery")
-    arrays.check_same_width(wanted, rows, ("the queries", "the gallery"))
+    with at(f"{queries}, {gallery}"):
+        arrays.check_same_width(wanted, rows, ("the queries", "the gallery"))
     arrays.check_k(k, len(rows), where=gallery)
     arrays.check_finite(wanted, "the queries")
     started, base = time.perf_counter(), machine.rss_bytes()
@@ -79,11 +81,13 @@ def search(gallery: Path, queries: Path, k: int, metric: str, out: Path, method:
 
 
 @command.command(epilog="Example: facelab match bench --queries 1 --queries 64 --gallery 100000 --dimension 512 --json")
-@click.option("--queries", "batches", type=click.IntRange(min=1), multiple=True, default=(8,), show_default=True,
+@click.option("--queries", "batches", type=click.IntRange(1, 1_000_000), multiple=True, default=(8,), show_default=True,
               help="Queries per search; may be repeated: everybody prepares the gallery once.")
-@click.option("--gallery", "m", type=click.IntRange(min=1), default=10_000, show_default=True, help="Gallery rows.")
-@click.option("--dimension", "d", type=click.IntRange(min=1), default=512, show_default=True, help="Vector length.")
-@click.option("-k", "k", type=click.IntRange(min=1), default=10, show_default=True, help="Neighbours per query.")
+@click.option("--gallery", "m", type=click.IntRange(1, 1_000_000_000), default=10_000, show_default=True,
+              help="Gallery rows.")
+@click.option("--dimension", "d", type=click.IntRange(1, 1_000_000), default=512, show_default=True,
+              help="Vector length.")
+@click.option("-k", "k", type=click.IntRange(1, 1_000_000), default=10, show_default=True, help="Neighbours per query.")
 @click.option("--metric", type=click.Choice(["sqeuclidean", "ip", "cosine"]), default="sqeuclidean",
               show_default=True, help="Distance.")
 @click.option("--data", type=click.Choice(["unit", "identities"]), default="unit", show_default=True,
@@ -94,13 +98,13 @@ def search(gallery: Path, queries: Path, k: int, metric: str, out: Path, method:
               type=click.Choice(["numpy", "scipy", "sklearn", "faiss", "usearch", "numkong", "hnsw", "ivf"]),
               help="Only these libraries, however slow; default: the exact ones, without those that take minutes.")
 @click.option("--approximate", is_flag=True, help="Also FAISS HNSW and IVF, with their recall.")
-@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Threads, for everybody.")
-@click.option("--repeats", type=click.IntRange(min=3), default=7, show_default=True, help="Interleaved rounds.")
-@click.option("--budget", type=click.FloatRange(min=0.1), default=20.0, show_default=True,
+@click.option("--threads", type=THREADS, default=1, show_default=True, help="Threads, for everybody.")
+@click.option("--repeats", type=click.IntRange(3, 100_000), default=7, show_default=True, help="Interleaved rounds.")
+@click.option("--budget", type=FloatRange(min=0.1), default=20.0, show_default=True,
               help="Seconds to measure a batch.")
 @click.option("--pairs/--no-pairs", default=False, help="Also time all pairwise kernels on queries × gallery.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the synthetic data.")
-@click.option("--records", type=click.Path(path_type=Path), help="Append the records to this .jsonl file.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Of the synthetic data.")
+@click.option("--records", type=OutPath(path_type=Path), help="Append the records to this .jsonl file.")
 @json_option
 def bench(batches: tuple[int, ...], m: int, d: int, k: int, metric: str, data: str, embeddings: Path | None,
           names: tuple[str, ...], approximate: bool, threads: int, repeats: int, budget: float, pairs: bool, seed: int,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from facelab.commands.common import emit, json_option, note
+from facelab.commands.common import OutPath, emit, json_option, note
 from facelab.core.errors import BadInputError, CheckFailedError
 
 
@@ -46,9 +46,9 @@ backend_option = click.option("--backend", default="reference", show_default=Tru
 @click.option("--decode-with", metavar="NAME", help="Decode with another backend (onnx has no decoder).")
 @click.option("--face", metavar="X1,Y1,X2,Y2", help="The face box, for a spec that crops to it.")
 @click.option("--landmarks", metavar="X,Y,…", help="Five points, for a spec that aligns: eyes, nose, mouth corners.")
-@click.option("--stages", "stages_dir", type=click.Path(file_okay=False), metavar="DIR",
+@click.option("--stages", "stages_dir", type=OutPath(folder=True), metavar="DIR",
               help="Write each stage as .npy and .png, and a contact sheet.")
-@click.option("--out", type=click.Path(dir_okay=False), metavar="F.npy", help="Write the resulting tensor.")
+@click.option("--out", type=OutPath(), metavar="F.npy", help="Write the resulting tensor.")
 @json_option
 def run(spec, image, backend, decode_with, face, landmarks, stages_dir, out, as_json) -> None:
     """Run SPEC (a file, or a model or family of the catalogue) on IMAGE and show every stage.
@@ -117,7 +117,7 @@ def show(spec, as_json) -> None:
 
 @command.command(epilog="Example: facelab preprocess preset sface --out sface.preprocess.json")
 @click.argument("name", required=False)
-@click.option("--out", type=click.Path(dir_okay=False), metavar="F.json", help="Write the spec to a file.")
+@click.option("--out", type=OutPath(), metavar="F.json", help="Write the spec to a file.")
 @json_option
 def preset(name, out, as_json) -> None:
     """Show or write the preprocessing of a known model or family; without NAME, list what is known."""
@@ -135,7 +135,7 @@ def preset(name, out, as_json) -> None:
 
 
 @command.command(epilog="Example: facelab preprocess conformance --check docs/preprocessing-conformance.md")
-@click.option("--out", type=click.Path(dir_okay=False), metavar="F.md", help="Write the table.")
+@click.option("--out", type=OutPath(), metavar="F.md", help="Write the table.")
 @click.option("--check", type=click.Path(dir_okay=False), metavar="F.md", help="Fail if this file's table is another.")
 @json_option
 def conformance(out, check, as_json) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from facelab.commands.common import emit, json_option, note
+from facelab.commands.common import Float, OutPath, emit, json_option, note
 
 
 @click.command(epilog="Example: facelab quantize models/emotion/emotion_fp32.tflite --recipe int8 --calibration "
@@ -24,8 +24,9 @@ from facelab.commands.common import emit, json_option, note
 @click.option("--keep-float", default=None, metavar="auto|OPS",
               help="Operators that stay in float, by number, type or output tensor, separated by commas; auto finds "
                    "the smallest set that meets the budgets.")
-@click.option("--out", default=None, metavar="DIR", help="Folder for the model, its preprocess.json with the quantize "
-              "stage, calibration.json and quantization.json.  [default: <model>-<recipe> beside the model]")
+@click.option("--out", type=OutPath(folder=True), default=None, metavar="DIR",
+              help="Folder for the model, its preprocess.json with the quantize stage, calibration.json and "
+                   "quantization.json.  [default: <model>-<recipe> beside the model]")
 @click.option("--spec", default=None, metavar="FILE", help="The float model's preprocessing.  [default: "
               "<model>.preprocess.json beside it, or the catalogue's]")
 @click.option("--calibration-n", type=click.IntRange(1, 1_000_000), default=200, show_default=True,
@@ -38,13 +39,13 @@ from facelab.commands.common import emit, json_option, note
               help="Of the choice of images.")
 @click.option("--crop", default="detect", show_default=True, metavar="detect|whole|NAME",
               help="Which detector finds faces where the spec needs them.")
-@click.option("--min-accuracy", type=float, default=0.99, show_default=True,
+@click.option("--min-accuracy", type=Float(), default=0.99, show_default=True,
               help="Budget: share of the float accuracy.")
-@click.option("--min-agreement", type=float, default=0.98, show_default=True, help="Budget: equal top-1 answers.")
-@click.option("--worst-class", type=float, default=-2.0, show_default=True, help="Budget: change of a class, points.")
-@click.option("--max-ece", type=float, default=1.0, show_default=True, help="Budget: rise of the ECE, points.")
-@click.option("--max-size", type=float, default=0.30, show_default=True, help="Budget: share of the float file.")
-@click.option("--min-cosine", type=float, default=0.98, show_default=True,
+@click.option("--min-agreement", type=Float(), default=0.98, show_default=True, help="Budget: equal top-1 answers.")
+@click.option("--worst-class", type=Float(), default=-2.0, show_default=True, help="Budget: change of a class, points.")
+@click.option("--max-ece", type=Float(), default=1.0, show_default=True, help="Budget: rise of the ECE, points.")
+@click.option("--max-size", type=Float(), default=0.30, show_default=True, help="Budget: share of the float file.")
+@click.option("--min-cosine", type=Float(), default=0.98, show_default=True,
               help="Budget for a network without classes: mean cosine to the float output.")
 @click.option("--runs", type=click.IntRange(50, 1_000_000), default=50, show_default=True, help="Timed runs a variant.")
 @click.option("--latency/--no-latency", default=True, show_default=True, help="Time the variants (fresh processes).")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from facelab.commands.common import emit, json_option, note
+from facelab.commands.common import THREADS, OutPath, emit, json_option, note
 
 
 @click.command("reproduce", epilog="Example: facelab reproduce --profile quick --jobs 2 -p 08_matcher_benchmark.seed=1")
@@ -18,13 +18,13 @@ from facelab.commands.common import emit, json_option, note
 @click.option("-p", "--parameter", "texts", multiple=True, metavar="STEP.NAME=VALUE",
               help="Set a notebook's parameter; checked against its type. May be repeated.")
 @click.option("--force", is_flag=True, help="Run the chosen steps even where nothing changed.")
-@click.option("--jobs", type=click.IntRange(1), help="Steps at once.  [default: 2 here, the workers on a cluster]")
+@click.option("--jobs", type=THREADS, help="Steps at once.  [default: 2 here, the workers on a cluster]")
 @click.option("--scheduler", metavar="ADDRESS", help="Run on a dask.distributed cluster, such as tcp://host:8786, "
               "whose workers see this folder.")
 @click.option("--why", is_flag=True, help="Say for each step why it runs, or that nothing changed.")
 @click.option("--dry-run", is_flag=True, help="Say what would run and why, and run nothing.")
 @click.option("--plan", "plan_path", type=click.Path(path_type=Path), help="The plan.  [default: notebooks/plan.toml]")
-@click.option("--reports", type=click.Path(path_type=Path), help="Where results go.  [default: reports]")
+@click.option("--reports", type=OutPath(folder=True, path_type=Path), help="Where results go.  [default: reports]")
 @json_option
 @click.pass_context
 def command(ctx, profile, only, start, texts, force, jobs, scheduler, why, dry_run, plan_path, reports, as_json) -> int:

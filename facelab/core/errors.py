@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import os
+from collections.abc import Iterator
 from difflib import get_close_matches
 
 
@@ -63,6 +67,28 @@ class BadInputError(FacelabError):
     exit_code = 2
 
 
+_OS_FIXES = {errno.ENOENT: "check the path", errno.EACCES: "check who may read or write it, or choose another path",
+             errno.EPERM: "check who may read or write it, or choose another path",
+             errno.EROFS: "choose a path that can be written", errno.ENOSPC: "free some space, or choose another disk",
+             errno.ENAMETOOLONG: "choose a shorter name", errno.EISDIR: "name a file, not a folder",
+             errno.ENOTDIR: "name a folder, not a file", errno.EEXIST: "choose another name"}
+
+
+def from_os(e: OSError) -> BadInputError:
+    """Return the error that tells a user what the system refused, and where.
+
+    >>> print(from_os(PermissionError(errno.EACCES, "Permission denied", "data/x")))
+    a file or folder cannot be read or written
+      where:    data/x
+      got:      Permission denied
+      fix:      check who may read or write it, or choose another path
+    """
+    what = "the system refused an operation" if e.filename is None else "a file or folder cannot be read or written"
+    where = None if e.filename is None else os.fsdecode(e.filename) if isinstance(e.filename, bytes) else e.filename
+    return BadInputError(what, where=where, got=e.strerror or str(e) or type(e).__name__,
+                         fix=_OS_FIXES.get(e.errno, "check the path, the disk and the network"))
+
+
 class MissingAssetError(FacelabError):
     """A model or data file is not here and could not be had. Exit code 2."""
 
@@ -83,6 +109,24 @@ class UnsupportedError(FacelabError):
 
 class CheckFailedError(FacelabError):
     """A measured figure misses its budget, or two things that must agree do not. Exit code 1."""
+
+
+@contextlib.contextmanager
+def at(where: object) -> Iterator[None]:
+    """Name the place in errors of this block that name none: what checks an array does not know its file.
+
+    >>> with at("pairs.npz"):
+    ...     raise BadInputError("the array is empty")
+    Traceback (most recent call last):
+    facelab.core.errors.BadInputError: the array is empty
+      where:    pairs.npz
+    """
+    try:
+        yield
+    except FacelabError as e:
+        if e.where is None:
+            e.where = str(where)
+        raise
 
 
 def did_you_mean(name: str, known) -> str:

@@ -45,6 +45,43 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
         tmp.unlink(missing_ok=True)
 
 
+def check_writable(path: str | os.PathLike, *, folder: bool = False) -> None:
+    """Raise BadInputError if a file (or with `folder` a folder) cannot be written to `path`, before any work is done.
+
+    Nothing is created. Devices and pipes are refused: an atomic write would replace them.
+
+    >>> check_writable(os.devnull)
+    Traceback (most recent call last):
+    facelab.core.errors.BadInputError: the output cannot be written
+      where:    /dev/null
+      expected: a file in a folder that you may write to
+      got:      a device or a pipe
+      fix:      choose another path
+    """
+    got = None
+    try:
+        path = Path(path)
+        base = path if folder else path.parent
+        while not base.exists():
+            base = base.parent
+        if path.is_dir() and not folder:
+            got = "a folder"
+        elif path.is_file() and folder:
+            got = "a file"
+        elif path.exists() and not (path.is_dir() or path.is_file()):
+            got = "a device or a pipe"
+        elif not base.is_dir():
+            got = f"{base} is a file"
+        elif not os.access(base, os.W_OK | os.X_OK):
+            got = f"{base.resolve()} may not be written to"
+    except OSError as e:
+        got = e.strerror
+    if got is not None:
+        raise BadInputError("the output cannot be written", where=path, got=got, fix="choose another path",
+                            expected=f"a {'folder, there or in one' if folder else 'file in a folder'} that you may "
+                                     "write to")
+
+
 def write_bytes(path: str | os.PathLike, data: bytes) -> Path:
     """Write `data` to `path` atomically and return the path."""
     with atomic_path(path) as tmp:

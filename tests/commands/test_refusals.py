@@ -1,0 +1,165 @@
+"""What every command does with outputs that cannot be written, files that cannot be read, and too little memory."""
+
+import os
+
+import click
+import numpy as np
+import pytest
+
+from facelab import cli
+from facelab.commands.common import OutPath
+from facelab.core.errors import BadInputError
+from facelab.core.files import check_writable
+from facelab.core.records import Record, read, write
+
+WRITTEN = {"--out", "--html", "--sarif", "--junit", "--records", "--stages"}
+
+
+def leaves(command=cli.cli, path=()):
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            yield from leaves(command.get_command(context, name), (*path, name))
+    else:
+        yield path, command
+
+
+OUTPUTS = [(path, option) for path, command in leaves() for option in command.params
+           if isinstance(option, click.Option) and (WRITTEN & set(option.opts)
+                                                    or ("--json" in option.opts and not option.is_flag))]
+
+
+@pytest.mark.parametrize(("path", "option"), OUTPUTS, ids=[" ".join((*p, o.opts[0])) for p, o in OUTPUTS])
+def test_an_output_that_cannot_be_written_is_refused_before_any_work(path, option, tmp_path, capsys):
+    (tmp_path / "file").write_text("kept")
+    assert isinstance(option.type, OutPath)
+    code = cli.run([*path, option.opts[0], str(tmp_path / "file" / "x")])
+    said = capsys.readouterr().err
+    assert code == 2 and said.startswith("error: the output cannot be written") and "file is a file" in said
+    assert [p.name for p in tmp_path.iterdir()] == ["file"] and (tmp_path / "file").read_text() == "kept"
+
+
+NUMBERS = [(path, option) for path, command in leaves() for option in command.params
+           if isinstance(option.type, click.types.IntParamType | click.types.FloatParamType)]
+
+
+@pytest.mark.parametrize(("path", "option"), NUMBERS, ids=[" ".join((*p, o.opts[-1])) for p, o in NUMBERS])
+def test_a_number_that_cannot_be_meant_is_refused(path, option, capsys):
+    real = isinstance(option.type, click.types.FloatParamType)
+    for value in ("nan", "inf", "-inf", "x") if real else ("-1", "99999999999999999999", "1.5", "x"):
+        assert cli.run([*path, option.opts[-1], value]) == 2
+        said = capsys.readouterr().err
+        assert option.opts[-1] in said and value in said and "Traceback" not in said
+
+
+def test_options_were_found():
+    assert len(OUTPUTS) >= 20 and len(NUMBERS) >= 50
+
+
+@pytest.mark.parametrize("words", [["preprocess", "show", ""], ["compare", "latest", "previous", "--reports", ""],
+                                   ["match", "bench", "--embeddings="]])
+def test_an_empty_word_is_not_taken_for_an_option_that_was_not_given(words, capsys):
+    assert cli.run(words) == 2
+    assert capsys.readouterr().err.startswith("error: an argument is empty")
+
+
+@pytest.mark.parametrize(("name", "folder", "got"), [
+    ("there", False, "a folder"), ("there/file", True, "a file"), ("there/file/x/y", True, "file is a file"),
+    ("pipe", False, "a device or a pipe"), ("x" * 300, False, "File name too long"),
+    ("locked/new", False, "may not be written to"), ("locked/new/deep", True, "may not be written to")])
+def test_what_cannot_be_written_is_said(tmp_path, monkeypatch, name, folder, got):
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "file").write_text("x")
+    (tmp_path / "locked").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    if "locked" in name:   # root may write everywhere, so that a mode would show nothing
+        monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with pytest.raises(BadInputError) as e:
+        check_writable(tmp_path / name, folder=folder)
+    assert got in e.value.got
+
+
+@pytest.mark.parametrize(("name", "folder"), [("new", False), ("a/b/new", False), ("a/b", True), ("there", True),
+                                              ("there/file", False)])
+def test_what_can_be_written_passes_and_nothing_is_made(tmp_path, name, folder):
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "file").write_text("x")
+    check_writable(tmp_path / name, folder=folder)
+    assert sorted(p.name for p in tmp_path.rglob("*")) == ["file", "there"]
+
+
+def test_what_the_system_refuses_is_told_without_a_traceback(capsys, monkeypatch):
+    assert cli.run(["bundle", "verify", "x" * 300]) == 2
+    said = capsys.readouterr().err
+    assert "File name too long" in said and "fix:      choose a shorter name" in said and "Traceback" not in said
+
+    def full(**_):
+        raise OSError(28, "No space left on device", "reports/x.json")
+    monkeypatch.setattr(cli.cli, "main", full)
+    assert cli.run([]) == 2
+    said = capsys.readouterr().err
+    assert "reports/x.json" in said and "No space left on device" in said and "free some space" in said
+
+
+def test_too_little_memory_is_told_without_a_traceback(capsys, monkeypatch):
+    def greedy(**_):
+        raise MemoryError("Unable to allocate 745. GiB")
+    monkeypatch.setattr(cli.cli, "main", greedy)
+    assert cli.run([]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: the memory does not suffice") and "745. GiB" in said
+
+
+@pytest.mark.parametrize(("field", "value"), [("step", {"a": 1}), ("case", [1]), ("metric", None), ("unit", None),
+                                              ("value", [1]), ("lo", "low"), ("n", "3"), ("machine", "here"),
+                                              ("budget", 3), ("passed", "yes"), ("at", 1)])
+def test_a_record_with_a_field_of_another_type_is_refused_with_its_line(tmp_path, field, value):
+    import json
+    write(tmp_path / "r.jsonl", [Record("r", "s", "c", "m", 1.0)])
+    raw = json.loads((tmp_path / "r.jsonl").read_text())
+    with (tmp_path / "r.jsonl").open("a") as f:
+        f.write(json.dumps({**raw, field: value}) + "\n")
+    with pytest.raises(BadInputError, match="a line is no record") as e:
+        read(tmp_path / "r.jsonl")
+    assert e.value.where.endswith("r.jsonl:2") and field in e.value.got
+
+
+def test_records_that_are_no_text_are_refused(tmp_path, capsys):
+    (tmp_path / "r.jsonl").write_bytes(b"\xff\xfe\x00")
+    assert cli.run(["compare", str(tmp_path / "r.jsonl"), str(tmp_path / "r.jsonl")]) == 2
+    assert "no UTF-8 text" in capsys.readouterr().err
+
+
+def test_a_run_without_records_is_not_compared_as_good(tmp_path, capsys):
+    write(tmp_path / "a.jsonl", [Record("r", "s", "c", "m", 1.0, budget=">= 1")])
+    (tmp_path / "b.jsonl").write_text("")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "records.jsonl").write_text("\n")
+    for empty in ("b.jsonl", "folder"):
+        assert cli.run(["compare", str(tmp_path / "a.jsonl"), str(tmp_path / empty)]) == 2
+        said = capsys.readouterr().err
+        assert "there are no records to compare" in said and empty in said
+
+
+def test_a_bad_array_is_named_with_its_file(tmp_path, capsys):
+    a = np.random.default_rng(0).standard_normal((20, 4))
+    for b, same in ((a[:7], np.ones(20)), (a, np.arange(20)), (a, np.ones(20))):
+        np.savez(tmp_path / "pairs.npz", a=a, b=b, same=same)
+        assert cli.run(["eval", "verification", "--embeddings", str(tmp_path / "pairs.npz")]) == 2
+        assert f"where:    {tmp_path / 'pairs.npz'}" in capsys.readouterr().err
+    np.save(tmp_path / "g.npy", np.ones((3, 4), np.float32))
+    np.save(tmp_path / "q.npy", np.ones((3, 5), np.float32))
+    assert cli.run(["match", "search", "--gallery", str(tmp_path / "g.npy"), "--queries", str(tmp_path / "q.npy"),
+                    "-k", "1", "--out", str(tmp_path / "r.npz")]) == 2
+    assert "g.npy" in capsys.readouterr().err and not (tmp_path / "r.npz").exists()
+
+
+@pytest.mark.parametrize(("text", "says"), [
+    ("path,n_faces\na.png,1,2\n", "another number of values"), ("path,x1,y1,x2,y2\na.png,1,2\n", "another number"),
+    ("path,n_faces\na.png,1\na.png,2\n", "count one image twice")])
+def test_labels_of_another_shape_are_refused_with_their_line(tmp_path, text, says):
+    from facelab.detection.evaluate import read_labels
+    (tmp_path / "labels.csv").write_text(text)
+    with pytest.raises(BadInputError, match=says) as e:
+        read_labels(tmp_path / "labels.csv")
+    assert e.value.where.endswith(f"labels.csv:{text.count(chr(10))}")
