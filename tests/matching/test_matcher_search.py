@@ -100,6 +100,19 @@ def test_calls_shared_among_threads_give_what_one_gives(threads, n, method, monk
         Matcher(gallery, "cosine", method, threads=threads).search(bad, 9)
 
 
+@pytest.mark.parametrize("gallery_type", [np.float16, np.int8])
+@pytest.mark.parametrize("query_type", [np.float32, np.int8])
+@pytest.mark.parametrize("n", [3, 70])
+def test_shared_calls_take_small_dtypes(n, query_type, gallery_type, monkeypatch):
+    monkeypatch.setattr(prepared, "PAYS_S", 0)
+    rng = np.random.default_rng(12)
+    gallery, queries = vectors(rng, 2000, 40, gallery_type), vectors(rng, n, 40, query_type)
+    shared = Matcher(gallery, "ip", "screened", threads=2)
+    found = shared.search(queries, 5)
+    assert len(shared._plans[n, 5].pieces) == 2
+    np.testing.assert_array_equal(found.ids, oracle.top_k(queries, gallery, 5, "ip")[1])
+
+
 def test_a_short_search_stays_on_one_thread_and_a_long_one_is_shared():
     small, large = (Matcher(np.ones((m, 128), np.float32), threads=2) for m in (1000, 60_000))
     assert small._plan(64, 10).pieces is None
