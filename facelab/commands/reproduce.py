@@ -30,8 +30,8 @@ from facelab.commands.common import THREADS, OutPath, emit, json_option, note
 def command(ctx, profile, only, start, texts, force, jobs, scheduler, why, dry_run, plan_path, reports, as_json) -> int:
     """Run the notebooks of the plan headless, skip what is unchanged, and write reports/index.html.
 
-    Exit code 0: every step is done and every budget met. 1: a step failed or a budget was missed. 2: wrong usage or
-    a bad parameter; nothing ran. 130: interrupted; the next call goes on from there.
+    Exit code 0: every step that was asked for is done and its budgets are met. 1: a step failed or a budget was
+    missed. 2: wrong usage or a bad parameter; nothing ran. 130: interrupted; the next call goes on from there.
     """
     if only and start:
         raise click.UsageError("--only and --from exclude each other", ctx)

@@ -214,3 +214,14 @@ def read_json(path: str | os.PathLike, *, max_bytes: int = 8 << 20, max_depth: i
     except OSError as e:
         raise BadInputError("the file cannot be read", where=path, got=e.strerror, fix="check the path") from None
     return loads_strict(raw, where=path, max_bytes=max_bytes, max_depth=max_depth)
+
+
+def read_toml(path: str | os.PathLike, what: str, *, fix: str = "run facelab inside its checkout") -> dict[str, Any]:
+    """Read a TOML file, called `what` in errors. Raises BadInputError, with `fix` where it cannot be read at all."""
+    import tomllib
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as e:
+        raise BadInputError(f"the {what} cannot be read", where=path, got=e.strerror, fix=fix) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
+        raise BadInputError(f"the {what} is no TOML", where=path, got=str(e)[:160], fix="correct the line") from None

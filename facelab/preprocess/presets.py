@@ -9,11 +9,11 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
 from facelab.core.errors import BadInputError, did_you_mean
+from facelab.core.files import read_toml
 from facelab.core.run import project_root
 from facelab.preprocess.spec import PreprocessSpec
 
@@ -30,14 +30,7 @@ def catalogue_path() -> Path:
 
 
 def _rows(path: Path) -> list[dict]:
-    try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as e:
-        raise BadInputError("the model catalogue cannot be read", where=path, got=e.strerror,
-                            fix="run facelab inside its checkout") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
-        raise BadInputError("the model catalogue is no TOML", where=path, got=str(e)) from None
-    rows = document.get("model")
+    rows = read_toml(path, "model catalogue").get("model")
     if not isinstance(rows, list) or not all(isinstance(r, dict) for r in rows):
         raise BadInputError("the model catalogue has no entries", where=path, expected="[[model]] tables")
     return [r for r in rows if r.get("preprocess")]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from facelab.core.errors import BadInputError, did_you_mean
+from facelab.core.files import read_toml
 from facelab.core.run import project_root
 from facelab.reproduce import canonical, parameters
 from facelab.reproduce.parameters import Parameter
@@ -126,13 +126,7 @@ class Plan(_Strict):
 def read(path: str | os.PathLike) -> Plan:
     """Read and check a plan. Raises BadInputError naming the step and the field, with a near-name hint."""
     path = Path(path).resolve()
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as e:
-        raise BadInputError("the plan cannot be read", where=path, got=e.strerror,
-                            fix="run inside the checkout, or name the plan with --plan FILE") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
-        raise BadInputError("the plan is no TOML", where=path, got=str(e), fix="correct the line") from None
+    raw = read_toml(path, "plan", fix="run inside the checkout, or name the plan with --plan FILE")
     try:
         plan = Plan.model_validate({**raw, "path": path})
     except ValidationError as e:

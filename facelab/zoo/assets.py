@@ -99,18 +99,6 @@ class Asset(Strict):
         return self
 
 
-def load_toml(path: Path, what: str) -> dict:
-    """Parse a TOML file. Raises BadInputError naming the place."""
-    import tomllib
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as e:
-        raise BadInputError(f"the {what} cannot be read", where=path, got=e.strerror,
-                            fix="run facelab inside its checkout, or give the file") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
-        raise BadInputError(f"the {what} is no TOML", where=path, got=str(e)) from None
-
-
 def parse_entries(rows: object, model: type[Asset], where: Path) -> list:
     """Check a list of tables against `model`; names are unique. Raises BadInputError naming entry and key."""
     if not isinstance(rows, list):

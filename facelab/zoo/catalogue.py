@@ -10,9 +10,10 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from facelab.core.errors import BadInputError
+from facelab.core.files import read_toml
 from facelab.core.run import project_root
 from facelab.preprocess.spec import PreprocessSpec
-from facelab.zoo.assets import Asset, EntryFile, Kind, Runtime, load_toml, models_folder, modified, parse_entries
+from facelab.zoo.assets import Asset, EntryFile, Kind, Runtime, models_folder, modified, parse_entries
 
 
 class ModelEntry(Asset):
@@ -103,4 +104,4 @@ def load_catalogue(path: str | os.PathLike | None = None) -> Catalogue:
 
 @functools.lru_cache(maxsize=8)
 def _load(path: Path, stamp: int) -> Catalogue:
-    return Catalogue(parse_entries(load_toml(path, "catalogue").get("model"), ModelEntry, path), path)
+    return Catalogue(parse_entries(read_toml(path, "catalogue").get("model"), ModelEntry, path), path)

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Literal
 
 from facelab.core.errors import IntegrityError
+from facelab.core.files import read_toml
 from facelab.core.run import project_root
-from facelab.zoo.assets import Asset, EntryFile, data_folder, load_toml, modified, parse_entries
+from facelab.zoo.assets import Asset, EntryFile, data_folder, modified, parse_entries
 
 
 class DataEntry(Asset):
@@ -51,7 +52,7 @@ def load_registry(path: str | os.PathLike | None = None) -> Registry:
 
 @functools.lru_cache(maxsize=8)
 def _load(path: Path, stamp: int) -> Registry:
-    return Registry(parse_entries(load_toml(path, "data registry").get("data"), DataEntry, path), path)
+    return Registry(parse_entries(read_toml(path, "data registry").get("data"), DataEntry, path), path)
 
 
 def unpack(entry: DataEntry, archive: Path) -> Path:
