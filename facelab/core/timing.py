@@ -32,8 +32,8 @@ def interleave(contenders: Mapping[str, Callable[[], object]], *, repeats: int, 
 
     Returns a dict of float64 arrays of equal length (`repeats`, or fewer if `budget_s` seconds ran out after at
     least three rounds). Interleaving makes a noisy neighbour hit all contenders alike, so ratios stay honest.
-    `least_s`: a contender is called so often in a row (as its last warm-up tells) that a sample, their mean, spans at
-    least so long: for calls on several threads, of which a short one may find a core asleep or away.
+    `least_s`: a contender is called so often in a row (as its last sample tells) that a sample, their mean, spans about
+    so long: a short call alone measures cold caches, and on several threads a core that was asleep.
 
     >>> samples = interleave({"a": lambda: None, "b": lambda: sum(range(9))}, repeats=3)
     >>> sorted(samples), samples["a"].shape
@@ -42,15 +42,20 @@ def interleave(contenders: Mapping[str, Callable[[], object]], *, repeats: int, 
     names = list(contenders)
     rng = np.random.default_rng(seed)
     calls = dict.fromkeys(names, 1)
-    for _ in range(max(warmup, 1 if least_s else 0)):
+
+    def sample(name: str) -> float:
+        seconds = _seconds(contenders[name], calls[name])
+        calls[name] = max(1, math.ceil(least_s / max(1e-7, seconds)))
+        return seconds
+    for _ in range(warmup):
         for name in names:
-            calls[name] = max(1, math.ceil(least_s / max(1e-7, _seconds(contenders[name], 1))))
+            sample(name)
     rounds: list[dict[str, float]] = []
     started = time.perf_counter()
     for k in range(repeats):
         row = {}
         for i in rng.permutation(len(names)):
-            row[names[i]] = _seconds(contenders[names[i]], calls[names[i]])
+            row[names[i]] = sample(names[i])
         rounds.append(row)
         if budget_s is not None and k >= 2 and time.perf_counter() - started > budget_s:
             break

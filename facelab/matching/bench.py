@@ -28,8 +28,9 @@ SGEMM = "sgemm alone"
 PAIRWISE = ("scalar", "scalar-strict", "scalar4", "autovec", "simd", "blocked", "blas")
 ONE_CALL_S, ONE_CALL_RATIO = 2.0, 2.0
 """A contender whose first call takes longer than both, in seconds and against the fastest, is called once only."""
-MOST_ROUNDS = 300
-"""Calls of microseconds are repeated as the budget allows, up to so often."""
+MOST_ROUNDS, SAMPLE_S = 300, 1e-3
+"""Rounds as the budget allows, up to so many; calls of microseconds are repeated within a round until a sample spans
+so long."""
 SCORES_SHARE = 4
 """Peers that hold all n × m scores are left out where these would take more than 1/4 of the free memory."""
 
@@ -214,7 +215,7 @@ def _one_batch(contenders, gallery, queries, k, metric, threads, repeats, budget
     a_round = sum(s for name, s in first.items() if name not in slow)
     samples = timing.interleave({c.name: (lambda c=c: c.search(queries)) for c in taking if c.name not in slow},
                                 repeats=max(repeats, min(MOST_ROUNDS, int(budget_s / a_round))), warmup=0,
-                                budget_s=budget_s)
+                                budget_s=budget_s, least_s=SAMPLE_S)
     samples |= {name: np.array([first[name]]) for name in slow}
     truth = _truth(answers.get("facelab exhaustive"), gallery, queries, k, metric)
     rows, case = [], f"search/{n}x{m}x{d}{with_threads(threads)}"
