@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from pathlib import Path
 
+from facelab.deploy import stage_rules
 from facelab.deploy.source import Source
 from facelab.preprocess.spec import PreprocessSpec
 
@@ -34,6 +35,9 @@ Run the commands below where facelab is installed; BUNDLE stands for this folder
 {spec}
 ```
 
+### What each stage computes
+{rules}
+
 ## 1. Check the preprocessing
 Let your program read the probes and write the tensor it would feed to the model, one file a probe (`NAME.npy`, or
 `NAME.bin` with `NAME.json`; see `probes/README.md`). This bundle has golden tensors for {golden_count} of the files
@@ -47,7 +51,7 @@ Then:
     facelab gate BUNDLE --inference infer.json
 
 Where facelab is not at hand: compare your tensor with `golden/tensors/NAME.npy` number by number. Shape and number type
-must be equal; {close}.
+must be equal; {close}. On JPEG files two levels are the decoder's, where it is accurate.
 A `.npy` file is a header of 128 bytes (or a multiple of 64; bytes 8 and 9 give its length less 10, little-endian), then
 the numbers in C order, little-endian.
 
@@ -89,10 +93,18 @@ def page(source: Source, spec: PreprocessSpec, *, model: str, size: int, inputs,
         name=source.name, version=version, task=source.task, licence=source.licence, terms=terms, model=model,
         runtime=source.runtime, bytes=size, labels_row=labels, probes=probes, tensors=tensors, spec=spec.text(),
         more="; further outputs are `NAME.1.npy`, …" if len(outputs) > 1 else "",
-        close="numbers may differ by one step" if integer else "numbers may differ by one level of the 8-bit image "
-        "(the scale of the normalisation, inverted)",
+        rules=stage_rules.for_spec(spec), close=_close(spec, integer),
         outputs_close="numbers may differ by one step" if quantized else "numbers may differ by a thousandth of the "
         "outputs' range")
+
+
+def _close(spec: PreprocessSpec, integer: bool) -> str:
+    """Say how far a tensor may be from its golden one; the gate allows the same, and single numbers a little more."""
+    level = None if integer else stage_rules.one_level(spec)
+    if level is None:
+        return "numbers may differ by one step" if integer else "numbers may differ by one level of the 8-bit image"
+    return f"numbers may differ by one level of the 8-bit image, here {', '.join(f'{v:.6g}' for v in level)}" + (
+        " (a number for each channel)" if len(level) > 1 else "")
 
 
 def _shape(shape) -> str:

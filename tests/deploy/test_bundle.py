@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,9 +10,11 @@ from conftest_deploy import write_model
 
 from facelab.cli import run
 from facelab.core.errors import BadInputError, FacelabError
+from facelab.deploy import stage_rules
 from facelab.deploy.bundle import make, open_bundle
 from facelab.deploy.verify import verify
 from facelab.preprocess import PreprocessSpec, apply
+from facelab.preprocess.ops import STAGES
 from facelab.zoo.runtimes import open_model
 
 
@@ -38,6 +41,30 @@ def test_golden_tensors_and_outputs_are_what_the_spec_and_the_model_give(whole):
         assert np.array_equal(tensor, apply(spec, whole / "probes" / files[probe]))
         # bit-equal: the same runtime on the same machine
         assert np.array_equal(np.load(whole / "golden" / "outputs" / f"{probe}.npy"), opened.run(tensor)[0])
+
+
+def test_the_page_says_what_each_stage_computes_and_how_near_is_near_enough(whole):
+    page = (whole / "README.md").read_text()
+    spec = PreprocessSpec.load(whole / "preprocess.json")
+    for stage in spec.stages:
+        assert stage_rules.RULES[stage.op] in page
+    assert stage_rules.RULES["align"] not in page   # not what this model has no stage for
+    level, = stage_rules.one_level(spec)
+    assert f"one level of the 8-bit image, here {level:.6g}." in page
+
+
+def test_one_level_is_what_a_step_of_the_pixel_makes_of_the_tensor():
+    pixel = [{"op": "decode", "format": "gray8", "order": "gray", "size": (8, 6)}]
+    for scale, units in ((128, "0-255"), (0.5, "0-1"), (-2, "0-255")):
+        spec = PreprocessSpec("x", [*pixel, {"op": "normalize", "mean": [3], "scale": [scale], "units": units}])
+        a, b = (apply(spec, bytes([v] * 48)) for v in (100, 101))
+        assert stage_rules.one_level(spec) == pytest.approx([abs(float(b.flat[0] - a.flat[0]))])
+
+
+def test_every_op_has_its_rule_and_the_docs_have_them_all():
+    assert set(stage_rules.RULES) == set(STAGES)
+    page = Path(__file__).resolve().parents[2] / "docs" / "preprocessing-stages.md"
+    assert page.read_text() == stage_rules.docs_page(), "write it anew: stage_rules.docs_page()"
 
 
 def test_the_same_model_gives_the_same_bundle_hash(whole, model, tmp_path):
