@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from facelab.commands.common import progress
-from facelab.core.errors import BadInputError, MissingAssetError
+from facelab.core.errors import BadInputError, MissingAssetError, at
 
 
 @dataclass(frozen=True)
@@ -70,10 +70,8 @@ def from_bin(path: str, model: str, flip: bool) -> PairArrays:
     embedder = embedding.load(model)
     vectors = []
     for i, data in enumerate(progress(images, description=f"embedding with {model}")):
-        try:
+        with at(f"{path}: image {i}"):
             vectors.append(_embed(embedder, read_image(data), flip))
-        except BadInputError as e:
-            raise BadInputError(e.what, where=f"{path}: image {i}", expected=e.expected, got=e.got, fix=e.fix) from None
     stacked = np.stack(vectors)
     return PairArrays(stacked[0::2], stacked[1::2], same, None, None, None, path)
 

@@ -37,11 +37,11 @@ class FacelabError(Exception):
         super().__init__(what)
 
     def __str__(self) -> str:
-        lines = [self.what]
+        lines = [_shown(self.what)]
         for name in ("where", "expected", "got", "fix"):
             value = getattr(self, name)
             if value is not None:
-                lines.append(f"  {name + ':':<9} {value}")
+                lines.append(f"  {name + ':':<9} {_shown(value) if name == 'got' else value}")
         return "\n".join(lines)
 
     def __reduce__(self):
@@ -52,6 +52,16 @@ class FacelabError(Exception):
         """Return the fields as plain JSON, `error` naming the class."""
         fields = {n: getattr(self, n) for n in ("what", "where", "expected", "got", "fix")}
         return {"error": type(self).__name__, **fields}
+
+
+def _shown(text: str) -> str:
+    """Return text that is fit for a terminal: cut where it is long, control characters as escapes.
+
+    >>> _shown("a\\0b"), len(_shown("x" * 9999))
+    ('a\\\\x00b', 421)
+    """
+    shown = "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text[:400])
+    return shown if len(text) <= 400 else f"{shown} … ({len(text):,} characters)"
 
 
 def _rebuild(cls: type[FacelabError], state: dict) -> FacelabError:
@@ -113,19 +123,19 @@ class CheckFailedError(FacelabError):
 
 @contextlib.contextmanager
 def at(where: object) -> Iterator[None]:
-    """Name the place in errors of this block that name none: what checks an array does not know its file.
+    """Put the place before what errors of this block name as theirs: what checks an array does not know its file.
 
     >>> with at("pairs.npz"):
-    ...     raise BadInputError("the array is empty")
+    ...     raise BadInputError("an embedding holds NaN", where="a[3]")
     Traceback (most recent call last):
-    facelab.core.errors.BadInputError: the array is empty
-      where:    pairs.npz
+    facelab.core.errors.BadInputError: an embedding holds NaN
+      where:    pairs.npz: a[3]
     """
     try:
         yield
     except FacelabError as e:
-        if e.where is None:
-            e.where = str(where)
+        if e.where is None or str(where) not in e.where:
+            e.where = str(where) if e.where is None else f"{where}: {e.where}"
         raise
 
 

@@ -48,11 +48,14 @@ def load_pairs(path: str | os.PathLike) -> Pairs:
     except FileNotFoundError:
         raise MissingAssetError("the list of pairs is not there", where=path, fix="check --pairs") from None
     except (OSError, UnicodeDecodeError) as e:
-        raise BadInputError("the list of pairs cannot be read", where=path, got=str(e)[:120]) from None
+        raise BadInputError("the list of pairs cannot be read", where=path, got=str(e)[:120], fix="check --pairs",
+                            expected="LFW's pairs.txt, or a CSV with a, b and same") from None
     first = text.split("\n", 1)[0]
     rows = _csv_rows(path, text) if "," in first and "same" in first else _lfw_rows(path, text)
     if not rows:
-        raise BadInputError("the file lists no pair", where=path)
+        raise BadInputError("the file lists no pair", where=path, got="no row",
+                            expected="LFW's pairs.txt, or a CSV with a, b and same",
+                            fix="check that this is the right file")
     a, b, id_a, id_b, same = zip(*rows)
     return Pairs(list(a), list(b), np.array(id_a), np.array(id_b), np.array(same, dtype=bool))
 
@@ -72,7 +75,7 @@ def _lfw_rows(path: Path, text: str) -> list[tuple]:
         if len(parts) not in (3, 4) or not all(i.isdigit() and int(i) > 0 for i in indices):
             raise BadInputError("a line of the list of pairs is malformed", where=f"{path}:{number}",
                                 expected="`name n1 n2` (genuine) or `name1 n1 name2 n2` (impostor)",
-                                got=repr(line[:80]))
+                                got=repr(line[:80]), fix="correct the line")
         other = parts[0] if len(parts) == 3 else parts[2]
         rows.append((_stem(parts[0], indices[0]), _stem(other, indices[1]), parts[0], other, len(parts) == 3))
     if promised is not None and len(rows) != promised:
@@ -90,7 +93,8 @@ def _csv_rows(path: Path, text: str) -> list[tuple]:
     for number, row in enumerate(csv.DictReader(io.StringIO(text)), 2):
         if not all(row.get(c) for c in ("a", "b", "same")) or row["same"].strip() not in ("0", "1"):
             raise BadInputError("a row of the list of pairs is malformed", where=f"{path}:{number}",
-                                expected="columns a, b and same (0 or 1)", got=str(dict(row))[:120])
+                                expected="columns a, b and same (0 or 1)", got=str(dict(row))[:120],
+                                fix="correct the row")
         a, b = (str(Path(row[c].strip()).with_suffix("")) for c in ("a", "b"))
         same = row["same"].strip() == "1"
         rows.append((a, b, str(Path(a).parent), str(Path(b).parent), same))
@@ -140,7 +144,8 @@ def load_embeddings(folder: str | os.PathLike, pairs: Pairs, *,
         try:
             v = np.load(path, allow_pickle=False)
         except (ValueError, OSError, EOFError) as e:
-            raise BadInputError("an embedding file cannot be read", where=path, got=str(e)[:120]) from None
+            raise BadInputError("an embedding file cannot be read", where=path, got=str(e)[:120],
+                                expected="one vector, written by numpy.save", fix="embed the image again") from None
         v = np.asarray(v).reshape(-1)
         dim = dim or v.size
         if v.dtype.kind not in "fiu" or v.size != dim or not np.isfinite(v).all() or not np.any(v):

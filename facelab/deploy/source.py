@@ -79,7 +79,7 @@ def _labels(path: Path, given) -> list[str]:
             return [line.strip() for line in Path(given).read_text(encoding="utf-8").splitlines() if line.strip()]
         except (OSError, UnicodeDecodeError) as e:
             raise BadInputError("the labels cannot be read", where=given, got=str(e)[:120],
-                                expected="a text file with one label a line") from None
+                                expected="a text file with one label a line", fix="check --labels") from None
     inside = read_metadata(path) if path.suffix == ".tflite" else None
     if inside and inside["labels"]:
         return list(inside["labels"])

@@ -74,7 +74,8 @@ def _whole(text: str, where: str) -> int:
     except (TypeError, ValueError):
         value = -1
     if value < 0:
-        raise BadInputError("a number of faces is no whole number", where=where, got=repr(text))
+        raise BadInputError("a number of faces is no whole number", where=where, expected="0 or more", got=repr(text),
+                            fix="correct the row")
     return value
 
 

@@ -51,5 +51,6 @@ def find_images(folder: str | os.PathLike) -> list[Path]:
         return [root]
     found = sorted(p for p in root.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
     if not found:
-        raise BadInputError("no images in the folder", where=root, expected=", ".join(sorted(SUFFIXES)))
+        raise BadInputError("no images in the folder", where=root, expected=", ".join(sorted(SUFFIXES)),
+                            got="none of these", fix="check the folder")
     return found

@@ -102,7 +102,7 @@ def is_fer(path: Path) -> bool:
             return "pixels" in [c.strip().lower() for c in next(csv.reader(f), [])]
     except (OSError, UnicodeDecodeError, csv.Error) as e:
         raise BadInputError("the file is no CSV", where=path, got=str(e)[:120],
-                            expected="an image folder, a CSV of files, or fer2013.csv") from None
+                            expected="an image folder, a CSV of files, or fer2013.csv", fix="check --data") from None
 
 
 def _from_rows(rows: list[Row], spec, classes, crop: str, path: Path) -> Collected:

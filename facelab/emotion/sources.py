@@ -130,7 +130,9 @@ def csv_rows(path: str | os.PathLike, *, classes: Sequence[str] = THREE,
                             ) from None
     if not rows:
         raise BadInputError("the CSV has no row of these classes" if seen else "the CSV has no rows", where=path,
-                            expected=f"{file},{label} with {', '.join(classes)}", got=f"{seen} rows")
+                            expected=f"{file},{label} with {', '.join(classes)}", got=f"{seen} rows",
+                            fix="check the labels' spelling, or name the classes with --classes" if seen else
+                            "check that this is the right file")
     return rows
 
 

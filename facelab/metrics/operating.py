@@ -80,7 +80,8 @@ def check_supported(target: float, impostors: int) -> None:
     neither met nor missed by evidence.
     """
     if not 0 < target <= 1:
-        raise BadInputError("a FAR target must be a share", expected="above 0, at most 1", got=target)
+        raise BadInputError("a FAR target must be a share", expected="above 0, at most 1", got=target,
+                            fix="for 1 false match in 1000, write 0.001")
     # a relative hair, so that 3/3000 supports 1e-3 in binary too
     if target * impostors < 3 * (1 - 1e-9):
         raise BadInputError(f"{impostors} impostor pairs cannot support FAR {target:g} (rule of three)",

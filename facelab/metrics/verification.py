@@ -36,11 +36,12 @@ def check_same(same: np.ndarray) -> np.ndarray:
     """Return pair labels as bool (n,). Raises BadInputError unless they are 0/1 or bool with both classes present."""
     same = np.asarray(same)
     if same.ndim != 1 or same.size == 0:
-        raise BadInputError("`same` must be a list with one entry a pair", expected="shape (n,)", got=same.shape)
+        raise BadInputError("`same` must be a list with one entry a pair", expected="shape (n,)", got=same.shape,
+                            fix="write one 0 or 1 a pair")
     if same.dtype != bool:
         if same.dtype.kind not in "iuf" or not np.isin(same, (0, 1)).all():
             raise BadInputError("`same` must say yes or no for each pair", expected="0 and 1, or booleans",
-                                got=f"{same.dtype}, values such as {same[:3].tolist()}")
+                                got=f"{same.dtype}, values such as {same[:3].tolist()}", fix="write 0 or 1 a pair")
         same = same.astype(bool)
     if same.all() or not same.any():
         raise BadInputError("all pairs are of one kind", expected="genuine (1) and impostor (0) pairs",
@@ -63,9 +64,10 @@ def distances(a: np.ndarray, b: np.ndarray, *, normalise: bool = True, failed: n
     for name, x in (("a", a), ("b", b)):
         if x.ndim != 2 or x.shape[1] == 0 or x.dtype.kind not in "fiu":
             raise BadInputError(f"`{name}` must hold one embedding a row", expected="numbers of shape (n, d)",
-                                got=f"{x.dtype} {x.shape}")
+                                got=f"{x.dtype} {x.shape}", fix="stack the embeddings: numpy.stack([…])")
     if a.shape != b.shape:
-        raise BadInputError("the two sides of the pairs differ in shape", expected=f"a: {a.shape}", got=f"b: {b.shape}")
+        raise BadInputError("the two sides of the pairs differ in shape", expected=f"a: {a.shape}", got=f"b: {b.shape}",
+                            fix="row i of `a` and row i of `b` are pair i")
     good = np.ones(len(a), dtype=bool) if failed is None else ~np.asarray(failed, dtype=bool)
     if good.shape != (len(a),):
         raise BadInputError("`failed` must have one entry a pair", expected=(len(a),), got=good.shape)
@@ -98,7 +100,8 @@ def fold_of(n: int, folds: int = FOLDS) -> np.ndarray:
     [0, 0, 0, 1, 1, 1, 2, 2, 3, 3, 4, 4]
     """
     if n < folds:
-        raise BadInputError("there are fewer pairs than folds", expected=f"at least {folds} pairs", got=n)
+        raise BadInputError("there are fewer pairs than folds", expected=f"at least {folds} pairs", got=n,
+                            fix="give more pairs")
     sizes = np.full(folds, n // folds)
     sizes[:n % folds] += 1
     return np.repeat(np.arange(folds), sizes)

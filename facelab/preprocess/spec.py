@@ -48,7 +48,8 @@ class PreprocessSpec:
 
     def __init__(self, name: str, stages: Sequence[Stage | Mapping[str, Any]], *, where: str | None = None):
         if not isinstance(name, str) or not name.strip() or len(name) > 200:
-            raise BadInputError("a spec needs a name", where=where, expected="1 to 200 characters", got=repr(name)[:80])
+            raise BadInputError("a spec needs a name", where=where, expected="1 to 200 characters", got=repr(name)[:80],
+                                fix="give it one, such as the model's")
         if isinstance(stages, (str, bytes, Mapping)) or not isinstance(stages, Sequence) or not stages:
             raise BadInputError("'stages' must be a list with at least one stage", where=where,
                                 got=type(stages).__name__, fix="start with a decode stage")
@@ -85,7 +86,8 @@ class PreprocessSpec:
         """Check a JSON document `{"schema": "facelab.preprocess/1", "name": …, "stages": […]}`."""
         where = None if where is None else str(where)
         if not isinstance(value, Mapping):
-            raise BadInputError("a preprocessing spec is a JSON object", where=where, got=type(value).__name__)
+            raise BadInputError("a preprocessing spec is a JSON object", where=where, got=type(value).__name__,
+                                expected="schema, name and stages", fix="start from `facelab preprocess preset NAME`")
         for key in value:
             if key not in ("schema", "name", "stages"):
                 hint = did_you_mean(key, ("schema", "name", "stages"))
@@ -201,7 +203,8 @@ def _stage(value: Any, index: int, where: str | None) -> Stage:
     if isinstance(value, tuple(STAGES.values())):
         return value
     if not isinstance(value, Mapping):
-        raise BadInputError("a stage is a JSON object", where=_place(index, "?", where), got=type(value).__name__)
+        raise BadInputError("a stage is a JSON object", where=_place(index, "?", where), got=type(value).__name__,
+                            expected='such as {"op": "decode"}', fix="correct the stage")
     op = value.get("op")
     model = STAGES.get(op) if isinstance(op, str) else None
     if model is None:

@@ -28,7 +28,8 @@ class Budgets:
     def __post_init__(self) -> None:
         for name in ("accuracy", "agreement", "size", "cosine"):
             if not 0 <= getattr(self, name) <= 2:
-                raise BadInputError(f"the budget `{name}` is a share", expected="0 … 1", got=getattr(self, name))
+                raise BadInputError(f"the budget `{name}` is a share", expected="0 … 2, 1 being as much as the float "
+                                    "model has", got=getattr(self, name), fix="write 98 % as 0.98")
 
 
 def judge(row: dict[str, Any], budgets: Budgets) -> dict[str, Any]:

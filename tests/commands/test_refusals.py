@@ -154,6 +154,20 @@ def test_a_bad_array_is_named_with_its_file(tmp_path, capsys):
     assert "g.npy" in capsys.readouterr().err and not (tmp_path / "r.npz").exists()
 
 
+def test_what_was_got_is_fit_for_a_terminal_and_a_place_is_whole(tmp_path, capsys):
+    (tmp_path / "pairs.csv").write_bytes(b"a,b,same\n" + bytes(5000))
+    (tmp_path / "e").mkdir()
+    assert cli.run(["eval", "verification", "--pairs", str(tmp_path / "pairs.csv"), "--embeddings-dir",
+                    str(tmp_path / "e")]) == 2
+    said = capsys.readouterr().err
+    assert "\0" not in said and len(said) < 1000 and "fix:" in said
+    a = np.random.default_rng(0).standard_normal((20, 4))
+    a[3] = np.nan
+    np.savez(tmp_path / "pairs.npz", a=a, b=a, same=np.arange(20) % 2)
+    assert cli.run(["eval", "verification", "--embeddings", str(tmp_path / "pairs.npz")]) == 2
+    assert f"where:    {tmp_path / 'pairs.npz'}: a[3]" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("text", "says"), [
     ("path,n_faces\na.png,1,2\n", "another number of values"), ("path,x1,y1,x2,y2\na.png,1,2\n", "another number"),
     ("path,n_faces\na.png,1\na.png,2\n", "count one image twice")])
