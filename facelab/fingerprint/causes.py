@@ -49,6 +49,9 @@ VALUE_KINDS = (
 CLOSE = 2.5
 """RMS residual in levels within which two sides explain each other without a pipeline behind them."""
 
+SEEN = 0.04
+"""The share of the output's samples that must be picture for its colours to be told."""
+
 
 class Causes:
     """The search for causes on the probes `names`; `seek` fills `findings` and `notes`.
@@ -168,14 +171,18 @@ class Causes:
             share = None if not np.isfinite(was) else max(0.0, (was**2 - now**2) / first**2)
             self.find(c, self._evidence(self._worst(), share))
         self._levels()
-        if comparable_scaling(self.a, self.b):
+        seen = self.b.linear.n > SEEN * sum(self.right.y[n][..., 0].size for n in self.right.plain)
+        if not seen:
+            self.notes.append("hardly anything of the pictures is seen; colours and scaling were not compared")
+        elif comparable_scaling(self.a, self.b):
             bent = any(f.kind in ("gamma", "histogram", "saturation") for f in self.findings)
             explained = colour.explain(self.a.linear, self.b.linear, whole=self._whole(), bent=bent)
             coarse = any(f.kind == "quantization" for f in self.findings)
             for c in explained.changes:
                 if not (coarse and c.kind in ("mean", "scale")):
                     self.find(c, self._evidence(self._worst(), None))
-        self._borders()
+        if seen:
+            self._borders()
         self._exif_finding()
         self._decoder_finding()
         after = self.b.linear.loss

@@ -61,13 +61,15 @@ class Pad(NamedTuple):
 
 
 class Align(NamedTuple):
-    """Warp five landmarks onto points of the output (`points` in output pixels)."""
+    """Warp five landmarks onto points of the output (`points` in output pixels). `at` are the landmarks' places as
+    shares of the picture's width and height, the same for every picture; the probe's own landmarks when None."""
 
     points: tuple
     size: tuple[int, int]
     estimator: str = "umeyama"
     landmarks: str = "given"
     kernel: str = "bilinear"
+    at: tuple | None = None
 
 
 class Warp(NamedTuple):

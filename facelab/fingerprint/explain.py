@@ -13,9 +13,10 @@ from facelab.fingerprint.motion import motions
 from facelab.fingerprint.neighbours import neighbours
 from facelab.fingerprint.observed import FLOOR, Observed, Scored
 from facelab.fingerprint.photometry import LEVELS, Linear
+from facelab.fingerprint.placements import AS_GIVEN, ORDERS, Pixels, Shares
 from facelab.fingerprint.plan import plan
 from facelab.fingerprint.refine import refine_cut, refine_detour
-from facelab.fingerprint.registration import fixed_warp
+from facelab.fingerprint.registration import registered, reordered
 from facelab.fingerprint.schema import Fingerprint
 from facelab.fingerprint.search import rank, supposed
 from facelab.fingerprint.toning import bends, odd_steps, tonal_steps
@@ -94,10 +95,11 @@ def identify(
         return Identified(observed, states[0], Linear(np.ones((1, 3)), np.zeros(1), np.inf, np.inf, 0), [])
     sides = []
     far = warps and ranked[0].loss > FAR and start is None
-    if far and (warp := fixed_warp(observed)) is not None:
-        sides.append(explore(observed, warp, depth=1))
-        if sides[0].linear.loss < CLOSE:
-            return sides[0]
+    for placement in (Shares, Pixels) if far else ():
+        if (found := registered(observed, placement)) is not None:
+            sides.append(explore(observed, found, depth=1))
+            if sides[-1].linear.loss < CLOSE:
+                return sides[-1]
     for s in ranked[:2]:
         sides.append(explore(observed, s.hypothesis.state))
         if sides[-1].good or not observed.budget.left:
@@ -144,6 +146,8 @@ def best_step(observed: Observed, current: Scored, gray: tuple | None, floor: fl
     def done(limit=floor):
         return not observed.budget.left or (bool(options) and min(o.loss for o in options) <= limit)
 
+    if current.loss > FAR and not done(max(floor, CLOSE)):
+        options += _landmarks(observed, current, ORDERS)
     alone, together = (np.inf, np.inf) if done() else bends(observed, current, gray)
     # what takes most away is followed at once; a cut or a blur, which hide what is out of place, only if nearly all
     hides = bool(options) and any(c.kind in HIDING for c in min(options, key=lambda o: o.loss).hypothesis.changes)
@@ -154,6 +158,8 @@ def best_step(observed: Observed, current: Scored, gray: tuple | None, floor: fl
     for look in (*tonal, _motions) if thin else (_motions, *tonal):
         if not done(enough):
             options += look(observed, current, gray, floor, (alone, together), options)
+    if not done(max(enough, CLOSE)):
+        options += _landmarks(observed, current, AS_GIVEN)
     helps = [o for o in options if o.loss <= min(0.75 * current.loss, current.loss - 0.35)]
     # whatever is out of place differs less once it is blurred
     sharp = [o for o in helps if not blurs(o.hypothesis) or o.loss <= max(3 * floor, 0.35 * current.loss)]
@@ -163,6 +169,20 @@ def best_step(observed: Observed, current: Scored, gray: tuple | None, floor: fl
 def blurs(hypothesis: Hypothesis) -> bool:
     """Whether a hypothesis adds a blur, or a resize more."""
     return any(c.kind == "resize_order" or "blur" in c.after for c in hypothesis.changes)
+
+
+def _landmarks(observed: Observed, current: Scored, orders: dict[str, tuple]) -> list[Scored]:
+    """A placement that is the same for every picture, but elsewhere, or of landmarks mixed up, as it fits."""
+    state = current.hypothesis.state
+    i = next((i for i, op in enumerate(state.chain) if isinstance(op, Warp) or getattr(op, "at", None)), None)
+    if i is None:
+        return []
+    found = reordered(observed, state.chain[i], orders)
+    if found is None:
+        return []
+    changed = state._replace(chain=(*state.chain[:i], found[1], *state.chain[i + 1 :]))
+    change = Change("alignment_template", "align", "by landmarks in training's order", found[0])
+    return [Scored(Hypothesis(changed, (change,), 1.3), observed.score(changed))]
 
 
 def _motions(observed, current, gray, floor, bent, options) -> list[Scored]:

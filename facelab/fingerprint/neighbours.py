@@ -178,7 +178,8 @@ def _align(state, i, op):
             (Change("alignment_template", "align", "similarity on five points", "affine map through eyes and mouth"),),
             1.1,
         )
-    for landmarks, text in (("eyes_swapped", "left and right eye swapped"), ("mirrored", "left and right swapped")):
+    orders = (("eyes_swapped", "left and right eye swapped"), ("mirrored", "left and right swapped"))
+    for landmarks, text in orders if op.at is None else ():  # else they are not known well: `registration.reordered`
         yield Hypothesis(
             state._replace(chain=_at(state.chain, i, op._replace(landmarks=landmarks))),
             (Change("alignment_template", "align", "landmarks in order", text),),

@@ -167,9 +167,11 @@ def _pad(op, size, source):
 
 
 def _align(op, size, source):
-    if source.landmarks is None:
+    if op.at is None and source.landmarks is None:
         raise Refused("no landmarks")
-    points = np.array(source.landmarks, dtype=np.float64)
+    points = np.array(source.landmarks if op.at is None else op.at, dtype=np.float64)
+    if op.at is not None:
+        points = points * size
     if op.landmarks == "eyes_swapped":
         points = points[[1, 0, 2, 3, 4]]
     elif op.landmarks == "mirrored":

@@ -217,12 +217,13 @@ def bordered(image: np.ndarray) -> np.ndarray:
 def sample(framed: np.ndarray, back: np.ndarray, rows, columns, kernel: str = "bilinear") -> np.ndarray:
     """Sample what `bordered` made at back · (column, row): float32 rows × columns × (channel and cover).
 
-    `kernel` is nearest, bilinear, bilinear32 (places rounded to 1/32 pixel, as OpenCV does) or bicubic75 (OpenCV's).
+    `kernel` is nearest, bilinear, bilinear32 (places rounded to 1/32 pixel, as OpenCV does) or bicubic75 (OpenCV's, its
+    places rounded as well, its overshoot cut at 0 and 255).
     """
     h, w, c = framed.shape
     x, y = columns[None].astype(np.float64), rows[:, None].astype(np.float64)
     sx, sy = (row[0] * x + row[1] * y + row[2] + 1 for row in np.asarray(back)[:2])
-    if kernel == "bilinear32":
+    if kernel in ("bilinear32", "bicubic75"):
         sx, sy = np.rint(sx * 32) / 32, np.rint(sy * 32) / 32
     # anything beyond the frame is as good as on it
     sx, sy = np.clip(sx, 0, w - 1.001), np.clip(sy, 0, h - 1.001)
@@ -248,4 +249,5 @@ def _cubic_sample(flat, size, x0, y0, fx, fy):
         for i in range(-1, 3):
             weight = kernel_value("bicubic75", fy - j) * kernel_value("bicubic75", fx - i)
             out += weight * flat.take(row + np.clip(x0 + i, 0, w - 1), axis=0)
+    np.clip(out[..., :-1], 0, 255, out=out[..., :-1])
     return out

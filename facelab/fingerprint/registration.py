@@ -1,29 +1,33 @@
-"""Find the one similarity that a black box applies to every picture: a warp to fixed points, whatever is in it.
+"""Find where a black box takes every picture from, whatever is in it: a warp to fixed points.
 
-Coarsely by the block means, over a grid of scales, angles and positions; then by Gauss–Newton steps (Lucas and Kanade,
-"An iterative image registration technique", IJCAI 1981), first on the block means, then on the samples.
+Coarsely by the block means, over the starts of a placement (`placements`); then by Gauss–Newton steps (Lucas and
+Kanade, "An iterative image registration technique", IJCAI 1981), first on the block means, then on the samples.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 
 import numpy as np
 
-from facelab.fingerprint.chain import Orient, Warp
+from facelab.core.errors import BadInputError
+from facelab.fingerprint.chain import Align, Orient, Warp
 from facelab.fingerprint.describe import unpack
 from facelab.fingerprint.hypotheses import State
 from facelab.fingerprint.observed import Observed
 from facelab.fingerprint.photometry import fit
+from facelab.fingerprint.placements import Pixels, Shares
+from facelab.fingerprint.sources import LARGE
 
 NAMES = ("portrait", "landscape", "text", "marks", "bars", "texture")
 """Probes whose content is unique enough to be found again, best first."""
-SCALES = tuple(0.35 * 1.5**i for i in range(6))
-ANGLES = (-40, -20, 0, 20, 40)
+SHOWING = (LARGE, "face", "ramps")
+"""Probes of which something is seen even if the output shows far more than a picture."""
 EPSILON = (0.004, 0.3, 0.3, 0.004)
-WORK = 250.0
-"""Units of `budget.Budget` that one search takes."""
+NEAR, FAR, WITHIN = 1.5, 10.0, 40.0
+"""RMS residuals of block means in levels: a start need not be bettered; none is near; one may lead there."""
 
 
 @dataclasses.dataclass
@@ -37,25 +41,62 @@ class _View:
     places: np.ndarray
 
 
-def fixed_warp(observed: Observed) -> State | None:
-    """Return the state that warps every picture by one similarity, as well as it can be found; None if not at all."""
-    names = [n for n in observed.plain if n.split("_")[0] in NAMES][:4]
+def registered(observed: Observed, placement: type[Pixels | Shares]) -> State | None:
+    """Return the state that takes every picture from one placement, as well as it can be found; None if not at all."""
+    names = _unique(observed)
     if len(names) < 2 or len({observed.size[n] for n in observed.screen}) > 1:
         return None
-    size = observed.size[names[0]]
+    model = placement(observed.size[names[0]])
     views = [_view(observed, n) for n in names]
-    starts = _coarse(views, size)
-    observed.budget.spend(WORK)
-    best = min((_refined(views, p, size, 6, _block_residual) for p in starts), key=lambda r: r[0])
-    p = _refined(views, best[1], size, 8, _sample_residual)[1]
-    # fine patterns everywhere pin it down, once it is nearly right
-    fine = [n for n in observed.plain if (n not in names and _covers(observed, n))][:6]
-    loss, p = _refined([*views, *(_view(observed, n) for n in fine)], p, size, 6, _sample_residual)
-    if not np.isfinite(loss):
+    observed.budget.spend(model.work)
+    best = np.inf, None
+    for start in _coarse(views, model):
+        best = min(best, _refined(views, start, model, 6, _block_residual), key=lambda r: r[0])
+        if best[0] < NEAR:
+            break
+    if best[0] > FAR:
         return None
-    back = tuple(_matrix(p, size).ravel().tolist())
-    states = [State((Orient(), Warp(back, size, kernel))) for kernel in ("bilinear", "bilinear32")]
+    p = _finely(observed, model, best[1])
+    if p is None:
+        return None
+    states = [State((Orient(), model.op(p, kernel))) for kernel in ("bilinear", "bilinear32")]
     return min(states, key=lambda state: observed.score(state).loss)
+
+
+def reordered(observed: Observed, op: Warp | Align, orders: dict[str, tuple]) -> tuple[str, Warp | Align] | None:
+    """Return what a placement has become with its landmarks in one of `orders`: (words, step of a chain), None if that
+    is not it. The landmarks themselves may have moved."""
+    names = _unique(observed) + [n for n in observed.plain if n in SHOWING]
+    model = (Pixels if isinstance(op, Warp) else Shares)(op.size)
+    views = [_view(observed, n) for n in names]
+    observed.budget.spend(model.work / 3)
+    border = 0.0 if observed.border is None else float(observed.border[0])
+    residual = functools.partial(_block_residual, border=border)
+    tried = [(*_refined(views, p, model, 1, residual), words) for words, p in model.reordered(op, orders)]
+    loss, p, words = min(tried, key=lambda t: t[0])
+    if loss > WITHIN:
+        return None
+    observed.budget.spend(model.work)
+    loss, p = _refined(views, p, model, 10, residual)
+    if loss > FAR:
+        return None
+    finer = _finely(observed, model, p, least=0.05)
+    return words, model.op(p if finer is None else finer, op.kernel)
+
+
+def _finely(observed: Observed, model, p: np.ndarray, least: float = 0.3) -> np.ndarray | None:
+    """A placement that is nearly right, refined on the samples; None if too few are inside the pictures."""
+    names, loss = _unique(observed), np.inf
+    wide = [n for n in observed.plain if n not in names and _covers(observed, n)]
+    # fine patterns everywhere pin it down, once it is nearly right; the finest last
+    for more in ([], [n for n in wide if n != LARGE][:5], [n for n in wide if n == LARGE]):
+        names += more
+        loss, p = _refined([_view(observed, n) for n in names], p, model, 8, _sample_residual, least)
+    return p if np.isfinite(loss) else None
+
+
+def _unique(observed: Observed) -> list[str]:
+    return [n for n in observed.plain if n.split("_")[0] in NAMES][:4]
 
 
 def _covers(observed: Observed, name: str) -> bool:
@@ -74,14 +115,6 @@ def _view(observed: Observed, name: str) -> _View:
         observed.y[name].reshape(-1, observed.channels),
         np.stack(grid, axis=-1).reshape(-1, 2).astype(np.float64),
     )
-
-
-def _matrix(p: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """The 2×3 map from output to input of (a, x, y, b): scale and turn a + bi about the output's middle, which comes
-    from (x, y)."""
-    a, x, y, b = p
-    mx, my = (size[0] - 1) / 2, (size[1] - 1) / 2
-    return np.array([[a, -b, x - a * mx + b * my], [b, a, y - b * mx - a * my]])
 
 
 def _read(image: np.ndarray, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -103,30 +136,27 @@ def _shrunk(gray: np.ndarray, d: int) -> np.ndarray:
     return gray[:h, :w].reshape(h // d, d, w // d, d).mean(axis=(1, 3))
 
 
-def _coarse(views: list[_View], size: tuple[int, int], keep: int = 3) -> list[np.ndarray]:
-    """The best of a grid of similarities, by the correlation of 4 × 4 block means with the picture there."""
-    views = views[:2]
+def _coarse(views: list[_View], model: Pixels | Shares, keep: int = 3) -> list[np.ndarray]:
+    """The best of a placement's starts, by the correlation of 4 × 4 block means with the pictures there."""
+    views, size = views[:2], model.size
     # four samples in each of 4 × 4 blocks of the output, relative to its middle
     u = [((np.arange(8) + 0.5) / 8 - 0.5) * s for s in size]
     ux, uy = (v.ravel() for v in np.meshgrid(u[0], u[1]))
     wanted = np.concatenate([_quarters(v.blocks).ravel() for v in views])
-    found: list[tuple[float, tuple]] = []
-    for k in SCALES:
-        step, d = max(5.0, k * size[0] / 7), max(1, round(k * size[0] / 16))
-        small = [_shrunk(v.gray, d) for v in views]
-        reach = [max(v.gray.shape[i] for v in views) for i in (1, 0)]
-        cx, cy = (c.ravel() for c in np.meshgrid(*(np.arange(step, r, step) for r in reach)))
-        for angle in ANGLES:
-            a, b = k * math.cos(math.radians(angle)), k * math.sin(math.radians(angle))
-            x, y = cx[:, None] + a * ux - b * uy, cy[:, None] + b * ux + a * uy
-            parts = [_read(s, (x + 0.5) / d - 0.5, (y + 0.5) / d - 0.5) for s in small]
-            values = np.concatenate([_pooled(v) for v, _ in parts], axis=1)
-            inside = np.concatenate([_pooled(i.astype(np.float32)) for _, i in parts], axis=1) > 0.99
-            r = _correlation(values, wanted, inside)
-            i = int(np.argmax(r))
-            found.append((float(r[i]), (a, float(cx[i]), float(cy[i]), b)))
+    found: list[tuple[float, np.ndarray]] = []
+    for starts in model.grid([v.gray.shape for v in views]):
+        values, inside = [], []
+        for v in views:
+            a, x, y, b = (c[:, None] for c in np.array([model.similarity(p, v.gray.shape) for p in starts]).T)
+            d = max(1, round(math.hypot(a[0, 0], b[0, 0]) * size[0] / 16))
+            x, y = x + a * ux - b * uy, y + b * ux + a * uy
+            read = _read(_shrunk(v.gray, d), (x + 0.5) / d - 0.5, (y + 0.5) / d - 0.5)
+            values.append(_pooled(read[0]))
+            inside.append(_pooled(read[1].astype(np.float32)) > 0.99)
+        r = _correlation(np.concatenate(values, axis=1), wanted, np.concatenate(inside, axis=1))
+        found.append((float(r.max()), starts[int(np.argmax(r))]))
     found.sort(key=lambda f: -f[0])
-    return [np.array(p) for _, p in found[:keep]]
+    return [p for _, p in found[:keep]]
 
 
 def _quarters(blocks: np.ndarray) -> np.ndarray:
@@ -149,57 +179,89 @@ def _correlation(values: np.ndarray, wanted: np.ndarray, inside: np.ndarray) -> 
     return np.where(n[:, 0] >= 0.5 * values.shape[1], r, -1.0)
 
 
-def _block_residual(views: list[_View], p: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """(predicted block means n × 1, observed ones n × 1), NaN where a block is not inside."""
-    matrix, out = _matrix(p, size), []
-    d = max(1, round(math.hypot(p[0], p[3]) * size[0] / 32))
-    for v in views:
-        h, w = v.blocks.shape
-        x, y = np.meshgrid(
-            (np.arange(4 * w) + 0.5) / (4 * w) * size[0] - 0.5, (np.arange(4 * h) + 0.5) / (4 * h) * size[1] - 0.5
-        )
-        sx, sy = (m[0] * x + m[1] * y + m[2] for m in matrix)
-        values, inside = _read(_shrunk(v.gray, d) if d > 1 else v.gray, (sx + 0.5) / d - 0.5, (sy + 0.5) / d - 0.5)
-        values = np.where(inside, values, np.nan).reshape(h, 4, w, 4).mean(axis=(1, 3))
-        out.append((values.reshape(-1, 1), v.blocks.reshape(-1, 1)))
-    return tuple(np.concatenate(part) for part in zip(*out))
+def _block_residual(view: _View, at: np.ndarray, size: tuple[int, int], border: float = np.nan):
+    """(predicted block means n × 1, observed ones n × 1), where a block is not all inside with `border` around."""
+    d = max(1, min(round(math.hypot(at[0], at[3]) * size[0] / 32), min(view.gray.shape) // 4))
+    h, w = view.blocks.shape
+    places = np.meshgrid(*((np.arange(4 * n) + 0.5) / (4 * n) * s - 0.5 for n, s in ((w, size[0]), (h, size[1]))))
+    x, y = _from(at, size, *places)
+    values, inside = _read(_shrunk(view.gray, d) if d > 1 else view.gray, (x + 0.5) / d - 0.5, (y + 0.5) / d - 0.5)
+    if np.isfinite(border):
+        # a soft edge, so that a small step shows
+        step, (rows, columns) = math.hypot(at[0], at[3]) * size[0] / (4 * w), view.gray.shape
+        inside = np.clip(0.5 + np.minimum.reduce([x, y, columns - 1 - x, rows - 1 - y]) / step, 0, 1)
+        values = values * inside + border * (1 - inside)
+    else:
+        values = np.where(inside, values, np.nan)
+    values = values.reshape(h, 4, w, 4).mean(axis=(1, 3))
+    return values.reshape(-1, 1), view.blocks.reshape(-1, 1)
 
 
-def _sample_residual(views: list[_View], p: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+def _sample_residual(view: _View, at: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     """(predicted pixels n × 3, observed samples n × channels), NaN where a place is not inside."""
-    matrix, out = _matrix(p, size), []
-    for v in views:
-        at = v.places @ matrix[:, :2].T + matrix[:, 2]
-        values, inside = _read(v.pixels, at[:, 0], at[:, 1])
-        out.append((np.where(inside[:, None], values, np.nan), v.samples))
-    return tuple(np.concatenate(part) for part in zip(*out))
+    values, inside = _read(view.pixels, *_from(at, size, view.places[:, 0], view.places[:, 1]))
+    return np.where(inside[:, None], values, np.nan), view.samples
 
 
-def _refined(views, p, size, rounds, residual) -> tuple[float, np.ndarray]:
-    """Gauss–Newton steps on the four numbers, the linear map from pixels to values fitted anew each time."""
-    best = np.inf, p
+def _from(at: np.ndarray, size: tuple[int, int], x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where output positions (x, y) come from by the similarity `at`."""
+    a, x0, y0, b = at
+    x, y = x - (size[0] - 1) / 2, y - (size[1] - 1) / 2
+    return x0 + a * x - b * y, y0 + b * x + a * y
+
+
+def _refined(views, p, model, rounds, residual, least: float = 0.3) -> tuple[float, np.ndarray]:
+    """Damped Gauss–Newton steps (Levenberg and Marquardt) on a placement's numbers, the linear map from pixels to
+    values fitted anew each time.
+
+    `least` is the share of places that must lie inside the pictures.
+    """
+    best, trial, damping = (np.inf, p), p, 1e-4
     for _ in range(rounds):
-        x, y = residual(views, p, size)
-        ok = np.isfinite(x).all(axis=1)
-        if ok.sum() < 0.3 * len(x):
+        now = _fitted_at(views, trial, model, residual, least)
+        if now is None and not np.isfinite(best[0]):
             break
-        linear = _fitted(x[ok], y[ok])
-        if linear is None:
-            break
-        loss, matrix, rest = linear
-        if loss < best[0]:
-            best = loss, p
-        columns = []
-        for i, e in enumerate(EPSILON):
-            q = p.copy()
-            q[i] += e
-            moved = residual(views, q, size)[0][ok]
-            columns.append(np.nan_to_num((moved - x[ok]) @ matrix.T / e).ravel())
-        jacobian = np.stack(columns, axis=1)
-        scaled = jacobian / (norm := np.linalg.norm(jacobian, axis=0) + 1e-9)
-        step = np.linalg.lstsq(scaled, rest.ravel(), rcond=1e-6)[0] / norm
-        p = p + np.clip(step, -np.array((0.1, 8, 8, 0.1)), (0.1, 8, 8, 0.1))
+        if now is not None and now[0] < best[0]:
+            if now[0] > 0.999 * best[0]:
+                return now[0], trial
+            best, damping = (now[0], trial), damping / 10
+            slopes, rest = _slopes(views, trial, model, residual, *now[1:])
+            norm = np.linalg.norm(slopes, axis=0) + 1e-9
+            square, aim = (slopes / norm).T @ (slopes / norm), (slopes / norm).T @ rest
+        else:
+            damping *= 30
+        step = np.linalg.solve(square + damping * np.eye(len(p)), aim) / norm
+        trial = best[1] + np.clip(step, -np.array(model.limits), model.limits)
     return best
+
+
+def _fitted_at(views, p, model, residual, least):
+    """(loss, matrix, residual, which places count, each view's place and predictions), None where too few count."""
+    try:
+        places = [model.similarity(p, v.gray.shape) for v in views]
+    except BadInputError:  # the points have run into each other
+        return None
+    parts = [residual(v, at, model.size) for v, at in zip(views, places)]
+    x, y = (np.concatenate(part) for part in zip(*parts))
+    ok = np.isfinite(x).all(axis=1)
+    linear = _fitted(x[ok], y[ok]) if ok.sum() > max(least * len(x), 64) else None
+    return None if linear is None else (*linear, ok, [(at, x) for at, (x, _) in zip(places, parts)])
+
+
+def _slopes(views, p, model, residual, matrix, rest, ok, parts):
+    """How the predicted values follow the placement's numbers, and what is left to explain, row by row."""
+    slopes = []
+    for v, (at, values) in zip(views, parts):
+        moved = [residual(v, at + e, model.size)[0] - values for e in np.diag(EPSILON)]
+        slope = np.stack([m @ matrix.T / e for m, e in zip(moved, EPSILON)], axis=-1)
+        slopes.append(slope @ _turning(model, p, v.gray.shape))
+    return np.nan_to_num(np.concatenate(slopes)[ok]).reshape(-1, len(p)), rest.ravel()
+
+
+def _turning(model, p: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """How the similarity follows the placement's numbers, 4 × numbers."""
+    e = 1e-6 * np.eye(len(p))
+    return np.stack([model.similarity(p + d, shape) - model.similarity(p - d, shape) for d in e], axis=1) / 2e-6
 
 
 def _fitted(x, y):

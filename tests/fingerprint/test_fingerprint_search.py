@@ -10,9 +10,11 @@ from facelab.fingerprint.capture import capture_pipeline
 from facelab.fingerprint.chain import Crop, Orient, Resize, Shift, Source, Warp
 from facelab.fingerprint.compare import compare
 from facelab.fingerprint.observed import Observed
+from facelab.fingerprint.placements import Pixels, Shares
 from facelab.fingerprint.predict import predict
-from facelab.fingerprint.registration import fixed_warp
+from facelab.fingerprint.registration import registered
 from facelab.fingerprint.resample import weights
+from facelab.preprocess.align import invert, template, umeyama
 
 RNG = np.random.default_rng(4)
 PICTURE = cv2.GaussianBlur(RNG.integers(0, 256, (150, 203, 3)).astype(np.uint8), (0, 0), 2)
@@ -165,7 +167,7 @@ def warped():
 
 def test_a_warp_to_fixed_points_is_found_to_a_fraction_of_a_pixel(warped):
     names = [n for n, e in warped.output.items() if "error" not in e]
-    state = fixed_warp(Observed(warped, names))
+    state = registered(Observed(warped, names), Pixels)
     found = np.reshape(state.chain[-1].back, (2, 3))
     true = cv2.invertAffineTransform(MATRIX)
     corners = np.array([[0, 0, 1], [111, 0, 1], [0, 111, 1], [111, 111, 1]]).T
@@ -186,6 +188,69 @@ def test_a_warp_to_fixed_points_is_found_to_a_fraction_of_a_pixel(warped):
 def test_mistakes_behind_a_fixed_warp_are_named(options, kind, warped):
     c = compare(warped, capture(aligned, **options))
     assert c.findings and c.findings[0].kind == kind and not c.notes, [(f.kind, f.inference) for f in c.findings]
+
+
+FACE = template("arcface", (112, 112))
+EYES = np.array([[90, 80], [140, 78], [116, 112], [95, 140], [138, 138]], float)
+SHARES = np.array([[0.36, 0.4], [0.63, 0.39], [0.5, 0.56], [0.38, 0.7], [0.62, 0.71]])
+
+
+def by_points(path, *, points=SHARES, order=(0, 1, 2, 3, 4), target=FACE, **options):
+    """Aligned by the same landmarks in every picture: at the same pixels, or at the same shares of its sides."""
+    h, w = read(path).shape[:2]
+    source = points[list(order)] * ((w, h) if points is SHARES else 1)
+    return aligned(path, matrix=umeyama(source, target), **options)
+
+
+@pytest.fixture(scope="module")
+def by_shares():
+    return capture(by_points)
+
+
+def test_landmarks_at_shares_of_the_picture_are_found_to_a_fraction_of_a_pixel(by_shares):
+    names = [n for n, e in by_shares.output.items() if "error" not in e]
+    op = registered(Observed(by_shares, names), Shares).chain[-1]
+    corners = np.array([[0, 0, 1], [111, 0, 1], [0, 111, 1], [111, 111, 1]]).T
+    for size in ((310, 126), (150, 230), (961, 721)):
+        found, true = (
+            umeyama(np.array(op.at) * size, op.points),
+            umeyama(SHARES * size, FACE),
+        )
+        # in output pixels, where the true map says that the output's corners come from
+        places = np.vstack([invert(true) @ corners, np.ones(4)])
+        assert np.abs(found @ places - true @ places).max() < 0.1
+
+
+@pytest.mark.parametrize(
+    "options,kind",
+    [
+        ({"order": (1, 0, 2, 3, 4)}, "alignment_template"),
+        ({"target": (FACE - 56) * 1.1 + 56}, "alignment_template"),
+        ({"flags": cv2.INTER_CUBIC}, "resize_kernel"),
+        pytest.param({"order": (1, 0, 2, 4, 3)}, "alignment_template", marks=pytest.mark.slow),
+        pytest.param({"behind": lambda x: np.roll(x, 2, 1)}, "shift", marks=pytest.mark.slow),
+        pytest.param({"mean": 0, "scale": 255}, "value_range", marks=pytest.mark.slow),
+        pytest.param({"behind": lambda x: lut(1.8)[x]}, "gamma", marks=pytest.mark.slow),
+    ],
+)
+def test_mistakes_behind_landmarks_at_shares_of_the_picture_are_named(options, kind, by_shares):
+    c = compare(by_shares, capture(by_points, **options))
+    assert [f.kind for f in c.findings] == [kind], [(f.kind, f.inference) for f in c.findings]
+
+
+@pytest.mark.parametrize(
+    "order,words", [((1, 0, 2, 3, 4), "left and right eye swapped"), ((1, 0, 2, 4, 3), "left and right swapped")]
+)
+def test_swapped_landmarks_behind_a_fixed_warp_are_named(order, words):
+    c = compare(capture(by_points, points=EYES), capture(by_points, points=EYES, order=order))
+    assert [(f.kind, f.inference) for f in c.findings] == [("alignment_template", words)]
+
+
+@pytest.mark.parametrize("points", [EYES, SHARES], ids=["fixed", "shares"])
+def test_rounding_behind_landmarks_that_are_the_same_everywhere_is_no_mismatch(points):
+    train = capture(by_points, points=points)
+    for options in ({"scale": 128.0}, {"behind": lambda x: x & np.uint8(254)}):
+        assert compare(train, capture(by_points, points=points, **options)).verdict == "equivalent"
 
 
 def swirled(path, *, behind=lambda x: x, scale=255.0, first=cv2.INTER_LINEAR):
