@@ -5,7 +5,7 @@
 // Every PROBES/<picture>_<width>x<height>.yuyv becomes OUT/<picture>_yuyv.bin (float32, 1 x 96 x 96 x 3) with its shape
 // in OUT/<picture>_yuyv.json, as `facelab fingerprint import` reads them. train.preprocess.json beside this file says
 // what training did; without --mistake this program does the same.
-import { readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 
@@ -62,6 +62,7 @@ function main([probes, out, option, mistake]) {
     console.error(`usage: preprocess.mjs PROBES OUT [--mistake ${MISTAKES.join("|")}]`);
     return 2;
   }
+  mkdirSync(out, { recursive: true });
   for (const file of readdirSync(probes)) {
     const match = /^(.+)_(\d+)x(\d+)\.yuyv$/.exec(file);
     if (!match) continue;

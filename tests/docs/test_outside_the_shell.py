@@ -59,10 +59,14 @@ def test_the_workflow_passes_on_the_example_and_fails_on_a_mistake(project):
 
 
 def test_the_hook_and_the_commands_above_it_work(project):
-    (block,) = re.findall(r"^```\n(.*?)^```", GATE.partition("## GitHub Actions")[0], re.M | re.S)
-    for line in block.splitlines():
+    (block,) = re.findall(r"^```console\n(.*?)^```", GATE.partition("## GitHub Actions")[0], re.M | re.S)
+    *captures, compare = (line.removeprefix("$ ") for line in block.splitlines())
+    for line in captures:
         done = run(line, project)
         assert done.returncode == 0, show(done)
+    assert run(compare, project).returncode == 1   # the example's planted mistake
+    done = run("facelab fingerprint capture --spec model.preprocess.json --out train.fingerprint.json", project)
+    assert done.returncode == 0, show(done)
     (hook,) = HOOKS["repos"][0]["hooks"]
     assert re.search(hook["files"], "app/preprocess.py")
     done = run(hook["entry"], project)
