@@ -8,16 +8,22 @@ from typing import Any
 
 GOOD, BAD = "#00755a", "#b3420b"
 """Text colours for a pass and a fail: apart for colour-blind eyes, and legible on white. The word stands beside."""
+LEFT = ' style="text-align:left"'
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[Any]], *, caption: str = "") -> str:
-    """Return an HTML table, numbers to the right; every text is escaped. "PASS" and "FAIL" are coloured.
+    """Return an HTML table, numbers to the right, headings above them as they are; every text is escaped.
 
-    >>> table(["a"], [[1.25], ["<b>"]])
-    '<table><thead><tr><th>a</th></tr></thead><tbody><tr><td>1.25</td></tr><tr><td style="text-align:left">&lt;b&gt;</td></tr></tbody></table>'
-    """  # noqa: E501 (one line of output)
-    top = f"<p>{html.escape(caption)}</p>" if caption else ""
-    heads = "".join(f"<th>{html.escape(h)}</th>" for h in head)
+    "PASS" and "FAIL" are coloured.
+
+    >>> table(["n", "a"], [[1.25, "<b>"]]).partition("<tbody>")[2]
+    '<tr><td>1.25</td><td style="text-align:left">&lt;b&gt;</td></tr></tbody></table>'
+    >>> table(["n", "a"], [[1.25, "<b>"]]).partition("<tbody>")[0]
+    '<table><thead><tr><th>n</th><th style="text-align:left">a</th></tr></thead>'
+    """
+    top, rows = f"<p>{html.escape(caption)}</p>" if caption else "", list(rows)
+    texts = {k for row in rows for k, value in enumerate(row) if isinstance(value, str)}
+    heads = "".join(f"<th{LEFT if k in texts else ''}>{html.escape(h)}</th>" for k, h in enumerate(head))
     body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows)
     return f"{top}<table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>"
 

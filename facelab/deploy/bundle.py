@@ -15,6 +15,7 @@ from facelab.core import records
 from facelab.core.errors import BadInputError
 from facelab.core.files import read_json, write_json, write_npy, write_text
 from facelab.core.hashing import sha256_file
+from facelab.core.markup import table
 from facelab.deploy import evidence as figures
 from facelab.deploy import golden, readme, thresholds
 from facelab.deploy.manifest import MANIFEST, SCHEMA, FileEntry, Licence, Manifest, Reference, Tensor, files_hash, load
@@ -52,13 +53,11 @@ class Bundle:
         roles: dict[str, list[FileEntry]] = {}
         for f in m.files:
             roles.setdefault(f.role, []).append(f)
-        rows = "".join(f"<tr><td>{html.escape(role.replace('_', ' '))}</td><td>{len(fs)}</td>"
-                       f"<td style='text-align:right'>{sum(f.bytes for f in fs):,}</td>"
-                       f"<td><code>{html.escape(fs[0].path)}</code>"
-                       f"{' …' if len(fs) > 1 else ''}</td></tr>" for role, fs in roles.items())
+        rows = [(role.replace("_", " "), len(fs), sum(f.bytes for f in fs), fs[0].path + (" …" if len(fs) > 1 else ""))
+                for role, fs in roles.items()]
         return (f"<b>{html.escape(m.name)}</b> · {html.escape(m.task)} · {html.escape(m.runtime)} · licence "
-                f"{html.escape(m.licence.licence)} · bundle <code>{m.hash[:12]}</code><table><thead><tr><th>role</th>"
-                f"<th>files</th><th>bytes</th><th>path</th></tr></thead><tbody>{rows}</tbody></table>")
+                f"{html.escape(m.licence.licence)} · bundle <code>{m.hash[:12]}</code>"
+                + table(["role", "files", "bytes", "path"], rows))
 
 
 def open_bundle(folder: str | os.PathLike) -> Bundle:

@@ -197,7 +197,8 @@ def test_the_command_answers_json_and_a_catalogue_name_works(assets, tmp_path, m
 
 
 def test_a_notebook_shows_a_bundle_as_a_table(whole):
-    assert "<table>" in open_bundle(whole)._repr_html_()
+    shown = open_bundle(whole)._repr_html_()
+    assert '<th style="text-align:left">path</th>' in shown and '<td style="text-align:left">model.onnx</td>' in shown
 
 
 def test_opening_something_else_names_the_command(tmp_path):
