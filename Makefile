@@ -19,6 +19,8 @@ export JUPYTER_RUNTIME_DIR := $(CURDIR)/.cache/jupyter/runtime
 export MPLCONFIGDIR := $(CURDIR)/.cache/matplotlib
 export NUMBA_CACHE_DIR := $(CURDIR)/.cache/numba
 export KERAS_HOME := $(CURDIR)/.cache/keras
+# JupyterLab asks npm, where it is installed, for language servers
+export npm_config_cache := $(CURDIR)/.cache/npm
 CACHES := $(IPYTHONDIR) $(JUPYTER_CONFIG_DIR) $(JUPYTER_DATA_DIR) $(JUPYTER_RUNTIME_DIR) $(MPLCONFIGDIR) \
           $(NUMBA_CACHE_DIR) $(KERAS_HOME)
 

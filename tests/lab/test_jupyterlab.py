@@ -224,6 +224,15 @@ def test_long_results_come_from_the_last_run_and_others_are_computed_below_a_bar
             assert value[record["case"], record["metric"]] == record["value"]
 
 
+def test_what_the_labs_tools_keep_stays_in_the_project():
+    """JupyterLab starts npm where it is installed, which would leave ~/.npm behind."""
+    done = subprocess.run(["make", "-s", "--eval=show: ; @env", "show"], cwd=REPOSITORY, capture_output=True, text=True,
+                          timeout=60, check=True)
+    seen = dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
+    for name in ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "npm_config_cache"):
+        assert Path(seen[name]).is_relative_to(REPOSITORY / ".cache"), name
+
+
 def test_make_lab_opens_on_the_overview():
     assert default_url() == f"/lab/tree/notebooks/{OVERVIEW}"
 
