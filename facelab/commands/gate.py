@@ -80,4 +80,8 @@ def _baseline(name: str | Path):
         except BadInputError as e:
             e.fix = "name a run of facelab reproduce, a folder or a file with records, latest or previous"
             raise
-    return str(name), evidence.read(path)
+    found = evidence.read(path)
+    if not found:
+        raise BadInputError("the baseline holds no records", where=path, expected="at least one record",
+                            got="an empty file", fix="name a run that came to an end")
+    return str(name), found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import os
 from collections.abc import Callable, Iterable, Mapping
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from facelab.core.errors import BadInputError, FacelabError
+from facelab.core.files import read_csv
 from facelab.detection.base import Detections, Detector
 from facelab.detection.boxes import overlap
 from facelab.detection.neural import NeuralDetector
@@ -43,15 +43,7 @@ def read_labels(path: str | os.PathLike) -> Labels:
 
     Raises BadInputError with file and line for anything else.
     """
-    try:
-        with Path(path).open(newline="", encoding="utf-8-sig") as f:
-            rows = list(csv.DictReader(f))
-    except (OSError, UnicodeDecodeError, csv.Error) as e:
-        raise BadInputError("the labels cannot be read", where=path, got=str(e)[:120], fix="check --labels") from None
-    for i, row in enumerate(rows, 2):
-        if None in row or None in row.values():
-            raise BadInputError("a row of the labels has another number of values than the head", where=f"{path}:{i}",
-                                expected=", ".join(k for k in row if k is not None), fix="correct the row")
+    rows = read_csv(path, "labels", fix="check --labels")
     columns = set(rows[0]) if rows else set()
     if {"path", "x1", "y1", "x2", "y2"} <= columns:
         return _box_labels(rows, path)

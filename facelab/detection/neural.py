@@ -127,7 +127,8 @@ def check_fraction(name: str, value: float | None, default: float) -> float:
     """Return `value` or the default. Raises BadInputError unless it lies in 0…1."""
     value = default if value is None else value
     if not 0 <= value <= 1:
-        raise BadInputError(f"{name} is out of range", expected="0 … 1", got=value)
+        raise BadInputError(f"{name} is out of range", expected="0 … 1", got=value,
+                            fix="leave it out for the model's own")
     return float(value)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import os
 import tempfile
@@ -12,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from facelab.core.errors import FacelabError
+from facelab.core.files import read_csv
 from facelab.core.progress import track
 from facelab.core.timing import summarise
 from facelab.detection import evaluate
@@ -87,9 +87,8 @@ def groups() -> dict[str, tuple[np.ndarray, int]]:
     table = _labelled("detection.csv")
     if table is None:
         return {}
-    with table.open(newline="", encoding="utf-8") as f:
-        return {r["path"]: (read_image(table.parent / r["path"]), int(r["n_faces"]))
-                for r in csv.DictReader(f) if r["exact"] == "1"}
+    return {r["path"]: (read_image(table.parent / r["path"]), int(r["n_faces"]))
+            for r in read_csv(table, "counted photographs", fix="correct the mirror") if r["exact"] == "1"}
 
 
 def detect_all(detectors: Mapping[str, Detector], pictures: Pictures) -> dict[str, dict[str, Detections]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import os
 from collections.abc import Callable, Iterable, Sequence
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from facelab.core.errors import BadInputError, FacelabError
+from facelab.core.files import read_csv
 from facelab.detection.base import Detections, Detector
 from facelab.embedding.acquire import find_face
 from facelab.embedding.base import Embedder
@@ -52,18 +52,14 @@ def read_pairs(path: str | os.PathLike) -> PairList:
     Without identity columns the folder of an image is its identity, unless the labels contradict that. Raises
     BadInputError with file and line.
     """
-    try:
-        with Path(path).open(newline="", encoding="utf-8-sig") as f:
-            rows = list(csv.DictReader(f))
-    except (OSError, UnicodeDecodeError, csv.Error) as e:
-        raise BadInputError("the pairs cannot be read", where=path, got=str(e)[:120], fix="check --pairs") from None
+    rows = read_csv(path, "pairs", fix="check --pairs")
     if not rows or not {"a", "b", "same"} <= set(rows[0]):
         raise BadInputError("the pairs have other columns", where=path, expected="a, b, same (and dataset, id_a, id_b)",
-                            got=", ".join(map(str, rows[0])) if rows else "no rows")
+                            got=", ".join(map(str, rows[0])) if rows else "no rows", fix="name the columns so")
     for i, row in enumerate(rows, 2):
         if str(row["same"]).strip() not in ("0", "1") or not row["a"] or not row["b"]:
             raise BadInputError("a pair is no pair", where=f"{path}:{i}", expected="two paths, and same 0 or 1",
-                                got=f"{row['a']}, {row['b']}, {row['same']}")
+                                got=f"{row['a']}, {row['b']}, {row['same']}", fix="correct the row")
     a, b = (np.array([r[k] for r in rows]) for k in "ab")
     same = np.array([r["same"].strip() == "1" for r in rows])
     column = next((c for c in ("group", "dataset") if c in rows[0]), None)

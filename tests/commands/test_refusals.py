@@ -168,6 +168,22 @@ def test_what_was_got_is_fit_for_a_terminal_and_a_place_is_whole(tmp_path, capsy
     assert f"where:    {tmp_path / 'pairs.npz'}: a[3]" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("text", ["a,b,same\nx.png,y.png,1,1\n", "a,b,same,id_a,id_b\nx.png,y.png,1\n"])
+def test_pairs_of_another_width_are_refused_with_their_line(tmp_path, text):
+    from facelab.embedding.evaluate import read_pairs
+    (tmp_path / "pairs.csv").write_text(text)
+    with pytest.raises(BadInputError, match="a row of the pairs has another number of values") as e:
+        read_pairs(tmp_path / "pairs.csv")
+    assert e.value.where.endswith("pairs.csv:2")
+
+
+def test_a_gate_refuses_a_baseline_without_records(tmp_path, capsys):
+    (tmp_path / "bundle").mkdir()
+    (tmp_path / "r.jsonl").write_text("")
+    assert cli.run(["gate", str(tmp_path / "bundle"), "--baseline", str(tmp_path / "r.jsonl")]) == 2
+    assert "the baseline holds no records" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("text", "says"), [
     ("path,n_faces\na.png,1,2\n", "another number of values"), ("path,x1,y1,x2,y2\na.png,1,2\n", "another number"),
     ("path,n_faces\na.png,1\na.png,2\n", "count one image twice")])
