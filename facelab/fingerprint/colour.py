@@ -67,7 +67,12 @@ def explain(a: Linear, b: Linear, *, whole: bool = False, bent: bool = False) ->
     if best is None:
         return Explained(_oddity(a, b), float(np.abs(a.weights - b.weights).max() * 255))
     words = describe_scaling(a.gain, a.offset), describe_scaling(b.gain, b.offset)
-    scaled = tuple(Change(kind, "normalize", words[0], f"{words[1]}: {remark}") for kind, remark in best[2])
+    scaled = tuple(
+        Change(kind, "color", "pixels 0…255", remark)
+        if kind == "yuv_range"
+        else Change(kind, "normalize", words[0], f"{words[1]}: {remark}")
+        for kind, remark in best[2]
+    )
     if whole and scaled and (integers := _quantised(a, b)) is not None:
         scaled = (Change("quantization", "quantize", "real numbers, " + words[0], integers),)
     return Explained((*best[1], *scaled), best[3] * 255)

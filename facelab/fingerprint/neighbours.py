@@ -372,11 +372,11 @@ def _cut(state):
             state._replace(chain=(*state.chain[:i], crop, *state.chain[i:])),
             (Change(kind, "crop", "whole picture", text),),
         )
-    for side in (2, 4, 8, 12, 16, 24, 32):
+    for side in (1, 2, 4, 8, 12, 16, 24, 32):
         crop = Crop("sides", box=(side,) * 4, style="pixels")
         yield Hypothesis(
             state._replace(chain=(*state.chain[:i], crop, *state.chain[i:])),
-            (Change("crop", "crop", "whole picture", f"{side} pixels cut off each side"),),
+            (Change("crop", "crop", "whole picture", f"{side} pixel{'s' * (side > 1)} cut off each side"),),
             1.2,
         )
     for share in (0.1, 0.2):

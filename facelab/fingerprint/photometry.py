@@ -178,6 +178,10 @@ def compare_scaling(train: tuple, infer: tuple, *, slack: float = 1.0) -> list[t
     ):
         if same(ga * factor, oa):
             return [("value_range", what)]
+    for share, what in ((219 / 255, "squeezed into 16…235"), (255 / 219, "16…235 spread over all levels")):
+        begin = 16.0 if share < 1 else -16.0 * share
+        if same(ga * share, ga * begin + oa):
+            return [("yuv_range", f"pixels {what}")]
     return _mean_and_scale(ga, oa, gb, ob)
 
 

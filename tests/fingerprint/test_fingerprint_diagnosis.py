@@ -9,7 +9,7 @@ from facelab.fingerprint import chain, matrix, planted, schema
 from facelab.fingerprint.capture import capture_spec
 from facelab.fingerprint.compare import compare
 from facelab.fingerprint.hypotheses import TRANSFORMS
-from facelab.fingerprint.kinds import FIX, KINDS, SEVERITY
+from facelab.fingerprint.kinds import FIX, KINDS, SEVERITY, Finding
 from facelab.fingerprint.photometry import compare_scaling, fit
 from facelab.fingerprint.planted import BASES, HARMLESS, PAIRS, SINGLES, SPECS
 from facelab.fingerprint.predict import predict
@@ -238,6 +238,8 @@ def test_the_linear_fit_finds_weights_and_scale():
         ((planted.IMAGENET), ((0.0,) * 3, (255.0,) * 3), ["missing_normalization"]),
         ((planted.IMAGENET), (planted.IMAGENET[0][::-1], planted.IMAGENET[1]), ["mean"]),
         (((0.0,), (255.0,)), ((127.5,), (127.5,)), ["value_range"]),
+        (((127.5,), (127.5,)), ((129.83,), (148.46,)), ["yuv_range"]),  # 16 + x · 219/255 before the same
+        (((0.0,), (255.0,)), ((16.0,), (219.0,)), ["yuv_range"]),
     ],
 )
 def test_scalings_are_told_apart(train, infer, kinds):
@@ -253,3 +255,8 @@ def test_specs_that_differ_in_size_alone_are_told_by_it():
     done = compare(capture_spec(train), capture_spec(PreprocessSpec("smaller", stages)))
     assert [f.kind for f in done.findings] == ["size"] and done.verdict == "mismatch"
     assert done.explained is None   # tensors of two sizes have no distance
+
+
+def test_swapped_chroma_is_not_mended_by_swapping_red_and_blue():
+    fix = Finding("channel_order", "color", "chroma in order U, V", "U and V swapped", {}).fix
+    assert "NV21" in fix and "::-1" not in fix

@@ -107,6 +107,8 @@ MISTAKES = {
         "scale saturation",
     ),
     "read at a quarter": ({"flags": cv2.IMREAD_REDUCED_COLOR_4}, "resize_order decoder"),
+    "a pixel off each side": ({"before": lambda x: x[1:-1, 1:-1]}, "crop"),
+    "left in 16…235": ({"behind": lambda g: np.round(16 + g * (219 / 255)).astype(np.uint8)}, "yuv_range"),
     "ten pixels off each side": ({"before": lambda x: x[10:-10, 10:-10]}, "crop"),
     "the lower right part": ({"before": lambda x: x[x.shape[0] // 8 :, x.shape[1] // 8 :]}, "crop"),
     "CLAHE of other settings": ({"behind": lambda g: cv2.createCLAHE(3.0, (4, 4)).apply(g)}, "histogram"),
