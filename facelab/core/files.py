@@ -229,20 +229,22 @@ def read_toml(path: str | os.PathLike, what: str, *, fix: str = "run facelab ins
 
 
 def read_csv(path: str | os.PathLike, what: str, *, fix: str) -> list[dict[str, str]]:
-    """Read a CSV file, called `what` in errors, as one dict a row. Row k of the list is line k + 2, quotes aside.
+    """Read a CSV file, called `what` in errors, as one dict a row.
 
     Raises BadInputError, with `fix` where it cannot be read at all, for rows with more or fewer values than the head.
     """
+    rows = []
     try:
         with Path(path).open(newline="", encoding="utf-8-sig") as f:
-            rows = list(csv.DictReader(f))
+            reader = csv.DictReader(f)
+            for row in reader:
+                if None in row or None in row.values():
+                    got = sum(v is not None for k, v in row.items() if k is not None) + len(row.get(None, ()))
+                    raise BadInputError(f"a row of the {what} has another number of values than the first line",
+                                        where=f"{path}:{reader.line_num}", expected=", ".join(reader.fieldnames or ()),
+                                        got=f"{got} values", fix="correct the row")
+                rows.append(row)
     except (OSError, UnicodeDecodeError, csv.Error) as e:
         raise BadInputError(f"the {what} cannot be read", where=path, expected="a CSV file", fix=fix,
                             got=getattr(e, "strerror", None) or str(e)[:120]) from None
-    for number, row in enumerate(rows, 2):
-        if None in row or None in row.values():
-            values = len([v for k, v in row.items() if k is not None and v is not None]) + len(row.get(None, ()))
-            raise BadInputError(f"a row of the {what} has another number of values than the first line",
-                                where=f"{path}:{number}", expected=", ".join(k for k in row if k is not None),
-                                got=f"{values} values", fix="correct the row")
     return rows

@@ -58,12 +58,17 @@ def read_csv(path: str | os.PathLike) -> Sentences:
                     raise BadInputError(f"the CSV has no column {column!r}{hint}", where=path, expected="text,label",
                                         got=",".join(rows.fieldnames or []) or "an empty file")
             for row in rows:
+                if None in row:
+                    raise BadInputError("a row has more values than the first line names",
+                                        where=f"{path}:{rows.line_num}", expected=",".join(rows.fieldnames),
+                                        got=f"{len(row) - 1 + len(row[None])} values",
+                                        fix='put a text with commas into quotes: "I came, I saw"')
                 if not (row["text"] or "").strip() or not (row["label"] or "").strip():
                     raise BadInputError("a row has no text or no label", where=f"{path}:{rows.line_num}",
                                         fix="complete the row or remove it")
                 texts.append(row["text"].strip())
                 labels.append(row["label"].strip())
-    except (OSError, UnicodeDecodeError) as e:
+    except (OSError, UnicodeDecodeError, csv.Error) as e:
         raise BadInputError("the CSV cannot be read", where=path, got=str(e)[:120], fix="check path and encoding"
                             ) from None
     if len(set(labels)) < 2:
@@ -166,14 +171,16 @@ def sentences_of(source: str) -> list[str]:
                 found = [row["text"] or "" for row in rows]
             else:
                 found = f.read().splitlines()
-    except (OSError, UnicodeDecodeError) as e:   # a long sentence is no path either: OSError, "file name too long"
+    except (OSError, UnicodeDecodeError, csv.Error) as e:
+        # a long sentence is no path either: OSError, "file name too long"
         if isinstance(e, OSError) and e.errno == errno.ENAMETOOLONG:
             return [source]
         raise BadInputError("the file cannot be read as text", where=path, got=str(e)[:120],
                             fix="give UTF-8 text, a CSV with a column `text`, or one sentence") from None
     found = [line.strip() for line in found if line.strip()]
     if not found:
-        raise BadInputError("the file holds no sentence", where=path, expected="a sentence a line")
+        raise BadInputError("the file holds no sentence", where=path, expected="a sentence a line",
+                            got="empty lines, or none", fix="check that this is the right file")
     return found
 
 

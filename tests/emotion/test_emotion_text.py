@@ -29,7 +29,8 @@ def toy_csv(path, n=160, seed=1):
 @pytest.mark.parametrize(("content", "what", "where"), [
     ("sentence,label\na,b\n", "no column 'text'", ""), ("text,lable\na,b\n", "did you mean 'lable'", ""),
     ("text,label\na,x\n,y\n", "no text or no label", ":3"), ("text,label\na,x\nb,x\n", "fewer than two labels", ""),
-    ("", "no column", "")])
+    ("text,label\nI came,x\nI saw, too,y\n", "more values than", ":3"),
+    ('text,label\n"never closed' + 200_000 * "x", "cannot be read", ""), ("", "no column", "")])
 def test_a_bad_csv_is_named(content, what, where, tmp_path):
     path = tmp_path / "t.csv"
     path.write_text(content)
