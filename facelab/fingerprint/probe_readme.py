@@ -29,15 +29,15 @@ For the probe named `NAME` (first column below, not the file's name), into one f
 
       {{"shape": [1, 3, 112, 112], "dtype": "float32"}}
 
-  `dtype` is `float32` or `uint8`. In C, for a tensor `float t[1][3][112][112]`:
+  `dtype` is that of your tensor, such as `float32`, `uint8` or `int8`. In C, for a tensor `float t[1][3][112][112]`:
 
       FILE *f = fopen("marks.bin", "wb"); fwrite(t, sizeof(float), 3 * 112 * 112, f); fclose(f);
 
   In Go: `binary.Write(f, binary.LittleEndian, t)`. In JavaScript, for a `Float32Array`:
   `fs.writeFileSync("marks.bin", Buffer.from(t.buffer))`.
 
-Write exactly what the model gets, batch axis and all: no rescaling to look at it, no copy in another layout. An INT8
-model's input is written as it is before quantising if your program has that, or as `uint8`.
+Write exactly what the model gets, batch axis and all: no rescaling to look at it, no copy in another layout.
+A quantised model's input is written as the integers that it gets, or as the floats before quantising.
 
 ## The probes
 | name | file | size | what |
