@@ -51,7 +51,7 @@ Then:
     facelab gate BUNDLE --inference infer.json
 
 Where facelab is not at hand: compare your tensor with `golden/tensors/NAME.npy` number by number. Shape and number type
-must be equal; {close}. On JPEG files two levels are the decoder's, where it is accurate.
+must be equal; {close}, and on JPEG files by two, since good decoders differ.
 A `.npy` file is a header of 128 bytes (or a multiple of 64; bytes 8 and 9 give its length less 10, little-endian), then
 the numbers in C order, little-endian.
 

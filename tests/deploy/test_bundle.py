@@ -50,7 +50,7 @@ def test_the_page_says_what_each_stage_computes_and_how_near_is_near_enough(whol
         assert stage_rules.RULES[stage.op] in page
     assert stage_rules.RULES["align"] not in page   # not what this model has no stage for
     level, = stage_rules.one_level(spec)
-    assert f"one level of the 8-bit image, here {level:.6g}." in page
+    assert f"one level of the 8-bit image, here {level:.6g}, and" in page
 
 
 def test_one_level_is_what_a_step_of_the_pixel_makes_of_the_tensor():
