@@ -97,10 +97,22 @@ class Causes:
         plain = [n for n in self.names if self.known[n].plain or self.known[n].range == "limited"]
         differs = [n for n in plain if not self.same(n)]
         self.right = Observed(self.infer, self.names, self.budget)
+        self._nonfinite()
         if differs:
             return self._pipeline()
         self.b = self.a
         return self._by_class()
+
+    def _nonfinite(self):
+        """NaN and infinity are no pixels of any pipeline; they count however few they are."""
+        odd = [n for n, d in self.distances.items() if d is not None and d["nonfinite"]]
+        if odd:
+            words = [
+                f"NaN or infinity on {count} probes" if count else "finite numbers"
+                for side in (self.train, self.infer)
+                for count in [sum("nonfinite" in side.output[n] for n in odd)]
+            ]
+            self.find(Change("unknown", "output", *words), self._evidence(odd[0], None))
 
     def _by_class(self) -> float | None:
         """Plain pictures agree: only decoding, orientation or the reading of YUV can differ."""
@@ -210,7 +222,16 @@ class Causes:
                 for c in colour.explain(self.a.linear, other.linear, whole=self._whole()).changes:
                     self.find(c, self._evidence(self._worst(), None))
                 return float(np.clip(1 - (other.linear.loss / max(self._before(), 1)) ** 2, 0, 1))
-        return self._unknown()
+        return self._sizes() or self._unknown()
+
+    def _sizes(self) -> float | None:
+        """Whether only one side brings every picture to one size."""
+        sizes = [{side.size[n] for n in side.plain} for side in (self.left, self.right)]
+        if (len(sizes[0]) > 1) == (len(sizes[1]) > 1):
+            return None
+        words = ["a size that follows the picture's" if len(s) > 1 else "always {}×{}".format(*min(s)) for s in sizes]
+        self.find(Change("size", "resize", *words), self._evidence(self._worst(), 1.0))
+        return 1.0
 
     def _related(self, related: Relation) -> float:
         """The training pipeline is none that is known, but the sides' own values explain each other."""

@@ -154,6 +154,23 @@ def test_a_mistake_that_the_matrix_does_not_have_is_named(name, base):
     assert c.verdict == "mismatch" and c.findings[0].kind in kinds.split(), [(f.kind, f.inference) for f in c.findings]
 
 
+def test_a_single_nan_is_a_mismatch_and_none_on_either_side_is_not(base):
+    def spoilt(path):
+        x = np.array(emotion(path), np.float32)
+        x.ravel()[0] = np.nan
+        return x
+
+    broken = capture(spoilt)
+    c = compare(base, broken)
+    assert [f.kind for f in c.findings] == ["unknown"] and "NaN" in c.findings[0].inference
+    assert compare(broken, capture(spoilt)).verdict == "identical"
+
+
+def test_a_resize_that_is_missing_is_a_size(base):
+    c = compare(base, capture(lambda path: read(path)[None] / np.float32(255)))
+    assert c.findings[0].kind == "size" and "64×64" in c.findings[0].training
+
+
 MATRIX = np.array([[0.62, 0.08, 4.0], [-0.08, 0.62, 9.0]])
 
 
