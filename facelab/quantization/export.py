@@ -14,6 +14,20 @@ from facelab.zoo.runtimes import open_model
 MANIFEST, REPORT = "calibration.json", "quantization.json"
 
 
+def with_spec(session: Session, variant: str, target: Path) -> Path:
+    """Copy a variant's file to `target` and write its spec, quantize stage included, beside it; return `target`."""
+    target.write_bytes(session.files[variant].read_bytes())
+    measure.with_quantize(session.subject.spec, open_model(target, threads=1)).save(
+        target.with_suffix(".preprocess.json"))
+    return target
+
+
+def write_labels(session: Session, folder: Path) -> None:
+    """Write `labels.txt`, where the model has classes."""
+    if session.subject.classes:
+        write_text(folder / "labels.txt", "\n".join(session.subject.classes) + "\n")
+
+
 def write(session: Session, variants: dict[str, str], out: Path, report: dict[str, Any],
           manifest: dict[str, Any] | None) -> list[str]:
     """Write the files of `variants` (variant → file stem), their specs, and the JSON documents into `out`.
@@ -25,13 +39,8 @@ def write(session: Session, variants: dict[str, str], out: Path, report: dict[st
     with tempfile.TemporaryDirectory(dir=out, prefix=".quantize-") as name:
         folder = Path(name)
         for variant, stem in variants.items():
-            source = session.files[variant]
-            target = folder / f"{stem}{source.suffix}"
-            target.write_bytes(source.read_bytes())
-            measure.with_quantize(session.subject.spec, open_model(target, threads=1)).save(
-                target.with_suffix(".preprocess.json"))
-        if session.subject.classes:
-            write_text(folder / "labels.txt", "\n".join(session.subject.classes) + "\n")
+            with_spec(session, variant, folder / f"{stem}{session.files[variant].suffix}")
+        write_labels(session, folder)
         if manifest is not None:
             write_json(folder / MANIFEST, manifest)
         write_json(folder / REPORT, report)

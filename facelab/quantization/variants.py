@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from facelab.core.progress import track
-from facelab.quantization import notebook
+from facelab.quantization import export, notebook
 from facelab.quantization.recipes import Recipe
 from facelab.quantization.session import FLOAT, Session
 
 
 def make_table(session: Session, recipes: Iterable[Recipe], out: Path, *, runs: int, modelmaker: bool = False,
                threads: Sequence[int] | None = None) -> dict[str, Any]:
-    """Make and measure a variant a recipe, time all against the float model, and put the files into `out`.
+    """Make and measure a variant a recipe, time all against the float model, and put the files into `out`,
+    each with its spec beside it, as a bundle takes it.
 
     With `modelmaker`, Model Maker's own INT8 export is measured too. Returns `files` and `rows` by variant and the
     thread counts that were timed, for `take_up`.
@@ -28,7 +29,8 @@ def make_table(session: Session, recipes: Iterable[Recipe], out: Path, *, runs: 
     counts = session.time(threads=threads, runs=runs)
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
-    files = {v: Path(shutil.copy(p, out / p.name)) for v, p in session.files.items() if v != FLOAT}
+    files = {v: export.with_spec(session, v, out / p.name) for v, p in session.files.items() if v != FLOAT}
+    export.write_labels(session, out)
     return {"files": files, "rows": session.rows, "threads": counts}
 
 

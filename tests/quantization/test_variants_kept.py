@@ -4,9 +4,11 @@ import numpy as np
 
 from facelab.core import call_key, results
 from facelab.core.hashing import sha256_file
+from facelab.preprocess import PreprocessSpec
 from facelab.quantization import variants
 from facelab.quantization.recipes import RECIPES
 from facelab.quantization.session import FLOAT, Session
+from facelab.zoo.runtimes import open_model
 
 
 def test_a_stored_table_is_taken_up_as_if_it_had_been_measured(model, pool, evaluation, tmp_path):
@@ -27,6 +29,11 @@ def test_a_stored_table_is_taken_up_as_if_it_had_been_measured(model, pool, eval
         assert second.files[recipe.name] == step / "variants" / "edge-int8.tflite"
         assert sha256_file(second.files[recipe.name]) == sha256_file(made["files"][recipe.name])
         assert variants.blame(second, recipe)[0]["index"] == answers
+        assert (step / "variants" / "labels.txt").read_text().split() == list(second.subject.classes)
+    # a bundle takes the file as it lies there
+    assert open_model(made["files"][recipe.name]).inputs[0].dtype == "int8"
+    spec = PreprocessSpec.load(step / "variants" / "edge-int8.preprocess.json")
+    assert spec.output_dtype == "int8" and spec.stages[-1].op == "quantize"
 
 
 def test_sessions_of_other_samples_or_seed_differ(model, pool, evaluation, calibrate):
