@@ -21,7 +21,8 @@ from facelab.core.errors import BadInputError
 def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
     """Yield a temporary path beside `path`, renamed onto it when the block ends well, removed otherwise.
 
-    Parent folders are created. The temporary name keeps the suffix, since many writers choose the format by it.
+    Parent folders are created. The temporary name keeps the suffix, since many writers choose the format by it. A
+    symbolic link stays one: what it points to is written.
 
     >>> import tempfile, pathlib
     >>> target = pathlib.Path(tempfile.mkdtemp()) / "a.txt"
@@ -31,6 +32,8 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
     ('whole', ['a.txt'])
     """
     path = Path(path)
+    if path.is_symlink():
+        path = path.resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
     fd, name = tempfile.mkstemp(prefix=f".{path.stem[:40]}.", suffix=".tmp" + path.suffix, dir=path.parent)
     os.close(fd)
@@ -69,8 +72,8 @@ def check_writable(path: str | os.PathLike, *, folder: bool = False) -> None:
             got = "a folder"
         elif path.is_file() and folder:
             got = "a file"
-        elif path.exists() and not (path.is_dir() or path.is_file()):
-            got = "a device or a pipe"
+        elif (path.exists() and not (path.is_dir() or path.is_file())) or path.absolute().parent == Path("/dev"):
+            got = "a device or a pipe"   # /dev/stdout too, though it may lead to a plain file
         elif not base.is_dir():
             got = f"{base} is a file"
         elif not os.access(base, os.W_OK | os.X_OK):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from facelab.core.errors import BadInputError, MissingAssetError
+from facelab.core.errors import BadInputError, MissingAssetError, at
 from facelab.datasets.labels import SEVEN, THREE, table_for
 from facelab.emotion import sources
 from facelab.emotion.data import PARTS, FaceSet, check_classes, check_disjoint, split
@@ -72,6 +72,7 @@ def collect(data: str, spec: PreprocessSpec, *, classes: Sequence[str] = THREE, 
     BadInputError naming file and line for whatever cannot be read and an unknown label, and where the faces are
     `to_train` on, for a class of `classes` with fewer than two.
     """
+    check_crop(crop)
     if data == "synthetic":
         faces = sources.synthetic(n, seed, spec, classes=classes, workers=workers, cache=data_folder() / "cache",
                                   progress=progress)
@@ -124,6 +125,14 @@ class Seen:
     detector: str
     looked: int = 0
     found: int = 0
+
+
+def check_crop(crop: str) -> None:
+    """Raise BadInputError unless `crop` is detect, whole or a detector, whether or not a picture will need it."""
+    from facelab.zoo.families import entry_named
+    if crop not in ("detect", "whole"):
+        with at("crop"):
+            entry_named(crop, "detector")
 
 
 def detector_name(wanted: str = "detect") -> str:

@@ -32,11 +32,12 @@ def read(subject: Subject, data: str, *, crop: str = "detect", n: int = 300, see
     that finds faces where the spec needs them, `detect` the best one here, `whole` none. At most `most` images are
     read, spread evenly over the folder. Raises BadInputError for what cannot be read or does not suit.
     """
+    from facelab.emotion.prepare import check_crop, collect
+    check_crop(crop)
     if subject.task != "classifier":
         return _network(subject, Path(data), crop, most)
     if not _of_this_bench(subject):
         return labelled.read(subject, data, face_of=finder(crop) if needs_face(subject.spec) else None, n=n, seed=seed)
-    from facelab.emotion.prepare import collect
     # a class may be absent from an evaluation; a calibration set that lacks one is refused where it is checked
     found = collect(data, subject.spec, classes=subject.classes, crop=crop, n=n, seed=seed, to_train=False)
     return from_faces(subject, found.faces, source=data)

@@ -9,7 +9,7 @@ import pytest
 from facelab import cli
 from facelab.commands.common import OutPath
 from facelab.core.errors import BadInputError
-from facelab.core.files import check_writable
+from facelab.core.files import check_writable, write_text
 from facelab.core.records import Record, read, write
 
 WRITTEN = {"--out", "--html", "--sarif", "--junit", "--records", "--stages"}
@@ -65,7 +65,8 @@ def test_an_empty_word_is_not_taken_for_an_option_that_was_not_given(words, caps
 
 @pytest.mark.parametrize(("name", "folder", "got"), [
     ("there", False, "a folder"), ("there/file", True, "a file"), ("there/file/x/y", True, "file is a file"),
-    ("pipe", False, "a device or a pipe"), ("x" * 300, False, "File name too long"),
+    ("pipe", False, "a device or a pipe"), ("/dev/stdout", False, "a device or a pipe"),
+    ("x" * 300, False, "File name too long"),
     ("locked/new", False, "may not be written to"), ("locked/new/deep", True, "may not be written to")])
 def test_what_cannot_be_written_is_said(tmp_path, monkeypatch, name, folder, got):
     (tmp_path / "there").mkdir()
@@ -86,6 +87,21 @@ def test_what_can_be_written_passes_and_nothing_is_made(tmp_path, name, folder):
     (tmp_path / "there" / "file").write_text("x")
     check_writable(tmp_path / name, folder=folder)
     assert sorted(p.name for p in tmp_path.rglob("*")) == ["file", "there"]
+
+
+def test_a_symbolic_link_is_written_through(tmp_path):
+    (tmp_path / "target").write_text("old")
+    (tmp_path / "link").symlink_to("target")
+    write_text(tmp_path / "link", "new")
+    assert (tmp_path / "link").is_symlink() and (tmp_path / "target").read_text() == "new"
+
+
+def test_a_misspelt_detector_is_refused_though_no_picture_needs_it(tmp_path, capsys):
+    (tmp_path / "d.csv").write_text("file,emotion\na.png,joy\n")
+    for words in (["emotion", "train", "--backend", "keras"], ["emotion", "train", "--backend", "keras", "--data",
+                                                             str(tmp_path / "d.csv")]):
+        assert cli.run([*words, "--crop", "yunetn", "--out", str(tmp_path / "out")]) == 2
+        assert "did you mean 'yunet-n'" in capsys.readouterr().err
 
 
 def test_what_the_system_refuses_is_told_without_a_traceback(capsys, monkeypatch):
