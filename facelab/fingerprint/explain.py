@@ -155,11 +155,9 @@ def best_step(observed: Observed, current: Scored, gray: tuple | None, floor: fl
     # right geometry leaves a curve thin; where one hardly fits, the picture has moved rather than changed its tones
     bent, thin = (min(alone, together) < share * current.loss for share in (0.85, 0.5))
     tonal = [tonal_steps if bent else odd_steps]
-    for look in (*tonal, _motions) if thin else (_motions, *tonal):
-        if not done(enough):
+    for look in (*tonal, _motions, _elsewhere) if thin else (_motions, _elsewhere, *tonal):
+        if not done(max(enough, CLOSE) if look is _elsewhere else enough):
             options += look(observed, current, gray, floor, (alone, together), options)
-    if not done(max(enough, CLOSE)):
-        options += _landmarks(observed, current, AS_GIVEN)
     helps = [o for o in options if o.loss <= min(0.75 * current.loss, current.loss - 0.35)]
     # whatever is out of place differs less once it is blurred
     sharp = [o for o in helps if not blurs(o.hypothesis) or o.loss <= max(3 * floor, 0.35 * current.loss)]
@@ -174,15 +172,26 @@ def blurs(hypothesis: Hypothesis) -> bool:
 def _landmarks(observed: Observed, current: Scored, orders: dict[str, tuple]) -> list[Scored]:
     """A placement that is the same for every picture, but elsewhere, or of landmarks mixed up, as it fits."""
     state = current.hypothesis.state
-    i = next((i for i, op in enumerate(state.chain) if isinstance(op, Warp) or getattr(op, "at", None)), None)
+    i = next((i for i, op in enumerate(state.chain) if isinstance(op, (Align, Warp))), None)
     if i is None:
         return []
-    found = reordered(observed, state.chain[i], orders)
+    op = state.chain[i]
+    if (
+        isinstance(op, Align)
+        and op.at is None
+        and (orders is ORDERS or op.landmarks != "given" or op.estimator != "umeyama")
+    ):
+        return []  # single changes, which `neighbours` has
+    found = reordered(observed, op, orders)
     if found is None:
         return []
     changed = state._replace(chain=(*state.chain[:i], found[1], *state.chain[i + 1 :]))
     change = Change("alignment_template", "align", "by landmarks in training's order", found[0])
     return [Scored(Hypothesis(changed, (change,), 1.3), observed.score(changed))]
+
+
+def _elsewhere(observed, current, gray, floor, bent, options) -> list[Scored]:
+    return _landmarks(observed, current, AS_GIVEN) if current.loss > FAR else []
 
 
 def _motions(observed, current, gray, floor, bent, options) -> list[Scored]:

@@ -1,5 +1,5 @@
-"""Where a black box may take its pictures from, whatever is in them: the same pixels of each, or the same shares of its
-sides.
+"""Where a black box may take its pictures from: the same pixels of each, the same shares of its sides, or where its
+landmarks say.
 
 A placement turns a vector of numbers into one similarity per picture, written (a, x, y, b): output positions are turned
 and scaled by a + bi about the output's middle, which comes from (x, y).
@@ -33,8 +33,8 @@ class Pixels:
     def __init__(self, size: tuple[int, int]):
         self.size = size
 
-    def similarity(self, p: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-        """Return (a, x, y, b) for a picture of `shape` (height, width)."""
+    def similarity(self, p: np.ndarray, shape: tuple[int, int], landmarks: np.ndarray | None) -> np.ndarray:
+        """Return (a, x, y, b) for a picture of `shape` (height, width) with these landmarks."""
         return p
 
     def grid(self, shapes: list[tuple[int, int]]) -> Iterator[np.ndarray]:
@@ -81,7 +81,7 @@ class Shares:
         self.size = size
         self.points = template("arcface", size)
 
-    def similarity(self, p: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    def similarity(self, p: np.ndarray, shape: tuple[int, int], landmarks: np.ndarray | None) -> np.ndarray:
         """Return (a, x, y, b) for a picture of `shape` (height, width). Raises BadInputError where points coincide."""
         return _about_middle(p[:10].reshape(5, 2) * (shape[1], shape[0]), self.points + p[10:], self.size)
 
@@ -102,6 +102,35 @@ class Shares:
         moved = (np.array(op.points) - self.points).mean(axis=0)
         for words, order in orders.items():
             yield words, np.concatenate([np.array(op.at)[list(order)].ravel(), moved])
+
+
+class Faces:
+    """The picture's own landmarks, aligned to the points of `op`, turned and scaled by a + bi about their middle and
+    moved by (x, y): (a, x, y, b)."""
+
+    limits = (0.1, 8.0, 8.0, 0.1)
+
+    def __init__(self, op: Align):
+        self.size, self.given = op.size, op
+
+    def similarity(self, p: np.ndarray, shape: tuple[int, int], landmarks: np.ndarray | None) -> np.ndarray:
+        """Return (a, x, y, b) for a picture with these landmarks. Raises BadInputError where points coincide."""
+        return _about_middle(landmarks, self._points(p), self.size)
+
+    def _points(self, p: np.ndarray) -> np.ndarray:
+        a, x, y, b = p
+        points = np.array(self.given.points)
+        middle = points.mean(axis=0)
+        return (points - middle) @ [[a, b], [-b, a]] + middle + (x, y)
+
+    def op(self, p: np.ndarray, kernel: str) -> Align:
+        """Return the step of a chain."""
+        return self.given._replace(points=_tuples(self._points(p)), kernel=kernel)
+
+    def reordered(self, op: Align, orders: dict[str, tuple]) -> Iterator[tuple[str, np.ndarray]]:
+        """Yield (words, numbers) of the template as it is: mixed up landmarks need no search."""
+        for words in orders:
+            yield words, np.array([1.0, 0, 0, 0])
 
 
 def _tuples(points: np.ndarray) -> tuple:

@@ -166,17 +166,30 @@ def _pad(op, size, source):
     return _padding(size, target, op.anchor), target
 
 
+LANDMARKS = {
+    "eyes_swapped": lambda source, target: (source[[1, 0, 2, 3, 4]], target),
+    "mirrored": lambda source, target: (source[[1, 0, 2, 4, 3]], target),
+    "rows_first": lambda source, target: (source[:, ::-1], target),
+    "half_off": lambda source, target: (source + 0.5, target),
+    "rounded": lambda source, target: (np.floor(source + 0.5), target),
+    "truncated": lambda source, target: (np.floor(source), target),
+    "no_nose": lambda source, target: (source[[0, 1, 3, 4]], target[[0, 1, 3, 4]]),
+    "no_mouth": lambda source, target: (source[:3], target[:3]),
+    "eyes": lambda source, target: (source[:2], target[:2]),
+}
+"""What may be done to the landmarks (and to the template's) before the map is estimated."""
+
+
 def _align(op, size, source):
     if op.at is None and source.landmarks is None:
         raise Refused("no landmarks")
     points = np.array(source.landmarks if op.at is None else op.at, dtype=np.float64)
     if op.at is not None:
         points = points * size
-    if op.landmarks == "eyes_swapped":
-        points = points[[1, 0, 2, 3, 4]]
-    elif op.landmarks == "mirrored":
-        points = points[[1, 0, 2, 4, 3]]
-    matrix = (affine3 if op.estimator == "affine3" else umeyama)(points, np.array(op.points))
+    target = np.array(op.points)
+    if op.landmarks in LANDMARKS:
+        points, target = LANDMARKS[op.landmarks](points, target)
+    matrix = (affine3 if op.estimator == "affine3" else umeyama)(points, target)
     return [("warp", invert(matrix), op.size, op.kernel)], op.size
 
 

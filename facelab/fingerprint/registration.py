@@ -18,11 +18,13 @@ from facelab.fingerprint.describe import unpack
 from facelab.fingerprint.hypotheses import State
 from facelab.fingerprint.observed import Observed
 from facelab.fingerprint.photometry import fit
-from facelab.fingerprint.placements import Pixels, Shares
+from facelab.fingerprint.placements import Faces, Pixels, Shares
 from facelab.fingerprint.sources import LARGE
 
 NAMES = ("portrait", "landscape", "text", "marks", "bars", "texture")
 """Probes whose content is unique enough to be found again, best first."""
+WORK = 75.0
+"""Units of `budget.Budget` that a refinement takes."""
 SHOWING = (LARGE, "face", "ramps")
 """Probes of which something is seen even if the output shows far more than a picture."""
 EPSILON = (0.004, 0.3, 0.3, 0.004)
@@ -39,6 +41,7 @@ class _View:
     blocks: np.ndarray
     samples: np.ndarray
     places: np.ndarray
+    landmarks: np.ndarray | None
 
 
 def registered(observed: Observed, placement: type[Pixels | Shares]) -> State | None:
@@ -67,16 +70,16 @@ def reordered(observed: Observed, op: Warp | Align, orders: dict[str, tuple]) ->
     """Return what a placement has become with its landmarks in one of `orders`: (words, step of a chain), None if that
     is not it. The landmarks themselves may have moved."""
     names = _unique(observed) + [n for n in observed.plain if n in SHOWING]
-    model = (Pixels if isinstance(op, Warp) else Shares)(op.size)
+    model = Pixels(op.size) if isinstance(op, Warp) else Shares(op.size) if op.at else Faces(op)
     views = [_view(observed, n) for n in names]
-    observed.budget.spend(model.work / 3)
+    observed.budget.spend(WORK / 3)
     border = 0.0 if observed.border is None else float(observed.border[0])
     residual = functools.partial(_block_residual, border=border)
     tried = [(*_refined(views, p, model, 1, residual), words) for words, p in model.reordered(op, orders)]
     loss, p, words = min(tried, key=lambda t: t[0])
     if loss > WITHIN:
         return None
-    observed.budget.spend(model.work)
+    observed.budget.spend(WORK)
     loss, p = _refined(views, p, model, 10, residual)
     if loss > FAR:
         return None
@@ -105,7 +108,8 @@ def _covers(observed: Observed, name: str) -> bool:
 
 
 def _view(observed: Observed, name: str) -> _View:
-    pixels = observed.pictures[name].source.pixels
+    source = observed.pictures[name].source
+    pixels = source.pixels
     y = unpack(observed.fingerprint.output[name]["sketch"])
     grid = np.meshgrid(observed.columns[name], observed.rows[name])
     return _View(
@@ -114,6 +118,7 @@ def _view(observed: Observed, name: str) -> _View:
         y.mean(axis=2),
         observed.y[name].reshape(-1, observed.channels),
         np.stack(grid, axis=-1).reshape(-1, 2).astype(np.float64),
+        None if source.landmarks is None else np.array(source.landmarks, dtype=np.float64),
     )
 
 
@@ -147,7 +152,7 @@ def _coarse(views: list[_View], model: Pixels | Shares, keep: int = 3) -> list[n
     for starts in model.grid([v.gray.shape for v in views]):
         values, inside = [], []
         for v in views:
-            a, x, y, b = (c[:, None] for c in np.array([model.similarity(p, v.gray.shape) for p in starts]).T)
+            a, x, y, b = (c[:, None] for c in np.array([model.similarity(p, v.gray.shape, None) for p in starts]).T)
             d = max(1, round(math.hypot(a[0, 0], b[0, 0]) * size[0] / 16))
             x, y = x + a * ux - b * uy, y + b * ux + a * uy
             read = _read(_shrunk(v.gray, d), (x + 0.5) / d - 0.5, (y + 0.5) / d - 0.5)
@@ -238,7 +243,7 @@ def _refined(views, p, model, rounds, residual, least: float = 0.3) -> tuple[flo
 def _fitted_at(views, p, model, residual, least):
     """(loss, matrix, residual, which places count, each view's place and predictions), None where too few count."""
     try:
-        places = [model.similarity(p, v.gray.shape) for v in views]
+        places = [model.similarity(p, v.gray.shape, v.landmarks) for v in views]
     except BadInputError:  # the points have run into each other
         return None
     parts = [residual(v, at, model.size) for v, at in zip(views, places)]
@@ -254,14 +259,18 @@ def _slopes(views, p, model, residual, matrix, rest, ok, parts):
     for v, (at, values) in zip(views, parts):
         moved = [residual(v, at + e, model.size)[0] - values for e in np.diag(EPSILON)]
         slope = np.stack([m @ matrix.T / e for m, e in zip(moved, EPSILON)], axis=-1)
-        slopes.append(slope @ _turning(model, p, v.gray.shape))
+        slopes.append(slope @ _turning(model, p, v))
     return np.nan_to_num(np.concatenate(slopes)[ok]).reshape(-1, len(p)), rest.ravel()
 
 
-def _turning(model, p: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+def _turning(model, p: np.ndarray, view: _View) -> np.ndarray:
     """How the similarity follows the placement's numbers, 4 × numbers."""
+
+    def at(q):
+        return model.similarity(q, view.gray.shape, view.landmarks)
+
     e = 1e-6 * np.eye(len(p))
-    return np.stack([model.similarity(p + d, shape) - model.similarity(p - d, shape) for d in e], axis=1) / 2e-6
+    return np.stack([at(p + d) - at(p - d) for d in e], axis=1) / 2e-6
 
 
 def _fitted(x, y):

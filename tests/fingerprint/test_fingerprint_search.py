@@ -272,6 +272,36 @@ def test_rounding_behind_landmarks_that_are_the_same_everywhere_is_no_mismatch(p
         assert compare(train, capture(by_points, points=points, **options)).verdict == "equivalent"
 
 
+def by_face(path, probe, *, landmarks=lambda p: p, target=FACE, some=(0, 1, 2, 3, 4)):
+    points = landmarks(np.array(probe.face["landmarks"]))[list(some)]
+    return aligned(path, matrix=umeyama(points, target[list(some)]))
+
+
+def capture_by_face(**options):
+    return capture_pipeline(lambda path, probe: by_face(path, probe, **options), name="x", families=("image",))
+
+
+@pytest.fixture(scope="module")
+def faces():
+    return capture_by_face()
+
+
+@pytest.mark.parametrize(
+    "options,words",
+    [
+        ({"target": (FACE - [56, 72]) * 0.9 + [56, 72]}, "another template"),
+        ({"some": (0, 1, 3, 4)}, "eyes and mouth only"),
+        pytest.param({"landmarks": lambda p: p + 0.5}, "half a pixel", marks=pytest.mark.slow),
+        pytest.param({"landmarks": np.floor}, "truncated", marks=pytest.mark.slow),
+        pytest.param({"landmarks": lambda p: p[:, ::-1]}, "x and y swapped", marks=pytest.mark.slow),
+        pytest.param({"some": (0, 1)}, "eyes only", marks=pytest.mark.slow),
+    ],
+)
+def test_other_landmarks_and_templates_are_named(options, words, faces):
+    c = compare(faces, capture_by_face(**options))
+    assert [f.kind for f in c.findings] == ["alignment_template"] and words in c.findings[0].inference
+
+
 def swirled(path, *, behind=lambda x: x, scale=255.0, first=cv2.INTER_LINEAR):
     """A geometry that no hypothesis has."""
     x = cv2.resize(read(path), (80, 80), interpolation=first)
