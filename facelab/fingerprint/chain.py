@@ -129,6 +129,11 @@ class Refused(Exception):
     """This chain cannot run on this probe (no landmarks, an empty crop)."""
 
 
+def replaced(chain: tuple, i: int, *ops) -> tuple:
+    """Return `chain` with the step at place `i` replaced by `ops`."""
+    return chain[:i] + ops + chain[i + 1 :]
+
+
 def from_stages(stages: list[dict]) -> tuple:
     """Return the chain of a spec's stages (plain dictionaries); stages that touch no geometry are left out."""
     chain: list = [_FROM[s["op"]](s) for s in stages if s["op"] in _FROM]

@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 
 from facelab.fingerprint import colour, tone
-from facelab.fingerprint.chain import Align, Crop, Orient, Refused, Resize, Warp, from_stages
+from facelab.fingerprint.chain import Align, Crop, Orient, Refused, Resize, Warp, from_stages, replaced
 from facelab.fingerprint.hypotheses import RINGING, Change, Hypothesis, State
 from facelab.fingerprint.motion import motions
 from facelab.fingerprint.neighbours import neighbours
@@ -185,7 +185,7 @@ def _landmarks(observed: Observed, current: Scored, orders: dict[str, tuple]) ->
     found = reordered(observed, op, orders)
     if found is None:
         return []
-    changed = state._replace(chain=(*state.chain[:i], found[1], *state.chain[i + 1 :]))
+    changed = state._replace(chain=replaced(state.chain, i, found[1]))
     change = Change("alignment_template", "align", "by landmarks in training's order", found[0])
     return [Scored(Hypothesis(changed, (change,), 1.3), observed.score(changed))]
 

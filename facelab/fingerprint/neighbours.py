@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from facelab.fingerprint.chain import Align, Blur, Crop, Orient, Pad, Resize, Shrink, Warp
+from facelab.fingerprint.alignments import other_alignments
+from facelab.fingerprint.chain import Align, Blur, Crop, Orient, Pad, Resize, Shrink, Warp, replaced
 from facelab.fingerprint.hypotheses import (
     KIND_OF,
     RESAMPLERS,
@@ -14,12 +15,7 @@ from facelab.fingerprint.hypotheses import (
     Hypothesis,
     State,
     resampler_changes,
-    templates,
 )
-
-
-def _at(chain: tuple, i: int, *ops) -> tuple:
-    return chain[:i] + ops + chain[i + 1 :]
 
 
 def neighbours(state: State) -> Iterator[Hypothesis]:
@@ -30,13 +26,11 @@ def neighbours(state: State) -> Iterator[Hypothesis]:
         elif isinstance(op, Crop):
             yield from _crop(state, i, op)
         elif isinstance(op, (Align, Warp)):
-            yield from _warp_kernels(state, i, op)
-            if isinstance(op, Align):
-                yield from _align(state, i, op)
+            yield from other_alignments(state, i, op)
         elif isinstance(op, Pad):
             other = op._replace(anchor="center" if op.anchor == "top_left" else "top_left")
             yield Hypothesis(
-                state._replace(chain=_at(state.chain, i, other)),
+                state._replace(chain=replaced(state.chain, i, other)),
                 (Change("shift", "pad", f"picture at the {op.anchor}", f"at the {other.anchor}"),),
             )
     yield from _turned(state)
@@ -51,9 +45,9 @@ def _resize(state, i, op):
             other = op._replace(kernel=kernel, antialias=antialias, centers=centers)
             changes = resampler_changes(op, other)
             rare = 0.3 if kernel in ("hamming", "mitchell", "box", "gaussian") or centers == "corner" else 0.0
-            yield Hypothesis(state._replace(chain=_at(state.chain, i, other)), changes, len(changes) + rare)
+            yield Hypothesis(state._replace(chain=replaced(state.chain, i, other)), changes, len(changes) + rare)
             if kernel in RINGING:
-                chain = _at(state.chain, i, other._replace(clip=not op.clip))
+                chain = replaced(state.chain, i, other._replace(clip=not op.clip))
                 yield Hypothesis(state._replace(chain=chain), changes, len(changes) + rare + 0.1)
     yield from _fit(state, i, op)
 
@@ -92,7 +86,7 @@ def _fit(state, i, op):
             {round(max(final) * k) for k in (1.0, 1.03, 1.036, 1.05, 1.07, 1.1, 1.143, 1.2, 1.25, 1.33)}
         ):
             if side != op.size[0] and min(op.size) == max(op.size):
-                chain = _at(state.chain, i, op._replace(size=(side, side)))
+                chain = replaced(state.chain, i, op._replace(size=(side, side)))
                 yield Hypothesis(
                     state._replace(chain=chain),
                     (Change("crop", "resize", f"resized to {op.size[0]} before the cut", f"to {side}"),),
@@ -100,21 +94,21 @@ def _fit(state, i, op):
                 )
         if op.mode == "cover":
             yield Hypothesis(
-                state._replace(chain=_at(state.chain, i, op._replace(mode="stretch"))),
+                state._replace(chain=replaced(state.chain, i, op._replace(mode="stretch"))),
                 (Change("aspect", "resize", "aspect kept, centre cut", "stretched, then centre cut"),),
             )
     if op.mode == "letterbox":
         small = op._replace(enlarge=not op.enlarge)
         words = ("small pictures enlarged", "small pictures left as they are, in a wider border")
         yield Hypothesis(
-            state._replace(chain=_at(state.chain, i, small)),
+            state._replace(chain=replaced(state.chain, i, small)),
             (Change("margin", "resize", *(words if op.enlarge else words[::-1])),),
         )
     if op.mode != "stretch":
         for rounding in ("floor", "half_up", "ceil"):
             if rounding != op.size_rounding:
                 yield Hypothesis(
-                    state._replace(chain=_at(state.chain, i, op._replace(size_rounding=rounding))),
+                    state._replace(chain=replaced(state.chain, i, op._replace(size_rounding=rounding))),
                     (Change("size", "resize", f"free side rounded {op.size_rounding}", rounding),),
                     1.2,
                 )
@@ -126,97 +120,25 @@ def _crop(state, i, op):
         for aspect in ("keep", "square_longer", "square_shorter"):
             if aspect != op.aspect:
                 yield Hypothesis(
-                    state._replace(chain=_at(state.chain, i, op._replace(aspect=aspect))),
+                    state._replace(chain=replaced(state.chain, i, op._replace(aspect=aspect))),
                     (Change("aspect", "crop", op.aspect, aspect),),
                 )
         for margin in (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.6, 0.75, 1.0, -0.05, -0.1):
             if abs(margin - op.margin) > 1e-6:
                 yield Hypothesis(
-                    state._replace(chain=_at(state.chain, i, op._replace(margin=margin))),
+                    state._replace(chain=replaced(state.chain, i, op._replace(margin=margin))),
                     (Change("margin", "crop", f"{op.margin:.0%} on each side", f"{margin:.0%}"),),
                 )
         for outside in ("clip", "constant", "replicate"):
             if outside != op.outside:
                 yield Hypothesis(
-                    state._replace(chain=_at(state.chain, i, op._replace(outside=outside))),
+                    state._replace(chain=replaced(state.chain, i, op._replace(outside=outside))),
                     (Change("crop", "crop", f"outside {op.outside}", f"outside {outside}"),),
                     1.2,
                 )
     if op.region != "center" and op.region != "full":
         yield Hypothesis(
             state._replace(chain=without), (Change("crop", "crop", f"crop {op.region}", "no crop: the whole picture"),)
-        )
-
-
-WARP_KERNELS = {
-    "nearest": "nearest",
-    "bilinear": "bilinear",
-    "bilinear32": "bilinear",
-    "bicubic75": "bicubic (a=−0.75)",
-}
-
-
-def _warp_kernels(state, i, op):
-    for kernel, text in WARP_KERNELS.items():
-        if text != WARP_KERNELS[op.kernel]:
-            yield Hypothesis(
-                state._replace(chain=_at(state.chain, i, op._replace(kernel=kernel))),
-                (Change("resize_kernel", "align", WARP_KERNELS[op.kernel], text),),
-            )
-
-
-OTHER_LANDMARKS = {
-    "eyes_swapped": "left and right eye swapped",
-    "mirrored": "left and right swapped",
-    "rows_first": "x and y swapped",
-    "half_off": "half a pixel further right and down",
-    "rounded": "rounded to whole pixels",
-    "truncated": "truncated to whole pixels",
-    "no_nose": "eyes and mouth only",
-    "no_mouth": "eyes and nose only",
-    "eyes": "eyes only",
-}
-
-
-def _align(state, i, op):
-    for name, points in templates(op.size).items():
-        if max(abs(p - q) for a, b in zip(points, op.points) for p, q in zip(a, b)) > 1e-6:
-            yield Hypothesis(
-                state._replace(chain=_at(state.chain, i, op._replace(points=points))),
-                (Change("alignment_template", "align", "the spec's template", name),),
-            )
-    if op.estimator == "umeyama":
-        yield Hypothesis(
-            state._replace(chain=_at(state.chain, i, op._replace(estimator="affine3"))),
-            (Change("alignment_template", "align", "similarity on five points", "affine map through eyes and mouth"),),
-            1.1,
-        )
-    # landmarks that lie alike in every picture are not known well enough: `registration.reordered`
-    for landmarks, text in OTHER_LANDMARKS.items() if op.at is None else ():
-        if op.estimator == "affine3" and text.endswith("only"):
-            continue
-        yield Hypothesis(
-            state._replace(chain=_at(state.chain, i, op._replace(landmarks=landmarks))),
-            (Change("alignment_template", "align", "landmarks as they are", text),),
-            1.1,
-        )
-    for region in ("face", "square", "full"):
-        ops = (Crop(region, outside="constant"), Resize(op.size)) if region != "full" else (Resize(op.size),)
-        yield Hypothesis(
-            state._replace(chain=_at(state.chain, i, *ops)),
-            (
-                Change(
-                    "alignment_template",
-                    "align",
-                    "aligned by landmarks",
-                    {
-                        "face": "face box, not aligned",
-                        "square": "centre square, not aligned",
-                        "full": "whole picture, not aligned",
-                    }[region],
-                ),
-            ),
-            1.1,
         )
 
 
@@ -236,12 +158,12 @@ def _turned(state):
         change = (Change(KIND_OF[name], "output", "upright", name),)
         yield Hypothesis(state._replace(chain=(*state.chain, Orient(False, name))), change)
         if front is not None and not same_place and state.chain[front].transform == "none":
-            chain = _at(state.chain, front, state.chain[front]._replace(transform=name))
+            chain = replaced(state.chain, front, state.chain[front]._replace(transform=name))
             yield Hypothesis(state._replace(chain=chain), (change[0]._replace(stage="orient"),), 1.1)
     for i, op in enumerate(state.chain):
         if isinstance(op, Orient) and op.transform != "none":
             yield Hypothesis(
-                state._replace(chain=_at(state.chain, i, op._replace(transform="none"))),
+                state._replace(chain=replaced(state.chain, i, op._replace(transform="none"))),
                 (Change(KIND_OF[op.transform], "orient", op.transform, "upright"),),
             )
 
@@ -306,7 +228,7 @@ def _reductions(state):
     i, op = resizes[0], state.chain[resizes[0]]
     now = f"one resize, to {op.size}"
     for gap in (1.0, 1.1, 1.5, 2.0, 3.0):
-        chain = _at(state.chain, i, op._replace(gap=gap))
+        chain = replaced(state.chain, i, op._replace(gap=gap))
         text = f"reduced to whole blocks first (Pillow's reducing_gap {gap:g})"
         yield Hypothesis(state._replace(chain=chain), (Change("resize_order", "resize", now, text),), 1.3)
     for factor in (2, 3, 4, 8):
@@ -316,7 +238,7 @@ def _reductions(state):
             yield Hypothesis(state._replace(chain=chain), (Change("resize_order", "decode", now, text),), 1.3)
     if op.mode == "stretch":
         for second in dict.fromkeys((op, op._replace(kernel="bicubic", antialias=True))):
-            chain = _at(state.chain, i, second._replace(mode="inside"), second)
+            chain = replaced(state.chain, i, second._replace(mode="inside"), second)
             text = "fitted into the size first (thumbnail), then stretched"
             yield Hypothesis(state._replace(chain=chain), (Change("resize_order", "resize", now, text),), 1.4)
 
