@@ -1,4 +1,4 @@
-"""The single changes of an alignment or a warp that are tried: kernel, template, estimator, landmarks, or no alignment."""
+"""The single changes of an alignment or a warp that are tried: kernel, template, estimator, landmarks, or its lack."""
 
 from __future__ import annotations
 

@@ -146,7 +146,7 @@ def best_step(observed: Observed, current: Scored, gray: tuple | None, floor: fl
     def done(limit=floor):
         return not observed.budget.left or (bool(options) and min(o.loss for o in options) <= limit)
 
-    if current.loss > FAR and not done(max(floor, CLOSE)):
+    if not done(max(floor, CLOSE)):
         options += _landmarks(observed, current, ORDERS)
     alone, together = (np.inf, np.inf) if done() else bends(observed, current, gray)
     # what takes most away is followed at once; a cut or a blur, which hide what is out of place, only if nearly all
@@ -156,7 +156,7 @@ def best_step(observed: Observed, current: Scored, gray: tuple | None, floor: fl
     bent, thin = (min(alone, together) < share * current.loss for share in (0.85, 0.5))
     tonal = [tonal_steps if bent else odd_steps]
     for look in (*tonal, _motions, _elsewhere) if thin else (_motions, _elsewhere, *tonal):
-        if not done(max(enough, CLOSE) if look is _elsewhere else enough):
+        if not done(enough):
             options += look(observed, current, gray, floor, (alone, together), options)
     helps = [o for o in options if o.loss <= min(0.75 * current.loss, current.loss - 0.35)]
     # whatever is out of place differs less once it is blurred
@@ -173,7 +173,7 @@ def _landmarks(observed: Observed, current: Scored, orders: dict[str, tuple]) ->
     """A placement that is the same for every picture, but elsewhere, or of landmarks mixed up, as it fits."""
     state = current.hypothesis.state
     i = next((i for i, op in enumerate(state.chain) if isinstance(op, (Align, Warp))), None)
-    if i is None:
+    if i is None or current.loss < FAR:
         return []
     op = state.chain[i]
     if (
@@ -191,7 +191,7 @@ def _landmarks(observed: Observed, current: Scored, orders: dict[str, tuple]) ->
 
 
 def _elsewhere(observed, current, gray, floor, bent, options) -> list[Scored]:
-    return _landmarks(observed, current, AS_GIVEN) if current.loss > FAR else []
+    return _landmarks(observed, current, AS_GIVEN)
 
 
 def _motions(observed, current, gray, floor, bent, options) -> list[Scored]:
