@@ -81,7 +81,7 @@ def _train_faces(backend: str, data: str, o: dict, as_json: bool) -> None:
     from facelab.emotion import backbones, predict, prepare
     from facelab.emotion.augment import Augmentation
     from facelab.emotion.spec import emotion_spec
-    from facelab.emotion.train import Settings, train_and_evaluate
+    from facelab.emotion.train import Settings, check, train_and_evaluate
     settings = Settings(backend=_usable(backend), strategy=o["strategy"], epochs=o["epochs"] or 8, batch=o["batch"],
                         learning_rate=o["learning_rate"], dropout=o["dropout"], class_weights=o["class_weights"],
                         augmentation=Augmentation(copies=o["copies"]), patience=o["patience"], seed=o["seed"],
@@ -94,6 +94,7 @@ def _train_faces(backend: str, data: str, o: dict, as_json: bool) -> None:
     prepared = prepare.prepare(collected, seed=o["seed"])
     for remark in prepared.notes:
         note(remark)
+    check(prepared.parts, spec, settings)
     if choice.name == backbones.OWN:
         note(f"pre-training the backbone on {o['pretrain_n']} synthetic faces (kept for the next time)")
     start = backbones.weights(choice, spec, n=o["pretrain_n"], epochs=o["pretrain_epochs"], workers=o["workers"],

@@ -63,6 +63,11 @@ def capture(spec, pipeline, backend, decode_with, tap, families, tensors, batch,
             got="both" if spec else "neither",
             fix="facelab fingerprint capture --help",
         )
+    idle = [("--probes", families), ("--tap", tap)] if spec else [("--decode-with", decode_with),
+                                                                  ("--backend", backend != "reference")]
+    for option, given in idle:
+        if given:
+            raise click.UsageError(f"{option} has no effect on {'a spec' if spec else 'a pipeline'}: leave it out")
     declares = ("batch",) if batch else ()
     if spec is not None:
         from facelab.commands.preprocess import load_spec

@@ -103,9 +103,18 @@ def _own_evaluation(source: Source) -> list[Path]:
 def _refuse_foreign(out: Path) -> None:
     if out.is_file():
         raise BadInputError("--out is a file", where=out, expected="a folder", fix="choose another --out")
-    if out.is_dir() and any(out.iterdir()) and not (out / MANIFEST).is_file():
+    if out.is_dir() and any(out.iterdir()) and not _is_bundle(out):
         raise BadInputError("the folder holds other files and is no bundle", where=out,
                             expected="a new folder, an empty one or an earlier bundle", fix="choose another --out")
+
+
+def _is_bundle(folder: Path) -> bool:
+    """Return whether a folder's manifest is a bundle's; the manifests of data sets have the same name."""
+    try:
+        value = read_json(folder / MANIFEST)
+    except BadInputError:
+        return False
+    return isinstance(value, dict) and value.get("schema") == SCHEMA
 
 
 def _refuse_many_inputs(model: Model) -> None:

@@ -73,6 +73,9 @@ def collect(data: str, spec: PreprocessSpec, *, classes: Sequence[str] = THREE, 
     `to_train` on, for a class of `classes` with fewer than two.
     """
     check_crop(crop)
+    if votes and (data == "synthetic" or Path(data).is_dir() or not is_fer(Path(data))):
+        raise BadInputError("FER+'s votes are labels of FER2013", where=votes, expected="fer2013.csv as the data",
+                            got=data, fix="leave the votes out, or name fer2013.csv")
     if data == "synthetic":
         faces = sources.synthetic(n, seed, spec, classes=classes, workers=workers, cache=data_folder() / "cache",
                                   progress=progress)

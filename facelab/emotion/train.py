@@ -95,14 +95,11 @@ def train(parts: Mapping[str, FaceSet], spec: PreprocessSpec, out: Path, setting
     Raises BadInputError for data that cannot be trained on, TrainingError where the back end fails.
     """
     settings = settings or Settings()
-    _check(parts, spec)
+    check(parts, spec, settings)
     taught = parts["train"]
     if settings.class_weights == "balanced":
         taught = balance(taught, seed=settings.seed)
     taught = augment(taught, settings.augmentation, seed=settings.seed)
-    if len(taught) < settings.batch:
-        raise BadInputError("there are fewer training faces than one batch", expected=f"at least {settings.batch}",
-                            got=len(taught), fix="use a smaller batch or more faces")
     with tempfile.TemporaryDirectory(prefix="facelab-train-") as name:
         folder = Path(name)
         for part in ("validation", "calibration"):
@@ -119,7 +116,8 @@ def train(parts: Mapping[str, FaceSet], spec: PreprocessSpec, out: Path, setting
     return Trained(out, result["history"], result["seconds"], record)
 
 
-def _check(parts: Mapping[str, FaceSet], spec: PreprocessSpec) -> None:
+def check(parts: Mapping[str, FaceSet], spec: PreprocessSpec, settings: Settings) -> None:
+    """Raise BadInputError for parts that cannot be trained on: empty, overlapping, of another size, below a batch."""
     for part in ("train", "validation", "calibration", "test"):
         if part not in parts or not len(parts[part]):
             raise BadInputError(f"the part '{part}' has no faces", expected="train, validation, calibration, test",
@@ -132,6 +130,11 @@ def _check(parts: Mapping[str, FaceSet], spec: PreprocessSpec) -> None:
             raise BadInputError(f"the faces of '{part}' have another size than the spec's", where=spec.name,
                                 expected=f"{size[0]}×{size[1]}", got=f"{faces.images.shape[2]}×{faces.images.shape[1]}",
                                 fix="crop them with this spec")
+    taught = balance(parts["train"], seed=0) if settings.class_weights == "balanced" else parts["train"]
+    shown = len(taught) * (1 + max(0, settings.augmentation.copies))
+    if shown < settings.batch:
+        raise BadInputError("there are fewer training faces than one batch", expected=f"at least {settings.batch}",
+                            got=shown, fix="use a smaller batch or more faces")
 
 
 def _job(classes, spec, settings: Settings, backbone, folder: Path) -> dict:

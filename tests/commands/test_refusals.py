@@ -104,6 +104,36 @@ def test_a_misspelt_detector_is_refused_though_no_picture_needs_it(tmp_path, cap
         assert "did you mean 'yunet-n'" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("content", ['{"schema": "facelab.dataset/1"}', "{", "[]"])
+def test_a_bundle_replaces_no_folder_of_something_else(tmp_path, capsys, content):
+    """A data set has a manifest.json too: it was taken for an earlier bundle, and lost."""
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "manifest.json").write_text(content)
+    (tmp_path / "set" / "face.png").write_bytes(b"kept")
+    assert cli.run(["bundle", "haar", "--out", str(tmp_path / "set")]) == 2
+    assert "holds other files and is no bundle" in capsys.readouterr().err
+    assert (tmp_path / "set" / "face.png").read_bytes() == b"kept"
+
+
+def test_training_is_refused_before_the_backbone_is_pre_trained(tmp_path, capsys, monkeypatch):
+    from facelab.emotion import backbones
+    monkeypatch.setattr(backbones, "weights", lambda *_, **__: pytest.fail("pre-training began"))
+    words = ["emotion", "train", "--backend", "keras", "--n", "40", "--out", str(tmp_path / "out")]
+    assert cli.run([*words, "--batch", "4096"]) == 2
+    assert "fewer training faces than one batch" in capsys.readouterr().err
+    (tmp_path / "votes.csv").write_text("x")
+    assert cli.run([*words, "--ferplus", str(tmp_path / "votes.csv")]) == 2
+    assert "labels of FER2013" in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("words", [["--spec", "sface", "--probes", "nosuch"], ["--spec", "sface", "--tap", "x"],
+                                   ["--pipeline", "p.py:f", "--backend", "opencv"],
+                                   ["--pipeline", "p.py:f", "--decode-with", "pillow"]])
+def test_an_option_without_effect_is_refused(words, capsys):
+    assert cli.run(["fingerprint", "capture", *words]) == 2
+    assert f"{words[2]} has no effect" in capsys.readouterr().err
+
+
 def test_what_the_system_refuses_is_told_without_a_traceback(capsys, monkeypatch):
     assert cli.run(["bundle", "verify", "x" * 300]) == 2
     said = capsys.readouterr().err
