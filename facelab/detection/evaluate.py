@@ -41,9 +41,12 @@ class Run:
 def read_labels(path: str | os.PathLike) -> Labels:
     """Read a CSV with columns `path, n_faces`, or `path, x1, y1, x2, y2` with a row a face.
 
+    `path` may be called `file`, as in what `facelab data synth` writes; other columns are not looked at.
     Raises BadInputError with file and line for anything else.
     """
     rows = read_csv(path, "labels", fix="check --labels")
+    if rows and "path" not in rows[0] and "file" in rows[0]:
+        rows = [{**row, "path": row["file"]} for row in rows]
     columns = set(rows[0]) if rows else set()
     if {"path", "x1", "y1", "x2", "y2"} <= columns:
         return _box_labels(rows, path)

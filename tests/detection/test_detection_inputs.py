@@ -112,3 +112,11 @@ def test_a_spec_that_needs_a_face_is_refused():
     from facelab.embedding.specs import aligned_spec
     with pytest.raises(BadInputError, match="still to be found"):
         geometry(aligned_spec("x"), (10, 10))
+
+
+def test_what_data_synth_writes_is_a_list_of_labels(tmp_path):
+    from facelab.detection.evaluate import read_labels
+    rows = "images/0.png,a,1,2,11,22\nimages/0.png,b,30,2,41,22\n"
+    (tmp_path / "labels.csv").write_text("file,identity,x1,y1,x2,y2\n" + rows)
+    labels = read_labels(tmp_path / "labels.csv")
+    assert labels.counts == {"images/0.png": 2} and labels.boxes["images/0.png"].tolist()[0] == [1, 2, 11, 22]
