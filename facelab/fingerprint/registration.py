@@ -22,7 +22,7 @@ from facelab.fingerprint.placements import Faces, Pixels, Shares
 from facelab.fingerprint.sources import LARGE
 
 NAMES = ("portrait", "landscape", "text", "marks", "bars", "texture")
-"""Probes whose content is unique enough to be found again, best first."""
+"""Probes whose content is unique enough to be found again."""
 WORK = 75.0
 """Units of `budget.Budget` that a refinement takes."""
 SHOWING = (LARGE, "face", "ramps")
