@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from facelab.core.errors import BadInputError, UnsupportedError
+from facelab.core.errors import BadInputError, UnsupportedError, at
 from facelab.core.files import atomic_path
 from facelab.matching import arrays
 
@@ -32,11 +32,8 @@ def open_vectors(path: str | Path, name: str) -> np.ndarray:
         raise BadInputError(f"{name} is not laid out row by row in this machine's byte order", where=path,
                             expected="C order, native bytes", got=f"{x.dtype.str}, Fortran order: {x.flags.fnc}",
                             fix="np.save(path, np.ascontiguousarray(x, x.dtype.newbyteorder('=')))")
-    try:
+    with at(path):
         return arrays.check_vectors(x, name)
-    except BadInputError as e:
-        e.where = str(path)
-        raise
 
 
 def search_file(gallery: str | Path, queries: np.ndarray, k: int, *, metric: str = "sqeuclidean",
@@ -49,11 +46,8 @@ def search_file(gallery: str | Path, queries: np.ndarray, k: int, *, metric: str
     from facelab.matching.matcher import Matcher
     x = open_vectors(gallery, "the gallery")
     first, last = rows or (0, len(x))
-    try:
+    with at(f"{gallery}, rows from {first}" if first else gallery):
         matcher = Matcher(x[first:last], metric, method, threads)
-    except BadInputError as e:
-        e.where = ", ".join(filter(None, [str(gallery), f"rows from {first}" if first else None, e.where]))
-        raise
     found = matcher.search(queries, min(k, last - first), progress=progress)
     found.ids[...] += first
     return found

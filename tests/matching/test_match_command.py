@@ -86,7 +86,7 @@ def test_a_shard_that_cannot_be_searched_is_named(tmp_path):
     x = np.ones((20, 4), np.float32)
     x[15, 2] = np.nan
     np.save(tmp_path / "G.npy", x)
-    with pytest.raises(BadInputError, match=r"G\.npy, rows from 10, row 5"):
+    with pytest.raises(BadInputError, match=r"G\.npy, rows from 10: row 5"):
         stream.search_file(tmp_path / "G.npy", x[:1], 2, rows=(10, 20))
 
 

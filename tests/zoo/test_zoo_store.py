@@ -293,11 +293,14 @@ def test_two_fetches_at_once_download_once(web, store, entry, content, files_in)
     assert files_in(store) == ["thing.onnx"] and asset.path.read_bytes() == content
 
 
-FETCHER = """
-import sys
+LISTENING = """
+import signal, sys
+# what a shell starts in the background ignores Ctrl-C, and so do its children
+signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.path.insert(0, {tests!r})
 from conftest import make_entry
-from facelab.zoo.store import fetch
+"""
+FETCHER = LISTENING + """from facelab.zoo.store import fetch
 fetch(make_entry({url!r}))
 """
 
@@ -320,11 +323,7 @@ def test_an_interrupted_download_leaves_nothing_that_counts(sig, swept, web, sto
     assert files_in(store) == ["thing.onnx"]                           # ... so the next fetch does
 
 
-CALLER = """
-import sys
-sys.path.insert(0, {tests!r})
-from conftest import make_entry
-from facelab import cli
+CALLER = LISTENING + """from facelab import cli
 from facelab.commands import assets
 assets.everything = lambda: [make_entry({url!r})]
 sys.exit(cli.run(["assets", "fetch", "thing"]))
