@@ -12,11 +12,13 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from facelab.fingerprint.alignments import OTHER_LANDMARKS
 from facelab.fingerprint.chain import Align, Warp
+from facelab.fingerprint.plan import SWAPPED_LANDMARKS
 from facelab.preprocess.align import invert, template, umeyama
 
-ORDERS = {"left and right eye swapped": (1, 0, 2, 3, 4), "left and right swapped": (1, 0, 2, 4, 3)}
-"""Landmarks in another order, as they are mixed up."""
+ORDERS = {OTHER_LANDMARKS[name]: order for name, order in SWAPPED_LANDMARKS.items()}
+"""Landmarks in another order, by what a finding calls it."""
 AS_GIVEN = {"aligned to another template, or by other landmarks": (0, 1, 2, 3, 4)}
 
 

@@ -166,9 +166,11 @@ def _pad(op, size, source):
     return _padding(size, target, op.anchor), target
 
 
+SWAPPED_LANDMARKS = {"eyes_swapped": (1, 0, 2, 3, 4), "mirrored": (1, 0, 2, 4, 3)}
+"""Landmarks in another order, as they are mixed up."""
 LANDMARKS = {
-    "eyes_swapped": lambda source, target: (source[[1, 0, 2, 3, 4]], target),
-    "mirrored": lambda source, target: (source[[1, 0, 2, 4, 3]], target),
+    "eyes_swapped": lambda source, target: (source[[*SWAPPED_LANDMARKS["eyes_swapped"]]], target),
+    "mirrored": lambda source, target: (source[[*SWAPPED_LANDMARKS["mirrored"]]], target),
     "rows_first": lambda source, target: (source[:, ::-1], target),
     "half_off": lambda source, target: (source + 0.5, target),
     "rounded": lambda source, target: (np.floor(source + 0.5), target),

@@ -90,11 +90,12 @@ def reordered(observed: Observed, op: Warp | Align, orders: dict[str, tuple]) ->
 def _finely(observed: Observed, model, p: np.ndarray, least: float = 0.3) -> np.ndarray | None:
     """A placement that is nearly right, refined on the samples; None if too few are inside the pictures."""
     names, loss = _unique(observed), np.inf
+    views = [_view(observed, n) for n in names]
     wide = [n for n in observed.plain if n not in names and _covers(observed, n)]
     # fine patterns everywhere pin it down, once it is nearly right; the finest last
     for more in ([], [n for n in wide if n != LARGE][:5], [n for n in wide if n == LARGE]):
-        names += more
-        loss, p = _refined([_view(observed, n) for n in names], p, model, 8, _sample_residual, least)
+        views += [_view(observed, n) for n in more]
+        loss, p = _refined(views, p, model, 8, _sample_residual, least)
     return p if np.isfinite(loss) else None
 
 
