@@ -130,8 +130,9 @@ def check(parts: Mapping[str, FaceSet], spec: PreprocessSpec, settings: Settings
             raise BadInputError(f"the faces of '{part}' have another size than the spec's", where=spec.name,
                                 expected=f"{size[0]}×{size[1]}", got=f"{faces.images.shape[2]}×{faces.images.shape[1]}",
                                 fix="crop them with this spec")
-    taught = balance(parts["train"], seed=0) if settings.class_weights == "balanced" else parts["train"]
-    shown = len(taught) * (1 + max(0, settings.augmentation.copies))
+    counts = [n for n in parts["train"].counts().values() if n]
+    taught = len(counts) * max(counts) if settings.class_weights == "balanced" else sum(counts)  # as `balance` does
+    shown = taught * (1 + max(0, settings.augmentation.copies))
     if shown < settings.batch:
         raise BadInputError("there are fewer training faces than one batch", expected=f"at least {settings.batch}",
                             got=shown, fix="use a smaller batch or more faces")
