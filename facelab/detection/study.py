@@ -21,6 +21,7 @@ from facelab.detection.neural import NeuralDetector
 from facelab.detection.registry import available, families, load
 from facelab.metrics.detection import Curve, average_precision, match
 from facelab.preprocess.image import read_image
+from facelab.zoo import mirror
 from facelab.zoo.catalogue import load_catalogue
 from facelab.zoo.runtimes import Model
 
@@ -59,15 +60,9 @@ def scenes(n: int, *, seed: int = 7, size: tuple[int, int] = (640, 480)) -> Pict
     return Pictures({k: s.image for k, s in made.items()}, boxes)
 
 
-def _labelled(table: str) -> Path | None:
-    """Return a table among the mirror's labelled photographs, or None without a mirror folder that holds it."""
-    path = Path(os.environ.get("FACELAB_MIRROR") or "none") / "labelled" / table
-    return path if path.is_file() else None
-
-
 def photographs() -> Pictures | None:
     """Return the mirror's labelled WIDER photographs, or None without a mirror folder that holds them."""
-    table = _labelled("wider_boxes.csv")
+    table = mirror.labelled("wider_boxes.csv")
     if table is None:
         return None
     labels = evaluate.read_labels(table)
@@ -84,7 +79,7 @@ def exact_counts(detectors: Mapping[str, Detector]) -> list[dict]:
 
 def groups() -> dict[str, tuple[np.ndarray, int]]:
     """Return the mirror's photographs with exact counts, (image, faces) by path; empty without a mirror folder."""
-    table = _labelled("detection.csv")
+    table = mirror.labelled("detection.csv")
     if table is None:
         return {}
     return {r["path"]: (read_image(table.parent / r["path"]), int(r["n_faces"]))

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -20,6 +18,7 @@ from facelab.embedding.specs import ALIGNMENTS, MISTAKES, mistaken, with_alignme
 from facelab.metrics.operating import threshold_at
 from facelab.metrics.verification import distances
 from facelab.preprocess.align import align, align_opencv
+from facelab.zoo import mirror
 from facelab.zoo.catalogue import load_catalogue
 
 Way = Callable[[np.ndarray, Detections], np.ndarray]
@@ -60,14 +59,14 @@ def synthetic_pairs(n: int, *, seed: int = 7) -> tuple[Faces, PairList]:
 def real_pairs(detector: Detector, groups: Sequence[str] = ("lfw", "deepface", "ageitgey", "bbt", "openface"),
                ) -> tuple[Faces, PairList] | None:
     """Return the mirror's labelled pairs and the faces that `detector` finds, or None without a mirror folder."""
-    root = Path(os.environ.get("FACELAB_MIRROR") or "none") / "labelled"
-    if not (root / "identity_pairs.csv").is_file():
+    table = mirror.labelled("identity_pairs.csv")
+    if table is None:
         return None
-    pairs = evaluate.read_pairs(root / "identity_pairs.csv")
+    pairs = evaluate.read_pairs(table)
     pairs = pairs.take(np.isin(pairs.group, groups))
     order = evaluate.mixed_order(pairs.same)
     pairs = pairs if order is None else pairs.take(order)
-    return evaluate.acquire(detector, evaluate.locate(pairs, root)), pairs
+    return evaluate.acquire(detector, evaluate.locate(pairs, table.parent)), pairs
 
 
 def compare(embedder: Embedder, faces: Faces, pairs: PairList, way: Way | None = None) -> np.ndarray:

@@ -47,11 +47,8 @@ def real_faces(spec: PreprocessSpec, classes: Sequence[str]) -> Collected | None
 
     Faces are cropped by the detector that `facelab.emotion.prepare.detector_name` prefers.
     """
-    place = mirror.mirror()
-    if place is None or mirror.is_address(place):
-        return None
-    path = Path(place).expanduser() / "labelled" / "emotion.csv"
-    return collect(str(path), spec, classes=classes) if path.is_file() else None
+    table = mirror.labelled("emotion.csv")
+    return None if table is None else collect(str(table), spec, classes=classes)
 
 
 def cross_check(faces: FaceSet, spec: PreprocessSpec, settings: Settings, *, backbone: Path | None = None,

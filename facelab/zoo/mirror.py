@@ -30,6 +30,15 @@ def is_address(value: str) -> bool:
     return urlsplit(value).scheme in ("http", "https")
 
 
+def labelled(table: str) -> Path | None:
+    """Return a table of the mirror's labelled photographs, which lie beside it; None without a folder that has it."""
+    root = mirror()
+    if root is None or is_address(root):
+        return None
+    path = Path(root).expanduser() / "labelled" / table
+    return path if path.is_file() else None
+
+
 def layouts(asset: Asset) -> list[str]:
     """Return the relative paths under which a mirror may keep an asset, in the order in which they are tried."""
     names = []

@@ -15,6 +15,7 @@ import pytest
 
 from facelab.core.errors import BadInputError, IntegrityError, MissingAssetError
 from facelab.core.hashing import sha256_bytes
+from facelab.zoo import mirror as zoo_mirror
 from facelab.zoo import store as zoo_store
 from facelab.zoo.assets import PackageFile
 from facelab.zoo.catalogue import load_catalogue
@@ -347,3 +348,14 @@ def test_module_path_imports_nothing():
     assert zoo_store.module_path("face_recognition_models") is not None
     assert "face_recognition_models" not in sys.modules
     assert zoo_store.module_path("no_such_module_here") is None
+
+
+def test_labelled_photographs_lie_in_a_mirror_that_is_a_folder(tmp_path, monkeypatch):
+    (tmp_path / "labelled").mkdir()
+    (tmp_path / "labelled" / "emotion.csv").write_text("path,label\n")
+    for value, found in ((None, False), ("", False), ("https://example.org/mirror", False), (str(tmp_path), True)):
+        monkeypatch.delenv("FACELAB_MIRROR", raising=False)
+        if value is not None:
+            monkeypatch.setenv("FACELAB_MIRROR", value)
+        assert (zoo_mirror.labelled("emotion.csv") is not None) == found
+    assert zoo_mirror.labelled("detection.csv") is None
