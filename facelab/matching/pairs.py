@@ -13,13 +13,15 @@ from numba import njit
 from facelab.core.errors import BadInputError, did_you_mean
 from facelab.matching import arrays, loops, topk
 from facelab.matching.isa import Isa, choose
+from facelab.matching.prepared import threads_pay
 from facelab.matching.workers import check_threads, run_spans, share, spans
 
 KERNELS = ("auto", "scalar", "simd", "blocked", "blas")
 EXTRA_KERNELS = ("oracle", "scalar-strict", "scalar4", "autovec")
 CANCELS = 0.25
 """Squared distance over |a|²+|b|² below which the BLAS formulation cancels and the pair is computed anew."""
-SMALL_WORK = 200_000
+SLOW_WORK = 200_000
+"""Multiply-adds up to which a scalar kernel stays on one thread; for the others `prepared.threads_pay` knows."""
 BLOCKS = 8
 """Blocks a thread that all pairs are cut into."""
 _SAFE = (2.0 ** -90, 2.0 ** 100)
@@ -37,7 +39,7 @@ def pairwise(a, b, metric: str = "sqeuclidean", kernel: str = "auto", threads: i
     "simd" explicit vectors over the dimensions, "blocked" a tile of sums in registers with lanes over the rows of b,
     "blas" |a|²+|b|²-2ab with numpy's sgemm, "auto" the fastest accurate one; also "oracle" (float64), "scalar-strict"
     (multiplication and addition rounded separately), "scalar4" (four scalar sums), "autovec" (plain loops vectorised
-    by LLVM). threads: None for all cores. out: a float32 (n, m) array to fill. isa: an instruction set to force.
+    by LLVM). threads: at most so many, None for all. out: a float32 (n, m) array to fill. isa: an instruction set to force.
 
     Distances are within 1e-5 of float64, relatively (inner products: relative to |a||b|); pairs whose formulation
     cancels, as near-duplicates do under "blas", are computed anew in float64.
@@ -57,9 +59,9 @@ def pairwise(a, b, metric: str = "sqeuclidean", kernel: str = "auto", threads: i
     threads, isa = check_threads(threads), choose(isa)
     target = _check_out(out, (len(a), len(b)), a, b)
     if target.size:
-        if target.size * a.shape[1] < SMALL_WORK:
-            threads = 1
-        _fill(a, b, metric, kernel, threads, isa, target)
+        slow = kernel in ("scalar", "scalar-strict", "scalar4")
+        pay = target.size * a.shape[1] >= SLOW_WORK if slow else threads_pay(len(a), b.size)
+        _fill(a, b, metric, kernel, threads if pay else 1, isa, target)
     if out is None or target is out:
         return target
     out[...] = target
@@ -83,7 +85,7 @@ def _squares(x: np.ndarray, name: str, threads: int) -> np.ndarray:
 
     def fill(i: int, j: int) -> None:
         squares[i:j] = topk.squares_of(kind, x.ctypes.data + i * x.strides[0], x.strides[0], j - i, x.shape[1])
-    run_spans(threads, 0, len(x), fill)
+    run_spans(threads if threads_pay(1, x.size) else 1, 0, len(x), fill)
     if not np.isfinite(squares).all():
         arrays.check_finite(x, name)
     return squares
