@@ -39,7 +39,8 @@ def pairwise(a, b, metric: str = "sqeuclidean", kernel: str = "auto", threads: i
     "simd" explicit vectors over the dimensions, "blocked" a tile of sums in registers with lanes over the rows of b,
     "blas" |a|²+|b|²-2ab with numpy's sgemm, "auto" the fastest accurate one; also "oracle" (float64), "scalar-strict"
     (multiplication and addition rounded separately), "scalar4" (four scalar sums), "autovec" (plain loops vectorised
-    by LLVM). threads: at most so many, None for all. out: a float32 (n, m) array to fill. isa: an instruction set to force.
+    by LLVM). threads: at most so many, None for all. out: a float32 (n, m) array to fill. isa: an instruction set to
+    force.
 
     Distances are within 1e-5 of float64, relatively (inner products: relative to |a||b|); pairs whose formulation
     cancels, as near-duplicates do under "blas", are computed anew in float64.
