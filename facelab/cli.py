@@ -64,8 +64,11 @@ def run(argv: list[str] | None = None) -> int:
         click.echo(f"error: {from_os(e)}", err=True)
         return BadInputError.exit_code
     except MemoryError as e:
-        error = BadInputError("the memory does not suffice", got=str(e)[:200] or None,
-                              fix="ask for less at once, or use a machine with more memory")
+        error = BadInputError(
+            "the memory does not suffice",
+            got=str(e)[:200] or None,
+            fix="ask for less at once, or use a machine with more memory",
+        )
         click.echo(f"error: {error}", err=True)
         return error.exit_code
 
@@ -74,9 +77,16 @@ def _check_empty(argv: list[str]) -> None:
     """Refuse empty words, such as `--labels "$UNSET"` leaves: they would pass for an option that was not given."""
     for k, word in enumerate(argv):
         if word == "" or (word.startswith("--") and word.endswith("=")):
-            name = word.rstrip("=") or (argv[k - 1] if k and argv[k - 1].startswith("-") else f"word {k + 1}")
-            raise BadInputError("an argument is empty", where=name, expected="a value", got=repr(word),
-                                fix="give a value (a shell variable may not be set), or leave the argument out")
+            name = word.rstrip("=") or (
+                argv[k - 1] if k and argv[k - 1].startswith("-") else f"word {k + 1}"
+            )
+            raise BadInputError(
+                "an argument is empty",
+                where=name,
+                expected="a value",
+                got=repr(word),
+                fix="give a value (a shell variable may not be set), or leave the argument out",
+            )
 
 
 if __name__ == "__main__":

@@ -7,7 +7,9 @@ import hypothesis
 import pytest
 
 # A loaded machine is no failure, so no example has a deadline; CI draws the same examples each time, people new ones.
-hypothesis.settings.register_profile("facelab", deadline=None, derandomize=bool(os.environ.get("CI")))
+hypothesis.settings.register_profile(
+    "facelab", deadline=None, derandomize=bool(os.environ.get("CI"))
+)
 hypothesis.settings.load_profile("facelab")
 
 # conftest files share one name: they are set-up, not modules whose doctests could be imported

@@ -6,9 +6,22 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "facelab"
-LAYERS = [("core",), ("preprocess",), ("fingerprint",), ("matching",), ("metrics",), ("datasets",), ("zoo",),
-          ("detection", "embedding"), ("emotion",), ("quantization",), ("deploy",), ("report",), ("reproduce",),
-          ("commands", "cli")]
+LAYERS = [
+    ("core",),
+    ("preprocess",),
+    ("fingerprint",),
+    ("matching",),
+    ("metrics",),
+    ("datasets",),
+    ("zoo",),
+    ("detection", "embedding"),
+    ("emotion",),
+    ("quantization",),
+    ("deploy",),
+    ("report",),
+    ("reproduce",),
+    ("commands", "cli"),
+]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 MODULES = sorted(p for p in PACKAGE.rglob("*.py") if p != PACKAGE / "__init__.py")
 HEAVY = {"tensorflow", "keras", "torch", "matplotlib"}
@@ -49,12 +62,17 @@ def test_matplotlib_lives_in_report_only_and_tensorflow_is_imported_lazily(path)
         if root == "matplotlib":
             assert layer(path) == "report", f"{path}:{line}: matplotlib belongs to facelab.report"
         if root in HEAVY - {"matplotlib"}:
-            assert not top, f"{path}:{line}: {root} must be imported inside the function that needs it"
+            assert not top, (
+                f"{path}:{line}: {root} must be imported inside the function that needs it"
+            )
 
 
 @pytest.mark.parametrize("path", [p for p in MODULES if layer(p) == "core"], ids=lambda p: p.name)
 def test_core_needs_the_standard_library_and_numpy_only(path):
     import sys
+
     for module, line, _ in imports(path):
         root = module.split(".")[0]
-        assert root in sys.stdlib_module_names or root in {"numpy", "facelab", "__future__"}, f"{path}:{line}: {root}"
+        assert root in sys.stdlib_module_names or root in {"numpy", "facelab", "__future__"}, (
+            f"{path}:{line}: {root}"
+        )

@@ -14,11 +14,18 @@ import pytest
 @pytest.fixture
 def bootstrap(repository, tmp_path, monkeypatch):
     """Return the set-up script as a module that works on a temporary project."""
-    spec = importlib.util.spec_from_file_location("bootstrap", repository / "requirements" / "bootstrap.py")
+    spec = importlib.util.spec_from_file_location(
+        "bootstrap", repository / "requirements" / "bootstrap.py"
+    )
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    for name, folder in (("ROOT", ""), ("TOOLS", ".tools"), ("MAIN", ".venv"), ("MODELMAKER", ".venv-modelmaker"),
-                         ("CACHE", ".cache")):
+    for name, folder in (
+        ("ROOT", ""),
+        ("TOOLS", ".tools"),
+        ("MAIN", ".venv"),
+        ("MODELMAKER", ".venv-modelmaker"),
+        ("CACHE", ".cache"),
+    ):
         monkeypatch.setattr(module, name, tmp_path / folder)
     monkeypatch.setattr(module, "SKIPPED", tmp_path / ".cache" / "modelmaker-skipped.txt")
     (tmp_path / ".cache").mkdir()
@@ -26,8 +33,12 @@ def bootstrap(repository, tmp_path, monkeypatch):
 
 
 def test_wrong_usage_explains_itself(repository):
-    done = subprocess.run([sys.executable, repository / "requirements" / "bootstrap.py", "nonsense"],
-                          capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, repository / "requirements" / "bootstrap.py", "nonsense"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 2 and "bootstrap.py main" in done.stdout
 
 
@@ -46,14 +57,21 @@ def test_an_interpreter_must_start_to_count(bootstrap, tmp_path):
     shim.write_text("#!/bin/sh\nexit 127\n")
     shim.chmod(0o755)
     running = f"{sys.version_info[0]}.{sys.version_info[1]}"
-    assert not bootstrap.answers(shim, ("3.11",)) and not bootstrap.answers(tmp_path / "none", ("3.11",))
-    assert bootstrap.answers(sys.executable, (running,)) and not bootstrap.answers(sys.executable, ("2.7",))
+    assert not bootstrap.answers(shim, ("3.11",)) and not bootstrap.answers(
+        tmp_path / "none", ("3.11",)
+    )
+    assert bootstrap.answers(sys.executable, (running,)) and not bootstrap.answers(
+        sys.executable, ("2.7",)
+    )
 
 
 def test_jupyterlab_fetches_no_news(bootstrap):
     bootstrap.jupyterlab_settings()
     written = json.loads((bootstrap.MAIN / "share/jupyter/lab/settings/overrides.json").read_text())
-    assert written["@jupyterlab/apputils-extension:notification"] == {"fetchNews": "false", "checkForUpdates": False}
+    assert written["@jupyterlab/apputils-extension:notification"] == {
+        "fetchNews": "false",
+        "checkForUpdates": False,
+    }
 
 
 def test_kernelspecs_stay_inside_the_project(bootstrap, tmp_path):
@@ -66,7 +84,10 @@ def test_a_missing_platform_is_said_and_is_no_error(bootstrap, tmp_path, monkeyp
     monkeypatch.setattr(bootstrap.platform, "machine", lambda: "aarch64")
     bootstrap.kernelspec("facelab-modelmaker", "old", tmp_path / "python")
     bootstrap.modelmaker_environment()
-    assert "Linux x86-64 only" in bootstrap.SKIPPED.read_text() and "Keras back end" in capsys.readouterr().err
+    assert (
+        "Linux x86-64 only" in bootstrap.SKIPPED.read_text()
+        and "Keras back end" in capsys.readouterr().err
+    )
     assert not (tmp_path / ".venv/share/jupyter/kernels/facelab-modelmaker").exists()
 
 
@@ -99,7 +120,9 @@ def test_a_python_without_venv_can_still_get_uv(bootstrap, monkeypatch):
         pytest.skip("the base Python has no pip either")
 
     def without_venv(command, **options):
-        return (1, "No module named venv") if "venv" in map(str, command) else real(command, **options)
+        return (
+            (1, "No module named venv") if "venv" in map(str, command) else real(command, **options)
+        )
 
     monkeypatch.setattr(bootstrap, "run", without_venv)
     place = bootstrap.uv()
@@ -112,17 +135,44 @@ def test_a_fresh_clone_sets_itself_up_in_an_empty_home(repository, tmp_path):
     clone, home = tmp_path / "clone", tmp_path / "home"
     home.mkdir()
     subprocess.run(["git", "clone", "-q", str(repository), str(clone)], check=True)
-    keep = {k: v for k, v in os.environ.items() if k.startswith(("PIP_", "SSL_", "UV_INDEX", "UV_DEFAULT", "HTTP",
-                                                                "http", "REQUESTS_", "NO_PROXY", "no_proxy"))}
-    env = keep | {"HOME": str(home), "PATH": f"{Path(sys._base_executable).parent}:/usr/bin:/bin",
-                  "FACELAB_NO_MODELMAKER": "1"}
+    keep = {
+        k: v
+        for k, v in os.environ.items()
+        if k.startswith(
+            (
+                "PIP_",
+                "SSL_",
+                "UV_INDEX",
+                "UV_DEFAULT",
+                "HTTP",
+                "http",
+                "REQUESTS_",
+                "NO_PROXY",
+                "no_proxy",
+            )
+        )
+    }
+    env = keep | {
+        "HOME": str(home),
+        "PATH": f"{Path(sys._base_executable).parent}:/usr/bin:/bin",
+        "FACELAB_NO_MODELMAKER": "1",
+    }
     subprocess.run(["make", "setup"], cwd=clone, env=env, check=True)
     # uv's downloads and nothing else (PATH is short because pip asks rustc its version, and a rustup shim litters)
     assert {p.name for p in home.iterdir()} <= {".cache"}
     assert (clone / ".cache" / "modelmaker-skipped.txt").is_file()
-    kernels = subprocess.run([clone / ".venv/bin/jupyter", "kernelspec", "list"], env=env, cwd=clone, check=True,
-                             capture_output=True, text=True).stdout
-    assert str(clone / ".venv/share/jupyter/kernels/facelab") in kernels and "modelmaker" not in kernels
+    kernels = subprocess.run(
+        [clone / ".venv/bin/jupyter", "kernelspec", "list"],
+        env=env,
+        cwd=clone,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    assert (
+        str(clone / ".venv/share/jupyter/kernels/facelab") in kernels
+        and "modelmaker" not in kernels
+    )
     started = time.monotonic()
     subprocess.run(["make", "setup"], cwd=clone, env=env, check=True)
-    assert time.monotonic() - started < 5   # nothing to do: measured 0.1 s on a quiet machine
+    assert time.monotonic() - started < 5  # nothing to do: measured 0.1 s on a quiet machine

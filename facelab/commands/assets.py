@@ -12,7 +12,9 @@ from facelab.zoo.registry import DataEntry, load_registry, unpack
 from facelab.zoo.store import Status, fetch, status
 
 KINDS = ("detector", "embedder", "emotion", "liveness", "aux", "data")
-kind_option = click.option("--kind", type=click.Choice(KINDS), multiple=True, help="Only this kind; may be repeated.")
+kind_option = click.option(
+    "--kind", type=click.Choice(KINDS), multiple=True, help="Only this kind; may be repeated."
+)
 
 
 @click.group(epilog="Example: facelab assets fetch mtcnn sface")
@@ -39,8 +41,10 @@ def choose(names: tuple[str, ...], kinds: tuple[str, ...], assets: list[Asset]) 
     by_name = {a.name: a for a in assets}
     for name in names:
         if name not in by_name:
-            raise BadInputError(f"nothing is named {name!r}{did_you_mean(name, by_name)}",
-                                fix="facelab assets list shows the names")
+            raise BadInputError(
+                f"nothing is named {name!r}{did_you_mean(name, by_name)}",
+                fix="facelab assets list shows the names",
+            )
     if not names and not kinds:
         return assets
     return [a for a in assets if a.name in names or kind_of(a) in kinds]
@@ -48,11 +52,23 @@ def choose(names: tuple[str, ...], kinds: tuple[str, ...], assets: list[Asset]) 
 
 def row(asset: Asset, found: Status) -> dict:
     """Return what is known of an asset as plain JSON."""
-    out = {"name": asset.name, "kind": kind_of(asset), "state": found.state, "place": found.place,
-           "path": None if found.path is None else str(found.path),
-           "bytes": asset.bytes, "sha256": asset.sha256 or None, "hash_note": asset.hash_note or None,
-           "licence": asset.licence, "terms": asset.terms, "research_only": asset.research_only, "what": asset.what,
-           "source": asset.source, "url": asset.url or None, "fetch": asset.fetch_command}
+    out = {
+        "name": asset.name,
+        "kind": kind_of(asset),
+        "state": found.state,
+        "place": found.place,
+        "path": None if found.path is None else str(found.path),
+        "bytes": asset.bytes,
+        "sha256": asset.sha256 or None,
+        "hash_note": asset.hash_note or None,
+        "licence": asset.licence,
+        "terms": asset.terms,
+        "research_only": asset.research_only,
+        "what": asset.what,
+        "source": asset.source,
+        "url": asset.url or None,
+        "fetch": asset.fetch_command,
+    }
     if isinstance(asset, ModelEntry):
         out |= {"family": asset.family, "runtime": asset.runtime, "default": asset.default}
     if found.problem is not None:
@@ -65,8 +81,12 @@ def table(rows: list[dict]) -> str:
     lines = []
     for r in rows:
         state = f"{r['state']} ({r['place']})" if r["place"] else r["state"]
-        marks = (" research-only" if r["research_only"] else "") + (" default" if r.get("default") else "")
-        lines.append(f"{r['name']:<28} {r['kind']:<9} {state:<17} {size(r['bytes']):>9}  {r['licence']}{marks}")
+        marks = (" research-only" if r["research_only"] else "") + (
+            " default" if r.get("default") else ""
+        )
+        lines.append(
+            f"{r['name']:<28} {r['kind']:<9} {state:<17} {size(r['bytes']):>9}  {r['licence']}{marks}"
+        )
     count = {s: sum(r["state"] == s for r in rows) for s in ("present", "absent", "bad")}
     lines.append(f"{count['present']} present, {count['absent']} absent, {count['bad']} bad")
     return "\n".join(lines)
@@ -99,20 +119,40 @@ def list_(kind: tuple[str, ...], present: bool, missing: bool, as_json: bool) ->
 @command.command("fetch", epilog="Example: facelab assets fetch sface mobilefacenet")
 @click.argument("names", nargs=-1)
 @kind_option
-@click.option("--all", "all_", is_flag=True, help="Everything that has a published hash and no research-only terms.")
-@click.option("--research-only", is_flag=True, help="With --kind or --all: also what may be used for research only.")
-@click.option("--trust-first-use", is_flag=True,
-              help="Also download files whose hash nobody published; their hash is printed.")
+@click.option(
+    "--all",
+    "all_",
+    is_flag=True,
+    help="Everything that has a published hash and no research-only terms.",
+)
+@click.option(
+    "--research-only",
+    is_flag=True,
+    help="With --kind or --all: also what may be used for research only.",
+)
+@click.option(
+    "--trust-first-use",
+    is_flag=True,
+    help="Also download files whose hash nobody published; their hash is printed.",
+)
 @json_option
-def fetch_(names: tuple[str, ...], kind: tuple[str, ...], all_: bool, research_only: bool, trust_first_use: bool,
-           as_json: bool) -> int:
+def fetch_(
+    names: tuple[str, ...],
+    kind: tuple[str, ...],
+    all_: bool,
+    research_only: bool,
+    trust_first_use: bool,
+    as_json: bool,
+) -> int:
     """Get models and data sets, verified; what is here already is not downloaded again. Archives are unpacked."""
     if not (names or kind or all_):
         raise click.UsageError("name what to fetch, or give --kind or --all")
     chosen = choose(names, kind, everything())
     rows, failures = [], []
     for asset in chosen:
-        if asset.name not in names and (reason := _not_in_bulk(asset, research_only, trust_first_use)):
+        if asset.name not in names and (
+            reason := _not_in_bulk(asset, research_only, trust_first_use)
+        ):
             note(f"{asset.name}: left out, {reason}")
             continue
         try:
@@ -149,14 +189,16 @@ def verify(names: tuple[str, ...], kind: tuple[str, ...], as_json: bool) -> int:
     Exit code 1 if a file is bad, or a named one is absent.
     """
     rows = [row(a, status(a)) for a in choose(names, kind, everything())]
-    good = all(r["state"] == "present" or (r["state"] == "absent" and r["name"] not in names) for r in rows)
+    good = all(
+        r["state"] == "present" or (r["state"] == "absent" and r["name"] not in names) for r in rows
+    )
     shown = [r for r in rows if r["state"] != "absent" or r["name"] in names]
     for r in shown:
         if "problem" in r:
             p = r["problem"]
-            note(f"{r['name']}: {p['what']}\n  where:    {p['where']}\n  expected: {p['expected']}\n"
-                 f"  got:      {p['got']}\n  fix:      {p['fix']}")
+            note(
+                f"{r['name']}: {p['what']}\n  where:    {p['where']}\n  expected: {p['expected']}\n"
+                f"  got:      {p['got']}\n  fix:      {p['fix']}"
+            )
     emit({"ok": good, "assets": shown}, as_json=as_json, text=table(shown))
     return 0 if good else 1
-
-

@@ -16,7 +16,10 @@ class BundleGroup(click.Group):
         return super().parse_args(ctx, args)
 
 
-@click.group(cls=BundleGroup, epilog="Example: facelab bundle models/emotion/emotion_fp32.tflite --out bundle/")
+@click.group(
+    cls=BundleGroup,
+    epilog="Example: facelab bundle models/emotion/emotion_fp32.tflite --out bundle/",
+)
 def command() -> None:
     """Gather what an inference team needs: `facelab bundle MODEL --out DIR`, then `facelab bundle verify DIR`.
 
@@ -27,18 +30,45 @@ def command() -> None:
 
 @command.command(epilog="Example: facelab bundle models/emotion/emotion_fp32.tflite --out bundle/")
 @click.argument("model")
-@click.option("--out", required=True, type=OutPath(folder=True), metavar="DIR",
-              help="Folder to write; an earlier bundle there is replaced.")
+@click.option(
+    "--out",
+    required=True,
+    type=OutPath(folder=True),
+    metavar="DIR",
+    help="Folder to write; an earlier bundle there is replaced.",
+)
 @click.option("--name", metavar="TEXT", help="Name of the bundle.  [default: the model's]")
-@click.option("--spec", type=click.Path(), metavar="FILE", help="Its preprocessing, where none lies beside it.")
+@click.option(
+    "--spec",
+    type=click.Path(),
+    metavar="FILE",
+    help="Its preprocessing, where none lies beside it.",
+)
 @click.option("--labels", type=click.Path(), metavar="FILE", help="Its labels, one a line.")
-@click.option("--licence", metavar="TEXT", help="Its licence, where the catalogue does not know it.")
-@click.option("--thresholds", type=click.Path(), metavar="FILE", help="Thresholds with the data each was chosen and "
-              "reported on, or the JSON of facelab eval verification.")
-@click.option("--evidence", multiple=True, type=click.Path(), metavar="F", help="Figures measured before: a run or "
-              "step folder, records (.jsonl), the JSON of emotion evaluate or quantize; repeat.")
-@click.option("--reference", type=click.Path(), metavar="FILE",
-              help="The float model that a quantised one was made from.")
+@click.option(
+    "--licence", metavar="TEXT", help="Its licence, where the catalogue does not know it."
+)
+@click.option(
+    "--thresholds",
+    type=click.Path(),
+    metavar="FILE",
+    help="Thresholds with the data each was chosen and "
+    "reported on, or the JSON of facelab eval verification.",
+)
+@click.option(
+    "--evidence",
+    multiple=True,
+    type=click.Path(),
+    metavar="F",
+    help="Figures measured before: a run or "
+    "step folder, records (.jsonl), the JSON of emotion evaluate or quantize; repeat.",
+)
+@click.option(
+    "--reference",
+    type=click.Path(),
+    metavar="FILE",
+    help="The float model that a quantised one was made from.",
+)
 @json_option
 def make(model, out, name, spec, labels, licence, thresholds, evidence, reference, as_json) -> None:
     """Gather MODEL and everything that an inference team needs with it into the folder DIR.
@@ -47,26 +77,46 @@ def make(model, out, name, spec, labels, licence, thresholds, evidence, referenc
     manifest with hashes and licences; README.md in DIR says how to check an implementation against it.
     """
     from facelab.deploy.bundle import make as run
-    bundle = run(model, out, name=name, spec=spec, labels=labels, licence=licence, threshold_file=thresholds,
-                 evidence=evidence, reference=reference)
+
+    bundle = run(
+        model,
+        out,
+        name=name,
+        spec=spec,
+        labels=labels,
+        licence=licence,
+        threshold_file=thresholds,
+        evidence=evidence,
+        reference=reference,
+    )
     if bundle.manifest.licence.licence == "not stated":
         note("nobody stated the model's licence; state it with --licence")
     value = bundle.to_dict()
-    emit(value, as_json=as_json, text=f"{bundle.folder}: {value['files']} files, {value['bytes']:,} bytes, "
-         f"{value['probes']} golden probes, hash {value['hash'][:16]}\n{bundle.folder / 'README.md'} says how to check "
-         "an implementation against it")
+    emit(
+        value,
+        as_json=as_json,
+        text=f"{bundle.folder}: {value['files']} files, {value['bytes']:,} bytes, "
+        f"{value['probes']} golden probes, hash {value['hash'][:16]}\n{bundle.folder / 'README.md'} says how to check "
+        "an implementation against it",
+    )
 
 
 @command.command(epilog="Example: facelab bundle verify bundle/")
 @click.argument("folder", metavar="DIR", type=click.Path())
-@click.option("--expect", metavar="HASH", help="The bundle's hash (8 characters or more) that must be found.")
+@click.option(
+    "--expect", metavar="HASH", help="The bundle's hash (8 characters or more) that must be found."
+)
 @json_option
 def verify(folder, expect, as_json) -> int:
     """Check that every file of the bundle DIR is there, unchanged, and belongs to the others (exit 1 if not)."""
     from facelab.deploy.verify import verify as run
+
     found = run(folder, expect=expect)
     value = found.to_dict()
-    text = f"{folder}: {value['files']} files, {value['bytes']:,} bytes, hash {value['hash'][:16]}: whole" if found.ok \
+    text = (
+        f"{folder}: {value['files']} files, {value['bytes']:,} bytes, hash {value['hash'][:16]}: whole"
+        if found.ok
         else "\n".join([*(f"{p.path}: {p.what}" for p in found.problems), f"{folder}: damaged"])
+    )
     emit(value, as_json=as_json, text=text)
     return 0 if found.ok else 1

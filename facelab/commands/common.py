@@ -12,14 +12,20 @@ import click
 from facelab.core.errors import did_you_mean
 from facelab.core.files import check_writable, dumps
 
-json_option = click.option("--json", "as_json", is_flag=True,
-                           help="Print one JSON document on stdout; everything else goes to stderr.")
+json_option = click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print one JSON document on stdout; everything else goes to stderr.",
+)
 
 
 class _Finite:
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
         number = super().convert(value, param, ctx)
-        if not math.isfinite(number):   # NaN passes every comparison with a range's ends
+        if not math.isfinite(number):  # NaN passes every comparison with a range's ends
             self.fail(f"{value!r} is not a finite number", param, ctx)
         return number
 
@@ -100,5 +106,12 @@ def progress(iterable, *, description: str, total: int | None = None):
     """Iterate with a progress bar on standard error (a terminal only; silent otherwise)."""
     from rich.console import Console
     from rich.progress import track
+
     console = Console(stderr=True)
-    return track(iterable, description=description, total=total, console=console, disable=not console.is_terminal)
+    return track(
+        iterable,
+        description=description,
+        total=total,
+        console=console,
+        disable=not console.is_terminal,
+    )

@@ -9,30 +9,76 @@ from facelab.commands.common import SEED, THREADS, OutPath, emit, json_option, n
 SET_NAMES = ("emotion", "verification", "detection", "liveness")
 
 
-@click.group(epilog="Example: facelab data synth --set emotion --n 3000 --seed 7 --out data/emotion")
+@click.group(
+    epilog="Example: facelab data synth --set emotion --n 3000 --seed 7 --out data/emotion"
+)
 def command() -> None:
     """Generate synthetic faces with exact labels."""
 
 
-@command.command(epilog="Example: facelab data synth --set emotion --n 3000 --seed 7 --out data/emotion --workers 2")
-@click.option("--set", "name", type=click.Choice(SET_NAMES), required=True,
-              help="emotion: faces with action units. verification: pairs in ten folds, and hard ones. "
-                   "detection: scenes of 0 to 30 faces. liveness: live and spoofed faces with depth.")
+@command.command(
+    epilog="Example: facelab data synth --set emotion --n 3000 --seed 7 --out data/emotion --workers 2"
+)
+@click.option(
+    "--set",
+    "name",
+    type=click.Choice(SET_NAMES),
+    required=True,
+    help="emotion: faces with action units. verification: pairs in ten folds, and hard ones. "
+    "detection: scenes of 0 to 30 faces. liveness: live and spoofed faces with depth.",
+)
 @click.option("--n", type=click.IntRange(1, 10_000_000), required=True, help="Number of pictures.")
-@click.option("--seed", type=SEED, default=7, show_default=True,
-              help="The same seed gives the same bytes on every machine.")
-@click.option("--out", required=True, type=OutPath(folder=True), metavar="DIR",
-              help="Folder to write; an interrupted run is taken up again.")
-@click.option("--workers", type=THREADS, default=None,
-              help="Processes to draw with; the result is the same for any number.  [default: one a core]")
-@click.option("--size", type=click.IntRange(16, 2048), default=None, metavar="PX",
-              help="Side of a face picture [default: 160], or width of a scene, its height being ¾ [default: 1024].")
-@click.option("--classes", type=click.Choice(("7", "3")), default="7", show_default=True,
-              help="Emotions of the set emotion: the seven basic ones, or anger, joy and neutral.")
-@click.option("--depth", is_flag=True, help="Write a depth map (16-bit PNG, millimetres) for each face as well.")
+@click.option(
+    "--seed",
+    type=SEED,
+    default=7,
+    show_default=True,
+    help="The same seed gives the same bytes on every machine.",
+)
+@click.option(
+    "--out",
+    required=True,
+    type=OutPath(folder=True),
+    metavar="DIR",
+    help="Folder to write; an interrupted run is taken up again.",
+)
+@click.option(
+    "--workers",
+    type=THREADS,
+    default=None,
+    help="Processes to draw with; the result is the same for any number.  [default: one a core]",
+)
+@click.option(
+    "--size",
+    type=click.IntRange(16, 2048),
+    default=None,
+    metavar="PX",
+    help="Side of a face picture [default: 160], or width of a scene, its height being ¾ [default: 1024].",
+)
+@click.option(
+    "--classes",
+    type=click.Choice(("7", "3")),
+    default="7",
+    show_default=True,
+    help="Emotions of the set emotion: the seven basic ones, or anger, joy and neutral.",
+)
+@click.option(
+    "--depth",
+    is_flag=True,
+    help="Write a depth map (16-bit PNG, millimetres) for each face as well.",
+)
 @json_option
-def synth(name: str, n: int, seed: int, out: str, workers: int | None, size: int | None, classes: str, depth: bool,
-          as_json: bool) -> None:
+def synth(
+    name: str,
+    n: int,
+    seed: int,
+    out: str,
+    workers: int | None,
+    size: int | None,
+    classes: str,
+    depth: bool,
+    as_json: bool,
+) -> None:
     """Write a set of synthetic faces: pictures, labels.csv, manifest.json, contact_sheet.png.
 
     labels.csv has one row a face; verification also writes pairs.csv, pairs_hard.csv and LFW's pairs.txt, detection
@@ -45,21 +91,47 @@ def synth(name: str, n: int, seed: int, out: str, workers: int | None, size: int
     request = make_request(name, seed, size, int(classes), depth)
     done = write_set(request, n, out, workers=workers or available_cores(), progress=_bar(name))
     if done.drawn < done.pictures:
-        note(f"{done.pictures - done.drawn} of {done.pictures} pictures were there already and are whole")
-    value = {"set": name, "seed": seed, "out": str(done.folder), "pictures": done.pictures, "drawn": done.drawn,
-             "faces": done.faces, "pairs": done.pairs, "files": list(done.files)}
+        note(
+            f"{done.pictures - done.drawn} of {done.pictures} pictures were there already and are whole"
+        )
+    value = {
+        "set": name,
+        "seed": seed,
+        "out": str(done.folder),
+        "pictures": done.pictures,
+        "drawn": done.drawn,
+        "faces": done.faces,
+        "pairs": done.pairs,
+        "files": list(done.files),
+    }
     pairs = f", {done.pairs} pairs" if done.pairs else ""
-    emit(value, as_json=as_json,
-         text=f"{done.pictures} pictures with {done.faces} faces{pairs} in {done.folder}: {', '.join(done.files)}")
+    emit(
+        value,
+        as_json=as_json,
+        text=f"{done.pictures} pictures with {done.faces} faces{pairs} in {done.folder}: {', '.join(done.files)}",
+    )
 
 
 def _bar(name: str):
     """Return a function that follows pictures with a bar on a terminal, and with a few lines elsewhere."""
+
     def follow(entries, total: int):
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeRemainingColumn,
+        )
+
         console = Console(stderr=True)
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+        )
         with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
             task = bar.add_task(f"drawing {name}", total=total)
             for k, entry in enumerate(entries, 1):
@@ -67,4 +139,5 @@ def _bar(name: str):
                 if not console.is_terminal and (k % max(1, total // 10) == 0):
                     note(f"drawing {name}: {k} of {total}")
                 yield entry
+
     return follow

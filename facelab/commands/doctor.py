@@ -11,7 +11,11 @@ MARKS = {"ok": "ok     ", "info": "       ", "warn": "warning", "broken": "BROKE
 
 
 @click.command(epilog="Example: facelab doctor --quick")
-@click.option("--quick", is_flag=True, help="Do not start the kernels' interpreters (seconds instead of a minute).")
+@click.option(
+    "--quick",
+    is_flag=True,
+    help="Do not start the kernels' interpreters (seconds instead of a minute).",
+)
 @json_option
 def command(quick: bool, as_json: bool) -> int:
     """Say what is installed, which kernels answer, which models and data are here, and how to mend what is wrong.
@@ -20,8 +24,12 @@ def command(quick: bool, as_json: bool) -> int:
     """
     checks = all_checks(start_kernels=not quick)
     broken = [c for c in checks if c.status == "broken"]
-    report = {"ok": not broken, "broken": len(broken), "warnings": sum(c.status == "warn" for c in checks),
-              "checks": [c.as_dict() for c in checks]}
+    report = {
+        "ok": not broken,
+        "broken": len(broken),
+        "warnings": sum(c.status == "warn" for c in checks),
+        "checks": [c.as_dict() for c in checks],
+    }
     emit(report, as_json=as_json, text=render(checks))
     return 1 if broken else 0
 

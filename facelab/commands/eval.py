@@ -12,7 +12,11 @@ VERBS = {
 }
 
 
-@click.group(cls=LazyGroup, commands_help=VERBS, prefix="eval_",
-             epilog="Example: facelab eval wider --predictions runs/yunet --ground-truth data/wider/ground_truth")
+@click.group(
+    cls=LazyGroup,
+    commands_help=VERBS,
+    prefix="eval_",
+    epilog="Example: facelab eval wider --predictions runs/yunet --ground-truth data/wider/ground_truth",
+)
 def command() -> None:
     """Evaluate detectors and embedders by the published protocols, and say how sure the figures are."""

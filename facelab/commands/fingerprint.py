@@ -15,16 +15,22 @@ def command() -> None:
 
 
 @command.command(epilog="Example: facelab fingerprint probes --out probes/")
-@click.option("--out", required=True, type=OutPath(folder=True), metavar="DIR", help="Folder to write to.")
+@click.option(
+    "--out", required=True, type=OutPath(folder=True), metavar="DIR", help="Folder to write to."
+)
 def probes(out) -> None:
     """Write the probe set, with a README for programs in other languages."""
     from facelab.fingerprint.probes import probe_set, set_hash, write_probes
 
     folder = write_probes(out)
-    click.echo(f"{len(probe_set())} probes (set {set_hash()[:12]}) in {folder}; {folder / 'README.md'} says what to do")
+    click.echo(
+        f"{len(probe_set())} probes (set {set_hash()[:12]}) in {folder}; {folder / 'README.md'} says what to do"
+    )
 
 
-FAMILY_HELP = "Kind of probe to read: image (default), rgb24, bgr24, gray8, yuyv or nv12; may be repeated."
+FAMILY_HELP = (
+    "Kind of probe to read: image (default), rgb24, bgr24, gray8, yuyv or nv12; may be repeated."
+)
 out_option = click.option(
     "--out", type=OutPath(), metavar="F", help="Write the fingerprint to F (default: stdout)."
 )
@@ -36,7 +42,9 @@ declare_option = click.option(
 name_option = click.option("--name", metavar="TEXT", help="A name for reports.")
 
 
-@command.command(epilog="Example: facelab fingerprint capture --pipeline preprocess.py:prepare --out infer.json")
+@command.command(
+    epilog="Example: facelab fingerprint capture --pipeline preprocess.py:prepare --out infer.json"
+)
 @click.option("--spec", type=click.Path(), metavar="FILE", help="A preprocessing spec.")
 @click.option(
     "--pipeline",
@@ -44,12 +52,21 @@ name_option = click.option("--name", metavar="TEXT", help="A name for reports.")
     help="A function path → array, a Keras layer, a callable; or a "
     ".onnx graph with preprocessing inside, or a .tflite with metadata.",
 )
-@click.option("--backend", default="reference", show_default=True, help="Backend that runs the spec.")
-@click.option("--decode-with", metavar="NAME", help="Decode with another backend than the rest of the spec.")
-@click.option("--tap", metavar="TENSOR", help="Inner tensor of an ONNX graph where preprocessing ends.")
+@click.option(
+    "--backend", default="reference", show_default=True, help="Backend that runs the spec."
+)
+@click.option(
+    "--decode-with", metavar="NAME", help="Decode with another backend than the rest of the spec."
+)
+@click.option(
+    "--tap", metavar="TENSOR", help="Inner tensor of an ONNX graph where preprocessing ends."
+)
 @click.option("--probes", "families", multiple=True, metavar="KIND", help=FAMILY_HELP)
 @click.option(
-    "--tensors", type=OutPath(folder=True), metavar="DIR", help="Also write the golden tensors as .npy."
+    "--tensors",
+    type=OutPath(folder=True),
+    metavar="DIR",
+    help="Also write the golden tensors as .npy.",
 )
 @declare_option
 @name_option
@@ -63,31 +80,50 @@ def capture(spec, pipeline, backend, decode_with, tap, families, tensors, batch,
             got="both" if spec else "neither",
             fix="facelab fingerprint capture --help",
         )
-    idle = [("--probes", families), ("--tap", tap)] if spec else [("--decode-with", decode_with),
-                                                                  ("--backend", backend != "reference")]
+    idle = (
+        [("--probes", families), ("--tap", tap)]
+        if spec
+        else [("--decode-with", decode_with), ("--backend", backend != "reference")]
+    )
     for option, given in idle:
         if given:
-            raise click.UsageError(f"{option} has no effect on {'a spec' if spec else 'a pipeline'}: leave it out")
+            raise click.UsageError(
+                f"{option} has no effect on {'a spec' if spec else 'a pipeline'}: leave it out"
+            )
     declares = ("batch",) if batch else ()
     if spec is not None:
         from facelab.commands.preprocess import load_spec
         from facelab.fingerprint.capture import capture_spec
 
         made = capture_spec(
-            load_spec(spec), backend=backend, decode_with=decode_with, tensors=tensors, declares=declares
+            load_spec(spec),
+            backend=backend,
+            decode_with=decode_with,
+            tensors=tensors,
+            declares=declares,
         )
     else:
         from facelab.fingerprint.adapters import capture_target
 
-        made = capture_target(pipeline, families=families or None, declares=declares, tensors=tensors, tap=tap)
+        made = capture_target(
+            pipeline, families=families or None, declares=declares, tensors=tensors, tap=tap
+        )
     _write(made, name, out)
 
 
-@command.command("import", epilog="Example: facelab fingerprint import --tensors tensors/ --out infer.json")
-@click.option(
-    "--tensors", required=True, type=click.Path(), metavar="DIR", help="Folder of <probe>.npy, or .bin and .json."
+@command.command(
+    "import", epilog="Example: facelab fingerprint import --tensors tensors/ --out infer.json"
 )
-@click.option("--probes", "family", metavar="KIND", help=FAMILY_HELP.replace("; may be repeated", ""))
+@click.option(
+    "--tensors",
+    required=True,
+    type=click.Path(),
+    metavar="DIR",
+    help="Folder of <probe>.npy, or .bin and .json.",
+)
+@click.option(
+    "--probes", "family", metavar="KIND", help=FAMILY_HELP.replace("; may be repeated", "")
+)
 @declare_option
 @name_option
 @out_option
@@ -109,12 +145,16 @@ def _write(fingerprint, name, out) -> None:
 
     remember()  # so that the first `compare` need not draw the probes
     failed = [n for n, e in fingerprint.output.items() if "error" in e]
-    note(f"{path}: {len(fingerprint.output)} probes, {len(fingerprint.stages)} stage(s), {path.stat().st_size} bytes")
+    note(
+        f"{path}: {len(fingerprint.output)} probes, {len(fingerprint.stages)} stage(s), {path.stat().st_size} bytes"
+    )
     for n in failed:
         note(f"  {n}: {fingerprint.output[n]['error']}")
 
 
-@command.command(epilog="Example: facelab fingerprint compare train.json infer.json --sarif out.sarif --html out.html")
+@command.command(
+    epilog="Example: facelab fingerprint compare train.json infer.json --sarif out.sarif --html out.html"
+)
 @click.argument("train", type=click.Path())
 @click.argument("infer", type=click.Path())
 @json_file_option
@@ -128,17 +168,42 @@ def _write(fingerprint, name, out) -> None:
     help="Declare an interface difference as intended.",
 )
 @click.option(
-    "--train-tensors", type=click.Path(), metavar="DIR", help="The training side's golden tensors, for the page."
+    "--train-tensors",
+    type=click.Path(),
+    metavar="DIR",
+    help="The training side's golden tensors, for the page.",
 )
-@click.option("--infer-tensors", type=click.Path(), metavar="DIR", help="The inference side's tensors, for the page.")
-@click.option("--model", metavar="M", help="Measure the cost with this model (file or catalogue name).")
-@click.option("--images", type=click.Path(), metavar="DIR", help="Images to measure on; subfolders are labels.")
 @click.option(
-    "--train-pipeline", metavar="FILE.py:NAME", help="Training preprocessing, where the fingerprint has no spec."
+    "--infer-tensors",
+    type=click.Path(),
+    metavar="DIR",
+    help="The inference side's tensors, for the page.",
 )
-@click.option("--infer-pipeline", metavar="FILE.py:NAME", help="Inference preprocessing, where it has no spec.")
+@click.option(
+    "--model", metavar="M", help="Measure the cost with this model (file or catalogue name)."
+)
+@click.option(
+    "--images",
+    type=click.Path(),
+    metavar="DIR",
+    help="Images to measure on; subfolders are labels.",
+)
+@click.option(
+    "--train-pipeline",
+    metavar="FILE.py:NAME",
+    help="Training preprocessing, where the fingerprint has no spec.",
+)
+@click.option(
+    "--infer-pipeline",
+    metavar="FILE.py:NAME",
+    help="Inference preprocessing, where it has no spec.",
+)
 @click.option("--classes", metavar="A,B,…", help="The model's classes in output order.")
-@click.option("--task", type=click.Choice(("classify", "embed")), help="What the model does (guessed otherwise).")
+@click.option(
+    "--task",
+    type=click.Choice(("classify", "embed")),
+    help="What the model does (guessed otherwise).",
+)
 @click.option("--threshold", type=Float(), help="Cosine threshold at which TAR is compared.")
 @click.pass_context
 def compare(
@@ -169,14 +234,18 @@ def compare(
 
     if (model is None) != (images is None):
         raise BadInputError(
-            "--model and --images go together", expected="both or neither", fix="give a model and a folder of images"
+            "--model and --images go together",
+            expected="both or neither",
+            fix="give a model and a folder of images",
         )
     sides = load(train), load(infer)
     comparison = run(*sides, allow=tuple(allow))
     if model is not None:
         from facelab.commands.fingerprint_cost import attach_cost
 
-        attach_cost(comparison, model, images, (train_pipeline, infer_pipeline), classes, task, threshold)
+        attach_cost(
+            comparison, model, images, (train_pipeline, infer_pipeline), classes, task, threshold
+        )
     if sarif or junit:
         from facelab.fingerprint.export import write_junit, write_sarif
 
@@ -205,7 +274,9 @@ def _text(c) -> str:
     if c.explained is not None and c.findings:
         lines.append(f"  together these causes explain {c.explained:.1%} of the difference")
     if c.first_stage:
-        lines.append(f"  first deviating stage: {c.first_stage['stage']} ({c.first_stage['parameter']})")
+        lines.append(
+            f"  first deviating stage: {c.first_stage['stage']} ({c.first_stage['parameter']})"
+        )
     lines += [f"  note: {n}" for n in c.notes]
     if c.cost:
         lines += ["  " + line for line in _cost_lines(c.cost)]
@@ -215,7 +286,9 @@ def _text(c) -> str:
 def _cost_lines(cost: dict) -> list[str]:
     span = f"[{cost['lo']:.3f}, {cost['hi']:.3f}]"
     if cost["task"] == "embed":
-        out = [f"cost: cosine {cost['cosine']:.4f} {span}, worst {cost['cosine_worst']:.4f}, over {cost['n']} images"]
+        out = [
+            f"cost: cosine {cost['cosine']:.4f} {span}, worst {cost['cosine_worst']:.4f}, over {cost['n']} images"
+        ]
         if cost["tar"]:
             t = cost["tar"]
             out.append(

@@ -26,7 +26,9 @@ def attach_cost(
     sides = [
         _preparer(side, target, option)
         for side, target, option in zip(
-            (comparison.train, comparison.infer), pipelines, ("--train-pipeline", "--infer-pipeline")
+            (comparison.train, comparison.infer),
+            pipelines,
+            ("--train-pipeline", "--infer-pipeline"),
         )
     ]
     run, entry_classes = _model(model)
@@ -41,7 +43,9 @@ def _model(name: str):
     from facelab.zoo.catalogue import load_catalogue
     from facelab.zoo.runtimes.opening import open_model
 
-    entry = None if Path(name).suffix else next((e for e in load_catalogue() if e.name == name), None)
+    entry = (
+        None if Path(name).suffix else next((e for e in load_catalogue() if e.name == name), None)
+    )
     model = open_model(entry or name)
     classes = getattr(entry, "labels", None)
 
@@ -94,7 +98,9 @@ def _from_code(target: str):
 
     def prepare(path: Path) -> np.ndarray:
         face = _whole(path)
-        stand_in = Probe(path.stem, path.name, "image", path.suffix.lstrip("."), (0, 0), b"", face, ())
+        stand_in = Probe(
+            path.stem, path.name, "image", path.suffix.lstrip("."), (0, 0), b"", face, ()
+        )
         return as_array(handle(str(path), stand_in))
 
     return prepare

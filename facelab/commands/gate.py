@@ -11,26 +11,68 @@ from facelab.commands.json_file import emit_file, json_file_option
 from facelab.core.errors import BadInputError
 
 
-@click.command("gate", epilog="Example: facelab gate bundle/ --inference infer.json --policy policy.toml")
+@click.command(
+    "gate", epilog="Example: facelab gate bundle/ --inference infer.json --policy policy.toml"
+)
 @click.argument("bundle", required=False, type=click.Path())
-@click.option("--inference", type=click.Path(), metavar="F", help="Fingerprint of the inference side (facelab "
-              "fingerprint capture or import).")
-@click.option("--outputs", type=click.Path(), metavar="DIR", help="What the inference program answered for the probes: "
-              "NAME.npy, or NAME.bin with NAME.json.")
-@click.option("--baseline", metavar="RUN", help="A run, a step's folder or a file of records that the candidate's "
-              "figures must not be worse than: also `latest` or `previous`.")
-@click.option("--device", type=click.Path(), metavar="F", help="Latency and memory measured on the target device.")
-@click.option("--policy", "policy_file", type=click.Path(), metavar="F", help="What must be met (TOML).  [default: the "
-              "policy that ships]")
-@click.option("--print-policy", is_flag=True, help="Print the policy that ships, with every key explained, and stop.")
+@click.option(
+    "--inference",
+    type=click.Path(),
+    metavar="F",
+    help="Fingerprint of the inference side (facelab fingerprint capture or import).",
+)
+@click.option(
+    "--outputs",
+    type=click.Path(),
+    metavar="DIR",
+    help="What the inference program answered for the probes: "
+    "NAME.npy, or NAME.bin with NAME.json.",
+)
+@click.option(
+    "--baseline",
+    metavar="RUN",
+    help="A run, a step's folder or a file of records that the candidate's "
+    "figures must not be worse than: also `latest` or `previous`.",
+)
+@click.option(
+    "--device",
+    type=click.Path(),
+    metavar="F",
+    help="Latency and memory measured on the target device.",
+)
+@click.option(
+    "--policy",
+    "policy_file",
+    type=click.Path(),
+    metavar="F",
+    help="What must be met (TOML).  [default: the policy that ships]",
+)
+@click.option(
+    "--print-policy",
+    is_flag=True,
+    help="Print the policy that ships, with every key explained, and stop.",
+)
 @json_file_option
 @click.option("--junit", type=OutPath(), metavar="F", help="Write JUnit XML for a test report.")
 @click.option("--sarif", type=OutPath(), metavar="F", help="Write SARIF 2.1.0 for code scanning.")
-@click.option("--html", type=OutPath(), metavar="F",
-              help="Write a page with the table and the causes.")
+@click.option(
+    "--html", type=OutPath(), metavar="F", help="Write a page with the table and the causes."
+)
 @click.pass_context
-def command(ctx, bundle, inference, outputs, baseline, device, policy_file, print_policy, json_path, junit, sarif,
-            html) -> None:
+def command(
+    ctx,
+    bundle,
+    inference,
+    outputs,
+    baseline,
+    device,
+    policy_file,
+    print_policy,
+    json_path,
+    junit,
+    sarif,
+    html,
+) -> None:
     """Run every check that has data on BUNDLE and answer PASS (exit 0) or FAIL (exit 1).
 
     Checks: integrity, preprocessing fingerprint, golden outputs, INT8 budgets, accuracy against a baseline beyond
@@ -38,20 +80,25 @@ def command(ctx, bundle, inference, outputs, baseline, device, policy_file, prin
     the policy says which may be.
     """
     from facelab.deploy import policy
+
     if print_policy:
         click.echo(policy.DEFAULT, nl=False)
         return
     if bundle is None:
         raise click.UsageError("name a bundle, or --print-policy", ctx)
     rules = policy.load(policy_file) if policy_file else policy.default()
-    verdict = decide(bundle, inference=inference, outputs=outputs, baseline=baseline, device=device, rules=rules)
+    verdict = decide(
+        bundle, inference=inference, outputs=outputs, baseline=baseline, device=device, rules=rules
+    )
     if junit or sarif:
         from facelab.deploy.export import write_junit, write_sarif
+
         for path, write in ((junit, write_junit), (sarif, write_sarif)):
             if path:
                 write(verdict, path)
     if html:
         from facelab.report.deploy import write_page
+
         write_page(verdict, html)
     emit_file(verdict.to_dict(), json_path, text=verdict.text())
     ctx.exit(0 if verdict.passed else 1)
@@ -63,18 +110,29 @@ def decide(bundle, *, inference=None, outputs=None, baseline=None, device=None, 
     Everything else is as in `facelab.deploy.gate.judge`.
     """
     from facelab.deploy.gate import judge
+
     records = _baseline(baseline) if baseline is not None else None
     from facelab.reproduce.compare import compare
-    return judge(bundle, rules, inference=inference, outputs=outputs, device=device, baseline=records,
-                 compare_records=compare)
+
+    return judge(
+        bundle,
+        rules,
+        inference=inference,
+        outputs=outputs,
+        device=device,
+        baseline=records,
+        compare_records=compare,
+    )
 
 
 def _baseline(name: str | Path):
     from facelab.deploy import evidence
+
     path = Path(name)
     if not path.exists():
         from facelab.reproduce import plan
         from facelab.reproduce.store import Store
+
         try:
             path = Store(plan.find().parents[1], None).find(str(name))
         except BadInputError as e:
@@ -82,6 +140,11 @@ def _baseline(name: str | Path):
             raise
     found = evidence.read(path)
     if not found:
-        raise BadInputError("the baseline holds no records", where=path, expected="at least one record",
-                            got="an empty file", fix="name a run that came to an end")
+        raise BadInputError(
+            "the baseline holds no records",
+            where=path,
+            expected="at least one record",
+            got="an empty file",
+            fix="name a run that came to an end",
+        )
     return str(name), found

@@ -9,8 +9,14 @@ import click
 from facelab.commands.common import OutPath
 from facelab.core.files import dumps, write_json
 
-json_file_option = click.option("--json", "json_path", type=OutPath(), metavar="F", default=None,
-                                help="Write the figures as one JSON document to F ('-' for stdout).")
+json_file_option = click.option(
+    "--json",
+    "json_path",
+    type=OutPath(),
+    metavar="F",
+    default=None,
+    help="Write the figures as one JSON document to F ('-' for stdout).",
+)
 
 
 def emit_file(value: Any, json_path: str | None, *, text: str) -> None:

@@ -13,7 +13,9 @@ from facelab.commands.common import SEED, THREADS, FloatRange, OutPath, emit, js
 METRICS = ["l2", "sqeuclidean", "ip", "cosine"]
 
 
-@click.group(epilog="Example: facelab match search --gallery G.npy --queries Q.npy -k 10 --metric l2 --out R.npz")
+@click.group(
+    epilog="Example: facelab match search --gallery G.npy --queries Q.npy -k 10 --metric l2 --out R.npz"
+)
 def command() -> None:
     """Search galleries exactly, and measure what doing so costs."""
 
@@ -23,36 +25,80 @@ def _progress(description: str):
     """Yield a callback (done, total) that draws a bar on standard error, on a terminal only."""
     from rich.console import Console
     from rich.progress import Progress
+
     console = Console(stderr=True)
     with Progress(console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task(description, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
-@command.command(epilog="Example: facelab match search --gallery G.npy --queries Q.npy -k 10 --metric l2 --out R.npz")
-@click.option("--gallery", required=True, type=click.Path(path_type=Path),
-              help="Gallery vectors: a .npy of (rows, dimensions) float32, float16 or int8; streamed.")
-@click.option("--queries", required=True, type=click.Path(path_type=Path), help="Query vectors, likewise.")
-@click.option("-k", "k", type=click.IntRange(1, 1_000_000), default=10, show_default=True, help="Neighbours per query.")
-@click.option("--metric", type=click.Choice(METRICS), default="l2", show_default=True,
-              help="l2 is not squared; ip is the inner product, largest first; cosine is 1 - cosine.")
-@click.option("--out", required=True, type=OutPath(path_type=Path),
-              help="The .npz to write: ids (n, k) int64, distances (n, k) float32, metric.")
-@click.option("--method", type=click.Choice(["auto", "exhaustive", "screened"]), default="auto", show_default=True,
-              help="screened builds int8 codes first (a quarter of the float32 gallery in memory).")
+@command.command(
+    epilog="Example: facelab match search --gallery G.npy --queries Q.npy -k 10 --metric l2 --out R.npz"
+)
+@click.option(
+    "--gallery",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Gallery vectors: a .npy of (rows, dimensions) float32, float16 or int8; streamed.",
+)
+@click.option(
+    "--queries", required=True, type=click.Path(path_type=Path), help="Query vectors, likewise."
+)
+@click.option(
+    "-k",
+    "k",
+    type=click.IntRange(1, 1_000_000),
+    default=10,
+    show_default=True,
+    help="Neighbours per query.",
+)
+@click.option(
+    "--metric",
+    type=click.Choice(METRICS),
+    default="l2",
+    show_default=True,
+    help="l2 is not squared; ip is the inner product, largest first; cosine is 1 - cosine.",
+)
+@click.option(
+    "--out",
+    required=True,
+    type=OutPath(path_type=Path),
+    help="The .npz to write: ids (n, k) int64, distances (n, k) float32, metric.",
+)
+@click.option(
+    "--method",
+    type=click.Choice(["auto", "exhaustive", "screened"]),
+    default="auto",
+    show_default=True,
+    help="screened builds int8 codes first (a quarter of the float32 gallery in memory).",
+)
 @click.option("--threads", type=THREADS, help="Threads; all cores if left out.")
 @click.option("--scheduler", help="Address of a Dask scheduler: search over its workers.")
-@click.option("--shards", type=click.IntRange(1, 1_000_000),
-              help="Row ranges to cut the gallery into (with --scheduler).")
+@click.option(
+    "--shards",
+    type=click.IntRange(1, 1_000_000),
+    help="Row ranges to cut the gallery into (with --scheduler).",
+)
 @json_option
-def search(gallery: Path, queries: Path, k: int, metric: str, out: Path, method: str, threads: int | None,
-           scheduler: str | None, shards: int | None, as_json: bool) -> None:
+def search(
+    gallery: Path,
+    queries: Path,
+    k: int,
+    metric: str,
+    out: Path,
+    method: str,
+    threads: int | None,
+    scheduler: str | None,
+    shards: int | None,
+    as_json: bool,
+) -> None:
     """Find the k nearest gallery rows of each query, exactly, and write them to an .npz file."""
     import numpy as np
 
     from facelab.core import machine
     from facelab.core.errors import BadInputError, at
     from facelab.matching import arrays, stream
+
     if shards and not scheduler:
         raise click.UsageError("--shards needs --scheduler")
     if out.resolve() in (gallery.resolve(), queries.resolve()):
@@ -66,53 +112,155 @@ def search(gallery: Path, queries: Path, k: int, metric: str, out: Path, method:
     started, base = time.perf_counter(), machine.rss_bytes()
     with _progress("searching") as tell:
         if scheduler:
-            found = stream.search_cluster(gallery, wanted, k, scheduler=scheduler, shards=shards, metric=metric,
-                                          method=method, threads=threads, progress=tell)
+            found = stream.search_cluster(
+                gallery,
+                wanted,
+                k,
+                scheduler=scheduler,
+                shards=shards,
+                metric=metric,
+                method=method,
+                threads=threads,
+                progress=tell,
+            )
         else:
-            found = stream.search_file(gallery, wanted, k, metric=metric, method=method, threads=threads,
-                                       progress=tell)
+            found = stream.search_file(
+                gallery, wanted, k, metric=metric, method=method, threads=threads, progress=tell
+            )
     seconds = time.perf_counter() - started
     stream.save_matches(out, found, metric=metric)
-    facts = {"queries": len(wanted), "gallery": len(rows), "dimensions": int(rows.shape[1]), "k": k, "metric": metric,
-             "method": found.method, "seconds": seconds, "out": str(out),
-             "peak_memory_above_base_mb": None if scheduler else max(0, machine.peak_rss_bytes() - base) / 1e6}
-    emit(facts, as_json=as_json, text=f"{len(wanted)} queries × {len(rows)} rows × {rows.shape[1]}: top {k} by {metric}"
-                                      f" in {seconds:.2f} s ({found.method}) → {out}")
+    facts = {
+        "queries": len(wanted),
+        "gallery": len(rows),
+        "dimensions": int(rows.shape[1]),
+        "k": k,
+        "metric": metric,
+        "method": found.method,
+        "seconds": seconds,
+        "out": str(out),
+        "peak_memory_above_base_mb": None
+        if scheduler
+        else max(0, machine.peak_rss_bytes() - base) / 1e6,
+    }
+    emit(
+        facts,
+        as_json=as_json,
+        text=f"{len(wanted)} queries × {len(rows)} rows × {rows.shape[1]}: top {k} by {metric}"
+        f" in {seconds:.2f} s ({found.method}) → {out}",
+    )
 
 
-@command.command(epilog="Example: facelab match bench --queries 1 --queries 64 --gallery 100000 --dimension 512 --json")
-@click.option("--queries", "batches", type=click.IntRange(1, 1_000_000), multiple=True, default=(8,), show_default=True,
-              help="Queries per search; may be repeated: everybody prepares the gallery once.")
-@click.option("--gallery", "m", type=click.IntRange(1, 1_000_000_000), default=10_000, show_default=True,
-              help="Gallery rows.")
-@click.option("--dimension", "d", type=click.IntRange(1, 1_000_000), default=512, show_default=True,
-              help="Vector length.")
-@click.option("-k", "k", type=click.IntRange(1, 1_000_000), default=10, show_default=True, help="Neighbours per query.")
-@click.option("--metric", type=click.Choice(["sqeuclidean", "ip", "cosine"]), default="sqeuclidean",
-              show_default=True, help="Distance.")
-@click.option("--data", type=click.Choice(["unit", "identities"]), default="unit", show_default=True,
-              help="Random unit vectors, or clustered identities as embeddings are.")
-@click.option("--embeddings", type=click.Path(path_type=Path),
-              help="A .npy of float32 embeddings to use instead: the last rows are the queries, the rest the gallery.")
-@click.option("--peer", "names", multiple=True,
-              type=click.Choice(["numpy", "scipy", "sklearn", "faiss", "usearch", "numkong", "hnsw", "ivf"]),
-              help="Only these libraries, however slow; default: the exact ones, without those that take minutes.")
+@command.command(
+    epilog="Example: facelab match bench --queries 1 --queries 64 --gallery 100000 --dimension 512 --json"
+)
+@click.option(
+    "--queries",
+    "batches",
+    type=click.IntRange(1, 1_000_000),
+    multiple=True,
+    default=(8,),
+    show_default=True,
+    help="Queries per search; may be repeated: everybody prepares the gallery once.",
+)
+@click.option(
+    "--gallery",
+    "m",
+    type=click.IntRange(1, 1_000_000_000),
+    default=10_000,
+    show_default=True,
+    help="Gallery rows.",
+)
+@click.option(
+    "--dimension",
+    "d",
+    type=click.IntRange(1, 1_000_000),
+    default=512,
+    show_default=True,
+    help="Vector length.",
+)
+@click.option(
+    "-k",
+    "k",
+    type=click.IntRange(1, 1_000_000),
+    default=10,
+    show_default=True,
+    help="Neighbours per query.",
+)
+@click.option(
+    "--metric",
+    type=click.Choice(["sqeuclidean", "ip", "cosine"]),
+    default="sqeuclidean",
+    show_default=True,
+    help="Distance.",
+)
+@click.option(
+    "--data",
+    type=click.Choice(["unit", "identities"]),
+    default="unit",
+    show_default=True,
+    help="Random unit vectors, or clustered identities as embeddings are.",
+)
+@click.option(
+    "--embeddings",
+    type=click.Path(path_type=Path),
+    help="A .npy of float32 embeddings to use instead: the last rows are the queries, the rest the gallery.",
+)
+@click.option(
+    "--peer",
+    "names",
+    multiple=True,
+    type=click.Choice(["numpy", "scipy", "sklearn", "faiss", "usearch", "numkong", "hnsw", "ivf"]),
+    help="Only these libraries, however slow; default: the exact ones, without those that take minutes.",
+)
 @click.option("--approximate", is_flag=True, help="Also FAISS HNSW and IVF, with their recall.")
-@click.option("--threads", type=THREADS, default=1, show_default=True, help="Threads, for everybody.")
-@click.option("--repeats", type=click.IntRange(3, 100_000), default=7, show_default=True, help="Interleaved rounds.")
-@click.option("--budget", type=FloatRange(min=0.1), default=20.0, show_default=True,
-              help="Seconds to measure a batch.")
-@click.option("--pairs/--no-pairs", default=False, help="Also time all pairwise kernels on queries × gallery.")
+@click.option(
+    "--threads", type=THREADS, default=1, show_default=True, help="Threads, for everybody."
+)
+@click.option(
+    "--repeats",
+    type=click.IntRange(3, 100_000),
+    default=7,
+    show_default=True,
+    help="Interleaved rounds.",
+)
+@click.option(
+    "--budget",
+    type=FloatRange(min=0.1),
+    default=20.0,
+    show_default=True,
+    help="Seconds to measure a batch.",
+)
+@click.option(
+    "--pairs/--no-pairs", default=False, help="Also time all pairwise kernels on queries × gallery."
+)
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Of the synthetic data.")
-@click.option("--records", type=OutPath(path_type=Path), help="Append the records to this .jsonl file.")
+@click.option(
+    "--records", type=OutPath(path_type=Path), help="Append the records to this .jsonl file."
+)
 @json_option
-def bench(batches: tuple[int, ...], m: int, d: int, k: int, metric: str, data: str, embeddings: Path | None,
-          names: tuple[str, ...], approximate: bool, threads: int, repeats: int, budget: float, pairs: bool, seed: int,
-          records: Path | None, as_json: bool) -> int:
+def bench(
+    batches: tuple[int, ...],
+    m: int,
+    d: int,
+    k: int,
+    metric: str,
+    data: str,
+    embeddings: Path | None,
+    names: tuple[str, ...],
+    approximate: bool,
+    threads: int,
+    repeats: int,
+    budget: float,
+    pairs: bool,
+    seed: int,
+    records: Path | None,
+    as_json: bool,
+) -> int:
     """Time facelab's search beside the installed peers on the same data; a wrong answer is a failure (exit code 1)."""
     from facelab.core import records as record_files
     from facelab.core.errors import BadInputError
     from facelab.matching import bench as benchmark
+
     if embeddings:
         gallery, queries = benchmark.split_embeddings(embeddings, max(batches))
         (m, d), data = gallery.shape, embeddings.name
@@ -120,19 +268,42 @@ def bench(batches: tuple[int, ...], m: int, d: int, k: int, metric: str, data: s
         raise BadInputError("k is larger than the gallery", expected=f"at most {m}", got=k)
     if not embeddings:
         gallery, queries = benchmark.make_data(data, m, max(batches), d, seed=seed)
-    note(f"measuring {', '.join(map(str, batches))} queries × {m} rows × {d}, {threads} thread(s), up to {budget:g} s "
-         "each …")
-    rows = benchmark.search_benchmark(gallery, queries, k, metric=metric, threads=threads, repeats=repeats,
-                                      budget_s=budget, names=names or None, data=data, batches=batches,
-                                      approximate=approximate)
+    note(
+        f"measuring {', '.join(map(str, batches))} queries × {m} rows × {d}, {threads} thread(s), up to {budget:g} s "
+        "each …"
+    )
+    rows = benchmark.search_benchmark(
+        gallery,
+        queries,
+        k,
+        metric=metric,
+        threads=threads,
+        repeats=repeats,
+        budget_s=budget,
+        names=names or None,
+        data=data,
+        batches=batches,
+        approximate=approximate,
+    )
     if pairs:
-        rows += benchmark.pairwise_benchmark(queries, gallery, metric=metric, threads=threads, repeats=repeats,
-                                             budget_s=budget)
+        rows += benchmark.pairwise_benchmark(
+            queries, gallery, metric=metric, threads=threads, repeats=repeats, budget_s=budget
+        )
     made = [benchmark.as_record(row, run="bench", step="match") for row in rows]
     if records:
         for record in made:
             record_files.append(records, record)
     shapes = [{"queries": n, "gallery": m, "dimension": d, "k": k} for n in batches]
-    emit({"shape": shapes[-1], "shapes": shapes, "metric": metric, "data": data, "threads": threads,
-          "results": [benchmark.as_dict(row) for row in rows]}, as_json=as_json, text=benchmark.table(rows))
+    emit(
+        {
+            "shape": shapes[-1],
+            "shapes": shapes,
+            "metric": metric,
+            "data": data,
+            "threads": threads,
+            "results": [benchmark.as_dict(row) for row in rows],
+        },
+        as_json=as_json,
+        text=benchmark.table(rows),
+    )
     return 1 if any(not row.correct for row in rows) else 0

@@ -30,32 +30,58 @@ def from_npz(path: str) -> PairArrays:
     try:
         content = np.load(path, allow_pickle=False)
         if isinstance(content, np.ndarray):
-            raise BadInputError("the file holds one array, not several by name", where=path,
-                                expected=".npz with a, b, same", got=f".npy of shape {content.shape}")
+            raise BadInputError(
+                "the file holds one array, not several by name",
+                where=path,
+                expected=".npz with a, b, same",
+                got=f".npy of shape {content.shape}",
+            )
         with content:
             arrays = {k: content[k] for k in content.files}
     except FileNotFoundError:
-        raise MissingAssetError("the embeddings are not there", where=path, fix="check --embeddings") from None
+        raise MissingAssetError(
+            "the embeddings are not there", where=path, fix="check --embeddings"
+        ) from None
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as e:
-        raise BadInputError("the file is no .npz of plain arrays", where=path, got=str(e)[:120],
-                            fix="write it with numpy.savez(F, a=…, b=…, same=…)") from None
+        raise BadInputError(
+            "the file is no .npz of plain arrays",
+            where=path,
+            got=str(e)[:120],
+            fix="write it with numpy.savez(F, a=…, b=…, same=…)",
+        ) from None
     lacking = [k for k in ("a", "b", "same") if k not in arrays]
     if lacking:
-        raise BadInputError("the .npz lacks an array", where=path, expected="a, b, same",
-                            got=", ".join(arrays) or "no array", fix=f"add {', '.join(lacking)}")
+        raise BadInputError(
+            "the .npz lacks an array",
+            where=path,
+            expected="a, b, same",
+            got=", ".join(arrays) or "no array",
+            fix=f"add {', '.join(lacking)}",
+        )
     ids = arrays.get("ids")
     if ids is not None and ids.shape != (len(arrays["a"]), 2):
-        raise BadInputError("`ids` must name both identities of each pair", where=path,
-                            expected=(len(arrays["a"]), 2), got=ids.shape)
-    first, second = (ids[:, 0], ids[:, 1]) if ids is not None else (arrays.get("id_a"), arrays.get("id_b"))
+        raise BadInputError(
+            "`ids` must name both identities of each pair",
+            where=path,
+            expected=(len(arrays["a"]), 2),
+            got=ids.shape,
+        )
+    first, second = (
+        (ids[:, 0], ids[:, 1]) if ids is not None else (arrays.get("id_a"), arrays.get("id_b"))
+    )
     if (first is None) != (second is None):
-        raise BadInputError("one side's identities are missing", where=path, expected="both id_a and id_b")
-    return PairArrays(arrays["a"], arrays["b"], arrays["same"], first, second, arrays.get("failed"), path)
+        raise BadInputError(
+            "one side's identities are missing", where=path, expected="both id_a and id_b"
+        )
+    return PairArrays(
+        arrays["a"], arrays["b"], arrays["same"], first, second, arrays.get("failed"), path
+    )
 
 
 def from_folder(pairs_path: str, folder: str, missing_is_failure: bool) -> PairArrays:
     """Read a list of pairs and one `.npy` embedding an image."""
     from facelab.datasets.lfw import load_embeddings, load_pairs
+
     pairs = load_pairs(pairs_path)
     a, b, failed = load_embeddings(folder, pairs, missing_is_failure=missing_is_failure)
     return PairArrays(a, b, pairs.same, pairs.id_a, pairs.id_b, failed, folder)
@@ -66,6 +92,7 @@ def from_bin(path: str, model: str, flip: bool) -> PairArrays:
     from facelab import embedding
     from facelab.datasets.lfw import load_bin
     from facelab.preprocess.image import read_image
+
     images, same = load_bin(path)
     embedder = embedding.load(model)
     vectors = []
@@ -76,7 +103,9 @@ def from_bin(path: str, model: str, flip: bool) -> PairArrays:
     return PairArrays(stacked[0::2], stacked[1::2], same, None, None, None, path)
 
 
-def from_images(folder: str, pairs_path: str | None, model: str, detector: str, flip: bool) -> PairArrays:
+def from_images(
+    folder: str, pairs_path: str | None, model: str, detector: str, flip: bool
+) -> PairArrays:
     """Find, align and embed the faces of an LFW folder; a face that is not found is a failure to acquire.
 
     Of several faces the one nearest to the middle counts, as LFW's labels mean it.
@@ -84,24 +113,36 @@ def from_images(folder: str, pairs_path: str | None, model: str, detector: str, 
     from facelab import detection, embedding
     from facelab.datasets.lfw import find_images, load_pairs
     from facelab.preprocess.image import read_image
+
     pairs = load_pairs(pairs_path or Path(folder) / "pairs.txt")
     files = find_images(folder, pairs)
     finder, embedder = detection.load(detector), embedding.load(model)
     vectors: dict[str, np.ndarray | None] = {}
-    for stem, path in progress(files.items(), description=f"embedding with {model}", total=len(files)):
+    for stem, path in progress(
+        files.items(), description=f"embedding with {model}", total=len(files)
+    ):
         image = read_image(path)
         found = finder.detect(image)
         vectors[stem] = None
         if len(found):
-            centre = (found.boxes[:, :2] + found.boxes[:, 2:]) / 2 - np.array([image.shape[1], image.shape[0]]) / 2
+            centre = (found.boxes[:, :2] + found.boxes[:, 2:]) / 2 - np.array(
+                [image.shape[1], image.shape[0]]
+            ) / 2
             face = found.take(np.array([int(np.argmin(np.linalg.norm(centre, axis=1)))]))
             vectors[stem] = _embed(embedder, image, flip, face)
     dim = next((len(v) for v in vectors.values() if v is not None), None)
     if dim is None:
-        raise BadInputError("no face was found in any image", where=folder, fix="check the images and the detector")
+        raise BadInputError(
+            "no face was found in any image", where=folder, fix="check the images and the detector"
+        )
     blank = np.full(dim, np.nan)
-    a, b = (np.stack([blank if vectors[s] is None else vectors[s] for s in side]) for side in (pairs.a, pairs.b))
-    return PairArrays(a, b, pairs.same, pairs.id_a, pairs.id_b, np.isnan(a[:, 0]) | np.isnan(b[:, 0]), folder)
+    a, b = (
+        np.stack([blank if vectors[s] is None else vectors[s] for s in side])
+        for side in (pairs.a, pairs.b)
+    )
+    return PairArrays(
+        a, b, pairs.same, pairs.id_a, pairs.id_b, np.isnan(a[:, 0]) | np.isnan(b[:, 0]), folder
+    )
 
 
 def _embed(embedder, image: np.ndarray, flip: bool, face=None) -> np.ndarray:
@@ -109,13 +150,16 @@ def _embed(embedder, image: np.ndarray, flip: bool, face=None) -> np.ndarray:
 
     A whole image is mirrored together with its landmarks; left and right points change places.
     """
+
     def one(pixels, found):
         if found is None:
             return embedder.embed(pixels, normalise=False)[0]
         return embedder.embed_detections(pixels, found, normalise=False)[0]
+
     out = one(image, face).astype(np.float64)
     if flip:
         import dataclasses
+
         mirrored = face
         if face is not None:
             width = image.shape[1]

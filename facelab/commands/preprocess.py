@@ -10,7 +10,9 @@ from facelab.commands.common import OutPath, emit, json_option, note
 from facelab.core.errors import BadInputError, CheckFailedError
 
 
-@click.group(epilog="Example: facelab preprocess run model.preprocess.json photo.jpg --stages stages/")
+@click.group(
+    epilog="Example: facelab preprocess run model.preprocess.json photo.jpg --stages stages/"
+)
 def command() -> None:
     """Run a preprocessing spec (`facelab.preprocess/1`) and look at its stages."""
 
@@ -23,31 +25,52 @@ def _numbers(text: str | None, count: int, option: str) -> list[float] | None:
     except ValueError:
         values = []
     if len(values) != count:
-        raise BadInputError(f"{option} takes {count} numbers", expected=f"{count} numbers, commas between", got=text)
+        raise BadInputError(
+            f"{option} takes {count} numbers", expected=f"{count} numbers, commas between", got=text
+        )
     return values
 
 
 def load_spec(text: str):
     """Return the spec in a file, or of a model or family of the catalogue."""
     from facelab.preprocess import PreprocessSpec, presets
+
     if text.endswith(".json") or Path(text).exists():
         return PreprocessSpec.load(text)
     return presets.preset(text)
 
 
-backend_option = click.option("--backend", default="reference", show_default=True, metavar="NAME",
-                              help="reference, opencv, pillow, tensorflow or onnx.")
+backend_option = click.option(
+    "--backend",
+    default="reference",
+    show_default=True,
+    metavar="NAME",
+    help="reference, opencv, pillow, tensorflow or onnx.",
+)
 
 
-@command.command(epilog="Example: facelab preprocess run emotion.preprocess.json face.png --stages stages/ --out x.npy")
+@command.command(
+    epilog="Example: facelab preprocess run emotion.preprocess.json face.png --stages stages/ --out x.npy"
+)
 @click.argument("spec")
 @click.argument("image", type=click.Path())
 @backend_option
-@click.option("--decode-with", metavar="NAME", help="Decode with another backend (onnx has no decoder).")
+@click.option(
+    "--decode-with", metavar="NAME", help="Decode with another backend (onnx has no decoder)."
+)
 @click.option("--face", metavar="X1,Y1,X2,Y2", help="The face box, for a spec that crops to it.")
-@click.option("--landmarks", metavar="X,Y,…", help="Five points, for a spec that aligns: eyes, nose, mouth corners.")
-@click.option("--stages", "stages_dir", type=OutPath(folder=True), metavar="DIR",
-              help="Write each stage as .npy and .png, and a contact sheet.")
+@click.option(
+    "--landmarks",
+    metavar="X,Y,…",
+    help="Five points, for a spec that aligns: eyes, nose, mouth corners.",
+)
+@click.option(
+    "--stages",
+    "stages_dir",
+    type=OutPath(folder=True),
+    metavar="DIR",
+    help="Write each stage as .npy and .png, and a contact sheet.",
+)
 @click.option("--out", type=OutPath(), metavar="F.npy", help="Write the resulting tensor.")
 @json_option
 def run(spec, image, backend, decode_with, face, landmarks, stages_dir, out, as_json) -> None:
@@ -57,10 +80,13 @@ def run(spec, image, backend, decode_with, face, landmarks, stages_dir, out, as_
     """
     from facelab.core.files import write_npy
     from facelab.preprocess import stages, views
+
     parsed = load_spec(spec)
     points = _numbers(landmarks, 10, "--landmarks")
-    given = {"box": _numbers(face, 4, "--face"),
-             "landmarks": None if points is None else [points[i:i + 2] for i in range(0, 10, 2)]}
+    given = {
+        "box": _numbers(face, 4, "--face"),
+        "landmarks": None if points is None else [points[i : i + 2] for i in range(0, 10, 2)],
+    }
     if out and not out.endswith(".npy"):
         raise BadInputError("--out writes a .npy file", got=out, fix=f"--out {Path(out).stem}.npy")
     made = stages(parsed, image, backend=backend, face=given, decode_with=decode_with)
@@ -69,8 +95,16 @@ def run(spec, image, backend, decode_with, face, landmarks, stages_dir, out, as_
         _write_stages(Path(stages_dir), made, parsed)
     if out:
         write_npy(out, made[-1][1])
-    document = {"spec": parsed.name, "spec_hash": parsed.hash, "image": str(image), "backend": backend,
-                "decode_with": decode_with or backend, "stages": rows, "out": out, "stages_dir": stages_dir}
+    document = {
+        "spec": parsed.name,
+        "spec_hash": parsed.hash,
+        "image": str(image),
+        "backend": backend,
+        "decode_with": decode_with or backend,
+        "stages": rows,
+        "out": out,
+        "stages_dir": stages_dir,
+    }
     emit(document, as_json=as_json, text=_table(parsed, rows, backend))
     for place in filter(None, (stages_dir, out)):
         note(f"wrote {place}")
@@ -92,15 +126,20 @@ def _write_stages(folder: Path, made, spec) -> None:
     for (name, array), state in zip(made, spec.states):
         write_npy(folder / f"{name}.npy", array)
         png(f"{name}.png", views.to_pixels(array, state)[0])
-    png("contact_sheet.png", views.contact_sheet([(n, a, s) for (n, a), s in zip(made, spec.states)]))
+    png(
+        "contact_sheet.png",
+        views.contact_sheet([(n, a, s) for (n, a), s in zip(made, spec.states)]),
+    )
 
 
 def _table(spec, rows, backend) -> str:
     lines = [f"{spec.name} on the {backend} backend"]
     for row in rows:
         shape = "×".join(map(str, row["shape"]))
-        lines.append(f"  {row['name']:<14} {shape:<16} {row['dtype']:<8} {row['min']:>10.4g} … {row['max']:<10.4g} "
-                     f"mean {row['mean']:<10.4g} {row['sha256'][:12]}")
+        lines.append(
+            f"  {row['name']:<14} {shape:<16} {row['dtype']:<8} {row['min']:>10.4g} … {row['max']:<10.4g} "
+            f"mean {row['mean']:<10.4g} {row['sha256'][:12]}"
+        )
     return "\n".join(lines)
 
 
@@ -110,9 +149,17 @@ def _table(spec, rows, backend) -> str:
 def show(spec, as_json) -> None:
     """Check SPEC (a file, or a model or family of the catalogue) and show it."""
     parsed = load_spec(spec)
-    emit({**parsed.to_dict(), "hash": parsed.hash, "stage_hashes": list(parsed.stage_hashes),
-          "output_shape": list(parsed.output_shape()), "output_dtype": parsed.output_dtype},
-         as_json=as_json, text=parsed.text())
+    emit(
+        {
+            **parsed.to_dict(),
+            "hash": parsed.hash,
+            "stage_hashes": list(parsed.stage_hashes),
+            "output_shape": list(parsed.output_shape()),
+            "output_dtype": parsed.output_dtype,
+        },
+        as_json=as_json,
+        text=parsed.text(),
+    )
 
 
 @command.command(epilog="Example: facelab preprocess preset sface --out sface.preprocess.json")
@@ -122,10 +169,14 @@ def show(spec, as_json) -> None:
 def preset(name, out, as_json) -> None:
     """Show or write the preprocessing of a known model or family; without NAME, list what is known."""
     from facelab.preprocess import presets
+
     if name is None:
         known = presets.catalogue_specs()
-        emit({"families": list(presets.FAMILIES), "models": list(known)}, as_json=as_json,
-             text="families: " + ", ".join(presets.FAMILIES) + "\nmodels:   " + ", ".join(known))
+        emit(
+            {"families": list(presets.FAMILIES), "models": list(known)},
+            as_json=as_json,
+            text="families: " + ", ".join(presets.FAMILIES) + "\nmodels:   " + ", ".join(known),
+        )
         return
     spec = presets.preset(name)
     if out:
@@ -134,14 +185,22 @@ def preset(name, out, as_json) -> None:
     emit(spec.to_dict(), as_json=as_json, text=spec.text())
 
 
-@command.command(epilog="Example: facelab preprocess conformance --check docs/preprocessing-conformance.md")
+@command.command(
+    epilog="Example: facelab preprocess conformance --check docs/preprocessing-conformance.md"
+)
 @click.option("--out", type=OutPath(), metavar="F.md", help="Write the table.")
-@click.option("--check", type=click.Path(dir_okay=False), metavar="F.md", help="Fail if this file's table is another.")
+@click.option(
+    "--check",
+    type=click.Path(dir_okay=False),
+    metavar="F.md",
+    help="Fail if this file's table is another.",
+)
 @json_option
 def conformance(out, check, as_json) -> None:
     """Measure each op on each backend against the reference: exact, within one level, or not offered."""
     from facelab.core.files import write_text
     from facelab.preprocess import conformance as table
+
     rows = table.measure()
     text = table.markdown(rows)
     if out:
@@ -154,5 +213,9 @@ def conformance(out, check, as_json) -> None:
         except (OSError, UnicodeDecodeError) as e:
             raise BadInputError("the table cannot be read", where=check, got=str(e)) from None
         if stale := table.differences(committed, text):
-            raise CheckFailedError("the conformance table is stale", where=check, got=stale[0],
-                                   fix=f"facelab preprocess conformance --out {check}")
+            raise CheckFailedError(
+                "the conformance table is stale",
+                where=check,
+                got=stale[0],
+                fix=f"facelab preprocess conformance --out {check}",
+            )

@@ -9,51 +9,164 @@ import click
 from facelab.commands.common import Float, OutPath, emit, json_option, note
 
 
-@click.command(epilog="Example: facelab quantize models/emotion/emotion_fp32.tflite --recipe int8 --calibration "
-                      "data/calibration --evaluate data/test --out models/emotion-int8")
+@click.command(
+    epilog="Example: facelab quantize models/emotion/emotion_fp32.tflite --recipe int8 --calibration "
+    "data/calibration --evaluate data/test --out models/emotion-int8"
+)
 @click.argument("model")
-@click.option("--recipe", "recipes", multiple=True, required=True, metavar="NAME",
-              help="float16, dynamic-range, weight-only, int8, uint8 (LiteRT; with the prefix edge- or tf- for one "
-                   "quantiser), modelmaker-int8, qat-int8 (a Keras model fine-tuned under simulated rounding); u8s8 "
-                   "or s8s8 with -per-channel or -per-tensor and -minmax, -entropy or -percentile, dynamic (ONNX); "
-                   "all. May be given several times.")
-@click.option("--calibration", required=True, metavar="DIR",
-              help="Images for the ranges: what `facelab emotion train --data` takes for a classifier (a sub-folder a "
-                   "label, a CSV), a folder of images for another network.")
-@click.option("--evaluate", required=True, metavar="DIR", help="Other images of the same kind, to measure on.")
-@click.option("--keep-float", default=None, metavar="auto|OPS",
-              help="Operators that stay in float, by number, type or output tensor, separated by commas; auto finds "
-                   "the smallest set that meets the budgets.")
-@click.option("--out", type=OutPath(folder=True), default=None, metavar="DIR",
-              help="Folder for the model, its preprocess.json with the quantize stage, calibration.json and "
-                   "quantization.json.  [default: <model>-<recipe> beside the model]")
-@click.option("--spec", default=None, metavar="FILE", help="The float model's preprocessing.  [default: "
-              "<model>.preprocess.json beside it, or the catalogue's]")
-@click.option("--calibration-n", type=click.IntRange(1, 1_000_000), default=200, show_default=True,
-              help="Calibrate on so many images, stratified by class.")
-@click.option("--least", type=click.IntRange(1, 1_000_000), default=20, show_default=True,
-              help="Refuse fewer calibration images than this.")
-@click.option("--evaluate-n", type=click.IntRange(1, 1_000_000), default=None, metavar="N",
-              help="Read at most N images for a network that is no classifier.  [default: all]")
-@click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=7, show_default=True,
-              help="Of the choice of images.")
-@click.option("--crop", default="detect", show_default=True, metavar="detect|whole|NAME",
-              help="Which detector finds faces where the spec needs them.")
-@click.option("--min-accuracy", type=Float(), default=0.99, show_default=True,
-              help="Budget: share of the float accuracy.")
-@click.option("--min-agreement", type=Float(), default=0.98, show_default=True, help="Budget: equal top-1 answers.")
-@click.option("--worst-class", type=Float(), default=-2.0, show_default=True, help="Budget: change of a class, points.")
-@click.option("--max-ece", type=Float(), default=1.0, show_default=True, help="Budget: rise of the ECE, points.")
-@click.option("--max-size", type=Float(), default=0.30, show_default=True, help="Budget: share of the float file.")
-@click.option("--min-cosine", type=Float(), default=0.98, show_default=True,
-              help="Budget for a network without classes: mean cosine to the float output.")
-@click.option("--runs", type=click.IntRange(50, 1_000_000), default=50, show_default=True, help="Timed runs a variant.")
-@click.option("--latency/--no-latency", default=True, show_default=True, help="Time the variants (fresh processes).")
+@click.option(
+    "--recipe",
+    "recipes",
+    multiple=True,
+    required=True,
+    metavar="NAME",
+    help="float16, dynamic-range, weight-only, int8, uint8 (LiteRT; with the prefix edge- or tf- for one "
+    "quantiser), modelmaker-int8, qat-int8 (a Keras model fine-tuned under simulated rounding); u8s8 "
+    "or s8s8 with -per-channel or -per-tensor and -minmax, -entropy or -percentile, dynamic (ONNX); "
+    "all. May be given several times.",
+)
+@click.option(
+    "--calibration",
+    required=True,
+    metavar="DIR",
+    help="Images for the ranges: what `facelab emotion train --data` takes for a classifier (a sub-folder a "
+    "label, a CSV), a folder of images for another network.",
+)
+@click.option(
+    "--evaluate", required=True, metavar="DIR", help="Other images of the same kind, to measure on."
+)
+@click.option(
+    "--keep-float",
+    default=None,
+    metavar="auto|OPS",
+    help="Operators that stay in float, by number, type or output tensor, separated by commas; auto finds "
+    "the smallest set that meets the budgets.",
+)
+@click.option(
+    "--out",
+    type=OutPath(folder=True),
+    default=None,
+    metavar="DIR",
+    help="Folder for the model, its preprocess.json with the quantize stage, calibration.json and "
+    "quantization.json.  [default: <model>-<recipe> beside the model]",
+)
+@click.option(
+    "--spec",
+    default=None,
+    metavar="FILE",
+    help="The float model's preprocessing.  [default: "
+    "<model>.preprocess.json beside it, or the catalogue's]",
+)
+@click.option(
+    "--calibration-n",
+    type=click.IntRange(1, 1_000_000),
+    default=200,
+    show_default=True,
+    help="Calibrate on so many images, stratified by class.",
+)
+@click.option(
+    "--least",
+    type=click.IntRange(1, 1_000_000),
+    default=20,
+    show_default=True,
+    help="Refuse fewer calibration images than this.",
+)
+@click.option(
+    "--evaluate-n",
+    type=click.IntRange(1, 1_000_000),
+    default=None,
+    metavar="N",
+    help="Read at most N images for a network that is no classifier.  [default: all]",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**31 - 1),
+    default=7,
+    show_default=True,
+    help="Of the choice of images.",
+)
+@click.option(
+    "--crop",
+    default="detect",
+    show_default=True,
+    metavar="detect|whole|NAME",
+    help="Which detector finds faces where the spec needs them.",
+)
+@click.option(
+    "--min-accuracy",
+    type=Float(),
+    default=0.99,
+    show_default=True,
+    help="Budget: share of the float accuracy.",
+)
+@click.option(
+    "--min-agreement",
+    type=Float(),
+    default=0.98,
+    show_default=True,
+    help="Budget: equal top-1 answers.",
+)
+@click.option(
+    "--worst-class",
+    type=Float(),
+    default=-2.0,
+    show_default=True,
+    help="Budget: change of a class, points.",
+)
+@click.option(
+    "--max-ece",
+    type=Float(),
+    default=1.0,
+    show_default=True,
+    help="Budget: rise of the ECE, points.",
+)
+@click.option(
+    "--max-size",
+    type=Float(),
+    default=0.30,
+    show_default=True,
+    help="Budget: share of the float file.",
+)
+@click.option(
+    "--min-cosine",
+    type=Float(),
+    default=0.98,
+    show_default=True,
+    help="Budget for a network without classes: mean cosine to the float output.",
+)
+@click.option(
+    "--runs",
+    type=click.IntRange(50, 1_000_000),
+    default=50,
+    show_default=True,
+    help="Timed runs a variant.",
+)
+@click.option(
+    "--latency/--no-latency",
+    default=True,
+    show_default=True,
+    help="Time the variants (fresh processes).",
+)
 @click.option("--layers", is_flag=True, help="Rank the layers too, by the end metric (slower).")
 @json_option
 @click.pass_context
-def command(ctx, model, recipes, calibration, evaluate, keep_float, out, min_accuracy, min_agreement, worst_class,
-            max_ece, max_size, min_cosine, as_json, **options) -> None:
+def command(
+    ctx,
+    model,
+    recipes,
+    calibration,
+    evaluate,
+    keep_float,
+    out,
+    min_accuracy,
+    min_agreement,
+    worst_class,
+    max_ece,
+    max_size,
+    min_cosine,
+    as_json,
+    **options,
+) -> None:
     """Quantise MODEL (.tflite, .keras, SavedModel, .onnx, a training's folder or a catalogue name).
 
     Prints one table, a row a variant, and a verdict against the budgets. A .tflite alone goes through
@@ -62,10 +175,27 @@ def command(ctx, model, recipes, calibration, evaluate, keep_float, out, min_acc
     """
     from facelab.quantization.budgets import Budgets
     from facelab.quantization.run import Request, quantize
-    budgets = Budgets(accuracy=min_accuracy, agreement=min_agreement, worst_class=worst_class, ece=max_ece,
-                      size=max_size, cosine=min_cosine)
-    value, told = quantize(Request(model=model, recipes=recipes, calibration=calibration, evaluate=evaluate,
-                                   keep_float=keep_float, out=Path(out) if out else None, budgets=budgets, **options),
-                           say=note)
+
+    budgets = Budgets(
+        accuracy=min_accuracy,
+        agreement=min_agreement,
+        worst_class=worst_class,
+        ece=max_ece,
+        size=max_size,
+        cosine=min_cosine,
+    )
+    value, told = quantize(
+        Request(
+            model=model,
+            recipes=recipes,
+            calibration=calibration,
+            evaluate=evaluate,
+            keep_float=keep_float,
+            out=Path(out) if out else None,
+            budgets=budgets,
+            **options,
+        ),
+        say=note,
+    )
     emit(value, as_json=as_json, text=told)
     ctx.exit(0 if value["passed"] else 1)

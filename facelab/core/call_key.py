@@ -46,11 +46,19 @@ def describe(value: Any, *, where: str = "the argument") -> Any:
     if isinstance(value, (str, float, np.generic)):
         return _scalar(value)
     if isinstance(value, np.ndarray):
-        return describe(value.tolist(), where=where) if value.dtype.hasobject else {"array": sha256_array(value)}
+        return (
+            describe(value.tolist(), where=where)
+            if value.dtype.hasobject
+            else {"array": sha256_array(value)}
+        )
     if isinstance(value, os.PathLike):
         return _file(Path(value))
     if isinstance(value, Mapping):
-        return {"items": [[describe(k, where=where), describe(v, where=where)] for k, v in value.items()]}
+        return {
+            "items": [
+                [describe(k, where=where), describe(v, where=where)] for k, v in value.items()
+            ]
+        }
     if isinstance(value, (list, tuple, range)):
         return [describe(v, where=where) for v in value]
     if isinstance(value, (set, frozenset)):
@@ -78,8 +86,12 @@ def _file(path: Path) -> Any:
 def _files(folder: Path) -> list[Path]:
     found = sorted(p for p in folder.rglob("*") if p.is_file())
     if sum(p.stat().st_size for p in found) > MOST_BYTES:
-        raise BadInputError("a folder is too large to be told from another by its content", where=folder,
-                            expected=f"at most {MOST_BYTES >> 20} MiB", fix="pass the files that are read")
+        raise BadInputError(
+            "a folder is too large to be told from another by its content",
+            where=folder,
+            expected=f"at most {MOST_BYTES >> 20} MiB",
+            fix="pass the files that are read",
+        )
     return found
 
 
@@ -93,21 +105,33 @@ def _object(value: Any, where: str) -> Any:
     if isinstance(getattr(value, "hash", None), str):
         return {"type": kind, "hash": value.hash}
     if isinstance(getattr(value, "name", None), str):
-        plain = {k: _scalar(v) for k, v in vars(value).items() if isinstance(v, (str, bool, int, float, np.generic))}
-        specs = {k: v.hash for k, v in vars(value).items() if isinstance(getattr(v, "hash", None), str)}
+        plain = {
+            k: _scalar(v)
+            for k, v in vars(value).items()
+            if isinstance(v, (str, bool, int, float, np.generic))
+        }
+        specs = {
+            k: v.hash for k, v in vars(value).items() if isinstance(getattr(v, "hash", None), str)
+        }
         return {"type": kind, "name": value.name, **plain, **specs}
-    raise BadInputError(f"{where} cannot be told from another one", got=kind,
-                        expected="numbers, text, arrays, files, collections or dataclasses of these, or a named object",
-                        fix="pass what it was made from, and make it inside the function")
+    raise BadInputError(
+        f"{where} cannot be told from another one",
+        got=kind,
+        expected="numbers, text, arrays, files, collections or dataclasses of these, or a named object",
+        fix="pass what it was made from, and make it inside the function",
+    )
 
 
 def function_name(function: Callable) -> str:
     """Return `module:name` of a function of facelab. Raises BadInputError for lambdas and for code of a notebook."""
     module, name = getattr(function, "__module__", "") or "", getattr(function, "__qualname__", "")
     if module.split(".")[0] != "facelab" or "<" in name or "." in name:
-        raise BadInputError("only a function of facelab can be loaded from an earlier run",
-                            got=f"{module}:{name}", expected="a function at the top level of a module of facelab",
-                            fix="move the code into a module, or call it directly")
+        raise BadInputError(
+            "only a function of facelab can be loaded from an earlier run",
+            got=f"{module}:{name}",
+            expected="a function at the top level of a module of facelab",
+            fix="move the code into a module, or call it directly",
+        )
     return f"{module}:{name}"
 
 
@@ -125,7 +149,10 @@ def code(module: str) -> str:
 def changed_since_loaded(module: str) -> bool:
     """Return whether a file that `module` reaches is newer than this process, so that other code runs than is there."""
     root = _package().folder.parent
-    return any((root / name).stat().st_mtime > LOADED for name in _package().closure([f"import {module}"])[0])
+    return any(
+        (root / name).stat().st_mtime > LOADED
+        for name in _package().closure([f"import {module}"])[0]
+    )
 
 
 def _catalogue() -> str:
@@ -148,13 +175,23 @@ def parts(function: Callable, args: tuple, kwargs: Mapping[str, Any]) -> dict[st
     name = function_name(function)
     bound = inspect.signature(function).bind(*args, **kwargs)
     bound.apply_defaults()
-    given = {k: describe(v, where=f"the argument {k!r} of {name}") for k, v in bound.arguments.items()}
+    given = {
+        k: describe(v, where=f"the argument {k!r} of {name}") for k, v in bound.arguments.items()
+    }
     mirror = os.environ.get("FACELAB_MIRROR", "")
     if mirror and Path(mirror).is_dir():
         mirror = str(Path(mirror).resolve())
-    return {"function": name, "arguments": given, "code": code(function.__module__), "catalogue": _catalogue(),
-            "packages": _packages(), "python": platform.python_version(), "mirror": mirror,
-            "processor": machine.cpu_model(), "blas": os.environ.get("OPENBLAS_CORETYPE", "")}
+    return {
+        "function": name,
+        "arguments": given,
+        "code": code(function.__module__),
+        "catalogue": _catalogue(),
+        "packages": _packages(),
+        "python": platform.python_version(),
+        "mirror": mirror,
+        "processor": machine.cpu_model(),
+        "blas": os.environ.get("OPENBLAS_CORETYPE", ""),
+    }
 
 
 def key_of(parts: dict[str, Any]) -> str:
@@ -170,12 +207,22 @@ def differences(before: dict[str, Any], now: dict[str, Any]) -> str:
     'faces: 2 → 10; the code changed'
     """
     old, new = before.get("arguments", {}), now.get("arguments", {})
-    said = [f"{k}: {_shown(old.get(k))} → {_shown(new.get(k))}"
-            if not isinstance(new.get(k), (dict, list)) and not isinstance(old.get(k), (dict, list))
-            else f"{k} differs" for k in sorted({*old, *new}) if old.get(k) != new.get(k)]
-    words = {"code": "the code changed", "catalogue": "the catalogue changed",
-             "packages": "other packages are installed", "python": "another Python",
-             "mirror": "another FACELAB_MIRROR", "processor": "another processor", "blas": "another OPENBLAS_CORETYPE"}
+    said = [
+        f"{k}: {_shown(old.get(k))} → {_shown(new.get(k))}"
+        if not isinstance(new.get(k), (dict, list)) and not isinstance(old.get(k), (dict, list))
+        else f"{k} differs"
+        for k in sorted({*old, *new})
+        if old.get(k) != new.get(k)
+    ]
+    words = {
+        "code": "the code changed",
+        "catalogue": "the catalogue changed",
+        "packages": "other packages are installed",
+        "python": "another Python",
+        "mirror": "another FACELAB_MIRROR",
+        "processor": "another processor",
+        "blas": "another OPENBLAS_CORETYPE",
+    }
     said += [text for part, text in words.items() if before.get(part) != now.get(part)]
     return "; ".join(said)
 

@@ -27,8 +27,15 @@ class FacelabError(Exception):
 
     exit_code = 1
 
-    def __init__(self, what: str, *, where: object = None, expected: object = None, got: object = None,
-                 fix: str | None = None):
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: object = None,
+        expected: object = None,
+        got: object = None,
+        fix: str | None = None,
+    ):
         self.what = what
         self.where = None if where is None else str(where)
         self.expected = None if expected is None else str(expected)
@@ -77,11 +84,17 @@ class BadInputError(FacelabError):
     exit_code = 2
 
 
-_OS_FIXES = {errno.ENOENT: "check the path", errno.EACCES: "check who may read or write it, or choose another path",
-             errno.EPERM: "check who may read or write it, or choose another path",
-             errno.EROFS: "choose a path that can be written", errno.ENOSPC: "free some space, or choose another disk",
-             errno.ENAMETOOLONG: "choose a shorter name", errno.EISDIR: "name a file, not a folder",
-             errno.ENOTDIR: "name a folder, not a file", errno.EEXIST: "choose another name"}
+_OS_FIXES = {
+    errno.ENOENT: "check the path",
+    errno.EACCES: "check who may read or write it, or choose another path",
+    errno.EPERM: "check who may read or write it, or choose another path",
+    errno.EROFS: "choose a path that can be written",
+    errno.ENOSPC: "free some space, or choose another disk",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.EISDIR: "name a file, not a folder",
+    errno.ENOTDIR: "name a folder, not a file",
+    errno.EEXIST: "choose another name",
+}
 
 
 def from_os(e: OSError) -> BadInputError:
@@ -93,10 +106,24 @@ def from_os(e: OSError) -> BadInputError:
       got:      Permission denied
       fix:      check who may read or write it, or choose another path
     """
-    what = "the system refused an operation" if e.filename is None else "a file or folder cannot be read or written"
-    where = None if e.filename is None else os.fsdecode(e.filename) if isinstance(e.filename, bytes) else e.filename
-    return BadInputError(what, where=where, got=e.strerror or str(e) or type(e).__name__,
-                         fix=_OS_FIXES.get(e.errno, "check the path, the disk and the network"))
+    what = (
+        "the system refused an operation"
+        if e.filename is None
+        else "a file or folder cannot be read or written"
+    )
+    where = (
+        None
+        if e.filename is None
+        else os.fsdecode(e.filename)
+        if isinstance(e.filename, bytes)
+        else e.filename
+    )
+    return BadInputError(
+        what,
+        where=where,
+        got=e.strerror or str(e) or type(e).__name__,
+        fix=_OS_FIXES.get(e.errno, "check the path, the disk and the network"),
+    )
 
 
 class MissingAssetError(FacelabError):

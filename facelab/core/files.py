@@ -35,7 +35,9 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
     if path.is_symlink():
         path = path.resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
-    fd, name = tempfile.mkstemp(prefix=f".{path.stem[:40]}.", suffix=".tmp" + path.suffix, dir=path.parent)
+    fd, name = tempfile.mkstemp(
+        prefix=f".{path.stem[:40]}.", suffix=".tmp" + path.suffix, dir=path.parent
+    )
     os.close(fd)
     tmp = Path(name)
     try:
@@ -72,8 +74,10 @@ def check_writable(path: str | os.PathLike, *, folder: bool = False) -> None:
             got = "a folder"
         elif path.is_file() and folder:
             got = "a file"
-        elif (path.exists() and not (path.is_dir() or path.is_file())) or path.absolute().parent == Path("/dev"):
-            got = "a device or a pipe"   # /dev/stdout too, though it may lead to a plain file
+        elif (
+            path.exists() and not (path.is_dir() or path.is_file())
+        ) or path.absolute().parent == Path("/dev"):
+            got = "a device or a pipe"  # /dev/stdout too, though it may lead to a plain file
         elif not base.is_dir():
             got = f"{base} is a file"
         elif not os.access(base, os.W_OK | os.X_OK):
@@ -81,9 +85,14 @@ def check_writable(path: str | os.PathLike, *, folder: bool = False) -> None:
     except OSError as e:
         got = e.strerror
     if got is not None:
-        raise BadInputError("the output cannot be written", where=path, got=got, fix="choose another path",
-                            expected=f"a {'folder, there or in one' if folder else 'file in a folder'} that you may "
-                                     "write to")
+        raise BadInputError(
+            "the output cannot be written",
+            where=path,
+            got=got,
+            fix="choose another path",
+            expected=f"a {'folder, there or in one' if folder else 'file in a folder'} that you may "
+            "write to",
+        )
 
 
 def write_bytes(path: str | os.PathLike, data: bytes) -> Path:
@@ -129,7 +138,9 @@ def dumps(value: Any, *, indent: int | None = None) -> str:
     return json.dumps(value, indent=indent, default=_plain, allow_nan=False, ensure_ascii=False)
 
 
-def loads_strict(text: str | bytes, *, where: object = None, max_bytes: int = 8 << 20, max_depth: int = 64) -> Any:
+def loads_strict(
+    text: str | bytes, *, where: object = None, max_bytes: int = 8 << 20, max_depth: int = 64
+) -> Any:
     """Parse JSON that came from outside: no duplicate keys, no NaN or infinity, bounded size and depth.
 
     Raises BadInputError naming `where`, with line and column for a syntax error.
@@ -142,23 +153,43 @@ def loads_strict(text: str | bytes, *, where: object = None, max_bytes: int = 8 
     """
     raw = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
     if len(raw) > max_bytes:
-        raise BadInputError("the JSON is too large to be read", where=where, expected=f"at most {max_bytes} bytes",
-                            got=f"{len(raw)} bytes", fix="check that this is the right file")
+        raise BadInputError(
+            "the JSON is too large to be read",
+            where=where,
+            expected=f"at most {max_bytes} bytes",
+            got=f"{len(raw)} bytes",
+            fix="check that this is the right file",
+        )
     _check_depth(raw, where, max_depth)
     try:
-        return json.loads(raw.decode("utf-8"), object_pairs_hook=lambda pairs: _no_twins(pairs, where),
-                          parse_constant=lambda name: _no_constant(name, where),
-                          parse_float=lambda s: _finite(s, where))
+        return json.loads(
+            raw.decode("utf-8"),
+            object_pairs_hook=lambda pairs: _no_twins(pairs, where),
+            parse_constant=lambda name: _no_constant(name, where),
+            parse_float=lambda s: _finite(s, where),
+        )
     except UnicodeDecodeError as e:
-        raise BadInputError("the file is not UTF-8 text", where=where, got=f"byte {e.start} cannot be decoded",
-                            fix="check that this is a JSON file") from None
+        raise BadInputError(
+            "the file is not UTF-8 text",
+            where=where,
+            got=f"byte {e.start} cannot be decoded",
+            fix="check that this is a JSON file",
+        ) from None
     except json.JSONDecodeError as e:
-        raise BadInputError("the JSON cannot be parsed", where=f"{where}:{e.lineno}:{e.colno}" if where else None,
-                            got=e.msg, fix="the file may be truncated; write it again") from None
+        raise BadInputError(
+            "the JSON cannot be parsed",
+            where=f"{where}:{e.lineno}:{e.colno}" if where else None,
+            got=e.msg,
+            fix="the file may be truncated; write it again",
+        ) from None
     except ValueError as e:
         # int() refuses literals of more than 4300 digits with a plain ValueError
-        raise BadInputError("the JSON holds a number that cannot be read", where=where, got=str(e)[:120],
-                            fix="write the file again") from None
+        raise BadInputError(
+            "the JSON holds a number that cannot be read",
+            where=where,
+            got=str(e)[:120],
+            fix="write the file again",
+        ) from None
 
 
 def _check_depth(raw: bytes, where: object, max_depth: int) -> None:
@@ -176,9 +207,13 @@ def _check_depth(raw: bytes, where: object, max_depth: int) -> None:
         elif c in b"[{":
             depth += 1
             if depth > max_depth:
-                raise BadInputError("the JSON is nested too deeply", where=where,
-                                    expected=f"at most {max_depth} levels", got=f"more than {max_depth}",
-                                    fix="check that this is the right file")
+                raise BadInputError(
+                    "the JSON is nested too deeply",
+                    where=where,
+                    expected=f"at most {max_depth} levels",
+                    got=f"more than {max_depth}",
+                    fix="check that this is the right file",
+                )
         elif c in b"]}":
             depth -= 1
 
@@ -187,15 +222,23 @@ def _no_twins(pairs: list[tuple[str, Any]], where: object) -> dict:
     out: dict = {}
     for key, value in pairs:
         if key in out:
-            raise BadInputError(f"the JSON has the key {key[:80]!r} twice in one object", where=where,
-                                fix="keep one of the two")
+            raise BadInputError(
+                f"the JSON has the key {key[:80]!r} twice in one object",
+                where=where,
+                fix="keep one of the two",
+            )
         out[key] = value
     return out
 
 
 def _no_constant(name: str, where: object) -> None:
-    raise BadInputError("the JSON holds a value that JSON does not have", where=where, expected="finite numbers",
-                        got=name, fix="write the file again without NaN and infinity")
+    raise BadInputError(
+        "the JSON holds a value that JSON does not have",
+        where=where,
+        expected="finite numbers",
+        got=name,
+        fix="write the file again without NaN and infinity",
+    )
 
 
 def _finite(text: str, where: object) -> float:
@@ -211,24 +254,37 @@ def read_json(path: str | os.PathLike, *, max_bytes: int = 8 << 20, max_depth: i
     try:
         size = path.stat().st_size
         if size > max_bytes:
-            raise BadInputError("the JSON file is too large to be read", where=path,
-                                expected=f"at most {max_bytes} bytes", got=f"{size} bytes",
-                                fix="check that this is the right file")
+            raise BadInputError(
+                "the JSON file is too large to be read",
+                where=path,
+                expected=f"at most {max_bytes} bytes",
+                got=f"{size} bytes",
+                fix="check that this is the right file",
+            )
         raw = path.read_bytes()
     except OSError as e:
-        raise BadInputError("the file cannot be read", where=path, got=e.strerror, fix="check the path") from None
+        raise BadInputError(
+            "the file cannot be read", where=path, got=e.strerror, fix="check the path"
+        ) from None
     return loads_strict(raw, where=path, max_bytes=max_bytes, max_depth=max_depth)
 
 
-def read_toml(path: str | os.PathLike, what: str, *, fix: str = "run facelab inside its checkout") -> dict[str, Any]:
+def read_toml(
+    path: str | os.PathLike, what: str, *, fix: str = "run facelab inside its checkout"
+) -> dict[str, Any]:
     """Read a TOML file, called `what` in errors. Raises BadInputError, with `fix` where it cannot be read at all."""
     import tomllib
+
     try:
         return tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as e:
-        raise BadInputError(f"the {what} cannot be read", where=path, got=e.strerror, fix=fix) from None
+        raise BadInputError(
+            f"the {what} cannot be read", where=path, got=e.strerror, fix=fix
+        ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
-        raise BadInputError(f"the {what} is no TOML", where=path, got=str(e)[:160], fix="correct the line") from None
+        raise BadInputError(
+            f"the {what} is no TOML", where=path, got=str(e)[:160], fix="correct the line"
+        ) from None
 
 
 def read_csv(path: str | os.PathLike, what: str, *, fix: str) -> list[dict[str, str]]:
@@ -242,12 +298,23 @@ def read_csv(path: str | os.PathLike, what: str, *, fix: str) -> list[dict[str, 
             reader = csv.DictReader(f)
             for row in reader:
                 if None in row or None in row.values():
-                    got = sum(v is not None for k, v in row.items() if k is not None) + len(row.get(None, ()))
-                    raise BadInputError(f"a row of the {what} has another number of values than the first line",
-                                        where=f"{path}:{reader.line_num}", expected=", ".join(reader.fieldnames or ()),
-                                        got=f"{got} values", fix="correct the row")
+                    got = sum(v is not None for k, v in row.items() if k is not None) + len(
+                        row.get(None, ())
+                    )
+                    raise BadInputError(
+                        f"a row of the {what} has another number of values than the first line",
+                        where=f"{path}:{reader.line_num}",
+                        expected=", ".join(reader.fieldnames or ()),
+                        got=f"{got} values",
+                        fix="correct the row",
+                    )
                 rows.append(row)
     except (OSError, UnicodeDecodeError, csv.Error) as e:
-        raise BadInputError(f"the {what} cannot be read", where=path, expected="a CSV file", fix=fix,
-                            got=getattr(e, "strerror", None) or str(e)[:120]) from None
+        raise BadInputError(
+            f"the {what} cannot be read",
+            where=path,
+            expected="a CSV file",
+            fix=fix,
+            got=getattr(e, "strerror", None) or str(e)[:120],
+        ) from None
     return rows

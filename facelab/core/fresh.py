@@ -14,8 +14,14 @@ from facelab.core.errors import FacelabError
 from facelab.core.files import dumps
 from facelab.core.machine import peak_rss_bytes, rss_bytes
 
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS",
-                    "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMBA_NUM_THREADS",
+    "TF_NUM_INTRAOP_THREADS",
+    "TF_NUM_INTEROP_THREADS",
+)
 _MARK = "\x1efacelab.fresh "
 
 
@@ -32,7 +38,9 @@ class Answer:
     peak_rss: int
 
 
-def call(function: str, *arguments: Any, threads: int | None = None, timeout: float = 300) -> Answer:
+def call(
+    function: str, *arguments: Any, threads: int | None = None, timeout: float = 300
+) -> Answer:
     """Call `module:function` with JSON arguments in a new interpreter and return its JSON result.
 
     `threads` pins BLAS, OpenMP, numba and TensorFlow. Raises FreshProcessError with the child's last lines where it
@@ -45,14 +53,26 @@ def call(function: str, *arguments: Any, threads: int | None = None, timeout: fl
     if threads is not None:
         env |= dict.fromkeys(THREAD_VARIABLES, str(threads))
     try:
-        done = subprocess.run([sys.executable, "-m", "facelab.core.fresh", function], input=dumps(list(arguments)),
-                              capture_output=True, text=True, timeout=timeout, env=env, check=False)
+        done = subprocess.run(
+            [sys.executable, "-m", "facelab.core.fresh", function],
+            input=dumps(list(arguments)),
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            env=env,
+            check=False,
+        )
     except subprocess.TimeoutExpired:
-        raise FreshProcessError(f"{function} did not end in time", expected=f"at most {timeout:g} s") from None
+        raise FreshProcessError(
+            f"{function} did not end in time", expected=f"at most {timeout:g} s"
+        ) from None
     line = next((s for s in reversed(done.stdout.split("\n")) if s.startswith(_MARK)), None)
     if done.returncode or line is None:
-        raise FreshProcessError(f"{function} failed in its own process", where=f"exit code {done.returncode}",
-                                got="\n".join(done.stderr.strip().splitlines()[-5:]) or "no message")
+        raise FreshProcessError(
+            f"{function} failed in its own process",
+            where=f"exit code {done.returncode}",
+            got="\n".join(done.stderr.strip().splitlines()[-5:]) or "no message",
+        )
     return Answer(**json.loads(line.removeprefix(_MARK)))
 
 
@@ -63,7 +83,9 @@ def main(function: str) -> None:
     arguments = json.load(sys.stdin)
     base = rss_bytes()
     value = target(*arguments)
-    print(_MARK + dumps({"value": value, "base_rss": base, "peak_rss": peak_rss_bytes()}), flush=True)
+    print(
+        _MARK + dumps({"value": value, "base_rss": base, "peak_rss": peak_rss_bytes()}), flush=True
+    )
 
 
 if __name__ == "__main__":

@@ -51,7 +51,13 @@ def canonical_json(value: Any) -> str:
     >>> canonical_json({"b": 1.0, "a": [0.5, True, None]})
     '{"a":[0.5,true,null],"b":1}'
     """
-    return json.dumps(_canonical(value), sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
+    return json.dumps(
+        _canonical(value),
+        sort_keys=True,
+        separators=(",", ":"),
+        allow_nan=False,
+        ensure_ascii=False,
+    )
 
 
 def _canonical(value: Any) -> Any:
@@ -60,7 +66,11 @@ def _canonical(value: Any) -> Any:
     if isinstance(value, bool) or value is None or isinstance(value, (int, str)):
         return value
     if isinstance(value, float):
-        return int(value) if math.isfinite(value) and value == int(value) and abs(value) < 2**53 else value
+        return (
+            int(value)
+            if math.isfinite(value) and value == int(value) and abs(value) < 2**53
+            else value
+        )
     if isinstance(value, dict):
         return {str(k): _canonical(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):

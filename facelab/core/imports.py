@@ -38,8 +38,12 @@ class Package:
 
     def _find(self, module: str) -> Path | None:
         relative = Path(*module.split(".")[1:])
-        for candidate in (self.folder / relative / "__init__.py", self.folder / relative.with_suffix(".py")
-                          if relative.parts else self.folder / "__init__.py"):
+        for candidate in (
+            self.folder / relative / "__init__.py",
+            self.folder / relative.with_suffix(".py")
+            if relative.parts
+            else self.folder / "__init__.py",
+        ):
             if candidate.is_file():
                 return candidate
         return None
@@ -69,12 +73,17 @@ class Package:
             foreign |= self._read[module][1]
         files = {p for m in modules if (p := self.path(m))}
         files |= {f for folder in {p.parent for p in files} for f in self._data(folder)}
-        return {p.relative_to(self.folder.parent).as_posix(): self._hash(p) for p in sorted(files)}, foreign
+        return {
+            p.relative_to(self.folder.parent).as_posix(): self._hash(p) for p in sorted(files)
+        }, foreign
 
     @functools.cache  # noqa: B019
     def _data(self, folder: Path) -> tuple[Path, ...]:
-        return tuple(f for f in folder.iterdir() if f.is_file() and f.suffix not in (".py", ".pyc")
-                     and not f.name.startswith("."))
+        return tuple(
+            f
+            for f in folder.iterdir()
+            if f.is_file() and f.suffix not in (".py", ".pyc") and not f.name.startswith(".")
+        )
 
     def _hash(self, path: Path) -> str:
         if path not in self._hashes:
@@ -89,8 +98,15 @@ class Package:
             for name in _imported(node, module, self.path(module) if module else None):
                 (mine if name.split(".")[0] == self.name else foreign).add(name)
             mine |= self._spoken(node)
-            if module and isinstance(node, ast.Call) and _called(node) in _DYNAMIC and not _constant(node):
-                mine |= self._below(module if self._is_package(module) else module.rpartition(".")[0])
+            if (
+                module
+                and isinstance(node, ast.Call)
+                and _called(node) in _DYNAMIC
+                and not _constant(node)
+            ):
+                mine |= self._below(
+                    module if self._is_package(module) else module.rpartition(".")[0]
+                )
         known = set()
         for name in mine:
             known |= self._known(name)
@@ -118,7 +134,11 @@ class Package:
     def _spoken(self, node: ast.AST) -> set[str]:
         if isinstance(node, ast.JoinedStr) and node.values:
             first = node.values[0]
-            if isinstance(first, ast.Constant) and isinstance(first.value, str) and len(node.values) > 1:
+            if (
+                isinstance(first, ast.Constant)
+                and isinstance(first.value, str)
+                and len(node.values) > 1
+            ):
                 prefix = first.value
                 if self._dotted.match(prefix) and "." in prefix:
                     return self._below(prefix.rpartition(".")[0])
@@ -134,7 +154,10 @@ def _parse(text: str) -> ast.AST:
         return ast.parse(text)
     except SyntaxError:
         # IPython's magics and shell lines are no Python: leave them out and read the rest
-        kept = "\n".join("pass" if line.lstrip().startswith(("%", "!", "?")) else line for line in text.split("\n"))
+        kept = "\n".join(
+            "pass" if line.lstrip().startswith(("%", "!", "?")) else line
+            for line in text.split("\n")
+        )
         try:
             return ast.parse(kept)
         except SyntaxError:
@@ -151,7 +174,7 @@ def _imported(node: ast.AST, module: str | None, path: Path | None) -> list[str]
         if module is None or path is None:
             return []
         parts = module.split(".") if path.name == "__init__.py" else module.split(".")[:-1]
-        parts = parts[:len(parts) - node.level + 1]
+        parts = parts[: len(parts) - node.level + 1]
         base = ".".join([*parts, base] if base else parts)
     return [f"{base}.{alias.name}" for alias in node.names]
 

@@ -52,9 +52,12 @@ def main(script, folder):
     job = json.loads((folder / "job.json").read_text())
     started = time.time()
     try:
-        result = {"ok": True, **importlib.import_module(script.stem).work(job, folder),
-                  "seconds": time.time() - started}
-    except Exception as e:   # the caller turns this into a named error
+        result = {
+            "ok": True,
+            **importlib.import_module(script.stem).work(job, folder),
+            "seconds": time.time() - started,
+        }
+    except Exception as e:  # the caller turns this into a named error
         traceback.print_exc()
         result = {"ok": False, "error": type(e).__name__, "message": str(e)[:2000]}
     (folder / "done.json").write_text(json.dumps(result))

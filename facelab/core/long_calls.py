@@ -25,12 +25,20 @@ class Output:
 def folders(reports: Path, step: str) -> list[Path]:
     """Return where earlier results of a step lie: runs, newest first, then what a person computed last."""
     runs = reports / "runs"
-    names = sorted((p.name for p in runs.iterdir() if p.is_dir()), reverse=True) if runs.is_dir() else []
-    return [*(runs / name / step / FOLDER for name in names), reports / "interactive" / step / FOLDER]
+    names = (
+        sorted((p.name for p in runs.iterdir() if p.is_dir()), reverse=True)
+        if runs.is_dir()
+        else []
+    )
+    return [
+        *(runs / name / step / FOLDER for name in names),
+        reports / "interactive" / step / FOLDER,
+    ]
 
 
-def load(reports: Path, step: str, name: str, parts: dict[str, Any], folder: Path,
-         outputs: list[Output]) -> tuple[results.Kept | None, dict | None, str]:
+def load(
+    reports: Path, step: str, name: str, parts: dict[str, Any], folder: Path, outputs: list[Output]
+) -> tuple[results.Kept | None, dict | None, str]:
     """Return (a result of the same key, else what is known of another one, and in words why there is none).
 
     The files of the call's `outputs` are copied into the step's `folder`; a result that lost them is none.
@@ -42,7 +50,11 @@ def load(reports: Path, step: str, name: str, parts: dict[str, Any], folder: Pat
         for o in outputs:
             bring(kept.found / o.name, folder / o.name)
         return kept, other, ""
-    why = f"the last result differs ({call_key.differences(other['parts'], parts)})" if other else "no earlier result"
+    why = (
+        f"the last result differs ({call_key.differences(other['parts'], parts)})"
+        if other
+        else "no earlier result"
+    )
     return None, other, why
 
 
@@ -59,14 +71,26 @@ def outputs_of(args: tuple, kwargs: Mapping[str, Any]) -> list[Output]:
     return [v for v in (*args, *kwargs.values()) if isinstance(v, Output)]
 
 
-def compute(folder: Path, run: str, name: str, function: Callable, args: tuple, kwargs: Mapping[str, Any], *,
-            parts: dict[str, Any], show: bool = False, expected_s: float | None = None) -> Any:
+def compute(
+    folder: Path,
+    run: str,
+    name: str,
+    function: Callable,
+    args: tuple,
+    kwargs: Mapping[str, Any],
+    *,
+    parts: dict[str, Any],
+    show: bool = False,
+    expected_s: float | None = None,
+) -> Any:
     """Call the function, keep what it returns in `folder`, and return that as it would be loaded.
 
     Nothing is kept where facelab's files are newer than this process: the key would name code that did not run.
     """
+
     def real(value: Any) -> Any:
         return folder / value.name if isinstance(value, Output) else value
+
     args, kwargs = tuple(map(real, args)), {k: real(v) for k, v in kwargs.items()}
     began = time.perf_counter()
     if show:
@@ -77,12 +101,22 @@ def compute(folder: Path, run: str, name: str, function: Callable, args: tuple, 
     seconds = time.perf_counter() - began
     if call_key.changed_since_loaded(function.__module__):
         return results.unpack(*results.pack(value))
-    return results.keep(folder / FOLDER, name, value, parts=parts, key=call_key.key_of(parts), at=now(), run=run,
-                        seconds=seconds)
+    return results.keep(
+        folder / FOLDER,
+        name,
+        value,
+        parts=parts,
+        key=call_key.key_of(parts),
+        at=now(),
+        run=run,
+        seconds=seconds,
+    )
 
 
 def told(name: str, kept: results.Kept, step: str) -> str:
     """Return what a person reads when a result was loaded."""
     source = "an earlier session" if kept.run == "interactive" else f"run {kept.run}"
-    return (f"{name}: loaded, computed on {kept.at[:10]} at {kept.at[11:16]} UTC in {kept.seconds:.1f} s by {source}. "
-            f"To compute it again: facelab.start({step!r}, recompute=True)")
+    return (
+        f"{name}: loaded, computed on {kept.at[:10]} at {kept.at[11:16]} UTC in {kept.seconds:.1f} s by {source}. "
+        f"To compute it again: facelab.start({step!r}, recompute=True)"
+    )

@@ -101,7 +101,18 @@ def peak_rss_bytes() -> int:
 
 def facts(*, threads: int | None = None, versions: tuple[str, ...] = ("numpy",)) -> dict:
     """Return what a timing record must carry: processor, features, cores, load, threads and versions."""
-    wanted = ("avx2", "fma", "f16c", "avx512f", "avx512bw", "avx512_vnni", "avx_vnni", "asimd", "asimddp", "sve")
+    wanted = (
+        "avx2",
+        "fma",
+        "f16c",
+        "avx512f",
+        "avx512bw",
+        "avx512_vnni",
+        "avx_vnni",
+        "asimd",
+        "asimddp",
+        "sve",
+    )
     return {
         "cpu": cpu_model(),
         "arch": platform.machine(),

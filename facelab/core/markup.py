@@ -23,7 +23,9 @@ def table(head: Sequence[str], rows: Iterable[Sequence[Any]], *, caption: str = 
     """
     top, rows = f"<p>{html.escape(caption)}</p>" if caption else "", list(rows)
     texts = {k for row in rows for k, value in enumerate(row) if isinstance(value, str)}
-    heads = "".join(f"<th{LEFT if k in texts else ''}>{html.escape(h)}</th>" for k, h in enumerate(head))
+    heads = "".join(
+        f"<th{LEFT if k in texts else ''}>{html.escape(h)}</th>" for k, h in enumerate(head)
+    )
     body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows)
     return f"{top}<table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>"
 
@@ -31,5 +33,8 @@ def table(head: Sequence[str], rows: Iterable[Sequence[Any]], *, caption: str = 
 def _cell(value: Any) -> str:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return f"<td>{value:.4g}</td>" if isinstance(value, float) else f"<td>{value}</td>"
-    colour = {"PASS": f";color:{GOOD};font-weight:600", "FAIL": f";color:{BAD};font-weight:600"}.get(str(value), "")
+    colour = {
+        "PASS": f";color:{GOOD};font-weight:600",
+        "FAIL": f";color:{BAD};font-weight:600",
+    }.get(str(value), "")
     return f'<td style="text-align:left{colour}">{html.escape("–" if value is None else str(value))}</td>'

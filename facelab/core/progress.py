@@ -25,7 +25,9 @@ class Sink:
         self.what, self.done, self.total, self.busy = "", 0, 0, False
 
 
-_SINK: contextvars.ContextVar[Sink | None] = contextvars.ContextVar("facelab_progress", default=None)
+_SINK: contextvars.ContextVar[Sink | None] = contextvars.ContextVar(
+    "facelab_progress", default=None
+)
 
 
 def track(items: Iterable[Item], what: str = "", total: int | None = None) -> Iterator[Item]:
@@ -74,6 +76,7 @@ def bar(name: str, *, expected_s: float | None = None) -> Iterator[None]:
     def follow() -> None:
         while not over.wait(EVERY_S):
             handle.update(_Html(bar_html(name, sink, time.monotonic() - began, expected_s)))
+
     # the thread's messages must carry the cell's header, which is kept in the context
     thread = threading.Thread(target=contextvars.copy_context().run, args=(follow,), daemon=True)
     thread.start()
@@ -85,7 +88,11 @@ def bar(name: str, *, expected_s: float | None = None) -> Iterator[None]:
         over.set()
         thread.join()
         _SINK.reset(token)
-        handle.update(_Html(f"<small>{html.escape(name)}: {ended} in {time.monotonic() - began:.1f} s</small>"))
+        handle.update(
+            _Html(
+                f"<small>{html.escape(name)}: {ended} in {time.monotonic() - began:.1f} s</small>"
+            )
+        )
 
 
 class _Html:

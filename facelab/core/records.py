@@ -20,7 +20,13 @@ from facelab.core.files import dumps, write_text
 SCHEMA = "facelab.record/1"
 Better = Literal["higher", "lower", "none"]
 _BUDGET = re.compile(r"^\s*(>=|<=|>|<|==)\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*$")
-_OPERATORS = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt, "==": operator.eq}
+_OPERATORS = {
+    ">=": operator.ge,
+    "<=": operator.le,
+    ">": operator.gt,
+    "<": operator.lt,
+    "==": operator.eq,
+}
 
 
 @dataclass
@@ -56,15 +62,23 @@ class Record:
 
     def __post_init__(self) -> None:
         if self.better not in ("higher", "lower", "none"):
-            raise BadInputError("a record's `better` is unknown", where=f"{self.case}/{self.metric}",
-                                expected="higher, lower or none", got=self.better)
+            raise BadInputError(
+                "a record's `better` is unknown",
+                where=f"{self.case}/{self.metric}",
+                expected="higher, lower or none",
+                got=self.better,
+            )
         for name in ("value", "lo", "hi", "error"):
             v = getattr(self, name)
             if hasattr(v, "item"):
                 setattr(self, name, v := v.item())
             if isinstance(v, float) and not math.isfinite(v):
-                raise BadInputError(f"a record's `{name}` is not finite", where=f"{self.case}/{self.metric}", got=v,
-                                    fix="record None and say why in `note`")
+                raise BadInputError(
+                    f"a record's `{name}` is not finite",
+                    where=f"{self.case}/{self.metric}",
+                    got=v,
+                    fix="record None and say why in `note`",
+                )
         if self.budget is not None and self.passed is None:
             self.passed = self.value is not None and meets(self.value, self.budget)
 
@@ -80,7 +94,11 @@ class Record:
         'pairs · accuracy: 0.9877 [0.98, 0.99]'
         """
         value = f"{self.value:.4g}" if isinstance(self.value, float) else str(self.value)
-        span = f" [{self.lo:.4g}, {self.hi:.4g}]" if self.lo is not None and self.hi is not None else ""
+        span = (
+            f" [{self.lo:.4g}, {self.hi:.4g}]"
+            if self.lo is not None and self.hi is not None
+            else ""
+        )
         return f"{self.case} · {self.metric}: {value}{span} {self.unit}".rstrip()
 
     def _ipython_display_(self) -> None:
@@ -95,7 +113,11 @@ class Record:
 
 def now() -> str:
     """Return the present time as ISO 8601 in UTC, to the millisecond."""
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return (
+        datetime.datetime.now(datetime.UTC)
+        .isoformat(timespec="milliseconds")
+        .replace("+00:00", "Z")
+    )
 
 
 def meets(value: float, budget: str) -> bool:
@@ -106,8 +128,11 @@ def meets(value: float, budget: str) -> bool:
     """
     match = _BUDGET.match(budget)
     if not match:
-        raise BadInputError("a budget cannot be read", expected="an operator and a number, such as '>= 0.98'",
-                            got=repr(budget))
+        raise BadInputError(
+            "a budget cannot be read",
+            expected="an operator and a number, such as '>= 0.98'",
+            got=repr(budget),
+        )
     return bool(_OPERATORS[match[1]](float(value), float(match[2])))
 
 
@@ -124,10 +149,15 @@ def write(path: str | os.PathLike, records: Iterable[Record]) -> None:
     write_text(path, "".join(r.to_json() + "\n" for r in records))
 
 
-_TYPES = {**dict.fromkeys(("run", "step", "case", "metric", "unit", "better", "at"), (str,)),
-          **dict.fromkeys(("method", "budget", "samples", "warning", "note"), (str, type(None))),
-          **dict.fromkeys(("lo", "hi", "error"), (float, int, type(None))), "n": (int, type(None)),
-          "value": (float, int, str, bool, type(None)), "passed": (bool, type(None)), "machine": (dict, type(None))}
+_TYPES = {
+    **dict.fromkeys(("run", "step", "case", "metric", "unit", "better", "at"), (str,)),
+    **dict.fromkeys(("method", "budget", "samples", "warning", "note"), (str, type(None))),
+    **dict.fromkeys(("lo", "hi", "error"), (float, int, type(None))),
+    "n": (int, type(None)),
+    "value": (float, int, str, bool, type(None)),
+    "passed": (bool, type(None)),
+    "machine": (dict, type(None)),
+}
 
 
 def _check_types(raw: dict[str, Any]) -> None:
@@ -142,12 +172,21 @@ def read(path: str | os.PathLike) -> list[Record]:
     names = {f.name for f in dataclasses.fields(Record)}
     out = []
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")  # splitlines() would also cut at U+0085
+        lines = path.read_text(encoding="utf-8").split(
+            "\n"
+        )  # splitlines() would also cut at U+0085
     except OSError as e:
-        raise BadInputError("the records cannot be read", where=path, got=e.strerror, fix="check the path") from None
+        raise BadInputError(
+            "the records cannot be read", where=path, got=e.strerror, fix="check the path"
+        ) from None
     except UnicodeDecodeError as e:
-        raise BadInputError("the file holds no records", where=path, expected=f"lines of JSON ({SCHEMA})",
-                            got=f"no UTF-8 text: byte {e.start} cannot be decoded", fix="check the path") from None
+        raise BadInputError(
+            "the file holds no records",
+            where=path,
+            expected=f"lines of JSON ({SCHEMA})",
+            got=f"no UTF-8 text: byte {e.start} cannot be decoded",
+            fix="check the path",
+        ) from None
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
@@ -158,6 +197,11 @@ def read(path: str | os.PathLike) -> list[Record]:
             _check_types(raw)
             out.append(Record(**{k: v for k, v in raw.items() if k in names}))
         except (ValueError, TypeError, AttributeError) as e:
-            raise BadInputError("a line is no record", where=f"{path}:{number}", expected=SCHEMA, got=str(e)[:200],
-                                fix="run the step again") from None
+            raise BadInputError(
+                "a line is no record",
+                where=f"{path}:{number}",
+                expected=SCHEMA,
+                got=str(e)[:200],
+                fix="run the step again",
+            ) from None
     return out

@@ -65,7 +65,9 @@ def pack(value: Any, base: Path | None = None) -> tuple[Any, Held]:
 
 def _pack(value: Any, held: Held, left: int) -> Any:
     if left == 0:
-        raise BadInputError("the result is nested too deeply to be stored", expected=f"at most {DEEPEST} levels")
+        raise BadInputError(
+            "the result is nested too deeply to be stored", expected=f"at most {DEEPEST} levels"
+        )
     if value is None or isinstance(value, (bool, str)) or type(value) is int:
         return value
     if type(value) is float:
@@ -77,7 +79,11 @@ def _pack(value: Any, held: Held, left: int) -> Any:
     if isinstance(value, Mapping):
         if all(isinstance(k, str) and not k.startswith("$") for k in value):
             return {k: _pack(v, held, left - 1) for k, v in value.items()}
-        return {"$dict": [[_pack(k, held, left - 1), _pack(v, held, left - 1)] for k, v in value.items()]}
+        return {
+            "$dict": [
+                [_pack(k, held, left - 1), _pack(v, held, left - 1)] for k, v in value.items()
+            ]
+        }
     for kind, tag in ((list, None), (tuple, "$tuple"), (set, "$set"), (frozenset, "$frozenset")):
         if type(value) is kind:
             items = [_pack(v, held, left - 1) for v in value]
@@ -94,25 +100,45 @@ def _pack_path(path: Path, held: Held) -> Any:
 def _pack_array(value: Any, held: Held, left: int) -> Any:
     array = np.asarray(value)
     if array.dtype.hasobject:
-        return {"$objects": _pack(array.ravel().tolist(), held, left - 1), "shape": list(array.shape)}
+        return {
+            "$objects": _pack(array.ravel().tolist(), held, left - 1),
+            "shape": list(array.shape),
+        }
     held.arrays.append(array)
     return {"$scalar" if isinstance(value, np.generic) else "$array": len(held.arrays) - 1}
 
 
 def _pack_object(value: Any, held: Held, left: int) -> Any:
     kind = type(value)
-    if dataclasses.is_dataclass(value) and kind.__module__.split(".")[0] == "facelab" and "<" not in kind.__qualname__:
-        fields = {f.name: _pack(getattr(value, f.name), held, left - 1) for f in dataclasses.fields(value) if f.init}
+    if (
+        dataclasses.is_dataclass(value)
+        and kind.__module__.split(".")[0] == "facelab"
+        and "<" not in kind.__qualname__
+    ):
+        fields = {
+            f.name: _pack(getattr(value, f.name), held, left - 1)
+            for f in dataclasses.fields(value)
+            if f.init
+        }
         return {"$object": f"{kind.__module__}:{kind.__qualname__}", "fields": fields}
     pandas = sys.modules.get("pandas")
     if pandas is not None and isinstance(value, pandas.DataFrame):
         if not value.index.equals(pandas.RangeIndex(len(value))):
-            raise BadInputError("a table with an index of its own cannot be stored", fix="reset_index() before storing")
-        columns = [[_pack(name, held, left - 1), _pack(_column(value[name]), held, left - 1)] for name in value]
+            raise BadInputError(
+                "a table with an index of its own cannot be stored",
+                fix="reset_index() before storing",
+            )
+        columns = [
+            [_pack(name, held, left - 1), _pack(_column(value[name]), held, left - 1)]
+            for name in value
+        ]
         return {"$table": columns}
-    raise BadInputError("a result of this type cannot be stored", got=f"{kind.__module__}.{kind.__qualname__}",
-                        expected="numbers, text, arrays, tables, collections, or dataclasses of facelab",
-                        fix="return the figures, and draw or build the rest from them in the notebook")
+    raise BadInputError(
+        "a result of this type cannot be stored",
+        got=f"{kind.__module__}.{kind.__qualname__}",
+        expected="numbers, text, arrays, tables, collections, or dataclasses of facelab",
+        fix="return the figures, and draw or build the rest from them in the notebook",
+    )
 
 
 def _column(series: Any) -> Any:
@@ -129,7 +155,9 @@ def unpack(tree: Any, held: Held) -> Any:
     if tag is None:
         return {k: unpack(v, held) for k, v in tree.items()}
     if tag not in _READERS:
-        raise BadInputError("the stored result holds something unknown", got=tag, expected=", ".join(_READERS))
+        raise BadInputError(
+            "the stored result holds something unknown", got=tag, expected=", ".join(_READERS)
+        )
     return _READERS[tag](tree, tree[tag], held)
 
 
@@ -167,11 +195,21 @@ _READERS = {
     "$frozenset": lambda tree, items, held: frozenset(unpack(items, held)),
     "$dict": lambda tree, items, held: {unpack(k, held): unpack(v, held) for k, v in items},
     "$object": _dataclass,
-    "$table": _table}
+    "$table": _table,
+}
 
 
-def keep(folder: str | os.PathLike, name: str, value: Any, *, parts: dict[str, Any], key: str, at: str, run: str,
-         seconds: float) -> Any:
+def keep(
+    folder: str | os.PathLike,
+    name: str,
+    value: Any,
+    *,
+    parts: dict[str, Any],
+    key: str,
+    at: str,
+    run: str,
+    seconds: float,
+) -> Any:
     """Store a result as `<folder>/<name>.json` and `.npz`, and return it as `find` would load it.
 
     Raises BadInputError, and leaves an earlier result alone, for a value that `pack` does not take.
@@ -182,13 +220,27 @@ def keep(folder: str | os.PathLike, name: str, value: Any, *, parts: dict[str, A
     np.savez_compressed(buffer, **{f"a{k}": a for k, a in enumerate(held.arrays)})
     packed = buffer.getvalue()
     write_bytes(Path(folder) / f"{name}.npz", packed)
-    write_json(Path(folder) / f"{name}.json", {
-        "schema": SCHEMA, "name": name, "key": key, "at": at, "run": run, "seconds": round(seconds, 3),
-        "parts": parts, "arrays": len(held.arrays), "arrays_sha256": sha256_bytes(packed), "value": tree})
+    write_json(
+        Path(folder) / f"{name}.json",
+        {
+            "schema": SCHEMA,
+            "name": name,
+            "key": key,
+            "at": at,
+            "run": run,
+            "seconds": round(seconds, 3),
+            "parts": parts,
+            "arrays": len(held.arrays),
+            "arrays_sha256": sha256_bytes(packed),
+            "value": tree,
+        },
+    )
     return unpack(tree, held)
 
 
-def find(folders: Iterable[Path], name: str, key: str, base: Path | None = None) -> tuple[Kept | None, dict | None]:
+def find(
+    folders: Iterable[Path], name: str, key: str, base: Path | None = None
+) -> tuple[Kept | None, dict | None]:
     """Return (the first result with this key in `folders`, what is known of the first one of another key).
 
     Paths below the step's folder become paths below `base`, or below the folder where the result was found.
@@ -208,9 +260,20 @@ def find(folders: Iterable[Path], name: str, key: str, base: Path | None = None)
             with np.load(io.BytesIO(packed), allow_pickle=False) as stored:
                 arrays = [stored[f"a{k}"] for k in range(head["arrays"])]
             value = unpack(head["value"], Held(arrays, base or folder.parent))
-        except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, ImportError, BadInputError):
+        except (
+            OSError,
+            ValueError,
+            KeyError,
+            IndexError,
+            TypeError,
+            AttributeError,
+            ImportError,
+            BadInputError,
+        ):
             continue
-        return Kept(value, key, head["parts"], head["at"], head["run"], head["seconds"], folder.parent), other
+        return Kept(
+            value, key, head["parts"], head["at"], head["run"], head["seconds"], folder.parent
+        ), other
     return None, other
 
 
@@ -220,4 +283,8 @@ def _read(path: Path) -> dict | None:
     except (OSError, ValueError, RecursionError):
         return None
     wanted = {"key", "at", "run", "seconds", "parts", "arrays", "arrays_sha256", "value"}
-    return head if isinstance(head, dict) and head.get("schema") == SCHEMA and wanted <= set(head) else None
+    return (
+        head
+        if isinstance(head, dict) and head.get("schema") == SCHEMA and wanted <= set(head)
+        else None
+    )

@@ -33,7 +33,15 @@ class Run:
     `end.json` once `done` was called.
     """
 
-    def __init__(self, step: str, *, folder: str | os.PathLike, run: str, headless: bool, recompute: bool = False):
+    def __init__(
+        self,
+        step: str,
+        *,
+        folder: str | os.PathLike,
+        run: str,
+        headless: bool,
+        recompute: bool = False,
+    ):
         self.step, self.folder, self.run, self.headless = step, Path(folder), run, headless
         self.recompute = recompute
         self.records: list[Record] = []
@@ -43,15 +51,24 @@ class Run:
         for stale in ("records.jsonl", END_MARKER):
             (self.folder / stale).unlink(missing_ok=True)
 
-    def record(self, case: str, metric: str, value: Any, *, samples: np.ndarray | dict | None = None,
-               **fields: Any) -> Record:
+    def record(
+        self,
+        case: str,
+        metric: str,
+        value: Any,
+        *,
+        samples: np.ndarray | dict | None = None,
+        **fields: Any,
+    ) -> Record:
         """Store one figure; `fields` are those of `Record`. Raw `samples` go to a file that the record names.
 
         Returns the record. Raises BadInputError for a value that is not finite or a budget that cannot be read.
         """
         if samples is not None:
             fields["samples"] = self._store(case, metric, samples)
-        record = Record(run=self.run, step=self.step, case=case, metric=metric, value=value, **fields)
+        record = Record(
+            run=self.run, step=self.step, case=case, metric=metric, value=value, **fields
+        )
         records.append(self.folder / "records.jsonl", record)
         self.records.append(record)
         return record
@@ -80,14 +97,29 @@ class Run:
             elif call_key.changed_since_loaded(function.__module__):
                 why = "facelab's files changed since this kernel started; restart it to use them"
             else:
-                kept, last, why = long_calls.load(project_root() / "reports", self.step, name, parts, self.folder,
-                                                  long_calls.outputs_of(args, kwargs))
+                kept, last, why = long_calls.load(
+                    project_root() / "reports",
+                    self.step,
+                    name,
+                    parts,
+                    self.folder,
+                    long_calls.outputs_of(args, kwargs),
+                )
                 if kept:
                     print(long_calls.told(name, kept, self.step))
                     return kept.value
             print(f"{name}: computing, {why}")
-        return long_calls.compute(self.folder, self.run, name, function, args, kwargs, parts=parts,
-                                  show=not self.headless, expected_s=last["seconds"] if last else None)
+        return long_calls.compute(
+            self.folder,
+            self.run,
+            name,
+            function,
+            args,
+            kwargs,
+            parts=parts,
+            show=not self.headless,
+            expected_s=last["seconds"] if last else None,
+        )
 
     def output(self, name: str) -> long_calls.Output:
         """Return a folder of this step as an argument for a call under `long`: loading brings its files along."""
@@ -121,10 +153,15 @@ class Run:
         for folder in candidates:
             if (folder / END_MARKER).is_file():
                 return folder
-        raise MissingAssetError(f"the step {step!r} has left no result", where=self.step,
-                                expected="a step named in the plan's `needs`" if self.headless else
-                                "a finished run of that notebook", got="; ".join(map(str, candidates)) or "nothing",
-                                fix=f"add it to `needs` in the plan, or run: facelab reproduce --only {step}")
+        raise MissingAssetError(
+            f"the step {step!r} has left no result",
+            where=self.step,
+            expected="a step named in the plan's `needs`"
+            if self.headless
+            else "a finished run of that notebook",
+            got="; ".join(map(str, candidates)) or "nothing",
+            fix=f"add it to `needs` in the plan, or run: facelab reproduce --only {step}",
+        )
 
     def done(self, verdict: str | None = None) -> Verdict:
         """Write the end marker and return the verdict: the one given, or one counted from the checks."""
@@ -133,16 +170,37 @@ class Run:
         if verdict is None:
             verdict = f"{len(checked) - len(failed)} of {len(checked)} budgets met"
             verdict += f"; missed: {', '.join(failed)}" if failed else ""
-        write_json(self.folder / END_MARKER, {"step": self.step, "run": self.run, "verdict": verdict,
-                                              "records": len(self.records), "figures": self.figures,
-                                              "alt": self.alt, "failed": failed})
+        write_json(
+            self.folder / END_MARKER,
+            {
+                "step": self.step,
+                "run": self.run,
+                "verdict": verdict,
+                "records": len(self.records),
+                "figures": self.figures,
+                "alt": self.alt,
+                "failed": failed,
+            },
+        )
         return Verdict(verdict, self.records)
 
     def _repr_html_(self) -> str:
-        rows = [[r.case, r.metric, r.value, r.unit, r.budget or "", {None: "", True: "PASS", False: "FAIL"}[r.passed]]
-                for r in self.records]
-        return markup.table(["case", "metric", "value", "unit", "budget", ""], rows,
-                            caption=f"{self.step}: {len(rows)} records in {self.folder}")
+        rows = [
+            [
+                r.case,
+                r.metric,
+                r.value,
+                r.unit,
+                r.budget or "",
+                {None: "", True: "PASS", False: "FAIL"}[r.passed],
+            ]
+            for r in self.records
+        ]
+        return markup.table(
+            ["case", "metric", "value", "unit", "budget", ""],
+            rows,
+            caption=f"{self.step}: {len(rows)} records in {self.folder}",
+        )
 
     def _store(self, case: str, metric: str, samples: np.ndarray | dict) -> str:
         safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in f"{case}-{metric}")[:120]
@@ -165,13 +223,16 @@ class Verdict(str):
         good = all(r.passed for r in self.checked)
         colour = markup.GOOD if good else markup.BAD
         rows = [["PASS" if r.passed else "FAIL", r.line(), r.budget] for r in self.checked]
-        return (f"<p style='color:{colour};font-weight:600'>{html.escape(self)}</p>"
-                + (markup.table(["", "figure", "budget"], rows) if rows else ""))
+        return f"<p style='color:{colour};font-weight:600'>{html.escape(self)}</p>" + (
+            markup.table(["", "figure", "budget"], rows) if rows else ""
+        )
 
 
 def _check_name(name: str, of: str) -> None:
     if not name.replace("_", "").replace("-", "").isalnum():
-        raise BadInputError(f"{of}'s name is no plain word", expected="letters, digits, '-' and '_'", got=name)
+        raise BadInputError(
+            f"{of}'s name is no plain word", expected="letters, digits, '-' and '_'", got=name
+        )
 
 
 def project_root() -> Path:
@@ -216,10 +277,19 @@ def start(step: str | None = None, *, recompute: bool = False) -> Run:
     """
     _show_figures()
     if is_headless():
-        return Run(os.environ["FACELAB_STEP"], folder=os.environ["FACELAB_STEP_DIR"],
-                   run=os.environ.get("FACELAB_RUN", "unnamed"), headless=True)
+        return Run(
+            os.environ["FACELAB_STEP"],
+            folder=os.environ["FACELAB_STEP_DIR"],
+            run=os.environ.get("FACELAB_RUN", "unnamed"),
+            headless=True,
+        )
     step = step or "notebook"
     with contextlib.suppress(OSError):
         os.chdir(project_root())
-    return Run(step, folder=project_root() / "reports" / "interactive" / step, run="interactive", headless=False,
-               recompute=recompute)
+    return Run(
+        step,
+        folder=project_root() / "reports" / "interactive" / step,
+        run="interactive",
+        headless=False,
+        recompute=recompute,
+    )

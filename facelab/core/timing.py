@@ -26,8 +26,15 @@ class Summary:
     warning: str | None
 
 
-def interleave(contenders: Mapping[str, Callable[[], object]], *, repeats: int, warmup: int = 1,
-               seed: int = 0, budget_s: float | None = None, least_s: float = 0.0) -> dict[str, np.ndarray]:
+def interleave(
+    contenders: Mapping[str, Callable[[], object]],
+    *,
+    repeats: int,
+    warmup: int = 1,
+    seed: int = 0,
+    budget_s: float | None = None,
+    least_s: float = 0.0,
+) -> dict[str, np.ndarray]:
     """Time callables in rounds, each round in a fresh random order, and return seconds per call.
 
     Returns a dict of float64 arrays of equal length (`repeats`, or fewer if `budget_s` seconds ran out after at
@@ -47,6 +54,7 @@ def interleave(contenders: Mapping[str, Callable[[], object]], *, repeats: int, 
         seconds = _seconds(contenders[name], calls[name])
         calls[name] = max(1, math.ceil(least_s / max(1e-7, seconds)))
         return seconds
+
     for _ in range(warmup):
         for name in names:
             sample(name)
@@ -80,7 +88,9 @@ def median_interval(samples: np.ndarray) -> tuple[float, float]:
     if n < 6:
         return float(x[0]), float(x[-1])
     half = 0.98 * np.sqrt(n)
-    return float(x[max(0, int(np.floor(n / 2 - half)))]), float(x[min(n - 1, int(np.ceil(n / 2 + half)))])
+    return float(x[max(0, int(np.floor(n / 2 - half)))]), float(
+        x[min(n - 1, int(np.ceil(n / 2 + half)))]
+    )
 
 
 def summarise(samples: np.ndarray) -> Summary:
@@ -93,8 +103,11 @@ def summarise(samples: np.ndarray) -> Summary:
         raise ValueError("no samples to summarise")
     p25, p50, p75, p90, p99 = np.percentile(x, [25, 50, 75, 90, 99])
     spread = (p75 - p25) / 2 / p50 if p50 > 0 else 0.0
-    warning = f"may be unstable: half the interquartile range is {spread:.0%} of the median" if (
-        spread > UNSTABLE_SPREAD) else None
+    warning = (
+        f"may be unstable: half the interquartile range is {spread:.0%} of the median"
+        if (spread > UNSTABLE_SPREAD)
+        else None
+    )
     lo, hi = median_interval(x)
     return Summary(float(p50), float(p90), float(p99), lo, hi, int(x.size), warning)
 

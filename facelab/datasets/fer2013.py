@@ -14,8 +14,18 @@ from facelab.core.errors import BadInputError, MissingAssetError
 
 FER2013_CLASSES = ("anger", "disgust", "fear", "joy", "sadness", "surprise", "neutral")
 """FER2013's label numbers 0 … 6, named as facelab names emotions."""
-FERPLUS_COLUMNS = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt", "unknown",
-                   "nf")
+FERPLUS_COLUMNS = (
+    "neutral",
+    "happiness",
+    "surprise",
+    "sadness",
+    "anger",
+    "disgust",
+    "fear",
+    "contempt",
+    "unknown",
+    "nf",
+)
 """FER+'s vote columns, in order."""
 SIZE = 48
 USAGES = ("Training", "PublicTest", "PrivateTest")
@@ -68,8 +78,13 @@ def load_fer2013(path: str | os.PathLike) -> Fer:
     names = [h.strip().lower() for h in header]
     for needed in ("emotion", "pixels"):
         if needed not in names:
-            raise BadInputError("the CSV lacks a column", where=f"{path}:{number}", expected="emotion, pixels, Usage",
-                                got=", ".join(header)[:80] or "an empty file", fix=f"add the column {needed}")
+            raise BadInputError(
+                "the CSV lacks a column",
+                where=f"{path}:{number}",
+                expected="emotion, pixels, Usage",
+                got=", ".join(header)[:80] or "an empty file",
+                fix=f"add the column {needed}",
+            )
     emotion, pixels = names.index("emotion"), names.index("pixels")
     usage = names.index("usage") if "usage" in names else None
     images, labels, parts = [], [], []
@@ -78,7 +93,12 @@ def load_fer2013(path: str | os.PathLike) -> Fer:
             continue
         where = f"{path}:{number}"
         if len(row) != len(header):
-            raise BadInputError("a row has another number of columns", where=where, expected=len(header), got=len(row))
+            raise BadInputError(
+                "a row has another number of columns",
+                where=where,
+                expected=len(header),
+                got=len(row),
+            )
         images.append(_pixels(row[pixels], where))
         labels.append(_label(row[emotion], where))
         parts.append(row[usage].strip() if usage is not None else "")
@@ -93,15 +113,20 @@ def _pixels(text: str, where: str) -> np.ndarray:
     except ValueError:
         values = np.zeros(0, dtype=np.int64)
     if values.size != SIZE * SIZE or values.min() < 0 or values.max() > 255:
-        raise BadInputError("the pixels of a row are no image", where=where,
-                            expected=f"{SIZE * SIZE} whole numbers 0 … 255",
-                            got=f"{text[:40]!r}… ({len(text.split())} values)")
+        raise BadInputError(
+            "the pixels of a row are no image",
+            where=where,
+            expected=f"{SIZE * SIZE} whole numbers 0 … 255",
+            got=f"{text[:40]!r}… ({len(text.split())} values)",
+        )
     return values.astype(np.uint8).reshape(SIZE, SIZE)
 
 
 def _label(text: str, where: str) -> int:
     if not text.strip().isdigit() or int(text) >= len(FER2013_CLASSES):
-        raise BadInputError("the label of a row is unknown", where=where, expected="0 … 6", got=repr(text[:40]))
+        raise BadInputError(
+            "the label of a row is unknown", where=where, expected="0 … 6", got=repr(text[:40])
+        )
     return int(text)
 
 
@@ -116,10 +141,14 @@ def load_ferplus(path: str | os.PathLike, *, every_row: bool = False) -> FerPlus
     for number, row in _rows(path):
         if not row or (number == 1 and row[-1].strip().upper() == "NF"):
             continue
-        cells = [c.strip() for c in row[-len(FERPLUS_COLUMNS):]]
+        cells = [c.strip() for c in row[-len(FERPLUS_COLUMNS) :]]
         if len(row) != len(FERPLUS_COLUMNS) + 2 or not all(c.isdigit() for c in cells):
-            raise BadInputError("a row of votes is malformed", where=f"{path}:{number}",
-                                expected="image name, box (or Usage, name) and ten whole numbers", got=str(row)[:80])
+            raise BadInputError(
+                "a row of votes is malformed",
+                where=f"{path}:{number}",
+                expected="image name, box (or Usage, name) and ten whole numbers",
+                got=str(row)[:80],
+            )
         name = row[1].strip() if row[0].strip() in USAGES else row[0].strip()
         if name or every_row:
             names.append(name)

@@ -25,7 +25,9 @@ class LabelledImages:
         return len(self.paths)
 
 
-def load_image_folder(folder: str | os.PathLike, *, table: Mapping[str, str] | None = None) -> LabelledImages:
+def load_image_folder(
+    folder: str | os.PathLike, *, table: Mapping[str, str] | None = None
+) -> LabelledImages:
     """List `folder/<label>/**/<image>` with labels mapped by `table`; hidden files and other suffixes are passed over.
 
     Raises MissingAssetError where the folder is absent, BadInputError for images beside the class folders, a class
@@ -33,28 +35,47 @@ def load_image_folder(folder: str | os.PathLike, *, table: Mapping[str, str] | N
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise MissingAssetError("the folder of images is not there", where=folder, fix="check the path")
+        raise MissingAssetError(
+            "the folder of images is not there", where=folder, fix="check the path"
+        )
     classes = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
-    loose = next((p for p in sorted(folder.iterdir()) if p.is_file() and p.suffix.lower() in SUFFIXES), None)
+    loose = next(
+        (p for p in sorted(folder.iterdir()) if p.is_file() and p.suffix.lower() in SUFFIXES), None
+    )
     if loose is not None:
-        raise BadInputError("an image lies beside the class folders, so that it has no label", where=loose,
-                            expected="one folder a class", fix="move it into a class folder")
+        raise BadInputError(
+            "an image lies beside the class folders, so that it has no label",
+            where=loose,
+            expected="one folder a class",
+            fix="move it into a class folder",
+        )
     paths: list[Path] = []
     labels: list[str] = []
     dropped = 0
     for sub in classes:
         label = sub.name if table is None else map_label(sub.name, table, where=sub)
-        images = sorted(p for p in sub.rglob("*") if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")
-                        and p.is_file())
+        images = sorted(
+            p
+            for p in sub.rglob("*")
+            if p.suffix.lower() in SUFFIXES and not p.name.startswith(".") and p.is_file()
+        )
         if not images:
-            raise BadInputError("a class folder holds no image", where=sub, expected=f"files such as *{SUFFIXES[0]}",
-                                fix="add images or remove the folder")
+            raise BadInputError(
+                "a class folder holds no image",
+                where=sub,
+                expected=f"files such as *{SUFFIXES[0]}",
+                fix="add images or remove the folder",
+            )
         if label == DROP:
             dropped += len(images)
             continue
         paths += images
         labels += [label] * len(images)
     if len(set(labels)) < 2:
-        raise BadInputError("the data set has fewer than two classes", where=folder,
-                            expected="two or more class folders", got=", ".join(sorted(set(labels))) or "none")
+        raise BadInputError(
+            "the data set has fewer than two classes",
+            where=folder,
+            expected="two or more class folders",
+            got=", ".join(sorted(set(labels))) or "none",
+        )
     return LabelledImages(paths, labels, dropped)

@@ -12,10 +12,26 @@ DROP = ""
 """A table's value for labels that are known and left out on purpose."""
 
 NAMES: Mapping[str, str] = {
-    "anger": "anger", "angry": "anger", "disgust": "disgust", "disgusted": "disgust", "fear": "fear",
-    "fearful": "fear", "scared": "fear", "joy": "joy", "happy": "joy", "happiness": "joy", "neutral": "neutral",
-    "calm": "neutral", "sadness": "sadness", "sad": "sadness", "surprise": "surprise", "surprised": "surprise",
-    "contempt": DROP, "unknown": DROP, "nf": DROP, "not_a_face": DROP,
+    "anger": "anger",
+    "angry": "anger",
+    "disgust": "disgust",
+    "disgusted": "disgust",
+    "fear": "fear",
+    "fearful": "fear",
+    "scared": "fear",
+    "joy": "joy",
+    "happy": "joy",
+    "happiness": "joy",
+    "neutral": "neutral",
+    "calm": "neutral",
+    "sadness": "sadness",
+    "sad": "sadness",
+    "surprise": "surprise",
+    "surprised": "surprise",
+    "contempt": DROP,
+    "unknown": DROP,
+    "nf": DROP,
+    "not_a_face": DROP,
 }
 """The default table: FER2013's, FER+'s, RAF-DB's, AffectNet's and common folder names. FER+'s contempt has no place
 among the seven, so it is dropped rather than guessed."""
@@ -33,7 +49,11 @@ def table_for(classes: Iterable[str], table: Mapping[str, str] = NAMES) -> dict[
     classes = tuple(classes)
     for c in classes:
         if c not in SEVEN:
-            raise BadInputError(f"no emotion is called {c!r}{did_you_mean(c, SEVEN)}", expected=", ".join(SEVEN), got=c)
+            raise BadInputError(
+                f"no emotion is called {c!r}{did_you_mean(c, SEVEN)}",
+                expected=", ".join(SEVEN),
+                got=c,
+            )
     return {name: emotion if emotion in classes else DROP for name, emotion in table.items()}
 
 
@@ -52,7 +72,11 @@ def map_label(name: str, table: Mapping[str, str], *, where: object) -> str:
     """
     key = plain(name)
     if key not in table:
-        raise BadInputError(f"the label {name!r} is not in the table{did_you_mean(key, table)}", where=where,
-                            expected=", ".join(sorted(table)), got=name,
-                            fix="correct the label, or add it to the table (value \"\" drops it)")
+        raise BadInputError(
+            f"the label {name!r} is not in the table{did_you_mean(key, table)}",
+            where=where,
+            expected=", ".join(sorted(table)),
+            got=name,
+            fix='correct the label, or add it to the table (value "" drops it)',
+        )
     return table[key]

@@ -46,16 +46,27 @@ def load_pairs(path: str | os.PathLike) -> Pairs:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
-        raise MissingAssetError("the list of pairs is not there", where=path, fix="check --pairs") from None
+        raise MissingAssetError(
+            "the list of pairs is not there", where=path, fix="check --pairs"
+        ) from None
     except (OSError, UnicodeDecodeError) as e:
-        raise BadInputError("the list of pairs cannot be read", where=path, got=str(e)[:120], fix="check --pairs",
-                            expected="LFW's pairs.txt, or a CSV with a, b and same") from None
+        raise BadInputError(
+            "the list of pairs cannot be read",
+            where=path,
+            got=str(e)[:120],
+            fix="check --pairs",
+            expected="LFW's pairs.txt, or a CSV with a, b and same",
+        ) from None
     first = text.split("\n", 1)[0]
     rows = _csv_rows(path, text) if "," in first and "same" in first else _lfw_rows(path, text)
     if not rows:
-        raise BadInputError("the file lists no pair", where=path, got="no row",
-                            expected="LFW's pairs.txt, or a CSV with a, b and same",
-                            fix="check that this is the right file")
+        raise BadInputError(
+            "the file lists no pair",
+            where=path,
+            got="no row",
+            expected="LFW's pairs.txt, or a CSV with a, b and same",
+            fix="check that this is the right file",
+        )
     a, b, id_a, id_b, same = zip(*rows)
     return Pairs(list(a), list(b), np.array(id_a), np.array(id_b), np.array(same, dtype=bool))
 
@@ -73,14 +84,31 @@ def _lfw_rows(path: Path, text: str) -> list[tuple]:
             continue
         indices = parts[1:] if len(parts) == 3 else parts[1::2]
         if len(parts) not in (3, 4) or not all(i.isdigit() and int(i) > 0 for i in indices):
-            raise BadInputError("a line of the list of pairs is malformed", where=f"{path}:{number}",
-                                expected="`name n1 n2` (genuine) or `name1 n1 name2 n2` (impostor)",
-                                got=repr(line[:80]), fix="correct the line")
+            raise BadInputError(
+                "a line of the list of pairs is malformed",
+                where=f"{path}:{number}",
+                expected="`name n1 n2` (genuine) or `name1 n1 name2 n2` (impostor)",
+                got=repr(line[:80]),
+                fix="correct the line",
+            )
         other = parts[0] if len(parts) == 3 else parts[2]
-        rows.append((_stem(parts[0], indices[0]), _stem(other, indices[1]), parts[0], other, len(parts) == 3))
+        rows.append(
+            (
+                _stem(parts[0], indices[0]),
+                _stem(other, indices[1]),
+                parts[0],
+                other,
+                len(parts) == 3,
+            )
+        )
     if promised is not None and len(rows) != promised:
-        raise BadInputError("the list does not hold as many pairs as its first line says", where=f"{path}:1",
-                            expected=promised, got=len(rows), fix="the file may be cut off; download it again")
+        raise BadInputError(
+            "the list does not hold as many pairs as its first line says",
+            where=f"{path}:1",
+            expected=promised,
+            got=len(rows),
+            fix="the file may be cut off; download it again",
+        )
     return rows
 
 
@@ -92,9 +120,13 @@ def _csv_rows(path: Path, text: str) -> list[tuple]:
     rows = []
     for number, row in enumerate(csv.DictReader(io.StringIO(text)), 2):
         if not all(row.get(c) for c in ("a", "b", "same")) or row["same"].strip() not in ("0", "1"):
-            raise BadInputError("a row of the list of pairs is malformed", where=f"{path}:{number}",
-                                expected="columns a, b and same (0 or 1)", got=str(dict(row))[:120],
-                                fix="correct the row")
+            raise BadInputError(
+                "a row of the list of pairs is malformed",
+                where=f"{path}:{number}",
+                expected="columns a, b and same (0 or 1)",
+                got=str(dict(row))[:120],
+                fix="correct the row",
+            )
         a, b = (str(Path(row[c].strip()).with_suffix("")) for c in ("a", "b"))
         same = row["same"].strip() == "1"
         rows.append((a, b, str(Path(a).parent), str(Path(b).parent), same))
@@ -109,10 +141,17 @@ def find_images(folder: str | os.PathLike, pairs: Pairs) -> dict[str, Path]:
     return _find(Path(folder), pairs.images, (".jpg", ".jpeg", ".png"), "image")[0]
 
 
-def _find(folder: Path, stems: list[str], suffixes: tuple[str, ...], what: str,
-          allow_missing: bool = False) -> tuple[dict[str, Path], list[str]]:
+def _find(
+    folder: Path,
+    stems: list[str],
+    suffixes: tuple[str, ...],
+    what: str,
+    allow_missing: bool = False,
+) -> tuple[dict[str, Path], list[str]]:
     if not folder.is_dir():
-        raise MissingAssetError(f"the folder of {what}s is not there", where=folder, fix="check the path")
+        raise MissingAssetError(
+            f"the folder of {what}s is not there", where=folder, fix="check the path"
+        )
     found, missing = {}, []
     for stem in stems:
         # LFW's layout first, then all files in one folder
@@ -123,15 +162,22 @@ def _find(folder: Path, stems: list[str], suffixes: tuple[str, ...], what: str,
         else:
             found[stem] = hit
     if missing and (not allow_missing or not found):
-        raise MissingAssetError(f"{len(missing)} of {len(stems)} {what}s are missing", where=folder,
-                                expected=f"{missing[0]}{suffixes[0]}", got="no such file",
-                                fix="an image whose face was not found counts as a failure to acquire: say so with "
-                                    "--missing-is-failure" if found and what == "embedding" else "check the folder")
+        raise MissingAssetError(
+            f"{len(missing)} of {len(stems)} {what}s are missing",
+            where=folder,
+            expected=f"{missing[0]}{suffixes[0]}",
+            got="no such file",
+            fix="an image whose face was not found counts as a failure to acquire: say so with "
+            "--missing-is-failure"
+            if found and what == "embedding"
+            else "check the folder",
+        )
     return found, missing
 
 
-def load_embeddings(folder: str | os.PathLike, pairs: Pairs, *,
-                    missing_is_failure: bool = False) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def load_embeddings(
+    folder: str | os.PathLike, pairs: Pairs, *, missing_is_failure: bool = False
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return (a, b, failed) for `pairs` from a folder with one `.npy` an image (`Name/Name_0001.npy`, or flat).
 
     a, b: (n, d) float64; failed: bool (n,), pairs of which a side is absent (only with `missing_is_failure`, an error
@@ -144,14 +190,23 @@ def load_embeddings(folder: str | os.PathLike, pairs: Pairs, *,
         try:
             v = np.load(path, allow_pickle=False)
         except (ValueError, OSError, EOFError) as e:
-            raise BadInputError("an embedding file cannot be read", where=path, got=str(e)[:120],
-                                expected="one vector, written by numpy.save", fix="embed the image again") from None
+            raise BadInputError(
+                "an embedding file cannot be read",
+                where=path,
+                got=str(e)[:120],
+                expected="one vector, written by numpy.save",
+                fix="embed the image again",
+            ) from None
         v = np.asarray(v).reshape(-1)
         dim = dim or v.size
         if v.dtype.kind not in "fiu" or v.size != dim or not np.isfinite(v).all() or not np.any(v):
-            raise BadInputError("an embedding is no usable vector", where=path,
-                                expected=f"{dim} finite numbers, not all zero", got=f"{v.dtype}, {v.size} numbers",
-                                fix="embed the image again")
+            raise BadInputError(
+                "an embedding is no usable vector",
+                where=path,
+                expected=f"{dim} finite numbers, not all zero",
+                got=f"{v.dtype}, {v.size} numbers",
+                fix="embed the image again",
+            )
         vectors[stem] = v.astype(np.float64)
     blank = np.full(dim, np.nan)
     a, b = (np.stack([vectors.get(stem, blank) for stem in side]) for side in (pairs.a, pairs.b))
@@ -161,10 +216,19 @@ def load_embeddings(folder: str | os.PathLike, pairs: Pairs, *,
 class _PackReader(pickle.Unpickler):
     """An unpickler that makes lists, bytes and numpy arrays, and refuses everything else (packs come from outside)."""
 
-    ALLOWED = frozenset({("numpy.core.multiarray", "_reconstruct"), ("numpy._core.multiarray", "_reconstruct"),
-                         ("numpy.core.multiarray", "scalar"), ("numpy._core.multiarray", "scalar"),
-                         ("numpy", "ndarray"), ("numpy", "dtype"), ("numpy._core.numeric", "_frombuffer"),
-                         ("numpy.core.numeric", "_frombuffer"), ("_codecs", "encode")})
+    ALLOWED = frozenset(
+        {
+            ("numpy.core.multiarray", "_reconstruct"),
+            ("numpy._core.multiarray", "_reconstruct"),
+            ("numpy.core.multiarray", "scalar"),
+            ("numpy._core.multiarray", "scalar"),
+            ("numpy", "ndarray"),
+            ("numpy", "dtype"),
+            ("numpy._core.numeric", "_frombuffer"),
+            ("numpy.core.numeric", "_frombuffer"),
+            ("_codecs", "encode"),
+        }
+    )
 
     def find_class(self, module: str, name: str):
         if (module, name) not in self.ALLOWED:
@@ -184,41 +248,69 @@ def load_bin(path: str | os.PathLike) -> tuple[list[bytes], np.ndarray]:
     except FileNotFoundError:
         raise MissingAssetError("the pack is not there", where=path, fix="check --bin") from None
     except Exception as e:  # a damaged pickle raises nearly anything
-        raise BadInputError("the file is no InsightFace pack", where=path,
-                            expected="a pickle of (list of encoded images, list of labels)",
-                            got=f"{type(e).__name__}: {e}"[:160], fix="download it again") from None
+        raise BadInputError(
+            "the file is no InsightFace pack",
+            where=path,
+            expected="a pickle of (list of encoded images, list of labels)",
+            got=f"{type(e).__name__}: {e}"[:160],
+            fix="download it again",
+        ) from None
     if not (isinstance(content, (tuple, list)) and len(content) == 2):
-        raise BadInputError("the file is no InsightFace pack", where=path, expected="(images, labels)",
-                            got=type(content).__name__)
+        raise BadInputError(
+            "the file is no InsightFace pack",
+            where=path,
+            expected="(images, labels)",
+            got=type(content).__name__,
+        )
     bins, labels = content
     try:
         images = [x.tobytes() if isinstance(x, np.ndarray) else bytes(x) for x in bins]
         same = np.array([bool(s) for s in labels])
     except (TypeError, ValueError) as e:
-        raise BadInputError("the pack holds something that is no image", where=path, got=str(e)[:120]) from None
+        raise BadInputError(
+            "the pack holds something that is no image", where=path, got=str(e)[:120]
+        ) from None
     if len(images) != 2 * len(same) or not images:
-        raise BadInputError("the pack does not hold two images a pair", where=path, expected=f"{2 * len(same)} images",
-                            got=len(images))
+        raise BadInputError(
+            "the pack does not hold two images a pair",
+            where=path,
+            expected=f"{2 * len(same)} images",
+            got=len(images),
+        )
     return images, same
 
 
-def sklearn_folder(data_home: str | os.PathLike | None = None, *, download: bool = False) -> tuple[Path, Path]:
+def sklearn_folder(
+    data_home: str | os.PathLike | None = None, *, download: bool = False
+) -> tuple[Path, Path]:
     """Return (folder of LFW's funneled images, its pairs.txt) in scikit-learn's data home.
 
     scikit-learn's own arrays are cropped and nameless; its files are whole and say who is in them. Goes to the network
     only with `download`. Raises MissingAssetError where the files are not there or cannot be had.
     """
     from sklearn.datasets import fetch_lfw_pairs, get_data_home
+
     home = Path(get_data_home(data_home)) / "lfw_home"
     images, pairs = home / "lfw_funneled", home / "pairs.txt"
     if not (images.is_dir() and pairs.is_file()):
         try:
             # one pixel of each image: the fetcher is wanted for its files, not for two gigabytes of arrays
-            fetch_lfw_pairs(subset="10_folds", slice_=(slice(0, 1), slice(0, 1)), resize=None, data_home=data_home,
-                            download_if_missing=download, n_retries=1, delay=0.1)
+            fetch_lfw_pairs(
+                subset="10_folds",
+                slice_=(slice(0, 1), slice(0, 1)),
+                resize=None,
+                data_home=data_home,
+                download_if_missing=download,
+                n_retries=1,
+                delay=0.1,
+            )
         except OSError as e:
-            raise MissingAssetError("LFW is not in scikit-learn's data home", where=home, got=str(e)[:160],
-                                    expected="lfw_funneled/ and pairs.txt",
-                                    fix="add --download where the network allows it, or unpack the archive there, or "
-                                        "give a folder in LFW's layout with --lfw DIR") from None
+            raise MissingAssetError(
+                "LFW is not in scikit-learn's data home",
+                where=home,
+                got=str(e)[:160],
+                expected="lfw_funneled/ and pairs.txt",
+                fix="add --download where the network allows it, or unpack the archive there, or "
+                "give a folder in LFW's layout with --lfw DIR",
+            ) from None
     return images, pairs

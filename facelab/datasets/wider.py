@@ -14,8 +14,12 @@ from facelab.core.errors import BadInputError, MissingAssetError, did_you_mean
 
 SUBSETS = ("easy", "medium", "hard")
 ATTRIBUTES: Mapping[str, tuple[str, ...]] = {
-    "blur": ("clear", "normal", "heavy"), "occlusion": ("none", "partial", "heavy"), "pose": ("typical", "atypical"),
-    "illumination": ("normal", "extreme"), "expression": ("typical", "exaggerated"), "invalid": ("no", "yes"),
+    "blur": ("clear", "normal", "heavy"),
+    "occlusion": ("none", "partial", "heavy"),
+    "pose": ("typical", "atypical"),
+    "illumination": ("normal", "extreme"),
+    "expression": ("typical", "exaggerated"),
+    "invalid": ("no", "yes"),
 }
 """Label names by their code 0, 1, 2 (WIDER FACE readme)."""
 _TEXT_ORDER = ("blur", "expression", "illumination", "invalid", "occlusion", "pose")
@@ -65,42 +69,64 @@ def load_ground_truth(folder: str | os.PathLike) -> GroundTruth:
     if folder.is_file():
         return load_text(folder)
     if not folder.is_dir():
-        raise MissingAssetError("the ground truth is not there", where=folder,
-                                expected="a folder with wider_face_val.mat", fix="check --ground-truth")
+        raise MissingAssetError(
+            "the ground truth is not there",
+            where=folder,
+            expected="a folder with wider_face_val.mat",
+            fix="check --ground-truth",
+        )
     if (folder / "wider_face_val.mat").is_file():
         return _load_mats(folder)
     texts = sorted([*folder.glob("*bbx_gt*.txt"), *folder.glob("*labelv2*.txt")])
     if texts:
         return load_text(texts[0])
-    raise MissingAssetError("the folder holds no WIDER FACE ground truth", where=folder,
-                            expected="wider_face_val.mat, wider_easy_val.mat, wider_medium_val.mat, wider_hard_val.mat",
-                            got=", ".join(sorted(p.name for p in folder.iterdir())[:5]) or "an empty folder",
-                            fix="download the official eval_tools.zip and give its ground_truth folder")
+    raise MissingAssetError(
+        "the folder holds no WIDER FACE ground truth",
+        where=folder,
+        expected="wider_face_val.mat, wider_easy_val.mat, wider_medium_val.mat, wider_hard_val.mat",
+        got=", ".join(sorted(p.name for p in folder.iterdir())[:5]) or "an empty folder",
+        fix="download the official eval_tools.zip and give its ground_truth folder",
+    )
 
 
 def _mat(path: Path, keys: Iterable[str], optional: Iterable[str] = ()) -> dict:
     """Return the variables `keys` (all must be there) and `optional` of a .mat file; the rest is not parsed."""
     if not path.is_file():
-        raise MissingAssetError("a ground-truth file is missing", where=path, fix="take it from eval_tools.zip")
+        raise MissingAssetError(
+            "a ground-truth file is missing", where=path, fix="take it from eval_tools.zip"
+        )
     from scipy.io import loadmat
+
     try:
         content = loadmat(path, variable_names=[*keys, *optional])
     except Exception as e:  # scipy raises anything from ValueError to zlib.error on a damaged file
-        raise BadInputError("the .mat file cannot be read", where=path, got=f"{type(e).__name__}: {e}"[:160],
-                            fix="download it again") from None
+        raise BadInputError(
+            "the .mat file cannot be read",
+            where=path,
+            got=f"{type(e).__name__}: {e}"[:160],
+            fix="download it again",
+        ) from None
     for key in keys:
         if key not in content:
-            raise BadInputError("the .mat file lacks a variable", where=path, expected=key,
-                                got=", ".join(k for k in content if not k.startswith("__")))
+            raise BadInputError(
+                "the .mat file lacks a variable",
+                where=path,
+                expected=key,
+                got=", ".join(k for k in content if not k.startswith("__")),
+            )
     return content
 
 
 def _load_mats(folder: Path) -> GroundTruth:
     path = folder / "wider_face_val.mat"
-    face = _mat(path, ("event_list", "file_list", "face_bbx_list"), [f"{a}_label_list" for a in ATTRIBUTES])
+    face = _mat(
+        path, ("event_list", "file_list", "face_bbx_list"), [f"{a}_label_list" for a in ATTRIBUTES]
+    )
     names: list[tuple[str, str]] = []
     boxes: list[np.ndarray] = []
-    for event, files, lists in zip(face["event_list"][:, 0], face["file_list"][:, 0], face["face_bbx_list"][:, 0]):
+    for event, files, lists in zip(
+        face["event_list"][:, 0], face["file_list"][:, 0], face["face_bbx_list"][:, 0]
+    ):
         names += [(str(event[0]), str(f[0])) for f in files[:, 0]]
         boxes += [np.asarray(b, dtype=np.float64).reshape(-1, 4) for b in lists[:, 0]]
     start = np.concatenate([[0], np.cumsum([len(b) for b in boxes])])
@@ -109,11 +135,17 @@ def _load_mats(folder: Path) -> GroundTruth:
     for attribute in ATTRIBUTES:
         cells = face.get(f"{attribute}_label_list")
         if cells is not None:
-            flat = [np.asarray(c, dtype=np.int64).ravel() for event in cells[:, 0] for c in event[:, 0]]
+            flat = [
+                np.asarray(c, dtype=np.int64).ravel() for event in cells[:, 0] for c in event[:, 0]
+            ]
             labels[attribute] = np.concatenate(flat)
             if len(labels[attribute]) != start[-1]:
-                raise BadInputError(f"there is not one {attribute} label per box", where=path, expected=int(start[-1]),
-                                    got=len(labels[attribute]))
+                raise BadInputError(
+                    f"there is not one {attribute} label per box",
+                    where=path,
+                    expected=int(start[-1]),
+                    got=len(labels[attribute]),
+                )
     return GroundTruth(names, boxes, subsets, labels)
 
 
@@ -121,14 +153,23 @@ def _subset(path: Path, names: list[tuple[str, str]], start: np.ndarray) -> np.n
     """Return a bool per box: whether its number (from 1) is in the subset's list."""
     cells = [c for event in _mat(path, ("gt_list",))["gt_list"][:, 0] for c in event[:, 0]]
     if len(cells) != len(names):
-        raise BadInputError("the subset file lists another number of images", where=path, expected=len(names),
-                            got=len(cells), fix="all four .mat files must come from one release")
+        raise BadInputError(
+            "the subset file lists another number of images",
+            where=path,
+            expected=len(names),
+            got=len(cells),
+            fix="all four .mat files must come from one release",
+        )
     keep = np.zeros(start[-1], dtype=bool)
     for i, cell in enumerate(cells):
         index = np.asarray(cell).ravel().astype(np.int64)
         if index.size and not 1 <= index.min() <= index.max() <= start[i + 1] - start[i]:
-            raise BadInputError("the subset names a box that the image does not have", where=f"{path}: {names[i]}",
-                                expected=f"1 … {start[i + 1] - start[i]}", got=f"{index.min()} … {index.max()}")
+            raise BadInputError(
+                "the subset names a box that the image does not have",
+                where=f"{path}: {names[i]}",
+                expected=f"1 … {start[i + 1] - start[i]}",
+                got=f"{index.min()} … {index.max()}",
+            )
         keep[start[i] + index - 1] = True
     return keep
 
@@ -143,7 +184,9 @@ def load_text(path: str | os.PathLike) -> GroundTruth:
     try:
         lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as e:
-        raise BadInputError("the ground-truth text cannot be read", where=path, got=str(e)[:120]) from None
+        raise BadInputError(
+            "the ground-truth text cannot be read", where=path, got=str(e)[:120]
+        ) from None
     first = next((line for line in lines if line.strip()), "")
     names, boxes, rows = (_labelv2 if first.startswith("#") else _bbx_gt)(path, lines)
     labels = {}
@@ -166,8 +209,12 @@ def _numbers(path: Path, number: int, line: str, least: int) -> list[float]:
     except ValueError:
         values = []
     if len(values) < least or not np.isfinite(values).all():
-        raise BadInputError("a line of the ground truth is malformed", where=f"{path}:{number}",
-                            expected=f"at least {least} finite numbers", got=repr(line.strip()[:80]))
+        raise BadInputError(
+            "a line of the ground truth is malformed",
+            where=f"{path}:{number}",
+            expected=f"at least {least} finite numbers",
+            got=repr(line.strip()[:80]),
+        )
     return values
 
 
@@ -179,7 +226,9 @@ def _labelv2(path: Path, lines: list[str]):
             boxes.append([])
         elif line.strip():
             if not boxes:
-                raise BadInputError("a box comes before any image", where=f"{path}:{number}", got=line[:80])
+                raise BadInputError(
+                    "a box comes before any image", where=f"{path}:{number}", got=line[:80]
+                )
             x1, y1, x2, y2 = _numbers(path, number, line, 4)[:4]
             boxes[-1].append([x1, y1, x2 - x1, y2 - y1])
     return names, [np.array(b, dtype=np.float64).reshape(-1, 4) for b in boxes], []
@@ -195,8 +244,12 @@ def _bbx_gt(path: Path, lines: list[str]):
         names.append(_name(lines[at]))
         count = lines[at + 1].strip() if at + 1 < len(lines) else ""
         if not count.isdigit():
-            raise BadInputError("the number of faces is missing", where=f"{path}:{at + 2}",
-                                expected="a whole number", got=repr(count[:80]))
+            raise BadInputError(
+                "the number of faces is missing",
+                where=f"{path}:{at + 2}",
+                expected="a whole number",
+                got=repr(count[:80]),
+            )
         mine = []
         for number in range(at + 3, at + 3 + int(count)):
             values = _numbers(path, number, lines[number - 1] if number <= len(lines) else "", 10)
@@ -217,10 +270,19 @@ def load_predictions(folder: str | os.PathLike, names: list[tuple[str, str]]) ->
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise MissingAssetError("the predictions are not there", where=folder,
-                                expected="a folder with one folder an event", fix="check --predictions")
-    files = {(event.name, f.name[:-4]): f.path for event in os.scandir(folder) if event.is_dir()
-             for f in os.scandir(event.path) if f.name.endswith(".txt")}
+        raise MissingAssetError(
+            "the predictions are not there",
+            where=folder,
+            expected="a folder with one folder an event",
+            fix="check --predictions",
+        )
+    files = {
+        (event.name, f.name[:-4]): f.path
+        for event in os.scandir(folder)
+        if event.is_dir()
+        for f in os.scandir(event.path)
+        if f.name.endswith(".txt")
+    }
     known = set(names)
     extra = sorted(key for key in files if key not in known)
     if not any(n in files for n in known):
@@ -241,29 +303,47 @@ def load_predictions(folder: str | os.PathLike, names: list[tuple[str, str]]) ->
         counts.append(n)
     start = np.concatenate([[0], np.cumsum(counts)])
     rows = _floats(tokens, order, files, start)
-    boxes, unsorted = _sorted(rows[:start[len(names)]], start[:len(names) + 1], names)
+    boxes, unsorted = _sorted(rows[: start[len(names)]], start[: len(names) + 1], names)
     events = {e for e, _ in files}
     missing_events = list(dict.fromkeys(e for e, _ in names if e not in events))
-    return Predictions(boxes, unsorted, missing_events, [f"{e}/{i}" for e, i in names if (e, i) not in files],
-                       [f"{e}/{i}.txt" for e, i in extra], rows[start[len(names)]:, 4], renamed,
-                       int(np.sum((rows[:, 2] <= 0) | (rows[:, 3] <= 0))))
+    return Predictions(
+        boxes,
+        unsorted,
+        missing_events,
+        [f"{e}/{i}" for e, i in names if (e, i) not in files],
+        [f"{e}/{i}.txt" for e, i in extra],
+        rows[start[len(names)] :, 4],
+        renamed,
+        int(np.sum((rows[:, 2] <= 0) | (rows[:, 3] <= 0))),
+    )
 
 
 def _nothing_fits(folder: Path, files: dict, names: list[tuple[str, str]]) -> BadInputError:
     got = ", ".join(f"{e}/{i}.txt" for e, i in sorted(files)[:2])
     if not got:
         got = ", ".join(sorted(p.name for p in folder.iterdir())[:4]) or "an empty folder"
-    return BadInputError("no prediction file belongs to an image of the ground truth", where=folder,
-                         expected=f"files such as {names[0][0]}/{names[0][1]}.txt" if names else "ground-truth images",
-                         got=got, fix="give the folder that holds the event folders")
+    return BadInputError(
+        "no prediction file belongs to an image of the ground truth",
+        where=folder,
+        expected=f"files such as {names[0][0]}/{names[0][1]}.txt"
+        if names
+        else "ground-truth images",
+        got=got,
+        fix="give the folder that holds the event folders",
+    )
 
 
 def _check_header(path: str, header: str, key: tuple[str, str], known: set) -> None:
     """Refuse a file whose first line names another image of the set."""
     stem = Path(header.strip()).stem
     if stem != key[1] and (key[0], stem) in known:
-        raise BadInputError("the file's first line names another image", where=f"{path}:1", expected=key[1], got=stem,
-                            fix="write the predictions again; file name and first line must agree")
+        raise BadInputError(
+            "the file's first line names another image",
+            where=f"{path}:1",
+            expected=key[1],
+            got=stem,
+            fix="write the predictions again; file name and first line must agree",
+        )
 
 
 def _parse(path: str, data: bytes, tokens: list[bytes]) -> tuple[int, str]:
@@ -273,10 +353,17 @@ def _parse(path: str, data: bytes, tokens: list[bytes]) -> tuple[int, str]:
         lines.pop()
     header = lines[0].decode("utf-8", "replace").strip() if lines else ""
     if len(lines) < 2 or not (count := lines[1].strip()).isdigit():
-        got = repr(lines[1].decode("utf-8", "replace")[:80]) if len(lines) > 1 else "the end of the file"
-        raise BadInputError("the file has no count of boxes", where=f"{path}:{2 if lines else 1}",
-                            expected="the image name, then a whole number, then `x y w h score` a line",
-                            got=got)
+        got = (
+            repr(lines[1].decode("utf-8", "replace")[:80])
+            if len(lines) > 1
+            else "the end of the file"
+        )
+        raise BadInputError(
+            "the file has no count of boxes",
+            where=f"{path}:{2 if lines else 1}",
+            expected="the image name, then a whole number, then `x y w h score` a line",
+            got=got,
+        )
     n = 0
     for number, line in enumerate(lines[2:], 3):
         parts = line.split()
@@ -286,17 +373,24 @@ def _parse(path: str, data: bytes, tokens: list[bytes]) -> tuple[int, str]:
         elif parts:
             raise _malformed(path, number, line)
     if n != int(count):
-        raise BadInputError("the file does not hold as many boxes as it says", where=f"{path}:2",
-                            expected=f"{int(count)} boxes", got=f"{n} boxes",
-                            fix="the file may be cut off; write it again")
+        raise BadInputError(
+            "the file does not hold as many boxes as it says",
+            where=f"{path}:2",
+            expected=f"{int(count)} boxes",
+            got=f"{n} boxes",
+            fix="the file may be cut off; write it again",
+        )
     return n, header
 
 
 def _malformed(path: str, number: int, line: bytes) -> BadInputError:
-    return BadInputError("a prediction line is malformed", where=f"{path}:{number}",
-                         expected="five finite numbers: x y w h score",
-                         got=repr(line.decode("utf-8", "replace").strip()[:80]),
-                         fix="correct or drop the line (and the count in line 2)")
+    return BadInputError(
+        "a prediction line is malformed",
+        where=f"{path}:{number}",
+        expected="five finite numbers: x y w h score",
+        got=repr(line.decode("utf-8", "replace").strip()[:80]),
+        fix="correct or drop the line (and the count in line 2)",
+    )
 
 
 def _floats(tokens: list[bytes], order: list, files: dict, start: np.ndarray) -> np.ndarray:
@@ -340,6 +434,7 @@ def write_predictions(folder: str | os.PathLike, event: str, image: str, boxes: 
     Numbers are written with `repr` precision, so that reading them back gives the same floats.
     """
     from facelab.core.files import write_text
+
     boxes = np.asarray(boxes, dtype=np.float64).reshape(-1, 5)
     if not np.isfinite(boxes).all():
         raise BadInputError("predictions must be finite", where=f"{event}/{image}")
@@ -354,11 +449,18 @@ def attribute_masks(truth: GroundTruth, attribute: str) -> dict[str, np.ndarray]
     Raises BadInputError for an attribute that is unknown or that the ground truth does not carry.
     """
     if attribute not in ATTRIBUTES:
-        raise BadInputError(f"no attribute is called {attribute!r}{did_you_mean(attribute, ATTRIBUTES)}",
-                            expected=", ".join(ATTRIBUTES), got=attribute)
+        raise BadInputError(
+            f"no attribute is called {attribute!r}{did_you_mean(attribute, ATTRIBUTES)}",
+            expected=", ".join(ATTRIBUTES),
+            got=attribute,
+        )
     if attribute not in truth.labels:
-        raise BadInputError(f"the ground truth has no {attribute} labels", expected="the .mat files")
-    return {name: truth.labels[attribute] == code for code, name in enumerate(ATTRIBUTES[attribute])}
+        raise BadInputError(
+            f"the ground truth has no {attribute} labels", expected="the .mat files"
+        )
+    return {
+        name: truth.labels[attribute] == code for code, name in enumerate(ATTRIBUTES[attribute])
+    }
 
 
 SIZE_EDGES = (0, 16, 32, 64, 128, 300, np.inf)
@@ -369,6 +471,10 @@ def size_masks(truth: GroundTruth) -> dict[str, np.ndarray]:
     height = np.concatenate([b[:, 3] for b in truth.boxes]) if truth.boxes else np.zeros(0)
     out = {}
     for low, high in itertools.pairwise(SIZE_EDGES):
-        name = f">={low}px" if high == np.inf else (f"<{high}px" if low == 0 else f"{low}-{int(high) - 1}px")
+        name = (
+            f">={low}px"
+            if high == np.inf
+            else (f"<{high}px" if low == 0 else f"{low}-{int(high) - 1}px")
+        )
         out[name] = (height >= low) & (height < high)
     return out

@@ -18,7 +18,17 @@ from facelab.core.hashing import sha256_file
 from facelab.core.markup import table
 from facelab.deploy import evidence as figures
 from facelab.deploy import golden, readme, thresholds
-from facelab.deploy.manifest import MANIFEST, SCHEMA, FileEntry, Licence, Manifest, Reference, Tensor, files_hash, load
+from facelab.deploy.manifest import (
+    MANIFEST,
+    SCHEMA,
+    FileEntry,
+    Licence,
+    Manifest,
+    Reference,
+    Tensor,
+    files_hash,
+    load,
+)
 from facelab.deploy.source import Source, resolve
 from facelab.fingerprint.capture import capture_spec
 from facelab.fingerprint.probes import set_hash, write_probes
@@ -44,20 +54,40 @@ class Bundle:
     def to_dict(self) -> dict:
         """Return what is worth reporting as plain JSON."""
         m = self.manifest
-        return {"schema": "facelab.bundled/1", "bundle": str(self.folder), "name": m.name, "task": m.task,
-                "model": m.model, "hash": m.hash, "files": len(m.files), "bytes": sum(f.bytes for f in m.files),
-                "probes": len(m.golden), "labels": m.labels, "licence": m.licence.licence, "quantized": m.quantized}
+        return {
+            "schema": "facelab.bundled/1",
+            "bundle": str(self.folder),
+            "name": m.name,
+            "task": m.task,
+            "model": m.model,
+            "hash": m.hash,
+            "files": len(m.files),
+            "bytes": sum(f.bytes for f in m.files),
+            "probes": len(m.golden),
+            "labels": m.labels,
+            "licence": m.licence.licence,
+            "quantized": m.quantized,
+        }
 
     def _repr_html_(self) -> str:
         m = self.manifest
         roles: dict[str, list[FileEntry]] = {}
         for f in m.files:
             roles.setdefault(f.role, []).append(f)
-        rows = [(role.replace("_", " "), len(fs), sum(f.bytes for f in fs), fs[0].path + (" …" if len(fs) > 1 else ""))
-                for role, fs in roles.items()]
-        return (f"<b>{html.escape(m.name)}</b> · {html.escape(m.task)} · {html.escape(m.runtime)} · licence "
-                f"{html.escape(m.licence.licence)} · bundle <code>{m.hash[:12]}</code>"
-                + table(["role", "files", "bytes", "path"], rows))
+        rows = [
+            (
+                role.replace("_", " "),
+                len(fs),
+                sum(f.bytes for f in fs),
+                fs[0].path + (" …" if len(fs) > 1 else ""),
+            )
+            for role, fs in roles.items()
+        ]
+        return (
+            f"<b>{html.escape(m.name)}</b> · {html.escape(m.task)} · {html.escape(m.runtime)} · licence "
+            f"{html.escape(m.licence.licence)} · bundle <code>{m.hash[:12]}</code>"
+            + table(["role", "files", "bytes", "path"], rows)
+        )
 
 
 def open_bundle(folder: str | os.PathLike) -> Bundle:
@@ -65,10 +95,18 @@ def open_bundle(folder: str | os.PathLike) -> Bundle:
     return Bundle(Path(folder), load(Path(folder)))
 
 
-def make(model: str | os.PathLike, out: str | os.PathLike, *, name: str | None = None,
-         spec: str | os.PathLike | None = None, labels: str | os.PathLike | None = None, licence: str | None = None,
-         threshold_file: str | os.PathLike | None = None, evidence: Iterable[str | os.PathLike] = (),
-         reference: str | os.PathLike | None = None) -> Bundle:
+def make(
+    model: str | os.PathLike,
+    out: str | os.PathLike,
+    *,
+    name: str | None = None,
+    spec: str | os.PathLike | None = None,
+    labels: str | os.PathLike | None = None,
+    licence: str | None = None,
+    threshold_file: str | os.PathLike | None = None,
+    evidence: Iterable[str | os.PathLike] = (),
+    reference: str | os.PathLike | None = None,
+) -> Bundle:
     """Gather a model with its preprocessing, probes, golden tensors and outputs, thresholds and figures into `out`.
 
     `model` is a file with its `.preprocess.json` beside it, the folder of a training, or a name of the catalogue.
@@ -79,8 +117,13 @@ def make(model: str | os.PathLike, out: str | os.PathLike, *, name: str | None =
     out = Path(out)
     _refuse_foreign(out)
     source = resolve(model, spec=spec, labels=labels, licence=licence)
-    chosen = thresholds.load(threshold_file) if threshold_file else thresholds.parse(
-        {"schema": thresholds.SCHEMA, "thresholds": source.thresholds}, source.name)
+    chosen = (
+        thresholds.load(threshold_file)
+        if threshold_file
+        else thresholds.parse(
+            {"schema": thresholds.SCHEMA, "thresholds": source.thresholds}, source.name
+        )
+    )
     found = [r for path in (list(evidence) or _own_evaluation(source)) for r in figures.read(path)]
     opened = open_model(source.path, spec=source.spec)
     _refuse_many_inputs(opened)
@@ -102,10 +145,16 @@ def _own_evaluation(source: Source) -> list[Path]:
 
 def _refuse_foreign(out: Path) -> None:
     if out.is_file():
-        raise BadInputError("--out is a file", where=out, expected="a folder", fix="choose another --out")
+        raise BadInputError(
+            "--out is a file", where=out, expected="a folder", fix="choose another --out"
+        )
     if out.is_dir() and any(out.iterdir()) and not _is_bundle(out):
-        raise BadInputError("the folder holds other files and is no bundle", where=out,
-                            expected="a new folder, an empty one or an earlier bundle", fix="choose another --out")
+        raise BadInputError(
+            "the folder holds other files and is no bundle",
+            where=out,
+            expected="a new folder, an empty one or an earlier bundle",
+            fix="choose another --out",
+        )
 
 
 def _is_bundle(folder: Path) -> bool:
@@ -119,12 +168,16 @@ def _is_bundle(folder: Path) -> bool:
 
 def _refuse_many_inputs(model: Model) -> None:
     if len(model.inputs) != 1:
-        raise BadInputError("a bundle takes models with one input", where=model.path, expected="one tensor",
-                            got=", ".join(map(str, model.inputs)))
+        raise BadInputError(
+            "a bundle takes models with one input",
+            where=model.path,
+            expected="one tensor",
+            got=", ".join(map(str, model.inputs)),
+        )
 
 
 def _fill(folder: Path, source: Source, model: Model, chosen, found, reference, name) -> Manifest:
-    entries: list[tuple[str, str, str]] = []   # path, role, licence
+    entries: list[tuple[str, str, str]] = []  # path, role, licence
 
     def add(path: str, role: str, licence: str = GENERATED) -> Path:
         entries.append((path, role, licence))
@@ -139,7 +192,9 @@ def _fill(folder: Path, source: Source, model: Model, chosen, found, reference, 
     write_json(add("thresholds.json", "thresholds"), chosen.to_dict())
     fingerprint = capture_spec(source.spec, tensors=folder / "golden" / "tensors")
     fingerprint.save(add("train.json", "fingerprint"))
-    if source.spec.stages[-1].op == "quantize":   # a program may show its tensor before it is quantised
+    if (
+        source.spec.stages[-1].op == "quantize"
+    ):  # a program may show its tensor before it is quantised
         capture_spec(unquantized(source.spec)).save(add("train_float.json", "float_fingerprint"))
     probes = [p for p, e in fingerprint.output.items() if "error" not in e]
     _outputs(folder, model, source, probes, add)
@@ -151,25 +206,59 @@ def _fill(folder: Path, source: Source, model: Model, chosen, found, reference, 
     if card and card.is_file():
         shutil.copyfile(card, add("model_card.md", "card"))
     inputs, outputs = ([_tensor(model, t) for t in ts] for ts in (model.inputs, model.outputs))
-    write_text(add("README.md", "page"), readme.page(
-        source, source.spec, model=file, size=(folder / file).stat().st_size, inputs=inputs, outputs=outputs,
-        probes=readme.probe_count(folder / "probes"), golden=probes, version=facelab.__version__))
-    files = [FileEntry(path=p, bytes=(folder / p).stat().st_size, sha256=sha256_file(folder / p), role=r, licence=lic)
-             for p, r, lic in entries]
+    write_text(
+        add("README.md", "page"),
+        readme.page(
+            source,
+            source.spec,
+            model=file,
+            size=(folder / file).stat().st_size,
+            inputs=inputs,
+            outputs=outputs,
+            probes=readme.probe_count(folder / "probes"),
+            golden=probes,
+            version=facelab.__version__,
+        ),
+    )
+    files = [
+        FileEntry(
+            path=p,
+            bytes=(folder / p).stat().st_size,
+            sha256=sha256_file(folder / p),
+            role=r,
+            licence=lic,
+        )
+        for p, r, lic in entries
+    ]
     manifest = Manifest(
-        schema_=SCHEMA, name=name or source.name, task=source.task, runtime=source.runtime, model=file,
-        quantized=_quantized(source, model), inputs=inputs, outputs=outputs, labels=source.labels,
-        spec_hash=source.spec.hash, probe_set=set_hash(), golden=probes,
+        schema_=SCHEMA,
+        name=name or source.name,
+        task=source.task,
+        runtime=source.runtime,
+        model=file,
+        quantized=_quantized(source, model),
+        inputs=inputs,
+        outputs=outputs,
+        labels=source.labels,
+        spec_hash=source.spec.hash,
+        probe_set=set_hash(),
+        golden=probes,
         licence=Licence(licence=source.licence, terms=source.terms, source=source.origin),
-        reference=_reference(reference), made_by={"facelab": facelab.__version__, **fingerprint.made_by},
-        at=records.now(), hash=files_hash(files), files=files)
+        reference=_reference(reference),
+        made_by={"facelab": facelab.__version__, **fingerprint.made_by},
+        at=records.now(),
+        hash=files_hash(files),
+        files=files,
+    )
     write_json(folder / MANIFEST, manifest.to_dict())
     return manifest
 
 
 def unquantized(spec: PreprocessSpec) -> PreprocessSpec:
     """Return a quantised model's preprocessing up to its float tensor."""
-    return PreprocessSpec(f"{spec.name}-float", [s.to_dict() for s in spec.stages if s.op != "quantize"])
+    return PreprocessSpec(
+        f"{spec.name}-float", [s.to_dict() for s in spec.stages if s.op != "quantize"]
+    )
 
 
 def _outputs(folder: Path, model: Model, source: Source, probes: list[str], add) -> None:
@@ -184,20 +273,32 @@ def _outputs(folder: Path, model: Model, source: Source, probes: list[str], add)
 
 def _tensor(model: Model, info) -> Tensor:
     scale, zero = getattr(model, "quantization", {}).get(info.name, (0.0, 0))
-    return Tensor(name=info.name, shape=list(info.shape), dtype=info.dtype, scale=scale or None,
-                  zero_point=zero if scale else None)
+    return Tensor(
+        name=info.name,
+        shape=list(info.shape),
+        dtype=info.dtype,
+        scale=scale or None,
+        zero_point=zero if scale else None,
+    )
 
 
 def _quantized(source: Source, model: Model) -> bool:
     """Whether the weights or tensors are integers: integer input, or quantisation inside the graph."""
-    if any(t.dtype in ("int8", "uint8") for t in (*model.inputs, *model.outputs)) and source.spec.find("quantize"):
+    if any(
+        t.dtype in ("int8", "uint8") for t in (*model.inputs, *model.outputs)
+    ) and source.spec.find("quantize"):
         return True
     if source.runtime == "litert":
         details = model.handle.get_tensor_details()
-        return any(len(d["quantization_parameters"]["scales"]) and d["dtype"].__name__ in ("int8", "uint8")
-                   for d in details)
+        return any(
+            len(d["quantization_parameters"]["scales"]) and d["dtype"].__name__ in ("int8", "uint8")
+            for d in details
+        )
     if source.runtime == "onnx":
-        return b"QuantizeLinear" in source.path.read_bytes() or b"ConvInteger" in source.path.read_bytes()
+        return (
+            b"QuantizeLinear" in source.path.read_bytes()
+            or b"ConvInteger" in source.path.read_bytes()
+        )
     return False
 
 

@@ -39,7 +39,10 @@ def inference_side(spec: PreprocessSpec, mistake: str = "none") -> Fingerprint:
     def program(path, probe):
         tensor = apply(spec, path, face=probe.face, backend="pillow")
         return np.ascontiguousarray(MISTAKES[mistake](tensor))
-    return capture_pipeline(program, name=f"device program ({mistake})", families=("image",), packages=("pillow",))
+
+    return capture_pipeline(
+        program, name=f"device program ({mistake})", families=("image",), packages=("pillow",)
+    )
 
 
 def int8(model: Path, calibration: FaceSet, out: Path, *, wrong_range: bool = False) -> Path:
@@ -49,6 +52,7 @@ def int8(model: Path, calibration: FaceSet, out: Path, *, wrong_range: bool = Fa
     that scales to 0…1 where training had -1…1: the common mistake of a calibration script with its own normalisation.
     """
     from facelab.quantization.edge import EdgeQuantizer
+
     classifier = EmotionClassifier(model)
     tensors = to_tensor(classifier.spec, calibration.images)
     if wrong_range:
@@ -57,14 +61,19 @@ def int8(model: Path, calibration: FaceSet, out: Path, *, wrong_range: bool = Fa
     opened = open_model(out)
     info = opened.inputs[0]
     scale, zero = opened.quantization[info.name]
-    spec = classifier.spec if info.dtype == "float32" else quantized(classifier.spec, scale=scale, zero_point=zero,
-                                                                     dtype=info.dtype)
+    spec = (
+        classifier.spec
+        if info.dtype == "float32"
+        else quantized(classifier.spec, scale=scale, zero_point=zero, dtype=info.dtype)
+    )
     spec.save(out.with_suffix(".preprocess.json"))
     write_text(out.with_name("labels.txt"), "\n".join(classifier.classes) + "\n")
     return out
 
 
-def int8_figures(model: Path, reference: Evaluation, faces: FaceSet, out: Path) -> tuple[Path, Evaluation]:
+def int8_figures(
+    model: Path, reference: Evaluation, faces: FaceSet, out: Path
+) -> tuple[Path, Evaluation]:
     """Measure a quantised classifier against the float one on the same faces and write the figures as records.
 
     `accuracy_ratio` and `agreement` (top-1) are shares, `worst_class_change` (recall) and `ece_change` points, as in
@@ -73,12 +82,16 @@ def int8_figures(model: Path, reference: Evaluation, faces: FaceSet, out: Path) 
     found = evaluate(EmotionClassifier(model), faces)
     recall = [np.diag(e.table) / np.maximum(e.table.sum(axis=1), 1) for e in (reference, found)]
     a, b = reference.accuracy.value, found.accuracy.value
-    figures = {"accuracy_ratio": (b / a if a else 0.0, "higher"),
-               "agreement": (float(np.mean(found.predicted == reference.predicted)), "higher"),
-               "worst_class_change": (100 * float((recall[1] - recall[0]).min()), "higher"),
-               "ece_change": (100 * (found.reliability.ece - reference.reliability.ece), "lower")}
-    records = [Record("candidates", "int8", "int8", k, v, better=better, n=len(faces))
-               for k, (v, better) in figures.items()]
+    figures = {
+        "accuracy_ratio": (b / a if a else 0.0, "higher"),
+        "agreement": (float(np.mean(found.predicted == reference.predicted)), "higher"),
+        "worst_class_change": (100 * float((recall[1] - recall[0]).min()), "higher"),
+        "ece_change": (100 * (found.reliability.ece - reference.reliability.ece), "lower"),
+    }
+    records = [
+        Record("candidates", "int8", "int8", k, v, better=better, n=len(faces))
+        for k, (v, better) in figures.items()
+    ]
     write(out, [*records, accuracy_record(found)])
     return out, found
 
@@ -86,12 +99,29 @@ def int8_figures(model: Path, reference: Evaluation, faces: FaceSet, out: Path) 
 def accuracy_record(found: Evaluation) -> Record:
     """Return an evaluation's accuracy with its interval as a record."""
     a = found.accuracy
-    return Record("candidates", "evaluation", "test", "accuracy", a.value, better="higher", lo=a.lo, hi=a.hi,
-                  n=len(found.faces), method=a.method)
+    return Record(
+        "candidates",
+        "evaluation",
+        "test",
+        "accuracy",
+        a.value,
+        better="higher",
+        lo=a.lo,
+        hi=a.hi,
+        n=len(found.faces),
+        method=a.method,
+    )
 
 
-def rejection_file(classifier: EmotionClassifier, chosen_on: FaceSet, reported_on: FaceSet, out: Path, *,
-                   names: tuple[str, str] = ("calibration", "test"), error: float = 0.05) -> Path:
+def rejection_file(
+    classifier: EmotionClassifier,
+    chosen_on: FaceSet,
+    reported_on: FaceSet,
+    out: Path,
+    *,
+    names: tuple[str, str] = ("calibration", "test"),
+    error: float = 0.05,
+) -> Path:
     """Choose the confidence below which an answer is rejected on one set, report it on another, and write both."""
     t, sets = None, []
     for faces in (chosen_on, reported_on):
@@ -99,17 +129,22 @@ def rejection_file(classifier: EmotionClassifier, chosen_on: FaceSet, reported_o
         confidence, right = p.max(axis=1), p.argmax(axis=1) == faces.labels
         t = thresholds.rejection(confidence, right, error=error) if t is None else t
         sets.append(thresholds.accepted(confidence, right, t))
-    entry = {"name": "reject below", "value": t, "quantity": "largest probability, accepted at or above",
-             "target": f"error at most {error:g} among accepted answers",
-             "chosen_on": thresholds.data_set(names[0], chosen_on.hashes(), chosen_on.identities),
-             "reported_on": thresholds.data_set(names[1], reported_on.hashes(), reported_on.identities),
-             "reported": {"chosen": sets[0], "reported": sets[1]}}
+    entry = {
+        "name": "reject below",
+        "value": t,
+        "quantity": "largest probability, accepted at or above",
+        "target": f"error at most {error:g} among accepted answers",
+        "chosen_on": thresholds.data_set(names[0], chosen_on.hashes(), chosen_on.identities),
+        "reported_on": thresholds.data_set(names[1], reported_on.hashes(), reported_on.identities),
+        "reported": {"chosen": sets[0], "reported": sets[1]},
+    }
     return write_json(out, {"schema": thresholds.SCHEMA, "thresholds": [entry]})
 
 
 def corrupt(folder: Path, *, path: str | None = None) -> Path:
     """Flip one bit in the middle of a bundle's model (or of the file `path` in it), as a bad copy would."""
     from facelab.deploy.bundle import open_bundle
+
     target = folder / (path or open_bundle(folder).manifest.model)
     data = bytearray(target.read_bytes())
     data[len(data) // 2] ^= 1

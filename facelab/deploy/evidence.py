@@ -15,9 +15,15 @@ from facelab.core.files import read_json
 from facelab.core.records import Record
 
 EVIDENCE = "evidence/records.jsonl"
-QUANTIZED = {"bytes": ("bytes",), "size_ratio": ("size_ratio",), "accuracy_ratio": ("accuracy_ratio",),
-             "agreement": ("agreement", "value"), "worst_class_change": ("worst_class", "change"),
-             "ece_change": ("ece_change",), "cosine": ("cosine", "mean")}
+QUANTIZED = {
+    "bytes": ("bytes",),
+    "size_ratio": ("size_ratio",),
+    "accuracy_ratio": ("accuracy_ratio",),
+    "agreement": ("agreement", "value"),
+    "worst_class_change": ("worst_class", "change"),
+    "ece_change": ("ece_change",),
+    "cosine": ("cosine", "mean"),
+}
 """The gate's INT8 figures → where a row of `facelab quantize --json` has them."""
 DEVICE_SCHEMA = "facelab.device/1"
 
@@ -31,31 +37,48 @@ def read(path: str | os.PathLike) -> list[Record]:
     """
     path = Path(path)
     if path.is_dir():
-        files = [path / "records.jsonl"] if (path / "records.jsonl").is_file() else sorted(path.glob("*/records.jsonl"))
+        files = (
+            [path / "records.jsonl"]
+            if (path / "records.jsonl").is_file()
+            else sorted(path.glob("*/records.jsonl"))
+        )
         if files:
             return [r for f in files for r in records.read(f)]
         if (path / "evaluation.json").is_file():
             return read(path / "evaluation.json")
-        raise BadInputError("the folder holds no figures", where=path, expected="records.jsonl or evaluation.json",
-                            fix="name a run of facelab reproduce, or a file of records")
+        raise BadInputError(
+            "the folder holds no figures",
+            where=path,
+            expected="records.jsonl or evaluation.json",
+            fix="name a run of facelab reproduce, or a file of records",
+        )
     if path.suffix == ".jsonl":
         return records.read(path)
     return _from_json(read_json(path), path)
 
 
 def _from_json(value: Any, path: Path) -> list[Record]:
-    if isinstance(value, dict) and isinstance(value.get("accuracy"), dict) and "value" in value["accuracy"]:
+    if (
+        isinstance(value, dict)
+        and isinstance(value.get("accuracy"), dict)
+        and "value" in value["accuracy"]
+    ):
         return _evaluation(value)
     if isinstance(value, dict) and isinstance(value.get("rows", value.get("variants")), list):
         return _variants(value.get("rows", value.get("variants")), path)
-    raise BadInputError("the file holds no figures that facelab knows", where=path,
-                        expected="records (.jsonl), or the JSON of facelab emotion evaluate or facelab quantize",
-                        fix="write it with that command's --json")
+    raise BadInputError(
+        "the file holds no figures that facelab knows",
+        where=path,
+        expected="records (.jsonl), or the JSON of facelab emotion evaluate or facelab quantize",
+        fix="write it with that command's --json",
+    )
 
 
 def _evaluation(value: dict) -> list[Record]:
     a = value["accuracy"]
-    out = [_figure("accuracy", a["value"], "higher", lo=a.get("lo"), hi=a.get("hi"), n=value.get("n"))]
+    out = [
+        _figure("accuracy", a["value"], "higher", lo=a.get("lo"), hi=a.get("hi"), n=value.get("n"))
+    ]
     for key, better in (("macro_f1", "higher"), ("ece", "lower")):
         if isinstance(value.get(key), (int, float)):
             out.append(_figure(key, value[key], better, n=value.get("n")))
@@ -66,11 +89,17 @@ def _variants(rows: list, path: Path) -> list[Record]:
     out = []
     for row in rows:
         if not isinstance(row, dict):
-            raise BadInputError("a row of the figures is no object", where=path, got=type(row).__name__)
+            raise BadInputError(
+                "a row of the figures is no object", where=path, got=type(row).__name__
+            )
         case = str(row.get("variant", row.get("name", "model")))
         accuracy = row.get("accuracy")
         if isinstance(accuracy, dict) and "value" in accuracy:
-            out.append(dataclasses.replace(_evaluation({"accuracy": accuracy, "n": row.get("n")})[0], case=case))
+            out.append(
+                dataclasses.replace(
+                    _evaluation({"accuracy": accuracy, "n": row.get("n")})[0], case=case
+                )
+            )
         for metric, path_ in QUANTIZED.items():
             value = row
             for key in path_:
@@ -87,10 +116,20 @@ def of_file(found: list[Record], size: int) -> list[Record]:
 
 
 def _figure(metric: str, value, better: str, **fields) -> Record:
-    return Record(run="evidence", step="evaluation", case="test", metric=metric, value=value, better=better, **fields)
+    return Record(
+        run="evidence",
+        step="evaluation",
+        case="test",
+        metric=metric,
+        value=value,
+        better=better,
+        **fields,
+    )
 
 
-def align(baseline: list[Record], candidate: list[Record], wanted) -> tuple[list[Record], list[Record]]:
+def align(
+    baseline: list[Record], candidate: list[Record], wanted
+) -> tuple[list[Record], list[Record]]:
     """Return the quality figures that both sides hold, under one key each.
 
     `wanted(record)` chooses. Figures are matched by step, case and metric; else by case and metric; else by the
@@ -101,7 +140,9 @@ def align(baseline: list[Record], candidate: list[Record], wanted) -> tuple[list
     for key in (lambda r: r.key, lambda r: (r.case, r.metric), lambda r: r.metric):
         a, b = _index(left, key), _index(right, key)
         for name in a.keys() & b.keys():
-            if isinstance(name, str) and (len(_all(left, key, name)) > 1 or len(_all(right, key, name)) > 1):
+            if isinstance(name, str) and (
+                len(_all(left, key, name)) > 1 or len(_all(right, key, name)) > 1
+            ):
                 continue
             out[0].append(dataclasses.replace(a[name], step=b[name].step, case=b[name].case))
             out[1].append(b[name])
@@ -134,18 +175,42 @@ def read_device(path: str | os.PathLike) -> Measurement:
     """
     value = read_json(path)
     known = ("schema", "device", "latency_ms", "peak_rss_mb")
-    if not isinstance(value, dict) or value.get("schema") != DEVICE_SCHEMA or set(value) - set(known):
-        raise BadInputError("the file is no measurement of a device", where=path, expected=f"keys {', '.join(known)}, "
-                            f"schema {DEVICE_SCHEMA!r}", got=repr(value)[:100], fix="see the bundle's README.md")
+    if (
+        not isinstance(value, dict)
+        or value.get("schema") != DEVICE_SCHEMA
+        or set(value) - set(known)
+    ):
+        raise BadInputError(
+            "the file is no measurement of a device",
+            where=path,
+            expected=f"keys {', '.join(known)}, schema {DEVICE_SCHEMA!r}",
+            got=repr(value)[:100],
+            fix="see the bundle's README.md",
+        )
     times, memory = value.get("latency_ms"), value.get("peak_rss_mb")
-    good = times is None or (isinstance(times, list) and len(times) >= 20 and all(
-        isinstance(t, (int, float)) and not isinstance(t, bool) and t > 0 for t in times))
+    good = times is None or (
+        isinstance(times, list)
+        and len(times) >= 20
+        and all(isinstance(t, (int, float)) and not isinstance(t, bool) and t > 0 for t in times)
+    )
     if not good:
-        raise BadInputError("'latency_ms' is no list of calls", where=path, expected="at least 20 positive numbers, "
-                            "one a call, in milliseconds", got=repr(times)[:80])
-    if memory is not None and (not isinstance(memory, (int, float)) or isinstance(memory, bool) or memory <= 0):
-        raise BadInputError("'peak_rss_mb' is no amount of memory", where=path, expected="a positive number of MB",
-                            got=repr(memory)[:60])
-    return Measurement(str(value.get("device", "unnamed device")),
-                       None if times is None else np.asarray(times, np.float64) / 1e3,
-                       None if memory is None else round(memory * 1e6))
+        raise BadInputError(
+            "'latency_ms' is no list of calls",
+            where=path,
+            expected="at least 20 positive numbers, one a call, in milliseconds",
+            got=repr(times)[:80],
+        )
+    if memory is not None and (
+        not isinstance(memory, (int, float)) or isinstance(memory, bool) or memory <= 0
+    ):
+        raise BadInputError(
+            "'peak_rss_mb' is no amount of memory",
+            where=path,
+            expected="a positive number of MB",
+            got=repr(memory)[:60],
+        )
+    return Measurement(
+        str(value.get("device", "unnamed device")),
+        None if times is None else np.asarray(times, np.float64) / 1e3,
+        None if memory is None else round(memory * 1e6),
+    )

@@ -21,22 +21,39 @@ ABOUT = {
     "thresholds": "Thresholds were chosen on other data than they are reported on",
     "model_size": "The model's file fits the target device",
     "latency": "A call is fast enough on the target device",
-    "memory": "Peak memory fits the target device"}
+    "memory": "Peak memory fits the target device",
+}
 """What each check asks, as a rule."""
 
 
 def sarif(verdict: Verdict) -> dict:
     """Return the verdict as a SARIF 2.1.0 log: a run of the gate, and the fingerprint's own run where there is one."""
     rules = [{"id": name, "shortDescription": {"text": ABOUT[name]}} for name in CHECKS]
-    results = [{
-        "ruleId": c.name, "ruleIndex": CHECKS.index(c.name), "level": "error",
-        "message": {"text": f"{c.what}." + (f" Fix: {c.fix}." if c.fix else "")},
-        "locations": [{"physicalLocation": {
-            "artifactLocation": {"uri": _uri(verdict.bundle, c.file or "manifest.json")}}}],
-        "properties": {"status": c.status, "causes": list(c.causes)},
-    } for c in verdict.checks if c.name in verdict.refused]
-    gate = {"tool": {"driver": {"name": "facelab gate", "version": facelab.__version__, "rules": rules}},
-            "results": results, "properties": {"verdict": verdict.word, "policy": verdict.policy}}
+    results = [
+        {
+            "ruleId": c.name,
+            "ruleIndex": CHECKS.index(c.name),
+            "level": "error",
+            "message": {"text": f"{c.what}." + (f" Fix: {c.fix}." if c.fix else "")},
+            "locations": [
+                {
+                    "physicalLocation": {
+                        "artifactLocation": {"uri": _uri(verdict.bundle, c.file or "manifest.json")}
+                    }
+                }
+            ],
+            "properties": {"status": c.status, "causes": list(c.causes)},
+        }
+        for c in verdict.checks
+        if c.name in verdict.refused
+    ]
+    gate = {
+        "tool": {
+            "driver": {"name": "facelab gate", "version": facelab.__version__, "rules": rules}
+        },
+        "results": results,
+        "properties": {"verdict": verdict.word, "policy": verdict.policy},
+    }
     runs = [gate]
     if verdict.comparison is not None:
         runs += fingerprint_export.sarif(verdict.comparison)["runs"]
@@ -45,31 +62,40 @@ def sarif(verdict: Verdict) -> dict:
 
 def _uri(bundle: Path, file: str) -> str:
     from urllib.parse import quote
+
     return quote((Path(bundle) / file).as_posix(), safe="/._-~")
 
 
 def junit(verdict: Verdict) -> bytes:
     """Return the verdict as JUnit XML: a suite of the checks, and the fingerprint's suites where there is one."""
-    suite = ET.Element("testsuite", name=_clean(f"gate {verdict.name}"), errors="0", time=f"{verdict.seconds:.3f}")
+    suite = ET.Element(
+        "testsuite", name=_clean(f"gate {verdict.name}"), errors="0", time=f"{verdict.seconds:.3f}"
+    )
     for c in verdict.checks:
         case = ET.SubElement(suite, "testcase", classname="facelab.gate", name=c.name, time="0")
         if c.name in verdict.refused:
-            ET.SubElement(case, "failure", message=_clean(c.what), type=c.causes[0] if c.causes else c.status
-                          ).text = _clean(f"{c.what}\n{c.fix}".strip())
+            ET.SubElement(
+                case, "failure", message=_clean(c.what), type=c.causes[0] if c.causes else c.status
+            ).text = _clean(f"{c.what}\n{c.fix}".strip())
         elif c.status == "skipped":
             ET.SubElement(case, "skipped", message=_clean(c.what))
     for absent in [n for n in verdict.refused if n not in {c.name for c in verdict.checks}]:
         case = ET.SubElement(suite, "testcase", classname="facelab.gate", name=absent, time="0")
         ET.SubElement(case, "failure", message="required, but switched off", type="policy")
     cases = suite.findall("testcase")
-    counts = {"tests": len(cases), "failures": sum(c.find("failure") is not None for c in cases),
-              "skipped": sum(c.find("skipped") is not None for c in cases)}
+    counts = {
+        "tests": len(cases),
+        "failures": sum(c.find("failure") is not None for c in cases),
+        "skipped": sum(c.find("skipped") is not None for c in cases),
+    }
     for key, value in counts.items():
         suite.set(key, str(value))
     root = ET.Element("testsuites", name="facelab gate")
     root.append(suite)
     if verdict.comparison is not None:
-        root.extend(ET.fromstring(fingerprint_export.junit(verdict.comparison)).findall("testsuite"))
+        root.extend(
+            ET.fromstring(fingerprint_export.junit(verdict.comparison)).findall("testsuite")
+        )
     for key in ("tests", "failures"):
         root.set(key, str(sum(int(s.get(key, "0")) for s in root.findall("testsuite"))))
     root.set("errors", "0")

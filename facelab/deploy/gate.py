@@ -54,10 +54,20 @@ class Verdict:
     def to_dict(self) -> dict:
         """Return the verdict as plain JSON."""
         counts = {s: sum(c.status == s for c in self.checks) for s in ("pass", "fail", "skipped")}
-        return {"schema": SCHEMA, "verdict": self.word, "passed": self.passed, "bundle": str(self.bundle),
-                "name": self.name, "policy": self.policy, "refused": self.refused, "counts": counts,
-                "checks": [c.to_dict() for c in self.checks], "at": now(), "seconds": round(self.seconds, 3),
-                "comparison": self.comparison.to_dict() if self.comparison else None}
+        return {
+            "schema": SCHEMA,
+            "verdict": self.word,
+            "passed": self.passed,
+            "bundle": str(self.bundle),
+            "name": self.name,
+            "policy": self.policy,
+            "refused": self.refused,
+            "counts": counts,
+            "checks": [c.to_dict() for c in self.checks],
+            "at": now(),
+            "seconds": round(self.seconds, 3),
+            "comparison": self.comparison.to_dict() if self.comparison else None,
+        }
 
     def text(self) -> str:
         """Return the table for a terminal."""
@@ -70,27 +80,38 @@ class Verdict:
             if c.fix and (c.status == "fail" or c.name in self.refused):
                 lines.append(f"{'':<8} {'':<{width}}  fix: {c.fix}")
         because = f" because of {', '.join(self.refused)}" if self.refused else ""
-        return "\n".join([*lines, "", f"{self.word}: {self.name} under policy {self.policy!r}{because}"])
+        return "\n".join(
+            [*lines, "", f"{self.word}: {self.name} under policy {self.policy!r}{because}"]
+        )
 
     def _repr_html_(self) -> str:
         rows = "".join(
             f"<tr><td style='color:{COLOURS[c.status]};font-weight:600'>{c.status.upper()}</td>"
             f"<td style='text-align:left'>{html.escape(c.name.replace('_', ' '))}</td>"
             f"<td style='text-align:left;max-width:46em;white-space:normal'>{html.escape(c.what)}"
-            + (f"<br><b>Fix:</b> {html.escape(c.fix)}" if c.status == "fail" and c.fix else "") + "</td></tr>"
-            for c in self.checks)
+            + (f"<br><b>Fix:</b> {html.escape(c.fix)}" if c.status == "fail" and c.fix else "")
+            + "</td></tr>"
+            for c in self.checks
+        )
         colour = COLOURS["pass" if self.passed else "fail"]
-        return (f"<p><span style='background:{colour};color:#fff;border-radius:12px;padding:1px 10px;font-weight:600'>"
-                f"{self.word}</span> {html.escape(self.name)} under policy “{html.escape(self.policy)}”</p>"
-                f"<table><thead><tr><th></th><th style='text-align:left'>check</th><th style='text-align:left'>what "
-                f"was found</th></tr></thead><tbody>{rows}</tbody></table>")
+        return (
+            f"<p><span style='background:{colour};color:#fff;border-radius:12px;padding:1px 10px;font-weight:600'>"
+            f"{self.word}</span> {html.escape(self.name)} under policy “{html.escape(self.policy)}”</p>"
+            f"<table><thead><tr><th></th><th style='text-align:left'>check</th><th style='text-align:left'>what "
+            f"was found</th></tr></thead><tbody>{rows}</tbody></table>"
+        )
 
 
-def judge(bundle: str | os.PathLike, rules: Policy | None = None, *,
-          inference: str | os.PathLike | fingerprints.Fingerprint | None = None,
-          outputs: str | os.PathLike | None = None, baseline: tuple[str, list[Record]] | None = None,
-          compare_records: Callable[[list[Record], list[Record]], list] | None = None,
-          device: str | os.PathLike | None = None) -> Verdict:
+def judge(
+    bundle: str | os.PathLike,
+    rules: Policy | None = None,
+    *,
+    inference: str | os.PathLike | fingerprints.Fingerprint | None = None,
+    outputs: str | os.PathLike | None = None,
+    baseline: tuple[str, list[Record]] | None = None,
+    compare_records: Callable[[list[Record], list[Record]], list] | None = None,
+    device: str | os.PathLike | None = None,
+) -> Verdict:
     """Run every check that has data on a bundle and return the verdict.
 
     `inference` is the other side's fingerprint, `outputs` a folder of its outputs on the probes, `baseline` a run's
@@ -107,14 +128,37 @@ def judge(bundle: str | os.PathLike, rules: Policy | None = None, *,
     gate = _Gate(held, rules, given, program, baseline, compare_records, measured)
     out = [checks.integrity(found)] if rules.enabled("integrity") else []
     # a changed file can be anything: nothing in a damaged bundle is read or run
-    rest = gate.run() if found.ok else [checks.skipped(n, "not looked at: the bundle is damaged")
-                                        for n in policy.CHECKS[1:] if rules.enabled(n)]
+    rest = (
+        gate.run()
+        if found.ok
+        else [
+            checks.skipped(n, "not looked at: the bundle is damaged")
+            for n in policy.CHECKS[1:]
+            if rules.enabled(n)
+        ]
+    )
     out += rest
-    refused = [c.name for c in out if c.status == "fail" or (
-        c.status == "skipped" and found.ok and not rules.may_skip(c.name) and not _not_applicable(c, held))]
+    refused = [
+        c.name
+        for c in out
+        if c.status == "fail"
+        or (
+            c.status == "skipped"
+            and found.ok
+            and not rules.may_skip(c.name)
+            and not _not_applicable(c, held)
+        )
+    ]
     missing = [n for n in rules.required if n not in {c.name for c in out}]
-    return Verdict(Path(bundle), found.manifest.name, rules.name, out, refused + missing,
-                   time.perf_counter() - started, gate.comparison)
+    return Verdict(
+        Path(bundle),
+        found.manifest.name,
+        rules.name,
+        out,
+        refused + missing,
+        time.perf_counter() - started,
+        gate.comparison,
+    )
 
 
 def _not_applicable(check: Check, bundle: Bundle) -> bool:
@@ -130,14 +174,21 @@ class _Gate:
         self.baseline, self.compare_records, self.measured = baseline, compare_records, measured
         self.comparison: Comparison | None = None
         path = bundle.folder / evidence.EVIDENCE
-        self.evidence = records.read(path) if path.is_file() and bundle.manifest.of_role("evidence") else []
+        self.evidence = (
+            records.read(path) if path.is_file() and bundle.manifest.of_role("evidence") else []
+        )
 
     def run(self) -> list[Check]:
-        steps = {"fingerprint": self._fingerprint, "golden_outputs": self._golden, "int8": self._int8,
-                 "accuracy": self._accuracy, "thresholds": lambda: checks.threshold_origin(self.bundle),
-                 "model_size": lambda: checks.model_size(self.bundle, self.rules),
-                 "latency": lambda: checks.latency(self._measured(), self.rules),
-                 "memory": lambda: checks.memory(self._measured(), self.rules)}
+        steps = {
+            "fingerprint": self._fingerprint,
+            "golden_outputs": self._golden,
+            "int8": self._int8,
+            "accuracy": self._accuracy,
+            "thresholds": lambda: checks.threshold_origin(self.bundle),
+            "model_size": lambda: checks.model_size(self.bundle, self.rules),
+            "latency": lambda: checks.latency(self._measured(), self.rules),
+            "memory": lambda: checks.memory(self._measured(), self.rules),
+        }
         out = []
         for name, step in steps.items():
             if self.rules.enabled(name):
@@ -148,14 +199,20 @@ class _Gate:
         if self.inference is not None:
             m = self.bundle.manifest
             train = fingerprints.load(self.bundle.folder / self._training_side(m))
-            self.comparison = compare(train, self.inference, allow=tuple(self.rules.fingerprint.allow))
+            self.comparison = compare(
+                train, self.inference, allow=tuple(self.rules.fingerprint.allow)
+            )
         return checks.fingerprint(self.comparison, self.rules)
 
     def _training_side(self, m) -> str:
         """The fingerprint to compare with: of a quantised model, before quantising where the program shows that."""
         floats = m.of_role("float_fingerprint")
         kinds = {e.get("dtype") for e in self.inference.output.values()} - {None}
-        chosen = floats if floats and kinds <= {"float32", "float64", "float16"} else m.of_role("fingerprint")
+        chosen = (
+            floats
+            if floats and kinds <= {"float32", "float64", "float16"}
+            else m.of_role("fingerprint")
+        )
         return chosen[0].path
 
     def _golden(self) -> Check:
@@ -181,6 +238,7 @@ class _Gate:
         d = self.rules.device
         if self.measured is None and d.measure and self.bundle.manifest.runtime != "keras":
             from facelab.deploy import measure
+
             self.measured = measure.here(self.bundle, threads=d.threads)
         return self.measured
 

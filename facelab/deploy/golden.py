@@ -49,18 +49,25 @@ def read(folder: str | os.PathLike, probes: list[str], outputs: int) -> dict[str
 def _array(path: Path) -> np.ndarray:
     try:
         if path.stat().st_size > MAX_GOLDEN:
-            raise BadInputError("the golden file is too large", where=path, expected=f"at most {MAX_GOLDEN} bytes")
+            raise BadInputError(
+                "the golden file is too large", where=path, expected=f"at most {MAX_GOLDEN} bytes"
+            )
         array = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as e:
-        raise BadInputError("a golden file cannot be read", where=path, got=str(e)[:120],
-                            fix="make the bundle again") from None
+        raise BadInputError(
+            "a golden file cannot be read",
+            where=path,
+            got=str(e)[:120],
+            fix="make the bundle again",
+        ) from None
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "biuf":
         raise BadInputError("a golden file holds no numbers", where=path, got=type(array).__name__)
     return array
 
 
-def rerun(model: Model, tensors: str | os.PathLike, probes: list[str], *,
-          seconds: float) -> dict[str, list[np.ndarray]]:
+def rerun(
+    model: Model, tensors: str | os.PathLike, probes: list[str], *, seconds: float
+) -> dict[str, list[np.ndarray]]:
     """Run a model on golden tensors until `seconds` are over (at least three probes) and return its outputs."""
     out: dict[str, list[np.ndarray]] = {}
     started = time.perf_counter()
@@ -79,13 +86,22 @@ def read_program(folder: str | os.PathLike, probes: list[str]) -> dict[str, list
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise BadInputError("the folder of outputs does not exist", where=folder, fix="give --outputs a folder")
-    missing = [p for p in probes if not ((folder / f"{p}.npy").is_file() or (folder / f"{p}.bin").is_file())]
+        raise BadInputError(
+            "the folder of outputs does not exist", where=folder, fix="give --outputs a folder"
+        )
+    missing = [
+        p
+        for p in probes
+        if not ((folder / f"{p}.npy").is_file() or (folder / f"{p}.bin").is_file())
+    ]
     if missing:
-        raise BadInputError(f"the output for the probe {missing[0]!r} is missing", where=folder,
-                            expected=f"{missing[0]}.npy, or {missing[0]}.bin with {missing[0]}.json",
-                            got=f"{len(probes) - len(missing)} of {len(probes)} probes",
-                            fix="run the program on every probe of the bundle")
+        raise BadInputError(
+            f"the output for the probe {missing[0]!r} is missing",
+            where=folder,
+            expected=f"{missing[0]}.npy, or {missing[0]}.bin with {missing[0]}.json",
+            got=f"{len(probes) - len(missing)} of {len(probes)} probes",
+            fix="run the program on every probe of the bundle",
+        )
     return {p: [read_tensor(folder, p)] for p in probes}
 
 
@@ -93,12 +109,16 @@ def compare(golden: dict[str, list[np.ndarray]], got: dict[str, list[np.ndarray]
     """Return how far `got` is from `golden` on the probes it has; outputs are compared as far as both have them."""
     common = [p for p in golden if p in got]
     if not common:
-        raise BadInputError("there is no output to compare", expected=", ".join(list(golden)[:3]), got="nothing")
+        raise BadInputError(
+            "there is no output to compare", expected=", ".join(list(golden)[:3]), got="nothing"
+        )
     d = Distance(len(common))
     for k in range(min(len(golden[common[0]]), len(got[common[0]]))):
         pairs = [(p, np.squeeze(golden[p][k]), np.squeeze(got[p][k])) for p in common]
         fits = [(p, a, b) for p, a, b in pairs if a.shape == b.shape]
-        d.misfits += [f"{p}: shape {b.shape}, golden {a.shape}" for p, a, b in pairs if a.shape != b.shape]
+        d.misfits += [
+            f"{p}: shape {b.shape}, golden {a.shape}" for p, a, b in pairs if a.shape != b.shape
+        ]
         if not fits:
             continue
         if all("f" not in (a.dtype.kind, b.dtype.kind) for _, a, b in fits):
@@ -119,11 +139,16 @@ def _steps(d: Distance, fits) -> None:
 
 def _share(d: Distance, fits) -> None:
     finite = [a[np.isfinite(a)] for _, a, _ in fits]
-    low, high = min(x.min(initial=np.inf) for x in finite), max(x.max(initial=-np.inf) for x in finite)
+    low, high = (
+        min(x.min(initial=np.inf) for x in finite),
+        max(x.max(initial=-np.inf) for x in finite),
+    )
     span = max(float(high) - float(low), 1e-12)
     for p, a, b in fits:
         if not np.array_equal(np.isfinite(a), np.isfinite(b)):
-            d.misfits.append(f"{p}: NaN or infinity where the golden output has none, or the other way round")
+            d.misfits.append(
+                f"{p}: NaN or infinity where the golden output has none, or the other way round"
+            )
             continue
         off = np.abs(a.astype(np.float64) - b.astype(np.float64))
         worst = float(off[np.isfinite(off)].max(initial=0)) / span
@@ -141,5 +166,9 @@ def check_finite(outputs: list[np.ndarray], probe: str, where: Path) -> None:
     """Refuse a model that answers NaN or infinity to a golden tensor."""
     for k, array in enumerate(outputs):
         if array.dtype.kind == "f" and not np.isfinite(array).all():
-            raise FacelabError("the model answers NaN or infinity to a golden tensor", where=where,
-                               got=f"output {k} on probe {probe!r}", fix="check the model and its preprocessing")
+            raise FacelabError(
+                "the model answers NaN or infinity to a golden tensor",
+                where=where,
+                got=f"output {k} on probe {probe!r}",
+                fix="check the model and its preprocessing",
+            )

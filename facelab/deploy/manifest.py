@@ -6,7 +6,14 @@ import re
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+)
 
 from facelab.core.errors import BadInputError, did_you_mean
 from facelab.core.files import read_json
@@ -15,8 +22,20 @@ from facelab.core.hashing import sha256_json
 SCHEMA = "facelab.bundle/1"
 MANIFEST = "manifest.json"
 MAX_MANIFEST = 4 << 20
-Role = Literal["model", "preprocess", "labels", "thresholds", "fingerprint", "float_fingerprint", "probe",
-               "golden_tensor", "golden_output", "evidence", "card", "page"]
+Role = Literal[
+    "model",
+    "preprocess",
+    "labels",
+    "thresholds",
+    "fingerprint",
+    "float_fingerprint",
+    "probe",
+    "golden_tensor",
+    "golden_output",
+    "evidence",
+    "card",
+    "page",
+]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -39,8 +58,15 @@ class FileEntry(Strict):
     @classmethod
     def _inside(cls, value: str) -> str:
         parts = PurePosixPath(value).parts
-        if not parts or value.startswith("/") or ".." in parts or re.search(r"[\\\x00-\x1f:]", value):
-            raise ValueError("a path must be relative, with '/' between folders, and stay inside the bundle")
+        if (
+            not parts
+            or value.startswith("/")
+            or ".." in parts
+            or re.search(r"[\\\x00-\x1f:]", value)
+        ):
+            raise ValueError(
+                "a path must be relative, with '/' between folders, and stay inside the bundle"
+            )
         return value
 
 
@@ -103,7 +129,9 @@ class Manifest(Strict):
 
 def files_hash(files: list[FileEntry]) -> str:
     """Return the SHA-256 over path, size, hash and role of every file, in order of paths."""
-    return sha256_json([[f.path, f.bytes, f.sha256, f.role] for f in sorted(files, key=lambda f: f.path)])
+    return sha256_json(
+        [[f.path, f.bytes, f.sha256, f.role] for f in sorted(files, key=lambda f: f.path)]
+    )
 
 
 def load(folder: str | Path) -> Manifest:
@@ -111,8 +139,12 @@ def load(folder: str | Path) -> Manifest:
     folder = Path(folder)
     path = folder / MANIFEST
     if not path.is_file():
-        raise BadInputError("the folder is no bundle" if folder.is_dir() else "the bundle does not exist", where=folder,
-                            expected=f"a folder with {MANIFEST}", fix="make one: facelab bundle MODEL --out DIR")
+        raise BadInputError(
+            "the folder is no bundle" if folder.is_dir() else "the bundle does not exist",
+            where=folder,
+            expected=f"a folder with {MANIFEST}",
+            fix="make one: facelab bundle MODEL --out DIR",
+        )
     return parse(read_json(path, max_bytes=MAX_MANIFEST), path)
 
 
@@ -120,29 +152,44 @@ def parse(value: Any, where: Path) -> Manifest:
     """Check a manifest's JSON document. Raises BadInputError naming the key."""
     if not isinstance(value, dict) or value.get("schema") != SCHEMA:
         got = value.get("schema") if isinstance(value, dict) else type(value).__name__
-        raise BadInputError("the manifest has another schema", where=where, expected=repr(SCHEMA), got=repr(got)[:80],
-                            fix="make the bundle again with this version of facelab")
+        raise BadInputError(
+            "the manifest has another schema",
+            where=where,
+            expected=repr(SCHEMA),
+            got=repr(got)[:80],
+            fix="make the bundle again with this version of facelab",
+        )
     try:
         return Manifest.model_validate(value)
     except ValidationError as e:
         raise explain(e, Manifest, where, "manifest") from None
 
 
-def explain(error: ValidationError, model: type[BaseModel], where: object, what: str) -> BadInputError:
+def explain(
+    error: ValidationError, model: type[BaseModel], where: object, what: str
+) -> BadInputError:
     """Return pydantic's first complaint as one error, with the nearest known key where one is unknown."""
     first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
     key = ".".join(str(p) for p in first["loc"])
     if first["type"] == "extra_forbidden":
         known = _fields(model, first["loc"][:-1])
-        return BadInputError(f"the {what} has an unknown key {key[:80]!r}{did_you_mean(first['loc'][-1], known)}",
-                             where=where, expected=", ".join(known), fix="correct or remove it")
+        return BadInputError(
+            f"the {what} has an unknown key {key[:80]!r}{did_you_mean(first['loc'][-1], known)}",
+            where=where,
+            expected=", ".join(known),
+            fix="correct or remove it",
+        )
     if first["type"] == "missing":
         return BadInputError(f"the {what} lacks {key!r}", where=where, fix="add it")
     message = str(first.get("ctx", {}).get("error", first["msg"]))
     options = first.get("ctx", {}).get("expected", "")
     hint = did_you_mean(first["input"], re.findall(r"'([^']*)'", options)) if options else ""
-    return BadInputError(f"{key!r} in the {what} cannot be used: {message[:1].lower()}{message[1:]}{hint}", where=where,
-                         got=repr(first["input"])[:100], fix="correct the value")
+    return BadInputError(
+        f"{key!r} in the {what} cannot be used: {message[:1].lower()}{message[1:]}{hint}",
+        where=where,
+        got=repr(first["input"])[:100],
+        fix="correct the value",
+    )
 
 
 def _fields(model: type[BaseModel], path: tuple) -> list[str]:

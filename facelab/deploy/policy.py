@@ -14,8 +14,17 @@ from facelab.core.records import meets
 from facelab.deploy.manifest import Strict, explain
 
 SCHEMA = "facelab.policy/1"
-CHECKS = ("integrity", "fingerprint", "golden_outputs", "int8", "accuracy", "thresholds", "model_size", "latency",
-          "memory")
+CHECKS = (
+    "integrity",
+    "fingerprint",
+    "golden_outputs",
+    "int8",
+    "accuracy",
+    "thresholds",
+    "model_size",
+    "latency",
+    "memory",
+)
 """Every check, in the order of the table."""
 MAX_POLICY = 1 << 20
 
@@ -24,7 +33,9 @@ def _budget(value: str) -> str:
     try:
         meets(0.0, value)
     except BadInputError:
-        raise ValueError(f"{value!r} is no budget; write an operator and a number, such as '>= 0.98'") from None
+        raise ValueError(
+            f"{value!r} is no budget; write an operator and a number, such as '>= 0.98'"
+        ) from None
     return value
 
 
@@ -46,7 +57,9 @@ class IntegrityPolicy(Section):
 class FingerprintPolicy(Section):
     """Verdicts that pass, the worst severity of a mismatch that still does, interface differences that are intended."""
 
-    accept: list[Literal["identical", "equivalent"]] = Field(default=["identical", "equivalent"], min_length=1)
+    accept: list[Literal["identical", "equivalent"]] = Field(
+        default=["identical", "equivalent"], min_length=1
+    )
     tolerate: Literal["none", "benign", "warn"] = "none"
     allow: list[Literal["batch_axis", "layout", "dtype"]] = Field(default_factory=list)
 
@@ -76,8 +89,10 @@ class Int8Policy(Section):
 class AccuracyPolicy(Section):
     """Which figures must not be worse than the baseline's (globs), and the largest relative drop whatever the noise."""
 
-    metrics: list[str] = Field(default=["*accuracy*", "*f1*", "*ece*", "*ap*", "*tar*", "*agreement*", "*cosine*"],
-                               min_length=1)
+    metrics: list[str] = Field(
+        default=["*accuracy*", "*f1*", "*ece*", "*ap*", "*tar*", "*agreement*", "*cosine*"],
+        min_length=1,
+    )
     largest_drop: float | None = Field(default=None, ge=0, le=1)
 
 
@@ -119,7 +134,9 @@ class Policy(Strict):
     def _known(cls, names: list[str]) -> list[str]:
         for name in names:
             if name not in CHECKS:
-                raise ValueError(f"no check is named {name!r}{did_you_mean(name, CHECKS)} (known: {', '.join(CHECKS)})")
+                raise ValueError(
+                    f"no check is named {name!r}{did_you_mean(name, CHECKS)} (known: {', '.join(CHECKS)})"
+                )
         return names
 
     def may_skip(self, check: str) -> bool:
@@ -132,7 +149,7 @@ class Policy(Strict):
         return section.enabled if isinstance(section, Section) else True
 
 
-DEFAULT = '''# facelab.policy/1: what a candidate must meet before it is deployed.
+DEFAULT = """# facelab.policy/1: what a candidate must meet before it is deployed.
 schema = "facelab.policy/1"
 name = "default"
 
@@ -178,7 +195,7 @@ name = "target device"
 # model_mb = 4.0
 measure = false                # true: time the model on this machine where no --device measurement is given
 threads = 1
-'''
+"""
 
 
 def default() -> Policy:
@@ -191,11 +208,17 @@ def load(path: str | os.PathLike) -> Policy:
     path = Path(path)
     try:
         if path.stat().st_size > MAX_POLICY:
-            raise BadInputError("the policy is too large", where=path, expected=f"at most {MAX_POLICY} bytes")
+            raise BadInputError(
+                "the policy is too large", where=path, expected=f"at most {MAX_POLICY} bytes"
+            )
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as e:
-        raise BadInputError("the policy cannot be read", where=path, got=getattr(e, "strerror", None) or str(e)[:120],
-                            fix="facelab gate --print-policy > policy.toml") from None
+        raise BadInputError(
+            "the policy cannot be read",
+            where=path,
+            got=getattr(e, "strerror", None) or str(e)[:120],
+            fix="facelab gate --print-policy > policy.toml",
+        ) from None
     return parse(text, path)
 
 
@@ -213,6 +236,8 @@ device
     try:
         return Policy.model_validate(tomllib.loads(text))
     except tomllib.TOMLDecodeError as e:
-        raise BadInputError("the policy is no TOML", where=where, got=str(e)[:160], fix="correct that line") from None
+        raise BadInputError(
+            "the policy is no TOML", where=where, got=str(e)[:160], fix="correct that line"
+        ) from None
     except ValidationError as e:
         raise explain(e, Policy, where, "policy") from None

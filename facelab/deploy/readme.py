@@ -75,36 +75,75 @@ file that does not match `manifest.json` was changed or damaged: get the bundle 
 """
 
 
-def page(source: Source, spec: PreprocessSpec, *, model: str, size: int, inputs, outputs, probes: int,
-         golden: list[str], version: str) -> str:
+def page(
+    source: Source,
+    spec: PreprocessSpec,
+    *,
+    model: str,
+    size: int,
+    inputs,
+    outputs,
+    probes: int,
+    golden: list[str],
+    version: str,
+) -> str:
     """Return the page as Markdown."""
     integer = inputs[0].dtype in ("int8", "uint8")
-    labels = "| `labels.txt` | the classes, in the order of the model's outputs |\n" if source.labels else ""
+    labels = (
+        "| `labels.txt` | the classes, in the order of the model's outputs |\n"
+        if source.labels
+        else ""
+    )
     quantized = outputs[0].dtype in ("int8", "uint8")
-    tensors = "\n".join(f"- {kind} `{t.name}`: {_shape(t.shape)} {t.dtype}" + (
-        f", real value = {t.scale:.9g} × (number − {t.zero_point})" if t.scale else "")
-        for kind, ts in (("input", inputs), ("output", outputs)) for t in ts)
+    tensors = "\n".join(
+        f"- {kind} `{t.name}`: {_shape(t.shape)} {t.dtype}"
+        + (f", real value = {t.scale:.9g} × (number − {t.zero_point})" if t.scale else "")
+        for kind, ts in (("input", inputs), ("output", outputs))
+        for t in ts
+    )
     terms = f" {source.terms}" if source.terms else ""
     before = "| `train_float.json` | the same before quantising, for a program that writes its float tensor |\n"
     return PAGE.format(
-        golden="\n".join(textwrap.wrap(", ".join(f"`{n}`" for n in golden), 120)), golden_count=len(golden),
-        form="image files" if spec.stages[0].to_dict().get("format") == "encoded" else "raw camera frames",
+        golden="\n".join(textwrap.wrap(", ".join(f"`{n}`" for n in golden), 120)),
+        golden_count=len(golden),
+        form="image files"
+        if spec.stages[0].to_dict().get("format") == "encoded"
+        else "raw camera frames",
         float_row=before if spec.stages[-1].op == "quantize" else "",
-        name=source.name, version=version, task=source.task, licence=source.licence, terms=terms, model=model,
-        runtime=source.runtime, bytes=size, labels_row=labels, probes=probes, tensors=tensors, spec=spec.text(),
+        name=source.name,
+        version=version,
+        task=source.task,
+        licence=source.licence,
+        terms=terms,
+        model=model,
+        runtime=source.runtime,
+        bytes=size,
+        labels_row=labels,
+        probes=probes,
+        tensors=tensors,
+        spec=spec.text(),
         more="; further outputs are `NAME.1.npy`, …" if len(outputs) > 1 else "",
-        rules=stage_rules.for_spec(spec), close=_close(spec, integer),
-        outputs_close="numbers may differ by one step" if quantized else "numbers may differ by a thousandth of the "
-        "outputs' range")
+        rules=stage_rules.for_spec(spec),
+        close=_close(spec, integer),
+        outputs_close="numbers may differ by one step"
+        if quantized
+        else "numbers may differ by a thousandth of the outputs' range",
+    )
 
 
 def _close(spec: PreprocessSpec, integer: bool) -> str:
     """Say how far a tensor may be from its golden one; the gate allows the same, and single numbers a little more."""
     level = None if integer else stage_rules.one_level(spec)
     if level is None:
-        return "numbers may differ by one step" if integer else "numbers may differ by one level of the 8-bit image"
-    return f"numbers may differ by one level of the 8-bit image, here {', '.join(f'{v:.6g}' for v in level)}" + (
-        " (a number for each channel)" if len(level) > 1 else "")
+        return (
+            "numbers may differ by one step"
+            if integer
+            else "numbers may differ by one level of the 8-bit image"
+        )
+    return (
+        f"numbers may differ by one level of the 8-bit image, here {', '.join(f'{v:.6g}' for v in level)}"
+        + (" (a number for each channel)" if len(level) > 1 else "")
+    )
 
 
 def _shape(shape) -> str:

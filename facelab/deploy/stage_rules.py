@@ -93,7 +93,10 @@ doubt."""
 
 def docs_page() -> str:
     """Return `docs/preprocessing-stages.md`."""
-    return "\n".join([HEAD, "", CONVENTIONS, *(f"\n## {op}\n{text}" for op, text in RULES.items())]) + "\n"
+    return (
+        "\n".join([HEAD, "", CONVENTIONS, *(f"\n## {op}\n{text}" for op, text in RULES.items())])
+        + "\n"
+    )
 
 
 def for_spec(spec: PreprocessSpec) -> str:
@@ -122,4 +125,8 @@ def one_level(spec: PreprocessSpec) -> list[float] | None:
     found = [s for s in spec.stages if s.op == "normalize"]
     if len(found) > 1 or spec.stages[-1].op == "quantize":
         return None
-    return [1 / (abs(s) * (255 if found[0].units == "0-1" else 1)) for s in found[0].scale] if found else [1.0]
+    return (
+        [1 / (abs(s) * (255 if found[0].units == "0-1" else 1)) for s in found[0].scale]
+        if found
+        else [1.0]
+    )

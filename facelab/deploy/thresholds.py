@@ -62,13 +62,21 @@ def parse(value: Any, where: object) -> Thresholds:
 
     Raises BadInputError naming the key.
     """
-    if isinstance(value, dict) and value.get("schema", VERIFICATION) == VERIFICATION and "recommended" in value:
+    if (
+        isinstance(value, dict)
+        and value.get("schema", VERIFICATION) == VERIFICATION
+        and "recommended" in value
+    ):
         value = _from_verification(value["recommended"], where)
     if not isinstance(value, dict) or value.get("schema") != SCHEMA:
         got = value.get("schema") if isinstance(value, dict) else type(value).__name__
-        raise BadInputError("the thresholds have another schema", where=where, expected=repr(SCHEMA),
-                            got=repr(got)[:80],
-                            fix='write {"schema": "facelab.thresholds/1", "thresholds": [{"name": …, "value": …}]}')
+        raise BadInputError(
+            "the thresholds have another schema",
+            where=where,
+            expected=repr(SCHEMA),
+            got=repr(got)[:80],
+            fix='write {"schema": "facelab.thresholds/1", "thresholds": [{"name": …, "value": …}]}',
+        )
     try:
         return Thresholds.model_validate(value)
     except ValidationError as e:
@@ -82,25 +90,49 @@ def load(path: str | os.PathLike) -> Thresholds:
 
 def _from_verification(r: Any, where: object) -> dict:
     if not isinstance(r, dict) or "threshold" not in r:
-        raise BadInputError("the verification recommends no threshold", where=where,
-                            fix="evaluate on pairs that support the FAR target")
+        raise BadInputError(
+            "the verification recommends no threshold",
+            where=where,
+            fix="evaluate on pairs that support the FAR target",
+        )
     lacking = [k for k in ("target_far", "chosen_on", "reported_on") if k not in r]
     if lacking or not isinstance(r["target_far"], (int, float)):
-        raise BadInputError("the verification's recommendation is not whole", where=where,
-                            expected="threshold, target_far (a number), chosen_on, reported_on",
-                            got=f"no {', '.join(lacking)}" if lacking else f"target_far {r['target_far']!r}"[:80],
-                            fix="write it again: facelab eval verification --json F")
-    return {"schema": SCHEMA, "thresholds": [{
-        "name": "verification", "value": r["threshold"], "quantity": "squared L2 distance, same below",
-        "target": f"FAR {r['target_far']:g}", "chosen_on": {"name": r["chosen_on"]},
-        "reported_on": {"name": r["reported_on"]}, "shared_identities": r.get("shared_identities", 0),
-        "reported": {k: r[k] for k in ("far", "tar", "far_lo", "far_hi", "tar_lo", "tar_hi") if k in r}}]}
+        raise BadInputError(
+            "the verification's recommendation is not whole",
+            where=where,
+            expected="threshold, target_far (a number), chosen_on, reported_on",
+            got=f"no {', '.join(lacking)}" if lacking else f"target_far {r['target_far']!r}"[:80],
+            fix="write it again: facelab eval verification --json F",
+        )
+    return {
+        "schema": SCHEMA,
+        "thresholds": [
+            {
+                "name": "verification",
+                "value": r["threshold"],
+                "quantity": "squared L2 distance, same below",
+                "target": f"FAR {r['target_far']:g}",
+                "chosen_on": {"name": r["chosen_on"]},
+                "reported_on": {"name": r["reported_on"]},
+                "shared_identities": r.get("shared_identities", 0),
+                "reported": {
+                    k: r[k]
+                    for k in ("far", "tar", "far_lo", "far_hi", "tar_lo", "tar_hi")
+                    if k in r
+                },
+            }
+        ],
+    }
 
 
 def data_set(name: str, images: list[str], identities=()) -> dict:
     """Return the record of a data set from its images' content hashes and its identities."""
-    return {"name": name, "hash": sha256_json(sorted(images)), "images": sorted(set(images)),
-            "identities": sorted(set(filter(None, identities)))}
+    return {
+        "name": name,
+        "hash": sha256_json(sorted(images)),
+        "images": sorted(set(images)),
+        "identities": sorted(set(filter(None, identities))),
+    }
 
 
 def problem(t: Threshold) -> str | None:
@@ -118,8 +150,10 @@ def problem(t: Threshold) -> str | None:
     if a.name.strip().casefold() == b.name.strip().casefold() or (a.hash and a.hash == b.hash):
         return f"the threshold {t.name!r} was chosen on the set it is reported on ({a.name!r})"
     if shared := len(set(a.images) & set(b.images)):
-        return (f"the threshold {t.name!r} was chosen on {a.name!r}, of which {shared} images lie in {b.name!r}, "
-                "where it is reported")
+        return (
+            f"the threshold {t.name!r} was chosen on {a.name!r}, of which {shared} images lie in {b.name!r}, "
+            "where it is reported"
+        )
     people = max(len(set(a.identities) & set(b.identities)), t.shared_identities)
     if people:
         return f"{people} people are in the data that chose the threshold {t.name!r} and in those that report it"
@@ -136,8 +170,11 @@ def rejection(confidence: np.ndarray, correct: np.ndarray, *, error: float = 0.0
     """
     confidence, correct = np.asarray(confidence, np.float64), np.asarray(correct, bool)
     if confidence.shape != correct.shape or confidence.ndim != 1 or not confidence.size:
-        raise BadInputError("one confidence and one outcome an answer", expected="two lists of equal length",
-                            got=f"{confidence.shape} and {correct.shape}")
+        raise BadInputError(
+            "one confidence and one outcome an answer",
+            expected="two lists of equal length",
+            got=f"{confidence.shape} and {correct.shape}",
+        )
     order = np.argsort(-confidence, kind="stable")
     wrong = np.cumsum(~correct[order]) / np.arange(1, len(order) + 1)
     # a level accepts all answers of equal confidence, so only the last of equals may be one

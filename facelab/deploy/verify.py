@@ -37,9 +37,15 @@ class Integrity:
     def to_dict(self) -> dict:
         """Return the outcome as plain JSON."""
         m = self.manifest
-        return {"schema": "facelab.integrity/1", "bundle": str(self.folder), "ok": self.ok, "hash": m.hash,
-                "files": len(m.files), "bytes": sum(f.bytes for f in m.files),
-                "problems": [{"path": p.path, "what": p.what} for p in self.problems]}
+        return {
+            "schema": "facelab.integrity/1",
+            "bundle": str(self.folder),
+            "ok": self.ok,
+            "hash": m.hash,
+            "files": len(m.files),
+            "bytes": sum(f.bytes for f in m.files),
+            "problems": [{"path": p.path, "what": p.what} for p in self.problems],
+        }
 
 
 def verify(folder: str | os.PathLike, *, expect: str | None = None) -> Integrity:
@@ -52,10 +58,20 @@ def verify(folder: str | os.PathLike, *, expect: str | None = None) -> Integrity
     manifest = load(folder)
     problems = []
     if expect and not (len(expect) >= 8 and manifest.hash.startswith(expect.lower())):
-        problems.append(Problem(MANIFEST, f"this is another bundle: {manifest.hash[:16]}…, expected {expect[:16]}"))
+        problems.append(
+            Problem(
+                MANIFEST, f"this is another bundle: {manifest.hash[:16]}…, expected {expect[:16]}"
+            )
+        )
     if files_hash(manifest.files) != manifest.hash:
-        problems.append(Problem(MANIFEST, "the list of files does not match the bundle's own hash: it was edited"))
-    problems += [Problem(entry.path, wrong) for entry in manifest.files if (wrong := _wrong(folder, entry))]
+        problems.append(
+            Problem(
+                MANIFEST, "the list of files does not match the bundle's own hash: it was edited"
+            )
+        )
+    problems += [
+        Problem(entry.path, wrong) for entry in manifest.files if (wrong := _wrong(folder, entry))
+    ]
     known = {f.path for f in manifest.files} | {MANIFEST}
     if len(known) != len(manifest.files) + 1:
         problems.append(Problem(MANIFEST, "a file is listed twice"))
@@ -78,7 +94,11 @@ def _wrong(folder: Path, entry) -> str | None:
         got = sha256_file(path)
     except OSError as e:
         return f"cannot be read: {e.strerror}"
-    return None if got == entry.sha256 else f"was changed: SHA-256 {got[:12]}…, {entry.sha256[:12]}… promised"
+    return (
+        None
+        if got == entry.sha256
+        else f"was changed: SHA-256 {got[:12]}…, {entry.sha256[:12]}… promised"
+    )
 
 
 def _strays(folder: Path, known: set[str]) -> list[str]:
@@ -91,12 +111,19 @@ def _strays(folder: Path, known: set[str]) -> list[str]:
 def _parts(folder: Path, m: Manifest) -> list[Problem]:
     """Whether the parts belong together, which equal hashes alone do not say."""
     problems = []
-    roles = {role: [f.path for f in m.of_role(role)] for role in ("model", "preprocess", "fingerprint", "thresholds")}
+    roles = {
+        role: [f.path for f in m.of_role(role)]
+        for role in ("model", "preprocess", "fingerprint", "thresholds")
+    }
     for role, paths in roles.items():
         if len(paths) != 1:
-            problems.append(Problem(MANIFEST, f"has {len(paths)} files for the role {role!r}, one is needed"))
+            problems.append(
+                Problem(MANIFEST, f"has {len(paths)} files for the role {role!r}, one is needed")
+            )
     if problems or roles["model"] != [m.model]:
-        return problems or [Problem(MANIFEST, f"names the model {m.model!r}, which is not its model file")]
+        return problems or [
+            Problem(MANIFEST, f"names the model {m.model!r}, which is not its model file")
+        ]
     try:
         spec = PreprocessSpec.load(folder / roles["preprocess"][0])
         train = fingerprints.load(folder / roles["fingerprint"][0])
@@ -104,9 +131,13 @@ def _parts(folder: Path, m: Manifest) -> list[Problem]:
     except FacelabError as e:
         return [Problem(Path(str(e.where or "")).name or MANIFEST, e.what)]
     if spec.hash != m.spec_hash:
-        problems.append(Problem(roles["preprocess"][0], "is not the preprocessing that the manifest names"))
+        problems.append(
+            Problem(roles["preprocess"][0], "is not the preprocessing that the manifest names")
+        )
     if train.spec is None or PreprocessSpec.from_dict(train.spec).hash != m.spec_hash:
-        problems.append(Problem(roles["fingerprint"][0], "is not the fingerprint of this preprocessing"))
+        problems.append(
+            Problem(roles["fingerprint"][0], "is not the fingerprint of this preprocessing")
+        )
     if train.probes["hash"] != m.probe_set:
         problems.append(Problem(roles["fingerprint"][0], "was made with another set of probes"))
     return problems

@@ -10,4 +10,14 @@ from facelab.detection.images import as_rgb, find_images
 from facelab.detection.registry import available, families, load
 from facelab.preprocess.image import read_image
 
-__all__ = ["Detections", "Detector", "Timings", "as_rgb", "available", "families", "find_images", "load", "read_image"]
+__all__ = [
+    "Detections",
+    "Detector",
+    "Timings",
+    "as_rgb",
+    "available",
+    "families",
+    "find_images",
+    "load",
+    "read_image",
+]

@@ -63,18 +63,29 @@ class Detections:
 
     def take(self, which: np.ndarray) -> Detections:
         """Return the detections that an index array or a mask selects, in its order."""
-        points = {k: None if (v := getattr(self, k)) is None else v[which] for k in ("landmarks", "keypoints")}
-        return dataclasses.replace(self, boxes=self.boxes[which], scores=self.scores[which], **points)
+        points = {
+            k: None if (v := getattr(self, k)) is None else v[which]
+            for k in ("landmarks", "keypoints")
+        }
+        return dataclasses.replace(
+            self, boxes=self.boxes[which], scores=self.scores[which], **points
+        )
 
     def above(self, score: float) -> Detections:
         """Return the detections whose score is at least `score`."""
         return self.take(self.scores >= score)
 
     def _repr_html_(self) -> str:
-        rows = [[k, float(s), *map(float, box)] for k, (s, box) in enumerate(zip(self.scores, self.boxes))]
+        rows = [
+            [k, float(s), *map(float, box)]
+            for k, (s, box) in enumerate(zip(self.scores, self.boxes))
+        ]
         took = f", {self.timings.total * 1e3:.1f} ms" if self.timings else ""
-        return markup.table(["", "score", "x1 [px]", "y1 [px]", "x2 [px]", "y2 [px]"], rows,
-                            caption=f"{len(self)} face{'s' * (len(self) != 1)}{took}")
+        return markup.table(
+            ["", "score", "x1 [px]", "y1 [px]", "x2 [px]", "y2 [px]"],
+            rows,
+            caption=f"{len(self)} face{'s' * (len(self) != 1)}{took}",
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON: `faces`, each with `box`, `score` and, where known, `landmarks` or `keypoints`."""
@@ -113,15 +124,23 @@ class Detector(ABC):
         found = self._run(as_rgb(image))
         finite = np.isfinite(found.scores) & np.isfinite(found.boxes).all(axis=1)
         if not finite.all():
-            raise BadInputError("the model put out numbers that are not finite", where=self.name,
-                                expected="finite boxes and scores", got=f"{int((~finite).sum())} bad of {len(finite)}",
-                                fix="check the preprocessing spec against the model; run `facelab assets verify`")
+            raise BadInputError(
+                "the model put out numbers that are not finite",
+                where=self.name,
+                expected="finite boxes and scores",
+                got=f"{int((~finite).sum())} bad of {len(finite)}",
+                fix="check the preprocessing spec against the model; run `facelab assets verify`",
+            )
         return found.take(np.argsort(-found.scores, kind="stable"))
 
     def describe(self) -> dict[str, Any]:
         """Return what a report says about this detector."""
-        return {"name": self.name, "family": self.family, "score_threshold": self.score_threshold,
-                "landmarks": self.has_landmarks}
+        return {
+            "name": self.name,
+            "family": self.family,
+            "score_threshold": self.score_threshold,
+            "landmarks": self.has_landmarks,
+        }
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}>"

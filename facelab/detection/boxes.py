@@ -26,7 +26,10 @@ def overlap(a: np.ndarray, b: np.ndarray, *, over: Overlap = "union") -> np.ndar
     >>> overlap(np.array([[0., 0, 2, 2]]), np.array([[1., 1, 3, 3], [0, 0, 2, 1]])).round(3).tolist()
     [[0.143, 0.5]]
     """
-    a, b = np.asarray(a, dtype=np.float64).reshape(-1, 4), np.asarray(b, dtype=np.float64).reshape(-1, 4)
+    a, b = (
+        np.asarray(a, dtype=np.float64).reshape(-1, 4),
+        np.asarray(b, dtype=np.float64).reshape(-1, 4),
+    )
     low = np.maximum(a[:, None, :2], b[None, :, :2])
     high = np.minimum(a[:, None, 2:], b[None, :, 2:])
     shared = np.prod(np.maximum(high - low, 0), axis=2)
@@ -35,8 +38,14 @@ def overlap(a: np.ndarray, b: np.ndarray, *, over: Overlap = "union") -> np.ndar
     return np.divide(shared, whole, out=np.zeros_like(shared), where=whole > 0)
 
 
-def nms(boxes: np.ndarray, scores: np.ndarray, threshold: float, *, over: Overlap = "union",
-        top_k: int | None = None) -> np.ndarray:
+def nms(
+    boxes: np.ndarray,
+    scores: np.ndarray,
+    threshold: float,
+    *,
+    over: Overlap = "union",
+    top_k: int | None = None,
+) -> np.ndarray:
     """Return the indices kept by greedy non-maximum suppression, best score first (ties in input order).
 
     A box goes when its overlap with a kept one exceeds `threshold`. `top_k` bounds the candidates, not the result.
@@ -53,16 +62,25 @@ def nms(boxes: np.ndarray, scores: np.ndarray, threshold: float, *, over: Overla
     while order.size:
         best, order = order[0], order[1:]
         keep.append(int(best))
-        shared = (np.maximum(np.minimum(x2[best], x2[order]) - np.maximum(x1[best], x1[order]), 0)
-                  * np.maximum(np.minimum(y2[best], y2[order]) - np.maximum(y1[best], y1[order]), 0))
-        whole = np.minimum(areas[best], areas[order]) if over == "min" else areas[best] + areas[order] - shared
+        shared = np.maximum(
+            np.minimum(x2[best], x2[order]) - np.maximum(x1[best], x1[order]), 0
+        ) * np.maximum(np.minimum(y2[best], y2[order]) - np.maximum(y1[best], y1[order]), 0)
+        whole = (
+            np.minimum(areas[best], areas[order])
+            if over == "min"
+            else areas[best] + areas[order] - shared
+        )
         # multiplied out: an empty union never suppresses, and nothing is divided by zero
         order = order[shared <= threshold * whole]
     return np.array(keep, dtype=np.intp)
 
 
-def blend(boxes: np.ndarray, scores: np.ndarray, extra: np.ndarray, threshold: float,
-          ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def blend(
+    boxes: np.ndarray,
+    scores: np.ndarray,
+    extra: np.ndarray,
+    threshold: float,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Merge overlapping candidates into score-weighted means (MediaPipe's "weighted" suppression).
 
     `extra` is (n, k): further coordinates that are averaged with the same weights. Each group is the best remaining
@@ -72,7 +90,7 @@ def blend(boxes: np.ndarray, scores: np.ndarray, extra: np.ndarray, threshold: f
     out_boxes, out_scores, out_extra = [], [], []
     while order.size:
         best = order[0]
-        near = overlap(boxes[best:best + 1], boxes[order])[0] > threshold
+        near = overlap(boxes[best : best + 1], boxes[order])[0] > threshold
         near[0] = True
         group, order = order[near], order[~near]
         weight = scores[group] / scores[group].sum()
@@ -80,8 +98,11 @@ def blend(boxes: np.ndarray, scores: np.ndarray, extra: np.ndarray, threshold: f
         out_extra.append(weight @ extra[group])
         out_scores.append(scores[best])
     n = len(out_boxes)
-    return (np.array(out_boxes, dtype=np.float64).reshape(n, 4), np.array(out_scores, dtype=np.float64),
-            np.array(out_extra, dtype=np.float64).reshape(n, extra.shape[1]))
+    return (
+        np.array(out_boxes, dtype=np.float64).reshape(n, 4),
+        np.array(out_scores, dtype=np.float64),
+        np.array(out_extra, dtype=np.float64).reshape(n, extra.shape[1]),
+    )
 
 
 def grid(rows: int, columns: int, repeat: int = 1) -> np.ndarray:
@@ -94,7 +115,9 @@ def grid(rows: int, columns: int, repeat: int = 1) -> np.ndarray:
     return np.repeat(np.stack([x.ravel(), y.ravel()], axis=1), repeat, axis=0).astype(np.float32)
 
 
-def priors(size: tuple[int, int], strides: Sequence[int], min_sizes: Sequence[Sequence[float]]) -> np.ndarray:
+def priors(
+    size: tuple[int, int], strides: Sequence[int], min_sizes: Sequence[Sequence[float]]
+) -> np.ndarray:
     """Return SSD prior boxes as (n, 4) `cx cy w h`, relative to the tensor's `size` (width, height).
 
     Level by level, cell by cell, size by size: the order of RetinaFace and UltraFace.
@@ -109,14 +132,18 @@ def priors(size: tuple[int, int], strides: Sequence[int], min_sizes: Sequence[Se
     return np.concatenate(levels).astype(np.float64)
 
 
-def from_offsets(offsets: np.ndarray, prior: np.ndarray, variances: tuple[float, float] = (0.1, 0.2)) -> np.ndarray:
+def from_offsets(
+    offsets: np.ndarray, prior: np.ndarray, variances: tuple[float, float] = (0.1, 0.2)
+) -> np.ndarray:
     """Decode SSD offsets (n, 4) against priors `cx cy w h`: centre + d·v0·size, size·exp(d·v1). Returns `xyxy`."""
     centre = prior[:, :2] + offsets[:, :2] * variances[0] * prior[:, 2:]
     half = prior[:, 2:] * np.exp(offsets[:, 2:] * variances[1]) / 2
     return np.concatenate([centre - half, centre + half], axis=1)
 
 
-def points_from_offsets(offsets: np.ndarray, prior: np.ndarray, variance: float = 0.1) -> np.ndarray:
+def points_from_offsets(
+    offsets: np.ndarray, prior: np.ndarray, variance: float = 0.1
+) -> np.ndarray:
     """Decode SSD landmark offsets (n, 2k) against priors `cx cy w h`. Returns (n, k, 2)."""
     d = offsets.reshape(len(offsets), offsets.shape[1] // 2, 2)
     return prior[:, None, :2] + d * variance * prior[:, None, 2:]

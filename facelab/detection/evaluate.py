@@ -55,12 +55,21 @@ def read_labels(path: str | os.PathLike) -> Labels:
         for i, row in enumerate(rows, 2):
             count = _whole(row["n_faces"], f"{path}:{i}")
             if counts.setdefault(row["path"], count) != count:
-                raise BadInputError("the labels count one image twice, differently", where=f"{path}:{i}",
-                                    expected=f"{counts[row['path']]}, as said before", got=count,
-                                    fix="keep one of the rows")
+                raise BadInputError(
+                    "the labels count one image twice, differently",
+                    where=f"{path}:{i}",
+                    expected=f"{counts[row['path']]}, as said before",
+                    got=count,
+                    fix="keep one of the rows",
+                )
         return Labels(counts, None)
-    raise BadInputError("the labels have other columns", where=path, expected="path,n_faces or path,x1,y1,x2,y2",
-                        got=",".join(sorted(map(str, columns))) or "no rows", fix="write one of these forms")
+    raise BadInputError(
+        "the labels have other columns",
+        where=path,
+        expected="path,n_faces or path,x1,y1,x2,y2",
+        got=",".join(sorted(map(str, columns))) or "no rows",
+        fix="write one of these forms",
+    )
 
 
 def _whole(text: str, where: str) -> int:
@@ -69,8 +78,13 @@ def _whole(text: str, where: str) -> int:
     except (TypeError, ValueError):
         value = -1
     if value < 0:
-        raise BadInputError("a number of faces is no whole number", where=where, expected="0 or more", got=repr(text),
-                            fix="correct the row")
+        raise BadInputError(
+            "a number of faces is no whole number",
+            where=where,
+            expected="0 or more",
+            got=repr(text),
+            fix="correct the row",
+        )
     return value
 
 
@@ -82,15 +96,24 @@ def _box_labels(rows: list[dict], path: str | os.PathLike) -> Labels:
         except (TypeError, ValueError):
             box = [np.nan] * 4
         if not np.isfinite(box).all() or box[2] <= box[0] or box[3] <= box[1]:
-            raise BadInputError("a box is empty or no number", where=f"{path}:{i}", expected="x2 > x1 and y2 > y1",
-                                got=str(box), fix="correct the row or drop it")
+            raise BadInputError(
+                "a box is empty or no number",
+                where=f"{path}:{i}",
+                expected="x2 > x1 and y2 > y1",
+                got=str(box),
+                fix="correct the row or drop it",
+            )
         boxes.setdefault(row["path"], []).append(box)
     arrays = {k: np.array(v) for k, v in boxes.items()}
     return Labels({k: len(v) for k, v in arrays.items()}, arrays)
 
 
-def run(detector: Detector, images: Mapping[str, Path], *,
-        progress: Callable[[Iterable], Iterable] = lambda items: items) -> Run:
+def run(
+    detector: Detector,
+    images: Mapping[str, Path],
+    *,
+    progress: Callable[[Iterable], Iterable] = lambda items: items,
+) -> Run:
     """Detect on every image; one that cannot be read or detected on is listed in `errors`, the others go on."""
     found, sizes, errors = {}, {}, {}
     for name, path in progress(images.items()):
@@ -114,8 +137,16 @@ def lowered(detector: Detector) -> float:
     return operating
 
 
-def score(found: Mapping[str, Detections], labels: Labels, *, operating: float, iou: float = 0.5,
-          min_height: float = 0.0, replicates: int = 1000, seed: int = 0) -> dict:
+def score(
+    found: Mapping[str, Detections],
+    labels: Labels,
+    *,
+    operating: float,
+    iou: float = 0.5,
+    min_height: float = 0.0,
+    replicates: int = 1000,
+    seed: int = 0,
+) -> dict:
     """Return figures against labels as plain JSON.
 
     `exact_count`: images whose number of detections at or above `operating` is the labelled one. With boxes also
@@ -124,33 +155,65 @@ def score(found: Mapping[str, Detections], labels: Labels, *, operating: float, 
     """
     names = [n for n in found if n in labels.counts]
     if not names:
-        raise BadInputError("no image has a label", expected="paths relative to the folder of images",
-                            got=", ".join(list(found)[:3]), fix="check the path column of the labels")
+        raise BadInputError(
+            "no image has a label",
+            expected="paths relative to the folder of images",
+            got=", ".join(list(found)[:3]),
+            fix="check the path column of the labels",
+        )
     counts = {n: int((found[n].scores >= operating).sum()) for n in names}
     exact = [n for n in names if counts[n] == labels.counts[n]]
-    value = {"images": len(names), "faces": sum(labels.counts[n] for n in names), "exact_count": len(exact),
-             "wrong_counts": {n: {"found": counts[n], "labelled": labels.counts[n]} for n in names if n not in exact}}
+    value = {
+        "images": len(names),
+        "faces": sum(labels.counts[n] for n in names),
+        "exact_count": len(exact),
+        "wrong_counts": {
+            n: {"found": counts[n], "labelled": labels.counts[n]} for n in names if n not in exact
+        },
+    }
     if labels.boxes is not None:
-        value |= _score_boxes({n: found[n] for n in names}, labels.boxes, operating, iou, min_height, replicates, seed)
+        value |= _score_boxes(
+            {n: found[n] for n in names}, labels.boxes, operating, iou, min_height, replicates, seed
+        )
     return value
 
 
-def _score_boxes(found: dict[str, Detections], boxes: dict[str, np.ndarray], operating: float, iou: float,
-                 min_height: float, replicates: int, seed: int) -> dict:
+def _score_boxes(
+    found: dict[str, Detections],
+    boxes: dict[str, np.ndarray],
+    operating: float,
+    iou: float,
+    min_height: float,
+    replicates: int,
+    seed: int,
+) -> dict:
     truths = [to_xywh(boxes[n]) for n in found]
     keep = np.concatenate([t[:, 3] >= min_height for t in truths])
-    curve = average_precision(match([predictions(d) for d in found.values()], truths), keep, iou=iou,
-                              replicates=replicates, seed=seed)
+    curve = average_precision(
+        match([predictions(d) for d in found.values()], truths),
+        keep,
+        iou=iou,
+        replicates=replicates,
+        seed=seed,
+    )
     at = {n: d.above(operating) for n, d in found.items()}
     hit, faces, right, raised = _operating(at, boxes, iou, min_height)
-    return {"iou": iou, "min_height": min_height, "counted_faces": faces, "recall": hit / faces if faces else None,
-            "precision": right / raised if raised else None, "false_alarms": raised - right,
-            "ap": curve.ap, "ap_lo": curve.interval.lo if curve.interval else None,
-            "ap_hi": curve.interval.hi if curve.interval else None}
+    return {
+        "iou": iou,
+        "min_height": min_height,
+        "counted_faces": faces,
+        "recall": hit / faces if faces else None,
+        "precision": right / raised if raised else None,
+        "false_alarms": raised - right,
+        "ap": curve.ap,
+        "ap_lo": curve.interval.lo if curve.interval else None,
+        "ap_hi": curve.interval.hi if curve.interval else None,
+    }
 
 
-def _operating(found: Mapping[str, Detections], boxes: Mapping[str, np.ndarray], iou: float,
-               min_height: float) -> tuple[int, int, int, int]:
+def _operating(
+    found: Mapping[str, Detections], boxes: Mapping[str, np.ndarray], iou: float, min_height: float
+) -> tuple[int, int, int, int]:
     """Return faces hit, faces counted, detections that are right, detections that count."""
     hit = faces = right = raised = 0
     for name, detections in found.items():

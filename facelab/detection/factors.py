@@ -22,9 +22,23 @@ FACTORS: dict[str, tuple[str, tuple[float, ...]]] = {
 }
 """Factor → (axis label, values). At the easy end of each axis nothing is wrong."""
 CANVAS = 320
-STILL = {"yaw": 0.0, "pitch": 0.0, "roll": 0.0, "defocus": 0.0, "shake": 0.0, "sensor_noise": 0.0, "gain": 1.0,
-         "offset": 0.0, "jpeg": None, "exposure": 1.0, "occluder": None, "mask": False, "eyewear": None,
-         "resolution": None, "emotion": "neutral"}
+STILL = {
+    "yaw": 0.0,
+    "pitch": 0.0,
+    "roll": 0.0,
+    "defocus": 0.0,
+    "shake": 0.0,
+    "sensor_noise": 0.0,
+    "gain": 1.0,
+    "offset": 0.0,
+    "jpeg": None,
+    "exposure": 1.0,
+    "occluder": None,
+    "mask": False,
+    "eyewear": None,
+    "resolution": None,
+    "emotion": "neutral",
+}
 MATCH = 0.35
 """Overlap that counts as found: the synthetic box is the head's own, and detectors draw theirs by other rules."""
 
@@ -40,17 +54,23 @@ class Shot:
     landmarks: np.ndarray
 
 
-def shots(factor: str, faces: int, *, seed: int = 7, values: Sequence[float] | None = None) -> list[Shot]:
+def shots(
+    factor: str, faces: int, *, seed: int = 7, values: Sequence[float] | None = None
+) -> list[Shot]:
     """Render `faces` people at every value of a factor, everything else still. Raises BadInputError."""
     if factor not in FACTORS:
-        raise BadInputError(f"no factor is named {factor!r}{did_you_mean(factor, FACTORS)}",
-                            expected=", ".join(FACTORS), got=factor)
+        raise BadInputError(
+            f"no factor is named {factor!r}{did_you_mean(factor, FACTORS)}",
+            expected=", ".join(FACTORS),
+            got=factor,
+        )
     values = FACTORS[factor][1] if values is None else values
     return [_shot(factor, float(v), seed, k) for k in range(faces) for v in values]
 
 
 def _shot(factor: str, value: float, seed: int, index: int) -> Shot:
     from facelab.datasets.synthetic import Occluder, sample
+
     changed = {"yaw": "yaw", "blur": "defocus", "noise": "sensor_noise", "light": "exposure"}
     given = {**STILL, changed[factor]: value} if factor in changed else dict(STILL)
     made = sample(seed, index, set="verification", size=160, **given)
@@ -66,23 +86,34 @@ def _shot(factor: str, value: float, seed: int, index: int) -> Shot:
 def _placed(made, height: float, value: float, index: int) -> Shot:
     """Put the picture on a gray canvas, scaled so that the face is `height` pixels high."""
     import cv2
+
     side = max(8, round(160 * height / float(made.box[3] - made.box[1])))
     scale = side / 160
-    image = cv2.resize(made.image, (side, side), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    image = cv2.resize(
+        made.image, (side, side), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    )
     canvas = np.full((CANVAS, CANVAS, 3), 118, np.uint8)
     low = (CANVAS - side) // 2
-    canvas[low:low + side, low:low + side] = image
+    canvas[low : low + side, low : low + side] = image
     # landmarks have pixel centres at whole numbers, boxes have edges there
-    return Shot(value, index, canvas, made.box * scale + low, (made.landmarks + 0.5) * scale - 0.5 + low)
+    return Shot(
+        value, index, canvas, made.box * scale + low, (made.landmarks + 0.5) * scale - 0.5 + low
+    )
 
 
-def recall_curves(detectors: Mapping[str, Detector], factors: Iterable[str] = tuple(FACTORS), *, faces: int = 10,
-                  seed: int = 7) -> list[dict]:
+def recall_curves(
+    detectors: Mapping[str, Detector],
+    factors: Iterable[str] = tuple(FACTORS),
+    *,
+    faces: int = 10,
+    seed: int = 7,
+) -> list[dict]:
     """Return a row for each detector, factor and value: recall with Wilson's interval, and false alarms an image.
 
     Every detector sees the same pictures.
     """
     from facelab.metrics.bootstrap import wilson
+
     rows = []
     for factor in track(factors, "factors"):
         pictures = shots(factor, faces, seed=seed)
@@ -93,6 +124,16 @@ def recall_curves(detectors: Mapping[str, Detector], factors: Iterable[str] = tu
                 hit = sum(bool(t.max(initial=0) >= MATCH) for t in mine)
                 alarms = sum(int((t < MATCH).sum()) for t in mine)
                 lo, hi = wilson(hit, len(mine))
-                rows.append({"name": name, "factor": factor, "value": value, "share": hit / len(mine), "lo": lo,
-                             "hi": hi, "n": len(mine), "false_alarms": alarms / len(mine)})
+                rows.append(
+                    {
+                        "name": name,
+                        "factor": factor,
+                        "value": value,
+                        "share": hit / len(mine),
+                        "lo": lo,
+                        "hi": hi,
+                        "n": len(mine),
+                        "false_alarms": alarms / len(mine),
+                    }
+                )
     return rows

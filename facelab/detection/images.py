@@ -9,7 +9,9 @@ import numpy as np
 
 from facelab.core.errors import BadInputError
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".gif"})
+SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".gif"}
+)
 
 
 def as_rgb(image: np.ndarray) -> np.ndarray:
@@ -22,19 +24,34 @@ def as_rgb(image: np.ndarray) -> np.ndarray:
     (2, 3, 3)
     """
     if not isinstance(image, np.ndarray):
-        raise BadInputError("an image is a numpy array", got=type(image).__name__,
-                            fix="decode files with facelab.preprocess.image.read_image")
+        raise BadInputError(
+            "an image is a numpy array",
+            got=type(image).__name__,
+            fix="decode files with facelab.preprocess.image.read_image",
+        )
     if image.dtype.kind == "f":
         bad = "has NaN or infinity" if not np.isfinite(image).all() else "is float"
-        raise BadInputError(f"the image {bad}", expected="uint8 pixels 0…255", got=str(image.dtype),
-                            fix="give pixels; the model's spec normalises them")
+        raise BadInputError(
+            f"the image {bad}",
+            expected="uint8 pixels 0…255",
+            got=str(image.dtype),
+            fix="give pixels; the model's spec normalises them",
+        )
     if image.dtype not in (np.uint8, np.uint16):
-        raise BadInputError("the image has another number type", expected="uint8 (or uint16)", got=str(image.dtype))
+        raise BadInputError(
+            "the image has another number type", expected="uint8 (or uint16)", got=str(image.dtype)
+        )
     if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3, 4)):
-        raise BadInputError("the array is no image", expected="(height, width) or (height, width, 1, 3 or 4)",
-                            got=str(image.shape), fix="pass one image at a time, channels last")
+        raise BadInputError(
+            "the array is no image",
+            expected="(height, width) or (height, width, 1, 3 or 4)",
+            got=str(image.shape),
+            fix="pass one image at a time, channels last",
+        )
     if image.size == 0:
-        raise BadInputError("the image is empty", expected="at least 1×1 pixel", got=str(image.shape))
+        raise BadInputError(
+            "the image is empty", expected="at least 1×1 pixel", got=str(image.shape)
+        )
     if image.dtype == np.uint16:
         image = (image >> 8).astype(np.uint8)
     if image.ndim == 2 or image.shape[2] == 1:
@@ -51,6 +68,11 @@ def find_images(folder: str | os.PathLike) -> list[Path]:
         return [root]
     found = sorted(p for p in root.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
     if not found:
-        raise BadInputError("no images in the folder", where=root, expected=", ".join(sorted(SUFFIXES)),
-                            got="none of these", fix="check the folder")
+        raise BadInputError(
+            "no images in the folder",
+            where=root,
+            expected=", ".join(sorted(SUFFIXES)),
+            got="none of these",
+            fix="check the folder",
+        )
     return found

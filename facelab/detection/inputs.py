@@ -13,7 +13,12 @@ from facelab.preprocess.geometry import Face, Planner
 from facelab.preprocess.run import apply
 from facelab.preprocess.spec import PreprocessSpec
 
-BILINEAR = {"kernel": "bilinear", "antialias": False, "pixel_centers": "half", "rounding": "half_even"}
+BILINEAR = {
+    "kernel": "bilinear",
+    "antialias": False,
+    "pixel_centers": "half",
+    "rounding": "half_even",
+}
 SMOOTH = {**BILINEAR, "antialias": True, "edge": "renormalize"}
 FASTEST = ("opencv", "pillow", "reference")
 """Backends for Python-side inference, fastest first; the reference can do every spec."""
@@ -47,38 +52,76 @@ def geometry(spec: PreprocessSpec, size: tuple[int, int]) -> Geometry:
     """
     for i, stage in enumerate(spec.stages):
         if stage.op == "align" or (stage.op == "crop" and stage.region == "face"):
-            raise BadInputError("a detector's spec cannot use a face that is still to be found",
-                                where=f"{spec.name}: stage {i + 1} ({stage.op})",
-                                expected="color, resize, pad, normalize, layout, cast, quantize", got=stage.op,
-                                fix="remove the stage; it belongs to an embedder's spec")
+            raise BadInputError(
+                "a detector's spec cannot use a face that is still to be found",
+                where=f"{spec.name}: stage {i + 1} ({stage.op})",
+                expected="color, resize, pad, normalize, layout, cast, quantize",
+                got=stage.op,
+                fix="remove the stage; it belongs to an embedder's spec",
+            )
     planner = Planner(spec.input_order, size, 1, Face())
     for i, stage in enumerate(spec.stages[1:], 1):
         planner.plan(stage, f"{spec.name}: stage {i + 1} ({stage.op})")
     return Geometry(invert(planner.matrix), planner.state.size)
 
 
-def detector_spec(name: str, *, size: tuple[int, int] | None, fit: str, order: str = "rgb",
-                  mean: Sequence[float] = (), scale: Sequence[float] = (), layout: str = "nchw",
-                  value: float = 0, multiple: int = 32, kernel: dict = BILINEAR) -> PreprocessSpec:
+def detector_spec(
+    name: str,
+    *,
+    size: tuple[int, int] | None,
+    fit: str,
+    order: str = "rgb",
+    mean: Sequence[float] = (),
+    scale: Sequence[float] = (),
+    layout: str = "nchw",
+    value: float = 0,
+    multiple: int = 32,
+    kernel: dict = BILINEAR,
+) -> PreprocessSpec:
     """Build the spec that most detectors use.
 
     `fit`: `stretch`, `letterbox` (top left), `letterbox_center`, or `pad` (no resize; right and bottom padded to a
     `multiple`). `mean` and `scale` are in 0–255 units, per channel in `order`; empty means no normalisation.
     """
-    stages: list[dict] = [{"op": "decode", "format": "encoded", "order": "rgb", "idct": "accurate", "alpha": "drop"}]
+    stages: list[dict] = [
+        {"op": "decode", "format": "encoded", "order": "rgb", "idct": "accurate", "alpha": "drop"}
+    ]
     if order != "rgb":
         stages.append({"op": "color", "from": "rgb", "to": order})
     if fit == "pad":
-        stages.append({"op": "pad", "multiple": multiple, "anchor": "top_left", "border": "constant", "value": [value]})
+        stages.append(
+            {
+                "op": "pad",
+                "multiple": multiple,
+                "anchor": "top_left",
+                "border": "constant",
+                "value": [value],
+            }
+        )
     elif fit == "stretch":
         stages.append({"op": "resize", "size": list(size), "mode": "stretch", **kernel})
     else:
         anchor = "center" if fit == "letterbox_center" else "top_left"
-        stages.append({"op": "resize", "size": list(size), "mode": "letterbox", "anchor": anchor, "value": [value],
-                       "size_rounding": "floor", **kernel})
+        stages.append(
+            {
+                "op": "resize",
+                "size": list(size),
+                "mode": "letterbox",
+                "anchor": anchor,
+                "value": [value],
+                "size_rounding": "floor",
+                **kernel,
+            }
+        )
     if len(mean) or len(scale):
-        stages.append({"op": "normalize", "mean": list(map(float, mean)) or [0.0],
-                       "scale": list(map(float, scale)) or [1.0], "units": "0-255"})
+        stages.append(
+            {
+                "op": "normalize",
+                "mean": list(map(float, mean)) or [0.0],
+                "scale": list(map(float, scale)) or [1.0],
+                "units": "0-255",
+            }
+        )
     stages += [{"op": "layout", "to": layout}, {"op": "cast", "dtype": "float32"}]
     return PreprocessSpec(name, stages)
 
@@ -120,6 +163,7 @@ def in_order(rgb: np.ndarray, order: str) -> np.ndarray:
     """Return RGB pixels as a spec's decode stage would have given them: `rgb`, `bgr` or `gray` (BT.601 luma)."""
     if order == "gray":
         import cv2
+
         return cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
     return np.ascontiguousarray(rgb[..., ::-1]) if order == "bgr" else rgb
 
@@ -130,6 +174,7 @@ def bounded(rgb: np.ndarray, max_side: int) -> tuple[np.ndarray, tuple[float, fl
     if max(height, width) <= max_side:
         return rgb, (1.0, 1.0)
     import cv2
+
     ratio = max_side / max(height, width)
     size = max(1, round(width * ratio)), max(1, round(height * ratio))
     return cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), (size[0] / width, size[1] / height)

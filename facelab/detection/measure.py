@@ -19,8 +19,16 @@ from facelab.zoo.runtimes import Model
 _PROGRAM = "from facelab.detection.measure import _child; _child()"
 
 
-def cost(kind: str, name: str, *, threads: int, images: Sequence[np.ndarray], repeats: int = 3,
-         landmarks: Sequence[np.ndarray] | None = None, timeout_s: float = 120) -> dict:
+def cost(
+    kind: str,
+    name: str,
+    *,
+    threads: int,
+    images: Sequence[np.ndarray],
+    repeats: int = 3,
+    landmarks: Sequence[np.ndarray] | None = None,
+    timeout_s: float = 120,
+) -> dict:
     """Measure one detector or embedder (`kind`) in a new process, so that its peak memory is its own.
 
     Returns seconds (n,) as `pre`, `run`, `post`, `total`; `load_s`; `model_bytes` (resident memory after loading, less
@@ -28,15 +36,29 @@ def cost(kind: str, name: str, *, threads: int, images: Sequence[np.ndarray], re
     Raises UnsupportedError with the child's last line where it fails.
     """
     import tempfile
+
     with tempfile.TemporaryDirectory() as folder:
-        np.savez(Path(folder) / "in.npz", **{f"i{k}": v for k, v in enumerate(images)},
-                 **{f"l{k}": v for k, v in enumerate(landmarks or [])})
-        job = json.dumps({"kind": kind, "name": name, "threads": threads, "repeats": repeats, "folder": folder})
+        np.savez(
+            Path(folder) / "in.npz",
+            **{f"i{k}": v for k, v in enumerate(images)},
+            **{f"l{k}": v for k, v in enumerate(landmarks or [])},
+        )
+        job = json.dumps(
+            {"kind": kind, "name": name, "threads": threads, "repeats": repeats, "folder": folder}
+        )
         environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
-        done = subprocess.run([sys.executable, "-c", _PROGRAM, job], capture_output=True, text=True, check=False,
-                              timeout=timeout_s, env=environment)
+        done = subprocess.run(
+            [sys.executable, "-c", _PROGRAM, job],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=timeout_s,
+            env=environment,
+        )
         if done.returncode:
-            raise UnsupportedError(f"{name} cannot be measured", got=(done.stderr.strip().splitlines() or ["?"])[-1])
+            raise UnsupportedError(
+                f"{name} cannot be measured", got=(done.stderr.strip().splitlines() or ["?"])[-1]
+            )
         value = json.loads((Path(folder) / "out.json").read_text())
     return {k: np.array(v) if isinstance(v, list) else v for k, v in value.items()}
 
@@ -45,6 +67,7 @@ def _child() -> None:
     import time
 
     import cv2
+
     job = json.loads(sys.argv[1])
     cv2.setNumThreads(job["threads"])
     with np.load(Path(job["folder"]) / "in.npz") as z:
@@ -64,17 +87,20 @@ def _child() -> None:
 
 def _detector(job: dict) -> Callable:
     from facelab.detection.registry import load
+
     detector = load(job["name"], threads=job["threads"])
     return lambda image, _: detector.detect(image).timings
 
 
 def _embedder(job: dict) -> Callable:
     from facelab.embedding.registry import load
+
     embedder = load(job["name"], threads=job["threads"])
 
     def call(image, points):
         embedder.embed(image, points)
         return embedder.timings
+
     return call
 
 
@@ -92,8 +118,14 @@ def binding(model: Model, tensor: np.ndarray, *, repeats: int = 30) -> dict[str,
     for output in model.outputs:
         bound.bind_output(output.name)
     names, feed = [o.name for o in model.outputs], {model.inputs[0].name: tensor}
-    return interleave({"plain run": lambda: session.run(names, feed),
-                       "IO binding": lambda: session.run_with_iobinding(bound)}, repeats=repeats, warmup=2)
+    return interleave(
+        {
+            "plain run": lambda: session.run(names, feed),
+            "IO binding": lambda: session.run_with_iobinding(bound),
+        },
+        repeats=repeats,
+        warmup=2,
+    )
 
 
 def quantised_copy(model: Model, tensors: Sequence[np.ndarray], out: Path) -> Path:
@@ -127,19 +159,31 @@ def quantised_copy(model: Model, tensors: Sequence[np.ndarray], out: Path) -> Pa
             graph.graph.input.extend(inputs)
             opset = max(o.version for o in graph.opset_import if o.domain in ("", "ai.onnx"))
             # scales per channel came with opset 13; older exports get one scale a tensor
-            q.quantize_static(graph, str(out), Reader(), quant_format=q.QuantFormat.QDQ, per_channel=opset >= 13,
-                              activation_type=q.QuantType.QUInt8, weight_type=q.QuantType.QInt8)
+            q.quantize_static(
+                graph,
+                str(out),
+                Reader(),
+                quant_format=q.QuantFormat.QDQ,
+                per_channel=opset >= 13,
+                activation_type=q.QuantType.QUInt8,
+                weight_type=q.QuantType.QInt8,
+            )
     except FacelabError:
         raise
     except Exception as e:
         # the quantiser raises whatever its graph passes raise
-        raise UnsupportedError("ONNX Runtime's quantiser does not take the model", where=model.path,
-                               got=str(e).splitlines()[0][:160] if str(e) else type(e).__name__) from e
+        raise UnsupportedError(
+            "ONNX Runtime's quantiser does not take the model",
+            where=model.path,
+            got=str(e).splitlines()[0][:160] if str(e) else type(e).__name__,
+        ) from e
     finally:
         logging.disable(logging.NOTSET)
     return out
 
 
-def race(contenders: Mapping[str, Callable[[], object]], *, repeats: int = 20) -> dict[str, np.ndarray]:
+def race(
+    contenders: Mapping[str, Callable[[], object]], *, repeats: int = 20
+) -> dict[str, np.ndarray]:
     """Time callables in interleaved rounds; seconds by name (see `facelab.core.timing.interleave`)."""
     return interleave(contenders, repeats=repeats, warmup=1)

@@ -40,17 +40,30 @@ class NeuralDetector(Detector):
     default_nms: ClassVar[float] = 0.4
     strides: ClassVar[tuple[int, ...]] = (8, 16, 32)
 
-    def __init__(self, name: str, model: Model, spec: PreprocessSpec | None = None, *,
-                 score_threshold: float | None = None, nms_threshold: float | None = None, top_k: int = 5000,
-                 max_side: int = 4096, strides: Sequence[int] | None = None):
+    def __init__(
+        self,
+        name: str,
+        model: Model,
+        spec: PreprocessSpec | None = None,
+        *,
+        score_threshold: float | None = None,
+        nms_threshold: float | None = None,
+        top_k: int = 5000,
+        max_side: int = 4096,
+        strides: Sequence[int] | None = None,
+    ):
         super().__init__(name)
         self.session = model
         self.strides = tuple(strides or self.strides)
-        self.score_threshold = check_fraction("score_threshold", score_threshold, self.default_score)
+        self.score_threshold = check_fraction(
+            "score_threshold", score_threshold, self.default_score
+        )
         self.nms_threshold = check_fraction("nms_threshold", nms_threshold, self.default_nms)
         self.top_k = top_k
         layout, size = model_input(model, name)
-        self.preparation = Preparation(spec or self.default_spec(name, size, layout), max_side=max_side)
+        self.preparation = Preparation(
+            spec or self.default_spec(name, size, layout), max_side=max_side
+        )
         check_spec(model, self.preparation.spec)
         self._probe()
 
@@ -74,10 +87,13 @@ class NeuralDetector(Detector):
     def suppress(self, found: Found) -> Found:
         """Keep candidates that survive plain non-maximum suppression."""
         from facelab.detection.boxes import nms
+
         return found.take(nms(found.boxes, found.scores, self.nms_threshold, top_k=self.top_k))
 
     def _outputs(self, tensor: np.ndarray) -> Outputs:
-        return dict(zip((o.name for o in self.session.outputs), self.session.run(tensor), strict=True))
+        return dict(
+            zip((o.name for o in self.session.outputs), self.session.run(tensor), strict=True)
+        )
 
     def _run(self, rgb: np.ndarray) -> Detections:
         watch = Stopwatch()
@@ -90,15 +106,20 @@ class NeuralDetector(Detector):
         landmarks = None if found.landmarks is None else where.points_to_image(found.landmarks)
         keypoints = None if found.keypoints is None else where.points_to_image(found.keypoints)
         boxes = where.boxes_to_image(found.boxes)
-        return Detections(boxes, found.scores, landmarks, keypoints, where.size, Timings(pre, run, watch.lap()))
+        return Detections(
+            boxes, found.scores, landmarks, keypoints, where.size, Timings(pre, run, watch.lap())
+        )
 
     def _check_finite(self, outputs: Outputs) -> None:
         for key, value in outputs.items():
             # a sum is not finite when any term is not; it needs no temporary the size of the output
             if value.dtype.kind == "f" and not np.isfinite(value.sum(dtype=np.float64)):
-                raise BadInputError("the model put out numbers that are not finite", where=f"{self.name}: {key}",
-                                    got=f"{int((~np.isfinite(value)).sum())} of {value.size} values",
-                                    fix="check the preprocessing spec against the model; run `facelab assets verify`")
+                raise BadInputError(
+                    "the model put out numbers that are not finite",
+                    where=f"{self.name}: {key}",
+                    got=f"{int((~np.isfinite(value)).sum())} of {value.size} values",
+                    fix="check the preprocessing spec against the model; run `facelab assets verify`",
+                )
 
     def _probe(self) -> None:
         """Run once on a gray picture: a model that cannot run, or is another family's, is refused at loading."""
@@ -113,22 +134,35 @@ class NeuralDetector(Detector):
         """Look at the probe's outputs, for families whose exports come in several layouts."""
 
     def describe(self) -> dict[str, Any]:
-        return {**super().describe(), "nms_threshold": self.nms_threshold, "input_size": self.preparation.fixed_size,
-                "spec": self.spec.hash}
+        return {
+            **super().describe(),
+            "nms_threshold": self.nms_threshold,
+            "input_size": self.preparation.fixed_size,
+            "spec": self.spec.hash,
+        }
 
     def wrong(self, outputs: Outputs, expected: str) -> BadInputError:
         """Return the error for outputs that are not the family's."""
         got = ", ".join(f"{k} {tuple(v.shape)}" for k, v in outputs.items())
-        return BadInputError(f"the model's outputs are not those of {self.family}", where=self.name, expected=expected,
-                             got=got[:300], fix="choose the model's own family, or the right file")
+        return BadInputError(
+            f"the model's outputs are not those of {self.family}",
+            where=self.name,
+            expected=expected,
+            got=got[:300],
+            fix="choose the model's own family, or the right file",
+        )
 
 
 def check_fraction(name: str, value: float | None, default: float) -> float:
     """Return `value` or the default. Raises BadInputError unless it lies in 0…1."""
     value = default if value is None else value
     if not 0 <= value <= 1:
-        raise BadInputError(f"{name} is out of range", expected="0 … 1", got=value,
-                            fix="leave it out for the model's own")
+        raise BadInputError(
+            f"{name} is out of range",
+            expected="0 … 1",
+            got=value,
+            fix="leave it out for the model's own",
+        )
     return float(value)
 
 
@@ -136,7 +170,9 @@ def model_input(model: Model, name: str) -> tuple[str, tuple[int, int] | None]:
     """Return the layout (`nchw` or `nhwc`) and the fixed (width, height), or None, of a model's image input."""
     shape = model.inputs[0].shape
     if len(shape) != 4:
-        raise BadInputError("the model's input is no image", where=name, expected="4 axes", got=f"{list(shape)}")
+        raise BadInputError(
+            "the model's input is no image", where=name, expected="4 axes", got=f"{list(shape)}"
+        )
     layout = "nhwc" if shape[3] in (1, 3) and shape[1] not in (1, 3) else "nchw"
     height, width = (shape[1], shape[2]) if layout == "nhwc" else (shape[2], shape[3])
     fixed = all(isinstance(v, int) and v > 0 for v in (height, width))

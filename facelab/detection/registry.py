@@ -13,7 +13,15 @@ from facelab.detection.base import Detector
 from facelab.detection.neural import NeuralDetector
 from facelab.preprocess.spec import PreprocessSpec
 from facelab.zoo.catalogue import ModelEntry, load_catalogue
-from facelab.zoo.families import Families, checked, entry_named, given_spec, option_names, sidecar, with_spec
+from facelab.zoo.families import (
+    Families,
+    checked,
+    entry_named,
+    given_spec,
+    option_names,
+    sidecar,
+    with_spec,
+)
 from facelab.zoo.runtimes import Model, ModelRunError, open_model
 
 CASCADE = ("pnet", "rnet", "onet")
@@ -21,8 +29,14 @@ FAMILIES = Families("detector", package, "DETECTOR")
 families, family_class, available = FAMILIES.names, FAMILIES.named, FAMILIES.available
 
 
-def load(name_or_path: str | os.PathLike, *, family: str | None = None, threads: int | None = None,
-         spec: PreprocessSpec | str | os.PathLike | None = None, **options: Any) -> Detector:
+def load(
+    name_or_path: str | os.PathLike,
+    *,
+    family: str | None = None,
+    threads: int | None = None,
+    spec: PreprocessSpec | str | os.PathLike | None = None,
+    **options: Any,
+) -> Detector:
     """Load a detector by its catalogue name, or from a file (for MTCNN a folder of three).
 
     `spec` (a `PreprocessSpec` or its file) replaces the preprocessing of the catalogue; for a file, the spec beside it
@@ -38,31 +52,48 @@ def load(name_or_path: str | os.PathLike, *, family: str | None = None, threads:
     return _from_file(Path(text), family, threads, spec or sidecar(Path(text)), options)
 
 
-def _from_entry(entry: ModelEntry, name: str | None, threads: int | None, spec: PreprocessSpec | None,
-                options: dict) -> Detector:
+def _from_entry(
+    entry: ModelEntry,
+    name: str | None,
+    threads: int | None,
+    spec: PreprocessSpec | None,
+    options: dict,
+) -> Detector:
     kind, merged = FAMILIES.of_entry(entry, name, options)
     if entry.builtin:
         return kind(entry.name, **merged)
     if entry.parts:
-        return kind(entry.name, [open_model(p, threads=threads) for p in load_catalogue().parts(entry)], **merged)
+        return kind(
+            entry.name,
+            [open_model(p, threads=threads) for p in load_catalogue().parts(entry)],
+            **merged,
+        )
     return _build(kind, entry.name, open_model(entry, threads=threads), spec or entry.spec, merged)
 
 
-def _from_file(path: Path, name: str | None, threads: int | None, spec: PreprocessSpec | None,
-               options: dict) -> Detector:
+def _from_file(
+    path: Path, name: str | None, threads: int | None, spec: PreprocessSpec | None, options: dict
+) -> Detector:
     if name is None:
         return _guessed(path, threads, spec, options)
     kind = family_class(name)
     merged = checked(options, option_names(kind), path)
     if "models" in inspect.signature(kind).parameters:
-        return kind(path.name, [open_model(_part(path, p), threads=threads) for p in CASCADE], **merged)
+        return kind(
+            path.name, [open_model(_part(path, p), threads=threads) for p in CASCADE], **merged
+        )
     if "model" not in inspect.signature(kind).parameters:
-        raise BadInputError(f"{name} has no model file: it is part of a Python module", where=path,
-                            fix="load it by its catalogue name")
+        raise BadInputError(
+            f"{name} has no model file: it is part of a Python module",
+            where=path,
+            fix="load it by its catalogue name",
+        )
     return _build(kind, path.name, open_model(path, threads=threads), spec, merged)
 
 
-def _guessed(path: Path, threads: int | None, spec: PreprocessSpec | None, options: dict) -> Detector:
+def _guessed(
+    path: Path, threads: int | None, spec: PreprocessSpec | None, options: dict
+) -> Detector:
     """Load a file of the one family whose decoder takes its outputs."""
     model, fitting, refused = open_model(path, threads=threads), [], {}
     for name in families():
@@ -70,7 +101,9 @@ def _guessed(path: Path, threads: int | None, spec: PreprocessSpec | None, optio
         if not issubclass(kind, NeuralDetector):
             continue
         try:
-            fitting.append(_build(kind, path.name, model, spec, checked(options, option_names(kind), path)))
+            fitting.append(
+                _build(kind, path.name, model, spec, checked(options, option_names(kind), path))
+            )
         except (BadInputError, ModelRunError) as e:
             refused[e.what] = e
     if len(fitting) == 1:
@@ -79,18 +112,28 @@ def _guessed(path: Path, threads: int | None, spec: PreprocessSpec | None, optio
     # a spec that does not fit, and a model that does not run, are no question of the family
     if not fitting and (broken or len(refused) == 1):
         raise (broken or list(refused.values()))[0]
-    raise BadInputError("the model's family cannot be told from its outputs", where=path,
-                        expected=", ".join(families()), got=", ".join(d.family for d in fitting) or "none that fits",
-                        fix="name the family, e.g. --family yunet")
+    raise BadInputError(
+        "the model's family cannot be told from its outputs",
+        where=path,
+        expected=", ".join(families()),
+        got=", ".join(d.family for d in fitting) or "none that fits",
+        fix="name the family, e.g. --family yunet",
+    )
 
 
 def _part(folder: Path, part: str) -> Path:
     found = sorted(folder.glob(f"*{part}*")) if folder.is_dir() else []
     if len(found) != 1:
-        raise BadInputError("mtcnn is a folder with one file for each of its networks", where=folder,
-                            expected=f"one file named *{part}*", got=", ".join(p.name for p in found) or "none")
+        raise BadInputError(
+            "mtcnn is a folder with one file for each of its networks",
+            where=folder,
+            expected=f"one file named *{part}*",
+            got=", ".join(p.name for p in found) or "none",
+        )
     return found[0]
 
 
-def _build(kind: type[Detector], name: str, model: Model, spec: PreprocessSpec | None, options: dict) -> Detector:
+def _build(
+    kind: type[Detector], name: str, model: Model, spec: PreprocessSpec | None, options: dict
+) -> Detector:
     return kind(name, model, **with_spec(kind, spec, options))

@@ -25,8 +25,17 @@ from facelab.zoo import mirror
 from facelab.zoo.catalogue import load_catalogue
 from facelab.zoo.runtimes import Model
 
-LINEUP = ("yunet-n", "scrfd-2.5g", "yolov5n-0.5-face", "retinaface-mnet025-640", "ultraface-rfb-320", "blazeface-back",
-          "mtcnn", "dlib-hog", "haar")
+LINEUP = (
+    "yunet-n",
+    "scrfd-2.5g",
+    "yolov5n-0.5-face",
+    "retinaface-mnet025-640",
+    "ultraface-rfb-320",
+    "blazeface-back",
+    "mtcnn",
+    "dlib-hog",
+    "haar",
+)
 """One model a family, the strongest first; dlib's CNN is left out: it takes seconds an image on a CPU."""
 
 
@@ -39,9 +48,15 @@ def lineup(names: Sequence[str] = LINEUP, *, threads: int = 1) -> dict[str, Dete
 def inventory() -> list[dict]:
     """Return a row a family: models that are here and models that are not (run only as constructed tests)."""
     here, entries = {e.name for e in available()}, load_catalogue().of_kind("detector")
-    return [{"family": f, "here": ", ".join(e.name for e in entries if e.family == f and e.name in here) or "–",
-             "not here": ", ".join(e.name for e in entries if e.family == f and e.name not in here) or "–"}
-            for f in families()]
+    return [
+        {
+            "family": f,
+            "here": ", ".join(e.name for e in entries if e.family == f and e.name in here) or "–",
+            "not here": ", ".join(e.name for e in entries if e.family == f and e.name not in here)
+            or "–",
+        }
+        for f in families()
+    ]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,8 +70,14 @@ class Pictures:
 def scenes(n: int, *, seed: int = 7, size: tuple[int, int] = (640, 480)) -> Pictures:
     """Render synthetic scenes of up to 12 people; boxes are those of the `hard` subset (10 pixels or more)."""
     from facelab.datasets.synthetic import scene
-    made = {f"scene {k}": scene(seed, k, size, faces=2 + (5 * k) % 11, largest=160) for k in range(n)}
-    boxes = {k: np.array([f.box for f in s.faces if f.in_subset("hard")]).reshape(-1, 4) for k, s in made.items()}
+
+    made = {
+        f"scene {k}": scene(seed, k, size, faces=2 + (5 * k) % 11, largest=160) for k in range(n)
+    }
+    boxes = {
+        k: np.array([f.box for f in s.faces if f.in_subset("hard")]).reshape(-1, 4)
+        for k, s in made.items()
+    }
     return Pictures({k: s.image for k, s in made.items()}, boxes)
 
 
@@ -73,8 +94,14 @@ def exact_counts(detectors: Mapping[str, Detector]) -> list[dict]:
     """Return a row a network of one stage: how many of the mirror's group photographs it counts exactly."""
     known = groups()
     single = {name: d for name, d in detectors.items() if known and isinstance(d, NeuralDetector)}
-    return [{"detector": name, "exact": sum(len(d.detect(i)) == n for i, n in known.values()), "of": len(known)}
-            for name, d in track(single.items(), "detectors")]
+    return [
+        {
+            "detector": name,
+            "exact": sum(len(d.detect(i)) == n for i, n in known.values()),
+            "of": len(known),
+        }
+        for name, d in track(single.items(), "detectors")
+    ]
 
 
 def groups() -> dict[str, tuple[np.ndarray, int]]:
@@ -82,11 +109,16 @@ def groups() -> dict[str, tuple[np.ndarray, int]]:
     table = mirror.labelled("detection.csv")
     if table is None:
         return {}
-    return {r["path"]: (read_image(table.parent / r["path"]), int(r["n_faces"]))
-            for r in read_csv(table, "counted photographs", fix="correct the mirror") if r["exact"] == "1"}
+    return {
+        r["path"]: (read_image(table.parent / r["path"]), int(r["n_faces"]))
+        for r in read_csv(table, "counted photographs", fix="correct the mirror")
+        if r["exact"] == "1"
+    }
 
 
-def detect_all(detectors: Mapping[str, Detector], pictures: Pictures) -> dict[str, dict[str, Detections]]:
+def detect_all(
+    detectors: Mapping[str, Detector], pictures: Pictures
+) -> dict[str, dict[str, Detections]]:
     """Run every detector on every picture, network scores down to `AP_SCORE`; thresholds are put back."""
     out = {}
     for name, detector in track(detectors.items(), "detectors"):
@@ -98,18 +130,32 @@ def detect_all(detectors: Mapping[str, Detector], pictures: Pictures) -> dict[st
     return out
 
 
-def curve(found: Mapping[str, Detections], pictures: Pictures, *, iou: float, min_height: float = 10) -> Curve:
+def curve(
+    found: Mapping[str, Detections], pictures: Pictures, *, iou: float, min_height: float = 10
+) -> Curve:
     """Return precision and recall with AP and its interval over images; lower faces are ignored."""
     truths = [evaluate.to_xywh(pictures.boxes[k]) for k in found]
     keep = np.concatenate([t[:, 3] >= min_height for t in truths])
-    return average_precision(match([evaluate.predictions(d) for d in found.values()], truths), keep, iou=iou,
-                             replicates=500)
+    return average_precision(
+        match([evaluate.predictions(d) for d in found.values()], truths),
+        keep,
+        iou=iou,
+        replicates=500,
+    )
 
 
-def cost_rows(names: Sequence[str], images: Sequence[np.ndarray], *, threads: Sequence[int], repeats: int,
-              kind: str = "detector", landmarks: Sequence[np.ndarray] | None = None) -> list[dict]:
+def cost_rows(
+    names: Sequence[str],
+    images: Sequence[np.ndarray],
+    *,
+    threads: Sequence[int],
+    repeats: int,
+    kind: str = "detector",
+    landmarks: Sequence[np.ndarray] | None = None,
+) -> list[dict]:
     """Measure each model in a process of its own; a row a model and thread count, milliseconds and megabytes."""
     from facelab.detection.measure import cost
+
     rows = []
     for name in track(names, f"{kind}s"):
         for n in threads:
@@ -120,11 +166,25 @@ def cost_rows(names: Sequence[str], images: Sequence[np.ndarray], *, threads: Se
                 continue
             total = summarise(c["total"])
             parts = {k: float(np.median(c[k])) * 1e3 for k in ("pre", "run", "post")}
-            rows.append({"model": name, "threads": n, **parts,
-                         "P50": total.p50 * 1e3, "P90": total.p90 * 1e3, "P99": total.p99 * 1e3, "lo": total.lo * 1e3,
-                         "hi": total.hi * 1e3, "images/s": 1 / float(np.mean(c["total"])), "n": total.n,
-                         "load ms": c["load_s"] * 1e3, "model MB": c["model_bytes"] / 1e6,
-                         "peak MB": c["peak_bytes"] / 1e6, "warning": total.warning, "samples": c["total"]})
+            rows.append(
+                {
+                    "model": name,
+                    "threads": n,
+                    **parts,
+                    "P50": total.p50 * 1e3,
+                    "P90": total.p90 * 1e3,
+                    "P99": total.p99 * 1e3,
+                    "lo": total.lo * 1e3,
+                    "hi": total.hi * 1e3,
+                    "images/s": 1 / float(np.mean(c["total"])),
+                    "n": total.n,
+                    "load ms": c["load_s"] * 1e3,
+                    "model MB": c["model_bytes"] / 1e6,
+                    "peak MB": c["peak_bytes"] / 1e6,
+                    "warning": total.warning,
+                    "samples": c["total"],
+                }
+            )
     return rows
 
 
@@ -134,13 +194,21 @@ def onnx_input(detectors: Mapping[str, Detector], image: np.ndarray) -> tuple[Mo
         if isinstance(detector, NeuralDetector) and detector.session.runtime == "onnx":
             return detector.session, detector.preparation(image)[0]
     from facelab.zoo.runtimes import open_model
+
     model = open_model(load_catalogue().model("mtcnn-onet"), threads=1)
     shape = tuple(n or 1 for n in model.inputs[0].shape)
     return model, np.zeros(shape, np.float32)
 
 
-def failures(found: Mapping[str, Detections], pictures: Pictures, operating: float, *, iou: float, most: int = 8,
-             min_height: float = 10) -> list[dict]:
+def failures(
+    found: Mapping[str, Detections],
+    pictures: Pictures,
+    operating: float,
+    *,
+    iou: float,
+    most: int = 8,
+    min_height: float = 10,
+) -> list[dict]:
     """Return the pictures with most missed faces and false alarms at the operating threshold, for a gallery."""
     items = []
     for name, detections in found.items():
@@ -148,14 +216,26 @@ def failures(found: Mapping[str, Detections], pictures: Pictures, operating: flo
         table = overlap(truth, at.boxes)
         missed = (table.max(axis=1, initial=0) < iou) & (truth[:, 3] - truth[:, 1] >= min_height)
         alarms = int((table.max(axis=0, initial=0) < iou).sum())
-        items.append({"image": pictures.images[name], "found": at.boxes, "truth": truth, "missed": missed,
-                      "wrong": int(missed.sum()) + alarms,
-                      "caption": f"{Path(name).name[:16]}: {int(missed.sum())} missed, {alarms} false"})
+        items.append(
+            {
+                "image": pictures.images[name],
+                "found": at.boxes,
+                "truth": truth,
+                "missed": missed,
+                "wrong": int(missed.sum()) + alarms,
+                "caption": f"{Path(name).name[:16]}: {int(missed.sum())} missed, {alarms} false",
+            }
+        )
     return sorted(items, key=lambda i: -i["wrong"])[:most]
 
 
-def int8_pair(detectors: Mapping[str, Detector], pictures: Pictures, folder: str | os.PathLike | None = None, *,
-              repeats: int = 15) -> dict | None:
+def int8_pair(
+    detectors: Mapping[str, Detector],
+    pictures: Pictures,
+    folder: str | os.PathLike | None = None,
+    *,
+    repeats: int = 15,
+) -> dict | None:
     """Quantise the first network that is one ONNX file of fixed input, and race it against its FP32 original.
 
     Returns name, seconds by contender, faces found by each, file sizes and the share of FP32's faces that INT8 finds
@@ -167,22 +247,37 @@ def int8_pair(detectors: Mapping[str, Detector], pictures: Pictures, folder: str
             return int8_pair(detectors, pictures, passing, repeats=repeats)
     from facelab.detection.measure import quantised_copy, race
     from facelab.zoo.runtimes import open_model
-    fixed = {n: d for n, d in detectors.items() if isinstance(d, NeuralDetector) and d.session.runtime == "onnx"
-             and d.preparation.fixed_size}
+
+    fixed = {
+        n: d
+        for n, d in detectors.items()
+        if isinstance(d, NeuralDetector)
+        and d.session.runtime == "onnx"
+        and d.preparation.fixed_size
+    }
     if not fixed:
         return None
     name, plain = next(iter(fixed.items()))
     names = list(pictures.images)
-    tensors = [plain.preparation(pictures.images[k])[0] for k in names[:max(1, len(names) // 2)]]
+    tensors = [plain.preparation(pictures.images[k])[0] for k in names[: max(1, len(names) // 2)]]
     path = quantised_copy(plain.session, tensors, Path(folder) / "int8.onnx")
     small = type(plain)(f"{name} INT8", open_model(path, threads=plain.session.threads), plain.spec)
-    seconds = race({"FP32": lambda: plain.session.run(tensors[0]), "INT8": lambda: small.session.run(tensors[0])},
-                   repeats=repeats)
+    seconds = race(
+        {
+            "FP32": lambda: plain.session.run(tensors[0]),
+            "INT8": lambda: small.session.run(tensors[0]),
+        },
+        repeats=repeats,
+    )
     faces = {"FP32": 0, "INT8": 0, "both": 0}
-    for key in names[len(names) // 2:]:
+    for key in names[len(names) // 2 :]:
         a, b = plain.detect(pictures.images[key]), small.detect(pictures.images[key])
         faces["FP32"] += len(a)
         faces["INT8"] += len(b)
         faces["both"] += int((overlap(a.boxes, b.boxes).max(axis=1, initial=0) >= 0.5).sum())
-    return {"name": name, "seconds": seconds, "faces": faces,
-            "bytes": {"FP32": plain.session.path.stat().st_size, "INT8": path.stat().st_size}}
+    return {
+        "name": name,
+        "seconds": seconds,
+        "faces": faces,
+        "bytes": {"FP32": plain.session.path.stat().st_size, "INT8": path.stat().st_size},
+    }

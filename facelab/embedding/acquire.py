@@ -32,11 +32,15 @@ def find_face(detector: Detector, image: np.ndarray) -> Detections | None:
     found = detector.detect(image)
     if not len(found):
         border = round(BORDER * max(size))
-        found = shifted(detector.detect(np.pad(image, ((border, border), (border, border), (0, 0)))), -border)
+        found = shifted(
+            detector.detect(np.pad(image, ((border, border), (border, border), (0, 0)))), -border
+        )
     return found.take(np.array([main_face(found, size)])) if len(found) else None
 
 
 def shifted(found: Detections, by: float) -> Detections:
     """Return detections moved by the same number of pixels in x and y."""
-    points = {k: None if (v := getattr(found, k)) is None else v + by for k in ("landmarks", "keypoints")}
+    points = {
+        k: None if (v := getattr(found, k)) is None else v + by for k in ("landmarks", "keypoints")
+    }
     return dataclasses.replace(found, boxes=found.boxes + by, **points)

@@ -40,11 +40,19 @@ class Embedder(ABC):
         """Embed checked crops (n, height, width, 3) uint8 RGB; return raw (n, dim) float32 and set `timings`."""
 
     @abstractmethod
-    def _faces(self, rgb: np.ndarray, landmarks: np.ndarray | None, boxes: np.ndarray | None) -> np.ndarray:
+    def _faces(
+        self, rgb: np.ndarray, landmarks: np.ndarray | None, boxes: np.ndarray | None
+    ) -> np.ndarray:
         """Embed the faces of a checked image; return raw (n, dim) float32 and set `timings`."""
 
-    def embed(self, image: np.ndarray, landmarks: np.ndarray | None = None, *, boxes: np.ndarray | None = None,
-              normalise: bool | None = None) -> np.ndarray:
+    def embed(
+        self,
+        image: np.ndarray,
+        landmarks: np.ndarray | None = None,
+        *,
+        boxes: np.ndarray | None = None,
+        normalise: bool | None = None,
+    ) -> np.ndarray:
         """Return (n, dim) float32 embeddings, L2-normalised where `normalised` says so (`normalise` overrides it).
 
         Without landmarks and boxes, `image` is one crop (height, width, 3) or several (n, height, width, 3), RGB
@@ -55,12 +63,23 @@ class Embedder(ABC):
         if landmarks is None and boxes is None:
             raw = self._crops(self._checked(image))
         else:
-            raw = self._faces(as_rgb(image), _shaped(landmarks, (5, 2), "landmarks"), _shaped(boxes, (4,), "boxes"))
+            raw = self._faces(
+                as_rgb(image),
+                _shaped(landmarks, (5, 2), "landmarks"),
+                _shaped(boxes, (4,), "boxes"),
+            )
         raw = np.asarray(raw, dtype=np.float32).reshape(-1, self.dim)
         if not np.isfinite(raw).all():
-            raise BadInputError("the model put out numbers that are not finite", where=self.name,
-                                fix="check the preprocessing spec against the model; run `facelab assets verify`")
-        return l2_normalised(raw, self.name) if (self.normalised if normalise is None else normalise) else raw
+            raise BadInputError(
+                "the model put out numbers that are not finite",
+                where=self.name,
+                fix="check the preprocessing spec against the model; run `facelab assets verify`",
+            )
+        return (
+            l2_normalised(raw, self.name)
+            if (self.normalised if normalise is None else normalise)
+            else raw
+        )
 
     def embed_detections(self, image: np.ndarray, found: Detections, **options: Any) -> np.ndarray:
         """Embed the faces a detector found in `image`."""
@@ -74,15 +93,25 @@ class Embedder(ABC):
             raise BadInputError("there are no crops", where=self.name, got=image.shape)
         width, height = self.input_size
         if crops.shape[1:3] != (height, width):
-            raise BadInputError("the crop is not of the size the model takes", where=self.name,
-                                expected=f"{width}×{height} (aligned), or an image with {self.needs}",
-                                got=f"{crops.shape[2]}×{crops.shape[1]}", fix=f"pass {self.needs}, or align first")
+            raise BadInputError(
+                "the crop is not of the size the model takes",
+                where=self.name,
+                expected=f"{width}×{height} (aligned), or an image with {self.needs}",
+                got=f"{crops.shape[2]}×{crops.shape[1]}",
+                fix=f"pass {self.needs}, or align first",
+            )
         return crops
 
     def describe(self) -> dict[str, Any]:
         """Return what a report says about this embedder."""
-        return {"name": self.name, "family": self.family, "dim": self.dim, "metric": self.metric,
-                "normalised": self.normalised, "needs": self.needs}
+        return {
+            "name": self.name,
+            "family": self.family,
+            "dim": self.dim,
+            "metric": self.metric,
+            "normalised": self.normalised,
+            "needs": self.needs,
+        }
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}: {self.dim}-d>"
@@ -94,8 +123,11 @@ def _shaped(value: Any, tail: tuple[int, ...], what: str) -> np.ndarray | None:
     array = np.asarray(value, dtype=np.float64)
     array = array[None] if array.shape == tail else array
     if array.ndim != len(tail) + 1 or array.shape[1:] != tail or not np.isfinite(array).all():
-        raise BadInputError(f"{what} have another shape, or are not finite",
-                            expected="(n, " + ", ".join(map(str, tail)) + ")", got=array.shape)
+        raise BadInputError(
+            f"{what} have another shape, or are not finite",
+            expected="(n, " + ", ".join(map(str, tail)) + ")",
+            got=array.shape,
+        )
     return array
 
 
@@ -107,8 +139,12 @@ def l2_normalised(embeddings: np.ndarray, where: object = None) -> np.ndarray:
     """
     norms = np.linalg.norm(embeddings, axis=1, keepdims=True)
     if (norms < 1e-12).any():
-        raise BadInputError("an embedding has no length", where=where, got=f"rows {np.flatnonzero(norms < 1e-12)[:5]}",
-                            fix="the model answers 0: check its file and preprocessing")
+        raise BadInputError(
+            "an embedding has no length",
+            where=where,
+            got=f"rows {np.flatnonzero(norms < 1e-12)[:5]}",
+            fix="the model answers 0: check its file and preprocessing",
+        )
     return embeddings / norms
 
 
@@ -118,19 +154,32 @@ class NeuralEmbedder(Embedder):
     Raises BadInputError where the model's input does not fit the spec, or its output is no (n, dim).
     """
 
-    def __init__(self, name: str, model: Model, spec: PreprocessSpec | None = None, *, dim: int | None = None,
-                 metric: Metric | None = None):
+    def __init__(
+        self,
+        name: str,
+        model: Model,
+        spec: PreprocessSpec | None = None,
+        *,
+        dim: int | None = None,
+        metric: Metric | None = None,
+    ):
         super().__init__(name)
         if metric not in (None, "cosine", "euclidean"):
-            raise BadInputError("unknown metric", where=name, expected="cosine or euclidean", got=metric)
+            raise BadInputError(
+                "unknown metric", where=name, expected="cosine or euclidean", got=metric
+            )
         self.model, self.metric = model, metric or self.metric
         shape = model.inputs[0].shape
-        self.spec = spec or self.default_spec(name, "nhwc" if len(shape) == 4 and shape[3] == 3 else "nchw")
+        self.spec = spec or self.default_spec(
+            name, "nhwc" if len(shape) == 4 and shape[3] == 3 else "nchw"
+        )
         check_spec(model, self.spec)
         self.input_size = _fixed_size(self.spec, name)
         self.crop_spec = without_geometry(self.spec)
         if len(model.outputs) != 1:
-            raise BadInputError("an embedder has one output", where=name, got=", ".join(map(str, model.outputs)))
+            raise BadInputError(
+                "an embedder has one output", where=name, got=", ".join(map(str, model.outputs))
+            )
         self.dim = self._probe(dim)
 
     def with_spec(self, spec: PreprocessSpec) -> NeuralEmbedder:
@@ -147,10 +196,16 @@ class NeuralEmbedder(Embedder):
 
     def _probe(self, wanted: int | None) -> int:
         width, height = self.input_size
-        output = self.model.run(prepared(self.crop_spec, self._pixels(np.full((height, width, 3), 127, np.uint8))))[0]
+        output = self.model.run(
+            prepared(self.crop_spec, self._pixels(np.full((height, width, 3), 127, np.uint8)))
+        )[0]
         if output.ndim < 2 or len(output) != 1 or output.size not in (wanted or output.size,):
-            raise BadInputError("the model's output is no embedding", where=self.name,
-                                expected=f"(1, {wanted or 'n'})", got=output.shape)
+            raise BadInputError(
+                "the model's output is no embedding",
+                where=self.name,
+                expected=f"(1, {wanted or 'n'})",
+                got=output.shape,
+            )
         return output.size
 
     def _pixels(self, rgb: np.ndarray) -> np.ndarray:
@@ -159,11 +214,17 @@ class NeuralEmbedder(Embedder):
     def _crops(self, crops: np.ndarray) -> np.ndarray:
         return self._all([(lambda c=c: prepared(self.crop_spec, self._pixels(c))) for c in crops])
 
-    def _faces(self, rgb: np.ndarray, landmarks: np.ndarray | None, boxes: np.ndarray | None) -> np.ndarray:
+    def _faces(
+        self, rgb: np.ndarray, landmarks: np.ndarray | None, boxes: np.ndarray | None
+    ) -> np.ndarray:
         faces = landmarks if self.needs == "landmarks" else boxes
         if faces is None:
-            raise BadInputError(f"{self.family} finds a face by its {self.needs}", where=self.name,
-                                expected=self.needs, fix=f"pass {self.needs} from a detector that has them")
+            raise BadInputError(
+                f"{self.family} finds a face by its {self.needs}",
+                where=self.name,
+                expected=self.needs,
+                fix=f"pass {self.needs} from a detector that has them",
+            )
         pixels = self._pixels(rgb)
         return self._all([(lambda f=f: prepared(self.spec, pixels, face=f)) for f in faces])
 
@@ -185,8 +246,12 @@ def _fixed_size(spec: PreprocessSpec, name: str) -> tuple[int, int]:
     layout, shape = spec.states[-1].layout, spec.output_shape()
     width, height = (shape[layout.index(a)] if a in layout else None for a in "wh")
     if not width or not height:
-        raise BadInputError("an embedder's spec must fix the size of its crop", where=name, got=shape,
-                            fix="add an align or a resize stage")
+        raise BadInputError(
+            "an embedder's spec must fix the size of its crop",
+            where=name,
+            got=shape,
+            fix="add an align or a resize stage",
+        )
     return width, height
 
 

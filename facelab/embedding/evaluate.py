@@ -54,17 +54,29 @@ def read_pairs(path: str | os.PathLike) -> PairList:
     """
     rows = read_csv(path, "pairs", fix="check --pairs")
     if not rows or not {"a", "b", "same"} <= set(rows[0]):
-        raise BadInputError("the pairs have other columns", where=path, expected="a, b, same (and dataset, id_a, id_b)",
-                            got=", ".join(map(str, rows[0])) if rows else "no rows", fix="name the columns so")
+        raise BadInputError(
+            "the pairs have other columns",
+            where=path,
+            expected="a, b, same (and dataset, id_a, id_b)",
+            got=", ".join(map(str, rows[0])) if rows else "no rows",
+            fix="name the columns so",
+        )
     for i, row in enumerate(rows, 2):
         if str(row["same"]).strip() not in ("0", "1") or not row["a"] or not row["b"]:
-            raise BadInputError("a pair is no pair", where=f"{path}:{i}", expected="two paths, and same 0 or 1",
-                                got=f"{row['a']}, {row['b']}, {row['same']}", fix="correct the row")
+            raise BadInputError(
+                "a pair is no pair",
+                where=f"{path}:{i}",
+                expected="two paths, and same 0 or 1",
+                got=f"{row['a']}, {row['b']}, {row['same']}",
+                fix="correct the row",
+            )
     a, b = (np.array([r[k] for r in rows]) for k in "ab")
     same = np.array([r["same"].strip() == "1" for r in rows])
     column = next((c for c in ("group", "dataset") if c in rows[0]), None)
     first, second = _identities(rows, a, b, same)
-    return PairList(a, b, same, first, second, np.array([r[column] for r in rows]) if column else None)
+    return PairList(
+        a, b, same, first, second, np.array([r[column] for r in rows]) if column else None
+    )
 
 
 def _identities(rows: list[dict], a: np.ndarray, b: np.ndarray, same: np.ndarray) -> tuple:
@@ -79,8 +91,12 @@ def locate(pairs: PairList, root: str | os.PathLike) -> dict[str, Path]:
     files = {name: Path(root) / name for name in pairs.images}
     absent = [n for n, p in files.items() if not p.is_file()]
     if absent:
-        raise BadInputError(f"{len(absent)} of {len(files)} images are missing", where=root, expected=absent[0],
-                            fix="give the folder that the paths start from (--images)")
+        raise BadInputError(
+            f"{len(absent)} of {len(files)} images are missing",
+            where=root,
+            expected=absent[0],
+            fix="give the folder that the paths start from (--images)",
+        )
     return files
 
 
@@ -93,7 +109,9 @@ class Faces:
 
     found: dict[str, tuple[np.ndarray, Detections] | None]
     errors: dict[str, str]
-    embedded: dict[str, dict[str, np.ndarray]] = dataclasses.field(default_factory=dict, compare=False, repr=False)
+    embedded: dict[str, dict[str, np.ndarray]] = dataclasses.field(
+        default_factory=dict, compare=False, repr=False
+    )
 
     @property
     def failures(self) -> list[str]:
@@ -101,8 +119,12 @@ class Faces:
         return [n for n, v in self.found.items() if v is None]
 
 
-def acquire(detector: Detector, files: dict[str, Path], *,
-            progress: Callable[[Iterable], Iterable] = lambda items: items) -> Faces:
+def acquire(
+    detector: Detector,
+    files: dict[str, Path],
+    *,
+    progress: Callable[[Iterable], Iterable] = lambda items: items,
+) -> Faces:
     """Find the main face of each image file; an image that cannot be read counts as a failure and as an error."""
     found, errors = {}, {}
     for name, path in progress(files.items()):
@@ -118,8 +140,10 @@ def acquire(detector: Detector, files: dict[str, Path], *,
 def embed_faces(embedder: Embedder, faces: Faces) -> dict[str, np.ndarray]:
     """Return raw embeddings (dim,) by image; an image without a face has a row of NaN."""
     blank = np.full(embedder.dim, np.nan, np.float32)
-    return {name: blank if face is None else embedder.embed_detections(*face, normalise=False)[0]
-            for name, face in faces.found.items()}
+    return {
+        name: blank if face is None else embedder.embed_detections(*face, normalise=False)[0]
+        for name, face in faces.found.items()
+    }
 
 
 def pair_distances(embedder: Embedder, rows: dict[str, np.ndarray], pairs: PairList) -> np.ndarray:
@@ -128,7 +152,9 @@ def pair_distances(embedder: Embedder, rows: dict[str, np.ndarray], pairs: PairL
     A pair of which a face was not found has distance infinity: it is never "same".
     """
     a, b = (np.stack([rows[n] for n in side]) for side in (pairs.a, pairs.b))
-    return distances(a, b, normalise=embedder.normalised, failed=np.isnan(a[:, 0]) | np.isnan(b[:, 0]))
+    return distances(
+        a, b, normalise=embedder.normalised, failed=np.isnan(a[:, 0]) | np.isnan(b[:, 0])
+    )
 
 
 def mixed_order(same: np.ndarray, seed: int = 0) -> np.ndarray | None:
@@ -154,15 +180,25 @@ def mixed_order(same: np.ndarray, seed: int = 0) -> np.ndarray | None:
 def by_group(distance: np.ndarray, pairs: PairList, threshold: float) -> list[dict]:
     """Return a row a group: pairs, failures, FMR, FNMR and accuracy at one squared-L2 threshold, with Wilson bounds."""
     from facelab.metrics.bootstrap import wilson
+
     out = []
     for name in dict.fromkeys(pairs.group.tolist() if pairs.group is not None else []):
         d, s = distance[pairs.group == name], pairs.same[pairs.group == name]
         right = int(((d < threshold) == s).sum())
         lo, hi = wilson(right, len(s))
-        out.append({"group": name, "pairs": len(s), "genuine": int(s.sum()), "failed": int(np.isinf(d).sum()),
-                    "far": float((d[~s] < threshold).mean()) if (~s).any() else None,
-                    "frr": float((d[s] >= threshold).mean()) if s.any() else None,
-                    "accuracy": right / len(s), "naive_lo": lo, "naive_hi": hi})
+        out.append(
+            {
+                "group": name,
+                "pairs": len(s),
+                "genuine": int(s.sum()),
+                "failed": int(np.isinf(d).sum()),
+                "far": float((d[~s] < threshold).mean()) if (~s).any() else None,
+                "frr": float((d[s] >= threshold).mean()) if s.any() else None,
+                "accuracy": right / len(s),
+                "naive_lo": lo,
+                "naive_hi": hi,
+            }
+        )
     return out
 
 

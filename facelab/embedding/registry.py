@@ -10,15 +10,29 @@ from facelab.core.errors import BadInputError
 from facelab.embedding import families as package
 from facelab.embedding.base import Embedder
 from facelab.preprocess.spec import PreprocessSpec
-from facelab.zoo.families import Families, checked, entry_named, given_spec, option_names, sidecar, with_spec
+from facelab.zoo.families import (
+    Families,
+    checked,
+    entry_named,
+    given_spec,
+    option_names,
+    sidecar,
+    with_spec,
+)
 from facelab.zoo.runtimes import open_model
 
 FAMILIES = Families("embedder", package, "EMBEDDER")
 families, family_class, available = FAMILIES.names, FAMILIES.named, FAMILIES.available
 
 
-def load(name_or_path: str | os.PathLike, *, family: str | None = None, threads: int | None = None,
-         spec: PreprocessSpec | str | os.PathLike | None = None, **options: Any) -> Embedder:
+def load(
+    name_or_path: str | os.PathLike,
+    *,
+    family: str | None = None,
+    threads: int | None = None,
+    spec: PreprocessSpec | str | os.PathLike | None = None,
+    **options: Any,
+) -> Embedder:
     """Load an embedder by its catalogue name, or from a file with a spec or of a stated `family`.
 
     `spec` (a `PreprocessSpec` or its file) replaces the preprocessing of the catalogue; for a file, the spec beside it
@@ -32,13 +46,19 @@ def load(name_or_path: str | os.PathLike, *, family: str | None = None, threads:
     if (entry := entry_named(text, "embedder")) is not None:
         # the entry's own spec is checked by the embedder, so that a spec given instead of it is the one that counts
         kind, merged = FAMILIES.of_entry(entry, family, options)
-        return kind(entry.name, open_model(entry, threads=threads, spec=spec),
-                    **with_spec(kind, spec or entry.spec, merged))
+        return kind(
+            entry.name,
+            open_model(entry, threads=threads, spec=spec),
+            **with_spec(kind, spec or entry.spec, merged),
+        )
     spec = spec or sidecar(Path(text))
     if family is None and spec is None:
-        raise BadInputError("a model file needs its spec or its family: nothing in it says how faces are prepared",
-                            where=text, expected=f"--spec FILE, or a family: {', '.join(families())}",
-                            fix="write the spec, or name the family, e.g. --family arcface")
+        raise BadInputError(
+            "a model file needs its spec or its family: nothing in it says how faces are prepared",
+            where=text,
+            expected=f"--spec FILE, or a family: {', '.join(families())}",
+            fix="write the spec, or name the family, e.g. --family arcface",
+        )
     # with a spec, nothing of a family is left but its name
     kind = family_class(family or "arcface")
     merged = checked(options, option_names(kind), text)

@@ -16,15 +16,37 @@ MISTAKES = ("swapped channels", "x/255 only", "raw 0-255", "normalised twice")
 DECODE = {"op": "decode", "format": "encoded", "order": "rgb", "idct": "accurate", "alpha": "drop"}
 
 
-def aligned_spec(name: str, *, size: int = 112, order: str = "rgb", mean: Sequence[float] = (127.5,),
-                 scale: Sequence[float] = (127.5,), units: str = "0-255", layout: str = "nchw") -> PreprocessSpec:
+def aligned_spec(
+    name: str,
+    *,
+    size: int = 112,
+    order: str = "rgb",
+    mean: Sequence[float] = (127.5,),
+    scale: Sequence[float] = (127.5,),
+    units: str = "0-255",
+    layout: str = "nchw",
+) -> PreprocessSpec:
     """Build the spec of an embedder that takes faces aligned to the ArcFace template; empty `mean`: raw pixels."""
-    stages: list[dict] = [DECODE] if order == "rgb" else [DECODE, {"op": "color", "from": "rgb", "to": order}]
-    stages.append({"op": "align", "template": "arcface", "size": [size, size], "estimator": "umeyama",
-                   "kernel": "bilinear", "coordinates": "1/32", "border": [0], "rounding": "half_up"})
+    stages: list[dict] = (
+        [DECODE] if order == "rgb" else [DECODE, {"op": "color", "from": "rgb", "to": order}]
+    )
+    stages.append(
+        {
+            "op": "align",
+            "template": "arcface",
+            "size": [size, size],
+            "estimator": "umeyama",
+            "kernel": "bilinear",
+            "coordinates": "1/32",
+            "border": [0],
+            "rounding": "half_up",
+        }
+    )
     if mean:
         stages.append({"op": "normalize", "mean": list(mean), "scale": list(scale), "units": units})
-    return PreprocessSpec(name, [*stages, {"op": "layout", "to": layout}, {"op": "cast", "dtype": "float32"}])
+    return PreprocessSpec(
+        name, [*stages, {"op": "layout", "to": layout}, {"op": "cast", "dtype": "float32"}]
+    )
 
 
 def with_alignment(spec: PreprocessSpec, how: str) -> PreprocessSpec:
@@ -37,15 +59,33 @@ def with_alignment(spec: PreprocessSpec, how: str) -> PreprocessSpec:
     stages = [s.to_dict() for s in spec.stages]
     index = next((i for i, s in enumerate(stages) if s["op"] == "align"), None)
     if index is None:
-        raise BadInputError("the spec has no align stage to change", where=spec.name,
-                            fix="choose an embedder that takes aligned faces")
+        raise BadInputError(
+            "the spec has no align stage to change",
+            where=spec.name,
+            fix="choose an embedder that takes aligned faces",
+        )
     if how == "none":
         size = stages[index]["size"]
-        stages[index:index + 1] = [
-            {"op": "crop", "region": "face", "margin": 0.0, "aspect": "square_longer", "box_rounding": "nearest",
-             "outside": "constant", "value": [0]},
-            {"op": "resize", "size": size, "mode": "stretch", "kernel": "bilinear", "antialias": False,
-             "pixel_centers": "half", "rounding": "half_up"}]
+        stages[index : index + 1] = [
+            {
+                "op": "crop",
+                "region": "face",
+                "margin": 0.0,
+                "aspect": "square_longer",
+                "box_rounding": "nearest",
+                "outside": "constant",
+                "value": [0],
+            },
+            {
+                "op": "resize",
+                "size": size,
+                "mode": "stretch",
+                "kernel": "bilinear",
+                "antialias": False,
+                "pixel_centers": "half",
+                "rounding": "half_up",
+            },
+        ]
     else:
         stages[index]["estimator"] = how
     return PreprocessSpec(f"{spec.name}, alignment {how}", stages)
@@ -59,8 +99,12 @@ def mistaken(spec: PreprocessSpec, mistake: str) -> PreprocessSpec:
     stages = [s.to_dict() for s in spec.stages]
     index = next((i for i, s in enumerate(stages) if s["op"] == "normalize"), None)
     if mistake not in MISTAKES or (index is None and mistake != "swapped channels"):
-        raise BadInputError("the mistake is unknown, or cannot be made with this spec", where=spec.name,
-                            expected=", ".join(MISTAKES), got=mistake)
+        raise BadInputError(
+            "the mistake is unknown, or cannot be made with this spec",
+            where=spec.name,
+            expected=", ".join(MISTAKES),
+            got=mistake,
+        )
     if mistake == "swapped channels":
         stages = _swapped(stages)
     elif mistake == "x/255 only":
@@ -75,6 +119,12 @@ def mistaken(spec: PreprocessSpec, mistake: str) -> PreprocessSpec:
 def _swapped(stages: list[dict]) -> list[dict]:
     """Say that the pixels have the other order, and let everything else treat them as before."""
     order = stages[0]["order"]
-    return [stages[0], {"op": "color", "from": order, "to": {"rgb": "bgr", "bgr": "rgb"}[order]},
-            *[s for s in stages[1:] if s["op"] != "color"]] if not any(s["op"] == "color" for s in stages) else [
-        s for s in stages if s["op"] != "color"]
+    return (
+        [
+            stages[0],
+            {"op": "color", "from": order, "to": {"rgb": "bgr", "bgr": "rgb"}[order]},
+            *[s for s in stages[1:] if s["op"] != "color"],
+        ]
+        if not any(s["op"] == "color" for s in stages)
+        else [s for s in stages if s["op"] != "color"]
+    )

@@ -33,9 +33,16 @@ def lineup(*, threads: int = 1) -> dict[str, Embedder]:
 def inventory() -> list[dict]:
     """Return a row an embedder of the catalogue: whether it is here, and what its entry says."""
     here = {e.name for e in available()}
-    return [{"embedder": e.name, "family": e.family, "numbers": e.options.get("dim"), "licence": e.licence,
-             "run here": "yes" if e.name in here else "no: tested on a stand-in"}
-            for e in load_catalogue().of_kind("embedder")]
+    return [
+        {
+            "embedder": e.name,
+            "family": e.family,
+            "numbers": e.options.get("dim"),
+            "licence": e.licence,
+            "run here": "yes" if e.name in here else "no: tested on a stand-in",
+        }
+        for e in load_catalogue().of_kind("embedder")
+    ]
 
 
 def truth_detection(sample) -> Detections:
@@ -48,16 +55,31 @@ def synthetic_pairs(n: int, *, seed: int = 7) -> tuple[Faces, PairList]:
     """Render `n` pictures of synthetic people; return faces with true landmarks, and their pairs, balanced."""
     from facelab.datasets.synthetic import sample
     from facelab.datasets.synthetic.pairs import base_pairs
+
     pairs = base_pairs(seed, n)
-    made = {i: sample(seed, i, set="verification", size=160) for i in sorted({i for p in pairs for i in (p.a, p.b)})}
+    made = {
+        i: sample(seed, i, set="verification", size=160)
+        for i in sorted({i for p in pairs for i in (p.a, p.b)})
+    }
     found = {f"picture {i}": (s.image, truth_detection(s)) for i, s in made.items()}
-    rows = [(f"picture {p.a}", f"picture {p.b}", bool(p.same), str(made[p.a].identity), str(made[p.b].identity),
-             "glasses" if made[p.a].recipe.eyewear or made[p.b].recipe.eyewear else "no glasses") for p in pairs]
+    rows = [
+        (
+            f"picture {p.a}",
+            f"picture {p.b}",
+            bool(p.same),
+            str(made[p.a].identity),
+            str(made[p.b].identity),
+            "glasses" if made[p.a].recipe.eyewear or made[p.b].recipe.eyewear else "no glasses",
+        )
+        for p in pairs
+    ]
     return Faces(found, {}), PairList(*(np.array(column) for column in zip(*rows)))
 
 
-def real_pairs(detector: Detector, groups: Sequence[str] = ("lfw", "deepface", "ageitgey", "bbt", "openface"),
-               ) -> tuple[Faces, PairList] | None:
+def real_pairs(
+    detector: Detector,
+    groups: Sequence[str] = ("lfw", "deepface", "ageitgey", "bbt", "openface"),
+) -> tuple[Faces, PairList] | None:
     """Return the mirror's labelled pairs and the faces that `detector` finds, or None without a mirror folder."""
     table = mirror.labelled("identity_pairs.csv")
     if table is None:
@@ -69,7 +91,9 @@ def real_pairs(detector: Detector, groups: Sequence[str] = ("lfw", "deepface", "
     return evaluate.acquire(detector, evaluate.locate(pairs, table.parent)), pairs
 
 
-def compare(embedder: Embedder, faces: Faces, pairs: PairList, way: Way | None = None) -> np.ndarray:
+def compare(
+    embedder: Embedder, faces: Faces, pairs: PairList, way: Way | None = None
+) -> np.ndarray:
     """Return squared distances (n,) of the pairs, by the embedder as it is (kept in `faces`) or by another `way`."""
     if way is None:
         if embedder.name not in faces.embedded:
@@ -80,7 +104,9 @@ def compare(embedder: Embedder, faces: Faces, pairs: PairList, way: Way | None =
     return evaluate.pair_distances(embedder, rows, pairs)
 
 
-def compare_all(embedders: Mapping[str, Embedder], faces: Faces, pairs: PairList) -> dict[str, np.ndarray]:
+def compare_all(
+    embedders: Mapping[str, Embedder], faces: Faces, pairs: PairList
+) -> dict[str, np.ndarray]:
     """Return the squared distances (n,) of the pairs by each embedder as it is."""
     return {name: compare(e, faces, pairs) for name, e in track(embedders.items(), "embedders")}
 
@@ -95,10 +121,13 @@ def mistake_rows(embedder: Embedder, faces: Faces, pairs: PairList, far: float) 
     return _way_rows(mistakes(embedder), embedder, faces, pairs, far)
 
 
-def _way_rows(ways: Mapping[str, Way | None], embedder: Embedder, faces: Faces, pairs: PairList,
-              far: float) -> list[dict]:
-    return [tar_row(name, compare(embedder, faces, pairs, way), pairs, far) for name, way in
-            track(ways.items(), "ways")]
+def _way_rows(
+    ways: Mapping[str, Way | None], embedder: Embedder, faces: Faces, pairs: PairList, far: float
+) -> list[dict]:
+    return [
+        tar_row(name, compare(embedder, faces, pairs, way), pairs, far)
+        for name, way in track(ways.items(), "ways")
+    ]
 
 
 def alignments(embedder: Embedder) -> dict[str, Way | None]:
@@ -106,9 +135,15 @@ def alignments(embedder: Embedder) -> dict[str, Way | None]:
     if isinstance(embedder, NeuralEmbedder) and embedder.spec.find("align"):
         specs = {how: with_alignment(embedder.spec, how) for how in ALIGNMENTS}
         own = embedder.spec
-        return {how: None if spec == own else _behind(embedder.with_spec(spec)) for how, spec in specs.items()}
+        return {
+            how: None if spec == own else _behind(embedder.with_spec(spec))
+            for how, spec in specs.items()
+        }
     if isinstance(embedder, DlibResNet):
-        return {"dlib's own chip": None, "none": lambda image, face: _plain_crop(embedder, image, face)}
+        return {
+            "dlib's own chip": None,
+            "none": lambda image, face: _plain_crop(embedder, image, face),
+        }
     return {"as in the spec": None}
 
 
@@ -123,8 +158,11 @@ def mistakes(embedder: Embedder) -> dict[str, Way | None]:
                 # raw pixels in, so there is no normalisation to get wrong
                 continue
         return out
-    return out | {"swapped channels": lambda image, face: embedder.embed_detections(
-        np.ascontiguousarray(image[..., ::-1]), face, normalise=False)[0]}
+    return out | {
+        "swapped channels": lambda image, face: embedder.embed_detections(
+            np.ascontiguousarray(image[..., ::-1]), face, normalise=False
+        )[0]
+    }
 
 
 def _behind(embedder: Embedder) -> Way:
@@ -133,19 +171,36 @@ def _behind(embedder: Embedder) -> Way:
 
 def _plain_crop(embedder: Embedder, image: np.ndarray, face: Detections) -> np.ndarray:
     import cv2
+
     x1, y1, x2, y2 = np.round(face.boxes[0]).astype(int)
     margin = (x2 - x1) // 4
-    padded = cv2.copyMakeBorder(image, *[2 * margin + max(image.shape[:2])] * 4, cv2.BORDER_REPLICATE)
+    padded = cv2.copyMakeBorder(
+        image, *[2 * margin + max(image.shape[:2])] * 4, cv2.BORDER_REPLICATE
+    )
     shift = 2 * margin + max(image.shape[:2])
-    crop = padded[y1 - margin + shift:y2 + margin + shift, x1 - margin + shift:x2 + margin + shift]
+    crop = padded[
+        y1 - margin + shift : y2 + margin + shift, x1 - margin + shift : x2 + margin + shift
+    ]
     return embedder.embed(cv2.resize(crop, embedder.input_size), normalise=False)[0]
 
 
-def tar_row(label: str, distance: np.ndarray, pairs: PairList, far: float, *, replicates: int = 300) -> dict:
+def tar_row(
+    label: str, distance: np.ndarray, pairs: PairList, far: float, *, replicates: int = 300
+) -> dict:
     """Return label, TAR at `far` and its interval by identity, for a bar chart."""
     from facelab.metrics.operating import tar_interval
-    r = tar_interval(distance, pairs.same, far, first=pairs.first, second=pairs.second, replicates=replicates)
-    return {"label": label, "value": r["tar"], "lo": r["lo"], "hi": r["hi"], "far": r["far"], "target": far}
+
+    r = tar_interval(
+        distance, pairs.same, far, first=pairs.first, second=pairs.second, replicates=replicates
+    )
+    return {
+        "label": label,
+        "value": r["tar"],
+        "lo": r["lo"],
+        "hi": r["hi"],
+        "far": r["far"],
+        "target": far,
+    }
 
 
 def smallest_far(same: np.ndarray) -> float:
@@ -158,8 +213,14 @@ def smallest_far(same: np.ndarray) -> float:
     return float(f"1e{-int(np.floor(np.log10(impostors / 3) + 1e-9))}")
 
 
-def factor_tar(embedders: Mapping[str, Embedder], factors: Sequence[str], *, faces: int = 12, seed: int = 7,
-               far: float = 0.1) -> list[dict]:
+def factor_tar(
+    embedders: Mapping[str, Embedder],
+    factors: Sequence[str],
+    *,
+    faces: int = 12,
+    seed: int = 7,
+    far: float = 0.1,
+) -> list[dict]:
     """Return, by embedder, factor and value, the share of people accepted against their own undisturbed picture.
 
     The threshold is the one at `far` among the undisturbed pictures of different people (at least ten, so that 0.1 is
@@ -167,6 +228,7 @@ def factor_tar(embedders: Mapping[str, Embedder], factors: Sequence[str], *, fac
     """
     from facelab.detection.factors import FACTORS, shots
     from facelab.metrics.bootstrap import wilson
+
     rows, still = [], shots("size", max(faces, 10), seed=seed, values=(96,))
     pictures = {f: shots(f, faces, seed=seed) for f in factors}
     for name, embedder in track(embedders.items(), "embedders"):
@@ -181,8 +243,17 @@ def factor_tar(embedders: Mapping[str, Embedder], factors: Sequence[str], *, fac
             for value in FACTORS[factor][1]:
                 mine = near[[s.value == value for s in pictures[factor]]]
                 lo, hi = wilson(int(mine.sum()), len(mine))
-                rows.append({"name": name, "factor": factor, "value": value, "share": float(mine.mean()), "lo": lo,
-                             "hi": hi, "n": len(mine)})
+                rows.append(
+                    {
+                        "name": name,
+                        "factor": factor,
+                        "value": value,
+                        "share": float(mine.mean()),
+                        "lo": lo,
+                        "hi": hi,
+                        "n": len(mine),
+                    }
+                )
     return rows
 
 
@@ -196,21 +267,36 @@ def alignment_cost(faces: Faces, *, most: int = 40, repeats: int = 20) -> dict:
     Returns seconds by way (interleaved), and the mean and largest difference in 8-bit levels.
     """
     from facelab.detection.measure import race
+
     some = [f for f in faces.found.values() if f is not None][:most]
-    gaps = [np.abs(align(i, d.landmarks[0]).astype(int) - align_opencv(i, d.landmarks[0])) for i, d in some]
+    gaps = [
+        np.abs(align(i, d.landmarks[0]).astype(int) - align_opencv(i, d.landmarks[0]))
+        for i, d in some
+    ]
     image, face = some[0]
-    seconds = race({"numpy": lambda: align(image, face.landmarks[0]),
-                    "OpenCV": lambda: align_opencv(image, face.landmarks[0])}, repeats=repeats)
+    seconds = race(
+        {
+            "numpy": lambda: align(image, face.landmarks[0]),
+            "OpenCV": lambda: align_opencv(image, face.landmarks[0]),
+        },
+        repeats=repeats,
+    )
     mean, most_levels = float(np.mean([g.mean() for g in gaps])), int(max(g.max() for g in gaps))
     return {"seconds": seconds, "mean": mean, "max": most_levels, "faces": len(some)}
 
 
-def worst_pairs(faces: Faces, pairs: PairList, distance: np.ndarray, *, n: int = 4) -> list[list[dict]]:
+def worst_pairs(
+    faces: Faces, pairs: PairList, distance: np.ndarray, *, n: int = 4
+) -> list[list[dict]]:
     """Return the worst genuine and the worst impostor pairs as aligned crops with captions."""
+
     def item(k: int) -> dict:
-        crops = {side: align_opencv(*_image_and_points(faces.found[name]))
-                 for side, name in (("a", pairs.a[k]), ("b", pairs.b[k]))}
+        crops = {
+            side: align_opencv(*_image_and_points(faces.found[name]))
+            for side, name in (("a", pairs.a[k]), ("b", pairs.b[k]))
+        }
         return {**crops, "caption": f"d² = {distance[k]:.2f}"}
+
     return [[item(k) for k in side] for side in evaluate.worst(distance, pairs.same, n)]
 
 

@@ -39,12 +39,20 @@ def augment(faces: FaceSet, how: Augmentation, *, seed: int) -> FaceSet:
         return faces
     images, index = [faces.images], [np.arange(len(faces))]
     for copy in range(how.copies):
-        images.append(np.stack([_one(image, how, np.random.default_rng([seed, copy, i]))
-                                for i, image in enumerate(faces.images)]))
+        images.append(
+            np.stack(
+                [
+                    _one(image, how, np.random.default_rng([seed, copy, i]))
+                    for i, image in enumerate(faces.images)
+                ]
+            )
+        )
         index.append(np.arange(len(faces)))
     order = np.concatenate(index)
     taken = faces.take(order)
-    return FaceSet(np.concatenate(images), taken.labels, faces.classes, taken.names, taken.identities)
+    return FaceSet(
+        np.concatenate(images), taken.labels, faces.classes, taken.names, taken.identities
+    )
 
 
 def _one(image: np.ndarray, how: Augmentation, rng: np.random.Generator) -> np.ndarray:
@@ -52,10 +60,23 @@ def _one(image: np.ndarray, how: Augmentation, rng: np.random.Generator) -> np.n
     if rng.random() < how.flip:
         image = image[:, ::-1]
     shift = rng.uniform(-how.shift, how.shift, 2) * side
-    matrix = cv2.getRotationMatrix2D((side / 2 - 0.5, side / 2 - 0.5), rng.uniform(-how.turn, how.turn),
-                                     1 + rng.uniform(-how.scale, how.scale))
+    matrix = cv2.getRotationMatrix2D(
+        (side / 2 - 0.5, side / 2 - 0.5),
+        rng.uniform(-how.turn, how.turn),
+        1 + rng.uniform(-how.scale, how.scale),
+    )
     matrix[:, 2] += shift
-    image = cv2.warpAffine(np.ascontiguousarray(image), matrix, (side, side), flags=cv2.INTER_LINEAR,
-                           borderMode=cv2.BORDER_REPLICATE)
-    gain, lift = 1 + rng.uniform(-how.light, how.light), 255 * rng.uniform(-how.light, how.light) / 2
-    return np.clip(np.rint((image.astype(np.float32) - 127.5) * gain + 127.5 + lift), 0, 255).astype(np.uint8)
+    image = cv2.warpAffine(
+        np.ascontiguousarray(image),
+        matrix,
+        (side, side),
+        flags=cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    gain, lift = (
+        1 + rng.uniform(-how.light, how.light),
+        255 * rng.uniform(-how.light, how.light) / 2,
+    )
+    return np.clip(
+        np.rint((image.astype(np.float32) - 127.5) * gain + 127.5 + lift), 0, 255
+    ).astype(np.uint8)

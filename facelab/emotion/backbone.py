@@ -14,8 +14,8 @@ WIDTHS = (16, 32, 64, 64)
 FEATURES = 96
 # 0.999 leaves the moving averages far from the data after a few short epochs, and accuracy at chance.
 BATCH_NORM_MOMENTUM = 0.9
-DROPOUT = 0.4   # before the dense layer: a thousand faces are learnt by heart without it
-LUMA = (0.299, 0.587, 0.114)   # ITU-R BT.601
+DROPOUT = 0.4  # before the dense layer: a thousand faces are learnt by heart without it
+LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 
 
 def build_backbone(keras, size: int = 64, trainable_blocks: int = len(WIDTHS)):
@@ -34,8 +34,12 @@ def build_backbone(keras, size: int = 64, trainable_blocks: int = len(WIDTHS)):
     luma.set_weights([np.array(LUMA, np.float32).reshape(1, 1, 3, 1)])
     for k, width in enumerate(WIDTHS):
         trainable = k >= len(WIDTHS) - trainable_blocks
-        x = keras.layers.Conv2D(width, 3, padding="same", use_bias=False, name=f"conv{k}", trainable=trainable)(x)
-        x = keras.layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM, name=f"bn{k}", trainable=trainable)(x)
+        x = keras.layers.Conv2D(
+            width, 3, padding="same", use_bias=False, name=f"conv{k}", trainable=trainable
+        )(x)
+        x = keras.layers.BatchNormalization(
+            momentum=BATCH_NORM_MOMENTUM, name=f"bn{k}", trainable=trainable
+        )(x)
         x = keras.layers.ReLU(name=f"relu{k}")(x)
         x = keras.layers.MaxPooling2D(name=f"pool{k}")(x)
     x = keras.layers.Flatten(name="flatten")(x)
@@ -48,8 +52,9 @@ def build_backbone(keras, size: int = 64, trainable_blocks: int = len(WIDTHS)):
 
 def build_application(keras, name: str, size: int, weights):
     """Return one of Keras' applications without its head, averaged to one feature vector, with weights of a file."""
-    body = getattr(keras.applications, name)(include_top=False, weights=None, input_shape=(size, size, 3),
-                                             pooling="avg")
+    body = getattr(keras.applications, name)(
+        include_top=False, weights=None, input_shape=(size, size, 3), pooling="avg"
+    )
     body.load_weights(str(weights))
     return body
 
@@ -63,14 +68,18 @@ def cosine(start: float, epochs: int):
     >>> [round(rate(epoch), 2) for epoch in range(5)]
     [1.0, 0.87, 0.55, 0.23, 0.1]
     """
+
     def rate(epoch: int, _=None) -> float:
         return start * (0.1 + 0.45 * (1 + math.cos(math.pi * epoch / max(epochs - 1, 1))))
+
     return rate
 
 
 def weights_of(model) -> dict:
     """Return the backbone's weights as `layer/index` → array, a form that both Keras versions read."""
-    return {f"{layer.name}/{k}": w for layer in model.layers for k, w in enumerate(layer.get_weights())}
+    return {
+        f"{layer.name}/{k}": w for layer in model.layers for k, w in enumerate(layer.get_weights())
+    }
 
 
 def set_weights(model, weights) -> None:

@@ -45,15 +45,24 @@ def choose(name: str, *, size: int | None = None) -> Choice:
     if name in entries:
         entry = entries[name]
         path = require(entry)
-        where = path if path.suffix == ".h5" else unpacked(path, models_folder() / "backbones" / name)
-        return Choice(name, where if where.suffix == ".h5" else str(where), size or entry.options["input_size"][0])
+        where = (
+            path if path.suffix == ".h5" else unpacked(path, models_folder() / "backbones" / name)
+        )
+        return Choice(
+            name,
+            where if where.suffix == ".h5" else str(where),
+            size or entry.options["input_size"][0],
+        )
     if (Path(name) / "saved_model.pb").is_file():
         return Choice(name, str(Path(name).resolve()), size or SIZE)
     if name.startswith("https://"):
         return Choice(name, name, size or 224)
     known = [OWN, NONE, *entries]
-    raise BadInputError(f"there is no backbone {name!r}{did_you_mean(name, known)}",
-                        expected=", ".join(known) + ", the folder of a SavedModel, or an https address", got=name)
+    raise BadInputError(
+        f"there is no backbone {name!r}{did_you_mean(name, known)}",
+        expected=", ".join(known) + ", the folder of a SavedModel, or an https address",
+        got=name,
+    )
 
 
 def unpacked(archive: Path, folder: Path) -> Path:
@@ -61,22 +70,41 @@ def unpacked(archive: Path, folder: Path) -> Path:
     if not (folder / "saved_model.pb").is_file():
         folder.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".tmp") as name, tarfile.open(archive) as tar:
+            with (
+                tempfile.TemporaryDirectory(dir=folder.parent, prefix=".tmp") as name,
+                tarfile.open(archive) as tar,
+            ):
                 inside = Path(name) / "model"
                 tar.extractall(inside, filter="data")
                 found = next(iter(sorted(inside.rglob("saved_model.pb"))), None)
                 if found is None:
-                    raise IntegrityError("the archive holds no SavedModel", where=archive, expected="saved_model.pb")
+                    raise IntegrityError(
+                        "the archive holds no SavedModel", where=archive, expected="saved_model.pb"
+                    )
                 found.parent.replace(folder)
         except (tarfile.TarError, EOFError, OSError) as e:
-            raise IntegrityError("the archive cannot be unpacked", where=archive, got=str(e)[:120],
-                                 fix="fetch it again") from None
+            raise IntegrityError(
+                "the archive cannot be unpacked",
+                where=archive,
+                got=str(e)[:120],
+                fix="fetch it again",
+            ) from None
     return folder
 
 
-def weights(choice: Choice, spec: PreprocessSpec, *, n: int, epochs: int, seed: int = PRETRAIN_SEED,
-            copies: int = 2, classes: Sequence[str] = SEVEN, workers: int = 2, progress: bool = False,
-            on_line: Callable[[str], None] | None = None) -> Path | str | None:
+def weights(
+    choice: Choice,
+    spec: PreprocessSpec,
+    *,
+    n: int,
+    epochs: int,
+    seed: int = PRETRAIN_SEED,
+    copies: int = 2,
+    classes: Sequence[str] = SEVEN,
+    workers: int = 2,
+    progress: bool = False,
+    on_line: Callable[[str], None] | None = None,
+) -> Path | str | None:
     """Return what `facelab.emotion.train` takes as `backbone`; facelab's own is pre-trained now unless it is kept.
 
     `n`, `epochs`, `copies` and `seed` are those of the pre-training, on synthetic faces of all seven emotions. Its
@@ -84,7 +112,21 @@ def weights(choice: Choice, spec: PreprocessSpec, *, n: int, epochs: int, seed: 
     """
     if choice.name != OWN:
         return choice.where
-    faces = sources.synthetic(n, seed, spec, classes=tuple(classes), workers=workers, cache=data_folder() / "cache",
-                              progress=progress)
-    return pretrain(faces, spec, models_folder() / "backbones", epochs=epochs, seed=seed, copies=copies,
-                    on_line=on_line)
+    faces = sources.synthetic(
+        n,
+        seed,
+        spec,
+        classes=tuple(classes),
+        workers=workers,
+        cache=data_folder() / "cache",
+        progress=progress,
+    )
+    return pretrain(
+        faces,
+        spec,
+        models_folder() / "backbones",
+        epochs=epochs,
+        seed=seed,
+        copies=copies,
+        on_line=on_line,
+    )

@@ -22,20 +22,35 @@ class EmotionClassifier:
     file's scale and zero point.
     """
 
-    def __init__(self, path: str | os.PathLike, *, spec: PreprocessSpec | None = None, threads: int | None = None):
+    def __init__(
+        self,
+        path: str | os.PathLike,
+        *,
+        spec: PreprocessSpec | None = None,
+        threads: int | None = None,
+    ):
         path = Path(path)
         beside = _spec_file(path)
         if spec is None and not beside.is_file():
-            raise BadInputError("the model's preprocessing is unknown", where=path, expected=f"{beside.name} beside it",
-                                fix="give the spec, or export the model with facelab emotion train")
+            raise BadInputError(
+                "the model's preprocessing is unknown",
+                where=path,
+                expected=f"{beside.name} beside it",
+                fix="give the spec, or export the model with facelab emotion train",
+            )
         self.path = path
         self.spec = spec or PreprocessSpec.load(beside)
         self.model = open_model(path, threads=threads, spec=self.spec)
         self.classes = _classes(path)
         width = self.model.outputs[0].shape[-1]
         if width not in (None, len(self.classes)):
-            raise BadInputError("labels and outputs differ in number", where=path, expected=f"{width} labels",
-                                got=len(self.classes), fix="correct labels.txt")
+            raise BadInputError(
+                "labels and outputs differ in number",
+                where=path,
+                expected=f"{width} labels",
+                got=len(self.classes),
+                fix="correct labels.txt",
+            )
 
     def probabilities(self, crops: np.ndarray) -> np.ndarray:
         """Return (n, classes) float32 for uint8 crops (n, size, size, 3) made by this classifier's spec."""
@@ -61,7 +76,11 @@ def _spec_file(path: Path) -> Path:
     """Return the spec's file: `<model>.preprocess.json`, for a Keras file also the one of the `.tflite` beside it."""
     own = path.with_suffix(".preprocess.json")
     twin = path.with_name(f"{path.stem}_fp32.preprocess.json")
-    return twin if path.suffix.lower() in (".keras", ".h5") and not own.is_file() and twin.is_file() else own
+    return (
+        twin
+        if path.suffix.lower() in (".keras", ".h5") and not own.is_file() and twin.is_file()
+        else own
+    )
 
 
 def _classes(path: Path) -> tuple[str, ...]:
@@ -70,6 +89,10 @@ def _classes(path: Path) -> tuple[str, ...]:
         return tuple(inside["labels"])
     beside = path.with_name("labels.txt")
     if not beside.is_file():
-        raise BadInputError("the model's labels are unknown", where=path, expected="metadata with labels or labels.txt",
-                            fix="put a labels.txt beside it, one class a line")
+        raise BadInputError(
+            "the model's labels are unknown",
+            where=path,
+            expected="metadata with labels or labels.txt",
+            fix="put a labels.txt beside it, one class a line",
+        )
     return tuple(beside.read_text(encoding="utf-8").split())

@@ -51,8 +51,15 @@ def real_faces(spec: PreprocessSpec, classes: Sequence[str]) -> Collected | None
     return None if table is None else collect(str(table), spec, classes=classes)
 
 
-def cross_check(faces: FaceSet, spec: PreprocessSpec, settings: Settings, *, backbone: Path | None = None,
-                folds: int = 3, on_line: Callable[[str], None] | None = None) -> CrossChecked:
+def cross_check(
+    faces: FaceSet,
+    spec: PreprocessSpec,
+    settings: Settings,
+    *,
+    backbone: Path | None = None,
+    folds: int = 3,
+    on_line: Callable[[str], None] | None = None,
+) -> CrossChecked:
     """Train `folds` times on all folds but one and answer for the one left out; folds share no identity and no image.
 
     The validation and calibration parts are cut from the training folds, so that nothing of the fold left out decides
@@ -64,10 +71,21 @@ def cross_check(faces: FaceSet, spec: PreprocessSpec, settings: Settings, *, bac
     probabilities = np.zeros((len(faces), len(faces.classes)))
     majority = np.zeros(len(faces), np.int64)
     for name, test in held.items():
-        rest = labelled.take(sorted(int(n) for k, fold in held.items() if k != name for n in fold.names))
-        parts = split(rest, {"train": 0.84, "validation": 0.12, "calibration": 0.04}, seed=settings.seed)
+        rest = labelled.take(
+            sorted(int(n) for k, fold in held.items() if k != name for n in fold.names)
+        )
+        parts = split(
+            rest, {"train": 0.84, "validation": 0.12, "calibration": 0.04}, seed=settings.seed
+        )
         with tempfile.TemporaryDirectory(prefix="facelab-fold-") as folder:
-            trained = train({**parts, "test": test}, spec, Path(folder), settings, backbone=backbone, on_line=on_line)
+            trained = train(
+                {**parts, "test": test},
+                spec,
+                Path(folder),
+                settings,
+                backbone=backbone,
+                on_line=on_line,
+            )
             answers = EmotionClassifier(trained.model).probabilities(test.images)
         index = [int(n) for n in test.names]
         probabilities[index] = answers

@@ -31,11 +31,17 @@ class FaceSet:
     def __post_init__(self) -> None:
         n = len(self.images)
         if self.images.ndim != 4 or self.images.shape[3] != 3 or self.images.dtype != np.uint8:
-            raise BadInputError("face crops have the wrong form", expected="uint8 (n, height, width, 3)",
-                                got=f"{self.images.dtype} {self.images.shape}")
+            raise BadInputError(
+                "face crops have the wrong form",
+                expected="uint8 (n, height, width, 3)",
+                got=f"{self.images.dtype} {self.images.shape}",
+            )
         if not n == len(self.labels) == len(self.names) == len(self.identities):
-            raise BadInputError("images, labels, names and identities differ in number", expected=n,
-                                got=(len(self.labels), len(self.names), len(self.identities)))
+            raise BadInputError(
+                "images, labels, names and identities differ in number",
+                expected=n,
+                got=(len(self.labels), len(self.names), len(self.identities)),
+            )
 
     def __len__(self) -> int:
         return len(self.images)
@@ -43,8 +49,13 @@ class FaceSet:
     def take(self, index: np.ndarray | Sequence[int]) -> FaceSet:
         """Return the faces at `index`, in that order."""
         index = np.asarray(index, dtype=np.int64)
-        return FaceSet(self.images[index], self.labels[index], self.classes, tuple(self.names[i] for i in index),
-                       tuple(self.identities[i] for i in index))
+        return FaceSet(
+            self.images[index],
+            self.labels[index],
+            self.classes,
+            tuple(self.names[i] for i in index),
+            tuple(self.identities[i] for i in index),
+        )
 
     def counts(self) -> dict[str, int]:
         """Return how many faces each class has."""
@@ -64,14 +75,22 @@ def check_classes(faces: FaceSet, *, where: object, at_least: int = 2) -> None:
     counts = faces.counts()
     present = [c for c, n in counts.items() if n]
     if len(present) < 2:
-        raise BadInputError("the data set shows a single class", where=where,
-                            expected=f"at least two of {', '.join(faces.classes)}", got=", ".join(present) or "none",
-                            fix="add faces of the other classes, or name fewer classes")
+        raise BadInputError(
+            "the data set shows a single class",
+            where=where,
+            expected=f"at least two of {', '.join(faces.classes)}",
+            got=", ".join(present) or "none",
+            fix="add faces of the other classes, or name fewer classes",
+        )
     short = {c: n for c, n in counts.items() if n < at_least}
     if short:
-        raise BadInputError("a class has too few faces", where=where, expected=f"at least {at_least} a class",
-                            got=", ".join(f"{c}: {n}" for c, n in short.items()),
-                            fix="add faces of that class, or name fewer classes")
+        raise BadInputError(
+            "a class has too few faces",
+            where=where,
+            expected=f"at least {at_least} a class",
+            got=", ".join(f"{c}: {n}" for c, n in short.items()),
+            fix="add faces of that class, or name fewer classes",
+        )
 
 
 def split(faces: FaceSet, fractions: Mapping[str, float], *, seed: int) -> dict[str, FaceSet]:
@@ -125,14 +144,20 @@ def check_disjoint(parts: Mapping[str, FaceSet]) -> None:
     seen: dict[str, tuple[str, str]] = {}
     for part, faces in parts.items():
         keys = [(f"image {h}", name) for h, name in zip(faces.hashes(), faces.names)]
-        keys += [(f"identity {who}", name) for who, name in zip(faces.identities, faces.names) if who]
+        keys += [
+            (f"identity {who}", name) for who, name in zip(faces.identities, faces.names) if who
+        ]
         for key, name in keys:
             other, other_name = seen.setdefault(key, (part, name))
             if other != part:
                 kind = key.split(" ", 1)[0]
-                raise BadInputError(f"the parts '{other}' and '{part}' share an {kind}",
-                                    where=f"{other_name} and {name}", expected="disjoint parts", got=key[:60],
-                                    fix="remove it from one part, or let facelab split the whole set")
+                raise BadInputError(
+                    f"the parts '{other}' and '{part}' share an {kind}",
+                    where=f"{other_name} and {name}",
+                    expected="disjoint parts",
+                    got=key[:60],
+                    fix="remove it from one part, or let facelab split the whole set",
+                )
 
 
 def balance(faces: FaceSet, *, seed: int) -> FaceSet:

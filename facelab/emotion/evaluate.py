@@ -58,12 +58,21 @@ class Evaluation(Answers):
         """Return every figure as plain JSON (`facelab.emotion-evaluation/1`)."""
         classes = self.faces.classes
         support = self.table.sum(axis=1)
-        return {"schema": SCHEMA, "model": str(self.model), "model_sha256": sha256_file(self.model),
-                "n": len(self.faces), "classes": list(classes), "accuracy": self.accuracy.as_dict(),
-                "correct": int(self.right.sum()), "majority": float(support.max() / support.sum()),
-                "balanced_accuracy": metrics.balanced_accuracy(self.table), "macro_f1": metrics.macro_f1(self.table),
-                "ece": self.reliability.ece, "per_class": metrics.per_class(self.table, classes),
-                "confusion": self.table.tolist()}
+        return {
+            "schema": SCHEMA,
+            "model": str(self.model),
+            "model_sha256": sha256_file(self.model),
+            "n": len(self.faces),
+            "classes": list(classes),
+            "accuracy": self.accuracy.as_dict(),
+            "correct": int(self.right.sum()),
+            "majority": float(support.max() / support.sum()),
+            "balanced_accuracy": metrics.balanced_accuracy(self.table),
+            "macro_f1": metrics.macro_f1(self.table),
+            "ece": self.reliability.ece,
+            "per_class": metrics.per_class(self.table, classes),
+            "confusion": self.table.tolist(),
+        }
 
 
 def evaluate(classifier: EmotionClassifier, faces: FaceSet, *, seed: int = 0) -> Evaluation:
@@ -74,19 +83,29 @@ def evaluate(classifier: EmotionClassifier, faces: FaceSet, *, seed: int = 0) ->
     does not have.
     """
     if not len(faces):
-        raise BadInputError("there is no face to evaluate on", where=classifier.path, fix="give labelled faces")
+        raise BadInputError(
+            "there is no face to evaluate on", where=classifier.path, fix="give labelled faces"
+        )
     unknown = [c for c, n in faces.counts().items() if n and c not in classifier.classes]
     if unknown:
-        raise BadInputError("the data shows a class that the model does not have", where=classifier.path,
-                            expected=", ".join(classifier.classes), got=", ".join(unknown),
-                            fix="name the model's classes with --classes")
+        raise BadInputError(
+            "the data shows a class that the model does not have",
+            where=classifier.path,
+            expected=", ".join(classifier.classes),
+            got=", ".join(unknown),
+            fix="name the model's classes with --classes",
+        )
     faces = in_classes(faces, classifier.classes)
     probabilities = classifier.probabilities(faces.images)
     predicted = probabilities.argmax(axis=1)
     groups = np.array(faces.identities) if all(faces.identities) else None
-    return Evaluation(faces, probabilities, classifier.path,
-                      metrics.accuracy(faces.labels, predicted, groups=groups, seed=seed),
-                      metrics.reliability(probabilities, faces.labels))
+    return Evaluation(
+        faces,
+        probabilities,
+        classifier.path,
+        metrics.accuracy(faces.labels, predicted, groups=groups, seed=seed),
+        metrics.reliability(probabilities, faces.labels),
+    )
 
 
 def in_classes(faces: FaceSet, classes: tuple[str, ...]) -> FaceSet:

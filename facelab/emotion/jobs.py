@@ -44,11 +44,16 @@ def interpreter(backend: str) -> Path:
     if backend == "keras":
         return Path(sys.executable)
     if backend != "modelmaker":
-        raise UnsupportedError("no such training back end", expected=" or ".join(SCRIPTS), got=backend)
+        raise UnsupportedError(
+            "no such training back end", expected=" or ".join(SCRIPTS), got=backend
+        )
     if (python := modelmaker_interpreter()) is None:
-        raise UnsupportedError("the isolated kernel of tflite-model-maker is not installed",
-                               expected=f"kernel {KERNEL}", got="none",
-                               fix="run `make setup` (Linux x86-64, Python 3.9 to 3.11), or use --backend keras")
+        raise UnsupportedError(
+            "the isolated kernel of tflite-model-maker is not installed",
+            expected=f"kernel {KERNEL}",
+            got="none",
+            fix="run `make setup` (Linux x86-64, Python 3.9 to 3.11), or use --backend keras",
+        )
     return python
 
 
@@ -58,8 +63,14 @@ def save_part(folder: Path, name: str, faces: FaceSet) -> None:
         np.savez(f, images=faces.images, labels=faces.labels)
 
 
-def run_job(backend: str, folder: Path, job: Mapping[str, Any], *, timeout: float = 1800,
-            on_line: Callable[[str], None] | None = None) -> dict:
+def run_job(
+    backend: str,
+    folder: Path,
+    job: Mapping[str, Any],
+    *,
+    timeout: float = 1800,
+    on_line: Callable[[str], None] | None = None,
+) -> dict:
     """Run one job to its end and return what it wrote into `done.json`.
 
     `folder` already holds the arrays. `on_line` receives each line that the back end prints. Raises TrainingError with
@@ -69,29 +80,46 @@ def run_job(backend: str, folder: Path, job: Mapping[str, Any], *, timeout: floa
     write_json(folder / "job.json", dict(job))
     (folder / "done.json").unlink(missing_ok=True)
     log = folder / "job.log"
-    process = subprocess.Popen(frame.command(python, SCRIPTS[backend], folder), stdout=subprocess.PIPE,
-                               stderr=subprocess.STDOUT, text=True, errors="replace", env=_environment(),
-                               start_new_session=True)
+    process = subprocess.Popen(
+        frame.command(python, SCRIPTS[backend], folder),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        env=_environment(),
+        start_new_session=True,
+    )
     reader = threading.Thread(target=_pump, args=(process, log, on_line), daemon=True)
     reader.start()
     started = time.monotonic()
     try:
         process.wait(timeout)
     except subprocess.TimeoutExpired:
-        raise TrainingError(f"the {backend} back end did not end in time", where=SCRIPTS[backend],
-                            expected=f"at most {timeout:g} s", got=f"{time.monotonic() - started:.0f} s",
-                            fix="train on fewer faces or fewer epochs") from None
+        raise TrainingError(
+            f"the {backend} back end did not end in time",
+            where=SCRIPTS[backend],
+            expected=f"at most {timeout:g} s",
+            got=f"{time.monotonic() - started:.0f} s",
+            fix="train on fewer faces or fewer epochs",
+        ) from None
     finally:
         _kill(process)
         reader.join(10)
         process.stdout.close()
     done = folder / "done.json"
-    result = read_json(done) if done.is_file() else {"ok": False, "error": "the process died",
-                                                     "message": _death(process.returncode)}
+    result = (
+        read_json(done)
+        if done.is_file()
+        else {"ok": False, "error": "the process died", "message": _death(process.returncode)}
+    )
     if not result["ok"]:
         last = "\n".join(log.read_text(errors="replace").splitlines()[-6:])
-        raise TrainingError(f"the {backend} back end failed: {result['error']}", where=SCRIPTS[backend],
-                            got=f"{result['message']}\n{last}".strip(), fix="`facelab doctor` checks the environments")
+        raise TrainingError(
+            f"the {backend} back end failed: {result['error']}",
+            where=SCRIPTS[backend],
+            got=f"{result['message']}\n{last}".strip(),
+            fix="`facelab doctor` checks the environments",
+        )
     return result
 
 
@@ -99,8 +127,11 @@ def _environment() -> dict[str, str]:
     drop = ("PYTHONPATH", "PYTHONHOME", "PYTHONDONTWRITEBYTECODE", "MPLBACKEND", "VIRTUAL_ENV")
     env = {k: v for k, v in os.environ.items() if k not in drop}
     # TensorFlow frees and takes its large tensors each step; keeping them in the heap halves the time on Linux.
-    env |= {"MALLOC_MMAP_THRESHOLD_": str(4 << 30), "MALLOC_TRIM_THRESHOLD_": str(8 << 30),
-            "MALLOC_TOP_PAD_": str(256 << 20)}
+    env |= {
+        "MALLOC_MMAP_THRESHOLD_": str(4 << 30),
+        "MALLOC_TRIM_THRESHOLD_": str(8 << 30),
+        "MALLOC_TOP_PAD_": str(256 << 20),
+    }
     return env | {"PYTHONUNBUFFERED": "1"}
 
 

@@ -14,12 +14,17 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 os.environ["KERAS_BACKEND"] = "tensorflow"
 
-LABEL_SMOOTHING, MOMENTUM, L2 = 0.1, 0.9, 1e-4   # Model Maker 0.4.3's defaults, so that the recipes agree
+LABEL_SMOOTHING, MOMENTUM, L2 = (
+    0.1,
+    0.9,
+    1e-4,
+)  # Model Maker 0.4.3's defaults, so that the recipes agree
 
 
 def seed_everything(seed):
     import keras
     import tensorflow as tf
+
     keras.utils.set_random_seed(seed % 2**32)
     tf.config.experimental.enable_op_determinism()
 
@@ -28,6 +33,7 @@ def batches(arrays, job, *, seed=None):
     """Return a tf.data pipeline of normalised batches; with a seed, each epoch is a permutation it alone decides."""
     import numpy as np
     import tensorflow as tf
+
     images = tf.constant(arrays["images"])
     targets = tf.one_hot(arrays["labels"], len(job["labels"]))
     n, batch, epochs = len(arrays["images"]), job["batch"], [0]
@@ -40,12 +46,16 @@ def batches(arrays, job, *, seed=None):
         # like Model Maker, training leaves out a last partial batch; evaluation does not
         stop = n // batch * batch if seed is not None else n
         for k in range(0, stop, batch):
-            yield order[k:min(k + batch, stop)]
+            yield order[k : min(k + batch, stop)]
 
     def load(index):
-        return (tf.cast(tf.gather(images, index), tf.float32) - job["mean"]) / job["std"], tf.gather(targets, index)
+        return (tf.cast(tf.gather(images, index), tf.float32) - job["mean"]) / job[
+            "std"
+        ], tf.gather(targets, index)
 
-    index = tf.data.Dataset.from_generator(orders, output_signature=tf.TensorSpec((None,), tf.int64))
+    index = tf.data.Dataset.from_generator(
+        orders, output_signature=tf.TensorSpec((None,), tf.int64)
+    )
     steps = n // batch if seed is not None else -(-n // batch)
     return index.apply(tf.data.experimental.assert_cardinality(steps)).map(load).prefetch(2)
 
@@ -55,9 +65,12 @@ def backbone(job, folder):
     import backbone as module
     import keras
     import numpy as np
+
     chosen = job["backbone"]
     if chosen["kind"] == "application":
-        model = module.build_application(keras, chosen["name"], job["size"], folder / chosen["weights"])
+        model = module.build_application(
+            keras, chosen["name"], job["size"], folder / chosen["weights"]
+        )
     else:
         model = module.build_backbone(keras, job["size"], chosen["trainable_blocks"])
         if "weights" in chosen:
@@ -71,17 +84,29 @@ def backbone(job, folder):
 def classifier(job, folder):
     """Return the compiled classifier: backbone, dropout, softmax."""
     import keras
+
     body = backbone(job, folder)
     inputs = keras.Input(shape=(job["size"], job["size"], 3), name="image")
     x = keras.layers.Dropout(job["dropout"], seed=job["seed"] % 2**32)(body(inputs))
-    outputs = keras.layers.Dense(len(job["labels"]), activation="softmax", name="emotion",
-                                 kernel_regularizer=keras.regularizers.L2(L2))(x)
+    outputs = keras.layers.Dense(
+        len(job["labels"]),
+        activation="softmax",
+        name="emotion",
+        kernel_regularizer=keras.regularizers.L2(L2),
+    )(x)
     model = keras.Model(inputs, outputs, name=job["name"])
     rate = job["learning_rate"]
     # Plain SGD needs features to start from; the backbone itself is trained by Adam.
-    optimizer = keras.optimizers.Adam(rate) if job["kind"] == "pretrain" else keras.optimizers.SGD(rate, MOMENTUM)
-    model.compile(optimizer=optimizer,
-                  loss=keras.losses.CategoricalCrossentropy(label_smoothing=LABEL_SMOOTHING), metrics=["accuracy"])
+    optimizer = (
+        keras.optimizers.Adam(rate)
+        if job["kind"] == "pretrain"
+        else keras.optimizers.SGD(rate, MOMENTUM)
+    )
+    model.compile(
+        optimizer=optimizer,
+        loss=keras.losses.CategoricalCrossentropy(label_smoothing=LABEL_SMOOTHING),
+        metrics=["accuracy"],
+    )
     return model, body
 
 
@@ -89,26 +114,41 @@ def fit(model, job, parts):
     """Train and return the history as plain lists."""
     import keras
     from backbone import cosine
+
     callbacks = [keras.callbacks.TerminateOnNaN()]
-    if job["kind"] != "pretrain":   # Adam sets its own steps, and a short pre-training has none to spare
-        callbacks.append(keras.callbacks.LearningRateScheduler(cosine(job["learning_rate"], job["epochs"])))
+    if (
+        job["kind"] != "pretrain"
+    ):  # Adam sets its own steps, and a short pre-training has none to spare
+        callbacks.append(
+            keras.callbacks.LearningRateScheduler(cosine(job["learning_rate"], job["epochs"]))
+        )
     if job.get("patience"):
-        callbacks.append(keras.callbacks.EarlyStopping("val_loss", patience=job["patience"],
-                                                       restore_best_weights=True))
-    history = model.fit(batches(parts["train"], job, seed=job["seed"]), epochs=job["epochs"], callbacks=callbacks,
-                        validation_data=batches(parts["validation"], job), verbose=2)
+        callbacks.append(
+            keras.callbacks.EarlyStopping(
+                "val_loss", patience=job["patience"], restore_best_weights=True
+            )
+        )
+    history = model.fit(
+        batches(parts["train"], job, seed=job["seed"]),
+        epochs=job["epochs"],
+        callbacks=callbacks,
+        validation_data=batches(parts["validation"], job),
+        verbose=2,
+    )
     return {k: [float(v) for v in values] for k, values in history.history.items()}
 
 
 def convert(saved_model, path):
     """Write a SavedModel as a float32 `.tflite`."""
     import tensorflow as tf
+
     path.write_bytes(tf.lite.TFLiteConverter.from_saved_model(str(saved_model)).convert())
 
 
 def train_images(job, folder):
     """Train and export the classifier; return the history and the names of the files written."""
     import numpy as np
+
     parts = {name: dict(np.load(folder / f"{name}.npz")) for name in ("train", "validation")}
     model, _ = classifier(job, folder)
     history = fit(model, job, parts)
@@ -123,6 +163,7 @@ def pretrain(job, folder):
     """Train the backbone under a throw-away head and keep its weights as `backbone.npz`."""
     import numpy as np
     from backbone import weights_of
+
     parts = {name: dict(np.load(folder / f"{name}.npz")) for name in ("train", "validation")}
     model, body = classifier(job, folder)
     history = fit(model, job, parts)
@@ -132,8 +173,10 @@ def pretrain(job, folder):
 
 def versions():
     from importlib import metadata
+
     return {name: metadata.version(name) for name in ("tensorflow", "keras", "numpy")} | {
-        "python": sys.version.split()[0]}
+        "python": sys.version.split()[0]
+    }
 
 
 def work(job, folder):

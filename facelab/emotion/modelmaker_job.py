@@ -24,14 +24,21 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
 
-RANDOM = ("RandomUniform", "RandomUniformInt", "RandomStandardNormal", "TruncatedNormal", "RandomShuffle")
+RANDOM = (
+    "RandomUniform",
+    "RandomUniformInt",
+    "RandomStandardNormal",
+    "TruncatedNormal",
+    "RandomShuffle",
+)
 
 
 def seed_everything(seed):
     import numpy as np
     import tensorflow as tf
+
     random.seed(seed)
-    np.random.seed(seed % 2**32)   # noqa: NPY002 - Model Maker draws from the global generator
+    np.random.seed(seed % 2**32)  # noqa: NPY002 - Model Maker draws from the global generator
     tf.random.set_seed(seed)
     tf.config.experimental.enable_op_determinism()
 
@@ -44,6 +51,7 @@ def image_loader(arrays, labels, *, seed=None):
     import numpy as np
     import tensorflow as tf
     from tflite_model_maker.image_classifier import DataLoader
+
     images, targets = arrays["images"], arrays["labels"].astype(np.int64)
     passes = [0]
 
@@ -55,9 +63,13 @@ def image_loader(arrays, labels, *, seed=None):
         for i in order:
             yield images[i], targets[i]
 
-    dataset = tf.data.Dataset.from_generator(examples, output_signature=(
-        tf.TensorSpec(images.shape[1:], tf.uint8), tf.TensorSpec((), tf.int64)))
-    return DataLoader(dataset.apply(tf.data.experimental.assert_cardinality(len(images))), len(images), labels)
+    dataset = tf.data.Dataset.from_generator(
+        examples,
+        output_signature=(tf.TensorSpec(images.shape[1:], tf.uint8), tf.TensorSpec((), tf.int64)),
+    )
+    return DataLoader(
+        dataset.apply(tf.data.experimental.assert_cardinality(len(images))), len(images), labels
+    )
 
 
 def backbone_uri(job, folder):
@@ -65,11 +77,14 @@ def backbone_uri(job, folder):
     import backbone
     import numpy as np
     import tensorflow as tf
+
     chosen = job["backbone"]
     if chosen["kind"] == "uri":
         return seeded(chosen["uri"], folder / "seeded", job["seed"])
     if chosen["kind"] == "application":
-        model = backbone.build_application(tf.keras, chosen["name"], job["size"], folder / chosen["weights"])
+        model = backbone.build_application(
+            tf.keras, chosen["name"], job["size"], folder / chosen["weights"]
+        )
     else:
         model = backbone.build_backbone(tf.keras, job["size"], chosen["trainable_blocks"])
         if "weights" in chosen:
@@ -86,12 +101,16 @@ def seeded(uri, copy, seed):
     A dropout layer in it would be refused while determinism is on: "random ops must have a seed specified".
     """
     from tensorflow.core.protobuf import saved_model_pb2
+
     if not Path(uri).is_dir():
         return uri
     shutil.copytree(uri, copy)
     saved = saved_model_pb2.SavedModel.FromString((copy / "saved_model.pb").read_bytes())
     for graph in (meta.graph_def for meta in saved.meta_graphs):
-        nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
+        nodes = [
+            *graph.node,
+            *(node for function in graph.library.function for node in function.node_def),
+        ]
         for k, node in enumerate(nodes):
             # what equals its default, 0, is left out of a saved graph
             if node.op in RANDOM and not node.attr["seed"].i and not node.attr["seed2"].i:
@@ -127,32 +146,60 @@ def train_images(job, folder):
     from backbone import cosine
     from tflite_model_maker import image_classifier
     from tflite_model_maker.config import ExportFormat, QuantizationConfig
+
     labels, size = job["labels"], job["size"]
-    parts = {name: dict(np.load(folder / f"{name}.npz")) for name in ("train", "validation", "calibration")}
-    callbacks = [tf.keras.callbacks.TerminateOnNaN(),
-                 tf.keras.callbacks.LearningRateScheduler(cosine(job["learning_rate"], job["epochs"]))]
+    parts = {
+        name: dict(np.load(folder / f"{name}.npz"))
+        for name in ("train", "validation", "calibration")
+    }
+    callbacks = [
+        tf.keras.callbacks.TerminateOnNaN(),
+        tf.keras.callbacks.LearningRateScheduler(cosine(job["learning_rate"], job["epochs"])),
+    ]
     if job.get("patience"):
-        callbacks.append(tf.keras.callbacks.EarlyStopping("val_loss", patience=job["patience"],
-                                                          restore_best_weights=True))
-    spec = image_classifier.ModelSpec(uri=backbone_uri(job, folder), input_image_shape=[size, size],
-                                      name=job["name"])
+        callbacks.append(
+            tf.keras.callbacks.EarlyStopping(
+                "val_loss", patience=job["patience"], restore_best_weights=True
+            )
+        )
+    spec = image_classifier.ModelSpec(
+        uri=backbone_uri(job, folder), input_image_shape=[size, size], name=job["name"]
+    )
     spec.mean_rgb, spec.stddev_rgb = [job["mean"]], [job["std"]]
     classifier = classifier_class(callbacks).create(
-        image_loader(parts["train"], labels, seed=job["seed"]), model_spec=spec,
-        validation_data=image_loader(parts["validation"], labels), batch_size=job["batch"], epochs=job["epochs"],
-        learning_rate=job["learning_rate"], dropout_rate=job["dropout"],
-        train_whole_model=job["strategy"] != "frozen", shuffle=False, use_augmentation=False)
+        image_loader(parts["train"], labels, seed=job["seed"]),
+        model_spec=spec,
+        validation_data=image_loader(parts["validation"], labels),
+        batch_size=job["batch"],
+        epochs=job["epochs"],
+        learning_rate=job["learning_rate"],
+        dropout_rate=job["dropout"],
+        train_whole_model=job["strategy"] != "frozen",
+        shuffle=False,
+        use_augmentation=False,
+    )
     history = {k: [float(v) for v in values] for k, values in classifier.history.history.items()}
     # None exports float32; an empty QuantizationConfig() would quietly quantise the weights.
-    classifier.export(str(folder), tflite_filename="emotion_fp32.tflite", label_filename="labels.txt",
-                      quantization_config=None, export_format=[ExportFormat.TFLITE, ExportFormat.LABEL])
+    classifier.export(
+        str(folder),
+        tflite_filename="emotion_fp32.tflite",
+        label_filename="labels.txt",
+        quantization_config=None,
+        export_format=[ExportFormat.TFLITE, ExportFormat.LABEL],
+    )
     save_for_inference(classifier.model, folder / "saved_model")
     files = ["emotion_fp32.tflite", "labels.txt", "saved_model"]
     if job.get("int8"):
-        int8 = QuantizationConfig.for_int8(image_loader(parts["calibration"], labels),
-                                           quantization_steps=len(parts["calibration"]["images"]))
-        classifier.export(str(folder), tflite_filename="emotion_int8_modelmaker.tflite", quantization_config=int8,
-                          export_format=[ExportFormat.TFLITE])
+        int8 = QuantizationConfig.for_int8(
+            image_loader(parts["calibration"], labels),
+            quantization_steps=len(parts["calibration"]["images"]),
+        )
+        classifier.export(
+            str(folder),
+            tflite_filename="emotion_int8_modelmaker.tflite",
+            quantization_config=int8,
+            export_format=[ExportFormat.TFLITE],
+        )
         files.append("emotion_int8_modelmaker.tflite")
     return history, files
 
@@ -164,10 +211,13 @@ def save_for_inference(model, path):
     ("'_UserObject' object has no attribute 'add_slot'"), so that its successors could not convert it.
     """
     import tensorflow as tf
+
     module = tf.Module()
     module.kept = model.variables
-    module.scores = tf.function(lambda image: {"scores": model(image, training=False)}, input_signature=[
-        tf.TensorSpec([None, *model.input_shape[1:]], tf.float32, name="image")])
+    module.scores = tf.function(
+        lambda image: {"scores": model(image, training=False)},
+        input_signature=[tf.TensorSpec([None, *model.input_shape[1:]], tf.float32, name="image")],
+    )
     tf.saved_model.save(module, str(path), signatures={"serving_default": module.scores})
 
 
@@ -175,21 +225,42 @@ def train_text(job, folder):
     """Train and export the average-word-vector text classifier on `train.csv` and `validation.csv` (text,label)."""
     from tflite_model_maker import model_spec, text_classifier
     from tflite_model_maker.config import ExportFormat
+
     spec = model_spec.get("average_word_vec")
     (folder / "cache").mkdir(exist_ok=True)
-    spec.num_words, spec.seq_len, spec.wordvec_dim = job["num_words"], job["sequence"], job["vector"]
+    spec.num_words, spec.seq_len, spec.wordvec_dim = (
+        job["num_words"],
+        job["sequence"],
+        job["vector"],
+    )
 
     def load(name, training):
-        return text_classifier.DataLoader.from_csv(str(folder / name), text_column="text", label_column="label",
-                                                   model_spec=spec, is_training=training, shuffle=False,
-                                                   cache_dir=str(folder / "cache"))
+        return text_classifier.DataLoader.from_csv(
+            str(folder / name),
+            text_column="text",
+            label_column="label",
+            model_spec=spec,
+            is_training=training,
+            shuffle=False,
+            cache_dir=str(folder / "cache"),
+        )
 
-    classifier = text_classifier.create(load("train.csv", True), model_spec=spec,
-                                        validation_data=load("validation.csv", False), epochs=job["epochs"],
-                                        batch_size=job["batch"], shuffle=False)
-    classifier.export(str(folder), tflite_filename="text_fp32.tflite", label_filename="labels.txt",
-                      vocab_filename="vocab.txt", quantization_config=None,
-                      export_format=[ExportFormat.TFLITE, ExportFormat.LABEL, ExportFormat.VOCAB])
+    classifier = text_classifier.create(
+        load("train.csv", True),
+        model_spec=spec,
+        validation_data=load("validation.csv", False),
+        epochs=job["epochs"],
+        batch_size=job["batch"],
+        shuffle=False,
+    )
+    classifier.export(
+        str(folder),
+        tflite_filename="text_fp32.tflite",
+        label_filename="labels.txt",
+        vocab_filename="vocab.txt",
+        quantization_config=None,
+        export_format=[ExportFormat.TFLITE, ExportFormat.LABEL, ExportFormat.VOCAB],
+    )
     return {}, ["text_fp32.tflite", "labels.txt", "vocab.txt"]
 
 
@@ -198,8 +269,13 @@ def versions():
 
     import numpy as np
     import tensorflow as tf
-    return {"tflite-model-maker": metadata.version("tflite-model-maker"), "tensorflow": tf.__version__,
-            "numpy": np.__version__, "python": sys.version.split()[0]}
+
+    return {
+        "tflite-model-maker": metadata.version("tflite-model-maker"),
+        "tensorflow": tf.__version__,
+        "numpy": np.__version__,
+        "python": sys.version.split()[0],
+    }
 
 
 def work(job, folder):

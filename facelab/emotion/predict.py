@@ -37,21 +37,34 @@ class Prediction:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON."""
-        return {"box": [round(v, 2) for v in self.box], "score": self.score, "emotion": self.emotion,
-                "probability": self.probabilities[self.emotion], "probabilities": self.probabilities}
+        return {
+            "box": [round(v, 2) for v in self.box],
+            "score": self.score,
+            "emotion": self.emotion,
+            "probability": self.probabilities[self.emotion],
+            "probabilities": self.probabilities,
+        }
 
 
-def predict(image: np.ndarray, detector: Detector, classifier: EmotionClassifier) -> list[Prediction]:
+def predict(
+    image: np.ndarray, detector: Detector, classifier: EmotionClassifier
+) -> list[Prediction]:
     """Return a prediction for each face that `detector` finds in an RGB uint8 image, best score first."""
     found = detector.detect(image)
     probabilities = classifier.classify(image, found.boxes)
-    return [Prediction(tuple(float(v) for v in box), float(score),
-                       {c: float(v) for c, v in zip(classifier.classes, row)})
-            for box, score, row in zip(found.boxes, found.scores, probabilities)]
+    return [
+        Prediction(
+            tuple(float(v) for v in box),
+            float(score),
+            {c: float(v) for c, v in zip(classifier.classes, row)},
+        )
+        for box, score, row in zip(found.boxes, found.scores, probabilities)
+    ]
 
 
-def predict_files(files: Iterable[Path], detector: Detector,
-                  classifier: EmotionClassifier) -> list[tuple[Path, list[Prediction]]]:
+def predict_files(
+    files: Iterable[Path], detector: Detector, classifier: EmotionClassifier
+) -> list[tuple[Path, list[Prediction]]]:
     """Return the predictions of each image file. Raises BadInputError naming a file that cannot be read."""
     return [(file, predict(read_image(file), detector, classifier)) for file in files]
 
@@ -77,18 +90,27 @@ def find_model(given: str | os.PathLike | None = None) -> Path:
         path = Path(given)
         path = _inside(path) if path.is_dir() else path
         if not path.is_file():
-            raise MissingAssetError("there is no model", where=path, expected="a .tflite file or its folder",
-                                    fix="check the path, or train one: facelab emotion train --data synthetic")
+            raise MissingAssetError(
+                "there is no model",
+                where=path,
+                expected="a .tflite file or its folder",
+                fix="check the path, or train one: facelab emotion train --data synthetic",
+            )
         return path
     folders = [default_folder()]
     if (last := default_folder() / LAST).is_file():
         folders.append(Path(read_json(last)["folder"]))
     reports = project_root() / "reports"
-    folders += [reports / kind / "03_emotion_finetune" / "model" for kind in ("latest", "interactive")]
+    folders += [
+        reports / kind / "03_emotion_finetune" / "model" for kind in ("latest", "interactive")
+    ]
     there = [f / MODEL for f in folders if (f / MODEL).is_file()]
     if not there:
-        raise MissingAssetError("no emotion classifier has been trained yet", where=default_folder(),
-                                fix="facelab emotion train --data synthetic")
+        raise MissingAssetError(
+            "no emotion classifier has been trained yet",
+            where=default_folder(),
+            fix="facelab emotion train --data synthetic",
+        )
     return max(there, key=lambda p: p.stat().st_mtime)
 
 
@@ -96,6 +118,11 @@ def _inside(folder: Path) -> Path:
     """Return a folder's model: what a training wrote, else the only `.tflite` there (what `facelab quantize` wrote)."""
     found = [folder / MODEL] if (folder / MODEL).is_file() else sorted(folder.glob("*.tflite"))
     if len(found) > 1:
-        raise BadInputError("the folder holds several models", where=folder, expected="one .tflite",
-                            got=", ".join(p.name for p in found[:8]), fix="name the file")
+        raise BadInputError(
+            "the folder holds several models",
+            where=folder,
+            expected="one .tflite",
+            got=", ".join(p.name for p in found[:8]),
+            fix="name the file",
+        )
     return found[0] if found else folder / MODEL

@@ -53,17 +53,32 @@ def classes_of(text: str) -> tuple[str, ...]:
     ('joy', 'neutral')
     """
     known = {"3": THREE, "7": SEVEN}
-    classes = known.get(text.strip()) or tuple(sorted({c.strip() for c in text.split(",") if c.strip()}))
+    classes = known.get(text.strip()) or tuple(
+        sorted({c.strip() for c in text.split(",") if c.strip()})
+    )
     table_for(classes)
     if len(classes) < 2:
-        raise BadInputError("a classifier needs two classes at least", expected=f"3, 7 or names of {', '.join(SEVEN)}",
-                            got=text)
+        raise BadInputError(
+            "a classifier needs two classes at least",
+            expected=f"3, 7 or names of {', '.join(SEVEN)}",
+            got=text,
+        )
     return classes
 
 
-def collect(data: str, spec: PreprocessSpec, *, classes: Sequence[str] = THREE, n: int = 1200, seed: int = 7,
-            workers: int = 2, crop: str = "detect", votes: str | os.PathLike | None = None,
-            to_train: bool = True, progress: bool = False) -> Collected:
+def collect(
+    data: str,
+    spec: PreprocessSpec,
+    *,
+    classes: Sequence[str] = THREE,
+    n: int = 1200,
+    seed: int = 7,
+    workers: int = 2,
+    crop: str = "detect",
+    votes: str | os.PathLike | None = None,
+    to_train: bool = True,
+    progress: bool = False,
+) -> Collected:
     """Read every face that `data` names: `synthetic`, an image folder, a CSV of files, or `fer2013.csv`.
 
     `n` and `seed` choose the synthetic faces, whose crops are kept in `data/cache`. `crop`: where no boxes are given,
@@ -74,20 +89,36 @@ def collect(data: str, spec: PreprocessSpec, *, classes: Sequence[str] = THREE, 
     """
     check_crop(crop)
     if votes and (data == "synthetic" or Path(data).is_dir() or not is_fer(Path(data))):
-        raise BadInputError("FER+'s votes are labels of FER2013", where=votes, expected="fer2013.csv as the data",
-                            got=data, fix="leave the votes out, or name fer2013.csv")
+        raise BadInputError(
+            "FER+'s votes are labels of FER2013",
+            where=votes,
+            expected="fer2013.csv as the data",
+            got=data,
+            fix="leave the votes out, or name fer2013.csv",
+        )
     if data == "synthetic":
-        faces = sources.synthetic(n, seed, spec, classes=classes, workers=workers, cache=data_folder() / "cache",
-                                  progress=progress)
+        faces = sources.synthetic(
+            n,
+            seed,
+            spec,
+            classes=classes,
+            workers=workers,
+            cache=data_folder() / "cache",
+            progress=progress,
+        )
         return Collected(faces, ("",) * n, f"synthetic faces, n {n}, seed {seed}")
     path = Path(data)
-    if path.is_dir() and (path / "labels.csv").is_file():   # what `facelab data synth` writes
+    if path.is_dir() and (path / "labels.csv").is_file():  # what `facelab data synth` writes
         path = path / "labels.csv"
     if path.is_dir():
-        collected = _from_rows(sources.folder_rows(path, classes=classes), spec, classes, crop, path)
+        collected = _from_rows(
+            sources.folder_rows(path, classes=classes), spec, classes, crop, path
+        )
     elif is_fer(path):
         faces, given = sources.fer(path, spec, classes=classes, votes=votes)
-        collected = Collected(faces, given, f"FER2013 from {path}" + (", labels by FER+" if votes else ""))
+        collected = Collected(
+            faces, given, f"FER2013 from {path}" + (", labels by FER+" if votes else "")
+        )
     else:
         collected = _from_rows(sources.csv_rows(path, classes=classes), spec, classes, crop, path)
     if to_train:
@@ -98,26 +129,40 @@ def collect(data: str, spec: PreprocessSpec, *, classes: Sequence[str] = THREE, 
 def is_fer(path: Path) -> bool:
     """Return whether a CSV has FER2013's column of pixels. Raises MissingAssetError, BadInputError for no CSV."""
     if not path.exists():
-        raise MissingAssetError("the data set is not there", where=path,
-                                expected="synthetic, an image folder, a CSV of files, or fer2013.csv",
-                                fix="check the path")
+        raise MissingAssetError(
+            "the data set is not there",
+            where=path,
+            expected="synthetic, an image folder, a CSV of files, or fer2013.csv",
+            fix="check the path",
+        )
     try:
         with path.open(newline="", encoding="utf-8-sig") as f:
             return "pixels" in [c.strip().lower() for c in next(csv.reader(f), [])]
     except (OSError, UnicodeDecodeError, csv.Error) as e:
-        raise BadInputError("the file is no CSV", where=path, got=str(e)[:120],
-                            expected="an image folder, a CSV of files, or fer2013.csv", fix="check --data") from None
+        raise BadInputError(
+            "the file is no CSV",
+            where=path,
+            got=str(e)[:120],
+            expected="an image folder, a CSV of files, or fer2013.csv",
+            fix="check --data",
+        ) from None
 
 
 def _from_rows(rows: list[Row], spec, classes, crop: str, path: Path) -> Collected:
     notes = []
     named = sources.named_identities(rows)
     if named != rows:
-        notes.append(f"identities are taken from {len({r.identity for r in named} - {''})} names of files")
-    finder, seen = (None, None) if all(r.box for r in named) or crop == "whole" else face_finder(crop)
+        notes.append(
+            f"identities are taken from {len({r.identity for r in named} - {''})} names of files"
+        )
+    finder, seen = (
+        (None, None) if all(r.box for r in named) or crop == "whole" else face_finder(crop)
+    )
     faces = sources.load_rows(named, spec, classes=classes, find_face=finder)
     if seen is not None:
-        notes.append(f"{seen.detector} found a face in {seen.found} of {seen.looked} pictures; the others are whole")
+        notes.append(
+            f"{seen.detector} found a face in {seen.found} of {seen.looked} pictures; the others are whole"
+        )
     return Collected(faces, tuple(r.part for r in named), f"{path}", tuple(notes))
 
 
@@ -133,6 +178,7 @@ class Seen:
 def check_crop(crop: str) -> None:
     """Raise BadInputError unless `crop` is detect, whole or a detector, whether or not a picture will need it."""
     from facelab.zoo.families import entry_named
+
     if crop not in ("detect", "whole"):
         with at("crop"):
             entry_named(crop, "detector")
@@ -145,13 +191,16 @@ def detector_name(wanted: str = "detect") -> str:
     """
     from facelab import detection
     from facelab.zoo.catalogue import load_catalogue
+
     if wanted != "detect":
         return wanted
     here = [e.name for e in detection.available()]
     for name in (load_catalogue().default("detector").name, *PREFERRED, *here):
         if name in here:
             return name
-    raise MissingAssetError("no face detector is on this machine", fix="facelab assets fetch yunet-n")
+    raise MissingAssetError(
+        "no face detector is on this machine", fix="facelab assets fetch yunet-n"
+    )
 
 
 def face_finder(wanted: str = "detect") -> tuple[FindFace, Seen]:
@@ -160,6 +209,7 @@ def face_finder(wanted: str = "detect") -> tuple[FindFace, Seen]:
     Pictures whose shorter side is below CROPPED_BELOW are not searched: they are crops already.
     """
     from facelab import detection
+
     name = detector_name(wanted)
     largest, seen = sources.largest_face(detection.load(name)), Seen(name)
 
@@ -170,10 +220,13 @@ def face_finder(wanted: str = "detect") -> tuple[FindFace, Seen]:
         seen.looked += 1
         seen.found += box is not None
         return box
+
     return find, seen
 
 
-def prepare(collected: Collected, *, seed: int, fractions: dict[str, float] | None = None) -> Prepared:
+def prepare(
+    collected: Collected, *, seed: int, fractions: dict[str, float] | None = None
+) -> Prepared:
     """Return four disjoint parts of `collected`: the data set's own where it has them, else by identity and seed.
 
     Where the data set has parts, an image or identity that stands in two of them stays in the more protected one
@@ -182,14 +235,21 @@ def prepare(collected: Collected, *, seed: int, fractions: dict[str, float] | No
     fractions, notes = fractions or FRACTIONS, list(collected.notes)
     if "test" in collected.given and "train" in collected.given:
         parts, moved = _given(collected, seed, fractions)
-        notes.append("parts as the data set gives them" + (f", less {moved} faces that stand in two" if moved else ""))
+        notes.append(
+            "parts as the data set gives them"
+            + (f", less {moved} faces that stand in two" if moved else "")
+        )
     else:
         parts = split(collected.faces, fractions, seed=seed)
     for name in PARTS:
         if not len(parts[name]):
-            raise BadInputError(f"the part '{name}' comes out empty", where=collected.source,
-                                expected="faces of four identities or more", got=f"{len(collected.faces)} faces",
-                                fix="add faces")
+            raise BadInputError(
+                f"the part '{name}' comes out empty",
+                where=collected.source,
+                expected="faces of four identities or more",
+                got=f"{len(collected.faces)} faces",
+                fix="add faces",
+            )
     check_classes(parts["train"], where=f"{collected.source}, part train")
     check_disjoint(parts)
     return Prepared(parts, collected.source, tuple(notes))
@@ -203,12 +263,17 @@ def _given(collected: Collected, seed: int, fractions) -> tuple[dict[str, FaceSe
     left = 0
     for name in ("test", "validation", "calibration", "train"):
         mine = [i for i, part in enumerate(collected.given) if (part or "train") == name]
-        keys = {i: {hashes[i], *([f"who {faces.identities[i]}"] if faces.identities[i] else [])} for i in mine}
+        keys = {
+            i: {hashes[i], *([f"who {faces.identities[i]}"] if faces.identities[i] else [])}
+            for i in mine
+        }
         kept = [i for i in mine if not keys[i] & taken]
         left += len(mine) - len(kept)
         taken.update(*keys.values())
         parts[name] = faces.take(kept)
-    missing = {name: fractions[name] for name in ("validation", "calibration") if not len(parts[name])}
+    missing = {
+        name: fractions[name] for name in ("validation", "calibration") if not len(parts[name])
+    }
     if missing and len(parts["train"]):
         cut = split(parts["train"], {"train": 1 - sum(missing.values()), **missing}, seed=seed)
         parts.update(cut)

@@ -15,9 +15,18 @@ from facelab.emotion.jobs import run_job, save_part
 from facelab.preprocess import PreprocessSpec
 
 
-def pretrain(faces: FaceSet, spec: PreprocessSpec, folder: Path, *, epochs: int = 8, seed: int = 1007,
-             copies: int = 1, learning_rate: float = 1e-3, timeout: float = 1800,
-             on_line: Callable[[str], None] | None = None) -> Path:
+def pretrain(
+    faces: FaceSet,
+    spec: PreprocessSpec,
+    folder: Path,
+    *,
+    epochs: int = 8,
+    seed: int = 1007,
+    copies: int = 1,
+    learning_rate: float = 1e-3,
+    timeout: float = 1800,
+    on_line: Callable[[str], None] | None = None,
+) -> Path:
     """Return the backbone's weights trained on `faces` (`backbone-<key>.npz` in `folder`), training them if needed.
 
     Nine tenths of the identities train, one tenth validates. The key is made of the faces, the spec and the settings,
@@ -26,7 +35,9 @@ def pretrain(faces: FaceSet, spec: PreprocessSpec, folder: Path, *, epochs: int 
     """
     settings = {"epochs": epochs, "seed": seed, "copies": copies, "learning_rate": learning_rate}
     source = sha256_file(Path(__file__).with_name("backbone.py"))
-    key = sha256_json({"faces": faces.hash(), "spec": spec.hash, "backbone": source, **settings})[:16]
+    key = sha256_json({"faces": faces.hash(), "spec": spec.hash, "backbone": source, **settings})[
+        :16
+    ]
     target = folder / f"backbone-{key}.npz"
     if target.is_file():
         return target
@@ -34,10 +45,22 @@ def pretrain(faces: FaceSet, spec: PreprocessSpec, folder: Path, *, epochs: int 
     check_disjoint(parts)
     parts["train"] = augment(parts["train"], Augmentation(copies=copies), seed=seed)
     normalize = spec.find("normalize")
-    job = {"kind": "pretrain", "name": "backbone", "labels": list(faces.classes), "size": spec.find("resize").size[0],
-           "mean": float(normalize.mean[0]), "std": float(normalize.scale[0]), "batch": 32, "dropout": 0.3,
-           "strategy": "whole", "patience": 0, "backbone": {"kind": "weights", "trainable_blocks": len(WIDTHS)},
-           "epochs": epochs, "seed": seed, "learning_rate": learning_rate}
+    job = {
+        "kind": "pretrain",
+        "name": "backbone",
+        "labels": list(faces.classes),
+        "size": spec.find("resize").size[0],
+        "mean": float(normalize.mean[0]),
+        "std": float(normalize.scale[0]),
+        "batch": 32,
+        "dropout": 0.3,
+        "strategy": "whole",
+        "patience": 0,
+        "backbone": {"kind": "weights", "trainable_blocks": len(WIDTHS)},
+        "epochs": epochs,
+        "seed": seed,
+        "learning_rate": learning_rate,
+    }
     with tempfile.TemporaryDirectory(prefix="facelab-backbone-") as name:
         work = Path(name)
         for part, images in parts.items():
@@ -45,6 +68,14 @@ def pretrain(faces: FaceSet, spec: PreprocessSpec, folder: Path, *, epochs: int 
         result = run_job("keras", work, job, timeout=timeout, on_line=on_line)
         with atomic_path(target) as tmp:
             tmp.write_bytes((work / "backbone.npz").read_bytes())
-    write_json(target.with_suffix(".json"), {"settings": settings, "faces": len(faces), "history": result["history"],
-                                             "seconds": round(result["seconds"], 1), "versions": result["versions"]})
+    write_json(
+        target.with_suffix(".json"),
+        {
+            "settings": settings,
+            "faces": len(faces),
+            "history": result["history"],
+            "seconds": round(result["seconds"], 1),
+            "versions": result["versions"],
+        },
+    )
     return target

@@ -28,8 +28,17 @@ LABEL_COLUMNS = ("emotion", "label")
 FILE_COLUMNS = ("file", "path", "image")
 PART_COLUMNS = ("split", "part", "usage")
 PART_NAMES: Mapping[str, str] = {
-    "train": "train", "training": "train", "val": "validation", "valid": "validation", "validation": "validation",
-    "publictest": "validation", "calibration": "calibration", "test": "test", "testing": "test", "privatetest": "test"}
+    "train": "train",
+    "training": "train",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "publictest": "validation",
+    "calibration": "calibration",
+    "test": "test",
+    "testing": "test",
+    "privatetest": "test",
+}
 """What data sets call their parts → what facelab calls them. FER2013's PublicTest is for validation."""
 _NUMBERED = re.compile(r"^(.*[A-Za-z])_\d{1,6}$")
 
@@ -46,16 +55,27 @@ class Row:
     where: str = ""
 
 
-def synthetic(n: int, seed: int, spec: PreprocessSpec, *, classes: Sequence[str] = THREE, workers: int = 2,
-              cache: Path | None = None, progress: bool = False) -> FaceSet:
+def synthetic(
+    n: int,
+    seed: int,
+    spec: PreprocessSpec,
+    *,
+    classes: Sequence[str] = THREE,
+    workers: int = 2,
+    cache: Path | None = None,
+    progress: bool = False,
+) -> FaceSet:
     """Return `n` rendered faces, cropped by the spec with their exact boxes; identities are known.
 
     `cache` is a folder where the crops are kept under a name made from everything that decides them. A larger `n` only
     draws what is not kept yet: the first faces of a larger set are the smaller set.
     """
     from facelab.datasets import synthetic as renderer
+
     classes = tuple(classes)
-    key = sha256_json({"seed": seed, "classes": list(classes), "spec": spec.hash, "renderer": _version()})[:16]
+    key = sha256_json(
+        {"seed": seed, "classes": list(classes), "spec": spec.hash, "renderer": _version()}
+    )[:16]
     kept = cache / f"emotion-{key}.npz" if cache else None
     parts = []
     if kept and kept.is_file():
@@ -63,9 +83,18 @@ def synthetic(n: int, seed: int, spec: PreprocessSpec, *, classes: Sequence[str]
             parts.append(tuple(arrays[k] for k in ("images", "labels", "identity")))
     have = len(parts[0][0]) if parts else 0
     if have < n:
-        faces = renderer.generate("emotion", n=n - have, start=have, seed=seed, workers=workers, classes=classes,
-                                  progress=progress)
-        images = np.stack([crop_face(spec, image, tuple(box)) for image, box in zip(faces.images, faces.boxes)])
+        faces = renderer.generate(
+            "emotion",
+            n=n - have,
+            start=have,
+            seed=seed,
+            workers=workers,
+            classes=classes,
+            progress=progress,
+        )
+        images = np.stack(
+            [crop_face(spec, image, tuple(box)) for image, box in zip(faces.images, faces.boxes)]
+        )
         labels = np.array([classes.index(e) for e in faces.emotion], dtype=np.int64)
         parts.append((images, labels, faces.identity.astype(str)))
     images, labels, identity = (np.concatenate(arrays) for arrays in zip(*parts))
@@ -76,20 +105,27 @@ def synthetic(n: int, seed: int, spec: PreprocessSpec, *, classes: Sequence[str]
 
 
 def _synthetic_set(images, labels, classes, identity, seed) -> FaceSet:
-    return FaceSet(images, labels, classes, tuple(f"synthetic seed {seed} index {i}" for i in range(len(images))),
-                   tuple(str(i) for i in identity))
+    return FaceSet(
+        images,
+        labels,
+        classes,
+        tuple(f"synthetic seed {seed} index {i}" for i in range(len(images))),
+        tuple(str(i) for i in identity),
+    )
 
 
 def _version() -> str:
     """Return a hash of the renderer's source: crops kept from another renderer are not its own."""
     from facelab.core.hashing import sha256_file
     from facelab.datasets import synthetic as renderer
+
     folder = Path(renderer.__file__).parent
     return sha256_json([sha256_file(p) for p in sorted(folder.glob("*.py"))])
 
 
-def folder_rows(folder: str | os.PathLike, *, classes: Sequence[str] = THREE,
-                table: Mapping[str, str] = NAMES) -> list[Row]:
+def folder_rows(
+    folder: str | os.PathLike, *, classes: Sequence[str] = THREE, table: Mapping[str, str] = NAMES
+) -> list[Row]:
     """List an image folder: one sub-folder a label, or `train`, `validation`, `test` folders of such.
 
     Labels are mapped by `table`; those outside `classes` are left out. Raises BadInputError for a label folder without
@@ -103,12 +139,16 @@ def folder_rows(folder: str | os.PathLike, *, classes: Sequence[str] = THREE,
     rows = []
     for place, part in parts.items():
         found = load_image_folder(place, table=narrowed)
-        rows += [Row(file, emotion, part=part, where=str(file)) for file, emotion in zip(found.paths, found.labels)]
+        rows += [
+            Row(file, emotion, part=part, where=str(file))
+            for file, emotion in zip(found.paths, found.labels)
+        ]
     return rows
 
 
-def csv_rows(path: str | os.PathLike, *, classes: Sequence[str] = THREE,
-             table: Mapping[str, str] = NAMES) -> list[Row]:
+def csv_rows(
+    path: str | os.PathLike, *, classes: Sequence[str] = THREE, table: Mapping[str, str] = NAMES
+) -> list[Row]:
     """List a CSV: a file column (file, path or image), a label column (emotion or label), and where they exist
     identity, x1, y1, x2, y2 (the face's box) and split (train, validation, test).
 
@@ -120,54 +160,89 @@ def csv_rows(path: str | os.PathLike, *, classes: Sequence[str] = THREE,
         with path.open(newline="", encoding="utf-8-sig") as f:
             reader = csv.DictReader(f)
             columns = reader.fieldnames or []
-            file, label = _column(columns, FILE_COLUMNS, path), _column(columns, LABEL_COLUMNS, path)
+            file, label = (
+                _column(columns, FILE_COLUMNS, path),
+                _column(columns, LABEL_COLUMNS, path),
+            )
             for raw in reader:
                 seen += 1
-                if row := _row(raw, columns, path.parent, file, label, narrowed, f"{path}:{reader.line_num}"):
+                if row := _row(
+                    raw, columns, path.parent, file, label, narrowed, f"{path}:{reader.line_num}"
+                ):
                     rows.append(row)
     except (OSError, UnicodeDecodeError, csv.Error) as e:
-        raise BadInputError("the CSV cannot be read", where=path, got=str(e)[:120], fix="check path and encoding"
-                            ) from None
+        raise BadInputError(
+            "the CSV cannot be read", where=path, got=str(e)[:120], fix="check path and encoding"
+        ) from None
     if not rows:
-        raise BadInputError("the CSV has no row of these classes" if seen else "the CSV has no rows", where=path,
-                            expected=f"{file},{label} with {', '.join(classes)}", got=f"{seen} rows",
-                            fix="check the labels' spelling, or name the classes with --classes" if seen else
-                            "check that this is the right file")
+        raise BadInputError(
+            "the CSV has no row of these classes" if seen else "the CSV has no rows",
+            where=path,
+            expected=f"{file},{label} with {', '.join(classes)}",
+            got=f"{seen} rows",
+            fix="check the labels' spelling, or name the classes with --classes"
+            if seen
+            else "check that this is the right file",
+        )
     return rows
 
 
 def _row(raw, columns, folder: Path, file: str, label: str, table, where: str) -> Row | None:
     if None in raw.values() or None in raw:
-        raise BadInputError("a row has another number of cells than the header", where=where, expected=len(columns),
-                            fix="correct the row")
+        raise BadInputError(
+            "a row has another number of cells than the header",
+            where=where,
+            expected=len(columns),
+            fix="correct the row",
+        )
     emotion = map_label(raw[label], table, where=where)
     if emotion == DROP:
         return None
-    part = next((raw[c].strip() for c in columns if c.lower() in PART_COLUMNS and raw[c].strip()), "")
+    part = next(
+        (raw[c].strip() for c in columns if c.lower() in PART_COLUMNS and raw[c].strip()), ""
+    )
     if part and part.lower() not in PART_NAMES:
-        raise BadInputError(f"the part {part!r} is not known{did_you_mean(part, PART_NAMES)}", where=where,
-                            expected=", ".join(sorted(set(PART_NAMES.values()))), got=part)
+        raise BadInputError(
+            f"the part {part!r} is not known{did_you_mean(part, PART_NAMES)}",
+            where=where,
+            expected=", ".join(sorted(set(PART_NAMES.values()))),
+            got=part,
+        )
     box = _box(raw, where) if all(c in columns for c in ("x1", "y1", "x2", "y2")) else None
-    return Row(folder / raw[file].strip(), emotion, (raw.get("identity") or "").strip(), box,
-               PART_NAMES[part.lower()] if part else "", where)
+    return Row(
+        folder / raw[file].strip(),
+        emotion,
+        (raw.get("identity") or "").strip(),
+        box,
+        PART_NAMES[part.lower()] if part else "",
+        where,
+    )
 
 
 def _column(columns: Sequence[str], names: Sequence[str], path: Path) -> str:
     for name in names:
         if name in columns:
             return name
-    raise BadInputError(f"the CSV has no column {names[0]!r}{did_you_mean(names[0], columns)}", where=path,
-                        expected=" or ".join(names), got=",".join(columns) or "an empty file",
-                        fix="name the column in the first line")
+    raise BadInputError(
+        f"the CSV has no column {names[0]!r}{did_you_mean(names[0], columns)}",
+        where=path,
+        expected=" or ".join(names),
+        got=",".join(columns) or "an empty file",
+        fix="name the column in the first line",
+    )
 
 
 def _box(raw: Mapping[str, str], where: str) -> Box:
     try:
         box = tuple(float(raw[c]) for c in ("x1", "y1", "x2", "y2"))
     except ValueError:
-        raise BadInputError("a face box is no number", where=where, expected="x1, y1, x2, y2 in pixels") from None
+        raise BadInputError(
+            "a face box is no number", where=where, expected="x1, y1, x2, y2 in pixels"
+        ) from None
     if not (np.isfinite(box).all() and box[2] > box[0] and box[3] > box[1]):
-        raise BadInputError("a face box is empty", where=where, expected="x2 > x1 and y2 > y1", got=box)
+        raise BadInputError(
+            "a face box is empty", where=where, expected="x2 > x1 and y2 > y1", got=box
+        )
     return box
 
 
@@ -186,8 +261,13 @@ def named_identities(rows: Sequence[Row]) -> list[Row]:
     return [Row(r.file, r.emotion, name, r.box, r.part, r.where) for r, name in zip(rows, names)]
 
 
-def load_rows(rows: Iterable[Row], spec: PreprocessSpec, *, classes: Sequence[str] = THREE,
-              find_face: FindFace | None = None) -> FaceSet:
+def load_rows(
+    rows: Iterable[Row],
+    spec: PreprocessSpec,
+    *,
+    classes: Sequence[str] = THREE,
+    find_face: FindFace | None = None,
+) -> FaceSet:
     """Read and crop the faces of a list.
 
     A face's box is the row's own, else what `find_face` returns (RGB pixels in; box or None out), else the whole
@@ -200,8 +280,13 @@ def load_rows(rows: Iterable[Row], spec: PreprocessSpec, *, classes: Sequence[st
         image = read_image(row.file)
         box = row.box or (find_face(image) if find_face else None) or whole(image, spec)
         crop[:] = crop_face(spec, image, box)
-    return FaceSet(crops, np.array([classes.index(r.emotion) for r in rows], np.int64), classes,
-                   tuple(str(r.file) for r in rows), tuple(r.identity for r in rows))
+    return FaceSet(
+        crops,
+        np.array([classes.index(r.emotion) for r in rows], np.int64),
+        classes,
+        tuple(str(r.file) for r in rows),
+        tuple(r.identity for r in rows),
+    )
 
 
 def whole(image: np.ndarray, spec: PreprocessSpec) -> Box:
@@ -212,8 +297,13 @@ def whole(image: np.ndarray, spec: PreprocessSpec) -> Box:
     return left, top, width - left, height - top
 
 
-def fer(path: str | os.PathLike, spec: PreprocessSpec, *, classes: Sequence[str] = THREE,
-        votes: str | os.PathLike | None = None) -> tuple[FaceSet, tuple[str, ...]]:
+def fer(
+    path: str | os.PathLike,
+    spec: PreprocessSpec,
+    *,
+    classes: Sequence[str] = THREE,
+    votes: str | os.PathLike | None = None,
+) -> tuple[FaceSet, tuple[str, ...]]:
     """Return the faces of `fer2013.csv` and the part that its Usage column puts each in (an empty string without one).
 
     `votes` is FER+'s `fer2013new.csv`, whose rows stand in the same order: then an image's label is the emotion that
@@ -225,8 +315,13 @@ def fer(path: str | os.PathLike, spec: PreprocessSpec, *, classes: Sequence[str]
     if votes is not None:
         chosen = fer2013.load_ferplus(votes, every_row=True).majority()
         if len(chosen) != len(names):
-            raise BadInputError("FER+ has another number of rows than FER2013", where=votes, expected=len(names),
-                                got=len(chosen), fix="use fer2013new.csv, which has one row for each of fer2013.csv")
+            raise BadInputError(
+                "FER+ has another number of rows than FER2013",
+                where=votes,
+                expected=len(names),
+                got=len(chosen),
+                fix="use fer2013new.csv, which has one row for each of fer2013.csv",
+            )
         names = [name or "unknown" for name in chosen]
     emotions = [map_label(name, narrowed, where=path) for name in names]
     keep = [i for i, emotion in enumerate(emotions) if emotion != DROP]
@@ -235,17 +330,24 @@ def fer(path: str | os.PathLike, spec: PreprocessSpec, *, classes: Sequence[str]
     for crop, i in zip(crops, keep):
         image = np.repeat(read.images[i][..., None], 3, axis=2)
         crop[:] = crop_face(spec, image, whole(image, spec))
-    faces = FaceSet(crops, np.array([classes.index(emotions[i]) for i in keep], np.int64), classes,
-                    tuple(f"{path} image {i}" for i in keep), ("",) * len(keep))
+    faces = FaceSet(
+        crops,
+        np.array([classes.index(emotions[i]) for i in keep], np.int64),
+        classes,
+        tuple(f"{path} image {i}" for i in keep),
+        ("",) * len(keep),
+    )
     return faces, tuple(PART_NAMES.get(str(read.usage[i]).lower(), "") for i in keep)
 
 
 def largest_face(detector, *, least: float = 0.0) -> FindFace:
     """Return a `find_face` that takes the largest face a `facelab.detection` detector sees (score ≥ `least`)."""
+
     def find(image: np.ndarray) -> Box | None:
         boxes = detector.detect(image).above(least).boxes
         if not len(boxes):
             return None
         areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
         return tuple(float(v) for v in boxes[int(areas.argmax())])
+
     return find

@@ -15,29 +15,57 @@ def emotion_spec(size: int = SIZE, margin: float = MARGIN) -> PreprocessSpec:
 
     The resize is Pillow's bilinear (antialiased), which OpenCV's does not equal: it keeps small faces from aliasing.
     """
-    return PreprocessSpec(f"emotion-{size}", [
-        {"op": "decode", "format": "encoded", "order": "rgb", "idct": "accurate", "alpha": "drop"},
-        {"op": "orient", "exif": "apply", "transform": "none"},
-        {"op": "crop", "region": "face", "margin": margin, "aspect": "square_longer", "box_rounding": "nearest",
-         "outside": "replicate"},
-        {"op": "resize", "size": [size, size], "mode": "stretch", "kernel": "bilinear", "antialias": True,
-         "pixel_centers": "half", "rounding": "half_up", "edge": "renormalize"},
-        {"op": "normalize", "mean": [127.5], "scale": [127.5], "units": "0-255"},
-        {"op": "layout", "to": "nhwc"},
-        {"op": "cast", "dtype": "float32"}])
+    return PreprocessSpec(
+        f"emotion-{size}",
+        [
+            {
+                "op": "decode",
+                "format": "encoded",
+                "order": "rgb",
+                "idct": "accurate",
+                "alpha": "drop",
+            },
+            {"op": "orient", "exif": "apply", "transform": "none"},
+            {
+                "op": "crop",
+                "region": "face",
+                "margin": margin,
+                "aspect": "square_longer",
+                "box_rounding": "nearest",
+                "outside": "replicate",
+            },
+            {
+                "op": "resize",
+                "size": [size, size],
+                "mode": "stretch",
+                "kernel": "bilinear",
+                "antialias": True,
+                "pixel_centers": "half",
+                "rounding": "half_up",
+                "edge": "renormalize",
+            },
+            {"op": "normalize", "mean": [127.5], "scale": [127.5], "units": "0-255"},
+            {"op": "layout", "to": "nhwc"},
+            {"op": "cast", "dtype": "float32"},
+        ],
+    )
 
 
 def pixel_part(spec: PreprocessSpec) -> PreprocessSpec:
     """Return the stages that still give uint8 pixels: what training data is stored as."""
-    return PreprocessSpec(f"{spec.name}-pixels", [s.to_dict() for s in spec.stages if s.op in PIXEL_OPS])
+    return PreprocessSpec(
+        f"{spec.name}-pixels", [s.to_dict() for s in spec.stages if s.op in PIXEL_OPS]
+    )
 
 
 def number_part(spec: PreprocessSpec) -> PreprocessSpec:
     """Return the stages after the pixels, behind a decode stage that takes the pixels as they are."""
     size = spec.find("resize").size
     decode = {"op": "decode", "format": "rgb24", "order": "rgb", "size": list(size)}
-    return PreprocessSpec(f"{spec.name}-numbers", [decode, *(s.to_dict() for s in spec.stages
-                                                             if s.op not in PIXEL_OPS)])
+    return PreprocessSpec(
+        f"{spec.name}-numbers",
+        [decode, *(s.to_dict() for s in spec.stages if s.op not in PIXEL_OPS)],
+    )
 
 
 def quantized(spec: PreprocessSpec, *, scale: float, zero_point: int, dtype: str) -> PreprocessSpec:
@@ -46,8 +74,14 @@ def quantized(spec: PreprocessSpec, *, scale: float, zero_point: int, dtype: str
     >>> quantized(emotion_spec(), scale=2 / 255, zero_point=0, dtype="int8").output_dtype
     'int8'
     """
-    stage = {"op": "quantize", "scale": scale, "zero_point": zero_point, "dtype": dtype, "rounding": "half_even",
-             "saturate": True}
+    stage = {
+        "op": "quantize",
+        "scale": scale,
+        "zero_point": zero_point,
+        "dtype": dtype,
+        "rounding": "half_even",
+        "saturate": True,
+    }
     return PreprocessSpec(f"{spec.name}-{dtype}", [*(s.to_dict() for s in spec.stages), stage])
 
 

@@ -55,25 +55,40 @@ def read_csv(path: str | os.PathLike) -> Sentences:
             for column in ("text", "label"):
                 if column not in (rows.fieldnames or []):
                     hint = did_you_mean(column, rows.fieldnames or [])
-                    raise BadInputError(f"the CSV has no column {column!r}{hint}", where=path, expected="text,label",
-                                        got=",".join(rows.fieldnames or []) or "an empty file")
+                    raise BadInputError(
+                        f"the CSV has no column {column!r}{hint}",
+                        where=path,
+                        expected="text,label",
+                        got=",".join(rows.fieldnames or []) or "an empty file",
+                    )
             for row in rows:
                 if None in row:
-                    raise BadInputError("a row has more values than the first line names",
-                                        where=f"{path}:{rows.line_num}", expected=",".join(rows.fieldnames),
-                                        got=f"{len(row) - 1 + len(row[None])} values",
-                                        fix='put a text with commas into quotes: "I came, I saw"')
+                    raise BadInputError(
+                        "a row has more values than the first line names",
+                        where=f"{path}:{rows.line_num}",
+                        expected=",".join(rows.fieldnames),
+                        got=f"{len(row) - 1 + len(row[None])} values",
+                        fix='put a text with commas into quotes: "I came, I saw"',
+                    )
                 if not (row["text"] or "").strip() or not (row["label"] or "").strip():
-                    raise BadInputError("a row has no text or no label", where=f"{path}:{rows.line_num}",
-                                        fix="complete the row or remove it")
+                    raise BadInputError(
+                        "a row has no text or no label",
+                        where=f"{path}:{rows.line_num}",
+                        fix="complete the row or remove it",
+                    )
                 texts.append(row["text"].strip())
                 labels.append(row["label"].strip())
     except (OSError, UnicodeDecodeError, csv.Error) as e:
-        raise BadInputError("the CSV cannot be read", where=path, got=str(e)[:120], fix="check path and encoding"
-                            ) from None
+        raise BadInputError(
+            "the CSV cannot be read", where=path, got=str(e)[:120], fix="check path and encoding"
+        ) from None
     if len(set(labels)) < 2:
-        raise BadInputError("the CSV shows fewer than two labels", where=path, expected="at least two",
-                            got=", ".join(sorted(set(labels))) or "no rows")
+        raise BadInputError(
+            "the CSV shows fewer than two labels",
+            where=path,
+            expected="at least two",
+            got=", ".join(sorted(set(labels))) or "no rows",
+        )
     return Sentences(tuple(texts), tuple(labels))
 
 
@@ -92,7 +107,10 @@ def split(sentences: Sentences, fractions: dict[str, float], *, seed: int) -> di
         edges = np.rint(np.cumsum([0.0, *fractions.values()]) * len(groups)).astype(int)
         for name, a, b in zip(fractions, edges, edges[1:]):
             parts[name] += [i for group in groups[a:b] for i in group]
-    return {name: sentences.take([index[i] for i in rng.permutation(len(index))]) for name, index in parts.items()}
+    return {
+        name: sentences.take([index[i] for i in rng.permutation(len(index))])
+        for name, index in parts.items()
+    }
 
 
 def tokenize(text: str) -> list[str]:
@@ -104,9 +122,19 @@ def tokenize(text: str) -> list[str]:
     return [t for t in re.split(r"[^\w']+", text.strip().lower()) if t]
 
 
-def train(sentences: Sentences, out: Path, *, epochs: int = 80, batch: int = 16, sequence: int = 32, words: int = 10000,
-          vector: int = 16, seed: int = 7, timeout: float = 600,
-          on_line: Callable[[str], None] | None = None) -> dict:
+def train(
+    sentences: Sentences,
+    out: Path,
+    *,
+    epochs: int = 80,
+    batch: int = 16,
+    sequence: int = 32,
+    words: int = 10000,
+    vector: int = 16,
+    seed: int = 7,
+    timeout: float = 600,
+    on_line: Callable[[str], None] | None = None,
+) -> dict:
     """Train on 70 %, validate on 15 %, test the exported file on 15 %; fill `out` and return the record.
 
     Raises BadInputError for a part without sentences, TrainingError where the back end fails.
@@ -114,24 +142,44 @@ def train(sentences: Sentences, out: Path, *, epochs: int = 80, batch: int = 16,
     parts = split(sentences, {"train": 0.7, "validation": 0.15, "test": 0.15}, seed=seed)
     for name, part in parts.items():
         if not len(part):
-            raise BadInputError(f"the part '{name}' has no sentences", expected="about ten sentences a label",
-                                got=dict(Counter(sentences.labels)), fix="add sentences")
+            raise BadInputError(
+                f"the part '{name}' has no sentences",
+                expected="about ten sentences a label",
+                got=dict(Counter(sentences.labels)),
+                fix="add sentences",
+            )
     with tempfile.TemporaryDirectory(prefix="facelab-text-") as name:
         folder = Path(name)
         for part in ("train", "validation"):
             _write_csv(folder / f"{part}.csv", parts[part])
-        job = {"kind": "text", "seed": seed, "epochs": epochs, "batch": min(batch, len(parts["train"])),
-               "sequence": sequence, "num_words": words, "vector": vector}
+        job = {
+            "kind": "text",
+            "seed": seed,
+            "epochs": epochs,
+            "batch": min(batch, len(parts["train"])),
+            "sequence": sequence,
+            "num_words": words,
+            "vector": vector,
+        }
         result = run_job("modelmaker", folder, job, timeout=timeout, on_line=on_line)
         out.mkdir(parents=True, exist_ok=True)
         for file in result["files"]:
             write_bytes(out / file, (folder / file).read_bytes())
         shutil.rmtree(folder / "cache", ignore_errors=True)
     figures = evaluate(TextClassifier(out / MODEL), parts["test"])
-    record = {"schema": "facelab.training/1", "at": now(), "settings": {k: v for k, v in job.items() if k != "kind"},
-              "parts": {n: {"n": len(p), "hash": sha256_json([p.texts, p.labels])} for n, p in parts.items()},
-              "test_accuracy": figures["accuracy"]["value"], "test": figures, "seconds": round(result["seconds"], 2),
-              "versions": result["versions"], "model_sha256": sha256_file(out / MODEL)}
+    record = {
+        "schema": "facelab.training/1",
+        "at": now(),
+        "settings": {k: v for k, v in job.items() if k != "kind"},
+        "parts": {
+            n: {"n": len(p), "hash": sha256_json([p.texts, p.labels])} for n, p in parts.items()
+        },
+        "test_accuracy": figures["accuracy"]["value"],
+        "test": figures,
+        "seconds": round(result["seconds"], 2),
+        "versions": result["versions"],
+        "model_sha256": sha256_file(out / MODEL),
+    }
     write_json(out / "training.json", record)
     return record
 
@@ -143,14 +191,22 @@ def evaluate(classifier: TextClassifier, sentences: Sentences) -> dict:
     """
     unknown = sorted(set(sentences.labels) - set(classifier.classes))
     if unknown:
-        raise BadInputError("a label is not one of the model's", expected=", ".join(classifier.classes),
-                            got=", ".join(unknown), fix="correct the labels, or train on them")
+        raise BadInputError(
+            "a label is not one of the model's",
+            expected=", ".join(classifier.classes),
+            got=", ".join(unknown),
+            fix="correct the labels, or train on them",
+        )
     truth = np.array([classifier.classes.index(label) for label in sentences.labels])
     predicted = classifier.probabilities(sentences.texts).argmax(axis=1)
     table = metrics.confusion(truth, predicted, len(classifier.classes))
-    return {"n": len(truth), "classes": list(classifier.classes),
-            "accuracy": metrics.accuracy(truth, predicted).as_dict(),
-            "per_class": metrics.per_class(table, classifier.classes), "confusion": table.tolist()}
+    return {
+        "n": len(truth),
+        "classes": list(classifier.classes),
+        "accuracy": metrics.accuracy(truth, predicted).as_dict(),
+        "per_class": metrics.per_class(table, classifier.classes),
+        "confusion": table.tolist(),
+    }
 
 
 def sentences_of(source: str) -> list[str]:
@@ -166,8 +222,12 @@ def sentences_of(source: str) -> list[str]:
             if path.suffix.lower() == ".csv":
                 rows = csv.DictReader(f)
                 if "text" not in (rows.fieldnames or []):
-                    raise BadInputError(f"the CSV has no column 'text'{did_you_mean('text', rows.fieldnames or [])}",
-                                        where=path, expected="text", got=",".join(rows.fieldnames or []) or "nothing")
+                    raise BadInputError(
+                        f"the CSV has no column 'text'{did_you_mean('text', rows.fieldnames or [])}",
+                        where=path,
+                        expected="text",
+                        got=",".join(rows.fieldnames or []) or "nothing",
+                    )
                 found = [row["text"] or "" for row in rows]
             else:
                 found = f.read().splitlines()
@@ -175,12 +235,21 @@ def sentences_of(source: str) -> list[str]:
         # a long sentence is no path either: OSError, "file name too long"
         if isinstance(e, OSError) and e.errno == errno.ENAMETOOLONG:
             return [source]
-        raise BadInputError("the file cannot be read as text", where=path, got=str(e)[:120],
-                            fix="give UTF-8 text, a CSV with a column `text`, or one sentence") from None
+        raise BadInputError(
+            "the file cannot be read as text",
+            where=path,
+            got=str(e)[:120],
+            fix="give UTF-8 text, a CSV with a column `text`, or one sentence",
+        ) from None
     found = [line.strip() for line in found if line.strip()]
     if not found:
-        raise BadInputError("the file holds no sentence", where=path, expected="a sentence a line",
-                            got="empty lines, or none", fix="check that this is the right file")
+        raise BadInputError(
+            "the file holds no sentence",
+            where=path,
+            expected="a sentence a line",
+            got="empty lines, or none",
+            fix="check that this is the right file",
+        )
     return found
 
 
@@ -193,16 +262,25 @@ class TextClassifier:
         self.sequence = int(self.model.inputs[0].shape[1])
         try:
             lines = path.with_name("vocab.txt").read_text(encoding="utf-8").splitlines()
-            self.vocabulary = {word: int(i) for word, i in (line.rsplit(" ", 1) for line in lines if line)}
-            self.classes = tuple(path.with_name("labels.txt").read_text(encoding="utf-8").split("\n"))
+            self.vocabulary = {
+                word: int(i) for word, i in (line.rsplit(" ", 1) for line in lines if line)
+            }
+            self.classes = tuple(
+                path.with_name("labels.txt").read_text(encoding="utf-8").split("\n")
+            )
         except (OSError, ValueError) as e:
-            raise BadInputError("the classifier's vocabulary or labels cannot be read", where=path.parent,
-                                expected="vocab.txt and labels.txt", got=str(e)[:120], fix="export it again") from None
+            raise BadInputError(
+                "the classifier's vocabulary or labels cannot be read",
+                where=path.parent,
+                expected="vocab.txt and labels.txt",
+                got=str(e)[:120],
+                fix="export it again",
+            ) from None
         self.classes = tuple(c for c in self.classes if c)
 
     def ids(self, text: str) -> np.ndarray:
         """Return the model's input for one sentence: int32 (1, sequence), padded or cut."""
-        ids = [START, *(self.vocabulary.get(t, UNKNOWN) for t in tokenize(text))][:self.sequence]
+        ids = [START, *(self.vocabulary.get(t, UNKNOWN) for t in tokenize(text))][: self.sequence]
         return np.array([ids + [PAD] * (self.sequence - len(ids))], dtype=np.int32)
 
     def probabilities(self, texts: Sequence[str]) -> np.ndarray:

@@ -56,12 +56,21 @@ class Settings:
 
     def __post_init__(self) -> None:
         if self.strategy not in TRAINABLE_BLOCKS:
-            raise BadInputError("no such fine-tuning strategy", expected=", ".join(TRAINABLE_BLOCKS), got=self.strategy)
+            raise BadInputError(
+                "no such fine-tuning strategy",
+                expected=", ".join(TRAINABLE_BLOCKS),
+                got=self.strategy,
+            )
         if self.class_weights not in ("none", "balanced"):
-            raise BadInputError("no such class weights", expected="none or balanced", got=self.class_weights)
+            raise BadInputError(
+                "no such class weights", expected="none or balanced", got=self.class_weights
+            )
         if self.int8 and self.backend != "modelmaker":
-            raise BadInputError("the INT8 export belongs to Model Maker", got=f"int8 with the {self.backend} back end",
-                                fix="leave it out, and quantise the result: facelab quantize MODEL")
+            raise BadInputError(
+                "the INT8 export belongs to Model Maker",
+                got=f"int8 with the {self.backend} back end",
+                fix="leave it out, and quantise the result: facelab quantize MODEL",
+            )
         for name in ("epochs", "batch", "learning_rate"):
             if getattr(self, name) <= 0:
                 raise BadInputError(f"`{name}` must be positive", got=getattr(self, name))
@@ -82,9 +91,17 @@ class Trained:
         return self.folder / MODEL
 
 
-def train(parts: Mapping[str, FaceSet], spec: PreprocessSpec, out: Path, settings: Settings | None = None, *,
-          backbone: Path | str | None = None, source: str = "", timeout: float = 1800,
-          on_line: Callable[[str], None] | None = None) -> Trained:
+def train(
+    parts: Mapping[str, FaceSet],
+    spec: PreprocessSpec,
+    out: Path,
+    settings: Settings | None = None,
+    *,
+    backbone: Path | str | None = None,
+    source: str = "",
+    timeout: float = 1800,
+    on_line: Callable[[str], None] | None = None,
+) -> Trained:
     """Train on `parts` (train, validation, calibration, test) and fill the folder `out`.
 
     `backbone` is a path to weights (`.npz` from `facelab.emotion.pretrain`, `.h5` of Keras' MobileNetV2 without its
@@ -107,10 +124,19 @@ def train(parts: Mapping[str, FaceSet], spec: PreprocessSpec, out: Path, setting
         save_part(folder, "train", taught)
         job = _job(parts["train"].classes, spec, settings, backbone, folder)
         result = run_job(settings.backend, folder, job, timeout=timeout, on_line=on_line)
-        if settings.backend == "keras":   # Model Maker writes its own
-            write_metadata(folder / MODEL, name="emotion", description=f"Emotion of a face: {', '.join(job['labels'])}",
-                           size=spec.find("resize").size, mean=job["mean"], std=job["std"], labels=job["labels"])
-        add_signature(folder / MODEL)   # Model Maker's converter writes none, and quantisers ask for it
+        if settings.backend == "keras":  # Model Maker writes its own
+            write_metadata(
+                folder / MODEL,
+                name="emotion",
+                description=f"Emotion of a face: {', '.join(job['labels'])}",
+                size=spec.find("resize").size,
+                mean=job["mean"],
+                std=job["std"],
+                labels=job["labels"],
+            )
+        add_signature(
+            folder / MODEL
+        )  # Model Maker's converter writes none, and quantisers ask for it
         record = _record(parts, spec, settings, backbone, source, taught, result, folder / MODEL)
         _collect(folder, out, result["files"], spec, record, parts)
     return Trained(out, result["history"], result["seconds"], record)
@@ -120,30 +146,48 @@ def check(parts: Mapping[str, FaceSet], spec: PreprocessSpec, settings: Settings
     """Raise BadInputError for parts that cannot be trained on: empty, overlapping, of another size, below a batch."""
     for part in ("train", "validation", "calibration", "test"):
         if part not in parts or not len(parts[part]):
-            raise BadInputError(f"the part '{part}' has no faces", expected="train, validation, calibration, test",
-                                fix="give more faces, or a larger share to this part")
+            raise BadInputError(
+                f"the part '{part}' has no faces",
+                expected="train, validation, calibration, test",
+                fix="give more faces, or a larger share to this part",
+            )
     check_classes(parts["train"], where="train")
     check_disjoint(parts)
     size = spec.find("resize").size
     for part, faces in parts.items():
         if faces.images.shape[1:3] != (size[1], size[0]):
-            raise BadInputError(f"the faces of '{part}' have another size than the spec's", where=spec.name,
-                                expected=f"{size[0]}×{size[1]}", got=f"{faces.images.shape[2]}×{faces.images.shape[1]}",
-                                fix="crop them with this spec")
+            raise BadInputError(
+                f"the faces of '{part}' have another size than the spec's",
+                where=spec.name,
+                expected=f"{size[0]}×{size[1]}",
+                got=f"{faces.images.shape[2]}×{faces.images.shape[1]}",
+                fix="crop them with this spec",
+            )
     counts = [n for n in parts["train"].counts().values() if n]
-    taught = len(counts) * max(counts) if settings.class_weights == "balanced" else sum(counts)  # as `balance` does
+    taught = (
+        len(counts) * max(counts) if settings.class_weights == "balanced" else sum(counts)
+    )  # as `balance` does
     shown = taught * (1 + max(0, settings.augmentation.copies))
     if shown < settings.batch:
-        raise BadInputError("there are fewer training faces than one batch", expected=f"at least {settings.batch}",
-                            got=shown, fix="use a smaller batch or more faces")
+        raise BadInputError(
+            "there are fewer training faces than one batch",
+            expected=f"at least {settings.batch}",
+            got=shown,
+            fix="use a smaller batch or more faces",
+        )
 
 
 def _job(classes, spec, settings: Settings, backbone, folder: Path) -> dict:
     normalize = spec.find("normalize")
-    chosen: dict[str, Any] = {"kind": "weights", "trainable_blocks": TRAINABLE_BLOCKS[settings.strategy]}
+    chosen: dict[str, Any] = {
+        "kind": "weights",
+        "trainable_blocks": TRAINABLE_BLOCKS[settings.strategy],
+    }
     if isinstance(backbone, Path) and backbone.suffix == ".h5":
         if settings.strategy == "partial":
-            raise BadInputError("`partial` works with facelab's own backbone", got=backbone, fix="frozen or whole")
+            raise BadInputError(
+                "`partial` works with facelab's own backbone", got=backbone, fix="frozen or whole"
+            )
         shutil.copy(backbone, folder / "weights.h5")
         chosen = {"kind": "application", "name": "MobileNetV2", "weights": "weights.h5"}
     elif isinstance(backbone, Path):
@@ -151,25 +195,59 @@ def _job(classes, spec, settings: Settings, backbone, folder: Path) -> dict:
         chosen["weights"] = "weights.npz"
     elif backbone is not None:
         if settings.backend != "modelmaker" or settings.strategy == "partial":
-            raise BadInputError("a backbone by address or SavedModel works with Model Maker, frozen or whole",
-                                got=backbone, fix="use --backend modelmaker, or facelab's own backbone")
+            raise BadInputError(
+                "a backbone by address or SavedModel works with Model Maker, frozen or whole",
+                got=backbone,
+                fix="use --backend modelmaker, or facelab's own backbone",
+            )
         chosen = {"kind": "uri", "uri": str(backbone)}
-    return {"kind": "image", "name": "emotion", "labels": list(classes), "size": spec.find("resize").size[0],
-            "mean": float(normalize.mean[0]), "std": float(normalize.scale[0]), "backbone": chosen,
-            "strategy": settings.strategy, "epochs": settings.epochs, "batch": settings.batch, "seed": settings.seed,
-            "learning_rate": settings.learning_rate, "dropout": settings.dropout, "patience": settings.patience,
-            "int8": settings.int8}
+    return {
+        "kind": "image",
+        "name": "emotion",
+        "labels": list(classes),
+        "size": spec.find("resize").size[0],
+        "mean": float(normalize.mean[0]),
+        "std": float(normalize.scale[0]),
+        "backbone": chosen,
+        "strategy": settings.strategy,
+        "epochs": settings.epochs,
+        "batch": settings.batch,
+        "seed": settings.seed,
+        "learning_rate": settings.learning_rate,
+        "dropout": settings.dropout,
+        "patience": settings.patience,
+        "int8": settings.int8,
+    }
 
 
 def _record(parts, spec, settings, backbone, source, taught, result, model: Path) -> dict:
     return {
-        "schema": "facelab.training/1", "at": now(), "source": source, "classes": list(parts["train"].classes),
-        "settings": asdict(settings), "spec": spec.hash, "backbone": None if backbone is None else
-        sha256_file(backbone) if isinstance(backbone, Path) else str(backbone),
-        "parts": {name: {"n": len(faces), "hash": faces.hash(), "classes": faces.counts(),
-                         "identities": len(set(filter(None, faces.identities)))} for name, faces in parts.items()},
-        "shown": len(taught), "history": result["history"], "seconds": round(result["seconds"], 2),
-        "versions": result["versions"], "machine": facts(), "model_sha256": sha256_file(model),
+        "schema": "facelab.training/1",
+        "at": now(),
+        "source": source,
+        "classes": list(parts["train"].classes),
+        "settings": asdict(settings),
+        "spec": spec.hash,
+        "backbone": None
+        if backbone is None
+        else sha256_file(backbone)
+        if isinstance(backbone, Path)
+        else str(backbone),
+        "parts": {
+            name: {
+                "n": len(faces),
+                "hash": faces.hash(),
+                "classes": faces.counts(),
+                "identities": len(set(filter(None, faces.identities))),
+            }
+            for name, faces in parts.items()
+        },
+        "shown": len(taught),
+        "history": result["history"],
+        "seconds": round(result["seconds"], 2),
+        "versions": result["versions"],
+        "machine": facts(),
+        "model_sha256": sha256_file(model),
     }
 
 
@@ -182,7 +260,9 @@ def _spec_of(model: Path, spec: PreprocessSpec) -> PreprocessSpec:
     return quantized(spec, scale=scale, zero_point=zero, dtype=info.dtype)
 
 
-def _collect(folder: Path, out: Path, files: list[str], spec: PreprocessSpec, record: dict, parts) -> None:
+def _collect(
+    folder: Path, out: Path, files: list[str], spec: PreprocessSpec, record: dict, parts
+) -> None:
     """Move the job's outputs into `out`: files atomically, folders by rename."""
     out.mkdir(parents=True, exist_ok=True)
     for name in files:
@@ -203,8 +283,13 @@ def _collect(folder: Path, out: Path, files: list[str], spec: PreprocessSpec, re
     write_text(out / "model_card.md", card.render(record, spec))
 
 
-def train_and_evaluate(parts: Mapping[str, FaceSet], spec: PreprocessSpec, out: Path, settings: Settings | None = None,
-                       **options: Any) -> tuple[Trained, Evaluation]:
+def train_and_evaluate(
+    parts: Mapping[str, FaceSet],
+    spec: PreprocessSpec,
+    out: Path,
+    settings: Settings | None = None,
+    **options: Any,
+) -> tuple[Trained, Evaluation]:
     """Train as `train` does, evaluate the exported file on the test part, and put the figures beside the model.
 
     `out` also receives `evaluation.json`, and the model card gets the table.

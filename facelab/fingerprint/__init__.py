@@ -12,7 +12,12 @@ def __getattr__(name: str):
     # a pipeline that only imports the hooks should not pay for the rest
     from importlib import import_module
 
-    homes = {"capture_pipeline": "capture", "capture_spec": "capture", "import_tensors": "tensors", "load": "schema"}
+    homes = {
+        "capture_pipeline": "capture",
+        "capture_spec": "capture",
+        "import_tensors": "tensors",
+        "load": "schema",
+    }
     if name in homes:
         return getattr(import_module(f"facelab.fingerprint.{homes[name]}"), name)
     raise AttributeError(f"module 'facelab.fingerprint' has no attribute {name!r}")

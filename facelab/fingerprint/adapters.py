@@ -48,7 +48,9 @@ def capture_target(
             packages=("onnxruntime",),
         )
     handle, declared = load_pipeline(target)
-    return capture_pipeline(handle, name=path.name, families=families, declares={*declares, *declared}, tensors=tensors)
+    return capture_pipeline(
+        handle, name=path.name, families=families, declares={*declares, *declared}, tensors=tensors
+    )
 
 
 def load_pipeline(target: str) -> tuple[Callable[[str, Probe], Any], tuple[str, ...]]:
@@ -60,10 +62,14 @@ def load_pipeline(target: str) -> tuple[Callable[[str, Probe], Any], tuple[str, 
     path = Path(text)
     if not text or not name:
         raise BadInputError(
-            "a pipeline is named FILE.py:function", got=repr(target)[:120], fix="for example preprocess.py:prepare"
+            "a pipeline is named FILE.py:function",
+            got=repr(target)[:120],
+            fix="for example preprocess.py:prepare",
         )
     if not path.is_file():
-        raise MissingAssetError("the pipeline's file does not exist", where=path, fix="check the path before the colon")
+        raise MissingAssetError(
+            "the pipeline's file does not exist", where=path, fix="check the path before the colon"
+        )
     module = _import(path)
     if not hasattr(module, name):
         names = [n for n in vars(module) if not n.startswith("_")]
@@ -79,7 +85,9 @@ def load_pipeline(target: str) -> tuple[Callable[[str, Probe], Any], tuple[str, 
 def _import(path: Path):
     spec = importlib.util.spec_from_file_location(f"facelab_pipeline_{path.stem}", path)
     if spec is None or spec.loader is None:
-        raise BadInputError("the pipeline's file is no Python file", where=path, fix="name a .py file")
+        raise BadInputError(
+            "the pipeline's file is no Python file", where=path, fix="name a .py file"
+        )
     module = importlib.util.module_from_spec(spec)
     # a pipeline finds its neighbours, as when it is run from its own folder
     sys.path.insert(0, str(path.resolve().parent))
@@ -99,7 +107,9 @@ def _import(path: Path):
     return module
 
 
-def adapt(target: Any, *, where: str = "pipeline") -> tuple[Callable[[str, Probe], Any], tuple[str, ...]]:
+def adapt(
+    target: Any, *, where: str = "pipeline"
+) -> tuple[Callable[[str, Probe], Any], tuple[str, ...]]:
     """Return (function of (path, probe), what it declares) for a callable or Keras object.
 
     A function gets the path; if its first parameter is named like pixels (`image`, `img`, `pixels`, …) it gets RGB
@@ -109,13 +119,19 @@ def adapt(target: Any, *, where: str = "pipeline") -> tuple[Callable[[str, Probe
     """
     if not callable(target):
         raise BadInputError(
-            "the pipeline cannot be called", where=where, expected="a function of a path", got=type(target).__name__
+            "the pipeline cannot be called",
+            where=where,
+            expected="a function of a path",
+            got=type(target).__name__,
         )
     root = type(target).__module__.split(".")[0]
     if root in ("keras", "tensorflow", "tf_keras"):
         return (lambda path, probe: target(_pixels(path)[None].astype(np.float32))), ("batch",)
     if not (
-        inspect.isfunction(target) or inspect.isbuiltin(target) or inspect.ismethod(target) or inspect.isclass(target)
+        inspect.isfunction(target)
+        or inspect.isbuiltin(target)
+        or inspect.ismethod(target)
+        or inspect.isclass(target)
     ):
         return _object(target), ()
     names = list(_parameters(target))
@@ -149,9 +165,16 @@ def _pixels(path: str) -> np.ndarray:
 
 def _object(target):
     """albumentations takes `image=` and gives a dictionary; torchvision takes a Pillow image."""
-    keywords = [n for n, p in _parameters(target).items() if p.kind in (p.KEYWORD_ONLY, p.VAR_KEYWORD)]
+    keywords = [
+        n for n, p in _parameters(target).items() if p.kind in (p.KEYWORD_ONLY, p.VAR_KEYWORD)
+    ]
     by_keyword = type(target).__module__.startswith("albumentations") or (
-        bool(keywords) and ("image" in keywords or not hasattr(target, "transforms") or hasattr(target, "processors"))
+        bool(keywords)
+        and (
+            "image" in keywords
+            or not hasattr(target, "transforms")
+            or hasattr(target, "processors")
+        )
     )
     if by_keyword:
         return lambda path, probe: target(image=_pixels(path))
@@ -185,7 +208,9 @@ _ONNX = {
 }
 
 
-def onnx_pipeline(path: str | os.PathLike, tap: str | None = None) -> Callable[[str, Probe], np.ndarray]:
+def onnx_pipeline(
+    path: str | os.PathLike, tap: str | None = None
+) -> Callable[[str, Probe], np.ndarray]:
     """Return a pipeline that feeds RGB pixels to an ONNX graph with embedded preprocessing.
 
     The result is the first output, or the inner tensor named `tap` (where preprocessing ends and the model begins).
@@ -199,7 +224,9 @@ def onnx_pipeline(path: str | os.PathLike, tap: str | None = None) -> Callable[[
     try:
         session = ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     except Exception as e:
-        raise BadInputError("the ONNX graph cannot be loaded", where=path, got=str(e).splitlines()[0][:200]) from None
+        raise BadInputError(
+            "the ONNX graph cannot be loaded", where=path, got=str(e).splitlines()[0][:200]
+        ) from None
     node = session.get_inputs()[0]
     if len(session.get_inputs()) != 1 or len(node.shape) not in (3, 4) or node.type not in _ONNX:
         raise BadInputError(
@@ -213,7 +240,8 @@ def onnx_pipeline(path: str | os.PathLike, tap: str | None = None) -> Callable[[
 
     def call(file: str, probe: Probe) -> np.ndarray:
         return session.run(
-            [tap] if tap else None, {node.name: _fed(read_image(file, orient=False), node.shape, dtype)}
+            [tap] if tap else None,
+            {node.name: _fed(read_image(file, orient=False), node.shape, dtype)},
         )[0]
 
     return call

@@ -54,7 +54,14 @@ def _align(state, i, op):
     if op.estimator == "umeyama":
         yield Hypothesis(
             state._replace(chain=replaced(state.chain, i, op._replace(estimator="affine3"))),
-            (Change("alignment_template", "align", "similarity on five points", "affine map through eyes and mouth"),),
+            (
+                Change(
+                    "alignment_template",
+                    "align",
+                    "similarity on five points",
+                    "affine map through eyes and mouth",
+                ),
+            ),
             1.1,
         )
     # landmarks that lie alike in every picture are not known well enough: `registration.reordered`
@@ -67,7 +74,11 @@ def _align(state, i, op):
             1.1,
         )
     for region in ("face", "square", "full"):
-        ops = (Crop(region, outside="constant"), Resize(op.size)) if region != "full" else (Resize(op.size),)
+        ops = (
+            (Crop(region, outside="constant"), Resize(op.size))
+            if region != "full"
+            else (Resize(op.size),)
+        )
         yield Hypothesis(
             state._replace(chain=replaced(state.chain, i, *ops)),
             (

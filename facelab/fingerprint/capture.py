@@ -16,7 +16,15 @@ from facelab.core.errors import BadInputError, FacelabError
 from facelab.core.files import write_npy
 from facelab.fingerprint.describe import GRID, describe
 from facelab.fingerprint.hooks import recording
-from facelab.fingerprint.probes import VERSION, Probe, image_probes, probes_for, raw_probes, set_hash, write_probes
+from facelab.fingerprint.probes import (
+    VERSION,
+    Probe,
+    image_probes,
+    probes_for,
+    raw_probes,
+    set_hash,
+    write_probes,
+)
 from facelab.fingerprint.schema import MAX_BYTES, OUTPUT, Fingerprint
 from facelab.preprocess.run import stages as run_stages
 from facelab.preprocess.spec import PreprocessSpec
@@ -59,13 +67,19 @@ def assemble(
             fix="check that it reads the probes' files (facelab fingerprint probes --out DIR)",
         )
     inner = [n for n, _ in next(iter(good.values()))[:-1]]
-    inner = [n for n in dict.fromkeys(inner) if n != OUTPUT and all(n in dict(r[:-1]) for r in good.values())]
+    inner = [
+        n
+        for n in dict.fromkeys(inner)
+        if n != OUTPUT and all(n in dict(r[:-1]) for r in good.values())
+    ]
     for grid, keep in ((GRID, True), (12, True), (12, False), (8, False)):
         made = [
-            (n, {p: describe(dict(r[:-1])[n], full=False) for p, r in good.items()}) for n in (inner if keep else [])
+            (n, {p: describe(dict(r[:-1])[n], full=False) for p, r in good.items()})
+            for n in (inner if keep else [])
         ]
         output = {
-            p: {"error": r[:300]} if isinstance(r, str) else describe(r[-1][1], grid=grid) for p, r in results.items()
+            p: {"error": r[:300]} if isinstance(r, str) else describe(r[-1][1], grid=grid)
+            for p, r in results.items()
         }
         fingerprint = Fingerprint(
             name,
@@ -79,7 +93,9 @@ def assemble(
         )
         if len(fingerprint.dumps().encode()) < MAX_BYTES - 1024:
             return fingerprint
-    raise BadInputError("the fingerprint does not fit into 256 KiB", where=name, fix="name fewer stages")
+    raise BadInputError(
+        "the fingerprint does not fit into 256 KiB", where=name, fix="name fewer stages"
+    )
 
 
 def capture_spec(
@@ -144,11 +160,15 @@ def capture_pipeline(
     wanted = tuple(families or ())
     for f in wanted:
         if f not in FAMILIES:
-            raise BadInputError("unknown family of probes", expected=", ".join(FAMILIES), got=repr(f))
+            raise BadInputError(
+                "unknown family of probes", expected=", ".join(FAMILIES), got=repr(f)
+            )
     folder = _probe_folder().name
     results: dict[str, list | str] = {}
     for family in wanted or FAMILIES:
-        found = {p.name: _run_one(function, str(Path(folder) / p.file), p) for p in family_probes(family)}
+        found = {
+            p.name: _run_one(function, str(Path(folder) / p.file), p) for p in family_probes(family)
+        }
         failures = [r for r in found.values() if isinstance(r, str)]
         if len(failures) == len(found) or (family != "image" and failures and not wanted):
             skipped[family] = failures[0][:300]
@@ -164,7 +184,14 @@ def capture_pipeline(
             fix="call it on one of the files of `facelab fingerprint probes --out DIR`",
         )
     _golden(tensors, results)
-    return assemble(name, "pipeline", results, made_by=versions("numpy", *packages), declares=declares, skipped=skipped)
+    return assemble(
+        name,
+        "pipeline",
+        results,
+        made_by=versions("numpy", *packages),
+        declares=declares,
+        skipped=skipped,
+    )
 
 
 @functools.cache
@@ -192,11 +219,15 @@ def as_array(value: Any) -> np.ndarray:
     `image` (or `pixel_values`, or only entry) of a dictionary, and the first of a tuple that begins with a picture, as
     letterbox functions return it. Raises BadInputError for anything else."""
     if isinstance(value, Mapping) and value:
-        value = next((value[k] for k in ("image", "pixel_values") if k in value), next(iter(value.values())))
+        value = next(
+            (value[k] for k in ("image", "pixel_values") if k in value), next(iter(value.values()))
+        )
     if isinstance(value, (tuple, list)) and value and len(getattr(value[0], "shape", ())) >= 2:
         # a batch as a list, or a picture with facts about it
         shapes = {tuple(getattr(v, "shape", ())) for v in value}
-        value = value[0] if len(shapes) > 1 or len(value) == 1 or isinstance(value, tuple) else value
+        value = (
+            value[0] if len(shapes) > 1 or len(value) == 1 or isinstance(value, tuple) else value
+        )
     for method in ("detach", "cpu"):
         if hasattr(value, method):
             value = getattr(value, method)()
@@ -205,8 +236,14 @@ def as_array(value: Any) -> np.ndarray:
     except FacelabError:
         raise
     except Exception as e:
-        raise BadInputError("the pipeline's result is no array", got=f"{type(value).__name__}: {e}"[:200]) from None
-    if array.dtype == object or (array.dtype.kind not in "biuf" and array.dtype.name != "bfloat16") or array.ndim == 0:
+        raise BadInputError(
+            "the pipeline's result is no array", got=f"{type(value).__name__}: {e}"[:200]
+        ) from None
+    if (
+        array.dtype == object
+        or (array.dtype.kind not in "biuf" and array.dtype.name != "bfloat16")
+        or array.ndim == 0
+    ):
         raise BadInputError(
             "the pipeline's result is no numeric array",
             expected="an array of numbers",

@@ -72,12 +72,16 @@ class Causes:
     def same(self, name: str) -> bool:
         """Whether one probe's difference is rounding, or the noise of two accurate JPEG decoders."""
         d = self.distances[name]
-        plain = [e["rms"] for n, e in self.distances.items() if e is not None and self.known[n].plain]
+        plain = [
+            e["rms"] for n, e in self.distances.items() if e is not None and self.known[n].plain
+        ]
         return d is not None and same(self.known[name], d, plain)
 
     def find(self, change: Change, evidence: dict) -> None:
         """Add a finding."""
-        self.findings.append(Finding(change.kind, change.stage, change.before, change.after, evidence))
+        self.findings.append(
+            Finding(change.kind, change.stage, change.before, change.after, evidence)
+        )
 
     def _unit(self) -> np.ndarray:
         """The size of one 8-bit level in each of the training side's output channels."""
@@ -89,7 +93,10 @@ class Causes:
         if self.a.good:
             return self.a.linear.unit
         values = [self.train.output[n]["moments"] for n in self.names]
-        lo, hi = np.min([v["min"] for v in values], axis=0), np.max([v["max"] for v in values], axis=0)
+        lo, hi = (
+            np.min([v["min"] for v in values], axis=0),
+            np.max([v["max"] for v in values], axis=0),
+        )
         return np.maximum((hi - lo) / LEVELS, 1e-12)
 
     def seek(self) -> float | None:
@@ -116,23 +123,35 @@ class Causes:
 
     def _by_class(self) -> float | None:
         """Plain pictures agree: only decoding, orientation or the reading of YUV can differ."""
-        worst = {n: d for n, d in self.distances.items() if d is not None and not self.same(n) and n not in EXOTIC}
+        worst = {
+            n: d
+            for n, d in self.distances.items()
+            if d is not None and not self.same(n) and n not in EXOTIC
+        }
         turned = {n for n in worst if self.known[n].source.orientation != 1}
         lossy = {n for n in worst if self.known[n].lossy} - turned
-        upright = [n for n in self.names if self.known[n].lossy and self.known[n].source.orientation == 1]
+        upright = [
+            n for n in self.names if self.known[n].lossy and self.known[n].source.orientation == 1
+        ]
         if turned and not lossy & set(upright):
             self._exif_finding()
             if not any(f.kind == "exif_orientation" for f in self.findings):
-                self._class_finding("exif_orientation", "orient", turned, "as training", "otherwise")
+                self._class_finding(
+                    "exif_orientation", "orient", turned, "as training", "otherwise"
+                )
         elif lossy or turned:
             self._class_finding("decoder", "decode", lossy or turned, *self._decoders())
             self._exif_finding()
         rest = set(worst) - turned - lossy
         for n in sorted(rest):
             if n == "alpha":
-                self._class_finding("decoder", "decode", {n}, "transparency as in training", "composited or dropped")
+                self._class_finding(
+                    "decoder", "decode", {n}, "transparency as in training", "composited or dropped"
+                )
             elif self.known[n].range:
-                self._class_finding("yuv_range", "color", {n}, "full-range frames as in training", "otherwise")
+                self._class_finding(
+                    "yuv_range", "color", {n}, "full-range frames as in training", "otherwise"
+                )
             else:
                 self._class_finding("unknown", "output", {n}, "as training", "otherwise")
         return 1.0 if self.findings else None
@@ -146,7 +165,11 @@ class Causes:
         def words(e):
             if e is None:
                 return "another JPEG decoder"
-            return "accurate JPEG decoder (ISLOW)" if e < 1.0 else f"JPEG decoder off by {e:.1f} levels (fast DCT?)"
+            return (
+                "accurate JPEG decoder (ISLOW)"
+                if e < 1.0
+                else f"JPEG decoder off by {e:.1f} levels (fast DCT?)"
+            )
 
         return words(a), words(b)
 
@@ -170,7 +193,9 @@ class Causes:
         if any(c.kind == "histogram" for c, _, _ in changes):
             # a contrast that depends on the picture may go astray on an odd one
             left = min(left, self.b.screened)
-        if not np.isfinite(left) or left > min(40.0, max(12.0, 8 * self.a.linear.loss, 0.5 * began)):
+        if not np.isfinite(left) or left > min(
+            40.0, max(12.0, 8 * self.a.linear.loss, 0.5 * began)
+        ):
             scrambled = reinterpreted(self.a, self.right) if self.a.good else None
             if scrambled is None:
                 return self._without_model(related)
@@ -185,7 +210,9 @@ class Causes:
         self._levels()
         seen = self.b.linear.n > SEEN * sum(self.right.y[n][..., 0].size for n in self.right.plain)
         if not seen:
-            self.notes.append("hardly anything of the pictures is seen; colours and scaling were not compared")
+            self.notes.append(
+                "hardly anything of the pictures is seen; colours and scaling were not compared"
+            )
         elif comparable_scaling(self.a, self.b):
             bent = any(f.kind in ("gamma", "histogram", "saturation") for f in self.findings)
             explained = colour.explain(self.a.linear, self.b.linear, whole=self._whole(), bent=bent)
@@ -200,7 +227,11 @@ class Causes:
         after = self.b.linear.loss
         if not self.findings:
             return self._rounding() if self.b.good and after <= 1.2 else self._unknown()
-        return float(np.clip(1 - (after / before) ** 2, 0, 1)) if np.isfinite(before) and before > 0 else None
+        return (
+            float(np.clip(1 - (after / before) ** 2, 0, 1))
+            if np.isfinite(before) and before > 0
+            else None
+        )
 
     def _without_model(self, related: Relation | None) -> float:
         """No single changes lead from one pipeline to the other: look for what can be said without them."""
@@ -218,7 +249,12 @@ class Causes:
             change = other_geometry(self.a.state.chain, other.state.chain) if other.good else None
             if change is not None:
                 self.b = other
-                self.find(change, self._evidence(self._worst(), 1 - (other.linear.loss / max(self._before(), 1)) ** 2))
+                self.find(
+                    change,
+                    self._evidence(
+                        self._worst(), 1 - (other.linear.loss / max(self._before(), 1)) ** 2
+                    ),
+                )
                 for c in colour.explain(self.a.linear, other.linear, whole=self._whole()).changes:
                     self.find(c, self._evidence(self._worst(), None))
                 return float(np.clip(1 - (other.linear.loss / max(self._before(), 1)) ** 2, 0, 1))
@@ -229,21 +265,34 @@ class Causes:
         sizes = [{side.size[n] for n in side.plain} for side in (self.left, self.right)]
         if (len(sizes[0]) > 1) == (len(sizes[1]) > 1):
             return None
-        words = ["a size that follows the picture's" if len(s) > 1 else "always {}×{}".format(*min(s)) for s in sizes]
+        words = [
+            "a size that follows the picture's" if len(s) > 1 else "always {}×{}".format(*min(s))
+            for s in sizes
+        ]
         self.find(Change("size", "resize", *words), self._evidence(self._worst(), 1.0))
         return 1.0
 
     def _related(self, related: Relation) -> float:
         """The training pipeline is none that is known, but the sides' own values explain each other."""
-        self.notes.append("the training pipeline was not recognised; the sides were compared with each other only")
+        self.notes.append(
+            "the training pipeline was not recognised; the sides were compared with each other only"
+        )
         colours = colour.explain(related.train, related.infer, whole=self._whole()).changes
         if any(c.kind == "unknown" for c in colours):
             return self._unknown()
         for c in (*related.changes, *colours):
             self.find(c, self._evidence(self._worst(), None))
         for kind, stage, names in (
-            ("exif_orientation", "orient", [n for n in self.names if self.known[n].source.orientation != 1]),
-            ("decoder", "decode", [n for n in self.names if self.known[n].lossy and n not in EXOTIC]),
+            (
+                "exif_orientation",
+                "orient",
+                [n for n in self.names if self.known[n].source.orientation != 1],
+            ),
+            (
+                "decoder",
+                "decode",
+                [n for n in self.names if self.known[n].lossy and n not in EXOTIC],
+            ),
         ):
             odd = related.unlike(self.left, self.right, names)
             if odd and not any(f.kind == "exif_orientation" for f in self.findings):
@@ -276,7 +325,7 @@ class Causes:
     def _rounding(self) -> float | None:
         """The same pipeline explains both sides: what is left is rounding, if it is small."""
         apart = [d["p99"] for n, d in self.distances.items() if d and self.known[n].plain]
-        if not apart:   # tensors of another size: there is nothing to measure
+        if not apart:  # tensors of another size: there is nothing to measure
             self._unknown()
             return None
         if (worst := max(apart)) > 2.1:
@@ -288,13 +337,17 @@ class Causes:
 
     def _unknown(self):
         self.find(
-            Change("unknown", "output", "the training pipeline", "one that no tested change explains"),
+            Change(
+                "unknown", "output", "the training pipeline", "one that no tested change explains"
+            ),
             self._evidence(self._worst(), None),
         )
         return 0.0
 
     def _worst(self) -> str:
-        finite = {n: d["rms"] for n, d in self.distances.items() if d is not None and n not in EXOTIC}
+        finite = {
+            n: d["rms"] for n, d in self.distances.items() if d is not None and n not in EXOTIC
+        }
         return max(finite, key=finite.get) if finite else self.names[0]
 
     def _borders(self):
@@ -308,17 +361,25 @@ class Causes:
         ):
             words = [", ".join(f"{v:.0f}" for v in x) for x in (a, b)]
             self.find(
-                Change("aspect", "pad", f"border {words[0]}", f"border {words[1]}"), self._evidence(self._worst(), None)
+                Change("aspect", "pad", f"border {words[0]}", f"border {words[1]}"),
+                self._evidence(self._worst(), None),
             )
 
     def _exif_finding(self):
         a = applies_exif(self.a)
-        b = applies_exif(self.b if self.b is not self.a else dataclasses.replace(self.a, observed=self.right))
+        b = applies_exif(
+            self.b if self.b is not self.a else dataclasses.replace(self.a, observed=self.right)
+        )
         if a is not None and b is not None and a != b:
             words = {True: "applies the EXIF orientation", False: "ignores it"}
-            turned = [n for n in self.names if self.known[n].source.orientation != 1 and self.distances[n]]
+            turned = [
+                n for n in self.names if self.known[n].source.orientation != 1 and self.distances[n]
+            ]
             probe = max(turned, key=lambda n: self.distances[n]["rms"]) if turned else "exif_6"
-            self.find(Change("exif_orientation", "orient", words[a], words[b]), self._evidence(probe, None))
+            self.find(
+                Change("exif_orientation", "orient", words[a], words[b]),
+                self._evidence(probe, None),
+            )
 
     def _decoder_finding(self):
         if not comparable_scaling(self.a, self.b):
@@ -326,14 +387,19 @@ class Causes:
         a, b = lossy_error(self.a), lossy_error(self.b)
         if a is None or b is None or not (self.a.good and self.b.good):
             return
-        bent = any(f.kind in ("gamma", "histogram", "quantization", "saturation") for f in self.findings)
+        bent = any(
+            f.kind in ("gamma", "histogram", "quantization", "saturation") for f in self.findings
+        )
         # a curve or coarse steps enlarge the decoders' rounding
         known = max(min(a, b), plain_error(self.a), plain_error(self.b))
         if abs(b - a) > (4.0 if bent else 0.4) and max(a, b) > 1.6 * known:
             probe = next(n for n in self.names if self.known[n].lossy)
             self.find(
                 Change(
-                    "decoder", "decode", f"JPEG within {a:.1f} levels of the accurate decoder", f"off by {b:.1f} levels"
+                    "decoder",
+                    "decode",
+                    f"JPEG within {a:.1f} levels of the accurate decoder",
+                    f"off by {b:.1f} levels",
                 ),
                 {"value": round(b, 3), "unit": "levels RMS", "probe": probe, "explains": None},
             )

@@ -174,9 +174,15 @@ def _from_resize(s):
 def _from_align(s):
     points = template(s["template"], tuple(s["size"]), s.get("padding"))
     kernel = (
-        "nearest" if s.get("kernel") == "nearest" else "bilinear32" if s.get("coordinates") == "1/32" else "bilinear"
+        "nearest"
+        if s.get("kernel") == "nearest"
+        else "bilinear32"
+        if s.get("coordinates") == "1/32"
+        else "bilinear"
     )
-    return Align(tuple(map(tuple, points.tolist())), tuple(s["size"]), s["estimator"], kernel=kernel)
+    return Align(
+        tuple(map(tuple, points.tolist())), tuple(s["size"]), s["estimator"], kernel=kernel
+    )
 
 
 _FROM = {

@@ -16,7 +16,10 @@ from facelab.fingerprint.schema import Fingerprint
 def shell_times(train: Fingerprint, infer: Fingerprint, *, runs: int = 5) -> np.ndarray:
     """Return the wall-clock seconds of `runs` comparisons, each in its own process."""
     with tempfile.TemporaryDirectory(prefix="facelab-clock-") as folder:
-        paths = [str(f.save(Path(folder) / f"{name}.json")) for name, f in (("train", train), ("infer", infer))]
+        paths = [
+            str(f.save(Path(folder) / f"{name}.json"))
+            for name, f in (("train", train), ("infer", infer))
+        ]
         command = [sys.executable, "-m", "facelab.cli", "fingerprint", "compare", *paths]
         out = []
         for _ in range(runs):

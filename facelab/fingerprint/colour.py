@@ -39,7 +39,10 @@ def recode_map(written: tuple[str, str], read: tuple[str, str]) -> tuple[np.ndar
     if written[1] == "limited":
         span, offset = span * (219 / 255, 224 / 255, 224 / 255), np.array([16.0, 0, 0])
     if read[1] == "limited":
-        span, offset = span * (255 / 219, 255 / 224, 255 / 224), (offset - (16.0, 0, 0)) * (255 / 219, 1, 1)
+        span, offset = (
+            span * (255 / 219, 255 / 224, 255 / 224),
+            (offset - (16.0, 0, 0)) * (255 / 219, 1, 1),
+        )
     return back @ (span[:, None] * forward), back @ offset
 
 
@@ -60,7 +63,11 @@ def explain(a: Linear, b: Linear, *, whole: bool = False, bent: bool = False) ->
             continue
         scaling = compare_scaling((matrix.sum(axis=1), offset), (b.gain, b.offset), slack=slack)
         # a known mistake is a better explanation than weights that fit because they are free
-        free = 0.5 if any(c.kind == "gray_weights" and c.after.startswith("(") for c in changes) else 0.0
+        free = (
+            0.5
+            if any(c.kind == "gray_weights" and c.after.startswith("(") for c in changes)
+            else 0.0
+        )
         rank = (len(changes) + len(scaling) + free, round(error, 3))
         if best is None or rank < best[0]:
             best = (rank, changes, scaling, error)
@@ -108,9 +115,17 @@ def _colours(a: Linear, b: Linear):
                 yield change, a.matrix[:, list(p)], a.offset
                 yield change, a.matrix[list(p)], a.offset[list(p)]
         gray = b.weights.mean(axis=0)
-        if np.abs(b.weights - gray).max() < GRAY_TOLERANCE < np.abs(a.weights - a.weights.mean(axis=0)).max():
+        if (
+            np.abs(b.weights - gray).max()
+            < GRAY_TOLERANCE
+            < np.abs(a.weights - a.weights.mean(axis=0)).max()
+        ):
             matrix = a.gain[:, None] * gray
-            yield (Change("gray_weights", "color", "colour", f"gray ({name_weights(gray)})"),), matrix, a.offset
+            yield (
+                (Change("gray_weights", "color", "colour", f"gray ({name_weights(gray)})"),),
+                matrix,
+                a.offset,
+            )
     if a.matrix.shape[0] == 3:
         forward = rgb_to_ycc("bt601")
         swapped = np.linalg.inv(forward) @ forward[[0, 2, 1]]
@@ -131,7 +146,11 @@ def _grays(a, b):
     wa, wb = a.weights[0], b.weights[0]
     if np.abs(wa[::-1] - wb).max() < GRAY_TOLERANCE:
         yield (
-            (Change("channel_order", "color", "RGB before gray", "red and blue swapped before gray"),),
+            (
+                Change(
+                    "channel_order", "color", "RGB before gray", "red and blue swapped before gray"
+                ),
+            ),
             a.matrix[:, ::-1],
             a.offset,
         )
@@ -148,7 +167,11 @@ def _order_of(weights: np.ndarray) -> str:
 
 
 def _oddity(a, b):
-    return (Change("unknown", "color", "colours mixed by " + _matrix(a.weights), "by " + _matrix(b.weights)),)
+    return (
+        Change(
+            "unknown", "color", "colours mixed by " + _matrix(a.weights), "by " + _matrix(b.weights)
+        ),
+    )
 
 
 def _matrix(m):
@@ -159,18 +182,25 @@ def _other_channels(a, b):
     na, nb = a.matrix.shape[0], b.matrix.shape[0]
     if {na, nb} == {1, 3}:
         words = [
-            f"gray ({name_weights(x.weights.mean(axis=0))})" if _is_gray(x) else f"{_order_of(x.weights)} colour"
+            f"gray ({name_weights(x.weights.mean(axis=0))})"
+            if _is_gray(x)
+            else f"{_order_of(x.weights)} colour"
             for x in (a, b)
         ]
         kind = "layout" if _is_gray(a) and _is_gray(b) else "gray_weights"
-        changes = [Change(kind, "color", f"{words[0]}, {na} channel(s)", f"{words[1]}, {nb} channel(s)")]
+        changes = [
+            Change(kind, "color", f"{words[0]}, {na} channel(s)", f"{words[1]}, {nb} channel(s)")
+        ]
         pair = (
             (a.gain.mean(keepdims=True), a.offset.mean(keepdims=True)),
             (b.gain.mean(keepdims=True), b.offset.mean(keepdims=True)),
         )
         if np.ptp(a.gain) < 0.02 * abs(a.gain[0]) and np.ptp(b.gain) < 0.02 * abs(b.gain[0]):
             words = describe_scaling(*pair[0]), describe_scaling(*pair[1])
-            changes += [Change(k, "normalize", words[0], f"{words[1]}: {r}") for k, r in compare_scaling(*pair)]
+            changes += [
+                Change(k, "normalize", words[0], f"{words[1]}: {r}")
+                for k, r in compare_scaling(*pair)
+            ]
         return Explained(tuple(changes), 0.0)
     return Explained((Change("layout", "output", f"{na} channels", f"{nb} channels"),), 0.0)
 
@@ -179,7 +209,9 @@ def _is_gray(x: Linear) -> bool:
     return bool(np.abs(x.weights - x.weights.mean(axis=0)).max() < GRAY_TOLERANCE)
 
 
-def error_of(a: Linear, x: np.ndarray, y: np.ndarray, limits: tuple[float, float] | None = None) -> float:
+def error_of(
+    a: Linear, x: np.ndarray, y: np.ndarray, limits: tuple[float, float] | None = None
+) -> float:
     """Return the RMS deviation of `y` from map `a` on pixels `x` (clipped to `limits`), in levels of `a`."""
     if a.matrix.shape[0] != y.shape[1]:
         return float("inf")

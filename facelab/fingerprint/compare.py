@@ -62,7 +62,9 @@ def compare(train: Fingerprint, infer: Fingerprint, *, allow: tuple[str, ...] = 
     `layout`). Raises BadInputError if the two cannot be compared (other probes, probes missing).
     """
     common = common_probes(train, infer)
-    allow = tuple(allow) + (("batch_axis",) if "batch" in (*train.declares, *infer.declares) else ())
+    allow = tuple(allow) + (
+        ("batch_axis",) if "batch" in (*train.declares, *infer.declares) else ()
+    )
     a, b = train.output, infer.output
     if all(a[n] == b[n] or _same_bytes(a[n], b[n]) for n in common):
         distances = {n: {"max": 0.0, "rms": 0.0} for n in common if "digest" in a[n]}
@@ -84,7 +86,9 @@ class _Comparing:
     def __init__(self, train, infer, common, allow):
         self.train, self.infer, self.allow = train, infer, allow
         self.known = pictures()
-        self.broken = [n for n in common if "error" in train.output[n] or "error" in infer.output[n]]
+        self.broken = [
+            n for n in common if "error" in train.output[n] or "error" in infer.output[n]
+        ]
         self.names = [n for n in common if n not in self.broken]
         if not self.names:
             raise BadInputError(
@@ -109,16 +113,22 @@ class _Comparing:
             stage = self._from_specs() or self._from_stages()
         found = ordered(causes.findings)
         verdict = "mismatch" if found else "equivalent"
-        return Comparison(verdict, found, explained, causes.distances, self.train, self.infer, causes.notes, stage)
+        return Comparison(
+            verdict, found, explained, causes.distances, self.train, self.infer, causes.notes, stage
+        )
 
     def _from_specs(self) -> dict | None:
         """With a spec on both sides the parameters themselves are the causes; the tensors have shown that they
         matter. The measured findings stay only where the specs agree."""
         if not (self.train.spec and self.infer.spec):
             return None
-        changes = [c for c in spec_changes(self.train.spec, self.infer.spec) if c[0].kind not in self.allow]
+        changes = [
+            c for c in spec_changes(self.train.spec, self.infer.spec) if c[0].kind not in self.allow
+        ]
         if not changes:
-            self.causes.notes.append("both sides have the same spec: the difference lies in who carries it out")
+            self.causes.notes.append(
+                "both sides have the same spec: the difference lies in who carries it out"
+            )
             return None
         evidence = self.causes.findings[0].evidence
         shares = {f.kind: f.evidence["explains"] for f in self.causes.findings}
@@ -134,7 +144,12 @@ class _Comparing:
         for name, mine in self.train.stages[:-1]:
             other = theirs.get(name, {})
             probes = [
-                n for n in mine if n in other and self.known[n].plain and "digest" in mine[n] and "digest" in other[n]
+                n
+                for n in mine
+                if n in other
+                and self.known[n].plain
+                and "digest" in mine[n]
+                and "digest" in other[n]
             ]
             odd = next((n for n in probes if mine[n]["digest"] != other[n]["digest"]), None)
             if odd is not None:
@@ -148,7 +163,9 @@ class _Comparing:
             side = "training" if "error" in self.train.output[n] else "inference"
             message = (self.train if side == "training" else self.infer).output[n]["error"]
             if n in (*EXOTIC, "alpha", "gray", "odd"):
-                self.causes.notes.append(f"{side} cannot handle the probe {n!r} ({message}); such files are rare")
+                self.causes.notes.append(
+                    f"{side} cannot handle the probe {n!r} ({message}); such files are rare"
+                )
             else:
                 self.causes.find(
                     Change(

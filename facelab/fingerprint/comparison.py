@@ -57,7 +57,15 @@ class Comparison:
             f"{escape(self.infer.name)} against {escape(self.train.name)}{explained}</p>"
         )
         rows = [
-            (f.kind, f.stage, f.training, f.inference, f"{share:.1%}" if share is not None else "", f.severity, f.fix)
+            (
+                f.kind,
+                f.stage,
+                f.training,
+                f.inference,
+                f"{share:.1%}" if share is not None else "",
+                f.severity,
+                f.fix,
+            )
             for f in self.findings
             for share in (f.evidence.get("explains"),)
         ]

@@ -37,7 +37,9 @@ class Cost:
 
         For an embedder the share of images whose cosine stays above 0.95 stands for the agreement.
         """
-        share = self.agreement if self.agreement is not None else 1 - len(self.flips) / max(self.n, 1)
+        share = (
+            self.agreement if self.agreement is not None else 1 - len(self.flips) / max(self.n, 1)
+        )
         return "benign" if share >= 0.98 else "warn" if share >= 0.95 else "fail"
 
     def to_dict(self) -> dict:
@@ -65,7 +67,11 @@ def find_images(folder: str | Path) -> tuple[list[Path], list[str] | None]:
     Raises BadInputError if there is no image.
     """
     folder = Path(folder)
-    files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGES) if folder.is_dir() else []
+    files = (
+        sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGES)
+        if folder.is_dir()
+        else []
+    )
     if not files:
         raise BadInputError(
             "there is no image to measure the cost on",
@@ -119,13 +125,21 @@ def _classes(a, b, images, labels, classes) -> Cost:
     top = a.argmax(axis=1), b.argmax(axis=1)
     same = top[0] == top[1]
     n, k = len(same), int(same.sum())
-    names = list(classes) if classes else (sorted(set(labels)) if labels and len(set(labels)) == a.shape[1] else None)
+    names = (
+        list(classes)
+        if classes
+        else (sorted(set(labels)) if labels and len(set(labels)) == a.shape[1] else None)
+    )
 
     def name(i):
         return names[i] if names and i < len(names) else str(i)
 
     flips = [
-        {"image": str(images[i]), "training": name(int(top[0][i])), "inference": name(int(top[1][i]))}
+        {
+            "image": str(images[i]),
+            "training": name(int(top[0][i])),
+            "inference": name(int(top[1][i])),
+        }
         for i in np.flatnonzero(~same)
     ]
     cost = Cost("classify", n, k / n, *wilson(k, n), flips)
@@ -142,7 +156,9 @@ def _classes(a, b, images, labels, classes) -> Cost:
             "hi": hi,
         }
     elif labels:
-        cost.note = "accuracy not measured: the folders' names are not the model's classes (give --classes)"
+        cost.note = (
+            "accuracy not measured: the folders' names are not the model's classes (give --classes)"
+        )
     return cost
 
 
@@ -156,7 +172,10 @@ def _paired(change: np.ndarray, seed: int = 0, rounds: int = 2000) -> tuple[floa
 def _embedding(a, b, images, labels, threshold) -> Cost:
     a, b = (x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12) for x in (a, b))
     cosine = (a * b).sum(axis=1)
-    flips = [{"image": str(images[i]), "cosine": round(float(cosine[i]), 4)} for i in np.flatnonzero(cosine < 0.95)]
+    flips = [
+        {"image": str(images[i]), "cosine": round(float(cosine[i]), 4)}
+        for i in np.flatnonzero(cosine < 0.95)
+    ]
     lo, hi = _paired(cosine)
     cost = Cost("embed", len(a), None, lo, hi, flips, float(cosine.mean()), float(cosine.min()))
     if labels:

@@ -15,7 +15,19 @@ from facelab.core.errors import BadInputError
 from facelab.core.hashing import sha256_array
 from facelab.fingerprint.resample import lines
 
-DTYPES = ("bool", "uint8", "int8", "uint16", "int16", "int32", "int64", "float16", "float32", "float64", "bfloat16")
+DTYPES = (
+    "bool",
+    "uint8",
+    "int8",
+    "uint16",
+    "int16",
+    "int32",
+    "int64",
+    "float16",
+    "float32",
+    "float64",
+    "bfloat16",
+)
 GRID = 16
 """Output samples are taken at the crossings of this many rows and columns (`resample.lines`)."""
 SKETCH = 8
@@ -147,7 +159,9 @@ def describe(array: np.ndarray, *, full: bool = True, grid: int = GRID) -> dict:
 
 def pack(values: np.ndarray) -> dict:
     """Return an array as `{"shape", "type", "data"}`: base64 of bytes for whole numbers 0…255, else of float32."""
-    whole = values.size > 0 and bool(((values >= 0) & (values <= 255) & (values == np.rint(values))).all())
+    whole = values.size > 0 and bool(
+        ((values >= 0) & (values <= 255) & (values == np.rint(values))).all()
+    )
     with np.errstate(over="ignore"):
         data = values.astype("u1" if whole else "<f4")
     if not whole:
@@ -162,4 +176,8 @@ def pack(values: np.ndarray) -> dict:
 def unpack(value: dict) -> np.ndarray:
     """Return the float64 array of a `pack`ed one (checked by `schema`)."""
     raw = base64.b64decode(value["data"])
-    return np.frombuffer(raw, "u1" if value["type"] == "u1" else "<f4").astype(np.float64).reshape(value["shape"])
+    return (
+        np.frombuffer(raw, "u1" if value["type"] == "u1" else "<f4")
+        .astype(np.float64)
+        .reshape(value["shape"])
+    )

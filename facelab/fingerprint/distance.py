@@ -53,5 +53,9 @@ def same(picture: Picture, d: dict, plain: list[float]) -> bool:
         return False
     if picture.lossy:
         # accurate decoders differ by at most one level a channel; libjpeg's fast DCT by up to six on the probes
-        return d["rms"] <= max(0.8, 1.25 * max(plain, default=0.0)) and d["p99"] <= 2.05 and d["blocks"] <= 1.5
+        return (
+            d["rms"] <= max(0.8, 1.25 * max(plain, default=0.0))
+            and d["p99"] <= 2.05
+            and d["blocks"] <= 1.5
+        )
     return d["p99"] <= 1.06 and d["max"] <= 3.0 and d["rms"] <= 0.95 and d["blocks"] <= 1.06

@@ -7,7 +7,16 @@ import dataclasses
 import numpy as np
 
 from facelab.fingerprint import colour, tone
-from facelab.fingerprint.chain import Align, Crop, Orient, Refused, Resize, Warp, from_stages, replaced
+from facelab.fingerprint.chain import (
+    Align,
+    Crop,
+    Orient,
+    Refused,
+    Resize,
+    Warp,
+    from_stages,
+    replaced,
+)
 from facelab.fingerprint.hypotheses import RINGING, Change, Hypothesis, State
 from facelab.fingerprint.motion import motions
 from facelab.fingerprint.neighbours import neighbours
@@ -92,7 +101,9 @@ def identify(
     states = [*([start] if start else []), *supposed(observed)]
     ranked = rank(observed, [Hypothesis(s, (), 0.0) for s in states], keep=3)
     if not ranked:
-        return Identified(observed, states[0], Linear(np.ones((1, 3)), np.zeros(1), np.inf, np.inf, 0), [])
+        return Identified(
+            observed, states[0], Linear(np.ones((1, 3)), np.zeros(1), np.inf, np.inf, 0), []
+        )
     sides = []
     far = warps and ranked[0].loss > FAR and start is None
     for placement in (Shares, Pixels) if far else ():
@@ -108,7 +119,12 @@ def identify(
 
 
 def explore(
-    observed: Observed, start: State, *, gray: tuple | None = None, depth: int = 3, floor: float = FLOOR
+    observed: Observed,
+    start: State,
+    *,
+    gray: tuple | None = None,
+    depth: int = 3,
+    floor: float = FLOOR,
 ) -> Identified:
     """Follow the steepest single changes from `start` until nothing is left to explain or nothing helps.
 
@@ -135,11 +151,15 @@ def explore(
     return Identified(observed, state, linear, steps, current.loss)
 
 
-def best_step(observed: Observed, current: Scored, gray: tuple | None, floor: float) -> Scored | None:
+def best_step(
+    observed: Observed, current: Scored, gray: tuple | None, floor: float
+) -> Scored | None:
     """Return the single change that helps most, cheap kinds of change first; None if none takes a quarter away."""
     state = current.hypothesis.state
     options = [
-        refine_cut(observed, refine_detour(observed, s)) if floor < s.loss < 0.85 * current.loss else s
+        refine_cut(observed, refine_detour(observed, s))
+        if floor < s.loss < 0.85 * current.loss
+        else s
         for s in rank(observed, neighbours(state), keep=2)
     ]
 
@@ -150,7 +170,9 @@ def best_step(observed: Observed, current: Scored, gray: tuple | None, floor: fl
         options += _landmarks(observed, current, ORDERS)
     alone, together = (np.inf, np.inf) if done() else bends(observed, current, gray)
     # what takes most away is followed at once; a cut or a blur, which hide what is out of place, only if nearly all
-    hides = bool(options) and any(c.kind in HIDING for c in min(options, key=lambda o: o.loss).hypothesis.changes)
+    hides = bool(options) and any(
+        c.kind in HIDING for c in min(options, key=lambda o: o.loss).hypothesis.changes
+    )
     enough = max(floor, (0.2 if hides else 0.42) * current.loss)
     # right geometry leaves a curve thin; where one hardly fits, the picture has moved rather than changed its tones
     bent, thin = (min(alone, together) < share * current.loss for share in (0.85, 0.5))
@@ -160,7 +182,9 @@ def best_step(observed: Observed, current: Scored, gray: tuple | None, floor: fl
             options += look(observed, current, gray, floor, (alone, together), options)
     helps = [o for o in options if o.loss <= min(0.75 * current.loss, current.loss - 0.35)]
     # whatever is out of place differs less once it is blurred
-    sharp = [o for o in helps if not blurs(o.hypothesis) or o.loss <= max(3 * floor, 0.35 * current.loss)]
+    sharp = [
+        o for o in helps if not blurs(o.hypothesis) or o.loss <= max(3 * floor, 0.35 * current.loss)
+    ]
     return min(sharp or helps, key=lambda s: s.cost, default=None)
 
 
@@ -259,7 +283,9 @@ def infer_side(train: Identified, observed: Observed) -> Identified:
     if len(starts) > 1:
         starts.sort(key=lambda s: observed.score(s[0]).loss)
     for state, changes in starts:
-        side = explore(observed, state, gray=gray, floor=max(FLOOR, 1.2 * min(train.linear.loss, 4.0)))
+        side = explore(
+            observed, state, gray=gray, floor=max(FLOOR, 1.2 * min(train.linear.loss, 4.0))
+        )
         side.steps = [(c, np.inf, side.linear.loss) for c in changes] + side.steps
         if best is None or side.linear.loss < 0.8 * best.linear.loss:
             best = side
@@ -274,11 +300,15 @@ def other_geometry(train: tuple, infer: tuple) -> Change | None:
         return None
     aligned = [any(isinstance(op, (Align, Warp)) for op in chain) for chain in (train, infer)]
     words = [
-        ", ".join(type(op).__name__.lower() for op in chain if not isinstance(op, Orient)) for chain in (train, infer)
+        ", ".join(type(op).__name__.lower() for op in chain if not isinstance(op, Orient))
+        for chain in (train, infer)
     ]
     if any(aligned):
         if all(aligned):
-            words = ["aligned to the training template", "aligned to another template, or by other landmarks"]
+            words = [
+                "aligned to the training template",
+                "aligned to another template, or by other landmarks",
+            ]
         return Change("alignment_template", "align", *words)
     kind = "crop" if any(isinstance(op, Crop) for op in (*train, *infer)) else "aspect"
     return Change(kind, "resize", *words)
@@ -295,7 +325,9 @@ def applies_exif(side: Identified) -> bool | None:
             op._replace(exif=choice) if isinstance(op, Orient) and i == _first(side.state) else op
             for i, op in enumerate(side.state.chain)
         )
-        kept = [r for n in names if (r := _rms(side, side.state._replace(chain=chain), n)) is not None]
+        kept = [
+            r for n in names if (r := _rms(side, side.state._replace(chain=chain), n)) is not None
+        ]
         losses[choice] = float(np.mean(kept)) if kept else np.inf
     if not names or not np.isfinite(min(losses.values())):
         return None
@@ -329,7 +361,10 @@ def lossy_error(side: Identified) -> float | None:
         # whether overshoot is clipped may show on these pictures only
         states += [
             side.state._replace(
-                chain=tuple(op._replace(clip=not op.clip) if isinstance(op, Resize) else op for op in side.state.chain)
+                chain=tuple(
+                    op._replace(clip=not op.clip) if isinstance(op, Resize) else op
+                    for op in side.state.chain
+                )
             )
         ]
     per_state = [[e for n in names if (e := _rms(side, state, n)) is not None] for state in states]
@@ -338,12 +373,18 @@ def lossy_error(side: Identified) -> float | None:
 
 def plain_error(side: Identified) -> float:
     """Return the side's largest RMS deviation in levels on a probe that every decoder reads alike."""
-    return max((e for n in side.observed.plain if (e := _rms(side, side.state, n)) is not None), default=0.0)
+    return max(
+        (e for n in side.observed.plain if (e := _rms(side, side.state, n)) is not None),
+        default=0.0,
+    )
 
 
 def comparable_scaling(train: Identified, infer: Identified) -> bool:
     """Whether mean and scale of both sides mean the same: not if only one standardises each picture."""
-    return not any(t[0].startswith("standardise") or t[0] == "curve" for t in (*infer.state.tail, *infer.state.head))
+    return not any(
+        t[0].startswith("standardise") or t[0] == "curve"
+        for t in (*infer.state.tail, *infer.state.head)
+    )
 
 
 def border_levels(side: Identified) -> np.ndarray | None:
@@ -361,4 +402,6 @@ def border_levels(side: Identified) -> np.ndarray | None:
         return None
     median = np.median(np.concatenate(values), axis=0)
     gain = side.linear.gain
-    return np.where(np.abs(gain) > 1e-9, (median - side.linear.offset) / np.where(gain == 0, 1, gain), LEVELS)
+    return np.where(
+        np.abs(gain) > 1e-9, (median - side.linear.offset) / np.where(gain == 0, 1, gain), LEVELS
+    )

@@ -65,7 +65,13 @@ def sarif(comparison: Comparison) -> dict:
         "version": "2.1.0",
         "runs": [
             {
-                "tool": {"driver": {"name": "facelab fingerprint", "version": facelab.__version__, "rules": rules}},
+                "tool": {
+                    "driver": {
+                        "name": "facelab fingerprint",
+                        "version": facelab.__version__,
+                        "rules": rules,
+                    }
+                },
                 "results": results,
                 "properties": {
                     "verdict": comparison.verdict,
@@ -127,7 +133,9 @@ def junit(comparison: Comparison) -> bytes:
         time="0",
     )
     suite.extend(cases)
-    root = ET.Element("testsuites", tests=str(len(cases)), failures=str(failures), errors="0", time="0")
+    root = ET.Element(
+        "testsuites", tests=str(len(cases)), failures=str(failures), errors="0", time="0"
+    )
     root.append(suite)
     ET.indent(root)
     return ET.tostring(root, encoding="utf-8", xml_declaration=True)

@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
-_RECORD: contextvars.ContextVar[list | None] = contextvars.ContextVar("facelab_fingerprint_stages", default=None)
+_RECORD: contextvars.ContextVar[list | None] = contextvars.ContextVar(
+    "facelab_fingerprint_stages", default=None
+)
 
 
 def tap(name: str, array: Any) -> Any:

@@ -11,15 +11,41 @@ from facelab.fingerprint.plan import turned_back
 from facelab.preprocess.align import invert, template
 
 RESAMPLERS = tuple(
-    [(k, False, c) for k in ("nearest", "bilinear", "bicubic", "bicubic75") for c in ("half", "legacy", "corner")]
-    + [(k, True, "half") for k in ("bilinear", "bicubic", "bicubic75", "area", "lanczos3", "hamming", "box")]
-    + [("lanczos3", False, "half"), ("lanczos4", False, "half"), ("gaussian", True, "half"), ("mitchell", True, "half")]
+    [
+        (k, False, c)
+        for k in ("nearest", "bilinear", "bicubic", "bicubic75")
+        for c in ("half", "legacy", "corner")
+    ]
+    + [
+        (k, True, "half")
+        for k in ("bilinear", "bicubic", "bicubic75", "area", "lanczos3", "hamming", "box")
+    ]
+    + [
+        ("lanczos3", False, "half"),
+        ("lanczos4", False, "half"),
+        ("gaussian", True, "half"),
+        ("mitchell", True, "half"),
+    ]
     + [("spline3", False, "half"), ("gaussian_spline3", True, "half")]
 )
 """(kernel, antialias, pixel centres) as the field's libraries offer them."""
-RINGING = ("bicubic", "bicubic75", "lanczos3", "lanczos4", "mitchell", "spline3", "gaussian_spline3")
+RINGING = (
+    "bicubic",
+    "bicubic75",
+    "lanczos3",
+    "lanczos4",
+    "mitchell",
+    "spline3",
+    "gaussian_spline3",
+)
 """Kernels with negative lobes: whether their overshoot is clipped shows."""
-FAMILY = {"bicubic75": "bicubic", "lanczos4": "lanczos", "lanczos3": "lanczos", "gaussian": "bilinear", "box": "area"}
+FAMILY = {
+    "bicubic75": "bicubic",
+    "lanczos4": "lanczos",
+    "lanczos3": "lanczos",
+    "gaussian": "bilinear",
+    "box": "area",
+}
 FAMILY["gaussian_spline3"] = "spline3"
 
 
@@ -55,9 +81,17 @@ def resampler_name(op: Resize) -> str:
     'bilinear, no antialias, half-pixel centres'
     """
     smooth = "antialias" if op.antialias else "no antialias"
-    places = {"half": "half-pixel centres", "legacy": "top-left centres", "corner": "aligned corners"}[op.centers]
+    places = {
+        "half": "half-pixel centres",
+        "legacy": "top-left centres",
+        "corner": "aligned corners",
+    }[op.centers]
     name = NAMES.get(op.kernel, op.kernel)
-    return f"{name}, {places}" if op.kernel in ("nearest", "area", "box") else f"{name}, {smooth}, {places}"
+    return (
+        f"{name}, {places}"
+        if op.kernel in ("nearest", "area", "box")
+        else f"{name}, {smooth}, {places}"
+    )
 
 
 def resampler_changes(a: Resize, b: Resize) -> tuple[Change, ...]:
@@ -70,7 +104,11 @@ def resampler_changes(a: Resize, b: Resize) -> tuple[Change, ...]:
         out.append(Change("resize_kernel", "resize", *words))
     if a.antialias != b.antialias and a.kernel not in fixed and b.kernel not in fixed:
         out.append(Change("antialias", "resize", *words))
-    if a.centers != b.centers and (same_family or b.kernel not in fixed) and not (a.antialias or b.antialias):
+    if (
+        a.centers != b.centers
+        and (same_family or b.kernel not in fixed)
+        and not (a.antialias or b.antialias)
+    ):
         out.append(Change("pixel_centers", "resize", *words))
     return tuple(out) or (Change("resize_kernel", "resize", *words),)
 
@@ -82,7 +120,8 @@ def templates(size: tuple[int, int]) -> dict[str, tuple]:
     plain = base - (8.0, 0.0)
     known = {
         "ArcFace 112 template": base * (w / 112),
-        "ArcFace template scaled by size/112 with size/128's shift": base * (w / 128) + (8 * w / 128, 0),
+        "ArcFace template scaled by size/112 with size/128's shift": base * (w / 128)
+        + (8 * w / 128, 0),
         "96×112 template without the +8 in x": plain * (w / 112),
         "96×112 template stretched to the square": plain * (w / 96, h / 112),
         "ArcFace template scaled by size/128": base * (w / 128),
@@ -107,7 +146,15 @@ NAMES = {
     "spline3": "cubic spline",
     "gaussian_spline3": "cubic spline behind a Gaussian blur",
 }
-TRANSFORMS = ("flip_horizontal", "flip_vertical", "rotate90", "rotate180", "rotate270", "transpose", "transverse")
+TRANSFORMS = (
+    "flip_horizontal",
+    "flip_vertical",
+    "rotate90",
+    "rotate180",
+    "rotate270",
+    "transpose",
+    "transverse",
+)
 
 
 FILLS = ("constant", "wrap", "replicate", "reflect", "reflect101")
@@ -143,28 +190,48 @@ def moved(state: State, affine: Affine, place: str) -> Hypothesis:
     if abs(affine.degrees) > 0.25:
         parts.append(Change("rotation", place, "upright", f"turned by {affine.degrees:.1f}°"))
     if abs(affine.aspect - 1) > 0.008:
-        parts.append(Change("aspect", place, "aspect kept", f"x stretched by {1 / affine.aspect:.3f}"))
+        parts.append(
+            Change("aspect", place, "aspect kept", f"x stretched by {1 / affine.aspect:.3f}")
+        )
     if abs(affine.zoom - 1) > 0.006:
         kind = "margin" if affine.zoom > 1 else "crop"
         if any(isinstance(op, Crop) and op.region == "face" for op in state.chain) or aligned:
             kind = "margin"
-        parts.append(Change(kind, place, "scale 1", f"shows {affine.zoom:.3f} times as much on each side"))
+        parts.append(
+            Change(kind, place, "scale 1", f"shows {affine.zoom:.3f} times as much on each side")
+        )
     if abs(affine.dx) > 0.2 or abs(affine.dy) > 0.2:
-        parts.append(Change("shift", place, "in place", f"moved by ({affine.dx:.2f}, {affine.dy:.2f}) pixels"))
+        parts.append(
+            Change(
+                "shift", place, "in place", f"moved by ({affine.dx:.2f}, {affine.dy:.2f}) pixels"
+            )
+        )
     if place == "folded":
         chain = _folded(state.chain, affine)
         if chain is None:
             return Hypothesis(state, (), 1.0)
         eight = 8 * state.chain[-1].size[0] / 112
         if len(parts) > 1 or (
-            parts and parts[0].kind == "shift" and abs(abs(affine.dx) - eight) + abs(affine.dy) < 0.3
+            parts
+            and parts[0].kind == "shift"
+            and abs(abs(affine.dx) - eight) + abs(affine.dy) < 0.3
         ):
             words = ", ".join(c.after for c in parts)
-            parts = [Change("alignment_template", "align", "the training template", f"{words}, of training's")]
+            parts = [
+                Change(
+                    "alignment_template",
+                    "align",
+                    "the training template",
+                    f"{words}, of training's",
+                )
+            ]
         return Hypothesis(state._replace(chain=chain), tuple(parts), 1.0)
     at = len(state.chain)
     if place == "input":
-        at = next((i for i, op in enumerate(state.chain) if isinstance(op, (Resize, Align, Warp, Crop))), at)
+        at = next(
+            (i for i, op in enumerate(state.chain) if isinstance(op, (Resize, Align, Warp, Crop))),
+            at,
+        )
     return Hypothesis(
         state._replace(chain=(*state.chain[:at], affine, *state.chain[at:])),
         tuple(parts),

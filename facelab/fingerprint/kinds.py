@@ -114,7 +114,9 @@ FIX = {
     "size": "resize as in training: {train}, not {infer}",
     "unknown": "compare the two pipelines stage by stage: capture both with stage hooks or specs",
 }
-CHROMA_FIX = "read the chroma planes in training's order: NV12 and I420 have U first, NV21 and YV12 V"
+CHROMA_FIX = (
+    "read the chroma planes in training's order: NV12 and I420 have U first, NV21 and YV12 V"
+)
 
 
 @dataclasses.dataclass
@@ -134,7 +136,11 @@ class Finding:
     def __post_init__(self) -> None:
         assert self.kind in KINDS, self.kind
         self.severity = self.severity or SEVERITY[self.kind]
-        fix = CHROMA_FIX if self.kind == "channel_order" and "chroma" in self.training else FIX[self.kind]
+        fix = (
+            CHROMA_FIX
+            if self.kind == "channel_order" and "chroma" in self.training
+            else FIX[self.kind]
+        )
         self.fix = self.fix or fix.format(train=self.training, infer=self.inference)
 
     def to_dict(self) -> dict:

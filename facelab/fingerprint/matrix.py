@@ -50,7 +50,11 @@ def cases(base: str, *, every: int = 1) -> list[tuple[str, tuple[Planted, ...]]]
     """Return (group, mistakes) for one base; `every` keeps each n-th of a group, for a quick look."""
     by_name = {m.name: m for m in SINGLES}
     pairs = [(by_name[a], by_name[b]) for a, b in PAIRS]
-    groups = {"harmless": [(m,) for m in HARMLESS], "single": [(m,) for m in SINGLES], "pair": pairs}
+    groups = {
+        "harmless": [(m,) for m in HARMLESS],
+        "single": [(m,) for m in SINGLES],
+        "pair": pairs,
+    }
     offset = list(BASES).index(base)
     return [
         (group, c)
@@ -69,7 +73,9 @@ def run_matrix(
     """Compare every planted case of every base and return the rows."""
     rows = []
     for base in bases:
-        trains = {side: planted.documented(base) if side == "spec" else black_box(base) for side in sides}
+        trains = {
+            side: planted.documented(base) if side == "spec" else black_box(base) for side in sides
+        }
         for group, mistakes in cases(base, every=every):
             infer = black_box(base, *mistakes)
             for side, train in trains.items():

@@ -29,10 +29,16 @@ def motions(observed: Observed, state: State) -> list[Scored]:
             for t in state.tail:
                 values = tone.apply(t, values) if t[0] not in FITTED else values
             dense[n] = (values, cover, bordered(np.concatenate([values, cover[..., None]], axis=2)))
-            observed.budget.spend(3 * prediction_work(state.chain, observed.source(n, state.head), None, None))
+            observed.budget.spend(
+                3 * prediction_work(state.chain, observed.source(n, state.head), None, None)
+            )
     except Refused:
         return []
-    return [s for s in (_best_shift(observed, state, dense), _best_affine(observed, state, dense)) if s is not None]
+    return [
+        s
+        for s in (_best_shift(observed, state, dense), _best_affine(observed, state, dense))
+        if s is not None
+    ]
 
 
 def _dense_loss(observed, dense, pick) -> float:
@@ -65,7 +71,8 @@ def _best_shift(observed, state, dense, reach: int = 12):
         (dx, dy): _dense_loss(observed, first, _shift_pick(dx, dy))
         for dx in range(-reach, reach + 1)
         for dy in range(-reach, reach + 1)
-        if (dx or dy) and ((abs(dx) <= 4 and abs(dy) <= 4) or dx == 0 or dy == 0 or abs(dx) == abs(dy))
+        if (dx or dy)
+        and ((abs(dx) <= 4 and abs(dy) <= 4) or dx == 0 or dy == 0 or abs(dx) == abs(dy))
     }
     (dx, dy), loss = min(table.items(), key=lambda kv: kv[1])
     better = True
@@ -93,7 +100,10 @@ def _affine_pick(a: Affine):
 
 
 STARTS = tuple(
-    [Affine(degrees=d) for d in (-45, -30, -20, -15, -10, -7, -5, -3, -2, 2, 3, 5, 7, 10, 15, 20, 30, 45)]
+    [
+        Affine(degrees=d)
+        for d in (-45, -30, -20, -15, -10, -7, -5, -3, -2, 2, 3, 5, 7, 10, 15, 20, 30, 45)
+    ]
     + [Affine(zoom=z) for z in (0.6, 0.7, 0.8, 0.875, 0.93, 1.07, 1.15, 1.3, 1.5)]
     + [Affine(aspect=a) for a in (0.75, 0.85, 0.93, 1.07, 1.17, 1.33)]
     + [Affine(dx=x, dy=y) for x in (-3, -1, 0, 1, 3) for y in (-3, -1, 0, 1, 3)]
@@ -111,7 +121,8 @@ def _best_affine(observed, state, dense):
     if not starts or not np.isfinite(starts[0][0]):
         return None
     found = min(
-        (_descend(lambda a: loss(a, two), a, lambda: observed.budget.left) for _, a in starts), key=lambda p: p[0]
+        (_descend(lambda a: loss(a, two), a, lambda: observed.budget.left) for _, a in starts),
+        key=lambda p: p[0],
     )[1]
     found = _snap(lambda a: loss(a, dense), found)
     aim = _folded_finely(observed, state, found)
@@ -122,7 +133,9 @@ def _best_affine(observed, state, dense):
     if not options:
         return None
     small = [n for n in observed.screen if n != LARGE]
-    best = min((Scored(h, observed.score(h.state, small)) for h in options), key=lambda s: s.cost).hypothesis
+    best = min(
+        (Scored(h, observed.score(h.state, small)) for h in options), key=lambda s: s.cost
+    ).hypothesis
     return Scored(best, observed.score(best.state))
 
 
@@ -163,7 +176,9 @@ def _source_units(state, a: Affine) -> Affine:
     return a._replace(dx=0.0, dy=0.0) if abs(a.dx) < 0.3 and abs(a.dy) < 0.3 else a
 
 
-def _descend(loss, start: Affine, going: Callable[[], bool], shrinks: tuple = (1.0, 0.4, 0.15)) -> tuple[float, Affine]:
+def _descend(
+    loss, start: Affine, going: Callable[[], bool], shrinks: tuple = (1.0, 0.4, 0.15)
+) -> tuple[float, Affine]:
     """Coordinate descent with shrinking steps over the five numbers of an affine motion."""
     best, value = start, loss(start)
     for shrink in shrinks:
@@ -186,7 +201,13 @@ def _descend(loss, start: Affine, going: Callable[[], bool], shrinks: tuple = (1
 def _snap(loss, a: Affine) -> Affine:
     """Drop what hardly helps: a motion is as simple as its loss allows."""
     value = loss(a)
-    for name, neutral in (("dx", 0.0), ("dy", 0.0), ("aspect", 1.0), ("zoom", 1.0), ("degrees", 0.0)):
+    for name, neutral in (
+        ("dx", 0.0),
+        ("dy", 0.0),
+        ("aspect", 1.0),
+        ("zoom", 1.0),
+        ("degrees", 0.0),
+    ):
         simpler = a._replace(**{name: neutral})
         if getattr(a, name) != neutral and (v := loss(simpler)) <= value * 1.12 + 0.05:
             a, value = simpler, v

@@ -43,7 +43,9 @@ class Scored:
 class Observed:
     """One side's output samples, and what a supposed pipeline would give at the same places."""
 
-    def __init__(self, fingerprint: Fingerprint, names: Iterable[str], budget: Budget | None = None):
+    def __init__(
+        self, fingerprint: Fingerprint, names: Iterable[str], budget: Budget | None = None
+    ):
         known = pictures()
         self.budget = budget or Budget()
         self.fingerprint = fingerprint
@@ -66,7 +68,12 @@ class Observed:
             self.y[n] = samples
         self.families = {p.family for p in self.pictures.values()}
         family = next(
-            iter(sorted(self.families, key=lambda f: ("image", "rgb24", "bgr24", "yuyv", "nv12", "gray8").index(f)))
+            iter(
+                sorted(
+                    self.families,
+                    key=lambda f: ("image", "rgb24", "bgr24", "yuyv", "nv12", "gray8").index(f),
+                )
+            )
         )
         wanted = SCREEN if family == "image" else [f"{s}_{family}" for s in RAW_SCREEN]
         self.family = family
@@ -74,7 +81,8 @@ class Observed:
         self.plain = [
             n
             for n, p in self.pictures.items()
-            if p.family == family and (p.plain or (p.range == "limited" and family in ("yuyv", "nv12")))
+            if p.family == family
+            and (p.plain or (p.range == "limited" and family in ("yuyv", "nv12")))
         ]
         self.screen = self.screen or self.plain
         if LARGE in self.pictures and max(self.size[LARGE]) > 200:
@@ -84,7 +92,12 @@ class Observed:
     @property
     def colourful(self) -> list[str]:
         """The probes of the screen on which tones and colours are told apart best: colours, a picture, all grays."""
-        found = [n for k in ("bars", "portrait", "texture", "zone") for n in self.screen if n.split("_")[0] == k]
+        found = [
+            n
+            for k in ("bars", "portrait", "texture", "zone")
+            for n in self.screen
+            if n.split("_")[0] == k
+        ]
         return (found or self.screen)[:3]
 
     @property
@@ -143,20 +156,26 @@ class Observed:
             values, cover = values[index], cover[index]
         return values.reshape(-1, 3).astype(np.float64), cover.ravel()
 
-    def _base(self, chain, head, name: str, source: Source, whole: bool) -> tuple[np.ndarray, np.ndarray]:
+    def _base(
+        self, chain, head, name: str, source: Source, whole: bool
+    ) -> tuple[np.ndarray, np.ndarray]:
         """The chain's prediction, kept while tones are tried on it."""
         key = (name, chain, head, whole)
         if key not in self._kept:
             if len(self._kept) > 48:
                 self._kept.clear()
             places = () if whole else (self.rows[name], self.columns[name])
-            self.budget.spend(prediction_work(chain, source, *([len(p) for p in places] or (None, None))))
+            self.budget.spend(
+                prediction_work(chain, source, *([len(p) for p in places] or (None, None)))
+            )
             self._kept[key] = predict(chain, source, *places)
         return self._kept[key]
 
     def stacked(self, state: State, names: list[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return (predicted n × 3, observed n × channels, cover n) over several probes. Raises Refused."""
-        parts = [(*self.predicted(state, n), self.y[n].reshape(-1, self.y[n].shape[2])) for n in names]
+        parts = [
+            (*self.predicted(state, n), self.y[n].reshape(-1, self.y[n].shape[2])) for n in names
+        ]
         return (
             np.concatenate([p[0] for p in parts]),
             np.concatenate([p[2] for p in parts]),
@@ -191,9 +210,15 @@ class Observed:
                 linear = dataclasses.replace(linear, loss=loss)
         return linear
 
-    def curve_parts(self, state: State, linear: Linear, names: list[str], gray: tuple | None) -> list[tuple]:
+    def curve_parts(
+        self, state: State, linear: Linear, names: list[str], gray: tuple | None
+    ) -> list[tuple]:
         """Return, probe by probe, (predicted, observed) inside the picture, both in pixel levels, n × channels."""
-        matrix = linear.gain[:, None] * np.asarray(gray) if gray is not None and self.channels == 1 else linear.matrix
+        matrix = (
+            linear.gain[:, None] * np.asarray(gray)
+            if gray is not None and self.channels == 1
+            else linear.matrix
+        )
         unit = level_size(matrix)
         parts = []
         for n in names:

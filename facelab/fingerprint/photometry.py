@@ -82,7 +82,10 @@ ORDERS = {p: "".join("RGB"[i] for i in p) for p in itertools.permutations(range(
 def name_weights(w: np.ndarray, tolerance: float = 0.012) -> str:
     """Return the name of gray weights, or the three numbers."""
     for name, known in GRAYS.items():
-        for order, label in ((slice(None), name), (slice(None, None, -1), f"{name} on swapped channels")):
+        for order, label in (
+            (slice(None), name),
+            (slice(None, None, -1), f"{name} on swapped channels"),
+        ):
             if np.abs(np.asarray(known)[order] - w).max() < tolerance:
                 return label
     return "({:.3f}, {:.3f}, {:.3f})".format(*w)
@@ -132,7 +135,12 @@ RANGES = {
 def range_name(gain: np.ndarray, offset: np.ndarray, pixels: float = 1.6) -> str | None:
     """Return the customary range that black to white maps onto, or None."""
     for name, (g, o) in RANGES.items():
-        if _close((gain, offset), (np.full_like(gain, g), np.full_like(offset, o)), np.full_like(gain, abs(g)), pixels):
+        if _close(
+            (gain, offset),
+            (np.full_like(gain, g), np.full_like(offset, o)),
+            np.full_like(gain, abs(g)),
+            pixels,
+        ):
             return name
     return None
 
@@ -169,7 +177,12 @@ def compare_scaling(train: tuple, infer: tuple, *, slack: float = 1.0) -> list[t
     if ranges[0] is None and same(ga * ga * LEVELS, ga * oa * LEVELS + oa):
         return [("double_normalization", "mean and scale (in units of 0…1) were applied twice")]
     if ranges[0] is None and ranges[1] == "[0, 1]":
-        return [("missing_normalization", "pixels are divided by 255, but mean and scale are not applied")]
+        return [
+            (
+                "missing_normalization",
+                "pixels are divided by 255, but mean and scale are not applied",
+            )
+        ]
     if ranges[0] and ranges[1] and ranges[0] != ranges[1]:
         return [("value_range", f"{ranges[1]} instead of {ranges[0]}")]
     for factor, what in (
@@ -178,7 +191,10 @@ def compare_scaling(train: tuple, infer: tuple, *, slack: float = 1.0) -> list[t
     ):
         if same(ga * factor, oa):
             return [("value_range", what)]
-    for share, what in ((219 / 255, "squeezed into 16…235"), (255 / 219, "16…235 spread over all levels")):
+    for share, what in (
+        (219 / 255, "squeezed into 16…235"),
+        (255 / 219, "16…235 spread over all levels"),
+    ):
         begin = 16.0 if share < 1 else -16.0 * share
         if same(ga * share, ga * begin + oa):
             return [("yuv_range", f"pixels {what}")]

@@ -35,7 +35,9 @@ class Pixels:
     def __init__(self, size: tuple[int, int]):
         self.size = size
 
-    def similarity(self, p: np.ndarray, shape: tuple[int, int], landmarks: np.ndarray | None) -> np.ndarray:
+    def similarity(
+        self, p: np.ndarray, shape: tuple[int, int], landmarks: np.ndarray | None
+    ) -> np.ndarray:
         """Return (a, x, y, b) for a picture of `shape` (height, width) with these landmarks."""
         return p
 
@@ -83,9 +85,13 @@ class Shares:
         self.size = size
         self.points = template("arcface", size)
 
-    def similarity(self, p: np.ndarray, shape: tuple[int, int], landmarks: np.ndarray | None) -> np.ndarray:
+    def similarity(
+        self, p: np.ndarray, shape: tuple[int, int], landmarks: np.ndarray | None
+    ) -> np.ndarray:
         """Return (a, x, y, b) for a picture of `shape` (height, width). Raises BadInputError where points coincide."""
-        return _about_middle(p[:10].reshape(5, 2) * (shape[1], shape[0]), self.points + p[10:], self.size)
+        return _about_middle(
+            p[:10].reshape(5, 2) * (shape[1], shape[0]), self.points + p[10:], self.size
+        )
 
     def grid(self, shapes: list[tuple[int, int]]) -> Iterator[np.ndarray]:
         """Yield places to begin at, n × 12: upright faces of one size together, all about the picture's middle."""
@@ -115,7 +121,9 @@ class Faces:
     def __init__(self, op: Align):
         self.size, self.given = op.size, op
 
-    def similarity(self, p: np.ndarray, shape: tuple[int, int], landmarks: np.ndarray | None) -> np.ndarray:
+    def similarity(
+        self, p: np.ndarray, shape: tuple[int, int], landmarks: np.ndarray | None
+    ) -> np.ndarray:
         """Return (a, x, y, b) for a picture with these landmarks. Raises BadInputError where points coincide."""
         return _about_middle(landmarks, self._points(p), self.size)
 

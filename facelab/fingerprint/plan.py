@@ -79,7 +79,12 @@ def _crop_box(op, size, source):
             raise Refused("no face box")
         x1, y1, x2, y2 = source.box
         bw, bh = x2 - x1, y2 - y1
-        x1, y1, x2, y2 = x1 - op.margin * bw, y1 - op.margin * bh, x2 + op.margin * bw, y2 + op.margin * bh
+        x1, y1, x2, y2 = (
+            x1 - op.margin * bw,
+            y1 - op.margin * bh,
+            x2 + op.margin * bw,
+            y2 + op.margin * bh,
+        )
         if op.aspect != "keep":
             side = (max if op.aspect == "square_longer" else min)(x2 - x1, y2 - y1)
             cx, cy = (x1 + x2) / 2, (y1 + y2) / 2
@@ -88,7 +93,9 @@ def _crop_box(op, size, source):
     if op.region == "fraction":
         return _fraction(op, size)
     if op.region == "sides":
-        left, top, right, bottom = op.box if op.style == "pixels" else (v * n for v, n in zip(op.box, (w, h, w, h)))
+        left, top, right, bottom = (
+            op.box if op.style == "pixels" else (v * n for v, n in zip(op.box, (w, h, w, h)))
+        )
         return whole_box((left, top, w - right, h - bottom), "nearest")
     cw, ch = {"full": (w, h), "square": (min(w, h),) * 2, "center": op.size}[op.region]
     x1, y1 = (w - cw) // 2, (h - ch) // 2
@@ -100,7 +107,9 @@ def _fraction(op: Crop, size: tuple[int, int]) -> tuple[int, int, int, int]:
         dx, dy = (round(s * (1 - op.fraction) / 2) for s in size)
         return dx, dy, size[0] - dx, size[1] - dy
     if op.style == "edges":
-        ends = [math.floor(s * (1 + sign * op.fraction) / 2 + 1e-9) for sign in (-1, 1) for s in size]
+        ends = [
+            math.floor(s * (1 + sign * op.fraction) / 2 + 1e-9) for sign in (-1, 1) for s in size
+        ]
         return tuple(ends)
     whole = math.floor if op.style in ("floor", "corner") else round
     cw, ch = (max(1, whole(s * op.fraction + (1e-9 if whole is math.floor else 0))) for s in size)
@@ -138,7 +147,13 @@ def _reduced(op, size, inner):
         return [("resize", size, inner, op)]
     blocks = tuple(-(-n // f) for n, f in zip(size, factors))
     return [
-        ("resize", size, blocks, _AREA, tuple((0.0, float(b * f)) for b, f in zip(blocks, factors))),
+        (
+            "resize",
+            size,
+            blocks,
+            _AREA,
+            tuple((0.0, float(b * f)) for b, f in zip(blocks, factors)),
+        ),
         ("resize", blocks, inner, op, tuple((0.0, n / f) for n, f in zip(size, factors))),
     ]
 
@@ -146,7 +161,9 @@ def _reduced(op, size, inner):
 def _shrink(op, size, source):
     if op.blocks:
         small = tuple(-(-n // op.factor) for n in size)
-        return [("resize", size, small, _AREA, tuple((0.0, float(n * op.factor)) for n in small))], small
+        return [
+            ("resize", size, small, _AREA, tuple((0.0, float(n * op.factor)) for n in small))
+        ], small
     small = tuple(max(1, n // op.factor) for n in size)
     return [("resize", size, small, Resize(small))], small
 
@@ -196,7 +213,9 @@ def _align(op, size, source):
 
 
 def _warp(op, size, source):
-    return [("warp", np.array(op.back, dtype=np.float64).reshape(2, 3), op.size, op.kernel)], op.size
+    return [
+        ("warp", np.array(op.back, dtype=np.float64).reshape(2, 3), op.size, op.kernel)
+    ], op.size
 
 
 def _shift(op, size, source):
@@ -213,10 +232,16 @@ def turned_back(op: Affine, size: tuple[int, int]) -> np.ndarray:
     """Return the 2×3 matrix from an output position to where `op` takes it from."""
     w, h = size
     cx, cy = (w - 1) / 2, (h - 1) / 2
-    c, s = math.cos(math.radians(op.degrees)) * op.zoom, math.sin(math.radians(op.degrees)) * op.zoom
+    c, s = (
+        math.cos(math.radians(op.degrees)) * op.zoom,
+        math.sin(math.radians(op.degrees)) * op.zoom,
+    )
     a, b, d, e = c * op.aspect, -s, s * op.aspect, c
     return np.array(
-        [[a, b, cx - a * (cx + op.dx) - b * (cy + op.dy)], [d, e, cy - d * (cx + op.dx) - e * (cy + op.dy)]]
+        [
+            [a, b, cx - a * (cx + op.dx) - b * (cy + op.dy)],
+            [d, e, cy - d * (cx + op.dx) - e * (cy + op.dy)],
+        ]
     )
 
 

@@ -75,15 +75,30 @@ class Planted:
 GRAY, RGB, FACE, BOX = BASES
 RESIZED = (GRAY, RGB, BOX)
 SINGLES: tuple[Planted, ...] = (
-    Planted("JPEG decoded at half size and scaled up", {"decode": "draft"}, ("decoder",), (GRAY, RGB, BOX)),
+    Planted(
+        "JPEG decoded at half size and scaled up",
+        {"decode": "draft"},
+        ("decoder",),
+        (GRAY, RGB, BOX),
+    ),
     Planted("EXIF orientation ignored", {"exif": False}, ("exif_orientation",)),
     Planted("red and blue swapped", {"swap": True}, ("channel_order",)),
     Planted("gray by plain average", {"gray": (1 / 3, 1 / 3, 1 / 3)}, ("gray_weights",), (GRAY,)),
     Planted("gray by BT.709", {"gray": (0.2126, 0.7152, 0.0722)}, ("gray_weights",), (GRAY,)),
     Planted("green channel for gray", {"gray": (0, 1, 0)}, ("gray_weights",), (GRAY,)),
-    Planted("YUV limited range read as full", {"recode": ("bt601", "limited", "bt601", "full")}, ("yuv_range",)),
-    Planted("YUV full range read as limited", {"recode": ("bt601", "full", "bt601", "limited")}, ("yuv_range",)),
-    Planted("BT.601 read as BT.709", {"recode": ("bt601", "full", "bt709", "full")}, ("yuv_matrix",)),
+    Planted(
+        "YUV limited range read as full",
+        {"recode": ("bt601", "limited", "bt601", "full")},
+        ("yuv_range",),
+    ),
+    Planted(
+        "YUV full range read as limited",
+        {"recode": ("bt601", "full", "bt601", "limited")},
+        ("yuv_range",),
+    ),
+    Planted(
+        "BT.601 read as BT.709", {"recode": ("bt601", "full", "bt709", "full")}, ("yuv_matrix",)
+    ),
     Planted("nearest neighbour", {"resize": "cv-nearest"}, ("resize_kernel",), RESIZED),
     Planted("bicubic (OpenCV)", {"resize": "cv-cubic"}, ("resize_kernel",), RESIZED),
     Planted("Lanczos (Pillow)", {"resize": "pil-lanczos"}, ("resize_kernel",), RESIZED),
@@ -93,16 +108,25 @@ SINGLES: tuple[Planted, ...] = (
     Planted("top-left pixel centres (TF 1)", {"resize": "legacy"}, ("pixel_centers",), (BOX,)),
     Planted("aligned corners", {"resize": "corner"}, ("pixel_centers",), (BOX,)),
     Planted("resized twice", {"first": 40}, ("resize_order",), (GRAY, RGB)),
-    Planted("resized before the crop", {"order": "resize-crop"}, ("resize_order", "aspect"), (RGB,)),
+    Planted(
+        "resized before the crop", {"order": "resize-crop"}, ("resize_order", "aspect"), (RGB,)
+    ),
     Planted("centre crop of 7/8", {"fraction": 0.875}, ("crop",), (GRAY, RGB, BOX)),
     Planted("square centre crop", {"crop": "square"}, ("crop",), (GRAY,)),
     Planted("crop left out", {"crop": None}, ("crop", "aspect"), (RGB,)),
     Planted("30 % margin around", {"fraction": 1.3}, ("margin",), (GRAY, RGB)),
-    Planted("letterbox instead of stretching", {"fit": "letterbox", "pad": 0}, ("aspect",), (GRAY,)),
+    Planted(
+        "letterbox instead of stretching", {"fit": "letterbox", "pad": 0}, ("aspect",), (GRAY,)
+    ),
     Planted("stretched instead of letterboxed", {"fit": "stretch"}, ("aspect",), (BOX,)),
     Planted("letterbox at the top left", {"fit": "letterbox-top-left"}, ("shift",), (BOX,)),
     Planted("two pixels to the right", {"shift": (2, 0)}, ("shift",)),
-    Planted("moved by (−3, 1), wrapped round", {"shift": (-3, 1), "wrap": True}, ("shift",), (GRAY, RGB, FACE)),
+    Planted(
+        "moved by (−3, 1), wrapped round",
+        {"shift": (-3, 1), "wrap": True},
+        ("shift",),
+        (GRAY, RGB, FACE),
+    ),
     Planted("template without the +8", {"align": "no8"}, ("alignment_template",), (FACE,)),
     Planted("eyes swapped", {"align": "eyes"}, ("alignment_template",), (FACE,)),
     Planted("face box instead of alignment", {"align": "box"}, ("alignment_template",), (FACE,)),
@@ -113,12 +137,19 @@ SINGLES: tuple[Planted, ...] = (
     Planted("flipped vertically", {"flip": 0}, ("flip",)),
     Planted("rows and columns exchanged", {"transpose": True}, ("transpose",)),
     Planted("channel axis on the wrong side", {"layout": "other"}, ("layout",)),
-    Planted("buffer reinterpreted without a transpose", {"layout": "reinterpreted"}, ("layout",), (RGB, FACE, BOX)),
+    Planted(
+        "buffer reinterpreted without a transpose",
+        {"layout": "reinterpreted"},
+        ("layout",),
+        (RGB, FACE, BOX),
+    ),
     Planted("no batch axis", {"layout": "single"}, ("batch_axis",)),
     Planted("mean not subtracted", {"mean": (0.0,)}, ("mean", "value_range"), (RGB,)),
     Planted("another mean", {"mean": (104.0, 117.0, 123.0)}, ("mean",), (FACE,)),
     Planted("another scale", {"scale": (64.0,)}, ("scale",), (GRAY, FACE)),
-    Planted("0…1 instead of −1…1", {"mean": (0.0,), "scale": (255.0,)}, ("value_range",), (GRAY, FACE)),
+    Planted(
+        "0…1 instead of −1…1", {"mean": (0.0,), "scale": (255.0,)}, ("value_range",), (GRAY, FACE)
+    ),
     Planted("−1…1 instead of 0…1", {"mean": (127.5,), "scale": (127.5,)}, ("value_range",), (BOX,)),
     Planted("normalised twice", {"twice": True}, ("double_normalization",)),
     Planted("raw pixels", {"mean": (0.0,), "scale": (1.0,)}, ("missing_normalization",)),
@@ -191,7 +222,13 @@ def documented(base: str) -> Fingerprint:
 
 
 def _decode() -> dict:
-    return {"op": "decode", "format": "encoded", "order": "rgb", "idct": "accurate", "alpha": "drop"}
+    return {
+        "op": "decode",
+        "format": "encoded",
+        "order": "rgb",
+        "idct": "accurate",
+        "alpha": "drop",
+    }
 
 
 _UPRIGHT = {"op": "orient", "exif": "apply", "transform": "none"}

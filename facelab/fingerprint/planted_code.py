@@ -9,7 +9,15 @@ import numpy as np
 
 from facelab.fingerprint.capture import as_array
 
-ARCFACE = np.array([[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]])
+ARCFACE = np.array(
+    [
+        [38.2946, 51.6963],
+        [73.5318, 51.5014],
+        [56.0252, 71.7366],
+        [41.5493, 92.3655],
+        [70.7299, 92.2041],
+    ]
+)
 BASES_DECODER = {"nhwc": "pillow", "nchw": "opencv"}
 KR = {"bt601": (0.299, 0.114), "bt709": (0.2126, 0.0722)}
 
@@ -38,10 +46,16 @@ def decode(path: str, s: dict) -> np.ndarray:
         size = image.size
         if how == "draft":
             image.draft("RGB", (size[0] // 2, size[1] // 2))
-        image = image if image.mode not in ("I", "I;16") else Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+        image = (
+            image
+            if image.mode not in ("I", "I;16")
+            else Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+        )
         image = ImageOps.exif_transpose(image) if exif else image
         if how == "draft" and max(image.size) < max(size):
-            turned = image.getexif().get(0x0112, 1) > 4 or (image.size[0] > image.size[1]) != (size[0] > size[1])
+            turned = image.getexif().get(0x0112, 1) > 4 or (image.size[0] > image.size[1]) != (
+                size[0] > size[1]
+            )
             image = image.resize(size[::-1] if turned else size)
         x = np.asarray(image.convert("RGB"))
     x = np.ascontiguousarray(x)
@@ -78,13 +92,25 @@ def resize(x, size, how, *, real=False):
     from PIL import Image
 
     if how.startswith("pil-"):
-        return np.asarray(Image.fromarray(x).resize(size, {"pil-bilinear": 2, "pil-lanczos": 1, "pil-bicubic": 3}[how]))
+        return np.asarray(
+            Image.fromarray(x).resize(
+                size, {"pil-bilinear": 2, "pil-lanczos": 1, "pil-bicubic": 3}[how]
+            )
+        )
     if how in ("legacy", "corner"):
         h, w = x.shape[:2]
-        step = (w / size[0], h / size[1]) if how == "legacy" else ((w - 1) / (size[0] - 1), (h - 1) / (size[1] - 1))
+        step = (
+            (w / size[0], h / size[1])
+            if how == "legacy"
+            else ((w - 1) / (size[0] - 1), (h - 1) / (size[1] - 1))
+        )
         gx, gy = np.meshgrid(np.arange(size[0]) * step[0], np.arange(size[1]) * step[1])
         return cv2.remap(
-            x, gx.astype(np.float32), gy.astype(np.float32), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+            x,
+            gx.astype(np.float32),
+            gy.astype(np.float32),
+            cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_REPLICATE,
         )
     code = {
         "cv-linear": cv2.INTER_LINEAR,
@@ -134,7 +160,9 @@ def geometry(x, s, path):
         h, w = x.shape[:2]
         k = min(size[0] / w, size[1] / h)
         nw, nh = max(1, int(w * k + 1e-9)), max(1, int(h * k + 1e-9))
-        left, top = ((size[0] - nw) // 2, (size[1] - nh) // 2) if s["fit"] == "letterbox" else (0, 0)
+        left, top = (
+            ((size[0] - nw) // 2, (size[1] - nh) // 2) if s["fit"] == "letterbox" else (0, 0)
+        )
         small = resize(x, (nw, nh), s["resize"], real=real)
         x = np.full((size[1], size[0], *small.shape[2:]), s.get("pad", 0), small.dtype)
         x[top : top + nh, left : left + nw] = small
@@ -176,7 +204,10 @@ def aligned(x, s, path):
     """Return x warped by the landmarks that the probes state for this file, or the cut-out box of the face."""
     import cv2
 
-    facts = {p["file"]: p["face"] for p in json.loads((Path(path).parent / "probes.json").read_text())["probes"]}
+    facts = {
+        p["file"]: p["face"]
+        for p in json.loads((Path(path).parent / "probes.json").read_text())["probes"]
+    }
     face = facts[Path(path).name]
     points = np.array(face["landmarks"], np.float64)
     if s["align"] == "box":
@@ -203,7 +234,11 @@ def values(x, s):
     x = x if x.ndim == 3 else x[..., None]
     if s.get("equalize"):
         x = np.stack(
-            [cv2.equalizeHist(np.ascontiguousarray(x[..., i]).astype(np.uint8)) for i in range(x.shape[2])], -1
+            [
+                cv2.equalizeHist(np.ascontiguousarray(x[..., i]).astype(np.uint8))
+                for i in range(x.shape[2])
+            ],
+            -1,
         )
     x = x.astype(np.float64)
     if "gamma" in s:

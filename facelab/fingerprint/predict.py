@@ -85,8 +85,12 @@ def _smear(axis, n, sigma):
 
 FOLDED = {
     "replicate": lambda j, n: np.clip(j, 0, n - 1),
-    "reflect": lambda j, n: np.clip(np.where(j < 0, -j - 1, np.where(j >= n, 2 * n - 1 - j, j)), 0, n - 1),
-    "reflect101": lambda j, n: np.clip(np.where(j < 0, -j, np.where(j >= n, 2 * n - 2 - j, j)), 0, n - 1),
+    "reflect": lambda j, n: np.clip(
+        np.where(j < 0, -j - 1, np.where(j >= n, 2 * n - 1 - j, j)), 0, n - 1
+    ),
+    "reflect101": lambda j, n: np.clip(
+        np.where(j < 0, -j, np.where(j >= n, 2 * n - 2 - j, j)), 0, n - 1
+    ),
 }
 """Which line stands for one beyond the border."""
 
@@ -214,7 +218,9 @@ def bordered(image: np.ndarray) -> np.ndarray:
     return out
 
 
-def sample(framed: np.ndarray, back: np.ndarray, rows, columns, kernel: str = "bilinear") -> np.ndarray:
+def sample(
+    framed: np.ndarray, back: np.ndarray, rows, columns, kernel: str = "bilinear"
+) -> np.ndarray:
     """Sample what `bordered` made at back · (column, row): float32 rows × columns × (channel and cover).
 
     `kernel` is nearest, bilinear, bilinear32 (places rounded to 1/32 pixel, as OpenCV does) or bicubic75 (OpenCV's, its

@@ -18,8 +18,13 @@ def encode_png(pixels: np.ndarray, *, orientation: int | None = None) -> bytes:
     raw = b"".join(b"\0" + row.tobytes() for row in rows)
     head = struct.pack(">IIBBBBB", w, h, depth, colour, 0, 0, 0)
     exif = _png_chunk(b"eXIf", _tiff(orientation)) if orientation else b""
-    return (b"\x89PNG\r\n\x1a\n" + _png_chunk(b"IHDR", head) + exif + _png_chunk(b"IDAT", _stored(raw))
-            + _png_chunk(b"IEND", b""))
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + _png_chunk(b"IHDR", head)
+        + exif
+        + _png_chunk(b"IDAT", _stored(raw))
+        + _png_chunk(b"IEND", b"")
+    )
 
 
 def _png_chunk(kind: bytes, body: bytes) -> bytes:
@@ -30,37 +35,55 @@ def _stored(raw: bytes) -> bytes:
     """Return a zlib stream of stored blocks (RFC 1950 and 1951)."""
     out = [b"\x78\x01"]
     for start in range(0, len(raw), 65535):
-        block = raw[start:start + 65535]
+        block = raw[start : start + 65535]
         last = start + 65535 >= len(raw)
         out.append(struct.pack("<BHH", last, len(block), len(block) ^ 0xFFFF) + block)
     return b"".join(out) + struct.pack(">I", zlib.adler32(raw))
 
 
 def _tiff(orientation: int) -> bytes:
-    return b"MM\0\x2a\0\0\0\x08\0\x01" + struct.pack(">HHIHH", 0x0112, 3, 1, orientation, 0) + b"\0\0\0\0"
+    return (
+        b"MM\0\x2a\0\0\0\x08\0\x01"
+        + struct.pack(">HHIHH", 0x0112, 3, 1, orientation, 0)
+        + b"\0\0\0\0"
+    )
 
 
 # ITU-T T.81, tables K.1 to K.6
-_LUMA = np.array([[16, 11, 10, 16, 24, 40, 51, 61], [12, 12, 14, 19, 26, 58, 60, 55],
-                  [14, 13, 16, 24, 40, 57, 69, 56], [14, 17, 22, 29, 51, 87, 80, 62],
-                  [18, 22, 37, 56, 68, 109, 103, 77], [24, 35, 55, 64, 81, 104, 113, 92],
-                  [49, 64, 78, 87, 103, 121, 120, 101], [72, 92, 95, 98, 112, 100, 103, 99]])
+_LUMA = np.array(
+    [
+        [16, 11, 10, 16, 24, 40, 51, 61],
+        [12, 12, 14, 19, 26, 58, 60, 55],
+        [14, 13, 16, 24, 40, 57, 69, 56],
+        [14, 17, 22, 29, 51, 87, 80, 62],
+        [18, 22, 37, 56, 68, 109, 103, 77],
+        [24, 35, 55, 64, 81, 104, 113, 92],
+        [49, 64, 78, 87, 103, 121, 120, 101],
+        [72, 92, 95, 98, 112, 100, 103, 99],
+    ]
+)
 _CHROMA = np.full((8, 8), 99)
 _CHROMA[:4, :4] = [[17, 18, 24, 47], [18, 21, 26, 66], [24, 26, 56, 99], [47, 66, 99, 99]]
 _DC_BITS = ((0, 1, 5, 1, 1, 1, 1, 1, 1), (0, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1))
-_AC_BITS = ((0, 2, 1, 3, 3, 2, 4, 3, 5, 5, 4, 4, 0, 0, 1, 125), (0, 2, 1, 2, 4, 4, 3, 4, 7, 5, 4, 4, 0, 1, 2, 119))
+_AC_BITS = (
+    (0, 2, 1, 3, 3, 2, 4, 3, 5, 5, 4, 4, 0, 0, 1, 125),
+    (0, 2, 1, 2, 4, 4, 3, 4, 7, 5, 4, 4, 0, 1, 2, 119),
+)
 _AC_VALUES = (
     "0102030004110512213141061351610722711432 8191A1082342B1C11552D1F02433627282090A161718191A25262728292A3435363738"
     "393A434445464748494A535455565758595A636465666768696A737475767778797A838485868788898A92939495969798999AA2A3A4A5A6"
     "A7A8A9AAB2B3B4B5B6B7B8B9BAC2C3C4C5C6C7C8C9CAD2D3D4D5D6D7D8D9DAE1E2E3E4E5E6E7E8E9EAF1F2F3F4F5F6F7F8F9FA",
     "0001020311040521310612415107617113223281081442 91A1B1C109233352F0156272D10A162434E125F11718191A262728292A35363738"
     "393A434445464748494A535455565758595A636465666768696A737475767778797A82838485868788898A92939495969798999AA2A3A4A5"
-    "A6A7A8A9AAB2B3B4B5B6B7B8B9BAC2C3C4C5C6C7C8C9CAD2D3D4D5D6D7D8D9DAE2E3E4E5E6E7E8E9EAF2F3F4F5F6F7F8F9FA")
+    "A6A7A8A9AAB2B3B4B5B6B7B8B9BAC2C3C4C5C6C7C8C9CAD2D3D4D5D6D7D8D9DAE2E3E4E5E6E7E8E9EAF2F3F4F5F6F7F8F9FA",
+)
 
 
 def _zigzag() -> list[int]:
-    order = sorted(((r, c) for r in range(8) for c in range(8)),
-                   key=lambda p: (p[0] + p[1], p[0] if (p[0] + p[1]) % 2 else p[1]))
+    order = sorted(
+        ((r, c) for r in range(8) for c in range(8)),
+        key=lambda p: (p[0] + p[1], p[0] if (p[0] + p[1]) % 2 else p[1]),
+    )
     return [8 * r + c for r, c in order]
 
 
@@ -69,10 +92,12 @@ def _huffman(kind: str, chroma: int) -> tuple[bytes, bytes, dict[int, tuple[int,
     """Return (counts per length, values, value → (code, length)) of a standard table."""
     bits = (_DC_BITS if kind == "dc" else _AC_BITS)[chroma]
     counts = bytes(bits) + bytes(16 - len(bits))
-    values = bytes(range(12)) if kind == "dc" else bytes.fromhex(_AC_VALUES[chroma].replace(" ", ""))
+    values = (
+        bytes(range(12)) if kind == "dc" else bytes.fromhex(_AC_VALUES[chroma].replace(" ", ""))
+    )
     codes, code, at = {}, 0, 0
     for length, n in enumerate(counts, 1):
-        for value in values[at:at + n]:
+        for value in values[at : at + n]:
             codes[value] = (code, length)
             code += 1
         at += n
@@ -83,8 +108,21 @@ def _huffman(kind: str, chroma: int) -> tuple[bytes, bytes, dict[int, tuple[int,
 def _cosines() -> np.ndarray:
     """Return the 8×8 DCT matrix, rounded to 12 decimals: libm's last bit must not matter."""
     import math
-    return np.array([[round(math.cos((2 * x + 1) * u * math.pi / 16) / 2 * (math.sqrt(0.5) if u == 0 else 1), 12)
-                      for x in range(8)] for u in range(8)])
+
+    return np.array(
+        [
+            [
+                round(
+                    math.cos((2 * x + 1) * u * math.pi / 16)
+                    / 2
+                    * (math.sqrt(0.5) if u == 0 else 1),
+                    12,
+                )
+                for x in range(8)
+            ]
+            for u in range(8)
+        ]
+    )
 
 
 def _blocks(plane: np.ndarray, table: np.ndarray) -> np.ndarray:
@@ -125,7 +163,7 @@ def _put_block(bits: _Bits, block: list[int], before: int, chroma: int) -> None:
     bits.put(code, size)
     last = max((i for i in range(1, 64) if block[i]), default=0)
     run = 0
-    for value in block[1:last + 1]:
+    for value in block[1 : last + 1]:
         if value == 0:
             run += 1
             continue
@@ -140,8 +178,13 @@ def _put_block(bits: _Bits, block: list[int], before: int, chroma: int) -> None:
         bits.put(*ac[0])
 
 
-def encode_jpeg(pixels: np.ndarray, *, subsampling: str = "4:2:0", quality: int = 90,
-                orientation: int | None = None) -> bytes:
+def encode_jpeg(
+    pixels: np.ndarray,
+    *,
+    subsampling: str = "4:2:0",
+    quality: int = 90,
+    orientation: int | None = None,
+) -> bytes:
     """Return a baseline JFIF JPEG (ITU-T T.81) of uint8 height × width × 3 RGB.
 
     `subsampling` is `4:4:4` or `4:2:0` (chroma averaged over 2×2); `quality` scales the standard tables as libjpeg
@@ -149,14 +192,20 @@ def encode_jpeg(pixels: np.ndarray, *, subsampling: str = "4:2:0", quality: int 
     """
     h, w = pixels.shape[:2]
     step = 2 if subsampling == "4:2:0" else 1
-    padded = np.pad(pixels, ((0, -h % (8 * step)), (0, -w % (8 * step)), (0, 0)), mode="edge").astype(np.int64)
+    padded = np.pad(
+        pixels, ((0, -h % (8 * step)), (0, -w % (8 * step)), (0, 0)), mode="edge"
+    ).astype(np.int64)
     r, g, b = (padded[..., i] for i in range(3))
     # JFIF's conversion in 16 fraction bits, half up
-    planes = [(19595 * r + 38470 * g + 7471 * b + 32768) >> 16,
-              ((-11059 * r - 21709 * g + 32768 * b + 32767) >> 16) + 128,
-              ((32768 * r - 27439 * g - 5329 * b + 32767) >> 16) + 128]
+    planes = [
+        (19595 * r + 38470 * g + 7471 * b + 32768) >> 16,
+        ((-11059 * r - 21709 * g + 32768 * b + 32767) >> 16) + 128,
+        ((32768 * r - 27439 * g - 5329 * b + 32767) >> 16) + 128,
+    ]
     if step == 2:
-        planes[1:] = [(p[::2, ::2] + p[::2, 1::2] + p[1::2, ::2] + p[1::2, 1::2] + 2) // 4 for p in planes[1:]]
+        planes[1:] = [
+            (p[::2, ::2] + p[::2, 1::2] + p[1::2, ::2] + p[1::2, 1::2] + 2) // 4 for p in planes[1:]
+        ]
     percent = 5000 // quality if quality < 50 else 200 - 2 * quality
     tables = [np.clip((t * percent + 50) // 100, 1, 255) for t in (_LUMA, _CHROMA)]
     coefficients = [_blocks(p, tables[min(i, 1)]) for i, p in enumerate(planes)]
@@ -187,8 +236,13 @@ def _file_head(size: tuple[int, int], tables, step: int, orientation: int | None
     out = [b"\xff\xd8", segment(0xE0, b"JFIF\0\x01\x01\0\0\x01\0\x01\0\0")]
     if orientation:
         out.append(segment(0xE1, b"Exif\0\0" + _tiff(orientation)))
-    out += [segment(0xDB, bytes([i]) + bytes(t.reshape(64)[_zigzag()].tolist())) for i, t in enumerate(tables)]
-    parts = b"".join(bytes([i, sampling, min(i - 1, 1)]) for i, sampling in ((1, 17 * step), (2, 17), (3, 17)))
+    out += [
+        segment(0xDB, bytes([i]) + bytes(t.reshape(64)[_zigzag()].tolist()))
+        for i, t in enumerate(tables)
+    ]
+    parts = b"".join(
+        bytes([i, sampling, min(i - 1, 1)]) for i, sampling in ((1, 17 * step), (2, 17), (3, 17))
+    )
     out.append(segment(0xC0, struct.pack(">BHHB", 8, size[1], size[0], 3) + parts))
     for chroma in (0, 1):
         for kind, cls in (("dc", 0), ("ac", 16)):

@@ -5,11 +5,21 @@ from __future__ import annotations
 import numpy as np
 
 FONT = {  # 5×7 dots, a row a number, the highest bit at the left
-    "A": (14, 17, 17, 31, 17, 17, 17), "B": (30, 17, 17, 30, 17, 17, 30), "C": (14, 17, 16, 16, 16, 17, 14),
-    "E": (31, 16, 16, 30, 16, 16, 31), "F": (31, 16, 16, 30, 16, 16, 16), "G": (14, 17, 16, 23, 17, 17, 15),
-    "L": (16, 16, 16, 16, 16, 16, 31), "R": (30, 17, 17, 30, 20, 18, 17), "0": (14, 17, 19, 21, 25, 17, 14),
-    "1": (4, 12, 4, 4, 4, 4, 14), "2": (14, 17, 1, 2, 4, 8, 31), "5": (31, 16, 30, 1, 1, 17, 14),
-    "7": (31, 1, 2, 4, 8, 8, 8), " ": (0,) * 7}
+    "A": (14, 17, 17, 31, 17, 17, 17),
+    "B": (30, 17, 17, 30, 17, 17, 30),
+    "C": (14, 17, 16, 16, 16, 17, 14),
+    "E": (31, 16, 16, 30, 16, 16, 31),
+    "F": (31, 16, 16, 30, 16, 16, 16),
+    "G": (14, 17, 16, 23, 17, 17, 15),
+    "L": (16, 16, 16, 16, 16, 16, 31),
+    "R": (30, 17, 17, 30, 20, 18, 17),
+    "0": (14, 17, 19, 21, 25, 17, 14),
+    "1": (4, 12, 4, 4, 4, 4, 14),
+    "2": (14, 17, 1, 2, 4, 8, 31),
+    "5": (31, 16, 30, 1, 1, 17, 14),
+    "7": (31, 1, 2, 4, 8, 8, 8),
+    " ": (0,) * 7,
+}
 
 
 def grid(size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
@@ -39,7 +49,9 @@ def bars(size: tuple[int, int] = (320, 240)) -> np.ndarray:
     steps = (x * 16 // w) * 17
     ends = np.where(x * 16 // w < 8, x * 16 // w, 255 - (15 - x * 16 // w))
     row = y * 8 // h + 0 * x
-    return _rgb(*(np.select([row < 3, row < 5, row < 7], [f, s, steps], ends) for f, s in zip(full, soft)))
+    return _rgb(
+        *(np.select([row < 3, row < 5, row < 7], [f, s, steps], ends) for f, s in zip(full, soft))
+    )
 
 
 def ramps(size: tuple[int, int] = (256, 192)) -> np.ndarray:
@@ -52,8 +64,16 @@ def ramps(size: tuple[int, int] = (256, 192)) -> np.ndarray:
     quarters = 96 + x * 160 // w
     fine = quarters // 4 + ((quarters % 4) > np.array([[0, 2], [3, 1]])[y % 2, x % 2]) + 60
     zero = 0 * x
-    return _rgb(*(np.select([row == i for i in range(5)], [p + 0 * y for p in parts], fine) for parts in
-                  ((up, zero, zero, up, 255 - up), (zero, up, zero, up, 255 - up), (zero, zero, up, up, up))))
+    return _rgb(
+        *(
+            np.select([row == i for i in range(5)], [p + 0 * y for p in parts], fine)
+            for parts in (
+                (up, zero, zero, up, 255 - up),
+                (zero, up, zero, up, 255 - up),
+                (zero, zero, up, up, up),
+            )
+        )
+    )
 
 
 def zone_plate(size: tuple[int, int] = (241, 241)) -> np.ndarray:
@@ -83,20 +103,39 @@ def edges(size: tuple[int, int] = (199, 149)) -> np.ndarray:
     v = np.where((y % 11 == 5) & (y * 2 > h) & (x * 2 <= w), 230, v)
     v = np.where((x % 23 == 7) & (y % 13 == 4) & (x * 2 > w) & (y * 2 <= h), 0, v)
     frame = (x == 0) | (y == 0) | (x == w - 1) | (y == h - 1)
-    return _rgb(np.where(frame, 255, v), np.where(frame, 0, v), np.where(frame, 255, np.roll(v, 1, axis=1)))
+    return _rgb(
+        np.where(frame, 255, v), np.where(frame, 0, v), np.where(frame, 255, np.roll(v, 1, axis=1))
+    )
 
 
 def marks(size: tuple[int, int] = (211, 157)) -> np.ndarray:
     """Broad shapes, each in its own colour and none in the middle, on a slope: shift, crop, flip and rotation show."""
     x, y = grid(size)
     w, h = size
-    r, g, b = 60 + x * 100 // w + 0 * y, 90 + y * 90 // h + 0 * x, 150 - (x * 60 // w) - (y * 50 // h)
-    shapes = (((abs(8 * x - w) < w) & (abs(6 * y - h) < h // 2), (230, 30, 40)),
-              ((8 * x > 6 * w) & (8 * (x * 8 - 6 * w) * h > 0) & (3 * y < h) & (4 * x * h - 3 * w * h > 3 * y * w),
-               (20, 200, 60)),
-              (((10 * x - 2 * w) ** 2 * h * h + (10 * y - 8 * h) ** 2 * w * w < w * w * h * h), (40, 60, 240)),
-              ((x * 10 > w * 7) & (x * 10 < w * 9) & (y * 20 > h * 14) & (y * 20 < h * 17), (250, 240, 30)),
-              ((x * 10 > w * 4) & (x * 20 < w * 9) & (y * 10 > h * 3) & (y * 10 < h * 9), (10, 10, 20)))
+    r, g, b = (
+        60 + x * 100 // w + 0 * y,
+        90 + y * 90 // h + 0 * x,
+        150 - (x * 60 // w) - (y * 50 // h),
+    )
+    shapes = (
+        ((abs(8 * x - w) < w) & (abs(6 * y - h) < h // 2), (230, 30, 40)),
+        (
+            (8 * x > 6 * w)
+            & (8 * (x * 8 - 6 * w) * h > 0)
+            & (3 * y < h)
+            & (4 * x * h - 3 * w * h > 3 * y * w),
+            (20, 200, 60),
+        ),
+        (
+            ((10 * x - 2 * w) ** 2 * h * h + (10 * y - 8 * h) ** 2 * w * w < w * w * h * h),
+            (40, 60, 240),
+        ),
+        (
+            (x * 10 > w * 7) & (x * 10 < w * 9) & (y * 20 > h * 14) & (y * 20 < h * 17),
+            (250, 240, 30),
+        ),
+        ((x * 10 > w * 4) & (x * 20 < w * 9) & (y * 10 > h * 3) & (y * 10 < h * 9), (10, 10, 20)),
+    )
     for inside, colour in shapes:
         r, g, b = (np.where(inside, c, p) for c, p in zip(colour, (r, g, b)))
     return _rgb(r, g, b)
@@ -106,15 +145,21 @@ def text(size: tuple[int, int] = (233, 97)) -> np.ndarray:
     """Letters of several sizes, dark on light and light on dark."""
     w, h = size
     out = np.full((h, w), 235, dtype=np.int64)
-    out[h // 2:] = 25
-    for row, scale, ink, words in ((4, 1, 10, "FACELAB 0125 GRABBEL 7251"), (16, 3, 40, "FACE 257"),
-                                   (h // 2 + 3, 2, 240, "GRACE L7 05"), (h // 2 + 22, 3, 200, "ABLE 12")):
+    out[h // 2 :] = 25
+    for row, scale, ink, words in (
+        (4, 1, 10, "FACELAB 0125 GRABBEL 7251"),
+        (16, 3, 40, "FACE 257"),
+        (h // 2 + 3, 2, 240, "GRACE L7 05"),
+        (h // 2 + 22, 3, 200, "ABLE 12"),
+    ):
         left = 3
         for letter in words:
-            dots = np.array([[bits >> (4 - i) & 1 for i in range(5)] for bits in FONT[letter]], dtype=bool)
+            dots = np.array(
+                [[bits >> (4 - i) & 1 for i in range(5)] for bits in FONT[letter]], dtype=bool
+            )
             big = dots.repeat(scale, axis=0).repeat(scale, axis=1)
-            part = out[row:row + big.shape[0], left:left + big.shape[1]]
-            part[big[:part.shape[0], :part.shape[1]]] = ink
+            part = out[row : row + big.shape[0], left : left + big.shape[1]]
+            part[big[: part.shape[0], : part.shape[1]]] = ink
             left += 6 * scale
     return _rgb(out, out, out * 3 // 4 + 40)
 
@@ -127,8 +172,12 @@ def texture(size: tuple[int, int] = (150, 230)) -> np.ndarray:
     out = []
     for i, c in enumerate(coarse):
         cx, cy, fx, fy = x // 13, y // 13, x % 13, y % 13
-        smooth = (c[cy, cx] * (13 - fx) * (13 - fy) + c[cy, cx + 1] * fx * (13 - fy)
-                  + c[cy + 1, cx] * (13 - fx) * fy + c[cy + 1, cx + 1] * fx * fy) // 169
+        smooth = (
+            c[cy, cx] * (13 - fx) * (13 - fy)
+            + c[cy, cx + 1] * fx * (13 - fy)
+            + c[cy + 1, cx] * (13 - fx) * fy
+            + c[cy + 1, cx + 1] * fx * fy
+        ) // 169
         slope = (x * 255 // w, y * 255 // h, (w - x) * 255 // w)[i]
         out.append((smooth * 7 + noise((w, h), 10 + i) // 2 + slope * 3) // 11)
     return _rgb(*out)
@@ -138,8 +187,13 @@ FACE_POINTS = ((-20, -14), (20, -14), (1, 9), (-15, 29), (16, 29))
 """Five landmarks of the drawn face in its own units: left and right eye, nose, mouth corners."""
 
 
-def face(size: tuple[int, int] = (220, 260), *, centre: tuple[int, int] = (118, 121), scale: int = 2,
-         turn: tuple[int, int, int] = (40, 9, 41)) -> tuple[np.ndarray, dict]:
+def face(
+    size: tuple[int, int] = (220, 260),
+    *,
+    centre: tuple[int, int] = (118, 121),
+    scale: int = 2,
+    turn: tuple[int, int, int] = (40, 9, 41),
+) -> tuple[np.ndarray, dict]:
     """Draw a simple face and return (pixels, {"box", "landmarks"}).
 
     `turn` is (c, s, n): the rational rotation with cosine c/n and sine s/n; `scale` is pixels per unit. Each pixel is
@@ -170,8 +224,12 @@ def face(size: tuple[int, int] = (220, 260), *, centre: tuple[int, int] = (118, 
     pixels = (np.stack(sums, axis=-1) + 8) // 16
     points = [_place(p, centre, scale, turn) for p in FACE_POINTS]
     corners = [_place(p, centre, scale, turn) for p in ((-37, 0), (37, 0), (0, -50), (0, 50))]
-    box = [min(p[0] for p in corners), min(p[1] for p in corners), max(p[0] for p in corners),
-           max(p[1] for p in corners)]
+    box = [
+        min(p[0] for p in corners),
+        min(p[1] for p in corners),
+        max(p[0] for p in corners),
+        max(p[1] for p in corners),
+    ]
     return np.clip(pixels, 0, 255).astype(np.uint8), {"box": box, "landmarks": points}
 
 
@@ -208,8 +266,10 @@ def _place(point, centre, scale, turn) -> list[float]:
     """Return a point of the face in pixels (centres at whole numbers), rounded to 1/16."""
     c, s, n = turn
     px, py = point
-    return [(16 * (k * n) + 16 * scale * m) // n / 16 for k, m in
-            ((centre[0], c * px - s * py), (centre[1], c * py + s * px))]
+    return [
+        (16 * (k * n) + 16 * scale * m) // n / 16
+        for k, m in ((centre[0], c * px - s * py), (centre[1], c * py + s * px))
+    ]
 
 
 def nominal_face(size: tuple[int, int]) -> dict:
@@ -225,9 +285,18 @@ def nominal_face(size: tuple[int, int]) -> dict:
     def place(px, py):
         c, s, n = turn
         # a face of 100 units' height in 5/8 of the shorter side, coordinates in 1/16 pixel
-        return [(centre[0] * 160 * n + side * (c * px - s * py)) * 16 // (160 * n) / 16,
-                (centre[1] * 160 * n + side * (c * py + s * px)) * 16 // (160 * n) / 16]
+        return [
+            (centre[0] * 160 * n + side * (c * px - s * py)) * 16 // (160 * n) / 16,
+            (centre[1] * 160 * n + side * (c * py + s * px)) * 16 // (160 * n) / 16,
+        ]
 
     x1, y1 = centre[0] - side * 37 // 160, centre[1] - side * 50 // 160
-    return {"box": [float(x1), float(y1), float(x1 + 2 * (side * 37 // 160)), float(y1 + 2 * (side * 50 // 160))],
-            "landmarks": [place(*p) for p in FACE_POINTS]}
+    return {
+        "box": [
+            float(x1),
+            float(y1),
+            float(x1 + 2 * (side * 37 // 160)),
+            float(y1 + 2 * (side * 50 // 160)),
+        ],
+        "landmarks": [place(*p) for p in FACE_POINTS],
+    }

@@ -75,28 +75,67 @@ class Probe:
 
     def to_dict(self) -> dict:
         """Return the facts about the probe as plain JSON (no pixels)."""
-        return {"name": self.name, "file": self.file, "sha256": self.sha256, "group": self.group,
-                "format": self.format, "size": list(self.size), "orientation": self.orientation, "range": self.range,
-                "face": self.face, "excites": list(self.excites)}
+        return {
+            "name": self.name,
+            "file": self.file,
+            "sha256": self.sha256,
+            "group": self.group,
+            "format": self.format,
+            "size": list(self.size),
+            "orientation": self.orientation,
+            "range": self.range,
+            "face": self.face,
+            "excites": list(self.excites),
+        }
 
 
 GEOMETRY = ("crop", "margin", "aspect", "shift", "rotation", "flip", "transpose", "size")
-VALUES = ("mean", "scale", "value_range", "double_normalization", "missing_normalization", "gamma", "histogram",
-          "quantization", "dtype")
+VALUES = (
+    "mean",
+    "scale",
+    "value_range",
+    "double_normalization",
+    "missing_normalization",
+    "gamma",
+    "histogram",
+    "quantization",
+    "dtype",
+)
 KERNELS = ("resize_kernel", "antialias", "pixel_centers", "resize_order")
 
 
-def _png(name: str, pixels: np.ndarray, excites: tuple[str, ...], face: dict | None = None) -> Probe:
+def _png(
+    name: str, pixels: np.ndarray, excites: tuple[str, ...], face: dict | None = None
+) -> Probe:
     size = (pixels.shape[1], pixels.shape[0])
     face = face or draw.nominal_face(size)
     return Probe(name, f"{name}.png", "image", "png", size, encode_png(pixels), face, excites)
 
 
-def _jpeg(name: str, pixels: np.ndarray, excites: tuple[str, ...], *, subsampling: str, orientation: int = 1) -> Probe:
+def _jpeg(
+    name: str,
+    pixels: np.ndarray,
+    excites: tuple[str, ...],
+    *,
+    subsampling: str,
+    orientation: int = 1,
+) -> Probe:
     size = (pixels.shape[1], pixels.shape[0])
     shown = size[::-1] if orientation > 4 else size
-    data = encode_jpeg(pixels, subsampling=subsampling, orientation=orientation if orientation > 1 else None)
-    return Probe(name, f"{name}.jpg", "image", "jpeg", size, data, draw.nominal_face(shown), excites, orientation)
+    data = encode_jpeg(
+        pixels, subsampling=subsampling, orientation=orientation if orientation > 1 else None
+    )
+    return Probe(
+        name,
+        f"{name}.jpg",
+        "image",
+        "jpeg",
+        size,
+        data,
+        draw.nominal_face(shown),
+        excites,
+        orientation,
+    )
 
 
 @functools.cache
@@ -110,7 +149,11 @@ def image_probes() -> tuple[Probe, ...]:
     alpha = ((x * 255 // 119) + 0 * y).astype(np.uint8)
     return (
         _png("bars", draw.bars(), ("channel_order", "gray_weights", "saturation", *VALUES)),
-        _png("ramps", draw.ramps(), ("rounding", "saturation", "quantization", "gamma", "histogram", *VALUES)),
+        _png(
+            "ramps",
+            draw.ramps(),
+            ("rounding", "saturation", "quantization", "gamma", "histogram", *VALUES),
+        ),
         _png("zone_plate", draw.zone_plate(), KERNELS),
         # larger than a detector's input, so that antialiasing shows there too
         _png("large", draw.zone_plate((961, 721)), KERNELS),
@@ -125,8 +168,16 @@ def image_probes() -> tuple[Probe, ...]:
         _png("alpha", np.dstack([draw.texture((120, 90)), alpha]), ("decoder",)),
         _png("face", face, ("alignment_template", "margin", "crop", "rotation"), where),
         _png("face_small", small, ("alignment_template", "margin", "crop"), small_where),
-        *(_jpeg(f"exif_{i}", draw.marks((120, 80)), ("exif_orientation",), subsampling="4:4:4", orientation=i)
-          for i in range(1, 9)),
+        *(
+            _jpeg(
+                f"exif_{i}",
+                draw.marks((120, 80)),
+                ("exif_orientation",),
+                subsampling="4:4:4",
+                orientation=i,
+            )
+            for i in range(1, 9)
+        ),
         _jpeg("jpeg_444", draw.bars((160, 120)), ("decoder",), subsampling="4:4:4"),
         _jpeg("jpeg_420", draw.texture((200, 150)), ("decoder",), subsampling="4:2:0"),
     )
@@ -144,13 +195,19 @@ def raw_probes(format: str, size: tuple[int, int] = RAW_SIZE) -> tuple[Probe, ..
         raise BadInputError("unknown raw format", expected=", ".join(RAW_FORMATS), got=repr(format))
     yuv = format in ("yuyv", "nv12")
     if w < 32 or h < 24 or (yuv and w % 2) or (format == "nv12" and h % 2):
-        raise BadInputError(f"no {format} probes of this size", expected="at least 32×24, even sides for YUV",
-                            got=f"{w}×{h}", fix="choose another size")
+        raise BadInputError(
+            f"no {format} probes of this size",
+            expected="at least 32×24, even sides for YUV",
+            got=f"{w}×{h}",
+            fix="choose another size",
+        )
     pictures = _raw_pictures(size)
     probes = [_raw(n, p, format, "limited" if yuv else None, f, e) for n, p, f, e in pictures]
     if yuv:
-        probes += [_raw(n, p, format, "full", f, ("yuv_range", "yuv_matrix")) for n, p, f, _ in
-                   (pictures[0], pictures[-1])]
+        probes += [
+            _raw(n, p, format, "full", f, ("yuv_range", "yuv_matrix"))
+            for n, p, f, _ in (pictures[0], pictures[-1])
+        ]
     return tuple(probes)
 
 
@@ -161,11 +218,15 @@ def _raw_pictures(size: tuple[int, int]) -> list[tuple]:
     scale, centre = max(1, min(w, h) // 110), (w // 2 + w // 40, h // 2 - h // 40)
     face, where = draw.face(size, centre=centre, scale=scale)
     nominal = draw.nominal_face(size)
-    return [("bars", draw.bars(size), nominal, ("channel_order", "yuv_range", "yuv_matrix")),
-            ("ramps", draw.ramps(size), nominal, ("rounding", "yuv_range", *VALUES)),
-            ("zone_plate", draw.zone_plate(size), nominal, KERNELS), ("edges", draw.edges(size), nominal, KERNELS),
-            ("marks", draw.marks(size), nominal, GEOMETRY), ("texture", draw.texture(size), nominal, VALUES),
-            ("face", face, where, ("alignment_template", "margin"))]
+    return [
+        ("bars", draw.bars(size), nominal, ("channel_order", "yuv_range", "yuv_matrix")),
+        ("ramps", draw.ramps(size), nominal, ("rounding", "yuv_range", *VALUES)),
+        ("zone_plate", draw.zone_plate(size), nominal, KERNELS),
+        ("edges", draw.edges(size), nominal, KERNELS),
+        ("marks", draw.marks(size), nominal, GEOMETRY),
+        ("texture", draw.texture(size), nominal, VALUES),
+        ("face", face, where, ("alignment_template", "margin")),
+    ]
 
 
 def _raw(name, rgb, format, range_, face, excites) -> Probe:
@@ -178,8 +239,17 @@ def _raw(name, rgb, format, range_, face, excites) -> Probe:
         data = ((19595 * r + 38470 * g + 7471 * b + 0x8000) >> 16).astype(np.uint8).tobytes()
     else:
         data = np.ascontiguousarray(rgb if format == "rgb24" else rgb[..., ::-1]).tobytes()
-    return Probe(f"{label}_{format}", f"{label}_{size[0]}x{size[1]}.{format}", "raw", format, size, data, face, excites,
-                 range=range_)
+    return Probe(
+        f"{label}_{format}",
+        f"{label}_{size[0]}x{size[1]}.{format}",
+        "raw",
+        format,
+        size,
+        data,
+        face,
+        excites,
+        range=range_,
+    )
 
 
 @functools.cache
@@ -228,15 +298,30 @@ def write_probes(out: str | os.PathLike) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as e:
-        raise BadInputError("the folder for the probes cannot be made", where=folder, got=e.strerror,
-                            fix="choose another --out") from None
+        raise BadInputError(
+            "the folder for the probes cannot be made",
+            where=folder,
+            got=e.strerror,
+            fix="choose another --out",
+        ) from None
     for probe in probe_set():
         write_bytes(folder / probe.file, probe.data)
-    write_json(folder / "probes.json", {"schema": SCHEMA, "version": VERSION, "hash": set_hash(),
-                                        "probes": [p.to_dict() for p in probe_set()]})
-    rows = "\n".join(f"| `{p.name}` | `{p.file}` | {p.size[0]}×{p.size[1]} | {_about(p)} |" for p in probe_set())
-    write_text(folder / "README.md", README.format(version=VERSION, hash=set_hash(), rows=rows,
-                                                   count=len(probe_set())))
+    write_json(
+        folder / "probes.json",
+        {
+            "schema": SCHEMA,
+            "version": VERSION,
+            "hash": set_hash(),
+            "probes": [p.to_dict() for p in probe_set()],
+        },
+    )
+    rows = "\n".join(
+        f"| `{p.name}` | `{p.file}` | {p.size[0]}×{p.size[1]} | {_about(p)} |" for p in probe_set()
+    )
+    write_text(
+        folder / "README.md",
+        README.format(version=VERSION, hash=set_hash(), rows=rows, count=len(probe_set())),
+    )
     return folder
 
 

@@ -46,10 +46,19 @@ def refine_detour(observed: Observed, scored: Scored) -> Scored:
 def refine_cut(observed: Observed, scored: Scored) -> Scored:
     """Find the share that a centred crop keeps, or the margin about a face, and how it was rounded to pixels."""
     chain = scored.hypothesis.state.chain
-    sides = next((i for i, op in enumerate(chain) if isinstance(op, Crop) and op.region == "sides"), None)
+    sides = next(
+        (i for i, op in enumerate(chain) if isinstance(op, Crop) and op.region == "sides"), None
+    )
     if sides is not None:
         return _refine_sides(observed, scored, sides)
-    i = next((i for i, op in enumerate(chain) if isinstance(op, Crop) and op.region in ("fraction", "face")), None)
+    i = next(
+        (
+            i
+            for i, op in enumerate(chain)
+            if isinstance(op, Crop) and op.region in ("fraction", "face")
+        ),
+        None,
+    )
     if i is None or not any(c.kind in ("crop", "margin") for c in scored.hypothesis.changes):
         return scored
     face = chain[i].region == "face"
@@ -78,7 +87,9 @@ def _refine_sides(observed, best, i):
             for group in ((0, 1, 2, 3), (0, 2), (1, 3), (0,), (1,), (2,), (3,)):
                 for sign in (1, -1):
                     op = best.hypothesis.state.chain[i]
-                    box = tuple(round(v + sign * step * (k in group), 6) for k, v in enumerate(op.box))
+                    box = tuple(
+                        round(v + sign * step * (k in group), 6) for k, v in enumerate(op.box)
+                    )
                     best = _recut(observed, best, i, op._replace(box=box))
             improved = best.loss < 0.9 * before
     return best
@@ -93,12 +104,17 @@ def _recut(observed, best, i, op):
     text = f"{op.fraction:.3g} times the picture's sides"
     if op.region == "sides":
         unit = "pixels" if op.style == "pixels" else "of the sides"
-        text = "cut off left, top, right, bottom: " + ", ".join(f"{v:g}" for v in op.box) + f" {unit}"
+        text = (
+            "cut off left, top, right, bottom: " + ", ".join(f"{v:g}" for v in op.box) + f" {unit}"
+        )
     elif op.region == "face":
         text = f"{op.margin:.1%}"
     elif op.fraction < 1:
         text = f"centred {op.fraction:.3g} of each side"
-    changes = tuple(c._replace(after=text) if c.kind in ("crop", "margin") else c for c in best.hypothesis.changes)
+    changes = tuple(
+        c._replace(after=text) if c.kind in ("crop", "margin") else c
+        for c in best.hypothesis.changes
+    )
     linear = observed.score(state)
     if linear.loss >= 0.98 * best.loss:
         return best

@@ -66,7 +66,9 @@ def registered(observed: Observed, placement: type[Pixels | Shares]) -> State | 
     return min(states, key=lambda state: observed.score(state).loss)
 
 
-def reordered(observed: Observed, op: Warp | Align, orders: dict[str, tuple]) -> tuple[str, Warp | Align] | None:
+def reordered(
+    observed: Observed, op: Warp | Align, orders: dict[str, tuple]
+) -> tuple[str, Warp | Align] | None:
     """Return what a placement has become with its landmarks in one of `orders`: (words, step of a chain), None if that
     is not it. The landmarks themselves may have moved."""
     names = _unique(observed) + [n for n in observed.plain if n in SHOWING]
@@ -75,7 +77,9 @@ def reordered(observed: Observed, op: Warp | Align, orders: dict[str, tuple]) ->
     observed.budget.spend(WORK / 3)
     border = 0.0 if observed.border is None else float(observed.border[0])
     residual = functools.partial(_block_residual, border=border)
-    tried = [(*_refined(views, p, model, 1, residual), words) for words, p in model.reordered(op, orders)]
+    tried = [
+        (*_refined(views, p, model, 1, residual), words) for words, p in model.reordered(op, orders)
+    ]
     loss, p, words = min(tried, key=lambda t: t[0])
     if loss > WITHIN:
         return None
@@ -153,7 +157,10 @@ def _coarse(views: list[_View], model: Pixels | Shares, keep: int = 3) -> list[n
     for starts in model.grid([v.gray.shape for v in views]):
         values, inside = [], []
         for v in views:
-            a, x, y, b = (c[:, None] for c in np.array([model.similarity(p, v.gray.shape, None) for p in starts]).T)
+            a, x, y, b = (
+                c[:, None]
+                for c in np.array([model.similarity(p, v.gray.shape, None) for p in starts]).T
+            )
             d = max(1, round(math.hypot(a[0, 0], b[0, 0]) * size[0] / 16))
             x, y = x + a * ux - b * uy, y + b * ux + a * uy
             read = _read(_shrunk(v.gray, d), (x + 0.5) / d - 0.5, (y + 0.5) / d - 0.5)
@@ -181,7 +188,9 @@ def _correlation(values: np.ndarray, wanted: np.ndarray, inside: np.ndarray) -> 
     n = np.maximum(w.sum(axis=1, keepdims=True), 1)
     a = (values - (values * w).sum(axis=1, keepdims=True) / n) * w
     b = (wanted - (wanted * w).sum(axis=1, keepdims=True) / n) * w
-    r = np.abs((a * b).sum(axis=1)) / np.sqrt(np.maximum((a**2).sum(axis=1) * (b**2).sum(axis=1), 1e-12))
+    r = np.abs((a * b).sum(axis=1)) / np.sqrt(
+        np.maximum((a**2).sum(axis=1) * (b**2).sum(axis=1), 1e-12)
+    )
     return np.where(n[:, 0] >= 0.5 * values.shape[1], r, -1.0)
 
 
@@ -189,13 +198,19 @@ def _block_residual(view: _View, at: np.ndarray, size: tuple[int, int], border: 
     """(predicted block means n × 1, observed ones n × 1), where a block is not all inside with `border` around."""
     d = max(1, min(round(math.hypot(at[0], at[3]) * size[0] / 32), min(view.gray.shape) // 4))
     h, w = view.blocks.shape
-    places = np.meshgrid(*((np.arange(4 * n) + 0.5) / (4 * n) * s - 0.5 for n, s in ((w, size[0]), (h, size[1]))))
+    places = np.meshgrid(
+        *((np.arange(4 * n) + 0.5) / (4 * n) * s - 0.5 for n, s in ((w, size[0]), (h, size[1])))
+    )
     x, y = _from(at, size, *places)
-    values, inside = _read(_shrunk(view.gray, d) if d > 1 else view.gray, (x + 0.5) / d - 0.5, (y + 0.5) / d - 0.5)
+    values, inside = _read(
+        _shrunk(view.gray, d) if d > 1 else view.gray, (x + 0.5) / d - 0.5, (y + 0.5) / d - 0.5
+    )
     if np.isfinite(border):
         # a soft edge, so that a small step shows
         step, (rows, columns) = math.hypot(at[0], at[3]) * size[0] / (4 * w), view.gray.shape
-        inside = np.clip(0.5 + np.minimum.reduce([x, y, columns - 1 - x, rows - 1 - y]) / step, 0, 1)
+        inside = np.clip(
+            0.5 + np.minimum.reduce([x, y, columns - 1 - x, rows - 1 - y]) / step, 0, 1
+        )
         values = values * inside + border * (1 - inside)
     else:
         values = np.where(inside, values, np.nan)
@@ -203,13 +218,17 @@ def _block_residual(view: _View, at: np.ndarray, size: tuple[int, int], border: 
     return values.reshape(-1, 1), view.blocks.reshape(-1, 1)
 
 
-def _sample_residual(view: _View, at: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+def _sample_residual(
+    view: _View, at: np.ndarray, size: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray]:
     """(predicted pixels n × 3, observed samples n × channels), NaN where a place is not inside."""
     values, inside = _read(view.pixels, *_from(at, size, view.places[:, 0], view.places[:, 1]))
     return np.where(inside[:, None], values, np.nan), view.samples
 
 
-def _from(at: np.ndarray, size: tuple[int, int], x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _from(
+    at: np.ndarray, size: tuple[int, int], x: np.ndarray, y: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Where output positions (x, y) come from by the similarity `at`."""
     a, x0, y0, b = at
     x, y = x - (size[0] - 1) / 2, y - (size[1] - 1) / 2
@@ -282,4 +301,8 @@ def _fitted(x, y):
     a = np.stack([x[:, 0], np.ones(len(x))], axis=1)
     solution = np.linalg.lstsq(a, y[:, 0], rcond=None)[0]
     rest = y[:, 0] - a @ solution
-    return float(np.sqrt(np.mean(rest**2))) / max(abs(solution[0]), 1e-12), solution[:1, None], rest[:, None]
+    return (
+        float(np.sqrt(np.mean(rest**2))) / max(abs(solution[0]), 1e-12),
+        solution[:1, None],
+        rest[:, None],
+    )

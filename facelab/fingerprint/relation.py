@@ -54,7 +54,9 @@ class Relation:
             if len(x):
                 residual = (y - x @ self.infer.matrix.T - self.infer.offset) / self.infer.unit
                 errors[n] = float(np.sqrt(np.mean(residual**2)))
-        return sorted((n for n, e in errors.items() if e > 2 * self.loss + 1.5), key=errors.get, reverse=True)
+        return sorted(
+            (n for n, e in errors.items() if e > 2 * self.loss + 1.5), key=errors.get, reverse=True
+        )
 
     @property
     def share(self) -> float:
@@ -85,9 +87,17 @@ def relate(left: Observed, right: Observed) -> Relation | None:
     x, y = _pairs(left, right, names, train, "none", (0, 0))
     before = float("inf")
     if len(x) and x.shape[1] >= y.shape[1]:
-        same = train.matrix if y.shape[1] == train.matrix.shape[0] else train.matrix.mean(axis=0, keepdims=True)
-        offset = train.offset if y.shape[1] == len(train.offset) else train.offset.mean(keepdims=True)
-        before = float(np.sqrt(np.mean(((y - x @ same.T - offset) / np.abs(same).sum(axis=1)) ** 2)))
+        same = (
+            train.matrix
+            if y.shape[1] == train.matrix.shape[0]
+            else train.matrix.mean(axis=0, keepdims=True)
+        )
+        offset = (
+            train.offset if y.shape[1] == len(train.offset) else train.offset.mean(keepdims=True)
+        )
+        before = float(
+            np.sqrt(np.mean(((y - x @ same.T - offset) / np.abs(same).sum(axis=1)) ** 2))
+        )
     return Relation(train, linear, changes + bent, before, linear.loss, turn, shift)
 
 
@@ -97,7 +107,10 @@ def _scaling(side: Observed) -> Linear:
     lo, hi = np.min([v["min"] for v in values], axis=0), np.max([v["max"] for v in values], axis=0)
     gain, offset, limit = np.maximum(hi - lo, 1e-12) / LEVELS, lo, 0.03 * LEVELS
     for known in KNOWN:
-        g, o = (np.broadcast_to(v, len(gain)) if len(np.atleast_1d(v)) == 1 else v[: len(gain)] for v in known)
+        g, o = (
+            np.broadcast_to(v, len(gain)) if len(np.atleast_1d(v)) == 1 else v[: len(gain)]
+            for v in known
+        )
         far = max(np.abs(o - lo).max(), np.abs(g * LEVELS + o - hi).max()) / g.min()
         if far < limit:
             gain, offset, limit = g, o, far
@@ -109,7 +122,9 @@ def _pairs(left, right, names, train, turn, shift):
     """The training side's samples in pixels (n × 3) and the inference side's (n × channels) at the same places."""
     xs, ys = [], []
     for n in names:
-        rows, columns = (left.columns[n], left.rows[n]) if turn in SWAPS else (left.rows[n], left.columns[n])
+        rows, columns = (
+            (left.columns[n], left.rows[n]) if turn in SWAPS else (left.rows[n], left.columns[n])
+        )
         if (rows, columns) != (right.rows[n], right.columns[n]):
             continue
         x = left.y[n].swapaxes(0, 1) if turn in SWAPS else left.y[n]
@@ -122,7 +137,9 @@ def _pairs(left, right, names, train, turn, shift):
         return np.empty((0, 3)), np.empty((0, right.channels))
     gain = np.abs(train.matrix).sum(axis=1)
     pixels = (np.concatenate(xs) - train.offset) / gain
-    return (np.repeat(pixels, 3, axis=1) if pixels.shape[1] == 1 else pixels[:, :3]), np.concatenate(ys)
+    return (
+        np.repeat(pixels, 3, axis=1) if pixels.shape[1] == 1 else pixels[:, :3]
+    ), np.concatenate(ys)
 
 
 def _moved(lines: tuple, d: int) -> tuple[list[int], list[int]]:
@@ -138,14 +155,17 @@ def _bent(linear: Linear, x: np.ndarray, y: np.ndarray) -> tuple[Linear, list[Ch
         return linear, []
     pairs = [(w, r) for w in SPANS for r in SPANS if w != r] if y.shape[1] == 3 else []
     recoded = [(fit(tone.apply(("recode", pair), x), y), pair) for pair in pairs]
-    if recoded and (found := min(recoded, key=lambda t: t[0].loss))[0].loss < max(1.6, 0.3 * linear.loss):
+    if recoded and (found := min(recoded, key=lambda t: t[0].loss))[0].loss < max(
+        1.6, 0.3 * linear.loss
+    ):
         return found[0], list(recode_changes(*found[1]))
     tried = [(fit(tone.apply(("gamma", g), x), y), g) for g in GAMMAS]
     best, g = min(tried, key=lambda t: t[0].loss)
     for step in (1.05, 1.02, 1.007):
         for _ in range(3):
             near = min(
-                ((fit(tone.apply(("gamma", h), x), y), h) for h in (g * step, g / step)), key=lambda t: t[0].loss
+                ((fit(tone.apply(("gamma", h), x), y), h) for h in (g * step, g / step)),
+                key=lambda t: t[0].loss,
             )
             if near[0].loss >= best.loss:
                 break
@@ -155,6 +175,8 @@ def _bent(linear: Linear, x: np.ndarray, y: np.ndarray) -> tuple[Linear, list[Ch
     unit = linear.unit
     curve = float(np.sqrt(curve_residual((x @ linear.matrix.T) / unit, y / unit)))
     if curve < 0.4 * linear.loss:
-        change = Change("gamma", "color", "linear in the pixels", "a tone curve, the same for every picture")
+        change = Change(
+            "gamma", "color", "linear in the pixels", "a tone curve, the same for every picture"
+        )
         return dataclasses.replace(linear, loss=curve), [change]
     return linear, []

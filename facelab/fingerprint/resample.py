@@ -111,9 +111,13 @@ def weights(
     if kernel == "area":
         matrix = _area(i, source, scale, start)
     elif kernel == "gaussian":
-        matrix = weights(source, target, "bilinear", False, "half", positions, window) @ blur(source, (scale - 1) / 2)
+        matrix = weights(source, target, "bilinear", False, "half", positions, window) @ blur(
+            source, (scale - 1) / 2
+        )
     elif kernel == "gaussian_spline3":
-        matrix = weights(source, target, "spline3", False, "half", positions, window) @ blur(source, (scale - 1) / 2)
+        matrix = weights(source, target, "spline3", False, "half", positions, window) @ blur(
+            source, (scale - 1) / 2
+        )
     elif kernel == "nearest" and window is None:
         matrix = _nearest(i, source, target, centers)
     elif kernel == "nearest":
@@ -122,7 +126,9 @@ def weights(
         matrix = _antialiased(i, source, scale, kernel, start)
     else:
         corner = (length - 1) / max(target - 1, 1)
-        x = {"half": (i + 0.5) * scale - 0.5, "legacy": i * scale, "corner": i * corner}[centers] + start
+        x = {"half": (i + 0.5) * scale - 0.5, "legacy": i * scale, "corner": i * corner}[
+            centers
+        ] + start
         matrix = _taps(x, source, kernel)
     matrix = matrix.astype(np.float32)
     matrix.setflags(write=False)
@@ -139,7 +145,10 @@ def _nearest(i, source, target, centers):
     if centers == "corner" and target > 1:
         return _one_hot(np.floor(i * ((source - 1) / (target - 1)) + 0.5), source)
     # integers, so that 0.999999 never becomes the wrong pixel
-    return _one_hot(((2 * i + 1) * source) // (2 * target) if centers == "half" else (i * source) // target, source)
+    return _one_hot(
+        ((2 * i + 1) * source) // (2 * target) if centers == "half" else (i * source) // target,
+        source,
+    )
 
 
 def _taps(x, source, kernel):

@@ -115,7 +115,9 @@ def _object(value, where, required: dict, optional: dict | None = None) -> dict:
             if key in required:
                 raise _bad(f"the fingerprint lacks {key!r}", where)
             continue
-        if not isinstance(value[key], kinds) or (isinstance(value[key], bool) and kinds is not bool):
+        if not isinstance(value[key], kinds) or (
+            isinstance(value[key], bool) and kinds is not bool
+        ):
             raise _bad(f"{key!r} has the wrong type in the fingerprint", where, got=value[key])
     return value
 
@@ -125,7 +127,9 @@ def parse(value, where: str = "") -> Fingerprint:
     if not isinstance(value, dict):
         raise _bad("the file holds no fingerprint", None, "a JSON object", value)
     if value.get("schema") != SCHEMA:
-        raise _bad("the fingerprint has an unknown schema version", None, repr(SCHEMA), value.get("schema"))
+        raise _bad(
+            "the fingerprint has an unknown schema version", None, repr(SCHEMA), value.get("schema")
+        )
     _object(
         value,
         None,
@@ -135,7 +139,11 @@ def parse(value, where: str = "") -> Fingerprint:
     _object(value["probes"], "probes", {"version": str, "hash": str})
     if not all(
         isinstance(v, str)
-        for v in (*value["made_by"].values(), *value.get("skipped", {}).values(), *value.get("declares", []))
+        for v in (
+            *value["made_by"].values(),
+            *value.get("skipped", {}).values(),
+            *value.get("declares", []),
+        )
     ):
         raise _bad("'made_by', 'skipped' and 'declares' hold text only")
     if value.get("spec") is not None:
@@ -149,7 +157,8 @@ def parse(value, where: str = "") -> Fingerprint:
             raise _bad(f"two stages are named {stage['name'][:60]!r}")
         names.add(stage["name"])
         entries = {
-            p: _entry(e, f"{stage['name']}, probe {p}", stage["name"] == OUTPUT) for p, e in stage["entries"].items()
+            p: _entry(e, f"{stage['name']}, probe {p}", stage["name"] == OUTPUT)
+            for p, e in stage["entries"].items()
         }
         stages.append((stage["name"], entries))
     if not stages or stages[-1][0] != OUTPUT:
@@ -181,7 +190,12 @@ def _entry(value, where: str, output: bool) -> dict:
         "energy": dict,
         "sketch": dict,
     }
-    _object(value, where, {**required, "samples": dict} if output else required, {"nonfinite": int, "samples": dict})
+    _object(
+        value,
+        where,
+        {**required, "samples": dict} if output else required,
+        {"nonfinite": int, "samples": dict},
+    )
     shape = value["shape"]
     if not 1 <= len(shape) <= 4 or not all(type(n) is int and 1 <= n <= 65536 for n in shape):
         raise _bad("a shape is impossible", where, "1 to 4 positive whole numbers", shape)
@@ -190,11 +204,19 @@ def _entry(value, where: str, output: bool) -> dict:
     if value["layout"] not in LAYOUTS or not _HEX.match(value["digest"]):
         raise _bad("a layout or digest is impossible", where, got=value["layout"])
     height, width, channels = hwc(shape, value["layout"], where)
-    for group, keys in (("moments", ("mean", "std", "min", "max")), ("energy", ("gradient", "laplacian"))):
+    for group, keys in (
+        ("moments", ("mean", "std", "min", "max")),
+        ("energy", ("gradient", "laplacian")),
+    ):
         _object(value[group], where, dict.fromkeys(keys, list))
         for key in keys:
             if len(value[group][key]) != channels or not all(map(_finite, value[group][key])):
-                raise _bad(f"{key!r} is not one number a channel", where, f"{channels} numbers", value[group][key])
+                raise _bad(
+                    f"{key!r} is not one number a channel",
+                    where,
+                    f"{channels} numbers",
+                    value[group][key],
+                )
     for key, count in (("sketch", 8), ("samples", 16)):
         if key in value:
             _packed(value[key], f"{where}, {key}", (height, width, channels), count)
@@ -214,7 +236,12 @@ def hwc(shape: list[int], layout: str, where: str | None = None) -> tuple[int, i
 
 
 def _finite(x) -> bool:
-    return isinstance(x, (int, float)) and not isinstance(x, bool) and abs(x) < 1e300 and math.isfinite(x)
+    return (
+        isinstance(x, (int, float))
+        and not isinstance(x, bool)
+        and abs(x) < 1e300
+        and math.isfinite(x)
+    )
 
 
 def _packed(value, where, size, count) -> None:
@@ -227,7 +254,9 @@ def _packed(value, where, size, count) -> None:
         or shape[0] > min(size[0], count)
         or shape[1] > min(size[1], count)
     ):
-        raise _bad("a sketch has an impossible shape", where, f"at most {count}×{count}×{size[2]}", shape)
+        raise _bad(
+            "a sketch has an impossible shape", where, f"at most {count}×{count}×{size[2]}", shape
+        )
     if value["type"] not in ("u1", "f4"):
         raise _bad("a sketch has an unknown number type", where, "u1 or f4", value["type"])
     try:

@@ -15,7 +15,9 @@ MANY = 28
 """Hypotheses beyond this number are thinned out on a single probe first."""
 
 
-def rank(observed: Observed, hypotheses: Iterable[Hypothesis], keep: int = 6, *, large: bool = True) -> list[Scored]:
+def rank(
+    observed: Observed, hypotheses: Iterable[Hypothesis], keep: int = 6, *, large: bool = True
+) -> list[Scored]:
     """Score hypotheses, first on one or a few probes, the better ones on the whole screen; the best come first."""
     quick = observed.screen[: 3 if LARGE in observed.screen else 2] if large else observed.colourful
     tried = list(hypotheses)
@@ -30,7 +32,9 @@ def rank(observed: Observed, hypotheses: Iterable[Hypothesis], keep: int = 6, *,
     return _scored(observed, [s.hypothesis for s in kept], screen, whatever_it_costs=True)[:keep]
 
 
-def _scored(observed: Observed, hypotheses: list[Hypothesis], names: list[str], *, whatever_it_costs=False):
+def _scored(
+    observed: Observed, hypotheses: list[Hypothesis], names: list[str], *, whatever_it_costs=False
+):
     """Score hypotheses on some probes while there is budget; the possible ones, cheapest first."""
     out = []
     for h in hypotheses:
@@ -60,7 +64,9 @@ def supposed(observed: Observed) -> list[State]:
         ]
         for bigger in (256 / 224, 72 / 64, 48 / 44, 128 / 112, 1.25):
             side = round(max(size) * bigger)
-            chains.append((Orient(), r._replace(size=(side, side), mode="cover"), Crop("center", size=size)))
+            chains.append(
+                (Orient(), r._replace(size=(side, side), mode="cover"), Crop("center", size=size))
+            )
             chains.append((Orient(), r._replace(size=(side, side)), Crop("center", size=size)))
         chains += [
             (Orient(), Crop("face", margin=m, aspect=a, outside=o), r)
@@ -78,5 +84,7 @@ def supposed(observed: Observed) -> list[State]:
     ):
         r = Resize(size, kernel=kernel, antialias=antialias, centers=centers)
         chains += [(Orient(), r), (Orient(), r._replace(mode="letterbox"))]
-    chains += [(Orient(), Align(points, size, kernel="bilinear32")) for points in templates(size).values()]
+    chains += [
+        (Orient(), Align(points, size, kernel="bilinear32")) for points in templates(size).values()
+    ]
     return [State(c, head) for c in chains]

@@ -97,7 +97,10 @@ def _place(index: int, op: str, parameter: str) -> dict:
 def _lost(stage: dict, others: list[str]) -> Change:
     kind = OP_KINDS[stage["op"]]
     return Change(
-        kind, stage["op"], _show(stage), f"no {stage['op']} stage" if stage["op"] not in others else "one fewer"
+        kind,
+        stage["op"],
+        _show(stage),
+        f"no {stage['op']} stage" if stage["op"] not in others else "one fewer",
     )
 
 
@@ -120,9 +123,13 @@ def _parameters(a: dict, b: dict, index: int) -> list[tuple[Change, dict]]:
     op, out = a["op"], []
     keys = [k for k in {**a, **b} if a.get(k) != b.get(k)]
     for k in keys:
-        if any(f in keys for f in FOLLOWS.get(k, ())) or (op == "cast" and k == "rounding" and "dtype" in keys):
+        if any(f in keys for f in FOLLOWS.get(k, ())) or (
+            op == "cast" and k == "rounding" and "dtype" in keys
+        ):
             continue
-        change = Change(_kind(op, k, a, b), op, f"{k} {_value(a.get(k))}", f"{k} {_value(b.get(k))}")
+        change = Change(
+            _kind(op, k, a, b), op, f"{k} {_value(a.get(k))}", f"{k} {_value(b.get(k))}"
+        )
         out.append((change, _place(index, op, k)))
     return out
 
@@ -142,7 +149,9 @@ def _kind(op: str, key: str, a: dict, b: dict) -> str:
     return PARAMETER_KINDS.get((op, key), OP_KINDS[op])
 
 
-def _scaling(train: dict, infer: dict, changes: list[tuple[Change, dict]]) -> list[tuple[Change, dict]]:
+def _scaling(
+    train: dict, infer: dict, changes: list[tuple[Change, dict]]
+) -> list[tuple[Change, dict]]:
     """Name what the whole chain of normalisations does to the values, instead of parameter by parameter."""
     moved = [c for c in changes if c[0].stage == "normalize"]
     a, b = (scaling_of(s) for s in (train, infer))

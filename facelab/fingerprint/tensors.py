@@ -20,7 +20,11 @@ DTYPES = tuple(name for name in DESCRIBED if name != "bfloat16")
 
 
 def import_tensors(
-    folder: str | os.PathLike, *, name: str | None = None, family: str | None = None, declares: tuple[str, ...] = ()
+    folder: str | os.PathLike,
+    *,
+    name: str | None = None,
+    family: str | None = None,
+    declares: tuple[str, ...] = (),
 ) -> Fingerprint:
     """Read `<probe>.npy`, or `<probe>.bin` with `<probe>.json`, for every probe of one kind and fingerprint them.
 
@@ -30,11 +34,15 @@ def import_tensors(
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise BadInputError("the folder of tensors does not exist", where=folder, fix="give --tensors a folder")
+        raise BadInputError(
+            "the folder of tensors does not exist", where=folder, fix="give --tensors a folder"
+        )
     there = {p.stem for p in folder.iterdir() if p.suffix in (".npy", ".bin")}
     chosen = family or _family(there, folder)
     if chosen not in FAMILIES:
-        raise BadInputError("unknown kind of probes", expected=", ".join(FAMILIES), got=repr(chosen))
+        raise BadInputError(
+            "unknown kind of probes", expected=", ".join(FAMILIES), got=repr(chosen)
+        )
     probes = family_probes(chosen)
     missing = [p.name for p in probes if p.name not in there]
     if missing:
@@ -48,7 +56,13 @@ def import_tensors(
     arrays = {p.name: read_tensor(folder, p.name) for p in probes}
     _consistent(arrays, folder)
     results = {n: [(OUTPUT, a)] for n, a in arrays.items()}
-    return assemble(name or folder.resolve().name, "tensors", results, made_by=versions("numpy"), declares=declares)
+    return assemble(
+        name or folder.resolve().name,
+        "tensors",
+        results,
+        made_by=versions("numpy"),
+        declares=declares,
+    )
 
 
 def _family(there: set[str], folder: Path) -> str:
@@ -129,9 +143,17 @@ def _raw(folder: Path, name: str) -> np.ndarray:
             fix='write {"shape": [1, 3, 112, 112], "dtype": "float32"}',
         )
     facts = read_json(head, max_bytes=4096)
-    if not isinstance(facts, dict) or set(facts) - {"shape", "dtype"} or "shape" not in facts or "dtype" not in facts:
+    if (
+        not isinstance(facts, dict)
+        or set(facts) - {"shape", "dtype"}
+        or "shape" not in facts
+        or "dtype" not in facts
+    ):
         raise BadInputError(
-            "a tensor's JSON states shape and dtype", where=head, expected="keys shape, dtype", got=repr(facts)[:100]
+            "a tensor's JSON states shape and dtype",
+            where=head,
+            expected="keys shape, dtype",
+            got=repr(facts)[:100],
         )
     shape, dtype = facts["shape"], facts["dtype"]
     if (
@@ -147,7 +169,10 @@ def _raw(folder: Path, name: str) -> np.ndarray:
         )
     if dtype not in DTYPES:
         raise BadInputError(
-            "a tensor's number type is unknown", where=head, expected=", ".join(DTYPES), got=repr(dtype)[:60]
+            "a tensor's number type is unknown",
+            where=head,
+            expected=", ".join(DTYPES),
+            got=repr(dtype)[:60],
         )
     kind = np.dtype(dtype).newbyteorder("<")
     size = int(np.prod(shape, dtype=np.int64)) * kind.itemsize

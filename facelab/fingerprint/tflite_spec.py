@@ -25,7 +25,9 @@ def spec_of(path: str | os.PathLike) -> PreprocessSpec:
         found = read_metadata(path)
     except (ValueError, IndexError, TypeError, struct.error) as e:
         # what a flatbuffer reader raises on bytes that are none
-        raise BadInputError("the file is no TFLite model that can be read", where=path, got=str(e)[:160]) from None
+        raise BadInputError(
+            "the file is no TFLite model that can be read", where=path, got=str(e)[:160]
+        ) from None
     if found is None or not found["mean"] or not found["std"]:
         raise BadInputError(
             "the TFLite model has no normalisation metadata",
@@ -42,11 +44,16 @@ def _stages(path: Path, mean: list[float], std: list[float]) -> list[dict]:
     try:
         detail = Interpreter(model_path=str(path)).get_input_details()[0]
     except (ValueError, RuntimeError) as e:
-        raise BadInputError("the TFLite model cannot be opened", where=path, got=str(e).splitlines()[0][:160]) from None
+        raise BadInputError(
+            "the TFLite model cannot be opened", where=path, got=str(e).splitlines()[0][:160]
+        ) from None
     shape = [int(n) for n in detail["shape"]]
     if len(shape) != 4 or shape[0] != 1 or shape[3] not in (1, 3):
         raise BadInputError(
-            "the TFLite model's input is no picture", where=path, expected="1 × height × width × 3 or 1", got=str(shape)
+            "the TFLite model's input is no picture",
+            where=path,
+            expected="1 × height × width × 3 or 1",
+            got=str(shape),
         )
     dtype = detail["dtype"].__name__
     gray = (
@@ -67,7 +74,12 @@ def _stages(path: Path, mean: list[float], std: list[float]) -> list[dict]:
             "pixel_centers": "half",
             "rounding": "half_up",
         },
-        {"op": "normalize", "mean": mean[:1] if gray else mean, "scale": std[:1] if gray else std, "units": "0-255"},
+        {
+            "op": "normalize",
+            "mean": mean[:1] if gray else mean,
+            "scale": std[:1] if gray else std,
+            "units": "0-255",
+        },
         {"op": "layout", "to": "nhwc"},
     ]
     if dtype == "float32":

@@ -28,18 +28,29 @@ def tones(observed: Observed, state: State, gray: tuple | None) -> Iterator[Hypo
     yield from _limits(state)
     if observed.channels == 1 and not any(t[0] in tone.WHOLE for t in state.head):
         for name in ("equalize_each", "equalize_luma", "stretch", "stretch_each"):
-            change = Change("histogram", "color", "contrast as it is", describe((name, None)) + ", in colour")
+            change = Change(
+                "histogram", "color", "contrast as it is", describe((name, None)) + ", in colour"
+            )
             yield Hypothesis(state._replace(head=(*state.head, (name, None))), (change,), 1.3)
     mixes: list[tuple] = [()]
-    if observed.channels == 1 and gray is not None and tone.gray_of((*state.head, *state.tail)) is None:
+    if (
+        observed.channels == 1
+        and gray is not None
+        and tone.gray_of((*state.head, *state.tail)) is None
+    ):
         mixes = [(("gray", gray),), (("gray", gray[::-1]),)]
     for k, mix in enumerate(mixes):
         for t, price in _more_tones(observed):
             kind = "gamma" if t[0] in GAMMA_LIKE else "histogram"
             change = Change(
-                kind, "color", "linear in the pixels" if kind == "gamma" else "contrast as it is", describe(t)
+                kind,
+                "color",
+                "linear in the pixels" if kind == "gamma" else "contrast as it is",
+                describe(t),
             )
-            yield Hypothesis(state._replace(tail=(*mix, t, *state.tail)), (change,), price + 0.5 * k)
+            yield Hypothesis(
+                state._replace(tail=(*mix, t, *state.tail)), (change,), price + 0.5 * k
+            )
             if t[0] in tone.WHOLE:
                 head = (*state.head, *mix, t)
                 yield Hypothesis(state._replace(head=head), (change,), price + 0.5 * k + 0.1)
@@ -58,7 +69,11 @@ def tiles(observed: Observed, state: State, gray: tuple | None) -> Iterator[Hypo
     """Yield `state` with its contrast equalised tile by tile (CLAHE), by the customary settings, before the geometry
     or behind it."""
     on = "gray" if observed.channels == 1 else "lab"
-    mix = (("gray", gray),) if observed.channels == 1 and gray and tone.gray_of(state.head + state.tail) is None else ()
+    mix = (
+        (("gray", gray),)
+        if observed.channels == 1 and gray and tone.gray_of(state.head + state.tail) is None
+        else ()
+    )
     for count in (8, 4):
         for clip in (2.0, 3.0, 4.0, 40.0):
             t = ("clahe", (clip, count, on))
@@ -73,10 +88,23 @@ def _untoned(state):
             if t[0] not in ("yuv", "gray", *FITTED):
                 rest = getattr(state, place)[:i] + getattr(state, place)[i + 1 :]
                 kind = "gamma" if t[0] in GAMMA_LIKE else "histogram"
-                yield Hypothesis(state._replace(**{place: rest}), (Change(kind, "color", describe(t), "not done"),))
+                yield Hypothesis(
+                    state._replace(**{place: rest}),
+                    (Change(kind, "color", describe(t), "not done"),),
+                )
 
 
-LIMITS = ((0, 150), (0, 180), (0, 205), (0, 230), (25, 255), (50, 255), (75, 255), (30, 225), (55, 200))
+LIMITS = (
+    (0, 150),
+    (0, 180),
+    (0, 205),
+    (0, 230),
+    (25, 255),
+    (50, 255),
+    (75, 255),
+    (30, 225),
+    (55, 200),
+)
 """Where raised brightness or contrast cuts pixels off, before the geometry."""
 
 
@@ -96,9 +124,13 @@ def refine_limits(observed: Observed, scored: Scored) -> Scored:
     for place in ("head", "tail"):
         for i, (name, _) in enumerate(getattr(scored.hypothesis.state, place)):
             if name == "limit":
-                return _refine_pair(observed, scored, (place, i), ((12, 12), (4, 4), (1, 1)), _limit_words)
+                return _refine_pair(
+                    observed, scored, (place, i), ((12, 12), (4, 4), (1, 1)), _limit_words
+                )
             if name == "wrap":
-                return _refine_pair(observed, scored, (place, i), ((0.05, 8), (0.02, 3), (0.007, 1)), _wrap_words)
+                return _refine_pair(
+                    observed, scored, (place, i), ((0.05, 8), (0.02, 3), (0.007, 1)), _wrap_words
+                )
     return scored
 
 
@@ -120,7 +152,8 @@ def _refine_pair(observed, best, where, steps, words):
                     continue
                 trial = state._replace(**{place: (*there[:i], (name, pair), *there[i + 1 :])})
                 changes = tuple(
-                    c._replace(after=words(pair)) if c.kind == "saturation" else c for c in best.hypothesis.changes
+                    c._replace(after=words(pair)) if c.kind == "saturation" else c
+                    for c in best.hypothesis.changes
                 )
                 linear = observed.score(trial)
                 if linear.loss < 0.98 * best.loss:
@@ -132,7 +165,10 @@ def _refine_pair(observed, best, where, steps, words):
 ODD = ("posterize", "hsv_value", "hsl_lightness", "lab_lightness", "wrap")
 WRAPS = (
     *((g, 0.0) for g in (1.1, 1.2, 1.3, 1.5, 2.0)),
-    *((1.0, float(b)) for b in (20, 30, 40, 50, 64, 80, 100, 128, -20, -30, -40, -50, -64, -80, -100)),
+    *(
+        (1.0, float(b))
+        for b in (20, 30, 40, 50, 64, 80, 100, 128, -20, -30, -40, -50, -64, -80, -100)
+    ),
 )
 """(factor, shift) of pixels that are kept in eight bits without saturation."""
 
@@ -144,13 +180,20 @@ def _wrap_words(pair: tuple) -> str:
 def odd_tones(observed: Observed, state: State, gray: tuple | None) -> Iterator[Hypothesis]:
     """Yield `state` with fewer bits, with a gray that is no weighted sum, or with values that wrap around."""
     if any(
-        t[0] in ("posterize", "hsv_value", "hsl_lightness", "lab_lightness", "wrap") for t in state.head + state.tail
+        t[0] in ("posterize", "hsv_value", "hsl_lightness", "lab_lightness", "wrap")
+        for t in state.head + state.tail
     ):
         return
     for bits in (1, 2, 3, 4, 5, 6):
-        change = Change("quantization", "quantize", "8 bits", f"only the upper {bits} bits of each pixel")
+        change = Change(
+            "quantization", "quantize", "8 bits", f"only the upper {bits} bits of each pixel"
+        )
         yield Hypothesis(state._replace(head=(*state.head, ("posterize", bits))), (change,), 1.2)
-    mix = (("gray", gray),) if observed.channels == 1 and gray and tone.gray_of(state.head + state.tail) is None else ()
+    mix = (
+        (("gray", gray),)
+        if observed.channels == 1 and gray and tone.gray_of(state.head + state.tail) is None
+        else ()
+    )
     for pair in WRAPS:
         change = Change("saturation", "cast", "values in range", _wrap_words(pair))
         yield Hypothesis(state._replace(tail=(*mix, ("wrap", pair), *state.tail)), (change,), 1.2)
@@ -204,7 +247,10 @@ def recode_changes(a: tuple[str, str], b: tuple[str, str]) -> tuple[Change, ...]
     if a[0] != b[0]:
         out.append(
             Change(
-                "yuv_matrix", "color", a[0].upper().replace("BT", "BT."), "read as " + b[0].upper().replace("BT", "BT.")
+                "yuv_matrix",
+                "color",
+                a[0].upper().replace("BT", "BT."),
+                "read as " + b[0].upper().replace("BT", "BT."),
             )
         )
     return tuple(out)
@@ -246,6 +292,7 @@ def _with_gamma(observed, scored, place, i, g):
     tones_there[i] = ("gamma", g)
     state = scored.hypothesis.state._replace(**{place: tuple(tones_there)})
     changes = tuple(
-        c._replace(after=describe(("gamma", g))) if c.kind == "gamma" else c for c in scored.hypothesis.changes
+        c._replace(after=describe(("gamma", g))) if c.kind == "gamma" else c
+        for c in scored.hypothesis.changes
     )
     return Scored(Hypothesis(state, changes, scored.hypothesis.price), observed.score(state))

@@ -13,7 +13,13 @@ GRAY = np.array(LUMA["bt601"])
 def rgb_to_ycc(matrix: str) -> np.ndarray:
     """Return the 3×3 matrix from RGB 0…255 to full-range Y, Cb, Cr (chroma centred on 0)."""
     r, g, b = LUMA[matrix]
-    return np.array([[r, g, b], [-r / (2 - 2 * b), -g / (2 - 2 * b), 0.5], [0.5, -g / (2 - 2 * r), -b / (2 - 2 * r)]])
+    return np.array(
+        [
+            [r, g, b],
+            [-r / (2 - 2 * b), -g / (2 - 2 * b), 0.5],
+            [0.5, -g / (2 - 2 * r), -b / (2 - 2 * r)],
+        ]
+    )
 
 
 def _mixed(x: np.ndarray, matrix: np.ndarray, offset: np.ndarray) -> np.ndarray:
@@ -40,7 +46,9 @@ def yuv_to_rgb(yuv: np.ndarray, matrix: str, span: str) -> np.ndarray:
 def recode(x: np.ndarray, written: tuple[str, str], read: tuple[str, str]) -> np.ndarray:
     """Return RGB whose YUV was written with one (matrix, range) and read with another."""
     limited = written[1] == "limited"
-    forward = rgb_to_ycc(written[0]) * (np.array([[219 / 255], [224 / 255], [224 / 255]]) if limited else 1.0)
+    forward = rgb_to_ycc(written[0]) * (
+        np.array([[219 / 255], [224 / 255], [224 / 255]]) if limited else 1.0
+    )
     return yuv_to_rgb(_mixed(x, forward, np.array([16.0 if limited else 0.0, 128.0, 128.0])), *read)
 
 
@@ -134,7 +142,11 @@ def _posterize(x, bits):
 
 def _lab_lightness(x, _):
     """CIE L* of sRGB pixels, 0…255."""
-    y = _linearise(x, None).astype(np.float32) @ np.array([0.212671, 0.71516, 0.072169], np.float32) / 255
+    y = (
+        _linearise(x, None).astype(np.float32)
+        @ np.array([0.212671, 0.71516, 0.072169], np.float32)
+        / 255
+    )
     lightness = np.where(y > 0.008856, 116 * np.cbrt(y) - 16, 903.3 * y)
     return _replicated((lightness * 2.55).astype(np.float32))
 
@@ -146,7 +158,9 @@ def _replicated(gray):
 POINTWISE: dict[str, Callable] = {
     "posterize": _posterize,
     "hsv_value": lambda x, _: _replicated(x.max(axis=-1).astype(np.float32)),
-    "hsl_lightness": lambda x, _: _replicated((x.max(axis=-1).astype(np.float32) + x.min(axis=-1)) / 2),
+    "hsl_lightness": lambda x, _: _replicated(
+        (x.max(axis=-1).astype(np.float32) + x.min(axis=-1)) / 2
+    ),
     "limit": lambda x, span: np.clip(x, *span).astype(np.float32),
     "lab_lightness": _lab_lightness,
     "wrap": lambda x, p: np.mod(x * p[0] + p[1], 256),

@@ -9,7 +9,15 @@ from facelab.fingerprint.chain import Refused
 from facelab.fingerprint.hypotheses import Change, Hypothesis, State
 from facelab.fingerprint.observed import Observed, Scored, curve_residual
 from facelab.fingerprint.search import rank
-from facelab.fingerprint.tonal import before_geometry, odd_tones, recodings, refine_gamma, refine_limits, tiles, tones
+from facelab.fingerprint.tonal import (
+    before_geometry,
+    odd_tones,
+    recodings,
+    refine_gamma,
+    refine_limits,
+    tiles,
+    tones,
+)
 
 
 def distinct(observed: Observed) -> int:
@@ -33,7 +41,10 @@ def tonal_steps(observed, current, gray, floor, bent, options) -> list[Scored]:
     found += [s for s in rank(observed, recodings(state), keep=1, large=False) if s.loss <= limit]
     if least() > floor and observed.budget.left:
         best = rank(observed, tones(observed, state, gray), keep=2, large=False)
-        best = [refine_limits(observed, refine_gamma(observed, before_geometry(observed, s, state))) for s in best]
+        best = [
+            refine_limits(observed, refine_gamma(observed, before_geometry(observed, s, state)))
+            for s in best
+        ]
         # a curve that leaves most of it is no tone curve, however much it takes away
         found += [s for s in best if s.loss <= max(0.5 * current.loss, 3 * floor)]
     for look in (odd_steps, _tiles):
@@ -46,7 +57,11 @@ def tonal_steps(observed, current, gray, floor, bent, options) -> list[Scored]:
     if least() > floor:
         found += [s for s in [censored(observed, state)] if s is not None and s.loss <= 1.5 * floor]
     # an exponent of almost one only mends what something else bent
-    return [s for s in found if not any(t[0] == "gamma" and abs(t[1] - 1) < 0.04 for t in s.hypothesis.state.tail)]
+    return [
+        s
+        for s in found
+        if not any(t[0] == "gamma" and abs(t[1] - 1) < 0.04 for t in s.hypothesis.state.tail)
+    ]
 
 
 def _tiles(observed, current, gray, floor, bent, options) -> list[Scored]:
@@ -82,7 +97,10 @@ def censored(observed: Observed, state: State) -> Scored | None:
         return None
     lo, hi = (f"{v:.4g}" for v in limits)
     return Scored(
-        Hypothesis(trial, (Change("saturation", "cast", "not clipped", f"clipped to {lo}…{hi}"),), 1.0), linear
+        Hypothesis(
+            trial, (Change("saturation", "cast", "not clipped", f"clipped to {lo}…{hi}"),), 1.0
+        ),
+        linear,
     )
 
 
@@ -93,7 +111,9 @@ def bends(observed: Observed, current: Scored, gray: tuple | None) -> tuple[floa
     if not np.isfinite(current.loss):
         return np.inf, np.inf
     try:
-        parts = observed.curve_parts(current.hypothesis.state, current.linear, observed.screen, gray)
+        parts = observed.curve_parts(
+            current.hypothesis.state, current.linear, observed.screen, gray
+        )
     except Refused:
         return np.inf, np.inf
     if not parts:
@@ -103,7 +123,9 @@ def bends(observed: Observed, current: Scored, gray: tuple | None) -> tuple[floa
     return alone, float(np.sqrt(curve_residual(z, y)))
 
 
-def curved(observed: Observed, current: Scored, gray: tuple | None, alone: float, together: float) -> Scored | None:
+def curved(
+    observed: Observed, current: Scored, gray: tuple | None, alone: float, together: float
+) -> Scored | None:
     """Return the hypothesis of a free curve, one for all probes or one a probe, where that explains most."""
     state = current.hypothesis.state
     if any(t[0] == "curve" for t in state.tail) or alone > 0.3 * current.loss:
@@ -112,10 +134,17 @@ def curved(observed: Observed, current: Scored, gray: tuple | None, alone: float
     change = (
         Change("gamma", "color", "linear in the pixels", "a tone curve, the same for every picture")
         if common
-        else Change("histogram", "color", "contrast as it is", "a tone curve that differs from picture to picture")
+        else Change(
+            "histogram",
+            "color",
+            "contrast as it is",
+            "a tone curve that differs from picture to picture",
+        )
     )
     few = distinct(observed)
     if common and few <= 64:
-        change = Change("quantization", "quantize", "as many levels as pixels have", f"{few} distinct values")
+        change = Change(
+            "quantization", "quantize", "as many levels as pixels have", f"{few} distinct values"
+        )
     trial = state._replace(tail=(*state.tail, ("curve", gray)))
     return Scored(Hypothesis(trial, (change,), 1.5), observed.score(trial))

@@ -33,14 +33,25 @@ def kernel(isa: Isa):
         for i in range(0, m - ROWS + 1, ROWS):
             s0, s1, s2, s3 = np.float32(0), np.float32(0), np.float32(0), np.float32(0)
             for k in range(0, d, piece):
-                pair_block(query.ctypes.data + 4 * k, 0, rows.ctypes.data + 4 * (i * d + k), d, piece // width,
-                           part.ctypes.data, width, 1, ROWS, True)
+                pair_block(
+                    query.ctypes.data + 4 * k,
+                    0,
+                    rows.ctypes.data + 4 * (i * d + k),
+                    d,
+                    piece // width,
+                    part.ctypes.data,
+                    width,
+                    1,
+                    ROWS,
+                    True,
+                )
                 s0, s1, s2, s3 = s0 + part[0], s1 + part[1], s2 + part[2], s3 + part[3]
                 pieces += 1
                 if min(min(s0, s1), min(s2, s3)) > threshold:
                     break
             within += (s0 <= threshold) + (s1 <= threshold) + (s2 <= threshold) + (s3 <= threshold)
         return within, pieces
+
     return run
 
 
@@ -52,8 +63,16 @@ def by_variance(gallery: np.ndarray, queries: np.ndarray) -> tuple[np.ndarray, n
     return gallery @ turn, queries @ turn
 
 
-def experiment(gallery: np.ndarray, queries: np.ndarray, k: int, *, piece: int = 64, turned: bool = False,
-               repeats: int = 5, budget_s: float = 4.0) -> dict:
+def experiment(
+    gallery: np.ndarray,
+    queries: np.ndarray,
+    k: int,
+    *,
+    piece: int = 64,
+    turned: bool = False,
+    repeats: int = 5,
+    budget_s: float = 4.0,
+) -> dict:
     """Return what early abandoning saves one query at a time, on one thread, against reading every row whole.
 
     `read` is the share of the dimensions that were read; the times are medians of interleaved rounds in seconds a
@@ -63,8 +82,12 @@ def experiment(gallery: np.ndarray, queries: np.ndarray, k: int, *, piece: int =
     isa = choose()
     d = gallery.shape[1]
     if d % piece or piece % isa.width or k > len(gallery):
-        raise BadInputError("this gallery cannot be read in such pieces", expected=f"a multiple of {piece}", got=d)
-    matchers = {name: Matcher(gallery, method=name, threads=1) for name in ("exhaustive", "screened")}
+        raise BadInputError(
+            "this gallery cannot be read in such pieces", expected=f"a multiple of {piece}", got=d
+        )
+    matchers = {
+        name: Matcher(gallery, method=name, threads=1) for name in ("exhaustive", "screened")
+    }
     limits = matchers["exhaustive"].search(queries, k).distances[:, -1] * np.float32(1.00001)
     rows, asked = by_variance(gallery, queries) if turned else (gallery, queries)
     run, found = kernel(isa), {}
@@ -74,11 +97,24 @@ def experiment(gallery: np.ndarray, queries: np.ndarray, k: int, *, piece: int =
 
     def abandoning():
         found["counts"] = each(lambda i: limits[i])
+
     samples = timing.interleave(
-        {"abandoning": abandoning, "whole": lambda: each(lambda i: np.float32(np.inf)),
-         **{name: (lambda m=m: [m.search(q[None], k) for q in queries]) for name, m in matchers.items()}},
-        repeats=repeats, budget_s=budget_s)
+        {
+            "abandoning": abandoning,
+            "whole": lambda: each(lambda i: np.float32(np.inf)),
+            **{
+                name: (lambda m=m: [m.search(q[None], k) for q in queries])
+                for name, m in matchers.items()
+            },
+        },
+        repeats=repeats,
+        budget_s=budget_s,
+    )
     pieces = len(queries) * (len(gallery) // ROWS) * (d // piece)
-    return {"k": k, "turned": turned, "read": sum(p for _, p in found["counts"]) / pieces,
-            "kept": sum(int(n) for n, _ in found["counts"]) / len(queries),
-            **{name: float(np.median(s)) / len(queries) for name, s in samples.items()}}
+    return {
+        "k": k,
+        "turned": turned,
+        "read": sum(p for _, p in found["counts"]) / pieces,
+        "kept": sum(int(n) for n, _ in found["counts"]) / len(queries),
+        **{name: float(np.median(s)) / len(queries) for name, s in samples.items()},
+    }

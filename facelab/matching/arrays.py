@@ -9,8 +9,17 @@ import numpy as np
 from facelab.core.errors import BadInputError, did_you_mean
 
 DTYPES = (np.dtype(np.float32), np.dtype(np.float16), np.dtype(np.int8))
-_ALIASES = {"sqeuclidean": "sqeuclidean", "squared_l2": "sqeuclidean", "l2": "l2", "euclidean": "l2",
-            "ip": "ip", "inner": "ip", "dot": "ip", "cosine": "cosine", "cos": "cosine"}
+_ALIASES = {
+    "sqeuclidean": "sqeuclidean",
+    "squared_l2": "sqeuclidean",
+    "l2": "l2",
+    "euclidean": "l2",
+    "ip": "ip",
+    "inner": "ip",
+    "dot": "ip",
+    "cosine": "cosine",
+    "cos": "cosine",
+}
 CACHE_LINE = 64
 METRICS = ("sqeuclidean", "l2", "ip", "cosine")
 
@@ -22,8 +31,11 @@ def metric_name(metric: str) -> str:
     ('l2', 'ip')
     """
     if not isinstance(metric, str) or metric not in _ALIASES:
-        raise BadInputError(f"no metric named {metric!r}{did_you_mean(metric, METRICS)}",
-                            expected=", ".join(METRICS), got=repr(metric))
+        raise BadInputError(
+            f"no metric named {metric!r}{did_you_mean(metric, METRICS)}",
+            expected=", ".join(METRICS),
+            got=repr(metric),
+        )
     return _ALIASES[metric]
 
 
@@ -35,7 +47,7 @@ def aligned_zeros(rows: int, width: int) -> np.ndarray:
     """
     room = np.zeros(rows * width + CACHE_LINE, np.int8)
     first = -room.ctypes.data % CACHE_LINE
-    return room[first:first + rows * width].reshape(rows, width)
+    return room[first : first + rows * width].reshape(rows, width)
 
 
 def check_vectors(x, name: str) -> np.ndarray:
@@ -47,22 +59,42 @@ def check_vectors(x, name: str) -> np.ndarray:
         try:
             x = np.asarray(x)
         except (ValueError, TypeError) as e:
-            raise BadInputError(f"{name} is no array", expected="a 2-D numpy array", got=str(e)[:120]) from None
+            raise BadInputError(
+                f"{name} is no array", expected="a 2-D numpy array", got=str(e)[:120]
+            ) from None
     if isinstance(x, np.ma.MaskedArray):
-        raise BadInputError(f"the matchers know no masks, and {name} has one", expected="a plain array",
-                            fix="drop the masked rows: x.data[~x.mask.any(axis=1)]")
+        raise BadInputError(
+            f"the matchers know no masks, and {name} has one",
+            expected="a plain array",
+            fix="drop the masked rows: x.data[~x.mask.any(axis=1)]",
+        )
     if x.ndim != 2:
         fix = "a single vector is v[None, :]" if x.ndim == 1 else "one row a vector"
-        raise BadInputError(f"{name} must have two axes", expected="shape (rows, dimensions)",
-                            got=f"shape {x.shape}", fix=fix)
+        raise BadInputError(
+            f"{name} must have two axes",
+            expected="shape (rows, dimensions)",
+            got=f"shape {x.shape}",
+            fix=fix,
+        )
     native = x.dtype.newbyteorder("=")
     if native not in DTYPES:
-        fix = "convert it yourself: x.astype(np.float32)" if x.dtype.kind in "fiub" else "see expected"
-        raise BadInputError(f"the matchers do not take the dtype of {name}",
-                            expected="float32, float16 or int8", got=x.dtype, fix=fix)
+        fix = (
+            "convert it yourself: x.astype(np.float32)"
+            if x.dtype.kind in "fiub"
+            else "see expected"
+        )
+        raise BadInputError(
+            f"the matchers do not take the dtype of {name}",
+            expected="float32, float16 or int8",
+            got=x.dtype,
+            fix=fix,
+        )
     if x.shape[1] == 0:
-        raise BadInputError(f"there are vectors without dimensions in {name}", expected="at least one",
-                            got=f"shape {x.shape}")
+        raise BadInputError(
+            f"there are vectors without dimensions in {name}",
+            expected="at least one",
+            got=f"shape {x.shape}",
+        )
     if x.dtype.isnative and x.flags.c_contiguous and x.flags.aligned:
         return x
     return np.require(x, dtype=native, requirements=["C", "A"])
@@ -71,8 +103,12 @@ def check_vectors(x, name: str) -> np.ndarray:
 def check_same_width(a: np.ndarray, b: np.ndarray, names: tuple[str, str]) -> None:
     """Raise BadInputError unless both arrays have vectors of one length."""
     if a.shape[1] != b.shape[1]:
-        raise BadInputError(f"{names[0]} and {names[1]} differ in dimension", expected=f"{b.shape[1]} as in {names[1]}",
-                            got=f"{a.shape[1]}", fix="they must come from one embedder")
+        raise BadInputError(
+            f"{names[0]} and {names[1]} differ in dimension",
+            expected=f"{b.shape[1]} as in {names[1]}",
+            got=f"{a.shape[1]}",
+            fix="they must come from one embedder",
+        )
 
 
 def check_k(k, rows: int, *, where=None) -> int:
@@ -82,8 +118,13 @@ def check_k(k, rows: int, *, where=None) -> int:
     if rows == 0:
         raise BadInputError("the gallery is empty", where=where, expected="at least one row")
     if k > rows:
-        raise BadInputError("k is larger than the gallery", where=where, expected=f"at most {rows}", got=k,
-                            fix="ask for fewer neighbours")
+        raise BadInputError(
+            "k is larger than the gallery",
+            where=where,
+            expected=f"at most {rows}",
+            got=k,
+            fix="ask for fewer neighbours",
+        )
     return int(k)
 
 
@@ -95,11 +136,15 @@ def check_finite(x: np.ndarray, name: str, *, first_row: int = 0) -> None:
         if np.isfinite(np.add.reduce(x, axis=None, dtype=np.float64)):
             return
     for start in range(0, len(x), 4096):
-        bad = ~np.isfinite(x[start:start + 4096]).all(axis=1)
+        bad = ~np.isfinite(x[start : start + 4096]).all(axis=1)
         if bad.any():
             row = start + int(bad.argmax())
-            raise BadInputError(f"there is a NaN or an infinity in {name}", where=f"row {first_row + row}",
-                                expected="finite numbers", fix="drop or repair that vector")
+            raise BadInputError(
+                f"there is a NaN or an infinity in {name}",
+                where=f"row {first_row + row}",
+                expected="finite numbers",
+                fix="drop or repair that vector",
+            )
 
 
 def mapping_of(x: np.ndarray) -> mmap.mmap | None:

@@ -59,7 +59,9 @@ class Row:
     @property
     def warning(self) -> str | None:
         """Return why the time is not to be trusted, or None."""
-        return timing.summarise(self.samples).warning or ("one call only" if len(self.samples) == 1 else None)
+        return timing.summarise(self.samples).warning or (
+            "one call only" if len(self.samples) == 1 else None
+        )
 
 
 @dataclass(frozen=True)
@@ -103,8 +105,12 @@ def split_embeddings(path: str | Path, n: int) -> tuple[np.ndarray, np.ndarray]:
     """Return (gallery, queries) from a .npy of float32 embeddings: its last n rows are the queries."""
     x = np.array(open_vectors(path, "the embeddings"))
     if x.dtype != np.float32 or len(x) <= n:
-        raise BadInputError("these embeddings cannot be measured", where=path, got=f"{x.dtype}, {len(x)} rows",
-                            expected=f"float32, more than {n} rows")
+        raise BadInputError(
+            "these embeddings cannot be measured",
+            where=path,
+            got=f"{x.dtype}, {len(x)} rows",
+            expected=f"float32, more than {n} rows",
+        )
     arrays.check_finite(x, "the embeddings")
     return x[:-n], x[-n:]
 
@@ -113,11 +119,14 @@ def split_embeddings(path: str | Path, n: int) -> tuple[np.ndarray, np.ndarray]:
 def threads_for_all(threads: int):
     """Hold every BLAS and OpenMP library of this process to a number of threads."""
     from threadpoolctl import threadpool_limits
+
     with threadpool_limits(threads):
         yield
 
 
-def judge(ids, truth: np.ndarray, queries: np.ndarray, gallery: np.ndarray, metric: str) -> tuple[bool, float]:
+def judge(
+    ids, truth: np.ndarray, queries: np.ndarray, gallery: np.ndarray, metric: str
+) -> tuple[bool, float]:
     """Return (right, recall) of ids (n, k) against the exact ids `truth`; distances are recomputed in float64.
 
     Right means: in range, no id twice, and at every rank the recomputed distance is the true one up to a tie.
@@ -138,9 +147,21 @@ def judge(ids, truth: np.ndarray, queries: np.ndarray, gallery: np.ndarray, metr
     return right, found / ids.size
 
 
-def search_benchmark(gallery: np.ndarray, queries: np.ndarray, k: int, *, metric: str = "sqeuclidean",
-                     threads: int = 1, repeats: int = 7, budget_s: float = 20.0, names=None, data: str = "",
-                     methods=("exhaustive", "screened"), batches=None, approximate: bool = False) -> list[Row]:
+def search_benchmark(
+    gallery: np.ndarray,
+    queries: np.ndarray,
+    k: int,
+    *,
+    metric: str = "sqeuclidean",
+    threads: int = 1,
+    repeats: int = 7,
+    budget_s: float = 20.0,
+    names=None,
+    data: str = "",
+    methods=("exhaustive", "screened"),
+    batches=None,
+    approximate: bool = False,
+) -> list[Row]:
     """Time facelab's paths and the installed peers on one gallery, interleaved, and judge every answer.
 
     Everybody prepares the gallery once and then searches the first n queries for each n of `batches` (default: all).
@@ -154,15 +175,22 @@ def search_benchmark(gallery: np.ndarray, queries: np.ndarray, k: int, *, metric
         if names is None:
             names = peers.usual(gallery.size, metric, approximate=approximate)
         elif missing := [name for name in names if not peers.knows(name, metric)]:
-            raise BadInputError(f"no {metric!r} with {', '.join(missing)}", fix="leave it out, or take another metric")
+            raise BadInputError(
+                f"no {metric!r} with {', '.join(missing)}",
+                fix="leave it out, or take another metric",
+            )
         contenders = prepare(gallery, k, metric, threads, names, methods, most)
         rows = []
         for n in batches or (len(queries),):
-            rows += _one_batch(contenders, gallery, queries[:n], k, metric, threads, repeats, budget_s, data)
+            rows += _one_batch(
+                contenders, gallery, queries[:n], k, metric, threads, repeats, budget_s, data
+            )
     return rows
 
 
-def prepare(gallery: np.ndarray, k: int, metric: str, threads: int, names, methods, most) -> list[Contender]:
+def prepare(
+    gallery: np.ndarray, k: int, metric: str, threads: int, names, methods, most
+) -> list[Contender]:
     """Return facelab's methods, the named peers and the plain sgemm, each prepared for the gallery and timed doing so.
 
     `most` holds the multiply-adds of a search above which a peer is left out.
@@ -171,16 +199,36 @@ def prepare(gallery: np.ndarray, k: int, metric: str, threads: int, names, metho
     for method in methods:
         started = time.perf_counter()
         matcher = Matcher(gallery, metric, method, threads)
-        seconds, part = time.perf_counter() - started, Matcher(gallery[:max(2000, k)], metric, method, 1)
-        found.append(Contender(f"facelab {method}", lambda q, matcher=matcher: matcher.search(q, k).ids,
-                               prepare_s=seconds,
-                               warm=lambda q, part=part: (part.search(q, k), Search(part, q, k, 0).run(None))))
+        seconds, part = (
+            time.perf_counter() - started,
+            Matcher(gallery[: max(2000, k)], metric, method, 1),
+        )
+        found.append(
+            Contender(
+                f"facelab {method}",
+                lambda q, matcher=matcher: matcher.search(q, k).ids,
+                prepare_s=seconds,
+                warm=lambda q, part=part: (part.search(q, k), Search(part, q, k, 0).run(None)),
+            )
+        )
     for name in peers.installed(names):
         started = time.perf_counter()
         peer = peers.MAKERS[name][0](gallery, k, metric, threads)
-        found.append(Contender(peer.name, peer.search, peer.exact, peer.note, time.perf_counter() - started,
-                               most.get(name, np.inf), peers.SCORES.get(name, 0), peer.warm))
-    room: dict[int, np.ndarray] = {}  # the product's own array, made once: a search does not return n × m numbers
+        found.append(
+            Contender(
+                peer.name,
+                peer.search,
+                peer.exact,
+                peer.note,
+                time.perf_counter() - started,
+                most.get(name, np.inf),
+                peers.SCORES.get(name, 0),
+                peer.warm,
+            )
+        )
+    room: dict[
+        int, np.ndarray
+    ] = {}  # the product's own array, made once: a search does not return n × m numbers
 
     def sgemm(q: np.ndarray) -> None:
         n = len(q)
@@ -188,7 +236,13 @@ def prepare(gallery: np.ndarray, k: int, metric: str, threads: int, names, metho
             room.clear()
             room[n] = np.empty((n, len(gallery)), np.float32)
         np.matmul(q, gallery.T, out=room[n])
-    return [*found, Contender(SGEMM, sgemm, exact=False, note="the product alone, no selection", most=6e10, scores=4)]
+
+    return [
+        *found,
+        Contender(
+            SGEMM, sgemm, exact=False, note="the product alone, no selection", most=6e10, scores=4
+        ),
+    ]
 
 
 def with_threads(threads: int) -> str:
@@ -200,7 +254,9 @@ def with_threads(threads: int) -> str:
     return f", {threads} threads" if threads > 1 else ""
 
 
-def _one_batch(contenders, gallery, queries, k, metric, threads, repeats, budget_s, data) -> list[Row]:
+def _one_batch(
+    contenders, gallery, queries, k, metric, threads, repeats, budget_s, data
+) -> list[Row]:
     n, (m, d) = len(queries), gallery.shape
     shape = {"queries": n, "gallery": m, "dimension": d, "k": k, "metric": metric, "data": data}
     memory = machine.memory_bytes()[1] // SCORES_SHARE
@@ -211,19 +267,43 @@ def _one_batch(contenders, gallery, queries, k, metric, threads, repeats, budget
         started = time.perf_counter()
         answers[c.name] = c.search(queries)
         first[c.name] = time.perf_counter() - started
-    slow = {name for name, s in first.items() if s > ONE_CALL_S and s > ONE_CALL_RATIO * min(first.values())}
+    slow = {
+        name
+        for name, s in first.items()
+        if s > ONE_CALL_S and s > ONE_CALL_RATIO * min(first.values())
+    }
     a_round = sum(s for name, s in first.items() if name not in slow)
-    samples = timing.interleave({c.name: (lambda c=c: c.search(queries)) for c in taking if c.name not in slow},
-                                repeats=max(repeats, min(MOST_ROUNDS, int(budget_s / a_round))), warmup=0,
-                                budget_s=budget_s, least_s=SAMPLE_S)
+    samples = timing.interleave(
+        {c.name: (lambda c=c: c.search(queries)) for c in taking if c.name not in slow},
+        repeats=max(repeats, min(MOST_ROUNDS, int(budget_s / a_round))),
+        warmup=0,
+        budget_s=budget_s,
+        least_s=SAMPLE_S,
+    )
     samples |= {name: np.array([first[name]]) for name in slow}
     truth = _truth(answers.get("facelab exhaustive"), gallery, queries, k, metric)
     rows, case = [], f"search/{n}x{m}x{d}{with_threads(threads)}"
     for c in taking:
-        right, recall = (True, None) if answers[c.name] is None else judge(answers[c.name], truth, queries, gallery,
-                                                                          metric)
-        rows.append(Row(case, c.name, samples[c.name], right or not c.exact, None, recall, c.exact, threads, shape,
-                        c.note, c.prepare_s))
+        right, recall = (
+            (True, None)
+            if answers[c.name] is None
+            else judge(answers[c.name], truth, queries, gallery, metric)
+        )
+        rows.append(
+            Row(
+                case,
+                c.name,
+                samples[c.name],
+                right or not c.exact,
+                None,
+                recall,
+                c.exact,
+                threads,
+                shape,
+                c.note,
+                c.prepare_s,
+            )
+        )
     return rows
 
 
@@ -232,14 +312,26 @@ def _truth(found: np.ndarray | None, gallery, queries, k, metric) -> np.ndarray:
     if found is None:
         found = Matcher(gallery, metric, "exhaustive").search(queries, k).ids
     few = np.linspace(0, len(queries) - 1, min(4, len(queries))).astype(int)
-    if not judge(found[few], oracle.top_k(queries[few], gallery, k, metric)[1], queries[few], gallery, metric)[0]:
-        raise BadInputError("the exhaustive search disagrees with float64", fix="this is a bug of facelab: report it")
+    if not judge(
+        found[few], oracle.top_k(queries[few], gallery, k, metric)[1], queries[few], gallery, metric
+    )[0]:
+        raise BadInputError(
+            "the exhaustive search disagrees with float64",
+            fix="this is a bug of facelab: report it",
+        )
     return found
 
 
-def pairwise_benchmark(a: np.ndarray, b: np.ndarray, *, metric: str = "sqeuclidean", threads: int = 1,
-                       repeats: int = 7, budget_s: float = 20.0,
-                       kernels=PAIRWISE) -> list[Row]:
+def pairwise_benchmark(
+    a: np.ndarray,
+    b: np.ndarray,
+    *,
+    metric: str = "sqeuclidean",
+    threads: int = 1,
+    repeats: int = 7,
+    budget_s: float = 20.0,
+    kernels=PAIRWISE,
+) -> list[Row]:
     """Time every pairwise kernel and the plain sgemm call on the same arrays; each row carries its largest error."""
     n, m, d = len(a), len(b), a.shape[1]
     out = np.empty((n, m), np.float32)
@@ -249,18 +341,46 @@ def pairwise_benchmark(a: np.ndarray, b: np.ndarray, *, metric: str = "sqeuclide
     with threads_for_all(threads):
         errors = {k: oracle.relative_error(contenders[k](), a, b, metric) for k in kernels}
         samples = timing.interleave(contenders, repeats=repeats, budget_s=budget_s)
-    return [Row(f"pairwise/{n}x{m}x{d}", k, samples[k], errors.get(k, 0.0) <= 1e-5, errors.get(k), None, True, threads,
-                shape) for k in contenders]
+    return [
+        Row(
+            f"pairwise/{n}x{m}x{d}",
+            k,
+            samples[k],
+            errors.get(k, 0.0) <= 1e-5,
+            errors.get(k),
+            None,
+            True,
+            threads,
+            shape,
+        )
+        for k in contenders
+    ]
 
 
 def as_record(row: Row, *, run: str, step: str) -> Record:
     """Return a row as a record: median seconds with its interval, the error beside the speed, machine and warning."""
     s = timing.summarise(row.samples)
-    note = f"{row.shape} {row.note}".strip() + (f"; recall {row.recall:.4f}" if row.recall is not None else "")
-    return Record(run=run, step=step, case=row.case, metric=f"{row.name}, {row.threads} thread(s)", value=s.p50,
-                  unit="s", better="lower", lo=s.lo, hi=s.hi, n=s.n, method="median of interleaved rounds",
-                  error=row.error, warning=row.warning, passed=row.correct,
-                  machine={**machine.facts(threads=row.threads, versions=VERSIONS), "blas": blas_facts()}, note=note)
+    note = f"{row.shape} {row.note}".strip() + (
+        f"; recall {row.recall:.4f}" if row.recall is not None else ""
+    )
+    return Record(
+        run=run,
+        step=step,
+        case=row.case,
+        metric=f"{row.name}, {row.threads} thread(s)",
+        value=s.p50,
+        unit="s",
+        better="lower",
+        lo=s.lo,
+        hi=s.hi,
+        n=s.n,
+        method="median of interleaved rounds",
+        error=row.error,
+        warning=row.warning,
+        passed=row.correct,
+        machine={**machine.facts(threads=row.threads, versions=VERSIONS), "blas": blas_facts()},
+        note=note,
+    )
 
 
 def blas_facts() -> list[dict]:
@@ -270,17 +390,38 @@ def blas_facts() -> list[dict]:
     for "BLAS" means nothing without it.
     """
     from threadpoolctl import threadpool_info
-    return [{"library": i["filepath"].replace("\\", "/").split("/")[-1], "version": i.get("version"),
-             "core": i.get("architecture")} for i in threadpool_info() if i["user_api"] == "blas"]
+
+    return [
+        {
+            "library": i["filepath"].replace("\\", "/").split("/")[-1],
+            "version": i.get("version"),
+            "core": i.get("architecture"),
+        }
+        for i in threadpool_info()
+        if i["user_api"] == "blas"
+    ]
 
 
 def as_dict(row: Row) -> dict:
     """Return a row as plain JSON."""
     s = timing.summarise(row.samples)
-    return {"case": row.case, "name": row.name, "exact": row.exact, "correct": row.correct, "recall": row.recall,
-            "largest_relative_error": row.error, "threads": row.threads, "prepare_s": row.prepare_s, "median_s": s.p50,
-            "lo_s": s.lo, "hi_s": s.hi, "rounds": s.n, "warning": row.warning, "samples_s": row.samples.tolist(),
-            "note": row.note}
+    return {
+        "case": row.case,
+        "name": row.name,
+        "exact": row.exact,
+        "correct": row.correct,
+        "recall": row.recall,
+        "largest_relative_error": row.error,
+        "threads": row.threads,
+        "prepare_s": row.prepare_s,
+        "median_s": s.p50,
+        "lo_s": s.lo,
+        "hi_s": s.hi,
+        "rounds": s.n,
+        "warning": row.warning,
+        "samples_s": row.samples.tolist(),
+        "note": row.note,
+    }
 
 
 def table(rows: list[Row]) -> str:
@@ -290,11 +431,18 @@ def table(rows: list[Row]) -> str:
         lines += [case, f"  {'':<22}{'median':>11}{'× fastest':>11}  answers"]
         mine = sorted((r for r in rows if r.case == case), key=lambda r: r.seconds)
         for r in mine:
-            said = f"error {r.error:.1e}" if r.error is not None else "" if r.recall is None else (
-                "exact" if r.exact and r.correct else f"recall {r.recall:.3f}")
+            said = (
+                f"error {r.error:.1e}"
+                if r.error is not None
+                else ""
+                if r.recall is None
+                else ("exact" if r.exact and r.correct else f"recall {r.recall:.3f}")
+            )
             said += "" if r.correct else "  WRONG"
             said += f"  ({r.warning.split(':')[0]})" if r.warning else ""
-            lines.append(f"  {r.name:<22}{r.seconds * 1e3:>9.3f}ms{r.seconds / mine[0].seconds:>11.2f}  {said}")
+            lines.append(
+                f"  {r.name:<22}{r.seconds * 1e3:>9.3f}ms{r.seconds / mine[0].seconds:>11.2f}  {said}"
+            )
     return "\n".join(lines)
 
 
@@ -308,10 +456,14 @@ def streamed_search(m: int, d: int, n: int, k: int, *, threads: int = 1) -> dict
         path, rng = Path(folder) / "gallery.npy", np.random.default_rng(0)
         rows = np.lib.format.open_memmap(path, "w+", np.float32, (m, d))
         for first in range(0, m, 50_000):
-            rows[first:first + 50_000] = rng.standard_normal((len(rows[first:first + 50_000]), d), dtype=np.float32)
+            rows[first : first + 50_000] = rng.standard_normal(
+                (len(rows[first : first + 50_000]), d), dtype=np.float32
+            )
         rows.flush()
         del rows
-        answer = fresh.call("facelab.matching.bench:search_own_rows", str(path), n, k, threads, threads=threads)
+        answer = fresh.call(
+            "facelab.matching.bench:search_own_rows", str(path), n, k, threads, threads=threads
+        )
     return {**answer.value, "above_base_mb": (answer.peak_rss - answer.base_rss) / 1e6}
 
 
@@ -319,12 +471,14 @@ def search_own_rows(path: str, n: int, k: int, threads: int) -> dict:
     """Search a gallery file for its own first n rows, each of which must find itself first."""
     gallery = open_vectors(path, "the gallery")
     queries = np.array(gallery[:n])
-    Matcher(np.array(gallery[:2 * n + k]), threads=threads).search(queries, k)  # compiles
+    Matcher(np.array(gallery[: 2 * n + k]), threads=threads).search(queries, k)  # compiles
     started = time.perf_counter()
     found = Matcher(gallery, threads=threads).search(queries, k)
     seconds = time.perf_counter() - started
     if not (found.ids[:, 0] == np.arange(n)).all():
-        raise BadInputError("the streamed search lost rows", fix="this is a bug of facelab: report it")
+        raise BadInputError(
+            "the streamed search lost rows", fix="this is a bug of facelab: report it"
+        )
     return {"gallery_mb": gallery.nbytes / 1e6, "seconds": seconds, "method": found.method}
 
 
@@ -334,5 +488,11 @@ def memory_per_million(d: int) -> list[dict]:
     Screening holds int8 codes (padded to 64) and 28 bytes a row: four float32, one int32, one float64 norm.
     """
     million, codes = 1_000_000, -(-d // 64) * 64
-    return [{"dtype": dtype.name, "gallery_mb": million * d * dtype.itemsize / 1e6,
-             "screening_adds_mb": million * (codes + 28) / 1e6} for dtype in arrays.DTYPES]
+    return [
+        {
+            "dtype": dtype.name,
+            "gallery_mb": million * d * dtype.itemsize / 1e6,
+            "screening_adds_mb": million * (codes + 28) / 1e6,
+        }
+        for dtype in arrays.DTYPES
+    ]

@@ -40,9 +40,9 @@ from numba import njit
 from facelab.matching.compiled import kernel, part
 from facelab.matching.topk import COSINE, FLOAT32, L2, squares_of
 
-LARGEST_SQUARE, SMALLEST_SQUARE = 2.0 ** 110, 2.0 ** -80
+LARGEST_SQUARE, SMALLEST_SQUARE = 2.0**110, 2.0**-80
 LARGEST_DIMENSION_INT8 = 65_535
-UP = 1.0 + 2.0 ** -20
+UP = 1.0 + 2.0**-20
 _SUMS = {"reassoc", "contract"}  # order of float64 sums is free here: the bounds have room for it
 
 
@@ -103,7 +103,7 @@ def _parameters(metric, step, lost, square, r, params):
     params[0, r] = step * scale
     params[1, r] = np.sqrt(lost) * scale * UP
     params[2, r] = norm * scale * UP
-    params[3, r] = 0.5 * square * (1 - 2.0 ** -20) if metric == L2 else 0.0
+    params[3, r] = 0.5 * square * (1 - 2.0**-20) if metric == L2 else 0.0
 
 
 @kernel
@@ -116,8 +116,8 @@ def plain_rows(squares, metric, params):
 @part
 def plain_queries(d, metric, lane, info):
     """Fill t, A, F (rows of lane) and the shift (info[2]) for float32 sums over d dimensions."""
-    unit = (d + 8) * 2.0 ** -24
-    gamma = unit / (1 - unit) + 2.0 ** -20
+    unit = (d + 8) * 2.0**-24
+    gamma = unit / (1 - unit) + 2.0**-20
     for q in range(info.shape[1]):
         norm = np.sqrt(info[0, q])
         scale = 1.0
@@ -149,7 +149,7 @@ def encode_queries(queries, mean, metric, levels, offset, whole_numbers, codes, 
             scale = 1.0 / np.sqrt(square) if square > 0 else 0.0
         lane[0, q] = step * scale
         lane[1, q] = np.sqrt(kept) * scale * UP
-        lane[2, q] = (np.sqrt(lost) + 2.0 ** -20 * np.sqrt(square)) * scale * UP
+        lane[2, q] = (np.sqrt(lost) + 2.0**-20 * np.sqrt(square)) * scale * UP
         if metric == L2:
             info[2, q] = -0.5 * square
 

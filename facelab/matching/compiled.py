@@ -28,7 +28,10 @@ def _room() -> str:
 def _constants(function: Callable) -> tuple:
     """Return what a function was closed over, other compiled functions by what they were closed over themselves."""
     cells = (cell.cell_contents for cell in function.__closure__ or ())
-    return tuple(_constants(c.py_func) if hasattr(c, "py_func") else (type(c).__name__, repr(c)) for c in cells)
+    return tuple(
+        _constants(c.py_func) if hasattr(c, "py_func") else (type(c).__name__, repr(c))
+        for c in cells
+    )
 
 
 def _steady(compiled):
@@ -37,8 +40,10 @@ def _steady(compiled):
     Numba would pickle what the function is closed over, and another compiled function pickles differently in every
     process: such code was compiled anew each time, for ten seconds.
     """
+
     def key(signature, codegen) -> tuple:
         return signature, codegen.magic_tuple(), (_room(), repr(_constants(compiled.py_func)))
+
     if hasattr(getattr(compiled, "_cache", None), "_index_key"):
         compiled._cache._index_key = key
     return compiled
@@ -51,4 +56,6 @@ def kernel(function: Callable):
 
 def part(function: Callable):
     """Compile a function that only compiled functions call."""
-    return _steady(njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True)(function))
+    return _steady(
+        njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True)(function)
+    )

@@ -34,6 +34,7 @@ class Listing:
 
 def _function(kernel: str, isa):
     from numba import types
+
     f2 = types.Array(types.float32, 2, "C")
     index = types.intp
     plain = (f2, f2, f2, index, index)
@@ -41,12 +42,24 @@ def _function(kernel: str, isa):
         return loops.blocked(isa, True), (*plain, index, index)
     if kernel == "blocked int8":
         squares = types.Array(types.float64, 1, "C")
-        return loops.blocked_i8(isa), (types.Array(types.int8, 2, "C"), types.Array(types.uint8, 3, "C"), squares,
-                                       squares, types.boolean, f2, index, index)
+        return loops.blocked_i8(isa), (
+            types.Array(types.int8, 2, "C"),
+            types.Array(types.uint8, 3, "C"),
+            squares,
+            squares,
+            types.boolean,
+            f2,
+            index,
+            index,
+        )
     if kernel == "simd":
         return loops.explicit(isa, True), plain
-    return {"scalar": loops.scalar_l2, "scalar-strict": loops.strict_l2, "scalar4": loops.scalar4_l2,
-            "autovec": loops.autovec_l2}[kernel], plain
+    return {
+        "scalar": loops.scalar_l2,
+        "scalar-strict": loops.strict_l2,
+        "scalar4": loops.scalar4_l2,
+        "autovec": loops.autovec_l2,
+    }[kernel], plain
 
 
 def listing(kernel: str, *, isa: str | None = None) -> Listing:
@@ -61,9 +74,12 @@ def listing(kernel: str, *, isa: str | None = None) -> Listing:
     if kernel not in KERNELS:
         raise BadInputError(f"no listing for the kernel {kernel!r}", expected=", ".join(KERNELS))
     from numba import njit
+
     function, signature = _function(kernel, choose(isa))
     options = {k: v for k, v in function.targetoptions.items() if k in ("fastmath", "nogil")}
-    compiled = njit(**options)(function.py_func)  # not from the cache: a cached kernel has no assembly text
+    compiled = njit(**options)(
+        function.py_func
+    )  # not from the cache: a cached kernel has no assembly text
     compiled.compile(signature)
     return read(kernel, "\n".join(compiled.inspect_asm().values()))
 
@@ -77,10 +93,20 @@ def read(kernel: str, assembly: str) -> Listing:
         if kind:
             (packed if kind[0] else scalar)[kind[1]] += 1
             if kind[0]:
-                widths |= {bits for name, bits in (("zmm", 512), ("ymm", 256), ("xmm", 128)) if name in line}
+                widths |= {
+                    bits
+                    for name, bits in (("zmm", 512), ("ymm", 256), ("xmm", 128))
+                    if name in line
+                }
                 widths |= {128} if re.search(r"\bv\d+\.", line) else set()
-    return Listing(kernel, sum(packed.values()), sum(scalar.values()), tuple(sorted(widths)),
-                   dict((packed + scalar).most_common()), _inner_loop(lines))
+    return Listing(
+        kernel,
+        sum(packed.values()),
+        sum(scalar.values()),
+        tuple(sorted(widths)),
+        dict((packed + scalar).most_common()),
+        _inner_loop(lines),
+    )
 
 
 def _kind(line: str) -> tuple[bool, str] | None:
@@ -105,13 +131,19 @@ def _inner_loop(lines: list[str]) -> str:
             labels[match[1]] = number
         jump = re.match(r"^\s+(?:j[a-z]+|b(?:\.[a-z]+)?)\s+(\.?L[\w.$]*)", line)
         if jump and jump[1] in labels:
-            body = lines[labels[jump[1]]:number + 1]
+            body = lines[labels[jump[1]] : number + 1]
             if sum(bool(_LABEL.match(x)) for x in body) > 1:
                 continue
             count = sum(_kind(x) is not None for x in body)
             if count > score:
-                best, score = "\n".join(x for x in body if (x.strip() and not x.lstrip().startswith((".", "#"))) or
-                                        _LABEL.match(x)), count
+                best, score = (
+                    "\n".join(
+                        x
+                        for x in body
+                        if (x.strip() and not x.lstrip().startswith((".", "#"))) or _LABEL.match(x)
+                    ),
+                    count,
+                )
     return best
 
 

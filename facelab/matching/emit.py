@@ -9,7 +9,7 @@ from llvmlite import binding, ir
 
 F16, F32, F64 = ir.HalfType(), ir.FloatType(), ir.DoubleType()
 I1, I8, I16, I32, I64 = (ir.IntType(n) for n in (1, 8, 16, 32, 64))
-ROUND, TINY = 2.0 ** -18, 2.0 ** -120
+ROUND, TINY = 2.0**-18, 2.0**-120
 """Slack of a noted score's bounds for the float32 rounding of its parts, and for underflow."""
 
 
@@ -20,7 +20,9 @@ def c64(value: int) -> ir.Constant:
 
 def function(b: ir.IRBuilder, name: str, result: ir.Type, *arguments: ir.Type) -> ir.Function:
     """Declare an LLVM intrinsic in the builder's module, once."""
-    return b.module.globals.get(name) or ir.Function(b.module, ir.FunctionType(result, arguments), name)
+    return b.module.globals.get(name) or ir.Function(
+        b.module, ir.FunctionType(result, arguments), name
+    )
 
 
 def load(b: ir.IRBuilder, pointer: ir.Value, kind: ir.Type, align: int) -> ir.Value:
@@ -39,7 +41,9 @@ def splat(b: ir.IRBuilder, value: ir.Value, width: int) -> ir.Value:
     """Return a vector of `width` copies of a scalar."""
     kind = ir.VectorType(value.type, width)
     one = b.insert_element(ir.Constant(kind, ir.Undefined), value, ir.Constant(I32, 0))
-    return b.shuffle_vector(one, ir.Constant(kind, ir.Undefined), ir.Constant(ir.VectorType(I32, width), [0] * width))
+    return b.shuffle_vector(
+        one, ir.Constant(kind, ir.Undefined), ir.Constant(ir.VectorType(I32, width), [0] * width)
+    )
 
 
 def fma(b: ir.IRBuilder, x: ir.Value, y: ir.Value, z: ir.Value) -> ir.Value:
@@ -69,7 +73,10 @@ def fold(b: ir.IRBuilder, vectors: list[ir.Value]) -> ir.Value:
             groups *= 2
         else:
             pairs = [(vectors[0], ir.Constant(vectors[0].type, ir.Undefined))]
-        halves = [ir.Constant(ir.VectorType(I32, len(low)), [i + shift for i in low]) for shift in (0, part // 2)]
+        halves = [
+            ir.Constant(ir.VectorType(I32, len(low)), [i + shift for i in low])
+            for shift in (0, part // 2)
+        ]
         vectors = [add(*(b.shuffle_vector(x, y, lanes) for lanes in halves)) for x, y in pairs]
         part //= 2
     return vectors[0] if groups > 1 else b.extract_element(vectors[0], ir.Constant(I32, 0))
@@ -121,13 +128,29 @@ def zeros(kind: ir.VectorType) -> ir.Constant:
     return ir.Constant(kind, [0 if isinstance(kind.element, ir.IntType) else 0.0] * kind.count)
 
 
-def _panel(b: ir.IRBuilder, base: ir.Value, step: ir.Value, kind: ir.VectorType, vectors: int) -> list[ir.Value]:
+def _panel(
+    b: ir.IRBuilder, base: ir.Value, step: ir.Value, kind: ir.VectorType, vectors: int
+) -> list[ir.Value]:
     first = b.mul(step, c64(kind.count * vectors))
-    return [load(b, b.gep(base, [b.add(first, c64(v * kind.count))]), kind, 4) for v in range(vectors)]
+    return [
+        load(b, b.gep(base, [b.add(first, c64(v * kind.count))]), kind, 4) for v in range(vectors)
+    ]
 
 
-def tile_f32(b: ir.IRBuilder, panel, rows, stride, count, tile, first, *, width: int, vectors: int, height: int,
-             diff: bool) -> None:
+def tile_f32(
+    b: ir.IRBuilder,
+    panel,
+    rows,
+    stride,
+    count,
+    tile,
+    first,
+    *,
+    width: int,
+    vectors: int,
+    height: int,
+    diff: bool,
+) -> None:
     """Emit `tile (+)= rows · panel` or, with `diff`, `tile (+)= Σ (row - panel)²`, all sums in registers.
 
     `rows` points at `height` rows, `stride` float32 apart; `panel` holds, for each of `count` dimensions,
@@ -165,12 +188,18 @@ def multiply_add_i8(b: ir.IRBuilder, dot: str, acc, panel, row):
         f = function(b, f"llvm.x86.avx512.vpdpbusd.{32 * width}", words, words, operand, operand)
         return b.call(f, [acc, b.bitcast(panel, operand), b.bitcast(row, operand)])
     if dot == "maddubs":
-        byte_name, word_name = {8: ("avx2.pmadd.ub.sw", "avx2.pmadd.wd"),
-                                16: ("avx512.pmaddubs.w.512", "avx512.pmaddw.d.512")}[width]
-        pairs = b.call(function(b, "llvm.x86." + byte_name, halves, octets, octets),
-                       [b.bitcast(panel, octets), b.bitcast(row, octets)])
+        byte_name, word_name = {
+            8: ("avx2.pmadd.ub.sw", "avx2.pmadd.wd"),
+            16: ("avx512.pmaddubs.w.512", "avx512.pmaddw.d.512"),
+        }[width]
+        pairs = b.call(
+            function(b, "llvm.x86." + byte_name, halves, octets, octets),
+            [b.bitcast(panel, octets), b.bitcast(row, octets)],
+        )
         ones = ir.Constant(halves, [1] * (2 * width))
-        return b.add(acc, b.call(function(b, "llvm.x86." + word_name, words, halves, halves), [pairs, ones]))
+        return b.add(
+            acc, b.call(function(b, "llvm.x86." + word_name, words, halves, halves), [pairs, ones])
+        )
     if dot == "sdot":
         f = function(b, "llvm.aarch64.neon.sdot.v4i32.v16i8", words, words, octets, octets)
         return b.call(f, [acc, b.bitcast(panel, octets), b.bitcast(row, octets)])
@@ -182,23 +211,40 @@ def multiply_add_i8(b: ir.IRBuilder, dot: str, acc, panel, row):
     return acc
 
 
-def tile_i8(b: ir.IRBuilder, panel, rows, stride, count, tile, *, dot: str, width: int, vectors: int,
-            height: int) -> None:
+def tile_i8(
+    b: ir.IRBuilder,
+    panel,
+    rows,
+    stride,
+    count,
+    tile,
+    *,
+    dot: str,
+    width: int,
+    vectors: int,
+    height: int,
+) -> None:
     """Emit `tile = rows · panel` for int8 codes, four dimensions a step; `stride` in bytes, `count` in steps."""
     kind = ir.VectorType(I32, width)
-    lanes, base, out = (b.inttoptr(p, k.as_pointer()) for p, k in ((panel, I32), (rows, I8), (tile, I32)))
+    lanes, base, out = (
+        b.inttoptr(p, k.as_pointer()) for p, k in ((panel, I32), (rows, I8), (tile, I32))
+    )
     row = [b.bitcast(b.gep(base, [b.mul(stride, c64(i))]), I32.as_pointer()) for i in range(height)]
     with Loop(b, count, [zeros(kind)] * (height * vectors)) as loop:
         columns = _panel(b, lanes, loop.i, kind, vectors)
         for r in range(height):
             four = splat(b, load(b, b.gep(row[r], [loop.i]), I32, 1), width)
-            loop.next += [multiply_add_i8(b, dot, loop.values[r * vectors + v], columns[v], four)
-                          for v in range(vectors)]
+            loop.next += [
+                multiply_add_i8(b, dot, loop.values[r * vectors + v], columns[v], four)
+                for v in range(vectors)
+            ]
     for n, acc in enumerate(loop.results):
         store(b, acc, b.gep(out, [c64(n * width)]), 4)
 
 
-def row_dots(b: ir.IRBuilder, query, rows, stride, count, out, *, dot: str, width: int, height: int) -> None:
+def row_dots(
+    b: ir.IRBuilder, query, rows, stride, count, out, *, dot: str, width: int, height: int
+) -> None:
     """Emit `height` inner products of one query with as many rows, `count` whole vectors each (dot "": float32).
 
     `stride` is in elements; the results go to `out`, one 32-bit number a row; `height` is at most `width`.
@@ -214,13 +260,28 @@ def row_dots(b: ir.IRBuilder, query, rows, stride, count, out, *, dot: str, widt
         x = load(b, b.gep(q, [at]), kind, 1 if dot else 4)
         for r in range(height):
             y = load(b, b.gep(row[r], [at]), kind, 1 if dot else 4)
-            loop.next.append(multiply_add_i8(b, dot, loop.values[r], x, y) if dot else
-                             fma(b, x, y, loop.values[r]))
+            loop.next.append(
+                multiply_add_i8(b, dot, loop.values[r], x, y)
+                if dot
+                else fma(b, x, y, loop.values[r])
+            )
     store(b, fold(b, loop.results), place, 4)
 
 
-def pair_block(b: ir.IRBuilder, left, left_stride, right, stride, count, out, *, width: int, queries: int, height: int,
-               diff: bool) -> None:
+def pair_block(
+    b: ir.IRBuilder,
+    left,
+    left_stride,
+    right,
+    stride,
+    count,
+    out,
+    *,
+    width: int,
+    queries: int,
+    height: int,
+    diff: bool,
+) -> None:
     """Emit the sums of `queries` × `height` pairs over `count` whole vectors: Σ(x-y)² with `diff`, else Σxy.
 
     Every vector loaded serves several pairs, every pair has its own register of sums; each is folded once, to
@@ -243,7 +304,9 @@ def pair_block(b: ir.IRBuilder, left, left_stride, right, stride, count, out, *,
         store(b, fold(b, [acc]), b.gep(place, [c64(n)]), 4)
 
 
-def exact_sums(b: ir.IRBuilder, query, row, count, *, element: ir.Type, mode: str) -> list[ir.Value]:
+def exact_sums(
+    b: ir.IRBuilder, query, row, count, *, element: ir.Type, mode: str
+) -> list[ir.Value]:
     """Emit two float64 sums over count·8 dimensions: Σ(q-g)² ("l2") or Σqg ("both"), and Σg² ("both" only).
 
     `query` is float32. Eight lanes whatever the processor, so the order of the additions never changes.
@@ -263,15 +326,22 @@ def exact_sums(b: ir.IRBuilder, query, row, count, *, element: ir.Type, mode: st
     return [fold(b, [acc]) for acc in loop.results]
 
 
-def hit_masks(b: ir.IRBuilder, tile, row, lane, masks, *, width: int, vectors: int, height: int, int8: bool):
+def hit_masks(
+    b: ir.IRBuilder, tile, row, lane, masks, *, width: int, vectors: int, height: int, int8: bool
+):
     """Emit the test of a tile against the thresholds; return the OR of all rows' masks, each stored in `masks`.
 
     `row` are pointers to S, E, G, H (float32 a gallery row) and C (int32), `lane` to t, A, F, T (float32 a query).
     Bit q of a row's mask is set where t·(acc - C)·S + A·E + F·G + T >= H.
     """
     kind = ir.VectorType(F32, width)
-    lanes = [[load(b, b.gep(b.inttoptr(p, F32.as_pointer()), [c64(v * width)]), kind, 4) for v in range(vectors)]
-             for p in lane]
+    lanes = [
+        [
+            load(b, b.gep(b.inttoptr(p, F32.as_pointer()), [c64(v * width)]), kind, 4)
+            for v in range(vectors)
+        ]
+        for p in lane
+    ]
     t, a, f, threshold = lanes
     scalars = [b.inttoptr(p, F32.as_pointer()) for p in row[:4]]
     correction = b.inttoptr(row[4], I32.as_pointer())
@@ -310,24 +380,38 @@ def _upper(b: ir.IRBuilder, value, t, s, a, e, f, g, h):
     return b.fadd(fma(b, share, size, b.fadd(b.fsub(h, p), w)), least)
 
 
-def upper_bounds(b: ir.IRBuilder, tile, row, lane, out, *, width: int, vectors: int, height: int, int8: bool) -> None:
+def upper_bounds(
+    b: ir.IRBuilder, tile, row, lane, out, *, width: int, vectors: int, height: int, int8: bool
+) -> None:
     """Emit, per lane, the smallest upper bound (`_upper`) of the tile's scores.
 
     `row` and `lane` (t, A, F) are pointers as for `hit_masks`.
     """
     kind, words = ir.VectorType(F32, width), ir.VectorType(I32, width)
-    t, a, f = ([load(b, b.gep(b.inttoptr(p, F32.as_pointer()), [c64(v * width)]), kind, 4) for v in range(vectors)]
-               for p in lane)
+    t, a, f = (
+        [
+            load(b, b.gep(b.inttoptr(p, F32.as_pointer()), [c64(v * width)]), kind, 4)
+            for v in range(vectors)
+        ]
+        for p in lane
+    )
     scalars = [b.inttoptr(p, F32.as_pointer()) for p in row[:4]]
     correction = b.inttoptr(row[4], I32.as_pointer())
-    acc_at, place = b.inttoptr(tile, (I32 if int8 else F32).as_pointer()), b.inttoptr(out, F32.as_pointer())
+    acc_at, place = (
+        b.inttoptr(tile, (I32 if int8 else F32).as_pointer()),
+        b.inttoptr(out, F32.as_pointer()),
+    )
     best = [ir.Constant(kind, [float("inf")] * width)] * vectors
     for r in range(height):
         s, e, g, h = (splat(b, load(b, b.gep(p, [c64(r)]), F32, 4), width) for p in scalars)
         minus = splat(b, load(b, b.gep(correction, [c64(r)]), I32, 4), width) if int8 else None
         for v in range(vectors):
             at = b.gep(acc_at, [c64((r * vectors + v) * width)])
-            value = b.sitofp(b.sub(load(b, at, words, 4), minus), kind) if int8 else load(b, at, kind, 4)
+            value = (
+                b.sitofp(b.sub(load(b, at, words, 4), minus), kind)
+                if int8
+                else load(b, at, kind, 4)
+            )
             upper = _upper(b, value, t[v], s, a[v], e, f[v], g, h)
             best[v] = b.select(b.fcmp_ordered("<", upper, best[v]), upper, best[v])
     for v in range(vectors):
@@ -339,12 +423,20 @@ def _row_vector(b: ir.IRBuilder, dots, row, lane, width: int, int8: bool) -> tup
     kind = ir.VectorType(F32, width)
     if int8:
         words = ir.VectorType(I32, width)
-        value = b.sitofp(b.sub(load(b, b.inttoptr(dots, I32.as_pointer()), words, 4),
-                               load(b, b.inttoptr(row[4], I32.as_pointer()), words, 4)), kind)
+        value = b.sitofp(
+            b.sub(
+                load(b, b.inttoptr(dots, I32.as_pointer()), words, 4),
+                load(b, b.inttoptr(row[4], I32.as_pointer()), words, 4),
+            ),
+            kind,
+        )
     else:
         value = load(b, b.inttoptr(dots, F32.as_pointer()), kind, 4)
-    return (value, *(load(b, b.inttoptr(p, F32.as_pointer()), kind, 4) for p in row[:4]),
-            *(splat(b, v, width) for v in lane))
+    return (
+        value,
+        *(load(b, b.inttoptr(p, F32.as_pointer()), kind, 4) for p in row[:4]),
+        *(splat(b, v, width) for v in lane),
+    )
 
 
 def lower_rows(b: ir.IRBuilder, dots, row, lane, best, *, width: int, int8: bool) -> None:

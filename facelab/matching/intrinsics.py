@@ -25,6 +25,7 @@ def tile_f32(typing, panel, rows, stride, count, tile, first, width, vectors, he
     def generate(context, builder, sig, args):
         emit.tile_f32(builder, *args[:6], **sizes)
         return context.get_dummy_value()
+
     return signature, generate
 
 
@@ -37,6 +38,7 @@ def tile_i8(typing, panel, rows, stride, count, tile, dot, width, vectors, heigh
     def generate(context, builder, sig, args):
         emit.tile_i8(builder, *args[:5], **sizes)
         return context.get_dummy_value()
+
     return signature, generate
 
 
@@ -49,6 +51,7 @@ def row_dots(typing, query, rows, stride, count, out, dot, width, height):
     def generate(context, builder, sig, args):
         emit.row_dots(builder, *args[:5], **sizes)
         return context.get_dummy_value()
+
     return signature, generate
 
 
@@ -61,6 +64,7 @@ def pair_block(typing, left, left_stride, right, stride, count, out, width, quer
     def generate(context, builder, sig, args):
         emit.pair_block(builder, *args[:6], **sizes)
         return context.get_dummy_value()
+
     return signature, generate
 
 
@@ -72,7 +76,10 @@ def exact_sums(typing, query, row, count, element, mode):
     choice["element"] = ELEMENTS[choice["element"]]
 
     def generate(context, builder, sig, args):
-        return context.make_tuple(builder, sig.return_type, emit.exact_sums(builder, *args[:3], **choice))
+        return context.make_tuple(
+            builder, sig.return_type, emit.exact_sums(builder, *args[:3], **choice)
+        )
+
     return signature, generate
 
 
@@ -84,6 +91,7 @@ def hit_masks(typing, tile, s, e, g, h, c, t, a, f, threshold, masks, width, vec
 
     def generate(context, builder, sig, args):
         return emit.hit_masks(builder, args[0], args[1:6], args[6:10], args[10], **sizes)
+
     return signature, generate
 
 
@@ -96,6 +104,7 @@ def upper_bounds(typing, tile, s, e, g, h, c, t, a, f, out, width, vectors, heig
     def generate(context, builder, sig, args):
         emit.upper_bounds(builder, args[0], args[1:6], args[6:9], args[9], **sizes)
         return context.get_dummy_value()
+
     return signature, generate
 
 
@@ -108,6 +117,7 @@ def lower_rows(typing, dots, s, e, g, h, c, t, a, f, best, width, int8):
     def generate(context, builder, sig, args):
         emit.lower_rows(builder, args[0], args[1:6], args[6:9], args[9], **sizes)
         return context.get_dummy_value()
+
     return signature, generate
 
 
@@ -119,56 +129,69 @@ def hit_mask_rows(typing, dots, s, e, g, h, c, t, a, f, threshold, width, int8):
 
     def generate(context, builder, sig, args):
         return emit.hit_mask_rows(builder, args[0], args[1:6], args[6:10], **sizes)
+
     return signature, generate
 
 
 @intrinsic
 def half_at(typing, address):
     """Return the float16 at an address as float64 (numba has no float16 on the CPU)."""
+
     def generate(context, builder, sig, args):
         half = emit.load(builder, builder.inttoptr(args[0], emit.F16.as_pointer()), emit.F16, 1)
         return builder.fpext(builder.fpext(half, emit.F32), emit.F64)
+
     return F64(INT), generate
 
 
 @intrinsic
 def float_at(typing, address):
     """Return the float32 at an address as float64."""
+
     def generate(context, builder, sig, args):
         value = emit.load(builder, builder.inttoptr(args[0], emit.F32.as_pointer()), emit.F32, 1)
         return builder.fpext(value, emit.F64)
+
     return F64(INT), generate
 
 
 @intrinsic
 def byte_at(typing, address):
     """Return the int8 at an address as float64."""
+
     def generate(context, builder, sig, args):
         value = emit.load(builder, builder.inttoptr(args[0], emit.I8.as_pointer()), emit.I8, 1)
         return builder.sitofp(value, emit.F64)
+
     return F64(INT), generate
 
 
 @intrinsic
 def multiply_add(typing, x, y, z):
     """Return x·y + z of float32 numbers, rounded once where the processor can (LLVM's fmuladd)."""
+
     def generate(context, builder, sig, args):
         return emit.fma(builder, *args)
+
     return F32(F32, F32, F32), generate
 
 
 @intrinsic
 def trailing_zeros(typing, mask):
     """Return the index of the lowest set bit of a mask that is not zero."""
+
     def generate(context, builder, sig, args):
         return builder.cttz(args[0], emit.ir.Constant(emit.I1, 1))
+
     return types.int64(types.int64), generate
 
 
 @intrinsic
 def barrier(typing):
     """Keep LLVM from vectorising the loop this stands in; emits no instruction."""
+
     def generate(context, builder, sig, args):
         emit.barrier(builder)
         return context.get_dummy_value()
+
     return types.void(), generate

@@ -70,7 +70,13 @@ def _host_features() -> frozenset[str]:
     if found := cpu_features():
         return found
     import llvmlite.binding as llvm
-    names = {"avx512vnni": "avx512_vnni", "avxvnni": "avx_vnni", "neon": "asimd", "dotprod": "asimddp"}
+
+    names = {
+        "avx512vnni": "avx512_vnni",
+        "avxvnni": "avx_vnni",
+        "neon": "asimd",
+        "dotprod": "asimddp",
+    }
     try:
         features = llvm.get_host_cpu_features()
     except RuntimeError:
@@ -99,8 +105,14 @@ def choose(name: str | None = None) -> Isa:
     if name is None or name == "auto":
         return ISAS[available()[0]]
     if name not in ISAS:
-        raise BadInputError(f"no instruction set named {name!r}{did_you_mean(name, ISAS)}", expected=", ".join(ISAS))
+        raise BadInputError(
+            f"no instruction set named {name!r}{did_you_mean(name, ISAS)}", expected=", ".join(ISAS)
+        )
     if name not in available():
-        raise UnsupportedError(f"this processor has no {name}", expected=", ".join(available()), got=name,
-                               fix="leave `isa` out: the best available one is taken")
+        raise UnsupportedError(
+            f"this processor has no {name}",
+            expected=", ".join(available()),
+            got=name,
+            fix="leave `isa` out: the best available one is taken",
+        )
     return ISAS[name]

@@ -33,6 +33,7 @@ def _scalar(fused: bool, diff: bool):
     processor that has one (-march=native); otherwise both are rounded, as with -ffp-contract=off. The barrier emits
     no instruction; it only keeps LLVM from packing numbers into vectors, as -fno-tree-vectorize does.
     """
+
     @njit(cache=True, nogil=True)
     def fill(a, b, out, first, last):
         d = a.shape[1]
@@ -49,6 +50,7 @@ def _scalar(fused: bool, diff: bool):
                         piece = multiply_add(left, right, piece) if fused else piece + left * right
                     total += piece
                 out[i, j] = total
+
     return fill
 
 
@@ -95,6 +97,7 @@ def _autovec(diff: bool):
 
     Four rows of b share each load of a; rows of b are taken in groups that stay in the first-level cache.
     """
+
     @njit(cache=True, nogil=True, fastmath=_REASSOCIATE)
     def fill(a, b, out, first, last):
         d, m = a.shape[1], b.shape[0]
@@ -103,7 +106,12 @@ def _autovec(diff: bool):
             for i in range(first, last):
                 x = a[i]
                 for j in range(start, min(start + group, m), 4):
-                    r0, r1, r2, r3 = b[j], b[min(j + 1, m - 1)], b[min(j + 2, m - 1)], b[min(j + 3, m - 1)]
+                    r0, r1, r2, r3 = (
+                        b[j],
+                        b[min(j + 1, m - 1)],
+                        b[min(j + 2, m - 1)],
+                        b[min(j + 3, m - 1)],
+                    )
                     s0, s1, s2, s3 = np.float32(0), np.float32(0), np.float32(0), np.float32(0)
                     for k in range(d):
                         s0 += (x[k] - r0[k]) * (x[k] - r0[k]) if diff else x[k] * r0[k]
@@ -114,6 +122,7 @@ def _autovec(diff: bool):
                     out[i, min(j + 2, m - 1)] = s2
                     out[i, min(j + 1, m - 1)] = s1
                     out[i, j] = s0
+
     return fill
 
 
@@ -145,12 +154,28 @@ def explicit(isa: Isa, diff: bool):
                     j0 = min(j, m - r_step)
                     sums[:] = 0
                     for k in range(0, whole, PIECE_BLOCKED):
-                        x, y = (a.ctypes.data + 4 * (d * i0 + k * width), b.ctypes.data + 4 * (d * j0 + k * width))
+                        x, y = (
+                            a.ctypes.data + 4 * (d * i0 + k * width),
+                            b.ctypes.data + 4 * (d * j0 + k * width),
+                        )
                         count = min(PIECE_BLOCKED, whole - k)
                         if q_step == 1:
-                            pair_block(x, d, y, r_stride, count, part.ctypes.data, width, 1, height, diff)
+                            pair_block(
+                                x, d, y, r_stride, count, part.ctypes.data, width, 1, height, diff
+                            )
                         else:
-                            pair_block(x, d, y, r_stride, count, part.ctypes.data, width, queries, height, diff)
+                            pair_block(
+                                x,
+                                d,
+                                y,
+                                r_stride,
+                                count,
+                                part.ctypes.data,
+                                width,
+                                queries,
+                                height,
+                                diff,
+                            )
                         sums += part
                     for r in range(r_step):
                         for q in range(q_step):
@@ -159,6 +184,7 @@ def explicit(isa: Isa, diff: bool):
                                 delta = a[i0 + q, k] - b[j0 + r, k]
                                 value += delta * delta if diff else a[i0 + q, k] * b[j0 + r, k]
                             out[i0 + q, j0 + r] = value
+
     return fill
 
 
@@ -189,19 +215,35 @@ def blocked(isa: Isa, diff: bool):
                     panels[panel, k, lane] = b[j, k]
             for top in range(first, last, block):
                 for column in range(start, stop, lanes):
-                    panel, columns = panels.ctypes.data + 4 * d * (column - start), min(lanes, stop - column)
+                    panel, columns = (
+                        panels.ctypes.data + 4 * d * (column - start),
+                        min(lanes, stop - column),
+                    )
                     for r in range(top, min(top + block, last), height):
                         rows = min(height, last - r)
                         source = a.ctypes.data + 4 * d * r
                         if rows < height:
-                            edge[:rows] = a[r:r + rows]
+                            edge[:rows] = a[r : r + rows]
                             source = edge.ctypes.data
                         for k in range(0, d, PIECE_BLOCKED):
-                            tile_f32(panel + 4 * lanes * k, source + 4 * k, d, min(PIECE_BLOCKED, d - k),
-                                     tile.ctypes.data, k == 0, width, vectors, height, diff)
+                            tile_f32(
+                                panel + 4 * lanes * k,
+                                source + 4 * k,
+                                d,
+                                min(PIECE_BLOCKED, d - k),
+                                tile.ctypes.data,
+                                k == 0,
+                                width,
+                                vectors,
+                                height,
+                                diff,
+                            )
                         for i in range(rows):
-                            for j in range(columns):  # an index that cannot be negative, or nothing is vectorised
+                            for j in range(
+                                columns
+                            ):  # an index that cannot be negative, or nothing is vectorised
                                 out[r + i, np.uintp(column) + np.uintp(j)] = tile[i, j]
+
     return fill
 
 
@@ -229,14 +271,26 @@ def blocked_i8(isa: Isa):
                 rows = min(height, last - r)
                 source = a.ctypes.data + stride * r
                 if rows < height:
-                    edge[:rows] = a[r:r + rows]
+                    edge[:rows] = a[r : r + rows]
                     source = edge.ctypes.data
-                tile_i8(panels.ctypes.data + 4 * lanes * panel * steps, source, stride, steps, tile.ctypes.data,
-                        dot, width, vectors, height)
+                tile_i8(
+                    panels.ctypes.data + 4 * lanes * panel * steps,
+                    source,
+                    stride,
+                    steps,
+                    tile.ctypes.data,
+                    dot,
+                    width,
+                    vectors,
+                    height,
+                )
                 columns = min(lanes, m - panel * lanes)
                 for i in range(rows):
                     for j in range(columns):
                         product = tile[i, j] - totals[r - first + i]
                         q = panel * lanes + j
-                        out[r + i, q] = a_squares[r + i] + b_squares[q] - 2 * product if l2 else product
+                        out[r + i, q] = (
+                            a_squares[r + i] + b_squares[q] - 2 * product if l2 else product
+                        )
+
     return fill

@@ -50,11 +50,20 @@ class Matcher:
     ([[0, 2, 1]], [[0.0, 0.0, 25.0]])
     """
 
-    def __init__(self, gallery, metric: str = "sqeuclidean", method: str = "auto", threads: int | None = None, *,
-                 isa: str | None = None):
+    def __init__(
+        self,
+        gallery,
+        metric: str = "sqeuclidean",
+        method: str = "auto",
+        threads: int | None = None,
+        *,
+        isa: str | None = None,
+    ):
         if method not in METHODS:
-            raise BadInputError(f"no method named {method!r}{did_you_mean(method, METHODS)}",
-                                expected=", ".join(METHODS))
+            raise BadInputError(
+                f"no method named {method!r}{did_you_mean(method, METHODS)}",
+                expected=", ".join(METHODS),
+            )
         self.metric, self.method = arrays.metric_name(metric), method
         self.threads, self.isa = check_threads(threads), choose(isa)
         self.gallery = arrays.check_vectors(gallery, "the gallery")
@@ -70,28 +79,41 @@ class Matcher:
         self._screen: Prepared | None = None
         if method == "screened":
             self._require_screenable()
-        if self._screenable and (method == "screened" or (method == "auto" and self._worth_codes())):
+        if self._screenable and (
+            method == "screened" or (method == "auto" and self._worth_codes())
+        ):
             self._screen = encode(self)
         self._in_memory = None
         if self._screenable and self.mapping is None:
-            self._in_memory = self._screen or (self.plain_rows() if self.gallery.dtype == np.float32 else None)
+            self._in_memory = self._screen or (
+                self.plain_rows() if self.gallery.dtype == np.float32 else None
+            )
 
     def __len__(self) -> int:
         return self._rows
 
     def bytes(self) -> dict[str, int]:
         """Return the bytes held: the gallery's own, and what the matcher added (codes, norms and parameters)."""
-        added = self.squares.nbytes + sum(rows.nbytes for rows in (self._screen, self._plain) if rows is not None)
+        added = self.squares.nbytes + sum(
+            rows.nbytes for rows in (self._screen, self._plain) if rows is not None
+        )
         return {"gallery": self.gallery.nbytes, "added": added}
 
-    def search(self, queries, k: int, *, progress: Callable[[int, int], None] | None = None) -> Matches:
+    def search(
+        self, queries, k: int, *, progress: Callable[[int, int], None] | None = None
+    ) -> Matches:
         """Return the k nearest gallery rows of each query (n, d), best first.
 
         `progress`, if given, is called with (rows done, rows in all). Raises BadInputError if k is below 1 or above
         the number of gallery rows, or if the queries do not fit the gallery.
         """
-        if not (type(queries) is np.ndarray and queries.dtype is _FLOAT32 and queries.flags.carray
-                and queries.ndim == 2 and queries.shape[1] == self.dimension):  # the usual case, in half a microsecond
+        if not (
+            type(queries) is np.ndarray
+            and queries.dtype is _FLOAT32
+            and queries.flags.carray
+            and queries.ndim == 2
+            and queries.shape[1] == self.dimension
+        ):  # the usual case, in half a microsecond
             queries = arrays.check_vectors(queries, "the queries")
             arrays.check_same_width(queries, self.gallery, ("the queries", "the gallery"))
         k, n = arrays.check_k(k, self._rows), len(queries)
@@ -106,20 +128,32 @@ class Matcher:
         total = len(self) * len(steps)
         parts = []
         for turn, start in enumerate(steps):
-            tell = None if progress is None else (lambda done, turn=turn: progress(turn * len(self) + done, total))
-            parts += self._batch(queries[start:start + batch], k, start, tell)
+            tell = (
+                None
+                if progress is None
+                else (lambda done, turn=turn: progress(turn * len(self) + done, total))
+            )
+            parts += self._batch(queries[start : start + batch], k, start, tell)
         if len(parts) == 1:
             return parts[0]
         weights = [len(p.ids) / n for p in parts]
-        return Matches(np.concatenate([p.distances for p in parts]), np.concatenate([p.ids for p in parts]),
-                       parts[0].method, sum(w * p.screened_in for w, p in zip(weights, parts)),
-                       sum(w * p.rescored for w, p in zip(weights, parts)))
+        return Matches(
+            np.concatenate([p.distances for p in parts]),
+            np.concatenate([p.ids for p in parts]),
+            parts[0].method,
+            sum(w * p.screened_in for w, p in zip(weights, parts)),
+            sum(w * p.rescored for w, p in zip(weights, parts)),
+        )
 
-    def _batch(self, queries: np.ndarray, k: int, first: int, tell: Callable[[int], None] | None) -> list[Matches]:
+    def _batch(
+        self, queries: np.ndarray, k: int, first: int, tell: Callable[[int], None] | None
+    ) -> list[Matches]:
         """Search one batch whose first query is number `first`; threads share its queries, or else the rows."""
         pieces = []
         if (rows := self._in_memory) is not None:
-            pieces = self._query_shares(len(queries), vectors_for(len(queries), len(self), self.isa, rows.int8))
+            pieces = self._query_shares(
+                len(queries), vectors_for(len(queries), len(self), self.isa, rows.int8)
+            )
         if not pieces:
             return [Search(self, queries, k, first).run(tell)]
         found, done = [None] * len(pieces), [0] * len(pieces)
@@ -129,8 +163,10 @@ class Matcher:
                 done[piece] = rows
                 if tell is not None and worker == 0:
                     tell(sum(done) // len(done))
+
             a, b = pieces[piece]
             found[piece] = Search(self, queries[a:b], k, first + a, threads=1).run(heard)
+
         share(self.threads, range(len(pieces)), job)
         if tell is not None:
             tell(len(self))
@@ -143,8 +179,15 @@ class Matcher:
 
     def _plan(self, n: int, k: int) -> Plan:
         rows = self._in_memory
-        if self.method == "auto" and n >= MANY and len(self) <= SMALL_GALLERY and self.gallery.dtype == np.float32:
-            rows = self.plain_rows()  # exact sums leave fewer candidates to look at, and here those are the cost
+        if (
+            self.method == "auto"
+            and n >= MANY
+            and len(self) <= SMALL_GALLERY
+            and self.gallery.dtype == np.float32
+        ):
+            rows = (
+                self.plain_rows()
+            )  # exact sums leave fewer candidates to look at, and here those are the cost
         vectors = vectors_for(n, len(self), self.isa, rows.int8)
         place = where(rows, self.gallery, self._kind, self._code, self.isa, vectors)
         plan = Plan(whole_search(self.isa, vectors, rows.int8), rows, place)
@@ -157,8 +200,14 @@ class Matcher:
         if shares := self._query_shares(n, vectors):
             return [(slice(a, b), Plan(plan.call, plan.rows, plan.place)) for a, b in shares]
         count = min(self.threads, self._rows // max(k, SMALLEST_BLOCK))
-        return [(slice(0, n), Plan(plan.call, plan.rows, span_of(plan.place, a, b)))
-                for a, b in spans(0, self._rows, count)] if count > 1 else []
+        return (
+            [
+                (slice(0, n), Plan(plan.call, plan.rows, span_of(plan.place, a, b)))
+                for a, b in spans(0, self._rows, count)
+            ]
+            if count > 1
+            else []
+        )
 
     def _search_whole(self, queries: np.ndarray, k: int) -> Matches | None:
         """Search in compiled calls; None where the queries need the careful path (too large, or not finite)."""
@@ -171,7 +220,9 @@ class Matcher:
             whole_numbers = rows.exact and queries.dtype == np.int8 and self.isa.levels == 127
             queries = queries.astype(np.float32)
         elif not queries.flags.writeable:
-            queries = queries.copy()  # a read-only array is a type of its own, for which all would be compiled again
+            queries = (
+                queries.copy()
+            )  # a read-only array is a type of its own, for which all would be compiled again
         keys, ids, passed, rescored = plan.search(queries, k, whole_numbers)
         if passed < 0:
             return None
@@ -187,7 +238,9 @@ class Matcher:
         panels = -(-n // lanes)
         if threads == 1 or not vectors or panels < BALANCE * threads * -(-panels // threads):
             return []
-        count = 2 * threads if panels >= 6 * threads else threads  # each piece reads the whole gallery once more
+        count = (
+            2 * threads if panels >= 6 * threads else threads
+        )  # each piece reads the whole gallery once more
         return [(a * lanes, min(b * lanes, n)) for a, b in spans(0, panels, count)]
 
     def distances(self, keys: np.ndarray) -> np.ndarray:
@@ -202,7 +255,10 @@ class Matcher:
 
         def fill(first: int, last: int) -> None:
             part = self.gallery[first:last]
-            self.squares[first:last] = topk.squares_of(self._kind, part.ctypes.data, d * part.itemsize, len(part), d)
+            self.squares[first:last] = topk.squares_of(
+                self._kind, part.ctypes.data, d * part.itemsize, len(part), d
+            )
+
         for first, last in self.chunks():
             run_spans(self.threads if threads_pay(1, self._size) else 1, first, last, fill)
             if not np.isfinite(self.squares[first:last]).all():
@@ -227,12 +283,19 @@ class Matcher:
             yield first, min(first + self.chunk, self._rows)
 
     def _worth_codes(self) -> bool:
-        if self.mapping is not None or not self._screenable or self.dimension > bounds.LARGEST_DIMENSION_INT8:
+        if (
+            self.mapping is not None
+            or not self._screenable
+            or self.dimension > bounds.LARGEST_DIMENSION_INT8
+        ):
             return False
         return self._size < memory_bytes()[1] // 3
 
     def _require_screenable(self) -> None:
         if self.dimension > bounds.LARGEST_DIMENSION_INT8:
-            raise BadInputError("vectors are too long for int8 screening", got=self.dimension,
-                                expected=f"at most {bounds.LARGEST_DIMENSION_INT8} dimensions",
-                                fix='use method="exhaustive"')
+            raise BadInputError(
+                "vectors are too long for int8 screening",
+                got=self.dimension,
+                expected=f"at most {bounds.LARGEST_DIMENSION_INT8} dimensions",
+                fix='use method="exhaustive"',
+            )

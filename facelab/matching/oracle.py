@@ -27,20 +27,26 @@ def distances(a: np.ndarray, b: np.ndarray, metric: str = "sqeuclidean") -> np.n
         return x @ y.T
     # half the squared distance of the unit vectors: unlike 1 - cosine it does not cancel for near-duplicates
     lengths = [np.linalg.norm(v, axis=1) for v in (x, y)]
-    units = [np.divide(v, length[:, None], out=np.zeros_like(v), where=length[:, None] > 0)
-             for v, length in zip((x, y), lengths)]
+    units = [
+        np.divide(v, length[:, None], out=np.zeros_like(v), where=length[:, None] > 0)
+        for v, length in zip((x, y), lengths)
+    ]
     out = 0.5 * distances(*units)
     out[lengths[0] == 0] = 1.0
     out[:, lengths[1] == 0] = 1.0
     return out
 
 
-def of_pairs(queries: np.ndarray, gallery: np.ndarray, ids: np.ndarray, metric: str = "sqeuclidean") -> np.ndarray:
+def of_pairs(
+    queries: np.ndarray, gallery: np.ndarray, ids: np.ndarray, metric: str = "sqeuclidean"
+) -> np.ndarray:
     """Return the (n, k) float64 distances of each query to the gallery rows `ids` (n, k)."""
     return np.stack([distances(q[None], gallery[row], metric)[0] for q, row in zip(queries, ids)])
 
 
-def relative_error(got: np.ndarray, a: np.ndarray, b: np.ndarray, metric: str = "sqeuclidean") -> float:
+def relative_error(
+    got: np.ndarray, a: np.ndarray, b: np.ndarray, metric: str = "sqeuclidean"
+) -> float:
     """Return the largest error of `got` (n, m) against float64, relative to what it should be.
 
     For the inner product, which may cancel to nothing, relative to |a||b| instead, as its error bounds are. A cosine
@@ -59,7 +65,11 @@ def relative_error(got: np.ndarray, a: np.ndarray, b: np.ndarray, metric: str = 
 
 def top_k(queries: np.ndarray, gallery: np.ndarray, k: int, metric: str = "sqeuclidean") -> tuple:
     """Return the (n, k) float32 distances and ids of the k nearest, ties by the lower id."""
-    pieces = range(0, max(1, len(gallery)), 65_536)  # float64 copies of a large gallery would not fit
-    d = np.hstack([distances(queries, gallery[i:i + 65_536], metric).astype(np.float32) for i in pieces])
+    pieces = range(
+        0, max(1, len(gallery)), 65_536
+    )  # float64 copies of a large gallery would not fit
+    d = np.hstack(
+        [distances(queries, gallery[i : i + 65_536], metric).astype(np.float32) for i in pieces]
+    )
     order = np.argsort(-d if metric_name(metric) == "ip" else d, axis=1, kind="stable")[:, :k]
     return np.take_along_axis(d, order, axis=1), order

@@ -24,12 +24,20 @@ SLOW_WORK = 200_000
 """Multiply-adds up to which a scalar kernel stays on one thread; for the others `prepared.threads_pay` knows."""
 BLOCKS = 8
 """Blocks a thread that all pairs are cut into."""
-_SAFE = (2.0 ** -90, 2.0 ** 100)
+_SAFE = (2.0**-90, 2.0**100)
 """Squared norms between which float32 sums of squares neither overflow nor lose digits to underflow."""
 
 
-def pairwise(a, b, metric: str = "sqeuclidean", kernel: str = "auto", threads: int | None = None, out=None, *,
-             isa: str | None = None) -> np.ndarray:
+def pairwise(
+    a,
+    b,
+    metric: str = "sqeuclidean",
+    kernel: str = "auto",
+    threads: int | None = None,
+    out=None,
+    *,
+    isa: str | None = None,
+) -> np.ndarray:
     """Return the distances of every row of a (n, d) to every row of b (m, d) as (n, m) float32.
 
     a, b: float32, float16 or int8 (converted exactly; "blocked" multiplies int8 as integers). metric: "sqeuclidean",
@@ -53,8 +61,11 @@ def pairwise(a, b, metric: str = "sqeuclidean", kernel: str = "auto", threads: i
     """
     metric = arrays.metric_name(metric)
     if kernel not in KERNELS + EXTRA_KERNELS:
-        raise BadInputError(f"no kernel named {kernel!r}{did_you_mean(kernel, KERNELS)}", expected=", ".join(KERNELS),
-                            got=repr(kernel))
+        raise BadInputError(
+            f"no kernel named {kernel!r}{did_you_mean(kernel, KERNELS)}",
+            expected=", ".join(KERNELS),
+            got=repr(kernel),
+        )
     a, b = arrays.check_vectors(a, "a"), arrays.check_vectors(b, "b")
     arrays.check_same_width(a, b, ("a", "b"))
     threads, isa = check_threads(threads), choose(isa)
@@ -73,28 +84,41 @@ def _check_out(out, shape: tuple[int, int], a: np.ndarray, b: np.ndarray) -> np.
     if out is None:
         return np.empty(shape, np.float32)
     if not isinstance(out, np.ndarray) or out.shape != shape or out.dtype != np.float32:
-        raise BadInputError("out does not fit", expected=f"a float32 array of shape {shape}",
-                            got=f"{out.dtype} {out.shape}" if isinstance(out, np.ndarray) else type(out).__name__)
+        raise BadInputError(
+            "out does not fit",
+            expected=f"a float32 array of shape {shape}",
+            got=f"{out.dtype} {out.shape}" if isinstance(out, np.ndarray) else type(out).__name__,
+        )
     if not out.flags.writeable:
         raise BadInputError("out is read-only", expected="a writable array", fix="pass a copy")
     shares = np.shares_memory(out, a) or np.shares_memory(out, b)
-    return np.empty(shape, np.float32) if shares or not out.flags.c_contiguous or not out.flags.aligned else out
+    return (
+        np.empty(shape, np.float32)
+        if shares or not out.flags.c_contiguous or not out.flags.aligned
+        else out
+    )
 
 
 def _squares(x: np.ndarray, name: str, threads: int) -> np.ndarray:
     squares, kind = np.empty(len(x)), topk.KINDS[x.dtype.name]
 
     def fill(i: int, j: int) -> None:
-        squares[i:j] = topk.squares_of(kind, x.ctypes.data + i * x.strides[0], x.strides[0], j - i, x.shape[1])
+        squares[i:j] = topk.squares_of(
+            kind, x.ctypes.data + i * x.strides[0], x.strides[0], j - i, x.shape[1]
+        )
+
     run_spans(threads if threads_pay(1, x.size) else 1, 0, len(x), fill)
     if not np.isfinite(squares).all():
         arrays.check_finite(x, name)
     return squares
 
 
-def _fill(a: np.ndarray, b: np.ndarray, metric: str, kernel: str, threads: int, isa: Isa, out: np.ndarray) -> None:
+def _fill(
+    a: np.ndarray, b: np.ndarray, metric: str, kernel: str, threads: int, isa: Isa, out: np.ndarray
+) -> None:
     if kernel == "oracle":
         from facelab.matching import oracle
+
         arrays.check_finite(a, "a")
         arrays.check_finite(b, "b")
         out[...] = oracle.distances(a, b, metric)
@@ -112,10 +136,14 @@ def _fill(a: np.ndarray, b: np.ndarray, metric: str, kernel: str, threads: int, 
         x, y = (np.ascontiguousarray(v, np.float32) for v in (a, b))
         _CORES[kernel](x, y, l2, threads, isa, out)
         if l2 and kernel == "blas":
-            run_spans(threads, 0, len(x), lambda i, j: _finish_l2(x, y, *squares, CANCELS, out, i, j))
+            run_spans(
+                threads, 0, len(x), lambda i, j: _finish_l2(x, y, *squares, CANCELS, out, i, j)
+            )
     if metric == "cosine":
         x, y = (np.ascontiguousarray(v, np.float32) for v in (a, b))
-        run_spans(threads, 0, len(x), lambda i, j: _finish_cosine(x, y, *squares, CANCELS, out, i, j))
+        run_spans(
+            threads, 0, len(x), lambda i, j: _finish_cosine(x, y, *squares, CANCELS, out, i, j)
+        )
     elif metric == "l2":
         np.sqrt(out, out=out)
 
@@ -124,7 +152,12 @@ def _exact(a, b, squares, metric: str, threads: int, out: np.ndarray) -> None:
     """Fill out by float64 sums alone: for values so large or small that float32 sums would overflow or vanish."""
     x, y = (np.ascontiguousarray(v, np.float32) for v in (a, b))
     code = {"sqeuclidean": topk.L2, "l2": topk.L2, "ip": topk.IP, "cosine": topk.COSINE}[metric]
-    run_spans(threads, 0, len(x), lambda i, j: _exact_rows(x, y, squares[0], code, metric == "l2", out, i, j))
+    run_spans(
+        threads,
+        0,
+        len(x),
+        lambda i, j: _exact_rows(x, y, squares[0], code, metric == "l2", out, i, j),
+    )
     if metric == "ip":
         np.subtract(np.float32(0), out, out=out)
 
@@ -146,6 +179,7 @@ def _by_rows(function_l2: Callable, function_ip: Callable) -> Callable:
     def core(x, y, l2, threads, isa, out):
         f = function_l2 if l2 else function_ip
         run_spans(threads, 0, len(x), lambda i, j: f(x, y, out, i, j))
+
     return core
 
 
@@ -156,7 +190,11 @@ def _explicit(x, y, l2: bool, threads: int, isa: Isa, out) -> None:
 
 def _blocked(x, y, l2: bool, threads: int, isa: Isa, out) -> None:
     kernel = loops.blocked(isa, l2)
-    share(threads, _blocks(len(x), len(y), 3 * isa.width, threads), lambda _, block: kernel(x, y, out, *block))
+    share(
+        threads,
+        _blocks(len(x), len(y), 3 * isa.width, threads),
+        lambda _, block: kernel(x, y, out, *block),
+    )
 
 
 def _blocks(n: int, m: int, lanes: int, threads: int) -> list[tuple[int, int, int, int]]:
@@ -166,7 +204,9 @@ def _blocks(n: int, m: int, lanes: int, threads: int) -> list[tuple[int, int, in
     """
     if threads == 1:
         return [(0, n, 0, m)]
-    columns = [(a * lanes, min(b * lanes, m)) for a, b in spans(0, -(-m // lanes), BLOCKS * threads)]
+    columns = [
+        (a * lanes, min(b * lanes, m)) for a, b in spans(0, -(-m // lanes), BLOCKS * threads)
+    ]
     rows = spans(0, n, max(1, min(BLOCKS * threads // len(columns), n // lanes)))
     return [(*row, *column) for column in columns for row in rows]
 
@@ -174,7 +214,9 @@ def _blocks(n: int, m: int, lanes: int, threads: int) -> list[tuple[int, int, in
 def _blocked_i8(a, b, squares, l2: bool, threads: int, isa: Isa, out) -> None:
     d, lanes = a.shape[1], 3 * isa.width
     rows, columns = a, b
-    if isa.levels < 127:  # pmaddubsw would saturate: split b, whose bytes are the unsigned operand, into two halves
+    if (
+        isa.levels < 127
+    ):  # pmaddubsw would saturate: split b, whose bytes are the unsigned operand, into two halves
         low = b // 2
         _blocked_i8_panels(rows, low, d, lanes, isa, threads, out)
         other = np.empty_like(out)
@@ -192,7 +234,9 @@ def _blocked_i8(a, b, squares, l2: bool, threads: int, isa: Isa, out) -> None:
 def _blocked_i8_panels(a, b, d: int, lanes: int, isa: Isa, threads: int, out) -> None:
     panels, kernel, padded = _byte_panels(b, d, lanes, isa), loops.blocked_i8(isa), _pad_groups(a)
     nothing = np.zeros(max(len(a), len(b)))
-    run_spans(threads, 0, len(a), lambda i, j: kernel(padded, panels, nothing, nothing, False, out, i, j))
+    run_spans(
+        threads, 0, len(a), lambda i, j: kernel(padded, panels, nothing, nothing, False, out, i, j)
+    )
 
 
 def _pad_groups(x: np.ndarray) -> np.ndarray:
@@ -202,14 +246,16 @@ def _pad_groups(x: np.ndarray) -> np.ndarray:
 def _byte_panels(b: np.ndarray, d: int, lanes: int, isa: Isa) -> np.ndarray:
     count, steps = -(-len(b) // lanes), -(-d // 4)
     codes = np.zeros((count * lanes, steps * 4), np.uint8)
-    codes[:len(b), :d] = (b.astype(np.int16) + isa.offset).astype(np.uint8)
-    return np.ascontiguousarray(codes.reshape(count, lanes, steps, 4).transpose(0, 2, 1, 3)).reshape(
-        count, steps, lanes * 4)
+    codes[: len(b), :d] = (b.astype(np.int16) + isa.offset).astype(np.uint8)
+    return np.ascontiguousarray(
+        codes.reshape(count, lanes, steps, 4).transpose(0, 2, 1, 3)
+    ).reshape(count, steps, lanes * 4)
 
 
 @functools.cache
 def _controller():
     from threadpoolctl import ThreadpoolController
+
     return ThreadpoolController()
 
 
@@ -244,8 +290,14 @@ def _finish_l2(x, y, x_squares, y_squares, cancels, out, first, last):
         if small:
             for j in range(m):
                 if out[i, j] < np.float32(cancels) * (mine + norms[j]):
-                    out[i, j] = topk.exact_key(topk.L2, topk.FLOAT32, x.ctypes.data + 4 * d * i, x_squares[i],
-                                               y.ctypes.data + 4 * d * j, d)
+                    out[i, j] = topk.exact_key(
+                        topk.L2,
+                        topk.FLOAT32,
+                        x.ctypes.data + 4 * d * i,
+                        x_squares[i],
+                        y.ctypes.data + 4 * d * j,
+                        d,
+                    )
 
 
 @njit(cache=True, nogil=True)
@@ -266,8 +318,14 @@ def _finish_cosine(x, y, x_squares, y_squares, cancels, out, first, last):
         if small:
             for j in range(m):
                 if out[i, j] < np.float32(cancels):
-                    out[i, j] = topk.exact_key(topk.COSINE, topk.FLOAT32, x.ctypes.data + 4 * d * i, x_squares[i],
-                                               y.ctypes.data + 4 * d * j, d)
+                    out[i, j] = topk.exact_key(
+                        topk.COSINE,
+                        topk.FLOAT32,
+                        x.ctypes.data + 4 * d * i,
+                        x_squares[i],
+                        y.ctypes.data + 4 * d * j,
+                        d,
+                    )
 
 
 _CORES = {

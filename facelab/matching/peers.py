@@ -41,7 +41,9 @@ def _best(scores: np.ndarray, k: int) -> np.ndarray:
 
 def numpy_peer(gallery: np.ndarray, k: int, metric: str, threads: int) -> Peer:
     """|g|² - 2qg by one sgemm, then argpartition; norms and unit rows are prepared beforehand."""
-    rows = gallery / np.linalg.norm(gallery, axis=1, keepdims=True) if metric == "cosine" else gallery
+    rows = (
+        gallery / np.linalg.norm(gallery, axis=1, keepdims=True) if metric == "cosine" else gallery
+    )
     norms = np.einsum("ij,ij->i", gallery, gallery)
 
     def search(queries):
@@ -52,19 +54,24 @@ def numpy_peer(gallery: np.ndarray, k: int, metric: str, threads: int) -> Peer:
         else:
             np.negative(scores, out=scores)
         return _best(scores, k)
+
     return Peer("numpy", search)
 
 
 def scipy_peer(gallery: np.ndarray, k: int, metric: str, threads: int) -> Peer:
     """scipy.spatial.distance.cdist (float64 inside), then argpartition."""
     from scipy.spatial.distance import cdist
+
     return Peer("scipy cdist", lambda queries: _best(cdist(queries, gallery, metric), k))
 
 
 def sklearn_peer(gallery: np.ndarray, k: int, metric: str, threads: int) -> Peer:
     """scikit-learn's NearestNeighbors(algorithm="brute"): its fused reduction (ArgKmin)."""
     from sklearn.neighbors import NearestNeighbors
-    model = NearestNeighbors(n_neighbors=k, algorithm="brute", metric=metric, n_jobs=threads).fit(gallery)
+
+    model = NearestNeighbors(n_neighbors=k, algorithm="brute", metric=metric, n_jobs=threads).fit(
+        gallery
+    )
     return Peer("scikit-learn", lambda queries: model.kneighbors(queries, return_distance=False))
 
 
@@ -75,6 +82,7 @@ def faiss_peer(gallery: np.ndarray, k: int, metric: str, threads: int) -> Peer:
     faster with it. `faiss.cvar.distance_compute_blas_threshold` is its documented setting.
     """
     import faiss
+
     faiss.omp_set_num_threads(threads)
     rows = _unit(gallery) if metric == "cosine" else gallery
     index, probe = _flat(rows, metric), _flat(rows[:FAISS_PROBE], metric)
@@ -85,15 +93,26 @@ def faiss_peer(gallery: np.ndarray, k: int, metric: str, threads: int) -> Peer:
         return (_search_by_blas if by_blas.get(len(queries)) else _search)(index, queries, k)
 
     def warm(queries: np.ndarray) -> None:
-        seconds = timing.interleave({by: lambda by=by: by(probe, queries, min(k, probe.ntotal))
-                                     for by in (_search, _search_by_blas)}, repeats=5)
+        seconds = timing.interleave(
+            {
+                by: lambda by=by: by(probe, queries, min(k, probe.ntotal))
+                for by in (_search, _search_by_blas)
+            },
+            repeats=5,
+        )
         by_blas[len(queries)] = np.median(seconds[_search_by_blas]) < np.median(seconds[_search])
+
     return Peer("FAISS Flat", search, warm=warm)
 
 
 def _flat(rows: np.ndarray, metric: str):
     import faiss
-    index = faiss.IndexFlatL2(rows.shape[1]) if metric == "sqeuclidean" else faiss.IndexFlatIP(rows.shape[1])
+
+    index = (
+        faiss.IndexFlatL2(rows.shape[1])
+        if metric == "sqeuclidean"
+        else faiss.IndexFlatIP(rows.shape[1])
+    )
     index.add(rows)
     if metric == "sqeuclidean":
         index.sync_l2norms()
@@ -106,6 +125,7 @@ def _search(index, queries: np.ndarray, k: int) -> np.ndarray:
 
 def _search_by_blas(index, queries: np.ndarray, k: int) -> np.ndarray:
     import faiss
+
     own, faiss.cvar.distance_compute_blas_threshold = faiss.cvar.distance_compute_blas_threshold, 1
     try:
         return _search(index, queries, k)
@@ -116,30 +136,40 @@ def _search_by_blas(index, queries: np.ndarray, k: int) -> np.ndarray:
 def faiss_hnsw(gallery: np.ndarray, k: int, metric: str, threads: int) -> Peer:
     """FAISS HNSW (M 32, efConstruction 80, efSearch 64): approximate."""
     import faiss
+
     index = faiss.IndexHNSWFlat(gallery.shape[1], 32, _faiss_kind(metric))
     index.hnsw.efConstruction, index.hnsw.efSearch = 80, max(64, 2 * k)
-    return _approximate("FAISS HNSW", index, gallery, k, metric, threads, f"M 32, efSearch {index.hnsw.efSearch}")
+    return _approximate(
+        "FAISS HNSW", index, gallery, k, metric, threads, f"M 32, efSearch {index.hnsw.efSearch}"
+    )
 
 
 def faiss_ivf(gallery: np.ndarray, k: int, metric: str, threads: int) -> Peer:
     """FAISS IVF-Flat with √m lists, an eighth of them visited: approximate."""
     import faiss
+
     lists, kind, d = max(1, int(len(gallery) ** 0.5)), _faiss_kind(metric), gallery.shape[1]
     quantizer = faiss.IndexFlatL2(d) if kind == faiss.METRIC_L2 else faiss.IndexFlatIP(d)
     index = faiss.IndexIVFFlat(quantizer, d, lists, kind)
     index.cp.min_points_per_centroid = 1  # a small gallery is no reason for a warning
     index.nprobe = max(1, lists // 8)
-    return _approximate("FAISS IVF", index, gallery, k, metric, threads, f"{lists} lists, {index.nprobe} visited")
+    return _approximate(
+        "FAISS IVF", index, gallery, k, metric, threads, f"{lists} lists, {index.nprobe} visited"
+    )
 
 
 def _faiss_kind(metric: str) -> int:
     import faiss
+
     return faiss.METRIC_L2 if metric == "sqeuclidean" else faiss.METRIC_INNER_PRODUCT
 
 
-def _approximate(name: str, index, gallery: np.ndarray, k: int, metric: str, threads: int, note: str) -> Peer:
+def _approximate(
+    name: str, index, gallery: np.ndarray, k: int, metric: str, threads: int, note: str
+) -> Peer:
     """Fill a FAISS index on all cores, as it is filled once, and return it searching on `threads`."""
     import faiss
+
     prepared = _unit if metric == "cosine" else np.asarray
     faiss.omp_set_num_threads(cores())
     index.train(prepared(gallery))
@@ -151,32 +181,45 @@ def _approximate(name: str, index, gallery: np.ndarray, k: int, metric: str, thr
 def usearch_peer(gallery: np.ndarray, k: int, metric: str, threads: int) -> Peer:
     """USearch's exact brute-force search."""
     from usearch.index import MetricKind, search
+
     kind = {"sqeuclidean": MetricKind.L2sq, "ip": MetricKind.IP, "cosine": MetricKind.Cos}[metric]
 
     def run(queries):
         found = search(gallery, queries, k, kind, exact=True, threads=threads)
         return np.asarray(found.keys).reshape(len(queries), -1).astype(np.int64)
+
     return Peer("USearch exact", run)
 
 
 def numkong_peer(gallery: np.ndarray, k: int, metric: str, threads: int) -> Peer:
     """NumKong (once SimSIMD): its cdist kernels, then argpartition."""
     import numkong
+
     name = {"sqeuclidean": "sqeuclidean", "ip": "dot", "cosine": "angular"}[metric]
 
     def search(queries):
         scores = np.asarray(numkong.cdist(queries, gallery, metric=name, threads=threads))
         return _best(-scores if metric == "ip" else scores, k)
+
     return Peer("NumKong", search)
 
 
 def _unit(x: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-30), np.float32)
+    return np.ascontiguousarray(
+        x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-30), np.float32
+    )
 
 
-MAKERS = {"numpy": (numpy_peer, "numpy"), "scipy": (scipy_peer, "scipy"), "sklearn": (sklearn_peer, "sklearn"),
-          "faiss": (faiss_peer, "faiss"), "usearch": (usearch_peer, "usearch"), "numkong": (numkong_peer, "numkong"),
-          "hnsw": (faiss_hnsw, "faiss"), "ivf": (faiss_ivf, "faiss")}
+MAKERS = {
+    "numpy": (numpy_peer, "numpy"),
+    "scipy": (scipy_peer, "scipy"),
+    "sklearn": (sklearn_peer, "sklearn"),
+    "faiss": (faiss_peer, "faiss"),
+    "usearch": (usearch_peer, "usearch"),
+    "numkong": (numkong_peer, "numkong"),
+    "hnsw": (faiss_hnsw, "faiss"),
+    "ivf": (faiss_ivf, "faiss"),
+}
 """Peer → (maker, module it needs)."""
 MOST = {"scipy": 2e8, "numkong": 2e9, "usearch": 5e9, "sklearn": 1e11, "numpy": 1e11}
 """Multiply-adds of a search above which a peer is left out unless asked for by name."""
@@ -197,8 +240,11 @@ def installed(names=EXACT) -> list[str]:
 
 def usual(size: int, metric: str, *, approximate: bool) -> list[str]:
     """Return the peers to measure where none are named: they know the metric, and are built within a minute."""
-    return [name for name in EXACT + (APPROXIMATE if approximate else ())
-            if size <= LARGEST.get(name, np.inf) and knows(name, metric)]
+    return [
+        name
+        for name in EXACT + (APPROXIMATE if approximate else ())
+        if size <= LARGEST.get(name, np.inf) and knows(name, metric)
+    ]
 
 
 def knows(name: str, metric: str) -> bool:

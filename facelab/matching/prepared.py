@@ -33,12 +33,12 @@ class Prepared:
 
     int8: bool
     address: int
-    stride: int            # elements from row to row
-    params: np.ndarray     # (4, m + a vector) float32: S, E, G, H
-    c: np.ndarray          # (m + a vector) int32
-    mean: np.ndarray       # (d,) float32
-    exact: bool            # the codes are the rows themselves
-    owner: np.ndarray      # what `address` points into
+    stride: int  # elements from row to row
+    params: np.ndarray  # (4, m + a vector) float32: S, E, G, H
+    c: np.ndarray  # (m + a vector) int32
+    mean: np.ndarray  # (d,) float32
+    exact: bool  # the codes are the rows themselves
+    owner: np.ndarray  # what `address` points into
 
     @property
     def name(self) -> str:
@@ -46,7 +46,12 @@ class Prepared:
 
     @property
     def nbytes(self) -> int:
-        return self.params.nbytes + self.c.nbytes + self.mean.nbytes + (self.owner.nbytes if self.int8 else 0)
+        return (
+            self.params.nbytes
+            + self.c.nbytes
+            + self.mean.nbytes
+            + (self.owner.nbytes if self.int8 else 0)
+        )
 
 
 def _parameters(count: int, isa: Isa) -> tuple[np.ndarray, np.ndarray]:
@@ -59,7 +64,9 @@ def plain(x: np.ndarray, squares: np.ndarray, metric: int, isa: Isa) -> Prepared
     """Return float32 rows in memory as the kernels take them."""
     params, c = _parameters(len(x), isa)
     bounds.plain_rows(squares, metric, params)
-    return Prepared(False, x.ctypes.data, x.shape[1], params, c, np.zeros(x.shape[1], np.float32), False, x)
+    return Prepared(
+        False, x.ctypes.data, x.shape[1], params, c, np.zeros(x.shape[1], np.float32), False, x
+    )
 
 
 def encode(matcher: Matcher) -> Prepared:
@@ -81,7 +88,13 @@ def encode(matcher: Matcher) -> Prepared:
     for first, last in matcher.chunks():
         part = gallery[first:last]
         part = part if exact else np.ascontiguousarray(part, np.float32)
-        run_spans(threads, first, last, lambda a, b, part=part, first=first: bounds.encode_rows(
-            part, mean, code, exact, isa.offset, a - first, b - first, first, codes, params, c))
+        run_spans(
+            threads,
+            first,
+            last,
+            lambda a, b, part=part, first=first: bounds.encode_rows(
+                part, mean, code, exact, isa.offset, a - first, b - first, first, codes, params, c
+            ),
+        )
         matcher.drop(first, last)
     return Prepared(True, codes.ctypes.data, width, params, c, mean, exact, codes)

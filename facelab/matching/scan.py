@@ -38,11 +38,17 @@ SEED_BYTES = 512 << 10
 # lists of arguments here, and `note` written into its callers, which flush themselves: flushing within `note` made
 # searches up to twice as slow.
 
+
 @njit(inline="always")
 def note(waiting, pending, counts, q, row, base, value, t, a, f, s, e, g, h):
     """Note a row that may belong to query q's k best, with bounds on its score; return whether too many wait now."""
     product, level = value * t[q] * s[row], np.float64(h[row])
-    room = np.float64(a[q]) * e[row] + np.float64(f[q]) * g[row] + ROUND * (abs(level) + abs(product)) + TINY
+    room = (
+        np.float64(a[q]) * e[row]
+        + np.float64(f[q]) * g[row]
+        + ROUND * (abs(level) + abs(product))
+        + TINY
+    )
     waits = counts[q, 1]
     waiting[q, waits] = row + base
     pending[q, 0, waits] = level - product - room
@@ -82,15 +88,33 @@ def seeded_tiles(isa: Isa, vectors: int, int8: bool):
             if int8:
                 tile_i8(panel, rows + r * stride, stride, steps, at, dot, width, vectors, height)
             else:
-                tile_f32(panel, rows + r * stride * 4, stride, steps, at, True, width, vectors, height, 0)
+                tile_f32(
+                    panel, rows + r * stride * 4, stride, steps, at, True, width, vectors, height, 0
+                )
             if r < wanted:
                 continue  # rows of the tile before stand in it again: no group of its own
-            upper_bounds(at, s.ctypes.data + 4 * r, e.ctypes.data + 4 * r, g.ctypes.data + 4 * r,
-                         h.ctypes.data + 4 * r, c.ctypes.data + 4 * r, t.ctypes.data + 4 * q0, a.ctypes.data + 4 * q0,
-                         f.ctypes.data + 4 * q0, carry.ctypes.data, width, vectors, height, int8)
+            upper_bounds(
+                at,
+                s.ctypes.data + 4 * r,
+                e.ctypes.data + 4 * r,
+                g.ctypes.data + 4 * r,
+                h.ctypes.data + 4 * r,
+                c.ctypes.data + 4 * r,
+                t.ctypes.data + 4 * q0,
+                a.ctypes.data + 4 * q0,
+                f.ctypes.data + 4 * q0,
+                carry.ctypes.data,
+                width,
+                vectors,
+                height,
+                int8,
+            )
             keep_smallest(best, carry, k, lanes)
         for q in range(q0, min(q0 + lanes, n)):
-            threshold[q] = min(threshold[q], widened(info, q, np.float64(best[(k - 1) * lanes + q - q0])))
+            threshold[q] = min(
+                threshold[q], widened(info, q, np.float64(best[(k - 1) * lanes + q - q0]))
+            )
+
     return fill
 
 
@@ -108,14 +132,40 @@ def tile_scan(isa: Isa, vectors: int, int8: bool):
     seed_panel = seeded_tiles(isa, vectors, int8)
 
     @kernel
-    def scan(rows, stride, params, c, panels, panel_bytes, n, steps, lane, keys, ids, waiting, pending, counts, stats,
-             queries, info, address, row_bytes, base, kind, metric, first, last):
+    def scan(
+        rows,
+        stride,
+        params,
+        c,
+        panels,
+        panel_bytes,
+        n,
+        steps,
+        lane,
+        keys,
+        ids,
+        waiting,
+        pending,
+        counts,
+        stats,
+        queries,
+        info,
+        address,
+        row_bytes,
+        base,
+        kind,
+        metric,
+        first,
+        last,
+    ):
         noted, k = 0, keys.shape[1]
         # where the k best of groups of rows are known, their upper bounds give a threshold before any row is noted
         seed = min(last - first, max(1, SEED_BYTES // (stride * size * height)) * height)
         groups = (seed + height - 1) // height
         seeding = groups >= k and lane[3, n - 1] == np.inf
-        tile = np.empty((groups if seeding else 1) * height * lanes, np.int32 if int8 else np.float32)
+        tile = np.empty(
+            (groups if seeding else 1) * height * lanes, np.int32 if int8 else np.float32
+        )
         masks = np.empty(height, np.int64)
         s, e, g, h = params[0], params[1], params[2], params[3]
         t, a, f, threshold = lane[0], lane[1], lane[2], lane[3]
@@ -127,23 +177,70 @@ def tile_scan(isa: Isa, vectors: int, int8: bool):
             for panel in range((n + lanes - 1) // lanes):
                 q0 = panel * lanes
                 if seeding:
-                    seed_panel(panels + panel * panel_bytes, steps, rows, stride, params, c, lane, q0, n, info, tile, k,
-                               start, stop, last)
+                    seed_panel(
+                        panels + panel * panel_bytes,
+                        steps,
+                        rows,
+                        stride,
+                        params,
+                        c,
+                        lane,
+                        q0,
+                        n,
+                        info,
+                        tile,
+                        k,
+                        start,
+                        stop,
+                        last,
+                    )
                 for wanted in range(start, stop, height):
                     r = min(wanted, last - height)  # the last tile overlaps the one before
                     shift = (wanted - start) * lanes if seeding else 0
                     at = tiles + 4 * shift
                     if not seeding:
                         if int8:
-                            tile_i8(panels + panel * panel_bytes, rows + r * stride, stride, steps, at, dot, width,
-                                    vectors, height)
+                            tile_i8(
+                                panels + panel * panel_bytes,
+                                rows + r * stride,
+                                stride,
+                                steps,
+                                at,
+                                dot,
+                                width,
+                                vectors,
+                                height,
+                            )
                         else:
-                            tile_f32(panels + panel * panel_bytes, rows + r * stride * 4, stride, steps, at, True,
-                                     width, vectors, height, 0)
-                    union = hit_masks(at, s.ctypes.data + 4 * r, e.ctypes.data + 4 * r, g.ctypes.data + 4 * r,
-                                      h.ctypes.data + 4 * r, c.ctypes.data + 4 * r, t.ctypes.data + 4 * q0,
-                                      a.ctypes.data + 4 * q0, f.ctypes.data + 4 * q0, threshold.ctypes.data + 4 * q0,
-                                      bits, width, vectors, height, int8)
+                            tile_f32(
+                                panels + panel * panel_bytes,
+                                rows + r * stride * 4,
+                                stride,
+                                steps,
+                                at,
+                                True,
+                                width,
+                                vectors,
+                                height,
+                                0,
+                            )
+                    union = hit_masks(
+                        at,
+                        s.ctypes.data + 4 * r,
+                        e.ctypes.data + 4 * r,
+                        g.ctypes.data + 4 * r,
+                        h.ctypes.data + 4 * r,
+                        c.ctypes.data + 4 * r,
+                        t.ctypes.data + 4 * q0,
+                        a.ctypes.data + 4 * q0,
+                        f.ctypes.data + 4 * q0,
+                        threshold.ctypes.data + 4 * q0,
+                        bits,
+                        width,
+                        vectors,
+                        height,
+                        int8,
+                    )
                     if union == 0:
                         continue
                     for i in range(wanted - r, height):
@@ -156,11 +253,19 @@ def tile_scan(isa: Isa, vectors: int, int8: bool):
                             if int8:
                                 value -= c[row]
                             noted += 1
-                            if note(waiting, pending, counts, q, row, base, value, t, a, f, s, e, g, h):
-                                flush(State(keys, ids, waiting, pending, counts, stats),
-                                      Exact(queries, info, address, row_bytes, base, kind, metric), threshold, q, False)
+                            if note(
+                                waiting, pending, counts, q, row, base, value, t, a, f, s, e, g, h
+                            ):
+                                flush(
+                                    State(keys, ids, waiting, pending, counts, stats),
+                                    Exact(queries, info, address, row_bytes, base, kind, metric),
+                                    threshold,
+                                    q,
+                                    False,
+                                )
             start, seeding = stop, False
         stats[0] += noted
+
     return scan
 
 
@@ -174,16 +279,28 @@ def row_products(isa: Isa, int8: bool):
     def fill(query, d, steps, rows, stride, start, stop, dots):
         at, i = dots.ctypes.data, start
         while i + height <= stop:
-            row_dots(query, rows + i * stride * size, stride, steps, at + 4 * (i - start), dot, width, height)
+            row_dots(
+                query,
+                rows + i * stride * size,
+                stride,
+                steps,
+                at + 4 * (i - start),
+                dot,
+                width,
+                height,
+            )
             i += height
         while i < stop:
-            row_dots(query, rows + i * stride * size, stride, steps, at + 4 * (i - start), dot, width, 1)
+            row_dots(
+                query, rows + i * stride * size, stride, steps, at + 4 * (i - start), dot, width, 1
+            )
             i += 1
         if not int8 and steps * width < d:
             for i in range(start, stop):
                 tail = rows + i * stride * 4
                 for x in range(steps * width, d):
                     dots[i - start] += np.float32(float_at(query + 4 * x) * float_at(tail + 4 * x))
+
     return fill
 
 
@@ -199,13 +316,31 @@ def seeded_rows(isa: Isa, int8: bool):
     @part
     def threshold(dots, params, c, t, a, f, best, k, start, stop):
         at, low = dots.ctypes.data, best.ctypes.data
-        s, e, g, h = params[0].ctypes.data, params[1].ctypes.data, params[2].ctypes.data, params[3].ctypes.data
+        s, e, g, h = (
+            params[0].ctypes.data,
+            params[1].ctypes.data,
+            params[2].ctypes.data,
+            params[3].ctypes.data,
+        )
         best[:] = np.inf
         for i in range(0, stop - start, width):
             r = 4 * (start + i)
-            lower_rows(at + 4 * i, s + r, e + r, g + r, h + r, c.ctypes.data + r, t, a, f, low + 4 * (i % best.size),
-                       width, int8)
+            lower_rows(
+                at + 4 * i,
+                s + r,
+                e + r,
+                g + r,
+                h + r,
+                c.ctypes.data + r,
+                t,
+                a,
+                f,
+                low + 4 * (i % best.size),
+                width,
+                int8,
+            )
         return kth_smallest(best, k)
+
     return threshold
 
 
@@ -219,8 +354,32 @@ def row_scan(isa: Isa, int8: bool):
     products, seed_rows = row_products(isa, int8), seeded_rows(isa, int8)
 
     @kernel
-    def scan(rows, stride, params, c, codes, query_bytes, n, steps, lane, keys, ids, waiting, pending, counts, stats,
-             queries, info, address, row_bytes, base, kind, metric, first, last):
+    def scan(
+        rows,
+        stride,
+        params,
+        c,
+        codes,
+        query_bytes,
+        n,
+        steps,
+        lane,
+        keys,
+        ids,
+        waiting,
+        pending,
+        counts,
+        stats,
+        queries,
+        info,
+        address,
+        row_bytes,
+        base,
+        kind,
+        metric,
+        first,
+        last,
+    ):
         noted, k, d = 0, keys.shape[1], queries.shape[1]
         s, e, g, h = params[0], params[1], params[2], params[3]
         t, a, f, threshold = lane[0], lane[1], lane[2], lane[3]
@@ -238,9 +397,20 @@ def row_scan(isa: Isa, int8: bool):
                     score = seed_rows(dots, params, c, t[q], a[q], f[q], best, k, start, stop)
                     threshold[q] = min(threshold[q], widened(info, q, np.float64(score)))
                 for i in range(start, stop, width):
-                    mask = hit_mask_rows(at + 4 * (i - start), s.ctypes.data + 4 * i, e.ctypes.data + 4 * i,
-                                         g.ctypes.data + 4 * i, h.ctypes.data + 4 * i, c.ctypes.data + 4 * i, t[q],
-                                         a[q], f[q], threshold[q], width, int8)
+                    mask = hit_mask_rows(
+                        at + 4 * (i - start),
+                        s.ctypes.data + 4 * i,
+                        e.ctypes.data + 4 * i,
+                        g.ctypes.data + 4 * i,
+                        h.ctypes.data + 4 * i,
+                        c.ctypes.data + 4 * i,
+                        t[q],
+                        a[q],
+                        f[q],
+                        threshold[q],
+                        width,
+                        int8,
+                    )
                     while mask != 0:
                         row = i + trailing_zeros(mask)
                         mask &= mask - 1
@@ -251,16 +421,36 @@ def row_scan(isa: Isa, int8: bool):
                             value -= c[row]
                         noted += 1
                         if note(waiting, pending, counts, q, row, base, value, t, a, f, s, e, g, h):
-                            flush(State(keys, ids, waiting, pending, counts, stats),
-                                  Exact(queries, info, address, row_bytes, base, kind, metric), threshold, q, False)
+                            flush(
+                                State(keys, ids, waiting, pending, counts, stats),
+                                Exact(queries, info, address, row_bytes, base, kind, metric),
+                                threshold,
+                                q,
+                                False,
+                            )
             start, seeding = stop, False
         stats[0] += noted
+
     return scan
 
 
 @kernel
-def settle(threshold, keys, ids, waiting, pending, counts, stats, queries, info, address, row_bytes, base, kind,
-           metric):
+def settle(
+    threshold,
+    keys,
+    ids,
+    waiting,
+    pending,
+    counts,
+    stats,
+    queries,
+    info,
+    address,
+    row_bytes,
+    base,
+    kind,
+    metric,
+):
     """Rescore everything that waits; needed before the rows at `address` go away."""
     state = State(keys, ids, waiting, pending, counts, stats)
     exact = Exact(queries, info, address, row_bytes, base, kind, metric)

@@ -70,7 +70,15 @@ def blocks(first: int, last: int, work: int, threads: int) -> list[tuple[int, in
 class Search:
     """One batch of queries on its way through a gallery too large, or with too many threads, for one call."""
 
-    def __init__(self, matcher: Matcher, queries: np.ndarray, k: int, first_query: int, *, threads: int | None = None):
+    def __init__(
+        self,
+        matcher: Matcher,
+        queries: np.ndarray,
+        k: int,
+        first_query: int,
+        *,
+        threads: int | None = None,
+    ):
         self.m, self.k, self.n = matcher, k, len(queries)
         self.whole_numbers = queries.dtype == np.int8 and matcher.isa.levels == 127
         # a read-only array is a type of its own, for which all would be compiled again
@@ -118,6 +126,7 @@ class Search:
             self.done = max(self.done, block[1])
             if tell is not None and worker == 0:
                 tell(self.done)
+
         share(self.threads, left, job, until=self._hopeless)
         share(self.threads, self.states, lambda _, state: settled(state))
         if tell is not None and self.done == last:
@@ -131,7 +140,7 @@ class Search:
         if m.mapping is None and m.gallery.dtype == np.float32:
             return m.plain_rows(), 0
         if m.mapping is not None:
-            arrays.prefetch_pages(m.gallery[last:last + m.chunk], m.mapping)
+            arrays.prefetch_pages(m.gallery[last : last + m.chunk], m.mapping)
         part = m.gallery[first:last].astype(np.float32, copy=False)
         return plain(part, m.squares[first:last], m._code, m.isa), first
 
@@ -143,22 +152,52 @@ class Search:
         panels, steps, lane = self._lay(vectors, rows)
         scan = tile_scan(isa, vectors, rows.int8) if vectors else row_scan(isa, rows.int8)
         gallery = m.gallery[base:]
-        place = (self.queries, self.info, gallery.ctypes.data, m.gallery.strides[0], base, m._kind, m._code)
-        what = (rows.address, rows.stride, rows.params, rows.c, panels.ctypes.data, panels[0].nbytes, self.n, steps,
-                lane)
+        place = (
+            self.queries,
+            self.info,
+            gallery.ctypes.data,
+            m.gallery.strides[0],
+            base,
+            m._kind,
+            m._code,
+        )
+        what = (
+            rows.address,
+            rows.stride,
+            rows.params,
+            rows.c,
+            panels.ctypes.data,
+            panels[0].nbytes,
+            self.n,
+            steps,
+            lane,
+        )
         owners = (rows, panels, gallery)  # `what` and `place` hold bare addresses into these
 
         def note(state, a, b, owners=owners):
             scan(*what, *state, *place, a - base, b - base)
+
         return note, lambda state, owners=owners: settle(lane[3], *state, *place)
 
     def _direct_scan(self, first: int) -> tuple[Callable, Callable]:
         """Return scan(state, a, b), which computes every exact key of rows a … b, and a settle with nothing to do."""
         m = self.m
         part = m.gallery[first:]
-        return (lambda state, a, b: topk.scan_direct(*state, self.queries, self.info, part.ctypes.data,
-                                                     m.gallery.strides[0], first, m._kind, m._code, a, b),
-                lambda state: None)
+        return (
+            lambda state, a, b: topk.scan_direct(
+                *state,
+                self.queries,
+                self.info,
+                part.ctypes.data,
+                m.gallery.strides[0],
+                first,
+                m._kind,
+                m._code,
+                a,
+                b,
+            ),
+            lambda state: None,
+        )
 
     def _lay(self, vectors: int, rows: Prepared) -> tuple:
         """Return (panels, steps, lane) in the form the kernel wants; thresholds carry over from form to form."""
@@ -166,8 +205,18 @@ class Search:
             m, isa = self.m, self.m.isa
             lanes, packed = max(1, vectors * isa.width), vectors > 0
             if rows.int8:
-                panels, lane = bounds.lay_i8(self.queries, rows.mean, m._code, isa.levels, isa.offset,
-                                             self.whole_numbers and rows.exact, rows.stride, lanes, packed, self.info)
+                panels, lane = bounds.lay_i8(
+                    self.queries,
+                    rows.mean,
+                    m._code,
+                    isa.levels,
+                    isa.offset,
+                    self.whole_numbers and rows.exact,
+                    rows.stride,
+                    lanes,
+                    packed,
+                    self.info,
+                )
                 steps = -(-m.dimension // 4) if packed else rows.stride // (4 * isa.width)
             else:
                 panels, lane = bounds.lay_f32(self.queries, m._code, lanes, packed, self.info)
@@ -179,7 +228,14 @@ class Search:
 
     def _finish(self) -> Matches:
         m, k = self.m, self.k
-        for keys, ids, _, _, counts, _ in self.states:  # a thread that saw fewer than k rows leaves room
+        for (
+            keys,
+            ids,
+            _,
+            _,
+            counts,
+            _,
+        ) in self.states:  # a thread that saw fewer than k rows leaves room
             topk.sort_heap(keys, ids, counts[:, 0])
             empty = np.arange(k)[None, :] >= counts[:, :1]
             keys[empty], ids[empty] = np.inf, np.iinfo(np.int64).max

@@ -17,7 +17,7 @@ from facelab.matching.intrinsics import byte_at, exact_sums, float_at, half_at
 L2, IP, COSINE = 0, 1, 2
 FLOAT32, FLOAT16, INT8 = 0, 1, 2
 KINDS = {"float32": FLOAT32, "float16": FLOAT16, "int8": INT8}
-KEY_SLACK = 2.0 ** -21
+KEY_SLACK = 2.0**-21
 """Covers the rounding of a key to float32 (2^-24 relative) and of the threshold's own arithmetic."""
 
 
@@ -28,12 +28,14 @@ class State(NamedTuple):
     remain, their exact keys are computed.
     """
 
-    keys: np.ndarray     # (n, k) float32
-    ids: np.ndarray      # (n, k) int64
+    keys: np.ndarray  # (n, k) float32
+    ids: np.ndarray  # (n, k) int64
     waiting: np.ndarray  # (n, capacity) int64: row numbers
-    bounds: np.ndarray   # (n, 2, capacity) float32: lower and upper bounds of their scores
-    counts: np.ndarray   # (n, 3) int64: rows in the heap, rows waiting, trigger
-    stats: np.ndarray    # (2,) int64: rows that passed the screening, rows whose exact key was computed
+    bounds: np.ndarray  # (n, 2, capacity) float32: lower and upper bounds of their scores
+    counts: np.ndarray  # (n, 3) int64: rows in the heap, rows waiting, trigger
+    stats: (
+        np.ndarray
+    )  # (2,) int64: rows that passed the screening, rows whose exact key was computed
 
 
 class Exact(NamedTuple):
@@ -44,12 +46,12 @@ class Exact(NamedTuple):
     """
 
     queries: np.ndarray  # (n, d) float32
-    info: np.ndarray     # (3, n) float64: squares, scale, shift
-    address: int         # of row `base`
-    stride: int          # bytes from row to row
-    base: int            # row number of the first row there
-    kind: int            # FLOAT32, FLOAT16 or INT8
-    metric: int          # L2, IP or COSINE
+    info: np.ndarray  # (3, n) float64: squares, scale, shift
+    address: int  # of row `base`
+    stride: int  # bytes from row to row
+    base: int  # row number of the first row there
+    kind: int  # FLOAT32, FLOAT16 or INT8
+    metric: int  # L2, IP or COSINE
 
 
 @part
@@ -58,7 +60,12 @@ def new_queue(n, k):
     capacity = 4 * k + 56
     counts = np.zeros((n, 3), np.int64)
     counts[:, 2] = 2 * k + 16
-    return (np.empty((n, capacity), np.int64), np.empty((n, 2, capacity), np.float32), counts, np.zeros(2, np.int64))
+    return (
+        np.empty((n, capacity), np.int64),
+        np.empty((n, 2, capacity), np.float32),
+        counts,
+        np.zeros(2, np.int64),
+    )
 
 
 @kernel
@@ -73,11 +80,23 @@ def sums_at(kind, l2, query, row, d):
     """Return the two sums of `emit.exact_sums` over all d dimensions of the vectors at two addresses."""
     count = d // 8
     if kind == FLOAT32:
-        first, second = exact_sums(query, row, count, "f4", "l2") if l2 else exact_sums(query, row, count, "f4", "both")
+        first, second = (
+            exact_sums(query, row, count, "f4", "l2")
+            if l2
+            else exact_sums(query, row, count, "f4", "both")
+        )
     elif kind == FLOAT16:
-        first, second = exact_sums(query, row, count, "f2", "l2") if l2 else exact_sums(query, row, count, "f2", "both")
+        first, second = (
+            exact_sums(query, row, count, "f2", "l2")
+            if l2
+            else exact_sums(query, row, count, "f2", "both")
+        )
     else:
-        first, second = exact_sums(query, row, count, "i1", "l2") if l2 else exact_sums(query, row, count, "i1", "both")
+        first, second = (
+            exact_sums(query, row, count, "i1", "l2")
+            if l2
+            else exact_sums(query, row, count, "i1", "both")
+        )
     for i in range(count * 8, d):
         if kind == FLOAT32:
             y = float_at(row + 4 * i)
@@ -107,11 +126,18 @@ def exact_key(metric, kind, query, square, row, d):
     if product == 0.0:
         return np.float32(1.0)
     value = 1.0 - first / np.sqrt(product)
-    if value < 1e-4:  # 1 - cosine cancels: half the squared distance of the normalised vectors does not
+    if (
+        value < 1e-4
+    ):  # 1 - cosine cancels: half the squared distance of the normalised vectors does not
         value, x_scale, y_scale = 0.0, 1.0 / np.sqrt(square), 1.0 / np.sqrt(second)
         for i in range(d):
-            y = float_at(row + 4 * i) if kind == FLOAT32 else half_at(row + 2 * i) if kind == FLOAT16 else byte_at(
-                row + i)
+            y = (
+                float_at(row + 4 * i)
+                if kind == FLOAT32
+                else half_at(row + 2 * i)
+                if kind == FLOAT16
+                else byte_at(row + i)
+            )
             delta = float_at(query + 4 * i) * x_scale - y * y_scale
             value += 0.5 * delta * delta
     return np.float32(value)
@@ -126,8 +152,10 @@ def sink(keys, ids, q, size, key, row):
         if child >= size:
             break
         right = child + 1
-        if right < size and (keys[q, right] > keys[q, child]
-                             or (keys[q, right] == keys[q, child] and ids[q, right] > ids[q, child])):
+        if right < size and (
+            keys[q, right] > keys[q, child]
+            or (keys[q, right] == keys[q, child] and ids[q, right] > ids[q, child])
+        ):
             child = right
         if keys[q, child] < key or (keys[q, child] == key and ids[q, child] < row):
             break
@@ -184,7 +212,7 @@ def kth_smallest(values, k):
 def widened(info, q, score):
     """Return a float32 threshold not below any score whose key rounds to the same float32 as `score`'s."""
     shift = info[2, q]
-    return np.float32(score + KEY_SLACK * (abs(score - shift) + abs(shift)) + 2.0 ** -120)
+    return np.float32(score + KEY_SLACK * (abs(score - shift) + abs(shift)) + 2.0**-120)
 
 
 @part
@@ -192,7 +220,9 @@ def from_heap(state, exact, q):
     """Return the threshold that query q's full heap gives, or infinity."""
     if state.counts[q, 0] < state.keys.shape[1]:
         return np.float32(np.inf)
-    return widened(exact.info, q, exact.info[1, q] * np.float64(state.keys[q, 0]) + exact.info[2, q])
+    return widened(
+        exact.info, q, exact.info[1, q] * np.float64(state.keys[q, 0]) + exact.info[2, q]
+    )
 
 
 @part
@@ -214,11 +244,18 @@ def flush(state, exact, threshold, q, final):
             left += 1
     if final or left > rows.size // 2:
         query, square, d = exact.queries[q].ctypes.data, exact.info[0, q], exact.queries.shape[1]
-        keys, ids, counts, address = state.keys, state.ids, state.counts, exact.address - exact.base * exact.stride
+        keys, ids, counts, address = (
+            state.keys,
+            state.ids,
+            state.counts,
+            exact.address - exact.base * exact.stride,
+        )
         for later in range(2):  # the best k first: they lower the threshold for the others
             for i in range(left):
                 if (upper[i] > promising) == (later == 1) and lower[i] <= cut:
-                    key = exact_key(exact.metric, exact.kind, query, square, address + rows[i] * exact.stride, d)
+                    key = exact_key(
+                        exact.metric, exact.kind, query, square, address + rows[i] * exact.stride, d
+                    )
                     state.stats[1] += 1
                     if counts[q, 0] < k or key <= keys[q, 0]:
                         push(keys, ids, counts, q, key, rows[i])
@@ -232,22 +269,57 @@ def flush(state, exact, threshold, q, final):
 
 
 @kernel
-def scan_direct(keys, ids, waiting, pending, counts, stats, queries, info, address, stride, base, kind, metric,
-                first, last):
+def scan_direct(
+    keys,
+    ids,
+    waiting,
+    pending,
+    counts,
+    stats,
+    queries,
+    info,
+    address,
+    stride,
+    base,
+    kind,
+    metric,
+    first,
+    last,
+):
     """Offer every row of [first, last) to every query by the exact key alone: no screening, no bound needed."""
     k, d = keys.shape[1], queries.shape[1]
     for row in range(first, last):
         for q in range(queries.shape[0]):
-            key = exact_key(metric, kind, queries.ctypes.data + 4 * d * q, info[0, q],
-                            address + (row - base) * stride, d)
+            key = exact_key(
+                metric,
+                kind,
+                queries.ctypes.data + 4 * d * q,
+                info[0, q],
+                address + (row - base) * stride,
+                d,
+            )
             if counts[q, 0] < k or key <= keys[q, 0]:
                 push(keys, ids, counts, q, key, row)
     stats[1] += (last - first) * queries.shape[0]
 
 
 @kernel
-def thresholds(threshold, keys, ids, waiting, pending, counts, stats, queries, info, address, stride, base, kind,
-               metric):
+def thresholds(
+    threshold,
+    keys,
+    ids,
+    waiting,
+    pending,
+    counts,
+    stats,
+    queries,
+    info,
+    address,
+    stride,
+    base,
+    kind,
+    metric,
+):
     """Lower each query's threshold to what its heap already proves."""
     state = State(keys, ids, waiting, pending, counts, stats)
     exact = Exact(queries, info, address, stride, base, kind, metric)

@@ -33,15 +33,24 @@ def whole_search(isa: Isa, vectors: int, int8: bool):
     @kernel
     def search(queries, keys, ids, whole_numbers, mean, params, c, place):
         n, d = queries.shape
-        rows, stride, last, address, row_bytes, kind, metric = (place[0], place[1], place[2], place[3], place[4],
-                                                             place[5], place[6])
+        rows, stride, last, address, row_bytes, kind, metric = (
+            place[0],
+            place[1],
+            place[2],
+            place[3],
+            place[4],
+            place[5],
+            place[6],
+        )
         lanes, packed, levels, offset, span = place[7], place[8] > 0, place[9], place[10], place[11]
         info = describe(queries, metric)
         if not screenable(info[0], metric):
             return -1, 0
         waiting, pending, counts, stats = new_queue(n, keys.shape[1])
         if int8:
-            laid, lane = lay_i8(queries, mean, metric, levels, offset, whole_numbers, stride, lanes, packed, info)
+            laid, lane = lay_i8(
+                queries, mean, metric, levels, offset, whole_numbers, stride, lanes, packed, info
+            )
             steps = (d + 3) // 4 if packed else stride // span
             panel_bytes = laid.shape[1] * laid.shape[2]
         else:
@@ -49,24 +58,81 @@ def whole_search(isa: Isa, vectors: int, int8: bool):
             steps = d if packed else d // span
             panel_bytes = laid.shape[1] * laid.shape[2] * 4
         first, base = place[12], place[13]
-        scan(rows, stride, params, c, laid.ctypes.data, panel_bytes, n, steps, lane, keys, ids, waiting, pending,
-             counts, stats, queries, info, address, row_bytes, base, kind, metric, first, last)
-        settle(lane[3], keys, ids, waiting, pending, counts, stats, queries, info, address, row_bytes, base, kind,
-               metric)
+        scan(
+            rows,
+            stride,
+            params,
+            c,
+            laid.ctypes.data,
+            panel_bytes,
+            n,
+            steps,
+            lane,
+            keys,
+            ids,
+            waiting,
+            pending,
+            counts,
+            stats,
+            queries,
+            info,
+            address,
+            row_bytes,
+            base,
+            kind,
+            metric,
+            first,
+            last,
+        )
+        settle(
+            lane[3],
+            keys,
+            ids,
+            waiting,
+            pending,
+            counts,
+            stats,
+            queries,
+            info,
+            address,
+            row_bytes,
+            base,
+            kind,
+            metric,
+        )
         sort_heap(keys, ids, counts[:, 0])
         return stats[0], stats[1]
+
     return search
 
 
-def where(rows: Prepared, gallery: np.ndarray, kind: int, metric: int, isa: Isa, vectors: int) -> np.ndarray:
+def where(
+    rows: Prepared, gallery: np.ndarray, kind: int, metric: int, isa: Isa, vectors: int
+) -> np.ndarray:
     """Return the whole numbers of a search of all rows that queries do not change; `span_of` narrows it to some.
 
     In one array, as each argument costs a call time, and not as constants of the code: numba makes types of those and
     compiles everything that is handed one anew.
     """
-    return np.array([rows.address, rows.stride, len(gallery), gallery.ctypes.data, gallery.strides[0], kind, metric,
-                     max(1, vectors * isa.width), vectors > 0, isa.levels, isa.offset,
-                     4 * isa.width if rows.int8 else isa.width, 0, 0], np.int64)
+    return np.array(
+        [
+            rows.address,
+            rows.stride,
+            len(gallery),
+            gallery.ctypes.data,
+            gallery.strides[0],
+            kind,
+            metric,
+            max(1, vectors * isa.width),
+            vectors > 0,
+            isa.levels,
+            isa.offset,
+            4 * isa.width if rows.int8 else isa.width,
+            0,
+            0,
+        ],
+        np.int64,
+    )
 
 
 def span_of(place: np.ndarray, first: int, last: int) -> np.ndarray:
@@ -89,23 +155,34 @@ class Plan:
     pieces: list[tuple[slice, Plan]] | None = None
     threads: int = 1
 
-    def search(self, queries: np.ndarray, k: int, whole_numbers: bool) -> tuple[np.ndarray, np.ndarray, int, int]:
+    def search(
+        self, queries: np.ndarray, k: int, whole_numbers: bool
+    ) -> tuple[np.ndarray, np.ndarray, int, int]:
         """Return sorted keys (n, k) float32, ids (n, k) int64, and the rows that passed (-1: not done) and rescored."""
         if self.pieces is not None:
             return self._share(queries, k, whole_numbers)
         rows, shape = self.rows, (len(queries), k)
         keys, ids = np.empty(shape, _FLOAT32), np.empty(shape, _INT64)
-        passed, rescored = self.call(queries, keys, ids, whole_numbers, rows.mean, rows.params, rows.c, self.place)
+        passed, rescored = self.call(
+            queries, keys, ids, whole_numbers, rows.mean, rows.params, rows.c, self.place
+        )
         return keys, ids, passed, rescored
 
-    def _share(self, queries: np.ndarray, k: int, whole_numbers: bool) -> tuple[np.ndarray, np.ndarray, int, int]:
+    def _share(
+        self, queries: np.ndarray, k: int, whole_numbers: bool
+    ) -> tuple[np.ndarray, np.ndarray, int, int]:
         found: list = [None] * len(self.pieces)
 
         def job(_: int, i: int) -> None:
             part, plan = self.pieces[i]
             found[i] = plan.search(queries[part], k, whole_numbers)
+
         share(self.threads, range(len(found)), job)
         keys, ids, passed, rescored = zip(*found)
         by_rows = len(keys[0]) == len(queries)
-        both = merge(list(zip(keys, ids)), k) if by_rows else (np.concatenate(keys), np.concatenate(ids))
+        both = (
+            merge(list(zip(keys, ids)), k)
+            if by_rows
+            else (np.concatenate(keys), np.concatenate(ids))
+        )
         return *both, sum(passed) if min(passed) >= 0 else -1, sum(rescored)

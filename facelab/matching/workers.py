@@ -31,11 +31,15 @@ def check_threads(threads: int | None) -> int:
     if threads is None:
         return cores()
     if isinstance(threads, bool) or not isinstance(threads, (int, np.integer)) or threads < 1:
-        raise BadInputError("threads must be a whole number from 1", got=repr(threads), fix="None uses every core")
+        raise BadInputError(
+            "threads must be a whole number from 1", got=repr(threads), fix="None uses every core"
+        )
     return int(threads)
 
 
-def share(threads: int, pieces: Iterable, job: Callable, *, until: Callable[[], bool] | None = None) -> None:
+def share(
+    threads: int, pieces: Iterable, job: Callable, *, until: Callable[[], bool] | None = None
+) -> None:
     """Call job(worker, piece) for every piece on `threads` threads, this one among them as worker 0.
 
     Each thread takes the next piece when it has done its last one; `until()` true ends that early. An error, Ctrl-C
@@ -45,13 +49,16 @@ def share(threads: int, pieces: Iterable, job: Callable, *, until: Callable[[], 
 
     def work(worker: int) -> None:
         try:
-            for piece in left:  # the next() of a list's iterator is one step that no other thread can enter
+            for (
+                piece
+            ) in left:  # the next() of a list's iterator is one step that no other thread can enter
                 job(worker, piece)
                 if broken or (until is not None and until()):
                     return
         except BaseException as e:
             broken.append(e)
             raise
+
     helpers = [pool(threads - 1).submit(work, worker) for worker in range(1, threads)]
     try:
         work(0)
@@ -75,7 +82,9 @@ def spans(first: int, last: int, count: int) -> list[tuple[int, int]]:
     return list(pairwise(edges)) if last > first else []
 
 
-def run_spans(threads: int, first: int, last: int, job: Callable[[int, int], None], *, least: int = 1) -> None:
+def run_spans(
+    threads: int, first: int, last: int, job: Callable[[int, int], None], *, least: int = 1
+) -> None:
     """Call job(a, b) for spans that make up [first, last): one on one thread, else a few for each thread to take.
 
     No more spans than threads are made where they would be shorter than `least`.

@@ -41,25 +41,37 @@ def resample_weights(units: int, replicates: int = REPLICATES, seed: int = 0) ->
     ((3, 5), [5.0, 5.0, 5.0])
     """
     if units < 1:
-        raise BadInputError("a bootstrap needs something to resample", expected="at least one unit", got=units)
+        raise BadInputError(
+            "a bootstrap needs something to resample", expected="at least one unit", got=units
+        )
     rng = np.random.default_rng(seed)
     return rng.multinomial(units, np.full(units, 1.0 / units), size=replicates).astype(np.float64)
 
 
-def percentile_interval(value: float, replicates: np.ndarray, *, method: str, units: int,
-                        level: float = LEVEL) -> Interval:
+def percentile_interval(
+    value: float, replicates: np.ndarray, *, method: str, units: int, level: float = LEVEL
+) -> Interval:
     """Return the percentile interval of bootstrap `replicates` around `value`; undefined replicates are left out."""
     x = np.asarray(replicates, dtype=np.float64)
     x = x[np.isfinite(x)]
     if x.size == 0:
-        raise BadInputError("no bootstrap replicate is defined", expected="at least one finite replicate", got="none",
-                            fix="more samples are needed for an interval")
+        raise BadInputError(
+            "no bootstrap replicate is defined",
+            expected="at least one finite replicate",
+            got="none",
+            fix="more samples are needed for an interval",
+        )
     lo, hi = np.quantile(x, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(value), float(lo), float(hi), method, units, level)
 
 
-def bootstrap_mean(samples: np.ndarray, *, replicates: int = REPLICATES, seed: int = 0,
-                   groups: np.ndarray | None = None) -> Interval:
+def bootstrap_mean(
+    samples: np.ndarray,
+    *,
+    replicates: int = REPLICATES,
+    seed: int = 0,
+    groups: np.ndarray | None = None,
+) -> Interval:
     """Return the mean of `samples` (n,) with its bootstrap interval, resampling rows or whole `groups` (n,).
 
     With groups (identities, images, scenes) all rows of a drawn group come along, since rows of one group are no
@@ -71,21 +83,32 @@ def bootstrap_mean(samples: np.ndarray, *, replicates: int = REPLICATES, seed: i
     """
     x = np.asarray(samples, dtype=np.float64)
     if x.ndim != 1 or x.size == 0:
-        raise BadInputError("the mean needs a list of samples", expected="an array (n,), n ≥ 1", got=f"shape {x.shape}")
+        raise BadInputError(
+            "the mean needs a list of samples",
+            expected="an array (n,), n ≥ 1",
+            got=f"shape {x.shape}",
+        )
     if groups is None:
         total, count, method = x, np.ones_like(x), "bootstrap by sample"
     else:
         groups = np.asarray(groups)
         if groups.shape != x.shape:
-            raise BadInputError("samples and groups differ in length", expected=x.shape, got=groups.shape)
+            raise BadInputError(
+                "samples and groups differ in length", expected=x.shape, got=groups.shape
+            )
         _, inverse = np.unique(groups, return_inverse=True)
-        total, count, method = np.bincount(inverse, x), np.bincount(inverse).astype(float), "bootstrap by group"
+        total, count, method = (
+            np.bincount(inverse, x),
+            np.bincount(inverse).astype(float),
+            "bootstrap by group",
+        )
     w = resample_weights(total.size, replicates, seed)
     return percentile_interval(x.mean(), (w @ total) / (w @ count), method=method, units=total.size)
 
 
-def identity_weights(first: np.ndarray, second: np.ndarray, *, replicates: int = REPLICATES,
-                     seed: int = 0) -> tuple[np.ndarray, int]:
+def identity_weights(
+    first: np.ndarray, second: np.ndarray, *, replicates: int = REPLICATES, seed: int = 0
+) -> tuple[np.ndarray, int]:
     """Return bootstrap weights of pairs when identities are resampled, and the number of identities.
 
     `first` and `second` (n,) name the identities of each pair's sides. A pair of one identity weighs as often as
@@ -95,9 +118,11 @@ def identity_weights(first: np.ndarray, second: np.ndarray, *, replicates: int =
     """
     first, second = np.asarray(first), np.asarray(second)
     if first.shape != second.shape or first.ndim != 1:
-        raise BadInputError("identities must be two lists of equal length", expected=first.shape, got=second.shape)
+        raise BadInputError(
+            "identities must be two lists of equal length", expected=first.shape, got=second.shape
+        )
     names, inverse = np.unique(np.concatenate([first, second]), return_inverse=True)
-    a, b = inverse[:len(first)], inverse[len(first):]
+    a, b = inverse[: len(first)], inverse[len(first) :]
     w = resample_weights(len(names), replicates, seed)
     return w[:, a] * np.where(a == b, 1.0, w[:, b]), len(names)
 
@@ -110,15 +135,23 @@ def wilson(successes: float, n: int) -> tuple[float, float]:
     """
     if n < 1:
         raise BadInputError("a share needs at least one trial", got=n)
-    p, z2 = successes / n, _Z95 ** 2
+    p, z2 = successes / n, _Z95**2
     centre = (p + z2 / (2 * n)) / (1 + z2 / n)
     half = _Z95 * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n)) / (1 + z2 / n)
     # at 0 and n the bound is exactly the end of the range; rounding must not carry it a hair past
-    return (0.0 if successes == 0 else max(0.0, centre - half)), (1.0 if successes == n else min(1.0, centre + half))
+    return (0.0 if successes == 0 else max(0.0, centre - half)), (
+        1.0 if successes == n else min(1.0, centre + half)
+    )
 
 
-def paired_difference(a: np.ndarray, b: np.ndarray, *, statistic: Callable[[np.ndarray], float] = np.mean,
-                      replicates: int = REPLICATES, seed: int = 0) -> Interval:
+def paired_difference(
+    a: np.ndarray,
+    b: np.ndarray,
+    *,
+    statistic: Callable[[np.ndarray], float] = np.mean,
+    replicates: int = REPLICATES,
+    seed: int = 0,
+) -> Interval:
     """Return `statistic(a) − statistic(b)` with an interval that resamples the same rows of both (n,).
 
     >>> d = paired_difference(np.array([1., 1., 0., 1.]), np.array([1., 0., 0., 1.]))
@@ -127,7 +160,9 @@ def paired_difference(a: np.ndarray, b: np.ndarray, *, statistic: Callable[[np.n
     """
     a, b = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
     if a.shape != b.shape or a.ndim != 1 or a.size == 0:
-        raise BadInputError("a paired difference needs two lists of equal length", expected=a.shape, got=b.shape)
+        raise BadInputError(
+            "a paired difference needs two lists of equal length", expected=a.shape, got=b.shape
+        )
     if statistic is np.mean:
         w = resample_weights(a.size, replicates, seed)
         reps = (w @ (a - b)) / a.size
@@ -135,4 +170,6 @@ def paired_difference(a: np.ndarray, b: np.ndarray, *, statistic: Callable[[np.n
         rng = np.random.default_rng(seed)
         rows = rng.integers(0, a.size, (replicates, a.size))
         reps = np.array([statistic(a[r]) - statistic(b[r]) for r in rows])
-    return percentile_interval(float(statistic(a) - statistic(b)), reps, method="paired bootstrap", units=a.size)
+    return percentile_interval(
+        float(statistic(a) - statistic(b)), reps, method="paired bootstrap", units=a.size
+    )

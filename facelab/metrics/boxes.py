@@ -8,8 +8,9 @@ CHUNK_PAIRS = 1 << 17
 """Prediction-times-truth pairs handled at a time: about six arrays of 1 MiB, which stay in the cache."""
 
 
-def best_overlaps(pred: np.ndarray, pred_start: np.ndarray, truth: np.ndarray,
-                  truth_start: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def best_overlaps(
+    pred: np.ndarray, pred_start: np.ndarray, truth: np.ndarray, truth_start: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Return each prediction's best-overlapping ground truth in its image and their overlap.
 
     Boxes are float64 xywh with the +1 pixel convention: a box covers x … x+w inclusive. Image i owns predictions
@@ -26,9 +27,14 @@ def best_overlaps(pred: np.ndarray, pred_start: np.ndarray, truth: np.ndarray,
     p, t = _corners(pred), _corners(truth)
     at = 0
     while at < len(rows):
-        end = max(at + 1, int(np.searchsorted(pairs_before, pairs_before[at] + CHUNK_PAIRS, side="right")) - 1)
+        end = max(
+            at + 1,
+            int(np.searchsorted(pairs_before, pairs_before[at] + CHUNK_PAIRS, side="right")) - 1,
+        )
         part = rows[at:end]
-        best[part], overlap[part] = _chunk(p, t, part, truth_start[image[part]], n_truth[image[part]])
+        best[part], overlap[part] = _chunk(
+            p, t, part, truth_start[image[part]], n_truth[image[part]]
+        )
         at = end
     return best, overlap
 
@@ -40,8 +46,9 @@ def _corners(xywh: np.ndarray) -> tuple[np.ndarray, ...]:
     return x1, y1, x2, y2, (x2 - x1 + 1) * (y2 - y1 + 1)
 
 
-def _chunk(p: tuple, t: tuple, rows: np.ndarray, first: np.ndarray,
-           count: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _chunk(
+    p: tuple, t: tuple, rows: np.ndarray, first: np.ndarray, count: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Return best truth and overlap for predictions `rows`, whose truths are `first … first+count`."""
     starts = np.concatenate([[0], np.cumsum(count)[:-1]])
     owner = np.repeat(np.arange(len(rows)), count)

@@ -24,23 +24,37 @@ class Reliability:
     ece: float
 
 
-def check_labels(truth: np.ndarray, predicted: np.ndarray, classes: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+def check_labels(
+    truth: np.ndarray, predicted: np.ndarray, classes: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Return both as int64 (n,). Raises BadInputError unless they are class numbers 0 … classes − 1 of equal length."""
     truth, predicted = np.asarray(truth), np.asarray(predicted)
     if truth.ndim != 1 or truth.shape != predicted.shape or truth.size == 0:
-        raise BadInputError("true and predicted classes must be two lists of equal length", expected=truth.shape,
-                            got=predicted.shape)
+        raise BadInputError(
+            "true and predicted classes must be two lists of equal length",
+            expected=truth.shape,
+            got=predicted.shape,
+        )
     for name, x in (("true", truth), ("predicted", predicted)):
         if x.dtype.kind not in "iub":
             raise BadInputError(f"the {name} classes must be whole numbers", got=x.dtype)
         if x.min() < 0 or (classes is not None and x.max() >= classes):
-            raise BadInputError(f"a {name} class is out of range", expected=f"0 … {(classes or 0) - 1}"
-                                if classes else "0 or more", got=f"{x.min()} … {x.max()}")
+            raise BadInputError(
+                f"a {name} class is out of range",
+                expected=f"0 … {(classes or 0) - 1}" if classes else "0 or more",
+                got=f"{x.min()} … {x.max()}",
+            )
     return truth.astype(np.int64), predicted.astype(np.int64)
 
 
-def accuracy(truth: np.ndarray, predicted: np.ndarray, *, groups: np.ndarray | None = None,
-             replicates: int = REPLICATES, seed: int = 0) -> Interval:
+def accuracy(
+    truth: np.ndarray,
+    predicted: np.ndarray,
+    *,
+    groups: np.ndarray | None = None,
+    replicates: int = REPLICATES,
+    seed: int = 0,
+) -> Interval:
     """Return the share of right answers with a bootstrap interval, by row or by `groups` (identities, scenes).
 
     >>> accuracy(np.array([0, 1, 1]), np.array([0, 1, 0])).value.__round__(3)
@@ -57,7 +71,9 @@ def confusion(truth: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndar
     [[1, 0], [1, 1]]
     """
     truth, predicted = check_labels(truth, predicted, classes)
-    return np.bincount(truth * classes + predicted, minlength=classes * classes).reshape(classes, classes)
+    return np.bincount(truth * classes + predicted, minlength=classes * classes).reshape(
+        classes, classes
+    )
 
 
 def per_class(table: np.ndarray, names: Sequence[str]) -> dict[str, dict[str, float | int | None]]:
@@ -68,13 +84,20 @@ def per_class(table: np.ndarray, names: Sequence[str]) -> dict[str, dict[str, fl
     """
     table = np.asarray(table)
     if table.ndim != 2 or table.shape != (len(names), len(names)):
-        raise BadInputError("the confusion table does not fit the class names", expected=(len(names),) * 2,
-                            got=table.shape)
+        raise BadInputError(
+            "the confusion table does not fit the class names",
+            expected=(len(names),) * 2,
+            got=table.shape,
+        )
     out = {}
     for i, name in enumerate(names):
         hit, support, said = int(table[i, i]), int(table[i].sum()), int(table[:, i].sum())
-        out[name] = {"precision": hit / said if said else None, "recall": hit / support if support else None,
-                     "f1": 2 * hit / (support + said) if support + said else None, "support": support}
+        out[name] = {
+            "precision": hit / said if said else None,
+            "recall": hit / support if support else None,
+            "f1": 2 * hit / (support + said) if support + said else None,
+            "support": support,
+        }
     return out
 
 
@@ -98,14 +121,19 @@ def balanced_accuracy(table: np.ndarray) -> float:
     return float(np.mean([r["recall"] for r in rows.values() if r["recall"] is not None]))
 
 
-def reliability(probabilities: np.ndarray, truth: np.ndarray, *, bins: int = ECE_BINS) -> Reliability:
+def reliability(
+    probabilities: np.ndarray, truth: np.ndarray, *, bins: int = ECE_BINS
+) -> Reliability:
     """Return the reliability table and the expected calibration error of top-1 confidences.
 
     `probabilities` (n, classes) sum to 1 in each row (within 1e-3, since INT8 outputs are coarse: a tolerance of
     1/256 a class is added). Binning: `bins` equal widths over 0 … 1, upper edge included (Guo et al., "On Calibration
     of Modern Neural Networks", 2017). ECE = Σ share · |accuracy − confidence|.
     """
-    p, (truth, _) = _probabilities(probabilities), check_labels(truth, truth, np.shape(probabilities)[1])
+    p, (truth, _) = (
+        _probabilities(probabilities),
+        check_labels(truth, truth, np.shape(probabilities)[1]),
+    )
     if len(p) != len(truth):
         raise BadInputError("there is not one label per row", expected=len(p), got=len(truth))
     top, right = p.max(axis=1), p.argmax(axis=1) == truth
@@ -116,10 +144,14 @@ def reliability(probabilities: np.ndarray, truth: np.ndarray, *, bins: int = ECE
     confidence, hits = (np.bincount(which, weights=w, minlength=bins) / safe for w in (top, right))
     ece = float(np.sum(count / len(p) * np.abs(hits - confidence)))
     empty = count == 0
-    return Reliability(edges, count, np.where(empty, np.nan, confidence), np.where(empty, np.nan, hits), ece)
+    return Reliability(
+        edges, count, np.where(empty, np.nan, confidence), np.where(empty, np.nan, hits), ece
+    )
 
 
-def expected_calibration_error(probabilities: np.ndarray, truth: np.ndarray, *, bins: int = ECE_BINS) -> float:
+def expected_calibration_error(
+    probabilities: np.ndarray, truth: np.ndarray, *, bins: int = ECE_BINS
+) -> float:
     """Return the ECE with `bins` equal-width bins (see `reliability`).
 
     >>> round(expected_calibration_error(np.array([[.8, .2], [.8, .2]]), np.array([0, 1])), 6)
@@ -131,19 +163,30 @@ def expected_calibration_error(probabilities: np.ndarray, truth: np.ndarray, *, 
 def _probabilities(values: np.ndarray) -> np.ndarray:
     p = np.asarray(values, dtype=np.float64)
     if p.ndim != 2 or p.shape[0] == 0 or p.shape[1] < 2:
-        raise BadInputError("probabilities must have one row an image and one column a class",
-                            expected="(n, classes), classes ≥ 2", got=p.shape)
+        raise BadInputError(
+            "probabilities must have one row an image and one column a class",
+            expected="(n, classes), classes ≥ 2",
+            got=p.shape,
+        )
     if not np.isfinite(p).all():
-        raise BadInputError("a probability is not finite", where=f"row {int(np.argmin(np.isfinite(p).all(axis=1)))}")
+        raise BadInputError(
+            "a probability is not finite", where=f"row {int(np.argmin(np.isfinite(p).all(axis=1)))}"
+        )
     off = np.abs(p.sum(axis=1) - 1)
     if p.min() < -1e-6 or off.max() > 1e-3 + p.shape[1] / 256:
-        raise BadInputError("the rows are no probabilities", where=f"row {int(off.argmax())}",
-                            expected="values ≥ 0 that sum to 1", got=f"sum {p.sum(axis=1)[off.argmax()]:.4g}",
-                            fix="apply the softmax first")
+        raise BadInputError(
+            "the rows are no probabilities",
+            where=f"row {int(off.argmax())}",
+            expected="values ≥ 0 that sum to 1",
+            got=f"sum {p.sum(axis=1)[off.argmax()]:.4g}",
+            fix="apply the softmax first",
+        )
     return p
 
 
-def agreement(a: np.ndarray, b: np.ndarray, *, replicates: int = REPLICATES, seed: int = 0) -> Interval:
+def agreement(
+    a: np.ndarray, b: np.ndarray, *, replicates: int = REPLICATES, seed: int = 0
+) -> Interval:
     """Return the share of images on which two pipelines answer alike (top-1), with a bootstrap interval.
 
     >>> agreement(np.array([0, 1, 2, 2]), np.array([0, 1, 2, 0])).value
@@ -153,8 +196,9 @@ def agreement(a: np.ndarray, b: np.ndarray, *, replicates: int = REPLICATES, see
     return bootstrap_mean(a == b, replicates=replicates, seed=seed)
 
 
-def accuracy_difference(truth: np.ndarray, a: np.ndarray, b: np.ndarray, *, replicates: int = REPLICATES,
-                        seed: int = 0) -> Interval:
+def accuracy_difference(
+    truth: np.ndarray, a: np.ndarray, b: np.ndarray, *, replicates: int = REPLICATES, seed: int = 0
+) -> Interval:
     """Return accuracy of `a` minus accuracy of `b` on the same images, with a paired bootstrap interval.
 
     >>> accuracy_difference(np.array([0, 1]), np.array([0, 1]), np.array([0, 0])).value
@@ -172,8 +216,12 @@ def mcnemar(truth: np.ndarray, a: np.ndarray, b: np.ndarray) -> dict[str, float 
     0.03125
     """
     from scipy.stats import binomtest
+
     truth, a = check_labels(truth, a)
     _, b = check_labels(truth, b)
-    only_a, only_b = int(np.sum((a == truth) & (b != truth))), int(np.sum((a != truth) & (b == truth)))
+    only_a, only_b = (
+        int(np.sum((a == truth) & (b != truth))),
+        int(np.sum((a != truth) & (b == truth))),
+    )
     p = binomtest(only_a, only_a + only_b).pvalue if only_a + only_b else 1.0
     return {"only_a": only_a, "only_b": only_b, "p_value": float(p)}

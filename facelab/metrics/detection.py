@@ -60,7 +60,9 @@ class Curve:
     interval: Interval | None = field(default=None)
 
 
-def normalise_scores(score: np.ndarray, *, over: np.ndarray | None = None) -> tuple[np.ndarray, bool]:
+def normalise_scores(
+    score: np.ndarray, *, over: np.ndarray | None = None
+) -> tuple[np.ndarray, bool]:
     """Return scores min-max normalised as the reference does, and whether all of them were equal.
 
     The reference starts its minimum at 1 and its maximum at 0, so scores outside [0, 1] are stretched against those
@@ -80,8 +82,12 @@ def normalise_scores(score: np.ndarray, *, over: np.ndarray | None = None) -> tu
     return (score - low) / (high - low), False
 
 
-def match(predictions: Sequence[np.ndarray], truths: Sequence[np.ndarray], *,
-          extra_scores: np.ndarray | None = None) -> Matches:
+def match(
+    predictions: Sequence[np.ndarray],
+    truths: Sequence[np.ndarray],
+    *,
+    extra_scores: np.ndarray | None = None,
+) -> Matches:
     """Match predictions (per image: (n, 5) xywh + score) to ground truth (per image: (m, 4) xywh).
 
     `extra_scores` are scores of predictions on images outside the ground truth; the reference lets them take part in
@@ -89,18 +95,27 @@ def match(predictions: Sequence[np.ndarray], truths: Sequence[np.ndarray], *,
     values that are not finite.
     """
     if len(predictions) != len(truths):
-        raise BadInputError("predictions and ground truth differ in their number of images", expected=len(truths),
-                            got=len(predictions))
+        raise BadInputError(
+            "predictions and ground truth differ in their number of images",
+            expected=len(truths),
+            got=len(predictions),
+        )
     boxes, pred_start = _stack(predictions, 5, "predictions")
     truth, truth_start = _stack(truths, 4, "ground truth")
     over = boxes[:, 4] if extra_scores is None else np.concatenate([boxes[:, 4], extra_scores])
     score, constant = normalise_scores(boxes[:, 4], over=over)
     best, overlap = best_overlaps(boxes[:, :4], pred_start, truth, truth_start)
     ends = THRESHOLDS[::-1]
-    return Matches(image=np.repeat(np.arange(len(predictions)), np.diff(pred_start)), score=score,
-                   bin=len(ends) - np.searchsorted(ends, score, side="right"), best=best, overlap=overlap,
-                   truth_image=np.repeat(np.arange(len(truths)), np.diff(truth_start)), images=len(truths),
-                   constant=constant)
+    return Matches(
+        image=np.repeat(np.arange(len(predictions)), np.diff(pred_start)),
+        score=score,
+        bin=len(ends) - np.searchsorted(ends, score, side="right"),
+        best=best,
+        overlap=overlap,
+        truth_image=np.repeat(np.arange(len(truths)), np.diff(truth_start)),
+        images=len(truths),
+        constant=constant,
+    )
 
 
 def _stack(parts: Sequence[np.ndarray], columns: int, what: str) -> tuple[np.ndarray, np.ndarray]:
@@ -108,8 +123,12 @@ def _stack(parts: Sequence[np.ndarray], columns: int, what: str) -> tuple[np.nda
     for i, part in enumerate(parts):
         shape = np.shape(part)
         if not (len(shape) == 2 and shape[1] == columns) and np.size(part):
-            raise BadInputError(f"the {what} of an image have the wrong shape", where=f"image {i}",
-                                expected=f"(n, {columns})", got=shape)
+            raise BadInputError(
+                f"the {what} of an image have the wrong shape",
+                where=f"image {i}",
+                expected=f"(n, {columns})",
+                got=shape,
+            )
     arrays = [np.asarray(p, dtype=np.float64).reshape(-1, columns) for p in parts]
     start = np.concatenate([[0], np.cumsum([len(a) for a in arrays])]).astype(np.int64)
     rows = np.concatenate(arrays) if arrays else np.zeros((0, columns))
@@ -117,9 +136,12 @@ def _stack(parts: Sequence[np.ndarray], columns: int, what: str) -> tuple[np.nda
     if bad.any():
         at = int(np.flatnonzero(bad)[0])
         image = int(np.searchsorted(start, at, side="right")) - 1
-        raise BadInputError(f"the {what} hold a value that is not finite",
-                            where=f"image {image}, row {at - start[image]}", expected="finite numbers",
-                            got=rows[at].tolist())
+        raise BadInputError(
+            f"the {what} hold a value that is not finite",
+            where=f"image {image}, row {at - start[image]}",
+            expected="finite numbers",
+            got=rows[at].tolist(),
+        )
     return rows, start
 
 
@@ -136,8 +158,9 @@ def voc_area(recall: np.ndarray, precision: np.ndarray) -> np.ndarray:
     return np.sum((r[..., 1:] - r[..., :-1]) * envelope[..., 1:], axis=-1)
 
 
-def average_precision(matches: Matches, keep: np.ndarray, *, iou: float = 0.5, replicates: int = 0,
-                      seed: int = 0) -> Curve:
+def average_precision(
+    matches: Matches, keep: np.ndarray, *, iou: float = 0.5, replicates: int = 0, seed: int = 0
+) -> Curve:
     """Return the precision-recall curve and AP of the subset `keep` (bool, one a ground truth); the rest is ignored.
 
     `iou` is the smallest overlap of a match (≥). With `replicates` > 0 images are resampled with replacement for a
@@ -145,8 +168,11 @@ def average_precision(matches: Matches, keep: np.ndarray, *, iou: float = 0.5, r
     """
     keep = np.asarray(keep, dtype=bool)
     if keep.shape != matches.truth_image.shape:
-        raise BadInputError("the subset does not fit the ground truth", expected=matches.truth_image.shape,
-                            got=keep.shape)
+        raise BadInputError(
+            "the subset does not fit the ground truth",
+            expected=matches.truth_image.shape,
+            got=keep.shape,
+        )
     if not 0 <= iou <= 1:
         raise BadInputError("the overlap threshold is out of range", expected="0 … 1", got=iou)
     counted, found_image, found_bin = _events(matches, keep, iou)
@@ -162,15 +188,27 @@ def average_precision(matches: Matches, keep: np.ndarray, *, iou: float = 0.5, r
     interval = None
     if replicates:
         per_image = np.bincount(matches.truth_image[keep], minlength=matches.images)
-        reps = _resampled(matches.images, matches.image[counted], matches.bin[counted], found_image, found_bin,
-                          per_image, replicates, seed)
+        reps = _resampled(
+            matches.images,
+            matches.image[counted],
+            matches.bin[counted],
+            found_image,
+            found_bin,
+            per_image,
+            replicates,
+            seed,
+        )
         interval = percentile_interval(ap, reps, method="bootstrap by image", units=matches.images)
     return Curve(ap, precision, recall, proposals, found, faces, interval)
 
 
-def _events(matches: Matches, keep: np.ndarray, iou: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _events(
+    matches: Matches, keep: np.ndarray, iou: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return which predictions count, and image and threshold bin of each face of the subset that is found."""
-    has_truth = matches.best >= 0  # images without any ground truth are skipped by the reference, false alarms and all
+    has_truth = (
+        matches.best >= 0
+    )  # images without any ground truth are skipped by the reference, false alarms and all
     hit = has_truth & (matches.overlap >= iou)
     on_kept = np.zeros(len(hit), dtype=bool)
     on_kept[hit] = keep[matches.best[hit]]
@@ -181,8 +219,16 @@ def _events(matches: Matches, keep: np.ndarray, iou: float) -> tuple[np.ndarray,
     return counted, matches.truth_image[found], first[found]
 
 
-def _resampled(images: int, counted_image: np.ndarray, counted_bin: np.ndarray, found_image: np.ndarray,
-               found_bin: np.ndarray, faces: np.ndarray, replicates: int, seed: int) -> np.ndarray:
+def _resampled(
+    images: int,
+    counted_image: np.ndarray,
+    counted_bin: np.ndarray,
+    found_image: np.ndarray,
+    found_bin: np.ndarray,
+    faces: np.ndarray,
+    replicates: int,
+    seed: int,
+) -> np.ndarray:
     """Return AP (replicates,) with images resampled; a replicate without faces is NaN."""
     from scipy.sparse import csr_array
 
@@ -198,8 +244,9 @@ def _resampled(images: int, counted_image: np.ndarray, counted_bin: np.ndarray, 
     return np.where(total > 0, voc_area(recall, found / np.maximum(proposals, 1)), np.nan)
 
 
-def recall_of(matches: Matches, keep: np.ndarray, *, iou: float = 0.5, replicates: int = 0,
-              seed: int = 0) -> Interval | None:
+def recall_of(
+    matches: Matches, keep: np.ndarray, *, iou: float = 0.5, replicates: int = 0, seed: int = 0
+) -> Interval | None:
     """Return the share of the faces in `keep` that any prediction finds, or None where there are none.
 
     With `replicates` > 0 the interval resamples images; without, its bounds are the value.
@@ -219,8 +266,14 @@ def recall_of(matches: Matches, keep: np.ndarray, *, iou: float = 0.5, replicate
     return percentile_interval(value, reps, method="bootstrap by image", units=matches.images)
 
 
-def wider_ap(predictions: Sequence[np.ndarray], truths: Sequence[np.ndarray], subsets: Mapping[str, np.ndarray], *,
-             iou: float = 0.5, score_threshold: float | None = None) -> dict[str, float | None]:
+def wider_ap(
+    predictions: Sequence[np.ndarray],
+    truths: Sequence[np.ndarray],
+    subsets: Mapping[str, np.ndarray],
+    *,
+    iou: float = 0.5,
+    score_threshold: float | None = None,
+) -> dict[str, float | None]:
     """Return AP per subset name: the whole protocol in one call.
 
     `predictions` and `truths` are lists of (n, 5) xywh + score and (m, 4) xywh per image; each subset is a bool per

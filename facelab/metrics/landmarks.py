@@ -11,8 +11,14 @@ from facelab.core.errors import BadInputError
 Normaliser = Literal["inter-ocular", "box"]
 
 
-def normalised_mean_error(predicted: np.ndarray, truth: np.ndarray, *, normaliser: Normaliser,
-                          boxes: np.ndarray | None = None, eyes: tuple[int, int] = (0, 1)) -> np.ndarray:
+def normalised_mean_error(
+    predicted: np.ndarray,
+    truth: np.ndarray,
+    *,
+    normaliser: Normaliser,
+    boxes: np.ndarray | None = None,
+    eyes: tuple[int, int] = (0, 1),
+) -> np.ndarray:
     """Return the NME (n,) of each face: mean point distance over the normaliser, as a fraction.
 
     `predicted`, `truth`: (n, points, 2) in pixels. "inter-ocular" divides by the distance of the true points `eyes`
@@ -25,22 +31,36 @@ def normalised_mean_error(predicted: np.ndarray, truth: np.ndarray, *, normalise
     """
     predicted, truth = np.asarray(predicted, dtype=np.float64), np.asarray(truth, dtype=np.float64)
     if truth.ndim != 3 or truth.shape[2] != 2 or predicted.shape != truth.shape or not len(truth):
-        raise BadInputError("landmarks must be points of the same faces", expected=f"(n, points, 2) = {truth.shape}",
-                            got=predicted.shape)
+        raise BadInputError(
+            "landmarks must be points of the same faces",
+            expected=f"(n, points, 2) = {truth.shape}",
+            got=predicted.shape,
+        )
     if not (np.isfinite(predicted).all() and np.isfinite(truth).all()):
-        raise BadInputError("a landmark is not finite", fix="a face without landmarks is a failure: count it apart")
+        raise BadInputError(
+            "a landmark is not finite", fix="a face without landmarks is a failure: count it apart"
+        )
     if normaliser == "inter-ocular":
         unit = np.linalg.norm(truth[:, eyes[0]] - truth[:, eyes[1]], axis=1)
     elif normaliser == "box":
         if boxes is None or np.shape(boxes) != (len(truth), 4):
-            raise BadInputError("the box normaliser needs one box a face", expected=(len(truth), 4),
-                                got=np.shape(boxes))
-        size = np.asarray(boxes, dtype=np.float64)[:, 2:] - np.asarray(boxes, dtype=np.float64)[:, :2]
+            raise BadInputError(
+                "the box normaliser needs one box a face",
+                expected=(len(truth), 4),
+                got=np.shape(boxes),
+            )
+        size = (
+            np.asarray(boxes, dtype=np.float64)[:, 2:] - np.asarray(boxes, dtype=np.float64)[:, :2]
+        )
         unit = np.sqrt(np.prod(np.maximum(size, 0), axis=1))
     else:
-        raise BadInputError("the normaliser is unknown", expected="inter-ocular, box", got=normaliser)
+        raise BadInputError(
+            "the normaliser is unknown", expected="inter-ocular, box", got=normaliser
+        )
     if not (unit > 0).all():
-        raise BadInputError(f"the {normaliser} normaliser is zero", where=f"face {int(np.argmin(unit))}")
+        raise BadInputError(
+            f"the {normaliser} normaliser is zero", where=f"face {int(np.argmin(unit))}"
+        )
     return np.linalg.norm(predicted - truth, axis=2).mean(axis=1) / unit
 
 
@@ -75,6 +95,13 @@ def ced_area(nme: np.ndarray, limit: float = 0.08, *, missed: int = 0) -> float:
 
 def _nme(nme: np.ndarray, missed: int) -> np.ndarray:
     nme = np.asarray(nme, dtype=np.float64)
-    if nme.ndim != 1 or len(nme) + missed == 0 or missed < 0 or not (np.isfinite(nme).all() and (nme >= 0).all()):
-        raise BadInputError("errors must be a list of finite numbers ≥ 0", got=f"shape {nme.shape}, missed {missed}")
+    if (
+        nme.ndim != 1
+        or len(nme) + missed == 0
+        or missed < 0
+        or not (np.isfinite(nme).all() and (nme >= 0).all())
+    ):
+        raise BadInputError(
+            "errors must be a list of finite numbers ≥ 0", got=f"shape {nme.shape}, missed {missed}"
+        )
     return nme

@@ -14,7 +14,13 @@ import numpy as np
 
 from facelab.core.errors import BadInputError
 from facelab.metrics.bootstrap import percentile_interval
-from facelab.metrics.verification import checked, fold_of, naive_interval, pair_weights, share_interval
+from facelab.metrics.verification import (
+    checked,
+    fold_of,
+    naive_interval,
+    pair_weights,
+    share_interval,
+)
 
 
 @dataclass(frozen=True)
@@ -49,12 +55,17 @@ def error_curve(distance: np.ndarray, same: np.ndarray) -> ErrorCurve:
     took_place = np.isfinite(distance)
     genuine, impostor = np.sort(distance[took_place & same]), np.sort(distance[took_place & ~same])
     if not len(genuine) or not len(impostor):
-        raise BadInputError("no comparison of one kind took place",
-                            expected="genuine and impostor pairs with embeddings",
-                            got=f"{len(genuine)} genuine, {len(impostor)} impostor")
+        raise BadInputError(
+            "no comparison of one kind took place",
+            expected="genuine and impostor pairs with embeddings",
+            got=f"{len(genuine)} genuine, {len(impostor)} impostor",
+        )
     threshold = np.concatenate([np.unique(distance[took_place]), [np.inf]])
-    return ErrorCurve(threshold, np.searchsorted(impostor, threshold, side="left") / len(impostor),
-                      1 - np.searchsorted(genuine, threshold, side="left") / len(genuine))
+    return ErrorCurve(
+        threshold,
+        np.searchsorted(impostor, threshold, side="left") / len(impostor),
+        1 - np.searchsorted(genuine, threshold, side="left") / len(genuine),
+    )
 
 
 def equal_error_rate(distance: np.ndarray, same: np.ndarray) -> tuple[float, float]:
@@ -80,14 +91,21 @@ def check_supported(target: float, impostors: int) -> None:
     neither met nor missed by evidence.
     """
     if not 0 < target <= 1:
-        raise BadInputError("a FAR target must be a share", expected="above 0, at most 1", got=target,
-                            fix="for 1 false match in 1000, write 0.001")
+        raise BadInputError(
+            "a FAR target must be a share",
+            expected="above 0, at most 1",
+            got=target,
+            fix="for 1 false match in 1000, write 0.001",
+        )
     # a relative hair, so that 3/3000 supports 1e-3 in binary too
     if target * impostors < 3 * (1 - 1e-9):
-        raise BadInputError(f"{impostors} impostor pairs cannot support FAR {target:g} (rule of three)",
-                            expected=f"at least {math.ceil(3 / target - 1e-6)} impostor pairs, or a target of at least "
-                                     f"{3 / max(impostors, 1):.3g}", got=f"{impostors} impostor pairs",
-                            fix="choose a larger target or more impostor pairs")
+        raise BadInputError(
+            f"{impostors} impostor pairs cannot support FAR {target:g} (rule of three)",
+            expected=f"at least {math.ceil(3 / target - 1e-6)} impostor pairs, or a target of at least "
+            f"{3 / max(impostors, 1):.3g}",
+            got=f"{impostors} impostor pairs",
+            fix="choose a larger target or more impostor pairs",
+        )
 
 
 def threshold_at(distance: np.ndarray, same: np.ndarray, target: float) -> float:
@@ -107,13 +125,21 @@ def threshold_at(distance: np.ndarray, same: np.ndarray, target: float) -> float
     return float(impostor[allowed]) if allowed < len(impostor) else math.inf
 
 
-def rates(distance: np.ndarray, same: np.ndarray, threshold: float, *, target: float = math.nan) -> OperatingPoint:
+def rates(
+    distance: np.ndarray, same: np.ndarray, threshold: float, *, target: float = math.nan
+) -> OperatingPoint:
     """Return FAR and TAR over all attempts at a threshold (squared L2)."""
     distance, same = checked(distance, same)
     accepted = distance < threshold
     wrong, impostors = int(np.sum(accepted & ~same)), int(np.sum(~same))
-    return OperatingPoint(float(target), float(threshold), wrong / impostors, float(np.mean(accepted[same])), wrong,
-                          impostors)
+    return OperatingPoint(
+        float(target),
+        float(threshold),
+        wrong / impostors,
+        float(np.mean(accepted[same])),
+        wrong,
+        impostors,
+    )
 
 
 def tar_at_far(distance: np.ndarray, same: np.ndarray, target: float) -> OperatingPoint:
@@ -124,8 +150,16 @@ def tar_at_far(distance: np.ndarray, same: np.ndarray, target: float) -> Operati
     return rates(distance, same, threshold_at(distance, same, target), target=target)
 
 
-def tar_interval(distance: np.ndarray, same: np.ndarray, target: float, *, first=None, second=None,
-                 replicates: int = 1000, seed: int = 0) -> dict:
+def tar_interval(
+    distance: np.ndarray,
+    same: np.ndarray,
+    target: float,
+    *,
+    first=None,
+    second=None,
+    replicates: int = 1000,
+    seed: int = 0,
+) -> dict:
     """Return TAR at FAR as plain JSON with two intervals: by identity (or pair), and the naive one.
 
     The bootstrap moves the threshold with the impostor pairs of each replicate.
@@ -136,12 +170,25 @@ def tar_interval(distance: np.ndarray, same: np.ndarray, target: float, *, first
     reps = _tar_replicates(distance, same, target, weights)
     honest = percentile_interval(point.tar, reps, method=method, units=units)
     naive = naive_interval(point.tar, int(same.sum()))
-    return {"target": target, "tar": point.tar, "far": point.far, "threshold": _finite(point.threshold),
-            "false_accepts": point.false_accepts, "impostors": point.impostors, "lo": honest.lo, "hi": honest.hi,
-            "method": honest.method, "units": honest.units, "naive_lo": naive.lo, "naive_hi": naive.hi}
+    return {
+        "target": target,
+        "tar": point.tar,
+        "far": point.far,
+        "threshold": _finite(point.threshold),
+        "false_accepts": point.false_accepts,
+        "impostors": point.impostors,
+        "lo": honest.lo,
+        "hi": honest.hi,
+        "method": honest.method,
+        "units": honest.units,
+        "naive_lo": naive.lo,
+        "naive_hi": naive.hi,
+    }
 
 
-def _tar_replicates(distance: np.ndarray, same: np.ndarray, target: float, weights: np.ndarray) -> np.ndarray:
+def _tar_replicates(
+    distance: np.ndarray, same: np.ndarray, target: float, weights: np.ndarray
+) -> np.ndarray:
     order = np.argsort(distance[~same], kind="stable")
     impostor, genuine = distance[~same][order], distance[same]
     reps = np.full(len(weights), np.nan)
@@ -156,8 +203,16 @@ def _tar_replicates(distance: np.ndarray, same: np.ndarray, target: float, weigh
     return reps
 
 
-def recommend(distance: np.ndarray, same: np.ndarray, target: float, *, first=None, second=None,
-              replicates: int = 1000, seed: int = 0) -> dict:
+def recommend(
+    distance: np.ndarray,
+    same: np.ndarray,
+    target: float,
+    *,
+    first=None,
+    second=None,
+    replicates: int = 1000,
+    seed: int = 0,
+) -> dict:
     """Choose a threshold at FAR `target` on the first five folds and report it on the last five, as plain JSON.
 
     The threshold has an interval from the choosing half, FAR and TAR from the reporting half; identities that lie in
@@ -168,23 +223,42 @@ def recommend(distance: np.ndarray, same: np.ndarray, target: float, *, first=No
     choosing = fold_of(len(distance)) < 5
     for half, what in ((choosing, "first"), (~choosing, "second")):
         if same[half].all() or not same[half].any():
-            raise BadInputError(f"the {what} half of the pairs is of one kind", expected="genuine and impostor pairs",
-                                fix="order the pairs so that both halves hold both kinds, as LFW's folds do")
+            raise BadInputError(
+                f"the {what} half of the pairs is of one kind",
+                expected="genuine and impostor pairs",
+                fix="order the pairs so that both halves hold both kinds, as LFW's folds do",
+            )
     threshold = threshold_at(distance[choosing], same[choosing], target)
     sides = (None, None) if first is None else (np.asarray(first), np.asarray(second))
-    draw = [pair_weights(int(h.sum()), *(None if s is None else s[h] for s in sides), replicates, seed)
-            for h in (choosing, ~choosing)]
-    chosen = _threshold_replicates(distance[choosing & ~same], draw[0][0][:, ~same[choosing]], target)
+    draw = [
+        pair_weights(int(h.sum()), *(None if s is None else s[h] for s in sides), replicates, seed)
+        for h in (choosing, ~choosing)
+    ]
+    chosen = _threshold_replicates(
+        distance[choosing & ~same], draw[0][0][:, ~same[choosing]], target
+    )
     d, s = distance[~choosing], same[~choosing]
     weights, units, method = draw[1]
     far = share_interval(d[~s] < threshold, weights[:, ~s], units, method)
     tar = share_interval(d[s] < threshold, weights[:, s], units, method)
     interval = percentile_interval(threshold, chosen, method=draw[0][2], units=draw[0][1])
     shared = 0 if first is None else len(_people(sides, choosing) & _people(sides, ~choosing))
-    return {"target_far": target, "threshold": _finite(threshold), "threshold_lo": interval.lo,
-            "threshold_hi": interval.hi, "chosen_on": "folds 1-5", "reported_on": "folds 6-10",
-            "far": far.value, "far_lo": far.lo, "far_hi": far.hi, "tar": tar.value, "tar_lo": tar.lo, "tar_hi": tar.hi,
-            "method": method, "shared_identities": shared}
+    return {
+        "target_far": target,
+        "threshold": _finite(threshold),
+        "threshold_lo": interval.lo,
+        "threshold_hi": interval.hi,
+        "chosen_on": "folds 1-5",
+        "reported_on": "folds 6-10",
+        "far": far.value,
+        "far_lo": far.lo,
+        "far_hi": far.hi,
+        "tar": tar.value,
+        "tar_lo": tar.lo,
+        "tar_hi": tar.hi,
+        "method": method,
+        "shared_identities": shared,
+    }
 
 
 def _people(sides: tuple, mask: np.ndarray) -> set:
@@ -210,8 +284,12 @@ def acquisition_rates(distance: np.ndarray, same: np.ndarray, threshold: float) 
     """
     distance, same = checked(distance, same)
     there, accepted = np.isfinite(distance), distance < threshold
-    out = {"failure_to_acquire": float(np.mean(~there)), "failure_to_acquire_genuine": float(np.mean(~there[same])),
-           "far": float(np.mean(accepted[~same])), "frr": float(np.mean(~accepted[same]))}
+    out = {
+        "failure_to_acquire": float(np.mean(~there)),
+        "failure_to_acquire_genuine": float(np.mean(~there[same])),
+        "far": float(np.mean(accepted[~same])),
+        "frr": float(np.mean(~accepted[same])),
+    }
     for name, mask, event in (("fmr", ~same & there, accepted), ("fnmr", same & there, ~accepted)):
         out[name] = float(np.mean(event[mask])) if mask.any() else None
     return out

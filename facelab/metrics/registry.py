@@ -38,7 +38,10 @@ def metric(name: str) -> Callable:
     'expected_calibration_error'
     """
     if name not in METRICS:
-        raise BadInputError(f"no metric is called {name!r}{did_you_mean(name, METRICS)}", expected=", ".join(METRICS),
-                            got=name)
+        raise BadInputError(
+            f"no metric is called {name!r}{did_you_mean(name, METRICS)}",
+            expected=", ".join(METRICS),
+            got=name,
+        )
     module, function = METRICS[name].split(":")
     return getattr(importlib.import_module(f"facelab.metrics.{module}"), function)

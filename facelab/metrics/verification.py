@@ -15,7 +15,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from facelab.core.errors import BadInputError
-from facelab.metrics.bootstrap import Interval, identity_weights, percentile_interval, resample_weights, wilson
+from facelab.metrics.bootstrap import (
+    Interval,
+    identity_weights,
+    percentile_interval,
+    resample_weights,
+    wilson,
+)
 
 THRESHOLDS = np.arange(0, 4, 0.01)
 """The reference's grid of squared-L2 thresholds on normalised embeddings (400 values, 0 … 3.99)."""
@@ -36,21 +42,34 @@ def check_same(same: np.ndarray) -> np.ndarray:
     """Return pair labels as bool (n,). Raises BadInputError unless they are 0/1 or bool with both classes present."""
     same = np.asarray(same)
     if same.ndim != 1 or same.size == 0:
-        raise BadInputError("`same` must be a list with one entry a pair", expected="shape (n,)", got=same.shape,
-                            fix="write one 0 or 1 a pair")
+        raise BadInputError(
+            "`same` must be a list with one entry a pair",
+            expected="shape (n,)",
+            got=same.shape,
+            fix="write one 0 or 1 a pair",
+        )
     if same.dtype != bool:
         if same.dtype.kind not in "iuf" or not np.isin(same, (0, 1)).all():
-            raise BadInputError("`same` must say yes or no for each pair", expected="0 and 1, or booleans",
-                                got=f"{same.dtype}, values such as {same[:3].tolist()}", fix="write 0 or 1 a pair")
+            raise BadInputError(
+                "`same` must say yes or no for each pair",
+                expected="0 and 1, or booleans",
+                got=f"{same.dtype}, values such as {same[:3].tolist()}",
+                fix="write 0 or 1 a pair",
+            )
         same = same.astype(bool)
     if same.all() or not same.any():
-        raise BadInputError("all pairs are of one kind", expected="genuine (1) and impostor (0) pairs",
-                            got=f"only {'genuine' if same[0] else 'impostor'} pairs",
-                            fix="verification needs both kinds to have a threshold")
+        raise BadInputError(
+            "all pairs are of one kind",
+            expected="genuine (1) and impostor (0) pairs",
+            got=f"only {'genuine' if same[0] else 'impostor'} pairs",
+            fix="verification needs both kinds to have a threshold",
+        )
     return same
 
 
-def distances(a: np.ndarray, b: np.ndarray, *, normalise: bool = True, failed: np.ndarray | None = None) -> np.ndarray:
+def distances(
+    a: np.ndarray, b: np.ndarray, *, normalise: bool = True, failed: np.ndarray | None = None
+) -> np.ndarray:
     """Return squared L2 distances (n,) float64 of embedding pairs `a` and `b` (n, d).
 
     With `normalise` (the protocol) each row is divided by its L2 norm first, so distances lie in 0 … 4 and
@@ -63,16 +82,28 @@ def distances(a: np.ndarray, b: np.ndarray, *, normalise: bool = True, failed: n
     a, b = (np.asarray(x) for x in (a, b))
     for name, x in (("a", a), ("b", b)):
         if x.ndim != 2 or x.shape[1] == 0 or x.dtype.kind not in "fiu":
-            raise BadInputError(f"`{name}` must hold one embedding a row", expected="numbers of shape (n, d)",
-                                got=f"{x.dtype} {x.shape}", fix="stack the embeddings: numpy.stack([…])")
+            raise BadInputError(
+                f"`{name}` must hold one embedding a row",
+                expected="numbers of shape (n, d)",
+                got=f"{x.dtype} {x.shape}",
+                fix="stack the embeddings: numpy.stack([…])",
+            )
     if a.shape != b.shape:
-        raise BadInputError("the two sides of the pairs differ in shape", expected=f"a: {a.shape}", got=f"b: {b.shape}",
-                            fix="row i of `a` and row i of `b` are pair i")
+        raise BadInputError(
+            "the two sides of the pairs differ in shape",
+            expected=f"a: {a.shape}",
+            got=f"b: {b.shape}",
+            fix="row i of `a` and row i of `b` are pair i",
+        )
     good = np.ones(len(a), dtype=bool) if failed is None else ~np.asarray(failed, dtype=bool)
     if good.shape != (len(a),):
-        raise BadInputError("`failed` must have one entry a pair", expected=(len(a),), got=good.shape)
+        raise BadInputError(
+            "`failed` must have one entry a pair", expected=(len(a),), got=good.shape
+        )
     rows = np.flatnonzero(good)
-    sides = [_unit(x[good].astype(np.float64), name, rows, normalise) for name, x in (("a", a), ("b", b))]
+    sides = [
+        _unit(x[good].astype(np.float64), name, rows, normalise) for name, x in (("a", a), ("b", b))
+    ]
     out = np.full(len(a), np.inf)
     out[good] = np.sum(np.square(np.subtract(*sides)), axis=1)
     return out
@@ -81,15 +112,23 @@ def distances(a: np.ndarray, b: np.ndarray, *, normalise: bool = True, failed: n
 def _unit(x: np.ndarray, name: str, rows: np.ndarray, normalise: bool) -> np.ndarray:
     bad = np.flatnonzero(~np.isfinite(x).all(axis=1))
     if len(bad):
-        raise BadInputError("an embedding holds a value that is not finite", where=f"{name}[{rows[bad[0]]}]",
-                            expected="finite numbers", got=f"{len(bad)} such rows",
-                            fix="mark pairs whose face was not found in an array `failed`; mend the embedder otherwise")
+        raise BadInputError(
+            "an embedding holds a value that is not finite",
+            where=f"{name}[{rows[bad[0]]}]",
+            expected="finite numbers",
+            got=f"{len(bad)} such rows",
+            fix="mark pairs whose face was not found in an array `failed`; mend the embedder otherwise",
+        )
     norm = np.linalg.norm(x, axis=1, keepdims=True)
     zero = np.flatnonzero(norm[:, 0] == 0)
     if normalise and len(zero):
-        raise BadInputError("an embedding is the zero vector, which has no direction", where=f"{name}[{rows[zero[0]]}]",
-                            expected="a length above 0", got=f"{len(zero)} such rows",
-                            fix="mark pairs whose face was not found in an array `failed`; mend the embedder otherwise")
+        raise BadInputError(
+            "an embedding is the zero vector, which has no direction",
+            where=f"{name}[{rows[zero[0]]}]",
+            expected="a length above 0",
+            got=f"{len(zero)} such rows",
+            fix="mark pairs whose face was not found in an array `failed`; mend the embedder otherwise",
+        )
     return x / norm if normalise else x
 
 
@@ -100,15 +139,24 @@ def fold_of(n: int, folds: int = FOLDS) -> np.ndarray:
     [0, 0, 0, 1, 1, 1, 2, 2, 3, 3, 4, 4]
     """
     if n < folds:
-        raise BadInputError("there are fewer pairs than folds", expected=f"at least {folds} pairs", got=n,
-                            fix="give more pairs")
+        raise BadInputError(
+            "there are fewer pairs than folds",
+            expected=f"at least {folds} pairs",
+            got=n,
+            fix="give more pairs",
+        )
     sizes = np.full(folds, n // folds)
-    sizes[:n % folds] += 1
+    sizes[: n % folds] += 1
     return np.repeat(np.arange(folds), sizes)
 
 
-def ten_fold(distance: np.ndarray, same: np.ndarray, *, thresholds: np.ndarray = THRESHOLDS,
-             folds: int = FOLDS) -> TenFold:
+def ten_fold(
+    distance: np.ndarray,
+    same: np.ndarray,
+    *,
+    thresholds: np.ndarray = THRESHOLDS,
+    folds: int = FOLDS,
+) -> TenFold:
     """Return the reference's ten-fold accuracy from squared distances (n,) and labels (n,).
 
     >>> d, s = np.tile([0.5, 3.0], 10), np.tile([1, 0], 10)
@@ -116,21 +164,35 @@ def ten_fold(distance: np.ndarray, same: np.ndarray, *, thresholds: np.ndarray =
     (1.0, 0.51)
     """
     distance, same = checked(distance, same)
-    table = _correct(distance, same, fold_of(len(distance), folds), np.ones((1, len(distance))), thresholds, folds)[0]
+    table = _correct(
+        distance,
+        same,
+        fold_of(len(distance), folds),
+        np.ones((1, len(distance))),
+        thresholds,
+        folds,
+    )[0]
     sizes = np.bincount(fold_of(len(distance), folds), minlength=folds)
     best = np.argmax((table.sum(axis=0) - table) / (len(distance) - sizes)[:, None], axis=1)
     accuracy = table[np.arange(folds), best] / sizes
-    return TenFold(float(np.mean(accuracy)), float(np.std(accuracy)), accuracy, np.asarray(thresholds)[best])
+    return TenFold(
+        float(np.mean(accuracy)), float(np.std(accuracy)), accuracy, np.asarray(thresholds)[best]
+    )
 
 
 def checked(distance: np.ndarray, same: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return distances (n,) float64 and labels (n,) bool, or raise BadInputError where they are none."""
     distance, same = np.asarray(distance, dtype=np.float64), check_same(same)
     if distance.shape != same.shape:
-        raise BadInputError("there is not one label per pair", expected=distance.shape, got=same.shape)
+        raise BadInputError(
+            "there is not one label per pair", expected=distance.shape, got=same.shape
+        )
     if np.isnan(distance).any():
-        raise BadInputError("a distance is NaN", where=f"pair {int(np.flatnonzero(np.isnan(distance))[0])}",
-                            fix="a pair whose face was not found has distance infinity")
+        raise BadInputError(
+            "a distance is NaN",
+            where=f"pair {int(np.flatnonzero(np.isnan(distance))[0])}",
+            fix="a pair whose face was not found has distance infinity",
+        )
     return distance, same
 
 
@@ -141,15 +203,24 @@ def _correct(distance, same, fold, weights, thresholds, folds) -> np.ndarray:
     first = np.searchsorted(thresholds, distance, side="right")
     out = np.empty((len(weights), folds, count))
     for r, w in enumerate(weights):
-        signed = np.bincount(fold * (count + 1) + first, weights=np.where(same, w, -w), minlength=folds * (count + 1))
+        signed = np.bincount(
+            fold * (count + 1) + first, weights=np.where(same, w, -w), minlength=folds * (count + 1)
+        )
         rejected = np.bincount(fold[~same], weights=w[~same], minlength=folds)
         # below its first threshold an impostor pair is right; from there on a genuine one is
         out[r] = np.cumsum(signed.reshape(folds, -1), axis=1)[:, :count] + rejected[:, None]
     return out
 
 
-def accuracy_interval(distance: np.ndarray, same: np.ndarray, *, first: np.ndarray | None = None,
-                      second: np.ndarray | None = None, replicates: int = 1000, seed: int = 0) -> Interval:
+def accuracy_interval(
+    distance: np.ndarray,
+    same: np.ndarray,
+    *,
+    first: np.ndarray | None = None,
+    second: np.ndarray | None = None,
+    replicates: int = 1000,
+    seed: int = 0,
+) -> Interval:
     """Return ten-fold accuracy with a bootstrap interval, thresholds chosen anew in each replicate.
 
     Resamples identities where `first` and `second` (n,) name them, pairs otherwise. Folds stay as they are.
@@ -159,16 +230,19 @@ def accuracy_interval(distance: np.ndarray, same: np.ndarray, *, first: np.ndarr
     weights, units, method = pair_weights(len(distance), first, second, replicates, seed)
     reps = np.full(replicates, np.nan)
     for start in range(0, replicates, 100):
-        w = weights[start:start + 100]
+        w = weights[start : start + 100]
         table = _correct(distance, same, fold, w, THRESHOLDS, FOLDS)
         sizes = np.stack([np.bincount(fold, weights=row, minlength=FOLDS) for row in w])
         best = np.argmax(table.sum(axis=1, keepdims=True) - table, axis=2)
         right = np.take_along_axis(table, best[..., None], axis=2)[..., 0]
         with np.errstate(invalid="ignore", divide="ignore"):
-            accuracy = np.where(sizes > 0, right / sizes, np.nan)  # a fold may be empty after resampling
+            accuracy = np.where(
+                sizes > 0, right / sizes, np.nan
+            )  # a fold may be empty after resampling
         held = np.isfinite(accuracy)
-        reps[start:start + 100] = np.where(held.any(1), np.where(held, accuracy, 0).sum(1) / np.maximum(held.sum(1), 1),
-                                           np.nan)
+        reps[start : start + 100] = np.where(
+            held.any(1), np.where(held, accuracy, 0).sum(1) / np.maximum(held.sum(1), 1), np.nan
+        )
     return percentile_interval(ten_fold(distance, same).accuracy, reps, method=method, units=units)
 
 
@@ -177,7 +251,11 @@ def pair_weights(n: int, first, second, replicates: int, seed: int) -> tuple[np.
     if first is None or second is None:
         return resample_weights(n, replicates, seed), n, "bootstrap by pair"
     if len(first) != n or len(second) != n:
-        raise BadInputError("there is not one pair of identities per pair", expected=n, got=(len(first), len(second)))
+        raise BadInputError(
+            "there is not one pair of identities per pair",
+            expected=n,
+            got=(len(first), len(second)),
+        )
     weights, units = identity_weights(first, second, replicates=replicates, seed=seed)
     return weights, units, "bootstrap by identity"
 
@@ -185,7 +263,9 @@ def pair_weights(n: int, first, second, replicates: int, seed: int) -> tuple[np.
 def share_interval(hit: np.ndarray, weights: np.ndarray, units: int, method: str) -> Interval:
     """Return the share of `hit` (n, bool) with the bootstrap interval that `weights` (replicates, n) give."""
     total = weights.sum(axis=1)
-    reps = np.where(total > 0, (weights @ hit.astype(np.float64)) / np.where(total > 0, total, 1), np.nan)
+    reps = np.where(
+        total > 0, (weights @ hit.astype(np.float64)) / np.where(total > 0, total, 1), np.nan
+    )
     return percentile_interval(float(np.mean(hit)), reps, method=method, units=units)
 
 
@@ -205,6 +285,8 @@ def threshold_names(squared: float) -> dict[str, float | None]:
     """
     if not math.isfinite(squared):
         return {"squared_l2": None, "l2": None, "cosine": None}
-    return {"squared_l2": float(squared), "l2": math.sqrt(max(0.0, squared)), "cosine": 1 - squared / 2}
-
-
+    return {
+        "squared_l2": float(squared),
+        "l2": math.sqrt(max(0.0, squared)),
+        "cosine": 1 - squared / 2,
+    }

@@ -10,11 +10,22 @@ import numpy as np
 
 from facelab.core.errors import BadInputError
 
-ARCFACE_112 = ((38.2946, 51.6963), (73.5318, 51.5014), (56.0252, 71.7366), (41.5493, 92.3655), (70.7299, 92.2041))
+ARCFACE_112 = (
+    (38.2946, 51.6963),
+    (73.5318, 51.5014),
+    (56.0252, 71.7366),
+    (41.5493, 92.3655),
+    (70.7299, 92.2041),
+)
 """The InsightFace template at 112×112 (deepinsight/insightface, `arcface_dst`)."""
 
-DLIB_5 = ((0.8595674595992, 0.2134981538014), (0.6460604764104, 0.2289674387677), (0.1205750620789, 0.2137274526848),
-          (0.3340850613712, 0.2290642403242), (0.4901123135679, 0.6277975316475))
+DLIB_5 = (
+    (0.8595674595992, 0.2134981538014),
+    (0.6460604764104, 0.2289674387677),
+    (0.1205750620789, 0.2137274526848),
+    (0.3340850613712, 0.2290642403242),
+    (0.4901123135679, 0.6277975316475),
+)
 """dlib's mean shape for its five points: the corners of the eye at the image's right (outer, inner), those of the
 left one (outer, inner), and the base of the nose (davisking/dlib, `get_face_chip_details`)."""
 
@@ -47,11 +58,20 @@ def check_landmarks(points, where: str | None = None) -> np.ndarray:
     except (TypeError, ValueError):
         array = np.empty(0)
     if array.shape != (5, 2) or not np.isfinite(array).all():
-        raise BadInputError("landmarks are five finite (x, y) points", where=where, expected="shape (5, 2)",
-                            got=f"shape {array.shape}", fix="give left eye, right eye, nose, mouth corners")
+        raise BadInputError(
+            "landmarks are five finite (x, y) points",
+            where=where,
+            expected="shape (5, 2)",
+            got=f"shape {array.shape}",
+            fix="give left eye, right eye, nose, mouth corners",
+        )
     if np.ptp(array, axis=0).max() < 1e-6:
-        raise BadInputError("the five landmarks are one point, so no alignment exists", where=where,
-                            got=array[0].tolist(), fix="check the landmark detector's output")
+        raise BadInputError(
+            "the five landmarks are one point, so no alignment exists",
+            where=where,
+            got=array[0].tolist(),
+            fix="check the landmark detector's output",
+        )
     return array
 
 
@@ -73,7 +93,10 @@ def umeyama(source, target) -> np.ndarray:
         x, y, u, v = x - px, y - py, u - qx, v - qy
         a, b, square = a + (x * u + y * v), b + (x * v - y * u), square + (x * x + y * y)
     if square < 1e-12:
-        raise BadInputError("the points coincide, so no similarity exists", fix="check the landmark detector's output")
+        raise BadInputError(
+            "the points coincide, so no similarity exists",
+            fix="check the landmark detector's output",
+        )
     c, s = a / square, b / square
     return np.array([[c, -s, qx - (c * px - s * py)], [s, c, qy - (s * px + c * py)]])
 
@@ -87,8 +110,10 @@ def affine3(source, target) -> np.ndarray:
     (x0, y0), (x1, y1), (x2, y2) = p
     det = (x1 - x0) * (y2 - y0) - (x2 - x0) * (y1 - y0)
     if abs(det) < 1e-9:
-        raise BadInputError("the three points lie on a line, so no affine map exists",
-                            fix="check the landmark detector's output")
+        raise BadInputError(
+            "the three points lie on a line, so no affine map exists",
+            fix="check the landmark detector's output",
+        )
     rows = []
     for axis in (0, 1):
         u0, u1, u2 = (v[axis] for v in q)
@@ -124,7 +149,9 @@ def estimate(landmarks, stage, where: str | None = None) -> np.ndarray:
     return (umeyama if stage.estimator == "umeyama" else affine3)(points, target)
 
 
-def sources(matrix: np.ndarray, size: tuple[int, int], coordinates: str) -> tuple[np.ndarray, np.ndarray]:
+def sources(
+    matrix: np.ndarray, size: tuple[int, int], coordinates: str
+) -> tuple[np.ndarray, np.ndarray]:
     """Return the source x and y, (height, width) each, of every output pixel.
 
     `1/32` is OpenCV's fixed-point rule: the two products are rounded to 1/1024, their sum to 1/32.
@@ -134,13 +161,23 @@ def sources(matrix: np.ndarray, size: tuple[int, int], coordinates: str) -> tupl
     if coordinates == "exact":
         sx, sy = (row[0] * x + (row[1] * y + row[2]) for row in back)
     else:
-        sx, sy = (np.floor((np.rint((row[1] * y + row[2]) * 1024) + 16 + np.rint(row[0] * x * 1024)) / 32) / 32
-                  for row in back)
+        sx, sy = (
+            np.floor((np.rint((row[1] * y + row[2]) * 1024) + 16 + np.rint(row[0] * x * 1024)) / 32)
+            / 32
+            for row in back
+        )
     return sx, sy
 
 
-def warp(image: np.ndarray, matrix: np.ndarray, size: tuple[int, int], *, kernel: str = "bilinear",
-         border=(0.0,), coordinates: str = "exact") -> np.ndarray:
+def warp(
+    image: np.ndarray,
+    matrix: np.ndarray,
+    size: tuple[int, int],
+    *,
+    kernel: str = "bilinear",
+    border=(0.0,),
+    coordinates: str = "exact",
+) -> np.ndarray:
     """Warp height × width × channel into `size` (width, height); float64, not rounded (`nearest` keeps the dtype).
 
     Beyond the image lies the constant `border`, and edge pixels blend with it.
@@ -151,7 +188,9 @@ def warp(image: np.ndarray, matrix: np.ndarray, size: tuple[int, int], *, kernel
     x0, y0 = np.floor(sx), np.floor(sy)
     fx, fy = (sx - x0)[..., None], (sy - y0)[..., None]
     top = _fetch(image, y0, x0, border) * (1 - fx) + _fetch(image, y0, x0 + 1, border) * fx
-    bottom = _fetch(image, y0 + 1, x0, border) * (1 - fx) + _fetch(image, y0 + 1, x0 + 1, border) * fx
+    bottom = (
+        _fetch(image, y0 + 1, x0, border) * (1 - fx) + _fetch(image, y0 + 1, x0 + 1, border) * fx
+    )
     return top * (1 - fy) + bottom * fy
 
 
@@ -159,7 +198,9 @@ def _fetch(image: np.ndarray, row: np.ndarray, column: np.ndarray, border) -> np
     h, w = image.shape[:2]
     inside = (row >= 0) & (row < h) & (column >= 0) & (column < w)
     r, c = (np.clip(v, 0, n - 1).astype(np.int64) for v, n in ((row, h), (column, w)))
-    return np.where(inside[..., None], image[r, c].astype(np.float64), np.asarray(border, dtype=np.float64))
+    return np.where(
+        inside[..., None], image[r, c].astype(np.float64), np.asarray(border, dtype=np.float64)
+    )
 
 
 def align(image: np.ndarray, landmarks, size: int = 112) -> np.ndarray:
@@ -173,6 +214,13 @@ def align(image: np.ndarray, landmarks, size: int = 112) -> np.ndarray:
 def align_opencv(image: np.ndarray, landmarks, size: int = 112) -> np.ndarray:
     """Return what `align` does by OpenCV's `warpAffine`: fast, with source positions rounded to 1/32 pixel."""
     import cv2
+
     matrix = umeyama(check_landmarks(landmarks), template("arcface", (size, size)))
-    return cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT,
-                          borderValue=0)
+    return cv2.warpAffine(
+        image,
+        matrix,
+        (size, size),
+        flags=cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_CONSTANT,
+        borderValue=0,
+    )

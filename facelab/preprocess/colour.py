@@ -18,8 +18,14 @@ def yuv_to_rgb_terms(matrix: str, range_: str) -> dict[str, float]:
     kr, kb = KR_KB[matrix]
     kg = 1 - kr - kb
     y0, gain, chroma = (16.0, 255 / 219, 255 / 224) if range_ == "limited" else (0.0, 1.0, 1.0)
-    return {"y0": y0, "y": gain, "rv": 2 * (1 - kr) * chroma, "gu": -2 * kb * (1 - kb) / kg * chroma,
-            "gv": -2 * kr * (1 - kr) / kg * chroma, "bu": 2 * (1 - kb) * chroma}
+    return {
+        "y0": y0,
+        "y": gain,
+        "rv": 2 * (1 - kr) * chroma,
+        "gu": -2 * kb * (1 - kb) / kg * chroma,
+        "gv": -2 * kr * (1 - kr) / kg * chroma,
+        "bu": 2 * (1 - kb) * chroma,
+    }
 
 
 def yuv_to_rgb(x: np.ndarray, matrix: str, range_: str, real=np.float64) -> np.ndarray:

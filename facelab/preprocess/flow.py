@@ -36,11 +36,17 @@ class State:
 def advance(state: State, stage: st.Stage, where: str) -> State:
     """Return the state after `stage`; raise BadInputError naming `where` if the stage cannot follow."""
     if stage.op == "decode":
-        raise BadInputError("decode can only be the first stage", where=where, fix="move it to the front")
+        raise BadInputError(
+            "decode can only be the first stage", where=where, fix="move it to the front"
+        )
     if stage.op in PIXEL_OPS and (state.layout != "hwc" or state.dtype not in ("uint8", "float")):
-        raise BadInputError(f"{stage.op} works on pixels, but the array is no image any more", where=where,
-                            expected="layout hwc, before any cast or quantize",
-                            got=f"layout {state.layout}, dtype {state.dtype}", fix=f"move {stage.op} forward")
+        raise BadInputError(
+            f"{stage.op} works on pixels, but the array is no image any more",
+            where=where,
+            expected="layout hwc, before any cast or quantize",
+            got=f"layout {state.layout}, dtype {state.dtype}",
+            fix=f"move {stage.op} forward",
+        )
     return _ADVANCE[stage.op](state, stage, where)
 
 
@@ -58,25 +64,37 @@ def _rounded(state, stage, where):
     if stage.rounding == "none":
         return "float"
     if state.dtype == "float":
-        raise BadInputError(f"{stage.op} rounds to uint8, but its input is already a float", where=where,
-                            expected="rounding 'none'", got=f"rounding {stage.rounding!r}",
-                            fix=f"write rounding 'none', or move the normalize or cast behind {stage.op}")
+        raise BadInputError(
+            f"{stage.op} rounds to uint8, but its input is already a float",
+            where=where,
+            expected="rounding 'none'",
+            got=f"rounding {stage.rounding!r}",
+            fix=f"write rounding 'none', or move the normalize or cast behind {stage.op}",
+        )
     return "uint8"
 
 
 def _color(state, stage, where):
     if stage.source != state.order:
-        raise BadInputError("the color stage does not start from the order that the array has", where=where,
-                            expected=f"from {state.order!r}", got=f"from {stage.source!r}",
-                            fix=f"write \"from\": \"{state.order}\" or correct the stage before")
+        raise BadInputError(
+            "the color stage does not start from the order that the array has",
+            where=where,
+            expected=f"from {state.order!r}",
+            got=f"from {stage.source!r}",
+            fix=f'write "from": "{state.order}" or correct the stage before',
+        )
     return dataclasses.replace(state, order=stage.target, dtype=_rounded(state, stage, where))
 
 
 def _channels(values, state, stage, name, where):
     if values is not None and len(values) not in (1, state.channels):
-        raise BadInputError(f"{stage.op} states {name!r} for another number of channels", where=where,
-                            expected=f"1 or {state.channels} numbers ({state.order})", got=f"{len(values)} numbers",
-                            fix="give one number for all channels, or one for each")
+        raise BadInputError(
+            f"{stage.op} states {name!r} for another number of channels",
+            where=where,
+            expected=f"1 or {state.channels} numbers ({state.order})",
+            got=f"{len(values)} numbers",
+            fix="give one number for all channels, or one for each",
+        )
 
 
 def _crop(state, stage, where):
@@ -103,8 +121,13 @@ def _box_size(state, stage, where):
             return (None, None)
         x1, y1, x2, y2 = max(x1, 0), max(y1, 0), min(x2, w), min(y2, h)
     if x2 <= x1 or y2 <= y1:
-        raise BadInputError("the crop leaves nothing of the image", where=where, expected=f"a box inside {w}×{h}",
-                            got=f"{stage.box}", fix="correct the box")
+        raise BadInputError(
+            "the crop leaves nothing of the image",
+            where=where,
+            expected=f"a box inside {w}×{h}",
+            got=f"{stage.box}",
+            fix="correct the box",
+        )
     return (x2 - x1, y2 - y1)
 
 
@@ -123,7 +146,11 @@ def _resize(state, stage, where):
         size = stage.size
     else:
         known = None not in state.size
-        size = fitted(state.size, stage.size, stage.mode, stage.size_rounding) if known else (None, None)
+        size = (
+            fitted(state.size, stage.size, stage.mode, stage.size_rounding)
+            if known
+            else (None, None)
+        )
     return dataclasses.replace(state, size=size, dtype=dtype)
 
 
@@ -132,9 +159,13 @@ def padded(size: tuple[int, int], stage: st.Pad, where: str) -> tuple[int, int]:
     if stage.multiple:
         return tuple(-(-s // stage.multiple) * stage.multiple for s in size)
     if size[0] > stage.to[0] or size[1] > stage.to[1]:
-        raise BadInputError("the image is larger than the size it should be padded to", where=where,
-                            expected=f"at most {stage.to[0]}×{stage.to[1]}", got=f"{size[0]}×{size[1]}",
-                            fix="put a resize before the pad")
+        raise BadInputError(
+            "the image is larger than the size it should be padded to",
+            where=where,
+            expected=f"at most {stage.to[0]}×{stage.to[1]}",
+            got=f"{size[0]}×{size[1]}",
+            fix="put a resize before the pad",
+        )
     return stage.to
 
 
@@ -147,8 +178,13 @@ def _pad(state, stage, where):
 
 def _normalize(state, stage, where):
     if state.dtype not in ("uint8", "float", "float16", "float32", "float64"):
-        raise BadInputError("normalize cannot follow a stage that made signed integers", where=where,
-                            expected="uint8 pixels or floats", got=state.dtype, fix="move the cast or quantize behind")
+        raise BadInputError(
+            "normalize cannot follow a stage that made signed integers",
+            where=where,
+            expected="uint8 pixels or floats",
+            got=state.dtype,
+            fix="move the cast or quantize behind",
+        )
     _channels(stage.mean, state, stage, "mean", where)
     _channels(stage.scale, state, stage, "scale", where)
     return dataclasses.replace(state, dtype="float" if state.dtype == "uint8" else state.dtype)
@@ -156,8 +192,13 @@ def _normalize(state, stage, where):
 
 def _layout(state, stage, where):
     if "c" not in stage.to and state.channels != 1:
-        raise BadInputError(f"layout {stage.to!r} has no channel axis, but the image has {state.channels} channels",
-                            where=where, expected="a gray image", got=state.order, fix="keep the c axis")
+        raise BadInputError(
+            f"layout {stage.to!r} has no channel axis, but the image has {state.channels} channels",
+            where=where,
+            expected="a gray image",
+            got=state.order,
+            fix="keep the c axis",
+        )
     return dataclasses.replace(state, layout=stage.to)
 
 
@@ -167,10 +208,25 @@ def _cast(state, stage, where):
 
 def _quantize(state, stage, where):
     if state.dtype in ("int8", "int16", "int32"):
-        raise BadInputError("quantize needs real numbers, not integers", where=where, expected="floats or pixels",
-                            got=state.dtype, fix="remove the stage that made integers")
+        raise BadInputError(
+            "quantize needs real numbers, not integers",
+            where=where,
+            expected="floats or pixels",
+            got=state.dtype,
+            fix="remove the stage that made integers",
+        )
     return dataclasses.replace(state, dtype=stage.dtype)
 
 
-_ADVANCE = {"orient": _orient, "color": _color, "crop": _crop, "align": _align, "resize": _resize, "pad": _pad,
-            "normalize": _normalize, "layout": _layout, "cast": _cast, "quantize": _quantize}
+_ADVANCE = {
+    "orient": _orient,
+    "color": _color,
+    "crop": _crop,
+    "align": _align,
+    "resize": _resize,
+    "pad": _pad,
+    "normalize": _normalize,
+    "layout": _layout,
+    "cast": _cast,
+    "quantize": _quantize,
+}

@@ -36,7 +36,9 @@ class Face:
         if isinstance(value, dict):
             unknown = set(value) - {"box", "landmarks"}
             if unknown:
-                raise BadInputError("a face has a box and landmarks", got=", ".join(sorted(map(str, unknown))))
+                raise BadInputError(
+                    "a face has a box and landmarks", got=", ".join(sorted(map(str, unknown)))
+                )
             return cls(_box(value.get("box")), _points(value.get("landmarks")))
         try:
             shape = np.shape(value)
@@ -46,8 +48,12 @@ class Face:
             return cls(box=_box(value))
         if shape == (5, 2):
             return cls(landmarks=_points(value))
-        raise BadInputError("a face is a box, five landmarks, or both", expected="shape (4,) or (5, 2), or a mapping",
-                            got=f"shape {shape}", fix='give {"box": [x1, y1, x2, y2], "landmarks": [[x, y], …]}')
+        raise BadInputError(
+            "a face is a box, five landmarks, or both",
+            expected="shape (4,) or (5, 2), or a mapping",
+            got=f"shape {shape}",
+            fix='give {"box": [x1, y1, x2, y2], "landmarks": [[x, y], …]}',
+        )
 
 
 def _points(value) -> tuple | None:
@@ -60,10 +66,16 @@ def _box(value) -> tuple | None:
     try:
         x1, y1, x2, y2 = (float(v) for v in value)
     except (TypeError, ValueError):
-        raise BadInputError("a face box is four numbers", expected="x1, y1, x2, y2", got=repr(value)[:80]) from None
+        raise BadInputError(
+            "a face box is four numbers", expected="x1, y1, x2, y2", got=repr(value)[:80]
+        ) from None
     if not all(map(math.isfinite, (x1, y1, x2, y2))) or x2 <= x1 or y2 <= y1:
-        raise BadInputError("the face box is empty", expected="finite numbers, x2 > x1 and y2 > y1",
-                            got=f"{(x1, y1, x2, y2)}", fix="boxes are x1, y1, x2, y2, not x, y, width, height")
+        raise BadInputError(
+            "the face box is empty",
+            expected="finite numbers, x2 > x1 and y2 > y1",
+            got=f"{(x1, y1, x2, y2)}",
+            fix="boxes are x1, y1, x2, y2, not x, y, width, height",
+        )
     return x1, y1, x2, y2
 
 
@@ -107,7 +119,10 @@ class Planner:
         return [(stage.op, {"stage": stage})], self.state.size, None
 
     def _orient(self, stage, where):
-        names = [EXIF_TRANSFORMS[self.orientation] if stage.exif == "apply" else "none", stage.transform]
+        names = [
+            EXIF_TRANSFORMS[self.orientation] if stage.exif == "apply" else "none",
+            stage.transform,
+        ]
         (w, h), matrix = self.state.size, np.eye(2, 3)
         for name in names:
             matrix = _compose(_transform_matrix(name, (w, h)), matrix)
@@ -123,11 +138,20 @@ class Planner:
         elif stage.outside == "replicate" and (x1 >= w or y1 >= h or x2 <= 0 or y2 <= 0):
             x2 = x1  # nothing of the image to replicate
         if x2 <= x1 or y2 <= y1:
-            raise BadInputError("the crop leaves nothing of the image", where=where,
-                                expected=f"a box that overlaps the image of {w}×{h}", got=f"{box}",
-                                fix="correct the box; boxes are x1, y1, x2, y2 in pixels of the oriented image")
+            raise BadInputError(
+                "the crop leaves nothing of the image",
+                where=where,
+                expected=f"a box that overlaps the image of {w}×{h}",
+                got=f"{box}",
+                fix="correct the box; boxes are x1, y1, x2, y2 in pixels of the oriented image",
+            )
         if (x2 - x1) * (y2 - y1) > 200_000_000:
-            raise BadInputError("the crop is too large", where=where, got=f"{x2 - x1}×{y2 - y1}", fix="correct the box")
+            raise BadInputError(
+                "the crop is too large",
+                where=where,
+                got=f"{x2 - x1}×{y2 - y1}",
+                fix="correct the box",
+            )
         matrix = np.array([[1.0, 0, -x1], [0, 1.0, -y1]])
         args = {"box": box, "outside": stage.outside or "clip", "value": stage.value}
         return ([("crop", args)] if box != (0, 0, w, h) else []), (x2 - x1, y2 - y1), matrix
@@ -135,22 +159,34 @@ class Planner:
     def _crop_box(self, stage, where):
         w, h = self.state.size
         if stage.region in ("full", "square", "center"):
-            cw, ch = {"full": (w, h), "square": (min(w, h),) * 2, "center": stage.size}[stage.region]
+            cw, ch = {"full": (w, h), "square": (min(w, h),) * 2, "center": stage.size}[
+                stage.region
+            ]
             x1, y1 = (w - cw) // 2, (h - ch) // 2
             return x1, y1, x1 + cw, y1 + ch
         if stage.region == "box":
             return whole_box(stage.box, stage.box_rounding)
         if self.face.box is None:
-            raise BadInputError("the spec crops to a face, but no face box was given", where=where,
-                                fix="pass face={'box': [x1, y1, x2, y2]} (command line: --face x1,y1,x2,y2)")
+            raise BadInputError(
+                "the spec crops to a face, but no face box was given",
+                where=where,
+                fix="pass face={'box': [x1, y1, x2, y2]} (command line: --face x1,y1,x2,y2)",
+            )
         x1, y1, x2, y2 = self._current_box()
         bw, bh = x2 - x1, y2 - y1
-        x1, y1, x2, y2 = x1 - stage.margin * bw, y1 - stage.margin * bh, x2 + stage.margin * bw, y2 + stage.margin * bh
+        x1, y1, x2, y2 = (
+            x1 - stage.margin * bw,
+            y1 - stage.margin * bh,
+            x2 + stage.margin * bw,
+            y2 + stage.margin * bh,
+        )
         if stage.aspect == "keep":
             return whole_box((x1, y1, x2, y2), stage.box_rounding)
         side = (max if stage.aspect == "square_longer" else min)(x2 - x1, y2 - y1)
         cx, cy = (x1 + x2) / 2, (y1 + y2) / 2
-        a, b, c, d = whole_box((cx - side / 2, cy - side / 2, cx + side / 2, cy + side / 2), stage.box_rounding)
+        a, b, c, d = whole_box(
+            (cx - side / 2, cy - side / 2, cx + side / 2, cy + side / 2), stage.box_rounding
+        )
         return a, b, c, b + (c - a) if (c - a) != (d - b) else d
 
     def _current_box(self):
@@ -161,10 +197,15 @@ class Planner:
 
     def _align(self, stage, where):
         if self.face.landmarks is None:
-            raise BadInputError("the spec aligns a face, but no landmarks were given", where=where,
-                                fix="pass face={'landmarks': five points} (command line: --landmarks x,y,x,y,…)")
-        points = [(x - 0.5, y - 0.5) for x, y in
-                  _apply(self.matrix, [(x + 0.5, y + 0.5) for x, y in self.face.landmarks])]
+            raise BadInputError(
+                "the spec aligns a face, but no landmarks were given",
+                where=where,
+                fix="pass face={'landmarks': five points} (command line: --landmarks x,y,x,y,…)",
+            )
+        points = [
+            (x - 0.5, y - 0.5)
+            for x, y in _apply(self.matrix, [(x + 0.5, y + 0.5) for x, y in self.face.landmarks])
+        ]
         matrix = estimate(points, stage, where)
         (a, b, c), (d, e, f) = matrix
         edges = np.array([[a, b, c + 0.5 - 0.5 * (a + b)], [d, e, f + 0.5 - 0.5 * (d + e)]])
@@ -177,14 +218,20 @@ class Planner:
         if stage.mode == "letterbox":
             pad, shift = _borders(inner, stage.size, stage.anchor)
             if any(pad):
-                actions.append(("pad", {"borders": pad, "border": "constant", "value": stage.value}))
+                actions.append(
+                    ("pad", {"borders": pad, "border": "constant", "value": stage.value})
+                )
             return actions, stage.size, _compose(shift, matrix)
         return actions, inner, matrix
 
     def _pad(self, stage, where):
         size = padded(self.state.size, stage, where)
         pad, shift = _borders(self.state.size, size, stage.anchor)
-        actions = [("pad", {"borders": pad, "border": stage.border, "value": stage.value})] if any(pad) else []
+        actions = (
+            [("pad", {"borders": pad, "border": stage.border, "value": stage.value})]
+            if any(pad)
+            else []
+        )
         return actions, size, shift
 
 
@@ -208,18 +255,31 @@ def _resize_matrix(size, target, pixel_centers):
 
 def _transform_matrix(name, size):
     w, h = size
-    return np.array({"none": [[1, 0, 0], [0, 1, 0]], "flip_horizontal": [[-1, 0, w], [0, 1, 0]],
-                     "flip_vertical": [[1, 0, 0], [0, -1, h]], "rotate180": [[-1, 0, w], [0, -1, h]],
-                     "transpose": [[0, 1, 0], [1, 0, 0]], "transverse": [[0, -1, h], [-1, 0, w]],
-                     "rotate90": [[0, -1, h], [1, 0, 0]], "rotate270": [[0, 1, 0], [-1, 0, w]]}[name], dtype=float)
+    return np.array(
+        {
+            "none": [[1, 0, 0], [0, 1, 0]],
+            "flip_horizontal": [[-1, 0, w], [0, 1, 0]],
+            "flip_vertical": [[1, 0, 0], [0, -1, h]],
+            "rotate180": [[-1, 0, w], [0, -1, h]],
+            "transpose": [[0, 1, 0], [1, 0, 0]],
+            "transverse": [[0, -1, h], [-1, 0, w]],
+            "rotate90": [[0, -1, h], [1, 0, 0]],
+            "rotate270": [[0, 1, 0], [-1, 0, w]],
+        }[name],
+        dtype=float,
+    )
 
 
 def _compose(second: np.ndarray, first: np.ndarray) -> np.ndarray:
     """Return the 2×3 map `second` after `first`, in a fixed order of operations (no BLAS: digests depend on it)."""
     (a, b, c), (d, e, f) = (tuple(float(v) for v in row) for row in second)
     (g, h, i), (j, k, m) = (tuple(float(v) for v in row) for row in first)
-    return np.array([[a * g + b * j, a * h + b * k, a * i + b * m + c],
-                     [d * g + e * j, d * h + e * k, d * i + e * m + f]])
+    return np.array(
+        [
+            [a * g + b * j, a * h + b * k, a * i + b * m + c],
+            [d * g + e * j, d * h + e * k, d * i + e * m + f],
+        ]
+    )
 
 
 def _apply(matrix, points) -> list[tuple[float, float]]:

@@ -18,7 +18,9 @@ MAX_PIXELS = 200_000_000
 MODES = ("rgb", "bgr", "gray")
 
 
-def read_image(path: str | os.PathLike | bytes, *, mode: str = "rgb", orient: bool = True) -> np.ndarray:
+def read_image(
+    path: str | os.PathLike | bytes, *, mode: str = "rgb", orient: bool = True
+) -> np.ndarray:
     """Read an image file (or its bytes) as uint8, height × width × 3 (`rgb`, `bgr`) or height × width (`gray`).
 
     The EXIF orientation is applied unless `orient` is false. Gray becomes three equal channels, transparency is
@@ -49,23 +51,37 @@ def read_bytes(path: str | os.PathLike | bytes) -> tuple[bytes, str]:
         try:
             data = Path(path).read_bytes()
         except OSError as e:
-            raise BadInputError("the image file cannot be read", where=where, got=e.strerror or str(e),
-                                fix="check the path") from None
+            raise BadInputError(
+                "the image file cannot be read",
+                where=where,
+                got=e.strerror or str(e),
+                fix="check the path",
+            ) from None
         except ValueError as e:
-            raise BadInputError("the image file's name is no path", where=repr(where)[:200], got=str(e)) from None
+            raise BadInputError(
+                "the image file's name is no path", where=repr(where)[:200], got=str(e)
+            ) from None
     if not data:
-        raise BadInputError("the image file is empty", where=where, expected="an image", got="0 bytes",
-                            fix="fetch or write the file again")
+        raise BadInputError(
+            "the image file is empty",
+            where=where,
+            expected="an image",
+            got="0 bytes",
+            fix="fetch or write the file again",
+        )
     return data, where
 
 
-def decode(data: bytes, *, where: str, alpha: str = "drop", gray: bool = False) -> tuple[np.ndarray, int]:
+def decode(
+    data: bytes, *, where: str, alpha: str = "drop", gray: bool = False
+) -> tuple[np.ndarray, int]:
     """Decode an image file's bytes to (uint8 height × width × 3 RGB as stored, EXIF orientation 1…8).
 
     `alpha` is `drop`, `over_black` or `over_white`. With `gray` the result is height × width × 1, the decoder's own:
     the Y plane of a JPEG, or a gray image as it is. Raises BadInputError.
     """
     from PIL import Image
+
     with warnings.catch_warnings():
         # Pillow warns of odd metadata and of large images; the limit on pixels is checked here
         warnings.simplefilter("ignore")
@@ -80,15 +96,23 @@ def decode(data: bytes, *, where: str, alpha: str = "drop", gray: bool = False) 
         except BadInputError:
             raise
         except Image.DecompressionBombError:
-            raise BadInputError("the image is too large to be decoded", where=where,
-                                expected=f"at most {MAX_PIXELS} pixels", fix="scale it down") from None
+            raise BadInputError(
+                "the image is too large to be decoded",
+                where=where,
+                expected=f"at most {MAX_PIXELS} pixels",
+                fix="scale it down",
+            ) from None
         except MemoryError:
             raise
         except Exception as e:
             # Pillow's plug-ins raise OSError, SyntaxError, ValueError, struct.error … for damaged files
-            raise BadInputError("the file is no image that can be decoded", where=where,
-                                expected="a whole JPEG, PNG, WebP, BMP, TIFF or GIF file", got=_reason(e, data),
-                                fix="the file may be truncated or of another type; fetch it again") from None
+            raise BadInputError(
+                "the file is no image that can be decoded",
+                where=where,
+                expected="a whole JPEG, PNG, WebP, BMP, TIFF or GIF file",
+                got=_reason(e, data),
+                fix="the file may be truncated or of another type; fetch it again",
+            ) from None
     return pixels, orientation
 
 
@@ -105,11 +129,21 @@ def _reason(error: Exception, data: bytes) -> str:
 def _check_size(size: tuple[int, int], where: str) -> None:
     w, h = size
     if w < 1 or h < 1:
-        raise BadInputError("the image has no pixels", where=where, expected="at least 1×1", got=f"{w}×{h}",
-                            fix="write the file again")
+        raise BadInputError(
+            "the image has no pixels",
+            where=where,
+            expected="at least 1×1",
+            got=f"{w}×{h}",
+            fix="write the file again",
+        )
     if w * h > MAX_PIXELS:
-        raise BadInputError("the image is too large to be decoded", where=where,
-                            expected=f"at most {MAX_PIXELS} pixels", got=f"{w}×{h}", fix="scale it down")
+        raise BadInputError(
+            "the image is too large to be decoded",
+            where=where,
+            expected=f"at most {MAX_PIXELS} pixels",
+            got=f"{w}×{h}",
+            fix="scale it down",
+        )
 
 
 def _orientation(image) -> int:
@@ -123,9 +157,13 @@ def _orientation(image) -> int:
 def _high_byte(image, where: str) -> np.ndarray:
     values = np.asarray(image)
     if image.mode == "I" and (values.min() < 0 or values.max() > 65535):
-        raise BadInputError("the image has more than 16 bits a channel", where=where,
-                            expected="8 or 16 bits", got=f"values {values.min()} to {values.max()}",
-                            fix="convert it to 8 bits")
+        raise BadInputError(
+            "the image has more than 16 bits a channel",
+            where=where,
+            expected="8 or 16 bits",
+            got=f"values {values.min()} to {values.max()}",
+            fix="convert it to 8 bits",
+        )
     return (values >> 8).astype(np.uint8)
 
 
@@ -135,9 +173,13 @@ def _gray(image, where: str) -> np.ndarray:
     if image.mode == "1":
         image = image.convert("L")
     if image.mode not in ("L", "LA"):
-        raise BadInputError("the file holds colour, and has no gray plane of its own", where=where,
-                            expected="a JPEG or a gray image for decode order 'gray'", got=f"mode {image.mode}",
-                            fix="decode to rgb and add a color stage to gray with stated weights")
+        raise BadInputError(
+            "the file holds colour, and has no gray plane of its own",
+            where=where,
+            expected="a JPEG or a gray image for decode order 'gray'",
+            got=f"mode {image.mode}",
+            fix="decode to rgb and add a color stage to gray with stated weights",
+        )
     return np.asarray(image.getchannel(0))[..., None]
 
 
@@ -145,8 +187,13 @@ def _rgb(image, alpha: str, where: str) -> np.ndarray:
     if image.mode.startswith("I"):
         return np.repeat(_high_byte(image, where)[..., None], 3, axis=2)
     if image.mode == "F":
-        raise BadInputError("the image holds floats, whose range is not stated", where=where,
-                            expected="8 or 16 bits a channel", got="32-bit floats", fix="convert it to 8 bits")
+        raise BadInputError(
+            "the image holds floats, whose range is not stated",
+            where=where,
+            expected="8 or 16 bits a channel",
+            got="32-bit floats",
+            fix="convert it to 8 bits",
+        )
     transparent = image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info
     if not transparent:
         return np.array(image if image.mode == "RGB" else image.convert("RGB"))
@@ -167,8 +214,16 @@ def apply_exif(pixels: np.ndarray, orientation: int) -> np.ndarray:
     return transform(pixels, EXIF_TRANSFORMS[orientation])
 
 
-EXIF_TRANSFORMS = {1: "none", 2: "flip_horizontal", 3: "rotate180", 4: "flip_vertical", 5: "transpose",
-                   6: "rotate90", 7: "transverse", 8: "rotate270"}
+EXIF_TRANSFORMS = {
+    1: "none",
+    2: "flip_horizontal",
+    3: "rotate180",
+    4: "flip_vertical",
+    5: "transpose",
+    6: "rotate90",
+    7: "transverse",
+    8: "rotate270",
+}
 """EXIF orientation → what turns the stored pixels upright (rotations clockwise)."""
 
 
@@ -176,7 +231,14 @@ def transform(pixels: np.ndarray, name: str) -> np.ndarray:
     """Rotate (clockwise), flip or transpose the first two axes; a view, no copy."""
     if name in ("transpose", "transverse", "rotate90", "rotate270"):
         pixels = pixels.swapaxes(0, 1)
-    vertical, horizontal = {"none": (1, 1), "transpose": (1, 1), "flip_horizontal": (1, -1), "flip_vertical": (-1, 1),
-                            "rotate180": (-1, -1), "transverse": (-1, -1), "rotate90": (1, -1),
-                            "rotate270": (-1, 1)}[name]
+    vertical, horizontal = {
+        "none": (1, 1),
+        "transpose": (1, 1),
+        "flip_horizontal": (1, -1),
+        "flip_vertical": (-1, 1),
+        "rotate180": (-1, -1),
+        "transverse": (-1, -1),
+        "rotate90": (1, -1),
+        "rotate270": (-1, 1),
+    }[name]
     return pixels[::vertical, ::horizontal]

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictInt, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictInt,
+    model_validator,
+)
 
 Real = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Positive = Annotated[Real, Field(gt=0)]
 Side = Annotated[StrictInt, Field(ge=1, le=16384)]
 Size = tuple[Side, Side]
 """(width, height) in pixels."""
-PerChannel = Annotated[tuple[Real, ...], Field(min_length=1, max_length=4),
-                       AfterValidator(lambda v: v[:1] if len(v) == 3 and len(set(v)) == 1 else v)]
+PerChannel = Annotated[
+    tuple[Real, ...],
+    Field(min_length=1, max_length=4),
+    AfterValidator(lambda v: v[:1] if len(v) == 3 and len(set(v)) == 1 else v),
+]
 """One number for every channel, or one each; equal ones are written once, so that the canonical form is unique."""
 Order = Literal["rgb", "bgr", "gray", "yuv"]
 PixelRounding = Literal["none", "half_even", "half_up", "truncate"]
@@ -20,8 +31,12 @@ PixelRounding = Literal["none", "half_even", "half_up", "truncate"]
 0…255 and give uint8."""
 Anchor = Literal["center", "top_left"]
 
-GRAY_WEIGHTS = {"bt601": (0.299, 0.587, 0.114), "bt709": (0.2126, 0.7152, 0.0722),
-                "tensorflow": (0.2989, 0.587, 0.114), "average": (1 / 3, 1 / 3, 1 / 3)}
+GRAY_WEIGHTS = {
+    "bt601": (0.299, 0.587, 0.114),
+    "bt709": (0.2126, 0.7152, 0.0722),
+    "tensorflow": (0.2989, 0.587, 0.114),
+    "average": (1 / 3, 1 / 3, 1 / 3),
+}
 """Named gray weights for (red, green, blue). `tensorflow` is `tf.image.rgb_to_grayscale`: its sum is 0.9999."""
 
 
@@ -63,14 +78,26 @@ class Decode(_Stage):
     @model_validator(mode="after")
     def _consistent(self):
         encoded, yuv = self.format == "encoded", self.format in ("yuyv", "nv12")
-        self._require(f"format {self.format!r}", idct=encoded, alpha=encoded, size=not encoded, chroma=yuv)
-        natural = {"rgb24": ("rgb",), "bgr24": ("bgr",), "gray8": ("gray",), "yuyv": ("yuv",), "nv12": ("yuv",),
-                   "encoded": ("rgb", "bgr", "gray")}[self.format]
+        self._require(
+            f"format {self.format!r}", idct=encoded, alpha=encoded, size=not encoded, chroma=yuv
+        )
+        natural = {
+            "rgb24": ("rgb",),
+            "bgr24": ("bgr",),
+            "gray8": ("gray",),
+            "yuyv": ("yuv",),
+            "nv12": ("yuv",),
+            "encoded": ("rgb", "bgr", "gray"),
+        }[self.format]
         if self.order not in natural:
-            raise ValueError(f"format {self.format!r} decodes to order {' or '.join(natural)}, not {self.order!r}; "
-                             "convert with a color stage")
+            raise ValueError(
+                f"format {self.format!r} decodes to order {' or '.join(natural)}, not {self.order!r}; "
+                "convert with a color stage"
+            )
         if yuv and (self.size[0] % 2 or (self.format == "nv12" and self.size[1] % 2)):
-            raise ValueError(f"{self.format} frames have an even width{' and height' if self.format == 'nv12' else ''}")
+            raise ValueError(
+                f"{self.format} frames have an even width{' and height' if self.format == 'nv12' else ''}"
+            )
         return self
 
 
@@ -79,8 +106,16 @@ class Orient(_Stage):
 
     op: Literal["orient"]
     exif: Literal["apply", "ignore"]
-    transform: Literal["none", "rotate90", "rotate180", "rotate270", "flip_horizontal", "flip_vertical",
-                       "transpose", "transverse"]
+    transform: Literal[
+        "none",
+        "rotate90",
+        "rotate180",
+        "rotate270",
+        "flip_horizontal",
+        "flip_vertical",
+        "transpose",
+        "transverse",
+    ]
 
 
 class Color(_Stage):
@@ -94,7 +129,9 @@ class Color(_Stage):
     op: Literal["color"]
     source: Order = Field(alias="from")
     target: Order = Field(alias="to")
-    weights: Literal["bt601", "bt709", "tensorflow", "average"] | tuple[Real, Real, Real] | None = None
+    weights: Literal["bt601", "bt709", "tensorflow", "average"] | tuple[Real, Real, Real] | None = (
+        None
+    )
     matrix: Literal["bt601", "bt709"] | None = None
     range: Literal["full", "limited"] | None = None
     rounding: PixelRounding | None = None
@@ -105,7 +142,13 @@ class Color(_Stage):
         yuv = "yuv" in (self.source, self.target) and self.source != self.target
         if yuv and "gray" in (self.source, self.target):
             raise ValueError("yuv and gray convert through rgb: write two color stages")
-        self._require(f"{self.source} to {self.target}", weights=gray, matrix=yuv, range=yuv, rounding=gray or yuv)
+        self._require(
+            f"{self.source} to {self.target}",
+            weights=gray,
+            matrix=yuv,
+            range=yuv,
+            rounding=gray or yuv,
+        )
         return self
 
     def gray_weights(self) -> tuple[float, float, float]:
@@ -137,8 +180,15 @@ class Crop(_Stage):
     def _consistent(self):
         r = self.region
         free = r in ("box", "face")
-        self._require(f"region {r!r}", box=r == "box", size=r == "center", margin=r == "face", aspect=r == "face",
-                      box_rounding=free, outside=free or r == "center")
+        self._require(
+            f"region {r!r}",
+            box=r == "box",
+            size=r == "center",
+            margin=r == "face",
+            aspect=r == "face",
+            box_rounding=free,
+            outside=free or r == "center",
+        )
         self._require(f"outside {self.outside!r}", value=self.outside == "constant")
         if self.box is not None and not (self.box[2] > self.box[0] and self.box[3] > self.box[1]):
             raise ValueError("the box is empty: x2 must exceed x1 and y2 must exceed y1")
@@ -156,7 +206,10 @@ class Align(_Stage):
     """
 
     op: Literal["align"]
-    template: Literal["arcface", "dlib5"] | Annotated[tuple[tuple[Real, Real], ...], Field(min_length=5, max_length=5)]
+    template: (
+        Literal["arcface", "dlib5"]
+        | Annotated[tuple[tuple[Real, Real], ...], Field(min_length=5, max_length=5)]
+    )
     size: Size
     estimator: Literal["umeyama", "affine3"]
     kernel: Literal["nearest", "bilinear"]
@@ -167,10 +220,14 @@ class Align(_Stage):
 
     @model_validator(mode="after")
     def _consistent(self):
-        self._require(f"template {self.template if isinstance(self.template, str) else 'points'!r}",
-                      padding=self.template == "dlib5")
+        self._require(
+            f"template {self.template if isinstance(self.template, str) else 'points'!r}",
+            padding=self.template == "dlib5",
+        )
         if self.template == "arcface" and self.size[0] != self.size[1]:
-            raise ValueError("the arcface template is square: width and height of 'size' must be equal")
+            raise ValueError(
+                "the arcface template is square: width and height of 'size' must be equal"
+            )
         return self
 
 
@@ -208,20 +265,37 @@ class Resize(_Stage):
     def _consistent(self):
         k, boxed = self.kernel, self.mode == "letterbox"
         wide = k in ("bicubic", "lanczos") or (k == "bilinear" and self.antialias)
-        self._require(f"kernel {k!r}" + (" with antialias" if self.antialias else ""),
-                      cubic_a=k == "bicubic", lobes=k == "lanczos", edge=wide)
-        self._require(f"mode {self.mode!r}", size_rounding=self.mode != "stretch", anchor=boxed, value=boxed)
+        self._require(
+            f"kernel {k!r}" + (" with antialias" if self.antialias else ""),
+            cubic_a=k == "bicubic",
+            lobes=k == "lanczos",
+            edge=wide,
+        )
+        self._require(
+            f"mode {self.mode!r}", size_rounding=self.mode != "stretch", anchor=boxed, value=boxed
+        )
         if k in ("nearest", "area") and self.antialias != (k == "area"):
-            raise ValueError("kernel 'area' averages by definition: write antialias true" if k == "area" else
-                             "kernel 'nearest' takes one pixel: write antialias false")
+            raise ValueError(
+                "kernel 'area' averages by definition: write antialias true"
+                if k == "area"
+                else "kernel 'nearest' takes one pixel: write antialias false"
+            )
         if self.antialias and self.pixel_centers != "half":
-            raise ValueError(f"an antialiased or area kernel has pixel_centers 'half', not {self.pixel_centers!r}")
+            raise ValueError(
+                f"an antialiased or area kernel has pixel_centers 'half', not {self.pixel_centers!r}"
+            )
         if self.antialias and wide and self.edge != "renormalize":
-            raise ValueError("an antialiased kernel drops taps beyond the image: write edge 'renormalize'")
+            raise ValueError(
+                "an antialiased kernel drops taps beyond the image: write edge 'renormalize'"
+            )
         if self.passes and (not wide or self.rounding == "none"):
-            raise ValueError("'passes' has a meaning for bicubic, lanczos and antialiased kernels that round to uint8")
+            raise ValueError(
+                "'passes' has a meaning for bicubic, lanczos and antialiased kernels that round to uint8"
+            )
         if k == "nearest" and self.rounding not in ("none", "half_up"):
-            raise ValueError("kernel 'nearest' makes no new values: write rounding 'half_up' to keep uint8")
+            raise ValueError(
+                "kernel 'nearest' makes no new values: write rounding 'half_up' to keep uint8"
+            )
         return self
 
 
@@ -305,8 +379,10 @@ class Quantize(_Stage):
         return self
 
 
-STAGES: dict[str, type[_Stage]] = {m.model_fields["op"].annotation.__args__[0]: m for m in (
-    Decode, Orient, Color, Crop, Align, Resize, Pad, Normalize, Layout, Cast, Quantize)}
+STAGES: dict[str, type[_Stage]] = {
+    m.model_fields["op"].annotation.__args__[0]: m
+    for m in (Decode, Orient, Color, Crop, Align, Resize, Pad, Normalize, Layout, Cast, Quantize)
+}
 """Op name → stage model, in the order in which a pipeline usually has them."""
 
 Stage = Decode | Orient | Color | Crop | Align | Resize | Pad | Normalize | Layout | Cast | Quantize

@@ -17,10 +17,20 @@ from facelab.core.files import read_toml
 from facelab.core.run import project_root
 from facelab.preprocess.spec import PreprocessSpec
 
-FAMILIES = {"arcface": ("arcface",), "adaface": ("adaface",), "sface": ("sface",), "facenet": ("facenet",),
-            "dlib": ("dlib-resnet", "dlib"), "yunet": ("yunet",), "ultraface": ("ultraface",),
-            "retinaface": ("retinaface",), "scrfd": ("scrfd",), "yolov5face": ("yolov5face",), "mtcnn": ("mtcnn",),
-            "fer": ("mini-xception", "fer", "xception", "big-xception", "ferplus")}
+FAMILIES = {
+    "arcface": ("arcface",),
+    "adaface": ("adaface",),
+    "sface": ("sface",),
+    "facenet": ("facenet",),
+    "dlib": ("dlib-resnet", "dlib"),
+    "yunet": ("yunet",),
+    "ultraface": ("ultraface",),
+    "retinaface": ("retinaface",),
+    "scrfd": ("scrfd",),
+    "yolov5face": ("yolov5face",),
+    "mtcnn": ("mtcnn",),
+    "fer": ("mini-xception", "fer", "xception", "big-xception", "ferplus"),
+}
 """Factory name → the families of the catalogue that it stands for, first choice first."""
 
 
@@ -32,7 +42,9 @@ def catalogue_path() -> Path:
 def _rows(path: Path) -> list[dict]:
     rows = read_toml(path, "model catalogue").get("model")
     if not isinstance(rows, list) or not all(isinstance(r, dict) for r in rows):
-        raise BadInputError("the model catalogue has no entries", where=path, expected="[[model]] tables")
+        raise BadInputError(
+            "the model catalogue has no entries", where=path, expected="[[model]] tables"
+        )
     return [r for r in rows if r.get("preprocess")]
 
 
@@ -43,7 +55,9 @@ def catalogue_specs(path: str | os.PathLike | None = None) -> dict[str, Preproce
 
 
 def _spec(row: dict, path: Path) -> PreprocessSpec:
-    return PreprocessSpec(str(row.get("name")), row["preprocess"], where=f"{path}: {row.get('name')}")
+    return PreprocessSpec(
+        str(row.get("name")), row["preprocess"], where=f"{path}: {row.get('name')}"
+    )
 
 
 def preset(name: str, *, model: str | None = None) -> PreprocessSpec:
@@ -65,8 +79,12 @@ def preset(name: str, *, model: str | None = None) -> PreprocessSpec:
         known = [str(r.get("name")) for r in family]
     if not chosen:
         wanted = model or name
-        raise BadInputError(f"no preprocessing is known for {wanted!r}{did_you_mean(wanted, known)}", where=path,
-                            expected=", ".join(known[:40]), fix="choose one of these")
+        raise BadInputError(
+            f"no preprocessing is known for {wanted!r}{did_you_mean(wanted, known)}",
+            where=path,
+            expected=", ".join(known[:40]),
+            fix="choose one of these",
+        )
     return _spec(chosen[0], path)
 
 
@@ -75,10 +93,14 @@ def _factory(name: str) -> Callable[..., PreprocessSpec]:
         return preset(name, model=model)
 
     build.__name__ = build.__qualname__ = name
-    build.__doc__ = f"Return the preprocessing of {name} (of `model`, a name of the catalogue, where given)."
+    build.__doc__ = (
+        f"Return the preprocessing of {name} (of `model`, a name of the catalogue, where given)."
+    )
     return build
 
 
-arcface, adaface, sface, facenet, dlib = map(_factory, ("arcface", "adaface", "sface", "facenet", "dlib"))
+arcface, adaface, sface, facenet, dlib = map(
+    _factory, ("arcface", "adaface", "sface", "facenet", "dlib")
+)
 yunet, ultraface, retinaface, scrfd = map(_factory, ("yunet", "ultraface", "retinaface", "scrfd"))
 yolov5face, mtcnn, fer = map(_factory, ("yolov5face", "mtcnn", "fer"))

@@ -26,9 +26,13 @@ def decode_raw(data: bytes, stage, where: str) -> np.ndarray:
     w, h = stage.size
     wanted = frame_bytes(stage.format, stage.size)
     if len(data) != wanted:
-        raise BadInputError(f"the file is no {stage.format} frame of {w}×{h}", where=where,
-                            expected=f"{wanted} bytes", got=f"{len(data)} bytes",
-                            fix="correct format and size in decode")
+        raise BadInputError(
+            f"the file is no {stage.format} frame of {w}×{h}",
+            where=where,
+            expected=f"{wanted} bytes",
+            got=f"{len(data)} bytes",
+            fix="correct format and size in decode",
+        )
     flat = np.frombuffer(data, np.uint8)
     if stage.format in ("rgb24", "bgr24", "gray8"):
         return flat.reshape(h, w, -1)
@@ -38,8 +42,8 @@ def decode_raw(data: bytes, stage, where: str) -> np.ndarray:
         out[:, 0::2, 0], out[:, 1::2, 0] = pairs[..., 0], pairs[..., 2]
         out[..., 1], out[..., 2] = (np.repeat(pairs[..., i], 2, axis=1) for i in (1, 3))
     else:
-        out[..., 0] = flat[:w * h].reshape(h, w)
-        chroma = flat[w * h:].reshape(h // 2, w // 2, 2).repeat(2, axis=0).repeat(2, axis=1)
+        out[..., 0] = flat[: w * h].reshape(h, w)
+        chroma = flat[w * h :].reshape(h // 2, w // 2, 2).repeat(2, axis=0).repeat(2, axis=1)
         out[..., 1:] = chroma
     return out
 

@@ -26,7 +26,9 @@ def to_pixels(x: np.ndarray, rounding: str, snap: float = SNAP) -> np.ndarray:
     """
     near = np.rint(x * 2) / 2
     x = np.where(np.abs(x - near) < snap, near, x)
-    whole = {"half_even": np.rint, "half_up": lambda v: np.floor(v + 0.5), "truncate": np.trunc}[rounding](x)
+    whole = {"half_even": np.rint, "half_up": lambda v: np.floor(v + 0.5), "truncate": np.trunc}[
+        rounding
+    ](x)
     return np.clip(whole, 0, 255).astype(np.uint8)
 
 
@@ -47,7 +49,9 @@ def _sinc(x: np.ndarray) -> np.ndarray:
     return np.where(x == 0, 1.0, _sine_of_pi(safe) / (np.pi * safe))
 
 
-def kernel(name: str, x: np.ndarray, *, cubic_a: float | None = None, lobes: int | None = None) -> np.ndarray:
+def kernel(
+    name: str, x: np.ndarray, *, cubic_a: float | None = None, lobes: int | None = None
+) -> np.ndarray:
     """Return the kernel's value at distance `x` (in its own units): triangle, Keys cubic or windowed sinc."""
     x = np.abs(x)
     if name == "bilinear":
@@ -93,7 +97,9 @@ def nearest_index(n_in: int, n_out: int, pixel_centers: str) -> np.ndarray:
 def taps(n_in: int, n_out: int, stage) -> tuple[np.ndarray, np.ndarray]:
     """Return (index, weight), each (n_out, taps), for a resize `stage`; weights of one output sum to 1."""
     if n_in < 1 or n_out < 1:
-        raise BadInputError("nothing to resample", expected="at least one sample", got=f"{n_in} to {n_out}")
+        raise BadInputError(
+            "nothing to resample", expected="at least one sample", got=f"{n_in} to {n_out}"
+        )
     if stage.kernel == "nearest":
         return nearest_index(n_in, n_out, stage.pixel_centers)[:, None], np.ones((n_out, 1))
     if stage.kernel == "area":
@@ -103,7 +109,9 @@ def taps(n_in: int, n_out: int, stage) -> tuple[np.ndarray, np.ndarray]:
     wide = max(n_in / n_out, 1.0) if stage.antialias else 1.0
     reach = int(np.ceil(support * wide)) + 1
     index = np.floor(at).astype(np.int64)[:, None] + np.arange(-reach, reach + 1)
-    weight = kernel(stage.kernel, (index - at[:, None]) / wide, cubic_a=stage.cubic_a, lobes=stage.lobes)
+    weight = kernel(
+        stage.kernel, (index - at[:, None]) / wide, cubic_a=stage.cubic_a, lobes=stage.lobes
+    )
     if stage.edge == "renormalize":
         weight = np.where((index >= 0) & (index < n_in), weight, 0.0)
     return _trimmed(np.clip(index, 0, n_in - 1), weight)
@@ -125,8 +133,9 @@ def _area(n_in: int, n_out: int) -> tuple[np.ndarray, np.ndarray]:
     first = x * n_in // n_out
     count = int(max((-(-(x + 1) * n_in // n_out)) - first))
     index = first[:, None] + np.arange(count)
-    overlap = (np.minimum((x[:, None] + 1) * n_in, (index + 1) * n_out)
-               - np.maximum(x[:, None] * n_in, index * n_out))
+    overlap = np.minimum((x[:, None] + 1) * n_in, (index + 1) * n_out) - np.maximum(
+        x[:, None] * n_in, index * n_out
+    )
     return np.clip(index, 0, n_in - 1), np.maximum(overlap, 0) / n_in
 
 

@@ -14,8 +14,14 @@ from facelab.preprocess.image import read_bytes
 from facelab.preprocess.spec import PreprocessSpec
 
 
-def apply(spec: PreprocessSpec, image: np.ndarray | str | os.PathLike | bytes, *, backend: str = "reference",
-          face: Any = None, decode_with: str | None = None) -> np.ndarray:
+def apply(
+    spec: PreprocessSpec,
+    image: np.ndarray | str | os.PathLike | bytes,
+    *,
+    backend: str = "reference",
+    face: Any = None,
+    decode_with: str | None = None,
+) -> np.ndarray:
     """Preprocess one image and return the tensor.
 
     `image` is a file (a path or its bytes), or pixels that stand for the decode stage's result: uint8
@@ -35,15 +41,22 @@ def apply(spec: PreprocessSpec, image: np.ndarray | str | os.PathLike | bytes, *
     return _run(spec, image, backend, face, decode_with)[-1]
 
 
-def stages(spec: PreprocessSpec, image: np.ndarray | str | os.PathLike | bytes, *, backend: str = "reference",
-           face: Any = None, decode_with: str | None = None) -> list[tuple[str, np.ndarray]]:
+def stages(
+    spec: PreprocessSpec,
+    image: np.ndarray | str | os.PathLike | bytes,
+    *,
+    backend: str = "reference",
+    face: Any = None,
+    decode_with: str | None = None,
+) -> list[tuple[str, np.ndarray]]:
     """Return [(name, array)] after each stage; names are `01_decode`, `02_color`, … See `apply`."""
     arrays = _run(spec, image, backend, face, decode_with)
     return [(f"{i:02d}_{s.op}", a) for i, (s, a) in enumerate(zip(spec.stages, arrays), 1)]
 
 
-def input_to_output(spec: PreprocessSpec, size: tuple[int, int], *, face: Any = None,
-                    orientation: int = 1) -> np.ndarray:
+def input_to_output(
+    spec: PreprocessSpec, size: tuple[int, int], *, face: Any = None, orientation: int = 1
+) -> np.ndarray:
     """Return the 2×3 matrix from pixels of the oriented input of `size` (width, height) to those of the result.
 
     Pixel edges are at whole numbers in both (box corners map as they are; add ½ to a pixel's centre first). Invert
@@ -57,8 +70,11 @@ def input_to_output(spec: PreprocessSpec, size: tuple[int, int], *, face: Any = 
 
 def _run(spec, image, backend, face, decode_with):
     if not isinstance(spec, PreprocessSpec):
-        raise BadInputError("the first argument is no PreprocessSpec", got=type(spec).__name__,
-                            fix="use PreprocessSpec.load(path)")
+        raise BadInputError(
+            "the first argument is no PreprocessSpec",
+            got=type(spec).__name__,
+            fix="use PreprocessSpec.load(path)",
+        )
     engine = make(backend)
     decoder = make(decode_with) if decode_with else engine
     first = f"{spec.name}: stage 1 (decode)"
@@ -68,9 +84,13 @@ def _run(spec, image, backend, face, decode_with):
     return engine.arrays(values)
 
 
-def carry_out(spec: PreprocessSpec, engine, pixels: np.ndarray, *, orientation: int = 1, face: Any = None) -> list:
+def carry_out(
+    spec: PreprocessSpec, engine, pixels: np.ndarray, *, orientation: int = 1, face: Any = None
+) -> list:
     """Run every stage after decode on a backend object and return its values, the decoded pixels' first."""
-    planner = Planner(spec.input_order, (pixels.shape[1], pixels.shape[0]), orientation, Face.of(face))
+    planner = Planner(
+        spec.input_order, (pixels.shape[1], pixels.shape[0]), orientation, Face.of(face)
+    )
     values = [engine.begin(pixels)]
     for i, stage in enumerate(spec.stages[1:], 1):
         engine.where = where = f"{spec.name}: stage {i + 1} ({stage.op})"
@@ -88,8 +108,17 @@ def _decoded(spec, image, decoder, where):
         return decoder.decode(data, stage, name)
     channels = 1 if stage.order == "gray" else 3
     pixels = image[..., None] if image.ndim == 2 and channels == 1 else image
-    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != channels or 0 in pixels.shape:
-        raise BadInputError("the pixels are not what the decode stage gives", where=where,
-                            expected=f"uint8, height × width × {channels} ({stage.order})",
-                            got=f"{image.dtype}, shape {image.shape}", fix="read the file with read_image(path)")
+    if (
+        pixels.dtype != np.uint8
+        or pixels.ndim != 3
+        or pixels.shape[2] != channels
+        or 0 in pixels.shape
+    ):
+        raise BadInputError(
+            "the pixels are not what the decode stage gives",
+            where=where,
+            expected=f"uint8, height × width × {channels} ({stage.order})",
+            got=f"{image.dtype}, shape {image.shape}",
+            fix="read the file with read_image(path)",
+        )
     return pixels, 1

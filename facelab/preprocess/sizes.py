@@ -23,7 +23,9 @@ def whole_box(box, rounding: str) -> tuple[int, int, int, int]:
     return f(x1), f(y1), f(x2), f(y2)
 
 
-def fitted(size: tuple[int, int], target: tuple[int, int], mode: str, size_rounding: str | None) -> tuple[int, int]:
+def fitted(
+    size: tuple[int, int], target: tuple[int, int], mode: str, size_rounding: str | None
+) -> tuple[int, int]:
     """Return the (width, height) of a picture of `size` after a resize, before a letterbox is padded.
 
     `mode` is `stretch`, `letterbox`, `inside` or `cover`; `size_rounding` (`floor`, `ceil` or `half_up`) is that of
@@ -37,6 +39,10 @@ def fitted(size: tuple[int, int], target: tuple[int, int], mode: str, size_round
         return tw, th
     by_width = (tw * h <= th * w) == (mode != "cover")
     top, bottom = (h * tw, w) if by_width else (w * th, h)
-    free = {"floor": top // bottom, "ceil": -(-top // bottom), "half_up": (2 * top + bottom) // (2 * bottom)}
+    free = {
+        "floor": top // bottom,
+        "ceil": -(-top // bottom),
+        "half_up": (2 * top + bottom) // (2 * bottom),
+    }
     side = max(1, free[size_rounding])
     return (tw, side) if by_width else (side, th)

@@ -46,23 +46,44 @@ class PreprocessSpec:
 
     __slots__ = ("_states", "name", "stages")
 
-    def __init__(self, name: str, stages: Sequence[Stage | Mapping[str, Any]], *, where: str | None = None):
+    def __init__(
+        self, name: str, stages: Sequence[Stage | Mapping[str, Any]], *, where: str | None = None
+    ):
         if not isinstance(name, str) or not name.strip() or len(name) > 200:
-            raise BadInputError("a spec needs a name", where=where, expected="1 to 200 characters", got=repr(name)[:80],
-                                fix="give it one, such as the model's")
-        if isinstance(stages, (str, bytes, Mapping)) or not isinstance(stages, Sequence) or not stages:
-            raise BadInputError("'stages' must be a list with at least one stage", where=where,
-                                got=type(stages).__name__, fix="start with a decode stage")
+            raise BadInputError(
+                "a spec needs a name",
+                where=where,
+                expected="1 to 200 characters",
+                got=repr(name)[:80],
+                fix="give it one, such as the model's",
+            )
+        if (
+            isinstance(stages, (str, bytes, Mapping))
+            or not isinstance(stages, Sequence)
+            or not stages
+        ):
+            raise BadInputError(
+                "'stages' must be a list with at least one stage",
+                where=where,
+                got=type(stages).__name__,
+                fix="start with a decode stage",
+            )
         if len(stages) > MAX_STAGES:
-            raise BadInputError("the spec has too many stages", where=where, expected=f"at most {MAX_STAGES}",
-                                got=len(stages))
+            raise BadInputError(
+                "the spec has too many stages",
+                where=where,
+                expected=f"at most {MAX_STAGES}",
+                got=len(stages),
+            )
         models = tuple(_stage(s, i, where) for i, s in enumerate(stages))
         object.__setattr__(self, "name", name)
         object.__setattr__(self, "stages", models)
         object.__setattr__(self, "_states", _states(models, where))
 
     def __setattr__(self, key, value):
-        raise AttributeError("a PreprocessSpec is immutable; build another one, e.g. with replace()")
+        raise AttributeError(
+            "a PreprocessSpec is immutable; build another one, e.g. with replace()"
+        )
 
     def __reduce__(self):
         return _rebuild, (self.to_dict(),)
@@ -86,16 +107,30 @@ class PreprocessSpec:
         """Check a JSON document `{"schema": "facelab.preprocess/1", "name": …, "stages": […]}`."""
         where = None if where is None else str(where)
         if not isinstance(value, Mapping):
-            raise BadInputError("a preprocessing spec is a JSON object", where=where, got=type(value).__name__,
-                                expected="schema, name and stages", fix="start from `facelab preprocess preset NAME`")
+            raise BadInputError(
+                "a preprocessing spec is a JSON object",
+                where=where,
+                got=type(value).__name__,
+                expected="schema, name and stages",
+                fix="start from `facelab preprocess preset NAME`",
+            )
         for key in value:
             if key not in ("schema", "name", "stages"):
                 hint = did_you_mean(key, ("schema", "name", "stages"))
-                raise BadInputError(f"unknown key {str(key)[:80]!r} in the spec{hint}", where=where,
-                                    expected="schema, name, stages", fix="remove or correct it")
+                raise BadInputError(
+                    f"unknown key {str(key)[:80]!r} in the spec{hint}",
+                    where=where,
+                    expected="schema, name, stages",
+                    fix="remove or correct it",
+                )
         if value.get("schema") != SCHEMA:
-            raise BadInputError("the preprocessing spec has another schema", where=where, expected=repr(SCHEMA),
-                                got=repr(value.get("schema"))[:80], fix="write it with this version of facelab")
+            raise BadInputError(
+                "the preprocessing spec has another schema",
+                where=where,
+                expected=repr(SCHEMA),
+                got=repr(value.get("schema"))[:80],
+                fix="write it with this version of facelab",
+            )
         return cls(value.get("name", ""), value.get("stages", ()), where=where)
 
     @classmethod
@@ -167,7 +202,9 @@ class PreprocessSpec:
         lines = [f"{self.name}  ({SCHEMA}, {self.hash[:12]})"]
         for i, (stage, state) in enumerate(zip(self.stages, self._states), 1):
             shape = "×".join("?" if n is None else str(n) for n in state.shape)
-            lines.append(f"{i:3} {stage.op:<9} {_parameters(stage):<70} → {shape} {state.dtype} {state.order}")
+            lines.append(
+                f"{i:3} {stage.op:<9} {_parameters(stage):<70} → {shape} {state.dtype} {state.order}"
+            )
         return "\n".join(lines)
 
 
@@ -179,16 +216,23 @@ def _parameters(stage: Stage) -> str:
     def show(v):
         if isinstance(v, list):
             return "(" + ", ".join(show(x) for x in v) + ")"
-        return f"{v:g}" if isinstance(v, float) else str(v).lower() if isinstance(v, bool) else str(v)
+        return (
+            f"{v:g}" if isinstance(v, float) else str(v).lower() if isinstance(v, bool) else str(v)
+        )
+
     return ", ".join(f"{k} {show(v)}" for k, v in stage.to_dict().items() if k != "op")
 
 
 def _states(stages: Sequence[Stage], where: str | None) -> tuple[State, ...]:
     first = stages[0]
     if first.op != "decode":
-        raise BadInputError("the first stage must be decode: it states the channel order of the input",
-                            where=_place(0, first.op, where), expected="decode", got=first.op,
-                            fix='put {"op": "decode", …} in front')
+        raise BadInputError(
+            "the first stage must be decode: it states the channel order of the input",
+            where=_place(0, first.op, where),
+            expected="decode",
+            got=first.op,
+            fix='put {"op": "decode", …} in front',
+        )
     states = [State(first.order, size=first.size or (None, None))]
     for i, stage in enumerate(stages[1:], 1):
         states.append(advance(states[-1], stage, _place(i, stage.op, where)))
@@ -203,14 +247,23 @@ def _stage(value: Any, index: int, where: str | None) -> Stage:
     if isinstance(value, tuple(STAGES.values())):
         return value
     if not isinstance(value, Mapping):
-        raise BadInputError("a stage is a JSON object", where=_place(index, "?", where), got=type(value).__name__,
-                            expected='such as {"op": "decode"}', fix="correct the stage")
+        raise BadInputError(
+            "a stage is a JSON object",
+            where=_place(index, "?", where),
+            got=type(value).__name__,
+            expected='such as {"op": "decode"}',
+            fix="correct the stage",
+        )
     op = value.get("op")
     model = STAGES.get(op) if isinstance(op, str) else None
     if model is None:
         hint = did_you_mean(op, STAGES) if isinstance(op, str) else ""
-        raise BadInputError(f"unknown op {str(op)[:80]!r}{hint}", where=_place(index, "?", where),
-                            expected=", ".join(STAGES), fix="correct the op")
+        raise BadInputError(
+            f"unknown op {str(op)[:80]!r}{hint}",
+            where=_place(index, "?", where),
+            expected=", ".join(STAGES),
+            fix="correct the op",
+        )
     try:
         return model.model_validate(dict(value))
     except ValidationError as e:
@@ -222,20 +275,41 @@ def _explain(error: ValidationError, model: type, where: str) -> BadInputError:
     known = [f.alias or n for n, f in model.model_fields.items()]
     # an unknown name explains a missing one, so it goes first; then the first complaint in order
     first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
-    name = ".".join(str(p) for p in first["loc"] if not str(p).startswith(("literal[", "tuple[", "constrained")))
+    name = ".".join(
+        str(p) for p in first["loc"] if not str(p).startswith(("literal[", "tuple[", "constrained"))
+    )
     got = repr(first["input"])[:80]
     if first["type"] == "extra_forbidden":
-        return BadInputError(f"unknown parameter {name!r}{did_you_mean(name, known)}", where=where,
-                             expected=", ".join(known), fix="remove or correct it")
+        return BadInputError(
+            f"unknown parameter {name!r}{did_you_mean(name, known)}",
+            where=where,
+            expected=", ".join(known),
+            fix="remove or correct it",
+        )
     if first["type"] == "missing":
-        return BadInputError(f"the parameter {name!r} is missing (nothing is implicit)", where=where,
-                             expected=", ".join(known), fix=f"state {name!r}")
+        return BadInputError(
+            f"the parameter {name!r} is missing (nothing is implicit)",
+            where=where,
+            expected=", ".join(known),
+            fix=f"state {name!r}",
+        )
     if first["type"] == "literal_error":
         options = first["ctx"]["expected"]
-        hint = did_you_mean(first["input"], options.replace("'", "").replace(" or ", ", ").split(", "))
-        return BadInputError(f"{name!r} has an unknown value{hint}", where=where, expected=options, got=got,
-                             fix="correct the parameter")
+        hint = did_you_mean(
+            first["input"], options.replace("'", "").replace(" or ", ", ").split(", ")
+        )
+        return BadInputError(
+            f"{name!r} has an unknown value{hint}",
+            where=where,
+            expected=options,
+            got=got,
+            fix="correct the parameter",
+        )
     if first["type"] == "value_error":
         return BadInputError(str(first["ctx"]["error"]), where=where, fix="correct the stage")
-    return BadInputError(f"{name!r} has an impossible value: {first['msg'][0].lower()}{first['msg'][1:]}", where=where,
-                         got=got, fix="correct the parameter")
+    return BadInputError(
+        f"{name!r} has an impossible value: {first['msg'][0].lower()}{first['msg'][1:]}",
+        where=where,
+        got=got,
+        fix="correct the parameter",
+    )

@@ -27,8 +27,16 @@ LABELS = "labels.txt"
 _RGB, _IMAGE, _FEATURE, _NORMALIZATION, _VALUE_LABELS = 1, 2, 1, 1, 3
 
 
-def write_metadata(path: str | os.PathLike, *, name: str, description: str, size: tuple[int, int], mean: float,
-                   std: float, labels: Sequence[str]) -> Path:
+def write_metadata(
+    path: str | os.PathLike,
+    *,
+    name: str,
+    description: str,
+    size: tuple[int, int],
+    mean: float,
+    std: float,
+    labels: Sequence[str],
+) -> Path:
     """Add metadata and labels to an image classifier's `.tflite`, atomically.
 
     `size` is (width, height); `mean` and `std` are in units of 0…255 and describe a float32 input. Raises
@@ -37,7 +45,9 @@ def write_metadata(path: str | os.PathLike, *, name: str, description: str, size
     path = Path(path)
     data = path.read_bytes()
     if data[4:8] != b"TFL3":
-        raise BadInputError("the file is no TFLite model", where=path, expected="identifier TFL3", got=data[4:8])
+        raise BadInputError(
+            "the file is no TFLite model", where=path, expected="identifier TFL3", got=data[4:8]
+        )
     model = _with_buffer(data, _metadata(name, description, size, mean, std, labels))
     write_bytes(path, model)
     with zipfile.ZipFile(path, "a", zipfile.ZIP_STORED) as archive:
@@ -73,8 +83,11 @@ def signed(data: bytes, key: str = "serving_default", *, where: object = None) -
     Files appended to the model (labels) are not in the new bytes. Raises BadInputError for what is no TFLite model.
     """
     from ai_edge_litert import schema_py_generated as schema
+
     if data[4:8] != b"TFL3":
-        raise BadInputError("the file is no TFLite model", where=where, expected="identifier TFL3", got=data[4:8])
+        raise BadInputError(
+            "the file is no TFLite model", where=where, expected="identifier TFL3", got=data[4:8]
+        )
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(data, 0))
     if model.signatureDefs:
         return data
@@ -101,10 +114,13 @@ def read_metadata(path: str | os.PathLike) -> dict | None:
     `mean` and `std` are lists; `size` and `labels` are None where the file does not say.
     """
     from ai_edge_litert import schema_py_generated as schema
+
     path = Path(path)
     data = path.read_bytes()
     if data[4:8] != b"TFL3":
-        raise BadInputError("the file is no TFLite model", where=path, expected="identifier TFL3", got=data[4:8])
+        raise BadInputError(
+            "the file is no TFLite model", where=path, expected="identifier TFL3", got=data[4:8]
+        )
     model = schema.Model.GetRootAs(data, 0)
     for k in range(model.MetadataLength()):
         if model.Metadata(k).Name() == NAME.encode():
@@ -125,6 +141,7 @@ def _labels(path: Path) -> list[str] | None:
 
 def _with_buffer(data: bytes, metadata: bytes) -> bytes:
     from ai_edge_litert import schema_py_generated as schema
+
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(data, 0))
     model.metadata = [m for m in model.metadata or [] if m.name != NAME.encode() and m.name != NAME]
     buffer = schema.BufferT()
@@ -158,8 +175,12 @@ class _Writer:
 
     def table(self, slots: int, *fields: tuple[int, str, int]) -> int:
         b = self.builder
-        put = {"ref": b.PrependUOffsetTRelativeSlot, "i8": b.PrependInt8Slot, "u8": b.PrependUint8Slot,
-               "u32": b.PrependUint32Slot}
+        put = {
+            "ref": b.PrependUOffsetTRelativeSlot,
+            "i8": b.PrependInt8Slot,
+            "u8": b.PrependUint8Slot,
+            "u32": b.PrependUint32Slot,
+        }
         b.StartObject(slots)
         for slot, kind, value in fields:
             put[kind](slot, value, 0)
@@ -168,24 +189,45 @@ class _Writer:
 
 def _metadata(name, description, size, mean, std, labels) -> bytes:
     w = _Writer()
-    image = w.table(2, (0, "i8", _RGB), (1, "ref", w.table(2, (0, "u32", size[0]), (1, "u32", size[1]))))
+    image = w.table(
+        2, (0, "i8", _RGB), (1, "ref", w.table(2, (0, "u32", size[0]), (1, "u32", size[1])))
+    )
     content = w.table(3, (0, "u8", _IMAGE), (1, "ref", image))
     options = w.table(2, (0, "ref", w.floats([mean])), (1, "ref", w.floats([std])))
     unit = w.table(2, (0, "u8", _NORMALIZATION), (1, "ref", options))
     low, high = (0 - mean) / std, (255 - mean) / std
-    source = w.table(7, (0, "ref", w.text("image")), (1, "ref", w.text("The face, preprocessed by the spec beside it")),
-                     (3, "ref", content), (4, "ref", w.tables([unit])),
-                     (5, "ref", w.table(2, (0, "ref", w.floats([high])), (1, "ref", w.floats([low])))))
-    file = w.table(5, (0, "ref", w.text(LABELS)), (1, "ref", w.text(f"{len(labels)} classes, one a line")),
-                   (2, "i8", _VALUE_LABELS))
+    source = w.table(
+        7,
+        (0, "ref", w.text("image")),
+        (1, "ref", w.text("The face, preprocessed by the spec beside it")),
+        (3, "ref", content),
+        (4, "ref", w.tables([unit])),
+        (5, "ref", w.table(2, (0, "ref", w.floats([high])), (1, "ref", w.floats([low])))),
+    )
+    file = w.table(
+        5,
+        (0, "ref", w.text(LABELS)),
+        (1, "ref", w.text(f"{len(labels)} classes, one a line")),
+        (2, "i8", _VALUE_LABELS),
+    )
     features = w.table(3, (0, "u8", _FEATURE), (1, "ref", w.table(0)))
-    target = w.table(7, (0, "ref", w.text("probability")), (1, "ref", w.text("Probabilities of the labels")),
-                     (3, "ref", features), (5, "ref", w.table(2, (0, "ref", w.floats([1.0])),
-                                                              (1, "ref", w.floats([0.0])))),
-                     (6, "ref", w.tables([file])))
+    target = w.table(
+        7,
+        (0, "ref", w.text("probability")),
+        (1, "ref", w.text("Probabilities of the labels")),
+        (3, "ref", features),
+        (5, "ref", w.table(2, (0, "ref", w.floats([1.0])), (1, "ref", w.floats([0.0])))),
+        (6, "ref", w.tables([file])),
+    )
     graph = w.table(10, (2, "ref", w.tables([source])), (3, "ref", w.tables([target])))
-    root = w.table(8, (0, "ref", w.text(name)), (1, "ref", w.text(description)), (2, "ref", w.text("v1")),
-                   (3, "ref", w.tables([graph])), (7, "ref", w.text("1.0.0")))
+    root = w.table(
+        8,
+        (0, "ref", w.text(name)),
+        (1, "ref", w.text(description)),
+        (2, "ref", w.text("v1")),
+        (3, "ref", w.tables([graph])),
+        (7, "ref", w.text("1.0.0")),
+    )
     w.builder.Finish(root, IDENTIFIER)
     return bytes(w.builder.Output())
 
@@ -194,7 +236,10 @@ class _Reader:
     """Follows slots of a flatbuffer table; anything absent is None."""
 
     def __init__(self, buffer: bytes, position: int | None = None):
-        self.table = Table(buffer, encode.Get(n.UOffsetTFlags.packer_type, buffer, 0) if position is None else position)
+        self.table = Table(
+            buffer,
+            encode.Get(n.UOffsetTFlags.packer_type, buffer, 0) if position is None else position,
+        )
 
     def _at(self, slot: int) -> int | None:
         offset = self.table.Offset(4 + 2 * slot)

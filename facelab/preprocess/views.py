@@ -35,26 +35,46 @@ def to_pixels(array: np.ndarray, state: State) -> tuple[np.ndarray, str]:
 def facts(name: str, array: np.ndarray) -> dict:
     """Return a stage's shape, dtype, least, greatest and mean value, with its SHA-256."""
     from facelab.core.hashing import sha256_array
+
     x = array.astype(np.float64)
-    return {"name": name, "shape": list(array.shape), "dtype": str(array.dtype), "min": float(x.min()),
-            "max": float(x.max()), "mean": float(x.mean()), "sha256": sha256_array(array)}
+    return {
+        "name": name,
+        "shape": list(array.shape),
+        "dtype": str(array.dtype),
+        "min": float(x.min()),
+        "max": float(x.max()),
+        "mean": float(x.mean()),
+        "sha256": sha256_array(array),
+    }
 
 
-def contact_sheet(rows: list[tuple[str, np.ndarray, State]], *, columns: int = 3, cell: int = 300) -> np.ndarray:
+def contact_sheet(
+    rows: list[tuple[str, np.ndarray, State]], *, columns: int = 3, cell: int = 300
+) -> np.ndarray:
     """Return one uint8 picture with every stage's view, its name, shape, type and range."""
     from PIL import Image, ImageDraw
+
     head, gap = 48, 12
     lines = -(-len(rows) // columns)
     width = min(columns, len(rows))
-    sheet = Image.new("RGB", (width * (cell + gap) + gap, lines * (cell + head + gap) + gap), "white")
+    sheet = Image.new(
+        "RGB", (width * (cell + gap) + gap, lines * (cell + head + gap) + gap), "white"
+    )
     pen = ImageDraw.Draw(sheet)
     for i, (name, array, state) in enumerate(rows):
         pixels, how = to_pixels(array, state)
         x, y = gap + i % columns * (cell + gap), gap + i // columns * (cell + head + gap)
         # the font that Pillow carries has no multiplication sign
         shape = "x".join(map(str, array.shape))
-        pen.text((x, y), f"{name}   {shape} {array.dtype} {state.order}", fill="black", font_size=14)
-        pen.text((x, y + 20), f"{array.min():.4g} … {array.max():.4g}, shown {how}", fill="#555555", font_size=12)
+        pen.text(
+            (x, y), f"{name}   {shape} {array.dtype} {state.order}", fill="black", font_size=14
+        )
+        pen.text(
+            (x, y + 20),
+            f"{array.min():.4g} … {array.max():.4g}, shown {how}",
+            fill="#555555",
+            font_size=12,
+        )
         picture = Image.fromarray(pixels)
         scale = min(cell / picture.width, cell / picture.height)
         # enlarge by whole numbers only and without smoothing, so that pixels stay visible

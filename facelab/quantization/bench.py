@@ -36,16 +36,26 @@ class Timing:
         return np.median(self.samples, axis=1)
 
 
-def compare(models: Mapping[str, Path], inputs: Mapping[str, np.ndarray], *, threads: int, warmup: int = WARMUP,
-            runs: int = RUNS, seed: int = 0) -> dict[str, Timing]:
+def compare(
+    models: Mapping[str, Path],
+    inputs: Mapping[str, np.ndarray],
+    *,
+    threads: int,
+    warmup: int = WARMUP,
+    runs: int = RUNS,
+    seed: int = 0,
+) -> dict[str, Timing]:
     """Time models against each other: each in a process of its own, in rounds of BURST runs, each round in a new order.
 
     `inputs` holds each model's ready input (with its batch axis). Raises FreshProcessError where a process fails,
     BadInputError for fewer than 5 warm-up or 50 timed runs: such figures are not worth printing.
     """
     if warmup < WARMUP or runs < RUNS:
-        raise BadInputError("too few runs to say anything about latency", expected="warmup ≥ 5, runs ≥ 50",
-                            got=f"{warmup} and {runs}")
+        raise BadInputError(
+            "too few runs to say anything about latency",
+            expected="warmup ≥ 5, runs ≥ 50",
+            got=f"{warmup} and {runs}",
+        )
     rng, names = np.random.default_rng(seed), list(models)
     with tempfile.TemporaryDirectory(prefix="facelab-bench-") as folder:
         workers: dict[str, _Worker] = {}
@@ -71,17 +81,33 @@ class _Worker:
         self.model = model
         env = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
         env |= dict.fromkeys(THREAD_VARIABLES, str(threads))
-        self.process = subprocess.Popen([sys.executable, "-m", "facelab.quantization.bench", str(model), str(array),
-                                         str(threads), str(warmup)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                        stderr=subprocess.DEVNULL, text=True, env=env)
+        self.process = subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "facelab.quantization.bench",
+                str(model),
+                str(array),
+                str(threads),
+                str(warmup),
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env=env,
+        )
         self.base = self._answer()["base"]
 
     def _answer(self) -> dict:
         for line in self.process.stdout:
             if line.startswith("{"):
                 return json.loads(line)
-        raise FreshProcessError("the model does not run in a process of its own", where=self.model,
-                                got=f"exit code {self.process.wait()}")
+        raise FreshProcessError(
+            "the model does not run in a process of its own",
+            where=self.model,
+            got=f"exit code {self.process.wait()}",
+        )
 
     def _ask(self, text: str) -> dict:
         self.process.stdin.write(text + "\n")

@@ -23,7 +23,9 @@ class Decoder:
 
     def __init__(self, subject: Subject, base: Path):
         _, options = FAMILIES.of_entry(subject.entry, None, {})
-        self.detector = load(base, family=subject.entry.family, threads=1, spec=subject.spec, **options)
+        self.detector = load(
+            base, family=subject.entry.family, threads=1, spec=subject.spec, **options
+        )
         self.layout, _ = model_input(self.detector.session, subject.name)
         self._shapes: dict[tuple[int, ...], list[tuple[int, ...]]] = {}
 
@@ -33,7 +35,10 @@ class Decoder:
             self._shapes[tensor.shape] = [o.shape for o in self.detector.session.run(tensor[None])]
         shapes = self._shapes[tensor.shape]
         parts = np.split(flat, np.cumsum([int(np.prod(s)) for s in shapes])[:-1])
-        outputs = {o.name: part.reshape(s) for o, part, s in zip(self.detector.session.outputs, parts, shapes)}
+        outputs = {
+            o.name: part.reshape(s)
+            for o, part, s in zip(self.detector.session.outputs, parts, shapes)
+        }
         height, width = tensor.shape[:2] if self.layout == "nhwc" else tensor.shape[1:]
         return self.detector.decode(outputs, (width, height))
 
@@ -62,11 +67,18 @@ def agreement(base: Sequence[Found], got: Sequence[Found], *, seed: int = 0) -> 
         shared.append(hits)
         image += [k] * len(hits)
     flat = np.concatenate(shared) if shared else np.zeros(0)
-    told = {"float": sum(len(f.boxes) for f in base), "variant": sum(len(f.boxes) for f in got),
-            "pairs": len(overlaps), "images": len(base), "mean_iou": float(np.mean(overlaps)) if overlaps else None,
-            "score_change": float(np.mean(changes)) if changes else None}
+    told = {
+        "float": sum(len(f.boxes) for f in base),
+        "variant": sum(len(f.boxes) for f in got),
+        "pairs": len(overlaps),
+        "images": len(base),
+        "mean_iou": float(np.mean(overlaps)) if overlaps else None,
+        "score_change": float(np.mean(changes)) if changes else None,
+    }
     # no face by either is agreement too, though it says little: the counts tell
-    interval = bootstrap_mean(flat if len(flat) else np.ones(1), groups=np.array(image or [0]), seed=seed)
+    interval = bootstrap_mean(
+        flat if len(flat) else np.ones(1), groups=np.array(image or [0]), seed=seed
+    )
     return {"agreement": interval.as_dict(), "boxes": told}
 
 

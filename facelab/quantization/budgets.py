@@ -28,8 +28,12 @@ class Budgets:
     def __post_init__(self) -> None:
         for name in ("accuracy", "agreement", "size", "cosine"):
             if not 0 <= getattr(self, name) <= 2:
-                raise BadInputError(f"the budget `{name}` is a share", expected="0 … 2, 1 being as much as the float "
-                                    "model has", got=getattr(self, name), fix="write 98 % as 0.98")
+                raise BadInputError(
+                    f"the budget `{name}` is a share",
+                    expected="0 … 2, 1 being as much as the float model has",
+                    got=getattr(self, name),
+                    fix="write 98 % as 0.98",
+                )
 
 
 def judge(row: dict[str, Any], budgets: Budgets) -> dict[str, Any]:
@@ -40,17 +44,25 @@ def judge(row: dict[str, Any], budgets: Budgets) -> dict[str, Any]:
     """
     checks = [("size", "<=", budgets.size, row["size_ratio"])]
     if row.get("accuracy") is not None:
-        checks += [("accuracy", ">=", budgets.accuracy, row["accuracy_ratio"]),
-                   ("agreement", ">=", budgets.agreement, row["agreement"]["value"]),
-                   ("worst_class", ">=", budgets.worst_class, row["worst_class"]["change"]),
-                   ("ece", "<=", budgets.ece, row["ece_change"])]
+        checks += [
+            ("accuracy", ">=", budgets.accuracy, row["accuracy_ratio"]),
+            ("agreement", ">=", budgets.agreement, row["agreement"]["value"]),
+            ("worst_class", ">=", budgets.worst_class, row["worst_class"]["change"]),
+            ("ece", "<=", budgets.ece, row["ece_change"]),
+        ]
     elif row["agreement"] is not None:
         checks.append(("agreement", ">=", budgets.agreement, row["agreement"]["value"]))
     else:
         checks.append(("cosine", ">=", budgets.cosine, row["cosine"]["mean"]))
-    told = [{"budget": name, "limit": f"{sign} {limit:g}", "value": value,
-             "passed": bool(value >= limit - 1e-9 if sign == ">=" else value <= limit + 1e-9)}
-            for name, sign, limit, value in checks]
+    told = [
+        {
+            "budget": name,
+            "limit": f"{sign} {limit:g}",
+            "value": value,
+            "passed": bool(value >= limit - 1e-9 if sign == ">=" else value <= limit + 1e-9),
+        }
+        for name, sign, limit, value in checks
+    ]
     failed = [c["budget"] for c in told if not c["passed"]]
     return {"passed": not failed, "failed": failed, "checks": told}
 
@@ -58,5 +70,8 @@ def judge(row: dict[str, Any], budgets: Budgets) -> dict[str, Any]:
 def shortfall(verdict: dict[str, Any]) -> float:
     """Return by how much a verdict misses its quality budgets (size aside), 0 where it meets them: for ranking only."""
     units = {"accuracy": 0.01, "agreement": 0.01, "worst_class": 1.0, "ece": 1.0, "cosine": 0.01}
-    return sum(abs(c["value"] - float(c["limit"].split()[1])) / units[c["budget"]] for c in verdict["checks"]
-               if not c["passed"] and c["budget"] != "size")
+    return sum(
+        abs(c["value"] - float(c["limit"].split()[1])) / units[c["budget"]]
+        for c in verdict["checks"]
+        if not c["passed"] and c["budget"] != "size"
+    )

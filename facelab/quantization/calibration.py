@@ -45,8 +45,16 @@ class Samples:
         def pick(values: tuple[str, ...]) -> tuple[str, ...]:
             return tuple(values[i] for i in index) if values else ()
 
-        return Samples(self.tensors[index], pick(self.hashes), pick(self.names), self.spec, self.source,
-                       None if self.labels is None else self.labels[index], self.classes, pick(self.groups))
+        return Samples(
+            self.tensors[index],
+            pick(self.hashes),
+            pick(self.names),
+            self.spec,
+            self.source,
+            None if self.labels is None else self.labels[index],
+            self.classes,
+            pick(self.groups),
+        )
 
 
 def stratified(samples: Samples, n: int, *, seed: int) -> Samples:
@@ -59,13 +67,18 @@ def stratified(samples: Samples, n: int, *, seed: int) -> Samples:
         return samples.take(rng.permutation(len(samples)))
     if samples.labels is None:
         return samples.take(rng.permutation(len(samples))[:n])
-    queues = [rng.permutation(np.flatnonzero(samples.labels == k)) for k in np.unique(samples.labels)]
+    queues = [
+        rng.permutation(np.flatnonzero(samples.labels == k)) for k in np.unique(samples.labels)
+    ]
     share = [len(q) / len(samples) for q in queues]
     taken = [0] * len(queues)
     chosen: list[int] = []
     while len(chosen) < n:
         # the class that is furthest below its share comes next, so every prefix is stratified too
-        lack = [s * (len(chosen) + 1) - t if t < len(q) else -np.inf for s, t, q in zip(share, taken, queues)]
+        lack = [
+            s * (len(chosen) + 1) - t if t < len(q) else -np.inf
+            for s, t, q in zip(share, taken, queues)
+        ]
         k = int(np.argmax(lack))
         chosen.append(int(queues[k][taken[k]]))
         taken[k] += 1
@@ -84,32 +97,58 @@ def check_enough(samples: Samples, *, least: int = LEAST) -> None:
     """Refuse a calibration set of fewer than `least` different images, or one that lacks a class of its labels."""
     different = len(set(samples.hashes))
     if different < least:
-        raise BadInputError("there are too few calibration images", where=samples.source,
-                            expected=f"at least {least} different images", got=different,
-                            fix="give more images, of the kind that the model will see")
+        raise BadInputError(
+            "there are too few calibration images",
+            where=samples.source,
+            expected=f"at least {least} different images",
+            got=different,
+            fix="give more images, of the kind that the model will see",
+        )
     if samples.labels is not None and len(samples.classes) > 1:
         absent = [c for k, c in enumerate(samples.classes) if not (samples.labels == k).any()]
         if absent:
-            raise BadInputError("the calibration set lacks a class", where=samples.source,
-                                expected=", ".join(samples.classes), got=f"none of {', '.join(absent)}",
-                                fix="add images of that class: its activations decide the ranges too")
+            raise BadInputError(
+                "the calibration set lacks a class",
+                where=samples.source,
+                expected=", ".join(samples.classes),
+                got=f"none of {', '.join(absent)}",
+                fix="add images of that class: its activations decide the ranges too",
+            )
 
 
 def check_disjoint(calibration: Samples, evaluation: Samples) -> None:
     """Refuse calibration images that are evaluated on, by content: such an evaluation flatters the model."""
     there = dict(zip(evaluation.hashes, evaluation.names))
-    shared = [(name, there[h]) for h, name in zip(calibration.hashes, calibration.names) if h in there]
+    shared = [
+        (name, there[h]) for h, name in zip(calibration.hashes, calibration.names) if h in there
+    ]
     if shared:
-        raise BadInputError("the calibration set overlaps the evaluation set", where=" and ".join(shared[0]),
-                            expected="no image in both (by content hash)", got=f"{len(shared)} shared images",
-                            fix="remove them from one of the two")
+        raise BadInputError(
+            "the calibration set overlaps the evaluation set",
+            where=" and ".join(shared[0]),
+            expected="no image in both (by content hash)",
+            got=f"{len(shared)} shared images",
+            fix="remove them from one of the two",
+        )
 
 
 def manifest(samples: Samples, *, seed: int, offered: int) -> dict[str, Any]:
     """Return what a reader needs to repeat the calibration (`facelab.calibration/1`)."""
-    counts = {} if samples.labels is None else {c: int((samples.labels == k).sum())
-                                                for k, c in enumerate(samples.classes)}
-    return {"schema": SCHEMA, "source": samples.source, "count": len(samples), "offered": offered, "seed": seed,
-            "classes": counts, "spec": samples.spec.name, "spec_hash": samples.spec.hash,
-            "tensors_hash": sha256_array(samples.tensors), "hash": sha256_json(sorted(samples.hashes)),
-            "images": [{"name": n, "sha256": h} for n, h in zip(samples.names, samples.hashes)]}
+    counts = (
+        {}
+        if samples.labels is None
+        else {c: int((samples.labels == k).sum()) for k, c in enumerate(samples.classes)}
+    )
+    return {
+        "schema": SCHEMA,
+        "source": samples.source,
+        "count": len(samples),
+        "offered": offered,
+        "seed": seed,
+        "classes": counts,
+        "spec": samples.spec.name,
+        "spec_hash": samples.spec.hash,
+        "tensors_hash": sha256_array(samples.tensors),
+        "hash": sha256_json(sorted(samples.hashes)),
+        "images": [{"name": n, "sha256": h} for n, h in zip(samples.names, samples.hashes)],
+    }

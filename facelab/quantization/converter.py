@@ -18,8 +18,16 @@ from facelab.quantization.edge import QuantizationError
 FLOAT = "fp32"
 
 
-def run_job(module: str, folder: Path, task: dict, *, tensors: np.ndarray | None, what: str, fix: str,
-            timeout: float = 900) -> dict:
+def run_job(
+    module: str,
+    folder: Path,
+    task: dict,
+    *,
+    tensors: np.ndarray | None,
+    what: str,
+    fix: str,
+    timeout: float = 900,
+) -> dict:
     """Run a job of this package on `task["source"]` in `folder` and return what it says.
 
     `tensors` become `calibration.npy`. Raises QuantizationError beginning with `what`, with the job's own words.
@@ -29,23 +37,47 @@ def run_job(module: str, folder: Path, task: dict, *, tensors: np.ndarray | None
     if tensors is not None:
         write_npy(folder / "calibration.npy", tensors.astype(np.float32))
     try:
-        done = subprocess.run(job.command(sys.executable, module, folder), capture_output=True, text=True,
-                              errors="replace", timeout=timeout, check=False,
-                              env={k: v for k, v in os.environ.items() if k != "MPLBACKEND"})
+        done = subprocess.run(
+            job.command(sys.executable, module, folder),
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=timeout,
+            check=False,
+            env={k: v for k, v in os.environ.items() if k != "MPLBACKEND"},
+        )
     except subprocess.TimeoutExpired:
-        raise QuantizationError(f"{what} did not end in time", where=source, expected=f"at most {timeout:g} s"
-                                ) from None
-    result = read_json(folder / "done.json") if (folder / "done.json").is_file() else {
-        "ok": False, "error": "the process died", "message": "\n".join(done.stderr.splitlines()[-4:])}
+        raise QuantizationError(
+            f"{what} did not end in time", where=source, expected=f"at most {timeout:g} s"
+        ) from None
+    result = (
+        read_json(folder / "done.json")
+        if (folder / "done.json").is_file()
+        else {
+            "ok": False,
+            "error": "the process died",
+            "message": "\n".join(done.stderr.splitlines()[-4:]),
+        }
+    )
     if not result["ok"]:
         words = [line for line in result["message"].splitlines() if line.strip()] or [""]
-        raise QuantizationError(f"{what} refuses the model", where=source, fix=fix,
-                                got=f"{result['error']}: {' '.join(words[:3])[:400]}")
+        raise QuantizationError(
+            f"{what} refuses the model",
+            where=source,
+            fix=fix,
+            got=f"{result['error']}: {' '.join(words[:3])[:400]}",
+        )
     return result
 
 
-def convert(source: Path, out: Path, variants: Sequence[dict], *, calibration: np.ndarray | None = None,
-            timeout: float = 900) -> dict[str, Path]:
+def convert(
+    source: Path,
+    out: Path,
+    variants: Sequence[dict],
+    *,
+    calibration: np.ndarray | None = None,
+    timeout: float = 900,
+) -> dict[str, Path]:
     """Convert a `.keras` file or SavedModel and return the written file of each variant.
 
     `variants` are {"name", "kind"}; kinds: float32, float16, dynamic-range, int8, uint8. Nothing is
@@ -53,9 +85,19 @@ def convert(source: Path, out: Path, variants: Sequence[dict], *, calibration: n
     """
     with tempfile.TemporaryDirectory(prefix="facelab-convert-") as name:
         folder = Path(name)
-        run_job("facelab.quantization.tf_job", folder, {"source": str(source), "variants": list(variants)},
-                tensors=calibration, what="the TensorFlow converter", timeout=timeout,
-                fix="an operator it names may have no integer kernel: try dynamic-range, or ai-edge-quantizer with "
-                    "--keep-float")
-        return {v["name"]: write_bytes(out / f"{v['name']}.tflite", (folder / f"{v['name']}.tflite").read_bytes())
-                for v in variants}
+        run_job(
+            "facelab.quantization.tf_job",
+            folder,
+            {"source": str(source), "variants": list(variants)},
+            tensors=calibration,
+            what="the TensorFlow converter",
+            timeout=timeout,
+            fix="an operator it names may have no integer kernel: try dynamic-range, or ai-edge-quantizer with "
+            "--keep-float",
+        )
+        return {
+            v["name"]: write_bytes(
+                out / f"{v['name']}.tflite", (folder / f"{v['name']}.tflite").read_bytes()
+            )
+            for v in variants
+        }

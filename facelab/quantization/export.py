@@ -18,7 +18,8 @@ def with_spec(session: Session, variant: str, target: Path) -> Path:
     """Copy a variant's file to `target` and write its spec, quantize stage included, beside it; return `target`."""
     target.write_bytes(session.files[variant].read_bytes())
     measure.with_quantize(session.subject.spec, open_model(target, threads=1)).save(
-        target.with_suffix(".preprocess.json"))
+        target.with_suffix(".preprocess.json")
+    )
     return target
 
 
@@ -28,8 +29,13 @@ def write_labels(session: Session, folder: Path) -> None:
         write_text(folder / "labels.txt", "\n".join(session.subject.classes) + "\n")
 
 
-def write(session: Session, variants: dict[str, str], out: Path, report: dict[str, Any],
-          manifest: dict[str, Any] | None) -> list[str]:
+def write(
+    session: Session,
+    variants: dict[str, str],
+    out: Path,
+    report: dict[str, Any],
+    manifest: dict[str, Any] | None,
+) -> list[str]:
     """Write the files of `variants` (variant → file stem), their specs, and the JSON documents into `out`.
 
     Everything is made in a folder beside `out` and moved file by file at the end, so a failure leaves nothing.

@@ -23,8 +23,15 @@ FREE = 640
 """Side of the square, in pixels, for networks that take any size."""
 
 
-def read(subject: Subject, data: str, *, crop: str = "detect", n: int = 300, seed: int = 11,
-         most: int | None = None) -> Samples:
+def read(
+    subject: Subject,
+    data: str,
+    *,
+    crop: str = "detect",
+    n: int = 300,
+    seed: int = 11,
+    most: int | None = None,
+) -> Samples:
     """Read images for a model by its own spec.
 
     For a classifier `data` is whatever `facelab emotion train --data` takes (labels are needed); for an embedder, a
@@ -33,42 +40,75 @@ def read(subject: Subject, data: str, *, crop: str = "detect", n: int = 300, see
     read, spread evenly over the folder. Raises BadInputError for what cannot be read or does not suit.
     """
     from facelab.emotion.prepare import check_crop, collect
+
     check_crop(crop)
     if subject.task != "classifier":
         return _network(subject, Path(data), crop, most)
     if not _of_this_bench(subject):
-        return labelled.read(subject, data, face_of=finder(crop) if needs_face(subject.spec) else None, n=n, seed=seed)
+        return labelled.read(
+            subject,
+            data,
+            face_of=finder(crop) if needs_face(subject.spec) else None,
+            n=n,
+            seed=seed,
+        )
     # a class may be absent from an evaluation; a calibration set that lacks one is refused where it is checked
-    found = collect(data, subject.spec, classes=subject.classes, crop=crop, n=n, seed=seed, to_train=False)
+    found = collect(
+        data, subject.spec, classes=subject.classes, crop=crop, n=n, seed=seed, to_train=False
+    )
     return from_faces(subject, found.faces, source=data)
 
 
 def _of_this_bench(subject: Subject) -> bool:
     """Return whether a classifier sees what facelab's own see: RGB crops of faces, by the emotions' own names."""
     crop = subject.spec.find("crop")
-    return (set(subject.classes) <= set(SEVEN) and crop is not None and crop.region == "face"
-            and subject.spec.find("resize") is not None and subject.spec.find("color") is None)
+    return (
+        set(subject.classes) <= set(SEVEN)
+        and crop is not None
+        and crop.region == "face"
+        and subject.spec.find("resize") is not None
+        and subject.spec.find("color") is None
+    )
 
 
 def from_faces(subject: Subject, faces: FaceSet, *, source: str = "") -> Samples:
     """Return crops that were made by the model's spec as its float input."""
     faces = in_classes(faces, subject.classes)
-    return Samples(to_tensor(subject.spec, faces.images), tuple(faces.hashes()), faces.names, subject.spec, source,
-                   faces.labels, faces.classes, faces.identities)
+    return Samples(
+        to_tensor(subject.spec, faces.images),
+        tuple(faces.hashes()),
+        faces.names,
+        subject.spec,
+        source,
+        faces.labels,
+        faces.classes,
+        faces.identities,
+    )
 
 
 def respec(samples: Samples, faces: FaceSet, spec: PreprocessSpec) -> Samples:
     """Return the same faces as another spec's number stages would give them (a wrong normalisation, for the study)."""
-    return Samples(to_tensor(spec, faces.images), samples.hashes, samples.names, spec, samples.source, samples.labels,
-                   samples.classes, samples.groups)
+    return Samples(
+        to_tensor(spec, faces.images),
+        samples.hashes,
+        samples.names,
+        spec,
+        samples.source,
+        samples.labels,
+        samples.classes,
+        samples.groups,
+    )
 
 
 def _network(subject: Subject, folder: Path, crop: str, most: int | None) -> Samples:
     from facelab.detection import find_images
+
     spec, free = subject.spec, any(n is None for n in subject.spec.output_shape()[1:])
     files = [Path(f) for f in find_images(folder)]
     if most is not None and len(files) > most:
-        files = [files[i] for i in np.unique(np.linspace(0, len(files) - 1, most).round().astype(int))]
+        files = [
+            files[i] for i in np.unique(np.linspace(0, len(files) - 1, most).round().astype(int))
+        ]
     face_of = finder(crop) if needs_face(spec) else None
     tensors, hashes, names, missed = [], [], [], []
     for file in files:
@@ -82,11 +122,21 @@ def _network(subject: Subject, folder: Path, crop: str, most: int | None) -> Sam
         hashes.append(sha256_array(image))
         names.append(str(file))
     if not tensors:
-        raise BadInputError("no face was found in any image", where=folder, got=f"{len(missed)} images without a face",
-                            fix="name another detector with --crop")
-    return Samples(_stacked(tensors, subject), tuple(hashes), tuple(names), spec,
-                   f"{folder}" + (f", {len(missed)} without a face left out" if missed else "")
-                   + (f", fitted into {FREE}×{FREE}" if free else ""))
+        raise BadInputError(
+            "no face was found in any image",
+            where=folder,
+            got=f"{len(missed)} images without a face",
+            fix="name another detector with --crop",
+        )
+    return Samples(
+        _stacked(tensors, subject),
+        tuple(hashes),
+        tuple(names),
+        spec,
+        f"{folder}"
+        + (f", {len(missed)} without a face left out" if missed else "")
+        + (f", fitted into {FREE}×{FREE}" if free else ""),
+    )
 
 
 def fitted(image: np.ndarray, side: int = FREE) -> np.ndarray:
@@ -101,9 +151,13 @@ def fitted(image: np.ndarray, side: int = FREE) -> np.ndarray:
 def _stacked(tensors: list[np.ndarray], subject: Subject) -> np.ndarray:
     shapes = {t.shape for t in tensors}
     if len(shapes) > 1:
-        raise BadInputError("the images give tensors of different sizes", where=subject.file,
-                            expected="a spec with a fixed size", got=sorted(shapes)[:3],
-                            fix="give images of one size, or a spec that resizes to one")
+        raise BadInputError(
+            "the images give tensors of different sizes",
+            where=subject.file,
+            expected="a spec with a fixed size",
+            got=sorted(shapes)[:3],
+            fix="give images of one size, or a spec that resizes to one",
+        )
     return np.stack(tensors)
 
 
@@ -117,6 +171,7 @@ def finder(crop: str) -> FaceOf:
     from facelab import detection
     from facelab.embedding.acquire import find_face
     from facelab.emotion.prepare import detector_name
+
     if crop == "whole":
         return lambda image: {"box": (0.0, 0.0, float(image.shape[1]), float(image.shape[0]))}
     detector = detection.load(detector_name(crop))
@@ -127,6 +182,7 @@ def finder(crop: str) -> FaceOf:
             return None
         face = {"box": tuple(float(v) for v in found.boxes[0])}
         return face | ({} if found.landmarks is None else {"landmarks": found.landmarks[0]})
+
     return find
 
 
@@ -135,4 +191,7 @@ def file_hash(path: Path) -> str:
     if path.is_file():
         return sha256_file(path)
     from facelab.core.hashing import sha256_json
-    return sha256_json([[str(p.relative_to(path)), sha256_file(p)] for p in sorted(path.rglob("*")) if p.is_file()])
+
+    return sha256_json(
+        [[str(p.relative_to(path)), sha256_file(p)] for p in sorted(path.rglob("*")) if p.is_file()]
+    )

@@ -61,9 +61,12 @@ def read(subject: Subject, data: str, *, face_of: FaceOf | None, n: int, seed: i
         found = load_image_folder(data, table=table)
         items = [Item(str(p), subject.classes.index(c)) for p, c in zip(found.paths, found.labels)]
     if not items:
-        raise BadInputError("there are no labelled images for this model", where=data,
-                            expected=f"a folder with sub-folders {', '.join(subject.classes)}",
-                            fix="name sub-folders as the model names its classes")
+        raise BadInputError(
+            "there are no labelled images for this model",
+            where=data,
+            expected=f"a folder with sub-folders {', '.join(subject.classes)}",
+            fix="name sub-folders as the model names its classes",
+        )
     spec, tensors, hashes = subject.spec, [], []
     for item in items:
         image = item.pixels if item.pixels is not None else read_image(item.name)
@@ -74,30 +77,54 @@ def read(subject: Subject, data: str, *, face_of: FaceOf | None, n: int, seed: i
             face = {"box": (0.0, 0.0, float(image.shape[1]), float(image.shape[0]))}
         tensors.append(prepared(spec, in_order(image, spec.input_order), face=face)[0])
         hashes.append(sha256_array(image))
-    return Samples(np.stack(tensors), tuple(hashes), tuple(i.name for i in items), spec, data,
-                   np.array([i.label for i in items], np.int64), tuple(subject.classes),
-                   tuple(i.identity for i in items))
+    return Samples(
+        np.stack(tensors),
+        tuple(hashes),
+        tuple(i.name for i in items),
+        spec,
+        data,
+        np.array([i.label for i in items], np.int64),
+        tuple(subject.classes),
+        tuple(i.identity for i in items),
+    )
 
 
-def _emotional(data: str, emotions: tuple[str, ...], subject: Subject, n: int, seed: int) -> list[Item]:
+def _emotional(
+    data: str, emotions: tuple[str, ...], subject: Subject, n: int, seed: int
+) -> list[Item]:
     path = Path(data)
     if data == "synthetic":
         faces = sources.synthetic(n, seed, emotion_spec(), classes=emotions)
-        return [Item(name, int(label), pixels, identity=who) for pixels, label, name, who in
-                zip(faces.images, faces.labels, faces.names, faces.identities)]
+        return [
+            Item(name, int(label), pixels, identity=who)
+            for pixels, label, name, who in zip(
+                faces.images, faces.labels, faces.names, faces.identities
+            )
+        ]
     if not path.is_dir() and is_fer(path):
         fer = load_fer2013(path)
         named = [FER2013_CLASSES[k] for k in fer.label]
-        return [Item(f"{path} image {i}", emotions.index(e), np.repeat(fer.images[i][..., None], 3, axis=2))
-                for i, e in enumerate(named) if e in emotions]
+        return [
+            Item(
+                f"{path} image {i}",
+                emotions.index(e),
+                np.repeat(fer.images[i][..., None], 3, axis=2),
+            )
+            for i, e in enumerate(named)
+            if e in emotions
+        ]
     listed = (sources.folder_rows if path.is_dir() else sources.csv_rows)(path, classes=emotions)
-    return [Item(str(r.file), emotions.index(r.emotion), None, r.box, r.identity)
-            for r in sources.named_identities(listed)]
+    return [
+        Item(str(r.file), emotions.index(r.emotion), None, r.box, r.identity)
+        for r in sources.named_identities(listed)
+    ]
 
 
 def _cut(image: np.ndarray, box: tuple[float, float, float, float]) -> np.ndarray:
     x1, y1, x2, y2 = (round(v) for v in box)
-    part = image[max(y1, 0):max(y2, 0), max(x1, 0):max(x2, 0)]
+    part = image[max(y1, 0) : max(y2, 0), max(x1, 0) : max(x2, 0)]
     if not part.size:
-        raise BadInputError("the face box lies outside the image", expected="a box in the image", got=box)
+        raise BadInputError(
+            "the face box lies outside the image", expected="a box in the image", got=box
+        )
     return np.ascontiguousarray(part)

@@ -44,13 +44,20 @@ def rank(layers: Sequence[Operator], evaluate: Evaluate, budgets: Budgets) -> li
     for op in layers:
         left = evaluate((op.name,), None)
         alone = evaluate((), (op.name,))
-        table.append({"index": op.index, "op": op.kind, "name": op.name,
-                      "shortfall_left_float": shortfall(judge(left, budgets)),
-                      "recovered": shortfall(judge(whole, budgets)) - shortfall(judge(left, budgets)),
-                      "cosine_left_float": left["cosine"]["mean"], "cosine_alone": alone["cosine"]["mean"],
-                      "agreement_left_float": (left["agreement"] or {}).get("value"),
-                      "agreement_alone": (alone["agreement"] or {}).get("value"),
-                      "size_ratio_left_float": left["size_ratio"]})
+        table.append(
+            {
+                "index": op.index,
+                "op": op.kind,
+                "name": op.name,
+                "shortfall_left_float": shortfall(judge(left, budgets)),
+                "recovered": shortfall(judge(whole, budgets)) - shortfall(judge(left, budgets)),
+                "cosine_left_float": left["cosine"]["mean"],
+                "cosine_alone": alone["cosine"]["mean"],
+                "agreement_left_float": (left["agreement"] or {}).get("value"),
+                "agreement_alone": (alone["agreement"] or {}).get("value"),
+                "size_ratio_left_float": left["size_ratio"],
+            }
+        )
     return sorted(table, key=lambda r: (-r["recovered"], -r["cosine_left_float"]))
 
 
@@ -78,8 +85,13 @@ def smallest(layers: Sequence[Operator], evaluate: Evaluate, budgets: Budgets) -
     if fits(()):
         return KeepFloat((), row(()), True, len(tried), "no layer needs to stay in float")
     if "size" in judge(row(()), budgets)["failed"]:
-        return KeepFloat((), row(()), False, len(tried),
-                         "the size budget is missed already, and layers left in float only make the file larger")
+        return KeepFloat(
+            (),
+            row(()),
+            False,
+            len(tried),
+            "the size budget is missed already, and layers left in float only make the file larger",
+        )
     for size in range(1, len(names) + 1):
         sets = list(combinations(names, size))
         if len(sets) > MOST_EXHAUSTIVE and size > 1:
@@ -87,31 +99,55 @@ def smallest(layers: Sequence[Operator], evaluate: Evaluate, budgets: Budgets) -
         good = [s for s in sets if fits(s)]
         if good:
             best = max(good, key=lambda s: row(s)["cosine"]["mean"])
-            return KeepFloat(best, row(best), True, len(tried), f"every set of {size} and fewer was tried")
-    order = sorted(names, key=lambda n: (shortfall(judge(row((n,)), budgets)), -row((n,))["cosine"]["mean"]))
+            return KeepFloat(
+                best, row(best), True, len(tried), f"every set of {size} and fewer was tried"
+            )
+    order = sorted(
+        names, key=lambda n: (shortfall(judge(row((n,)), budgets)), -row((n,))["cosine"]["mean"])
+    )
     return _greedy(order, row, fits, budgets, tried)
 
 
 def _greedy(order: list[str], row, fits, budgets: Budgets, tried: dict) -> KeepFloat:
     """Add, one by one, the layer that helps most together with those chosen; take back what turns out needless."""
+
     def cost(names: list[str]) -> tuple[float, float]:
         return shortfall(judge(row(names), budgets)), -row(names)["cosine"]["mean"]
 
     kept: list[str] = []
     while not fits(kept):
-        left = (n for n in order if n not in kept and "size" not in judge(row([*kept, n]), budgets)["failed"])
+        left = (
+            n
+            for n in order
+            if n not in kept and "size" not in judge(row([*kept, n]), budgets)["failed"]
+        )
         # once many models have been made, the order of the single layers stands
-        best = min(left, key=lambda n: cost([*kept, n]), default=None) if len(tried) < MOST_TRIED else next(left, None)
-        if best is None:   # whatever is added now breaks the size
+        best = (
+            min(left, key=lambda n: cost([*kept, n]), default=None)
+            if len(tried) < MOST_TRIED
+            else next(left, None)
+        )
+        if best is None:  # whatever is added now breaks the size
             nearest = min(tried, key=lambda k: (shortfall(judge(tried[k], budgets)), len(k)))
-            return KeepFloat(nearest, tried[nearest], False, len(tried), "no set of float layers meets the budgets")
+            return KeepFloat(
+                nearest,
+                tried[nearest],
+                False,
+                len(tried),
+                "no set of float layers meets the budgets",
+            )
         kept.append(best)
     for name in list(kept):
         if len(kept) > 1 and fits([k for k in kept if k != name]):
             kept.remove(name)
-    return KeepFloat(tuple(kept), row(kept), True, len(tried),
-                     "added by what helps most, needless ones taken back: nothing can be left out, a smaller set may "
-                     "exist")
+    return KeepFloat(
+        tuple(kept),
+        row(kept),
+        True,
+        len(tried),
+        "added by what helps most, needless ones taken back: nothing can be left out, a smaller set may "
+        "exist",
+    )
 
 
 def named(text: str, layers: Sequence[Operator]) -> tuple[str, ...]:
@@ -120,14 +156,23 @@ def named(text: str, layers: Sequence[Operator]) -> tuple[str, ...]:
     Raises BadInputError for one that the model does not have.
     """
     names = {op.name for op in layers}
-    whole = [text.strip()] if text.strip() in names else [p.strip() for p in text.split(",") if p.strip()]
+    whole = (
+        [text.strip()]
+        if text.strip() in names
+        else [p.strip() for p in text.split(",") if p.strip()]
+    )
     found: dict[str, None] = {}
     for part in whole:
-        mine = [op.name for op in layers if part in (op.name, op.kind, f"{op.index}", f"#{op.index}")]
+        mine = [
+            op.name for op in layers if part in (op.name, op.kind, f"{op.index}", f"#{op.index}")
+        ]
         if not mine:
             known = [*sorted({op.kind for op in layers}), *names]
-            raise BadInputError(f"the model has no operator {part!r}{did_you_mean(part, known)}",
-                                expected=", ".join(f"#{op.index} {op.kind}" for op in layers)[:400], got=part,
-                                fix="name operators by number, type or output tensor, or say auto")
+            raise BadInputError(
+                f"the model has no operator {part!r}{did_you_mean(part, known)}",
+                expected=", ".join(f"#{op.index} {op.kind}" for op in layers)[:400],
+                got=part,
+                fix="name operators by number, type or output tensor, or say auto",
+            )
         found |= dict.fromkeys(mine)
     return tuple(found)

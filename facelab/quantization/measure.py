@@ -39,8 +39,13 @@ def with_quantize(spec: PreprocessSpec, model: Model) -> PreprocessSpec:
     The stage states rounding (half to even, what LiteRT's own QUANTIZE does) and saturation.
     """
     from facelab.emotion.spec import quantized
+
     found = ends(model).input
-    return spec if found is None else quantized(spec, scale=found[0], zero_point=found[1], dtype=found[2])
+    return (
+        spec
+        if found is None
+        else quantized(spec, scale=found[0], zero_point=found[1], dtype=found[2])
+    )
 
 
 def to_input(tensors: np.ndarray, spec: PreprocessSpec) -> np.ndarray:
@@ -49,11 +54,18 @@ def to_input(tensors: np.ndarray, spec: PreprocessSpec) -> np.ndarray:
     if stage is None:
         return tensors
     from facelab.preprocess.backends import make
+
     return make("reference").quantize(np.asarray(tensors, np.float32), stage)
 
 
-def outputs(path: Path, spec: PreprocessSpec, tensors: np.ndarray, *, threads: int | None = 1,
-            every: bool = False) -> np.ndarray:
+def outputs(
+    path: Path,
+    spec: PreprocessSpec,
+    tensors: np.ndarray,
+    *,
+    threads: int | None = 1,
+    every: bool = False,
+) -> np.ndarray:
     """Return the first output, or `every` output end to end, for float tensors (n, …), as float32 (n, k).
 
     Integer outputs are dequantised.
@@ -62,8 +74,10 @@ def outputs(path: Path, spec: PreprocessSpec, tensors: np.ndarray, *, threads: i
     full = with_quantize(spec, model)
     wanted = model.outputs if every else model.outputs[:1]
     found = [_quantization(model, info) for info in wanted]
-    rows = [np.concatenate([_real(raw.reshape(-1), q) for raw, q in zip(model.run(x[None]), found)])
-            for x in to_input(tensors, full)]
+    rows = [
+        np.concatenate([_real(raw.reshape(-1), q) for raw, q in zip(model.run(x[None]), found)])
+        for x in to_input(tensors, full)
+    ]
     return np.stack(rows).astype(np.float32)
 
 
@@ -88,33 +102,54 @@ def cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.divide(np.sum(a * b, axis=1), lengths, out=np.zeros(len(a)), where=lengths > 0)
 
 
-def quality(samples: Samples, base: np.ndarray, got: np.ndarray, *, classifier: bool, seed: int = 0) -> dict[str, Any]:
+def quality(
+    samples: Samples, base: np.ndarray, got: np.ndarray, *, classifier: bool, seed: int = 0
+) -> dict[str, Any]:
     """Compare a variant's outputs (n, k) with the float model's on the same images.
 
     Returns accuracy with interval, its ratio, agreement, per-class recall and change in points, ECE and its change in
     points, and the cosine to the float output.
     """
     c = cosines(base, got)
-    row: dict[str, Any] = {"n": len(got), "cosine": {"mean": float(c.mean()), "worst": float(c.min())},
-                           "largest_difference": float(np.abs(base - got).max()), "accuracy": None,
-                           "agreement": None, "ece": None}
+    row: dict[str, Any] = {
+        "n": len(got),
+        "cosine": {"mean": float(c.mean()), "worst": float(c.min())},
+        "largest_difference": float(np.abs(base - got).max()),
+        "accuracy": None,
+        "agreement": None,
+        "ece": None,
+    }
     if not classifier:
         return row
     truth, classes = samples.labels, samples.classes
     before, after = base.argmax(axis=1), got.argmax(axis=1)
     groups = np.array(samples.groups) if samples.groups and all(samples.groups) else None
-    tables = [metrics.per_class(metrics.confusion(truth, p, len(classes)), classes) for p in (before, after)]
-    change = {k: None if tables[0][k]["recall"] is None else 100 * (tables[1][k]["recall"] - tables[0][k]["recall"])
-              for k in classes}
+    tables = [
+        metrics.per_class(metrics.confusion(truth, p, len(classes)), classes)
+        for p in (before, after)
+    ]
+    change = {
+        k: None
+        if tables[0][k]["recall"] is None
+        else 100 * (tables[1][k]["recall"] - tables[0][k]["recall"])
+        for k in classes
+    }
     known = {k: v for k, v in change.items() if v is not None}
     worst = min(known, key=known.__getitem__)
     eces = [metrics.expected_calibration_error(p, truth) for p in (base, got)]
-    accuracy, was = metrics.accuracy(truth, after, groups=groups, seed=seed), float(np.mean(before == truth))
-    return row | {"accuracy": accuracy.as_dict(), "accuracy_ratio": accuracy.value / was if was else 1.0,
-                  "agreement": metrics.agreement(before, after, seed=seed).as_dict(),
-                  "per_class": {k: {"recall": tables[1][k]["recall"], "change": change[k]} for k in classes},
-                  "worst_class": {"class": worst, "change": known[worst]}, "ece": eces[1],
-                  "ece_change": 100 * (eces[1] - eces[0])}
+    accuracy, was = (
+        metrics.accuracy(truth, after, groups=groups, seed=seed),
+        float(np.mean(before == truth)),
+    )
+    return row | {
+        "accuracy": accuracy.as_dict(),
+        "accuracy_ratio": accuracy.value / was if was else 1.0,
+        "agreement": metrics.agreement(before, after, seed=seed).as_dict(),
+        "per_class": {k: {"recall": tables[1][k]["recall"], "change": change[k]} for k in classes},
+        "worst_class": {"class": worst, "change": known[worst]},
+        "ece": eces[1],
+        "ece_change": 100 * (eces[1] - eces[0]),
+    }
 
 
 def file_facts(path: Path, base: Path) -> dict[str, Any]:
@@ -124,31 +159,51 @@ def file_facts(path: Path, base: Path) -> dict[str, Any]:
 
     def told(end):
         return None if end is None else {"scale": end[0], "zero_point": end[1], "dtype": end[2]}
-    return {"file": path.name, "bytes": size_of(path), "size_ratio": size_of(path) / size_of(base),
-            "arena_bytes": None if onnx else arena_bytes(path), "operators": summary(operators(path), onnx=onnx),
-            "input": told(found.input), "output": told(found.output)}
+
+    return {
+        "file": path.name,
+        "bytes": size_of(path),
+        "size_ratio": size_of(path) / size_of(base),
+        "arena_bytes": None if onnx else arena_bytes(path),
+        "operators": summary(operators(path), onnx=onnx),
+        "input": told(found.input),
+        "output": told(found.output),
+    }
 
 
 def latency_row(timing: Timing, base: Timing, threads: int) -> dict[str, Any]:
     """Return P50, P90, P99 in milliseconds with machine and threads, the ratio to the float model, and memory."""
     s = summarise(timing.samples.ravel())
     faster, lo, hi = ratio(base.rounds, timing.rounds)
-    return {"threads": threads, "p50_ms": 1e3 * s.p50, "p90_ms": 1e3 * s.p90, "p99_ms": 1e3 * s.p99,
-            "lo_ms": 1e3 * s.lo, "hi_ms": 1e3 * s.hi, "n": s.n, "speedup": faster, "speedup_lo": lo,
-            "speedup_hi": hi, "warning": s.warning, "peak_rss": timing.peak_rss, "base_rss": timing.base_rss}
+    return {
+        "threads": threads,
+        "p50_ms": 1e3 * s.p50,
+        "p90_ms": 1e3 * s.p90,
+        "p99_ms": 1e3 * s.p99,
+        "lo_ms": 1e3 * s.lo,
+        "hi_ms": 1e3 * s.hi,
+        "n": s.n,
+        "speedup": faster,
+        "speedup_lo": lo,
+        "speedup_hi": hi,
+        "warning": s.warning,
+        "peak_rss": timing.peak_rss,
+        "base_rss": timing.base_rss,
+    }
 
 
 def machine(threads: list[int]) -> dict[str, Any]:
     """Return the facts that a timing carries."""
-    return facts(threads=max(threads, default=1), versions=("numpy", "ai-edge-litert", "onnxruntime", "tensorflow",
-                                                            "ai-edge-quantizer"))
+    return facts(
+        threads=max(threads, default=1),
+        versions=("numpy", "ai-edge-litert", "onnxruntime", "tensorflow", "ai-edge-quantizer"),
+    )
 
 
 def check_samples(samples: Samples, what: str) -> None:
     """Refuse an empty set."""
     if not len(samples):
         raise BadInputError(f"the {what} set is empty", where=samples.source, fix="give images")
-
 
 
 def by_name(rows: list[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:

@@ -21,7 +21,12 @@ from facelab.quantization.session import FLOAT, Session
 from facelab.quantization.subject import Subject
 
 UPSTREAM = "03_emotion_finetune"
-EMBEDDER, DETECTOR, PORTRAITS, PHOTOGRAPHS = "mobilefacenet", "yunet-n", "labelled/identity", "labelled/detection"
+EMBEDDER, DETECTOR, PORTRAITS, PHOTOGRAPHS = (
+    "mobilefacenet",
+    "yunet-n",
+    "labelled/identity",
+    "labelled/detection",
+)
 
 
 def upstream_model(run: Run) -> Path | None:
@@ -34,20 +39,26 @@ def upstream_model(run: Run) -> Path | None:
         return None
 
 
-def pool_and_evaluation(model: Subject, drawn: FaceSet, calibrate: int, *, seed: int) -> tuple[Samples, Samples]:
+def pool_and_evaluation(
+    model: Subject, drawn: FaceSet, calibrate: int, *, seed: int
+) -> tuple[Samples, Samples]:
     """Split faces into calibration and evaluation samples that share no person and no image."""
     share = min(0.5, calibrate / len(drawn))
     parts = split(drawn, {"calibration": share, "evaluation": 1 - share}, seed=seed)
     source = f"synthetic faces, seed {seed}"
     pool = images.from_faces(model, parts["calibration"], source=source)
-    return cal.stratified(pool, len(pool), seed=seed), images.from_faces(model, parts["evaluation"], source=source)
+    return cal.stratified(pool, len(pool), seed=seed), images.from_faces(
+        model, parts["evaluation"], source=source
+    )
 
 
 def add_modelmaker(session: Session) -> bool:
     """Enter Model Maker's own INT8 export into the table, where the training left one; return whether it did."""
     found = session.base.with_name("emotion_int8_modelmaker.tflite")
     if not found.is_file():
-        print("Model Maker left no INT8 export beside the model: train with int8=True and its kernel to have one.")
+        print(
+            "Model Maker left no INT8 export beside the model: train with int8=True and its kernel to have one."
+        )
         return False
     check_integer(found)
     session.add("modelmaker-int8", found)
@@ -64,16 +75,34 @@ def record_rows(run: Run, session: Session, threads: Iterable[int], *, prefix: s
         run.record(case, "cosine", row["cosine"]["mean"], better="higher", n=n)
         for key in ("accuracy", "agreement"):
             if row[key]:
-                run.record(case, key, row[key]["value"], lo=row[key]["lo"], hi=row[key]["hi"], n=n, better="higher",
-                           method="bootstrap")
+                run.record(
+                    case,
+                    key,
+                    row[key]["value"],
+                    lo=row[key]["lo"],
+                    hi=row[key]["hi"],
+                    n=n,
+                    better="higher",
+                    method="bootstrap",
+                )
         if row["ece"] is not None:
             run.record(case, "ece", row["ece"], better="lower", n=n)
         for t in threads:
             timed = row["latency"][str(t)]
-            run.record(case, f"latency, {t} threads" if t > 1 else "latency, 1 thread", timed["p50_ms"], unit="ms",
-                       lo=timed["lo_ms"], hi=timed["hi_ms"], n=timed["n"], better="lower", warning=timed["warning"],
-                       machine=measure.machine([t]), samples=row["samples_s"][str(t)].ravel(),
-                       error=row["largest_difference"])
+            run.record(
+                case,
+                f"latency, {t} threads" if t > 1 else "latency, 1 thread",
+                timed["p50_ms"],
+                unit="ms",
+                lo=timed["lo_ms"],
+                hi=timed["hi_ms"],
+                n=timed["n"],
+                better="lower",
+                warning=timed["warning"],
+                machine=measure.machine([t]),
+                samples=row["samples_s"][str(t)].ravel(),
+                error=row["largest_difference"],
+            )
         run.record(case, "peak_rss", row["peak_rss"], unit="B", better="lower")
 
 
@@ -120,6 +149,7 @@ def differing(session: Session, variant: str) -> int:
     The loop shares no code with `measure`: it rounds half to even, saturates, and dequantises by itself.
     """
     from ai_edge_litert.interpreter import Interpreter
+
     run = Interpreter(model_path=str(session.files[variant]), num_threads=1)
     run.allocate_tensors()
     i, o = run.get_input_details()[0], run.get_output_details()[0]
@@ -130,7 +160,9 @@ def differing(session: Session, variant: str) -> int:
         run.set_tensor(i["index"], np.clip(q, limits.min, limits.max).astype(i["dtype"])[None])
         run.invoke()
         raw = run.get_tensor(o["index"])[0].astype(np.float32)
-        differ += bool(((raw - o["quantization"][1]) * np.float32(o["quantization"][0]) != mine).any())
+        differ += bool(
+            ((raw - o["quantization"][1]) * np.float32(o["quantization"][0]) != mine).any()
+        )
     return differ
 
 
@@ -141,10 +173,16 @@ def embedder_session(photographs: int, *, seed: int, budgets: Budgets) -> Sessio
         return None
     it, folder = found
     everyone = images.read(it, str(folder), most=photographs)
-    places = {h: i for i, h in enumerate(everyone.hashes)}   # some photographs lie there twice
+    places = {h: i for i, h in enumerate(everyone.hashes)}  # some photographs lie there twice
     once = cal.stratified(everyone.take(sorted(places.values())), len(places), seed=seed)
     half = len(once) // 2
-    return Session(it, once.take(np.arange(half)), once.take(np.arange(half, len(once))), budgets=budgets, seed=seed)
+    return Session(
+        it,
+        once.take(np.arange(half)),
+        once.take(np.arange(half, len(once))),
+        budgets=budgets,
+        seed=seed,
+    )
 
 
 def detector_session(portraits: int, *, seed: int, budgets: Budgets) -> Session | None:
@@ -153,12 +191,18 @@ def detector_session(portraits: int, *, seed: int, budgets: Budgets) -> Session 
     if found is None or evaluated is None:
         return None
     it, folder = found
-    return Session(it, images.read(it, str(folder), most=portraits), images.read(it, str(evaluated[1])),
-                   budgets=budgets, seed=seed)
+    return Session(
+        it,
+        images.read(it, str(folder), most=portraits),
+        images.read(it, str(evaluated[1])),
+        budgets=budgets,
+        seed=seed,
+    )
 
 
 def _mirrored(name: str, below: str) -> tuple[Subject, Path] | None:
     from facelab.zoo.mirror import is_address, mirror
+
     root = mirror()
     folder = None if root is None or is_address(root) else Path(root) / below
     try:
@@ -178,6 +222,19 @@ def onnx_table(session: Session | None, show: Callable) -> Any:
     return show(rows)
 
 
-__all__ = ["DETECTOR", "EMBEDDER", "FLOAT", "add_modelmaker", "against_numpy", "aware", "detector_session",
-           "embedder_session", "mended", "onnx_table", "pool_and_evaluation", "record_rows", "statements",
-           "upstream_model"]
+__all__ = [
+    "DETECTOR",
+    "EMBEDDER",
+    "FLOAT",
+    "add_modelmaker",
+    "against_numpy",
+    "aware",
+    "detector_session",
+    "embedder_session",
+    "mended",
+    "onnx_table",
+    "pool_and_evaluation",
+    "record_rows",
+    "statements",
+    "upstream_model",
+]

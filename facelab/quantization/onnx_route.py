@@ -33,14 +33,19 @@ class OnnxQuantizer:
         self._folder = tempfile.TemporaryDirectory(prefix="facelab-onnx-")
         self.prepared = Path(self._folder.name) / "prepared.onnx"
         from onnxruntime.quantization.shape_inference import quant_pre_process
+
         try:
             with _quiet():
                 source = _raised(self.model, self.prepared.with_name("raised.onnx"))
                 quant_pre_process(str(source), str(self.prepared), skip_symbolic_shape=True)
-        except Exception as e:   # protobuf, onnx and runtime errors have no common base
+        except Exception as e:  # protobuf, onnx and runtime errors have no common base
             self.close()
-            raise BadInputError("ONNX Runtime cannot prepare the model for quantisation", where=model,
-                                got=str(e).strip()[:300], fix="export the model again with a current opset") from e
+            raise BadInputError(
+                "ONNX Runtime cannot prepare the model for quantisation",
+                where=model,
+                got=str(e).strip()[:300],
+                fix="export the model again with a current opset",
+            ) from e
         self.operators = operators(self.prepared)
 
     def __enter__(self) -> OnnxQuantizer:
@@ -55,44 +60,85 @@ class OnnxQuantizer:
 
     def layers(self) -> list[Operator]:
         """Return the operators with weights, which can be left in float one by one."""
-        return [op for op in self.operators if op.kind in ("Conv", "ConvTranspose", "Gemm", "MatMul")]
+        return [
+            op for op in self.operators if op.kind in ("Conv", "ConvTranspose", "Gemm", "MatMul")
+        ]
 
-    def quantize(self, recipe: Recipe, out: Path, *, calibration: np.ndarray | None = None,
-                 keep_float: Iterable[str] = (), only: Iterable[str] | None = None) -> Path:
+    def quantize(
+        self,
+        recipe: Recipe,
+        out: Path,
+        *,
+        calibration: np.ndarray | None = None,
+        keep_float: Iterable[str] = (),
+        only: Iterable[str] | None = None,
+    ) -> Path:
         """Write the quantised model to `out`. Raises QuantizationError with the quantiser's words.
 
         Calibration runs sample by sample on float32 `calibration` (n, …). Percentile is ONNX Runtime's 99.999 %.
         """
         from onnxruntime import quantization as q
-        if recipe.per_channel and recipe.kind == "static" and (version := _opset(self.prepared)) < PER_CHANNEL_OPSET:
-            raise UnsupportedError("scales per channel need a newer ONNX opset, and the graph cannot be raised to it",
-                                   where=self.model, expected=f"opset {PER_CHANNEL_OPSET}", got=version,
-                                   fix="export the model again, or take a per-tensor recipe")
+
+        if (
+            recipe.per_channel
+            and recipe.kind == "static"
+            and (version := _opset(self.prepared)) < PER_CHANNEL_OPSET
+        ):
+            raise UnsupportedError(
+                "scales per channel need a newer ONNX opset, and the graph cannot be raised to it",
+                where=self.model,
+                expected=f"opset {PER_CHANNEL_OPSET}",
+                got=version,
+                fix="export the model again, or take a per-tensor recipe",
+            )
         kept = sorted(keep_float)
         if only is not None:
             kept = sorted({op.name for op in self.operators} - set(only))
         try:
             with atomic_path(out) as tmp, _quiet():
                 if recipe.kind == "dynamic":
-                    q.quantize_dynamic(str(self.prepared), str(tmp), nodes_to_exclude=kept,
-                                       # convolutions have only a slow, unsigned dynamic kernel; QUInt8 is what it takes
-                                       weight_type=q.QuantType.QUInt8)
+                    q.quantize_dynamic(
+                        str(self.prepared),
+                        str(tmp),
+                        nodes_to_exclude=kept,
+                        # convolutions have only a slow, unsigned dynamic kernel; QUInt8 is what it takes
+                        weight_type=q.QuantType.QUInt8,
+                    )
                 else:
                     kinds = {"uint8": q.QuantType.QUInt8, "int8": q.QuantType.QInt8}
-                    methods = {"minmax": q.CalibrationMethod.MinMax, "entropy": q.CalibrationMethod.Entropy,
-                               "percentile": q.CalibrationMethod.Percentile}
-                    q.quantize_static(str(self.prepared), str(tmp), self._reader(calibration, q),
-                                      quant_format=q.QuantFormat.QDQ, per_channel=recipe.per_channel,
-                                      activation_type=kinds[recipe.activation], weight_type=q.QuantType.QInt8,
-                                      calibrate_method=methods[recipe.method], nodes_to_exclude=kept)
-        except Exception as e:   # the quantiser raises ValueError, RuntimeError and onnx's own
-            raise QuantizationError("ONNX Runtime cannot quantise the model", where=self.model, got=str(e)[:300],
-                                    fix="keep the operator it names in float with --keep-float") from e
+                    methods = {
+                        "minmax": q.CalibrationMethod.MinMax,
+                        "entropy": q.CalibrationMethod.Entropy,
+                        "percentile": q.CalibrationMethod.Percentile,
+                    }
+                    q.quantize_static(
+                        str(self.prepared),
+                        str(tmp),
+                        self._reader(calibration, q),
+                        quant_format=q.QuantFormat.QDQ,
+                        per_channel=recipe.per_channel,
+                        activation_type=kinds[recipe.activation],
+                        weight_type=q.QuantType.QInt8,
+                        calibrate_method=methods[recipe.method],
+                        nodes_to_exclude=kept,
+                    )
+        except Exception as e:  # the quantiser raises ValueError, RuntimeError and onnx's own
+            raise QuantizationError(
+                "ONNX Runtime cannot quantise the model",
+                where=self.model,
+                got=str(e)[:300],
+                fix="keep the operator it names in float with --keep-float",
+            ) from e
         return out
 
     def _reader(self, tensors: np.ndarray, q):
         import onnxruntime as ort
-        name = ort.InferenceSession(str(self.prepared), providers=["CPUExecutionProvider"]).get_inputs()[0].name
+
+        name = (
+            ort.InferenceSession(str(self.prepared), providers=["CPUExecutionProvider"])
+            .get_inputs()[0]
+            .name
+        )
 
         class Reader(q.CalibrationDataReader):
             def __init__(self):
@@ -101,12 +147,18 @@ class OnnxQuantizer:
             def get_next(self):
                 row = next(self.rows, None)
                 return None if row is None else {name: row[None]}
+
         return Reader()
 
 
 def _opset(path: Path) -> int:
     import onnx
-    return max(o.version for o in onnx.load(str(path), load_external_data=False).opset_import if not o.domain)
+
+    return max(
+        o.version
+        for o in onnx.load(str(path), load_external_data=False).opset_import
+        if not o.domain
+    )
 
 
 def _raised(model: Path, out: Path) -> Path:
@@ -115,9 +167,14 @@ def _raised(model: Path, out: Path) -> Path:
         return model
     import onnx
     from onnx import version_converter
+
     try:
-        onnx.save(version_converter.convert_version(onnx.load(str(model)), PER_CHANNEL_OPSET), str(out))
-    except Exception:   # the converter lacks adapters for some operators and raises RuntimeError and onnx's own
+        onnx.save(
+            version_converter.convert_version(onnx.load(str(model)), PER_CHANNEL_OPSET), str(out)
+        )
+    except (
+        Exception
+    ):  # the converter lacks adapters for some operators and raises RuntimeError and onnx's own
         return model
     return out
 

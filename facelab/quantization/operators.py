@@ -12,9 +12,24 @@ import numpy as np
 from facelab.core.errors import BadInputError, CheckFailedError
 
 FLOATS = ("float16", "float32", "float64", "bfloat16")
-CONVERSIONS = ("QUANTIZE", "DEQUANTIZE", "QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear")
-HEAVY = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV", "BATCH_MATMUL", "Conv", "Gemm", "MatMul",
-         "ConvTranspose")
+CONVERSIONS = (
+    "QUANTIZE",
+    "DEQUANTIZE",
+    "QuantizeLinear",
+    "DequantizeLinear",
+    "DynamicQuantizeLinear",
+)
+HEAVY = (
+    "CONV_2D",
+    "DEPTHWISE_CONV_2D",
+    "FULLY_CONNECTED",
+    "TRANSPOSE_CONV",
+    "BATCH_MATMUL",
+    "Conv",
+    "Gemm",
+    "MatMul",
+    "ConvTranspose",
+)
 """Operators with weights or products: where quantisation saves, and where it costs."""
 
 
@@ -41,10 +56,18 @@ class Operator:
     @property
     def computes(self) -> str:
         """The type it computes in: `float32`, `int8`, `float32 × int8` (a dynamic or hybrid kernel), or `index`."""
-        weights = [d for _, d, _, constant in self.inputs if constant and d in ("int8", "uint8", "int4", "float16")]
+        weights = [
+            d
+            for _, d, _, constant in self.inputs
+            if constant and d in ("int8", "uint8", "int4", "float16")
+        ]
         kind = next((o[1] for o in self.outputs if o[1] not in ("int32", "int64", "bool")), "index")
         other = next((w for w in weights if w != kind), None)
-        return f"{kind} × {other}" if kind in FLOATS and other and self.kind not in CONVERSIONS else kind
+        return (
+            f"{kind} × {other}"
+            if kind in FLOATS and other and self.kind not in CONVERSIONS
+            else kind
+        )
 
     @property
     def floating(self) -> tuple[str, ...]:
@@ -62,6 +85,7 @@ def operators(path: Path) -> list[Operator]:
 
 def _tflite(path: Path) -> list[Operator]:
     from ai_edge_litert import schema_py_generated as schema
+
     try:
         model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(path.read_bytes(), 0))
         graph = model.subgraphs[0]
@@ -90,6 +114,7 @@ def _tflite(path: Path) -> list[Operator]:
 def _onnx(path: Path) -> list[Operator]:
     import onnx
     from onnx import helper
+
     model = onnx.load(str(path))
     constants = {i.name: i for i in model.graph.initializer}
     types = {name: _onnx_dtype(i.data_type, helper) for name, i in constants.items()}
@@ -98,15 +123,31 @@ def _onnx(path: Path) -> list[Operator]:
     # what value_info leaves out follows from the graph: QuantizeLinear gives its zero point's type, others float32
     for node in model.graph.node:
         for name in node.output:
-            given = types.get(node.input[2]) if node.op_type == "QuantizeLinear" and len(node.input) > 2 else None
+            given = (
+                types.get(node.input[2])
+                if node.op_type == "QuantizeLinear" and len(node.input) > 2
+                else None
+            )
             types.setdefault(name, given or "float32")
 
     def info(name: str) -> tuple[str, str, int, bool]:
-        size = int(np.prod(constants[name].dims)) * np.dtype(types[name]).itemsize if name in constants else 0
+        size = (
+            int(np.prod(constants[name].dims)) * np.dtype(types[name]).itemsize
+            if name in constants
+            else 0
+        )
         return name, types.get(name, "float32"), size, name in constants
 
-    return [Operator(i, n.op_type, n.name or (n.output[0] if n.output else ""), tuple(info(x) for x in n.input if x),
-                     tuple(info(x) for x in n.output if x)) for i, n in enumerate(model.graph.node)]
+    return [
+        Operator(
+            i,
+            n.op_type,
+            n.name or (n.output[0] if n.output else ""),
+            tuple(info(x) for x in n.input if x),
+            tuple(info(x) for x in n.output if x),
+        )
+        for i, n in enumerate(model.graph.node)
+    ]
 
 
 def _onnx_dtype(number: int, helper) -> str:
@@ -126,7 +167,9 @@ def summary(found: Iterable[Operator], *, onnx: bool) -> dict[str, dict[str, int
     quantised = quantised_onnx(found) if onnx else set()
     out: dict[str, Counter] = {}
     for op in found:
-        out.setdefault(op.kind, Counter())["int8 (QDQ)" if op.index in quantised else op.computes] += 1
+        out.setdefault(op.kind, Counter())[
+            "int8 (QDQ)" if op.index in quantised else op.computes
+        ] += 1
     return {kind: dict(sorted(counts.items())) for kind, counts in sorted(out.items())}
 
 
@@ -144,7 +187,9 @@ def quantised_onnx(found: Iterable[Operator]) -> set[int]:
     return inside
 
 
-def check_integer(path: Path, *, keep_float: Iterable[str] = (), where: object = None) -> list[Operator]:
+def check_integer(
+    path: Path, *, keep_float: Iterable[str] = (), where: object = None
+) -> list[Operator]:
     """Assert that a `.tflite` promised as full integer has no floating-point tensor, and return its operators.
 
     `keep_float` names operators (by their output in the float model) that were left in float on purpose; they and the
@@ -163,11 +208,14 @@ def check_integer(path: Path, *, keep_float: Iterable[str] = (), where: object =
     wrong = [op for op in found if not fine(op)]
     if wrong:
         allowance = f", but for {', '.join(sorted(kept))}" if kept else ""
-        raise NotIntegerError("the file is not full integer: an operator computes in floating point",
-                              where=where or path, expected=f"integer tensors only{allowance}",
-                              got="; ".join(f"{op} in {op.computes}" for op in wrong[:5]),
-                              fix="this recipe cannot quantise that operator: name it with --keep-float, or use "
-                                  "another recipe")
+        raise NotIntegerError(
+            "the file is not full integer: an operator computes in floating point",
+            where=where or path,
+            expected=f"integer tensors only{allowance}",
+            got="; ".join(f"{op} in {op.computes}" for op in wrong[:5]),
+            fix="this recipe cannot quantise that operator: name it with --keep-float, or use "
+            "another recipe",
+        )
     return found
 
 
@@ -179,15 +227,23 @@ def arena_bytes(path: Path) -> int:
     reference kernels: a delegate such as XNNPACK adds its workspace and repacked weights.
     """
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
-    interpreter = Interpreter(model_path=str(path),
-                              experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES)
+
+    interpreter = Interpreter(
+        model_path=str(path),
+        experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+    )
     interpreter.allocate_tensors()
     found = _tflite(path)
-    sizes = {d["name"]: int(np.prod(d["shape"], dtype=np.int64)) * np.dtype(d["dtype"]).itemsize
-             for d in interpreter.get_tensor_details() if d["dtype"] not in (np.str_, np.bytes_, np.object_)}
+    sizes = {
+        d["name"]: int(np.prod(d["shape"], dtype=np.int64)) * np.dtype(d["dtype"]).itemsize
+        for d in interpreter.get_tensor_details()
+        if d["dtype"] not in (np.str_, np.bytes_, np.object_)
+    }
     first: dict[str, int] = {d["name"]: 0 for d in interpreter.get_input_details()}
-    last: dict[str, int] = {d["name"]: len(found) for d in (*interpreter.get_input_details(),
-                                                            *interpreter.get_output_details())}
+    last: dict[str, int] = {
+        d["name"]: len(found)
+        for d in (*interpreter.get_input_details(), *interpreter.get_output_details())
+    }
     for op in found:
         for name, _, _, constant in (*op.inputs, *op.outputs):
             if not constant:

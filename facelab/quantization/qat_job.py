@@ -30,6 +30,7 @@ SAME_RANGE = ("InputLayer", "Flatten", "Reshape", "Dropout", "MaxPooling2D", "Pe
 def rounded(variable):
     """Return a kernel rounded to 8 bits, symmetric, a scale for each output channel; other variables as they are."""
     import tensorflow as tf
+
     value, path = variable.value, variable.path.rsplit("/", 1)[-1]
     if "kernel" not in path:
         return value
@@ -37,7 +38,9 @@ def rounded(variable):
     width = value.shape[-2] * value.shape[-1] if "depthwise" in variable.path else value.shape[-1]
     flat = tf.reshape(value, (-1, width))
     ends = tf.maximum(tf.reduce_max(tf.abs(tf.stop_gradient(flat)), axis=0), 1e-8)
-    whole = tf.quantization.fake_quant_with_min_max_vars_per_channel(flat, -ends, ends, num_bits=8, narrow_range=True)
+    whole = tf.quantization.fake_quant_with_min_max_vars_per_channel(
+        flat, -ends, ends, num_bits=8, narrow_range=True
+    )
     return tf.reshape(whole, value.shape)
 
 
@@ -54,7 +57,9 @@ def rounding_layer():
 
         def call(self, x):
             if not self.watching:
-                return tf.quantization.fake_quant_with_min_max_vars(x, self.low.value, self.high.value, num_bits=8)
+                return tf.quantization.fake_quant_with_min_max_vars(
+                    x, self.low.value, self.high.value, num_bits=8
+                )
             self.low.assign(keras.ops.minimum(self.low, keras.ops.min(x)))
             self.high.assign(keras.ops.maximum(self.high, keras.ops.max(x)))
             return x
@@ -65,6 +70,7 @@ def rounding_layer():
 def simulated(model):
     """Return a model that shares the layers of `model` and rounds every tensor that INT8 has, and its roundings."""
     import keras
+
     make, steps = rounding_layer(), []
 
     def step(x):
@@ -72,19 +78,32 @@ def simulated(model):
         return steps[-1](x)
 
     def layers(inside):
-        return [f for layer in inside.layers for f in ([layer] if not isinstance(layer, keras.Model) else
-                                                       [layer, *layers(layer)])]
+        return [
+            f
+            for layer in inside.layers
+            for f in ([layer] if not isinstance(layer, keras.Model) else [layer, *layers(layer)])
+        ]
 
     linear = (None, keras.activations.linear)
-    joined = {id(layer) for layer in layers(model) if getattr(layer, "activation", None) in linear
-              and [type(node.operation).__name__ in FUSED for node in layer._outbound_nodes] == [True]}
+    joined = {
+        id(layer)
+        for layer in layers(model)
+        if getattr(layer, "activation", None) in linear
+        and [type(node.operation).__name__ in FUSED for node in layer._outbound_nodes] == [True]
+    }
 
     def call(layer, *args, **kwargs):
         out = layer(*args, **kwargs)
-        quiet = isinstance(layer, keras.Model) or type(layer).__name__ in SAME_RANGE or id(layer) in joined
+        quiet = (
+            isinstance(layer, keras.Model)
+            or type(layer).__name__ in SAME_RANGE
+            or id(layer) in joined
+        )
         return out if quiet else step(out)
 
-    copy = keras.models.clone_model(model, clone_function=lambda layer: layer, call_function=call, recursive=True)
+    copy = keras.models.clone_model(
+        model, clone_function=lambda layer: layer, call_function=call, recursive=True
+    )
     inputs = keras.Input(batch_shape=model.inputs[0].shape, dtype=model.inputs[0].dtype)
     return keras.Model(inputs, copy(step(inputs))), steps
 
@@ -96,7 +115,7 @@ def watch(student, steps, images, batch):
         step.high.assign(1e-6)
         step.watching = True
     for k in range(0, len(images), batch):
-        student(images[k:k + batch], training=False)
+        student(images[k : k + batch], training=False)
     for step in steps:
         step.watching = False
 
@@ -110,17 +129,22 @@ def train(model, images, targets, job):
     import keras
     import numpy as np
     import tensorflow as tf
+
     student, steps = simulated(model)
     taught, fixed = student.trainable_variables, student.non_trainable_variables
     loss_of = keras.losses.KLDivergence() if job["classifier"] else keras.losses.MeanSquaredError()
     rng = np.random.default_rng(job["seed"])
     order = rng.permutation(len(images))
-    held, learnt = order[:len(order) // 5], order[len(order) // 5:]
+    held, learnt = order[: len(order) // 5], order[len(order) // 5 :]
     total = job["epochs"] * -(-len(learnt) // job["batch"])
-    optimizer = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(job["learning_rate"], total))
+    optimizer = keras.optimizers.Adam(
+        keras.optimizers.schedules.CosineDecay(job["learning_rate"], total)
+    )
 
     def answer(x):
-        return student.stateless_call([rounded(v) for v in taught], [rounded(v) for v in fixed], x, training=False)[0]
+        return student.stateless_call(
+            [rounded(v) for v in taught], [rounded(v) for v in fixed], x, training=False
+        )[0]
 
     @tf.function
     def learn(x, y):
@@ -141,7 +165,7 @@ def train(model, images, targets, job):
         if epoch < job["epochs"]:
             order = rng.permutation(learnt)
             for k in range(0, len(order), job["batch"]):
-                part = order[k:k + job["batch"]]
+                part = order[k : k + job["batch"]]
                 learn(tf.constant(images[part]), tf.constant(targets[part]))
     for variable, value in zip(taught, best):
         variable.assign(value)
@@ -154,6 +178,7 @@ def work(job, folder):
     import keras
     import numpy as np
     import tensorflow as tf
+
     keras.utils.set_random_seed(job["seed"] % 2**32)
     tf.config.experimental.enable_op_determinism()
     model = keras.models.load_model(Path(job["source"]), compile=False)

@@ -43,8 +43,12 @@ class Recipe:
     def check_float_operators(self) -> None:
         """Raise UnsupportedError if this recipe cannot leave single operators in float."""
         if self.route not in ("edge", "onnx"):
-            raise UnsupportedError(f"the recipe {self.name!r} cannot leave single operators in float",
-                                   expected="an edge recipe or an ONNX one", got=self.name, fix="use edge-int8")
+            raise UnsupportedError(
+                f"the recipe {self.name!r} cannot leave single operators in float",
+                expected="an edge recipe or an ONNX one",
+                got=self.name,
+                fix="use edge-int8",
+            )
 
 
 def _all() -> dict[str, Recipe]:
@@ -53,8 +57,12 @@ def _all() -> dict[str, Recipe]:
     found += [Recipe("qat-int8", "qat", "int8"), Recipe("modelmaker-int8", "modelmaker", "int8")]
     for letters, activation in (("u8s8", "uint8"), ("s8s8", "int8")):
         for per in ("channel", "tensor"):
-            found += [Recipe(f"{letters}-per-{per}-{m}", "onnx", "static", activation, per == "channel", m)
-                      for m in METHODS]
+            found += [
+                Recipe(
+                    f"{letters}-per-{per}-{m}", "onnx", "static", activation, per == "channel", m
+                )
+                for m in METHODS
+            ]
     found.append(Recipe("dynamic", "onnx", "dynamic"))
     return {r.name: r for r in found}
 
@@ -79,18 +87,28 @@ def choose(name: str, model: Path, *, converter: bool, keep_float: bool = False)
         return [r for r in RECIPES.values() if r.route in routes]
     recipe = RECIPES.get(_full_name(name, model, onnx, keep_float))
     if recipe is None:
-        raise BadInputError(f"no recipe is named {name!r}{did_you_mean(name, NAMES)}", expected=", ".join(NAMES),
-                            got=name)
+        raise BadInputError(
+            f"no recipe is named {name!r}{did_you_mean(name, NAMES)}",
+            expected=", ".join(NAMES),
+            got=name,
+        )
     if (recipe.route == "onnx") != onnx:
         fits = [r.name for r in RECIPES.values() if (r.route == "onnx") == onnx]
-        raise UnsupportedError(f"the recipe {name!r} is for another model format", where=model,
-                               expected=", ".join(fits), got=name)
+        raise UnsupportedError(
+            f"the recipe {name!r} is for another model format",
+            where=model,
+            expected=", ".join(fits),
+            got=name,
+        )
     if recipe.route in ("tf", "qat") and not converter:
         raise UnsupportedError(
-            f"the recipe {recipe.name!r} needs the TensorFlow converter, which takes no .tflite", where=model,
-            expected="a .keras file or SavedModel, or one beside the .tflite", got=model.name,
-            fix="name the .keras file or SavedModel, or use " + ", ".join(
-                r.name for r in RECIPES.values() if r.route == "edge"))
+            f"the recipe {recipe.name!r} needs the TensorFlow converter, which takes no .tflite",
+            where=model,
+            expected="a .keras file or SavedModel, or one beside the .tflite",
+            got=model.name,
+            fix="name the .keras file or SavedModel, or use "
+            + ", ".join(r.name for r in RECIPES.values() if r.route == "edge"),
+        )
     if keep_float:
         recipe.check_float_operators()
     return [recipe]
@@ -101,11 +119,15 @@ def _full_name(name: str, model: Path, onnx: bool, keep_float: bool) -> str:
     if onnx and name in ("float16", "weight-only", "uint8"):
         return f"edge-{name}" if name != "uint8" else "tf-uint8"
     if onnx:
-        name = {"int8": "u8s8", "qdq": "u8s8", "static": "u8s8", "dynamic-range": "dynamic"}.get(name, name)
+        name = {"int8": "u8s8", "qdq": "u8s8", "static": "u8s8", "dynamic-range": "dynamic"}.get(
+            name, name
+        )
         if name in ("u8s8", "s8s8"):
             name += "-per-channel"
         return f"{name}-minmax" if name.endswith(("-per-channel", "-per-tensor")) else name
-    if name.startswith(("u8s8", "s8s8")):   # known, and refused with the recipes that fit this format
+    if name.startswith(
+        ("u8s8", "s8s8")
+    ):  # known, and refused with the recipes that fit this format
         return next((r for r in RECIPES if r.startswith(name)), name)
     if name in LITERT_KINDS:
         edge = (model.suffix.lower() == ".tflite" or keep_float) and name != "uint8"

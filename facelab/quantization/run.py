@@ -51,15 +51,25 @@ def quantize(request: Request, *, say: Say = lambda _: None) -> tuple[dict[str, 
     it = subject.load(request.model, spec=request.spec)
     chosen = _chosen(request, it)
     say(f"reading {request.calibration} and {request.evaluate}")
-    offered = images.read(it, request.calibration, crop=request.crop, seed=request.seed, most=None if
-                          it.task == "classifier" else 4 * request.calibration_n)
-    evaluation = images.read(it, request.evaluate, crop=request.crop, seed=request.seed + 1, most=request.evaluate_n)
+    offered = images.read(
+        it,
+        request.calibration,
+        crop=request.crop,
+        seed=request.seed,
+        most=None if it.task == "classifier" else 4 * request.calibration_n,
+    )
+    evaluation = images.read(
+        it, request.evaluate, crop=request.crop, seed=request.seed + 1, most=request.evaluate_n
+    )
     cal.check_disjoint(offered, evaluation)
     calibrate = cal.stratified(offered, request.calibration_n, seed=request.seed)
-    with Session(it, calibrate, evaluation, budgets=request.budgets, seed=request.seed,
-                 least=request.least) as session:
+    with Session(
+        it, calibrate, evaluation, budgets=request.budgets, seed=request.seed, least=request.least
+    ) as session:
         if request.keep_float and request.keep_float.strip() != "auto":
-            session.keep_float_named(request.keep_float)   # a misspelt operator is refused before anything runs
+            session.keep_float_named(
+                request.keep_float
+            )  # a misspelt operator is refused before anything runs
         searches = _variants(session, chosen, request, say)
         ranking = {r.name: session.blame(r) for r in chosen if request.layers}
         threads = []
@@ -68,24 +78,37 @@ def quantize(request: Request, *, say: Say = lambda _: None) -> tuple[dict[str, 
             threads = session.time(threads=sorted({1, cores()}), runs=request.runs)
         manifest = cal.manifest(calibrate, seed=request.seed, offered=len(offered))
         report = _report(session, request, manifest, searches, ranking, threads, chosen)
-        out = request.out or it.file.with_name(f"{it.file.stem}-{'-'.join(r.name for r in chosen[:3])}")
+        out = request.out or it.file.with_name(
+            f"{it.file.stem}-{'-'.join(r.name for r in chosen[:3])}"
+        )
         kept = {v: f"{it.file.stem}-{v}" for v in session.rows if v != FLOAT}
-        report |= {"out": str(out), "files": {v: f"{kept[v]}{session.files[v].suffix}" for v in kept}}
+        report |= {
+            "out": str(out),
+            "files": {v: f"{kept[v]}{session.files[v].suffix}" for v in kept},
+        }
         report["written"] = export.write(session, kept, out, report, manifest)
-        told = [table.text(session), *(table.layers_text(name, rows) for name, rows in ranking.items()),
-                _verdicts(report), f"written to {out}"]
+        told = [
+            table.text(session),
+            *(table.layers_text(name, rows) for name, rows in ranking.items()),
+            _verdicts(report),
+            f"written to {out}",
+        ]
         return report, "\n".join(told)
 
 
 def _chosen(request: Request, it: subject.Subject) -> list[Recipe]:
     found: dict[str, Recipe] = {}
     for name in request.recipes:
-        for r in recipes.choose(name, it.file, converter=it.source is not None, keep_float=bool(request.keep_float)):
+        for r in recipes.choose(
+            name, it.file, converter=it.source is not None, keep_float=bool(request.keep_float)
+        ):
             found[r.name] = r
     if any(r.route == "qat" for r in found.values()):
-        qat.source_of(it)   # refused before anything runs
+        qat.source_of(it)  # refused before anything runs
     if request.keep_float and len(found) > 1:
-        raise BadInputError("--keep-float goes with one recipe", got=", ".join(found), fix="name one recipe")
+        raise BadInputError(
+            "--keep-float goes with one recipe", got=", ".join(found), fix="name one recipe"
+        )
     return list(found.values())
 
 
@@ -94,12 +117,17 @@ def _variants(session: Session, chosen: list[Recipe], request: Request, say: Say
     if request.keep_float and request.keep_float.strip() != "auto":
         recipe, kept = chosen[0], session.keep_float_named(request.keep_float)
         name = f"{recipe.name}-keep{len(kept)}"
-        session.add(name, session.make(recipe, name=name, keep_float=kept), keep_float=kept, recipe=recipe.name)
+        session.add(
+            name,
+            session.make(recipe, name=name, keep_float=kept),
+            keep_float=kept,
+            recipe=recipe.name,
+        )
         return {}
     for recipe in (r for r in chosen if r.route == "modelmaker"):
         found = session.base.with_name("emotion_int8_modelmaker.tflite")
         if not found.is_file():
-            session.make(recipe)   # says how to get one
+            session.make(recipe)  # says how to get one
         check_integer(found)
         session.add(recipe.name, found)
     for name, path in session.make_all(r for r in chosen if r.route != "modelmaker").items():
@@ -112,31 +140,67 @@ def _variants(session: Session, chosen: list[Recipe], request: Request, say: Say
     found = session.keep_float_auto(recipe)
     if found.met:
         name = f"{recipe.name}-keep{len(found.layers)}"
-        session.add(name, session.make(recipe, name=name, keep_float=found.layers), keep_float=found.layers,
-                    recipe=recipe.name)
-    return {"recipe": recipe.name, "layers": list(found.layers), "met": found.met, "tried": found.tried,
-            "how": found.how}
+        session.add(
+            name,
+            session.make(recipe, name=name, keep_float=found.layers),
+            keep_float=found.layers,
+            recipe=recipe.name,
+        )
+    return {
+        "recipe": recipe.name,
+        "layers": list(found.layers),
+        "met": found.met,
+        "tried": found.tried,
+        "how": found.how,
+    }
 
 
 def _report(session, request, manifest, search, ranking, threads, chosen) -> dict[str, Any]:
     judged = {v: r["verdict"] for v, r in session.rows.items() if v != FLOAT}
     # what --keep-float auto was asked to repair counts repaired
     wanted = [v for v in judged if not (search.get("met") and v == search["recipe"])]
-    return {"schema": table.SCHEMA, "at": now(), "model": str(request.model), "model_sha256":
-            images.file_hash(session.subject.file), "task": session.subject.task, "recipes": [r.name for r in chosen],
-            "budgets": vars(session.budgets), "calibration": {k: v for k, v in manifest.items() if k != "images"},
-            "evaluation": {"source": session.evaluation.source, "count": len(session.evaluation)},
-            "machine": measure.machine(threads), "threads": threads, "rows": table.rows(session),
-            "keep_float": search or None, "layers": ranking or None, "slower": table.statement(session),
-            "verdicts": judged, "passed": all(judged[v]["passed"] for v in wanted)}
+    return {
+        "schema": table.SCHEMA,
+        "at": now(),
+        "model": str(request.model),
+        "model_sha256": images.file_hash(session.subject.file),
+        "task": session.subject.task,
+        "recipes": [r.name for r in chosen],
+        "budgets": vars(session.budgets),
+        "calibration": {k: v for k, v in manifest.items() if k != "images"},
+        "evaluation": {"source": session.evaluation.source, "count": len(session.evaluation)},
+        "machine": measure.machine(threads),
+        "threads": threads,
+        "rows": table.rows(session),
+        "keep_float": search or None,
+        "layers": ranking or None,
+        "slower": table.statement(session),
+        "verdicts": judged,
+        "passed": all(judged[v]["passed"] for v in wanted),
+    }
 
 
 def _verdicts(report: dict[str, Any]) -> str:
     lines = []
     for name, verdict in report["verdicts"].items():
-        lines.append(f"{name}: " + ("all budgets met" if verdict["passed"] else "misses " + "; ".join(
-            f"{c['budget']} {c['value']:.4g} (budget {c['limit']})" for c in verdict["checks"] if not c["passed"])))
+        lines.append(
+            f"{name}: "
+            + (
+                "all budgets met"
+                if verdict["passed"]
+                else "misses "
+                + "; ".join(
+                    f"{c['budget']} {c['value']:.4g} (budget {c['limit']})"
+                    for c in verdict["checks"]
+                    if not c["passed"]
+                )
+            )
+        )
     if found := report["keep_float"]:
-        lines.append(f"float layers that mend {found['recipe']}: {dumps(found['layers'])}; {found['how']} "
-                     f"({found['tried']} models)" if found["met"] else f"{found['how']} ({found['tried']} models)")
+        lines.append(
+            f"float layers that mend {found['recipe']}: {dumps(found['layers'])}; {found['how']} "
+            f"({found['tried']} models)"
+            if found["met"]
+            else f"{found['how']} ({found['tried']} models)"
+        )
     return "\n".join(lines)

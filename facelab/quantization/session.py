@@ -37,8 +37,16 @@ class Session:
     Use as a context manager, or call `close`.
     """
 
-    def __init__(self, subject: Subject, calibrate: Samples, evaluate: Samples, *, budgets: Budgets | None = None,
-                 seed: int = 0, least: int = calibration.LEAST):
+    def __init__(
+        self,
+        subject: Subject,
+        calibrate: Samples,
+        evaluate: Samples,
+        *,
+        budgets: Budgets | None = None,
+        seed: int = 0,
+        least: int = calibration.LEAST,
+    ):
         for samples, what in ((calibrate, "calibration"), (evaluate, "evaluation")):
             measure.check_samples(samples, what)
         calibration.check_enough(calibrate, least=least)
@@ -54,7 +62,9 @@ class Session:
             self.base = self._base()
             self.onnx = self.base.suffix.lower() == ".onnx"
             check_spec(open_model(self.base, threads=1), subject.spec)
-            self._decoder = boxes.Decoder(subject, self.base) if subject.task == "detector" else None
+            self._decoder = (
+                boxes.Decoder(subject, self.base) if subject.task == "detector" else None
+            )
             self.float_outputs = self._outputs(self.base, evaluate)
         except BaseException:
             self.close()
@@ -77,10 +87,20 @@ class Session:
     @property
     def hash(self) -> str:
         """What tells this session from others: model, preprocessing, both sample sets, budgets and seed."""
-        sets = [[_key(s), list(s.hashes), None if s.labels is None else s.labels.tolist()]
-                for s in (self.calibration, self.evaluation)]
-        return sha256_json([sha256_file(self.base), self.subject.spec.hash, self.subject.task, sets,
-                            dataclasses.asdict(self.budgets), self.seed])
+        sets = [
+            [_key(s), list(s.hashes), None if s.labels is None else s.labels.tolist()]
+            for s in (self.calibration, self.evaluation)
+        ]
+        return sha256_json(
+            [
+                sha256_file(self.base),
+                self.subject.spec.hash,
+                self.subject.task,
+                sets,
+                dataclasses.asdict(self.budgets),
+                self.seed,
+            ]
+        )
 
     @property
     def classifier(self) -> bool:
@@ -90,7 +110,9 @@ class Session:
     def _base(self) -> Path:
         if self.subject.path is not None:
             return self.subject.path
-        return converter.convert(self.subject.source, self.folder, [{"name": FLOAT, "kind": "float32"}])[FLOAT]
+        return converter.convert(
+            self.subject.source, self.folder, [{"name": FLOAT, "kind": "float32"}]
+        )[FLOAT]
 
     @property
     def edge(self) -> EdgeQuantizer:
@@ -108,8 +130,15 @@ class Session:
         """Return the layers that can be left in float, in order."""
         return self.ort.layers() if self.onnx else self.edge.layers()
 
-    def make(self, recipe: Recipe, *, name: str | None = None, calibrate: Samples | None = None,
-             keep_float: Iterable[str] = (), only: Iterable[str] | None = None) -> Path:
+    def make(
+        self,
+        recipe: Recipe,
+        *,
+        name: str | None = None,
+        calibrate: Samples | None = None,
+        keep_float: Iterable[str] = (),
+        only: Iterable[str] | None = None,
+    ) -> Path:
         """Write one variant into `folder` and return its file. A file promised as full integer is read back.
 
         Raises NotIntegerError naming an operator that computes in float, QuantizationError, UnsupportedError.
@@ -120,8 +149,14 @@ class Session:
         if recipe.route == "onnx":
             self.ort.quantize(recipe, out, calibration=samples.tensors, keep_float=kept, only=only)
         elif recipe.route == "edge":
-            self.edge.quantize(recipe.kind, out, calibration=samples.tensors, key=_key(samples), keep_float=kept,
-                               only=only)
+            self.edge.quantize(
+                recipe.kind,
+                out,
+                calibration=samples.tensors,
+                key=_key(samples),
+                keep_float=kept,
+                only=only,
+            )
         elif recipe.route == "tf":
             if kept or only is not None:
                 recipe.check_float_operators()
@@ -129,9 +164,12 @@ class Session:
         elif recipe.route == "qat":
             self._tune(recipe, samples).replace(out)
         else:
-            raise UnsupportedError("Model Maker writes its INT8 file while it trains, from its own graph",
-                                   expected="a file made by facelab emotion train --int8", got=self.subject.file,
-                                   fix="train with --backend modelmaker --int8; its file is measured with add()")
+            raise UnsupportedError(
+                "Model Maker writes its INT8 file while it trains, from its own graph",
+                expected="a file made by facelab emotion train --int8",
+                got=self.subject.file,
+                fix="train with --backend modelmaker --int8; its file is measured with add()",
+            )
         if recipe.full_integer and only is None:
             check_integer(out, keep_float=kept, where=self.subject.file)
         self._check_runs(out, recipe)
@@ -140,10 +178,13 @@ class Session:
     def _check_runs(self, path: Path, recipe: Recipe) -> None:
         try:
             open_model(path, threads=1)
-        except FacelabError as e:   # quantisers write files that their own runtime refuses
-            raise QuantizationError(f"what {recipe.name} makes of the model does not run", where=self.subject.file,
-                                    got=f"{e.what}: {e.got}"[:400], fix="use another recipe, or leave the operator it "
-                                    "names in float with --keep-float") from e
+        except FacelabError as e:  # quantisers write files that their own runtime refuses
+            raise QuantizationError(
+                f"what {recipe.name} makes of the model does not run",
+                where=self.subject.file,
+                got=f"{e.what}: {e.got}"[:400],
+                fix="use another recipe, or leave the operator it names in float with --keep-float",
+            ) from e
 
     def make_all(self, recipes: Iterable[Recipe]) -> dict[str, Path]:
         """Write several variants; those of the TensorFlow converter in one process, which saves its start-up."""
@@ -160,8 +201,12 @@ class Session:
     def _convert(self, recipes: list[Recipe], samples: Samples, outs: Mapping[str, Path]) -> None:
         variants = [{"name": r.name, "kind": r.kind} for r in recipes]
         check = [] if self.subject.path is None else [{"name": "source-float32", "kind": "float32"}]
-        files = converter.convert(self.subject.source, self.folder / "tf", [*variants, *check],
-                                  calibration=samples.tensors)
+        files = converter.convert(
+            self.subject.source,
+            self.folder / "tf",
+            [*variants, *check],
+            calibration=samples.tensors,
+        )
         if check:
             self._same_model(files["source-float32"])
         for r in recipes:
@@ -169,23 +214,36 @@ class Session:
 
     def _tune(self, recipe: Recipe, samples: Samples) -> Path:
         source = qat.source_of(self.subject)
-        tuned, before = qat.tune(source, self.folder / "qat", samples.tensors, classifier=self.classifier,
-                                 seed=self.seed)
+        tuned, before = qat.tune(
+            source, self.folder / "qat", samples.tensors, classifier=self.classifier, seed=self.seed
+        )
         few = samples.tensors[:16]
         self._same(before[:16], measure.outputs(self.base, self.subject.spec, few), source)
-        return converter.convert(tuned, self.folder / "tf", [{"name": recipe.name, "kind": recipe.kind}],
-                                 calibration=samples.tensors)[recipe.name]
+        return converter.convert(
+            tuned,
+            self.folder / "tf",
+            [{"name": recipe.name, "kind": recipe.kind}],
+            calibration=samples.tensors,
+        )[recipe.name]
 
     def _same_model(self, converted: Path) -> None:
         few = self.evaluation.tensors[:16]
-        self._same(measure.outputs(converted, self.subject.spec, few), self.float_outputs[:16], self.subject.source)
+        self._same(
+            measure.outputs(converted, self.subject.spec, few),
+            self.float_outputs[:16],
+            self.subject.source,
+        )
 
     def _same(self, a: np.ndarray, b: np.ndarray, source: Path) -> None:
         apart = np.abs(a - b).max()
         if apart > CLOSE and self.subject.path is not None:
-            raise CheckFailedError("the source beside the .tflite is another model", where=source,
-                                   expected=f"outputs within {CLOSE} of {self.subject.path.name}", got=f"{apart:.3g}",
-                                   fix="name the .keras file or SavedModel itself")
+            raise CheckFailedError(
+                "the source beside the .tflite is another model",
+                where=source,
+                expected=f"outputs within {CLOSE} of {self.subject.path.name}",
+                got=f"{apart:.3g}",
+                fix="name the .keras file or SavedModel itself",
+            )
 
     def row(self, path: Path) -> dict[str, Any]:
         """Return the figures of a variant's file, without latency: quality, size, operators, verdict."""
@@ -197,21 +255,32 @@ class Session:
 
     def _quality(self, path: Path) -> dict[str, Any]:
         got = self.float_outputs if path == self.base else self._outputs(path, self.evaluation)
-        row = measure.quality(self.evaluation, self.float_outputs, got, classifier=self.classifier, seed=self.seed)
-        return row if self._decoder is None else row | boxes.agreement(self._faces(self.float_outputs),
-                                                                       self._faces(got), seed=self.seed)
+        row = measure.quality(
+            self.evaluation, self.float_outputs, got, classifier=self.classifier, seed=self.seed
+        )
+        return (
+            row
+            if self._decoder is None
+            else row
+            | boxes.agreement(self._faces(self.float_outputs), self._faces(got), seed=self.seed)
+        )
 
     def _faces(self, outputs: np.ndarray) -> list:
         return [self._decoder.faces(x, flat) for x, flat in zip(self.evaluation.tensors, outputs)]
 
-    def add(self, variant: str, path: Path, *, keep_float: Iterable[str] = (), recipe: str = "") -> dict[str, Any]:
+    def add(
+        self, variant: str, path: Path, *, keep_float: Iterable[str] = (), recipe: str = ""
+    ) -> dict[str, Any]:
         """Measure a file and enter it into the table under `variant`."""
         if path.parent != self.folder:
             path = Path(shutil.copy(path, self.folder / f"{variant}{path.suffix}"))
         if self.classifier and not self.onnx:
             _label(self.subject, path)
         self.files[variant] = path
-        self.rows[variant] = self.row(path) | {"recipe": recipe or variant, "keep_float": list(keep_float)}
+        self.rows[variant] = self.row(path) | {
+            "recipe": recipe or variant,
+            "keep_float": list(keep_float),
+        }
         return self.rows[variant]
 
     def _evaluator(self, recipe: Recipe):
@@ -222,9 +291,12 @@ class Session:
         def evaluate(kept: tuple[str, ...], only: tuple[str, ...] | None) -> dict[str, Any]:
             made[0] += 1
             path = self.make(recipe, name=f"trial{made[0]}", keep_float=kept, only=only)
-            row = self._quality(path) | {"size_ratio": measure.size_of(path) / measure.size_of(self.base)}
+            row = self._quality(path) | {
+                "size_ratio": measure.size_of(path) / measure.size_of(self.base)
+            }
             path.unlink()
             return row
+
         return evaluate
 
     def rank_layers(self, recipe: Recipe, *, most: int | None = None) -> list[dict[str, Any]]:
@@ -238,9 +310,15 @@ class Session:
         """
         shown = {}
         if not self.onnx and recipe.kind in ("int8", "uint8") and recipe.name in self.files:
-            shown = {r["index"]: r for r in self.edge.noise(self.files[recipe.name], self.evaluation.tensors[:32])}
+            shown = {
+                r["index"]: r
+                for r in self.edge.noise(self.files[recipe.name], self.evaluation.tensors[:32])
+            }
         keys = ("snr_db", "rmse_over_scale", "snr_db_accumulated")
-        return [row | {k: shown.get(row["index"], {}).get(k) for k in keys} for row in self.rank_layers(recipe)]
+        return [
+            row | {k: shown.get(row["index"], {}).get(k) for k in keys}
+            for row in self.rank_layers(recipe)
+        ]
 
     def keep_float_auto(self, recipe: Recipe, *, most: int | None = None) -> KeepFloat:
         """Find the smallest set of float layers that meets the budgets (`layers.smallest`)."""
@@ -254,8 +332,14 @@ class Session:
         """Return the layers that `--keep-float` names."""
         return named(text, self.layers())
 
-    def time(self, variants: Iterable[str] | None = None, *, threads: Iterable[int] | None = None,
-             runs: int = bench.RUNS, warmup: int = bench.WARMUP) -> list[int]:
+    def time(
+        self,
+        variants: Iterable[str] | None = None,
+        *,
+        threads: Iterable[int] | None = None,
+        runs: int = bench.RUNS,
+        warmup: int = bench.WARMUP,
+    ) -> list[int]:
         """Time variants against the float model (interleaved, a fresh process each) and enter `latency` into rows.
 
         `threads`: by default one, and all cores. Returns the thread counts.
@@ -268,8 +352,14 @@ class Session:
             model = open_model(self.files[name], threads=1)
             inputs[name] = measure.to_input(one, measure.with_quantize(self.subject.spec, model))
         for n in counts:
-            timed = bench.compare({v: self.files[v] for v in names}, inputs, threads=n, runs=runs, warmup=warmup,
-                                  seed=self.seed)
+            timed = bench.compare(
+                {v: self.files[v] for v in names},
+                inputs,
+                threads=n,
+                runs=runs,
+                warmup=warmup,
+                seed=self.seed,
+            )
             for name in names:
                 figures = measure.latency_row(timed[name], timed[FLOAT], n)
                 self.rows[name].setdefault("latency", {})[str(n)] = figures
@@ -282,12 +372,24 @@ class Session:
 def _label(subject: Subject, path: Path) -> None:
     """Put name, normalisation and labels into the file, as the float model has them: quantisers drop them."""
     from facelab.preprocess.tflite_metadata import write_metadata
+
     normalize, resize = subject.spec.find("normalize"), subject.spec.find("resize")
-    if normalize is None or resize is None or normalize.units != "0-255" or len(normalize.mean) != 1:
-        return   # the metadata cannot say it; labels.txt and the spec beside the file do
-    write_metadata(path, name="emotion", description=f"Emotion of a face: {', '.join(subject.classes)}",
-                   size=resize.size, mean=float(normalize.mean[0]), std=float(normalize.scale[0]),
-                   labels=list(subject.classes))
+    if (
+        normalize is None
+        or resize is None
+        or normalize.units != "0-255"
+        or len(normalize.mean) != 1
+    ):
+        return  # the metadata cannot say it; labels.txt and the spec beside the file do
+    write_metadata(
+        path,
+        name="emotion",
+        description=f"Emotion of a face: {', '.join(subject.classes)}",
+        size=resize.size,
+        mean=float(normalize.mean[0]),
+        std=float(normalize.scale[0]),
+        labels=list(subject.classes),
+    )
 
 
 def _key(samples: Samples) -> str:

@@ -18,8 +18,14 @@ from facelab.quantization.session import Session
 SIZES = (1, 20, 200)
 
 
-def sizes(session: Session, recipe: Recipe, pool: Samples, *, counts: Sequence[int] = SIZES,
-          seeds: Sequence[int] = (0, 1, 2)) -> list[dict[str, Any]]:
+def sizes(
+    session: Session,
+    recipe: Recipe,
+    pool: Samples,
+    *,
+    counts: Sequence[int] = SIZES,
+    seeds: Sequence[int] = (0, 1, 2),
+) -> list[dict[str, Any]]:
     """Quantise after calibration on 1, 20, 200 … images of `pool`, each with several seeds.
 
     Returns rows with `count`, `seed`, the variant's quality and verdict. The whole pool stands for counts above it.
@@ -28,7 +34,13 @@ def sizes(session: Session, recipe: Recipe, pool: Samples, *, counts: Sequence[i
     for count in sorted({min(c, len(pool)) for c in counts}):
         for seed in seeds:
             samples = cal.stratified(pool, count, seed=seed)
-            rows.append({"count": count, "seed": seed, **_trial(session, recipe, samples, f"n{count}-{seed}")})
+            rows.append(
+                {
+                    "count": count,
+                    "seed": seed,
+                    **_trial(session, recipe, samples, f"n{count}-{seed}"),
+                }
+            )
     return rows
 
 
@@ -45,9 +57,15 @@ def stability(session: Session, recipe: Recipe, pool: Samples, *, seed: int = 0)
         rows.append({"count": len(half), **session.row(path)})
         path.unlink()
     c = measure.cosines(*found)
-    same = agreement(found[0].argmax(1), found[1].argmax(1)).as_dict() if session.classifier else None
-    return {"halves": rows, "agreement": same, "cosine": {"mean": float(c.mean()), "worst": float(c.min())},
-            "largest_difference": float(np.abs(found[0] - found[1]).max())}
+    same = (
+        agreement(found[0].argmax(1), found[1].argmax(1)).as_dict() if session.classifier else None
+    )
+    return {
+        "halves": rows,
+        "agreement": same,
+        "cosine": {"mean": float(c.mean()), "worst": float(c.min())},
+        "largest_difference": float(np.abs(found[0] - found[1]).max()),
+    }
 
 
 MISTAKES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
@@ -64,13 +82,29 @@ def wrong_normalisation(session: Session, recipe: Recipe, samples: Samples) -> l
     Only for models whose input is −1…1. Raises BadInputError for others.
     """
     normalize = session.subject.spec.find("normalize")
-    if normalize is None or normalize.units != "0-255" or {*normalize.mean, *normalize.scale} != {127.5}:
-        raise BadInputError("the mistakes are written for inputs in −1…1", where=session.subject.spec.name,
-                            expected="(x − 127.5) / 127.5", got=None if normalize is None else normalize.to_dict())
+    if (
+        normalize is None
+        or normalize.units != "0-255"
+        or {*normalize.mean, *normalize.scale} != {127.5}
+    ):
+        raise BadInputError(
+            "the mistakes are written for inputs in −1…1",
+            where=session.subject.spec.name,
+            expected="(x − 127.5) / 127.5",
+            got=None if normalize is None else normalize.to_dict(),
+        )
     rows = [{"calibration": "right", **_trial(session, recipe, samples, "right")}]
     for k, (name, spoil) in enumerate(MISTAKES.items()):
-        wrong = Samples(spoil(samples.tensors).astype(np.float32), samples.hashes, samples.names, samples.spec,
-                        f"{samples.source}, {name}", samples.labels, samples.classes, samples.groups)
+        wrong = Samples(
+            spoil(samples.tensors).astype(np.float32),
+            samples.hashes,
+            samples.names,
+            samples.spec,
+            f"{samples.source}, {name}",
+            samples.labels,
+            samples.classes,
+            samples.groups,
+        )
         rows.append({"calibration": name, **_trial(session, recipe, wrong, f"wrong{k}")})
     return rows
 

@@ -46,7 +46,9 @@ class Subject:
         return self.path or self.source
 
 
-def load(model: str | os.PathLike, *, spec: PreprocessSpec | str | os.PathLike | None = None) -> Subject:
+def load(
+    model: str | os.PathLike, *, spec: PreprocessSpec | str | os.PathLike | None = None
+) -> Subject:
     """Find out what a model is: a path (`.tflite`, `.keras`, `.h5`, `.onnx`, a SavedModel or a training's folder) or
     a catalogue name.
 
@@ -59,15 +61,27 @@ def load(model: str | os.PathLike, *, spec: PreprocessSpec | str | os.PathLike |
     if path.is_dir() and not (path / "saved_model.pb").is_file() and (path / MODEL).is_file():
         path = path / MODEL
     if not path.exists():
-        raise BadInputError("the model file does not exist", where=path, expected=".tflite, .keras, SavedModel, .onnx",
-                            fix="check the path; facelab assets list shows the models facelab knows by name")
+        raise BadInputError(
+            "the model file does not exist",
+            where=path,
+            expected=".tflite, .keras, SavedModel, .onnx",
+            fix="check the path; facelab assets list shows the models facelab knows by name",
+        )
     kind = "saved_model" if path.is_dir() else path.suffix.lower()
     if kind == "saved_model" and not (path / "saved_model.pb").is_file():
-        raise BadInputError("the folder holds no SavedModel", where=path, expected="saved_model.pb in it",
-                            fix="name the model's file, or the folder that model.export wrote")
+        raise BadInputError(
+            "the folder holds no SavedModel",
+            where=path,
+            expected="saved_model.pb in it",
+            fix="name the model's file, or the folder that model.export wrote",
+        )
     if kind not in ("saved_model", ".tflite", ".onnx", *KERAS):
-        raise UnsupportedError("models of this kind cannot be quantised here", where=path,
-                               expected=".tflite, .keras, SavedModel, .onnx", got=path.suffix or "no suffix")
+        raise UnsupportedError(
+            "models of this kind cannot be quantised here",
+            where=path,
+            expected=".tflite, .keras, SavedModel, .onnx",
+            got=path.suffix or "no suffix",
+        )
     # a file that is no model is told first, whatever lies beside it
     opened = open_model(path, threads=1) if kind in (".tflite", ".onnx") else None
     if kind in KERAS:
@@ -77,13 +91,24 @@ def load(model: str | os.PathLike, *, spec: PreprocessSpec | str | os.PathLike |
         return _runnable(path, opened, entry, known)
     entry = entry or (_same_content(path) if path.is_file() else None)
     classes = _labels(path, entry)
-    return Subject(entry.name if entry else path.stem, None, path, known, "classifier" if classes else "network",
-                   classes, entry)
+    return Subject(
+        entry.name if entry else path.stem,
+        None,
+        path,
+        known,
+        "classifier" if classes else "network",
+        classes,
+        entry,
+    )
 
 
 def _entry(model: str | os.PathLike) -> ModelEntry | None:
     catalogue = load_catalogue()
-    return catalogue.model(str(model)) if str(model) in catalogue.names and not Path(model).exists() else None
+    return (
+        catalogue.model(str(model))
+        if str(model) in catalogue.names and not Path(model).exists()
+        else None
+    )
 
 
 def _same_content(path: Path) -> ModelEntry | None:
@@ -101,31 +126,61 @@ def _spec(path: Path, entry: ModelEntry | None) -> PreprocessSpec:
     near = path.with_name(MODEL).with_suffix(".preprocess.json")
     if path.suffix.lower() not in (".tflite", ".onnx") and near.is_file():
         return PreprocessSpec.load(near)
-    raise BadInputError("the model's preprocessing is unknown", where=path, expected=f"{beside.name} beside it",
-                        fix="give it with --spec FILE; facelab preprocess writes one")
+    raise BadInputError(
+        "the model's preprocessing is unknown",
+        where=path,
+        expected=f"{beside.name} beside it",
+        fix="give it with --spec FILE; facelab preprocess writes one",
+    )
 
 
 def _runnable(path: Path, opened: Model, entry: ModelEntry | None, spec: PreprocessSpec) -> Subject:
     integers = [t for t in (*opened.inputs, *opened.outputs) if not t.dtype.startswith("float")]
     if integers:
-        raise BadInputError("the model is quantised already", where=path, expected="float32 inputs and outputs",
-                            got=", ".join(map(str, integers)), fix="give the float model that it was made from")
+        raise BadInputError(
+            "the model is quantised already",
+            where=path,
+            expected="float32 inputs and outputs",
+            got=", ".join(map(str, integers)),
+            fix="give the float model that it was made from",
+        )
     if len(opened.inputs) != 1:
-        raise UnsupportedError("models with several inputs cannot be calibrated by one spec", where=path,
-                               expected="one input", got=", ".join(map(str, opened.inputs)))
+        raise UnsupportedError(
+            "models with several inputs cannot be calibrated by one spec",
+            where=path,
+            expected="one input",
+            got=", ".join(map(str, opened.inputs)),
+        )
     check_spec(opened, spec)
     entry = entry or _same_content(path)
     classes = _labels(path, entry)
     width = opened.outputs[0].shape[-1] if opened.outputs[0].shape else None
     if classes and width not in (None, len(classes)):
-        raise BadInputError("labels and outputs differ in number", where=path, expected=f"{width} labels",
-                            got=len(classes), fix="correct labels.txt")
+        raise BadInputError(
+            "labels and outputs differ in number",
+            where=path,
+            expected=f"{width} labels",
+            got=len(classes),
+            fix="correct labels.txt",
+        )
     source = None
     if path.suffix.lower() == ".tflite":
-        source = next((p for p in (path.parent / "saved_model", path.with_suffix(".keras"),
-                                   path.parent / "emotion.keras") if p.exists()), None)
+        source = next(
+            (
+                p
+                for p in (
+                    path.parent / "saved_model",
+                    path.with_suffix(".keras"),
+                    path.parent / "emotion.keras",
+                )
+                if p.exists()
+            ),
+            None,
+        )
     task: Task = "classifier" if classes else "network"
-    if (entry and entry.kind == "embedder") or (not classes and any(s.op == "align" for s in spec.stages)):
+    if (entry and entry.kind == "embedder") or (
+        not classes and any(s.op == "align" for s in spec.stages)
+    ):
         task = "embedder"
     if entry and entry.kind == "detector":
         task = "detector"

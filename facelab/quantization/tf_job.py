@@ -20,6 +20,7 @@ def without_slots(source, folder):
     it does not know: '_UserObject' object has no attribute 'add_slot'.
     """
     from tensorflow.core.protobuf import saved_model_pb2
+
     saved = saved_model_pb2.SavedModel.FromString((source / "saved_model.pb").read_bytes())
     for graph in saved.meta_graphs:
         for node in graph.object_graph_def.nodes:
@@ -36,10 +37,12 @@ def without_slots(source, folder):
 def converters(source, folder):
     """Return a function that makes a fresh converter for the source, a SavedModel or a Keras file."""
     import tensorflow as tf
+
     if source.is_dir():
         copy = without_slots(source, folder)
         return lambda: tf.lite.TFLiteConverter.from_saved_model(str(copy))
     import keras
+
     model = keras.models.load_model(source, compile=False)
     return lambda: tf.lite.TFLiteConverter.from_keras_model(model)
 
@@ -47,6 +50,7 @@ def converters(source, folder):
 def convert(converter, kind, images):
     """Return the bytes of one variant."""
     import tensorflow as tf
+
     if kind == "float32":
         return converter.convert()
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
@@ -64,6 +68,7 @@ def convert(converter, kind, images):
 def work(job, folder):
     """Convert every variant."""
     import numpy as np
+
     make = converters(Path(job["source"]), folder)
     images = np.load(folder / "calibration.npy") if (folder / "calibration.npy").is_file() else None
     for variant in job["variants"]:

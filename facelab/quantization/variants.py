@@ -13,8 +13,15 @@ from facelab.quantization.recipes import Recipe
 from facelab.quantization.session import FLOAT, Session
 
 
-def make_table(session: Session, recipes: Iterable[Recipe], out: Path, *, runs: int, modelmaker: bool = False,
-               threads: Sequence[int] | None = None) -> dict[str, Any]:
+def make_table(
+    session: Session,
+    recipes: Iterable[Recipe],
+    out: Path,
+    *,
+    runs: int,
+    modelmaker: bool = False,
+    threads: Sequence[int] | None = None,
+) -> dict[str, Any]:
     """Make and measure a variant a recipe, time all against the float model, and put the files into `out`,
     each with its spec beside it, as a bundle takes it.
 
@@ -29,7 +36,11 @@ def make_table(session: Session, recipes: Iterable[Recipe], out: Path, *, runs: 
     counts = session.time(threads=threads, runs=runs)
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
-    files = {v: export.with_spec(session, v, out / p.name) for v, p in session.files.items() if v != FLOAT}
+    files = {
+        v: export.with_spec(session, v, out / p.name)
+        for v, p in session.files.items()
+        if v != FLOAT
+    }
     export.write_labels(session, out)
     return {"files": files, "rows": session.rows, "threads": counts}
 

@@ -41,22 +41,32 @@ def page(verdict: Verdict) -> str:
     rows = "".join(
         f'<tr><td class="{c.status}">{c.status.upper()}</td><td><b>{t(c.name.replace("_", " "))}</b><br>'
         f'<span class="soft">{t(ABOUT[c.name])}</span></td><td>{t(c.what)}'
-        + ("<p>The policy does not let it be skipped.</p>" if c.status == "skipped" and c.name in v.refused else "")
-        + (f'<p class="fix"><b>Fix:</b> {t(c.fix)}</p>' if c.fix and c.name in v.refused else "") + "</td></tr>"
-        for c in v.checks)
+        + (
+            "<p>The policy does not let it be skipped.</p>"
+            if c.status == "skipped" and c.name in v.refused
+            else ""
+        )
+        + (f'<p class="fix"><b>Fix:</b> {t(c.fix)}</p>' if c.fix and c.name in v.refused else "")
+        + "</td></tr>"
+        for c in v.checks
+    )
     inner = ""
     if v.comparison is not None:
         framed = html.escape(fingerprint_page.page(v.comparison), quote=True)
-        inner = ('<h2>Preprocessing, probe by probe</h2><iframe title="fingerprint comparison" '
-                 f'srcdoc="{framed}"></iframe>')
+        inner = (
+            '<h2>Preprocessing, probe by probe</h2><iframe title="fingerprint comparison" '
+            f'srcdoc="{framed}"></iframe>'
+        )
     because = f"refused by: {', '.join(v.refused)}" if v.refused else "nothing speaks against it"
-    return (f'<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" '
-            f'content="width=device-width, initial-scale=1"><title>{v.word}: {t(v.name)}</title>'
-            f'<style>{fingerprint_page.CSS}{EXTRA}</style></head>'
-            f'<body><main><h1>Deploy gate: {t(v.name)}</h1><p><span class="verdict {v.word}">{v.word}</span> '
-            f'<span class="soft">{t(because)} · policy “{t(v.policy)}” · bundle {t(v.bundle)}</span></p>'
-            f'<table class="gate"><thead><tr><th>status</th><th>check</th><th>what was found</th></tr></thead>'
-            f"<tbody>{rows}</tbody></table>{inner}</main></body></html>\n")
+    return (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" '
+        f'content="width=device-width, initial-scale=1"><title>{v.word}: {t(v.name)}</title>'
+        f"<style>{fingerprint_page.CSS}{EXTRA}</style></head>"
+        f'<body><main><h1>Deploy gate: {t(v.name)}</h1><p><span class="verdict {v.word}">{v.word}</span> '
+        f'<span class="soft">{t(because)} · policy “{t(v.policy)}” · bundle {t(v.bundle)}</span></p>'
+        f'<table class="gate"><thead><tr><th>status</th><th>check</th><th>what was found</th></tr></thead>'
+        f"<tbody>{rows}</tbody></table>{inner}</main></body></html>\n"
+    )
 
 
 def grid(verdicts: dict[str, Verdict]) -> Figure:
@@ -69,9 +79,18 @@ def grid(verdicts: dict[str, Verdict]) -> Figure:
         states = {c.name: c.status for c in v.checks}
         for x, name in enumerate(names):
             mark, colour = marks[states.get(name, "skipped")]
-            ax.text(x, y, mark, ha="center", va="center", fontsize=16, color=colour, fontweight="bold")
-        ax.text(len(names), y, v.word, ha="center", va="center", fontweight="bold",
-                color=style.GOOD if v.passed else style.BAD)
+            ax.text(
+                x, y, mark, ha="center", va="center", fontsize=16, color=colour, fontweight="bold"
+            )
+        ax.text(
+            len(names),
+            y,
+            v.word,
+            ha="center",
+            va="center",
+            fontweight="bold",
+            color=style.GOOD if v.passed else style.BAD,
+        )
     ax.set_xticks(np.arange(len(names) + 1), [n.replace("_", "\n") for n in names] + ["verdict"])
     ax.set_yticks(np.arange(len(verdicts)), list(verdicts))
     ax.set_xlim(-0.6, len(names) + 0.6)

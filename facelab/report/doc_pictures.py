@@ -27,21 +27,47 @@ def contracts() -> Figure:
     """One face, as the model sees it after the right preprocessing and after five mistakes."""
     from facelab.fingerprint.probes import image_probes
     from facelab.preprocess import PreprocessSpec, apply
+
     probe = next(p for p in image_probes() if p.name == "face")
-    base = [{"op": "decode", "format": "encoded", "order": "rgb", "idct": "accurate", "alpha": "drop"},
-            {"op": "orient", "exif": "apply", "transform": "none"},
-            {"op": "crop", "region": "face", "margin": 0.1, "aspect": "square_longer", "box_rounding": "nearest",
-             "outside": "replicate"},
-            {"op": "resize", "size": [64, 64], "mode": "stretch", "kernel": "bilinear", "antialias": True,
-             "pixel_centers": "half", "rounding": "half_up", "edge": "renormalize"}]
+    base = [
+        {"op": "decode", "format": "encoded", "order": "rgb", "idct": "accurate", "alpha": "drop"},
+        {"op": "orient", "exif": "apply", "transform": "none"},
+        {
+            "op": "crop",
+            "region": "face",
+            "margin": 0.1,
+            "aspect": "square_longer",
+            "box_rounding": "nearest",
+            "outside": "replicate",
+        },
+        {
+            "op": "resize",
+            "size": [64, 64],
+            "mode": "stretch",
+            "kernel": "bilinear",
+            "antialias": True,
+            "pixel_centers": "half",
+            "rounding": "half_up",
+            "edge": "renormalize",
+        },
+    ]
 
     def with_(index: int, **changes):
-        return [{k: v for k, v in ({**s, **changes} if i == index else s).items() if v is not None}
-                for i, s in enumerate(base)]
-    cases = {"as trained": base, "BGR": with_(0, order="bgr"), "margin 40 %": with_(2, margin=0.4),
-             "nearest": with_(3, kernel="nearest", antialias=False, edge=None)}
-    pictures = {name: apply(PreprocessSpec("picture", stages), probe.data, face=probe.face).astype(float)
-                for name, stages in cases.items()}
+        return [
+            {k: v for k, v in ({**s, **changes} if i == index else s).items() if v is not None}
+            for i, s in enumerate(base)
+        ]
+
+    cases = {
+        "as trained": base,
+        "BGR": with_(0, order="bgr"),
+        "margin 40 %": with_(2, margin=0.4),
+        "nearest": with_(3, kernel="nearest", antialias=False, edge=None),
+    }
+    pictures = {
+        name: apply(PreprocessSpec("picture", stages), probe.data, face=probe.face).astype(float)
+        for name, stages in cases.items()
+    }
     right = pictures["as trained"]
     pictures["read as x / 255,\nnot (x − 127.5) / 127.5"] = 127.5 + right / 2
     pictures["rows read\nas columns"] = right.transpose(1, 0, 2)
@@ -56,23 +82,40 @@ def contracts() -> Figure:
 def thresholds(sets: int = 400, impostors: int = 300, target: float = 0.01) -> Figure:
     """What a threshold chosen for FAR 1 % on few pairs gives on the same pairs and on others."""
     from facelab.metrics.operating import threshold_at
+
     rng = np.random.default_rng(9)
     same = np.r_[np.ones(10, bool), np.zeros(impostors, bool)]
     here, elsewhere = [], []
     for _ in range(sets):
-        first, second = (np.r_[np.full(10, 0.1), 2 - 2 * rng.normal(0.05, 0.12, impostors)] for _ in range(2))
+        first, second = (
+            np.r_[np.full(10, 0.1), 2 - 2 * rng.normal(0.05, 0.12, impostors)] for _ in range(2)
+        )
         t = threshold_at(first, same, target)
         here.append(np.mean(first[~same] < t))
         elsewhere.append(np.mean(second[~same] < t))
     _, ax = style.figure(8, 3.6)
     edges = np.arange(-0.5, 14.5) / impostors * 100
-    for x, name, colour, hatch in ((here, "on the pairs that chose it", style.PALETTE[4], "//"),
-                                   (elsewhere, "on other pairs", style.PALETTE[0], "")):
-        ax.hist(np.array(x) * 100, bins=edges, color=colour, alpha=0.75, label=name, hatch=hatch, edgecolor="white")
+    for x, name, colour, hatch in (
+        (here, "on the pairs that chose it", style.PALETTE[4], "//"),
+        (elsewhere, "on other pairs", style.PALETTE[0], ""),
+    ):
+        ax.hist(
+            np.array(x) * 100,
+            bins=edges,
+            color=colour,
+            alpha=0.75,
+            label=name,
+            hatch=hatch,
+            edgecolor="white",
+        )
     ax.axvline(target * 100, color="black", ls="--", label="target")
     ax.legend()
-    return style.label(ax, f"Thresholds for FAR {target:.0%} from {impostors} impostor pairs, {sets} times",
-                       "false accept rate that was found [%]", "thresholds").figure
+    return style.label(
+        ax,
+        f"Thresholds for FAR {target:.0%} from {impostors} impostor pairs, {sets} times",
+        "false accept rate that was found [%]",
+        "thresholds",
+    ).figure
 
 
 def quantisation() -> Figure:
@@ -86,7 +129,11 @@ def quantisation() -> Figure:
         q = np.clip(np.rint(x / scale), -128, 127) * scale
         clipped = (x / scale < -128.5) | (x / scale > 127.5)
         power = (x - q) ** 2
-        for name, mask in (("all", slice(None)), ("clipped values", clipped), ("rounding", ~clipped)):
+        for name, mask in (
+            ("all", slice(None)),
+            ("clipped values", clipped),
+            ("rounding", ~clipped),
+        ):
             parts[name].append(np.sqrt(power[mask].sum() / len(x)))
     _, ax = style.figure(8, 3.8)
     for (name, y), line, colour in zip(parts.items(), ("-", "--", ":"), style.PALETTE):
@@ -94,15 +141,24 @@ def quantisation() -> Figure:
         y = np.where(np.array(y) > 0, y, np.nan)
         ax.plot(ranges, y, line, color=colour, lw=2, label=name)
     best = int(np.argmin(parts["all"]))
-    ax.plot(ranges[best], parts["all"][best], "o", color="black",
-            label=f"best: ±{ranges[best]:.1f} σ, error {parts['all'][best]:.3f} σ")
+    ax.plot(
+        ranges[best],
+        parts["all"][best],
+        "o",
+        color="black",
+        label=f"best: ±{ranges[best]:.1f} σ, error {parts['all'][best]:.3f} σ",
+    )
     ax.set_xscale("log")
     ax.set_yscale("log")
     style.plain_log(ax.xaxis)
     style.plain_log(ax.yaxis)
     ax.legend(fontsize=9)
-    return style.label(ax, "Quantising normally distributed activations to 8 bits", "calibrated range [± σ]",
-                       "RMS error [σ]").figure
+    return style.label(
+        ax,
+        "Quantising normally distributed activations to 8 bits",
+        "calibrated range [± σ]",
+        "RMS error [σ]",
+    ).figure
 
 
 def roofline() -> Figure:
@@ -110,49 +166,92 @@ def roofline() -> Figure:
     bandwidth, peak = 20e9, 100e9
     _, ax = style.figure(8, 3.9)
     x = np.geomspace(0.1, 200, 200)
-    ax.plot(x, np.minimum(x * bandwidth, peak) / 1e9, color="black", lw=2,
-            label="roof of an example: 20 GB/s, 100 GFLOP/s")
+    ax.plot(
+        x,
+        np.minimum(x * bandwidth, peak) / 1e9,
+        color="black",
+        lw=2,
+        label="roof of an example: 20 GB/s, 100 GFLOP/s",
+    )
     for k, batch in enumerate((1, 4, 16, 64, 256)):
-        intensity = 2 * batch / 4   # multiply and add for each query, for each float32 of the gallery read once
-        ax.plot(intensity, min(intensity * bandwidth, peak) / 1e9, style.MARKERS[k], ms=9, color=style.PALETTE[k],
-                label=f"{batch} quer{'y' if batch == 1 else 'ies'} at once: {intensity:g} operations a byte", ls="none")
+        intensity = (
+            2 * batch / 4
+        )  # multiply and add for each query, for each float32 of the gallery read once
+        ax.plot(
+            intensity,
+            min(intensity * bandwidth, peak) / 1e9,
+            style.MARKERS[k],
+            ms=9,
+            color=style.PALETTE[k],
+            label=f"{batch} quer{'y' if batch == 1 else 'ies'} at once: {intensity:g} operations a byte",
+            ls="none",
+        )
     ax.axvline(peak / bandwidth, color=style.NEUTRAL, ls=":")
-    ax.text(peak / bandwidth / 1.1, 2.2, "ridge: from here on\ncomputing is the limit", fontsize=9, ha="right",
-            color=style.NEUTRAL)
+    ax.text(
+        peak / bandwidth / 1.1,
+        2.2,
+        "ridge: from here on\ncomputing is the limit",
+        fontsize=9,
+        ha="right",
+        color=style.NEUTRAL,
+    )
     ax.set_xscale("log")
     ax.set_yscale("log")
     style.plain_log(ax.xaxis)
     style.plain_log(ax.yaxis)
     ax.legend(fontsize=8.5, loc="lower right")
-    return style.label(ax, "Where a search of float32 vectors can be at best", "operations per byte read",
-                       "billion operations per second").figure
+    return style.label(
+        ax,
+        "Where a search of float32 vectors can be at best",
+        "operations per byte read",
+        "billion operations per second",
+    ).figure
 
 
 def coordinates() -> Figure:
     """Where the four pixels of a shrunken row are read in the original of eight, by three conventions."""
     wide, narrow = 8, 4
     out = np.arange(narrow)
-    rules = {"half-pixel centres\n(OpenCV, Pillow, TF 2)": (out + 0.5) * wide / narrow - 0.5,
-             "legacy (TF 1)": out * wide / narrow, "aligned corners": out * (wide - 1) / (narrow - 1)}
+    rules = {
+        "half-pixel centres\n(OpenCV, Pillow, TF 2)": (out + 0.5) * wide / narrow - 0.5,
+        "legacy (TF 1)": out * wide / narrow,
+        "aligned corners": out * (wide - 1) / (narrow - 1),
+    }
     _, ax = style.figure(8, 2.9)
     for y, (name, at) in enumerate(rules.items()):
         for k in range(wide):
-            ax.fill_between([k - 0.5, k + 0.5], y - 0.3, y + 0.3, facecolor="#F3F4F6" if k % 2 else "#E5E7EB")
+            ax.fill_between(
+                [k - 0.5, k + 0.5], y - 0.3, y + 0.3, facecolor="#F3F4F6" if k % 2 else "#E5E7EB"
+            )
         ax.plot(at, np.full(narrow, y), style.MARKERS[y], color=style.PALETTE[y], ms=9, label=name)
     ax.set_yticks(range(len(rules)), list(rules))
     ax.set_xticks(range(wide))
     ax.set_xlim(-0.9, wide - 0.1)
     ax.set_ylim(len(rules) - 0.5, -0.5)
     ax.grid(False)
-    return style.label(ax, "Where 4 pixels are read among 8", "pixel of the original (number at its centre)", "").figure
+    return style.label(
+        ax, "Where 4 pixels are read among 8", "pixel of the original (number at its centre)", ""
+    ).figure
 
 
-def _boxes(ax, texts: list[tuple[float, float, str]], *, width: float, height: float, colours=None) -> None:
+def _boxes(
+    ax, texts: list[tuple[float, float, str]], *, width: float, height: float, colours=None
+) -> None:
     from matplotlib.patches import FancyBboxPatch
+
     for k, (x, y, text) in enumerate(texts):
         face = colours[k] if colours else "#DBEAFE"
-        ax.add_patch(FancyBboxPatch((x - width / 2, y - height / 2), width, height, boxstyle="round,pad=0.02",
-                                    facecolor=face, edgecolor="#1f2937", linewidth=0.8))
+        ax.add_patch(
+            FancyBboxPatch(
+                (x - width / 2, y - height / 2),
+                width,
+                height,
+                boxstyle="round,pad=0.02",
+                facecolor=face,
+                edgecolor="#1f2937",
+                linewidth=0.8,
+            )
+        )
         ax.text(x, y, text, ha="center", va="center", fontsize=8.5)
     ax.set_axis_off()
 
@@ -160,15 +259,27 @@ def _boxes(ax, texts: list[tuple[float, float, str]], *, width: float, height: f
 def mirrors() -> Figure:
     """Where a file is looked for, in order."""
     from facelab.zoo.store import find
-    assert find.__module__ == "facelab.zoo.store"   # the order drawn here is that module's
-    steps = ["models/ or data/\n(FACELAB_MODELS,\nFACELAB_DATA)", "a pip package\nthat carries\nthe very file",
-             "FACELAB_MIRROR\na folder, used in place,\nor an address", "the official\naddress\n(only `fetch`)"]
+
+    assert find.__module__ == "facelab.zoo.store"  # the order drawn here is that module's
+    steps = [
+        "models/ or data/\n(FACELAB_MODELS,\nFACELAB_DATA)",
+        "a pip package\nthat carries\nthe very file",
+        "FACELAB_MIRROR\na folder, used in place,\nor an address",
+        "the official\naddress\n(only `fetch`)",
+    ]
     fig, ax = style.figure(8.6, 2.1)
     _boxes(ax, [(k * 2.4, 0, s) for k, s in enumerate(steps)], width=1.9, height=1.0)
     for k in range(3):
-        ax.annotate("", ((k + 1) * 2.4 - 1.0, 0), (k * 2.4 + 1.0, 0), arrowprops={"arrowstyle": "->"})
-    ax.text(3.6, -0.95, "every hit: size and SHA-256 must be the catalogue's, or it is refused",
-            ha="center", fontsize=9)
+        ax.annotate(
+            "", ((k + 1) * 2.4 - 1.0, 0), (k * 2.4 + 1.0, 0), arrowprops={"arrowstyle": "->"}
+        )
+    ax.text(
+        3.6,
+        -0.95,
+        "every hit: size and SHA-256 must be the catalogue's, or it is refused",
+        ha="center",
+        fontsize=9,
+    )
     ax.set_xlim(-1.1, 8.3)
     ax.set_ylim(-1.2, 0.8)
     return fig
@@ -177,20 +288,31 @@ def mirrors() -> Figure:
 def detectors() -> Figure:
     """The astronaut as two detectors see her whose weights come with pip packages."""
     from facelab.report import first_look
+
     image = first_look.astronaut()
-    return first_look.gallery(image[:256, 96:352], first_look.detect_all(image[:256, 96:352], ["haar", "mtcnn"]))
+    return first_look.gallery(
+        image[:256, 96:352], first_look.detect_all(image[:256, 96:352], ["haar", "mtcnn"])
+    )
 
 
 def dataset() -> Figure:
     """The first faces of the synthetic set, with their labels and boxes."""
     from facelab.datasets import synthetic
-    faces = synthetic.generate("emotion", n=6, seed=7, workers=1, classes=("anger", "joy", "neutral"), progress=False)
+
+    faces = synthetic.generate(
+        "emotion", n=6, seed=7, workers=1, classes=("anger", "joy", "neutral"), progress=False
+    )
     fig, axes = style.figure(9, 1.9, columns=6)
     from matplotlib.patches import Rectangle
+
     for ax, image, box, name in zip(axes, faces.images, faces.boxes, faces.emotion):
         x1, y1, x2, y2 = box
         ax.imshow(image)
-        ax.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor=style.PALETTE[6], linewidth=1.2))
+        ax.add_patch(
+            Rectangle(
+                (x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor=style.PALETTE[6], linewidth=1.2
+            )
+        )
         ax.set_title(str(name), fontsize=9, fontweight="normal", loc="center")
         ax.set_axis_off()
     return fig
@@ -198,27 +320,42 @@ def dataset() -> Figure:
 
 def cluster() -> Figure:
     """The plan's steps: what waits for what, and which run alone."""
-    plan = tomllib.loads((project_root() / "notebooks" / "plan.toml").read_text(encoding="utf-8"))["step"]
+    plan = tomllib.loads((project_root() / "notebooks" / "plan.toml").read_text(encoding="utf-8"))[
+        "step"
+    ]
     needs = {s["name"]: s.get("needs", []) for s in plan}
     alone = {s["name"] for s in plan if s.get("lane") == "exclusive"}
 
     def depth(name: str) -> int:
         return 1 + max((depth(n) for n in needs[name] if n in needs), default=-1)
+
     columns: dict[int, list[str]] = {}
     for name in sorted(needs):
         columns.setdefault(depth(name), []).append(name)
-    places = {name: (x * 4.2, -y * 0.8) for x, names in columns.items() for y, name in enumerate(names)}
+    places = {
+        name: (x * 4.2, -y * 0.8) for x, names in columns.items() for y, name in enumerate(names)
+    }
     rows = max(map(len, columns.values()))
     fig, ax = style.figure(3.4 * len(columns) + 1, 0.5 * rows + 0.7)
     for name, (x, y) in places.items():
         for before in needs[name]:
-            ax.annotate("", (x - 1.5, y), (places[before][0] + 1.5, places[before][1]),
-                        arrowprops={"arrowstyle": "->", "color": style.NEUTRAL})
+            ax.annotate(
+                "",
+                (x - 1.5, y),
+                (places[before][0] + 1.5, places[before][1]),
+                arrowprops={"arrowstyle": "->", "color": style.NEUTRAL},
+            )
     colours = ["#FDE68A" if n in alone else "#DBEAFE" for n in places]
     _boxes(ax, [(x, y, n) for n, (x, y) in places.items()], width=2.9, height=0.5, colours=colours)
     ax.set_xlim(-1.7, max(x for x, _ in places.values()) + 1.7)
     ax.set_ylim(-0.8 * rows - 0.1, 0.5)
-    ax.text(-1.5, -0.8 * rows + 0.15, "yellow: runs alone, threads pinned", fontsize=9, color=style.NEUTRAL)
+    ax.text(
+        -1.5,
+        -0.8 * rows + 0.15,
+        "yellow: runs alone, threads pinned",
+        fontsize=9,
+        color=style.NEUTRAL,
+    )
     return fig
 
 
@@ -232,13 +369,22 @@ def gate() -> Figure:
     from facelab.deploy.gate import judge, spec_of
     from facelab.fingerprint.capture import capture_spec
     from facelab.report.deploy import grid
+
     with tempfile.TemporaryDirectory() as name:
-        good = make("mtcnn-onet", Path(name) / "good",
-                    spec=project_root() / "examples" / "python" / "train.preprocess.json").folder
+        good = make(
+            "mtcnn-onet",
+            Path(name) / "good",
+            spec=project_root() / "examples" / "python" / "train.preprocess.json",
+        ).folder
         spec = spec_of(open_bundle(good))
-        sides = {"right": spec, "BGR": spec.replace(0, order="bgr"),
-                 "0…1, not −1…1": spec.replace(3, mean=[0.0], scale=[255.0])}
-        verdicts = {k: judge(good, inference=capture_spec(s, backend="opencv")) for k, s in sides.items()}
+        sides = {
+            "right": spec,
+            "BGR": spec.replace(0, order="bgr"),
+            "0…1, not −1…1": spec.replace(3, mean=[0.0], scale=[255.0]),
+        }
+        verdicts = {
+            k: judge(good, inference=capture_spec(s, backend="opencv")) for k, s in sides.items()
+        }
         bad = Path(shutil.copytree(good, Path(name) / "bad"))
         corrupt(bad)
         verdicts["one bit flipped"] = judge(bad, inference=capture_spec(spec, backend="opencv"))
@@ -246,10 +392,17 @@ def gate() -> Figure:
 
 
 PICTURES: dict[str, Callable[[], Figure]] = {
-    "preprocessing-contracts": contracts, "thresholds-and-far": thresholds, "what-int8-costs": quantisation,
-    "reading-a-roofline": roofline, "coordinate-systems": coordinates, "offline-and-mirrors": mirrors,
-    "adding-a-detector": detectors, "adding-a-dataset": dataset, "running-on-a-cluster": cluster,
-    "deploy-gate": gate}
+    "preprocessing-contracts": contracts,
+    "thresholds-and-far": thresholds,
+    "what-int8-costs": quantisation,
+    "reading-a-roofline": roofline,
+    "coordinate-systems": coordinates,
+    "offline-and-mirrors": mirrors,
+    "adding-a-detector": detectors,
+    "adding-a-dataset": dataset,
+    "running-on-a-cluster": cluster,
+    "deploy-gate": gate,
+}
 """Page → the function that draws its picture."""
 
 
@@ -258,6 +411,7 @@ def draw(name: str, folder: Path) -> Path:
     import io
 
     from PIL import Image
+
     buffer = io.BytesIO()
     PICTURES[name]().savefig(buffer, format="png", dpi=90, bbox_inches="tight")
     picture = Image.open(buffer).convert("RGB").quantize(128, method=Image.Quantize.MEDIANCUT)

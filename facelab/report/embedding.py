@@ -19,7 +19,15 @@ def bars(rows: Sequence[Mapping], *, title: str, x: str, best: float | None = No
     place = np.arange(len(rows))[::-1]
     value = np.array([r["value"] for r in rows])
     error = np.array([[max(0, r["value"] - r["lo"]), max(0, r["hi"] - r["value"])] for r in rows]).T
-    ax.barh(place, value, xerr=error, color=style.PALETTE[0], ecolor=style.NEUTRAL, capsize=3, height=0.6)
+    ax.barh(
+        place,
+        value,
+        xerr=error,
+        color=style.PALETTE[0],
+        ecolor=style.NEUTRAL,
+        capsize=3,
+        height=0.6,
+    )
     for y, r in zip(place, rows):
         ax.annotate(f" {r['value']:.3f}", (max(r["hi"], r["value"]), y), va="center", fontsize=9)
     if best is not None:
@@ -34,13 +42,23 @@ def bars(rows: Sequence[Mapping], *, title: str, x: str, best: float | None = No
 def pair_gallery(rows: Sequence[Sequence[Mapping]], titles: Sequence[str]) -> Figure:
     """Draw rows of face pairs; each item has a, b (crops) and caption."""
     columns = max(map(len, rows))
-    fig, axes = style.figure(2.3 * columns, 1.75 * len(rows) + 0.4, rows=len(rows), columns=columns, squeeze=False)
+    fig, axes = style.figure(
+        2.3 * columns, 1.75 * len(rows) + 0.4, rows=len(rows), columns=columns, squeeze=False
+    )
     for line, (items, title) in enumerate(zip(rows, titles)):
         for ax, item in zip(axes[line], items):
             gap = np.full((item["a"].shape[0], 4, 3), 255, np.uint8)
             ax.imshow(np.concatenate([item["a"], gap, item["b"]], axis=1))
             ax.set_title(item["caption"], fontsize=9, weight="normal")
-        axes[line, 0].text(0, -0.08, title, transform=axes[line, 0].transAxes, va="top", fontsize=9.5, weight="bold")
+        axes[line, 0].text(
+            0,
+            -0.08,
+            title,
+            transform=axes[line, 0].transAxes,
+            va="top",
+            fontsize=9.5,
+            weight="bold",
+        )
     for ax in axes.flat:
         ax.set_axis_off()
     return fig

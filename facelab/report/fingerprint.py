@@ -54,7 +54,10 @@ figcaption { display: flex; justify-content: space-between; margin-bottom: 8px; 
 
 
 def write_page(
-    comparison: Comparison, path: str | os.PathLike, *, tensors: tuple[str | None, str | None] = (None, None)
+    comparison: Comparison,
+    path: str | os.PathLike,
+    *,
+    tensors: tuple[str | None, str | None] = (None, None),
 ) -> Path:
     """Write the page atomically. `tensors` are folders with either side's golden tensors; without them the pictures
     are the fingerprints' own samples (at most 16 × 16 points)."""
@@ -113,7 +116,11 @@ def _card(f: Finding) -> str:
     if e.get("value") is not None:
         rows.append(("Evidence", f"{e['value']:g} {e['unit']} on probe “{e['probe']}”"))
     share = e.get("explains")
-    bar = "" if share is None else f'<div class="bar"><i style="width:{100 * min(max(share, 0), 1):.0f}%"></i></div>'
+    bar = (
+        ""
+        if share is None
+        else f'<div class="bar"><i style="width:{100 * min(max(share, 0), 1):.0f}%"></i></div>'
+    )
     if share is not None:
         rows.append(("Explains", f"{share:.1%} of the difference"))
     table = "".join(f"<tr><td>{k}</td><td>{_t(v)}</td></tr>" for k, v in rows)
@@ -145,7 +152,9 @@ def _cost(cost: dict | None) -> str:
         )
         if cost["tar"]:
             t = cost["tar"]
-            lines.append(f"TAR at cosine {t['threshold']:.3f}: {t['training']:.1%} → {t['inference']:.1%}.")
+            lines.append(
+                f"TAR at cosine {t['threshold']:.3f}: {t['training']:.1%} → {t['inference']:.1%}."
+            )
     if cost["flips"]:
         items = "".join(
             f"<li><code>{_t(f['image'])}</code> {_t(f.get('training', ''))} → "
@@ -158,17 +167,23 @@ def _cost(cost: dict | None) -> str:
             + (f"<li>and {more} more</li>" if more > 0 else "")
             + "</ul></details>"
         )
-    return "<h2>What it costs</h2>" + "".join(f"<p>{line}</p>" if not line.startswith("<d") else line for line in lines)
+    return "<h2>What it costs</h2>" + "".join(
+        f"<p>{line}</p>" if not line.startswith("<d") else line for line in lines
+    )
 
 
 def _what(tensors) -> str:
     if all(tensors):
         return "Pictures are the golden tensors."
-    return "Pictures are the samples that the fingerprints hold (up to 16 × 16 points of each tensor)."
+    return (
+        "Pictures are the samples that the fingerprints hold (up to 16 × 16 points of each tensor)."
+    )
 
 
 def _worst(c: Comparison) -> list[str]:
-    return sorted(c.distances, key=lambda n: -np.inf if c.distances[n] is None else -c.distances[n]["rms"])[:SHOWN]
+    return sorted(
+        c.distances, key=lambda n: -np.inf if c.distances[n] is None else -c.distances[n]["rms"]
+    )[:SHOWN]
 
 
 def _picture(c: Comparison, side: int, name: str, folder: str | None) -> np.ndarray:
@@ -188,7 +203,8 @@ def _probe(c: Comparison, name: str, tensors) -> str:
     shown = [("training", _gray(a, lo, hi)), ("inference", _gray(b, lo, hi))]
     difference = _difference(a, b)
     pictures = "".join(
-        f'<div><img alt="{label} side of {_t(name)}" src="{_uri(p)}">{label}</div>' for label, p in shown
+        f'<div><img alt="{label} side of {_t(name)}" src="{_uri(p)}">{label}</div>'
+        for label, p in shown
     )
     third = (
         f'<div><img alt="difference on {_t(name)}" src="{_uri(difference)}">difference</div>'
@@ -215,13 +231,17 @@ def _difference(a: np.ndarray, b: np.ndarray) -> np.ndarray | None:
     if a.shape[2] == b.shape[2] and np.abs(d).max() < 1e-9 and np.abs(a - b).max() > 0:
         d = np.abs(b - a).max(axis=2)
     d = d / max(float(np.abs(d).max()), 1e-12)
-    base, up, down = (np.array(v, dtype=np.float64) for v in ((238, 238, 238), (213, 94, 0), (0, 114, 178)))
+    base, up, down = (
+        np.array(v, dtype=np.float64) for v in ((238, 238, 238), (213, 94, 0), (0, 114, 178))
+    )
     t = np.abs(d)[..., None]
     return np.rint(base * (1 - t) + np.where(d[..., None] > 0, up, down) * t).astype(np.uint8)
 
 
 def _uri(pixels: np.ndarray) -> str:
-    return "data:image/png;base64," + base64.b64encode(encode_png(np.ascontiguousarray(pixels))).decode("ascii")
+    return "data:image/png;base64," + base64.b64encode(
+        encode_png(np.ascontiguousarray(pixels))
+    ).decode("ascii")
 
 
 def matrix_figure(rows: list):
@@ -236,8 +256,19 @@ def matrix_figure(rows: list):
     fig, ax = figure(9.5, 1.6 + 0.2 * len(names))
     for r in rows:
         x, y = columns.index((r.base, r.side)), names.index(" + ".join(r.mistakes))
-        ax.plot(x, y, marker="o" if r.right else "X", color=GOOD if r.right else BAD, markersize=7, linestyle="none")
-    ax.set_xticks(range(len(columns)), [base.replace("-", "\n", 1) + "\n" + side for base, side in columns], fontsize=8)
+        ax.plot(
+            x,
+            y,
+            marker="o" if r.right else "X",
+            color=GOOD if r.right else BAD,
+            markersize=7,
+            linestyle="none",
+        )
+    ax.set_xticks(
+        range(len(columns)),
+        [base.replace("-", "\n", 1) + "\n" + side for base, side in columns],
+        fontsize=8,
+    )
     ax.set_yticks(range(len(names)), names, fontsize=8)
     ax.set_ylim(len(names) - 0.5, -0.5)
     ax.set_xlim(-0.6, len(columns) - 0.4)
@@ -263,7 +294,11 @@ def probes_figure(comparison: Comparison, names: list[str] | None = None):
         lo, hi = float(a.min()), float(a.max())
         difference = _difference(a, b)
         for row, (label, picture) in enumerate(
-            (("training", _gray(a, lo, hi)), ("inference", _gray(b, lo, hi)), ("difference", difference))
+            (
+                ("training", _gray(a, lo, hi)),
+                ("inference", _gray(b, lo, hi)),
+                ("difference", difference),
+            )
         ):
             ax = axes[row, column]
             ax.set_xticks([])

@@ -34,12 +34,14 @@ LONGEST_S = 6.0
 def astronaut() -> np.ndarray:
     """Return scikit-image's photograph of an astronaut, uint8 RGB (512, 512, 3), public domain (NASA)."""
     from skimage import data
+
     return data.astronaut()
 
 
 def catalogue_table() -> pd.DataFrame:
     """Return the catalogue: a row a model, where its file is on this machine, licence, and the command that gets it."""
     import pandas as pd
+
     rows = []
     for entry in load_catalogue():
         try:
@@ -47,16 +49,35 @@ def catalogue_table() -> pd.DataFrame:
             place = found.place if found else "–"
         except FacelabError as e:
             place = f"faulty: {e.what}"
-        rows.append({"model": entry.name, "kind": entry.kind, "family": entry.family, "runtime": entry.runtime,
-                     "here": place, "licence": entry.licence})
+        rows.append(
+            {
+                "model": entry.name,
+                "kind": entry.kind,
+                "family": entry.family,
+                "runtime": entry.runtime,
+                "here": place,
+                "licence": entry.licence,
+            }
+        )
     return pd.DataFrame(rows)
 
 
 def checks_table(checks: list) -> pd.DataFrame:
     """Return the doctor's findings: area, what was looked at, status, detail, remedy."""
     import pandas as pd
-    return pd.DataFrame([{"area": c.area, "what": c.name, "status": c.status, "detail": c.detail, "fix": c.fix or ""}
-                         for c in checks])
+
+    return pd.DataFrame(
+        [
+            {
+                "area": c.area,
+                "what": c.name,
+                "status": c.status,
+                "detail": c.detail,
+                "fix": c.fix or "",
+            }
+            for c in checks
+        ]
+    )
 
 
 def presence_plot(table: pd.DataFrame) -> Figure:
@@ -85,6 +106,7 @@ def detect_all(image: np.ndarray, names: list[str]) -> dict[str, detection.Detec
 def draw(ax, image: np.ndarray, found: detection.Detections, title: str) -> None:
     """Draw boxes and landmarks of one detector on one axis."""
     from matplotlib.patches import Rectangle
+
     ax.imshow(image)
     ax.set_title(title, fontsize=8.5, fontweight="normal", loc="center")
     ax.set_xticks([])
@@ -92,17 +114,30 @@ def draw(ax, image: np.ndarray, found: detection.Detections, title: str) -> None
     ax.grid(False)
     width = 1 + image.shape[1] / 1200
     for k, (x1, y1, x2, y2) in enumerate(found.boxes):
-        ax.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor="#F0E442", linewidth=width))
+        ax.add_patch(
+            Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor="#F0E442", linewidth=width)
+        )
         if found.landmarks is not None:
-            ax.scatter(*found.landmarks[k].T, s=5 * width, c="#56B4E9", edgecolors="black", linewidths=0.3, zorder=3)
+            ax.scatter(
+                *found.landmarks[k].T,
+                s=5 * width,
+                c="#56B4E9",
+                edgecolors="black",
+                linewidths=0.3,
+                zorder=3,
+            )
 
 
-def gallery(image: np.ndarray, found: dict[str, detection.Detections], *, columns: int = 5) -> Figure:
+def gallery(
+    image: np.ndarray, found: dict[str, detection.Detections], *, columns: int = 5
+) -> Figure:
     """Return one picture with a tile a detector: its boxes (yellow) and landmarks (blue) on the same image."""
     columns = min(columns, len(found))
     rows = -(-len(found) // columns)
     high = image.shape[0] / image.shape[1]
-    fig, axes = style.figure(2.5 * columns, (2.5 * high + 0.45) * rows, rows=rows, columns=columns, squeeze=False)
+    fig, axes = style.figure(
+        2.5 * columns, (2.5 * high + 0.45) * rows, rows=rows, columns=columns, squeeze=False
+    )
     for ax in axes.flat:
         ax.set_axis_off()
     for ax, (name, faces) in zip(axes.flat, found.items()):
@@ -114,10 +149,17 @@ def gallery(image: np.ndarray, found: dict[str, detection.Detections], *, column
 def hits(found: dict[str, detection.Detections]) -> list[dict]:
     """Return a row a detector: whether a box overlaps the astronaut's face (IoU ≥ 0.4), and how many boxes do not."""
     from facelab.detection.boxes import overlap
+
     rows = []
     for name, faces in found.items():
         on_face = overlap(faces.boxes, FACE)[:, 0] >= 0.4 if len(faces) else np.zeros(0, bool)
-        rows.append({"model": name, "face found": bool(on_face.any()), "boxes elsewhere": int((~on_face).sum())})
+        rows.append(
+            {
+                "model": name,
+                "face found": bool(on_face.any()),
+                "boxes elsewhere": int((~on_face).sum()),
+            }
+        )
     return rows
 
 
@@ -129,11 +171,13 @@ def best_face(found: dict[str, detection.Detections]) -> detection.Detections:
     return with_points[0].take(np.array([0]))
 
 
-def mirror_similarity(image: np.ndarray, face: detection.Detections, names: list[str]) -> list[dict]:
+def mirror_similarity(
+    image: np.ndarray, face: detection.Detections, names: list[str]
+) -> list[dict]:
     """Return a row an embedder: cosine between one face and its mirror image, each found by its own landmarks."""
     flipped = np.ascontiguousarray(image[:, ::-1])
     width = image.shape[1]
-    points = face.landmarks[:, [1, 0, 2, 4, 3]].copy()   # left is left as seen in the image
+    points = face.landmarks[:, [1, 0, 2, 4, 3]].copy()  # left is left as seen in the image
     points[..., 0] = width - 1 - points[..., 0]
     boxes = face.boxes[:, [2, 1, 0, 3]].copy()
     boxes[:, [0, 2]] = width - boxes[:, [0, 2]]
@@ -142,7 +186,14 @@ def mirror_similarity(image: np.ndarray, face: detection.Detections, names: list
         model = embedding.load(name)
         a = model.embed(image, face.landmarks, boxes=face.boxes, normalise=True)[0]
         b = model.embed(flipped, points, boxes=boxes, normalise=True)[0]
-        rows.append({"model": name, "dimensions": model.dim, "found by": model.needs, "cosine": float(a @ b)})
+        rows.append(
+            {
+                "model": name,
+                "dimensions": model.dim,
+                "found by": model.needs,
+                "cosine": float(a @ b),
+            }
+        )
     return rows
 
 
@@ -171,7 +222,9 @@ def _timed(once: Callable[[], float], repeats: int) -> list[float]:
     return seconds
 
 
-def costs(kind: str, names: list[str], files: dict[str, Path] | Path, *, repeats: int, threads: int = 1) -> list[dict]:
+def costs(
+    kind: str, names: list[str], files: dict[str, Path] | Path, *, repeats: int, threads: int = 1
+) -> list[dict]:
     """Measure models one after the other, each in a fresh process: seconds a call, memory above the bare process.
 
     `kind` is `detector` or `embedder`; `files` is the image, or a file a name. Returns a row a model with the raw
@@ -180,29 +233,57 @@ def costs(kind: str, names: list[str], files: dict[str, Path] | Path, *, repeats
     rows = []
     for name in track(names, f"{kind}s"):
         file = files[name] if isinstance(files, dict) else files
-        answer = fresh.call(f"facelab.report.first_look:measure_{kind}", name, str(file), repeats, threads=threads)
+        answer = fresh.call(
+            f"facelab.report.first_look:measure_{kind}", name, str(file), repeats, threads=threads
+        )
         s = summarise(np.array(answer.value["seconds"]))
-        rows.append({"model": name, "kind": kind, "P50 [ms]": s.p50 * 1e3, "P90 [ms]": s.p90 * 1e3,
-                     "memory [MiB]": (answer.peak_rss - answer.base_rss) / MIB,
-                     "note": s.warning or "", "samples": np.array(answer.value["seconds"])})
+        rows.append(
+            {
+                "model": name,
+                "kind": kind,
+                "P50 [ms]": s.p50 * 1e3,
+                "P90 [ms]": s.p90 * 1e3,
+                "memory [MiB]": (answer.peak_rss - answer.base_rss) / MIB,
+                "note": s.warning or "",
+                "samples": np.array(answer.value["seconds"]),
+            }
+        )
     return rows
 
 
 def cost_table(rows: list[dict]) -> pd.DataFrame:
     """Return the costs as a table, without the raw samples."""
     import pandas as pd
+
     return pd.DataFrame([{k: v for k, v in r.items() if k != "samples"} for r in rows]).round(2)
 
 
 def record_costs(run: Run, rows: list[dict]) -> None:
     """Store latency (with its raw samples, the machine and any warning) and memory of each model."""
     from facelab.core.machine import facts
-    machine = facts(threads=1, versions=("numpy", "onnxruntime", "ai-edge-litert", "opencv-python-headless"))
+
+    machine = facts(
+        threads=1, versions=("numpy", "onnxruntime", "ai-edge-litert", "opencv-python-headless")
+    )
     for row in rows:
         s = summarise(row["samples"])
-        run.record(row["model"], "latency", s.p50 * 1e3, unit="ms", better="lower", lo=s.lo * 1e3, hi=s.hi * 1e3,
-                   n=s.n, method="median, rank interval", machine=machine, warning=s.warning, samples=row["samples"])
-        run.record(row["model"], "memory", row["memory [MiB]"], unit="MiB", better="lower", machine=machine)
+        run.record(
+            row["model"],
+            "latency",
+            s.p50 * 1e3,
+            unit="ms",
+            better="lower",
+            lo=s.lo * 1e3,
+            hi=s.hi * 1e3,
+            n=s.n,
+            method="median, rank interval",
+            machine=machine,
+            warning=s.warning,
+            samples=row["samples"],
+        )
+        run.record(
+            row["model"], "memory", row["memory [MiB]"], unit="MiB", better="lower", machine=machine
+        )
 
 
 def cost_plot(rows: list[dict], title: str) -> Figure:
@@ -213,9 +294,17 @@ def cost_plot(rows: list[dict], title: str) -> Figure:
     p50, p90 = np.array([r["P50 [ms]"] for r in rows]), np.array([r["P90 [ms]"] for r in rows])
     left.hlines(y, p50, p90, color=style.NEUTRAL, linewidth=2)
     one_crop = np.array([r.get("kind") == "embedder" for r in rows])
-    left.plot(p50[~one_crop], y[~one_crop], "o", color=style.PALETTE[0], label="P50, detector: a photograph")
+    left.plot(
+        p50[~one_crop],
+        y[~one_crop],
+        "o",
+        color=style.PALETTE[0],
+        label="P50, detector: a photograph",
+    )
     if one_crop.any():
-        left.plot(p50[one_crop], y[one_crop], "D", color=style.PALETTE[3], label="P50, embedder: one crop")
+        left.plot(
+            p50[one_crop], y[one_crop], "D", color=style.PALETTE[3], label="P50, embedder: one crop"
+        )
     left.plot(p90, y, "|", color=style.PALETTE[1], markersize=10, markeredgewidth=2, label="P90")
     left.set_xscale("log")
     style.plain_log(left.xaxis)
@@ -230,35 +319,66 @@ def cost_plot(rows: list[dict], title: str) -> Figure:
     return fig
 
 
-def face_crops(image: np.ndarray, face: detection.Detections, names: list[str], folder: Path) -> dict[str, Path]:
+def face_crops(
+    image: np.ndarray, face: detection.Detections, names: list[str], folder: Path
+) -> dict[str, Path]:
     """Write the crop that each embedder would see of one face as `.npy`; return the files by name."""
     from facelab.core.files import write_npy
     from facelab.preprocess import apply
     from facelab.preprocess.align import align
+
     files = {}
     for name in names:
         model = embedding.load(name)
         width, height = model.input_size
-        crop = (align(image, face.landmarks[0], width) if width in (112, 128) else
-                _box_crop(apply, image, face.boxes[0], width, height))
+        crop = (
+            align(image, face.landmarks[0], width)
+            if width in (112, 128)
+            else _box_crop(apply, image, face.boxes[0], width, height)
+        )
         files[name] = write_npy(folder / f"{name}.npy", crop)
     return files
 
 
 def _box_crop(apply, image, box, width, height) -> np.ndarray:
     from facelab.preprocess import PreprocessSpec
-    spec = PreprocessSpec("crop", [
-        {"op": "decode", "format": "rgb24", "order": "rgb", "size": [image.shape[1], image.shape[0]]},
-        {"op": "crop", "region": "face", "margin": 0.25, "aspect": "square_longer", "box_rounding": "nearest",
-         "outside": "replicate"},
-        {"op": "resize", "size": [width, height], "mode": "stretch", "kernel": "bilinear", "antialias": True,
-         "pixel_centers": "half", "rounding": "half_up", "edge": "renormalize"}])
+
+    spec = PreprocessSpec(
+        "crop",
+        [
+            {
+                "op": "decode",
+                "format": "rgb24",
+                "order": "rgb",
+                "size": [image.shape[1], image.shape[0]],
+            },
+            {
+                "op": "crop",
+                "region": "face",
+                "margin": 0.25,
+                "aspect": "square_longer",
+                "box_rounding": "nearest",
+                "outside": "replicate",
+            },
+            {
+                "op": "resize",
+                "size": [width, height],
+                "mode": "stretch",
+                "kernel": "bilinear",
+                "antialias": True,
+                "pixel_centers": "half",
+                "rounding": "half_up",
+                "edge": "renormalize",
+            },
+        ],
+    )
     return apply(spec, image, face=tuple(float(v) for v in box))
 
 
 def save_png(image: np.ndarray, path: Path) -> Path:
     """Write an RGB image as PNG and return the path."""
     from PIL import Image
+
     Image.fromarray(image).save(path)
     return path
 
@@ -266,11 +386,14 @@ def save_png(image: np.ndarray, path: Path) -> Path:
 def count_table(counts: pd.DataFrame | None) -> pd.DataFrame | str:
     """Return the counts with a last row: the share of photographs that each detector counted exactly."""
     import pandas as pd
+
     if counts is None:
         return "Not looked at: FACELAB_MIRROR names no folder with labelled/detection.csv."
     exact = {c: f"{(counts[c] == counts['faces']).mean():.0%}" for c in counts.columns[2:]}
-    return pd.concat([counts, pd.DataFrame([{"photograph": "counted exactly", "faces": "", **exact}])],
-                     ignore_index=True)
+    return pd.concat(
+        [counts, pd.DataFrame([{"photograph": "counted exactly", "faces": "", **exact}])],
+        ignore_index=True,
+    )
 
 
 def record_counts(run: Run, counts: pd.DataFrame | None) -> str:
@@ -279,7 +402,9 @@ def record_counts(run: Run, counts: pd.DataFrame | None) -> str:
         return "no group photographs, no record"
     for name in counts.columns[2:]:
         right = int((counts[name] == counts["faces"]).sum())
-        run.record(name, "photographs_counted", right, unit="photographs", better="higher", n=len(counts))
+        run.record(
+            name, "photographs_counted", right, unit="photographs", better="higher", n=len(counts)
+        )
     return f"{len(counts)} photographs, {len(counts.columns) - 2} detectors"
 
 
@@ -289,10 +414,18 @@ def exact_counts(names: list[str]) -> pd.DataFrame | None:
     Columns: photograph, faces (labelled exactly), then one column a detector with the number it found.
     """
     import pandas as pd
+
     known = groups()
     if not known:
         return None
     detectors = {name: detection.load(name) for name in names}
-    return pd.DataFrame([{"photograph": Path(path).stem, "faces": faces,
-                          **{name: len(d.detect(image)) for name, d in detectors.items()}}
-                         for path, (image, faces) in track(known.items(), "photographs")])
+    return pd.DataFrame(
+        [
+            {
+                "photograph": Path(path).stem,
+                "faces": faces,
+                **{name: len(d.detect(image)) for name, d in detectors.items()},
+            }
+            for path, (image, faces) in track(known.items(), "photographs")
+        ]
+    )

@@ -16,11 +16,24 @@ from facelab.core.records import Record
 from facelab.report.index_style import CSS
 from facelab.report.index_words import duration, number, plural, size, span
 
-_TONE = {"good": "good", "missed": "warn", "failed": "bad", "interrupted": "still", "running": "still"}
+_TONE = {
+    "good": "good",
+    "missed": "warn",
+    "failed": "bad",
+    "interrupted": "still",
+    "running": "still",
+}
 
 
-def write(path: Path, run_folder: Path, summary: dict[str, Any], records: list[Record], *, links: str,
-          earlier: list[dict[str, Any]] = ()) -> Path:
+def write(
+    path: Path,
+    run_folder: Path,
+    summary: dict[str, Any],
+    records: list[Record],
+    *,
+    links: str,
+    earlier: list[dict[str, Any]] = (),
+) -> Path:
     """Write the report of a run to `path`, atomically, and return the path.
 
     `run_folder` holds a folder for each step; `links` is its address as seen from `path`. `summary` is `run.json`,
@@ -50,7 +63,9 @@ def _when(stamp: float | None) -> str:
 
 
 class _Page:
-    def __init__(self, folder: Path, summary: dict, records: list[Record], links: str, earlier: list[dict]):
+    def __init__(
+        self, folder: Path, summary: dict, records: list[Record], links: str, earlier: list[dict]
+    ):
         self.folder, self.summary, self.links, self.earlier = folder, summary, links, earlier
         self.steps = summary["steps"]
         self.by_step: dict[str, list[Record]] = {s["step"]: [] for s in self.steps}
@@ -71,7 +86,9 @@ class _Page:
     def _page_of(self, step: str, cell: str = "") -> str | None:
         if not (self.folder / step / f"{step}.html").is_file():
             return None
-        return f"{self.links}/{quote(step)}/{quote(step)}.html" + (f"#{quote(cell)}" if cell else "")
+        return f"{self.links}/{quote(step)}/{quote(step)}.html" + (
+            f"#{quote(cell)}" if cell else ""
+        )
 
     def _link(self, text: str, step: str, cell: str = "") -> str:
         address = self._page_of(step, cell)
@@ -86,30 +103,52 @@ class _Page:
     def render(self) -> str:
         """Return the whole page."""
         state = self.summary["state"]
-        parts = [self._verdict(state), self._failures(), self._step_table(), self._budgets(), self._figures(),
-                 self._records(), self._facts(), self._earlier()]
+        parts = [
+            self._verdict(state),
+            self._failures(),
+            self._step_table(),
+            self._budgets(),
+            self._figures(),
+            self._records(),
+            self._facts(),
+            self._earlier(),
+        ]
         body = "\n".join(p for p in parts if p)
-        return (f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-                f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-                f'<title>{_e(self.summary["verdict"])} · facelab</title>\n<link rel="icon" href="data:,">\n'
-                f"<style>{CSS}</style>\n</head>\n<body>\n{body}\n</body>\n</html>\n")
+        return (
+            f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+            f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+            f'<title>{_e(self.summary["verdict"])} · facelab</title>\n<link rel="icon" href="data:,">\n'
+            f"<style>{CSS}</style>\n</head>\n<body>\n{body}\n</body>\n</html>\n"
+        )
 
     def _verdict(self, state: str) -> str:
         s = self.summary
         cached = sum(step["cached"] for step in self.steps)
-        small = (f"Profile {s['profile']}, {_when(s['started'])}, {duration(s['seconds'])}: "
-                 f"{plural(s['kernels_started'], 'notebook')} run, {cached} unchanged")
-        nav = [("#steps", "Steps"), ("#budgets", "Budgets"), ("#figures", "Plots"), ("#records", "Records"),
-               ("#facts", "About this run")]
+        small = (
+            f"Profile {s['profile']}, {_when(s['started'])}, {duration(s['seconds'])}: "
+            f"{plural(s['kernels_started'], 'notebook')} run, {cached} unchanged"
+        )
+        nav = [
+            ("#steps", "Steps"),
+            ("#budgets", "Budgets"),
+            ("#figures", "Plots"),
+            ("#records", "Records"),
+            ("#facts", "About this run"),
+        ]
         anchors = "".join(f'<a href="{a}">{t}</a>' for a, t in nav)
-        notes = "".join(f'<p class="small">{self._link(step["step"], step["step"])}: {_e(step["note"])}</p>'
-                        for step in self.steps if step.get("note"))
+        notes = "".join(
+            f'<p class="small">{self._link(step["step"], step["step"])}: {_e(step["note"])}</p>'
+            for step in self.steps
+            if step.get("note")
+        )
         others = s.get("not_asked_for", {})
         hidden = state == "good" and (others.get("missed") or others.get("failed"))
         tone = "warn" if hidden else _TONE.get(state, "still")
-        return (f'<h1>facelab · report</h1><section class="verdict {tone}" id="verdict">'
-                f'<p class="big">{_e(s["verdict"])}</p><p class="small">{_e(small)}</p>{notes}</section>'
-                f"<nav>{anchors}</nav>")
+        return (
+            f'<h1>facelab · report</h1><section class="verdict {tone}" id="verdict">'
+            f'<p class="big">{_e(s["verdict"])}</p><p class="small">{_e(small)}</p>{notes}</section>'
+            f"<nav>{anchors}</nav>"
+        )
 
     def _failures(self) -> str:
         out = []
@@ -119,10 +158,12 @@ class _Page:
                 continue
             source = f"<pre>{_e(chr(10).join(f['source']))}</pre>" if f.get("source") else ""
             trace = f"<pre>{_e(chr(10).join(f['traceback']))}</pre>" if f.get("traceback") else ""
-            out.append(f'<div class="failure" id="failure-{_e(step["step"])}"><h3>{_e(step["step"])}: {_e(f["what"])}'
-                       f'</h3><p>{self._link(f.get("where", ""), step["step"], f.get("cell", ""))}</p>{source}{trace}'
-                       f'<p><strong>Likely cause:</strong> {_e(f.get("cause", ""))}</p>'
-                       f'<p><strong>Repeat just this step:</strong> <code>{_e(f.get("repeat", ""))}</code></p></div>')
+            out.append(
+                f'<div class="failure" id="failure-{_e(step["step"])}"><h3>{_e(step["step"])}: {_e(f["what"])}'
+                f"</h3><p>{self._link(f.get('where', ''), step['step'], f.get('cell', ''))}</p>{source}{trace}"
+                f"<p><strong>Likely cause:</strong> {_e(f.get('cause', ''))}</p>"
+                f"<p><strong>Repeat just this step:</strong> <code>{_e(f.get('repeat', ''))}</code></p></div>"
+            )
         return f'<h2 id="failures">What failed</h2>{"".join(out)}' if out else ""
 
     def _status(self, step: dict) -> str:
@@ -132,21 +173,35 @@ class _Page:
         return _badge("budget missed", "warn") if step["missed"] else _badge("done", "good")
 
     def _step_table(self) -> str:
-        heads = [("Step", ""), ("Status", ""), ("Time", "n"), ("Cached", ""), ("Memory", "n"), ("Budgets", "n"),
-                 ("Verdict", ""), ("Why it ran, or not", "")]
+        heads = [
+            ("Step", ""),
+            ("Status", ""),
+            ("Time", "n"),
+            ("Cached", ""),
+            ("Memory", "n"),
+            ("Budgets", "n"),
+            ("Verdict", ""),
+            ("Why it ran, or not", ""),
+        ]
         rows = []
         for step in self.steps:
             name = step["step"]
             said = step.get("verdict") or (step.get("failure") or {}).get("what", "")
-            budgets = f"{step['budgets'] - len(step['missed'])} / {step['budgets']}" if step.get("budgets") else "–"
+            budgets = (
+                f"{step['budgets'] - len(step['missed'])} / {step['budgets']}"
+                if step.get("budgets")
+                else "–"
+            )
             took = duration(step["seconds"]) if step["seconds"] else "–"
             extra = f'<div class="soft">{_e(step["note"])}</div>' if step.get("note") else ""
-            rows.append(f'<tr id="step-{_e(name)}"><td class="one">{self._link(name, name)}</td>'
-                        f'<td>{self._status(step)}</td><td class="n">{took}</td>'
-                        f'<td>{"cached" if step["cached"] else "–"}</td>'
-                        f'<td class="n">{size(step.get("peak_bytes", 0))}</td><td class="n">{budgets}</td>'
-                        f'<td class="w">{_e(said)}{extra}</td>'
-                        f'<td class="soft why">{_e("; ".join(step["why"]))}</td></tr>')
+            rows.append(
+                f'<tr id="step-{_e(name)}"><td class="one">{self._link(name, name)}</td>'
+                f'<td>{self._status(step)}</td><td class="n">{took}</td>'
+                f"<td>{'cached' if step['cached'] else '–'}</td>"
+                f'<td class="n">{size(step.get("peak_bytes", 0))}</td><td class="n">{budgets}</td>'
+                f'<td class="w">{_e(said)}{extra}</td>'
+                f'<td class="soft why">{_e("; ".join(step["why"]))}</td></tr>'
+            )
         return f'<h2 id="steps">Steps</h2>{_table(heads, rows)}'
 
     def _record_row(self, step: str, place: int, r: Record) -> str:
@@ -157,30 +212,48 @@ class _Page:
         notes = "; ".join(x for x in (r.warning, r.note) if x)
         notes = f'<div class="soft">{_e(notes)}</div>' if notes else ""
         error = f" · error {number(r.error)}" if r.error is not None else ""
-        return (f'<tr><td>{state}</td><td class="one">{self._link(step, step, self._cell_of(step, place))}</td>'
-                f'<td class="w">{_e(r.case)}{notes}</td><td class="one">{_e(r.metric)}</td>'
-                f'<td class="n">{_e(number(r.value))} {_e(r.unit)}{error}</td>'
-                f'<td class="n soft">{span(r.lo, r.hi)}</td><td class="one">{_e(r.budget or "")}</td>'
-                f'<td class="n soft">{r.n if r.n is not None else ""}</td></tr>')
+        return (
+            f'<tr><td>{state}</td><td class="one">{self._link(step, step, self._cell_of(step, place))}</td>'
+            f'<td class="w">{_e(r.case)}{notes}</td><td class="one">{_e(r.metric)}</td>'
+            f'<td class="n">{_e(number(r.value))} {_e(r.unit)}{error}</td>'
+            f'<td class="n soft">{span(r.lo, r.hi)}</td><td class="one">{_e(r.budget or "")}</td>'
+            f'<td class="n soft">{r.n if r.n is not None else ""}</td></tr>'
+        )
 
-    _RECORD_HEADS = (("", ""), ("Step", ""), ("Case", ""), ("Metric", ""), ("Value", "n"), ("95 % interval", "n"),
-                     ("Budget", ""), ("n", "n"))
+    _RECORD_HEADS = (
+        ("", ""),
+        ("Step", ""),
+        ("Case", ""),
+        ("Metric", ""),
+        ("Value", "n"),
+        ("95 % interval", "n"),
+        ("Budget", ""),
+        ("n", "n"),
+    )
 
     def _budgets(self) -> str:
         rows: list[tuple[bool, str]] = []
         for step, records in self.by_step.items():
-            rows += [(bool(r.passed), self._record_row(step, k, r)) for k, r in enumerate(records) if r.budget]
+            rows += [
+                (bool(r.passed), self._record_row(step, k, r))
+                for k, r in enumerate(records)
+                if r.budget
+            ]
         if not rows:
             return '<h2 id="budgets">Budgets</h2><p class="soft">No step of this run has set a budget.</p>'
         rows.sort(key=lambda row: row[0])
-        return f'<h2 id="budgets">Budgets</h2>{_table(self._RECORD_HEADS, [text for _, text in rows])}'
+        return (
+            f'<h2 id="budgets">Budgets</h2>{_table(self._RECORD_HEADS, [text for _, text in rows])}'
+        )
 
     def _figures(self) -> str:
         out = []
         for step in self.steps:
             name = step["step"]
-            pictures = sorted((self.folder / name / "figures").glob("*.png"),
-                              key=lambda p, s=name: self._order(s, p.stem))
+            pictures = sorted(
+                (self.folder / name / "figures").glob("*.png"),
+                key=lambda p, s=name: self._order(s, p.stem),
+            )
             if not pictures:
                 continue
             figures = "".join(self._figure(name, p) for p in pictures)
@@ -192,12 +265,18 @@ class _Page:
         return (drawn.index(figure) if figure in drawn else len(drawn)), figure
 
     def _figure(self, step: str, path: Path) -> str:
-        alt = self.ends[step].get("alt", {}).get(path.stem) or path.stem.replace("_", " ").replace("-", " ")
+        alt = self.ends[step].get("alt", {}).get(path.stem) or path.stem.replace("_", " ").replace(
+            "-", " "
+        )
         cell = self.cells[step].get("figures", {}).get(path.stem, "")
         picture = base64.b64encode(path.read_bytes()).decode("ascii")
         address = self._page_of(step, cell)
         image = f'<img loading="lazy" alt="{_e(alt)}" src="data:image/png;base64,{picture}">'
-        shown = f'<a href="{_e(address)}" title="to the cell that drew it">{image}</a>' if address else image
+        shown = (
+            f'<a href="{_e(address)}" title="to the cell that drew it">{image}</a>'
+            if address
+            else image
+        )
         return f"<figure>{shown}<figcaption>{_e(alt)}</figcaption></figure>"
 
     def _records(self) -> str:
@@ -206,29 +285,44 @@ class _Page:
             if records:
                 rows = [self._record_row(step, k, r) for k, r in enumerate(records)]
                 counted = plural(len(records), "record")
-                out.append(f"<details><summary>{_e(step)} · {counted}</summary>"
-                           f"{_table(self._RECORD_HEADS, rows)}</details>")
+                out.append(
+                    f"<details><summary>{_e(step)} · {counted}</summary>"
+                    f"{_table(self._RECORD_HEADS, rows)}</details>"
+                )
         return f'<h2 id="records">Every record</h2>{"".join(out)}' if out else ""
 
     def _facts(self) -> str:
         s, m = self.summary, self.summary["machine"]
         versions = ", ".join(f"{k} {v}" for k, v in m.get("versions", {}).items() if v)
         features = ", ".join(m["features"]) or "no SIMD features known"
-        facts = {"run": s["run"], "command": s["command"], "commit": s.get("commit") or "–",
-                 "started": _when(s["started"]), "where": s.get("scheduler") or f"this machine, {s['jobs']} at once",
-                 "processor": f"{m['cpu']}, {m['cores']} cores ({features})",
-                 "memory": size(m["memory"]), "system": m["os"], "python": m["python"], "versions": versions}
+        facts = {
+            "run": s["run"],
+            "command": s["command"],
+            "commit": s.get("commit") or "–",
+            "started": _when(s["started"]),
+            "where": s.get("scheduler") or f"this machine, {s['jobs']} at once",
+            "processor": f"{m['cpu']}, {m['cores']} cores ({features})",
+            "memory": size(m["memory"]),
+            "system": m["os"],
+            "python": m["python"],
+            "versions": versions,
+        }
         rows = "".join(f"<dt>{_e(k)}</dt><dd>{_e(v)}</dd>" for k, v in facts.items())
         return f'<h2 id="facts">About this run</h2><dl class="facts">{rows}</dl>'
 
     def _earlier(self) -> str:
         if not self.earlier:
             return ""
-        rows = [f'<tr><td class="one"><a href="{_e(self.links)}/../{_e(e["run"])}/index.html">{_e(e["run"])}</a></td>'
-                f'<td>{_badge(e["state"], _TONE.get(e["state"], "still"))}</td><td>{_e(e.get("profile", ""))}</td>'
-                f'<td class="n">{duration(e.get("seconds", 0.0))}</td>'
-                f'<td class="w">{_e(e.get("verdict", ""))}</td></tr>' for e in self.earlier]
+        rows = [
+            f'<tr><td class="one"><a href="{_e(self.links)}/../{_e(e["run"])}/index.html">{_e(e["run"])}</a></td>'
+            f"<td>{_badge(e['state'], _TONE.get(e['state'], 'still'))}</td><td>{_e(e.get('profile', ''))}</td>"
+            f'<td class="n">{duration(e.get("seconds", 0.0))}</td>'
+            f'<td class="w">{_e(e.get("verdict", ""))}</td></tr>'
+            for e in self.earlier
+        ]
         heads = [("Run", ""), ("State", ""), ("Profile", ""), ("Time", "n"), ("Verdict", "")]
         last = self.earlier[0]["run"]
-        return (f'<h2 id="earlier">Earlier runs</h2>{_table(heads, rows)}<p class="soft">What got better or worse: '
-                f"<code>facelab compare {_e(last)} {_e(self.summary['run'])}</code></p>")
+        return (
+            f'<h2 id="earlier">Earlier runs</h2>{_table(heads, rows)}<p class="soft">What got better or worse: '
+            f"<code>facelab compare {_e(last)} {_e(self.summary['run'])}</code></p>"
+        )

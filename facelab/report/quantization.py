@@ -24,7 +24,11 @@ def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
     >>> pareto_front([(2.0, 0.9), (1.0, 0.8), (3.0, 0.85)])
     [1, 0]
     """
-    order, best, front = sorted(range(len(points)), key=lambda i: (points[i][0], -points[i][1])), float("-inf"), []
+    order, best, front = (
+        sorted(range(len(points)), key=lambda i: (points[i][0], -points[i][1])),
+        float("-inf"),
+        [],
+    )
     for i in order:
         if points[i][1] > best:
             front.append(i)
@@ -36,26 +40,53 @@ def pareto(rows: Sequence[Mapping[str, Any]], *, threads: int = 1) -> Figure:
     """Draw quality against file size and against latency, a mark a variant; the line joins what nothing beats."""
     fig, axes = figure(10.5, 4.6, columns=2, sharey=True)
     y = [quality_of(r)[0] for r in rows]
-    costs = [([r["bytes"] / 1024 for r in rows], "file size (KiB)"),
-             ([r.get("latency", {}).get(str(threads), {}).get("p50_ms", float("nan")) for r in rows],
-              f"latency P50 (ms, {threads} thread{'s' if threads > 1 else ''})")]
+    costs = [
+        ([r["bytes"] / 1024 for r in rows], "file size (KiB)"),
+        (
+            [r.get("latency", {}).get(str(threads), {}).get("p50_ms", float("nan")) for r in rows],
+            f"latency P50 (ms, {threads} thread{'s' if threads > 1 else ''})",
+        ),
+    ]
     for ax, (x, name) in zip(axes, costs):
         front = pareto_front([(a, b) for a, b in zip(x, y) if a == a])
         known = [i for i, a in enumerate(x) if a == a]
-        ax.plot([x[known[i]] for i in front], [y[known[i]] for i in front], color=NEUTRAL, lw=1, zorder=1)
+        ax.plot(
+            [x[known[i]] for i in front],
+            [y[known[i]] for i in front],
+            color=NEUTRAL,
+            lw=1,
+            zorder=1,
+        )
         for k, (row, a, b) in enumerate(zip(rows, x, y)):
             error = None
             if row.get("accuracy"):
                 error = [[b - row["accuracy"]["lo"]], [row["accuracy"]["hi"] - b]]
-            ax.errorbar(a, b, error, color=PALETTE[k % 8], marker=MARKERS[k % 8 if k < 8 else (k + 3) % 8],
-                        ms=8, ls="", elinewidth=0.8, capsize=2, label=row["variant"], alpha=0.9,
-                        markerfacecolor=PALETTE[k % 8] if k < 8 else "white")
+            ax.errorbar(
+                a,
+                b,
+                error,
+                color=PALETTE[k % 8],
+                marker=MARKERS[k % 8 if k < 8 else (k + 3) % 8],
+                ms=8,
+                ls="",
+                elinewidth=0.8,
+                capsize=2,
+                label=row["variant"],
+                alpha=0.9,
+                markerfacecolor=PALETTE[k % 8] if k < 8 else "white",
+            )
         label(ax, "", name, quality_of(rows[0])[1])
     for ax in axes:
         ax.set_xlim(left=0)
-    fig.suptitle("Smaller and faster to the left, better at the top; the line joins variants that none beats",
-                 x=0.01, ha="left", fontsize=11)
-    fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=9)
+    fig.suptitle(
+        "Smaller and faster to the left, better at the top; the line joins variants that none beats",
+        x=0.01,
+        ha="left",
+        fontsize=11,
+    )
+    fig.legend(
+        *axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=9
+    )
     return fig
 
 
@@ -73,8 +104,15 @@ def layers(ranking: Sequence[Mapping[str, Any]]) -> Figure:
     right.barh(names, noise, color=PALETTE[4])
     for y, r in enumerate(rows):
         if r["snr_db"] is not None:
-            right.annotate(f"{r['snr_db']:.0f} dB", (noise[y], y), (4, 0), textcoords="offset points", va="center",
-                           fontsize=8.5, bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6})
+            right.annotate(
+                f"{r['snr_db']:.0f} dB",
+                (noise[y], y),
+                (4, 0),
+                textcoords="offset points",
+                va="center",
+                fontsize=8.5,
+                bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6},
+            )
     right.axvline(0.289, color=BAD, lw=1.2, ls="--")
     right.text(0.289, -0.9, " 0.289: plain rounding", color=BAD, fontsize=9, va="center")
     label(right, "What a debugger shows", "rmse / scale of the rounded tensor (bar), SNR (dB)", "")
@@ -88,14 +126,30 @@ def calibration(rows: Sequence[Mapping[str, Any]], mistakes: Sequence[Mapping[st
     fig, (left, right) = figure(10.5, 3.8, columns=2, sharey=True, width_ratios=[1, 1.2])
     counts = sorted({r["count"] for r in rows})
     for r in rows:
-        left.plot(counts.index(r["count"]), 100 * r["agreement"]["value"], "o", color=PALETTE[0], alpha=0.7)
+        left.plot(
+            counts.index(r["count"]),
+            100 * r["agreement"]["value"],
+            "o",
+            color=PALETTE[0],
+            alpha=0.7,
+        )
     left.set_xticks(range(len(counts)), [str(c) for c in counts])
     left.axhline(98, color=NEUTRAL, lw=1, ls="--")
-    label(left, "Number of images (a dot a seed)", "calibration images", "top-1 agreement with FP32 (%)")
+    label(
+        left,
+        "Number of images (a dot a seed)",
+        "calibration images",
+        "top-1 agreement with FP32 (%)",
+    )
     values = [100 * m["agreement"]["value"] for m in mistakes]
-    right.bar(range(len(values)), values, color=[GOOD if v >= 98 else BAD for v in values], width=0.6)
-    right.set_xticks(range(len(values)), [m["calibration"].replace(" instead of ", "\ninstead of ") for m in mistakes],
-                     fontsize=9)
+    right.bar(
+        range(len(values)), values, color=[GOOD if v >= 98 else BAD for v in values], width=0.6
+    )
+    right.set_xticks(
+        range(len(values)),
+        [m["calibration"].replace(" instead of ", "\ninstead of ") for m in mistakes],
+        fontsize=9,
+    )
     for i, v in enumerate(values):
         right.annotate(f"{v:.1f}", (i, v), ha="center", va="bottom", fontsize=9)
     right.axhline(98, color=NEUTRAL, lw=1, ls="--")
@@ -107,6 +161,7 @@ def calibration(rows: Sequence[Mapping[str, Any]], mistakes: Sequence[Mapping[st
 def table(rows: Mapping[str, Mapping[str, Any]], *, threads: int = 1):
     """Return the table of variants as a pandas DataFrame for a notebook (sizes in KiB, memory in MiB, times in ms)."""
     import pandas as pd
+
     return pd.DataFrame([_cells(v, r, str(threads)) for v, r in rows.items()]).set_index("variant")
 
 
@@ -116,18 +171,37 @@ def _cells(variant: str, row: Mapping[str, Any], threads: str) -> dict[str, Any]
     def times(key: str, form: str = ".3f") -> str:
         return format(timed[key], form) if timed else "–"
 
-    cells = {"variant": variant, "KiB": round(row["bytes"] / 1024), "of FP32": f"{row['size_ratio']:.3f}",
-             "arena KiB": "–" if row["arena_bytes"] is None else round(row["arena_bytes"] / 1024),
-             "RSS MiB": round(row["peak_rss"] / 2**20) if row.get("peak_rss") else "–", "P50": times("p50_ms"),
-             "P90": times("p90_ms"), "P99": times("p99_ms"), "times faster": times("speedup", ".2f")}
+    cells = {
+        "variant": variant,
+        "KiB": round(row["bytes"] / 1024),
+        "of FP32": f"{row['size_ratio']:.3f}",
+        "arena KiB": "–" if row["arena_bytes"] is None else round(row["arena_bytes"] / 1024),
+        "RSS MiB": round(row["peak_rss"] / 2**20) if row.get("peak_rss") else "–",
+        "P50": times("p50_ms"),
+        "P90": times("p90_ms"),
+        "P99": times("p99_ms"),
+        "times faster": times("speedup", ".2f"),
+    }
     if row.get("accuracy"):
         a, worst = row["accuracy"], row["worst_class"]
-        cells |= {"accuracy": f"{a['value']:.3f} [{a['lo']:.3f}, {a['hi']:.3f}]",
-                  "agreement": f"{row['agreement']['value']:.4f}",
-                  "worst class": f"{worst['change']:+.1f} {worst['class']}", "ΔECE": f"{row['ece_change']:+.2f}"}
+        cells |= {
+            "accuracy": f"{a['value']:.3f} [{a['lo']:.3f}, {a['hi']:.3f}]",
+            "agreement": f"{row['agreement']['value']:.4f}",
+            "worst class": f"{worst['change']:+.1f} {worst['class']}",
+            "ΔECE": f"{row['ece_change']:+.2f}",
+        }
     elif row.get("boxes"):
-        cells |= {"boxes that agree": f"{row['agreement']['value']:.4f}", "boxes": row["boxes"]["variant"],
-                  "their IoU": f"{row['boxes']['mean_iou']:.3f}" if row["boxes"]["pairs"] else "–"}
+        cells |= {
+            "boxes that agree": f"{row['agreement']['value']:.4f}",
+            "boxes": row["boxes"]["variant"],
+            "their IoU": f"{row['boxes']['mean_iou']:.3f}" if row["boxes"]["pairs"] else "–",
+        }
     cells |= {"cosine": f"{row['cosine']['mean']:.4f}", "worst": f"{row['cosine']['worst']:.4f}"}
     failed = row["verdict"]["failed"]
-    return cells | {"verdict": "–" if variant == "float32" else "good" if not failed else "misses " + ", ".join(failed)}
+    return cells | {
+        "verdict": "–"
+        if variant == "float32"
+        else "good"
+        if not failed
+        else "misses " + ", ".join(failed)
+    }

@@ -15,8 +15,9 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 GOOD, BAD, NEUTRAL = "#009E73", "#D55E00", "#6B7280"
 
 
-def figure(width: float = 8.0, height: float = 4.5, *, rows: int = 1, columns: int = 1,
-           **subplots) -> tuple[Figure, Axes]:
+def figure(
+    width: float = 8.0, height: float = 4.5, *, rows: int = 1, columns: int = 1, **subplots
+) -> tuple[Figure, Axes]:
     """Return a new figure and its axes (inches; an array of axes for several) in facelab's style.
 
     The figure is built without pyplot, so nothing is shown twice and no global state is left behind.
@@ -25,11 +26,22 @@ def figure(width: float = 8.0, height: float = 4.5, *, rows: int = 1, columns: i
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    with rc_context({"font.size": 10.5, "axes.titlesize": 12, "axes.titleweight": "bold",
-                     "axes.titlelocation": "left", "axes.spines.top": False, "axes.spines.right": False,
-                     "axes.grid": True, "grid.color": "#E5E7EB", "axes.axisbelow": True,
-                     "axes.prop_cycle": cycler(color=PALETTE), "legend.frameon": False,
-                     "figure.facecolor": "white"}):
+    with rc_context(
+        {
+            "font.size": 10.5,
+            "axes.titlesize": 12,
+            "axes.titleweight": "bold",
+            "axes.titlelocation": "left",
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.grid": True,
+            "grid.color": "#E5E7EB",
+            "axes.axisbelow": True,
+            "axes.prop_cycle": cycler(color=PALETTE),
+            "legend.frameon": False,
+            "figure.facecolor": "white",
+        }
+    ):
         fig = Figure(figsize=(width, height), layout="constrained")
         axes = fig.subplots(rows, columns, **subplots)
     return fig, axes
@@ -37,13 +49,17 @@ def figure(width: float = 8.0, height: float = 4.5, *, rows: int = 1, columns: i
 
 def series(k: int) -> dict:
     """Return colour, marker and dash of the k-th series: past the palette's end a dashed line tells two users apart."""
-    return {"color": PALETTE[k % len(PALETTE)], "marker": MARKERS[k % len(MARKERS)],
-            "ls": ("-", "--", ":", "-.")[k // len(PALETTE) % 4]}
+    return {
+        "color": PALETTE[k % len(PALETTE)],
+        "marker": MARKERS[k % len(MARKERS)],
+        "ls": ("-", "--", ":", "-.")[k // len(PALETTE) % 4],
+    }
 
 
 def plain_log(axis: Axis) -> None:
     """Label a logarithmic axis, once its data are drawn, with plain numbers (5, 10, 20) in place of powers."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
     low, high = axis.get_view_interval()
     axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 200 * low else (1,), numticks=20))
     axis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))

@@ -27,26 +27,49 @@ def _bare(ax: Axes) -> Axes:
     return ax
 
 
-def picture_grid(rows: Mapping[str, Sequence[np.ndarray]], titles: Sequence[str] = (), *, cell: float = 1.15,
-                 title: str = "", captions: Mapping[str, Sequence] | None = None) -> Figure:
+def picture_grid(
+    rows: Mapping[str, Sequence[np.ndarray]],
+    titles: Sequence[str] = (),
+    *,
+    cell: float = 1.15,
+    title: str = "",
+    captions: Mapping[str, Sequence] | None = None,
+) -> Figure:
     """Draw rows of pictures, each with its name at the left; `titles` head the columns.
 
     `captions` are values by row, written into the pictures' lower left corners.
     """
     columns = max(len(row) for row in rows.values())
-    fig, axes = style.figure(1.1 + cell * columns, cell * len(rows) + (0.6 if title else 0.3), rows=len(rows),
-                             columns=columns, squeeze=False)
+    fig, axes = style.figure(
+        1.1 + cell * columns,
+        cell * len(rows) + (0.6 if title else 0.3),
+        rows=len(rows),
+        columns=columns,
+        squeeze=False,
+    )
     for i, (name, pictures) in enumerate(rows.items()):
         for j in range(columns):
             ax = _bare(axes[i, j])
             if j < len(pictures):
-                ax.imshow(pictures[j], interpolation="nearest" if min(pictures[j].shape[:2]) < 64 else "antialiased")
+                ax.imshow(
+                    pictures[j],
+                    interpolation="nearest" if min(pictures[j].shape[:2]) < 64 else "antialiased",
+                )
                 if captions:
-                    ax.text(0.04, 0.04, f"{captions[name][j]}", transform=ax.transAxes, fontsize=7.5, color="white",
-                            bbox={"facecolor": "black", "alpha": 0.6, "pad": 1.5, "lw": 0})
+                    ax.text(
+                        0.04,
+                        0.04,
+                        f"{captions[name][j]}",
+                        transform=ax.transAxes,
+                        fontsize=7.5,
+                        color="white",
+                        bbox={"facecolor": "black", "alpha": 0.6, "pad": 1.5, "lw": 0},
+                    )
             if i == 0 and j < len(titles):
                 ax.set_title(titles[j], fontsize=9, loc="center", fontweight="normal")
-        axes[i, 0].set_ylabel(name.replace("_", " "), rotation=0, ha="right", va="center", fontsize=9.5)
+        axes[i, 0].set_ylabel(
+            name.replace("_", " "), rotation=0, ha="right", va="center", fontsize=9.5
+        )
     fig.get_layout_engine().set(w_pad=0.01, h_pad=0.01, wspace=0.01, hspace=0.01)
     if title:
         fig.suptitle(title, x=0.01, ha="left", fontweight="bold", fontsize=12)
@@ -61,10 +84,15 @@ def truth(samples: Sequence[Sample]) -> Figure:
         _box(ax, s.box, style.GOOD)
         for (x, y), seen in zip(s.landmarks, s.visible, strict=True):
             ax.plot(x, y, "o", ms=4, mfc="#56B4E9" if seen else "none", mec="#56B4E9")
-        ax.set_title(f"{s.emotion} {s.intensity:.2f}\nyaw {s.yaw:.0f}°, {s.visibility:.0%} seen", fontsize=8.5,
-                     fontweight="normal", loc="center")
-        shown = _bare(below).imshow(s.depth, cmap="viridis_r", vmin=np.nanmin(s.depth),
-                                    vmax=np.nanmin(s.depth) + 250)
+        ax.set_title(
+            f"{s.emotion} {s.intensity:.2f}\nyaw {s.yaw:.0f}°, {s.visibility:.0%} seen",
+            fontsize=8.5,
+            fontweight="normal",
+            loc="center",
+        )
+        shown = _bare(below).imshow(
+            s.depth, cmap="viridis_r", vmin=np.nanmin(s.depth), vmax=np.nanmin(s.depth) + 250
+        )
     bar = fig.colorbar(shown, ax=axes[1].tolist(), fraction=0.03, pad=0.01, ticks=[])
     bar.set_label("depth: near to\n25 cm behind", fontsize=8.5)
     return fig
@@ -78,8 +106,10 @@ def _box(ax: Axes, box: np.ndarray, colour: str, lw: float = 1.2) -> None:
 def scenes(drawn: Sequence[Scene], columns: int = 3) -> Figure:
     """Draw scenes with each face's box in the colour of the easiest subset it belongs to; gray counts nowhere."""
     rows = -(-len(drawn) // columns)
-    fig, axes = style.figure(4.1 * columns, 3.1 * rows + 0.4, rows=rows, columns=columns, squeeze=False)
-    for ax in axes.flat[len(drawn):]:
+    fig, axes = style.figure(
+        4.1 * columns, 3.1 * rows + 0.4, rows=rows, columns=columns, squeeze=False
+    )
+    for ax in axes.flat[len(drawn) :]:
         _bare(ax)
     for ax, scene in zip(axes.flat, drawn, strict=False):
         _bare(ax).imshow(scene.image)
@@ -90,6 +120,7 @@ def scenes(drawn: Sequence[Scene], columns: int = 3) -> Figure:
         ax.set(xlim=(0, w), ylim=(h, 0))
         ax.set_title(f"{len(scene.faces)} faces", fontsize=9, fontweight="normal", loc="center")
     from matplotlib.lines import Line2D
+
     handles = [Line2D([], [], color=c, lw=2, label=k) for k, c in SUBSET_COLOURS.items()]
     handles.append(Line2D([], [], color=style.NEUTRAL, lw=2, label="counts nowhere"))
     fig.legend(handles=handles, loc="outside lower center", ncols=4)
@@ -110,22 +141,42 @@ def recall_table(scores: Sequence[CellScore]) -> Figure:
     shown = ax.imshow(table, cmap="viridis", vmin=0, vmax=1, aspect="auto")
     for (i, j), value in np.ndenumerate(table):
         if np.isfinite(value):
-            ax.text(j, i, f"{value:.2f}\n({alarms[i, j]:.2f})", ha="center", va="center", fontsize=9,
-                    color="black" if value > 0.55 else "white")
+            ax.text(
+                j,
+                i,
+                f"{value:.2f}\n({alarms[i, j]:.2f})",
+                ha="center",
+                va="center",
+                fontsize=9,
+                color="black" if value > 0.55 else "white",
+            )
         else:
-            ax.text(j, i, "not\nmeasured", ha="center", va="center", fontsize=8, color=style.NEUTRAL)
+            ax.text(
+                j, i, "not\nmeasured", ha="center", va="center", fontsize=8, color=style.NEUTRAL
+            )
     ax.set_xticks(range(len(cells)), cells)
     ax.set_yticks(range(len(detectors)), detectors)
     fig.colorbar(shown, ax=ax, fraction=0.03, pad=0.02, label="recall at IoU 0.35")
-    return style.label(ax, "Faces found (and false alarms a picture)", "one face by pose, by height, and scenes",
-                       "").figure
+    return style.label(
+        ax,
+        "Faces found (and false alarms a picture)",
+        "one face by pose, by height, and scenes",
+        "",
+    ).figure
 
 
-def identities(similarity: Mapping[str, np.ndarray], same: np.ndarray, hard: Mapping[str, Mapping[str, float]]
-               ) -> Figure:
+def identities(
+    similarity: Mapping[str, np.ndarray], same: np.ndarray, hard: Mapping[str, Mapping[str, float]]
+) -> Figure:
     """Draw, for each embedder, similarities of genuine and impostor pairs, and the AUC on each hard factor."""
-    fig, axes = style.figure(10.5, 3.4 * len(similarity), rows=len(similarity), columns=2, squeeze=False,
-                             width_ratios=(1.2, 1))
+    fig, axes = style.figure(
+        10.5,
+        3.4 * len(similarity),
+        rows=len(similarity),
+        columns=2,
+        squeeze=False,
+        width_ratios=(1.2, 1),
+    )
     for (name, values), row in zip(similarity.items(), axes, strict=True):
         edges = np.linspace(values.min(), values.max(), 31)
         row[0].hist(values[~same], edges, color=style.BAD, alpha=0.65, label="impostor: two people")
@@ -135,7 +186,9 @@ def identities(similarity: Mapping[str, np.ndarray], same: np.ndarray, hard: Map
         factors = hard[name]
         y = np.arange(len(factors))
         # from chance: a bar from another place would exaggerate or hide what is above it
-        row[1].barh(y, np.array(list(factors.values())) - 0.5, left=0.5, color=style.PALETTE[0], height=0.65)
+        row[1].barh(
+            y, np.array(list(factors.values())) - 0.5, left=0.5, color=style.PALETTE[0], height=0.65
+        )
         for place, value in zip(y, factors.values()):
             row[1].text(max(value, 0.5) + 0.01, place, f"{value:.2f}", va="center", fontsize=8.5)
         row[1].set_yticks(y, list(factors))
@@ -154,8 +207,15 @@ def confusion(table: np.ndarray, names: Sequence[str], title: str) -> Figure:
     shown = ax.imshow(share, cmap="Blues", vmin=0, vmax=1)
     for (i, j), n in np.ndenumerate(table):
         if n:
-            ax.text(j, i, str(int(n)), ha="center", va="center", fontsize=9,
-                    color="white" if share[i, j] > 0.6 else "black")
+            ax.text(
+                j,
+                i,
+                str(int(n)),
+                ha="center",
+                va="center",
+                fontsize=9,
+                color="white" if share[i, j] > 0.6 else "black",
+            )
     ax.set_xticks(range(len(names)), names, rotation=35, ha="right")
     ax.set_yticks(range(len(names)), names)
     fig.colorbar(shown, ax=ax, fraction=0.045, pad=0.02, label="share of the row")
@@ -165,23 +225,46 @@ def confusion(table: np.ndarray, names: Sequence[str], title: str) -> Figure:
 def learned(results: Mapping[str, Learned], chance: float, bars: Mapping[str, str]) -> Figure:
     """Draw held-out accuracies with 95 % Wilson intervals, chance, and each classifier's budget (such as ">= 0.9")."""
     from facelab.metrics.bootstrap import wilson
+
     _, ax = style.figure(8.4, 1.5 + 0.7 * len(results))
     for y, (name, r) in enumerate(results.items()):
         low, high = wilson(float(r.right.sum()), len(r.right))
         ax.barh(y, r.accuracy, color=(style.PALETTE[0], style.PALETTE[2])[y % 2], height=0.55)
-        ax.errorbar(r.accuracy, y, xerr=[[max(0, r.accuracy - low)], [max(0, high - r.accuracy)]], color="black",
-                    capsize=4)
-        ax.text(0.02, y, f"{r.accuracy:.3f}   ({r.seconds:.0f} s)", va="center", color="white", fontweight="bold")
+        ax.errorbar(
+            r.accuracy,
+            y,
+            xerr=[[max(0, r.accuracy - low)], [max(0, high - r.accuracy)]],
+            color="black",
+            capsize=4,
+        )
+        ax.text(
+            0.02,
+            y,
+            f"{r.accuracy:.3f}   ({r.seconds:.0f} s)",
+            va="center",
+            color="white",
+            fontweight="bold",
+        )
         if name in bars:
             at = float(bars[name].split()[-1])
             ax.plot([at] * 2, [y - 0.36, y + 0.36], color=style.BAD, lw=2.5)
-            ax.text(at, y - 0.4, bars[name].replace(">=", "at least").replace("<=", "at most"), ha="center",
-                    fontsize=8.5, color=style.BAD)
+            ax.text(
+                at,
+                y - 0.4,
+                bars[name].replace(">=", "at least").replace("<=", "at most"),
+                ha="center",
+                fontsize=8.5,
+                color=style.BAD,
+            )
     ax.axvline(chance, color=style.NEUTRAL, ls="--", lw=1.2, label="chance")
     ax.set_yticks(range(len(results)), list(results))
     ax.invert_yaxis()
     ax.set_xlim(0, 1)
     ax.set_ylim(len(results) - 0.5, -0.65)
     ax.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0))
-    return style.label(ax, "Three emotions (95 % intervals, seconds of training)", "accuracy on people never seen",
-                       "").figure
+    return style.label(
+        ax,
+        "Three emotions (95 % intervals, seconds of training)",
+        "accuracy on people never seen",
+        "",
+    ).figure

@@ -62,28 +62,43 @@ class CellScore:
 
 
 # ---------------------------------------------------------------- detectors
-def detection_cells(n: int, seed: int = 11, workers: int = 1, cells: Sequence[str] = CELLS) -> dict[str, list[Picture]]:
+def detection_cells(
+    n: int, seed: int = 11, workers: int = 1, cells: Sequence[str] = CELLS
+) -> dict[str, list[Picture]]:
     """Draw n pictures of each cell: one face by pose (240 px) or by height (320×240), and scenes (512×384)."""
     jobs = [(cell, seed, k) for cell in cells for k in range(n)]
     pictures = list(track(parallel(_cell_picture, jobs, workers), "pictures", len(jobs)))
-    return {cell: pictures[i * n:(i + 1) * n] for i, cell in enumerate(cells)}
+    return {cell: pictures[i * n : (i + 1) * n] for i, cell in enumerate(cells)}
 
 
 def _cell_picture(job: tuple[str, int, int]) -> Picture:
     cell, seed, k = job
     if cell in _YAW:
-        s = synthetic.sample(seed, k, size=240, fill=0.5, yaw=_YAW[cell] * (1 if k % 2 else -1), pitch=0, roll=0,
-                             occluder=None)
+        s = synthetic.sample(
+            seed,
+            k,
+            size=240,
+            fill=0.5,
+            yaw=_YAW[cell] * (1 if k % 2 else -1),
+            pitch=0,
+            roll=0,
+            occluder=None,
+        )
         return Picture(s.image, s.box[None], s.landmarks[None], np.zeros((0, 4)))
     if cell == "scenes":
         drawn = synthetic.scene(seed, k, (512, 384), smallest=24)
     else:
         px = float(cell.split()[0])
-        drawn = synthetic.scene(seed, k, (320, 240), faces=1, smallest=px, largest=px, worn=0, spread=Spread())
+        drawn = synthetic.scene(
+            seed, k, (320, 240), faces=1, smallest=px, largest=px, worn=0, spread=Spread()
+        )
     faces = [f for f in drawn.faces if not f.invalid]
-    return Picture(drawn.image, np.array([f.box for f in faces]).reshape(-1, 4),
-                   np.array([f.landmarks for f in faces]).reshape(-1, 5, 2),
-                   np.array([f.box for f in drawn.faces if f.invalid]).reshape(-1, 4))
+    return Picture(
+        drawn.image,
+        np.array([f.box for f in faces]).reshape(-1, 4),
+        np.array([f.landmarks for f in faces]).reshape(-1, 5, 2),
+        np.array([f.box for f in drawn.faces if f.invalid]).reshape(-1, 4),
+    )
 
 
 def score_detector(detector, cell: str, pictures: Iterable[Picture]) -> CellScore:
@@ -100,20 +115,33 @@ def score_detector(detector, cell: str, pictures: Iterable[Picture]) -> CellScor
             j = matched.get(k)
             found.append(j is not None)
             ious.append(overlap[k, j] if j is not None else np.nan)
-            nme.append(landmark_error(got.landmarks[j], picture.landmarks[k])
-                       if j is not None and got.landmarks is not None else np.nan)
-    return CellScore(detector.name, cell, np.array(found), np.array(ious), np.array(nme), np.array(alarms))
+            nme.append(
+                landmark_error(got.landmarks[j], picture.landmarks[k])
+                if j is not None and got.landmarks is not None
+                else np.nan
+            )
+    return CellScore(
+        detector.name, cell, np.array(found), np.array(ious), np.array(nme), np.array(alarms)
+    )
 
 
-def score_all(names: Sequence[str], cells: dict[str, list[Picture]], everywhere: Sequence[str] = (),
-              threads: int = 2) -> list[CellScore]:
+def score_all(
+    names: Sequence[str],
+    cells: dict[str, list[Picture]],
+    everywhere: Sequence[str] = (),
+    threads: int = 2,
+) -> list[CellScore]:
     """Load each detector and score it: those in `everywhere` on every cell, others on frontal faces and scenes."""
     from facelab import detection
+
     out = []
     for name in track(names, "detectors"):
         detector = detection.load(name, threads=threads, **OPERATING.get(name, {}))
-        out += [score_detector(detector, cell, pictures) for cell, pictures in cells.items()
-                if name in everywhere or cell in ("frontal", "scenes")]
+        out += [
+            score_detector(detector, cell, pictures)
+            for cell, pictures in cells.items()
+            if name in everywhere or cell in ("frontal", "scenes")
+        ]
     return out
 
 
@@ -167,9 +195,11 @@ def _identity_pair(job: tuple[int, int, int]):
 
 def similarities(embedder, a: Sequence, b: Sequence) -> np.ndarray:
     """Return the cosine similarity (n,) of pairs of samples, aligned by their true landmarks and boxes."""
+
     def embed(s):
         e = embedder.embed(s.image, s.landmarks[None], boxes=s.box[None])[0].astype(np.float64)
         return e / np.linalg.norm(e)
+
     return np.array([float((embed(x) * embed(y)).sum()) for x, y in zip(a, b, strict=True)])
 
 
@@ -180,17 +210,27 @@ def hard_factor_pairs(n: int, seed: int = 11, size: int = 160, workers: int = 1)
     genuine ones two anchors' own second pictures (`expression`).
     """
     places = [(block, person) for block in range((n + 1) // 2) for person in range(2)][:n]
-    jobs = [(seed, block * 62 + 40 + person * 11 + step, size) for block, person in places
-            for step in range(1 + len(synthetic.HARD_FACTORS))]
+    jobs = [
+        (seed, block * 62 + 40 + person * 11 + step, size)
+        for block, person in places
+        for step in range(1 + len(synthetic.HARD_FACTORS))
+    ]
     shots = list(track(parallel(_verification_sample, jobs, workers), "pictures", len(jobs)))
     step = 1 + len(synthetic.HARD_FACTORS)
-    anchors, changed = shots[::step], {f: shots[k + 1::step] for k, f in enumerate(synthetic.HARD_FACTORS)}
+    anchors, changed = (
+        shots[::step],
+        {f: shots[k + 1 :: step] for k, f in enumerate(synthetic.HARD_FACTORS)},
+    )
     out = {}
     for factor, variants in changed.items():
         if factor == "lookalike":
             out[factor] = (anchors * 2, changed["expression"] + variants, np.arange(2 * n) < n)
         else:
-            out[factor] = (anchors * 2, variants + variants[1:] + variants[:1], np.arange(2 * n) < n)
+            out[factor] = (
+                anchors * 2,
+                variants + variants[1:] + variants[:1],
+                np.arange(2 * n) < n,
+            )
     return out
 
 
@@ -204,8 +244,12 @@ def hard_factor_auc(embedder, factors: dict) -> dict[str, float]:
             cache[id(s)] = e / np.linalg.norm(e)
         return cache[id(s)]
 
-    return {factor: auc(np.array([float((embed(x) * embed(y)).sum()) for x, y in zip(a, b, strict=True)]), same)
-            for factor, (a, b, same) in factors.items()}
+    return {
+        factor: auc(
+            np.array([float((embed(x) * embed(y)).sum()) for x, y in zip(a, b, strict=True)]), same
+        )
+        for factor, (a, b, same) in factors.items()
+    }
 
 
 def _verification_sample(job: tuple[int, int, int]):
@@ -220,19 +264,23 @@ def auc(score: np.ndarray, positive: np.ndarray) -> float:
     0.75
     """
     from scipy.stats import rankdata
+
     ranks = rankdata(score)
     n, m = int(positive.sum()), int((~positive).sum())
     return float((ranks[positive].sum() - n * (n + 1) / 2) / (n * m))
 
 
 # ---------------------------------------------------------------- emotions
-def emotion_crops(faces: synthetic.Faces, size: int = 64, margin: float = 1.0, antialias: bool = True) -> np.ndarray:
+def emotion_crops(
+    faces: synthetic.Faces, size: int = 64, margin: float = 1.0, antialias: bool = True
+) -> np.ndarray:
     """Return (n, size, size) uint8 gray squares around the true boxes, `margin` times their longer side.
 
     With `antialias` areas are averaged; without, pixels are interpolated bilinearly, as mini-XCEPTION's own
     preprocessing does.
     """
     from PIL import Image
+
     out = np.empty((len(faces), size, size), np.uint8)
     for k, (image, (x1, y1, x2, y2)) in enumerate(zip(faces.images, faces.boxes, strict=True)):
         half = max(x2 - x1, y2 - y1) * margin / 2
@@ -240,9 +288,15 @@ def emotion_crops(faces: synthetic.Faces, size: int = 64, margin: float = 1.0, a
         gray = np.asarray(Image.fromarray(image).convert("L"))
         if not antialias:
             x, y = (c - half - 0.5 + (np.arange(size) + 0.5) * (2 * half / size) for c in (cx, cy))
-            out[k] = bilinear_sample(gray[..., None], *np.broadcast_arrays(x[None], y[:, None]))[..., 0]
+            out[k] = bilinear_sample(gray[..., None], *np.broadcast_arrays(x[None], y[:, None]))[
+                ..., 0
+            ]
             continue
-        pad = int(np.ceil(max(0, half - cx, half - cy, cx + half - image.shape[1], cy + half - image.shape[0])))
+        pad = int(
+            np.ceil(
+                max(0, half - cx, half - cy, cx + half - image.shape[1], cy + half - image.shape[0])
+            )
+        )
         box = (cx - half + pad, cy - half + pad, cx + half + pad, cy + half + pad)
         padded = Image.fromarray(np.pad(gray, pad, mode="edge"))
         out[k] = np.asarray(padded.resize((size, size), Image.Resampling.BOX, box))
@@ -254,6 +308,7 @@ def emotion_network(name: str = "mini-xception-107"):
     from facelab.zoo.catalogue import load_catalogue
     from facelab.zoo.runtimes import open_model
     from facelab.zoo.store import find
+
     entry = load_catalogue().model(name)
     if find(entry) is None:
         return None
@@ -262,16 +317,21 @@ def emotion_network(name: str = "mini-xception-107"):
     def classify(crops: np.ndarray) -> np.ndarray:
         tensors = crops[..., None].astype(np.float32) / np.float32(127.5) - np.float32(1)
         return np.concatenate([np.asarray(model.run(t[None])[0]).reshape(1, -1) for t in tensors])
+
     return classify
 
 
 def emotion_confusion(probabilities: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """Return counts (7, 7): rows intended, columns answered, both in the order of EMOTIONS."""
     guess = np.array(FER_NAMES)[probabilities.argmax(1)]
-    return np.array([[int(((truth == t) & (guess == g)).sum()) for g in EMOTIONS] for t in EMOTIONS])
+    return np.array(
+        [[int(((truth == t) & (guess == g)).sum()) for g in EMOTIONS] for t in EMOTIONS]
+    )
 
 
-def emotion_agreement(probabilities: np.ndarray, names: Sequence[str], truth: np.ndarray) -> dict[str, float]:
+def emotion_agreement(
+    probabilities: np.ndarray, names: Sequence[str], truth: np.ndarray
+) -> dict[str, float]:
     """Return a network's agreement with the intended emotions: `seven`, `three` (among three), AUC a class.
 
     `probabilities` (n, 7) in the order of `names`; `truth` (n,) names.
@@ -279,7 +339,9 @@ def emotion_agreement(probabilities: np.ndarray, names: Sequence[str], truth: np
     names = list(names)
     guess = np.array(names)[probabilities.argmax(1)]
     three = np.isin(truth, THREE_CLASSES)
-    among = np.array(THREE_CLASSES)[probabilities[:, [names.index(c) for c in THREE_CLASSES]].argmax(1)]
+    among = np.array(THREE_CLASSES)[
+        probabilities[:, [names.index(c) for c in THREE_CLASSES]].argmax(1)
+    ]
     out = {"seven": float((guess == truth).mean()), "three": float((among == truth)[three].mean())}
     return out | {f"auc {c}": auc(probabilities[:, names.index(c)], truth == c) for c in EMOTIONS}
 
@@ -298,36 +360,61 @@ def linear_on_pixels(train: synthetic.Faces, test: synthetic.Faces, size: int = 
     """Fit a regularised linear classifier on raw gray pixels of face crops, and test it on other identities."""
     from sklearn.linear_model import RidgeClassifierCV
     from sklearn.preprocessing import StandardScaler
+
     began = time.perf_counter()
     scaler = StandardScaler()
     x, z = (emotion_crops(f, size, MARGIN).reshape(len(f), -1) / 255.0 for f in (train, test))
-    model = RidgeClassifierCV(alphas=np.logspace(1, 5, 5)).fit(scaler.fit_transform(x), train.emotion)
+    model = RidgeClassifierCV(alphas=np.logspace(1, 5, 5)).fit(
+        scaler.fit_transform(x), train.emotion
+    )
     right = model.predict(scaler.transform(z)) == test.emotion
     return Learned(float(right.mean()), right, time.perf_counter() - began)
 
 
-def small_cnn(train: synthetic.Faces, test: synthetic.Faces, *, epochs: int = 8, size: int = 64, seed: int = 0,
-              threads: int = 2) -> Learned:
+def small_cnn(
+    train: synthetic.Faces,
+    test: synthetic.Faces,
+    *,
+    epochs: int = 8,
+    size: int = 64,
+    seed: int = 0,
+    threads: int = 2,
+) -> Learned:
     """Train a CNN of 96 000 parameters on gray face crops, and test it on other identities.
 
     Keras is imported here only. Four convolutions with batch normalisation, mirrored pictures, Adam with a falling
     rate. Training is not reproducible to the bit; accuracies vary by about a percentage point.
     """
     import keras
+
     keras.utils.set_random_seed(seed)
     classes = sorted(set(train.emotion))
-    x, z = (emotion_crops(f, size, MARGIN)[..., None].astype(np.float32) / 127.5 - 1 for f in (train, test))
+    x, z = (
+        emotion_crops(f, size, MARGIN)[..., None].astype(np.float32) / 127.5 - 1
+        for f in (train, test)
+    )
     y, t = (np.searchsorted(classes, f.emotion) for f in (train, test))
     layers = [keras.Input((size, size, 1))]
     for filters in (16, 32, 48, 64):
-        layers += [keras.layers.Conv2D(filters, 3, padding="same", use_bias=False),
-                   keras.layers.BatchNormalization(momentum=0.9), keras.layers.ReLU(), keras.layers.MaxPooling2D()]
-    layers += [keras.layers.Flatten(), keras.layers.Dropout(0.3), keras.layers.Dense(48, activation="relu"),
-               keras.layers.Dropout(0.3), keras.layers.Dense(len(classes), activation="softmax")]
+        layers += [
+            keras.layers.Conv2D(filters, 3, padding="same", use_bias=False),
+            keras.layers.BatchNormalization(momentum=0.9),
+            keras.layers.ReLU(),
+            keras.layers.MaxPooling2D(),
+        ]
+    layers += [
+        keras.layers.Flatten(),
+        keras.layers.Dropout(0.3),
+        keras.layers.Dense(48, activation="relu"),
+        keras.layers.Dropout(0.3),
+        keras.layers.Dense(len(classes), activation="softmax"),
+    ]
     model = keras.Sequential(layers)
     steps = epochs * -(-2 * len(x) // 32)
     rate = keras.optimizers.schedules.CosineDecay(2e-3, steps)
-    model.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    model.compile(
+        keras.optimizers.Adam(rate), "sparse_categorical_crossentropy", metrics=["accuracy"]
+    )
     x, y = np.concatenate([x, x[:, :, ::-1]]), np.concatenate([y, y])
     began = time.perf_counter()
     model.fit(x, y, epochs=epochs, batch_size=32, verbose=0)
@@ -343,6 +430,7 @@ def seconds_a_face(n: int = 24, size: int = 160, seed: int = 5) -> np.ndarray:
     Processor time of one thread does not grow when others use the machine.
     """
     from threadpoolctl import threadpool_limits
+
     out = np.empty(n)
     with threadpool_limits(1):
         synthetic.sample(seed, 0, size=size)

@@ -12,23 +12,35 @@ from facelab.report import synthetic_evidence as evidence
 from facelab.report.synthetic_evidence import CellScore, Learned
 
 
-def detector_scores(names: Sequence[str], *, everywhere: Sequence[str], faces: int, scenes: int, seed: int,
-                    workers: int) -> list[CellScore]:
+def detector_scores(
+    names: Sequence[str],
+    *,
+    everywhere: Sequence[str],
+    faces: int,
+    scenes: int,
+    seed: int,
+    workers: int,
+) -> list[CellScore]:
     """Draw `faces` pictures of each pose and size and `scenes` scenes, and score each detector (see `score_all`)."""
     cells = evidence.detection_cells(faces, seed, workers, evidence.CELLS[:-1])
     cells |= evidence.detection_cells(scenes, seed, workers, ["scenes"])
     return evidence.score_all(names, cells, everywhere=everywhere)
 
 
-def identities(names: Sequence[str], *, pairs: int, hard: int, seed: int,
-               workers: int) -> tuple[dict[str, np.ndarray], np.ndarray, dict[str, dict[str, float]]]:
+def identities(
+    names: Sequence[str], *, pairs: int, hard: int, seed: int, workers: int
+) -> tuple[dict[str, np.ndarray], np.ndarray, dict[str, dict[str, float]]]:
     """Return ({embedder: similarity (2·pairs,)}, same (2·pairs,), {embedder: {hard factor: AUC}})."""
     from facelab import embedding
+
     a, b, same = evidence.identity_pairs(pairs, seed, workers=workers)
     factors = evidence.hard_factor_pairs(hard, seed, workers=workers)
     embedders = {name: embedding.load(name) for name in names}
-    return ({name: evidence.similarities(e, a, b) for name, e in embedders.items()}, same,
-            {name: evidence.hard_factor_auc(e, factors) for name, e in embedders.items()})
+    return (
+        {name: evidence.similarities(e, a, b) for name, e in embedders.items()},
+        same,
+        {name: evidence.hard_factor_auc(e, factors) for name, e in embedders.items()},
+    )
 
 
 def emotion_answers(n: int, *, seed: int, workers: int) -> dict[str, Any] | None:
@@ -40,9 +52,13 @@ def emotion_answers(n: int, *, seed: int, workers: int) -> dict[str, Any] | None
     if network is None:
         return None
     faces = synthetic.generate("emotion", n, seed, workers)
-    answers = network(evidence.emotion_crops(faces, margin=evidence.NETWORK_MARGIN, antialias=False))
-    return {"agreement": evidence.emotion_agreement(answers, evidence.FER_NAMES, faces.emotion),
-            "confusion": evidence.emotion_confusion(answers, faces.emotion)}
+    answers = network(
+        evidence.emotion_crops(faces, margin=evidence.NETWORK_MARGIN, antialias=False)
+    )
+    return {
+        "agreement": evidence.emotion_agreement(answers, evidence.FER_NAMES, faces.emotion),
+        "confusion": evidence.emotion_confusion(answers, faces.emotion),
+    }
 
 
 def learned(n: int, *, seed: int, workers: int, epochs: int) -> tuple[dict[str, Learned], int]:
@@ -50,5 +66,7 @@ def learned(n: int, *, seed: int, workers: int, epochs: int) -> tuple[dict[str, 
     faces they were trained."""
     classes = synthetic.generate("emotion", n, seed + 1, workers, 96, classes=3)
     known, unseen = classes.of("train"), classes.of("test")
-    return {"linear on raw pixels": evidence.linear_on_pixels(known, unseen),
-            "small CNN": evidence.small_cnn(known, unseen, epochs=epochs)}, len(known)
+    return {
+        "linear on raw pixels": evidence.linear_on_pixels(known, unseen),
+        "small CNN": evidence.small_cnn(known, unseen, epochs=epochs),
+    }, len(known)

@@ -29,14 +29,29 @@ def read(path: str | os.PathLike) -> dict:
     try:
         notebook = json.loads(path.read_text(encoding="utf-8"))
     except OSError as e:
-        raise BadInputError("the notebook cannot be read", where=path, got=e.strerror, fix="check the path") from None
+        raise BadInputError(
+            "the notebook cannot be read", where=path, got=e.strerror, fix="check the path"
+        ) from None
     except ValueError as e:
-        raise BadInputError("the notebook is no JSON", where=path, got=str(e)[:200],
-                            fix="restore it from git, or save it again from JupyterLab") from None
-    if not isinstance(notebook, dict) or not isinstance(notebook.get("cells"), list) or notebook.get("nbformat") != 4:
-        raise BadInputError("the file is no notebook of nbformat 4", where=path,
-                            got=f"nbformat {notebook.get('nbformat')}" if isinstance(notebook, dict) else "no object",
-                            fix="convert it: jupyter nbconvert --to notebook --nbformat 4 FILE")
+        raise BadInputError(
+            "the notebook is no JSON",
+            where=path,
+            got=str(e)[:200],
+            fix="restore it from git, or save it again from JupyterLab",
+        ) from None
+    if (
+        not isinstance(notebook, dict)
+        or not isinstance(notebook.get("cells"), list)
+        or notebook.get("nbformat") != 4
+    ):
+        raise BadInputError(
+            "the file is no notebook of nbformat 4",
+            where=path,
+            got=f"nbformat {notebook.get('nbformat')}"
+            if isinstance(notebook, dict)
+            else "no object",
+            fix="convert it: jupyter nbconvert --to notebook --nbformat 4 FILE",
+        )
     return notebook
 
 
@@ -52,7 +67,9 @@ def source(cell: dict) -> str:
 
 def is_parameters(cell: dict) -> bool:
     """Return whether this is a code cell tagged `parameters`."""
-    return cell.get("cell_type") == "code" and "parameters" in cell.get("metadata", {}).get("tags", [])
+    return cell.get("cell_type") == "code" and "parameters" in cell.get("metadata", {}).get(
+        "tags", []
+    )
 
 
 def canonical(notebook: dict, *, where: object = None) -> str:
@@ -68,19 +85,29 @@ def canonical(notebook: dict, *, where: object = None) -> str:
         name = cell.get("id")
         if not isinstance(name, str) or not _WORD_ID.match(name):
             first = next(iter(source(cell).splitlines()), "")[:60]
-            raise BadInputError("a cell's id is no word", where=f"{where}: cell {number} ({first!r})",
-                                expected="lower-case words joined by '-', such as recall-by-size", got=repr(name),
-                                fix='set the cell\'s "id" in the .ipynb file')
+            raise BadInputError(
+                "a cell's id is no word",
+                where=f"{where}: cell {number} ({first!r})",
+                expected="lower-case words joined by '-', such as recall-by-size",
+                got=repr(name),
+                fix='set the cell\'s "id" in the .ipynb file',
+            )
         if name in seen:
-            raise BadInputError("two cells have one id", where=f"{where}: cell {number}", got=name,
-                                fix="rename one of the two")
+            raise BadInputError(
+                "two cells have one id",
+                where=f"{where}: cell {number}",
+                got=name,
+                fix="rename one of the two",
+            )
         seen.add(name)
         cells.append(_canonical_cell(cell))
     kernel = notebook.get("metadata", {}).get("kernelspec", {}).get("name", "facelab")
     if kernel not in KERNELS:
         kernel = "facelab"
-    metadata = {"kernelspec": {"display_name": KERNELS[kernel], "language": "python", "name": kernel},
-                "language_info": {"name": "python"}}
+    metadata = {
+        "kernelspec": {"display_name": KERNELS[kernel], "language": "python", "name": kernel},
+        "language_info": {"name": "python"},
+    }
     whole = {"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
     return json.dumps(whole, sort_keys=True, indent=1, ensure_ascii=False) + "\n"
 
@@ -88,8 +115,12 @@ def canonical(notebook: dict, *, where: object = None) -> str:
 def _canonical_cell(cell: dict) -> dict:
     tags = cell.get("metadata", {}).get("tags")
     lines = [line.rstrip() for line in source(cell).strip("\n").split("\n")]
-    out = {"cell_type": cell["cell_type"], "id": cell["id"], "metadata": {"tags": sorted(tags)} if tags else {},
-           "source": "\n".join(lines).rstrip().splitlines(keepends=True)}
+    out = {
+        "cell_type": cell["cell_type"],
+        "id": cell["id"],
+        "metadata": {"tags": sorted(tags)} if tags else {},
+        "source": "\n".join(lines).rstrip().splitlines(keepends=True),
+    }
     if cell["cell_type"] == "code":
         out |= {"execution_count": None, "outputs": []}
     elif cell.get("attachments"):
@@ -103,6 +134,7 @@ def complaints(notebook: dict) -> list[str]:
     A question and the cost first; one `parameters` cell; no definition longer than five lines; `run.done()` last.
     """
     from facelab.reproduce import parameters
+
     cells = notebook["cells"]
     if not cells:
         return ["the notebook is empty"]
@@ -114,12 +146,16 @@ def complaints(notebook: dict) -> list[str]:
         found.append(f"exactly one code cell must be tagged `parameters`; {len(tagged)} are")
     else:
         try:
-            parameters.parse(source(cells[tagged[0]]), where=f"cell {cells[tagged[0]].get('id')}", strict=True)
+            parameters.parse(
+                source(cells[tagged[0]]), where=f"cell {cells[tagged[0]].get('id')}", strict=True
+            )
         except FacelabError as e:
             found.append(" · ".join(str(e).split("\n  ")))
-        intro = " ".join(source(c) for c in cells[:tagged[0]] if c.get("cell_type") == "markdown")
+        intro = " ".join(source(c) for c in cells[: tagged[0]] if c.get("cell_type") == "markdown")
         if not re.search(r"\b(second|minute|sec|min|s)s?\b", intro):
-            found.append("nothing before the parameters says what the run costs (seconds or minutes)")
+            found.append(
+                "nothing before the parameters says what the run costs (seconds or minutes)"
+            )
     for cell in cells:
         if cell.get("cell_type") == "code":
             found += _code_complaints(cell)
@@ -134,13 +170,17 @@ def _code_complaints(cell: dict) -> list[str]:
     try:
         tree = ast.parse(source(cell))
     except SyntaxError as e:
-        return [f"cell {name}, line {e.lineno}: no plain Python ({e.msg}); magics are not used here"]
+        return [
+            f"cell {name}, line {e.lineno}: no plain Python ({e.msg}); magics are not used here"
+        ]
     found = []
     for node in ast.walk(tree):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)):
             lines = (node.end_lineno or node.lineno) - node.lineno + 1
             if lines > LONGEST_DEFINITION:
-                found.append(f"cell {name}, line {node.lineno}: a definition of {lines} lines belongs in facelab/")
+                found.append(
+                    f"cell {name}, line {node.lineno}: a definition of {lines} lines belongs in facelab/"
+                )
     return found
 
 

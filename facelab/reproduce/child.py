@@ -33,7 +33,13 @@ from facelab.reproduce import diagnosis, kernels, pages, parameters
 from facelab.reproduce.diagnosis import Scene
 from facelab.reproduce.failure import Failure, heading_of, plain
 
-PENDING, RUNNING, COMPLETED, FAILED, NOT_RUN = "pending", "running", "completed", "failed", "not run"
+PENDING, RUNNING, COMPLETED, FAILED, NOT_RUN = (
+    "pending",
+    "running",
+    "completed",
+    "failed",
+    "not run",
+)
 START_S = 120
 """How long a kernel may take to answer; an import-heavy environment on a loaded machine needs some of it."""
 
@@ -85,7 +91,9 @@ class Manager(NotebookExecutionManager):
         super().notebook_complete(**kwargs)
         for cell in self.nb.cells:
             before = states[id(cell)]
-            cell.metadata.papermill["status"] = {PENDING: NOT_RUN, RUNNING: FAILED}.get(before, before)
+            cell.metadata.papermill["status"] = {PENDING: NOT_RUN, RUNNING: FAILED}.get(
+                before, before
+            )
 
 
 class Client(PapermillNotebookClient):
@@ -115,9 +123,19 @@ class Engine(NBClientEngine):
     """papermill's engine with our manager and client, and a wall limit for the whole notebook."""
 
     @classmethod
-    def execute_notebook(cls, nb, kernel_name, output_path=None, progress_bar=False, log_output=False,
-                         autosave_cell_every=0, **kwargs):
-        manager = Manager(nb, output_path=None, progress_bar=False, log_output=False, autosave_cell_every=0)
+    def execute_notebook(
+        cls,
+        nb,
+        kernel_name,
+        output_path=None,
+        progress_bar=False,
+        log_output=False,
+        autosave_cell_every=0,
+        **kwargs,
+    ):
+        manager = Manager(
+            nb, output_path=None, progress_bar=False, log_output=False, autosave_cell_every=0
+        )
         for cell in nb.cells:
             if "injected-parameters" in cell.metadata.get("tags", []):
                 cell["id"] = "injected-parameters"
@@ -136,9 +154,15 @@ class Engine(NBClientEngine):
             # by itself jupyter_client names sockets `kernel-ipc-1` … in the working folder, the same for every kernel
             manager["ip"] = str(runtime / "s")
         config = Config(KernelManager=manager)
-        client = Client(nb_man, config=config, kernel_name=kernel_name, startup_timeout=START_S,
-                        timeout_func=lambda cell: max(0.05, EXECUTION.deadline - time.monotonic()),
-                        log=logging.getLogger("facelab.reproduce"), iopub_timeout=30)
+        client = Client(
+            nb_man,
+            config=config,
+            kernel_name=kernel_name,
+            startup_timeout=START_S,
+            timeout_func=lambda cell: max(0.05, EXECUTION.deadline - time.monotonic()),
+            log=logging.getLogger("facelab.reproduce"),
+            iopub_timeout=30,
+        )
         return client.execute(cwd=job["root"])
 
 
@@ -189,11 +213,17 @@ class Execution:
         content = msg["content"]
         if msg["msg_type"] == "stream":
             size = len(content["text"])
-            lines = [line for line in plain(content["text"]).replace("\r", "\n").split("\n") if line.strip()]
+            lines = [
+                line
+                for line in plain(content["text"]).replace("\r", "\n").split("\n")
+                if line.strip()
+            ]
             if lines:
                 self.last_line = lines[-1].strip()[:200]
         elif msg["msg_type"] in ("display_data", "execute_result", "update_display_data"):
-            size = sum(len(v if isinstance(v, str) else json.dumps(v)) for v in content["data"].values())
+            size = sum(
+                len(v if isinstance(v, str) else json.dumps(v)) for v in content["data"].values()
+            )
         else:
             return
         self.output_bytes += size
@@ -217,10 +247,17 @@ class Execution:
         self._told = time.monotonic()
         cells = self.manager.nb.cells if self.manager else []
         heading = heading_of(cells, index) if index is not None else ""
-        write_json(self.folder / "progress.json",
-                   {"kernel_pid": self.kernel_pid, "cell": 0 if index is None else index + 1, "cells": len(cells),
-                    "heading": heading, "id": cells[index].get("id", "") if index is not None else "",
-                    "last_line": self.last_line})
+        write_json(
+            self.folder / "progress.json",
+            {
+                "kernel_pid": self.kernel_pid,
+                "cell": 0 if index is None else index + 1,
+                "cells": len(cells),
+                "heading": heading,
+                "id": cells[index].get("id", "") if index is not None else "",
+                "last_line": self.last_line,
+            },
+        )
 
 
 EXECUTION = Execution()
@@ -235,19 +272,38 @@ def execute(job: dict) -> Failure | None:
     values = {name: parameters.of_literal(text) for name, text in job["parameters"].items()}
     failure = None
     try:
-        execute_notebook(_with_papermill_metadata(notebook), None, parameters=values, engine_name="facelab",
-                         kernel_name=job["kernel"], language="python", progress_bar=False, job=job)
+        execute_notebook(
+            _with_papermill_metadata(notebook),
+            None,
+            parameters=values,
+            engine_name="facelab",
+            kernel_name=job["kernel"],
+            language="python",
+            progress_bar=False,
+            job=job,
+        )
     except Interrupted:
         failure = diagnosis.interrupted(EXECUTION.scene())
-    except (PapermillExecutionError, CellTimeoutError, DeadKernelError, NoSuchKernel, RuntimeError, OSError) as e:
+    except (
+        PapermillExecutionError,
+        CellTimeoutError,
+        DeadKernelError,
+        NoSuchKernel,
+        RuntimeError,
+        OSError,
+    ) as e:
         failure = _explain(e)
     finally:
         EXECUTION.kill_kernel()
     if EXECUTION.too_large:
         failure = diagnosis.too_large(EXECUTION.scene())
     write_json(EXECUTION.folder / "cells.json", EXECUTION.wrote)
-    pages.write(EXECUTION.manager.nb if EXECUTION.manager else notebook, EXECUTION.folder, job["step"],
-                cut=EXECUTION.too_large)
+    pages.write(
+        EXECUTION.manager.nb if EXECUTION.manager else notebook,
+        EXECUTION.folder,
+        job["step"],
+        cut=EXECUTION.too_large,
+    )
     return failure
 
 
@@ -270,9 +326,14 @@ def _explain(e: Exception) -> Failure:
 def _with_papermill_metadata(notebook):
     """Return the notebook as papermill's own loader would: it looks for these keys."""
     from papermill import __version__
+
     upgraded = nbformat.v4.upgrade(notebook)
-    upgraded.metadata.setdefault("papermill", nbformat.NotebookNode(
-        default_parameters={}, parameters={}, environment_variables={}, version=__version__))
+    upgraded.metadata.setdefault(
+        "papermill",
+        nbformat.NotebookNode(
+            default_parameters={}, parameters={}, environment_variables={}, version=__version__
+        ),
+    )
     for cell in upgraded.cells:
         cell.metadata.setdefault("tags", [])
         cell.metadata.setdefault("papermill", nbformat.NotebookNode())
@@ -288,6 +349,7 @@ def _end_with_parent() -> None:
             time.sleep(0.5)
         EXECUTION.kill_kernel()
         os._exit(1)
+
     threading.Thread(target=watch, daemon=True).start()
 
 
@@ -304,7 +366,9 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _on_terminate)
     failure = execute(job)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    write_json(Path(job["folder"]) / "outcome.json", {"failure": failure.as_dict() if failure else None})
+    write_json(
+        Path(job["folder"]) / "outcome.json", {"failure": failure.as_dict() if failure else None}
+    )
     sys.stdout.flush()
     # asyncio may still hold half-cancelled tasks of an interrupted kernel; there is nothing left to tidy up
     os._exit(0)

@@ -60,8 +60,12 @@ def load(path: Path) -> tuple[list[Record], dict | None]:
     own = path / "records.jsonl"
     files = [own] if own.is_file() else sorted(path.glob("*/records.jsonl"))
     if not files:
-        raise BadInputError("the folder holds no records", where=path, expected="records.jsonl",
-                            fix="name a run of `facelab reproduce`, or latest or previous")
+        raise BadInputError(
+            "the folder holds no records",
+            where=path,
+            expected="records.jsonl",
+            fix="name a run of `facelab reproduce`, or latest or previous",
+        )
     try:
         facts = json.loads((path / "run.json").read_text(encoding="utf-8")).get("machine")
     except (OSError, ValueError, AttributeError):
@@ -70,9 +74,14 @@ def load(path: Path) -> tuple[list[Record], dict | None]:
 
 
 def _some(found: list[Record], path: Path) -> list[Record]:
-    if not found:   # against nothing, nothing got worse
-        raise BadInputError("there are no records to compare", where=path, expected="at least one record",
-                            got="an empty file", fix="the run may have failed: look at its report, or run it again")
+    if not found:  # against nothing, nothing got worse
+        raise BadInputError(
+            "there are no records to compare",
+            where=path,
+            expected="at least one record",
+            got="an empty file",
+            fix="the run may have failed: look at its report, or run it again",
+        )
     return found
 
 
@@ -81,8 +90,13 @@ def is_timing(record: Record) -> bool:
     return record.machine is not None or record.unit in _TIMING_UNITS or record.unit.endswith("/s")
 
 
-def compare(a: list[Record], b: list[Record], *, machine_a: dict | None = None,
-            machine_b: dict | None = None) -> list[Row]:
+def compare(
+    a: list[Record],
+    b: list[Record],
+    *,
+    machine_a: dict | None = None,
+    machine_b: dict | None = None,
+) -> list[Row]:
     """Return a row for each figure of either run, the worst first.
 
     `machine_a` and `machine_b` stand in for timings that carry no machine of their own. Where a run has a figure
@@ -94,25 +108,52 @@ def compare(a: list[Record], b: list[Record], *, machine_a: dict | None = None,
         before, now = first.get(key), second.get(key)
         if before is None or now is None:
             present = now or before
-            rows.append(Row(*key, "new" if before is None else "gone", f"only in {'B' if before is None else 'A'}",
-                            present.unit, present.better, before and before.value, now and now.value))
+            rows.append(
+                Row(
+                    *key,
+                    "new" if before is None else "gone",
+                    f"only in {'B' if before is None else 'A'}",
+                    present.unit,
+                    present.better,
+                    before and before.value,
+                    now and now.value,
+                )
+            )
         else:
             rows.append(_row(before, now, machine_a, machine_b))
     return sorted(rows, key=lambda r: (ORDER.index(r.verdict), r.step))
 
 
 def _row(a: Record, b: Record, machine_a: dict | None, machine_b: dict | None) -> Row:
-    row = Row(*a.key, "same", "equal", b.unit, b.better, a.value, b.value, _interval(a), _interval(b),
-              budget=b.budget or a.budget)
-    numeric = all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in (a.value, b.value))
+    row = Row(
+        *a.key,
+        "same",
+        "equal",
+        b.unit,
+        b.better,
+        a.value,
+        b.value,
+        _interval(a),
+        _interval(b),
+        budget=b.budget or a.budget,
+    )
+    numeric = all(
+        isinstance(v, (int, float)) and not isinstance(v, bool) for v in (a.value, b.value)
+    )
     if numeric and a.value:
         row.change = (b.value - a.value) / abs(a.value)
     if a.unit != b.unit:
-        row.verdict, row.why = "not comparable", f"the unit changed: {a.unit or 'none'} → {b.unit or 'none'}"
+        row.verdict, row.why = (
+            "not comparable",
+            f"the unit changed: {a.unit or 'none'} → {b.unit or 'none'}",
+        )
         return row
     timing = is_timing(a) or is_timing(b)
     if timing and not machine.same_machine(a.machine or machine_a, b.machine or machine_b):
-        row.verdict, row.why = "not comparable", "a timing, and the machines differ or are not known"
+        row.verdict, row.why = (
+            "not comparable",
+            "a timing, and the machines differ or are not known",
+        )
         return row
     if not numeric:
         differs, row.why = a.value != b.value, "compared as it stands"
@@ -137,7 +178,10 @@ def _beyond_noise(a: Record, b: Record, timing: bool) -> tuple[bool, str]:
     left, right = _interval(a), _interval(b)
     if left is None and right is None:
         if timing:
-            return change > TIMING_FACTOR_BARE, f"no intervals: a change above {TIMING_FACTOR_BARE:.0%} counts"
+            return (
+                change > TIMING_FACTOR_BARE,
+                f"no intervals: a change above {TIMING_FACTOR_BARE:.0%} counts",
+            )
         return True, "no intervals: any change counts"
     left, right = left or (a.value, a.value), right or (b.value, b.value)
     apart = left[1] < right[0] or right[1] < left[0]

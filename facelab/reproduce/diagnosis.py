@@ -34,10 +34,21 @@ class Scene:
     @property
     def cell(self) -> Any:
         """Return the cell that ran last, or None if none did."""
-        return self.cells[self.index] if self.index is not None and self.index < len(self.cells) else None
+        return (
+            self.cells[self.index]
+            if self.index is not None and self.index < len(self.cells)
+            else None
+        )
 
-    def fail(self, kind: str, what: str, *, cause: str, traceback: list[str] | None = None,
-             line: int | None = None) -> Failure:
+    def fail(
+        self,
+        kind: str,
+        what: str,
+        *,
+        cause: str,
+        traceback: list[str] | None = None,
+        line: int | None = None,
+    ) -> Failure:
         """Return a failure at the cell that ran last."""
         failure = Failure(kind, what, traceback=end_of(traceback or []), line=line, cause=cause)
         if self.cell is not None:
@@ -54,25 +65,38 @@ def interrupted(scene: Scene) -> Failure:
 
 def no_kernel(scene: Scene, e: Exception) -> Failure:
     """Return the failure of a kernel that is not there or does not answer."""
-    return scene.fail("no-kernel", f"the kernel {scene.job['kernel']!r} did not start: {e}",
-                      cause="it is not registered, its environment is broken, or the machine is overloaded; run "
-                            "`make setup`, then `facelab doctor`, and see the step's log.txt", traceback=_log(scene))
+    return scene.fail(
+        "no-kernel",
+        f"the kernel {scene.job['kernel']!r} did not start: {e}",
+        cause="it is not registered, its environment is broken, or the machine is overloaded; run "
+        "`make setup`, then `facelab doctor`, and see the step's log.txt",
+        traceback=_log(scene),
+    )
 
 
 def too_large(scene: Scene) -> Failure:
     """Return the failure of a notebook that printed or showed too much."""
-    return scene.fail("output-too-large", f"the notebook's output grew beyond {scene.job['output_mb']:g} MB and the "
-                      "kernel was stopped", cause="a cell prints in a loop or shows an array whole; print less, or "
-                      "raise `output_mb` in notebooks/plan.toml")
+    return scene.fail(
+        "output-too-large",
+        f"the notebook's output grew beyond {scene.job['output_mb']:g} MB and the "
+        "kernel was stopped",
+        cause="a cell prints in a loop or shows an array whole; print less, or "
+        "raise `output_mb` in notebooks/plan.toml",
+    )
 
 
 def timed_out(scene: Scene) -> Failure:
     """Return the failure of a step that ran into its wall limit; the interrupted kernel may have said where."""
     errors = [o for o in (scene.cell or {}).get("outputs", []) if o["output_type"] == "error"]
     traceback = list(errors[0]["traceback"]) if errors else []
-    return scene.fail("timeout", f"the step ran into its wall limit of {scene.job['limit_s']:g} s", traceback=traceback,
-                      line=_line(scene, traceback), cause="this cell is slow or waits for something that does not "
-                      "come; a slower machine needs a larger `limit_s` in notebooks/plan.toml, or --profile quick")
+    return scene.fail(
+        "timeout",
+        f"the step ran into its wall limit of {scene.job['limit_s']:g} s",
+        traceback=traceback,
+        line=_line(scene, traceback),
+        cause="this cell is slow or waits for something that does not "
+        "come; a slower machine needs a larger `limit_s` in notebooks/plan.toml, or --profile quick",
+    )
 
 
 def raised(scene: Scene, e: Any) -> Failure:
@@ -85,8 +109,13 @@ def raised(scene: Scene, e: Any) -> Failure:
         traceback = [text for o in scene.cell.outputs if (text := _text_of(o))]
     message = (plain(value).strip().split("\n") or [""])[0][:300]
     what = f"a cell raised {name}" + (f": {message}" if message else "")
-    return scene.fail("raised", what, traceback=traceback, line=_line(scene, traceback),
-                      cause=cause_of_exception(name, message))
+    return scene.fail(
+        "raised",
+        what,
+        traceback=traceback,
+        line=_line(scene, traceback),
+        cause=cause_of_exception(name, message),
+    )
 
 
 def died(scene: Scene, code: int | None) -> Failure:
@@ -96,7 +125,9 @@ def died(scene: Scene, code: int | None) -> Failure:
 
 
 def _line(scene: Scene, traceback: list[str]) -> int | None:
-    return line_in_cell(traceback, scene.cell.get("execution_count") if scene.cell is not None else None)
+    return line_in_cell(
+        traceback, scene.cell.get("execution_count") if scene.cell is not None else None
+    )
 
 
 def _text_of(output: Any) -> str:
@@ -108,7 +139,11 @@ def _text_of(output: Any) -> str:
 def _log(scene: Scene) -> list[str]:
     """Return the end of what the kernel's process wrote by itself, such as faulthandler's stack."""
     try:
-        lines = (scene.folder / "log.txt").read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = (
+            (scene.folder / "log.txt").read_text(encoding="utf-8", errors="replace").splitlines()
+        )
     except OSError:
         return []
-    return end_of([line for line in lines if line != "Kernel died while waiting for execute reply."], lines=8)
+    return end_of(
+        [line for line in lines if line != "Kernel died while waiting for execute reply."], lines=8
+    )

@@ -23,7 +23,14 @@ from facelab.reproduce import failure as failures
 from facelab.reproduce import kernels
 from facelab.reproduce.failure import Failure
 from facelab.reproduce.locks import GaveUpError, lock
-from facelab.reproduce.store import Promise, Store, broken_promise, read_json, read_records, write_step
+from facelab.reproduce.store import (
+    Promise,
+    Store,
+    broken_promise,
+    read_json,
+    read_records,
+    write_step,
+)
 
 START_S = 120.0
 """How long a kernel may take to answer; not counted by the child as the step's own time."""
@@ -47,7 +54,9 @@ def run_step(job: dict[str, Any]) -> dict[str, Any]:
     locks = root / ".cache" / "locks"
 
     def waiting() -> None:
-        write_json(folder / "progress.json", {"heading": "waiting for another run", "cell": 0, "cells": 0})
+        write_json(
+            folder / "progress.json", {"heading": "waiting for another run", "cell": 0, "cells": 0}
+        )
 
     folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -56,7 +65,12 @@ def run_step(job: dict[str, Any]) -> dict[str, Any]:
                 # another run finished this very step while we waited for it
                 store.take_over(done, job["run"], job["step"])
                 return {**(read_json(folder / "step.json") or {}), "cached": True}
-            with lock(locks / "lane", shared=job["lane"] != "exclusive", stop=stop_file.exists, waiting=waiting):
+            with lock(
+                locks / "lane",
+                shared=job["lane"] != "exclusive",
+                stop=stop_file.exists,
+                waiting=waiting,
+            ):
                 return _run(job, root, folder, promise, stop_file)
     except GaveUpError:
         failure = Failure("interrupted", "the step was interrupted while it waited for another run")
@@ -71,14 +85,20 @@ def _run(job: dict, root: Path, folder: Path, promise: Promise, stop_file: Path)
     if failure is None:
         failure = broken_promise(folder, promise, root)
     if failure is not None and failure.kind == "killed" and peak:
-        failure.cause += (f" (the step held {peak / 2**20:.0f} MB at its peak; "
-                          f"{machine.memory_bytes()[1] / 2**20:.0f} MB are available now)")
+        failure.cause += (
+            f" (the step held {peak / 2**20:.0f} MB at its peak; "
+            f"{machine.memory_bytes()[1] / 2**20:.0f} MB are available now)"
+        )
     return _note(job, folder, failure, started=started, peak=peak)
 
 
 def _note(job: dict, folder: Path, failure: Failure | None, *, started: float, peak: int) -> dict:
     """Write and return the step's note."""
-    state = "done" if failure is None else ("interrupted" if failure.kind == "interrupted" else "failed")
+    state = (
+        "done"
+        if failure is None
+        else ("interrupted" if failure.kind == "interrupted" else "failed")
+    )
     if failure is not None:
         failure.step, failure.notebook = job["step"], Path(job["notebook"]).name
         report = folder / f"{job['step']}.html"
@@ -90,13 +110,28 @@ def _note(job: dict, folder: Path, failure: Failure | None, *, started: float, p
     except failures.FacelabError:
         found = []
     end = read_json(folder / "end.json") or {}
-    note = {"step": job["step"], "run": job["run"], "state": state, "key": job["key"],
-            "components": job["components"], "started": started, "seconds": round(time.time() - started, 2),
-            "peak_bytes": peak, "kernel": job["kernel"], "parameters": job["parameters"],
-            "notebook": Path(job["notebook"]).name, "verdict": end.get("verdict", ""), "records": len(found),
-            "missed": [f"{r.case} · {r.metric}" for r in found if r.budget is not None and not r.passed],
-            "budgets": sum(r.budget is not None for r in found), "note": job["note"], "lane": job["lane"],
-            "failure": failure.as_dict() if failure else None}
+    note = {
+        "step": job["step"],
+        "run": job["run"],
+        "state": state,
+        "key": job["key"],
+        "components": job["components"],
+        "started": started,
+        "seconds": round(time.time() - started, 2),
+        "peak_bytes": peak,
+        "kernel": job["kernel"],
+        "parameters": job["parameters"],
+        "notebook": Path(job["notebook"]).name,
+        "verdict": end.get("verdict", ""),
+        "records": len(found),
+        "missed": [
+            f"{r.case} · {r.metric}" for r in found if r.budget is not None and not r.passed
+        ],
+        "budgets": sum(r.budget is not None for r in found),
+        "note": job["note"],
+        "lane": job["lane"],
+        "failure": failure.as_dict() if failure else None,
+    }
     (folder / "progress.json").unlink(missing_ok=True)
     write_step(folder, note)
     return note
@@ -105,10 +140,18 @@ def _note(job: dict, folder: Path, failure: Failure | None, *, started: float, p
 def _execute(job: dict, root: Path, folder: Path, stop_file: Path) -> tuple[Failure | None, int]:
     """Start the child, wait for it, and return (what went wrong or None, peak resident bytes of all processes)."""
     runtime = kernels.runtime_folder(root)
-    env = kernels.environment(root, threads=job["threads"], extra={
-        **job["environment"], "JUPYTER_RUNTIME_DIR": str(runtime), "FACELAB_RUN": job["run"],
-        "FACELAB_STEP": job["step"], "FACELAB_STEP_DIR": str(folder),
-        "FACELAB_UPSTREAM": json.dumps(job["upstream"])})
+    env = kernels.environment(
+        root,
+        threads=job["threads"],
+        extra={
+            **job["environment"],
+            "JUPYTER_RUNTIME_DIR": str(runtime),
+            "FACELAB_RUN": job["run"],
+            "FACELAB_STEP": job["step"],
+            "FACELAB_STEP_DIR": str(folder),
+            "FACELAB_UPSTREAM": json.dumps(job["upstream"]),
+        },
+    )
     write_json(folder / "job.json", {**job, "folder": str(folder)})
     try:
         with (folder / "log.txt").open("wb") as log:
@@ -120,25 +163,42 @@ def _execute(job: dict, root: Path, folder: Path, stop_file: Path) -> tuple[Fail
     if outcome is not None:
         return (failures.from_dict(outcome["failure"]) if outcome["failure"] else None), peak
     if ended == "interrupted":
-        return Failure("interrupted", "the step was interrupted", cause="Ctrl-C, or a signal to end"), peak
+        return Failure(
+            "interrupted", "the step was interrupted", cause="Ctrl-C, or a signal to end"
+        ), peak
     if ended == "timeout":
-        return Failure("timeout", f"the step ran into its wall limit of {job['limit_s']:g} s and did not answer",
-                       cause="the kernel hangs in native code, or the machine is overloaded"), peak
+        return Failure(
+            "timeout",
+            f"the step ran into its wall limit of {job['limit_s']:g} s and did not answer",
+            cause="the kernel hangs in native code, or the machine is overloaded",
+        ), peak
     tail = (folder / "log.txt").read_text(encoding="utf-8", errors="replace").splitlines()
-    return Failure("runner", f"the process that executes the notebook ended with code {child.returncode}",
-                   traceback=failures.end_of(tail), cause="it was killed, or facelab's own environment is broken "
-                   "(see the step's log.txt and run `facelab doctor`)"), peak
+    return Failure(
+        "runner",
+        f"the process that executes the notebook ended with code {child.returncode}",
+        traceback=failures.end_of(tail),
+        cause="it was killed, or facelab's own environment is broken "
+        "(see the step's log.txt and run `facelab doctor`)",
+    ), peak
 
 
 def _start(root: Path, folder: Path, env: dict[str, str], log: IO[bytes]) -> subprocess.Popen:
     package_parent = Path(__file__).resolve().parents[2]
     # the child needs this package, wherever it was imported from; the kernel gets a clean path
     # (jsonschema's optional rfc3987_syntax compiles a grammar for a second when nbformat imports it; nobody uses it)
-    command = ("import sys; sys.path.insert(0, sys.argv.pop(1)); sys.modules['rfc3987_syntax'] = None; "
-               "from facelab.reproduce.child import main; main()")
-    return subprocess.Popen([sys.executable, "-c", command, str(package_parent), str(folder / "job.json")],
-                            cwd=root, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
-                            start_new_session=True)
+    command = (
+        "import sys; sys.path.insert(0, sys.argv.pop(1)); sys.modules['rfc3987_syntax'] = None; "
+        "from facelab.reproduce.child import main; main()"
+    )
+    return subprocess.Popen(
+        [sys.executable, "-c", command, str(package_parent), str(folder / "job.json")],
+        cwd=root,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
 
 
 def _watch(child: subprocess.Popen, job: dict, folder: Path, stop_file: Path) -> tuple[int, str]:
@@ -164,6 +224,7 @@ def _watch(child: subprocess.Popen, job: dict, folder: Path, stop_file: Path) ->
 
 def _resident(pid: int) -> int:
     import psutil
+
     total = 0
     with contextlib.suppress(psutil.Error):
         parent = psutil.Process(pid)
@@ -176,6 +237,7 @@ def _resident(pid: int) -> int:
 def _end_all(child: subprocess.Popen, folder: Path) -> None:
     """Kill whatever is left of the child, its kernel and their descendants."""
     import psutil
+
     groups = {child.pid}
     progress = read_json(folder / "progress.json") or {}
     if progress.get("kernel_pid") and not (folder / "outcome.json").is_file():

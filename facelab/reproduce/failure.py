@@ -81,7 +81,7 @@ def plain(text: str) -> str:
 
 def heading_of(cells: list, index: int) -> str:
     """Return the last markdown heading at or before a cell, or an empty string."""
-    for cell in reversed(cells[:index + 1]):
+    for cell in reversed(cells[: index + 1]):
         if cell["cell_type"] == "markdown":
             source = cell["source"] if isinstance(cell["source"], str) else "".join(cell["source"])
             if found := _HEADING.findall(source):
@@ -101,15 +101,29 @@ def source_around(text: str, line: int | None, *, context: int = 3) -> list[str]
     else:
         first, last = max(1, line - context), min(len(lines), line + context)
     width = len(str(last))
-    return [f"{'->' if n == line else '  '} {n:>{width}}  {lines[n - 1]}" for n in range(first, last + 1)]
+    return [
+        f"{'->' if n == line else '  '} {n:>{width}}  {lines[n - 1]}"
+        for n in range(first, last + 1)
+    ]
 
 
 def line_in_cell(traceback: list[str], count: int | None) -> int | None:
     """Return the line of the cell with execution count `count` that a traceback names last, or None."""
     text = plain("\n".join(traceback))
-    patterns = [rf"Cell In\[{count}\], line (\d+)", rf"<ipython-input-{count}-\w+>:(\d+)",
-                rf"(?:Input )?In \[{count}\], .*?line (\d+)"] if count is not None else []
-    for pattern in [*patterns, r"Cell In\[\d+\], line (\d+)", r"in <(?:cell line: \d+|module)>:(\d+)"]:
+    patterns = (
+        [
+            rf"Cell In\[{count}\], line (\d+)",
+            rf"<ipython-input-{count}-\w+>:(\d+)",
+            rf"(?:Input )?In \[{count}\], .*?line (\d+)",
+        ]
+        if count is not None
+        else []
+    )
+    for pattern in [
+        *patterns,
+        r"Cell In\[\d+\], line (\d+)",
+        r"in <(?:cell line: \d+|module)>:(\d+)",
+    ]:
         if found := re.findall(pattern, text):
             return int(found[-1])
     return None
@@ -137,20 +151,41 @@ def cause_of_exception(name: str, value: str) -> str:
         return "an assumption that the notebook states does not hold here"
     if name == "KeyboardInterrupt":
         return "the kernel was interrupted from outside"
-    return f"an error in the notebook or in what it calls: {value[:160]}" if value else "an error in the notebook"
+    return (
+        f"an error in the notebook or in what it calls: {value[:160]}"
+        if value
+        else "an error in the notebook"
+    )
 
 
 def cause_of_death(code: int | None) -> tuple[str, str, str]:
     """Return (kind, what, likely cause) for a kernel that ended with `code` (negative: a signal)."""
     if code is None:
-        return "killed", "the kernel died", "it was killed from outside, or the machine ran out of memory"
+        return (
+            "killed",
+            "the kernel died",
+            "it was killed from outside, or the machine ran out of memory",
+        )
     if code >= 0:
-        return ("exited", f"the kernel ended itself with exit code {code}",
-                "a cell called exit(), os._exit() or a library did")
-    name = signal.Signals(-code).name if -code in signal.Signals._value2member_map_ else f"signal {-code}"
+        return (
+            "exited",
+            f"the kernel ended itself with exit code {code}",
+            "a cell called exit(), os._exit() or a library did",
+        )
+    name = (
+        signal.Signals(-code).name
+        if -code in signal.Signals._value2member_map_
+        else f"signal {-code}"
+    )
     if name in ("SIGKILL", "SIGTERM"):
-        return ("killed", f"the kernel was killed ({name})",
-                "most often the machine ran out of memory; otherwise somebody killed the process")
-    return ("crashed", f"the kernel crashed ({name})",
-            "native code crashed: a compiled extension got a bad array, or two libraries clash; "
-            "the step's log.txt has the stack where Python could still write one")
+        return (
+            "killed",
+            f"the kernel was killed ({name})",
+            "most often the machine ran out of memory; otherwise somebody killed the process",
+        )
+    return (
+        "crashed",
+        f"the kernel crashed ({name})",
+        "native code crashed: a compiled extension got a bad array, or two libraries clash; "
+        "the step's log.txt has the stack where Python could still write one",
+    )

@@ -14,11 +14,28 @@ from facelab.core.files import write_json, write_text
 LONGEST_RUNTIME_FOLDER = 100
 """A unix socket's path holds 107 bytes; ours are called `s-1` … `s-5`."""
 
-_FOREIGN = ("MPLBACKEND", "PYTHONDONTWRITEBYTECODE", "PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "COLUMNS", "LINES")
+_FOREIGN = (
+    "MPLBACKEND",
+    "PYTHONDONTWRITEBYTECODE",
+    "PYTHONPATH",
+    "PYTHONHOME",
+    "PYTHONSTARTUP",
+    "COLUMNS",
+    "LINES",
+)
 """What would change a kernel from outside; MPLBACKEND=Agg, for one, silently removes every figure from the notebook."""
 
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "NUMEXPR_NUM_THREADS",
-            "VECLIB_MAXIMUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "FACELAB_THREADS")
+_THREADS = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMBA_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "TF_NUM_INTRAOP_THREADS",
+    "TF_NUM_INTEROP_THREADS",
+    "FACELAB_THREADS",
+)
 
 _STARTUP = '''"""Names that annotations of a parameters cell use."""
 from pathlib import Path
@@ -26,12 +43,20 @@ from typing import Literal
 '''
 
 
-def environment(root: Path, *, threads: int | None, extra: dict[str, str] | None = None) -> dict[str, str]:
+def environment(
+    root: Path, *, threads: int | None, extra: dict[str, str] | None = None
+) -> dict[str, str]:
     """Return the environment of a step's processes: caches inside the project, no foreign settings, threads pinned."""
     cache = root / ".cache"
     env = {k: v for k, v in os.environ.items() if k not in _FOREIGN}
-    folders = {"IPYTHONDIR": "ipython", "JUPYTER_CONFIG_DIR": "jupyter/config", "JUPYTER_DATA_DIR": "jupyter/data",
-               "MPLCONFIGDIR": "matplotlib", "NUMBA_CACHE_DIR": "numba", "KERAS_HOME": "keras"}
+    folders = {
+        "IPYTHONDIR": "ipython",
+        "JUPYTER_CONFIG_DIR": "jupyter/config",
+        "JUPYTER_DATA_DIR": "jupyter/data",
+        "MPLCONFIGDIR": "matplotlib",
+        "NUMBA_CACHE_DIR": "numba",
+        "KERAS_HOME": "keras",
+    }
     for name, folder in folders.items():
         env[name] = str(cache / folder)
         Path(env[name]).mkdir(parents=True, exist_ok=True)
@@ -40,8 +65,16 @@ def environment(root: Path, *, threads: int | None, extra: dict[str, str] | None
         write_text(startup, _STARTUP)
     if threads is not None:
         env.update(dict.fromkeys(_THREADS, str(threads)))
-    env.update({"PYTHONHASHSEED": "0", "PYTHONFAULTHANDLER": "1", "TF_CPP_MIN_LOG_LEVEL": "2",
-                "PYDEVD_DISABLE_FILE_VALIDATION": "1", "NO_COLOR": "1", **(extra or {})})
+    env.update(
+        {
+            "PYTHONHASHSEED": "0",
+            "PYTHONFAULTHANDLER": "1",
+            "TF_CPP_MIN_LOG_LEVEL": "2",
+            "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+            "NO_COLOR": "1",
+            **(extra or {}),
+        }
+    )
     return env
 
 
@@ -63,6 +96,7 @@ def executable(root: Path, name: str) -> Path | None:
     """Return the interpreter of a registered kernel, or None if the kernel is not registered or its Python is gone."""
     from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
     from jupyter_core.paths import jupyter_path
+
     # named here, or the manager would import IPython and look into the user's home for one more folder
     folders = [*jupyter_path("kernels"), str(root / ".cache" / "jupyter" / "data" / "kernels")]
     try:
@@ -79,9 +113,14 @@ def ensure_main(root: Path) -> None:
     That is so for people who made the environment with conda or pip instead of the Makefile.
     """
     if executable(root, "facelab") is None:
-        write_json(root / ".cache" / "jupyter" / "data" / "kernels" / "facelab" / "kernel.json",
-                   {"argv": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
-                    "display_name": "facelab", "language": "python"})
+        write_json(
+            root / ".cache" / "jupyter" / "data" / "kernels" / "facelab" / "kernel.json",
+            {
+                "argv": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+                "display_name": "facelab",
+                "language": "python",
+            },
+        )
 
 
 def why_not(root: Path, name: str) -> str | None:
@@ -92,8 +131,14 @@ def why_not(root: Path, name: str) -> str | None:
         reason = skipped.read_text(encoding="utf-8").strip() if skipped.is_file() else ""
         return reason or f"the kernel {name!r} is not registered"
     try:
-        done = subprocess.run([python, "-c", "import ipykernel"], capture_output=True, text=True, timeout=60,
-                              env=environment(root, threads=None), check=False)
+        done = subprocess.run(
+            [python, "-c", "import ipykernel"],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            env=environment(root, threads=None),
+            check=False,
+        )
     except (OSError, subprocess.TimeoutExpired) as e:
         return f"the Python of kernel {name!r} does not start: {e}"
     if done.returncode != 0:

@@ -19,8 +19,16 @@ from facelab.reproduce.plan import Plan, Step
 ENVIRONMENT = ("FACELAB_MIRROR", "FACELAB_TEST_ASSETS", "FACELAB_NO_MODELMAKER")
 """Variables that every step may depend on."""
 
-_TITLES = {"cells": "cell", "parameters": "parameter", "modules": "", "inputs": "input", "upstream": "upstream step",
-           "versions": "version of", "environment": "environment variable", "other": ""}
+_TITLES = {
+    "cells": "cell",
+    "parameters": "parameter",
+    "modules": "",
+    "inputs": "input",
+    "upstream": "upstream step",
+    "versions": "version of",
+    "environment": "environment variable",
+    "other": "",
+}
 
 
 class Keys:
@@ -29,15 +37,22 @@ class Keys:
     def __init__(self, plan: Plan, package: Path | None = None):
         self.plan = plan
         local = plan.root / "facelab"
-        self.package = Package(package or (local if local.is_dir() else Path(__file__).resolve().parents[1]))
+        self.package = Package(
+            package or (local if local.is_dir() else Path(__file__).resolve().parents[1])
+        )
 
-    def components(self, step: Step, *, kernel: str, parameters: dict[str, str],
-                   upstream: dict[str, str]) -> dict[str, dict[str, str]]:
+    def components(
+        self, step: Step, *, kernel: str, parameters: dict[str, str], upstream: dict[str, str]
+    ) -> dict[str, dict[str, str]]:
         """Return the parts of a step's key: {part: {name: hash or value}}.
 
         `parameters` are literals; `upstream` maps a needed step to its key.
         """
-        cells = [c for c in canonical.read(self.plan.notebook(step))["cells"] if c.get("cell_type") == "code"]
+        cells = [
+            c
+            for c in canonical.read(self.plan.notebook(step))["cells"]
+            if c.get("cell_type") == "code"
+        ]
         sources = [canonical.source(c) for c in cells]
         modules, foreign = self.package.closure(sources)
         names = [str(c.get("id", f"number {n}")) for n, c in enumerate(cells, 1)]
@@ -46,24 +61,38 @@ class Keys:
         if step.lane == "exclusive":
             other["processor"] = f"{machine.cpu_model()}, {machine.cores()} cores"
         hashes = {n: sha256_bytes(s.encode()) for n, s in zip(names, sources)}
-        return {"cells": {**hashes, "(their order)": sha256_json(names)},
-                "parameters": dict(parameters), "modules": modules, "inputs": self._inputs(step),
-                "upstream": dict(upstream), "versions": self._versions(kernel, foreign),
-                "environment": {**environment, **_mirror(environment["FACELAB_MIRROR"])}, "other": other}
+        return {
+            "cells": {**hashes, "(their order)": sha256_json(names)},
+            "parameters": dict(parameters),
+            "modules": modules,
+            "inputs": self._inputs(step),
+            "upstream": dict(upstream),
+            "versions": self._versions(kernel, foreign),
+            "environment": {**environment, **_mirror(environment["FACELAB_MIRROR"])},
+            "other": other,
+        }
 
     def _inputs(self, step: Step) -> dict[str, str]:
         out = {}
         for glob in step.inputs:
             if Path(glob).is_absolute() or ".." in Path(glob).parts:
-                raise BadInputError("an input lies outside the project", where=f"{self.plan.path}: step {step.name}",
-                                    got=glob, fix="name it from the project's root")
+                raise BadInputError(
+                    "an input lies outside the project",
+                    where=f"{self.plan.path}: step {step.name}",
+                    got=glob,
+                    fix="name it from the project's root",
+                )
             found = sorted(p for p in self.plan.root.glob(glob) if p.is_file())
-            out.update({p.relative_to(self.plan.root).as_posix(): _file_hash(p, _stamp(p)) for p in found})
+            out.update(
+                {p.relative_to(self.plan.root).as_posix(): _file_hash(p, _stamp(p)) for p in found}
+            )
         return out
 
     def _versions(self, kernel: str, foreign: set[str]) -> dict[str, str]:
         if kernel != "facelab":
-            return {f"{kernel}: {k}": v for k, v in kernels.installed(self.plan.root, kernel).items()}
+            return {
+                f"{kernel}: {k}": v for k, v in kernels.installed(self.plan.root, kernel).items()
+            }
         wanted = {d for name in foreign for d in _distributions().get(name, ())}
         out = {d: machine.version_of(d) or "" for d in sorted(wanted) if d != "facelab"}
         return {"python": platform.python_version(), **out}
@@ -77,6 +106,7 @@ def key_of(components: dict[str, dict[str, str]]) -> str:
 @functools.cache
 def _distributions() -> dict[str, list[str]]:
     import importlib.metadata
+
     found = importlib.metadata.packages_distributions()
     return {name: dists for name, dists in found.items() if name not in sys.stdlib_module_names}
 
@@ -97,11 +127,17 @@ def _mirror(value: str) -> dict[str, str]:
     if folder is None or not folder.is_dir():
         return {}
     manifest = folder / "MANIFEST.csv"
-    listed = sha256_file(manifest) if manifest.is_file() else sha256_json(sorted(p.name for p in folder.iterdir()))
+    listed = (
+        sha256_file(manifest)
+        if manifest.is_file()
+        else sha256_json(sorted(p.name for p in folder.iterdir()))
+    )
     return {"FACELAB_MIRROR's content": listed}
 
 
-def changes(before: dict[str, dict[str, str]], now: dict[str, dict[str, str]], *, limit: int = 6) -> list[str]:
+def changes(
+    before: dict[str, dict[str, str]], now: dict[str, dict[str, str]], *, limit: int = 6
+) -> list[str]:
     """Return in words what differs between two keys' parts, most telling first.
 
     >>> changes({"parameters": {"n": "1"}, "modules": {}}, {"parameters": {"n": "2"}, "modules": {"a.py": "x"}})
@@ -110,8 +146,11 @@ def changes(before: dict[str, dict[str, str]], now: dict[str, dict[str, str]], *
     said = []
     for part, title in _TITLES.items():
         old, new = before.get(part, {}), now.get(part, {})
-        said += [_change(part, f"{title} {name}".strip(), old.get(name), new.get(name))
-                 for name in sorted({*old, *new}) if old.get(name) != new.get(name)]
+        said += [
+            _change(part, f"{title} {name}".strip(), old.get(name), new.get(name))
+            for name in sorted({*old, *new})
+            if old.get(name) != new.get(name)
+        ]
     return said[:limit] + ([f"and {len(said) - limit} more"] if len(said) > limit else [])
 
 

@@ -16,8 +16,13 @@ class GaveUpError(Exception):
 
 
 @contextlib.contextmanager
-def lock(path: str | os.PathLike, *, shared: bool = False, stop: Callable[[], bool] = lambda: False,
-         waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
+def lock(
+    path: str | os.PathLike,
+    *,
+    shared: bool = False,
+    stop: Callable[[], bool] = lambda: False,
+    waiting: Callable[[], None] = lambda: None,
+) -> Iterator[None]:
     """Hold a lock on `path` for the block; many may hold a `shared` one, an exclusive one is alone.
 
     The operating system releases it when the process ends, however it ends. While it waits, `waiting` is called

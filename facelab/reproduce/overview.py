@@ -18,14 +18,22 @@ def plan_table(profile: str) -> pd.DataFrame:
     `profile` is quick or full; only runs of the same profile count as measured.
     """
     import pandas as pd
+
     plan = plans.read(project_root() / "notebooks" / "plan.toml")
     store = Store(plan.root)
     rows = []
     for step in plan.in_order():
         past = last_seconds(store, step.name, profile)
-        rows.append({"step": step.name, "question": question(plan.notebook(step)), "lane": step.lane,
-                     "needs": ", ".join(step.needs) or "–", "limit [s]": step.limit_s,
-                     "last time [s]": past})
+        rows.append(
+            {
+                "step": step.name,
+                "question": question(plan.notebook(step)),
+                "lane": step.lane,
+                "needs": ", ".join(step.needs) or "–",
+                "limit [s]": step.limit_s,
+                "last time [s]": past,
+            }
+        )
     return pd.DataFrame(rows)
 
 
@@ -42,5 +50,6 @@ def last_seconds(store: Store, step: str, profile: str) -> float | None:
 def question(notebook) -> str:
     """Return a notebook's first heading: the question it answers."""
     import nbformat
+
     source = nbformat.read(notebook, as_version=4).cells[0].source
     return source.splitlines()[0].lstrip("# ").strip()

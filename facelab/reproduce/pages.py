@@ -14,9 +14,11 @@ KEPT_TEXT = 100_000
 KEPT_OBJECT = 1_000_000
 """Bytes above which an output that is no text is dropped from an oversized notebook."""
 
-_BACK = ('<style>body { max-width: 66rem; margin: 0 auto; } .jp-OutputArea-output img { max-width: 100%; }</style>'
-         '<p style="padding: .6rem 1rem 0; font: 14px system-ui, sans-serif">'
-         '<a href="../index.html">← report of this run</a></p>')
+_BACK = (
+    "<style>body { max-width: 66rem; margin: 0 auto; } .jp-OutputArea-output img { max-width: 100%; }</style>"
+    '<p style="padding: .6rem 1rem 0; font: 14px system-ui, sans-serif">'
+    '<a href="../index.html">← report of this run</a></p>'
+)
 
 
 def write(notebook: nbformat.NotebookNode, folder: Path, name: str, *, cut: bool = False) -> None:
@@ -34,13 +36,16 @@ def shorten(notebook: nbformat.NotebookNode) -> None:
             continue
         for output in cell.outputs:
             if output["output_type"] == "stream" and len(output["text"]) > KEPT_TEXT:
-                output["text"] = output["text"][:KEPT_TEXT] + "\n… cut here: the output was too large\n"
+                output["text"] = (
+                    output["text"][:KEPT_TEXT] + "\n… cut here: the output was too large\n"
+                )
         cell.outputs = [o for o in cell.outputs if len(json.dumps(o)) < KEPT_OBJECT]
 
 
 def to_html(notebook: nbformat.NotebookNode, *, title: str) -> str:
     """Return an executed notebook as one HTML page that needs no network; each cell's id is an anchor."""
     from nbconvert import HTMLExporter
+
     exporter = HTMLExporter(embed_images=True, mathjax_url="", require_js_url="", mermaid_js_url="")
     body, _ = exporter.from_notebook_node(notebook, resources={"metadata": {"name": title}})
     head, start, rest = body.replace('id="cell-id=', 'id="').partition("<main")

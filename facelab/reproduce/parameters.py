@@ -45,8 +45,13 @@ def parse(source: str, *, where: object = None, strict: bool = False) -> dict[st
     try:
         tree = ast.parse(source)
     except SyntaxError as e:
-        raise BadInputError("the parameters cell is no Python", where=f"{where}, line {e.lineno}", expected=_FORM,
-                            got=e.msg, fix="correct the line") from None
+        raise BadInputError(
+            "the parameters cell is no Python",
+            where=f"{where}, line {e.lineno}",
+            expected=_FORM,
+            got=e.msg,
+            fix="correct the line",
+        ) from None
     comments = _comments(source)
     found: dict[str, Parameter] = {}
     for node in tree.body:
@@ -55,8 +60,11 @@ def parse(source: str, *, where: object = None, strict: bool = False) -> dict[st
             continue
         parameter = _declaration(node, comments.get(node.end_lineno or 0, ""), place, strict)
         if parameter.name in found:
-            raise BadInputError(f"the parameter {parameter.name!r} is declared twice", where=place,
-                                fix="keep one of the two")
+            raise BadInputError(
+                f"the parameter {parameter.name!r} is declared twice",
+                where=place,
+                fix="keep one of the two",
+            )
         found[parameter.name] = parameter
     return found
 
@@ -67,17 +75,33 @@ def _comments(source: str) -> dict[int, str]:
 
 
 def _declaration(node: ast.stmt, help_text: str, where: str, strict: bool) -> Parameter:
-    if isinstance(node, ast.AnnAssign) and node.value is not None and isinstance(node.target, ast.Name):
+    if (
+        isinstance(node, ast.AnnAssign)
+        and node.value is not None
+        and isinstance(node.target, ast.Name)
+    ):
         name, value, annotation = node.target.id, node.value, node.annotation
-    elif (isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name)
-          and not strict):
+    elif (
+        isinstance(node, ast.Assign)
+        and len(node.targets) == 1
+        and isinstance(node.targets[0], ast.Name)
+        and not strict
+    ):
         name, value, annotation = node.targets[0].id, node.value, None
     else:
-        raise BadInputError("a line of the parameters cell is no typed literal", where=where, expected=_FORM,
-                            fix="move everything else to the next cell")
+        raise BadInputError(
+            "a line of the parameters cell is no typed literal",
+            where=where,
+            expected=_FORM,
+            fix="move everything else to the next cell",
+        )
     if strict and not help_text:
-        raise BadInputError(f"the parameter {name!r} has no help", where=where, expected=_FORM,
-                            fix="say after '# ' what it does, with its unit")
+        raise BadInputError(
+            f"the parameter {name!r} has no help",
+            where=where,
+            expected=_FORM,
+            fix="say after '# ' what it does, with its unit",
+        )
     default = _literal(value, where)
     if annotation is None:
         kind: Any = type(default) if default is not None else Union[int, float, str, bool, None]  # noqa: UP007
@@ -116,20 +140,32 @@ def of_literal(text: str) -> Any:
 
 
 def _literal(node: ast.expr, where: str) -> Any:
-    if (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Path"
-            and len(node.args) == 1 and not node.keywords):
+    if (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id == "Path"
+        and len(node.args) == 1
+        and not node.keywords
+    ):
         return Path(str(_literal(node.args[0], where)))
     if isinstance(node, (ast.List, ast.Tuple)):
         values = [_literal(n, where) for n in node.elts]
         return values if isinstance(node, ast.List) else tuple(values)
     if isinstance(node, ast.Dict) and None not in node.keys:
-        return {_literal(k, where): _literal(v, where) for k, v in zip(node.keys, node.values, strict=True)}
+        return {
+            _literal(k, where): _literal(v, where)
+            for k, v in zip(node.keys, node.values, strict=True)
+        }
     try:
         return ast.literal_eval(node)
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-        raise BadInputError("a parameter's default is no literal", where=where, expected=_FORM,
-                            got=ast.unparse(node)[:120],
-                            fix="write the value itself, and compute from it in the next cell") from None
+        raise BadInputError(
+            "a parameter's default is no literal",
+            where=where,
+            expected=_FORM,
+            got=ast.unparse(node)[:120],
+            fix="write the value itself, and compute from it in the next cell",
+        ) from None
 
 
 def _type(node: ast.expr, where: str) -> Any:
@@ -140,8 +176,12 @@ def _type(node: ast.expr, where: str) -> Any:
         return _type(ast.parse(node.value, mode="eval").body, where)
     if isinstance(node, ast.Name) and node.id in _NAMES:
         return _NAMES[node.id]
-    if isinstance(node, (ast.Name, ast.Attribute)) and ast.unparse(node) in ("Path", "pathlib.Path"):
+    if isinstance(node, (ast.Name, ast.Attribute)) and ast.unparse(node) in (
+        "Path",
+        "pathlib.Path",
+    ):
         from pydantic import Field
+
         return Annotated[Path, Field(strict=False)]
     if isinstance(node, ast.Name) and node.id in _CONTAINERS:
         return _CONTAINERS[node.id]
@@ -149,9 +189,13 @@ def _type(node: ast.expr, where: str) -> Any:
         return Union[_type(node.left, where), _type(node.right, where)]  # noqa: UP007
     if isinstance(node, ast.Subscript):
         return _subscript(node, where)
-    raise BadInputError("a parameter's type is not known", where=where, got=ast.unparse(node),
-                        expected="int, float, str, bool, Path, Literal[...], list[...], tuple[...], dict[...], a union",
-                        fix="use one of these types")
+    raise BadInputError(
+        "a parameter's type is not known",
+        where=where,
+        got=ast.unparse(node),
+        expected="int, float, str, bool, Path, Literal[...], list[...], tuple[...], dict[...], a union",
+        fix="use one of these types",
+    )
 
 
 def _subscript(node: ast.Subscript, where: str) -> Any:
@@ -164,7 +208,10 @@ def _subscript(node: ast.Subscript, where: str) -> Any:
     if outer == "Union":
         return Union[tuple(_type(n, where) for n in inner)]  # noqa: UP007
     if outer in _CONTAINERS:
-        dots = [Ellipsis if isinstance(n, ast.Constant) and n.value is Ellipsis else _type(n, where) for n in inner]
+        dots = [
+            Ellipsis if isinstance(n, ast.Constant) and n.value is Ellipsis else _type(n, where)
+            for n in inner
+        ]
         return _CONTAINERS[outer][tuple(dots)]
     return _type(node.value, where)
 
@@ -177,6 +224,7 @@ def _choice(members: tuple) -> Any:
         if not any(type(value) is type(m) and value == m for m in members):
             raise ValueError("none of the choices")
         return value
+
     return Annotated[Literal[members], BeforeValidator(same)]
 
 
@@ -186,8 +234,11 @@ def check(parameter: Parameter, value: Any, *, where: object) -> Any:
     Raises BadInputError naming the parameter, the type and the value.
     """
     from pydantic import ConfigDict, TypeAdapter, ValidationError
+
     try:
-        out = TypeAdapter(parameter.type, config=ConfigDict(strict=True, allow_inf_nan=False)).validate_python(value)
+        out = TypeAdapter(
+            parameter.type, config=ConfigDict(strict=True, allow_inf_nan=False)
+        ).validate_python(value)
     except ValidationError:
         raise _bad(parameter, value, where) from None
     if isinstance(out, float) and not math.isfinite(out):
@@ -221,7 +272,9 @@ def _readings(text: str) -> list[Any]:
             readings.append(reader(text.strip()))
         except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
             continue
-    readings.append({"true": True, "yes": True, "false": False, "no": False}.get(text.strip().lower(), text))
+    readings.append(
+        {"true": True, "yes": True, "false": False, "no": False}.get(text.strip().lower(), text)
+    )
     readings.append([part.strip() for part in text.split(",") if part.strip()])
     readings += [tuple(r) for r in list(readings) if isinstance(r, list)]
     return readings
@@ -229,13 +282,22 @@ def _readings(text: str) -> list[Any]:
 
 def _bad(parameter: Parameter, value: Any, where: object) -> BadInputError:
     helped = f" ({parameter.help})" if parameter.help else ""
-    return BadInputError(f"the parameter {parameter.name!r} cannot take this value", where=where,
-                         expected=f"{parameter.type_text}{helped}", got=repr(value)[:200],
-                         fix=f"give a value of that type; the notebook's own is {parameter.default!r}")
+    return BadInputError(
+        f"the parameter {parameter.name!r} cannot take this value",
+        where=where,
+        expected=f"{parameter.type_text}{helped}",
+        got=repr(value)[:200],
+        fix=f"give a value of that type; the notebook's own is {parameter.default!r}",
+    )
 
 
-def resolve(declared: Mapping[str, Parameter], sources: list[tuple[str, Mapping[str, Any]]],
-            texts: Mapping[str, str], *, step: str) -> dict[str, Any]:
+def resolve(
+    declared: Mapping[str, Parameter],
+    sources: list[tuple[str, Mapping[str, Any]]],
+    texts: Mapping[str, str],
+    *,
+    step: str,
+) -> dict[str, Any]:
     """Return the parameters to inject: those named by `sources` (in order, later wins) and then by `texts`.
 
     `sources` are (where, values) pairs of typed values; `texts` come from `-p step.name=value`.
@@ -253,7 +315,11 @@ def resolve(declared: Mapping[str, Parameter], sources: list[tuple[str, Mapping[
 
 def _known(declared: Mapping[str, Parameter], name: str, where: str, step: str) -> Parameter:
     if name not in declared:
-        raise BadInputError(f"the notebook of step {step!r} has no parameter {name!r}{did_you_mean(name, declared)}",
-                            where=where, expected=", ".join(declared) or "no parameters at all", got=name,
-                            fix="use one of the names of its parameters cell")
+        raise BadInputError(
+            f"the notebook of step {step!r} has no parameter {name!r}{did_you_mean(name, declared)}",
+            where=where,
+            expected=", ".join(declared) or "no parameters at all",
+            got=name,
+            fix="use one of the names of its parameters cell",
+        )
     return declared[name]

@@ -90,9 +90,13 @@ class Plan(_Strict):
         for step in self.step:
             if step.name == name:
                 return step
-        raise BadInputError(f"no step is named {name!r}{did_you_mean(name, self.names)}", where=self.path,
-                            expected=", ".join(self.names) or "no steps at all", got=name,
-                            fix="use one of the plan's names")
+        raise BadInputError(
+            f"no step is named {name!r}{did_you_mean(name, self.names)}",
+            where=self.path,
+            expected=", ".join(self.names) or "no steps at all",
+            got=name,
+            fix="use one of the plan's names",
+        )
 
     def notebook(self, step: Step) -> Path:
         """Return the path of a step's notebook."""
@@ -116,8 +120,12 @@ class Plan(_Strict):
             done = {s.name for s in out}
             ready = next((s for s in waiting if set(s.needs) <= done), None)
             if ready is None:
-                raise BadInputError("steps need each other in a circle", where=self.path,
-                                    got=" → ".join(s.name for s in waiting), fix="remove one of the `needs`")
+                raise BadInputError(
+                    "steps need each other in a circle",
+                    where=self.path,
+                    got=" → ".join(s.name for s in waiting),
+                    fix="remove one of the `needs`",
+                )
             waiting.remove(ready)
             out.append(ready)
         return out
@@ -132,20 +140,35 @@ def read(path: str | os.PathLike) -> Plan:
     except ValidationError as e:
         raise _explain(e, raw, path) from None
     if plan.schema_ != SCHEMA:
-        raise BadInputError("the plan's schema is not known", where=path, expected=SCHEMA, got=plan.schema_,
-                            fix="take the plan that belongs to this version of facelab")
+        raise BadInputError(
+            "the plan's schema is not known",
+            where=path,
+            expected=SCHEMA,
+            got=plan.schema_,
+            fix="take the plan that belongs to this version of facelab",
+        )
     if not plan.step:
-        raise BadInputError("the plan has no steps", where=path, expected="at least one [[step]]",
-                            fix="add a block; the top of facelab's own notebooks/plan.toml shows its form")
+        raise BadInputError(
+            "the plan has no steps",
+            where=path,
+            expected="at least one [[step]]",
+            fix="add a block; the top of facelab's own notebooks/plan.toml shows its form",
+        )
     seen: set[str] = set()
     for step in plan.step:
         if step.name in seen:
-            raise BadInputError(f"two steps are named {step.name!r}", where=path, fix="rename one of the two")
+            raise BadInputError(
+                f"two steps are named {step.name!r}", where=path, fix="rename one of the two"
+            )
         seen.add(step.name)
         if not plan.notebook(step).is_file():
             known = [p.name for p in path.parent.glob("*.ipynb")]
-            raise BadInputError(f"the notebook of step {step.name!r} is not there{did_you_mean(step.notebook, known)}",
-                                where=path, got=plan.notebook(step), fix="correct `notebook`, or add the file")
+            raise BadInputError(
+                f"the notebook of step {step.name!r} is not there{did_you_mean(step.notebook, known)}",
+                where=path,
+                got=plan.notebook(step),
+                fix="correct `notebook`, or add the file",
+            )
         for need in step.needs:
             plan[need]
     plan.in_order()
@@ -159,20 +182,34 @@ def _explain(e: ValidationError, raw: dict, path: Path) -> BadInputError:
     place = ""
     if len(loc) >= 2 and loc[0] == "step" and isinstance(loc[1], int):
         block = raw["step"][loc[1]] if isinstance(raw.get("step"), list) else {}
-        name = block.get("name", f"number {loc[1] + 1}") if isinstance(block, dict) else f"number {loc[1] + 1}"
+        name = (
+            block.get("name", f"number {loc[1] + 1}")
+            if isinstance(block, dict)
+            else f"number {loc[1] + 1}"
+        )
         place, model, loc = f"step {name}: ", Step, loc[2:]
         if loc[:1] == ["fallback"] and len(loc) > 1:
             model = Fallback
     field = ".".join(str(part) for part in loc)
     if first["type"] == "extra_forbidden":
         known = [f for f in model.model_fields if f not in ("schema_", "path")]
-        return BadInputError(f"the plan has an unknown field {loc[-1]!r}{did_you_mean(str(loc[-1]), known)}",
-                             where=f"{path}: {place}{field}", expected=", ".join(known), fix="correct the name")
+        return BadInputError(
+            f"the plan has an unknown field {loc[-1]!r}{did_you_mean(str(loc[-1]), known)}",
+            where=f"{path}: {place}{field}",
+            expected=", ".join(known),
+            fix="correct the name",
+        )
     if first["type"] == "missing":
-        return BadInputError(f"the plan lacks a field {field!r}", where=f"{path}: {place}".rstrip(": "),
-                             fix="add it")
-    return BadInputError("a field of the plan has a bad value", where=f"{path}: {place}{field}",
-                         expected=first["msg"], got=repr(first.get("input"))[:120], fix="correct the value")
+        return BadInputError(
+            f"the plan lacks a field {field!r}", where=f"{path}: {place}".rstrip(": "), fix="add it"
+        )
+    return BadInputError(
+        "a field of the plan has a bad value",
+        where=f"{path}: {place}{field}",
+        expected=first["msg"],
+        got=repr(first.get("input"))[:120],
+        fix="correct the value",
+    )
 
 
 def find() -> Path:
@@ -188,8 +225,12 @@ def declared(plan: Plan, step: Step) -> dict[str, Parameter]:
     path = plan.notebook(step)
     cells = [c for c in canonical.read(path)["cells"] if canonical.is_parameters(c)]
     if len(cells) > 1:
-        raise BadInputError("the notebook has several cells tagged `parameters`", where=path,
-                            got=", ".join(str(c.get("id")) for c in cells), fix="keep one")
+        raise BadInputError(
+            "the notebook has several cells tagged `parameters`",
+            where=path,
+            got=", ".join(str(c.get("id")) for c in cells),
+            fix="keep one",
+        )
     if not cells:
         return {}
     return parameters.parse(canonical.source(cells[0]), where=f"{path}: cell {cells[0].get('id')}")
@@ -205,23 +246,36 @@ def overrides(plan: Plan, texts: tuple[str, ...] | list[str]) -> dict[str, dict[
         target, equals, value = text.partition("=")
         name, dot, parameter = target.partition(".")
         if not (equals and dot and name and parameter):
-            raise BadInputError("a parameter cannot be read", where=f"-p {text}", expected="-p STEP.NAME=VALUE",
-                                got=text, fix=f"name the step, such as -p {(plan.names or ['STEP'])[0]}.{target}=…")
+            raise BadInputError(
+                "a parameter cannot be read",
+                where=f"-p {text}",
+                expected="-p STEP.NAME=VALUE",
+                got=text,
+                fix=f"name the step, such as -p {(plan.names or ['STEP'])[0]}.{target}=…",
+            )
         out.setdefault(plan[name].name, {})[parameter] = value
     return out
 
 
-def resolve(plan: Plan, step: Step, *, profile: str, texts: dict[str, str], fallback: bool) -> dict[str, Any]:
+def resolve(
+    plan: Plan, step: Step, *, profile: str, texts: dict[str, str], fallback: bool
+) -> dict[str, Any]:
     """Return the parameters to inject into a step's notebook, each checked against its declared type.
 
     Later wins: the step's own, the profile's, the fallback's, the command line's.
     """
-    sources = [(f"{plan.path.name}, step {step.name}, parameters", step.parameters),
-               (f"{plan.path.name}, step {step.name}, {profile}", getattr(step, profile))]
+    sources = [
+        (f"{plan.path.name}, step {step.name}, parameters", step.parameters),
+        (f"{plan.path.name}, step {step.name}, {profile}", getattr(step, profile)),
+    ]
     if fallback and step.fallback:
         sources.append((f"{plan.path.name}, step {step.name}, fallback", step.fallback.parameters))
     known = declared(plan, step)
     for other in set(PROFILES) - {profile}:
-        parameters.resolve(known, [(f"{plan.path.name}, step {step.name}, {other}", getattr(step, other))], {},
-                           step=step.name)
+        parameters.resolve(
+            known,
+            [(f"{plan.path.name}, step {step.name}, {other}", getattr(step, other))],
+            {},
+            step=step.name,
+        )
     return parameters.resolve(known, sources, texts, step=step.name)

@@ -58,6 +58,7 @@ class LiveDisplay(Display):
     def __init__(self, console=None):
         from rich.console import Console
         from rich.live import Live
+
         super().__init__()
         self.console = console or Console(stderr=True)
         self.live = Live(console=self.console, auto_refresh=False, transient=True)
@@ -65,6 +66,7 @@ class LiveDisplay(Display):
 
     def say(self, text: str) -> None:
         from rich.text import Text
+
         self.console.print(Text(text))
 
     def start(self, step: str) -> None:
@@ -72,6 +74,7 @@ class LiveDisplay(Display):
 
     def tick(self, running: list[tuple[str, dict, float]]) -> None:
         from rich.table import Table
+
         table = Table.grid(padding=(0, 2), expand=True)
         table.add_column(no_wrap=True)
         table.add_column(no_wrap=True)
@@ -80,12 +83,17 @@ class LiveDisplay(Display):
         for step, progress, seconds in running:
             at = f"cell {progress['cell']}/{progress['cells']}" if progress.get("cells") else ""
             heading = _escape((progress.get("heading") or "starting")[:40])
-            table.add_row(f"[bold]{step}[/]", heading, f"{at}  {duration(seconds)}",
-                          _escape(progress.get("last_line", "")))
+            table.add_row(
+                f"[bold]{step}[/]",
+                heading,
+                f"{at}  {duration(seconds)}",
+                _escape(progress.get("last_line", "")),
+            )
         self.live.update(table, refresh=True)
 
     def finished(self, note: dict[str, Any]) -> None:
         from rich.text import Text
+
         good = note["state"] == "done" and not note.get("missed")
         waits = note["state"] in ("blocked", "interrupted")
         style = "green" if good else ("yellow" if waits else "bold red")
@@ -99,6 +107,7 @@ class LiveDisplay(Display):
 
 def _escape(text: str) -> str:
     from rich.markup import escape
+
     return escape(text)
 
 

@@ -95,7 +95,9 @@ class Runner:
             kernel, parameters, note = resolved[step.name]
             upstream = {need: self.tasks[need].key for need in step.needs}
             parts = keys.components(step, kernel=kernel, parameters=parameters, upstream=upstream)
-            task = Task(step, kernel, parameters, parts, key_of(parts), note, selected=step.name in chosen)
+            task = Task(
+                step, kernel, parameters, parts, key_of(parts), note, selected=step.name in chosen
+            )
             task.done = self.store.find_done(step.name, task.key, _promise(step))
             task.run = task.selected and (self.options.force or task.done is None)
             self.tasks[step.name] = task
@@ -111,7 +113,7 @@ class Runner:
         if self.options.only:
             return {self.plan[name].name for name in self.options.only}
         if self.options.start:
-            return set(names[names.index(self.plan[self.options.start].name):])
+            return set(names[names.index(self.plan[self.options.start].name) :])
         return set(names)
 
     def _resolve(self, step: Step, texts: dict[str, str]) -> tuple[str, dict[str, str], str]:
@@ -121,8 +123,12 @@ class Runner:
             missing = kernels.why_not(self.plan.root, step.fallback.requires or step.kernel)
             if missing:
                 fell, kernel = True, step.fallback.kernel or step.kernel
-                note = f"fell back: {missing}" + (f"; {step.fallback.reason}" if step.fallback.reason else "")
-        values = plans.resolve(self.plan, step, profile=self.options.profile, texts=texts, fallback=fell)
+                note = f"fell back: {missing}" + (
+                    f"; {step.fallback.reason}" if step.fallback.reason else ""
+                )
+        values = plans.resolve(
+            self.plan, step, profile=self.options.profile, texts=texts, fallback=fell
+        )
         return kernel, {name: to_literal(value) for name, value in values.items()}, note
 
     def _why(self, task: Task) -> list[str]:
@@ -176,12 +182,18 @@ class Runner:
                 try:
                     folder = self.store.take_over(task.done, self.run, task.step.name)
                 except OSError:
-                    task.run, task.why = task.selected, ["its earlier result was removed a moment ago"]
+                    task.run, task.why = (
+                        task.selected,
+                        ["its earlier result was removed a moment ago"],
+                    )
                 else:
                     self._finish({**(read_json(folder / "step.json") or {}), "cached": True}, task)
                     continue
             if not task.run:
-                self._finish({"step": task.step.name, "state": "skipped", "seconds": 0.0, "last": task.last}, task)
+                self._finish(
+                    {"step": task.step.name, "state": "skipped", "seconds": 0.0, "last": task.last},
+                    task,
+                )
 
     def _finish(self, note: dict[str, Any], task: Task) -> None:
         self.notes[task.step.name] = {"cached": False, **note, "why": task.why}
@@ -198,20 +210,32 @@ class Runner:
         try:
             from distributed import Client
         except ImportError:
-            raise UnsupportedError("dask.distributed is not installed", expected="the extra `cluster`",
-                                   fix="pip install 'facelab[cluster]', or leave out --scheduler") from None
+            raise UnsupportedError(
+                "dask.distributed is not installed",
+                expected="the extra `cluster`",
+                fix="pip install 'facelab[cluster]', or leave out --scheduler",
+            ) from None
         try:
             client = Client(self.options.scheduler, timeout="15s", set_as_default=False)
         except (OSError, ValueError, TimeoutError) as e:
-            raise UnsupportedError("the scheduler does not answer", where=self.options.scheduler, got=str(e)[:200],
-                                   fix="start it: dask scheduler, and dask worker ADDRESS") from None
+            raise UnsupportedError(
+                "the scheduler does not answer",
+                where=self.options.scheduler,
+                got=str(e)[:200],
+                fix="start it: dask scheduler, and dask worker ADDRESS",
+            ) from None
         with client:
             workers = client.scheduler_info(n_workers=-1)["workers"]
             if not workers:
-                raise UnsupportedError("the cluster has no workers", where=self.options.scheduler,
-                                       fix=f"start one: dask worker {self.options.scheduler}")
+                raise UnsupportedError(
+                    "the cluster has no workers",
+                    where=self.options.scheduler,
+                    fix=f"start one: dask worker {self.options.scheduler}",
+                )
             self.jobs = self.options.jobs or sum(w["nthreads"] for w in workers.values())
-            self.display.say(f"dask cluster {self.options.scheduler}: {len(workers)} workers, {self.jobs} at once")
+            self.display.say(
+                f"dask cluster {self.options.scheduler}: {len(workers)} workers, {self.jobs} at once"
+            )
             yield client.get_executor(pure=False, retries=0)
 
     def _schedule(self, executor: concurrent.futures.Executor) -> None:
@@ -237,36 +261,66 @@ class Runner:
                 note = future.result()
             except (Exception, concurrent.futures.CancelledError) as e:
                 # a notebook's failure never raises here: this is the executor's trouble, or the disk's
-                note = {"step": task.step.name, "state": "failed", "seconds": 0.0, "failure": {
-                    "kind": "runner", "what": f"the step could not be run: {type(e).__name__}: {e}",
-                    "step": task.step.name, "cause": "the reports folder cannot be written, or a worker of the cluster "
-                                                     "died or does not see this folder",
-                    "where": task.step.notebook, "repeat": self._repeat(task)}}
+                note = {
+                    "step": task.step.name,
+                    "state": "failed",
+                    "seconds": 0.0,
+                    "failure": {
+                        "kind": "runner",
+                        "what": f"the step could not be run: {type(e).__name__}: {e}",
+                        "step": task.step.name,
+                        "cause": "the reports folder cannot be written, or a worker of the cluster "
+                        "died or does not see this folder",
+                        "where": task.step.notebook,
+                        "repeat": self._repeat(task),
+                    },
+                }
             self._finish(note, task)
-        self.display.tick([(t.step.name, self._progress(t), time.monotonic() - at) for t, at in running.values()])
+        self.display.tick(
+            [(t.step.name, self._progress(t), time.monotonic() - at) for t, at in running.values()]
+        )
 
     def _progress(self, task: Task) -> dict:
         return read_json(self.store.step_folder(self.run, task.step.name) / "progress.json") or {}
 
     def _block(self, waiting: list[Task]) -> None:
         for task in list(waiting):
-            broken = [n for n in task.step.needs
-                      if self.notes.get(n, {}).get("state") in ("failed", "blocked", "skipped")]
+            broken = [
+                n
+                for n in task.step.needs
+                if self.notes.get(n, {}).get("state") in ("failed", "blocked", "skipped")
+            ]
             if broken:
                 waiting.remove(task)
-                self._finish({"step": task.step.name, "state": "blocked", "seconds": 0.0, "failure": {
-                    "kind": "blocked", "what": f"it needs {', '.join(broken)}, which is not done",
-                    "step": task.step.name, "where": task.step.notebook, "cause": "the failure above",
-                    "repeat": self._repeat(task)}}, task)
+                self._finish(
+                    {
+                        "step": task.step.name,
+                        "state": "blocked",
+                        "seconds": 0.0,
+                        "failure": {
+                            "kind": "blocked",
+                            "what": f"it needs {', '.join(broken)}, which is not done",
+                            "step": task.step.name,
+                            "where": task.step.notebook,
+                            "cause": "the failure above",
+                            "repeat": self._repeat(task),
+                        },
+                    },
+                    task,
+                )
 
     def _ready(self, waiting: list[Task], running: list[Task]) -> list[Task]:
         """Return what may start now: parallel steps first, an exclusive one only when it is alone."""
         if any(t.step.lane == "exclusive" for t in running):
             return []
-        ready = [t for t in waiting if all(self.notes.get(n, {}).get("state") == "done" for n in t.step.needs)]
+        ready = [
+            t
+            for t in waiting
+            if all(self.notes.get(n, {}).get("state") == "done" for n in t.step.needs)
+        ]
         parallel = [t for t in ready if t.step.lane == "parallel"]
         if parallel:
-            return parallel[:max(0, self.jobs - len(running))]
+            return parallel[: max(0, self.jobs - len(running))]
         return ready[:1] if not running else []
 
     def _abandon(self, waiting: list[Task], running: dict) -> None:
@@ -284,25 +338,53 @@ class Runner:
 
     def _job(self, task: Task) -> dict[str, Any]:
         step = task.step
-        threads = step.threads or (1 if step.lane == "exclusive" else max(1, machine.cores() // max(1, self.jobs)))
-        environment = {k: v for k, v in os.environ.items() if k.startswith("FACELAB_") or k == "JUPYTER_PATH"}
+        threads = step.threads or (
+            1 if step.lane == "exclusive" else max(1, machine.cores() // max(1, self.jobs))
+        )
+        environment = {
+            k: v for k, v in os.environ.items() if k.startswith("FACELAB_") or k == "JUPYTER_PATH"
+        }
         mirror = environment.get("FACELAB_MIRROR", "")
         if mirror and Path(mirror).is_dir():
             environment["FACELAB_MIRROR"] = str(Path(mirror).resolve())
-        return {"step": step.name, "run": self.run, "key": task.key, "components": task.components,
-                "root": str(self.plan.root), "reports": str(self.store.folder.resolve()),
-                "notebook": str(self.plan.notebook(step)), "kernel": task.kernel, "parameters": task.parameters,
-                "limit_s": step.limit_s, "output_mb": step.output_mb, "lane": step.lane, "threads": threads,
-                "environment": environment, "records": step.records, "figures": step.figures,
-                "outputs": step.outputs, "note": task.note, "force": self.options.force,
-                "upstream": {n: str(self.store.step_folder(self.run, n).resolve())
-                             for n in self.plan.upstream(step.name)},
-                "repeat": self._repeat(task)}
+        return {
+            "step": step.name,
+            "run": self.run,
+            "key": task.key,
+            "components": task.components,
+            "root": str(self.plan.root),
+            "reports": str(self.store.folder.resolve()),
+            "notebook": str(self.plan.notebook(step)),
+            "kernel": task.kernel,
+            "parameters": task.parameters,
+            "limit_s": step.limit_s,
+            "output_mb": step.output_mb,
+            "lane": step.lane,
+            "threads": threads,
+            "environment": environment,
+            "records": step.records,
+            "figures": step.figures,
+            "outputs": step.outputs,
+            "note": task.note,
+            "force": self.options.force,
+            "upstream": {
+                n: str(self.store.step_folder(self.run, n).resolve())
+                for n in self.plan.upstream(step.name)
+            },
+            "repeat": self._repeat(task),
+        }
 
     def _repeat(self, task: Task) -> str:
         """Return the command that repeats just this step with this run's settings."""
-        words = ["facelab", "reproduce", "--only", task.step.name, "--profile", self.options.profile,
-                 *self.options.said]
+        words = [
+            "facelab",
+            "reproduce",
+            "--only",
+            task.step.name,
+            "--profile",
+            self.options.profile,
+            *self.options.said,
+        ]
         for text in self.options.texts:
             if text.startswith(f"{task.step.name}."):
                 words += ["-p", text]
@@ -319,7 +401,10 @@ class Runner:
             if self.stop.is_set():
                 os._exit(130)
             self.stop.set()
-        before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+
+        before = {
+            number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)
+        }
         try:
             yield
         finally:
@@ -329,7 +414,9 @@ class Runner:
     # -- what is written ----------------------------------------------------------------------------------------
 
     def _state(self) -> str:
-        notes = [self.notes.get(n, {"state": "interrupted"}) for n, t in self.tasks.items() if t.asked]
+        notes = [
+            self.notes.get(n, {"state": "interrupted"}) for n, t in self.tasks.items() if t.asked
+        ]
         if self.stop.is_set() or any(n["state"] == "interrupted" for n in notes):
             return "interrupted"
         if any(n["state"] != "done" for n in notes):
@@ -339,17 +426,36 @@ class Runner:
     def _write(self, folder: Path, state: str, started: float) -> dict[str, Any]:
         """Write `run.json`, and once the run has ended its records and its report; return the summary."""
         ended = state != "running"
-        steps = [self._step_summary(self.notes.get(n, {"step": n, "state": "pending", "seconds": 0.0}), t)
-                 for n, t in self.tasks.items()]
-        summary = {"schema": SCHEMA, "run": self.run, "state": state, "profile": self.options.profile,
-                   "exit_code": {"good": 0, "interrupted": 130}.get(state, 1) if ended else None,
-                   "started": started, "finished": time.time() if ended else None, "pid": os.getpid(),
-                   "seconds": round(time.time() - started, 2), "jobs": self.jobs,
-                   "scheduler": self.options.scheduler, "command": self._command(), "steps": steps,
-                   "kernels_started": sum(s["state"] in ("done", "failed", "interrupted") and not s["cached"]
-                                          and s["seconds"] > 0 for s in steps),
-                   "machine": machine.facts(versions=("facelab", "numpy", "tensorflow", "onnxruntime")),
-                   "commit": _commit(self.plan.root), "report": str(self.store.folder / "index.html")}
+        steps = [
+            self._step_summary(
+                self.notes.get(n, {"step": n, "state": "pending", "seconds": 0.0}), t
+            )
+            for n, t in self.tasks.items()
+        ]
+        summary = {
+            "schema": SCHEMA,
+            "run": self.run,
+            "state": state,
+            "profile": self.options.profile,
+            "exit_code": {"good": 0, "interrupted": 130}.get(state, 1) if ended else None,
+            "started": started,
+            "finished": time.time() if ended else None,
+            "pid": os.getpid(),
+            "seconds": round(time.time() - started, 2),
+            "jobs": self.jobs,
+            "scheduler": self.options.scheduler,
+            "command": self._command(),
+            "steps": steps,
+            "kernels_started": sum(
+                s["state"] in ("done", "failed", "interrupted")
+                and not s["cached"]
+                and s["seconds"] > 0
+                for s in steps
+            ),
+            "machine": machine.facts(versions=("facelab", "numpy", "tensorflow", "onnxruntime")),
+            "commit": _commit(self.plan.root),
+            "report": str(self.store.folder / "index.html"),
+        }
         summary["not_asked_for"] = told.not_asked_for(steps)
         summary["verdict"] = told.headline(summary)
         write_json(folder / "run.json", summary)
@@ -359,22 +465,44 @@ class Runner:
 
     def _step_summary(self, note: dict, task: Task) -> dict[str, Any]:
         kept = {k: v for k, v in note.items() if k not in ("components", "schema")}
-        return {"cached": False, "missed": [], "budgets": 0, "failure": None, "verdict": "", "why": task.why,
-                "selected": task.selected, "asked": task.asked, **kept, "lane": task.step.lane,
-                "needs": task.step.needs, "key": task.key, "kernel": task.kernel, "parameters": task.parameters,
-                "note": task.note, "notebook": task.step.notebook}
+        return {
+            "cached": False,
+            "missed": [],
+            "budgets": 0,
+            "failure": None,
+            "verdict": "",
+            "why": task.why,
+            "selected": task.selected,
+            "asked": task.asked,
+            **kept,
+            "lane": task.step.lane,
+            "needs": task.step.needs,
+            "key": task.key,
+            "kernel": task.kernel,
+            "parameters": task.parameters,
+            "note": task.note,
+            "notebook": task.step.notebook,
+        }
 
     def _report(self, folder: Path, summary: dict[str, Any]) -> None:
         everything = []
         for step in summary["steps"]:
-            with contextlib.suppress(Exception):  # a failed step's damaged records are told as its failure
+            with contextlib.suppress(
+                Exception
+            ):  # a failed step's damaged records are told as its failure
                 everything += read_records(folder / step["step"])
         earlier = self.store.ended(before=self.run)[:10]
         record_files.write(folder / "records.jsonl", everything)
         index.write(folder / "index.html", folder, summary, everything, links=".", earlier=earlier)
         record_files.write(self.store.folder / "records.jsonl", everything)
-        index.write(self.store.folder / "index.html", folder, summary, everything, links=f"runs/{self.run}",
-                    earlier=earlier)
+        index.write(
+            self.store.folder / "index.html",
+            folder,
+            summary,
+            everything,
+            links=f"runs/{self.run}",
+            earlier=earlier,
+        )
         self.store.publish(self.run)
 
     def _command(self) -> str:
@@ -395,8 +523,14 @@ def _promise(step: Step) -> Promise:
 def _commit(root: Path) -> str | None:
     """Return the checkout's commit, with a `+` where files differ from it, or None outside git."""
     try:
-        done = subprocess.run(["git", "describe", "--always", "--dirty=+", "--exclude=*"], cwd=root,
-                              capture_output=True, text=True, timeout=20, check=False)
+        done = subprocess.run(
+            ["git", "describe", "--always", "--dirty=+", "--exclude=*"],
+            cwd=root,
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=False,
+        )
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.strip() or None

@@ -82,8 +82,13 @@ class Store:
             ended = self.ended()
             place = 0 if name == "latest" else 1
             if len(ended) <= place:
-                raise BadInputError(f"there is no {name} run", where=self.runs_folder, expected="a finished run",
-                                    got=f"{len(ended)} of them", fix="run `facelab reproduce`")
+                raise BadInputError(
+                    f"there is no {name} run",
+                    where=self.runs_folder,
+                    expected="a finished run",
+                    got=f"{len(ended)} of them",
+                    fix="run `facelab reproduce`",
+                )
             return self.run_folder(ended[place]["run"])
         as_path = Path(name)
         for folder in (as_path, self.run_folder(name)):
@@ -93,10 +98,13 @@ class Store:
         if len(begins) == 1:
             return self.run_folder(begins[0])
         known = [*self.runs(), "latest", "previous"]
-        raise BadInputError(f"no run is called {name!r}{did_you_mean(name, known)}", where=self.runs_folder,
-                            expected="a run's identifier, a folder with records, latest or previous",
-                            got=f"{len(begins)} runs begin so" if begins else name,
-                            fix="list them: ls reports/runs")
+        raise BadInputError(
+            f"no run is called {name!r}{did_you_mean(name, known)}",
+            where=self.runs_folder,
+            expected="a run's identifier, a folder with records, latest or previous",
+            got=f"{len(begins)} runs begin so" if begins else name,
+            fix="list them: ls reports/runs",
+        )
 
     def history(self, step: str) -> list[dict]:
         """Return what every earlier run noted about a step (`step.json`), newest first."""
@@ -108,8 +116,12 @@ class Store:
         for run in self.runs():
             folder = self.step_folder(run, step)
             note = read_json(folder / "step.json")
-            if (note and note.get("key") == key and note.get("state") == "done"
-                    and broken_promise(folder, promise, self.root) is None):
+            if (
+                note
+                and note.get("key") == key
+                and note.get("state") == "done"
+                and broken_promise(folder, promise, self.root) is None
+            ):
                 return folder
         return None
 
@@ -118,7 +130,12 @@ class Store:
         target = self.step_folder(run, step)
         with lock(self.folder / ".lock"):
             shutil.rmtree(target, ignore_errors=True)
-            shutil.copytree(source, target, copy_function=_link, ignore=shutil.ignore_patterns("step.json", ".*.tmp*"))
+            shutil.copytree(
+                source,
+                target,
+                copy_function=_link,
+                ignore=shutil.ignore_patterns("step.json", ".*.tmp*"),
+            )
             _link(source / "step.json", target / "step.json")
         return target
 
@@ -181,29 +198,47 @@ def broken_promise(folder: Path, promise: Promise, root: Path) -> Failure | None
     try:
         found = read_records(folder)
     except BadInputError as e:
-        return Failure("bad-records", f"the records cannot be read: {e.where}",
-                       cause="the notebook wrote records.jsonl by other means than run.record()")
+        return Failure(
+            "bad-records",
+            f"the records cannot be read: {e.where}",
+            cause="the notebook wrote records.jsonl by other means than run.record()",
+        )
     if end is None:
-        return Failure("no-end-marker", "the notebook ended without its own end marker",
-                       cause="run.done() was not reached or is missing; it must be the last cell")
+        return Failure(
+            "no-end-marker",
+            "the notebook ended without its own end marker",
+            cause="run.done() was not reached or is missing; it must be the last cell",
+        )
     if end.get("records") != len(found):
-        return Failure("missing-record", f"the end marker counts {end.get('records')} records, the file has "
-                       f"{len(found)}", cause="facelab.start() was called twice, or a record was written after done()")
+        return Failure(
+            "missing-record",
+            f"the end marker counts {end.get('records')} records, the file has {len(found)}",
+            cause="facelab.start() was called twice, or a record was written after done()",
+        )
     names = [f"{r.case}/{r.metric}" for r in found]
     for glob in promise.records:
         if not any(fnmatch.fnmatchcase(name, glob) for name in names):
-            return Failure("missing-record", f"the promised record {glob!r} was not written",
-                           cause=f"the notebook wrote {_listed(names)}; correct the notebook or the plan's `records`")
+            return Failure(
+                "missing-record",
+                f"the promised record {glob!r} was not written",
+                cause=f"the notebook wrote {_listed(names)}; correct the notebook or the plan's `records`",
+            )
     for name in promise.figures:
         if problem := _figure_problem(folder / "figures" / f"{name}.png"):
             drawn = [p.stem for p in sorted((folder / "figures").glob("*.png"))]
-            return Failure("missing-figure", f"the promised figure {name!r} {problem}",
-                           cause=f"figures drawn: {_listed(drawn)}; draw it with run.figure(fig, {name!r}) or "
-                                 f"correct the plan's `figures`{did_you_mean(name, drawn)}")
+            return Failure(
+                "missing-figure",
+                f"the promised figure {name!r} {problem}",
+                cause=f"figures drawn: {_listed(drawn)}; draw it with run.figure(fig, {name!r}) or "
+                f"correct the plan's `figures`{did_you_mean(name, drawn)}",
+            )
     for glob in promise.outputs:
         if not any(root.glob(glob)):
-            return Failure("missing-output", f"the promised file {glob!r} is not there",
-                           cause="the notebook did not write it, or it was removed since")
+            return Failure(
+                "missing-output",
+                f"the promised file {glob!r} is not there",
+                cause="the notebook did not write it, or it was removed since",
+            )
     return None
 
 
@@ -217,4 +252,8 @@ def _figure_problem(path: Path) -> str | None:
 
 
 def _listed(names: list[str]) -> str:
-    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "") if names else "none"
+    return (
+        ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+        if names
+        else "none"
+    )

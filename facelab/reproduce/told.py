@@ -13,7 +13,12 @@ def failure(raw: dict[str, Any]) -> str:
     return str(failures.from_dict(raw))
 
 
-STANDINGS = {"done": "done", "missed": "with missed budgets", "failed": "that failed last time", "not_done": "not done"}
+STANDINGS = {
+    "done": "done",
+    "missed": "with missed budgets",
+    "failed": "that failed last time",
+    "not_done": "not done",
+}
 """How a step that a run was not asked for stands in its report → the words for it."""
 
 
@@ -37,16 +42,28 @@ def headline(summary: dict[str, Any]) -> str:
     steps, others = [s for s in summary["steps"] if s["asked"]], summary["not_asked_for"]
     done = [s for s in steps if s["state"] == "done"]
     budgets, missed = sum(s["budgets"] for s in done), sum(len(s["missed"]) for s in done)
-    met = f"{budgets - missed} of {plural(budgets, 'budget')} met" if budgets else "no budgets were set"
+    met = (
+        f"{budgets - missed} of {plural(budgets, 'budget')} met"
+        if budgets
+        else "no budgets were set"
+    )
     asked = ""
     if len(steps) < len(summary["steps"]):
         asked = "asked for " if all(s["selected"] for s in steps) else "asked for or needed "
     counted = f"{len(done)} of {plural(len(steps), 'step')} {asked}done, {met}"
-    rest = [f"{plural(len(names), 'step')} {STANDINGS[how]}" + (f" ({', '.join(names)})" if how != "done" else "")
-            for how, names in others.items() if names]
+    rest = [
+        f"{plural(len(names), 'step')} {STANDINGS[how]}"
+        + (f" ({', '.join(names)})" if how != "done" else "")
+        for how, names in others.items()
+        if names
+    ]
     counted += f"; not asked for: {', '.join(rest)}" if rest else ""
-    return {"good": f"Good: {counted}", "missed": f"Budget missed: {counted}", "failed": f"Failed: {counted}",
-            "interrupted": f"Interrupted: {counted}; the next call goes on from there"}.get(summary["state"], counted)
+    return {
+        "good": f"Good: {counted}",
+        "missed": f"Budget missed: {counted}",
+        "failed": f"Failed: {counted}",
+        "interrupted": f"Interrupted: {counted}; the next call goes on from there",
+    }.get(summary["state"], counted)
 
 
 def verdict(summary: dict[str, Any]) -> str:
@@ -57,7 +74,11 @@ def verdict(summary: dict[str, Any]) -> str:
         aside = "" if step["asked"] else "  (not asked for)"
         lines += [f"  missed    {step['step']}: {m}{aside}" for m in step["missed"]]
         if step["state"] in ("failed", "blocked", "interrupted"):
-            lines.append(f"  {step['state']:<9} {step['step']}: {(step['failure'] or {}).get('what', '')}".rstrip(": "))
+            lines.append(
+                f"  {step['state']:<9} {step['step']}: {(step['failure'] or {}).get('what', '')}".rstrip(
+                    ": "
+                )
+            )
         if step["note"]:
             lines.append(f"  note      {step['step']}: {step['note']}")
     return "\n".join([*lines, f"report: {summary['report']}"])

@@ -8,7 +8,15 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Annotated, ClassVar, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StrictInt, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictInt,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 
 from facelab.core.errors import BadInputError, did_you_mean
 from facelab.core.run import project_root
@@ -91,9 +99,13 @@ class Asset(Strict):
             raise ValueError(f"the url of {self.name!r} must be https, not {self.url!r}")
         parts = PurePosixPath(self.file).parts
         if self.file and (self.file.startswith("/") or ".." in parts or "\\" in self.file):
-            raise ValueError(f"the file of {self.name!r} must be a plain relative path, not {self.file!r}")
+            raise ValueError(
+                f"the file of {self.name!r} must be a plain relative path, not {self.file!r}"
+            )
         if self.file and not self.sha256 and not self.hash_note:
-            raise ValueError(f"{self.name!r} has no sha256: state it, or say in hash_note why nobody can")
+            raise ValueError(
+                f"{self.name!r} has no sha256: state it, or say in hash_note why nobody can"
+            )
         if self.member is not None and not re.search(r"\.(zip|tar|tgz|tar\.gz|bz2|gz)$", self.url):
             raise ValueError(f"{self.name!r} has a member, so its url must be an archive")
         return self
@@ -102,7 +114,9 @@ class Asset(Strict):
 def parse_entries(rows: object, model: type[Asset], where: Path) -> list:
     """Check a list of tables against `model`; names are unique. Raises BadInputError naming entry and key."""
     if not isinstance(rows, list):
-        raise BadInputError("the file has no entries", where=where, expected="[[model]] or [[data]] tables")
+        raise BadInputError(
+            "the file has no entries", where=where, expected="[[model]] or [[data]] tables"
+        )
     entries, seen = [], set()
     for i, row in enumerate(rows):
         name = row.get("name", f"entry {i + 1}") if isinstance(row, dict) else f"entry {i + 1}"
@@ -112,15 +126,23 @@ def parse_entries(rows: object, model: type[Asset], where: Path) -> list:
             # an unknown key explains a missing one, so it goes first
             first = min(e.errors(), key=lambda e: e["type"] != "extra_forbidden")
             key = ".".join(str(p) for p in first["loc"])
-            hint = did_you_mean(key, model.model_fields) if first["type"] == "extra_forbidden" else ""
-            raise BadInputError(f"{first['msg']}{': ' + repr(key) if key else ''}{hint}", where=f"{where}: {name}",
-                                got=repr(first["input"])[:80], fix="correct the entry") from None
+            hint = (
+                did_you_mean(key, model.model_fields) if first["type"] == "extra_forbidden" else ""
+            )
+            raise BadInputError(
+                f"{first['msg']}{': ' + repr(key) if key else ''}{hint}",
+                where=f"{where}: {name}",
+                got=repr(first["input"])[:80],
+                fix="correct the entry",
+            ) from None
         except BadInputError as e:
             # a preprocessing stage that does not fit; the entry knows its name, not its file
             e.where = f"{where}: {e.where}"
             raise
         if entry.name in seen:
-            raise BadInputError(f"two entries are named {entry.name!r}", where=where, fix="rename one")
+            raise BadInputError(
+                f"two entries are named {entry.name!r}", where=where, fix="rename one"
+            )
         seen.add(entry.name)
         entries.append(entry)
     return entries
@@ -150,8 +172,11 @@ class EntryFile(Generic[E]):
     def named(self, name: str) -> E:
         """Return the entry with this name. Raises BadInputError with the nearest name."""
         if name not in self._by_name:
-            raise BadInputError(f"no {self.what} is named {name!r}{did_you_mean(name, self._by_name)}",
-                                where=self.where, fix=self.fix)
+            raise BadInputError(
+                f"no {self.what} is named {name!r}{did_you_mean(name, self._by_name)}",
+                where=self.where,
+                fix=self.fix,
+            )
         return self._by_name[name]
 
 
@@ -160,8 +185,12 @@ def modified(path: Path, what: str) -> int:
     try:
         return path.stat().st_mtime_ns
     except OSError as e:
-        raise BadInputError(f"the {what} cannot be read", where=path, got=e.strerror,
-                            fix="run facelab inside its checkout") from None
+        raise BadInputError(
+            f"the {what} cannot be read",
+            where=path,
+            got=e.strerror,
+            fix="run facelab inside its checkout",
+        ) from None
 
 
 Kind = Literal["detector", "embedder", "emotion", "liveness", "aux"]

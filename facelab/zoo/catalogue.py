@@ -13,7 +13,15 @@ from facelab.core.errors import BadInputError
 from facelab.core.files import read_toml
 from facelab.core.run import project_root
 from facelab.preprocess.spec import PreprocessSpec
-from facelab.zoo.assets import Asset, EntryFile, Kind, Runtime, models_folder, modified, parse_entries
+from facelab.zoo.assets import (
+    Asset,
+    EntryFile,
+    Kind,
+    Runtime,
+    models_folder,
+    modified,
+    parse_entries,
+)
 
 
 class ModelEntry(Asset):
@@ -44,7 +52,9 @@ class ModelEntry(Asset):
     @functools.cached_property
     def spec(self) -> PreprocessSpec | None:
         """The preprocessing as a checked `PreprocessSpec`, or None where the entry states none (a part, a backbone)."""
-        return PreprocessSpec(self.name, self.preprocess, where=self.name) if self.preprocess else None
+        return (
+            PreprocessSpec(self.name, self.preprocess, where=self.name) if self.preprocess else None
+        )
 
     @model_validator(mode="after")
     def _model(self):
@@ -81,7 +91,9 @@ class Catalogue(EntryFile[ModelEntry]):
         for entry in self.of_kind(kind):
             if entry.default:
                 return entry
-        raise BadInputError(f"the catalogue marks no default {kind}", where=self.where, fix="name a model")
+        raise BadInputError(
+            f"the catalogue marks no default {kind}", where=self.where, fix="name a model"
+        )
 
     def parts(self, entry: ModelEntry) -> list[ModelEntry]:
         """Return the entries that make up a model: its parts, or itself."""
@@ -104,4 +116,6 @@ def load_catalogue(path: str | os.PathLike | None = None) -> Catalogue:
 
 @functools.lru_cache(maxsize=8)
 def _load(path: Path, stamp: int) -> Catalogue:
-    return Catalogue(parse_entries(read_toml(path, "catalogue").get("model"), ModelEntry, path), path)
+    return Catalogue(
+        parse_entries(read_toml(path, "catalogue").get("model"), ModelEntry, path), path
+    )

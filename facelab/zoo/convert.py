@@ -34,14 +34,19 @@ def converted(asset: Asset, source: Path) -> Path:
     try:
         return write_bytes(folder / f"{stem}.{sha256_bytes(content)[:16]}.onnx", content)
     except OSError as e:
-        raise BadInputError(f"{asset.name}: the converted model cannot be written", where=folder,
-                            got=e.strerror or str(e), fix="set FACELAB_MODELS to a folder that you can write to"
-                            ) from None
+        raise BadInputError(
+            f"{asset.name}: the converted model cannot be written",
+            where=folder,
+            got=e.strerror or str(e),
+            fix="set FACELAB_MODELS to a folder that you can write to",
+        ) from None
 
 
 def _convert(asset: Asset, source: Path) -> bytes:
     if asset.convert == "mtcnn":
         from facelab.zoo.convert_mtcnn import convert
+
         return convert(source, asset.options["network"])
     from facelab.zoo.convert_keras import convert
+
     return convert(source)

@@ -17,7 +17,13 @@ from facelab.core.errors import BadInputError, UnsupportedError
 from facelab.zoo.graph import GraphBuilder
 from facelab.zoo.integrity import refuse_impostor
 
-ACTIVATIONS = {"linear": None, "relu": "Relu", "sigmoid": "Sigmoid", "tanh": "Tanh", "softmax": "Softmax"}
+ACTIVATIONS = {
+    "linear": None,
+    "relu": "Relu",
+    "sigmoid": "Sigmoid",
+    "tanh": "Tanh",
+    "softmax": "Softmax",
+}
 
 
 class KerasFile:
@@ -25,25 +31,37 @@ class KerasFile:
 
     def __init__(self, path: Path):
         import h5py
+
         refuse_impostor(path)
         try:
             with h5py.File(path, "r") as f:
                 config = f.attrs.get("model_config")
                 weights = f.get("model_weights")
                 if config is None or weights is None:
-                    raise BadInputError("the HDF5 file holds no whole Keras model", where=path,
-                                        expected="model_config and model_weights",
-                                        fix="save the model with its configuration, not its weights alone")
+                    raise BadInputError(
+                        "the HDF5 file holds no whole Keras model",
+                        where=path,
+                        expected="model_config and model_weights",
+                        fix="save the model with its configuration, not its weights alone",
+                    )
                 self.config = json.loads(config if isinstance(config, str) else config.decode())
                 self.weights = {layer: _arrays(weights[layer]) for layer in weights}
         except (OSError, KeyError, ValueError) as e:
-            raise BadInputError("the file is no Keras HDF5 model", where=path, got=str(e)[:200],
-                                fix="the file may be truncated; fetch it again") from e
+            raise BadInputError(
+                "the file is no Keras HDF5 model",
+                where=path,
+                got=str(e)[:200],
+                fix="the file may be truncated; fetch it again",
+            ) from e
         self.path = path
         self.layers = self.config["config"]["layers"]
         if self.config.get("class_name") not in ("Model", "Functional"):
-            raise UnsupportedError("only functional Keras models can be converted", where=path,
-                                   got=self.config.get("class_name"), fix="open it with the Keras runtime")
+            raise UnsupportedError(
+                "only functional Keras models can be converted",
+                where=path,
+                got=self.config.get("class_name"),
+                fix="open it with the Keras runtime",
+            )
 
 
 def _arrays(group) -> list[np.ndarray]:
@@ -61,8 +79,11 @@ def _padding(config: dict) -> str:
 
 def _activate(g: GraphBuilder, x: str, name: str, *, axis: int) -> str:
     if name not in ACTIVATIONS:
-        raise UnsupportedError(f"the Keras activation {name!r} cannot be converted",
-                               expected=", ".join(ACTIVATIONS), fix="open it with the Keras runtime")
+        raise UnsupportedError(
+            f"the Keras activation {name!r} cannot be converted",
+            expected=", ".join(ACTIVATIONS),
+            fix="open it with the Keras runtime",
+        )
     op = ACTIVATIONS[name]
     return x if op is None else g.node(op, x, **({"axis": axis} if op == "Softmax" else {}))
 
@@ -82,9 +103,11 @@ class Converter:
         for layer in self.file.layers:
             handler: Callable | None = getattr(self, "_" + layer["class_name"], None)
             if handler is None:
-                raise UnsupportedError(f"the Keras layer {layer['class_name']!r} cannot be converted",
-                                       where=f"{self.file.path}: {layer['config']['name']}",
-                                       fix="open it with the Keras runtime")
+                raise UnsupportedError(
+                    f"the Keras layer {layer['class_name']!r} cannot be converted",
+                    where=f"{self.file.path}: {layer['config']['name']}",
+                    fix="open it with the Keras runtime",
+                )
             inputs = [self.values[name] for name in _inbound(layer)]
             name = layer["config"]["name"]
             self.values[name] = handler(layer["config"], self.file.weights.get(name, []), *inputs)
@@ -92,7 +115,9 @@ class Converter:
         for i, entry in enumerate(self.file.config["config"]["output_layers"]):
             value, rank = self.values[entry[0] if isinstance(entry, list) else entry]
             name = "output" if i == 0 else f"output_{i}"
-            outputs[name] = self.g.node("Transpose", value, perm=[0, 2, 3, 1]) if rank == 4 else value
+            outputs[name] = (
+                self.g.node("Transpose", value, perm=[0, 2, 3, 1]) if rank == 4 else value
+            )
             shapes[name] = (None,) * rank
         return self.g.finish(outputs, shapes)
 
@@ -100,25 +125,44 @@ class Converter:
         return self.g.node("Transpose", "input", perm=[0, 3, 1, 2]), 4
 
     def _Conv2D(self, config, weights, x):
-        y = self.g.node("Conv", x[0], weights[0].transpose(3, 2, 0, 1), *weights[1:2],
-                        strides=list(_pair(config["strides"])), dilations=list(_pair(config["dilation_rate"])),
-                        auto_pad=_padding(config))
+        y = self.g.node(
+            "Conv",
+            x[0],
+            weights[0].transpose(3, 2, 0, 1),
+            *weights[1:2],
+            strides=list(_pair(config["strides"])),
+            dilations=list(_pair(config["dilation_rate"])),
+            auto_pad=_padding(config),
+        )
         return _activate(self.g, y, config["activation"], axis=1), 4
 
     def _SeparableConv2D(self, config, weights, x):
-        depth = weights[0]                                   # height, width, channels in, multiplier
+        depth = weights[0]  # height, width, channels in, multiplier
         h, w, c, m = depth.shape
         kernel = depth.transpose(2, 3, 0, 1).reshape(c * m, 1, h, w)
-        y = self.g.node("Conv", x[0], kernel, group=c, strides=list(_pair(config["strides"])),
-                        auto_pad=_padding(config))
+        y = self.g.node(
+            "Conv",
+            x[0],
+            kernel,
+            group=c,
+            strides=list(_pair(config["strides"])),
+            auto_pad=_padding(config),
+        )
         y = self.g.node("Conv", y, weights[1].transpose(3, 2, 0, 1), *weights[2:3])
         return _activate(self.g, y, config["activation"], axis=1), 4
 
     def _DepthwiseConv2D(self, config, weights, x):
         h, w, c, m = weights[0].shape
         kernel = weights[0].transpose(2, 3, 0, 1).reshape(c * m, 1, h, w)
-        y = self.g.node("Conv", x[0], kernel, *weights[1:2], group=c, strides=list(_pair(config["strides"])),
-                        auto_pad=_padding(config))
+        y = self.g.node(
+            "Conv",
+            x[0],
+            kernel,
+            *weights[1:2],
+            group=c,
+            strides=list(_pair(config["strides"])),
+            auto_pad=_padding(config),
+        )
         return _activate(self.g, y, config["activation"], axis=1), 4
 
     def _BatchNormalization(self, config, weights, x):
@@ -126,7 +170,9 @@ class Converter:
         n = rest[-1].shape[0]
         gamma = rest.pop(0) if config.get("scale", True) else np.ones(n, np.float32)
         beta = rest.pop(0) if config.get("center", True) else np.zeros(n, np.float32)
-        y = self.g.node("BatchNormalization", x[0], gamma, beta, *rest, epsilon=float(config["epsilon"]))
+        y = self.g.node(
+            "BatchNormalization", x[0], gamma, beta, *rest, epsilon=float(config["epsilon"])
+        )
         return y, x[1]
 
     def _Activation(self, config, weights, x):
@@ -134,16 +180,29 @@ class Converter:
 
     def _ReLU(self, config, weights, x):
         limit = config.get("max_value")
-        return (self.g.node("Clip", x[0], np.float32(0), np.float32(limit)) if limit is not None
-                else self.g.node("Relu", x[0])), x[1]
+        return (
+            self.g.node("Clip", x[0], np.float32(0), np.float32(limit))
+            if limit is not None
+            else self.g.node("Relu", x[0])
+        ), x[1]
 
     def _MaxPooling2D(self, config, weights, x):
-        return self.g.node("MaxPool", x[0], kernel_shape=list(_pair(config["pool_size"])),
-                           strides=list(_pair(config["strides"])), auto_pad=_padding(config)), 4
+        return self.g.node(
+            "MaxPool",
+            x[0],
+            kernel_shape=list(_pair(config["pool_size"])),
+            strides=list(_pair(config["strides"])),
+            auto_pad=_padding(config),
+        ), 4
 
     def _AveragePooling2D(self, config, weights, x):
-        return self.g.node("AveragePool", x[0], kernel_shape=list(_pair(config["pool_size"])),
-                           strides=list(_pair(config["strides"])), auto_pad=_padding(config)), 4
+        return self.g.node(
+            "AveragePool",
+            x[0],
+            kernel_shape=list(_pair(config["pool_size"])),
+            strides=list(_pair(config["strides"])),
+            auto_pad=_padding(config),
+        ), 4
 
     def _GlobalAveragePooling2D(self, config, weights, x):
         return self.g.node("Flatten", self.g.node("GlobalAveragePool", x[0])), 2

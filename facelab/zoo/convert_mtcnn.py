@@ -15,12 +15,18 @@ import numpy as np
 from facelab.core.errors import IntegrityError, UnsupportedError
 from facelab.zoo.graph import GraphBuilder, flat_prelu, prelu
 
-POOLS = {"pnet": [(2, "SAME_UPPER"), None, None],
-         "rnet": [(3, "SAME_UPPER"), (3, "VALID"), None],
-         "onet": [(3, "SAME_UPPER"), (3, "VALID"), (2, "SAME_UPPER"), None]}
+POOLS = {
+    "pnet": [(2, "SAME_UPPER"), None, None],
+    "rnet": [(3, "SAME_UPPER"), (3, "VALID"), None],
+    "onet": [(3, "SAME_UPPER"), (3, "VALID"), (2, "SAME_UPPER"), None],
+}
 """After each convolution and PReLU: the pooling window (stride 2) and its padding."""
 SIDES = {"pnet": None, "rnet": 24, "onet": 48}
-HEADS = {"pnet": ("boxes", "scores"), "rnet": ("boxes", "scores"), "onet": ("boxes", "landmarks", "scores")}
+HEADS = {
+    "pnet": ("boxes", "scores"),
+    "rnet": ("boxes", "scores"),
+    "onet": ("boxes", "landmarks", "scores"),
+}
 WIDTH = {"boxes": 4, "landmarks": 10, "scores": 2}
 ARRAYS = {"pnet": 13, "rnet": 16, "onet": 21}
 
@@ -34,14 +40,21 @@ def load_weights(path: Path, network: str) -> list[np.ndarray]:
         import joblib
         import lz4.frame  # noqa: F401  joblib names it only in an obscure message
     except ImportError as e:
-        raise UnsupportedError("MTCNN's weights need the packages joblib and lz4", where=path, got=str(e),
-                               fix="make setup") from e
+        raise UnsupportedError(
+            "MTCNN's weights need the packages joblib and lz4",
+            where=path,
+            got=str(e),
+            fix="make setup",
+        ) from e
     weights = joblib.load(path)
     if not isinstance(weights, list) or len(weights) != ARRAYS[network]:
-        raise IntegrityError(f"the file does not hold the weights of {network}", where=path,
-                             expected=f"a list of {ARRAYS[network]} arrays",
-                             got=f"{len(weights) if isinstance(weights, list) else type(weights).__name__}",
-                             fix="install mtcnn 1.0 (make setup)")
+        raise IntegrityError(
+            f"the file does not hold the weights of {network}",
+            where=path,
+            expected=f"a list of {ARRAYS[network]} arrays",
+            got=f"{len(weights) if isinstance(weights, list) else type(weights).__name__}",
+            fix="install mtcnn 1.0 (make setup)",
+        )
     return [np.asarray(w, dtype=np.float32) for w in weights]
 
 
@@ -64,7 +77,11 @@ def build(weights: list[np.ndarray], network: str):
     outputs, shapes = {}, {}
     for head in HEADS[network]:
         matrix, bias = next(rest), next(rest)
-        y = g.node("Gemm", x, matrix, bias) if side else g.node("Conv", x, matrix.transpose(3, 2, 0, 1), bias)
+        y = (
+            g.node("Gemm", x, matrix, bias)
+            if side
+            else g.node("Conv", x, matrix.transpose(3, 2, 0, 1), bias)
+        )
         outputs[head] = g.node("Softmax", y, axis=1) if head == "scores" else y
         shapes[head] = (None, WIDTH[head]) if side else (None, WIDTH[head], None, None)
     return g.finish(outputs, shapes)

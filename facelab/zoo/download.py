@@ -49,10 +49,13 @@ def _acquire(lock: Path) -> IO:
         guard = lock.open("w")
         try:
             import fcntl
+
             fcntl.flock(guard, fcntl.LOCK_EX)
             if lock.stat().st_ino == os.fstat(guard.fileno()).st_ino:
                 return guard
-        except ImportError:   # no advisory locks outside POSIX: os.replace keeps the result whole all the same
+        except (
+            ImportError
+        ):  # no advisory locks outside POSIX: os.replace keeps the result whole all the same
             return guard
         except FileNotFoundError:
             pass
@@ -68,7 +71,9 @@ def _sweep(target: Path) -> None:
         stale.unlink(missing_ok=True)
 
 
-def download(url: str, target: Path, asset: Asset, *, member: str | None = None, progress: bool = False) -> Path:
+def download(
+    url: str, target: Path, asset: Asset, *, member: str | None = None, progress: bool = False
+) -> Path:
     """Download `url` (or the `member` of the archive there) to `target`, verified against `asset`, and return it.
 
     The bytes go to a temporary file beside the target, which is renamed only after size and SHA-256 were checked: a
@@ -79,13 +84,20 @@ def download(url: str, target: Path, asset: Asset, *, member: str | None = None,
         if member is None:
             _transfer(url, tmp, asset.bytes, progress)
         else:
-            with _temporary(target.parent, "." + target.stem[:40] + ".archive0.tmp" + target.suffix) as archive:
+            with _temporary(
+                target.parent, "." + target.stem[:40] + ".archive0.tmp" + target.suffix
+            ) as archive:
                 _transfer(url, archive, asset.archive_bytes, progress)
                 _check_archive(archive, asset, url)
                 extract(archive, url, member, tmp)
         if bad := problem(tmp, asset):
-            raise IntegrityError(bad.what, where=url, expected=bad.expected, got=bad.got,
-                                 fix=f"nothing was kept; try {asset.fetch_command} again, or set FACELAB_MIRROR")
+            raise IntegrityError(
+                bad.what,
+                where=url,
+                expected=bad.expected,
+                got=bad.got,
+                fix=f"nothing was kept; try {asset.fetch_command} again, or set FACELAB_MIRROR",
+            )
     return target
 
 
@@ -102,6 +114,7 @@ def _transfer(url: str, tmp: Path, size: int | None, progress: bool) -> None:
     """Write the bytes at `url` to `tmp` with pooch; one more try after a broken transfer."""
     import pooch
     import requests
+
     logging.getLogger("pooch").setLevel(logging.WARNING)
     fetch = pooch.HTTPDownloader(progressbar=progress and _has_tqdm(), timeout=TIMEOUT)
     for attempt in (1, 2):
@@ -110,55 +123,88 @@ def _transfer(url: str, tmp: Path, size: int | None, progress: bool) -> None:
             return
         except requests.HTTPError as e:
             code = e.response.status_code
-            e.response.close()   # pooch leaves the connection of a refused request open
+            e.response.close()  # pooch leaves the connection of a refused request open
             kind = NotThereError if code in (404, 410) else MissingAssetError
-            raise kind("the server does not give the file", where=url, expected="HTTP 200", got=f"HTTP {code}",
-                       fix="check the address, or set FACELAB_MIRROR to a folder that has it") from None
-        except (requests.ConnectTimeout, requests.exceptions.SSLError, requests.exceptions.InvalidURL) as e:
+            raise kind(
+                "the server does not give the file",
+                where=url,
+                expected="HTTP 200",
+                got=f"HTTP {code}",
+                fix="check the address, or set FACELAB_MIRROR to a folder that has it",
+            ) from None
+        except (
+            requests.ConnectTimeout,
+            requests.exceptions.SSLError,
+            requests.exceptions.InvalidURL,
+        ) as e:
             raise _unreachable(url, e) from None
         except (requests.exceptions.ChunkedEncodingError, requests.ReadTimeout) as e:
             # urllib3 notices a body shorter than its Content-Length
             if attempt == 2:
-                raise IntegrityError("the download broke off", where=url,
-                                     expected=f"{size} bytes" if size else "the whole file",
-                                     got=f"{tmp.stat().st_size if tmp.exists() else 0} bytes, {type(e).__name__}",
-                                     fix="nothing was kept; try again") from None
+                raise IntegrityError(
+                    "the download broke off",
+                    where=url,
+                    expected=f"{size} bytes" if size else "the whole file",
+                    got=f"{tmp.stat().st_size if tmp.exists() else 0} bytes, {type(e).__name__}",
+                    fix="nothing was kept; try again",
+                ) from None
         except requests.RequestException as e:
             raise _unreachable(url, e) from None
         tmp.write_bytes(b"")
 
 
 def _unreachable(url: str, error: Exception) -> MissingAssetError:
-    return MissingAssetError("the server cannot be reached", where=url, got=type(error).__name__,
-                             fix="check the network, or set FACELAB_MIRROR to a folder or address that has the file")
+    return MissingAssetError(
+        "the server cannot be reached",
+        where=url,
+        got=type(error).__name__,
+        fix="check the network, or set FACELAB_MIRROR to a folder or address that has the file",
+    )
 
 
 def _has_tqdm() -> bool:
     import importlib.util
     import sys
+
     return sys.stderr.isatty() and importlib.util.find_spec("tqdm") is not None
 
 
 def _check_archive(archive: Path, asset: Asset, url: str) -> None:
     if what := what_is_it(archive):
-        raise IntegrityError(f"{asset.name}: the archive is {what}", where=url, expected="an archive",
-                             got=f"{archive.stat().st_size} bytes", fix="nothing was kept; check the address")
+        raise IntegrityError(
+            f"{asset.name}: the archive is {what}",
+            where=url,
+            expected="an archive",
+            got=f"{archive.stat().st_size} bytes",
+            fix="nothing was kept; check the address",
+        )
     if asset.archive_bytes and archive.stat().st_size != asset.archive_bytes:
-        raise IntegrityError(f"{asset.name}: the archive has another size", where=url,
-                             expected=f"{asset.archive_bytes} bytes", got=f"{archive.stat().st_size} bytes",
-                             fix="nothing was kept; try again")
+        raise IntegrityError(
+            f"{asset.name}: the archive has another size",
+            where=url,
+            expected=f"{asset.archive_bytes} bytes",
+            got=f"{archive.stat().st_size} bytes",
+            fix="nothing was kept; try again",
+        )
     if asset.archive_sha256 and (got := sha256_file(archive)) != asset.archive_sha256:
-        raise IntegrityError(f"{asset.name}: the archive's content is not the promised one", where=url,
-                             expected=f"sha256 {asset.archive_sha256}", got=f"sha256 {got}",
-                             fix="nothing was kept; try again")
+        raise IntegrityError(
+            f"{asset.name}: the archive's content is not the promised one",
+            where=url,
+            expected=f"sha256 {asset.archive_sha256}",
+            got=f"sha256 {got}",
+            fix="nothing was kept; try again",
+        )
 
 
 def extract(archive: Path, url: str, member: str, target: Path) -> None:
     """Write one member of a zip, tar or single-file bz2/gz archive to `target`. Raises IntegrityError."""
     try:
         if url.endswith(".zip"):
-            with (zipfile.ZipFile(archive) as z, z.open(_pick(z.namelist(), member)) as source,
-                  target.open("wb") as out):
+            with (
+                zipfile.ZipFile(archive) as z,
+                z.open(_pick(z.namelist(), member)) as source,
+                target.open("wb") as out,
+            ):
                 shutil.copyfileobj(source, out, 1 << 20)
         elif url.endswith((".tar", ".tgz", ".tar.gz", ".tar.bz2")):
             with tarfile.open(archive) as t:
@@ -172,13 +218,21 @@ def extract(archive: Path, url: str, member: str, target: Path) -> None:
             with opener(archive) as source, target.open("wb") as out:
                 shutil.copyfileobj(source, out, 1 << 20)
     except KeyError:
-        raise IntegrityError("the archive does not hold the file", where=url, expected=member,
-                             fix="nothing was kept; the source may have changed") from None
+        raise IntegrityError(
+            "the archive does not hold the file",
+            where=url,
+            expected=member,
+            fix="nothing was kept; the source may have changed",
+        ) from None
     except (zipfile.BadZipFile, tarfile.TarError, EOFError, OSError, ValueError) as e:
         if isinstance(e, FacelabError) or (isinstance(e, OSError) and e.errno is not None):
             raise
-        raise IntegrityError("the archive cannot be read", where=url, got=str(e)[:160],
-                             fix="nothing was kept; try again") from None
+        raise IntegrityError(
+            "the archive cannot be read",
+            where=url,
+            got=str(e)[:160],
+            fix="nothing was kept; try again",
+        ) from None
 
 
 def _pick(names: list[str], member: str) -> str:

@@ -29,25 +29,37 @@ class Families:
         """Return a family's class. Raises BadInputError for an unknown one."""
         names = self.names()
         if name not in names:
-            raise BadInputError(f"no {self.kind} family is named {name!r}{did_you_mean(name, names)}",
-                                expected=", ".join(names), got=name)
-        return getattr(importlib.import_module(f"{self.package.__name__}.{name.replace('-', '_')}"), self.attribute)
+            raise BadInputError(
+                f"no {self.kind} family is named {name!r}{did_you_mean(name, names)}",
+                expected=", ".join(names),
+                got=name,
+            )
+        return getattr(
+            importlib.import_module(f"{self.package.__name__}.{name.replace('-', '_')}"),
+            self.attribute,
+        )
 
     def available(self) -> list[ModelEntry]:
         """Return the catalogue's entries whose files are on this machine, in its order. Downloads nothing."""
         names = self.names()
         return [e for e in load_catalogue().of_kind(self.kind) if e.family in names and is_here(e)]
 
-    def of_entry(self, entry: ModelEntry, named: str | None, options: dict[str, Any]) -> tuple[type, dict[str, Any]]:
+    def of_entry(
+        self, entry: ModelEntry, named: str | None, options: dict[str, Any]
+    ) -> tuple[type, dict[str, Any]]:
         """Return an entry's class and its options, the catalogue's with `options` over them.
 
         Raises BadInputError where `named` is another family or the family does not have an option.
         """
         if named not in (None, entry.family):
-            raise BadInputError("the model is of another family", where=entry.name, expected=entry.family, got=named)
+            raise BadInputError(
+                "the model is of another family", where=entry.name, expected=entry.family, got=named
+            )
         kind = self.named(entry.family)
         known = option_names(kind)
-        return kind, {k: v for k, v in entry.options.items() if k in known} | checked(options, known, entry.name)
+        return kind, {k: v for k, v in entry.options.items() if k in known} | checked(
+            options, known, entry.name
+        )
 
 
 def is_here(entry: ModelEntry) -> bool:
@@ -68,16 +80,21 @@ def entry_named(text: str, kind: str) -> ModelEntry | None:
     if text in catalogue.names:
         entry = catalogue.model(text)
         if entry.kind != kind:
-            raise BadInputError(f"{text!r} is no {kind}", expected=f"a {kind} of the catalogue", got=entry.kind)
+            raise BadInputError(
+                f"{text!r} is no {kind}", expected=f"a {kind} of the catalogue", got=entry.kind
+            )
         return entry
     if Path(text).exists():
         return None
     if text in by_stem:
         return by_stem[text]
     names = [e.name for e in catalogue.of_kind(kind)]
-    raise BadInputError(f"no {kind} and no file is named {text!r}{did_you_mean(text, names)}",
-                        expected="a catalogue name or a model file", got=text,
-                        fix="facelab assets list shows the names")
+    raise BadInputError(
+        f"no {kind} and no file is named {text!r}{did_you_mean(text, names)}",
+        expected="a catalogue name or a model file",
+        got=text,
+        fix="facelab assets list shows the names",
+    )
 
 
 def given_spec(spec: PreprocessSpec | str | os.PathLike | None) -> PreprocessSpec | None:
@@ -87,7 +104,10 @@ def given_spec(spec: PreprocessSpec | str | os.PathLike | None) -> PreprocessSpe
 
 def sidecar(path: Path) -> PreprocessSpec | None:
     """Return the spec that lies beside a model file (`<file>.preprocess.json`, with or without its suffix), or None."""
-    for beside in (path.with_name(path.name + ".preprocess.json"), path.with_suffix(".preprocess.json")):
+    for beside in (
+        path.with_name(path.name + ".preprocess.json"),
+        path.with_suffix(".preprocess.json"),
+    ):
         if beside.is_file():
             return PreprocessSpec.load(beside)
     return None
@@ -101,13 +121,21 @@ def with_spec(kind: type, spec: PreprocessSpec | None, options: dict[str, Any]) 
 def option_names(kind: type) -> list[str]:
     """Return the names of a family's options: the keyword-only parameters of its class and those above it."""
     signatures = [inspect.signature(c.__init__) for c in kind.__mro__ if "__init__" in vars(c)]
-    return list(dict.fromkeys(p.name for s in signatures for p in s.parameters.values() if p.kind is p.KEYWORD_ONLY))
+    return list(
+        dict.fromkeys(
+            p.name for s in signatures for p in s.parameters.values() if p.kind is p.KEYWORD_ONLY
+        )
+    )
 
 
 def checked(options: dict[str, Any], known: list[str], where: object) -> dict[str, Any]:
     """Return the options that are set. Raises BadInputError for one the family does not have."""
     for key in options:
         if key not in known:
-            raise BadInputError(f"the family has no option {key!r}{did_you_mean(key, known)}", where=where,
-                                expected=", ".join(sorted(known)), got=key)
+            raise BadInputError(
+                f"the family has no option {key!r}{did_you_mean(key, known)}",
+                where=where,
+                expected=", ".join(sorted(known)),
+                got=key,
+            )
     return {k: v for k, v in options.items() if v is not None}

@@ -27,6 +27,7 @@ class GraphBuilder:
     def constant(self, value: np.ndarray) -> str:
         """Add an initialiser and return its name; float arrays are stored as float32."""
         from onnx import numpy_helper
+
         array = np.asarray(value)
         array = np.ascontiguousarray(array.astype(np.float32) if array.dtype.kind == "f" else array)
         name = f"c{len(self.initialisers)}"
@@ -36,28 +37,48 @@ class GraphBuilder:
     def node(self, op: str, *inputs: str | np.ndarray, **attributes: Any) -> str:
         """Add a node (arrays become initialisers) and return its output's name."""
         from onnx import helper
+
         names = [i if isinstance(i, str) else self.constant(i) for i in inputs]
         out = f"v{len(self.nodes)}"
-        self.nodes.append(helper.make_node(op, names, [out], name=f"n{len(self.nodes)}", **attributes))
+        self.nodes.append(
+            helper.make_node(op, names, [out], name=f"n{len(self.nodes)}", **attributes)
+        )
         return out
 
-    def finish(self, outputs: dict[str, str], shapes: dict[str, tuple], *, producer: str = "facelab"):
+    def finish(
+        self, outputs: dict[str, str], shapes: dict[str, tuple], *, producer: str = "facelab"
+    ):
         """Return the checked ModelProto. `outputs` maps public names to values; `shapes` gives None for dynamic."""
         import onnx
         from onnx import TensorProto, helper
-        nodes = [*self.nodes, *(helper.make_node("Identity", [value], [name], name=f"out_{name}")
-                                for name, value in outputs.items())]
+
+        nodes = [
+            *self.nodes,
+            *(
+                helper.make_node("Identity", [value], [name], name=f"out_{name}")
+                for name, value in outputs.items()
+            ),
+        ]
         graph = helper.make_graph(
-            nodes, self.name, [self._info(n, s) for n, s in self.inputs],
-            [helper.make_tensor_value_info(n, TensorProto.FLOAT, self._dims(n, shapes[n])) for n in outputs],
-            self.initialisers)
-        model = helper.make_model(graph, producer_name=producer, opset_imports=[helper.make_opsetid("", OPSET)])
+            nodes,
+            self.name,
+            [self._info(n, s) for n, s in self.inputs],
+            [
+                helper.make_tensor_value_info(n, TensorProto.FLOAT, self._dims(n, shapes[n]))
+                for n in outputs
+            ],
+            self.initialisers,
+        )
+        model = helper.make_model(
+            graph, producer_name=producer, opset_imports=[helper.make_opsetid("", OPSET)]
+        )
         model.ir_version = IR
         onnx.checker.check_model(model, full_check=True)
         return model
 
     def _info(self, name: str, shape: tuple):
         from onnx import TensorProto, helper
+
         return helper.make_tensor_value_info(name, TensorProto.FLOAT, self._dims(name, shape))
 
     @staticmethod

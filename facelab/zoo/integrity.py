@@ -11,7 +11,18 @@ from facelab.core.hashing import sha256_file
 from facelab.zoo.assets import Asset
 
 LFS = b"version https://git-lfs.github.com/spec/"
-MODEL_SUFFIXES = {".onnx", ".tflite", ".h5", ".hdf5", ".keras", ".dat", ".lz4", ".npy", ".mat", ".zip"}
+MODEL_SUFFIXES = {
+    ".onnx",
+    ".tflite",
+    ".h5",
+    ".hdf5",
+    ".keras",
+    ".dat",
+    ".lz4",
+    ".npy",
+    ".mat",
+    ".zip",
+}
 
 
 def what_is_it(path: str | os.PathLike) -> str | None:
@@ -48,8 +59,13 @@ def _is_plain_text(head: bytes) -> bool:
 def refuse_impostor(path: str | os.PathLike, *, fix: str | None = None) -> None:
     """Raise IntegrityError where `what_is_it` recognises something that is no model."""
     if what := what_is_it(path):
-        raise IntegrityError(f"the file is {what}", where=path, expected="a model file",
-                             got=f"{Path(path).stat().st_size} bytes", fix=fix or "fetch the real file")
+        raise IntegrityError(
+            f"the file is {what}",
+            where=path,
+            expected="a model file",
+            got=f"{Path(path).stat().st_size} bytes",
+            fix=fix or "fetch the real file",
+        )
 
 
 def problem(path: Path, asset: Asset) -> FacelabError | None:
@@ -64,20 +80,39 @@ def problem(path: Path, asset: Asset) -> FacelabError | None:
             return None
         what = what_is_it(path)
     except OSError as e:
-        return IntegrityError(f"{asset.name}: the file cannot be read", where=path, got=e.strerror,
-                              fix="check the file's permissions")
+        return IntegrityError(
+            f"{asset.name}: the file cannot be read",
+            where=path,
+            got=e.strerror,
+            fix="check the file's permissions",
+        )
     fix = asset.fetch_command
     if what:
-        return IntegrityError(f"{asset.name}: the file is {what}", where=path, expected=_promised(asset),
-                              got=f"{size} bytes", fix=fix)
+        return IntegrityError(
+            f"{asset.name}: the file is {what}",
+            where=path,
+            expected=_promised(asset),
+            got=f"{size} bytes",
+            fix=fix,
+        )
     if short:
         kind = "truncated" if size < asset.bytes else "too large"
-        return IntegrityError(f"{asset.name}: the file is {kind}", where=path, expected=f"{asset.bytes} bytes",
-                              got=f"{size} bytes", fix=fix)
+        return IntegrityError(
+            f"{asset.name}: the file is {kind}",
+            where=path,
+            expected=f"{asset.bytes} bytes",
+            got=f"{size} bytes",
+            fix=fix,
+        )
     if not asset.sha256:
         return None
-    return IntegrityError(f"{asset.name}: the file's content is not the promised one", where=path,
-                          expected=f"sha256 {asset.sha256}", got=f"sha256 {file_hash(path)}", fix=fix)
+    return IntegrityError(
+        f"{asset.name}: the file's content is not the promised one",
+        where=path,
+        expected=f"sha256 {asset.sha256}",
+        got=f"sha256 {file_hash(path)}",
+        fix=fix,
+    )
 
 
 def file_hash(path: Path) -> str:

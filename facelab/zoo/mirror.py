@@ -45,8 +45,14 @@ def layouts(asset: Asset) -> list[str]:
     suffix = PurePosixPath(asset.file).suffix
     if asset.sha256:
         sha = asset.sha256
-        names += [sha, sha + suffix, f"sha256/{sha}", f"sha256/{sha}{suffix}", f"{sha[:2]}/{sha}",
-                  f"{sha[:2]}/{sha}{suffix}"]
+        names += [
+            sha,
+            sha + suffix,
+            f"sha256/{sha}",
+            f"sha256/{sha}{suffix}",
+            f"{sha[:2]}/{sha}",
+            f"{sha[:2]}/{sha}{suffix}",
+        ]
     names += [asset.file, PurePosixPath(asset.file).name, asset.name + suffix, asset.name]
     if asset.url and asset.member is None:
         names.append(PurePosixPath(urlsplit(asset.url).path).name)
@@ -62,8 +68,13 @@ def folder_candidates(root: str, asset: Asset) -> Iterator[Path]:
     """
     folder = Path(root).expanduser()
     if not folder.is_dir():
-        raise BadInputError("FACELAB_MIRROR names no folder", where="environment FACELAB_MIRROR",
-                            expected="a folder or an http(s) address", got=root, fix="correct or unset FACELAB_MIRROR")
+        raise BadInputError(
+            "FACELAB_MIRROR names no folder",
+            where="environment FACELAB_MIRROR",
+            expected="a folder or an http(s) address",
+            got=root,
+            fix="correct or unset FACELAB_MIRROR",
+        )
     seen = set()
     for relative in [*_listed_in_folder(folder, asset), *layouts(asset)]:
         path = folder / relative
@@ -95,12 +106,17 @@ def address_candidates(root: str, asset: Asset) -> Iterator[str]:
 @functools.lru_cache(maxsize=8)
 def _address_manifest(base: str) -> dict[str, list[str]]:
     import requests
+
     where = f"{base}/{MANIFEST}"
     try:
         answer = requests.get(where, timeout=(10, 60))
     except requests.RequestException as e:
-        raise MissingAssetError("the mirror cannot be reached", where=where, got=type(e).__name__,
-                                fix="check the network, or correct or unset FACELAB_MIRROR") from None
+        raise MissingAssetError(
+            "the mirror cannot be reached",
+            where=where,
+            got=type(e).__name__,
+            fix="check the network, or correct or unset FACELAB_MIRROR",
+        ) from None
     if answer.status_code != 200:
         return {}
     return parse_manifest(answer.content.decode("utf-8-sig", "replace"), where)
@@ -116,15 +132,23 @@ def parse_manifest(text: str, where: str) -> dict[str, list[str]]:
     """
     rows = csv.DictReader(io.StringIO(text))
     if not {"path", "sha256"} <= set(rows.fieldnames or []):
-        raise BadInputError("the mirror's manifest has no path and sha256 columns", where=where,
-                            expected="path,sha256,…", got=",".join(rows.fieldnames or [])[:120] or "an empty file",
-                            fix="correct the manifest, or remove it to go by name")
+        raise BadInputError(
+            "the mirror's manifest has no path and sha256 columns",
+            where=where,
+            expected="path,sha256,…",
+            got=",".join(rows.fieldnames or [])[:120] or "an empty file",
+            fix="correct the manifest, or remove it to go by name",
+        )
     listed: dict[str, list[str]] = {}
     for row in rows:
         path, sha = (row["path"] or "").strip(), (row["sha256"] or "").strip().lower()
         if path.startswith("/") or ".." in PurePosixPath(path).parts:
-            raise BadInputError("the mirror's manifest names a path outside the mirror", where=where, got=path[:120],
-                                fix="correct the manifest")
+            raise BadInputError(
+                "the mirror's manifest names a path outside the mirror",
+                where=where,
+                got=path[:120],
+                fix="correct the manifest",
+            )
         if path and sha:
             listed.setdefault(sha, []).append(path)
     return listed

@@ -52,7 +52,9 @@ def load_registry(path: str | os.PathLike | None = None) -> Registry:
 
 @functools.lru_cache(maxsize=8)
 def _load(path: Path, stamp: int) -> Registry:
-    return Registry(parse_entries(read_toml(path, "data registry").get("data"), DataEntry, path), path)
+    return Registry(
+        parse_entries(read_toml(path, "data registry").get("data"), DataEntry, path), path
+    )
 
 
 def unpack(entry: DataEntry, archive: Path) -> Path:
@@ -73,11 +75,17 @@ def unpack(entry: DataEntry, archive: Path) -> Path:
         try:
             tmp.replace(target)
         except OSError:
-            if not target.is_dir():   # a second process may have put the same content there meanwhile
+            if (
+                not target.is_dir()
+            ):  # a second process may have put the same content there meanwhile
                 raise
     except (tarfile.TarError, zipfile.BadZipFile, EOFError) as e:
-        raise IntegrityError(f"{entry.name}: the archive cannot be unpacked", where=archive, got=str(e)[:160],
-                             fix=entry.fetch_command) from e
+        raise IntegrityError(
+            f"{entry.name}: the archive cannot be unpacked",
+            where=archive,
+            got=str(e)[:160],
+            fix=entry.fetch_command,
+        ) from e
     finally:
         shutil.rmtree(tmp, ignore_errors=True)
     return target

@@ -53,6 +53,7 @@ def find(asset: Asset) -> Found | None:
     found = _find_file(asset)
     if found and getattr(asset, "convert", None):
         from facelab.zoo.convert import converted
+
         return Found(converted(asset, found.path), found.place)
     return found
 
@@ -76,6 +77,7 @@ def status(asset: Asset) -> Status:
     try:
         if getattr(asset, "parts", None):
             from facelab.zoo.catalogue import load_catalogue
+
             each = [status(part) for part in load_catalogue().parts(asset)]
             worst = next((s for state in ("bad", "absent") for s in each if s.state == state), None)
             return worst or Status("present", "parts", each[0].path)
@@ -93,6 +95,7 @@ def source_file(asset: Asset) -> Path | None:
 
 def _find_parts(asset: Asset) -> Found | None:
     from facelab.zoo.catalogue import load_catalogue
+
     paths = [find(part) for part in load_catalogue().parts(asset)]
     return Found(paths[0].path, "parts") if all(paths) else None
 
@@ -103,10 +106,13 @@ def _find_file(asset: Asset) -> Found | None:
         seen = _stamp(asset.path)
         if not (wrong := problem(asset.path, asset)):
             return Found(asset.path, "store")
-        if _stamp(asset.path) == seen:   # else another process has just put a new file there
+        if _stamp(asset.path) == seen:  # else another process has just put a new file there
             asset.path.unlink(missing_ok=True)
         bad.append(wrong)
-    for path, place in ((package_path(asset), "package"), *((p, "mirror") for p in _mirror_files(asset))):
+    for path, place in (
+        (package_path(asset), "package"),
+        *((p, "mirror") for p in _mirror_files(asset)),
+    ):
         if path is None:
             continue
         if not (wrong := problem(path, asset)):
@@ -151,8 +157,13 @@ def package_path(asset: Asset) -> Path | None:
     return path if path and path.is_file() else None
 
 
-def fetch(asset: Asset, *, trust_first_use: bool = False, progress: bool = False,
-          say: Callable[[str], None] = lambda message: None) -> Path:
+def fetch(
+    asset: Asset,
+    *,
+    trust_first_use: bool = False,
+    progress: bool = False,
+    say: Callable[[str], None] = lambda message: None,
+) -> Path:
     """Return the verified file of an asset, downloading it where it is not on this machine.
 
     `say` is told, in one line each, what was refused and tried. An asset whose hash nobody published is downloaded
@@ -162,8 +173,11 @@ def fetch(asset: Asset, *, trust_first_use: bool = False, progress: bool = False
     """
     if getattr(asset, "parts", None):
         from facelab.zoo.catalogue import load_catalogue
-        paths = [fetch(part, trust_first_use=trust_first_use, progress=progress, say=say)
-                 for part in load_catalogue().parts(asset)]
+
+        paths = [
+            fetch(part, trust_first_use=trust_first_use, progress=progress, say=say)
+            for part in load_catalogue().parts(asset)
+        ]
         return paths[0]
     refused: list[FacelabError] = []
     found = _find_or_remember(asset, refused, say)
@@ -176,18 +190,25 @@ def fetch(asset: Asset, *, trust_first_use: bool = False, progress: bool = False
                 return found
             path = _first_good_source(asset, progress, refused, say)
     except OSError as e:
-        raise BadInputError(f"{asset.name} cannot be written", where=asset.folder, got=e.strerror or str(e),
-                            fix="free some space, or set FACELAB_MODELS or FACELAB_DATA to a folder that you can "
-                                "write to") from None
+        raise BadInputError(
+            f"{asset.name} cannot be written",
+            where=asset.folder,
+            got=e.strerror or str(e),
+            fix="free some space, or set FACELAB_MODELS or FACELAB_DATA to a folder that you can "
+            "write to",
+        ) from None
     if not asset.sha256:
         say(f"{asset.name}: no published hash; trusted on first use, sha256 {sha256_file(path)}")
     if getattr(asset, "convert", None):
         from facelab.zoo.convert import converted
+
         return converted(asset, path)
     return path
 
 
-def _find_or_remember(asset: Asset, refused: list[FacelabError], say: Callable[[str], None]) -> Path | None:
+def _find_or_remember(
+    asset: Asset, refused: list[FacelabError], say: Callable[[str], None]
+) -> Path | None:
     try:
         return locate(asset)
     except IntegrityError as e:
@@ -196,24 +217,38 @@ def _find_or_remember(asset: Asset, refused: list[FacelabError], say: Callable[[
         return None
 
 
-def _refuse_without_source(asset: Asset, trust_first_use: bool, refused: list[FacelabError]) -> None:
+def _refuse_without_source(
+    asset: Asset, trust_first_use: bool, refused: list[FacelabError]
+) -> None:
     if getattr(asset, "builtin", None):
-        raise MissingAssetError(f"{asset.name} is part of the Python module {asset.builtin!r}, which is not installed",
-                                fix=f"install {asset.package.distribution if asset.package else asset.builtin}")
+        raise MissingAssetError(
+            f"{asset.name} is part of the Python module {asset.builtin!r}, which is not installed",
+            fix=f"install {asset.package.distribution if asset.package else asset.builtin}",
+        )
     if not asset.url and not mirror.mirror():
         if refused:
             raise refused[0]
         if asset.package:
-            raise MissingAssetError(f"{asset.name} comes with the package {asset.package.distribution}, which is not "
-                                    "installed", where=asset.package.path,
-                                    fix=f"install {asset.package.distribution} (make setup)")
-        raise MissingAssetError(f"{asset.name} has no address to download from", where=asset.source,
-                                expected=f"the file {asset.path}", got=asset.hash_note or None,
-                                fix=f"get it from {asset.source} and put it there")
+            raise MissingAssetError(
+                f"{asset.name} comes with the package {asset.package.distribution}, which is not "
+                "installed",
+                where=asset.package.path,
+                fix=f"install {asset.package.distribution} (make setup)",
+            )
+        raise MissingAssetError(
+            f"{asset.name} has no address to download from",
+            where=asset.source,
+            expected=f"the file {asset.path}",
+            got=asset.hash_note or None,
+            fix=f"get it from {asset.source} and put it there",
+        )
     if not asset.sha256 and not trust_first_use:
-        raise MissingAssetError(f"nobody published a hash for {asset.name}, so it is not downloaded unasked",
-                                where=asset.url, got=asset.hash_note,
-                                fix=f"look at the source, then {asset.fetch_command} --trust-first-use")
+        raise MissingAssetError(
+            f"nobody published a hash for {asset.name}, so it is not downloaded unasked",
+            where=asset.url,
+            got=asset.hash_note,
+            fix=f"look at the source, then {asset.fetch_command} --trust-first-use",
+        )
 
 
 def _sources(asset: Asset):
@@ -227,8 +262,9 @@ def _sources(asset: Asset):
         yield asset.url, asset.member
 
 
-def _first_good_source(asset: Asset, progress: bool, refused: list[FacelabError],
-                       say: Callable[[str], None]) -> Path:
+def _first_good_source(
+    asset: Asset, progress: bool, refused: list[FacelabError], say: Callable[[str], None]
+) -> Path:
     unreachable: FacelabError | None = None
     earlier = len(refused)
     for source, member in _sources(asset):
@@ -255,9 +291,13 @@ def missing(asset: Asset, cause: FacelabError | None = None) -> MissingAssetErro
     if cause is not None and cause.where and cause.where != asset.url:
         got += f" at {cause.where}"
     fix = f"{asset.fetch_command}; on a closed network, FACELAB_MIRROR=DIR_OR_URL {asset.fetch_command}"
-    return MissingAssetError(f"{asset.name} is not on this machine", where=asset.url or asset.source,
-                             expected=f"{asset.path}" + (f" ({asset.bytes} bytes)" if asset.bytes else ""),
-                             got=got, fix=fix)
+    return MissingAssetError(
+        f"{asset.name} is not on this machine",
+        where=asset.url or asset.source,
+        expected=f"{asset.path}" + (f" ({asset.bytes} bytes)" if asset.bytes else ""),
+        got=got,
+        fix=fix,
+    )
 
 
 def require(asset: Asset) -> Path:

@@ -13,10 +13,17 @@ from hypothesis import strategies as st
 from facelab.core import files, hashing
 from facelab.core.errors import BadInputError, FacelabError, IntegrityError, did_you_mean
 
-JSON = st.recursive(st.none() | st.booleans() | st.integers(-2**60, 2**60) | st.text(max_size=8)
-                    | st.floats(allow_nan=False, allow_infinity=False),
-                    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
-                    max_leaves=12)
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**60), 2**60)
+    | st.text(max_size=8)
+    | st.floats(allow_nan=False, allow_infinity=False),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
 
 
 @given(JSON)
@@ -36,12 +43,21 @@ def test_key_order_does_not_change_the_hash(d):
     assert hashing.sha256_json(d) == hashing.sha256_json(dict(reversed(d.items())))
 
 
-@pytest.mark.parametrize(("text", "says"), [
-    ('{"a": NaN}', "JSON does not have"), ('{"a": -Infinity}', "JSON does not have"), ('{"a": 1e999}', "does not have"),
-    ('{"a": 1, "a": 1}', "twice"), ('{"a": [1, 2', "cannot be parsed"), ("", "cannot be parsed"),
-    ("[" * 200 + "]" * 200, "nested too deeply"), ('{"a": "' + "x" * 300 + '"}', "too large"),
-    ('{"a": ' + "9" * 5000 + "}", "number"), (b"\xff\xfe{}", "not UTF-8"),
-])
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('{"a": NaN}', "JSON does not have"),
+        ('{"a": -Infinity}', "JSON does not have"),
+        ('{"a": 1e999}', "does not have"),
+        ('{"a": 1, "a": 1}', "twice"),
+        ('{"a": [1, 2', "cannot be parsed"),
+        ("", "cannot be parsed"),
+        ("[" * 200 + "]" * 200, "nested too deeply"),
+        ('{"a": "' + "x" * 300 + '"}', "too large"),
+        ('{"a": ' + "9" * 5000 + "}", "number"),
+        (b"\xff\xfe{}", "not UTF-8"),
+    ],
+)
 def test_hostile_json_is_refused_in_one_sentence(text, says):
     limit = 250 if "x" * 300 in str(text) else 1 << 20
     with pytest.raises(BadInputError, match=says) as caught:
@@ -107,7 +123,9 @@ def test_file_hash_equals_bytes_hash(tmp_path):
 
 
 def test_errors_survive_a_process_boundary():
-    e = IntegrityError("bytes differ", where="m.onnx", expected="ab", got="cd", fix="fetch it again")
+    e = IntegrityError(
+        "bytes differ", where="m.onnx", expected="ab", got="cd", fix="fetch it again"
+    )
     back = pickle.loads(pickle.dumps(e))
     assert type(back) is IntegrityError and str(back) == str(e) and back.as_dict() == e.as_dict()
 

@@ -24,13 +24,19 @@ def test_threads_are_pinned_in_the_child():
     assert fresh.call("os:getenv", "OMP_NUM_THREADS", threads=1).value == "1"
 
 
-@pytest.mark.parametrize(("function", "arguments", "says"), [
-    ("os:_exit", [3], "exit code 3"), ("math:sqrt", [-1], "math domain error|positive|negative"),
-    ("no.such.module:f", [], "No module named")])
+@pytest.mark.parametrize(
+    ("function", "arguments", "says"),
+    [
+        ("os:_exit", [3], "exit code 3"),
+        ("math:sqrt", [-1], "math domain error|positive|negative"),
+        ("no.such.module:f", [], "No module named"),
+    ],
+)
 def test_a_failing_call_is_named(function, arguments, says):
     with pytest.raises(fresh.FreshProcessError) as caught:
         fresh.call(function, *arguments)
     import re
+
     assert re.search(says, str(caught.value))
 
 

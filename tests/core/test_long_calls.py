@@ -27,10 +27,19 @@ def same(a, b) -> bool:
     if type(a) is not type(b):
         return False
     if isinstance(a, np.ndarray):
-        return a.dtype == b.dtype and a.shape == b.shape and (
-            all(map(same, a.ravel(), b.ravel())) if a.dtype.hasobject else a.tobytes() == b.tobytes())
+        return (
+            a.dtype == b.dtype
+            and a.shape == b.shape
+            and (
+                all(map(same, a.ravel(), b.ravel()))
+                if a.dtype.hasobject
+                else a.tobytes() == b.tobytes()
+            )
+        )
     if isinstance(a, dict):
-        return len(a) == len(b) and all(same(x, y) for x, y in zip(a.items(), b.items(), strict=True))
+        return len(a) == len(b) and all(
+            same(x, y) for x, y in zip(a.items(), b.items(), strict=True)
+        )
     if isinstance(a, (list, tuple)):
         return len(a) == len(b) and all(map(same, a, b))
     if isinstance(a, float):
@@ -38,14 +47,40 @@ def same(a, b) -> bool:
     return a == b
 
 
-LEAVES = (st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9)
-          | hnp.arrays(st.sampled_from([np.uint8, np.float32, np.int64, np.bool_, "<U3"]),
-                       hnp.array_shapes(min_side=0, max_dims=3, max_side=4))
-          | st.sampled_from([np.float32(0.1), np.int64(-3), np.bool_(True), Path("a/b"), {"x", "y"}, frozenset({1}),
-                             np.array(["a", None, 10**30], object), Interval(0.1, 0.2, 0.3, "w", 9)]))
-VALUES = st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=4) | st.tuples(inner, inner)
-                      | st.dictionaries(st.text(max_size=4) | st.integers() | st.just("$array"), inner, max_size=4),
-                      max_leaves=12)
+LEAVES = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=9)
+    | hnp.arrays(
+        st.sampled_from([np.uint8, np.float32, np.int64, np.bool_, "<U3"]),
+        hnp.array_shapes(min_side=0, max_dims=3, max_side=4),
+    )
+    | st.sampled_from(
+        [
+            np.float32(0.1),
+            np.int64(-3),
+            np.bool_(True),
+            Path("a/b"),
+            {"x", "y"},
+            frozenset({1}),
+            np.array(["a", None, 10**30], object),
+            Interval(0.1, 0.2, 0.3, "w", 9),
+        ]
+    )
+)
+VALUES = st.recursive(
+    LEAVES,
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.tuples(inner, inner)
+        | st.dictionaries(
+            st.text(max_size=4) | st.integers() | st.just("$array"), inner, max_size=4
+        )
+    ),
+    max_leaves=12,
+)
 
 
 @given(value=VALUES)
@@ -58,12 +93,17 @@ def test_what_is_stored_comes_back_equal(tmp_path_factory, value):
 
 def test_a_table_comes_back_equal(tmp_path):
     import pandas as pd
-    table = pd.DataFrame({"name": ["a", "b"], "n": [1, 2], "share": [0.5, float("nan")], "ok": [True, False]})
+
+    table = pd.DataFrame(
+        {"name": ["a", "b"], "n": [1, 2], "share": [0.5, float("nan")], "ok": [True, False]}
+    )
     results.keep(tmp_path, "t", {"table": table}, parts={}, key="k", at="", run="", seconds=0)
     pd.testing.assert_frame_equal(results.find([tmp_path], "t", "k")[0].value["table"], table)
 
 
-@pytest.mark.parametrize("value", [object(), lambda: 1, b"bytes", 1j, np.array([object()]), subprocess.Popen])
+@pytest.mark.parametrize(
+    "value", [object(), lambda: 1, b"bytes", 1j, np.array([object()]), subprocess.Popen]
+)
 def test_a_value_that_cannot_be_stored_is_refused_and_the_earlier_one_stays(tmp_path, value):
     results.keep(tmp_path, "x", 1, parts={}, key="k", at="", run="", seconds=0)
     with pytest.raises(BadInputError):
@@ -78,15 +118,37 @@ def test_a_nest_without_end_is_refused():
         results.pack(endless)
 
 
-@pytest.mark.parametrize("damage", [
-    lambda j, z: j.write_text(j.read_text()[:40]), lambda j, z: z.write_bytes(z.read_bytes()[:-3]),
-    lambda j, z: z.unlink(), lambda j, z: j.write_text("[1]"),
-    lambda j, z: j.write_text(json.dumps({**json.loads(j.read_text()), "value": {"$run": "rm"}})),
-    lambda j, z: j.write_text(json.dumps({**json.loads(j.read_text()), "value": {"$array": 7}})),
-    lambda j, z: j.write_text(json.dumps({**json.loads(j.read_text()),
-                                          "value": {"$object": "os:system", "fields": {"command": "x"}}})),
-    lambda j, z: j.write_text(json.dumps({**json.loads(j.read_text()),
-                                          "value": {"$object": "facelab.core.hashing:sha256_file", "fields": {}}}))])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda j, z: j.write_text(j.read_text()[:40]),
+        lambda j, z: z.write_bytes(z.read_bytes()[:-3]),
+        lambda j, z: z.unlink(),
+        lambda j, z: j.write_text("[1]"),
+        lambda j, z: j.write_text(
+            json.dumps({**json.loads(j.read_text()), "value": {"$run": "rm"}})
+        ),
+        lambda j, z: j.write_text(
+            json.dumps({**json.loads(j.read_text()), "value": {"$array": 7}})
+        ),
+        lambda j, z: j.write_text(
+            json.dumps(
+                {
+                    **json.loads(j.read_text()),
+                    "value": {"$object": "os:system", "fields": {"command": "x"}},
+                }
+            )
+        ),
+        lambda j, z: j.write_text(
+            json.dumps(
+                {
+                    **json.loads(j.read_text()),
+                    "value": {"$object": "facelab.core.hashing:sha256_file", "fields": {}},
+                }
+            )
+        ),
+    ],
+)
 def test_a_damaged_result_counts_as_none(tmp_path, damage):
     results.keep(tmp_path, "x", np.arange(4), parts={}, key="k", at="", run="", seconds=0)
     damage(tmp_path / "x.json", tmp_path / "x.npz")
@@ -95,10 +157,13 @@ def test_a_damaged_result_counts_as_none(tmp_path, damage):
 
 def test_a_pickle_in_the_arrays_is_not_opened(tmp_path):
     from facelab.core.hashing import sha256_file
+
     results.keep(tmp_path, "x", np.arange(4), parts={}, key="k", at="", run="", seconds=0)
     np.savez(tmp_path / "x.npz", a0=np.array([{"a": 1}], object))
     head = json.loads((tmp_path / "x.json").read_text())
-    (tmp_path / "x.json").write_text(json.dumps({**head, "arrays_sha256": sha256_file(tmp_path / "x.npz")}))
+    (tmp_path / "x.json").write_text(
+        json.dumps({**head, "arrays_sha256": sha256_file(tmp_path / "x.npz")})
+    )
     assert results.find([tmp_path], "x", "k")[0] is None
 
 
@@ -126,8 +191,23 @@ def test_arguments_are_told_apart_by_content(tmp_path):
     a, b = tmp_path / "a", tmp_path / "b"
     for path, text in ((a, "1"), (b, "2")):
         path.write_text(text)
-    different = [a, b, [1], (2,), 1.5, np.arange(3), np.arange(3.0), np.arange(4), "x" * 300, "y" * 300,
-                 Interval(0, 1, 2, "m", 9), Interval(0, 1, 3, "m", 9), wilson, None, np.array(["u", None], object)]
+    different = [
+        a,
+        b,
+        [1],
+        (2,),
+        1.5,
+        np.arange(3),
+        np.arange(3.0),
+        np.arange(4),
+        "x" * 300,
+        "y" * 300,
+        Interval(0, 1, 2, "m", 9),
+        Interval(0, 1, 3, "m", 9),
+        wilson,
+        None,
+        np.array(["u", None], object),
+    ]
     described = [json.dumps(call_key.describe(v)) for v in different]
     assert len(set(described)) == len(described)
     assert call_key.describe(a) == call_key.describe(Path(str(a)))
@@ -135,10 +215,26 @@ def test_arguments_are_told_apart_by_content(tmp_path):
 
 def test_specs_of_one_name_are_told_apart():
     from facelab.preprocess import PreprocessSpec
-    order = [PreprocessSpec("s", [{"op": "decode", "format": "encoded", "order": o, "idct": "accurate",
-                                   "alpha": "drop"}]) for o in ("rgb", "bgr")]
+
+    order = [
+        PreprocessSpec(
+            "s",
+            [
+                {
+                    "op": "decode",
+                    "format": "encoded",
+                    "order": o,
+                    "idct": "accurate",
+                    "alpha": "drop",
+                }
+            ],
+        )
+        for o in ("rgb", "bgr")
+    ]
     assert call_key.describe(order[0]) != call_key.describe(order[1])
-    assert call_key.describe(order[0]) == call_key.describe(PreprocessSpec("t", [s.to_dict() for s in order[0].stages]))
+    assert call_key.describe(order[0]) == call_key.describe(
+        PreprocessSpec("t", [s.to_dict() for s in order[0].stages])
+    )
 
 
 def test_a_copy_elsewhere_of_a_file_or_folder_is_the_same_argument(tmp_path):
@@ -166,7 +262,10 @@ def test_an_argument_that_cannot_be_told_apart_is_refused(value):
 
 def test_detections_do_not_differ_by_how_long_they_took():
     from facelab.detection.base import Detections, Timings
-    one, two = (Detections(np.zeros((1, 4)), np.ones(1), timings=Timings(t, t, t)) for t in (1.0, 2.0))
+
+    one, two = (
+        Detections(np.zeros((1, 4)), np.ones(1), timings=Timings(t, t, t)) for t in (1.0, 2.0)
+    )
     assert call_key.describe(one) == call_key.describe(two)
 
 
@@ -187,10 +286,16 @@ def project(tmp_path, monkeypatch):
 @pytest.fixture
 def counted():
     """A function of facelab that counts its calls."""
+
     def function(n, *, factor=1):
         function.calls += 1
         return {"values": np.arange(n) * factor}
-    function.calls, function.__module__, function.__qualname__ = 0, "facelab.metrics.bootstrap", "function"
+
+    function.calls, function.__module__, function.__qualname__ = (
+        0,
+        "facelab.metrics.bootstrap",
+        "function",
+    )
     return function
 
 
@@ -205,14 +310,18 @@ def test_a_runner_always_computes_and_a_person_gets_what_it_kept(project, counte
     loaded = start("step").long("values", counted, 4, factor=3)
     assert counted.calls == 2 and (loaded["values"] == first["values"]).all()
     said = capsys.readouterr().out
-    assert "loaded" in said and "run 20260102-000000-bbbb" in said and "start('step', recompute=True)" in said
+    assert (
+        "loaded" in said
+        and "run 20260102-000000-bbbb" in said
+        and "start('step', recompute=True)" in said
+    )
 
 
 def test_another_argument_is_computed_and_said_and_then_kept(project, counted, capsys):
     headless(project).long("values", counted, 4)
     for _ in range(2):
         assert start("step").long("values", counted, 5)["values"].tolist() == [0, 1, 2, 3, 4]
-    assert counted.calls == 2   # the runner's, and one of the two interactive ones
+    assert counted.calls == 2  # the runner's, and one of the two interactive ones
     said = capsys.readouterr().out.splitlines()
     assert "n: 4 → 5" in said[0] and "an earlier session" in said[1]
 
@@ -242,22 +351,34 @@ def test_changed_files_are_neither_loaded_nor_kept(project, counted, capsys, mon
 @pytest.fixture
 def writing():
     """A function of facelab that fills a folder and names a file in it."""
+
     def function(n, out, *, backbone=None):
         function.calls += 1
         out.mkdir(parents=True, exist_ok=True)
         (out / "model.bin").write_bytes(bytes(n))
         return {"model": out / "model.bin", "elsewhere": Path("/etc/hosts")}
-    function.calls, function.__module__, function.__qualname__ = 0, "facelab.metrics.bootstrap", "function"
+
+    function.calls, function.__module__, function.__qualname__ = (
+        0,
+        "facelab.metrics.bootstrap",
+        "function",
+    )
     return function
 
 
 def test_the_files_that_a_long_call_wrote_come_along(project, writing):
     made = headless(project)
-    assert made.long("model", writing, 4, made.output("model"))["model"] == made.folder / "model" / "model.bin"
-    for _ in range(2):   # the second time over its own copy
+    assert (
+        made.long("model", writing, 4, made.output("model"))["model"]
+        == made.folder / "model" / "model.bin"
+    )
+    for _ in range(2):  # the second time over its own copy
         mine = start("step")
         got = mine.long("model", writing, 4, mine.output("model"))
-        assert got == {"model": mine.folder / "model" / "model.bin", "elsewhere": Path("/etc/hosts")}
+        assert got == {
+            "model": mine.folder / "model" / "model.bin",
+            "elsewhere": Path("/etc/hosts"),
+        }
         assert got["model"].read_bytes() == bytes(4)
     assert writing.calls == 1
 
@@ -303,11 +424,23 @@ def test_only_the_outermost_loop_counts():
             seen.append((sink.what, sink.done, sink.total))
     finally:
         progress._SINK.reset(token)
-    assert seen == [("models", 0, 3), ("models", 1, 3), ("models", 2, 3)] and sink.done == 3 and not sink.busy
+    assert (
+        seen == [("models", 0, 3), ("models", 1, 3), ("models", 2, 3)]
+        and sink.done == 3
+        and not sink.busy
+    )
 
 
-@pytest.mark.parametrize(("done", "total", "expected", "shares"), [
-    (0, 0, None, None), (0, 0, 20.0, 0.25), (0, 0, 1.0, 0.99), (2, 8, 20.0, 0.25), (0, 8, None, 0.0)])
+@pytest.mark.parametrize(
+    ("done", "total", "expected", "shares"),
+    [
+        (0, 0, None, None),
+        (0, 0, 20.0, 0.25),
+        (0, 0, 1.0, 0.99),
+        (2, 8, 20.0, 0.25),
+        (0, 8, None, 0.0),
+    ],
+)
 def test_the_bar_shows_what_is_known(done, total, expected, shares):
     sink = progress.Sink()
     sink.done, sink.total = done, total
@@ -328,8 +461,11 @@ with progress.bar("slow", expected_s=None):
 def test_a_bar_moves_in_a_real_kernel(tmp_path):
     """The display of the cell is updated from the bar's own thread, and says at last how long it took."""
     from jupyter_client.manager import start_new_kernel
+
     env = {**os.environ, "PYTHONPATH": str(REPOSITORY), "IPYTHONDIR": str(tmp_path)}
-    manager, client = start_new_kernel(kernel_name="python3", startup_timeout=60, env=env, cwd=str(tmp_path))
+    manager, client = start_new_kernel(
+        kernel_name="python3", startup_timeout=60, env=env, cwd=str(tmp_path)
+    )
     try:
         shown = []
 
@@ -337,12 +473,15 @@ def test_a_bar_moves_in_a_real_kernel(tmp_path):
             if "data" in message["content"]:
                 assert message["parent_header"]["msg_type"] == "execute_request"
                 shown.append(message["content"]["data"]["text/html"])
+
         reply = client.execute_interactive(KERNEL, timeout=60, output_hook=hook)
     finally:
         client.stop_channels()
         manager.shutdown_kernel(now=True)
     assert reply["content"]["status"] == "ok", reply
-    assert shown[0].startswith("<progress") and any(f"parts {k} of 4" in s for k in (1, 2, 3) for s in shown)
+    assert shown[0].startswith("<progress") and any(
+        f"parts {k} of 4" in s for k in (1, 2, 3) for s in shown
+    )
     assert "slow: computed in" in shown[-1]
 
 
@@ -350,7 +489,11 @@ def test_results_of_all_runs_are_looked_through_newest_first(project):
     for name in ("20260102-000000-bbbb", "20260101-000000-aaaa"):
         (project / "reports" / "runs" / name).mkdir(parents=True)
     found = long_calls.folders(project / "reports", "s")
-    assert [p.parents[1].name for p in found] == ["20260102-000000-bbbb", "20260101-000000-aaaa", "interactive"]
+    assert [p.parents[1].name for p in found] == [
+        "20260102-000000-bbbb",
+        "20260101-000000-aaaa",
+        "interactive",
+    ]
 
 
 def test_a_run_shows_its_records(project):

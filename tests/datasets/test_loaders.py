@@ -16,9 +16,15 @@ def test_lfw_pairs(assets):
     assert np.array_equal(pairs.id_a == pairs.id_b, pairs.same)
 
 
-@pytest.mark.parametrize(("text", "where"), [("2\t1\nA\t1\n", ":2"), ("1\t1\nA\tx\t2\n", ":2"),
-                                             ("10\t300\nA\t1\t2\n", ":1"),
-                                             ("a,b,same\nx/1.jpg,y/2.jpg,maybe\n", ":2")])
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [
+        ("2\t1\nA\t1\n", ":2"),
+        ("1\t1\nA\tx\t2\n", ":2"),
+        ("10\t300\nA\t1\t2\n", ":1"),
+        ("a,b,same\nx/1.jpg,y/2.jpg,maybe\n", ":2"),
+    ],
+)
 def test_broken_pairs_are_named_with_their_line(text, where, tmp_path):
     path = tmp_path / "pairs.txt"
     path.write_text(text)
@@ -47,15 +53,21 @@ def test_wider_ground_truth(assets):
     truth = wider.load_ground_truth(assets / "annotations")
     assert len({e for e, _ in truth.names}) == 61
     assert (len(truth.names), sum(map(len, truth.boxes))) == (3226, 39708)
-    assert {k: int(v.sum()) for k, v in truth.subsets.items()} == {"easy": 7211, "medium": 13319, "hard": 31958}
+    assert {k: int(v.sum()) for k, v in truth.subsets.items()} == {
+        "easy": 7211,
+        "medium": 13319,
+        "hard": 31958,
+    }
     assert not (truth.subsets["easy"] & ~truth.subsets["medium"]).any()
     assert sum(int(m.sum()) for m in wider.size_masks(truth).values()) == 39708
 
 
 def test_wider_text_forms(tmp_path):
     path = tmp_path / "wider_face_val_bbx_gt.txt"
-    path.write_text("0--P/a.jpg\n1\n1 2 3 4 2 0 1 0 1 0\n0--P/b.jpg\n0\n0 0 0 0 0 0 0 0 0 0\n0--P/c.jpg\n1\n"
-                    "5 6 7 8 0 0 0 1 0 0\n")
+    path.write_text(
+        "0--P/a.jpg\n1\n1 2 3 4 2 0 1 0 1 0\n0--P/b.jpg\n0\n0 0 0 0 0 0 0 0 0 0\n0--P/c.jpg\n1\n"
+        "5 6 7 8 0 0 0 1 0 0\n"
+    )
     truth = wider.load_ground_truth(tmp_path)
     assert truth.names == [("0--P", "a"), ("0--P", "b"), ("0--P", "c")]
     assert [b.tolist() for b in truth.boxes] == [[[1, 2, 3, 4]], [], [[5, 6, 7, 8]]]
@@ -83,8 +95,12 @@ def test_fer2013(tmp_path):
     got = fer2013.load_fer2013(path)
     assert got.images.shape == (2, 48, 48)
     assert [fer2013.FER2013_CLASSES[k] for k in got.label] == ["joy", "neutral"]
-    for text, where in [("emotion,Usage\n", ":1"), (f"emotion,pixels\n9,{pixels}\n", ":2"),
-                        ("emotion,pixels\n1,1 2 3\n", ":2"), (f"emotion,pixels\n1,{pixels},x\n", ":2")]:
+    for text, where in [
+        ("emotion,Usage\n", ":1"),
+        (f"emotion,pixels\n9,{pixels}\n", ":2"),
+        ("emotion,pixels\n1,1 2 3\n", ":2"),
+        (f"emotion,pixels\n1,{pixels},x\n", ":2"),
+    ]:
         path.write_text(text)
         with pytest.raises(BadInputError) as e:
             fer2013.load_fer2013(path)

@@ -19,9 +19,29 @@ from facelab.datasets.synthetic.stream import Stream, normal_table
 
 PACKAGE = Path(synthetic.__file__).parent
 # functions whose last bit differs between processors or builds; noise.py shapes noise with an FFT and rounds it
-INEXACT = {"exp", "log", "sin", "cos", "tan", "arctan2", "hypot", "power", "cbrt", "interp", "dot", "matmul", "einsum",
-           "mean", "var", "tanh", "expm1", "log1p", "arccos", "arcsin"}
-ANALYSIS_ONLY = {"plane_residual"}   # measures pictures, makes none
+INEXACT = {
+    "exp",
+    "log",
+    "sin",
+    "cos",
+    "tan",
+    "arctan2",
+    "hypot",
+    "power",
+    "cbrt",
+    "interp",
+    "dot",
+    "matmul",
+    "einsum",
+    "mean",
+    "var",
+    "tanh",
+    "expm1",
+    "log1p",
+    "arccos",
+    "arcsin",
+}
+ANALYSIS_ONLY = {"plane_residual"}  # measures pictures, makes none
 
 DIGESTS = """
 import hashlib, sys
@@ -47,29 +67,49 @@ def functions_of(path):
 @pytest.mark.parametrize("path", sorted(PACKAGE.glob("*.py")), ids=lambda p: p.name)
 def test_only_operations_that_ieee_fixes_make_pixels(path):
     for node in functions_of(path):
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in ("np", "math"):
-            assert node.attr not in INEXACT, f"{path.name}:{node.lineno}: {node.value.id}.{node.attr}"
+        if (
+            isinstance(node, ast.Attribute)
+            and isinstance(node.value, ast.Name)
+            and node.value.id in ("np", "math")
+        ):
+            assert node.attr not in INEXACT, (
+                f"{path.name}:{node.lineno}: {node.value.id}.{node.attr}"
+            )
         if isinstance(node, ast.Import):
-            assert not {a.name for a in node.names} & {"cv2", "math", "random"}, f"{path.name}:{node.lineno}"
+            assert not {a.name for a in node.names} & {"cv2", "math", "random"}, (
+                f"{path.name}:{node.lineno}"
+            )
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Pow):
             # powers of constants are exact or harmless; a power of data is not
-            assert isinstance(node.left, ast.Constant), f"{path.name}:{node.lineno}: a power of data"
+            assert isinstance(node.left, ast.Constant), (
+                f"{path.name}:{node.lineno}: a power of data"
+            )
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.MatMult):
-            assert path.name == "filters.py", f"{path.name}:{node.lineno}: a matrix product (whole numbers only)"
+            assert path.name == "filters.py", (
+                f"{path.name}:{node.lineno}: a matrix product (whole numbers only)"
+            )
 
 
 def run_digests(**environment):
     env = os.environ | environment
-    done = subprocess.run([sys.executable, "-c", DIGESTS], env=env, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", DIGESTS], env=env, capture_output=True, text=True, check=True
+    )
     return done.stdout
 
 
 def test_a_processor_without_wide_vectors_draws_the_same_bytes(tmp_path):
-    slow = run_digests(NPY_DISABLE_CPU_FEATURES="AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL X86_V3 "
-                                                "X86_V4 AVX2 FMA3",
-                       OPENBLAS_CORETYPE="Prescott", OPENCV_CPU_DISABLE="AVX2,AVX512-SKX",
-                       GLIBC_TUNABLES="glibc.cpu.hwcaps=-AVX2,-FMA,-AVX512F", NUMBA_CPU_NAME="generic",
-                       NUMBA_CPU_FEATURES="", NUMBA_CACHE_DIR=str(tmp_path / "numba"), PYTHONWARNINGS="ignore")
+    slow = run_digests(
+        NPY_DISABLE_CPU_FEATURES="AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL X86_V3 "
+        "X86_V4 AVX2 FMA3",
+        OPENBLAS_CORETYPE="Prescott",
+        OPENCV_CPU_DISABLE="AVX2,AVX512-SKX",
+        GLIBC_TUNABLES="glibc.cpu.hwcaps=-AVX2,-FMA,-AVX512F",
+        NUMBA_CPU_NAME="generic",
+        NUMBA_CPU_FEATURES="",
+        NUMBA_CACHE_DIR=str(tmp_path / "numba"),
+        PYTHONWARNINGS="ignore",
+    )
     assert slow == run_digests(PYTHONWARNINGS="ignore")
 
 
@@ -78,7 +118,12 @@ def test_noise_and_tables_are_the_pinned_ones():
     digest = hashlib.sha256()
     for name in ("cloud", "mottle", "pore", "strand", "hair", "grain"):
         digest.update(texture(name).tobytes())
-    for table in (normal_table(), numerics._bell_table(), numerics._logistic_table(), numerics._wave_table()):
+    for table in (
+        normal_table(),
+        numerics._bell_table(),
+        numerics._logistic_table(),
+        numerics._wave_table(),
+    ):
         digest.update(table.tobytes())
     assert digest.hexdigest()[:16] == "9a6a7cb21c6fc7dc"
 
@@ -111,7 +156,9 @@ def test_powers_agree_with_the_library(x, p):
 
 @given(st.floats(0, 20), st.integers(1, 12))
 def test_roots_are_powers_of_quarters(x, quarters):
-    assert float(numerics.roots(np.float64(x), quarters)) == pytest.approx(x ** (quarters / 4), rel=1e-12)
+    assert float(numerics.roots(np.float64(x), quarters)) == pytest.approx(
+        x ** (quarters / 4), rel=1e-12
+    )
 
 
 def test_tables_keep_their_stated_errors():
@@ -136,6 +183,7 @@ def test_a_rotation_keeps_lengths_and_hands(yaw, pitch, roll):
 
 def test_streams_have_the_promised_distributions():
     from scipy import stats
+
     r = Stream(1, "test")
     assert stats.kstest(r.normals((50_000,)), "norm").pvalue > 1e-3
     assert stats.kstest([r.unit() for _ in range(5000)], "uniform").pvalue > 1e-3

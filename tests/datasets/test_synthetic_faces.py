@@ -23,8 +23,22 @@ from facelab.datasets.synthetic.stream import Stream
 
 @pytest.fixture(scope="module")
 def plain():
-    return synthetic.recipe(7, 3, size=96, emotion="neutral", yaw=0, pitch=0, roll=0, shift=(0, 0), occluder=None,
-                            glasses="none", jpeg=None, sensor_noise=0, defocus=0, shake=0)
+    return synthetic.recipe(
+        7,
+        3,
+        size=96,
+        emotion="neutral",
+        yaw=0,
+        pitch=0,
+        roll=0,
+        shift=(0, 0),
+        occluder=None,
+        glasses="none",
+        jpeg=None,
+        sensor_noise=0,
+        defocus=0,
+        shake=0,
+    )
 
 
 def make(recipe, size=96, **factors):
@@ -41,7 +55,9 @@ def test_a_sample_has_exact_and_consistent_labels():
         left, right, nose, mouth_left, mouth_right = s.landmarks
         assert left[0] < right[0] and mouth_left[0] < mouth_right[0]
         assert max(left[1], right[1]) < nose[1] < min(mouth_left[1], mouth_right[1])
-        assert set(s.action_units) == set(ACTION_UNITS) and all(v >= 0 for v in s.action_units.values())
+        assert set(s.action_units) == set(ACTION_UNITS) and all(
+            v >= 0 for v in s.action_units.values()
+        )
         assert s.emotion in EMOTIONS and (s.intensity == 0) == (s.emotion == "neutral")
 
 
@@ -52,11 +68,15 @@ def test_the_same_place_gives_the_same_sample_and_others_do_not():
     assert (synthetic.sample(8, 4, size=48).image != a.image).any()
 
 
-@pytest.mark.parametrize("factor, low, high", [("yaw", -30, 30), ("pitch", -20, 20), ("roll", -20, 20)])
+@pytest.mark.parametrize(
+    "factor, low, high", [("yaw", -30, 30), ("pitch", -20, 20), ("roll", -20, 20)]
+)
 def test_a_pose_moves_the_landmarks_the_stated_way(plain, factor, low, high):
     a, b = make(plain, **{factor: low}), make(plain, **{factor: high})
     if factor == "yaw":
-        assert b.landmarks[2, 0] > a.landmarks[2, 0] + 5, "yaw > 0 turns the nose to the image's right"
+        assert b.landmarks[2, 0] > a.landmarks[2, 0] + 5, (
+            "yaw > 0 turns the nose to the image's right"
+        )
     if factor == "pitch":
         assert b.landmarks[2, 1] < a.landmarks[2, 1] - 3, "pitch > 0 lifts the chin"
     if factor == "roll":
@@ -67,7 +87,7 @@ def test_a_pose_moves_the_landmarks_the_stated_way(plain, factor, low, high):
 
 def test_depth_is_metric_and_nearest_at_the_nose(plain):
     s = make(plain, distance=8.0)
-    face = s.depth[int(s.box[1]):int(s.box[3]), int(s.box[0]):int(s.box[2])]
+    face = s.depth[int(s.box[1]) : int(s.box[3]), int(s.box[0]) : int(s.box[2])]
     y, x = np.unravel_index(np.nanargmin(s.depth), s.depth.shape)
     assert np.hypot(x - s.landmarks[2, 0], y - s.landmarks[2, 1]) < 6
     assert 650 < np.nanmin(face) < 760, "the nose of a head 80 cm away is some 10 cm nearer"
@@ -86,8 +106,16 @@ def test_scale_and_resolution_carry_the_labels_along(plain):
 
 def test_one_factor_varies_while_the_rest_stands_still(plain):
     base = make(plain)
-    for factors in ({"light": 5}, {"background": 9}, {"jpeg": 10}, {"sensor_noise": 20.0}, {"defocus": 2.0},
-                    {"shake": 6.0}, {"exposure": 0.7}, {"outfit": 99}):
+    for factors in (
+        {"light": 5},
+        {"background": 9},
+        {"jpeg": 10},
+        {"sensor_noise": 20.0},
+        {"defocus": 2.0},
+        {"shake": 6.0},
+        {"exposure": 0.7},
+        {"outfit": 99},
+    ):
         other = make(plain, **factors)
         assert (other.image != base.image).any(), factors
         np.testing.assert_array_equal(other.landmarks, base.landmarks)
@@ -119,8 +147,10 @@ def test_a_face_that_leaves_the_picture_is_less_visible(plain):
     assert make(plain, shift=(0.5, 0)).visibility < 0.8
 
 
-@pytest.mark.parametrize("emotion, unit", [("joy", 12), ("anger", 4), ("sadness", 15), ("surprise", 2), ("fear", 20),
-                                           ("disgust", 9)])
+@pytest.mark.parametrize(
+    "emotion, unit",
+    [("joy", 12), ("anger", 4), ("sadness", 15), ("surprise", 2), ("fear", 20), ("disgust", 9)],
+)
 def test_an_emotion_shows_its_action_units(emotion, unit):
     rested = np.mean([draw_expression("neutral", Stream(k), 1.0)[unit] for k in range(20)])
     shown = np.mean([draw_expression(emotion, Stream(k), 1.0)[unit] for k in range(20)])
@@ -155,22 +185,48 @@ def test_identities_are_vectors_that_differ_and_come_back():
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.integers(0, 2**40), st.floats(-60, 60), st.floats(-25, 25), st.sampled_from(EMOTIONS),
-       st.sampled_from(["none", "round", "rect", "sun"]))
+@given(
+    st.integers(0, 2**40),
+    st.floats(-60, 60),
+    st.floats(-25, 25),
+    st.sampled_from(EMOTIONS),
+    st.sampled_from(["none", "round", "rect", "sun"]),
+)
 def test_any_person_in_any_pose_can_be_drawn(identity, yaw, pitch, emotion, eyewear):
-    s = synthetic.sample(1, 0, size=32, identity=identity, yaw=yaw, pitch=pitch, emotion=emotion, eyewear=eyewear,
-                         intensity=1.0)
+    s = synthetic.sample(
+        1,
+        0,
+        size=32,
+        identity=identity,
+        yaw=yaw,
+        pitch=pitch,
+        emotion=emotion,
+        eyewear=eyewear,
+        intensity=1.0,
+    )
     assert np.isfinite(s.box).all() and np.isfinite(s.landmarks).all()
     assert 0.15 < np.isfinite(s.depth).mean() < 1, "head and shoulders fill a part of the picture"
     assert s.image.std() > 2
 
 
-@pytest.mark.parametrize("arguments, words", [
-    ({"set": "emotions"}, "did you mean 'emotion'"), ({"seed": -1}, "seed"), ({"index": -3}, "index"),
-    ({"yaw": 120}, "yaw"), ({"emotion": "happy"}, "no such emotion"), ({"yaww": 3}, "did you mean 'yaw'"),
-    ({"size": 8}, "size"), ({"jpeg": 0}, "JPEG"), ({"eyewear": "monocle"}, "eyewear"), ({"classes": 5}, "classes"),
-    ({"action_units": {3: 1.0}}, "action unit"), ({"identity": -4}, "identity"), ({"set": "detection"}, "no such set"),
-])
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        ({"set": "emotions"}, "did you mean 'emotion'"),
+        ({"seed": -1}, "seed"),
+        ({"index": -3}, "index"),
+        ({"yaw": 120}, "yaw"),
+        ({"emotion": "happy"}, "no such emotion"),
+        ({"yaww": 3}, "did you mean 'yaw'"),
+        ({"size": 8}, "size"),
+        ({"jpeg": 0}, "JPEG"),
+        ({"eyewear": "monocle"}, "eyewear"),
+        ({"classes": 5}, "classes"),
+        ({"action_units": {3: 1.0}}, "action unit"),
+        ({"identity": -4}, "identity"),
+        ({"set": "detection"}, "no such set"),
+    ],
+)
 def test_wrong_arguments_are_named(arguments, words):
     with pytest.raises(BadInputError) as e:
         synthetic.sample(**({"seed": 7, "index": 0, "size": 32} | arguments))
@@ -184,7 +240,9 @@ def test_generate_is_the_samples_and_splits_share_nobody():
     assert set(faces.emotion) == set(THREE_CLASSES)
     assert all(len(set(faces.emotion[faces.identity == i])) == 3 for i in set(faces.identity))
     people = [set(faces.of(split).identity) for split in synthetic.SPLITS]
-    assert all(people) and not (people[0] & people[1] or people[0] & people[2] or people[1] & people[2])
+    assert all(people) and not (
+        people[0] & people[1] or people[0] & people[2] or people[1] & people[2]
+    )
     assert len(faces.of("train")) == 42
 
 
@@ -197,6 +255,10 @@ def test_generate_is_the_same_with_two_workers():
 
 
 def test_different_sets_and_seeds_share_no_identity():
-    seen = [synthetic.recipe(seed, k, name).person.number for seed in (0, 7, 8)
-            for name in ("emotion", "verification", "liveness") for k in (0, 45)]
+    seen = [
+        synthetic.recipe(seed, k, name).person.number
+        for seed in (0, 7, 8)
+        for name in ("emotion", "verification", "liveness")
+        for k in (0, 45)
+    ]
     assert len(set(seen)) == len(seen)

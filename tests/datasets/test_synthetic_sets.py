@@ -23,12 +23,35 @@ from facelab.datasets.synthetic import filters, liveness, pairs, rows, sets, wri
 from facelab.datasets.synthetic.png import encode_png
 from facelab.datasets.synthetic.scenes import SUBSETS
 
-LEADING = ["file", "identity", "emotion", "intensity", "yaw", "pitch", "roll", "x1", "y1", "x2", "y2", "lx0", "ly0",
-           "lx1", "ly1", "lx2", "ly2", "lx3", "ly3", "lx4", "ly4"]
+LEADING = [
+    "file",
+    "identity",
+    "emotion",
+    "intensity",
+    "yaw",
+    "pitch",
+    "roll",
+    "x1",
+    "y1",
+    "x2",
+    "y2",
+    "lx0",
+    "ly0",
+    "lx1",
+    "ly1",
+    "lx2",
+    "ly2",
+    "lx3",
+    "ly3",
+    "lx4",
+    "ly4",
+]
 
 
 def write(folder, name, n, size=32, workers=1, seed=7, **options):
-    return writer.write_set(writer.make_request(name, seed, size, **options), n, folder, workers=workers)
+    return writer.write_set(
+        writer.make_request(name, seed, size, **options), n, folder, workers=workers
+    )
 
 
 def table(path):
@@ -37,7 +60,11 @@ def table(path):
 
 
 def contents(folder):
-    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(Path(folder).rglob("*")) if p.is_file()}
+    return {
+        str(p.relative_to(folder)): p.read_bytes()
+        for p in sorted(Path(folder).rglob("*"))
+        if p.is_file()
+    }
 
 
 @pytest.fixture(scope="module")
@@ -64,14 +91,22 @@ def test_labels_start_with_the_promised_columns(emotion):
         assert row["file"] == f"images/{k:06d}.png" and (emotion / row["file"]).is_file()
         assert float(row["x1"]) == pytest.approx(s.box[0], abs=0.01)
         assert float(row["ly4"]) == pytest.approx(s.landmarks[4, 1], abs=0.01)
-        assert (row["emotion"], int(row["identity"]), row["split"]) == (s.emotion, s.identity, s.split)
+        assert (row["emotion"], int(row["identity"]), row["split"]) == (
+            s.emotion,
+            s.identity,
+            s.split,
+        )
         with Image.open(emotion / row["file"]) as im:
             assert (np.asarray(im) == s.image).all()
 
 
 def test_the_manifest_has_true_hashes_of_files_and_pixels(emotion):
     manifest = json.loads((emotion / "manifest.json").read_text())
-    assert manifest["schema"] == "facelab.synthetic/1" and manifest["n"] == 24 and manifest["seed"] == 7
+    assert (
+        manifest["schema"] == "facelab.synthetic/1"
+        and manifest["n"] == 24
+        and manifest["seed"] == 7
+    )
     on_disk = set(contents(emotion)) - {"manifest.json", ".journal.jsonl"}
     assert set(manifest["files"]) == on_disk
     for name, facts in manifest["files"].items():
@@ -154,7 +189,9 @@ def test_pairs_are_lfws_layout(verification):
         people[p["fold"]] |= {a["identity"], b["identity"]}
     for fold, count in Counter((p["fold"], p["same"]) for p in base).items():
         assert count == 12, fold
-    assert len(set.union(*people.values())) == sum(len(s) for s in people.values()), "folds share nobody"
+    assert len(set.union(*people.values())) == sum(len(s) for s in people.values()), (
+        "folds share nobody"
+    )
     assert len({(p["a"], p["b"]) for p in base}) == len(base)
 
 
@@ -219,13 +256,18 @@ def test_scene_annotations_are_widers(tmp_path):
         assert count == len(by_file[name])
         boxes = [list(map(int, lines.pop(0).split())) for _ in range(max(1, count))]
         for row, (x, y, w, h, *flags) in zip(by_file[name], boxes, strict=False):
-            assert abs(x - float(row["x1"])) <= 0.51 and abs(y + h - float(row["y2"])) <= 0.51 and w > 0
+            assert (
+                abs(x - float(row["x1"])) <= 0.51
+                and abs(y + h - float(row["y2"])) <= 0.51
+                and w > 0
+            )
             assert len(flags) == 6 and flags[3] == int(row["invalid"])
         seen += 1
     assert seen == 6
     for easy, medium, hard in (tuple(int(r[k]) for k in SUBSETS) for r in labels):
         assert easy <= medium <= hard
     from facelab.datasets.wider import load_ground_truth
+
     truth = load_ground_truth(tmp_path / "s")
     assert sum(map(len, truth.boxes)) == len(labels)
 
@@ -244,8 +286,12 @@ def test_scenes_hold_what_was_asked_for():
 
 
 def test_a_nearer_person_hides_the_one_behind():
-    hidden = [f for k in range(5) for f in synthetic.scene(4, k, (240, 180), faces=14, smallest=16).faces
-              if f.visibility < 0.6 and not f.recipe.mask and f.recipe.eyewear != "sun"]
+    hidden = [
+        f
+        for k in range(5)
+        for f in synthetic.scene(4, k, (240, 180), faces=14, smallest=16).faces
+        if f.visibility < 0.6 and not f.recipe.mask and f.recipe.eyewear != "sun"
+    ]
     assert hidden and all(f.occlusion == 2 for f in hidden)
     assert any(not f.visible.all() for f in hidden)
 
@@ -267,8 +313,23 @@ def test_live_faces_have_relief_and_spoofs_have_none(tmp_path):
 
 # ---------------------------------------------------------------- command line
 def test_the_command_writes_json_and_resumes(tmp_path):
-    arguments = ["synth", "--set", "emotion", "--n", "6", "--seed", "7", "--size", "32", "--out",
-                 str(tmp_path / "d"), "--workers", "1", "--json", "--depth"]
+    arguments = [
+        "synth",
+        "--set",
+        "emotion",
+        "--n",
+        "6",
+        "--seed",
+        "7",
+        "--size",
+        "32",
+        "--out",
+        str(tmp_path / "d"),
+        "--workers",
+        "1",
+        "--json",
+        "--depth",
+    ]
     result = CliRunner().invoke(command, arguments)
     assert result.exit_code == 0, result.output
     told = json.loads(result.stdout)
@@ -277,13 +338,20 @@ def test_the_command_writes_json_and_resumes(tmp_path):
     assert json.loads(CliRunner().invoke(command, arguments).stdout)["drawn"] == 0
 
 
-@pytest.mark.parametrize("arguments", [
-    ["--set", "emotions", "--n", "3"], ["--set", "emotion", "--n", "0"],
-    ["--set", "emotion", "--n", "3", "--size", "4"],
-    ["--set", "verification", "--n", "20"], ["--set", "detection", "--n", "3", "--depth"],
-    ["--set", "detection", "--n", "3", "--size", "32"], ["--set", "emotion", "--n", "3", "--seed", "-1"],
-    ["--set", "emotion", "--n", "3", "--workers", "0"], ["--set", "emotion"],
-])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--set", "emotions", "--n", "3"],
+        ["--set", "emotion", "--n", "0"],
+        ["--set", "emotion", "--n", "3", "--size", "4"],
+        ["--set", "verification", "--n", "20"],
+        ["--set", "detection", "--n", "3", "--depth"],
+        ["--set", "detection", "--n", "3", "--size", "32"],
+        ["--set", "emotion", "--n", "3", "--seed", "-1"],
+        ["--set", "emotion", "--n", "3", "--workers", "0"],
+        ["--set", "emotion"],
+    ],
+)
 def test_bad_options_end_with_code_2_and_write_nothing(tmp_path, arguments, capsys):
     assert cli.run(["data", "synth", *arguments, "--out", str(tmp_path / "d")]) == 2
     assert not (tmp_path / "d").exists()
@@ -292,9 +360,13 @@ def test_bad_options_end_with_code_2_and_write_nothing(tmp_path, arguments, caps
 
 # ---------------------------------------------------------------- files and filters
 @settings(max_examples=60, deadline=None)
-@given(st.one_of(hnp.arrays(np.uint8, st.tuples(st.integers(1, 20), st.integers(1, 20), st.just(3))),
-                 hnp.arrays(np.uint8, st.tuples(st.integers(1, 20), st.integers(1, 20))),
-                 hnp.arrays(np.uint16, st.tuples(st.integers(1, 20), st.integers(1, 20)))))
+@given(
+    st.one_of(
+        hnp.arrays(np.uint8, st.tuples(st.integers(1, 20), st.integers(1, 20), st.just(3))),
+        hnp.arrays(np.uint8, st.tuples(st.integers(1, 20), st.integers(1, 20))),
+        hnp.arrays(np.uint16, st.tuples(st.integers(1, 20), st.integers(1, 20))),
+    )
+)
 def test_any_picture_survives_png(image):
     with Image.open(io.BytesIO(encode_png(image))) as im:
         assert (np.asarray(im).astype(image.dtype) == image).all()
@@ -323,21 +395,34 @@ def test_jpeg_losses_are_like_a_real_jpegs():
         real_loss, our_loss = (np.sqrt(((x - image) ** 2).mean()) for x in (real, ours))
         # libjpeg smooths enlarged chroma and we do not: alike in size, and nearer to it than to the source
         assert 0.8 < our_loss / real_loss < 1.3, quality
-        assert np.abs(ours[..., 1] - real[..., 1]).mean() < 0.8 * np.abs(image[..., 1] - real[..., 1]).mean() + 0.6
+        assert (
+            np.abs(ours[..., 1] - real[..., 1]).mean()
+            < 0.8 * np.abs(image[..., 1] - real[..., 1]).mean() + 0.6
+        )
 
 
 @settings(max_examples=30, deadline=None)
-@given(hnp.arrays(np.int32, st.tuples(st.integers(1, 12), st.integers(1, 12)), elements=st.integers(0, 4095)),
-       st.integers(0, 5))
+@given(
+    hnp.arrays(
+        np.int32, st.tuples(st.integers(1, 12), st.integers(1, 12)), elements=st.integers(0, 4095)
+    ),
+    st.integers(0, 5),
+)
 def test_box_blur_is_the_sum_over_windows(image, radius):
     h, w = image.shape
-    naive = [[image[max(0, i - radius):i + radius + 1, max(0, j - radius):j + radius + 1].sum() for j in range(w)]
-             for i in range(h)]
+    naive = [
+        [
+            image[max(0, i - radius) : i + radius + 1, max(0, j - radius) : j + radius + 1].sum()
+            for j in range(w)
+        ]
+        for i in range(h)
+    ]
     assert (filters.box_blur(image, radius) == np.array(naive)).all()
 
 
 def test_gaussian_blur_agrees_with_scipy():
     from scipy.ndimage import gaussian_filter
+
     image = np.random.default_rng(0).integers(0, 4096, (40, 50)).astype(np.int32)
     for sigma in (0.7, 1.5, 4.0):
         theirs = gaussian_filter(image.astype(float), sigma, mode="nearest", truncate=3)
@@ -346,8 +431,15 @@ def test_gaussian_blur_agrees_with_scipy():
 
 
 @settings(max_examples=30, deadline=None)
-@given(hnp.arrays(np.int64, st.tuples(st.integers(1, 12), st.integers(1, 12), st.just(2)),
-                  elements=st.integers(0, 4095)), st.integers(1, 15), st.integers(1, 15))
+@given(
+    hnp.arrays(
+        np.int64,
+        st.tuples(st.integers(1, 12), st.integers(1, 12), st.just(2)),
+        elements=st.integers(0, 4095),
+    ),
+    st.integers(1, 15),
+    st.integers(1, 15),
+)
 def test_area_resize_keeps_the_mean(image, width, height):
     small = filters.area_resize(image, (width, height))
     assert small.shape == (height, width, 2)
@@ -356,5 +448,6 @@ def test_area_resize_keeps_the_mean(image, width, height):
 
 def test_many_faces_show_themselves_in_a_notebook():
     from facelab.datasets import synthetic
+
     shown = synthetic.generate("emotion", 3, seed=7, size=24)._repr_html_()
     assert "3 faces of" in shown and "data:image/png;base64," in shown and "<table>" in shown

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))   # tests are no package
+sys.path.insert(0, str(Path(__file__).parent))  # tests are no package
 
 from conftest_deploy import spec, write_model
 
@@ -40,7 +40,8 @@ def infer(tmp_path_factory):
         key = repr((backend, changes))
         if key not in known:
             made = capture_spec(spec(**changes), backend=backend)
-            made.spec = None   # a black box: the cause must be found in the numbers
+            made.spec = None  # a black box: the cause must be found in the numbers
             known[key] = made.save(folder / f"{len(known)}.json")
         return known[key]
+
     return build

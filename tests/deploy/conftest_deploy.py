@@ -11,10 +11,20 @@ from facelab.preprocess import PreprocessSpec
 STAGES = [
     {"op": "decode", "format": "encoded", "order": "rgb", "idct": "accurate", "alpha": "drop"},
     {"op": "orient", "exif": "apply", "transform": "none"},
-    {"op": "resize", "size": [24, 24], "mode": "stretch", "kernel": "bilinear", "antialias": True,
-     "pixel_centers": "half", "rounding": "half_up", "edge": "renormalize"},
+    {
+        "op": "resize",
+        "size": [24, 24],
+        "mode": "stretch",
+        "kernel": "bilinear",
+        "antialias": True,
+        "pixel_centers": "half",
+        "rounding": "half_up",
+        "edge": "renormalize",
+    },
     {"op": "normalize", "mean": [127.5], "scale": [127.5], "units": "0-255"},
-    {"op": "layout", "to": "nhwc"}, {"op": "cast", "dtype": "float32"}]
+    {"op": "layout", "to": "nhwc"},
+    {"op": "cast", "dtype": "float32"},
+]
 CLASSES = ("anger", "joy", "neutral")
 
 
@@ -28,21 +38,32 @@ def write_model(path: Path, *, seed: int = 0, quantized: bool = False) -> Path:
     """Write an ONNX classifier: 24×24×3 pixels times a matrix, softmax; optionally through 8-bit integers."""
     rng = np.random.default_rng(seed)
     weights = rng.normal(0, 0.05, (24 * 24 * 3, 3)).astype(np.float32)
-    constants = [numpy_helper.from_array(weights, "w"), numpy_helper.from_array(np.array([1, -1]), "shape")]
+    constants = [
+        numpy_helper.from_array(weights, "w"),
+        numpy_helper.from_array(np.array([1, -1]), "shape"),
+    ]
     start, nodes = "image", []
     if quantized:
-        constants += [numpy_helper.from_array(np.float32(2 / 255), "scale"),
-                      numpy_helper.from_array(np.uint8(128), "zero")]
-        nodes += [helper.make_node("QuantizeLinear", ["image", "scale", "zero"], ["q"]),
-                  helper.make_node("DequantizeLinear", ["q", "scale", "zero"], ["dq"])]
+        constants += [
+            numpy_helper.from_array(np.float32(2 / 255), "scale"),
+            numpy_helper.from_array(np.uint8(128), "zero"),
+        ]
+        nodes += [
+            helper.make_node("QuantizeLinear", ["image", "scale", "zero"], ["q"]),
+            helper.make_node("DequantizeLinear", ["q", "scale", "zero"], ["dq"]),
+        ]
         start = "dq"
-    nodes += [helper.make_node("Reshape", [start, "shape"], ["flat"]),
-              helper.make_node("MatMul", ["flat", "w"], ["logits"]),
-              helper.make_node("Softmax", ["logits"], ["scores"])]
+    nodes += [
+        helper.make_node("Reshape", [start, "shape"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "w"], ["logits"]),
+        helper.make_node("Softmax", ["logits"], ["scores"]),
+    ]
     image = helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 24, 24, 3])
     scores = helper.make_tensor_value_info("scores", TensorProto.FLOAT, [1, 3])
     graph = helper.make_graph(nodes, "small", [image], [scores], constants)
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path
+    )
     spec().save(path.with_suffix(".preprocess.json"))
     path.with_suffix(".labels.txt").write_text("\n".join(CLASSES) + "\n")
     return path

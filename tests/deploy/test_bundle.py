@@ -21,26 +21,44 @@ from facelab.zoo.runtimes import open_model
 def test_it_holds_everything_that_an_inference_team_needs(whole, model):
     m = open_bundle(whole).manifest
     roles = {f.role for f in m.files}
-    assert {"model", "preprocess", "labels", "thresholds", "fingerprint", "probe", "golden_tensor", "golden_output",
-            "page"} <= roles
+    assert {
+        "model",
+        "preprocess",
+        "labels",
+        "thresholds",
+        "fingerprint",
+        "probe",
+        "golden_tensor",
+        "golden_output",
+        "page",
+    } <= roles
     assert (whole / m.model).read_bytes() == model.read_bytes()
     assert m.labels == (whole / "labels.txt").read_text().split() == ["anger", "joy", "neutral"]
     assert m.of_role("model")[0].licence == m.licence.licence == "Apache-2.0"
     assert len(m.golden) >= 20
     page = (whole / "README.md").read_text()
-    assert "facelab fingerprint import" in page and "golden/outputs/NAME.npy" in page and "Apache-2.0" in page
+    assert (
+        "facelab fingerprint import" in page
+        and "golden/outputs/NAME.npy" in page
+        and "Apache-2.0" in page
+    )
     assert verify(whole).ok
 
 
 def test_golden_tensors_and_outputs_are_what_the_spec_and_the_model_give(whole):
     m = open_bundle(whole).manifest
     spec, opened = PreprocessSpec.load(whole / "preprocess.json"), open_model(whole / m.model)
-    files = {p["name"]: p["file"] for p in json.loads((whole / "probes" / "probes.json").read_text())["probes"]}
+    files = {
+        p["name"]: p["file"]
+        for p in json.loads((whole / "probes" / "probes.json").read_text())["probes"]
+    }
     for probe in m.golden[:4]:
         tensor = np.load(whole / "golden" / "tensors" / f"{probe}.npy")
         assert np.array_equal(tensor, apply(spec, whole / "probes" / files[probe]))
         # bit-equal: the same runtime on the same machine
-        assert np.array_equal(np.load(whole / "golden" / "outputs" / f"{probe}.npy"), opened.run(tensor)[0])
+        assert np.array_equal(
+            np.load(whole / "golden" / "outputs" / f"{probe}.npy"), opened.run(tensor)[0]
+        )
 
 
 def test_the_page_says_what_each_stage_computes_and_how_near_is_near_enough(whole):
@@ -48,15 +66,17 @@ def test_the_page_says_what_each_stage_computes_and_how_near_is_near_enough(whol
     spec = PreprocessSpec.load(whole / "preprocess.json")
     for stage in spec.stages:
         assert stage_rules.RULES[stage.op] in page
-    assert stage_rules.RULES["align"] not in page   # not what this model has no stage for
-    level, = stage_rules.one_level(spec)
+    assert stage_rules.RULES["align"] not in page  # not what this model has no stage for
+    (level,) = stage_rules.one_level(spec)
     assert f"one level of the 8-bit image, here {level:.6g}, and" in page
 
 
 def test_one_level_is_what_a_step_of_the_pixel_makes_of_the_tensor():
     pixel = [{"op": "decode", "format": "gray8", "order": "gray", "size": (8, 6)}]
     for scale, units in ((128, "0-255"), (0.5, "0-1"), (-2, "0-255")):
-        spec = PreprocessSpec("x", [*pixel, {"op": "normalize", "mean": [3], "scale": [scale], "units": units}])
+        spec = PreprocessSpec(
+            "x", [*pixel, {"op": "normalize", "mean": [3], "scale": [scale], "units": units}]
+        )
         a, b = (apply(spec, bytes([v] * 48)) for v in (100, 101))
         assert stage_rules.one_level(spec) == pytest.approx([abs(float(b.flat[0] - a.flat[0]))])
 
@@ -68,7 +88,10 @@ def test_every_op_has_its_rule_and_the_docs_have_them_all():
 
 
 def test_the_same_model_gives_the_same_bundle_hash(whole, model, tmp_path):
-    assert make(model, tmp_path / "again", licence="Apache-2.0").manifest.hash == open_bundle(whole).manifest.hash
+    assert (
+        make(model, tmp_path / "again", licence="Apache-2.0").manifest.hash
+        == open_bundle(whole).manifest.hash
+    )
 
 
 DAMAGE = {
@@ -112,13 +135,17 @@ def test_parts_that_do_not_belong_together_are_found_although_every_hash_is_righ
     """Another spec, entered into the manifest by somebody who recomputed the hashes."""
     from facelab.core.hashing import sha256_file
     from facelab.deploy.manifest import FileEntry, files_hash
+
     spec = PreprocessSpec.load(bundle / "preprocess.json")
     spec.replace(3, mean=[0.0]).save(bundle / "preprocess.json")
 
     def change(m):
         for f in m["files"]:
-            f.update(bytes=(bundle / f["path"]).stat().st_size, sha256=sha256_file(bundle / f["path"]))
+            f.update(
+                bytes=(bundle / f["path"]).stat().st_size, sha256=sha256_file(bundle / f["path"])
+            )
         m["hash"] = files_hash([FileEntry.model_validate(f) for f in m["files"]])
+
     _edit(bundle, change)
     assert "preprocessing" in verify(bundle).problems[0].what
 
@@ -148,7 +175,9 @@ def test_a_folder_that_is_no_bundle_is_bad_input_and_stays_untouched(model, tmp_
     assert "no bundle" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("broken", ["no spec", "no model", "no such name", "wrong spec", "two inputs"])
+@pytest.mark.parametrize(
+    "broken", ["no spec", "no model", "no such name", "wrong spec", "two inputs"]
+)
 def test_bad_models_leave_nothing_behind(broken, model, tmp_path, capsys):
     own = write_model(tmp_path / "m.onnx")
     name = str(own)
@@ -160,9 +189,11 @@ def test_bad_models_leave_nothing_behind(broken, model, tmp_path, capsys):
         name = "yunet-m"
     elif broken == "wrong spec":
         PreprocessSpec.load(own.with_suffix(".preprocess.json")).replace(2, size=[16, 16]).save(
-            own.with_suffix(".preprocess.json"))
+            own.with_suffix(".preprocess.json")
+        )
     else:
         import onnx
+
         graph = onnx.load(own)
         graph.graph.input.append(onnx.helper.make_tensor_value_info("more", 1, [1]))
         onnx.save(graph, own)
@@ -191,14 +222,20 @@ def test_the_command_answers_json_and_a_catalogue_name_works(assets, tmp_path, m
     assert value["licence"] == "MIT" and value["task"] == "detection"
     held = json.loads((tmp_path / "u" / "thresholds.json").read_text())["thresholds"]
     assert held and all(t["origin"] == "published" for t in held)
-    assert run(["bundle", "verify", str(tmp_path / "u"), "--expect", value["hash"][:12], "--json"]) == 0
+    assert (
+        run(["bundle", "verify", str(tmp_path / "u"), "--expect", value["hash"][:12], "--json"])
+        == 0
+    )
     assert json.loads(capsys.readouterr().out)["ok"] is True
     assert run(["bundle", "verify", str(tmp_path / "u"), "--expect", "0" * 12]) == 1
 
 
 def test_a_notebook_shows_a_bundle_as_a_table(whole):
     shown = open_bundle(whole)._repr_html_()
-    assert '<th style="text-align:left">path</th>' in shown and '<td style="text-align:left">model.onnx</td>' in shown
+    assert (
+        '<th style="text-align:left">path</th>' in shown
+        and '<td style="text-align:left">model.onnx</td>' in shown
+    )
 
 
 def test_opening_something_else_names_the_command(tmp_path):

@@ -27,7 +27,11 @@ def refused(verdict) -> list[str]:
 def test_a_good_candidate_passes(whole, infer):
     v = decide(whole, inference=infer())
     assert v.passed and v.word == "PASS"
-    assert {c.name for c in v.checks if c.status == "pass"} == {"integrity", "fingerprint", "golden_outputs"}
+    assert {c.name for c in v.checks if c.status == "pass"} == {
+        "integrity",
+        "fingerprint",
+        "golden_outputs",
+    }
     assert v.check("accuracy").status == "skipped"
 
 
@@ -59,8 +63,12 @@ def _int8(tmp_path, metrics: dict) -> Path:
     model = write_model(tmp_path / "q.onnx", quantized=True)
     reference = write_model(tmp_path / "f.onnx")
     write(tmp_path / "figures.jsonl", [Record("r", "q", "int8", k, v) for k, v in metrics.items()])
-    return make(model, tmp_path / "b", evidence=[tmp_path / "figures.jsonl"] if metrics else [],
-                reference=reference if metrics.get("agreement") else None).folder
+    return make(
+        model,
+        tmp_path / "b",
+        evidence=[tmp_path / "figures.jsonl"] if metrics else [],
+        reference=reference if metrics.get("agreement") else None,
+    ).folder
 
 
 def test_int8_budgets(tmp_path, infer):
@@ -77,14 +85,26 @@ def test_int8_budgets(tmp_path, infer):
 def test_the_table_of_quantize_is_evidence_and_only_this_files_row_counts(tmp_path, infer):
     """The form that `facelab quantize --json` writes: a row a variant, the float model first."""
     model = write_model(tmp_path / "q.onnx", quantized=True)
-    row = {"accuracy": {"value": 0.9, "lo": 0.85, "hi": 0.95}, "accuracy_ratio": 1.0, "worst_class": {"change": -0.5},
-           "agreement": {"value": 0.99}, "ece_change": 0.1, "cosine": {"mean": 0.999, "worst": 0.9}, "size_ratio": 0.27}
-    rows = [{"variant": "float", "bytes": 9, **row},
-            {"variant": "good", "bytes": model.stat().st_size, **row},
-            {"variant": "bad", "bytes": 7, **row, "agreement": {"value": 0.4}}]
+    row = {
+        "accuracy": {"value": 0.9, "lo": 0.85, "hi": 0.95},
+        "accuracy_ratio": 1.0,
+        "worst_class": {"change": -0.5},
+        "agreement": {"value": 0.99},
+        "ece_change": 0.1,
+        "cosine": {"mean": 0.999, "worst": 0.9},
+        "size_ratio": 0.27,
+    }
+    rows = [
+        {"variant": "float", "bytes": 9, **row},
+        {"variant": "good", "bytes": model.stat().st_size, **row},
+        {"variant": "bad", "bytes": 7, **row, "agreement": {"value": 0.4}},
+    ]
     path = tmp_path / "quantize.json"
-    for rows_, status in ((rows, "pass"), ([rows[0], {**rows[1], "worst_class": {"change": -7.0}}], "fail"),
-                          ([rows[0], rows[2]], "skipped")):
+    for rows_, status in (
+        (rows, "pass"),
+        ([rows[0], {**rows[1], "worst_class": {"change": -7.0}}], "fail"),
+        ([rows[0], rows[2]], "skipped"),
+    ):
         path.write_text(json.dumps({"schema": "facelab.quantization/1", "rows": rows_}))
         made = make(model, tmp_path / "b", evidence=[path])
         assert decide(made.folder, inference=infer()).check("int8").status == status
@@ -98,11 +118,30 @@ def test_an_int8_model_without_figures_is_skipped_unless_the_policy_forbids_it(t
 
 
 def _records(path, accuracy, half=0.01):
-    return write(path, [Record("r", "03", "test", "accuracy", accuracy, better="higher", lo=accuracy - half,
-                               hi=accuracy + half, n=400)]) or path
+    return (
+        write(
+            path,
+            [
+                Record(
+                    "r",
+                    "03",
+                    "test",
+                    "accuracy",
+                    accuracy,
+                    better="higher",
+                    lo=accuracy - half,
+                    hi=accuracy + half,
+                    n=400,
+                )
+            ],
+        )
+        or path
+    )
 
 
-@pytest.mark.parametrize("before,now,good", [(0.9, 0.9, True), (0.9, 0.895, True), (0.9, 0.8, False), (0.8, 0.9, True)])
+@pytest.mark.parametrize(
+    "before,now,good", [(0.9, 0.9, True), (0.9, 0.895, True), (0.9, 0.8, False), (0.8, 0.9, True)]
+)
 def test_accuracy_counts_beyond_noise(model, tmp_path, infer, before, now, good):
     made = make(model, tmp_path / "b", evidence=[_records(tmp_path / "now.jsonl", now)])
     v = decide(made.folder, inference=infer(), baseline=_records(tmp_path / "before.jsonl", before))
@@ -112,7 +151,12 @@ def test_accuracy_counts_beyond_noise(model, tmp_path, infer, before, now, good)
 def test_a_small_drop_within_noise_is_refused_where_the_policy_says_so(model, tmp_path, infer):
     made = make(model, tmp_path / "b", evidence=[_records(tmp_path / "now.jsonl", 0.88, half=0.05)])
     rules = policy.parse('schema = "facelab.policy/1"\n[accuracy]\nlargest_drop = 0.01', "p")
-    v = decide(made.folder, inference=infer(), baseline=_records(tmp_path / "b.jsonl", 0.9, half=0.05), rules=rules)
+    v = decide(
+        made.folder,
+        inference=infer(),
+        baseline=_records(tmp_path / "b.jsonl", 0.9, half=0.05),
+        rules=rules,
+    )
     assert refused(v) == ["accuracy"]
 
 
@@ -120,30 +164,53 @@ def test_a_figure_that_the_baseline_lacks_is_named(model, tmp_path, infer):
     more = tmp_path / "more.jsonl"
     write(more, [Record("r", "03", "test", "macro_f1", 0.9, better="higher")])
     made = make(model, tmp_path / "b", evidence=[_records(tmp_path / "now.jsonl", 0.9), more])
-    check = decide(made.folder, inference=infer(), baseline=_records(tmp_path / "before.jsonl", 0.9)).check("accuracy")
+    check = decide(
+        made.folder, inference=infer(), baseline=_records(tmp_path / "before.jsonl", 0.9)
+    ).check("accuracy")
     assert check.status == "pass" and check.figures["not_in_baseline"] == ["test macro_f1"]
-    assert check.what.startswith("test accuracy compared") and "the baseline has no test macro_f1" in check.what
+    assert (
+        check.what.startswith("test accuracy compared")
+        and "the baseline has no test macro_f1" in check.what
+    )
 
 
 def _with_thresholds(model, tmp_path, entry):
     path = tmp_path / "t.json"
-    path.write_text(json.dumps({"schema": thresholds.SCHEMA, "thresholds": [
-        {"name": "reject", "value": 0.6, "quantity": "confidence", **entry}]}))
+    path.write_text(
+        json.dumps(
+            {
+                "schema": thresholds.SCHEMA,
+                "thresholds": [{"name": "reject", "value": 0.6, "quantity": "confidence", **entry}],
+            }
+        )
+    )
     return make(model, tmp_path / "b", threshold_file=path).folder
 
 
-CLEAN, LEAK = {"name": "calibration", "images": ["a", "b"]}, {"name": "held out", "images": ["b", "c"]}
+CLEAN, LEAK = (
+    {"name": "calibration", "images": ["a", "b"]},
+    {"name": "held out", "images": ["b", "c"]},
+)
 TEST = {"name": "test", "images": ["c", "d"]}
 
 
-@pytest.mark.parametrize("entry,word", [
-    ({"chosen_on": CLEAN, "reported_on": TEST}, None),
-    ({"origin": "published"}, None),
-    ({"chosen_on": TEST, "reported_on": TEST}, "reported on"),
-    ({"chosen_on": LEAK, "reported_on": TEST}, "1 images lie in"),
-    ({"chosen_on": {"name": "x", "identities": ["p"]}, "reported_on": {"name": "y", "identities": ["p"]}}, "people"),
-    ({"reported_on": TEST}, "nobody says"),
-])
+@pytest.mark.parametrize(
+    "entry,word",
+    [
+        ({"chosen_on": CLEAN, "reported_on": TEST}, None),
+        ({"origin": "published"}, None),
+        ({"chosen_on": TEST, "reported_on": TEST}, "reported on"),
+        ({"chosen_on": LEAK, "reported_on": TEST}, "1 images lie in"),
+        (
+            {
+                "chosen_on": {"name": "x", "identities": ["p"]},
+                "reported_on": {"name": "y", "identities": ["p"]},
+            },
+            "people",
+        ),
+        ({"reported_on": TEST}, "nobody says"),
+    ],
+)
 def test_thresholds_are_chosen_elsewhere(model, tmp_path, infer, entry, word):
     v = decide(_with_thresholds(model, tmp_path, entry), inference=infer())
     assert refused(v) == (["thresholds"] if word else [])
@@ -155,13 +222,28 @@ DEVICE = 'schema = "facelab.policy/1"\n[device]\n'
 
 def _device(tmp_path, ms, memory):
     path = tmp_path / "device.json"
-    path.write_text(json.dumps({"schema": "facelab.device/1", "device": "board", "latency_ms": [ms] * 30,
-                                "peak_rss_mb": memory}))
+    path.write_text(
+        json.dumps(
+            {
+                "schema": "facelab.device/1",
+                "device": "board",
+                "latency_ms": [ms] * 30,
+                "peak_rss_mb": memory,
+            }
+        )
+    )
     return path
 
 
-@pytest.mark.parametrize("ms,memory,expected", [(4.0, 20.0, []), (40.0, 20.0, ["latency"]),
-                                                (4.0, 90.0, ["memory"]), (40.0, 90.0, ["latency", "memory"])])
+@pytest.mark.parametrize(
+    "ms,memory,expected",
+    [
+        (4.0, 20.0, []),
+        (40.0, 20.0, ["latency"]),
+        (4.0, 90.0, ["memory"]),
+        (40.0, 90.0, ["latency", "memory"]),
+    ],
+)
 def test_budgets_of_the_target_device(whole, infer, tmp_path, ms, memory, expected):
     rules = policy.parse(DEVICE + "latency_p90_ms = 20\nmemory_mb = 64\nmodel_mb = 1", "p")
     v = decide(whole, inference=infer(), rules=rules, device=_device(tmp_path, ms, memory))
@@ -178,7 +260,11 @@ def test_the_model_is_timed_here_where_the_policy_asks_for_it(whole, infer):
 
 def test_the_programs_own_outputs_are_compared(whole, infer, tmp_path):
     from facelab.deploy.bundle import open_bundle
-    good = {p: np.load(whole / "golden" / "outputs" / f"{p}.npy") for p in open_bundle(whole).manifest.golden}
+
+    good = {
+        p: np.load(whole / "golden" / "outputs" / f"{p}.npy")
+        for p in open_bundle(whole).manifest.golden
+    }
     for name, change in (("right", lambda x: x), ("wrong", lambda x: x[..., ::-1])):
         (tmp_path / name).mkdir()
         for probe, array in good.items():
@@ -194,7 +280,7 @@ def test_a_policy_can_forbid_skipping(whole, infer):
     rules = policy.parse('schema = "facelab.policy/1"\nskipping = "forbid"', "p")
     v = decide(whole, inference=infer(), rules=rules)
     assert set(v.refused) == {"accuracy", "thresholds", "model_size", "latency", "memory"}
-    assert not decide(whole).passed   # the shipped policy wants a fingerprint
+    assert not decide(whole).passed  # the shipped policy wants a fingerprint
 
 
 BAD_POLICIES = {
@@ -219,6 +305,7 @@ def test_a_wrong_policy_is_bad_input_with_a_hint(whole, tmp_path, text, capsys):
 
 def test_the_shipped_policy_states_every_key_and_its_own_defaults():
     import tomllib
+
     shown = tomllib.loads(policy.DEFAULT)
     bare = policy.Policy.model_validate({"schema": policy.SCHEMA, "name": "default"})
     assert policy.default() == bare
@@ -234,6 +321,7 @@ def pair(whole, infer):
 
 def test_every_form_of_the_answer_agrees(pair, whole, infer, tmp_path, capsys):
     from xml.etree import ElementTree as ET
+
     bad = infer(decode={"order": "bgr"})
     files = {k: tmp_path / f"out.{k}" for k in ("json", "junit", "sarif", "html")}
     options = [x for k, f in files.items() for x in (f"--{k}", str(f))]
@@ -241,31 +329,67 @@ def test_every_form_of_the_answer_agrees(pair, whole, infer, tmp_path, capsys):
     assert code == 1 and "FAIL" in capsys.readouterr().out
     value = json.loads(files["json"].read_text())
     assert value["verdict"] == "FAIL" and value["refused"] == ["fingerprint"]
-    assert next(c for c in value["checks"] if c["name"] == "fingerprint")["causes"] == ["channel_order"]
+    assert next(c for c in value["checks"] if c["name"] == "fingerprint")["causes"] == [
+        "channel_order"
+    ]
     suite = ET.fromstring(files["junit"].read_bytes())
     gate = suite.find("testsuite")
     failed = [c.get("name") for c in gate if c.find("failure") is not None]
-    assert failed == ["fingerprint"] and int(gate.get("failures")) == 1 and int(gate.get("tests")) == len(gate)
+    assert (
+        failed == ["fingerprint"]
+        and int(gate.get("failures")) == 1
+        and int(gate.get("tests")) == len(gate)
+    )
     assert int(gate.get("skipped")) == len(gate.findall("testcase/skipped"))
     log = json.loads(files["sarif"].read_text())
     assert [r["ruleId"] for r in log["runs"][0]["results"]] == ["fingerprint"]
     assert [r["ruleId"] for r in log["runs"][1]["results"]] == ["channel_order"]
     html = files["html"].read_text()
-    assert "FAIL" in html and "channel order" in html and "http://" not in html and "https://" not in html
+    assert (
+        "FAIL" in html
+        and "channel order" in html
+        and "http://" not in html
+        and "https://" not in html
+    )
 
 
 def test_sarif_has_the_required_parts_of_2_1_0(pair):
-    need = {"type": "object", "required": ["version", "runs"], "properties": {
-        "version": {"const": "2.1.0"}, "runs": {"type": "array", "items": {
-            "type": "object", "required": ["tool", "results"], "properties": {
-                "tool": {"required": ["driver"], "properties": {"driver": {"required": ["name", "rules"]}}},
-                "results": {"items": {"required": ["message", "ruleId", "level", "locations"], "properties": {
-                    "level": {"enum": ["none", "note", "warning", "error"]}}}}}}}}}
+    need = {
+        "type": "object",
+        "required": ["version", "runs"],
+        "properties": {
+            "version": {"const": "2.1.0"},
+            "runs": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "required": ["tool", "results"],
+                    "properties": {
+                        "tool": {
+                            "required": ["driver"],
+                            "properties": {"driver": {"required": ["name", "rules"]}},
+                        },
+                        "results": {
+                            "items": {
+                                "required": ["message", "ruleId", "level", "locations"],
+                                "properties": {
+                                    "level": {"enum": ["none", "note", "warning", "error"]}
+                                },
+                            }
+                        },
+                    },
+                },
+            },
+        },
+    }
     for v in pair:
         log = json.loads(json.dumps(sarif(v)))
         jsonschema.validate(log, need)
         for r in log["runs"]:
-            assert all(r["tool"]["driver"]["rules"][x["ruleIndex"]]["id"] == x["ruleId"] for x in r["results"])
+            assert all(
+                r["tool"]["driver"]["rules"][x["ruleIndex"]]["id"] == x["ruleId"]
+                for x in r["results"]
+            )
         assert b"testsuites" in junit(v)
 
 
@@ -281,16 +405,22 @@ def test_pictures_and_pages(pair):
 @pytest.mark.parametrize("name", ["infer.json", "device.json", "baseline.jsonl"])
 def test_unusable_input_is_bad_input(whole, tmp_path, name, capsys):
     (tmp_path / name).write_text("{]")
-    option = {"infer.json": "--inference", "device.json": "--device", "baseline.jsonl": "--baseline"}[name]
+    option = {
+        "infer.json": "--inference",
+        "device.json": "--device",
+        "baseline.jsonl": "--baseline",
+    }[name]
     assert run(["gate", str(whole), option, str(tmp_path / name)]) == 2
     assert "error:" in (err := capsys.readouterr().err) and "Traceback" not in err
 
 
 def test_the_gate_answers_within_five_seconds_and_imports_no_tensorflow(whole, infer):
-    code = ("import sys, time; t = time.perf_counter(); from facelab.cli import run; "
-            f"code = run(['gate', {str(whole)!r}, '--inference', {str(infer(decode={'order': 'bgr'}))!r}]); "
-            "bad = [m for m in ('tensorflow', 'keras', 'matplotlib', 'torch') if m in sys.modules]; "
-            "print(code, bad, file=sys.stderr)")
+    code = (
+        "import sys, time; t = time.perf_counter(); from facelab.cli import run; "
+        f"code = run(['gate', {str(whole)!r}, '--inference', {str(infer(decode={'order': 'bgr'}))!r}]); "
+        "bad = [m for m in ('tensorflow', 'keras', 'matplotlib', 'torch') if m in sys.modules]; "
+        "print(code, bad, file=sys.stderr)"
+    )
     started = time.perf_counter()
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     took = time.perf_counter() - started

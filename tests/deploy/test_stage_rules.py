@@ -10,45 +10,101 @@ from facelab.fingerprint.probes import write_probes
 from facelab.preprocess import PreprocessSpec, apply
 
 SIZE = [160, 120]
-TAIL = [{"op": "normalize", "mean": [0.485, 0.456, 0.406], "scale": [0.229, 0.224, 0.225], "units": "0-1"},
-        {"op": "layout", "to": "nchw"}, {"op": "cast", "dtype": "float32"}]
+TAIL = [
+    {
+        "op": "normalize",
+        "mean": [0.485, 0.456, 0.406],
+        "scale": [0.229, 0.224, 0.225],
+        "units": "0-1",
+    },
+    {"op": "layout", "to": "nchw"},
+    {"op": "cast", "dtype": "float32"},
+]
 
 
 def resized(size, kernel, **parameters):
-    return {"op": "resize", "size": size, "mode": "stretch", "kernel": kernel, "antialias": False,
-            "pixel_centers": "half", "rounding": "half_up", **parameters}
+    return {
+        "op": "resize",
+        "size": size,
+        "mode": "stretch",
+        "kernel": kernel,
+        "antialias": False,
+        "pixel_centers": "half",
+        "rounding": "half_up",
+        **parameters,
+    }
 
 
 def from_yuv(fmt, to, **parameters):
-    return [{"op": "decode", "format": fmt, "order": "yuv", "size": SIZE, "chroma": "replicate"},
-            {"op": "color", "from": "yuv", "to": to, **parameters}]
+    return [
+        {"op": "decode", "format": fmt, "order": "yuv", "size": SIZE, "chroma": "replicate"},
+        {"op": "color", "from": "yuv", "to": to, **parameters},
+    ]
 
 
 PIPELINES = {
     "letterboxed bicubic from NV12": [
         *from_yuv("nv12", "bgr", matrix="bt601", range="limited", rounding="half_even"),
-        resized([48, 48], "bicubic", cubic_a=-0.75, edge="replicate", mode="letterbox", size_rounding="floor",
-                anchor="center", value=[114])],
+        resized(
+            [48, 48],
+            "bicubic",
+            cubic_a=-0.75,
+            edge="replicate",
+            mode="letterbox",
+            size_rounding="floor",
+            anchor="center",
+            value=[114],
+        ),
+    ],
     "covered by Lanczos in two passes, cut, corners aligned, padded": [
         *from_yuv("yuyv", "rgb", matrix="bt709", range="full", rounding="half_up"),
-        resized([60, 50], "lanczos", lobes=3, antialias=True, edge="renormalize", mode="cover",
-                size_rounding="half_up", passes="uint8_horizontal_first"),
+        resized(
+            [60, 50],
+            "lanczos",
+            lobes=3,
+            antialias=True,
+            edge="renormalize",
+            mode="cover",
+            size_rounding="half_up",
+            passes="uint8_horizontal_first",
+        ),
         {"op": "crop", "region": "center", "size": [40, 40], "outside": "clip"},
         resized([46, 44], "bilinear", pixel_centers="corner", rounding="none"),
-        {"op": "pad", "to": [48, 48], "anchor": "center", "border": "replicate"}],
+        {"op": "pad", "to": [48, 48], "anchor": "center", "border": "replicate"},
+    ],
     "a face aligned": [
         {"op": "decode", "format": "rgb24", "order": "rgb", "size": SIZE},
-        {"op": "align", "template": "arcface", "size": [48, 48], "estimator": "umeyama", "kernel": "bilinear",
-         "coordinates": "1/32", "border": [0], "rounding": "half_up"}],
+        {
+            "op": "align",
+            "template": "arcface",
+            "size": [48, 48],
+            "estimator": "umeyama",
+            "kernel": "bilinear",
+            "coordinates": "1/32",
+            "border": [0],
+            "rounding": "half_up",
+        },
+    ],
     "gray by truncation, turned, averaged": [
         {"op": "decode", "format": "bgr24", "order": "bgr", "size": SIZE},
         {"op": "color", "from": "bgr", "to": "gray", "weights": "bt601", "rounding": "truncate"},
         {"op": "color", "from": "gray", "to": "rgb"},
-        {"op": "orient", "exif": "ignore", "transform": "rotate90"}, resized([48, 48], "area", antialias=True)],
+        {"op": "orient", "exif": "ignore", "transform": "rotate90"},
+        resized([48, 48], "area", antialias=True),
+    ],
     "a face cut out, nearest as in TF 1": [
         {"op": "decode", "format": "rgb24", "order": "rgb", "size": SIZE},
-        {"op": "crop", "region": "face", "margin": 0.1, "aspect": "square_shorter", "box_rounding": "outward",
-         "outside": "constant", "value": [7]}, resized([48, 48], "nearest", pixel_centers="legacy")],
+        {
+            "op": "crop",
+            "region": "face",
+            "margin": 0.1,
+            "aspect": "square_shorter",
+            "box_rounding": "outward",
+            "outside": "constant",
+            "value": [7],
+        },
+        resized([48, 48], "nearest", pixel_centers="legacy"),
+    ],
 }
 
 
@@ -63,7 +119,11 @@ def probes(tmp_path_factory):
 def test_a_program_by_the_rules_gives_the_reference_tensor(name, probes):
     spec = PreprocessSpec(name, [*PIPELINES[name], *TAIL])
     stages, (folder, known) = spec.to_dict()["stages"], probes
-    chosen = [p for p in known if p["format"] == stages[0]["format"] and p["name"].startswith(("bars", "face"))]
+    chosen = [
+        p
+        for p in known
+        if p["format"] == stages[0]["format"] and p["name"].startswith(("bars", "face"))
+    ]
     assert len(chosen) >= 2
     for probe in chosen:
         path = folder / probe["file"]

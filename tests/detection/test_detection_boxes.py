@@ -12,9 +12,15 @@ from facelab.detection import boxes as bx
 
 def some_boxes(draw_max=25):
     corner = st.floats(0, 60, width=32)
-    return st.lists(st.tuples(corner, corner, st.floats(0, 40, width=32), st.floats(0, 40, width=32)),
-                    min_size=0, max_size=draw_max).map(
-        lambda rows: np.array([(x, y, x + w, y + h) for x, y, w, h in rows], dtype=np.float64).reshape(-1, 4))
+    return st.lists(
+        st.tuples(corner, corner, st.floats(0, 40, width=32), st.floats(0, 40, width=32)),
+        min_size=0,
+        max_size=draw_max,
+    ).map(
+        lambda rows: np.array(
+            [(x, y, x + w, y + h) for x, y, w, h in rows], dtype=np.float64
+        ).reshape(-1, 4)
+    )
 
 
 def slow_overlap(a, b, over):
@@ -40,15 +46,21 @@ def slow_nms(boxes, scores, threshold, over):
 def test_overlap_is_the_obvious_one(a, b, over):
     expected = [[slow_overlap(x, y, over) for y in b] for x in a]
     # sums of areas are taken in another order
-    assert np.allclose(bx.overlap(a, b, over=over), np.array(expected).reshape(len(a), len(b)), atol=1e-9)
+    assert np.allclose(
+        bx.overlap(a, b, over=over), np.array(expected).reshape(len(a), len(b)), atol=1e-9
+    )
 
 
 @settings(max_examples=60, deadline=None)
-@given(some_boxes(), st.floats(0.05, 0.95), st.sampled_from(["union", "min"]), st.integers(0, 2**31))
+@given(
+    some_boxes(), st.floats(0.05, 0.95), st.sampled_from(["union", "min"]), st.integers(0, 2**31)
+)
 def test_suppression_is_the_greedy_one(boxes, threshold, over, seed):
     # quantised scores give ties, which keep the order of the input
     scores = np.random.default_rng(seed).integers(0, 6, len(boxes)) / 6
-    assert bx.nms(boxes, scores, threshold, over=over).tolist() == slow_nms(boxes, scores, threshold, over)
+    assert bx.nms(boxes, scores, threshold, over=over).tolist() == slow_nms(
+        boxes, scores, threshold, over
+    )
 
 
 def test_suppression_agrees_with_opencv():
@@ -57,8 +69,12 @@ def test_suppression_agrees_with_opencv():
         low = rng.integers(0, 200, (80, 2))
         boxes = np.concatenate([low, low + rng.integers(5, 90, (80, 2))], axis=1)
         scores = rng.permutation(80) / 100 + 0.1
-        theirs = cv2.dnn.NMSBoxes([(int(a), int(b), int(c - a), int(d - b)) for a, b, c, d in boxes], scores.tolist(),
-                                  0.0, 0.4)
+        theirs = cv2.dnn.NMSBoxes(
+            [(int(a), int(b), int(c - a), int(d - b)) for a, b, c, d in boxes],
+            scores.tolist(),
+            0.0,
+            0.4,
+        )
         assert bx.nms(boxes, scores, 0.4).tolist() == np.asarray(theirs).ravel().tolist()
 
 
@@ -74,13 +90,18 @@ def test_offsets_are_decoded_as_they_were_encoded(offsets, seed):
     prior = np.concatenate([rng.random((6, 2)), 0.05 + rng.random((6, 2))], axis=1)
     decoded = bx.from_offsets(offsets, prior)
     centre, size = (decoded[:, :2] + decoded[:, 2:]) / 2, decoded[:, 2:] - decoded[:, :2]
-    back = np.concatenate([(centre - prior[:, :2]) / prior[:, 2:] / 0.1, np.log(size / prior[:, 2:]) / 0.2], axis=1)
+    back = np.concatenate(
+        [(centre - prior[:, :2]) / prior[:, 2:] / 0.1, np.log(size / prior[:, 2:]) / 0.2], axis=1
+    )
     assert np.allclose(back, offsets, atol=1e-9)
 
 
 def test_priors_are_those_that_come_with_the_model(assets):
     import json
-    theirs = np.array(json.loads((assets / "models/detectors/retinaface_mnet025_640_priorbox.json").read_text()))
+
+    theirs = np.array(
+        json.loads((assets / "models/detectors/retinaface_mnet025_640_priorbox.json").read_text())
+    )
     ours = bx.priors((640, 640), (8, 16, 32), ((16, 32), (64, 128), (256, 512)))
     # theirs are float32
     assert ours.shape == theirs.shape and np.abs(ours - theirs).max() < 1e-6
@@ -108,7 +129,10 @@ def test_priors_cover_every_cell(size):
 
 def test_detections_show_themselves_in_a_notebook():
     from facelab.detection.base import Detections, Timings
-    found = Detections(np.array([[1, 2, 30, 40]]), np.array([0.5]), timings=Timings(0.001, 0.002, 0.001))
+
+    found = Detections(
+        np.array([[1, 2, 30, 40]]), np.array([0.5]), timings=Timings(0.001, 0.002, 0.001)
+    )
     shown = found._repr_html_()
     assert "1 face, 4.0 ms" in shown and "<td>40</td>" in shown
     assert "0 faces" in Detections(np.zeros((0, 4)), np.zeros(0))._repr_html_()

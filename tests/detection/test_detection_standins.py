@@ -14,8 +14,14 @@ from facelab.zoo.runtimes import ModelRunError
 def constant_model(path, outputs, shape=(1, 3, 64, 64)):
     """Write an ONNX file that answers `outputs` whatever it sees (the input is added, times zero)."""
     image = helper.make_tensor_value_info("input", TensorProto.FLOAT, shape)
-    nodes, results, constants = [helper.make_node("ReduceMean", ["input"], ["mean"], keepdims=0),
-                                 helper.make_node("Mul", ["mean", "zero"], ["nothing"])], [], []
+    nodes, results, constants = (
+        [
+            helper.make_node("ReduceMean", ["input"], ["mean"], keepdims=0),
+            helper.make_node("Mul", ["mean", "zero"], ["nothing"]),
+        ],
+        [],
+        [],
+    )
     constants.append(numpy_helper.from_array(np.float32(0), "zero"))
     for name, value in outputs.items():
         value = np.asarray(value, np.float32)
@@ -33,9 +39,12 @@ BOX, POINTS = [16.0, 16.0, 48.0, 48.0], [[24, 28], [40, 28], [32, 34], [26, 42],
 
 
 def yunet_outputs():
-    out = {f"{k}_{s}": np.zeros((1, n, w)) for k, w in (("cls", 1), ("obj", 1), ("bbox", 4), ("kps", 10))
-           for s, n in CELLS.items()}
-    cell = 2 * 4 + 2   # cell (2, 2) of the 4×4 map at stride 16: centre (32, 32)
+    out = {
+        f"{k}_{s}": np.zeros((1, n, w))
+        for k, w in (("cls", 1), ("obj", 1), ("bbox", 4), ("kps", 10))
+        for s, n in CELLS.items()
+    }
+    cell = 2 * 4 + 2  # cell (2, 2) of the 4×4 map at stride 16: centre (32, 32)
     out["cls_16"][0, cell], out["obj_16"][0, cell] = 0.81, 1.0
     out["bbox_16"][0, cell] = [0, 0, np.log(2), np.log(2)]
     out["kps_16"][0, cell] = (np.array(POINTS) / 16 - 2).ravel()
@@ -43,8 +52,11 @@ def yunet_outputs():
 
 
 def scrfd_outputs():
-    out = {f"{k}_{s}": np.zeros((n * 2, w)) for k, w in (("score", 1), ("bbox", 4), ("kps", 10))
-           for s, n in CELLS.items()}
+    out = {
+        f"{k}_{s}": np.zeros((n * 2, w))
+        for k, w in (("score", 1), ("bbox", 4), ("kps", 10))
+        for s, n in CELLS.items()
+    }
     row = (2 * 4 + 2) * 2 + 1
     out["score_16"][row] = 0.9
     out["bbox_16"][row] = [1, 1, 1, 1]
@@ -54,16 +66,24 @@ def scrfd_outputs():
 
 def retinaface_outputs(joined):
     from facelab.detection.boxes import priors
+
     prior = priors((64, 64), (8, 16, 32), ((16, 32), (64, 128), (256, 512)))
-    row = 128 + 2 * (2 * 4 + 2)    # 64 pixels at (2.5, 2.5)·16 = (40, 40)
+    row = 128 + 2 * (2 * 4 + 2)  # 64 pixels at (2.5, 2.5)·16 = (40, 40)
     assert np.allclose(prior[row] * 64, [40, 40, 64, 64])
-    loc, conf, landm = np.zeros((1, len(prior), 4)), np.zeros((1, len(prior), 2)), np.zeros((1, len(prior), 10))
+    loc, conf, landm = (
+        np.zeros((1, len(prior), 4)),
+        np.zeros((1, len(prior), 2)),
+        np.zeros((1, len(prior), 10)),
+    )
     conf[..., 0] = 1
     conf[0, row] = [0.1, 0.9]
     loc[0, row] = [-8 / 6.4, -8 / 6.4, np.log(0.5) / 0.2, np.log(0.5) / 0.2]
     landm[0, row] = ((np.array(POINTS) - 40) / 6.4).ravel()
-    return ({"output0": np.concatenate([loc, conf, landm], axis=2)} if joined else
-            {"output0": loc, "572": conf, "571": landm}), 0.9
+    return (
+        {"output0": np.concatenate([loc, conf, landm], axis=2)}
+        if joined
+        else {"output0": loc, "572": conf, "571": landm}
+    ), 0.9
 
 
 def yolo_outputs(decoded):
@@ -71,18 +91,26 @@ def yolo_outputs(decoded):
         rows = np.zeros((1, 3 * 84, 16))
         rows[0, 7] = [32, 32, 32, 32, 0.9, *np.ravel(POINTS), 1.0]
         return {"output": rows}, 0.9
-    out = {f"stride_{s}": np.full((1, 3, int(n**.5), int(n**.5), 16), -50.0) for s, n in CELLS.items()}
-    v = out["stride_16"][0, 0, 1, 1]              # anchor 23×29, cell (1, 1)
-    v[:2] = 0.0                                    # centre: (0.5 + 1)·16 = 24
-    v[2:4] = [np.log(1), np.log(1)]                # (2·0.5)² = 1: the anchor itself
-    v[4], v[15] = np.log(9), 50.0                  # 0.9 · 1
+    out = {
+        f"stride_{s}": np.full((1, 3, int(n**0.5), int(n**0.5), 16), -50.0)
+        for s, n in CELLS.items()
+    }
+    v = out["stride_16"][0, 0, 1, 1]  # anchor 23×29, cell (1, 1)
+    v[:2] = 0.0  # centre: (0.5 + 1)·16 = 24
+    v[2:4] = [np.log(1), np.log(1)]  # (2·0.5)² = 1: the anchor itself
+    v[4], v[15] = np.log(9), 50.0  # 0.9 · 1
     v[5:15] = ((np.array(POINTS) - 16) / [23, 29]).ravel()
     return out, 0.9
 
 
-FAMILIES = {"yunet": yunet_outputs, "scrfd": scrfd_outputs, "retinaface": lambda: retinaface_outputs(False),
-            "retinaface, joined": lambda: retinaface_outputs(True), "yolov5face": lambda: yolo_outputs(False),
-            "yolov5face, decoded": lambda: yolo_outputs(True)}
+FAMILIES = {
+    "yunet": yunet_outputs,
+    "scrfd": scrfd_outputs,
+    "retinaface": lambda: retinaface_outputs(False),
+    "retinaface, joined": lambda: retinaface_outputs(True),
+    "yolov5face": lambda: yolo_outputs(False),
+    "yolov5face, decoded": lambda: yolo_outputs(True),
+}
 
 
 @pytest.mark.parametrize("kind", FAMILIES)
@@ -91,7 +119,9 @@ def test_a_constructed_answer_is_decoded_to_the_box_it_means(kind, stated, tmp_p
     outputs, score = FAMILIES[kind]()
     path = constant_model(tmp_path / "m.onnx", outputs)
     family = kind.split(",")[0]
-    found = detection.load(path, family=family if stated else None).detect(np.zeros((128, 128, 3), np.uint8))
+    found = detection.load(path, family=family if stated else None).detect(
+        np.zeros((128, 128, 3), np.uint8)
+    )
     assert len(found) == 1
     box = [12.5, 9.5, 35.5, 38.5] if kind == "yolov5face" else BOX
     # a 128-pixel image in a 64-pixel tensor: twice the coordinates
@@ -103,10 +133,13 @@ def test_a_constructed_answer_is_decoded_to_the_box_it_means(kind, stated, tmp_p
 def test_ultraface_offsets_and_corners_are_told_apart(tmp_path):
     from facelab.detection.boxes import priors
     from facelab.detection.families.ultraface import MIN_BOXES
+
     prior = np.clip(priors((64, 64), (8, 16, 32, 64), MIN_BOXES), 0, 1)
     scores = np.zeros((1, len(prior), 2))
     scores[0, 5, 1] = 0.95
-    corners = np.concatenate([prior[:, :2] - prior[:, 2:] / 2, prior[:, :2] + prior[:, 2:] / 2], axis=1)[None]
+    corners = np.concatenate(
+        [prior[:, :2] - prior[:, 2:] / 2, prior[:, :2] + prior[:, 2:] / 2], axis=1
+    )[None]
     results = []
     for name, boxes in (("decoded", corners), ("offsets", np.zeros_like(corners))):
         path = constant_model(tmp_path / f"{name}.onnx", {"scores": scores, "boxes": boxes})
@@ -119,7 +152,9 @@ def test_ultraface_offsets_and_corners_are_told_apart(tmp_path):
 def test_a_users_file_with_a_spec(tmp_path):
     outputs, _ = yunet_outputs()
     path = constant_model(tmp_path / "mine.onnx", outputs)
-    spec = detector_spec("mine", size=(64, 64), fit="letterbox", order="bgr").save(tmp_path / "spec.json")
+    spec = detector_spec("mine", size=(64, 64), fit="letterbox", order="bgr").save(
+        tmp_path / "spec.json"
+    )
     image = np.zeros((64, 64, 3), np.uint8)
     assert np.allclose(detection.load(path, spec=spec).detect(image).boxes, [BOX])
     # a spec beside the file is found; a stretch to the tensor from 128×64 doubles x only
@@ -130,6 +165,7 @@ def test_a_users_file_with_a_spec(tmp_path):
 
 def test_a_model_that_does_not_fit_its_spec_is_refused_before_it_runs(tmp_path, monkeypatch):
     from facelab.zoo.runtimes.base import Model
+
     outputs, _ = yunet_outputs()
     path = constant_model(tmp_path / "m.onnx", outputs)
     spec = detector_spec("large", size=(96, 96), fit="stretch")
@@ -151,11 +187,16 @@ def test_another_familys_outputs_and_nan_are_refused(tmp_path):
         detection.load(constant_model(tmp_path / "odd.onnx", {"x": np.zeros((1, 7))}))
 
 
-@pytest.mark.parametrize("call, what", [
-    (lambda: detection.load("yunett-n"), "did you mean"), (lambda: detection.load("dlib-resnet"), "is no detector"),
-    (lambda: detection.load("haar", family="yunet"), "another family"),
-    (lambda: detection.load("haar", nms_treshold=1), "no option"),
-    (lambda: detection.load("haar", scale_factor=1.0), "must exceed 1")])
+@pytest.mark.parametrize(
+    "call, what",
+    [
+        (lambda: detection.load("yunett-n"), "did you mean"),
+        (lambda: detection.load("dlib-resnet"), "is no detector"),
+        (lambda: detection.load("haar", family="yunet"), "another family"),
+        (lambda: detection.load("haar", nms_treshold=1), "no option"),
+        (lambda: detection.load("haar", scale_factor=1.0), "must exceed 1"),
+    ],
+)
 def test_mistakes_in_loading_are_named(call, what):
     with pytest.raises(BadInputError, match=what):
         call()
@@ -163,6 +204,7 @@ def test_mistakes_in_loading_are_named(call, what):
 
 def test_broken_files_end_in_a_clear_error(assets):
     from facelab.core.errors import FacelabError
+
     for path in sorted((assets / "models" / "broken").iterdir()):
         with pytest.raises((FacelabError, ModelRunError)) as caught:
             detection.load(path)

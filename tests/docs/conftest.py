@@ -14,13 +14,13 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "dep
 
 from conftest_docs import REPOSITORY  # noqa: E402
 
-PREPROCESS = '''import numpy as np
+PREPROCESS = """import numpy as np
 from PIL import Image, ImageOps
 
 def prepare(path):
     pixels = ImageOps.exif_transpose(Image.open(path)).convert("RGB").resize((24, 24), Image.Resampling.BILINEAR)
     return (np.asarray(pixels, np.float32)[None] - 127.5) / 127.5
-'''
+"""
 
 
 @pytest.fixture(scope="session")
@@ -32,6 +32,7 @@ def prepared(tmp_path_factory) -> Path:
     from facelab.deploy import policy
     from facelab.deploy.bundle import make
     from facelab.fingerprint.capture import capture_spec
+
     home = tmp_path_factory.mktemp("examples")
     write_model(home / "model.onnx", quantized=True)
     write_model(home / "float.onnx")
@@ -43,7 +44,9 @@ def prepared(tmp_path_factory) -> Path:
     (home / "preprocess.py").write_text(PREPROCESS)
     shutil.copytree(REPOSITORY / "examples", home / "examples")
     (home / "train.py").write_text(PREPROCESS.replace("def prepare", "def preprocess"))
-    wrong = PREPROCESS.replace("def prepare", "def preprocess").replace("(pixels, np.float32)", "(pixels)[..., ::-1]")
+    wrong = PREPROCESS.replace("def prepare", "def preprocess").replace(
+        "(pixels, np.float32)", "(pixels)[..., ::-1]"
+    )
     (home / "device.py").write_text(wrong)
     for name in ("emotion.preprocess.json", "model.preprocess.json"):
         spec().save(home / name)
@@ -57,6 +60,7 @@ def prepared(tmp_path_factory) -> Path:
 def _photographs(home: Path) -> None:
     from PIL import Image
     from skimage import data
+
     image = Image.fromarray(data.astronaut())
     (home / "photos").mkdir()
     for name in ("photo.jpg", "face.png", "photos/astronaut.png", "photos/again.png"):
@@ -73,6 +77,7 @@ def _labelled(folder: Path) -> None:
     from PIL import Image
 
     from facelab.datasets import synthetic
+
     for part, start in (("calibration", 0), ("test", 24)):
         faces = synthetic.generate("emotion", 24, seed=7, size=96, classes=3, start=start)
         for k, (image, emotion) in enumerate(zip(faces.images, faces.emotion, strict=True)):
@@ -88,20 +93,28 @@ def _vectors(home: Path) -> None:
     n = 6000
     a = rng.standard_normal((n, 32)).astype(np.float32)
     same = np.tile(np.r_[np.ones(300), np.zeros(300)], 10).astype(np.uint8)
-    b = np.where(same[:, None] == 1, a + 0.5 * rng.standard_normal((n, 32)), rng.standard_normal((n, 32)))
+    b = np.where(
+        same[:, None] == 1, a + 0.5 * rng.standard_normal((n, 32)), rng.standard_normal((n, 32))
+    )
     np.savez(home / "pairs.npz", a=a, b=b.astype(np.float32), same=same)
 
 
 def _runs(home: Path) -> None:
     """Two finished runs, and the plan that tells facelab where the project is."""
     from facelab.core.records import Record, write
+
     (home / "notebooks").mkdir()
-    (home / "notebooks" / "plan.toml").write_text((REPOSITORY / "notebooks" / "plan.toml").read_text())
+    (home / "notebooks" / "plan.toml").write_text(
+        (REPOSITORY / "notebooks" / "plan.toml").read_text()
+    )
     for notebook in (REPOSITORY / "notebooks").glob("*.ipynb"):
         (home / "notebooks" / notebook.name).write_text(notebook.read_text())
     for k, run in enumerate(("20260101-000000-aaaa", "20260102-000000-bbbb")):
         folder = home / "reports" / "runs" / run
-        write(folder / "s" / "records.jsonl", [Record(run, "s", "c", "accuracy", 0.9 + 0.01 * k, better="higher")])
+        write(
+            folder / "s" / "records.jsonl",
+            [Record(run, "s", "c", "accuracy", 0.9 + 0.01 * k, better="higher")],
+        )
         (folder / "run.json").write_text(json.dumps({"run": run, "finished": True}))
 
 
@@ -120,10 +133,15 @@ def trained(tmp_path_factory) -> Path:
     import subprocess
 
     from facelab.emotion.spec import emotion_spec
+
     home = tmp_path_factory.mktemp("trained") / "emotion"
     home.mkdir()
-    subprocess.run([sys.executable, "-c", UNTRAINED, str(home / "emotion_fp32.tflite")], check=True, timeout=240,
-                   capture_output=True)
+    subprocess.run(
+        [sys.executable, "-c", UNTRAINED, str(home / "emotion_fp32.tflite")],
+        check=True,
+        timeout=240,
+        capture_output=True,
+    )
     emotion_spec().save(home / "emotion_fp32.preprocess.json")
     (home / "labels.txt").write_text("anger\njoy\nneutral\n")
     return home
@@ -134,12 +152,20 @@ def shell(prepared, tmp_path):
     """Return a function that runs one command line as a user would, in a copy of the prepared folder."""
     import shlex
     import subprocess
+
     shutil.copytree(prepared, tmp_path, dirs_exist_ok=True)
 
     def run(line: str, *, timeout: float = 240):
         words = shlex.split(line, comments=True)
         assert words[0] == "facelab", line
         env = {**os.environ, "FACELAB_DATA": str(tmp_path / "kept"), "PYTHONPATH": str(REPOSITORY)}
-        return subprocess.run([sys.executable, "-m", "facelab.cli", *words[1:]], cwd=tmp_path, env=env, timeout=timeout,
-                              capture_output=True, text=True)
+        return subprocess.run(
+            [sys.executable, "-m", "facelab.cli", *words[1:]],
+            cwd=tmp_path,
+            env=env,
+            timeout=timeout,
+            capture_output=True,
+            text=True,
+        )
+
     return run

@@ -8,4 +8,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 def show(done) -> str:
     """Return what a failed command said."""
-    return json.dumps({"code": done.returncode, "stdout": done.stdout[-800:], "stderr": done.stderr[-1200:]}, indent=1)
+    return json.dumps(
+        {"code": done.returncode, "stdout": done.stdout[-800:], "stderr": done.stderr[-1200:]},
+        indent=1,
+    )

@@ -11,15 +11,21 @@ DOCS = REPOSITORY / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
 README = [p for p in (REPOSITORY / "README.md",) if p.is_file()]
 SLOW = ("facelab doctor", "facelab match bench", "facelab eval detector")
-SKIPPED = {"network": "asks an official address", "cluster": "needs a cluster", "slow": "takes more than seconds",
-           "newcomer": "followed by test_newcomer.py"}
+SKIPPED = {
+    "network": "asks an official address",
+    "cluster": "needs a cluster",
+    "slow": "takes more than seconds",
+    "newcomer": "followed by test_newcomer.py",
+}
 """Words after ```console: why a block is not run by the default tests."""
 
 
 def blocks():
     """Yield (page, words after `console`, command) for each `$ ` line of a console block."""
     for page in [*PAGES, *README]:
-        for words, body in re.findall(r"^```console([^\n]*)\n(.*?)^```", page.read_text(), re.M | re.S):
+        for words, body in re.findall(
+            r"^```console([^\n]*)\n(.*?)^```", page.read_text(), re.M | re.S
+        ):
             block = [line[2:] for line in body.splitlines() if line.startswith("$ ")]
             assert block, f"{page.name}: a console block without a command"
             yield page, words.split(), block
@@ -31,21 +37,32 @@ BLOCKS = list(blocks())
 def test_there_is_a_page_for_each_question_and_each_has_its_picture():
     for name in doc_pictures.PICTURES:
         text = (DOCS / f"{name}.md").read_text()
-        assert text.startswith("# ") and "?" in text.splitlines()[0], f"{name}: the title is no question"
+        assert text.startswith("# ") and "?" in text.splitlines()[0], (
+            f"{name}: the title is no question"
+        )
         assert f"(img/{name}.png)" in text
         assert len(text.splitlines()) <= 60, f"{name}: more than a screen or so"
         picture = DOCS / "img" / f"{name}.png"
-        assert picture.read_bytes()[:4] == b"\x89PNG" and picture.stat().st_size < doc_pictures.MOST_BYTES
+        assert (
+            picture.read_bytes()[:4] == b"\x89PNG"
+            and picture.stat().st_size < doc_pictures.MOST_BYTES
+        )
 
 
-@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] if n == "adding-a-detector" else [])
-                                  for n in doc_pictures.PICTURES])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(n, marks=[pytest.mark.slow] if n == "adding-a-detector" else [])
+        for n in doc_pictures.PICTURES
+    ],
+)
 def test_the_code_draws_each_picture(name, tmp_path):
     import numpy as np
     from PIL import Image
+
     new = np.asarray(Image.open(doc_pictures.draw(name, tmp_path)).convert("L"), float)
     old = np.asarray(Image.open(DOCS / "img" / f"{name}.png").convert("L"), float)
-    assert new.std() > 5   # not an empty page
+    assert new.std() > 5  # not an empty page
     # fonts differ between machines, and the cluster's picture with the plan: the form must agree, not each pixel
     if name != "running-on-a-cluster":
         assert abs(new.shape[1] / new.shape[0] - old.shape[1] / old.shape[0]) < 0.15
@@ -64,8 +81,16 @@ def _commands(page, *, slow: bool) -> list[str]:
     for where, words, block in BLOCKS:
         assert not set(words) - set(SKIPPED), f"{page.name}: unknown mark in {words}"
         if where == page and not set(words) & {"network", "cluster", "newcomer"}:
-            found += [(line, "slow" in words or line.startswith(SLOW)) for line in block if line.startswith("facelab ")]
-    return [line for line, long in found if slow or not long] if not slow or any(x for _, x in found) else []
+            found += [
+                (line, "slow" in words or line.startswith(SLOW))
+                for line in block
+                if line.startswith("facelab ")
+            ]
+    return (
+        [line for line, long in found if slow or not long]
+        if not slow or any(x for _, x in found)
+        else []
+    )
 
 
 def _run(page, lines, shell, request, monkeypatch):
@@ -74,7 +99,11 @@ def _run(page, lines, shell, request, monkeypatch):
     for line in lines:
         done = shell(line)
         # a doctor may find something missing, a comparison and a gate may find a difference: all are answers
-        answers = (0, 1) if re.match("facelab (doctor|fingerprint compare|gate my-bundle)", line) else (0,)
+        answers = (
+            (0, 1)
+            if re.match("facelab (doctor|fingerprint compare|gate my-bundle)", line)
+            else (0,)
+        )
         assert done.returncode in answers, f"{page.name}: {line}\n{show(done)}"
         assert "Traceback" not in done.stderr
 

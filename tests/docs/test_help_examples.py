@@ -12,10 +12,24 @@ from facelab.cli import cli
 
 NETWORK = ("assets fetch",)
 """Examples that need an official address."""
-TRAINED = ("bundle models/emotion", "emotion predict", "emotion evaluate", "quantize models/emotion")
+TRAINED = (
+    "bundle models/emotion",
+    "emotion predict",
+    "emotion evaluate",
+    "quantize models/emotion",
+)
 """Examples that take on a trained model."""
-SLOW = (*TRAINED, "doctor", "data synth", "emotion train", "reproduce", "match bench", "preprocess conformance",
-        "eval embedder", "quantize")
+SLOW = (
+    *TRAINED,
+    "doctor",
+    "data synth",
+    "emotion train",
+    "reproduce",
+    "match bench",
+    "preprocess conformance",
+    "eval embedder",
+    "quantize",
+)
 NEEDS_WIDER = ("eval wider",)
 NEEDS_MIRROR = ("eval detector", "assets verify")
 
@@ -38,7 +52,7 @@ def lines(epilog: str) -> list[str]:
 def test_help_carries_an_example_of_this_very_command(name):
     found = lines(EXAMPLES[name])
     assert found and EXAMPLES[name].startswith("Example"), f"{name} --help has no example"
-    first = name.removesuffix(" make")   # `facelab bundle MODEL` is `facelab bundle make MODEL`
+    first = name.removesuffix(" make")  # `facelab bundle MODEL` is `facelab bundle make MODEL`
     assert all(line.startswith(first) for line in found), found
 
 
@@ -51,7 +65,11 @@ def test_every_example_parses(line):
     command, args, context = cli, shlex.split(line)[1:], click.Context(cli, info_name="facelab")
     while isinstance(command, click.Group):
         context = command.make_context(context.info_name, list(args), parent=context.parent)
-        rest = [*context._protected_args, *context.args] if hasattr(context, "_protected_args") else context.args
+        rest = (
+            [*context._protected_args, *context.args]
+            if hasattr(context, "_protected_args")
+            else context.args
+        )
         name, command, args = command.resolve_command(context, rest)
         context = click.Context(command, info_name=name, parent=context)
     command.make_context(context.info_name, list(args), parent=context.parent)
@@ -76,8 +94,10 @@ def test_every_example_works(line, shell, request, monkeypatch, tmp_path):
         shutil.copytree(request.getfixturevalue("trained"), tmp_path / "models" / "emotion")
         monkeypatch.setenv("FACELAB_MODELS", str(tmp_path / "models"))
     if rest.startswith("emotion train"):
-        pytest.skip("trains for minutes: tests/emotion trains a small one; the line is parsed above")
-    line = line.replace("--n 3000", "--n 30")   # drawing thousands of faces takes minutes
+        pytest.skip(
+            "trains for minutes: tests/emotion trains a small one; the line is parsed above"
+        )
+    line = line.replace("--n 3000", "--n 30")  # drawing thousands of faces takes minutes
     if rest.startswith("reproduce"):
         line += " --dry-run"
     if rest.startswith("preprocess conformance"):
@@ -98,4 +118,6 @@ def _wider(folder, assets):
             shutil.copy(mat, folder / name)
     event = folder / "runs" / "yunet" / "0--Parade"
     event.mkdir(parents=True)
-    (event / "0_Parade_marchingband_1_465.txt").write_text("0_Parade_marchingband_1_465\n1\n345 211 4 4 0.9\n")
+    (event / "0_Parade_marchingband_1_465.txt").write_text(
+        "0_Parade_marchingband_1_465\n1\n345 211 4 4 0.9\n"
+    )

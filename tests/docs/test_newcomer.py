@@ -9,8 +9,12 @@ from conftest_docs import REPOSITORY, show
 
 README = (REPOSITORY / "README.md").read_text()
 SECTION = README.partition("## From a fresh clone to a verdict")[2].partition("\n## ")[0]
-COMMANDS = re.findall(r"^\$ (.*?)\s*(?:#.*)?$", re.search(r"```console newcomer\n(.*?)```", SECTION, re.S)[1], re.M)
-PROMISED = re.findall(r"```\n(.*?)```", SECTION.partition("```console")[2].partition("```")[2], re.S)[0]
+COMMANDS = re.findall(
+    r"^\$ (.*?)\s*(?:#.*)?$", re.search(r"```console newcomer\n(.*?)```", SECTION, re.S)[1], re.M
+)
+PROMISED = re.findall(
+    r"```\n(.*?)```", SECTION.partition("```console")[2].partition("```")[2], re.S
+)[0]
 
 
 def test_it_takes_six_commands_at_most():
@@ -39,7 +43,9 @@ def test_the_facelab_commands_end_in_the_verdict_that_readme_shows(shell, tmp_pa
 
 def test_a_program_mended_as_the_gate_says_passes(shell, tmp_path):
     program = tmp_path / "examples" / "python" / "device.py"
-    program.write_text(program.read_text().replace("cv2.imread(path)", "cv2.imread(path)[..., ::-1]"))
+    program.write_text(
+        program.read_text().replace("cv2.imread(path)", "cv2.imread(path)[..., ::-1]")
+    )
     for line in [c for c in COMMANDS if c.startswith("facelab")]:
         done = shell(line)
     assert done.returncode == 0 and "PASS: mtcnn-onet" in done.stdout, show(done)
@@ -47,12 +53,26 @@ def test_a_program_mended_as_the_gate_says_passes(shell, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-@pytest.mark.skipif(not os.environ.get("FACELAB_TEST_FRESH_CLONE"),
-                    reason="installs the environment anew from the package index: set FACELAB_TEST_FRESH_CLONE=1")
+@pytest.mark.skipif(
+    not os.environ.get("FACELAB_TEST_FRESH_CLONE"),
+    reason="installs the environment anew from the package index: set FACELAB_TEST_FRESH_CLONE=1",
+)
 def test_the_very_commands_in_a_fresh_clone_and_an_empty_home(tmp_path):
     (tmp_path / "home").mkdir()
-    script = "\n".join(["set -e", *COMMANDS[:-1], "set +e", COMMANDS[-1]]).replace("REPOSITORY", str(REPOSITORY))
-    kept = ("PATH", "LANG", "TMPDIR", "PIP_INDEX_URL", "PIP_CONFIG_FILE", "UV_DEFAULT_INDEX", "SSL_CERT_FILE")
+    script = "\n".join(["set -e", *COMMANDS[:-1], "set +e", COMMANDS[-1]]).replace(
+        "REPOSITORY", str(REPOSITORY)
+    )
+    kept = (
+        "PATH",
+        "LANG",
+        "TMPDIR",
+        "PIP_INDEX_URL",
+        "PIP_CONFIG_FILE",
+        "UV_DEFAULT_INDEX",
+        "SSL_CERT_FILE",
+    )
     env = {"HOME": str(tmp_path / "home"), **{k: v for k, v in os.environ.items() if k in kept}}
-    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=1700)
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=1700
+    )
     check_verdict(done, tmp_path / "facelab")

@@ -19,8 +19,14 @@ from conftest_docs import REPOSITORY, show
 DOCS = REPOSITORY / "docs"
 BIN = Path(sys.executable).parent
 GATE = (DOCS / "fingerprint-gate.md").read_text()
-ENVIRONMENT = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(REPOSITORY)}
-WORKFLOW, HOOKS = (yaml.safe_load(body) for body in re.findall(r"^```yaml\n(.*?)^```", GATE, re.M | re.S))
+ENVIRONMENT = {
+    **os.environ,
+    "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+    "PYTHONPATH": str(REPOSITORY),
+}
+WORKFLOW, HOOKS = (
+    yaml.safe_load(body) for body in re.findall(r"^```yaml\n(.*?)^```", GATE, re.M | re.S)
+)
 
 
 @pytest.fixture
@@ -35,8 +41,14 @@ def project(prepared, tmp_path):
 
 def run(script: str, folder: Path, **environment):
     """Run a shell script with facelab on the path, stopping at the first error as a CI step does."""
-    return subprocess.run(["bash", "-e", "-c", script], cwd=folder, env={**ENVIRONMENT, **environment},
-                          capture_output=True, text=True, timeout=300)
+    return subprocess.run(
+        ["bash", "-e", "-c", script],
+        cwd=folder,
+        env={**ENVIRONMENT, **environment},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
 
 
 @pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
@@ -53,19 +65,26 @@ def test_the_workflow_passes_on_the_example_and_fails_on_a_mistake(project):
         if name := step.get("with", {}).get("sarif_file"):
             assert (project / name).is_file()
     shutil.rmtree(project / "tensors")
-    wrong = program.replace("./preprocess probes tensors", "./preprocess probes tensors --mistake bgr")
+    wrong = program.replace(
+        "./preprocess probes tensors", "./preprocess probes tensors --mistake bgr"
+    )
     assert wrong != program and run(wrong, project).returncode == 0
     assert run(compare, project).returncode == 1
 
 
 def test_the_hook_and_the_commands_above_it_work(project):
-    (block,) = re.findall(r"^```console\n(.*?)^```", GATE.partition("## GitHub Actions")[0], re.M | re.S)
+    (block,) = re.findall(
+        r"^```console\n(.*?)^```", GATE.partition("## GitHub Actions")[0], re.M | re.S
+    )
     *captures, compare = (line.removeprefix("$ ") for line in block.splitlines())
     for line in captures:
         done = run(line, project)
         assert done.returncode == 0, show(done)
-    assert run(compare, project).returncode == 1   # the example's planted mistake
-    done = run("facelab fingerprint capture --spec model.preprocess.json --out train.fingerprint.json", project)
+    assert run(compare, project).returncode == 1  # the example's planted mistake
+    done = run(
+        "facelab fingerprint capture --spec model.preprocess.json --out train.fingerprint.json",
+        project,
+    )
     assert done.returncode == 0, show(done)
     (hook,) = HOOKS["repos"][0]["hooks"]
     assert re.search(hook["files"], "app/preprocess.py")
@@ -81,10 +100,14 @@ def test_the_hook_and_the_commands_above_it_work(project):
 @pytest.fixture
 def address(assets):
     """The mirror behind an address, as an official one would be."""
+
     class Quiet(http.server.SimpleHTTPRequestHandler):
         def log_message(self, *args):
             pass
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(assets)))
+
+    server = http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), functools.partial(Quiet, directory=str(assets))
+    )
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_address[1]}"
     server.shutdown()
@@ -92,14 +115,22 @@ def address(assets):
 
 
 PAGES = "".join(p.read_text() for p in DOCS.glob("*.md"))
-ASKING = [line for block in re.findall(r"^```console network\n(.*?)^```", PAGES, re.M | re.S)
-          for line in re.findall(r"^\$ (facelab .*)", block, re.M)]
+ASKING = [
+    line
+    for block in re.findall(r"^```console network\n(.*?)^```", PAGES, re.M | re.S)
+    for line in re.findall(r"^\$ (facelab .*)", block, re.M)
+]
 
 
 @pytest.mark.parametrize("line", ASKING)
 def test_what_asks_an_address_works_with_one(line, project, address):
-    done = run(line, project, FACELAB_MIRROR=address, FACELAB_MODELS=str(project / "models"),
-               FACELAB_DATA=str(project / "data"))
+    done = run(
+        line,
+        project,
+        FACELAB_MIRROR=address,
+        FACELAB_MODELS=str(project / "models"),
+        FACELAB_DATA=str(project / "data"),
+    )
     assert done.returncode == 0, show(done)
     assert any((project / "models").rglob("*.onnx"))
 
@@ -119,10 +150,17 @@ def test_the_cluster_of_the_page_runs_a_step(project):
     try:
         for line in (scheduler + " --host 127.0.0.1 --no-dashboard", worker + " --no-dashboard"):
             words = here(line).replace("head", "127.0.0.1").split()
-            processes.append(subprocess.Popen(words, cwd=project, env=ENVIRONMENT, stdout=subprocess.DEVNULL,
-                                              stderr=subprocess.DEVNULL))
+            processes.append(
+                subprocess.Popen(
+                    words,
+                    cwd=project,
+                    env=ENVIRONMENT,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                )
+            )
         time.sleep(6)
-        shutil.rmtree(project / "reports")   # the examples' runs are records alone
+        shutil.rmtree(project / "reports")  # the examples' runs are records alone
         for name in ("models/catalogue.toml", "pyproject.toml", "requirements/main.lock"):
             (project / name).parent.mkdir(exist_ok=True)
             shutil.copy(REPOSITORY / name, project / name)

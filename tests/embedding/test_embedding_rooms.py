@@ -75,6 +75,7 @@ def test_preprocessing_mistakes_cost_what_assets_says(faces, pairs, mobile):
 def test_dlib_equals_dlib(faces, pairs, dlib_resnet):
     """1e-4 between our embedding and dlib's own, on real faces; its published accuracy is reached."""
     import dlib
+
     predictor, network = dlib_resnet.points.handle, dlib_resnet.model.handle
     for name in pairs.images[:30]:
         image, face = faces.found[name]
@@ -86,7 +87,7 @@ def test_dlib_equals_dlib(faces, pairs, dlib_resnet):
     lfw = pairs.take(pairs.group == "lfw")
     some = evaluate.Faces({n: faces.found[n] for n in lfw.images}, {})
     d = evaluate.pair_distances(dlib_resnet, evaluate.embed_faces(dlib_resnet, some), lfw)
-    assert accuracy(d, lfw.same, 0.36) >= 0.97   # 0.6 on plain L2, as its owner compares
+    assert accuracy(d, lfw.same, 0.36) >= 0.97  # 0.6 on plain L2, as its owner compares
 
 
 def test_alignment_matters_in_the_known_order(faces, pairs, mobile):
@@ -103,6 +104,7 @@ def test_alignment_matters_in_the_known_order(faces, pairs, mobile):
 
 def test_crops_and_landmarks_give_one_embedding(faces, pairs, mobile):
     from facelab.preprocess.align import align_opencv
+
     image, face = faces.found[pairs.images[0]]
     crop = align_opencv(image, face.landmarks[0])
     whole = mobile.embed(image, face.landmarks)
@@ -117,24 +119,37 @@ def test_crops_and_landmarks_give_one_embedding(faces, pairs, mobile):
 
 def test_boxes_from_landmarks_overlap_dlibs_own(faces, pairs):
     from facelab.detection.boxes import overlap
+
     hog, shares = detection.load("dlib-hog"), []
     for name in [n for n in pairs.images if n.startswith("identity/lfw")][:12]:
         image, face = faces.found[name]
         found = hog.detect(image)
-        shares.append(overlap(boxes_from_landmarks(face.landmarks.astype(float)), found.boxes).max(initial=0))
+        shares.append(
+            overlap(boxes_from_landmarks(face.landmarks.astype(float)), found.boxes).max(initial=0)
+        )
     assert np.median(shares) > 0.7
 
 
 def stand_in(path, dim=64, size=112, batch=1):
     """Write an ONNX embedder: per-channel means of image quarters, times a fixed matrix."""
     rng = np.random.default_rng(1)
-    nodes = [helper.make_node("AveragePool", ["x"], ["p"], kernel_shape=[size // 4] * 2, strides=[size // 4] * 2),
-             helper.make_node("Flatten", ["p"], ["f"]), helper.make_node("MatMul", ["f", "w"], ["y"])]
+    nodes = [
+        helper.make_node(
+            "AveragePool", ["x"], ["p"], kernel_shape=[size // 4] * 2, strides=[size // 4] * 2
+        ),
+        helper.make_node("Flatten", ["p"], ["f"]),
+        helper.make_node("MatMul", ["f", "w"], ["y"]),
+    ]
     graph = helper.make_graph(
-        nodes, "stand-in", [helper.make_tensor_value_info("x", TensorProto.FLOAT, [batch, 3, size, size])],
+        nodes,
+        "stand-in",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [batch, 3, size, size])],
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, [batch, dim])],
-        [numpy_helper.from_array(rng.standard_normal((48, dim)).astype(np.float32), "w")])
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), path)
+        [numpy_helper.from_array(rng.standard_normal((48, dim)).astype(np.float32), "w")],
+    )
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), path
+    )
     return path
 
 
@@ -160,7 +175,9 @@ def test_adaface_sees_bgr_and_sface_raw_pixels(tmp_path):
     red = np.zeros((112, 112, 3), np.uint8)
     red[..., 0] = 255
     models = {f: embedding.load(path, family=f) for f in ("arcface", "adaface", "sface")}
-    assert np.allclose(models["adaface"].embed(red), models["arcface"].embed(red[..., ::-1]), atol=1e-6)
+    assert np.allclose(
+        models["adaface"].embed(red), models["arcface"].embed(red[..., ::-1]), atol=1e-6
+    )
     raw = models["sface"].embed(red, normalise=False)
     scaled = models["arcface"].embed(red, normalise=False)
     zero = models["arcface"].embed(np.zeros_like(red), normalise=False)
@@ -205,8 +222,15 @@ def test_pairs_are_read_strictly(tmp_path):
         path = tmp_path / "p.csv"
         path.write_text(text)
         return path
-    good = evaluate.read_pairs(write("a,b,same,dataset\nx/1.jpg,x/2.jpg,1,d\nx/1.jpg,y/1.jpg,0,d\n"))
-    assert good.first.tolist() == ["x", "x"] and good.group.tolist() == ["d", "d"] and len(good.images) == 3
+
+    good = evaluate.read_pairs(
+        write("a,b,same,dataset\nx/1.jpg,x/2.jpg,1,d\nx/1.jpg,y/1.jpg,0,d\n")
+    )
+    assert (
+        good.first.tolist() == ["x", "x"]
+        and good.group.tolist() == ["d", "d"]
+        and len(good.images) == 3
+    )
     # the folders contradict the labels: nobody knows who these people are
     assert evaluate.read_pairs(write("a,b,same\nx/1.jpg,x/2.jpg,0\n")).first is None
     for text in ("a,b\n1,2\n", "a,b,same\nx,y,2\n", "a,b,same\n,y,1\n", ""):
@@ -217,21 +241,33 @@ def test_pairs_are_read_strictly(tmp_path):
 
 
 def test_a_failure_to_acquire_is_never_accepted_and_stays_in(mobile):
-    rows = {"a": np.ones(128, np.float32), "b": np.ones(128, np.float32), "c": np.full(128, np.nan, np.float32)}
+    rows = {
+        "a": np.ones(128, np.float32),
+        "b": np.ones(128, np.float32),
+        "c": np.full(128, np.nan, np.float32),
+    }
     names = np.array(["a", "a"]), np.array(["b", "c"])
     pairs = evaluate.PairList(*names, np.array([True, True]), None, None, np.array(["g", "g"]))
     d = evaluate.pair_distances(mobile, rows, pairs)
     assert d[0] == 0 and np.isinf(d[1])
     assert evaluate.by_group(d, pairs, 1.0)[0] | {"naive_lo": 0, "naive_hi": 0} == {
-        "group": "g", "pairs": 2, "genuine": 2, "failed": 1, "far": None, "frr": 0.5, "accuracy": 0.5,
-        "naive_lo": 0, "naive_hi": 0}
+        "group": "g",
+        "pairs": 2,
+        "genuine": 2,
+        "failed": 1,
+        "far": None,
+        "frr": 0.5,
+        "accuracy": 0.5,
+        "naive_lo": 0,
+        "naive_hi": 0,
+    }
 
 
 def test_order_is_mixed_only_where_folds_would_be_of_one_kind():
     sorted_pairs = np.repeat([True, False], 100)
     order = evaluate.mixed_order(sorted_pairs)
     assert sorted(order) == list(range(200))
-    shares = [sorted_pairs[order][i:i + 20].mean() for i in range(0, 200, 20)]
+    shares = [sorted_pairs[order][i : i + 20].mean() for i in range(0, 200, 20)]
     assert min(shares) >= 0.4 and max(shares) <= 0.6
     assert evaluate.mixed_order(np.tile(np.repeat([True, False], 10), 10)) is None
 
@@ -240,17 +276,41 @@ def test_the_command_reports_what_the_functions_give(mirror, tmp_path, monkeypat
     from click.testing import CliRunner
 
     from facelab.commands.eval_embedder import command
+
     source = mirror / "labelled" / "identity_pairs.csv"
     with source.open() as f:
         rows = [r for r in csv.DictReader(f) if r["dataset"] == "bbt"]
     path = tmp_path / "pairs.csv"
-    path.write_text("a,b,same,dataset\n" + "".join(f"{r['a']},{r['b']},{r['same']},bbt\n" for r in rows))
-    out = CliRunner().invoke(command, ["--model", "mobilefacenet", "--pairs", str(path), "--images",
-                                       str(mirror / "labelled"), "--detector", "mtcnn", "--bootstrap", "50",
-                                       "--json", str(tmp_path / "o.json"), "--out", str(tmp_path / "e.npz")])
+    path.write_text(
+        "a,b,same,dataset\n" + "".join(f"{r['a']},{r['b']},{r['same']},bbt\n" for r in rows)
+    )
+    out = CliRunner().invoke(
+        command,
+        [
+            "--model",
+            "mobilefacenet",
+            "--pairs",
+            str(path),
+            "--images",
+            str(mirror / "labelled"),
+            "--detector",
+            "mtcnn",
+            "--bootstrap",
+            "50",
+            "--json",
+            str(tmp_path / "o.json"),
+            "--out",
+            str(tmp_path / "e.npz"),
+        ],
+    )
     assert out.exit_code == 0, out.output
     import json
+
     value = json.loads((tmp_path / "o.json").read_text())
-    assert value["accuracy"] >= 0.95 and value["counts"]["pairs"] == 80 and value["groups"][0]["group"] == "bbt"
+    assert (
+        value["accuracy"] >= 0.95
+        and value["counts"]["pairs"] == 80
+        and value["groups"][0]["group"] == "bbt"
+    )
     with np.load(tmp_path / "e.npz", allow_pickle=False) as z:
         assert set(z) == {"a", "b", "same", "failed", "ids"} and z["a"].shape == (80, 128)

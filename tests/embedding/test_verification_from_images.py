@@ -15,8 +15,16 @@ PEOPLE, FOLDS = 8, 10
 
 
 def face(person, picture):
-    return sample(11, 2 * person + picture, set="verification", size=160, identity=700 + person,
-                  yaw=0, pitch=0, roll=0)
+    return sample(
+        11,
+        2 * person + picture,
+        set="verification",
+        size=160,
+        identity=700 + person,
+        yaw=0,
+        pitch=0,
+        roll=0,
+    )
 
 
 def write_lfw(folder):
@@ -26,7 +34,10 @@ def write_lfw(folder):
         name = f"Person_{'ABCDEFGH'[person]}"
         (folder / name).mkdir(parents=True)
         for picture in range(2):
-            cv2.imwrite(str(folder / name / f"{name}_{picture + 1:04d}.jpg"), face(person, picture).image[..., ::-1])
+            cv2.imwrite(
+                str(folder / name / f"{name}_{picture + 1:04d}.jpg"),
+                face(person, picture).image[..., ::-1],
+            )
     for fold in range(FOLDS):
         a, b = (f"Person_{'ABCDEFGH'[k % PEOPLE]}" for k in (fold, fold + 3))
         lines += [f"{a}\t1\t2", f"{a}\t1\t{b}\t2"]
@@ -46,16 +57,40 @@ MODELS = ["--model", "dlib-resnet", "--detector", "dlib-hog", "--bootstrap", "20
 
 
 def test_a_folder_and_scikit_learns_home_give_the_same(lfw, tmp_path, monkeypatch):
-    assert run(["eval", "verification", "--lfw", str(lfw / "lfw_funneled"), *MODELS,
-                "--json", str(tmp_path / "a.json")]) == 0
+    assert (
+        run(
+            [
+                "eval",
+                "verification",
+                "--lfw",
+                str(lfw / "lfw_funneled"),
+                *MODELS,
+                "--json",
+                str(tmp_path / "a.json"),
+            ]
+        )
+        == 0
+    )
     monkeypatch.setenv("SCIKIT_LEARN_DATA", str(lfw.parent))
-    assert run(["eval", "verification", "--lfw-sklearn", *MODELS, "--json", str(tmp_path / "b.json")]) == 0
+    assert (
+        run(["eval", "verification", "--lfw-sklearn", *MODELS, "--json", str(tmp_path / "b.json")])
+        == 0
+    )
     a, b = (json.loads((tmp_path / f"{n}.json").read_text()) for n in "ab")
-    assert a["counts"] == {"pairs": 20, "genuine": 10, "impostor": 10, "failed": a["counts"]["failed"],
-                           "identities": PEOPLE}
-    assert a["counts"]["failed"] <= 2     # a face that the detector does not see is counted, not dropped
+    assert a["counts"] == {
+        "pairs": 20,
+        "genuine": 10,
+        "impostor": 10,
+        "failed": a["counts"]["failed"],
+        "identities": PEOPLE,
+    }
+    assert (
+        a["counts"]["failed"] <= 2
+    )  # a face that the detector does not see is counted, not dropped
     assert a["accuracy"] > 0.5
-    assert {k: v for k, v in a.items() if k != "source"} == {k: v for k, v in b.items() if k != "source"}
+    assert {k: v for k, v in a.items() if k != "source"} == {
+        k: v for k, v in b.items() if k != "source"
+    }
 
 
 def test_an_empty_home_is_no_download(tmp_path, monkeypatch, capsys):
@@ -72,7 +107,9 @@ def pack(path, pairs):
         for person, picture in (a, b):
             it = face(person, picture)
             crop = align(it.image, it.landmarks)
-            images.append(np.frombuffer(cv2.imencode(".png", crop[..., ::-1])[1].tobytes(), np.uint8))
+            images.append(
+                np.frombuffer(cv2.imencode(".png", crop[..., ::-1])[1].tobytes(), np.uint8)
+            )
         same.append(label)
     path.write_bytes(pickle.dumps((images, same)))
     return path
@@ -80,25 +117,60 @@ def pack(path, pairs):
 
 @pytest.mark.parametrize("flip", [[], ["--flip"]])
 def test_an_insightface_pack(mirror, tmp_path, flip):
-    pairs = [(((k % PEOPLE, 0), ((k + 3 * (1 - g)) % PEOPLE, 1)), bool(g)) for k in range(FOLDS) for g in (1, 0)]
+    pairs = [
+        (((k % PEOPLE, 0), ((k + 3 * (1 - g)) % PEOPLE, 1)), bool(g))
+        for k in range(FOLDS)
+        for g in (1, 0)
+    ]
     path = pack(tmp_path / "faces.bin", pairs)
-    assert run(["eval", "verification", "--bin", str(path), "--model", "mobilefacenet", *flip, "--bootstrap", "20",
-                "--json", str(tmp_path / "o.json")]) == 0
+    assert (
+        run(
+            [
+                "eval",
+                "verification",
+                "--bin",
+                str(path),
+                "--model",
+                "mobilefacenet",
+                *flip,
+                "--bootstrap",
+                "20",
+                "--json",
+                str(tmp_path / "o.json"),
+            ]
+        )
+        == 0
+    )
     value = json.loads((tmp_path / "o.json").read_text())
     assert value["counts"]["pairs"] == 20 and value["counts"]["identities"] is None
     assert value["accuracy"] > 0.5 and value["flip"] is bool(flip)
 
 
-@pytest.mark.parametrize(("content", "said"), [
-    (b"not a pickle", "no InsightFace pack"), (pickle.dumps(([b"xx"], [True])), "two images a pair"),
-    (pickle.dumps(([b"xx", b"yy"], [True])), "image 0"), (pickle.dumps(print), "no InsightFace pack")])
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"not a pickle", "no InsightFace pack"),
+        (pickle.dumps(([b"xx"], [True])), "two images a pair"),
+        (pickle.dumps(([b"xx", b"yy"], [True])), "image 0"),
+        (pickle.dumps(print), "no InsightFace pack"),
+    ],
+)
 def test_a_broken_pack_is_refused(mirror, tmp_path, capsys, content, said):
     (tmp_path / "x.bin").write_bytes(content)
-    assert run(["eval", "verification", "--bin", str(tmp_path / "x.bin"), "--model", "mobilefacenet"]) == 2
+    assert (
+        run(["eval", "verification", "--bin", str(tmp_path / "x.bin"), "--model", "mobilefacenet"])
+        == 2
+    )
     assert said in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("args", [["--lfw-sklearn"], ["--lfw-sklearn", "--lfw", "x", "--model", "dlib-resnet"],
-                                  ["--bin", "x.bin"]])
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["--lfw-sklearn"],
+        ["--lfw-sklearn", "--lfw", "x", "--model", "dlib-resnet"],
+        ["--bin", "x.bin"],
+    ],
+)
 def test_usage(args):
     assert run(["eval", "verification", *args]) == 2

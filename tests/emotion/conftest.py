@@ -16,13 +16,19 @@ def spec():
 @pytest.fixture(scope="session")
 def toy_parts():
     """The calibration part spans 100 … 150 only, so that whoever calibrates on anything else is found out."""
-    return {"train": toy_faces(96, 1), "validation": toy_faces(24, 2),
-            "calibration": toy_faces(12, 3, low=100, high=150), "test": toy_faces(48, 4)}
+    return {
+        "train": toy_faces(96, 1),
+        "validation": toy_faces(24, 2),
+        "calibration": toy_faces(12, 3, low=100, high=150),
+        "test": toy_faces(48, 4),
+    }
 
 
 @pytest.fixture(scope="session")
 def keras_model(toy_parts, spec, tmp_path_factory):
-    return train_and_evaluate(toy_parts, spec, tmp_path_factory.mktemp("keras"), toy_settings("keras"), source="toys")
+    return train_and_evaluate(
+        toy_parts, spec, tmp_path_factory.mktemp("keras"), toy_settings("keras"), source="toys"
+    )
 
 
 @pytest.fixture(scope="session")
@@ -36,5 +42,10 @@ def modelmaker():
 
 @pytest.fixture(scope="session")
 def modelmaker_model(modelmaker, toy_parts, spec, tmp_path_factory):
-    return train_and_evaluate(toy_parts, spec, tmp_path_factory.mktemp("modelmaker"),
-                              toy_settings("modelmaker", int8=True), source="toys")
+    return train_and_evaluate(
+        toy_parts,
+        spec,
+        tmp_path_factory.mktemp("modelmaker"),
+        toy_settings("modelmaker", int8=True),
+        source="toys",
+    )

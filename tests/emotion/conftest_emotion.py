@@ -16,11 +16,26 @@ def toy_faces(n, seed, *, size=64, low=30, high=220):
     images = rng.integers(low, (low + high) // 2, (n, size, size, 3))
     for image, label in zip(images, labels):
         top = size // 8 + label * size // 3
-        image[top:top + size // 8, size // 6:-size // 6] = high
-    return FaceSet(images.astype(np.uint8), labels, CLASSES, tuple(f"toy {seed} {i}" for i in range(n)),
-                   tuple(f"{seed}-{i // 6}" for i in range(n)))
+        image[top : top + size // 8, size // 6 : -size // 6] = high
+    return FaceSet(
+        images.astype(np.uint8),
+        labels,
+        CLASSES,
+        tuple(f"toy {seed} {i}" for i in range(n)),
+        tuple(f"{seed}-{i // 6}" for i in range(n)),
+    )
 
 
 def toy_settings(backend, **changes):
-    return Settings(**{"backend": backend, "epochs": 4, "batch": 16, "learning_rate": 0.02, "patience": 0, "seed": 5,
-                       "augmentation": Augmentation(copies=0)} | changes)
+    return Settings(
+        **{
+            "backend": backend,
+            "epochs": 4,
+            "batch": 16,
+            "learning_rate": 0.02,
+            "patience": 0,
+            "seed": 5,
+            "augmentation": Augmentation(copies=0),
+        }
+        | changes
+    )

@@ -24,11 +24,13 @@ def main(package, folder):
     # decoding
     raw = tf.io.read_file(f"{folder}/photo.jpg")
     found["default_decode"] = tf.image.decode_jpeg(raw, channels=3).numpy()
-    found["accurate_decode"] = tf.image.decode_jpeg(raw, channels=3, dct_method="INTEGER_ACCURATE").numpy()
+    found["accurate_decode"] = tf.image.decode_jpeg(
+        raw, channels=3, dct_method="INTEGER_ACCURATE"
+    ).numpy()
 
     # order of from_folder with and without its shuffle, and of our loader
     for k in range(2):
-        random.seed(1000 + k)   # what a fresh process does by itself
+        random.seed(1000 + k)  # what a fresh process does by itself
         loader = DataLoader.from_folder(f"{folder}/classes")
         order = loader.gen_dataset(1).unbatch().as_numpy_iterator()
         found[f"folder_order_{k}"] = np.array([label for _, label in order])
@@ -36,14 +38,20 @@ def main(package, folder):
     for k in range(2):
         passes = job.image_loader(arrays, ["a", "b", "c"], seed=3)
         for turn in range(2):
-            found[f"seeded_{k}_{turn}"] = np.array([i[0, 0, 0] for i, _ in passes.gen_dataset(1).unbatch()
-                                                    .as_numpy_iterator()])
+            found[f"seeded_{k}_{turn}"] = np.array(
+                [i[0, 0, 0] for i, _ in passes.gen_dataset(1).unbatch().as_numpy_iterator()]
+            )
 
     # what the network is shown, at the input's size and at another, without and with use_augmentation
     image = tf.constant(arrays["images"][0])
-    for name, size, augmented in [("same_size", 64, False), ("half_size", 32, False),
-                                  ("augmented_evaluation", 64, True)]:
-        step = image_preprocessing.Preprocessor([size, size], 3, [127.5], [127.5], use_augmentation=augmented)
+    for name, size, augmented in [
+        ("same_size", 64, False),
+        ("half_size", 32, False),
+        ("augmented_evaluation", 64, True),
+    ]:
+        step = image_preprocessing.Preprocessor(
+            [size, size], 3, [127.5], [127.5], use_augmentation=augmented
+        )
         step.mean_rgb = step.stddev_rgb = [127.5] * 3
         found[name] = step(image, tf.constant(0), is_training=False)[0].numpy()
 

@@ -32,6 +32,7 @@ def model(keras_model, tmp_path):
 @pytest.fixture
 def astronaut(tmp_path):
     from skimage import data
+
     path = tmp_path / "pictures" / "astronaut.png"
     path.parent.mkdir()
     assert cv2.imwrite(str(path), data.astronaut()[..., ::-1])
@@ -66,6 +67,7 @@ def test_the_astronauts_face_is_found_and_classified(model, astronaut):
 @pytest.mark.tensorflow
 def test_a_model_is_named_by_file_or_folder_also_a_quantised_one(model, tmp_path):
     from facelab.emotion.predict import find_model
+
     assert find_model(model) == model / "emotion_fp32.tflite"
     other = shutil.copytree(model, tmp_path / "quantised")
     (other / "emotion_fp32.tflite").rename(other / "emotion_fp32-edge-int8.tflite")
@@ -79,10 +81,13 @@ def test_a_model_is_named_by_file_or_folder_also_a_quantised_one(model, tmp_path
 @pytest.mark.tensorflow
 def test_the_keras_file_of_a_training_answers_as_its_tflite_does(model):
     from facelab.emotion.classifier import EmotionClassifier
+
     faces = toy_faces(6, 8).images
-    by_file, by_keras = (EmotionClassifier(model / name).probabilities(faces) for name in ("emotion_fp32.tflite",
-                                                                                          "emotion.keras"))
-    np.testing.assert_allclose(by_keras, by_file, atol=1e-4)      # float32, summed in another order
+    by_file, by_keras = (
+        EmotionClassifier(model / name).probabilities(faces)
+        for name in ("emotion_fp32.tflite", "emotion.keras")
+    )
+    np.testing.assert_allclose(by_keras, by_file, atol=1e-4)  # float32, summed in another order
 
 
 @pytest.mark.tensorflow
@@ -106,7 +111,9 @@ def test_a_picture_without_a_face_and_a_broken_one(model, tmp_path, astronaut):
     assert e.value.where == str(astronaut.parent / "b.jpg")
 
 
-def test_without_a_model_the_error_names_the_command_that_makes_one(tmp_path, monkeypatch, astronaut, capsys):
+def test_without_a_model_the_error_names_the_command_that_makes_one(
+    tmp_path, monkeypatch, astronaut, capsys
+):
     monkeypatch.setenv("FACELAB_MODELS", str(tmp_path / "models"))
     monkeypatch.setattr("facelab.emotion.predict.project_root", lambda: tmp_path)
     assert run(["emotion", "predict", str(astronaut)]) == 2
@@ -130,7 +137,12 @@ def test_evaluate_prints_every_figure_and_leaves_out_what_was_trained_on(model, 
     out, err = call("evaluate", model, "--data", fresh, "--crop", "whole", "--json")
     assert (json.loads(out)["n"], json.loads(out)["left_out"]) == (10, 20)
     assert "20 of 30 faces were in its training" in err
-    assert json.loads(call("evaluate", model, "--data", fresh, "--crop", "whole", "--all", "--json")[0])["n"] == 30
+    assert (
+        json.loads(
+            call("evaluate", model, "--data", fresh, "--crop", "whole", "--all", "--json")[0]
+        )["n"]
+        == 30
+    )
     write_split(model, {"train": seen})
     with pytest.raises(FacelabError, match="trained on every one"):
         call("evaluate", model, "--data", fresh, "--crop", "whole")
@@ -153,7 +165,9 @@ def test_evaluate_without_its_spec_or_with_a_file_that_is_no_model_is_refused(mo
 
 def test_bad_input_ends_before_training_starts(tmp_path, monkeypatch, capsys):
     for module in ("train", "pretrain"):
-        monkeypatch.setattr(f"facelab.emotion.{module}.run_job", lambda *_, **__: pytest.fail("training started"))
+        monkeypatch.setattr(
+            f"facelab.emotion.{module}.run_job", lambda *_, **__: pytest.fail("training started")
+        )
     root = save_toys(tmp_path / "set", toy_faces(60, 3))
     (root / "sad").mkdir()
     one = save_toys(tmp_path / "one", toy_faces(60, 3))
@@ -165,10 +179,30 @@ def test_bad_input_ends_before_training_starts(tmp_path, monkeypatch, capsys):
     (unknown / "happy").rename(unknown / "hungry")
     missing = tmp_path / "missing.csv"
     missing.write_text("file,mood\na.png,joy\n")
-    for data, named in [(root, root / "sad"), (one, one), (corrupt, corrupt / "happy" / "1.png"),
-                        (unknown, unknown / "hungry"), (missing, missing)]:
-        assert run(["emotion", "train", "--backend", "keras", "--data", str(data), "--crop", "whole",
-                    "--out", str(tmp_path / "out")]) == 2
+    for data, named in [
+        (root, root / "sad"),
+        (one, one),
+        (corrupt, corrupt / "happy" / "1.png"),
+        (unknown, unknown / "hungry"),
+        (missing, missing),
+    ]:
+        assert (
+            run(
+                [
+                    "emotion",
+                    "train",
+                    "--backend",
+                    "keras",
+                    "--data",
+                    str(data),
+                    "--crop",
+                    "whole",
+                    "--out",
+                    str(tmp_path / "out"),
+                ]
+            )
+            == 2
+        )
         err = capsys.readouterr().err
         assert str(named) in err
         assert "Traceback" not in err
@@ -177,6 +211,7 @@ def test_bad_input_ends_before_training_starts(tmp_path, monkeypatch, capsys):
 
 def test_a_missing_kernel_falls_back_to_keras_and_says_so(monkeypatch, capsys):
     from facelab.commands.emotion import _usable
+
     monkeypatch.setattr(jobs, "modelmaker_interpreter", lambda: None)
     assert _usable("modelmaker") == "keras"
     assert "keras back end instead" in capsys.readouterr().err
@@ -186,21 +221,44 @@ def test_a_missing_kernel_falls_back_to_keras_and_says_so(monkeypatch, capsys):
 def test_help_shows_examples_and_imports_no_tensorflow():
     import subprocess
     import sys
+
     for verb in ("train", "evaluate", "predict"):
         assert "Example: facelab emotion" in call(verb, "--help")[0]
-    code = ("import sys; from facelab.cli import run; run(['emotion', 'train', '--help']); "
-            "assert not {'tensorflow', 'keras', 'matplotlib'} & set(sys.modules)")
+    code = (
+        "import sys; from facelab.cli import run; run(['emotion', 'train', '--help']); "
+        "assert not {'tensorflow', 'keras', 'matplotlib'} & set(sys.modules)"
+    )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 
 @pytest.mark.slow
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("backend", ["keras", "modelmaker"])
-def test_train_on_a_folder_then_predict_with_the_last_model(backend, modelmaker, tmp_path, monkeypatch, astronaut):
+def test_train_on_a_folder_then_predict_with_the_last_model(
+    backend, modelmaker, tmp_path, monkeypatch, astronaut
+):
     monkeypatch.setenv("FACELAB_MODELS", str(tmp_path / "models"))
     root = save_toys(tmp_path / "set", toy_faces(150, 3))
-    out, _ = call("train", "--backend", backend, "--data", root, "--crop", "whole", "--backbone", "none", "--epochs", 6,
-                  "--learning-rate", 0.02, "--batch", 16, "--out", tmp_path / "out", "--json")
+    out, _ = call(
+        "train",
+        "--backend",
+        backend,
+        "--data",
+        root,
+        "--crop",
+        "whole",
+        "--backbone",
+        "none",
+        "--epochs",
+        6,
+        "--learning-rate",
+        0.02,
+        "--batch",
+        16,
+        "--out",
+        tmp_path / "out",
+        "--json",
+    )
     value = json.loads(out)
     assert value["backend"] == backend
     assert value["test"]["accuracy"]["value"] >= 0.8

@@ -17,8 +17,19 @@ CLASSES = ("anger", "joy", "neutral")
 def faces(labels, identities, contents=None):
     n = len(labels)
     contents = range(n) if contents is None else contents
-    images = np.stack([np.full((4, 4, 3), 0, np.uint8) + np.array([c % 256, c // 256, 7], np.uint8) for c in contents])
-    return FaceSet(images, np.array(labels, np.int64), CLASSES, tuple(f"f{i}" for i in range(n)), tuple(identities))
+    images = np.stack(
+        [
+            np.full((4, 4, 3), 0, np.uint8) + np.array([c % 256, c // 256, 7], np.uint8)
+            for c in contents
+        ]
+    )
+    return FaceSet(
+        images,
+        np.array(labels, np.int64),
+        CLASSES,
+        tuple(f"f{i}" for i in range(n)),
+        tuple(identities),
+    )
 
 
 @settings(max_examples=60, deadline=None)
@@ -30,7 +41,9 @@ def test_no_identity_and_no_image_is_in_two_parts(data, seed):
     labels = data.draw(st.lists(st.integers(0, 2), min_size=n, max_size=n))
     parts = split(faces(labels, who, what), FRACTIONS, seed=seed)
     check_disjoint(parts)
-    assert sorted(name for p in parts.values() for name in p.names) == sorted(f"f{i}" for i in range(n))
+    assert sorted(name for p in parts.values() for name in p.names) == sorted(
+        f"f{i}" for i in range(n)
+    )
 
 
 def test_parts_keep_the_share_and_the_balance_of_classes():
@@ -44,7 +57,9 @@ def test_parts_keep_the_share_and_the_balance_of_classes():
     assert again["test"].names == parts["test"].names != other["test"].names
 
 
-@pytest.mark.parametrize(("kind", "who", "what"), [("image", ("", ""), (5, 5)), ("identity", ("a", "a"), (1, 2))])
+@pytest.mark.parametrize(
+    ("kind", "who", "what"), [("image", ("", ""), (5, 5)), ("identity", ("a", "a"), (1, 2))]
+)
 def test_shared_images_and_identities_are_refused_by_name(kind, who, what):
     one, two = faces([0], [who[0]], [what[0]]), faces([1], [who[1]], [what[1]])
     with pytest.raises(BadInputError, match=kind):
@@ -63,7 +78,11 @@ def test_one_class_and_a_missing_class_are_refused():
 def test_parts_of_the_data_set_are_kept_and_cleaned():
     n = 90
     given_ = tuple("train" if i < 60 else "test" for i in range(n))
-    contents = [*range(60), *range(57, 60), *range(63, 90)]     # three training images stand in the test part too
+    contents = [
+        *range(60),
+        *range(57, 60),
+        *range(63, 90),
+    ]  # three training images stand in the test part too
     parts = prepare(Collected(faces(np.arange(n) % 3, [""] * n, contents), given_, "x"), seed=1)
     assert "less 3 faces" in parts.notes[-1]
     assert set(parts.parts["test"].names) == {f"f{i}" for i in range(60, 90)}
@@ -89,7 +108,9 @@ def test_a_copy_depends_on_its_own_face_alone():
     got = augment(whole, Augmentation(copies=2), seed=9)
     assert len(got) == 9
     assert np.array_equal(got.images[:3], images)
-    assert np.array_equal(augment(whole.take([0]), Augmentation(copies=2), seed=9).images[1:], got.images[[3, 6]])
+    assert np.array_equal(
+        augment(whole.take([0]), Augmentation(copies=2), seed=9).images[1:], got.images[[3, 6]]
+    )
     assert not np.array_equal(got.images[3], got.images[6])
     assert augment(whole, Augmentation(copies=0), seed=9) is whole
 
@@ -97,7 +118,9 @@ def test_a_copy_depends_on_its_own_face_alone():
 def test_nothing_seen_in_training_is_evaluated_on(tmp_path):
     train, test = faces([0, 1, 2], "abc", [1, 2, 3]), faces([0, 1, 2], "def", [4, 5, 6])
     write_split(tmp_path, {"train": train, "test": test})
-    mixed = faces([0, 1, 2, 0], ["x", "b", "d", ""], [1, 50, 4, 60])   # a known image, a known person, a test face, new
+    mixed = faces(
+        [0, 1, 2, 0], ["x", "b", "d", ""], [1, 50, 4, 60]
+    )  # a known image, a known person, a test face, new
     assert unseen(mixed, tmp_path).names == ("f2", "f3")
     assert unseen(mixed, tmp_path / "nowhere") is mixed
 
@@ -108,7 +131,7 @@ def test_fewer_faces_keep_the_parts_that_the_training_had_them_in(tmp_path):
     trained = split(whole, shares, seed=7)
     write_split(tmp_path, trained)
     fewer, known = whole.take(range(60)), set(trained["train"].identities)
-    assert known & set(split(fewer, shares, seed=7)["test"].identities)   # why it is not split anew
+    assert known & set(split(fewer, shares, seed=7)["test"].identities)  # why it is not split anew
     parts = as_trained(fewer, tmp_path)
     assert len(parts["train"]) + len(parts["test"]) == 60
     assert not known & set(parts["test"].identities)

@@ -18,7 +18,7 @@ def test_the_gallery_has_a_row_a_class(toy_parts):
     fig = pictures.gallery(toy_parts["train"], each=5)
     assert len(shown(fig)) == 15
     assert [ax.get_ylabel() for ax in fig.axes[::5]] == list(CLASSES)
-    few = toy_parts["train"].take([0, 1])       # no face of the third class: its row stays empty
+    few = toy_parts["train"].take([0, 1])  # no face of the third class: its row stays empty
     assert len(shown(pictures.gallery(few, each=2))) == 2
 
 
@@ -45,7 +45,9 @@ def test_mistakes_are_drawn_or_their_absence_is_said(keras_model):
     truth = evaluate(classifier, faces)
     right = type(faces)(faces.images, truth.predicted, faces.classes, faces.names, faces.identities)
     assert "No mistake on 24" in pictures.mistakes(evaluate(classifier, right)).get_suptitle()
-    wrong = type(faces)(faces.images, (truth.predicted + 1) % 3, faces.classes, faces.names, faces.identities)
+    wrong = type(faces)(
+        faces.images, (truth.predicted + 1) % 3, faces.classes, faces.names, faces.identities
+    )
     fig = pictures.mistakes(evaluate(classifier, wrong), most=7)
     assert len(shown(fig)) == 7
     assert "7 surest of 24" in fig.get_suptitle()

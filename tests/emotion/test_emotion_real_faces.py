@@ -13,12 +13,17 @@ from facelab.emotion.train import Settings
 
 def test_the_margin_is_accuracy_minus_that_of_the_majority_on_the_same_faces():
     labels = np.array([0, 0, 0, 1, 1, 2])
-    faces = FaceSet(np.zeros((6, 4, 4, 3), np.uint8), labels, ("anger", "joy", "neutral"), tuple("abcdef"),
-                    ("x", "x", "", "", "", "z"))
+    faces = FaceSet(
+        np.zeros((6, 4, 4, 3), np.uint8),
+        labels,
+        ("anger", "joy", "neutral"),
+        tuple("abcdef"),
+        ("x", "x", "", "", "", "z"),
+    )
     checked = CrossChecked(faces, np.eye(3)[[0, 0, 1, 1, 1, 2]], np.zeros(6, int))
     assert checked.accuracy().value == pytest.approx(5 / 6)
     assert checked.margin().value == pytest.approx(5 / 6 - 3 / 6)
-    assert checked.margin().units == 5          # two faces are one person's
+    assert checked.margin().units == 5  # two faces are one person's
     assert np.trace(checked.table) == 5
 
 
@@ -40,8 +45,14 @@ def test_real_faces_are_told_better_than_by_their_majority(assets, spec, tmp_pat
     real = crosscheck.real_faces(spec, SEVEN)
     assert len(real.faces) > 200
     weights = backbones.weights(backbones.choose("facelab"), spec, n=600, epochs=10)
-    settings = Settings(backend="keras", epochs=12, learning_rate=0.015, batch=16, patience=0,
-                        augmentation=Augmentation(copies=3))
+    settings = Settings(
+        backend="keras",
+        epochs=12,
+        learning_rate=0.015,
+        batch=16,
+        patience=0,
+        augmentation=Augmentation(copies=3),
+    )
     checked = crosscheck.cross_check(real.faces, spec, settings, backbone=weights, folds=2)
     assert checked.margin().lo > 0
-    assert checked.margin().units > 150         # people, not faces
+    assert checked.margin().units > 150  # people, not faces

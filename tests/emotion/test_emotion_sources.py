@@ -33,7 +33,9 @@ def test_a_folder_becomes_four_disjoint_parts(folder, spec):
     assert got.faces.counts() == {"anger": 12, "joy": 12, "neutral": 12}
     parts = prepare(got, seed=1).parts
     assert sum(len(p) for p in parts.values()) == 36
-    assert all(set(p.counts().values()) == {len(p) // 3} for p in parts.values())   # each class alike in each part
+    assert all(
+        set(p.counts().values()) == {len(p) // 3} for p in parts.values()
+    )  # each class alike in each part
 
 
 def test_train_and_test_folders_are_parts(folder, tmp_path, spec):
@@ -54,7 +56,9 @@ def test_an_empty_class_folder_is_named(folder, spec):
     assert e.value.where == str(folder / "sad")
 
 
-@pytest.mark.parametrize("damage", [lambda b: b[:len(b) // 2], lambda b: b"", lambda b: b"<html>" + b[:50]])
+@pytest.mark.parametrize(
+    "damage", [lambda b: b[: len(b) // 2], lambda b: b"", lambda b: b"<html>" + b[:50]]
+)
 def test_a_corrupt_jpeg_is_named(folder, damage, spec):
     bad = folder / "happy" / "3.jpg"
     bad.write_bytes(damage(bad.read_bytes()))
@@ -85,15 +89,29 @@ def write(path, header, rows):
     return path
 
 
-@pytest.mark.parametrize(("header", "row", "what", "where"), [
-    (("file", "emotio"), ("a.jpg", "joy"), "no column 'emotion'", ""),
-    (("fil", "emotion"), ("a.jpg", "joy"), "no column 'file'", ""),
-    (("file", "emotion"), ("a.jpg", "hapy"), "not in the table", ":2"),
-    (("file", "emotion"), ("a.jpg",), "another number of cells", ":2"),
-    (("file", "emotion", "x1", "y1", "x2", "y2"), ("a.jpg", "joy", "1", "2", "x", "9"), "no number", ":2"),
-    (("file", "emotion", "x1", "y1", "x2", "y2"), ("a.jpg", "joy", "9", "2", "1", "9"), "box is empty", ":2"),
-    (("file", "emotion", "split"), ("a.jpg", "joy", "trian"), "did you mean 'train'", ":2"),
-    (("file", "emotion"), ("a.jpg", "sad"), "no row of these classes", "")])
+@pytest.mark.parametrize(
+    ("header", "row", "what", "where"),
+    [
+        (("file", "emotio"), ("a.jpg", "joy"), "no column 'emotion'", ""),
+        (("fil", "emotion"), ("a.jpg", "joy"), "no column 'file'", ""),
+        (("file", "emotion"), ("a.jpg", "hapy"), "not in the table", ":2"),
+        (("file", "emotion"), ("a.jpg",), "another number of cells", ":2"),
+        (
+            ("file", "emotion", "x1", "y1", "x2", "y2"),
+            ("a.jpg", "joy", "1", "2", "x", "9"),
+            "no number",
+            ":2",
+        ),
+        (
+            ("file", "emotion", "x1", "y1", "x2", "y2"),
+            ("a.jpg", "joy", "9", "2", "1", "9"),
+            "box is empty",
+            ":2",
+        ),
+        (("file", "emotion", "split"), ("a.jpg", "joy", "trian"), "did you mean 'train'", ":2"),
+        (("file", "emotion"), ("a.jpg", "sad"), "no row of these classes", ""),
+    ],
+)
 def test_a_bad_csv_is_named_with_its_line(header, row, what, where, tmp_path, spec):
     path = write(tmp_path / "set.csv", header, [row])
     with pytest.raises(BadInputError, match=what) as e:
@@ -123,10 +141,18 @@ def test_boxes_identities_and_parts_of_a_csv_are_used(tmp_path, spec):
     image = np.zeros((80, 200, 3), np.uint8)
     image[:, 100:] = 255
     cv2.imwrite(str(tmp_path / "a.png"), image)
-    rows = [("a.png", "joy", "p1", 2, 20, 30, 60, "train"), ("a.png", "angry", "p2", 160, 20, 190, 60, "test")]
-    path = write(tmp_path / "set.csv", ("file", "emotion", "identity", "x1", "y1", "x2", "y2", "split"), rows)
+    rows = [
+        ("a.png", "joy", "p1", 2, 20, 30, 60, "train"),
+        ("a.png", "angry", "p2", 160, 20, 190, 60, "test"),
+    ]
+    path = write(
+        tmp_path / "set.csv", ("file", "emotion", "identity", "x1", "y1", "x2", "y2", "split"), rows
+    )
     read = sources.csv_rows(path)
-    assert [(r.emotion, r.identity, r.part) for r in read] == [("joy", "p1", "train"), ("anger", "p2", "test")]
+    assert [(r.emotion, r.identity, r.part) for r in read] == [
+        ("joy", "p1", "train"),
+        ("anger", "p2", "test"),
+    ]
     faces = sources.load_rows(read, spec)
     assert faces.images[0].max() == 0
     assert faces.images[1].min() == 255
@@ -134,6 +160,7 @@ def test_boxes_identities_and_parts_of_a_csv_are_used(tmp_path, spec):
 
 def test_what_data_synth_writes_can_be_trained_on(tmp_path, spec):
     from facelab.datasets.synthetic.writer import make_request, write_set
+
     write_set(make_request("emotion", 3, 48, 3), 21, tmp_path, workers=1)
     got = collect(str(tmp_path), spec)
     assert len(got.faces) == 21
@@ -143,10 +170,13 @@ def test_what_data_synth_writes_can_be_trained_on(tmp_path, spec):
 
 def test_synthetic_crops_are_kept_and_only_missing_ones_are_drawn(tmp_path, spec, monkeypatch):
     from facelab.datasets import synthetic
+
     fresh = sources.synthetic(5, 5, spec, workers=1)
     first = sources.synthetic(3, 5, spec, workers=1, cache=tmp_path)
     asked, draw = [], synthetic.generate
-    monkeypatch.setattr(synthetic, "generate", lambda *a, **k: asked.append((k["start"], k["n"])) or draw(*a, **k))
+    monkeypatch.setattr(
+        synthetic, "generate", lambda *a, **k: asked.append((k["start"], k["n"])) or draw(*a, **k)
+    )
     again = sources.synthetic(3, 5, spec, workers=1, cache=tmp_path)
     more = sources.synthetic(5, 5, spec, workers=1, cache=tmp_path)
     assert asked == [(3, 2)]
@@ -160,9 +190,27 @@ def test_synthetic_crops_are_kept_and_only_missing_ones_are_drawn(tmp_path, spec
 def test_identities_from_file_names_only_where_names_look_like_people(tmp_path):
     def rows(*names):
         return [sources.Row(tmp_path / f"{n}.jpg", "joy") for n in names]
-    people = rows("Ann_Lee_0001", "Ann_Lee_0002", "Bo_Ek_0001", "Cy_Fo_0003", "Di_Go_0001", "Ed_Ho_0009", "x1", "x2")
-    assert [r.identity for r in sources.named_identities(people)] == ["Ann_Lee", "Ann_Lee", "Bo_Ek", "Cy_Fo", "Di_Go",
-                                                                      "Ed_Ho", "", ""]
+
+    people = rows(
+        "Ann_Lee_0001",
+        "Ann_Lee_0002",
+        "Bo_Ek_0001",
+        "Cy_Fo_0003",
+        "Di_Go_0001",
+        "Ed_Ho_0009",
+        "x1",
+        "x2",
+    )
+    assert [r.identity for r in sources.named_identities(people)] == [
+        "Ann_Lee",
+        "Ann_Lee",
+        "Bo_Ek",
+        "Cy_Fo",
+        "Di_Go",
+        "Ed_Ho",
+        "",
+        "",
+    ]
     counted = rows("img_0001", "img_0002", "img_0003", "img_0004")
     assert sources.named_identities(counted) == counted
     own = [sources.Row(tmp_path / "Ann_Lee_0001.jpg", "joy", identity="7")]
@@ -171,12 +219,15 @@ def test_identities_from_file_names_only_where_names_look_like_people(tmp_path):
 
 def fer_csv(path, labels, usages):
     rng = np.random.default_rng(1)
-    rows = [(label, " ".join(map(str, rng.integers(0, 256, 2304))), usage) for label, usage in zip(labels, usages)]
+    rows = [
+        (label, " ".join(map(str, rng.integers(0, 256, 2304))), usage)
+        for label, usage in zip(labels, usages)
+    ]
     return write(path, ("emotion", "pixels", "Usage"), rows)
 
 
 def test_fer2013_and_its_parts(tmp_path, spec):
-    labels = [0, 3, 6] * 20 + [4, 1]                 # sadness and disgust are none of the three
+    labels = [0, 3, 6] * 20 + [4, 1]  # sadness and disgust are none of the three
     usages = ["Training"] * 42 + ["PublicTest"] * 9 + ["PrivateTest"] * 11
     path = fer_csv(tmp_path / "fer2013.csv", labels, usages)
     got = collect(str(path), spec)
@@ -191,17 +242,50 @@ def test_fer2013_and_its_parts(tmp_path, spec):
 
 def test_ferplus_votes_replace_labels(tmp_path, spec):
     path = fer_csv(tmp_path / "fer2013.csv", [0, 3, 6, 0, 0], ["Training"] * 5)
-    header = ("Usage", "Image name", "neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear",
-              "contempt", "unknown", "NF")
-    votes = write(tmp_path / "fer2013new.csv", header, [
-        ("Training", "fer0000000.png", 0, 8, 0, 0, 2, 0, 0, 0, 0, 0),    # joy, not anger
-        ("Training", "", 0, 0, 0, 0, 0, 0, 0, 0, 0, 10),                 # no face: without a name, but with a row
-        ("Training", "fer0000001.png", 9, 0, 0, 0, 0, 0, 0, 0, 1, 0),
-        ("Training", "fer0000002.png", 0, 0, 0, 0, 7, 0, 0, 0, 0, 3),
-        ("Training", "fer0000003.png", 2, 2, 2, 2, 2, 0, 0, 0, 0, 0)])   # nobody agrees
+    header = (
+        "Usage",
+        "Image name",
+        "neutral",
+        "happiness",
+        "surprise",
+        "sadness",
+        "anger",
+        "disgust",
+        "fear",
+        "contempt",
+        "unknown",
+        "NF",
+    )
+    votes = write(
+        tmp_path / "fer2013new.csv",
+        header,
+        [
+            ("Training", "fer0000000.png", 0, 8, 0, 0, 2, 0, 0, 0, 0, 0),  # joy, not anger
+            (
+                "Training",
+                "",
+                0,
+                0,
+                0,
+                0,
+                0,
+                0,
+                0,
+                0,
+                0,
+                10,
+            ),  # no face: without a name, but with a row
+            ("Training", "fer0000001.png", 9, 0, 0, 0, 0, 0, 0, 0, 1, 0),
+            ("Training", "fer0000002.png", 0, 0, 0, 0, 7, 0, 0, 0, 0, 3),
+            ("Training", "fer0000003.png", 2, 2, 2, 2, 2, 0, 0, 0, 0, 0),
+        ],
+    )  # nobody agrees
     faces, _ = sources.fer(path, spec, votes=votes)
     assert [(faces.classes[k], name[-1]) for k, name in zip(faces.labels, faces.names)] == [
-        ("joy", "0"), ("neutral", "2"), ("anger", "3")]
+        ("joy", "0"),
+        ("neutral", "2"),
+        ("anger", "3"),
+    ]
     votes.write_text("\n".join(votes.read_text().splitlines()[:-1]) + "\n")
     with pytest.raises(BadInputError, match="another number of rows"):
         sources.fer(path, spec, votes=votes)
@@ -230,7 +314,12 @@ def test_the_largest_face_is_cropped(spec):
     class Two:
         def detect(self, image):
             from facelab.detection.base import Detections
-            return Detections(np.array([[0, 0, 10, 10], [20, 20, 60, 60], [0, 0, 79, 79]]), np.array([.9, .8, .1]))
+
+            return Detections(
+                np.array([[0, 0, 10, 10], [20, 20, 60, 60], [0, 0, 79, 79]]),
+                np.array([0.9, 0.8, 0.1]),
+            )
+
     find = sources.largest_face(Two(), least=0.5)
     assert find(np.zeros((80, 80, 3), np.uint8)) == (20, 20, 60, 60)
     assert sources.largest_face(Two(), least=0.95)(np.zeros((80, 80, 3), np.uint8)) is None

@@ -71,7 +71,7 @@ class Transforms:
 compose, swapped, transforms = Compose(), Compose(swap=True), Transforms()
 '''
 
-KERAS = '''
+KERAS = """
 import keras
 import tensorflow as tf
 
@@ -89,7 +89,7 @@ def dataset(ds):
         return x / 127.5 - 1
 
     return ds.map(prepare).batch(1)
-'''
+"""
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +111,10 @@ def test_an_augmentation_library_s_call_is_the_same_pipeline_in_another_layout(p
         assert made.output["marks"]["shape"] == [3, 40, 48]
         assert [f.kind for f in compare(by_hand, made).findings] == ["layout", "batch_axis"]
     wrong = capture_target(f"{pipelines / 'code.py'}:swapped")
-    assert compare(capture_target(f"{pipelines / 'code.py'}:compose"), wrong).findings[0].kind == "channel_order"
+    assert (
+        compare(capture_target(f"{pipelines / 'code.py'}:compose"), wrong).findings[0].kind
+        == "channel_order"
+    )
 
 
 @pytest.mark.slow
@@ -119,7 +122,10 @@ def test_an_augmentation_library_s_call_is_the_same_pipeline_in_another_layout(p
 @pytest.mark.parametrize("name", ["layers", "dataset"])
 def test_keras_layers_and_datasets_are_captured_and_agree_with_code(pipelines, by_hand, name):
     made = capture_target(f"{pipelines / 'keras_code.py'}:{name}")
-    assert made.output["marks"]["shape"] == [1, 40, 48, 3] and made.output["marks"]["dtype"] == "float32"
+    assert (
+        made.output["marks"]["shape"] == [1, 40, 48, 3]
+        and made.output["marks"]["dtype"] == "float32"
+    )
     # TensorFlow rounds nothing between resizing and scaling and reads no EXIF; its JPEG decoder is the fast one
     found = [f.kind for f in compare(by_hand, made).findings]
     assert found in ([], ["decoder"]), found
@@ -140,7 +146,12 @@ def tiny_model(path, shape=(1, 40, 48, 3)):
     code.builtinCode = code.deprecatedBuiltinCode = tfl.BuiltinOperator.RELU
     code.version = 1
     graph.operators, graph.inputs, graph.outputs = [operator], [0], [1]
-    model.version, model.subgraphs, model.operatorCodes, model.buffers = 3, [graph], [code], [tfl.BufferT()]
+    model.version, model.subgraphs, model.operatorCodes, model.buffers = (
+        3,
+        [graph],
+        [code],
+        [tfl.BufferT()],
+    )
     builder = flatbuffers.Builder(1024)
     builder.Finish(model.Pack(builder), b"TFL3")
     path.write_bytes(bytes(builder.Output()))
@@ -148,7 +159,9 @@ def tiny_model(path, shape=(1, 40, 48, 3)):
 
 
 def described(path, mean, std):
-    return write_metadata(path, name="m", description="d", size=(48, 40), mean=mean, std=std, labels=["a", "b"])
+    return write_metadata(
+        path, name="m", description="d", size=(48, 40), mean=mean, std=std, labels=["a", "b"]
+    )
 
 
 def test_a_tflite_file_with_metadata_is_captured_and_compared(pipelines, tmp_path):
@@ -157,7 +170,9 @@ def test_a_tflite_file_with_metadata_is_captured_and_compared(pipelines, tmp_pat
     assert run(["fingerprint", "capture", "--pipeline", str(model), "--out", str(out)]) == 0
     made = schema.load(out)
     assert made.spec is not None and made.output["marks"]["shape"] == [1, 40, 48, 3]
-    right, wrong = (capture_target(f"{pipelines / 'code.py'}:{n}") for n in ("upright", "upright_imagenet"))
+    right, wrong = (
+        capture_target(f"{pipelines / 'code.py'}:{n}") for n in ("upright", "upright_imagenet")
+    )
     assert compare(made, right).verdict == "equivalent"
     assert compare(made, wrong).findings[0].kind in ("mean", "scale")
 
@@ -166,7 +181,13 @@ def test_a_tflite_file_that_says_nothing_or_is_none_is_refused(tmp_path):
     with pytest.raises(BadInputError, match="no normalisation metadata"):
         spec_of(tiny_model(tmp_path / "plain.tflite"))
     whole = described(tiny_model(tmp_path / "cut.tflite"), 0, 255).read_bytes()
-    for data in (b"", b"TFL3", b"\0\0\0\0TFL3" + b"\xff" * 64, b"\x1c\0\0\0TFL3" + b"\0" * 12, whole[:200]):
+    for data in (
+        b"",
+        b"TFL3",
+        b"\0\0\0\0TFL3" + b"\xff" * 64,
+        b"\x1c\0\0\0TFL3" + b"\0" * 12,
+        whole[:200],
+    ):
         (tmp_path / "cut.tflite").write_bytes(data)
         with pytest.raises(BadInputError, match="TFLite"):
             spec_of(tmp_path / "cut.tflite")
@@ -180,7 +201,11 @@ def test_a_spec_as_an_onnx_graph_is_the_spec(tmp_path):
         helper.make_node("Cast", ["image"], ["pixels"], to=TensorProto.FLOAT),
         helper.make_node("Transpose", ["pixels"], ["first"], perm=[0, 3, 1, 2]),
         helper.make_node(
-            "Resize", ["first", "", "", "sizes"], ["small"], mode="linear", coordinate_transformation_mode="half_pixel"
+            "Resize",
+            ["first", "", "", "sizes"],
+            ["small"],
+            mode="linear",
+            coordinate_transformation_mode="half_pixel",
         ),
         helper.make_node("Transpose", ["small"], ["last"], perm=[0, 2, 3, 1]),
         helper.make_node("Sub", ["last", "mean"], ["centred"]),
@@ -197,7 +222,9 @@ def test_a_spec_as_an_onnx_graph_is_the_spec(tmp_path):
         ],
     )
     path = tmp_path / "inside.onnx"
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path
+    )
     (tmp_path / "code.py").write_text(CODE)
     hand = capture_target(f"{tmp_path / 'code.py'}:by_hand")
     assert compare(hand, capture_target(str(path))).verdict == "equivalent"

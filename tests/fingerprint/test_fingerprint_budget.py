@@ -25,7 +25,9 @@ def test_the_same_comparison_does_the_same_work(name, documented, black_box, mon
     assert kinds[0] == kinds[1] and made[0].spent == made[1].spent > 0
 
 
-def test_without_any_budget_the_cause_is_unknown_rather_than_guessed(documented, black_box, monkeypatch):
+def test_without_any_budget_the_cause_is_unknown_rather_than_guessed(
+    documented, black_box, monkeypatch
+):
     monkeypatch.setattr(causes, "Budget", lambda: Budget(1.0))
     mistake = next(m for m in SINGLES if m.name == "tilted by 12°")
     c = compare(documented("emotion-64-gray"), black_box("emotion-64-gray", mistake))
@@ -35,4 +37,6 @@ def test_without_any_budget_the_cause_is_unknown_rather_than_guessed(documented,
 def test_a_turn_costs_more_than_a_resize():
     source = Source("x", np.zeros((200, 300, 3), np.uint8))
     plain = (Orient(), Resize((64, 64)))
-    assert prediction_work((Affine(3.0), *plain), source, 16, 16) > 3 * prediction_work(plain, source, 16, 16)
+    assert prediction_work((Affine(3.0), *plain), source, 16, 16) > 3 * prediction_work(
+        plain, source, 16, 16
+    )

@@ -65,8 +65,22 @@ number = 3
 def folder(tmp_path_factory):
     path = tmp_path_factory.mktemp("cli")
     (path / "pipe.py").write_text(PIPELINES)
-    (path / "spec.json").write_text(json.dumps({"schema": "facelab.preprocess/1", "name": GRAY, "stages": SPECS[GRAY]}))
-    assert run(["fingerprint", "capture", "--spec", str(path / "spec.json"), "--out", str(path / "train.json")]) == 0
+    (path / "spec.json").write_text(
+        json.dumps({"schema": "facelab.preprocess/1", "name": GRAY, "stages": SPECS[GRAY]})
+    )
+    assert (
+        run(
+            [
+                "fingerprint",
+                "capture",
+                "--spec",
+                str(path / "spec.json"),
+                "--out",
+                str(path / "train.json"),
+            ]
+        )
+        == 0
+    )
     return path
 
 
@@ -82,9 +96,25 @@ def folder(tmp_path_factory):
 )
 def test_every_style_of_pipeline_is_captured(folder, name, shape, stages):
     out = folder / f"{name}.json"
-    assert run(["fingerprint", "capture", "--pipeline", f"{folder / 'pipe.py'}:{name}", "--out", str(out)]) == 0
+    assert (
+        run(
+            [
+                "fingerprint",
+                "capture",
+                "--pipeline",
+                f"{folder / 'pipe.py'}:{name}",
+                "--out",
+                str(out),
+            ]
+        )
+        == 0
+    )
     made = schema.load(out)
-    assert made.output["marks"]["shape"] == shape and [n for n, _ in made.stages] == stages and made.spec is None
+    assert (
+        made.output["marks"]["shape"] == shape
+        and [n for n, _ in made.stages] == stages
+        and made.spec is None
+    )
     assert out.stat().st_size < 256 * 1024
 
 
@@ -102,7 +132,19 @@ def test_every_style_of_pipeline_is_captured(folder, name, shape, stages):
 )
 def test_a_pipeline_that_cannot_be_captured_is_exit_2(folder, target, words, capsys):
     (folder / "bad.py").write_text("import nothing_of_this_name")
-    assert run(["fingerprint", "capture", "--pipeline", str(folder / target), "--out", str(folder / "no.json")]) == 2
+    assert (
+        run(
+            [
+                "fingerprint",
+                "capture",
+                "--pipeline",
+                str(folder / target),
+                "--out",
+                str(folder / "no.json"),
+            ]
+        )
+        == 2
+    )
     err = capsys.readouterr().err
     assert words in err and "Traceback" not in err and not (folder / "no.json").exists()
 
@@ -130,26 +172,88 @@ def test_an_onnx_graph_with_preprocessing_is_captured_and_tapped(folder):
         ],
     )
     path = folder / "g.onnx"
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path
+    )
     out = folder / "onnx.json"
-    assert run(["fingerprint", "capture", "--pipeline", str(path), "--tap", "scaled", "--out", str(out)]) == 0
+    assert (
+        run(
+            [
+                "fingerprint",
+                "capture",
+                "--pipeline",
+                str(path),
+                "--tap",
+                "scaled",
+                "--out",
+                str(out),
+            ]
+        )
+        == 0
+    )
     assert schema.load(out).output["marks"]["shape"] == [1, 48, 48, 3]
-    assert run(["fingerprint", "capture", "--pipeline", str(path), "--tap", "scalde", "--out", str(out)]) == 2
+    assert (
+        run(
+            [
+                "fingerprint",
+                "capture",
+                "--pipeline",
+                str(path),
+                "--tap",
+                "scalde",
+                "--out",
+                str(out),
+            ]
+        )
+        == 2
+    )
 
 
 def test_compare_writes_everything_and_exits_1_on_a_mismatch(folder, capsys):
     infer = folder / "by_path.json"
     if not infer.exists():
-        run(["fingerprint", "capture", "--pipeline", f"{folder / 'pipe.py'}:by_path", "--out", str(infer)])
+        run(
+            [
+                "fingerprint",
+                "capture",
+                "--pipeline",
+                f"{folder / 'pipe.py'}:by_path",
+                "--out",
+                str(infer),
+            ]
+        )
     files = {k: folder / f"out.{k}" for k in ("json", "sarif", "junit", "html")}
     options = [v for k, f in files.items() for v in (f"--{k}", str(f))]
     assert run(["fingerprint", "compare", str(folder / "train.json"), str(infer), *options]) == 1
     text = capsys.readouterr().out
     result = json.loads(files["json"].read_text())
     assert result["verdict"] == "mismatch" and result["findings"]
-    assert set(result["findings"][0]) >= {"kind", "stage", "training", "inference", "evidence", "severity", "fix"}
-    assert all(f.stat().st_size > 500 for f in files.values()) and result["findings"][0]["kind"] in text
-    assert run(["fingerprint", "compare", str(folder / "train.json"), str(folder / "train.json"), "--json", "-"]) == 0
+    assert set(result["findings"][0]) >= {
+        "kind",
+        "stage",
+        "training",
+        "inference",
+        "evidence",
+        "severity",
+        "fix",
+    }
+    assert (
+        all(f.stat().st_size > 500 for f in files.values())
+        and result["findings"][0]["kind"] in text
+    )
+    assert (
+        run(
+            [
+                "fingerprint",
+                "compare",
+                str(folder / "train.json"),
+                str(folder / "train.json"),
+                "--json",
+                "-",
+            ]
+        )
+        == 0
+    )
     assert json.loads(capsys.readouterr().out)["verdict"] == "identical"
 
 
@@ -168,13 +272,24 @@ def test_the_cost_decides_the_severity(folder, assets, capsys):
         rows = list(csv.DictReader(f))[:24]
     for row in rows:
         source = (
-            assets / "labelled" / next(v for v in row.values() if str(v).lower().endswith((".jpg", ".png", ".jpeg")))
+            assets
+            / "labelled"
+            / next(v for v in row.values() if str(v).lower().endswith((".jpg", ".png", ".jpeg")))
         )
         shutil.copy(source, faces / source.name)
     raw = json.loads((folder / "spec.json").read_text())
     raw["stages"][4].update(mean=[0.0], scale=[1.0])
     (folder / "raw.json").write_text(json.dumps(raw))
-    run(["fingerprint", "capture", "--spec", str(folder / "raw.json"), "--out", str(folder / "rawfp.json")])
+    run(
+        [
+            "fingerprint",
+            "capture",
+            "--spec",
+            str(folder / "raw.json"),
+            "--out",
+            str(folder / "rawfp.json"),
+        ]
+    )
     small = next(
         p
         for p in sorted((assets / "models" / "emotion").glob("*.hdf5"))
@@ -208,7 +323,16 @@ def test_the_cost_decides_the_severity(folder, assets, capsys):
 
 def test_model_and_images_go_together(folder, capsys):
     assert (
-        run(["fingerprint", "compare", str(folder / "train.json"), str(folder / "train.json"), "--model", "x.onnx"])
+        run(
+            [
+                "fingerprint",
+                "compare",
+                str(folder / "train.json"),
+                str(folder / "train.json"),
+                "--model",
+                "x.onnx",
+            ]
+        )
         == 2
     )
 
@@ -225,7 +349,9 @@ def tensors(tmp_path):
 
 
 def import_(folder):
-    return run(["fingerprint", "import", "--tensors", str(folder), "--out", str(folder / "out.json")])
+    return run(
+        ["fingerprint", "import", "--tensors", str(folder), "--out", str(folder / "out.json")]
+    )
 
 
 def test_npy_and_raw_tensors_import_alike(tensors):
@@ -249,7 +375,10 @@ BAD = {
     "pickle": lambda d: np.save(d / "marks.npy", np.array([{}]), allow_pickle=True),
     "NaN": lambda d: np.save(d / "marks.npy", np.full((1, 3, 12, 12), np.nan, np.float32)),
     "five axes": lambda d: np.save(d / "marks.npy", np.zeros((1, 1, 3, 12, 12), np.float32)),
-    "raw without shape": lambda d: ((d / "marks.npy").unlink(), (d / "marks.bin").write_bytes(b"0" * 48)),
+    "raw without shape": lambda d: (
+        (d / "marks.npy").unlink(),
+        (d / "marks.bin").write_bytes(b"0" * 48),
+    ),
     "raw too short": lambda d: (
         (d / "marks.npy").unlink(),
         (d / "marks.bin").write_bytes(b"0" * 48),
@@ -258,7 +387,9 @@ BAD = {
     "raw duplicate keys": lambda d: (
         (d / "marks.npy").unlink(),
         (d / "marks.bin").write_bytes(b"0" * 1728),
-        (d / "marks.json").write_text('{"shape": [1], "shape": [1, 3, 12, 12], "dtype": "float32"}'),
+        (d / "marks.json").write_text(
+            '{"shape": [1], "shape": [1, 3, 12, 12], "dtype": "float32"}'
+        ),
     ),
     "raw hostile shape": lambda d: (
         (d / "marks.npy").unlink(),
@@ -299,7 +430,9 @@ def test_compare_imports_neither_tensorflow_nor_matplotlib_nor_the_specs_models(
             "fingerprint",
             "compare",
             str(folder / "train.json"),
-            str(folder / "by_path.json") if (folder / "by_path.json").exists() else str(folder / "train.json"),
+            str(folder / "by_path.json")
+            if (folder / "by_path.json").exists()
+            else str(folder / "train.json"),
         ],
         capture_output=True,
         text=True,
@@ -323,7 +456,16 @@ def noise(path):
     return numpy.random.default_rng(x.size).normal(size=x.shape).astype("float32")
 """
     (folder / "speed.py").write_text((folder / "pipe.py").read_text() + noise)
-    run(["fingerprint", "capture", "--pipeline", f"{folder / 'speed.py'}:{pipeline}", "--out", str(folder / "s.json")])
+    run(
+        [
+            "fingerprint",
+            "capture",
+            "--pipeline",
+            f"{folder / 'speed.py'}:{pipeline}",
+            "--out",
+            str(folder / "s.json"),
+        ]
+    )
     command = [
         sys.executable,
         "-m",

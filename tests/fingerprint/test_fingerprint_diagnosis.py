@@ -89,7 +89,9 @@ def test_two_mistakes_at_once_are_separated(pair, documented, black_box):
 @pytest.mark.parametrize("base", BASES)
 @pytest.mark.parametrize("mistake", HARMLESS, ids=lambda m: m.name)
 def test_harmless_variations_raise_no_alarm(base, mistake, documented, black_box):
-    if not mistake.suits(base) or (base == BOX and mistake.name not in ("the same again", "last bit truncated")):
+    if not mistake.suits(base) or (
+        base == BOX and mistake.name not in ("the same again", "last bit truncated")
+    ):
         pytest.skip("does not apply, or in the slow matrix")
     c = compare(documented(base), black_box(base, mistake))
     assert c.verdict == "equivalent" and not c.findings, [(f.kind, f.inference) for f in c.findings]
@@ -100,9 +102,15 @@ def test_harmless_variations_raise_no_alarm(base, mistake, documented, black_box
 def test_the_whole_matrix(base):
     rows = matrix.run_matrix([base])
     shares = matrix.shares(rows)
-    assert shares["single"][0] >= 0.95 * shares["single"][1], [r for r in rows if not r.right and r.group == "single"]
-    assert shares["pair"][0] >= 0.8 * shares["pair"][1], [r for r in rows if not r.right and r.group == "pair"]
-    assert shares["harmless"][0] == shares["harmless"][1], [r for r in rows if not r.right and r.group == "harmless"]
+    assert shares["single"][0] >= 0.95 * shares["single"][1], [
+        r for r in rows if not r.right and r.group == "single"
+    ]
+    assert shares["pair"][0] >= 0.8 * shares["pair"][1], [
+        r for r in rows if not r.right and r.group == "pair"
+    ]
+    assert shares["harmless"][0] == shares["harmless"][1], [
+        r for r in rows if not r.right and r.group == "harmless"
+    ]
 
 
 def test_the_matrix_is_as_large_as_promised():
@@ -213,8 +221,17 @@ def test_resampling_matrices_are_opencvs(kernel, antialias, code):
 
     x = np.random.default_rng(2).integers(0, 256, (61, 83)).astype(np.uint8)
     centers = "legacy" if kernel == "nearest" else "half"
-    mine = weights(61, 40, kernel, antialias, centers) @ x @ weights(83, 48, kernel, antialias, centers).T
-    assert np.abs(np.clip(mine, 0, 255) - cv2.resize(x, (48, 40), interpolation=getattr(cv2, code))).max() < 1.01
+    mine = (
+        weights(61, 40, kernel, antialias, centers)
+        @ x
+        @ weights(83, 48, kernel, antialias, centers).T
+    )
+    assert (
+        np.abs(
+            np.clip(mine, 0, 255) - cv2.resize(x, (48, 40), interpolation=getattr(cv2, code))
+        ).max()
+        < 1.01
+    )
 
 
 def test_the_linear_fit_finds_weights_and_scale():
@@ -238,7 +255,11 @@ def test_the_linear_fit_finds_weights_and_scale():
         ((planted.IMAGENET), ((0.0,) * 3, (255.0,) * 3), ["missing_normalization"]),
         ((planted.IMAGENET), (planted.IMAGENET[0][::-1], planted.IMAGENET[1]), ["mean"]),
         (((0.0,), (255.0,)), ((127.5,), (127.5,)), ["value_range"]),
-        (((127.5,), (127.5,)), ((129.83,), (148.46,)), ["yuv_range"]),  # 16 + x · 219/255 before the same
+        (
+            ((127.5,), (127.5,)),
+            ((129.83,), (148.46,)),
+            ["yuv_range"],
+        ),  # 16 + x · 219/255 before the same
         (((0.0,), (255.0,)), ((16.0,), (219.0,)), ["yuv_range"]),
     ],
 )
@@ -254,7 +275,7 @@ def test_specs_that_differ_in_size_alone_are_told_by_it():
     stages = [{**s.to_dict(), "size": [48, 48]} if s.op == "resize" else s for s in train.stages]
     done = compare(capture_spec(train), capture_spec(PreprocessSpec("smaller", stages)))
     assert [f.kind for f in done.findings] == ["size"] and done.verdict == "mismatch"
-    assert done.explained is None   # tensors of two sizes have no distance
+    assert done.explained is None  # tensors of two sizes have no distance
 
 
 def test_swapped_chroma_is_not_mended_by_swapping_red_and_blue():

@@ -23,13 +23,20 @@ def probe_folder(tmp_path_factory):
 def diagnose(command, mistake, probe_folder, out, spec):
     out.mkdir()
     options = [] if mistake == "none" else ["--mistake", mistake]
-    subprocess.run([*command, str(probe_folder), str(out), *options], check=True, capture_output=True, timeout=60)
+    subprocess.run(
+        [*command, str(probe_folder), str(out), *options],
+        check=True,
+        capture_output=True,
+        timeout=60,
+    )
     return compare(capture_spec(PreprocessSpec.load(spec)), import_tensors(out))
 
 
 def judge(comparison, kind):
     if kind is None:
-        assert comparison.verdict in ("identical", "equivalent"), [f.to_dict() for f in comparison.findings]
+        assert comparison.verdict in ("identical", "equivalent"), [
+            f.to_dict() for f in comparison.findings
+        ]
     else:
         assert comparison.verdict == "mismatch" and [f.kind for f in comparison.findings] == [kind]
 
@@ -42,11 +49,27 @@ def test_the_c_program(mistake, probe_folder, repository, tmp_path):
     program = tmp_path / "preprocess"
     folder = repository / "examples" / "c"
     subprocess.run(
-        [compiler, "-O2", "-std=c99", "-Wall", "-Wextra", "-Werror", "-o", program, folder / "preprocess.c", "-lm"],
+        [
+            compiler,
+            "-O2",
+            "-std=c99",
+            "-Wall",
+            "-Wextra",
+            "-Werror",
+            "-o",
+            program,
+            folder / "preprocess.c",
+            "-lm",
+        ],
         check=True,
         capture_output=True,
     )
-    judge(diagnose([program], mistake, probe_folder, tmp_path / "out", folder / "train.preprocess.json"), C[mistake])
+    judge(
+        diagnose(
+            [program], mistake, probe_folder, tmp_path / "out", folder / "train.preprocess.json"
+        ),
+        C[mistake],
+    )
 
 
 @pytest.mark.parametrize("mistake", JAVASCRIPT)
@@ -57,13 +80,19 @@ def test_the_javascript_program(mistake, probe_folder, repository, tmp_path):
     folder = repository / "examples" / "javascript"
     judge(
         diagnose(
-            [node, folder / "preprocess.mjs"], mistake, probe_folder, tmp_path / "out", folder / "train.preprocess.json"
+            [node, folder / "preprocess.mjs"],
+            mistake,
+            probe_folder,
+            tmp_path / "out",
+            folder / "train.preprocess.json",
         ),
         JAVASCRIPT[mistake],
     )
 
 
-@pytest.mark.parametrize("arguments", [[], ["a"], ["a", "b", "--mistake", "none-such"], ["no/such/folder", "b"]])
+@pytest.mark.parametrize(
+    "arguments", [[], ["a"], ["a", "b", "--mistake", "none-such"], ["no/such/folder", "b"]]
+)
 def test_wrong_use_of_the_examples_is_an_error(arguments, repository, tmp_path):
     node = shutil.which("node")
     if node is None:

@@ -98,7 +98,10 @@ SARIF = {
                                                         "type": "object",
                                                         "additionalProperties": False,
                                                         "properties": {
-                                                            "uri": {"type": "string", "format": "uri-reference"}
+                                                            "uri": {
+                                                                "type": "string",
+                                                                "format": "uri-reference",
+                                                            }
                                                         },
                                                     }
                                                 },
@@ -130,23 +133,36 @@ SARIF = {
 
 @pytest.fixture(scope="module")
 def comparisons(documented, black_box):
-    mistakes = [BY_NAME["mirrored"]], [BY_NAME["raw pixels"], BY_NAME["EXIF orientation ignored"]], []
+    mistakes = (
+        [BY_NAME["mirrored"]],
+        [BY_NAME["raw pixels"], BY_NAME["EXIF orientation ignored"]],
+        [],
+    )
     return [compare(documented(GRAY), black_box(GRAY, *m)) for m in mistakes]
 
 
 def test_sarif_validates_and_names_each_cause(comparisons):
     for c in comparisons:
         log = json.loads(json.dumps(export.sarif(c)))
-        jsonschema.Draft202012Validator(SARIF, format_checker=jsonschema.FormatChecker()).validate(log)
+        jsonschema.Draft202012Validator(SARIF, format_checker=jsonschema.FormatChecker()).validate(
+            log
+        )
         run = log["runs"][0]
         assert [r["ruleId"] for r in run["results"]] == [f.kind for f in c.findings]
-        assert all(run["tool"]["driver"]["rules"][r["ruleIndex"]]["id"] == r["ruleId"] for r in run["results"])
+        assert all(
+            run["tool"]["driver"]["rules"][r["ruleIndex"]]["id"] == r["ruleId"]
+            for r in run["results"]
+        )
 
 
 def validate_junit(data: bytes) -> ET.Element:
     """The widely used JUnit schema: required attributes, allowed children, and counts that add up."""
     root = ET.fromstring(data)
-    allowed = {"testsuites": {"testsuite"}, "testsuite": {"testcase"}, "testcase": {"failure", "error", "skipped"}}
+    allowed = {
+        "testsuites": {"testsuite"},
+        "testsuite": {"testcase"},
+        "testcase": {"failure", "error", "skipped"},
+    }
     required = {
         "testsuites": set(),
         "testsuite": {"name", "tests", "failures", "errors"},
@@ -188,7 +204,11 @@ def test_control_characters_in_a_name_do_not_break_the_reports(comparisons):
 def test_the_page_stands_alone_and_shows_cause_probes_and_difference(comparisons):
     for c in comparisons:
         text = page(c)
-        assert not re.search(r'(?:src|href)="(?!data:)', text) and "<script" not in text and "url(" not in text
+        assert (
+            not re.search(r'(?:src|href)="(?!data:)', text)
+            and "<script" not in text
+            and "url(" not in text
+        )
         assert c.verdict in text and text.count("difference on ") >= 12
         assert all(f.kind.replace("_", " ") in text for f in c.findings)
 
@@ -224,7 +244,8 @@ def test_agreement_accuracy_and_flips_are_counted(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "share,severity", [(1.0, "benign"), (0.98, "benign"), (0.97, "warn"), (0.95, "warn"), (0.94, "fail")]
+    "share,severity",
+    [(1.0, "benign"), (0.98, "benign"), (0.97, "warn"), (0.95, "warn"), (0.94, "fail")],
 )
 def test_severity_follows_the_measured_agreement(share, severity):
     assert cost.Cost("classify", 100, share, 0, 1, []).severity == severity
@@ -241,7 +262,9 @@ def test_an_embedder_is_judged_by_cosine_and_tar(tmp_path):
         p, off = x
         return centre[label[p]] + noise[p] + (rng.normal(size=128) * 3 if off else 0)
 
-    c = cost.measure(lambda p: (p, False), lambda p: (p, True), model, files, labels=labels, threshold=0.8)
+    c = cost.measure(
+        lambda p: (p, False), lambda p: (p, True), model, files, labels=labels, threshold=0.8
+    )
     assert (
         c.task == "embed"
         and c.cosine < 0.7

@@ -32,7 +32,9 @@ def train(documented, tmp_path_factory):
 def test_a_fingerprint_survives_the_file_and_stays_small(train, documented):
     assert train.stat().st_size < 256 * 1024
     again = schema.load(train)
-    assert again.dumps() == documented(GRAY).dumps() and [n for n, _ in again.stages][-1] == "output"
+    assert (
+        again.dumps() == documented(GRAY).dumps() and [n for n, _ in again.stages][-1] == "output"
+    )
 
 
 def test_the_same_spec_gives_the_same_bytes_in_another_process(train):
@@ -50,10 +52,16 @@ def test_the_same_spec_gives_the_same_bytes_in_another_process(train):
 
     env = {
         **os.environ,
-        "NPY_DISABLE_CPU_FEATURES": " ".join(f for f in __cpu_dispatch__ if f.startswith(("AVX512", "X86_V4"))),
+        "NPY_DISABLE_CPU_FEATURES": " ".join(
+            f for f in __cpu_dispatch__ if f.startswith(("AVX512", "X86_V4"))
+        ),
     }
     other = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True, env=env
+        [sys.executable, "-W", "ignore", "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=env,
     )
     assert other.stdout.strip() == hashlib.sha256(train.read_bytes()).hexdigest()
 
@@ -109,7 +117,9 @@ BROKEN = {
     "other probe set": broken(lambda v: v["probes"].update(hash="0" * 64)),
     "no probe": broken(lambda v: v["stages"][-1].update(entries={})),
     "hostile spec": broken(
-        lambda v: v.update(spec={"schema": "facelab.preprocess/1", "name": "x", "stages": [{"op": 7}]})
+        lambda v: v.update(
+            spec={"schema": "facelab.preprocess/1", "name": "x", "stages": [{"op": 7}]}
+        )
     ),
     "spec without stages": broken(lambda v: v.update(spec={"a": 1})),
 }
@@ -137,11 +147,17 @@ def test_binary_rubbish_and_a_missing_file_are_exit_2(train, tmp_path, capsys):
 @settings(max_examples=40, deadline=None)
 @given(
     st.recursive(
-        st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+        st.none()
+        | st.booleans()
+        | st.integers()
+        | st.floats(allow_nan=False, allow_infinity=False)
+        | st.text(),
         lambda c: st.lists(c) | st.dictionaries(st.text(), c),
         max_leaves=20,
     ),
-    st.sampled_from(["schema", "name", "kind", "probes", "stages", "spec", "declares", "skipped", "made_by"]),
+    st.sampled_from(
+        ["schema", "name", "kind", "probes", "stages", "spec", "declares", "skipped", "made_by"]
+    ),
 )
 def test_any_json_in_any_place_is_read_or_refused(value, key):
     good = _small()
@@ -166,7 +182,9 @@ def test_block_means_agree_with_a_plain_loop(h, w, c, seed):
     rows, columns = min(8, h), min(8, w)
     for (i, j), mean in np.ndenumerate(block_means(x, 8)[..., 0]):
         block = x[i * h // rows : (i + 1) * h // rows, j * w // columns : (j + 1) * w // columns, 0]
-        assert mean == pytest.approx(block.mean(), abs=1e-9)  # the integral image rounds in another order
+        assert mean == pytest.approx(
+            block.mean(), abs=1e-9
+        )  # the integral image rounds in another order
 
 
 @pytest.mark.parametrize(

@@ -33,8 +33,14 @@ def test_reducing_gap_is_pillows(gap):
 
 def test_the_spline_is_scikit_images():
     transform = pytest.importorskip("skimage.transform")
-    want = transform.resize(PICTURE[..., 0].astype(float), (60, 80), order=3, anti_aliasing=False, clip=False)
-    mine = weights(150, 60, "spline3", False, "half") @ PICTURE[..., 0] @ weights(203, 80, "spline3", False, "half").T
+    want = transform.resize(
+        PICTURE[..., 0].astype(float), (60, 80), order=3, anti_aliasing=False, clip=False
+    )
+    mine = (
+        weights(150, 60, "spline3", False, "half")
+        @ PICTURE[..., 0]
+        @ weights(203, 80, "spline3", False, "half").T
+    )
     assert np.abs(mine - want)[4:-4, 4:-4].max() < 0.3  # the border is extended otherwise
 
 
@@ -58,13 +64,19 @@ def test_what_is_cut_off_each_side_may_differ():
     np.testing.assert_array_equal(cut, PICTURE[5:-11, 3:-7])
 
 
-@pytest.mark.parametrize("kernel,flag", [("bilinear32", cv2.INTER_LINEAR), ("bicubic75", cv2.INTER_CUBIC)])
+@pytest.mark.parametrize(
+    "kernel,flag", [("bilinear32", cv2.INTER_LINEAR), ("bicubic75", cv2.INTER_CUBIC)]
+)
 def test_warps_are_opencvs(kernel, flag):
     back = np.array([[1.2, 0.1, 7.3], [-0.1, 1.2, 9.1]])
-    want = cv2.warpAffine(PICTURE, back, (80, 70), flags=flag | cv2.WARP_INVERSE_MAP).astype(np.float32)
+    want = cv2.warpAffine(PICTURE, back, (80, 70), flags=flag | cv2.WARP_INVERSE_MAP).astype(
+        np.float32
+    )
     mine = predicted(Warp(tuple(back.ravel()), (80, 70), kernel))
     inside = np.s_[2:-2, 2:-2]
-    assert np.abs(np.clip(mine, 0, 255) - want)[inside].max() < (1.01 if kernel == "bilinear32" else 4)
+    assert np.abs(np.clip(mine, 0, 255) - want)[inside].max() < (
+        1.01 if kernel == "bilinear32" else 4
+    )
 
 
 def test_recoding_is_what_two_conversions_do():
@@ -108,10 +120,16 @@ MISTAKES = {
     ),
     "read at a quarter": ({"flags": cv2.IMREAD_REDUCED_COLOR_4}, "resize_order decoder"),
     "a pixel off each side": ({"before": lambda x: x[1:-1, 1:-1]}, "crop"),
-    "left in 16…235": ({"behind": lambda g: np.round(16 + g * (219 / 255)).astype(np.uint8)}, "yuv_range"),
+    "left in 16…235": (
+        {"behind": lambda g: np.round(16 + g * (219 / 255)).astype(np.uint8)},
+        "yuv_range",
+    ),
     "ten pixels off each side": ({"before": lambda x: x[10:-10, 10:-10]}, "crop"),
     "the lower right part": ({"before": lambda x: x[x.shape[0] // 8 :, x.shape[1] // 8 :]}, "crop"),
-    "CLAHE of other settings": ({"behind": lambda g: cv2.createCLAHE(3.0, (4, 4)).apply(g)}, "histogram"),
+    "CLAHE of other settings": (
+        {"behind": lambda g: cv2.createCLAHE(3.0, (4, 4)).apply(g)},
+        "histogram",
+    ),
     "autocontrast before the resize": (
         {"before": lambda x: np.asarray(ImageOps.autocontrast(Image.fromarray(x)))},
         "histogram",
@@ -136,7 +154,9 @@ MISTAKES = {
 
 
 def capture(function, **options):
-    return capture_pipeline(lambda path, _: function(path, **options), name="x", families=("image",))
+    return capture_pipeline(
+        lambda path, _: function(path, **options), name="x", families=("image",)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -144,14 +164,24 @@ def base():
     return capture(emotion)
 
 
-SLOW = ("the lower right part", "half a pixel", "autocontrast before the resize", "a gray by lightness", "wraps")
+SLOW = (
+    "the lower right part",
+    "half a pixel",
+    "autocontrast before the resize",
+    "a gray by lightness",
+    "wraps",
+)
 
 
-@pytest.mark.parametrize("name", [pytest.param(m, marks=[pytest.mark.slow] * (m in SLOW)) for m in MISTAKES])
+@pytest.mark.parametrize(
+    "name", [pytest.param(m, marks=[pytest.mark.slow] * (m in SLOW)) for m in MISTAKES]
+)
 def test_a_mistake_that_the_matrix_does_not_have_is_named(name, base):
     options, kinds = MISTAKES[name]
     c = compare(base, capture(emotion, **options))
-    assert c.verdict == "mismatch" and c.findings[0].kind in kinds.split(), [(f.kind, f.inference) for f in c.findings]
+    assert c.verdict == "mismatch" and c.findings[0].kind in kinds.split(), [
+        (f.kind, f.inference) for f in c.findings
+    ]
 
 
 def test_a_single_nan_is_a_mismatch_and_none_on_either_side_is_not(base):
@@ -174,7 +204,9 @@ def test_a_resize_that_is_missing_is_a_size(base):
 MATRIX = np.array([[0.62, 0.08, 4.0], [-0.08, 0.62, 9.0]])
 
 
-def aligned(path, *, matrix=MATRIX, flags=cv2.INTER_LINEAR, behind=lambda x: x, scale=127.5, mean=127.5):
+def aligned(
+    path, *, matrix=MATRIX, flags=cv2.INTER_LINEAR, behind=lambda x: x, scale=127.5, mean=127.5
+):
     x = behind(cv2.warpAffine(read(path), matrix, (112, 112), flags=flags))
     return ((x[..., ::-1].astype(np.float32) - mean) / scale).transpose(2, 0, 1)[None]
 
@@ -198,7 +230,10 @@ def test_a_warp_to_fixed_points_is_found_to_a_fraction_of_a_pixel(warped):
     [
         ({"flags": cv2.INTER_NEAREST}, "resize_kernel"),
         ({"matrix": np.add(MATRIX, [[0, 0, 2], [0, 0, 0]])}, "shift"),
-        ({"matrix": cv2.getRotationMatrix2D((56, 56), 9, 1) @ np.vstack([MATRIX, (0, 0, 1)])}, "rotation"),
+        (
+            {"matrix": cv2.getRotationMatrix2D((56, 56), 9, 1) @ np.vstack([MATRIX, (0, 0, 1)])},
+            "rotation",
+        ),
         pytest.param({"behind": lambda x: x[:, ::-1]}, "flip", marks=pytest.mark.slow),
         pytest.param({"behind": lambda x: lut(1.8)[x]}, "gamma", marks=pytest.mark.slow),
         pytest.param({"mean": 0, "scale": 255}, "value_range", marks=pytest.mark.slow),
@@ -206,7 +241,9 @@ def test_a_warp_to_fixed_points_is_found_to_a_fraction_of_a_pixel(warped):
 )
 def test_mistakes_behind_a_fixed_warp_are_named(options, kind, warped):
     c = compare(warped, capture(aligned, **options))
-    assert c.findings and c.findings[0].kind == kind and not c.notes, [(f.kind, f.inference) for f in c.findings]
+    assert c.findings and c.findings[0].kind == kind and not c.notes, [
+        (f.kind, f.inference) for f in c.findings
+    ]
 
 
 FACE = template("arcface", (112, 112))
@@ -258,7 +295,8 @@ def test_mistakes_behind_landmarks_at_shares_of_the_picture_are_named(options, k
 
 
 @pytest.mark.parametrize(
-    "order,words", [((1, 0, 2, 3, 4), "left and right eye swapped"), ((1, 0, 2, 4, 3), "left and right swapped")]
+    "order,words",
+    [((1, 0, 2, 3, 4), "left and right eye swapped"), ((1, 0, 2, 4, 3), "left and right swapped")],
 )
 def test_swapped_landmarks_behind_a_fixed_warp_are_named(order, words):
     c = compare(capture(by_points, points=EYES), capture(by_points, points=EYES, order=order))
@@ -278,7 +316,9 @@ def by_face(path, probe, *, landmarks=lambda p: p, target=FACE, some=(0, 1, 2, 3
 
 
 def capture_by_face(**options):
-    return capture_pipeline(lambda path, probe: by_face(path, probe, **options), name="x", families=("image",))
+    return capture_pipeline(
+        lambda path, probe: by_face(path, probe, **options), name="x", families=("image",)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -293,13 +333,17 @@ def faces():
         ({"some": (0, 1, 3, 4)}, "eyes and mouth only"),
         pytest.param({"landmarks": lambda p: p + 0.5}, "half a pixel", marks=pytest.mark.slow),
         pytest.param({"landmarks": np.floor}, "truncated", marks=pytest.mark.slow),
-        pytest.param({"landmarks": lambda p: p[:, ::-1]}, "x and y swapped", marks=pytest.mark.slow),
+        pytest.param(
+            {"landmarks": lambda p: p[:, ::-1]}, "x and y swapped", marks=pytest.mark.slow
+        ),
         pytest.param({"some": (0, 1)}, "eyes only", marks=pytest.mark.slow),
     ],
 )
 def test_other_landmarks_and_templates_are_named(options, words, faces):
     c = compare(faces, capture_by_face(**options))
-    assert [f.kind for f in c.findings] == ["alignment_template"] and words in c.findings[0].inference
+    assert [f.kind for f in c.findings] == ["alignment_template"] and words in c.findings[
+        0
+    ].inference
 
 
 def swirled(path, *, behind=lambda x: x, scale=255.0, first=cv2.INTER_LINEAR):

@@ -28,9 +28,16 @@ def test_the_set_is_the_committed_one():
 
 def test_a_processor_without_vector_units_makes_the_same_bytes():
     from numpy._core._multiarray_umath import __cpu_dispatch__
+
     code = "from facelab.fingerprint import probes; print(probes.set_hash())"
-    env = {**os.environ, "PYTHONHASHSEED": "7", "NPY_DISABLE_CPU_FEATURES": " ".join(__cpu_dispatch__)}
-    out = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, env=env)
+    env = {
+        **os.environ,
+        "PYTHONHASHSEED": "7",
+        "NPY_DISABLE_CPU_FEATURES": " ".join(__cpu_dispatch__),
+    }
+    out = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, env=env
+    )
     assert out.stdout.strip() == HASH_OF_VERSION_1, out.stderr
 
 
@@ -54,7 +61,9 @@ def test_names_and_files_are_unique_and_faces_lie_in_the_pictures():
         x1, y1, x2, y2 = p.face["box"]
         assert 0 <= x1 < x2 <= w and 0 <= y1 < y2 <= h, (p.name, p.face["box"])
         turned = umeyama(points, ARCFACE_112)
-        assert abs(turned[1, 0]) > 0.1 * abs(turned[0, 0]), "an upright face would not show a missing alignment"
+        assert abs(turned[1, 0]) > 0.1 * abs(turned[0, 0]), (
+            "an upright face would not show a missing alignment"
+        )
 
 
 def test_the_drawn_eyes_are_where_the_landmarks_say():
@@ -67,10 +76,37 @@ def test_the_drawn_eyes_are_where_the_landmarks_say():
 
 def test_every_kind_that_a_probe_can_show_is_excited():
     kinds = {k for p in probes.probe_set() for k in p.excites}
-    assert kinds >= {"decoder", "exif_orientation", "channel_order", "gray_weights", "yuv_range", "yuv_matrix",
-                     "resize_kernel", "antialias", "pixel_centers", "resize_order", "crop", "margin", "aspect", "shift",
-                     "alignment_template", "rotation", "flip", "transpose", "layout", "mean", "scale", "value_range",
-                     "gamma", "histogram", "dtype", "rounding", "saturation", "quantization", "size"}
+    assert kinds >= {
+        "decoder",
+        "exif_orientation",
+        "channel_order",
+        "gray_weights",
+        "yuv_range",
+        "yuv_matrix",
+        "resize_kernel",
+        "antialias",
+        "pixel_centers",
+        "resize_order",
+        "crop",
+        "margin",
+        "aspect",
+        "shift",
+        "alignment_template",
+        "rotation",
+        "flip",
+        "transpose",
+        "layout",
+        "mean",
+        "scale",
+        "value_range",
+        "gamma",
+        "histogram",
+        "dtype",
+        "rounding",
+        "saturation",
+        "quantization",
+        "size",
+    }
 
 
 def test_pictures_are_not_symmetric_under_any_flip_or_quarter_turn():
@@ -107,7 +143,9 @@ def test_raw_frames_have_their_size_and_hold_the_picture(fmt, size):
         assert p.size == size and p.pixels.shape == (size[1], size[0], 3)
     if fmt in ("yuyv", "nv12"):
         full = next(p for p in frames if p.name.startswith("bars_full")).pixels[..., 0]
-        limited = next(p for p in frames if p.name.startswith("bars_y" if fmt == "yuyv" else "bars_n")).pixels[..., 0]
+        limited = next(
+            p for p in frames if p.name.startswith("bars_y" if fmt == "yuyv" else "bars_n")
+        ).pixels[..., 0]
         assert (full.min(), full.max()) == (0, 255) and (limited.min(), limited.max()) == (16, 235)
 
 
@@ -121,7 +159,12 @@ def test_opencv_reads_the_yuv_frames_back_as_the_picture():
 
 
 def test_raw_probes_of_impossible_sizes_and_formats_are_refused():
-    for fmt, size in (("yuyv", (63, 48)), ("nv12", (64, 49)), ("rgb24", (8, 8)), ("yv12", (64, 48))):
+    for fmt, size in (
+        ("yuyv", (63, 48)),
+        ("nv12", (64, 49)),
+        ("rgb24", (8, 8)),
+        ("yv12", (64, 48)),
+    ):
         with pytest.raises(BadInputError):
             probes.raw_probes(fmt, size)
 
@@ -133,11 +176,15 @@ def test_own_codecs_on_odd_sizes_and_hard_content():
         assert np.array_equal(read_image(encode_png(rgb)), rgb)
         flat = np.full((h, w, 3), 77, np.uint8)
         for sub in ("4:4:4", "4:2:0"):
-            assert np.abs(read_image(encode_jpeg(flat, subsampling=sub)).astype(int) - 77).max() <= 1
+            assert (
+                np.abs(read_image(encode_jpeg(flat, subsampling=sub)).astype(int) - 77).max() <= 1
+            )
             noisy = read_image(encode_jpeg(rgb, subsampling=sub, quality=100))
             assert noisy.shape == rgb.shape
             if sub == "4:4:4":
-                assert np.abs(noisy.astype(int) - rgb).max() <= 4, "quality 100 loses only roundings"
+                assert np.abs(noisy.astype(int) - rgb).max() <= 4, (
+                    "quality 100 loses only roundings"
+                )
     large = rng.integers(0, 256, (200, 200, 3), dtype=np.uint8)
     assert np.array_equal(read_image(encode_png(large)), large), "more than one stored block"
 

@@ -12,14 +12,28 @@ import time
 import urllib.request
 from pathlib import Path
 
-FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-         "--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
-         "--window-size=1400,1000", "--remote-debugging-port=0", "--remote-allow-origins=*")
+FLAGS = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+    "--window-size=1400,1000",
+    "--remote-debugging-port=0",
+    "--remote-allow-origins=*",
+)
 
 
 def executable() -> str | None:
     """Return the path of a Chromium or Chrome on this machine, or None."""
-    return next((p for n in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(n))), None)
+    return next(
+        (p for n in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(n))),
+        None,
+    )
 
 
 class Page:
@@ -27,8 +41,13 @@ class Page:
 
     def __init__(self, profile: Path):
         import websocket
-        self.process = subprocess.Popen([executable(), *FLAGS, f"--user-data-dir={profile}", "about:blank"],
-                                        stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+
+        self.process = subprocess.Popen(
+            [executable(), *FLAGS, f"--user-data-dir={profile}", "about:blank"],
+            stderr=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            text=True,
+        )
         self.console: list[str] = []
         self._number = itertools.count(1)
         port = self._port()
@@ -62,9 +81,15 @@ class Page:
 
     def evaluate(self, script: str):
         """Run JavaScript (promises are awaited) and return its value."""
-        result = self.send("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
+        result = self.send(
+            "Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True
+        )
         if "exceptionDetails" in result:
-            raise RuntimeError(result["exceptionDetails"].get("exception", {}).get("description", "JavaScript failed"))
+            raise RuntimeError(
+                result["exceptionDetails"]
+                .get("exception", {})
+                .get("description", "JavaScript failed")
+            )
         return result["result"].get("value")
 
     def wait(self, script: str, *, seconds: float, what: str):
@@ -75,13 +100,15 @@ class Page:
                 if value := self.evaluate(script):
                     return value
             except RuntimeError:
-                pass   # the page is still loading: its objects are not there yet
+                pass  # the page is still loading: its objects are not there yet
             time.sleep(0.5)
         raise TimeoutError(f"{what}: not within {seconds:.0f} s")
 
     def screenshot(self, path: Path) -> Path:
         """Write what the page shows as a PNG."""
-        path.write_bytes(base64.b64decode(self.send("Page.captureScreenshot", format="png")["data"]))
+        path.write_bytes(
+            base64.b64decode(self.send("Page.captureScreenshot", format="png")["data"])
+        )
         return path
 
     def close(self) -> None:

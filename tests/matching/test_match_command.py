@@ -20,8 +20,19 @@ def files(tmp_path):
 
 
 def arguments(folder, *more, k=10):
-    return ["match", "search", "--gallery", str(folder / "G.npy"), "--queries", str(folder / "Q.npy"), "-k", str(k),
-            "--out", str(folder / "R.npz"), *more]
+    return [
+        "match",
+        "search",
+        "--gallery",
+        str(folder / "G.npy"),
+        "--queries",
+        str(folder / "Q.npy"),
+        "-k",
+        str(k),
+        "--out",
+        str(folder / "R.npz"),
+        *more,
+    ]
 
 
 @pytest.mark.parametrize("metric", ["l2", "sqeuclidean", "ip", "cosine"])
@@ -41,9 +52,17 @@ def test_a_cluster_gives_the_same_file(files):
     assert run(arguments(folder)) == 0
     with np.load(folder / "R.npz") as one:
         alone = one["ids"], one["distances"]
-    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None,
-                                  scheduler_port=0, protocol="tcp") as cluster:
-        assert run(arguments(folder, "--scheduler", cluster.scheduler_address, "--shards", "5")) == 0
+    with distributed.LocalCluster(
+        n_workers=2,
+        threads_per_worker=1,
+        processes=True,
+        dashboard_address=None,
+        scheduler_port=0,
+        protocol="tcp",
+    ) as cluster:
+        assert (
+            run(arguments(folder, "--scheduler", cluster.scheduler_address, "--shards", "5")) == 0
+        )
     with np.load(folder / "R.npz") as many:
         np.testing.assert_array_equal(many["ids"], alone[0])
         np.testing.assert_array_equal(many["distances"], alone[1])
@@ -63,13 +82,35 @@ def break_gallery(path, gallery, how):
     elif how == "pickle":
         np.save(path, np.array([{"a": 1}]), allow_pickle=True)
     else:
-        np.save(path, {"float64": gallery.astype(np.float64), "one axis": gallery[0], "no rows": gallery[:0],
-                       "fortran": np.asfortranarray(gallery), "other endian": gallery.astype(">f4"),
-                       "nan": np.where(gallery == gallery[7], np.nan, gallery).astype(np.float32)}[how])
+        np.save(
+            path,
+            {
+                "float64": gallery.astype(np.float64),
+                "one axis": gallery[0],
+                "no rows": gallery[:0],
+                "fortran": np.asfortranarray(gallery),
+                "other endian": gallery.astype(">f4"),
+                "nan": np.where(gallery == gallery[7], np.nan, gallery).astype(np.float32),
+            }[how],
+        )
 
 
-@pytest.mark.parametrize("how", ["missing", "text", "truncated", "archive", "pickle", "float64", "one axis", "no rows",
-                                 "fortran", "other endian", "nan"])
+@pytest.mark.parametrize(
+    "how",
+    [
+        "missing",
+        "text",
+        "truncated",
+        "archive",
+        "pickle",
+        "float64",
+        "one axis",
+        "no rows",
+        "fortran",
+        "other endian",
+        "nan",
+    ],
+)
 def test_a_gallery_that_cannot_be_searched_is_said_and_nothing_is_written(files, how, capsys):
     folder, gallery, _ = files
     break_gallery(folder / "G.npy", gallery, how)
@@ -93,8 +134,11 @@ def test_a_shard_that_cannot_be_searched_is_named(tmp_path):
 @pytest.mark.parametrize("breakage", ["k", "k = 0", "nan", "width", "out", "metric", "shards"])
 def test_a_search_that_makes_no_sense_is_said_and_nothing_is_written(files, breakage, capsys):
     folder, _, queries = files
-    more = {"metric": ["--metric", "hamming"], "shards": ["--shards", "3"],
-            "out": ["--out", str(folder / "G.npy")]}.get(breakage, [])
+    more = {
+        "metric": ["--metric", "hamming"],
+        "shards": ["--shards", "3"],
+        "out": ["--out", str(folder / "G.npy")],
+    }.get(breakage, [])
     if breakage == "nan":
         queries[2, 3] = np.inf
     np.save(folder / "Q.npy", queries[:, :5] if breakage == "width" else queries)
@@ -128,10 +172,30 @@ def test_the_harness_catches_wrong_and_repeated_ids():
 
 
 def test_bench_reports_every_contender_judged(capsys):
-    assert run(["match", "bench", "--queries", "3", "--gallery", "400", "--dimension", "16", "--budget", "0.3",
-                "--repeats", "3", "--json"]) == 0
+    assert (
+        run(
+            [
+                "match",
+                "bench",
+                "--queries",
+                "3",
+                "--gallery",
+                "400",
+                "--dimension",
+                "16",
+                "--budget",
+                "0.3",
+                "--repeats",
+                "3",
+                "--json",
+            ]
+        )
+        == 0
+    )
     results = json.loads(capsys.readouterr().out)["results"]
-    assert {"facelab exhaustive", "facelab screened", "numpy", "sgemm alone"} <= {r["name"] for r in results}
+    assert {"facelab exhaustive", "facelab screened", "numpy", "sgemm alone"} <= {
+        r["name"] for r in results
+    }
     assert all(r["correct"] and len(r["samples_s"]) >= 3 for r in results)
 
 
@@ -141,9 +205,32 @@ def test_bench_measures_own_embeddings_and_several_batches(tmp_path, capsys):
     assert faiss
     rows, _ = bench.make_data("identities", 600, 1, 16)
     np.save(tmp_path / "E.npy", rows)
-    assert run(["match", "bench", "--embeddings", str(tmp_path / "E.npy"), "--queries", "1", "--queries", "12",
-                "--peer", "hnsw", "--peer", "ivf", "--budget", "0.2", "--repeats", "3", "--json",
-                "--records", str(tmp_path / "r.jsonl")]) == 0
+    assert (
+        run(
+            [
+                "match",
+                "bench",
+                "--embeddings",
+                str(tmp_path / "E.npy"),
+                "--queries",
+                "1",
+                "--queries",
+                "12",
+                "--peer",
+                "hnsw",
+                "--peer",
+                "ivf",
+                "--budget",
+                "0.2",
+                "--repeats",
+                "3",
+                "--json",
+                "--records",
+                str(tmp_path / "r.jsonl"),
+            ]
+        )
+        == 0
+    )
     told = json.loads(capsys.readouterr().out)
     assert [s["queries"] for s in told["shapes"]] == [1, 12]
     assert told["shape"]["gallery"] == 588

@@ -28,7 +28,9 @@ def test_search_gives_the_float64_answer(dtype, metric, method):
         found = Matcher(gallery, metric, method, threads=1).search(batch, 10)
         distances, ids = oracle.top_k(batch, gallery, 10, metric)
         np.testing.assert_array_equal(found.ids, ids)
-        np.testing.assert_allclose(found.distances, distances, rtol=2e-7, atol=2e-7)  # one float32 rounding
+        np.testing.assert_allclose(
+            found.distances, distances, rtol=2e-7, atol=2e-7
+        )  # one float32 rounding
 
 
 @pytest.mark.parametrize("name", isa.available())
@@ -39,7 +41,9 @@ def test_every_instruction_set_this_processor_has_agrees(name, n):
     gallery, queries = vectors(rng, 300, 130), vectors(rng, n, 130)
     expected = oracle.top_k(queries, gallery, 5)[1]
     for method in METHODS:
-        found = Search(Matcher(gallery, method=method, isa=name, threads=1), queries, 5, 0).run(None)
+        found = Search(Matcher(gallery, method=method, isa=name, threads=1), queries, 5, 0).run(
+            None
+        )
         np.testing.assert_array_equal(found.ids, expected)
         assert found.method == method
 
@@ -61,7 +65,9 @@ def test_many_queries_are_shared_among_threads(method, monkeypatch):
     gallery, queries = vectors(rng, 900, 20), vectors(rng, 3 * 16 * 7 + 5, 20)
     queries[100:104] = gallery[:4]
     seen = []
-    found = Matcher(gallery, method=method, threads=2).search(queries, 6, progress=lambda *x: seen.append(x))
+    found = Matcher(gallery, method=method, threads=2).search(
+        queries, 6, progress=lambda *x: seen.append(x)
+    )
     distances, ids = oracle.top_k(queries, gallery, 6)
     np.testing.assert_array_equal(found.ids, ids)
     np.testing.assert_allclose(found.distances, distances, rtol=2e-7, atol=1e-12)
@@ -159,10 +165,28 @@ def test_ids_are_those_of_faiss_except_at_ties():
 def test_screening_loses_nobody_on_adversarial_vectors(data):
     """Duplicates, ties, zeros, denormals, one huge coordinate, huge common offsets: ids equal the exhaustive ones."""
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
-    d, m, n = data.draw(st.sampled_from([1, 3, 16, 65])), data.draw(st.integers(2, 120)), data.draw(st.integers(1, 9))
+    d, m, n = (
+        data.draw(st.sampled_from([1, 3, 16, 65])),
+        data.draw(st.integers(2, 120)),
+        data.draw(st.integers(1, 9)),
+    )
     x = rng.standard_normal((m + n, d))
-    trick = data.draw(st.sampled_from(["plain", "duplicates", "zeros", "denormal", "spike", "offset", "scales",
-                                       "near", "huge", "grid"]))
+    trick = data.draw(
+        st.sampled_from(
+            [
+                "plain",
+                "duplicates",
+                "zeros",
+                "denormal",
+                "spike",
+                "offset",
+                "scales",
+                "near",
+                "huge",
+                "grid",
+            ]
+        )
+    )
     if trick == "duplicates":
         x = x[rng.integers(0, 3, m + n)]
     elif trick == "zeros":
@@ -192,7 +216,9 @@ def test_screening_loses_nobody_on_adversarial_vectors(data):
         assert (row[tied] < row[tied + 1]).all(), "ties stand in the order of ids"
     true = np.sort(oracle.distances(x[m:], x[:m], metric), axis=1)
     true = true[:, ::-1] if metric == "ip" else true
-    size = np.outer(*(np.linalg.norm(v.astype(np.float64), axis=1) for v in (x[m:], x[:m]))).max(axis=1, keepdims=True)
+    size = np.outer(*(np.linalg.norm(v.astype(np.float64), axis=1) for v in (x[m:], x[:m]))).max(
+        axis=1, keepdims=True
+    )
     # one float32 rounding of the distance, plus float64's own in the oracle
     room = 1e-6 * np.abs(true[:, :k]) + 1e-13 * size + 1e-44 + (1e-12 if metric == "cosine" else 0)
     assert (np.abs(one.distances - true[:, :k]) <= room).all()
@@ -205,10 +231,16 @@ def test_threads_and_streaming_change_nothing(tmp_path):
     np.save(tmp_path / "g.npy", gallery)
     mapped = np.load(tmp_path / "g.npy", mmap_mode="r")
     expected = Matcher(gallery, threads=1).search(queries, 7)
-    for other in (Matcher(gallery, threads=2), Matcher(gallery, threads=3, method="screened"), Matcher(mapped),
-                  Matcher(mapped, method="screened")):
+    for other in (
+        Matcher(gallery, threads=2),
+        Matcher(gallery, threads=3, method="screened"),
+        Matcher(mapped),
+        Matcher(mapped, method="screened"),
+    ):
         seen = []
-        found = other.search(queries, 7, progress=lambda done, total, seen=seen: seen.append((done, total)))
+        found = other.search(
+            queries, 7, progress=lambda done, total, seen=seen: seen.append((done, total))
+        )
         np.testing.assert_array_equal(found.ids, expected.ids)
         np.testing.assert_array_equal(found.distances, expected.distances)
         assert not seen or seen[-1][0] == seen[-1][1]
@@ -248,7 +280,9 @@ def test_any_layout_is_searched(layout):
     for method in METHODS:
         found = Matcher(y, method=method).search(queries, 4)
         np.testing.assert_array_equal(found.ids, oracle.top_k(queries, x, 4)[1])
-        np.testing.assert_array_equal(Matcher(x, method=method).search(y[:3], 4).ids, oracle.top_k(x[:3], x, 4)[1])
+        np.testing.assert_array_equal(
+            Matcher(x, method=method).search(y[:3], 4).ids, oracle.top_k(x[:3], x, 4)[1]
+        )
     np.testing.assert_array_equal(x, before)
 
 
@@ -262,14 +296,31 @@ def test_nan_and_infinity_are_refused_with_their_row(where, bad):
     assert "row 2" in str(caught.value)
 
 
-@pytest.mark.parametrize("call", [
-    lambda g: Matcher(g.astype(np.float64)), lambda g: Matcher(g[0]), lambda g: Matcher(g, "l3"),
-    lambda g: Matcher(g, method="magic"), lambda g: Matcher(g, threads=0), lambda g: Matcher(g).search(g[:, :3], 1),
-    lambda g: Matcher(g).search(g, 0), lambda g: Matcher(g).search(g, 6), lambda g: Matcher(g).search(g, 1.5),
-    lambda g: Matcher(g[:0]).search(g, 1), lambda g: Matcher(g, isa="mmx"), lambda g: Matcher([[1, 2], [3]]),
-    lambda g: Matcher(g.astype(bool)), lambda g: Matcher(g[None]), lambda g: Matcher(g[:, :0]), lambda g: Matcher(None),
-    lambda g: Matcher(np.ma.masked_array(g, mask=g > 2)), lambda g: Matcher(g).search(g, True),
-    lambda g: Matcher(g).search(g.astype(np.uint8), 1), lambda g: Matcher(g).search(g[0], 1)])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda g: Matcher(g.astype(np.float64)),
+        lambda g: Matcher(g[0]),
+        lambda g: Matcher(g, "l3"),
+        lambda g: Matcher(g, method="magic"),
+        lambda g: Matcher(g, threads=0),
+        lambda g: Matcher(g).search(g[:, :3], 1),
+        lambda g: Matcher(g).search(g, 0),
+        lambda g: Matcher(g).search(g, 6),
+        lambda g: Matcher(g).search(g, 1.5),
+        lambda g: Matcher(g[:0]).search(g, 1),
+        lambda g: Matcher(g, isa="mmx"),
+        lambda g: Matcher([[1, 2], [3]]),
+        lambda g: Matcher(g.astype(bool)),
+        lambda g: Matcher(g[None]),
+        lambda g: Matcher(g[:, :0]),
+        lambda g: Matcher(None),
+        lambda g: Matcher(np.ma.masked_array(g, mask=g > 2)),
+        lambda g: Matcher(g).search(g, True),
+        lambda g: Matcher(g).search(g.astype(np.uint8), 1),
+        lambda g: Matcher(g).search(g[0], 1),
+    ],
+)
 def test_what_cannot_be_searched_is_a_clear_error(call):
     with pytest.raises(FacelabError) as caught:
         call(np.ones((5, 4), np.float32))

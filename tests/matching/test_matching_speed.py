@@ -16,8 +16,14 @@ pytestmark = [pytest.mark.timing, pytest.mark.slow]
 def searches(m, d):
     """Measure all exact libraries at 1, 8, 64 and 1000 queries; a gallery is prepared once for all tests."""
     gallery, queries = bench.make_data("unit", m, 1000, d)
-    return bench.search_benchmark(gallery, queries, 10, repeats=60 if m == 1000 else 9, budget_s=2 if m == 1000 else 8,
-                                  batches=(1, 8, 64, 1000))
+    return bench.search_benchmark(
+        gallery,
+        queries,
+        10,
+        repeats=60 if m == 1000 else 9,
+        budget_s=2 if m == 1000 else 8,
+        batches=(1, 8, 64, 1000),
+    )
 
 
 def fastest_ratio(slow, fast):
@@ -28,8 +34,12 @@ def fastest_ratio(slow, fast):
 def test_simd_is_20_and_blas_35_times_the_textbook_loop():
     rng = np.random.default_rng(0)
     a, b = (rng.standard_normal((1000, 512), dtype=np.float32) for _ in range(2))
-    by = {r.name: r for r in bench.pairwise_benchmark(a, b, repeats=9, budget_s=20,
-                                                       kernels=("scalar", "simd", "blocked", "blas"))}
+    by = {
+        r.name: r
+        for r in bench.pairwise_benchmark(
+            a, b, repeats=9, budget_s=20, kernels=("scalar", "simd", "blocked", "blas")
+        )
+    }
     for kernel, least in (("simd", 20), ("blocked", 20), ("blas", 35)):
         assert fastest_ratio(by["scalar"], by[kernel]) >= least, kernel
         assert by[kernel].error <= 1e-5
@@ -42,7 +52,9 @@ def test_no_exact_library_is_faster_at_any_shape(m, d):
     assert all(r.correct for r in rows)
     for case in dict.fromkeys(r.case for r in rows):
         exact = [r for r in rows if r.case == case and r.exact]
-        mine = min((r for r in exact if r.name.startswith("facelab")), key=lambda r: r.samples.min())
+        mine = min(
+            (r for r in exact if r.name.startswith("facelab")), key=lambda r: r.samples.min()
+        )
         assert len(exact) >= 4
         for peer in exact:
             if not peer.name.startswith("facelab"):
@@ -53,10 +65,14 @@ def test_large_galleries_keep_the_promised_ratios():
     pytest.importorskip("faiss")
     found = claims.searches(searches(100_000, 512))
     budgets = {(c["case"], c["metric"]): c for c in found}
-    assert len(budgets) == 8  # four batches against FAISS, two of the exhaustive path, answers, every shape
+    assert (
+        len(budgets) == 8
+    )  # four batches against FAISS, two of the exhaustive path, answers, every shape
     for claim in found:
         limit = float(claim["budget"][2:])
-        assert claim["value"] >= limit if claim["budget"].startswith(">=") else claim["value"] <= limit, claim
+        assert (
+            claim["value"] >= limit if claim["budget"].startswith(">=") else claim["value"] <= limit
+        ), claim
 
 
 def test_two_threads_gain_what_the_machine_allows():
@@ -65,7 +81,9 @@ def test_two_threads_gain_what_the_machine_allows():
     gallery, queries = bench.make_data("unit", 100_000, 1000, 512)
     gains = roofline.two_threads(gallery, queries, 10, repeats=12, budget_s=40)
     if np.median(gains["registers"]) < 1.8:
-        pytest.skip(f"two threads gain {np.median(gains['registers']):.2f} here with nothing but registers")
+        pytest.skip(
+            f"two threads gain {np.median(gains['registers']):.2f} here with nothing but registers"
+        )
     for name, ratios in gains.items():
         if name.startswith("facelab"):
             assert np.median(ratios) >= 1.7, name
@@ -79,8 +97,13 @@ def test_two_threads_are_never_slower_than_one(method, n, m):
         pytest.skip("one core")
     gallery, queries = bench.make_data("unit", m, n, 512)
     one, two = (Matcher(gallery, method=method, threads=t) for t in (1, 2))
-    samples = timing.interleave({"one": lambda: one.search(queries, 10), "two": lambda: two.search(queries, 10)},
-                                repeats=15, warmup=2, least_s=0.03, budget_s=3)
+    samples = timing.interleave(
+        {"one": lambda: one.search(queries, 10), "two": lambda: two.search(queries, 10)},
+        repeats=15,
+        warmup=2,
+        least_s=0.03,
+        budget_s=3,
+    )
     # the fastest rounds: a core that is away for a while is not the search's doing; 5 % are the clock's and the caches'
     assert samples["one"].min() / samples["two"].min() >= 0.95
 

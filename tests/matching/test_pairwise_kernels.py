@@ -39,8 +39,12 @@ def test_blocked_runs_on_every_instruction_set_here(name, dtype):
     rng = np.random.default_rng(2)
     a, b = ((rng.standard_normal((n, 67)) * 40).clip(-128, 127).astype(dtype) for n in (11, 50))
     # inner products are another kernel in float32, compiled for seconds: here for the best set of instructions only
-    for metric in ("sqeuclidean", "ip") if dtype == np.int8 or name == isa.choose().name else ("sqeuclidean",):
-        assert oracle.relative_error(pairwise(a, b, metric, "blocked", isa=name), a, b, metric) <= 1e-6
+    for metric in (
+        ("sqeuclidean", "ip") if dtype == np.int8 or name == isa.choose().name else ("sqeuclidean",)
+    ):
+        assert (
+            oracle.relative_error(pairwise(a, b, metric, "blocked", isa=name), a, b, metric) <= 1e-6
+        )
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
@@ -50,7 +54,10 @@ def test_blocked_does_every_pair_however_it_is_cut(n, m, d, threads, monkeypatch
     monkeypatch.setattr(prepared, "PAYS_S", 0)
     a, b = (np.random.default_rng(3).standard_normal((r, d), dtype=np.float32) for r in (n, m))
     out = np.full((n, m), np.nan, np.float32)
-    assert oracle.relative_error(pairwise(a, b, kernel="blocked", threads=threads, out=out), a, b) <= 1e-6
+    assert (
+        oracle.relative_error(pairwise(a, b, kernel="blocked", threads=threads, out=out), a, b)
+        <= 1e-6
+    )
     np.testing.assert_array_equal(out, pairwise(a, b, kernel="blocked", threads=1))
 
 
@@ -89,7 +96,9 @@ def test_empty_sides_give_empty_results_and_misfits_errors():
 
 
 def test_the_scalar_kernel_has_no_packed_arithmetic_and_the_others_have():
-    found = {k: disassembly.listing(k) for k in ("scalar", "scalar-strict", "scalar4", "simd", "blocked")}
+    found = {
+        k: disassembly.listing(k) for k in ("scalar", "scalar-strict", "scalar4", "simd", "blocked")
+    }
     assert found["scalar"].packed == found["scalar4"].packed == found["scalar-strict"].packed == 0
     assert found["scalar"].scalar > 0
     assert found["scalar"].inner_loop

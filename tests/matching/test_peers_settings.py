@@ -22,7 +22,9 @@ def test_both_ways_of_faiss_are_exact_and_leave_its_switch_alone(metric, n):
     peer.warm(queries)
     np.testing.assert_array_equal(peer.search(queries), expected)
     index = peers._flat(gallery, "ip")
-    np.testing.assert_array_equal(peers._search_by_blas(index, queries, 5), peers._search(index, queries, 5))
+    np.testing.assert_array_equal(
+        peers._search_by_blas(index, queries, 5), peers._search(index, queries, 5)
+    )
     assert faiss.cvar.distance_compute_blas_threshold == before
 
 
@@ -36,9 +38,14 @@ def test_faiss_takes_blas_where_it_is_faster(monkeypatch):
             taken.append(name)
             time.sleep(0.003 * (name == slow))
             return np.zeros((len(queries), k), np.int64)
+
         with monkeypatch.context() as patch:
             for name in (slow, fast):
-                patch.setattr(peers, name, lambda index, queries, k, name=name, way=way: way(index, queries, k, name))
+                patch.setattr(
+                    peers,
+                    name,
+                    lambda index, queries, k, name=name, way=way: way(index, queries, k, name),
+                )
             peer = peers.faiss_peer(gallery, 3, "ip", 1)
             peer.warm(queries)
             taken.clear()
@@ -49,9 +56,13 @@ def test_faiss_takes_blas_where_it_is_faster(monkeypatch):
 @pytest.mark.parametrize("metric", ["sqeuclidean", "ip", "cosine"])
 def test_every_peer_that_knows_a_metric_answers_rightly(metric):
     gallery, queries = bench.make_data("identities", 400, 3, 32)
-    rows = bench.search_benchmark(gallery, queries, 5, metric=metric, repeats=3, budget_s=0.1, approximate=True)
+    rows = bench.search_benchmark(
+        gallery, queries, 5, metric=metric, repeats=3, budget_s=0.1, approximate=True
+    )
     assert all(r.correct for r in rows)
-    assert len(rows) == 3 + len(peers.installed(peers.EXACT + peers.APPROXIMATE)) - 2 * (metric == "ip")
+    assert len(rows) == 3 + len(peers.installed(peers.EXACT + peers.APPROXIMATE)) - 2 * (
+        metric == "ip"
+    )
     if metric == "ip":
         with pytest.raises(BadInputError, match="sklearn"):
             bench.search_benchmark(gallery, queries, 5, metric=metric, names=["sklearn"])

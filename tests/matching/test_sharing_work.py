@@ -19,6 +19,7 @@ def test_each_piece_is_done_once_by_a_worker_of_its_own_thread(threads):
     def job(worker, piece):
         done[piece] += 1
         assert who.setdefault(worker, threading.get_ident()) == threading.get_ident()
+
     share(threads, range(300), job)
     assert done == Counter(range(300))
     assert set(who) <= set(range(threads))
@@ -26,7 +27,14 @@ def test_each_piece_is_done_once_by_a_worker_of_its_own_thread(threads):
 
 def test_a_slow_piece_holds_up_nobody_else():
     by = {}
-    share(2, range(20), lambda worker, piece: (by.setdefault(piece, worker), time.sleep(0.2 if piece == 0 else 0.001)))
+    share(
+        2,
+        range(20),
+        lambda worker, piece: (
+            by.setdefault(piece, worker),
+            time.sleep(0.2 if piece == 0 else 0.001),
+        ),
+    )
     mine = by[0]
     assert sum(worker != mine for worker in by.values()) >= 15
 
@@ -40,6 +48,7 @@ def test_an_error_ends_the_work_and_is_raised(threads):
             raise KeyError("five")
         time.sleep(0.001)
         done.append(piece)
+
     with pytest.raises(KeyError, match="five"):
         share(threads, range(1000), job)
     assert len(done) < 100

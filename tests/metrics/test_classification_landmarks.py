@@ -16,6 +16,7 @@ def answers(seed=0, n=400, classes=5):
 
 def test_confusion_and_per_class_equal_scikit_learn():
     from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+
     truth, said = answers()
     table = classification.confusion(truth, said, 5)
     assert np.array_equal(table, confusion_matrix(truth, said))
@@ -29,8 +30,11 @@ def test_ece_against_plain_loops():
     p = rng.dirichlet(np.ones(4), 300)
     truth = rng.integers(0, 4, 300)
     top, right = p.max(1), p.argmax(1) == truth
-    want = sum(abs(right[m].mean() - top[m].mean()) * m.mean() for k in range(15)
-               if (m := (top > k / 15) & (top <= (k + 1) / 15)).any())
+    want = sum(
+        abs(right[m].mean() - top[m].mean()) * m.mean()
+        for k in range(15)
+        if (m := (top > k / 15) & (top <= (k + 1) / 15)).any()
+    )
     assert classification.expected_calibration_error(p, truth) == pytest.approx(want, abs=1e-12)
 
 
@@ -38,26 +42,37 @@ def test_accuracy_interval_covers_by_group_and_by_row():
     truth, said = answers(n=1000)
     i = classification.accuracy(truth, said)
     lo, hi = bootstrap.wilson(np.sum(truth == said), 1000)
-    assert (i.lo, i.hi) == pytest.approx((lo, hi), abs=0.01)  # independent rows: bootstrap and Wilson agree
-    wide = classification.accuracy(np.repeat(truth, 9), np.repeat(said, 9), groups=np.repeat(np.arange(1000), 9))
+    assert (i.lo, i.hi) == pytest.approx(
+        (lo, hi), abs=0.01
+    )  # independent rows: bootstrap and Wilson agree
+    wide = classification.accuracy(
+        np.repeat(truth, 9), np.repeat(said, 9), groups=np.repeat(np.arange(1000), 9)
+    )
     assert (wide.hi - wide.lo) == pytest.approx(i.hi - i.lo, rel=0.15)
 
 
-@pytest.mark.parametrize("bad", [lambda: classification.confusion(np.array([0, 5]), np.array([0, 1]), 2),
-                                 lambda: classification.accuracy(np.array([0.5]), np.array([1])),
-                                 lambda: classification.reliability(np.array([[3., 4.]]), np.array([0])),
-                                 lambda: classification.reliability(np.array([[np.nan, 1.]]), np.array([0])),
-                                 lambda: landmarks.ced_area(np.array([np.nan])),
-                                 lambda: registry.metric("acuracy")])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        lambda: classification.confusion(np.array([0, 5]), np.array([0, 1]), 2),
+        lambda: classification.accuracy(np.array([0.5]), np.array([1])),
+        lambda: classification.reliability(np.array([[3.0, 4.0]]), np.array([0])),
+        lambda: classification.reliability(np.array([[np.nan, 1.0]]), np.array([0])),
+        lambda: landmarks.ced_area(np.array([np.nan])),
+        lambda: registry.metric("acuracy"),
+    ],
+)
 def test_bad_input_is_refused(bad):
     with pytest.raises(BadInputError):
         bad()
 
 
 def test_area_under_the_error_curve_equals_the_step_integral():
-    nme = np.abs(np.random.default_rng(0).normal(.05, .03, 200))
-    error, share = landmarks.ced(nme, .1, missed=10)
-    assert landmarks.ced_area(nme, .1, missed=10) == pytest.approx(np.sum(np.diff(error) * share[:-1]) / .1, abs=1e-12)
+    nme = np.abs(np.random.default_rng(0).normal(0.05, 0.03, 200))
+    error, share = landmarks.ced(nme, 0.1, missed=10)
+    assert landmarks.ced_area(nme, 0.1, missed=10) == pytest.approx(
+        np.sum(np.diff(error) * share[:-1]) / 0.1, abs=1e-12
+    )
 
 
 def test_every_registered_metric_exists():
@@ -67,12 +82,18 @@ def test_every_registered_metric_exists():
 def test_the_plots_draw_without_a_warning(tmp_path):
     rng = np.random.default_rng(0)
     same = np.arange(400) % 2 == 0
-    d = np.where(same, 1., 2.) + rng.normal(0, .3, 400)
+    d = np.where(same, 1.0, 2.0) + rng.normal(0, 0.3, 400)
     truth, said = answers()
     table = classification.reliability(rng.dirichlet(np.ones(4), 400), rng.integers(0, 4, 400))
     curves = {"x": operating.error_curve(d, same)}
-    for k, fig in enumerate([plots.det(curves, impostors=200), plots.roc(curves, impostors=200),
-                             plots.score_histogram(d, same, threshold=1.5), plots.reliability(table),
-                             plots.confusion(classification.confusion(truth, said, 5), list("abcde"))]):
+    for k, fig in enumerate(
+        [
+            plots.det(curves, impostors=200),
+            plots.roc(curves, impostors=200),
+            plots.score_histogram(d, same, threshold=1.5),
+            plots.reliability(table),
+            plots.confusion(classification.confusion(truth, said, 5), list("abcde")),
+        ]
+    ):
         fig.savefig(tmp_path / f"{k}.png")
         assert all(ax.get_ylabel() for ax in fig.axes)

@@ -20,19 +20,26 @@ def oracle(seed=2024, n=6000):
     a /= np.linalg.norm(a, axis=1, keepdims=True)
     z = rng.standard_normal((n, 128))
     z /= np.linalg.norm(z, axis=1, keepdims=True)
-    c = np.where(same, np.clip(rng.normal(.55, .16, n), -.99, .99), np.clip(rng.normal(.05, .12, n), -.99, .99))
+    c = np.where(
+        same,
+        np.clip(rng.normal(0.55, 0.16, n), -0.99, 0.99),
+        np.clip(rng.normal(0.05, 0.12, n), -0.99, 0.99),
+    )
     zp = z - (z * a).sum(1, keepdims=True) * a
     zp /= np.linalg.norm(zp, axis=1, keepdims=True)
-    return a, c[:, None] * a + np.sqrt(1 - c ** 2)[:, None] * zp, same
+    return a, c[:, None] * a + np.sqrt(1 - c**2)[:, None] * zp, same
 
 
 def slow_ten_fold(distance, same):
     """The reference's loops: facenet's calculate_roc with sklearn's KFold."""
     from sklearn.model_selection import KFold
+
     folds = []
     for train, test in KFold(10, shuffle=False).split(distance):
+
         def right(index, t):
             return np.mean((distance[index] < t) == same[index])
+
         best = np.argmax([right(train, t) for t in np.arange(0, 4, 0.01)])
         folds.append(right(test, np.arange(0, 4, 0.01)[best]))
     return np.mean(folds), np.std(folds), folds
@@ -43,8 +50,9 @@ def test_the_published_oracle_is_reproduced():
     got = ver.ten_fold(ver.distances(a, b), same)
     assert got.accuracy == pytest.approx(0.9671666666666667, abs=1e-12)
     assert got.std == pytest.approx(0.0110063113, abs=5.1e-11)  # published with ten digits
-    assert got.folds == pytest.approx([.96833, .95833, .95333, .975, .985, .96, .96333, .98, .97667, .95167],
-                                      abs=5.1e-6)
+    assert got.folds == pytest.approx(
+        [0.96833, 0.95833, 0.95333, 0.975, 0.985, 0.96, 0.96333, 0.98, 0.97667, 0.95167], abs=5.1e-6
+    )
 
 
 @settings(max_examples=25, deadline=None)
@@ -82,9 +90,11 @@ def test_targets_without_support_are_refused_with_the_rule_of_three():
 
 def test_eer_of_overlapping_gaussians():
     rng = np.random.default_rng(0)
-    d = np.concatenate([rng.normal(1, .2, 20000), rng.normal(2, .2, 20000)])
+    d = np.concatenate([rng.normal(1, 0.2, 20000), rng.normal(2, 0.2, 20000)])
     eer, threshold = op.equal_error_rate(d, np.arange(40000) < 20000)
-    assert eer == pytest.approx(0.00621, abs=0.0012)  # Φ(−2.5); 20 000 pairs give it to about two sigma of 0.0006
+    assert eer == pytest.approx(
+        0.00621, abs=0.0012
+    )  # Φ(−2.5); 20 000 pairs give it to about two sigma of 0.0006
     assert threshold == pytest.approx(1.5, abs=0.02)
 
 
@@ -105,8 +115,8 @@ def test_identity_bootstrap_is_wider_where_pairs_share_identities():
     order = rng.permutation(len(first))
     first, second = first[order], second[order]
     same = first == second
-    bias = rng.normal(0, .35, people)
-    d = np.where(same, 1.0, 2.0) + bias[first] + bias[second] + rng.normal(0, .05, len(first))
+    bias = rng.normal(0, 0.35, people)
+    d = np.where(same, 1.0, 2.0) + bias[first] + bias[second] + rng.normal(0, 0.05, len(first))
     got = op.tar_interval(d, same, 0.05, first=first, second=second, replicates=300)
     assert got["method"] == "bootstrap by identity"
     assert got["hi"] - got["lo"] > 1.7 * (got["naive_hi"] - got["naive_lo"])
@@ -122,11 +132,16 @@ def test_the_recommended_threshold_is_chosen_and_reported_on_different_halves():
 
 
 BROKEN = {
-    "nan": lambda x: x["a"].__setitem__((3, 0), np.nan), "zero": lambda x: x["b"].__setitem__(4, 0),
-    "shape": lambda x: x.update(b=x["b"][:, :3]), "rows": lambda x: x.update(b=x["b"][:-1]),
-    "one kind": lambda x: x.update(same=np.ones(40)), "labels": lambda x: x.update(same=np.arange(40)),
-    "few labels": lambda x: x.update(same=x["same"][:-1]), "no same": lambda x: x.pop("same"),
-    "flat": lambda x: x.update(a=x["a"][:, 0]), "ids": lambda x: x.update(ids=np.zeros((3, 2))),
+    "nan": lambda x: x["a"].__setitem__((3, 0), np.nan),
+    "zero": lambda x: x["b"].__setitem__(4, 0),
+    "shape": lambda x: x.update(b=x["b"][:, :3]),
+    "rows": lambda x: x.update(b=x["b"][:-1]),
+    "one kind": lambda x: x.update(same=np.ones(40)),
+    "labels": lambda x: x.update(same=np.arange(40)),
+    "few labels": lambda x: x.update(same=x["same"][:-1]),
+    "no same": lambda x: x.pop("same"),
+    "flat": lambda x: x.update(a=x["a"][:, 0]),
+    "ids": lambda x: x.update(ids=np.zeros((3, 2))),
     "objects": lambda x: x.update(a=np.array([["x"] * 4] * 40)),
 }
 
@@ -134,11 +149,18 @@ BROKEN = {
 @pytest.mark.parametrize("case", BROKEN)
 def test_broken_arrays_end_in_a_clear_error_and_write_nothing(case, tmp_path, capsys):
     rng = np.random.default_rng(0)
-    arrays = {"a": rng.normal(size=(40, 4)), "b": rng.normal(size=(40, 4)), "same": np.arange(40) % 2}
+    arrays = {
+        "a": rng.normal(size=(40, 4)),
+        "b": rng.normal(size=(40, 4)),
+        "same": np.arange(40) % 2,
+    }
     BROKEN[case](arrays)
     np.savez(tmp_path / "x.npz", **arrays)
     out = tmp_path / "o.json"
-    assert run(["eval", "verification", "--embeddings", str(tmp_path / "x.npz"), "--json", str(out)]) == 2
+    assert (
+        run(["eval", "verification", "--embeddings", str(tmp_path / "x.npz"), "--json", str(out)])
+        == 2
+    )
     assert not (tmp_path / "o.json").exists()
     assert capsys.readouterr().err.startswith("error: ")
 
@@ -157,7 +179,13 @@ def test_a_file_that_is_no_npz(content, tmp_path, capsys):
 
 def test_the_command_reports_the_oracle(tmp_path, capsys):
     a, b, same = oracle()
-    np.savez(tmp_path / "x.npz", a=a, b=b, same=same, ids=np.random.default_rng(0).integers(0, 500, (6000, 2)))
+    np.savez(
+        tmp_path / "x.npz",
+        a=a,
+        b=b,
+        same=same,
+        ids=np.random.default_rng(0).integers(0, 500, (6000, 2)),
+    )
     out = tmp_path / "o.json"
     args = ["eval", "verification", "--embeddings", str(tmp_path / "x.npz")]
     assert run([*args, "--json", str(out), "--bootstrap", "50"]) == 0
@@ -168,7 +196,9 @@ def test_the_command_reports_the_oracle(tmp_path, capsys):
     assert "rule of three" in value["tar_at_far"]["0.0001"]["refused"]
     assert value["accuracy_interval"]["method"] == "bootstrap by identity"
     assert "achieved FAR" in capsys.readouterr().out
-    assert run(["eval", "verification", "--embeddings", str(tmp_path / "x.npz"), "--far", "1e-6"]) == 2
+    assert (
+        run(["eval", "verification", "--embeddings", str(tmp_path / "x.npz"), "--far", "1e-6"]) == 2
+    )
     assert "rule of three" in capsys.readouterr().err
 
 
@@ -181,11 +211,19 @@ def test_pairs_with_an_embeddings_folder_and_a_missing_face(tmp_path, capsys):
         for name, number, v in [("P", 1, base), ("P", 2, base), ("P", 3, base), ("Q", 1, other)]:
             path = tmp_path / "emb" / f"{name}{k}" / f"{name}{k}_{number:04d}.npy"
             path.parent.mkdir(parents=True, exist_ok=True)
-            np.save(path, (v + rng.normal(0, .1, 16)).astype(np.float32))
+            np.save(path, (v + rng.normal(0, 0.1, 16)).astype(np.float32))
     (tmp_path / "pairs.txt").write_text("\n".join(lines) + "\n")
     (tmp_path / "emb" / "P3" / "P3_0002.npy").unlink()
-    args = ["eval", "verification", "--pairs", str(tmp_path / "pairs.txt"), "--embeddings-dir", str(tmp_path / "emb"),
-            "--bootstrap", "20"]
+    args = [
+        "eval",
+        "verification",
+        "--pairs",
+        str(tmp_path / "pairs.txt"),
+        "--embeddings-dir",
+        str(tmp_path / "emb"),
+        "--bootstrap",
+        "20",
+    ]
     assert run(args) == 2
     assert "P3/P3_0002.npy" in capsys.readouterr().err
     assert run([*args, "--missing-is-failure", "--json", str(tmp_path / "o.json")]) == 0

@@ -30,12 +30,19 @@ ORACLE = {"easy": 0.8862824771462525, "medium": 0.9323554071067476, "hard": 0.78
 
 def test_the_published_oracle_is_reproduced_to_1e_9(truth, predictions):
     assert sum(map(len, predictions)) == 35229
-    assert wider_ap(predictions, truth.boxes, truth.subsets) == pytest.approx(ORACLE, abs=1e-9, rel=0)
+    assert wider_ap(predictions, truth.boxes, truth.subsets) == pytest.approx(
+        ORACLE, abs=1e-9, rel=0
+    )
 
 
-@pytest.mark.parametrize(("options", "expected"), [({"iou": 0.3}, (.88911, .93419, .78872)),
-                                                   ({"iou": 0.7}, (.47176, .59578, .58087)),
-                                                   ({"score_threshold": 0.3}, (.85597, .89935, .75882))])
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"iou": 0.3}, (0.88911, 0.93419, 0.78872)),
+        ({"iou": 0.7}, (0.47176, 0.59578, 0.58087)),
+        ({"score_threshold": 0.3}, (0.85597, 0.89935, 0.75882)),
+    ],
+)
 def test_other_published_settings(truth, predictions, options, expected):
     got = wider_ap(predictions, truth.boxes, truth.subsets, **options)
     assert tuple(got.values()) == pytest.approx(expected, abs=5.1e-6)  # published with five digits
@@ -44,13 +51,16 @@ def test_other_published_settings(truth, predictions, options, expected):
 def test_perfect_predictions(truth):
     perfect = [np.column_stack([b, np.linspace(1, 0.5, len(b))]) for b in truth.boxes]
     got = wider_ap(perfect, truth.boxes, truth.subsets)
-    assert tuple(got.values()) == pytest.approx((.99992110, .99995235, .99990825), abs=5.1e-9)
+    assert tuple(got.values()) == pytest.approx((0.99992110, 0.99995235, 0.99990825), abs=5.1e-9)
 
 
 @pytest.mark.slow
 @pytest.mark.timing
 def test_twenty_times_faster_than_loops_in_the_same_run(truth, predictions):
-    keep = {s: np.split(k, np.cumsum([len(b) for b in truth.boxes])[:-1]) for s, k in truth.subsets.items()}
+    keep = {
+        s: np.split(k, np.cumsum([len(b) for b in truth.boxes])[:-1])
+        for s, k in truth.subsets.items()
+    }
     slow, fast = [], []
     for _ in range(2):
         t = time.perf_counter()
@@ -68,17 +78,31 @@ def test_twenty_times_faster_than_loops_in_the_same_run(truth, predictions):
 def scenes(draw):
     """A handful of images: few coordinates, so that ties, duplicates and exact thresholds occur."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    coarse, kind = draw(st.booleans()), draw(st.sampled_from(["unit", "constant", "tied", "large", "negative"]))
+    coarse, kind = (
+        draw(st.booleans()),
+        draw(st.sampled_from(["unit", "constant", "tied", "large", "negative"])),
+    )
     pred, gt, keep = [], [], []
     for _ in range(draw(st.integers(1, 5))):
         n, m = (int(rng.integers(0, 7)) for _ in range(2))
-        g = np.round(rng.uniform([0, 0, -2, 0], [12, 12, 9, 9], (m, 4))) if coarse else rng.uniform(0, 20, (m, 4))
+        g = (
+            np.round(rng.uniform([0, 0, -2, 0], [12, 12, 9, 9], (m, 4)))
+            if coarse
+            else rng.uniform(0, 20, (m, 4))
+        )
         p = np.round(rng.uniform([0, 0, -2, 0], [12, 12, 9, 9], (n, 4)))
         if m:
             copied = rng.random(n) < 0.6
-            p[copied] = g[rng.integers(0, m, copied.sum())] + (0 if coarse else rng.normal(0, .4, (copied.sum(), 4)))
-        s = {"unit": rng.random(n), "constant": np.full(n, .7), "tied": rng.integers(1, 4, n) / 4,
-             "large": rng.uniform(2, 90, n), "negative": rng.normal(0, 3, n)}[kind]
+            p[copied] = g[rng.integers(0, m, copied.sum())] + (
+                0 if coarse else rng.normal(0, 0.4, (copied.sum(), 4))
+            )
+        s = {
+            "unit": rng.random(n),
+            "constant": np.full(n, 0.7),
+            "tied": rng.integers(1, 4, n) / 4,
+            "large": rng.uniform(2, 90, n),
+            "negative": rng.normal(0, 3, n),
+        }[kind]
         pred.append(np.column_stack([p, s]))
         gt.append(g)
         keep.append(rng.random(m) < 0.6)
@@ -97,20 +121,25 @@ def test_equals_the_slow_loops_on_random_scenes(scene):
 def test_order_of_predictions_does_not_matter(truth, predictions):
     rng = np.random.default_rng(4)
     mixed = [p[rng.permutation(len(p))] for p in predictions]
-    assert wider_ap(mixed, truth.boxes, truth.subsets) == wider_ap(predictions, truth.boxes, truth.subsets)
+    assert wider_ap(mixed, truth.boxes, truth.subsets) == wider_ap(
+        predictions, truth.boxes, truth.subsets
+    )
 
 
 def test_bootstrap_interval_is_seeded_and_holds_the_value(truth, predictions):
     m = match(predictions, truth.boxes)
-    a, b = (average_precision(m, truth.subsets["hard"], replicates=100, seed=3).interval for _ in range(2))
+    a, b = (
+        average_precision(m, truth.subsets["hard"], replicates=100, seed=3).interval
+        for _ in range(2)
+    )
     assert a == b
     assert a.lo < a.value < a.hi
     assert 0.005 < a.hi - a.lo < 0.1
 
 
 def test_recall_counts_each_face_once():
-    gt = [np.array([[0., 0., 10., 10.], [50., 50., 10., 10.]])]
-    pred = [np.array([[0., 0., 10., 10., .9], [0., 0., 10., 10., .8]])]
+    gt = [np.array([[0.0, 0.0, 10.0, 10.0], [50.0, 50.0, 10.0, 10.0]])]
+    pred = [np.array([[0.0, 0.0, 10.0, 10.0, 0.9], [0.0, 0.0, 10.0, 10.0, 0.8]])]
     assert recall_of(match(pred, gt), np.array([True, True])).value == 0.5
     assert recall_of(match(pred, gt), np.array([False, False])) is None
 
@@ -135,7 +164,9 @@ def folder(truth, predictions, tmp_path_factory):
     return out
 
 
-def test_the_command_gives_the_oracle_and_says_what_it_mended(folder, truth, assets, tmp_path, capsys):
+def test_the_command_gives_the_oracle_and_says_what_it_mended(
+    folder, truth, assets, tmp_path, capsys
+):
     event, image = truth.names[0]
     path = folder / event / f"{image}.txt"
     whole = path.read_text()
@@ -144,13 +175,32 @@ def test_the_command_gives_the_oracle_and_says_what_it_mended(folder, truth, ass
     other = folder / truth.names[-1][0] / f"{truth.names[-1][1]}.txt"
     try:
         other_text = other.read_text()
-        code = run(["eval", "wider", "--predictions", str(folder), "--ground-truth", str(assets / "annotations"),
-                    "--json", str(tmp_path / "o.json"), "--bootstrap", "50"])
+        code = run(
+            [
+                "eval",
+                "wider",
+                "--predictions",
+                str(folder),
+                "--ground-truth",
+                str(assets / "annotations"),
+                "--json",
+                str(tmp_path / "o.json"),
+                "--bootstrap",
+                "50",
+            ]
+        )
         value = json.loads((tmp_path / "o.json").read_text())
         assert code == 0
         assert value["ap"] == pytest.approx(ORACLE, abs=1e-9)
         assert value["unsorted_images"] == [f"{event}/{image}"]
-        assert set(value["breakdowns"]) == {"size", "blur", "occlusion", "pose", "illumination", "expression"}
+        assert set(value["breakdowns"]) == {
+            "size",
+            "blur",
+            "occlusion",
+            "pose",
+            "illumination",
+            "expression",
+        }
         assert sum(g["faces"] for g in value["breakdowns"]["blur"].values()) == 31958
         assert "not sorted" in capsys.readouterr().err
         other.unlink()
@@ -163,13 +213,21 @@ def test_the_command_gives_the_oracle_and_says_what_it_mended(folder, truth, ass
 NAMES = [("0--E", "a"), ("0--E", "b"), ("1--F", "c")]
 
 
-@pytest.mark.parametrize(("text", "line", "what"), [
-    ("a.jpg\n1\n1 2 3 4\n", 3, "malformed"), ("a.jpg\n1\n1 2 3 4 x\n", 3, "malformed"),
-    ("a.jpg\n2\n1 2 3 4 .5\n\n1 2 3 4 nan\n", 5, "malformed"), ("a.jpg\n2\n1 2 3 4 .5\n", 2, "as many"),
-    ("a.jpg\n", 2, "no count"), ("", 1, "no count"), ("b.jpg\n0\n", 1, "another image"),
-    ("a.jpg\n1\n1 2 3 4 5 6\n", 3, "malformed")])
+@pytest.mark.parametrize(
+    ("text", "line", "what"),
+    [
+        ("a.jpg\n1\n1 2 3 4\n", 3, "malformed"),
+        ("a.jpg\n1\n1 2 3 4 x\n", 3, "malformed"),
+        ("a.jpg\n2\n1 2 3 4 .5\n\n1 2 3 4 nan\n", 5, "malformed"),
+        ("a.jpg\n2\n1 2 3 4 .5\n", 2, "as many"),
+        ("a.jpg\n", 2, "no count"),
+        ("", 1, "no count"),
+        ("b.jpg\n0\n", 1, "another image"),
+        ("a.jpg\n1\n1 2 3 4 5 6\n", 3, "malformed"),
+    ],
+)
 def test_a_malformed_prediction_file_is_named_with_its_line(tmp_path, text, line, what):
-    write_predictions(tmp_path, "1--F", "c", np.array([[1, 2, 3, 4, .5]]))
+    write_predictions(tmp_path, "1--F", "c", np.array([[1, 2, 3, 4, 0.5]]))
     (tmp_path / "0--E").mkdir()
     (tmp_path / "0--E" / "a.txt").write_text(text)
     with pytest.raises(BadInputError, match=what) as e:
@@ -178,7 +236,7 @@ def test_a_malformed_prediction_file_is_named_with_its_line(tmp_path, text, line
 
 
 def test_predictions_survive_writing_and_missing_events_are_named(tmp_path):
-    boxes = np.array([[1.1, 2, 3, 4, .2], [1 / 3, 2, 3, 4, .9]])
+    boxes = np.array([[1.1, 2, 3, 4, 0.2], [1 / 3, 2, 3, 4, 0.9]])
     write_predictions(tmp_path, "0--E", "a", boxes)
     got = load_predictions(tmp_path, NAMES)
     assert np.array_equal(got.boxes[0], boxes[::-1])

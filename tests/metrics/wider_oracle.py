@@ -10,7 +10,15 @@ def overlap(p, g):
     h = min(py + ph, gy + gh) - max(py, gy) + 1
     if w <= 0 or h <= 0:
         return 0.0
-    return w * h / ((px + pw - px + 1) * (py + ph - py + 1) + (gx + gw - gx + 1) * (gy + gh - gy + 1) - w * h)
+    return (
+        w
+        * h
+        / (
+            (px + pw - px + 1) * (py + ph - py + 1)
+            + (gx + gw - gx + 1) * (gy + gh - gy + 1)
+            - w * h
+        )
+    )
 
 
 def overlap_table(pred, truth):
@@ -51,12 +59,16 @@ def slow_ap(predictions, truths, keep, iou=0.5, table=None):
         for t in range(1000):
             inside = np.where(norm >= 1 - (t + 1) / 1000)[0]
             if len(inside):
-                proposals[t] += sum(kept[:inside[-1] + 1])
+                proposals[t] += sum(kept[: inside[-1] + 1])
                 found[t] += seen[inside[-1]]
     faces = int(sum(np.sum(k) for k in keep))
     if faces == 0:
         return None
-    points = [(0.0, 0.0)] + [(f / faces, f / p if p else 0.0) for f, p in zip(found, proposals)] + [(1.0, 0.0)]
+    points = (
+        [(0.0, 0.0)]
+        + [(f / faces, f / p if p else 0.0) for f, p in zip(found, proposals)]
+        + [(1.0, 0.0)]
+    )
     area, ceiling = 0.0, 0.0
     for (r0, _), (r1, p1) in zip(reversed(points[:-1]), reversed(points[1:])):
         ceiling = max(ceiling, p1)
@@ -76,12 +88,22 @@ def oracle_predictions(boxes):
             x, y, w, h = b[k]
             if u[k, 0] < min(1, 0.25 + h / 40):
                 s = 0.03 + 0.96 * u[k, 1] ** 0.4
-                rows.append([x + 0.06 * w * g[k, 0], y + 0.06 * h * g[k, 1], max(1, w * (1 + 0.08 * g[k, 2])),
-                             max(1, h * (1 + 0.08 * g[k, 3])), s])
+                rows.append(
+                    [
+                        x + 0.06 * w * g[k, 0],
+                        y + 0.06 * h * g[k, 1],
+                        max(1, w * (1 + 0.08 * g[k, 2])),
+                        max(1, h * (1 + 0.08 * g[k, 3])),
+                        s,
+                    ]
+                )
                 if u[k, 2] < 0.03:
                     rows.append([x, y, w, h, 0.6 * s])
         f = rng.random((rng.integers(0, 4), 5))
-        rows += [[1000 * r[0], 700 * r[1], 10 + 80 * r[2], 10 + 90 * r[3], 0.02 + 0.9 * r[4] ** 2] for r in f]
+        rows += [
+            [1000 * r[0], 700 * r[1], 10 + 80 * r[2], 10 + 90 * r[3], 0.02 + 0.9 * r[4] ** 2]
+            for r in f
+        ]
         a = np.array(rows, dtype=np.float64).reshape(-1, 5)
         out.append(a[np.argsort(-a[:, 4], kind="stable")])
     return out

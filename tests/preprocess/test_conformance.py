@@ -8,7 +8,11 @@ TABLE = "docs/preprocessing-conformance.md"
 
 
 def rows_of(text):
-    lines = [[c.strip() for c in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("| ")]
+    lines = [
+        [c.strip() for c in line.strip("|").split("|")]
+        for line in text.splitlines()
+        if line.startswith("| ")
+    ]
     head, *rows = lines
     return {(r[0], r[1]): dict(zip(head[2:], r[2:])) for r in rows}
 
@@ -44,6 +48,7 @@ def test_no_backend_approximates(committed):
 
 def test_every_op_has_rows_and_every_backend_offers_some(committed):
     from facelab.preprocess.ops import STAGES
+
     assert {op for op, _ in committed} == set(STAGES)
     for backend in conformance.COLUMNS:
         offered = [r[backend] for r in committed.values()]
@@ -58,6 +63,7 @@ def test_a_stale_table_is_told_apart():
 
 def test_a_wrong_backend_would_show(monkeypatch):
     from facelab.preprocess.backends import opencv
+
     monkeypatch.setattr(opencv.Backend, "transform", lambda self, x, name: x)
     row = next(r for r in conformance.measure(("opencv",)) if r["written"] == "flip_horizontal")
     assert row["opencv"].startswith("off by")

@@ -22,9 +22,16 @@ def saved(image, fmt, **kwargs):
 
 def png(w, h, depth, colour, rows):
     def chunk(kind, body):
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", w, h, depth, colour, 0, 0, 0))
-            + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
+        return (
+            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        )
+
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", struct.pack(">IIBBBBB", w, h, depth, colour, 0, 0, 0))
+        + chunk(b"IDAT", zlib.compress(rows))
+        + chunk(b"IEND", b"")
+    )
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -39,6 +46,7 @@ def test_every_exif_orientation_is_applied_as_pillow_does(orientation):
 
 def test_opencv_decodes_real_photographs_to_the_same_bytes(assets):
     import cv2
+
     photographs = sorted((assets / "labelled/detection").glob("*.jpg"))[:4]
     assert photographs
     for path in photographs:
@@ -49,19 +57,25 @@ def test_modes_hold_the_same_picture():
     data = saved(Image.fromarray(RGB), "PNG")
     assert np.array_equal(read_image(data), RGB)
     assert np.array_equal(read_image(data, mode="bgr"), RGB[..., ::-1])
-    assert np.array_equal(read_image(data, mode="gray"), np.asarray(Image.fromarray(RGB).convert("L")))
+    assert np.array_equal(
+        read_image(data, mode="gray"), np.asarray(Image.fromarray(RGB).convert("L"))
+    )
     with pytest.raises(BadInputError, match="mode"):
         read_image(data, mode="RGBX")
 
 
 def test_gray_alpha_palette_16_bit_and_cmyk_become_rgb():
     gray = RGB[..., 0]
-    assert np.array_equal(read_image(saved(Image.fromarray(gray), "PNG")), np.repeat(gray[..., None], 3, 2))
+    assert np.array_equal(
+        read_image(saved(Image.fromarray(gray), "PNG")), np.repeat(gray[..., None], 3, 2)
+    )
     rgba = np.dstack([RGB, np.arange(77, dtype=np.uint8).reshape(11, 7)])
     data = saved(Image.fromarray(rgba), "PNG")
     assert np.array_equal(read_image(data), RGB), "alpha is dropped, colours stay as stored"
     white = decode(data, where="x", alpha="over_white")[0]
-    expected = np.asarray(Image.alpha_composite(Image.new("RGBA", (7, 11), "white"), Image.fromarray(rgba)))[..., :3]
+    expected = np.asarray(
+        Image.alpha_composite(Image.new("RGBA", (7, 11), "white"), Image.fromarray(rgba))
+    )[..., :3]
     assert np.abs(white.astype(int) - expected).max() <= 1
     assert read_image(saved(Image.fromarray(RGB).quantize(8), "GIF")).shape == (11, 7, 3)
     deep = np.array([[0, 255, 256, 65535]], dtype=">u2")
@@ -73,25 +87,34 @@ def test_gray_alpha_palette_16_bit_and_cmyk_become_rgb():
 
 
 def test_gray_from_the_decoder_is_the_y_plane_and_refuses_colour_png():
-    smooth = np.repeat(np.arange(64, dtype=np.uint8)[None, :, None] * 3, 64, axis=0).repeat(3, axis=2)
+    smooth = np.repeat(np.arange(64, dtype=np.uint8)[None, :, None] * 3, 64, axis=0).repeat(
+        3, axis=2
+    )
     got, _ = decode(saved(Image.fromarray(smooth), "JPEG", quality=100), where="x", gray=True)
     assert got.shape == (64, 64, 1) and np.abs(got.astype(int) - smooth[..., :1]).max() <= 2
     with pytest.raises(BadInputError, match="no gray plane"):
         decode(saved(Image.fromarray(RGB), "PNG"), where="x", gray=True)
 
 
-@pytest.mark.parametrize(("name", "data", "what"), [
-    ("empty", b"", "empty"),
-    ("text", b"hello, this is no image", "no image"),
-    ("lfs", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "no image"),
-    ("html", b"<!DOCTYPE html><html></html>", "no image"),
-    ("truncated jpeg", saved(Image.fromarray(RGB.repeat(9, 0).repeat(9, 1)), "JPEG")[:-400], "no image"),
-    ("truncated png", saved(Image.fromarray(RGB), "PNG")[:60], "no image"),
-    ("damaged png", saved(Image.fromarray(RGB), "PNG")[:45] + b"\xff" * 80, "no image"),
-    ("0 by 0", png(0, 0, 8, 2, b""), "no"),
-    ("bomb", png(60000, 60000, 8, 2, b""), "too large"),
-    ("float tiff", saved(Image.fromarray(np.ones((3, 3), np.float32)), "TIFF"), "floats"),
-])
+@pytest.mark.parametrize(
+    ("name", "data", "what"),
+    [
+        ("empty", b"", "empty"),
+        ("text", b"hello, this is no image", "no image"),
+        ("lfs", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "no image"),
+        ("html", b"<!DOCTYPE html><html></html>", "no image"),
+        (
+            "truncated jpeg",
+            saved(Image.fromarray(RGB.repeat(9, 0).repeat(9, 1)), "JPEG")[:-400],
+            "no image",
+        ),
+        ("truncated png", saved(Image.fromarray(RGB), "PNG")[:60], "no image"),
+        ("damaged png", saved(Image.fromarray(RGB), "PNG")[:45] + b"\xff" * 80, "no image"),
+        ("0 by 0", png(0, 0, 8, 2, b""), "no"),
+        ("bomb", png(60000, 60000, 8, 2, b""), "too large"),
+        ("float tiff", saved(Image.fromarray(np.ones((3, 3), np.float32)), "TIFF"), "floats"),
+    ],
+)
 def test_damage_ends_in_one_clear_error(tmp_path, name, data, what):
     path = tmp_path / "x.jpg"
     path.write_bytes(data)
@@ -111,7 +134,7 @@ def test_damaged_exif_does_not_spoil_the_picture():
     exif[0x0112] = 6
     whole = saved(Image.fromarray(RGB), "JPEG", exif=exif)
     at = whole.index(b"Exif\0\0") + 6
-    broken = whole[:at] + b"\xff" * 12 + whole[at + 12:]
+    broken = whole[:at] + b"\xff" * 12 + whole[at + 12 :]
     assert read_image(broken).shape == (11, 7, 3)
     assert read_image(whole).shape == (7, 11, 3)
 

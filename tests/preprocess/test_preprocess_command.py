@@ -10,12 +10,22 @@ from facelab import cli
 from facelab.preprocess import PreprocessSpec, apply, presets
 
 IMAGE = np.random.default_rng(1).integers(0, 256, (60, 80, 3), dtype=np.uint8)
-STAGES = [{"op": "decode", "format": "encoded", "order": "rgb", "idct": "accurate", "alpha": "drop"},
-          {"op": "color", "from": "rgb", "to": "gray", "weights": "bt601", "rounding": "half_up"},
-          {"op": "resize", "size": [48, 48], "mode": "stretch", "kernel": "area", "antialias": True,
-           "pixel_centers": "half", "rounding": "half_up"},
-          {"op": "normalize", "mean": [127.5], "scale": [127.5], "units": "0-255"},
-          {"op": "layout", "to": "nhwc"}, {"op": "cast", "dtype": "float32"}]
+STAGES = [
+    {"op": "decode", "format": "encoded", "order": "rgb", "idct": "accurate", "alpha": "drop"},
+    {"op": "color", "from": "rgb", "to": "gray", "weights": "bt601", "rounding": "half_up"},
+    {
+        "op": "resize",
+        "size": [48, 48],
+        "mode": "stretch",
+        "kernel": "area",
+        "antialias": True,
+        "pixel_centers": "half",
+        "rounding": "half_up",
+    },
+    {"op": "normalize", "mean": [127.5], "scale": [127.5], "units": "0-255"},
+    {"op": "layout", "to": "nhwc"},
+    {"op": "cast", "dtype": "float32"},
+]
 
 
 @pytest.fixture
@@ -32,15 +42,28 @@ def run(capsys, *args):
 
 
 def test_run_writes_every_stage_and_the_tensor(files, capsys):
-    code, out, err = run(capsys, "preprocess", "run", files / "s.json", files / "photo.png", "--stages", files / "d",
-                         "--out", files / "t.npy", "--json")
+    code, out, err = run(
+        capsys,
+        "preprocess",
+        "run",
+        files / "s.json",
+        files / "photo.png",
+        "--stages",
+        files / "d",
+        "--out",
+        files / "t.npy",
+        "--json",
+    )
     assert code == 0, err
     document = json.loads(out)
     names = [row["name"] for row in document["stages"]]
     assert names == ["01_decode", "02_color", "03_resize", "04_normalize", "05_layout", "06_cast"]
     tensor = np.load(files / "t.npy")
     assert np.array_equal(tensor, apply(PreprocessSpec.load(files / "s.json"), files / "photo.png"))
-    assert document["stages"][-1]["shape"] == [1, 48, 48, 1] and document["stages"][-1]["dtype"] == "float32"
+    assert (
+        document["stages"][-1]["shape"] == [1, 48, 48, 1]
+        and document["stages"][-1]["dtype"] == "float32"
+    )
     made = {p.name for p in (files / "d").iterdir()}
     assert made == {f"{n}.{e}" for n in names for e in ("npy", "png")} | {"contact_sheet.png"}
     shown = np.asarray(Image.open(files / "d/03_resize.png"))
@@ -48,21 +71,26 @@ def test_run_writes_every_stage_and_the_tensor(files, capsys):
 
 
 def test_run_for_people_and_with_another_backend(files, capsys):
-    code, out, _ = run(capsys, "preprocess", "run", files / "s.json", files / "photo.png", "--backend", "opencv")
+    code, out, _ = run(
+        capsys, "preprocess", "run", files / "s.json", files / "photo.png", "--backend", "opencv"
+    )
     assert code == 0 and "opencv backend" in out and "06_cast" in out and "1×48×48×1" in out
 
 
-@pytest.mark.parametrize(("change", "message"), [
-    (lambda a: [*a, "--backend", "opencvv"], "did you mean 'opencv'"),
-    (lambda a: [*a, "--backend", "onnx"], "decode_with='pillow'"),
-    (lambda a: [*a, "--face", "1,2,3"], "--face takes 4 numbers"),
-    (lambda a: [*a, "--landmarks", "1,2,x"], "--landmarks takes 10 numbers"),
-    (lambda a: [*a, "--out", "x.png"], ".npy"),
-    (lambda a: [a[0], "missing.png"], "cannot be read"),
-    (lambda a: ["missing.json", a[1]], "cannot be read"),
-    (lambda a: ["arcfcae", a[1]], "did you mean 'arcface'"),
-    (lambda a: ["arcface", a[1]], "no landmarks"),
-])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda a: [*a, "--backend", "opencvv"], "did you mean 'opencv'"),
+        (lambda a: [*a, "--backend", "onnx"], "decode_with='pillow'"),
+        (lambda a: [*a, "--face", "1,2,3"], "--face takes 4 numbers"),
+        (lambda a: [*a, "--landmarks", "1,2,x"], "--landmarks takes 10 numbers"),
+        (lambda a: [*a, "--out", "x.png"], ".npy"),
+        (lambda a: [a[0], "missing.png"], "cannot be read"),
+        (lambda a: ["missing.json", a[1]], "cannot be read"),
+        (lambda a: ["arcfcae", a[1]], "did you mean 'arcface'"),
+        (lambda a: ["arcface", a[1]], "no landmarks"),
+    ],
+)
 def test_mistakes_end_in_one_sentence_and_exit_code_2(files, capsys, change, message):
     args = change([files / "s.json", files / "photo.png"])
     code, out, err = run(capsys, "preprocess", "run", *args)
@@ -80,7 +108,9 @@ def test_show_and_preset(files, capsys):
     code, out, _ = run(capsys, "preprocess", "show", files / "s.json", "--json")
     assert code == 0 and json.loads(out)["output_shape"] == [1, 48, 48, 1]
     code, out, _ = run(capsys, "preprocess", "preset", "sface", "--out", files / "sface.json")
-    assert code == 0 and "112" in out and PreprocessSpec.load(files / "sface.json") == presets.sface()
+    assert (
+        code == 0 and "112" in out and PreprocessSpec.load(files / "sface.json") == presets.sface()
+    )
     code, out, _ = run(capsys, "preprocess", "preset", "--json")
     assert set(json.loads(out)["families"]) == set(presets.FAMILIES)
 

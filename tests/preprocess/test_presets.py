@@ -17,12 +17,23 @@ def affine(spec):
     return order, mean, 1 / (norm.scale[0] * unit)
 
 
-@pytest.mark.parametrize(("family", "order", "mean", "scale", "size"), [
-    ("arcface", "rgb", 127.5, 127.5, (112, 112)), ("adaface", "bgr", 127.5, 127.5, (112, 112)),
-    ("sface", "rgb", 0, 1, (112, 112)), ("facenet", "rgb", 127.5, 128, (160, 160)), ("dlib", "rgb", 0, 1, (150, 150)),
-    ("yunet", "bgr", 0, 1, None), ("ultraface", "rgb", 127, 128, (320, 240)), ("scrfd", "rgb", 127.5, 128, (640, 640)),
-    ("retinaface", "bgr", (104, 117, 123), 1, None), ("yolov5face", "rgb", 0, 255, (640, 640)),
-    ("mtcnn", "rgb", 127.5, 128, None), ("fer", "gray", 127.5, 127.5, (64, 64))])
+@pytest.mark.parametrize(
+    ("family", "order", "mean", "scale", "size"),
+    [
+        ("arcface", "rgb", 127.5, 127.5, (112, 112)),
+        ("adaface", "bgr", 127.5, 127.5, (112, 112)),
+        ("sface", "rgb", 0, 1, (112, 112)),
+        ("facenet", "rgb", 127.5, 128, (160, 160)),
+        ("dlib", "rgb", 0, 1, (150, 150)),
+        ("yunet", "bgr", 0, 1, None),
+        ("ultraface", "rgb", 127, 128, (320, 240)),
+        ("scrfd", "rgb", 127.5, 128, (640, 640)),
+        ("retinaface", "bgr", (104, 117, 123), 1, None),
+        ("yolov5face", "rgb", 0, 255, (640, 640)),
+        ("mtcnn", "rgb", 127.5, 128, None),
+        ("fer", "gray", 127.5, 127.5, (64, 64)),
+    ],
+)
 def test_each_family_is_fed_as_its_authors_do(family, order, mean, scale, size):
     spec = presets.preset(family)
     got_order, got_mean, gain = affine(spec)

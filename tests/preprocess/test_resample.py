@@ -13,8 +13,14 @@ from hypothesis import strategies as hs
 from facelab.preprocess import resample
 from facelab.preprocess.ops import Resize
 
-COMMON = {"op": "resize", "size": (8, 8), "mode": "stretch", "rounding": "none", "antialias": False,
-          "pixel_centers": "half"}
+COMMON = {
+    "op": "resize",
+    "size": (8, 8),
+    "mode": "stretch",
+    "rounding": "none",
+    "antialias": False,
+    "pixel_centers": "half",
+}
 LENGTH = hs.integers(1, 400)
 
 
@@ -22,12 +28,21 @@ def stage(kernel, **more):
     return Resize(**{**COMMON, "kernel": kernel, **more})
 
 
-STAGES = [stage("nearest"), stage("nearest", pixel_centers="legacy"), stage("nearest", pixel_centers="corner"),
-          stage("bilinear"), stage("bilinear", pixel_centers="legacy"), stage("bilinear", pixel_centers="corner"),
-          stage("bicubic", cubic_a=-0.5, edge="renormalize"), stage("bicubic", cubic_a=-0.75, edge="replicate"),
-          stage("area", antialias=True), stage("bilinear", antialias=True, edge="renormalize"),
-          stage("bicubic", antialias=True, cubic_a=-0.5, edge="renormalize"),
-          stage("lanczos", antialias=True, lobes=3, edge="renormalize"), stage("lanczos", lobes=4, edge="replicate")]
+STAGES = [
+    stage("nearest"),
+    stage("nearest", pixel_centers="legacy"),
+    stage("nearest", pixel_centers="corner"),
+    stage("bilinear"),
+    stage("bilinear", pixel_centers="legacy"),
+    stage("bilinear", pixel_centers="corner"),
+    stage("bicubic", cubic_a=-0.5, edge="renormalize"),
+    stage("bicubic", cubic_a=-0.75, edge="replicate"),
+    stage("area", antialias=True),
+    stage("bilinear", antialias=True, edge="renormalize"),
+    stage("bicubic", antialias=True, cubic_a=-0.5, edge="renormalize"),
+    stage("lanczos", antialias=True, lobes=3, edge="renormalize"),
+    stage("lanczos", lobes=4, edge="replicate"),
+]
 
 
 @given(LENGTH, LENGTH, hs.sampled_from(STAGES))
@@ -42,11 +57,16 @@ def test_weights_sum_to_one_and_indices_lie_inside(n_in, n_out, one):
 @given(LENGTH, LENGTH, hs.sampled_from(["half", "legacy", "corner"]))
 def test_positions_and_nearest_agree_with_exact_fractions(n_in, n_out, centers):
     x = range(n_out)
-    exact = {"half": [F(2 * i + 1, 2) * n_in / n_out - F(1, 2) for i in x], "legacy": [F(i * n_in, n_out) for i in x],
-             "corner": [F(i * (n_in - 1), max(n_out - 1, 1)) for i in x]}[centers]
+    exact = {
+        "half": [F(2 * i + 1, 2) * n_in / n_out - F(1, 2) for i in x],
+        "legacy": [F(i * n_in, n_out) for i in x],
+        "corner": [F(i * (n_in - 1), max(n_out - 1, 1)) for i in x],
+    }[centers]
     assert np.abs(resample.positions(n_in, n_out, centers) - [float(e) for e in exact]).max() < 1e-9
     shift = F(0) if centers == "legacy" else F(1, 2)
-    assert resample.nearest_index(n_in, n_out, centers).tolist() == [min(int(e + shift), n_in - 1) for e in exact]
+    assert resample.nearest_index(n_in, n_out, centers).tolist() == [
+        min(int(e + shift), n_in - 1) for e in exact
+    ]
 
 
 @given(LENGTH, LENGTH)
@@ -64,7 +84,9 @@ def test_area_is_the_exact_coverage(n_in, n_out):
 def test_same_size_is_the_identity_and_a_constant_stays(one):
     x = np.random.default_rng(0).integers(0, 256, (12, 17, 2), dtype=np.uint8)
     assert np.abs(resample.resize(x, (17, 12), one) - x).max() < 1e-10
-    assert np.abs(resample.resize(np.full((9, 7, 1), 200, np.uint8), (23, 4), one) - 200).max() < 1e-10
+    assert (
+        np.abs(resample.resize(np.full((9, 7, 1), 200, np.uint8), (23, 4), one) - 200).max() < 1e-10
+    )
 
 
 def test_own_sine_is_the_sine():
@@ -72,28 +94,40 @@ def test_own_sine_is_the_sine():
     assert np.abs(resample._sine_of_pi(x) - np.sin(np.pi * x)).max() < 5e-15
 
 
-@pytest.mark.parametrize(("filter_", "one"), [
-    ("BILINEAR", STAGES[9]), ("BICUBIC", STAGES[10]), ("LANCZOS", STAGES[11])])
+@pytest.mark.parametrize(
+    ("filter_", "one"), [("BILINEAR", STAGES[9]), ("BICUBIC", STAGES[10]), ("LANCZOS", STAGES[11])]
+)
 @pytest.mark.parametrize("size", [(31, 20), (140, 97), (31, 97)])
 def test_antialiased_kernels_are_pillows(filter_, one, size):
     from PIL import Image
+
     x = np.random.default_rng(1).integers(0, 256, (60, 81)).astype(np.float32)
     theirs = np.asarray(Image.fromarray(x).resize(size, getattr(Image.Resampling, filter_)))
     # Pillow's result is float32: 24 bits of values up to some 300
     assert np.abs(resample.resize(x[..., None], size, one)[..., 0] - theirs).max() < 1e-4
 
 
-@pytest.mark.parametrize(("flag", "one"), [("INTER_LINEAR", STAGES[3]), ("INTER_CUBIC", STAGES[7]),
-                                           ("INTER_LANCZOS4", STAGES[12]), ("INTER_AREA", STAGES[8])])
+@pytest.mark.parametrize(
+    ("flag", "one"),
+    [
+        ("INTER_LINEAR", STAGES[3]),
+        ("INTER_CUBIC", STAGES[7]),
+        ("INTER_LANCZOS4", STAGES[12]),
+        ("INTER_AREA", STAGES[8]),
+    ],
+)
 @pytest.mark.parametrize("size", [(31, 20), (140, 97)])
 def test_opencv_kernels_are_opencvs(flag, one, size):
     import cv2
+
     if flag == "INTER_AREA" and size[0] > 81:
         pytest.skip("OpenCV's INTER_AREA is another kernel when enlarging")
     x = np.random.default_rng(2).integers(0, 256, (60, 81)).astype(np.float32)
     theirs = cv2.resize(x, size, interpolation=getattr(cv2, flag))
     # OpenCV computes its Lanczos weights in float32
-    assert np.abs(resample.resize(x[..., None], size, one)[..., 0] - theirs).max() < (0.02 if "4" in flag else 2e-3)
+    assert np.abs(resample.resize(x[..., None], size, one)[..., 0] - theirs).max() < (
+        0.02 if "4" in flag else 2e-3
+    )
 
 
 def test_rounding_is_that_of_exact_arithmetic():
@@ -124,8 +158,11 @@ COMMITTED = "eab63ff1e17aa7e992cdacf2ab140b17b1686f40984e2247e864adfea5d8a394"
 @pytest.mark.parametrize("processor", ["all features", "baseline only"])
 def test_the_reference_makes_the_same_bytes_on_any_processor(processor):
     from numpy._core._multiarray_umath import __cpu_dispatch__
+
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
     if processor == "baseline only":
         env["NPY_DISABLE_CPU_FEATURES"] = " ".join(__cpu_dispatch__)
-    out = subprocess.run([sys.executable, "-W", "ignore", "-c", DIGEST], capture_output=True, text=True, env=env)
+    out = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", DIGEST], capture_output=True, text=True, env=env
+    )
     assert out.stdout.strip() == COMMITTED, out.stderr

@@ -14,12 +14,27 @@ from facelab.preprocess.ops import STAGES
 from facelab.preprocess.sizes import fitted
 
 DECODE = {"op": "decode", "format": "encoded", "order": "rgb", "idct": "accurate", "alpha": "drop"}
-RESIZE = {"op": "resize", "size": [64, 48], "mode": "stretch", "kernel": "bilinear", "antialias": False,
-          "pixel_centers": "half", "rounding": "half_up"}
+RESIZE = {
+    "op": "resize",
+    "size": [64, 48],
+    "mode": "stretch",
+    "kernel": "bilinear",
+    "antialias": False,
+    "pixel_centers": "half",
+    "rounding": "half_up",
+}
 NORMALIZE = {"op": "normalize", "mean": [127.5], "scale": [128], "units": "0-255"}
 CAST = {"op": "cast", "dtype": "float32"}
-ALIGN = {"op": "align", "template": "arcface", "size": [112, 112], "estimator": "umeyama", "kernel": "bilinear",
-         "coordinates": "exact", "border": [0], "rounding": "half_up"}
+ALIGN = {
+    "op": "align",
+    "template": "arcface",
+    "size": [112, 112],
+    "estimator": "umeyama",
+    "kernel": "bilinear",
+    "coordinates": "exact",
+    "border": [0],
+    "rounding": "half_up",
+}
 
 
 def spec(*stages, name="test"):
@@ -31,7 +46,10 @@ def test_a_spec_survives_file_and_pickle(tmp_path):
     path = one.save(tmp_path / "m.preprocess.json")
     again = PreprocessSpec.load(path)
     assert again == one and again.hash == one.hash and again.stage_hashes == one.stage_hashes
-    assert json.loads(path.read_text()) == one.to_dict() and one.to_dict()["schema"] == "facelab.preprocess/1"
+    assert (
+        json.loads(path.read_text()) == one.to_dict()
+        and one.to_dict()["schema"] == "facelab.preprocess/1"
+    )
     assert pickle.loads(pickle.dumps(one)) == one
     with pytest.raises(AttributeError):
         one.name = "other"
@@ -39,8 +57,12 @@ def test_a_spec_survives_file_and_pickle(tmp_path):
 
 def test_the_hash_is_of_what_is_done_not_of_how_it_is_written():
     one = spec(RESIZE, NORMALIZE, CAST)
-    same = spec(dict(reversed(RESIZE.items())), {**NORMALIZE, "mean": [127.5, 127.5, 127.5], "scale": [128.0]}, CAST,
-                name="another name")
+    same = spec(
+        dict(reversed(RESIZE.items())),
+        {**NORMALIZE, "mean": [127.5, 127.5, 127.5], "scale": [128.0]},
+        CAST,
+        name="another name",
+    )
     assert one.hash == same.hash and one.stage_hashes == same.stage_hashes
     assert one.hash != one.replace(1, kernel="area", antialias=True).hash
     assert one.stage_hashes[0] == one.replace(1, size=[64, 64]).stage_hashes[0]
@@ -52,20 +74,33 @@ def test_hashes_do_not_drift():
 
 
 def test_what_comes_out_is_known_before_anything_runs():
-    s = spec({"op": "orient", "exif": "apply", "transform": "none"}, {"op": "pad", "multiple": 32, "anchor": "top_left",
-             "border": "constant", "value": [0]}, {"op": "layout", "to": "nchw"}, CAST)
+    s = spec(
+        {"op": "orient", "exif": "apply", "transform": "none"},
+        {"op": "pad", "multiple": 32, "anchor": "top_left", "border": "constant", "value": [0]},
+        {"op": "layout", "to": "nchw"},
+        CAST,
+    )
     assert s.output_shape() == (1, 3, None, None) and s.output_dtype == "float32"
-    gray = spec({"op": "color", "from": "rgb", "to": "gray", "weights": "bt601", "rounding": "half_up"}, RESIZE,
-                {"op": "layout", "to": "nhw"})
+    gray = spec(
+        {"op": "color", "from": "rgb", "to": "gray", "weights": "bt601", "rounding": "half_up"},
+        RESIZE,
+        {"op": "layout", "to": "nhw"},
+    )
     assert gray.output_shape() == (1, 48, 64) and gray.output_dtype == "uint8"
-    assert spec({**RESIZE, "mode": "inside", "size_rounding": "half_up"}).output_shape((640, 480)) == (48, 64, 3)
+    assert spec({**RESIZE, "mode": "inside", "size_rounding": "half_up"}).output_shape(
+        (640, 480)
+    ) == (48, 64, 3)
 
 
 BAD = [
     ([{**RESIZE, "kernal": "area"}], "did you mean 'kernel'", "stage 2 (resize)"),
     ([{**RESIZE, "kernel": "bilinaer"}], "did you mean 'bilinear'", "stage 2 (resize)"),
     ([{"op": "rezise"}], "did you mean 'resize'", "stage 2"),
-    ([{k: v for k, v in RESIZE.items() if k != "pixel_centers"}], "'pixel_centers' is missing", "stage 2 (resize)"),
+    (
+        [{k: v for k, v in RESIZE.items() if k != "pixel_centers"}],
+        "'pixel_centers' is missing",
+        "stage 2 (resize)",
+    ),
     ([{**RESIZE, "kernel": "bicubic"}], "must state 'cubic_a'", "stage 2"),
     ([{**RESIZE, "cubic_a": -0.5}], "'cubic_a' has no meaning", "stage 2"),
     ([{**RESIZE, "size": [0, 4]}], "'size", "stage 2"),
@@ -82,17 +117,48 @@ BAD = [
     ([{"op": "layout", "to": "nchw"}, RESIZE], "no image any more", "stage 3 (resize)"),
     ([CAST, RESIZE], "no image any more", "stage 3"),
     ([DECODE], "only be the first", "stage 2 (decode)"),
-    ([{"op": "color", "from": "bgr", "to": "rgb"}], "does not start from the order", "stage 2 (color)"),
+    (
+        [{"op": "color", "from": "bgr", "to": "rgb"}],
+        "does not start from the order",
+        "stage 2 (color)",
+    ),
     ([{"op": "color", "from": "rgb", "to": "gray"}], "must state 'weights'", "stage 2"),
     ([{"op": "color", "from": "rgb", "to": "bgr", "weights": "bt601"}], "no meaning", "stage 2"),
     ([{"op": "layout", "to": "hw"}], "no channel axis", "stage 2 (layout)"),
     ([{"op": "cast", "dtype": "int8"}], "must state 'rounding'", "stage 2 (cast)"),
-    ([{"op": "quantize", "scale": 0.1, "zero_point": 300, "dtype": "int8", "rounding": "half_even", "saturate": True}],
-     "outside int8", "stage 2"),
-    ([{"op": "crop", "region": "box", "box": [5, 5, 5, 9], "box_rounding": "floor", "outside": "clip"}], "empty",
-     "stage 2 (crop)"),
+    (
+        [
+            {
+                "op": "quantize",
+                "scale": 0.1,
+                "zero_point": 300,
+                "dtype": "int8",
+                "rounding": "half_even",
+                "saturate": True,
+            }
+        ],
+        "outside int8",
+        "stage 2",
+    ),
+    (
+        [
+            {
+                "op": "crop",
+                "region": "box",
+                "box": [5, 5, 5, 9],
+                "box_rounding": "floor",
+                "outside": "clip",
+            }
+        ],
+        "empty",
+        "stage 2 (crop)",
+    ),
     ([{"op": "crop", "region": "face"}], "must state 'margin'", "stage 2 (crop)"),
-    ([{"op": "pad", "anchor": "center", "border": "constant", "value": [0]}], "either 'to'", "stage 2 (pad)"),
+    (
+        [{"op": "pad", "anchor": "center", "border": "constant", "value": [0]}],
+        "either 'to'",
+        "stage 2 (pad)",
+    ),
     ([{**ALIGN, "template": "arcfacee"}], "did you mean 'arcface'", "stage 2 (align)"),
     ([{**ALIGN, "template": [[1, 2]] * 4}], "'template'", "stage 2 (align)"),
     ([{**ALIGN, "size": [112, 96]}], "square", "stage 2"),
@@ -101,7 +167,9 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(("stages", "message", "where"), BAD, ids=lambda v: v if isinstance(v, str) else None)
+@pytest.mark.parametrize(
+    ("stages", "message", "where"), BAD, ids=lambda v: v if isinstance(v, str) else None
+)
 def test_a_wrong_stage_is_named(stages, message, where):
     with pytest.raises(BadInputError) as caught:
         spec(*stages)
@@ -109,26 +177,35 @@ def test_a_wrong_stage_is_named(stages, message, where):
     assert "\n\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("document", [
-    [], "x", None, {}, {"schema": "facelab.preprocess/2", "name": "x", "stages": [DECODE]},
-    {"schema": "facelab.preprocess/1", "name": "x", "stages": []},
-    {"schema": "facelab.preprocess/1", "name": "", "stages": [DECODE]},
-    {"schema": "facelab.preprocess/1", "name": "x", "stages": {"op": "decode"}},
-    {"schema": "facelab.preprocess/1", "name": "x", "stage": [DECODE]},
-    {"schema": "facelab.preprocess/1", "name": "x", "stages": [RESIZE]},
-    {"schema": "facelab.preprocess/1", "name": "x", "stages": [DECODE] + [NORMALIZE] * 80},
-    {"schema": "facelab.preprocess/1", "name": 7, "stages": [DECODE]},
-])
+@pytest.mark.parametrize(
+    "document",
+    [
+        [],
+        "x",
+        None,
+        {},
+        {"schema": "facelab.preprocess/2", "name": "x", "stages": [DECODE]},
+        {"schema": "facelab.preprocess/1", "name": "x", "stages": []},
+        {"schema": "facelab.preprocess/1", "name": "", "stages": [DECODE]},
+        {"schema": "facelab.preprocess/1", "name": "x", "stages": {"op": "decode"}},
+        {"schema": "facelab.preprocess/1", "name": "x", "stage": [DECODE]},
+        {"schema": "facelab.preprocess/1", "name": "x", "stages": [RESIZE]},
+        {"schema": "facelab.preprocess/1", "name": "x", "stages": [DECODE] + [NORMALIZE] * 80},
+        {"schema": "facelab.preprocess/1", "name": 7, "stages": [DECODE]},
+    ],
+)
 def test_a_document_that_is_no_spec_is_refused(document):
     with pytest.raises(BadInputError):
         PreprocessSpec.from_dict(document, where="x.json")
 
 
 def test_raw_frames_state_their_size_and_give_their_own_order():
-    for bad in ({"op": "decode", "format": "yuyv", "order": "yuv", "chroma": "replicate"},
-                {"op": "decode", "format": "yuyv", "order": "rgb", "chroma": "replicate", "size": [4, 2]},
-                {"op": "decode", "format": "nv12", "order": "yuv", "chroma": "replicate", "size": [4, 3]},
-                {"op": "decode", "format": "rgb24", "order": "rgb", "size": [4, 3], "idct": "accurate"}):
+    for bad in (
+        {"op": "decode", "format": "yuyv", "order": "yuv", "chroma": "replicate"},
+        {"op": "decode", "format": "yuyv", "order": "rgb", "chroma": "replicate", "size": [4, 2]},
+        {"op": "decode", "format": "nv12", "order": "yuv", "chroma": "replicate", "size": [4, 3]},
+        {"op": "decode", "format": "rgb24", "order": "rgb", "size": [4, 3], "idct": "accurate"},
+    ):
         with pytest.raises(BadInputError):
             PreprocessSpec("x", [bad])
     ok = PreprocessSpec("x", [{"op": "decode", "format": "gray8", "order": "gray", "size": [4, 3]}])
@@ -136,12 +213,24 @@ def test_raw_frames_state_their_size_and_give_their_own_order():
 
 
 def test_every_op_has_a_line_in_the_text_form():
-    s = spec({"op": "orient", "exif": "ignore", "transform": "rotate90"},
-             {"op": "crop", "region": "square"}, ALIGN, RESIZE,
-             {"op": "pad", "to": [80, 80], "anchor": "center", "border": "replicate"}, NORMALIZE,
-             {"op": "layout", "to": "nchw"}, CAST,
-             {"op": "quantize", "scale": 0.02, "zero_point": 3, "dtype": "uint8", "rounding": "half_even",
-              "saturate": True})
+    s = spec(
+        {"op": "orient", "exif": "ignore", "transform": "rotate90"},
+        {"op": "crop", "region": "square"},
+        ALIGN,
+        RESIZE,
+        {"op": "pad", "to": [80, 80], "anchor": "center", "border": "replicate"},
+        NORMALIZE,
+        {"op": "layout", "to": "nchw"},
+        CAST,
+        {
+            "op": "quantize",
+            "scale": 0.02,
+            "zero_point": 3,
+            "dtype": "uint8",
+            "rounding": "half_even",
+            "saturate": True,
+        },
+    )
     text = str(s)
     for op in set(STAGES) - {"color"}:
         assert f" {op} " in text
@@ -154,7 +243,9 @@ SIDE = hs.integers(1, 4000)
 @given(hs.tuples(SIDE, SIDE), hs.tuples(SIDE, SIDE), hs.sampled_from(["floor", "half_up", "ceil"]))
 def test_inside_fits_and_cover_covers_and_both_keep_the_aspect(size, target, rounding):
     inside, cover = (fitted(size, target, mode, rounding) for mode in ("inside", "cover"))
-    assert all(1 <= a <= b for a, b in zip(inside, target)) and any(a == b for a, b in zip(inside, target))
+    assert all(1 <= a <= b for a, b in zip(inside, target)) and any(
+        a == b for a, b in zip(inside, target)
+    )
     assert all(a >= b or rounding == "floor" for a, b in zip(cover, target))
     for got in (inside, cover):
         ratio = [g / s for g, s in zip(got, size)]
@@ -162,9 +253,16 @@ def test_inside_fits_and_cover_covers_and_both_keep_the_aspect(size, target, rou
         assert min(abs(ratio[0] - ratio[1]) * s for s in size) < 1 or 1 in got
 
 
-@given(hs.recursive(hs.none() | hs.booleans() | hs.floats() | hs.text(max_size=5) | hs.integers(),
-                    lambda inner: hs.lists(inner, max_size=3) | hs.dictionaries(hs.text(max_size=6), inner, max_size=3),
-                    max_leaves=6), hs.sampled_from([*RESIZE, "op", "extra"]))
+@given(
+    hs.recursive(
+        hs.none() | hs.booleans() | hs.floats() | hs.text(max_size=5) | hs.integers(),
+        lambda inner: (
+            hs.lists(inner, max_size=3) | hs.dictionaries(hs.text(max_size=6), inner, max_size=3)
+        ),
+        max_leaves=6,
+    ),
+    hs.sampled_from([*RESIZE, "op", "extra"]),
+)
 def test_no_value_from_outside_escapes_as_another_exception(value, key):
     with contextlib.suppress(BadInputError):
         spec({**RESIZE, key: value})

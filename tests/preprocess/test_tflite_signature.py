@@ -17,19 +17,25 @@ def model(assets, tmp_path):
 
 def signatures(path):
     from ai_edge_litert.interpreter import Interpreter
+
     return Interpreter(str(path)).get_signature_list()
 
 
 def test_a_model_without_signature_gets_one_and_keeps_metadata_and_answers(model):
     import numpy as np
+
     assert not signatures(model)
-    write_metadata(model, name="m", description="d", size=(320, 240), mean=127, std=128, labels=["a", "b"])
+    write_metadata(
+        model, name="m", description="d", size=(320, 240), mean=127, std=128, labels=["a", "b"]
+    )
     before = open_model(model)
     x = np.random.default_rng(0).standard_normal((1, 240, 320, 3)).astype(np.float32)
     wanted = before.run(x)
     add_signature(model)
     (signature,) = signatures(model).values()
-    assert signature["inputs"] == [before.inputs[0].name] and len(signature["outputs"]) == len(before.outputs)
+    assert signature["inputs"] == [before.inputs[0].name] and len(signature["outputs"]) == len(
+        before.outputs
+    )
     assert read_metadata(model)["labels"] == ["a", "b"] and read_metadata(model)["mean"] == [127]
     for got, want in zip(open_model(model).run(x), wanted):
         assert (got == want).all()

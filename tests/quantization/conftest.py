@@ -57,8 +57,13 @@ def make_faces(n: int, seed: int) -> FaceSet:
     rows = np.arange(SIZE)[:, None, None]
     for image, k in zip(images, labels):
         image += 60 * np.exp(-((rows - (6, 16, 26)[k]) ** 2) / 30) * rng.uniform(0.15, 1)
-    return FaceSet(np.clip(images, 0, 255).astype(np.uint8), labels.astype(np.int64), CLASSES,
-                   tuple(f"blob {seed} {i}" for i in range(n)), ("",) * n)
+    return FaceSet(
+        np.clip(images, 0, 255).astype(np.uint8),
+        labels.astype(np.int64),
+        CLASSES,
+        tuple(f"blob {seed} {i}" for i in range(n)),
+        ("",) * n,
+    )
 
 
 @pytest.fixture(scope="session")
@@ -67,9 +72,18 @@ def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("classifier")
     faces = make_faces(480, 1)
     np.savez(folder / "train.npz", images=faces.images, labels=faces.labels)
-    subprocess.run([sys.executable, "-c", TRAIN, str(folder)], check=True, capture_output=True, timeout=180)
-    write_metadata(folder / "emotion_fp32.tflite", name="emotion", description="test", size=(SIZE, SIZE), mean=127.5,
-                   std=127.5, labels=list(CLASSES))
+    subprocess.run(
+        [sys.executable, "-c", TRAIN, str(folder)], check=True, capture_output=True, timeout=180
+    )
+    write_metadata(
+        folder / "emotion_fp32.tflite",
+        name="emotion",
+        description="test",
+        size=(SIZE, SIZE),
+        mean=127.5,
+        std=127.5,
+        labels=list(CLASSES),
+    )
     for place in (folder, folder / "wild"):
         emotion_spec(SIZE, 0.0).save(place / "emotion_fp32.preprocess.json")
         (place / "labels.txt").write_text("\n".join(CLASSES) + "\n")
@@ -86,6 +100,7 @@ def unsigned(trained, tmp_path_factory):
     """Return the same classifier as older converters write it: without a signature."""
     import flatbuffers
     from ai_edge_litert import schema_py_generated as schema
+
     data = (trained / "emotion_fp32.tflite").read_bytes()
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(data, 0))
     model.signatureDefs = None
@@ -130,4 +145,5 @@ def write_folder(tmp_path):
             (tmp_path / name / faces.classes[k]).mkdir(parents=True, exist_ok=True)
             Image.fromarray(image).save(tmp_path / name / faces.classes[k] / f"{seed}_{i}.png")
         return tmp_path / name
+
     return write

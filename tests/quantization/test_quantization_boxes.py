@@ -18,25 +18,39 @@ def found(*rows):
 
 
 def test_agreement_counts_pairs_of_one_face_once():
-    base = [found((0, 0, 10, 10, .9), (50, 0, 60, 10, .8)), found((0, 0, 10, 10, .9)), found()]
+    base = [found((0, 0, 10, 10, 0.9), (50, 0, 60, 10, 0.8)), found((0, 0, 10, 10, 0.9)), found()]
     assert agreement(base, base)["agreement"]["value"] == 1
     # the first image loses a face and shifts one, the second finds one twice, the third finds what is not there
-    other = [found((0, 0, 10, 8, .7)), found((0, 0, 10, 10, .9), (0, 0, 10, 9, .5)), found((5, 5, 9, 9, .6))]
+    other = [
+        found((0, 0, 10, 8, 0.7)),
+        found((0, 0, 10, 10, 0.9), (0, 0, 10, 9, 0.5)),
+        found((5, 5, 9, 9, 0.6)),
+    ]
     told = agreement(base, other)
-    assert told["boxes"] | {"score_change": 0} == {"float": 3, "variant": 4, "pairs": 2, "images": 3,
-                                                   "mean_iou": pytest.approx(0.9), "score_change": 0}
+    assert told["boxes"] | {"score_change": 0} == {
+        "float": 3,
+        "variant": 4,
+        "pairs": 2,
+        "images": 3,
+        "mean_iou": pytest.approx(0.9),
+        "score_change": 0,
+    }
     assert told["agreement"]["value"] == pytest.approx(2 * 2 / 7)
     assert told["boxes"]["score_change"] == pytest.approx(0.1)
 
 
 def test_two_detectors_that_find_nothing_agree_and_the_counts_say_so():
     told = agreement([found()], [found()])
-    assert told["agreement"]["value"] == 1 and told["boxes"]["float"] == told["boxes"]["variant"] == 0
+    assert (
+        told["agreement"]["value"] == 1 and told["boxes"]["float"] == told["boxes"]["variant"] == 0
+    )
 
 
 def test_images_for_a_network_of_any_size_come_to_one_size_without_enlarging():
     rng = np.random.default_rng(0)
-    small, large = (rng.integers(1, 256, (h, w, 3)).astype(np.uint8) for h, w in ((40, 30), (400, 200)))
+    small, large = (
+        rng.integers(1, 256, (h, w, 3)).astype(np.uint8) for h, w in ((40, 30), (400, 200))
+    )
     assert fitted(small, 64).shape == fitted(large, 64).shape == (64, 64, 3)
     assert np.array_equal(fitted(small, 64)[:40, :30], small) and not fitted(small, 64)[40:].any()
     assert fitted(large, 64)[:, :32].all() and not fitted(large, 64)[:, 32:].any()
@@ -65,6 +79,9 @@ def test_a_quantised_file_that_its_runtime_refuses_is_told_by_the_models_name(as
     it = subject.load("ultraface-slim-320-tflite")
     calibrate = read(it, str(assets / "labelled" / "identity"), most=24)
     photographs = read(it, str(assets / "labelled" / "detection"), most=4)
-    with Session(it, calibrate, photographs) as session, pytest.raises(QuantizationError, match="does not run") as e:
+    with (
+        Session(it, calibrate, photographs) as session,
+        pytest.raises(QuantizationError, match="does not run") as e,
+    ):
         session.make(RECIPES["edge-int8"])
     assert e.value.where == str(it.file) and "zero_point" in e.value.got

@@ -15,13 +15,31 @@ from facelab.quantization.subject import Subject
 
 @pytest.fixture
 def gray_spec():
-    return PreprocessSpec("gray-48", [
-        {"op": "decode", "format": "encoded", "order": "rgb", "idct": "accurate", "alpha": "drop"},
-        {"op": "color", "from": "rgb", "to": "gray", "weights": "bt601", "rounding": "half_up"},
-        {"op": "resize", "size": [48, 48], "mode": "stretch", "kernel": "bilinear", "antialias": False,
-         "pixel_centers": "half", "rounding": "half_up"},
-        {"op": "normalize", "mean": [127.5], "scale": [127.5], "units": "0-255"},
-        {"op": "layout", "to": "nhwc"}, {"op": "cast", "dtype": "float32"}])
+    return PreprocessSpec(
+        "gray-48",
+        [
+            {
+                "op": "decode",
+                "format": "encoded",
+                "order": "rgb",
+                "idct": "accurate",
+                "alpha": "drop",
+            },
+            {"op": "color", "from": "rgb", "to": "gray", "weights": "bt601", "rounding": "half_up"},
+            {
+                "op": "resize",
+                "size": [48, 48],
+                "mode": "stretch",
+                "kernel": "bilinear",
+                "antialias": False,
+                "pixel_centers": "half",
+                "rounding": "half_up",
+            },
+            {"op": "normalize", "mean": [127.5], "scale": [127.5], "units": "0-255"},
+            {"op": "layout", "to": "nhwc"},
+            {"op": "cast", "dtype": "float32"},
+        ],
+    )
 
 
 @pytest.fixture
@@ -30,7 +48,10 @@ def folder(tmp_path):
     for label in ("angry", "happy", "contempt"):
         (tmp_path / "set" / label).mkdir(parents=True)
         for i in range(3):
-            cv2.imwrite(str(tmp_path / "set" / label / f"{i}.png"), rng.integers(0, 256, (60, 70, 3)).astype(np.uint8))
+            cv2.imwrite(
+                str(tmp_path / "set" / label / f"{i}.png"),
+                rng.integers(0, 256, (60, 70, 3)).astype(np.uint8),
+            )
     return tmp_path / "set"
 
 
@@ -41,9 +62,18 @@ def subject(spec, tmp_path, *classes):
 def test_emotions_by_other_names_and_a_gray_spec(gray_spec, folder, tmp_path):
     got = images.read(subject(gray_spec, tmp_path, "happy", "sad", "angry"), str(folder))
     assert got.tensors.shape == (6, 48, 48, 1) and got.tensors.dtype == np.float32
-    assert got.labels.tolist() == [2, 2, 2, 0, 0, 0]        # contempt has no place, and the order is the model's
+    assert got.labels.tolist() == [
+        2,
+        2,
+        2,
+        0,
+        0,
+        0,
+    ]  # contempt has no place, and the order is the model's
     expected = apply(gray_spec, folder / "angry" / "0.png")[0]
-    np.testing.assert_allclose(got.tensors[0], expected, atol=2 / 127.5)   # another backend: a step of 255 at most
+    np.testing.assert_allclose(
+        got.tensors[0], expected, atol=2 / 127.5
+    )  # another backend: a step of 255 at most
 
 
 def test_labels_that_are_no_emotions(gray_spec, folder, tmp_path):
@@ -59,7 +89,7 @@ def test_labels_that_are_no_emotions(gray_spec, folder, tmp_path):
     assert images.read(it, str(folder)).labels.tolist() == [0, 0, 0, 1, 1, 1]
     with pytest.raises(BadInputError, match="no labelled images"):
         images.read(it, "synthetic")
-    assert emotions_of(("angry", "anger")) is None          # two names for one emotion cannot be told apart
+    assert emotions_of(("angry", "anger")) is None  # two names for one emotion cannot be told apart
 
 
 def test_boxes_of_a_list_are_cut_out_where_the_spec_has_no_crop(gray_spec, tmp_path):
@@ -67,8 +97,13 @@ def test_boxes_of_a_list_are_cut_out_where_the_spec_has_no_crop(gray_spec, tmp_p
     image[:, 100:] = 255
     cv2.imwrite(str(tmp_path / "a.png"), image)
     with (tmp_path / "set.csv").open("w", newline="") as f:
-        csv.writer(f).writerows([("file", "emotion", "x1", "y1", "x2", "y2"), ("a.png", "angry", 5, 5, 60, 60),
-                                 ("a.png", "happy", 120, 5, 190, 60)])
+        csv.writer(f).writerows(
+            [
+                ("file", "emotion", "x1", "y1", "x2", "y2"),
+                ("a.png", "angry", 5, 5, 60, 60),
+                ("a.png", "happy", 120, 5, 190, 60),
+            ]
+        )
     got = images.read(subject(gray_spec, tmp_path, "angry", "happy"), str(tmp_path / "set.csv"))
     assert got.tensors[0].max() == -1 and got.tensors[1].min() == 1
 
@@ -76,11 +111,18 @@ def test_boxes_of_a_list_are_cut_out_where_the_spec_has_no_crop(gray_spec, tmp_p
 def test_fer2013_and_synthetic_faces_fit_a_gray_model(gray_spec, tmp_path, monkeypatch):
     pixels = np.random.default_rng(1).integers(0, 256, (2, 2304))
     with (tmp_path / "fer2013.csv").open("w", newline="") as f:
-        csv.writer(f).writerows([("emotion", "pixels", "Usage"), (0, " ".join(map(str, pixels[0])), "Training"),
-                                 (3, " ".join(map(str, pixels[1])), "Training")])
+        csv.writer(f).writerows(
+            [
+                ("emotion", "pixels", "Usage"),
+                (0, " ".join(map(str, pixels[0])), "Training"),
+                (3, " ".join(map(str, pixels[1])), "Training"),
+            ]
+        )
     it = subject(gray_spec, tmp_path, "happy", "angry")
     got = images.read(it, str(tmp_path / "fer2013.csv"))
     assert got.labels.tolist() == [1, 0]
-    np.testing.assert_allclose(got.tensors[0, ..., 0], (pixels[0].reshape(48, 48) - 127.5) / 127.5, atol=1e-6)
+    np.testing.assert_allclose(
+        got.tensors[0, ..., 0], (pixels[0].reshape(48, 48) - 127.5) / 127.5, atol=1e-6
+    )
     drawn = images.read(it, "synthetic", n=4, seed=3)
     assert drawn.tensors.shape == (4, 48, 48, 1) and len(set(drawn.groups)) == 4

@@ -29,6 +29,7 @@ def all_files(session):
 def independent(path, faces):
     """Evaluate an INT8 file with numpy and LiteRT alone: quantise by round-half-even, saturate, dequantise."""
     from ai_edge_litert.interpreter import Interpreter
+
     run = Interpreter(model_path=str(path), num_threads=1)
     run.allocate_tensors()
     i, o = run.get_input_details()[0], run.get_output_details()[0]
@@ -45,30 +46,47 @@ def independent(path, faces):
 
 
 @pytest.mark.parametrize("name", ["edge-int8", "tf-int8", "tf-uint8"])
-def test_facelabs_evaluation_equals_an_independent_one_on_every_image(session, all_files, faces, tmp_path, name):
+def test_facelabs_evaluation_equals_an_independent_one_on_every_image(
+    session, all_files, faces, tmp_path, name
+):
     session.add(name, all_files[name])
     export.write(session, {name: "m"}, tmp_path, {}, None)
     result = evaluate(EmotionClassifier(tmp_path / "m.tflite", threads=1), faces)
     expected = independent(tmp_path / "m.tflite", faces)
-    np.testing.assert_array_equal(result.probabilities, expected)   # the same integers, so not a bit may differ
-    np.testing.assert_array_equal(measure.outputs(all_files[name], session.subject.spec, session.evaluation.tensors),
-                                  expected)
+    np.testing.assert_array_equal(
+        result.probabilities, expected
+    )  # the same integers, so not a bit may differ
+    np.testing.assert_array_equal(
+        measure.outputs(all_files[name], session.subject.spec, session.evaluation.tensors), expected
+    )
     stage = PreprocessSpec.load(tmp_path / "m.preprocess.json").find("quantize")
-    assert (stage.rounding, stage.saturate, stage.dtype) == ("half_even", True, name.rsplit("-")[-1])
+    assert (stage.rounding, stage.saturate, stage.dtype) == (
+        "half_even",
+        True,
+        name.rsplit("-")[-1],
+    )
 
 
 def test_an_evaluation_that_wraps_around_would_differ(session, all_files, faces):
-    spec = measure.with_quantize(session.subject.spec, measure.open_model(all_files["edge-int8"], threads=1))
+    spec = measure.with_quantize(
+        session.subject.spec, measure.open_model(all_files["edge-int8"], threads=1)
+    )
     beyond = session.evaluation.tensors * 4
     right = measure.to_input(beyond, spec)
     stage = spec.find("quantize")
-    wrapped = (np.rint(beyond / np.float32(stage.scale)) + stage.zero_point).astype(np.int64).astype(np.int8)
+    wrapped = (
+        (np.rint(beyond / np.float32(stage.scale)) + stage.zero_point)
+        .astype(np.int64)
+        .astype(np.int8)
+    )
     assert (right != wrapped).any() and right.max() == 127 and right.min() == -128
 
 
 def test_types_read_back_from_each_file(all_files):
-    kinds = {name: {op.computes for op in operators(path) if op.kind in ("CONV_2D", "FULLY_CONNECTED")}
-             for name, path in all_files.items()}
+    kinds = {
+        name: {op.computes for op in operators(path) if op.kind in ("CONV_2D", "FULLY_CONNECTED")}
+        for name, path in all_files.items()
+    }
     assert kinds["edge-int8"] == kinds["tf-int8"] == kinds["tf-uint8"] == {"int8"}
     assert kinds["edge-dynamic-range"] == {"float32 × int8"}
     assert kinds["edge-float16"] == kinds["tf-float16"] == kinds["edge-weight-only"] == {"float32"}
@@ -81,7 +99,11 @@ def test_types_read_back_from_each_file(all_files):
 def test_every_variant_has_a_whole_row(session, all_files):
     for name, path in all_files.items():
         row = session.add(name, path)
-        assert 0 < row["size_ratio"] < 0.6 and row["arena_bytes"] > 0 and row["agreement"]["value"] > 0.9, name
+        assert (
+            0 < row["size_ratio"] < 0.6
+            and row["arena_bytes"] > 0
+            and row["agreement"]["value"] > 0.9
+        ), name
         assert row["per_class"].keys() == {"anger", "joy", "neutral"}
     base = session.rows[FLOAT]
     assert base["cosine"]["worst"] == pytest.approx(1) and base["agreement"]["value"] == 1
@@ -117,9 +139,18 @@ def test_keep_float_auto_finds_the_smallest_set_that_meets_a_budget(model, pool,
 
     def fake(kept, only):
         good = {names[1], names[3]} <= set(kept)
-        return {"size_ratio": 0.1 + 0.01 * len(kept), "agreement": None, "cosine": {"mean": 0.99 if good else 0.9}}
+        return {
+            "size_ratio": 0.1 + 0.01 * len(kept),
+            "agreement": None,
+            "cosine": {"mean": 0.99 if good else 0.9},
+        }
+
     found = layers.smallest(ops, fake, Budgets())
-    assert found.met and set(found.layers) == {names[1], names[3]} and judge(found.row, Budgets())["passed"]
+    assert (
+        found.met
+        and set(found.layers) == {names[1], names[3]}
+        and judge(found.row, Budgets())["passed"]
+    )
     assert not layers.smallest(ops, fake, Budgets(cosine=1.0)).met
     too_large = layers.smallest(ops, fake, Budgets(size=0.05))
     assert not too_large.met and too_large.tried == 1 and "size" in too_large.how
@@ -128,8 +159,12 @@ def test_keep_float_auto_finds_the_smallest_set_that_meets_a_budget(model, pool,
 def test_keep_float_auto_mends_a_model_with_a_wild_channel(trained, pool, evaluation):
     """One channel between the two convolutions is a thousand times the others, so INT8 loses the others there; only
     with both of them in float does that tensor stay whole, and no single layer can mend it."""
-    with Session(subject.load(trained / "wild" / "emotion_fp32.tflite"), pool, evaluation,
-                 budgets=Budgets(size=0.6)) as wild:
+    with Session(
+        subject.load(trained / "wild" / "emotion_fp32.tflite"),
+        pool,
+        evaluation,
+        budgets=Budgets(size=0.6),
+    ) as wild:
         recipe = RECIPES["edge-int8"]
         whole = wild.add(recipe.name, wild.make(recipe))
         found = wild.keep_float_auto(recipe)
@@ -137,7 +172,11 @@ def test_keep_float_auto_mends_a_model_with_a_wild_channel(trained, pool, evalua
         row = wild.add("mended", mended, keep_float=found.layers)
         convolutions = {op.name for op in wild.layers() if op.kind == "CONV_2D"}
     assert not whole["verdict"]["passed"] and whole["agreement"]["value"] < 0.9
-    assert found.met and set(found.layers) == convolutions and "every set of 2 and fewer was tried" in found.how
+    assert (
+        found.met
+        and set(found.layers) == convolutions
+        and "every set of 2 and fewer was tried" in found.how
+    )
     assert row["verdict"]["passed"] and row["agreement"]["value"] > whole["agreement"]["value"]
 
 
@@ -145,11 +184,14 @@ def test_model_makers_own_export_is_a_row(trained, all_files, pool, evaluation, 
     import shutil
 
     from facelab.quantization import notebook
+
     for name in ("emotion_fp32.tflite", "emotion_fp32.preprocess.json", "labels.txt"):
         shutil.copy(trained / name, tmp_path / name)
     with Session(subject.load(tmp_path / "emotion_fp32.tflite"), pool, evaluation) as alone:
         assert not notebook.add_modelmaker(alone)
-        shutil.copy(all_files["tf-uint8"], tmp_path / "emotion_int8_modelmaker.tflite")   # as its export has
+        shutil.copy(
+            all_files["tf-uint8"], tmp_path / "emotion_int8_modelmaker.tflite"
+        )  # as its export has
         assert notebook.add_modelmaker(alone)
         assert alone.rows["modelmaker-int8"]["input"]["dtype"] == "uint8"
         assert notebook.against_numpy(alone) == {"modelmaker-int8": 0}
@@ -185,18 +227,26 @@ def test_a_tflite_alone_goes_through_ai_edge_quantizer_only(session):
     assert recipes.choose("int8", session.base, converter=False)[0].name == "edge-int8"
     with pytest.raises(UnsupportedError, match="takes no"):
         recipes.choose("uint8", session.base, converter=False)
-    assert recipes.choose("int8", session.base.with_suffix(".keras"), converter=True)[0].name == "tf-int8"
+    assert (
+        recipes.choose("int8", session.base.with_suffix(".keras"), converter=True)[0].name
+        == "tf-int8"
+    )
 
 
 def test_a_file_without_signature_gives_the_same_model(session, unsigned, pool, evaluation):
     from ai_edge_litert.interpreter import Interpreter
+
     assert not Interpreter(model_path=str(unsigned)).get_signature_list()
     before = unsigned.read_bytes()
     with Session(subject.load(unsigned), pool, evaluation) as other:
-        theirs = measure.outputs(other.make(RECIPES["edge-int8"]), other.subject.spec, evaluation.tensors)
-    ours = measure.outputs(session.make(RECIPES["edge-int8"]), session.subject.spec, evaluation.tensors)
+        theirs = measure.outputs(
+            other.make(RECIPES["edge-int8"]), other.subject.spec, evaluation.tensors
+        )
+    ours = measure.outputs(
+        session.make(RECIPES["edge-int8"]), session.subject.spec, evaluation.tensors
+    )
     np.testing.assert_array_equal(theirs, ours)
-    assert unsigned.read_bytes() == before     # the user's file stays as it is
+    assert unsigned.read_bytes() == before  # the user's file stays as it is
 
 
 def test_blame_shows_the_debuggers_figures_beside_the_end_metric(session, all_files):
@@ -213,5 +263,9 @@ def test_latency_is_interleaved_in_fresh_processes(session, all_files):
     session.add("edge-int8", all_files["edge-int8"])
     assert session.time(["edge-int8"], threads=[1]) == [1]
     row = session.rows["edge-int8"]["latency"]["1"]
-    assert row["n"] >= 50 and 0 < row["p50_ms"] <= row["p90_ms"] <= row["p99_ms"] and row["peak_rss"] > row["base_rss"]
+    assert (
+        row["n"] >= 50
+        and 0 < row["p50_ms"] <= row["p90_ms"] <= row["p99_ms"]
+        and row["peak_rss"] > row["base_rss"]
+    )
     assert session.rows[FLOAT]["latency"]["1"]["speedup"] == 1

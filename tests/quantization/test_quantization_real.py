@@ -16,7 +16,7 @@ def test_keep_float_auto_mends_mini_xception_with_few_layers(assets, monkeypatch
     it = subject.load(assets / "models" / "emotion" / "fer2013_mini_XCEPTION.107-0.66.hdf5")
     assert it.task == "classifier" and it.classes[3] == "happy"
     faces = images.read(it, str(assets / "labelled" / "emotion" / "muxspace"))
-    first = {h: i for i, h in enumerate(faces.hashes)}            # no picture twice
+    first = {h: i for i, h in enumerate(faces.hashes)}  # no picture twice
     index = np.array(sorted(first.values()))
     calibrate, held = faces.take(index[index % 5 < 2]), faces.take(index[index % 5 >= 2])
     # so small a network cannot shrink to 0.3: its scales and zero points weigh too much
@@ -24,7 +24,9 @@ def test_keep_float_auto_mends_mini_xception_with_few_layers(assets, monkeypatch
         whole = session.add("edge-int8", session.make(RECIPES["edge-int8"]))
         found = session.keep_float_auto(RECIPES["edge-int8"])
         layers = len(session.layers())
-        row = session.add("mended", session.make(RECIPES["edge-int8"], name="mended", keep_float=found.layers))
+        row = session.add(
+            "mended", session.make(RECIPES["edge-int8"], name="mended", keep_float=found.layers)
+        )
     assert {"agreement"} <= set(whole["verdict"]["failed"])
     assert found.met and 0 < len(found.layers) <= layers // 3
     assert row["verdict"]["passed"] and row["agreement"]["value"] >= 0.98

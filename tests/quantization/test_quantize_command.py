@@ -16,38 +16,99 @@ def call(capsys, *args):
     return code, done.out, done.err
 
 
-def test_one_json_document_and_everything_that_travels_with_the_model(trained, write_folder, tmp_path, capsys):
-    code, out, _ = call(capsys, trained / "emotion_fp32.tflite", "--recipe", "int8", "--calibration",
-                        write_folder("cal", 45, 21), "--evaluate", write_folder("eval", 60, 22), "--out",
-                        tmp_path / "out", "--no-latency", "--json", "--max-ece", 5, "--min-agreement", 0.9,
-                        "--min-accuracy", 0.9, "--worst-class", -20, "--max-size", 0.6)
+def test_one_json_document_and_everything_that_travels_with_the_model(
+    trained, write_folder, tmp_path, capsys
+):
+    code, out, _ = call(
+        capsys,
+        trained / "emotion_fp32.tflite",
+        "--recipe",
+        "int8",
+        "--calibration",
+        write_folder("cal", 45, 21),
+        "--evaluate",
+        write_folder("eval", 60, 22),
+        "--out",
+        tmp_path / "out",
+        "--no-latency",
+        "--json",
+        "--max-ece",
+        5,
+        "--min-agreement",
+        0.9,
+        "--min-accuracy",
+        0.9,
+        "--worst-class",
+        -20,
+        "--max-size",
+        0.6,
+    )
     report = json.loads(out)
     assert code == 0 and report["passed"] and report["verdicts"]["edge-int8"]["passed"]
     assert [r["variant"] for r in report["rows"]] == ["float32", "edge-int8"]
-    assert set(report["written"]) == {p.name for p in (tmp_path / "out").iterdir()} == {
-        "emotion_fp32-edge-int8.tflite", "emotion_fp32-edge-int8.preprocess.json", "labels.txt", "calibration.json",
-        "quantization.json"}
+    assert (
+        set(report["written"])
+        == {p.name for p in (tmp_path / "out").iterdir()}
+        == {
+            "emotion_fp32-edge-int8.tflite",
+            "emotion_fp32-edge-int8.preprocess.json",
+            "labels.txt",
+            "calibration.json",
+            "quantization.json",
+        }
+    )
     manifest = json.loads((tmp_path / "out" / "calibration.json").read_text())
     float_spec = PreprocessSpec.load(trained / "emotion_fp32.preprocess.json")
-    assert manifest["count"] == 45 == len(manifest["images"]) and manifest["spec_hash"] == float_spec.hash
+    assert (
+        manifest["count"] == 45 == len(manifest["images"])
+        and manifest["spec_hash"] == float_spec.hash
+    )
     assert manifest["classes"] == {"anger": 15, "joy": 15, "neutral": 15} and manifest["seed"] == 7
-    stage = PreprocessSpec.load(tmp_path / "out" / "emotion_fp32-edge-int8.preprocess.json").find("quantize")
+    stage = PreprocessSpec.load(tmp_path / "out" / "emotion_fp32-edge-int8.preprocess.json").find(
+        "quantize"
+    )
     row = report["rows"][1]["input"]
     assert (stage.scale, stage.zero_point) == (pytest.approx(row["scale"]), row["zero_point"])
 
 
 def test_a_missed_budget_is_exit_code_1_and_still_reported(trained, write_folder, tmp_path, capsys):
-    code, out, _ = call(capsys, trained / "emotion_fp32.tflite", "--recipe", "float16", "--calibration",
-                        write_folder("cal", 30, 21), "--evaluate", write_folder("eval", 30, 22), "--out",
-                        tmp_path / "out", "--no-latency", "--json")
+    code, out, _ = call(
+        capsys,
+        trained / "emotion_fp32.tflite",
+        "--recipe",
+        "float16",
+        "--calibration",
+        write_folder("cal", 30, 21),
+        "--evaluate",
+        write_folder("eval", 30, 22),
+        "--out",
+        tmp_path / "out",
+        "--no-latency",
+        "--json",
+    )
     report = json.loads(out)
     assert code == 1 and report["verdicts"]["edge-float16"]["failed"] == ["size"]
 
 
-@pytest.mark.parametrize("case", ["too few", "overlap", "unknown recipe", "other format", "unknown operator",
-                                  "no model", "not a model", "wrong spec", "no spec", "quantised already",
-                                  "class missing"])
-def test_bad_input_is_refused_by_name_and_nothing_is_written(case, trained, write_folder, tmp_path, capsys):
+@pytest.mark.parametrize(
+    "case",
+    [
+        "too few",
+        "overlap",
+        "unknown recipe",
+        "other format",
+        "unknown operator",
+        "no model",
+        "not a model",
+        "wrong spec",
+        "no spec",
+        "quantised already",
+        "class missing",
+    ],
+)
+def test_bad_input_is_refused_by_name_and_nothing_is_written(
+    case, trained, write_folder, tmp_path, capsys
+):
     model = tmp_path / "m" / "emotion_fp32.tflite"
     shutil.copytree(trained, model.parent)
     cal, held, extra = write_folder("cal", 30, 21), write_folder("eval", 30, 22), []
@@ -77,14 +138,36 @@ def test_bad_input_is_refused_by_name_and_nothing_is_written(case, trained, writ
         model.with_suffix(".preprocess.json").unlink()
         expected = "preprocessing is unknown"
     elif case == "quantised already":
-        call(capsys, model, "--recipe", "int8", "--calibration", cal, "--evaluate", held, "--out", tmp_path / "m",
-             "--no-latency")
+        call(
+            capsys,
+            model,
+            "--recipe",
+            "int8",
+            "--calibration",
+            cal,
+            "--evaluate",
+            held,
+            "--out",
+            tmp_path / "m",
+            "--no-latency",
+        )
         model, expected = tmp_path / "m" / "emotion_fp32-edge-int8.tflite", "quantised already"
     else:
         shutil.rmtree(cal / "joy")
         expected = "the calibration set lacks a class"
-    code, out, err = call(capsys, model, "--recipe", recipe, "--calibration", cal, "--evaluate", held, "--out",
-                          tmp_path / "out", *extra)
+    code, out, err = call(
+        capsys,
+        model,
+        "--recipe",
+        recipe,
+        "--calibration",
+        cal,
+        "--evaluate",
+        held,
+        "--out",
+        tmp_path / "out",
+        *extra,
+    )
     assert code == 2 and expected in err, err
     assert "Traceback" not in err and out == "" and not (tmp_path / "out").exists()
 
@@ -92,32 +175,59 @@ def test_bad_input_is_refused_by_name_and_nothing_is_written(case, trained, writ
 def test_an_evaluation_may_lack_a_class(trained, write_folder, tmp_path, capsys):
     held = write_folder("eval", 60, 22)
     shutil.rmtree(held / "joy")
-    code, out, err = call(capsys, trained / "emotion_fp32.tflite", "--recipe", "int8", "--calibration",
-                          write_folder("cal", 45, 21), "--evaluate", held, "--out", tmp_path / "out", "--no-latency",
-                          "--json")
+    code, out, err = call(
+        capsys,
+        trained / "emotion_fp32.tflite",
+        "--recipe",
+        "int8",
+        "--calibration",
+        write_folder("cal", 45, 21),
+        "--evaluate",
+        held,
+        "--out",
+        tmp_path / "out",
+        "--no-latency",
+        "--json",
+    )
     row = json.loads(out)["rows"][1]
     assert code in (0, 1), err
     assert row["n"] == 40 and row["per_class"]["joy"] == {"recall": None, "change": None}
 
 
-def test_an_operator_that_stays_in_float_is_named_and_nothing_is_written(trained, write_folder, tmp_path, capsys):
+def test_an_operator_that_stays_in_float_is_named_and_nothing_is_written(
+    trained, write_folder, tmp_path, capsys
+):
     folder = shutil.copytree(trained, tmp_path / "wave")
     for other in ("emotion_fp32.tflite", "emotion.keras"):
         (folder / other).unlink()
     (folder / "emotion_fp32.preprocess.json").rename(folder / "wave.preprocess.json")
-    call_it = [folder / "wave.tflite", "--recipe", "int8", "--calibration", write_folder("cal", 30, 21), "--evaluate",
-               write_folder("eval", 30, 22), "--no-latency", "--out", tmp_path / "out"]
+    call_it = [
+        folder / "wave.tflite",
+        "--recipe",
+        "int8",
+        "--calibration",
+        write_folder("cal", 30, 21),
+        "--evaluate",
+        write_folder("eval", 30, 22),
+        "--no-latency",
+        "--out",
+        tmp_path / "out",
+    ]
     code, out, err = call(capsys, *call_it)
     assert code == 2 and "not full integer" in err and "SIN" in err and out == ""
     assert not (tmp_path / "out").exists()
-    code, out, _ = call(capsys, *call_it, "--keep-float", "SIN", "--json")   # on purpose it may
+    code, out, _ = call(capsys, *call_it, "--keep-float", "SIN", "--json")  # on purpose it may
     assert code in (0, 1) and json.loads(out)["rows"][1]["operators"]["SIN"] == {"float32": 1}
 
 
 def test_calibration_is_stratified_seeded_and_halves_are_disjoint(pool):
     from facelab.quantization.calibration import halves, stratified
+
     chosen = stratified(pool, 30, seed=4)
-    assert np.bincount(chosen.labels).tolist() == [10, 10, 10] and chosen.hashes == stratified(pool, 30, seed=4).hashes
+    assert (
+        np.bincount(chosen.labels).tolist() == [10, 10, 10]
+        and chosen.hashes == stratified(pool, 30, seed=4).hashes
+    )
     assert chosen.hashes != stratified(pool, 30, seed=5).hashes
     a, b = halves(pool, seed=0)
     assert len(a) == len(b) == 45 and not set(a.hashes) & set(b.hashes)

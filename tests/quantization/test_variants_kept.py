@@ -29,7 +29,9 @@ def test_a_stored_table_is_taken_up_as_if_it_had_been_measured(model, pool, eval
         assert second.files[recipe.name] == step / "variants" / "edge-int8.tflite"
         assert sha256_file(second.files[recipe.name]) == sha256_file(made["files"][recipe.name])
         assert variants.blame(second, recipe)[0]["index"] == answers
-        assert (step / "variants" / "labels.txt").read_text().split() == list(second.subject.classes)
+        assert (step / "variants" / "labels.txt").read_text().split() == list(
+            second.subject.classes
+        )
     # a bundle takes the file as it lies there
     assert open_model(made["files"][recipe.name]).inputs[0].dtype == "int8"
     spec = PreprocessSpec.load(step / "variants" / "edge-int8.preprocess.json")
@@ -37,6 +39,9 @@ def test_a_stored_table_is_taken_up_as_if_it_had_been_measured(model, pool, eval
 
 
 def test_sessions_of_other_samples_or_seed_differ(model, pool, evaluation, calibrate):
-    with Session(model, pool, evaluation) as a, Session(model, calibrate, evaluation) as b, \
-            Session(model, pool, evaluation, seed=1) as c:
+    with (
+        Session(model, pool, evaluation) as a,
+        Session(model, calibrate, evaluation) as b,
+        Session(model, pool, evaluation, seed=1) as c,
+    ):
         assert len({a.hash, b.hash, c.hash}) == 3

@@ -24,8 +24,12 @@ def test_the_photographs_face_is_found_by_bundled_detectors(found):
 
 def test_a_box_elsewhere_counts_as_such():
     boxes = np.array([[178, 70, 270, 172], [0, 0, 50, 50]], np.float32)
-    rows = first_look.hits({"two": detection.Detections(boxes=boxes, scores=np.ones(2)),
-                            "none": detection.Detections(boxes=np.zeros((0, 4)), scores=np.zeros(0))})
+    rows = first_look.hits(
+        {
+            "two": detection.Detections(boxes=boxes, scores=np.ones(2)),
+            "none": detection.Detections(boxes=np.zeros((0, 4)), scores=np.zeros(0)),
+        }
+    )
     assert [(r["face found"], r["boxes elsewhere"]) for r in rows] == [(True, 1), (False, 0)]
 
 
@@ -42,15 +46,26 @@ def test_costs_come_from_processes_of_their_own_and_are_recorded(tmp_path, image
     assert rows[0]["memory [MiB]"] > 1 and len(rows[0]["samples"]) == 4
     run = Run("demo", folder=tmp_path / "run", run="r", headless=True)
     first_look.record_costs(run, rows)
-    assert [(r.case, r.metric, r.unit) for r in run.records] == [("haar", "latency", "ms"), ("haar", "memory", "MiB")]
+    assert [(r.case, r.metric, r.unit) for r in run.records] == [
+        ("haar", "latency", "ms"),
+        ("haar", "memory", "MiB"),
+    ]
     assert run.records[0].machine["threads"] == 1
     assert "samples" not in first_look.cost_table(rows)
 
 
 def test_pictures_are_drawn(tmp_path, image, found):
-    rows = [{"model": n, "P50 [ms]": p, "P90 [ms]": 2 * p, "memory [MiB]": 10 * p} for n, p in (("a", 1.0), ("b", 9.0))]
-    for k, fig in enumerate((first_look.gallery(image, found), first_look.cost_plot(rows, "Latency"),
-                             first_look.presence_plot(first_look.catalogue_table()))):
+    rows = [
+        {"model": n, "P50 [ms]": p, "P90 [ms]": 2 * p, "memory [MiB]": 10 * p}
+        for n, p in (("a", 1.0), ("b", 9.0))
+    ]
+    for k, fig in enumerate(
+        (
+            first_look.gallery(image, found),
+            first_look.cost_plot(rows, "Latency"),
+            first_look.presence_plot(first_look.catalogue_table()),
+        )
+    ):
         fig.savefig(tmp_path / f"{k}.png")
         assert (tmp_path / f"{k}.png").stat().st_size > 5000
 

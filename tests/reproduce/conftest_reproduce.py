@@ -22,14 +22,22 @@ def md(name, source):
 
 
 def code(name, source, *tags):
-    return {"cell_type": "code", "id": name, "metadata": {"tags": list(tags)}, "source": source, "outputs": [],
-            "execution_count": None}
+    return {
+        "cell_type": "code",
+        "id": name,
+        "metadata": {"tags": list(tags)},
+        "source": source,
+        "outputs": [],
+        "execution_count": None,
+    }
 
 
 BEGIN = code("begin", "import facelab\nrun = facelab.start()")
 VERDICT = code("verdict", "run.done()")
-DRAW = ("from facelab.report import style\nfig, ax = style.figure(3, 2)\n_ = ax.plot([1, 2])\n"
-        "run.figure(fig, {name!r}, alt='two points')")
+DRAW = (
+    "from facelab.report import style\nfig, ax = style.figure(3, 2)\n_ = ax.plot([1, 2])\n"
+    "run.figure(fig, {name!r}, alt='two points')"
+)
 
 
 class Project:
@@ -53,8 +61,14 @@ class Project:
             f.write(f'[[step]]\nname = "{name}"\nnotebook = "{notebook or name}.ipynb"\n{text}\n')
 
     def arguments(self, *arguments):
-        return ["reproduce", "--plan", str(self.notebooks / "plan.toml"), "--reports", str(self.root / "reports"),
-                *arguments]
+        return [
+            "reproduce",
+            "--plan",
+            str(self.notebooks / "plan.toml"),
+            "--reports",
+            str(self.root / "reports"),
+            *arguments,
+        ]
 
     def run(self, *arguments):
         """Return (exit code, summary or None, standard error)."""
@@ -64,15 +78,24 @@ class Project:
         return code, json.loads(out.getvalue()) if out.getvalue().strip() else None, err.getvalue()
 
     def start(self, *arguments):
-        return subprocess.Popen([sys.executable, "-m", "facelab.cli", *self.arguments(*arguments)], cwd=REPOSITORY,
-                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
-                                env={k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"})
+        return subprocess.Popen(
+            [sys.executable, "-m", "facelab.cli", *self.arguments(*arguments)],
+            cwd=REPOSITORY,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+            env={k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"},
+        )
 
     def local_package(self, **modules):
         """Give the project a facelab of its own: the real core, and the modules given as source."""
         package = self.root / "facelab"
-        shutil.copytree(REPOSITORY / "facelab" / "core", package / "core",
-                        ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(
+            REPOSITORY / "facelab" / "core",
+            package / "core",
+            ignore=shutil.ignore_patterns("__pycache__"),
+        )
         shutil.copy(REPOSITORY / "facelab" / "__init__.py", package)
         for name, source in modules.items():
             (package / f"{name}.py").write_text(source)

@@ -12,9 +12,12 @@ pytest.importorskip("distributed")
 
 
 def start(*arguments):
-    return subprocess.Popen([sys.executable, "-m", "distributed.cli." + arguments[0], *arguments[1:]],
-                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                            env={k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"})
+    return subprocess.Popen(
+        [sys.executable, "-m", "distributed.cli." + arguments[0], *arguments[1:]],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"},
+    )
 
 
 @pytest.fixture(scope="module")
@@ -24,10 +27,25 @@ def cluster(tmp_path_factory):
     where = folder / "scheduler.json"
     common = ["--no-dashboard", "--scheduler-file", str(where)]
     processes = [start("dask_scheduler", "--host", "127.0.0.1", "--port", "0", *common)]
-    processes += [start("dask_worker", *common, "--nthreads", "1", "--no-nanny", "--name", f"worker-{k}",
-                        "--local-directory", str(folder), "--host", "127.0.0.1") for k in range(2)]
+    processes += [
+        start(
+            "dask_worker",
+            *common,
+            "--nthreads",
+            "1",
+            "--no-nanny",
+            "--name",
+            f"worker-{k}",
+            "--local-directory",
+            str(folder),
+            "--host",
+            "127.0.0.1",
+        )
+        for k in range(2)
+    ]
     try:
         from distributed import Client
+
         with Client(scheduler_file=str(where), timeout="60s", set_as_default=False) as client:
             client.wait_for_workers(2, timeout=60)
             address = client.scheduler.address
@@ -39,8 +57,10 @@ def cluster(tmp_path_factory):
 
 
 def test_steps_run_on_both_workers_and_fail_there_as_they_do_here(project, cluster):
-    source = ("import os, time\nrun.record('place', 'parent', os.getppid())\ntime.sleep(1)\n"
-              "run.record('place', 'mirror', os.environ.get('FACELAB_TEST_WORD', ''))")
+    source = (
+        "import os, time\nrun.record('place', 'parent', os.getppid())\ntime.sleep(1)\n"
+        "run.record('place', 'mirror', os.environ.get('FACELAB_TEST_WORD', ''))"
+    )
     for name in ("left", "right"):
         project.body(name, code("work", source))
         project.step(name)
@@ -59,7 +79,9 @@ def test_steps_run_on_both_workers_and_fail_there_as_they_do_here(project, clust
     lines = (project.root / "reports" / "records.jsonl").read_text().splitlines()
     values = [json.loads(line)["value"] for line in lines]
     assert values.count("carried") == 2
-    assert abs(found["left"]["started"] - found["right"]["started"]) < 5, "both workers took a step at once"
+    assert abs(found["left"]["started"] - found["right"]["started"]) < 5, (
+        "both workers took a step at once"
+    )
 
     rc, summary, _ = project.run("--scheduler", cluster, "--only", "left", "--only", "right")
     assert rc == 0 and summary["kernels_started"] == 0, "what the cluster did is known here"

@@ -14,7 +14,9 @@ NOTEBOOKS = sorted((Path(__file__).resolve().parents[2] / "notebooks").glob("*.i
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 def test_committed_notebook_is_canonical(path):
     text = canonical.canonical(canonical.read(path), where=path)
-    assert path.read_text(encoding="utf-8") == text, f"run: python -m facelab.reproduce.canonical {path}"
+    assert path.read_text(encoding="utf-8") == text, (
+        f"run: python -m facelab.reproduce.canonical {path}"
+    )
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
@@ -23,8 +25,14 @@ def test_committed_notebook_keeps_the_house_form(path):
 
 
 def code(name, source, **metadata):
-    return {"cell_type": "code", "id": name, "metadata": metadata, "source": source, "outputs": [{"x": 1}],
-            "execution_count": 3}
+    return {
+        "cell_type": "code",
+        "id": name,
+        "metadata": metadata,
+        "source": source,
+        "outputs": [{"x": 1}],
+        "execution_count": 3,
+    }
 
 
 def text(name, source):
@@ -35,27 +43,37 @@ def notebook(*cells, **metadata):
     return {"nbformat": 4, "nbformat_minor": 4, "metadata": metadata, "cells": list(cells)}
 
 
-GOOD = (text("question", "# How long?\nTakes 3 seconds."),
-        code("parameters", "n: int = 3  # how many", tags=["parameters"]),
-        code("begin", "import facelab\nrun = facelab.start('x')"),
-        code("verdict", "run.done()"))
+GOOD = (
+    text("question", "# How long?\nTakes 3 seconds."),
+    code("parameters", "n: int = 3  # how many", tags=["parameters"]),
+    code("begin", "import facelab\nrun = facelab.start('x')"),
+    code("verdict", "run.done()"),
+)
 
 
 def test_canonical_drops_what_a_run_left_and_is_a_fixed_point():
     once = canonical.canonical(notebook(*GOOD, papermill={"a": 1}, kernelspec={"name": "python3"}))
     value = json.loads(once)
-    assert value["metadata"] == {"kernelspec": {"display_name": "facelab", "language": "python", "name": "facelab"},
-                                 "language_info": {"name": "python"}}
+    assert value["metadata"] == {
+        "kernelspec": {"display_name": "facelab", "language": "python", "name": "facelab"},
+        "language_info": {"name": "python"},
+    }
     assert [c.get("outputs", []) for c in value["cells"]] == [[], [], [], []]
-    assert value["cells"][1]["metadata"] == {"tags": ["parameters"]} and value["nbformat_minor"] == 5
+    assert (
+        value["cells"][1]["metadata"] == {"tags": ["parameters"]} and value["nbformat_minor"] == 5
+    )
     assert canonical.canonical(value) == once and once.endswith("}\n")
     assert canonical.complaints(value) == []
 
 
-@pytest.mark.parametrize("name", [None, "", "a1b2c3d4", "3fa85f64", "Upper-case", "two words", "x" * 65])
+@pytest.mark.parametrize(
+    "name", [None, "", "a1b2c3d4", "3fa85f64", "Upper-case", "two words", "x" * 65]
+)
 def test_an_id_that_is_no_word_is_refused_with_the_cell(name):
     with pytest.raises(BadInputError) as caught:
-        canonical.canonical(notebook(text("question", "# Why?"), code(name, "x = 1")), where="nb.ipynb")
+        canonical.canonical(
+            notebook(text("question", "# Why?"), code(name, "x = 1")), where="nb.ipynb"
+        )
     assert "nb.ipynb: cell 2 ('x = 1')" in str(caught.value)
 
 
@@ -69,18 +87,32 @@ BROKEN = [
     ("asks a question", (text("intro", "# A title. Takes 3 seconds."), *GOOD[1:])),
     ("what the run costs", (text("question", "# How?"), *GOOD[1:])),
     ("exactly one code cell", (GOOD[0], *GOOD[2:])),
-    ("exactly one code cell", (*GOOD[:2], code("again", "m: int = 3  # x", tags=["parameters"]), GOOD[3])),
+    (
+        "exactly one code cell",
+        (*GOOD[:2], code("again", "m: int = 3  # x", tags=["parameters"]), GOOD[3]),
+    ),
     ("has no help", (GOOD[0], code("parameters", "n: int = 3", tags=["parameters"]), *GOOD[2:])),
-    ("no typed literal", (GOOD[0], code("parameters", "n = 3  # x", tags=["parameters"]), *GOOD[2:])),
-    ("no typed literal", (GOOD[0], code("parameters", "import os", tags=["parameters"]), *GOOD[2:])),
-    ("no literal", (GOOD[0], code("parameters", "n: int = 1 + f()  # x", tags=["parameters"]), *GOOD[2:])),
+    (
+        "no typed literal",
+        (GOOD[0], code("parameters", "n = 3  # x", tags=["parameters"]), *GOOD[2:]),
+    ),
+    (
+        "no typed literal",
+        (GOOD[0], code("parameters", "import os", tags=["parameters"]), *GOOD[2:]),
+    ),
+    (
+        "no literal",
+        (GOOD[0], code("parameters", "n: int = 1 + f()  # x", tags=["parameters"]), *GOOD[2:]),
+    ),
     ("definition of 6 lines", (*GOOD[:3], code("long", LONG), GOOD[3])),
     ("no plain Python", (*GOOD[:3], code("magic", "%matplotlib inline"), GOOD[3])),
     ("calls run.done()", GOOD[:3]),
 ]
 
 
-@pytest.mark.parametrize(("says", "cells"), BROKEN, ids=[b[0] + str(n) for n, b in enumerate(BROKEN)])
+@pytest.mark.parametrize(
+    ("says", "cells"), BROKEN, ids=[b[0] + str(n) for n, b in enumerate(BROKEN)]
+)
 def test_each_breach_of_the_house_form_is_named(says, cells):
     found = canonical.complaints(notebook(*cells))
     assert len(found) == 1 and says in found[0], found
@@ -96,8 +128,10 @@ def test_command_rewrites_and_checks(tmp_path, capsys):
     assert canonical.main([]) == 2
 
 
-@pytest.mark.parametrize(("content", "says"), [("{", "no JSON"), ("[]", "no notebook"),
-                                               ('{"nbformat": 3, "worksheets": []}', "no notebook")])
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [("{", "no JSON"), ("[]", "no notebook"), ('{"nbformat": 3, "worksheets": []}', "no notebook")],
+)
 def test_what_is_no_notebook_is_refused(tmp_path, content, says):
     path = tmp_path / "nb.ipynb"
     path.write_text(content)

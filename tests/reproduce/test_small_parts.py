@@ -15,7 +15,13 @@ from facelab.reproduce.failure import cause_of_death, line_in_cell
 from facelab.reproduce.locks import GaveUpError, lock
 from facelab.reproduce.progress import Display, LiveDisplay, outcome
 
-RUNNING = [("08_bench", {"heading": "Top-k [bold]", "cell": 3, "cells": 9, "last_line": "[/] 1 of 2"}, 61.0)]
+RUNNING = [
+    (
+        "08_bench",
+        {"heading": "Top-k [bold]", "cell": 3, "cells": 9, "last_line": "[/] 1 of 2"},
+        61.0,
+    )
+]
 
 
 def test_plain_display_prints_a_heading_once():
@@ -24,15 +30,23 @@ def test_plain_display_prints_a_heading_once():
     display.start("08_bench")
     display.tick(RUNNING)
     display.tick(RUNNING)
-    display.finished({"step": "08_bench", "state": "done", "seconds": 2.0, "verdict": "1 of 1 budgets met"})
+    display.finished(
+        {"step": "08_bench", "state": "done", "seconds": 2.0, "verdict": "1 of 1 budgets met"}
+    )
     lines = [line.split("  ", 1)[1] for line in stream.getvalue().splitlines()]
-    assert lines == ["08_bench: started", "08_bench: Top-k [bold]  cell 3/9  1 min 1 s",
-                     "08_bench: done (2.0 s) · 1 of 1 budgets met"]
+    assert lines == [
+        "08_bench: started",
+        "08_bench: Top-k [bold]  cell 3/9  1 min 1 s",
+        "08_bench: done (2.0 s) · 1 of 1 budgets met",
+    ]
 
 
 def test_live_display_takes_any_text_literally():
     from rich.console import Console
-    display = LiveDisplay(Console(file=io.StringIO(), force_terminal=True, width=100, highlight=False))
+
+    display = LiveDisplay(
+        Console(file=io.StringIO(), force_terminal=True, width=100, highlight=False)
+    )
     display.tick(RUNNING)
     display.finished({"step": "x", "state": "failed", "failure": {"what": "raised [red]"}})
     display.close()
@@ -40,25 +54,43 @@ def test_live_display_takes_any_text_literally():
     assert "Top-k [bold]" in shown and "[/] 1 of 2" in shown and "raised [red]" in shown
 
 
-@pytest.mark.parametrize(("note", "says"), [
-    ({"state": "done", "seconds": 1.0, "cached": True}, "done (as before)"),
-    ({"state": "done", "seconds": 1.0, "missed": ["a"]}, "BUDGET MISSED (1.0 s)"),
-    ({"state": "blocked", "failure": {"what": "it needs a"}}, "BLOCKED: it needs a"), ({"state": "interrupted"},
-                                                                                       "interrupted")])
+@pytest.mark.parametrize(
+    ("note", "says"),
+    [
+        ({"state": "done", "seconds": 1.0, "cached": True}, "done (as before)"),
+        ({"state": "done", "seconds": 1.0, "missed": ["a"]}, "BUDGET MISSED (1.0 s)"),
+        ({"state": "blocked", "failure": {"what": "it needs a"}}, "BLOCKED: it needs a"),
+        ({"state": "interrupted"}, "interrupted"),
+    ],
+)
 def test_an_outcome_is_one_line(note, says):
     assert outcome(note) == says
 
 
-@pytest.mark.parametrize(("code", "kind", "what"), [
-    (-9, "killed", "SIGKILL"), (-15, "killed", "SIGTERM"), (-11, "crashed", "SIGSEGV"), (-6, "crashed", "SIGABRT"),
-    (0, "exited", "exit code 0"), (3, "exited", "exit code 3"), (None, "killed", "died")])
+@pytest.mark.parametrize(
+    ("code", "kind", "what"),
+    [
+        (-9, "killed", "SIGKILL"),
+        (-15, "killed", "SIGTERM"),
+        (-11, "crashed", "SIGSEGV"),
+        (-6, "crashed", "SIGABRT"),
+        (0, "exited", "exit code 0"),
+        (3, "exited", "exit code 3"),
+        (None, "killed", "died"),
+    ],
+)
 def test_how_a_kernel_died_is_told_from_its_exit_code(code, kind, what):
     found = cause_of_death(code)
     assert found[0] == kind and what in found[1] and found[2]
 
 
 def test_the_line_is_found_in_each_kind_of_traceback():
-    frames = ["\x1b[0;36mCell In[7], line 2\x1b[0m", "File x.py:3, in f", "Cell In[7], line 4", "Cell In[5], line 9"]
+    frames = [
+        "\x1b[0;36mCell In[7], line 2\x1b[0m",
+        "File x.py:3, in f",
+        "Cell In[7], line 4",
+        "Cell In[5], line 9",
+    ]
     assert line_in_cell(frames, 7) == 4
     assert line_in_cell(["in <module>:3"], 7) == 3 and line_in_cell(["nothing"], 7) is None
 
@@ -76,11 +108,18 @@ def test_a_lock_held_by_another_process_is_waited_for_and_can_be_given_up(tmp_pa
     process.start()
     assert taken.wait(20)
     told = []
-    with pytest.raises(GaveUpError), lock(tmp_path / "lock", stop=lambda: bool(told), waiting=lambda: told.append(1)):
+    with (
+        pytest.raises(GaveUpError),
+        lock(tmp_path / "lock", stop=lambda: bool(told), waiting=lambda: told.append(1)),
+    ):
         pytest.fail("two processes hold one lock")
     process.kill()
     process.join(20)
-    with lock(tmp_path / "lock"), lock(tmp_path / "other", shared=True), lock(tmp_path / "other", shared=True):
+    with (
+        lock(tmp_path / "lock"),
+        lock(tmp_path / "other", shared=True),
+        lock(tmp_path / "other", shared=True),
+    ):
         assert told == [1], "a killed process leaves no lock behind"
 
 
@@ -99,8 +138,11 @@ def test_upstream_is_the_folder_that_the_runner_names(tmp_path, monkeypatch):
 def test_a_kernel_that_is_missing_or_broken_is_named_before_or_instead_of_a_hang(project):
     folder = project.root / ".cache" / "jupyter" / "data" / "kernels" / "broken"
     folder.mkdir(parents=True)
-    (folder / "kernel.json").write_text(json.dumps({"argv": ["/bin/false", "{connection_file}"],
-                                                    "display_name": "x", "language": "python"}))
+    (folder / "kernel.json").write_text(
+        json.dumps(
+            {"argv": ["/bin/false", "{connection_file}"], "display_name": "x", "language": "python"}
+        )
+    )
     assert "cannot import ipykernel" in kernels.why_not(project.root, "broken")
     assert "not registered" in kernels.why_not(project.root, "absent")
     for name in ("broken", "absent"):
@@ -114,7 +156,9 @@ def test_a_kernel_that_is_missing_or_broken_is_named_before_or_instead_of_a_hang
         assert "facelab doctor" in failure["cause"]
 
 
-def test_the_main_kernel_is_registered_in_the_projects_cache_where_nothing_has_registered_it(tmp_path, monkeypatch):
+def test_the_main_kernel_is_registered_in_the_projects_cache_where_nothing_has_registered_it(
+    tmp_path, monkeypatch
+):
     monkeypatch.setattr("jupyter_core.paths.ENV_JUPYTER_PATH", [])
     monkeypatch.setattr("jupyter_core.paths.SYSTEM_JUPYTER_PATH", [])
     for name in ("JUPYTER_PATH", "JUPYTER_DATA_DIR", "HOME"):
@@ -130,7 +174,10 @@ def test_socket_paths_stay_short_enough(tmp_path):
     deep.mkdir(parents=True)
     runtime = kernels.runtime_folder(deep)
     try:
-        assert len(str(runtime)) <= kernels.LONGEST_RUNTIME_FOLDER and kernels.transport(runtime) == "ipc"
+        assert (
+            len(str(runtime)) <= kernels.LONGEST_RUNTIME_FOLDER
+            and kernels.transport(runtime) == "ipc"
+        )
     finally:
         runtime.rmdir()
     assert kernels.transport(deep) == "tcp"

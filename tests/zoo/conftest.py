@@ -22,10 +22,18 @@ class Handler(BaseHTTPRequestHandler):
         kind = self.path.strip("/").split("/")[0]
         body = server.files.get(self.path)
         if body is None:
-            body = {"good": CONTENT, "html": b"<!DOCTYPE html><html><body>404</body></html>",
-                    "lfs": b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n", "empty": b"",
-                    "corrupt": CONTENT[:-1] + b"\0", "cut": CONTENT[:1000], "long": CONTENT + b"x",
-                    "short": CONTENT, "stall": CONTENT, "flaky": CONTENT}.get(kind)
+            body = {
+                "good": CONTENT,
+                "html": b"<!DOCTYPE html><html><body>404</body></html>",
+                "lfs": b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n",
+                "empty": b"",
+                "corrupt": CONTENT[:-1] + b"\0",
+                "cut": CONTENT[:1000],
+                "long": CONTENT + b"x",
+                "short": CONTENT,
+                "stall": CONTENT,
+                "flaky": CONTENT,
+            }.get(kind)
         if body is None:
             self.send_error(500 if kind == "500" else 404)
             return
@@ -57,7 +65,9 @@ def web(monkeypatch):
     server.files, server.requests = {}, []
     server.stalled, server.released = threading.Event(), threading.Event()
     server.base = f"http://127.0.0.1:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread = threading.Thread(
+        target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
+    )
     thread.start()
     yield server
     server.released.set()
@@ -78,8 +88,18 @@ def store(tmp_path, monkeypatch) -> Path:
 
 def make_entry(url: str = "", **changes) -> ModelEntry:
     """Return an entry for CONTENT; plain http addresses (loopback) bypass the catalogue's https rule."""
-    fields = {"name": "thing", "kind": "aux", "family": "test", "runtime": "onnx", "what": "a test file",
-              "file": "thing.onnx", "sha256": SHA, "bytes": len(CONTENT), "licence": "MIT", "source": "here"}
+    fields = {
+        "name": "thing",
+        "kind": "aux",
+        "family": "test",
+        "runtime": "onnx",
+        "what": "a test file",
+        "file": "thing.onnx",
+        "sha256": SHA,
+        "bytes": len(CONTENT),
+        "licence": "MIT",
+        "source": "here",
+    }
     return ModelEntry(**(fields | changes)).model_copy(update={"url": url})
 
 

@@ -15,6 +15,10 @@ model.run(np.zeros(shape, np.float32))
 
 
 def test_onnx_runtime_is_told_not_to_report(tmp_path):
-    env = {k: v for k, v in os.environ.items() if k not in ("ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME")}
-    subprocess.run([sys.executable, "-c", SCRIPT], env={**env, "HOME": str(tmp_path)}, check=True, timeout=120)
+    env = {
+        k: v for k, v in os.environ.items() if k not in ("ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME")
+    }
+    subprocess.run(
+        [sys.executable, "-c", SCRIPT], env={**env, "HOME": str(tmp_path)}, check=True, timeout=120
+    )
     assert not list(tmp_path.rglob("*onnxruntime*")), "a device identifier was written"

@@ -12,21 +12,58 @@ from facelab.zoo.registry import load_registry
 
 CATALOGUE, REGISTRY = load_catalogue(), load_registry()
 EVERYTHING = [*CATALOGUE, *REGISTRY]
-INDEX_HOST = re.compile(r"pypi\.org|pythonhosted|anaconda|conda\.|npmjs|crates\.io|/simple/|artifactory|nexus", re.I)
+INDEX_HOST = re.compile(
+    r"pypi\.org|pythonhosted|anaconda|conda\.|npmjs|crates\.io|/simple/|artifactory|nexus", re.I
+)
 ids = {"ids": lambda e: e.name}
 
 
-@pytest.mark.parametrize("family", ["yunet", "ultraface", "retinaface", "scrfd", "yolov5face", "mtcnn", "blazeface",
-                                    "haar", "dlib-hog", "dlib-cnn"])
+@pytest.mark.parametrize(
+    "family",
+    [
+        "yunet",
+        "ultraface",
+        "retinaface",
+        "scrfd",
+        "yolov5face",
+        "mtcnn",
+        "blazeface",
+        "haar",
+        "dlib-hog",
+        "dlib-cnn",
+    ],
+)
 def test_every_detector_family_of_the_design_is_there(family):
     assert CATALOGUE.of_kind("detector", family=family)
 
 
-@pytest.mark.parametrize("name", ["retinaface-r50", "scrfd-500m", "scrfd-2.5g", "scrfd-10g", "yolov5n-0.5-face",
-                                  "yolov5n-face", "yolov5s-face", "arcface-r50", "mobilefacenet-w600k", "mobilefacenet",
-                                  "adaface-r18", "facenet", "sface", "sface-int8", "dlib-resnet", "dlib-landmarks-5",
-                                  "dlib-landmarks-68", "mini-xception-107", "big-xception", "minifasnet-v2",
-                                  "efficientnet-lite0", "mobilenet-v2"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "retinaface-r50",
+        "scrfd-500m",
+        "scrfd-2.5g",
+        "scrfd-10g",
+        "yolov5n-0.5-face",
+        "yolov5n-face",
+        "yolov5s-face",
+        "arcface-r50",
+        "mobilefacenet-w600k",
+        "mobilefacenet",
+        "adaface-r18",
+        "facenet",
+        "sface",
+        "sface-int8",
+        "dlib-resnet",
+        "dlib-landmarks-5",
+        "dlib-landmarks-68",
+        "mini-xception-107",
+        "big-xception",
+        "minifasnet-v2",
+        "efficientnet-lite0",
+        "mobilenet-v2",
+    ],
+)
 def test_the_models_that_the_protocols_name_are_there(name):
     assert CATALOGUE.model(name).name == name
 
@@ -58,7 +95,11 @@ def test_every_task_model_has_a_full_spec(entry):
 def test_specs_are_compared_by_content_and_cached():
     entry = CATALOGUE.model("sface")
     assert entry.spec is entry.spec
-    assert entry.spec.hash == CATALOGUE.model("sface-int8").spec.hash != CATALOGUE.model("adaface-r18").spec.hash
+    assert (
+        entry.spec.hash
+        == CATALOGUE.model("sface-int8").spec.hash
+        != CATALOGUE.model("adaface-r18").spec.hash
+    )
 
 
 def test_research_only_entries_are_marked_and_no_default():
@@ -98,19 +139,22 @@ source = "s"
 """ % ("0" * 64)
 
 
-@pytest.mark.parametrize(("old", "new", "message"), [
-    ("licence", "license", "license"),
-    ('sha256 = "' + "0" * 64, 'sha256 = "' + "0" * 63, "sha256"),
-    ('sha256 = "' + "0" * 64, 'sha256 = "', "hash_note"),
-    ('file = "a.onnx"', 'file = "../a.onnx"', "plain relative path"),
-    ('file = "a.onnx"', 'file = "a.onnx"\nurl = "http://x/a.onnx"', "https"),
-    ('kind = "aux"', 'kind = "detektor"', "kind"),
-    ('what = "w"', 'what = "w"\nresearch_only = true\ndefault = true', "cannot be a default"),
-    ('what = "w"', 'what = "w"\nparts = ["b"]', "exactly one"),
-    ('what = "w"', 'what = "w"\npreprocess = [{op = "decode"}]', "missing"),
-    ("[[model]]", "[[model", "no TOML"),
-    ("[[model]]", "[[models]]", "no entries"),
-])
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("licence", "license", "license"),
+        ('sha256 = "' + "0" * 64, 'sha256 = "' + "0" * 63, "sha256"),
+        ('sha256 = "' + "0" * 64, 'sha256 = "', "hash_note"),
+        ('file = "a.onnx"', 'file = "../a.onnx"', "plain relative path"),
+        ('file = "a.onnx"', 'file = "a.onnx"\nurl = "http://x/a.onnx"', "https"),
+        ('kind = "aux"', 'kind = "detektor"', "kind"),
+        ('what = "w"', 'what = "w"\nresearch_only = true\ndefault = true', "cannot be a default"),
+        ('what = "w"', 'what = "w"\nparts = ["b"]', "exactly one"),
+        ('what = "w"', 'what = "w"\npreprocess = [{op = "decode"}]', "missing"),
+        ("[[model]]", "[[model", "no TOML"),
+        ("[[model]]", "[[models]]", "no entries"),
+    ],
+)
 def test_a_broken_catalogue_is_refused(tmp_path, old, new, message):
     path = tmp_path / "c.toml"
     path.write_text(GOOD)
@@ -128,7 +172,11 @@ def test_two_entries_of_one_name_and_unknown_parts_are_refused(tmp_path):
     with pytest.raises(BadInputError, match="two entries"):
         load_catalogue(path)
     path = tmp_path / "e.toml"
-    path.write_text(GOOD.replace('file = "a.onnx"\n', 'parts = ["b"]\n').replace('sha256 = "' + "0" * 64 + '"\n', ""))
+    path.write_text(
+        GOOD.replace('file = "a.onnx"\n', 'parts = ["b"]\n').replace(
+            'sha256 = "' + "0" * 64 + '"\n', ""
+        )
+    )
     with pytest.raises(BadInputError, match="unknown part"):
         load_catalogue(path)
     with pytest.raises(BadInputError, match="cannot be read"):

@@ -16,28 +16,47 @@ from facelab.zoo.catalogue import load_catalogue
 @pytest.fixture
 def run(capsys):
     """Call the command line and return (exit code, stdout, stderr)."""
+
     def call(*argv):
         code = cli.run([str(a) for a in argv])
         out = capsys.readouterr()
         assert "Traceback" not in out.err
         return code, out.out, out.err
+
     return call
 
 
 @pytest.fixture
 def served(web, store, entry, monkeypatch):
     """Two entries that the server has (one good, one cut) in place of the committed catalogue."""
-    entries = [entry(f"{web.base}/good/a", name="alpha", file="alpha.onnx"),
-               entry(f"{web.base}/cut/b", name="beta", file="beta.onnx"),
-               entry(f"{web.base}/good/c", name="gamma", file="gamma.onnx", research_only=True, kind="detector"),
-               entry(f"{web.base}/good/d", name="delta", file="delta.onnx", sha256="", hash_note="nobody says so")]
+    entries = [
+        entry(f"{web.base}/good/a", name="alpha", file="alpha.onnx"),
+        entry(f"{web.base}/cut/b", name="beta", file="beta.onnx"),
+        entry(
+            f"{web.base}/good/c",
+            name="gamma",
+            file="gamma.onnx",
+            research_only=True,
+            kind="detector",
+        ),
+        entry(
+            f"{web.base}/good/d",
+            name="delta",
+            file="delta.onnx",
+            sha256="",
+            hash_note="nobody says so",
+        ),
+    ]
     monkeypatch.setattr(assets_command, "everything", lambda: entries)
     return {e.name: e for e in entries}
 
 
 # -- assets -----------------------------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("command", ["assets", "assets list", "assets fetch", "assets verify", "doctor"])
+
+@pytest.mark.parametrize(
+    "command", ["assets", "assets list", "assets fetch", "assets verify", "doctor"]
+)
 def test_help_has_an_example(command, run):
     code, out, _ = run(*command.split(), "--help")
     assert code == 0 and "Example: facelab" in out
@@ -49,7 +68,10 @@ def test_list_says_what_is_here_in_json_and_in_text(run, store):
     assert code == 0 and set(load_catalogue().names) < set(rows)
     assert rows["mtcnn"]["state"] == "present" and rows["mtcnn"]["place"] == "parts"
     assert rows["dlib-resnet"]["place"] == "package" and rows["dlib-resnet"]["default"]
-    assert rows["sface"]["state"] == "absent" and rows["sface"]["fetch"] == "facelab assets fetch sface"
+    assert (
+        rows["sface"]["state"] == "absent"
+        and rows["sface"]["fetch"] == "facelab assets fetch sface"
+    )
     assert len(rows["sface"]["sha256"]) == 64 and rows["mobilenet-v2"]["sha256"] is None
     assert rows["mobilenet-v2"]["hash_note"]
     code, out, _ = run("assets", "list", "--kind", "embedder", "--missing")
@@ -86,7 +108,9 @@ def test_fetch_of_a_bad_file_ends_with_2_and_leaves_nothing(run, served, files_i
     assert code == 2 and "truncated" in err and "expected" in err and files_in(store) == []
 
 
-def test_fetch_in_bulk_goes_on_after_a_failure_and_leaves_out_what_needs_consent(run, served, files_in, store):
+def test_fetch_in_bulk_goes_on_after_a_failure_and_leaves_out_what_needs_consent(
+    run, served, files_in, store
+):
     code, out, err = run("assets", "fetch", "--all", "--json")
     report = json.loads(out)
     assert code == 2 and report["failed"] == 1 and files_in(store) == ["alpha.onnx"]
@@ -112,14 +136,20 @@ def test_verify_finds_removes_and_reports_a_bad_file(run, served, content, store
     served["beta"].path.write_bytes(content[:50])
     code, out, err = run("assets", "verify", "--json")
     report = json.loads(out)
-    assert code == 1 and not report["ok"] and not served["beta"].path.exists() and served["alpha"].path.exists()
+    assert (
+        code == 1
+        and not report["ok"]
+        and not served["beta"].path.exists()
+        and served["alpha"].path.exists()
+    )
     assert {r["name"]: r["state"] for r in report["assets"]} == {"alpha": "present", "beta": "bad"}
     assert report["assets"][1]["problem"]["error"] == "IntegrityError" and "truncated" in err
-    assert run("assets", "verify")[0] == 0                       # removed: nothing bad is left
-    assert run("assets", "verify", "beta")[0] == 1               # named and absent
+    assert run("assets", "verify")[0] == 0  # removed: nothing bad is left
+    assert run("assets", "verify", "beta")[0] == 1  # named and absent
 
 
 # -- doctor -----------------------------------------------------------------------------------------------------------
+
 
 def by_name(checks):
     return {c.name: c for c in checks}
@@ -129,10 +159,23 @@ def test_doctor_reports_as_json_and_as_text(run, store):
     code, out, _ = run("doctor", "--quick", "--json")
     report = json.loads(out)
     names = {c["name"] for c in report["checks"]}
-    assert {"Python", "packages", "facelab", "facelab-modelmaker", "processor", "cores", "memory", "disk", "detector",
-            "data sets", "FACELAB_MIRROR", "threads"} <= names
-    assert code == (0 if report["ok"] else 1) and report["broken"] == sum(c["status"] == "broken"
-                                                                         for c in report["checks"])
+    assert {
+        "Python",
+        "packages",
+        "facelab",
+        "facelab-modelmaker",
+        "processor",
+        "cores",
+        "memory",
+        "disk",
+        "detector",
+        "data sets",
+        "FACELAB_MIRROR",
+        "threads",
+    } <= names
+    assert code == (0 if report["ok"] else 1) and report["broken"] == sum(
+        c["status"] == "broken" for c in report["checks"]
+    )
     assert all(c["fix"] for c in report["checks"] if c["status"] in ("warn", "broken"))
     cores = next(c for c in report["checks"] if c["name"] == "cores")
     assert cores["data"]["cores"] == machine.cores()
@@ -147,30 +190,47 @@ def kernels(tmp_path, monkeypatch):
 
     def register(name, python):
         (tmp_path / name).mkdir(exist_ok=True)
-        (tmp_path / name / "kernel.json").write_text(json.dumps({"argv": [str(python), "-m", "ipykernel_launcher"]}))
+        (tmp_path / name / "kernel.json").write_text(
+            json.dumps({"argv": [str(python), "-m", "ipykernel_launcher"]})
+        )
+
     register("facelab", sys.executable)
     register.folder = tmp_path
     return register
 
 
 def test_a_kernel_answers_only_if_its_interpreter_really_imports(kernels, monkeypatch):
-    monkeypatch.setattr(doctor_checks, "KERNELS", {"facelab": ("json, facelab", 30), "other": ("no_such_module", 30)})
+    monkeypatch.setattr(
+        doctor_checks,
+        "KERNELS",
+        {"facelab": ("json, facelab", 30), "other": ("no_such_module", 30)},
+    )
     kernels("other", sys.executable)
     good, bad = doctor_checks.kernel_checks()
-    assert good.status == "ok" and f"Python {sys.version_info[0]}.{sys.version_info[1]}" in good.detail
-    assert bad.status == "warn" and "No module named 'no_such_module'" in bad.detail and "make setup" in bad.fix
+    assert (
+        good.status == "ok" and f"Python {sys.version_info[0]}.{sys.version_info[1]}" in good.detail
+    )
+    assert (
+        bad.status == "warn"
+        and "No module named 'no_such_module'" in bad.detail
+        and "make setup" in bad.fix
+    )
     assert doctor_checks.kernel_checks(start=False)[1].status == "ok"
 
 
 def test_kernels_that_are_missing_moved_or_hang_are_said(kernels, tmp_path, monkeypatch):
-    monkeypatch.setattr(doctor_checks, "KERNELS", {"facelab": ("json", 30), "facelab-modelmaker": ("json", 1)})
+    monkeypatch.setattr(
+        doctor_checks, "KERNELS", {"facelab": ("json", 30), "facelab-modelmaker": ("json", 1)}
+    )
     hang = tmp_path / "hang"
     hang.write_text("#!/bin/sh\nexec sleep 30\n")
     hang.chmod(0o755)
     kernels("facelab", tmp_path / "gone" / "python")
     kernels("facelab-modelmaker", hang)
     moved, hangs = doctor_checks.kernel_checks()
-    assert moved.status == "broken" and "does not exist" in moved.detail and moved.fix == "make setup"
+    assert (
+        moved.status == "broken" and "does not exist" in moved.detail and moved.fix == "make setup"
+    )
     assert hangs.status == "warn" and "no answer within 1 s" in hangs.detail
     (kernels.folder / "facelab" / "kernel.json").write_text("{")
     assert "cannot be read" in doctor_checks.kernel_checks(start=False)[0].detail
@@ -182,8 +242,10 @@ def test_versions_are_compared_with_the_lock(tmp_path, monkeypatch):
     lock = tmp_path / "requirements" / "main.lock"
     lock.parent.mkdir()
     numpy = machine.version_of("numpy")
-    lock.write_text(f"numpy=={numpy} \\\n    --hash=sha256:{'0' * 64}\nclick==0.0.1 ; python_version > '3' \\\n"
-                    "no-such-thing==1.0 ; sys_platform == 'win32' \\\n")
+    lock.write_text(
+        f"numpy=={numpy} \\\n    --hash=sha256:{'0' * 64}\nclick==0.0.1 ; python_version > '3' \\\n"
+        "no-such-thing==1.0 ; sys_platform == 'win32' \\\n"
+    )
     assert doctor_checks.locked_versions(lock) == {"numpy": numpy, "click": "0.0.1"}
     monkeypatch.setattr(doctor_checks, "project_root", lambda: tmp_path)
     check = by_name(doctor_checks.environment_checks())["packages"]
@@ -195,21 +257,29 @@ def test_versions_are_compared_with_the_lock(tmp_path, monkeypatch):
 
 
 def test_harmful_variables_and_thread_limits_are_named(monkeypatch):
-    for name in doctor_checks.THREADS:   # a caller, or a test before this one, may have limited more
+    for name in doctor_checks.THREADS:  # a caller, or a test before this one, may have limited more
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     checks = by_name(doctor_checks.environment_checks())
-    assert checks["PYTHONDONTWRITEBYTECODE"].status == "warn" and checks["threads"].data == {"OMP_NUM_THREADS": "1"}
+    assert checks["PYTHONDONTWRITEBYTECODE"].status == "warn" and checks["threads"].data == {
+        "OMP_NUM_THREADS": "1"
+    }
 
 
-def test_a_bad_model_a_bad_mirror_and_a_missing_bundle_are_broken(run, store, tmp_path, monkeypatch):
+def test_a_bad_model_a_bad_mirror_and_a_missing_bundle_are_broken(
+    run, store, tmp_path, monkeypatch
+):
     entry = load_catalogue().model("sface")
     store.mkdir()
     entry.path.write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
     code, out, _ = run("doctor", "--quick", "--json")
     found = by_name(doctor_checks.Check(**c) for c in json.loads(out)["checks"])["sface"]
-    assert code == 1 and "git-LFS pointer" in found.detail and found.fix == "facelab assets fetch sface"
+    assert (
+        code == 1
+        and "git-LFS pointer" in found.detail
+        and found.fix == "facelab assets fetch sface"
+    )
     monkeypatch.setenv("FACELAB_MIRROR", str(tmp_path / "nowhere"))
     code, out, _ = run("doctor", "--quick")
     assert code == 1 and "BROKEN  FACELAB_MIRROR" in out and "unset FACELAB_MIRROR" in out
@@ -221,7 +291,9 @@ def test_a_bad_model_a_bad_mirror_and_a_missing_bundle_are_broken(run, store, tm
 
 def test_little_memory_and_disk_are_warned_of(monkeypatch):
     monkeypatch.setattr(machine, "memory_bytes", lambda: (int(8e9), int(1e9)))
-    monkeypatch.setattr(doctor_checks.shutil, "disk_usage", lambda p: shutil._ntuple_diskusage(10, 9, 1))
+    monkeypatch.setattr(
+        doctor_checks.shutil, "disk_usage", lambda p: shutil._ntuple_diskusage(10, 9, 1)
+    )
     monkeypatch.setattr(machine, "cores", lambda: 1)
     checks = by_name(doctor_checks.machine_checks())
     assert [checks[n].status for n in ("cores", "memory", "disk")] == ["warn"] * 3

@@ -31,13 +31,16 @@ def tensor_for(info, seed=0):
 
 # -- real models ------------------------------------------------------------------------------------------------------
 
+
 @pytest.mark.parametrize("entry", TENSOR_MODELS, ids=lambda e: e.name)
 def test_every_tensor_model_that_is_here_opens_fits_its_spec_and_runs(entry, mirrored):
     if zoo_store.find(entry) is None:
         pytest.skip("not in the mirror and in no package")
     model = open_model(entry, threads=1)
-    named = {i.name: tensor_for(i) if i.shape else np.array(0.5 if i.dtype == "float32" else 5, i.dtype)
-             for i in model.inputs}
+    named = {
+        i.name: tensor_for(i) if i.shape else np.array(0.5 if i.dtype == "float32" else 5, i.dtype)
+        for i in model.inputs
+    }
     outputs = model.run(**named)
     assert len(outputs) == len(model.outputs)
     for info, got in zip(model.outputs, outputs):
@@ -53,7 +56,7 @@ def test_ultraface_tflite_gives_its_real_output_shapes(mirrored):
     model = open_model(CATALOGUE.model("ultraface-rfb-320-tflite"), threads=1)
     boxes, scores = model.run(tensor_for(TensorInfo("x", (1, 240, 320, 3), "float32")))
     assert boxes.shape == (1, 4420, 4) and scores.shape == (1, 4420, 2)
-    two = model.run(np.zeros((2, 240, 320, 3), np.float32))             # the batch axis is dynamic
+    two = model.run(np.zeros((2, 240, 320, 3), np.float32))  # the batch axis is dynamic
     assert two[0].shape[0] in (1, 2) and np.isfinite(two[0]).all()
 
 
@@ -61,7 +64,10 @@ def test_fixed_tflite_inputs_are_resized_only_where_the_catalogue_says_so(mirror
     pnet = open_model(CATALOGUE.model("mtcnn-tflite-pnet"), threads=1)
     for side in (40, 57):
         scores = pnet.run(np.zeros((1, side, 48, 3), np.float32))[0]
-        assert scores.shape[:1] + scores.shape[3:] == (1, 2) and scores.shape[1] == (side - 2 + 1) // 2 - 4
+        assert (
+            scores.shape[:1] + scores.shape[3:] == (1, 2)
+            and scores.shape[1] == (side - 2 + 1) // 2 - 4
+        )
     rnet = open_model(CATALOGUE.model("mtcnn-tflite-rnet"), threads=1)
     with pytest.raises(BadInputError, match="shape does not fit"):
         rnet.run(np.zeros((1, 30, 30, 3), np.float32))
@@ -80,13 +86,21 @@ def test_threads_are_taken_from_the_caller_then_from_the_environment(mirrored, m
 def test_dlib_models_run_on_dlib_and_haar_on_opencv():
     dlib = pytest.importorskip("dlib")
     from skimage.data import astronaut
+
     image = np.ascontiguousarray(astronaut()[:256, 100:356])
     box = np.array([75, 60, 185, 190], np.float32)
     points = open_model(CATALOGUE.model("dlib-landmarks-5")).run(image, box)[0]
-    assert points.shape == (5, 2) and points[0, 0] > points[2, 0]        # dlib's order: right eye first
+    assert points.shape == (5, 2) and points[0, 0] > points[2, 0]  # dlib's order: right eye first
     assert open_model(CATALOGUE.model("dlib-landmarks-68")).run(image, box)[0].shape == (68, 2)
-    chip = np.array(dlib.get_face_chip(image, open_model(CATALOGUE.model("dlib-landmarks-5")).handle(
-        image, dlib.rectangle(75, 60, 184, 189)), size=150))
+    chip = np.array(
+        dlib.get_face_chip(
+            image,
+            open_model(CATALOGUE.model("dlib-landmarks-5")).handle(
+                image, dlib.rectangle(75, 60, 184, 189)
+            ),
+            size=150,
+        )
+    )
     resnet = open_model(CATALOGUE.model("dlib-resnet"))
     one, two = resnet.run(np.stack([chip, chip[:, ::-1]]))[0]
     own = dlib.face_recognition_model_v1(str(resnet.path)).compute_face_descriptor(chip)
@@ -100,6 +114,7 @@ def test_dlib_models_run_on_dlib_and_haar_on_opencv():
 
 def test_dlib_that_cannot_be_imported_is_said(monkeypatch):
     import sys
+
     monkeypatch.setitem(sys.modules, "dlib", None)
     with pytest.raises(UnsupportedError, match="dlib cannot be imported") as e:
         open_model(CATALOGUE.model("dlib-resnet"))
@@ -108,14 +123,18 @@ def test_dlib_that_cannot_be_imported_is_said(monkeypatch):
 
 # -- the ten faulty files ---------------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize(("name", "error", "says"), [
-    ("lfs_pointer_face_detection_yunet_2023mar.onnx", IntegrityError, "git-LFS pointer"),
-    ("lfs_pointer_face_recognition_sface_2021dec.onnx", IntegrityError, "git-LFS pointer"),
-    ("not_a_flatbuffer_mobilefacenet.tflite", IntegrityError, "web page"),
-    ("placeholder_text_mobilefacenet.tflite", IntegrityError, "plain text"),
-    ("invalid_graph_dbface_small.onnx", UnsupportedError, "'Plugin'"),
-    ("unresolved_custom_op_edgetpu.tflite", UnsupportedError, "edgetpu-custom-op"),
-])
+
+@pytest.mark.parametrize(
+    ("name", "error", "says"),
+    [
+        ("lfs_pointer_face_detection_yunet_2023mar.onnx", IntegrityError, "git-LFS pointer"),
+        ("lfs_pointer_face_recognition_sface_2021dec.onnx", IntegrityError, "git-LFS pointer"),
+        ("not_a_flatbuffer_mobilefacenet.tflite", IntegrityError, "web page"),
+        ("placeholder_text_mobilefacenet.tflite", IntegrityError, "plain text"),
+        ("invalid_graph_dbface_small.onnx", UnsupportedError, "'Plugin'"),
+        ("unresolved_custom_op_edgetpu.tflite", UnsupportedError, "edgetpu-custom-op"),
+    ],
+)
 def test_a_file_that_cannot_be_opened_says_why(name, error, says, assets):
     with pytest.raises(error) as e:
         open_model(assets / "models" / "broken" / name)
@@ -123,7 +142,9 @@ def test_a_file_that_cannot_be_opened_says_why(name, error, says, assets):
 
 
 def test_a_model_that_opens_but_does_not_run_says_so(assets):
-    model = open_model(assets / "models" / "broken" / "loads_but_run_fails_yunet_s_640_int8.onnx", threads=1)
+    model = open_model(
+        assets / "models" / "broken" / "loads_but_run_fails_yunet_s_640_int8.onnx", threads=1
+    )
     with pytest.raises(ModelRunError, match="opens but does not run") as e:
         model.run(np.zeros((1, 3, 640, 640), np.float32))
     assert "DequantizeLinear" in e.value.got and e.value.exit_code == 2
@@ -139,20 +160,35 @@ def test_the_wrong_model_under_the_right_name_is_refused(assets, mirrored, entry
         open_model(lookalike)
 
 
-@pytest.mark.parametrize(("name", "share"), [("constant_output_emotion_64.onnx", 0.999),
-                                             ("near_constant_emotion_48x3.tflite", 0.9)])
+@pytest.mark.parametrize(
+    ("name", "share"),
+    [("constant_output_emotion_64.onnx", 0.999), ("near_constant_emotion_48x3.tflite", 0.9)],
+)
 def test_a_classifier_with_one_answer_is_warned_of(name, share, assets):
     found = sanity_check(open_model(assets / "models" / "broken" / name, threads=1))
     assert not found.ok and "one class" in found.warnings[0] and found.top_share >= share
 
 
-@pytest.mark.parametrize("name", ["mini-xception-107", "mini-xception-00", "big-xception", "mobilefacenet", "fsanet",
-                                  "minifas-128", "yunet-n-320", "minifasnet-v2-tflite", "ssrnet-age"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "mini-xception-107",
+        "mini-xception-00",
+        "big-xception",
+        "mobilefacenet",
+        "fsanet",
+        "minifas-128",
+        "yunet-n-320",
+        "minifasnet-v2-tflite",
+        "ssrnet-age",
+    ],
+)
 def test_a_sound_model_is_not_warned_of(name, mirrored):
     assert sanity_check(open_model(CATALOGUE.model(name), threads=1)).warnings == []
 
 
 # -- constructed models -----------------------------------------------------------------------------------------------
+
 
 def write(tmp_path, build, inputs, name="m.onnx"):
     g = GraphBuilder("t", inputs)
@@ -163,25 +199,43 @@ def write(tmp_path, build, inputs, name="m.onnx"):
 
 
 def test_constant_and_not_finite_outputs_are_warned_of(tmp_path):
-    path = write(tmp_path, lambda g: {"y": g.node("Add", g.node("Mul", "x", np.float32(0)), np.float32(3))},
-                 [("x", (None, 8))])
+    path = write(
+        tmp_path,
+        lambda g: {"y": g.node("Add", g.node("Mul", "x", np.float32(0)), np.float32(3))},
+        [("x", (None, 8))],
+    )
     found = sanity_check(open_model(path))
     assert "the output is the same" in found.warnings[0]
-    path = write(tmp_path, lambda g: {"y": g.node("Div", "x", np.float32(0))}, [("x", (None, 8))], "n.onnx")
+    path = write(
+        tmp_path, lambda g: {"y": g.node("Div", "x", np.float32(0))}, [("x", (None, 8))], "n.onnx"
+    )
     assert "NaN" in sanity_check(open_model(path)).warnings[0]
     samples = np.random.default_rng(0).random((5, 8), dtype=np.float32)
     path = write(tmp_path, lambda g: {"y": g.node("Relu", "x")}, [("x", (None, 8))], "o.onnx")
     assert sanity_check(open_model(path), samples).n == 5
-    two = write(tmp_path, lambda g: {"y": g.node("Add", "x", "z")}, [("x", (None, 8)), ("z", (None, 8))], "p.onnx")
+    two = write(
+        tmp_path,
+        lambda g: {"y": g.node("Add", "x", "z")},
+        [("x", (None, 8)), ("z", (None, 8))],
+        "p.onnx",
+    )
     with pytest.raises(BadInputError, match="one input"):
         sanity_check(open_model(two))
 
 
-@pytest.mark.parametrize(("array", "says"), [
-    (np.zeros((1, 3, 4, 5), np.uint8), "dtype"), (np.zeros((1, 3, 4, 5), np.float64), "dtype"),
-    (np.zeros((1, 4, 5, 3), np.float32), "shape"), (np.zeros((3, 4, 5), np.float32), "shape"),
-    (np.zeros((0, 3, 4, 5), np.float32), "empty"), (np.full((1, 3, 4, 5), np.nan, np.float32), "NaN"),
-    (np.full((1, 3, 4, 5), np.inf, np.float32), "NaN or infinity"), ([[1.0]], "numpy array")])
+@pytest.mark.parametrize(
+    ("array", "says"),
+    [
+        (np.zeros((1, 3, 4, 5), np.uint8), "dtype"),
+        (np.zeros((1, 3, 4, 5), np.float64), "dtype"),
+        (np.zeros((1, 4, 5, 3), np.float32), "shape"),
+        (np.zeros((3, 4, 5), np.float32), "shape"),
+        (np.zeros((0, 3, 4, 5), np.float32), "empty"),
+        (np.full((1, 3, 4, 5), np.nan, np.float32), "NaN"),
+        (np.full((1, 3, 4, 5), np.inf, np.float32), "NaN or infinity"),
+        ([[1.0]], "numpy array"),
+    ],
+)
 def test_an_array_that_does_not_fit_is_refused_naming_both(array, says):
     info = TensorInfo("image", (None, 3, 4, 5), "float32")
     with pytest.raises(BadInputError, match=says) as e:
@@ -195,7 +249,11 @@ def test_a_finite_array_whose_sum_overflows_is_no_misfit():
 
 
 def test_inputs_come_in_order_or_by_name(tmp_path):
-    model = open_model(write(tmp_path, lambda g: {"y": g.node("Sub", "a", "b")}, [("a", (None, 2)), ("b", (None, 2))]))
+    model = open_model(
+        write(
+            tmp_path, lambda g: {"y": g.node("Sub", "a", "b")}, [("a", (None, 2)), ("b", (None, 2))]
+        )
+    )
     a, b = np.ones((1, 2), np.float32), np.full((1, 2), 3, np.float32)
     for out in (model.run(a, b), model.run(b=b, a=a), model.run(a, b=b), model(a, b)):
         assert out[0].tolist() == [[-2, -2]]
@@ -205,15 +263,37 @@ def test_inputs_come_in_order_or_by_name(tmp_path):
 
 
 def test_a_spec_is_compared_with_the_input_before_anything_runs(tmp_path):
-    model = open_model(write(tmp_path, lambda g: {"y": g.node("Flatten", "x")}, [("x", (None, 3, 6, 8))]))
-    stages = [{"op": "decode", "format": "encoded", "order": "rgb", "idct": "accurate", "alpha": "drop"},
-              {"op": "resize", "size": [8, 6], "mode": "stretch", "kernel": "bilinear", "antialias": False,
-               "pixel_centers": "half", "rounding": "half_up"},
-              {"op": "layout", "to": "nchw"}, {"op": "cast", "dtype": "float32"}]
+    model = open_model(
+        write(tmp_path, lambda g: {"y": g.node("Flatten", "x")}, [("x", (None, 3, 6, 8))])
+    )
+    stages = [
+        {"op": "decode", "format": "encoded", "order": "rgb", "idct": "accurate", "alpha": "drop"},
+        {
+            "op": "resize",
+            "size": [8, 6],
+            "mode": "stretch",
+            "kernel": "bilinear",
+            "antialias": False,
+            "pixel_centers": "half",
+            "rounding": "half_up",
+        },
+        {"op": "layout", "to": "nchw"},
+        {"op": "cast", "dtype": "float32"},
+    ]
     check_spec(model, PreprocessSpec("fits", stages))
-    for i, change in ((1, {"size": [6, 8]}), (2, {"to": "nhwc"}), (2, {"to": "chw"}), (3, {"dtype": "float64"})):
+    for i, change in (
+        (1, {"size": [6, 8]}),
+        (2, {"to": "nhwc"}),
+        (2, {"to": "chw"}),
+        (3, {"dtype": "float64"}),
+    ):
         with pytest.raises(BadInputError, match="does not fit the model's input"):
-            check_spec(model, PreprocessSpec("misfit", [s | change if j == i else s for j, s in enumerate(stages)]))
+            check_spec(
+                model,
+                PreprocessSpec(
+                    "misfit", [s | change if j == i else s for j, s in enumerate(stages)]
+                ),
+            )
 
 
 def test_truncated_and_foreign_files_are_refused(tmp_path, assets):

@@ -16,7 +16,27 @@ from facelab.datasets.synthetic.recipe import FACTORS, Occluder, Recipe, Sample,
 from facelab.datasets.synthetic.scenes import Scene, SceneFace, scene
 from facelab.datasets.synthetic.sets import HARD_FACTORS, SETS, SPLITS
 
-__all__ = ["ACTION_UNITS", "EMOTIONS", "FACTORS", "HARD_FACTORS", "SETS", "SPLITS", "THREE_CLASSES", "Faces",
-           "Identity", "Occluder", "Recipe", "Sample", "Scene", "SceneFace",
-           "change", "draw_identity", "generate", "make",
-           "recipe", "sample", "scene", "vary"]
+__all__ = [
+    "ACTION_UNITS",
+    "EMOTIONS",
+    "FACTORS",
+    "HARD_FACTORS",
+    "SETS",
+    "SPLITS",
+    "THREE_CLASSES",
+    "Faces",
+    "Identity",
+    "Occluder",
+    "Recipe",
+    "Sample",
+    "Scene",
+    "SceneFace",
+    "change",
+    "draw_identity",
+    "generate",
+    "make",
+    "recipe",
+    "sample",
+    "scene",
+    "vary",
+]

@@ -15,8 +15,15 @@ from facelab.datasets.synthetic.recipe import Recipe, Sample, change, make
 from facelab.datasets.synthetic.workers import parallel
 
 
-def recipe(seed: int, index: int, set: str = "emotion", size: int = 160, *, classes: int | Sequence[str] = 7,
-           **factors) -> Recipe:
+def recipe(
+    seed: int,
+    index: int,
+    set: str = "emotion",
+    size: int = 160,
+    *,
+    classes: int | Sequence[str] = 7,
+    **factors,
+) -> Recipe:
     """Return every factor of one picture of a set (see Recipe), with some of them changed.
 
     `set` is `emotion`, `verification` or `liveness`; `classes` (3, 7 or names) counts for `emotion` only. Raises
@@ -31,6 +38,7 @@ def recipe(seed: int, index: int, set: str = "emotion", size: int = 160, *, clas
         drawn = sets.verification_recipe(seed, index, size)
     else:
         from facelab.datasets.synthetic.liveness import liveness_recipe
+
         drawn = liveness_recipe(seed, index, size)
     return change(drawn, **factors) if factors else drawn
 
@@ -39,8 +47,15 @@ def _tuple(classes):
     return classes if isinstance(classes, int) else tuple(classes)
 
 
-def sample(seed: int, index: int, set: str = "emotion", size: int = 160, *, classes: int | Sequence[str] = 7,
-           **factors) -> Sample:
+def sample(
+    seed: int,
+    index: int,
+    set: str = "emotion",
+    size: int = 160,
+    *,
+    classes: int | Sequence[str] = 7,
+    **factors,
+) -> Sample:
     """Return one labelled picture of a set, made alone from (seed, index); `factors` override what was drawn.
 
     The same arguments give the same pixels on every machine. `size` is the side in pixels. For scenes of
@@ -56,12 +71,20 @@ def sample(seed: int, index: int, set: str = "emotion", size: int = 160, *, clas
 def _make(drawn: Recipe, size: int) -> Sample:
     if "kind" in drawn.tags:
         from facelab.datasets.synthetic.liveness import make_liveness
+
         return make_liveness(drawn, size)
     return make(drawn, size)
 
 
-def vary(seed: int, index: int, factor: str, values: Sequence, set: str = "emotion", size: int = 160,
-         **factors) -> list[Sample]:
+def vary(
+    seed: int,
+    index: int,
+    factor: str,
+    values: Sequence,
+    set: str = "emotion",
+    size: int = 160,
+    **factors,
+) -> list[Sample]:
     """Return one picture a value of `factor`; everything else (identity, light, noise, …) stands still.
 
     >>> left, right = vary(7, 3, "yaw", [-30, 30], size=32)
@@ -105,11 +128,14 @@ class Faces:
     def _repr_html_(self) -> str:
         """Count faces by emotion and split, below the first twelve pictures."""
         splits = [s for s in ("train", "validation", "test") if (self.split == s).any()]
-        rows = [[str(e), *(int(((self.emotion == e) & (self.split == s)).sum()) for s in splits)]
-                for e in np.unique(self.emotion)]
+        rows = [
+            [str(e), *(int(((self.emotion == e) & (self.split == s)).sum()) for s in splits)]
+            for e in np.unique(self.emotion)
+        ]
         people = len(np.unique(self.identity.astype(str)))
-        return _thumbnails(self.images[:12]) + markup.table(["emotion", *splits], rows,
-                                                            caption=f"{len(self)} faces of {people} people")
+        return _thumbnails(self.images[:12]) + markup.table(
+            ["emotion", *splits], rows, caption=f"{len(self)} faces of {people} people"
+        )
 
     def of(self, split: str) -> Faces:
         """Return the faces of one split: train, validation or test."""
@@ -121,26 +147,45 @@ def _thumbnails(images: np.ndarray) -> str:
     import io
 
     from PIL import Image
+
     buffer = io.BytesIO()
-    Image.fromarray(np.concatenate([*images], axis=1)).resize((96 * len(images), 96)).save(buffer, "PNG")
+    Image.fromarray(np.concatenate([*images], axis=1)).resize((96 * len(images), 96)).save(
+        buffer, "PNG"
+    )
     data = base64.b64encode(buffer.getvalue()).decode()
     return f'<img alt="the first {len(images)} faces" src="data:image/png;base64,{data}">'
 
 
-def generate(set: str = "emotion", n: int = 1000, seed: int = 7, workers: int = 1, size: int = 160, *,
-             classes: int | Sequence[str] = 7, start: int = 0, progress: bool = False, **factors) -> Faces:
+def generate(
+    set: str = "emotion",
+    n: int = 1000,
+    seed: int = 7,
+    workers: int = 1,
+    size: int = 160,
+    *,
+    classes: int | Sequence[str] = 7,
+    start: int = 0,
+    progress: bool = False,
+    **factors,
+) -> Faces:
     """Return samples `start` … `start + n - 1` of a set of single faces, in memory.
 
     The result is the same for any number of `workers` (processes). `factors` override what was drawn, in every
     picture. A bar on standard error shows `progress`. Raises BadInputError as `recipe` does.
     """
-    n, workers = sets.check_number("number of samples", n, 1), sets.check_number("number of workers", workers, 1)
+    n, workers = (
+        sets.check_number("number of samples", n, 1),
+        sets.check_number("number of workers", workers, 1),
+    )
     start = sets.check_number("start", start)
-    recipe(seed, start, set, size, classes=classes, **factors)   # wrong arguments fail before any process starts
+    recipe(
+        seed, start, set, size, classes=classes, **factors
+    )  # wrong arguments fail before any process starts
     jobs = [(seed, start + k, set, size, _tuple(classes), factors) for k in range(n)]
     results: Iterator = track(parallel(_one, jobs, workers), "faces", n)
     if progress:
         from rich.progress import track as rich_track
+
         results = rich_track(results, description=f"{n} faces", total=n)
     images, rows = np.empty((n, size, size, 3), np.uint8), []
     for k, (image, row) in enumerate(results):
@@ -152,9 +197,19 @@ def generate(set: str = "emotion", n: int = 1000, seed: int = 7, workers: int = 
 def _one(job) -> tuple[np.ndarray, dict]:
     seed, index, set, size, classes, factors = job
     s = sample(seed, index, set, size, classes=classes, **factors)
-    return s.image, {"identity": s.identity, "emotion": s.emotion, "split": s.split, "intensity": s.intensity,
-                     "yaw": s.yaw, "pitch": s.pitch, "roll": s.roll, "visibility": s.visibility, "boxes": s.box,
-                     "landmarks": s.landmarks, "tags": dict(s.recipe.tags)}
+    return s.image, {
+        "identity": s.identity,
+        "emotion": s.emotion,
+        "split": s.split,
+        "intensity": s.intensity,
+        "yaw": s.yaw,
+        "pitch": s.pitch,
+        "roll": s.roll,
+        "visibility": s.visibility,
+        "boxes": s.box,
+        "landmarks": s.landmarks,
+        "tags": dict(s.recipe.tags),
+    }
 
 
 def _stack(images: np.ndarray, rows: list[dict]) -> Faces:
@@ -162,5 +217,9 @@ def _stack(images: np.ndarray, rows: list[dict]) -> Faces:
         raise BadInputError("there is nothing to generate", expected="n >= 1", got=0)
     columns = {k: [row[k] for row in rows] for k in rows[0] if k != "tags"}
     identity = np.array(columns.pop("identity"), object)
-    return Faces(images=images, identity=identity, tags=tuple(row["tags"] for row in rows),
-                 **{k: np.array(v) for k, v in columns.items()})
+    return Faces(
+        images=images,
+        identity=identity,
+        tags=tuple(row["tags"] for row in rows),
+        **{k: np.array(v) for k, v in columns.items()},
+    )

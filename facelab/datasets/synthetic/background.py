@@ -71,7 +71,7 @@ def letters(r: Stream, u: np.ndarray, v: np.ndarray, count: int = 6) -> np.ndarr
     dots = np.zeros((9, 6 * count), bool)
     for k in range(count):
         glyph = np.array([[r.chance(0.5) for _ in range(3)] for _ in range(7)])
-        dots[1:8, 6 * k:6 * k + 5] = np.concatenate([glyph, glyph[:, 1::-1]], 1)
+        dots[1:8, 6 * k : 6 * k + 5] = np.concatenate([glyph, glyph[:, 1::-1]], 1)
     u, v = np.broadcast_arrays(u, v)
     inside = (u >= 0) & (u < 1) & (v >= 0) & (v < 1)
     column = np.clip(np.floor(u * F(dots.shape[1])), 0, dots.shape[1] - 1).astype(np.int32)

@@ -10,7 +10,7 @@ from facelab.datasets.synthetic.filters import TAP_BITS, gaussian_blur, jpeg_los
 from facelab.datasets.synthetic.numerics import DEGREE, F, sincos
 from facelab.datasets.synthetic.stream import Stream
 
-FULL = 4095   # pictures are whole numbers 0 … 4095 (sRGB-like code values) until the camera writes 8 bits
+FULL = 4095  # pictures are whole numbers 0 … 4095 (sRGB-like code values) until the camera writes 8 bits
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def _smear(image: np.ndarray, length: float, angle: float) -> np.ndarray:
     padded = np.pad(image, ((reach, reach), (reach, reach), (0, 0)), mode="edge").astype(np.int32)
     out = np.full(image.shape, 1 << (TAP_BITS - 1), np.int32)
     for dx, dy, weight in taps:
-        out += padded[reach + dy:reach + dy + h, reach + dx:reach + dx + w] * np.int32(weight)
+        out += padded[reach + dy : reach + dy + h, reach + dx : reach + dx + w] * np.int32(weight)
     return out >> TAP_BITS
 
 

@@ -20,11 +20,12 @@ def compiled(function: Callable) -> Callable:
         nonlocal machine_code
         if machine_code is None:
             import numba
+
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", numba.errors.NumbaWarning)
                 try:
                     machine_code = numba.njit(cache=True)(function)
-                except RuntimeError:   # no folder for the cache can be written
+                except RuntimeError:  # no folder for the cache can be written
                     machine_code = numba.njit(function)
         return machine_code(*args)
 

@@ -18,8 +18,12 @@ def brow_coordinate(f: Features, ax: np.ndarray) -> np.ndarray:
 def brow_line(f: Features, t: np.ndarray, side: np.ndarray) -> np.ndarray:
     """Return the height of the brow's middle line at brow coordinate t; `side` is the sign of x."""
     who = f.who
-    base = (f.brow_y + who.eye_y + who.brow_slope * t
-            + who.brow_arch * (1 - sq(2 * np.clip(t, 0, 1.1) - 1.15)))
+    base = (
+        f.brow_y
+        + who.eye_y
+        + who.brow_slope * t
+        + who.brow_arch * (1 - sq(2 * np.clip(t, 0, 1.1) - 1.15))
+    )
     inner, outer = sq(1 - t), t * t
     middle = 1 - inner - outer
     shift = f.brow_shift
@@ -40,11 +44,18 @@ def eye_coordinates(f: Features, ax, y, side) -> tuple[np.ndarray, np.ndarray]:
     return s, (y - who.eye_y) - who.eye_tilt * f.eye_width * s - side * who.asymmetry[2]
 
 
-def lips(f: Features, x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def lips(
+    f: Features, x: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Return (s, inner upper, inner lower, outer upper, outer lower) edge heights at x; s = ±1 at the corners."""
     s = x / f.mouth_width
     q = np.clip(np.abs(s), 0, 1)
-    seam = f.mouth_y + f.mouth_corner * roots(q, 7) + f.lip_arch * (1 - q * q) + f.who.asymmetry[1] * s * 2
+    seam = (
+        f.mouth_y
+        + f.mouth_corner * roots(q, 7)
+        + f.lip_arch * (1 - q * q)
+        + f.who.asymmetry[1] * s * 2
+    )
     inner_upper = seam + f.half_gap * roots(1 - q * q, 3)
     inner_lower = seam - f.half_gap * roots(1 - roots(q, 9), 3)
     ax = np.abs(x)
@@ -82,7 +93,11 @@ def hairline(f: Features, theta: np.ndarray) -> np.ndarray:
     if style == "recede":
         top = top + 0.14 * bell(sq((a - 0.55) / 0.22)) + 0.08
     elif "fringe" in style:
-        top = 0.40 + 0.05 * wave(theta * 3 + who.hair_part * 8) + 0.06 * step(0.2, 0.7, np.abs(theta - who.hair_part))
+        top = (
+            0.40
+            + 0.05 * wave(theta * 3 + who.hair_part * 8)
+            + 0.06 * step(0.2, 0.7, np.abs(theta - who.hair_part))
+        )
     else:
         top = top - 0.10 * step(0.35, 0.8, a)
     side = -0.25 if style in ("long", "longfringe", "medium") else -0.12

@@ -20,7 +20,9 @@ ACTION_UNITS = (1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 20, 23, 24, 25, 26, 27,
 ABSENT_AT_REST = (9, 10, 27, 43)
 
 
-def draw_expression(emotion: str, r: Stream, intensity: float, jitter: float = 0.06) -> dict[int, float]:
+def draw_expression(
+    emotion: str, r: Stream, intensity: float, jitter: float = 0.06
+) -> dict[int, float]:
     """Return {action unit: intensity} of an emotion shown with an intensity in [0, 1] and a person's own style.
 
     Prototypes after Ekman and Friesen (EMFACS); each unit varies around the emotion's intensity, and every other
@@ -31,7 +33,9 @@ def draw_expression(emotion: str, r: Stream, intensity: float, jitter: float = 0
         units[k] = 0.0
     units[25] *= float(r.chance(0.3))
     units[26] *= 0.3
-    for k, value in _PROTOTYPES[emotion](lambda low, high: intensity * r.uniform(low, high), r).items():
+    for k, value in _PROTOTYPES[emotion](
+        lambda low, high: intensity * r.uniform(low, high), r
+    ).items():
         units[k] = max(units[k], value)
     return units
 
@@ -45,30 +49,71 @@ def _anger(u, r):
     units = {4: u(0.8, 1.1), 7: u(0.4, 0.9), 5: u(0, 0.5)}
     if r.chance(0.62):
         return units | {23: u(0.5, 1), 24: u(0.3, 1), 17: u(0.1, 0.6)}
-    return units | {9: u(0.2, 0.6), 10: u(0.4, 0.9), 25: u(0.6, 1), 26: u(0.1, 0.6), 23: u(0.2, 0.6)}
+    return units | {
+        9: u(0.2, 0.6),
+        10: u(0.4, 0.9),
+        25: u(0.6, 1),
+        26: u(0.1, 0.6),
+        23: u(0.2, 0.6),
+    }
 
 
 def _sadness(u, r):
-    return {1: u(0.7, 1.1), 4: u(0.3, 0.7), 15: u(0.6, 1.1), 17: u(0.2, 0.8), 43: 0.25 * u(0, 1), 7: u(0, 0.3)}
+    return {
+        1: u(0.7, 1.1),
+        4: u(0.3, 0.7),
+        15: u(0.6, 1.1),
+        17: u(0.2, 0.8),
+        43: 0.25 * u(0, 1),
+        7: u(0, 0.3),
+    }
 
 
 def _surprise(u, r):
-    return {1: u(0.7, 1.1), 2: u(0.7, 1.1), 5: u(0.5, 1), 25: u(0.5, 1), 26: u(0.4, 1), 27: u(0, 0.8)}
+    return {
+        1: u(0.7, 1.1),
+        2: u(0.7, 1.1),
+        5: u(0.5, 1),
+        25: u(0.5, 1),
+        26: u(0.4, 1),
+        27: u(0, 0.8),
+    }
 
 
 def _fear(u, r):
-    return {1: u(0.7, 1.1), 2: u(0.3, 0.7), 4: u(0.5, 0.9), 5: u(0.7, 1.1), 20: u(0.4, 1), 25: u(0.5, 1),
-            26: u(0.2, 0.8)}
+    return {
+        1: u(0.7, 1.1),
+        2: u(0.3, 0.7),
+        4: u(0.5, 0.9),
+        5: u(0.7, 1.1),
+        20: u(0.4, 1),
+        25: u(0.5, 1),
+        26: u(0.2, 0.8),
+    }
 
 
 def _disgust(u, r):
-    units = {9: u(0.7, 1.1), 10: u(0.5, 1), 4: u(0.2, 0.6), 7: u(0.3, 0.8), 17: u(0.1, 0.7), 15: u(0.1, 0.5),
-             6: u(0, 0.4)}
+    units = {
+        9: u(0.7, 1.1),
+        10: u(0.5, 1),
+        4: u(0.2, 0.6),
+        7: u(0.3, 0.8),
+        17: u(0.1, 0.7),
+        15: u(0.1, 0.5),
+        6: u(0, 0.4),
+    }
     return units | {25: u(0.3, 0.8)} if r.chance(0.35) else units
 
 
-_PROTOTYPES = {"joy": _joy, "anger": _anger, "sadness": _sadness, "surprise": _surprise, "fear": _fear,
-               "disgust": _disgust, "neutral": lambda u, r: {}}
+_PROTOTYPES = {
+    "joy": _joy,
+    "anger": _anger,
+    "sadness": _sadness,
+    "surprise": _surprise,
+    "fear": _fear,
+    "disgust": _disgust,
+    "neutral": lambda u, r: {},
+}
 
 
 @dataclass(frozen=True)
@@ -120,16 +165,16 @@ class Features:
     brow_density: float
     brow_thickness: float
     brow_inner: float
-    brow_shift: tuple[float, float, float]   # inner, middle, outer
+    brow_shift: tuple[float, float, float]  # inner, middle, outer
     eye_width: float
     lid_upper: float
     lid_lower: float
     jaw_drop: float
     mouth_y: float
     mouth_width: float
-    mouth_corner: float                      # height of the corners above the middle
+    mouth_corner: float  # height of the corners above the middle
     seam_at_rest: float
-    half_gap: float                          # half the opening between the lips
+    half_gap: float  # half the opening between the lips
     lip_upper: float
     lip_lower: float
     lip_arch: float
@@ -144,29 +189,46 @@ class Features:
 def pose_features(who: Identity, units: Mapping[int, float], gains: Gains = GAINS) -> Features:
     """Return where an identity's features are when it shows the given action units."""
     values = {"who": who, "units": dict(units), "gains": gains}
-    return Features(**values, **_brow_features(who, units, gains), **_lid_features(who, units, gains),
-                    **_mouth_features(who, units, gains))
+    return Features(
+        **values,
+        **_brow_features(who, units, gains),
+        **_lid_features(who, units, gains),
+        **_mouth_features(who, units, gains),
+    )
 
 
 def _brow_features(who: Identity, units: Mapping[int, float], g: Gains) -> dict:
     a = units.get
     a1, a2, a4, a9 = a(1, 0) * g.au1, a(2, 0) * g.au2, a(4, 0) * g.au4, a(9, 0) * g.au9
     return {
-        "brow_y": who.brow_y + g.brow_y, "brow_density": who.brow_density * g.brow_density,
+        "brow_y": who.brow_y + g.brow_y,
+        "brow_density": who.brow_density * g.brow_density,
         "brow_thickness": who.brow_thickness * g.brow_thickness,
         "brow_inner": who.brow_inner - 0.045 * a4 - 0.01 * a9,
-        "brow_shift": (0.120 * a1 + 0.02 * a2 - 0.115 * a4 - 0.045 * a9,
-                       0.095 * a2 - 0.10 * a4 + 0.03 * a1 - 0.03 * a9,
-                       0.095 * a2 + 0.01 * a1 - 0.045 * a4)}
+        "brow_shift": (
+            0.120 * a1 + 0.02 * a2 - 0.115 * a4 - 0.045 * a9,
+            0.095 * a2 - 0.10 * a4 + 0.03 * a1 - 0.03 * a9,
+            0.095 * a2 + 0.01 * a1 - 0.045 * a4,
+        ),
+    }
 
 
 def _lid_features(who: Identity, units: Mapping[int, float], g: Gains) -> dict:
     a = units.get
-    a4, a5, a6, a7, a9 = a(4, 0) * g.au4, a(5, 0) * g.au5, a(6, 0) * g.au6, a(7, 0) * g.au7, a(9, 0) * g.au9
+    a4, a5, a6, a7, a9 = (
+        a(4, 0) * g.au4,
+        a(5, 0) * g.au5,
+        a(6, 0) * g.au6,
+        a(7, 0) * g.au7,
+        a(9, 0) * g.au9,
+    )
     upper = 1 + 0.52 * a5 - 0.26 * a7 - 0.10 * a4 - 0.20 * a6 - 0.15 * a9 - 0.95 * a(43, 0)
     lower = 1 + 0.12 * a5 - 0.45 * a7 - 0.55 * a6 - 0.3 * a9
-    return {"eye_width": who.eye_width * 1.0247, "lid_upper": max(0.006, who.lid_upper * upper * g.eye_size),
-            "lid_lower": max(0.004, who.lid_lower * lower * g.eye_size)}
+    return {
+        "eye_width": who.eye_width * 1.0247,
+        "lid_upper": max(0.006, who.lid_upper * upper * g.eye_size),
+        "lid_lower": max(0.004, who.lid_lower * lower * g.eye_size),
+    }
 
 
 def _mouth_features(who: Identity, units: Mapping[int, float], g: Gains) -> dict:
@@ -174,19 +236,43 @@ def _mouth_features(who: Identity, units: Mapping[int, float], g: Gains) -> dict
     jaw = (0.10 * a[26] + 0.20 * a[27]) * g.jaw
     parted = min(1.0, a[25] * 2)
     lift = (0.012 * a[25] + 0.045 * a[10] * g.au10 * parted + 0.030 * a[12] * parted) * g.lip_lift
-    gap = max(0.0, 0.055 * a[25] * g.lip_gap + 0.95 * jaw + lift) if a[25] > 0.02 or jaw > 0.03 else 0.0
+    gap = (
+        max(0.0, 0.055 * a[25] * g.lip_gap + 0.95 * jaw + lift)
+        if a[25] > 0.02 or jaw > 0.03
+        else 0.0
+    )
     seam = who.mouth_y + 0.02 * a[17] + 0.010 * a[10] + 0.01 * a[9]
     smile = min(1.0, a[12])
-    stretch = (0.085 * a[12] * g.au12_x + 0.06 * a[20] * g.au20 - 0.012 * a[23] - 0.02 * a[24] + 0.012 * a[15])
+    stretch = (
+        0.085 * a[12] * g.au12_x
+        + 0.06 * a[20] * g.au20
+        - 0.012 * a[23]
+        - 0.02 * a[24]
+        + 0.012 * a[15]
+    )
     narrow = min(0.5, g.au27_narrow * (0.16 * a[27] + 0.07 * a[26] * (1 - smile)))
-    corner = (who.mouth_corner + g.mouth_corner + 0.110 * a[12] * g.au12_y - 0.095 * a[15] * g.au15
-              - 0.03 * a[20] * g.au20 - 0.02 * a[17] - 0.010 * a[4] + gap * 0.45 * smile)
+    corner = (
+        who.mouth_corner
+        + g.mouth_corner
+        + 0.110 * a[12] * g.au12_y
+        - 0.095 * a[15] * g.au15
+        - 0.03 * a[20] * g.au20
+        - 0.02 * a[17]
+        - 0.010 * a[4]
+        + gap * 0.45 * smile
+    )
     thin = (1 - min(0.8, 0.5 * a[23] * g.lip_thin)) * (1 - min(0.8, 0.45 * a[24] * g.lip_thin))
     teeth = max(a[10] if a[25] > 0.3 else 0.0, a[27], a[20] * 0.8) > 0.45
     return {
-        "jaw_drop": jaw, "mouth_y": seam - gap * 0.5 + lift, "mouth_width": (who.mouth_width + stretch) * (1 - narrow),
-        "mouth_corner": corner, "seam_at_rest": seam, "half_gap": gap * 0.5,
+        "jaw_drop": jaw,
+        "mouth_y": seam - gap * 0.5 + lift,
+        "mouth_width": (who.mouth_width + stretch) * (1 - narrow),
+        "mouth_corner": corner,
+        "seam_at_rest": seam,
+        "half_gap": gap * 0.5,
         "lip_upper": who.lip_upper * thin * (1 - 0.30 * a[12]) * (1 - 0.15 * a[20]),
         "lip_lower": who.lip_lower * thin * (1 - 0.18 * a[12]) * (1 + 0.08 * a[17]),
-        "lip_arch": 0.022 * a[17] * g.au17, "lip_raise": 0.045 * a[10] * g.au10 + 0.03 * a[9] * g.au9,
-        "lower_teeth": float(teeth)}
+        "lip_arch": 0.022 * a[17] * g.au17,
+        "lip_raise": 0.045 * a[10] * g.au10 + 0.03 * a[9] * g.au9,
+        "lower_teeth": float(teeth),
+    }

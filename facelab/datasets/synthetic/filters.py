@@ -110,8 +110,12 @@ def area_resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Return float64 area averages of an integer image (h, w, c) at (width, height), exact before one division."""
     h, w, c = image.shape
     width, height = size
-    tall = _area_sums(np.ascontiguousarray(image, np.int64).reshape(h, -1), height).reshape(height, w, c)
-    wide = _area_sums(np.ascontiguousarray(tall.transpose(1, 0, 2)).reshape(w, -1), width).reshape(width, height, c)
+    tall = _area_sums(np.ascontiguousarray(image, np.int64).reshape(h, -1), height).reshape(
+        height, w, c
+    )
+    wide = _area_sums(np.ascontiguousarray(tall.transpose(1, 0, 2)).reshape(w, -1), width).reshape(
+        width, height, c
+    )
     return np.ascontiguousarray(wide.transpose(1, 0, 2)) / (h * w)
 
 
@@ -133,10 +137,74 @@ def bilinear_sample(image: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarr
 
 
 # ---------------------------------------------------------------- JPEG
-LUMA_TABLE = np.array([
-    16, 11, 10, 16, 24, 40, 51, 61, 12, 12, 14, 19, 26, 58, 60, 55, 14, 13, 16, 24, 40, 57, 69, 56,
-    14, 17, 22, 29, 51, 87, 80, 62, 18, 22, 37, 56, 68, 109, 103, 77, 24, 35, 55, 64, 81, 104, 113, 92,
-    49, 64, 78, 87, 103, 121, 120, 101, 72, 92, 95, 98, 112, 100, 103, 99]).reshape(8, 8)
+LUMA_TABLE = np.array(
+    [
+        16,
+        11,
+        10,
+        16,
+        24,
+        40,
+        51,
+        61,
+        12,
+        12,
+        14,
+        19,
+        26,
+        58,
+        60,
+        55,
+        14,
+        13,
+        16,
+        24,
+        40,
+        57,
+        69,
+        56,
+        14,
+        17,
+        22,
+        29,
+        51,
+        87,
+        80,
+        62,
+        18,
+        22,
+        37,
+        56,
+        68,
+        109,
+        103,
+        77,
+        24,
+        35,
+        55,
+        64,
+        81,
+        104,
+        113,
+        92,
+        49,
+        64,
+        78,
+        87,
+        103,
+        121,
+        120,
+        101,
+        72,
+        92,
+        95,
+        98,
+        112,
+        100,
+        103,
+        99,
+    ]
+).reshape(8, 8)
 CHROMA_TABLE = np.full((8, 8), 99)
 CHROMA_TABLE[:4, :4] = [[17, 18, 24, 47], [18, 21, 26, 66], [24, 26, 56, 99], [47, 66, 99, 99]]
 DCT_BITS = 13
@@ -158,8 +226,8 @@ def _blocks_round_trip(plane: np.ndarray, table: np.ndarray) -> np.ndarray:
     rows, columns = padded.shape[0] // 8, padded.shape[1] // 8
     blocks = padded.reshape(rows, 8, columns, 8).transpose(0, 2, 1, 3)
     d = _dct()
-    spectrum = np.rint((d @ blocks @ d.T) * 2.0**-(2 * DCT_BITS) / table) * table
-    decoded = np.rint((d.T @ spectrum @ d) * 2.0**-(2 * DCT_BITS))
+    spectrum = np.rint((d @ blocks @ d.T) * 2.0 ** -(2 * DCT_BITS) / table) * table
+    decoded = np.rint((d.T @ spectrum @ d) * 2.0 ** -(2 * DCT_BITS))
     return decoded.transpose(0, 2, 1, 3).reshape(padded.shape)[:h, :w]
 
 

@@ -16,8 +16,23 @@ from facelab.datasets.synthetic.stream import Stream
 
 Colour = tuple[float, float, float]
 
-SKIN = ((246, 212, 194), (236, 194, 168), (218, 170, 138), (186, 134, 100), (136, 90, 64), (92, 60, 45))
-HAIR = ((18, 15, 14), (38, 26, 20), (70, 44, 28), (110, 74, 44), (176, 136, 84), (120, 50, 24), (150, 148, 146))
+SKIN = (
+    (246, 212, 194),
+    (236, 194, 168),
+    (218, 170, 138),
+    (186, 134, 100),
+    (136, 90, 64),
+    (92, 60, 45),
+)
+HAIR = (
+    (18, 15, 14),
+    (38, 26, 20),
+    (70, 44, 28),
+    (110, 74, 44),
+    (176, 136, 84),
+    (120, 50, 24),
+    (150, 148, 146),
+)
 IRIS = ((46, 28, 18), (70, 44, 26), (96, 70, 40), (92, 104, 74), (84, 116, 140), (110, 122, 128))
 GRAY = 6
 HAIR_STYLES = ("short", "medium", "fringe", "bald", "recede", "buzz", "long", "longfringe", "tied")
@@ -30,8 +45,8 @@ class Identity:
     """The parameters of one head. Lengths in 100 mm, colours sRGB in [0, 1], shares in [0, 1]."""
 
     number: int
-    feminine: float          # 0 or 1: the typical set that ranges are drawn around
-    age: float               # 0 young adult … 1 old: furrows, folds, bags, gray hair
+    feminine: float  # 0 or 1: the typical set that ranges are drawn around
+    age: float  # 0 young adult … 1 old: furrows, folds, bags, gray hair
     # head
     width: float
     height: float
@@ -41,7 +56,7 @@ class Identity:
     chin_depth: float
     cheek_width: float
     forehead: float
-    squareness: float        # exponent of the superellipse of a horizontal section
+    squareness: float  # exponent of the superellipse of a horizontal section
     flatness: float
     cheekbone: float
     cheek_hollow: float
@@ -50,12 +65,12 @@ class Identity:
     ear_flare: float
     neck_width: float
     # eyes
-    eye_x: float             # half the distance of the eye centres
+    eye_x: float  # half the distance of the eye centres
     eye_y: float
-    eye_width: float         # half the width of the lid opening
+    eye_width: float  # half the width of the lid opening
     lid_upper: float
     lid_lower: float
-    lid_crease: float        # height of the crease; small = a single eyelid
+    lid_crease: float  # height of the crease; small = a single eyelid
     eye_tilt: float
     socket: float
     iris_colour: Colour
@@ -80,7 +95,7 @@ class Identity:
     nostril_x: float
     # mouth
     mouth_y: float
-    mouth_width: float       # half
+    mouth_width: float  # half
     mouth_corner: float
     mouth_barrel: float
     lip_upper: float
@@ -93,7 +108,7 @@ class Identity:
     freckles: float
     gloss: float
     makeup: float
-    moles: tuple[tuple[float, float, float, float], ...]   # x, y, radius, depth
+    moles: tuple[tuple[float, float, float, float], ...]  # x, y, radius, depth
     texture_offsets: tuple[int, ...]
     # hair
     hair_colour: Colour
@@ -110,7 +125,7 @@ class Identity:
     glasses: str
     glasses_colour: Colour
     glasses_width: float
-    asymmetry: tuple[float, float, float]                  # brow, mouth, eye
+    asymmetry: tuple[float, float, float]  # brow, mouth, eye
 
     def vector(self) -> np.ndarray:
         """Return the numeric parameters as one float64 vector, in field order (names and number left out)."""
@@ -133,7 +148,9 @@ def _clip(x: float, low: float, high: float) -> float:
 
 
 def _colour(anchor, factor: float = 1.0, jitter=(0.0, 0.0, 0.0)) -> Colour:
-    return tuple(_clip(c / 255 * factor * (1 + j), 0.0, 1.0) for c, j in zip(anchor, jitter, strict=True))
+    return tuple(
+        _clip(c / 255 * factor * (1 + j), 0.0, 1.0) for c, j in zip(anchor, jitter, strict=True)
+    )
 
 
 def draw_identity(number: int) -> Identity:
@@ -157,58 +174,97 @@ def draw_identity(number: int) -> Identity:
 
 def _head(n, fem: float, male: float) -> dict:
     return {
-        "width": n(1 - 0.03 * fem, 0.045), "height": n(1 - 0.02 * fem, 0.035), "jaw_width": n(1 + 0.05 * male, 0.075),
-        "chin_width": n(1 + 0.08 * male, 0.13), "chin_length": n(0.02 * male, 0.035),
-        "chin_depth": n(0.05 + 0.02 * male, 0.03), "cheek_width": n(1, 0.03), "forehead": n(0, 0.04),
-        "squareness": n(2.2, 0.09), "flatness": n(0, 0.04), "cheekbone": n(0.05, 0.025),
-        "cheek_hollow": n(0.03, 0.025), "brow_ridge": n(0.03 + 0.03 * male, 0.015), "ear_size": n(1, 0.1),
-        "ear_flare": n(0.10, 0.04), "neck_width": n(0.43 + 0.05 * male, 0.03)}
+        "width": n(1 - 0.03 * fem, 0.045),
+        "height": n(1 - 0.02 * fem, 0.035),
+        "jaw_width": n(1 + 0.05 * male, 0.075),
+        "chin_width": n(1 + 0.08 * male, 0.13),
+        "chin_length": n(0.02 * male, 0.035),
+        "chin_depth": n(0.05 + 0.02 * male, 0.03),
+        "cheek_width": n(1, 0.03),
+        "forehead": n(0, 0.04),
+        "squareness": n(2.2, 0.09),
+        "flatness": n(0, 0.04),
+        "cheekbone": n(0.05, 0.025),
+        "cheek_hollow": n(0.03, 0.025),
+        "brow_ridge": n(0.03 + 0.03 * male, 0.015),
+        "ear_size": n(1, 0.1),
+        "ear_flare": n(0.10, 0.04),
+        "neck_width": n(0.43 + 0.05 * male, 0.03),
+    }
 
 
 def _eyes(r: Stream, n, fem: float, eastern: bool, dark: bool, age: float) -> dict:
     single_lid = eastern and r.chance(0.6)
     iris = IRIS[r.integer(2) if dark else r.integer(6)]
     return {
-        "eye_x": n(0.315, 0.019), "eye_y": n(0, 0.02), "eye_width": n(0.152 + 0.004 * fem, 0.011),
-        "lid_upper": n(0.058 + 0.008 * fem, 0.009), "lid_lower": n(0.040, 0.006),
+        "eye_x": n(0.315, 0.019),
+        "eye_y": n(0, 0.02),
+        "eye_width": n(0.152 + 0.004 * fem, 0.011),
+        "lid_upper": n(0.058 + 0.008 * fem, 0.009),
+        "lid_lower": n(0.040, 0.006),
         "lid_crease": n(0.008, 0.004) if single_lid else n(0.032, 0.012),
-        "eye_tilt": n(0.05 + 0.05 * eastern, 0.055), "socket": n(0.10, 0.025),
-        "iris_colour": _colour(iris, 1, [0.1 * n(0, 1) for _ in range(3)]), "iris_radius": n(0.060, 0.002),
-        "eye_bags": _clip(n(0.25 + 0.5 * age, 0.2), 0, 1)}
+        "eye_tilt": n(0.05 + 0.05 * eastern, 0.055),
+        "socket": n(0.10, 0.025),
+        "iris_colour": _colour(iris, 1, [0.1 * n(0, 1) for _ in range(3)]),
+        "iris_radius": n(0.060, 0.002),
+        "eye_bags": _clip(n(0.25 + 0.5 * age, 0.2), 0, 1),
+    }
 
 
 def _brows(n, fem: float) -> dict:
     return {
-        "brow_y": n(0.205 + 0.015 * fem, 0.022), "brow_thickness": n(0.036 - 0.009 * fem, 0.008),
-        "brow_arch": n(0.03 + 0.02 * fem, 0.016), "brow_slope": n(0.015, 0.022),
-        "brow_inner": n(0.115 + 0.015 * fem, 0.02), "brow_outer": n(0.505, 0.022),
-        "brow_density": _clip(n(0.85, 0.15), 0.4, 1.1)}
+        "brow_y": n(0.205 + 0.015 * fem, 0.022),
+        "brow_thickness": n(0.036 - 0.009 * fem, 0.008),
+        "brow_arch": n(0.03 + 0.02 * fem, 0.016),
+        "brow_slope": n(0.015, 0.022),
+        "brow_inner": n(0.115 + 0.015 * fem, 0.02),
+        "brow_outer": n(0.505, 0.022),
+        "brow_density": _clip(n(0.85, 0.15), 0.4, 1.1),
+    }
 
 
 def _nose(n, male: float, eastern: bool) -> dict:
     return {
-        "nose_tip_y": n(-0.40, 0.032), "nose_height": n(0.20, 0.030), "nose_bridge": n(0.10 - 0.03 * eastern, 0.03),
-        "nose_hump": n(0, 0.018), "bridge_width": n(0.062, 0.010), "tip_width": n(0.095, 0.012),
-        "nostril_x": n(0.120 + 0.01 * male, 0.016), "nose_upturn": n(0, 0.018)}
+        "nose_tip_y": n(-0.40, 0.032),
+        "nose_height": n(0.20, 0.030),
+        "nose_bridge": n(0.10 - 0.03 * eastern, 0.03),
+        "nose_hump": n(0, 0.018),
+        "bridge_width": n(0.062, 0.010),
+        "tip_width": n(0.095, 0.012),
+        "nostril_x": n(0.120 + 0.01 * male, 0.016),
+        "nose_upturn": n(0, 0.018),
+    }
 
 
 def _mouth(n, fem: float, male: float) -> dict:
     return {
-        "mouth_y": n(-0.70, 0.028), "mouth_width": n(0.245 + 0.01 * male, 0.022), "mouth_corner": n(0, 0.016),
-        "lip_upper": max(0.02, n(0.050 + 0.008 * fem, 0.014)), "lip_lower": max(0.035, n(0.080 + 0.008 * fem, 0.016)),
-        "lip_bow": n(1, 0.4), "lip_colour": _clip(n(0.5 + 0.2 * fem, 0.2), 0.1, 1), "mouth_barrel": n(0.05, 0.02),
-        "asymmetry": (n(0, 0.005), n(0, 0.0022), n(0, 0.003))}
+        "mouth_y": n(-0.70, 0.028),
+        "mouth_width": n(0.245 + 0.01 * male, 0.022),
+        "mouth_corner": n(0, 0.016),
+        "lip_upper": max(0.02, n(0.050 + 0.008 * fem, 0.014)),
+        "lip_lower": max(0.035, n(0.080 + 0.008 * fem, 0.016)),
+        "lip_bow": n(1, 0.4),
+        "lip_colour": _clip(n(0.5 + 0.2 * fem, 0.2), 0.1, 1),
+        "mouth_barrel": n(0.05, 0.02),
+        "asymmetry": (n(0, 0.005), n(0, 0.0022), n(0, 0.003)),
+    }
 
 
 def _skin(r: Stream, n, tone: float, fem: float) -> dict:
     anchor = [interpolate(tone, range(6), [row[k] for row in SKIN]) for k in range(3)]
-    moles = tuple((r.uniform(-0.5, 0.5), r.uniform(-1, 0.5), r.uniform(0.008, 0.02), r.uniform(0.3, 0.7))
-                  for _ in range(r.integer(4)))
+    moles = tuple(
+        (r.uniform(-0.5, 0.5), r.uniform(-1, 0.5), r.uniform(0.008, 0.02), r.uniform(0.3, 0.7))
+        for _ in range(r.integer(4))
+    )
     return {
-        "skin": _colour(anchor, 1, [n(0, 0.02) for _ in range(3)]), "redness": _clip(n(0.35, 0.2), 0, 1),
-        "freckles": r.unit() if r.chance(0.15) and tone < 2 else 0.0, "gloss": _clip(n(0.5, 0.25), 0.1, 1.2),
-        "moles": moles, "texture_offsets": tuple(r.integer(512) for _ in range(6)),
-        "makeup": fem * r.unit() * r.chance(0.5)}
+        "skin": _colour(anchor, 1, [n(0, 0.02) for _ in range(3)]),
+        "redness": _clip(n(0.35, 0.2), 0, 1),
+        "freckles": r.unit() if r.chance(0.15) and tone < 2 else 0.0,
+        "gloss": _clip(n(0.5, 0.25), 0.1, 1.2),
+        "moles": moles,
+        "texture_offsets": tuple(r.integer(512) for _ in range(6)),
+        "makeup": fem * r.unit() * r.chance(0.5),
+    }
 
 
 def _hair(r: Stream, n, age: float, dark: bool, male: float) -> dict:
@@ -223,10 +279,17 @@ def _hair(r: Stream, n, age: float, dark: bool, male: float) -> dict:
         style = r.choice(("long", "long", "long", "medium", "longfringe", "short", "tied", "tied"))
         beard = "none"
     return {
-        "hair_colour": _colour(HAIR[colour], _clip(1 + 0.15 * n(0, 1), 0.6, 1.4)), "hair_style": style,
-        "hairline": n(0.66, 0.05), "hair_volume": max(0.03, n(0.11, 0.04)), "hair_part": n(0, 0.35),
-        "hair_length": n(-1, 0.35), "hair_frequency": r.uniform(0.6, 1.6), "hair_curl": r.unit() * sq(r.unit()),
-        "beard": beard, "beard_density": r.uniform(0.35, 1.0)}
+        "hair_colour": _colour(HAIR[colour], _clip(1 + 0.15 * n(0, 1), 0.6, 1.4)),
+        "hair_style": style,
+        "hairline": n(0.66, 0.05),
+        "hair_volume": max(0.03, n(0.11, 0.04)),
+        "hair_part": n(0, 0.35),
+        "hair_length": n(-1, 0.35),
+        "hair_frequency": r.uniform(0.6, 1.6),
+        "hair_curl": r.unit() * sq(r.unit()),
+        "beard": beard,
+        "beard_density": r.uniform(0.35, 1.0),
+    }
 
 
 def _worn(r: Stream, n) -> dict:
@@ -234,7 +297,8 @@ def _worn(r: Stream, n) -> dict:
     return {
         "glasses": r.choice(("none",) * 8 + ("round", "rect")),
         "glasses_colour": tuple(shade * (1 + 0.3 * r.unit()) for _ in range(3)),
-        "glasses_width": r.uniform(0.012, 0.030)}
+        "glasses_width": r.uniform(0.012, 0.030),
+    }
 
 
 def blend(a: Identity, b: Identity, share: float) -> Identity:

@@ -10,7 +10,7 @@ from facelab.datasets.synthetic.filters import box_blur, gaussian_blur
 from facelab.datasets.synthetic.numerics import DEGREE, F, sincos
 from facelab.datasets.synthetic.stream import Stream
 
-DEPTH_STEPS = 4096   # depth is rounded to 1/4096 unit before it is summed, so that sums are exact
+DEPTH_STEPS = 4096  # depth is rounded to 1/4096 unit before it is summed, so that sums are exact
 SHADOW_REACH = (0.03, 0.06, 0.10, 0.15, 0.21, 0.28, 0.38, 0.50, 0.65)
 Vector = tuple[float, float, float]
 
@@ -57,19 +57,38 @@ def draw_lighting(r: Stream) -> Lighting:
     azimuth, elevation = r.uniform(-65, 65), r.uniform(0, 60)
     other = direction(-azimuth + r.normal(0, 23), 0)
     tint, strength = r.normal(0, 0.04), r.uniform(0.28, 0.55)
-    lamps = (Lamp(direction(azimuth, elevation), _warm(r.normal(0.02, 0.06)), r.uniform(0.45, 1.0)),
-             Lamp(_unit((other[0] * 0.8, 0.15, max(0.3, other[2]))), _warm(r.normal(0, 0.06)), r.uniform(0.08, 0.4)),
-             Lamp(_unit((r.normal(0, 0.2), 0.9, 0.5)), _warm(0), r.uniform(0, 0.25)))
-    return Lighting(tuple(strength * c for c in _warm(tint)), lamps, r.uniform(0.01, 0.05), r.uniform(0.45, 0.9),
-                    r.uniform(0.12, 0.3))
+    lamps = (
+        Lamp(direction(azimuth, elevation), _warm(r.normal(0.02, 0.06)), r.uniform(0.45, 1.0)),
+        Lamp(
+            _unit((other[0] * 0.8, 0.15, max(0.3, other[2]))),
+            _warm(r.normal(0, 0.06)),
+            r.uniform(0.08, 0.4),
+        ),
+        Lamp(_unit((r.normal(0, 0.2), 0.9, 0.5)), _warm(0), r.uniform(0, 0.25)),
+    )
+    return Lighting(
+        tuple(strength * c for c in _warm(tint)),
+        lamps,
+        r.uniform(0.01, 0.05),
+        r.uniform(0.45, 0.9),
+        r.uniform(0.12, 0.3),
+    )
 
 
 def side_light(azimuth: float, elevation: float = 20.0) -> Lighting:
     """Return one hard lamp with little ambient light, for tests of illumination."""
-    return Lighting((0.16, 0.16, 0.16), (Lamp(direction(azimuth, elevation), _warm(0.02), 1.0),), 0.015, 0.9, 0.12)
+    return Lighting(
+        (0.16, 0.16, 0.16),
+        (Lamp(direction(azimuth, elevation), _warm(0.02), 1.0),),
+        0.015,
+        0.9,
+        0.12,
+    )
 
 
-def ambient_occlusion(depth: np.ndarray, hit: np.ndarray, scale: float, strength: float = 0.82) -> np.ndarray:
+def ambient_occlusion(
+    depth: np.ndarray, hit: np.ndarray, scale: float, strength: float = 0.82
+) -> np.ndarray:
     """Return how open each pixel is (1 = open), from how far it lies behind the mean depth around it.
 
     `depth` (h, w) towards the camera in 100 mm, `hit` (h, w) bool, `scale` pixels per 100 mm.
@@ -80,7 +99,9 @@ def ambient_occlusion(depth: np.ndarray, hit: np.ndarray, scale: float, strength
     for radius, gain in ((0.055, 2.6), (0.20, 1.15)):
         r = max(1, int(radius * scale))
         n = box_blur(count, r)
-        mean = (box_blur(z, r) / np.maximum(n, (2 * r + 1) * (2 * r + 1) // 50 + 1)) * (1.0 / DEPTH_STEPS)
+        mean = (box_blur(z, r) / np.maximum(n, (2 * r + 1) * (2 * r + 1) // 50 + 1)) * (
+            1.0 / DEPTH_STEPS
+        )
         behind = np.clip((mean - depth - 0.01) * (gain * strength), 0, 0.6)
         out *= (1 - behind * hit).astype(F)
     return out
@@ -97,17 +118,25 @@ def cast_shadow(depth: np.ndarray, lamp: Lamp, scale: float, softness: float) ->
         y0, y1, x0, x1 = max(0, -oy), min(h, h - oy), max(0, -ox), min(w, w - ox)
         if (ox == 0 and oy == 0) or y1 <= y0 or x1 <= x0:
             continue
-        rise = depth[y0 + oy:y1 + oy, x0 + ox:x1 + ox] - depth[y0:y1, x0:x1] - F(t * lz / across + 0.015)
+        rise = (
+            depth[y0 + oy : y1 + oy, x0 + ox : x1 + ox]
+            - depth[y0:y1, x0:x1]
+            - F(t * lz / across + 0.015)
+        )
         block = shadow[y0:y1, x0:x1]
         np.maximum(block, np.clip(rise * F(25), 0, 1) * (rise < F(0.75)), out=block)
     levels = np.rint(shadow * 1024).astype(np.int64)
     return gaussian_blur(levels, max(1.0, softness * scale)).astype(F) * F(1 / 1024)
 
 
-def shade(albedo, normal, gloss, openness, pixels, depth, hit, lighting: Lighting, scale: float) -> np.ndarray:
+def shade(
+    albedo, normal, gloss, openness, pixels, depth, hit, lighting: Lighting, scale: float
+) -> np.ndarray:
     """Return linear light (n, 3) of the visible points; `openness` (n,) multiplies ambient and part of the direct."""
     ny = normal[:, 1]
-    out = np.array(lighting.ambient, F) * F(1.04) * ((0.72 + 0.28 * ny) * openness)[:, None] * albedo
+    out = (
+        np.array(lighting.ambient, F) * F(1.04) * ((0.72 + 0.28 * ny) * openness)[:, None] * albedo
+    )
     wrap = np.array([1.5, 1.0, 0.8], F) * F(lighting.wrap)
     for lamp in lighting.lamps:
         lx, ly, lz = (F(c) for c in lamp.direction)
@@ -116,10 +145,16 @@ def shade(albedo, normal, gloss, openness, pixels, depth, hit, lighting: Lightin
             shadow = cast_shadow(depth, lamp, scale, lighting.shadow_softness)
             lit = 1 - shadow.ravel()[pixels] * F(lighting.shadow_strength)
         facing = normal[:, 0] * lx + ny * ly + normal[:, 2] * lz
-        diffuse = np.clip((facing[:, None] + wrap) / (1 + wrap), 0, 1) * (lit * (0.35 + 0.65 * openness))[:, None]
+        diffuse = (
+            np.clip((facing[:, None] + wrap) / (1 + wrap), 0, 1)
+            * (lit * (0.35 + 0.65 * openness))[:, None]
+        )
         colour = np.array(lamp.colour, F) * F(lamp.power)
         out += colour * diffuse * albedo
-        out += colour * (_highlight(normal, lx, ly, lz) * gloss * lit * (0.5 + 0.5 * openness))[:, None]
+        out += (
+            colour
+            * (_highlight(normal, lx, ly, lz) * gloss * lit * (0.5 + 0.5 * openness))[:, None]
+        )
     return out
 
 

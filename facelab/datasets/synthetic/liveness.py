@@ -37,10 +37,20 @@ def liveness_recipe(seed: int, index: int, size: int) -> Recipe:
     """Plan one picture of the set `liveness`: every other one is live, the rest take turns at the three spoofs."""
     kind = _CYCLE[index % len(_CYCLE)]
     name = (seed, "liveness", index)
-    emotion = "neutral" if Stream(*name, "emotion").chance(0.6) else Stream(*name, "which").choice(EMOTIONS)
+    emotion = (
+        "neutral"
+        if Stream(*name, "emotion").chance(0.6)
+        else Stream(*name, "which").choice(EMOTIONS)
+    )
     person = draw_identity(sets.identity_number(seed, "liveness", index))
-    recipe = draw_recipe(name, person, emotion, size, Spread(yaw=9, pitch=5, roll=4, faults=0.6, occluded=0),
-                         sets.split_of(index // len(_CYCLE)))
+    recipe = draw_recipe(
+        name,
+        person,
+        emotion,
+        size,
+        Spread(yaw=9, pitch=5, roll=4, faults=0.6, occluded=0),
+        sets.split_of(index // len(_CYCLE)),
+    )
     return replace(recipe, distance=Stream(*name, "distance").uniform(4, 8), tags={"kind": kind})
 
 
@@ -66,8 +76,14 @@ def _wall(recipe: Recipe, size: int) -> np.ndarray:
 # ---------------------------------------------------------------- spoofs
 def _draw_sheet(r: Stream, kind: str) -> Sheet:
     bend = r.choice((-1, 1)) * r.uniform(8, 30) if kind == "print_bent" else 0.0
-    return Sheet((r.normal(0, 0.18, 2), r.normal(0, 0.18, 2)), r.uniform(0.92, 1.15),
-                 (r.normal(0, 0.03, 2), r.normal(0, 0.03, 2)), r.uniform(350, 750), r.uniform(150, 300), bend)
+    return Sheet(
+        (r.normal(0, 0.18, 2), r.normal(0, 0.18, 2)),
+        r.uniform(0.92, 1.15),
+        (r.normal(0, 0.03, 2), r.normal(0, 0.03, 2)),
+        r.uniform(350, 750),
+        r.uniform(150, 300),
+        bend,
+    )
 
 
 def _homography(sheet: Sheet, size: int) -> np.ndarray:
@@ -82,8 +98,13 @@ def _homography(sheet: Sheet, size: int) -> np.ndarray:
 def _inverse(m: np.ndarray) -> np.ndarray:
     """Return the inverse of a 3×3 matrix up to scale (its adjugate), in a fixed order of operations."""
     (a, b, c), (d, e, f), (g, h, i) = m.tolist()
-    return np.array([[e * i - f * h, c * h - b * i, b * f - c * e], [f * g - d * i, a * i - c * g, c * d - a * f],
-                     [d * h - e * g, b * g - a * h, a * e - b * d]])
+    return np.array(
+        [
+            [e * i - f * h, c * h - b * i, b * f - c * e],
+            [f * g - d * i, a * i - c * g, c * d - a * f],
+            [d * h - e * g, b * g - a * h, a * e - b * d],
+        ]
+    )
 
 
 def _apply(m: np.ndarray, x, y):
@@ -94,13 +115,18 @@ def _apply(m: np.ndarray, x, y):
 def _spoof(recipe: Recipe, size: int, kind: str) -> Sample:
     r = Stream("spoof", *recipe.noise)
     side = int(size * 1.3)
-    source = make(replace(recipe, roll=0.0, occluder=None, optics=replace(recipe.optics, noise=1.5, shake=0.0)), side)
+    source = make(
+        replace(
+            recipe, roll=0.0, occluder=None, optics=replace(recipe.optics, noise=1.5, shake=0.0)
+        ),
+        side,
+    )
     surface = _on_screen(r, source.image) if kind == "screen" else _on_paper(r, source.image)
     sheet = _draw_sheet(r, kind)
     to_picture = _homography(sheet, size)
     px, py = np.broadcast_arrays(np.arange(size) + 0.5, np.arange(size)[:, None] + 0.5)
     u, v = _apply(_inverse(to_picture), px, py)
-    if sheet.bend:      # a bent sheet shows its picture stretched along the bend
+    if sheet.bend:  # a bent sheet shows its picture stretched along the bend
         u = u * (1 + 0.12 * sheet.bend / 30 * (sq(u) * 4 - 1))
     covered = (np.abs(u) <= 0.5) & (np.abs(v) <= 0.5)
     seen = bilinear_sample(surface, (u + 0.5) * side - 0.5, (v + 0.5) * side - 0.5)
@@ -108,10 +134,17 @@ def _spoof(recipe: Recipe, size: int, kind: str) -> Sample:
     if sheet.bend:
         light = light * (1 - 0.5 * u * sheet.bend / 30)
     behind = background(Stream("background", recipe.background), (size, size))
-    image = np.where(covered[..., None], np.rint(seen * np.clip(light, 0.4, 1.6)[..., None]), behind)
-    picture = expose(np.clip(image, 0, FULL).astype(np.int32), recipe.optics, Stream("sensor", *recipe.noise))
-    plane = (sheet.distance + (sheet.tilt[0] * u + sheet.tilt[1] * v) * sheet.width
-             + sheet.bend * 4 * (sq(u) - 0.08))
+    image = np.where(
+        covered[..., None], np.rint(seen * np.clip(light, 0.4, 1.6)[..., None]), behind
+    )
+    picture = expose(
+        np.clip(image, 0, FULL).astype(np.int32), recipe.optics, Stream("sensor", *recipe.noise)
+    )
+    plane = (
+        sheet.distance
+        + (sheet.tilt[0] * u + sheet.tilt[1] * v) * sheet.width
+        + sheet.bend * 4 * (sq(u) - 0.08)
+    )
     depth = np.where(covered, plane, _wall(recipe, size)).astype(F)
 
     def onto_picture(points):
@@ -120,8 +153,15 @@ def _spoof(recipe: Recipe, size: int, kind: str) -> Sample:
 
     x1, y1, x2, y2 = source.box
     corners = onto_picture(np.array([[x1, y1], [x2, y1], [x2, y2], [x1, y2]]))
-    return replace(source, image=picture, box=np.concatenate([corners.min(0), corners.max(0)]), depth=depth,
-                   landmarks=onto_picture(source.landmarks), recipe=recipe, split=recipe.split)
+    return replace(
+        source,
+        image=picture,
+        box=np.concatenate([corners.min(0), corners.max(0)]),
+        depth=depth,
+        landmarks=onto_picture(source.landmarks),
+        recipe=recipe,
+        split=recipe.split,
+    )
 
 
 def _on_paper(r: Stream, image: np.ndarray) -> np.ndarray:
@@ -155,7 +195,9 @@ def _on_screen(r: Stream, image: np.ndarray) -> np.ndarray:
     grid = np.stack([sin(TURN * (u / pitch + k / 3)) for k in range(3)], -1) * 0.7
     x = x * (1 + strength * (grid + 0.5 * sin(TURN * v / pitch)[..., None]))
     gx, gy, reach = r.uniform(0, side), r.uniform(0, side), r.uniform(0.08, 0.3) * side
-    glare = r.uniform(0, 0.35) * exp(-np.minimum((sq(px - gx) + sq(py - gy)) / (reach * reach), 50.0))
+    glare = r.uniform(0, 0.35) * exp(
+        -np.minimum((sq(px - gx) + sq(py - gy)) / (reach * reach), 50.0)
+    )
     bands = 0.03 * sin(py * (TURN / r.uniform(18, 50)) + r.uniform(0, 6))
     return _framed(x + (glare + bands)[..., None], int(side * r.uniform(0, 0.06)), 0.03)
 
@@ -196,8 +238,8 @@ def plane_residual(depth: np.ndarray, box: np.ndarray, quadric: bool = False) ->
     A flat print leaves a few millimetres, a face more than ten: the simplest test for liveness.
     """
     x1, y1, x2, y2 = (int(v) for v in np.rint(box))
-    d = depth[max(0, y1):max(0, y2), max(0, x1):max(0, x2)].astype(np.float64)
-    yy, xx = np.mgrid[0:d.shape[0], 0:d.shape[1]] / max(1, d.shape[0])
+    d = depth[max(0, y1) : max(0, y2), max(0, x1) : max(0, x2)].astype(np.float64)
+    yy, xx = np.mgrid[0 : d.shape[0], 0 : d.shape[1]] / max(1, d.shape[0])
     columns = [xx, yy, np.ones_like(xx)] + ([xx * xx, xx * yy, yy * yy] if quadric else [])
     design = np.stack(columns, -1)
     known = d > 0
@@ -210,4 +252,3 @@ def plane_residual(depth: np.ndarray, box: np.ndarray, quadric: bool = False) ->
         residual = np.abs(d - design @ solution)
         keep = known & (residual < 3.5 * (1.4826 * float(np.median(residual[known])) + 0.5))
     return float(np.sqrt(np.mean(residual[keep] ** 2)))
-

@@ -10,7 +10,7 @@ from facelab.datasets.synthetic.numerics import F, exp, power
 from facelab.datasets.synthetic.stream import Stream
 
 TILE = 512
-STEPS = 64   # textures are rounded to 1/64 standard deviation: the FFT's last bits differ between machines
+STEPS = 64  # textures are rounded to 1/64 standard deviation: the FFT's last bits differ between machines
 
 
 def _shape(spectrum: np.ndarray, name: str) -> np.ndarray:

@@ -14,7 +14,10 @@ from functools import cache
 import numpy as np
 
 F = np.float32
-LN2_HI, LN2_LO = 0.6931471803691238, 1.9082149292705877e-10   # fdlibm: k * LN2_HI is exact for |k| < 2**20
+LN2_HI, LN2_LO = (
+    0.6931471803691238,
+    1.9082149292705877e-10,
+)  # fdlibm: k * LN2_HI is exact for |k| < 2**20
 HALF_PI_HI, HALF_PI_LO = 1.5707963267341256, 6.077100506506192e-11
 DEGREE = 0.017453292519943295
 TURN = 6.283185307179586
@@ -61,7 +64,9 @@ def log(x):
     low = m < 0.7071067811865476
     m, e = np.where(low, 2 * m, m), e - low
     s = (m - 1) / (m + 1)
-    return _plain(e * LN2_HI + (2 * s * _horner(s * s, [1 / n for n in range(23, 0, -2)]) + e * LN2_LO))
+    return _plain(
+        e * LN2_HI + (2 * s * _horner(s * s, [1 / n for n in range(23, 0, -2)]) + e * LN2_LO)
+    )
 
 
 def power(x, p):
@@ -135,7 +140,9 @@ def _wave_table() -> np.ndarray:
 
 def wave(x: np.ndarray) -> np.ndarray:
     """Return sin x for radians, float32, nearest entry of a table: absolute error < 8e-4."""
-    return _wave_table().take(np.floor(x * F(_WAVE_STEPS / TURN) + F(0.5)).astype(np.int32) & (_WAVE_STEPS - 1))
+    return _wave_table().take(
+        np.floor(x * F(_WAVE_STEPS / TURN) + F(0.5)).astype(np.int32) & (_WAVE_STEPS - 1)
+    )
 
 
 def roots(x: np.ndarray, quarters: int) -> np.ndarray:
@@ -188,7 +195,13 @@ def rotation(yaw: float, pitch: float, roll: float) -> np.ndarray:
     sr, cr = sincos(roll * DEGREE)
     # the product written out: matrix multiplication may fuse its operations
     a, b, c = (cy, 0.0, sy), (sp * sy, cp, -sp * cy), (-cp * sy, sp, cp * cy)
-    return np.array([[cr * a[k] - sr * b[k] for k in range(3)], [sr * a[k] + cr * b[k] for k in range(3)], list(c)])
+    return np.array(
+        [
+            [cr * a[k] - sr * b[k] for k in range(3)],
+            [sr * a[k] + cr * b[k] for k in range(3)],
+            list(c),
+        ]
+    )
 
 
 def rotate(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:

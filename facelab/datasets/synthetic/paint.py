@@ -41,7 +41,7 @@ class Look:
 
     gaze: tuple[float, float]
     pupil: float
-    catchlights: tuple[tuple[float, float, float, float], ...]   # x, y, strength, radius
+    catchlights: tuple[tuple[float, float, float, float], ...]  # x, y, strength, radius
 
 
 def linear(colour) -> np.ndarray:
@@ -56,8 +56,13 @@ def _rgb(r, g, b):
 def paint_face(f: Features, look: Look, x, y, theta, pixel: float) -> Paint:
     """Paint the skin, brows, eyes and mouth of a head; `pixel` is the size of a pixel in units of 100 mm."""
     n = len(x)
-    p = Paint(np.repeat(linear(f.who.skin)[None], n, 0), np.full(n, f.who.gloss, F), np.ones(n, F), np.zeros(n, F),
-              np.zeros((n, 2), F))
+    p = Paint(
+        np.repeat(linear(f.who.skin)[None], n, 0),
+        np.full(n, f.who.gloss, F),
+        np.ones(n, F),
+        np.zeros(n, F),
+        np.zeros((n, 2), F),
+    )
     front = np.abs(theta) < 1.3
     k = np.flatnonzero(front)
     _complexion(f, p, x, y)
@@ -89,11 +94,17 @@ def _complexion(f: Features, p: Paint, x, y) -> None:
     o, ax = who.texture_offsets, np.abs(x)
     u, v = (x + 3) * 150, (y + 3) * 150
     cloud = smooth("cloud", u * 0.6 + o[0], v * 0.6 + o[1])
-    mottle, pores = lookup("mottle", u + o[2], v + o[3]), lookup("pore", u * 3.3 + o[4], v * 3.3 + o[5])
+    mottle, pores = (
+        lookup("mottle", u + o[2], v + o[3]),
+        lookup("pore", u * 3.3 + o[4], v * 3.3 + o[5]),
+    )
     cheek = bell(sq((ax - 0.40) / 0.17) + sq((y + 0.30) / 0.17))
     tip = bell(sq(x / 0.12) + sq((y - who.nose_tip_y) / 0.1))
     chin = bell(sq(x / 0.2) + sq((y + 1.0) / 0.12))
-    red = who.redness * (0.75 * cheek + 0.8 * tip + 0.35 * chin + 0.10 * cloud) + who.makeup * 0.5 * cheek
+    red = (
+        who.redness * (0.75 * cheek + 0.8 * tip + 0.35 * chin + 0.10 * cloud)
+        + who.makeup * 0.5 * cheek
+    )
     p.albedo *= 1 - (np.clip(red, -0.1, 1) * F(0.9))[:, None] * _rgb(0.02, 0.30, 0.26)
     p.albedo *= (1 + 0.035 * cloud + 0.03 * mottle + 0.03 * pores)[:, None]
     around_eyes = bell(sq((ax - who.eye_x) / 0.20) + sq((y - who.eye_y + 0.01) / 0.12))
@@ -115,20 +126,31 @@ def _beard(f: Features, p: Paint, x, y, lips) -> None:
     _, _, _, upper, lower = lips
     width, my = f.mouth_width, f.mouth_y
     off_lips = step(0, 0.03, np.maximum(y - upper, lower - y) + 0.02)
-    moustache = (bell(sq((y - upper - 0.055) / 0.055)) * step(width + 0.10, width, ax)
-                 * step(who.nose_tip_y - 0.09, who.nose_tip_y - 0.14, y))
+    moustache = (
+        bell(sq((y - upper - 0.055) / 0.055))
+        * step(width + 0.10, width, ax)
+        * step(who.nose_tip_y - 0.09, who.nose_tip_y - 0.14, y)
+    )
     if who.beard == "moustache":
         share = moustache
     elif who.beard == "goatee":
         share = np.maximum(moustache, step(my - 0.12, my - 0.2, y) * step(0.30, 0.2, ax)) * off_lips
     else:
         jaw = step(-0.30, -0.62, y - 0.35 * step(0.35, 0.7, ax))
-        share = np.maximum(jaw * step(0.18, 0.34, ax + step(my - 0.05, my - 0.17, y)), moustache) * off_lips
+        share = (
+            np.maximum(jaw * step(0.18, 0.34, ax + step(my - 0.05, my - 0.17, y)), moustache)
+            * off_lips
+        )
         share = share * (0.42 if who.beard == "stubble" else 1.0)
     u, v = (x + 3) * 150, (y + 3) * 150
     strand = lookup("hair", u * 2.6 + o[2], v * 1.2 + o[1])
-    cover = np.clip(share * who.beard_density * (0.85 + 0.28 * strand
-                                                 + 0.2 * lookup("pore", u * 3.3 + o[4], v * 3.3 + o[5])), 0, 0.97)
+    cover = np.clip(
+        share
+        * who.beard_density
+        * (0.85 + 0.28 * strand + 0.2 * lookup("pore", u * 3.3 + o[4], v * 3.3 + o[5])),
+        0,
+        0.97,
+    )
     p.mix(cover, linear(who.hair_colour) * (1 + 0.35 * strand)[:, None])
     p.gloss *= 1 - 0.7 * cover
 
@@ -146,7 +168,9 @@ def _folds(f: Features, p: Paint, x, y) -> None:
     occ *= 1 - 0.30 * bell(sq((ax - who.nostril_x - 0.045) / 0.018) + sq((y - wing - 0.01) / 0.05))
     frown = min(0.65, max(0.0, 0.42 * g.furrow * f.au(4) + 0.05 * who.age))
     occ *= 1 - frown * bell(sq((ax - 0.045) / 0.013)) * step(0.03, 0.10, dy) * step(0.33, 0.22, dy)
-    lines = np.clip(g.forehead * 0.30 * (0.6 * f.au(1) * bell(sq(x / 0.3)) + f.au(2)) + 0.10 * who.age, 0, 0.4)
+    lines = np.clip(
+        g.forehead * 0.30 * (0.6 * f.au(1) * bell(sq(x / 0.3)) + f.au(2)) + 0.10 * who.age, 0, 0.4
+    )
     occ *= 1 - lines * step(0.2, 1, -forehead_lines(x, ax, y))
     if f.au(9):
         bridge = bell(sq(ax / 0.10)) * step(-0.26, -0.18, dy) * step(0.06, 0, dy)
@@ -169,7 +193,11 @@ def _brows(f: Features, p: Paint, x, y) -> None:
     body = bell(roots(np.abs(y - curves.brow_line(f, t, side)) / thick, 10))
     body = body * step(-0.10, 0.12, t) * step(1.06, 0.86, t)
     u, v = (x + 3) * 150, (y + 3) * 150
-    strand = lookup("hair", (u * 1.5 * 0.8776 + side * v * 1.5 * 0.4794) * 1.6 + o[3], (v - side * u * 0.6) + o[2])
+    strand = lookup(
+        "hair",
+        (u * 1.5 * 0.8776 + side * v * 1.5 * 0.4794) * 1.6 + o[3],
+        (v - side * u * 0.6) + o[2],
+    )
     cover = np.clip(f.brow_density * body * (0.86 + 0.22 * strand), 0, 0.96)
     colour = linear(who.hair_colour) * F(0.55) * (1 + 0.2 * strand)[:, None]
     p.albedo[near] += cover[:, None] * (colour - p.albedo[near])
@@ -206,15 +234,31 @@ def _eyeball(f: Features, look: Look, x, s, v, dx, dy, high, low, ball, soft):
     d = np.sqrt(dx * dx + dy * dy)
     white = _rgb(0.56, 0.53, 0.50) * F(SCLERA) * (1 - 0.25 * sq(s))[:, None]
     white = white * (1 - _rgb(0, 0.25, 0.25) * step(-0.75, -0.98, s)[:, None])
-    white = white * (1 - 0.06 * step(0.4, 1.4, lookup("mottle", (x + 3) * 900, (v + 3) * 500)))[:, None]
+    white = (
+        white * (1 - 0.06 * step(0.4, 1.4, lookup("mottle", (x + 3) * 900, (v + 3) * 500)))[:, None]
+    )
     # a turn measured along a diamond instead of a circle needs no arctangent
-    turn = np.where(dy >= 0, 1 - dx / (np.abs(dx) + np.abs(dy) + F(1e-6)), 3 + dx / (np.abs(dx) + np.abs(dy) + F(1e-6)))
+    turn = np.where(
+        dy >= 0,
+        1 - dx / (np.abs(dx) + np.abs(dy) + F(1e-6)),
+        3 + dx / (np.abs(dx) + np.abs(dy) + F(1e-6)),
+    )
     fibre = 1.05 + 0.30 * lookup("grain", turn * 60 + 100, d * 600)
-    iris = linear(f.who.iris_colour) * (fibre * (1 - 0.65 * step(0.72, 1.0, d / radius))
-                                        * (1 + 0.35 * step(0, -0.7, dy / radius)))[:, None]
+    iris = (
+        linear(f.who.iris_colour)
+        * (
+            fibre
+            * (1 - 0.65 * step(0.72, 1.0, d / radius))
+            * (1 + 0.35 * step(0, -0.7, dy / radius))
+        )[:, None]
+    )
     colour = white + logistic((radius - d) / soft)[:, None] * (iris - white)
     colour = colour * (1 - 0.96 * logistic((look.pupil - d) / soft))[:, None]
-    shade = 1 - 0.60 * bell(np.maximum(high - v, 0) / F(0.022)) - 0.15 * bell(np.maximum(v - low, 0) / F(0.012))
+    shade = (
+        1
+        - 0.60 * bell(np.maximum(high - v, 0) / F(0.022))
+        - 0.15 * bell(np.maximum(v - low, 0) / F(0.012))
+    )
     colour = colour * np.clip(shade, 0.15, 1)[:, None]
     glint = np.zeros(len(x), F)
     for gx, gy, strength, size in look.catchlights:
@@ -226,12 +270,18 @@ def _eyeball(f: Features, look: Look, x, s, v, dx, dy, high, low, ball, soft):
 def _lids(f: Features, albedo, s, v, high, low, inside):
     """Return (skin of the lids with liner, occlusion of crease and bags, lash cover)."""
     who = f.who
-    band = step(0, 0.01, v - high) * step(who.lid_crease + 0.012, who.lid_crease * 0.5, v - high) * inside
+    band = (
+        step(0, 0.01, v - high)
+        * step(who.lid_crease + 0.012, who.lid_crease * 0.5, v - high)
+        * inside
+    )
     tint = _rgb(0.10, 0.16, 0.14) + F(who.makeup) * _rgb(0.35, 0.45, 0.35)
     albedo = albedo * (1 - band[:, None] * tint)
     crease = bell(sq((v - high - who.lid_crease - 0.01) / 0.010)) * step(1.2, 0.85, np.abs(s))
     occlusion = 1 - (0.34 if who.lid_crease > 0.015 else 0.15) * crease
-    bag = (0.14 + 0.25 * who.eye_bags + 0.2 * f.au(6)) * bell(sq((v - low + 0.048 + 0.02 * who.eye_bags) / 0.014))
+    bag = (0.14 + 0.25 * who.eye_bags + 0.2 * f.au(6)) * bell(
+        sq((v - low + 0.048 + 0.02 * who.eye_bags) / 0.014)
+    )
     occlusion = occlusion * (1 - bag * step(1.1, 0.5, np.abs(s)))
     width = 0.011 + 0.007 * who.feminine + 0.006 * who.makeup
     outer = np.clip(s, -0.5, 1)
@@ -243,7 +293,9 @@ def _lids(f: Features, albedo, s, v, high, low, inside):
 
 # ---------------------------------------------------------------- mouth
 def _mouth(f: Features, p: Paint, x, y, lips, pixel: float) -> None:
-    near = np.flatnonzero((np.abs(lips[0]) < 1.12) & (y > f.mouth_y - 0.62) & (y < f.mouth_y + 0.35))
+    near = np.flatnonzero(
+        (np.abs(lips[0]) < 1.12) & (y > f.mouth_y - 0.62) & (y < f.mouth_y + 0.35)
+    )
     if not len(near):
         return
     x, y = x[near], y[near]
@@ -307,7 +359,9 @@ def paint_hair(f: Features, theta, y) -> tuple[np.ndarray, np.ndarray]:
     who = f.who
     o, colour = who.texture_offsets, linear(who.hair_colour)
     bend = theta + 0.12 * who.hair_curl * wave(y * 30 + theta * 9)
-    long = smooth("strand", bend * 170 * who.hair_frequency + o[0] + who.hair_part * 40, y * 90 + o[1])
+    long = smooth(
+        "strand", bend * 170 * who.hair_frequency + o[0] + who.hair_part * 40, y * 90 + o[1]
+    )
     fine = lookup("hair", bend * 420 * who.hair_frequency + o[3], y * 120 + o[2])
     contrast = 0.7 if float(colour[0] + colour[1] + colour[2]) > 0.6 else 1.0
     tone = np.clip(1 + contrast * (0.34 * long + 0.26 * fine), 0.15, 2.6)
@@ -320,11 +374,14 @@ def cover_with_hair(f: Features, p: Paint, x, y, theta) -> None:
     if who.hair_style == "bald":
         return
     o = who.texture_offsets
-    ragged = (0.022 * lookup("mottle", theta * 70 + o[0], np.full(len(y), o[1], F))
-              + 0.016 * lookup("hair", theta * 420 + 11, y * 60))
+    ragged = 0.022 * lookup("mottle", theta * 70 + o[0], np.full(len(y), o[1], F)) + 0.016 * lookup(
+        "hair", theta * 420 + 11, y * 60
+    )
     ragged = ragged * (1.6 if "fringe" in who.hair_style else 0.9)
     above = y - curves.hairline(f, theta)
-    share = step(-0.03, 0.06, above - ragged) * {"buzz": 0.75, "tied": 0.97}.get(who.hair_style, 1.0)
+    share = step(-0.03, 0.06, above - ragged) * {"buzz": 0.75, "tied": 0.97}.get(
+        who.hair_style, 1.0
+    )
     shadow = step(-0.10, 0.03, above) * 0.25
     colour, gloss = paint_hair(f, theta, y)
     p.occlusion *= 1 - shadow * (1 - share)

@@ -9,7 +9,7 @@ from itertools import combinations
 from facelab.datasets.synthetic.sets import FOLDS, HARD_FACTORS, verification_place
 from facelab.datasets.synthetic.stream import Stream
 
-FEWEST = 40   # pictures: two identities a fold, twice each
+FEWEST = 40  # pictures: two identities a fold, twice each
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,9 @@ def base_pairs(seed: int, n: int) -> list[Pair]:
     return out
 
 
-def _impostors(seed: int, fold: int, people: dict[int, list[int]], count: int) -> list[tuple[int, int]]:
+def _impostors(
+    seed: int, fold: int, people: dict[int, list[int]], count: int
+) -> list[tuple[int, int]]:
     """Return `count` different pairs of different people of a fold (all there are, if fewer)."""
     r = Stream(seed, "verification", "impostors", fold)
     shots = [(person, index) for person, indices in people.items() for index in indices]
@@ -72,7 +74,15 @@ def hard_pairs(n: int) -> list[Pair]:
         for factor in HARD_FACTORS:
             if factor not in shots or "anchor" not in shots:
                 continue
-            out.append(Pair(folds[person], shots["anchor"], shots[factor], int(factor != "lookalike"), factor))
+            out.append(
+                Pair(
+                    folds[person],
+                    shots["anchor"],
+                    shots[factor],
+                    int(factor != "lookalike"),
+                    factor,
+                )
+            )
             if factor != "lookalike" and "anchor" in other:
                 out.append(Pair(folds[person], other["anchor"], shots[factor], 0, factor))
     return out

@@ -6,7 +6,17 @@ import numpy as np
 
 from facelab.datasets.synthetic.expression import Features
 from facelab.datasets.synthetic.noise import smooth
-from facelab.datasets.synthetic.numerics import F, bell, cos, interpolate, power, roots, sin, sq, step
+from facelab.datasets.synthetic.numerics import (
+    F,
+    bell,
+    cos,
+    interpolate,
+    power,
+    roots,
+    sin,
+    sq,
+    step,
+)
 
 Grid = tuple[np.ndarray, np.ndarray, np.ndarray]
 """Points (rows, columns, 3), and two paint coordinates (rows, columns)."""
@@ -24,7 +34,9 @@ def ear(f: Features, side: int, sections: np.ndarray, rows: int = 46) -> Grid:
     outline = np.sqrt(np.clip(1 - v * v, 0, 1))
     depth = 0.17 * who.ear_size * outline * (1 + 0.22 * v)
     head_width = interpolate(0.13, -sections[:, 0], sections[:, 1])
-    rim = 0.05 * bell(sq((u - 0.88) / 0.09)) + 0.035 * bell(sq((u - 0.5) / 0.12)) * step(-0.5, 0.4, v)
+    rim = 0.05 * bell(sq((u - 0.88) / 0.09)) + 0.035 * bell(sq((u - 0.5) / 0.12)) * step(
+        -0.5, 0.4, v
+    )
     x = side * (head_width - 0.07 + (who.ear_flare + 0.09) * u * roots(outline, 3) + rim * outline)
     return _grid(x, -0.13 + 0.29 * who.ear_size * v, 0.03 - 1.55 * depth * u, u, v)
 
@@ -37,7 +49,10 @@ def body(f: Features, scale: float, lowest: float) -> Grid:
     # rows lie densest around neck and collar
     even = np.linspace(0, 1, rows)[:, None]
     v = length * even if length < 0.4 else 0.4 * even + (length - 0.4) * even * even * even
-    u = sin(np.linspace(-1, 1, columns)[None] * 1.5707963267948966) * 0.98 + 0.02 * np.linspace(-1, 1, columns)[None]
+    u = (
+        sin(np.linspace(-1, 1, columns)[None] * 1.5707963267948966) * 0.98
+        + 0.02 * np.linspace(-1, 1, columns)[None]
+    )
     neck = f.who.neck_width
     shoulder = step(0.125, 0.32, v)
     width = neck * (1 - 0.05 * sin(v * 13)) + (1.75 - neck) * shoulder
@@ -53,10 +68,18 @@ def hair_curtain(f: Features, side: int, rows: int = 110) -> Grid:
     length = -0.35 + 0.2 * who.hair_part if who.hair_style == "medium" else who.hair_length
     theta = np.linspace(0.98, 2.7, max(24, rows * 5 // 8))[None]
     t = np.linspace(0, 1, rows)[:, None]
-    ragged = 0.07 * smooth("hair", (theta * 260 + who.texture_offsets[0]).astype(F), np.zeros_like(theta, F))
+    ragged = 0.07 * smooth(
+        "hair", (theta * 260 + who.texture_offsets[0]).astype(F), np.zeros_like(theta, F)
+    )
     y = 0.98 - (0.98 - length - ragged) * t
-    width = interpolate(-y, (-1.1, -0.98, -0.7, -0.35, 0, 0.4, 0.8, 2.5),
-                        (0.35, 0.54, 0.70, 0.76, 0.77, 0.76, 0.74, 0.74)) * who.width
+    width = (
+        interpolate(
+            -y,
+            (-1.1, -0.98, -0.7, -0.35, 0, 0.4, 0.8, 2.5),
+            (0.35, 0.54, 0.70, 0.76, 0.77, 0.76, 0.74, 0.74),
+        )
+        * who.width
+    )
     depth = interpolate(-y, (-1.1, -0.98, -0.7, -0.35, 0, 3), (0.35, 0.6, 0.8, 0.88, 0.88, 0.8))
     rough = 0.05 * smooth("cloud", theta * 70 + who.texture_offsets[4] + 0 * t, t * 90 + 0 * theta)
     radius = 1 + who.hair_volume * 0.9 + rough
@@ -84,7 +107,9 @@ def _ribbon(path: np.ndarray, width: float, upright: bool = False) -> Grid:
     return _grid(q[..., 0], q[..., 1], q[..., 2], 0 * q[..., 0], 0 * q[..., 0])
 
 
-def _lens_outline(kind: str, centre: float, eye_y: float, points: int) -> tuple[np.ndarray, np.ndarray]:
+def _lens_outline(
+    kind: str, centre: float, eye_y: float, points: int
+) -> tuple[np.ndarray, np.ndarray]:
     a = np.linspace(0, 1, points) * 6.283185307179586
     s, c = sin(a), cos(a)
     exponent = 2 / (2.2 if kind == "round" else 4.5 if kind == "rect" else 3.0)

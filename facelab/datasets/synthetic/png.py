@@ -27,14 +27,26 @@ def encode_png(image: np.ndarray) -> bytes:
     kinds = {(3, "uint8"): (8, 2), (2, "uint8"): (8, 0), (2, "uint16"): (16, 0)}
     kind = kinds.get((image.ndim, image.dtype.name))
     if kind is None or (image.ndim == 3 and image.shape[2] != 3) or 0 in image.shape:
-        raise BadInputError("the picture cannot be written as PNG", expected="(h, w, 3) uint8, (h, w) uint8 or uint16",
-                            got=f"{image.shape} {image.dtype}")
+        raise BadInputError(
+            "the picture cannot be written as PNG",
+            expected="(h, w, 3) uint8, (h, w) uint8 or uint16",
+            got=f"{image.shape} {image.dtype}",
+        )
     h, w = image.shape[:2]
     header = struct.pack(">IIBBBBB", w, h, *kind, 0, 0, 0)
-    rows = np.ascontiguousarray(image, ">u2" if kind[0] == 16 else np.uint8).view(np.uint8).reshape(h, -1)
+    rows = (
+        np.ascontiguousarray(image, ">u2" if kind[0] == 16 else np.uint8)
+        .view(np.uint8)
+        .reshape(h, -1)
+    )
     residues = _paeth(rows, rows.shape[1] // w)
     data = b"\x78\x01" + _deflate(residues) + struct.pack(">I", zlib.adler32(residues.tobytes()))
-    return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header) + _chunk(b"IDAT", data) + _chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + _chunk(b"IHDR", header)
+        + _chunk(b"IDAT", data)
+        + _chunk(b"IEND", b"")
+    )
 
 
 def _chunk(name: bytes, data: bytes) -> bytes:
@@ -97,8 +109,12 @@ def _deflate(data: np.ndarray) -> bytes:
     meta_codes = _codes(meta)
     head += [(meta_codes[n], meta[n]) for n in described]
     codes = _codes(lengths)
-    values = np.concatenate([[v for v, _ in head], np.array(codes, np.int64)[data], [codes[256]]]).astype(np.uint32)
-    widths = np.concatenate([[n for _, n in head], np.array(lengths, np.int64)[data], [lengths[256]]])
+    values = np.concatenate(
+        [[v for v, _ in head], np.array(codes, np.int64)[data], [codes[256]]]
+    ).astype(np.uint32)
+    widths = np.concatenate(
+        [[n for _, n in head], np.array(lengths, np.int64)[data], [lengths[256]]]
+    )
     ends = np.cumsum(widths)
     place = np.arange(ends[-1]) - np.repeat(ends - widths, widths)
     bits = (np.repeat(values, widths) >> place.astype(np.uint32)) & 1

@@ -14,7 +14,7 @@ import numpy as np
 from facelab.datasets.synthetic.compiled import compiled
 
 SUBPIXEL = 64
-NOTHING = -3.0   # the depth of an empty pixel (100 mm; behind every head)
+NOTHING = -3.0  # the depth of an empty pixel (100 mm; behind every head)
 
 
 @cache
@@ -22,7 +22,9 @@ def quads(rows: int, columns: int) -> np.ndarray:
     """Return the triangles (2·(rows−1)·(columns−1), 3) of a grid of vertices, int32."""
     k = np.arange(rows * columns, dtype=np.int32).reshape(rows, columns)
     a, b, c, d = k[:-1, :-1], k[:-1, 1:], k[1:, :-1], k[1:, 1:]
-    return np.concatenate([np.stack([a, c, b], -1).reshape(-1, 3), np.stack([b, c, d], -1).reshape(-1, 3)])
+    return np.concatenate(
+        [np.stack([a, c, b], -1).reshape(-1, 3), np.stack([b, c, d], -1).reshape(-1, 3)]
+    )
 
 
 @compiled
@@ -80,8 +82,13 @@ def _gather(pixels, best, weights, px, py, triangles, attributes, out):
             out[k, n] = s + attributes[c, n] * wc
 
 
-def rasterize(screen: np.ndarray, depth: np.ndarray, triangles: np.ndarray, attributes: np.ndarray,
-              size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def rasterize(
+    screen: np.ndarray,
+    depth: np.ndarray,
+    triangles: np.ndarray,
+    attributes: np.ndarray,
+    size: tuple[int, int],
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Draw triangles with a z-buffer and interpolate what their corners carry.
 
     `screen` (n, 2) pixel positions of the corners, `depth` (n,) towards the camera, `triangles` (t, 3) indices,
@@ -90,7 +97,7 @@ def rasterize(screen: np.ndarray, depth: np.ndarray, triangles: np.ndarray, attr
     image (height, width) float32 with NOTHING where no triangle is).
     """
     width, height = size
-    limit = 1 << 20   # far outside any image, and small enough that products stay within int64
+    limit = 1 << 20  # far outside any image, and small enough that products stay within int64
     p = np.clip(np.rint(screen * SUBPIXEL), -limit * SUBPIXEL, limit * SUBPIXEL).astype(np.int64)
     px, py = np.ascontiguousarray(p[:, 0]), np.ascontiguousarray(p[:, 1])
     best = np.full((height, width), -1, np.int32)
@@ -99,5 +106,7 @@ def rasterize(screen: np.ndarray, depth: np.ndarray, triangles: np.ndarray, attr
     _fill(px, py, depth.astype(np.float64), triangles, best, buffer, weights)
     pixels = np.flatnonzero(best.ravel() >= 0)
     out = np.empty((len(pixels), attributes.shape[1]), np.float32)
-    _gather(pixels, best, weights, px, py, triangles, np.ascontiguousarray(attributes, np.float32), out)
+    _gather(
+        pixels, best, weights, px, py, triangles, np.ascontiguousarray(attributes, np.float32), out
+    )
     return pixels, best.ravel()[pixels], out, buffer.astype(np.float32)

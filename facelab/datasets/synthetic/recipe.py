@@ -11,7 +11,12 @@ import numpy as np
 from facelab.core.errors import BadInputError, did_you_mean
 from facelab.datasets.synthetic.background import background
 from facelab.datasets.synthetic.camera import FULL, Optics, draw_optics, expose
-from facelab.datasets.synthetic.expression import ACTION_UNITS, EMOTIONS, draw_expression, pose_features
+from facelab.datasets.synthetic.expression import (
+    ACTION_UNITS,
+    EMOTIONS,
+    draw_expression,
+    pose_features,
+)
 from facelab.datasets.synthetic.filters import bilinear_sample
 from facelab.datasets.synthetic.identity import GLASSES, Identity, draw_identity
 from facelab.datasets.synthetic.light import Lighting, draw_lighting
@@ -20,9 +25,16 @@ from facelab.datasets.synthetic.paint import Look
 from facelab.datasets.synthetic.render import Layer, View, render
 from facelab.datasets.synthetic.stream import Stream
 
-UNIT_PER_WIDTH = 2.0   # a head scale of size / 2 px per 100 mm fills a square picture's width
-LIMITS = {"yaw": (-75, 75), "pitch": (-45, 45), "roll": (-180, 180), "intensity": (0, 1), "fill": (0.05, 2.0),
-          "distance": (3, 100), "exposure": (0.05, 4)}
+UNIT_PER_WIDTH = 2.0  # a head scale of size / 2 px per 100 mm fills a square picture's width
+LIMITS = {
+    "yaw": (-75, 75),
+    "pitch": (-45, 45),
+    "roll": (-180, 180),
+    "intensity": (0, 1),
+    "fill": (0.05, 2.0),
+    "distance": (3, 100),
+    "exposure": (0.05, 4),
+}
 
 
 @dataclass(frozen=True)
@@ -109,41 +121,72 @@ class Spread:
     intensity: tuple[float, float] = (0.35, 1.0)
 
 
-def draw_recipe(name: tuple[int | str, ...], person: Identity, emotion: str, size: int, spread: Spread,
-                split: str = "") -> Recipe:
+def draw_recipe(
+    name: tuple[int | str, ...],
+    person: Identity,
+    emotion: str,
+    size: int,
+    spread: Spread,
+    split: str = "",
+) -> Recipe:
     """Draw every nuisance of one picture, each from a stream of its own named by `name` and the factor."""
+
     def stream(factor: str) -> Stream:
         return Stream(*name, factor)
 
     r = stream("expression")
     intensity = r.uniform(*spread.intensity)
-    pose, place, eyes, camera, cover = (stream(k) for k in ("pose", "place", "eyes", "camera", "occluder"))
+    pose, place, eyes, camera, cover = (
+        stream(k) for k in ("pose", "place", "eyes", "camera", "occluder")
+    )
     yaw = min(3 * spread.yaw, max(-3 * spread.yaw, pose.normal(0, spread.yaw)))
     exposure = camera.uniform(0.75, 1.25)
     return Recipe(
-        person=person, emotion=emotion, intensity=0.0 if emotion == "neutral" else intensity,
-        action_units=draw_expression(emotion, r, intensity), yaw=yaw, pitch=pose.normal(0, spread.pitch, 3),
-        roll=pose.normal(0, spread.roll, 3), fill=0.72 * place.uniform(0.9, 1.1),
-        shift=(place.normal(0, 0.03, 2), place.normal(0, 0.03, 2)), distance=place.uniform(6, 13),
-        lighting=draw_lighting(stream("light")), exposure=exposure,
-        gaze=(eyes.normal(0, 0.18), eyes.normal(0, 0.18)), pupil=eyes.uniform(0.018, 0.030),
-        occluder=draw_occluder(cover) if cover.chance(spread.occluded) else None, outfit=place.integer(4),
-        background=stream("background").integer(1 << 31), optics=draw_optics(camera, size, spread.faults),
-        noise=tuple(Stream(*name, "noise").integer(1 << 31) for _ in range(1)), split=split)
+        person=person,
+        emotion=emotion,
+        intensity=0.0 if emotion == "neutral" else intensity,
+        action_units=draw_expression(emotion, r, intensity),
+        yaw=yaw,
+        pitch=pose.normal(0, spread.pitch, 3),
+        roll=pose.normal(0, spread.roll, 3),
+        fill=0.72 * place.uniform(0.9, 1.1),
+        shift=(place.normal(0, 0.03, 2), place.normal(0, 0.03, 2)),
+        distance=place.uniform(6, 13),
+        lighting=draw_lighting(stream("light")),
+        exposure=exposure,
+        gaze=(eyes.normal(0, 0.18), eyes.normal(0, 0.18)),
+        pupil=eyes.uniform(0.018, 0.030),
+        occluder=draw_occluder(cover) if cover.chance(spread.occluded) else None,
+        outfit=place.integer(4),
+        background=stream("background").integer(1 << 31),
+        optics=draw_optics(camera, size, spread.faults),
+        noise=tuple(Stream(*name, "noise").integer(1 << 31) for _ in range(1)),
+        split=split,
+    )
 
 
 def draw_occluder(r: Stream) -> Occluder:
     """Draw a thing that hides a part of the lower or outer face."""
     colour = tuple(0.1 + 0.7 * r.unit() for _ in range(3))
-    return Occluder(r.uniform(0.2, 0.8), r.uniform(0.55, 0.9), r.uniform(0.12, 0.3), r.uniform(0.15, 0.4),
-                    r.uniform(-40, 40), colour)
+    return Occluder(
+        r.uniform(0.2, 0.8),
+        r.uniform(0.55, 0.9),
+        r.uniform(0.12, 0.3),
+        r.uniform(0.15, 0.4),
+        r.uniform(-40, 40),
+        colour,
+    )
 
 
 # ---------------------------------------------------------------- changing factors
 _OPTICS = (*(f.name for f in dataclasses.fields(Optics) if f.name != "noise"), "sensor_noise")
 _FACTORS = tuple(f.name for f in dataclasses.fields(Recipe))
-FACTORS = tuple(sorted({*_FACTORS, *_OPTICS, "identity", "light", "age", "glasses", "beard", "hair_style"}
-                       - {"noise", "split", "tags"}))
+FACTORS = tuple(
+    sorted(
+        {*_FACTORS, *_OPTICS, "identity", "light", "age", "glasses", "beard", "hair_style"}
+        - {"noise", "split", "tags"}
+    )
+)
 """What `change` can set."""
 
 
@@ -157,18 +200,26 @@ def change(recipe: Recipe, **factors) -> Recipe:
     """
     for name in factors:
         if name not in FACTORS:
-            raise BadInputError("there is no such factor", expected=", ".join(FACTORS), got=repr(name),
-                                fix="use one of the names" + did_you_mean(name, FACTORS))
+            raise BadInputError(
+                "there is no such factor",
+                expected=", ".join(FACTORS),
+                got=repr(name),
+                fix="use one of the names" + did_you_mean(name, FACTORS),
+            )
     values = {k: v for k, v in factors.items() if k in _FACTORS}
     values |= _person_factors(recipe, factors) | _camera_factors(recipe, factors)
     if "light" in factors:
         light = factors["light"]
-        values["lighting"] = light if isinstance(light, Lighting) else draw_lighting(Stream("light", int(light)))
+        values["lighting"] = (
+            light if isinstance(light, Lighting) else draw_lighting(Stream("light", int(light)))
+        )
     out = dataclasses.replace(recipe, **values)
     if "action_units" not in factors and {"emotion", "intensity"} & set(factors):
         _check_emotion(out.emotion)
         style = Stream("style", *recipe.noise)
-        out = dataclasses.replace(out, action_units=draw_expression(out.emotion, style, out.intensity))
+        out = dataclasses.replace(
+            out, action_units=draw_expression(out.emotion, style, out.intensity)
+        )
     return check(out)
 
 
@@ -187,13 +238,21 @@ def _person_factors(recipe: Recipe, factors: dict) -> dict:
 
 def _camera_factors(recipe: Recipe, factors: dict) -> dict:
     chosen = {("noise" if k == "sensor_noise" else k): factors[k] for k in _OPTICS if k in factors}
-    return {"optics": dataclasses.replace(factors.get("optics", recipe.optics), **chosen)} if chosen else {}
+    return (
+        {"optics": dataclasses.replace(factors.get("optics", recipe.optics), **chosen)}
+        if chosen
+        else {}
+    )
 
 
 def _check_emotion(emotion: str) -> None:
     if emotion not in EMOTIONS:
-        raise BadInputError("there is no such emotion", expected=", ".join(EMOTIONS), got=repr(emotion),
-                            fix="use one of the names" + did_you_mean(emotion, EMOTIONS))
+        raise BadInputError(
+            "there is no such emotion",
+            expected=", ".join(EMOTIONS),
+            got=repr(emotion),
+            fix="use one of the names" + did_you_mean(emotion, EMOTIONS),
+        )
 
 
 def check(recipe: Recipe) -> Recipe:
@@ -202,16 +261,25 @@ def check(recipe: Recipe) -> Recipe:
     for name, (low, high) in LIMITS.items():
         value = getattr(recipe, name)
         if not low <= value <= high:
-            raise BadInputError(f"the factor {name!r} is out of range", expected=f"{low} … {high}", got=value)
+            raise BadInputError(
+                f"the factor {name!r} is out of range", expected=f"{low} … {high}", got=value
+            )
     unknown = set(recipe.action_units) - set(ACTION_UNITS)
     if unknown:
-        raise BadInputError("an action unit is not modelled", expected=", ".join(map(str, ACTION_UNITS)),
-                            got=", ".join(map(str, sorted(unknown))))
+        raise BadInputError(
+            "an action unit is not modelled",
+            expected=", ".join(map(str, ACTION_UNITS)),
+            got=", ".join(map(str, sorted(unknown))),
+        )
     if recipe.eyewear not in (None, *GLASSES):
-        raise BadInputError("there is no such eyewear", expected=", ".join(GLASSES), got=repr(recipe.eyewear))
+        raise BadInputError(
+            "there is no such eyewear", expected=", ".join(GLASSES), got=repr(recipe.eyewear)
+        )
     jpeg = recipe.optics.jpeg
     if jpeg is not None and not 1 <= jpeg <= 100:
-        raise BadInputError("the JPEG quality is out of range", expected="1 … 100 or None", got=jpeg)
+        raise BadInputError(
+            "the JPEG quality is out of range", expected="1 … 100 or None", got=jpeg
+        )
     return recipe
 
 
@@ -219,29 +287,55 @@ def check(recipe: Recipe) -> Recipe:
 def look_of(recipe: Recipe) -> Look:
     """Return gaze, pupil and the lamps' reflections in the eyes."""
     size = Stream("glint", *recipe.noise)
-    glints = tuple((lamp.direction[0] * 0.030, 0.012 + lamp.direction[1] * 0.022, 0.75 * min(1.0, lamp.power),
-                    size.uniform(0.009, 0.014)) for lamp in recipe.lighting.lamps[:2] if lamp.power > 0.25)
+    glints = tuple(
+        (
+            lamp.direction[0] * 0.030,
+            0.012 + lamp.direction[1] * 0.022,
+            0.75 * min(1.0, lamp.power),
+            size.uniform(0.009, 0.014),
+        )
+        for lamp in recipe.lighting.lamps[:2]
+        if lamp.power > 0.25
+    )
     return Look(recipe.gaze, recipe.pupil, glints)
 
 
 def draw_layer(recipe: Recipe, view: View, with_body: bool = True) -> Layer:
     """Draw the recipe's head in a view, without background and camera."""
     features = pose_features(recipe.person, recipe.action_units)
-    return render(features, view, look_of(recipe), recipe.lighting, exposure=recipe.exposure, eyewear=recipe.eyewear,
-                  mask=recipe.mask, outfit=recipe.outfit, with_body=with_body)
+    return render(
+        features,
+        view,
+        look_of(recipe),
+        recipe.lighting,
+        exposure=recipe.exposure,
+        eyewear=recipe.eyewear,
+        mask=recipe.mask,
+        outfit=recipe.outfit,
+        with_body=with_body,
+    )
 
 
 def view_of(recipe: Recipe, size: int) -> View:
     """Return the view of a square crop of `size` pixels."""
     centre = (size * (0.5 + recipe.shift[0]), size * (0.47 + recipe.shift[1]))
-    return View((size, size), centre, size * recipe.fill / UNIT_PER_WIDTH, recipe.yaw, recipe.pitch, recipe.roll,
-                recipe.distance)
+    return View(
+        (size, size),
+        centre,
+        size * recipe.fill / UNIT_PER_WIDTH,
+        recipe.yaw,
+        recipe.pitch,
+        recipe.roll,
+        recipe.distance,
+    )
 
 
 def make(recipe: Recipe, size: int) -> Sample:
     """Draw a recipe as a square picture of `size` pixels. Raises BadInputError for a size outside 16 … 2048."""
     if not 16 <= size <= 2048:
-        raise BadInputError("the picture's size is out of range", expected="16 … 2048 pixels", got=size)
+        raise BadInputError(
+            "the picture's size is out of range", expected="16 … 2048 pixels", got=size
+        )
     work = recipe.resolution or size
     layer = draw_layer(recipe, view_of(recipe, work))
     behind = background(Stream("background", recipe.background), (work, work))
@@ -253,15 +347,31 @@ def make(recipe: Recipe, size: int) -> Sample:
     ratio = size / work
     if work != size:
         grid = (np.arange(size) + 0.5) / ratio - 0.5
-        picture = bilinear_sample(picture, *np.broadcast_arrays(grid[None], grid[:, None])).astype(np.uint8)
+        picture = bilinear_sample(picture, *np.broadcast_arrays(grid[None], grid[:, None])).astype(
+            np.uint8
+        )
     if recipe.mask:
         visible = visible & np.array([True, True, False, False, False])
     if recipe.eyewear == "sun":
         visible = visible & np.array([False, False, True, True, True])
     near = np.minimum(((np.arange(size) + 0.5) / ratio).astype(np.int64), work - 1)
-    return Sample(picture, recipe.person.number, recipe.emotion, recipe.intensity, dict(recipe.action_units),
-                  recipe.yaw, recipe.pitch, recipe.roll, layer.box * ratio, layer.landmarks * ratio, visible,
-                  visibility, layer.depth[near][:, near], recipe.split, recipe)
+    return Sample(
+        picture,
+        recipe.person.number,
+        recipe.emotion,
+        recipe.intensity,
+        dict(recipe.action_units),
+        recipe.yaw,
+        recipe.pitch,
+        recipe.roll,
+        layer.box * ratio,
+        layer.landmarks * ratio,
+        visible,
+        visibility,
+        layer.depth[near][:, near],
+        recipe.split,
+        recipe,
+    )
 
 
 def _occlude(image: np.ndarray, layer: Layer, thing: Occluder):
@@ -271,7 +381,9 @@ def _occlude(image: np.ndarray, layer: Layer, thing: Occluder):
 
     def distance(x, y):
         dx, dy = x - thing.x * w, y - thing.y * h
-        return np.abs(dx * c + dy * s) / (thing.width * w / 2), np.abs(dy * c - dx * s) / (thing.height * h / 2)
+        return np.abs(dx * c + dy * s) / (thing.width * w / 2), np.abs(dy * c - dx * s) / (
+            thing.height * h / 2
+        )
 
     along, across = distance(np.arange(w) + 0.5, (np.arange(h) + 0.5)[:, None])
     mask = (along < 1) & (across < 1)

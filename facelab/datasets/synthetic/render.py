@@ -15,14 +15,27 @@ from facelab.datasets.synthetic.filters import area_resize
 from facelab.datasets.synthetic.head import HeadMesh, detail_level, head_mesh
 from facelab.datasets.synthetic.light import Lighting, ambient_occlusion, shade
 from facelab.datasets.synthetic.noise import lookup
-from facelab.datasets.synthetic.numerics import F, bell, power, rotate, rotation, sq, step, unit, wave
+from facelab.datasets.synthetic.numerics import (
+    F,
+    bell,
+    power,
+    rotate,
+    rotation,
+    sq,
+    step,
+    unit,
+    wave,
+)
 from facelab.datasets.synthetic.paint import Look, cover_with_hair, linear, paint_face, paint_hair
 from facelab.datasets.synthetic.raster import NOTHING, quads, rasterize
 from facelab.datasets.synthetic.stream import Stream
 
 HEAD, EAR, BODY, CURTAIN, FRAME, LENS = range(6)
 PIVOT = np.array([0, -0.55, -0.15], F)
-FACE_AZIMUTH, FACE_TOP = 1.10, 0.62   # the part of the head that the box encloses: chin to hairline, cheek to cheek
+FACE_AZIMUTH, FACE_TOP = (
+    1.10,
+    0.62,
+)  # the part of the head that the box encloses: chin to hairline, cheek to cheek
 
 
 @dataclass(frozen=True)
@@ -66,7 +79,7 @@ class Layer:
 @dataclass
 class _Surface:
     kind: int
-    points: np.ndarray    # posed, (rows, columns, 3)
+    points: np.ndarray  # posed, (rows, columns, 3)
     normals: np.ndarray
     u: np.ndarray
     v: np.ndarray
@@ -77,9 +90,14 @@ def _grid_normals(p: np.ndarray) -> np.ndarray:
     du, dv = np.empty_like(p), np.empty_like(p)
     du[:, 1:-1], du[:, 0], du[:, -1] = p[:, 2:] - p[:, :-2], p[:, 1] - p[:, 0], p[:, -1] - p[:, -2]
     dv[1:-1], dv[0], dv[-1] = p[2:] - p[:-2], p[1] - p[0], p[-1] - p[-2]
-    cross = np.stack([dv[..., 1] * du[..., 2] - dv[..., 2] * du[..., 1],
-                      dv[..., 2] * du[..., 0] - dv[..., 0] * du[..., 2],
-                      dv[..., 0] * du[..., 1] - dv[..., 1] * du[..., 0]], -1)
+    cross = np.stack(
+        [
+            dv[..., 1] * du[..., 2] - dv[..., 2] * du[..., 1],
+            dv[..., 2] * du[..., 0] - dv[..., 0] * du[..., 2],
+            dv[..., 0] * du[..., 1] - dv[..., 1] * du[..., 0],
+        ],
+        -1,
+    )
     return unit(cross)
 
 
@@ -87,11 +105,22 @@ def _pose(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     return rotate(points - PIVOT, matrix) + PIVOT
 
 
-def _surfaces(f: Features, head: HeadMesh, view: View, scale: float, eyewear: str, with_body: bool) -> list[_Surface]:
+def _surfaces(
+    f: Features, head: HeadMesh, view: View, scale: float, eyewear: str, with_body: bool
+) -> list[_Surface]:
     """Return every mesh of the head, posed. `scale` is the working scale in pixels per 100 mm."""
     turn = rotation(view.yaw, view.pitch, view.roll)
     theta = np.broadcast_to(head.theta, head.x.shape)
-    out = [_Surface(HEAD, _pose(head.points, turn), rotate(_grid_normals(head.points), turn), head.x, head.y, theta)]
+    out = [
+        _Surface(
+            HEAD,
+            _pose(head.points, turn),
+            rotate(_grid_normals(head.points), turn),
+            head.x,
+            head.y,
+            theta,
+        )
+    ]
     who = f.who
     fine = max(14, min(46, int(scale * 0.55)))
 
@@ -126,7 +155,7 @@ def _body(f: Features, view: View, scale: float, turn: np.ndarray) -> _Surface:
     points, u, v = parts.body(f, scale, lowest)
     still = rotation(view.yaw * 0.25, 0, view.roll * 0.15)
     a, b = _pose(points, still), _pose(points, turn)
-    points = a + step(0.13, 0, v)[..., None].astype(F) * (b - a)     # the neck's top follows the head
+    points = a + step(0.13, 0, v)[..., None].astype(F) * (b - a)  # the neck's top follows the head
     return _Surface(BODY, points, _grid_normals(points), u, v, np.zeros_like(u))
 
 
@@ -188,8 +217,18 @@ def supersampling(scale: float) -> float:
     return 1.5 if scale > 40 else 2.0 if scale > 12 else 3.0
 
 
-def render(f: Features, view: View, look: Look, lighting: Lighting, *, exposure: float = 1.0,
-           eyewear: str | None = None, mask: bool = False, outfit: int = 0, with_body: bool = True) -> Layer:
+def render(
+    f: Features,
+    view: View,
+    look: Look,
+    lighting: Lighting,
+    *,
+    exposure: float = 1.0,
+    eyewear: str | None = None,
+    mask: bool = False,
+    outfit: int = 0,
+    with_body: bool = True,
+) -> Layer:
     """Draw a head (see View and Layer). `eyewear` None wears the identity's own glasses; `exposure` 1 is nominal."""
     factor = supersampling(view.scale)
     w, h = round(view.size[0] * factor), round(view.size[1] * factor)
@@ -201,8 +240,13 @@ def render(f: Features, view: View, look: Look, lighting: Lighting, *, exposure:
 
     def project(points: np.ndarray) -> np.ndarray:
         k = view.distance / (view.distance - points[..., 2].astype(np.float64))
-        return np.stack([(view.centre[0] + view.scale * points[..., 0] * k) * ratio[0],
-                         (view.centre[1] - view.scale * points[..., 1] * k) * ratio[1]], -1)
+        return np.stack(
+            [
+                (view.centre[0] + view.scale * points[..., 0] * k) * ratio[0],
+                (view.centre[1] - view.scale * points[..., 1] * k) * ratio[1],
+            ],
+            -1,
+        )
 
     pixels, kinds, g, depth = _draw(surfaces, project, (w, h))
     albedo, gloss, openness, normal = _paint_all(f, look, view, kinds, g, 1 / scale, mask, outfit)
@@ -210,14 +254,18 @@ def render(f: Features, view: View, look: Look, lighting: Lighting, *, exposure:
     hit[pixels] = True
     hit = hit.reshape(h, w)
     ao = ambient_occlusion(depth, hit, scale)
-    light = shade(albedo, normal, gloss, ao.ravel()[pixels] * openness, pixels, depth, hit, lighting, scale)
+    light = shade(
+        albedo, normal, gloss, ao.ravel()[pixels] * openness, pixels, depth, hit, lighting, scale
+    )
     on_face = (kinds == HEAD) & (np.abs(g[:, 5]) < FACE_AZIMUTH) & (g[:, 4] < FACE_TOP)
     light = _meter(light, on_face & (np.abs(g[:, 5]) < 0.8) & (g[:, 4] < 0.3), f, exposure)
     colour, alpha = _develop(light, pixels, hit, view.size)
     truth = _truth(f, head, surfaces[0], project, view, ratio, depth, int(on_face.sum()))
     near_y = np.minimum(((np.arange(view.size[1]) + 0.5) * ratio[1]).astype(np.int64), h - 1)
     near_x = np.minimum(((np.arange(view.size[0]) + 0.5) * ratio[0]).astype(np.int64), w - 1)
-    millimetres = np.where(depth > NOTHING, (F(view.distance) - depth) * F(100), F(np.nan))[near_y][:, near_x]
+    millimetres = np.where(depth > NOTHING, (F(view.distance) - depth) * F(100), F(np.nan))[near_y][
+        :, near_x
+    ]
     face = np.zeros(h * w, bool)
     face[pixels[on_face]] = True
     return Layer(colour, alpha, millimetres, *truth, face.reshape(h, w)[near_y][:, near_x])
@@ -233,24 +281,45 @@ def _draw(surfaces: list[_Surface], project, size):
         t = quads(rows, columns)
         triangles.append(t + np.int32(start))
         kinds.append(np.full(len(t), s.kind, np.uint8))
-        attributes.append(np.concatenate([s.normals.reshape(-1, 3), s.u.reshape(-1, 1), s.v.reshape(-1, 1),
-                                          s.w.reshape(-1, 1)], 1))
+        attributes.append(
+            np.concatenate(
+                [
+                    s.normals.reshape(-1, 3),
+                    s.u.reshape(-1, 1),
+                    s.v.reshape(-1, 1),
+                    s.w.reshape(-1, 1),
+                ],
+                1,
+            )
+        )
         start += rows * columns
-    pixels, winner, g, depth = rasterize(np.concatenate(screen), np.concatenate(z), np.concatenate(triangles),
-                                         np.concatenate(attributes), size)
+    pixels, winner, g, depth = rasterize(
+        np.concatenate(screen),
+        np.concatenate(z),
+        np.concatenate(triangles),
+        np.concatenate(attributes),
+        size,
+    )
     return pixels, np.concatenate(kinds)[winner], g, depth
 
 
-def _paint_all(f: Features, look: Look, view: View, kinds, g, pixel: float, mask: bool, outfit: int):
+def _paint_all(
+    f: Features, look: Look, view: View, kinds, g, pixel: float, mask: bool, outfit: int
+):
     """Return (albedo, gloss, painted occlusion, unit normals) of the visible points."""
     n = len(kinds)
     albedo, gloss, occlusion = np.zeros((n, 3), F), np.zeros(n, F), np.ones(n, F)
     normal = unit(g[:, :3])
     k = np.flatnonzero(kinds == HEAD)
     if len(k):
-        albedo[k], gloss[k], occlusion[k], normal[k] = _paint_head(f, look, view, g[k], normal[k], pixel, mask)
-    for kind, painter in ((EAR, _paint_ear), (LENS, _paint_lens),
-                          (BODY, lambda f, u, v: _paint_body(f, outfit, u, v))):
+        albedo[k], gloss[k], occlusion[k], normal[k] = _paint_head(
+            f, look, view, g[k], normal[k], pixel, mask
+        )
+    for kind, painter in (
+        (EAR, _paint_ear),
+        (LENS, _paint_lens),
+        (BODY, lambda f, u, v: _paint_body(f, outfit, u, v)),
+    ):
         k = np.flatnonzero(kinds == kind)
         if len(k):
             albedo[k], gloss[k], occlusion[k] = painter(f, g[k, 3], g[k, 4])
@@ -270,14 +339,16 @@ def _paint_head(f: Features, look: Look, view: View, g, normal, pixel: float, ma
         _wear_mask(f, p, x, y)
     normal = normal.copy()
     normal[:, 2] = np.abs(normal[:, 2])
-    if pixel < 1 / 60:   # pores are relief too
+    if pixel < 1 / 60:  # pores are relief too
         relief = 0.045 * (1 - p.eye)
         normal[:, 0] += relief * lookup("pore", (x + 3) * 520, (y + 3) * 520)
         normal[:, 1] += relief * lookup("pore", (x + 3) * 520 + 99, (y + 3) * 520 + 57)
     k = np.flatnonzero(p.eye > 0)
     if len(k):
         flat = sq(p.eye_normal[k, 0]) + sq(p.eye_normal[k, 1])
-        ball = np.stack([p.eye_normal[k, 0], p.eye_normal[k, 1], np.sqrt(np.clip(1 - flat, 0.1, 1))], 1)
+        ball = np.stack(
+            [p.eye_normal[k, 0], p.eye_normal[k, 1], np.sqrt(np.clip(1 - flat, 0.1, 1))], 1
+        )
         ball = rotate(ball, rotation(view.yaw, view.pitch, view.roll))
         normal[k] += p.eye[k][:, None] * (ball - normal[k])
     cover_with_hair(f, p, x, y, theta)
@@ -304,7 +375,16 @@ def _develop(light, pixels, hit, size):
     return small[..., :3], small[..., 3]
 
 
-def _truth(f: Features, head: HeadMesh, posed: _Surface, project, view: View, ratio, depth, face_pixels: int):
+def _truth(
+    f: Features,
+    head: HeadMesh,
+    posed: _Surface,
+    project,
+    view: View,
+    ratio,
+    depth,
+    face_pixels: int,
+):
     """Return (box, landmarks, landmark visibility, share of the turned-to-us face that is visible)."""
     on_face = (np.abs(posed.w) < FACE_AZIMUTH) & (head.y < FACE_TOP)
     screen = project(posed.points)
@@ -336,13 +416,24 @@ def _landmark_points(f: Features, head: HeadMesh) -> np.ndarray:
     who = f.who
     eye_y = who.eye_y + (f.lid_upper - f.lid_lower) * 0.15
     corner = f.mouth_y + f.mouth_corner
-    wanted = ((-who.eye_x, eye_y), (who.eye_x, eye_y), (0.0, who.nose_tip_y + 0.03 * f.au(9)),
-              (-f.mouth_width, corner), (f.mouth_width, corner))
+    wanted = (
+        (-who.eye_x, eye_y),
+        (who.eye_x, eye_y),
+        (0.0, who.nose_tip_y + 0.03 * f.au(9)),
+        (-f.mouth_width, corner),
+        (f.mouth_width, corner),
+    )
     middle = head.x.shape[1] // 2
     margin = head.x.shape[1] // 6
     out = []
     for x, y in wanted:
         row = int(np.argmin(np.abs(head.y[:, middle] - y)))
         column = int(np.argmin(np.abs(head.x[row, margin:-margin] - x))) + margin
-        out.append((x, head.points[row, column, 1] + (y - head.y[row, column]), head.points[row, column, 2]))
+        out.append(
+            (
+                x,
+                head.points[row, column, 1] + (y - head.y[row, column]),
+                head.points[row, column, 2],
+            )
+        )
     return np.array(out, F)

@@ -16,11 +16,27 @@ from facelab.datasets.synthetic.png import encode_png
 from facelab.datasets.synthetic.recipe import Recipe
 from facelab.datasets.synthetic.scenes import SUBSETS, scene
 
-LEADING = ("file", "identity", "emotion", "intensity", "yaw", "pitch", "roll", "x1", "y1", "x2", "y2",
-           *(f"l{axis}{k}" for k in range(5) for axis in "xy"))
+LEADING = (
+    "file",
+    "identity",
+    "emotion",
+    "intensity",
+    "yaw",
+    "pitch",
+    "roll",
+    "x1",
+    "y1",
+    "x2",
+    "y2",
+    *(f"l{axis}{k}" for k in range(5) for axis in "xy"),
+)
 TRAILING = ("split", "visibility", "visible", *(f"au{k}" for k in ACTION_UNITS))
-EXTRA = {"emotion": (), "verification": ("fold", "factor"), "liveness": ("kind", "depth"),
-         "detection": ("face", "blur", "occlusion", "invalid", "easy", "medium", "hard")}
+EXTRA = {
+    "emotion": (),
+    "verification": ("fold", "factor"),
+    "liveness": ("kind", "depth"),
+    "detection": ("face", "blur", "occlusion", "invalid", "easy", "medium", "hard"),
+}
 
 
 @dataclass(frozen=True)
@@ -69,7 +85,12 @@ def produce(job: tuple[Request, int, str]) -> dict:
     if request.set == "detection":
         drawn = scene(request.seed, index, request.size)
         rows = [_scene_row(name, k, face) for k, face in enumerate(drawn.faces)]
-        return {"index": index, "files": {name: _write(folder, name, drawn.image)}, "rows": rows, "split": drawn.split}
+        return {
+            "index": index,
+            "files": {name: _write(folder, name, drawn.image)},
+            "rows": rows,
+            "split": drawn.split,
+        }
     s = api.sample(request.seed, index, request.set, request.size[0], classes=request.classes or 7)
     files = {name: _write(folder, name, s.image)}
     row = _row(name, s.identity, s.recipe, s.box, s.landmarks, s.visible, s.visibility, s.split)
@@ -79,7 +100,9 @@ def produce(job: tuple[Request, int, str]) -> dict:
         if request.set == "liveness":
             depth = sense_depth(s.depth, request.seed, index)
         else:
-            depth = np.where(np.isnan(s.depth), 0, np.clip(np.rint(s.depth), 0, 65535)).astype(np.uint16)
+            depth = np.where(np.isnan(s.depth), 0, np.clip(np.rint(s.depth), 0, 65535)).astype(
+                np.uint16
+            )
         files[depth_name] = _write(folder, depth_name, depth)
         row["depth"] = depth_name
     return {"index": index, "files": files, "rows": [row], "split": s.split}
@@ -91,18 +114,42 @@ def _write(folder: str, name: str, image: np.ndarray) -> dict:
     return {"sha256": sha256_bytes(data), "bytes": len(data), "pixels_sha256": sha256_array(image)}
 
 
-def _row(name: str, identity: int, recipe: Recipe, box, landmarks, visible, visibility: float, split: str) -> dict:
-    row = {"file": name, "identity": identity, "emotion": recipe.emotion, "intensity": round(recipe.intensity, 4),
-           "yaw": round(recipe.yaw, 3), "pitch": round(recipe.pitch, 3), "roll": round(recipe.roll, 3)}
+def _row(
+    name: str, identity: int, recipe: Recipe, box, landmarks, visible, visibility: float, split: str
+) -> dict:
+    row = {
+        "file": name,
+        "identity": identity,
+        "emotion": recipe.emotion,
+        "intensity": round(recipe.intensity, 4),
+        "yaw": round(recipe.yaw, 3),
+        "pitch": round(recipe.pitch, 3),
+        "roll": round(recipe.roll, 3),
+    }
     row |= {k: round(float(v), 2) for k, v in zip(("x1", "y1", "x2", "y2"), box, strict=True)}
-    row |= {f"l{axis}{k}": round(float(landmarks[k][i]), 2) for k in range(5) for i, axis in enumerate("xy")}
-    row |= {"split": split, "visibility": round(float(visibility), 4),
-            "visible": "".join("1" if v else "0" for v in visible)}
+    row |= {
+        f"l{axis}{k}": round(float(landmarks[k][i]), 2)
+        for k in range(5)
+        for i, axis in enumerate("xy")
+    }
+    row |= {
+        "split": split,
+        "visibility": round(float(visibility), 4),
+        "visible": "".join("1" if v else "0" for v in visible),
+    }
     return row | {f"au{k}": round(recipe.action_units[k], 4) for k in ACTION_UNITS}
 
 
 def _scene_row(name: str, k: int, face) -> dict:
-    row = _row(name, face.recipe.person.number, face.recipe, face.box, face.landmarks, face.visible, face.visibility,
-               face.recipe.split)
+    row = _row(
+        name,
+        face.recipe.person.number,
+        face.recipe,
+        face.box,
+        face.landmarks,
+        face.visible,
+        face.visibility,
+        face.recipe.split,
+    )
     row |= {"face": k, "blur": face.blur, "occlusion": face.occlusion, "invalid": int(face.invalid)}
     return row | {subset: int(face.in_subset(subset)) for subset in SUBSETS}

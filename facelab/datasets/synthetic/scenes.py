@@ -21,7 +21,7 @@ from facelab.datasets.synthetic.stream import Stream
 
 DEFAULT_SIZE = (1024, 768)
 MOST_FACES, SMALLEST, LARGEST = 30, 16, 400
-HEIGHT_UNITS = 1.85   # a face's box is about this many units of 100 mm high
+HEIGHT_UNITS = 1.85  # a face's box is about this many units of 100 mm high
 CROWD = Spread(yaw=20, pitch=7, roll=7, occluded=0)
 SUBSETS = {"easy": 50, "medium": 30, "hard": 10}
 
@@ -35,9 +35,9 @@ class SceneFace:
     visible: np.ndarray
     visibility: float
     recipe: Recipe
-    blur: int            # WIDER: 0 clear, 1 normal, 2 heavy
-    occlusion: int       # WIDER: 0 none, 1 partial, 2 heavy
-    invalid: bool        # WIDER: too hidden to count
+    blur: int  # WIDER: 0 clear, 1 normal, 2 heavy
+    occlusion: int  # WIDER: 0 none, 1 partial, 2 heavy
+    invalid: bool  # WIDER: too hidden to count
 
     @property
     def height(self) -> float:
@@ -71,13 +71,22 @@ class _Placed:
     landmarks: np.ndarray
     visible: np.ndarray
     visibility: float
-    region: np.ndarray           # (h, w) bool: its face pixels still seen
+    region: np.ndarray  # (h, w) bool: its face pixels still seen
     pixels: int
 
 
-def scene(seed: int, index: int, size: tuple[int, int] = DEFAULT_SIZE, *, faces: int | None = None,
-          smallest: float = SMALLEST, largest: float = LARGEST, faults: float = 0.6, worn: float = 0.05,
-          spread: Spread = CROWD) -> Scene:
+def scene(
+    seed: int,
+    index: int,
+    size: tuple[int, int] = DEFAULT_SIZE,
+    *,
+    faces: int | None = None,
+    smallest: float = SMALLEST,
+    largest: float = LARGEST,
+    faults: float = 0.6,
+    worn: float = 0.05,
+    spread: Spread = CROWD,
+) -> Scene:
     """Return one scene, made alone from (seed, index); `size` is (width, height).
 
     `faces` sets how many people are asked for (drawn from 0 … 30 otherwise; fewer where there is no room), `smallest`
@@ -88,11 +97,16 @@ def scene(seed: int, index: int, size: tuple[int, int] = DEFAULT_SIZE, *, faces:
     seed, index = sets.check_number("seed", seed), sets.check_number("index", index)
     width, height = (sets.check_number("size", s, 64) for s in size)
     if not 8 <= smallest <= largest <= 1000:
-        raise BadInputError("the face sizes are out of range", expected="8 <= smallest <= largest <= 1000 pixels",
-                            got=f"{smallest} … {largest}")
+        raise BadInputError(
+            "the face sizes are out of range",
+            expected="8 <= smallest <= largest <= 1000 pixels",
+            got=f"{smallest} … {largest}",
+        )
     r = Stream(seed, "detection", index, "scene")
     count = _count(r) if faces is None else sets.check_number("number of faces", faces)
-    image = background(Stream(seed, "detection", index, "background"), (width, height), clutter=1.5).astype(np.float64)
+    image = background(
+        Stream(seed, "detection", index, "background"), (width, height), clutter=1.5
+    ).astype(np.float64)
     clutter = Stream(seed, "detection", index, "clutter")
     for _ in range(clutter.integer(5)):
         _add_clutter(image, clutter, index)
@@ -103,8 +117,11 @@ def scene(seed: int, index: int, size: tuple[int, int] = DEFAULT_SIZE, *, faces:
         _add_person(image, recipe, x, y, h, placed)
     optics = draw_optics(Stream(seed, "detection", index, "camera"), width, faults)
     optics = replace(optics, defocus=min(optics.defocus, 1.6))
-    picture = expose(np.clip(np.rint(image), 0, FULL).astype(np.int32), optics,
-                     Stream(seed, "detection", index, "sensor"))
+    picture = expose(
+        np.clip(np.rint(image), 0, FULL).astype(np.int32),
+        optics,
+        Stream(seed, "detection", index, "sensor"),
+    )
     return Scene(picture, tuple(_finish(p, optics) for p in placed), sets.split_of(index), optics)
 
 
@@ -121,7 +138,9 @@ def _places(r: Stream, count: int, width: int, height: int, smallest: float, lar
     No two faces share a spot; one person in five may stand before the face of another.
     """
     largest = min(largest, height * 0.62)
-    heights = sorted(float(exp(r.uniform(log(min(smallest, largest)), log(largest)))) for _ in range(count))
+    heights = sorted(
+        float(exp(r.uniform(log(min(smallest, largest)), log(largest)))) for _ in range(count)
+    )
     out: list[tuple[float, float, float]] = []
     for h in heights:
         w, near = 0.77 * h, h / largest
@@ -135,7 +154,9 @@ def _places(r: Stream, count: int, width: int, height: int, smallest: float, lar
     return out
 
 
-def _apart(new: tuple[float, float, float], other: tuple[float, float, float], may_hide: bool) -> bool:
+def _apart(
+    new: tuple[float, float, float], other: tuple[float, float, float], may_hide: bool
+) -> bool:
     """Return whether a nearer person may stand at `new` while another stands farther at `other`."""
     dx, dy = abs(new[0] - other[0]), other[1] - new[1]
     mean = 0.5 * (new[2] + other[2])
@@ -151,19 +172,33 @@ def _person(seed: int, index: int, k: int, lighting, worn: float, spread: Spread
     emotion = Stream(*name, "emotion").choice(EMOTIONS)
     recipe = draw_recipe(name, draw_identity(number), emotion, 160, spread, sets.split_of(index))
     r = Stream(*name, "worn")
-    return replace(recipe, lighting=lighting, mask=r.chance(worn), eyewear="sun" if r.chance(worn) else None)
+    return replace(
+        recipe, lighting=lighting, mask=r.chance(worn), eyewear="sun" if r.chance(worn) else None
+    )
 
 
-def _add_person(image: np.ndarray, recipe: Recipe, x: float, y: float, height: float, placed: list[_Placed]) -> None:
+def _add_person(
+    image: np.ndarray, recipe: Recipe, x: float, y: float, height: float, placed: list[_Placed]
+) -> None:
     """Draw one person over the image, and note what is hidden of those behind."""
     h, w, _ = image.shape
     scale = height / HEIGHT_UNITS
     reach = int(scale * 2.1) + 3
     x0, x1, y0 = max(0, int(x) - reach), min(w, int(x) + reach), max(0, int(y - scale * 1.9))
-    y1 = h    # people stand: their bodies reach below the picture
+    y1 = h  # people stand: their bodies reach below the picture
     centre = (x - x0, y - y0 - 0.28 * scale)
-    layer = draw_layer(recipe, View((x1 - x0, y1 - y0), centre, scale, recipe.yaw, recipe.pitch, recipe.roll,
-                                    recipe.distance))
+    layer = draw_layer(
+        recipe,
+        View(
+            (x1 - x0, y1 - y0),
+            centre,
+            scale,
+            recipe.yaw,
+            recipe.pitch,
+            recipe.roll,
+            recipe.distance,
+        ),
+    )
     alpha = layer.alpha
     patch = image[y0:y1, x0:x1]
     patch *= 1 - alpha[..., None]
@@ -177,13 +212,24 @@ def _add_person(image: np.ndarray, recipe: Recipe, x: float, y: float, height: f
     region[y0:y1, x0:x1] = layer.face
     offset = np.array([x0, y0], np.float64)
     landmarks = layer.landmarks + offset
-    visible = layer.visible & (landmarks >= 0).all(1) & (landmarks[:, 0] < w) & (landmarks[:, 1] < h)
+    visible = (
+        layer.visible & (landmarks >= 0).all(1) & (landmarks[:, 0] < w) & (landmarks[:, 1] < h)
+    )
     if recipe.mask:
         visible[2:] = False
     if recipe.eyewear == "sun":
         visible[:2] = False
-    placed.append(_Placed(recipe, layer.box + np.tile(offset, 2), landmarks, visible, layer.visibility, region,
-                          max(1, int(layer.face.sum()))))
+    placed.append(
+        _Placed(
+            recipe,
+            layer.box + np.tile(offset, 2),
+            landmarks,
+            visible,
+            layer.visibility,
+            region,
+            max(1, int(layer.face.sum())),
+        )
+    )
 
 
 def _finish(p: _Placed, optics: Optics) -> SceneFace:
@@ -192,9 +238,16 @@ def _finish(p: _Placed, optics: Optics) -> SceneFace:
     hidden = 1 - visibility * (1 - worn)
     height = float(p.box[3] - p.box[1])
     blur = max(optics.defocus, optics.shake / 2) / height
-    return SceneFace(p.box, p.landmarks, p.visible, visibility * (1 - worn), p.recipe,
-                     2 if blur > 0.05 or height < 20 else 1 if blur > 0.02 or height < 40 else 0,
-                     2 if hidden > 0.4 else 1 if hidden > 0.12 else 0, visibility < 0.2)
+    return SceneFace(
+        p.box,
+        p.landmarks,
+        p.visible,
+        visibility * (1 - worn),
+        p.recipe,
+        2 if blur > 0.05 or height < 20 else 1 if blur > 0.02 or height < 40 else 0,
+        2 if hidden > 0.4 else 1 if hidden > 0.12 else 0,
+        visibility < 0.2,
+    )
 
 
 # ---------------------------------------------------------------- clutter
@@ -204,7 +257,7 @@ def _add_clutter(image: np.ndarray, r: Stream, index: int) -> None:
     side = r.integer(24, max(25, min(140, h // 3)))
     x, y = r.integer(w - side), r.integer(h - side)
     kind = r.integer(3)
-    patch = image[y:y + side, x:x + side]
+    patch = image[y : y + side, x : x + side]
     u, v = (np.arange(side) + 0.5) / side, (np.arange(side)[:, None] + 0.5) / side
     if kind == 0:
         s, c = sincos(r.uniform(-30, 30) * DEGREE)
@@ -220,9 +273,16 @@ def _add_clutter(image: np.ndarray, r: Stream, index: int) -> None:
 
 def _shuffled_face(r: Stream, side: int) -> np.ndarray:
     """Return a face cut into 4×4 tiles in random order: a face's texture without a face's layout."""
-    recipe = draw_recipe(("shuffled", r.integer(1 << 31)), draw_identity(r.integer(1 << 31)), "neutral", 96, Spread())
+    recipe = draw_recipe(
+        ("shuffled", r.integer(1 << 31)), draw_identity(r.integer(1 << 31)), "neutral", 96, Spread()
+    )
     layer = draw_layer(recipe, View((96, 96), (48, 46), 40, recipe.yaw, recipe.pitch, recipe.roll))
     flat = np.rint(layer.colour + 1800 * (1 - layer.alpha[..., None])).astype(np.int32)
     tiles = flat.reshape(4, 24, 4, 24, 3).transpose(0, 2, 1, 3, 4).reshape(16, 24, 24, 3)
-    mixed = tiles[r.permutation(16)].reshape(4, 4, 24, 24, 3).transpose(0, 2, 1, 3, 4).reshape(96, 96, 3)
+    mixed = (
+        tiles[r.permutation(16)]
+        .reshape(4, 4, 24, 24, 3)
+        .transpose(0, 2, 1, 3, 4)
+        .reshape(96, 96, 3)
+    )
     return area_resize(mixed, (side, side))

@@ -18,14 +18,28 @@ from facelab.datasets.synthetic.stream import Stream
 IMAGE_SETS = ("emotion", "verification", "liveness")
 SETS = (*IMAGE_SETS, "detection")
 SPLITS = ("train", "validation", "test")
-MOST = 250_000_000   # identities a set may have under one seed
+MOST = 250_000_000  # identities a set may have under one seed
 
 # 14 train, 3 validation, 3 test of every 20 identities, mixed so that short sets have all three
-_SLOTS = tuple({3: "validation", 11: "validation", 18: "validation", 6: "test", 15: "test", 19: "test"}.get(k, "train")
-               for k in range(20))
+_SLOTS = tuple(
+    {3: "validation", 11: "validation", 18: "validation", 6: "test", 15: "test", 19: "test"}.get(
+        k, "train"
+    )
+    for k in range(20)
+)
 FOLDS = 10
-HARD_FACTORS = ("pose", "light", "expression", "occlusion", "sunglasses", "blur", "resolution", "noise", "age",
-                "lookalike")
+HARD_FACTORS = (
+    "pose",
+    "light",
+    "expression",
+    "occlusion",
+    "sunglasses",
+    "blur",
+    "resolution",
+    "noise",
+    "age",
+    "lookalike",
+)
 
 
 def split_of(place: int) -> str:
@@ -36,8 +50,12 @@ def split_of(place: int) -> str:
 def check_set(name: str, known: tuple[str, ...] = SETS) -> str:
     """Return the set's name, or raise BadInputError."""
     if name not in known:
-        raise BadInputError("there is no such set", expected=", ".join(known), got=repr(name),
-                            fix="use one of the names" + did_you_mean(name, known))
+        raise BadInputError(
+            "there is no such set",
+            expected=", ".join(known),
+            got=repr(name),
+            fix="use one of the names" + did_you_mean(name, known),
+        )
     return name
 
 
@@ -51,7 +69,9 @@ def check_number(what: str, value: int, low: int = 0) -> int:
 def identity_number(seed: int, name: str, place: int) -> int:
     """Return the number of the `place`-th identity of a set under a seed."""
     if place >= MOST:
-        raise BadInputError("the set is too large", expected=f"fewer than {MOST} identities", got=place)
+        raise BadInputError(
+            "the set is too large", expected=f"fewer than {MOST} identities", got=place
+        )
     return (seed * len(SETS) + SETS.index(name)) * MOST + place
 
 
@@ -61,8 +81,11 @@ def classes_of(classes: int | tuple[str, ...]) -> tuple[str, ...]:
         return THREE_CLASSES if classes == 3 else EMOTIONS
     if isinstance(classes, (tuple, list)) and classes and set(classes) <= set(EMOTIONS):
         return tuple(classes)
-    raise BadInputError("the classes are not known", expected="3, 7 or names of " + ", ".join(EMOTIONS),
-                        got=repr(classes))
+    raise BadInputError(
+        "the classes are not known",
+        expected="3, 7 or names of " + ", ".join(EMOTIONS),
+        got=repr(classes),
+    )
 
 
 def emotion_recipe(seed: int, index: int, size: int, classes: tuple[str, ...] = EMOTIONS) -> Recipe:
@@ -70,12 +93,21 @@ def emotion_recipe(seed: int, index: int, size: int, classes: tuple[str, ...] = 
     group, within = divmod(index, 20 * len(classes))
     turn, slot = divmod(within, 20)
     person = draw_identity(identity_number(seed, "emotion", group * 20 + slot))
-    return draw_recipe((seed, "emotion", index), person, classes[(turn + slot) % len(classes)], size, Spread(),
-                       split_of(slot))
+    return draw_recipe(
+        (seed, "emotion", index),
+        person,
+        classes[(turn + slot) % len(classes)],
+        size,
+        Spread(),
+        split_of(slot),
+    )
 
 
 # ---------------------------------------------------------------- verification
-_BASE, _HARD = 40, 22   # a block: 20 identities twice, then two identities with one anchor and ten variants each
+_BASE, _HARD = (
+    40,
+    22,
+)  # a block: 20 identities twice, then two identities with one anchor and ten variants each
 
 
 def verification_place(index: int) -> dict[str, object]:
@@ -88,11 +120,21 @@ def verification_place(index: int) -> dict[str, object]:
     block, within = divmod(index, _BASE + _HARD)
     if within < _BASE:
         slot = within % 20
-        return {"kind": "base", "fold": slot % FOLDS, "identity": (block // 2) * 22 + slot, "factor": ""}
+        return {
+            "kind": "base",
+            "fold": slot % FOLDS,
+            "identity": (block // 2) * 22 + slot,
+            "factor": "",
+        }
     person, step = divmod(within - _BASE, 1 + len(HARD_FACTORS))
     factor = "anchor" if step == 0 else HARD_FACTORS[step - 1]
     # hard identities live in the upper half of the set's numbers
-    return {"kind": "hard", "fold": block % FOLDS, "identity": MOST // 2 + block * 2 + person, "factor": factor}
+    return {
+        "kind": "hard",
+        "fold": block % FOLDS,
+        "identity": MOST // 2 + block * 2 + person,
+        "factor": factor,
+    }
 
 
 def verification_recipe(seed: int, index: int, size: int) -> Recipe:
@@ -103,35 +145,60 @@ def verification_recipe(seed: int, index: int, size: int) -> Recipe:
     tags = {"fold": place["fold"], "factor": place["factor"]}
     if place["kind"] == "base":
         emotion = Stream(*name, "emotion").choice(EMOTIONS + ("neutral",) * 3)
-        recipe = draw_recipe(name, draw_identity(number), emotion, size,
-                             Spread(yaw=12, pitch=6, roll=5, faults=0.8, occluded=0.0, intensity=(0.2, 0.8)), "test")
+        recipe = draw_recipe(
+            name,
+            draw_identity(number),
+            emotion,
+            size,
+            Spread(yaw=12, pitch=6, roll=5, faults=0.8, occluded=0.0, intensity=(0.2, 0.8)),
+            "test",
+        )
         return dataclasses.replace(recipe, tags=tags)
-    anchor = draw_recipe((seed, "verification", "anchor", place["identity"]), draw_identity(number), "neutral", size,
-                         Spread(yaw=2, pitch=2, roll=1, faults=0.2, occluded=0.0), "test")
-    return dataclasses.replace(_HARD_CHANGES[place["factor"]](anchor, Stream(*name, "hard")), tags=tags)
+    anchor = draw_recipe(
+        (seed, "verification", "anchor", place["identity"]),
+        draw_identity(number),
+        "neutral",
+        size,
+        Spread(yaw=2, pitch=2, roll=1, faults=0.2, occluded=0.0),
+        "test",
+    )
+    return dataclasses.replace(
+        _HARD_CHANGES[place["factor"]](anchor, Stream(*name, "hard")), tags=tags
+    )
 
 
 def _aged(recipe: Recipe, r: Stream) -> Recipe:
     person = recipe.person
-    return change(recipe, age=min(1.0, person.age + 0.6) if person.age < 0.5 else max(0.0, person.age - 0.6))
+    return change(
+        recipe, age=min(1.0, person.age + 0.6) if person.age < 0.5 else max(0.0, person.age - 0.6)
+    )
 
 
 def _lookalike(recipe: Recipe, r: Stream) -> Recipe:
     other = draw_identity(recipe.person.number + MOST // 4)
-    return change(recipe, person=dataclasses.replace(blend(recipe.person, other, 0.65), number=other.number))
+    return change(
+        recipe, person=dataclasses.replace(blend(recipe.person, other, 0.65), number=other.number)
+    )
 
 
 _HARD_CHANGES: dict[str, Callable[[Recipe, Stream], Recipe]] = {
     "anchor": lambda recipe, r: recipe,
     "pose": lambda recipe, r: change(recipe, yaw=r.choice((-1, 1)) * r.uniform(40, 55)),
-    "light": lambda recipe, r: change(recipe, light=side_light(r.choice((-1, 1)) * r.uniform(75, 95))),
-    "expression": lambda recipe, r: change(recipe, emotion=r.choice(("surprise", "joy", "disgust", "anger")),
-                                           intensity=1.0),
+    "light": lambda recipe, r: change(
+        recipe, light=side_light(r.choice((-1, 1)) * r.uniform(75, 95))
+    ),
+    "expression": lambda recipe, r: change(
+        recipe, emotion=r.choice(("surprise", "joy", "disgust", "anger")), intensity=1.0
+    ),
     "occlusion": lambda recipe, r: change(recipe, mask=True),
     "sunglasses": lambda recipe, r: change(recipe, eyewear="sun"),
-    "blur": lambda recipe, r: change(recipe, shake=r.uniform(0.04, 0.06) * 160, shake_angle=r.uniform(0, 180)),
+    "blur": lambda recipe, r: change(
+        recipe, shake=r.uniform(0.04, 0.06) * 160, shake_angle=r.uniform(0, 180)
+    ),
     "resolution": lambda recipe, r: change(recipe, resolution=r.integer(24, 33)),
-    "noise": lambda recipe, r: change(recipe, sensor_noise=r.uniform(22, 30), jpeg=r.integer(8, 16)),
+    "noise": lambda recipe, r: change(
+        recipe, sensor_noise=r.uniform(22, 30), jpeg=r.integer(8, 16)
+    ),
     "age": _aged,
     "lookalike": _lookalike,
 }

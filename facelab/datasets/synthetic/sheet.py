@@ -19,19 +19,22 @@ def write_sheet(path: Path, name: str, folder: Path, entries: list[dict], names:
     groups = _groups(name, entries)
     wide = name == "detection"
     cell = (256, 192) if wide else (CELL, CELL)
-    rows = [group[:4 if wide else COLUMNS] for _, group in groups][:5 if wide else ROWS]
+    rows = [group[: 4 if wide else COLUMNS] for _, group in groups][: 5 if wide else ROWS]
     columns = max(len(row) for row in rows)
     label = 0 if wide else 76
-    sheet = np.full((MARGIN + len(rows) * (cell[1] + MARGIN), label + MARGIN + columns * (cell[0] + MARGIN), 3), 255,
-                    np.uint8)
+    sheet = np.full(
+        (MARGIN + len(rows) * (cell[1] + MARGIN), label + MARGIN + columns * (cell[0] + MARGIN), 3),
+        255,
+        np.uint8,
+    )
     for i, row in enumerate(rows):
         y = MARGIN + i * (cell[1] + MARGIN)
         if label:
-            sheet[y:y + cell[1], :label] = _text(groups[i][0], (label, cell[1]))
+            sheet[y : y + cell[1], :label] = _text(groups[i][0], (label, cell[1]))
         for j, k in enumerate(row):
             x = label + MARGIN + j * (cell[0] + MARGIN)
             faces = entries[k]["rows"] if wide else []
-            sheet[y:y + cell[1], x:x + cell[0]] = _thumbnail(folder / names[k], cell, faces)
+            sheet[y : y + cell[1], x : x + cell[0]] = _thumbnail(folder / names[k], cell, faces)
     write_bytes(path, encode_png(sheet))
 
 
@@ -48,12 +51,16 @@ def _groups(name: str, entries: list[dict]) -> list[tuple[str, list[int]]]:
 
 def _thumbnail(path: Path, size: tuple[int, int], faces: list[dict]) -> np.ndarray:
     from PIL import Image
+
     with Image.open(path) as im:
         image = np.asarray(im.convert("RGB"))
     h, w, _ = image.shape
     small = np.rint(area_resize(image.astype(np.int64), size)).astype(np.uint8)
     for row in faces:
-        box = [round(row[k] * s) for k, s in zip(("x1", "y1", "x2", "y2"), (size[0] / w, size[1] / h) * 2, strict=True)]
+        box = [
+            round(row[k] * s)
+            for k, s in zip(("x1", "y1", "x2", "y2"), (size[0] / w, size[1] / h) * 2, strict=True)
+        ]
         _outline(small, box, RED if row["invalid"] else GREEN)
     return small
 
@@ -62,13 +69,14 @@ def _outline(image: np.ndarray, box: list[int], colour) -> None:
     h, w, _ = image.shape
     x1, y1 = (min(max(v, 0), n - 1) for v, n in zip(box[:2], (w, h), strict=True))
     x2, y2 = (min(max(v, 0), n - 1) for v, n in zip(box[2:], (w, h), strict=True))
-    image[[y1, y2], x1:x2 + 1] = colour
-    image[y1:y2 + 1, [x1, x2]] = colour
+    image[[y1, y2], x1 : x2 + 1] = colour
+    image[y1 : y2 + 1, [x1, x2]] = colour
 
 
 def _text(words: str, size: tuple[int, int]) -> np.ndarray:
     """Return black words on white, drawn with Pillow's built-in bitmap font (no font file decides its pixels)."""
     from PIL import Image, ImageDraw, ImageFont
+
     im = Image.new("L", size, 255)
     font = ImageFont.load_default_imagefont()
     ImageDraw.Draw(im).text((4, size[1] // 2 - 6), words.replace("_", " ")[-12:], fill=0, font=font)

@@ -21,7 +21,11 @@ def write_wider(folder: Path, entries: list[dict], names: list[str]) -> list[str
     annotations, subsets = [], {name: [] for name in SUBSETS}
     for name, entry in zip(names, entries, strict=True):
         rows = entry["rows"]
-        annotations += [name, str(len(rows)), *(map(_line, rows) if rows else ["0 0 0 0 0 0 0 0 0 0"])]
+        annotations += [
+            name,
+            str(len(rows)),
+            *(map(_line, rows) if rows else ["0 0 0 0 0 0 0 0 0 0"]),
+        ]
         for subset, lines in subsets.items():
             chosen = [k + 1 for k, row in enumerate(rows) if row[subset]]
             lines += [name, str(len(chosen)), *map(str, chosen)]

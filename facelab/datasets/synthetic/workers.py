@@ -27,11 +27,15 @@ def parallel(work: Callable[[Job], Result], jobs: Sequence[Job], workers: int) -
     workers = min(workers, len(jobs))
     if workers <= 1:
         from threadpoolctl import threadpool_limits
+
         with threadpool_limits(1):
             yield from map(work, jobs)
         return
     from joblib import Parallel, delayed, parallel_config
+
     batch = max(1, min(16, len(jobs) // (8 * workers)))
     with parallel_config(backend="loky", inner_max_num_threads=1):
-        pool = Parallel(n_jobs=workers, return_as="generator", batch_size=batch, pre_dispatch=4 * workers)
+        pool = Parallel(
+            n_jobs=workers, return_as="generator", batch_size=batch, pre_dispatch=4 * workers
+        )
         yield from pool(delayed(work)(job) for job in jobs)

@@ -21,10 +21,15 @@ from facelab.datasets.synthetic.sheet import write_sheet
 from facelab.datasets.synthetic.workers import parallel
 
 SCHEMA = "facelab.synthetic/1"
-RENDERER = 1   # raise it when the same request no longer gives the same pixels
+RENDERER = 1  # raise it when the same request no longer gives the same pixels
 JOURNAL = ".journal.jsonl"
-MANIFEST, LABELS, PAIRS, HARD, SHEET = ("manifest.json", "labels.csv", "pairs.csv", "pairs_hard.csv",
-                                        "contact_sheet.png")
+MANIFEST, LABELS, PAIRS, HARD, SHEET = (
+    "manifest.json",
+    "labels.csv",
+    "pairs.csv",
+    "pairs_hard.csv",
+    "contact_sheet.png",
+)
 Progress = Callable[[Iterable, int], Iterable]
 
 
@@ -40,8 +45,9 @@ class Written:
     files: tuple[str, ...]
 
 
-def make_request(name: str, seed: int, size: int | None, classes: int | tuple[str, ...] = 7,
-                 depth: bool = False) -> Request:
+def make_request(
+    name: str, seed: int, size: int | None, classes: int | tuple[str, ...] = 7, depth: bool = False
+) -> Request:
     """Return a checked request; `size` is the side of a face crop, or the width of a scene (height ¾ of it).
 
     Raises BadInputError for what cannot be drawn.
@@ -55,14 +61,24 @@ def make_request(name: str, seed: int, size: int | None, classes: int | tuple[st
         side = 160 if size is None else sets.check_number("size", size, 16)
         shape = (side, side)
     if shape[0] > 2048:
-        raise BadInputError("the picture's size is out of range", expected="at most 2048 pixels", got=shape[0])
+        raise BadInputError(
+            "the picture's size is out of range", expected="at most 2048 pixels", got=shape[0]
+        )
     if depth and name == "detection":
-        raise BadInputError("scenes have no depth map", got="--depth with --set detection", fix="leave --depth out")
+        raise BadInputError(
+            "scenes have no depth map", got="--depth with --set detection", fix="leave --depth out"
+        )
     return Request(name, seed, shape, sets.classes_of(classes) if name == "emotion" else (), depth)
 
 
-def write_set(request: Request, n: int, folder: str | Path, *, workers: int = 1,
-              progress: Progress | None = None) -> Written:
+def write_set(
+    request: Request,
+    n: int,
+    folder: str | Path,
+    *,
+    workers: int = 1,
+    progress: Progress | None = None,
+) -> Written:
     """Write the first n pictures of a set with labels, manifest and contact sheet; return what was done.
 
     Pictures that an earlier run of the same request left behind are kept when their bytes are the promised ones; a
@@ -70,10 +86,17 @@ def write_set(request: Request, n: int, folder: str | Path, *, workers: int = 1,
     folder holds something else.
     """
     folder = Path(folder)
-    n, workers = sets.check_number("number of pictures", n, 1), sets.check_number("number of workers", workers, 1)
+    n, workers = (
+        sets.check_number("number of pictures", n, 1),
+        sets.check_number("number of workers", workers, 1),
+    )
     if request.set == "verification" and n < FEWEST:
-        raise BadInputError("too few pictures for ten folds of pairs", expected=f"at least {FEWEST}", got=n,
-                            fix=f"ask for {FEWEST} or more")
+        raise BadInputError(
+            "too few pictures for ten folds of pairs",
+            expected=f"at least {FEWEST}",
+            got=n,
+            fix=f"ask for {FEWEST} or more",
+        )
     done = _open_journal(folder, request, n)
     todo = [k for k in range(n) if k not in done]
     jobs = [(request, k, str(folder)) for k in todo]
@@ -85,7 +108,9 @@ def write_set(request: Request, n: int, folder: str | Path, *, workers: int = 1,
 
 # ---------------------------------------------------------------- journal
 def _header(request: Request) -> dict:
-    plain = {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(request).items()}
+    plain = {
+        k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(request).items()
+    }
     return {"schema": SCHEMA, "renderer": RENDERER, **plain}
 
 
@@ -96,8 +121,11 @@ def _open_journal(folder: Path, request: Request, n: int) -> dict[int, dict]:
     path = folder / JOURNAL
     if not path.exists():
         if folder.exists() and any(folder.iterdir()):
-            raise BadInputError("the folder is not empty and was not written by this command", where=folder,
-                                fix="name a new folder, or empty this one")
+            raise BadInputError(
+                "the folder is not empty and was not written by this command",
+                where=folder,
+                fix="name a new folder, or empty this one",
+            )
         write_text(path, dumps(_header(request)) + "\n")
         return {}
     lines = path.read_text(encoding="utf-8").splitlines()
@@ -105,15 +133,27 @@ def _open_journal(folder: Path, request: Request, n: int) -> dict[int, dict]:
     if header != _header(request):
         wanted = _header(request)
         changed = [k for k in wanted if not header or header.get(k) != wanted[k]]
-        raise BadInputError("the folder holds another set", where=folder,
-                            expected=", ".join(f"{k}={wanted[k]}" for k in changed),
-                            got=", ".join(f"{k}={(header or {}).get(k)}" for k in changed),
-                            fix="name another folder, or repeat the options with which this one was begun")
+        raise BadInputError(
+            "the folder holds another set",
+            where=folder,
+            expected=", ".join(f"{k}={wanted[k]}" for k in changed),
+            got=", ".join(f"{k}={(header or {}).get(k)}" for k in changed),
+            fix="name another folder, or repeat the options with which this one was begun",
+        )
     entries = {e["index"]: e for e in map(_parse, lines[1:]) if e and "index" in e}
     if entries and max(entries) >= n:
-        raise BadInputError("the folder holds more pictures than were asked for", where=folder, expected=f"at most {n}",
-                            got=max(entries) + 1, fix="ask for as many or more, or name another folder")
-    return {k: e for k, e in entries.items() if all(_is_whole(folder / f, facts) for f, facts in e["files"].items())}
+        raise BadInputError(
+            "the folder holds more pictures than were asked for",
+            where=folder,
+            expected=f"at most {n}",
+            got=max(entries) + 1,
+            fix="ask for as many or more, or name another folder",
+        )
+    return {
+        k: e
+        for k, e in entries.items()
+        if all(_is_whole(folder / f, facts) for f, facts in e["files"].items())
+    }
 
 
 def _parse(line: str) -> dict | None:
@@ -126,7 +166,11 @@ def _parse(line: str) -> dict | None:
 
 
 def _is_whole(path: Path, facts: dict) -> bool:
-    return path.is_file() and path.stat().st_size == facts["bytes"] and sha256_file(path) == facts["sha256"]
+    return (
+        path.is_file()
+        and path.stat().st_size == facts["bytes"]
+        and sha256_file(path) == facts["sha256"]
+    )
 
 
 def _produce_and_note(job: tuple[Request, int, str]) -> dict:
@@ -151,10 +195,23 @@ def _finish(request: Request, folder: Path, entries: list[dict], drawn: int) -> 
     write_sheet(folder / SHEET, request.set, folder, entries, names)
     written.append(SHEET)
     files = {name: facts for e in entries for name, facts in e["files"].items()}
-    files |= {name: {"sha256": sha256_file(folder / name), "bytes": (folder / name).stat().st_size} for name in written}
+    files |= {
+        name: {"sha256": sha256_file(folder / name), "bytes": (folder / name).stat().st_size}
+        for name in written
+    }
     splits = {s: sum(e["split"] == s for e in entries) for s in sets.SPLITS}
-    write_json(folder / MANIFEST, {**_header(request), "n": len(entries), "faces": len(table), "pairs": pairs,
-                                   "splits": splits, "columns": list(rows.columns(request)), "files": files})
+    write_json(
+        folder / MANIFEST,
+        {
+            **_header(request),
+            "n": len(entries),
+            "faces": len(table),
+            "pairs": pairs,
+            "splits": splits,
+            "columns": list(rows.columns(request)),
+            "files": files,
+        },
+    )
     # in the order of the indices, whatever the order in which processes finished
     write_text(folder / JOURNAL, "\n".join(map(dumps, [_header(request), *entries])) + "\n")
     return Written(folder, len(entries), drawn, len(table), pairs, (MANIFEST, *written))
@@ -171,11 +228,19 @@ def _write_csv(path: Path, header: Iterable[str], table: Iterable[dict]) -> None
 def _write_pairs(folder: Path, request: Request, names: list[str]) -> int:
     """Write pairs.csv, pairs_hard.csv, and pairs.txt in LFW's own layout; return the number of base pairs."""
     base = base_pairs(request.seed, len(names))
-    _write_csv(folder / PAIRS, ("fold", "a", "b", "same"),
-               ({"fold": p.fold, "a": names[p.a], "b": names[p.b], "same": p.same} for p in base))
-    _write_csv(folder / HARD, ("fold", "a", "b", "same", "factor"),
-               ({"fold": p.fold, "a": names[p.a], "b": names[p.b], "same": p.same, "factor": p.factor}
-                for p in hard_pairs(len(names))))
+    _write_csv(
+        folder / PAIRS,
+        ("fold", "a", "b", "same"),
+        ({"fold": p.fold, "a": names[p.a], "b": names[p.b], "same": p.same} for p in base),
+    )
+    _write_csv(
+        folder / HARD,
+        ("fold", "a", "b", "same", "factor"),
+        (
+            {"fold": p.fold, "a": names[p.a], "b": names[p.b], "same": p.same, "factor": p.factor}
+            for p in hard_pairs(len(names))
+        ),
+    )
     write_text(folder / "pairs.txt", _lfw_text(base, names))
     return len(base)
 
@@ -185,8 +250,13 @@ def _lfw_text(pairs, names: list[str]) -> str:
 
     LFW gives each fold the same number of pairs; folds are cut to the smallest one here.
     """
-    folds = {k: ([p for p in pairs if p.fold == k and p.same], [p for p in pairs if p.fold == k and not p.same])
-             for k in range(sets.FOLDS)}
+    folds = {
+        k: (
+            [p for p in pairs if p.fold == k and p.same],
+            [p for p in pairs if p.fold == k and not p.same],
+        )
+        for k in range(sets.FOLDS)
+    }
     size = min(min(len(genuine), len(impostor)) for genuine, impostor in folds.values())
 
     def part(index: int) -> tuple[str, int]:

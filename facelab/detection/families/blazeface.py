@@ -31,8 +31,15 @@ class BlazeFace(NeuralDetector):
     has_landmarks = False
     default_score, default_nms = 0.4, 0.3
 
-    def __init__(self, name: str, model: Model, spec: PreprocessSpec | None = None, *,
-                 anchors: Sequence[tuple[int, int]] | None = None, **options: Any):
+    def __init__(
+        self,
+        name: str,
+        model: Model,
+        spec: PreprocessSpec | None = None,
+        *,
+        anchors: Sequence[tuple[int, int]] | None = None,
+        **options: Any,
+    ):
         self.levels = anchors
         super().__init__(name, model, spec, **options)
 
@@ -42,44 +49,76 @@ class BlazeFace(NeuralDetector):
 
         The inputs are small, so the resize averages when it shrinks: without that, faces of a photograph vanish.
         """
-        return detector_spec(name, size=size or (128, 128), fit="letterbox_center", mean=[127.5], scale=[127.5],
-                             layout=layout, kernel=SMOOTH)
+        return detector_spec(
+            name,
+            size=size or (128, 128),
+            fit="letterbox_center",
+            mean=[127.5],
+            scale=[127.5],
+            layout=layout,
+            kernel=SMOOTH,
+        )
 
     def _outputs(self, tensor: np.ndarray) -> Outputs:
         names = [i.name for i in self.session.inputs]
         if len(names) == 1:
             return super()._outputs(tensor)
         # the export with suppression inside takes its thresholds as inputs
-        values = {"max_output_boxes": np.array(self.top_k, np.int64),
-                  "iou_threshold": np.array(self.nms_threshold, np.float32),
-                  "score_threshold": np.array(self.score_threshold, np.float32)}
+        values = {
+            "max_output_boxes": np.array(self.top_k, np.int64),
+            "iou_threshold": np.array(self.nms_threshold, np.float32),
+            "score_threshold": np.array(self.score_threshold, np.float32),
+        }
         if set(names[1:]) != set(values):
-            raise BadInputError("the model's inputs are not those of blazeface", where=self.name,
-                                expected=f"one image, or an image with {', '.join(values)}", got=", ".join(names))
-        return dict(zip((o.name for o in self.session.outputs), self.session.run(tensor, **values), strict=True))
+            raise BadInputError(
+                "the model's inputs are not those of blazeface",
+                where=self.name,
+                expected=f"one image, or an image with {', '.join(values)}",
+                got=", ".join(names),
+            )
+        return dict(
+            zip(
+                (o.name for o in self.session.outputs),
+                self.session.run(tensor, **values),
+                strict=True,
+            )
+        )
 
     def decode(self, outputs: Outputs, size: tuple[int, int]) -> Found:
         if len(outputs) == 1 and (rows := next(iter(outputs.values()))).shape[-1] == 17:
             return self._suppressed(rows.reshape(-1, 17).astype(np.float64), size)
         flat = {v.shape[-1]: v.reshape(-1, v.shape[-1]) for v in outputs.values() if v.ndim >= 2}
         anchors = self._anchors(size)
-        if set(flat) != {16, 1} or anchors is None or len(flat[16]) != len(anchors) or len(flat[1]) != len(anchors):
+        if (
+            set(flat) != {16, 1}
+            or anchors is None
+            or len(flat[16]) != len(anchors)
+            or len(flat[1]) != len(anchors)
+        ):
             raise self.wrong(outputs, "boxes (896 or 2304, 16) and scores (…, 1)")
         scores = sigmoid(flat[1][:, 0].astype(np.float64))
         keep = np.flatnonzero(scores >= self.score_threshold)
         raw = flat[16][keep].reshape(-1, 8, 2).astype(np.float64)
         centre, half = raw[:, 0] + anchors[keep] * size, raw[:, 1] / 2
         points = raw[:, 2:] + (anchors[keep] * size)[:, None]
-        boxes, scores, points = blend(np.concatenate([centre - half, centre + half], axis=1), scores[keep],
-                                      points.reshape(-1, 12), self.nms_threshold)
+        boxes, scores, points = blend(
+            np.concatenate([centre - half, centre + half], axis=1),
+            scores[keep],
+            points.reshape(-1, 12),
+            self.nms_threshold,
+        )
         return Found(boxes, scores, None, points.reshape(-1, 6, 2))
 
     @staticmethod
     def _suppressed(rows: np.ndarray, size: tuple[int, int]) -> Found:
         """Read ready detections: y1, x1, y2, x2, six points, score, all relative to the input."""
         scale = np.array(size, dtype=np.float64)
-        return Found(rows[:, [1, 0, 3, 2]] * np.tile(scale, 2), rows[:, 16], None,
-                     rows[:, 4:16].reshape(-1, 6, 2) * scale)
+        return Found(
+            rows[:, [1, 0, 3, 2]] * np.tile(scale, 2),
+            rows[:, 16],
+            None,
+            rows[:, 4:16].reshape(-1, 6, 2) * scale,
+        )
 
     def _anchors(self, size: tuple[int, int]) -> np.ndarray | None:
         """Return anchor centres (n, 2), relative to the input."""

@@ -20,29 +20,49 @@ class DlibCnn(Detector):
     family = "dlib-cnn"
     has_landmarks = False
 
-    def __init__(self, name: str, model: Model, *, score_threshold: float | None = None, upsample: int = 0,
-                 max_side: int = 1600):
+    def __init__(
+        self,
+        name: str,
+        model: Model,
+        *,
+        score_threshold: float | None = None,
+        upsample: int = 0,
+        max_side: int = 1600,
+    ):
         super().__init__(name)
         if model.runtime != "dlib" or model.outputs[0].name != "detections":
-            raise BadInputError("the model is no dlib detector", where=name, expected="mmod_human_face_detector.dat",
-                                got=model)
+            raise BadInputError(
+                "the model is no dlib detector",
+                where=name,
+                expected="mmod_human_face_detector.dat",
+                got=model,
+            )
         if not 0 <= upsample <= 3:
-            raise BadInputError("upsample is out of range", where=name, expected="0 … 3", got=upsample)
+            raise BadInputError(
+                "upsample is out of range", where=name, expected="0 … 3", got=upsample
+            )
         self.score_threshold = 0.0 if score_threshold is None else float(score_threshold)
         self.model, self.upsample, self.max_side = model, upsample, max_side
 
     def _run(self, rgb: np.ndarray) -> Detections:
         import cv2
+
         watch = Stopwatch()
-        zoom = 2 ** self.upsample
+        zoom = 2**self.upsample
         image, shrink = bounded(rgb, max(1, self.max_side // zoom))
         if zoom > 1:
             image = cv2.resize(image, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_LINEAR)
         pre = watch.lap()
         rows = self.model.run(image)[0].astype(np.float64)
         run = watch.lap()
-        found = Detections(rows[:, :4] / (np.tile(shrink, 2) * zoom), rows[:, 4], None, None,
-                           (image.shape[1], image.shape[0]), Timings(pre, run, watch.lap()))
+        found = Detections(
+            rows[:, :4] / (np.tile(shrink, 2) * zoom),
+            rows[:, 4],
+            None,
+            None,
+            (image.shape[1], image.shape[0]),
+            Timings(pre, run, watch.lap()),
+        )
         return found.above(self.score_threshold)
 
 

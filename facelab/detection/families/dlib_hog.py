@@ -19,10 +19,19 @@ class DlibHog(Detector):
     family = "dlib-hog"
     has_landmarks = False
 
-    def __init__(self, name: str, *, score_threshold: float | None = None, upsample: int = 1, max_side: int = 2048):
+    def __init__(
+        self,
+        name: str,
+        *,
+        score_threshold: float | None = None,
+        upsample: int = 1,
+        max_side: int = 2048,
+    ):
         super().__init__(name)
         if not 0 <= upsample <= 4:
-            raise BadInputError("upsample is out of range", where=name, expected="0 … 4", got=upsample)
+            raise BadInputError(
+                "upsample is out of range", where=name, expected="0 … 4", got=upsample
+            )
         self.score_threshold = 0.0 if score_threshold is None else float(score_threshold)
         self.upsample, self.max_side = upsample, max_side
         self._find = import_dlib().get_frontal_face_detector()
@@ -34,9 +43,18 @@ class DlibHog(Detector):
         rectangles, scores, _ = self._find.run(small, self.upsample, self.score_threshold)
         run = watch.lap()
         # dlib's rectangles include their last pixel
-        boxes = np.array([(r.left(), r.top(), r.right() + 1, r.bottom() + 1) for r in rectangles], dtype=np.float64)
-        return Detections(boxes.reshape(-1, 4) / np.tile(shrink, 2), np.array(scores), None, None,
-                          (small.shape[1], small.shape[0]), Timings(pre, run, watch.lap()))
+        boxes = np.array(
+            [(r.left(), r.top(), r.right() + 1, r.bottom() + 1) for r in rectangles],
+            dtype=np.float64,
+        )
+        return Detections(
+            boxes.reshape(-1, 4) / np.tile(shrink, 2),
+            np.array(scores),
+            None,
+            None,
+            (small.shape[1], small.shape[0]),
+            Timings(pre, run, watch.lap()),
+        )
 
 
 DETECTOR = DlibHog

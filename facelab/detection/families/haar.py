@@ -16,17 +16,33 @@ class Haar(Detector):
     family = "haar"
     has_landmarks = False
 
-    def __init__(self, name: str, model: Model, *, score_threshold: float | None = None, scale_factor: float = 1.1,
-                 min_neighbors: int = 5,
-                 min_size: tuple[int, int] = (24, 24), max_side: int = 4096):
+    def __init__(
+        self,
+        name: str,
+        model: Model,
+        *,
+        score_threshold: float | None = None,
+        scale_factor: float = 1.1,
+        min_neighbors: int = 5,
+        min_size: tuple[int, int] = (24, 24),
+        max_side: int = 4096,
+    ):
         super().__init__(name)
         if scale_factor <= 1:
             raise BadInputError("scale_factor must exceed 1", where=name, got=scale_factor)
         if model.runtime != "opencv":
-            raise BadInputError("the model is no cascade", where=name, expected="an OpenCV cascade (.xml)",
-                                got=model.runtime)
+            raise BadInputError(
+                "the model is no cascade",
+                where=name,
+                expected="an OpenCV cascade (.xml)",
+                got=model.runtime,
+            )
         self.score_threshold = 0.0 if score_threshold is None else float(score_threshold)
-        model.scale_factor, model.min_neighbors, model.min_size = scale_factor, min_neighbors, tuple(min_size)
+        model.scale_factor, model.min_neighbors, model.min_size = (
+            scale_factor,
+            min_neighbors,
+            tuple(min_size),
+        )
         self.model, self.max_side = model, max_side
 
     def _run(self, rgb: np.ndarray) -> Detections:
@@ -36,10 +52,18 @@ class Haar(Detector):
         pre = watch.lap()
         # an image smaller than the window holds no face, and OpenCV's pyramid cannot begin
         smallest = min(self.model.min_size)
-        boxes, scores = self.model.run(gray) if min(gray.shape) >= smallest else (np.zeros((0, 4)), np.zeros(0))
+        boxes, scores = (
+            self.model.run(gray) if min(gray.shape) >= smallest else (np.zeros((0, 4)), np.zeros(0))
+        )
         run = watch.lap()
-        found = Detections(boxes / np.tile(shrink, 2), scores, None, None, (small.shape[1], small.shape[0]),
-                           Timings(pre, run, watch.lap()))
+        found = Detections(
+            boxes / np.tile(shrink, 2),
+            scores,
+            None,
+            None,
+            (small.shape[1], small.shape[0]),
+            Timings(pre, run, watch.lap()),
+        )
         return found.above(self.score_threshold)
 
 

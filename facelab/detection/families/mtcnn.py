@@ -27,14 +27,16 @@ class Network:
     def __init__(self, model: Model, *, swapped: bool):
         shape = model.inputs[0].shape
         if len(shape) != 4 or 3 not in (shape[1], shape[3]):
-            raise BadInputError("the network's input is no RGB image", where=model.path, got=model.inputs[0])
+            raise BadInputError(
+                "the network's input is no RGB image", where=model.path, got=model.inputs[0]
+            )
         self.model, self.swapped, self.channels_first = model, swapped, shape[3] != 3
         self.one_by_one = shape[0] == 1
 
     def __call__(self, batch: np.ndarray) -> dict[int, np.ndarray]:
         """Run (n, height, width, 3) float32; return channels → (n, …, channels), maps as (n, rows, columns, …)."""
         n = 1 if self.one_by_one else BATCH
-        parts = [self._run(batch[i:i + n]) for i in range(0, len(batch), n)]
+        parts = [self._run(batch[i : i + n]) for i in range(0, len(batch), n)]
         return {k: np.concatenate([p[k] for p in parts]) for k in parts[0]}
 
     def _run(self, batch: np.ndarray) -> dict[int, np.ndarray]:
@@ -46,8 +48,12 @@ class Network:
                 value = value.transpose(0, 2, 3, 1) if self.channels_first else value
                 value = value.swapaxes(1, 2) if self.swapped else value
             if value.shape[-1] not in (2, 4, 10) or not np.isfinite(value).all():
-                raise BadInputError("the network's outputs are not those of mtcnn, or not finite",
-                                    where=self.model.path, expected="2, 4 or 10 finite channels", got=value.shape)
+                raise BadInputError(
+                    "the network's outputs are not those of mtcnn, or not finite",
+                    where=self.model.path,
+                    expected="2, 4 or 10 finite channels",
+                    got=value.shape,
+                )
             out[value.shape[-1]] = value
         return out
 
@@ -63,23 +69,45 @@ class Mtcnn(Detector):
 
     family = "mtcnn"
 
-    def __init__(self, name: str, models: Sequence[Model], *, thresholds: Sequence[float] = (0.6, 0.7, 0.9),
-                 nms_thresholds: Sequence[float] = (0.5, 0.7, 0.7), score_threshold: float | None = None,
-                 min_size: float = 20, scale_factor: float = 0.709, max_side: int = 2048,
-                 transposed: bool | None = None):
+    def __init__(
+        self,
+        name: str,
+        models: Sequence[Model],
+        *,
+        thresholds: Sequence[float] = (0.6, 0.7, 0.9),
+        nms_thresholds: Sequence[float] = (0.5, 0.7, 0.7),
+        score_threshold: float | None = None,
+        min_size: float = 20,
+        scale_factor: float = 0.709,
+        max_side: int = 2048,
+        transposed: bool | None = None,
+    ):
         super().__init__(name)
         if len(models) != 3:
             raise BadInputError("mtcnn has three networks", where=name, got=len(models))
         if min_size < CELL or not 0.1 <= scale_factor < 1:
-            raise BadInputError("the pyramid is impossible", where=name, got=f"{min_size} px, factor {scale_factor}",
-                                expected=f"min_size of at least {CELL} pixels, scale_factor from 0.1 to below 1")
+            raise BadInputError(
+                "the pyramid is impossible",
+                where=name,
+                got=f"{min_size} px, factor {scale_factor}",
+                expected=f"min_size of at least {CELL} pixels, scale_factor from 0.1 to below 1",
+            )
         self.thresholds = tuple(check_fraction("threshold", t, t) for t in thresholds)
-        self.score_threshold = check_fraction("score_threshold", score_threshold, self.thresholds[2])
+        self.score_threshold = check_fraction(
+            "score_threshold", score_threshold, self.thresholds[2]
+        )
         within, across, last = nms_thresholds
         self.nms_thresholds = within, across, last
-        self.min_size, self.scale_factor, self.max_side = float(min_size), float(scale_factor), max_side
+        self.min_size, self.scale_factor, self.max_side = (
+            float(min_size),
+            float(scale_factor),
+            max_side,
+        )
         # the TFLite exports descend from facenet's port, which feeds images transposed
-        self.stages = [Network(m, swapped=m.runtime == "litert" if transposed is None else transposed) for m in models]
+        self.stages = [
+            Network(m, swapped=m.runtime == "litert" if transposed is None else transposed)
+            for m in models
+        ]
         self._run(np.full((48, 48, 3), 127, np.uint8))
 
     def _run(self, rgb: np.ndarray) -> Detections:
@@ -108,9 +136,14 @@ class Mtcnn(Detector):
             rows, columns = np.nonzero(probability > self.thresholds[0])
             corner = np.stack([columns, rows], axis=1) * 2.0
             # the cell covers pixels 1 … 12 counted from one; offsets are fractions of its width
-            boxes = np.concatenate([corner + 1, corner + CELL], axis=1) + out[4][0, rows, columns] * (CELL - 1)
-            keep = nms(boxes, scores := probability[rows, columns].astype(np.float64),
-                       self.nms_thresholds[0])
+            boxes = np.concatenate([corner + 1, corner + CELL], axis=1) + out[4][
+                0, rows, columns
+            ] * (CELL - 1)
+            keep = nms(
+                boxes,
+                scores := probability[rows, columns].astype(np.float64),
+                self.nms_thresholds[0],
+            )
             all_boxes.append(boxes[keep] / scale)
             all_scores.append(scores[keep])
         boxes, scores = np.concatenate(all_boxes), np.concatenate(all_scores)
@@ -125,7 +158,9 @@ class Mtcnn(Detector):
         keep = nms(boxes, scores, self.nms_thresholds[1])
         return squared(boxes[keep]), scores[keep]
 
-    def _finish(self, image: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _finish(
+        self, image: np.ndarray, boxes: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """O-Net on 48-pixel patches."""
         out = self.stages[2](patches(image, boxes, 48))
         keep = np.flatnonzero(out[2][:, 1] > self.score_threshold)
@@ -138,13 +173,17 @@ class Mtcnn(Detector):
         return boxes[keep], scores[keep], points[keep]
 
     def describe(self) -> dict[str, Any]:
-        return {**super().describe(), "thresholds": [*self.thresholds[:2], self.score_threshold],
-                "min_size": self.min_size}
+        return {
+            **super().describe(),
+            "thresholds": [*self.thresholds[:2], self.score_threshold],
+            "min_size": self.min_size,
+        }
 
 
 def pyramid(image: np.ndarray, min_size: float, factor: float) -> list[tuple[float, np.ndarray]]:
     """Return (scale, image) from the largest level down to the last that holds one 12-pixel cell; area averaging."""
     import cv2
+
     height, width = image.shape[:2]
     levels, scale = [], CELL / min_size
     while min(height, width) * scale >= CELL:
@@ -178,11 +217,16 @@ def patches(image: np.ndarray, boxes: np.ndarray, side: int) -> np.ndarray:
     steps = np.linspace(0, 1, side)
     x = (boxes[:, [0]] + (boxes[:, [2]] - boxes[:, [0]]) * steps) * ((width - 1) / width)
     y = (boxes[:, [1]] + (boxes[:, [3]] - boxes[:, [1]]) * steps) * ((height - 1) / height)
-    inside = (((x >= 0) & (x <= width - 1))[:, None, :] & ((y >= 0) & (y <= height - 1))[:, :, None])[..., None]
+    inside = (
+        ((x >= 0) & (x <= width - 1))[:, None, :] & ((y >= 0) & (y <= height - 1))[:, :, None]
+    )[..., None]
     x, y = np.clip(x, 0, width - 1), np.clip(y, 0, height - 1)
     x0, y0 = np.floor(x).astype(np.intp), np.floor(y).astype(np.intp)
     x1, y1 = np.minimum(x0 + 1, width - 1), np.minimum(y0 + 1, height - 1)
-    fx, fy = (x - x0)[:, None, :, None].astype(np.float32), (y - y0)[:, :, None, None].astype(np.float32)
+    fx, fy = (
+        (x - x0)[:, None, :, None].astype(np.float32),
+        (y - y0)[:, :, None, None].astype(np.float32),
+    )
 
     def at(rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
         return image[rows[:, :, None], columns[:, None, :]]

@@ -25,17 +25,30 @@ class RetinaFace(NeuralDetector):
     family = "retinaface"
     default_score, default_nms = 0.5, 0.4
 
-    def __init__(self, name: str, model: Model, spec: PreprocessSpec | None = None, *,
-                 min_sizes: Sequence[Sequence[float]] = MIN_SIZES, variances: tuple[float, float] = (0.1, 0.2),
-                 **options: Any):
+    def __init__(
+        self,
+        name: str,
+        model: Model,
+        spec: PreprocessSpec | None = None,
+        *,
+        min_sizes: Sequence[Sequence[float]] = MIN_SIZES,
+        variances: tuple[float, float] = (0.1, 0.2),
+        **options: Any,
+    ):
         self.min_sizes, self.variances = min_sizes, tuple(variances)
         super().__init__(name, model, spec, **options)
 
     @classmethod
     def default_spec(cls, name: str, size: tuple[int, int] | None, layout: str) -> PreprocessSpec:
         """BGR − (104, 117, 123); letterboxed at the top left, or padded to a multiple of 32 where the size is free."""
-        return detector_spec(name, size=size, fit="letterbox" if size else "pad", order="bgr", layout=layout,
-                             mean=(104, 117, 123))
+        return detector_spec(
+            name,
+            size=size,
+            fit="letterbox" if size else "pad",
+            order="bgr",
+            layout=layout,
+            mean=(104, 117, 123),
+        )
 
     def decode(self, outputs: Outputs, size: tuple[int, int]) -> Found:
         loc, conf, landm = self._split(outputs)

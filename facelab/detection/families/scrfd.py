@@ -19,15 +19,21 @@ class Scrfd(NeuralDetector):
     @classmethod
     def default_spec(cls, name: str, size: tuple[int, int] | None, layout: str) -> PreprocessSpec:
         """RGB, letterboxed at the top left (to 640×640 where the size is free), (x − 127.5) / 128."""
-        return detector_spec(name, size=size or (640, 640), fit="letterbox", mean=[127.5], scale=[128], layout=layout)
+        return detector_spec(
+            name, size=size or (640, 640), fit="letterbox", mean=[127.5], scale=[128], layout=layout
+        )
 
     def decode(self, outputs: Outputs, size: tuple[int, int]) -> Found:
         heads = levels(outputs, (1, 4, 10))
         with_points = bool(heads) and 10 in heads[0]
         widths = {1, 4, 10} if with_points else {1, 4}
         strides = {3: self.strides, 5: (8, 16, 32, 64, 128)}.get(len(heads), ())
-        if not strides or any(set(h) != widths or any(len(v) != 1 for v in h.values()) for h in heads):
-            raise self.wrong(outputs, "score (n, 1), bbox (n, 4) and perhaps kps (n, 10) at 3 or 5 strides")
+        if not strides or any(
+            set(h) != widths or any(len(v) != 1 for v in h.values()) for h in heads
+        ):
+            raise self.wrong(
+                outputs, "score (n, 1), bbox (n, 4) and perhaps kps (n, 10) at 3 or 5 strides"
+            )
         parts = [self._level(h, s, size, outputs) for h, s in zip(heads, strides, strict=True)]
         boxes, scores, points = (np.concatenate(p) for p in zip(*parts))
         self.has_landmarks = with_points
@@ -37,11 +43,16 @@ class Scrfd(NeuralDetector):
         scores, rows, columns = head[1][0][:, 0], -(-size[1] // stride), -(-size[0] // stride)
         anchors, rest = divmod(len(scores), rows * columns)
         if rest or anchors not in (1, 2):
-            raise self.wrong(outputs, f"{rows}×{columns} cells with 1 or 2 anchors at stride {stride}")
+            raise self.wrong(
+                outputs, f"{rows}×{columns} cells with 1 or 2 anchors at stride {stride}"
+            )
         keep = np.flatnonzero(scores >= self.score_threshold)
         centres = grid(rows, columns, anchors)[keep] * stride
-        points = head[10][0][keep].reshape(-1, 5, 2) * stride + centres[:, None] if 10 in head else np.zeros(
-            (len(keep), 0, 2))
+        points = (
+            head[10][0][keep].reshape(-1, 5, 2) * stride + centres[:, None]
+            if 10 in head
+            else np.zeros((len(keep), 0, 2))
+        )
         return from_distances(centres, head[4][0][keep] * stride), scores[keep], points
 
 

@@ -25,10 +25,18 @@ class SsdMask(NeuralDetector):
     has_landmarks = False
     default_score, default_nms = 0.5, 0.4
 
-    def __init__(self, name: str, model: Model, spec: PreprocessSpec | None = None, *,
-                 feature_maps: Sequence[int] = FEATURE_MAPS, anchor_sizes: Sequence[Sequence[float]] = SIZES,
-                 anchor_ratios: Sequence[float] = RATIOS, variances: Sequence[float] = (0.1, 0.1, 0.2, 0.2),
-                 **options: Any):
+    def __init__(
+        self,
+        name: str,
+        model: Model,
+        spec: PreprocessSpec | None = None,
+        *,
+        feature_maps: Sequence[int] = FEATURE_MAPS,
+        anchor_sizes: Sequence[Sequence[float]] = SIZES,
+        anchor_ratios: Sequence[float] = RATIOS,
+        variances: Sequence[float] = (0.1, 0.1, 0.2, 0.2),
+        **options: Any,
+    ):
         self.anchors = anchors(feature_maps, anchor_sizes, anchor_ratios)
         self.variances = (variances[0], variances[-1])
         super().__init__(name, model, spec, **options)
@@ -36,7 +44,9 @@ class SsdMask(NeuralDetector):
     @classmethod
     def default_spec(cls, name: str, size: tuple[int, int] | None, layout: str) -> PreprocessSpec:
         """RGB / 255, stretched to the input."""
-        return detector_spec(name, size=size or (260, 260), fit="stretch", scale=[255], layout=layout)
+        return detector_spec(
+            name, size=size or (260, 260), fit="stretch", scale=[255], layout=layout
+        )
 
     def decode(self, outputs: Outputs, size: tuple[int, int]) -> Found:
         flat = {v.shape[-1]: v.reshape(-1, v.shape[-1]) for v in outputs.values() if v.ndim >= 2}
@@ -49,12 +59,14 @@ class SsdMask(NeuralDetector):
         return self.suppress(Found(boxes * np.tile(size, 2), best[keep]))
 
 
-def anchors(maps: Sequence[int], sizes: Sequence[Sequence[float]], ratios: Sequence[float]) -> np.ndarray:
+def anchors(
+    maps: Sequence[int], sizes: Sequence[Sequence[float]], ratios: Sequence[float]
+) -> np.ndarray:
     """Return anchors (n, 4) as `cx cy w h`, relative to the input, map by map and cell by cell."""
     out = []
     for side, pair in zip(maps, sizes, strict=True):
         shapes = [(s * ratios[0] ** 0.5, s / ratios[0] ** 0.5) for s in pair]
-        shapes += [(pair[0] * r ** 0.5, pair[0] / r ** 0.5) for r in ratios[1:]]
+        shapes += [(pair[0] * r**0.5, pair[0] / r**0.5) for r in ratios[1:]]
         centres = (grid(side, side, len(shapes)) + 0.5) / side
         out.append(np.concatenate([centres, np.tile(np.array(shapes), (side * side, 1))], axis=1))
     return np.concatenate(out).astype(np.float64)

@@ -31,19 +31,35 @@ class UltraFace(NeuralDetector):
     default_score, default_nms = 0.7, 0.3
     strides = (8, 16, 32, 64)
 
-    def __init__(self, name: str, model: Model, spec: PreprocessSpec | None = None, *, boxes: Encoding | None = None,
-                 face_classes: Sequence[int] | None = None, min_boxes: Sequence[Sequence[float]] = MIN_BOXES,
-                 variances: tuple[float, float] = (0.1, 0.2), **options: Any):
+    def __init__(
+        self,
+        name: str,
+        model: Model,
+        spec: PreprocessSpec | None = None,
+        *,
+        boxes: Encoding | None = None,
+        face_classes: Sequence[int] | None = None,
+        min_boxes: Sequence[Sequence[float]] = MIN_BOXES,
+        variances: tuple[float, float] = (0.1, 0.2),
+        **options: Any,
+    ):
         if boxes not in (None, "decoded", "offsets"):
-            raise BadInputError("unknown box encoding", where=name, expected="decoded or offsets", got=boxes)
-        self.encoding, self.face_classes = boxes, None if face_classes is None else list(face_classes)
+            raise BadInputError(
+                "unknown box encoding", where=name, expected="decoded or offsets", got=boxes
+            )
+        self.encoding, self.face_classes = (
+            boxes,
+            None if face_classes is None else list(face_classes),
+        )
         self.min_boxes, self.variances = min_boxes, tuple(variances)
         super().__init__(name, model, spec, **options)
 
     @classmethod
     def default_spec(cls, name: str, size: tuple[int, int] | None, layout: str) -> PreprocessSpec:
         """RGB, stretched to the input (320×240 where it is free), (x − 127) / 128."""
-        return detector_spec(name, size=size or (320, 240), fit="stretch", mean=[127], scale=[128], layout=layout)
+        return detector_spec(
+            name, size=size or (320, 240), fit="stretch", mean=[127], scale=[128], layout=layout
+        )
 
     def decode(self, outputs: Outputs, size: tuple[int, int]) -> Found:
         boxes, scores = self._pair(outputs, size)
@@ -59,7 +75,13 @@ class UltraFace(NeuralDetector):
         flat = {v.shape[-1]: v.reshape(-1, v.shape[-1]) for v in outputs.values() if v.ndim >= 2}
         scores = flat.get(2, flat.get(3))
         wanted = len(self._priors(size))
-        if len(outputs) != 2 or 4 not in flat or scores is None or len(flat[4]) != wanted or len(scores) != wanted:
+        if (
+            len(outputs) != 2
+            or 4 not in flat
+            or scores is None
+            or len(flat[4]) != wanted
+            or len(scores) != wanted
+        ):
             raise self.wrong(outputs, f"scores (1, {wanted}, 2 or 3) and boxes (1, {wanted}, 4)")
         return flat[4], scores
 

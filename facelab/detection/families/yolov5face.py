@@ -26,33 +26,55 @@ class YoloV5Face(NeuralDetector):
     family = "yolov5face"
     default_score, default_nms = 0.5, 0.5
 
-    def __init__(self, name: str, model: Model, spec: PreprocessSpec | None = None, *,
-                 anchors: Sequence[Sequence[float]] = ANCHORS, **options: Any):
+    def __init__(
+        self,
+        name: str,
+        model: Model,
+        spec: PreprocessSpec | None = None,
+        *,
+        anchors: Sequence[Sequence[float]] = ANCHORS,
+        **options: Any,
+    ):
         self.anchors = [np.array(a, dtype=np.float64).reshape(3, 2) for a in anchors]
         super().__init__(name, model, spec, **options)
 
     @classmethod
     def default_spec(cls, name: str, size: tuple[int, int] | None, layout: str) -> PreprocessSpec:
         """RGB / 255, letterboxed in the centre of 640×640 with 114."""
-        return detector_spec(name, size=size or (640, 640), fit="letterbox_center", scale=[255], value=114,
-                             layout=layout)
+        return detector_spec(
+            name,
+            size=size or (640, 640),
+            fit="letterbox_center",
+            scale=[255],
+            value=114,
+            layout=layout,
+        )
 
     def decode(self, outputs: Outputs, size: tuple[int, int]) -> Found:
         maps = list(outputs.values())
-        if all(m.ndim == 5 and m.shape[1] == 3 and m.shape[-1] == 16 for m in maps) and len(maps) == 3:
+        if (
+            all(m.ndim == 5 and m.shape[1] == 3 and m.shape[-1] == 16 for m in maps)
+            and len(maps) == 3
+        ):
             maps = sorted(maps, key=lambda m: -m.shape[2])
             wanted = [(-(-size[1] // s), -(-size[0] // s)) for s in self.strides]
             if [m.shape[2:4] for m in maps] != wanted:
                 raise self.wrong(outputs, f"maps at strides 8, 16, 32 of {size[0]}×{size[1]}")
-            parts = [self._raw(*level) for level in zip(maps, self.strides, self.anchors, strict=True)]
+            parts = [
+                self._raw(*level) for level in zip(maps, self.strides, self.anchors, strict=True)
+            ]
         elif len(maps) == 1 and maps[0].shape == (1, self._rows(size), 16):
             parts = [self._decoded(maps[0][0])]
         else:
-            raise self.wrong(outputs, f"three maps (1, 3, rows, columns, 16), or one (1, {self._rows(size)}, 16)")
+            raise self.wrong(
+                outputs, f"three maps (1, 3, rows, columns, 16), or one (1, {self._rows(size)}, 16)"
+            )
         return self.suppress(Found(*(np.concatenate(p) for p in zip(*parts))))
 
     def _rows(self, size: tuple[int, int]) -> int:
-        return sum(-(-size[0] // s) * -(-size[1] // s) * len(a) for s, a in zip(self.strides, self.anchors))
+        return sum(
+            -(-size[0] // s) * -(-size[1] // s) * len(a) for s, a in zip(self.strides, self.anchors)
+        )
 
     def _raw(self, output: np.ndarray, stride: int, anchors: np.ndarray) -> tuple:
         rows, columns = output.shape[2:4]
@@ -71,8 +93,11 @@ class YoloV5Face(NeuralDetector):
         scores = rows[:, 4] * rows[:, 15]
         v = rows[keep := np.flatnonzero(scores >= self.score_threshold)].astype(np.float64)
         half = v[:, 2:4] / 2
-        return (np.concatenate([v[:, :2] - half, v[:, :2] + half], axis=1), scores[keep],
-                v[:, 5:15].reshape(-1, 5, 2))
+        return (
+            np.concatenate([v[:, :2] - half, v[:, :2] + half], axis=1),
+            scores[keep],
+            v[:, 5:15].reshape(-1, 5, 2),
+        )
 
 
 DETECTOR = YoloV5Face

@@ -19,18 +19,23 @@ class YuNet(NeuralDetector):
     @classmethod
     def default_spec(cls, name: str, size: tuple[int, int] | None, layout: str) -> PreprocessSpec:
         """BGR 0–255; a free input is padded to a multiple of 32, a fixed one letterboxed at the top left."""
-        return detector_spec(name, size=size, fit="letterbox" if size else "pad", order="bgr", layout=layout)
+        return detector_spec(
+            name, size=size, fit="letterbox" if size else "pad", order="bgr", layout=layout
+        )
 
     def decode(self, outputs: Outputs, size: tuple[int, int]) -> Found:
         heads = levels(outputs, (1, 4, 10))
         cells = [(-(-size[1] // s), -(-size[0] // s)) for s in self.strides]
-        if ([{w: len(v) for w, v in h.items()} for h in heads] != [{1: 2, 4: 1, 10: 1}] * 3
-                or [len(h[4][0]) for h in heads] != [r * c for r, c in cells]):
+        if [{w: len(v) for w, v in h.items()} for h in heads] != [{1: 2, 4: 1, 10: 1}] * 3 or [
+            len(h[4][0]) for h in heads
+        ] != [r * c for r, c in cells]:
             raise self.wrong(outputs, "cls, obj, bbox and kps at strides 8, 16, 32")
         parts = [self._level(h, s, rc) for h, s, rc in zip(heads, self.strides, cells, strict=True)]
         return self.suppress(Found(*(np.concatenate(p) for p in zip(*parts))))
 
-    def _level(self, head: dict, stride: int, cells: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _level(
+        self, head: dict, stride: int, cells: tuple[int, int]
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         scores = np.sqrt(np.clip(head[1][0][:, 0], 0, 1) * np.clip(head[1][1][:, 0], 0, 1))
         keep = np.flatnonzero(scores >= np.float32(self.score_threshold))
         cell = grid(*cells)[keep]
@@ -45,7 +50,9 @@ class YuNet(NeuralDetector):
     def suppress(self, found: Found) -> Found:
         """Suppress as `cv::dnn::NMSBoxes` does for `FaceDetectorYN`: on x, y, width, height cut to whole pixels."""
         low = np.trunc(found.boxes[:, :2])
-        whole = np.concatenate([low, low + np.trunc(found.boxes[:, 2:] - found.boxes[:, :2])], axis=1)
+        whole = np.concatenate(
+            [low, low + np.trunc(found.boxes[:, 2:] - found.boxes[:, :2])], axis=1
+        )
         return found.take(nms(whole, found.scores, self.nms_threshold, top_k=self.top_k))
 
 

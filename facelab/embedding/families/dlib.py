@@ -33,11 +33,17 @@ class DlibResNet(Embedder):
     normalised = False
     input_size = (150, 150)
 
-    def __init__(self, name: str, model: Model, *, points: Model | None = None, padding: float = 0.25):
+    def __init__(
+        self, name: str, model: Model, *, points: Model | None = None, padding: float = 0.25
+    ):
         super().__init__(name)
         if model.runtime != "dlib" or model.outputs[0].name != "descriptors":
-            raise BadInputError("the model is no dlib embedder", where=name,
-                                expected="dlib_face_recognition_resnet_model_v1.dat", got=model)
+            raise BadInputError(
+                "the model is no dlib embedder",
+                where=name,
+                expected="dlib_face_recognition_resnet_model_v1.dat",
+                got=model,
+            )
         self.model, self.padding = model, padding
         self.points = points or open_model(load_catalogue().model("dlib-landmarks-5"))
 
@@ -47,7 +53,9 @@ class DlibResNet(Embedder):
         self.timings = Timings(0.0, watch.lap(), 0.0)
         return rows
 
-    def _faces(self, rgb: np.ndarray, landmarks: np.ndarray | None, boxes: np.ndarray | None) -> np.ndarray:
+    def _faces(
+        self, rgb: np.ndarray, landmarks: np.ndarray | None, boxes: np.ndarray | None
+    ) -> np.ndarray:
         watch = Stopwatch()
         boxes = boxes_from_landmarks(landmarks) if boxes is None else boxes
         chips = [self.chip(rgb, box) for box in boxes]
@@ -61,8 +69,9 @@ class DlibResNet(Embedder):
         dlib = import_dlib()
         points = self.points.run(rgb, np.asarray(box, dtype=np.float32))[0]
         x1, y1, x2, y2 = (round(float(v)) for v in box)
-        shape = dlib.full_object_detection(dlib.rectangle(x1, y1, x2 - 1, y2 - 1),
-                                           [dlib.point(int(x), int(y)) for x, y in points])
+        shape = dlib.full_object_detection(
+            dlib.rectangle(x1, y1, x2 - 1, y2 - 1), [dlib.point(int(x), int(y)) for x, y in points]
+        )
         return dlib.get_face_chip(rgb, shape, size=self.input_size[0], padding=self.padding)
 
     def describe(self) -> dict[str, Any]:

@@ -16,14 +16,33 @@ class FaceNet(NeuralEmbedder):
     @classmethod
     def default_spec(cls, name: str, layout: str) -> PreprocessSpec:
         """The box grown by a tenth on each side to a square, resized to 160×160."""
-        return PreprocessSpec(name, [
-            DECODE,
-            {"op": "crop", "region": "face", "margin": 0.1, "aspect": "square_longer", "box_rounding": "nearest",
-             "outside": "replicate"},
-            {"op": "resize", "size": [160, 160], "mode": "stretch", "kernel": "bilinear", "antialias": True,
-             "pixel_centers": "half", "rounding": "half_up", "edge": "renormalize"},
-            {"op": "normalize", "mean": [127.5], "scale": [128], "units": "0-255"},
-            {"op": "layout", "to": layout}, {"op": "cast", "dtype": "float32"}])
+        return PreprocessSpec(
+            name,
+            [
+                DECODE,
+                {
+                    "op": "crop",
+                    "region": "face",
+                    "margin": 0.1,
+                    "aspect": "square_longer",
+                    "box_rounding": "nearest",
+                    "outside": "replicate",
+                },
+                {
+                    "op": "resize",
+                    "size": [160, 160],
+                    "mode": "stretch",
+                    "kernel": "bilinear",
+                    "antialias": True,
+                    "pixel_centers": "half",
+                    "rounding": "half_up",
+                    "edge": "renormalize",
+                },
+                {"op": "normalize", "mean": [127.5], "scale": [128], "units": "0-255"},
+                {"op": "layout", "to": layout},
+                {"op": "cast", "dtype": "float32"},
+            ],
+        )
 
 
 EMBEDDER = FaceNet

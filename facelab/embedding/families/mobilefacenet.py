@@ -18,7 +18,13 @@ class MobileFaceNet(NeuralEmbedder):
     @classmethod
     def default_spec(cls, name: str, layout: str) -> PreprocessSpec:
         """Aligned to the template, RGB, ImageNet normalisation."""
-        return aligned_spec(name, mean=(0.485, 0.456, 0.406), scale=(0.229, 0.224, 0.225), units="0-1", layout=layout)
+        return aligned_spec(
+            name,
+            mean=(0.485, 0.456, 0.406),
+            scale=(0.229, 0.224, 0.225),
+            units="0-1",
+            layout=layout,
+        )
 
 
 EMBEDDER = MobileFaceNet

@@ -11,9 +11,13 @@ from facelab.preprocess import image as files
 from facelab.preprocess import resample
 from facelab.preprocess.raw import decode_raw
 
-INTEGER_ROUNDING = {"half_even": np.rint, "half_up": lambda x: np.floor(x + x.dtype.type(0.5)),
-                    "half_away": lambda x: np.copysign(np.floor(np.abs(x) + x.dtype.type(0.5)), x),
-                    "truncate": np.trunc, "floor": np.floor}
+INTEGER_ROUNDING = {
+    "half_even": np.rint,
+    "half_up": lambda x: np.floor(x + x.dtype.type(0.5)),
+    "half_away": lambda x: np.copysign(np.floor(np.abs(x) + x.dtype.type(0.5)), x),
+    "truncate": np.trunc,
+    "floor": np.floor,
+}
 
 
 class NumpyBackend:
@@ -36,9 +40,13 @@ class NumpyBackend:
         """Return the backend's values as numpy arrays."""
         return [np.ascontiguousarray(v) for v in values]
 
-    def refuse(self, what: str, fix: str = "use the reference backend, or change the stage") -> NoReturn:
+    def refuse(
+        self, what: str, fix: str = "use the reference backend, or change the stage"
+    ) -> NoReturn:
         """Raise UnsupportedError: this backend would not do exactly what the stage says."""
-        raise UnsupportedError(f"the {self.name} backend does not offer {what}", where=self.where, fix=fix)
+        raise UnsupportedError(
+            f"the {self.name} backend does not offer {what}", where=self.where, fix=fix
+        )
 
     def rounded(self, x: np.ndarray, stage):
         """Round to uint8 as the stage says, or keep reals. float32 sums are off by some 1e-5 of 255."""
@@ -49,7 +57,9 @@ class NumpyBackend:
     def check_nearest(self, indices, n_in: int, n_out: int, pixel_centers: str) -> None:
         """Refuse a nearest-neighbour resize that copies other samples than the exact rule, by `indices` it took."""
         if not np.array_equal(indices, resample.nearest_index(n_in, n_out, pixel_centers)):
-            self.refuse(f"this nearest-neighbour resize from {n_in} to {n_out}: its arithmetic picks other pixels")
+            self.refuse(
+                f"this nearest-neighbour resize from {n_in} to {n_out}: its arithmetic picks other pixels"
+            )
 
     # -- primitives -------------------------------------------------------------------------------------------------
 
@@ -62,8 +72,13 @@ class NumpyBackend:
     def decode_encoded(self, data, stage, where):
         """Decode JPEG, PNG and so on (Pillow, accurate inverse DCT)."""
         if stage.idct == "fast" and data[:2] == b"\xff\xd8":
-            self.refuse("the fast JPEG inverse DCT", "decode with the tensorflow backend (decode_with='tensorflow')")
-        pixels, orientation = files.decode(data, where=where, alpha=stage.alpha, gray=stage.order == "gray")
+            self.refuse(
+                "the fast JPEG inverse DCT",
+                "decode with the tensorflow backend (decode_with='tensorflow')",
+            )
+        pixels, orientation = files.decode(
+            data, where=where, alpha=stage.alpha, gray=stage.order == "gray"
+        )
         return (pixels[..., ::-1] if stage.order == "bgr" else pixels), orientation
 
     def transform(self, x, name):
@@ -72,7 +87,7 @@ class NumpyBackend:
     def crop(self, x, box, outside, value):
         x1, y1, x2, y2 = box
         h, w = x.shape[:2]
-        inner = x[max(y1, 0):max(min(y2, h), 0), max(x1, 0):max(min(x2, w), 0)]
+        inner = x[max(y1, 0) : max(min(y2, h), 0), max(x1, 0) : max(min(x2, w), 0)]
         if inner.size == 0:
             full = np.empty((y2 - y1, x2 - x1, x.shape[2]), x.dtype)
             full[...] = self.fill(x.dtype, value)
@@ -87,15 +102,20 @@ class NumpyBackend:
         h, w, c = x.shape
         out = np.empty((h + top + bottom, w + left + right, c), x.dtype)
         out[...] = self.fill(x.dtype, value)
-        out[top:top + h, left:left + w] = x
+        out[top : top + h, left : left + w] = x
         return out
 
     def fill(self, dtype, value) -> np.ndarray:
         """Return a border value per channel in the image's own type; a value that uint8 cannot hold is refused."""
         numbers = np.asarray(value, dtype=np.float64)
-        if dtype == np.uint8 and ((numbers != np.rint(numbers)) | (numbers < 0) | (numbers > 255)).any():
-            self.refuse(f"the border value {tuple(value)} in a uint8 image",
-                        "write whole numbers from 0 to 255, or pad after normalize")
+        if (
+            dtype == np.uint8
+            and ((numbers != np.rint(numbers)) | (numbers < 0) | (numbers > 255)).any()
+        ):
+            self.refuse(
+                f"the border value {tuple(value)} in a uint8 image",
+                "write whole numbers from 0 to 255, or pad after normalize",
+            )
         return numbers.astype(dtype)
 
     def normalize(self, x, stage):
@@ -119,7 +139,9 @@ class NumpyBackend:
 
     def quantize(self, x, stage):
         x = x if x.dtype.kind == "f" else x.astype(self.real)
-        scaled = INTEGER_ROUNDING[stage.rounding](x / x.dtype.type(stage.scale)) + x.dtype.type(stage.zero_point)
+        scaled = INTEGER_ROUNDING[stage.rounding](x / x.dtype.type(stage.scale)) + x.dtype.type(
+            stage.zero_point
+        )
         return self._store(scaled, stage)
 
     def _whole(self, x, stage):
@@ -131,4 +153,4 @@ class NumpyBackend:
         if stage.saturate:
             x = np.clip(x, info.min, info.max)
         # through int64, so that values out of range wrap the same way everywhere
-        return np.clip(x, -2.0**62, 2.0**62).astype(np.int64).astype(stage.dtype)
+        return np.clip(x, -(2.0**62), 2.0**62).astype(np.int64).astype(stage.dtype)

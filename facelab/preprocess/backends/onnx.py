@@ -33,8 +33,10 @@ class Backend(NumpyBackend):
 
     def decode_encoded(self, data, stage, where):
         """Refuse: ONNX Runtime has no image decoder."""
-        self.refuse("decoding files: ONNX Runtime has no ImageDecoder",
-                    "decode with another backend: decode_with='pillow' (command line: --decode-with pillow)")
+        self.refuse(
+            "decoding files: ONNX Runtime has no ImageDecoder",
+            "decode with another backend: decode_with='pillow' (command line: --decode-with pillow)",
+        )
 
     def begin(self, pixels):
         """Make the decoded image the graph's input."""
@@ -46,14 +48,19 @@ class Backend(NumpyBackend):
     def node(self, op: str, inputs: list, dtype, shape, **attributes) -> Value:
         """Add a node; numpy arrays among `inputs` become initializers."""
         from onnx import helper
+
         self.count += 1
         name = f"v{self.count}"
-        names = [i.name if isinstance(i, Value) else "" if i is None else self._constant(i) for i in inputs]
+        names = [
+            i.name if isinstance(i, Value) else "" if i is None else self._constant(i)
+            for i in inputs
+        ]
         self.nodes.append(helper.make_node(op, names, [name], **attributes))
         return Value(name, np.dtype(dtype), tuple(shape))
 
     def _constant(self, array: np.ndarray) -> str:
         from onnx import numpy_helper
+
         name = f"c{len(self.initializers)}"
         self.initializers.append(numpy_helper.from_array(np.array(array, order="C"), name))
         return name
@@ -61,9 +68,12 @@ class Backend(NumpyBackend):
     def as_type(self, x: Value, dtype) -> Value:
         """Cast where the type differs."""
         from onnx import helper
+
         if x.dtype == np.dtype(dtype):
             return x
-        return self.node("Cast", [x], dtype, x.shape, to=helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
+        return self.node(
+            "Cast", [x], dtype, x.shape, to=helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+        )
 
     def same(self, op: str, x: Value, *others) -> Value:
         """Add an element-wise node of x's type; numbers become constants of it."""
@@ -76,15 +86,21 @@ class Backend(NumpyBackend):
         from onnx import helper
 
         def info(v, name):
-            return helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(v.dtype), v.shape)
+            return helper.make_tensor_value_info(
+                name, helper.np_dtype_to_tensor_dtype(v.dtype), v.shape
+            )
 
         nodes, infos = list(self.nodes), []
         for i, v in enumerate(outputs):
             nodes.append(helper.make_node("Identity", [v.name], [f"stage{i + 1}"]))
             infos.append(info(v, f"stage{i + 1}"))
         given = Value("image", self.image.dtype, self.image.shape)
-        graph = helper.make_graph(nodes, "preprocess", [info(given, "image")], infos, self.initializers)
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="facelab")
+        graph = helper.make_graph(
+            nodes, "preprocess", [info(given, "image")], infos, self.initializers
+        )
+        model = helper.make_model(
+            graph, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="facelab"
+        )
         model.ir_version = 9
         onnx.checker.check_model(model)
         return model
@@ -98,16 +114,29 @@ class Backend(NumpyBackend):
     def transform(self, x, name):
         """Transpose and slice backwards."""
         if name in ("transpose", "transverse", "rotate90", "rotate270"):
-            x = self.node("Transpose", [x], x.dtype, (x.shape[1], x.shape[0], x.shape[2]), perm=[1, 0, 2])
-        back = {"flip_horizontal": [1], "flip_vertical": [0], "rotate180": [0, 1], "transverse": [0, 1],
-                "rotate90": [1], "rotate270": [0]}.get(name, [])
+            x = self.node(
+                "Transpose", [x], x.dtype, (x.shape[1], x.shape[0], x.shape[2]), perm=[1, 0, 2]
+            )
+        back = {
+            "flip_horizontal": [1],
+            "flip_vertical": [0],
+            "rotate180": [0, 1],
+            "transverse": [0, 1],
+            "rotate90": [1],
+            "rotate270": [0],
+        }.get(name, [])
         for axis in back:
             x = self._slice(x, axis, -1, -(2**31), -1, x.shape[axis])
         return x
 
     def _slice(self, x, axis, start, end, step, length):
         shape = tuple(length if i == axis else n for i, n in enumerate(x.shape))
-        return self.node("Slice", [x, *(np.array([v], np.int64) for v in (start, end, axis, step))], x.dtype, shape)
+        return self.node(
+            "Slice",
+            [x, *(np.array([v], np.int64) for v in (start, end, axis, step))],
+            x.dtype,
+            shape,
+        )
 
     def crop(self, x, box, outside, value):
         """Slice what lies inside, then pad."""
@@ -162,18 +191,24 @@ class Backend(NumpyBackend):
             axes = np.array(axes) - origin
         axes = axes[::-1] if source == "bgr" else axes
         origin, axes = (origin[::-1], axes[:, ::-1]) if target == "bgr" else (origin, axes)
-        out = self.node("MatMul", [self.as_type(x, np.float32), axes.astype(np.float32)], np.float32,
-                        (*x.shape[:2], axes.shape[1]))
+        out = self.node(
+            "MatMul",
+            [self.as_type(x, np.float32), axes.astype(np.float32)],
+            np.float32,
+            (*x.shape[:2], axes.shape[1]),
+        )
         return self.rounded(self.same("Add", out, origin), stage)
 
     def rounded(self, x, stage):
         """Round and saturate to uint8, or keep floats."""
         if stage.rounding == "none":
             return x
-        x = {"half_even": lambda: self.same("Round", x),
-             "half_up": lambda: self.same("Floor", self.same("Add", x, 0.5)),
-             # sums in float32 fall short of whole numbers by some 1e-5
-             "truncate": lambda: self.same("Floor", self.same("Add", x, 1e-4))}[stage.rounding]()
+        x = {
+            "half_even": lambda: self.same("Round", x),
+            "half_up": lambda: self.same("Floor", self.same("Add", x, 0.5)),
+            # sums in float32 fall short of whole numbers by some 1e-5
+            "truncate": lambda: self.same("Floor", self.same("Add", x, 1e-4)),
+        }[stage.rounding]()
         return self.as_type(self.same("Clip", x, 0, 255), np.uint8)
 
     def _planes(self, x):
@@ -191,11 +226,20 @@ class Backend(NumpyBackend):
         sx, sy = sources(matrix, stage.size, stage.coordinates)
         if stage.kernel == "nearest":
             sx, sy = np.floor(sx + 0.5), np.floor(sy + 0.5)
-        grid = np.stack([(2 * sx + 1) / w - 1, (2 * sy + 1) / h - 1], axis=-1)[None].astype(np.float32)
+        grid = np.stack([(2 * sx + 1) / w - 1, (2 * sy + 1) / h - 1], axis=-1)[None].astype(
+            np.float32
+        )
         before = x.dtype
         x = self._planes(self.same("Sub", self.as_type(x, np.float32), border))
-        x = self.node("GridSample", [x, grid], np.float32, (1, c, stage.size[1], stage.size[0]), mode="linear"
-                      if stage.kernel == "bilinear" else "nearest", padding_mode="zeros", align_corners=0)
+        x = self.node(
+            "GridSample",
+            [x, grid],
+            np.float32,
+            (1, c, stage.size[1], stage.size[0]),
+            mode="linear" if stage.kernel == "bilinear" else "nearest",
+            padding_mode="zeros",
+            align_corners=0,
+        )
         x = self.same("Add", self._pixels(x), border)
         if stage.kernel == "nearest" and stage.rounding == "half_up" and before == np.uint8:
             return self.as_type(x, np.uint8)
@@ -208,10 +252,19 @@ class Backend(NumpyBackend):
             self.refuse("8-bit rounding between the passes" if stage.passes else "lanczos")
         if stage.kernel == "area":
             if w % size[0] or h % size[1]:
-                self.refuse("area by a ratio that is no whole number", "use the opencv or tensorflow backend")
+                self.refuse(
+                    "area by a ratio that is no whole number",
+                    "use the opencv or tensorflow backend",
+                )
             step = [h // size[1], w // size[0]]
-            out = self.node("AveragePool", [self._planes(self.as_type(x, np.float32))], np.float32,
-                            (1, c, size[1], size[0]), kernel_shape=step, strides=step)
+            out = self.node(
+                "AveragePool",
+                [self._planes(self.as_type(x, np.float32))],
+                np.float32,
+                (1, c, size[1], size[0]),
+                kernel_shape=step,
+                strides=step,
+            )
             return self.rounded(self._pixels(out), stage)
         if stage.kernel == "nearest":
             self._check_nearest((w, h), size, stage)
@@ -221,30 +274,51 @@ class Backend(NumpyBackend):
         if stage.kernel == "bilinear":
             if stage.antialias and (w > size[0] or h > size[1]):
                 # measured on ONNX Runtime 1.31: up to 16 levels off the triangle filter
-                self.refuse("bilinear with antialias when shrinking: ONNX Runtime's is another filter",
-                            "write kernel bicubic, or antialias false")
+                self.refuse(
+                    "bilinear with antialias when shrinking: ONNX Runtime's is another filter",
+                    "write kernel bicubic, or antialias false",
+                )
             return self.rounded(self._pixels(self._resize(self._planes(x), size, stage)), stage)
         # ONNX Runtime's optimizer turns a transposed cubic Resize into one that its kernel refuses: plane by plane
         planes = []
         for k in range(c):
-            plane = self._resize(self.node("Gather", [x, np.array(k)], np.float32, (h, w), axis=2), size, stage)
-            planes.append(self.node("Unsqueeze", [plane, np.array([2], np.int64)], np.float32, (*plane.shape, 1)))
+            plane = self._resize(
+                self.node("Gather", [x, np.array(k)], np.float32, (h, w), axis=2), size, stage
+            )
+            planes.append(
+                self.node(
+                    "Unsqueeze", [plane, np.array([2], np.int64)], np.float32, (*plane.shape, 1)
+                )
+            )
         out = self.node("Concat", planes, np.float32, (size[1], size[0], c), axis=2)
         return self.rounded(out, stage)
 
     def _resize(self, x, size, stage):
-        how = {"coordinate_transformation_mode": {"half": "half_pixel", "legacy": "asymmetric",
-                                                  "corner": "align_corners"}[stage.pixel_centers]}
+        how = {
+            "coordinate_transformation_mode": {
+                "half": "half_pixel",
+                "legacy": "asymmetric",
+                "corner": "align_corners",
+            }[stage.pixel_centers]
+        }
         if stage.kernel == "nearest":
-            how |= {"mode": "nearest",
-                    "nearest_mode": "floor" if stage.pixel_centers == "legacy" else "round_prefer_ceil"}
+            how |= {
+                "mode": "nearest",
+                "nearest_mode": "floor" if stage.pixel_centers == "legacy" else "round_prefer_ceil",
+            }
         elif stage.kernel == "bilinear":
             how |= {"mode": "linear"}
         else:
-            how |= {"mode": "cubic", "antialias": int(stage.antialias), "cubic_coeff_a": float(stage.cubic_a),
-                    "exclude_outside": int(stage.edge == "renormalize")}
+            how |= {
+                "mode": "cubic",
+                "antialias": int(stage.antialias),
+                "cubic_coeff_a": float(stage.cubic_a),
+                "exclude_outside": int(stage.edge == "renormalize"),
+            }
         shape = (*x.shape[:-2], size[1], size[0])
-        return self.node("Resize", [x, None, None, np.array(shape, np.int64)], x.dtype, shape, **how)
+        return self.node(
+            "Resize", [x, None, None, np.array(shape, np.int64)], x.dtype, shape, **how
+        )
 
     def _check_nearest(self, size, target, stage):
         for n_in, n_out in zip(size, target):
@@ -288,7 +362,9 @@ class Backend(NumpyBackend):
         if rounding in ("half_up", "floor"):
             return self.same("Floor", self.same("Add", x, 0.5) if rounding == "half_up" else x)
         whole = self.same("Abs", x)
-        whole = self.same("Floor", self.same("Add", whole, 0.5) if rounding == "half_away" else whole)
+        whole = self.same(
+            "Floor", self.same("Add", whole, 0.5) if rounding == "half_away" else whole
+        )
         return self.same("Mul", whole, self.same("Sign", x))
 
     def _integers(self, x, stage):
@@ -297,7 +373,9 @@ class Backend(NumpyBackend):
         if stage.dtype == "int32":
             self.refuse("a saturating cast to int32: float32 cannot hold its limits")
         limits = np.iinfo(stage.dtype)
-        return self.as_type(self.same("Clip", self.as_type(x, np.float32), limits.min, limits.max), stage.dtype)
+        return self.as_type(
+            self.same("Clip", self.as_type(x, np.float32), limits.min, limits.max), stage.dtype
+        )
 
 
 def export(spec, size: tuple[int, int], *, face=None):
@@ -310,9 +388,14 @@ def export(spec, size: tuple[int, int], *, face=None):
     from onnx import helper
 
     from facelab.preprocess.run import carry_out
+
     engine = Backend()
-    values = carry_out(spec, engine, np.zeros((size[1], size[0], 1 if spec.input_order == "gray" else 3), np.uint8),
-                       face=face)
+    values = carry_out(
+        spec,
+        engine,
+        np.zeros((size[1], size[0], 1 if spec.input_order == "gray" else 3), np.uint8),
+        face=face,
+    )
     model = engine.model(values[-1:])
     model.graph.node[-1].output[0] = model.graph.output[0].name = "tensor"
     helper.set_model_props(model, {"facelab.preprocess": spec.hash})
@@ -321,7 +404,10 @@ def export(spec, size: tuple[int, int], *, face=None):
 
 def _run(model, image: np.ndarray) -> list[np.ndarray]:
     import onnxruntime as ort
+
     options = ort.SessionOptions()
     options.log_severity_level = 3
-    session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    session = ort.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
     return session.run(None, {"image": image})

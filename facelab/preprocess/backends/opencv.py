@@ -58,14 +58,21 @@ class Backend(NumpyBackend):
         if target == "gray":
             return self._gray(x, stage, eight)
         # cvtColor takes Y below 16 for black before it adds the chroma; the standard does not
-        if source == "yuv" and eight and stage.matrix == "bt601" and (stage.range == "full" or x[..., 0].min() >= 16):
+        if (
+            source == "yuv"
+            and eight
+            and stage.matrix == "bt601"
+            and (stage.range == "full" or x[..., 0].min() >= 16)
+        ):
             return _from_yuv(x, stage)
         return self._matrix(x, stage)
 
     def _gray(self, x, stage, eight):
         weights = stage.gray_weights()
         if eight and weights == GRAY_WEIGHTS["bt601"]:
-            return cv2.cvtColor(x, cv2.COLOR_RGB2GRAY if stage.source == "rgb" else cv2.COLOR_BGR2GRAY)[..., None]
+            return cv2.cvtColor(
+                x, cv2.COLOR_RGB2GRAY if stage.source == "rgb" else cv2.COLOR_BGR2GRAY
+            )[..., None]
         row = np.array([weights if stage.source == "rgb" else weights[::-1]])
         return self.rounded(cv2.transform(x.astype(np.float32), row)[..., None], stage)
 
@@ -82,15 +89,23 @@ class Backend(NumpyBackend):
     def warp(self, x, matrix, stage):
         """Warp by warpAffine, whose bilinear source positions are multiples of 1/32 pixel."""
         if stage.coordinates == "exact" and stage.kernel == "bilinear":
-            self.refuse("bilinear align with exact coordinates: warpAffine rounds them to 1/32 pixel",
-                        'write "coordinates": "1/32", or use another backend')
+            self.refuse(
+                "bilinear align with exact coordinates: warpAffine rounds them to 1/32 pixel",
+                'write "coordinates": "1/32", or use another backend',
+            )
         if stage.kernel == "nearest":
             self.refuse("nearest align: warpAffine rounds positions to 1/1024 pixel")
         if x.dtype == np.uint8 and stage.rounding not in HALF:
             x = x.astype(np.float32)
         fill = np.broadcast_to(self.fill(x.dtype, stage.border), x.shape[2:]).tolist()
-        out = cv2.warpAffine(np.ascontiguousarray(x), matrix, stage.size, flags=cv2.INTER_LINEAR,
-                             borderMode=cv2.BORDER_CONSTANT, borderValue=fill)
+        out = cv2.warpAffine(
+            np.ascontiguousarray(x),
+            matrix,
+            stage.size,
+            flags=cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_CONSTANT,
+            borderValue=fill,
+        )
         return self._done(out, x, stage)
 
     def _done(self, out, x, stage):
@@ -106,7 +121,9 @@ class Backend(NumpyBackend):
                 ramp = np.arange(n_in, dtype=np.float32)[None]
                 took = cv2.resize(ramp, (n_out, 1), interpolation=flag)[0]
                 self.check_nearest(took, n_in, n_out, stage.pixel_centers)
-            out = cv2.resize(np.ascontiguousarray(x), size, interpolation=flag).reshape(size[1], size[0], -1)
+            out = cv2.resize(np.ascontiguousarray(x), size, interpolation=flag).reshape(
+                size[1], size[0], -1
+            )
             return out.astype(self.real) if stage.rounding == "none" else out
         if x.dtype == np.uint8 and stage.rounding not in HALF:
             x = x.astype(np.float32)
@@ -115,7 +132,9 @@ class Backend(NumpyBackend):
     def _flag(self, stage, shrinks, shrinks_only):
         kernel, centers = stage.kernel, stage.pixel_centers
         if stage.passes:
-            self.refuse("8-bit rounding between the passes", "leave 'passes' out, or use the pillow backend")
+            self.refuse(
+                "8-bit rounding between the passes", "leave 'passes' out, or use the pillow backend"
+            )
         if kernel == "nearest" and centers != "corner":
             return cv2.INTER_NEAREST if centers == "legacy" else cv2.INTER_NEAREST_EXACT
         if centers != "half":
@@ -127,10 +146,18 @@ class Backend(NumpyBackend):
         if stage.antialias and (shrinks or kernel != "bilinear"):
             self.refuse(f"{kernel} with antialias", "write antialias false, or kernel area")
         if kernel == "bicubic" and (stage.cubic_a != -0.75 or stage.edge != "replicate"):
-            self.refuse(f"bicubic with cubic_a {stage.cubic_a} and edge {stage.edge!r}: it has -0.75 and 'replicate'")
+            self.refuse(
+                f"bicubic with cubic_a {stage.cubic_a} and edge {stage.edge!r}: it has -0.75 and 'replicate'"
+            )
         if kernel == "lanczos" and (stage.lobes != 4 or stage.edge != "replicate"):
-            self.refuse(f"lanczos with {stage.lobes} lobes and edge {stage.edge!r}: it has 4 and 'replicate'")
-        return {"bilinear": cv2.INTER_LINEAR, "bicubic": cv2.INTER_CUBIC, "lanczos": cv2.INTER_LANCZOS4}[kernel]
+            self.refuse(
+                f"lanczos with {stage.lobes} lobes and edge {stage.edge!r}: it has 4 and 'replicate'"
+            )
+        return {
+            "bilinear": cv2.INTER_LINEAR,
+            "bicubic": cv2.INTER_CUBIC,
+            "lanczos": cv2.INTER_LANCZOS4,
+        }[kernel]
 
 
 def _from_yuv(x: np.ndarray, stage) -> np.ndarray:

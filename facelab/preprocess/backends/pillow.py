@@ -28,19 +28,27 @@ class Backend(NumpyBackend):
         if {source, target} == {"rgb", "bgr"}:
             return x[..., ::-1]
         if x.dtype != np.uint8 or stage.rounding not in HALF:
-            self.refuse(f"this colour conversion with rounding {stage.rounding!r}: it is 8-bit and rounds half up",
-                        "write rounding 'half_up'")
+            self.refuse(
+                f"this colour conversion with rounding {stage.rounding!r}: it is 8-bit and rounds half up",
+                "write rounding 'half_up'",
+            )
         rgb = x[..., ::-1] if source == "bgr" else x
         image = Image.fromarray(np.ascontiguousarray(rgb), "YCbCr" if source == "yuv" else "RGB")
         jfif = (stage.matrix, stage.range) == ("bt601", "full")
         if target == "gray":
             weights = stage.gray_weights()
             named = weights == GRAY_WEIGHTS["bt601"]
-            return np.asarray(image.convert("L") if named else image.convert("L", (*weights, 0.0)))[..., None]
+            return np.asarray(image.convert("L") if named else image.convert("L", (*weights, 0.0)))[
+                ..., None
+            ]
         if source == "yuv":
-            out = np.asarray(image.convert("RGB") if jfif else self._by_matrix(x, stage, colour.yuv_to_rgb))
+            out = np.asarray(
+                image.convert("RGB") if jfif else self._by_matrix(x, stage, colour.yuv_to_rgb)
+            )
             return out[..., ::-1] if target == "bgr" else out
-        return np.asarray(image.convert("YCbCr") if jfif else self._by_matrix(rgb, stage, colour.rgb_to_yuv))
+        return np.asarray(
+            image.convert("YCbCr") if jfif else self._by_matrix(rgb, stage, colour.rgb_to_yuv)
+        )
 
     @staticmethod
     def _by_matrix(x, stage, convert):
@@ -51,7 +59,9 @@ class Backend(NumpyBackend):
     def warp(self, x, matrix, stage):
         """Warp by Image.transform in 32-bit floats, channel by channel."""
         if stage.coordinates != "exact":
-            self.refuse("align with coordinates rounded to 1/32 pixel", 'write "coordinates": "exact"')
+            self.refuse(
+                "align with coordinates rounded to 1/32 pixel", 'write "coordinates": "exact"'
+            )
         if stage.kernel == "nearest":
             self.refuse("nearest align: Pillow's fixed-point positions may pick other pixels")
         # Pillow replicates the last half pixel instead of blending it with the border: two pixels more of border
@@ -60,9 +70,18 @@ class Backend(NumpyBackend):
         (a, b, c), (d, e, f) = invert(matrix)
         # Pillow counts from pixel edges: centre in, centre out
         data = (a, b, c + 2.5 - 0.5 * (a + b), d, e, f + 2.5 - 0.5 * (d + e))
-        planes = [np.asarray(Image.fromarray(wide[..., k].astype(np.float32)).transform(
-            stage.size, Image.Transform.AFFINE, data, resample=Image.Resampling.BILINEAR, fillcolor=float(fill[k])))
-            for k in range(x.shape[2])]
+        planes = [
+            np.asarray(
+                Image.fromarray(wide[..., k].astype(np.float32)).transform(
+                    stage.size,
+                    Image.Transform.AFFINE,
+                    data,
+                    resample=Image.Resampling.BILINEAR,
+                    fillcolor=float(fill[k]),
+                )
+            )
+            for k in range(x.shape[2])
+        ]
         return self.rounded(np.stack(planes, axis=-1), stage)
 
     def resize(self, x, size, stage):
@@ -72,18 +91,30 @@ class Backend(NumpyBackend):
         if stage.kernel == "nearest":
             for n_in, n_out in ((w, size[0]), (h, size[1])):
                 ramp = Image.fromarray(np.arange(n_in, dtype=np.float32)[None])
-                self.check_nearest(np.asarray(ramp.resize((n_out, 1), how))[0], n_in, n_out, stage.pixel_centers)
+                self.check_nearest(
+                    np.asarray(ramp.resize((n_out, 1), how))[0], n_in, n_out, stage.pixel_centers
+                )
         if x.dtype == np.uint8 and stage.passes:
             if stage.rounding not in HALF:
-                self.refuse(f"8-bit passes with rounding {stage.rounding!r}: it rounds half up",
-                            "write rounding 'half_up'")
+                self.refuse(
+                    f"8-bit passes with rounding {stage.rounding!r}: it rounds half up",
+                    "write rounding 'half_up'",
+                )
             half = (size[0], h) if stage.passes == "uint8_horizontal_first" else (w, size[1])
             return self._eight(self._eight(x, half, how), size, how)
         # one call would clip 8-bit images between the passes, which shows with kernels that overshoot
-        if x.dtype == np.uint8 and stage.rounding in HALF and stage.kernel not in ("bicubic", "lanczos"):
+        if (
+            x.dtype == np.uint8
+            and stage.rounding in HALF
+            and stage.kernel not in ("bicubic", "lanczos")
+        ):
             return self._eight(x, size, how)
-        planes = [np.asarray(Image.fromarray(np.ascontiguousarray(x[..., k], dtype=np.float32)).resize(size, how))
-                  for k in range(x.shape[2])]
+        planes = [
+            np.asarray(
+                Image.fromarray(np.ascontiguousarray(x[..., k], dtype=np.float32)).resize(size, how)
+            )
+            for k in range(x.shape[2])
+        ]
         out = np.stack(planes, axis=-1)
         if stage.kernel == "nearest":
             return out if stage.rounding == "none" else out.astype(x.dtype)
@@ -97,21 +128,31 @@ class Backend(NumpyBackend):
     def _filter(self, stage, size, target):
         kernel = stage.kernel
         if stage.pixel_centers != "half":
-            self.refuse(f"pixel_centers {stage.pixel_centers!r}", "write 'half', or use the tensorflow backend")
+            self.refuse(
+                f"pixel_centers {stage.pixel_centers!r}",
+                "write 'half', or use the tensorflow backend",
+            )
         if kernel == "nearest":
             return Image.Resampling.NEAREST
         if kernel == "area":
             if size[0] % target[0] or size[1] % target[1]:
-                self.refuse("area by a ratio that is no whole number: BOX counts pixels whole or not at all")
+                self.refuse(
+                    "area by a ratio that is no whole number: BOX counts pixels whole or not at all"
+                )
             return Image.Resampling.BOX
         if not stage.antialias and (size[0] > target[0] or size[1] > target[1]):
-            self.refuse(f"{kernel} without antialias when shrinking: Pillow always widens the kernel",
-                        "write antialias true, or use the opencv or tensorflow backend")
+            self.refuse(
+                f"{kernel} without antialias when shrinking: Pillow always widens the kernel",
+                "write antialias true, or use the opencv or tensorflow backend",
+            )
         if kernel != "bilinear" and stage.edge != "renormalize":
             self.refuse(f"{kernel} with edge {stage.edge!r}: it renormalizes")
         if kernel == "bicubic" and stage.cubic_a != -0.5:
             self.refuse(f"bicubic with cubic_a {stage.cubic_a}: it has -0.5")
         if kernel == "lanczos" and stage.lobes != 3:
             self.refuse(f"lanczos with {stage.lobes} lobes: it has 3")
-        return {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC,
-                "lanczos": Image.Resampling.LANCZOS}[kernel]
+        return {
+            "bilinear": Image.Resampling.BILINEAR,
+            "bicubic": Image.Resampling.BICUBIC,
+            "lanczos": Image.Resampling.LANCZOS,
+        }[kernel]

@@ -25,17 +25,29 @@ class Backend(NumpyBackend):
         if {source, target} == {"rgb", "bgr"}:
             return x[..., ::-1]
         if target == "gray":
-            return self.rounded(colour.to_gray(x if source == "rgb" else x[..., ::-1], stage.gray_weights()), stage)
+            return self.rounded(
+                colour.to_gray(x if source == "rgb" else x[..., ::-1], stage.gray_weights()), stage
+            )
         if source == "yuv":
             out = colour.yuv_to_rgb(x, stage.matrix, stage.range)
             return self.rounded(out if target == "rgb" else out[..., ::-1], stage)
-        return self.rounded(colour.rgb_to_yuv(x if source == "rgb" else x[..., ::-1], stage.matrix, stage.range), stage)
+        return self.rounded(
+            colour.rgb_to_yuv(x if source == "rgb" else x[..., ::-1], stage.matrix, stage.range),
+            stage,
+        )
 
     def warp(self, x, matrix, stage):
         """Warp by a 2×3 matrix into the stage's size."""
         if stage.kernel == "nearest" and x.dtype == np.uint8:
             self.fill(x.dtype, stage.border)
-        out = warp(x, matrix, stage.size, kernel=stage.kernel, border=stage.border, coordinates=stage.coordinates)
+        out = warp(
+            x,
+            matrix,
+            stage.size,
+            kernel=stage.kernel,
+            border=stage.border,
+            coordinates=stage.coordinates,
+        )
         return self.rounded(out, stage)
 
     def resize(self, x, size, stage):

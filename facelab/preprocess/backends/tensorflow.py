@@ -15,6 +15,7 @@ def _tf():
     # TensorFlow greets on standard error unless told otherwise before it is imported
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import tensorflow as tf
+
     return tf
 
 
@@ -25,7 +26,9 @@ class Backend(NumpyBackend):
 
     def decode_encoded(self, data, stage, where):
         """Decode by tf.io; Pillow reads the file first, for its orientation and for one kind of error."""
-        _, orientation = super().decode_encoded(data, stage.model_copy(update={"idct": "accurate"}), where)
+        _, orientation = super().decode_encoded(
+            data, stage.model_copy(update={"idct": "accurate"}), where
+        )
         if stage.alpha != "drop":
             self.refuse(f"alpha {stage.alpha!r}: decode_png drops it")
         tf, channels = _tf(), 1 if stage.order == "gray" else 3
@@ -54,7 +57,7 @@ class Backend(NumpyBackend):
             return tf.reverse(x, axis=[-1]).numpy()
         swap = "bgr" in (source, target)
         if target == "gray":
-            r, g, b = tf.unstack(tf.cast(x, tf.float32), axis=-1)[::-1 if swap else 1]
+            r, g, b = tf.unstack(tf.cast(x, tf.float32), axis=-1)[:: -1 if swap else 1]
             wr, wg, wb = stage.gray_weights()
             return self.rounded((wr * r + wg * g + wb * b).numpy()[..., None], stage)
         convert = colour.yuv_to_rgb if source == "yuv" else colour.rgb_to_yuv
@@ -67,7 +70,9 @@ class Backend(NumpyBackend):
     def warp(self, x, matrix, stage):
         """Warp by ImageProjectiveTransformV3, which blends with the border like the reference."""
         if stage.coordinates != "exact":
-            self.refuse("align with coordinates rounded to 1/32 pixel", 'write "coordinates": "exact"')
+            self.refuse(
+                "align with coordinates rounded to 1/32 pixel", 'write "coordinates": "exact"'
+            )
         if stage.kernel == "nearest":
             self.refuse("nearest align: its float32 positions may pick other pixels")
         if len(set(stage.border)) > 1:
@@ -75,19 +80,27 @@ class Backend(NumpyBackend):
         tf = _tf()
         row = np.append(invert(matrix).ravel(), [0, 0])
         out = tf.raw_ops.ImageProjectiveTransformV3(
-            images=tf.cast(x, tf.float32)[None], transforms=tf.constant(row[None], tf.float32),
-            output_shape=stage.size[::-1], interpolation="BILINEAR", fill_mode="CONSTANT",
-            fill_value=float(self.fill(x.dtype, stage.border)[0]))
+            images=tf.cast(x, tf.float32)[None],
+            transforms=tf.constant(row[None], tf.float32),
+            output_shape=stage.size[::-1],
+            interpolation="BILINEAR",
+            fill_mode="CONSTANT",
+            fill_value=float(self.fill(x.dtype, stage.border)[0]),
+        )
         return self.rounded(out[0].numpy(), stage)
 
     def resize(self, x, size, stage):
         """Resize by the raw op that is the stage's kernel and pixel centres, or refuse."""
         tf = _tf()
         if stage.passes:
-            self.refuse("8-bit rounding between the passes", "leave 'passes' out, or use the pillow backend")
+            self.refuse(
+                "8-bit rounding between the passes", "leave 'passes' out, or use the pillow backend"
+            )
         if stage.kernel == "nearest":
             for n_in, n_out, axis in ((x.shape[1], size[0], 1), (x.shape[0], size[1], 0)):
-                ramp = np.arange(n_in, dtype=np.float32).reshape((1, 1, -1, 1) if axis else (1, -1, 1, 1))
+                ramp = np.arange(n_in, dtype=np.float32).reshape(
+                    (1, 1, -1, 1) if axis else (1, -1, 1, 1)
+                )
                 took = self._op(tf, ramp, (n_out, 1) if axis else (1, n_out), stage)
                 self.check_nearest(took.ravel(), n_in, n_out, stage.pixel_centers)
         out = self._op(tf, x[None], size, stage)[0]
@@ -109,13 +122,24 @@ class Backend(NumpyBackend):
         if kernel == "bicubic" and not stage.antialias:
             has = (-0.5, "renormalize") if centers == "half" else (-0.75, "replicate")
             if (stage.cubic_a, stage.edge) != has:
-                self.refuse(f"bicubic with cubic_a {stage.cubic_a} and edge {stage.edge!r}: with pixel_centers "
-                            f"{centers!r} it has {has[0]} and {has[1]!r}")
+                self.refuse(
+                    f"bicubic with cubic_a {stage.cubic_a} and edge {stage.edge!r}: with pixel_centers "
+                    f"{centers!r} it has {has[0]} and {has[1]!r}"
+                )
             return tf.raw_ops.ResizeBicubic(images=x, size=shape, **flags).numpy()
-        method = {"bilinear": "bilinear", "bicubic": "bicubic", "lanczos": f"lanczos{stage.lobes}"}[kernel]
-        if centers != "half" or stage.edge != "renormalize" or stage.lobes == 4 or stage.cubic_a == -0.75:
-            self.refuse(f"this {kernel}: ScaleAndTranslate has pixel_centers 'half', edge 'renormalize', cubic_a -0.5, "
-                        "and 3 or 5 lobes")
+        method = {"bilinear": "bilinear", "bicubic": "bicubic", "lanczos": f"lanczos{stage.lobes}"}[
+            kernel
+        ]
+        if (
+            centers != "half"
+            or stage.edge != "renormalize"
+            or stage.lobes == 4
+            or stage.cubic_a == -0.75
+        ):
+            self.refuse(
+                f"this {kernel}: ScaleAndTranslate has pixel_centers 'half', edge 'renormalize', cubic_a -0.5, "
+                "and 3 or 5 lobes"
+            )
         return tf.image.resize(x, shape, method=method, antialias=stage.antialias).numpy()
 
     def normalize(self, x, stage):

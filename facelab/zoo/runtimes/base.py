@@ -41,14 +41,22 @@ class Model:
 
     runtime = "?"
 
-    def __init__(self, path: Path, handle: Any, inputs: Sequence[TensorInfo], outputs: Sequence[TensorInfo],
-                 threads: int):
+    def __init__(
+        self,
+        path: Path,
+        handle: Any,
+        inputs: Sequence[TensorInfo],
+        outputs: Sequence[TensorInfo],
+        threads: int,
+    ):
         self.path, self.handle, self.threads = Path(path), handle, threads
         self.inputs, self.outputs = tuple(inputs), tuple(outputs)
 
     def __repr__(self) -> str:
-        return (f"<{self.runtime} {self.path.name}: {', '.join(map(str, self.inputs))} → "
-                f"{', '.join(map(str, self.outputs))}>")
+        return (
+            f"<{self.runtime} {self.path.name}: {', '.join(map(str, self.inputs))} → "
+            f"{', '.join(map(str, self.outputs))}>"
+        )
 
     def run(self, *arrays: np.ndarray, **named: np.ndarray) -> list[np.ndarray]:
         """Compute all outputs, in the order of `outputs`.
@@ -63,9 +71,13 @@ class Model:
             raise
         except Exception as e:
             # every runtime raises its own types (RuntimeError, ValueError, pybind classes without a common base)
-            raise ModelRunError(f"the model opens but does not run on {self.runtime}", where=self.path,
-                                got=first_line(e), fix="the file is faulty or made for another runtime; "
-                                "use another export of the model") from e
+            raise ModelRunError(
+                f"the model opens but does not run on {self.runtime}",
+                where=self.path,
+                got=first_line(e),
+                fix="the file is faulty or made for another runtime; "
+                "use another export of the model",
+            ) from e
         return [np.asarray(o) for o in outputs]
 
     def __call__(self, *arrays: np.ndarray, **named: np.ndarray) -> list[np.ndarray]:
@@ -78,14 +90,22 @@ class Model:
         if len(arrays) + len(named) != len(self.inputs):
             unknown = [n for n in named if n not in {i.name for i in self.inputs}]
             hint = did_you_mean(unknown[0], [i.name for i in self.inputs]) if unknown else ""
-            raise BadInputError(f"the model takes another number of inputs{hint}", where=self.path,
-                                expected=", ".join(map(str, self.inputs)), got=f"{len(arrays) + len(named)} arrays")
+            raise BadInputError(
+                f"the model takes another number of inputs{hint}",
+                where=self.path,
+                expected=", ".join(map(str, self.inputs)),
+                got=f"{len(arrays) + len(named)} arrays",
+            )
         feed = {info.name: array for info, array in zip(self.inputs, arrays)}
         for name, array in named.items():
             if name in feed or name not in {i.name for i in self.inputs}:
-                raise BadInputError(f"{name!r} is given twice or is no input of the model"
-                                    f"{did_you_mean(name, [i.name for i in self.inputs])}", where=self.path,
-                                    expected=", ".join(i.name for i in self.inputs), got=name)
+                raise BadInputError(
+                    f"{name!r} is given twice or is no input of the model"
+                    f"{did_you_mean(name, [i.name for i in self.inputs])}",
+                    where=self.path,
+                    expected=", ".join(i.name for i in self.inputs),
+                    got=name,
+                )
             feed[name] = array
         return {info.name: fit(feed[info.name], info, self.path) for info in self.inputs}
 
@@ -93,25 +113,49 @@ class Model:
 def fit(array: Any, info: TensorInfo, where: object) -> np.ndarray:
     """Return `array` if it fits an input, else raise BadInputError naming shape and dtype of both."""
     if not isinstance(array, np.ndarray):
-        raise BadInputError(f"the input {info.name!r} takes a numpy array", where=where, expected=info,
-                            got=type(array).__name__)
+        raise BadInputError(
+            f"the input {info.name!r} takes a numpy array",
+            where=where,
+            expected=info,
+            got=type(array).__name__,
+        )
     got = f"{show_shape(array.shape)} {array.dtype.name}"
     if array.dtype.name != info.dtype:
-        raise BadInputError(f"the array's dtype does not fit the input {info.name!r}", where=where, expected=info,
-                            got=got, fix=f"end the preprocessing spec with a cast to {info.dtype}")
-    if len(array.shape) != len(info.shape) or any(w is not None and g != w for g, w in zip(array.shape, info.shape)):
-        raise BadInputError(f"the array's shape does not fit the input {info.name!r}", where=where, expected=info,
-                            got=got, fix="check size, layout and batch axis in the preprocessing spec")
+        raise BadInputError(
+            f"the array's dtype does not fit the input {info.name!r}",
+            where=where,
+            expected=info,
+            got=got,
+            fix=f"end the preprocessing spec with a cast to {info.dtype}",
+        )
+    if len(array.shape) != len(info.shape) or any(
+        w is not None and g != w for g, w in zip(array.shape, info.shape)
+    ):
+        raise BadInputError(
+            f"the array's shape does not fit the input {info.name!r}",
+            where=where,
+            expected=info,
+            got=got,
+            fix="check size, layout and batch axis in the preprocessing spec",
+        )
     if array.size == 0:
-        raise BadInputError(f"the array for the input {info.name!r} is empty", where=where, expected=info, got=got)
+        raise BadInputError(
+            f"the array for the input {info.name!r} is empty", where=where, expected=info, got=got
+        )
     # one sum is ten times as fast as isfinite over the array; a finite array whose sum overflows is looked at again
     if array.dtype.kind == "f":
         with np.errstate(all="ignore"):
-            suspicious = not np.isfinite(array.sum(dtype=np.float64 if array.dtype.itemsize < 4 else None))
+            suspicious = not np.isfinite(
+                array.sum(dtype=np.float64 if array.dtype.itemsize < 4 else None)
+            )
         if suspicious and not (finite := np.isfinite(array)).all():
-            raise BadInputError(f"the array for the input {info.name!r} holds NaN or infinity", where=where,
-                                expected="finite numbers", got=f"{array.size - int(finite.sum())} of {array.size} "
-                                "elements are not finite", fix="check the image and the normalisation")
+            raise BadInputError(
+                f"the array for the input {info.name!r} holds NaN or infinity",
+                where=where,
+                expected="finite numbers",
+                got=f"{array.size - int(finite.sum())} of {array.size} elements are not finite",
+                fix="check the image and the normalisation",
+            )
     return array
 
 

@@ -16,8 +16,11 @@ def import_dlib():
     try:
         import dlib
     except ImportError as e:
-        raise UnsupportedError("dlib cannot be imported on this machine", got=first_line(e),
-                               fix="install dlib-bin (make setup), or choose a model of another runtime") from e
+        raise UnsupportedError(
+            "dlib cannot be imported on this machine",
+            got=first_line(e),
+            fix="install dlib-bin (make setup), or choose a model of another runtime",
+        ) from e
     return dlib
 
 
@@ -39,7 +42,10 @@ class DlibDetector(Model):
 
     def _compute(self, feed: dict[str, np.ndarray]):
         found = self.handle(np.ascontiguousarray(feed["image"]), 0)
-        rows = [(d.rect.left(), d.rect.top(), d.rect.right() + 1, d.rect.bottom() + 1, d.confidence) for d in found]
+        rows = [
+            (d.rect.left(), d.rect.top(), d.rect.right() + 1, d.rect.bottom() + 1, d.confidence)
+            for d in found
+        ]
         return [np.array(rows, dtype=np.float32).reshape(-1, 5)]
 
 
@@ -51,7 +57,9 @@ class DlibShape(Model):
     def _compute(self, feed: dict[str, np.ndarray]):
         dlib = import_dlib()
         x1, y1, x2, y2 = (round(float(v)) for v in feed["box"])
-        shape = self.handle(np.ascontiguousarray(feed["image"]), dlib.rectangle(x1, y1, x2 - 1, y2 - 1))
+        shape = self.handle(
+            np.ascontiguousarray(feed["image"]), dlib.rectangle(x1, y1, x2 - 1, y2 - 1)
+        )
         return [np.array([(p.x, p.y) for p in shape.parts()], dtype=np.float32)]
 
 
@@ -66,11 +74,24 @@ def open_dlib(path: Path) -> Model:
     refuse_impostor(path)
     dlib = import_dlib()
     tries = (
-        (dlib.shape_predictor, DlibShape, (IMAGE, TensorInfo("box", (4,), "float32")),
-         (TensorInfo("points", (None, 2), "float32"),)),
-        (dlib.face_recognition_model_v1, DlibEmbedder, (TensorInfo("chips", (None, 150, 150, 3), "uint8"),),
-         (TensorInfo("descriptors", (None, 128), "float32"),)),
-        (dlib.cnn_face_detection_model_v1, DlibDetector, (IMAGE,), (TensorInfo("detections", (None, 5), "float32"),)),
+        (
+            dlib.shape_predictor,
+            DlibShape,
+            (IMAGE, TensorInfo("box", (4,), "float32")),
+            (TensorInfo("points", (None, 2), "float32"),),
+        ),
+        (
+            dlib.face_recognition_model_v1,
+            DlibEmbedder,
+            (TensorInfo("chips", (None, 150, 150, 3), "uint8"),),
+            (TensorInfo("descriptors", (None, 128), "float32"),),
+        ),
+        (
+            dlib.cnn_face_detection_model_v1,
+            DlibDetector,
+            (IMAGE,),
+            (TensorInfo("detections", (None, 5), "float32"),),
+        ),
     )
     problems = []
     for load, model, inputs, outputs in tries:
@@ -78,5 +99,10 @@ def open_dlib(path: Path) -> Model:
             return model(path, load(str(path)), inputs, outputs, threads=1)
         except (RuntimeError, MemoryError, ValueError) as e:
             problems.append(first_line(e, 120))
-    raise BadInputError("dlib refuses the model", where=path, expected="a shape predictor, the ResNet or the MMOD "
-                        "detector", got="; ".join(dict.fromkeys(problems)), fix="fetch the file again")
+    raise BadInputError(
+        "dlib refuses the model",
+        where=path,
+        expected="a shape predictor, the ResNet or the MMOD detector",
+        got="; ".join(dict.fromkeys(problems)),
+        fix="fetch the file again",
+    )

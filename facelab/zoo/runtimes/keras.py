@@ -20,7 +20,9 @@ class KerasModel(Model):
     def _compute(self, feed: dict[str, np.ndarray]):
         arrays = [feed[i.name] for i in self.inputs]
         # old HDF5 files take a list of one, newer models the array itself; Keras 3 warns where the structure differs
-        bare = len(arrays) == 1 and not isinstance(getattr(self.handle, "_inputs_struct", None), (list, tuple))
+        bare = len(arrays) == 1 and not isinstance(
+            getattr(self.handle, "_inputs_struct", None), (list, tuple)
+        )
         out = self.handle(arrays[0] if bare else arrays, training=False)
         return [np.asarray(o) for o in (out if isinstance(out, (list, tuple)) else [out])]
 
@@ -36,8 +38,12 @@ def open_keras(path: Path, *, threads: int | None = None) -> KerasModel:
         import keras
         import tensorflow as tf
     except ImportError as e:
-        raise UnsupportedError("TensorFlow cannot be imported, so Keras models cannot be opened", where=path,
-                               got=first_line(e), fix="make setup") from e
+        raise UnsupportedError(
+            "TensorFlow cannot be imported, so Keras models cannot be opened",
+            where=path,
+            got=first_line(e),
+            fix="make setup",
+        ) from e
     n = thread_count(threads)
     # TensorFlow refuses after its first operation; the earlier setting then stays
     try:
@@ -47,11 +53,19 @@ def open_keras(path: Path, *, threads: int | None = None) -> KerasModel:
     try:
         model = keras.models.load_model(path, compile=False)
     except Exception as e:
-        raise BadInputError("Keras refuses the model", where=path, got=first_line(e),
-                            fix="the file may be truncated, or need layers that this Keras does not have") from e
-    return KerasModel(path, model, [_info(t) for t in model.inputs], [_info(t) for t in model.outputs], n)
+        raise BadInputError(
+            "Keras refuses the model",
+            where=path,
+            got=first_line(e),
+            fix="the file may be truncated, or need layers that this Keras does not have",
+        ) from e
+    return KerasModel(
+        path, model, [_info(t) for t in model.inputs], [_info(t) for t in model.outputs], n
+    )
 
 
 def _info(tensor) -> TensorInfo:
     name = tensor.name.split(":")[0]
-    return TensorInfo(name, tuple(None if n is None else int(n) for n in tensor.shape), str(tensor.dtype))
+    return TensorInfo(
+        name, tuple(None if n is None else int(n) for n in tensor.shape), str(tensor.dtype)
+    )

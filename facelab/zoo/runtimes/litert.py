@@ -28,8 +28,10 @@ class LitertModel(Model):
         self._outputs = interpreter.get_output_details()
         self._shapes = {d["index"]: tuple(int(n) for n in d["shape"]) for d in self._inputs}
         self._turn = threading.Lock()
-        self.quantization = {i.name: (float(d["quantization"][0]), int(d["quantization"][1]))
-                             for i, d in zip((*self.inputs, *self.outputs), (*self._inputs, *self._outputs))}
+        self.quantization = {
+            i.name: (float(d["quantization"][0]), int(d["quantization"][1]))
+            for i, d in zip((*self.inputs, *self.outputs), (*self._inputs, *self._outputs))
+        }
 
     def _compute(self, feed: dict[str, np.ndarray]):
         with self._turn:
@@ -41,8 +43,11 @@ class LitertModel(Model):
             return [self.handle.get_tensor(d["index"]) for d in self._outputs]
 
     def _resize(self, feed: dict[str, np.ndarray]) -> None:
-        changed = [(d["index"], feed[i.name].shape) for i, d in zip(self.inputs, self._inputs)
-                   if feed[i.name].shape != self._shapes[d["index"]]]
+        changed = [
+            (d["index"], feed[i.name].shape)
+            for i, d in zip(self.inputs, self._inputs)
+            if feed[i.name].shape != self._shapes[d["index"]]
+        ]
         for index, shape in changed:
             self.handle.resize_tensor_input(index, list(shape))
         if changed:
@@ -57,6 +62,7 @@ def open_litert(path: Path, *, threads: int | None = None, resizable: bool = Fal
     such as MTCNN's P-Net. Raises IntegrityError, BadInputError or UnsupportedError saying what is wrong with it.
     """
     from ai_edge_litert.interpreter import Interpreter
+
     refuse_impostor(path)
     n = thread_count(threads)
     try:
@@ -65,7 +71,13 @@ def open_litert(path: Path, *, threads: int | None = None, resizable: bool = Fal
     except (ValueError, RuntimeError, TypeError) as e:
         raise _explain(e, path) from e
     inputs = [_info(d, resizable) for d in interpreter.get_input_details()]
-    return LitertModel(path, interpreter, inputs, [_info(d, resizable) for d in interpreter.get_output_details()], n)
+    return LitertModel(
+        path,
+        interpreter,
+        inputs,
+        [_info(d, resizable) for d in interpreter.get_output_details()],
+        n,
+    )
 
 
 def _info(detail: dict, resizable: bool) -> TensorInfo:
@@ -80,11 +92,26 @@ def _info(detail: dict, resizable: bool) -> TensorInfo:
 def _explain(error: Exception, path: Path) -> FacelabError:
     text = str(error)
     if match := re.search(r"unresolved custom op: (\S+?)\.?\s", text + " "):
-        fix = ("the file was compiled for an Edge TPU; use the model from before that compilation"
-               if "edgetpu" in match[1] else "export the model without custom operators")
-        return UnsupportedError(f"LiteRT does not know the model's custom operator {match[1]!r}", where=path,
-                                expected="built-in operators", got=first_line(error), fix=fix)
+        fix = (
+            "the file was compiled for an Edge TPU; use the model from before that compilation"
+            if "edgetpu" in match[1]
+            else "export the model without custom operators"
+        )
+        return UnsupportedError(
+            f"LiteRT does not know the model's custom operator {match[1]!r}",
+            where=path,
+            expected="built-in operators",
+            got=first_line(error),
+            fix=fix,
+        )
     if "Flatbuffer" in text or "FlatBuffer" in text or "identifier" in text:
-        return BadInputError("the file is no TFLite model (no FlatBuffer)", where=path, expected="a TFLite FlatBuffer",
-                             got=f"{path.stat().st_size} bytes", fix="the file may be truncated; fetch it again")
-    return BadInputError("LiteRT refuses the model", where=path, got=first_line(error), fix="export the model again")
+        return BadInputError(
+            "the file is no TFLite model (no FlatBuffer)",
+            where=path,
+            expected="a TFLite FlatBuffer",
+            got=f"{path.stat().st_size} bytes",
+            fix="the file may be truncated; fetch it again",
+        )
+    return BadInputError(
+        "LiteRT refuses the model", where=path, got=first_line(error), fix="export the model again"
+    )

@@ -24,8 +24,12 @@ class CascadeModel(Model):
 
     def _compute(self, feed: dict[str, np.ndarray]):
         boxes, _, weights = self.handle.detectMultiScale3(
-            feed["gray"], scaleFactor=self.scale_factor, minNeighbors=self.min_neighbors, minSize=self.min_size,
-            outputRejectLevels=True)
+            feed["gray"],
+            scaleFactor=self.scale_factor,
+            minNeighbors=self.min_neighbors,
+            minSize=self.min_size,
+            outputRejectLevels=True,
+        )
         xywh = np.asarray(boxes, dtype=np.float32).reshape(-1, 4)
         xyxy = np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1)
         return [xyxy, np.asarray(weights, dtype=np.float32).reshape(-1)]
@@ -34,6 +38,7 @@ class CascadeModel(Model):
 def open_cascade(path: Path) -> CascadeModel:
     """Open a cascade file. Raises BadInputError if OpenCV finds none in it."""
     import cv2
+
     refuse_impostor(path)
     try:
         cascade = cv2.CascadeClassifier(str(path))
@@ -41,7 +46,16 @@ def open_cascade(path: Path) -> CascadeModel:
     except (cv2.error, SystemError) as e:
         raise BadInputError("OpenCV refuses the cascade", where=path, got=first_line(e)) from e
     if not loaded:
-        raise BadInputError("OpenCV finds no cascade in the file", where=path, expected="a cascade's XML",
-                            fix="fetch the file again")
-    return CascadeModel(path, cascade, [TensorInfo("gray", (None, None), "uint8")],
-                        [TensorInfo("boxes", (None, 4), "float32"), TensorInfo("weights", (None,), "float32")], 1)
+        raise BadInputError(
+            "OpenCV finds no cascade in the file",
+            where=path,
+            expected="a cascade's XML",
+            fix="fetch the file again",
+        )
+    return CascadeModel(
+        path,
+        cascade,
+        [TensorInfo("gray", (None, None), "uint8")],
+        [TensorInfo("boxes", (None, 4), "float32"), TensorInfo("weights", (None,), "float32")],
+        1,
+    )

@@ -11,12 +11,23 @@ from facelab.zoo.catalogue import ModelEntry
 from facelab.zoo.runtimes.base import Model, show_shape
 from facelab.zoo.store import require
 
-SUFFIXES = {".onnx": "onnx", ".tflite": "litert", ".keras": "keras", ".h5": "keras", ".hdf5": "keras",
-            ".dat": "dlib", ".xml": "opencv"}
+SUFFIXES = {
+    ".onnx": "onnx",
+    ".tflite": "litert",
+    ".keras": "keras",
+    ".h5": "keras",
+    ".hdf5": "keras",
+    ".dat": "dlib",
+    ".xml": "opencv",
+}
 
 
-def open_model(model: str | os.PathLike | ModelEntry, *, threads: int | None = None,
-               spec: PreprocessSpec | None = None) -> Model:
+def open_model(
+    model: str | os.PathLike | ModelEntry,
+    *,
+    threads: int | None = None,
+    spec: PreprocessSpec | None = None,
+) -> Model:
     """Open a model file, or a catalogue entry's file on this machine, and check that its input fits its spec.
 
     The runtime follows the entry, or the suffix: .onnx, .tflite, .keras/.h5/.hdf5, .dat (dlib), .xml (OpenCV
@@ -34,12 +45,19 @@ def open_model(model: str | os.PathLike | ModelEntry, *, threads: int | None = N
         return _open_entry(model, threads, spec)
     path = Path(model)
     if not path.is_file():
-        raise BadInputError("the model file does not exist", where=path,
-                            fix="check the path; facelab assets list shows the models facelab knows by name")
+        raise BadInputError(
+            "the model file does not exist",
+            where=path,
+            fix="check the path; facelab assets list shows the models facelab knows by name",
+        )
     runtime = SUFFIXES.get(path.suffix.lower())
     if runtime is None:
-        raise BadInputError("the file's suffix names no runtime", where=path, expected=", ".join(SUFFIXES),
-                            got=path.suffix or "no suffix")
+        raise BadInputError(
+            "the file's suffix names no runtime",
+            where=path,
+            expected=", ".join(SUFFIXES),
+            got=path.suffix or "no suffix",
+        )
     opened = _open(path, runtime, threads, {})
     if spec is not None:
         check_spec(opened, spec)
@@ -48,16 +66,24 @@ def open_model(model: str | os.PathLike | ModelEntry, *, threads: int | None = N
 
 def _open_entry(entry: ModelEntry, threads: int | None, spec: PreprocessSpec | None) -> Model:
     if entry.parts:
-        raise BadInputError(f"{entry.name} is made of several networks", expected=", ".join(entry.parts),
-                            fix="open its parts, e.g. with load_catalogue().parts(entry)")
+        raise BadInputError(
+            f"{entry.name} is made of several networks",
+            expected=", ".join(entry.parts),
+            fix="open its parts, e.g. with load_catalogue().parts(entry)",
+        )
     opened = _open(require(entry), entry.runtime, threads, entry.options)
     spec = spec or entry.spec
     if spec is not None and entry.runtime not in ("dlib", "opencv"):
         check_spec(opened, spec)
     wanted = entry.options.get("dim")
     if wanted is not None and opened.outputs and opened.outputs[0].shape[-1] not in (None, wanted):
-        raise IntegrityError(f"{entry.name}: the model's output is not the promised one", where=opened.path,
-                             expected=f"{wanted} values", got=opened.outputs[0], fix=entry.fetch_command)
+        raise IntegrityError(
+            f"{entry.name}: the model's output is not the promised one",
+            where=opened.path,
+            expected=f"{wanted} values",
+            got=opened.outputs[0],
+            fix=entry.fetch_command,
+        )
     return opened
 
 
@@ -65,17 +91,22 @@ def _open(path: Path, runtime: str, threads: int | None, options: dict) -> Model
     # imported here: each runtime is heavy, and one is enough
     if runtime == "onnx":
         from facelab.zoo.runtimes.onnx import open_onnx
+
         return open_onnx(path, threads=threads)
     if runtime == "litert":
         from facelab.zoo.runtimes.litert import open_litert
+
         return open_litert(path, threads=threads, resizable=bool(options.get("resizable")))
     if runtime == "keras":
         from facelab.zoo.runtimes.keras import open_keras
+
         return open_keras(path, threads=threads)
     if runtime == "dlib":
         from facelab.zoo.runtimes.dlib import open_dlib
+
         return open_dlib(path)
     from facelab.zoo.runtimes.opencv import open_cascade
+
     return open_cascade(path)
 
 
@@ -85,10 +116,16 @@ def check_spec(model: Model, spec: PreprocessSpec) -> None:
     Raises BadInputError naming both shapes and dtypes.
     """
     info, shape, dtype = model.inputs[0], spec.output_shape(), spec.output_dtype
-    fits = len(shape) == len(info.shape) and all(a is None or b is None or a == b for a, b in zip(shape, info.shape))
+    fits = len(shape) == len(info.shape) and all(
+        a is None or b is None or a == b for a, b in zip(shape, info.shape)
+    )
     if fits and dtype == info.dtype:
         return
     last = spec.stages[-1].op
-    raise BadInputError("the preprocessing spec does not fit the model's input", where=model.path, expected=info,
-                        got=f"{show_shape(shape)} {dtype} from the spec {spec.name!r} (last stage: {last})",
-                        fix="correct size, layout or cast in the spec, or use the model it was written for")
+    raise BadInputError(
+        "the preprocessing spec does not fit the model's input",
+        where=model.path,
+        expected=info,
+        got=f"{show_shape(shape)} {dtype} from the spec {spec.name!r} (last stage: {last})",
+        fix="correct size, layout or cast in the spec, or use the model it was written for",
+    )

@@ -29,8 +29,9 @@ class Sanity:
         return not self.warnings
 
 
-def sanity_check(model: Model, samples: np.ndarray | None = None, *, seed: int = 0,
-                 top_share: float = 0.9) -> Sanity:
+def sanity_check(
+    model: Model, samples: np.ndarray | None = None, *, seed: int = 0, top_share: float = 0.9
+) -> Sanity:
     """Run a model on varied inputs and say what makes its answers suspicious.
 
     `samples` (n, …) are inputs without the batch axis, best of real data that should get several answers. Without
@@ -41,28 +42,43 @@ def sanity_check(model: Model, samples: np.ndarray | None = None, *, seed: int =
     Raises BadInputError for a model with several inputs; a model that does not run raises ModelRunError.
     """
     if len(model.inputs) != 1:
-        raise BadInputError("only a model with one input can be checked this way", where=model.path,
-                            expected="one input", got=len(model.inputs))
+        raise BadInputError(
+            "only a model with one input can be checked this way",
+            where=model.path,
+            expected="one input",
+            got=len(model.inputs),
+        )
     info = model.inputs[0]
     batches = [np.asarray(samples)] if samples is not None else _probes(info, seed)
     warnings, shares, spreads, finite, n = [], [], [], [], 0
     for batch in batches:
-        rows = [np.concatenate([o.astype(np.float64).ravel() for o in _run_one(model, x)]) for x in batch]
+        rows = [
+            np.concatenate([o.astype(np.float64).ravel() for o in _run_one(model, x)])
+            for x in batch
+        ]
         n += len(rows)
         if len({len(r) for r in rows}) != 1:
-            return Sanity([], n)   # data-dependent output sizes (a detector with NMS inside): nothing constant here
+            return Sanity(
+                [], n
+            )  # data-dependent output sizes (a detector with NMS inside): nothing constant here
         outputs = np.stack(rows)
         finite.append(bool(np.isfinite(outputs).all()))
         outputs = np.nan_to_num(outputs, posinf=0.0, neginf=0.0)
-        spreads.append(float(np.ptp(outputs, axis=0).max()) / max(1e-12, float(np.abs(outputs).max())))
+        spreads.append(
+            float(np.ptp(outputs, axis=0).max()) / max(1e-12, float(np.abs(outputs).max()))
+        )
         if len(model.outputs) == 1 and outputs.shape[1] in CLASSES:
             shares.append(float(np.bincount(outputs.argmax(axis=1)).max() / len(outputs)))
     if not any(finite):
         warnings.append("some outputs are NaN or infinite")
     if max(spreads) < 1e-4:
-        warnings.append(f"the output is the same for {n} different inputs (relative spread {max(spreads):.1e})")
+        warnings.append(
+            f"the output is the same for {n} different inputs (relative spread {max(spreads):.1e})"
+        )
     elif shares and min(shares) > top_share:
-        warnings.append(f"one class is the answer to {min(shares):.0%} or more of {n} different inputs")
+        warnings.append(
+            f"one class is the answer to {min(shares):.0%} or more of {n} different inputs"
+        )
     return Sanity(warnings, n, min(shares) if shares else None)
 
 
@@ -76,8 +92,10 @@ def _probes(info: TensorInfo, seed: int) -> list[np.ndarray]:
         if shape[3] in (1, 3):
             return _faces(shape[1] or 64, shape[2] or 64, shape[3], np.dtype(info.dtype))
         if shape[1] in (1, 3):
-            return [np.ascontiguousarray(batch.transpose(0, 3, 1, 2))
-                    for batch in _faces(shape[2] or 64, shape[3] or 64, shape[1], np.dtype(info.dtype))]
+            return [
+                np.ascontiguousarray(batch.transpose(0, 3, 1, 2))
+                for batch in _faces(shape[2] or 64, shape[3] or 64, shape[1], np.dtype(info.dtype))
+            ]
     return _patterns(info, seed)
 
 
@@ -85,7 +103,8 @@ def _faces(height: int, width: int, channels: int, dtype: np.dtype) -> list[np.n
     """Return 50 real faces (n, height, width, channels) in each customary range. They ship with scikit-image."""
     import cv2
     from skimage.data import lfw_subset
-    faces = lfw_subset()[:100:2]                              # the first hundred are faces, gray, in [0, 1]
+
+    faces = lfw_subset()[:100:2]  # the first hundred are faces, gray, in [0, 1]
     unit = np.stack([cv2.resize(f, (width, height), interpolation=cv2.INTER_LINEAR) for f in faces])
     unit = np.repeat(unit[..., None], channels, axis=-1)
     return [(low + unit * (high - low)).astype(dtype) for low, high in RANGES]
@@ -97,7 +116,9 @@ def _patterns(info: TensorInfo, seed: int) -> list[np.ndarray]:
     rng = np.random.default_rng(seed)
     noise = rng.random((8, *shape))
     flat = np.broadcast_to(np.linspace(0, 1, 8).reshape(8, *[1] * len(shape)), (8, *shape))
-    ramps = np.stack([_ramp(shape, axis, power) for power in (0.5, 2.0) for axis in range(len(shape))])
+    ramps = np.stack(
+        [_ramp(shape, axis, power) for power in (0.5, 2.0) for axis in range(len(shape))]
+    )
     unit = np.concatenate([noise, flat, ramps])
     kind = np.dtype(info.dtype)
     if kind.kind in "iu":
