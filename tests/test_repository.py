@@ -105,7 +105,7 @@ def test_every_direct_dependency_is_justified(repository):
     for name in ("main.in", "modelmaker.in"):
         for line in (repository / "requirements" / name).read_text().splitlines():
             if line and not line.startswith("#"):
-                package = re.split(r"[<>=!~ ]", line)[0]
+                package = re.split(r"[<>=!~ \[]", line)[0]
                 assert f"`{package.lower()}`" in known, (
                     f"{package} ({name}) has no line in docs/dependencies.md"
                 )
