@@ -85,8 +85,7 @@ def synth(
     WIDER FACE's annotations and lists of its easy, medium and hard faces. Identities of train, validation and test
     (column `split`) are disjoint.
     """
-    from facelab.datasets.synthetic.workers import available_cores
-    from facelab.datasets.synthetic.writer import make_request, write_set
+    from facelab.datasets.synthetic import available_cores, make_request, write_set
 
     request = make_request(name, seed, size, int(classes), depth)
     done = write_set(request, n, out, workers=workers or available_cores(), progress=_bar(name))

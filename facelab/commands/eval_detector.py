@@ -184,7 +184,7 @@ def _speed(found: dict) -> dict:
 
 
 def _write(folder: str, found: dict) -> None:
-    from facelab.datasets.wider import write_predictions
+    from facelab.datasets import write_predictions
     from facelab.detection.evaluate import predictions
 
     for name, detections in found.items():

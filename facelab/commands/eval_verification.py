@@ -156,7 +156,7 @@ def _read(
     if pack:
         return pair_sources.from_bin(pack, model, flip)
     if lfw_sklearn:
-        from facelab.datasets.lfw import sklearn_folder
+        from facelab.datasets import sklearn_folder
 
         lfw, pairs = sklearn_folder(download=download)
     return pair_sources.from_images(str(lfw), pairs, model, detector, flip)

@@ -80,7 +80,7 @@ def command(
     import numpy as np
 
     from facelab.core.errors import BadInputError
-    from facelab.datasets.wider import load_ground_truth, load_predictions
+    from facelab.datasets import load_ground_truth, load_predictions
     from facelab.metrics.detection import average_precision, match
 
     truth = load_ground_truth(ground_truth)
@@ -177,7 +177,7 @@ def _warnings(read, constant: bool) -> list[str]:
 
 def _breakdowns(truth, matches, iou: float, replicates: int, seed: int) -> tuple[str, dict]:
     """Return the subset that is broken down, and per attribute and value: faces, AP, recall and its interval."""
-    from facelab.datasets.wider import attribute_masks, size_masks
+    from facelab.datasets import attribute_masks, size_masks
     from facelab.metrics.detection import average_precision, recall_of
 
     base_name = "hard" if "hard" in truth.subsets else next(iter(truth.subsets))

@@ -80,7 +80,7 @@ def from_npz(path: str) -> PairArrays:
 
 def from_folder(pairs_path: str, folder: str, missing_is_failure: bool) -> PairArrays:
     """Read a list of pairs and one `.npy` embedding an image."""
-    from facelab.datasets.lfw import load_embeddings, load_pairs
+    from facelab.datasets import load_embeddings, load_pairs
 
     pairs = load_pairs(pairs_path)
     a, b, failed = load_embeddings(folder, pairs, missing_is_failure=missing_is_failure)
@@ -90,7 +90,7 @@ def from_folder(pairs_path: str, folder: str, missing_is_failure: bool) -> PairA
 def from_bin(path: str, model: str, flip: bool) -> PairArrays:
     """Embed an InsightFace pack (aligned crops, two a pair) with an embedder of the zoo."""
     from facelab import embedding
-    from facelab.datasets.lfw import load_bin
+    from facelab.datasets import load_bin
     from facelab.preprocess.image import read_image
 
     images, same = load_bin(path)
@@ -111,7 +111,7 @@ def from_images(
     Of several faces the one nearest to the middle counts, as LFW's labels mean it.
     """
     from facelab import detection, embedding
-    from facelab.datasets.lfw import find_images, load_pairs
+    from facelab.datasets import find_images, load_pairs
     from facelab.preprocess.image import read_image
 
     pairs = load_pairs(pairs_path or Path(folder) / "pairs.txt")

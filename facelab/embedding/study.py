@@ -53,8 +53,7 @@ def truth_detection(sample) -> Detections:
 
 def synthetic_pairs(n: int, *, seed: int = 7) -> tuple[Faces, PairList]:
     """Render `n` pictures of synthetic people; return faces with true landmarks, and their pairs, balanced."""
-    from facelab.datasets.synthetic import sample
-    from facelab.datasets.synthetic.pairs import base_pairs
+    from facelab.datasets.synthetic import base_pairs, sample
 
     pairs = base_pairs(seed, n)
     made = {

@@ -15,8 +15,7 @@ import numpy as np
 from facelab.core.errors import BadInputError, did_you_mean
 from facelab.core.files import atomic_path
 from facelab.core.hashing import sha256_json
-from facelab.datasets import fer2013
-from facelab.datasets.image_folder import load_image_folder
+from facelab.datasets import FER2013_CLASSES, load_fer2013, load_ferplus, load_image_folder
 from facelab.datasets.labels import DROP, NAMES, THREE, map_label, table_for
 from facelab.emotion.data import FaceSet
 from facelab.emotion.spec import crop_face
@@ -310,10 +309,10 @@ def fer(
     more than half of the annotators chose, and images without one are left out. Raises BadInputError with file and
     line, and for lists of different length.
     """
-    read, narrowed, classes = fer2013.load_fer2013(path), table_for(classes), tuple(classes)
-    names = [fer2013.FER2013_CLASSES[k] for k in read.label]
+    read, narrowed, classes = load_fer2013(path), table_for(classes), tuple(classes)
+    names = [FER2013_CLASSES[k] for k in read.label]
     if votes is not None:
-        chosen = fer2013.load_ferplus(votes, every_row=True).majority()
+        chosen = load_ferplus(votes, every_row=True).majority()
         if len(chosen) != len(names):
             raise BadInputError(
                 "FER+ has another number of rows than FER2013",

@@ -11,8 +11,7 @@ import numpy as np
 
 from facelab.core.errors import BadInputError
 from facelab.core.hashing import sha256_array
-from facelab.datasets.fer2013 import FER2013_CLASSES, load_fer2013
-from facelab.datasets.image_folder import load_image_folder
+from facelab.datasets import FER2013_CLASSES, load_fer2013, load_image_folder
 from facelab.datasets.labels import DROP, NAMES, plain
 from facelab.detection.inputs import in_order, prepared
 from facelab.emotion import sources

@@ -10,10 +10,7 @@ import numpy as np
 
 from facelab.core.progress import track
 from facelab.datasets import synthetic
-from facelab.datasets.synthetic.expression import EMOTIONS, THREE_CLASSES
-from facelab.datasets.synthetic.filters import bilinear_sample
-from facelab.datasets.synthetic.recipe import Spread
-from facelab.datasets.synthetic.workers import parallel
+from facelab.datasets.synthetic import EMOTIONS, THREE_CLASSES, Spread, bilinear_sample, parallel
 
 IOU = 0.35
 # Side of a face crop for the classifiers, in heights of the true box: hair and neck left out (.949 against .930 at 1.0,

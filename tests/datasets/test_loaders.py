@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 
 from facelab.core.errors import BadInputError, FacelabError, MissingAssetError
-from facelab.datasets import fer2013, image_folder, lfw, wider
+from facelab.datasets import _fer2013 as fer2013
+from facelab.datasets import _image_folder as image_folder
+from facelab.datasets import _lfw as lfw
+from facelab.datasets import _wider as wider
 
 
 def test_lfw_pairs(assets):

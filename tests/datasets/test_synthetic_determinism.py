@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facelab.datasets import synthetic
-from facelab.datasets.synthetic import numerics
-from facelab.datasets.synthetic.noise import texture
-from facelab.datasets.synthetic.stream import Stream, normal_table
+from facelab.datasets.synthetic import _numerics as numerics
+from facelab.datasets.synthetic._noise import texture
+from facelab.datasets.synthetic._stream import Stream, normal_table
 
 PACKAGE = Path(synthetic.__file__).parent
 # functions whose last bit differs between processors or builds; noise.py shapes noise with an FFT and rounds it
@@ -64,7 +64,7 @@ def functions_of(path):
             yield from ast.walk(node)
 
 
-@pytest.mark.parametrize("path", sorted(PACKAGE.glob("*.py")), ids=lambda p: p.name)
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda p: p.name)
 def test_only_operations_that_ieee_fixes_make_pixels(path):
     for node in functions_of(path):
         if (
@@ -85,7 +85,7 @@ def test_only_operations_that_ieee_fixes_make_pixels(path):
                 f"{path.name}:{node.lineno}: a power of data"
             )
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.MatMult):
-            assert path.name == "filters.py", (
+            assert path.name == "_filters.py", (
                 f"{path.name}:{node.lineno}: a matrix product (whole numbers only)"
             )
 

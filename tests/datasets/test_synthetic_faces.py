@@ -9,16 +9,16 @@ from hypothesis import strategies as st
 
 from facelab.core.errors import BadInputError
 from facelab.datasets import synthetic
-from facelab.datasets.synthetic.expression import (
+from facelab.datasets.synthetic._stream import Stream
+from facelab.datasets.synthetic.geometry._expression import (
     ACTION_UNITS,
     EMOTIONS,
     THREE_CLASSES,
     draw_expression,
     pose_features,
 )
-from facelab.datasets.synthetic.identity import blend, draw_identity
-from facelab.datasets.synthetic.recipe import Occluder
-from facelab.datasets.synthetic.stream import Stream
+from facelab.datasets.synthetic.geometry._identity import blend, draw_identity
+from facelab.datasets.synthetic.tasks._recipe import Occluder
 
 
 @pytest.fixture(scope="module")

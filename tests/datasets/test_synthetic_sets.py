@@ -18,10 +18,17 @@ from facelab import cli
 from facelab.commands.data import command
 from facelab.core.errors import BadInputError
 from facelab.core.hashing import sha256_array, sha256_file
+from facelab.core.png import encode_png
 from facelab.datasets import synthetic
-from facelab.datasets.synthetic import filters, liveness, pairs, rows, sets, writer
-from facelab.datasets.synthetic.png import encode_png
-from facelab.datasets.synthetic.scenes import SUBSETS
+from facelab.datasets.synthetic._stream import Stream
+from facelab.datasets.synthetic.camera import _filters as filters
+from facelab.datasets.synthetic.output import _rows as rows
+from facelab.datasets.synthetic.output import _writer as writer
+from facelab.datasets.synthetic.tasks import _liveness as liveness
+from facelab.datasets.synthetic.tasks import _pairs as pairs
+from facelab.datasets.synthetic.tasks import _scenes as scenes
+from facelab.datasets.synthetic.tasks import _sets as sets
+from facelab.datasets.synthetic.tasks._scenes import SUBSETS
 
 LEADING = [
     "file",
@@ -266,7 +273,7 @@ def test_scene_annotations_are_widers(tmp_path):
     assert seen == 6
     for easy, medium, hard in (tuple(int(r[k]) for k in SUBSETS) for r in labels):
         assert easy <= medium <= hard
-    from facelab.datasets.wider import load_ground_truth
+    from facelab.datasets._wider import load_ground_truth
 
     truth = load_ground_truth(tmp_path / "s")
     assert sum(map(len, truth.boxes)) == len(labels)
@@ -279,7 +286,7 @@ def test_scenes_hold_what_was_asked_for():
     for face in drawn.faces:
         assert 24 < face.height < 75
         assert 0 <= face.visibility <= 1
-    counts = [synthetic.scenes._count(synthetic.scenes.Stream(k)) for k in range(2000)]
+    counts = [scenes._count(Stream(k)) for k in range(2000)]
     assert min(counts) == 0 and max(counts) >= 29 and max(counts) <= 30
     with pytest.raises(BadInputError):
         synthetic.scene(1, 0, smallest=50, largest=20)

@@ -159,7 +159,7 @@ def test_boxes_identities_and_parts_of_a_csv_are_used(tmp_path, spec):
 
 
 def test_what_data_synth_writes_can_be_trained_on(tmp_path, spec):
-    from facelab.datasets.synthetic.writer import make_request, write_set
+    from facelab.datasets.synthetic import make_request, write_set
 
     write_set(make_request("emotion", 3, 48, 3), 21, tmp_path, workers=1)
     got = collect(str(tmp_path), spec)

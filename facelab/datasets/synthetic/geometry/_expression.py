@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from facelab.datasets.synthetic.identity import Identity
-from facelab.datasets.synthetic.stream import Stream
+from facelab.datasets.synthetic._stream import Stream
+from facelab.datasets.synthetic.geometry._identity import Identity
 
 EMOTIONS = ("anger", "disgust", "fear", "joy", "neutral", "sadness", "surprise")
 THREE_CLASSES = ("anger", "joy", "neutral")

@@ -6,8 +6,8 @@ from collections import defaultdict
 from dataclasses import dataclass
 from itertools import combinations
 
-from facelab.datasets.synthetic.sets import FOLDS, HARD_FACTORS, verification_place
-from facelab.datasets.synthetic.stream import Stream
+from facelab.datasets.synthetic._stream import Stream
+from facelab.datasets.synthetic.tasks._sets import FOLDS, HARD_FACTORS, verification_place
 
 FEWEST = 40  # pictures: two identities a fold, twice each
 

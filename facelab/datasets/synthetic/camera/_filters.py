@@ -10,8 +10,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from facelab.datasets.synthetic.compiled import compiled
-from facelab.datasets.synthetic.numerics import cos, exp
+from facelab.datasets.synthetic._compiled import compiled
+from facelab.datasets.synthetic._numerics import cos, exp
 
 TAP_BITS = 12
 

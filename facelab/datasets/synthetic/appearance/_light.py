@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from facelab.datasets.synthetic.filters import box_blur, gaussian_blur
-from facelab.datasets.synthetic.numerics import DEGREE, F, sincos
-from facelab.datasets.synthetic.stream import Stream
+from facelab.datasets.synthetic._numerics import DEGREE, F, sincos
+from facelab.datasets.synthetic._stream import Stream
+from facelab.datasets.synthetic.camera._filters import box_blur, gaussian_blur
 
 DEPTH_STEPS = 4096  # depth is rounded to 1/4096 unit before it is summed, so that sums are exact
 SHADOW_REACH = (0.03, 0.06, 0.10, 0.15, 0.21, 0.28, 0.38, 0.50, 0.65)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from facelab.datasets.synthetic.expression import Features
-from facelab.datasets.synthetic.noise import smooth
-from facelab.datasets.synthetic.numerics import (
+from facelab.datasets.synthetic._noise import smooth
+from facelab.datasets.synthetic._numerics import (
     F,
     bell,
     cos,
@@ -17,6 +16,7 @@ from facelab.datasets.synthetic.numerics import (
     sq,
     step,
 )
+from facelab.datasets.synthetic.geometry._expression import Features
 
 Grid = tuple[np.ndarray, np.ndarray, np.ndarray]
 """Points (rows, columns, 3), and two paint coordinates (rows, columns)."""

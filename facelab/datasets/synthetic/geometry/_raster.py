@@ -11,7 +11,7 @@ from functools import cache
 
 import numpy as np
 
-from facelab.datasets.synthetic.compiled import compiled
+from facelab.datasets.synthetic._compiled import compiled
 
 SUBPIXEL = 64
 NOTHING = -3.0  # the depth of an empty pixel (100 mm; behind every head)

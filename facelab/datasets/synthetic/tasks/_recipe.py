@@ -9,21 +9,21 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from facelab.core.errors import BadInputError, did_you_mean
-from facelab.datasets.synthetic.background import background
-from facelab.datasets.synthetic.camera import FULL, Optics, draw_optics, expose
-from facelab.datasets.synthetic.expression import (
+from facelab.datasets.synthetic._numerics import DEGREE, sincos
+from facelab.datasets.synthetic._render import Layer, View, render
+from facelab.datasets.synthetic._stream import Stream
+from facelab.datasets.synthetic.appearance._background import background
+from facelab.datasets.synthetic.appearance._light import Lighting, draw_lighting
+from facelab.datasets.synthetic.appearance._paint import Look
+from facelab.datasets.synthetic.camera._filters import bilinear_sample
+from facelab.datasets.synthetic.camera._optics import FULL, Optics, draw_optics, expose
+from facelab.datasets.synthetic.geometry._expression import (
     ACTION_UNITS,
     EMOTIONS,
     draw_expression,
     pose_features,
 )
-from facelab.datasets.synthetic.filters import bilinear_sample
-from facelab.datasets.synthetic.identity import GLASSES, Identity, draw_identity
-from facelab.datasets.synthetic.light import Lighting, draw_lighting
-from facelab.datasets.synthetic.numerics import DEGREE, sincos
-from facelab.datasets.synthetic.paint import Look
-from facelab.datasets.synthetic.render import Layer, View, render
-from facelab.datasets.synthetic.stream import Stream
+from facelab.datasets.synthetic.geometry._identity import GLASSES, Identity, draw_identity
 
 UNIT_PER_WIDTH = 2.0  # a head scale of size / 2 px per 100 mm fills a square picture's width
 LIMITS = {

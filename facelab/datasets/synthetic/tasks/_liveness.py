@@ -6,15 +6,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from facelab.datasets.synthetic import sets
-from facelab.datasets.synthetic.background import background
-from facelab.datasets.synthetic.camera import FULL, expose
-from facelab.datasets.synthetic.expression import EMOTIONS
-from facelab.datasets.synthetic.filters import bilinear_sample, gaussian_blur
-from facelab.datasets.synthetic.identity import draw_identity
-from facelab.datasets.synthetic.numerics import DEGREE, TURN, F, exp, log, sin, sincos, sq
-from facelab.datasets.synthetic.recipe import Recipe, Sample, Spread, draw_recipe, make
-from facelab.datasets.synthetic.stream import Stream
+from facelab.datasets.synthetic._numerics import DEGREE, TURN, F, exp, log, sin, sincos, sq
+from facelab.datasets.synthetic._stream import Stream
+from facelab.datasets.synthetic.appearance._background import background
+from facelab.datasets.synthetic.camera._filters import bilinear_sample, gaussian_blur
+from facelab.datasets.synthetic.camera._optics import FULL, expose
+from facelab.datasets.synthetic.geometry._expression import EMOTIONS
+from facelab.datasets.synthetic.geometry._identity import draw_identity
+from facelab.datasets.synthetic.tasks import _sets as sets
+from facelab.datasets.synthetic.tasks._recipe import Recipe, Sample, Spread, draw_recipe, make
 
 KINDS = ("live", "print_flat", "print_bent", "screen")
 _CYCLE = ("live", "print_flat", "live", "print_bent", "live", "screen")

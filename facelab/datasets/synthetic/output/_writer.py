@@ -13,12 +13,14 @@ from pathlib import Path
 from facelab.core.errors import BadInputError
 from facelab.core.files import dumps, write_json, write_text
 from facelab.core.hashing import sha256_file
-from facelab.datasets.synthetic import rows, sets, wider
-from facelab.datasets.synthetic.pairs import FEWEST, base_pairs, hard_pairs
-from facelab.datasets.synthetic.rows import Request
-from facelab.datasets.synthetic.scenes import DEFAULT_SIZE
-from facelab.datasets.synthetic.sheet import write_sheet
-from facelab.datasets.synthetic.workers import parallel
+from facelab.datasets.synthetic._workers import parallel
+from facelab.datasets.synthetic.output import _rows as rows
+from facelab.datasets.synthetic.output import _wider_text as wider
+from facelab.datasets.synthetic.output._rows import Request
+from facelab.datasets.synthetic.output._sheet import write_sheet
+from facelab.datasets.synthetic.tasks import _sets as sets
+from facelab.datasets.synthetic.tasks._pairs import FEWEST, base_pairs, hard_pairs
+from facelab.datasets.synthetic.tasks._scenes import DEFAULT_SIZE
 
 SCHEMA = "facelab.synthetic/1"
 RENDERER = 1  # raise it when the same request no longer gives the same pixels

@@ -6,8 +6,8 @@ from functools import cache
 
 import numpy as np
 
-from facelab.datasets.synthetic.numerics import F, exp, power
-from facelab.datasets.synthetic.stream import Stream
+from facelab.datasets.synthetic._numerics import F, exp, power
+from facelab.datasets.synthetic._stream import Stream
 
 TILE = 512
 STEPS = 64  # textures are rounded to 1/64 standard deviation: the FFT's last bits differ between machines

@@ -9,12 +9,13 @@ import numpy as np
 
 from facelab.core.files import write_bytes
 from facelab.core.hashing import sha256_array, sha256_bytes
-from facelab.datasets.synthetic import api, sets
-from facelab.datasets.synthetic.expression import ACTION_UNITS
-from facelab.datasets.synthetic.liveness import sense_depth
-from facelab.datasets.synthetic.png import encode_png
-from facelab.datasets.synthetic.recipe import Recipe
-from facelab.datasets.synthetic.scenes import SUBSETS, scene
+from facelab.core.png import encode_png
+from facelab.datasets.synthetic import _api as api
+from facelab.datasets.synthetic.geometry._expression import ACTION_UNITS
+from facelab.datasets.synthetic.tasks import _sets as sets
+from facelab.datasets.synthetic.tasks._liveness import sense_depth
+from facelab.datasets.synthetic.tasks._recipe import Recipe
+from facelab.datasets.synthetic.tasks._scenes import SUBSETS, scene
 
 LEADING = (
     "file",

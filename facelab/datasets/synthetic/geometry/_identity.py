@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from facelab.datasets.synthetic.numerics import interpolate, power, sq
-from facelab.datasets.synthetic.stream import Stream
+from facelab.datasets.synthetic._numerics import interpolate, power, sq
+from facelab.datasets.synthetic._stream import Stream
 
 Colour = tuple[float, float, float]
 

@@ -10,9 +10,9 @@ import numpy as np
 from facelab.core import markup
 from facelab.core.errors import BadInputError
 from facelab.core.progress import track
-from facelab.datasets.synthetic import sets
-from facelab.datasets.synthetic.recipe import Recipe, Sample, change, make
-from facelab.datasets.synthetic.workers import parallel
+from facelab.datasets.synthetic._workers import parallel
+from facelab.datasets.synthetic.tasks import _sets as sets
+from facelab.datasets.synthetic.tasks._recipe import Recipe, Sample, change, make
 
 
 def recipe(
@@ -37,7 +37,7 @@ def recipe(
     elif set == "verification":
         drawn = sets.verification_recipe(seed, index, size)
     else:
-        from facelab.datasets.synthetic.liveness import liveness_recipe
+        from facelab.datasets.synthetic.tasks._liveness import liveness_recipe
 
         drawn = liveness_recipe(seed, index, size)
     return change(drawn, **factors) if factors else drawn
@@ -70,7 +70,7 @@ def sample(
 
 def _make(drawn: Recipe, size: int) -> Sample:
     if "kind" in drawn.tags:
-        from facelab.datasets.synthetic.liveness import make_liveness
+        from facelab.datasets.synthetic.tasks._liveness import make_liveness
 
         return make_liveness(drawn, size)
     return make(drawn, size)

@@ -7,10 +7,8 @@ from functools import cache
 
 import numpy as np
 
-from facelab.datasets.synthetic import curves
-from facelab.datasets.synthetic.expression import Features
-from facelab.datasets.synthetic.noise import smooth
-from facelab.datasets.synthetic.numerics import (
+from facelab.datasets.synthetic._noise import smooth
+from facelab.datasets.synthetic._numerics import (
     F,
     bell,
     cos,
@@ -22,6 +20,8 @@ from facelab.datasets.synthetic.numerics import (
     step,
     wave,
 )
+from facelab.datasets.synthetic.geometry import _curves as curves
+from facelab.datasets.synthetic.geometry._expression import Features
 
 # y, half width, front z, back z of the horizontal sections, crown to chin (100 mm)
 PROFILE = np.array(

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from facelab.datasets.synthetic import curves
-from facelab.datasets.synthetic.expression import Features
-from facelab.datasets.synthetic.head import forehead_lines
-from facelab.datasets.synthetic.noise import lookup, smooth
-from facelab.datasets.synthetic.numerics import F, bell, logistic, power, roots, sq, step, wave
+from facelab.datasets.synthetic._noise import lookup, smooth
+from facelab.datasets.synthetic._numerics import F, bell, logistic, power, roots, sq, step, wave
+from facelab.datasets.synthetic.geometry import _curves as curves
+from facelab.datasets.synthetic.geometry._expression import Features
+from facelab.datasets.synthetic.geometry._head import forehead_lines
 
 GAMMA = 2.2
 SCLERA, TEETH, MOUTH_DARKNESS, LASH, LIP_CHROMA = 0.77, 1.25, 0.56, 1.68, 1.28

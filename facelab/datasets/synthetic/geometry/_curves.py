@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from facelab.datasets.synthetic.expression import Features
-from facelab.datasets.synthetic.numerics import F, bell, roots, sq, step, wave
+from facelab.datasets.synthetic._numerics import F, bell, roots, sq, step, wave
+from facelab.datasets.synthetic.geometry._expression import Features
 
 LONG_STYLES = ("long", "longfringe", "medium")
 

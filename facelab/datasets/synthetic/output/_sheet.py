@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from facelab.core.files import write_bytes
-from facelab.datasets.synthetic.filters import area_resize
-from facelab.datasets.synthetic.png import encode_png
+from facelab.core.png import encode_png
+from facelab.datasets.synthetic.camera._filters import area_resize
 
 CELL, ROWS, COLUMNS, MARGIN = 112, 7, 10, 4
 GREEN, RED = (0, 190, 90), (230, 60, 30)

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from facelab.datasets.synthetic.filters import TAP_BITS, gaussian_blur, jpeg_losses
-from facelab.datasets.synthetic.numerics import DEGREE, F, sincos
-from facelab.datasets.synthetic.stream import Stream
+from facelab.datasets.synthetic._numerics import DEGREE, F, sincos
+from facelab.datasets.synthetic._stream import Stream
+from facelab.datasets.synthetic.camera._filters import TAP_BITS, gaussian_blur, jpeg_losses
 
 FULL = 4095  # pictures are whole numbers 0 … 4095 (sRGB-like code values) until the camera writes 8 bits
 

@@ -9,11 +9,11 @@ import dataclasses
 from collections.abc import Callable
 
 from facelab.core.errors import BadInputError, did_you_mean
-from facelab.datasets.synthetic.expression import EMOTIONS, THREE_CLASSES
-from facelab.datasets.synthetic.identity import blend, draw_identity
-from facelab.datasets.synthetic.light import side_light
-from facelab.datasets.synthetic.recipe import Recipe, Spread, change, draw_recipe
-from facelab.datasets.synthetic.stream import Stream
+from facelab.datasets.synthetic._stream import Stream
+from facelab.datasets.synthetic.appearance._light import side_light
+from facelab.datasets.synthetic.geometry._expression import EMOTIONS, THREE_CLASSES
+from facelab.datasets.synthetic.geometry._identity import blend, draw_identity
+from facelab.datasets.synthetic.tasks._recipe import Recipe, Spread, change, draw_recipe
 
 IMAGE_SETS = ("emotion", "verification", "liveness")
 SETS = (*IMAGE_SETS, "detection")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from facelab.core.files import write_text
-from facelab.datasets.synthetic.scenes import SUBSETS
+from facelab.datasets.synthetic.tasks._scenes import SUBSETS
 
 ANNOTATIONS = "wider_face_bbx_gt.txt"
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from facelab.datasets.synthetic.camera import FULL
-from facelab.datasets.synthetic.filters import bilinear_sample, gaussian_blur
-from facelab.datasets.synthetic.noise import smooth
-from facelab.datasets.synthetic.numerics import DEGREE, TURN, F, sincos
-from facelab.datasets.synthetic.stream import Stream
+from facelab.datasets.synthetic._noise import smooth
+from facelab.datasets.synthetic._numerics import DEGREE, TURN, F, sincos
+from facelab.datasets.synthetic._stream import Stream
+from facelab.datasets.synthetic.camera._filters import bilinear_sample, gaussian_blur
+from facelab.datasets.synthetic.camera._optics import FULL
 
 
 def background(r: Stream, size: tuple[int, int], clutter: float = 1.0) -> np.ndarray:

@@ -7,15 +7,8 @@ from functools import cache
 
 import numpy as np
 
-from facelab.datasets.synthetic import parts
-from facelab.datasets.synthetic.camera import FULL
-from facelab.datasets.synthetic.curves import LONG_STYLES
-from facelab.datasets.synthetic.expression import Features
-from facelab.datasets.synthetic.filters import area_resize
-from facelab.datasets.synthetic.head import HeadMesh, detail_level, head_mesh
-from facelab.datasets.synthetic.light import Lighting, ambient_occlusion, shade
-from facelab.datasets.synthetic.noise import lookup
-from facelab.datasets.synthetic.numerics import (
+from facelab.datasets.synthetic._noise import lookup
+from facelab.datasets.synthetic._numerics import (
     F,
     bell,
     power,
@@ -26,9 +19,22 @@ from facelab.datasets.synthetic.numerics import (
     unit,
     wave,
 )
-from facelab.datasets.synthetic.paint import Look, cover_with_hair, linear, paint_face, paint_hair
-from facelab.datasets.synthetic.raster import NOTHING, quads, rasterize
-from facelab.datasets.synthetic.stream import Stream
+from facelab.datasets.synthetic._stream import Stream
+from facelab.datasets.synthetic.appearance._light import Lighting, ambient_occlusion, shade
+from facelab.datasets.synthetic.appearance._paint import (
+    Look,
+    cover_with_hair,
+    linear,
+    paint_face,
+    paint_hair,
+)
+from facelab.datasets.synthetic.camera._filters import area_resize
+from facelab.datasets.synthetic.camera._optics import FULL
+from facelab.datasets.synthetic.geometry import _parts as parts
+from facelab.datasets.synthetic.geometry._curves import LONG_STYLES
+from facelab.datasets.synthetic.geometry._expression import Features
+from facelab.datasets.synthetic.geometry._head import HeadMesh, detail_level, head_mesh
+from facelab.datasets.synthetic.geometry._raster import NOTHING, quads, rasterize
 
 HEAD, EAR, BODY, CURTAIN, FRAME, LENS = range(6)
 PIVOT = np.array([0, -0.55, -0.15], F)

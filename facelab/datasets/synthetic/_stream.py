@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from facelab.datasets.synthetic.numerics import F, log
+from facelab.datasets.synthetic._numerics import F, log
 
 T = TypeVar("T")
 NORMAL_STEPS = 1 << 16

@@ -7,17 +7,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from facelab.core.errors import BadInputError
-from facelab.datasets.synthetic import sets
-from facelab.datasets.synthetic.background import background, letters
-from facelab.datasets.synthetic.camera import FULL, Optics, draw_optics, expose
-from facelab.datasets.synthetic.expression import EMOTIONS
-from facelab.datasets.synthetic.filters import area_resize
-from facelab.datasets.synthetic.identity import SKIN, draw_identity
-from facelab.datasets.synthetic.light import draw_lighting
-from facelab.datasets.synthetic.numerics import DEGREE, exp, log, sincos, sq
-from facelab.datasets.synthetic.recipe import Recipe, Spread, draw_layer, draw_recipe
-from facelab.datasets.synthetic.render import View
-from facelab.datasets.synthetic.stream import Stream
+from facelab.datasets.synthetic._numerics import DEGREE, exp, log, sincos, sq
+from facelab.datasets.synthetic._render import View
+from facelab.datasets.synthetic._stream import Stream
+from facelab.datasets.synthetic.appearance._background import background, letters
+from facelab.datasets.synthetic.appearance._light import draw_lighting
+from facelab.datasets.synthetic.camera._filters import area_resize
+from facelab.datasets.synthetic.camera._optics import FULL, Optics, draw_optics, expose
+from facelab.datasets.synthetic.geometry._expression import EMOTIONS
+from facelab.datasets.synthetic.geometry._identity import SKIN, draw_identity
+from facelab.datasets.synthetic.tasks import _sets as sets
+from facelab.datasets.synthetic.tasks._recipe import Recipe, Spread, draw_layer, draw_recipe
 
 DEFAULT_SIZE = (1024, 768)
 MOST_FACES, SMALLEST, LARGEST = 30, 16, 400

@@ -1,0 +1,1 @@
+"""Sets on disk: pictures, labels, manifest, annotations, contact sheet."""

@@ -1,0 +1,1 @@
+"""What each set shows: recipes of faces, scenes, live and spoofed faces, pairs."""
