@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from facelab.core import allocator
 from facelab.core.errors import BadInputError, FacelabError, did_you_mean
 from facelab.core.machine import cores
 
@@ -65,12 +66,16 @@ class Model:
         holds NaN or infinity, raises BadInputError naming the input; a failing computation raises ModelRunError.
         """
         feed = self._bind(arrays, named)
+        if self.handle is None:
+            raise self._closed()
         try:
             outputs = self._compute(feed)
         except FacelabError:
             raise
         except Exception as e:
             # every runtime raises its own types (RuntimeError, ValueError, pybind classes without a common base)
+            if self.handle is None:
+                raise self._closed() from e
             raise ModelRunError(
                 f"the model opens but does not run on {self.runtime}",
                 where=self.path,
@@ -82,6 +87,30 @@ class Model:
 
     def __call__(self, *arrays: np.ndarray, **named: np.ndarray) -> list[np.ndarray]:
         return self.run(*arrays, **named)
+
+    def close(self) -> None:
+        """Let the runtime's object go and return its memory to the system; closing twice is allowed.
+
+        Arrays that `run` returned stay valid. Memory that freed weights leave in the allocator is trimmed, which takes
+        milliseconds. `run` raises BadInputError from then on. A call that is under way in another thread keeps the
+        runtime's object alive until it ends; the memory then returns with the next trim.
+        """
+        if self.handle is not None:
+            self.handle = None
+            allocator.trim()
+
+    def _closed(self) -> BadInputError:
+        return BadInputError(
+            "the model was closed",
+            where=self.path,
+            fix="open it again, or close it after its last call",
+        )
+
+    def __enter__(self) -> Model:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def _compute(self, feed: dict[str, np.ndarray]) -> Sequence[np.ndarray]:
         raise NotImplementedError

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from facelab.core import events
 from facelab.core.errors import BadInputError, IntegrityError
 from facelab.preprocess.spec import PreprocessSpec
 from facelab.zoo.catalogue import ModelEntry
@@ -88,6 +89,11 @@ def _open_entry(entry: ModelEntry, threads: int | None, spec: PreprocessSpec | N
 
 
 def _open(path: Path, runtime: str, threads: int | None, options: dict) -> Model:
+    with events.marked("model_load", path.name):
+        return _open_file(path, runtime, threads, options)
+
+
+def _open_file(path: Path, runtime: str, threads: int | None, options: dict) -> Model:
     # imported here: each runtime is heavy, and one is enough
     if runtime == "onnx":
         from facelab.zoo.runtimes.onnx import open_onnx
