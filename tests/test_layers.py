@@ -22,6 +22,7 @@ LAYERS = [
     ("deploy",),
     ("report",),
     ("reproduce",),
+    ("studies",),
     ("commands", "cli"),
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

@@ -97,7 +97,8 @@ def search(
 
     from facelab.core import machine
     from facelab.core.errors import BadInputError, at
-    from facelab.matching import arrays, stream
+    from facelab.matching import _files as stream
+    from facelab.matching import _vectors as arrays
 
     if shards and not scheduler:
         raise click.UsageError("--shards needs --scheduler")
@@ -259,7 +260,7 @@ def bench(
     """Time facelab's search beside the installed peers on the same data; a wrong answer is a failure (exit code 1)."""
     from facelab.core import records as record_files
     from facelab.core.errors import BadInputError
-    from facelab.matching import bench as benchmark
+    from facelab.studies.matching import _harness as benchmark
 
     if embeddings:
         gallery, queries = benchmark.split_embeddings(embeddings, max(batches))

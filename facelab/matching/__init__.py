@@ -1,29 +1,23 @@
-"""Matchers: distances of all pairs and exact top-k search, scalar against SIMD against BLAS, honestly.
+"""Matchers: distances of all pairs and exact top-k search, scalar against SIMD against BLAS.
 
 Importing this is cheap: numba and the kernels load with the first call.
 """
 
-from __future__ import annotations
-
-import importlib
 from typing import TYPE_CHECKING
 
+import lazy_loader
+
 if TYPE_CHECKING:
-    from facelab.matching.matcher import Matcher
-    from facelab.matching.pairs import pairwise
-    from facelab.matching.search import Matches
+    from facelab.matching._matcher import Matcher
+    from facelab.matching._pairwise import pairwise
+    from facelab.matching.search._streaming import Matches
 
-_WHERE = {"pairwise": "pairs", "Matcher": "matcher", "Matches": "search"}
 __all__ = ["Matcher", "Matches", "pairwise"]
-
-
-def __getattr__(name: str):
-    if name in _WHERE:
-        value = getattr(importlib.import_module(f"facelab.matching.{_WHERE[name]}"), name)
-        globals()[name] = value
-        return value
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *_WHERE])
+__getattr__, __dir__, _ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "_matcher": ["Matcher"],
+        "_pairwise": ["pairwise"],
+        "search._streaming": ["Matches"],
+    },
+)

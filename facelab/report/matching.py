@@ -13,7 +13,7 @@ from facelab.report.index_words import number
 def bars(rows: Sequence, *, title: str):
     """Return a horizontal bar chart of median milliseconds per contender, with intervals; wrong answers hatched.
 
-    rows: objects with `name`, `samples` (seconds), `seconds`, `correct`, `exact` (facelab.matching.bench.Row).
+    rows: objects with `name`, `samples` (seconds), `seconds`, `correct`, `exact` (the matcher study's `Row`).
     """
     from facelab.core.timing import median_interval
 
@@ -198,7 +198,7 @@ def frame(rows: Sequence):
 
 
 def instructions(listings):
-    """Return a table of the arithmetic in each kernel's machine code (facelab.matching.disassembly.Listing)."""
+    """Return a table of the arithmetic in each kernel's machine code (the matcher study's `Listing`)."""
     import pandas as pd
 
     return pd.DataFrame(

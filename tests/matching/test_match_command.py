@@ -7,7 +7,9 @@ import pytest
 
 from facelab.cli import run
 from facelab.core.errors import BadInputError
-from facelab.matching import bench, oracle, stream
+from facelab.matching import _files as stream
+from facelab.matching import _oracle as oracle
+from facelab.studies.matching import _harness as bench
 
 
 @pytest.fixture

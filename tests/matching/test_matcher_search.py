@@ -6,8 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facelab.core.errors import BadInputError, FacelabError
-from facelab.matching import Matcher, bench, isa, matcher, oracle, prepared
-from facelab.matching.search import Search
+from facelab.matching import Matcher
+from facelab.matching import _gallery as prepared
+from facelab.matching import _matcher as matcher
+from facelab.matching import _oracle as oracle
+from facelab.matching.kernels import _isa as isa
+from facelab.matching.search._streaming import Search
+from facelab.studies.matching import _harness as bench
 
 METRICS = ("sqeuclidean", "ip", "cosine")
 METHODS = ("exhaustive", "screened")

@@ -7,7 +7,10 @@ import pytest
 
 from facelab.core import timing
 from facelab.core.machine import cores
-from facelab.matching import Matcher, bench, claims, roofline
+from facelab.matching import Matcher
+from facelab.studies.matching import _claims as claims
+from facelab.studies.matching import _harness as bench
+from facelab.studies.matching import _roofline as roofline
 
 pytestmark = [pytest.mark.timing, pytest.mark.slow]
 

@@ -6,7 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facelab.core.errors import BadInputError
-from facelab.matching import disassembly, isa, oracle, pairs, pairwise, prepared
+from facelab.matching import _gallery as prepared
+from facelab.matching import _oracle as oracle
+from facelab.matching import _pairwise as pairs
+from facelab.matching import pairwise
+from facelab.matching.kernels import _isa as isa
+from facelab.studies.matching import _disassembly as disassembly
 
 KERNELS = ("auto", "scalar", "scalar-strict", "scalar4", "autovec", "simd", "blocked", "blas")
 

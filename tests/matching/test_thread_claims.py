@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from facelab.matching import bench, claims
+from facelab.studies.matching import _claims as claims
+from facelab.studies.matching import _harness as bench
 
 STEADY, NOISY = np.full(9, 1.75), np.array([0.9, 1.0, 1.1, 1.5, 1.7, 1.8, 1.9, 2.0, 2.1])
 

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from facelab.matching.compiled import kernel, part
-from facelab.matching.intrinsics import byte_at, exact_sums, float_at, half_at
+from facelab.matching.kernels._compile_cache import kernel, part
+from facelab.matching.kernels._intrinsics import byte_at, exact_sums, float_at, half_at
 
 L2, IP, COSINE = 0, 1, 2
 FLOAT32, FLOAT16, INT8 = 0, 1, 2

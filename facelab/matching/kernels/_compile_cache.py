@@ -13,15 +13,16 @@ from pathlib import Path
 
 from numba import njit
 
-_SOURCES = ("bounds", "compiled", "emit", "intrinsics", "isa", "scan", "topk", "whole")
+_SOURCES = ("kernels", "search")
+"""Folders of this room whose files compiled code may come from."""
 
 
 @functools.cache
 def _room() -> str:
     """Return a digest of every source that compiled code may come from: numba itself looks at one file only."""
-    folder, digest = Path(__file__).parent, hashlib.sha256()
-    for name in _SOURCES:
-        digest.update((folder / f"{name}.py").read_bytes())
+    room, digest = Path(__file__).parents[1], hashlib.sha256()
+    for file in sorted(file for name in _SOURCES for file in (room / name).glob("*.py")):
+        digest.update(file.read_bytes())
     return digest.hexdigest()
 
 

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facelab.matching import arrays, bounds, topk
-from facelab.matching.isa import Isa
-from facelab.matching.workers import run_spans
+from facelab.matching import _vectors as arrays
+from facelab.matching._threads import run_spans
+from facelab.matching.kernels import _bounds as bounds
+from facelab.matching.kernels import _heap as topk
+from facelab.matching.kernels._isa import Isa
 
 if TYPE_CHECKING:
-    from facelab.matching.matcher import Matcher
+    from facelab.matching._matcher import Matcher
 
 FEW = 4
 """Up to this many queries, rows are read as vectors (bound by memory); above, as panels (bound by arithmetic)."""

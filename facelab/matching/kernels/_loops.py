@@ -12,8 +12,14 @@ import functools
 import numpy as np
 from numba import njit
 
-from facelab.matching.intrinsics import barrier, multiply_add, pair_block, tile_f32, tile_i8
-from facelab.matching.isa import Isa
+from facelab.matching.kernels._intrinsics import (
+    barrier,
+    multiply_add,
+    pair_block,
+    tile_f32,
+    tile_i8,
+)
+from facelab.matching.kernels._isa import Isa
 
 PIECE = 64
 PIECE_SCALAR = 256

@@ -13,9 +13,9 @@ from numba import njit
 
 from facelab.core import timing
 from facelab.core.errors import BadInputError
-from facelab.matching.intrinsics import pair_block
-from facelab.matching.isa import Isa, choose
-from facelab.matching.matcher import Matcher
+from facelab.matching._matcher import Matcher
+from facelab.matching.kernels._intrinsics import pair_block
+from facelab.matching.kernels._isa import Isa, choose
 
 ROWS = 4
 """Rows taken side by side, as few running sums would wait for each other; they are given up together."""

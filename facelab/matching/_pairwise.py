@@ -11,10 +11,12 @@ import numpy as np
 from numba import njit
 
 from facelab.core.errors import BadInputError, did_you_mean
-from facelab.matching import arrays, loops, topk
-from facelab.matching.isa import Isa, choose
-from facelab.matching.prepared import threads_pay
-from facelab.matching.workers import check_threads, run_spans, share, spans
+from facelab.matching import _vectors as arrays
+from facelab.matching._gallery import threads_pay
+from facelab.matching._threads import check_threads, run_spans, share, spans
+from facelab.matching.kernels import _heap as topk
+from facelab.matching.kernels import _loops as loops
+from facelab.matching.kernels._isa import Isa, choose
 
 KERNELS = ("auto", "scalar", "simd", "blocked", "blas")
 EXTRA_KERNELS = ("oracle", "scalar-strict", "scalar4", "autovec")
@@ -117,7 +119,7 @@ def _fill(
     a: np.ndarray, b: np.ndarray, metric: str, kernel: str, threads: int, isa: Isa, out: np.ndarray
 ) -> None:
     if kernel == "oracle":
-        from facelab.matching import oracle
+        from facelab.matching import _oracle as oracle
 
         arrays.check_finite(a, "a")
         arrays.check_finite(b, "b")

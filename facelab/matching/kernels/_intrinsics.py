@@ -5,7 +5,7 @@ from __future__ import annotations
 from numba import types
 from numba.extending import intrinsic
 
-from facelab.matching import emit
+from facelab.matching.kernels import _llvm_emit as emit
 
 INT, F32, F64 = types.intp, types.float32, types.float64
 ELEMENTS = {"f4": emit.F32, "f2": emit.F16, "i1": emit.I8}

@@ -37,8 +37,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from facelab.matching.compiled import kernel, part
-from facelab.matching.topk import COSINE, FLOAT32, L2, squares_of
+from facelab.matching.kernels._compile_cache import kernel, part
+from facelab.matching.kernels._heap import COSINE, FLOAT32, L2, squares_of
 
 LARGEST_SQUARE, SMALLEST_SQUARE = 2.0**110, 2.0**-80
 LARGEST_DIMENSION_INT8 = 65_535

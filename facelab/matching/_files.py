@@ -11,7 +11,7 @@ import numpy as np
 
 from facelab.core.errors import BadInputError, UnsupportedError, at
 from facelab.core.files import atomic_path
-from facelab.matching import arrays
+from facelab.matching import _vectors as arrays
 
 
 def open_vectors(path: str | Path, name: str) -> np.ndarray:
@@ -69,7 +69,7 @@ def search_file(
 
     k may exceed the rows of a shard: as many as there are come back.
     """
-    from facelab.matching.matcher import Matcher
+    from facelab.matching._matcher import Matcher
 
     x = open_vectors(gallery, "the gallery")
     first, last = rows or (0, len(x))
@@ -119,7 +119,7 @@ def search_cluster(
         raise UnsupportedError(
             "a cluster needs the package distributed", fix="pip install facelab[cluster]"
         ) from None
-    from facelab.matching.search import Matches, merge
+    from facelab.matching.search._streaming import Matches, merge
 
     path = Path(gallery).resolve()
     total = len(open_vectors(path, "the gallery"))

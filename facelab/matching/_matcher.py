@@ -8,12 +8,14 @@ import numpy as np
 
 from facelab.core.errors import BadInputError, did_you_mean
 from facelab.core.machine import memory_bytes
-from facelab.matching import arrays, bounds, topk
-from facelab.matching.isa import choose
-from facelab.matching.prepared import Prepared, encode, plain, threads_pay
-from facelab.matching.search import SMALLEST_BLOCK, Matches, Search, vectors_for
-from facelab.matching.whole import Plan, span_of, where, whole_search
-from facelab.matching.workers import check_threads, run_spans, share, spans
+from facelab.matching import _vectors as arrays
+from facelab.matching._gallery import Prepared, encode, plain, threads_pay
+from facelab.matching._threads import check_threads, run_spans, share, spans
+from facelab.matching.kernels import _bounds as bounds
+from facelab.matching.kernels import _heap as topk
+from facelab.matching.kernels._isa import choose
+from facelab.matching.search._single_call import Plan, span_of, where, whole_search
+from facelab.matching.search._streaming import SMALLEST_BLOCK, Matches, Search, vectors_for
 
 QUERY_BATCH = 2016
 """Queries that pass over the gallery together; a multiple of every panel width."""
@@ -37,10 +39,10 @@ class Matcher:
     to be contiguous and aligned. A memory-mapped one (`np.load(..., mmap_mode="r")`) is streamed and its pages are
     given back, so that it may be larger than memory. metric: "sqeuclidean", "l2", "ip" or "cosine" (a zero vector
     has cosine distance 1 to everything). method: "exhaustive" computes every float32 inner product; "screened" drops
-    most rows by int8 codes with a proven error bound (`facelab.matching.bounds`) and rescores the rest; "auto" takes
+    most rows by int8 codes with a proven error bound (`kernels._bounds`) and rescores the rest; "auto" takes
     what is faster. Both give identical results: the distance is one float64 sum in fixed order, rounded to float32.
     threads: at most so many, None for all cores; a search of a third of a millisecond stays on one. isa: an
-    instruction set to force (`facelab.matching.isa`).
+    instruction set to force (`facelab.matching.kernels`).
 
     Raises BadInputError for shapes, dtypes, NaN or infinities that cannot be searched.
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from facelab.core import timing
-from facelab.matching.bench import SGEMM, Row, with_threads
+from facelab.studies.matching._harness import SGEMM, Row, with_threads
 
 AGAINST_FAISS = {1: ">= 2", 8: ">= 3", 64: ">= 1", 1000: ">= 1.3"}
 """Queries → how many times faster than FAISS's flat index, in 100 000 × 512."""

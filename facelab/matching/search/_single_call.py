@@ -8,14 +8,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from facelab.matching.bounds import describe, lay_f32, lay_i8, screenable
-from facelab.matching.compiled import kernel
-from facelab.matching.isa import Isa
-from facelab.matching.prepared import Prepared
-from facelab.matching.scan import row_scan, settle, tile_scan
-from facelab.matching.search import merge
-from facelab.matching.topk import new_queue, sort_heap
-from facelab.matching.workers import share
+from facelab.matching._gallery import Prepared
+from facelab.matching._threads import share
+from facelab.matching.kernels._bounds import describe, lay_f32, lay_i8, screenable
+from facelab.matching.kernels._compile_cache import kernel
+from facelab.matching.kernels._heap import new_queue, sort_heap
+from facelab.matching.kernels._isa import Isa
+from facelab.matching.kernels._scan import row_scan, settle, tile_scan
+from facelab.matching.search._streaming import merge
 
 _FLOAT32, _INT64 = np.dtype(np.float32), np.dtype(np.int64)
 

@@ -1,7 +1,7 @@
 """The hot half of a search: inner products tile by tile, each tile tested against the thresholds while in cache.
 
 Every pair is tested by one inequality with row parameters S, E, G, H (C for int8) and query parameters t, A, F, T,
-derived in `facelab.matching.bounds`: a pair whose t·(acc - C)·S + A·E + F·G + T < H cannot be among the k best.
+derived in `_bounds`: a pair whose t·(acc - C)·S + A·E + F·G + T < H cannot be among the k best.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import functools
 import numpy as np
 from numba import njit
 
-from facelab.matching.compiled import kernel, part
-from facelab.matching.emit import ROUND, TINY
-from facelab.matching.intrinsics import (
+from facelab.matching.kernels._compile_cache import kernel, part
+from facelab.matching.kernels._heap import Exact, State, flush, kth_smallest, widened
+from facelab.matching.kernels._intrinsics import (
     float_at,
     hit_mask_rows,
     hit_masks,
@@ -24,8 +24,8 @@ from facelab.matching.intrinsics import (
     trailing_zeros,
     upper_bounds,
 )
-from facelab.matching.isa import Isa
-from facelab.matching.topk import Exact, State, flush, kth_smallest, widened
+from facelab.matching.kernels._isa import Isa
+from facelab.matching.kernels._llvm_emit import ROUND, TINY
 
 BLOCK_BYTES = 192 << 10
 """Rows are taken in blocks that stay in the second-level cache while every query passes over them."""

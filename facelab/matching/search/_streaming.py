@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facelab.matching import arrays, bounds, topk
-from facelab.matching.isa import Isa
-from facelab.matching.prepared import FEW, Prepared, plain, threads_pay
-from facelab.matching.scan import row_scan, settle, tile_scan
-from facelab.matching.workers import share, spans
+from facelab.matching import _vectors as arrays
+from facelab.matching._gallery import FEW, Prepared, plain, threads_pay
+from facelab.matching._threads import share, spans
+from facelab.matching.kernels import _bounds as bounds
+from facelab.matching.kernels import _heap as topk
+from facelab.matching.kernels._isa import Isa
+from facelab.matching.kernels._scan import row_scan, settle, tile_scan
 
 if TYPE_CHECKING:
-    from facelab.matching.matcher import Matcher
+    from facelab.matching._matcher import Matcher
 
 SWITCHED = "screened, then exhaustive"
 HOPELESS = 0.02

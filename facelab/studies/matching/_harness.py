@@ -14,11 +14,13 @@ import numpy as np
 from facelab.core import fresh, machine, timing
 from facelab.core.errors import BadInputError
 from facelab.core.records import Record
-from facelab.matching import arrays, oracle, peers
-from facelab.matching.matcher import Matcher
-from facelab.matching.pairs import pairwise
-from facelab.matching.search import Search
-from facelab.matching.stream import open_vectors
+from facelab.matching import _oracle as oracle
+from facelab.matching import _vectors as arrays
+from facelab.matching._files import open_vectors
+from facelab.matching._matcher import Matcher
+from facelab.matching._pairwise import pairwise
+from facelab.matching.search._streaming import Search
+from facelab.studies.matching import _peers as peers
 
 VERSIONS = ("numpy", "scipy", "scikit-learn", "faiss-cpu", "usearch", "numkong", "numba")
 TIE = 2e-6
@@ -462,7 +464,12 @@ def streamed_search(m: int, d: int, n: int, k: int, *, threads: int = 1) -> dict
         rows.flush()
         del rows
         answer = fresh.call(
-            "facelab.matching.bench:search_own_rows", str(path), n, k, threads, threads=threads
+            "facelab.studies.matching._harness:search_own_rows",
+            str(path),
+            n,
+            k,
+            threads,
+            threads=threads,
         )
     return {**answer.value, "above_base_mb": (answer.peak_rss - answer.base_rss) / 1e6}
 

@@ -1,0 +1,1 @@
+"""Searching a gallery: in one compiled call, or in blocks that threads share."""

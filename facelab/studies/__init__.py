@@ -1,0 +1,1 @@
+"""What the notebooks do: one study per notebook, imported by notebooks, commands and tests only."""
