@@ -9,6 +9,7 @@ import click
 
 from facelab.commands.common import LazyGroup
 from facelab.core.errors import BadInputError, FacelabError, from_os
+from facelab.core.isolated import protect_children
 
 COMMANDS = {
     "assets": "list, fetch and verify models and data sets",
@@ -42,6 +43,7 @@ def main(argv: list[str] | None = None) -> None:
 def run(argv: list[str] | None = None) -> int:
     """Run one command and return its exit code; errors a user can act on are printed without a traceback."""
     argv = sys.argv[1:] if argv is None else argv
+    protect_children()
     try:
         _check_empty(argv)
         code = cli.main(args=argv, prog_name="facelab", standalone_mode=False)

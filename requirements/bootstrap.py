@@ -273,6 +273,8 @@ def kernelspec(name, title, python):
         "display_name": title,
         "language": "python",
         "metadata": {"debugger": True},
+        # a notebook's folder must not replace installed packages
+        "env": {"PYTHONSAFEPATH": "1"},
     }
     write_where_changed(folder / "kernel.json", spec)
 

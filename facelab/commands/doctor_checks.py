@@ -257,7 +257,7 @@ def try_imports(python: str, modules: str, limit: float) -> tuple[bool, str]:
     env = {k: v for k, v in os.environ.items() if k not in HARMFUL} | {"TF_CPP_MIN_LOG_LEVEL": "3"}
     try:
         done = subprocess.run(
-            [python, "-c", code],
+            [python, "-I", "-c", code],
             capture_output=True,
             text=True,
             timeout=limit,

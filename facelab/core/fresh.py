@@ -12,6 +12,7 @@ from typing import Any
 
 from facelab.core.errors import FacelabError
 from facelab.core.files import dumps
+from facelab.core.isolated import module_command
 from facelab.core.machine import peak_rss_bytes, rss_bytes
 
 THREAD_VARIABLES = (
@@ -54,7 +55,7 @@ def call(
         env |= dict.fromkeys(THREAD_VARIABLES, str(threads))
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "facelab.core.fresh", function],
+            module_command("facelab.core.fresh", function),
             input=dumps(list(arguments)),
             capture_output=True,
             text=True,

@@ -12,11 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from facelab.core.errors import FacelabError, UnsupportedError
+from facelab.core.isolated import module_command
 from facelab.core.machine import peak_rss_bytes, rss_bytes
 from facelab.core.timing import interleave
 from facelab.zoo.runtimes import Model
-
-_PROGRAM = "from facelab.detection.measure import _child; _child()"
 
 
 def cost(
@@ -48,7 +47,7 @@ def cost(
         )
         environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
         done = subprocess.run(
-            [sys.executable, "-c", _PROGRAM, job],
+            module_command("facelab.detection.measure", job),
             capture_output=True,
             text=True,
             check=False,
@@ -187,3 +186,7 @@ def race(
 ) -> dict[str, np.ndarray]:
     """Time callables in interleaved rounds; seconds by name (see `facelab.core.timing.interleave`)."""
     return interleave(contenders, repeats=repeats, warmup=1)
+
+
+if __name__ == "__main__":
+    _child()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
 
+from facelab.core.isolated import module_command
 from facelab.fingerprint.schema import Fingerprint
 
 
@@ -20,7 +20,7 @@ def shell_times(train: Fingerprint, infer: Fingerprint, *, runs: int = 5) -> np.
             str(f.save(Path(folder) / f"{name}.json"))
             for name, f in (("train", train), ("infer", infer))
         ]
-        command = [sys.executable, "-m", "facelab.cli", "fingerprint", "compare", *paths]
+        command = module_command("facelab.cli", "fingerprint", "compare", *paths)
         out = []
         for _ in range(runs):
             started = time.perf_counter()

@@ -17,6 +17,7 @@ import numpy as np
 from facelab.core.errors import BadInputError
 from facelab.core.files import write_npy
 from facelab.core.fresh import THREAD_VARIABLES, FreshProcessError
+from facelab.core.isolated import module_command
 from facelab.core.machine import peak_rss_bytes, rss_bytes
 
 WARMUP, RUNS, BURST = 5, 50, 5
@@ -82,15 +83,7 @@ class _Worker:
         env = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
         env |= dict.fromkeys(THREAD_VARIABLES, str(threads))
         self.process = subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "facelab.quantization.bench",
-                str(model),
-                str(array),
-                str(threads),
-                str(warmup),
-            ],
+            module_command("facelab.quantization.bench", model, array, threads, warmup),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

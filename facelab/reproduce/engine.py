@@ -191,7 +191,7 @@ def _start(root: Path, folder: Path, env: dict[str, str], log: IO[bytes]) -> sub
         "from facelab.reproduce.child import main; main()"
     )
     return subprocess.Popen(
-        [sys.executable, "-c", command, str(package_parent), str(folder / "job.json")],
+        [sys.executable, "-P", "-c", command, str(package_parent), str(folder / "job.json")],
         cwd=root,
         env=env,
         stdin=subprocess.DEVNULL,

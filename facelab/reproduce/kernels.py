@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 from facelab.core.files import write_json, write_text
+from facelab.core.isolated import SAFE_PATH
 
 LONGEST_RUNTIME_FOLDER = 100
 """A unix socket's path holds 107 bytes; ours are called `s-1` … `s-5`."""
@@ -42,6 +43,9 @@ from pathlib import Path
 from typing import Literal
 '''
 
+_SETTINGS = '{"InteractiveShellApp": {"ignore_cwd": true}}\n'
+"""IPython puts the working folder before the installed packages: a notebook's folder could replace numpy."""
+
 
 def environment(
     root: Path, *, threads: int | None, extra: dict[str, str] | None = None
@@ -63,11 +67,15 @@ def environment(
     startup = cache / "ipython" / "profile_default" / "startup" / "00-facelab-names.py"
     if not startup.is_file() or startup.read_text(encoding="utf-8") != _STARTUP:
         write_text(startup, _STARTUP)
+    settings = startup.parents[1] / "ipython_kernel_config.json"
+    if not settings.is_file() or settings.read_text(encoding="utf-8") != _SETTINGS:
+        write_text(settings, _SETTINGS)
     if threads is not None:
         env.update(dict.fromkeys(_THREADS, str(threads)))
     env.update(
         {
             "PYTHONHASHSEED": "0",
+            SAFE_PATH: "1",
             "PYTHONFAULTHANDLER": "1",
             "TF_CPP_MIN_LOG_LEVEL": "2",
             "PYDEVD_DISABLE_FILE_VALIDATION": "1",
@@ -116,7 +124,14 @@ def ensure_main(root: Path) -> None:
         write_json(
             root / ".cache" / "jupyter" / "data" / "kernels" / "facelab" / "kernel.json",
             {
-                "argv": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+                "argv": [
+                    sys.executable,
+                    "-P",
+                    "-m",
+                    "ipykernel_launcher",
+                    "-f",
+                    "{connection_file}",
+                ],
                 "display_name": "facelab",
                 "language": "python",
             },
@@ -132,7 +147,7 @@ def why_not(root: Path, name: str) -> str | None:
         return reason or f"the kernel {name!r} is not registered"
     try:
         done = subprocess.run(
-            [python, "-c", "import ipykernel"],
+            [python, "-I", "-c", "import ipykernel"],
             capture_output=True,
             text=True,
             timeout=60,
