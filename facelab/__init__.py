@@ -10,7 +10,7 @@ import os
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 from facelab.core.errors import FacelabError
-from facelab.core.run import Run, start
+from facelab.session import Run, start
 
 __version__ = "0.1.0"
 __all__ = ["FacelabError", "Run", "__version__", "start"]

@@ -23,7 +23,7 @@ def command(run_a: str, run_b: str, reports: Path | None, as_json: bool) -> int:
     `previous`. Intervals decide where there are any; timings count only when the machine is the same.
     Exit code 1 when something got worse.
     """
-    from facelab.reproduce import compare
+    from facelab.core import compare_records as compare
     from facelab.reproduce import plan as plans
     from facelab.reproduce.store import Store
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from facelab.commands.common import emit, json_option
-from facelab.commands.doctor_checks import Check, all_checks
+from facelab.doctor import Check, all_checks
 
 MARKS = {"ok": "ok     ", "info": "       ", "warn": "warning", "broken": "BROKEN "}
 

@@ -95,8 +95,8 @@ def command(
     unless the embedder's owner compares raw ones (dlib).
     """
     from facelab import detection
-    from facelab.commands.eval_verification import evaluate as verification
     from facelab.embedding import evaluate
+    from facelab.metrics.verification_report import evaluate as verification
 
     pairs = _chosen(evaluate.read_pairs(pairs_path), groups)
     files = evaluate.locate(pairs, images or Path(pairs_path).parent)
@@ -194,7 +194,7 @@ def _write(path: str, rows: dict, pairs) -> None:
 
 
 def _text(value: dict) -> str:
-    from facelab.commands.eval_verification import _text as verification_text
+    from facelab.metrics.verification_report import as_text as verification_text
 
     rows = [
         f"{value['model']['name']} behind {value['detector']['name']}, alignment {value['align']}, "

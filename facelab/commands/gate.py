@@ -112,7 +112,7 @@ def decide(bundle, *, inference=None, outputs=None, baseline=None, device=None, 
     from facelab.deploy.gate import judge
 
     records = _baseline(baseline) if baseline is not None else None
-    from facelab.reproduce.compare import compare
+    from facelab.core.compare_records import compare
 
     return judge(
         bundle,

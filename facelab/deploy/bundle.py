@@ -15,7 +15,7 @@ from facelab.core import records
 from facelab.core.errors import BadInputError
 from facelab.core.files import read_json, write_json, write_npy, write_text
 from facelab.core.hashing import sha256_file
-from facelab.core.markup import table
+from facelab.core.html_table import table
 from facelab.deploy import evidence as figures
 from facelab.deploy import golden, readme, thresholds
 from facelab.deploy.manifest import (

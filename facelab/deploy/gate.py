@@ -115,7 +115,7 @@ def judge(
     """Run every check that has data on a bundle and return the verdict.
 
     `inference` is the other side's fingerprint, `outputs` a folder of its outputs on the probes, `baseline` a run's
-    name and records, which `compare_records` (`facelab.reproduce.compare.compare`) judges, `device` a measurement of
+    name and records, which `compare_records` (`facelab.core.compare_records.compare`) judges, `device` a measurement of
     the target. Raises BadInputError for input that cannot be used; a damaged bundle is a failed check.
     """
     started = time.perf_counter()

@@ -136,7 +136,7 @@ def _of_entry(entry: ModelEntry, spec, labels, licence) -> Source:
     if entry.parts or entry.builtin or entry.runtime not in RUNTIMES:
         raise UnsupportedError(
             f"{entry.name} is not one network that runs on a tensor",
-            where="models/catalogue.toml",
+            where="the model catalogue",
             expected=f"a model on {', '.join(RUNTIMES)}",
             got="several networks" if entry.parts else entry.runtime,
             fix=f"bundle its parts: {', '.join(entry.parts)}"

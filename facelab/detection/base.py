@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from facelab.core import markup
+from facelab.core import html_table
 from facelab.core.errors import BadInputError
 from facelab.detection.images import as_rgb
 
@@ -81,7 +81,7 @@ class Detections:
             for k, (s, box) in enumerate(zip(self.scores, self.boxes))
         ]
         took = f", {self.timings.total * 1e3:.1f} ms" if self.timings else ""
-        return markup.table(
+        return html_table.table(
             ["", "score", "x1 [px]", "y1 [px]", "x2 [px]", "y2 [px]"],
             rows,
             caption=f"{len(self)} face{'s' * (len(self) != 1)}{took}",

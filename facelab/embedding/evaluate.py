@@ -104,7 +104,7 @@ def locate(pairs: PairList, root: str | os.PathLike) -> dict[str, Path]:
 class Faces:
     """The main face of each image: decoded image and one detection, None where none was found; errors by image.
 
-    `embedded` keeps what `facelab.embedding.study` has embedded already, by embedder.
+    `embedded` keeps what `facelab.studies.embedder_evaluation` has embedded already, by embedder.
     """
 
     found: dict[str, tuple[np.ndarray, Detections] | None]

@@ -12,7 +12,7 @@ import numpy as np
 
 from facelab.core.errors import BadInputError, MissingAssetError
 from facelab.core.files import read_json, write_json
-from facelab.core.run import project_root
+from facelab.core.project import project_root
 from facelab.detection.base import Detector
 from facelab.emotion.classifier import EmotionClassifier
 from facelab.emotion.train import MODEL

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from html import escape
 
-from facelab.core.markup import BAD, GOOD, table
+from facelab.core.html_table import BAD, GOOD, table
 from facelab.fingerprint.kinds import Finding
 from facelab.fingerprint.schema import Fingerprint
 

@@ -1,4 +1,4 @@
-"""Preprocessing of known models, by family, read from `models/catalogue.toml`.
+"""Preprocessing of known models, by family, read from the model catalogue.
 
 >>> arcface().find("align").size
 (112, 112)
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from facelab.core.errors import BadInputError, did_you_mean
 from facelab.core.files import read_toml
-from facelab.core.run import project_root
+from facelab.core.project import package_file
 from facelab.preprocess.spec import PreprocessSpec
 
 FAMILIES = {
@@ -35,8 +35,8 @@ FAMILIES = {
 
 
 def catalogue_path() -> Path:
-    """Return the catalogue that is read: `models/catalogue.toml` of this checkout."""
-    return project_root() / "models" / "catalogue.toml"
+    """Return the path of the model catalogue, which is part of the package."""
+    return package_file("zoo/data/catalogue.toml")
 
 
 def _rows(path: Path) -> list[dict]:

@@ -13,8 +13,8 @@ from urllib.parse import quote
 
 from facelab.core.files import write_text
 from facelab.core.records import Record
+from facelab.core.wording import duration, number, plural, size, span
 from facelab.report.index_style import CSS
-from facelab.report.index_words import duration, number, plural, size, span
 
 _TONE = {
     "good": "good",

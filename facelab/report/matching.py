@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from facelab.core.wording import number
 from facelab.report import style
-from facelab.report.index_words import number
 
 
 def bars(rows: Sequence, *, title: str):

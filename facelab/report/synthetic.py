@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -14,9 +14,26 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from facelab.datasets.synthetic import Sample, Scene
-    from facelab.report.synthetic_evidence import CellScore, Learned
 
 SUBSET_COLOURS = {"easy": style.GOOD, "medium": "#E69F00", "hard": style.BAD}
+
+
+class CellScore(Protocol):
+    """What a plot needs of one detector on one cell: faces found (n,) bool and their share."""
+
+    detector: str
+    cell: str
+    found: np.ndarray
+
+    @property
+    def recall(self) -> float: ...
+
+
+class Learned(Protocol):
+    """What a plot needs of a trained classifier: right answers (n,) bool and their share."""
+
+    accuracy: float
+    right: np.ndarray
 
 
 def _bare(ax: Axes) -> Axes:

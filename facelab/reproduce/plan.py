@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from facelab.core.errors import BadInputError, did_you_mean
 from facelab.core.files import read_toml
-from facelab.core.run import project_root
+from facelab.core.project import project_root
 from facelab.reproduce import canonical, parameters
 from facelab.reproduce.parameters import Parameter
 

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, field
 from typing import IO, Any
 
-from facelab.report.index_words import duration
+from facelab.core.wording import duration
 
 
 def outcome(note: dict[str, Any]) -> str:

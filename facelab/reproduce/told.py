@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from facelab.report.index_words import duration, plural
+from facelab.core.wording import duration, plural
 from facelab.reproduce import failure as failures
 
 

@@ -1,1 +1,4 @@
-"""What the notebooks do: one study per notebook, imported by notebooks, commands and tests only."""
+"""What the notebooks do: one module per notebook, below them and above everything else.
+
+A study may import every room. Only notebooks, commands and tests import a study.
+"""

@@ -19,7 +19,7 @@ from pydantic import (
 )
 
 from facelab.core.errors import BadInputError, did_you_mean
-from facelab.core.run import project_root
+from facelab.core.project import project_root
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{64})?$")]

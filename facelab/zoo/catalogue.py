@@ -1,4 +1,4 @@
-"""`models/catalogue.toml`: every model facelab knows, with source, hash, licence and preprocessing."""
+"""The model catalogue: every model facelab knows, with source, hash, licence and preprocessing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from facelab.core.errors import BadInputError
 from facelab.core.files import read_toml
-from facelab.core.run import project_root
+from facelab.core.project import package_file
 from facelab.preprocess.spec import PreprocessSpec
 from facelab.zoo.assets import (
     Asset,
@@ -101,12 +101,12 @@ class Catalogue(EntryFile[ModelEntry]):
 
 
 def catalogue_path() -> Path:
-    """Return the catalogue file of this checkout."""
-    return project_root() / "models" / "catalogue.toml"
+    """Return the path of the model catalogue, which is part of the package."""
+    return package_file("zoo/data/catalogue.toml")
 
 
 def load_catalogue(path: str | os.PathLike | None = None) -> Catalogue:
-    """Read and check a catalogue, by default `models/catalogue.toml` of this checkout.
+    """Read and check a catalogue, by default the one of the package.
 
     Raises BadInputError naming the entry and the key for anything that does not fit.
     """

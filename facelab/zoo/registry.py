@@ -1,4 +1,4 @@
-"""`data/registry.toml`: the data sets facelab's protocols need, with source, hash, licence and terms."""
+"""The data registry: the data sets that the protocols need, with source, hash, licence and terms."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Literal
 
 from facelab.core.errors import IntegrityError
 from facelab.core.files import read_toml
-from facelab.core.run import project_root
+from facelab.core.project import package_file
 from facelab.zoo.assets import Asset, EntryFile, data_folder, modified, parse_entries
 
 
@@ -45,8 +45,8 @@ class Registry(EntryFile[DataEntry]):
 
 
 def load_registry(path: str | os.PathLike | None = None) -> Registry:
-    """Read and check a registry, by default `data/registry.toml` of this checkout. Raises BadInputError."""
-    path = Path(path) if path is not None else project_root() / "data" / "registry.toml"
+    """Read and check a registry, by default the one of the package. Raises BadInputError."""
+    path = Path(path) if path is not None else package_file("zoo/data/registry.toml")
     return _load(path, modified(path, "data registry"))
 
 

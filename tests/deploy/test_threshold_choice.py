@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facelab.commands.eval_verification import evaluate
 from facelab.core.errors import BadInputError
 from facelab.deploy.thresholds import accepted, data_set, parse, rejection
+from facelab.metrics.verification_report import evaluate
 
 
 @given(

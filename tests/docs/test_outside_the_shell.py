@@ -161,7 +161,7 @@ def test_the_cluster_of_the_page_runs_a_step(project):
             )
         time.sleep(6)
         shutil.rmtree(project / "reports")  # the examples' runs are records alone
-        for name in ("models/catalogue.toml", "pyproject.toml", "requirements/main.lock"):
+        for name in ("pyproject.toml", "requirements/main.lock"):
             (project / name).parent.mkdir(exist_ok=True)
             shutil.copy(REPOSITORY / name, project / name)
         line = here(reproduce).replace("head", "127.0.0.1")

@@ -28,9 +28,7 @@ def project(tmp_path_factory):
     home = tmp_path_factory.mktemp("interactive")
     for name in ("notebooks", "requirements", "examples"):
         shutil.copytree(REPOSITORY / name, home / name)
-    for name in ("pyproject.toml", "models/catalogue.toml", "data/registry.toml"):
-        (home / name).parent.mkdir(exist_ok=True)
-        shutil.copy(REPOSITORY / name, home / name)
+    shutil.copy(REPOSITORY / "pyproject.toml", home / "pyproject.toml")
     return home
 
 

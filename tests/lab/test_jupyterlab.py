@@ -43,9 +43,7 @@ def project(tmp_path):
     """A copy of what the notebooks read beside the package, so that their reports land here."""
     for name in ("notebooks", "requirements"):
         shutil.copytree(REPOSITORY / name, tmp_path / name)
-    for name in ("pyproject.toml", "models/catalogue.toml", "data/registry.toml"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        shutil.copy(REPOSITORY / name, tmp_path / name)
+    shutil.copy(REPOSITORY / "pyproject.toml", tmp_path / "pyproject.toml")
     return tmp_path
 
 

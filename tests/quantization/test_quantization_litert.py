@@ -7,11 +7,12 @@ from facelab.core.errors import CheckFailedError, UnsupportedError
 from facelab.emotion.classifier import EmotionClassifier
 from facelab.emotion.evaluate import evaluate
 from facelab.preprocess import PreprocessSpec
-from facelab.quantization import export, layers, measure, recipes, study, subject, table
+from facelab.quantization import export, layers, measure, recipes, subject, table
 from facelab.quantization.budgets import Budgets, judge
 from facelab.quantization.operators import arena_bytes, check_integer, operators
 from facelab.quantization.recipes import RECIPES
 from facelab.quantization.session import FLOAT, Session
+from facelab.studies import int8_trials
 
 
 @pytest.fixture(scope="module")
@@ -183,18 +184,18 @@ def test_keep_float_auto_mends_a_model_with_a_wild_channel(trained, pool, evalua
 def test_model_makers_own_export_is_a_row(trained, all_files, pool, evaluation, tmp_path):
     import shutil
 
-    from facelab.quantization import notebook
+    from facelab.studies import int8_quantization
 
     for name in ("emotion_fp32.tflite", "emotion_fp32.preprocess.json", "labels.txt"):
         shutil.copy(trained / name, tmp_path / name)
     with Session(subject.load(tmp_path / "emotion_fp32.tflite"), pool, evaluation) as alone:
-        assert not notebook.add_modelmaker(alone)
+        assert not int8_quantization.add_modelmaker(alone)
         shutil.copy(
             all_files["tf-uint8"], tmp_path / "emotion_int8_modelmaker.tflite"
         )  # as its export has
-        assert notebook.add_modelmaker(alone)
+        assert int8_quantization.add_modelmaker(alone)
         assert alone.rows["modelmaker-int8"]["input"]["dtype"] == "uint8"
-        assert notebook.against_numpy(alone) == {"modelmaker-int8": 0}
+        assert int8_quantization.against_numpy(alone) == {"modelmaker-int8": 0}
 
 
 def test_noise_of_healthy_layers_sits_near_the_rounding_floor(session, all_files):
@@ -205,11 +206,11 @@ def test_noise_of_healthy_layers_sits_near_the_rounding_floor(session, all_files
 
 
 def test_calibration_size_and_a_wrong_normalisation_show(session, pool):
-    rows = study.sizes(session, RECIPES["edge-int8"], pool, counts=(1, 60), seeds=(0,))
+    rows = int8_trials.sizes(session, RECIPES["edge-int8"], pool, counts=(1, 60), seeds=(0,))
     assert [r["count"] for r in rows] == [1, 60] and rows[1]["agreement"]["value"] > 0.9
-    right, *wrong = study.wrong_normalisation(session, RECIPES["edge-int8"], pool)
+    right, *wrong = int8_trials.wrong_normalisation(session, RECIPES["edge-int8"], pool)
     assert min(w["agreement"]["value"] for w in wrong) < right["agreement"]["value"] - 0.1
-    halves = study.stability(session, RECIPES["edge-int8"], pool)
+    halves = int8_trials.stability(session, RECIPES["edge-int8"], pool)
     assert halves["agreement"]["value"] > 0.9 and [h["count"] for h in halves["halves"]] == [45, 45]
 
 

@@ -8,8 +8,8 @@ import pytest
 
 from facelab import cli
 from facelab.commands import assets as assets_command
-from facelab.commands import doctor_checks
 from facelab.core import machine
+from facelab.doctor import Check, _assets, _environment, _kernels, _machine
 from facelab.zoo.catalogue import load_catalogue
 
 
@@ -186,7 +186,7 @@ def test_doctor_reports_as_json_and_as_text(run, store):
 @pytest.fixture
 def kernels(tmp_path, monkeypatch):
     """A folder in place of the environment's kernels, with one working and registered kernel."""
-    monkeypatch.setattr(doctor_checks, "kernels_folder", lambda: tmp_path)
+    monkeypatch.setattr(_kernels, "kernels_folder", lambda: tmp_path)
 
     def register(name, python):
         (tmp_path / name).mkdir(exist_ok=True)
@@ -201,12 +201,12 @@ def kernels(tmp_path, monkeypatch):
 
 def test_a_kernel_answers_only_if_its_interpreter_really_imports(kernels, monkeypatch):
     monkeypatch.setattr(
-        doctor_checks,
+        _kernels,
         "KERNELS",
         {"facelab": ("json, facelab", 30), "other": ("no_such_module", 30)},
     )
     kernels("other", sys.executable)
-    good, bad = doctor_checks.kernel_checks()
+    good, bad = _kernels.kernel_checks()
     assert (
         good.status == "ok" and f"Python {sys.version_info[0]}.{sys.version_info[1]}" in good.detail
     )
@@ -215,27 +215,27 @@ def test_a_kernel_answers_only_if_its_interpreter_really_imports(kernels, monkey
         and "No module named 'no_such_module'" in bad.detail
         and "make setup" in bad.fix
     )
-    assert doctor_checks.kernel_checks(start=False)[1].status == "ok"
+    assert _kernels.kernel_checks(start=False)[1].status == "ok"
 
 
 def test_kernels_that_are_missing_moved_or_hang_are_said(kernels, tmp_path, monkeypatch):
     monkeypatch.setattr(
-        doctor_checks, "KERNELS", {"facelab": ("json", 30), "facelab-modelmaker": ("json", 1)}
+        _kernels, "KERNELS", {"facelab": ("json", 30), "facelab-modelmaker": ("json", 1)}
     )
     hang = tmp_path / "hang"
     hang.write_text("#!/bin/sh\nexec sleep 30\n")
     hang.chmod(0o755)
     kernels("facelab", tmp_path / "gone" / "python")
     kernels("facelab-modelmaker", hang)
-    moved, hangs = doctor_checks.kernel_checks()
+    moved, hangs = _kernels.kernel_checks()
     assert (
         moved.status == "broken" and "does not exist" in moved.detail and moved.fix == "make setup"
     )
     assert hangs.status == "warn" and "no answer within 1 s" in hangs.detail
     (kernels.folder / "facelab" / "kernel.json").write_text("{")
-    assert "cannot be read" in doctor_checks.kernel_checks(start=False)[0].detail
+    assert "cannot be read" in _kernels.kernel_checks(start=False)[0].detail
     shutil.rmtree(kernels.folder / "facelab")
-    assert doctor_checks.kernel_checks(start=False)[0].status == "broken"
+    assert _kernels.kernel_checks(start=False)[0].status == "broken"
 
 
 def test_versions_are_compared_with_the_lock(tmp_path, monkeypatch):
@@ -246,22 +246,22 @@ def test_versions_are_compared_with_the_lock(tmp_path, monkeypatch):
         f"numpy=={numpy} \\\n    --hash=sha256:{'0' * 64}\nclick==0.0.1 ; python_version > '3' \\\n"
         "no-such-thing==1.0 ; sys_platform == 'win32' \\\n"
     )
-    assert doctor_checks.locked_versions(lock) == {"numpy": numpy, "click": "0.0.1"}
-    monkeypatch.setattr(doctor_checks, "project_root", lambda: tmp_path)
-    check = by_name(doctor_checks.environment_checks())["packages"]
+    assert _environment.locked_versions(lock) == {"numpy": numpy, "click": "0.0.1"}
+    monkeypatch.setattr(_environment, "project_root", lambda: tmp_path)
+    check = by_name(_environment.environment_checks())["packages"]
     assert check.status == "warn" and "click" in check.detail and check.fix == "make setup"
     lock.write_text("not-here-at-all==1.0\n")
-    assert by_name(doctor_checks.environment_checks())["packages"].status == "broken"
+    assert by_name(_environment.environment_checks())["packages"].status == "broken"
     lock.unlink()
-    assert by_name(doctor_checks.environment_checks())["packages"].status == "warn"
+    assert by_name(_environment.environment_checks())["packages"].status == "warn"
 
 
 def test_harmful_variables_and_thread_limits_are_named(monkeypatch):
-    for name in doctor_checks.THREADS:  # a caller, or a test before this one, may have limited more
+    for name in _environment.THREADS:  # a caller, or a test before this one, may have limited more
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    checks = by_name(doctor_checks.environment_checks())
+    checks = by_name(_environment.environment_checks())
     assert checks["PYTHONDONTWRITEBYTECODE"].status == "warn" and checks["threads"].data == {
         "OMP_NUM_THREADS": "1"
     }
@@ -274,7 +274,7 @@ def test_a_bad_model_a_bad_mirror_and_a_missing_bundle_are_broken(
     store.mkdir()
     entry.path.write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
     code, out, _ = run("doctor", "--quick", "--json")
-    found = by_name(doctor_checks.Check(**c) for c in json.loads(out)["checks"])["sface"]
+    found = by_name(Check(**c) for c in json.loads(out)["checks"])["sface"]
     assert (
         code == 1
         and "git-LFS pointer" in found.detail
@@ -285,16 +285,14 @@ def test_a_bad_model_a_bad_mirror_and_a_missing_bundle_are_broken(
     assert code == 1 and "BROKEN  FACELAB_MIRROR" in out and "unset FACELAB_MIRROR" in out
     monkeypatch.delenv("FACELAB_MIRROR")
     monkeypatch.setattr("facelab.zoo.store.module_path", lambda module: None)
-    checks = by_name(doctor_checks.asset_checks())
-    assert {checks[n].status for n in doctor_checks.BUNDLED} == {"broken"}
+    checks = by_name(_assets.asset_checks())
+    assert {checks[n].status for n in _assets.BUNDLED} == {"broken"}
 
 
 def test_little_memory_and_disk_are_warned_of(monkeypatch):
     monkeypatch.setattr(machine, "memory_bytes", lambda: (int(8e9), int(1e9)))
-    monkeypatch.setattr(
-        doctor_checks.shutil, "disk_usage", lambda p: shutil._ntuple_diskusage(10, 9, 1)
-    )
+    monkeypatch.setattr(_machine.shutil, "disk_usage", lambda p: shutil._ntuple_diskusage(10, 9, 1))
     monkeypatch.setattr(machine, "cores", lambda: 1)
-    checks = by_name(doctor_checks.machine_checks())
+    checks = by_name(_machine.machine_checks())
     assert [checks[n].status for n in ("cores", "memory", "disk")] == ["warn"] * 3
     assert all(checks[n].fix for n in ("cores", "memory", "disk"))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from facelab.core import markup
+from facelab.core import html_table
 from facelab.core.errors import BadInputError
 from facelab.core.progress import track
 from facelab.datasets.synthetic._workers import parallel
@@ -133,7 +133,7 @@ class Faces:
             for e in np.unique(self.emotion)
         ]
         people = len(np.unique(self.identity.astype(str)))
-        return _thumbnails(self.images[:12]) + markup.table(
+        return _thumbnails(self.images[:12]) + html_table.table(
             ["emotion", *splits], rows, caption=f"{len(self)} faces of {people} people"
         )
 

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from facelab.core.errors import FacelabError, MissingAssetError, UnsupportedError
-from facelab.core.run import Run
 from facelab.emotion.data import FaceSet, split
 from facelab.quantization import calibration as cal
 from facelab.quantization import images, measure, qat, subject, table
@@ -19,6 +18,7 @@ from facelab.quantization.operators import check_integer
 from facelab.quantization.recipes import RECIPES, Recipe
 from facelab.quantization.session import FLOAT, Session
 from facelab.quantization.subject import Subject
+from facelab.session.run import Run
 
 UPSTREAM = "03_emotion_finetune"
 EMBEDDER, DETECTOR, PORTRAITS, PHOTOGRAPHS = (

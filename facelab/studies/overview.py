@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from facelab.core.run import project_root
+from facelab.core.project import project_root
 from facelab.reproduce import plan as plans
 from facelab.reproduce.store import Store, read_json
 

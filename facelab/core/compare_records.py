@@ -11,7 +11,7 @@ from typing import Any, Literal
 from facelab.core import machine, records
 from facelab.core.errors import BadInputError
 from facelab.core.records import Record
-from facelab.report.index_words import number, span
+from facelab.core.wording import number, span
 
 Verdict = Literal["worse", "better", "changed", "same", "not comparable", "gone", "new"]
 ORDER: tuple[Verdict, ...] = ("worse", "gone", "better", "changed", "new", "not comparable", "same")

@@ -47,7 +47,7 @@ def cost(
         )
         environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
         done = subprocess.run(
-            module_command("facelab.detection.measure", job),
+            module_command("facelab.studies.model_cost", job),
             capture_output=True,
             text=True,
             check=False,

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from facelab.core import call_key, progress, results
+from facelab.core import progress
 from facelab.core.records import now
+from facelab.session import call_key, stored_results
 
 FOLDER = "results"
 
@@ -38,12 +39,12 @@ def folders(reports: Path, step: str) -> list[Path]:
 
 def load(
     reports: Path, step: str, name: str, parts: dict[str, Any], folder: Path, outputs: list[Output]
-) -> tuple[results.Kept | None, dict | None, str]:
+) -> tuple[stored_results.Kept | None, dict | None, str]:
     """Return (a result of the same key, else what is known of another one, and in words why there is none).
 
     The files of the call's `outputs` are copied into the step's `folder`; a result that lost them is none.
     """
-    kept, other = results.find(folders(reports, step), name, call_key.key_of(parts), folder)
+    kept, other = stored_results.find(folders(reports, step), name, call_key.key_of(parts), folder)
     if kept and not all((kept.found / o.name).is_dir() for o in outputs):
         return None, other, "the earlier result's files are gone"
     if kept:
@@ -100,8 +101,8 @@ def compute(
         value = function(*args, **kwargs)
     seconds = time.perf_counter() - began
     if call_key.changed_since_loaded(function.__module__):
-        return results.unpack(*results.pack(value))
-    return results.keep(
+        return stored_results.unpack(*stored_results.pack(value))
+    return stored_results.keep(
         folder / FOLDER,
         name,
         value,
@@ -113,7 +114,7 @@ def compute(
     )
 
 
-def told(name: str, kept: results.Kept, step: str) -> str:
+def told(name: str, kept: stored_results.Kept, step: str) -> str:
     """Return what a person reads when a result was loaded."""
     source = "an earlier session" if kept.run == "interactive" else f"run {kept.run}"
     return (

@@ -1,4 +1,4 @@
-"""The pictures of the concept pages: `python -m facelab.report.doc_pictures [DIR]` draws them all into docs/img.
+"""The pictures of the concept pages: `python docs/tools/pictures.py [DIR]` draws them all into docs/img.
 
 Each function measures or computes what it shows; seeds are fixed. Files stay small enough to be committed.
 """
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facelab.core.files import atomic_path
-from facelab.core.run import project_root
+from facelab.core.project import project_root
 from facelab.report import style
 
 if TYPE_CHECKING:
@@ -287,11 +287,12 @@ def mirrors() -> Figure:
 
 def detectors() -> Figure:
     """The astronaut as two detectors see her whose weights come with pip packages."""
-    from facelab.report import first_look
+    from facelab.report import model_overview
+    from facelab.studies import data_and_models
 
-    image = first_look.astronaut()
-    return first_look.gallery(
-        image[:256, 96:352], first_look.detect_all(image[:256, 96:352], ["haar", "mtcnn"])
+    image = data_and_models.astronaut()
+    return model_overview.gallery(
+        image[:256, 96:352], data_and_models.detect_all(image[:256, 96:352], ["haar", "mtcnn"])
     )
 
 
@@ -365,10 +366,10 @@ def gate() -> Figure:
     import tempfile
 
     from facelab.deploy.bundle import make, open_bundle
-    from facelab.deploy.candidates import corrupt
     from facelab.deploy.gate import judge, spec_of
     from facelab.fingerprint.capture import capture_spec
     from facelab.report.deploy import grid
+    from facelab.studies.deploy_gate import corrupt
 
     with tempfile.TemporaryDirectory() as name:
         good = make(

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 
 from facelab.datasets.labels import SEVEN
-from facelab.emotion import backbones, crosscheck
+from facelab.emotion import backbones
 from facelab.emotion.augment import Augmentation
-from facelab.emotion.crosscheck import CrossChecked
 from facelab.emotion.data import FaceSet
 from facelab.emotion.train import Settings
+from facelab.studies import emotion_finetune
+from facelab.studies.emotion_finetune import CrossChecked
 
 
 def test_the_margin_is_accuracy_minus_that_of_the_majority_on_the_same_faces():
@@ -29,11 +30,11 @@ def test_the_margin_is_accuracy_minus_that_of_the_majority_on_the_same_faces():
 
 def test_without_a_mirror_there_is_nothing_to_check(monkeypatch, spec, tmp_path):
     monkeypatch.delenv("FACELAB_MIRROR", raising=False)
-    assert crosscheck.real_faces(spec, SEVEN) is None
+    assert emotion_finetune.real_faces(spec, SEVEN) is None
     monkeypatch.setenv("FACELAB_MIRROR", str(tmp_path))
-    assert crosscheck.real_faces(spec, SEVEN) is None
+    assert emotion_finetune.real_faces(spec, SEVEN) is None
     monkeypatch.setenv("FACELAB_MIRROR", "https://example.org/mirror")
-    assert crosscheck.real_faces(spec, SEVEN) is None
+    assert emotion_finetune.real_faces(spec, SEVEN) is None
 
 
 @pytest.mark.slow
@@ -42,7 +43,7 @@ def test_real_faces_are_told_better_than_by_their_majority(assets, spec, tmp_pat
     monkeypatch.setenv("FACELAB_MIRROR", str(assets))
     monkeypatch.setenv("FACELAB_MODELS", str(tmp_path / "models"))
     monkeypatch.setenv("FACELAB_DATA", str(tmp_path / "data"))
-    real = crosscheck.real_faces(spec, SEVEN)
+    real = emotion_finetune.real_faces(spec, SEVEN)
     assert len(real.faces) > 200
     weights = backbones.weights(backbones.choose("facelab"), spec, n=600, epochs=10)
     settings = Settings(
@@ -53,6 +54,6 @@ def test_real_faces_are_told_better_than_by_their_majority(assets, spec, tmp_pat
         patience=0,
         augmentation=Augmentation(copies=3),
     )
-    checked = crosscheck.cross_check(real.faces, spec, settings, backbone=weights, folds=2)
+    checked = emotion_finetune.cross_check(real.faces, spec, settings, backbone=weights, folds=2)
     assert checked.margin().lo > 0
     assert checked.margin().units > 150  # people, not faces

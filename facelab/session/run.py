@@ -18,10 +18,12 @@ from typing import Any
 
 import numpy as np
 
-from facelab.core import call_key, long_calls, markup, records
+from facelab.core import html_table, records
 from facelab.core.errors import BadInputError, MissingAssetError
 from facelab.core.files import atomic_path, write_json
+from facelab.core.project import project_root
 from facelab.core.records import Record
+from facelab.session import call_key, kept_results
 
 END_MARKER = "end.json"
 
@@ -86,7 +88,7 @@ class Run:
         A runner always computes, and keeps the result under `results/`. In an interactive session a kept result with
         the same arguments, code, packages, mirror and processor is loaded, whatever the profile, and said to be;
         otherwise it is computed below a progress bar, and kept. `function` is one of facelab's own, its arguments and
-        its result are plain values (see `facelab.core.call_key.describe` and `facelab.core.results.pack`).
+        its result are plain values (see `facelab.session.call_key.describe` and `facelab.session.stored_results.pack`).
         Raises BadInputError for others.
         """
         _check_name(name, "a result")
@@ -97,19 +99,19 @@ class Run:
             elif call_key.changed_since_loaded(function.__module__):
                 why = "facelab's files changed since this kernel started; restart it to use them"
             else:
-                kept, last, why = long_calls.load(
+                kept, last, why = kept_results.load(
                     project_root() / "reports",
                     self.step,
                     name,
                     parts,
                     self.folder,
-                    long_calls.outputs_of(args, kwargs),
+                    kept_results.outputs_of(args, kwargs),
                 )
                 if kept:
-                    print(long_calls.told(name, kept, self.step))
+                    print(kept_results.told(name, kept, self.step))
                     return kept.value
             print(f"{name}: computing, {why}")
-        return long_calls.compute(
+        return kept_results.compute(
             self.folder,
             self.run,
             name,
@@ -121,10 +123,10 @@ class Run:
             expected_s=last["seconds"] if last else None,
         )
 
-    def output(self, name: str) -> long_calls.Output:
+    def output(self, name: str) -> kept_results.Output:
         """Return a folder of this step as an argument for a call under `long`: loading brings its files along."""
         _check_name(name, "a folder")
-        return long_calls.Output(name)
+        return kept_results.Output(name)
 
     def figure(self, fig: Any, name: str, alt: str = "") -> Any:
         """Save a matplotlib figure as `figures/<name>.png` and return it, so that the cell shows it inline.
@@ -196,7 +198,7 @@ class Run:
             ]
             for r in self.records
         ]
-        return markup.table(
+        return html_table.table(
             ["case", "metric", "value", "unit", "budget", ""],
             rows,
             caption=f"{self.step}: {len(rows)} records in {self.folder}",
@@ -221,10 +223,10 @@ class Verdict(str):
 
     def _repr_html_(self) -> str:
         good = all(r.passed for r in self.checked)
-        colour = markup.GOOD if good else markup.BAD
+        colour = html_table.GOOD if good else html_table.BAD
         rows = [["PASS" if r.passed else "FAIL", r.line(), r.budget] for r in self.checked]
         return f"<p style='color:{colour};font-weight:600'>{html.escape(self)}</p>" + (
-            markup.table(["", "figure", "budget"], rows) if rows else ""
+            html_table.table(["", "figure", "budget"], rows) if rows else ""
         )
 
 
@@ -233,17 +235,6 @@ def _check_name(name: str, of: str) -> None:
         raise BadInputError(
             f"{of}'s name is no plain word", expected="letters, digits, '-' and '_'", got=name
         )
-
-
-def project_root() -> Path:
-    """Return the folder that holds this checkout's `pyproject.toml` and `notebooks/`, seen from the working folder.
-
-    Falls back to the folder above the installed package.
-    """
-    for folder in (Path.cwd(), *Path.cwd().parents):
-        if (folder / "notebooks").is_dir() and (folder / "pyproject.toml").is_file():
-            return folder
-    return Path(__file__).resolve().parents[2]
 
 
 def _show_figures() -> None:

@@ -13,10 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from facelab.core import call_key, long_calls, progress, results
+from facelab.core import progress
 from facelab.core.errors import BadInputError
-from facelab.core.run import Run, start
 from facelab.metrics.bootstrap import Interval, wilson
+from facelab.session import call_key, kept_results, stored_results
+from facelab.session.run import Run, start
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -86,8 +87,10 @@ VALUES = st.recursive(
 @given(value=VALUES)
 def test_what_is_stored_comes_back_equal(tmp_path_factory, value):
     folder = tmp_path_factory.mktemp("kept")
-    given_back = results.keep(folder, "x", value, parts={}, key="k", at="now", run="r", seconds=1.0)
-    kept, _ = results.find([folder], "x", "k")
+    given_back = stored_results.keep(
+        folder, "x", value, parts={}, key="k", at="now", run="r", seconds=1.0
+    )
+    kept, _ = stored_results.find([folder], "x", "k")
     assert same(given_back, value) and same(kept.value, value)
 
 
@@ -97,25 +100,29 @@ def test_a_table_comes_back_equal(tmp_path):
     table = pd.DataFrame(
         {"name": ["a", "b"], "n": [1, 2], "share": [0.5, float("nan")], "ok": [True, False]}
     )
-    results.keep(tmp_path, "t", {"table": table}, parts={}, key="k", at="", run="", seconds=0)
-    pd.testing.assert_frame_equal(results.find([tmp_path], "t", "k")[0].value["table"], table)
+    stored_results.keep(
+        tmp_path, "t", {"table": table}, parts={}, key="k", at="", run="", seconds=0
+    )
+    pd.testing.assert_frame_equal(
+        stored_results.find([tmp_path], "t", "k")[0].value["table"], table
+    )
 
 
 @pytest.mark.parametrize(
     "value", [object(), lambda: 1, b"bytes", 1j, np.array([object()]), subprocess.Popen]
 )
 def test_a_value_that_cannot_be_stored_is_refused_and_the_earlier_one_stays(tmp_path, value):
-    results.keep(tmp_path, "x", 1, parts={}, key="k", at="", run="", seconds=0)
+    stored_results.keep(tmp_path, "x", 1, parts={}, key="k", at="", run="", seconds=0)
     with pytest.raises(BadInputError):
-        results.keep(tmp_path, "x", [value], parts={}, key="k", at="", run="", seconds=0)
-    assert results.find([tmp_path], "x", "k")[0].value == 1
+        stored_results.keep(tmp_path, "x", [value], parts={}, key="k", at="", run="", seconds=0)
+    assert stored_results.find([tmp_path], "x", "k")[0].value == 1
 
 
 def test_a_nest_without_end_is_refused():
     endless: list = []
     endless.append(endless)
     with pytest.raises(BadInputError, match="nested"):
-        results.pack(endless)
+        stored_results.pack(endless)
 
 
 @pytest.mark.parametrize(
@@ -150,21 +157,21 @@ def test_a_nest_without_end_is_refused():
     ],
 )
 def test_a_damaged_result_counts_as_none(tmp_path, damage):
-    results.keep(tmp_path, "x", np.arange(4), parts={}, key="k", at="", run="", seconds=0)
+    stored_results.keep(tmp_path, "x", np.arange(4), parts={}, key="k", at="", run="", seconds=0)
     damage(tmp_path / "x.json", tmp_path / "x.npz")
-    assert results.find([tmp_path], "x", "k")[0] is None
+    assert stored_results.find([tmp_path], "x", "k")[0] is None
 
 
 def test_a_pickle_in_the_arrays_is_not_opened(tmp_path):
     from facelab.core.hashing import sha256_file
 
-    results.keep(tmp_path, "x", np.arange(4), parts={}, key="k", at="", run="", seconds=0)
+    stored_results.keep(tmp_path, "x", np.arange(4), parts={}, key="k", at="", run="", seconds=0)
     np.savez(tmp_path / "x.npz", a0=np.array([{"a": 1}], object))
     head = json.loads((tmp_path / "x.json").read_text())
     (tmp_path / "x.json").write_text(
         json.dumps({**head, "arrays_sha256": sha256_file(tmp_path / "x.npz")})
     )
-    assert results.find([tmp_path], "x", "k")[0] is None
+    assert stored_results.find([tmp_path], "x", "k")[0] is None
 
 
 # ---------------------------------------------------------------- keys
@@ -488,7 +495,7 @@ def test_a_bar_moves_in_a_real_kernel(tmp_path):
 def test_results_of_all_runs_are_looked_through_newest_first(project):
     for name in ("20260102-000000-bbbb", "20260101-000000-aaaa"):
         (project / "reports" / "runs" / name).mkdir(parents=True)
-    found = long_calls.folders(project / "reports", "s")
+    found = kept_results.folders(project / "reports", "s")
     assert [p.parents[1].name for p in found] == [
         "20260102-000000-bbbb",
         "20260101-000000-aaaa",

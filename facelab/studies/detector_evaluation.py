@@ -154,7 +154,7 @@ def cost_rows(
     landmarks: Sequence[np.ndarray] | None = None,
 ) -> list[dict]:
     """Measure each model in a process of its own; a row a model and thread count, milliseconds and megabytes."""
-    from facelab.detection.measure import cost
+    from facelab.studies.model_cost import cost
 
     rows = []
     for name in track(names, f"{kind}s"):
@@ -245,7 +245,7 @@ def int8_pair(
     if folder is None:
         with tempfile.TemporaryDirectory() as passing:
             return int8_pair(detectors, pictures, passing, repeats=repeats)
-    from facelab.detection.measure import quantised_copy, race
+    from facelab.studies.model_cost import quantised_copy, race
     from facelab.zoo.runtimes import open_model
 
     fixed = {

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from facelab.datasets import synthetic
-from facelab.report import synthetic_evidence as evidence
-from facelab.report.synthetic_evidence import CellScore, Learned
+from facelab.studies import synthetic_evidence
+from facelab.studies.synthetic_evidence import CellScore, Learned
 
 
 def detector_scores(
@@ -22,9 +22,9 @@ def detector_scores(
     workers: int,
 ) -> list[CellScore]:
     """Draw `faces` pictures of each pose and size and `scenes` scenes, and score each detector (see `score_all`)."""
-    cells = evidence.detection_cells(faces, seed, workers, evidence.CELLS[:-1])
-    cells |= evidence.detection_cells(scenes, seed, workers, ["scenes"])
-    return evidence.score_all(names, cells, everywhere=everywhere)
+    cells = synthetic_evidence.detection_cells(faces, seed, workers, synthetic_evidence.CELLS[:-1])
+    cells |= synthetic_evidence.detection_cells(scenes, seed, workers, ["scenes"])
+    return synthetic_evidence.score_all(names, cells, everywhere=everywhere)
 
 
 def identities(
@@ -33,13 +33,13 @@ def identities(
     """Return ({embedder: similarity (2·pairs,)}, same (2·pairs,), {embedder: {hard factor: AUC}})."""
     from facelab import embedding
 
-    a, b, same = evidence.identity_pairs(pairs, seed, workers=workers)
-    factors = evidence.hard_factor_pairs(hard, seed, workers=workers)
+    a, b, same = synthetic_evidence.identity_pairs(pairs, seed, workers=workers)
+    factors = synthetic_evidence.hard_factor_pairs(hard, seed, workers=workers)
     embedders = {name: embedding.load(name) for name in names}
     return (
-        {name: evidence.similarities(e, a, b) for name, e in embedders.items()},
+        {name: synthetic_evidence.similarities(e, a, b) for name, e in embedders.items()},
         same,
-        {name: evidence.hard_factor_auc(e, factors) for name, e in embedders.items()},
+        {name: synthetic_evidence.hard_factor_auc(e, factors) for name, e in embedders.items()},
     )
 
 
@@ -48,16 +48,20 @@ def emotion_answers(n: int, *, seed: int, workers: int) -> dict[str, Any] | None
 
     `agreement` as in `emotion_agreement`, `confusion` (7, 7) counts.
     """
-    network = evidence.emotion_network()
+    network = synthetic_evidence.emotion_network()
     if network is None:
         return None
     faces = synthetic.generate("emotion", n, seed, workers)
     answers = network(
-        evidence.emotion_crops(faces, margin=evidence.NETWORK_MARGIN, antialias=False)
+        synthetic_evidence.emotion_crops(
+            faces, margin=synthetic_evidence.NETWORK_MARGIN, antialias=False
+        )
     )
     return {
-        "agreement": evidence.emotion_agreement(answers, evidence.FER_NAMES, faces.emotion),
-        "confusion": evidence.emotion_confusion(answers, faces.emotion),
+        "agreement": synthetic_evidence.emotion_agreement(
+            answers, synthetic_evidence.FER_NAMES, faces.emotion
+        ),
+        "confusion": synthetic_evidence.emotion_confusion(answers, faces.emotion),
     }
 
 
@@ -67,6 +71,6 @@ def learned(n: int, *, seed: int, workers: int, epochs: int) -> tuple[dict[str, 
     classes = synthetic.generate("emotion", n, seed + 1, workers, 96, classes=3)
     known, unseen = classes.of("train"), classes.of("test")
     return {
-        "linear on raw pixels": evidence.linear_on_pixels(known, unseen),
-        "small CNN": evidence.small_cnn(known, unseen, epochs=epochs),
+        "linear on raw pixels": synthetic_evidence.linear_on_pixels(known, unseen),
+        "small CNN": synthetic_evidence.small_cnn(known, unseen, epochs=epochs),
     }, len(known)

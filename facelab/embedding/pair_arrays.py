@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from facelab.commands.common import progress
 from facelab.core.errors import BadInputError, MissingAssetError, at
+
+
+def _plain(items: Iterable, **_: Any) -> Iterable:
+    return items
 
 
 @dataclass(frozen=True)
@@ -87,8 +92,10 @@ def from_folder(pairs_path: str, folder: str, missing_is_failure: bool) -> PairA
     return PairArrays(a, b, pairs.same, pairs.id_a, pairs.id_b, failed, folder)
 
 
-def from_bin(path: str, model: str, flip: bool) -> PairArrays:
-    """Embed an InsightFace pack (aligned crops, two a pair) with an embedder of the zoo."""
+def from_bin(
+    path: str, model: str, flip: bool, *, progress: Callable[..., Iterable] = _plain
+) -> PairArrays:
+    """Embed an InsightFace pack (aligned crops, two per pair) with an embedder of the zoo."""
     from facelab import embedding
     from facelab.datasets import load_bin
     from facelab.preprocess.image import read_image
@@ -104,7 +111,13 @@ def from_bin(path: str, model: str, flip: bool) -> PairArrays:
 
 
 def from_images(
-    folder: str, pairs_path: str | None, model: str, detector: str, flip: bool
+    folder: str,
+    pairs_path: str | None,
+    model: str,
+    detector: str,
+    flip: bool,
+    *,
+    progress: Callable[..., Iterable] = _plain,
 ) -> PairArrays:
     """Find, align and embed the faces of an LFW folder; a face that is not found is a failure to acquire.
 

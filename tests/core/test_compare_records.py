@@ -6,8 +6,8 @@ import pytest
 
 from facelab import cli
 from facelab.core import records
+from facelab.core.compare_records import compare
 from facelab.core.records import Record
-from facelab.reproduce.compare import compare
 
 HERE = {"cpu": "A", "arch": "x86_64", "cores": 2, "features": ["avx2"]}
 THERE = {**HERE, "cpu": "B"}

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from facelab.core.progress import track
-from facelab.quantization import export, notebook
+from facelab.quantization import export
 from facelab.quantization.recipes import Recipe
 from facelab.quantization.session import FLOAT, Session
+from facelab.studies import int8_quantization
 
 
 def make_table(
@@ -32,7 +33,7 @@ def make_table(
     for name, path in track(made.items(), "variants"):
         session.add(name, path)
     if modelmaker:
-        notebook.add_modelmaker(session)
+        int8_quantization.add_modelmaker(session)
     counts = session.time(threads=threads, runs=runs)
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)

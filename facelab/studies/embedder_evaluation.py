@@ -225,8 +225,8 @@ def factor_tar(
     The threshold is the one at `far` among the undisturbed pictures of different people (at least ten, so that 0.1 is
     supported). Landmarks are the true ones.
     """
-    from facelab.detection.factors import FACTORS, shots
     from facelab.metrics.bootstrap import wilson
+    from facelab.studies.face_factors import FACTORS, shots
 
     rows, still = [], shots("size", max(faces, 10), seed=seed, values=(96,))
     pictures = {f: shots(f, faces, seed=seed) for f in factors}
@@ -265,7 +265,7 @@ def alignment_cost(faces: Faces, *, most: int = 40, repeats: int = 20) -> dict:
 
     Returns seconds by way (interleaved), and the mean and largest difference in 8-bit levels.
     """
-    from facelab.detection.measure import race
+    from facelab.studies.model_cost import race
 
     some = [f for f in faces.found.values() if f is not None][:most]
     gaps = [

@@ -23,6 +23,7 @@ from facelab.core import machine
 from facelab.core.errors import BadInputError
 from facelab.core.hashing import sha256_array, sha256_file, sha256_json
 from facelab.core.imports import Package
+from facelab.core.project import package_file
 
 LOADED = time.time()
 """About when this process imported facelab: modules that changed later are not the ones that run here."""
@@ -156,7 +157,7 @@ def changed_since_loaded(module: str) -> bool:
 
 
 def _catalogue() -> str:
-    path = _package().folder.parent / "models" / "catalogue.toml"
+    path = package_file("zoo/data/catalogue.toml")
     return sha256_file(path) if path.is_file() else ""
 
 

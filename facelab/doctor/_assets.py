@@ -1,0 +1,130 @@
+"""Which models and data are here, and whether the mirror answers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from facelab.core.errors import FacelabError
+from facelab.doctor._check import Check
+from facelab.zoo import mirror
+from facelab.zoo.assets import data_folder, models_folder
+from facelab.zoo.catalogue import ModelEntry, load_catalogue
+from facelab.zoo.registry import load_registry
+from facelab.zoo.store import status
+
+BUNDLED = ("mtcnn", "haar", "dlib-resnet")
+"""Models whose weights come with a pip dependency: their absence means a broken environment."""
+
+
+def asset_checks() -> list[Check]:
+    """Report the mirror and which models and data sets are here; a bundled model that is not is broken."""
+    checks = [_mirror()]
+    if checks[0].status == "broken":
+        return checks
+    try:
+        catalogue, registry = load_catalogue(), load_registry()
+    except FacelabError as e:
+        return [
+            *checks,
+            Check("models and data", "catalogue", "broken", str(e).splitlines()[0], e.fix),
+        ]
+    models = [(e, status(e)) for e in catalogue]
+    kinds = ("detector", "embedder", "emotion", "liveness", "aux")
+    checks += [_kind(kind, [(e, s) for e, s in models if e.kind == kind]) for kind in kinds]
+    for entry, found in models:
+        if entry.name in BUNDLED and found.state != "present":
+            checks.append(
+                Check(
+                    "models and data",
+                    entry.name,
+                    "broken",
+                    "comes with a pip dependency and is not here",
+                    "make setup",
+                )
+            )
+    data = [(e, status(e)) for e in registry]
+    present = [e.name for e, s in data if s.state == "present"]
+    checks.append(
+        Check(
+            "models and data",
+            "data sets",
+            "info",
+            f"{len(present)} of {len(data)} files: {', '.join(present) or 'none'} (in {data_folder()})",
+            None,
+            {"present": present, "absent": [e.name for e, s in data if s.state == "absent"]},
+        )
+    )
+    for entry, found in [*models, *data]:
+        if found.state == "bad" and found.problem is not None:
+            p = found.problem
+            checks.append(
+                Check(
+                    "models and data",
+                    entry.name,
+                    "broken",
+                    f"{p.what}: expected {p.expected}, got {p.got} ({p.where})",
+                    p.fix,
+                )
+            )
+    return checks
+
+
+def _kind(kind: str, models: list[tuple[ModelEntry, Any]]) -> Check:
+    present = [(e, s) for e, s in models if s.state == "present"]
+    places = Counter(s.place for _, s in present)
+    absent = [e.name for e, s in models if s.state == "absent"]
+    detail = f"{len(present)} of {len(models)} here ({', '.join(f'{n} {p}' for p, n in places.items()) or 'none'})"
+    fix = (
+        f"facelab assets fetch --kind {kind}, or set FACELAB_MIRROR"
+        if absent and not present
+        else None
+    )
+    return Check(
+        "models and data",
+        kind,
+        "ok" if present else "warn",
+        detail,
+        fix,
+        {"present": [e.name for e, _ in present], "absent": absent, "folder": str(models_folder())},
+    )
+
+
+def _mirror() -> Check:
+    root = mirror.mirror()
+    if root is None:
+        return Check("models and data", "FACELAB_MIRROR", "info", "not set")
+    if mirror.is_address(root):
+        return Check(
+            "models and data", "FACELAB_MIRROR", "info", f"{root} (asked by facelab assets fetch)"
+        )
+    folder = Path(root).expanduser()
+    if not folder.is_dir():
+        return Check(
+            "models and data",
+            "FACELAB_MIRROR",
+            "broken",
+            f"{root} is no folder",
+            "correct or unset FACELAB_MIRROR",
+        )
+    manifest = folder / mirror.MANIFEST
+    if not manifest.is_file():
+        return Check(
+            "models and data",
+            "FACELAB_MIRROR",
+            "ok",
+            f"{folder} (no {mirror.MANIFEST}: by sha256 or name)",
+        )
+    try:
+        listed = mirror.parse_manifest(
+            manifest.read_text(encoding="utf-8-sig", errors="replace"), str(manifest)
+        )
+    except FacelabError as e:
+        return Check("models and data", "FACELAB_MIRROR", "broken", f"{e.what} ({e.where})", e.fix)
+    return Check(
+        "models and data",
+        "FACELAB_MIRROR",
+        "ok",
+        f"{folder} ({sum(map(len, listed.values()))} files listed)",
+    )
