@@ -35,7 +35,7 @@ def test_workers_of_the_renderer_do_not_import_from_the_working_folder(planted, 
 
 
 def test_measuring_a_detector_does_not_import_from_the_working_folder(planted):
-    from facelab.detection.measure import cost
+    from facelab.studies.model_cost import cost
 
     image = np.zeros((64, 64, 3), np.uint8)
     assert cost("detector", "haar", threads=1, images=[image], repeats=1)["peak_bytes"] > 0
@@ -71,7 +71,7 @@ def test_a_job_does_not_import_from_the_working_folder(planted, tmp_path):
 
 
 def test_the_kernels_answer_without_importing_from_the_working_folder(planted):
-    from facelab.commands.doctor_checks import try_imports
+    from facelab.doctor._kernels import try_imports
 
     assert try_imports(sys.executable, "ipykernel, facelab", 60)[0]
     assert planted() == []
