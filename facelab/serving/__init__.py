@@ -1,3 +1,16 @@
-"""Serving on the device: the pipeline of stages, pools, hot reload, canary, supervised workers, degradation."""
+"""What keeps running on a device: bounded pools, hot reload, canaries, the service, the pipeline of stages."""
 
-__all__: list[str] = []
+from __future__ import annotations
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "pools._diagnosis": ["diagnose"],
+        "pools._lease": ["OverloadedError"],
+        "pools._load": ["open_loop"],
+        "pools._pool": ["Pool"],
+        "pools._resources": ["onnx_sessions", "postgres_connections", "valkey_clients"],
+    },
+)

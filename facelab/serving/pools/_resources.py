@@ -1,0 +1,121 @@
+"""Pools of what a device lends out: ONNX Runtime sessions, PostgreSQL connections, Valkey clients."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from facelab.core.errors import UnsupportedError
+from facelab.serving.pools._pool import Pool
+from facelab.zoo.runtimes import Model, open_model
+
+if TYPE_CHECKING:
+    import psycopg
+    import valkey
+
+
+def onnx_sessions(
+    path: str | os.PathLike, *, size: int, threads: int = 1, **options: Any
+) -> Pool[Model]:
+    """Return a pool of opened models, each with its own runtime session.
+
+    Parameters
+    ----------
+    path : path
+        A model file of any runtime that facelab opens.
+    size : int
+        Sessions at most; each holds its weights.
+    threads : int
+        Threads of each session. With `size` sessions, `size * threads` should not exceed the cores.
+    **options
+        Further options of `Pool`.
+    """
+    model = Path(path)
+    options.setdefault("name", f"sessions of {model.name}")
+    return Pool(lambda: open_model(model, threads=threads), size=size, **options)
+
+
+def postgres_connections(dsn: str, *, size: int, **options: Any) -> Pool[psycopg.Connection]:
+    """Return a pool of PostgreSQL connections (the extra `services`).
+
+    A connection that comes back inside a transaction is rolled back; one that the server closed is replaced, and one
+    that rested for more than `check_after_s` is tried with an empty query first.
+
+    Parameters
+    ----------
+    dsn : str
+        What psycopg takes: a URL or `key=value` pairs.
+    size : int
+        Connections at most.
+    **options
+        Further options of `Pool`.
+    """
+    psycopg = _need("psycopg", "PostgreSQL connections")
+    options.setdefault("name", "PostgreSQL")
+    return Pool(
+        lambda: psycopg.connect(dsn, connect_timeout=5),
+        size=size,
+        close=lambda c: c.close(),
+        reset=_rolled_back,
+        check=_answers,
+        **options,
+    )
+
+
+def _rolled_back(connection: psycopg.Connection) -> None:
+    """Leave no transaction open. Raises where the connection is gone, so that the pool replaces it."""
+    if connection.closed:
+        raise ConnectionError("closed by the server")
+    connection.rollback()
+
+
+def _answers(connection: psycopg.Connection) -> bool:
+    connection.execute("")
+    connection.rollback()
+    return not connection.closed
+
+
+def valkey_clients(url: str, *, size: int, **options: Any) -> Pool[valkey.Valkey]:
+    """Return a pool of Valkey clients with one connection each (the extra `services`).
+
+    Parameters
+    ----------
+    url : str
+        `valkey://host:port/db` or `unix:///path`.
+    size : int
+        Clients at most.
+    **options
+        Further options of `Pool`.
+    """
+    module = _need("valkey", "Valkey clients")
+    options.setdefault("name", "Valkey")
+
+    def make() -> Any:
+        client = module.Valkey.from_url(
+            url, single_connection_client=True, socket_connect_timeout=5, socket_timeout=5
+        )
+        client.ping()
+        return client
+
+    return Pool(make, size=size, close=_closed, check=lambda c: bool(c.ping()), **options)
+
+
+def _closed(client: valkey.Valkey) -> None:
+    connection = client.connection
+    client.close()
+    if connection is not None:
+        connection.disconnect()
+
+
+def _need(module: str, what: str) -> Any:
+    import importlib
+
+    try:
+        return importlib.import_module(module)
+    except ImportError as e:
+        raise UnsupportedError(
+            f"{what} need the extra `services`",
+            got=str(e),
+            fix="install it: pip install 'facelab[services]'",
+        ) from None
