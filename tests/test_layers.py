@@ -81,8 +81,61 @@ def test_matplotlib_lives_in_report_only_and_tensorflow_is_imported_lazily(path)
 def test_core_needs_the_standard_library_and_numpy_only(path):
     import sys
 
-    for module, line, _ in imports(path):
+    for module, line, top in imports(path):
         root = module.split(".")[0]
+        if root == "pandas" and not top:  # a result's `to_frame`
+            continue
         assert root in sys.stdlib_module_names or root in {"numpy", "facelab", "__future__"}, (
             f"{path}:{line}: {root}"
         )
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_no_room_imports_private_names_of_another_room(path):
+    mine = layer(path)
+    for module, line, _ in imports(path):
+        parts = module.split(".")
+        if parts[0] != "facelab" or len(parts) < 2 or parts[1] in (mine, "matching"):
+            continue
+        private = [p for p in parts[2:] if p.startswith("_") and not p.startswith("__")]
+        assert not private, f"{path}:{line}: {module} is private to {parts[1]}"
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    names = {".".join(p.relative_to(PACKAGE.parent).with_suffix("").parts): p for p in MODULES}
+    names = {n.removesuffix(".__init__"): p for n, p in names.items()}
+    arrows = {}
+    for name, path in names.items():
+        reached = {m for m, _, top in imports(path) if top}
+        arrows[name] = {
+            m if m in names else m.rpartition(".")[0]
+            for m in reached
+            if m in names or m.rpartition(".")[0] in names
+        } - {name}
+    circles = [c for c in strongly_connected(arrows) if len(c) > 1]
+    assert not circles, "\n".join(" → ".join(sorted(c)) for c in circles)
+
+
+def strongly_connected(arrows):
+    """Yield the strongly connected components of a graph (Tarjan's algorithm)."""
+    index, low, stack, found = {}, {}, [], []
+
+    def visit(node):
+        index[node] = low[node] = len(index)
+        stack.append(node)
+        for target in arrows.get(node, ()):
+            if target not in index:
+                visit(target)
+                low[node] = min(low[node], low[target])
+            elif target in stack:
+                low[node] = min(low[node], index[target])
+        if low[node] == index[node]:
+            component = set()
+            while node not in component:
+                component.add(stack.pop())
+            found.append(component)
+
+    for node in arrows:
+        if node not in index:
+            visit(node)
+    return found
