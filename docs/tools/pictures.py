@@ -367,7 +367,7 @@ def gate() -> Figure:
 
     from facelab.deploy.bundle import make, open_bundle
     from facelab.deploy.gate import judge, spec_of
-    from facelab.fingerprint.capture import capture_spec
+    from facelab.fingerprint import capture_spec
     from facelab.report.deploy import grid
     from facelab.studies.deploy_gate import corrupt
 

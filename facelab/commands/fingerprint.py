@@ -93,7 +93,7 @@ def capture(spec, pipeline, backend, decode_with, tap, families, tensors, batch,
     declares = ("batch",) if batch else ()
     if spec is not None:
         from facelab.commands.preprocess import load_spec
-        from facelab.fingerprint.capture import capture_spec
+        from facelab.fingerprint import capture_spec
 
         made = capture_spec(
             load_spec(spec),
@@ -103,7 +103,7 @@ def capture(spec, pipeline, backend, decode_with, tap, families, tensors, batch,
             declares=declares,
         )
     else:
-        from facelab.fingerprint.adapters import capture_target
+        from facelab.fingerprint import capture_target
 
         made = capture_target(
             pipeline, families=families or None, declares=declares, tensors=tensors, tap=tap
@@ -129,7 +129,7 @@ def capture(spec, pipeline, backend, decode_with, tap, families, tensors, batch,
 @out_option
 def import_(tensors, family, batch, name, out) -> None:
     """Make the fingerprint of a program in any language from the tensors it wrote for the probes."""
-    from facelab.fingerprint.tensors import import_tensors
+    from facelab.fingerprint import import_tensors
 
     _write(import_tensors(tensors, family=family, declares=("batch",) if batch else ()), name, out)
 
@@ -141,7 +141,7 @@ def _write(fingerprint, name, out) -> None:
         click.echo(fingerprint.dumps(), nl=False)
         return
     path = fingerprint.save(out)
-    from facelab.fingerprint.sources import remember
+    from facelab.fingerprint.probes import remember
 
     remember()  # so that the first `compare` need not draw the probes
     failed = [n for n, e in fingerprint.output.items() if "error" in e]
@@ -229,8 +229,8 @@ def compare(
 
     Exit 0: identical, or equivalent within rounding. Exit 1: mismatch. Exit 2: a fingerprint cannot be used.
     """
-    from facelab.fingerprint.compare import compare as run
-    from facelab.fingerprint.schema import load
+    from facelab.fingerprint import compare as run
+    from facelab.fingerprint import load
 
     if (model is None) != (images is None):
         raise BadInputError(

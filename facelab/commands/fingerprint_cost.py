@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from facelab.core.errors import BadInputError
-from facelab.fingerprint.compare import Comparison
-from facelab.fingerprint.cost import find_images, measure
-from facelab.fingerprint.probe_pictures import nominal_face
+from facelab.fingerprint import Comparison
+from facelab.fingerprint.probes import nominal_face
+from facelab.studies.fingerprint_cost import find_images, measure
 
 
 def attach_cost(
@@ -90,8 +90,7 @@ def _preparer(side, target: str | None, option: str):
 
 
 def _from_code(target: str):
-    from facelab.fingerprint.adapters import load_pipeline
-    from facelab.fingerprint.capture import as_array
+    from facelab.fingerprint.capture import as_array, load_pipeline
     from facelab.fingerprint.probes import Probe
 
     handle, _ = load_pipeline(target)

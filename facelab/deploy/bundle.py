@@ -30,7 +30,7 @@ from facelab.deploy.manifest import (
     load,
 )
 from facelab.deploy.source import Source, resolve
-from facelab.fingerprint.capture import capture_spec
+from facelab.fingerprint import capture_spec
 from facelab.fingerprint.probes import set_hash, write_probes
 from facelab.preprocess.spec import PreprocessSpec
 from facelab.zoo.runtimes.base import Model

@@ -14,7 +14,7 @@ from facelab.deploy.bundle import Bundle
 from facelab.deploy.evidence import Measurement, of_file
 from facelab.deploy.policy import Policy
 from facelab.deploy.verify import Integrity
-from facelab.fingerprint.compare import Comparison
+from facelab.fingerprint import Comparison
 
 Status = Literal["pass", "fail", "skipped"]
 SEVERITIES = ("none", "benign", "warn", "fail")

@@ -104,7 +104,7 @@ def junit(verdict: Verdict) -> bytes:
 
 
 def _clean(text: str) -> str:
-    return fingerprint_export._clean(text)
+    return fingerprint_export.xml_text(text)
 
 
 def write_sarif(verdict: Verdict, path: str | os.PathLike) -> Path:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from facelab import fingerprint as fingerprints
 from facelab.core import records
 from facelab.core.errors import FacelabError
 from facelab.core.records import Record, now
@@ -17,8 +18,7 @@ from facelab.deploy.bundle import Bundle
 from facelab.deploy.checks import Check
 from facelab.deploy.policy import Policy
 from facelab.deploy.verify import verify
-from facelab.fingerprint import schema as fingerprints
-from facelab.fingerprint.compare import Comparison, compare
+from facelab.fingerprint import Comparison, compare
 from facelab.preprocess.spec import PreprocessSpec
 
 SCHEMA = "facelab.gate/1"

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from facelab.core.errors import BadInputError, FacelabError
-from facelab.fingerprint.tensors import read_tensor
+from facelab.fingerprint.capture import read_tensor
 from facelab.zoo.runtimes.base import Model
 
 MAX_GOLDEN = 64 << 20

@@ -6,11 +6,11 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from facelab import fingerprint as fingerprints
 from facelab.core.errors import FacelabError
 from facelab.core.hashing import sha256_file
 from facelab.deploy import thresholds
 from facelab.deploy.manifest import MANIFEST, Manifest, files_hash, load
-from facelab.fingerprint import schema as fingerprints
 from facelab.preprocess.spec import PreprocessSpec
 
 

@@ -1,23 +1,35 @@
 """Preprocessing fingerprints: capture what a pipeline does to a set of probes, compare two, and name the cause.
 
+The rooms inside build on each other in this order: document, probes, capture, model, search, diagnosis, export.
+
 >>> from facelab.fingerprint import stage, tap      # stage hooks for a pipeline, one line each
 """
 
-from facelab.fingerprint.hooks import stage, tap
+import lazy_loader as _lazy
 
-__all__ = ["capture_pipeline", "capture_spec", "import_tensors", "load", "stage", "tap"]
-
-
-def __getattr__(name: str):
-    # a pipeline that only imports the hooks should not pay for the rest
-    from importlib import import_module
-
-    homes = {
-        "capture_pipeline": "capture",
-        "capture_spec": "capture",
-        "import_tensors": "tensors",
-        "load": "schema",
-    }
-    if name in homes:
-        return getattr(import_module(f"facelab.fingerprint.{homes[name]}"), name)
-    raise AttributeError(f"module 'facelab.fingerprint' has no attribute {name!r}")
+__getattr__, __dir__, _ = _lazy.attach(
+    __name__,
+    submod_attrs={
+        "capture._adapters": ["capture_target"],
+        "capture._capture": ["capture_pipeline", "capture_spec"],
+        "capture._hooks": ["stage", "tap"],
+        "capture._tensors": ["import_tensors"],
+        "diagnosis._compare": ["compare"],
+        "diagnosis._comparison": ["Comparison"],
+        "diagnosis._finding_kinds": ["Finding"],
+        "document._schema": ["Fingerprint", "load"],
+    },
+)
+__all__ = [
+    "Comparison",
+    "Finding",
+    "Fingerprint",
+    "capture_pipeline",
+    "capture_spec",
+    "capture_target",
+    "compare",
+    "import_tensors",
+    "load",
+    "stage",
+    "tap",
+]

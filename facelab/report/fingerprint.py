@@ -11,11 +11,10 @@ import numpy as np
 
 from facelab.core.errors import FacelabError
 from facelab.core.files import write_text
-from facelab.fingerprint.compare import Comparison
-from facelab.fingerprint.describe import canonical
-from facelab.fingerprint.kinds import Finding
-from facelab.fingerprint.probe_codecs import encode_png
-from facelab.fingerprint.tensors import read_tensor
+from facelab.fingerprint import Comparison, Finding
+from facelab.fingerprint.capture import read_tensor
+from facelab.fingerprint.document import canonical
+from facelab.fingerprint.probes import encode_png
 
 SHOWN = 12
 SIDE = 160
@@ -247,7 +246,7 @@ def _uri(pixels: np.ndarray) -> str:
 def matrix_figure(rows: list):
     """Plot the planted matrix: a row a mistake, a column a base and a side; a mark says whether it was named.
 
-    `rows` are `facelab.fingerprint.matrix.Row`. Returns a matplotlib Figure.
+    `rows` are `facelab.studies.planted.Row`. Returns a matplotlib Figure.
     """
     from facelab.report.style import BAD, GOOD, figure
 

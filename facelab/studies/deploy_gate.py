@@ -15,8 +15,7 @@ from facelab.emotion.classifier import EmotionClassifier
 from facelab.emotion.data import FaceSet
 from facelab.emotion.evaluate import Evaluation, evaluate
 from facelab.emotion.spec import quantized, to_tensor
-from facelab.fingerprint.capture import capture_pipeline
-from facelab.fingerprint.schema import Fingerprint
+from facelab.fingerprint import Fingerprint, capture_pipeline
 from facelab.preprocess import PreprocessSpec, apply
 from facelab.zoo.runtimes import open_model
 

@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # tests are no package
 from conftest_deploy import spec, write_model
 
 from facelab.deploy.bundle import make
-from facelab.fingerprint.capture import capture_spec
+from facelab.fingerprint import capture_spec
 
 
 @pytest.fixture(scope="session")

@@ -31,7 +31,7 @@ def prepared(tmp_path_factory) -> Path:
     from facelab.core.records import Record, write
     from facelab.deploy import policy
     from facelab.deploy.bundle import make
-    from facelab.fingerprint.capture import capture_spec
+    from facelab.fingerprint import capture_spec
 
     home = tmp_path_factory.mktemp("examples")
     write_model(home / "model.onnx", quantized=True)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from facelab.fingerprint import planted
+from facelab.studies.planted import _pipelines as planted
 
 
 @pytest.fixture(scope="session")

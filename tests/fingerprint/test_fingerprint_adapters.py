@@ -6,12 +6,11 @@ import pytest
 
 from facelab.cli import run
 from facelab.core.errors import BadInputError
-from facelab.fingerprint import schema
-from facelab.fingerprint.adapters import capture_target
+from facelab.fingerprint import capture_target, compare
 from facelab.fingerprint.capture import as_array
-from facelab.fingerprint.compare import compare
-from facelab.fingerprint.describe import describe
-from facelab.fingerprint.tflite_spec import spec_of
+from facelab.fingerprint.capture._tflite import spec_of
+from facelab.fingerprint.document import _schema as schema
+from facelab.fingerprint.document import describe
 from facelab.preprocess.tflite_metadata import write_metadata
 
 CODE = '''

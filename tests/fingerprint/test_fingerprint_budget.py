@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
-from facelab.fingerprint import causes
-from facelab.fingerprint.budget import Budget, prediction_work
-from facelab.fingerprint.chain import Affine, Orient, Resize, Source
-from facelab.fingerprint.compare import compare
-from facelab.fingerprint.planted import SINGLES
+from facelab.fingerprint import compare
+from facelab.fingerprint.diagnosis import _diagnose as causes
+from facelab.fingerprint.model._budget import Budget, prediction_work
+from facelab.fingerprint.model._operations import Affine, Orient, Resize
+from facelab.fingerprint.probes._cache import Source
+from facelab.studies.planted import SINGLES
 
 
 @pytest.mark.parametrize("name", ["tilted by 12°", "gamma 2.2"])

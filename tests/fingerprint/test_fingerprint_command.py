@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from facelab.cli import run
-from facelab.fingerprint import probes, schema
-from facelab.fingerprint.planted import BASES, SPECS
+from facelab.fingerprint.document import _schema as schema
+from facelab.fingerprint.probes import _set as probes
+from facelab.studies.planted import BASES, SPECS
 
 GRAY = next(iter(BASES))
 

@@ -5,16 +5,20 @@ import json
 import numpy as np
 import pytest
 
-from facelab.fingerprint import chain, matrix, planted, schema
-from facelab.fingerprint.capture import capture_spec
-from facelab.fingerprint.compare import compare
-from facelab.fingerprint.hypotheses import TRANSFORMS
-from facelab.fingerprint.kinds import FIX, KINDS, SEVERITY, Finding
-from facelab.fingerprint.photometry import compare_scaling, fit
-from facelab.fingerprint.planted import BASES, HARMLESS, PAIRS, SINGLES, SPECS
-from facelab.fingerprint.predict import predict
-from facelab.fingerprint.resample import lines, weights
+from facelab.fingerprint import Finding, capture_spec, compare
+from facelab.fingerprint.diagnosis import FIX, KINDS, SEVERITY
+from facelab.fingerprint.document import _schema as schema
+from facelab.fingerprint.document._statistics import lines
+from facelab.fingerprint.model import _operations as chain
+from facelab.fingerprint.model._linear_fit import compare_scaling, fit
+from facelab.fingerprint.model._pipeline_state import TRANSFORMS
+from facelab.fingerprint.model._predictor import predict
+from facelab.fingerprint.model._resampling import weights
+from facelab.fingerprint.probes._cache import Source
 from facelab.preprocess.spec import PreprocessSpec
+from facelab.studies.planted import BASES, HARMLESS, PAIRS, SINGLES, SPECS
+from facelab.studies.planted import _matrix as matrix
+from facelab.studies.planted import _pipelines as planted
 
 BY_NAME = {m.name: m for m in SINGLES}
 GRAY, RGB, FACE, BOX = BASES
@@ -156,7 +160,7 @@ def test_a_declared_batch_axis_is_equivalent_and_an_undeclared_one_is_not(docume
 def test_a_pipeline_that_nothing_explains_is_unknown(documented, black_box):
     junk = schema.parse(json.loads(black_box(GRAY).dumps()))
     rng = np.random.default_rng(0)
-    from facelab.fingerprint.describe import describe
+    from facelab.fingerprint.document import describe
 
     for name in junk.output:
         junk.output[name] = describe(rng.normal(size=(1, 64, 64, 1)).astype(np.float32))
@@ -174,8 +178,8 @@ def test_identical_fingerprints_are_identical(documented):
 
 @pytest.mark.parametrize("base", BASES)
 def test_the_prediction_is_what_the_reference_backend_computes(base, documented):
-    from facelab.fingerprint.explain import identify
-    from facelab.fingerprint.observed import Observed
+    from facelab.fingerprint.model._observed import Observed
+    from facelab.fingerprint.search._identify import identify
 
     names = [n for n, e in documented(base).output.items() if "error" not in e]
     side = identify(documented(base), Observed(documented(base), names))
@@ -196,7 +200,7 @@ def test_chains_turn_as_numpy_does(transform):
         "transpose": x.swapaxes(0, 1),
         "transverse": np.rot90(x, 2).swapaxes(0, 1),
     }[transform]
-    source = chain.Source("x", x)
+    source = Source("x", x)
     values, cover = predict((chain.Orient(False, transform),), source)
     np.testing.assert_array_equal(values, turned)
     assert cover.min() == 1

@@ -5,10 +5,8 @@ import subprocess
 
 import pytest
 
-from facelab.fingerprint import probes
-from facelab.fingerprint.capture import capture_spec
-from facelab.fingerprint.compare import compare
-from facelab.fingerprint.tensors import import_tensors
+from facelab.fingerprint import capture_spec, compare, import_tensors
+from facelab.fingerprint.probes import _set as probes
 from facelab.preprocess.spec import PreprocessSpec
 
 C = {"none": None, "bgr": "channel_order", "nearest": "resize_kernel", "mean": "mean"}

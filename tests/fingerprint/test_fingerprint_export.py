@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from facelab.core.errors import BadInputError
-from facelab.fingerprint import cost, export
-from facelab.fingerprint.compare import compare
-from facelab.fingerprint.planted import BASES, SINGLES
+from facelab.fingerprint import compare
+from facelab.fingerprint import export as export
 from facelab.report.fingerprint import page
+from facelab.studies import fingerprint_cost as cost
+from facelab.studies.planted import BASES, SINGLES
 
 BY_NAME = {m.name: m for m in SINGLES}
 GRAY = next(iter(BASES))

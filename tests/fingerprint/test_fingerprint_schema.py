@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 
 from facelab.cli import run
 from facelab.core.errors import FacelabError
-from facelab.fingerprint import schema
-from facelab.fingerprint.capture import capture_spec
-from facelab.fingerprint.describe import block_means, canonical, describe, pack, unpack
-from facelab.fingerprint.planted import SPECS
+from facelab.fingerprint import capture_spec
+from facelab.fingerprint.document import _schema as schema
+from facelab.fingerprint.document import canonical, describe
+from facelab.fingerprint.document._statistics import block_means, pack, unpack
 from facelab.preprocess.spec import PreprocessSpec
+from facelab.studies.planted import SPECS
 
 GRAY = "emotion-64-gray"
 
@@ -39,7 +40,7 @@ def test_a_fingerprint_survives_the_file_and_stays_small(train, documented):
 
 def test_the_same_spec_gives_the_same_bytes_in_another_process(train):
     code = (
-        "from facelab.fingerprint.capture import capture_spec; from facelab.fingerprint.planted import SPECS; "
+        "from facelab.fingerprint import capture_spec; from facelab.studies.planted import SPECS; "
         "from facelab.preprocess.spec import PreprocessSpec; import hashlib; "
         f"print(hashlib.sha256(capture_spec(PreprocessSpec({GRAY!r}, SPECS[{GRAY!r}])).dumps().encode()).hexdigest())"
     )

@@ -5,15 +5,15 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from facelab.fingerprint import tone
-from facelab.fingerprint.capture import capture_pipeline
-from facelab.fingerprint.chain import Crop, Orient, Resize, Shift, Source, Warp
-from facelab.fingerprint.compare import compare
-from facelab.fingerprint.observed import Observed
-from facelab.fingerprint.placements import Pixels, Shares
-from facelab.fingerprint.predict import predict
-from facelab.fingerprint.registration import registered
-from facelab.fingerprint.resample import weights
+from facelab.fingerprint import capture_pipeline, compare
+from facelab.fingerprint.model import _tones as tone
+from facelab.fingerprint.model._observed import Observed
+from facelab.fingerprint.model._operations import Crop, Orient, Resize, Shift, Warp
+from facelab.fingerprint.model._predictor import predict
+from facelab.fingerprint.model._resampling import weights
+from facelab.fingerprint.probes._cache import Source
+from facelab.fingerprint.search._registration import registered
+from facelab.fingerprint.search.candidates._placement import Pixels, Shares
 from facelab.preprocess.align import invert, template, umeyama
 
 RNG = np.random.default_rng(4)

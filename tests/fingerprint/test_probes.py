@@ -12,8 +12,9 @@ import pytest
 from PIL import Image, ImageOps
 
 from facelab.core.errors import BadInputError
-from facelab.fingerprint import probes
-from facelab.fingerprint.probe_codecs import encode_jpeg, encode_png
+from facelab.fingerprint.probes import _set as probes
+from facelab.fingerprint.probes import encode_png
+from facelab.fingerprint.probes._codecs import encode_jpeg
 from facelab.preprocess.align import ARCFACE_112, umeyama
 from facelab.preprocess.image import read_image
 

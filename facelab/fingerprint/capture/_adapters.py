@@ -1,0 +1,283 @@
+"""Ways to call a pipeline: a Python function, a Keras or tf.data one, an augmentation library's, an ONNX graph, a
+`.tflite` with metadata."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import os
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from facelab.core.errors import BadInputError, FacelabError, MissingAssetError, did_you_mean
+from facelab.fingerprint.capture._capture import as_array, capture_pipeline, capture_spec
+from facelab.fingerprint.document._schema import Fingerprint
+from facelab.fingerprint.probes._set import Probe
+from facelab.preprocess.image import read_image
+
+FACE_NAMES = ("face", "landmarks", "box")
+PIXEL_NAMES = ("image", "img", "pixels", "array", "x", "frame", "rgb")
+DATASET_NAMES = ("dataset", "ds")
+
+
+def capture_target(
+    target: str,
+    *,
+    families: Iterable[str] | None = None,
+    declares: Iterable[str] = (),
+    tensors: str | os.PathLike | None = None,
+    tap: str | None = None,
+) -> Fingerprint:
+    """Fingerprint what `target` names: `FILE.py:function`, a `.onnx` file or a `.tflite` file with metadata."""
+    path = Path(target)
+    if path.suffix == ".tflite":
+        from facelab.fingerprint.capture._tflite import spec_of
+
+        return capture_spec(spec_of(path), tensors=tensors, declares=declares)
+    if path.suffix == ".onnx":
+        return capture_pipeline(
+            onnx_pipeline(path, tap),
+            name=path.name,
+            families=families,
+            declares=declares,
+            tensors=tensors,
+            packages=("onnxruntime",),
+        )
+    handle, declared = load_pipeline(target)
+    return capture_pipeline(
+        handle, name=path.name, families=families, declares={*declares, *declared}, tensors=tensors
+    )
+
+
+def load_pipeline(target: str) -> tuple[Callable[[str, Probe], Any], tuple[str, ...]]:
+    """Import `FILE.py:name` and return (function of (path, probe), what it declares).
+
+    Raises BadInputError if the file or name is missing or the import fails.
+    """
+    text, _, name = target.rpartition(":")
+    path = Path(text)
+    if not text or not name:
+        raise BadInputError(
+            "a pipeline is named FILE.py:function",
+            got=repr(target)[:120],
+            fix="for example preprocess.py:prepare",
+        )
+    if not path.is_file():
+        raise MissingAssetError(
+            "the pipeline's file does not exist", where=path, fix="check the path before the colon"
+        )
+    module = _import(path)
+    if not hasattr(module, name):
+        names = [n for n in vars(module) if not n.startswith("_")]
+        raise BadInputError(
+            f"the file defines no {name!r}{did_you_mean(name, names)}",
+            where=path,
+            expected=", ".join(names[:8]),
+            fix="name a function of the file",
+        )
+    return adapt(getattr(module, name), where=target)
+
+
+def _import(path: Path):
+    spec = importlib.util.spec_from_file_location(f"facelab_pipeline_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise BadInputError(
+            "the pipeline's file is no Python file", where=path, fix="name a .py file"
+        )
+    module = importlib.util.module_from_spec(spec)
+    # a pipeline finds its neighbours, as when it is run from its own folder
+    sys.path.insert(0, str(path.resolve().parent))
+    try:
+        spec.loader.exec_module(module)
+    except FacelabError:
+        raise
+    except Exception as e:
+        raise BadInputError(
+            "the pipeline's file cannot be imported",
+            where=path,
+            got=f"{type(e).__name__}: {e}"[:300],
+            fix="run it with python to see the whole message",
+        ) from None
+    finally:
+        sys.path.remove(str(path.resolve().parent))
+    return module
+
+
+def adapt(
+    target: Any, *, where: str = "pipeline"
+) -> tuple[Callable[[str, Probe], Any], tuple[str, ...]]:
+    """Return (function of (path, probe), what it declares) for a callable or Keras object.
+
+    A function gets the path; if its first parameter is named like pixels (`image`, `img`, `pixels`, …) it gets RGB
+    uint8 instead, and if it is named `dataset` or `ds`, a `tf.data.Dataset` of paths that it maps. Parameters named
+    `face`, `landmarks` or `box` get the probe's. Keras layers and models get a batch of one; objects with a
+    keyword `image` (albumentations) and other callable objects (torchvision) get pixels or a Pillow image.
+    """
+    if not callable(target):
+        raise BadInputError(
+            "the pipeline cannot be called",
+            where=where,
+            expected="a function of a path",
+            got=type(target).__name__,
+        )
+    root = type(target).__module__.split(".")[0]
+    if root in ("keras", "tensorflow", "tf_keras"):
+        return (lambda path, probe: target(_pixels(path)[None].astype(np.float32))), ("batch",)
+    if not (
+        inspect.isfunction(target)
+        or inspect.isbuiltin(target)
+        or inspect.ismethod(target)
+        or inspect.isclass(target)
+    ):
+        return _object(target), ()
+    names = list(_parameters(target))
+    first = names[0] if names else "path"
+    if first in DATASET_NAMES:
+        return _dataset(target), ()
+    if first in PIXEL_NAMES:
+        return (lambda path, probe: target(_pixels(path), **_face(names, probe))), ()
+    return (lambda path, probe: target(path, **_face(names, probe))), ()
+
+
+def _parameters(function) -> dict:
+    try:
+        return dict(inspect.signature(function).parameters)
+    except (TypeError, ValueError):
+        return {}
+
+
+def _face(names: list[str], probe: Probe) -> dict:
+    given = {
+        "face": probe.face,
+        "landmarks": probe.face and probe.face.get("landmarks"),
+        "box": probe.face and probe.face.get("box"),
+    }
+    return {n: given[n] for n in names[1:] if n in FACE_NAMES}
+
+
+def _pixels(path: str) -> np.ndarray:
+    return read_image(path, orient=False)
+
+
+def _object(target):
+    """albumentations takes `image=` and gives a dictionary; torchvision takes a Pillow image."""
+    keywords = [
+        n for n, p in _parameters(target).items() if p.kind in (p.KEYWORD_ONLY, p.VAR_KEYWORD)
+    ]
+    by_keyword = type(target).__module__.startswith("albumentations") or (
+        bool(keywords)
+        and (
+            "image" in keywords
+            or not hasattr(target, "transforms")
+            or hasattr(target, "processors")
+        )
+    )
+    if by_keyword:
+        return lambda path, probe: target(image=_pixels(path))
+
+    def call(path, probe):
+        from PIL import Image
+
+        with Image.open(path) as image:
+            return target(image.convert("RGB"))
+
+    return call
+
+
+def _dataset(target):
+    def call(path, probe):
+        import tensorflow as tf
+
+        made = target(tf.data.Dataset.from_tensor_slices([path]))
+        element = next(iter(made))
+        return as_array(element[0] if isinstance(element, (tuple, list)) else element)
+
+    return call
+
+
+_ONNX = {
+    "tensor(float)": np.float32,
+    "tensor(uint8)": np.uint8,
+    "tensor(float16)": np.float16,
+    "tensor(double)": np.float64,
+    "tensor(int32)": np.int32,
+}
+
+
+def onnx_pipeline(
+    path: str | os.PathLike, tap: str | None = None
+) -> Callable[[str, Probe], np.ndarray]:
+    """Return a pipeline that feeds RGB pixels to an ONNX graph with embedded preprocessing.
+
+    The result is the first output, or the inner tensor named `tap` (where preprocessing ends and the model begins).
+    Raises BadInputError for a graph that cannot be loaded or does not take a picture.
+    """
+    import onnxruntime as ort
+
+    data = _tapped(Path(path), tap)
+    options = ort.SessionOptions()
+    options.intra_op_num_threads, options.log_severity_level = 1, 4
+    try:
+        session = ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    except Exception as e:
+        raise BadInputError(
+            "the ONNX graph cannot be loaded", where=path, got=str(e).splitlines()[0][:200]
+        ) from None
+    node = session.get_inputs()[0]
+    if len(session.get_inputs()) != 1 or len(node.shape) not in (3, 4) or node.type not in _ONNX:
+        raise BadInputError(
+            "the ONNX graph does not take one picture",
+            where=path,
+            expected="one input of 3 or 4 axes, uint8 or float",
+            got=f"{len(session.get_inputs())} input(s), {node.type} {node.shape}",
+            fix="give the graph that begins with preprocessing, or one picture input",
+        )
+    dtype = _ONNX[node.type]
+
+    def call(file: str, probe: Probe) -> np.ndarray:
+        return session.run(
+            [tap] if tap else None,
+            {node.name: _fed(read_image(file, orient=False), node.shape, dtype)},
+        )[0]
+
+    return call
+
+
+def _fed(pixels: np.ndarray, shape: list, dtype: type) -> np.ndarray:
+    axes = shape[-3:]
+    x = pixels.astype(dtype)
+    if axes[0] == 3 and axes[2] != 3:
+        x = np.moveaxis(x, -1, 0)
+    return np.ascontiguousarray(x[None] if len(shape) == 4 else x)
+
+
+def _tapped(path: Path, tap: str | None) -> bytes:
+    try:
+        data = path.read_bytes()
+    except OSError as e:
+        raise MissingAssetError(
+            "the ONNX file cannot be read", where=path, got=e.strerror, fix="check the path"
+        ) from None
+    if tap is None:
+        return data
+    import onnx
+
+    try:
+        model = onnx.load_from_string(data)
+    except Exception as e:
+        raise BadInputError("the file is no ONNX graph", where=path, got=str(e)[:120]) from None
+    names = {o for n in model.graph.node for o in n.output}
+    if tap not in names:
+        raise BadInputError(
+            f"the graph has no tensor named {tap!r}{did_you_mean(tap, names)}",
+            where=path,
+            expected=", ".join(sorted(names)[:8]),
+            fix="name a tensor of the graph",
+        )
+    if tap not in {o.name for o in model.graph.output}:
+        model.graph.output.append(onnx.ValueInfoProto(name=tap))
+    return model.SerializeToString()

@@ -1,0 +1,253 @@
+"""Run a pipeline on the probes and describe what comes out."""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from facelab.core.errors import BadInputError, FacelabError
+from facelab.core.files import write_npy
+from facelab.fingerprint.capture._hooks import recording
+from facelab.fingerprint.document._schema import MAX_BYTES, OUTPUT, Fingerprint
+from facelab.fingerprint.document._statistics import GRID, describe
+from facelab.fingerprint.probes._set import (
+    VERSION,
+    Probe,
+    image_probes,
+    probes_for,
+    raw_probes,
+    set_hash,
+    write_probes,
+)
+from facelab.preprocess.run import stages as run_stages
+from facelab.preprocess.spec import PreprocessSpec
+
+FAMILIES = ("image", "rgb24", "bgr24", "gray8", "yuyv", "nv12")
+
+
+def family_probes(family: str) -> tuple[Probe, ...]:
+    """Return the probes of a family: `image`, or raw frames of a format."""
+    return image_probes() if family == "image" else raw_probes(family)
+
+
+def versions(*packages: str) -> dict[str, str]:
+    """Return the versions of facelab and of `packages`."""
+    return {name: importlib.metadata.version(name) for name in ("facelab", *packages)}
+
+
+def assemble(
+    name: str,
+    kind: str,
+    results: dict[str, list[tuple[str, np.ndarray]] | str],
+    *,
+    made_by: dict[str, str],
+    spec: dict | None = None,
+    declares: Iterable[str] = (),
+    skipped: dict[str, str] | None = None,
+) -> Fingerprint:
+    """Build a fingerprint from probe → [(stage, array)], last one the output, or probe → error message.
+
+    Stages that not every probe reached are left out, and intermediate stages, then grid points, are dropped until the
+    file stays under 256 KiB. Raises BadInputError when no probe gave a tensor.
+    """
+    good = {p: r for p, r in results.items() if not isinstance(r, str)}
+    if not good:
+        reason = next(iter(results.values()), "there are no probes")
+        raise BadInputError(
+            "the pipeline gave no tensor for any probe",
+            where=name,
+            got=str(reason)[:300],
+            fix="check that it reads the probes' files (facelab fingerprint probes --out DIR)",
+        )
+    inner = [n for n, _ in next(iter(good.values()))[:-1]]
+    inner = [
+        n
+        for n in dict.fromkeys(inner)
+        if n != OUTPUT and all(n in dict(r[:-1]) for r in good.values())
+    ]
+    for grid, keep in ((GRID, True), (12, True), (12, False), (8, False)):
+        made = [
+            (n, {p: describe(dict(r[:-1])[n], full=False) for p, r in good.items()})
+            for n in (inner if keep else [])
+        ]
+        output = {
+            p: {"error": r[:300]} if isinstance(r, str) else describe(r[-1][1], grid=grid)
+            for p, r in results.items()
+        }
+        fingerprint = Fingerprint(
+            name,
+            kind,
+            [*made, (OUTPUT, output)],
+            {"version": VERSION, "hash": set_hash()},
+            made_by,
+            spec,
+            sorted(declares),
+            dict(skipped or {}),
+        )
+        if len(fingerprint.dumps().encode()) < MAX_BYTES - 1024:
+            return fingerprint
+    raise BadInputError(
+        "the fingerprint does not fit into 256 KiB", where=name, fix="name fewer stages"
+    )
+
+
+def capture_spec(
+    spec: PreprocessSpec,
+    *,
+    backend: str = "reference",
+    decode_with: str | None = None,
+    tensors: str | os.PathLike | None = None,
+    declares: Iterable[str] = (),
+) -> Fingerprint:
+    """Run a spec on the probes its decode stage can read and return the fingerprint, a stage for each stage.
+
+    `tensors` is a folder for the golden tensors. Raises UnsupportedError where the backend refuses a stage.
+    """
+    results: dict[str, list | str] = {}
+    for probe in probes_for(spec):
+        try:
+            results[probe.name] = run_stages(
+                spec, probe.data, backend=backend, face=probe.face, decode_with=decode_with
+            )
+        except BadInputError as e:
+            results[probe.name] = str(e).splitlines()[0]
+    _golden(tensors, results)
+    packages = {
+        "reference": (),
+        "opencv": ("opencv-python-headless",),
+        "pillow": ("pillow",),
+        "tensorflow": ("tensorflow",),
+    }.get(backend, ())
+    return assemble(
+        spec.name,
+        "spec",
+        results,
+        made_by={"backend": backend, **versions("numpy", "pillow", *packages)},
+        spec=spec.to_dict(),
+        declares=declares,
+    )
+
+
+def _golden(folder: str | os.PathLike | None, results: dict) -> None:
+    if folder is not None:
+        for name, result in results.items():
+            if not isinstance(result, str):
+                write_npy(Path(folder) / f"{name}.npy", result[-1][1])
+
+
+def capture_pipeline(
+    function: Callable[[str, Probe], Any],
+    *,
+    name: str,
+    families: Iterable[str] | None = None,
+    tensors: str | os.PathLike | None = None,
+    declares: Iterable[str] = (),
+    packages: Iterable[str] = (),
+) -> Fingerprint:
+    """Call `function(path, probe)` on each probe file and return the fingerprint.
+
+    Without `families` the images are tried, and the raw formats only if no image can be read. A probe the pipeline
+    fails on keeps its error message.
+    """
+    skipped: dict[str, str] = {}
+    wanted = tuple(families or ())
+    for f in wanted:
+        if f not in FAMILIES:
+            raise BadInputError(
+                "unknown family of probes", expected=", ".join(FAMILIES), got=repr(f)
+            )
+    folder = _probe_folder().name
+    results: dict[str, list | str] = {}
+    for family in wanted or FAMILIES:
+        found = {
+            p.name: _run_one(function, str(Path(folder) / p.file), p) for p in family_probes(family)
+        }
+        failures = [r for r in found.values() if isinstance(r, str)]
+        if len(failures) == len(found) or (family != "image" and failures and not wanted):
+            skipped[family] = failures[0][:300]
+            continue
+        results.update(found)
+        if family == "image" and not wanted:
+            break
+    if not results:
+        raise BadInputError(
+            "the pipeline failed on every probe",
+            where=name,
+            got=next(iter(skipped.values())),
+            fix="call it on one of the files of `facelab fingerprint probes --out DIR`",
+        )
+    _golden(tensors, results)
+    return assemble(
+        name,
+        "pipeline",
+        results,
+        made_by=versions("numpy", *packages),
+        declares=declares,
+        skipped=skipped,
+    )
+
+
+@functools.cache
+def _probe_folder() -> tempfile.TemporaryDirectory:
+    """Write the probes once a process; the folder goes when the process ends."""
+    folder = tempfile.TemporaryDirectory(prefix="facelab-probes-")
+    write_probes(folder.name)
+    return folder
+
+
+def _run_one(function, path: str, probe: Probe) -> list | str:
+    with recording() as seen:
+        try:
+            output = as_array(function(path, probe))
+        except (KeyboardInterrupt, MemoryError):
+            raise
+        except Exception as e:
+            # a user's pipeline may fail in any way on an odd file; the message goes into the fingerprint
+            return f"{type(e).__name__}: {str(e).splitlines()[0] if str(e) else ''}"[:300]
+    return [*seen, (OUTPUT, output)]
+
+
+def as_array(value: Any) -> np.ndarray:
+    """Return a pipeline's result as a numpy array: arrays, tensors of TensorFlow or PyTorch, Pillow images, the
+    `image` (or `pixel_values`, or only entry) of a dictionary, and the first of a tuple that begins with a picture, as
+    letterbox functions return it. Raises BadInputError for anything else."""
+    if isinstance(value, Mapping) and value:
+        value = next(
+            (value[k] for k in ("image", "pixel_values") if k in value), next(iter(value.values()))
+        )
+    if isinstance(value, (tuple, list)) and value and len(getattr(value[0], "shape", ())) >= 2:
+        # a batch as a list, or a picture with facts about it
+        shapes = {tuple(getattr(v, "shape", ())) for v in value}
+        value = (
+            value[0] if len(shapes) > 1 or len(value) == 1 or isinstance(value, tuple) else value
+        )
+    for method in ("detach", "cpu"):
+        if hasattr(value, method):
+            value = getattr(value, method)()
+    try:
+        array = np.asarray(value.numpy() if hasattr(value, "numpy") else value)
+    except FacelabError:
+        raise
+    except Exception as e:
+        raise BadInputError(
+            "the pipeline's result is no array", got=f"{type(value).__name__}: {e}"[:200]
+        ) from None
+    if (
+        array.dtype == object
+        or (array.dtype.kind not in "biuf" and array.dtype.name != "bfloat16")
+        or array.ndim == 0
+    ):
+        raise BadInputError(
+            "the pipeline's result is no numeric array",
+            expected="an array of numbers",
+            got=f"{type(value).__name__} of dtype {array.dtype}",
+            fix="return what goes into the model",
+        )
+    return array

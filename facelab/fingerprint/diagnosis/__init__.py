@@ -1,0 +1,13 @@
+"""What differs between two fingerprints, in words."""
+
+import lazy_loader as _lazy
+
+__getattr__, __dir__, _ = _lazy.attach(
+    __name__,
+    submod_attrs={
+        "_compare": ["compare"],
+        "_comparison": ["Comparison"],
+        "_finding_kinds": ["FIX", "Finding", "KINDS", "SEVERITY"],
+    },
+)
+__all__ = ["FIX", "KINDS", "SEVERITY", "Comparison", "Finding", "compare"]

@@ -1,0 +1,74 @@
+"""The outcome of comparing two fingerprints."""
+
+from __future__ import annotations
+
+import dataclasses
+from html import escape
+
+from facelab.core.html_table import BAD, GOOD, table
+from facelab.fingerprint.diagnosis._finding_kinds import Finding
+from facelab.fingerprint.document._schema import Fingerprint
+
+SCHEMA = "facelab.comparison/1"
+
+
+@dataclasses.dataclass
+class Comparison:
+    """The outcome: `verdict`, the causes in order of importance, and `explained`, the share of the difference's power
+    that they account for (None where nothing differs or nothing could be predicted). `distances` holds, per probe,
+    the largest and the RMS difference in levels of 8-bit input (None where the tensors cannot be laid over another).
+    """
+
+    verdict: str
+    findings: list[Finding]
+    explained: float | None
+    distances: dict[str, dict | None]
+    train: Fingerprint
+    infer: Fingerprint
+    notes: list[str]
+    first_stage: dict | None = None
+    cost: dict | None = None
+
+    def to_dict(self) -> dict:
+        """Return the comparison as plain JSON."""
+        return {
+            "schema": SCHEMA,
+            "verdict": self.verdict,
+            "training": self.train.name,
+            "inference": self.infer.name,
+            "findings": [f.to_dict() for f in self.findings],
+            "explained": self.explained,
+            "first_deviating_stage": self.first_stage,
+            "distances": self.distances,
+            "notes": self.notes,
+            "cost": self.cost,
+        }
+
+    def _repr_html_(self) -> str:
+        """Return what JupyterLab shows: the verdict and the causes."""
+        color = BAD if self.verdict == "mismatch" else GOOD
+        explained = (
+            f"; together these causes explain {self.explained:.1%} of the difference"
+            if self.findings and self.explained is not None
+            else ""
+        )
+        head = (
+            f'<p><b style="color:#fff;background:{color};border-radius:9px;padding:1px 9px">{self.verdict}</b> '
+            f"{escape(self.infer.name)} against {escape(self.train.name)}{explained}</p>"
+        )
+        rows = [
+            (
+                f.kind,
+                f.stage,
+                f.training,
+                f.inference,
+                f"{share:.1%}" if share is not None else "",
+                f.severity,
+                f.fix,
+            )
+            for f in self.findings
+            for share in (f.evidence.get("explains"),)
+        ]
+        names = ("cause", "stage", "training", "inference", "explains", "severity", "fix")
+        shown = table(names, rows) if rows else ""
+        return head + shown + "".join(f"<p>note: {escape(n)}</p>" for n in self.notes)

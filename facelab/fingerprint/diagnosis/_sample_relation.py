@@ -1,0 +1,182 @@
+"""How the inference side's samples follow from the training side's own, where no known pipeline explains either.
+
+Flips, quarter turns, single-pixel shifts, colour, scaling and tone need no model of the geometry in front of them: the
+samples lie on a mirrored grid of neighbouring pairs, so the two sides' values can be held against each other directly.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from facelab.fingerprint.model import _tones as tone
+from facelab.fingerprint.model._linear_fit import LEVELS, RANGES, Linear, fit
+from facelab.fingerprint.model._observed import Observed, curve_residual
+from facelab.fingerprint.model._pipeline_state import KIND_OF, TRANSFORMS, Change
+from facelab.fingerprint.model._planner import FLIPS, SWAPS
+from facelab.fingerprint.search.candidates._tone import GAMMAS, SPANS, describe, recode_changes
+
+KNOWN = (
+    *((np.array([gain]), np.array([offset])) for gain, offset in RANGES.values()),
+    *(
+        (1 / np.array(scale)[order], -(np.array(mean) / np.array(scale))[order])
+        for mean, scale in (
+            ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375)),
+            ((123.68, 116.779, 103.939), (1.0, 1.0, 1.0)),
+        )
+        for order in (slice(None), slice(None, None, -1))
+    ),
+)
+"""Customary (gain, offset) of pixels, to which the range of a side's values is rounded."""
+
+
+@dataclasses.dataclass
+class Relation:
+    """`train` and `infer` are the sides' linear maps from the training side's pixels, as far as its range tells them;
+    `changes` the turns, shifts and tones; `before` and `loss` the RMS difference in levels without and with all."""
+
+    train: Linear
+    infer: Linear
+    changes: list[Change]
+    before: float
+    loss: float
+    turn: str = "none"
+    shift: tuple[int, int] = (0, 0)
+
+    def unlike(self, left: Observed, right: Observed, names: list[str]) -> list[str]:
+        """Return those of `names` that the relation does not explain as well as the others, worst first."""
+        if any(c.kind in ("gamma", "histogram") for c in self.changes):
+            return []
+        errors = {}
+        for n in names:
+            x, y = _pairs(left, right, [n], self.train, self.turn, self.shift)
+            if len(x):
+                residual = (y - x @ self.infer.matrix.T - self.infer.offset) / self.infer.unit
+                errors[n] = float(np.sqrt(np.mean(residual**2)))
+        return sorted(
+            (n for n, e in errors.items() if e > 2 * self.loss + 1.5), key=errors.get, reverse=True
+        )
+
+    @property
+    def share(self) -> float:
+        """The share of the difference's power that is explained."""
+        return 1 - (self.loss / self.before) ** 2 if self.before > 0 else 0.0
+
+
+def relate(left: Observed, right: Observed) -> Relation | None:
+    """Return how `right` follows from `left`, None where their samples cannot be laid over each other."""
+    train = _scaling(left)
+    names = [n for n in left.plain if n in right.y]
+    best = None
+    for turn in ("none", *TRANSFORMS):
+        for shift in [(0, 0), *((dx, dy) for dx in (-1, 0, 1) for dy in (-1, 0, 1) if dx or dy)]:
+            x, y = _pairs(left, right, names, train, turn, shift)
+            if len(x) < 64:
+                continue
+            linear = fit(x, y)
+            if best is None or linear.loss < 0.8 * best[0].loss - 0.2:
+                best = linear, turn, shift, x, y
+    if best is None or not np.isfinite(best[0].loss):
+        return None
+    linear, turn, shift, x, y = best
+    changes = [Change(KIND_OF[turn], "output", "upright", turn)] if turn != "none" else []
+    if shift != (0, 0):
+        changes.append(Change("shift", "output", "in place", f"moved by {shift} pixels"))
+    linear, bent = _bent(linear, x, y)
+    x, y = _pairs(left, right, names, train, "none", (0, 0))
+    before = float("inf")
+    if len(x) and x.shape[1] >= y.shape[1]:
+        same = (
+            train.matrix
+            if y.shape[1] == train.matrix.shape[0]
+            else train.matrix.mean(axis=0, keepdims=True)
+        )
+        offset = (
+            train.offset if y.shape[1] == len(train.offset) else train.offset.mean(keepdims=True)
+        )
+        before = float(
+            np.sqrt(np.mean(((y - x @ same.T - offset) / np.abs(same).sum(axis=1)) ** 2))
+        )
+    return Relation(train, linear, changes + bent, before, linear.loss, turn, shift)
+
+
+def _scaling(side: Observed) -> Linear:
+    """The map from pixels 0…255 to a side's values, from their extremes."""
+    values = [side.fingerprint.output[n]["moments"] for n in side.plain]
+    lo, hi = np.min([v["min"] for v in values], axis=0), np.max([v["max"] for v in values], axis=0)
+    gain, offset, limit = np.maximum(hi - lo, 1e-12) / LEVELS, lo, 0.03 * LEVELS
+    for known in KNOWN:
+        g, o = (
+            np.broadcast_to(v, len(gain)) if len(np.atleast_1d(v)) == 1 else v[: len(gain)]
+            for v in known
+        )
+        far = max(np.abs(o - lo).max(), np.abs(g * LEVELS + o - hi).max()) / g.min()
+        if far < limit:
+            gain, offset, limit = g, o, far
+    matrix = np.diag(gain) if len(gain) == 3 else np.repeat(gain[:, None], 3, axis=1) / 3
+    return Linear(matrix, offset, 0.0, 0.0, 0)
+
+
+def _pairs(left, right, names, train, turn, shift):
+    """The training side's samples in pixels (n × 3) and the inference side's (n × channels) at the same places."""
+    xs, ys = [], []
+    for n in names:
+        rows, columns = (
+            (left.columns[n], left.rows[n]) if turn in SWAPS else (left.rows[n], left.columns[n])
+        )
+        if (rows, columns) != (right.rows[n], right.columns[n]):
+            continue
+        x = left.y[n].swapaxes(0, 1) if turn in SWAPS else left.y[n]
+        x = x[:: -1 if FLIPS[turn][0] else 1, :: -1 if FLIPS[turn][1] else 1]
+        r, from_r = _moved(rows, shift[1])
+        c, from_c = _moved(columns, shift[0])
+        xs.append(x[np.ix_(from_r, from_c)].reshape(-1, x.shape[2]))
+        ys.append(right.y[n][np.ix_(r, c)].reshape(-1, right.y[n].shape[2]))
+    if not xs:
+        return np.empty((0, 3)), np.empty((0, right.channels))
+    gain = np.abs(train.matrix).sum(axis=1)
+    pixels = (np.concatenate(xs) - train.offset) / gain
+    return (
+        np.repeat(pixels, 3, axis=1) if pixels.shape[1] == 1 else pixels[:, :3]
+    ), np.concatenate(ys)
+
+
+def _moved(lines: tuple, d: int) -> tuple[list[int], list[int]]:
+    """Indices of lines whose neighbour `d` before them is sampled too, and the indices of those."""
+    at = {v: i for i, v in enumerate(lines)}
+    kept = [i for i, v in enumerate(lines) if v - d in at]
+    return kept, [at[lines[i] - d] for i in kept]
+
+
+def _bent(linear: Linear, x: np.ndarray, y: np.ndarray) -> tuple[Linear, list[Change]]:
+    """Try tone curves where a straight line leaves much."""
+    if linear.loss < 1.6:
+        return linear, []
+    pairs = [(w, r) for w in SPANS for r in SPANS if w != r] if y.shape[1] == 3 else []
+    recoded = [(fit(tone.apply(("recode", pair), x), y), pair) for pair in pairs]
+    if recoded and (found := min(recoded, key=lambda t: t[0].loss))[0].loss < max(
+        1.6, 0.3 * linear.loss
+    ):
+        return found[0], list(recode_changes(*found[1]))
+    tried = [(fit(tone.apply(("gamma", g), x), y), g) for g in GAMMAS]
+    best, g = min(tried, key=lambda t: t[0].loss)
+    for step in (1.05, 1.02, 1.007):
+        for _ in range(3):
+            near = min(
+                ((fit(tone.apply(("gamma", h), x), y), h) for h in (g * step, g / step)),
+                key=lambda t: t[0].loss,
+            )
+            if near[0].loss >= best.loss:
+                break
+            best, g = near
+    if best.loss < max(1.6, 0.4 * linear.loss):
+        return best, [Change("gamma", "color", "linear in the pixels", describe(("gamma", g)))]
+    unit = linear.unit
+    curve = float(np.sqrt(curve_residual((x @ linear.matrix.T) / unit, y / unit)))
+    if curve < 0.4 * linear.loss:
+        change = Change(
+            "gamma", "color", "linear in the pixels", "a tone curve, the same for every picture"
+        )
+        return dataclasses.replace(linear, loss=curve), [change]
+    return linear, []

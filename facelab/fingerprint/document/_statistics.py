@@ -1,0 +1,204 @@
+"""An array → the compact description a fingerprint keeps of it.
+
+Every sum is sequential (`cumsum`) in float64, so that the same bytes come out on every machine; numpy's ordinary sums
+depend on the processor's vector width in the last bits.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+
+import numpy as np
+
+from facelab.core.errors import BadInputError
+from facelab.core.hashing import sha256_array
+
+DTYPES = (
+    "bool",
+    "uint8",
+    "int8",
+    "uint16",
+    "int16",
+    "int32",
+    "int64",
+    "float16",
+    "float32",
+    "float64",
+    "bfloat16",
+)
+GRID = 16
+"""Output samples are taken at the crossings of this many rows and columns (`lines`)."""
+SKETCH = 8
+SMALL_SKETCH = 4
+
+
+def canonical(array: np.ndarray) -> tuple[np.ndarray, str]:
+    """Return the array as height × width × channel, and the name of its layout (`nchw`, `hwc`, `hw`, …).
+
+    The channel axis is the last one, or else the first one, with 1 to 4 entries; a leading axis of four is the batch,
+    of which the first element is described. Raises BadInputError for an array that is no image.
+
+    >>> canonical(np.zeros((1, 3, 4, 5)))[1], canonical(np.zeros((4, 5)))[1], canonical(np.zeros((4, 5, 1)))[1]
+    ('nchw', 'hw', 'hwc')
+    """
+    a = np.asarray(array)
+    if a.dtype.name not in DTYPES:
+        raise BadInputError(
+            "the tensor's number type is not supported",
+            expected=", ".join(DTYPES),
+            got=a.dtype.name,
+            fix="write real numbers, float32 or uint8 as the model takes them",
+        )
+    if not 1 <= a.ndim <= 4 or 0 in a.shape:
+        raise BadInputError(
+            "the tensor is no image",
+            expected="1 to 4 axes, none of them empty",
+            got=f"shape {a.shape}",
+            fix="write what goes into the model",
+        )
+    prefix = ""
+    if a.ndim == 4:
+        a, prefix = a[0], "n"
+    if a.ndim == 1:
+        return a.reshape(1, -1, 1), "flat"
+    if a.ndim == 2:
+        return a[..., None], prefix + "hw"
+    if a.shape[2] <= 4:
+        return a, prefix + "hwc"
+    if a.shape[0] <= 4:
+        name = "nhw" if a.shape[0] == 1 and not prefix else prefix + "chw"
+        return np.moveaxis(a, 0, -1), name
+    raise BadInputError(
+        "the tensor has no channel axis",
+        expected="1 to 4 channels on the first or last axis",
+        got=f"shape {np.shape(array)}",
+        fix="write one image per file",
+    )
+
+
+def lines(n: int, count: int) -> tuple[int, ...]:
+    """Return at most `count` positions of 0…n−1 in neighbouring pairs, mirrored about the middle.
+
+    Mirrored, so that a flipped or turned output is seen at the same positions; in pairs, so that a small shift or
+    another kernel shows.
+
+    >>> lines(64, 8)
+    (4, 5, 20, 21, 42, 43, 58, 59)
+    >>> lines(5, 8)
+    (0, 1, 2, 3, 4)
+    """
+    if n <= count:
+        return tuple(range(n))
+    pairs = count // 2
+    out: set[int] = set()
+    for k in range((pairs + 1) // 2):
+        a = int((2 * k + 0.5) * n / (2 * pairs))
+        a = min(a, n - 2)
+        out.update((a, a + 1, n - 1 - a, n - 2 - a))
+    return tuple(sorted(out))
+
+
+def _total(x: np.ndarray) -> np.ndarray:
+    """Sum over the first axis, strictly in order."""
+    return np.cumsum(x, axis=0)[-1]
+
+
+def _number(x: float) -> float:
+    return float(f"{float(x):.9g}")
+
+
+def _numbers(values) -> list[float]:
+    return [_number(v) for v in np.ravel(values)]
+
+
+def block_means(image: np.ndarray, count: int) -> np.ndarray:
+    """Return the means of a count × count grid of blocks of height × width × channel (fewer for small images)."""
+    h, w, c = image.shape
+    rows, columns = min(count, h), min(count, w)
+    integral = np.zeros((h + 1, w + 1, c))
+    integral[1:, 1:] = np.cumsum(np.cumsum(image, axis=0), axis=1)
+    y = [(k * h) // rows for k in range(rows + 1)]
+    x = [(k * w) // columns for k in range(columns + 1)]
+    area = np.diff(y)[:, None, None] * np.diff(x)[None, :, None]
+    corners = integral[np.ix_(y, x)]
+    return (corners[1:, 1:] - corners[:-1, 1:] - corners[1:, :-1] + corners[:-1, :-1]) / area
+
+
+def _energies(image: np.ndarray) -> dict:
+    """Mean absolute first and second differences per channel: what blur and sharpening change."""
+    h, w, c = image.shape
+    gradient, laplacian = np.zeros(c), np.zeros(c)
+    for axis, n in ((0, h), (1, w)):
+        if n > 1:
+            d = np.abs(np.diff(image, axis=axis))
+            gradient = gradient + _total(d.reshape(-1, c)) / (d.size / c)
+        if n > 2:
+            d = np.abs(np.diff(image, n=2, axis=axis))
+            laplacian = laplacian + _total(d.reshape(-1, c)) / (d.size / c)
+    return {"gradient": _numbers(gradient), "laplacian": _numbers(laplacian)}
+
+
+def describe(array: np.ndarray, *, full: bool = True, grid: int = GRID) -> dict:
+    """Describe one stage's array for one probe as plain JSON.
+
+    Shape, dtype, SHA-256 of dtype, shape and bytes, layout, moments per channel, mean absolute gradient and Laplacian,
+    block means (8 × 8, or 4 × 4 unless `full`), and with `full` the values themselves at the crossings of `grid` rows
+    and columns. NaN and infinity are counted in `nonfinite` and described as 0. Raises BadInputError.
+    """
+    array = np.asarray(array)
+    image, layout = canonical(array)
+    exact = image.astype(np.float64)
+    bad = int(np.count_nonzero(~np.isfinite(exact)))
+    if bad:
+        exact = np.where(np.isfinite(exact), exact, 0.0)
+    exact = np.ascontiguousarray(exact)
+    flat = exact.reshape(-1, exact.shape[2])
+    mean = _total(flat) / len(flat)
+    variance = _total((flat - mean) ** 2) / len(flat)
+    entry = {
+        "shape": list(array.shape),
+        "dtype": array.dtype.name,
+        "digest": sha256_array(array.view(np.uint16) if array.dtype.name == "bfloat16" else array),
+        "layout": layout,
+        "moments": {
+            "mean": _numbers(mean),
+            "std": _numbers([math.sqrt(v) for v in variance]),
+            "min": _numbers(flat.min(axis=0)),
+            "max": _numbers(flat.max(axis=0)),
+        },
+        "energy": _energies(exact),
+        "sketch": pack(block_means(exact, SKETCH if full else SMALL_SKETCH)),
+    }
+    if bad:
+        entry["nonfinite"] = bad
+    if full:
+        rows, columns = lines(exact.shape[0], grid), lines(exact.shape[1], grid)
+        entry["samples"] = pack(exact[np.ix_(rows, columns)])
+    return entry
+
+
+def pack(values: np.ndarray) -> dict:
+    """Return an array as `{"shape", "type", "data"}`: base64 of bytes for whole numbers 0…255, else of float32."""
+    whole = values.size > 0 and bool(
+        ((values >= 0) & (values <= 255) & (values == np.rint(values))).all()
+    )
+    with np.errstate(over="ignore"):
+        data = values.astype("u1" if whole else "<f4")
+    if not whole:
+        data = np.clip(np.nan_to_num(data), -3.4e38, 3.4e38).astype("<f4")
+    return {
+        "shape": list(values.shape),
+        "type": "u1" if whole else "f4",
+        "data": base64.b64encode(np.ascontiguousarray(data).tobytes()).decode("ascii"),
+    }
+
+
+def unpack(value: dict) -> np.ndarray:
+    """Return the float64 array of a `pack`ed one (checked by `schema`)."""
+    raw = base64.b64decode(value["data"])
+    return (
+        np.frombuffer(raw, "u1" if value["type"] == "u1" else "<f4")
+        .astype(np.float64)
+        .reshape(value["shape"])
+    )

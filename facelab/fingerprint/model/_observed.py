@@ -1,0 +1,250 @@
+"""One side's output samples against what a supposed pipeline would have put there."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+
+import numpy as np
+
+from facelab.fingerprint.document._schema import Fingerprint
+from facelab.fingerprint.document._statistics import lines
+from facelab.fingerprint.model import _tones as tone
+from facelab.fingerprint.model._budget import Budget, fit_work, prediction_work
+from facelab.fingerprint.model._linear_fit import LEVELS, Linear, fit, level_size
+from facelab.fingerprint.model._operations import Refused
+from facelab.fingerprint.model._pipeline_state import Hypothesis, State
+from facelab.fingerprint.model._planner import plan
+from facelab.fingerprint.model._predictor import predict
+from facelab.fingerprint.probes._cache import LARGE, RAW_SCREEN, SCREEN, Picture, Source, pictures
+
+FITTED = ("censor", "curve")
+"""Marks on a state that concern the fit, not the pixels."""
+FLOOR = 0.62
+"""RMS residual in pixel levels below which nothing is left to explain: rounding once or twice leaves 0.3 to 0.5."""
+
+
+@dataclasses.dataclass
+class Scored:
+    """A hypothesis with the linear fit that belongs to it; `cost` is what hypotheses are ranked by."""
+
+    hypothesis: Hypothesis
+    linear: Linear
+
+    @property
+    def loss(self) -> float:
+        return self.linear.loss
+
+    @property
+    def cost(self) -> float:
+        return self.loss * (1 + 0.03 * self.hypothesis.price) + 0.01 * self.hypothesis.price
+
+
+class Observed:
+    """One side's output samples, and what a supposed pipeline would give at the same places."""
+
+    def __init__(
+        self, fingerprint: Fingerprint, names: Iterable[str], budget: Budget | None = None
+    ):
+        known = pictures()
+        self.budget = budget or Budget()
+        self.fingerprint = fingerprint
+        self.pictures: dict[str, Picture] = {n: known[n] for n in names}
+        self.y: dict[str, np.ndarray] = {}
+        self.size: dict[str, tuple[int, int]] = {}
+        self.rows: dict[str, tuple] = {}
+        self.columns: dict[str, tuple] = {}
+        self._toned: dict[tuple, Source] = {}
+        self._kept: dict[tuple, tuple] = {}
+        self._predicted: dict[tuple, tuple] = {}
+        from facelab.fingerprint.document._schema import hwc
+
+        for n in self.pictures:
+            entry = fingerprint.output[n]
+            h, w, _ = hwc(entry["shape"], entry["layout"])
+            samples = fingerprint.samples(n)
+            self.size[n] = (w, h)
+            self.rows[n], self.columns[n] = lines(h, samples.shape[0]), lines(w, samples.shape[1])
+            self.y[n] = samples
+        self.families = {p.family for p in self.pictures.values()}
+        family = next(
+            iter(
+                sorted(
+                    self.families,
+                    key=lambda f: ("image", "rgb24", "bgr24", "yuyv", "nv12", "gray8").index(f),
+                )
+            )
+        )
+        wanted = SCREEN if family == "image" else [f"{s}_{family}" for s in RAW_SCREEN]
+        self.family = family
+        self.screen = [n for n in wanted if n in self.pictures]
+        self.plain = [
+            n
+            for n, p in self.pictures.items()
+            if p.family == family
+            and (p.plain or (p.range == "limited" and family in ("yuyv", "nv12")))
+        ]
+        self.screen = self.screen or self.plain
+        if LARGE in self.pictures and max(self.size[LARGE]) > 200:
+            self.screen.insert(2, LARGE)
+        self._border: np.ndarray | None = None
+
+    @property
+    def colourful(self) -> list[str]:
+        """The probes of the screen on which tones and colours are told apart best: colours, a picture, all grays."""
+        found = [
+            n
+            for k in ("bars", "portrait", "texture", "zone")
+            for n in self.screen
+            if n.split("_")[0] == k
+        ]
+        return (found or self.screen)[:3]
+
+    @property
+    def border(self) -> np.ndarray | None:
+        """The pixel that fills what the picture does not cover, where it is known: tones of whole pictures see it."""
+        return self._border
+
+    @border.setter
+    def border(self, value: np.ndarray) -> None:
+        self._border = value
+        self._predicted.clear()
+
+    @property
+    def channels(self) -> int:
+        return self.y[self.screen[0]].shape[2]
+
+    def source(self, name: str, head: tuple) -> Source:
+        """Return a probe's source with the tones of `head` applied."""
+        key = (name, head)
+        if key not in self._toned:
+            source = self.pictures[name].source
+            x = source.pixels
+            for t in head:
+                self.budget.spend((3e-5 if t[0] in tone.WHOLE else 8e-6) * x.size)
+                x = tone.apply(t, x)
+            self._toned[key] = source._replace(pixels=x)
+        return self._toned[key]
+
+    def predicted(self, state: State, name: str) -> tuple[np.ndarray, np.ndarray]:
+        """Return (values n × 3, cover n) at this side's sample places. Raises Refused."""
+        key = (name, state.chain, state.head, tuple(t for t in state.tail if t[0] not in FITTED))
+        if key not in self._predicted:
+            if len(self._predicted) > 256:
+                self._predicted.clear()
+            self._predicted[key] = self._toned_values(*key)
+        return self._predicted[key]
+
+    def cover(self, state: State, name: str) -> np.ndarray:
+        """Return how much of each sample is picture rather than border, n. Raises Refused."""
+        return self.predicted(state._replace(head=(), tail=()), name)[1]
+
+    def _toned_values(self, name, chain, head, tail):
+        source = self.source(name, head)
+        if plan(chain, source)[1] != self.size[name]:
+            raise Refused("the output has another size")
+        whole = any(t[0] in tone.WHOLE for t in tail)
+        values, cover = self._base(chain, head, name, source, whole)
+        if whole and self.border is not None:
+            # what looks at the whole picture sees the border too
+            values, cover = values + (1 - cover)[..., None] * self.border, np.ones_like(cover)
+        for t in tail:
+            self.budget.spend((4e-5 if t[0] in tone.WHOLE else 1e-5) * values.size)
+            values = tone.apply(t, values)
+        if whole:
+            index = np.ix_(self.rows[name], self.columns[name])
+            values, cover = values[index], cover[index]
+        return values.reshape(-1, 3).astype(np.float64), cover.ravel()
+
+    def _base(
+        self, chain, head, name: str, source: Source, whole: bool
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The chain's prediction, kept while tones are tried on it."""
+        key = (name, chain, head, whole)
+        if key not in self._kept:
+            if len(self._kept) > 48:
+                self._kept.clear()
+            places = () if whole else (self.rows[name], self.columns[name])
+            self.budget.spend(
+                prediction_work(chain, source, *([len(p) for p in places] or (None, None)))
+            )
+            self._kept[key] = predict(chain, source, *places)
+        return self._kept[key]
+
+    def stacked(self, state: State, names: list[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return (predicted n × 3, observed n × channels, cover n) over several probes. Raises Refused."""
+        parts = [
+            (*self.predicted(state, n), self.y[n].reshape(-1, self.y[n].shape[2])) for n in names
+        ]
+        return (
+            np.concatenate([p[0] for p in parts]),
+            np.concatenate([p[2] for p in parts]),
+            np.concatenate([p[1] for p in parts]),
+        )
+
+    def score(self, state: State, names: list[str] | None = None, *, full: bool = False) -> Linear:
+        """Fit the output on `state`'s prediction; an impossible state has infinite loss."""
+        try:
+            x, y, cover = self.stacked(state, names or self.screen)
+        except Refused:
+            return Linear(np.ones((1, 3)), np.zeros(1), np.inf, np.inf, 0)
+        inside = cover > 1 - 1e-4
+        for t in state.tail:
+            if t[0] == "censor":
+                inside = inside & ((y > t[1][0]) & (y < t[1][1])).all(axis=1)
+        self.budget.spend(fit_work(len(x)))
+        linear = fit(x[inside], y[inside], full=full)
+        mixed = tone.gray_of((*state.head, *state.tail))
+        if mixed is not None:
+            linear = dataclasses.replace(linear, matrix=linear.gain[:, None] * np.asarray(mixed))
+        linear = _with_border(linear, y[cover < 1e-4], full)
+        for name, parameter in state.head:
+            if name == "limit":
+                # a level of what is left between the limits is less of a level than before
+                share = (parameter[1] - parameter[0]) / LEVELS
+                linear = dataclasses.replace(linear, loss=linear.loss / share)
+        for t in state.tail:
+            if t[0] == "curve" and np.isfinite(linear.loss):
+                parts = self.curve_parts(state, linear, names or self.screen, t[1])
+                loss = float(np.sqrt(np.mean([curve_residual(z, v) for z, v in parts])))
+                linear = dataclasses.replace(linear, loss=loss)
+        return linear
+
+    def curve_parts(
+        self, state: State, linear: Linear, names: list[str], gray: tuple | None
+    ) -> list[tuple]:
+        """Return, probe by probe, (predicted, observed) inside the picture, both in pixel levels, n × channels."""
+        matrix = (
+            linear.gain[:, None] * np.asarray(gray)
+            if gray is not None and self.channels == 1
+            else linear.matrix
+        )
+        unit = level_size(matrix)
+        parts = []
+        for n in names:
+            x, cover = self.predicted(state, n)
+            inside = cover > 1 - 1e-4
+            if inside.sum() > 16:
+                y = self.y[n].reshape(-1, self.channels)[inside]
+                parts.append(((x[inside] @ matrix.T) / unit, y / unit))
+        return parts
+
+
+def curve_residual(z: np.ndarray, y: np.ndarray) -> float:
+    """Return the mean squared residual of y about a free curve in z, channel by channel: half the mean squared step
+    of y between neighbours in z."""
+    total = 0.0
+    for c in range(y.shape[1]):
+        steps = np.diff(y[np.argsort(z[:, c], kind="stable"), c])
+        total += float(np.mean(steps**2)) / 2
+    return total / y.shape[1]
+
+
+def _with_border(linear: Linear, border: np.ndarray, full: bool) -> Linear:
+    """Where the hypothesis puts a border, the output must be constant; what it varies there counts as residual."""
+    if len(border) < 8 or not np.isfinite(linear.loss):
+        return linear
+    r = (border - np.median(border, axis=0)) / level_size(linear.matrix)
+    n, m = linear.n, len(border)
+    loss = float(np.sqrt((linear.loss**2 * n + float(np.mean(r**2)) * m) / (n + m)))
+    return dataclasses.replace(linear, loss=loss)

@@ -1,0 +1,263 @@
+"""A chain made concrete for one probe: which pixels each step takes, and the size it leaves."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from facelab.fingerprint.model._operations import (
+    Affine,
+    Align,
+    Blur,
+    Crop,
+    Orient,
+    Pad,
+    Refused,
+    Resize,
+    Shift,
+    Shrink,
+    Warp,
+)
+from facelab.fingerprint.probes._cache import Source
+from facelab.preprocess.align import affine3, invert, umeyama
+from facelab.preprocess.image import EXIF_TRANSFORMS
+from facelab.preprocess.sizes import fitted, whole_box
+
+SWAPS = ("transpose", "transverse", "rotate90", "rotate270")
+
+
+FLIPS = {
+    "none": (False, False),
+    "transpose": (False, False),
+    "flip_horizontal": (False, True),
+    "flip_vertical": (True, False),
+    "rotate180": (True, True),
+    "transverse": (True, True),
+    "rotate90": (False, True),
+    "rotate270": (True, False),
+}
+"""Transform → (rows reversed, columns reversed) after the swap of axes, if it has one."""
+
+
+def plan(chain: tuple, source: Source) -> tuple[list[tuple], tuple[int, int]]:
+    """Make the chain concrete for one probe: (steps, final (width, height)). Raises Refused."""
+    h, w = source.pixels.shape[:2]
+    size, steps = (w, h), []
+    for op in chain:
+        new, size = _PLAN[type(op)](op, size, source)
+        steps += new
+    return steps, size
+
+
+def _orient(op, size, source):
+    names = [EXIF_TRANSFORMS[source.orientation] if op.exif else "none", op.transform]
+    steps = []
+    for name in names:
+        if name != "none":
+            steps.append(("transform", name, size))
+            size = size[::-1] if name in SWAPS else size
+    return steps, size
+
+
+def _crop(op, size, source):
+    w, h = size
+    x1, y1, x2, y2 = _crop_box(op, size, source)
+    if op.outside == "clip":
+        x1, y1, x2, y2 = max(x1, 0), max(y1, 0), min(x2, w), min(y2, h)
+    if x2 <= x1 or y2 <= y1:
+        raise Refused("empty crop")
+    return [("crop", (x1, y1, x2 - x1, y2 - y1), size, op.outside)], (x2 - x1, y2 - y1)
+
+
+def _crop_box(op, size, source):
+    w, h = size
+    if op.region == "box":
+        return whole_box(op.box, "nearest")
+    if op.region == "face":
+        if source.box is None:
+            raise Refused("no face box")
+        x1, y1, x2, y2 = source.box
+        bw, bh = x2 - x1, y2 - y1
+        x1, y1, x2, y2 = (
+            x1 - op.margin * bw,
+            y1 - op.margin * bh,
+            x2 + op.margin * bw,
+            y2 + op.margin * bh,
+        )
+        if op.aspect != "keep":
+            side = (max if op.aspect == "square_longer" else min)(x2 - x1, y2 - y1)
+            cx, cy = (x1 + x2) / 2, (y1 + y2) / 2
+            x1, y1, x2, y2 = cx - side / 2, cy - side / 2, cx + side / 2, cy + side / 2
+        return whole_box((x1, y1, x2, y2), "nearest")
+    if op.region == "fraction":
+        return _fraction(op, size)
+    if op.region == "sides":
+        left, top, right, bottom = (
+            op.box if op.style == "pixels" else (v * n for v, n in zip(op.box, (w, h, w, h)))
+        )
+        return whole_box((left, top, w - right, h - bottom), "nearest")
+    cw, ch = {"full": (w, h), "square": (min(w, h),) * 2, "center": op.size}[op.region]
+    x1, y1 = (w - cw) // 2, (h - ch) // 2
+    return x1, y1, x1 + cw, y1 + ch
+
+
+def _fraction(op: Crop, size: tuple[int, int]) -> tuple[int, int, int, int]:
+    if op.style == "side":
+        dx, dy = (round(s * (1 - op.fraction) / 2) for s in size)
+        return dx, dy, size[0] - dx, size[1] - dy
+    if op.style == "edges":
+        ends = [
+            math.floor(s * (1 + sign * op.fraction) / 2 + 1e-9) for sign in (-1, 1) for s in size
+        ]
+        return tuple(ends)
+    whole = math.floor if op.style in ("floor", "corner") else round
+    cw, ch = (max(1, whole(s * op.fraction + (1e-9 if whole is math.floor else 0))) for s in size)
+    if op.style == "corner":
+        x, y = (math.floor(s * (1 - op.fraction) / 2 + 1e-9) for s in size)
+        return x, y, x + cw, y + ch
+    x, y = (size[0] - cw) // 2, (size[1] - ch) // 2
+    return x, y, x + cw, y + ch
+
+
+def inner_size(op: Resize, size: tuple[int, int]) -> tuple[int, int]:
+    """Return the (width, height) of the picture itself after a resize, before a letterbox is padded."""
+    if not op.enlarge and op.mode != "stretch" and size[0] <= op.size[0] and size[1] <= op.size[1]:
+        return size
+    return fitted(size, op.size, op.mode, op.size_rounding)
+
+
+def _resize(op, size, source):
+    inner = inner_size(op, size)
+    steps = [("resize", size, inner, op)] if inner != size else []
+    if op.gap:
+        steps = _reduced(op, size, inner)
+    if op.mode == "letterbox":
+        return steps + _padding(inner, op.size, op.anchor), op.size
+    return steps, inner
+
+
+_AREA = Resize((0, 0), kernel="area", antialias=True)
+
+
+def _reduced(op, size, inner):
+    """Pillow's `reduce` to whole blocks, the last one cut short, then the resize of what the blocks cover."""
+    factors = [max(1, int(n / m / op.gap)) for n, m in zip(size, inner)]
+    if max(factors) == 1:
+        return [("resize", size, inner, op)]
+    blocks = tuple(-(-n // f) for n, f in zip(size, factors))
+    return [
+        (
+            "resize",
+            size,
+            blocks,
+            _AREA,
+            tuple((0.0, float(b * f)) for b, f in zip(blocks, factors)),
+        ),
+        ("resize", blocks, inner, op, tuple((0.0, n / f) for n, f in zip(size, factors))),
+    ]
+
+
+def _shrink(op, size, source):
+    if op.blocks:
+        small = tuple(-(-n // op.factor) for n in size)
+        return [
+            ("resize", size, small, _AREA, tuple((0.0, float(n * op.factor)) for n in small))
+        ], small
+    small = tuple(max(1, n // op.factor) for n in size)
+    return [("resize", size, small, Resize(small))], small
+
+
+def _padding(size, target, anchor):
+    if size == target:
+        return []
+    dx, dy = target[0] - size[0], target[1] - size[1]
+    left, top = (dx // 2, dy // 2) if anchor == "center" else (0, 0)
+    return [("crop", (-left, -top, *target), size, "constant")]
+
+
+def _pad(op, size, source):
+    target = op.to or tuple(-(-s // op.multiple) * op.multiple for s in size)
+    if target[0] < size[0] or target[1] < size[1]:
+        raise Refused("the picture is larger than the pad's target")
+    return _padding(size, target, op.anchor), target
+
+
+SWAPPED_LANDMARKS = {"eyes_swapped": (1, 0, 2, 3, 4), "mirrored": (1, 0, 2, 4, 3)}
+"""Landmarks in another order, as they are mixed up."""
+LANDMARKS = {
+    "eyes_swapped": lambda source, target: (source[[*SWAPPED_LANDMARKS["eyes_swapped"]]], target),
+    "mirrored": lambda source, target: (source[[*SWAPPED_LANDMARKS["mirrored"]]], target),
+    "rows_first": lambda source, target: (source[:, ::-1], target),
+    "half_off": lambda source, target: (source + 0.5, target),
+    "rounded": lambda source, target: (np.floor(source + 0.5), target),
+    "truncated": lambda source, target: (np.floor(source), target),
+    "no_nose": lambda source, target: (source[[0, 1, 3, 4]], target[[0, 1, 3, 4]]),
+    "no_mouth": lambda source, target: (source[:3], target[:3]),
+    "eyes": lambda source, target: (source[:2], target[:2]),
+}
+"""What may be done to the landmarks (and to the template's) before the map is estimated."""
+
+
+def _align(op, size, source):
+    if op.at is None and source.landmarks is None:
+        raise Refused("no landmarks")
+    points = np.array(source.landmarks if op.at is None else op.at, dtype=np.float64)
+    if op.at is not None:
+        points = points * size
+    target = np.array(op.points)
+    if op.landmarks in LANDMARKS:
+        points, target = LANDMARKS[op.landmarks](points, target)
+    matrix = (affine3 if op.estimator == "affine3" else umeyama)(points, target)
+    return [("warp", invert(matrix), op.size, op.kernel)], op.size
+
+
+def _warp(op, size, source):
+    return [
+        ("warp", np.array(op.back, dtype=np.float64).reshape(2, 3), op.size, op.kernel)
+    ], op.size
+
+
+def _shift(op, size, source):
+    if op.fill == "wrap":
+        return [("roll", op.dx, op.dy, size)], size
+    return [("crop", (-op.dx, -op.dy, *size), size, op.fill)], size
+
+
+def _affine(op, size, source):
+    return [("warp", turned_back(op, size), size, "bilinear")], size
+
+
+def turned_back(op: Affine, size: tuple[int, int]) -> np.ndarray:
+    """Return the 2×3 matrix from an output position to where `op` takes it from."""
+    w, h = size
+    cx, cy = (w - 1) / 2, (h - 1) / 2
+    c, s = (
+        math.cos(math.radians(op.degrees)) * op.zoom,
+        math.sin(math.radians(op.degrees)) * op.zoom,
+    )
+    a, b, d, e = c * op.aspect, -s, s * op.aspect, c
+    return np.array(
+        [
+            [a, b, cx - a * (cx + op.dx) - b * (cy + op.dy)],
+            [d, e, cy - d * (cx + op.dx) - e * (cy + op.dy)],
+        ]
+    )
+
+
+def _blurred(op, size, source):
+    return [("blur", size, op.sigma)], size
+
+
+_PLAN = {
+    Blur: _blurred,
+    Orient: _orient,
+    Crop: _crop,
+    Resize: _resize,
+    Pad: _pad,
+    Align: _align,
+    Shift: _shift,
+    Affine: _affine,
+    Warp: _warp,
+    Shrink: _shrink,
+}

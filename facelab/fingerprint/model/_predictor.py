@@ -1,0 +1,260 @@
+"""What a chain puts at a few output positions, without making the whole image.
+
+A resize, crop, pad, flip or shift acts on rows and columns apart, so what any such chain puts at some output rows and
+columns is `A · image · Bᵀ` with two thin matrices. That makes a hypothesis about another pipeline cost a fraction of
+a millisecond a probe instead of a whole image. Rotations and alignments are gathered point by point.
+Pixels between stages are not rounded here; the error is at most half a level a stage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from facelab.fingerprint.model._operations import Refused, Resize
+from facelab.fingerprint.model._planner import FLIPS, SWAPS, plan
+from facelab.fingerprint.model._resampling import blur, kernel_value, weights
+from facelab.fingerprint.probes._cache import Source
+
+
+def predict(chain: tuple, source: Source, rows=None, columns=None) -> tuple[np.ndarray, np.ndarray]:
+    """Return (values, cover) of the chain's output at the crossings of `rows` and `columns` (all when None).
+
+    `values`: float32 rows × columns × channel in the units of the source's pixels, 0 where nothing of the picture is;
+    `cover`: rows × columns, 1 where the value is all picture, 0 where it is all border. Raises Refused.
+    """
+    steps, (w, h) = plan(chain, source)
+    rows = np.arange(h) if rows is None else np.asarray(rows)
+    columns = np.arange(w) if columns is None else np.asarray(columns)
+    if len(rows) and (rows.max() >= h or columns.max() >= w):
+        raise Refused("the output has another size")
+    values, cover = _run(steps, source.pixels, rows, columns)
+    if any(isinstance(op, Resize) and op.clip for op in chain):
+        np.clip(values, 0, 255, out=values)
+    return values, cover
+
+
+def _run(steps, pixels, rows, columns):
+    a, b, swapped = rows, columns, False
+    for k in range(len(steps) - 1, -1, -1):
+        step = steps[k]
+        if step[0] == "warp":
+            values, cover = _warp(steps[:k], pixels, step, a, b)
+            break
+        if step[0] == "transform":
+            a, b, swapped = _transform(step, a, b, swapped)
+        elif step[0] == "crop":
+            (x, y, cw, ch), (w, h) = step[1:3]
+            a, b = _cut(a, y, h, ch, step[3]), _cut(b, x, w, cw, step[3])
+        elif step[0] == "blur":
+            (w, h), sigma = step[1:]
+            a, b = _smear(a, h, sigma), _smear(b, w, sigma)
+        elif step[0] == "roll":
+            a, b = _roll(a, step[2], step[3][1]), _roll(b, step[1], step[3][0])
+        else:
+            _, (w, h), (nw, nh), op, *windows = step
+            across, down = windows[0] if windows else (None, None)
+            a, b = _resample(a, h, nh, op, down), _resample(b, w, nw, op, across)
+    else:
+        values, cover = _apply(pixels, a, b)
+    return (values.swapaxes(0, 1), cover.T) if swapped else (values, cover)
+
+
+def _transform(step, a, b, swapped):
+    _, name, (w, h) = step
+    rows_reversed, columns_reversed = FLIPS[name]
+    # sizes after the swap of axes, which is what the reversals act on
+    nw, nh = (h, w) if name in SWAPS else (w, h)
+    a = _reverse(a, nh) if rows_reversed else a
+    b = _reverse(b, nw) if columns_reversed else b
+    return (b, a, not swapped) if name in SWAPS else (a, b, swapped)
+
+
+def _reverse(axis, n):
+    return np.where(axis < 0, axis, n - 1 - axis) if axis.ndim == 1 else axis[:, ::-1]
+
+
+def _roll(axis, d, n):
+    return np.where(axis < 0, axis, (axis - d) % n) if axis.ndim == 1 else np.roll(axis, -d, axis=1)
+
+
+def _smear(axis, n, sigma):
+    matrix = blur(n, sigma)
+    return matrix[np.maximum(axis, 0)] * (axis >= 0)[:, None] if axis.ndim == 1 else axis @ matrix
+
+
+FOLDED = {
+    "replicate": lambda j, n: np.clip(j, 0, n - 1),
+    "reflect": lambda j, n: np.clip(
+        np.where(j < 0, -j - 1, np.where(j >= n, 2 * n - 1 - j, j)), 0, n - 1
+    ),
+    "reflect101": lambda j, n: np.clip(
+        np.where(j < 0, -j, np.where(j >= n, 2 * n - 2 - j, j)), 0, n - 1
+    ),
+}
+"""Which line stands for one beyond the border."""
+
+
+def _cut(axis, start, n, length, outside):
+    """An axis on the cut piece → on the whole: positions outside are −1 (nothing), or the line that stands for them."""
+    if axis.ndim == 1:
+        moved = axis + start
+        if outside in FOLDED:
+            return np.where(axis < 0, -1, FOLDED[outside](moved, n))
+        return np.where((axis < 0) | (moved < 0) | (moved >= n), -1, moved)
+    out = np.zeros((len(axis), n), np.float32)
+    j = np.arange(length) + start
+    if outside in FOLDED:
+        np.add.at(out, (slice(None), FOLDED[outside](j, n)), axis)
+    else:
+        ok = (j >= 0) & (j < n)
+        out[:, j[ok]] = axis[:, ok]
+    return out
+
+
+def _resample(axis, n, target, op, window=None):
+    if axis.ndim == 1:
+        if n == target and window is None:
+            return axis
+        at = tuple(np.maximum(axis, 0).tolist())
+        matrix = weights(n, target, op.kernel, op.antialias, op.centers, at, window)
+        return matrix * (axis >= 0)[:, None].astype(np.float32) if (axis < 0).any() else matrix
+    if n == target and window is None:
+        return axis
+    return axis @ weights(n, target, op.kernel, op.antialias, op.centers, None, window)
+
+
+def _apply(pixels, a, b):
+    cover = np.outer(_cover(a), _cover(b)).astype(np.float32)
+    if a.ndim == 1 and b.ndim == 1:
+        values = pixels[np.maximum(a, 0)][:, np.maximum(b, 0)].astype(np.float32)
+        return values * cover[..., None], cover
+    rows, a = _narrow(a, pixels.shape[0])
+    columns, b = _narrow(b, pixels.shape[1])
+    if isinstance(rows, slice) and pixels.dtype == np.uint8:
+        # nearly every line is used, and will be again
+        pixels = _kept((id(pixels),), pixels, lambda: pixels.astype(np.float32))
+    block = np.ascontiguousarray(pixels[rows][:, columns], dtype=np.float32)
+    half = (a @ block.reshape(block.shape[0], -1)).reshape(len(a), *block.shape[1:])
+    return np.matmul(b, half), cover
+
+
+def _cover(axis):
+    return (axis >= 0).astype(np.float64) if axis.ndim == 1 else axis.sum(axis=1)
+
+
+def _narrow(axis, n) -> tuple[slice | np.ndarray, np.ndarray]:
+    """Return the source lines that some weight touches, and the weights on them."""
+    if axis.ndim == 1:
+        used, place = np.unique(np.maximum(axis, 0), return_inverse=True)
+        matrix = np.zeros((len(axis), len(used)), np.float32)
+        matrix[np.arange(len(axis)), place] = axis >= 0
+        return used, matrix
+    used = np.flatnonzero(axis.any(axis=0))
+    used = used if len(used) else np.zeros(1, dtype=np.int64)
+    if len(used) > 0.7 * n:
+        return slice(0, n), axis
+    return used, axis[:, used]
+
+
+def _warp(before, pixels, step, a, b):
+    """Gather behind `before`; the axes behind the warp may be positions or matrices."""
+    _, back, (w, h), kernel = step
+    if a.ndim == 1 and b.ndim == 1:
+        both = sample(_framed(before, pixels), back, np.maximum(a, 0), np.maximum(b, 0), kernel)
+        both *= np.outer(a >= 0, b >= 0)[..., None]
+    else:
+        both, _ = _apply(_warped(before, pixels, back, (w, h), kernel), a, b)
+    return both[..., :-1], both[..., -1]
+
+
+_KEPT: dict[tuple, tuple] = {}
+"""The last few pictures as floats, framed or warped; each holds its source, so that no id is used twice."""
+
+
+def _kept(key: tuple, pixels: np.ndarray, make: Callable[[], np.ndarray]) -> np.ndarray:
+    if key not in _KEPT:
+        if len(_KEPT) > 48:
+            _KEPT.clear()
+        _KEPT[key] = pixels, make()
+    return _KEPT[key][1]
+
+
+def _framed(before, pixels) -> np.ndarray:
+    """What `before` gives, in a frame of nothing, cover as one more channel."""
+
+    def make():
+        return bordered(_run(before, pixels, *_whole(before, pixels))[0] if before else pixels)
+
+    return _kept((id(pixels), repr(before)), pixels, make)
+
+
+def _warped(before, pixels, back, size, kernel) -> np.ndarray:
+    def make():
+        return sample(_framed(before, pixels), back, np.arange(size[1]), np.arange(size[0]), kernel)
+
+    return _kept((id(pixels), repr(before), back.tobytes(), size, kernel), pixels, make)
+
+
+def _whole(steps, pixels):
+    """All positions of what `steps` give."""
+    h, w = pixels.shape[:2]
+    for step in steps:
+        if step[0] == "transform" and step[1] in SWAPS:
+            w, h = h, w
+        elif step[0] == "crop":
+            w, h = step[1][2:]
+        elif step[0] in ("resize", "warp"):
+            w, h = step[2]
+    return np.arange(h), np.arange(w)
+
+
+def bordered(image: np.ndarray) -> np.ndarray:
+    """Return the image as float32 with its cover as one more channel, inside a frame one pixel wide of nothing."""
+    h, w, c = image.shape
+    out = np.zeros((h + 2, w + 2, c + 1), np.float32)
+    out[1:-1, 1:-1, :c] = image
+    out[1:-1, 1:-1, c] = 1
+    return out
+
+
+def sample(
+    framed: np.ndarray, back: np.ndarray, rows, columns, kernel: str = "bilinear"
+) -> np.ndarray:
+    """Sample what `bordered` made at back · (column, row): float32 rows × columns × (channel and cover).
+
+    `kernel` is nearest, bilinear, bilinear32 (places rounded to 1/32 pixel, as OpenCV does) or bicubic75 (OpenCV's, its
+    places rounded as well, its overshoot cut at 0 and 255).
+    """
+    h, w, c = framed.shape
+    x, y = columns[None].astype(np.float64), rows[:, None].astype(np.float64)
+    sx, sy = (row[0] * x + row[1] * y + row[2] + 1 for row in np.asarray(back)[:2])
+    if kernel in ("bilinear32", "bicubic75"):
+        sx, sy = np.rint(sx * 32) / 32, np.rint(sy * 32) / 32
+    # anything beyond the frame is as good as on it
+    sx, sy = np.clip(sx, 0, w - 1.001), np.clip(sy, 0, h - 1.001)
+    flat = framed.reshape(-1, c)
+    if kernel == "nearest":
+        return flat.take(np.rint(sy).astype(np.int64) * w + np.rint(sx).astype(np.int64), axis=0)
+    x0, y0 = sx.astype(np.int64), sy.astype(np.int64)
+    fx, fy = (sx - x0).astype(np.float32)[..., None], (sy - y0).astype(np.float32)[..., None]
+    if kernel == "bicubic75":
+        return _cubic_sample(flat, (w, h), x0, y0, fx, fy)
+    at = y0 * w + x0
+    top, bottom = flat.take(at, axis=0), flat.take(at + w, axis=0)
+    top += fx * (flat.take(at + 1, axis=0) - top)
+    bottom += fx * (flat.take(at + w + 1, axis=0) - bottom)
+    return top + fy * (bottom - top)
+
+
+def _cubic_sample(flat, size, x0, y0, fx, fy):
+    w, h = size
+    out = np.zeros((*x0.shape, flat.shape[1]), np.float32)
+    for j in range(-1, 3):
+        row = np.clip(y0 + j, 0, h - 1) * w
+        for i in range(-1, 3):
+            weight = kernel_value("bicubic75", fy - j) * kernel_value("bicubic75", fx - i)
+            out += weight * flat.take(row + np.clip(x0 + i, 0, w - 1), axis=0)
+    np.clip(out[..., :-1], 0, 255, out=out[..., :-1])
+    return out

@@ -1,0 +1,1 @@
+"""Which pipeline it was: the search over the model."""

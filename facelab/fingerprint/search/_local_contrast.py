@@ -1,0 +1,70 @@
+"""Contrast that depends on the picture or on the place in it, however it was made: straight lines fit piece by piece
+where one line for all does not."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from facelab.fingerprint.model._observed import Observed
+from facelab.fingerprint.model._operations import Refused
+from facelab.fingerprint.model._pipeline_state import Change
+
+CELL = 4
+"""Samples along each side of a piece."""
+ENOUGH = 0.8
+"""The share of the power that the pieces' own lines must explain."""
+
+
+class Uneven(NamedTuple):
+    """The cause, and the share of the power left by one line that lines of their own explain."""
+
+    change: Change
+    share: float
+
+
+def unevenly_lit(train, observed: Observed) -> Uneven | None:
+    """Return the cause where lines of their own explain most of what one line leaves: per picture, or per piece of it.
+
+    `train` is an `Identified` side; its geometry is taken to be right, which a moved or blurred picture would belie:
+    lines of their own do not mend that.
+    """
+    linear = observed.score(train.state)
+    if not np.isfinite(linear.loss):
+        return None
+    total, alone, pieces, slopes = [], [], [], []
+    for n in observed.screen:
+        try:
+            x, cover = observed.predicted(train.state, n)
+        except Refused:
+            return None
+        y = observed.y[n]
+        x = (x @ linear.matrix.T + linear.offset).reshape(y.shape)
+        if (cover > 1 - 1e-4).all():
+            total.append(((y - x) ** 2).mean())
+            alone.append(_line(x, y)[0])
+            cells = [slice(i, i + CELL) for i in range(0, min(y.shape[:2]) - CELL + 1, CELL)]
+            lines = [_line(x[r, c], y[r, c]) for r in cells for c in cells]
+            pieces.append(np.mean([rest for rest, _ in lines]))
+            slopes += [slope for _, slope in lines]
+    if not total or np.mean(total) <= 0:
+        return None
+    whole = float(np.mean(total))
+    if (share := 1 - float(np.mean(alone)) / whole) > ENOUGH:
+        text = "contrast and brightness that differ from picture to picture"
+        return Uneven(Change("histogram", "color", "contrast as it is", text), share)
+    # two numbers a piece take their share of noise as well; a blur lowers slopes where equalising raises them
+    share = 1 - float(np.mean(pieces)) / whole / (1 - 2 / CELL**2)
+    if share > ENOUGH and np.median(slopes) > 1.15:
+        text = "contrast that differs from place to place (as by CLAHE)"
+        return Uneven(Change("histogram", "color", "contrast as it is", text), share)
+    return None
+
+
+def _line(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+    """(mean squared residual, mean slope) of a line of its own for each channel, rising only."""
+    x, y = x.reshape(-1, x.shape[-1]), y.reshape(-1, y.shape[-1])
+    xc, yc = x - x.mean(axis=0), y - y.mean(axis=0)
+    slope = np.maximum((xc * yc).sum(axis=0) / np.maximum((xc**2).sum(axis=0), 1e-12), 0)
+    return float(((yc - slope * xc) ** 2).mean()), float(slope.mean())

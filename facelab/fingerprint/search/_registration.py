@@ -1,0 +1,308 @@
+"""Find where a black box takes every picture from, whatever is in it: a warp to fixed points.
+
+Coarsely by the block means, over the starts of a placement (`placements`); then by Gauss–Newton steps (Lucas and
+Kanade, "An iterative image registration technique", IJCAI 1981), first on the block means, then on the samples.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+
+import numpy as np
+
+from facelab.core.errors import BadInputError
+from facelab.fingerprint.document._statistics import unpack
+from facelab.fingerprint.model._linear_fit import fit
+from facelab.fingerprint.model._observed import Observed
+from facelab.fingerprint.model._operations import Align, Orient, Warp
+from facelab.fingerprint.model._pipeline_state import State
+from facelab.fingerprint.probes._cache import LARGE
+from facelab.fingerprint.search.candidates._placement import Faces, Pixels, Shares
+
+NAMES = ("portrait", "landscape", "text", "marks", "bars", "texture")
+"""Probes whose content is unique enough to be found again."""
+WORK = 75.0
+"""Units of `budget.Budget` that a refinement takes."""
+SHOWING = (LARGE, "face", "ramps")
+"""Probes of which something is seen even if the output shows far more than a picture."""
+EPSILON = (0.004, 0.3, 0.3, 0.004)
+NEAR, FAR, WITHIN = 1.5, 10.0, 40.0
+"""RMS residuals of block means in levels: a start need not be bettered; none is near; one may lead there."""
+
+
+@dataclasses.dataclass
+class _View:
+    """One probe: its gray source, smoothed sources per scale, and what came out."""
+
+    gray: np.ndarray
+    pixels: np.ndarray
+    blocks: np.ndarray
+    samples: np.ndarray
+    places: np.ndarray
+    landmarks: np.ndarray | None
+
+
+def registered(observed: Observed, placement: type[Pixels | Shares]) -> State | None:
+    """Return the state that takes every picture from one placement, as well as it can be found; None if not at all."""
+    names = _unique(observed)
+    if len(names) < 2 or len({observed.size[n] for n in observed.screen}) > 1:
+        return None
+    model = placement(observed.size[names[0]])
+    views = [_view(observed, n) for n in names]
+    observed.budget.spend(model.work)
+    best = np.inf, None
+    for start in _coarse(views, model):
+        best = min(best, _refined(views, start, model, 6, _block_residual), key=lambda r: r[0])
+        if best[0] < NEAR:
+            break
+    if best[0] > FAR:
+        return None
+    p = _finely(observed, model, best[1])
+    if p is None:
+        return None
+    states = [State((Orient(), model.op(p, kernel))) for kernel in ("bilinear", "bilinear32")]
+    return min(states, key=lambda state: observed.score(state).loss)
+
+
+def reordered(
+    observed: Observed, op: Warp | Align, orders: dict[str, tuple]
+) -> tuple[str, Warp | Align] | None:
+    """Return what a placement has become with its landmarks in one of `orders`: (words, step of a chain), None if that
+    is not it. The landmarks themselves may have moved."""
+    names = _unique(observed) + [n for n in observed.plain if n in SHOWING]
+    model = Pixels(op.size) if isinstance(op, Warp) else Shares(op.size) if op.at else Faces(op)
+    views = [_view(observed, n) for n in names]
+    observed.budget.spend(WORK / 3)
+    border = 0.0 if observed.border is None else float(observed.border[0])
+    residual = functools.partial(_block_residual, border=border)
+    tried = [
+        (*_refined(views, p, model, 1, residual), words) for words, p in model.reordered(op, orders)
+    ]
+    loss, p, words = min(tried, key=lambda t: t[0])
+    if loss > WITHIN:
+        return None
+    observed.budget.spend(WORK)
+    loss, p = _refined(views, p, model, 10, residual)
+    if loss > FAR:
+        return None
+    finer = _finely(observed, model, p, least=0.05)
+    return words, model.op(p if finer is None else finer, op.kernel)
+
+
+def _finely(observed: Observed, model, p: np.ndarray, least: float = 0.3) -> np.ndarray | None:
+    """A placement that is nearly right, refined on the samples; None if too few are inside the pictures."""
+    names, loss = _unique(observed), np.inf
+    views = [_view(observed, n) for n in names]
+    wide = [n for n in observed.plain if n not in names and _covers(observed, n)]
+    # fine patterns everywhere pin it down, once it is nearly right; the finest last
+    for more in ([], [n for n in wide if n != LARGE][:5], [n for n in wide if n == LARGE]):
+        views += [_view(observed, n) for n in more]
+        loss, p = _refined(views, p, model, 8, _sample_residual, least)
+    return p if np.isfinite(loss) else None
+
+
+def _unique(observed: Observed) -> list[str]:
+    return [n for n in observed.plain if n.split("_")[0] in NAMES][:4]
+
+
+def _covers(observed: Observed, name: str) -> bool:
+    """Whether a probe is large enough to show more than its border."""
+    return min(observed.pictures[name].source.pixels.shape[:2]) >= 100
+
+
+def _view(observed: Observed, name: str) -> _View:
+    source = observed.pictures[name].source
+    pixels = source.pixels
+    y = unpack(observed.fingerprint.output[name]["sketch"])
+    grid = np.meshgrid(observed.columns[name], observed.rows[name])
+    return _View(
+        pixels.mean(axis=2).astype(np.float32),
+        pixels.astype(np.float32),
+        y.mean(axis=2),
+        observed.y[name].reshape(-1, observed.channels),
+        np.stack(grid, axis=-1).reshape(-1, 2).astype(np.float64),
+        None if source.landmarks is None else np.array(source.landmarks, dtype=np.float64),
+    )
+
+
+def _read(image: np.ndarray, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Bilinear values at (x, y) and whether they lie inside."""
+    h, w = image.shape[:2]
+    inside = (x >= 0) & (y >= 0) & (x <= w - 1) & (y <= h - 1)
+    x, y = np.clip(x, 0, w - 1.001), np.clip(y, 0, h - 1.001)
+    x0, y0 = x.astype(np.int64), y.astype(np.int64)
+    fx, fy = x - x0, y - y0
+    if image.ndim == 3:
+        fx, fy = fx[..., None], fy[..., None]
+    flat, at = image.reshape(h * w, *image.shape[2:]), y0 * w + x0
+    top = flat[at] * (1 - fx) + flat[at + 1] * fx
+    return top * (1 - fy) + (flat[at + w] * (1 - fx) + flat[at + w + 1] * fx) * fy, inside
+
+
+def _shrunk(gray: np.ndarray, d: int) -> np.ndarray:
+    h, w = gray.shape[0] // d * d, gray.shape[1] // d * d
+    return gray[:h, :w].reshape(h // d, d, w // d, d).mean(axis=(1, 3))
+
+
+def _coarse(views: list[_View], model: Pixels | Shares, keep: int = 3) -> list[np.ndarray]:
+    """The best of a placement's starts, by the correlation of 4 × 4 block means with the pictures there."""
+    views, size = views[:2], model.size
+    # four samples in each of 4 × 4 blocks of the output, relative to its middle
+    u = [((np.arange(8) + 0.5) / 8 - 0.5) * s for s in size]
+    ux, uy = (v.ravel() for v in np.meshgrid(u[0], u[1]))
+    wanted = np.concatenate([_quarters(v.blocks).ravel() for v in views])
+    found: list[tuple[float, np.ndarray]] = []
+    for starts in model.grid([v.gray.shape for v in views]):
+        values, inside = [], []
+        for v in views:
+            a, x, y, b = (
+                c[:, None]
+                for c in np.array([model.similarity(p, v.gray.shape, None) for p in starts]).T
+            )
+            d = max(1, round(math.hypot(a[0, 0], b[0, 0]) * size[0] / 16))
+            x, y = x + a * ux - b * uy, y + b * ux + a * uy
+            read = _read(_shrunk(v.gray, d), (x + 0.5) / d - 0.5, (y + 0.5) / d - 0.5)
+            values.append(_pooled(read[0]))
+            inside.append(_pooled(read[1].astype(np.float32)) > 0.99)
+        r = _correlation(np.concatenate(values, axis=1), wanted, np.concatenate(inside, axis=1))
+        found.append((float(r.max()), starts[int(np.argmax(r))]))
+    found.sort(key=lambda f: -f[0])
+    return [p for _, p in found[:keep]]
+
+
+def _quarters(blocks: np.ndarray) -> np.ndarray:
+    h, w = blocks.shape
+    return blocks[: h // 4 * 4, : w // 4 * 4].reshape(4, h // 4, 4, w // 4).mean(axis=(1, 3))
+
+
+def _pooled(values: np.ndarray) -> np.ndarray:
+    return values.reshape(len(values), 4, 2, 4, 2).mean(axis=(2, 4)).reshape(len(values), 16)
+
+
+def _correlation(values: np.ndarray, wanted: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    """Per row, the correlation with `wanted` over the places inside; −1 where fewer than half are. Its sign is free:
+    a negative is found as well."""
+    w = inside.astype(np.float64)
+    n = np.maximum(w.sum(axis=1, keepdims=True), 1)
+    a = (values - (values * w).sum(axis=1, keepdims=True) / n) * w
+    b = (wanted - (wanted * w).sum(axis=1, keepdims=True) / n) * w
+    r = np.abs((a * b).sum(axis=1)) / np.sqrt(
+        np.maximum((a**2).sum(axis=1) * (b**2).sum(axis=1), 1e-12)
+    )
+    return np.where(n[:, 0] >= 0.5 * values.shape[1], r, -1.0)
+
+
+def _block_residual(view: _View, at: np.ndarray, size: tuple[int, int], border: float = np.nan):
+    """(predicted block means n × 1, observed ones n × 1), where a block is not all inside with `border` around."""
+    d = max(1, min(round(math.hypot(at[0], at[3]) * size[0] / 32), min(view.gray.shape) // 4))
+    h, w = view.blocks.shape
+    places = np.meshgrid(
+        *((np.arange(4 * n) + 0.5) / (4 * n) * s - 0.5 for n, s in ((w, size[0]), (h, size[1])))
+    )
+    x, y = _from(at, size, *places)
+    values, inside = _read(
+        _shrunk(view.gray, d) if d > 1 else view.gray, (x + 0.5) / d - 0.5, (y + 0.5) / d - 0.5
+    )
+    if np.isfinite(border):
+        # a soft edge, so that a small step shows
+        step, (rows, columns) = math.hypot(at[0], at[3]) * size[0] / (4 * w), view.gray.shape
+        inside = np.clip(
+            0.5 + np.minimum.reduce([x, y, columns - 1 - x, rows - 1 - y]) / step, 0, 1
+        )
+        values = values * inside + border * (1 - inside)
+    else:
+        values = np.where(inside, values, np.nan)
+    values = values.reshape(h, 4, w, 4).mean(axis=(1, 3))
+    return values.reshape(-1, 1), view.blocks.reshape(-1, 1)
+
+
+def _sample_residual(
+    view: _View, at: np.ndarray, size: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """(predicted pixels n × 3, observed samples n × channels), NaN where a place is not inside."""
+    values, inside = _read(view.pixels, *_from(at, size, view.places[:, 0], view.places[:, 1]))
+    return np.where(inside[:, None], values, np.nan), view.samples
+
+
+def _from(
+    at: np.ndarray, size: tuple[int, int], x: np.ndarray, y: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Where output positions (x, y) come from by the similarity `at`."""
+    a, x0, y0, b = at
+    x, y = x - (size[0] - 1) / 2, y - (size[1] - 1) / 2
+    return x0 + a * x - b * y, y0 + b * x + a * y
+
+
+def _refined(views, p, model, rounds, residual, least: float = 0.3) -> tuple[float, np.ndarray]:
+    """Damped Gauss–Newton steps (Levenberg and Marquardt) on a placement's numbers, the linear map from pixels to
+    values fitted anew each time.
+
+    `least` is the share of places that must lie inside the pictures.
+    """
+    best, trial, damping = (np.inf, p), p, 1e-4
+    for _ in range(rounds):
+        now = _fitted_at(views, trial, model, residual, least)
+        if now is None and not np.isfinite(best[0]):
+            break
+        if now is not None and now[0] < best[0]:
+            if now[0] > 0.999 * best[0]:
+                return now[0], trial
+            best, damping = (now[0], trial), damping / 10
+            slopes, rest = _slopes(views, trial, model, residual, *now[1:])
+            norm = np.linalg.norm(slopes, axis=0) + 1e-9
+            square, aim = (slopes / norm).T @ (slopes / norm), (slopes / norm).T @ rest
+        else:
+            damping *= 30
+        step = np.linalg.solve(square + damping * np.eye(len(p)), aim) / norm
+        trial = best[1] + np.clip(step, -np.array(model.limits), model.limits)
+    return best
+
+
+def _fitted_at(views, p, model, residual, least):
+    """(loss, matrix, residual, which places count, each view's place and predictions), None where too few count."""
+    try:
+        places = [model.similarity(p, v.gray.shape, v.landmarks) for v in views]
+    except BadInputError:  # the points have run into each other
+        return None
+    parts = [residual(v, at, model.size) for v, at in zip(views, places)]
+    x, y = (np.concatenate(part) for part in zip(*parts))
+    ok = np.isfinite(x).all(axis=1)
+    linear = _fitted(x[ok], y[ok]) if ok.sum() > max(least * len(x), 64) else None
+    return None if linear is None else (*linear, ok, [(at, x) for at, (x, _) in zip(places, parts)])
+
+
+def _slopes(views, p, model, residual, matrix, rest, ok, parts):
+    """How the predicted values follow the placement's numbers, and what is left to explain, row by row."""
+    slopes = []
+    for v, (at, values) in zip(views, parts):
+        moved = [residual(v, at + e, model.size)[0] - values for e in np.diag(EPSILON)]
+        slope = np.stack([m @ matrix.T / e for m, e in zip(moved, EPSILON)], axis=-1)
+        slopes.append(slope @ _turning(model, p, v))
+    return np.nan_to_num(np.concatenate(slopes)[ok]).reshape(-1, len(p)), rest.ravel()
+
+
+def _turning(model, p: np.ndarray, view: _View) -> np.ndarray:
+    """How the similarity follows the placement's numbers, 4 × numbers."""
+
+    def at(q):
+        return model.similarity(q, view.gray.shape, view.landmarks)
+
+    e = 1e-6 * np.eye(len(p))
+    return np.stack([at(p + d) - at(p - d) for d in e], axis=1) / 2e-6
+
+
+def _fitted(x, y):
+    """(loss in levels, matrix, residual) of the linear map from x to y."""
+    if x.shape[1] == 3:
+        linear = fit(x, y)
+        return linear.loss, linear.matrix, y - x @ linear.matrix.T - linear.offset
+    a = np.stack([x[:, 0], np.ones(len(x))], axis=1)
+    solution = np.linalg.lstsq(a, y[:, 0], rcond=None)[0]
+    rest = y[:, 0] - a @ solution
+    return (
+        float(np.sqrt(np.mean(rest**2))) / max(abs(solution[0]), 1e-12),
+        solution[:1, None],
+        rest[:, None],
+    )

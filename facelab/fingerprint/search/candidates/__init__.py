@@ -1,0 +1,1 @@
+"""The pipelines one change away from a given one."""

@@ -1,0 +1,221 @@
+"""What the colours of two linear maps say: order, gray weights, a YUV matrix or range read wrongly, mean and scale."""
+
+from __future__ import annotations
+
+import itertools
+from typing import NamedTuple
+
+import numpy as np
+
+from facelab.fingerprint.model._linear_fit import (
+    ORDERS,
+    Linear,
+    compare_scaling,
+    describe_scaling,
+    level_size,
+    name_weights,
+    range_name,
+)
+from facelab.fingerprint.model._pipeline_state import Change
+from facelab.fingerprint.model._tones import rgb_to_ycc
+from facelab.fingerprint.search.candidates._tone import SPANS, recode_changes
+
+GRAY_TOLERANCE = 0.012
+RECODED = 3.0
+"""A YUV matrix or range is believed only where the linear map leaves no more than this many levels RMS."""
+
+
+class Explained(NamedTuple):
+    """The changes that turn the training map into the inference one, and the largest error left, in levels."""
+
+    changes: tuple[Change, ...]
+    error: float
+
+
+def recode_map(written: tuple[str, str], read: tuple[str, str]) -> tuple[np.ndarray, np.ndarray]:
+    """Return (matrix, offset) on RGB of YUV written with one matrix and range and read with another, unclipped."""
+    forward, back = rgb_to_ycc(written[0]), np.linalg.inv(rgb_to_ycc(read[0]))
+    span, offset = np.ones(3), np.zeros(3)
+    if written[1] == "limited":
+        span, offset = span * (219 / 255, 224 / 255, 224 / 255), np.array([16.0, 0, 0])
+    if read[1] == "limited":
+        span, offset = (
+            span * (255 / 219, 255 / 224, 255 / 224),
+            (offset - (16.0, 0, 0)) * (255 / 219, 1, 1),
+        )
+    return back @ (span[:, None] * forward), back @ offset
+
+
+def explain(a: Linear, b: Linear, *, whole: bool = False, bent: bool = False) -> Explained:
+    """Say what turns the training side's map `a` into the inference side's `b`, in as few causes as possible.
+
+    `whole` says that only the inference side gives whole numbers: one scale and zero point for all channels is then a
+    quantisation. `bent` says that a tone curve was found as well, which is known less well than a line.
+    """
+    if a.matrix.shape[0] != b.matrix.shape[0]:
+        return _other_channels(a, b)
+    slack = (2.5 if bent else 1.0) + max(0.0, abs(b.loss - a.loss) - 0.5)
+    best: tuple | None = None
+    for changes, matrix, offset in _colours(a, b):
+        error = float(np.abs(_weights(matrix) - b.weights).max())
+        limit = GRAY_TOLERANCE + 0.006 * min(b.loss, 8.0)
+        if error > limit:
+            continue
+        scaling = compare_scaling((matrix.sum(axis=1), offset), (b.gain, b.offset), slack=slack)
+        # a known mistake is a better explanation than weights that fit because they are free
+        free = (
+            0.5
+            if any(c.kind == "gray_weights" and c.after.startswith("(") for c in changes)
+            else 0.0
+        )
+        rank = (len(changes) + len(scaling) + free, round(error, 3))
+        if best is None or rank < best[0]:
+            best = (rank, changes, scaling, error)
+    if best is None:
+        return Explained(_oddity(a, b), float(np.abs(a.weights - b.weights).max() * 255))
+    words = describe_scaling(a.gain, a.offset), describe_scaling(b.gain, b.offset)
+    scaled = tuple(
+        Change(kind, "color", "pixels 0…255", remark)
+        if kind == "yuv_range"
+        else Change(kind, "normalize", words[0], f"{words[1]}: {remark}")
+        for kind, remark in best[2]
+    )
+    if whole and scaled and (integers := _quantised(a, b)) is not None:
+        scaled = (Change("quantization", "quantize", "real numbers, " + words[0], integers),)
+    return Explained((*best[1], *scaled), best[3] * 255)
+
+
+def _quantised(a: Linear, b: Linear) -> str | None:
+    """The scale and zero point by which b follows from a in every channel; None for raw pixels and other maps."""
+    if len(a.gain) != len(b.gain) or range_name(b.gain, b.offset) == "[0, 255]":
+        return None
+    scale = a.gain / b.gain
+    zero = b.offset - a.offset / scale
+    if np.ptp(scale) > 0.02 * abs(scale).max() or np.ptp(zero) > 2:
+        return None
+    return f"whole numbers of scale {scale.mean():.4g} and zero point {zero.mean():.0f}"
+
+
+def _weights(matrix):
+    g = matrix.sum(axis=1)
+    return matrix / np.where(np.abs(g) < 1e-12, 1e-12, g)[:, None]
+
+
+def _colours(a: Linear, b: Linear):
+    """Yield (changes, matrix, offset): the training map after each change of colour."""
+    yield (), a.matrix, a.offset
+    if a.matrix.shape[0] == 1:
+        yield from _grays(a, b)
+    else:
+        base = _order_of(a.weights)
+        for p in itertools.permutations(range(3)):
+            if p != (0, 1, 2):
+                names = base, _order_of(a.weights[list(p)])
+                change = (Change("channel_order", "color", *names),)
+                yield change, a.matrix[:, list(p)], a.offset
+                yield change, a.matrix[list(p)], a.offset[list(p)]
+        gray = b.weights.mean(axis=0)
+        if (
+            np.abs(b.weights - gray).max()
+            < GRAY_TOLERANCE
+            < np.abs(a.weights - a.weights.mean(axis=0)).max()
+        ):
+            matrix = a.gain[:, None] * gray
+            yield (
+                (Change("gray_weights", "color", "colour", f"gray ({name_weights(gray)})"),),
+                matrix,
+                a.offset,
+            )
+    if a.matrix.shape[0] == 3:
+        forward = rgb_to_ycc("bt601")
+        swapped = np.linalg.inv(forward) @ forward[[0, 2, 1]]
+        yield (
+            (Change("channel_order", "color", "chroma in order U, V", "U and V swapped"),),
+            a.matrix @ swapped,
+            a.offset,
+        )
+    if b.loss > RECODED:
+        return
+    for written, read in itertools.product(SPANS, SPANS):
+        if written != read:
+            m, o = recode_map(written, read)
+            yield recode_changes(written, read), a.matrix @ m, a.offset + a.matrix @ o
+
+
+def _grays(a, b):
+    wa, wb = a.weights[0], b.weights[0]
+    if np.abs(wa[::-1] - wb).max() < GRAY_TOLERANCE:
+        yield (
+            (
+                Change(
+                    "channel_order", "color", "RGB before gray", "red and blue swapped before gray"
+                ),
+            ),
+            a.matrix[:, ::-1],
+            a.offset,
+        )
+        return
+    change = Change("gray_weights", "color", name_weights(wa), name_weights(wb))
+    yield (change,), a.gain[:, None] * b.weights, a.offset
+
+
+def _order_of(weights: np.ndarray) -> str:
+    for p, name in ORDERS.items():
+        if np.abs(weights - np.eye(3)[list(p)]).max() < 0.1:
+            return name
+    return "mixed channels"
+
+
+def _oddity(a, b):
+    return (
+        Change(
+            "unknown", "color", "colours mixed by " + _matrix(a.weights), "by " + _matrix(b.weights)
+        ),
+    )
+
+
+def _matrix(m):
+    return "[" + "; ".join(", ".join(f"{v:.2f}" for v in row) for row in m) + "]"
+
+
+def _other_channels(a, b):
+    na, nb = a.matrix.shape[0], b.matrix.shape[0]
+    if {na, nb} == {1, 3}:
+        words = [
+            f"gray ({name_weights(x.weights.mean(axis=0))})"
+            if _is_gray(x)
+            else f"{_order_of(x.weights)} colour"
+            for x in (a, b)
+        ]
+        kind = "layout" if _is_gray(a) and _is_gray(b) else "gray_weights"
+        changes = [
+            Change(kind, "color", f"{words[0]}, {na} channel(s)", f"{words[1]}, {nb} channel(s)")
+        ]
+        pair = (
+            (a.gain.mean(keepdims=True), a.offset.mean(keepdims=True)),
+            (b.gain.mean(keepdims=True), b.offset.mean(keepdims=True)),
+        )
+        if np.ptp(a.gain) < 0.02 * abs(a.gain[0]) and np.ptp(b.gain) < 0.02 * abs(b.gain[0]):
+            words = describe_scaling(*pair[0]), describe_scaling(*pair[1])
+            changes += [
+                Change(k, "normalize", words[0], f"{words[1]}: {r}")
+                for k, r in compare_scaling(*pair)
+            ]
+        return Explained(tuple(changes), 0.0)
+    return Explained((Change("layout", "output", f"{na} channels", f"{nb} channels"),), 0.0)
+
+
+def _is_gray(x: Linear) -> bool:
+    return bool(np.abs(x.weights - x.weights.mean(axis=0)).max() < GRAY_TOLERANCE)
+
+
+def error_of(
+    a: Linear, x: np.ndarray, y: np.ndarray, limits: tuple[float, float] | None = None
+) -> float:
+    """Return the RMS deviation of `y` from map `a` on pixels `x` (clipped to `limits`), in levels of `a`."""
+    if a.matrix.shape[0] != y.shape[1]:
+        return float("inf")
+    expected = x @ a.matrix.T + a.offset
+    if limits is not None:
+        expected = np.clip(expected, *limits)
+    return float(np.sqrt(np.mean(((y - expected) / level_size(a.matrix)) ** 2)))
