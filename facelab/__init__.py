@@ -12,5 +12,5 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 from facelab.core.errors import FacelabError
 from facelab.session import Run, start
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["FacelabError", "Run", "__version__", "start"]
