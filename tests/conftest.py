@@ -27,6 +27,14 @@ def find_assets() -> Path | None:
     return default if (default / "MANIFEST.csv").is_file() else None
 
 
+@pytest.fixture(scope="session", autouse=True)
+def record_of_trust(tmp_path_factory):
+    """Keep what tests trust and convert out of this checkout's own record."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FACELAB_TRUST", str(tmp_path_factory.mktemp("trust") / "trust.jsonl"))
+        yield
+
+
 @pytest.fixture(scope="session")
 def assets() -> Path:
     """Return the folder of real test assets, or skip: the product must work without it."""

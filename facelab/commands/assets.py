@@ -87,8 +87,13 @@ def table(rows: list[dict]) -> str:
         lines.append(
             f"{r['name']:<28} {r['kind']:<9} {state:<17} {size(r['bytes']):>9}  {r['licence']}{marks}"
         )
-    count = {s: sum(r["state"] == s for r in rows) for s in ("present", "absent", "bad")}
-    lines.append(f"{count['present']} present, {count['absent']} absent, {count['bad']} bad")
+    count = {
+        s: sum(r["state"] == s for r in rows) for s in ("present", "unverified", "absent", "bad")
+    }
+    unverified = f"{count['unverified']} unverified, " if count["unverified"] else ""
+    lines.append(
+        f"{count['present']} present, {unverified}{count['absent']} absent, {count['bad']} bad"
+    )
     return "\n".join(lines)
 
 
@@ -186,7 +191,8 @@ def _not_in_bulk(asset: Asset, research_only: bool, trust_first_use: bool) -> st
 def verify(names: tuple[str, ...], kind: tuple[str, ...], as_json: bool) -> int:
     """Check size and SHA-256 of what is here; a bad file in models/ or data/ is removed.
 
-    Exit code 1 if a file is bad, or a named one is absent.
+    A file whose hash nobody published is `unverified` unless it was trusted here (fetch --trust-first-use).
+    Exit code 1 if a file is bad or unverified, or a named one is absent.
     """
     rows = [row(a, status(a)) for a in choose(names, kind, everything())]
     good = all(

@@ -5,12 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import os
-import pickle
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from facelab.core import plain_pickle
 from facelab.core.errors import BadInputError, MissingAssetError
 
 
@@ -213,46 +213,23 @@ def load_embeddings(
     return a, b, np.isnan(a[:, 0]) | np.isnan(b[:, 0])
 
 
-class _PackReader(pickle.Unpickler):
-    """An unpickler that makes lists, bytes and numpy arrays, and refuses everything else (packs come from outside)."""
-
-    ALLOWED = frozenset(
-        {
-            ("numpy.core.multiarray", "_reconstruct"),
-            ("numpy._core.multiarray", "_reconstruct"),
-            ("numpy.core.multiarray", "scalar"),
-            ("numpy._core.multiarray", "scalar"),
-            ("numpy", "ndarray"),
-            ("numpy", "dtype"),
-            ("numpy._core.numeric", "_frombuffer"),
-            ("numpy.core.numeric", "_frombuffer"),
-            ("_codecs", "encode"),
-        }
-    )
-
-    def find_class(self, module: str, name: str):
-        if (module, name) not in self.ALLOWED:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}")
-        return super().find_class(module.replace("numpy.core", "numpy._core"), name)
-
-
 def load_bin(path: str | os.PathLike) -> tuple[list[bytes], np.ndarray]:
     """Read an InsightFace verification pack: (2n encoded images, same (n,) bool); pair i is images 2i and 2i+1.
 
-    Only lists, bytes and numpy arrays are unpickled. Raises BadInputError naming the file for anything else.
+    The pickle is read as data (`facelab.core.plain_pickle`): nothing in it runs. Raises BadInputError naming the file
+    for anything but lists, bytes and numpy arrays.
     """
     path = Path(path)
     try:
-        with path.open("rb") as f:
-            content = _PackReader(f, encoding="bytes").load()
+        content = plain_pickle.read(path.read_bytes())
     except FileNotFoundError:
         raise MissingAssetError("the pack is not there", where=path, fix="check --bin") from None
-    except Exception as e:  # a damaged pickle raises nearly anything
+    except (OSError, BadInputError) as e:
         raise BadInputError(
             "the file is no InsightFace pack",
             where=path,
             expected="a pickle of (list of encoded images, list of labels)",
-            got=f"{type(e).__name__}: {e}"[:160],
+            got=getattr(e, "got", None) or str(e)[:160],
             fix="download it again",
         ) from None
     if not (isinstance(content, (tuple, list)) and len(content) == 2):
@@ -288,21 +265,16 @@ def sklearn_folder(
     scikit-learn's own arrays are cropped and nameless; its files are whole and say who is in them. Goes to the network
     only with `download`. Raises MissingAssetError where the files are not there or cannot be had.
     """
-    from sklearn.datasets import fetch_lfw_pairs, get_data_home
+    from sklearn.datasets import get_data_home
+    from sklearn.datasets._lfw import _check_fetch_lfw
 
     home = Path(get_data_home(data_home)) / "lfw_home"
     images, pairs = home / "lfw_funneled", home / "pairs.txt"
     if not (images.is_dir() and pairs.is_file()):
         try:
-            # one pixel of each image: the fetcher is wanted for its files, not for two gigabytes of arrays
-            fetch_lfw_pairs(
-                subset="10_folds",
-                slice_=(slice(0, 1), slice(0, 1)),
-                resize=None,
-                data_home=data_home,
-                download_if_missing=download,
-                n_retries=1,
-                delay=0.1,
+            # its public fetcher would unpickle the cache that it finds in a data home that others may have filled
+            _check_fetch_lfw(
+                data_home=data_home, download_if_missing=download, n_retries=1, delay=0.1
             )
         except OSError as e:
             raise MissingAssetError(

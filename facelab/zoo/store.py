@@ -16,10 +16,10 @@ from typing import Literal
 
 from facelab.core.errors import BadInputError, FacelabError, IntegrityError, MissingAssetError
 from facelab.core.hashing import sha256_file
-from facelab.zoo import mirror
+from facelab.zoo import mirror, trust
 from facelab.zoo.assets import Asset
 from facelab.zoo.download import NotThereError, download, exclusive
-from facelab.zoo.integrity import problem
+from facelab.zoo.integrity import file_hash, problem
 
 Place = Literal["store", "package", "mirror", "builtin", "parts"]
 
@@ -51,6 +51,8 @@ def find(asset: Asset) -> Found | None:
     if getattr(asset, "parts", None):
         return _find_parts(asset)
     found = _find_file(asset)
+    if found and not _is_known(asset, found.path):
+        raise unverified(asset, found.path)
     if found and getattr(asset, "convert", None):
         from facelab.zoo.convert import converted
 
@@ -60,9 +62,13 @@ def find(asset: Asset) -> Found | None:
 
 @dataclass(frozen=True)
 class Status:
-    """What is known of an asset on this machine: `state` is present, absent or bad; `problem` says why it is bad."""
+    """What is known of an asset on this machine: `state` is present, unverified, absent or bad; `problem` says why.
 
-    state: Literal["present", "absent", "bad"]
+    `unverified`: a file of this name is here, nobody published its hash, and nobody here trusted it (see
+    `facelab.zoo.trust`). Such a file is not used.
+    """
+
+    state: Literal["present", "unverified", "absent", "bad"]
     place: Place | None = None
     path: Path | None = None
     problem: FacelabError | None = None
@@ -79,17 +85,42 @@ def status(asset: Asset) -> Status:
             from facelab.zoo.catalogue import load_catalogue
 
             each = [status(part) for part in load_catalogue().parts(asset)]
-            worst = next((s for state in ("bad", "absent") for s in each if s.state == state), None)
+            worst = next(
+                (s for state in ("bad", "absent", "unverified") for s in each if s.state == state),
+                None,
+            )
             return worst or Status("present", "parts", each[0].path)
         found = _find_file(asset) if asset.file else find(asset)
     except IntegrityError as e:
         return Status("bad", None, None, e)
+    if found and not _is_known(asset, found.path):
+        return Status("unverified", found.place, found.path, unverified(asset, found.path))
     return Status("present", found.place, found.path) if found else Status("absent")
+
+
+def _is_known(asset: Asset, path: Path) -> bool:
+    """Return whether a file's content is the published one, or was trusted here. `path` was checked by `problem`."""
+    if not asset.file or asset.sha256:
+        return True
+    return trust.is_trusted(asset.name, file_hash(path))
+
+
+def unverified(asset: Asset, path: Path) -> IntegrityError:
+    """Return the error for a file that only its name speaks for."""
+    return IntegrityError(
+        f"{asset.name}: the file is unverified: only its name says what it is",
+        where=path,
+        expected="a published hash, or an entry in the record of trust",
+        got=asset.hash_note,
+        fix=f"look where it comes from, then {asset.fetch_command} --trust-first-use",
+    )
 
 
 def source_file(asset: Asset) -> Path | None:
     """Return the verified file as its authors published it (a converted model's HDF5, say), or None."""
     found = _find_file(asset) if asset.file else find(asset)
+    if found and not _is_known(asset, found.path):
+        raise unverified(asset, found.path)
     return found.path if found else None
 
 
@@ -180,6 +211,8 @@ def fetch(
         ]
         return paths[0]
     refused: list[FacelabError] = []
+    if trust_first_use:
+        _trust_present(asset, say)
     found = _find_or_remember(asset, refused, say)
     if found:
         return found
@@ -198,12 +231,29 @@ def fetch(
             "write to",
         ) from None
     if not asset.sha256:
-        say(f"{asset.name}: no published hash; trusted on first use, sha256 {sha256_file(path)}")
+        _trust(asset, path, asset.url, say)
     if getattr(asset, "convert", None):
         from facelab.zoo.convert import converted
 
         return converted(asset, path)
     return path
+
+
+def _trust_present(asset: Asset, say: Callable[[str], None]) -> None:
+    """Put a file without a published hash that is here already into the record of trust, as the user asks for."""
+    try:
+        found = _find_file(asset) if asset.file and not asset.sha256 else None
+    except IntegrityError:
+        return  # told when it is looked for
+    if found and not _is_known(asset, found.path):
+        _trust(asset, found.path, str(found.path), say)
+
+
+def _trust(asset: Asset, path: Path, source: str, say: Callable[[str], None]) -> None:
+    sha = sha256_file(path)
+    say(f"{asset.name}: no published hash; trusted on first use, sha256 {sha}")
+    if not trust.remember(asset.name, sha, path.stat().st_size, source, "first use"):
+        say(f"{asset.name}: the record of trust cannot be written: {trust.record_file()}")
 
 
 def _find_or_remember(

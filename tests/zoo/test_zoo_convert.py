@@ -78,7 +78,7 @@ def real_crops(side):
 )
 def test_mtcnn_networks_equal_a_numpy_forward_pass(network, side, store):
     entry = CATALOGUE.model(f"mtcnn-{network}")
-    weights = load_weights(zoo_store.source_file(entry), network)
+    weights = load_weights(zoo_store.source_file(entry).read_bytes(), network)
     model = open_model(entry, threads=1)
     for image in real_crops(side):
         got = model.run(np.ascontiguousarray(image.transpose(2, 0, 1)[None]))
@@ -124,10 +124,10 @@ def test_other_weights_are_refused(tmp_path, monkeypatch):
     path = tmp_path / "w.lz4"
     joblib.dump([np.zeros(3)], path, compress="lz4")
     with pytest.raises(IntegrityError, match="weights of pnet"):
-        load_weights(path, "pnet")
+        load_weights(path.read_bytes(), "pnet")
     monkeypatch.setitem(__import__("sys").modules, "lz4.frame", None)
     with pytest.raises(UnsupportedError, match="lz4"):
-        load_weights(path, "pnet")
+        load_weights(path.read_bytes(), "pnet")
 
 
 # -- Keras HDF5 -----------------------------------------------------------------------------------------------------
