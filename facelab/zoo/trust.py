@@ -17,7 +17,7 @@ from typing import Literal
 
 from facelab.core.errors import BadInputError
 from facelab.core.files import dumps, loads_strict
-from facelab.core.run import project_root
+from facelab.core.project import project_root
 
 How = Literal["first use", "converted"]
 MAX_RECORD = 16 << 20
