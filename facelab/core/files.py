@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import errno
+import io
 import json
 import math
 import os
+import re
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from facelab.core.errors import BadInputError
+
+MAX_TOML = 4 << 20
 
 
 @contextlib.contextmanager
@@ -95,6 +101,48 @@ def check_writable(path: str | os.PathLike, *, folder: bool = False) -> None:
         )
 
 
+def open_input(path: str | os.PathLike) -> BinaryIO:
+    """Open a file that the user named for reading. A pipe that nobody writes to would block for ever: it is refused.
+
+    What a shell offers below /dev and /proc (`/dev/stdin`, `<(command)`) is opened. Raises BadInputError for a named
+    pipe, a socket or a device, OSError as `open` does.
+    """
+    fd = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
+    try:
+        mode = os.fstat(fd).st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
+        plain = stat.S_ISREG(mode) or os.path.abspath(path).startswith(("/dev/", "/proc/"))  # noqa: PTH100
+        if not plain:
+            raise BadInputError(
+                "the input is not a file",
+                where=path,
+                expected="a file",
+                got="a named pipe" if stat.S_ISFIFO(mode) else "a device or a socket",
+                fix="write its content into a file first",
+            )
+        os.set_blocking(fd, True)
+        return os.fdopen(fd, "rb")
+    except BaseException:
+        os.close(fd)
+        raise
+
+
+def read_input(path: str | os.PathLike, *, max_bytes: int, what: str = "file") -> bytes:
+    """Return the bytes of a file that the user named, at most `max_bytes`; see `open_input` for what it raises."""
+    with open_input(path) as f:
+        data = f.read(max_bytes + 1)
+    if len(data) > max_bytes:
+        raise BadInputError(
+            f"the {what} is too large to be read",
+            where=path,
+            expected=f"at most {max_bytes} bytes",
+            got="more",
+            fix="check that this is the right file",
+        )
+    return data
+
+
 def write_bytes(path: str | os.PathLike, data: bytes) -> Path:
     """Write `data` to `path` atomically and return the path."""
     with atomic_path(path) as tmp:
@@ -119,6 +167,10 @@ def write_npy(path: str | os.PathLike, array: np.ndarray) -> Path:
     return Path(path)
 
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_ESCAPED_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, np.generic):
         return value.item()
@@ -135,7 +187,12 @@ def dumps(value: Any, *, indent: int | None = None) -> str:
     >>> dumps({"a": np.float32(0.5), "b": np.arange(2)})
     '{"a": 0.5, "b": [0, 1]}'
     """
-    return json.dumps(value, indent=indent, default=_plain, allow_nan=False, ensure_ascii=False)
+    text = json.dumps(value, indent=indent, default=_plain, allow_nan=False, ensure_ascii=False)
+    if _SURROGATE.search(
+        text
+    ):  # a file name that is not UTF-8: such text has no bytes, its escapes have
+        return json.dumps(value, indent=indent, default=_plain, allow_nan=False)
+    return text
 
 
 def loads_strict(
@@ -162,12 +219,23 @@ def loads_strict(
         )
     _check_depth(raw, where, max_depth)
     try:
-        return json.loads(
+        value = json.loads(
             raw.decode("utf-8"),
             object_pairs_hook=lambda pairs: _no_twins(pairs, where),
             parse_constant=lambda name: _no_constant(name, where),
             parse_float=lambda s: _finite(s, where),
+            parse_int=_whole,
         )
+        if _ESCAPED_SURROGATE.search(raw):
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
+        return value
+    except UnicodeEncodeError:
+        raise BadInputError(
+            "the JSON holds half a character (a lone surrogate)",
+            where=where,
+            expected="Unicode text",
+            fix="write the file again",
+        ) from None
     except UnicodeDecodeError as e:
         raise BadInputError(
             "the file is not UTF-8 text",
@@ -192,7 +260,16 @@ def loads_strict(
         ) from None
 
 
+def _whole(text: str) -> int:
+    value = int(text)
+    if abs(value) >= 1 << 1023:
+        raise ValueError(f"a whole number of {len(text)} digits")
+    return value
+
+
 def _check_depth(raw: bytes, where: object, max_depth: int) -> None:
+    if raw.count(b"[") + raw.count(b"{") <= max_depth:
+        return
     depth, in_string, escaped = 0, False, False
     for c in raw:
         if in_string:
@@ -252,19 +329,11 @@ def read_json(path: str | os.PathLike, *, max_bytes: int = 8 << 20, max_depth: i
     """Read a JSON file strictly (see `loads_strict`). Raises BadInputError if it is missing or malformed."""
     path = Path(path)
     try:
-        size = path.stat().st_size
-        if size > max_bytes:
-            raise BadInputError(
-                "the JSON file is too large to be read",
-                where=path,
-                expected=f"at most {max_bytes} bytes",
-                got=f"{size} bytes",
-                fix="check that this is the right file",
-            )
-        raw = path.read_bytes()
-    except OSError as e:
+        raw = read_input(path, max_bytes=max_bytes, what="JSON file")
+    except (OSError, ValueError) as e:
+        got = getattr(e, "strerror", None) or str(e)[:120]
         raise BadInputError(
-            "the file cannot be read", where=path, got=e.strerror, fix="check the path"
+            "the file cannot be read", where=path, got=got, fix="check the path"
         ) from None
     return loads_strict(raw, where=path, max_bytes=max_bytes, max_depth=max_depth)
 
@@ -273,18 +342,26 @@ def read_toml(
     path: str | os.PathLike, what: str, *, fix: str = "run facelab inside its checkout"
 ) -> dict[str, Any]:
     """Read a TOML file, called `what` in errors. Raises BadInputError, with `fix` where it cannot be read at all."""
+    try:
+        raw = read_input(path, max_bytes=MAX_TOML, what=what)
+    except (OSError, ValueError) as e:
+        got = getattr(e, "strerror", None) or str(e)[:120]
+        raise BadInputError(f"the {what} cannot be read", where=path, got=got, fix=fix) from None
+    return loads_toml(raw, what, where=path)
+
+
+def loads_toml(text: str | bytes, what: str, *, where: object) -> dict[str, Any]:
+    """Parse TOML that came from outside, called `what` in errors. Raises BadInputError, also for endless nesting."""
     import tomllib
 
     try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as e:
+        value = tomllib.loads(text if isinstance(text, str) else text.decode("utf-8"))
+    except (ValueError, RecursionError) as e:  # what is no TOML or UTF-8, numbers of 5 000 digits
+        got = "it is nested too deeply" if isinstance(e, RecursionError) else str(e)[:160]
         raise BadInputError(
-            f"the {what} cannot be read", where=path, got=e.strerror, fix=fix
+            f"the {what} is no TOML", where=where, got=got, fix="correct the line"
         ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
-        raise BadInputError(
-            f"the {what} is no TOML", where=path, got=str(e)[:160], fix="correct the line"
-        ) from None
+    return value
 
 
 def read_csv(path: str | os.PathLike, what: str, *, fix: str) -> list[dict[str, str]]:
@@ -294,7 +371,7 @@ def read_csv(path: str | os.PathLike, what: str, *, fix: str) -> list[dict[str, 
     """
     rows = []
     try:
-        with Path(path).open(newline="", encoding="utf-8-sig") as f:
+        with io.TextIOWrapper(open_input(path), encoding="utf-8-sig", newline="") as f:
             reader = csv.DictReader(f)
             for row in reader:
                 if None in row or None in row.values():
@@ -308,8 +385,14 @@ def read_csv(path: str | os.PathLike, what: str, *, fix: str) -> list[dict[str, 
                         got=f"{got} values",
                         fix="correct the row",
                     )
+                if any("\0" in value for value in row.values()):
+                    raise BadInputError(
+                        f"a row of the {what} holds a NUL character",
+                        where=f"{path}:{reader.line_num}",
+                        fix="write the file again as text",
+                    )
                 rows.append(row)
-    except (OSError, UnicodeDecodeError, csv.Error) as e:
+    except (OSError, ValueError, csv.Error) as e:
         raise BadInputError(
             f"the {what} cannot be read",
             where=path,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import json
 import math
 import operator
 import os
@@ -15,9 +14,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from facelab.core.errors import BadInputError
-from facelab.core.files import dumps, write_text
+from facelab.core.files import dumps, loads_strict, read_input, write_text
 
 SCHEMA = "facelab.record/1"
+MAX_FILE = 256 << 20
 Better = Literal["higher", "lower", "none"]
 _BUDGET = re.compile(r"^\s*(>=|<=|>|<|==)\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*$")
 _OPERATORS = {
@@ -172,9 +172,8 @@ def read(path: str | os.PathLike) -> list[Record]:
     names = {f.name for f in dataclasses.fields(Record)}
     out = []
     try:
-        lines = path.read_text(encoding="utf-8").split(
-            "\n"
-        )  # splitlines() would also cut at U+0085
+        # splitlines() would also cut at U+0085
+        lines = read_input(path, max_bytes=MAX_FILE, what="file of records").decode().split("\n")
     except OSError as e:
         raise BadInputError(
             "the records cannot be read", where=path, got=e.strerror, fix="check the path"
@@ -191,17 +190,18 @@ def read(path: str | os.PathLike) -> list[Record]:
         if not line.strip():
             continue
         try:
-            raw = json.loads(line)
+            raw = loads_strict(line)
             if raw.get("schema") != SCHEMA:
                 raise ValueError(f"schema {raw.get('schema')!r}")
             _check_types(raw)
             out.append(Record(**{k: v for k, v in raw.items() if k in names}))
-        except (ValueError, TypeError, AttributeError) as e:
+        except (BadInputError, ValueError, TypeError, AttributeError) as e:
+            said = f"{e.what}: {e.got}" if isinstance(e, BadInputError) else str(e)
             raise BadInputError(
                 "a line is no record",
                 where=f"{path}:{number}",
                 expected=SCHEMA,
-                got=str(e)[:200],
+                got=said[:200],
                 fix="run the step again",
             ) from None
     return out

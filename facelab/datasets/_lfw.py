@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from facelab.core import plain_pickle
+from facelab.core.array_files import read_npy
 from facelab.core.errors import BadInputError, MissingAssetError
 
 
@@ -187,17 +188,7 @@ def load_embeddings(
     vectors: dict[str, np.ndarray] = {}
     dim = None
     for stem, path in found.items():
-        try:
-            v = np.load(path, allow_pickle=False)
-        except (ValueError, OSError, EOFError) as e:
-            raise BadInputError(
-                "an embedding file cannot be read",
-                where=path,
-                got=str(e)[:120],
-                expected="one vector, written by numpy.save",
-                fix="embed the image again",
-            ) from None
-        v = np.asarray(v).reshape(-1)
+        v = read_npy(path, "embedding", fix="embed the image again").reshape(-1)
         dim = dim or v.size
         if v.dtype.kind not in "fiu" or v.size != dim or not np.isfinite(v).all() or not np.any(v):
             raise BadInputError(

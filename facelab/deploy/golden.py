@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from facelab.core.array_files import read_npy
 from facelab.core.errors import BadInputError, FacelabError
 from facelab.fingerprint.capture import read_tensor
 from facelab.zoo.runtimes.base import Model
@@ -47,22 +48,7 @@ def read(folder: str | os.PathLike, probes: list[str], outputs: int) -> dict[str
 
 
 def _array(path: Path) -> np.ndarray:
-    try:
-        if path.stat().st_size > MAX_GOLDEN:
-            raise BadInputError(
-                "the golden file is too large", where=path, expected=f"at most {MAX_GOLDEN} bytes"
-            )
-        array = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as e:
-        raise BadInputError(
-            "a golden file cannot be read",
-            where=path,
-            got=str(e)[:120],
-            fix="make the bundle again",
-        ) from None
-    if not isinstance(array, np.ndarray) or array.dtype.kind not in "biuf":
-        raise BadInputError("a golden file holds no numbers", where=path, got=type(array).__name__)
-    return array
+    return read_npy(path, "golden file", max_bytes=MAX_GOLDEN, fix="make the bundle again")
 
 
 def rerun(

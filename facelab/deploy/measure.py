@@ -29,10 +29,11 @@ def here(bundle: Bundle, *, threads: int = 1, seconds: float = 1.5) -> Measureme
 
 
 def _time(model: str, tensor: str, threads: int, seconds: float) -> list[float]:
+    from facelab.core.array_files import read_npy
     from facelab.core.timing import interleave
     from facelab.zoo.runtimes.opening import open_model
 
-    opened, x = open_model(model, threads=threads), np.load(tensor, allow_pickle=False)
+    opened, x = open_model(model, threads=threads), read_npy(tensor, "golden tensor")
     first = interleave({"model": lambda: opened.run(x)}, repeats=20, warmup=WARMUP)["model"]
     left = int(
         min(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, PositiveFloat, ValidationError, field_validator
 
 from facelab.core.errors import BadInputError, did_you_mean
+from facelab.core.files import loads_toml, read_input
 from facelab.core.records import meets
 from facelab.deploy.manifest import Strict, explain
 
@@ -207,12 +207,8 @@ def load(path: str | os.PathLike) -> Policy:
     """Read and check a policy file. Raises BadInputError naming the key, with the nearest known one."""
     path = Path(path)
     try:
-        if path.stat().st_size > MAX_POLICY:
-            raise BadInputError(
-                "the policy is too large", where=path, expected=f"at most {MAX_POLICY} bytes"
-            )
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as e:
+        text = read_input(path, max_bytes=MAX_POLICY, what="policy").decode("utf-8")
+    except (OSError, ValueError) as e:
         raise BadInputError(
             "the policy cannot be read",
             where=path,
@@ -234,10 +230,6 @@ device
       fix:      correct or remove it
     """
     try:
-        return Policy.model_validate(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as e:
-        raise BadInputError(
-            "the policy is no TOML", where=where, got=str(e)[:160], fix="correct that line"
-        ) from None
+        return Policy.model_validate(loads_toml(text, "policy", where=where))
     except ValidationError as e:
         raise explain(e, Policy, where, "policy") from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from facelab.core.array_files import read_npz
 from facelab.core.errors import BadInputError, MissingAssetError, at
 
 
@@ -32,28 +32,13 @@ class PairArrays:
 
 def from_npz(path: str) -> PairArrays:
     """Read arrays a, b (n, d) and same (n,); optionally ids (n, 2) or id_a and id_b, and failed (n,)."""
-    try:
-        content = np.load(path, allow_pickle=False)
-        if isinstance(content, np.ndarray):
-            raise BadInputError(
-                "the file holds one array, not several by name",
-                where=path,
-                expected=".npz with a, b, same",
-                got=f".npy of shape {content.shape}",
-            )
-        with content:
-            arrays = {k: content[k] for k in content.files}
-    except FileNotFoundError:
+    if not Path(path).exists():
         raise MissingAssetError(
             "the embeddings are not there", where=path, fix="check --embeddings"
-        ) from None
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as e:
-        raise BadInputError(
-            "the file is no .npz of plain arrays",
-            where=path,
-            got=str(e)[:120],
-            fix="write it with numpy.savez(F, a=…, b=…, same=…)",
-        ) from None
+        )
+    arrays = read_npz(
+        path, "file of embeddings", fix="write it with numpy.savez(F, a=…, b=…, same=…)"
+    )
     lacking = [k for k in ("a", "b", "same") if k not in arrays]
     if lacking:
         raise BadInputError(

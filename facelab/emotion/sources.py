@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from facelab.core.array_files import read_npz
 from facelab.core.errors import BadInputError, did_you_mean
 from facelab.core.files import atomic_path
 from facelab.core.hashing import sha256_json
@@ -78,8 +79,8 @@ def synthetic(
     kept = cache / f"emotion-{key}.npz" if cache else None
     parts = []
     if kept and kept.is_file():
-        with np.load(kept) as arrays:
-            parts.append(tuple(arrays[k] for k in ("images", "labels", "identity")))
+        arrays = read_npz(kept, "kept faces", fix="remove the file; the faces are drawn again")
+        parts.append(tuple(arrays[k] for k in ("images", "labels", "identity")))
     have = len(parts[0][0]) if parts else 0
     if have < n:
         faces = renderer.generate(

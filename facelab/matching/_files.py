@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
+from facelab.core.array_files import map_npy
 from facelab.core.errors import BadInputError, UnsupportedError, at
 from facelab.core.files import atomic_path
 from facelab.matching import _vectors as arrays
@@ -17,27 +17,7 @@ from facelab.matching import _vectors as arrays
 def open_vectors(path: str | Path, name: str) -> np.ndarray:
     """Return the vectors of a `.npy` file, memory-mapped. Raises BadInputError for anything else, pickles included."""
     path = Path(path)
-    try:
-        x = np.load(path, mmap_mode="r", allow_pickle=False)
-    except OSError as e:
-        raise BadInputError(
-            f"{name} cannot be read",
-            where=path,
-            got=e.strerror or str(e)[:120],
-            fix="check the path",
-        ) from None
-    except (ValueError, EOFError, zipfile.BadZipFile) as e:
-        raise BadInputError(
-            f"{name} is no .npy file that can be mapped",
-            where=path,
-            got=str(e)[:120],
-            expected="one 2-D float32, float16 or int8 array, written by np.save",
-        ) from None
-    if not isinstance(x, np.ndarray):
-        x.close()
-        raise BadInputError(
-            f"{name} is an .npz archive", where=path, expected="one array in a .npy file"
-        )
+    x = map_npy(path, name, fix="write one 2-D float32, float16 or int8 array with np.save")
     if (
         x.dtype.newbyteorder("=") in arrays.DTYPES
         and x.ndim == 2

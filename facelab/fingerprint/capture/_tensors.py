@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from facelab.core.array_files import read_npy
 from facelab.core.errors import BadInputError
 from facelab.core.files import read_json
 from facelab.fingerprint.capture._capture import FAMILIES, assemble, family_probes, versions
@@ -112,25 +113,9 @@ def read_tensor(folder: Path, name: str) -> np.ndarray:
 
 
 def _npy(path: Path) -> np.ndarray:
-    if path.stat().st_size > MAX_TENSOR:
-        raise BadInputError(
-            "the tensor is too large",
-            where=path,
-            expected=f"at most {MAX_TENSOR} bytes",
-            got=f"{path.stat().st_size} bytes",
-        )
-    try:
-        array = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError, SyntaxError) as e:
-        raise BadInputError(
-            "the file is no .npy tensor",
-            where=path,
-            got=str(e).splitlines()[0][:160] if str(e) else type(e).__name__,
-            fix="write it with numpy.save, or as .bin with .json",
-        ) from None
-    if not isinstance(array, np.ndarray):
-        raise BadInputError("the file is no .npy tensor", where=path, got=type(array).__name__)
-    return array
+    return read_npy(
+        path, "tensor", max_bytes=MAX_TENSOR, fix="write it with numpy.save, or as .bin with .json"
+    )
 
 
 def _raw(folder: Path, name: str) -> np.ndarray:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from facelab.core.array_files import read_npz
 from facelab.core.errors import FacelabError
 from facelab.core.files import write_bytes
 from facelab.core.hashing import sha256_bytes
@@ -109,10 +110,10 @@ def _picture(name: str, pixels: np.ndarray, fact: dict) -> Picture:
 
 def _read(path: Path) -> dict[str, Picture] | None:
     try:
-        with np.load(path, allow_pickle=False) as z:
-            facts = json.loads(z["__facts__"].tobytes())
-            return {name: _picture(name, z[name], fact) for name, fact in facts.items()}
-    except (OSError, ValueError, KeyError, EOFError):
+        z = read_npz(path, "probe pictures")
+        facts = json.loads(z["__facts__"].tobytes())
+        return {name: _picture(name, z[name], fact) for name, fact in facts.items()}
+    except (FacelabError, ValueError, KeyError, TypeError):
         return None
 
 
