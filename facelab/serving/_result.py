@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facelab.core.files import write_json
-from facelab.core.markup import table
+from facelab.core.html_table import table
 
 if TYPE_CHECKING:
     import pandas as pd
