@@ -1,0 +1,1 @@
+"""Pixel formats, JPEG streams and their decoders."""
