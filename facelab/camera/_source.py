@@ -10,7 +10,7 @@ from typing import Self
 
 from facelab.camera._clock import Clock, MonotonicClock
 from facelab.camera._contract import Contract, Mode, Request
-from facelab.camera._errors import CorruptFrameError, NoFrameError, SourceEndedError
+from facelab.camera._errors import CameraError, CorruptFrameError, NoFrameError, SourceEndedError
 from facelab.camera._frame import Frame
 from facelab.camera._ledger import DELIVERED, Ledger
 from facelab.camera._pool import FramePool
@@ -80,7 +80,7 @@ class Source(abc.ABC):
     @abc.abstractmethod
     def _stop(self) -> None: ...
 
-    def _close(self) -> None:
+    def _close(self) -> None:  # noqa: B027  (most sources have nothing open)
         """Release what `__init__` opened."""
 
     # ------------------------------------------------------------ what a reader calls
@@ -194,8 +194,14 @@ class Source(abc.ABC):
             if (done := self._deliver(frame)) is not None:
                 return done
 
-    def read_newest(self, max_age_s: float | None = None, timeout_s: float = PATIENCE_S) -> Frame:
-        """Return the newest frame, leaving older ones out; its `age_s` is measured and bounded.
+    def read_newest(
+        self,
+        max_age_s: float | None = None,
+        timeout_s: float = PATIENCE_S,
+        *,
+        stream: str | None = None,
+    ) -> Frame:
+        """Return the newest frame of one stream, leaving older ones out; its `age_s` is measured and bounded.
 
         Parameters
         ----------
@@ -203,6 +209,8 @@ class Source(abc.ABC):
             Seconds; an older frame is left out, counted as `too old`, and the next one awaited. None sets no bound.
         timeout_s
             Seconds to wait at most.
+        stream
+            Which stream; by default the first. Frames of other streams are counted as `skipped`.
 
         Raises
         ------
@@ -210,17 +218,30 @@ class Source(abc.ABC):
             If no frame that is fresh enough came in time.
         """
         self.start()
-        deadline = self.clock.now() + timeout_s
+        deadline, wanted = self.clock.now() + timeout_s, stream or self.streams[0]
         while True:
-            frame = self._next(deadline, timeout_s)
-            while (newer := self._take()) is not None:
-                self._drop(frame, "skipped")
-                frame = newer
+            frame = self._newest_taken(self._next(deadline, timeout_s), wanted)
+            if frame is None:
+                continue
             if max_age_s is not None and self._aged(frame)[0] > max_age_s:
                 self._drop(frame, "too old")
-                continue
-            if (done := self._deliver(frame)) is not None:
+            elif (done := self._deliver(frame)) is not None:
                 return done
+
+    def _newest_taken(self, first: Frame, wanted: str) -> Frame | None:
+        """Take all that is there; return the newest frame of the wanted stream, or None."""
+        best: Frame | None = None
+        frame: Frame | None = first
+        while frame is not None:
+            if frame.stream == wanted:
+                best, frame = frame, best
+            if frame is not None:
+                self._drop(frame, "skipped")
+            try:
+                frame = self._take()
+            except CameraError:
+                break  # what is in hand is still good; the next read meets the error again
+        return best
 
     def __iter__(self) -> Iterator[Frame]:
         self.start()

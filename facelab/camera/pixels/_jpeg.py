@@ -92,7 +92,9 @@ def read_headers(data: np.ndarray | bytes) -> JpegFacts:
             continue
         length = (raw[at + 2] << 8) | raw[at + 3]
         if length < 2 or at + 2 + length > n:
-            raise _broken("a whole segment", f"segment 0x{marker:02x} of {length} bytes at {at} of {n}")
+            raise _broken(
+                "a whole segment", f"segment 0x{marker:02x} of {length} bytes at {at} of {n}"
+            )
         if marker in _FRAME_HEADERS:
             if length < 8:
                 raise _broken("a frame header", f"{length} bytes")

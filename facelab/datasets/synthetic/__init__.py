@@ -23,6 +23,7 @@ __getattr__, __dir__, _ = lazy_loader.attach(
         "geometry._expression": ["ACTION_UNITS", "EMOTIONS", "THREE_CLASSES"],
         "geometry._identity": ["Identity", "draw_identity"],
         "output._writer": ["make_request", "write_set"],
+        "tasks._liveness": ["sense_depth"],
         "tasks._pairs": ["base_pairs"],
         "tasks._recipe": ["FACTORS", "Occluder", "Recipe", "Sample", "Spread", "change", "make"],
         "tasks._scenes": ["Scene", "SceneFace", "scene"],
@@ -58,6 +59,7 @@ __all__ = [
     "recipe",
     "sample",
     "scene",
+    "sense_depth",
     "vary",
     "write_set",
 ]

@@ -1,0 +1,72 @@
+"""Frames from cameras, files and a rendered RGB-D sensor: nothing downgraded in silence, nothing lost without a count.
+
+- `open_source(name, format, size, rate, allow=...)`: a camera (`/dev/video0`), a video, a folder, a recording, or
+  `rendered:`; it negotiates a `Contract`, and reads in order or the newest frame.
+- `Pairer`, `pair_frames`: colour and depth frames by device time stamps, with a ledger.
+- `FramePool`: frame memory that is used again, with generation numbers.
+- `capture(name, ...)`: the same source in a process of its own.
+
+>>> from facelab.camera import open_source
+>>> with open_source("rendered:size=64", format="YUYV") as camera:
+...     frame = camera.read()
+>>> frame.format, frame.data.shape, camera.contract.rate
+('YUYV', (64, 64, 2), 30.0)
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, _ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "_clock": ["VirtualClock"],
+        "_contract": ["Contract", "Mode", "Request"],
+        "_errors": [
+            "CameraError",
+            "CorruptFrameError",
+            "NegotiationError",
+            "NoFrameError",
+            "PoolExhaustedError",
+            "SourceEndedError",
+            "SourceGoneError",
+            "StaleFrameError",
+        ],
+        "_frame": ["Frame", "FramePair"],
+        "_ledger": ["Ledger"],
+        "_open": ["open_source"],
+        "_pool": ["FramePool"],
+        "_source": ["Source"],
+        "pairs._pairer": ["Pairer", "pair_frames"],
+        "pairs._policies": ["POLICIES"],
+        "pixels._formats": ["FORMATS"],
+        "sources._scene": ["FaceScene"],
+        "sources._sensor": ["RenderedSensor", "StreamModel"],
+    },
+)
+
+__all__ = [
+    "FORMATS",
+    "POLICIES",
+    "CameraError",
+    "Contract",
+    "CorruptFrameError",
+    "FaceScene",
+    "Frame",
+    "FramePair",
+    "FramePool",
+    "Ledger",
+    "Mode",
+    "NegotiationError",
+    "NoFrameError",
+    "Pairer",
+    "PoolExhaustedError",
+    "RenderedSensor",
+    "Request",
+    "Source",
+    "SourceEndedError",
+    "SourceGoneError",
+    "StaleFrameError",
+    "StreamModel",
+    "VirtualClock",
+    "open_source",
+    "pair_frames",
+]

@@ -1,0 +1,1 @@
+"""Frame sources without a kernel: rendered sensor, video files, image folders, recordings."""
