@@ -11,6 +11,10 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "pools._lease": ["OverloadedError"],
         "pools._load": ["open_loop"],
         "pools._pool": ["Pool"],
+        "releases._adapters": ["task_adapter"],
+        "releases._slot": ["ModelSlot"],
+        "releases._store": ["ReleaseStore"],
+        "releases._trust": ["Trust"],
         "pools._resources": ["onnx_sessions", "postgres_connections", "valkey_clients"],
     },
 )

@@ -33,6 +33,7 @@ def onnx_sessions(
     """
     model = Path(path)
     options.setdefault("name", f"sessions of {model.name}")
+    options.setdefault("close", lambda m: m.close())
     return Pool(lambda: open_model(model, threads=threads), size=size, **options)
 
 

@@ -1,0 +1,78 @@
+"""See that a file, a folder or a link changed, however it was written."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from facelab.serving.releases._snapshot import signature_of
+
+POLL_MS = 1000
+"""Looks of its own beside the system's events: network and overlay file systems send none."""
+
+
+class Watcher:
+    """Calls `act` in a thread when what `path` leads to has changed; never twice at once.
+
+    The folder above is watched too, since a rename and a swapped link change only that one. With `whole` the content
+    is compared, so that an event without a change (a touched neighbour) does nothing.
+    """
+
+    def __init__(
+        self, path: Path, act: Callable[[], object], *, whole: bool, poll_ms: int = POLL_MS
+    ):
+        self.path, self._act, self._whole, self._poll = path, act, whole, poll_ms
+        self._stop = threading.Event()
+        self._seen = self._look()
+        self._thread = threading.Thread(target=self._run, name="facelab-watch", daemon=True)
+        self._thread.start()
+
+    def _look(self) -> tuple:
+        with contextlib.suppress(OSError):
+            if self._whole:
+                return signature_of(self.path)
+            s = (self.path / "state.json").stat()
+            return (s.st_mtime_ns, s.st_ino, s.st_size)
+        return ()
+
+    def _run(self) -> None:
+        import watchfiles
+
+        while not self._stop.is_set():
+            places = {str(self.path.parent.absolute()), os.path.realpath(self.path)}
+            try:
+                changes = watchfiles.watch(
+                    *(p for p in places if Path(p).is_dir()),
+                    stop_event=self._stop,
+                    rust_timeout=self._poll,
+                    yield_on_timeout=True,
+                    debounce=50,
+                    step=20,
+                    recursive=False,
+                    watch_filter=None,
+                    raise_interrupt=False,
+                )
+                for _ in changes:
+                    if self._changed() and not self._stop.is_set():
+                        break  # the link may lead elsewhere now: watch the new place
+            except (OSError, RuntimeError):
+                self._stop.wait(self._poll / 1000)
+                self._changed()
+
+    def _changed(self) -> bool:
+        now = self._look()
+        if now == self._seen or not now:
+            return False
+        self._seen = now
+        with contextlib.suppress(Exception):
+            self._act()
+        return True
+
+    def stop(self) -> None:
+        """End the thread; it may finish what it does."""
+        self._stop.set()
+        if self._thread is not threading.current_thread():
+            self._thread.join(timeout=10)
