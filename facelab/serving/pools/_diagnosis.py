@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from facelab.core.errors import BadInputError
-from facelab.serving._result import Result
+from facelab.core.result import Result
 from facelab.serving.pools._keeper import OUTCOMES
 from facelab.serving.pools._load import LATE, SHED, LoadResult
 from facelab.serving.pools._pool import Pool

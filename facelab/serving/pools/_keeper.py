@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from facelab.serving._result import Result
+from facelab.core.result import Result
 
 if TYPE_CHECKING:
     from facelab.serving.pools._pool import Pool

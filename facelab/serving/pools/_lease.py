@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from facelab.core.errors import FacelabError
-from facelab.serving._result import Result
+from facelab.core.result import Result
 
 if TYPE_CHECKING:
     from facelab.serving.pools._pool import Pool

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 
 from facelab.core.errors import BadInputError
-from facelab.serving._result import Result
+from facelab.core.result import Result
 from facelab.serving.pools._lease import OverloadedError, PoolTimeoutError
 
 OK, SHED, LATE, FAILED, NEVER = range(5)

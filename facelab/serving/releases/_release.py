@@ -17,12 +17,12 @@ import numpy as np
 from facelab.core import allocator
 from facelab.core.errors import BadInputError, CheckFailedError
 from facelab.core.machine import rss_bytes
+from facelab.core.result import Result
 from facelab.deploy import golden, thresholds
 from facelab.deploy.manifest import Manifest
 from facelab.deploy.policy import Policy
 from facelab.detection.inputs import in_order, prepared
 from facelab.preprocess import PreprocessSpec, read_image
-from facelab.serving._result import Result
 from facelab.zoo.runtimes import Model, check_spec, open_model
 
 LOAD_PEAK = 3.3

@@ -15,9 +15,9 @@ from pathlib import Path
 from facelab.core import allocator
 from facelab.core.errors import BadInputError, FacelabError, MissingAssetError, from_os
 from facelab.core.machine import rss_bytes
+from facelab.core.result import Result
 from facelab.deploy import policy as policies
 from facelab.deploy.policy import Policy
-from facelab.serving._result import Result
 from facelab.serving.releases._probation import Probation
 from facelab.serving.releases._release import Adapter, Release, load
 from facelab.serving.releases._snapshot import wait_until_stable

@@ -16,9 +16,9 @@ from filelock import FileLock, Timeout
 
 from facelab.core.errors import BadInputError, CheckFailedError, MissingAssetError
 from facelab.core.files import read_json, write_json
+from facelab.core.result import Result
 from facelab.deploy.manifest import MANIFEST, Manifest
 from facelab.serving._audit import Audit
-from facelab.serving._result import Result
 from facelab.serving.releases._snapshot import Snapshot, check_again, claim, take
 from facelab.serving.releases._trust import Trust
 
