@@ -1,0 +1,312 @@
+"""Why a call was slow: its excess over the usual call, split by use of time, named by rule.
+
+`wall = CPU + run-queue wait + blocked`. Each part's excess over the stage's median is what made the call slow. The
+largest part decides; the watcher's looks, page faults, switches and marked events say what it was.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from facelab.tracing._result import TableResult
+from facelab.tracing._trace import Trace
+from facelab.tracing._watcher import Sample
+
+CAUSES = {
+    "sleep": "the stage slept",
+    "lock": "the stage waited for a lock",
+    "gc": "Python collected garbage",
+    "page_faults": "the stage touched memory for the first time",
+    "disk": "the stage waited for a file",
+    "model_reload": "a model was loaded",
+    "input": "this input needs more work",
+    "waiting": "the stage waited for a pipe, a socket or a device",
+    "gil": "another thread of this process held Python's lock",
+    "core_hog": "the processor ran something else",
+    "warm_up": "one of the first calls",
+    "processor": "the same work took more processor time; a repetition did not",
+    "computation": "more processor time; input or processor cannot be determined",
+    "blocked": "blocked; on what cannot be determined",
+    "unknown": "no part of the time explains half of the excess",
+}
+"""Cause → what it means. The first eight are faults of a stage; the others lie outside it or are not determined."""
+FAULTS = ("sleep", "lock", "gc", "page_faults", "disk", "model_reload", "input", "waiting")
+WARM_UP = 3
+MOST_SHARE = 0.5
+
+
+@dataclass(frozen=True)
+class SlowCall:
+    """One slow span: call number, stage, seconds, the stage's median, the cause, and the evidence.
+
+    `parts` has seconds of excess by use of time (cpu, waiting, blocked, gc, faults); `share` is the named part over
+    the whole excess; `where` the line or file that the watcher saw most often, or "".
+    """
+
+    call: int
+    stage: str
+    seconds: float
+    usual: float
+    cause: str
+    share: float
+    where: str
+    parts: dict[str, float]
+
+    @property
+    def fault(self) -> bool:
+        """Whether the cause is a fault of the stage (and not of the machine, and not undetermined)."""
+        return self.cause in FAULTS
+
+
+@dataclass(frozen=True)
+class Causes(TableResult):
+    """Every slow call of a trace with its cause; `calls` is how many calls were looked at."""
+
+    slow: tuple[SlowCall, ...]
+    calls: int
+
+    def count(self) -> dict[str, int]:
+        """Return how often each cause was named, most frequent first."""
+        return dict(Counter(s.cause for s in self.slow).most_common())
+
+    def of_call(self, call: int) -> SlowCall | None:
+        """Return the slow span with the largest excess of a call, or None."""
+        found = [s for s in self.slow if s.call == call]
+        return max(found, key=lambda s: s.seconds - s.usual, default=None)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON of schema `facelab.causes/1`."""
+        rows = [asdict(s) for s in self.slow]
+        return {
+            "schema": "facelab.causes/1",
+            "calls": self.calls,
+            "count": self.count(),
+            "slow": rows,
+        }
+
+    def _head(self) -> list[str]:
+        return ["call", "stage", "took [ms]", "usual [ms]", "cause", "share", "meaning", "where"]
+
+    def _rows(self) -> list[list[Any]]:
+        return [
+            [
+                s.call,
+                s.stage,
+                round(s.seconds * 1e3, 2),
+                round(s.usual * 1e3, 2),
+                s.cause,
+                round(s.share, 2),
+                CAUSES[s.cause],
+                s.where,
+            ]
+            for s in self.slow
+        ]
+
+    def _caption(self) -> str:
+        return f"{len(self.slow)} slow spans in {self.calls} calls"
+
+
+def explain(
+    trace: Trace,
+    *,
+    floor_s: float = 0.002,
+    times: float = 1.5,
+    replayed: Mapping[tuple[int, str], float] | None = None,
+) -> Causes:
+    """Name the cause of each slow span.
+
+    A span is slow if it exceeds its stage's median by `floor_s`, by half of the median (`times`) and by six robust
+    standard deviations. Only innermost stages and what outer spans spend outside them are judged.
+
+    Parameters
+    ----------
+    trace : Trace
+        Recorded with counters.
+    floor_s : float
+        Excess in seconds below which no span is slow.
+    times : float
+        Ratio to the median below which no span is slow.
+    replayed : mapping of (call, stage) to float, optional
+        Seconds that the same input took when the stage ran again alone: tells an input from a slow processor.
+
+    Returns
+    -------
+    Causes
+    """
+    judge = _Judge(trace, replayed or {})
+    slow: list[SlowCall] = []
+    inner = np.setdiff1d(np.arange(len(trace)), np.unique(trace.parent))
+    for k in np.unique(trace.columns["stage"][inner]).tolist():
+        rows = inner[trace.columns["stage"][inner] == k]
+        wall = trace.wall_ns[rows] / 1e9
+        usual = float(np.median(wall))
+        spread = 1.4826 * float(np.median(np.abs(wall - usual)))
+        limit = max(usual * times, usual + floor_s, usual + 6 * spread)
+        base = judge.usual(rows)
+        slow += [
+            judge.name(int(rows[place]), place, trace.names[k], usual, base)
+            for place in np.flatnonzero(wall > limit).tolist()
+        ]
+    slow.sort(key=lambda s: (s.call, -(s.seconds - s.usual)))
+    return Causes(tuple(slow), int(trace.call.max()) + 1 if len(trace) else 0)
+
+
+class _Judge:
+    """The rules, with the trace they read."""
+
+    def __init__(self, trace: Trace, replayed: Mapping[tuple[int, str], float]) -> None:
+        self.trace, self.replayed = trace, replayed
+        self.c = trace.columns
+        self.fault_ns = float(trace.facts.get("fault_ns", 0))
+        self.switch = float(trace.facts.get("switch_interval_s", 0.005))
+        looks = [s for s in trace.samples if s.stage >= 0]
+        self.looks: dict[tuple[int, int], list[Sample]] = {}
+        for s in looks:
+            self.looks.setdefault((s.thread, s.start_ns), []).append(s)
+        self.clock = np.array([s.at_ns for s in trace.samples], np.int64)
+        self.process = np.array([s.process_ns for s in trace.samples], np.int64)
+
+    def parts(self, row: int) -> dict[str, float]:
+        """Split one span's seconds: cpu, waiting and blocked add up to wall; gc and faults lie inside them."""
+        c = self.c
+        wall = (c["end_ns"][row] - c["start_ns"][row]) / 1e9
+        waiting = min(c["wait_ns"][row] / 1e9, wall)
+        cpu = min(c["cpu_ns"][row] / 1e9, wall - waiting)
+        faults = c["minor_faults"][row] * self.fault_ns / 1e9
+        if c["minor_faults"][row] >= 8:
+            faults = max(
+                faults, c["sys_ns"][row] / 1e9
+            )  # huge pages: few faults, much of the kernel's time
+        return {
+            "cpu": cpu,
+            "waiting": waiting,
+            "blocked": max(0.0, wall - cpu - waiting),
+            "gc": c["gc_ns"][row] / 1e9,
+            "faults": min(faults, cpu),
+        }
+
+    def usual(self, rows: np.ndarray) -> dict[str, float]:
+        """Return the median of each part over a stage's spans, and of the work per span."""
+        found = [self.parts(int(r)) for r in rows]
+        base = {k: float(np.median([f[k] for f in found])) for k in found[0]}
+        work = self.c["value"][rows]
+        base["work"] = float(np.median(work))
+        base["work_low"] = float(np.percentile(work, 10))
+        return base
+
+    def name(
+        self, row: int, place: int, stage: str, usual: float, base: dict[str, float]
+    ) -> SlowCall:
+        """Return the slow span with its cause."""
+        wall = float(self.trace.wall_ns[row]) / 1e9
+        parts, excess = self.parts(row), wall - usual
+        over = {k: max(0.0, v - base[k]) for k, v in parts.items()}
+        call = int(self.trace.call[row])
+        cause, part = self._cause(row, place, (call, stage), over, base, excess)
+        share = min(1.0, over.get(part, 0.0) / excess)
+        where = self._where(row, cause)
+        return SlowCall(call, stage, wall, usual, cause, share, where, over)
+
+    def _cause(
+        self,
+        row: int,
+        place: int,
+        key: tuple[int, str],
+        over: dict[str, float],
+        base: dict[str, float],
+        excess: float,
+    ) -> tuple[str, str]:
+        if place < WARM_UP:
+            return "warm_up", "cpu"
+        enough = MOST_SHARE * excess
+        largest = max(("cpu", "waiting", "blocked"), key=over.__getitem__)
+        if self._loading(row) >= enough:
+            return "model_reload", largest
+        if over["gc"] >= enough:
+            return "gc", "gc"
+        if over[largest] < enough:
+            return "unknown", largest
+        if largest == "waiting":
+            return "core_hog", "waiting"
+        if largest == "blocked":
+            return self._blocked(row, over["blocked"]), "blocked"
+        if over["faults"] >= MOST_SHARE * over["cpu"]:
+            return "page_faults", "faults"
+        return self._computing(row, key, over, base), "cpu"
+
+    def _loading(self, row: int) -> float:
+        """Return the seconds of a span during which a model was being loaded, in any thread."""
+        start, end = self.c["start_ns"][row], self.c["end_ns"][row]
+        spans = [
+            (max(start, e.start_ns), min(end, e.end_ns))
+            for e in self.trace.events
+            if e.kind == "model_load"
+        ]
+        return max((b - a for a, b in spans if b > a), default=0) / 1e9
+
+    def _blocked(self, row: int, seconds: float) -> str:
+        looks = self.looks.get((int(self.c["thread"][row]), int(self.c["start_ns"][row])), [])
+        seen = Counter(s.doing for s in looks)
+        seen.pop("running", None)
+        switches = int(self.c["voluntary"][row])
+        others = self._others(row)
+        # a thread that wants Python's lock gives up waiting once per switch interval and asks again
+        if (
+            switches >= 0.4 * seconds / self.switch
+            and others >= 0.6 * seconds
+            and self._not_file(seen)
+        ):
+            return "gil"
+        if not seen:
+            return "disk" if self._disk(row) else "blocked"
+        first, _ = seen.most_common(1)[0]
+        return {"sleep": "sleep", "lock": "lock", "file": "disk", "wait": "waiting"}.get(
+            first, "disk" if self._disk(row) else "blocked"
+        )
+
+    @staticmethod
+    def _not_file(seen: Counter[str]) -> bool:
+        return seen["file"] + seen["sleep"] <= 0.5 * max(1, sum(seen.values()))
+
+    def _disk(self, row: int) -> bool:
+        return bool(
+            self.c["major_faults"][row] or self.c["blocks_in"][row] or self.c["blocks_out"][row]
+        )
+
+    def _others(self, row: int) -> float:
+        """Return the processor seconds that other threads of this process used during a span."""
+        if len(self.clock) < 2:
+            return 0.0
+        ends = np.array([self.c["start_ns"][row], self.c["end_ns"][row]], np.float64)
+        used = np.interp(ends, self.clock.astype(np.float64), self.process.astype(np.float64))
+        return max(0.0, float(used[1] - used[0] - self.c["cpu_ns"][row]) / 1e9)
+
+    def _computing(
+        self, row: int, key: tuple[int, str], over: dict[str, float], base: dict[str, float]
+    ) -> str:
+        work, cpu = int(self.c["value"][row]), over["cpu"] + base["cpu"]
+        if base["work"] > 0 and work >= 1.5 * base["work"]:
+            expected = base["cpu"] * work / base["work"]
+            # half of what proportional work would cost is enough: part of every stage does not grow
+            if expected - base["cpu"] >= 0.5 * over["cpu"] and cpu <= 3 * expected:
+                return "input"
+        again = self.replayed.get(key)
+        if again is None:
+            return "computation"
+        return "input" if again - base["cpu"] >= 0.5 * over["cpu"] else "processor"
+
+    def _where(self, row: int, cause: str) -> str:
+        looks = self.looks.get((int(self.c["thread"][row]), int(self.c["start_ns"][row])), [])
+        if cause == "model_reload":
+            start, end = self.c["start_ns"][row], self.c["end_ns"][row]
+            names = [e.what for e in self.trace.events if e.start_ns < end and e.end_ns > start]
+            return names[0] if names else ""
+        if cause == "disk" and (files := Counter(s.what for s in looks if s.what)):
+            return files.most_common(1)[0][0]
+        lines = Counter(s.stack.rsplit(";", 1)[-1] for s in looks if s.stack)
+        return lines.most_common(1)[0][0] if lines else ""
