@@ -7,6 +7,8 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
+        "_pipeline": ["FrameSource", "Pipeline", "PipelineRun", "PipelineStage"],
+        "_pipeline_face": ["RenderedFrames", "face_pipeline"],
         "pools._diagnosis": ["diagnose"],
         "pools._lease": ["OverloadedError"],
         "pools._load": ["open_loop"],

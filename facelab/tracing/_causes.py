@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -36,8 +36,14 @@ CAUSES = {
 }
 """Cause → what it means. The first eight are faults of a stage; the others lie outside it or are not determined."""
 FAULTS = ("sleep", "lock", "gc", "page_faults", "disk", "model_reload", "input", "waiting")
+LOOKS = {"sleep": "sleep", "lock": "lock", "timed lock": "lock", "file": "disk", "wait": "waiting"}
+"""What the watcher saw a blocked thread doing → the cause."""
 WARM_UP = 3
 MOST_SHARE = 0.5
+CHEAP_FAULTS = 0.2
+"""Page faults are priced as the tracer measured them on warm memory; cold memory costs up to five times as much."""
+LEAST_ALIKE = 8
+"""Spans with the same amount of work that make a median of their own."""
 
 
 @dataclass(frozen=True)
@@ -120,8 +126,8 @@ def explain(
 ) -> Causes:
     """Name the cause of each slow span.
 
-    A span is slow if it exceeds its stage's median by `floor_s`, by half of the median (`times`) and by six robust
-    standard deviations. Only innermost stages and what outer spans spend outside them are judged.
+    A span is slow if it exceeds the median of its stage, among spans with as much work, by `floor_s`, by half of it
+    (`times`) and by six robust standard deviations. Only innermost spans are judged.
 
     Parameters
     ----------
@@ -143,17 +149,40 @@ def explain(
     inner = np.setdiff1d(np.arange(len(trace)), np.unique(trace.parent))
     for k in np.unique(trace.columns["stage"][inner]).tolist():
         rows = inner[trace.columns["stage"][inner] == k]
-        wall = trace.wall_ns[rows] / 1e9
-        usual = float(np.median(wall))
-        spread = 1.4826 * float(np.median(np.abs(wall - usual)))
-        limit = max(usual * times, usual + floor_s, usual + 6 * spread)
-        base = judge.usual(rows)
-        slow += [
-            judge.name(int(rows[place]), place, trace.names[k], usual, base)
-            for place in np.flatnonzero(wall > limit).tolist()
-        ]
+        for group in _alike(rows, trace.columns["value"][rows]):
+            wall = trace.wall_ns[rows[group.members]] / 1e9
+            limit = _limit(trace.wall_ns[rows[group.like]] / 1e9, floor_s, times)
+            base = judge.usual(rows[group.like])
+            slow += [
+                judge.name(int(rows[place]), int(place), trace.names[k], base)
+                for place in group.members[wall > limit].tolist()
+            ]
     slow.sort(key=lambda s: (s.call, -(s.seconds - s.usual)))
     return Causes(tuple(slow), int(trace.call.max()) + 1 if len(trace) else 0)
+
+
+class _Group(NamedTuple):
+    """Spans of a stage that are judged (`members`), and those that they are compared with (`like`)."""
+
+    members: np.ndarray
+    like: np.ndarray
+
+
+def _alike(rows: np.ndarray, work: np.ndarray) -> list[_Group]:
+    """Group a stage's spans by their amount of work where enough did the same; the rest compares with all."""
+    values, counts = np.unique(work, return_counts=True)
+    usual = values[counts >= LEAST_ALIKE]
+    groups = [_Group(at, at) for v in usual if len(at := np.flatnonzero(work == v))]
+    rest = np.flatnonzero(~np.isin(work, usual))
+    return [*groups, _Group(rest, np.arange(len(rows)))] if len(rest) else groups
+
+
+def _limit(wall: np.ndarray, floor_s: float, times: float) -> float:
+    """Return the seconds from which a span is slow."""
+    usual = float(np.median(wall))
+    spread = 1.4826 * float(np.median(np.abs(wall - usual)))
+    least = max(usual * times, usual + floor_s)
+    return max(least, min(usual + 6 * spread, 2 * usual))
 
 
 class _Judge:
@@ -168,6 +197,11 @@ class _Judge:
         self.looks: dict[tuple[int, int], list[Sample]] = {}
         for s in looks:
             self.looks.setdefault((s.thread, s.start_ns), []).append(s)
+        busy = float(trace.columns["cpu_ns"].sum())
+        # on a busy machine each second of processor time costs this many seconds in the run queue
+        self.queue = float(trace.columns["wait_ns"].sum()) / busy if busy else 0.0
+        switches = float((trace.columns["voluntary"] + trace.columns["involuntary"]).sum())
+        self.wake = float(trace.columns["wait_ns"].sum()) / 1e9 / switches if switches else 0.0
         self.clock = np.array([s.at_ns for s in trace.samples], np.int64)
         self.process = np.array([s.process_ns for s in trace.samples], np.int64)
 
@@ -194,20 +228,27 @@ class _Judge:
         """Return the median of each part over a stage's spans, and of the work per span."""
         found = [self.parts(int(r)) for r in rows]
         base = {k: float(np.median([f[k] for f in found])) for k in found[0]}
-        work = self.c["value"][rows]
-        base["work"] = float(np.median(work))
-        base["work_low"] = float(np.percentile(work, 10))
+        base["work"] = float(np.median(self.c["value"][rows]))
+        base["wall"] = float(np.median(self.trace.wall_ns[rows])) / 1e9
         return base
 
-    def name(
-        self, row: int, place: int, stage: str, usual: float, base: dict[str, float]
-    ) -> SlowCall:
+    def name(self, row: int, place: int, stage: str, base: dict[str, float]) -> SlowCall:
         """Return the slow span with its cause."""
-        wall = float(self.trace.wall_ns[row]) / 1e9
+        wall, usual = float(self.trace.wall_ns[row]) / 1e9, base["wall"]
         parts, excess = self.parts(row), wall - usual
         over = {k: max(0.0, v - base[k]) for k, v in parts.items()}
+        alone = dict(over)
+        queued = min(
+            over["waiting"], self.queue * over["cpu"]
+        )  # the wait that more work brings with it
+        over["waiting"] -= queued
+        woken = min(over["waiting"], self.wake * float(self.c["voluntary"][row]))
+        over["waiting"] -= woken  # the wait for a processor after each time that it was blocked
+        over["blocked"] += woken
+        for part in ("cpu", "gc", "faults"):
+            over[part] += queued * over[part] / over["cpu"] if over["cpu"] else 0.0
         call = int(self.trace.call[row])
-        cause, part = self._cause(row, place, (call, stage), over, base, excess)
+        cause, part = self._cause(row, place, (call, stage), (over, alone), base, excess)
         share = min(1.0, over.get(part, 0.0) / excess)
         where = self._where(row, cause)
         return SlowCall(call, stage, wall, usual, cause, share, where, over)
@@ -217,10 +258,11 @@ class _Judge:
         row: int,
         place: int,
         key: tuple[int, str],
-        over: dict[str, float],
+        overs: tuple[dict[str, float], dict[str, float]],
         base: dict[str, float],
         excess: float,
     ) -> tuple[str, str]:
+        over, alone = overs  # with and without the wait that more work brings with it
         if place < WARM_UP:
             return "warm_up", "cpu"
         enough = MOST_SHARE * excess
@@ -231,47 +273,52 @@ class _Judge:
             return "gc", "gc"
         if over[largest] < enough:
             return "unknown", largest
+        if largest != "cpu" and self._gil(row, over["blocked"] + over["waiting"], over["blocked"]):
+            return "gil", largest
         if largest == "waiting":
             return "core_hog", "waiting"
         if largest == "blocked":
-            return self._blocked(row, over["blocked"]), "blocked"
-        if over["faults"] >= MOST_SHARE * over["cpu"]:
+            return self._blocked(row), "blocked"
+        if self._more_work(row, alone, base):
+            return "input", "cpu"  # before page faults: a larger input also needs more memory
+        if alone["faults"] >= CHEAP_FAULTS * alone["cpu"]:
             return "page_faults", "faults"
-        return self._computing(row, key, over, base), "cpu"
+        again = self.replayed.get(key)
+        if again is None:
+            return "computation", "cpu"
+        return "input" if again - base["cpu"] >= 0.5 * alone["cpu"] else "processor", "cpu"
 
     def _loading(self, row: int) -> float:
         """Return the seconds of a span during which a model was being loaded, in any thread."""
-        start, end = self.c["start_ns"][row], self.c["end_ns"][row]
-        spans = [
-            (max(start, e.start_ns), min(end, e.end_ns))
-            for e in self.trace.events
-            if e.kind == "model_load"
-        ]
-        return max((b - a for a, b in spans if b > a), default=0) / 1e9
+        start, end = int(self.c["start_ns"][row]), int(self.c["end_ns"][row])
+        covered, reached = 0, start
+        for e in sorted(self.trace.events, key=lambda e: e.start_ns):
+            if e.kind == "model_load" and e.end_ns > reached and e.start_ns < end:
+                covered += min(end, e.end_ns) - max(reached, e.start_ns)
+                reached = min(end, e.end_ns)
+        return covered / 1e9
 
-    def _blocked(self, row: int, seconds: float) -> str:
-        looks = self.looks.get((int(self.c["thread"][row]), int(self.c["start_ns"][row])), [])
-        seen = Counter(s.doing for s in looks)
+    def _looks(self, row: int) -> list[Sample]:
+        return self.looks.get((int(self.c["thread"][row]), int(self.c["start_ns"][row])), [])
+
+    def _gil(self, row: int, off: float, blocked: float) -> bool:
+        """Return whether the time off the processor was spent asking for Python's lock.
+
+        Such a thread gives up waiting once per switch interval and asks again, while another thread computes.
+        """
+        doing = Counter(s.doing for s in self._looks(row))
+        off_looks = sum(doing.values()) - doing["running"]
+        asks = self.c["voluntary"][row] >= 0.4 * blocked / self.switch
+        timed = doing["timed lock"] >= 0.5 * off_looks if off_looks else asks
+        return bool(blocked >= 0.2 * off and timed and self._others(row) >= 0.25 * blocked)
+
+    def _blocked(self, row: int) -> str:
+        seen = Counter(s.doing for s in self._looks(row))
         seen.pop("running", None)
-        switches = int(self.c["voluntary"][row])
-        others = self._others(row)
-        # a thread that wants Python's lock gives up waiting once per switch interval and asks again
-        if (
-            switches >= 0.4 * seconds / self.switch
-            and others >= 0.6 * seconds
-            and self._not_file(seen)
-        ):
-            return "gil"
+        unseen = "disk" if self._disk(row) else "blocked"
         if not seen:
-            return "disk" if self._disk(row) else "blocked"
-        first, _ = seen.most_common(1)[0]
-        return {"sleep": "sleep", "lock": "lock", "file": "disk", "wait": "waiting"}.get(
-            first, "disk" if self._disk(row) else "blocked"
-        )
-
-    @staticmethod
-    def _not_file(seen: Counter[str]) -> bool:
-        return seen["file"] + seen["sleep"] <= 0.5 * max(1, sum(seen.values()))
+            return unseen
+        return LOOKS.get(seen.most_common(1)[0][0], unseen)
 
     def _disk(self, row: int) -> bool:
         return bool(
@@ -286,22 +333,19 @@ class _Judge:
         used = np.interp(ends, self.clock.astype(np.float64), self.process.astype(np.float64))
         return max(0.0, float(used[1] - used[0] - self.c["cpu_ns"][row]) / 1e9)
 
-    def _computing(
-        self, row: int, key: tuple[int, str], over: dict[str, float], base: dict[str, float]
-    ) -> str:
-        work, cpu = int(self.c["value"][row]), over["cpu"] + base["cpu"]
-        if base["work"] > 0 and work >= 1.5 * base["work"]:
-            expected = base["cpu"] * work / base["work"]
-            # half of what proportional work would cost is enough: part of every stage does not grow
-            if expected - base["cpu"] >= 0.5 * over["cpu"] and cpu <= 3 * expected:
-                return "input"
-        again = self.replayed.get(key)
-        if again is None:
-            return "computation"
-        return "input" if again - base["cpu"] >= 0.5 * over["cpu"] else "processor"
+    def _more_work(self, row: int, over: dict[str, float], base: dict[str, float]) -> bool:
+        """Return whether more faces or pixels than usual explain the processor time."""
+        work = int(self.c["value"][row])
+        if base["work"] <= 0 or work < 1.5 * base["work"]:
+            return False
+        expected = base["cpu"] * work / base["work"]
+        # a third is enough: part of every stage does not grow, and larger arrays cost page faults on top
+        return expected - base["cpu"] >= over["cpu"] / 3
 
     def _where(self, row: int, cause: str) -> str:
-        looks = self.looks.get((int(self.c["thread"][row]), int(self.c["start_ns"][row])), [])
+        if cause in ("core_hog", "warm_up", "unknown"):
+            return ""  # whatever line ran then is not the cause
+        looks = self._looks(row)
         if cause == "model_reload":
             start, end = self.c["start_ns"][row], self.c["end_ns"][row]
             names = [e.what for e in self.trace.events if e.start_ns < end and e.end_ns > start]

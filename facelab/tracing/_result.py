@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from facelab.core import markup
 from facelab.core.files import write_json
+from facelab.core.html_table import table
 
 if TYPE_CHECKING:
     import pandas
@@ -37,7 +37,7 @@ class TableResult:
         return pandas.DataFrame(self._rows(), columns=list(self._head()))
 
     def _repr_html_(self) -> str:
-        return markup.table(self._head(), self._rows(), caption=self._caption())
+        return table(self._head(), self._rows(), caption=self._caption())
 
     def text(self) -> str:
         """Return the table for a terminal."""

@@ -141,7 +141,7 @@ class Tracer:
         taken = int(repr(self._count)[len("count(") : -1])  # reading it this way uses no number
         open_since = {t.ident: t.open[0][1] for t in self._threads if t.open}
         raw = np.frombuffer(bytes(self._buffer), np.int64).reshape(self.capacity, len(COLUMNS))
-        held = raw[raw[:, COLUMNS.index("end_ns")] > 0]
+        held = raw[(raw[:, COLUMNS.index("end_ns")] > 0) & (raw[:, COLUMNS.index("stage")] >= 0)]
         limit = [open_since.get(t, sys.maxsize) for t in held[:, COLUMNS.index("thread")].tolist()]
         held = held[held[:, COLUMNS.index("start_ns")] < np.array(limit, np.int64).reshape(-1)]
         return Trace.make(
@@ -172,6 +172,14 @@ class Span:
     def __enter__(self) -> Span:
         self._start = time.perf_counter_ns()
         return self
+
+    def discard(self) -> None:
+        """Leave this span out of the trace, such as the read that finds the end of a source."""
+        self._stage = -1
+
+    def start_at(self, at_ns: int) -> None:
+        """Count the span from `at_ns` (`perf_counter_ns`) if that is later than its start: before, nothing was due."""
+        self._start = max(self._start, at_ns)
 
     def __exit__(
         self,
@@ -207,6 +215,14 @@ class CountedSpan(Span):
         state.open.append((self._stage, now))
         self._start = now
         return self
+
+    def start_at(self, at_ns: int) -> None:
+        """Count the span from `at_ns` if that is later; the watcher learns it too."""
+        was = (self._stage, self._start)
+        super().start_at(at_ns)
+        open_ = self._thread.open
+        if was in open_:
+            open_[open_.index(was)] = (self._stage, self._start)
 
     def __exit__(
         self,

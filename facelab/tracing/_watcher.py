@@ -25,8 +25,8 @@ _FILE_CALLS["aarch64"] = {63, 64, 65, 66, 67, 68, 69, 70, 71, 82, 83, 84, 227, 2
 class Sample(NamedTuple):
     """One look: when (`perf_counter_ns`), whose and which span, what it was doing, where, and this process' CPU time.
 
-    `doing` is one of running, sleep, lock, file, wait, other; `what` a file's path where known; `stack` the Python
-    frames as `file:function:line` joined by ";", outermost first. `stage` is -1 for a look that found nothing open.
+    `doing` is one of running, sleep, lock, timed lock, file, wait, other; `what` a file's path where known; `stack` the
+    Python frames as `file:function:line` joined by ";", outermost first. `stage` is -1 for a look that found nothing open.
     """
 
     at_ns: int
@@ -89,7 +89,9 @@ class Watcher:
     def _stack(self, frame: FrameType | None) -> str:
         parts: list[str] = []
         while frame is not None and len(parts) < DEEPEST:
-            code = frame.f_code
+            code = getattr(frame, "f_code", None)
+            if code is None:
+                break  # a compiler's stand-in for a frame (numba while it compiles)
             name = self._shown.get(code)
             if name is None:
                 if len(self._shown) > MOST_CODES:
@@ -112,7 +114,8 @@ def _doing(native: int) -> tuple[str, str]:
     if number in _SLEEPS:
         return "sleep", ""
     if number in _FUTEX:
-        return "lock", ""
+        # Python's own lock is waited for with a time limit, a lock without one
+        return ("timed lock" if int(words[4], 16) else "lock"), ""
     if number in _FILE_CALLS.get(os.uname().machine, ()):
         return _file(words[1])
     return "wait", ""

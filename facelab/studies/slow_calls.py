@@ -1,0 +1,237 @@
+"""Notebook 13: how long each stage takes, why single calls are slow, and whether the named causes are right."""
+
+from __future__ import annotations
+
+import gc
+import tempfile
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from facelab import detection, embedding
+from facelab.core import html_table
+from facelab.core.errors import MissingAssetError
+from facelab.serving import Pipeline, PipelineRun, RenderedFrames, face_pipeline
+from facelab.studies.planted_delays import EXPECTED, Delays, plant
+from facelab.tracing import FAULTS, Tracer
+
+DETECTOR, EMBEDDER = "yunet-n", "mobilefacenet"
+STAGES = ("capture", "preprocess", "detect", "align", "embed", "match", "decide")
+GALLERY = 1000
+WIDTH = 960
+BETWEEN = 5
+"""Undisturbed frames between two planted delays, at least."""
+
+
+def pipeline(detector: str = DETECTOR, embedder: str = EMBEDDER, *, seed: int = 7) -> Pipeline:
+    """Return the face pipeline on one thread with a random gallery; pictures wider than `WIDTH` are shrunk.
+
+    Raises MissingAssetError with the command that fetches a model that is missing.
+    """
+    finder = detection.load(detector, threads=1)
+    encoder = embedding.load(embedder, threads=1)
+    gallery = np.random.default_rng(seed).standard_normal((GALLERY, encoder.dim)).astype(np.float32)
+    gallery /= np.linalg.norm(gallery, axis=1, keepdims=True)
+    return face_pipeline(finder, encoder, gallery, width=WIDTH)
+
+
+def pictures(n: int = 4, *, seed: int = 7) -> list[np.ndarray]:
+    """Return rendered scenes (240, 320, 3) uint8 of one to three faces each."""
+    return RenderedFrames.of_scenes(n, seed=seed).pictures
+
+
+def crowd(scenes: list[np.ndarray]) -> np.ndarray:
+    """Return one picture with the faces of nine: three times as wide and high, nine times the work."""
+    nine = [scenes[k % len(scenes)] for k in range(9)]
+    return np.concatenate([np.concatenate(nine[k : k + 3], 1) for k in (0, 3, 6)], 0)
+
+
+def quiet_run(
+    line: Pipeline,
+    scenes: list[np.ndarray],
+    *,
+    frames: int,
+    fps: float | None = None,
+    counters: bool = True,
+) -> PipelineRun:
+    """Run undisturbed frames, paced or at full speed."""
+    line.run(
+        RenderedFrames(scenes, count=2 * len(scenes))
+    )  # the first calls of every model are slow
+    source = RenderedFrames(scenes, fps=fps, count=frames)
+    return line.run(source, tracer=Tracer(counters=counters, watch_s=0.005 if counters else None))
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """What was planted against what was named. `rows` has one dict per planted delay.
+
+    `table` maps a kind to a count per named cause; `false` counts undisturbed calls that were named a stage's fault.
+    """
+
+    rows: tuple[dict[str, Any], ...]
+    false: tuple[dict[str, Any], ...]
+    undisturbed: int
+    run: PipelineRun = field(repr=False)
+
+    @property
+    def right(self) -> int:
+        """Planted delays whose cause and stage were both named."""
+        return sum(r["right"] for r in self.rows)
+
+    @property
+    def share(self) -> float:
+        """`right` over all planted delays."""
+        return self.right / len(self.rows) if self.rows else 0.0
+
+    @property
+    def table(self) -> dict[str, dict[str, int]]:
+        """Kind → named cause → count."""
+        out: dict[str, Counter[str]] = {}
+        for r in self.rows:
+            out.setdefault(r["planted"], Counter())[r["named"]] += 1
+        return {kind: dict(out[kind]) for kind in EXPECTED if kind in out}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON."""
+        return {
+            "schema": "facelab.confusion/1",
+            "planted": len(self.rows),
+            "right": self.right,
+            "share": self.share,
+            "undisturbed": self.undisturbed,
+            "false": list(self.false),
+            "table": self.table,
+            "rows": list(self.rows),
+        }
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row per planted delay."""
+        return pd.DataFrame(list(self.rows))
+
+    def text(self) -> str:
+        """Return the table for a terminal."""
+        lines = [f"{kind:<20} {named}" for kind, named in self.table.items()]
+        lines.append(
+            f"{self.right} of {len(self.rows)} right; {len(self.false)} of {self.undisturbed} undisturbed calls "
+            "named a stage's fault"
+        )
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        named = sorted({n for row in self.table.values() for n in row})
+        rows = [[kind, *(row.get(n, 0) for n in named)] for kind, row in self.table.items()]
+        return html_table.table(["planted", *named], rows, caption=self.text().splitlines()[-1])
+
+
+def injection_matrix(
+    line: Pipeline,
+    scenes: list[np.ndarray],
+    *,
+    trials: int = 8,
+    seed: int = 7,
+    kinds: tuple[str, ...] = tuple(EXPECTED),
+    on_frame: Callable[[int], None] | None = None,
+) -> Confusion:
+    """Plant each kind of delay `trials` times into random order into a running pipeline, and name every slow call.
+
+    Parameters
+    ----------
+    line : Pipeline
+        From `pipeline`.
+    scenes : list of ndarray
+        From `pictures`.
+    trials : int
+        Delays per kind.
+    seed : int
+        Of the order and the stages.
+    kinds : tuple of str
+        Keys of `EXPECTED`.
+    """
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(np.repeat(np.arange(len(kinds)), trials))
+    plan: dict[int, tuple[str, str]] = {}
+    call = 12
+    for k in order.tolist():
+        plan[call] = (_stage_for(kinds[k], rng), kinds[k])
+        call += BETWEEN + int(rng.integers(0, 4))
+    images = [scenes[k % len(scenes)] for k in range(call)]
+    for k, (_, kind) in plan.items():
+        if kind == "one slow image":
+            images[k] = crowd(scenes)
+    run = _planted_run(line, images, plan, on_frame)
+    return _judged(run, plan)
+
+
+def _stage_for(kind: str, rng: np.random.Generator) -> str:
+    if kind in ("hog on the core", "hog of the GIL"):
+        return "embed"  # the stage with the most work: a hog delays work, not waiting
+    if kind == "one slow image":
+        return "detect"
+    return str(rng.choice(["detect", "align", "embed"]))
+
+
+def _planted_run(
+    line: Pipeline,
+    images: list[np.ndarray],
+    plan: dict[int, tuple[str, str]],
+    on_frame: Callable[[int], None] | None,
+) -> PipelineRun:
+    from facelab.zoo.catalogue import load_catalogue
+    from facelab.zoo.store import require
+
+    model = require(load_catalogue().model(EMBEDDER))
+    with tempfile.TemporaryDirectory() as folder, Delays(Path(folder), model) as delays:
+
+        def before_next(call: int) -> None:
+            if plan.get(call + 1, ("", ""))[1] == "garbage collection":
+                delays.make_garbage()
+            if on_frame is not None:
+                on_frame(call)
+
+        line.run(RenderedFrames([*images[:10], crowd(images[:4])], count=11))  # memory grows once
+        planted = plant(line, plan, delays)
+        try:
+            return planted.run(
+                RenderedFrames(images, count=len(images)), on_frame=before_next, collect=False
+            )
+        finally:
+            gc.enable()
+
+
+def _judged(run: PipelineRun, plan: dict[int, tuple[str, str]]) -> Confusion:
+    causes = run.causes(floor_s=0.006)
+    rows = []
+    for call, (stage, kind) in plan.items():
+        found = causes.of_call(call)
+        named = found.cause if found else "not slow"
+        at = found.stage if found else ""
+        right = named == EXPECTED[kind] and (at == stage or kind == "one slow image")
+        took = found.seconds if found else None
+        row = {"call": call, "planted": kind, "stage": stage, "named": named, "at": at}
+        rows.append({**row, "seconds": took, "right": right})
+    touched = {k + d for k in plan for d in (0, 1)}  # a hog may still run in the next call
+    false = [
+        {"call": s.call, "stage": s.stage, "cause": s.cause, "seconds": s.seconds}
+        for s in causes.slow
+        if s.cause in FAULTS and s.call not in touched
+    ]
+    return Confusion(tuple(rows), tuple(false), causes.calls - len(touched), run)
+
+
+def missing_models() -> str | None:
+    """Return the command that fetches a model that the study needs and that is not here, or None."""
+    from facelab.zoo.catalogue import load_catalogue
+    from facelab.zoo.store import require
+
+    for name in (DETECTOR, EMBEDDER):
+        try:
+            require(load_catalogue().model(name))
+        except MissingAssetError as e:
+            return e.fix
+    return None
