@@ -273,7 +273,7 @@ class _Judge:
             return "gc", "gc"
         if over[largest] < enough:
             return "unknown", largest
-        if largest != "cpu" and self._gil(row, over["blocked"] + over["waiting"], over["blocked"]):
+        if largest != "cpu" and self._gil(row, alone):
             return "gil", largest
         if largest == "waiting":
             return "core_hog", "waiting"
@@ -301,11 +301,12 @@ class _Judge:
     def _looks(self, row: int) -> list[Sample]:
         return self.looks.get((int(self.c["thread"][row]), int(self.c["start_ns"][row])), [])
 
-    def _gil(self, row: int, off: float, blocked: float) -> bool:
+    def _gil(self, row: int, alone: dict[str, float]) -> bool:
         """Return whether the time off the processor was spent asking for Python's lock.
 
         Such a thread gives up waiting once per switch interval and asks again, while another thread computes.
         """
+        blocked, off = alone["blocked"], alone["blocked"] + alone["waiting"]
         doing = Counter(s.doing for s in self._looks(row))
         off_looks = sum(doing.values()) - doing["running"]
         asks = self.c["voluntary"][row] >= 0.4 * blocked / self.switch

@@ -6,6 +6,7 @@ import dataclasses
 import io
 import os
 import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -167,11 +168,16 @@ def load(path: str | os.PathLike) -> Trace:
     try:
         if path.stat().st_size > MOST_BYTES:
             raise _bad(path, f"{path.stat().st_size} bytes, more than {MOST_BYTES}")
-        with np.load(path, allow_pickle=False) as held:
+        raw = io.BytesIO(path.read_bytes())
+        with zipfile.ZipFile(raw) as packed:
+            if (size := sum(i.file_size for i in packed.infolist())) > MOST_BYTES:
+                raise _bad(path, f"{size} bytes when unpacked, more than {MOST_BYTES}")
+        raw.seek(0)
+        with np.load(raw, allow_pickle=False) as held:
             rows, document = held["rows"], held["document"]
     except OSError as e:
         raise _bad(path, e.strerror or str(e)) from None
-    except (ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile) as e:
+    except (ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile, zlib.error) as e:
         raise _bad(path, f"{type(e).__name__}: {str(e)[:100]}") from None
     value = loads_strict(document.tobytes(), where=path, max_bytes=MOST_BYTES)
     if not isinstance(value, dict) or value.get("schema") != SCHEMA:

@@ -26,7 +26,7 @@ class Sample(NamedTuple):
     """One look: when (`perf_counter_ns`), whose and which span, what it was doing, where, and this process' CPU time.
 
     `doing` is one of running, sleep, lock, timed lock, file, wait, other; `what` a file's path where known; `stack` the
-    Python frames as `file:function:line` joined by ";", outermost first. `stage` is -1 for a look that found nothing open.
+    Python frames as `file:function:line` joined by ";", outermost first. `stage` is -1 where nothing was open.
     """
 
     at_ns: int
