@@ -143,6 +143,18 @@ def read_input(path: str | os.PathLike, *, max_bytes: int, what: str = "file") -
     return data
 
 
+def is_count(text: str | bytes) -> bool:
+    """Return whether a text is a whole number of at most 15 ASCII digits, blanks around it allowed.
+
+    `str.isdigit` also says yes to "²" and to 5 000 digits, which `int` refuses.
+
+    >>> is_count(" 12 "), is_count("²"), is_count(b"7"), is_count("9" * 5000)
+    (True, False, True, False)
+    """
+    stripped = text.strip()
+    return stripped.isascii() and stripped.isdigit() and len(stripped) <= 15
+
+
 def write_bytes(path: str | os.PathLike, data: bytes) -> Path:
     """Write `data` to `path` atomically and return the path."""
     with atomic_path(path) as tmp:

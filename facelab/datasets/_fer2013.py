@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from facelab.core.errors import BadInputError, MissingAssetError
+from facelab.core.files import is_count, open_input
 
 FER2013_CLASSES = ("anger", "disgust", "fear", "joy", "sadness", "surprise", "neutral")
 """FER2013's label numbers 0 … 6, named as facelab names emotions."""
@@ -60,13 +62,13 @@ class FerPlusVotes:
 
 def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     try:
-        with path.open(newline="", encoding="utf-8-sig") as f:
+        with io.TextIOWrapper(open_input(path), encoding="utf-8-sig", newline="") as f:
             reader = csv.reader(f)
             for row in reader:
                 yield reader.line_num, row
     except FileNotFoundError:
         raise MissingAssetError("the CSV is not there", where=path, fix="check the path") from None
-    except (OSError, UnicodeDecodeError, csv.Error) as e:
+    except (OSError, ValueError, csv.Error) as e:
         raise BadInputError("the CSV cannot be read", where=path, got=str(e)[:120]) from None
 
 
@@ -110,7 +112,7 @@ def load_fer2013(path: str | os.PathLike) -> Fer:
 def _pixels(text: str, where: str) -> np.ndarray:
     try:
         values = np.array([int(v) for v in text.split()], dtype=np.int64)
-    except ValueError:
+    except (ValueError, OverflowError):
         values = np.zeros(0, dtype=np.int64)
     if values.size != SIZE * SIZE or values.min() < 0 or values.max() > 255:
         raise BadInputError(
@@ -123,7 +125,7 @@ def _pixels(text: str, where: str) -> np.ndarray:
 
 
 def _label(text: str, where: str) -> int:
-    if not text.strip().isdigit() or int(text) >= len(FER2013_CLASSES):
+    if not is_count(text) or int(text) >= len(FER2013_CLASSES):
         raise BadInputError(
             "the label of a row is unknown", where=where, expected="0 … 6", got=repr(text[:40])
         )
@@ -142,7 +144,7 @@ def load_ferplus(path: str | os.PathLike, *, every_row: bool = False) -> FerPlus
         if not row or (number == 1 and row[-1].strip().upper() == "NF"):
             continue
         cells = [c.strip() for c in row[-len(FERPLUS_COLUMNS) :]]
-        if len(row) != len(FERPLUS_COLUMNS) + 2 or not all(c.isdigit() for c in cells):
+        if len(row) != len(FERPLUS_COLUMNS) + 2 or not all(map(is_count, cells)):
             raise BadInputError(
                 "a row of votes is malformed",
                 where=f"{path}:{number}",

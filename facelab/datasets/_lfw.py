@@ -13,6 +13,7 @@ import numpy as np
 from facelab.core import plain_pickle
 from facelab.core.array_files import read_npy
 from facelab.core.errors import BadInputError, MissingAssetError
+from facelab.core.files import is_count
 
 
 @dataclass(frozen=True)
@@ -80,11 +81,11 @@ def _lfw_rows(path: Path, text: str) -> list[tuple]:
         parts = [p.strip() for p in parts]
         if not any(parts):
             continue
-        if number == 1 and len(parts) in (1, 2) and all(p.isdigit() for p in parts):
+        if number == 1 and len(parts) in (1, 2) and all(map(is_count, parts)):
             promised = 2 * int(parts[0]) * (int(parts[1]) if len(parts) == 2 else 1)
             continue
         indices = parts[1:] if len(parts) == 3 else parts[1::2]
-        if len(parts) not in (3, 4) or not all(i.isdigit() and int(i) > 0 for i in indices):
+        if len(parts) not in (3, 4) or not all(is_count(i) and int(i) > 0 for i in indices):
             raise BadInputError(
                 "a line of the list of pairs is malformed",
                 where=f"{path}:{number}",

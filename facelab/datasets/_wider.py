@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from facelab.core.errors import BadInputError, MissingAssetError, did_you_mean
+from facelab.core.files import is_count
 
 SUBSETS = ("easy", "medium", "hard")
 ATTRIBUTES: Mapping[str, tuple[str, ...]] = {
@@ -243,7 +244,7 @@ def _bbx_gt(path: Path, lines: list[str]):
             continue
         names.append(_name(lines[at]))
         count = lines[at + 1].strip() if at + 1 < len(lines) else ""
-        if not count.isdigit():
+        if not is_count(count):
             raise BadInputError(
                 "the number of faces is missing",
                 where=f"{path}:{at + 2}",
@@ -352,7 +353,7 @@ def _parse(path: str, data: bytes, tokens: list[bytes]) -> tuple[int, str]:
     while lines and not lines[-1].strip():
         lines.pop()
     header = lines[0].decode("utf-8", "replace").strip() if lines else ""
-    if len(lines) < 2 or not (count := lines[1].strip()).isdigit():
+    if len(lines) < 2 or not is_count(count := lines[1].strip()):
         got = (
             repr(lines[1].decode("utf-8", "replace")[:80])
             if len(lines) > 1

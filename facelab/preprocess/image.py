@@ -8,13 +8,17 @@ from __future__ import annotations
 import io
 import os
 import warnings
-from pathlib import Path
 
 import numpy as np
 
 from facelab.core.errors import BadInputError
+from facelab.core.files import read_input
 
-MAX_PIXELS = 200_000_000
+MAX_PIXELS = 64_000_000
+"""Pixels that are decoded: 9 000 × 7 000. Every decoder is asked only after the header's size was compared with it."""
+MAX_FILE = 512 << 20
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
+"""What is opened, whatever a file is called. Pillow would start Ghostscript for a PostScript file."""
 MODES = ("rgb", "bgr", "gray")
 
 
@@ -49,7 +53,7 @@ def read_bytes(path: str | os.PathLike | bytes) -> tuple[bytes, str]:
     else:
         where = os.fspath(path)
         try:
-            data = Path(path).read_bytes()
+            data = read_input(path, max_bytes=MAX_FILE, what="image file")
         except OSError as e:
             raise BadInputError(
                 "the image file cannot be read",
@@ -82,11 +86,13 @@ def decode(
     """
     from PIL import Image
 
+    if (size := webp_size(data)) is not None:  # Pillow allocates the canvas when it opens one
+        _check_size(size, where)
     with warnings.catch_warnings():
         # Pillow warns of odd metadata and of large images; the limit on pixels is checked here
         warnings.simplefilter("ignore")
         try:
-            with Image.open(io.BytesIO(data)) as image:
+            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
                 _check_size(image.size, where)
                 if gray and image.format == "JPEG":
                     image.draft("L", image.size)
@@ -109,11 +115,30 @@ def decode(
             raise BadInputError(
                 "the file is no image that can be decoded",
                 where=where,
-                expected="a whole JPEG, PNG, WebP, BMP, TIFF or GIF file",
+                expected="a whole JPEG, PNG, WebP, BMP, TIFF, GIF or PPM file",
                 got=_reason(e, data),
                 fix="the file may be truncated or of another type; fetch it again",
             ) from None
     return pixels, orientation
+
+
+def webp_size(data: bytes) -> tuple[int, int] | None:
+    """Return (width, height) of a WebP file by its header, or None for another kind of file or a damaged header.
+
+    >>> webp_size(b"RIFF....WEBPVP8X" + bytes(8) + (99).to_bytes(3, "little") + (49).to_bytes(3, "little"))
+    (100, 50)
+    """
+    if data[:4] != b"RIFF" or data[8:12] != b"WEBP" or len(data) < 30:
+        return None
+    kind = data[12:16]
+    if kind == b"VP8X":
+        return tuple(1 + int.from_bytes(data[k : k + 3], "little") for k in (24, 27))
+    if kind == b"VP8L":
+        bits = int.from_bytes(data[21:25], "little")
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    if kind == b"VP8 ":
+        return tuple(int.from_bytes(data[k : k + 2], "little") & 0x3FFF for k in (26, 28))
+    return None
 
 
 def _reason(error: Exception, data: bytes) -> str:

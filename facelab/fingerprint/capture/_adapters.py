@@ -182,7 +182,7 @@ def _object(target):
     def call(path, probe):
         from PIL import Image
 
-        with Image.open(path) as image:
+        with Image.open(path, formats=("PNG", "JPEG")) as image:
             return target(image.convert("RGB"))
 
     return call

@@ -12,6 +12,7 @@ import numpy as np
 
 from facelab.core import allocator
 from facelab.core.errors import BadInputError, FacelabError, did_you_mean
+from facelab.core.files import is_count
 from facelab.core.machine import cores
 
 
@@ -210,4 +211,4 @@ def thread_count(threads: int | None) -> int:
             raise BadInputError("threads must be a whole number of at least 1", got=threads)
         return threads
     pinned = os.environ.get("OMP_NUM_THREADS", "")
-    return int(pinned) if pinned.isdigit() and int(pinned) > 0 else cores()
+    return int(pinned) if is_count(pinned) and int(pinned) > 0 else cores()

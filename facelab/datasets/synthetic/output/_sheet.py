@@ -52,7 +52,7 @@ def _groups(name: str, entries: list[dict]) -> list[tuple[str, list[int]]]:
 def _thumbnail(path: Path, size: tuple[int, int], faces: list[dict]) -> np.ndarray:
     from PIL import Image
 
-    with Image.open(path) as im:
+    with Image.open(path, formats=("PNG",)) as im:
         image = np.asarray(im.convert("RGB"))
     h, w, _ = image.shape
     small = np.rint(area_resize(image.astype(np.int64), size)).astype(np.uint8)

@@ -1,0 +1,160 @@
+"""Issue 22.8, 22.10: one reader of `.npy` and `.npz` files; every damaged header is an error that names the file."""
+
+import contextlib
+import io
+import struct
+import zipfile
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from facelab.core.array_files import map_npy, read_npy, read_npz
+from facelab.core.errors import BadInputError
+
+
+def npy(header: str, data: bytes = b"", version=b"\x01\x00") -> bytes:
+    text = header.encode("latin-1")
+    length = struct.pack("<H" if version == b"\x01\x00" else "<I", len(text))
+    return b"\x93NUMPY" + version + length + text + data
+
+
+def plain(array) -> bytes:
+    f = io.BytesIO()
+    np.save(f, array)
+    return f.getvalue()
+
+
+HEAD = "{'descr': '<f4', 'fortran_order': False, 'shape': (%s), }"
+HOSTILE = {
+    "empty": b"",
+    "magic alone": b"\x93NUMPY",
+    "no length": b"\x93NUMPY\x01\x00",
+    "token error": npy("{'descr': '<f4', 'fortran_order': False, 'shape': (3,"),
+    "index error": npy("{'descr': [('a',)], 'fortran_order': False, 'shape': (1,), }", b"\0" * 4),
+    "unbalanced": npy("(" * 9000),
+    "deep": npy("[" * 4000 + "]" * 4000),
+    "null": npy("{'descr': '<f4\0', 'fortran_order': False, 'shape': (1,), }", b"\0" * 4),
+    "long header": npy(" " * 20_000, version=b"\x02\x00"),
+    "header of 4 GB": b"\x93NUMPY\x02\x00\xff\xff\xff\xff{}",
+    "version 9": npy(HEAD % "1,", b"\0" * 4, version=b"\x09\x00"),
+    "huge": npy(HEAD % "100000, 100000", b"\0" * 16),
+    "overflow": npy(HEAD % "4611686018427387904, 4", b"\0" * 16),
+    "negative": npy(HEAD % "-1,", b"\0" * 4),
+    "true": npy(HEAD % "True,", b"\0" * 4),
+    "5000 digits": npy(HEAD % ("9" * 5000 + ","), b"\0" * 4),
+    "40 axes": npy(HEAD % ("1," * 40), b"\0" * 4),
+    "objects": npy("{'descr': '|O', 'fortran_order': False, 'shape': (1,), }", b"cos\nsystem\n."),
+    "structured": npy(
+        "{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (1,), }", b"\0" * 4
+    ),
+    "code": npy("{'descr': __import__('os'), 'fortran_order': False, 'shape': (1,), }"),
+    "extra key": npy("{'descr': '<f4', 'fortran_order': False, 'shape': (1,), 'x': 1}", b"\0" * 4),
+    "cut off": plain(np.zeros(9))[:-1],
+    "text": b"<!doctype html>",
+    "dates": plain(np.zeros(2, "M8[s]")),
+    "void": npy("{'descr': '|V8', 'fortran_order': False, 'shape': (1,), }", b"\0" * 8),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_header_is_an_error_that_names_the_file(name, tmp_path):
+    path = tmp_path / "x.npy"
+    path.write_bytes(HOSTILE[name])
+    for read in (read_npy, map_npy):
+        with pytest.raises(BadInputError, match="cannot be read") as e:
+            read(path, "tensor")
+        assert str(path) in e.value.where and e.value.got and e.value.fix
+    f = io.BytesIO()
+    with zipfile.ZipFile(f, "w") as z:
+        z.writestr("a.npy", HOSTILE[name])
+    path.write_bytes(f.getvalue())
+    with pytest.raises(BadInputError, match="cannot be read"):
+        read_npz(path)
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_every_command_that_reads_arrays_refuses_it(name, tmp_path):
+    from facelab.deploy import golden
+    from facelab.fingerprint.capture import _tensors as tensors
+    from facelab.matching import _files as stream
+
+    (tmp_path / "x.npy").write_bytes(HOSTILE[name])
+    for read in (
+        lambda: golden.read(tmp_path, ["x"], 1),
+        lambda: tensors.read_tensor(tmp_path, "x"),
+        lambda: stream.open_vectors(tmp_path / "x.npy", "the gallery"),
+    ):
+        with pytest.raises(BadInputError):
+            read()
+
+
+def archive(**members) -> bytes:
+    f = io.BytesIO()
+    with zipfile.ZipFile(f, "w", zipfile.ZIP_DEFLATED) as z:
+        for name, data in members.items():
+            z.writestr(name.replace("_npy", ".npy"), data)
+    return f.getvalue()
+
+
+def test_archives_are_compared_with_what_they_say(tmp_path):
+    path = tmp_path / "x.npz"
+    big = npy(HEAD % "268435456,")  # 1 GiB of numbers, none there
+    for data in (
+        archive(a_npy=big),
+        archive(a="text"),
+        plain(np.zeros(3)),
+        archive(a_npy=plain(np.zeros(3)))[:-30],
+        b"PK\x03\x04",
+    ):
+        path.write_bytes(data)
+        with pytest.raises(BadInputError, match="cannot be read"):
+            read_npz(path)
+    path.write_bytes(archive(a_npy=plain(np.zeros(1 << 20))))
+    assert path.stat().st_size < 20_000
+    with pytest.raises(BadInputError, match="cannot be read") as e:
+        read_npz(path, max_bytes=1 << 20)
+    assert "unfolded" in e.value.got
+
+
+@settings(max_examples=60)
+@given(
+    dtype=st.sampled_from(["<f4", ">f8", "u1", "<i8", "?", "<f2", "|i1"]),
+    shape=st.lists(st.integers(0, 4), max_size=4).map(tuple),
+    fortran=st.booleans(),
+)
+def test_good_files_are_read_as_numpy_reads_them(tmp_path_factory, dtype, shape, fortran):
+    path = tmp_path_factory.mktemp("a") / "x.npy"
+    a = np.arange(int(np.prod(shape))).reshape(shape).astype(dtype)
+    a = np.asfortranarray(a) if fortran else a
+    np.save(path, a)
+    theirs = np.load(path)
+    for mine in (read_npy(path), map_npy(path), read_npy(path.read_bytes())):
+        assert mine.dtype == theirs.dtype and mine.shape == theirs.shape
+        assert np.array_equal(mine, theirs)
+    np.savez_compressed(path.with_suffix(".npz"), a=a, ids=np.array(["é", "b"]))
+    both = read_npz(path.with_suffix(".npz"))
+    assert np.array_equal(both["a"], a) and both["ids"].tolist() == ["é", "b"]
+
+
+@settings(max_examples=300)
+@given(at=st.integers(0, 140), value=st.integers(0, 255), cut=st.integers(0, 200) | st.none())
+def test_any_damage_is_read_or_refused(at, value, cut):
+    data = bytearray(plain(np.arange(8, dtype=np.float32)))
+    data[at] = value
+    with contextlib.suppress(BadInputError):
+        assert isinstance(read_npy(bytes(data[:cut])), np.ndarray)
+    zipped = bytearray(archive(a_npy=plain(np.arange(8, dtype=np.float32))))
+    zipped[at % len(zipped)] = value
+    with contextlib.suppress(BadInputError):
+        read_npz(bytes(zipped[:cut]))
+
+
+def test_a_named_pipe_does_not_block(tmp_path):
+    import os
+
+    path = tmp_path / "x.npy"
+    os.mkfifo(path)
+    with pytest.raises(BadInputError, match="not a file"):
+        read_npy(path)
