@@ -25,7 +25,7 @@ CACHES := $(IPYTHONDIR) $(JUPYTER_CONFIG_DIR) $(JUPYTER_DATA_DIR) $(JUPYTER_RUNT
           $(NUMBA_CACHE_DIR) $(KERAS_HOME)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-main reproduce test test-slow lint lab doctor lock clean distclean
+.PHONY: help setup setup-main reproduce test test-slow lint docs lab doctor lock clean distclean
 
 help:  ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ lint: setup-main  ## ruff and canonical notebooks
 	@$(BIN)/ruff check .
 	@$(BIN)/python -m facelab.reproduce.canonical --check notebooks/*.ipynb
 
+docs: setup-main  ## build the docs site into site/, strictly and offline
+	@$(BIN)/mkdocs build --strict --quiet
+
 lab: setup  ## open JupyterLab on the overview, with both kernels
 	@$(BIN)/jupyter lab --notebook-dir=. --LabApp.default_url=/lab/tree/notebooks/00_overview.ipynb \
 	  --LabApp.news_url=None --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate $(ARGS)
@@ -64,7 +67,7 @@ lock: setup-main  ## resolve requirements/*.in into the lock files again
 	@$(PYTHON) requirements/bootstrap.py lock
 
 clean:  ## remove reports and caches; keep environments, models and data
-	rm -rf reports .cache .pytest_cache .ruff_cache .hypothesis build *.egg-info
+	rm -rf reports site docs/notebooks docs/reference/api .cache .pytest_cache .ruff_cache .hypothesis build *.egg-info
 	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +
 
 distclean: clean  ## remove the environments too

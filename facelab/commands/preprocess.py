@@ -186,7 +186,7 @@ def preset(name, out, as_json) -> None:
 
 
 @command.command(
-    epilog="Example: facelab preprocess conformance --check docs/preprocessing-conformance.md"
+    epilog="Example: facelab preprocess conformance --check docs/reference/preprocessing-conformance.md"
 )
 @click.option("--out", type=OutPath(), metavar="F.md", help="Write the table.")
 @click.option(

@@ -1,6 +1,6 @@
 """What each stage computes, in words and formulas, for people who write it in another language.
 
-One text serves `docs/preprocessing-stages.md` and, cut down to the stages of one spec, the README of a bundle.
+One text serves `docs/reference/preprocessing-stages.md` and, cut down to the stages of one spec, the README of a bundle.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ doubt."""
 
 
 def docs_page() -> str:
-    """Return `docs/preprocessing-stages.md`."""
+    """Return `docs/reference/preprocessing-stages.md`."""
     return (
         "\n".join([HEAD, "", CONVENTIONS, *(f"\n## {op}\n{text}" for op, text in RULES.items())])
         + "\n"

@@ -83,7 +83,7 @@ def test_one_level_is_what_a_step_of_the_pixel_makes_of_the_tensor():
 
 def test_every_op_has_its_rule_and_the_docs_have_them_all():
     assert set(stage_rules.RULES) == set(STAGES)
-    page = Path(__file__).resolve().parents[2] / "docs" / "preprocessing-stages.md"
+    page = Path(__file__).resolve().parents[2] / "docs" / "reference" / "preprocessing-stages.md"
     assert page.read_text() == stage_rules.docs_page(), "write it anew: stage_rules.docs_page()"
 
 

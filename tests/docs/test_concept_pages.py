@@ -18,7 +18,7 @@ def drawing_tool():
 
 
 doc_pictures = drawing_tool()
-PAGES = sorted(DOCS.glob("*.md"))
+PAGES = sorted(DOCS.rglob("*.md"))
 README = [p for p in (REPOSITORY / "README.md",) if p.is_file()]
 SLOW = ("facelab doctor", "facelab match bench", "facelab eval detector")
 SKIPPED = {
@@ -46,11 +46,12 @@ BLOCKS = list(blocks())
 
 def test_there_is_a_page_for_each_question_and_each_has_its_picture():
     for name in doc_pictures.PICTURES:
-        text = (DOCS / f"{name}.md").read_text()
+        (page,) = DOCS.rglob(f"{name}.md")
+        text = page.read_text()
         assert text.startswith("# ") and "?" in text.splitlines()[0], (
             f"{name}: the title is no question"
         )
-        assert f"(img/{name}.png)" in text
+        assert f"(../img/{name}.png)" in text
         assert len(text.splitlines()) <= 60, f"{name}: more than a screen or so"
         picture = DOCS / "img" / f"{name}.png"
         assert (

@@ -101,8 +101,11 @@ def test_every_example_works(line, shell, request, monkeypatch, tmp_path):
     if rest.startswith("reproduce"):
         line += " --dry-run"
     if rest.startswith("preprocess conformance"):
-        (tmp_path / "docs").mkdir()
-        shutil.copy(REPOSITORY / "docs" / "preprocessing-conformance.md", tmp_path / "docs")
+        (tmp_path / "docs" / "reference").mkdir(parents=True)
+        shutil.copy(
+            REPOSITORY / "docs" / "reference" / "preprocessing-conformance.md",
+            tmp_path / "docs" / "reference",
+        )
     done = shell(line)
     # a check that fails (no GPU, a missing optional package, a figure that got worse) is an answer, not a breakdown
     answers = (0, 1) if rest.startswith(("doctor", "compare", "quantize")) else (0,)

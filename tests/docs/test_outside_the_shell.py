@@ -18,7 +18,7 @@ from conftest_docs import REPOSITORY, show
 
 DOCS = REPOSITORY / "docs"
 BIN = Path(sys.executable).parent
-GATE = (DOCS / "fingerprint-gate.md").read_text()
+GATE = (DOCS / "how-to" / "fingerprint-gate.md").read_text()
 ENVIRONMENT = {
     **os.environ,
     "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
@@ -114,7 +114,7 @@ def address(assets):
     server.server_close()
 
 
-PAGES = "".join(p.read_text() for p in DOCS.glob("*.md"))
+PAGES = "".join(p.read_text() for p in sorted(DOCS.rglob("*.md")))
 ASKING = [
     line
     for block in re.findall(r"^```console network\n(.*?)^```", PAGES, re.M | re.S)
@@ -139,7 +139,7 @@ def test_what_asks_an_address_works_with_one(line, project, address):
 @pytest.mark.timeout(400)
 def test_the_cluster_of_the_page_runs_a_step(project):
     pytest.importorskip("distributed")
-    page = (DOCS / "running-on-a-cluster.md").read_text()
+    page = (DOCS / "how-to" / "running-on-a-cluster.md").read_text()
     block = re.search(r"```console cluster\n(.*?)```", page, re.S)[1]
     scheduler, worker, reproduce = re.findall(r"^\$ (.*)", block, re.M)
     with socket.socket() as s:

@@ -4,7 +4,7 @@ import pytest
 
 from facelab.preprocess import conformance
 
-TABLE = "docs/preprocessing-conformance.md"
+TABLE = "docs/reference/preprocessing-conformance.md"
 
 
 def rows_of(text):
