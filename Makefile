@@ -54,7 +54,7 @@ lint: setup-main  ## ruff and canonical notebooks
 	@$(BIN)/python -m facelab.reproduce.canonical --check notebooks/*.ipynb
 
 docs: setup-main  ## build the docs site into site/, strictly and offline
-	@$(BIN)/mkdocs build --strict --quiet
+	@PYTHONPATH=docs/tools NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 lab: setup  ## open JupyterLab on the overview, with both kernels
 	@$(BIN)/jupyter lab --notebook-dir=. --LabApp.default_url=/lab/tree/notebooks/00_overview.ipynb \

@@ -1,6 +1,6 @@
 """What each stage computes, in words and formulas, for people who write it in another language.
 
-One text serves `docs/reference/preprocessing-stages.md` and, cut down to the stages of one spec, the README of a bundle.
+One text serves `docs/reference/preprocessing-stages.md` and, cut down to the stages of one spec, a bundle's README.
 """
 
 from __future__ import annotations

@@ -26,7 +26,21 @@ from facelab.zoo.runtimes import Model, ModelRunError, open_model
 
 CASCADE = ("pnet", "rnet", "onet")
 FAMILIES = Families("detector", package, "DETECTOR")
-families, family_class, available = FAMILIES.names, FAMILIES.named, FAMILIES.available
+
+
+def families() -> list[str]:
+    """Return the names of the detector families, such as "yunet"."""
+    return FAMILIES.names()
+
+
+def family_class(name: str) -> type:
+    """Return a family's class. Raises BadInputError for an unknown name."""
+    return FAMILIES.named(name)
+
+
+def available() -> list[ModelEntry]:
+    """Return the catalogue's detectors whose files are on this machine. Downloads nothing."""
+    return FAMILIES.available()
 
 
 def load(

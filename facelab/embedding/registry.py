@@ -10,6 +10,7 @@ from facelab.core.errors import BadInputError
 from facelab.embedding import families as package
 from facelab.embedding.base import Embedder
 from facelab.preprocess.spec import PreprocessSpec
+from facelab.zoo.catalogue import ModelEntry
 from facelab.zoo.families import (
     Families,
     checked,
@@ -22,7 +23,21 @@ from facelab.zoo.families import (
 from facelab.zoo.runtimes import open_model
 
 FAMILIES = Families("embedder", package, "EMBEDDER")
-families, family_class, available = FAMILIES.names, FAMILIES.named, FAMILIES.available
+
+
+def families() -> list[str]:
+    """Return the names of the embedder families, such as "arcface"."""
+    return FAMILIES.names()
+
+
+def family_class(name: str) -> type:
+    """Return a family's class. Raises BadInputError for an unknown name."""
+    return FAMILIES.named(name)
+
+
+def available() -> list[ModelEntry]:
+    """Return the catalogue's embedders whose files are on this machine. Downloads nothing."""
+    return FAMILIES.available()
 
 
 def load(

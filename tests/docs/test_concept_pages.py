@@ -2,6 +2,8 @@
 
 import importlib.util
 import re
+import subprocess
+import sys
 
 import pytest
 from conftest_docs import REPOSITORY, show
@@ -132,3 +134,17 @@ def test_every_command_runs(page, shell, request, monkeypatch):
 @pytest.mark.parametrize("page", WITH_SLOW, ids=lambda p: p.name)
 def test_every_command_runs_the_slow_ones_too(page, shell, request, monkeypatch):
     _run(page, _commands(page, slow=True), shell, request, monkeypatch)
+
+
+def test_the_python_of_the_tutorial_runs(tmp_path):
+    text = (DOCS / "tutorial" / "first-hour.md").read_text()
+    program = "\n".join(re.findall(r"^```python\n(.*?)^```", text, re.M | re.S))
+    done = subprocess.run(
+        [sys.executable, "-W", "error::DeprecationWarning:facelab", "-c", program],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "[0 1 2 3 4]" in done.stdout

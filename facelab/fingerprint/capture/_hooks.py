@@ -29,6 +29,8 @@ def tap(name: str, array: Any) -> Any:
 class stage:
     """Name a stage, as a decorator of the function that does it or as a context manager.
 
+    Examples
+    --------
     >>> @stage("double")
     ... def double(x):
     ...     return 2 * x

@@ -1,6 +1,7 @@
 """Which vector instructions a kernel is built for: found at run time, forced by a parameter.
 
-The register blocking (rows × vectors held in registers) was measured on a Zen 5 server core; see docs/explanation/matching.md.
+The register blocking (rows × vectors held in registers) was measured on a Zen 5 server core; see
+docs/explanation/matching.md.
 """
 
 from __future__ import annotations
