@@ -9,6 +9,9 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "_pipeline": ["FrameSource", "Pipeline", "PipelineRun", "PipelineStage"],
         "_pipeline_face": ["RenderedFrames", "face_pipeline"],
+        "canary._canary": ["Canary"],
+        "canary._rollout": ["Rollout"],
+        "canary._sequential": ["bounds"],
         "pools._diagnosis": ["diagnose"],
         "pools._lease": ["OverloadedError"],
         "pools._load": ["open_loop"],

@@ -20,9 +20,9 @@ from facelab.deploy import policy as policies
 from facelab.deploy.policy import Policy
 from facelab.serving.releases._probation import Probation
 from facelab.serving.releases._release import Adapter, Release, load
-from facelab.serving.releases._snapshot import wait_until_stable
+from facelab.serving.releases._snapshot import signature_of, wait_until_stable
 from facelab.serving.releases._store import ReleaseStore
-from facelab.serving.releases._watch import Watcher
+from facelab.serving.releases._watch import Watcher, look_at_store
 
 
 @dataclass(frozen=True)
@@ -209,7 +209,8 @@ class ModelSlot:
         act: Callable[[], object] = self.follow
         if path is not None:
             act = lambda: self.offer(source, settle_s=settle_s)  # noqa: E731
-        self._watchers.append(Watcher(source, act, whole=path is not None))
+        look = look_at_store if path is None else signature_of
+        self._watchers.append(Watcher(source, act, look=look))
 
     def _guarded(
         self,

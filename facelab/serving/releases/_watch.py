@@ -8,23 +8,37 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from facelab.serving.releases._snapshot import signature_of
-
 POLL_MS = 1000
 """Looks of its own beside the system's events: network and overlay file systems send none."""
 
 
-class Watcher:
-    """Calls `act` in a thread when what `path` leads to has changed; never twice at once.
+def look_at_file(path: Path) -> tuple:
+    """Return what changes when a file is written or replaced."""
+    s = path.stat()
+    return (s.st_mtime_ns, s.st_ino, s.st_size)
 
-    The folder above is watched too, since a rename and a swapped link change only that one. With `whole` the content
-    is compared, so that an event without a change (a touched neighbour) does nothing.
+
+def look_at_store(path: Path) -> tuple:
+    """Return what changes when a store of releases promotes or rolls back."""
+    return look_at_file(path / "state.json")
+
+
+class Watcher:
+    """Calls `act` in a thread when what `look` sees at `path` has changed; never twice at once.
+
+    The folder above is watched too, since a rename and a swapped link change only that one. `look` returns what is
+    compared, so that an event without a change (a touched neighbour) does nothing.
     """
 
     def __init__(
-        self, path: Path, act: Callable[[], object], *, whole: bool, poll_ms: int = POLL_MS
+        self,
+        path: Path,
+        act: Callable[[], object],
+        *,
+        look: Callable[[Path], tuple],
+        poll_ms: int = POLL_MS,
     ):
-        self.path, self._act, self._whole, self._poll = path, act, whole, poll_ms
+        self.path, self._act, self._look_at, self._poll = path, act, look, poll_ms
         self._stop = threading.Event()
         self._seen = self._look()
         self._thread = threading.Thread(target=self._run, name="facelab-watch", daemon=True)
@@ -32,17 +46,15 @@ class Watcher:
 
     def _look(self) -> tuple:
         with contextlib.suppress(OSError):
-            if self._whole:
-                return signature_of(self.path)
-            s = (self.path / "state.json").stat()
-            return (s.st_mtime_ns, s.st_ino, s.st_size)
+            return self._look_at(self.path)
         return ()
 
     def _run(self) -> None:
         import watchfiles
 
         while not self._stop.is_set():
-            places = {str(self.path.parent.absolute()), os.path.realpath(self.path)}
+            real = Path(os.path.realpath(self.path))
+            places = {str(p) for p in (self.path.parent.absolute(), real, real.parent)}
             try:
                 changes = watchfiles.watch(
                     *(p for p in places if Path(p).is_dir()),

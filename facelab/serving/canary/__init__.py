@@ -1,0 +1,1 @@
+"""Canaries: who gets the candidate, how the two versions compare, and when to stop."""
