@@ -72,7 +72,7 @@ class Delays:
         core = max(self._cores)
         for _ in range(4):
             # a hog ends when this process does: its standard input then closes
-            hog = subprocess.Popen([sys.executable, "-S", "-E", "-c", _HOG], stdin=subprocess.PIPE)
+            hog = subprocess.Popen([sys.executable, "-I", "-S", "-c", _HOG], stdin=subprocess.PIPE)
             os.sched_setaffinity(hog.pid, {core})
             self._hogs.append(hog)
         return self

@@ -13,9 +13,12 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "_causes": ["CAUSES", "FAULTS", "Causes", "SlowCall", "explain"],
+        "_lines": ["allocating_lines"],
+        "_memory": ["MemoryReport", "MemoryWatch"],
         "_quantiles": ["corrected", "quantile"],
         "_stages": ["Stages"],
         "_trace": ["Trace", "load"],
         "_tracer": ["Tracer"],
+        "_verdict": ["VERDICTS"],
     },
 )

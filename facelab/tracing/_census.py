@@ -1,0 +1,144 @@
+"""A census of this process: arrays, sessions, NodeArgs without session, threads, open files; and who holds them."""
+
+from __future__ import annotations
+
+import gc
+import sys
+import threading
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+KEEPS_A_SESSION = ("NodeArg", "ModelMetadata", "SessionIOBinding")
+"""Types of onnxruntime's C++ module whose objects keep the whole session alive."""
+_META = ("_inputs_meta", "_outputs_meta", "_overridable_initializers", "_model_meta", "_sess")
+
+
+@dataclass(frozen=True)
+class Census:
+    """Counts at one moment. `arrays` maps (shape, dtype) to (count, bytes); the last two name what exists."""
+
+    objects: int
+    object_bytes: int
+    types: dict[str, int]
+    arrays: dict[str, tuple[int, int]]
+    sessions: int
+    orphans: int
+    threads: tuple[str, ...]
+    files: tuple[str, ...]
+
+    @property
+    def array_bytes(self) -> int:
+        """Bytes of all arrays that own their memory."""
+        return sum(size for _, size in self.arrays.values())
+
+
+def take() -> Census:
+    """Collect garbage and count what is left. Takes a second per few million objects: not for every frame."""
+    gc.collect()
+    tracked = gc.get_objects()
+    types: Counter[str] = Counter()
+    arrays: dict[str, list[int]] = {}
+    seen: set[int] = set()
+    sessions: list[Any] = []
+    keepers: list[Any] = []
+    size = 0
+    for item in tracked:
+        types[type(item).__name__] += 1
+        size += sys.getsizeof(item, 0)
+        if type(item).__name__ == "InferenceSession" and hasattr(item, "_inputs_meta"):
+            sessions.append(item)
+        _look_inside(item, arrays, seen, keepers)
+    known = _known(sessions)
+    orphans = sum(id(k) not in known for k in keepers)
+    del tracked
+    return Census(
+        len(seen) + sum(types.values()),
+        size,
+        dict(types),
+        {k: (v[0], v[1]) for k, v in arrays.items()},
+        len(sessions),
+        orphans,
+        tuple(t.name for t in threading.enumerate()),
+        open_files(),
+    )
+
+
+def _look_inside(
+    item: Any, arrays: dict[str, list[int]], seen: set[int], keepers: list[Any]
+) -> None:
+    """Count what the garbage collector does not track but a container holds: arrays, and objects made in C++."""
+    for held in gc.get_referents(item):
+        kind = type(held)
+        name = kind.__name__
+        if name == "ndarray" or name in KEEPS_A_SESSION:
+            if id(held) in seen:
+                continue
+            seen.add(id(held))
+            if name == "ndarray":
+                if held.base is None and held.nbytes:
+                    entry = arrays.setdefault(f"{held.shape} {held.dtype}", [0, 0])
+                    entry[0] += 1
+                    entry[1] += int(held.nbytes)
+            elif "onnxruntime" in kind.__module__:
+                keepers.append(held)
+
+
+def _known(sessions: Iterable[Any]) -> set[int]:
+    """Return the ids of the NodeArgs and metadata that living sessions hold themselves."""
+    out: set[int] = set()
+    for session in sessions:
+        for name in _META:
+            held = getattr(session, name, None)
+            out.update(map(id, held if isinstance(held, (list, tuple)) else [held]))
+    return out
+
+
+def open_files() -> tuple[str, ...]:
+    """Return what the open file descriptors of this process lead to, with "path ×n" for several of one file."""
+    found: Counter[str] = Counter()
+    try:
+        for entry in Path("/proc/self/fd").iterdir():
+            try:
+                target = str(entry.readlink())
+            except OSError:
+                continue  # the descriptor of this very listing
+            found[target.split(":[")[0]] += 1
+    except OSError:
+        return ()
+    return tuple(f"{path} ×{n}" if n > 1 else path for path, n in sorted(found.items()))
+
+
+def holder(shape: str) -> str:
+    """Return who holds most arrays of one "(shape) dtype" key: `module.name`, `Class.attribute`, or a type's name."""
+    containers: Counter[int] = Counter()
+    by_id: dict[int, Any] = {}
+    for item in gc.get_objects():
+        if isinstance(item, (list, dict, tuple, set)):
+            n = sum(
+                type(h).__name__ == "ndarray" and f"{h.shape} {h.dtype}" == shape
+                for h in gc.get_referents(item)
+            )
+            if n:
+                containers[id(item)], by_id[id(item)] = n, item
+    if not containers:
+        return ""
+    return _name_of(by_id[containers.most_common(1)[0][0]])
+
+
+def _name_of(container: Any) -> str:
+    for outer in gc.get_referrers(container):
+        if isinstance(outer, dict):
+            name = next((str(k) for k, v in outer.items() if v is container), None)
+            owner = next((o for o in gc.get_referrers(outer) if _dict_of(o) is outer), None)
+            if name is not None and owner is not None:
+                where = owner.__name__ if isinstance(owner, ModuleType) else type(owner).__name__
+                return f"{where}.{name}"
+    return f"a {type(container).__name__} of {len(container)}"
+
+
+def _dict_of(item: Any) -> Any:
+    return getattr(item, "__dict__", None) if not isinstance(item, type) else None
