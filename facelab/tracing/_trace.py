@@ -67,15 +67,15 @@ class Trace:
         Wall-clock offset, cost of a page fault, switch interval, machine.
     """
 
-    columns: dict[str, np.ndarray]
-    parent: np.ndarray
-    call: np.ndarray
+    columns: dict[str, np.ndarray] = dataclasses.field(repr=False)
+    parent: np.ndarray = dataclasses.field(repr=False)
+    call: np.ndarray = dataclasses.field(repr=False)
     names: tuple[str, ...]
     lost: int
     counters: bool
-    events: tuple[Event, ...] = ()
-    samples: tuple[Sample, ...] = ()
-    facts: dict[str, Any] = dataclasses.field(default_factory=dict)
+    events: tuple[Event, ...] = dataclasses.field(default=(), repr=False)
+    samples: tuple[Sample, ...] = dataclasses.field(default=(), repr=False)
+    facts: dict[str, Any] = dataclasses.field(default_factory=dict, repr=False)
 
     @classmethod
     def make(cls, rows: np.ndarray, *, names: tuple[str, ...], lost: int, **rest: Any) -> Trace:
