@@ -31,12 +31,27 @@ def homes(init: Path) -> dict[str, str]:
     return {}
 
 
+def stub_homes(stub: Path) -> dict[str, str]:
+    """Return where the names of a front door's stub are defined: name → module, relative to the room."""
+    nodes = [
+        n for n in ast.parse(stub.read_text(encoding="utf-8")).body if isinstance(n, ast.ImportFrom)
+    ]
+    return {a.name: n.module for n in nodes if n.module for a in n.names}
+
+
+def is_module(room: Path, name: str) -> bool:
+    """Return whether a name of a front door is a module or folder of its room."""
+    return (room / name).is_dir() or (room / f"{name}.py").is_file()
+
+
 def rooms() -> dict[str, list[str]]:
     """Return each room with a front door, and the full path of each name that it exports."""
     found = {}
     for init in sorted(PACKAGE.glob("*/__init__.py")):
-        room, where = init.parent.name, homes(init)
-        names = [n for n in exported(init) if not (init.parent / n).is_dir()]
+        room, stub = init.parent.name, init.with_suffix(".pyi")
+        init = stub if stub.is_file() else init
+        where = stub_homes(stub) if stub.is_file() else homes(init)
+        names = [n for n in exported(init) if n in where or not is_module(init.parent, n)]
         paths = [f"facelab.{room}." + (f"{where[n]}.{n}" if n in where else n) for n in names]
         if paths:
             found[room] = paths

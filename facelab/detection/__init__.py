@@ -5,19 +5,6 @@
 ['blazeface', 'dlib-cnn', 'dlib-hog']
 """
 
-from facelab.detection.base import Detections, Detector, Timings
-from facelab.detection.images import as_rgb, find_images
-from facelab.detection.registry import available, families, load
-from facelab.preprocess.image import read_image
+import lazy_loader
 
-__all__ = [
-    "Detections",
-    "Detector",
-    "Timings",
-    "as_rgb",
-    "available",
-    "families",
-    "find_images",
-    "load",
-    "read_image",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from facelab.detection.base import Detections, Detector
+from facelab.detection import Detections, Detector
 
 BORDER = 0.5
 """Share of the longer side that is added on each side of a tight crop, in which nothing was found at first."""

@@ -8,9 +8,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from facelab.core.errors import BadInputError
-from facelab.detection.base import Detections, Stopwatch, Timings
-from facelab.detection.images import as_rgb
-from facelab.detection.inputs import in_order, prepared
+from facelab.detection import Detections, Stopwatch, Timings, as_rgb, in_order, prepared
 from facelab.preprocess.spec import PreprocessSpec
 from facelab.zoo.runtimes import Model, check_spec
 

@@ -13,7 +13,7 @@ import numpy as np
 from facelab.core.errors import BadInputError, MissingAssetError
 from facelab.core.files import read_json, write_json
 from facelab.core.project import project_root
-from facelab.detection.base import Detector
+from facelab.detection import Detector
 from facelab.emotion.classifier import EmotionClassifier
 from facelab.emotion.train import MODEL
 from facelab.preprocess import read_image

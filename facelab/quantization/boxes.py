@@ -8,9 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from facelab.detection.boxes import overlap
-from facelab.detection.neural import Found, model_input
-from facelab.detection.registry import FAMILIES, load
+from facelab.detection import FAMILIES, Found, load, model_input, overlap
 from facelab.metrics.bootstrap import bootstrap_mean
 from facelab.quantization.subject import Subject
 

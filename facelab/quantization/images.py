@@ -9,7 +9,7 @@ import numpy as np
 from facelab.core.errors import BadInputError
 from facelab.core.hashing import sha256_array, sha256_file
 from facelab.datasets.labels import SEVEN
-from facelab.detection.inputs import bounded, in_order, prepared
+from facelab.detection import bounded, in_order, prepared
 from facelab.emotion.data import FaceSet
 from facelab.emotion.evaluate import in_classes
 from facelab.emotion.spec import to_tensor

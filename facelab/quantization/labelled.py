@@ -13,7 +13,7 @@ from facelab.core.errors import BadInputError
 from facelab.core.hashing import sha256_array
 from facelab.datasets import FER2013_CLASSES, load_fer2013, load_image_folder
 from facelab.datasets.labels import DROP, NAMES, plain
-from facelab.detection.inputs import in_order, prepared
+from facelab.detection import in_order, prepared
 from facelab.emotion import sources
 from facelab.emotion.prepare import is_fer
 from facelab.emotion.spec import emotion_spec

@@ -85,7 +85,7 @@ def detect_all(image: np.ndarray, names: list[str]) -> dict[str, detection.Detec
 
 def hits(found: dict[str, detection.Detections]) -> list[dict]:
     """Return a row a detector: whether a box overlaps the astronaut's face (IoU ≥ 0.4), and how many boxes do not."""
-    from facelab.detection.boxes import overlap
+    from facelab.detection import overlap
 
     rows = []
     for name, faces in found.items():

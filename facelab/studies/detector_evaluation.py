@@ -10,15 +10,20 @@ from pathlib import Path
 
 import numpy as np
 
+from facelab import detection
 from facelab.core.errors import FacelabError
 from facelab.core.files import read_csv
 from facelab.core.progress import track
 from facelab.core.timing import summarise
-from facelab.detection import evaluate
-from facelab.detection.base import Detections, Detector
-from facelab.detection.boxes import overlap
-from facelab.detection.neural import NeuralDetector
-from facelab.detection.registry import available, families, load
+from facelab.detection import (
+    Detections,
+    Detector,
+    NeuralDetector,
+    available,
+    families,
+    load,
+    overlap,
+)
 from facelab.metrics.detection import Curve, average_precision, match
 from facelab.preprocess.image import read_image
 from facelab.zoo import mirror
@@ -86,7 +91,7 @@ def photographs() -> Pictures | None:
     table = mirror.labelled("wider_boxes.csv")
     if table is None:
         return None
-    labels = evaluate.read_labels(table)
+    labels = detection.read_labels(table)
     return Pictures({n: read_image(table.parent / n) for n in labels.boxes}, labels.boxes)
 
 
@@ -122,11 +127,8 @@ def detect_all(
     """Run every detector on every picture, network scores down to `AP_SCORE`; thresholds are put back."""
     out = {}
     for name, detector in track(detectors.items(), "detectors"):
-        operating = evaluate.lowered(detector)
-        try:
+        with detection.precision_recall_threshold(detector):
             out[name] = {k: detector.detect(image) for k, image in pictures.images.items()}
-        finally:
-            detector.score_threshold = operating
     return out
 
 
@@ -134,10 +136,10 @@ def curve(
     found: Mapping[str, Detections], pictures: Pictures, *, iou: float, min_height: float = 10
 ) -> Curve:
     """Return precision and recall with AP and its interval over images; lower faces are ignored."""
-    truths = [evaluate.to_xywh(pictures.boxes[k]) for k in found]
+    truths = [detection.to_xywh(pictures.boxes[k]) for k in found]
     keep = np.concatenate([t[:, 3] >= min_height for t in truths])
     return average_precision(
-        match([evaluate.predictions(d) for d in found.values()], truths),
+        match([detection.predictions(d) for d in found.values()], truths),
         keep,
         iou=iou,
         replicates=500,

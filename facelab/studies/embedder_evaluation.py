@@ -8,7 +8,7 @@ import numpy as np
 
 from facelab.core.errors import BadInputError
 from facelab.core.progress import track
-from facelab.detection.base import Detections, Detector
+from facelab.detection import Detections, Detector
 from facelab.embedding import evaluate
 from facelab.embedding.base import Embedder, NeuralEmbedder
 from facelab.embedding.evaluate import Faces, PairList

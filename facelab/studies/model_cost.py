@@ -85,7 +85,7 @@ def _child() -> None:
 
 
 def _detector(job: dict) -> Callable:
-    from facelab.detection.registry import load
+    from facelab.detection import load
 
     detector = load(job["name"], threads=job["threads"])
     return lambda image, _: detector.detect(image).timings

@@ -337,7 +337,7 @@ def test_a_gate_refuses_a_baseline_without_records(tmp_path, capsys):
     ],
 )
 def test_labels_of_another_shape_are_refused_with_their_line(tmp_path, text, says):
-    from facelab.detection.evaluate import read_labels
+    from facelab.detection import read_labels
 
     (tmp_path / "labels.csv").write_text(text)
     with pytest.raises(BadInputError, match=says) as e:

@@ -6,6 +6,7 @@ import functools
 import pytest
 
 from facelab import detection
+from facelab.preprocess import read_image
 
 
 @pytest.fixture(scope="session")
@@ -19,10 +20,10 @@ def photographs(assets):
     """Return path → (RGB image, number of faces) of the photographs with exact counts."""
     with (assets / "labelled" / "detection.csv").open() as f:
         rows = [(r["path"], int(r["n_faces"])) for r in csv.DictReader(f) if r["exact"] == "1"]
-    return {path: (detection.read_image(assets / "labelled" / path), n) for path, n in rows}
+    return {path: (read_image(assets / "labelled" / path), n) for path, n in rows}
 
 
 @pytest.fixture(scope="session")
 def six(assets):
     """Return the photograph of six people."""
-    return detection.read_image(assets / "labelled" / "detection" / "deepinsight_t1.jpg")
+    return read_image(assets / "labelled" / "detection" / "deepinsight_t1.jpg")

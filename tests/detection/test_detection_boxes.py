@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from facelab.detection import boxes as bx
+from facelab.detection import _boxes as bx
 
 
 def some_boxes(draw_max=25):
@@ -128,7 +128,7 @@ def test_priors_cover_every_cell(size):
 
 
 def test_detections_show_themselves_in_a_notebook():
-    from facelab.detection.base import Detections, Timings
+    from facelab.detection import Detections, Timings
 
     found = Detections(
         np.array([[1, 2, 30, 40]]), np.array([0.5]), timings=Timings(0.001, 0.002, 0.001)

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from facelab import detection
 from facelab.core.errors import BadInputError
-from facelab.detection.inputs import Preparation, detector_spec, geometry
+from facelab.detection._inputs import Preparation, detector_spec, geometry
+from facelab.preprocess import read_image
 
 EVERYWHERE = ["haar", "dlib-hog", "mtcnn"]
 MIRRORED = [
@@ -112,7 +112,7 @@ def test_files_of_every_kind(tmp_path, load):
     }
     for name, data in good.items():
         (tmp_path / name).write_bytes(data)
-        image = detection.read_image(tmp_path / name)
+        image = read_image(tmp_path / name)
         assert image.shape == (48, 64, 3) and image.dtype == np.uint8
         assert len(load("haar").detect(image)) == 0
     whole = encoded("RGB", "JPEG")
@@ -123,7 +123,7 @@ def test_files_of_every_kind(tmp_path, load):
     }.items():
         (tmp_path / name).write_bytes(data)
         with pytest.raises(BadInputError) as caught:
-            detection.read_image(tmp_path / name)
+            read_image(tmp_path / name)
         assert name in caught.value.where
 
 
@@ -164,7 +164,7 @@ def test_a_spec_that_needs_a_face_is_refused():
 
 
 def test_what_data_synth_writes_is_a_list_of_labels(tmp_path):
-    from facelab.detection.evaluate import read_labels
+    from facelab.detection import read_labels
 
     rows = "images/0.png,a,1,2,11,22\nimages/0.png,b,30,2,41,22\n"
     (tmp_path / "labels.csv").write_text("file,identity,x1,y1,x2,y2\n" + rows)

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from facelab import detection
-from facelab.detection.boxes import overlap
+from facelab.detection import overlap
+from facelab.preprocess import read_image
 
 # exact count on the 20 photographs (ASSETS.md), for every detector whose weights are in the mirror
 EXACT = {
@@ -91,7 +91,7 @@ def test_recall_in_crowds(name, load, assets):
     for path, rows in boxes.items():
         truth = np.array(rows)
         truth = truth[truth[:, 3] - truth[:, 1] >= 10]
-        found = load(name).detect(detection.read_image(assets / "labelled" / path))
+        found = load(name).detect(read_image(assets / "labelled" / path))
         hit += int((overlap(truth, found.boxes).max(axis=1, initial=0) >= 0.5).sum())
         faces += len(truth)
     assert hit / faces >= WIDER[name]
@@ -117,7 +117,7 @@ def test_nothing_fires_without_a_face(name, load, assets):
     # drawings and animals apart: smileys and monkeys have faces
     for path in sorted((assets / "images" / "no_face").iterdir()):
         if "cydonia" not in path.name:
-            assert len(load(name).detect(detection.read_image(path))) == 0, path.name
+            assert len(load(name).detect(read_image(path))) == 0, path.name
 
 
 @pytest.mark.parametrize("variant, threshold", [("n", 0.02), ("n", 0.6), ("s", 0.6)])
@@ -173,7 +173,7 @@ def test_haar_and_dlib_find_most_of_six(load, six):
 @pytest.mark.slow
 def test_dlib_cnn_equals_dlib(load, assets):
     """The MMOD detector behind our interface gives dlib's own rectangles and confidences."""
-    image = detection.read_image(assets / "labelled/detection/ageitgey_two_people.jpg")
+    image = read_image(assets / "labelled/detection/ageitgey_two_people.jpg")
     detector = load("dlib-cnn", upsample=0)
     found = detector.detect(image)
     theirs = detector.model.handle(image, 0)

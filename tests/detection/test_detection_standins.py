@@ -7,7 +7,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from facelab import detection
 from facelab.core.errors import BadInputError
-from facelab.detection.inputs import detector_spec
+from facelab.detection._inputs import detector_spec
 from facelab.zoo.runtimes import ModelRunError
 
 
@@ -65,7 +65,7 @@ def scrfd_outputs():
 
 
 def retinaface_outputs(joined):
-    from facelab.detection.boxes import priors
+    from facelab.detection._boxes import priors
 
     prior = priors((64, 64), (8, 16, 32), ((16, 32), (64, 128), (256, 512)))
     row = 128 + 2 * (2 * 4 + 2)  # 64 pixels at (2.5, 2.5)·16 = (40, 40)
@@ -131,7 +131,7 @@ def test_a_constructed_answer_is_decoded_to_the_box_it_means(kind, stated, tmp_p
 
 
 def test_ultraface_offsets_and_corners_are_told_apart(tmp_path):
-    from facelab.detection.boxes import priors
+    from facelab.detection._boxes import priors
     from facelab.detection.families.ultraface import MIN_BOXES
 
     prior = np.clip(priors((64, 64), (8, 16, 32, 64), MIN_BOXES), 0, 1)

@@ -118,7 +118,7 @@ def test_crops_and_landmarks_give_one_embedding(faces, pairs, mobile):
 
 
 def test_boxes_from_landmarks_overlap_dlibs_own(faces, pairs):
-    from facelab.detection.boxes import overlap
+    from facelab.detection import overlap
 
     hog, shares = detection.load("dlib-hog"), []
     for name in [n for n in pairs.images if n.startswith("identity/lfw")][:12]:

@@ -313,7 +313,7 @@ def test_the_table_and_the_classes():
 def test_the_largest_face_is_cropped(spec):
     class Two:
         def detect(self, image):
-            from facelab.detection.base import Detections
+            from facelab.detection import Detections
 
             return Detections(
                 np.array([[0, 0, 10, 10], [20, 20, 60, 60], [0, 0, 79, 79]]),

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from facelab.detection.neural import Found
+from facelab.detection import Found
 from facelab.quantization import subject
 from facelab.quantization.boxes import agreement
 from facelab.quantization.edge import QuantizationError

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from facelab.core.errors import BadInputError
-from facelab.detection.boxes import blend, grid, sigmoid
-from facelab.detection.inputs import SMOOTH, detector_spec
-from facelab.detection.neural import Found, NeuralDetector, Outputs
+from facelab.detection._boxes import blend, grid, sigmoid
+from facelab.detection._inputs import SMOOTH, detector_spec
+from facelab.detection._neural import Found, NeuralDetector, Outputs
 from facelab.preprocess.spec import PreprocessSpec
 from facelab.zoo.runtimes import Model
 

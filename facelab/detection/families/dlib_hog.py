@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from facelab.core.errors import BadInputError
-from facelab.detection.base import Detections, Detector, Stopwatch, Timings
-from facelab.detection.inputs import bounded
+from facelab.detection._base import Detections, Detector, Stopwatch, Timings
+from facelab.detection._inputs import bounded
 from facelab.zoo.runtimes.dlib import import_dlib
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from facelab.core.errors import BadInputError
-from facelab.detection.base import Detections, Detector, Stopwatch, Timings
-from facelab.detection.inputs import bounded, in_order
+from facelab.detection._base import Detections, Detector, Stopwatch, Timings
+from facelab.detection._inputs import bounded, in_order
 from facelab.zoo.runtimes import Model
 
 

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from facelab.core.errors import BadInputError
-from facelab.detection.base import Detections, Detector, Stopwatch, Timings
-from facelab.detection.boxes import nms
-from facelab.detection.inputs import bounded
-from facelab.detection.neural import check_fraction
+from facelab.detection._base import Detections, Detector, Stopwatch, Timings
+from facelab.detection._boxes import nms
+from facelab.detection._inputs import bounded
+from facelab.detection._neural import check_fraction
 from facelab.zoo.runtimes import Model
 
 CELL = 12

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from facelab.detection.boxes import from_distances, grid
-from facelab.detection.inputs import detector_spec
-from facelab.detection.neural import Found, NeuralDetector, Outputs, levels
+from facelab.detection._boxes import from_distances, grid
+from facelab.detection._inputs import detector_spec
+from facelab.detection._neural import Found, NeuralDetector, Outputs, levels
 from facelab.preprocess.spec import PreprocessSpec
 
 

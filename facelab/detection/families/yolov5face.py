@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from facelab.detection.boxes import grid, sigmoid
-from facelab.detection.inputs import detector_spec
-from facelab.detection.neural import Found, NeuralDetector, Outputs
+from facelab.detection._boxes import grid, sigmoid
+from facelab.detection._inputs import detector_spec
+from facelab.detection._neural import Found, NeuralDetector, Outputs
 from facelab.preprocess.spec import PreprocessSpec
 from facelab.zoo.runtimes import Model
 

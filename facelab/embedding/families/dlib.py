@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from facelab.core.errors import BadInputError
-from facelab.detection.base import Stopwatch, Timings
+from facelab.detection import Stopwatch, Timings
 from facelab.embedding.base import Embedder
 from facelab.zoo.catalogue import load_catalogue
 from facelab.zoo.runtimes import Model, open_model

@@ -29,7 +29,7 @@ def task_adapter(folder: Path, manifest: Manifest) -> Any:
 
         return load(path, spec=spec, threads=1)
     if manifest.task == "detection":
-        from facelab.detection.registry import load
+        from facelab.detection import load
 
         return load(path, spec=spec, threads=1)
     return None

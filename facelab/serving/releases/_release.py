@@ -21,7 +21,7 @@ from facelab.core.result import Result
 from facelab.deploy import golden, thresholds
 from facelab.deploy.manifest import Manifest
 from facelab.deploy.policy import Policy
-from facelab.detection.inputs import in_order, prepared
+from facelab.detection import in_order, prepared
 from facelab.preprocess import PreprocessSpec, read_image
 from facelab.zoo.runtimes import Model, check_spec, open_model
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from facelab.core import html_table
 from facelab.core.errors import BadInputError
-from facelab.detection.images import as_rgb
+from facelab.detection._images import as_rgb
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,7 +118,7 @@ class Detector(ABC):
     def detect(self, image: np.ndarray) -> Detections:
         """Find the faces of an RGB uint8 image (height, width, 3), best score first.
 
-        Gray, RGBA and 16-bit arrays are converted (see `facelab.detection.images.as_rgb`). Raises BadInputError for
+        Gray, RGBA and 16-bit arrays are converted (see `facelab.detection._images.as_rgb`). Raises BadInputError for
         an empty array, floats, or another shape.
         """
         found = self._run(as_rgb(image))

@@ -9,8 +9,8 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from facelab.core.errors import BadInputError
-from facelab.detection.base import Detections, Detector, Stopwatch, Timings
-from facelab.detection.inputs import Preparation
+from facelab.detection._base import Detections, Detector, Stopwatch, Timings
+from facelab.detection._inputs import Preparation
 from facelab.preprocess.spec import PreprocessSpec
 from facelab.zoo.runtimes import Model, check_spec
 
@@ -86,7 +86,7 @@ class NeuralDetector(Detector):
 
     def suppress(self, found: Found) -> Found:
         """Keep candidates that survive plain non-maximum suppression."""
-        from facelab.detection.boxes import nms
+        from facelab.detection._boxes import nms
 
         return found.take(nms(found.boxes, found.scores, self.nms_threshold, top_k=self.top_k))
 

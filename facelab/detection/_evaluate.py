@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 
 from facelab.core.errors import BadInputError, FacelabError
 from facelab.core.files import read_csv
-from facelab.detection.base import Detections, Detector
-from facelab.detection.boxes import overlap
-from facelab.detection.neural import NeuralDetector
+from facelab.detection._base import Detections, Detector
+from facelab.detection._boxes import overlap
+from facelab.detection._neural import NeuralDetector
 from facelab.metrics.detection import average_precision, match
 from facelab.preprocess.image import read_image
 
 AP_SCORE = 0.02
-"""The score down to which detections count for average precision (PROTOCOLS: WIDER FACE)."""
+"""The score down to which detections count for average precision (WIDER FACE's rule)."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Labels:
 
 
 @dataclasses.dataclass(frozen=True)
-class Run:
+class DetectorRun:
     """Detections by image (path relative to the folder), image sizes (width, height), and errors by image."""
 
     found: dict[str, Detections]
@@ -108,12 +109,12 @@ def _box_labels(rows: list[dict], path: str | os.PathLike) -> Labels:
     return Labels({k: len(v) for k, v in arrays.items()}, arrays)
 
 
-def run(
+def detect_images(
     detector: Detector,
     images: Mapping[str, Path],
     *,
     progress: Callable[[Iterable], Iterable] = lambda items: items,
-) -> Run:
+) -> DetectorRun:
     """Detect on every image; one that cannot be read or detected on is listed in `errors`, the others go on."""
     found, sizes, errors = {}, {}, {}
     for name, path in progress(images.items()):
@@ -123,21 +124,25 @@ def run(
             sizes[name] = (image.shape[1], image.shape[0])
         except FacelabError as e:
             errors[name] = "; ".join(" ".join(line.split()) for line in str(e).splitlines())
-    return Run(found, sizes, errors)
+    return DetectorRun(found, sizes, errors)
 
 
-def lowered(detector: Detector) -> float:
-    """Lower a network's score threshold to `AP_SCORE` for precision-recall, and return the operating threshold.
+@contextlib.contextmanager
+def precision_recall_threshold(detector: Detector) -> Iterator[float]:
+    """Lower a network's score threshold to `AP_SCORE` inside the block; yield the operating threshold.
 
     Baselines whose scores are margins (Haar, dlib) keep theirs.
     """
     operating = detector.score_threshold
     if isinstance(detector, NeuralDetector):
         detector.score_threshold = min(AP_SCORE, operating)
-    return operating
+    try:
+        yield operating
+    finally:
+        detector.score_threshold = operating
 
 
-def score(
+def score_detections(
     found: Mapping[str, Detections],
     labels: Labels,
     *,

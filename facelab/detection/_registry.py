@@ -9,8 +9,8 @@ from typing import Any
 
 from facelab.core.errors import BadInputError
 from facelab.detection import families as package
-from facelab.detection.base import Detector
-from facelab.detection.neural import NeuralDetector
+from facelab.detection._base import Detector
+from facelab.detection._neural import NeuralDetector
 from facelab.preprocess.spec import PreprocessSpec
 from facelab.zoo.catalogue import ModelEntry, load_catalogue
 from facelab.zoo.families import (

@@ -1,0 +1,214 @@
+"""Evaluate a detector on a folder of images: counts, recall, precision, average precision, speed."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from facelab.core.errors import BadInputError
+from facelab.core.result import Result
+from facelab.detection._base import Detections, Detector
+from facelab.detection._evaluate import (
+    Labels,
+    detect_images,
+    precision_recall_threshold,
+    read_labels,
+    score_detections,
+)
+from facelab.detection._images import find_images
+
+
+@dataclasses.dataclass(frozen=True)
+class DetectionEvaluation(Result):
+    """What a detector found on a set of images, and how that compares with labels.
+
+    Attributes
+    ----------
+    model : dict
+        Name, family, file and options of the detector.
+    operating_threshold : float
+        The score from which a detection counts, except for average precision.
+    found : dict[str, Detections]
+        Detections per image, for a network with scores down to 0.02 if boxes are labelled.
+    sizes : dict[str, tuple[int, int]]
+        Width and height of each image, pixels.
+    errors : dict[str, str]
+        Images that could not be used, with the reason.
+    labels : dict or None
+        Exact counts and, where boxes are labelled, `recall`, `precision`, `ap`, `ap_lo`, `ap_hi`.
+    """
+
+    model: dict[str, Any]
+    operating_threshold: float
+    found: dict[str, Detections]
+    sizes: dict[str, tuple[int, int]]
+    errors: dict[str, str]
+    labels: dict[str, Any] | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the document `facelab.eval.detector/1`."""
+        at = {name: d.above(self.operating_threshold) for name, d in self.found.items()}
+        value = {
+            "schema": "facelab.eval.detector/1",
+            "model": self.model,
+            "operating_threshold": self.operating_threshold,
+            "images": len(self.found),
+            "faces": sum(map(len, at.values())),
+            "errors": self.errors,
+            "milliseconds": speed(self.found.values()),
+        }
+        if self.labels:
+            value["labels"] = self.labels
+            shared = ("exact_count", "recall", "precision", "ap")
+            value |= {k: self.labels[k] for k in shared if k in self.labels}
+        value["detections"] = [
+            {"path": name, "size": self.sizes[name], **d.to_dict()} for name, d in at.items()
+        ]
+        return value
+
+    def __str__(self) -> str:
+        return _text(self.to_dict())
+
+
+def evaluate(
+    detector: Detector,
+    images: str | os.PathLike[str] | Mapping[str, Path],
+    labels: str | os.PathLike[str] | Labels | None = None,
+    *,
+    iou: float = 0.5,
+    min_height: float = 0.0,
+    replicates: int = 1000,
+    seed: int = 0,
+    low_scores: bool = False,
+    progress: Callable[[Iterable], Iterable] = lambda items: items,
+) -> DetectionEvaluation:
+    """Run a detector over images and compare what it finds with labels.
+
+    Parameters
+    ----------
+    detector : Detector
+        From `load`.
+    images : path or mapping of name to path
+        A folder (searched recursively), one image, or named files.
+    labels : path, Labels or None
+        A CSV of counts or boxes; `read_labels` lists the forms.
+    iou : float
+        Overlap from which a detection matches a labelled box, 0 to 1.
+    min_height : float
+        Labelled faces lower than this many pixels are ignored.
+    replicates, seed : int
+        Of the bootstrap over images that gives the interval of AP.
+    low_scores : bool
+        Keep detections with scores down to 0.02 even without labelled boxes.
+    progress : callable
+        Wraps the iterable of images, to show progress.
+
+    Returns
+    -------
+    DetectionEvaluation
+        Detections, errors, speed and, with labels, the figures.
+
+    Raises
+    ------
+    BadInputError
+        No image could be used, or no image has a label.
+    """
+    root = None if isinstance(images, Mapping) else Path(images)
+    files = dict(images) if isinstance(images, Mapping) else named_files(Path(images))
+    beside = None if labels is None or isinstance(labels, Labels) else Path(labels).parent
+    truth = labels if labels is None or isinstance(labels, Labels) else read_labels(labels)
+    described = detector.describe()
+    with precision_recall_threshold(detector) as operating:
+        if not (low_scores or (truth and truth.boxes)):
+            detector.score_threshold = operating
+        run = detect_images(detector, files, progress=progress)
+    if not run.found:
+        raise BadInputError(
+            "none of the images could be used",
+            where=root,
+            got="; ".join(f"{n}: {e}" for n, e in list(run.errors.items())[:3]),
+            fix="check the folder and the files",
+        )
+    figures = None
+    if truth is not None:
+        figures = score_detections(
+            keyed_as_labels(run.found, truth, root, beside),
+            truth,
+            operating=operating,
+            iou=iou,
+            min_height=min_height,
+            replicates=replicates,
+            seed=seed,
+        )
+    return DetectionEvaluation(described, operating, run.found, run.sizes, run.errors, figures)
+
+
+def named_files(root: Path) -> dict[str, Path]:
+    """Return the images of a folder by their path relative to it, or one image by its name."""
+    paths = find_images(root)
+    return {(p.relative_to(root).as_posix() if root.is_dir() else p.name): p for p in paths}
+
+
+def keyed_as_labels(
+    found: Mapping[str, Detections], truth: Labels, images: Path | None, beside: Path | None
+) -> Mapping[str, Detections]:
+    """Return detections keyed by the labels' own paths: relative to the images' folder or to the label file."""
+    if images is None or beside is None or any(name in truth.counts for name in found):
+        return found
+    root = images if images.is_dir() else images.parent
+    by_file = {(root / name).resolve(): d for name, d in found.items()}
+    places = {(beside / name).resolve(): name for name in truth.counts}
+    return {places[path]: d for path, d in by_file.items() if path in places} or found
+
+
+def speed(found: Iterable[Detections]) -> dict[str, dict[str, float]]:
+    """Return P50, P90 and P99 of the parts of a call, milliseconds."""
+    timings = [d.timings for d in found if d.timings]
+    parts = {
+        "pre": [t.pre for t in timings],
+        "run": [t.run for t in timings],
+        "post": [t.post for t in timings],
+        "total": [t.total for t in timings],
+    }
+    return {
+        k: {f"p{q}": round(float(np.percentile(v, q)) * 1e3, 3) for q in (50, 90, 99)}
+        for k, v in parts.items()
+    }
+
+
+def _text(value: dict) -> str:
+    model, speed, labels = value["model"], value["milliseconds"], value.get("labels")
+    lines = [
+        f"{model['name']} ({model['family']}), score threshold {value['operating_threshold']:g}, "
+        f"faces: {value['faces']}, images: {value['images']}"
+    ]
+    if labels:
+        lines.append(
+            f"exact count on {labels['exact_count']} of {labels['images']} labelled images"
+        )
+        lines += [
+            f"  {n}: found {c['found']}, labelled {c['labelled']}"
+            for n, c in labels["wrong_counts"].items()
+        ]
+    if labels and "recall" in labels:
+        shown = {
+            k: "–" if labels[k] is None else f"{labels[k]:.3f}"
+            for k in ("recall", "precision", "ap")
+        }
+        span = "" if labels["ap_lo"] is None else f" [{labels['ap_lo']:.3f}, {labels['ap_hi']:.3f}]"
+        lines.append(
+            f"at IoU {labels['iou']:g}, {labels['counted_faces']} faces: recall {shown['recall']}, "
+            f"precision {shown['precision']}, AP {shown['ap']}{span}"
+        )
+    lines.append(
+        "milliseconds (P50 / P90 / P99): "
+        + ", ".join(
+            f"{k} {v['p50']:.1f} / {v['p90']:.1f} / {v['p99']:.1f}" for k, v in speed.items()
+        )
+    )
+    return "\n".join(lines)
