@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from facelab.core.errors import FacelabError
+from facelab.core.files import read_input
 from facelab.doctor._check import Check
 from facelab.zoo import mirror
 from facelab.zoo.assets import data_folder, models_folder
@@ -118,7 +119,8 @@ def _mirror() -> Check:
         )
     try:
         listed = mirror.parse_manifest(
-            manifest.read_text(encoding="utf-8-sig", errors="replace"), str(manifest)
+            read_input(manifest, max_bytes=mirror.MAX_MANIFEST).decode("utf-8-sig", "replace"),
+            str(manifest),
         )
     except FacelabError as e:
         return Check("models and data", "FACELAB_MIRROR", "broken", f"{e.what} ({e.where})", e.fix)

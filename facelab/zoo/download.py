@@ -1,14 +1,14 @@
-"""Get one file over http(s) with pooch: whole and verified, or not at all."""
+"""Get one file over http(s): whole and verified, or not at all."""
 
 from __future__ import annotations
 
 import bz2
 import contextlib
+import errno
 import gzip
-import logging
 import os
-import shutil
 import tarfile
+import tempfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,10 +18,8 @@ from facelab.core.errors import FacelabError, IntegrityError, MissingAssetError
 from facelab.core.files import atomic_path
 from facelab.core.hashing import sha256_file
 from facelab.zoo.assets import Asset
+from facelab.zoo.http import MOST_BYTES, BrokenTransferError, Limit, chunks
 from facelab.zoo.integrity import problem, what_is_it
-
-TIMEOUT = (10, 60)
-"""Seconds to connect, and to wait for the next bytes."""
 
 
 class NotThereError(MissingAssetError):
@@ -46,7 +44,7 @@ def exclusive(target: Path) -> Iterator[None]:
 def _acquire(lock: Path) -> IO:
     """Return the open, locked file named `lock`; waits for its holder."""
     while True:
-        guard = lock.open("w")
+        guard = _open_lock(lock)
         try:
             import fcntl
 
@@ -63,6 +61,24 @@ def _acquire(lock: Path) -> IO:
             guard.close()
             raise
         guard.close()
+
+
+def _open_lock(lock: Path) -> IO:
+    """Open the lock's file without emptying it: a link that somebody put there could lead to any file."""
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    try:
+        fd = os.open(lock, flags, 0o600)
+    except OSError as e:
+        if e.errno not in (errno.ELOOP, errno.EISDIR, errno.ENXIO):
+            raise
+        raise IntegrityError(
+            "the lock of a download is not a file",
+            where=lock,
+            expected="a file that facelab made",
+            got="a link" if e.errno == errno.ELOOP else "a folder or a pipe",
+            fix="look who put it there, and remove it",
+        ) from None
+    return os.fdopen(fd, "r+b", buffering=0)
 
 
 def _sweep(target: Path) -> None:
@@ -84,12 +100,10 @@ def download(
         if member is None:
             _transfer(url, tmp, asset.bytes, progress)
         else:
-            with _temporary(
-                target.parent, "." + target.stem[:40] + ".archive0.tmp" + target.suffix
-            ) as archive:
+            with _temporary(target) as archive:
                 _transfer(url, archive, asset.archive_bytes, progress)
                 _check_archive(archive, asset, url)
-                extract(archive, url, member, tmp)
+                extract(archive, url, member, tmp, most=Limit.of(asset.bytes).bytes)
         if bad := problem(tmp, asset):
             raise IntegrityError(
                 bad.what,
@@ -102,8 +116,12 @@ def download(
 
 
 @contextlib.contextmanager
-def _temporary(folder: Path, name: str) -> Iterator[Path]:
-    path = folder / name
+def _temporary(target: Path) -> Iterator[Path]:
+    fd, name = tempfile.mkstemp(
+        prefix=f".{target.stem[:40]}.", suffix=".tmp" + target.suffix, dir=target.parent
+    )
+    os.close(fd)
+    path = Path(name)
     try:
         yield path
     finally:
@@ -111,19 +129,18 @@ def _temporary(folder: Path, name: str) -> Iterator[Path]:
 
 
 def _transfer(url: str, tmp: Path, size: int | None, progress: bool) -> None:
-    """Write the bytes at `url` to `tmp` with pooch; one more try after a broken transfer."""
-    import pooch
+    """Write the bytes at `url` to `tmp`, bounded in bytes and in time; one more try after a broken transfer."""
     import requests
 
-    logging.getLogger("pooch").setLevel(logging.WARNING)
-    fetch = pooch.HTTPDownloader(progressbar=progress and _has_tqdm(), timeout=TIMEOUT)
+    limit = Limit.of(size)
     for attempt in (1, 2):
         try:
-            fetch(url, os.fspath(tmp), None)
+            with tmp.open("wb") as out:
+                for chunk in chunks(url, limit, progress=progress, size=size):
+                    out.write(chunk)
             return
         except requests.HTTPError as e:
             code = e.response.status_code
-            e.response.close()  # pooch leaves the connection of a refused request open
             kind = NotThereError if code in (404, 410) else MissingAssetError
             raise kind(
                 "the server does not give the file",
@@ -132,25 +149,18 @@ def _transfer(url: str, tmp: Path, size: int | None, progress: bool) -> None:
                 got=f"HTTP {code}",
                 fix="check the address, or set FACELAB_MIRROR to a folder that has it",
             ) from None
-        except (
-            requests.ConnectTimeout,
-            requests.exceptions.SSLError,
-            requests.exceptions.InvalidURL,
-        ) as e:
-            raise _unreachable(url, e) from None
-        except (requests.exceptions.ChunkedEncodingError, requests.ReadTimeout) as e:
-            # urllib3 notices a body shorter than its Content-Length
+        except BrokenTransferError as e:
+            # a body shorter than its Content-Length, or a server that falls silent
             if attempt == 2:
                 raise IntegrityError(
                     "the download broke off",
                     where=url,
                     expected=f"{size} bytes" if size else "the whole file",
-                    got=f"{tmp.stat().st_size if tmp.exists() else 0} bytes, {type(e).__name__}",
+                    got=f"{tmp.stat().st_size if tmp.exists() else 0} bytes, {e}",
                     fix="nothing was kept; try again",
                 ) from None
         except requests.RequestException as e:
             raise _unreachable(url, e) from None
-        tmp.write_bytes(b"")
 
 
 def _unreachable(url: str, error: Exception) -> MissingAssetError:
@@ -160,13 +170,6 @@ def _unreachable(url: str, error: Exception) -> MissingAssetError:
         got=type(error).__name__,
         fix="check the network, or set FACELAB_MIRROR to a folder or address that has the file",
     )
-
-
-def _has_tqdm() -> bool:
-    import importlib.util
-    import sys
-
-    return sys.stderr.isatty() and importlib.util.find_spec("tqdm") is not None
 
 
 def _check_archive(archive: Path, asset: Asset, url: str) -> None:
@@ -196,27 +199,45 @@ def _check_archive(archive: Path, asset: Asset, url: str) -> None:
         )
 
 
-def extract(archive: Path, url: str, member: str, target: Path) -> None:
-    """Write one member of a zip, tar or single-file bz2/gz archive to `target`. Raises IntegrityError."""
+def _copy(source: IO[bytes], target: Path, most: int, url: str) -> None:
+    left = most
+    with target.open("wb") as out:
+        while block := source.read(1 << 20):
+            left -= len(block)
+            if left < 0:
+                raise IntegrityError(
+                    "the archive unfolds to more than the promised file",
+                    where=url,
+                    expected=f"at most {most} bytes",
+                    got="more",
+                    fix="nothing was kept; check the address",
+                )
+            out.write(block)
+
+
+def extract(archive: Path, url: str, member: str, target: Path, *, most: int = MOST_BYTES) -> None:
+    """Write one member of a zip, tar or single-file bz2/gz archive to `target`, at most `most` bytes.
+
+    Raises IntegrityError.
+    """
     try:
         if url.endswith(".zip"):
             with (
                 zipfile.ZipFile(archive) as z,
                 z.open(_pick(z.namelist(), member)) as source,
-                target.open("wb") as out,
             ):
-                shutil.copyfileobj(source, out, 1 << 20)
+                _copy(source, target, most, url)
         elif url.endswith((".tar", ".tgz", ".tar.gz", ".tar.bz2")):
             with tarfile.open(archive) as t:
                 source = t.extractfile(_pick(t.getnames(), member))
                 if source is None:
                     raise KeyError(member)
-                with source, target.open("wb") as out:
-                    shutil.copyfileobj(source, out, 1 << 20)
+                with source:
+                    _copy(source, target, most, url)
         else:
             opener = bz2.open if url.endswith(".bz2") else gzip.open
-            with opener(archive) as source, target.open("wb") as out:
-                shutil.copyfileobj(source, out, 1 << 20)
+            with opener(archive) as source:
+                _copy(source, target, most, url)
     except KeyError:
         raise IntegrityError(
             "the archive does not hold the file",

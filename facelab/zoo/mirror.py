@@ -11,9 +11,12 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import quote, urlsplit
 
 from facelab.core.errors import BadInputError, MissingAssetError
+from facelab.core.files import read_input
 from facelab.zoo.assets import Asset
+from facelab.zoo.http import BrokenTransferError, Limit, chunks
 
 MANIFEST = "MANIFEST.csv"
+MAX_MANIFEST, MANIFEST_SECONDS = 16 << 20, 60.0
 
 
 def mirror() -> str | None:
@@ -92,7 +95,8 @@ def _listed_in_folder(folder: Path, asset: Asset) -> list[str]:
 
 @functools.lru_cache(maxsize=8)
 def _folder_manifest(path: Path, stamp: int) -> dict[str, list[str]]:
-    return parse_manifest(path.read_text(encoding="utf-8-sig", errors="replace"), str(path))
+    data = read_input(path, max_bytes=MAX_MANIFEST, what="mirror's manifest")
+    return parse_manifest(data.decode("utf-8-sig", "replace"), str(path))
 
 
 def address_candidates(root: str, asset: Asset) -> Iterator[str]:
@@ -109,17 +113,17 @@ def _address_manifest(base: str) -> dict[str, list[str]]:
 
     where = f"{base}/{MANIFEST}"
     try:
-        answer = requests.get(where, timeout=(10, 60))
-    except requests.RequestException as e:
+        content = b"".join(chunks(where, Limit(MAX_MANIFEST, MANIFEST_SECONDS)))
+    except requests.HTTPError:
+        return {}
+    except (requests.RequestException, BrokenTransferError) as e:
         raise MissingAssetError(
             "the mirror cannot be reached",
             where=where,
             got=type(e).__name__,
             fix="check the network, or correct or unset FACELAB_MIRROR",
         ) from None
-    if answer.status_code != 200:
-        return {}
-    return parse_manifest(answer.content.decode("utf-8-sig", "replace"), where)
+    return parse_manifest(content.decode("utf-8-sig", "replace"), where)
 
 
 def parse_manifest(text: str, where: str) -> dict[str, list[str]]:
@@ -130,7 +134,19 @@ def parse_manifest(text: str, where: str) -> dict[str, list[str]]:
     >>> parse_manifest("path,sha256\\na/b.onnx," + "0" * 64 + "\\n", "M")["0" * 64]
     ['a/b.onnx']
     """
-    rows = csv.DictReader(io.StringIO(text))
+    try:
+        return _parsed(csv.DictReader(io.StringIO(text, newline="")), where)
+    except csv.Error as e:
+        raise BadInputError(
+            "the mirror's manifest is no CSV file",
+            where=where,
+            expected="path,sha256,…",
+            got=str(e)[:120],
+            fix="correct the manifest, or remove it to go by name",
+        ) from None
+
+
+def _parsed(rows: csv.DictReader, where: str) -> dict[str, list[str]]:
     if not {"path", "sha256"} <= set(rows.fieldnames or []):
         raise BadInputError(
             "the mirror's manifest has no path and sha256 columns",
@@ -142,7 +158,7 @@ def parse_manifest(text: str, where: str) -> dict[str, list[str]]:
     listed: dict[str, list[str]] = {}
     for row in rows:
         path, sha = (row["path"] or "").strip(), (row["sha256"] or "").strip().lower()
-        if path.startswith("/") or ".." in PurePosixPath(path).parts:
+        if path.startswith("/") or ".." in PurePosixPath(path).parts or "\0" in path:
             raise BadInputError(
                 "the mirror's manifest names a path outside the mirror",
                 where=where,

@@ -16,6 +16,9 @@ from facelab.core.files import read_toml
 from facelab.core.project import package_file
 from facelab.zoo.assets import Asset, EntryFile, data_folder, modified, parse_entries
 
+MAX_UNPACKED = 64 << 30
+"""Bytes that an archive of a data set may unfold to; WIDER FACE's largest has 1.6 GB."""
+
 
 class DataEntry(Asset):
     """One file of a data set. `unpack` names the folder below `data/` that an archive's content goes to."""
@@ -94,10 +97,14 @@ def unpack(entry: DataEntry, archive: Path) -> Path:
 def _extract_all(archive: Path, folder: Path) -> None:
     if archive.suffix == ".zip":
         with zipfile.ZipFile(archive) as z:
+            if (total := sum(m.file_size for m in z.infolist())) > MAX_UNPACKED:
+                raise zipfile.BadZipFile(f"the archive unfolds to {total} bytes")
             for member in z.infolist():
                 if member.filename.startswith("/") or ".." in Path(member.filename).parts:
                     raise zipfile.BadZipFile(f"the member {member.filename!r} leaves the folder")
             z.extractall(folder)
     else:
         with tarfile.open(archive) as t:
+            if (total := sum(m.size for m in t)) > MAX_UNPACKED:
+                raise tarfile.ReadError(f"the archive unfolds to {total} bytes")
             t.extractall(folder, filter="data")

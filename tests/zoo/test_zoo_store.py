@@ -303,7 +303,7 @@ def test_a_member_of_an_archive_is_extracted_and_verified(
     ("change", "says"),
     [
         ({"archive_sha256": "0" * 64}, "archive's content"),
-        ({"archive_bytes": 7}, "another size"),
+        ({"archive_bytes": 7}, "too large"),
         ({"member": "other.onnx"}, "does not hold"),
         ({"sha256": "0" * 64}, "not the promised one"),
     ],

@@ -1,0 +1,137 @@
+"""Bytes from a web server that is not trusted: bounded in number and in time, whatever it promises."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from facelab.core.errors import IntegrityError
+
+TIMEOUT = (10, 60)
+"""Seconds to connect, and to wait for the next bytes."""
+MOST_BYTES = 8 << 30
+"""What is read where nobody said how large a file is."""
+SLOWEST = 32 << 10
+"""Bytes a second below which a transfer is given up, after `PATIENCE` seconds in all."""
+PATIENCE = 120.0
+
+
+class BrokenTransferError(Exception):
+    """The server stopped in the middle; another try may help."""
+
+
+@dataclass(frozen=True)
+class Limit:
+    """The most bytes that are taken, and the seconds that they may take in all."""
+
+    bytes: int
+    seconds: float
+
+    @classmethod
+    def of(cls, size: int | None) -> Limit:
+        """Return the limit for a file of a known size, or for one that nobody measured.
+
+        >>> Limit.of(1000).bytes, Limit.of(None).bytes == MOST_BYTES
+        (1000, True)
+        """
+        most = MOST_BYTES if size is None else size
+        return cls(most, PATIENCE + most / SLOWEST)
+
+
+def chunks(
+    url: str, limit: Limit, *, size: int | None = None, progress: bool = False
+) -> Iterator[bytes]:
+    """Yield the body of a GET request in pieces.
+
+    Raises IntegrityError for a body larger than the limit or slower than it allows, and for an answer whose head cannot
+    be read; BrokenTransferError where the server stops; requests.HTTPError, requests.RequestException as requests does.
+    """
+    import requests
+    import urllib3
+
+    deadline = time.monotonic() + limit.seconds
+    try:
+        with requests.get(
+            url, stream=True, timeout=TIMEOUT, headers={"Accept-Encoding": "identity"}
+        ) as answer:
+            answer.raise_for_status()
+            _refuse_promise(answer.headers.get("Content-Length"), limit, url)
+            with _bar(size, progress) as advance:
+                taken = 0
+                # read1 gives what has come: a whole piece of a server that drips would take for ever
+                while chunk := answer.raw.read1(1 << 16, decode_content=True):
+                    taken += len(chunk)
+                    if taken > limit.bytes:
+                        raise _too_large(limit, url, f"more than {limit.bytes} bytes")
+                    if time.monotonic() > deadline:
+                        raise IntegrityError(
+                            "the server is too slow",
+                            where=url,
+                            expected=f"the whole file within {limit.seconds:.0f} s",
+                            got=f"{taken} bytes",
+                            fix="nothing was kept; try another mirror",
+                        )
+                    advance(len(chunk))
+                    yield chunk
+    except (
+        urllib3.exceptions.ProtocolError,
+        urllib3.exceptions.ReadTimeoutError,
+        requests.ReadTimeout,
+    ) as e:
+        raise BrokenTransferError(type(e).__name__) from None
+    except (urllib3.exceptions.HTTPError, requests.exceptions.InvalidHeader, ValueError) as e:
+        if isinstance(e, requests.RequestException):
+            raise
+        raise IntegrityError(
+            "the server's answer cannot be read",
+            where=url,
+            expected="HTTP",
+            got=f"{type(e).__name__}: {e}"[:160],
+            fix="nothing was kept; check the address",
+        ) from None
+
+
+def _refuse_promise(length: str | None, limit: Limit, url: str) -> None:
+    """Refuse by Content-Length before a byte of the body is read."""
+    if length is None:
+        return
+    text = length.strip()
+    if not (text.isascii() and text.isdigit() and len(text) < 19):
+        raise IntegrityError(
+            "the server's answer cannot be read",
+            where=url,
+            expected="a number as Content-Length",
+            got=repr(length)[:80],
+            fix="nothing was kept; check the address",
+        )
+    if int(text) > limit.bytes:
+        raise _too_large(limit, url, f"{text} bytes")
+
+
+def _too_large(limit: Limit, url: str, got: str) -> IntegrityError:
+    return IntegrityError(
+        "the file is too large",
+        where=url,
+        expected=f"{limit.bytes} bytes",
+        got=got,
+        fix="nothing was kept; check the address",
+    )
+
+
+@contextlib.contextmanager
+def _bar(size: int | None, shown: bool) -> Iterator:
+    """Yield a function that is told how many bytes came; it draws a bar on a terminal."""
+    import sys
+
+    if not (shown and sys.stderr.isatty()):
+        yield lambda n: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TransferSpeedColumn
+
+    columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("", total=size)
+        yield lambda n: bar.advance(task, n)

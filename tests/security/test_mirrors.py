@@ -1,0 +1,231 @@
+"""Issue 22.16: what a mirror sends is bounded in bytes and time, and its answers are errors, not tracebacks."""
+
+import contextlib
+import gzip
+import os
+import socketserver
+import threading
+import time
+
+import pytest
+
+from facelab.core.errors import FacelabError, IntegrityError
+from facelab.zoo import download as downloads
+from facelab.zoo import http, mirror
+from facelab.zoo.catalogue import ModelEntry
+
+
+class Server(socketserver.ThreadingTCPServer):
+    allow_reuse_address = True
+    daemon_threads = True
+    block_on_close = False
+
+
+@pytest.fixture
+def web(monkeypatch):
+    """Serve raw bytes: `web(head, pieces)` returns an address; pieces may be endless."""
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    servers = []
+
+    def start(head: bytes, pieces=()):
+        class Handler(socketserver.StreamRequestHandler):
+            def handle(self):
+                while self.rfile.readline().strip():
+                    pass
+                try:
+                    self.wfile.write(head + b"\r\n\r\n")
+                    for piece in pieces() if callable(pieces) else pieces:
+                        self.wfile.write(piece)
+                        server.sent += len(piece)
+                except OSError:
+                    pass  # the client has had enough
+
+        server = Server(("127.0.0.1", 0), Handler)
+        server.sent = 0
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        servers.append(server)
+        return server, f"http://127.0.0.1:{server.server_address[1]}"
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture
+def entry(tmp_path, monkeypatch):
+    monkeypatch.setenv("FACELAB_MODELS", str(tmp_path / "models"))
+
+    def make(**changes):
+        fields = {
+            "name": "thing",
+            "kind": "aux",
+            "family": "test",
+            "runtime": "onnx",
+            "what": "a test file",
+            "file": "thing.onnx",
+            "sha256": "0" * 64,
+            "bytes": 1000,
+            "licence": "MIT",
+            "source": "here",
+        }
+        return ModelEntry(**(fields | changes))
+
+    return make
+
+
+def endless(piece=bytes(1 << 16)):
+    while True:
+        yield piece
+
+
+def test_an_endless_body_ends_at_the_promised_size(web, entry, tmp_path):
+    asset = entry()
+    server, url = web(b"HTTP/1.1 200 OK", endless)
+    with pytest.raises(IntegrityError, match="too large"):
+        downloads.download(url, asset.path, asset)
+    # what the socket's buffers took is not what the disk took
+    assert server.sent < 16 << 20
+    assert [p.name for p in asset.path.parent.iterdir()] == []
+
+
+def test_a_body_of_unknown_size_ends_too(web, entry, monkeypatch):
+    monkeypatch.setattr(http, "MOST_BYTES", 1 << 20)
+    asset = entry(bytes=None)
+    _, url = web(b"HTTP/1.1 200 OK", endless)
+    with pytest.raises(IntegrityError, match="too large"):
+        downloads.download(url, asset.path, asset)
+
+
+def test_a_body_packed_by_gzip_is_counted_unpacked(web, entry):
+    asset = entry(bytes=194_000)
+    packed = gzip.compress(bytes(300 << 20), 9)
+    head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d" % len(packed)
+    _, url = web(head, [packed])
+    started = time.monotonic()
+    with pytest.raises(IntegrityError, match="too large"):
+        downloads.download(url, asset.path, asset)
+    assert time.monotonic() - started < 30
+
+
+def test_a_promise_of_too_much_is_refused_before_the_body(web, entry):
+    asset = entry()
+    _, url = web(b"HTTP/1.1 200 OK\r\nContent-Length: 5000000000", endless)
+    with pytest.raises(IntegrityError, match="too large") as e:
+        downloads.download(url, asset.path, asset)
+    assert "5000000000" in e.value.got
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: many",
+        b"HTTP/1.1 200 OK\r\nContent-Length: -1",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 5, 6",
+        b"HTTP/1.1 200 OK\r\nContent-Length: " + b"9" * 5000,
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked",
+        b"HTTP/9 banana",
+        b"\x00\x01\x02",
+        b"HTTP/1.1 302 Found\r\nLocation: http://[::1",
+        b"HTTP/1.1 302 Found\r\nLocation: file:///etc/passwd",
+    ],
+)
+# urllib3 itself leaves the socket of such an answer to the garbage collector
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_malformed_answer_is_an_error(head, web, entry):
+    asset = entry()
+    _, url = web(head, [b"zzzz\r\nab"])
+    with pytest.raises(FacelabError) as e:
+        downloads.download(url, asset.path, asset)
+    assert e.value.fix
+    mirror._address_manifest.cache_clear()
+    with contextlib.suppress(FacelabError):
+        assert mirror._address_manifest(url) == {}
+
+
+def test_a_drip_has_an_end(web, entry, monkeypatch):
+    monkeypatch.setattr(http, "PATIENCE", 0.5)
+    asset = entry()
+
+    def drip():
+        while True:
+            time.sleep(0.1)
+            yield b"x"
+
+    _, url = web(b"HTTP/1.1 200 OK", drip)
+    started = time.monotonic()
+    with pytest.raises(IntegrityError, match="too slow"):
+        downloads.download(url, asset.path, asset)
+    assert time.monotonic() - started < 20
+
+
+def test_a_manifest_is_bounded(web, monkeypatch):
+    _, url = web(b"HTTP/1.1 200 OK", lambda: endless(b"a,b\n" * 4096))
+    monkeypatch.setattr(mirror, "MAX_MANIFEST", 1 << 20)
+    mirror._address_manifest.cache_clear()
+    with pytest.raises(IntegrityError, match="too large"):
+        mirror._address_manifest(url)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'path,sha256\n"' + "x" * 200_000 + '",0\n',
+        "path,sha256\n" + ",".join("x" * 9) + "\n",
+        'path,sha256\n"a"b"c,\0\n',
+        "path,sha256\na\0b,0\n",
+        "path,sha256\n../../etc/passwd,0\n",
+        "path,path,sha256\r\ra,b,c\n",
+        "\ufeffsha256\n",
+        "",
+    ],
+)
+def test_a_malformed_manifest_is_an_error_or_lists_nothing_outside(text):
+    try:
+        listed = mirror.parse_manifest(text, "M")
+    except FacelabError as e:
+        assert e.fix
+        return
+    assert not [p for paths in listed.values() for p in paths if ".." in p or "\0" in p]
+
+
+def test_a_link_in_place_of_the_lock_empties_no_file(entry, tmp_path):
+    asset = entry()
+    precious = tmp_path / "precious"
+    precious.write_text("keep me")
+    asset.path.parent.mkdir(parents=True)
+    lock = asset.path.parent / f".{asset.path.name}.lock"
+    lock.symlink_to(precious)
+    with pytest.raises(IntegrityError, match="lock"), downloads.exclusive(asset.path):
+        pytest.fail("the lock was taken")
+    assert precious.read_text() == "keep me"
+    lock.unlink()
+    os.mkfifo(lock)
+    with downloads.exclusive(asset.path):
+        pass
+
+
+def test_an_archive_that_unfolds_to_more_than_promised_is_refused(tmp_path):
+    import zipfile
+
+    archive = tmp_path / "a.zip"
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as z:
+        z.writestr("m.onnx", bytes(50 << 20))
+    with pytest.raises(IntegrityError, match="unfolds"):
+        downloads.extract(archive, "u.zip", "m.onnx", tmp_path / "out", most=1000)
+    assert (tmp_path / "out").stat().st_size <= 1000
+
+
+def test_an_archive_of_a_data_set_is_bounded_as_a_whole(tmp_path, monkeypatch):
+    import zipfile
+
+    from facelab.zoo import registry
+
+    with zipfile.ZipFile(tmp_path / "d.zip", "w", zipfile.ZIP_DEFLATED) as z:
+        for k in range(4):
+            z.writestr(f"{k}.bin", bytes(1 << 20))
+    monkeypatch.setattr(registry, "MAX_UNPACKED", 2 << 20)
+    with pytest.raises(zipfile.BadZipFile, match="unfolds"):
+        registry._extract_all(tmp_path / "d.zip", tmp_path / "o")
