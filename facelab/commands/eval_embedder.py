@@ -94,73 +94,46 @@ def command(
     Failures to find a face stay in: such a pair is never accepted. Distances are squared L2, of normalised embeddings
     unless the embedder's owner compares raw ones (dlib).
     """
-    from facelab import detection
-    from facelab.embedding import evaluate
-    from facelab.metrics.verification_report import evaluate as verification
+    from facelab import detection, embedding
 
-    pairs = _chosen(evaluate.read_pairs(pairs_path), groups)
-    files = evaluate.locate(pairs, images or Path(pairs_path).parent)
+    pairs = _chosen(embedding.read_pairs(pairs_path), groups)
     embedder = _embedder(model, family, spec, threads, align)
-    finder = detection.load(detector, threads=threads) if detector else default_detector(threads)
-    faces = evaluate.acquire(
-        finder,
-        files,
-        progress=lambda i: progress(i, description=f"{finder.name} → {model}", total=len(files)),
+    finder = detection.load(detector, threads=threads) if detector else None
+    result = embedding.evaluate(
+        embedder,
+        pairs,
+        images or Path(pairs_path).parent,
+        detector=finder or embedding.default_detector(threads),
+        alignment=align,
+        fars=fars,
+        replicates=replicates,
+        seed=seed,
+        progress=lambda items: progress(items, description=model, total=len(items)),
     )
-    for name, error in faces.errors.items():
+    for name, error in result.faces.errors.items():
         note(f"{name}: {error}")
-    rows = evaluate.embed_faces(embedder, faces)
-    order = evaluate.mixed_order(pairs.same, seed)
-    if order is not None:
+    if result.figures["shuffled"]:
         note(
             "note: the list's tenths differ in their share of genuine pairs; it was shuffled (seeded) for the folds"
         )
-        pairs = pairs.take(order)
-    distance = evaluate.pair_distances(embedder, rows, pairs)
-    value = verification(
-        distance, pairs.same, pairs.first, pairs.second, fars=fars, replicates=replicates, seed=seed
-    )
-    value |= {
-        "schema": "facelab.eval.embedder/1",
-        "model": embedder.describe(),
-        "detector": finder.describe(),
-        "align": align or "as in the spec",
-        "shuffled": order is not None,
-        "errors": faces.errors,
-        "failures": faces.failures,
-        "groups": evaluate.by_group(distance, pairs, value["threshold"]["squared_l2"]),
-    }
-    for warning in value["warnings"]:
+    for warning in result.figures["warnings"]:
         note(f"note: {warning}")
     if out:
-        _write(out, rows, pairs)
-    emit_file(value, json_path, text=_text(value))
-
-
-def default_detector(threads: int | None = None):
-    """Return yunet-n, which needs the mirror or a download, or else MTCNN, which comes with a dependency.
-
-    YuNet finds faces up to about 300 pixels; portraits are larger, so images are shrunk to 640 first.
-    """
-    from facelab import detection
-
-    if any(e.name == "yunet-n" for e in detection.available()):
-        return detection.load("yunet-n", threads=threads, max_side=640)
-    return detection.load("mtcnn", threads=threads)
+        _write(out, result.vectors, result.pairs)
+    emit_file(result.to_dict(), json_path, text=str(result))
 
 
 def _embedder(
     model: str, family: str | None, spec: str | None, threads: int | None, align: str | None
 ):
     from facelab import embedding
-    from facelab.embedding.specs import with_alignment
 
     embedder = embedding.load(model, family=family, spec=spec, threads=threads)
     if align is None:
         return embedder
     if not hasattr(embedder, "with_spec"):
         raise click.UsageError(f"{model} cuts its own chips: --align does not apply to it")
-    return embedder.with_spec(with_alignment(embedder.spec, align))
+    return embedder.with_spec(embedding.with_alignment(embedder.spec, align))
 
 
 def _chosen(pairs, groups: tuple[str, ...]):
@@ -191,21 +164,3 @@ def _write(path: str, rows: dict, pairs) -> None:
         arrays["ids"] = np.stack([pairs.first, pairs.second], axis=1)
     with atomic_path(path) as tmp, tmp.open("wb") as f:
         np.savez_compressed(f, **arrays)
-
-
-def _text(value: dict) -> str:
-    from facelab.metrics.verification_report import as_text as verification_text
-
-    rows = [
-        f"{value['model']['name']} behind {value['detector']['name']}, alignment {value['align']}, "
-        f"{len(value['failures'])} images without a face",
-        verification_text(value),
-    ]
-    for g in value["groups"]:
-        shares = ", ".join(
-            f"{k.upper()} {'–' if g[k] is None else f'{g[k]:.3f}'}" for k in ("far", "frr")
-        )
-        rows.append(
-            f"  {g['group']:<12} {g['pairs']:>5} pairs: accuracy {g['accuracy']:.4f}, {shares}"
-        )
-    return "\n".join(rows)

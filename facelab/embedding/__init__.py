@@ -5,7 +5,6 @@
 ['adaface', 'arcface', 'dlib', 'facenet', 'mobilefacenet', 'sface']
 """
 
-from facelab.embedding.base import Embedder, NeuralEmbedder
-from facelab.embedding.registry import available, families, load
+import lazy_loader
 
-__all__ = ["Embedder", "NeuralEmbedder", "available", "families", "load"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -169,7 +169,7 @@ def needs_face(spec: PreprocessSpec) -> bool:
 def finder(crop: str) -> FaceOf:
     """Return a function from RGB pixels to the main face (a box, landmarks where the detector has them), or None."""
     from facelab import detection
-    from facelab.embedding.acquire import find_face
+    from facelab.embedding import find_face
     from facelab.emotion.prepare import detector_name
 
     if crop == "whole":

@@ -6,15 +6,24 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from facelab import embedding
 from facelab.core.errors import BadInputError
 from facelab.core.progress import track
 from facelab.detection import Detections, Detector
-from facelab.embedding import evaluate
-from facelab.embedding.base import Embedder, NeuralEmbedder
-from facelab.embedding.evaluate import Faces, PairList
-from facelab.embedding.families.dlib import DlibResNet, boxes_from_landmarks
-from facelab.embedding.registry import available, load
-from facelab.embedding.specs import ALIGNMENTS, MISTAKES, mistaken, with_alignment
+from facelab.embedding import (
+    ALIGNMENTS,
+    MISTAKES,
+    DlibResNet,
+    Embedder,
+    Faces,
+    NeuralEmbedder,
+    PairList,
+    available,
+    boxes_from_landmarks,
+    load,
+    mistaken,
+    with_alignment,
+)
 from facelab.metrics.operating import threshold_at
 from facelab.metrics.verification import distances
 from facelab.preprocess.align import align, align_opencv
@@ -83,11 +92,11 @@ def real_pairs(
     table = mirror.labelled("identity_pairs.csv")
     if table is None:
         return None
-    pairs = evaluate.read_pairs(table)
+    pairs = embedding.read_pairs(table)
     pairs = pairs.take(np.isin(pairs.group, groups))
-    order = evaluate.mixed_order(pairs.same)
+    order = embedding.mixed_order(pairs.same)
     pairs = pairs if order is None else pairs.take(order)
-    return evaluate.acquire(detector, evaluate.locate(pairs, table.parent)), pairs
+    return embedding.acquire(detector, embedding.locate(pairs, table.parent)), pairs
 
 
 def compare(
@@ -96,11 +105,11 @@ def compare(
     """Return squared distances (n,) of the pairs, by the embedder as it is (kept in `faces`) or by another `way`."""
     if way is None:
         if embedder.name not in faces.embedded:
-            faces.embedded[embedder.name] = evaluate.embed_faces(embedder, faces)
-        return evaluate.pair_distances(embedder, faces.embedded[embedder.name], pairs)
+            faces.embedded[embedder.name] = embedding.embed_faces(embedder, faces)
+        return embedding.pair_distances(embedder, faces.embedded[embedder.name], pairs)
     blank, wanted = np.full(embedder.dim, np.nan, np.float32), set(pairs.images)
     rows = {n: blank if f is None else way(*f) for n, f in faces.found.items() if n in wanted}
-    return evaluate.pair_distances(embedder, rows, pairs)
+    return embedding.pair_distances(embedder, rows, pairs)
 
 
 def compare_all(
@@ -296,7 +305,7 @@ def worst_pairs(
         }
         return {**crops, "caption": f"d² = {distance[k]:.2f}"}
 
-    return [[item(k) for k in side] for side in evaluate.worst(distance, pairs.same, n)]
+    return [[item(k) for k in side] for side in embedding.worst(distance, pairs.same, n)]
 
 
 def _image_and_points(face: tuple[np.ndarray, Detections]) -> tuple[np.ndarray, np.ndarray]:

@@ -92,7 +92,7 @@ def _detector(job: dict) -> Callable:
 
 
 def _embedder(job: dict) -> Callable:
-    from facelab.embedding.registry import load
+    from facelab.embedding import load
 
     embedder = load(job["name"], threads=job["threads"])
 

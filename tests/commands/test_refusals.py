@@ -313,7 +313,7 @@ def test_what_was_got_is_fit_for_a_terminal_and_a_place_is_whole(tmp_path, capsy
     "text", ["a,b,same\nx.png,y.png,1,1\n", "a,b,same,id_a,id_b\nx.png,y.png,1\n"]
 )
 def test_pairs_of_another_width_are_refused_with_their_line(tmp_path, text):
-    from facelab.embedding.evaluate import read_pairs
+    from facelab.embedding import read_pairs
 
     (tmp_path / "pairs.csv").write_text(text)
     with pytest.raises(BadInputError, match="a row of the pairs has another number of values") as e:

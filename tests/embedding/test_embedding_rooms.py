@@ -10,23 +10,28 @@ from onnx import TensorProto, helper, numpy_helper
 from facelab import detection, embedding
 from facelab.core.errors import BadInputError
 from facelab.detection import Detector
-from facelab.embedding import evaluate
-from facelab.embedding.acquire import find_face, main_face
-from facelab.embedding.families.dlib import boxes_from_landmarks
-from facelab.embedding.specs import ALIGNMENTS, MISTAKES, mistaken, with_alignment
+from facelab.embedding import (
+    ALIGNMENTS,
+    MISTAKES,
+    boxes_from_landmarks,
+    find_face,
+    main_face,
+    mistaken,
+    with_alignment,
+)
 
 
 @pytest.fixture(scope="session")
 def pairs(assets):
     """Return the pairs of LFW people, of labelled press photographs and of a series: not ORL, not the hard ones."""
-    every = evaluate.read_pairs(assets / "labelled" / "identity_pairs.csv")
+    every = embedding.read_pairs(assets / "labelled" / "identity_pairs.csv")
     return every.take(np.isin(every.group, ["lfw", "deepface", "ageitgey", "bbt", "openface"]))
 
 
 @pytest.fixture(scope="session")
 def faces(mirror, pairs):
-    files = evaluate.locate(pairs, mirror / "labelled")
-    return evaluate.acquire(detection.load("yunet-n", threads=1, max_side=640), files)
+    files = embedding.locate(pairs, mirror / "labelled")
+    return embedding.acquire(detection.load("yunet-n", threads=1, max_side=640), files)
 
 
 @pytest.fixture(scope="session")
@@ -49,7 +54,7 @@ def test_every_image_has_a_face(faces):
 
 def test_mobilefacenet_on_real_pairs(faces, pairs, mobile):
     """ASSETS.md: accuracy .998 at cosine .325. Here .998 is reached at .385, and .997 at .325."""
-    d = evaluate.pair_distances(mobile, evaluate.embed_faces(mobile, faces), pairs)
+    d = embedding.pair_distances(mobile, embedding.embed_faces(mobile, faces), pairs)
     assert accuracy(d, pairs.same, 2 - 2 * 0.385) >= 0.998
     assert accuracy(d, pairs.same, 2 - 2 * 0.325) >= 0.996
     lfw = pairs.group == "lfw"
@@ -60,11 +65,11 @@ def test_mobilefacenet_on_real_pairs(faces, pairs, mobile):
 def test_preprocessing_mistakes_cost_what_assets_says(faces, pairs, mobile):
     """ASSETS.md, TPR at FPR .1 % on LFW people: right .998, BGR .989, x/255 only .973, raw .036."""
     lfw = pairs.take(pairs.group == "lfw")
-    some = evaluate.Faces({n: faces.found[n] for n in lfw.images}, {})
+    some = embedding.Faces({n: faces.found[n] for n in lfw.images}, {})
     share = {}
     for mistake in (None, *MISTAKES[:3]):
         model = mobile if mistake is None else mobile.with_spec(mistaken(mobile.spec, mistake))
-        d = evaluate.pair_distances(model, evaluate.embed_faces(model, some), lfw)
+        d = embedding.pair_distances(model, embedding.embed_faces(model, some), lfw)
         share[mistake] = (d[lfw.same] < np.sort(d[~lfw.same])[0]).mean()
     assert share[None] >= 0.99
     assert 0.90 <= share["swapped channels"] <= share[None]
@@ -85,18 +90,18 @@ def test_dlib_equals_dlib(faces, pairs, dlib_resnet):
         ours = dlib_resnet.embed_detections(image, face)[0]
         assert np.abs(ours - theirs).max() < 1e-4
     lfw = pairs.take(pairs.group == "lfw")
-    some = evaluate.Faces({n: faces.found[n] for n in lfw.images}, {})
-    d = evaluate.pair_distances(dlib_resnet, evaluate.embed_faces(dlib_resnet, some), lfw)
+    some = embedding.Faces({n: faces.found[n] for n in lfw.images}, {})
+    d = embedding.pair_distances(dlib_resnet, embedding.embed_faces(dlib_resnet, some), lfw)
     assert accuracy(d, lfw.same, 0.36) >= 0.97  # 0.6 on plain L2, as its owner compares
 
 
 def test_alignment_matters_in_the_known_order(faces, pairs, mobile):
     lfw = pairs.take(pairs.group == "lfw")
-    some = evaluate.Faces({n: faces.found[n] for n in lfw.images}, {})
+    some = embedding.Faces({n: faces.found[n] for n in lfw.images}, {})
     gap = {}
     for how in ALIGNMENTS:
         model = mobile.with_spec(with_alignment(mobile.spec, how))
-        d = evaluate.pair_distances(model, evaluate.embed_faces(model, some), lfw)
+        d = embedding.pair_distances(model, embedding.embed_faces(model, some), lfw)
         gap[how] = np.median(d[~lfw.same]) - np.median(d[lfw.same])
     assert gap["umeyama"] > gap["none"] + 0.1
     assert abs(gap["umeyama"] - gap["affine3"]) < 0.1
@@ -223,7 +228,7 @@ def test_pairs_are_read_strictly(tmp_path):
         path.write_text(text)
         return path
 
-    good = evaluate.read_pairs(
+    good = embedding.read_pairs(
         write("a,b,same,dataset\nx/1.jpg,x/2.jpg,1,d\nx/1.jpg,y/1.jpg,0,d\n")
     )
     assert (
@@ -232,12 +237,12 @@ def test_pairs_are_read_strictly(tmp_path):
         and len(good.images) == 3
     )
     # the folders contradict the labels: nobody knows who these people are
-    assert evaluate.read_pairs(write("a,b,same\nx/1.jpg,x/2.jpg,0\n")).first is None
+    assert embedding.read_pairs(write("a,b,same\nx/1.jpg,x/2.jpg,0\n")).first is None
     for text in ("a,b\n1,2\n", "a,b,same\nx,y,2\n", "a,b,same\n,y,1\n", ""):
         with pytest.raises(BadInputError):
-            evaluate.read_pairs(write(text))
+            embedding.read_pairs(write(text))
     with pytest.raises(BadInputError, match="missing"):
-        evaluate.locate(good, tmp_path)
+        embedding.locate(good, tmp_path)
 
 
 def test_a_failure_to_acquire_is_never_accepted_and_stays_in(mobile):
@@ -247,10 +252,10 @@ def test_a_failure_to_acquire_is_never_accepted_and_stays_in(mobile):
         "c": np.full(128, np.nan, np.float32),
     }
     names = np.array(["a", "a"]), np.array(["b", "c"])
-    pairs = evaluate.PairList(*names, np.array([True, True]), None, None, np.array(["g", "g"]))
-    d = evaluate.pair_distances(mobile, rows, pairs)
+    pairs = embedding.PairList(*names, np.array([True, True]), None, None, np.array(["g", "g"]))
+    d = embedding.pair_distances(mobile, rows, pairs)
     assert d[0] == 0 and np.isinf(d[1])
-    assert evaluate.by_group(d, pairs, 1.0)[0] | {"naive_lo": 0, "naive_hi": 0} == {
+    assert embedding.by_group(d, pairs, 1.0)[0] | {"naive_lo": 0, "naive_hi": 0} == {
         "group": "g",
         "pairs": 2,
         "genuine": 2,
@@ -265,11 +270,11 @@ def test_a_failure_to_acquire_is_never_accepted_and_stays_in(mobile):
 
 def test_order_is_mixed_only_where_folds_would_be_of_one_kind():
     sorted_pairs = np.repeat([True, False], 100)
-    order = evaluate.mixed_order(sorted_pairs)
+    order = embedding.mixed_order(sorted_pairs)
     assert sorted(order) == list(range(200))
     shares = [sorted_pairs[order][i : i + 20].mean() for i in range(0, 200, 20)]
     assert min(shares) >= 0.4 and max(shares) <= 0.6
-    assert evaluate.mixed_order(np.tile(np.repeat([True, False], 10), 10)) is None
+    assert embedding.mixed_order(np.tile(np.repeat([True, False], 10), 10)) is None
 
 
 def test_the_command_reports_what_the_functions_give(mirror, tmp_path, monkeypatch):

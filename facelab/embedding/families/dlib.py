@@ -8,7 +8,7 @@ import numpy as np
 
 from facelab.core.errors import BadInputError
 from facelab.detection import Stopwatch, Timings
-from facelab.embedding.base import Embedder
+from facelab.embedding._base import Embedder
 from facelab.zoo.catalogue import load_catalogue
 from facelab.zoo.runtimes import Model, open_model
 from facelab.zoo.runtimes.dlib import import_dlib

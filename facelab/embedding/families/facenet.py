@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from facelab.embedding.base import NeuralEmbedder
-from facelab.embedding.specs import DECODE
+from facelab.embedding._base import NeuralEmbedder
+from facelab.embedding._specs import DECODE
 from facelab.preprocess.spec import PreprocessSpec
 
 

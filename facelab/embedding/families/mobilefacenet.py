@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from facelab.embedding.base import NeuralEmbedder
-from facelab.embedding.specs import aligned_spec
+from facelab.embedding._base import NeuralEmbedder
+from facelab.embedding._specs import aligned_spec
 from facelab.preprocess.spec import PreprocessSpec
 
 

@@ -25,7 +25,7 @@ def task_adapter(folder: Path, manifest: Manifest) -> Any:
 
         return EmotionClassifier(path, spec=spec, threads=1)
     if manifest.task == "embedding":
-        from facelab.embedding.registry import load
+        from facelab.embedding import load
 
         return load(path, spec=spec, threads=1)
     if manifest.task == "detection":

@@ -8,7 +8,7 @@ from typing import Any
 
 from facelab.core.errors import BadInputError
 from facelab.embedding import families as package
-from facelab.embedding.base import Embedder
+from facelab.embedding._base import Embedder
 from facelab.preprocess.spec import PreprocessSpec
 from facelab.zoo.catalogue import ModelEntry
 from facelab.zoo.families import (

@@ -12,8 +12,8 @@ import numpy as np
 from facelab.core.errors import BadInputError, FacelabError
 from facelab.core.files import read_csv
 from facelab.detection import Detections, Detector
-from facelab.embedding.acquire import find_face
-from facelab.embedding.base import Embedder
+from facelab.embedding._acquire import find_face
+from facelab.embedding._base import Embedder
 from facelab.metrics.verification import distances, fold_of
 from facelab.preprocess.image import read_image
 
