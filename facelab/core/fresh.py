@@ -5,11 +5,13 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
 from typing import Any
 
+from facelab.core import sandbox
 from facelab.core.errors import FacelabError
 from facelab.core.files import dumps
 from facelab.core.isolated import module_command
@@ -39,13 +41,40 @@ class Answer:
     peak_rss: int
 
 
+@dataclass(frozen=True)
+class Confined:
+    """What a fresh process may touch: `folder` is its own to write in, `readable` are files and folders of its input.
+
+    `memory` is in bytes, `seconds` of processor time. Everything else of the machine, the network included, is closed.
+    """
+
+    folder: str | os.PathLike
+    readable: tuple[str | os.PathLike, ...] = ()
+    memory: int | None = 8 << 30
+    seconds: int | None = 600
+
+    def limits(self) -> dict[str, Any]:
+        """Return the plain JSON that `facelab.core.sandbox` takes."""
+        return {
+            "writable": [os.path.realpath(self.folder)],
+            "readable": [os.path.realpath(p) for p in self.readable],
+            "memory": self.memory,
+            "seconds": self.seconds,
+        }
+
+
 def call(
-    function: str, *arguments: Any, threads: int | None = None, timeout: float = 300
+    function: str,
+    *arguments: Any,
+    threads: int | None = None,
+    timeout: float = 300,
+    confined: Confined | None = None,
 ) -> Answer:
     """Call `module:function` with JSON arguments in a new interpreter and return its JSON result.
 
-    `threads` pins BLAS, OpenMP, numba and TensorFlow. Raises FreshProcessError with the child's last lines where it
-    fails, dies or outlasts `timeout` seconds.
+    `threads` pins BLAS, OpenMP, numba and TensorFlow; `confined` runs it in a sandbox where the kernel has one (see
+    `facelab.core.sandbox.why_not`), else plainly: who must not run it then asks first. Raises FreshProcessError with
+    the child's last lines where it fails, dies or outlasts `timeout` seconds.
 
     >>> call("math:sqrt", 9).value
     3.0
@@ -53,9 +82,13 @@ def call(
     env = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     if threads is not None:
         env |= dict.fromkeys(THREAD_VARIABLES, str(threads))
+    command = module_command("facelab.core.fresh", function)
+    if confined is not None and sandbox.why_not() is None:
+        command = sandbox.command(confined.limits(), "facelab.core.fresh", function)
+        env = sandbox.environment(os.path.realpath(confined.folder), env)
     try:
         done = subprocess.run(
-            module_command("facelab.core.fresh", function),
+            command,
             input=dumps(list(arguments)),
             capture_output=True,
             text=True,
@@ -65,16 +98,31 @@ def call(
         )
     except subprocess.TimeoutExpired:
         raise FreshProcessError(
-            f"{function} did not end in time", expected=f"at most {timeout:g} s"
+            f"{function} did not end in time",
+            expected=f"at most {timeout:g} s",
+            fix="try a smaller input",
         ) from None
     line = next((s for s in reversed(done.stdout.split("\n")) if s.startswith(_MARK)), None)
     if done.returncode or line is None:
         raise FreshProcessError(
             f"{function} failed in its own process",
-            where=f"exit code {done.returncode}",
+            where=ending(done.returncode),
             got="\n".join(done.stderr.strip().splitlines()[-5:]) or "no message",
+            fix="look at the input that the process was given",
         )
     return Answer(**json.loads(line.removeprefix(_MARK)))
+
+
+def ending(code: int) -> str:
+    """Return how a process ended, for people.
+
+    >>> ending(3), ending(-11)
+    ('exit code 3', 'ended by SIGSEGV')
+    """
+    if code >= 0:
+        return f"exit code {code}"
+    known = -code in signal.Signals._value2member_map_
+    return f"ended by {signal.Signals(-code).name if known else f'signal {-code}'}"
 
 
 def main(function: str) -> None:
