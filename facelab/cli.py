@@ -24,7 +24,9 @@ COMMANDS = {
     "match": "benchmark matchers and search galleries",
     "preprocess": "run a preprocessing spec and look at its stages",
     "quantize": "quantise a model and say what that costs",
+    "release": "verify, promote and roll back the model of a running service",
     "reproduce": "run the notebooks headless and write the report",
+    "serve": "answer detect, embed, verify and emotion over local HTTP",
 }
 """Command name → one line of help. The command itself is `facelab.commands.<name>:command`."""
 

@@ -87,6 +87,17 @@ def bundle(
     return made.folder
 
 
+def emotion_bundle(folder: Path, name: str, *, seed: int = 0) -> Path:
+    """Make a bundle that crops faces as facelab's emotion classifiers do."""
+    from facelab.emotion.spec import emotion_spec
+
+    source = write_model(folder / f"{name}-source" / "model.onnx", seed=seed)
+    labels = source.with_name("labels.txt")
+    labels.write_text("".join(f"{name}-{c}\n" for c in "abc"))
+    emotion_spec(SIZE).save(source.with_name("model.preprocess.json"))
+    return make(source, folder / name, name=name, labels=labels, licence="Apache-2.0").folder
+
+
 def picture(seed: int = 0) -> np.ndarray:
     """Return a random picture, uint8 RGB."""
     return np.random.default_rng(seed).integers(0, 256, (20, 30, 3), dtype=np.uint8)

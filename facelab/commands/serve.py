@@ -1,0 +1,191 @@
+"""`facelab serve`: a small local HTTP service over the pipelines that the notebooks use."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+from pathlib import Path
+from typing import Any
+
+import click
+
+from facelab.commands.common import FloatRange, note
+from facelab.commands.release import policy_of, policy_option, trust, trust_options
+
+
+@click.command(epilog="Example: facelab serve --detector haar --emotion releases --port 8700")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=8700, show_default=True, type=click.IntRange(0, 65535))
+@click.option(
+    "--detector",
+    "detectors",
+    multiple=True,
+    metavar="NAME",
+    help="Detector that requests may name; the first is the default; repeat.",
+)
+@click.option("--embedder", "embedders", multiple=True, metavar="NAME", help="Embedder; repeat.")
+@click.option(
+    "--emotion",
+    type=click.Path(exists=True, file_okay=False),
+    metavar="DIR",
+    help="A bundle, or a store of `facelab release`; watched, and swapped while requests run.",
+)
+@click.option(
+    "--candidate",
+    type=click.Path(exists=True, file_okay=False),
+    metavar="BUNDLE",
+    help="A second emotion bundle for a canary.",
+)
+@click.option(
+    "--rollout",
+    type=click.Path(exists=True, dir_okay=False),
+    metavar="FILE",
+    help="Who gets the candidate (facelab.rollout/1); watched.",
+)
+@click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64))
+@click.option(
+    "--body-mb", default=8.0, show_default=True, type=FloatRange(0.01, 256), help="Largest body."
+)
+@click.option(
+    "--megapixels",
+    default=16.0,
+    show_default=True,
+    type=FloatRange(0.01, 60),
+    help="Largest image.",
+)
+@click.option(
+    "--allow-host",
+    multiple=True,
+    metavar="NAME",
+    help="Further host name that requests may use; repeat.",
+)
+@trust_options
+@policy_option
+def command(
+    host: str,
+    port: int,
+    detectors: tuple[str, ...],
+    embedders: tuple[str, ...],
+    emotion: str | None,
+    candidate: str | None,
+    rollout: str | None,
+    workers: int,
+    body_mb: float,
+    megapixels: float,
+    allow_host: tuple[str, ...],
+    keys: tuple[str, ...],
+    unsigned: str | None,
+    policy: str | None,
+) -> None:
+    """Answer POST /v1/detect, /v1/embed, /v1/emotion (an image) and /v1/verify (two), on this machine only.
+
+    GET /healthz, /readyz and /metrics say how it is. There is no authentication: another --host than loopback lets
+    everybody in who can reach it.
+    """
+    from facelab.serving import FaceTasks, Limits, create_app
+
+    if bool(candidate) != bool(rollout) or (candidate and not emotion):
+        raise click.UsageError("--candidate and --rollout go together, with --emotion")
+    names = detectors or (_default_detector(),)
+    limits = Limits(body_bytes=int(body_mb * 2**20), pixels=int(megapixels * 1e6), workers=workers)
+    with contextlib.ExitStack() as stack:
+        slot = _emotion(
+            stack, emotion, candidate, rollout, trust(keys, unsigned), policy_of(policy)
+        )
+
+        def make() -> Any:
+            return FaceTasks(_detectors(names), _embedders(embedders), slot)
+
+        make()  # a wrong name is said before the port is open
+        app = create_app(make, emotion=slot, limits=limits, hosts=_hosts(host, allow_host))
+        _run(app, host, port)
+
+
+def _run(app: Any, host: str, port: int) -> None:
+    from facelab.serving import listen, server
+
+    with listen(host, port) as bound:
+        if not _loopback(host):
+            note(f"{host} is not loopback: everybody who reaches it can use this service")
+        note(f"http://{host}:{bound.getsockname()[1]} is up; stop it with Ctrl-C")
+        server(app).run(sockets=[bound])
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _hosts(host: str, more: tuple[str, ...]) -> tuple[str, ...]:
+    return ("127.0.0.1", "localhost", "::1", host.lower(), *(m.lower() for m in more))
+
+
+def _default_detector() -> str:
+    from facelab.detection import available
+
+    named = {entry.name for entry in available()}
+    return next((n for n in ("yunet-n", "blazeface-front") if n in named), "haar")
+
+
+def _detectors(names: tuple[str, ...]) -> dict[str, Any]:
+    from facelab.detection import load
+
+    return {name: load(name, threads=1) for name in names}
+
+
+def _embedders(names: tuple[str, ...]) -> dict[str, Any]:
+    from facelab.embedding import load
+
+    return {name: load(name, threads=1) for name in names}
+
+
+def _emotion(
+    stack: contextlib.ExitStack,
+    emotion: str | None,
+    candidate: str | None,
+    rollout: str | None,
+    trusted: Any,
+    policy: Any,
+) -> Any:
+    if emotion is None:
+        return None
+    stable = _slot(stack, emotion, trusted, policy)
+    if candidate is None or rollout is None:
+        return stable
+    from facelab.serving import Canary, same_emotions
+
+    second = _slot(stack, candidate, trusted, policy)
+    return stack.enter_context(Canary(stable, second, rollout, agree=same_emotions))
+
+
+def _slot(stack: contextlib.ExitStack, path: str, trusted: Any, policy: Any) -> Any:
+    """Return a slot that serves a store's current release or a bundle, and follows its changes."""
+    from facelab.core.errors import BadInputError
+    from facelab.serving import ModelSlot, ReleaseStore, task_adapter
+
+    is_store = (Path(path) / "state.json").is_file()
+    where = path if is_store else stack.enter_context(_temporary())
+    store = ReleaseStore(where, trust=trusted)
+    slot = stack.enter_context(
+        ModelSlot(store, task="emotion", policy=policy, adapter=task_adapter)
+    )
+    swap = slot.follow() if is_store else slot.offer(path)
+    if not swap.accepted:
+        raise BadInputError(
+            "the emotion classifier cannot be served",
+            where=path,
+            got=swap.why.partition("\n")[0],
+            fix="facelab release verify says more",
+        )
+    slot.watch(None if is_store else path)
+    return slot
+
+
+@contextlib.contextmanager
+def _temporary() -> Any:
+    import tempfile
+
+    with tempfile.TemporaryDirectory(prefix="fl-serve-") as folder:
+        yield folder

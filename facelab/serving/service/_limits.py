@@ -1,0 +1,219 @@
+"""What the service takes: bytes, pixels, seconds; and images that are looked at before they are decoded."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import contextlib
+import io
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+from starlette.requests import ClientDisconnect, Request
+
+from facelab.core.errors import BadInputError, FacelabError
+from facelab.core.files import loads_strict
+from facelab.preprocess import read_image
+from facelab.preprocess.image import webp_size
+
+IMAGES = ("JPEG", "PNG", "WEBP", "BMP")
+DRAINED = 64 << 20
+SCANS = 100
+"""Scans that a JPEG may have: each makes the decoder pass over the whole image once more."""
+
+
+class RequestError(FacelabError):
+    """A request that is refused with a status and a sentence."""
+
+    def __init__(self, status: int, what: str, **fields: str | None):
+        self.status = status
+        super().__init__(what, **fields)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds of the service.
+
+    Attributes
+    ----------
+    body_bytes : int
+        Largest body of one request.
+    all_bodies_bytes : int
+        Bytes of bodies that may be held at once by all requests together.
+    pixels : int
+        Largest image, by its header.
+    body_s, header_s : float
+        Seconds within which a whole body, and a whole header, must have arrived.
+    connections : int
+        Open connections; one more gets a 503.
+    workers, waiting : int
+        Requests that run at once, and that may wait; the next one gets a 503 at once.
+    wait_s : float
+        Longest wait for a worker.
+    """
+
+    body_bytes: int = 8 << 20
+    all_bodies_bytes: int = 64 << 20
+    pixels: int = 16_000_000
+    body_s: float = 10.0
+    header_s: float = 5.0
+    connections: int = 64
+    workers: int = 1
+    waiting: int = 8
+    wait_s: float = 2.0
+
+
+class Bodies:
+    """Reads bodies within the limits, counting the bytes of all of them."""
+
+    def __init__(self, limits: Limits):
+        self._limits, self.held = limits, 0
+
+    async def read(self, request: Request) -> bytes:
+        """Return the body. Raises RequestError: 413 too large, 408 too slow, 503 too many at once, 400 bad length."""
+        chunks: list[bytes] = []
+        try:
+            self._check_length(request)
+            async with asyncio.timeout(self._limits.body_s):
+                async for chunk in request.stream():
+                    self.held += len(chunk)
+                    chunks.append(chunk)
+                    self._check(sum(map(len, chunks)))
+            return b"".join(chunks)
+        except RequestError as e:
+            if e.status == 413:
+                await _drained(request)
+            raise
+        except TimeoutError:
+            raise RequestError(
+                408,
+                "the body did not arrive in time",
+                expected=f"all of it within {self._limits.body_s:g} s",
+                fix="send it faster, or send a smaller image",
+            ) from None
+        except ClientDisconnect:
+            raise RequestError(400, "the client went away", fix="send the whole body") from None
+        finally:
+            self.held -= sum(map(len, chunks))
+
+    def _check_length(self, request: Request) -> None:
+        text = request.headers.get("content-length", "0")
+        if not text.isascii() or not text.isdigit():
+            raise RequestError(400, "the content length is no number", got=text[:40], fix="omit it")
+        self._check(int(text[:20]))
+
+    def _check(self, size: int) -> None:
+        if size > self._limits.body_bytes:
+            raise RequestError(
+                413,
+                "the body is too large",
+                expected=f"at most {self._limits.body_bytes:,} bytes",
+                fix="scale the image down, or compress it more",
+            )
+        if self.held > self._limits.all_bodies_bytes:
+            raise RequestError(
+                503, "too many large bodies arrive at once", fix="try again in a second"
+            )
+
+
+async def _drained(request: Request) -> None:
+    """Drop what still arrives, for a moment: closing at once would reset the connection and lose the answer."""
+    left = DRAINED
+    with contextlib.suppress(TimeoutError, ClientDisconnect):
+        async with asyncio.timeout(1.0):
+            async for chunk in request.stream():
+                left -= len(chunk)
+                if left < 0:
+                    return
+
+
+def require_type(request: Request, *wanted: str) -> None:
+    """Raise RequestError 415 unless the content type starts with one of `wanted`."""
+    got = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if not any(got.startswith(w) for w in wanted):
+        raise RequestError(
+            415,
+            "the content type is not one that this address takes",
+            expected=" or ".join(wanted),
+            got=got[:80] or "none",
+            fix="name the type of the body in the header Content-Type",
+        )
+
+
+def checked_image(data: bytes, limits: Limits) -> np.ndarray:
+    """Decode an image to RGB uint8 (height, width, 3) after its header was found within the limits.
+
+    Raises RequestError: 413 for too many pixels, 415 for another format, 400 for what cannot be decoded.
+    """
+    from PIL import Image
+
+    if (size := webp_size(data)) is not None:  # Pillow allocates a WebP's canvas when it opens it
+        _check_pixels(size, limits)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(io.BytesIO(data), formats=IMAGES) as image:
+                size, frames = image.size, getattr(image, "n_frames", 1)
+    except Image.DecompressionBombError:
+        raise _too_many("a multiple of that by its header", limits) from None
+    except Exception as e:  # plug-ins raise whatever a damaged header leads them to
+        raise RequestError(
+            415,
+            "the body is no image that this service takes",
+            expected=", ".join(IMAGES),
+            got=f"{type(e).__name__}, {len(data):,} bytes",
+            fix="send the file of an image as it is",
+        ) from None
+    _check_pixels(size, limits)
+    if frames > 1 or data.count(b"\xff\xda") > SCANS:
+        raise RequestError(
+            400, "the image has many frames or scans", fix="send one still image, not progressive"
+        )
+    try:
+        return read_image(data)
+    except BadInputError as e:
+        raise RequestError(400, e.what, expected=e.expected, got=e.got, fix=e.fix) from None
+
+
+def _check_pixels(size: tuple[int, int], limits: Limits) -> None:
+    width, height = size
+    if width * height > limits.pixels:
+        raise _too_many(f"{width}×{height} by its header", limits)
+
+
+def _too_many(got: str, limits: Limits) -> RequestError:
+    return RequestError(
+        413,
+        "the image has too many pixels",
+        expected=f"at most {limits.pixels:,}",
+        got=got,
+        fix="scale it down",
+    )
+
+
+def two_images(body: bytes, limits: Limits) -> tuple[bytes, bytes]:
+    """Return the images of `{"first": base64, "second": base64}`. Raises RequestError 400 saying what is wrong."""
+    try:
+        value = loads_strict(body, where="body", max_bytes=limits.body_bytes, max_depth=4)
+    except BadInputError as e:
+        raise RequestError(400, e.what, got=e.got, fix="send one JSON object") from None
+    if not isinstance(value, dict) or set(value) != {"first", "second"}:
+        raise RequestError(
+            400,
+            "the body has other keys",
+            expected="first and second, each an image in base64",
+            got=", ".join(map(str, value))[:80] if isinstance(value, dict) else "no object",
+            fix='send {"first": "…", "second": "…"}',
+        )
+    return _bytes_of(value, "first"), _bytes_of(value, "second")
+
+
+def _bytes_of(value: dict, key: str) -> bytes:
+    try:
+        return base64.b64decode(value[key], validate=True)
+    except (binascii.Error, ValueError, TypeError):
+        raise RequestError(
+            400, f"{key!r} is not base64", fix="encode the image file's bytes in base64"
+        ) from None

@@ -1,0 +1,76 @@
+"""Run the application on uvicorn, within its limits."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+import uvicorn
+from starlette.applications import Starlette
+
+from facelab.core.errors import BadInputError, from_os
+from facelab.serving.service._protocol import with_header_limit
+
+HEADER_BYTES = 16 << 10
+
+
+def server(app: Starlette) -> uvicorn.Server:
+    """Return a server for the application; the caller opens the socket."""
+    limits = app.state.service.limits
+    config = uvicorn.Config(
+        app,
+        http=with_header_limit(limits.header_s),
+        ws="none",
+        loop="asyncio",
+        limit_concurrency=limits.connections,
+        timeout_keep_alive=5,
+        timeout_graceful_shutdown=5,
+        h11_max_incomplete_event_size=HEADER_BYTES,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+    )
+    return uvicorn.Server(config)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a bound socket. Raises BadInputError where the address cannot be used."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind((host, port))
+        bound.listen(128)  # who comes while the models load waits
+    except OSError as e:
+        bound.close()
+        raise BadInputError(
+            "the address cannot be used",
+            where=f"{host}:{port}",
+            got=from_os(e).got,
+            fix="choose another --port or --host",
+        ) from None
+    return bound
+
+
+@contextlib.contextmanager
+def running(app: Starlette, host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
+    """Serve in a thread for tests and notebooks, and yield the service's address."""
+    bound = listen(host, port)
+    serving = server(app)
+    thread = threading.Thread(target=serving.run, kwargs={"sockets": [bound]}, daemon=True)
+    thread.start()
+    end = time.monotonic() + 60
+    while not serving.started and thread.is_alive() and time.monotonic() < end:
+        time.sleep(0.01)
+    if not serving.started:
+        raise BadInputError("the service did not start", fix="look at its log")
+    try:
+        yield f"http://{host}:{bound.getsockname()[1]}"
+    finally:
+        serving.should_exit = True
+        thread.join(timeout=20)
+        bound.close()
