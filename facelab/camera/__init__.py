@@ -4,7 +4,7 @@
   `rendered:`; it negotiates a `Contract`, and reads in order or the newest frame.
 - `Pairer`, `pair_frames`: colour and depth frames by device time stamps, with a ledger.
 - `FramePool`: frame memory that is used again, with generation numbers.
-- `capture(name, ...)`: the same source in a process of its own.
+- `CaptureProcess(name, ...)`: the same source in a process of its own, with shared memory.
 
 >>> from facelab.camera import open_source
 >>> with open_source("rendered:size=64", format="YUYV") as camera:
@@ -35,6 +35,8 @@ __getattr__, __dir__, _ = lazy_loader.attach(
         "_open": ["open_source"],
         "_pool": ["FramePool"],
         "_source": ["Source"],
+        "process._capture": ["CaptureProcess"],
+        "v4l2._camera": ["V4L2Camera"],
         "pairs._pairer": ["Pairer", "pair_frames"],
         "pairs._policies": ["POLICIES"],
         "pixels._formats": ["FORMATS"],
@@ -47,6 +49,7 @@ __all__ = [
     "FORMATS",
     "POLICIES",
     "CameraError",
+    "CaptureProcess",
     "Contract",
     "CorruptFrameError",
     "FaceScene",
@@ -66,6 +69,7 @@ __all__ = [
     "SourceGoneError",
     "StaleFrameError",
     "StreamModel",
+    "V4L2Camera",
     "VirtualClock",
     "open_source",
     "pair_frames",

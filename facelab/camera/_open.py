@@ -14,7 +14,7 @@ from facelab.camera._pool import FramePool
 from facelab.camera._source import Source
 from facelab.core.errors import BadInputError, did_you_mean
 
-SCHEMES = ("rendered",)
+SCHEMES = ("rendered", "fake")
 
 
 def open_source(
@@ -37,7 +37,7 @@ def open_source(
         - a number or `/dev/videoN`: a camera (V4L2);
         - a file: a video; a folder: its images, or a recording made by `facelab camera record`;
         - `rendered:` with options such as `rendered:size=160,kind=live,format=MJPG,paced=1`: the RGB-D sensor;
-        - `fake:vivid`, `fake:loopback` or `fake:uvc`: a camera on a fake kernel, for tests and examples.
+        - `fake:vivid` or `fake:loopback`: a camera on a fake kernel, for tests and examples.
     format, size, rate
         What is asked for; None leaves the choice to the source.
     allow
@@ -92,7 +92,7 @@ def _make(name: str | int | os.PathLike, **options: Any) -> Source:
     text = os.fspath(name)
     scheme, colon, rest = text.partition(":")
     if colon and scheme in SCHEMES:
-        return _rendered(rest, **options)
+        return _rendered(rest, **options) if scheme == "rendered" else _fake(rest, **options)
     if colon and re.fullmatch(r"[a-z]{2,}", scheme) and not Path(text).exists():
         raise BadInputError(
             f"there is no kind of source {scheme!r}{did_you_mean(scheme, SCHEMES)}",
@@ -107,6 +107,10 @@ def _make(name: str | int | os.PathLike, **options: Any) -> Source:
 def _local(path: Path, **options: Any) -> Source:
     from facelab.camera.sources._files import ImageFolder, VideoFile
 
+    if is_device(path):
+        from facelab.camera.v4l2._camera import V4L2Camera
+
+        return V4L2Camera(os.fspath(path), **options)
     if path.is_dir():
         return ImageFolder(path, **options)
     if path.is_file():
@@ -118,6 +122,27 @@ def _local(path: Path, **options: Any) -> Source:
         got="nothing of that name",
         fix="facelab camera list shows the cameras; check the path",
     )
+
+
+def is_device(path: Path) -> bool:
+    """Return whether a path names a device, or would if it were plugged in."""
+    return path.is_char_device() or re.fullmatch(r"/dev/video\d+", os.fspath(path)) is not None
+
+
+def _fake(text: str, *, clock: Clock | None = None, **options: Any) -> Source:
+    from facelab.camera.v4l2._camera import V4L2Camera
+    from facelab.camera.v4l2._fake import FakeKernel
+
+    paths = {"vivid": "/dev/video0", "loopback": "/dev/video10"}
+    if text not in paths:
+        raise BadInputError(
+            f"there is no fake camera {text!r}{did_you_mean(text, paths)}",
+            where=f"fake:{text}",
+            expected=", ".join(paths),
+            got=text,
+            fix="choose one of these",
+        )
+    return V4L2Camera(paths[text], kernel=FakeKernel(clock=clock), **options)
 
 
 def _rendered(text: str, **options: Any) -> Source:

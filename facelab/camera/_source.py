@@ -273,9 +273,12 @@ class Source(abc.ABC):
     def _aged(self, frame: Frame) -> tuple[float, str]:
         """Return a frame's age in seconds, and what it was counted from."""
         now = self.clock.now()
-        if frame.clock == "monotonic":
+        if frame.clock == "monotonic" and frame.time_s <= now:
             return now - frame.time_s, "time stamp"
-        return now - frame.arrived_s, "arrival"
+        return (
+            now - frame.arrived_s,
+            "arrival",
+        )  # vivid stamps the end of a frame before it has come
 
     def _deliver(self, frame: Frame) -> Frame | None:
         age, since = self._aged(frame)
@@ -325,6 +328,8 @@ class Continuity:
             return None, 0, {"first"}
         sequence0, time0, arrived0 = self.last
         step, passed, flags, lost = sequence - sequence0, time_s - time0, set(), 0
+        if step < -(1 << 31):
+            step += 1 << 32  # V4L2's numbers have 32 bits
         if step == 0 or passed == 0 or (step < 0 and passed < 0):
             return "repeated", 0, set()
         if step < 0:
