@@ -32,12 +32,32 @@ def _numbers(text: str | None, count: int, option: str) -> list[float] | None:
 
 
 def load_spec(text: str):
-    """Return the spec in a file, or of a model or family of the catalogue."""
+    """Return the spec in a file, in a bundle's folder, beside a model file, or of the catalogue."""
     from facelab.preprocess import PreprocessSpec, presets
 
-    if text.endswith(".json") or Path(text).exists():
+    path = Path(text)
+    if path.is_dir():
+        return PreprocessSpec.load(path / "preprocess.json")
+    if path.is_file() and path.suffix in (".onnx", ".tflite", ".keras", ".h5"):
+        return _beside(path)
+    if text.endswith(".json") or path.exists():
         return PreprocessSpec.load(text)
     return presets.preset(text)
+
+
+def _beside(path: Path):
+    """Return the spec that travels with a model file."""
+    from facelab.zoo.families import sidecar
+
+    found = sidecar(path)
+    if found is None:
+        raise BadInputError(
+            "no specification is stored beside the model",
+            where=path,
+            expected=path.with_suffix(".preprocess.json").name,
+            fix="name the specification's file, or a model of the catalogue",
+        )
+    return found
 
 
 backend_option = click.option(
@@ -219,3 +239,74 @@ def conformance(out, check, as_json) -> None:
                 got=stale[0],
                 fix=f"facelab preprocess conformance --out {check}",
             )
+
+
+@command.command(
+    "emit",
+    epilog="Example: facelab preprocess emit emotion.preprocess.json --to go --out preprocess-go/",
+)
+@click.argument("spec")
+@click.option(
+    "--to",
+    "to",
+    required=True,
+    metavar="LANGUAGE",
+    help="c, go, javascript, python, onnx or tflite.",
+)
+@click.option(
+    "--out", required=True, type=OutPath(folder=True), metavar="DIR", help="Folder to write into."
+)
+@click.option(
+    "--name",
+    default="preprocess",
+    show_default=True,
+    metavar="WORD",
+    help="Name of files and functions.",
+)
+@click.option(
+    "--golden/--no-golden",
+    default=True,
+    show_default=True,
+    help="Write probes and golden tensors, which the emitted check compares with.",
+)
+@click.option("--size", metavar="W,H", help="onnx, tflite: the size of the picture that is fed in.")
+@click.option("--face", metavar="X1,Y1,X2,Y2", help="onnx, tflite: fix the face box to this one.")
+@click.option(
+    "--merge",
+    type=click.Path(),
+    metavar="MODEL",
+    help="onnx: put the preprocessing in front of this model.",
+)
+@json_option
+def emit_code(spec, to, out, name, golden, size, face, merge, as_json) -> None:
+    """Write the preprocessing of SPEC as code or a graph, with golden tensors that prove it.
+
+    SPEC is a file, a bundle, a model file with its specification beside it, or a model of the catalogue. A stage that
+    the language cannot do exactly is refused by name.
+    """
+    from facelab.fingerprint.probes import frames_for
+    from facelab.preprocess.emit import write
+
+    parsed = load_spec(spec)
+    given = {
+        "size": _numbers(size, 2, "--size"),
+        "face": _numbers(face, 4, "--face"),
+        "merge": merge,
+    }
+    options = {k: v for k, v in given.items() if v is not None}
+    frames = frames_for(parsed) if golden else ()
+    paths = write(parsed, to, Path(out), name=name, frames=frames, **options)
+    document = {
+        "spec": parsed.name,
+        "spec_hash": parsed.hash,
+        "language": to,
+        "out": str(out),
+        "files": [str(p.relative_to(out)) for p in paths],
+    }
+    code = [f for f in document["files"] if not f.startswith("testdata/")]
+    emit(
+        document,
+        as_json=as_json,
+        text=f"{out}: {', '.join(code)}; {len(paths) - len(code)} files of golden tensors\n"
+        f"{Path(out) / 'README.md'} says how to verify them",
+    )

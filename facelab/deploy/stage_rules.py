@@ -9,8 +9,9 @@ from facelab.preprocess.spec import PreprocessSpec
 
 CONVENTIONS = """\
 An image has width w and height h; x counts columns from the left, y rows from the top, both from 0. Pixels are 0…255
-until a stage gives reals. Compute in float32 or better: the golden tensors come from float64, and the tolerance has
-room for both.
+until a stage gives reals. A real is a float64 until a `cast` names another type; later stages then compute in that
+type. A program that computes reals in float32 stays within the tolerance of a float tensor, but its integers differ
+at ties.
 
 **`rounding`** of a real v: `half_up` ⌊v + ½⌋; `half_even` to the nearest whole number, a tie to the even one;
 `half_away` a tie away from 0; `truncate` towards 0; `floor`. In an image stage the result is then limited to 0…255
@@ -80,7 +81,11 @@ puts ⌊free / 2⌋ on the left and the top. The border is `value` or the neares
     "layout": "Axes in this order, n a batch axis of 1, h rows, w columns, c channels; the last axis is the fastest.",
     "cast": "To an integer type: `rounding`, then limited to the type's range (`saturate`) or wrapped around.",
     "quantize": """\
-`rounding` of v / scale, plus `zero_point`, limited to the range of `dtype` (`saturate`) or wrapped around.""",
+v and scale as float32 (a v of another type is rounded to it, ties to even), divided in float32; `rounding` of the
+quotient; `zero_point` added in integers; limited to the range of `dtype` (`saturate`) or wrapped around. Divide: a
+product with 1 / scale is another number. TFLite (`half_away`) and ONNX Runtime (`half_even`) do the same. Pixels of
+(p − 127.5) / 127.5 and a scale near 2/255 put every quotient at half a step: computed in float64, a quarter of all
+values are one step off.""",
 }
 
 HEAD = """\

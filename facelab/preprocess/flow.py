@@ -191,6 +191,14 @@ def _normalize(state, stage, where):
 
 
 def _layout(state, stage, where):
+    if state.layout != "hwc":
+        raise BadInputError(
+            "the axes have been ordered by an earlier layout stage",
+            where=where,
+            expected="one layout stage",
+            got=f"layout {state.layout!r}, then {stage.to!r}",
+            fix="keep the last layout stage and remove the others",
+        )
     if "c" not in stage.to and state.channels != 1:
         raise BadInputError(
             f"layout {stage.to!r} has no channel axis, but the image has {state.channels} channels",

@@ -118,6 +118,11 @@ class Planner:
     def _tensor(self, stage, where):
         return [(stage.op, {"stage": stage})], self.state.size, None
 
+    def _normalize(self, stage, where):
+        behind = 2 if self.state.layout.endswith("chw") else 0
+        args = {"stage": stage, "behind": behind} if behind else {"stage": stage}
+        return [("normalize", args)], self.state.size, None
+
     def _orient(self, stage, where):
         names = [
             EXIF_TRANSFORMS[self.orientation] if stage.exif == "apply" else "none",

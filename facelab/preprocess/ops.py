@@ -362,7 +362,11 @@ class Cast(_Stage):
 
 
 class Quantize(_Stage):
-    """Compute round(x / scale) + zero_point as `dtype`."""
+    """Compute round(x / scale) + zero_point as `dtype`, by one rule to the bit.
+
+    x and scale are float32 (an x that is not is rounded to it, ties to even) and so is their quotient, as TFLite and
+    ONNX Runtime do it; the quotient is rounded to a whole number; zero_point is added in integers.
+    """
 
     op: Literal["quantize"]
     scale: Positive
@@ -373,6 +377,8 @@ class Quantize(_Stage):
 
     @model_validator(mode="after")
     def _consistent(self):
+        if not 2**-126 <= self.scale < 2**128:
+            raise ValueError(f"the scale {self.scale} is not a normal float32 number")
         low, high = {"uint8": (0, 255), "int8": (-128, 127), "int16": (-32768, 32767)}[self.dtype]
         if not low <= self.zero_point <= high:
             raise ValueError(f"the zero point {self.zero_point} is outside {self.dtype}")

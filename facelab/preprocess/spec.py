@@ -212,6 +212,16 @@ def _rebuild(document: dict) -> PreprocessSpec:
     return PreprocessSpec.from_dict(document)
 
 
+def describe(stage: Stage) -> str:
+    """Return a stage in one line of words: its op and every parameter.
+
+    >>> from facelab.preprocess.ops import Layout
+    >>> describe(Layout(op="layout", to="nchw"))
+    'layout: to nchw'
+    """
+    return f"{stage.op}: {_parameters(stage)}"
+
+
 def _parameters(stage: Stage) -> str:
     def show(v):
         if isinstance(v, list):

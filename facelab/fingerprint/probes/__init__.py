@@ -7,6 +7,7 @@ __getattr__, __dir__, _ = _lazy.attach(
     submod_attrs={
         "_set": ["Probe", "image_probes", "probe_set", "set_hash", "write_probes"],
         "_cache": ["remember"],
+        "_frames": ["frames_for"],
         "_codecs": ["encode_png"],
         "_pictures": ["nominal_face"],
     },
@@ -14,6 +15,7 @@ __getattr__, __dir__, _ = _lazy.attach(
 __all__ = [
     "Probe",
     "encode_png",
+    "frames_for",
     "image_probes",
     "nominal_face",
     "probe_set",

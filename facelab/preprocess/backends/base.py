@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NoReturn
 
 import numpy as np
@@ -11,13 +12,25 @@ from facelab.preprocess import image as files
 from facelab.preprocess import resample
 from facelab.preprocess.raw import decode_raw
 
-INTEGER_ROUNDING = {
+
+def _half_up(x: np.ndarray) -> np.ndarray:
+    """Round ties upwards; exact, where floor(x + 0.5) is wrong for 0.49999999999999994."""
+    low = np.floor(x)
+    return low + (x - low >= 0.5)
+
+
+INTEGER_ROUNDING: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "half_even": np.rint,
-    "half_up": lambda x: np.floor(x + x.dtype.type(0.5)),
-    "half_away": lambda x: np.copysign(np.floor(np.abs(x) + x.dtype.type(0.5)), x),
+    "half_up": _half_up,
+    "half_away": lambda x: np.copysign(_half_up(np.abs(x)), x),
     "truncate": np.trunc,
     "floor": np.floor,
 }
+
+
+def per_channel(values, dtype, behind: int) -> np.ndarray:
+    """Return one number per channel in a shape that fits an array with `behind` axes after the channels'."""
+    return np.asarray(values, dtype=dtype).reshape(-1, *(1,) * behind)
 
 
 class NumpyBackend:
@@ -118,12 +131,13 @@ class NumpyBackend:
             )
         return numbers.astype(dtype)
 
-    def normalize(self, x, stage):
+    def normalize(self, x, stage, behind=0):
+        """Compute (x − mean) / scale; `behind` axes follow that of the channels."""
         real = x.dtype if x.dtype.kind == "f" else np.dtype(self.real)
         x = x.astype(real)
         if stage.units == "0-1":
             x = x / real.type(255)
-        return (x - np.asarray(stage.mean, dtype=real)) / np.asarray(stage.scale, dtype=real)
+        return (x - per_channel(stage.mean, real, behind)) / per_channel(stage.scale, real, behind)
 
     def layout(self, x, stage):
         if stage.to in ("hw", "nhw"):
@@ -138,18 +152,18 @@ class NumpyBackend:
         return self._whole(x, stage)
 
     def quantize(self, x, stage):
-        x = x if x.dtype.kind == "f" else x.astype(self.real)
-        scaled = INTEGER_ROUNDING[stage.rounding](x / x.dtype.type(stage.scale)) + x.dtype.type(
-            stage.zero_point
-        )
-        return self._store(scaled, stage)
+        """Quantize by the one rule: float32 operands and division, integer zero point (docs: quantize)."""
+        steps = x.astype(np.float32) / np.float32(stage.scale)
+        return self._store(INTEGER_ROUNDING[stage.rounding](steps), stage, stage.zero_point)
 
     def _whole(self, x, stage):
         return self._store(INTEGER_ROUNDING[stage.rounding](x) if x.dtype.kind == "f" else x, stage)
 
     @staticmethod
-    def _store(x, stage):
+    def _store(x, stage, zero_point: int = 0):
         info = np.iinfo(stage.dtype)
+        # float64 holds whole numbers of float32 and the limits of int32 exactly
+        x = x.astype(np.float64) + zero_point
         if stage.saturate:
             x = np.clip(x, info.min, info.max)
         # through int64, so that values out of range wrap the same way everywhere

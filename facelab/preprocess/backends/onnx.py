@@ -8,7 +8,7 @@ import numpy as np
 
 from facelab.preprocess import colour
 from facelab.preprocess.align import sources
-from facelab.preprocess.backends.base import NumpyBackend
+from facelab.preprocess.backends.base import NumpyBackend, per_channel
 
 OPSET = 20
 
@@ -327,11 +327,12 @@ class Backend(NumpyBackend):
             took = probe.arrays([probe._resize(ramp, (n_out, 1), stage)])[0]
             self.check_nearest(took.ravel(), n_in, n_out, stage.pixel_centers)
 
-    def normalize(self, x, stage):
+    def normalize(self, x, stage, behind=0):
         """Divide by 255 where the units say so, subtract, divide."""
         x = x if x.dtype.kind == "f" else self.as_type(x, np.float32)
         x = self.same("Div", x, 255) if stage.units == "0-1" else x
-        return self.same("Div", self.same("Sub", x, stage.mean), stage.scale)
+        mean, scale = (per_channel(v, x.dtype, behind) for v in (stage.mean, stage.scale))
+        return self.same("Div", self.same("Sub", x, mean), scale)
 
     def layout(self, x, stage):
         """Transpose, squeeze and unsqueeze."""
@@ -352,7 +353,7 @@ class Backend(NumpyBackend):
 
     def quantize(self, x, stage):
         """Divide, round, add the zero point, clip, cast."""
-        x = x if x.dtype.kind == "f" else self.as_type(x, np.float32)
+        x = self.as_type(x, np.float32)
         x = self._round(self.same("Div", x, stage.scale), stage.rounding)
         return self._integers(self.same("Add", x, stage.zero_point), stage)
 

@@ -48,7 +48,8 @@ class Backend(NumpyBackend):
             border=stage.border,
             coordinates=stage.coordinates,
         )
-        return self.rounded(out, stage)
+        # nearest keeps bytes, which rounding 'none' promises to make reals
+        return self.rounded(out.astype(self.real) if stage.rounding == "none" else out, stage)
 
     def resize(self, x, size, stage):
         """Resample to `size` (width, height)."""

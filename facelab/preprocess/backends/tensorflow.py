@@ -8,7 +8,7 @@ import numpy as np
 
 from facelab.preprocess import colour
 from facelab.preprocess.align import invert
-from facelab.preprocess.backends.base import NumpyBackend
+from facelab.preprocess.backends.base import NumpyBackend, per_channel
 
 
 def _tf():
@@ -142,9 +142,12 @@ class Backend(NumpyBackend):
             )
         return tf.image.resize(x, shape, method=method, antialias=stage.antialias).numpy()
 
-    def normalize(self, x, stage):
+    def normalize(self, x, stage, behind=0):
         """Compute (x − mean) / scale in TensorFlow, in x's own float type or float32."""
         tf = _tf()
         x = tf.cast(x, x.dtype if x.dtype.kind == "f" else np.float32)
         x = x / 255 if stage.units == "0-1" else x
-        return ((x - tf.constant(stage.mean, x.dtype)) / tf.constant(stage.scale, x.dtype)).numpy()
+        mean, scale = (
+            per_channel(v, x.dtype.as_numpy_dtype, behind) for v in (stage.mean, stage.scale)
+        )
+        return ((x - tf.constant(mean)) / tf.constant(scale)).numpy()

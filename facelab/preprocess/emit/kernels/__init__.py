@@ -1,0 +1,1 @@
+"""The arithmetic of the stages, written once for every language."""

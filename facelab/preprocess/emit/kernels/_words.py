@@ -1,0 +1,71 @@
+"""The words of the kernel language: types, arithmetic that every target has, and what a spec fills in.
+
+Kernels are a small part of Python, so that people can read them and a linter can check them. `_specialise` puts the
+spec's numbers in the place of the capital names and removes branches that cannot be taken; a printer writes what is
+left in the target's language. Integers are 32 bits (`Int`) or 64 (`Long`); `//` and `%` are for numbers that are not
+negative; a `Real` is a float64.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+Int = Long = int
+Real = float
+Byte = int
+Bytes = Ints = list[int]
+Reals = list[float]
+Src = Dst = Ring = Out = list
+Geometry = object
+
+
+def real(x: float) -> Real:
+    """Return x as a float64."""
+    return float(x)
+
+
+def whole(x: float) -> Int:
+    """Return x without its fraction."""
+    return int(x)
+
+
+def long(x: float) -> Long:
+    """Return x as a 64-bit integer."""
+    return int(x)
+
+
+def byte(x: float) -> Byte:
+    """Return a number within 0…255 as a byte, without its fraction."""
+    return int(x)
+
+
+def single(x: float) -> Real:
+    """Return the float32 nearest to x."""
+    return float(np.float32(x))
+
+
+def out(x: float) -> float:
+    """Return x in the number type of the result."""
+    return x
+
+
+floor, ceil, rint, fabs = math.floor, math.ceil, round, abs
+
+# what a stage states
+C = SC = R = G = B = LOBES = 0
+ANTIALIAS = LAYOUT = CENTERS = EDGE = KERNEL = OUTSIDE = PASSES = ROUNDING = COORDINATES = ""
+A = SUPPORT = WR = WG = WB = Y0 = GAIN = RV = GU = GV = BU = SU = SV = YO = CG = DIVISOR = 0.0
+VALUE: list[float] = []
+TEMPLATE: list[float] = []
+
+
+def store(x: float) -> float:
+    """Return x as the stage rounds it."""
+    return x
+
+
+def element(x: Real, c: Int) -> Real:
+    """Return what the stages after the last image make of one value of channel c."""
+    return x

@@ -1,0 +1,357 @@
+"""Kernels of the resize stage."""
+
+from __future__ import annotations
+
+from facelab.preprocess.emit.kernels._words import (
+    ANTIALIAS,
+    CENTERS,
+    EDGE,
+    KERNEL,
+    LOBES,
+    PASSES,
+    ROUNDING,
+    SC,
+    SUPPORT,
+    A,
+    Bytes,
+    C,
+    Dst,
+    Int,
+    Ints,
+    Long,
+    Real,
+    Reals,
+    Ring,
+    Src,
+    byte,
+    ceil,
+    fabs,
+    floor,
+    long,
+    real,
+    rint,
+    store,
+    whole,
+)
+from facelab.preprocess.emit.kernels.common import pixel_half_up
+
+
+def nearest(n: Int, m: Int, step: Int, index: Ints) -> None:
+    """For each of m outputs the sample of n that it copies, times step."""
+    for i in range(m):
+        k: Long = 0
+        if CENTERS == "half":
+            k = (2 * long(i) + 1) * long(n) // (2 * long(m))
+        elif CENTERS == "legacy":
+            k = long(i) * long(n) // long(m)
+        else:
+            span: Long = long(m) - 1 if m > 1 else 1
+            k = (2 * long(i) * (long(n) - 1) + span) // (2 * span)
+        k = k if k < long(n) else long(n) - 1
+        index[i] = whole(k) * step
+
+
+def nearest_row(src: Src, at: Int, m: Int, index: Ints, dst: Dst, o: Int) -> None:
+    """One row of samples as they are."""
+    for x in range(m):
+        for c in range(C):
+            dst[o + x * C + c] = store(src[at + index[x] + c * SC])
+
+
+def sine_of_pi(x: Real) -> Real:
+    """Return sin(pi x) by its Taylor polynomial: the same bits everywhere."""
+    n: Real = rint(x)
+    r: Real = (x - n) * 3.141592653589793
+    square: Real = r * r
+    total: Real = 1.0
+    for j in range(12):
+        k: Int = 12 - j
+        total = 1.0 - square * total / real(2 * k * (2 * k + 1))
+    sign: Real = 1.0 if n - 2.0 * floor(n / 2.0) == 0.0 else -1.0
+    return sign * r * total
+
+
+def sinc(x: Real) -> Real:
+    """Return sin(pi x) / (pi x)."""
+    return 1.0 if x == 0.0 else sine_of_pi(x) / (3.141592653589793 * x)
+
+
+def kernel(distance: Real) -> Real:
+    """The kernel's value at a distance in samples."""
+    d: Real = fabs(distance)
+    if KERNEL == "bilinear":
+        return 1.0 - d if d < 1.0 else 0.0
+    if KERNEL == "bicubic":
+        if d < 1.0:
+            return ((A + 2.0) * d - (A + 3.0)) * d * d + 1.0
+        return (((d - 5.0) * d + 8.0) * d - 4.0) * A if d < 2.0 else 0.0
+    return sinc(d) * sinc(d / real(LOBES)) if d < real(LOBES) else 0.0
+
+
+def taps_of(n: Int, m: Int) -> Int:
+    """How many samples of n an output sample of m can need at most."""
+    if KERNEL == "area":
+        return n // m + 2
+    wide: Real = real(n) / real(m) if ANTIALIAS and n > m else 1.0
+    return 2 * (whole(ceil(SUPPORT * wide)) + 1) + 1
+
+
+def taps(n: Int, m: Int, room: Int, step: Int, index: Ints, weight: Reals, count: Ints) -> None:
+    """For each of m outputs the samples of n that make it (times step) and their weights."""
+    for i in range(m):
+        used: Int = 0
+        if KERNEL == "area":
+            first: Long = long(i) * long(n) // long(m)
+            low: Long = long(i) * long(n)
+            high: Long = low + long(n)
+            for j in range(room):
+                s: Long = first + long(j)
+                a: Long = s * long(m) if s * long(m) > low else low
+                b: Long = (s + 1) * long(m) if (s + 1) * long(m) < high else high
+                if b > a and s < long(n):
+                    index[i * room + used] = whole(s) * step
+                    weight[i * room + used] = real(b - a) / real(n)
+                    used = used + 1
+        else:
+            at: Real = 0.0
+            if CENTERS == "half":
+                at = real((2 * long(i) + 1) * long(n) - long(m)) / real(2 * long(m))
+            elif CENTERS == "legacy":
+                at = real(long(i) * long(n)) / real(m)
+            else:
+                last: Int = m - 1 if m > 1 else 1
+                at = real(long(i) * (long(n) - 1)) / real(last)
+            wide: Real = real(n) / real(m) if ANTIALIAS and n > m else 1.0
+            base: Int = whole(floor(at))
+            total: Real = 0.0
+            for j in range(room):
+                s: Int = base + j - room // 2
+                inside: Int = 0 if s < 0 else s
+                inside = n - 1 if inside > n - 1 else inside
+                v: Real = kernel((real(s) - at) / wide)
+                if EDGE == "renormalize":
+                    v = v if s == inside else 0.0
+                if v != 0.0:
+                    index[i * room + used] = inside * step
+                    weight[i * room + used] = v
+                    total = total + v
+                    used = used + 1
+            for j in range(used):
+                weight[i * room + j] = weight[i * room + j] / total
+        count[i] = used
+
+
+def across(
+    src: Src,
+    at: Int,
+    m: Int,
+    room: Int,
+    index: Ints,
+    weight: Reals,
+    count: Ints,
+    dst: Ring,
+    o: Int,
+) -> None:
+    """One row, m samples wide: the weighted sums along it."""
+    for x in range(m):
+        for c in range(C):
+            total: Real = 0.0
+            for j in range(count[x]):
+                total = total + real(src[at + index[x * room + j] + c * SC]) * weight[x * room + j]
+            if PASSES != "":
+                dst[o + x * C + c] = pixel_half_up(total)
+            else:
+                dst[o + x * C + c] = total
+
+
+def resize_row(
+    src: Src,
+    at: Int,
+    sx: Int,
+    sy: Int,
+    n: Int,
+    y: Int,
+    m: Int,
+    x_room: Int,
+    x_index: Ints,
+    x_weight: Reals,
+    x_count: Ints,
+    y_room: Int,
+    y_index: Ints,
+    y_weight: Reals,
+    y_count: Ints,
+    slots: Int,
+    ring: Ring,
+    held: Ints,
+    sums: Reals,
+    same_width: bool,
+    same_height: bool,
+    dst: Dst,
+    o: Int,
+) -> None:
+    """Row y: rows of the source, resampled across and kept in a ring, weighted and added."""
+    for j in range(y_count[y]):
+        row: Int = y_index[y * y_room + j]
+        slot: Int = row % slots
+        k: Int = slot * m * C
+        if held[slot] != row:
+            held[slot] = row
+            if PASSES != "" and same_width:
+                for x in range(m):
+                    for c in range(C):
+                        ring[k + x * C + c] = src[at + row * sy + x * sx + c * SC]
+            else:
+                across(src, at + row * sy, m, x_room, x_index, x_weight, x_count, ring, k)
+        weight: Real = y_weight[y * y_room + j]
+        if PASSES != "" and same_height:
+            weight = 1.0 if row == y else 0.0
+        if j == 0:
+            for i in range(m * C):
+                sums[i] = real(ring[k + i]) * weight
+        else:
+            for i in range(m * C):
+                sums[i] = sums[i] + real(ring[k + i]) * weight
+    for i in range(m * C):
+        dst[o + i] = store(sums[i])
+
+
+def resize_row_down_first(
+    src: Src,
+    at: Int,
+    sx: Int,
+    sy: Int,
+    n: Int,
+    y: Int,
+    m: Int,
+    x_room: Int,
+    x_index: Ints,
+    x_weight: Reals,
+    x_count: Ints,
+    y_room: Int,
+    y_index: Ints,
+    y_weight: Reals,
+    y_count: Ints,
+    line: Bytes,
+    same_width: bool,
+    same_height: bool,
+    dst: Dst,
+    o: Int,
+) -> None:
+    """Row y: the source's columns first, rounded to bytes, then along the row."""
+    for x in range(n):
+        for c in range(C):
+            total: Real = 0.0
+            if same_height:
+                total = real(src[at + y * sy + x * sx + c * SC])
+            else:
+                for j in range(y_count[y]):
+                    p: Int = at + y_index[y * y_room + j] * sy + x * sx + c * SC
+                    total = total + real(src[p]) * y_weight[y * y_room + j]
+            line[x * C + c] = pixel_half_up(total)
+    for x in range(m):
+        for c in range(C):
+            total: Real = 0.0
+            if same_width:
+                total = real(line[x * C + c])
+            else:
+                for j in range(x_count[x]):
+                    total = (
+                        total
+                        + real(line[x_index[x * x_room + j] * C + c]) * (x_weight[x * x_room + j])
+                    )
+            dst[o + x * C + c] = store(total)
+
+
+def pairs(n: Int, m: Int, step: Int, first: Ints, second: Ints, share: Ints) -> None:
+    """For each of m outputs its two neighbours among n (times step) and the second one's share, in whole numbers."""
+    for i in range(m):
+        above: Long = 0
+        below: Long = 1
+        if CENTERS == "half":
+            above = (2 * long(i) + 1) * long(n) - long(m)
+            below = 2 * long(m)
+        elif CENTERS == "legacy":
+            above = long(i) * long(n)
+            below = long(m)
+        else:
+            above = long(i) * (long(n) - 1)
+            below = long(m) - 1 if m > 1 else 1
+        base: Int = whole((above + below) // below) - 1
+        share[i] = whole(above - long(base) * below)
+        a: Int = 0 if base < 0 else base
+        b: Int = n - 1 if base + 1 > n - 1 else base + 1
+        a = n - 1 if a > n - 1 else a
+        first[i] = a * step
+        second[i] = b * step
+
+
+def bilinear_across(
+    src: Bytes,
+    at: Int,
+    m: Int,
+    below: Int,
+    first: Ints,
+    second: Ints,
+    share: Ints,
+    ring: Ints,
+    o: Int,
+) -> None:
+    """One row, m samples wide, times `below`: exact in whole numbers."""
+    for x in range(m):
+        k: Int = share[x]
+        p: Int = at + first[x]
+        q: Int = at + second[x]
+        for c in range(C):
+            ring[o + x * C + c] = whole(src[p + c * SC]) * (below - k) + whole(src[q + c * SC]) * k
+
+
+def bilinear_down(
+    ring: Ints, top: Int, low: Int, n: Int, k: Int, y_below: Int, below: Real, dst: Dst, o: Int
+) -> None:
+    """Two rows mixed, divided by `below` and rounded: exact, since two quotients differ by 1 / below."""
+    scale: Real = 1.0 / below
+    for i in range(n):
+        total: Int = ring[top + i] * (y_below - k) + ring[low + i] * k
+        if ROUNDING == "half_up":
+            dst[o + i] = byte((real(total) + below * 0.5 + 0.25) * scale)
+        elif ROUNDING == "truncate":
+            dst[o + i] = byte((real(total) + 0.5) * scale)
+        else:
+            up: Int = whole((real(total) + below * 0.5 + 0.25) * scale)
+            tie: bool = up % 2 == 1 and real(total) + below * 0.5 == real(up) * below
+            up = up - 1 if tie else up
+            dst[o + i] = byte(up)
+
+
+def bilinear_row(
+    src: Bytes,
+    at: Int,
+    sy: Int,
+    y: Int,
+    m: Int,
+    x_below: Int,
+    x_first: Ints,
+    x_second: Ints,
+    x_share: Ints,
+    y_below: Int,
+    y_first: Ints,
+    y_second: Ints,
+    y_share: Ints,
+    ring: Ints,
+    held: Ints,
+    dst: Dst,
+    o: Int,
+) -> None:
+    """Row y: two rows of the source, each resampled across once, mixed."""
+    n: Int = m * C
+    a: Int = y_first[y]
+    b: Int = y_second[y]
+    if held[a % 2] != a:
+        held[a % 2] = a
+        bilinear_across(src, at + a * sy, m, x_below, x_first, x_second, x_share, ring, a % 2 * n)
+    if held[b % 2] != b:
+        held[b % 2] = b
+        bilinear_across(src, at + b * sy, m, x_below, x_first, x_second, x_share, ring, b % 2 * n)
+    bilinear_down(
+        ring, a % 2 * n, b % 2 * n, n, y_share[y], y_below, real(x_below) * real(y_below), dst, o
+    )

@@ -1,0 +1,259 @@
+"""Stages that sample between pixels: align and resize."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from facelab.preprocess import ops as st
+from facelab.preprocess.align import template
+from facelab.preprocess.emit.lowering._pixels import Pixels
+from facelab.preprocess.emit.lowering._program import View
+
+LIMIT = 2**31
+
+
+class Sampling(Pixels):
+    """Lowers align and resize."""
+
+    # -- align --------------------------------------------------------------------------------------------------------
+
+    def _align(self, s: st.Align) -> None:
+        before, after = self.spec.states[self.index - 1], self.spec.states[self.index]
+        v = self.settle()
+        self._landmarks()
+        points = np.asarray(template(s.template, s.size, s.padding), dtype=np.float64).ravel()
+        self.constants[f"{self.tag}_template"] = ("Reals", [float(p) for p in points])
+        fit = self.kernel(s.estimator, {"TEMPLATE": f"@{self.tag}_template"})
+        places = {f"r{i}": f"@r{i}_{self.index + 1}" for i in range(6)}
+        self.fields |= {name[1:]: "Real" for name in places.values()}
+        back = self.kernel("invert", places)
+        self.plan += [
+            f"if not {fit}(p, t):",
+            "    return LANDMARKS",
+            f"if not {back}(g, t):",
+            "    return LANDMARKS",
+        ]
+        edge = [f"t[{2 + 3 * i}] + 0.5 - 0.5 * (t[{3 * i}] + t[{3 * i + 1}])" for i in (0, 1)]
+        self._move("t[0]", "t[1]", edge[0], "t[3]", "t[4]", edge[1])
+        if s.kernel == "nearest":
+            self.border(s.border, v)  # refuses what a byte cannot hold
+        value = self.border(s.border, v, kind="Reals")
+        round_to = s.rounding if s.rounding != "none" else None
+        words = {
+            "KERNEL": s.kernel,
+            "COORDINATES": s.coordinates,
+            "VALUE": value,
+            "SC": v.sc,
+            "C": v.c,
+            "store": self.rounding(before, after, round_to),
+            **places,
+        }
+        out = View("row", self.kind(after), "0", "", "", 1, v.c, str(s.size[0]), str(s.size[1]))
+        name = self.kernel("warp_row", words, Src=v.kind, Dst=out.kind)
+        self.give([f"{name}(g, {self.source(v)}, {v.w}, {v.h}, y, {out.w}, {{dst}}, {{o}})"], out)
+
+    def _landmarks(self) -> None:
+        """Bring the landmarks to the present image: pixel centres at whole numbers."""
+        add = self.plan.append
+        add("for i in range(10):")
+        add("    if not (fabs(marks[i]) < 1e300):")
+        add("        return LANDMARKS")
+        add("for i in range(5):")
+        add("    x: Real = marks[2 * i] + 0.5")
+        add("    y: Real = marks[2 * i + 1] + 0.5")
+        if self.moved:
+            add("    p[2 * i] = g.m0 * x + g.m1 * y + g.m2 - 0.5")
+            add("    p[2 * i + 1] = g.m3 * x + g.m4 * y + g.m5 - 0.5")
+        else:
+            add("    p[2 * i] = x - 0.5")
+            add("    p[2 * i + 1] = y - 0.5")
+
+    # -- resize -------------------------------------------------------------------------------------------------------
+
+    def _resize(self, s: st.Resize) -> None:
+        before, after = self.spec.states[self.index - 1], self.spec.states[self.index]
+        v = self.settle()
+        k = self.index + 1
+        inner = self._inner(s, v, k)
+        outer, place = inner, ("0", "0")
+        if s.mode == "letterbox":
+            outer = (str(s.size[0]), str(s.size[1]))
+            place = self._anchor(s.anchor or "center", inner, outer, k)
+        self._follow(s, v, inner, place)
+        out = View("row", self.kind(after), "0", "", "", 1, v.c, *outer)
+        words: dict[str, Any] = {
+            "SC": v.sc,
+            "C": v.c,
+            "KERNEL": s.kernel,
+            "CENTERS": s.pixel_centers,
+            "ANTIALIAS": s.antialias,
+            "EDGE": s.edge or "replicate",
+            "PASSES": s.passes or "",
+            "A": s.cubic_a,
+            "LOBES": s.lobes,
+            "SUPPORT": float({"bilinear": 1, "bicubic": 2}.get(s.kernel) or s.lobes or 1),
+            "ROUNDING": s.rounding,
+            "store": self.rounding(before, after, None if s.kernel == "nearest" else s.rounding),
+        }
+        if s.passes:  # both passes round half up
+            words["store"] = "@pixel_half_up"
+        if s.kernel == "nearest" and out.kind != v.kind:
+            words["store"] = "@real"
+        row = "y"
+        if s.mode == "letterbox":
+            row = f"y - {place[1]}" if place[1] != "0" else "y"
+        line = self._resize_call(s, v, inner, words, out, row)
+        if s.mode != "letterbox":
+            self.give([line], out)
+            return
+        value = self.border(s.value, dataclasses.replace(out))
+        fill = self.kernel("fill_row", {"VALUE": value, "C": v.c}, Dst=out.kind)
+        shifted = line
+        if place[0] != "0":
+            shifted = line.replace("{o}", f"{{o}} + {place[0]} * {v.c}")
+        low = f"y >= {place[1]} and " if place[1] != "0" else ""
+        high = f"{place[1]} + {inner[1]}" if place[1] != "0" else inner[1]
+        lines = [f"{fill}({out.w}, {{dst}}, {{o}})", f"if {low}y < {high}:", f"    {shifted}"]
+        self.give(lines, out)
+
+    def _inner(self, s: st.Resize, v: View, k: int) -> tuple[str, str]:
+        tw, th = s.size
+        if s.mode == "stretch":
+            return str(tw), str(th)
+        w = self.field(f"w{k}", "Int", str(tw))
+        h = self.field(f"h{k}", "Int", str(th))
+        sign = ">" if s.mode == "cover" else "<="
+        self.plan.append(f"free{k}: Long = 0")
+        self.plan.append(f"if {tw} * long({v.h}) {sign} {th} * long({v.w}):")
+        for field, top, bottom in (
+            (h, f"long({v.h}) * {tw}", v.w),
+            (w, f"long({v.w}) * {th}", v.h),
+        ):
+            free = {
+                "floor": f"{top} // long({bottom})",
+                "ceil": f"({top} + long({bottom}) - 1) // long({bottom})",
+                "half_up": f"(2 * {top} + long({bottom})) // (2 * long({bottom}))",
+            }[s.size_rounding or "floor"]
+            self.plan += [
+                f"    free{k} = {free}",
+                f"    free{k} = free{k} if free{k} > 1 else 1",
+                f"    if too_large(free{k}, {tw if field == h else th}):",
+                "        return SIZE",
+                f"    {field} = whole(free{k})",
+                "else:",
+            ]
+        self.plan.pop()
+        return w, h
+
+    def _follow(self, s: st.Resize, v: View, inner: tuple[str, str], place: tuple) -> None:
+        if self.index >= self.last_face:
+            return
+        k = self.index + 1
+        entries: list[str] = []
+        for axis, (n, m, shift) in enumerate(zip((v.w, v.h), inner, place)):
+            scale, move = f"scale{axis}_{k}", "0.0"
+            if s.pixel_centers == "corner":
+                self.plan.append(f"span{axis}_{k}: Int = {n} - 1 if {n} > 1 else 1")
+                self.plan.append(f"{scale}: Real = real({m} - 1) / real(span{axis}_{k})")
+            else:
+                self.plan.append(f"{scale}: Real = real({m}) / real({n})")
+            if s.pixel_centers != "half":
+                move = f"0.5 - 0.5 * {scale}"
+            move += f" + real({shift})"
+            entries += [scale, "0.0", move] if axis == 0 else ["0.0", scale, move]
+        self._move(*entries)
+
+    def _resize_call(
+        self, s: st.Resize, v: View, inner: tuple[str, str], words: dict, out: View, row: str
+    ) -> str:
+        k, (w, h) = self.index + 1, inner
+        kinds = {"Src": v.kind, "Dst": out.kind}
+        if s.kernel == "nearest":
+            find = self.kernel("nearest", words)
+            call = self.kernel("nearest_row", words, **kinds)
+            xi = self.buffer(f"x_index{k}", "Ints", w)
+            yi = self.buffer(f"y_index{k}", "Ints", h)
+            self.process.append(f"{find}({v.w}, {w}, {v.sx}, {xi})")
+            self.process.append(f"{find}({v.h}, {h}, {v.sy}, {yi})")
+            return f"{call}({v.src}, {v.at} + {yi}[{row}], {w}, {xi}, {{dst}}, {{o}})"
+        if self._whole_numbers(s, v, out):
+            return self._pairs_call(s, v, inner, words, out, row)
+        return self._taps_call(s, v, inner, words, out, row)
+
+    def _whole_numbers(self, s: st.Resize, v: View, out: View) -> bool:
+        """Return whether a bilinear resize of bytes fits into 32-bit integers: then it is exact and fast."""
+        if s.kernel != "bilinear" or s.antialias or s.mode == "cover":
+            return False
+        factor = 4 if s.pixel_centers == "half" else 1
+        return v.kind == out.kind == "Bytes" and 256 * factor * s.size[0] * s.size[1] < LIMIT
+
+    def _pairs_call(
+        self, s: st.Resize, v: View, inner: tuple, words: dict, out: View, row: str
+    ) -> str:
+        k = self.index + 1
+        find = self.kernel("pairs", words)
+        call = self.kernel("bilinear_row", words, Src=v.kind, Dst=out.kind)
+        below: list[str] = []
+        tables: list[str] = []
+        for axis, n, m, step in (("x", v.w, inner[0], v.sx), ("y", v.h, inner[1], "1")):
+            if s.pixel_centers == "corner":
+                value = f"{m} - 1 if {m} > 1 else 1"
+                if m.isdigit():
+                    value = str(max(int(m) - 1, 1))
+            else:
+                value = f"2 * {m}" if s.pixel_centers == "half" else m
+            below.append(self.field(f"{axis}_below{k}", "Int", value))
+            names = [
+                self.buffer(f"{axis}_{n2}{k}", "Ints", m) for n2 in ("first", "second", "share")
+            ]
+            tables.append(", ".join(names))
+            self.process.append(f"{find}({n}, {m}, {step}, {tables[-1]})")
+        ring = self.buffer(f"ring{k}", "Ints", "2", inner[0], str(v.c))
+        held = self.buffer(f"held{k}", "Ints", "2")
+        self.process += ["for i in range(2):", f"    {held}[i] = -1"]
+        return (
+            f"{call}({v.src}, {v.at}, {v.sy}, {row}, {inner[0]}, {below[0]}, {tables[0]}, {below[1]}, "
+            f"{tables[1]}, {ring}, {held}, {{dst}}, {{o}})"
+        )
+
+    def _taps_call(
+        self, s: st.Resize, v: View, inner: tuple, words: dict, out: View, row: str
+    ) -> str:
+        k = self.index + 1
+        count = self.kernel("taps_of", words)
+        find = self.kernel("taps", words)
+        down_first = s.passes == "uint8_vertical_first"
+        tables: list[str] = []
+        room: list[str] = []
+        for axis, n, m, step in (("x", v.w, inner[0], v.sx), ("y", v.h, inner[1], "1")):
+            room.append(self.field(f"{axis}_room{k}", "Int", f"{count}({n}, {m})"))
+            names = [
+                self.buffer(f"{axis}_index{k}", "Ints", m, room[-1]),
+                self.buffer(f"{axis}_weight{k}", "Reals", m, room[-1]),
+                self.buffer(f"{axis}_count{k}", "Ints", m),
+            ]
+            tables.append(f"{room[-1]}, {', '.join(names)}")
+            # what runs down first reads its own line in the second pass
+            step = "1" if down_first and axis == "x" else step
+            self.process.append(f"{find}({n}, {m}, {room[-1]}, {step}, {', '.join(names)})")
+        same = f"{v.w} == {inner[0]}, {v.h} == {inner[1]}"
+        if down_first:
+            line = self.buffer(f"line{k}", "Bytes", v.w, str(v.c))
+            call = self.kernel("resize_row_down_first", words, Src=v.kind, Dst=out.kind)
+            memory = line
+        else:
+            slots = self.field(f"slots{k}", "Int", f"{room[1]} if {room[1]} < {v.h} else {v.h}")
+            kind = "Bytes" if s.passes else "Reals"
+            ring = self.buffer(f"ring{k}", kind, slots, inner[0], str(v.c))
+            held = self.buffer(f"held{k}", "Ints", slots)
+            sums = self.buffer(f"sums{k}", "Reals", inner[0], str(v.c))
+            self.process += [f"for i in range({slots}):", f"    {held}[i] = -1"]
+            call = self.kernel("resize_row", words, Src=v.kind, Dst=out.kind, Ring=kind)
+            memory = f"{slots}, {ring}, {held}, {sums}"
+        return (
+            f"{call}({self.source(v)}, {v.w}, {row}, {inner[0]}, {tables[0]}, {tables[1]}, {memory}, "
+            f"{same}, {{dst}}, {{o}})"
+        )
