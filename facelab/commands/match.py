@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from pathlib import Path
 
 import click
@@ -33,37 +32,38 @@ def _progress(description: str):
 
 
 @command.command(
-    epilog="Example: facelab match search --gallery G.npy --queries Q.npy -k 10 --metric l2 --out R.npz"
+    epilog="Example: facelab match search --gallery G.npy --queries Q.npy -k 10 --metric l2 --out R.npz\n\n"
+    "Example: facelab match search --gallery F.npz:b --queries F.npz:a --metric cosine --threshold 0.4 --out R.csv"
 )
 @click.option(
     "--gallery",
     required=True,
-    type=click.Path(path_type=Path),
-    help="Gallery vectors: a .npy of (rows, dimensions) float32, float16 or int8; streamed.",
+    help="Gallery vectors, (rows, dimensions) float32, float16 or int8: F.npy (streamed), F.npz or F.npz:NAME.",
 )
-@click.option(
-    "--queries", required=True, type=click.Path(path_type=Path), help="Query vectors, likewise."
-)
+@click.option("--queries", required=True, help="Query vectors, likewise.")
 @click.option(
     "-k",
     "k",
     type=click.IntRange(1, 1_000_000),
-    default=10,
-    show_default=True,
-    help="Neighbours per query.",
+    help="Neighbours per query; 10 if no threshold is given.",
+)
+@click.option(
+    "--threshold",
+    type=float,
+    help="All rows within it instead: a cosine similarity or inner product (at least), or a distance (at most).",
 )
 @click.option(
     "--metric",
     type=click.Choice(METRICS),
     default="l2",
     show_default=True,
-    help="l2 is not squared; ip is the inner product, largest first; cosine is 1 - cosine.",
+    help="l2 is not squared; ip is the inner product, largest first; cosine is written as 1 - cosine.",
 )
 @click.option(
     "--out",
     required=True,
     type=OutPath(path_type=Path),
-    help="The .npz to write: ids (n, k) int64, distances (n, k) float32, metric.",
+    help="The file to write: .npz (ids, distances, metric), .csv (one row per result) or .json.",
 )
 @click.option(
     "--method",
@@ -81,9 +81,10 @@ def _progress(description: str):
 )
 @json_option
 def search(
-    gallery: Path,
-    queries: Path,
-    k: int,
+    gallery: str,
+    queries: str,
+    k: int | None,
+    threshold: float | None,
     metric: str,
     out: Path,
     method: str,
@@ -92,63 +93,27 @@ def search(
     shards: int | None,
     as_json: bool,
 ) -> None:
-    """Find the k nearest gallery rows of each query, exactly, and write them to an .npz file."""
-    import numpy as np
-
-    from facelab.core import machine
-    from facelab.core.errors import BadInputError, at
-    from facelab.matching import _files as stream
-    from facelab.matching import _vectors as arrays
+    """Find the nearest gallery rows of each query, exactly, and write them to a file."""
+    from facelab import matching
 
     if shards and not scheduler:
         raise click.UsageError("--shards needs --scheduler")
-    if out.resolve() in (gallery.resolve(), queries.resolve()):
-        raise BadInputError("--out would overwrite an input", where=out, fix="give another name")
-    wanted = np.array(stream.open_vectors(queries, "the queries"))
-    rows = stream.open_vectors(gallery, "the gallery")
-    with at(f"{queries}, {gallery}"):
-        arrays.check_same_width(wanted, rows, ("the queries", "the gallery"))
-    arrays.check_k(k, len(rows), where=gallery)
-    arrays.check_finite(wanted, "the queries")
-    started, base = time.perf_counter(), machine.rss_bytes()
+    matching.check_output(out, [gallery, queries])
     with _progress("searching") as tell:
-        if scheduler:
-            found = stream.search_cluster(
-                gallery,
-                wanted,
-                k,
-                scheduler=scheduler,
-                shards=shards,
-                metric=metric,
-                method=method,
-                threads=threads,
-                progress=tell,
-            )
-        else:
-            found = stream.search_file(
-                gallery, wanted, k, metric=metric, method=method, threads=threads, progress=tell
-            )
-    seconds = time.perf_counter() - started
-    stream.save_matches(out, found, metric=metric)
-    facts = {
-        "queries": len(wanted),
-        "gallery": len(rows),
-        "dimensions": int(rows.shape[1]),
-        "k": k,
-        "metric": metric,
-        "method": found.method,
-        "seconds": seconds,
-        "out": str(out),
-        "peak_memory_above_base_mb": None
-        if scheduler
-        else max(0, machine.peak_rss_bytes() - base) / 1e6,
-    }
-    emit(
-        facts,
-        as_json=as_json,
-        text=f"{len(wanted)} queries × {len(rows)} rows × {rows.shape[1]}: top {k} by {metric}"
-        f" in {seconds:.2f} s ({found.method}) → {out}",
-    )
+        done = matching.match_files(
+            gallery,
+            queries,
+            k=k,
+            threshold=threshold,
+            metric=metric,
+            method=method,
+            threads=threads,
+            scheduler=scheduler,
+            shards=shards,
+            progress=tell,
+        )
+    done.found.save(out)
+    emit({**done.to_dict(), "out": str(out)}, as_json=as_json, text=f"{done.text()} → {out}")
 
 
 @command.command(

@@ -1,42 +1,122 @@
-"""Searches from file to file: galleries larger than memory, on this machine or over the shards of a Dask cluster."""
+"""Vectors from files, and searches of galleries larger than memory."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from facelab.core.array_files import map_npy
-from facelab.core.errors import BadInputError, UnsupportedError, at
-from facelab.core.files import atomic_path
+from facelab.core.array_files import map_npy, read_npz
+from facelab.core.errors import BadInputError, at, did_you_mean
+from facelab.core.machine import memory_bytes
 from facelab.matching import _vectors as arrays
+from facelab.matching._matcher import Matcher
+from facelab.matching._results import Matches
+from facelab.matching._types import DEFAULT_POLICY, SearchPolicy
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_FIX = "write one 2-D float32, float16 or int8 array with np.save or np.savez"
 
 
-def open_vectors(path: str | Path, name: str) -> np.ndarray:
-    """Return the vectors of a `.npy` file, memory-mapped. Raises BadInputError for anything else, pickles included."""
-    path = Path(path)
-    x = map_npy(path, name, fix="write one 2-D float32, float16 or int8 array with np.save")
-    if (
-        x.dtype.newbyteorder("=") in arrays.DTYPES
-        and x.ndim == 2
-        and not (x.flags.c_contiguous and x.dtype.isnative)
-    ):
+def open_vectors(path: str | Path, name: str = "the file") -> NDArray[Any]:
+    """Return the vectors of a `.npy` or `.npz` file; of the former memory-mapped.
+
+    Parameters
+    ----------
+    path : str or Path
+        `F.npy`, `F.npz` where it holds one array, or `F.npz:NAME`. No pickles are read.
+    name : str
+        What errors call the vectors.
+
+    Returns
+    -------
+    (m, d) array of float32, float16 or int8
+
+    Raises
+    ------
+    BadInputError
+        The file cannot be read, or holds something else.
+
+    Examples
+    --------
+    >>> open_vectors("nothing.npy", "the gallery")
+    Traceback (most recent call last):
+        ...
+    facelab.core.errors.BadInputError: the gallery cannot be read
+      where:    nothing.npy
+      got:      No such file or directory
+      fix:      check the path
+    """
+    file, array = _split(path)
+    what = name.removeprefix("the ")
+    if file.suffix.lower() == ".npz":
+        x = _from_archive(file, array, what)
+    else:
+        x = map_npy(file, what, fix=_FIX)
+    _check_layout(x, name, file)
+    with at(str(path)):
+        return arrays.check_vectors(x, name)
+
+
+def _split(path: str | Path) -> tuple[Path, str | None]:
+    """Return a path and the array named after it: `F.npz:NAME`.
+
+    >>> _split("a/F.npz:left"), _split("F.npy")
+    ((PosixPath('a/F.npz'), 'left'), (PosixPath('F.npy'), None))
+    """
+    file, found, array = str(path).rpartition(":")
+    if found and file.lower().endswith(".npz") and not Path(path).exists():
+        return Path(file), array
+    return Path(path), None
+
+
+def file_of(path: str | Path) -> Path:
+    """Return the file that `F.npz:NAME` or `F.npy` names."""
+    return _split(path)[0]
+
+
+def _from_archive(file: Path, array: str | None, what: str) -> NDArray[Any]:
+    """Return the array of an archive that is named, or its only one."""
+    found = read_npz(file, what, max_bytes=memory_bytes()[1] // 2, fix=_FIX)
+    names = sorted(found)
+    name_one = f"name one: {file}:{names[0] if names else 'NAME'}"
+    if array is None and len(names) != 1:
         raise BadInputError(
-            f"{name} is not laid out row by row in this machine's byte order",
-            where=path,
+            f"the {what} is an archive of {len(names)} arrays",
+            where=file,
+            got=", ".join(names)[:200],
+            fix=name_one,
+        )
+    wanted = names[0] if array is None else array
+    if wanted not in found:
+        raise BadInputError(
+            f"there is no array {wanted!r} in this archive{did_you_mean(wanted, names)}",
+            where=file,
+            expected=", ".join(names)[:200],
+            fix=name_one,
+        )
+    return found[wanted]
+
+
+def _check_layout(x: NDArray[Any], name: str, file: Path) -> None:
+    known = x.dtype.newbyteorder("=") in arrays.DTYPES and x.ndim == 2
+    if known and isinstance(x, np.memmap) and not (x.flags.c_contiguous and x.dtype.isnative):
+        raise BadInputError(
+            f"{name} is not stored row by row in this machine's byte order",
+            where=file,
             expected="C order, native bytes",
             got=f"{x.dtype.str}, Fortran order: {x.flags.fnc}",
             fix="np.save(path, np.ascontiguousarray(x, x.dtype.newbyteorder('=')))",
         )
-    with at(path):
-        return arrays.check_vectors(x, name)
 
 
 def search_file(
     gallery: str | Path,
-    queries: np.ndarray,
+    queries: NDArray[Any],
     k: int,
     *,
     metric: str = "sqeuclidean",
@@ -44,104 +124,47 @@ def search_file(
     threads: int | None = None,
     rows: tuple[int, int] | None = None,
     progress: Callable[[int, int], None] | None = None,
-):
-    """Search rows [first, last) of a gallery file, streaming, and return the `Matches` with row numbers of the file.
+    policy: SearchPolicy = DEFAULT_POLICY,
+) -> Matches:
+    """Search rows of a gallery file, streaming.
 
-    k may exceed the rows of a shard: as many as there are come back.
+    Parameters
+    ----------
+    gallery : str or Path
+        A file that `open_vectors` reads.
+    queries : (n, d) array of float32, float16 or int8
+    k : int
+        May exceed the rows of a range: then all its rows are returned.
+    metric, method, threads, policy
+        As for `Matcher`.
+    rows : (int, int), optional
+        First row, and the row after the last; all rows if left out.
+    progress : callable, optional
+        Called with (rows done, rows in all).
+
+    Returns
+    -------
+    Matches
+        `ids` are row numbers of the file.
+
+    Raises
+    ------
+    BadInputError
+        The file or the queries cannot be searched.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     np.save(folder + "/g.npy", np.eye(4, dtype=np.float32))
+    ...     found = search_file(folder + "/g.npy", np.eye(4, dtype=np.float32)[2:3], 1)
+    >>> found.ids.tolist()
+    [[2]]
     """
-    from facelab.matching._matcher import Matcher
-
     x = open_vectors(gallery, "the gallery")
     first, last = rows or (0, len(x))
     with at(f"{gallery}, rows from {first}" if first else gallery):
-        matcher = Matcher(x[first:last], metric, method, threads)
+        matcher = Matcher(x[first:last], metric, method, threads, policy=policy)
     found = matcher.search(queries, min(k, last - first), progress=progress)
     found.ids[...] += first
     return found
-
-
-def search_shard(
-    gallery: str,
-    queries: np.ndarray,
-    k: int,
-    metric: str,
-    method: str,
-    threads: int | None,
-    rows: tuple[int, int],
-) -> tuple[np.ndarray, np.ndarray, str]:
-    """Run one shard on a worker: module-level, so that it can be sent there. Returns (distances, ids, method)."""
-    found = search_file(
-        gallery, queries, k, metric=metric, method=method, threads=threads, rows=rows
-    )
-    return found.distances, found.ids, found.method
-
-
-def search_cluster(
-    gallery: str | Path,
-    queries: np.ndarray,
-    k: int,
-    *,
-    scheduler: str,
-    shards: int | None = None,
-    metric: str = "sqeuclidean",
-    method: str = "auto",
-    threads: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
-):
-    """Search a gallery file over the workers of a Dask scheduler; every worker must see the file under its path.
-
-    The gallery is cut into `shards` row ranges (default two a worker), each searched whole by one worker, and the
-    lists are merged by (distance, id): the result is that of one machine, bit for bit.
-    """
-    try:
-        from distributed import Client, as_completed
-    except ImportError:
-        raise UnsupportedError(
-            "a cluster needs the package distributed", fix="pip install facelab[cluster]"
-        ) from None
-    from facelab.matching.search._streaming import Matches, merge
-
-    path = Path(gallery).resolve()
-    total = len(open_vectors(path, "the gallery"))
-    arrays.check_k(k, total, where=path)
-    try:
-        client = Client(scheduler, timeout="10s")
-    except (OSError, ValueError) as e:
-        raise BadInputError(
-            "the scheduler does not answer",
-            where=scheduler,
-            got=str(e)[:120],
-            fix="start one with `dask scheduler` and give its address, tcp://host:8786",
-        ) from None
-    with client:
-        workers = len(client.scheduler_info(n_workers=-1)["workers"])
-        if workers == 0:
-            raise BadInputError(
-                "the scheduler has no workers", where=scheduler, fix="start one with `dask worker`"
-            )
-        count = min(total, shards or 2 * workers)
-        edges = np.linspace(0, total, count + 1).round().astype(int)
-        spans = [(int(a), int(b)) for a, b in pairwise(edges) if b > a]
-        sent = client.scatter(queries, broadcast=True)
-        futures = [
-            client.submit(
-                search_shard, str(path), sent, k, metric, method, threads, span, pure=False
-            )
-            for span in spans
-        ]
-        parts = []
-        for done, future in enumerate(as_completed(futures), 1):
-            parts.append(future.result())
-            if progress is not None:
-                progress(done * total // len(spans), total)
-    sign = -1 if arrays.metric_name(metric) == "ip" else 1
-    keys, ids = merge([(sign * distances, found) for distances, found, _ in parts], k)
-    return Matches(sign * keys, ids, f"{parts[0][2]}, {len(spans)} shards on {workers} workers")
-
-
-def save_matches(path: str | Path, found, *, metric: str) -> Path:
-    """Write `ids`, `distances` and the `metric`'s name to an .npz file, atomically."""
-    path = Path(path)
-    with atomic_path(path) as tmp, tmp.open("wb") as f:
-        np.savez(f, ids=found.ids, distances=found.distances, metric=np.array(metric))
-    return path

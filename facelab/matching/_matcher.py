@@ -1,113 +1,156 @@
-"""Exact top-k search: prepared once, searched many times, on arrays in memory or memory-mapped."""
+"""Exact search: a gallery that is prepared once and searched many times, in memory or memory-mapped."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from facelab.core.errors import BadInputError, did_you_mean
 from facelab.core.machine import memory_bytes
 from facelab.matching import _vectors as arrays
-from facelab.matching._gallery import Prepared, encode, plain, threads_pay
-from facelab.matching._threads import check_threads, run_spans, share, spans
-from facelab.matching.kernels import _bounds as bounds
-from facelab.matching.kernels import _heap as topk
+from facelab.matching._gallery import GalleryRows, encode, open_gallery
+from facelab.matching._results import Matches, RangeMatches
+from facelab.matching._types import DEFAULT_POLICY, Metric, SearchPolicy
+from facelab.matching.kernels._bounds import LARGEST_DIMENSION_INT8
 from facelab.matching.kernels._isa import choose
-from facelab.matching.search._single_call import Plan, span_of, where, whole_search
-from facelab.matching.search._streaming import SMALLEST_BLOCK, Matches, Search, vectors_for
+from facelab.matching.search._planner import query_shares, vectors_for
+from facelab.matching.search._range import RangeSearch
+from facelab.matching.search._single_call import SingleCalls
+from facelab.matching.search._streaming import BlockSearch, Streamed, Tell
+from facelab.matching.threads import check_threads, share
 
-QUERY_BATCH = 2016
-"""Queries that pass over the gallery together; a multiple of every panel width."""
-CHUNK_BYTES = 32 << 20
-"""Gallery bytes that a memory-mapped or converted search holds at a time."""
-ONE_CALL = 4_000_000_000
-"""Multiply-adds a thread up to which a search runs in uninterruptible compiled calls (a tenth of a second)."""
-MANY, SMALL_GALLERY = 32, 4096
-"""From this many queries, on galleries up to this size, candidates cost more than float32 sums (measured)."""
-BALANCE = 0.8
-"""Threads share queries where they would be busy so much of the time; else rows, of which there are always enough."""
-_METRICS = {"sqeuclidean": topk.L2, "l2": topk.L2, "ip": topk.IP, "cosine": topk.COSINE}
-_FLOAT32, _INT64 = np.dtype(np.float32), np.dtype(np.int64)
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    Vectors = NDArray[np.float32] | NDArray[np.float16] | NDArray[np.int8]
+    Progress = Callable[[int, int], None]
+
 METHODS = ("auto", "exhaustive", "screened")
+_FLOAT32 = np.dtype(np.float32)
+_WARM_ROWS, _WARM_DIMENSION = 512, 16
+"""The gallery that is searched to compile: the code depends on neither number."""
 
 
 class Matcher:
     """Find the k nearest gallery rows of each query, exactly.
 
-    gallery: (m, d) float32, float16 or int8, kept by reference (do not change it afterwards) unless it must be copied
-    to be contiguous and aligned. A memory-mapped one (`np.load(..., mmap_mode="r")`) is streamed and its pages are
-    given back, so that it may be larger than memory. metric: "sqeuclidean", "l2", "ip" or "cosine" (a zero vector
-    has cosine distance 1 to everything). method: "exhaustive" computes every float32 inner product; "screened" drops
-    most rows by int8 codes with a proven error bound (`kernels._bounds`) and rescores the rest; "auto" takes
-    what is faster. Both give identical results: the distance is one float64 sum in fixed order, rounded to float32.
-    threads: at most so many, None for all cores; a search of a third of a millisecond stays on one. isa: an
-    instruction set to force (`facelab.matching.kernels`).
+    Both methods give identical results: a distance is one float64 sum in fixed order, rounded to float32; equal
+    distances are in the order of row numbers. The number of threads changes nothing either.
 
-    Raises BadInputError for shapes, dtypes, NaN or infinities that cannot be searched.
+    Parameters
+    ----------
+    gallery : (m, d) array of float32, float16 or int8
+        Kept by reference (do not change it afterwards) unless it must be copied to be contiguous and aligned. A
+        memory-mapped one (`np.load(..., mmap_mode="r")`) is streamed and its pages are given back, so that it may be
+        larger than memory.
+    metric : str or Metric
+        "sqeuclidean", "l2", "ip" or "cosine" (a zero vector has cosine distance 1 to everything).
+    method : {"auto", "exhaustive", "screened"}
+        "exhaustive" computes every float32 inner product; "screened" drops most rows by int8 codes with a proven
+        error bound and rescores the rest; "auto" takes what is faster.
+    threads : int, optional
+        Maximum number of threads; None for all cores. A search of a third of a millisecond stays on one.
+    isa : str, optional
+        An instruction set to force, one of `facelab.matching.kernels.available()`.
+    policy : SearchPolicy, optional
+        When to use threads, codes and batches.
 
+    Raises
+    ------
+    BadInputError
+        The gallery has a shape, a dtype, a NaN or an infinity that cannot be searched.
+    UnsupportedError
+        This processor lacks the instruction set.
+
+    Examples
+    --------
     >>> gallery = np.array([[0, 0], [3, 4], [0, 0]], np.float32)
     >>> found = Matcher(gallery).search(np.zeros((1, 2), np.float32), k=3)
     >>> found.ids.tolist(), found.distances.tolist()
     ([[0, 2, 1]], [[0.0, 0.0, 25.0]])
+
+    References
+    ----------
+    The error bound of the screening: `facelab/matching/kernels/_bounds.py`; docs/adr/0002-exact-search.md.
     """
 
     def __init__(
         self,
-        gallery,
+        gallery: ArrayLike,
         metric: str = "sqeuclidean",
         method: str = "auto",
         threads: int | None = None,
         *,
         isa: str | None = None,
+        policy: SearchPolicy = DEFAULT_POLICY,
     ):
         if method not in METHODS:
             raise BadInputError(
-                f"no method named {method!r}{did_you_mean(method, METHODS)}",
+                f"there is no method {method!r}{did_you_mean(method, METHODS)}",
                 expected=", ".join(METHODS),
+                fix='leave it out: "auto" takes what is faster',
             )
-        self.metric, self.method = arrays.metric_name(metric), method
-        self.threads, self.isa = check_threads(threads), choose(isa)
-        self.gallery = arrays.check_vectors(gallery, "the gallery")
-        self.mapping = arrays.mapping_of(self.gallery)
-        self._code = _METRICS[self.metric]
-        self._kind = topk.KINDS[self.gallery.dtype.name]
-        self._rows, self.dimension = self.gallery.shape
-        self._size = self.gallery.size
-        self.chunk = max(1, CHUNK_BYTES // (4 * self.dimension))
-        self._plans: dict[tuple[int, int], Plan] = {}
-        self._prepare_norms()
-        self._plain: Prepared | None = None
-        self._screen: Prepared | None = None
-        if method == "screened":
-            self._require_screenable()
-        if self._screenable and (
-            method == "screened" or (method == "auto" and self._worth_codes())
-        ):
-            self._screen = encode(self)
-        self._in_memory = None
-        if self._screenable and self.mapping is None:
-            self._in_memory = self._screen or (
-                self.plain_rows() if self.gallery.dtype == np.float32 else None
-            )
+        self.metric, self.method = Metric.of(metric), method
+        self.threads, self.policy = check_threads(threads), policy
+        vectors = arrays.check_vectors(gallery, "the gallery")
+        self._gallery = open_gallery(vectors, self.metric, choose(isa), policy, self.threads)
+        self._rows, self.dimension = vectors.shape
+        self._name = str(self.metric)
+        self._codes = self._encode()
+        self._calls = self._single_calls()
 
     def __len__(self) -> int:
+        """Return the number of gallery rows."""
         return self._rows
+
+    @property
+    def gallery(self) -> Vectors:
+        """The vectors that are searched, (m, d)."""
+        return self._gallery.vectors
+
+    @property
+    def isa(self) -> str:
+        """Name of the instruction set that is used."""
+        return self._gallery.isa.name
 
     def bytes(self) -> dict[str, int]:
         """Return the bytes held: the gallery's own, and what the matcher added (codes, norms and parameters)."""
-        added = self.squares.nbytes + sum(
-            rows.nbytes for rows in (self._screen, self._plain) if rows is not None
-        )
-        return {"gallery": self.gallery.nbytes, "added": added}
+        added = self._gallery.squares.nbytes
+        added += self._codes.nbytes if self._codes is not None else 0
+        floats = self._gallery.__dict__.get("float_rows")  # laid out on first use
+        added += floats.nbytes if floats is not None else 0
+        return {"gallery": self._gallery.vectors.nbytes, "added": added}
 
-    def search(
-        self, queries, k: int, *, progress: Callable[[int, int], None] | None = None
-    ) -> Matches:
-        """Return the k nearest gallery rows of each query (n, d), best first.
+    def search(self, queries: ArrayLike, k: int, *, progress: Progress | None = None) -> Matches:
+        """Return the k nearest gallery rows of each query, best first.
 
-        `progress`, if given, is called with (rows done, rows in all). Raises BadInputError if k is below 1 or above
-        the number of gallery rows, or if the queries do not fit the gallery.
+        Parameters
+        ----------
+        queries : (n, d) array of float32, float16 or int8
+        k : int
+            Between 1 and the number of gallery rows.
+        progress : callable, optional
+            Called with (rows done, rows in all).
+
+        Returns
+        -------
+        Matches
+            `distances` and `ids`, (n, k).
+
+        Raises
+        ------
+        BadInputError
+            k is out of range, or the queries do not fit the gallery or are not finite.
+
+        Examples
+        --------
+        >>> rows = np.eye(3, dtype=np.float32)
+        >>> Matcher(rows, "cosine").search(rows[:1], k=1).similarities.tolist()
+        [[1.0]]
         """
         if not (
             type(queries) is np.ndarray
@@ -116,49 +159,202 @@ class Matcher:
             and queries.ndim == 2
             and queries.shape[1] == self.dimension
         ):  # the usual case, in half a microsecond
-            queries = arrays.check_vectors(queries, "the queries")
-            arrays.check_same_width(queries, self.gallery, ("the queries", "the gallery"))
+            queries = self._check_queries(queries)
         k, n = arrays.check_k(k, self._rows), len(queries)
         if n == 0:
-            return Matches(np.empty((0, k), np.float32), np.empty((0, k), np.int64))
-        if self._fits_calls(n, k) and (found := self._search_whole(queries, k)):
+            nothing = np.empty((0, k), np.float32), np.empty((0, k), np.int64)
+            return Matches(*nothing, metric=self._name)
+        calls = self._calls
+        if calls is not None and calls.fits(n, k) and (found := calls.search(queries, k)):
             if progress is not None:
                 progress(self._rows, self._rows)
-            return found
-        batch = QUERY_BATCH if k <= 1024 else max(1, QUERY_BATCH * 1024 // k)
-        steps = range(0, n, batch)
-        total = len(self) * len(steps)
-        parts = []
-        for turn, start in enumerate(steps):
-            tell = (
-                None
-                if progress is None
-                else (lambda done, turn=turn: progress(turn * len(self) + done, total))
+            (keys, ids, passed, rescored), path = found
+            pairs = n * self._rows
+            return Matches(
+                self._distances(keys), ids, path, passed / pairs, rescored / pairs, self._name
             )
-            parts += self._batch(queries[start : start + batch], k, start, tell)
-        if len(parts) == 1:
-            return parts[0]
-        weights = [len(p.ids) / n for p in parts]
-        return Matches(
-            np.concatenate([p.distances for p in parts]),
-            np.concatenate([p.ids for p in parts]),
-            parts[0].method,
-            sum(w * p.screened_in for w, p in zip(weights, parts)),
-            sum(w * p.rescored for w, p in zip(weights, parts)),
+        return self._search_batches(queries, k, progress)
+
+    def range_search(
+        self, queries: ArrayLike, threshold: float, *, progress: Progress | None = None
+    ) -> RangeMatches:
+        """Return all gallery rows within a threshold of each query, best first.
+
+        Parameters
+        ----------
+        queries : (n, d) array of float32, float16 or int8
+        threshold : float
+            For "cosine" and "ip" the least similarity (cosine similarity, inner product); for "l2" and "sqeuclidean"
+            the largest distance. Rows at the threshold belong: what `search` reports as `distances` is compared, and
+            for "cosine" its distance with 1 - threshold. `Metric.from_cosine` converts.
+        progress : callable, optional
+            Called with (queries done, queries).
+
+        Returns
+        -------
+        RangeMatches
+            The rows of one query after the other; iterate for (ids, distances) per query.
+
+        Raises
+        ------
+        BadInputError
+            The threshold is out of range, or the queries do not fit the gallery or are not finite.
+
+        Examples
+        --------
+        >>> rows = np.array([[1, 0], [0.6, 0.8], [0, 1]], np.float32)
+        >>> [ids.tolist() for ids, _ in Matcher(rows, "cosine").range_search(rows[:2], 0.5)]
+        [[0, 1], [1, 2, 0]]
+        """
+        queries = self._check_queries(queries)
+        threshold = self._check_threshold(threshold)
+        limit = {
+            Metric.SQEUCLIDEAN: threshold,
+            # reported distances are compared below: a root's rounding must not lose one here
+            Metric.L2: threshold * threshold * (1 + 2.0**-20),
+            Metric.IP: -threshold,
+            Metric.COSINE: 1 - threshold,
+        }[self.metric]
+        rows = RangeSearch(
+            self._gallery,
+            self._codes,
+            queries,
+            limit,
+            auto=self.method == "auto",
+            threads=self.threads,
+        ).run(progress)
+        found = [(self._distances(keys), ids) for keys, ids in rows]
+        if self.metric is Metric.L2:
+            found = [(d[d <= threshold], ids[d <= threshold]) for d, ids in found]
+        starts = np.zeros(len(found) + 1, np.int64)
+        np.cumsum([len(ids) for _, ids in found], out=starts[1:])
+        distances = np.concatenate([np.empty(0, np.float32), *(d for d, _ in found)])
+        ids = np.concatenate([np.empty(0, np.int64), *(ids for _, ids in found)])
+        return RangeMatches(distances, ids, starts, threshold, self._name)
+
+    def warm(self, n: int, k: int) -> float:
+        """Compile what a search of n queries for k neighbours needs, or load it from the cache on disk.
+
+        Parameters
+        ----------
+        n : int
+            Queries.
+        k : int
+            Neighbours per query.
+
+        Returns
+        -------
+        float
+            Seconds that it took; a search after it takes no such time.
+
+        Examples
+        --------
+        >>> Matcher(np.eye(3, dtype=np.float32)).warm(1, 1) > 0
+        True
+        """
+        one_call = self._calls is not None and self._calls.fits(n, k)
+        int8 = self._codes is not None
+        if self._calls is not None and one_call:
+            int8 = self._calls.plan(n, k).rows.int8
+        return compile_search(
+            self.gallery.dtype,
+            min(n, self.policy.query_batch),
+            k,
+            method="screened" if int8 else "exhaustive",
+            metric=self._name,
+            isa=self.isa,
+            one_call=one_call,
         )
 
-    def _batch(
-        self, queries: np.ndarray, k: int, first: int, tell: Callable[[int], None] | None
-    ) -> list[Matches]:
-        """Search one batch whose first query is number `first`; threads share its queries, or else the rows."""
-        pieces = []
-        if (rows := self._in_memory) is not None:
-            pieces = self._query_shares(
-                len(queries), vectors_for(len(queries), len(self), self.isa, rows.int8)
+    def _encode(self) -> GalleryRows | None:
+        """Return int8 codes where the method wants them and the data allow it."""
+        if self.method == "screened" and self.dimension > LARGEST_DIMENSION_INT8:
+            raise BadInputError(
+                "vectors are too long for int8 screening",
+                got=self.dimension,
+                expected=f"at most {LARGEST_DIMENSION_INT8} dimensions",
+                fix='use method="exhaustive"',
             )
+        gallery = self._gallery
+        if not gallery.screenable or self.method == "exhaustive":
+            return None
+        if self.method == "auto" and (
+            gallery.mapping is not None
+            or self.dimension > LARGEST_DIMENSION_INT8
+            or gallery.vectors.size >= memory_bytes()[1] // 3
+        ):
+            return None
+        return encode(gallery, self.threads)
+
+    def _single_calls(self) -> SingleCalls | None:
+        """Return the searches in one compiled call, which need rows in memory."""
+        gallery, rows = self._gallery, self._codes
+        if not gallery.screenable or gallery.mapping is not None:
+            return None
+        if rows is None:
+            if gallery.vectors.dtype != np.float32:
+                return None
+            rows = gallery.float_rows
+        return SingleCalls(gallery, rows, self.threads, auto=self.method == "auto")
+
+    def _check_queries(self, queries: ArrayLike) -> Vectors:
+        checked = arrays.check_vectors(queries, "the queries")
+        arrays.check_same_width(checked, self._gallery.vectors, ("the queries", "the gallery"))
+        return checked
+
+    def _check_threshold(self, threshold: float) -> float:
+        number = isinstance(threshold, (int, float, np.integer, np.floating))
+        if isinstance(threshold, bool) or not number or not math.isfinite(threshold):
+            raise BadInputError(
+                "the threshold must be a finite number",
+                got=repr(threshold),
+                fix="give a cosine similarity such as 0.4, or a distance",
+            )
+        least, most = {Metric.COSINE: (-1.0, 1.0), Metric.IP: (-math.inf, math.inf)}.get(
+            self.metric, (0.0, math.inf)
+        )
+        if not least <= threshold <= most:
+            unit = "cosine similarity" if self.metric is Metric.COSINE else "distance"
+            raise BadInputError(
+                f"the threshold is not a {unit}",
+                expected=f"{least:g} to {most:g}",
+                got=f"{threshold:g}",
+                fix="Metric.from_cosine and Metric.to_cosine convert for unit vectors",
+            )
+        return float(threshold)
+
+    def _search_batches(self, queries: Vectors, k: int, progress: Progress | None) -> Matches:
+        n, most = len(queries), self.policy.query_batch
+        batch = most if k <= 1024 else max(1, most * 1024 // k)
+        steps = range(0, n, batch)
+        total = len(self) * len(steps)
+        parts: list[tuple[float, Streamed]] = []
+        for turn, start in enumerate(steps):
+
+            def tell(done: int, turn: int = turn) -> None:
+                if progress is not None:
+                    progress(turn * len(self) + done, total)
+
+            some = queries[start : start + batch]
+            found = self._batch(some, k, start, tell if progress is not None else None)
+            parts += [(len(part.ids) / n, part) for part in found]
+        _, first = parts[0]
+        if len(parts) == 1:
+            keys, ids = first.keys, first.ids
+        else:
+            keys = np.concatenate([part.keys for _, part in parts])
+            ids = np.concatenate([part.ids for _, part in parts])
+        passed = sum(weight * part.passed for weight, part in parts)
+        rescored = sum(weight * part.rescored for weight, part in parts)
+        return Matches(self._distances(keys), ids, first.path, passed, rescored, self._name)
+
+    def _batch(self, queries: Vectors, k: int, first: int, tell: Tell | None) -> list[Streamed]:
+        """Search one batch whose first query is number `first`; threads share its queries, or else the rows."""
+        pieces = self._query_shares(len(queries))
         if not pieces:
-            return [Search(self, queries, k, first).run(tell)]
-        found, done = [None] * len(pieces), [0] * len(pieces)
+            return [self._blocks(queries, k, first, self.threads).run(tell)]
+        found: list[Streamed | None] = [None] * len(pieces)
+        done = [0] * len(pieces)
 
         def job(worker: int, piece: int) -> None:
             def heard(rows: int) -> None:
@@ -167,137 +363,60 @@ class Matcher:
                     tell(sum(done) // len(done))
 
             a, b = pieces[piece]
-            found[piece] = Search(self, queries[a:b], k, first + a, threads=1).run(heard)
+            found[piece] = self._blocks(queries[a:b], k, first + a, 1).run(heard)
 
         share(self.threads, range(len(pieces)), job)
         if tell is not None:
             tell(len(self))
-        return found
+        return [part for part in found if part is not None]
 
-    def _fits_calls(self, n: int, k: int) -> bool:
-        if self._in_memory is None or n > QUERY_BATCH or n * k > 1_000_000:
-            return False
-        return n * self._size <= ONE_CALL * self.threads
+    def _query_shares(self, n: int) -> list[tuple[int, int]]:
+        if self._calls is None:
+            return []
+        isa, int8 = self._gallery.isa, self._calls.rows.int8
+        vectors = vectors_for(n, len(self), isa, self.policy, int8=int8)
+        return query_shares(n, vectors, isa, self.policy, self.threads)
 
-    def _plan(self, n: int, k: int) -> Plan:
-        rows = self._in_memory
-        if (
-            self.method == "auto"
-            and n >= MANY
-            and len(self) <= SMALL_GALLERY
-            and self.gallery.dtype == np.float32
-        ):
-            rows = (
-                self.plain_rows()
-            )  # exact sums leave fewer candidates to look at, and here those are the cost
-        vectors = vectors_for(n, len(self), self.isa, rows.int8)
-        place = where(rows, self.gallery, self._kind, self._code, self.isa, vectors)
-        plan = Plan(whole_search(self.isa, vectors, rows.int8), rows, place)
-        if threads_pay(n, self._size, rows.int8) and (pieces := self._pieces(plan, n, k, vectors)):
-            plan.pieces, plan.threads = pieces, self.threads
-        return plan
-
-    def _pieces(self, plan: Plan, n: int, k: int, vectors: int) -> list[tuple[slice, Plan]]:
-        """Return the (queries, plan) that threads take in turn: queries where they can be shared, else rows."""
-        if shares := self._query_shares(n, vectors):
-            return [(slice(a, b), Plan(plan.call, plan.rows, plan.place)) for a, b in shares]
-        count = min(self.threads, self._rows // max(k, SMALLEST_BLOCK))
-        return (
-            [
-                (slice(0, n), Plan(plan.call, plan.rows, span_of(plan.place, a, b)))
-                for a, b in spans(0, self._rows, count)
-            ]
-            if count > 1
-            else []
+    def _blocks(self, queries: Vectors, k: int, first: int, threads: int) -> BlockSearch:
+        return BlockSearch(
+            self._gallery,
+            self._codes,
+            queries,
+            k,
+            auto=self.method == "auto",
+            threads=threads,
+            first_query=first,
         )
 
-    def _search_whole(self, queries: np.ndarray, k: int) -> Matches | None:
-        """Search in compiled calls; None where the queries need the careful path (too large, or not finite)."""
-        n, whole_numbers = len(queries), False
-        plan = self._plans.get((n, k))
-        if plan is None:
-            plan = self._plans[n, k] = self._plan(n, k)
-        rows = plan.rows
-        if queries.dtype is not _FLOAT32:
-            whole_numbers = rows.exact and queries.dtype == np.int8 and self.isa.levels == 127
-            queries = queries.astype(np.float32)
-        elif not queries.flags.writeable:
-            queries = (
-                queries.copy()
-            )  # a read-only array is a type of its own, for which all would be compiled again
-        keys, ids, passed, rescored = plan.search(queries, k, whole_numbers)
-        if passed < 0:
-            return None
-        pairs = n * self._rows
-        return Matches(self.distances(keys), ids, rows.name, passed / pairs, rescored / pairs)
-
-    def _query_shares(self, n: int, vectors: int) -> list[tuple[int, int]]:
-        """Return the queries, as whole panels, that threads take in turn; none where some thread would do much less.
-
-        Shared so, no thread looks at rows that another's threshold would have spared it, and nothing is merged.
-        """
-        lanes, threads = max(1, vectors * self.isa.width), self.threads
-        panels = -(-n // lanes)
-        if threads == 1 or not vectors or panels < BALANCE * threads * -(-panels // threads):
-            return []
-        count = (
-            2 * threads if panels >= 6 * threads else threads
-        )  # each piece reads the whole gallery once more
-        return [(a * lanes, min(b * lanes, n)) for a, b in spans(0, panels, count)]
-
-    def distances(self, keys: np.ndarray) -> np.ndarray:
+    def _distances(self, keys: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return sorted keys as distances of this metric (the inner product itself for "ip")."""
-        if self.metric == "ip":
+        if self.metric is Metric.IP:
             return np.float32(0) - keys
-        return np.sqrt(keys) if self.metric == "l2" else keys
+        return np.sqrt(keys) if self.metric is Metric.L2 else keys
 
-    def _prepare_norms(self) -> None:
-        m, d = self.gallery.shape
-        self.squares = np.empty(m, np.float64)
 
-        def fill(first: int, last: int) -> None:
-            part = self.gallery[first:last]
-            self.squares[first:last] = topk.squares_of(
-                self._kind, part.ctypes.data, d * part.itemsize, len(part), d
-            )
-
-        for first, last in self.chunks():
-            run_spans(self.threads if threads_pay(1, self._size) else 1, first, last, fill)
-            if not np.isfinite(self.squares[first:last]).all():
-                arrays.check_finite(self.gallery[first:last], "the gallery", first_row=first)
-            self.drop(first, last)
-        self._screenable = bounds.screenable(self.squares, self._code)
-
-    def plain_rows(self) -> Prepared:
-        """Return the float32 rows of an in-memory gallery with their parameters, made once."""
-        if self._plain is None:
-            self._plain = plain(self.gallery, self.squares, self._code, self.isa)
-        return self._plain
-
-    def drop(self, first: int, last: int) -> None:
-        """Give back the memory-mapped pages of these rows."""
-        if self.mapping is not None:
-            arrays.drop_pages(self.gallery[first:last], self.mapping)
-
-    def chunks(self) -> Iterator[tuple[int, int]]:
-        """Yield (first, last) rows of the pieces that a streaming search takes in turn."""
-        for first in range(0, self._rows, self.chunk):
-            yield first, min(first + self.chunk, self._rows)
-
-    def _worth_codes(self) -> bool:
-        if (
-            self.mapping is not None
-            or not self._screenable
-            or self.dimension > bounds.LARGEST_DIMENSION_INT8
-        ):
-            return False
-        return self._size < memory_bytes()[1] // 3
-
-    def _require_screenable(self) -> None:
-        if self.dimension > bounds.LARGEST_DIMENSION_INT8:
-            raise BadInputError(
-                "vectors are too long for int8 screening",
-                got=self.dimension,
-                expected=f"at most {bounds.LARGEST_DIMENSION_INT8} dimensions",
-                fix='use method="exhaustive"',
-            )
+def compile_search(
+    dtype: np.dtype[Any],
+    n: int,
+    k: int,
+    *,
+    method: str,
+    metric: str,
+    isa: str | None = None,
+    one_call: bool,
+    by_threshold: bool = False,
+) -> float:
+    """Run a small search of the same kind, so that its code is compiled or loaded; return the seconds it took."""
+    started = time.perf_counter()
+    rng = np.random.default_rng(0)
+    rows, queries = (
+        rng.standard_normal((count, _WARM_DIMENSION), dtype=np.float32)
+        for count in (_WARM_ROWS, max(1, n))
+    )
+    policy = SearchPolicy() if one_call else SearchPolicy(one_call_work=0)
+    small = Matcher((rows * 30).astype(dtype), metric, method, 1, isa=isa, policy=policy)
+    if by_threshold:
+        small.range_search(queries, 0.5)
+    else:
+        small.search(queries, min(k, len(small)))
+    return time.perf_counter() - started

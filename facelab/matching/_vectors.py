@@ -3,44 +3,24 @@
 from __future__ import annotations
 
 import mmap
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from facelab.core.errors import BadInputError, did_you_mean
+from facelab.core.errors import BadInputError
 
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+Vectors = NDArray[Any]
+"""(rows, dimensions) float32, float16 or int8, once checked."""
 DTYPES = (np.dtype(np.float32), np.dtype(np.float16), np.dtype(np.int8))
-_ALIASES = {
-    "sqeuclidean": "sqeuclidean",
-    "squared_l2": "sqeuclidean",
-    "l2": "l2",
-    "euclidean": "l2",
-    "ip": "ip",
-    "inner": "ip",
-    "dot": "ip",
-    "cosine": "cosine",
-    "cos": "cosine",
-}
 CACHE_LINE = 64
-METRICS = ("sqeuclidean", "l2", "ip", "cosine")
 
 
-def metric_name(metric: str) -> str:
-    """Return the one name of a metric; raises BadInputError for an unknown one.
-
-    >>> metric_name("euclidean"), metric_name("ip")
-    ('l2', 'ip')
-    """
-    if not isinstance(metric, str) or metric not in _ALIASES:
-        raise BadInputError(
-            f"no metric named {metric!r}{did_you_mean(metric, METRICS)}",
-            expected=", ".join(METRICS),
-            got=repr(metric),
-        )
-    return _ALIASES[metric]
-
-
-def aligned_zeros(rows: int, width: int) -> np.ndarray:
-    """Return (rows, width) int8 zeros that begin a cache line: a vector that lies across two is loaded twice.
+def aligned_zeros(rows: int, width: int) -> NDArray[np.int8]:
+    """Return (rows, width) int8 zeros that begin a cache line: a vector across two lines is loaded twice.
 
     >>> aligned_zeros(3, 64).ctypes.data % CACHE_LINE
     0
@@ -50,7 +30,7 @@ def aligned_zeros(rows: int, width: int) -> np.ndarray:
     return room[first : first + rows * width].reshape(rows, width)
 
 
-def check_vectors(x, name: str) -> np.ndarray:
+def check_vectors(x: ArrayLike, name: str) -> Vectors:
     """Return x as a 2-D native array of float32, float16 or int8, C-contiguous and aligned; copies only if needed.
 
     Raises BadInputError for anything else: converting silently would change distances or hide a mistake.
@@ -60,47 +40,47 @@ def check_vectors(x, name: str) -> np.ndarray:
             x = np.asarray(x)
         except (ValueError, TypeError) as e:
             raise BadInputError(
-                f"{name} is no array", expected="a 2-D numpy array", got=str(e)[:120]
+                f"{name} cannot be made an array",
+                expected="a 2-D numpy array",
+                got=str(e)[:120],
+                fix="give rows of one length: np.stack(vectors)",
             ) from None
     if isinstance(x, np.ma.MaskedArray):
         raise BadInputError(
-            f"the matchers know no masks, and {name} has one",
+            f"masked arrays are not supported ({name} is masked)",
             expected="a plain array",
             fix="drop the masked rows: x.data[~x.mask.any(axis=1)]",
         )
     if x.ndim != 2:
-        fix = "a single vector is v[None, :]" if x.ndim == 1 else "one row a vector"
+        single = x.ndim == 1
         raise BadInputError(
             f"{name} must have two axes",
             expected="shape (rows, dimensions)",
             got=f"shape {x.shape}",
-            fix=fix,
+            fix="a single vector is v[None, :]" if single else "one row per vector",
         )
     native = x.dtype.newbyteorder("=")
     if native not in DTYPES:
-        fix = (
-            "convert it yourself: x.astype(np.float32)"
-            if x.dtype.kind in "fiub"
-            else "see expected"
-        )
+        number = x.dtype.kind in "fiub"
         raise BadInputError(
-            f"the matchers do not take the dtype of {name}",
+            f"the dtype of {name} is not supported",
             expected="float32, float16 or int8",
             got=x.dtype,
-            fix=fix,
+            fix="convert it: x.astype(np.float32)" if number else "give numbers",
         )
     if x.shape[1] == 0:
         raise BadInputError(
-            f"there are vectors without dimensions in {name}",
-            expected="at least one",
+            f"{name} has shape {x.shape}: vectors must have at least one dimension",
+            expected="at least one dimension",
             got=f"shape {x.shape}",
+            fix="check how the vectors were made",
         )
     if x.dtype.isnative and x.flags.c_contiguous and x.flags.aligned:
         return x
     return np.require(x, dtype=native, requirements=["C", "A"])
 
 
-def check_same_width(a: np.ndarray, b: np.ndarray, names: tuple[str, str]) -> None:
+def check_same_width(a: Vectors, b: Vectors, names: tuple[str, str]) -> None:
     """Raise BadInputError unless both arrays have vectors of one length."""
     if a.shape[1] != b.shape[1]:
         raise BadInputError(
@@ -111,12 +91,16 @@ def check_same_width(a: np.ndarray, b: np.ndarray, names: tuple[str, str]) -> No
         )
 
 
-def check_k(k, rows: int, *, where=None) -> int:
-    """Return k as a whole number between 1 and the gallery's rows; raises BadInputError if it is none."""
+def check_k(k: Any, rows: int, *, where: object = None) -> int:
+    """Return k as an integer between 1 and the gallery's rows; raises BadInputError otherwise."""
     if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 1:
-        raise BadInputError("k must be a whole number from 1", got=repr(k))
+        raise BadInputError(
+            "k must be an integer from 1", got=repr(k), fix="k=1 finds the nearest row"
+        )
     if rows == 0:
-        raise BadInputError("the gallery is empty", where=where, expected="at least one row")
+        raise BadInputError(
+            "the gallery is empty", where=where, expected="at least one row", fix="add vectors"
+        )
     if k > rows:
         raise BadInputError(
             "k is larger than the gallery",
@@ -128,7 +112,7 @@ def check_k(k, rows: int, *, where=None) -> int:
     return int(k)
 
 
-def check_finite(x: np.ndarray, name: str, *, first_row: int = 0) -> None:
+def check_finite(x: Vectors, name: str, *, first_row: int = 0) -> None:
     """Raise BadInputError naming the first row with a NaN or an infinity."""
     if x.dtype.kind != "f":
         return
@@ -147,7 +131,7 @@ def check_finite(x: np.ndarray, name: str, *, first_row: int = 0) -> None:
             )
 
 
-def mapping_of(x: np.ndarray) -> mmap.mmap | None:
+def mapping_of(x: NDArray[Any]) -> mmap.mmap | None:
     """Return the read-only or shared memory map under an array, or None for memory of its own.
 
     Copy-on-write maps count as own memory: their changed pages exist nowhere else.
@@ -160,7 +144,7 @@ def mapping_of(x: np.ndarray) -> mmap.mmap | None:
     return base if isinstance(base, mmap.mmap) else None
 
 
-def drop_pages(x: np.ndarray, mapping: mmap.mmap) -> None:
+def drop_pages(x: NDArray[Any], mapping: mmap.mmap) -> None:
     """Give the pages under a mapped array back to the system; they are read again when touched."""
     if not hasattr(mapping, "madvise"):
         return
@@ -172,7 +156,7 @@ def drop_pages(x: np.ndarray, mapping: mmap.mmap) -> None:
     mapping.madvise(mmap.MADV_DONTNEED, first, start + length - first)
 
 
-def prefetch_pages(x: np.ndarray, mapping: mmap.mmap) -> None:
+def prefetch_pages(x: NDArray[Any], mapping: mmap.mmap) -> None:
     """Ask the system to read the pages under a mapped array ahead of their use."""
     if not hasattr(mapping, "madvise") or x.nbytes == 0:
         return

@@ -7,8 +7,8 @@ import pytest
 
 from facelab.cli import run
 from facelab.core.errors import BadInputError
-from facelab.matching import _files as stream
-from facelab.matching import _oracle as oracle
+from facelab.matching import oracle
+from facelab.matching._files import search_file
 from facelab.studies.matching import _harness as bench
 
 
@@ -130,7 +130,7 @@ def test_a_shard_that_cannot_be_searched_is_named(tmp_path):
     x[15, 2] = np.nan
     np.save(tmp_path / "G.npy", x)
     with pytest.raises(BadInputError, match=r"G\.npy, rows from 10: row 5"):
-        stream.search_file(tmp_path / "G.npy", x[:1], 2, rows=(10, 20))
+        search_file(tmp_path / "G.npy", x[:1], 2, rows=(10, 20))
 
 
 @pytest.mark.parametrize("breakage", ["k", "k = 0", "nan", "width", "out", "metric", "shards"])

@@ -6,16 +6,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facelab.core.errors import BadInputError, FacelabError
-from facelab.matching import Matcher
-from facelab.matching import _gallery as prepared
-from facelab.matching import _matcher as matcher
-from facelab.matching import _oracle as oracle
-from facelab.matching.kernels import _isa as isa
-from facelab.matching.search._streaming import Search
+from facelab.matching import Matcher, SearchPolicy, kernels, oracle
 from facelab.studies.matching import _harness as bench
 
 METRICS = ("sqeuclidean", "ip", "cosine")
 METHODS = ("exhaustive", "screened")
+IN_BLOCKS = SearchPolicy(one_call_work=0)
+"""No search is short enough for one compiled call."""
+THREADS_PAY = SearchPolicy(thread_pays_s=0)
+"""Every search is long enough for a second thread."""
+
+
+def pieces_of(matcher, n, k):
+    """Return what threads take in turn in a search of this shape."""
+    return matcher._calls.plan(n, k).pieces
 
 
 def vectors(rng, n, d, dtype=np.float32):
@@ -38,7 +42,7 @@ def test_search_gives_the_float64_answer(dtype, metric, method):
         )  # one float32 rounding
 
 
-@pytest.mark.parametrize("name", isa.available())
+@pytest.mark.parametrize("name", kernels.available())
 @pytest.mark.parametrize("n", [2, 12])
 def test_every_instruction_set_this_processor_has_agrees(name, n):
     """Few queries, whose rows are read as vectors, and more, in panels; the scans alone, as they differ."""
@@ -46,8 +50,8 @@ def test_every_instruction_set_this_processor_has_agrees(name, n):
     gallery, queries = vectors(rng, 300, 130), vectors(rng, n, 130)
     expected = oracle.top_k(queries, gallery, 5)[1]
     for method in METHODS:
-        found = Search(Matcher(gallery, method=method, isa=name, threads=1), queries, 5, 0).run(
-            None
+        found = Matcher(gallery, method=method, isa=name, threads=1, policy=IN_BLOCKS).search(
+            queries, 5
         )
         np.testing.assert_array_equal(found.ids, expected)
         assert found.method == method
@@ -58,19 +62,18 @@ def test_panels_of_two_vectors_agree(method):
     """Three vectors are what many queries take, below."""
     rng = np.random.default_rng(7)
     gallery, queries = vectors(rng, 900, 33), vectors(rng, 20, 33)
-    found = Search(Matcher(gallery, method=method, threads=1), queries, 9, 0).run(None)
+    found = Matcher(gallery, method=method, threads=1, policy=IN_BLOCKS).search(queries, 9)
     np.testing.assert_array_equal(found.ids, oracle.top_k(queries, gallery, 9)[1])
 
 
 @pytest.mark.parametrize("method", ["auto", *METHODS])
-def test_many_queries_are_shared_among_threads(method, monkeypatch):
+def test_many_queries_are_shared_among_threads(method):
     """Too much for one call, panels of queries for every thread: each piece is another search, the answer the same."""
-    monkeypatch.setattr(matcher, "ONE_CALL", 0)
     rng = np.random.default_rng(10)
     gallery, queries = vectors(rng, 900, 20), vectors(rng, 3 * 16 * 7 + 5, 20)
     queries[100:104] = gallery[:4]
     seen = []
-    found = Matcher(gallery, method=method, threads=2).search(
+    found = Matcher(gallery, method=method, threads=2, policy=IN_BLOCKS).search(
         queries, 6, progress=lambda *x: seen.append(x)
     )
     distances, ids = oracle.top_k(queries, gallery, 6)
@@ -80,25 +83,23 @@ def test_many_queries_are_shared_among_threads(method, monkeypatch):
     bad = queries.copy()
     bad[300, 2] = np.nan
     with pytest.raises(BadInputError, match="row 300"):
-        Matcher(gallery, method=method, threads=2).search(bad, 6)
+        Matcher(gallery, method=method, threads=2, policy=IN_BLOCKS).search(bad, 6)
 
 
 @pytest.mark.parametrize("method", ["auto", *METHODS])
 @pytest.mark.parametrize("n", [1, 7, 33, 100, 700])
 @pytest.mark.parametrize("threads", [2, 3])
-def test_calls_shared_among_threads_give_what_one_gives(threads, n, method, monkeypatch):
+def test_calls_shared_among_threads_give_what_one_gives(threads, n, method):
     """Rows are shared for few queries, queries for many; every row twice, so that ties cross the threads' shares."""
     rng = np.random.default_rng(11)
     gallery, queries = vectors(rng, 4000, 20), vectors(rng, n, 20)
     gallery[2000:] = gallery[:2000]
     for k in (1, 9, 1200):
         one = Matcher(gallery, "cosine", method, threads=1).search(queries, k)
-        with monkeypatch.context() as patch:
-            patch.setattr(prepared, "PAYS_S", 0)
-            shared = Matcher(gallery, "cosine", method, threads=threads)
-            seen = []
-            found = shared.search(queries, k, progress=lambda *x, seen=seen: seen.append(x))
-            assert len(shared._plans[n, k].pieces) >= 2
+        shared = Matcher(gallery, "cosine", method, threads=threads, policy=THREADS_PAY)
+        seen = []
+        found = shared.search(queries, k, progress=lambda *x, seen=seen: seen.append(x))
+        assert len(pieces_of(shared, n, k)) >= 2
         np.testing.assert_array_equal(found.ids, one.ids)
         np.testing.assert_array_equal(found.distances, one.distances)
         assert found.method == one.method
@@ -106,30 +107,28 @@ def test_calls_shared_among_threads_give_what_one_gives(threads, n, method, monk
         assert seen == [(4000, 4000)]
     bad = queries.copy()
     bad[n - 1, 3] = np.nan
-    with monkeypatch.context() as patch, pytest.raises(BadInputError, match=f"row {n - 1}"):
-        patch.setattr(prepared, "PAYS_S", 0)
-        Matcher(gallery, "cosine", method, threads=threads).search(bad, 9)
+    with pytest.raises(BadInputError, match=f"row {n - 1}"):
+        Matcher(gallery, "cosine", method, threads=threads, policy=THREADS_PAY).search(bad, 9)
 
 
 @pytest.mark.parametrize("gallery_type", [np.float16, np.int8])
 @pytest.mark.parametrize("query_type", [np.float32, np.int8])
 @pytest.mark.parametrize("n", [3, 70])
-def test_shared_calls_take_small_dtypes(n, query_type, gallery_type, monkeypatch):
-    monkeypatch.setattr(prepared, "PAYS_S", 0)
+def test_shared_calls_take_small_dtypes(n, query_type, gallery_type):
     rng = np.random.default_rng(12)
     gallery, queries = vectors(rng, 2000, 40, gallery_type), vectors(rng, n, 40, query_type)
-    shared = Matcher(gallery, "ip", "screened", threads=2)
+    shared = Matcher(gallery, "ip", "screened", threads=2, policy=THREADS_PAY)
     found = shared.search(queries, 5)
-    assert len(shared._plans[n, 5].pieces) == 2
+    assert len(pieces_of(shared, n, 5)) == 2
     np.testing.assert_array_equal(found.ids, oracle.top_k(queries, gallery, 5, "ip")[1])
 
 
 def test_a_short_search_stays_on_one_thread_and_a_long_one_is_shared():
     small, large = (Matcher(np.ones((m, 128), np.float32), threads=2) for m in (1000, 60_000))
-    assert small._plan(64, 10).pieces is None
-    assert len(large._plan(64, 10).pieces) == 2
-    assert not prepared.threads_pay(8, 1000 * 128)
-    assert prepared.threads_pay(8, 100_000 * 512)
+    assert not pieces_of(small, 64, 10)
+    assert len(pieces_of(large, 64, 10)) == 2
+    assert not SearchPolicy().threads_pay(8, 1000 * 128)
+    assert SearchPolicy().threads_pay(8, 100_000 * 512)
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -139,7 +138,9 @@ def test_a_search_whose_codes_tell_nothing_goes_on_without_them(dtype, threads):
     rng = np.random.default_rng(8)
     gallery, queries = ((100 + 0.5 * rng.standard_normal((n, 24))).astype(dtype) for n in (9000, 6))
     seen = []
-    found = Search(Matcher(gallery, "ip", threads=threads), queries, 3, 0).run(seen.append)
+    found = Matcher(gallery, "ip", threads=threads, policy=IN_BLOCKS).search(
+        queries, 3, progress=lambda done, total: seen.append(done)
+    )
     plain = Matcher(gallery, "ip", method="exhaustive", threads=1).search(queries, 3)
     np.testing.assert_array_equal(found.ids, plain.ids)
     np.testing.assert_array_equal(found.distances, plain.distances)

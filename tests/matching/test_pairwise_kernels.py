@@ -6,11 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facelab.core.errors import BadInputError
-from facelab.matching import _gallery as prepared
-from facelab.matching import _oracle as oracle
+from facelab.matching import SearchPolicy, oracle, pairwise
 from facelab.matching import _pairwise as pairs
-from facelab.matching import pairwise
-from facelab.matching.kernels import _isa as isa
+from facelab.matching import kernels as isa
 from facelab.studies.matching import _disassembly as disassembly
 
 KERNELS = ("auto", "scalar", "scalar-strict", "scalar4", "autovec", "simd", "blocked", "blas")
@@ -54,13 +52,15 @@ def test_blocked_runs_on_every_instruction_set_here(name, dtype):
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
 @pytest.mark.parametrize(("n", "m", "d"), [(30, 400, 4096), (700, 20, 37), (3, 1000, 64)])
-def test_blocked_does_every_pair_however_it_is_cut(n, m, d, threads, monkeypatch):
+def test_blocked_does_every_pair_however_it_is_cut(n, m, d, threads):
     """More of b than is laid at a time, more rows than columns, more columns than rows."""
-    monkeypatch.setattr(prepared, "PAYS_S", 0)
+    every = SearchPolicy(thread_pays_s=0)
     a, b = (np.random.default_rng(3).standard_normal((r, d), dtype=np.float32) for r in (n, m))
     out = np.full((n, m), np.nan, np.float32)
     assert (
-        oracle.relative_error(pairwise(a, b, kernel="blocked", threads=threads, out=out), a, b)
+        oracle.relative_error(
+            pairwise(a, b, kernel="blocked", threads=threads, out=out, policy=every), a, b
+        )
         <= 1e-6
     )
     np.testing.assert_array_equal(out, pairwise(a, b, kernel="blocked", threads=1))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from facelab.core.errors import BadInputError
-from facelab.matching import _oracle as oracle
+from facelab.matching import oracle
 from facelab.studies.matching import _harness as bench
 from facelab.studies.matching import _peers as peers
 

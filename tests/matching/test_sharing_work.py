@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facelab.core.errors import BadInputError
-from facelab.matching._threads import check_threads, run_spans, share, spans
+from facelab.matching.threads import check_threads, run_spans, share, spans
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])

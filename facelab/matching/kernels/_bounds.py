@@ -1,4 +1,4 @@
-r"""Screening that provably loses nobody: int8 codes (or float32 sums) with a bound on their error.
+r"""Screening that provably drops no true neighbour: int8 codes (or float32 sums) with a bound on their error.
 
 Write every search as "the k smallest scores". With a shift m common to queries and gallery (the gallery's mean for
 squared L2, else 0), q' = q - m and g' = g - m, the scores are
@@ -17,7 +17,7 @@ If the k-th best score found so far is T, a row with
 
     s·t·⟨b, c⟩ + A·E + F·G + T < H                                                    (*)
 
-has v > T and cannot be among the k best, not even in a tie. Rows that pass (*) get their exact key (`topk.exact_key`),
+has v > T and cannot be among the k best, not even in a tie. Rows that pass (*) get their exact key (`exact_key`),
 and only exact keys decide. T only falls, so rows dropped early stay dropped for good.
 
 **Float32 sums.** With s = t = 1, E = 0 the same test serves the exhaustive path: a float32 inner product in any order
@@ -26,7 +26,7 @@ Accuracy and Stability of Numerical Algorithms, §3.1), so F = γ|q|.
 
 **The arithmetic of the test itself** is float32 and pays its own way: the half dozen roundings of the left side are at
 most 2⁻²¹ of |q'||g'| + A·E + F·G + |T|. F is raised by 2⁻²⁰|q'|, A and E by a factor 1 + 2⁻²⁰, H is lowered by 2⁻²⁰ of
-itself, T is raised by 2⁻²¹ of its terms (`topk.widened`, which also covers the rounding of keys to float32, since a
+itself, T is raised by 2⁻²¹ of its terms (`_heap.widened`, which also covers the rounding of keys to float32, since a
 key that rounds to the same float32 as the k-th still competes for the lowest id). Products that underflow are off by
 at most 2⁻¹⁴⁹ each; T is raised by 2⁻¹²⁰ for all of them. Norms above 2⁵⁵ could overflow: such data are searched by
 exact keys alone, and so are, for cosine, vectors with norms below 2⁻⁴⁰, whose products could vanish.
@@ -38,7 +38,7 @@ import numpy as np
 from numba import njit
 
 from facelab.matching.kernels._compile_cache import kernel, part
-from facelab.matching.kernels._heap import COSINE, FLOAT32, L2, squares_of
+from facelab.matching.kernels._exact import COSINE, FLOAT32, L2, squares_of
 
 LARGEST_SQUARE, SMALLEST_SQUARE = 2.0**110, 2.0**-80
 LARGEST_DIMENSION_INT8 = 65_535

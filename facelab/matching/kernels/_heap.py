@@ -1,8 +1,7 @@
-"""Candidates and the k best per query: the cold half of a search, shared by every kernel.
+"""The k best per query, and the candidates that wait to be rescored: the cold half of a search.
 
-A scan only says "this row may belong to the k best" with bounds on its score; what is kept is decided here from one
-exact formula (`exact_key`), so that every kernel, every number of threads and every order of blocks gives the same
-answer bit for bit: the k smallest by (float32 key, row number).
+A scan only reports that a row may belong to the k best, with bounds on its score. What is kept is decided here by one
+exact formula (`_exact.exact_key`): the k smallest by (float32 key, row number).
 """
 
 from __future__ import annotations
@@ -12,11 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 from facelab.matching.kernels._compile_cache import kernel, part
-from facelab.matching.kernels._intrinsics import byte_at, exact_sums, float_at, half_at
+from facelab.matching.kernels._exact import exact_key, key_of
 
-L2, IP, COSINE = 0, 1, 2
-FLOAT32, FLOAT16, INT8 = 0, 1, 2
-KINDS = {"float32": FLOAT32, "float16": FLOAT16, "int8": INT8}
 KEY_SLACK = 2.0**-21
 """Covers the rounding of a key to float32 (2^-24 relative) and of the threshold's own arithmetic."""
 
@@ -28,30 +24,18 @@ class State(NamedTuple):
     remain, their exact keys are computed.
     """
 
-    keys: np.ndarray  # (n, k) float32
-    ids: np.ndarray  # (n, k) int64
-    waiting: np.ndarray  # (n, capacity) int64: row numbers
-    bounds: np.ndarray  # (n, 2, capacity) float32: lower and upper bounds of their scores
-    counts: np.ndarray  # (n, 3) int64: rows in the heap, rows waiting, trigger
-    stats: (
-        np.ndarray
-    )  # (2,) int64: rows that passed the screening, rows whose exact key was computed
-
-
-class Exact(NamedTuple):
-    """What the exact formula needs: queries in float64 and where the gallery's rows lie.
-
-    `info` (3, n) holds the queries' squared norms (in the order `exact_key` adds), scale, shift
-    (score = scale · key + shift).
-    """
-
-    queries: np.ndarray  # (n, d) float32
-    info: np.ndarray  # (3, n) float64: squares, scale, shift
-    address: int  # of row `base`
-    stride: int  # bytes from row to row
-    base: int  # row number of the first row there
-    kind: int  # FLOAT32, FLOAT16 or INT8
-    metric: int  # L2, IP or COSINE
+    keys: np.ndarray
+    """(n, k) float32."""
+    ids: np.ndarray
+    """(n, k) int64."""
+    waiting: np.ndarray
+    """(n, capacity) int64: row numbers."""
+    bounds: np.ndarray
+    """(n, 2, capacity) float32: lower and upper bounds of the waiting rows' scores."""
+    counts: np.ndarray
+    """(n, 3) int64: rows in the heap, rows waiting, trigger."""
+    stats: np.ndarray
+    """(2,) int64: rows that passed the screening, rows whose exact key was computed."""
 
 
 @part
@@ -70,77 +54,9 @@ def new_queue(n, k):
 
 @kernel
 def new_state(n, k):
-    """Return an empty state for n queries and k results, as a tuple in the order of `State`."""
-    waiting, bounds, counts, stats = new_queue(n, k)
-    return np.empty((n, k), np.float32), np.empty((n, k), np.int64), waiting, bounds, counts, stats
-
-
-@part
-def sums_at(kind, l2, query, row, d):
-    """Return the two sums of `emit.exact_sums` over all d dimensions of the vectors at two addresses."""
-    count = d // 8
-    if kind == FLOAT32:
-        first, second = (
-            exact_sums(query, row, count, "f4", "l2")
-            if l2
-            else exact_sums(query, row, count, "f4", "both")
-        )
-    elif kind == FLOAT16:
-        first, second = (
-            exact_sums(query, row, count, "f2", "l2")
-            if l2
-            else exact_sums(query, row, count, "f2", "both")
-        )
-    else:
-        first, second = (
-            exact_sums(query, row, count, "i1", "l2")
-            if l2
-            else exact_sums(query, row, count, "i1", "both")
-        )
-    for i in range(count * 8, d):
-        if kind == FLOAT32:
-            y = float_at(row + 4 * i)
-        elif kind == FLOAT16:
-            y = half_at(row + 2 * i)
-        else:
-            y = byte_at(row + i)
-        x = float_at(query + 4 * i)
-        first += (x - y) * (x - y) if l2 else x * y
-        second += y * y
-    return first, second
-
-
-@part
-def exact_key(metric, kind, query, square, row, d):
-    """Return the key of one pair: smaller is better. Float64 sums in a fixed order, rounded once to float32.
-
-    L2: Σ(q-g)². IP: -Σqg. Cosine: 1 - Σqg/√(Σq²·Σg²), where a zero vector is at distance 1 from everything.
-    `query` (float32) and `row` are addresses.
-    """
-    first, second = sums_at(kind, metric == L2, query, row, d)
-    if metric == L2:
-        return np.float32(first)
-    if metric == IP:
-        return np.float32(-first)
-    product = square * second
-    if product == 0.0:
-        return np.float32(1.0)
-    value = 1.0 - first / np.sqrt(product)
-    if (
-        value < 1e-4
-    ):  # 1 - cosine cancels: half the squared distance of the normalised vectors does not
-        value, x_scale, y_scale = 0.0, 1.0 / np.sqrt(square), 1.0 / np.sqrt(second)
-        for i in range(d):
-            y = (
-                float_at(row + 4 * i)
-                if kind == FLOAT32
-                else half_at(row + 2 * i)
-                if kind == FLOAT16
-                else byte_at(row + i)
-            )
-            delta = float_at(query + 4 * i) * x_scale - y * y_scale
-            value += 0.5 * delta * delta
-    return np.float32(value)
+    """Return an empty state for n queries and k results."""
+    keys, ids = np.empty((n, k), np.float32), np.empty((n, k), np.int64)
+    return State(keys, ids, *new_queue(n, k))
 
 
 @part
@@ -269,65 +185,6 @@ def flush(state, exact, threshold, q, final):
 
 
 @kernel
-def scan_direct(
-    keys,
-    ids,
-    waiting,
-    pending,
-    counts,
-    stats,
-    queries,
-    info,
-    address,
-    stride,
-    base,
-    kind,
-    metric,
-    first,
-    last,
-):
-    """Offer every row of [first, last) to every query by the exact key alone: no screening, no bound needed."""
-    k, d = keys.shape[1], queries.shape[1]
-    for row in range(first, last):
-        for q in range(queries.shape[0]):
-            key = exact_key(
-                metric,
-                kind,
-                queries.ctypes.data + 4 * d * q,
-                info[0, q],
-                address + (row - base) * stride,
-                d,
-            )
-            if counts[q, 0] < k or key <= keys[q, 0]:
-                push(keys, ids, counts, q, key, row)
-    stats[1] += (last - first) * queries.shape[0]
-
-
-@kernel
-def thresholds(
-    threshold,
-    keys,
-    ids,
-    waiting,
-    pending,
-    counts,
-    stats,
-    queries,
-    info,
-    address,
-    stride,
-    base,
-    kind,
-    metric,
-):
-    """Lower each query's threshold to what its heap already proves."""
-    state = State(keys, ids, waiting, pending, counts, stats)
-    exact = Exact(queries, info, address, stride, base, kind, metric)
-    for q in range(queries.shape[0]):
-        threshold[q] = min(threshold[q], from_heap(state, exact, q))
-
-
-@kernel
 def sort_heap(keys, ids, filled):
     """Sort each query's heap in place, best first: by key, ties by row number (heapsort)."""
     for q in range(keys.shape[0]):
@@ -338,9 +195,33 @@ def sort_heap(keys, ids, filled):
 
 
 @kernel
-def squares_of(kind, address, stride, n, d):
-    """Return Σx² of n rows in float64, in the order that `exact_key` adds."""
-    result, nothing = np.empty(n, np.float64), np.zeros(d, np.float32)
-    for i in range(n):
-        result[i] = sums_at(kind, False, nothing.ctypes.data, address + i * stride, d)[1]
-    return result
+def scan_direct(state, exact, first, last):
+    """Offer every row of [first, last) to every query by the exact key alone: no screening, no bound needed."""
+    keys, ids, counts, k = state.keys, state.ids, state.counts, state.keys.shape[1]
+    for row in range(first, last):
+        for q in range(exact.queries.shape[0]):
+            key = key_of(exact, q, row)
+            if counts[q, 0] < k or key <= keys[q, 0]:
+                push(keys, ids, counts, q, key, row)
+    state.stats[1] += (last - first) * exact.queries.shape[0]
+
+
+@kernel
+def lower_thresholds(threshold, state, exact):
+    """Lower each query's threshold to what its heap already proves."""
+    for q in range(exact.queries.shape[0]):
+        threshold[q] = min(threshold[q], from_heap(state, exact, q))
+
+
+@kernel
+def limit_thresholds(threshold, info, limit):
+    """Lower each query's threshold to the score of a key of `limit`: rows beyond it need not be looked at."""
+    for q in range(info.shape[1]):
+        threshold[q] = min(threshold[q], widened(info, q, info[1, q] * limit + info[2, q]))
+
+
+@kernel
+def settle(threshold, state, exact):
+    """Rescore everything that waits; needed before the rows that `exact` names go away."""
+    for q in range(exact.queries.shape[0]):
+        flush(state, exact, threshold, q, True)

@@ -6,6 +6,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from facelab.matching.kernels import _llvm_emit as emit
+from facelab.matching.kernels import _llvm_screen as screen
 
 INT, F32, F64 = types.intp, types.float32, types.float64
 ELEMENTS = {"f4": emit.F32, "f2": emit.F16, "i1": emit.I8}
@@ -18,7 +19,7 @@ def _literals(**arguments) -> dict:
 
 @intrinsic(prefer_literal=True)
 def tile_f32(typing, panel, rows, stride, count, tile, first, width, vectors, height, diff):
-    """Call `emit.tile_f32`."""
+    """Call `_llvm_emit.tile_f32`."""
     signature = types.void(INT, INT, INT, INT, INT, types.boolean, width, vectors, height, diff)
     sizes = _literals(width=width, vectors=vectors, height=height, diff=diff)
 
@@ -31,7 +32,7 @@ def tile_f32(typing, panel, rows, stride, count, tile, first, width, vectors, he
 
 @intrinsic(prefer_literal=True)
 def tile_i8(typing, panel, rows, stride, count, tile, dot, width, vectors, height):
-    """Call `emit.tile_i8`."""
+    """Call `_llvm_emit.tile_i8`."""
     signature = types.void(INT, INT, INT, INT, INT, dot, width, vectors, height)
     sizes = _literals(dot=dot, width=width, vectors=vectors, height=height)
 
@@ -44,7 +45,7 @@ def tile_i8(typing, panel, rows, stride, count, tile, dot, width, vectors, heigh
 
 @intrinsic(prefer_literal=True)
 def row_dots(typing, query, rows, stride, count, out, dot, width, height):
-    """Call `emit.row_dots`."""
+    """Call `_llvm_emit.row_dots`."""
     signature = types.void(INT, INT, INT, INT, INT, dot, width, height)
     sizes = _literals(dot=dot, width=width, height=height)
 
@@ -57,7 +58,7 @@ def row_dots(typing, query, rows, stride, count, out, dot, width, height):
 
 @intrinsic(prefer_literal=True)
 def pair_block(typing, left, left_stride, right, stride, count, out, width, queries, height, diff):
-    """Call `emit.pair_block`."""
+    """Call `_llvm_emit.pair_block`."""
     signature = types.void(*[INT] * 6, width, queries, height, diff)
     sizes = _literals(width=width, queries=queries, height=height, diff=diff)
 
@@ -70,7 +71,7 @@ def pair_block(typing, left, left_stride, right, stride, count, out, width, quer
 
 @intrinsic(prefer_literal=True)
 def exact_sums(typing, query, row, count, element, mode):
-    """Return the two sums of `emit.exact_sums`; `element` is "f4", "f2" or "i1"."""
+    """Return the two sums of `_llvm_emit.exact_sums`; `element` is "f4", "f2" or "i1"."""
     signature = types.UniTuple(F64, 2)(INT, INT, INT, element, mode)
     choice = _literals(element=element, mode=mode)
     choice["element"] = ELEMENTS[choice["element"]]
@@ -84,51 +85,63 @@ def exact_sums(typing, query, row, count, element, mode):
 
 
 @intrinsic(prefer_literal=True)
-def hit_masks(typing, tile, s, e, g, h, c, t, a, f, threshold, masks, width, vectors, height, int8):
-    """Call `emit.hit_masks`."""
-    signature = types.int64(*[INT] * 11, width, vectors, height, int8)
+def hit_masks(
+    typing, tile, params, step, corrections, lane, lane_step, masks, width, vectors, height, int8
+):
+    """Call `_llvm_screen.hit_masks`; `step` and `lane_step` are the bytes between S, E, G, H and t, A, F, T."""
+    signature = types.int64(*[INT] * 7, width, vectors, height, int8)
     sizes = _literals(width=width, vectors=vectors, height=height, int8=int8)
 
     def generate(context, builder, sig, args):
-        return emit.hit_masks(builder, args[0], args[1:6], args[6:10], args[10], **sizes)
+        at, params, step, corrections, lane, lane_step, masks = args[:7]
+        rows = screen.pointers(builder, params, step, 4)
+        queries = screen.pointers(builder, lane, lane_step, 4)
+        return screen.hit_masks(builder, at, rows, corrections, queries, masks, **sizes)
 
     return signature, generate
 
 
 @intrinsic(prefer_literal=True)
-def upper_bounds(typing, tile, s, e, g, h, c, t, a, f, out, width, vectors, height, int8):
-    """Call `emit.upper_bounds`."""
-    signature = types.void(*[INT] * 10, width, vectors, height, int8)
+def upper_bounds(
+    typing, tile, params, step, corrections, lane, lane_step, out, width, vectors, height, int8
+):
+    """Call `_llvm_screen.upper_bounds`."""
+    signature = types.void(*[INT] * 7, width, vectors, height, int8)
     sizes = _literals(width=width, vectors=vectors, height=height, int8=int8)
 
     def generate(context, builder, sig, args):
-        emit.upper_bounds(builder, args[0], args[1:6], args[6:9], args[9], **sizes)
+        at, params, step, corrections, lane, lane_step, out = args[:7]
+        rows = screen.pointers(builder, params, step, 4)
+        queries = screen.pointers(builder, lane, lane_step, 3)
+        screen.upper_bounds(builder, at, rows, corrections, queries, out, **sizes)
         return context.get_dummy_value()
 
     return signature, generate
 
 
 @intrinsic(prefer_literal=True)
-def lower_rows(typing, dots, s, e, g, h, c, t, a, f, best, width, int8):
-    """Call `emit.lower_rows`."""
-    signature = types.void(*[INT] * 6, F32, F32, F32, INT, width, int8)
+def lower_rows(typing, dots, params, step, corrections, t, a, f, best, width, int8):
+    """Call `_llvm_screen.lower_rows`."""
+    signature = types.void(*[INT] * 4, F32, F32, F32, INT, width, int8)
     sizes = _literals(width=width, int8=int8)
 
     def generate(context, builder, sig, args):
-        emit.lower_rows(builder, args[0], args[1:6], args[6:9], args[9], **sizes)
+        rows = screen.pointers(builder, args[1], args[2], 4)
+        screen.lower_rows(builder, args[0], rows, args[3], args[4:7], args[7], **sizes)
         return context.get_dummy_value()
 
     return signature, generate
 
 
 @intrinsic(prefer_literal=True)
-def hit_mask_rows(typing, dots, s, e, g, h, c, t, a, f, threshold, width, int8):
-    """Call `emit.hit_mask_rows`."""
-    signature = types.int64(*[INT] * 6, F32, F32, F32, F32, width, int8)
+def hit_mask_rows(typing, dots, params, step, corrections, t, a, f, threshold, width, int8):
+    """Call `_llvm_screen.hit_mask_rows`."""
+    signature = types.int64(*[INT] * 4, F32, F32, F32, F32, width, int8)
     sizes = _literals(width=width, int8=int8)
 
     def generate(context, builder, sig, args):
-        return emit.hit_mask_rows(builder, args[0], args[1:6], args[6:10], **sizes)
+        rows = screen.pointers(builder, args[1], args[2], 4)
+        return screen.hit_mask_rows(builder, args[0], rows, args[3], args[4:8], **sizes)
 
     return signature, generate
 

@@ -3,186 +3,204 @@
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from numba.np.unsafe.ndarray import to_fixed_tuple
 
-from facelab.matching._gallery import Prepared
-from facelab.matching._threads import share
+from facelab.matching._gallery import Gallery, GalleryRows
 from facelab.matching.kernels._bounds import describe, lay_f32, lay_i8, screenable
 from facelab.matching.kernels._compile_cache import kernel
-from facelab.matching.kernels._heap import new_queue, sort_heap
+from facelab.matching.kernels._exact import Exact
+from facelab.matching.kernels._heap import State, new_queue, settle, sort_heap
 from facelab.matching.kernels._isa import Isa
-from facelab.matching.kernels._scan import row_scan, settle, tile_scan
-from facelab.matching.search._streaming import merge
+from facelab.matching.kernels._scan import ScanQueries, ScanRows, row_scan, tile_scan
+from facelab.matching.search._merge import merge
+from facelab.matching.search._planner import (
+    FIELDS,
+    ScanPlan,
+    query_shares,
+    scan_plan,
+    vectors_for,
+)
+from facelab.matching.threads import share, spans
 
-_FLOAT32, _INT64 = np.dtype(np.float32), np.dtype(np.int64)
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_FLOAT32, _INT64, _INT8 = np.dtype(np.float32), np.dtype(np.int64), np.dtype(np.int8)
+MOST_RESULTS = 1_000_000
+"""Results (queries × k) up to which one call holds them all."""
 
 
 @functools.cache
-def whole_search(isa: Isa, vectors: int, int8: bool):
+def compiled_search(isa: Isa, vectors: int, int8: bool) -> Callable[..., tuple[int, int]]:
     """Return the compiled search; vectors = 0 reads rows as vectors.
 
-    It fills `keys` and `ids` (n, k), and returns how many rows passed the screening and how many were rescored; it
-    did nothing and returns (-1, 0) where the queries are not finite or not screenable (`bounds.screenable`). `place`
-    is what `where` returns.
+    It fills `keys` and `ids` (n, k), and returns how many rows passed the screening and how many were rescored. Where
+    queries are not finite or not screenable (`_bounds.screenable`), it does nothing and returns (-1, 0). `numbers` is
+    a `ScanPlan` as an array.
     """
     scan = tile_scan(isa, vectors, int8) if vectors else row_scan(isa, int8)
 
     @kernel
-    def search(queries, keys, ids, whole_numbers, mean, params, c, place):
+    def search(queries, keys, ids, whole_numbers, mean, params, corrections, numbers):
         n, d = queries.shape
-        rows, stride, last, address, row_bytes, kind, metric = (
-            place[0],
-            place[1],
-            place[2],
-            place[3],
-            place[4],
-            place[5],
-            place[6],
-        )
-        lanes, packed, levels, offset, span = place[7], place[8] > 0, place[9], place[10], place[11]
+        plan = ScanPlan(*to_fixed_tuple(numbers, FIELDS))
+        metric, lanes, packed = plan.metric, plan.lanes, plan.packed > 0
         info = describe(queries, metric)
         if not screenable(info[0], metric):
             return -1, 0
-        waiting, pending, counts, stats = new_queue(n, keys.shape[1])
         if int8:
             laid, lane = lay_i8(
-                queries, mean, metric, levels, offset, whole_numbers, stride, lanes, packed, info
+                queries,
+                mean,
+                metric,
+                plan.levels,
+                plan.offset,
+                whole_numbers,
+                plan.rows_stride,
+                lanes,
+                packed,
+                info,
             )
-            steps = (d + 3) // 4 if packed else stride // span
-            panel_bytes = laid.shape[1] * laid.shape[2]
+            steps = (d + 3) // 4 if packed else plan.rows_stride // plan.span
         else:
             laid, lane = lay_f32(queries, metric, lanes, packed, info)
-            steps = d if packed else d // span
-            panel_bytes = laid.shape[1] * laid.shape[2] * 4
-        first, base = place[12], place[13]
-        scan(
-            rows,
-            stride,
-            params,
-            c,
-            laid.ctypes.data,
-            panel_bytes,
-            n,
-            steps,
-            lane,
-            keys,
-            ids,
-            waiting,
-            pending,
-            counts,
-            stats,
-            queries,
-            info,
-            address,
-            row_bytes,
-            base,
-            kind,
-            metric,
-            first,
-            last,
-        )
-        settle(
-            lane[3],
-            keys,
-            ids,
-            waiting,
-            pending,
-            counts,
-            stats,
-            queries,
-            info,
-            address,
-            row_bytes,
-            base,
-            kind,
-            metric,
-        )
+            steps = d if packed else d // plan.span
+        waiting, pending, counts, stats = new_queue(n, keys.shape[1])
+        state = State(keys, ids, waiting, pending, counts, stats)
+        exact = Exact(queries, info, plan.address, plan.row_bytes, 0, plan.kind, metric)
+        rows = ScanRows(plan.rows_address, plan.rows_stride, params, corrections)
+        scan(rows, ScanQueries(laid, n, steps, lane), state, exact, plan.first, plan.last)
+        settle(lane[3], state, exact)
         sort_heap(keys, ids, counts[:, 0])
         return stats[0], stats[1]
 
     return search
 
 
-def where(
-    rows: Prepared, gallery: np.ndarray, kind: int, metric: int, isa: Isa, vectors: int
-) -> np.ndarray:
-    """Return the whole numbers of a search of all rows that queries do not change; `span_of` narrows it to some.
+class Found(NamedTuple):
+    """Sorted keys (n, k) float32, ids (n, k) int64, rows that passed the screening and that were rescored."""
 
-    In one array, as each argument costs a call time, and not as constants of the code: numba makes types of those and
-    compiles everything that is handed one anew.
-    """
-    return np.array(
-        [
-            rows.address,
-            rows.stride,
-            len(gallery),
-            gallery.ctypes.data,
-            gallery.strides[0],
-            kind,
-            metric,
-            max(1, vectors * isa.width),
-            vectors > 0,
-            isa.levels,
-            isa.offset,
-            4 * isa.width if rows.int8 else isa.width,
-            0,
-            0,
-        ],
-        np.int64,
-    )
+    keys: NDArray[np.float32]
+    ids: NDArray[np.int64]
+    passed: int
+    """-1 where these queries cannot be screened: nothing was searched."""
+    rescored: int
 
 
-def span_of(place: np.ndarray, first: int, last: int) -> np.ndarray:
-    """Return what `where` returned for the rows first … last alone, of which there must be k and a tile."""
-    part = place.copy()
-    part[12], part[2] = first, last
-    return part
-
-
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Plan:
-    """How n queries are searched: the compiled call, the rows it scans, where they lie; or pieces for threads to take.
+    """How a shape is searched: the compiled call, the rows it scans, and the plan as an array."""
 
-    A piece is (queries, plan): all queries and some of the rows, or some of the queries and all rows.
-    """
-
-    call: Callable
-    rows: Prepared
-    place: np.ndarray
-    pieces: list[tuple[slice, Plan]] | None = None
+    call: Callable[..., tuple[int, int]]
+    rows: GalleryRows
+    numbers: NDArray[np.int64]
+    pieces: tuple[tuple[slice, Plan], ...] = ()
+    """What threads take in turn, if they do: (queries, plan), all queries or all rows in each."""
     threads: int = 1
 
-    def search(
-        self, queries: np.ndarray, k: int, whole_numbers: bool
-    ) -> tuple[np.ndarray, np.ndarray, int, int]:
-        """Return sorted keys (n, k) float32, ids (n, k) int64, and the rows that passed (-1: not done) and rescored."""
-        if self.pieces is not None:
+    def search(self, queries: NDArray[np.float32], k: int, whole_numbers: bool) -> Found:
+        """Search rows for the k nearest of each query; `whole_numbers`: the queries are int8 values."""
+        if self.pieces:
             return self._share(queries, k, whole_numbers)
         rows, shape = self.rows, (len(queries), k)
         keys, ids = np.empty(shape, _FLOAT32), np.empty(shape, _INT64)
+        _, _, params, corrections = rows.scanned
         passed, rescored = self.call(
-            queries, keys, ids, whole_numbers, rows.mean, rows.params, rows.c, self.place
+            queries, keys, ids, whole_numbers, rows.mean, params, corrections, self.numbers
         )
-        return keys, ids, passed, rescored
+        return Found(keys, ids, passed, rescored)
 
-    def _share(
-        self, queries: np.ndarray, k: int, whole_numbers: bool
-    ) -> tuple[np.ndarray, np.ndarray, int, int]:
-        found: list = [None] * len(self.pieces)
+    def _share(self, queries: NDArray[np.float32], k: int, whole_numbers: bool) -> Found:
+        found: list[Found | None] = [None] * len(self.pieces)
 
         def job(_: int, i: int) -> None:
             part, plan = self.pieces[i]
             found[i] = plan.search(queries[part], k, whole_numbers)
 
         share(self.threads, range(len(found)), job)
-        keys, ids, passed, rescored = zip(*found)
-        by_rows = len(keys[0]) == len(queries)
-        both = (
-            merge(list(zip(keys, ids)), k)
-            if by_rows
-            else (np.concatenate(keys), np.concatenate(ids))
-        )
-        return *both, sum(passed) if min(passed) >= 0 else -1, sum(rescored)
+        done = [part for part in found if part is not None]
+        if len(done[0].keys) == len(queries):
+            keys, ids = merge([(part.keys, part.ids) for part in done], k)
+        else:
+            keys = np.concatenate([part.keys for part in done])
+            ids = np.concatenate([part.ids for part in done])
+        passed = [part.passed for part in done]
+        rescored = sum(part.rescored for part in done)
+        return Found(keys, ids, sum(passed) if min(passed) >= 0 else -1, rescored)
+
+
+class SingleCalls:
+    """The searches of one gallery that fit a compiled call; the plans of the last shapes are kept."""
+
+    def __init__(self, gallery: Gallery, rows: GalleryRows, threads: int, *, auto: bool):
+        self.gallery, self.rows, self.threads, self.auto = gallery, rows, threads, auto
+        self.plans: dict[tuple[int, int], Plan] = {}
+        self._lock = threading.Lock()
+        self._size, self._batch = gallery.vectors.size, gallery.policy.query_batch
+        self._most = gallery.policy.one_call_work * threads
+        self._levels = gallery.isa.levels
+
+    def fits(self, n: int, k: int) -> bool:
+        """Return whether this search is short enough not to need interrupting, and small enough to hold."""
+        return n <= self._batch and n * k <= MOST_RESULTS and n * self._size <= self._most
+
+    def plan(self, n: int, k: int) -> Plan:
+        """Return the plan of a shape; the oldest is forgotten where there are more than the policy keeps."""
+        plan = self.plans.get((n, k))
+        if plan is None:
+            plan = self._make(n, k)
+            with self._lock:
+                while len(self.plans) >= self.gallery.policy.plans:
+                    del self.plans[next(iter(self.plans))]
+                self.plans[n, k] = plan
+        return plan
+
+    def _make(self, n: int, k: int) -> Plan:
+        gallery, policy, rows = self.gallery, self.gallery.policy, self.rows
+        few_rows = len(gallery) <= policy.small_gallery and gallery.vectors.dtype == np.float32
+        if self.auto and n >= policy.many_queries and few_rows:
+            rows = gallery.float_rows
+        vectors = vectors_for(n, len(gallery), gallery.isa, policy, int8=rows.int8)
+        whole = scan_plan(gallery, rows, vectors)
+        call = compiled_search(gallery.isa, vectors, rows.int8)
+        pieces: tuple[tuple[slice, Plan], ...] = ()
+        if policy.threads_pay(n, self._size, int8=rows.int8):
+            pieces = tuple(
+                (part, Plan(call, rows, plan.as_array()))
+                for part, plan in self._pieces(whole, n, k, vectors)
+            )
+        return Plan(call, rows, whole.as_array(), pieces, self.threads if pieces else 1)
+
+    def _pieces(
+        self, whole: ScanPlan, n: int, k: int, vectors: int
+    ) -> list[tuple[slice, ScanPlan]]:
+        """Return the (queries, plan) that threads take in turn: queries where they can be shared, else rows."""
+        policy = self.gallery.policy
+        shares = query_shares(n, vectors, self.gallery.isa, policy, self.threads)
+        if shares:
+            return [(slice(a, b), whole) for a, b in shares]
+        count = min(self.threads, len(self.gallery) // max(k, policy.smallest_block))
+        if count < 2:
+            return []
+        rows = spans(0, len(self.gallery), count)
+        return [(slice(0, n), whole._replace(first=a, last=b)) for a, b in rows]
+
+    def search(
+        self, queries: NDArray[np.float32] | NDArray[np.float16] | NDArray[np.int8], k: int
+    ) -> tuple[Found, str] | None:
+        """Return what was found and the path's name; None where the queries are too large or not finite."""
+        plan = self.plan(len(queries), k)
+        rows, whole_numbers = plan.rows, False
+        if queries.dtype is not _FLOAT32:
+            whole_numbers = rows.exact and queries.dtype == _INT8 and self._levels == 127
+            queries = queries.astype(np.float32)
+        elif not queries.flags.writeable:
+            queries = queries.copy()  # numba compiles separately for read-only arrays
+        found = plan.search(queries, k, whole_numbers)
+        return None if found.passed < 0 else (found, rows.name)

@@ -13,9 +13,8 @@ from numba import njit
 
 from facelab.core import timing
 from facelab.core.errors import BadInputError
-from facelab.matching._matcher import Matcher
-from facelab.matching.kernels._intrinsics import pair_block
-from facelab.matching.kernels._isa import Isa, choose
+from facelab.matching import Matcher
+from facelab.matching.kernels import Isa, choose, pair_block
 
 ROWS = 4
 """Rows taken side by side, as few running sums would wait for each other; they are given up together."""

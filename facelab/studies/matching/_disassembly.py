@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from facelab.core.errors import BadInputError
-from facelab.matching.kernels import _loops as loops
-from facelab.matching.kernels._isa import choose
+from facelab.matching import kernels as loops
+from facelab.matching.kernels import choose
 
 _INSTRUCTION = re.compile(r"^\s+([a-z][a-z0-9.]*)\s+(.*)$")
 # x86: v?addps, v?mulps, vfmadd231ps … are packed, …ss scalar. AArch64: "fmla v0.4s" is packed, "fmadd s0" scalar.

@@ -9,13 +9,9 @@ import numpy as np
 from numba import njit
 
 from facelab.core import timing
-from facelab.matching._matcher import Matcher
-from facelab.matching._pairwise import one_blas_thread, pairwise
-from facelab.matching._threads import run_spans, share
-from facelab.matching.kernels._compile_cache import kernel
-from facelab.matching.kernels._intrinsics import tile_f32
-from facelab.matching.kernels._isa import Isa, choose
-from facelab.matching.kernels._loops import blocked
+from facelab.matching import Matcher, pairwise
+from facelab.matching.kernels import Isa, blocked, choose, kernel, tile_f32
+from facelab.matching.threads import one_blas_thread, run_spans, share
 
 SAMPLE_S = 0.1
 """Seconds that a sample of two threads spans at least: over shorter ones the second core may just be waking up."""

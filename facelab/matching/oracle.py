@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from facelab.matching._vectors import metric_name
+from facelab.matching._types import Metric
 
 
 def distances(a: np.ndarray, b: np.ndarray, metric: str = "sqeuclidean") -> np.ndarray:
@@ -15,7 +15,7 @@ def distances(a: np.ndarray, b: np.ndarray, metric: str = "sqeuclidean") -> np.n
     >>> distances(np.array([[1, 0]]), np.array([[0, 1], [1, 0]]), "cosine").tolist()
     [[1.0, 0.0]]
     """
-    metric = metric_name(metric)
+    metric = Metric.of(metric)
     x, y = np.asarray(a, np.float64), np.asarray(b, np.float64)
     if metric in ("sqeuclidean", "l2"):
         out = np.empty((len(x), len(y)))
@@ -55,7 +55,7 @@ def relative_error(
     true = distances(a, b, metric)
     error = np.abs(np.asarray(got, np.float64) - true)
     size = np.abs(true)
-    if metric_name(metric) == "ip":
+    if Metric.of(metric) == "ip":
         size = np.outer(*(np.linalg.norm(np.asarray(x, np.float64), axis=1) for x in (a, b)))
     if not error.size:
         return 0.0
@@ -71,5 +71,5 @@ def top_k(queries: np.ndarray, gallery: np.ndarray, k: int, metric: str = "sqeuc
     d = np.hstack(
         [distances(queries, gallery[i : i + 65_536], metric).astype(np.float32) for i in pieces]
     )
-    order = np.argsort(-d if metric_name(metric) == "ip" else d, axis=1, kind="stable")[:, :k]
+    order = np.argsort(-d if Metric.of(metric) == "ip" else d, axis=1, kind="stable")[:, :k]
     return np.take_along_axis(d, order, axis=1), order

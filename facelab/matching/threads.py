@@ -1,18 +1,22 @@
-"""Threads that share work: whoever is free takes the next piece, so nobody waits for a slower neighbour."""
+"""Work-stealing threads: each idle thread takes the next piece."""
 
 from __future__ import annotations
 
+import functools
 import os
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import pairwise
+from typing import Any, TypeVar
 
 import numpy as np
 
 from facelab.core.errors import BadInputError
 from facelab.core.machine import cores
 
+Piece = TypeVar("Piece")
 _POOLS: dict[tuple[int, int], ThreadPoolExecutor] = {}
 _POOLS_LOCK = threading.Lock()
 
@@ -32,26 +36,30 @@ def check_threads(threads: int | None) -> int:
         return cores()
     if isinstance(threads, bool) or not isinstance(threads, (int, np.integer)) or threads < 1:
         raise BadInputError(
-            "threads must be a whole number from 1", got=repr(threads), fix="None uses every core"
+            "threads must be an integer from 1", got=repr(threads), fix="None uses every core"
         )
     return int(threads)
 
 
 def share(
-    threads: int, pieces: Iterable, job: Callable, *, until: Callable[[], bool] | None = None
+    threads: int,
+    pieces: Iterable[Piece],
+    job: Callable[[int, Piece], object],
+    *,
+    until: Callable[[], bool] | None = None,
 ) -> None:
     """Call job(worker, piece) for every piece on `threads` threads, this one among them as worker 0.
 
     Each thread takes the next piece when it has done its last one; `until()` true ends that early. An error, Ctrl-C
     included, ends it too, and is raised when every thread is done.
     """
-    left, broken = iter(pieces), []
+    left, broken = iter(pieces), list[BaseException]()
 
     def work(worker: int) -> None:
         try:
             for (
                 piece
-            ) in left:  # the next() of a list's iterator is one step that no other thread can enter
+            ) in left:  # next() of a list's iterator is one step: no other thread can enter it
                 job(worker, piece)
                 if broken or (until is not None and until()):
                     return
@@ -91,3 +99,20 @@ def run_spans(
     """
     count = max(threads, min(4 * threads, (last - first) // least)) if threads > 1 else 1
     share(threads, spans(first, last, count), lambda _, span: job(*span))
+
+
+@functools.cache
+def _controller() -> Any:
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
+
+
+_BLAS_LOCK = threading.RLock()
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Hold numpy's BLAS to one thread: ours divide the work, and figures say how many there were."""
+    with _BLAS_LOCK, _controller().limit(limits=1, user_api="blas"):
+        yield
