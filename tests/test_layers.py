@@ -95,9 +95,7 @@ def test_no_room_imports_private_names_of_another_room(path):
     mine = layer(path)
     for module, line, _ in imports(path):
         parts = module.split(".")
-        if parts[0] != "facelab" or len(parts) < 2 or parts[1] in (mine, "matching"):
-            continue
-        if module.startswith("facelab.studies.matching."):
+        if parts[0] != "facelab" or len(parts) < 2 or parts[1] == mine:
             continue
         private = [p for p in parts[2:] if p.startswith("_") and not p.startswith("__")]
         assert not private, f"{path}:{line}: {module} is private to {parts[1]}"

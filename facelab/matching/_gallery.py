@@ -6,7 +6,7 @@ import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -38,7 +38,7 @@ class GalleryRows:
     owner: NDArray[np.float32] | NDArray[np.int8]
     """The array that `scanned.address` points into."""
 
-    @property
+    @cached_property
     def name(self) -> str:
         """Return the path's name: "screened" for int8 codes, else "exhaustive"."""
         return "screened" if self.int8 else "exhaustive"
@@ -93,7 +93,7 @@ class Gallery:
     @cached_property
     def float_rows(self) -> GalleryRows:
         """The float32 rows of a gallery in memory, with their parameters."""
-        return plain_rows(self.vectors, self.squares, self)
+        return plain_rows(self.vectors.astype(np.float32, copy=False), self.squares, self)
 
     def exact(self, queries: NDArray[np.float32], info: NDArray[np.float64], base: int) -> Exact:
         """Return what the exact formula needs for the rows from `base` on."""
@@ -186,7 +186,7 @@ def encode(gallery: Gallery, threads: int) -> GalleryRows:
         part = vectors[first:last]
         part = part if exact else np.ascontiguousarray(part, np.float32)
 
-        def fill(a: int, b: int, part=part, first: int = first) -> None:
+        def fill(a: int, b: int, part: NDArray[Any] = part, first: int = first) -> None:
             bounds.encode_rows(
                 part,
                 mean,

@@ -100,6 +100,7 @@ class Matcher:
         self._gallery = open_gallery(vectors, self.metric, choose(isa), policy, self.threads)
         self._rows, self.dimension = vectors.shape
         self._name = str(self.metric)
+        self._plain = self.metric in (Metric.SQEUCLIDEAN, Metric.COSINE)
         self._codes = self._encode()
         self._calls = self._single_calls()
 
@@ -165,7 +166,7 @@ class Matcher:
             nothing = np.empty((0, k), np.float32), np.empty((0, k), np.int64)
             return Matches(*nothing, metric=self._name)
         calls = self._calls
-        if calls is not None and calls.fits(n, k) and (found := calls.search(queries, k)):
+        if calls is not None and (found := calls.search(queries, k)):
             if progress is not None:
                 progress(self._rows, self._rows)
             (keys, ids, passed, rescored), path = found
@@ -302,7 +303,7 @@ class Matcher:
         arrays.check_same_width(checked, self._gallery.vectors, ("the queries", "the gallery"))
         return checked
 
-    def _check_threshold(self, threshold: float) -> float:
+    def _check_threshold(self, threshold: Any) -> float:
         number = isinstance(threshold, (int, float, np.integer, np.floating))
         if isinstance(threshold, bool) or not number or not math.isfinite(threshold):
             raise BadInputError(
@@ -390,9 +391,9 @@ class Matcher:
 
     def _distances(self, keys: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return sorted keys as distances of this metric (the inner product itself for "ip")."""
-        if self.metric is Metric.IP:
-            return np.float32(0) - keys
-        return np.sqrt(keys) if self.metric is Metric.L2 else keys
+        if self._plain:
+            return keys
+        return np.sqrt(keys) if self.metric is Metric.L2 else np.float32(0) - keys
 
 
 def compile_search(

@@ -31,7 +31,7 @@ def distances(a: np.ndarray, b: np.ndarray, metric: str = "sqeuclidean") -> np.n
         np.divide(v, length[:, None], out=np.zeros_like(v), where=length[:, None] > 0)
         for v, length in zip((x, y), lengths)
     ]
-    out = 0.5 * distances(*units)
+    out = 0.5 * distances(units[0], units[1])
     out[lengths[0] == 0] = 1.0
     out[:, lengths[1] == 0] = 1.0
     return out
@@ -63,7 +63,9 @@ def relative_error(
         return float(np.where(error == 0, 0.0, error / size).max())
 
 
-def top_k(queries: np.ndarray, gallery: np.ndarray, k: int, metric: str = "sqeuclidean") -> tuple:
+def top_k(
+    queries: np.ndarray, gallery: np.ndarray, k: int, metric: str = "sqeuclidean"
+) -> tuple[np.ndarray, np.ndarray]:
     """Return the (n, k) float32 distances and ids of the k nearest, ties by the lower id."""
     pieces = range(
         0, max(1, len(gallery)), 65_536

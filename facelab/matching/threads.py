@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import pairwise
@@ -30,7 +30,7 @@ def pool(threads: int) -> ThreadPoolExecutor:
         return _POOLS[key]
 
 
-def check_threads(threads: int | None) -> int:
+def check_threads(threads: Any) -> int:
     """Return the number of threads to use; None means every core this process may use."""
     if threads is None:
         return cores()
@@ -112,7 +112,7 @@ _BLAS_LOCK = threading.RLock()
 
 
 @contextmanager
-def one_blas_thread() -> Iterator[None]:
+def one_blas_thread() -> Generator[None]:
     """Hold numpy's BLAS to one thread: ours divide the work, and figures say how many there were."""
     with _BLAS_LOCK, _controller().limit(limits=1, user_api="blas"):
         yield

@@ -34,6 +34,8 @@ exact keys alone, and so are, for cosine, vectors with norms below 2⁻⁴⁰, w
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numba import njit
 
@@ -220,7 +222,7 @@ def lay_i8(queries, mean, metric, levels, offset, whole_numbers, code_width, lan
 
 
 @njit(cache=True, nogil=True, fastmath=_SUMS)
-def add_rows(x, total):
+def add_rows(x: Any, total: Any) -> None:
     """Add the rows of x to total (float64), for the gallery's mean."""
     for r in range(x.shape[0]):
         for i in range(x.shape[1]):

@@ -10,6 +10,7 @@ import functools
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from numba import njit
 
@@ -26,7 +27,7 @@ def _room() -> str:
     return digest.hexdigest()
 
 
-def _constants(function: Callable) -> tuple:
+def _constants(function: Callable[..., Any]) -> tuple[Any, ...]:
     """Return what a function was closed over, other compiled functions by what they were closed over themselves."""
     cells = (cell.cell_contents for cell in function.__closure__ or ())
     return tuple(
@@ -35,14 +36,14 @@ def _constants(function: Callable) -> tuple:
     )
 
 
-def _steady(compiled):
+def _steady(compiled: Any) -> Callable[..., Any]:
     """Name a function in numba's cache on disk by its sources and constants, and return it.
 
     Numba would pickle what the function is closed over, and another compiled function pickles differently in every
     process: such code was compiled anew each time, for ten seconds.
     """
 
-    def key(signature, codegen) -> tuple:
+    def key(signature: Any, codegen: Any) -> tuple[Any, ...]:
         return signature, codegen.magic_tuple(), (_room(), repr(_constants(compiled.py_func)))
 
     if hasattr(getattr(compiled, "_cache", None), "_index_key"):
@@ -50,12 +51,12 @@ def _steady(compiled):
     return compiled
 
 
-def kernel(function: Callable):
+def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile a function that Python calls."""
     return _steady(njit(cache=True, nogil=True, no_cfunc_wrapper=True)(function))
 
 
-def part(function: Callable):
+def part(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile a function that only compiled functions call."""
     return _steady(
         njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True)(function)

@@ -8,6 +8,8 @@ for d up to 4000, and 256 for the scalar one, whose error stays below 4e-6 even 
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -32,7 +34,7 @@ EXPLICIT_FLOATS = 8192
 _REASSOCIATE = {"reassoc", "contract", "nsz"}
 
 
-def _scalar(fused: bool, diff: bool):
+def _scalar(fused: bool, diff: bool) -> Callable[..., Any]:
     """Return the textbook loop: one pair at a time, one running sum, one number at a time.
 
     `fused`: a multiplication and the addition after it are one instruction, as gcc and clang compile this loop for a
@@ -98,7 +100,7 @@ def scalar4_l2(a, b, out, first, last):
                 out[i, j + 3] = t3
 
 
-def _autovec(diff: bool):
+def _autovec(diff: bool) -> Callable[..., Any]:
     """Return plain loops with leave to reorder sums, vectorised by LLVM.
 
     Four rows of b share each load of a; rows of b are taken in groups that stay in the first-level cache.
@@ -136,7 +138,7 @@ autovec_l2, autovec_ip = _autovec(True), _autovec(False)
 
 
 @functools.cache
-def explicit(isa: Isa, diff: bool):
+def explicit(isa: Isa, diff: bool) -> Callable[..., Any]:
     """Return the explicit SIMD kernel: lanes are dimensions, a few rows of a meet a few rows of b in registers.
 
     Every register of sums is folded once a pair; what is left of d after whole registers is added number by number.
@@ -195,7 +197,7 @@ def explicit(isa: Isa, diff: bool):
 
 
 @functools.cache
-def blocked(isa: Isa, diff: bool):
+def blocked(isa: Isa, diff: bool) -> Callable[..., Any]:
     """Return the register-blocked kernel: a tile of sums in registers, one load serving many multiplications.
 
     It fills out[first:last, begin:end]. `diff` sums (a-b)², else products. Some rows of b at a time are laid side by
@@ -254,7 +256,7 @@ def blocked(isa: Isa, diff: bool):
 
 
 @functools.cache
-def blocked_i8(isa: Isa):
+def blocked_i8(isa: Isa) -> Callable[..., Any]:
     """Return the register-blocked kernel for int8: exact integer sums, written as float32.
 
     metric code 0 Σ(a-b)², 1 Σab. `panels` (panel, steps, lanes·4) holds b's bytes with the offset of vpdpbusd added;

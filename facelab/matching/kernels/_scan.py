@@ -7,7 +7,8 @@ derived in `_bounds`: a pair whose t·(acc - C)·S + A·E + F·G + T < H cannot 
 from __future__ import annotations
 
 import functools
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -93,7 +94,7 @@ def keep_smallest(best, carry, k, lanes):
 
 
 @functools.cache
-def tile_products(isa: Isa, vectors: int, int8: bool):
+def tile_products(isa: Isa, vectors: int, int8: bool) -> Callable[..., Any]:
     """Return the function that fills a tile with the products of one panel and the rows from r on."""
     width, height, dot = isa.width, isa.rows(vectors, int8=int8), isa.dot
 
@@ -109,7 +110,7 @@ def tile_products(isa: Isa, vectors: int, int8: bool):
 
 
 @functools.cache
-def seeded_tiles(isa: Isa, vectors: int, int8: bool):
+def seeded_tiles(isa: Isa, vectors: int, int8: bool) -> Callable[..., Any]:
     """Return the function that fills all tiles of rows first … stop and lowers a panel's thresholds from them.
 
     The k-th smallest, over groups of rows, of the group's smallest upper bound is above k scores, hence a threshold.
@@ -142,7 +143,7 @@ def seeded_tiles(isa: Isa, vectors: int, int8: bool):
 
 
 @functools.cache
-def tile_scan(isa: Isa, vectors: int, int8: bool):
+def tile_scan(isa: Isa, vectors: int, int8: bool) -> Callable[..., Any]:
     """Return the compiled scan for panels of `vectors` vectors: many queries at a time, sums in registers.
 
     Its arguments: `ScanRows`, `ScanQueries`, `State`, `Exact`, first and last row, at least one tile apart.
@@ -203,7 +204,7 @@ def tile_scan(isa: Isa, vectors: int, int8: bool):
 
 
 @functools.cache
-def row_products(isa: Isa, int8: bool):
+def row_products(isa: Isa, int8: bool) -> Callable[..., Any]:
     """Return the function that fills dots with the products of one query and rows start … stop."""
     width, dot, height = isa.width, isa.dot if int8 else "", min(8, isa.width)
     size = 1 if int8 else 4
@@ -229,7 +230,7 @@ def row_products(isa: Isa, int8: bool):
 
 
 @functools.cache
-def seeded_rows(isa: Isa, int8: bool):
+def seeded_rows(isa: Isa, int8: bool) -> Callable[..., Any]:
     """Return the function that finds a threshold for one query from its products with rows start … stop.
 
     Lane by lane and group by group, the smallest upper bound of many rows is above one score, hence the k-th smallest
@@ -254,7 +255,7 @@ def seeded_rows(isa: Isa, int8: bool):
 
 
 @functools.cache
-def row_scan(isa: Isa, int8: bool):
+def row_scan(isa: Isa, int8: bool) -> Callable[..., Any]:
     """Return the compiled scan for few queries: rows are read once, as vectors, at the speed of memory.
 
     The arguments are those of `tile_scan`, with whole queries instead of panels.

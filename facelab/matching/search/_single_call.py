@@ -5,11 +5,12 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
-from numba.np.unsafe.ndarray import to_fixed_tuple
+from numba.np.unsafe import ndarray as numba_arrays
+from numpy.typing import NDArray
 
 from facelab.matching._gallery import Gallery, GalleryRows
 from facelab.matching.kernels._bounds import describe, lay_f32, lay_i8, screenable
@@ -28,9 +29,7 @@ from facelab.matching.search._planner import (
 )
 from facelab.matching.threads import share, spans
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+to_fixed_tuple: Any = numba_arrays.to_fixed_tuple
 _FLOAT32, _INT64, _INT8 = np.dtype(np.float32), np.dtype(np.int64), np.dtype(np.int8)
 MOST_RESULTS = 1_000_000
 """Results (queries × k) up to which one call holds them all."""
@@ -47,7 +46,16 @@ def compiled_search(isa: Isa, vectors: int, int8: bool) -> Callable[..., tuple[i
     scan = tile_scan(isa, vectors, int8) if vectors else row_scan(isa, int8)
 
     @kernel
-    def search(queries, keys, ids, whole_numbers, mean, params, corrections, numbers):
+    def search(
+        queries: Any,
+        keys: Any,
+        ids: Any,
+        whole_numbers: Any,
+        mean: Any,
+        params: Any,
+        corrections: Any,
+        numbers: Any,
+    ) -> tuple[int, int]:
         n, d = queries.shape
         plan = ScanPlan(*to_fixed_tuple(numbers, FIELDS))
         metric, lanes, packed = plan.metric, plan.lanes, plan.packed > 0
@@ -83,23 +91,21 @@ def compiled_search(isa: Isa, vectors: int, int8: bool) -> Callable[..., tuple[i
     return search
 
 
-class Found(NamedTuple):
-    """Sorted keys (n, k) float32, ids (n, k) int64, rows that passed the screening and that were rescored."""
+Found = tuple[NDArray[np.float32], NDArray[np.int64], int, int]
+"""Sorted keys (n, k), ids (n, k), rows that passed the screening (-1: not screenable, nothing done) and rescored.
 
-    keys: NDArray[np.float32]
-    ids: NDArray[np.int64]
-    passed: int
-    """-1 where these queries cannot be screened: nothing was searched."""
-    rescored: int
+Plain, as a search of a thousand rows takes a few microseconds and a tuple with names a quarter of one.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How a shape is searched: the compiled call, the rows it scans, and the plan as an array."""
+    """How a shape is searched: the compiled call and what it needs that queries do not change."""
 
     call: Callable[..., tuple[int, int]]
     rows: GalleryRows
-    numbers: NDArray[np.int64]
+    tables: tuple[Any, ...]
+    """The last arguments of the call: mean, S E G H, C, and the `ScanPlan` as an array."""
     pieces: tuple[tuple[slice, Plan], ...] = ()
     """What threads take in turn, if they do: (queries, plan), all queries or all rows in each."""
     threads: int = 1
@@ -108,13 +114,10 @@ class Plan:
         """Search rows for the k nearest of each query; `whole_numbers`: the queries are int8 values."""
         if self.pieces:
             return self._share(queries, k, whole_numbers)
-        rows, shape = self.rows, (len(queries), k)
+        shape = (len(queries), k)
         keys, ids = np.empty(shape, _FLOAT32), np.empty(shape, _INT64)
-        _, _, params, corrections = rows.scanned
-        passed, rescored = self.call(
-            queries, keys, ids, whole_numbers, rows.mean, params, corrections, self.numbers
-        )
-        return Found(keys, ids, passed, rescored)
+        passed, rescored = self.call(queries, keys, ids, whole_numbers, *self.tables)
+        return keys, ids, passed, rescored
 
     def _share(self, queries: NDArray[np.float32], k: int, whole_numbers: bool) -> Found:
         found: list[Found | None] = [None] * len(self.pieces)
@@ -124,15 +127,17 @@ class Plan:
             found[i] = plan.search(queries[part], k, whole_numbers)
 
         share(self.threads, range(len(found)), job)
-        done = [part for part in found if part is not None]
-        if len(done[0].keys) == len(queries):
-            keys, ids = merge([(part.keys, part.ids) for part in done], k)
+        keys, ids, passed, rescored = zip(*(part for part in found if part is not None))
+        if len(keys[0]) == len(queries):
+            keys, ids = merge(list(zip(keys, ids)), k)
         else:
-            keys = np.concatenate([part.keys for part in done])
-            ids = np.concatenate([part.ids for part in done])
-        passed = [part.passed for part in done]
-        rescored = sum(part.rescored for part in done)
-        return Found(keys, ids, sum(passed) if min(passed) >= 0 else -1, rescored)
+            keys, ids = np.concatenate(keys), np.concatenate(ids)
+        return keys, ids, sum(passed) if min(passed) >= 0 else -1, sum(rescored)
+
+
+def _plan(call: Callable[..., tuple[int, int]], rows: GalleryRows, numbers: ScanPlan) -> Plan:
+    scanned = rows.scanned
+    return Plan(call, rows, (rows.mean, scanned.params, scanned.corrections, numbers.as_array()))
 
 
 class SingleCalls:
@@ -144,7 +149,6 @@ class SingleCalls:
         self._lock = threading.Lock()
         self._size, self._batch = gallery.vectors.size, gallery.policy.query_batch
         self._most = gallery.policy.one_call_work * threads
-        self._levels = gallery.isa.levels
 
     def fits(self, n: int, k: int) -> bool:
         """Return whether this search is short enough not to need interrupting, and small enough to hold."""
@@ -172,10 +176,11 @@ class SingleCalls:
         pieces: tuple[tuple[slice, Plan], ...] = ()
         if policy.threads_pay(n, self._size, int8=rows.int8):
             pieces = tuple(
-                (part, Plan(call, rows, plan.as_array()))
-                for part, plan in self._pieces(whole, n, k, vectors)
+                (part, _plan(call, rows, numbers))
+                for part, numbers in self._pieces(whole, n, k, vectors)
             )
-        return Plan(call, rows, whole.as_array(), pieces, self.threads if pieces else 1)
+        plan = _plan(call, rows, whole)
+        return replace(plan, pieces=pieces, threads=self.threads) if pieces else plan
 
     def _pieces(
         self, whole: ScanPlan, n: int, k: int, vectors: int
@@ -191,16 +196,23 @@ class SingleCalls:
         rows = spans(0, len(self.gallery), count)
         return [(slice(0, n), whole._replace(first=a, last=b)) for a, b in rows]
 
-    def search(
-        self, queries: NDArray[np.float32] | NDArray[np.float16] | NDArray[np.int8], k: int
-    ) -> tuple[Found, str] | None:
-        """Return what was found and the path's name; None where the queries are too large or not finite."""
-        plan = self.plan(len(queries), k)
-        rows, whole_numbers = plan.rows, False
+    def search(self, queries: NDArray[Any], k: int) -> tuple[Found, str] | None:
+        """Return what was found and the path's name; None for queries that need blocks.
+
+        Those are too many or too large for one call, not finite, or not screenable.
+        """
+        n = len(queries)
+        plan = self.plans.get((n, k))
+        if plan is None:
+            if not self.fits(n, k):
+                return None
+            plan = self.plan(n, k)
+        whole_numbers = False
         if queries.dtype is not _FLOAT32:
-            whole_numbers = rows.exact and queries.dtype == _INT8 and self._levels == 127
+            exact = plan.rows.exact and queries.dtype == _INT8
+            whole_numbers = exact and self.gallery.isa.levels == 127
             queries = queries.astype(np.float32)
         elif not queries.flags.writeable:
             queries = queries.copy()  # numba compiles separately for read-only arrays
         found = plan.search(queries, k, whole_numbers)
-        return None if found.passed < 0 else (found, rows.name)
+        return None if found[2] < 0 else (found, plan.rows.name)

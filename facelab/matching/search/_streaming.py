@@ -162,15 +162,22 @@ class BlockSearch:
             # `rows` owns what `rows.scanned` holds only the address of
             scan(rows.scanned, asked, state, exact, a - base, b - base)
 
-        return _Blocks(note, lambda state: settle(asked.lane[3], state, exact))
+        def settled(state: State) -> None:
+            settle(asked.lane[3], state, exact)
+
+        return _Blocks(note, settled)
 
     def _direct_blocks(self) -> _Blocks:
         """Return a scan that computes every exact key, and a settle with nothing to do."""
         exact = self.gallery.exact(self.queries, self.info, 0)
-        return _Blocks(
-            lambda state, a, b: scan_direct(state, exact, a, b),
-            lambda state: None,
-        )
+
+        def offer(state: State, a: int, b: int) -> None:
+            scan_direct(state, exact, a, b)
+
+        def settled(state: State) -> None:
+            pass
+
+        return _Blocks(offer, settled)
 
     def _lay(self, vectors: int, rows: GalleryRows, exact: Exact) -> ScanQueries:
         """Return the queries in the form the kernel wants; thresholds carry over from form to form."""
