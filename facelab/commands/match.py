@@ -225,7 +225,7 @@ def bench(
     """Time facelab's search beside the installed peers on the same data; a wrong answer is a failure (exit code 1)."""
     from facelab.core import records as record_files
     from facelab.core.errors import BadInputError
-    from facelab.studies.matching import _harness as benchmark
+    from facelab.studies import matching as benchmark
 
     if embeddings:
         gallery, queries = benchmark.split_embeddings(embeddings, max(batches))

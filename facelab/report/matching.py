@@ -191,6 +191,7 @@ def frame(rows: Sequence):
                 "recall": r.recall,
                 "answers right": r.correct,
                 "threads": r.threads,
+                "BLAS": r.blas,
             }
             for r in rows
         ]

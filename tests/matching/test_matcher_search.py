@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from facelab.core.errors import BadInputError, FacelabError
 from facelab.matching import Matcher, SearchPolicy, kernels, oracle
-from facelab.studies.matching import _harness as bench
+from facelab.studies import matching as bench
 
 METRICS = ("sqeuclidean", "ip", "cosine")
 METHODS = ("exhaustive", "screened")

@@ -8,9 +8,8 @@ import pytest
 from facelab.core import timing
 from facelab.core.machine import cores
 from facelab.matching import Matcher
+from facelab.studies import matching as bench
 from facelab.studies.matching import _claims as claims
-from facelab.studies.matching import _harness as bench
-from facelab.studies.matching import _roofline as roofline
 
 pytestmark = [pytest.mark.timing, pytest.mark.slow]
 
@@ -66,7 +65,7 @@ def test_no_exact_library_is_faster_at_any_shape(m, d):
 
 def test_large_galleries_keep_the_promised_ratios():
     pytest.importorskip("faiss")
-    found = claims.searches(searches(100_000, 512))
+    found = claims.search_claims(searches(100_000, 512))
     budgets = {(c["case"], c["metric"]): c for c in found}
     assert (
         len(budgets) == 8
@@ -82,7 +81,7 @@ def test_two_threads_gain_what_the_machine_allows():
     if cores() < 2:
         pytest.skip("one core")
     gallery, queries = bench.make_data("unit", 100_000, 1000, 512)
-    gains = roofline.two_threads(gallery, queries, 10, repeats=12, budget_s=40)
+    gains = bench.two_threads(gallery, queries, 10, repeats=12, budget_s=40)
     if np.median(gains["registers"]) < 1.8:
         pytest.skip(
             f"two threads gain {np.median(gains['registers']):.2f} here with nothing but registers"

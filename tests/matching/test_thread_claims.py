@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from facelab.studies.matching import _claims as claims
-from facelab.studies.matching import _harness as bench
+from facelab.studies.matching._rows import Row, with_threads
 
 STEADY, NOISY = np.full(9, 1.75), np.array([0.9, 1.0, 1.1, 1.5, 1.7, 1.8, 1.9, 2.0, 2.1])
 
@@ -25,7 +25,9 @@ STEADY, NOISY = np.full(9, 1.75), np.array([0.9, 1.0, 1.1, 1.5, 1.7, 1.8, 1.9, 2
     ],
 )
 def test_what_is_asked(bound, gain, budget, said):
-    ours, theirs = claims.threads({"facelab exhaustive": gain, "registers": bound}, "registers")
+    ours, theirs = claims.thread_claims(
+        {"facelab exhaustive": gain, "registers": bound}, "registers"
+    )
     assert ours["budget"] == budget and theirs["budget"] is None
     assert ours["value"] == np.median(gain) and ours["lo"] <= ours["value"] <= ours["hi"]
     assert (said is None and ours["note"] is None) or said in ours["note"]
@@ -34,8 +36,8 @@ def test_what_is_asked(bound, gain, budget, said):
 @pytest.mark.parametrize("threads", [1, 2])
 def test_promised_ratios_are_about_one_thread_and_nobody_faster_about_any(threads):
     def row(name, seconds, exact=True):
-        return bench.Row(
-            "search/1000x100000x512" + bench.with_threads(threads),
+        return Row(
+            "search/1000x100000x512" + with_threads(threads),
             name,
             np.full(9, seconds),
             True,
@@ -50,10 +52,10 @@ def test_promised_ratios_are_about_one_thread_and_nobody_faster_about_any(thread
         row("facelab exhaustive", 0.5),
         row("facelab screened", 0.2),
         row("FAISS Flat", 0.8),
-        row(bench.SGEMM, 0.6, exact=False),
+        row("sgemm alone", 0.6, exact=False),
     ]
-    found = {(c["case"], c["metric"]): c["value"] for c in claims.searches(rows)}
-    said = bench.with_threads(threads)
+    found = {(c["case"], c["metric"]): c["value"] for c in claims.search_claims(rows)}
+    said = with_threads(threads)
     assert found[f"search/all{said}", "wrong answers of exact searches"] == 0
     worst = found[
         f"search/every shape{said}", "times faster than the fastest exact library, at worst"
@@ -63,7 +65,7 @@ def test_promised_ratios_are_about_one_thread_and_nobody_faster_about_any(thread
 
 
 def test_small_galleries_are_recorded_only():
-    ours, _ = claims.threads(
+    ours, _ = claims.thread_claims(
         {"facelab exhaustive": STEADY - 1, "registers": np.full(9, 1.9)}, "registers", rows=10_000
     )
     assert ours["budget"] is None and "100,000 rows" in ours["note"]

@@ -46,10 +46,12 @@ class RangeSearch:
         found: list[Row | None] = [None] * len(self.queries)
         left = list(range(len(found)))
         first, m = self.gallery.policy.range_k, len(self.gallery)
-        for k in sorted({min(m, first), min(m, MORE * first)}):
+        for k in sorted({min(m, first), min(m, MORE * first)} - {0}):
             left = self._nearest(left, k, found, tell)
-        if left:
+        if left and m:
             self._every(left, found)
+        elif left:
+            found = [(np.empty(0, np.float32), np.empty(0, np.int64))] * len(found)
         if tell is not None:
             tell(len(found), len(found))
         return [row for row in found if row is not None]

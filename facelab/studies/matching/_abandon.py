@@ -62,7 +62,7 @@ def by_variance(gallery: np.ndarray, queries: np.ndarray) -> tuple[np.ndarray, n
     return gallery @ turn, queries @ turn
 
 
-def experiment(
+def early_abandoning(
     gallery: np.ndarray,
     queries: np.ndarray,
     k: int,

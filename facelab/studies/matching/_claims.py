@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from facelab.core import timing
-from facelab.studies.matching._harness import SGEMM, Row, with_threads
+from facelab.studies.matching._harness import SGEMM
+from facelab.studies.matching._rows import Row, with_threads
 
 AGAINST_FAISS = {1: ">= 2", 8: ">= 3", 64: ">= 1", 1000: ">= 1.3"}
 """Queries → how many times faster than FAISS's flat index, in 100 000 × 512."""
@@ -22,7 +23,7 @@ def faster(slow: Row, fast: Row) -> dict[str, float]:
     return {"value": slow.seconds / fast.seconds}
 
 
-def kernels(rows: Sequence[Row]) -> list[dict]:
+def kernel_claims(rows: Sequence[Row]) -> list[dict]:
     """Return the pairwise claims: each kernel against the scalar loops, and the largest error of all."""
     by = {r.name: r for r in rows}
     out = []
@@ -54,7 +55,7 @@ def kernels(rows: Sequence[Row]) -> list[dict]:
     ]
 
 
-def searches(rows: Sequence[Row]) -> list[dict]:
+def search_claims(rows: Sequence[Row]) -> list[dict]:
     """Return the claims about searches: right answers, the promised ratios where their shape was measured, and that
     facelab's faster path is never slower than the fastest exact library.
 
@@ -138,7 +139,7 @@ def _promised(case: str, queries: int, by: dict[str, Row], mine: Row) -> list[di
     return out
 
 
-def threads(
+def thread_claims(
     speedups: dict[str, np.ndarray], bound: str, *, rows: int = PROMISED[0], needed: float = 1.7
 ) -> list[dict]:
     """Return the claims about two threads from per-round speed-ups; `bound` is who needs nothing but the cores.

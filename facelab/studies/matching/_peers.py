@@ -8,25 +8,32 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from facelab.core import timing
 from facelab.core.machine import cores
-
-FAISS_PROBE = 10_000
-"""Gallery rows on which FAISS's two ways are compared."""
+from facelab.studies.matching._faiss_process import FaissProcess, blas_of, unit
 
 
 @dataclass(frozen=True)
-class Peer:
-    """One contender, prepared for a gallery: `search(queries)` returns (n, k) ids; approximate ones say so.
-
-    `warm(queries)` is called once before a batch is timed.
-    """
+class Contender:
+    """A library or a method, prepared for one gallery."""
 
     name: str
-    search: Callable[[np.ndarray], np.ndarray]
+    search: Callable[[np.ndarray], np.ndarray | None]
+    """search(queries) returns (n, k) ids, or None where it finds no neighbours."""
     exact: bool = True
     note: str = ""
+    prepare_s: float | None = None
+    most: float = np.inf
+    """Multiply-adds of a search above which it is left out, for the time it would take."""
+    scores: int = 0
+    """Bytes that it holds per pair of query and gallery row."""
     warm: Callable[[np.ndarray], object] = len
+    """Called once before a batch is timed: compiles what needs compiling, chooses between settings."""
+    timer: Callable[[np.ndarray, int], float] | None = None
+    """timer(queries, times) returns seconds per search; for those who measure in a process of their own."""
+    blas: str = ""
+    """The BLAS that it uses, with version and kernel."""
+    close: Callable[[], object] = tuple
+    """Called when all is measured."""
 
 
 def _best(scores: np.ndarray, k: int) -> np.ndarray:
@@ -39,7 +46,7 @@ def _best(scores: np.ndarray, k: int) -> np.ndarray:
     return np.take_along_axis(ids, order, axis=1)
 
 
-def numpy_peer(gallery: np.ndarray, k: int, metric: str, threads: int) -> Peer:
+def numpy_peer(gallery: np.ndarray, k: int, metric: str, threads: int) -> Contender:
     """|g|² - 2qg by one sgemm, then argpartition; norms and unit rows are prepared beforehand."""
     rows = (
         gallery / np.linalg.norm(gallery, axis=1, keepdims=True) if metric == "cosine" else gallery
@@ -55,85 +62,45 @@ def numpy_peer(gallery: np.ndarray, k: int, metric: str, threads: int) -> Peer:
             np.negative(scores, out=scores)
         return _best(scores, k)
 
-    return Peer("numpy", search)
+    return Contender("numpy", search, blas=blas_of("numpy"))
 
 
-def scipy_peer(gallery: np.ndarray, k: int, metric: str, threads: int) -> Peer:
+def scipy_peer(gallery: np.ndarray, k: int, metric: str, threads: int) -> Contender:
     """scipy.spatial.distance.cdist (float64 inside), then argpartition."""
     from scipy.spatial.distance import cdist
 
-    return Peer("scipy cdist", lambda queries: _best(cdist(queries, gallery, metric), k))
+    return Contender("scipy cdist", lambda queries: _best(cdist(queries, gallery, metric), k))
 
 
-def sklearn_peer(gallery: np.ndarray, k: int, metric: str, threads: int) -> Peer:
+def sklearn_peer(gallery: np.ndarray, k: int, metric: str, threads: int) -> Contender:
     """scikit-learn's NearestNeighbors(algorithm="brute"): its fused reduction (ArgKmin)."""
     from sklearn.neighbors import NearestNeighbors
 
     model = NearestNeighbors(n_neighbors=k, algorithm="brute", metric=metric, n_jobs=threads).fit(
         gallery
     )
-    return Peer("scikit-learn", lambda queries: model.kneighbors(queries, return_distance=False))
-
-
-def faiss_peer(gallery: np.ndarray, k: int, metric: str, threads: int) -> Peer:
-    """FAISS IndexFlat with its norms kept, by its own switch to BLAS or by BLAS always, whichever is faster.
-
-    FAISS 1.15 takes BLAS from 128 000 numbers in the queries (250 of 512); from 20 queries it would be six times
-    faster with it. `faiss.cvar.distance_compute_blas_threshold` is its documented setting.
-    """
-    import faiss
-
-    faiss.omp_set_num_threads(threads)
-    rows = _unit(gallery) if metric == "cosine" else gallery
-    index, probe = _flat(rows, metric), _flat(rows[:FAISS_PROBE], metric)
-    by_blas: dict[int, bool] = {}
-
-    def search(queries: np.ndarray) -> np.ndarray:
-        queries = _unit(queries) if metric == "cosine" else queries
-        return (_search_by_blas if by_blas.get(len(queries)) else _search)(index, queries, k)
-
-    def warm(queries: np.ndarray) -> None:
-        seconds = timing.interleave(
-            {
-                by: lambda by=by: by(probe, queries, min(k, probe.ntotal))
-                for by in (_search, _search_by_blas)
-            },
-            repeats=5,
-        )
-        by_blas[len(queries)] = np.median(seconds[_search_by_blas]) < np.median(seconds[_search])
-
-    return Peer("FAISS Flat", search, warm=warm)
-
-
-def _flat(rows: np.ndarray, metric: str):
-    import faiss
-
-    index = (
-        faiss.IndexFlatL2(rows.shape[1])
-        if metric == "sqeuclidean"
-        else faiss.IndexFlatIP(rows.shape[1])
+    return Contender(
+        "scikit-learn",
+        lambda queries: model.kneighbors(queries, return_distance=False),
+        blas=blas_of("scipy.libs"),
     )
-    index.add(rows)
-    if metric == "sqeuclidean":
-        index.sync_l2norms()
-    return index
 
 
-def _search(index, queries: np.ndarray, k: int) -> np.ndarray:
-    return index.search(queries, k)[1]
+def faiss_peer(gallery: np.ndarray, k: int, metric: str, threads: int) -> Contender:
+    """FAISS IndexFlat in a process of its own, by the fastest OpenBLAS kernel and the faster of its two ways."""
+    process = FaissProcess(gallery, k, metric, threads)
+    return Contender(
+        "FAISS Flat",
+        process.search,
+        warm=process.warm,
+        timer=process.seconds,
+        prepare_s=process.prepare_s,
+        blas=process.blas,
+        close=process.close,
+    )
 
 
-def _search_by_blas(index, queries: np.ndarray, k: int) -> np.ndarray:
-    import faiss
-
-    own, faiss.cvar.distance_compute_blas_threshold = faiss.cvar.distance_compute_blas_threshold, 1
-    try:
-        return _search(index, queries, k)
-    finally:
-        faiss.cvar.distance_compute_blas_threshold = own
-
-
-def faiss_hnsw(gallery: np.ndarray, k: int, metric: str, threads: int) -> Peer:
+def faiss_hnsw(gallery: np.ndarray, k: int, metric: str, threads: int) -> Contender:
     """FAISS HNSW (M 32, efConstruction 80, efSearch 64): approximate."""
     import faiss
 
@@ -144,7 +111,7 @@ def faiss_hnsw(gallery: np.ndarray, k: int, metric: str, threads: int) -> Peer:
     )
 
 
-def faiss_ivf(gallery: np.ndarray, k: int, metric: str, threads: int) -> Peer:
+def faiss_ivf(gallery: np.ndarray, k: int, metric: str, threads: int) -> Contender:
     """FAISS IVF-Flat with √m lists, an eighth of them visited: approximate."""
     import faiss
 
@@ -166,19 +133,21 @@ def _faiss_kind(metric: str) -> int:
 
 def _approximate(
     name: str, index, gallery: np.ndarray, k: int, metric: str, threads: int, note: str
-) -> Peer:
+) -> Contender:
     """Fill a FAISS index on all cores, as it is filled once, and return it searching on `threads`."""
     import faiss
 
-    prepared = _unit if metric == "cosine" else np.asarray
+    prepared = unit if metric == "cosine" else np.asarray
     faiss.omp_set_num_threads(cores())
     index.train(prepared(gallery))
     index.add(prepared(gallery))
     faiss.omp_set_num_threads(threads)
-    return Peer(name, lambda queries: index.search(prepared(queries), k)[1], exact=False, note=note)
+    return Contender(
+        name, lambda queries: index.search(prepared(queries), k)[1], exact=False, note=note
+    )
 
 
-def usearch_peer(gallery: np.ndarray, k: int, metric: str, threads: int) -> Peer:
+def usearch_peer(gallery: np.ndarray, k: int, metric: str, threads: int) -> Contender:
     """USearch's exact brute-force search."""
     from usearch.index import MetricKind, search
 
@@ -188,10 +157,10 @@ def usearch_peer(gallery: np.ndarray, k: int, metric: str, threads: int) -> Peer
         found = search(gallery, queries, k, kind, exact=True, threads=threads)
         return np.asarray(found.keys).reshape(len(queries), -1).astype(np.int64)
 
-    return Peer("USearch exact", run)
+    return Contender("USearch exact", run)
 
 
-def numkong_peer(gallery: np.ndarray, k: int, metric: str, threads: int) -> Peer:
+def numkong_peer(gallery: np.ndarray, k: int, metric: str, threads: int) -> Contender:
     """NumKong (once SimSIMD): its cdist kernels, then argpartition."""
     import numkong
 
@@ -201,13 +170,7 @@ def numkong_peer(gallery: np.ndarray, k: int, metric: str, threads: int) -> Peer
         scores = np.asarray(numkong.cdist(queries, gallery, metric=name, threads=threads))
         return _best(-scores if metric == "ip" else scores, k)
 
-    return Peer("NumKong", search)
-
-
-def _unit(x: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(
-        x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-30), np.float32
-    )
+    return Contender("NumKong", search)
 
 
 MAKERS = {

@@ -39,7 +39,7 @@ def _read(x, first, last):
     return total
 
 
-def measure(
+def measure_limits(
     *, threads: int = 1, megabytes: int = 256, repeats: int = 7, budget_s: float = 8.0
 ) -> Limits:
     """Measure the limits, interleaved: a STREAM-like read (sum of an array far larger than the caches) and products.
