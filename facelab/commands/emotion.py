@@ -165,10 +165,15 @@ def train(backend: str, data: str, as_json: bool, **options) -> None:
 
 
 def _train_faces(backend: str, data: str, o: dict, as_json: bool) -> None:
-    from facelab.emotion import backbones, predict, prepare
-    from facelab.emotion.augment import Augmentation
-    from facelab.emotion.spec import emotion_spec
-    from facelab.emotion.train import Settings, check, train_and_evaluate
+    from facelab import emotion
+    from facelab.emotion import (
+        Augmentation,
+        Settings,
+        backbones,
+        check,
+        emotion_spec,
+        train_and_evaluate,
+    )
 
     settings = Settings(
         backend=_usable(backend),
@@ -186,10 +191,10 @@ def _train_faces(backend: str, data: str, o: dict, as_json: bool) -> None:
     choice = backbones.choose(o["backbone"], size=o["size"])
     spec = emotion_spec(choice.size)
     note(f"reading {data}")
-    collected = prepare.collect(
+    collected = emotion.collect(
         data,
         spec,
-        classes=prepare.classes_of(o["classes"] or "3"),
+        classes=emotion.classes_of(o["classes"] or "3"),
         n=o["n"],
         seed=o["seed"],
         workers=o["workers"],
@@ -197,7 +202,7 @@ def _train_faces(backend: str, data: str, o: dict, as_json: bool) -> None:
         votes=o["ferplus"],
         progress=True,
     )
-    prepared = prepare.prepare(collected, seed=o["seed"])
+    prepared = emotion.prepare(collected, seed=o["seed"])
     for remark in prepared.notes:
         note(remark)
     check(prepared.parts, spec, settings)
@@ -213,12 +218,12 @@ def _train_faces(backend: str, data: str, o: dict, as_json: bool) -> None:
         workers=o["workers"],
         progress=True,
     )
-    out = Path(o["out"]) if o["out"] else predict.default_folder()
+    out = Path(o["out"]) if o["out"] else emotion.default_folder()
     note(f"training on {len(prepared.parts['train'])} faces by {settings.backend}")
     trained, evaluation = train_and_evaluate(
         prepared.parts, spec, out, settings, backbone=start, source=prepared.source, on_line=_epochs
     )
-    predict.remember(out)
+    emotion.remember(out)
     value = {
         "out": str(out),
         "model": str(trained.model),
@@ -235,7 +240,7 @@ def _train_faces(backend: str, data: str, o: dict, as_json: bool) -> None:
 
 def _usable(backend: str) -> str:
     """Return the back end, or Keras with a message where Model Maker's kernel is not installed."""
-    from facelab.emotion.jobs import interpreter
+    from facelab.emotion import interpreter
 
     try:
         interpreter(backend)
@@ -275,8 +280,8 @@ def _summary(evaluation) -> str:
 
 
 def _train_text(data: str, o: dict, as_json: bool) -> None:
-    from facelab.emotion import predict, text
-    from facelab.emotion.jobs import interpreter
+    from facelab import emotion
+    from facelab.emotion import interpreter, text
 
     if data == "synthetic":
         raise BadInputError(
@@ -287,7 +292,7 @@ def _train_text(data: str, o: dict, as_json: bool) -> None:
         )
     sentences = text.read_csv(data)
     interpreter("modelmaker")  # there is no second text back end: say so before anything is split
-    out = Path(o["out"]) if o["out"] else predict.default_folder() / "text"
+    out = Path(o["out"]) if o["out"] else emotion.default_folder() / "text"
     record = text.train(
         sentences, out, epochs=o["epochs"] or 80, batch=min(o["batch"], 16), seed=o["seed"]
     )
@@ -341,17 +346,16 @@ def evaluate(model, data, classes, n, seed, everything, workers, crop, ferplus, 
     Prints accuracy with a bootstrap interval, precision, recall and F1 a class, the confusion table and the expected
     calibration error. The file is run as a device runs it, with the preprocessing that lies beside it.
     """
-    from facelab.emotion import predict, prepare
-    from facelab.emotion.classifier import EmotionClassifier
-    from facelab.emotion.evaluate import evaluate as run
-    from facelab.emotion.split_file import unseen
+    from facelab import emotion
+    from facelab.emotion import EmotionClassifier, unseen
+    from facelab.emotion import evaluate as run
 
     if model is not None and _is_text(Path(model)):
         _evaluate_text(Path(model), data, as_json)
         return
-    classifier = EmotionClassifier(predict.find_model(model))
-    wanted = prepare.classes_of(classes or ",".join(classifier.classes))
-    collected = prepare.collect(
+    classifier = EmotionClassifier(emotion.find_model(model))
+    wanted = emotion.classes_of(classes or ",".join(classifier.classes))
+    collected = emotion.collect(
         data,
         classifier.spec,
         classes=wanted,
@@ -431,18 +435,17 @@ def predict_(source, model, detector, least, as_json) -> None:
     With a model of the text back end, IMAGE_OR_DIR is a sentence, a file of sentences (one a line), or a CSV with a
     column `text`.
     """
-    from facelab import detection
-    from facelab.emotion import predict, prepare
-    from facelab.emotion.classifier import EmotionClassifier
+    from facelab import detection, emotion
+    from facelab.emotion import EmotionClassifier
 
     if model is not None and _is_text(Path(model)):
         _predict_text(source, Path(model), as_json)
         return
     files = detection.find_images(source)
-    classifier = EmotionClassifier(predict.find_model(model))
+    classifier = EmotionClassifier(emotion.find_model(model))
     options = {} if least is None else {"score_threshold": least}
-    finder = detection.load(prepare.detector_name(detector), **options)
-    found = predict.predict_files(files, finder, classifier)
+    finder = detection.load(emotion.detector_name(detector), **options)
+    found = emotion.predict_files(files, finder, classifier)
     value = {
         "model": str(classifier.path),
         "detector": finder.name,

@@ -1,6 +1,6 @@
 """Which modules of the package a piece of code can reach, by reading and never by importing.
 
-Imports inside functions count. So do module names in strings ("facelab.emotion.modelmaker_job" for `python -m`),
+Imports inside functions count. So do module names in strings ("facelab.emotion._modelmaker_job" for `python -m`),
 and where a module imports by a computed name, every module of the package that the name begins with.
 """
 

@@ -18,10 +18,10 @@ from pathlib import Path
 
 
 def command(python, module, folder):
-    """Return the command line that runs the job in `folder` by a module of facelab (`facelab.emotion.keras_job`).
+    """Return the command line that runs the job in `folder` by a module of facelab (`facelab.emotion._keras_job`).
 
-    >>> [Path(word).name for word in command("python3", "facelab.emotion.keras_job", "work")]
-    ['python3', 'job.py', 'keras_job.py', 'work']
+    >>> [Path(word).name for word in command("python3", "facelab.emotion._keras_job", "work")]
+    ['python3', 'job.py', '_keras_job.py', 'work']
     """
     package = Path(__file__).resolve().parents[1]
     script = package.joinpath(*module.split(".")[1:]).with_suffix(".py")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from facelab.core.errors import BadInputError, UnsupportedError
-from facelab.emotion.train import MODEL as TRAINED
+from facelab.emotion import MODEL as TRAINED
 from facelab.preprocess.spec import PreprocessSpec
 from facelab.preprocess.tflite_metadata import read_metadata
 from facelab.zoo.catalogue import ModelEntry, load_catalogue

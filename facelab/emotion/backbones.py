@@ -11,8 +11,8 @@ from pathlib import Path
 from facelab.core.errors import BadInputError, IntegrityError, did_you_mean
 from facelab.datasets.labels import SEVEN
 from facelab.emotion import sources
-from facelab.emotion.pretrain import pretrain
-from facelab.emotion.spec import SIZE
+from facelab.emotion._pretrain import pretrain
+from facelab.emotion._spec import SIZE
 from facelab.preprocess import PreprocessSpec
 from facelab.zoo.assets import data_folder, models_folder
 from facelab.zoo.catalogue import load_catalogue
@@ -105,7 +105,7 @@ def weights(
     progress: bool = False,
     on_line: Callable[[str], None] | None = None,
 ) -> Path | str | None:
-    """Return what `facelab.emotion.train` takes as `backbone`; facelab's own is pre-trained now unless it is kept.
+    """Return what `facelab.emotion._train` takes as `backbone`; facelab's own is pre-trained now unless it is kept.
 
     `n`, `epochs`, `copies` and `seed` are those of the pre-training, on synthetic faces of all seven emotions. Its
     weights are kept in `models/backbones`, the crops in `data/cache`.

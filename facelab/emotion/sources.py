@@ -18,8 +18,8 @@ from facelab.core.files import atomic_path
 from facelab.core.hashing import sha256_json
 from facelab.datasets import FER2013_CLASSES, load_fer2013, load_ferplus, load_image_folder
 from facelab.datasets.labels import DROP, NAMES, THREE, map_label, table_for
-from facelab.emotion.data import FaceSet
-from facelab.emotion.spec import crop_face
+from facelab.emotion._data import FaceSet
+from facelab.emotion._spec import crop_face
 from facelab.preprocess import PreprocessSpec, read_image
 
 Box = tuple[float, float, float, float]

@@ -19,7 +19,7 @@ from facelab.core.errors import BadInputError, did_you_mean
 from facelab.core.files import write_bytes, write_json
 from facelab.core.hashing import sha256_file, sha256_json
 from facelab.core.records import now
-from facelab.emotion.jobs import run_job
+from facelab.emotion._jobs import run_job
 from facelab.metrics import classification as metrics
 from facelab.zoo.runtimes import open_model
 

@@ -10,9 +10,7 @@ from facelab.core.errors import BadInputError
 from facelab.core.hashing import sha256_array, sha256_file
 from facelab.datasets.labels import SEVEN
 from facelab.detection import bounded, in_order, prepared
-from facelab.emotion.data import FaceSet
-from facelab.emotion.evaluate import in_classes
-from facelab.emotion.spec import to_tensor
+from facelab.emotion import FaceSet, in_classes, to_tensor
 from facelab.preprocess import PreprocessSpec, read_image
 from facelab.quantization import labelled
 from facelab.quantization.calibration import Samples
@@ -39,7 +37,7 @@ def read(
     that finds faces where the spec needs them, `detect` the best one here, `whole` none. At most `most` images are
     read, spread evenly over the folder. Raises BadInputError for what cannot be read or does not suit.
     """
-    from facelab.emotion.prepare import check_crop, collect
+    from facelab.emotion import check_crop, collect
 
     check_crop(crop)
     if subject.task != "classifier":
@@ -170,7 +168,7 @@ def finder(crop: str) -> FaceOf:
     """Return a function from RGB pixels to the main face (a box, landmarks where the detector has them), or None."""
     from facelab import detection
     from facelab.embedding import find_face
-    from facelab.emotion.prepare import detector_name
+    from facelab.emotion import detector_name
 
     if crop == "whole":
         return lambda image: {"box": (0.0, 0.0, float(image.shape[1]), float(image.shape[0]))}

@@ -14,9 +14,7 @@ from facelab.core.hashing import sha256_array
 from facelab.datasets import FER2013_CLASSES, load_fer2013, load_image_folder
 from facelab.datasets.labels import DROP, NAMES, plain
 from facelab.detection import in_order, prepared
-from facelab.emotion import sources
-from facelab.emotion.prepare import is_fer
-from facelab.emotion.spec import emotion_spec
+from facelab.emotion import emotion_spec, is_fer, sources
 from facelab.preprocess import read_image
 from facelab.quantization.calibration import Samples
 from facelab.quantization.subject import Subject

@@ -38,7 +38,7 @@ def with_quantize(spec: PreprocessSpec, model: Model) -> PreprocessSpec:
 
     The stage states rounding (half to even, what LiteRT's own QUANTIZE does) and saturation.
     """
-    from facelab.emotion.spec import quantized
+    from facelab.emotion import quantized
 
     found = ends(model).input
     return (

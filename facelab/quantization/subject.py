@@ -9,7 +9,7 @@ from typing import Literal
 
 from facelab.core.errors import BadInputError, UnsupportedError
 from facelab.core.hashing import sha256_file
-from facelab.emotion.predict import MODEL
+from facelab.emotion import MODEL
 from facelab.preprocess import PreprocessSpec
 from facelab.preprocess.tflite_metadata import read_metadata
 from facelab.zoo.catalogue import ModelEntry, load_catalogue

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facelab.emotion.data import FaceSet
-from facelab.emotion.evaluate import Evaluation
+from facelab.emotion import Evaluation, FaceSet
 from facelab.report import style
 
 if TYPE_CHECKING:

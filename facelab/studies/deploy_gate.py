@@ -11,10 +11,7 @@ from facelab.core.errors import BadInputError
 from facelab.core.files import write_json, write_text
 from facelab.core.records import Record, write
 from facelab.deploy import thresholds
-from facelab.emotion.classifier import EmotionClassifier
-from facelab.emotion.data import FaceSet
-from facelab.emotion.evaluate import Evaluation, evaluate
-from facelab.emotion.spec import quantized, to_tensor
+from facelab.emotion import EmotionClassifier, Evaluation, FaceSet, evaluate, quantized, to_tensor
 from facelab.fingerprint import Fingerprint, capture_pipeline
 from facelab.preprocess import PreprocessSpec, apply
 from facelab.zoo.runtimes import open_model

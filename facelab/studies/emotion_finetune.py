@@ -9,11 +9,17 @@ from pathlib import Path
 
 import numpy as np
 
-from facelab.emotion.classifier import EmotionClassifier
-from facelab.emotion.data import FaceSet, check_disjoint, split
-from facelab.emotion.evaluate import Answers
-from facelab.emotion.prepare import Collected, collect
-from facelab.emotion.train import Settings, train
+from facelab.emotion import (
+    Answers,
+    Collected,
+    EmotionClassifier,
+    FaceSet,
+    Settings,
+    check_disjoint,
+    collect,
+    split,
+    train,
+)
 from facelab.metrics import classification as metrics
 from facelab.metrics.bootstrap import Interval, bootstrap_mean
 from facelab.preprocess import PreprocessSpec
@@ -45,7 +51,7 @@ class CrossChecked(Answers):
 def real_faces(spec: PreprocessSpec, classes: Sequence[str]) -> Collected | None:
     """Return the labelled faces of the mirror (`labelled/emotion.csv` below FACELAB_MIRROR), or None without them.
 
-    Faces are cropped by the detector that `facelab.emotion.prepare.detector_name` prefers.
+    Faces are cropped by the detector that `facelab.emotion._prepare.detector_name` prefers.
     """
     table = mirror.labelled("emotion.csv")
     return None if table is None else collect(str(table), spec, classes=classes)
@@ -63,7 +69,7 @@ def cross_check(
     """Train `folds` times on all folds but one and answer for the one left out; folds share no identity and no image.
 
     The validation and calibration parts are cut from the training folds, so that nothing of the fold left out decides
-    anything. Raises what `facelab.emotion.train` raises.
+    anything. Raises what `facelab.emotion._train` raises.
     """
     labelled = _by_place(faces)
     held = split(labelled, {f"fold {k}": 1 / folds for k in range(folds)}, seed=settings.seed)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from facelab.core.errors import FacelabError, MissingAssetError, UnsupportedError
-from facelab.emotion.data import FaceSet, split
+from facelab.emotion import FaceSet, split
 from facelab.quantization import calibration as cal
 from facelab.quantization import images, measure, qat, subject, table
 from facelab.quantization.budgets import Budgets

@@ -132,7 +132,7 @@ def trained(tmp_path_factory) -> Path:
     """A folder `emotion` as a training leaves it, with an untrained network of the right form."""
     import subprocess
 
-    from facelab.emotion.spec import emotion_spec
+    from facelab.emotion import emotion_spec
 
     home = tmp_path_factory.mktemp("trained") / "emotion"
     home.mkdir()

@@ -3,9 +3,7 @@
 import pytest
 from conftest_emotion import toy_faces, toy_settings
 
-from facelab.emotion.jobs import modelmaker_interpreter
-from facelab.emotion.spec import emotion_spec
-from facelab.emotion.train import train_and_evaluate
+from facelab.emotion import emotion_spec, modelmaker_interpreter, train_and_evaluate
 
 
 @pytest.fixture(scope="session")

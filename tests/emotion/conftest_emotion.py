@@ -2,9 +2,7 @@
 
 import numpy as np
 
-from facelab.emotion.augment import Augmentation
-from facelab.emotion.data import FaceSet
-from facelab.emotion.train import Settings
+from facelab.emotion import Augmentation, FaceSet, Settings
 
 CLASSES = ("anger", "joy", "neutral")
 

@@ -16,7 +16,7 @@ def main(package, folder):
     from tensorflow_examples.lite.model_maker.core.task import image_preprocessing, model_util
     from tflite_model_maker.image_classifier import DataLoader
 
-    spec = importlib.util.spec_from_file_location("job", f"{package}/modelmaker_job.py")
+    spec = importlib.util.spec_from_file_location("job", f"{package}/_modelmaker_job.py")
     job = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(job)
     found = {}

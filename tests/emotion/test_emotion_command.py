@@ -11,10 +11,8 @@ from conftest_emotion import toy_faces
 
 from facelab.cli import cli, run
 from facelab.core.errors import FacelabError
-from facelab.emotion import jobs
-from facelab.emotion.prepare import collect, detector_name
-from facelab.emotion.spec import emotion_spec
-from facelab.emotion.split_file import write_split
+from facelab.emotion import _jobs as jobs
+from facelab.emotion import collect, detector_name, emotion_spec, write_split
 
 
 def call(*args):
@@ -66,7 +64,7 @@ def test_the_astronauts_face_is_found_and_classified(model, astronaut):
 
 @pytest.mark.tensorflow
 def test_a_model_is_named_by_file_or_folder_also_a_quantised_one(model, tmp_path):
-    from facelab.emotion.predict import find_model
+    from facelab.emotion import find_model
 
     assert find_model(model) == model / "emotion_fp32.tflite"
     other = shutil.copytree(model, tmp_path / "quantised")
@@ -80,7 +78,7 @@ def test_a_model_is_named_by_file_or_folder_also_a_quantised_one(model, tmp_path
 @pytest.mark.slow
 @pytest.mark.tensorflow
 def test_the_keras_file_of_a_training_answers_as_its_tflite_does(model):
-    from facelab.emotion.classifier import EmotionClassifier
+    from facelab.emotion import EmotionClassifier
 
     faces = toy_faces(6, 8).images
     by_file, by_keras = (
@@ -115,7 +113,7 @@ def test_without_a_model_the_error_names_the_command_that_makes_one(
     tmp_path, monkeypatch, astronaut, capsys
 ):
     monkeypatch.setenv("FACELAB_MODELS", str(tmp_path / "models"))
-    monkeypatch.setattr("facelab.emotion.predict.project_root", lambda: tmp_path)
+    monkeypatch.setattr("facelab.emotion._predict.project_root", lambda: tmp_path)
     assert run(["emotion", "predict", str(astronaut)]) == 2
     assert "facelab emotion train" in capsys.readouterr().err
 
@@ -166,7 +164,7 @@ def test_evaluate_without_its_spec_or_with_a_file_that_is_no_model_is_refused(mo
 def test_bad_input_ends_before_training_starts(tmp_path, monkeypatch, capsys):
     for module in ("train", "pretrain"):
         monkeypatch.setattr(
-            f"facelab.emotion.{module}.run_job", lambda *_, **__: pytest.fail("training started")
+            f"facelab.emotion._{module}.run_job", lambda *_, **__: pytest.fail("training started")
         )
     root = save_toys(tmp_path / "set", toy_faces(60, 3))
     (root / "sad").mkdir()

@@ -6,10 +6,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facelab.core.errors import BadInputError
-from facelab.emotion.augment import Augmentation, augment
-from facelab.emotion.data import FaceSet, balance, check_classes, check_disjoint, split
-from facelab.emotion.prepare import FRACTIONS, Collected, prepare
-from facelab.emotion.split_file import as_trained, unseen, write_split
+from facelab.emotion import (
+    Augmentation,
+    Collected,
+    FaceSet,
+    as_trained,
+    check_disjoint,
+    prepare,
+    split,
+    unseen,
+    write_split,
+)
+from facelab.emotion._augment import augment
+from facelab.emotion._data import balance, check_classes
+from facelab.emotion._prepare import FRACTIONS
 
 CLASSES = ("anger", "joy", "neutral")
 

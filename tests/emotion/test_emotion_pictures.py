@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from conftest_emotion import CLASSES, toy_faces
 
-from facelab.emotion.classifier import EmotionClassifier
-from facelab.emotion.evaluate import evaluate
+from facelab.emotion import EmotionClassifier, evaluate
 from facelab.report import emotion as pictures
 
 

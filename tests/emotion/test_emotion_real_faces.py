@@ -4,10 +4,7 @@ import numpy as np
 import pytest
 
 from facelab.datasets.labels import SEVEN
-from facelab.emotion import backbones
-from facelab.emotion.augment import Augmentation
-from facelab.emotion.data import FaceSet
-from facelab.emotion.train import Settings
+from facelab.emotion import Augmentation, FaceSet, Settings, backbones
 from facelab.studies import emotion_finetune
 from facelab.studies.emotion_finetune import CrossChecked
 

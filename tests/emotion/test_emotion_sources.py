@@ -8,8 +8,7 @@ import pytest
 
 from facelab.core.errors import BadInputError, FacelabError, MissingAssetError
 from facelab.datasets.labels import NAMES, SEVEN, map_label, table_for
-from facelab.emotion import sources
-from facelab.emotion.prepare import classes_of, collect, prepare
+from facelab.emotion import classes_of, collect, prepare, sources
 
 
 def picture(path, value, size=80):

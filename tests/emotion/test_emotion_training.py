@@ -8,14 +8,21 @@ import pytest
 from conftest_emotion import CLASSES, toy_faces, toy_settings
 
 from facelab.core.errors import BadInputError, UnsupportedError
-from facelab.emotion import jobs, prepare, sources
-from facelab.emotion.augment import Augmentation
+from facelab.emotion import (
+    Augmentation,
+    EmotionClassifier,
+    Settings,
+    check_disjoint,
+    evaluate,
+    in_classes,
+    sources,
+    train,
+    train_and_evaluate,
+)
+from facelab.emotion import _jobs as jobs
+from facelab.emotion import _prepare as prepare
+from facelab.emotion._jobs import TrainingError, run_job
 from facelab.emotion.backbones import choose
-from facelab.emotion.classifier import EmotionClassifier
-from facelab.emotion.data import check_disjoint
-from facelab.emotion.evaluate import evaluate, in_classes
-from facelab.emotion.jobs import TrainingError, run_job
-from facelab.emotion.train import Settings, train, train_and_evaluate
 from facelab.preprocess import PreprocessSpec
 from facelab.preprocess.tflite_metadata import read_metadata
 from facelab.quantization.converter import convert
@@ -188,7 +195,7 @@ def test_other_orders_of_classes_are_matched_by_name(keras_model):
 
 def test_bad_parts_are_refused_before_any_process_starts(toy_parts, spec, tmp_path, monkeypatch):
     monkeypatch.setattr(
-        "facelab.emotion.train.run_job", lambda *_, **__: pytest.fail("training started")
+        "facelab.emotion._train.run_job", lambda *_, **__: pytest.fail("training started")
     )
     for change, what in [
         ({"test": toy_parts["train"]}, "share an image"),

@@ -6,8 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from facelab.emotion.data import FaceSet
-from facelab.emotion.spec import emotion_spec
+from facelab.emotion import FaceSet, emotion_spec
 from facelab.preprocess.tflite_metadata import write_metadata
 from facelab.quantization import calibration, images, subject
 

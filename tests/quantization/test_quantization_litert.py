@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from facelab.core.errors import CheckFailedError, UnsupportedError
-from facelab.emotion.classifier import EmotionClassifier
-from facelab.emotion.evaluate import evaluate
+from facelab.emotion import EmotionClassifier, evaluate
 from facelab.preprocess import PreprocessSpec
 from facelab.quantization import export, layers, measure, recipes, subject, table
 from facelab.quantization.budgets import Budgets, judge

@@ -21,7 +21,7 @@ def task_adapter(folder: Path, manifest: Manifest) -> Any:
     """
     path, spec = folder / manifest.model, PreprocessSpec.load(folder / "preprocess.json")
     if manifest.task == "emotion":
-        from facelab.emotion.classifier import EmotionClassifier
+        from facelab.emotion import EmotionClassifier
 
         return EmotionClassifier(path, spec=spec, threads=1)
     if manifest.task == "embedding":

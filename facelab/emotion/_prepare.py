@@ -13,7 +13,7 @@ import numpy as np
 from facelab.core.errors import BadInputError, MissingAssetError, at
 from facelab.datasets.labels import SEVEN, THREE, table_for
 from facelab.emotion import sources
-from facelab.emotion.data import PARTS, FaceSet, check_classes, check_disjoint, split
+from facelab.emotion._data import PARTS, FaceSet, check_classes, check_disjoint, split
 from facelab.emotion.sources import FindFace, Row
 from facelab.preprocess import PreprocessSpec
 from facelab.zoo.assets import data_folder

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 import cv2
 import numpy as np
 
-from facelab.emotion.data import FaceSet
+from facelab.emotion._data import FaceSet
 
 
 @dataclass(frozen=True)

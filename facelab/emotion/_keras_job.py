@@ -1,4 +1,4 @@
-"""One Keras 3 training in the main environment, run by `facelab/core/job.py`: the twin of `modelmaker_job.py`.
+"""One Keras 3 training in the main environment, run by `facelab/core/job.py`: the twin of `_modelmaker_job.py`.
 
 Reads the same `job.json` and arrays, follows the same recipe (SGD with momentum, label smoothing, dropout, L2 on the
 head, learning rate falling by a cosine) and writes the same files, so that the two back ends can be compared and either
@@ -62,7 +62,7 @@ def batches(arrays, job, *, seed=None):
 
 def backbone(job, folder):
     """Return the backbone with its weights, trainable as the job's strategy says."""
-    import backbone as module
+    import _backbone as module
     import keras
     import numpy as np
 
@@ -113,7 +113,7 @@ def classifier(job, folder):
 def fit(model, job, parts):
     """Train and return the history as plain lists."""
     import keras
-    from backbone import cosine
+    from _backbone import cosine
 
     callbacks = [keras.callbacks.TerminateOnNaN()]
     if (
@@ -162,7 +162,7 @@ def train_images(job, folder):
 def pretrain(job, folder):
     """Train the backbone under a throw-away head and keep its weights as `backbone.npz`."""
     import numpy as np
-    from backbone import weights_of
+    from _backbone import weights_of
 
     parts = {name: dict(np.load(folder / f"{name}.npz")) for name in ("train", "validation")}
     model, body = classifier(job, folder)

@@ -10,8 +10,8 @@ import numpy as np
 
 from facelab.core.errors import BadInputError
 from facelab.core.hashing import sha256_file
-from facelab.emotion.classifier import EmotionClassifier
-from facelab.emotion.data import FaceSet
+from facelab.emotion._classifier import EmotionClassifier
+from facelab.emotion._data import FaceSet
 from facelab.metrics import classification as metrics
 from facelab.metrics.bootstrap import Interval
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from facelab.core.errors import BadInputError
 from facelab.core.files import dumps, read_json, write_text
-from facelab.emotion.data import FaceSet
+from facelab.emotion._data import FaceSet
 
 SPLIT = "split.json"
 SCHEMA = "facelab.split/1"

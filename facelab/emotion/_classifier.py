@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from facelab.core.errors import BadInputError
-from facelab.emotion.spec import crop_face, to_tensor
+from facelab.emotion._spec import crop_face, to_tensor
 from facelab.preprocess import PreprocessSpec
 from facelab.preprocess.tflite_metadata import read_metadata
 from facelab.zoo.runtimes import open_model

@@ -14,15 +14,15 @@ from facelab.core.files import atomic_path, write_bytes, write_json, write_text
 from facelab.core.hashing import sha256_file
 from facelab.core.machine import facts
 from facelab.core.records import now
-from facelab.emotion import card
-from facelab.emotion.augment import Augmentation, augment
-from facelab.emotion.backbone import WIDTHS
-from facelab.emotion.classifier import EmotionClassifier
-from facelab.emotion.data import FaceSet, balance, check_classes, check_disjoint
-from facelab.emotion.evaluate import Evaluation, evaluate
-from facelab.emotion.jobs import run_job, save_part
-from facelab.emotion.spec import quantized
-from facelab.emotion.split_file import write_split
+from facelab.emotion import _card as card
+from facelab.emotion._augment import Augmentation, augment
+from facelab.emotion._backbone import WIDTHS
+from facelab.emotion._classifier import EmotionClassifier
+from facelab.emotion._data import FaceSet, balance, check_classes, check_disjoint
+from facelab.emotion._evaluate import Evaluation, evaluate
+from facelab.emotion._jobs import run_job, save_part
+from facelab.emotion._spec import quantized
+from facelab.emotion._split_file import write_split
 from facelab.preprocess import PreprocessSpec
 from facelab.preprocess.tflite_metadata import add_signature, write_metadata
 from facelab.zoo.runtimes import open_model
@@ -104,7 +104,7 @@ def train(
 ) -> Trained:
     """Train on `parts` (train, validation, calibration, test) and fill the folder `out`.
 
-    `backbone` is a path to weights (`.npz` from `facelab.emotion.pretrain`, `.h5` of Keras' MobileNetV2 without its
+    `backbone` is a path to weights (`.npz` from `facelab.emotion._pretrain`, `.h5` of Keras' MobileNetV2 without its
     head), the URI of a hub or SavedModel feature extractor (Model Maker only), or None for random weights. Everything
     is checked before training starts: classes, disjoint parts, sizes. `out` receives `emotion_fp32.tflite`, its
     `.preprocess.json`, labels, the SavedModel (and `.keras`), `split.json`, `training.json` and `model_card.md`; a

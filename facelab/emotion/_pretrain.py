@@ -8,10 +8,10 @@ from pathlib import Path
 
 from facelab.core.files import atomic_path, write_json
 from facelab.core.hashing import sha256_file, sha256_json
-from facelab.emotion.augment import Augmentation, augment
-from facelab.emotion.backbone import WIDTHS
-from facelab.emotion.data import FaceSet, check_disjoint, split
-from facelab.emotion.jobs import run_job, save_part
+from facelab.emotion._augment import Augmentation, augment
+from facelab.emotion._backbone import WIDTHS
+from facelab.emotion._data import FaceSet, check_disjoint, split
+from facelab.emotion._jobs import run_job, save_part
 from facelab.preprocess import PreprocessSpec
 
 

@@ -74,7 +74,7 @@ def image_loader(arrays, labels, *, seed=None):
 
 def backbone_uri(job, folder):
     """Return where Model Maker finds the backbone: the job's URI, or a SavedModel made here from weights."""
-    import backbone
+    import _backbone as backbone
     import numpy as np
     import tensorflow as tf
 
@@ -143,7 +143,7 @@ def train_images(job, folder):
     """Train and export an image classifier; return the history and the names of the files written."""
     import numpy as np
     import tensorflow as tf
-    from backbone import cosine
+    from _backbone import cosine
     from tflite_model_maker import image_classifier
     from tflite_model_maker.config import ExportFormat, QuantizationConfig
 

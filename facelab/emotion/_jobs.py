@@ -19,10 +19,10 @@ import numpy as np
 from facelab.core import job as frame
 from facelab.core.errors import FacelabError, UnsupportedError
 from facelab.core.files import atomic_path, read_json, write_json
-from facelab.emotion.data import FaceSet
+from facelab.emotion._data import FaceSet
 
 KERNEL = "facelab-modelmaker"
-SCRIPTS = {"keras": "facelab.emotion.keras_job", "modelmaker": "facelab.emotion.modelmaker_job"}
+SCRIPTS = {"keras": "facelab.emotion._keras_job", "modelmaker": "facelab.emotion._modelmaker_job"}
 
 
 class TrainingError(FacelabError):

@@ -14,8 +14,8 @@ from facelab.core.errors import BadInputError, MissingAssetError
 from facelab.core.files import read_json, write_json
 from facelab.core.project import project_root
 from facelab.detection import Detector
-from facelab.emotion.classifier import EmotionClassifier
-from facelab.emotion.train import MODEL
+from facelab.emotion._classifier import EmotionClassifier
+from facelab.emotion._train import MODEL
 from facelab.preprocess import read_image
 from facelab.zoo.assets import models_folder
 
