@@ -179,7 +179,7 @@ def mixed_order(same: np.ndarray, seed: int = 0) -> np.ndarray | None:
 
 def by_group(distance: np.ndarray, pairs: PairList, threshold: float) -> list[dict]:
     """Return a row a group: pairs, failures, FMR, FNMR and accuracy at one squared-L2 threshold, with Wilson bounds."""
-    from facelab.metrics.bootstrap import wilson
+    from facelab.metrics.intervals import wilson
 
     out = []
     for name in dict.fromkeys(pairs.group.tolist() if pairs.group is not None else []):

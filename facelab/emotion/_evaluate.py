@@ -13,7 +13,7 @@ from facelab.core.hashing import sha256_file
 from facelab.emotion._classifier import EmotionClassifier
 from facelab.emotion._data import FaceSet
 from facelab.metrics import classification as metrics
-from facelab.metrics.bootstrap import Interval
+from facelab.metrics.intervals import Interval
 
 SCHEMA = "facelab.emotion-evaluation/1"
 

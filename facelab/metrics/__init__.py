@@ -1,1 +1,9 @@
-"""The registered functions that derive every figure from raw samples (no files, no processes)."""
+"""Metrics as pure functions of arrays, each with its published rule and an oracle in the tests.
+
+Namespaces: `boxes`, `classification`, `detection` (WIDER FACE), `intervals`, `landmarks`, `operating` (thresholds,
+TAR at FAR), `verification` (ten folds), `verification_report` (all verification figures at once).
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+__all__ = ["best_overlaps"]
+
 CHUNK_PAIRS = 1 << 17
 """Prediction-times-truth pairs handled at a time: about six arrays of 1 MiB, which stay in the cache."""
 

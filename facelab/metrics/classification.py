@@ -8,7 +8,22 @@ from dataclasses import dataclass
 import numpy as np
 
 from facelab.core.errors import BadInputError
-from facelab.metrics.bootstrap import REPLICATES, Interval, bootstrap_mean, paired_difference
+from facelab.metrics.intervals import REPLICATES, Interval, bootstrap_mean, paired_difference
+
+__all__ = [
+    "Reliability",
+    "accuracy",
+    "accuracy_difference",
+    "agreement",
+    "balanced_accuracy",
+    "check_labels",
+    "confusion",
+    "expected_calibration_error",
+    "macro_f1",
+    "mcnemar",
+    "per_class",
+    "reliability",
+]
 
 ECE_BINS = 15
 

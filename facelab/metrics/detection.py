@@ -18,8 +18,19 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from facelab.core.errors import BadInputError
-from facelab.metrics.bootstrap import Interval, percentile_interval, resample_weights
 from facelab.metrics.boxes import best_overlaps
+from facelab.metrics.intervals import Interval, percentile_interval, resample_weights
+
+__all__ = [
+    "Curve",
+    "Matches",
+    "average_precision",
+    "match",
+    "normalise_scores",
+    "recall_of",
+    "voc_area",
+    "wider_ap",
+]
 
 THRESHOLDS = 1 - np.arange(1, 1001) / 1000
 """The protocol's score thresholds on normalised scores, falling from 0.999 to 0."""

@@ -8,6 +8,8 @@ import numpy as np
 
 from facelab.core.errors import BadInputError
 
+__all__ = ["ced", "ced_area", "failure_rate", "normalised_mean_error"]
+
 Normaliser = Literal["inter-ocular", "box"]
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from facelab.core.errors import BadInputError
-from facelab.metrics.bootstrap import percentile_interval
+from facelab.metrics.intervals import percentile_interval
 from facelab.metrics.verification import (
     checked,
     fold_of,
@@ -21,6 +21,20 @@ from facelab.metrics.verification import (
     pair_weights,
     share_interval,
 )
+
+__all__ = [
+    "ErrorCurve",
+    "OperatingPoint",
+    "acquisition_rates",
+    "check_supported",
+    "equal_error_rate",
+    "error_curve",
+    "rates",
+    "recommend",
+    "tar_at_far",
+    "tar_interval",
+    "threshold_at",
+]
 
 
 @dataclass(frozen=True)

@@ -15,13 +15,27 @@ from dataclasses import dataclass
 import numpy as np
 
 from facelab.core.errors import BadInputError
-from facelab.metrics.bootstrap import (
+from facelab.metrics.intervals import (
     Interval,
     identity_weights,
     percentile_interval,
     resample_weights,
     wilson,
 )
+
+__all__ = [
+    "TenFold",
+    "accuracy_interval",
+    "check_same",
+    "checked",
+    "distances",
+    "fold_of",
+    "naive_interval",
+    "pair_weights",
+    "share_interval",
+    "ten_fold",
+    "threshold_names",
+]
 
 THRESHOLDS = np.arange(0, 4, 0.01)
 """The reference's grid of squared-L2 thresholds on normalised embeddings (400 values, 0 … 3.99)."""

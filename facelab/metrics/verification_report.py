@@ -11,6 +11,8 @@ import numpy as np
 from facelab.core.errors import BadInputError
 from facelab.metrics import operating, verification
 
+__all__ = ["as_text", "evaluate"]
+
 DEFAULT_FARS = (1e-1, 1e-2, 1e-3, 1e-4)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from facelab.detection import FAMILIES, Found, load, model_input, overlap
-from facelab.metrics.bootstrap import bootstrap_mean
+from facelab.metrics.intervals import bootstrap_mean
 from facelab.quantization.subject import Subject
 
 IOU = 0.5

@@ -241,7 +241,7 @@ def confusion(table: np.ndarray, names: Sequence[str], title: str) -> Figure:
 
 def learned(results: Mapping[str, Learned], chance: float, bars: Mapping[str, str]) -> Figure:
     """Draw held-out accuracies with 95 % Wilson intervals, chance, and each classifier's budget (such as ">= 0.9")."""
-    from facelab.metrics.bootstrap import wilson
+    from facelab.metrics.intervals import wilson
 
     _, ax = style.figure(8.4, 1.5 + 0.7 * len(results))
     for y, (name, r) in enumerate(results.items()):

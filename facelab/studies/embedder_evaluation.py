@@ -234,7 +234,7 @@ def factor_tar(
     The threshold is the one at `far` among the undisturbed pictures of different people (at least ten, so that 0.1 is
     supported). Landmarks are the true ones.
     """
-    from facelab.metrics.bootstrap import wilson
+    from facelab.metrics.intervals import wilson
     from facelab.studies.face_factors import FACTORS, shots
 
     rows, still = [], shots("size", max(faces, 10), seed=seed, values=(96,))

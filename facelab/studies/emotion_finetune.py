@@ -21,7 +21,7 @@ from facelab.emotion import (
     train,
 )
 from facelab.metrics import classification as metrics
-from facelab.metrics.bootstrap import Interval, bootstrap_mean
+from facelab.metrics.intervals import Interval, bootstrap_mean
 from facelab.preprocess import PreprocessSpec
 from facelab.zoo import mirror
 

@@ -111,7 +111,7 @@ def recall_curves(
 
     Every detector sees the same pictures.
     """
-    from facelab.metrics.bootstrap import wilson
+    from facelab.metrics.intervals import wilson
 
     rows = []
     for factor in track(factors, "factors"):

@@ -1,10 +1,10 @@
-"""Classification and landmark metrics against scikit-learn and by hand; the registry; the plots draw."""
+"""Classification and landmark metrics against scikit-learn and by hand; the plots draw."""
 
 import numpy as np
 import pytest
 
 from facelab.core.errors import BadInputError
-from facelab.metrics import bootstrap, classification, landmarks, operating, registry
+from facelab.metrics import classification, intervals, landmarks, operating
 from facelab.report import metrics as plots
 
 
@@ -41,7 +41,7 @@ def test_ece_against_plain_loops():
 def test_accuracy_interval_covers_by_group_and_by_row():
     truth, said = answers(n=1000)
     i = classification.accuracy(truth, said)
-    lo, hi = bootstrap.wilson(np.sum(truth == said), 1000)
+    lo, hi = intervals.wilson(np.sum(truth == said), 1000)
     assert (i.lo, i.hi) == pytest.approx(
         (lo, hi), abs=0.01
     )  # independent rows: bootstrap and Wilson agree
@@ -59,7 +59,6 @@ def test_accuracy_interval_covers_by_group_and_by_row():
         lambda: classification.reliability(np.array([[3.0, 4.0]]), np.array([0])),
         lambda: classification.reliability(np.array([[np.nan, 1.0]]), np.array([0])),
         lambda: landmarks.ced_area(np.array([np.nan])),
-        lambda: registry.metric("acuracy"),
     ],
 )
 def test_bad_input_is_refused(bad):
@@ -73,10 +72,6 @@ def test_area_under_the_error_curve_equals_the_step_integral():
     assert landmarks.ced_area(nme, 0.1, missed=10) == pytest.approx(
         np.sum(np.diff(error) * share[:-1]) / 0.1, abs=1e-12
     )
-
-
-def test_every_registered_metric_exists():
-    assert all(callable(registry.metric(name)) for name in registry.METRICS)
 
 
 def test_the_plots_draw_without_a_warning(tmp_path):

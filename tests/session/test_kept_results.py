@@ -15,7 +15,7 @@ from hypothesis.extra import numpy as hnp
 
 from facelab.core import progress
 from facelab.core.errors import BadInputError
-from facelab.metrics.bootstrap import Interval, wilson
+from facelab.metrics.intervals import Interval, wilson
 from facelab.session import call_key, kept_results, stored_results
 from facelab.session.run import Run, start
 
@@ -300,7 +300,7 @@ def counted():
 
     function.calls, function.__module__, function.__qualname__ = (
         0,
-        "facelab.metrics.bootstrap",
+        "facelab.metrics.intervals",
         "function",
     )
     return function
@@ -367,7 +367,7 @@ def writing():
 
     function.calls, function.__module__, function.__qualname__ = (
         0,
-        "facelab.metrics.bootstrap",
+        "facelab.metrics.intervals",
         "function",
     )
     return function

@@ -10,6 +10,16 @@ import numpy as np
 
 from facelab.core.errors import BadInputError
 
+__all__ = [
+    "Interval",
+    "bootstrap_mean",
+    "identity_weights",
+    "paired_difference",
+    "percentile_interval",
+    "resample_weights",
+    "wilson",
+]
+
 REPLICATES = 1000
 LEVEL = 0.95
 _Z95 = 1.959963984540054

@@ -1,0 +1,21 @@
+from . import (
+    boxes,
+    classification,
+    detection,
+    intervals,
+    landmarks,
+    operating,
+    verification,
+    verification_report,
+)
+
+__all__ = [
+    "boxes",
+    "classification",
+    "detection",
+    "intervals",
+    "landmarks",
+    "operating",
+    "verification",
+    "verification_report",
+]
