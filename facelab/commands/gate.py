@@ -37,8 +37,9 @@ from facelab.core.errors import BadInputError
 @click.option(
     "--device",
     type=click.Path(),
+    multiple=True,
     metavar="F",
-    help="Latency and memory measured on the target device.",
+    help="Measured on the target device: its figures, a trace (.npz) or a memory verdict; may be repeated.",
 )
 @click.option(
     "--policy",
@@ -88,7 +89,12 @@ def command(
         raise click.UsageError("name a bundle, or --print-policy", ctx)
     rules = policy.load(policy_file) if policy_file else policy.default()
     verdict = decide(
-        bundle, inference=inference, outputs=outputs, baseline=baseline, device=device, rules=rules
+        bundle,
+        inference=inference,
+        outputs=outputs,
+        baseline=baseline,
+        device=device or None,
+        rules=rules,
     )
     if junit or sarif:
         from facelab.deploy.export import write_junit, write_sarif

@@ -401,8 +401,18 @@ def latency(m: Measurement | None, policy: Policy) -> Check:
 
 
 def memory(m: Measurement | None, policy: Policy) -> Check:
-    """Whether the process's peak memory fits the device."""
+    """Whether the process's peak memory fits the device, and whether a watched run leaked."""
     budget = policy.device.memory_mb
+    verdict = m.verdict if m is not None else None
+    if m is not None and verdict is not None and (verdict.leak or budget is None):
+        return Check(
+            "memory",
+            "fail" if verdict.leak else "pass",
+            f"{verdict.name} over {verdict.frames} frames on {m.device}: {verdict.what}",
+            verdict.fix if verdict.leak else "",
+            (verdict.name,) if verdict.leak else (),
+            {"verdict": verdict.name, "frames": verdict.frames},
+        )
     if budget is None:
         return skipped("memory", "the policy states no memory", "memory_mb in [device]")
     if m is None or m.memory is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from facelab.core import records
 from facelab.core.errors import BadInputError
 from facelab.core.files import read_json
 from facelab.core.records import Record
+from facelab.deploy import run_evidence
 
 EVIDENCE = "evidence/records.jsonl"
 QUANTIZED = {
@@ -66,6 +68,8 @@ def _from_json(value: Any, path: Path) -> list[Record]:
         return _evaluation(value)
     if isinstance(value, dict) and isinstance(value.get("rows", value.get("variants")), list):
         return _variants(value.get("rows", value.get("variants")), path)
+    if isinstance(value, dict) and value.get("schema") in run_evidence.SCHEMAS:
+        return run_evidence.records_of(value, path)
     raise BadInputError(
         "the file holds no figures that facelab knows",
         where=path,
@@ -166,6 +170,23 @@ class Measurement:
     device: str
     seconds: np.ndarray | None
     memory: int | None
+    verdict: run_evidence.MemoryVerdict | None = None
+
+
+def read_devices(paths: str | os.PathLike | Sequence[str | os.PathLike]) -> Measurement:
+    """Read one or several measurements of one device and join them; where two hold the same figure, the last counts.
+
+    A file is a device's own (`read_device`), a trace, a latency document or a verdict about memory.
+    """
+    given = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
+    out = Measurement("unnamed device", None, None)
+    for path in given:
+        found = run_evidence.read(path) if run_evidence.is_run_evidence(path) else read_device(path)
+        known = {k: v for k, v in vars(found).items() if v is not None}
+        if known.get("device") == "unnamed device":
+            known.pop("device")
+        out = dataclasses.replace(out, **known)
+    return out
 
 
 def read_device(path: str | os.PathLike) -> Measurement:

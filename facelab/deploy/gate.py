@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -110,7 +110,7 @@ def judge(
     outputs: str | os.PathLike | None = None,
     baseline: tuple[str, list[Record]] | None = None,
     compare_records: Callable[[list[Record], list[Record]], list] | None = None,
-    device: str | os.PathLike | None = None,
+    device: str | os.PathLike | Sequence[str | os.PathLike] | None = None,
 ) -> Verdict:
     """Run every check that has data on a bundle and return the verdict.
 
@@ -121,7 +121,7 @@ def judge(
     started = time.perf_counter()
     rules = rules or policy.default()
     given = fingerprints.load(inference) if isinstance(inference, (str, os.PathLike)) else inference
-    measured = evidence.read_device(device) if device else None
+    measured = evidence.read_devices(device) if device else None
     found = verify(bundle, expect=rules.integrity.bundle_hash)
     held = Bundle(Path(bundle), found.manifest)
     program = golden.read_program(outputs, found.manifest.golden) if outputs else None

@@ -16,7 +16,7 @@ import numpy as np
 
 from facelab.core import allocator
 from facelab.core.errors import BadInputError
-from facelab.core.machine import peak_rss_bytes
+from facelab.core.machine import facts, peak_rss_bytes
 from facelab.tracing import _census
 from facelab.tracing._census import Census
 from facelab.tracing._result import TableResult
@@ -77,6 +77,7 @@ class MemoryReport(TableResult):
             "settled": self.settled,
             "trimmed_rss": self.trimmed,
             "peak_rss_mb": self.peak / 1e6,
+            "machine": facts(threads=None),
             "readings": {k: v.tolist() for k, v in self.readings.items()},
         }
 
