@@ -22,11 +22,13 @@ COMMANDS = {
     "fingerprint": "capture and compare preprocessing fingerprints",
     "gate": "decide whether a candidate may be deployed",
     "match": "benchmark matchers and search galleries",
+    "memory": "say whether, and why, memory grows",
     "preprocess": "run a preprocessing spec and look at its stages",
     "quantize": "quantise a model and say what that costs",
     "release": "verify, promote and roll back the model of a running service",
     "reproduce": "run the notebooks headless and write the report",
     "serve": "answer detect, embed, verify and emotion over local HTTP",
+    "trace": "trace the pipeline and say why calls are slow",
 }
 """Command name → one line of help. The command itself is `facelab.commands.<name>:command`."""
 

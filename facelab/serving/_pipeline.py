@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import heapq
 import itertools
 import time
@@ -126,6 +128,8 @@ class Pipeline:
     ) -> PipelineRun:
         """Run frames through all stages until the source ends, and repeat the slowest inputs alone afterwards.
 
+        Objects that exist at the start are left out of garbage collections while the run lasts (`gc.freeze`).
+
         Parameters
         ----------
         source : FrameSource
@@ -140,7 +144,7 @@ class Pipeline:
             Whether `PipelineRun.results` has every result; a run of days sets it to False.
         """
         held = _Slowest(self.keep)
-        with tracer or Tracer() as recorder:
+        with _settled_objects(), tracer or Tracer() as recorder:
             made = self._frames(source, recorder, held, frames, on_frame)
             results = tuple(made) if collect else tuple(deque(made, maxlen=0))
             trace = recorder.trace()
@@ -202,6 +206,17 @@ class Pipeline:
                 seconds.append(time.thread_time() - started)
             out[call, stage.name] = min(seconds)
         return out
+
+
+@contextlib.contextmanager
+def _settled_objects() -> Iterator[None]:
+    """Leave out of collections what exists now: a full one of 700,000 objects stops every thread for 0.2 s."""
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 class _Slowest:

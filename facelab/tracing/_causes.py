@@ -242,7 +242,9 @@ class _Judge:
             over["waiting"], self.queue * over["cpu"]
         )  # the wait that more work brings with it
         over["waiting"] -= queued
-        woken = min(over["waiting"], self.wake * float(self.c["voluntary"][row]))
+        woken = min(
+            over["waiting"], 2 * over["blocked"], self.wake * float(self.c["voluntary"][row])
+        )
         over["waiting"] -= woken  # the wait for a processor after each time that it was blocked
         over["blocked"] += woken
         for part in ("cpu", "gc", "faults"):
@@ -310,7 +312,7 @@ class _Judge:
         doing = Counter(s.doing for s in self._looks(row))
         off_looks = sum(doing.values()) - doing["running"]
         asks = self.c["voluntary"][row] >= 0.4 * blocked / self.switch
-        timed = doing["timed lock"] >= 0.5 * off_looks if off_looks else asks
+        timed = asks or (off_looks and doing["timed lock"] >= 0.5 * off_looks)
         return bool(blocked >= 0.2 * off and timed and self._others(row) >= 0.25 * blocked)
 
     def _blocked(self, row: int) -> str:

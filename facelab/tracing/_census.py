@@ -38,6 +38,8 @@ class Census:
 
 def take() -> Census:
     """Collect garbage and count what is left. Takes a second per few million objects: not for every frame."""
+    frozen = gc.get_freeze_count() > 0
+    gc.unfreeze()  # what a pipeline froze when it started is counted too
     gc.collect()
     tracked = gc.get_objects()
     types: Counter[str] = Counter()
@@ -55,6 +57,8 @@ def take() -> Census:
     known = _known(sessions)
     orphans = sum(id(k) not in known for k in keepers)
     del tracked
+    if frozen:
+        gc.freeze()
     return Census(
         len(seen) + sum(types.values()),
         size,

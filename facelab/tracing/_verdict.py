@@ -17,10 +17,10 @@ LEAST_BYTES = 256 * 1024
 LEAST_WARM = 2 * MB
 LEAST_KEPT = 8 * MB
 """Bytes that the allocator must have kept, and given back when trimmed, for the verdict `retention`."""
-LEAST_BLOCKS = 500
+LEAST_BLOCKS = 5000
 LEAST_COUNT = 3
-BLOCK_BYTES = 64
-"""What a small Python object costs at least; for the smallest visible leak only."""
+BLOCK_BYTES = 50
+"""What a small Python object costs at least: 5000 of them are LEAST_BYTES."""
 
 
 class Meaning(NamedTuple):

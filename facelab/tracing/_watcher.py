@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import os
+import struct
 import sys
 import threading
 import time
-from collections import deque
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import NamedTuple
 
 from facelab.tracing._threads import ThreadCounters
 
-MOST_SAMPLES = 200_000
+MOST_SAMPLES = 1 << 14
 DEEPEST = 24
-MOST_CODES = 10_000
+MOST_TEXTS = 2000
+LOOK = struct.Struct("=8q")
+DOING = ("running", "sleep", "lock", "timed lock", "file", "wait", "other", "idle")
 _SLEEPS = {35, 230, 101, 115}  # nanosleep, clock_nanosleep on x86-64 (35, 230) and arm64 (101, 115)
 _FUTEX = {202, 98}
 _FILE_CALLS = {"x86_64": {0, 1, 17, 18, 19, 20, 74, 75, 277, 295, 296, 40, 187, 26, 306, 162}}
@@ -44,7 +46,10 @@ class Watcher:
 
     def __init__(self, period_s: float, threads: list[ThreadCounters]) -> None:
         self._period, self._threads = period_s, threads
-        self._held: deque[Sample] = deque(maxlen=MOST_SAMPLES)
+        # numbers in memory of fixed size: objects that pile up for an hour would look like a leak
+        self._held, self._count = bytearray(MOST_SAMPLES * LOOK.size), 0
+        self._ids: dict[str, int] = {"": 0}
+        self._texts = [""]
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
         self._shown: dict[CodeType, str] = {}
@@ -64,7 +69,27 @@ class Watcher:
 
     def samples(self) -> tuple[Sample, ...]:
         """Return the looks so far, oldest first."""
-        return tuple(self._held)
+        texts, raw = list(self._texts), bytes(self._held)
+        rows = [r for r in LOOK.iter_unpack(raw) if r[0]]
+        rows.sort()
+        return tuple(
+            Sample(at, thread, stage, start, DOING[doing], texts[what], texts[stack], used)
+            for at, thread, stage, start, doing, what, stack, used in rows
+        )
+
+    def _keep(self, *look: int) -> None:
+        LOOK.pack_into(self._held, self._count % MOST_SAMPLES * LOOK.size, *look)
+        self._count += 1
+
+    def _text(self, text: str) -> int:
+        """Return the number of a text; a table that is full answers with that of the empty one."""
+        number = self._ids.get(text)
+        if number is None:
+            if len(self._texts) >= MOST_TEXTS:
+                return 0
+            number = self._ids[text] = len(self._texts)
+            self._texts.append(text)
+        return number
 
     def _watch(self) -> None:
         period_ns, last = int(self._period * 1e9), 0
@@ -77,14 +102,16 @@ class Watcher:
                     self._look(state, *open_[0], now, used)
                     found = True
             if not found and now - last > 4 * period_ns:
-                self._held.append(Sample(now, 0, -1, 0, "idle", "", "", used))
+                self._keep(now, 0, -1, 0, DOING.index("idle"), 0, 0, used)
+                last = now
             last = now if found else last
 
     def _look(self, state: ThreadCounters, stage: int, start: int, now: int, used: int) -> None:
         doing, what = _doing(state.native)
         frame = sys._current_frames().get(state.ident)
         stack = self._stack(frame) if frame is not None else ""
-        self._held.append(Sample(now, state.ident, stage, start, doing, what, stack, used))
+        texts = self._text(what), self._text(stack)
+        self._keep(now, state.ident, stage, start, DOING.index(doing), *texts, used)
 
     def _stack(self, frame: FrameType | None) -> str:
         parts: list[str] = []
@@ -94,7 +121,7 @@ class Watcher:
                 break  # a compiler's stand-in for a frame (numba while it compiles)
             name = self._shown.get(code)
             if name is None:
-                if len(self._shown) > MOST_CODES:
+                if len(self._shown) > MOST_TEXTS:
                     self._shown.clear()
                 name = self._shown[code] = f"{Path(code.co_filename).name}:{code.co_name}"
             parts.append(f"{name}:{frame.f_lineno}")

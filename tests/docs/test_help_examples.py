@@ -29,9 +29,13 @@ SLOW = (
     "preprocess conformance",
     "eval embedder",
     "quantize",
+    "trace prove",
+    "memory run",
+    "memory prove",
 )
 NEEDS_WIDER = ("eval wider",)
-NEEDS_MIRROR = ("eval detector", "assets verify")
+NEEDS_MIRROR = ("eval detector", "assets verify", "trace run", "trace prove", "memory run")
+NEEDS_TRACE = ("trace show", "trace export", "trace send")
 
 
 def commands(command=cli, path=("facelab",)):
@@ -93,6 +97,10 @@ def test_every_example_works(line, shell, request, monkeypatch, tmp_path):
     if rest.startswith(TRAINED):
         shutil.copytree(request.getfixturevalue("trained"), tmp_path / "models" / "emotion")
         monkeypatch.setenv("FACELAB_MODELS", str(tmp_path / "models"))
+    if rest.startswith(NEEDS_TRACE):
+        _trace(tmp_path)
+    if rest.startswith("trace send"):
+        pytest.skip("needs a receiver: tests/tracing has one; the line is parsed above")
     if rest.startswith("emotion train"):
         pytest.skip(
             "trains for minutes: tests/emotion trains a small one; the line is parsed above"
@@ -111,6 +119,16 @@ def test_every_example_works(line, shell, request, monkeypatch, tmp_path):
     answers = (0, 1) if rest.startswith(("doctor", "compare", "quantize")) else (0,)
     assert done.returncode in answers, show(done)
     assert "Traceback" not in done.stderr
+
+
+def _trace(folder):
+    from facelab.tracing import Tracer
+
+    with Tracer(watch_s=None) as tracer:
+        for _ in range(30):
+            with tracer.span("frame"):
+                pass
+    tracer.trace().save(folder / "trace.npz")
 
 
 def _wider(folder, assets):

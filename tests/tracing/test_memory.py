@@ -75,7 +75,7 @@ RULES = {
     "warm-up": evidence(rss_end=120 * MB),
     "retention": evidence(rss_end=160 * MB, trimmed=105 * MB),
     "native leak": evidence(LEAKY),
-    "Python objects": evidence({"blocks": 40, "rss": 4000}),
+    "Python objects": evidence({"blocks": 80, "rss": 8000}),
     "held array": evidence(LEAKY, after=census(arrays={"(100,) uint8": (50, 5 * MB)})),
     "session held by a NodeArg": evidence(LEAKY, after=census(orphans=2)),
     "held sessions": evidence(LEAKY, after=census(sessions=3)),
