@@ -106,12 +106,17 @@ def make(model, out, name, spec, labels, licence, thresholds, evidence, referenc
 @click.option(
     "--expect", metavar="HASH", help="The bundle's hash (8 characters or more) that must be found."
 )
+@click.option(
+    "--public-key",
+    metavar="KEY",
+    help="minisign key (RW…, or its file) whose owner must have signed manifest.json.",
+)
 @json_option
-def verify(folder, expect, as_json) -> int:
+def verify(folder, expect, public_key, as_json) -> int:
     """Check that every file of the bundle DIR is there, unchanged, and belongs to the others (exit 1 if not)."""
     from facelab.deploy.verify import verify as run
 
-    found = run(folder, expect=expect)
+    found = run(folder, expect=expect, public_key=public_key)
     value = found.to_dict()
     text = (
         f"{folder}: {value['files']} files, {value['bytes']:,} bytes, hash {value['hash'][:16]}: whole"

@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 import facelab
 from facelab.core import records
 from facelab.core.errors import BadInputError
@@ -17,7 +19,8 @@ from facelab.core.files import read_json, write_json, write_npy, write_text
 from facelab.core.hashing import sha256_file
 from facelab.core.html_table import table
 from facelab.deploy import evidence as figures
-from facelab.deploy import golden, readme, thresholds
+from facelab.deploy import golden, onnx_files, readme, thresholds
+from facelab.deploy.answers import ask, contradictions, is_quantized, tensor
 from facelab.deploy.manifest import (
     MANIFEST,
     SCHEMA,
@@ -25,8 +28,7 @@ from facelab.deploy.manifest import (
     Licence,
     Manifest,
     Reference,
-    Tensor,
-    files_hash,
+    canonical_hash,
     load,
 )
 from facelab.deploy.source import Source, resolve
@@ -185,7 +187,7 @@ def _fill(folder: Path, source: Source, model: Model, chosen, found, reference, 
         return folder / path
 
     file = f"model{source.path.suffix.lower()}"
-    shutil.copyfile(source.path, add(file, "model", source.licence))
+    _copy_model(source.path, add(file, "model", source.licence))
     source.spec.save(add("preprocess.json", "preprocess"))
     if source.labels:
         write_text(add("labels.txt", "labels"), "\n".join(source.labels) + "\n")
@@ -205,7 +207,7 @@ def _fill(folder: Path, source: Source, model: Model, chosen, found, reference, 
     card = source.folder / "model_card.md" if source.folder else None
     if card and card.is_file():
         shutil.copyfile(card, add("model_card.md", "card"))
-    inputs, outputs = ([_tensor(model, t) for t in ts] for ts in (model.inputs, model.outputs))
+    inputs, outputs = ([tensor(model, t) for t in ts] for ts in (model.inputs, model.outputs))
     write_text(
         add("README.md", "page"),
         readme.page(
@@ -236,7 +238,7 @@ def _fill(folder: Path, source: Source, model: Model, chosen, found, reference, 
         task=source.task,
         runtime=source.runtime,
         model=file,
-        quantized=_quantized(source, model),
+        quantized=is_quantized(model, source.spec),
         inputs=inputs,
         outputs=outputs,
         labels=source.labels,
@@ -246,12 +248,43 @@ def _fill(folder: Path, source: Source, model: Model, chosen, found, reference, 
         licence=Licence(licence=source.licence, terms=source.terms, source=source.origin),
         reference=_reference(reference),
         made_by={"facelab": facelab.__version__, **fingerprint.made_by},
-        at=records.now(),
-        hash=files_hash(files),
+        hash="0" * 64,
         files=files,
     )
+    manifest = manifest.model_copy(update={"hash": canonical_hash(manifest.to_dict())})
     write_json(folder / MANIFEST, manifest.to_dict())
+    _open_again(folder, manifest)
     return manifest
+
+
+def _copy_model(source: Path, target: Path) -> None:
+    """Copy a model's file; the weights that an ONNX file keeps in other files are put into the copy."""
+    if source.suffix.lower() == ".onnx" and (whole := onnx_files.embedded(source)) is not None:
+        target.write_bytes(whole)
+    else:
+        shutil.copyfile(source, target)
+
+
+def _open_again(folder: Path, manifest: Manifest) -> None:
+    """Open the bundled model where only the bundle can be read, and compare its answers, before anybody says done."""
+    if manifest.runtime == "keras":
+        return
+    seen = ask(folder, manifest, seconds=1)
+    expected = golden.read(folder / "golden" / "outputs", list(seen.answers), len(manifest.outputs))
+    wrong = contradictions(manifest, seen)
+    for probe, arrays in seen.answers.items():
+        for k, (a, b) in enumerate(zip(expected[probe], arrays, strict=True)):
+            # the same runtime on the same machine; sums in threads may differ in their last bits
+            if a.shape != b.shape or not np.allclose(a, b, rtol=1e-3, atol=1e-4, equal_nan=True):
+                wrong.append(f"output {k} on probe {probe!r} is another one")
+    if wrong:
+        raise BadInputError(
+            "the bundled model is not the model that was given",
+            where=manifest.model,
+            expected="the same tensors and answers",
+            got="; ".join(wrong[:3]),
+            fix="export the model into one file, and bundle that",
+        )
 
 
 def unquantized(spec: PreprocessSpec) -> PreprocessSpec:
@@ -269,37 +302,6 @@ def _outputs(folder: Path, model: Model, source: Source, probes: list[str], add)
         add(f"golden/tensors/{probe}.npy", "golden_tensor")
         for k, array in enumerate(answers):
             write_npy(add(f"golden/outputs/{golden.file_name(probe, k)}", "golden_output"), array)
-
-
-def _tensor(model: Model, info) -> Tensor:
-    scale, zero = getattr(model, "quantization", {}).get(info.name, (0.0, 0))
-    return Tensor(
-        name=info.name,
-        shape=list(info.shape),
-        dtype=info.dtype,
-        scale=scale or None,
-        zero_point=zero if scale else None,
-    )
-
-
-def _quantized(source: Source, model: Model) -> bool:
-    """Whether the weights or tensors are integers: integer input, or quantisation inside the graph."""
-    if any(
-        t.dtype in ("int8", "uint8") for t in (*model.inputs, *model.outputs)
-    ) and source.spec.find("quantize"):
-        return True
-    if source.runtime == "litert":
-        details = model.handle.get_tensor_details()
-        return any(
-            len(d["quantization_parameters"]["scales"]) and d["dtype"].__name__ in ("int8", "uint8")
-            for d in details
-        )
-    if source.runtime == "onnx":
-        return (
-            b"QuantizeLinear" in source.path.read_bytes()
-            or b"ConvInteger" in source.path.read_bytes()
-        )
-    return False
 
 
 def _reference(reference: str | os.PathLike | None) -> Reference | None:

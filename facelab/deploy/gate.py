@@ -14,6 +14,7 @@ from facelab.core import records
 from facelab.core.errors import FacelabError
 from facelab.core.records import Record, now
 from facelab.deploy import checks, evidence, golden, policy
+from facelab.deploy.answers import Seen, ask
 from facelab.deploy.bundle import Bundle
 from facelab.deploy.checks import Check
 from facelab.deploy.policy import Policy
@@ -122,7 +123,9 @@ def judge(
     rules = rules or policy.default()
     given = fingerprints.load(inference) if isinstance(inference, (str, os.PathLike)) else inference
     measured = evidence.read_devices(device) if device else None
-    found = verify(bundle, expect=rules.integrity.bundle_hash)
+    found = verify(
+        bundle, expect=rules.integrity.bundle_hash, public_key=rules.integrity.public_key
+    )
     held = Bundle(Path(bundle), found.manifest)
     program = golden.read_program(outputs, found.manifest.golden) if outputs else None
     gate = _Gate(held, rules, given, program, baseline, compare_records, measured)
@@ -146,7 +149,7 @@ def judge(
             c.status == "skipped"
             and found.ok
             and not rules.may_skip(c.name)
-            and not _not_applicable(c, held)
+            and not gate.not_applicable(c)
         )
     ]
     missing = [n for n in rules.required if n not in {c.name for c in out}]
@@ -161,9 +164,19 @@ def judge(
     )
 
 
-def _not_applicable(check: Check, bundle: Bundle) -> bool:
-    """Whether a skipped check has nothing to look at, whatever data are given: a float model has no INT8 cost."""
-    return check.name == "int8" and not bundle.manifest.quantized
+def _carried_out(name: str, step: Callable[[], Check]) -> Check:
+    """Return what a check found; content that it cannot be carried out on is a failure of that check."""
+    try:
+        return step()
+    except FacelabError as e:
+        return checks.failed_to_run(name, e)
+    except (ValueError, TypeError, ArithmeticError, LookupError, RecursionError, MemoryError) as e:
+        said = FacelabError(
+            "the bundle holds something that cannot be judged",
+            got=f"{type(e).__name__}: {e}"[:200],
+            fix="get the bundle from whoever made it, or make it again",
+        )
+        return checks.failed_to_run(name, said)
 
 
 class _Gate:
@@ -173,10 +186,31 @@ class _Gate:
         self.bundle, self.rules, self.inference, self.program = bundle, rules, inference, program
         self.baseline, self.compare_records, self.measured = baseline, compare_records, measured
         self.comparison: Comparison | None = None
-        path = bundle.folder / evidence.EVIDENCE
-        self.evidence = (
-            records.read(path) if path.is_file() and bundle.manifest.of_role("evidence") else []
-        )
+        self._answers: Seen | FacelabError | None = None
+
+    def not_applicable(self, check: Check) -> bool:
+        """Whether a skipped check has nothing to look at, whatever data are given: a float model has no INT8 cost."""
+        return check.name == "int8" and check.what == checks.NOT_QUANTIZED
+
+    def _evidence(self) -> list[Record]:
+        path = self.bundle.folder / evidence.EVIDENCE
+        held = path.is_file() and self.bundle.manifest.of_role("evidence")
+        return records.read(path) if held else []
+
+    def _seen(self) -> Seen | None:
+        """Return what the opened model says and answers; it is opened once. None for a Keras model."""
+        m = self.bundle.manifest
+        if m.runtime == "keras":
+            return None
+        if self._answers is None:
+            try:
+                seconds = self.rules.golden_outputs.seconds
+                self._answers = ask(self.bundle.folder, m, seconds=seconds)
+            except FacelabError as e:
+                self._answers = e
+        if isinstance(self._answers, FacelabError):
+            raise self._answers
+        return self._answers
 
     def run(self) -> list[Check]:
         steps = {
@@ -192,7 +226,7 @@ class _Gate:
         out = []
         for name, step in steps.items():
             if self.rules.enabled(name):
-                out.append(step())
+                out.append(_carried_out(name, step))
         return out
 
     def _fingerprint(self) -> Check:
@@ -216,22 +250,21 @@ class _Gate:
         return chosen[0].path
 
     def _golden(self) -> Check:
-        try:
-            return checks.golden_outputs(self.bundle, self.rules, self.program)
-        except FacelabError as e:
-            return checks.failed_to_run("golden_outputs", e)
+        return checks.golden_outputs(self.bundle, self.rules, self.program, self._seen())
 
     def _int8(self) -> Check:
-        return checks.int8(self.bundle, self.evidence, self.rules)
+        seen = self._seen()
+        quantized = self.bundle.manifest.quantized if seen is None else seen.quantized
+        return checks.int8(self.bundle, self._evidence(), self.rules, quantized)
 
     def _accuracy(self) -> Check:
         if self.baseline is None or self.compare_records is None:
             return checks.accuracy(None, None, self.rules)
         name, theirs = self.baseline
-        wanted = checks.wanted(self.rules)
-        a, b = evidence.align(theirs, self.evidence, wanted)
+        wanted, mine = checks.wanted(self.rules), self._evidence()
+        a, b = evidence.align(theirs, mine, wanted)
         held = {r.key for r in b}
-        alone = [f"{r.case} {r.metric}" for r in self.evidence if wanted(r) and r.key not in held]
+        alone = [f"{r.case} {r.metric}" for r in mine if wanted(r) and r.key not in held]
         return checks.accuracy(self.compare_records(a, b), name, self.rules, alone)
 
     def _measured(self):

@@ -1,4 +1,4 @@
-"""`facelab.bundle/1`: what a bundle's `manifest.json` says, read strictly."""
+"""`facelab.bundle/2`: what a bundle's `manifest.json` says, read strictly."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    StrictBool,
     StringConstraints,
     ValidationError,
     field_validator,
@@ -19,9 +20,10 @@ from facelab.core.errors import BadInputError, did_you_mean
 from facelab.core.files import read_json
 from facelab.core.hashing import sha256_json
 
-SCHEMA = "facelab.bundle/1"
+SCHEMA = "facelab.bundle/2"
 MANIFEST = "manifest.json"
 MAX_MANIFEST = 4 << 20
+MAX_FILES, MAX_PROBES, MAX_TENSORS = 20_000, 1_000, 64
 Role = Literal[
     "model",
     "preprocess",
@@ -36,6 +38,7 @@ Role = Literal[
     "card",
     "page",
 ]
+Probe = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -97,26 +100,25 @@ class Reference(Strict):
 
 
 class Manifest(Strict):
-    """What a bundle holds. `hash` is over every file's path, size, hash and role: one word that names the bundle."""
+    """What a bundle holds. `hash` is over everything else that the manifest says: one word that names the bundle."""
 
-    schema_: Literal["facelab.bundle/1"] = Field(alias="schema")
+    schema_: Literal["facelab.bundle/2"] = Field(alias="schema")
     name: str
     task: str
     runtime: str
     model: str
-    quantized: bool
-    inputs: list[Tensor]
-    outputs: list[Tensor]
+    quantized: StrictBool
+    inputs: list[Tensor] = Field(min_length=1, max_length=MAX_TENSORS)
+    outputs: list[Tensor] = Field(min_length=1, max_length=MAX_TENSORS)
     labels: list[str]
     spec_hash: Sha256
     probe_set: str
-    golden: list[str]
+    golden: list[Probe] = Field(min_length=1, max_length=MAX_PROBES)
     licence: Licence
     reference: Reference | None = None
     made_by: dict[str, str]
-    at: str
     hash: Sha256
-    files: list[FileEntry]
+    files: list[FileEntry] = Field(max_length=MAX_FILES)
 
     def of_role(self, role: str) -> list[FileEntry]:
         """Return the files with this role."""
@@ -127,15 +129,21 @@ class Manifest(Strict):
         return self.model_dump(by_alias=True)
 
 
-def files_hash(files: list[FileEntry]) -> str:
-    """Return the SHA-256 over path, size, hash and role of every file, in order of paths."""
-    return sha256_json(
-        [[f.path, f.bytes, f.sha256, f.role] for f in sorted(files, key=lambda f: f.path)]
-    )
+def canonical_hash(document: dict[str, Any]) -> str:
+    """Return the SHA-256 over a manifest's JSON document, everything in it but the hash itself.
+
+    Keys are sorted, blanks left out, whole floats written as integers (`facelab.core.hashing.canonical_json`).
+    """
+    return sha256_json({k: v for k, v in document.items() if k != "hash"})
 
 
 def load(folder: str | Path) -> Manifest:
     """Read a bundle's manifest. Raises BadInputError if the folder is no bundle or its manifest is malformed."""
+    return read(folder)[0]
+
+
+def read(folder: str | Path) -> tuple[Manifest, str]:
+    """Return a bundle's manifest and the hash of what is written there; see `load`."""
     folder = Path(folder)
     path = folder / MANIFEST
     if not path.is_file():
@@ -145,7 +153,8 @@ def load(folder: str | Path) -> Manifest:
             expected=f"a folder with {MANIFEST}",
             fix="make one: facelab bundle MODEL --out DIR",
         )
-    return parse(read_json(path, max_bytes=MAX_MANIFEST), path)
+    document = read_json(path, max_bytes=MAX_MANIFEST)
+    return parse(document, path), canonical_hash(document)
 
 
 def parse(value: Any, where: Path) -> Manifest:

@@ -49,9 +49,10 @@ class Section(Strict):
 
 
 class IntegrityPolicy(Section):
-    """`bundle_hash` pins the bundle that was agreed on (8 characters or more)."""
+    """`bundle_hash` pins the bundle that was agreed on (8 characters or more), `public_key` who must have signed it."""
 
     bundle_hash: str | None = Field(default=None, pattern=r"^[0-9a-fA-F]{8,64}$")
+    public_key: str | None = Field(default=None, pattern=r"^RW[A-Za-z0-9+/]{54}$")
 
 
 class FingerprintPolicy(Section):
@@ -159,6 +160,7 @@ required = ["integrity", "fingerprint"]
 
 [integrity]
 # bundle_hash = "0123abcd"     # the bundle that was agreed on (`facelab bundle` prints it)
+# public_key = "RW…"           # the minisign key of whoever must have signed the bundle's manifest
 
 [fingerprint]
 accept = ["identical", "equivalent"]

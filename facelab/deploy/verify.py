@@ -9,9 +9,12 @@ from pathlib import Path
 from facelab import fingerprint as fingerprints
 from facelab.core.errors import FacelabError
 from facelab.core.hashing import sha256_file
+from facelab.deploy import signature as signatures
 from facelab.deploy import thresholds
-from facelab.deploy.manifest import MANIFEST, Manifest, files_hash, load
+from facelab.deploy.golden import file_name
+from facelab.deploy.manifest import MANIFEST, Manifest, read
 from facelab.preprocess.spec import PreprocessSpec
+from facelab.zoo.runtimes.opening import SUFFIXES
 
 
 @dataclass(frozen=True)
@@ -48,14 +51,20 @@ class Integrity:
         }
 
 
-def verify(folder: str | os.PathLike, *, expect: str | None = None) -> Integrity:
+def verify(
+    folder: str | os.PathLike,
+    *,
+    expect: str | None = None,
+    public_key: str | os.PathLike | None = None,
+) -> Integrity:
     """Check every file of a bundle against its manifest, and the parts against each other.
 
-    `expect` is the hash (or its first 8 or more characters) that the bundle must have. Raises BadInputError where the
+    `expect` is the hash (or its first 8 or more characters) that the bundle must have; `public_key` is the minisign key
+    whose owner must have signed the manifest (see `facelab.deploy.signature`). Raises BadInputError where the
     folder is no bundle or the manifest cannot be read.
     """
     folder = Path(folder)
-    manifest = load(folder)
+    manifest, hashed = read(folder)
     problems = []
     if expect and not (len(expect) >= 8 and manifest.hash.startswith(expect.lower())):
         problems.append(
@@ -63,19 +72,20 @@ def verify(folder: str | os.PathLike, *, expect: str | None = None) -> Integrity
                 MANIFEST, f"this is another bundle: {manifest.hash[:16]}…, expected {expect[:16]}"
             )
         )
-    if files_hash(manifest.files) != manifest.hash:
+    if hashed != manifest.hash:
         problems.append(
-            Problem(
-                MANIFEST, "the list of files does not match the bundle's own hash: it was edited"
-            )
+            Problem(MANIFEST, "what it says does not match the bundle's own hash: it was edited")
         )
+    if public_key is not None and (wrong := signatures.problem(folder, public_key)):
+        problems.append(Problem(MANIFEST, wrong))
     problems += [
         Problem(entry.path, wrong) for entry in manifest.files if (wrong := _wrong(folder, entry))
     ]
     known = {f.path for f in manifest.files} | {MANIFEST}
     if len(known) != len(manifest.files) + 1:
         problems.append(Problem(MANIFEST, "a file is listed twice"))
-    problems += [Problem(str(p), "is not in the manifest") for p in _strays(folder, known)]
+    strays = _strays(folder, known | {signatures.SIGNATURE})
+    problems += [Problem(p, "is not in the manifest") for p in strays]
     if not problems:
         problems = _parts(folder, manifest)
     return Integrity(folder, manifest, problems)
@@ -140,4 +150,34 @@ def _parts(folder: Path, m: Manifest) -> list[Problem]:
         )
     if train.probes["hash"] != m.probe_set:
         problems.append(Problem(roles["fingerprint"][0], "was made with another set of probes"))
+    if sorted(m.golden) != sorted(p for p, e in train.output.items() if "error" not in e):
+        problems.append(Problem(MANIFEST, "does not name the probes of its fingerprint as golden"))
+    return problems + _claims(folder, m)
+
+
+def _claims(folder: Path, m: Manifest) -> list[Problem]:
+    """Whether what the manifest says beside the list of files agrees with the files."""
+    problems = []
+    outputs = range(len(m.outputs))
+    wanted = {
+        "golden_tensor": {f"golden/tensors/{p}.npy" for p in m.golden},
+        "golden_output": {f"golden/outputs/{file_name(p, k)}" for p in m.golden for k in outputs},
+    }
+    for role, paths in wanted.items():
+        if {f.path for f in m.of_role(role)} != paths:
+            problems.append(
+                Problem(MANIFEST, f"has other {role.replace('_', ' ')} files than probes")
+            )
+    if SUFFIXES.get(Path(m.model).suffix.lower()) != m.runtime:
+        problems.append(Problem(MANIFEST, f"names the runtime {m.runtime!r} for {m.model!r}"))
+    if m.of_role("model")[0].licence != m.licence.licence:
+        problems.append(Problem(MANIFEST, "names two licences of the model"))
+    held = m.of_role("labels")
+    lines = _lines(folder / held[0].path) if len(held) == 1 else []
+    if len(held) > 1 or lines != m.labels:
+        problems.append(Problem(MANIFEST, "names other labels than the file of labels"))
     return problems
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8", errors="replace").removesuffix("\n").split("\n")

@@ -134,7 +134,7 @@ def test_every_damage_is_found(bundle, damage, capsys):
 def test_parts_that_do_not_belong_together_are_found_although_every_hash_is_right(bundle):
     """Another spec, entered into the manifest by somebody who recomputed the hashes."""
     from facelab.core.hashing import sha256_file
-    from facelab.deploy.manifest import FileEntry, files_hash
+    from facelab.deploy.manifest import canonical_hash
 
     spec = PreprocessSpec.load(bundle / "preprocess.json")
     spec.replace(3, mean=[0.0]).save(bundle / "preprocess.json")
@@ -144,7 +144,7 @@ def test_parts_that_do_not_belong_together_are_found_although_every_hash_is_righ
             f.update(
                 bytes=(bundle / f["path"]).stat().st_size, sha256=sha256_file(bundle / f["path"])
             )
-        m["hash"] = files_hash([FileEntry.model_validate(f) for f in m["files"]])
+        m["hash"] = canonical_hash(m)
 
     _edit(bundle, change)
     assert "preprocessing" in verify(bundle).problems[0].what

@@ -112,7 +112,7 @@ def missing(folder):
 
 
 def no_manifest(folder):
-    (folder / "manifest.json").write_text('{"schema": "facelab.bundle/1", "schema": 1}')
+    (folder / "manifest.json").write_text('{"schema": "facelab.bundle/2", "schema": 1}')
 
 
 def outside(folder):

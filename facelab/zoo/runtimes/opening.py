@@ -65,6 +65,11 @@ def open_model(
     return opened
 
 
+def open_here(path: Path, *, threads: int | None = None) -> Model:
+    """Open a file in this process, whoever it comes from: for processes that were started to bear the consequences."""
+    return _open(path, SUFFIXES[path.suffix.lower()], threads, {})
+
+
 def _open_entry(entry: ModelEntry, threads: int | None, spec: PreprocessSpec | None) -> Model:
     if entry.parts:
         raise BadInputError(
