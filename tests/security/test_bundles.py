@@ -1,4 +1,4 @@
-"""Issue 22.9, 22.13, 22.14, 22.20: what a bundle claims decides nothing; the gate gives a verdict on whatever it holds."""
+"""Issue 22.9, 22.13, 22.14, 22.20: a bundle's claims decide nothing; the gate gives a verdict on whatever it holds."""
 
 import json
 import shutil

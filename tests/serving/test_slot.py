@@ -52,12 +52,12 @@ def until(condition, seconds=10.0):
 
 def edit(folder, change):
     """Change the manifest and give it the hash of its files, as somebody with a bundle tool could."""
-    from facelab.deploy.manifest import files_hash, parse
+    from facelab.deploy.manifest import canonical_hash
 
     path = folder / "manifest.json"
     value = json.loads(path.read_text())
     change(value)
-    value["hash"] = files_hash(parse(value, path).files)
+    value["hash"] = canonical_hash(value)
     path.write_text(json.dumps(value))
 
 

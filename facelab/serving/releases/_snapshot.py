@@ -12,7 +12,7 @@ from pathlib import Path
 
 from facelab.core.errors import BadInputError, FacelabError, IntegrityError
 from facelab.core.files import loads_strict
-from facelab.deploy.manifest import MANIFEST, FileEntry, Manifest, files_hash, parse
+from facelab.deploy.manifest import MANIFEST, FileEntry, Manifest, canonical_hash, parse
 from facelab.deploy.verify import verify
 from facelab.serving.releases._trust import MAX_SIGNATURE, SIGNATURE, Trust
 
@@ -114,8 +114,9 @@ def _parsed(text: bytes, root: Path) -> Manifest:
 
 def check_again(folder: Path) -> Manifest:
     """Check the files of a snapshot that a load reads; a disk can rot between two loads."""
-    manifest = _parsed(_read(folder, MANIFEST, MAX_MANIFEST), folder)
-    if files_hash(manifest.files) != manifest.hash:
+    text = _read(folder, MANIFEST, MAX_MANIFEST)
+    manifest = _parsed(text, folder)
+    if canonical_hash(loads_strict(text, where=folder / MANIFEST)) != manifest.hash:
         raise IntegrityError(
             "the release's manifest was edited", where=folder, fix="promote the bundle again"
         )
