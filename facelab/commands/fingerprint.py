@@ -68,10 +68,31 @@ name_option = click.option("--name", metavar="TEXT", help="A name for reports.")
     metavar="DIR",
     help="Also write the golden tensors as .npy.",
 )
+@click.option(
+    "--pixels",
+    type=click.Choice(("bgr", "rgb")),
+    help="What a function of pixels takes (guessed from its parameter's name otherwise).",
+)
+@click.option("--strict", is_flag=True, help="Exit 1 if the pipeline is not deterministic.")
 @declare_option
 @name_option
 @out_option
-def capture(spec, pipeline, backend, decode_with, tap, families, tensors, batch, name, out) -> None:
+@click.pass_context
+def capture(
+    ctx,
+    spec,
+    pipeline,
+    backend,
+    decode_with,
+    tap,
+    families,
+    tensors,
+    pixels,
+    strict,
+    batch,
+    name,
+    out,
+) -> None:
     """Run a pipeline on the probes and write its fingerprint (under 256 KiB)."""
     if (spec is None) == (pipeline is None):
         raise BadInputError(
@@ -81,7 +102,7 @@ def capture(spec, pipeline, backend, decode_with, tap, families, tensors, batch,
             fix="facelab fingerprint capture --help",
         )
     idle = (
-        [("--probes", families), ("--tap", tap)]
+        [("--probes", families), ("--tap", tap), ("--pixels", pixels)]
         if spec
         else [("--decode-with", decode_with), ("--backend", backend != "reference")]
     )
@@ -106,9 +127,15 @@ def capture(spec, pipeline, backend, decode_with, tap, families, tensors, batch,
         from facelab.fingerprint import capture_target
 
         made = capture_target(
-            pipeline, families=families or None, declares=declares, tensors=tensors, tap=tap
+            pipeline,
+            families=families or None,
+            declares=declares,
+            tensors=tensors,
+            tap=tap,
+            pixels=pixels,
         )
     _write(made, name, out)
+    ctx.exit(1 if strict and made.unstable else 0)
 
 
 @command.command(
@@ -141,9 +168,18 @@ def _write(fingerprint, name, out) -> None:
         click.echo(fingerprint.dumps(), nl=False)
         return
     path = fingerprint.save(out)
+    from facelab.fingerprint.capture import feed_words
+    from facelab.fingerprint.diagnosis import DETERMINISM_FIX
     from facelab.fingerprint.probes import remember
 
     remember()  # so that the first `compare` need not draw the probes
+    if fingerprint.fed:
+        note(f"  {feed_words(fingerprint.fed)}; probes that test decoding were left out")
+    if fingerprint.unstable:
+        note(
+            f"  not deterministic: {len(fingerprint.unstable)} of {len(fingerprint.output)} probes "
+            f"differ between two runs; {DETERMINISM_FIX}"
+        )
     failed = [n for n, e in fingerprint.output.items() if "error" in e]
     note(
         f"{path}: {len(fingerprint.output)} probes, {len(fingerprint.stages)} stage(s), {path.stat().st_size} bytes"
@@ -227,7 +263,8 @@ def compare(
 ) -> None:
     """Compare the inference side's fingerprint with the training side's and name the cause of a difference.
 
-    Exit 0: identical, or equivalent within rounding. Exit 1: mismatch. Exit 2: a fingerprint cannot be used.
+    Exit 0: identical, or equivalent within rounding. Exit 1: mismatch, or undecided until `--pixels` says what a
+    function of pixels takes. Exit 2: a fingerprint cannot be used.
     """
     from facelab.fingerprint import compare as run
     from facelab.fingerprint import load
@@ -257,7 +294,7 @@ def compare(
 
         write_page(comparison, html, tensors=(train_tensors, infer_tensors))
     emit_file(comparison.to_dict(), json_path, text=_text(comparison))
-    ctx.exit(1 if comparison.verdict == "mismatch" else 0)
+    ctx.exit(0 if comparison.good else 1)
 
 
 def _text(c) -> str:

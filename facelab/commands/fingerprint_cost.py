@@ -93,7 +93,7 @@ def _from_code(target: str):
     from facelab.fingerprint.capture import as_array, load_pipeline
     from facelab.fingerprint.probes import Probe
 
-    handle, _ = load_pipeline(target)
+    handle = load_pipeline(target).call
 
     def prepare(path: Path) -> np.ndarray:
         face = _whole(path)

@@ -7,6 +7,7 @@ __getattr__, __dir__, _ = _lazy.attach(
     submod_attrs={
         "_adapters": ["capture_target", "load_pipeline"],
         "_capture": ["as_array", "capture_pipeline", "capture_spec"],
+        "_feed": ["feed_words"],
         "_hooks": ["stage", "tap"],
         "_tensors": ["import_tensors", "read_tensor"],
     },
@@ -16,6 +17,7 @@ __all__ = [
     "capture_pipeline",
     "capture_spec",
     "capture_target",
+    "feed_words",
     "import_tensors",
     "load_pipeline",
     "read_tensor",

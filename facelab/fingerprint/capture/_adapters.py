@@ -9,19 +9,29 @@ import os
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from facelab.core.errors import BadInputError, FacelabError, MissingAssetError, did_you_mean
 from facelab.fingerprint.capture._capture import as_array, capture_pipeline, capture_spec
+from facelab.fingerprint.capture._feed import Feed, fed_value, feed_for, other_form
 from facelab.fingerprint.document._schema import Fingerprint
 from facelab.fingerprint.probes._set import Probe
-from facelab.preprocess.image import read_image
 
 FACE_NAMES = ("face", "landmarks", "box")
-PIXEL_NAMES = ("image", "img", "pixels", "array", "x", "frame", "rgb")
 DATASET_NAMES = ("dataset", "ds")
+Call = Callable[[str, Probe], Any]
+
+
+class Adapted(NamedTuple):
+    """A pipeline as a function of (path, probe), what it declares about its interface, and what it is fed."""
+
+    call: Call
+    declares: tuple[str, ...] = ()
+    feed: Feed = Feed("path")
+    instead: Adapted | None = None
+    """The same pipeline fed the other way, for a first choice that fails on every probe."""
 
 
 def capture_target(
@@ -31,30 +41,44 @@ def capture_target(
     declares: Iterable[str] = (),
     tensors: str | os.PathLike | None = None,
     tap: str | None = None,
+    pixels: str | None = None,
 ) -> Fingerprint:
-    """Fingerprint what `target` names: `FILE.py:function`, a `.onnx` file or a `.tflite` file with metadata."""
+    """Fingerprint what `target` names: `FILE.py:function`, a `.onnx` file or a `.tflite` file with metadata.
+
+    `pixels` (`bgr` or `rgb`) says what a function of pixels takes; without it the parameter's name decides.
+    """
     path = Path(target)
     if path.suffix == ".tflite":
         from facelab.fingerprint.capture._tflite import spec_of
 
         return capture_spec(spec_of(path), tensors=tensors, declares=declares)
     if path.suffix == ".onnx":
+        feed = Feed(
+            pixels or "rgb", "", "--pixels" if pixels else "the graph's input", bool(pixels)
+        )
         return capture_pipeline(
-            onnx_pipeline(path, tap),
+            onnx_pipeline(path, tap, order=feed.form),
             name=path.name,
             families=families,
             declares=declares,
             tensors=tensors,
             packages=("onnxruntime",),
+            feed=feed,
         )
-    handle, declared = load_pipeline(target)
+    made = load_pipeline(target, pixels=pixels)
     return capture_pipeline(
-        handle, name=path.name, families=families, declares={*declares, *declared}, tensors=tensors
+        made.call,
+        name=path.name,
+        families=families,
+        declares={*declares, *made.declares},
+        tensors=tensors,
+        feed=made.feed,
+        instead=made.instead and (made.instead.call, made.instead.feed),
     )
 
 
-def load_pipeline(target: str) -> tuple[Callable[[str, Probe], Any], tuple[str, ...]]:
-    """Import `FILE.py:name` and return (function of (path, probe), what it declares).
+def load_pipeline(target: str, *, pixels: str | None = None) -> Adapted:
+    """Import `FILE.py:name` and return it as a function of (path, probe), with what it declares and is fed.
 
     Raises BadInputError if the file or name is missing or the import fails.
     """
@@ -79,7 +103,7 @@ def load_pipeline(target: str) -> tuple[Callable[[str, Probe], Any], tuple[str, 
             expected=", ".join(names[:8]),
             fix="name a function of the file",
         )
-    return adapt(getattr(module, name), where=target)
+    return adapt(getattr(module, name), where=target, pixels=pixels)
 
 
 def _import(path: Path):
@@ -107,15 +131,14 @@ def _import(path: Path):
     return module
 
 
-def adapt(
-    target: Any, *, where: str = "pipeline"
-) -> tuple[Callable[[str, Probe], Any], tuple[str, ...]]:
-    """Return (function of (path, probe), what it declares) for a callable or Keras object.
+def adapt(target: Any, *, where: str = "pipeline", pixels: str | None = None) -> Adapted:
+    """Return a callable or Keras object as a function of (path, probe), with what it declares and is fed.
 
-    A function gets the path; if its first parameter is named like pixels (`image`, `img`, `pixels`, …) it gets RGB
-    uint8 instead, and if it is named `dataset` or `ds`, a `tf.data.Dataset` of paths that it maps. Parameters named
-    `face`, `landmarks` or `box` get the probe's. Keras layers and models get a batch of one; objects with a
-    keyword `image` (albumentations) and other callable objects (torchvision) get pixels or a Pillow image.
+    A function gets the path, unless its first parameter is named or annotated like pixels (`frame`, `bgr` and `img`
+    get BGR; `rgb`, `image` and `pixels` get RGB; a Pillow image's annotation gets one) or `pixels` says so. A
+    parameter named `dataset` or `ds` gets a `tf.data.Dataset` of paths. Parameters named `face`, `landmarks` or `box`
+    get the probe's. Keras layers and models get a batch of one; objects with a keyword `image` (albumentations) and
+    other callable objects (torchvision) get pixels or a Pillow image.
     """
     if not callable(target):
         raise BadInputError(
@@ -123,24 +146,39 @@ def adapt(
             where=where,
             expected="a function of a path",
             got=type(target).__name__,
+            fix="name a function, a Keras layer or model, or another callable object",
         )
     root = type(target).__module__.split(".")[0]
     if root in ("keras", "tensorflow", "tf_keras"):
-        return (lambda path, probe: target(_pixels(path)[None].astype(np.float32))), ("batch",)
+        feed = Feed(pixels or "rgb", "", "--pixels" if pixels else "a Keras object", bool(pixels))
+        return Adapted(
+            lambda path, probe: target(fed_value(feed, path)[None].astype(np.float32)),
+            ("batch",),
+            feed,
+        )
     if not (
         inspect.isfunction(target)
         or inspect.isbuiltin(target)
         or inspect.ismethod(target)
         or inspect.isclass(target)
     ):
-        return _object(target), ()
-    names = list(_parameters(target))
+        return _object(target, pixels)
+    parameters = _parameters(target)
+    names = list(parameters)
     first = names[0] if names else "path"
     if first in DATASET_NAMES:
-        return _dataset(target), ()
-    if first in PIXEL_NAMES:
-        return (lambda path, probe: target(_pixels(path), **_face(names, probe))), ()
-    return (lambda path, probe: target(path, **_face(names, probe))), ()
+        return Adapted(_dataset(target))
+    annotation = parameters[first].annotation if names else None
+    feed = feed_for(first, annotation, pixels)
+    made = _fed(target, feed, names)
+    settled = pixels is not None or feed.why == "its annotation"
+    return made if settled else made._replace(instead=_fed(target, other_form(feed), names))
+
+
+def _fed(target: Callable, feed: Feed, names: list[str]) -> Adapted:
+    return Adapted(
+        lambda path, probe: target(fed_value(feed, path), **_face(names, probe)), feed=feed
+    )
 
 
 def _parameters(function) -> dict:
@@ -159,11 +197,7 @@ def _face(names: list[str], probe: Probe) -> dict:
     return {n: given[n] for n in names[1:] if n in FACE_NAMES}
 
 
-def _pixels(path: str) -> np.ndarray:
-    return read_image(path, orient=False)
-
-
-def _object(target):
+def _object(target: Any, pixels: str | None) -> Adapted:
     """albumentations takes `image=` and gives a dictionary; torchvision takes a Pillow image."""
     keywords = [
         n for n, p in _parameters(target).items() if p.kind in (p.KEYWORD_ONLY, p.VAR_KEYWORD)
@@ -177,15 +211,10 @@ def _object(target):
         )
     )
     if by_keyword:
-        return lambda path, probe: target(image=_pixels(path))
-
-    def call(path, probe):
-        from PIL import Image
-
-        with Image.open(path, formats=("PNG", "JPEG")) as image:
-            return target(image.convert("RGB"))
-
-    return call
+        feed = Feed(pixels or "rgb", "image", "--pixels" if pixels else "as such libraries take it")
+        return Adapted(lambda path, probe: target(image=fed_value(feed, path)), feed=feed)
+    feed = Feed(pixels, "", "--pixels") if pixels else Feed("pillow", "", "a callable object")
+    return Adapted(lambda path, probe: target(fed_value(feed, path)), feed=feed)
 
 
 def _dataset(target):
@@ -209,9 +238,9 @@ _ONNX = {
 
 
 def onnx_pipeline(
-    path: str | os.PathLike, tap: str | None = None
+    path: str | os.PathLike, tap: str | None = None, *, order: str = "rgb"
 ) -> Callable[[str, Probe], np.ndarray]:
-    """Return a pipeline that feeds RGB pixels to an ONNX graph with embedded preprocessing.
+    """Return a pipeline that feeds pixels in `order` to an ONNX graph with embedded preprocessing.
 
     The result is the first output, or the inner tensor named `tap` (where preprocessing ends and the model begins).
     Raises BadInputError for a graph that cannot be loaded or does not take a picture.
@@ -241,13 +270,13 @@ def onnx_pipeline(
     def call(file: str, probe: Probe) -> np.ndarray:
         return session.run(
             [tap] if tap else None,
-            {node.name: _fed(read_image(file, orient=False), node.shape, dtype)},
+            {node.name: _shaped(fed_value(Feed(order), file), node.shape, dtype)},
         )[0]
 
     return call
 
 
-def _fed(pixels: np.ndarray, shape: list, dtype: type) -> np.ndarray:
+def _shaped(pixels: np.ndarray, shape: list, dtype: type) -> np.ndarray:
     axes = shape[-3:]
     x = pixels.astype(dtype)
     if axes[0] == 3 and axes[2] != 3:

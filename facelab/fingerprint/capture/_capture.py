@@ -14,6 +14,7 @@ import numpy as np
 
 from facelab.core.errors import BadInputError, FacelabError
 from facelab.core.files import write_npy
+from facelab.fingerprint.capture._feed import Feed
 from facelab.fingerprint.capture._hooks import recording
 from facelab.fingerprint.document._schema import MAX_BYTES, OUTPUT, Fingerprint
 from facelab.fingerprint.document._statistics import GRID, describe
@@ -21,6 +22,7 @@ from facelab.fingerprint.probes._set import (
     VERSION,
     Probe,
     image_probes,
+    probe_set,
     probes_for,
     raw_probes,
     set_hash,
@@ -29,6 +31,8 @@ from facelab.fingerprint.probes._set import (
 from facelab.preprocess.run import stages as run_stages
 from facelab.preprocess.spec import PreprocessSpec
 
+Call = Callable[[str, Probe], Any]
+PATHS = Feed("path")
 FAMILIES = ("image", "rgb24", "bgr24", "gray8", "yuyv", "nv12")
 
 
@@ -143,31 +147,73 @@ def _golden(folder: str | os.PathLike | None, results: dict) -> None:
 
 
 def capture_pipeline(
-    function: Callable[[str, Probe], Any],
+    function: Call,
     *,
     name: str,
     families: Iterable[str] | None = None,
     tensors: str | os.PathLike | None = None,
     declares: Iterable[str] = (),
     packages: Iterable[str] = (),
+    feed: Feed = PATHS,
+    instead: tuple[Call, Feed] | None = None,
 ) -> Fingerprint:
-    """Call `function(path, probe)` on each probe file and return the fingerprint.
+    """Call `function(path, probe)` twice on each probe file and return the fingerprint.
 
     Without `families` the images are tried, and the raw formats only if no image can be read. A probe the pipeline
-    fails on keeps its error message.
+    fails on keeps its error message. A function of pixels (`feed`) gets only the probes that every decoder reads
+    alike and upright: it cannot be blamed for decoding. `instead` is tried where the first way fails on every image.
+    Probes whose result differs between the two runs are listed in the fingerprint's `unstable`.
     """
-    skipped: dict[str, str] = {}
+    wanted = _families(families)
+    if feed.of_pixels and not wanted:
+        wanted = ("image",)
+    folder = _probe_folder().name
+    try:
+        results, skipped = _run_all(function, folder, wanted, feed, name)
+    except BadInputError:
+        if instead is None:
+            raise
+        function, feed = instead
+        wanted = ("image",) if feed.of_pixels else wanted
+        results, skipped = _run_all(function, folder, wanted, feed, name)
+    _golden(tensors, results)
+    made = assemble(
+        name,
+        "pipeline",
+        results,
+        made_by=versions("numpy", *packages),
+        declares=declares,
+        skipped=skipped,
+    )
+    made.unstable = _unstable(function, folder, results)
+    made.fed = feed.to_dict() if feed.of_pixels else None
+    return made
+
+
+def _families(families: Iterable[str] | None) -> tuple[str, ...]:
     wanted = tuple(families or ())
     for f in wanted:
         if f not in FAMILIES:
             raise BadInputError(
-                "unknown family of probes", expected=", ".join(FAMILIES), got=repr(f)
+                "unknown family of probes",
+                expected=", ".join(FAMILIES),
+                got=repr(f),
+                fix="name one of the families",
             )
-    folder = _probe_folder().name
+    return wanted
+
+
+def _run_all(
+    function: Call, folder: str, wanted: tuple[str, ...], feed: Feed, name: str
+) -> tuple[dict[str, list | str], dict[str, str]]:
+    """Run every probe once: (probe → stages or error message, family that cannot be read → reason)."""
     results: dict[str, list | str] = {}
+    skipped: dict[str, str] = {}
     for family in wanted or FAMILIES:
         found = {
-            p.name: _run_one(function, str(Path(folder) / p.file), p) for p in family_probes(family)
+            p.name: _run_one(function, str(Path(folder) / p.file), p)
+            for p in family_probes(family)
+            if not feed.of_pixels or p.plain
         }
         failures = [r for r in found.values() if isinstance(r, str)]
         if len(failures) == len(found) or (family != "image" and failures and not wanted):
@@ -183,15 +229,33 @@ def capture_pipeline(
             got=next(iter(skipped.values())),
             fix="call it on one of the files of `facelab fingerprint probes --out DIR`",
         )
-    _golden(tensors, results)
-    return assemble(
-        name,
-        "pipeline",
-        results,
-        made_by=versions("numpy", *packages),
-        declares=declares,
-        skipped=skipped,
-    )
+    return results, skipped
+
+
+NOISE = 1e-5
+"""Differences between two runs up to this share of a tensor's range are those of sums in another order."""
+
+
+def _unstable(function: Call, folder: str, results: dict[str, list | str]) -> list[str]:
+    """Return the probes whose tensor differs in a second run."""
+    known = {p.name: p for p in probe_set()}
+    found = []
+    for n, first in results.items():
+        if isinstance(first, str):
+            continue
+        again = _run_one(function, str(Path(folder) / known[n].file), known[n])
+        if isinstance(again, str) or not _alike(first[-1][1], again[-1][1]):
+            found.append(n)
+    return found
+
+
+def _alike(a: np.ndarray, b: np.ndarray) -> bool:
+    if a.shape != b.shape or a.dtype != b.dtype:
+        return False
+    if a.tobytes() == b.tobytes():
+        return True
+    x, y = np.nan_to_num(a.astype(np.float64)), np.nan_to_num(b.astype(np.float64))
+    return bool(np.abs(x - y).max() <= NOISE * max(np.ptp(x), 1e-12))
 
 
 @functools.cache

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from facelab.core.errors import BadInputError
+from facelab.fingerprint.capture._feed import feed_words
 from facelab.fingerprint.diagnosis._comparison import Comparison
 from facelab.fingerprint.diagnosis._diagnose import Causes
-from facelab.fingerprint.diagnosis._finding_kinds import ordered
+from facelab.fingerprint.diagnosis._finding_kinds import DETERMINISM_FIX, Finding, ordered
 from facelab.fingerprint.diagnosis._spec_diff import spec_changes
 from facelab.fingerprint.document._schema import Fingerprint
 from facelab.fingerprint.model._pipeline_state import Change
@@ -43,7 +44,14 @@ def common_probes(train: Fingerprint, infer: Fingerprint) -> list[str]:
         )
     families = {known[n].family for n in common}
     for side, other in ((train, infer), (infer, train)):
-        missing = [n for n in other.output if n not in side.output and known[n].family in families]
+        missing = [
+            n
+            for n in other.output
+            if n not in side.output
+            and known[n].family in families
+            # a function of pixels gets only what every decoder reads alike
+            and not (side.fed and not known[n].plain)
+        ]
         if missing:
             raise BadInputError(
                 f"the fingerprint lacks the probe {missing[0]!r}",
@@ -65,15 +73,62 @@ def compare(train: Fingerprint, infer: Fingerprint, *, allow: tuple[str, ...] = 
     allow = tuple(allow) + (
         ("batch_axis",) if "batch" in (*train.declares, *infer.declares) else ()
     )
+    notes = [f"{side}: {feed_words(f.fed)}" for side, f in _sides(train, infer) if f.fed]
+    if train.unstable or infer.unstable:
+        return _not_deterministic(train, infer, notes)
     a, b = train.output, infer.output
     if all(a[n] == b[n] or _same_bytes(a[n], b[n]) for n in common):
         distances = {n: {"max": 0.0, "rms": 0.0} for n in common if "digest" in a[n]}
-        return Comparison("identical", [], None, distances, train, infer, [])
+        return Comparison("identical", [], None, distances, train, infer, notes)
     from threadpoolctl import threadpool_limits
 
     # the products are small: BLAS threads would only wait for each other
     with threadpool_limits(limits=1, user_api="blas"):
-        return _Comparing(train, infer, common, allow).run()
+        comparison = _Comparing(train, infer, common, allow).run()
+    comparison.notes[:0] = notes
+    return _without_guesses(comparison)
+
+
+def _sides(train: Fingerprint, infer: Fingerprint) -> tuple[tuple[str, Fingerprint], ...]:
+    return ("training", train), ("inference", infer)
+
+
+def _not_deterministic(train: Fingerprint, infer: Fingerprint, notes: list[str]) -> Comparison:
+    """Return the verdict on sides of which one gives another tensor at every run: nothing else can be compared."""
+    words = [
+        f"not deterministic: {len(f.unstable)} of {len(f.output)} probes differ between two runs"
+        if f.unstable
+        else "the same at both runs"
+        for _, f in _sides(train, infer)
+    ]
+    probe = (infer.unstable or train.unstable)[0]
+    evidence = {"value": None, "unit": "", "probe": probe, "explains": None}
+    found = Finding("unknown", "output", *words, evidence, fix=DETERMINISM_FIX)
+    said = "one side is not deterministic, so nothing else was compared"
+    return Comparison("mismatch", [found], None, {}, train, infer, [*notes, said])
+
+
+def _without_guesses(c: Comparison) -> Comparison:
+    """Take back an exchange of red and blue that the guess of what a function of pixels takes explains as well."""
+    guessed = [(side, f) for side, f in _sides(c.train, c.infer) if f.fed and not f.fed["sure"]]
+    exchanged = [f for f in c.findings if f.kind == "channel_order" and _red_and_blue(f)]
+    if not guessed or not exchanged:
+        return c
+    c.findings = [f for f in c.findings if f not in exchanged]
+    side, f = guessed[-1]
+    order, other = ("BGR", "RGB") if f.fed["form"] == "bgr" else ("RGB", "BGR")
+    c.notes.append(
+        f"red and blue are exchanged: either the {side} side confuses them, or it takes {other} "
+        f"and was fed {order}; capture it with --pixels {other.lower()} if it takes {other}, "
+        f"with --pixels {order.lower()} if it takes {order}"
+    )
+    if not c.findings:
+        c.verdict, c.explained = "undecided", None
+    return c
+
+
+def _red_and_blue(f: Finding) -> bool:
+    return f.training == f.inference[::-1] or "red and blue" in f.inference
 
 
 def _same_bytes(a: dict, b: dict) -> bool:

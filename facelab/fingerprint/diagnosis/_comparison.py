@@ -29,6 +29,11 @@ class Comparison:
     first_stage: dict | None = None
     cost: dict | None = None
 
+    @property
+    def good(self) -> bool:
+        """Whether inference does what training did."""
+        return self.verdict in ("identical", "equivalent")
+
     def to_dict(self) -> dict:
         """Return the comparison as plain JSON."""
         return {
@@ -46,7 +51,7 @@ class Comparison:
 
     def _repr_html_(self) -> str:
         """Return what JupyterLab shows: the verdict and the causes."""
-        color = BAD if self.verdict == "mismatch" else GOOD
+        color = GOOD if self.good else BAD
         explained = (
             f"; together these causes explain {self.explained:.1%} of the difference"
             if self.findings and self.explained is not None

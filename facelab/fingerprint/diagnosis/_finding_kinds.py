@@ -118,6 +118,8 @@ CHROMA_FIX = (
     "read the chroma planes in training's order: NV12 and I420 have U first, NV21 and YV12 V"
 )
 
+DETERMINISM_FIX = "switch off what is random (augmentation, dropout, dithering) or fix its seed, then capture again"
+
 
 @dataclasses.dataclass
 class Finding:

@@ -20,6 +20,7 @@ from facelab.fingerprint.document._statistics import DTYPES, unpack
 SCHEMA = "facelab.fingerprint/1"
 MAX_BYTES = 256 * 1024
 OUTPUT = "output"
+FED = ("rgb", "bgr", "pillow")
 LAYOUTS = ("flat", "hw", "hwc", "chw", "nhw", "nhwc", "nchw")
 _HEX = re.compile(r"[0-9a-f]{64}\Z")
 
@@ -30,7 +31,8 @@ class Fingerprint:
 
     `spec` is the preprocessing spec as plain JSON, or None for a black box. `probes` holds the probe set's `version`
     and `hash`. `declares` are the holder's statements about the interface, such as `batch`. `skipped` maps a group of
-    probes the pipeline cannot read to the reason.
+    probes the pipeline cannot read to the reason. `fed` says what a function of pixels got (None: it read the files
+    itself), `unstable` which probes gave another tensor in a second run.
     """
 
     name: str
@@ -42,6 +44,8 @@ class Fingerprint:
     declares: list[str] = dataclasses.field(default_factory=list)
     skipped: dict[str, str] = dataclasses.field(default_factory=dict)
     path: str = ""
+    fed: dict | None = None
+    unstable: list[str] = dataclasses.field(default_factory=list)
 
     @property
     def output(self) -> dict[str, dict]:
@@ -53,7 +57,10 @@ class Fingerprint:
         return unpack(self.output[probe]["samples"])
 
     def to_dict(self) -> dict:
+        """Return the fingerprint as plain JSON; `fed` and `unstable` only where there is something to say."""
+        more = {"fed": self.fed, "unstable": self.unstable}
         return {
+            **{k: v for k, v in more.items() if v},
             "schema": SCHEMA,
             "name": self.name,
             "kind": self.kind,
@@ -134,7 +141,13 @@ def parse(value, where: str = "") -> Fingerprint:
         value,
         None,
         {"schema": str, "name": str, "kind": str, "made_by": dict, "probes": dict, "stages": list},
-        {"spec": (dict, type(None)), "declares": list, "skipped": dict},
+        {
+            "spec": (dict, type(None)),
+            "declares": list,
+            "skipped": dict,
+            "fed": dict,
+            "unstable": list,
+        },
     )
     _object(value["probes"], "probes", {"version": str, "hash": str})
     if not all(
@@ -143,9 +156,12 @@ def parse(value, where: str = "") -> Fingerprint:
             *value["made_by"].values(),
             *value.get("skipped", {}).values(),
             *value.get("declares", []),
+            *value.get("unstable", []),
         )
     ):
-        raise _bad("'made_by', 'skipped' and 'declares' hold text only")
+        raise _bad("'made_by', 'skipped', 'declares' and 'unstable' hold text only")
+    if "fed" in value:
+        _fed(value["fed"])
     if value.get("spec") is not None:
         from facelab.preprocess.spec import PreprocessSpec
 
@@ -175,7 +191,15 @@ def parse(value, where: str = "") -> Fingerprint:
         list(value.get("declares", [])),
         dict(value.get("skipped", {})),
         where,
+        value.get("fed"),
+        list(value.get("unstable", [])),
     )
+
+
+def _fed(value: dict) -> None:
+    _object(value, "fed", {"form": str, "parameter": str, "why": str, "sure": bool})
+    if value["form"] not in FED:
+        raise _bad("'fed' has an unknown form", "fed", ", ".join(FED), value["form"])
 
 
 def _entry(value, where: str, output: bool) -> dict:

@@ -19,7 +19,7 @@ def junit(comparison: Comparison) -> bytes:
 
     A probe beyond rounding fails while the verdict is a mismatch; a benign cause is no failure.
     """
-    mismatch = comparison.verdict == "mismatch"
+    mismatch = not comparison.good
     cases: list[ET.Element] = []
     for f in comparison.findings:
         case = ET.Element("testcase", classname="facelab.fingerprint.cause", name=f.kind, time="0")
@@ -39,7 +39,9 @@ def junit(comparison: Comparison) -> bytes:
         cases.append(case)
     if mismatch and not any(c.find("failure") is not None for c in cases):
         case = ET.Element("testcase", classname="facelab.fingerprint", name="verdict", time="0")
-        ET.SubElement(case, "failure", message="mismatch", type="mismatch").text = "mismatch"
+        ET.SubElement(
+            case, "failure", message=comparison.verdict, type=comparison.verdict
+        ).text = xml_text("; ".join(comparison.notes) or comparison.verdict)
         cases.append(case)
     failures = sum(c.find("failure") is not None for c in cases)
     suite = ET.Element(

@@ -29,6 +29,8 @@ from facelab.preprocess.spec import PreprocessSpec
 VERSION = "1"
 SCHEMA = "facelab.probes/1"
 RAW_SIZE = (160, 120)
+UNUSUAL = ("gray16", "alpha")
+"""Pictures whose extra bits or channel decoders treat differently."""
 RAW_FORMATS = ("rgb24", "bgr24", "gray8", "yuyv", "nv12")
 
 
@@ -52,6 +54,11 @@ class Probe:
     excites: tuple[str, ...]
     orientation: int = 1
     range: str | None = None
+
+    @property
+    def plain(self) -> bool:
+        """Whether it is a picture that every decoder reads alike, and upright."""
+        return self.format == "png" and self.name not in UNUSUAL
 
     @property
     def sha256(self) -> str:
