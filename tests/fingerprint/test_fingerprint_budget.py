@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from facelab.fingerprint import compare
-from facelab.fingerprint.diagnosis import _diagnose as causes
+from facelab.fingerprint.diagnosis import _case as causes
 from facelab.fingerprint.model._budget import Budget, prediction_work
 from facelab.fingerprint.model._operations import Affine, Orient, Resize
 from facelab.fingerprint.probes._cache import Source

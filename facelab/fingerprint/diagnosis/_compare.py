@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from facelab.core.errors import BadInputError
 from facelab.fingerprint.capture._feed import feed_words
+from facelab.fingerprint.diagnosis._case import Case
 from facelab.fingerprint.diagnosis._comparison import Comparison
-from facelab.fingerprint.diagnosis._diagnose import Causes
+from facelab.fingerprint.diagnosis._diagnose import diagnose
 from facelab.fingerprint.diagnosis._finding_kinds import DETERMINISM_FIX, Finding, ordered
 from facelab.fingerprint.diagnosis._spec_diff import spec_changes
 from facelab.fingerprint.document._schema import Fingerprint
-from facelab.fingerprint.model._pipeline_state import Change
 from facelab.fingerprint.probes._cache import EXOTIC, pictures
 
 
@@ -84,7 +84,7 @@ def compare(train: Fingerprint, infer: Fingerprint, *, allow: tuple[str, ...] = 
 
     # the products are small: BLAS threads would only wait for each other
     with threadpool_limits(limits=1, user_api="blas"):
-        comparison = _Comparing(train, infer, common, allow).run()
+        comparison = _compared(train, infer, common, allow)
     comparison.notes[:0] = notes
     return _without_guesses(comparison)
 
@@ -135,108 +135,96 @@ def _same_bytes(a: dict, b: dict) -> bool:
     return all(k in a and a[k] == b.get(k) for k in ("digest", "shape", "dtype"))
 
 
-class _Comparing:
-    """The steps from causes to a verdict."""
-
-    def __init__(self, train, infer, common, allow):
-        self.train, self.infer, self.allow = train, infer, allow
-        self.known = pictures()
-        self.broken = [
-            n for n in common if "error" in train.output[n] or "error" in infer.output[n]
-        ]
-        self.names = [n for n in common if n not in self.broken]
-        if not self.names:
-            raise BadInputError(
-                "no probe gave a tensor on both sides",
-                where=infer.path or infer.name,
-                fix="look at the error messages in the fingerprints",
-            )
-
-    def run(self) -> Comparison:
-        causes = self.causes = Causes(self.train, self.infer, self.names)
-        same = all(causes.same(n) for n in self.names if n not in EXOTIC)
-        explained = None
-        blocking = [c for c in causes.interface if c.kind not in self.allow]
-        self._failures()
-        if not same:
-            explained = causes.seek()
-        for c in [c for c in blocking if c in causes.interface]:
-            causes.find(c, {"value": None, "unit": "", "probe": self.names[0], "explains": None})
-        self._exotic()
-        stage = None
-        if causes.findings:
-            stage = self._from_specs() or self._from_stages()
-        found = ordered(causes.findings)
-        verdict = "mismatch" if found else "equivalent"
-        return Comparison(
-            verdict, found, explained, causes.distances, self.train, self.infer, causes.notes, stage
+def _compared(
+    train: Fingerprint, infer: Fingerprint, common: list[str], allow: tuple[str, ...]
+) -> Comparison:
+    """The steps from a diagnosis to a verdict."""
+    broken = [n for n in common if "error" in train.output[n] or "error" in infer.output[n]]
+    names = [n for n in common if n not in broken]
+    if not names:
+        raise BadInputError(
+            "no probe gave a tensor on both sides",
+            where=infer.path or infer.name,
+            fix="look at the error messages in the fingerprints",
         )
+    case, outcome, interface = diagnose(train, infer, names)
+    found, notes = _failures(train, infer, broken)
+    found += outcome.findings
+    notes += outcome.notes
+    for c in (c for c in interface if c.kind not in allow):
+        f = case.finding(c, None, names[0])
+        f.evidence.update(value=None, unit="")
+        found.append(f)
+    notes += _exotic(case) if not found else []
+    stage = None
+    if found:
+        from_specs = _from_specs(case, found, notes, allow)
+        found, stage = from_specs or (found, _from_stages(case))
+    found, small = ordered(found)
+    verdict = "mismatch" if found else "equivalent"
+    return Comparison(
+        verdict, found, outcome.explained, case.distances, train, infer, notes + small, stage
+    )
 
-    def _from_specs(self) -> dict | None:
-        """With a spec on both sides the parameters themselves are the causes; the tensors have shown that they
-        matter. The measured findings stay only where the specs agree."""
-        if not (self.train.spec and self.infer.spec):
-            return None
-        changes = [
-            c for c in spec_changes(self.train.spec, self.infer.spec) if c[0].kind not in self.allow
-        ]
-        if not changes:
-            self.causes.notes.append(
-                "both sides have the same spec: the difference lies in who carries it out"
-            )
-            return None
-        evidence = self.causes.findings[0].evidence
-        shares = {f.kind: f.evidence["explains"] for f in self.causes.findings}
-        self.causes.findings = []
-        for change, _ in changes:
-            self.causes.find(change, {**evidence, "explains": shares.get(change.kind)})
-        first, place = changes[0]
-        return {**place, "training": first.before, "inference": first.after}
 
-    def _from_stages(self) -> dict | None:
-        """The first stage that both sides recorded under one name and that differs."""
-        theirs = dict(self.infer.stages[:-1])
-        for name, mine in self.train.stages[:-1]:
-            other = theirs.get(name, {})
-            probes = [
-                n
-                for n in mine
-                if n in other
-                and self.known[n].plain
-                and "digest" in mine[n]
-                and "digest" in other[n]
-            ]
-            odd = next((n for n in probes if mine[n]["digest"] != other[n]["digest"]), None)
-            if odd is not None:
-                return {"stage": name, "parameter": f"differs on probe {odd}"}
+def _from_specs(
+    case: Case, found: list[Finding], notes: list[str], allow: tuple[str, ...]
+) -> tuple[list[Finding], dict] | None:
+    """With a spec on both sides the parameters themselves are the causes; the tensors have shown that they matter.
+    The measured findings stay only where the specs agree."""
+    if not (case.train.spec and case.infer.spec):
         return None
+    changes = [c for c in spec_changes(case.train.spec, case.infer.spec) if c[0].kind not in allow]
+    if not changes:
+        notes.append("both sides have the same spec: the difference lies in who carries it out")
+        return None
+    shares = {f.kind: f.evidence["explains"] for f in found}
+    probe = found[0].evidence["probe"]
+    stated = [case.finding(change, shares.get(change.kind), probe) for change, _ in changes]
+    first, place = changes[0]
+    return stated, {**place, "training": first.before, "inference": first.after}
 
-    def _failures(self):
-        for n in self.broken:
-            if "error" in self.train.output[n] and "error" in self.infer.output[n]:
-                continue
-            side = "training" if "error" in self.train.output[n] else "inference"
-            message = (self.train if side == "training" else self.infer).output[n]["error"]
-            if n in (*EXOTIC, "alpha", "gray", "odd"):
-                self.causes.notes.append(
-                    f"{side} cannot handle the probe {n!r} ({message}); such files are rare"
-                )
-            else:
-                self.causes.find(
-                    Change(
-                        "decoder",
-                        "decode",
-                        "reads it" if side == "inference" else f"fails: {message}",
-                        f"fails: {message}" if side == "inference" else "reads it",
-                    ),
-                    {"value": None, "unit": "", "probe": n, "explains": None},
-                )
 
-    def _exotic(self):
-        for n in EXOTIC:
-            d = self.causes.distances.get(n)
-            if d is not None and not self.causes.same(n) and not self.causes.findings:
-                self.causes.notes.append(
-                    f"the probe {n!r} (16 bits a channel) is decoded differently, by up to {d['max']:.0f} "
-                    "levels; it counts only if such files occur"
-                )
+def _from_stages(case: Case) -> dict | None:
+    """The first stage that both sides recorded under one name and that differs."""
+    theirs = dict(case.infer.stages[:-1])
+    for name, mine in case.train.stages[:-1]:
+        other = theirs.get(name, {})
+        probes = [
+            n
+            for n in mine
+            if n in other and case.known[n].plain and "digest" in mine[n] and "digest" in other[n]
+        ]
+        odd = next((n for n in probes if mine[n]["digest"] != other[n]["digest"]), None)
+        if odd is not None:
+            return {"stage": name, "parameter": f"differs on probe {odd}"}
+    return None
+
+
+def _failures(
+    train: Fingerprint, infer: Fingerprint, broken: list[str]
+) -> tuple[list[Finding], list[str]]:
+    """What only one side cannot read: findings, and notes for files that are rare."""
+    found, notes = [], []
+    for n in broken:
+        errors = [side.output[n].get("error") for side in (train, infer)]
+        if all(errors):
+            continue
+        side = "training" if errors[0] else "inference"
+        if n in (*EXOTIC, "alpha", "gray", "odd"):
+            message = errors[0] or errors[1]
+            notes.append(f"{side} cannot handle the probe {n!r} ({message}); such files are rare")
+            continue
+        words = [f"fails: {e}" if e else "reads it" for e in errors]
+        evidence = {"value": None, "unit": "", "probe": n, "explains": None}
+        found.append(Finding("decoder", "decode", *words, evidence))
+    return found, notes
+
+
+def _exotic(case: Case) -> list[str]:
+    return [
+        f"the probe {n!r} (16 bits a channel) is decoded differently, by up to {d['max']:.0f} "
+        "levels; it counts only if such files occur"
+        for n in EXOTIC
+        if (d := case.distances.get(n)) is not None and not case.same(n)
+    ]

@@ -82,7 +82,7 @@ SEVERITY = {
 FIX = {
     "decoder": "inference decodes images differently ({infer}); use the training decoder, or libjpeg's accurate DCT",
     "exif_orientation": "make both sides treat EXIF orientation alike: training {train}, inference {infer}",
-    "channel_order": "inference feeds {infer} where training fed {train}; convert with cv2.cvtColor or x[..., ::-1]",
+    "channel_order": "inference feeds {infer} where training fed {train}; read or convert the pixels as training did",
     "gray_weights": "convert to gray with the training weights, {train}, not {infer}",
     "yuv_range": "convert YUV with the range the frames have ({train}); inference: {infer}",
     "yuv_matrix": "convert YUV with the training matrix ({train}); inference: {infer}",
@@ -118,7 +118,25 @@ CHROMA_FIX = (
     "read the chroma planes in training's order: NV12 and I420 have U first, NV21 and YV12 V"
 )
 
+BYTES_FIX = "read the bytes as they were written, {train}; inference: {infer}"
+CODEC_FIX = "do not store the picture with losses between the sides (store PNG): inference {infer}"
 DETERMINISM_FIX = "switch off what is random (augmentation, dropout, dithering) or fix its seed, then capture again"
+
+
+SMALL_SHARE, SMALL_LEVELS = 0.05, 2.0
+"""A finding that explains less than both, beside one that explains most, is a note."""
+
+
+def _exchange(layout: str) -> str:
+    """How to exchange the channels of pixels and of a tensor in this layout; the other index would mirror it."""
+    pixels = "; for pixels, height × width × channel, that is x[..., ::-1]"
+    index = {"nchw": "x[:, ::-1]", "chw": "x[::-1]"}.get(layout)
+    if index is None:
+        return pixels
+    return (
+        f"{pixels}; on the {layout.upper()} tensor {index}, and only if all channels have one mean "
+        f"and scale (x[..., ::-1] mirrors {layout.upper()})"
+    )
 
 
 @dataclasses.dataclass
@@ -134,15 +152,20 @@ class Finding:
     severity: str = ""
     severity_from: str = "built-in table"
     fix: str = ""
+    layout: dataclasses.InitVar[str] = ""
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, layout: str) -> None:
         assert self.kind in KINDS, self.kind
         self.severity = self.severity or SEVERITY[self.kind]
-        fix = (
-            CHROMA_FIX
-            if self.kind == "channel_order" and "chroma" in self.training
-            else FIX[self.kind]
-        )
+        fix = FIX[self.kind]
+        if self.kind == "layout" and ("stride" in self.inference or self.stage == "decode"):
+            fix = BYTES_FIX
+        if self.kind == "decoder" and "recompressed" in self.inference:
+            fix = CODEC_FIX
+        if self.kind == "channel_order":
+            fix = CHROMA_FIX if "chroma" in self.training else fix
+            if self.training == self.inference[::-1]:
+                fix += _exchange(layout)
         self.fix = self.fix or fix.format(train=self.training, infer=self.inference)
 
     def to_dict(self) -> dict:
@@ -159,9 +182,35 @@ class Finding:
         }
 
 
-def ordered(findings: list[Finding]) -> list[Finding]:
-    """Return findings in the closed list's order, one a kind; a kind's later finding only adds to the evidence."""
-    out: dict[str, Finding] = {}
+def ordered(findings: list[Finding]) -> tuple[list[Finding], list[str]]:
+    """Return (findings, notes): one finding a kind, what explains most first, then in the closed list's order.
+
+    A kind's later finding only adds to the evidence. Beside a finding that explains most of the difference, one that
+    explains hardly anything is a note.
+    """
+    first: dict[str, Finding] = {}
     for f in sorted(findings, key=lambda f: KINDS.index(f.kind)):
-        out.setdefault(f.kind, f)
-    return list(out.values())
+        first.setdefault(f.kind, f)
+    shares = {k: f.evidence.get("explains") for k, f in first.items()}
+    large = max((s for s in shares.values() if s is not None), default=0.0) >= 0.5
+    small = {
+        k
+        for k, s in shares.items()
+        if large
+        and s is not None
+        and s < SMALL_SHARE
+        and first[k].evidence.get("levels", 0.0) < SMALL_LEVELS
+    }
+
+    def place(f: Finding) -> float:
+        if f.kind == "size":
+            return -2.0  # tensors of another size cannot be fed at all
+        share = shares[f.kind]
+        return -1.0 if share is None else -round(share, 1)
+
+    notes = [
+        f"{f.kind} explains {shares[f.kind]:.1%} only: training {f.training}; inference {f.inference}"
+        for k, f in first.items()
+        if k in small
+    ]
+    return sorted((f for k, f in first.items() if k not in small), key=place), notes

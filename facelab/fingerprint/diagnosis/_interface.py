@@ -7,11 +7,12 @@ import numpy as np
 from facelab.fingerprint.document._schema import Fingerprint
 from facelab.fingerprint.document._statistics import canonical
 from facelab.fingerprint.model import _tones as tone
-from facelab.fingerprint.model._observed import FITTED
+from facelab.fingerprint.model._observed import FITTED, Observed
 from facelab.fingerprint.model._operations import Refused
 from facelab.fingerprint.model._pipeline_state import Change
 from facelab.fingerprint.model._predictor import predict
-from facelab.fingerprint.search._identify import border_levels
+from facelab.fingerprint.search._identify import Identified, border_levels
+from facelab.fingerprint.search._thresholds import THRESHOLDS
 
 FLOATS = ("float32", "float64")
 """Interchangeable: a float64 result is cast on its way into the model."""
@@ -52,7 +53,7 @@ def _words(layout: str, entry: dict) -> str:
 ORDERS = {"hwc": (0, 1, 2), "chw": (2, 0, 1), "whc": (1, 0, 2), "cwh": (2, 1, 0)}
 
 
-def reinterpreted(train, observed) -> Change | None:
+def reinterpreted(train: Identified, observed: Observed) -> Change | None:
     """Say whether the other side's tensor is the training side's buffer read with other axes (a reshape where a
     transpose was needed). `train` is an `Identified` side, `observed` the other side's samples."""
     names = observed.screen[:3]
@@ -63,7 +64,10 @@ def reinterpreted(train, observed) -> Change | None:
     ):
         return None
     best: tuple[float, str] | None = None
+    own = observed.fingerprint.output[names[0]]["layout"].replace("n", "")
     for order, axes in ORDERS.items():
+        if order == own:
+            continue  # as it should be: whatever differs then is no layout
         xs, ys = [], []
         for n, image in images.items():
             shape = observed.fingerprint.output[n]["shape"]
@@ -72,10 +76,10 @@ def reinterpreted(train, observed) -> Change | None:
             xs.append(seen[index].ravel())
             ys.append(observed.y[n].ravel())
         x, y = np.concatenate(xs), np.concatenate(ys)
-        fit = abs(float(np.corrcoef(x, y)[0, 1])) if x.std() > 0 and y.std() > 0 else 0.0
-        if best is None or fit > best[0]:
-            best = fit, order
-    if best is None or best[0] < 0.995:
+        loss = _line_loss(x, y)
+        if best is None or loss < best[0]:
+            best = loss, order
+    if best is None or best[0] > THRESHOLDS.related * float(train.linear.unit.mean()):
         return None
     entry = observed.fingerprint.output[names[0]]
     return Change(
@@ -86,7 +90,23 @@ def reinterpreted(train, observed) -> Change | None:
     )
 
 
-def _tensor(train, observed, name) -> np.ndarray | None:
+def _line_loss(x: np.ndarray, y: np.ndarray) -> float:
+    """The RMS residual of `x` about the line through both, in the units of `x`: infinite where `y` is constant."""
+    if y.std() <= 0:
+        return float("inf")
+    r = float(np.corrcoef(x, y)[0, 1])
+    return float(x.std() * np.sqrt(max(0.0, 1 - r * r)) / max(abs(r), 1e-6))
+
+
+def whole_pixels(train: Identified, observed: Observed, name: str) -> np.ndarray | None:
+    """Return the training side's whole picture behind its geometry, 0…255 in the order of its channels."""
+    values = _tensor(train, observed, name)
+    if values is None or values.shape[2] != 3:
+        return None
+    return np.clip((values - train.linear.offset) / train.linear.gain, 0, 255)
+
+
+def _tensor(train: Identified, observed: Observed, name: str) -> np.ndarray | None:
     """The training side's whole output for one probe, height × width × channel, as its model predicts it."""
     try:
         values, cover = predict(train.state.chain, train.observed.source(name, train.state.head))

@@ -43,6 +43,8 @@ class Relation:
     loss: float
     turn: str = "none"
     shift: tuple[int, int] = (0, 0)
+    known: bool = True
+    """Whether the training side's range is a customary one; else its pixels cannot be described."""
 
     def unlike(self, left: Observed, right: Observed, names: list[str]) -> list[str]:
         """Return those of `names` that the relation does not explain as well as the others, worst first."""
@@ -66,7 +68,7 @@ class Relation:
 
 def relate(left: Observed, right: Observed) -> Relation | None:
     """Return how `right` follows from `left`, None where their samples cannot be laid over each other."""
-    train = _scaling(left)
+    train, known = _scaling(left)
     names = [n for n in left.plain if n in right.y]
     best = None
     for turn in ("none", *TRANSFORMS):
@@ -98,14 +100,15 @@ def relate(left: Observed, right: Observed) -> Relation | None:
         before = float(
             np.sqrt(np.mean(((y - x @ same.T - offset) / np.abs(same).sum(axis=1)) ** 2))
         )
-    return Relation(train, linear, changes + bent, before, linear.loss, turn, shift)
+    return Relation(train, linear, changes + bent, before, linear.loss, turn, shift, known)
 
 
-def _scaling(side: Observed) -> Linear:
-    """The map from pixels 0…255 to a side's values, from their extremes."""
+def _scaling(side: Observed) -> tuple[Linear, bool]:
+    """The map from pixels 0…255 to a side's values, from their extremes, and whether it is a customary one."""
     values = [side.fingerprint.output[n]["moments"] for n in side.plain]
     lo, hi = np.min([v["min"] for v in values], axis=0), np.max([v["max"] for v in values], axis=0)
     gain, offset, limit = np.maximum(hi - lo, 1e-12) / LEVELS, lo, 0.03 * LEVELS
+    customary = False
     for known in KNOWN:
         g, o = (
             np.broadcast_to(v, len(gain)) if len(np.atleast_1d(v)) == 1 else v[: len(gain)]
@@ -113,9 +116,9 @@ def _scaling(side: Observed) -> Linear:
         )
         far = max(np.abs(o - lo).max(), np.abs(g * LEVELS + o - hi).max()) / g.min()
         if far < limit:
-            gain, offset, limit = g, o, far
+            gain, offset, limit, customary = g, o, far, True
     matrix = np.diag(gain) if len(gain) == 3 else np.repeat(gain[:, None], 3, axis=1) / 3
-    return Linear(matrix, offset, 0.0, 0.0, 0)
+    return Linear(matrix, offset, 0.0, 0.0, 0), customary
 
 
 def _pairs(left, right, names, train, turn, shift):

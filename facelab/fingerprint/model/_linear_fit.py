@@ -62,10 +62,44 @@ def fit(x: np.ndarray, y: np.ndarray, *, full: bool = False) -> Linear:
     matrix = np.linalg.solve(gram + np.eye(3) * max(1e-3, 1e-6 * np.trace(gram)), xc.T @ yc / n).T
     offset = my - matrix @ mx
     residual = (yc - xc @ matrix.T) / level_size(matrix)
-    # an output that hardly answers to the pixels has a tiny gain and an enormous relative residual, as it should
-    loss = float(np.sqrt(np.mean(residual**2)))
+    # an output that hardly answers to the pixels has a tiny gain and an enormous relative residual, as it should;
+    # a channel that is one value everywhere says nothing
+    spread_of = yc.std(axis=0)
+    varies = spread_of > 1e-7 * max(float(spread_of.max()), 1e-12)
+    loss = float(np.sqrt(np.mean(residual[:, varies] ** 2))) if varies.any() else np.inf
+    matrix[~varies] = 0.0
     spread = float(np.percentile(np.abs(residual), 99.5)) if full else np.nan
     return Linear(matrix, offset, loss, spread, n)
+
+
+WRAP = 256.0
+"""Levels by which a value jumps where it wraps around in eight bits."""
+
+
+TURNED = 60.0
+"""Levels that a side costs whose every sample is a whole turn off, so that a wrong place of the wrap shows."""
+
+
+def fit_wrapped(x: np.ndarray, y: np.ndarray) -> Linear:
+    """Fit as `fit` does where `x` wraps around: a rounding at the wrap's edge costs a whole turn, which is no error.
+
+    Samples that are off by more than half a turn are left out of a second fit, and residuals are counted modulo a
+    turn.
+    """
+    linear = fit(x, y)
+    for _ in range(3):
+        if not np.isfinite(linear.loss):
+            return linear
+        residual = (y - x @ linear.matrix.T - linear.offset) / linear.unit
+        near = (np.abs(residual) < WRAP / 3).all(axis=1)
+        if near.all() or near.sum() < 0.8 * len(x):
+            break
+        linear = fit(x[near], y[near])
+    residual = (y - x @ linear.matrix.T - linear.offset) / linear.unit
+    folded = np.mod(residual + WRAP / 2, WRAP) - WRAP / 2
+    turned = float(np.mean(np.abs(residual) > WRAP / 2))
+    loss = float(np.sqrt(np.mean(folded**2) + (TURNED * turned) ** 2))
+    return dataclasses.replace(linear, loss=loss, n=len(x))
 
 
 GRAYS = {

@@ -11,7 +11,7 @@ from facelab.fingerprint.document._schema import Fingerprint
 from facelab.fingerprint.document._statistics import lines
 from facelab.fingerprint.model import _tones as tone
 from facelab.fingerprint.model._budget import Budget, fit_work, prediction_work
-from facelab.fingerprint.model._linear_fit import LEVELS, Linear, fit, level_size
+from facelab.fingerprint.model._linear_fit import LEVELS, Linear, fit, fit_wrapped, level_size
 from facelab.fingerprint.model._operations import Refused
 from facelab.fingerprint.model._pipeline_state import Hypothesis, State
 from facelab.fingerprint.model._planner import plan
@@ -20,6 +20,7 @@ from facelab.fingerprint.probes._cache import LARGE, RAW_SCREEN, SCREEN, Picture
 
 FITTED = ("censor", "curve")
 """Marks on a state that concern the fit, not the pixels."""
+CHANNELS = "channels"
 FLOOR = 0.62
 """RMS residual in pixel levels below which nothing is left to explain: rounding once or twice leaves 0.3 to 0.5."""
 
@@ -171,6 +172,26 @@ class Observed:
             self._kept[key] = predict(chain, source, *places)
         return self._kept[key]
 
+    def enlarged(self, state: State, linear: Linear) -> float:
+        """Return the levels RMS that tones of whole pictures behind the geometry make of a rounding before them."""
+        whole = [t for t in state.tail if t[0] in tone.WHOLE]
+        if not whole:
+            return 0.0
+        errors = []
+        for n in self.colourful[:2]:
+            try:
+                values, _ = self._base(state.chain, state.head, n, self.source(n, state.head), True)
+            except Refused:
+                continue
+            noise = np.random.default_rng(0).normal(0, 0.3, values.shape).astype(values.dtype)
+            both = []
+            for x in (values, np.clip(values + noise, 0, 255)):
+                for t in state.tail:
+                    x = tone.apply(t, x) if t[0] not in FITTED else x
+                both.append(x.reshape(-1, 3) @ linear.matrix.T / linear.unit)
+            errors.append(np.mean((both[0] - both[1]) ** 2))
+        return float(np.sqrt(np.mean(errors))) if errors else 0.0
+
     def stacked(self, state: State, names: list[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return (predicted n × 3, observed n × channels, cover n) over several probes. Raises Refused."""
         parts = [
@@ -193,7 +214,10 @@ class Observed:
             if t[0] == "censor":
                 inside = inside & ((y > t[1][0]) & (y < t[1][1])).all(axis=1)
         self.budget.spend(fit_work(len(x)))
-        linear = fit(x[inside], y[inside], full=full)
+        wraps = any(t[0] == "wrap" for t in state.tail)
+        linear = (
+            fit_wrapped(x[inside], y[inside]) if wraps else fit(x[inside], y[inside], full=full)
+        )
         mixed = tone.gray_of((*state.head, *state.tail))
         if mixed is not None:
             linear = dataclasses.replace(linear, matrix=linear.gain[:, None] * np.asarray(mixed))
@@ -211,14 +235,18 @@ class Observed:
         return linear
 
     def curve_parts(
-        self, state: State, linear: Linear, names: list[str], gray: tuple | None
+        self, state: State, linear: Linear, names: list[str], gray: tuple | str | None
     ) -> list[tuple]:
-        """Return, probe by probe, (predicted, observed) inside the picture, both in pixel levels, n × channels."""
-        matrix = (
-            linear.gain[:, None] * np.asarray(gray)
-            if gray is not None and self.channels == 1
-            else linear.matrix
-        )
+        """Return, probe by probe, (predicted, observed) inside the picture, both in pixel levels, n × channels.
+
+        `gray` are the weights of a gray pipeline, or `CHANNELS` where each output channel follows one of the pixels'.
+        """
+        if gray == CHANNELS:
+            matrix = _whole_channels(linear.matrix)
+        elif gray is not None and self.channels == 1:
+            matrix = linear.gain[:, None] * np.asarray(gray)
+        else:
+            matrix = linear.matrix
         unit = level_size(matrix)
         parts = []
         for n in names:
@@ -228,6 +256,17 @@ class Observed:
                 y = self.y[n].reshape(-1, self.channels)[inside]
                 parts.append(((x[inside] @ matrix.T) / unit, y / unit))
         return parts
+
+
+def _whole_channels(matrix: np.ndarray) -> np.ndarray:
+    """Return the matrix with only its largest entry in each row, where that is most of it: a curve that is fitted by
+    lines mixes channels that have nothing to do with each other."""
+    if matrix.shape[0] != 3:
+        return matrix
+    size = np.abs(matrix)
+    largest = size == size.max(axis=1, keepdims=True)
+    most = (size.max(axis=1) > 0.6 * size.sum(axis=1)).all()
+    return np.where(largest, matrix, 0.0) if most and largest.sum() == 3 else matrix
 
 
 def curve_residual(z: np.ndarray, y: np.ndarray) -> float:

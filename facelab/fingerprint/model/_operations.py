@@ -27,9 +27,14 @@ class Crop(NamedTuple):
     aspect: str = "keep"
     outside: str = "clip"
     style: str = "size"
-    """How a fraction becomes whole pixels: `size` rounds the new size, `side` what is cut or added on each side,
+    """How a fraction becomes whole pixels (how a face box does: `size` rounds half up, `even` half to even, `floor`,
+    `outward`): `size` rounds the new size, `side` what is cut or added on each side,
     `floor` truncates the new size, `corner` truncates where it begins and its size, `edges` where it begins and
     ends."""
+    pixels: float = 0.0
+    """A margin about the face in pixels, on each side, besides the share `margin`."""
+    early: bool = False
+    """Whether the face box is cut at the picture's border before the margin is added."""
 
 
 class Resize(NamedTuple):

@@ -18,7 +18,16 @@ RESAMPLERS = tuple(
     ]
     + [
         (k, True, "half")
-        for k in ("bilinear", "bicubic", "bicubic75", "area", "lanczos3", "hamming", "box")
+        for k in (
+            "bilinear",
+            "bicubic",
+            "bicubic75",
+            "area",
+            "area_cv",
+            "lanczos3",
+            "hamming",
+            "box",
+        )
     ]
     + [
         ("lanczos3", False, "half"),
@@ -45,6 +54,7 @@ FAMILY = {
     "lanczos3": "lanczos",
     "gaussian": "bilinear",
     "box": "area",
+    "area_cv": "area",
 }
 FAMILY["gaussian_spline3"] = "spline3"
 
@@ -89,7 +99,7 @@ def resampler_name(op: Resize) -> str:
     name = NAMES.get(op.kernel, op.kernel)
     return (
         f"{name}, {places}"
-        if op.kernel in ("nearest", "area", "box")
+        if op.kernel in ("nearest", "area", "area_cv", "box")
         else f"{name}, {smooth}, {places}"
     )
 
@@ -97,7 +107,7 @@ def resampler_name(op: Resize) -> str:
 def resampler_changes(a: Resize, b: Resize) -> tuple[Change, ...]:
     """Return what differs between two resamplers, kernel first."""
     out = []
-    fixed = ("nearest", "area", "box")
+    fixed = ("nearest", "area", "area_cv", "box")
     words = resampler_name(a), resampler_name(b)
     same_family = FAMILY.get(a.kernel, a.kernel) == FAMILY.get(b.kernel, b.kernel)
     if not same_family or (a.kernel != b.kernel and a.antialias == b.antialias):
@@ -143,6 +153,7 @@ KIND_OF = {
 NAMES = {
     "bicubic": "bicubic (a=−0.5)",
     "bicubic75": "bicubic (a=−0.75)",
+    "area_cv": "area (OpenCV's)",
     "spline3": "cubic spline",
     "gaussian_spline3": "cubic spline behind a Gaussian blur",
 }

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from facelab.core.errors import BadInputError
 from facelab.fingerprint.model._operations import (
     Affine,
     Align,
@@ -70,6 +71,9 @@ def _crop(op, size, source):
     return [("crop", (x1, y1, x2 - x1, y2 - y1), size, op.outside)], (x2 - x1, y2 - y1)
 
 
+FACE_ROUNDING = {"size": "nearest", "floor": "floor", "outward": "outward"}
+
+
 def _crop_box(op, size, source):
     w, h = size
     if op.region == "box":
@@ -78,18 +82,17 @@ def _crop_box(op, size, source):
         if source.box is None:
             raise Refused("no face box")
         x1, y1, x2, y2 = source.box
-        bw, bh = x2 - x1, y2 - y1
-        x1, y1, x2, y2 = (
-            x1 - op.margin * bw,
-            y1 - op.margin * bh,
-            x2 + op.margin * bw,
-            y2 + op.margin * bh,
-        )
+        if op.early:
+            x1, y1, x2, y2 = max(x1, 0), max(y1, 0), min(x2, w), min(y2, h)
+        dx, dy = (op.margin * (b - a) + op.pixels for a, b in ((x1, x2), (y1, y2)))
+        x1, y1, x2, y2 = x1 - dx, y1 - dy, x2 + dx, y2 + dy
         if op.aspect != "keep":
             side = (max if op.aspect == "square_longer" else min)(x2 - x1, y2 - y1)
             cx, cy = (x1 + x2) / 2, (y1 + y2) / 2
             x1, y1, x2, y2 = cx - side / 2, cy - side / 2, cx + side / 2, cy + side / 2
-        return whole_box((x1, y1, x2, y2), "nearest")
+        if op.style == "even":
+            return tuple(round(v) for v in (x1, y1, x2, y2))
+        return whole_box((x1, y1, x2, y2), FACE_ROUNDING.get(op.style, "nearest"))
     if op.region == "fraction":
         return _fraction(op, size)
     if op.region == "sides":
@@ -99,6 +102,8 @@ def _crop_box(op, size, source):
         return whole_box((left, top, w - right, h - bottom), "nearest")
     cw, ch = {"full": (w, h), "square": (min(w, h),) * 2, "center": op.size}[op.region]
     x1, y1 = (w - cw) // 2, (h - ch) // 2
+    if op.style == "even":
+        x1, y1 = round((w - cw) / 2), round((h - ch) / 2)
     return x1, y1, x1 + cw, y1 + ch
 
 
@@ -129,12 +134,20 @@ def inner_size(op: Resize, size: tuple[int, int]) -> tuple[int, int]:
 
 def _resize(op, size, source):
     inner = inner_size(op, size)
-    steps = [("resize", size, inner, op)] if inner != size else []
+    steps = [("resize", size, inner, _resampler(op, size, inner))] if inner != size else []
     if op.gap:
         steps = _reduced(op, size, inner)
     if op.mode == "letterbox":
         return steps + _padding(inner, op.size, op.anchor), op.size
     return steps, inner
+
+
+def _resampler(op, size, inner):
+    """The step's own kernel; OpenCV's area depends on both axes."""
+    if op.kernel != "area_cv":
+        return op
+    enlarged = [b > a for a, b in zip(size, inner)]
+    return op._replace(kernel="area_mixed" if any(enlarged) and not all(enlarged) else "area")
 
 
 _AREA = Resize((0, 0), kernel="area", antialias=True)
@@ -143,6 +156,7 @@ _AREA = Resize((0, 0), kernel="area", antialias=True)
 def _reduced(op, size, inner):
     """Pillow's `reduce` to whole blocks, the last one cut short, then the resize of what the blocks cover."""
     factors = [max(1, int(n / m / op.gap)) for n, m in zip(size, inner)]
+    op = _resampler(op, size, inner)
     if max(factors) == 1:
         return [("resize", size, inner, op)]
     blocks = tuple(-(-n // f) for n, f in zip(size, factors))
@@ -172,7 +186,8 @@ def _padding(size, target, anchor):
     if size == target:
         return []
     dx, dy = target[0] - size[0], target[1] - size[1]
-    left, top = (dx // 2, dy // 2) if anchor == "center" else (0, 0)
+    odd = anchor == "center_up"
+    left, top = (0, 0) if anchor == "top_left" else ((dx + odd) // 2, (dy + odd) // 2)
     return [("crop", (-left, -top, *target), size, "constant")]
 
 
@@ -189,6 +204,8 @@ LANDMARKS = {
     "eyes_swapped": lambda source, target: (source[[*SWAPPED_LANDMARKS["eyes_swapped"]]], target),
     "mirrored": lambda source, target: (source[[*SWAPPED_LANDMARKS["mirrored"]]], target),
     "rows_first": lambda source, target: (source[:, ::-1], target),
+    "x_first": lambda source, target: (source.T.reshape(5, 2), target),
+    "y_last": lambda source, target: (source.reshape(2, 5).T, target),
     "half_off": lambda source, target: (source + 0.5, target),
     "rounded": lambda source, target: (np.floor(source + 0.5), target),
     "truncated": lambda source, target: (np.floor(source), target),
@@ -199,6 +216,30 @@ LANDMARKS = {
 """What may be done to the landmarks (and to the template's) before the map is estimated."""
 
 
+NETWORKS = (112, 128, 160, 192, 224, 256, 300, 320, 416, 480, 512, 640)
+"""Sides of detectors' inputs, whose pixels landmarks may be in by mistake."""
+
+
+def _misplaced(name: str, points: np.ndarray, size: tuple[int, int], source: Source) -> np.ndarray:
+    """Landmarks in the wrong units or origin: of the network's input, or relative to the face box."""
+    if name == "box_relative":
+        if source.box is None:
+            raise Refused("no face box")
+        return points - np.array(source.box[:2])
+    if name.startswith("network_"):
+        return points * (float(name.removeprefix("network_")) / max(size))
+    return points
+
+
+def _affine_of(estimator: str, points: np.ndarray, target: np.ndarray) -> np.ndarray:
+    if estimator == "affine5":
+        at = np.hstack([points, np.ones((len(points), 1))])
+        return np.linalg.lstsq(at, target, rcond=None)[0].T
+    if estimator == "affine_first3":
+        return affine3(points[:3], target[:3])
+    return (affine3 if estimator == "affine3" else umeyama)(points, target)
+
+
 def _align(op, size, source):
     if op.at is None and source.landmarks is None:
         raise Refused("no landmarks")
@@ -206,10 +247,14 @@ def _align(op, size, source):
     if op.at is not None:
         points = points * size
     target = np.array(op.points)
+    points = _misplaced(op.landmarks, points, size, source)
     if op.landmarks in LANDMARKS:
         points, target = LANDMARKS[op.landmarks](points, target)
-    matrix = (affine3 if op.estimator == "affine3" else umeyama)(points, target)
-    return [("warp", invert(matrix), op.size, op.kernel)], op.size
+    try:
+        back = invert(_affine_of(op.estimator, points, target))
+    except BadInputError:
+        raise Refused("the landmarks give no map") from None
+    return [("warp", back, op.size, op.kernel)], op.size
 
 
 def _warp(op, size, source):

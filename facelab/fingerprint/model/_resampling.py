@@ -15,6 +15,7 @@ KERNELS = (
     "bicubic",
     "bicubic75",
     "area",
+    "area_cv",
     "lanczos3",
     "lanczos4",
     "hamming",
@@ -26,7 +27,7 @@ KERNELS = (
 )
 """`bicubic` has a = −0.5 (Pillow, TF 2), `bicubic75` a = −0.75 (OpenCV, TF 1, PyTorch); `gaussian` is a Gaussian
 blur before bilinear, as `skimage.transform.resize` does, `spline3` its cubic spline (order 3), `gaussian_spline3` the
-two together."""
+two together; `area_cv` is OpenCV's area, which interpolates where only one axis is enlarged."""
 CENTERS = ("half", "legacy", "corner")
 _SUPPORT = {
     "bilinear": 1.0,
@@ -108,7 +109,9 @@ def weights(
     i = np.arange(target) if positions is None else np.asarray(positions)
     start, length = window or (0.0, float(source))
     scale = length / target
-    if kernel == "area":
+    if kernel == "area_mixed":
+        matrix = _area_mixed(i, source, target)
+    elif kernel == "area":
         matrix = _area(i, source, scale, start)
     elif kernel == "gaussian":
         matrix = weights(source, target, "bilinear", False, "half", positions, window) @ blur(
@@ -169,6 +172,20 @@ def _antialiased(i, source, scale, kernel, start):
     outside = np.abs(total[:, 0]) < 1e-9
     matrix[outside] = _one_hot(np.floor(center[outside, 0]), source)
     return matrix / np.where(outside[:, None], 1.0, total)
+
+
+def _area_mixed(i, source, target):
+    """What OpenCV's INTER_AREA does on both axes where one is enlarged and the other is not."""
+    scale = source / target
+    base = np.floor(i * scale + 1e-9).astype(int)
+    f = (i + 1) - (base + 1) / scale
+    f = np.where(f <= 0, 0.0, f - np.floor(f))
+    f = np.where(base >= source - 1, 0.0, f)
+    matrix = np.zeros((len(i), source))
+    rows = np.arange(len(i))
+    matrix[rows, np.clip(base, 0, source - 1)] += 1 - f
+    matrix[rows, np.clip(base + 1, 0, source - 1)] += f
+    return matrix
 
 
 def _area(i, source, scale, start):

@@ -106,13 +106,18 @@ def _clahe(x, parameters):
     import cv2
 
     clip, tiles, on = parameters
-    make = cv2.createCLAHE(clipLimit=clip, tileGridSize=(tiles, tiles))
-    if on == "gray":
-        gray = make.apply(_bytes(x @ GRAY))
-        return np.repeat(gray[..., None], 3, axis=-1).astype(np.float64)
-    lab = cv2.cvtColor(_bytes(x), cv2.COLOR_RGB2LAB)
-    lab[..., 0] = make.apply(lab[..., 0])
-    return cv2.cvtColor(lab, cv2.COLOR_LAB2RGB).astype(np.float64)
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)  # on pictures this small they would only wait for each other
+    try:
+        make = cv2.createCLAHE(clipLimit=clip, tileGridSize=(tiles, tiles))
+        if on == "gray":
+            gray = make.apply(_bytes(x @ GRAY))
+            return np.repeat(gray[..., None], 3, axis=-1).astype(np.float64)
+        lab = cv2.cvtColor(_bytes(x), cv2.COLOR_RGB2LAB)
+        lab[..., 0] = make.apply(lab[..., 0])
+        return cv2.cvtColor(lab, cv2.COLOR_LAB2RGB).astype(np.float64)
+    finally:
+        cv2.setNumThreads(threads)
 
 
 def _stretch(x, _):
@@ -131,6 +136,14 @@ def _standardise(x, _):
 
 def _standardise_each(x, _):
     return (x - x.mean(axis=(0, 1))) * (64.0 / np.maximum(x.std(axis=(0, 1)), 1e-6)) + 128.0
+
+
+def _brightest(x, _):
+    return x * (255.0 / max(x.max(), 1e-9))
+
+
+def _brightest_each(x, _):
+    return x * (255.0 / np.maximum(x.max(axis=(0, 1)), 1e-9))
 
 
 def _posterize(x, bits):
@@ -155,6 +168,52 @@ def _replicated(gray):
     return np.repeat(gray[..., None], 3, axis=-1)
 
 
+def misread(x: np.ndarray, how: str) -> np.ndarray:
+    """Return a source picture (height × width × 3 bytes; Y, U, V for camera frames) whose bytes are read wrongly."""
+    h, w = x.shape[:2]
+    if how.startswith("stride_"):
+        align = int(how.removeprefix("stride_"))
+        row = np.zeros((h, -(-3 * w // align) * align), x.dtype)
+        row[:, : 3 * w] = x.reshape(h, 3 * w)
+        return row.ravel()[: h * w * 3].reshape(h, w, 3)
+    if how in ("uyvy", "vyuy"):
+        pairs = x[:, : w // 2 * 2].reshape(h, w // 2, 2, 3)
+        y0, y1, u, v = pairs[:, :, 0, 0], pairs[:, :, 1, 0], pairs[:, :, 0, 1], pairs[:, :, 0, 2]
+        out = np.stack([np.stack([u, y0, y1], -1), np.stack([v, y0, y1], -1)], axis=2)
+        out = out.reshape(h, w // 2 * 2, 3)
+        return out if how == "uyvy" else out[..., [0, 2, 1]]
+    u, v = x[: h // 2 * 2 : 2, : w // 2 * 2 : 2, 1], x[: h // 2 * 2 : 2, : w // 2 * 2 : 2, 2]
+    if how == "planes":
+        both = np.stack([u, v], -1).ravel()
+        parts = both[: u.size].reshape(u.shape), both[u.size :].reshape(u.shape)
+    elif how == "interleaved":
+        both = np.concatenate([u.ravel(), v.ravel()])
+        parts = both[0::2].reshape(u.shape), both[1::2].reshape(u.shape)
+    else:
+        both = np.stack([u, v], -1).ravel()
+        at = np.arange(u.shape[0])[:, None] * u.shape[1] + 2 * np.arange(u.shape[1])[None]
+        parts = both[at], both[at + 1]
+    out = x.copy()
+    for k, c in enumerate(parts):
+        full = np.repeat(np.repeat(c, 2, 0), 2, 1)
+        out[: full.shape[0], : full.shape[1], k + 1] = full
+    return out
+
+
+def _recompressed(x, parameters):
+    """Pixels through a lossy codec: (format, quality, chroma subsampling as Pillow numbers it)."""
+    import io
+
+    from PIL import Image
+
+    kind, quality, subsampling = parameters
+    store = io.BytesIO()
+    more = {"subsampling": subsampling} if kind == "JPEG" else {}
+    Image.fromarray(_bytes(x)).save(store, kind, quality=quality, **more)
+    with Image.open(store) as image:
+        return np.asarray(image.convert("RGB")).astype(np.float32)
+
+
 POINTWISE: dict[str, Callable] = {
     "posterize": _posterize,
     "hsv_value": lambda x, _: _replicated(x.max(axis=-1).astype(np.float32)),
@@ -163,12 +222,13 @@ POINTWISE: dict[str, Callable] = {
     ),
     "limit": lambda x, span: np.clip(x, *span).astype(np.float32),
     "lab_lightness": _lab_lightness,
-    "wrap": lambda x, p: np.mod(x * p[0] + p[1], 256),
+    "wrap": lambda x, p: np.mod(np.rint(x * p[0] + p[1]), 256),
     "gamma": _gamma,
     "srgb_to_linear": _linearise,
     "linear_to_srgb": _companded,
     "swap_chroma": _swap_chroma,
     "recode": lambda x, p: recode(x, *p),
+    "swap_uv": lambda x, _: x[..., [0, 2, 1]],
     "yuv": lambda x, p: yuv_to_rgb(x, *p),
     "gray": lambda x, w: np.repeat((x @ np.asarray(w))[..., None], 3, axis=-1),
 }
@@ -176,8 +236,12 @@ WHOLE: dict[str, Callable] = {
     "equalize_each": _equalize_each,
     "equalize_luma": _equalize_luma,
     "clahe": _clahe,
+    "misread": misread,
+    "recompressed": _recompressed,
     "stretch": _stretch,
     "stretch_each": _stretch_each,
+    "brightest": _brightest,
+    "brightest_each": _brightest_each,
     "standardise": _standardise,
     "standardise_each": _standardise_each,
 }
@@ -186,7 +250,12 @@ WHOLE: dict[str, Callable] = {
 
 def gray_of(tones: tuple) -> tuple | None:
     """Return the gray weights that some tone of a sequence applied, or None."""
-    return next((t[1] for t in tones if t[0] == "gray"), None)
+    for name, parameter in tones:
+        if name == "gray":
+            return parameter
+        if name == "clahe" and parameter[2] == "gray":
+            return tuple(GRAY)
+    return None
 
 
 def apply(tone: tuple[str, object], x: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import numpy as np
 
@@ -23,9 +24,17 @@ from facelab.fingerprint.model._operations import (
 from facelab.fingerprint.model._pipeline_state import RINGING, Change, Hypothesis, State
 from facelab.fingerprint.model._planner import plan
 from facelab.fingerprint.search._motion import motions
+from facelab.fingerprint.search._per_picture import LINES, other_contrasts, toned_starts
 from facelab.fingerprint.search._ranking import rank, supposed
 from facelab.fingerprint.search._refinement import refine_cut, refine_detour
 from facelab.fingerprint.search._registration import registered, reordered
+from facelab.fingerprint.search.candidates._sizes import (
+    fits,
+    follows_picture,
+    rule_words,
+    size_rules,
+    with_sizes,
+)
 from facelab.fingerprint.search._tone_search import bends, odd_steps, tonal_steps
 from facelab.fingerprint.search.candidates import _colour as colour
 from facelab.fingerprint.search.candidates._geometry import neighbours
@@ -55,7 +64,12 @@ class Identified:
 
     @property
     def floor(self) -> float:
-        return max(FLOOR, lattice(self))
+        return max(FLOOR, lattice(self), self.enlarged)
+
+    @functools.cached_property
+    def enlarged(self) -> float:
+        """What a contrast of whole pictures makes of a rounding before it, in levels RMS."""
+        return self.observed.enlarged(self.state, self.linear)
 
 
 def lattice(side: Identified) -> float:
@@ -106,6 +120,13 @@ def identify(
             observed, states[0], Linear(np.ones((1, 3)), np.zeros(1), np.inf, np.inf, 0), []
         )
     sides = []
+    if start is None and ranked[0].loss > CLOSE:
+        for s in toned_starts(observed, states, ranked[0].loss):
+            found = s.hypothesis.state
+            linear = observed.score(found, observed.plain, full=True)
+            sides.append(Identified(observed, found, linear, [], s.loss))
+            if sides[-1].good:
+                return sides[-1]
     far = warps and ranked[0].loss > FAR and start is None
     for placement in (Shares, Pixels) if far else ():
         if (found := registered(observed, placement)) is not None:
@@ -146,10 +167,40 @@ def explore(
         if any(c.kind == "histogram" for c in found.hypothesis.changes):
             floor = max(floor, 2.5)  # equalising enlarges every rounding before it
         current = found
+        if any(c.kind == "quantization" for c in found.hypothesis.changes) and any(
+            t[0] == "curve" for t in found.hypothesis.state.tail
+        ):
+            break  # so few values tell no more
     state = current.hypothesis.state
     linear = observed.score(state, observed.plain, full=True)
     steps = [(c, before, after) for changes, before, after in trail for c in changes]
+    if linear.loss > 1.35 * floor and current.loss <= 1.35 * floor:
+        found = settled(observed, Scored(current.hypothesis, linear))
+        if found is not None:
+            # a detail of a change that was made is no change of its own
+            changes = () if steps else found.hypothesis.changes
+            steps += [(c, linear.loss, found.loss) for c in changes]
+            state, linear = found.hypothesis.state, found.linear
     return Identified(observed, state, linear, steps, current.loss)
+
+
+def settled(observed: Observed, current: Scored) -> Scored | None:
+    """Return the pipeline one change away that holds on every plain probe, where `current` holds on the screen only."""
+    losses = {n: observed.score(current.hypothesis.state, [n]).loss for n in observed.plain}
+    worst = max(losses, key=losses.__getitem__)
+    tried = []
+    for h in neighbours(current.hypothesis.state):
+        if not observed.budget.left:
+            break
+        tried.append(Scored(h, observed.score(h.state, [worst])))
+    near = sorted(tried, key=lambda s: s.cost)[:4]
+    whole = [
+        Scored(s.hypothesis, observed.score(s.hypothesis.state, observed.plain, full=True))
+        for s in near
+        if s.loss < 0.5 * losses[worst]
+    ]
+    found = min(whole, key=lambda s: s.cost, default=None)
+    return found if found is not None and found.loss < 0.5 * current.loss else None
 
 
 def best_step(
@@ -177,7 +228,8 @@ def best_step(
     enough = max(floor, (0.2 if hides else 0.42) * current.loss)
     # right geometry leaves a curve thin; where one hardly fits, the picture has moved rather than changed its tones
     bent, thin = (min(alone, together) < share * current.loss for share in (0.85, 0.5))
-    tonal = [tonal_steps if bent else odd_steps]
+    frames = observed.family in ("yuyv", "nv12")
+    tonal = [tonal_steps if bent or frames else odd_steps]
     for look in (*tonal, _motions, _elsewhere) if thin else (_motions, _elsewhere, *tonal):
         if not done(enough):
             options += look(observed, current, gray, floor, (alone, together), options)
@@ -249,6 +301,11 @@ def resized(state: State, size: tuple[int, int]) -> State:
 
 def starts_for(state: State, observed: Observed) -> list[tuple[State, tuple[Change, ...]]]:
     """Return where to look for the other side's pipeline: the training state, made to give the observed size."""
+    contrasts = other_contrasts(state)
+    if contrasts and fits(observed, state.chain):
+        return [(state, ()), *contrasts]
+    if follows_picture(observed) or not _one_size(state, observed):
+        return _other_rules(state, observed)
     name = observed.screen[0]
     try:
         have = plan(state.chain, observed.source(name, state.head))[1]
@@ -273,6 +330,27 @@ def starts_for(state: State, observed: Observed) -> list[tuple[State, tuple[Chan
     return out
 
 
+def _one_size(state: State, observed: Observed) -> bool:
+    try:
+        sizes = {plan(state.chain, observed.pictures[n].source)[1] for n in observed.plain}
+    except Refused:
+        return True
+    return len(sizes) == 1
+
+
+def _other_rules(state: State, observed: Observed) -> list[tuple[State, tuple[Change, ...]]]:
+    """Where only one side brings every picture to one size, or they follow the picture by other rules."""
+    if fits(observed, state.chain):
+        return [(state, ())]
+    resize = next((op for op in state.chain if isinstance(op, Resize)), Resize((1, 1)))
+    was = rule_words(state.chain)
+    return [
+        (state._replace(chain=chain), (Change("size", "resize", was, rule_words(chain)),))
+        for ops in size_rules(observed, resize)
+        for chain in [with_sizes(state.chain, ops)]
+    ] or [(state, ())]
+
+
 def infer_side(train: Identified, observed: Observed) -> Identified:
     """Find the other side's pipeline by changing the training side's as little as possible."""
     gray = tuple(train.linear.weights[0]) if train.linear.matrix.shape[0] == 1 else None
@@ -282,7 +360,7 @@ def infer_side(train: Identified, observed: Observed) -> Identified:
     best: Identified | None = None
     starts = starts_for(train.state, observed)
     if len(starts) > 1:
-        starts.sort(key=lambda s: observed.score(s[0]).loss)
+        starts = sorted(starts, key=lambda s: observed.score(s[0]).loss)[:4]
     for state, changes in starts:
         side = explore(
             observed, state, gray=gray, floor=max(FLOOR, 1.2 * min(train.linear.loss, 4.0))
@@ -381,11 +459,13 @@ def plain_error(side: Identified) -> float:
 
 
 def comparable_scaling(train: Identified, infer: Identified) -> bool:
-    """Whether mean and scale of both sides mean the same: not if only one standardises each picture."""
-    return not any(
-        t[0].startswith("standardise") or t[0] == "curve"
-        for t in (*infer.state.tail, *infer.state.head)
-    )
+    """Whether mean and scale of both sides mean the same: not if only one brings each picture to its own scale."""
+    lines = [
+        {t[0] for t in (*side.state.tail, *side.state.head) if t[0] in LINES}
+        for side in (train, infer)
+    ]
+    curved = any(t[0] == "curve" for t in (*infer.state.tail, *infer.state.head))
+    return lines[0] == lines[1] and not curved
 
 
 def border_levels(side: Identified) -> np.ndarray | None:

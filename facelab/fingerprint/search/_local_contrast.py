@@ -16,6 +16,10 @@ CELL = 4
 ENOUGH = 0.8
 """The share of the power that the pieces' own lines must explain."""
 
+LEFT = (2.5, 5.0)
+"""RMS levels that lines for each picture, and lines for each piece of it, may leave: a contrast that follows a curve
+bends a little within a piece."""
+
 
 class Uneven(NamedTuple):
     """The cause, and the share of the power left by one line that lines of their own explain."""
@@ -33,6 +37,7 @@ def unevenly_lit(train, observed: Observed) -> Uneven | None:
     linear = observed.score(train.state)
     if not np.isfinite(linear.loss):
         return None
+    level = float(np.mean(train.linear.unit))
     total, alone, pieces, slopes = [], [], [], []
     for n in observed.screen:
         try:
@@ -51,12 +56,13 @@ def unevenly_lit(train, observed: Observed) -> Uneven | None:
     if not total or np.mean(total) <= 0:
         return None
     whole = float(np.mean(total))
-    if (share := 1 - float(np.mean(alone)) / whole) > ENOUGH:
+    left = [float(np.sqrt(np.mean(v))) / level for v in (alone, pieces)]
+    if (share := 1 - float(np.mean(alone)) / whole) > ENOUGH and left[0] <= LEFT[0]:
         text = "contrast and brightness that differ from picture to picture"
         return Uneven(Change("histogram", "color", "contrast as it is", text), share)
     # two numbers a piece take their share of noise as well; a blur lowers slopes where equalising raises them
     share = 1 - float(np.mean(pieces)) / whole / (1 - 2 / CELL**2)
-    if share > ENOUGH and np.median(slopes) > 1.15:
+    if share > ENOUGH and np.median(slopes) > 1.15 and left[1] <= LEFT[1]:
         text = "contrast that differs from place to place (as by CLAHE)"
         return Uneven(Change("histogram", "color", "contrast as it is", text), share)
     return None

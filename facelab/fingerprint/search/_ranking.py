@@ -7,9 +7,10 @@ from collections.abc import Iterable
 import numpy as np
 
 from facelab.fingerprint.model._observed import Observed, Scored
-from facelab.fingerprint.model._operations import Align, Crop, Orient, Pad, Resize
+from facelab.fingerprint.model._operations import Align, Crop, Orient, Resize
 from facelab.fingerprint.model._pipeline_state import Hypothesis, State, templates
 from facelab.fingerprint.probes._cache import LARGE
+from facelab.fingerprint.search.candidates._sizes import follows_picture, size_rules
 
 MANY = 28
 """Hypotheses beyond this number are thinned out on a single probe first."""
@@ -48,13 +49,17 @@ def supposed(observed: Observed) -> list[State]:
     """Return the pipelines an unknown one is first supposed to be."""
     size = observed.size[observed.screen[0]]
     head = (("yuv", ("bt601", "limited")),) if observed.family in ("yuyv", "nv12") else ()
-    one_size = len({observed.size[n] for n in observed.screen}) == 1
     sharp, smooth = Resize(size), Resize(size, antialias=True)
     chains: list[tuple] = []
-    if not one_size:
-        chains += [(Orient(),)] + [(Orient(), Pad(multiple=m)) for m in (8, 16, 32, 64)]
-        return [State(c, head) for c in chains]
-    for r in (sharp, smooth, Resize(size, kernel="area", antialias=True)):
+    if follows_picture(observed):
+        kernels = (
+            Resize(size),
+            Resize(size, antialias=True),
+            Resize(size, kernel="area_cv", antialias=True),
+        )
+        rules = dict.fromkeys(ops for k in kernels for ops in size_rules(observed, k))
+        return [State((Orient(), *ops), head) for ops in rules] or [State((Orient(),), head)]
+    for r in (sharp, smooth, Resize(size, kernel="area_cv", antialias=True)):
         chains += [
             (Orient(), r),
             (Orient(), r._replace(mode="letterbox")),
@@ -75,6 +80,7 @@ def supposed(observed: Observed) -> list[State]:
             for o in ("clip", "constant")
         ]
     for kernel, antialias, centers in (
+        ("area", True, "half"),
         ("nearest", False, "half"),
         ("nearest", False, "legacy"),
         ("bicubic75", False, "half"),

@@ -67,7 +67,9 @@ def refine_cut(observed: Observed, scored: Scored) -> Scored:
         for style in ("size",) if face else ("size", "side", "floor", "corner", "edges"):
             for sign in (0, 1, -1):
                 op = best.hypothesis.state.chain[i]
-                if face:
+                if face and op.pixels:
+                    trial = op._replace(pixels=round(op.pixels + sign * step * 100, 6))
+                elif face:
                     trial = op._replace(margin=round(op.margin + sign * step, 6))
                 else:
                     trial = op._replace(style=style, fraction=round(op.fraction + sign * step, 6))
@@ -108,7 +110,7 @@ def _recut(observed, best, i, op):
             "cut off left, top, right, bottom: " + ", ".join(f"{v:g}" for v in op.box) + f" {unit}"
         )
     elif op.region == "face":
-        text = f"{op.margin:.1%}"
+        text = f"{op.pixels:g} pixels on each side" if op.pixels else f"{op.margin:.1%}"
     elif op.fraction < 1:
         text = f"centred {op.fraction:.3g} of each side"
     changes = tuple(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
 from facelab.fingerprint.model import _tones as tone
-from facelab.fingerprint.model._observed import Observed, Scored, curve_residual
+from facelab.fingerprint.model._observed import CHANNELS, Observed, Scored, curve_residual
 from facelab.fingerprint.model._operations import Refused
 from facelab.fingerprint.model._pipeline_state import Change, Hypothesis, State
 from facelab.fingerprint.search._ranking import rank
@@ -123,6 +125,29 @@ def bends(observed: Observed, current: Scored, gray: tuple | None) -> tuple[floa
     return alone, float(np.sqrt(curve_residual(z, y)))
 
 
+OVERLAP = 2.5
+"""Levels by which the pixels of neighbouring output values may overlap where fewer levels are the cause."""
+
+
+def step_overlap(observed: Observed, current: Scored, gray: tuple | None) -> float:
+    """Return by how many levels the predicted pixels of two neighbouring output values overlap, at most.
+
+    Rounding leaves about one; a picture that is out of place mixes all of them.
+    """
+    try:
+        parts = observed.curve_parts(current.hypothesis.state, current.linear, observed.plain, gray)
+    except Refused:
+        return np.inf
+    worst = 0.0
+    for c in range(observed.channels):
+        z, y = (np.concatenate([p[k][:, c] for p in parts]) for k in (0, 1))
+        values, counts = np.unique(y, return_counts=True)
+        groups = [z[y == v] for v, n in zip(values, counts) if n >= 8]
+        for low, high in itertools.pairwise(groups):
+            worst = max(worst, float(np.percentile(low, 99.5) - np.percentile(high, 0.5)))
+    return worst
+
+
 def curved(
     observed: Observed, current: Scored, gray: tuple | None, alone: float, together: float
 ) -> Scored | None:
@@ -142,7 +167,9 @@ def curved(
         )
     )
     few = distinct(observed)
-    if common and few <= 64:
+    if few <= 64 and observed.channels == 3:
+        gray = CHANNELS
+    if (common or few <= 16) and few <= 64 and step_overlap(observed, current, gray) <= OVERLAP:
         change = Change(
             "quantization", "quantize", "as many levels as pixels have", f"{few} distinct values"
         )

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from facelab.fingerprint.model._operations import Align, Crop, Resize, Warp, replaced
 from facelab.fingerprint.model._pipeline_state import Change, Hypothesis, State, templates
+from facelab.fingerprint.model._planner import NETWORKS
 
 WARP_KERNELS = {
     "nearest": "nearest",
@@ -35,12 +36,27 @@ OTHER_LANDMARKS = {
     "eyes_swapped": "left and right eye swapped",
     "mirrored": "left and right swapped",
     "rows_first": "x and y swapped",
+    "x_first": "x1…x5, y1…y5 read as five pairs",
+    "y_last": "five pairs read as x1…x5, y1…y5",
+    "box_relative": "relative to the face box, used on the whole picture",
+    **{
+        f"network_{n}": f"in pixels of a network input of {n}, used on the picture"
+        for n in NETWORKS
+    },
     "half_off": "half a pixel further right and down",
     "rounded": "rounded to whole pixels",
     "truncated": "truncated to whole pixels",
     "no_nose": "eyes and mouth only",
     "no_mouth": "eyes and nose only",
     "eyes": "eyes only",
+}
+
+
+ESTIMATORS = {
+    "umeyama": "similarity on five points",
+    "affine3": "affine map through eyes and mouth",
+    "affine5": "affine map by least squares on five points",
+    "affine_first3": "affine map through eyes and nose",
 }
 
 
@@ -51,22 +67,14 @@ def _align(state, i, op):
                 state._replace(chain=replaced(state.chain, i, op._replace(points=points))),
                 (Change("alignment_template", "align", "the spec's template", name),),
             )
-    if op.estimator == "umeyama":
-        yield Hypothesis(
-            state._replace(chain=replaced(state.chain, i, op._replace(estimator="affine3"))),
-            (
-                Change(
-                    "alignment_template",
-                    "align",
-                    "similarity on five points",
-                    "affine map through eyes and mouth",
-                ),
-            ),
-            1.1,
-        )
+    for estimator, words in ESTIMATORS.items():
+        if estimator != op.estimator:
+            chain = replaced(state.chain, i, op._replace(estimator=estimator))
+            change = Change("alignment_template", "align", ESTIMATORS[op.estimator], words)
+            yield Hypothesis(state._replace(chain=chain), (change,), 1.1)
     # landmarks that lie alike in every picture are not known well enough: `registration.reordered`
     for landmarks, text in OTHER_LANDMARKS.items() if op.at is None else ():
-        if op.estimator == "affine3" and text.endswith("only"):
+        if landmarks == op.landmarks or (op.estimator != "umeyama" and text.endswith("only")):
             continue
         yield Hypothesis(
             state._replace(chain=replaced(state.chain, i, op._replace(landmarks=landmarks))),

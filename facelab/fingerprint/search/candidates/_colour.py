@@ -57,11 +57,11 @@ def explain(a: Linear, b: Linear, *, whole: bool = False, bent: bool = False) ->
     slack = (2.5 if bent else 1.0) + max(0.0, abs(b.loss - a.loss) - 0.5)
     best: tuple | None = None
     for changes, matrix, offset in _colours(a, b):
-        error = float(np.abs(_weights(matrix) - b.weights).max())
+        error = float(np.abs(shares_of(matrix) - shares_of(b.matrix)).max())
         limit = GRAY_TOLERANCE + 0.006 * min(b.loss, 8.0)
         if error > limit:
             continue
-        scaling = compare_scaling((matrix.sum(axis=1), offset), (b.gain, b.offset), slack=slack)
+        scaling = compare_scaling(*_scales(matrix, offset, b), slack=slack)
         # a known mistake is a better explanation than weights that fit because they are free
         free = (
             0.5
@@ -72,7 +72,9 @@ def explain(a: Linear, b: Linear, *, whole: bool = False, bent: bool = False) ->
         if best is None or rank < best[0]:
             best = (rank, changes, scaling, error)
     if best is None:
-        return Explained(_oddity(a, b), float(np.abs(a.weights - b.weights).max() * 255))
+        changes = _constant_channels(a, b) or _oddity(a, b)
+        error = float(np.abs(shares_of(a.matrix) - shares_of(b.matrix)).max() * 255)
+        return Explained(changes, error)
     words = describe_scaling(a.gain, a.offset), describe_scaling(b.gain, b.offset)
     scaled = tuple(
         Change(kind, "color", "pixels 0…255", remark)
@@ -96,9 +98,46 @@ def _quantised(a: Linear, b: Linear) -> str | None:
     return f"whole numbers of scale {scale.mean():.4g} and zero point {zero.mean():.0f}"
 
 
-def _weights(matrix):
-    g = matrix.sum(axis=1)
-    return matrix / np.where(np.abs(g) < 1e-12, 1e-12, g)[:, None]
+CHROMA = 0.05
+"""A row whose entries sum to less than this share of their size answers to colour, not to gray."""
+
+
+def shares_of(matrix: np.ndarray) -> np.ndarray:
+    """Return each row over the size of its entries; what answers to gray is given a positive sum."""
+    gray = matrix.sum(axis=1)
+    size = np.abs(matrix).sum(axis=1)
+    turned = (gray < 0) & (np.abs(gray) > CHROMA * size)
+    return matrix / np.where(turned, -1.0, 1.0)[:, None] / np.maximum(size, 1e-12)[:, None]
+
+
+def _scales(matrix: np.ndarray, offset: np.ndarray, b: Linear) -> tuple[tuple, tuple]:
+    """(gain, offset) of both maps: the answer to gray, or the size of the rows where some row has none."""
+    maps = ((matrix, offset), (b.matrix, b.offset))
+    if all((np.abs(m.sum(axis=1)) > CHROMA * np.abs(m).sum(axis=1)).all() for m, _ in maps):
+        return tuple((m.sum(axis=1), o) for m, o in maps)
+    return tuple((np.maximum(np.abs(m).sum(axis=1), 1e-12), o) for m, o in maps)
+
+
+def _constant_channels(a: Linear, b: Linear) -> tuple[Change, ...]:
+    """Some of b's channels are one value everywhere, and the others are channels of a: bytes read at another place."""
+    constant = np.abs(b.matrix).sum(axis=1) == 0
+    if not constant.any() or constant.all() or a.matrix.shape != (3, 3):
+        return ()
+    letters = _order_of(a.weights)
+    letters = letters if len(letters) == 3 else "123"
+    words = []
+    for k in range(3):
+        rows = [
+            i
+            for i in range(3)
+            if not constant[k]
+            and np.abs(a.matrix[i] - b.matrix[k]).max() < 0.02 * np.abs(a.matrix[i]).sum()
+            and abs(a.offset[i] - b.offset[k]) < 1.5 * np.abs(a.matrix[i]).sum()
+        ]
+        if not constant[k] and not rows:
+            return ()
+        words.append("one value" if constant[k] else letters[rows[0]])
+    return (Change("channel_order", "color", ", ".join(letters), ", ".join(words)),)
 
 
 def _colours(a: Linear, b: Linear):
@@ -134,12 +173,34 @@ def _colours(a: Linear, b: Linear):
             a.matrix @ swapped,
             a.offset,
         )
+        yield from _spaces(a)
     if b.loss > RECODED:
         return
     for written, read in itertools.product(SPANS, SPANS):
         if written != read:
             m, o = recode_map(written, read)
             yield recode_changes(written, read), a.matrix @ m, a.offset + a.matrix @ o
+
+
+def _spaces(a: Linear):
+    """Yield the training map with another colour space than its own: RGB, YCrCb or YCbCr (full range)."""
+    neutral = np.array([0.0, 128.0, 128.0])
+    ycc = rgb_to_ycc("bt601")
+    spaces = {
+        f"{name} of {order}": (ycc[rows][:, columns], neutral)
+        for name, rows in (("YCbCr", [0, 1, 2]), ("YCrCb", [0, 2, 1]))
+        for order, columns in (("RGB", [0, 1, 2]), ("BGR", [2, 1, 0]))
+    }
+    spaces |= {"RGB": (np.eye(3), np.zeros(3)), "BGR": (np.eye(3)[::-1], np.zeros(3))}
+    for own, (matrix, offset) in spaces.items():
+        gain = a.matrix @ np.linalg.inv(matrix)
+        size = np.abs(gain).max()
+        if np.abs(gain - np.diag(np.diag(gain))).max() > 0.02 * size:
+            continue
+        for other, (m, o) in spaces.items():
+            if other != own and ("Y" in own or "Y" in other):
+                change = Change("channel_order", "color", own, other)
+                yield (change,), gain @ m, a.offset - gain @ offset + gain @ o
 
 
 def _grays(a, b):

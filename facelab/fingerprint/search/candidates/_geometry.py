@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 from facelab.fingerprint.model._operations import (
@@ -38,11 +39,11 @@ def neighbours(state: State) -> Iterator[Hypothesis]:
         elif isinstance(op, (Align, Warp)):
             yield from other_alignments(state, i, op)
         elif isinstance(op, Pad):
-            other = op._replace(anchor="center" if op.anchor == "top_left" else "top_left")
-            yield Hypothesis(
-                state._replace(chain=replaced(state.chain, i, other)),
-                (Change("shift", "pad", f"picture at the {op.anchor}", f"at the {other.anchor}"),),
-            )
+            for anchor, words in ANCHORS.items():
+                if anchor != op.anchor:
+                    chain = replaced(state.chain, i, op._replace(anchor=anchor))
+                    change = Change("shift", "pad", f"picture {ANCHORS[op.anchor]}", words)
+                    yield Hypothesis(state._replace(chain=chain), (change,))
     yield from _turned(state)
     yield from _orders(state)
     yield from _blurs(state)
@@ -68,6 +69,14 @@ def _resize(state, i, op):
     yield from _fit(state, i, op)
 
 
+ANCHORS = {
+    "center": "in the middle",
+    "top_left": "at the top left",
+    "center_up": "in the middle, an odd pixel before it",
+}
+"""Where a padded picture lies."""
+CUT_FROM = (256 / 224, 72 / 64, 48 / 44, 128 / 112, 1.25)
+"""Customary ratios of what is resized to what is cut out of it."""
 MODES = {
     "stretch": "stretched to {}",
     "letterbox": "letterboxed into {}, {}",
@@ -91,6 +100,7 @@ def _fit(state, i, op):
         "stretch": (base,),
         "letterbox center": (base._replace(mode="letterbox", anchor="center"),),
         "letterbox top_left": (base._replace(mode="letterbox", anchor="top_left"),),
+        "letterbox center_up": (base._replace(mode="letterbox", anchor="center_up"),),
         "cover, centre cut": (base._replace(mode="cover"), Crop("center", size=final)),
     }
     for name, ops in options.items():
@@ -99,9 +109,10 @@ def _fit(state, i, op):
         kind = "shift" if name.startswith("letterbox") and now.startswith("letterbox") else "aspect"
         if "cut" in name:
             kind = "crop" if now == "stretch" else "aspect"
-        yield Hypothesis(
-            state._replace(chain=state.chain[:i] + ops + rest), (Change(kind, "resize", now, name),)
-        )
+        change = Change(kind, "resize", _placed(now), _placed(name))
+        yield Hypothesis(state._replace(chain=state.chain[:i] + ops + rest), (change,))
+    if not cut:
+        yield from _cut_from_larger(state, i, op, now)
     if cut:
         # other sizes before the centre cut, and the same size without keeping the aspect
         for side in sorted(
@@ -152,6 +163,28 @@ def _fit(state, i, op):
                 )
 
 
+def _cut_from_larger(state, i, op, now):
+    """The shorter side resized to more than is wanted, and the middle of that cut out."""
+    w, h = op.size
+    if w != h or op.mode not in ("stretch", "cover"):
+        return
+    for side in sorted({round(w * k) for k in CUT_FROM}):
+        for rounding, style in itertools.product(("floor", "half_up"), ("size", "even")):
+            first = op._replace(size=(side, side), mode="cover", size_rounding=rounding)
+            ops = first, Crop("center", size=op.size, style=style)
+            text = f"shorter side {side}, then the middle {w}×{h} cut out"
+            yield Hypothesis(
+                state._replace(chain=replaced(state.chain, i, *ops)),
+                (Change("crop", "resize", now, text),),
+                1.3,
+            )
+
+
+def _placed(name: str) -> str:
+    mode, _, anchor = name.partition(" ")
+    return f"{mode}, {ANCHORS[anchor]}" if anchor in ANCHORS else name
+
+
 def _crop(state, i, op):
     without = state.chain[:i] + state.chain[i + 1 :]
     if op.region == "face":
@@ -184,6 +217,7 @@ def _crop(state, i, op):
                     state._replace(chain=replaced(state.chain, i, op._replace(margin=margin))),
                     (Change("margin", "crop", f"{op.margin:.0%} on each side", f"{margin:.0%}"),),
                 )
+        yield from _face_details(state, i, op)
         for outside in ("clip", "constant", "replicate"):
             if outside != op.outside:
                 yield Hypothesis(
@@ -196,6 +230,38 @@ def _crop(state, i, op):
             state._replace(chain=without),
             (Change("crop", "crop", f"crop {op.region}", "no crop: the whole picture"),),
         )
+
+
+FACE_STYLES = {
+    "size": "rounded half up",
+    "even": "rounded half to even",
+    "floor": "truncated",
+    "outward": "rounded outwards",
+}
+
+
+def _face_details(state, i, op):
+    """Margins in pixels, a box that is cut at the border first, and other roundings to whole pixels."""
+    was = f"{op.margin:.0%} of the box on each side"
+    for pixels in (4, 8, 10, 12, 16, 20, 22, 24, 32, 40, 44):
+        changed = op._replace(margin=0.0, pixels=float(pixels))
+        yield Hypothesis(
+            state._replace(chain=replaced(state.chain, i, changed)),
+            (Change("margin", "crop", was, f"{pixels} pixels on each side"),),
+            1.1,
+        )
+    if op.margin or op.pixels:
+        words = ("cut at the border after the margin", "before the margin")
+        yield Hypothesis(
+            state._replace(chain=replaced(state.chain, i, op._replace(early=not op.early))),
+            (Change("margin", "crop", *(words if not op.early else words[::-1])),),
+            1.2,
+        )
+    for style, words in FACE_STYLES.items():
+        if style != op.style:
+            change = Change("crop", "crop", f"box {FACE_STYLES[op.style]}", words)
+            chain = replaced(state.chain, i, op._replace(style=style))
+            yield Hypothesis(state._replace(chain=chain), (change,), 1.3)
 
 
 def _turned(state):

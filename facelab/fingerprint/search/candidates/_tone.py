@@ -16,6 +16,8 @@ WORDS = {
     "equalize_luma": "histogram equalised on luma",
     "stretch": "stretched to black and white per image",
     "stretch_each": "stretched to black and white per image and channel",
+    "brightest": "divided by the picture's maximum",
+    "brightest_each": "divided by each channel's maximum in the picture",
     "standardise": "standardised per image (mean 0, deviation 1)",
     "standardise_each": "standardised per image and channel",
 }
@@ -59,9 +61,9 @@ def tones(observed: Observed, state: State, gray: tuple | None) -> Iterator[Hypo
 def _more_tones(observed):
     yield from ((("gamma", g), 1.0) for g in GAMMAS)
     yield from (((name, None), 1.2) for name in ("srgb_to_linear", "linear_to_srgb"))
-    names = ("equalize_each", "stretch", "standardise") + (
-        () if observed.channels == 1 else ("equalize_luma", "stretch_each", "standardise_each")
-    )
+    names = ("equalize_each", "stretch", "standardise", "brightest")
+    if observed.channels != 1:
+        names += ("equalize_luma", "stretch_each", "standardise_each", "brightest_each")
     yield from (((name, None), 1.0) for name in names)
 
 
@@ -221,7 +223,10 @@ def recodings(state: State) -> Iterator[Hypothesis]:
     """Yield `state` with its YUV read by another matrix or range, in front of the geometry or behind it."""
     raw = next((t for t in state.head if t[0] == "yuv"), None)
     swapped = Change("channel_order", "color", "chroma in order U, V", "U and V swapped")
-    yield from _front_and_back(state, ("swap_chroma", None), (swapped,))
+    if raw is None:
+        yield from _front_and_back(state, ("swap_chroma", None), (swapped,))
+    else:
+        yield Hypothesis(state._replace(head=(("swap_uv", None), *state.head)), (swapped,), 1.1)
     for written in SPANS if raw is None else [raw[1]]:
         for read in SPANS:
             changes = recode_changes(written, read)

@@ -1,0 +1,128 @@
+"""What is known of the two sides before anything is said: the training pipeline, and how far the sides are apart."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from facelab.fingerprint.diagnosis._distance import distance, same
+from facelab.fingerprint.diagnosis._finding_kinds import Finding
+from facelab.fingerprint.document._schema import Fingerprint
+from facelab.fingerprint.model._budget import TRAINING_SHARE, Budget
+from facelab.fingerprint.model._linear_fit import LEVELS
+from facelab.fingerprint.model._observed import Observed
+from facelab.fingerprint.model._pipeline_state import Change
+from facelab.fingerprint.probes._cache import EXOTIC, Picture, pictures
+from facelab.fingerprint.search._identify import Identified, identify
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """Both sides on the probes `names`: the training side's pipeline as it was recognised, the samples of both, the
+    size of a level in each channel (`unit`), and per probe how far apart they are (`distances`, in levels)."""
+
+    train: Fingerprint
+    infer: Fingerprint
+    names: list[str]
+    known: dict[str, Picture]
+    training: Identified
+    train_samples: Observed
+    infer_samples: Observed
+    unit: np.ndarray
+    distances: dict[str, dict | None]
+
+    def same(self, name: str) -> bool:
+        """Whether one probe's difference is rounding, or the noise of two accurate JPEG decoders."""
+        d = self.distances[name]
+        plain = [
+            e["rms"] for n, e in self.distances.items() if e is not None and self.known[n].plain
+        ]
+        return d is not None and same(self.known[name], d, plain)
+
+    def plain_differ(self) -> bool:
+        """Whether the probes differ that every decoder reads alike."""
+        plain = [n for n in self.names if self.known[n].plain or self.known[n].range == "limited"]
+        return any(not self.same(n) for n in plain)
+
+    def worst(self) -> str:
+        """Return the probe on which the sides are farthest apart."""
+        finite = {
+            n: d["rms"] for n, d in self.distances.items() if d is not None and n not in EXOTIC
+        }
+        return max(finite, key=finite.__getitem__) if finite else self.names[0]
+
+    def before(self) -> float:
+        """Return the RMS difference in levels on plain probes before anything is explained."""
+        found = [d["rms"] for n in self.train_samples.plain if (d := self.distances.get(n))]
+        return float(np.sqrt(np.mean(np.square(found)))) if found else float("inf")
+
+    def training_loss_at_inference(self) -> float:
+        """Return the levels RMS that training's pipeline leaves of the inference side, whatever its colours."""
+        return self.infer_samples.score(self.training.state).loss
+
+    def turned(self) -> list[str]:
+        """Return the probes with an EXIF orientation."""
+        return [n for n in self.names if self.known[n].source.orientation != 1]
+
+    def whole(self) -> bool:
+        """Whether only the inference side gives whole numbers."""
+        types = [side.output[self.names[0]]["dtype"] for side in (self.train, self.infer)]
+        return "float" in types[0] and types[1].startswith(("int", "uint"))
+
+    def finding(
+        self, change: Change, share: float | None = None, probe: str | None = None
+    ) -> Finding:
+        """Return a finding with its evidence: the difference on `probe`, by default the worst one."""
+        probe = probe or self.worst()
+        d = self.distances.get(probe)
+        evidence = {
+            "value": None if d is None else round(d["rms"], 3),
+            "unit": "levels RMS",
+            "probe": probe,
+            "explains": None if share is None else round(float(share), 4),
+        }
+        layout = self.infer.output[self.names[0]].get("layout", "")
+        return Finding(
+            change.kind, change.stage, change.before, change.after, evidence, layout=layout
+        )
+
+
+@dataclasses.dataclass
+class Outcome:
+    """What one rule found; `settles` are kinds of interface difference that it makes void."""
+
+    findings: list[Finding] = dataclasses.field(default_factory=list)
+    notes: list[str] = dataclasses.field(default_factory=list)
+    explained: float | None = None
+    settles: tuple[str, ...] = ()
+
+
+def make_case(train: Fingerprint, infer: Fingerprint, names: list[str]) -> Case:
+    """Recognise the training side and measure how far apart the sides are."""
+    budget = Budget()
+    budget.limit = TRAINING_SHARE * budget.total
+    samples = Observed(train, names, budget)
+    training = identify(train, samples)
+    budget.limit = budget.total
+    unit = training.linear.unit if training.good else _range_unit(train, names)
+    distances = {n: distance(train, infer, n, unit) for n in names}
+    return Case(
+        train,
+        infer,
+        names,
+        pictures(),
+        training,
+        samples,
+        Observed(infer, names, budget),
+        unit,
+        distances,
+    )
+
+
+def _range_unit(train: Fingerprint, names: list[str]) -> np.ndarray:
+    """The size of one 8-bit level in each channel of a side that was not recognised, from its extremes."""
+    values = [train.output[n]["moments"] for n in names]
+    lo = np.min([v["min"] for v in values], axis=0)
+    hi = np.max([v["max"] for v in values], axis=0)
+    return np.maximum((hi - lo) / LEVELS, 1e-12)

@@ -1,0 +1,14 @@
+"""Contrast that depends on the picture or on the place in it, however it was made."""
+
+from __future__ import annotations
+
+from facelab.fingerprint.diagnosis._case import Case, Outcome
+from facelab.fingerprint.search._local_contrast import unevenly_lit
+
+
+def uneven_contrast(case: Case) -> Outcome | None:
+    """Name it where lines of their own explain what one line for all pictures does not."""
+    uneven = unevenly_lit(case.training, case.infer_samples)
+    if uneven is None:
+        return None
+    return Outcome([case.finding(uneven.change, uneven.share)], explained=uneven.share)

@@ -1,0 +1,125 @@
+"""A side whose contrast depends on each picture: its geometry is found first, by a line for each picture."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from facelab.fingerprint.model import _tones as tone
+from facelab.fingerprint.model._linear_fit import fit
+from facelab.fingerprint.model._observed import FLOOR, Observed, Scored
+from facelab.fingerprint.model._operations import Refused
+from facelab.fingerprint.model._pipeline_state import Change, Hypothesis, State
+from facelab.fingerprint.search.candidates._geometry import neighbours
+from facelab.fingerprint.search.candidates._tone import describe
+
+LINES = (
+    "standardise",
+    "standardise_each",
+    "stretch",
+    "stretch_each",
+    "brightest",
+    "brightest_each",
+)
+"""Tones that are a line for each picture."""
+NEAR = 20.0
+"""RMS levels about lines of their own within which a geometry is worth trying tones on."""
+WORTH = 0.4
+"""The share of the loss that lines of their own may leave for a contrast of whole pictures to be looked for."""
+MIXES = ((0.299, 0.587, 0.114), (0.114, 0.587, 0.299), (1 / 3, 1 / 3, 1 / 3))
+
+
+def own_lines(observed: Observed, state: State, names: list[str] | None = None) -> float:
+    """Return the RMS residual in levels about a line of its own for each picture; infinite where impossible."""
+    losses = []
+    for n in names or observed.screen:
+        try:
+            x, cover = observed.predicted(state, n)
+        except Refused:
+            return float("inf")
+        inside = cover > 1 - 1e-4
+        y = observed.y[n].reshape(-1, observed.channels)
+        if inside.sum() < 24 or y[inside].std() == 0:
+            continue
+        observed.budget.spend(0.1 + 1e-4 * len(x))
+        losses.append(min(fit(x[inside], y[inside]).loss, 255.0))
+    return float(np.sqrt(np.mean(np.square(losses)))) if losses else float("inf")
+
+
+def bare(state: State) -> State:
+    """Return `state` without tones that look at the whole picture."""
+    return state._replace(
+        head=tuple(t for t in state.head if t[0] not in tone.WHOLE),
+        tail=tuple(t for t in state.tail if t[0] not in tone.WHOLE),
+    )
+
+
+def toned_starts(observed: Observed, states: list[State], plain: float) -> list[Scored]:
+    """Return the pipelines whose contrast depends on the picture that explain a side, best first.
+
+    `plain` is the least loss without such a contrast: lines of their own must leave much less.
+    """
+    quick = observed.screen[:2]
+    first = sorted(states, key=lambda s: own_lines(observed, s, quick))[:6]
+    geometry = sorted(((own_lines(observed, s), s) for s in first), key=lambda t: t[0])[:3]
+    if not geometry or geometry[0][0] > min(NEAR, WORTH * plain):
+        return []
+    loss, state = _sharpened(observed, *geometry[0])
+    shapes = (
+        [state] if loss <= FLOOR * 1.5 else [state, *(s for _, s in geometry if s != state)][:2]
+    )
+    found: list[Scored] = []
+    for shape in shapes:
+        found += _tones_on(observed, shape, lines_only=loss <= FLOOR * 1.5)
+    return sorted(found, key=lambda s: s.cost)[:2]
+
+
+def _sharpened(observed: Observed, loss: float, state: State) -> tuple[float, State]:
+    """Follow single changes of geometry while lines of their own fit better."""
+    for _ in range(2):
+        if loss <= FLOOR or not observed.budget.left:
+            break
+        names = observed.screen[:2]
+        tried = [(own_lines(observed, h.state, names), h.state) for h in neighbours(state)]
+        near = sorted(tried, key=lambda t: t[0])[:4]
+        better = min(((own_lines(observed, s), s) for _, s in near), key=lambda t: t[0])
+        if better[0] > 0.7 * loss:
+            break
+        loss, state = better
+    return loss, state
+
+
+def _tones_on(observed: Observed, state: State, *, lines_only: bool) -> list[Scored]:
+    """Score the tones of whole pictures behind and before one geometry, on few probes first."""
+    tones: list[tuple] = [(name, None) for name in LINES]
+    if not lines_only:
+        tones += [(name, None) for name in ("equalize_each", "equalize_luma")]
+        on = "gray" if observed.channels == 1 else "lab"
+        tones += [("clahe", (clip, n, on)) for n in (8, 4) for clip in (2.0, 3.0, 4.0, 40.0)]
+    mixes: tuple = ((),)
+    if observed.channels == 1:
+        mixes = tuple((("gray", m),) for m in MIXES)
+    quick = observed.colourful[:2]
+    trials = []
+    for t in tones:
+        for mix in mixes if t[0] != "clahe" else ((),):
+            places = [state._replace(tail=(*mix, t)), state._replace(head=(*state.head, *mix, t))]
+            for s in places[: 1 if t[0] in LINES and lines_only else 2]:
+                change = Change("histogram", "color", "contrast as it is", describe(t))
+                trials.append(Scored(Hypothesis(s, (change,), 1.0), observed.score(s, quick)))
+    best = sorted((s for s in trials if np.isfinite(s.loss)), key=lambda s: s.cost)[:4]
+    return [Scored(s.hypothesis, observed.score(s.hypothesis.state)) for s in best]
+
+
+def other_contrasts(state: State) -> list[tuple[State, tuple[Change, ...]]]:
+    """Return `state` without its contrast of whole pictures, and with each other kind of it, and what that changes."""
+    found = [t for t in (*state.head, *state.tail) if t[0] in tone.WHOLE]
+    if not found:
+        return []
+    was, plain = describe(found[0]), bare(state)
+    out = [(plain, (Change("histogram", "color", was, "contrast as it is"),))]
+    for name in (*LINES, "equalize_each", "equalize_luma"):
+        t = (name, None)
+        if name != found[0][0]:
+            changed = plain._replace(tail=(*plain.tail, t))
+            out.append((changed, (Change("histogram", "color", was, describe(t)),)))
+    return out
