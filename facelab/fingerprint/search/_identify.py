@@ -28,6 +28,10 @@ from facelab.fingerprint.search._per_picture import LINES, other_contrasts, tone
 from facelab.fingerprint.search._ranking import rank, supposed
 from facelab.fingerprint.search._refinement import refine_cut, refine_detour
 from facelab.fingerprint.search._registration import registered, reordered
+from facelab.fingerprint.search._tone_search import bends, odd_steps, tonal_steps
+from facelab.fingerprint.search.candidates import _colour as colour
+from facelab.fingerprint.search.candidates._geometry import neighbours
+from facelab.fingerprint.search.candidates._placement import AS_GIVEN, ORDERS, Pixels, Shares
 from facelab.fingerprint.search.candidates._sizes import (
     fits,
     follows_picture,
@@ -35,10 +39,6 @@ from facelab.fingerprint.search.candidates._sizes import (
     size_rules,
     with_sizes,
 )
-from facelab.fingerprint.search._tone_search import bends, odd_steps, tonal_steps
-from facelab.fingerprint.search.candidates import _colour as colour
-from facelab.fingerprint.search.candidates._geometry import neighbours
-from facelab.fingerprint.search.candidates._placement import AS_GIVEN, ORDERS, Pixels, Shares
 
 HIDING = ("crop", "margin", "antialias", "resize_order")
 FAR, CLOSE = 15.0, 3.0

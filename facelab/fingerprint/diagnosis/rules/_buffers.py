@@ -8,10 +8,10 @@ from facelab.fingerprint.diagnosis._case import Case, Outcome
 from facelab.fingerprint.diagnosis._interface import reinterpreted, whole_pixels
 from facelab.fingerprint.model._linear_fit import Linear
 from facelab.fingerprint.model._pipeline_state import Change
-from facelab.fingerprint.search.candidates._buffers import before_geometry, behind_geometry
-from facelab.fingerprint.search.candidates._codec import recompressed
 from facelab.fingerprint.search._thresholds import THRESHOLDS
 from facelab.fingerprint.search.candidates import _colour as colour
+from facelab.fingerprint.search.candidates._buffers import before_geometry, behind_geometry
+from facelab.fingerprint.search.candidates._codec import recompressed
 
 PROBES = 4
 
