@@ -26,6 +26,7 @@ EMITTERS = {
     "javascript": "JavaScript: one ES module with TypeScript declarations, for browsers and Node",
     "python": "Python: one file, numpy only",
     "onnx": "ONNX: a graph for one picture size, alone or in front of a model",
+    "tflite": "TFLite: a graph of LiteRT's built-in operators, as far as whole numbers carry it",
 }
 """Language → what is written. The code is in the module of the same name."""
 _ALIASES = {

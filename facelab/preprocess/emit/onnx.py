@@ -13,6 +13,7 @@ from facelab.core.errors import BadInputError, at
 from facelab.preprocess import ops as st
 from facelab.preprocess.emit._files import Emitted, template
 from facelab.preprocess.emit._onnx_graph import Graph
+from facelab.preprocess.emit._sizes import picture_size
 from facelab.preprocess.geometry import Face, Planner
 from facelab.preprocess.spec import PreprocessSpec
 
@@ -36,28 +37,7 @@ def emit(
     The input is `image` (uint8, height × width × channel, upright) or `frame` (the bytes of a raw frame), and
     `landmarks` (float64, 5 × 2) where the spec aligns. A spec that crops to a face is fixed to `face`.
     """
-    stated = spec.stages[0].size  # type: ignore[union-attr]
-    wanted = None if size is None else (int(size[0]), int(size[1]))
-    if stated is None and wanted is None:
-        raise BadInputError(
-            "an ONNX graph is for pictures of one size",
-            where=spec.name,
-            expected="their width and height",
-            fix="state it: --size 640,480",
-        )
-    if stated and wanted not in (None, tuple(stated)):
-        raise BadInputError(
-            "the specification states another size",
-            where=spec.name,
-            expected=f"{stated[0]}×{stated[1]}",
-            got=f"{wanted}",
-            fix="leave --size out",
-        )
-    final: tuple[int, int] = tuple(stated) if stated else wanted  # type: ignore[assignment]
-    if min(final) < 1 or max(final) > 16384:
-        raise BadInputError(
-            "a picture has no such size", got=str(final), expected="1 to 16384", fix="state another"
-        )
+    final = picture_size(spec, size, "an ONNX graph")
     target = None if merge is None else _target(Path(merge))
     opset, ir = (OPSET, IR) if target is None else (_opset(target), max(IR, target.ir_version))
     model = _graph(spec, final, Face.of(face), opset, ir)
