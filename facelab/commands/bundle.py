@@ -69,14 +69,40 @@ def command() -> None:
     metavar="FILE",
     help="The float model that a quantised one was made from.",
 )
+@click.option(
+    "--emit",
+    "languages",
+    metavar="LANGUAGES",
+    help="Write the preprocessing as code too: c, go, javascript, python, onnx, tflite; commas between.",
+)
+@click.option(
+    "--picture-size",
+    metavar="W,H",
+    help="Width and height of the pictures that emitted graphs (onnx, tflite) take.",
+)
 @json_option
-def make(model, out, name, spec, labels, licence, thresholds, evidence, reference, as_json) -> None:
+def make(
+    model,
+    out,
+    name,
+    spec,
+    labels,
+    licence,
+    thresholds,
+    evidence,
+    reference,
+    languages,
+    picture_size,
+    as_json,
+) -> None:
     """Gather MODEL and everything that an inference team needs with it into the folder DIR.
 
     Its preprocessing, labels and thresholds, the probes with golden tensors and outputs, figures measured before, and a
     manifest with hashes and licences; README.md in DIR says how to check an implementation against it.
     """
+    from facelab.commands.preprocess import size_option
     from facelab.deploy.bundle import make as run
+    from facelab.deploy.code import languages_of
 
     bundle = run(
         model,
@@ -88,6 +114,8 @@ def make(model, out, name, spec, labels, licence, thresholds, evidence, referenc
         threshold_file=thresholds,
         evidence=evidence,
         reference=reference,
+        emit=languages_of(languages),
+        picture_size=size_option(picture_size),
     )
     if bundle.manifest.licence.licence == "not stated":
         note("nobody stated the model's licence; state it with --licence")

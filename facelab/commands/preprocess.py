@@ -26,9 +26,22 @@ def _numbers(text: str | None, count: int, option: str) -> list[float] | None:
         values = []
     if len(values) != count:
         raise BadInputError(
-            f"{option} takes {count} numbers", expected=f"{count} numbers, commas between", got=text
+            f"{option} takes {count} numbers",
+            expected=f"{count} numbers, commas between",
+            got=text,
+            fix=f"{option} {','.join('1' * count)}",
         )
     return values
+
+
+def size_option(text: str | None, option: str = "--picture-size") -> tuple[int, int] | None:
+    """Return (width, height) of `W,H`."""
+    values = _numbers(text, 2, option)
+    if values is None:
+        return None
+    if any(v != int(v) or v < 1 for v in values):
+        raise BadInputError(f"{option} takes whole numbers", got=text, fix=f"{option} 640,480")
+    return int(values[0]), int(values[1])
 
 
 def load_spec(text: str):

@@ -6,7 +6,7 @@ import html
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,8 +18,8 @@ from facelab.core.errors import BadInputError
 from facelab.core.files import read_json, write_json, write_npy, write_text
 from facelab.core.hashing import sha256_file
 from facelab.core.html_table import table
+from facelab.deploy import code, golden, onnx_files, readme, thresholds
 from facelab.deploy import evidence as figures
-from facelab.deploy import golden, onnx_files, readme, thresholds
 from facelab.deploy.answers import ask, contradictions, is_quantized, tensor
 from facelab.deploy.manifest import (
     MANIFEST,
@@ -108,17 +108,22 @@ def make(
     threshold_file: str | os.PathLike | None = None,
     evidence: Iterable[str | os.PathLike] = (),
     reference: str | os.PathLike | None = None,
+    emit: Sequence[str] = (),
+    picture_size: tuple[int, int] | None = None,
 ) -> Bundle:
     """Gather a model with its preprocessing, probes, golden tensors and outputs, thresholds and figures into `out`.
 
     `model` is a file with its `.preprocess.json` beside it, the folder of a training, or a name of the catalogue.
     `evidence` are files of figures (see `facelab.deploy.evidence.read`), `reference` the float model that a quantised
-    one was made from. An earlier bundle at `out` is replaced in one move; any other folder with files in it is refused.
+    one was made from. `emit` names languages in which the preprocessing is written too (`facelab.preprocess.emit`);
+    graphs among them are for pictures of `picture_size`, (width, height). An earlier bundle at `out` is replaced in one
+    move; any other folder with files in it is refused.
     Raises BadInputError, MissingAssetError or UnsupportedError and leaves `out` as it was.
     """
     out = Path(out)
     _refuse_foreign(out)
     source = resolve(model, spec=spec, labels=labels, licence=licence)
+    code.check(source.spec, emit, picture_size)
     chosen = (
         thresholds.load(threshold_file)
         if threshold_file
@@ -132,7 +137,9 @@ def make(
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as near:
         folder = Path(near) / "bundle"
-        manifest = _fill(folder, source, opened, chosen, found, reference, name)
+        manifest = _fill(
+            folder, source, opened, chosen, found, reference, name, (tuple(emit), picture_size)
+        )
         _swap(folder, out, Path(near) / "old")
     return Bundle(out, manifest)
 
@@ -178,7 +185,9 @@ def _refuse_many_inputs(model: Model) -> None:
         )
 
 
-def _fill(folder: Path, source: Source, model: Model, chosen, found, reference, name) -> Manifest:
+def _fill(
+    folder: Path, source: Source, model: Model, chosen, found, reference, name, emitted
+) -> Manifest:
     entries: list[tuple[str, str, str]] = []  # path, role, licence
 
     def add(path: str, role: str, licence: str = GENERATED) -> Path:
@@ -207,6 +216,8 @@ def _fill(folder: Path, source: Source, model: Model, chosen, found, reference, 
     card = source.folder / "model_card.md" if source.folder else None
     if card and card.is_file():
         shutil.copyfile(card, add("model_card.md", "card"))
+    for path in code.write_code(folder, folder / file, source.spec, *emitted):
+        add(path, "code")
     inputs, outputs = ([tensor(model, t) for t in ts] for ts in (model.inputs, model.outputs))
     write_text(
         add("README.md", "page"),
@@ -220,7 +231,8 @@ def _fill(folder: Path, source: Source, model: Model, chosen, found, reference, 
             probes=readme.probe_count(folder / "probes"),
             golden=probes,
             version=facelab.__version__,
-        ),
+        )
+        + code.page(emitted[0]),
     )
     files = [
         FileEntry(

@@ -36,6 +36,7 @@ Role = Literal[
     "golden_output",
     "evidence",
     "card",
+    "code",
     "page",
 ]
 Probe = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}$")]

@@ -28,6 +28,7 @@ SKIPPED = {
     "cluster": "needs a cluster",
     "slow": "takes more than seconds",
     "newcomer": "followed by test_newcomer.py",
+    "go": "followed by test_go_package.py",
 }
 """Words after ```console: why a block is not run by the default tests."""
 
@@ -93,7 +94,7 @@ def _commands(page, *, slow: bool) -> list[str]:
     found = []
     for where, words, block in BLOCKS:
         assert not set(words) - set(SKIPPED), f"{page.name}: unknown mark in {words}"
-        if where == page and not set(words) & {"network", "cluster", "newcomer"}:
+        if where == page and not set(words) & {"network", "cluster", "newcomer", "go"}:
             found += [
                 (line, "slow" in words or line.startswith(SLOW))
                 for line in block

@@ -15,7 +15,7 @@ from facelab.preprocess.geometry import Face
 from facelab.preprocess.run import apply, carry_out
 from facelab.preprocess.spec import PreprocessSpec
 
-BYTES = 8 << 20
+BYTES = 4 << 20
 """Golden tensors and frames beside a program take at most so many bytes."""
 
 
