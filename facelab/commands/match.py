@@ -231,7 +231,12 @@ def bench(
         gallery, queries = benchmark.split_embeddings(embeddings, max(batches))
         (m, d), data = gallery.shape, embeddings.name
     if k > m:
-        raise BadInputError("k is larger than the gallery", expected=f"at most {m}", got=k)
+        raise BadInputError(
+            "k is larger than the gallery",
+            expected=f"at most {m}",
+            got=k,
+            fix="ask for fewer neighbours",
+        )
     if not embeddings:
         gallery, queries = benchmark.make_data(data, m, max(batches), d, seed=seed)
     note(

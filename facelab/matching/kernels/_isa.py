@@ -107,7 +107,9 @@ def choose(name: str | None = None) -> Isa:
         return ISAS[available()[0]]
     if name not in ISAS:
         raise BadInputError(
-            f"no instruction set named {name!r}{did_you_mean(name, ISAS)}", expected=", ".join(ISAS)
+            f"there is no instruction set {name!r}{did_you_mean(name, ISAS)}",
+            expected=", ".join(ISAS),
+            fix="leave `isa` out: the best available one is taken",
         )
     if name not in available():
         raise UnsupportedError(

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         search_all,
         search_photographs,
         search_points,
+        search_table,
         search_with_all_cores,
     )
     from facelab.studies.matching._roofline import measure_limits, two_threads
@@ -50,6 +51,7 @@ _NAMES = {
         "search_all",
         "search_photographs",
         "search_points",
+        "search_table",
         "search_with_all_cores",
     ],
     "_roofline": ["measure_limits", "two_threads"],
@@ -81,6 +83,7 @@ __all__ = [
     "search_claims",
     "search_photographs",
     "search_points",
+    "search_table",
     "search_with_all_cores",
     "split_embeddings",
     "streamed_search",

@@ -82,7 +82,10 @@ def early_abandoning(
     d = gallery.shape[1]
     if d % piece or piece % isa.width or k > len(gallery):
         raise BadInputError(
-            "this gallery cannot be read in such pieces", expected=f"a multiple of {piece}", got=d
+            "this gallery cannot be read in such pieces",
+            expected=f"a multiple of {piece}",
+            got=d,
+            fix="use vectors of 512 dimensions, or another piece",
         )
     matchers = {
         name: Matcher(gallery, method=name, threads=1) for name in ("exhaustive", "screened")

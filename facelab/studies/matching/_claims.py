@@ -146,7 +146,7 @@ def thread_claims(
 
     The promise is about large galleries: with fewer `rows` the figures come without a budget.
     Where even that does not surely gain 5 % more than `needed` (cores busy with others' work, or two hyperthreads of
-    one), or where the rounds of one contender contradict each other, nothing can be asked: the figures then come
+    one), or where the rounds of one contender contradict each other, nothing can be required: the figures then come
     without a budget, and the note says why.
     """
     least = timing.median_interval(speedups[bound])[0]
@@ -156,7 +156,7 @@ def thread_claims(
         else None
     )
     if rows < PROMISED[0]:
-        busy = f"asked of {PROMISED[0]:,} rows and more"
+        busy = f"required for galleries of {PROMISED[0]:,} rows and more"
     return [_thread_claim(name, x, needed, busy) for name, x in speedups.items()]
 
 

@@ -29,7 +29,11 @@ def make_data(kind: str, m: int, n: int, d: int, *, seed: int = 0) -> tuple[np.n
         x = people[who]
         x += np.float32(0.8) * rng.standard_normal(x.shape, dtype=np.float32)
     else:
-        raise BadInputError(f"no synthetic data named {kind!r}", expected="unit, identities")
+        raise BadInputError(
+            f"there is no synthetic data {kind!r}",
+            expected="unit, identities",
+            fix='use data="identities", which is clustered as face embeddings are',
+        )
     x /= np.linalg.norm(x, axis=1, keepdims=True)
     return x[:m], x[m:]
 
@@ -43,6 +47,7 @@ def split_embeddings(path: str | Path, n: int) -> tuple[np.ndarray, np.ndarray]:
             where=path,
             got=f"{x.dtype}, {len(x)} rows",
             expected=f"float32, more than {n} rows",
+            fix="convert them by astype(np.float32), or ask for fewer queries",
         )
     if not np.isfinite(x).all():
         row = int(np.flatnonzero(~np.isfinite(x).all(axis=1))[0])

@@ -72,7 +72,11 @@ def listing(kernel: str, *, isa: str | None = None) -> Listing:
     (0, True)
     """
     if kernel not in KERNELS:
-        raise BadInputError(f"no listing for the kernel {kernel!r}", expected=", ".join(KERNELS))
+        raise BadInputError(
+            f"there is no listing for the kernel {kernel!r}",
+            expected=", ".join(KERNELS),
+            fix="name one of these kernels",
+        )
     from numba import njit
 
     function, signature = _function(kernel, choose(isa))

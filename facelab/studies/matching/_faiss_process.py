@@ -191,6 +191,7 @@ class FaissProcess:
 
 def _start(core: str, threads: int) -> subprocess.Popen[str]:
     env = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, str(threads))}
+    env.pop("OPENBLAS_CORETYPE", None)
     if core:
         env["OPENBLAS_CORETYPE"] = core
     return subprocess.Popen(

@@ -117,6 +117,27 @@ def search_all(
     return rows
 
 
+def search_table(rows: Sequence[Row]) -> pd.DataFrame:
+    """Return milliseconds per search: one row per shape, one column per contender with the BLAS that it ran.
+
+    A recall is given where an index is approximate; an empty cell was left out at that shape.
+    """
+    import pandas as pd
+
+    table: dict[tuple[int, int, int], dict[tuple[str, str], str]] = {}
+    for row in rows:
+        shape = row.shape
+        cell = f"{row.seconds * 1e3:.3g}"
+        if row.recall is not None and not row.exact:
+            cell += f" ({row.recall:.2f})"
+        key = shape["dimension"], shape["gallery"], shape["queries"]
+        table.setdefault(key, {})[row.name, row.blas] = cell + ("" if row.correct else " WRONG")
+    frame = pd.DataFrame.from_dict(table, orient="index").fillna("")
+    frame.index = pd.MultiIndex.from_tuples(table, names=["dimension", "gallery", "queries"])
+    frame.columns = pd.MultiIndex.from_tuples(frame.columns, names=["milliseconds", "BLAS"])
+    return frame
+
+
 def search_with_all_cores(
     run: Any, gallery: np.ndarray, queries: np.ndarray, k: int, threads: int, **settings: Any
 ) -> list[Row]:
