@@ -14,6 +14,7 @@ from facelab.core.isolated import protect_children
 COMMANDS = {
     "assets": "list, fetch and verify models and data sets",
     "bundle": "gather what an inference team needs, and verify it",
+    "camera": "list, probe and record cameras, and measure their formats",
     "compare": "say what got better or worse between two runs",
     "data": "generate synthetic faces",
     "doctor": "say what is installed, what is missing, and how to mend it",

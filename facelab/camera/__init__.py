@@ -18,6 +18,7 @@ import lazy_loader
 __getattr__, __dir__, _ = lazy_loader.attach(
     __name__,
     submod_attrs={
+        "_bench": ["BUSES", "choices", "decode_costs", "wire_seconds"],
         "_clock": ["VirtualClock"],
         "_contract": ["Contract", "Mode", "Request"],
         "_errors": [
@@ -34,18 +35,21 @@ __getattr__, __dir__, _ = lazy_loader.attach(
         "_ledger": ["Ledger"],
         "_open": ["open_source"],
         "_pool": ["FramePool"],
+        "_probe": ["list_cameras", "probe"],
         "_source": ["Source"],
         "process._capture": ["CaptureProcess"],
         "v4l2._camera": ["V4L2Camera"],
         "pairs._pairer": ["Pairer", "pair_frames"],
         "pairs._policies": ["POLICIES"],
         "pixels._formats": ["FORMATS"],
+        "sources._recording": ["record"],
         "sources._scene": ["FaceScene"],
         "sources._sensor": ["RenderedSensor", "StreamModel"],
     },
 )
 
 __all__ = [
+    "BUSES",
     "FORMATS",
     "POLICIES",
     "CameraError",
@@ -71,6 +75,12 @@ __all__ = [
     "StreamModel",
     "V4L2Camera",
     "VirtualClock",
+    "choices",
+    "decode_costs",
+    "list_cameras",
     "open_source",
     "pair_frames",
+    "probe",
+    "record",
+    "wire_seconds",
 ]

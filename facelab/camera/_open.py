@@ -111,6 +111,10 @@ def _local(path: Path, **options: Any) -> Source:
         from facelab.camera.v4l2._camera import V4L2Camera
 
         return V4L2Camera(os.fspath(path), **options)
+    if (path / "recording.json").is_file():
+        from facelab.camera.sources._recording import Recording
+
+        return Recording(path, **options)
     if path.is_dir():
         return ImageFolder(path, **options)
     if path.is_file():
