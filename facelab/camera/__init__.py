@@ -18,7 +18,7 @@ import lazy_loader
 __getattr__, __dir__, _ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "_bench": ["BUSES", "choices", "decode_costs", "wire_seconds"],
+        "_bench": ["BUSES", "Choice", "DecodeCost", "choices", "decode_costs", "wire_seconds"],
         "_clock": ["VirtualClock"],
         "_contract": ["Contract", "Mode", "Request"],
         "_errors": [
@@ -54,8 +54,10 @@ __all__ = [
     "POLICIES",
     "CameraError",
     "CaptureProcess",
+    "Choice",
     "Contract",
     "CorruptFrameError",
+    "DecodeCost",
     "FaceScene",
     "Frame",
     "FramePair",

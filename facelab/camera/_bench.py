@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -103,14 +104,19 @@ def sample_picture(width: int, height: int, seed: int = 0) -> np.ndarray:
     """Return a rendered scene of people as a picture of this size: (height, width, 3) uint8 BGR."""
     import cv2
 
-    from facelab.datasets import synthetic
-
-    rgb = synthetic.scene(seed, 2, (640, 480)).image
+    rgb = _scene(seed)
     scale = max(width / rgb.shape[1], height / rgb.shape[0])
     size = (round(rgb.shape[1] * scale), round(rgb.shape[0] * scale))
     large = cv2.resize(rgb, size, interpolation=cv2.INTER_CUBIC)
     y, x = (large.shape[0] - height) // 2, (large.shape[1] - width) // 2
     return np.ascontiguousarray(large[y : y + height, x : x + width, ::-1])
+
+
+@functools.cache
+def _scene(seed: int) -> np.ndarray:
+    from facelab.datasets import synthetic
+
+    return synthetic.scene(seed, 2, (640, 480)).image
 
 
 def encode(picture: np.ndarray, format: str) -> np.ndarray:
