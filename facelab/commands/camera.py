@@ -30,6 +30,8 @@ class Size(click.ParamType):
             x and width.isascii() and width.isdigit() and height.isascii() and height.isdigit()
         ):
             self.fail(f"{value!r} is not a size such as 1280x720", param, ctx)
+        if not (0 < int(width) <= 1 << 15 and 0 < int(height) <= 1 << 15):
+            self.fail(f"{value!r} is out of range: 1 to 32768 pixels each way", param, ctx)
         return int(width), int(height)
 
 

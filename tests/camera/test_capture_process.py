@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from facelab.camera import (
+    CameraError,
     CaptureProcess,
     FaceScene,
     NegotiationError,
@@ -198,3 +199,19 @@ def test_nothing_asked_changes_nothing():
     before = os.sched_getaffinity(0), os.getpriority(os.PRIO_PROCESS, 0)
     assert apply().granted
     assert (os.sched_getaffinity(0), os.getpriority(os.PRIO_PROCESS, 0)) == before
+
+
+def test_shared_memory_that_cannot_be_had_is_an_error_that_says_so():
+    with pytest.raises(CameraError, match="could not get its memory") as e:
+        CaptureProcess(SENSOR, slot_bytes=1 << 55)
+    assert e.value.fix
+
+
+def test_two_slots_too_few_and_a_frame_too_large_are_errors():
+    with pytest.raises(BadInputError, match="two slots"):
+        CaptureProcess(SENSOR, slots=1)
+    with (
+        CaptureProcess(SENSOR, slot_bytes=100) as source,
+        pytest.raises(CameraError, match="larger than the shared slot"),
+    ):
+        source.read()

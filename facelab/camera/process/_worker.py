@@ -142,13 +142,24 @@ def main() -> None:
         worker.loop()
         source.stop()
         messages.send(channel, "end", counts=worker.counts(), error=None)
-    except FacelabError as e:
+    except (FacelabError, OSError, MemoryError, OverflowError) as e:
         counts = None if worker is None else worker.counts()
-        messages.send(channel, "end", counts=counts, error=e.as_dict())
+        error = e if isinstance(e, FacelabError) else _no_memory(e, setup)
+        messages.send(channel, "end", counts=counts, error=error.as_dict())
     finally:
         if source is not None:
             source.close()
         channel.close()
+
+
+def _no_memory(e: BaseException, setup: dict[str, Any]) -> CameraError:
+    return CameraError(
+        "the capture process could not get its memory or its device",
+        where=setup["name"],
+        expected=f"{setup['slots']} shared slots of {setup['slot_bytes']} bytes",
+        got=getattr(e, "strerror", None) or str(e) or type(e).__name__,
+        fix="ask for fewer or smaller slots, or for smaller frames",
+    )
 
 
 def _largest(source: Source) -> int:

@@ -217,10 +217,10 @@ class VideoFile(_Still):
         video, n, rate = cv2.VideoCapture(os.fspath(self.path), cv2.CAP_FFMPEG), 0, self._known[2]
         try:
             while True:
-                stamp = video.get(cv2.CAP_PROP_POS_MSEC) / 1e3
                 good, image = video.read()
                 if not good:
                     break
+                stamp = video.get(cv2.CAP_PROP_POS_MSEC) / 1e3  # of the frame just read
                 yield (n / rate if rate and stamp <= 0 else stamp), image
                 n += 1
         finally:

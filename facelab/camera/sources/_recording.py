@@ -242,6 +242,7 @@ class Recording(Source):
 
     def _wait(self, timeout_s: float) -> bool:
         if self._at >= len(self._headers):
+            self._stop()  # a reader that iterates to the end may never close it
             raise SourceEndedError(
                 "the recording holds no further frame",
                 where=self.name,
