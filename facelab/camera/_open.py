@@ -154,11 +154,12 @@ def _rendered(text: str, **options: Any) -> Source:
     from facelab.camera.sources._sensor import RenderedSensor, StreamModel
 
     given = _options(text, {**_SCENE, **_SENSOR, **_STREAM})
-    scene = {_SCENE_NAMES.get(k, k): given[k] for k in _SCENE if k in given}
-    stream = {k: given[k] for k in _STREAM if k in given}
-    sensor = {k: given[k] for k in _SENSOR if k in given and k != "depth"}
+    scene: dict[str, Any] = {_SCENE_NAMES.get(k, k): given[k] for k in _SCENE if k in given}
+    stream: dict[str, Any] = {k: given[k] for k in _STREAM if k in given}
+    sensor: dict[str, Any] = {k: given[k] for k in _SENSOR if k in given and k != "depth"}
     seconds = sensor.pop("seconds", None)
-    depth = StreamModel(**{"latency_s": 0.06, **stream}) if given.get("depth", True) else None
+    later: dict[str, Any] = {"latency_s": 0.06, **stream}
+    depth = StreamModel(**later) if given.get("depth", True) else None
     return RenderedSensor(
         FaceScene(**scene),
         colour=StreamModel(**stream),

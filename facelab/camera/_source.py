@@ -133,7 +133,7 @@ class Source(abc.ABC):
                 where=self.name,
                 fix="call stop() first",
             )
-        request = Request(format, tuple(size) if size else None, rate)  # type: ignore[arg-type]
+        request = Request(format, (size[0], size[1]) if size else None, rate)
         self._contract = self._negotiate(request, allow)
         return self._contract
 

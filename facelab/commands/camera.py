@@ -47,7 +47,7 @@ def _asked(function: Any) -> Any:
     return function
 
 
-@click.group(epilog="Example: facelab camera probe /dev/video0 --format MJPG --size 1280x720")
+@click.group(epilog="Example: facelab camera probe rendered:size=160 --format MJPG")
 def command() -> None:
     """List cameras, probe what they deliver, record them, and measure what formats cost.
 

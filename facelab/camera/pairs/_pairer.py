@@ -275,9 +275,10 @@ class Pairer:
                     self._leave(step.side, step.reason)
 
     def _timed(self) -> tuple[deque[Held], deque[Held]]:
-        return tuple(  # type: ignore[return-value]
-            deque(Held(h.frame, self._common(h, side)) for h in queue)
-            for side, queue in enumerate(self._queues)
+        colour, depth = self._queues
+        return (
+            deque(Held(h.frame, self._common(h, 0)) for h in colour),
+            deque(Held(h.frame, self._common(h, 1)) for h in depth),
         )
 
     def _decide(self, queues: tuple[deque[Held], deque[Held]], final: bool) -> list[Step]:
@@ -289,9 +290,16 @@ class Pairer:
             return _policies.drop_older(queues, self.tolerance_s)
         periods = None
         if not self.patient and all(len(p) >= 8 for p in self._periods.values()):
-            periods = tuple(statistics.median(self._periods[s]) for s in ("colour", "depth"))
-        gone = tuple(None if h is None else self._common(h, k) for k, h in enumerate(self._gone))
-        return _policies.nearest(queues, self.tolerance_s, gone, periods, final)  # type: ignore[arg-type]
+            periods = (
+                statistics.median(self._periods["colour"]),
+                statistics.median(self._periods["depth"]),
+            )
+        a, b = self._gone
+        gone = (
+            None if a is None else self._common(a, 0),
+            None if b is None else self._common(b, 1),
+        )
+        return _policies.nearest(queues, self.tolerance_s, gone, periods, final)
 
     def _pair(self, queues: tuple[deque[Held], deque[Held]], now: float) -> FramePair:
         a, b = queues[0][0], queues[1][0]

@@ -78,7 +78,7 @@ def read_headers(data: np.ndarray | bytes) -> JpegFacts:
     CorruptFrameError
         If the markers do not follow each other as a JPEG's do.
     """
-    raw = memoryview(data).cast("B") if not isinstance(data, bytes) else data
+    raw = data if isinstance(data, bytes) else data.tobytes()
     n = len(raw)
     if n < 4 or raw[0] != 0xFF or raw[1] != _SOI:
         raise _broken("no JPEG start marker", bytes(raw[:4]).hex() or "nothing")
@@ -109,7 +109,7 @@ def read_headers(data: np.ndarray | bytes) -> JpegFacts:
     raise _broken("a scan", f"none in {n} bytes")
 
 
-def _end(raw: memoryview | bytes, n: int) -> int | None:
+def _end(raw: bytes, n: int) -> int | None:
     """Return the index after the end marker, which padding may follow, or None."""
     tail = bytes(raw[max(0, n - 4096) : n]).rstrip(b"\x00")
     at = tail.rfind(b"\xff\xd9")

@@ -27,7 +27,7 @@ from facelab.camera._pool import FramePool
 from facelab.camera._source import Source
 from facelab.camera.process import _messages as messages
 from facelab.camera.process._schedule import Schedule, check_schedule
-from facelab.core.errors import BadInputError
+from facelab.core.errors import BadInputError, FacelabError
 
 START_S = 60.0
 STOP_S = 5.0
@@ -85,21 +85,16 @@ class CaptureProcess(Source):
                 "a capture process needs at least two slots", got=slots, fix="give 2 or more"
             )
         self.copy, self.slots = copy, slots
+        wishes = {"format": format, "size": list(size) if size else None, "rate": rate}
         self._setup = {
             "name": os.fspath(name),
             "slots": slots,
             "slot_bytes": slot_bytes,
             "schedule": {"cpu": cpu, "fifo": fifo, "nice": nice},
-            "options": {
-                "format": format,
-                "size": list(size) if size else None,
-                "rate": rate,
-                "allow": [allow] if isinstance(allow, str) else list(allow),
-                **options,
-            },
+            "options": {**wishes, "allow": _names(allow), **options},
         }
         self._ready: deque[dict[str, Any]] = deque()
-        self._ended: CameraError | None = None
+        self._ended: FacelabError | None = None
         self._sent: LedgerReport | None = None
         self._no_slot = 0
         self._numbers: dict[str, int] = {}
@@ -126,7 +121,8 @@ class CaptureProcess(Source):
         self._contract = messages.contract_of(answer["contract"])
         self.streams = tuple(answer["streams"])
         fields = answer["schedule"]
-        self.schedule = Schedule(**{**fields, "cpus": tuple(fields["cpus"])})
+        granted: dict[str, Any] = {**fields, "cpus": tuple(fields["cpus"])}
+        self.schedule = Schedule(**granted)
         memory = mmap.mmap(self._memory_fd, self.slots * answer["slot_bytes"])
         self.pool = FramePool(
             slots=self.slots,
@@ -320,6 +316,10 @@ class CaptureProcess(Source):
                 process.kill()
                 process.wait()
         _live.discard(self)
+
+
+def _names(allow: Collection[str]) -> list[str]:
+    return [allow] if isinstance(allow, str) else list(allow)
 
 
 _live: weakref.WeakSet[CaptureProcess] = weakref.WeakSet()

@@ -63,28 +63,26 @@ def contract_fields(contract: Contract) -> dict[str, Any]:
 def contract_of(fields: dict[str, Any]) -> Contract:
     """Return the contract of `contract_fields`."""
     asked = fields["asked"]
-    return Contract(
-        **{
-            **fields,
-            "asked": Request(
-                asked["format"], tuple(asked["size"]) if asked["size"] else None, asked["rate"]
-            ),
-            "differences": tuple(Difference(**d) for d in fields["differences"]),
-            "offers": tuple(mode_of(m) for m in fields["offers"]),
-        }
-    )
+    plain: dict[str, Any] = {
+        **fields,
+        "asked": Request(
+            asked["format"], tuple(asked["size"]) if asked["size"] else None, asked["rate"]
+        ),
+        "differences": tuple(Difference(**d) for d in fields["differences"]),
+        "offers": tuple(mode_of(m) for m in fields["offers"]),
+    }
+    return Contract(**plain)
 
 
 def mode_of(fields: dict[str, Any]) -> Mode:
     """Return a mode from plain JSON."""
     size_range = fields["size_range"]
-    return Mode(
-        **{
-            **fields,
-            "rates": tuple(fields["rates"]),
-            "size_range": tuple(size_range) if size_range else None,
-        }
-    )
+    plain: dict[str, Any] = {
+        **fields,
+        "rates": tuple(fields["rates"]),
+        "size_range": tuple(size_range) if size_range else None,
+    }
+    return Mode(**plain)
 
 
 def report_of(fields: dict[str, Any]) -> LedgerReport:

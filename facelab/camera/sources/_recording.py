@@ -102,19 +102,7 @@ def record(
         with source:
             done = _write(source, temporary, seconds, frames, max_bytes)
         made = Recorded(str(folder), done[0], done[1], done[2], done[3], done[4])
-        contract = source.contract
-        facts = {
-            "schema": SCHEMA,
-            "source": source.name,
-            "streams": list(source.streams),
-            "format": contract.format,
-            "width": contract.width,
-            "height": contract.height,
-            "rate": contract.rate,
-            "clock": contract.clock,
-            "colour_range": contract.colour_range,
-            "recorded": {**made.to_dict(), "folder": folder.name},
-        }
+        facts = {**_promised(source), "recorded": {**made.to_dict(), "folder": folder.name}}
         write_json(temporary / "recording.json", facts)
         temporary.chmod(0o755)
         temporary.rename(folder)
@@ -122,6 +110,21 @@ def record(
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+
+
+def _promised(source: Source) -> dict[str, Any]:
+    c = source.contract
+    return {
+        "schema": SCHEMA,
+        "source": source.name,
+        "streams": list(source.streams),
+        "format": c.format,
+        "width": c.width,
+        "height": c.height,
+        "rate": c.rate,
+        "clock": c.clock,
+        "colour_range": c.colour_range,
+    }
 
 
 def _write(

@@ -20,9 +20,10 @@ from facelab.camera._errors import (
 from facelab.camera._frame import Frame
 from facelab.camera._pool import FramePool
 from facelab.camera._source import Continuity, Source
-from facelab.camera.pixels._formats import PixelFormat, pixel_format
+from facelab.camera.pixels._formats import pixel_format
 from facelab.camera.pixels._jpeg import read_headers
 from facelab.camera.v4l2 import _abi as abi
+from facelab.camera.v4l2._buffers import checksum, fault, pixels
 from facelab.camera.v4l2._describe import Control, Device, controls, describe, modes
 from facelab.camera.v4l2._kernel import Kernel, LinuxKernel
 from facelab.camera.v4l2._refusals import busy, changed, control_refused, failed, unopened
@@ -266,12 +267,14 @@ class V4L2Camera(Source):
         stamp = buffer.seconds + buffer.microseconds * 1e-6
         monotonic = buffer.flags & abi.TIMESTAMP_MASK == abi.TIMESTAMP_MONOTONIC
         reason, lost, flags = self._continuity.judge(buffer.sequence, stamp, now)
-        bad = self._bad(buffer)
+        bad = fault(buffer, self.contract)
         if bad or reason:
             self.ledger.settle(bad or reason or "corrupt")
             return None
         raw = np.frombuffer(self._maps[buffer.index], np.uint8, buffer.bytesused)
-        if self._same(raw):
+        total, before = checksum(raw), self._last_sum
+        self._last_sum = total
+        if total == before:
             self.ledger.event("same content")
             flags.add("same content")
         try:
@@ -290,26 +293,6 @@ class V4L2Camera(Source):
             self.ledger.settle("pool exhausted")
         return None
 
-    def _bad(self, buffer: abi.Buffer) -> str | None:
-        if buffer.flags & abi.BUF_FLAG_ERROR:
-            return "corrupt"
-        c, kind = self.contract, pixel_format(self.contract.format)
-        needed = kind.frame_bytes(c.width, c.height, c.stride)
-        if needed is None:
-            return "truncated" if buffer.bytesused < 4 else None
-        # the last row of a padded frame may end with its pixels
-        spare = 0 if kind.planar else c.stride - kind.row_bytes(c.width)
-        return "truncated" if buffer.bytesused < needed - spare else None
-
-    def _same(self, raw: np.ndarray) -> bool:
-        """Return whether the bytes equal those of the frame before (by a checksum of a sample)."""
-        import zlib
-
-        step = max(1, len(raw) // 4096)
-        now = zlib.crc32(np.ascontiguousarray(raw[::step])) ^ len(raw)
-        same, self._last_sum = now == self._last_sum, now
-        return same
-
     def _frame(
         self,
         raw: np.ndarray,
@@ -321,7 +304,7 @@ class V4L2Camera(Source):
         flags: frozenset[str],
     ) -> Frame:
         c, kind = self.contract, pixel_format(self.contract.format)
-        picture = _pixels(raw, kind, c)
+        picture = pixels(raw, kind, c)
         slot = None
         if self.pool is not None:
             slot = self.pool.acquire(picture.nbytes, f"{self.path} {buffer.sequence}")
@@ -399,25 +382,3 @@ class V4L2Camera(Source):
         self._contract = new
         self._start()
         return True
-
-
-def _pixels(raw: np.ndarray, kind: PixelFormat, c: Contract) -> np.ndarray:
-    """Return a view of a driver's buffer as pixels, without the padding of its rows."""
-    if kind.compressed:
-        return raw
-    row, h = kind.row_bytes(c.width), c.height
-    stride = max(c.stride, row)
-    if kind.planar:
-        if stride != row:
-            raise CorruptFrameError(
-                "planar frames with padded rows are not read",
-                where=c.source,
-                expected=f"rows of {row} bytes",
-                got=f"rows of {stride} bytes",
-                fix="ask for a width that is a multiple of 64, or for another format",
-            )
-        return raw[: row * h * 3 // 2]
-    rows = np.lib.stride_tricks.as_strided(raw, (h, row), (stride, 1), writeable=False)
-    if kind.dtype == "uint16":
-        return np.ascontiguousarray(rows).view(np.uint16)
-    return rows if kind.channels == 1 else rows.reshape(h, c.width, kind.channels)

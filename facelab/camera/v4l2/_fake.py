@@ -10,13 +10,12 @@ import ctypes
 import errno
 import os
 import re
-from collections.abc import Callable, Sequence
-
-import numpy as np
+from collections.abc import Sequence
 
 from facelab.camera._clock import Clock, VirtualClock
 from facelab.camera.v4l2 import _abi as abi
-from facelab.camera.v4l2._fake_devices import FakeDevice, Loopback, Vivid
+from facelab.camera.v4l2._fake_devices import FakeDevice, Loopback
+from facelab.camera.v4l2._fake_vivid import Vivid
 
 
 class FakeKernel:
@@ -148,6 +147,3 @@ def abi_page(length: int) -> int:
 
 def _error(code: int, path: str | None = None) -> OSError:
     return OSError(code, os.strerror(code), path)
-
-
-Picture = Callable[[int], np.ndarray]
