@@ -11,6 +11,7 @@ from facelab.report.style import BAD, GOOD, PALETTE, figure, label
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from facelab.camera import Choice, DecodeCost
@@ -18,11 +19,16 @@ if TYPE_CHECKING:
 __all__ = ["age_plot", "choice_plot", "choice_table", "cost_plot", "pair_plot", "pair_table"]
 
 
+def panels(axes: Any) -> list[Axes]:
+    """Return the axes of a figure of one row as a list."""
+    return list(np.ravel(axes))
+
+
 def cost_plot(costs: Sequence[DecodeCost]) -> Figure:
     """Draw processor milliseconds per frame, one panel per size, with 95 % intervals."""
     sizes = list(dict.fromkeys((c.width, c.height) for c in costs))
     fig, axes = figure(9, 3.2, columns=len(sizes), squeeze=False)
-    for ax, size in zip(axes[0], sizes):
+    for ax, size in zip(panels(axes), sizes):
         mine = sorted((c for c in costs if (c.width, c.height) == size), key=lambda c: c.cpu_s)
         names = [f"{c.format}\n{c.decoder}" for c in mine]
         values = np.array([1e3 * c.cpu_s for c in mine])
@@ -41,7 +47,7 @@ def cost_plot(costs: Sequence[DecodeCost]) -> Figure:
 def choice_plot(by_bus: dict[str, list[Choice]], rate: float) -> Figure:
     """Draw wire and decoding time of each format and size, one panel per bus; the highest rate is written beside."""
     fig, axes = figure(10, 3.2, columns=len(by_bus), squeeze=False, sharey=True)
-    for ax, (bus, found) in zip(axes[0], by_bus.items()):
+    for ax, (bus, found) in zip(panels(axes), by_bus.items()):
         best: dict[tuple[str, int], Choice] = {}
         for c in sorted(found, key=lambda c: (c.width, c.format != "YUYV", c.core)):
             best.setdefault((c.format, c.width), c)
@@ -59,8 +65,8 @@ def choice_plot(by_bus: dict[str, list[Choice]], rate: float) -> Figure:
         ax.set_yticks(y, [f"{c.format} {c.width}x{c.height}" for c in best.values()])
         ax.grid(axis="y", visible=False)
         label(ax, bus, "ms per frame", "")
-    axes[0][0].invert_yaxis()
-    handles = axes[0][0].get_legend_handles_labels()
+    panels(axes)[0].invert_yaxis()
+    handles = panels(axes)[0].get_legend_handles_labels()
     fig.legend(*handles, loc="outside lower center", ncols=2)
     return fig
 
@@ -111,7 +117,9 @@ def pair_plot(scores: Sequence[Any]) -> Figure:
     fig, axes = figure(10, 3.8, columns=2, sharey=True)
     width = 0.8 / len(policies)
     for ax, field, title in zip(
-        axes, ("recall", "wrong"), ("True pairs that are made", "Made pairs that are wrong")
+        panels(axes),
+        ("recall", "wrong"),
+        ("True pairs that are made", "Made pairs that are wrong"),
     ):
         for k, policy in enumerate(policies):
             values = [
@@ -124,9 +132,11 @@ def pair_plot(scores: Sequence[Any]) -> Figure:
         ax.set_xlim(0, 1)
         ax.grid(axis="y", visible=False)
         label(ax, title, "share", "")
-    axes[0].invert_yaxis()
+    panels(axes)[0].invert_yaxis()
     fig.legend(
-        *axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(policies)
+        *panels(axes)[0].get_legend_handles_labels(),
+        loc="outside lower center",
+        ncols=len(policies),
     )
     return fig
 

@@ -275,7 +275,8 @@ def _gray_program(how: str) -> Callable[..., np.ndarray]:
     import cv2
 
     def program(path: Any, probe: Any) -> np.ndarray:
-        gray = _yuyv_to_gray(cv2.imread(str(path)), how)
+        picture = np.asarray(cv2.imread(str(path)))
+        gray = _yuyv_to_gray(picture, how)
         small = cv2.resize(gray, (64, 64), interpolation=cv2.INTER_AREA)
         return (small.astype(np.float32) / 255)[None, ..., None]
 

@@ -206,6 +206,7 @@ def _simplejpeg(data: np.ndarray, colour: str) -> np.ndarray | None:
 
 def _pyav() -> Callable[[np.ndarray, str], np.ndarray | None]:
     import av
+    from av.error import FFmpegError
 
     names = {"RGB": "rgb24", "BGR": "bgr24", "GRAY": "gray"}
 
@@ -216,7 +217,7 @@ def _pyav() -> Callable[[np.ndarray, str], np.ndarray | None]:
             frames = context.decode(av.Packet(data.tobytes()))  # type: ignore[attr-defined]
             frames = frames or context.decode(None)  # type: ignore[attr-defined]
             return frames[0].to_ndarray(format=names[colour]) if frames else None
-        except av.FFmpegError as e:
+        except FFmpegError as e:
             raise _corrupt("a picture", str(e)[:120]) from None
 
     return decode

@@ -229,7 +229,7 @@ class VideoFile(_Still):
             self.ledger.event("lost", self.promised - n)
 
     def _by_pyav(self) -> Iterator[tuple[float, np.ndarray | None]]:
-        import av
+        from av.error import FFmpegError
 
         with _av_open(self.path) as container:
             stamp = 0.0
@@ -238,7 +238,7 @@ class VideoFile(_Still):
                     for frame in packet.decode():
                         stamp = float(frame.time) if frame.time is not None else stamp
                         yield stamp, frame.to_ndarray(format="bgr24")
-                except av.FFmpegError:
+                except FFmpegError:
                     if packet.size:
                         yield stamp, None
 
@@ -246,6 +246,7 @@ class VideoFile(_Still):
 def _av_open(path: Path) -> Any:
     try:
         import av
+        from av.error import FFmpegError
     except ImportError:
         raise UnsupportedError(
             "PyAV is not installed",
@@ -257,7 +258,7 @@ def _av_open(path: Path) -> Any:
         container = av.open(os.fspath(path))
         if container.streams.video:
             return container
-    except (av.FFmpegError, ValueError, IndexError):
+    except (FFmpegError, ValueError, IndexError):
         pass
     raise _no_video(path)
 

@@ -164,7 +164,7 @@ def _append(frame: Frame, pixels: IO[bytes], lines: IO[str], offset: int) -> int
         "dtype": str(data.dtype),
         "offset": offset,
         "bytes": data.nbytes,
-        "crc32": zlib.crc32(data),
+        "crc32": zlib.crc32(data.tobytes()),
     }
     pixels.write(data.tobytes())
     lines.write(dumps(header) + "\n")

@@ -28,7 +28,10 @@ class View:
 class Scene(Protocol):
     """Anything that can be seen at a time."""
 
-    size: tuple[int, int]
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels."""
+        ...
 
     def at(self, time_s: float, parts: str = "both") -> View:
         """Return the view; `parts` may be `colour` or `depth` where only one is needed."""

@@ -120,7 +120,7 @@ class Vivid(FakeDevice):
         import cv2
 
         name, (w, h), _ = self._set
-        bars = np.repeat(np.arange(0, 256, 8, np.uint8), w // 32 + 1)[:w]
+        bars = np.repeat(np.arange(0, 256, 8).astype(np.uint8), w // 32 + 1)[:w]
         bgr = np.empty((h, w, 3), np.uint8)
         bgr[:] = np.stack([np.roll(bars, 7 * k), bars[::-1], np.roll(bars, -3 * k)], -1)
         codes = {
