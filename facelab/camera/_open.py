@@ -161,7 +161,7 @@ def _rendered(text: str, **options: Any) -> Source:
     later: dict[str, Any] = {"latency_s": 0.06, **stream}
     depth = StreamModel(**later) if given.get("depth", True) else None
     return RenderedSensor(
-        FaceScene(**scene),
+        FaceScene(**scene) if given.get("pixels", True) else None,
         colour=StreamModel(**stream),
         depth=depth,
         duration_s=seconds,
@@ -189,6 +189,7 @@ _SENSOR: dict[str, Callable[[str], Any]] = {
     "seconds": float,
     "buffers": int,
     "depth": _flag,
+    "pixels": _flag,
 }
 _STREAM: dict[str, Callable[[str], Any]] = {
     "rate": float,

@@ -367,10 +367,9 @@ def check_mjpeg_frames_come_and_decode(rig):
     assert all(f.image("RGB").shape == (120, 160, 3) for f in frames)
     report = camera.ledger.report()
     assert report.outcomes["delivered"] == 6, report
-    assert set(report.outcomes) <= {"delivered", "truncated"}, report
-    assert report.outcomes.get("truncated", 0) <= 1, (
-        report
-    )  # v4l2loopback's very first frame is empty
+    # v4l2loopback's very first frame is empty, and on a busy machine it hands out a frame again
+    assert set(report.outcomes) <= {"delivered", "truncated", "repeated"}, report
+    assert report.outcomes.get("truncated", 0) <= 1, report
 
 
 def check_mjpeg_without_tables_decodes_to_the_same_picture(rig):

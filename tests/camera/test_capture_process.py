@@ -27,7 +27,8 @@ from facelab.core.errors import BadInputError
 pytestmark = pytest.mark.skipif(
     not hasattr(os, "memfd_create"), reason="shared memory without a name needs Linux"
 )
-SENSOR = "rendered:size=48,paced=1"
+FACE = "rendered:size=48,paced=1"
+SENSOR = "rendered:pixels=0,paced=1"  # black pixels: quick to start
 
 
 def alive(pid):
@@ -67,7 +68,7 @@ def descriptors():
 def test_frames_come_whole_and_everything_is_accounted_for():
     before, files = segments(), descriptors()
     scene = FaceScene(48)
-    with CaptureProcess(SENSOR) as source:
+    with CaptureProcess(FACE) as source:
         assert source.contract.width == 48
         assert source.streams == ("colour", "depth")
         for _ in range(12):
@@ -112,7 +113,7 @@ def test_a_process_that_is_killed_is_an_error_within_a_second_and_leaves_nothing
 PARENT = """
 import sys, time
 from facelab.camera import CaptureProcess
-source = CaptureProcess("rendered:size=48,paced=1").start()
+source = CaptureProcess("rendered:pixels=0,paced=1").start()
 source.read()
 print(source.pid, flush=True)
 time.sleep(60)
@@ -173,7 +174,7 @@ def test_errors_of_the_other_process_are_those_of_open_source():
 
 
 def test_the_end_of_a_source_is_the_end_here_and_no_frame_before_it_is_lost():
-    with CaptureProcess("rendered:size=48,seconds=0.4,paced=1", slots=40) as source:
+    with CaptureProcess("rendered:pixels=0,seconds=0.4,paced=1", slots=40) as source:
         frames = list(source)
         with pytest.raises(SourceEndedError):
             source.read()
@@ -211,7 +212,7 @@ def test_two_slots_too_few_and_a_frame_too_large_are_errors():
     with pytest.raises(BadInputError, match="two slots"):
         CaptureProcess(SENSOR, slots=1)
     with (
-        CaptureProcess(SENSOR, slot_bytes=100) as source,
+        CaptureProcess(SENSOR, slot_bytes=1) as source,
         pytest.raises(CameraError, match="larger than the shared slot"),
     ):
         source.read()

@@ -44,8 +44,9 @@ class Nothing:
     size = (1, 1)
 
     def at(self, time_s: float, parts: str = "both") -> View:
-        """Return the one pixel."""
-        return View(np.zeros((1, 1, 3), np.uint8), np.zeros((1, 1), np.uint16), {})
+        """Return the one black pixel, and when it was."""
+        truth = {"true_time_s": time_s}
+        return View(np.zeros((1, 1, 3), np.uint8), np.zeros((1, 1), np.uint16), truth)
 
 
 class FaceScene:

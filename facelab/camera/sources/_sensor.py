@@ -167,7 +167,6 @@ class RenderedSensor(Source):
             _check(model, name)
         self.streams = tuple(self.models)
         self.format, self.seed, self.duration_s, self.buffers = format, seed, duration_s, buffers
-        self.pixels = pixels
         self._queue: deque[_Event] = deque()
         self._encoded: dict[tuple[int, int, str], np.ndarray] = {}
 
@@ -264,15 +263,12 @@ class RenderedSensor(Source):
         return None
 
     def _frame(self, event: _Event, lost: int, flags: frozenset[str]) -> Frame:
-        if self.pixels:
-            view = self.scene.at(event.true_s, event.stream)
-            truth: dict[str, Any] = dict(view.truth)
-            array = view.depth if event.stream == "depth" else self._encode(view.colour, event)
-        else:
-            truth, array = {"true_time_s": event.true_s}, np.zeros((1, 1), np.uint8)
         depth = event.stream == "depth"
-        format = "DEPTH" if depth else self.contract.format if self.pixels else "GRAY"
-        h, w = array.shape[:2] if depth or not self.pixels else self.scene.size[::-1]
+        view = self.scene.at(event.true_s, event.stream)
+        truth: dict[str, Any] = dict(view.truth)
+        array = view.depth if depth else self._encode(view.colour, event)
+        format = "DEPTH" if depth else self.contract.format
+        h, w = array.shape[:2] if depth else self.scene.size[::-1]
         slot = None
         if self.pool is not None:
             slot = self.pool.acquire(array.nbytes, f"{event.stream} {event.sequence}")
