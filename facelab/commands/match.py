@@ -33,7 +33,8 @@ def _progress(description: str):
 
 @command.command(
     epilog="Example: facelab match search --gallery G.npy --queries Q.npy -k 10 --metric l2 --out R.npz\n\n"
-    "Example: facelab match search --gallery pairs.npz:b --queries pairs.npz:a --metric cosine --threshold 0.4 --out R.csv"
+    "Example: facelab match search --gallery pairs.npz:b --queries pairs.npz:a "
+    "--metric cosine --threshold 0.4 --out R.csv"
 )
 @click.option(
     "--gallery",
