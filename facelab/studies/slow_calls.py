@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,6 +17,8 @@ import pandas as pd
 from facelab import detection, embedding
 from facelab.core import html_table
 from facelab.core.errors import MissingAssetError
+from facelab.core.timing import Summary, summarise
+from facelab.metrics.intervals import wilson
 from facelab.serving import Pipeline, PipelineRun, RenderedFrames, face_pipeline
 from facelab.studies.planted_delays import EXPECTED, Delays, plant
 from facelab.tracing import FAULTS, Tracer
@@ -235,3 +238,61 @@ def missing_models() -> str | None:
         except MissingAssetError as e:
             return e.fix
     return None
+
+
+def span_cost(*, rounds: int = 60, spans: int = 2000) -> SpanCost:
+    """Measure what a span costs its thread in µs of processor time, with and without counters, interleaved."""
+    tracers = {name: Tracer(counters=on, watch_s=None) for name, on in COUNTERS.items()}
+    seconds: dict[str, list[float]] = {name: [] for name in tracers}
+    for _ in range(rounds):
+        for name, tracer in tracers.items():
+            started = time.thread_time_ns()
+            for _ in range(spans):
+                with tracer.span("a"):
+                    pass
+            seconds[name].append((time.thread_time_ns() - started) / spans / 1e3)
+    for tracer in tracers.values():
+        tracer.close()
+    return SpanCost({name: summarise(np.array(s)) for name, s in seconds.items()})
+
+
+COUNTERS = {"without counters": False, "with counters": True}
+
+
+class SpanCost(dict[str, Summary]):
+    """Name → summary of µs per span."""
+
+    def _repr_html_(self) -> str:
+        rows = [[name, s.p50, s.lo, s.hi, s.n] for name, s in self.items()]
+        return html_table.table(["span", "P50 [µs]", "lo", "hi", "rounds"], rows)
+
+
+def in_ms(
+    found: tuple[float, float | None, float | None],
+) -> tuple[float, float | None, float | None]:
+    """Return (value, lo, hi) in milliseconds; None stays None.
+
+    >>> in_ms((0.5, None, 1.0))
+    (500.0, None, 1000.0)
+    """
+    value, lo, hi = (None if v is None else v * 1e3 for v in found)
+    return value or 0.0, lo, hi
+
+
+def share_interval(found: Confusion) -> tuple[float, float]:
+    """Return Wilson's 95 % interval of the share of delays that were named right."""
+    return wilson(found.right, len(found.rows))
+
+
+def one_of_each(found: Confusion) -> tuple[list[int], dict[int, str]]:
+    """Return a usual call and one call per kind that was named right, and their labels."""
+    planted = {r["call"] for r in found.rows}
+    usual = next(
+        k for k in range(3, found.undisturbed) if k not in planted and k - 1 not in planted
+    )
+    names = {usual: "usual"}
+    for kind in EXPECTED:
+        rows = [r for r in found.rows if r["planted"] == kind and r["right"]]
+        if rows:
+            names[rows[len(rows) // 2]["call"]] = kind
+    return list(names), names
