@@ -47,8 +47,8 @@ def stages(found: Stages) -> Figure:
     ax.invert_yaxis()
     style.plain_log(ax.xaxis)
     ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
-    return_label = "time [ms]; a dotted line ends at the worst call: too few calls for an interval"
-    style.label(ax, "Time per stage", return_label, "")
+    x = "time [ms]; a dotted line ends at the worst call: too few calls for an interval"
+    style.label(ax, "Time per stage", x, "")
     return fig
 
 
@@ -109,8 +109,8 @@ def confusion(table: Mapping[str, Mapping[str, int]], expected: Mapping[str, str
     return fig
 
 
-def flame(folded: Mapping[str, int], *, unit: str = "µs") -> Figure:
-    """Draw folded stacks as a flame graph, outermost at the top; small boxes have no label."""
+def flame(folded: Mapping[str, int]) -> Figure:
+    """Draw folded stacks (µs) as a flame graph, outermost at the top; small boxes have no label."""
     total = sum(folded.values()) or 1
     depth = max((s.count(";") for s in folded), default=0) + 1
     fig, ax = style.figure(9.6, 1.2 + 0.45 * depth)
@@ -118,9 +118,7 @@ def flame(folded: Mapping[str, int], *, unit: str = "µs") -> Figure:
     ax.set(xlim=(0, 100), ylim=(depth, 0), yticks=[])
     ax.grid(False)
     ax.spines["left"].set_visible(False)
-    style.label(
-        ax, "Flame graph of the spans", f"share of {total / 1e3:,.0f} thousand {unit} [%]", ""
-    )
+    style.label(ax, "Flame graph of the spans", f"share of {total / 1e6:.1f} s [%]", "")
     return fig
 
 
@@ -191,7 +189,8 @@ def swaps(rss: Mapping[str, Sequence[float]], model_mb: float) -> Figure:
     for k, (way, series) in enumerate(rss.items()):
         ax.plot(range(1, len(series) + 1), series, **style.series(k), lw=1.8, label=way)
     ax.axhline(model_mb, color=style.NEUTRAL, ls=":", lw=1.2)
-    ax.text(1, model_mb, " one more model", va="bottom", color=style.NEUTRAL, fontsize=9)
+    ends = {"ha": "right", "va": "bottom", "color": style.NEUTRAL, "fontsize": 9}
+    ax.text(max(map(len, rss.values())), model_mb, "one more model ", **ends)
     ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     title = f"RSS after swaps of a model with {model_mb:.0f} MB of weights"
     style.label(ax, title, "swaps", "RSS above one model [MB]")

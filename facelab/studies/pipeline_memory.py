@@ -16,8 +16,8 @@ from facelab.studies.planted_leaks import heavy_model
 from facelab.tracing import MemoryReport, MemoryWatch
 
 SWAPS = 8
-SIDE = 3000
-"""Side of the swapped model's weights: 36 MB of float32."""
+SIDE, LAYERS = 1000, 9
+"""Side and number of the swapped model's weights: 36 MB of float32 in blocks of 4 MB, as in real networks."""
 
 
 def watched_run(
@@ -36,7 +36,9 @@ def watched_run(
         if on_frame is not None:
             on_frame(frame)
 
-    line.run(RenderedFrames(scenes), frames=frames, on_frame=tick, collect=False)
+    # inputs that a run keeps to repeat them are the study's, and not the pipeline's
+    bare = Pipeline(line.stages, keep=0)
+    bare.run(RenderedFrames(scenes), frames=frames, on_frame=tick, collect=False)
     return watch.finish()
 
 
@@ -76,7 +78,7 @@ WAYS = {
 
 def swap_table(folder: Path, *, ways: tuple[str, ...] = tuple(WAYS)) -> SwapTable:
     """Swap a model eight times in each way, each in a process of its own."""
-    model = heavy_model(Path(folder) / "swapped.onnx", SIDE)
+    model = heavy_model(Path(folder) / "swapped.onnx", SIDE, LAYERS)
     rss = {
         way: [
             v / 1e6
@@ -86,7 +88,7 @@ def swap_table(folder: Path, *, ways: tuple[str, ...] = tuple(WAYS)) -> SwapTabl
         ]
         for way in ways
     }
-    return SwapTable(rss, SIDE * SIDE * 4 / 1e6)
+    return SwapTable(rss, LAYERS * SIDE * SIDE * 4 / 1e6)
 
 
 def swapped(model: str, way: str) -> list[int]:

@@ -101,9 +101,9 @@ def leak_table(*, frames: int = 600, cases: tuple[str, ...] = tuple(EXPECTED)) -
 
 def planted(case: str, frames: int) -> dict[str, Any]:
     """Run one case in this process and return the report as plain JSON; meant for a fresh process."""
-    watch = MemoryWatch(settle=frames // 5, every=5)
     with tempfile.TemporaryDirectory() as folder:
         each = _plant(case, Path(folder), frames)
+        watch = MemoryWatch(settle=frames // 5, every=5)
         for frame in range(frames):
             picture = np.full((240, 320, 3), frame % 256, np.uint8)  # the work that every case does
             picture.astype(np.float32).mean()
@@ -184,23 +184,25 @@ def _swaps(case: str, folder: Path) -> Callable[[int], None]:
             del blocks
             gc.collect()
 
+    swap(0)  # the first session allocates for good
     return churn if case == "swaps that glibc keeps" else swap
 
 
-def heavy_model(path: Path, side: int = SIDE) -> Path:
-    """Write an ONNX model of one matrix product with `side`² float32 weights, and return its path."""
+def heavy_model(path: Path, side: int = SIDE, layers: int = 1) -> Path:
+    """Write an ONNX model of `layers` matrix products with `side`² float32 weights each, and return its path."""
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
-    weights = np.full((side, side), 1 / side, np.float32)
-    graph = helper.make_graph(
-        [helper.make_node("MatMul", ["x", "w"], ["y"])],
-        "heavy",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, side])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, side])],
-        [numpy_helper.from_array(weights, "w")],
-    )
+    names = ["x", *(f"h{k}" for k in range(1, layers)), "y"]
+    weights = [numpy_helper.from_array(_weights(side, k), f"w{k}") for k in range(layers)]
+    nodes = [helper.make_node("MatMul", [names[k], f"w{k}"], [names[k + 1]]) for k in range(layers)]
+    ends = [helper.make_tensor_value_info(n, TensorProto.FLOAT, [1, side]) for n in ("x", "y")]
+    graph = helper.make_graph(nodes, "heavy", ends[:1], ends[1:], weights)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)])
     model.ir_version = 9
     onnx.save(model, path)
     return path
+
+
+def _weights(side: int, k: int) -> np.ndarray:
+    return np.full((side, side), (k + 1) / side, np.float32)

@@ -10,6 +10,9 @@ BLOCKS = 8
 LEAST_RISING = 5
 """Of the seven steps between block minima, how many must rise: one step up in the middle is not a slope."""
 
+LEAST_LATE = 0.25
+"""Share of the growth that must fall into the second half: memory that warms up late grows less and less."""
+
 
 @dataclass(frozen=True)
 class Growth:
@@ -62,7 +65,9 @@ def growth(frame: np.ndarray, value: np.ndarray, *, least: float = 0.0) -> Growt
     half = float(student.ppf(0.975, BLOCKS - 2)) * error
     total = float(by[-1] - by[0])
     rising = int((np.diff(by) > 0).sum())
-    sustained = slope - half > 0 and rising >= LEAST_RISING and total >= least
+    late = float(by[-1] - by[BLOCKS // 2 - 1])
+    lasting = rising >= LEAST_RISING and late >= LEAST_LATE * total
+    sustained = slope - half > 0 and lasting and total >= least
     span = float(bx[-1] - bx[0])
     return Growth(
         slope, slope - half, slope + half, total, bool(sustained), max(half, least / span)

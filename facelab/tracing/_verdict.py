@@ -16,7 +16,7 @@ LEAST_BYTES = 256 * 1024
 """Growth after settling below which nothing is called a leak."""
 LEAST_WARM = 2 * MB
 LEAST_KEPT = 8 * MB
-"""Bytes that the allocator must have kept, and given back when trimmed, for the verdict `retention`."""
+"""Bytes that the allocator must have kept, and given back when trimmed, for `retention`; also 5 % of RSS."""
 LEAST_BLOCKS = 5000
 LEAST_COUNT = 3
 BLOCK_BYTES = 50
@@ -169,7 +169,8 @@ def _types(e: Evidence) -> str:
 def _no_leak(e: Evidence) -> tuple[str, str]:
     rss = e.readings["rss"]
     grew, kept = e.rss - float(rss[0]), e.rss - e.trimmed
-    if grew >= LEAST_KEPT and kept >= max(LEAST_KEPT, 0.5 * grew):
+    much = max(LEAST_KEPT, 0.05 * e.rss)
+    if grew >= much and kept >= max(much, 0.5 * grew):
         return (
             "retention",
             f"RSS grew by {grew / MB:.0f} MB, of which a trim returned {kept / MB:.0f} MB: freed memory that the "
