@@ -39,6 +39,8 @@ class Probe:
         The counts.
     device, controls
         What a V4L2 device says of itself; empty for other sources.
+    schedule
+        What the scheduler granted, where another process captured; None otherwise.
     """
 
     contract: Contract
@@ -47,6 +49,7 @@ class Probe:
     ledger: LedgerReport
     device: dict[str, Any]
     controls: tuple[dict[str, Any], ...]
+    schedule: dict[str, Any] | None = None
 
     @property
     def keeps_rate(self) -> bool | None:
@@ -67,6 +70,7 @@ class Probe:
             "ledger": self.ledger.to_dict(),
             "device": self.device,
             "controls": list(self.controls),
+            "schedule": self.schedule,
         }
 
     def to_frame(self) -> pd.DataFrame:
@@ -104,6 +108,7 @@ def probe(source: Source, frames: int = 30) -> Probe:
     frames
         Frames to read of all streams together.
     """
+    from facelab.camera.process._capture import CaptureProcess
     from facelab.camera.v4l2._camera import V4L2Camera
 
     seen: dict[str, list[tuple[int, float, float]]] = {s: [] for s in source.streams}
@@ -128,6 +133,7 @@ def probe(source: Source, frames: int = 30) -> Probe:
         source.ledger.report(),
         device,
         controls,
+        source.schedule.to_dict() if isinstance(source, CaptureProcess) else None,
     )
 
 

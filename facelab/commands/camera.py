@@ -79,6 +79,10 @@ def list_(as_json: bool) -> None:
 @click.option(
     "--frames", type=click.IntRange(2, 100_000), default=30, show_default=True, help="To read."
 )
+@click.option("--own-process", is_flag=True, help="Capture in a process of its own.")
+@click.option("--cpu", type=click.IntRange(0, 4095), help="Its core; implies --own-process.")
+@click.option("--fifo", type=click.IntRange(1, 99), help="Its real-time priority; implies it too.")
+@click.option("--nice", type=click.IntRange(-20, 19), help="Its nice value; implies it too.")
 @json_option
 def probe(
     source: str,
@@ -87,16 +91,26 @@ def probe(
     rate: float | None,
     allow: tuple[str, ...],
     frames: int,
+    own_process: bool,
+    cpu: int | None,
+    fifo: int | None,
+    nice: int | None,
     as_json: bool,
 ) -> int:
     """Negotiate with a source, read some frames, and say what was promised and what came.
 
-    Exit code 1 if the measured rate is more than 5 % off the promised one.
+    Exit code 1 if the measured rate is more than 5 % off the promised one. What the scheduler refuses is said, and is
+    not an error.
     """
-    from facelab.camera import open_source
+    from facelab.camera import CaptureProcess, open_source
     from facelab.camera import probe as look
 
-    found = look(open_source(source, format=format_, size=size, rate=rate, allow=allow), frames)
+    asked: dict[str, Any] = {"format": format_, "size": size, "rate": rate, "allow": allow}
+    if own_process or any(value is not None for value in (cpu, fifo, nice)):
+        opened: Any = CaptureProcess(source, cpu=cpu, fifo=fifo, nice=nice, **asked)
+    else:
+        opened = open_source(source, **asked)
+    found = look(opened, frames)
     emit(found.to_dict(), as_json=as_json, text=_probed(found))
     return 1 if found.keeps_rate is False else 0
 
@@ -110,6 +124,11 @@ def _probed(found: Any) -> str:
         measured = "too few frames" if rate is None else f"{rate:.4g} frames/s"
         p50, p95 = (1e3 * x for x in found.ages_s[stream])
         lines.append(f"  {stream}: {measured} ({promised}), age {p50:.1f} ms, 95 %: {p95:.1f} ms")
+    if (has := found.schedule) is not None:
+        lines.append(
+            f"  own process: cores {has['cpus']}, policy {has['policy']} {has['priority']}, nice {has['nice']}"
+        )
+        lines += [f"  refused: {name} ({why})" for name, why in has["refused"].items()]
     counts = {**found.ledger.outcomes, **found.ledger.events}
     lines.append("  " + ", ".join(f"{name} {n}" for name, n in counts.items()))
     lines.append("  offers: " + " | ".join(m.text() for m in c.offers[:12]))

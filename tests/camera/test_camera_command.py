@@ -70,6 +70,17 @@ def test_bench_prints_figures_and_a_choice(capsys):
     assert "choose YUYV by opencv" in out
 
 
+def test_probe_says_what_the_scheduler_granted(capsys):
+    words = ("probe", "rendered:pixels=0,paced=1", "--nice", "5", "--cpu", "4000", "--json")
+    code, out, _ = call(capsys, *words)
+    schedule = json.loads(out)["schedule"]
+    assert code == 0
+    assert schedule["nice"] == 5
+    assert list(schedule["refused"]) == ["cpu"]
+    _, out, _ = call(capsys, *words[:-1])
+    assert "refused: cpu" in out
+
+
 @pytest.mark.parametrize(
     "words",
     [

@@ -301,6 +301,10 @@ class CaptureProcess(Source):
     def _close(self) -> None:
         self._end()
 
+    def __del__(self) -> None:
+        with contextlib.suppress(Exception):  # a source that was never closed, or never opened
+            self._end()
+
     def _end(self) -> None:
         """Close the channel and wait for the process; kill it where it does not end."""
         channel, self._channel = self._channel, None
