@@ -21,7 +21,9 @@ from facelab.core.hashing import sha256_array, sha256_file
 from facelab.core.png import encode_png
 from facelab.datasets import synthetic
 from facelab.datasets.synthetic._stream import Stream
+from facelab.datasets.synthetic.appearance._shade import openness
 from facelab.datasets.synthetic.camera import _filters as filters
+from facelab.datasets.synthetic.geometry._raster import NOTHING
 from facelab.datasets.synthetic.output import _rows as rows
 from facelab.datasets.synthetic.output import _writer as writer
 from facelab.datasets.synthetic.tasks import _liveness as liveness
@@ -408,23 +410,28 @@ def test_jpeg_losses_are_like_a_real_jpegs():
         )
 
 
-@settings(max_examples=30, deadline=None)
-@given(
-    hnp.arrays(
-        np.int32, st.tuples(st.integers(1, 12), st.integers(1, 12)), elements=st.integers(0, 4095)
-    ),
-    st.integers(0, 5),
-)
-def test_box_blur_is_the_sum_over_windows(image, radius):
-    h, w = image.shape
-    naive = [
-        [
-            image[max(0, i - radius) : i + radius + 1, max(0, j - radius) : j + radius + 1].sum()
-            for j in range(w)
-        ]
-        for i in range(h)
-    ]
-    assert (filters.box_blur(image, radius) == np.array(naive)).all()
+def _naive_openness(depth, scale, strength):
+    """Return the openness by sums over explicit windows, in float64."""
+    out, hit = np.ones(depth.shape), depth > NOTHING
+    steps = np.where(hit, np.rint(depth.astype(float) * 4096), 0) / 4096
+    for reach, gain in ((0.055, 2.6), (0.20, 1.15)):
+        r = max(1, int(reach * scale))
+        for i, j in np.argwhere(hit):
+            window = np.s_[max(0, i - r) : i + r + 1, max(0, j - r) : j + r + 1]
+            mean = steps[window].sum() / max(hit[window].sum(), (2 * r + 1) ** 2 // 50 + 1)
+            behind = (mean - float(depth[i, j]) - 0.01) * gain * strength
+            out[i, j] *= 1 - min(max(behind, 0), 0.6)
+    return out
+
+
+@pytest.mark.parametrize("scale", [10.0, 40.0])
+def test_openness_is_the_mean_over_windows(scale):
+    r = np.random.default_rng(3)
+    depth = (r.random((23, 31)) * 2 - 0.7).astype(np.float32)
+    depth[r.random(depth.shape) < 0.3] = NOTHING
+    got, hit = openness(depth, scale, 0.82), depth > NOTHING
+    # float32 factors: a step is 6e-8
+    np.testing.assert_allclose(got[hit], _naive_openness(depth, scale, 0.82)[hit], atol=1e-6)
 
 
 def test_gaussian_blur_agrees_with_scipy():

@@ -6,11 +6,15 @@ from functools import cache
 
 import numpy as np
 
+from facelab.datasets.synthetic._compiled import part
 from facelab.datasets.synthetic._numerics import F, exp, power
 from facelab.datasets.synthetic._stream import Stream
 
 TILE = 512
 STEPS = 64  # textures are rounded to 1/64 standard deviation: the FFT's last bits differ between machines
+NAMES = ("cloud", "mottle", "pore", "strand", "hair", "grain")
+CLOUD, MOTTLE, PORE, STRAND, HAIR, GRAIN = range(6)
+_MASK, _STEP = TILE - 1, 1.0 / STEPS
 
 
 def _shape(spectrum: np.ndarray, name: str) -> np.ndarray:
@@ -47,17 +51,25 @@ def texture(name: str) -> np.ndarray:
     return _shape(spectra[name](), name)
 
 
-def lookup(name: str, u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """Return texture values at (u, v) in texels, nearest, repeated beyond the tile."""
-    mask = TILE - 1
-    row, column = np.asarray(v).astype(np.int32) & mask, np.asarray(u).astype(np.int32) & mask
-    return texture(name).ravel().take(row * TILE + column)
+@cache
+def textures() -> np.ndarray:
+    """Return all textures in the order of NAMES, in whole steps: (6, 512, 512) int16."""
+    return np.stack([np.rint(texture(name) * STEPS).astype(np.int16) for name in NAMES])
 
 
-def smooth(name: str, u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """Return texture values at (u, v) in texels, bilinear, repeated beyond the tile."""
+@part
+def lookup(noise, name, u, v):
+    """Return the value of a texture (CLOUD … GRAIN) at (u, v) in texels, nearest, repeated beyond the tile."""
+    return noise[name, int(v) & _MASK, int(u) & _MASK] * _STEP
+
+
+@part
+def smooth(noise, name, u, v):
+    """Return the value of a texture at (u, v) in texels, bilinear, repeated beyond the tile."""
     u0, v0 = np.floor(u), np.floor(v)
-    fu, fv = (u - u0).astype(F), (v - v0).astype(F)
-    top = lookup(name, u0, v0) * (1 - fu) + lookup(name, u0 + 1, v0) * fu
-    bottom = lookup(name, u0, v0 + 1) * (1 - fu) + lookup(name, u0 + 1, v0 + 1) * fu
-    return top * (1 - fv) + bottom * fv
+    fu, fv = u - u0, v - v0
+    i, j = int(v0) & _MASK, int(u0) & _MASK
+    below, right = (i + 1) & _MASK, (j + 1) & _MASK
+    top = noise[name, i, j] * (1.0 - fu) + noise[name, i, right] * fu
+    bottom = noise[name, below, j] * (1.0 - fu) + noise[name, below, right] * fu
+    return (top * (1.0 - fv) + bottom * fv) * _STEP

@@ -3,13 +3,11 @@
 IEEE 754 fixes the result of `+ - * / sqrt`, comparisons, rounding and integer arithmetic to the last bit; it does not
 fix `exp`, `sin` or `pow`, and NumPy, the C library and OpenCV choose other code for them on other processors. The
 renderer therefore uses only the fixed operations: this module builds `exp`, `log`, `sin` and `cos` from them in
-float64 (argument reduction and a Taylor series), and tables of them for large float32 arrays. Powers are made of
-square roots. Sums whose order a processor may choose (`np.sum`, `np.mean`, `@` on fractions) are avoided as well.
+float64 (argument reduction and a Taylor series); `_scalar` has quick ones for compiled code. Sums
+whose order a processor may choose (`np.sum`, `np.mean`, `@` on fractions) are avoided as well.
 """
 
 from __future__ import annotations
-
-from functools import cache
 
 import numpy as np
 
@@ -44,6 +42,14 @@ def _taylor(first: int, last: int, step: int, sign: int) -> list[float]:
 _EXP = _taylor(0, 14, 1, 1)
 _SIN = _taylor(1, 17, 2, -1)
 _COS = _taylor(0, 18, 2, -1)
+_LOG = [1 / n for n in range(23, 0, -2)]
+
+
+def _horner_one(x: float, coefficients: list[float]) -> float:
+    total = 0.0
+    for c in coefficients:
+        total = total * x + c
+    return total
 
 
 def exp(x):
@@ -52,6 +58,10 @@ def exp(x):
     >>> float(abs(exp(1.0) - 2.718281828459045)) < 1e-15
     True
     """
+    if isinstance(x, (float, int)):
+        k = round(x * 1.4426950408889634)
+        r = (x - k * LN2_HI) - k * LN2_LO
+        return _horner_one(r, _EXP) * 2.0**k
     x = np.asarray(x, np.float64)
     k = np.rint(x * 1.4426950408889634)
     r = (x - k * LN2_HI) - k * LN2_LO
@@ -60,23 +70,34 @@ def exp(x):
 
 def log(x):
     """Return the natural logarithm of x > 0 in float64; absolute error < 1e-15 near 1."""
+    if isinstance(x, (float, int)):
+        m, e = (v.item() for v in np.frexp(float(x)))
+        if m < 0.7071067811865476:
+            m, e = 2 * m, e - 1
+        s = (m - 1) / (m + 1)
+        return e * LN2_HI + (2 * s * _horner_one(s * s, _LOG) + e * LN2_LO)
     m, e = np.frexp(np.asarray(x, np.float64))
     low = m < 0.7071067811865476
     m, e = np.where(low, 2 * m, m), e - low
     s = (m - 1) / (m + 1)
-    return _plain(
-        e * LN2_HI + (2 * s * _horner(s * s, [1 / n for n in range(23, 0, -2)]) + e * LN2_LO)
-    )
+    return _plain(e * LN2_HI + (2 * s * _horner(s * s, _LOG) + e * LN2_LO))
 
 
 def power(x, p):
     """Return x**p for x >= 0 in float64; for small arrays, `roots` is quicker on large ones."""
+    if isinstance(x, (float, int)):
+        return exp(p * log(max(x, 1e-300))) if x > 0 else 0.0
     x = np.asarray(x, np.float64)
     return _plain(np.where(x > 0, np.asarray(exp(p * np.asarray(log(np.maximum(x, 1e-300))))), 0.0))
 
 
 def sincos(x):
     """Return (sin x, cos x) in float64 for radians |x| < 1e5; absolute error < 1e-14."""
+    if isinstance(x, (float, int)):
+        q = round(x * 0.6366197723675814)
+        r = (x - q * HALF_PI_HI) - q * HALF_PI_LO
+        s, c = r * _horner_one(r * r, _SIN), _horner_one(r * r, _COS)
+        return ((s, c), (c, -s), (-s, -c), (-c, s))[q & 3]
     x = np.asarray(x, np.float64)
     q = np.rint(x * 0.6366197723675814)
     r = (x - q * HALF_PI_HI) - q * HALF_PI_LO
@@ -101,76 +122,6 @@ def _plain(x):
     return float(x) if np.ndim(x) == 0 else x
 
 
-# ---------------------------------------------------------------- tables for large float32 arrays
-_BELL_END, _BELL_STEPS = 12.0, 1 << 14
-_LOGISTIC_END, _LOGISTIC_STEPS = 12.0, 1 << 13
-_WAVE_STEPS = 1 << 12
-
-
-@cache
-def _bell_table() -> np.ndarray:
-    x = np.arange(_BELL_STEPS + 1) * (_BELL_END / _BELL_STEPS)
-    table = exp(-x).astype(F)
-    table[-1] = 0
-    return table
-
-
-def bell(d2: np.ndarray) -> np.ndarray:
-    """Return exp(-d2) for d2 >= 0, float32, nearest entry of a table: absolute error < 4e-4, zero beyond 12."""
-    scaled = np.minimum(d2, F(_BELL_END)) * F(_BELL_STEPS / _BELL_END) + F(0.5)
-    return _bell_table().take(scaled.astype(np.int32))
-
-
-@cache
-def _logistic_table() -> np.ndarray:
-    x = np.arange(-_LOGISTIC_STEPS, _LOGISTIC_STEPS + 1) * (_LOGISTIC_END / _LOGISTIC_STEPS)
-    return (1 / (1 + exp(-x))).astype(F)
-
-
-def logistic(x: np.ndarray) -> np.ndarray:
-    """Return 1 / (1 + exp(-x)), float32, nearest entry of a table: absolute error < 4e-4."""
-    scaled = np.clip(x, F(-_LOGISTIC_END), F(_LOGISTIC_END)) * F(_LOGISTIC_STEPS / _LOGISTIC_END)
-    return _logistic_table().take((scaled + F(_LOGISTIC_STEPS + 0.5)).astype(np.int32))
-
-
-@cache
-def _wave_table() -> np.ndarray:
-    return sin(np.arange(_WAVE_STEPS) * (TURN / _WAVE_STEPS)).astype(F)
-
-
-def wave(x: np.ndarray) -> np.ndarray:
-    """Return sin x for radians, float32, nearest entry of a table: absolute error < 8e-4."""
-    return _wave_table().take(
-        np.floor(x * F(_WAVE_STEPS / TURN) + F(0.5)).astype(np.int32) & (_WAVE_STEPS - 1)
-    )
-
-
-def roots(x: np.ndarray, quarters: int) -> np.ndarray:
-    """Return x**(quarters / 4) for x >= 0 with products and square roots only.
-
-    >>> float(roots(np.float64(16.0), 3)), float(roots(np.float64(16.0), 5))
-    (8.0, 32.0)
-    """
-    whole, rest = divmod(quarters, 4)
-    out = None
-    for _ in range(whole):
-        out = x if out is None else out * x
-    if rest:
-        half = np.sqrt(x)
-        if rest & 2:
-            out = half if out is None else out * half
-        if rest & 1:
-            quarter = np.sqrt(half)
-            out = quarter if out is None else out * quarter
-    return out
-
-
-def step(a: float, b: float, x):
-    """Return the smooth step 3t² − 2t³ that rises from 0 at `a` to 1 at `b` (or falls, where a > b)."""
-    t = np.clip((x - a) * (1.0 / (b - a)), 0, 1)
-    return t * t * (3 - 2 * t)
-
-
 def sq(x):
     """Return x * x: the only power that needs no function."""
     return x * x
@@ -178,6 +129,10 @@ def sq(x):
 
 def interpolate(x, xp, fp):
     """Interpolate linearly as `np.interp` does (xp rising, ends held), in float64 and one rounding a step."""
+    if isinstance(x, float):
+        k = max(0, min(sum(v <= x for v in xp) - 1, len(xp) - 2))
+        t = min(1.0, max(0.0, (x - xp[k]) / (xp[k + 1] - xp[k])))
+        return fp[k] + t * (fp[k + 1] - fp[k])
     x, xp, fp = np.asarray(x, np.float64), np.asarray(xp, np.float64), np.asarray(fp, np.float64)
     k = np.clip(np.searchsorted(xp, x, side="right") - 1, 0, len(xp) - 2)
     t = np.clip((x - xp[k]) / (xp[k + 1] - xp[k]), 0, 1)
@@ -202,16 +157,3 @@ def rotation(yaw: float, pitch: float, roll: float) -> np.ndarray:
             list(c),
         ]
     )
-
-
-def rotate(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """Apply a 3×3 matrix to vectors in the last axis, float32, in a fixed order of operations."""
-    m = matrix.astype(F)
-    x, y, z = points[..., 0], points[..., 1], points[..., 2]
-    return np.stack([x * m[k, 0] + y * m[k, 1] + z * m[k, 2] for k in range(3)], -1)
-
-
-def unit(v: np.ndarray) -> np.ndarray:
-    """Return vectors of the last axis (length 3) divided by their length."""
-    x, y, z = v[..., 0], v[..., 1], v[..., 2]
-    return v / (np.sqrt(x * x + y * y + z * z) + F(1e-9))[..., None]

@@ -118,12 +118,16 @@ class Stream:
             order[i], order[j] = order[j], order[i]
         return order
 
+    def shorts(self, count: int) -> np.ndarray:
+        """Return uniform draws of 16 bits, (count,) uint16."""
+        raw = self._bits.random_raw((count + 3) // 4).astype("<u8", copy=False)
+        return raw.view("<u2")[:count]
+
     def _shorts(self, shape: tuple[int, ...]) -> np.ndarray:
         count = 1
         for n in shape:
             count *= int(n)
-        raw = self._bits.random_raw((count + 3) // 4).astype("<u8", copy=False)
-        return raw.view("<u2")[:count].reshape(shape)
+        return self.shorts(count).reshape(shape)
 
     def normals(self, shape: tuple[int, ...]) -> np.ndarray:
         """Return standard normal draws of a shape, float32, in steps of the 65 536-entry table."""

@@ -10,37 +10,10 @@ from functools import lru_cache
 
 import numpy as np
 
-from facelab.datasets.synthetic._compiled import compiled
+from facelab.datasets.synthetic._compiled import kernel, part
 from facelab.datasets.synthetic._numerics import cos, exp
 
 TAP_BITS = 12
-
-
-def box_blur(image: np.ndarray, radius: int) -> np.ndarray:
-    """Return int64 sums over (2·radius+1)² windows of an integer image (h, w); outside counts as zero."""
-    once = _window_sums(np.ascontiguousarray(image, np.int64), radius)
-    return _window_sums(np.ascontiguousarray(once.T), radius).T
-
-
-@compiled
-def _window_sums(image, radius):
-    """Sum along the first axis over windows of 2·radius+1 rows, by adding one row and dropping one."""
-    h, w = image.shape
-    out = np.empty((h, w), np.int64)
-    total = np.zeros(w, np.int64)
-    for i in range(min(radius, h)):
-        for j in range(w):
-            total[j] += image[i, j]
-    for i in range(h):
-        if i + radius < h:
-            for j in range(w):
-                total[j] += image[i + radius, j]
-        if i - radius - 1 >= 0:
-            for j in range(w):
-                total[j] -= image[i - radius - 1, j]
-        for j in range(w):
-            out[i, j] = total[j]
-    return out
 
 
 @lru_cache(maxsize=256)
@@ -57,41 +30,52 @@ def gaussian_taps(sigma: float) -> tuple[int, ...]:
     return tuple(int(t) for t in taps)
 
 
-def convolve(image: np.ndarray, taps: tuple[int, ...]) -> np.ndarray:
-    """Return an integer image (h, w) convolved along its first axis, rounded to int32; the border is repeated.
+def gaussian_blur(image: np.ndarray, sigma: float) -> np.ndarray:
+    """Return an integer image (h, w) or (h, w, c), |values| < 2**18, blurred along both axes with rounding; int32.
 
-    `taps` are whole numbers that sum to 4096.
+    The border is repeated.
     """
-    return _convolve(np.ascontiguousarray(image, np.int32), np.array(taps, np.int64))
+    taps = np.array(gaussian_taps(round(float(sigma), 4)), np.int32)
+    h = len(image)
+    channels = image.shape[2] if image.ndim == 3 else 1
+    flat = np.ascontiguousarray(image, np.int32).reshape(h, -1)
+    return _blur(flat, taps, channels).reshape(image.shape)
 
 
-@compiled
-def _convolve(image, taps):
+@kernel
+def _blur(image, taps, channels):
+    """Convolve along both axes; pixels of a row are `channels` numbers each."""
     h, w = image.shape
-    radius = taps.shape[0] // 2
-    out = np.empty((h, w), np.int32)
-    total = np.empty(w, np.int64)
+    n = taps.shape[0]
+    radius = n // 2
+    tall, out = np.empty((h, w), np.int32), np.empty((h, w), np.int32)
+    total, half = np.empty(w, np.int32), np.int32(1 << 11)
     for i in range(h):
-        total[:] = 1 << 11
-        for k in range(taps.shape[0]):
-            row = min(max(i + k - radius, 0), h - 1)
+        total[:] = half
+        for k in range(n):
+            row, tap = min(max(i + k - radius, 0), h - 1), taps[k]
             for j in range(w):
-                total[j] += image[row, j] * taps[k]
+                total[j] += image[row, j] * tap
+        for j in range(w):
+            tall[i, j] = total[j] >> 12
+    margin = radius * channels
+    padded = np.empty(w + 2 * margin, np.int32)
+    for i in range(h):
+        padded[margin : margin + w] = tall[i]
+        for j in range(margin):
+            padded[j] = tall[i, j % channels]
+            padded[margin + w + j] = tall[i, w - channels + j % channels]
+        total[:] = half
+        for k in range(n):
+            tap, shift = taps[k], k * channels
+            for j in range(w):
+                total[j] += padded[j + shift] * tap
         for j in range(w):
             out[i, j] = total[j] >> 12
     return out
 
 
-def gaussian_blur(image: np.ndarray, sigma: float) -> np.ndarray:
-    """Return an integer image (h, w) or (h, w, c), |values| < 2**31, blurred along both axes with rounding; int32."""
-    taps = gaussian_taps(round(float(sigma), 4))
-    h, w = image.shape[:2]
-    tall = convolve(image.reshape(h, -1), taps).reshape(h, w, -1)
-    wide = convolve(tall.transpose(1, 0, 2).reshape(w, -1), taps).reshape(w, h, -1)
-    return np.ascontiguousarray(wide.transpose(1, 0, 2)).reshape(image.shape)
-
-
-@compiled
+@kernel
 def _area_sums(image, target):
     """Return sums over `target` equal stretches of the first axis of (h, w), times `target`, in whole numbers."""
     source, w = image.shape
@@ -124,16 +108,25 @@ def bilinear_sample(image: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarr
 
     Positions are rounded to 1/256 pixel and held at the border; the result is rounded to int32.
     """
-    h, w, _ = image.shape
-    fx = np.clip(np.rint(x * 256), 0, (w - 1) * 256).astype(np.int64)
-    fy = np.clip(np.rint(y * 256), 0, (h - 1) * 256).astype(np.int64)
-    x0, y0 = fx >> 8, fy >> 8
-    x1, y1 = np.minimum(x0 + 1, w - 1), np.minimum(y0 + 1, h - 1)
-    ax, ay = (fx & 255)[..., None], (fy & 255)[..., None]
-    image = image.astype(np.int64)
-    top = image[y0, x0] * (256 - ax) + image[y0, x1] * ax
-    bottom = image[y1, x0] * (256 - ax) + image[y1, x1] * ax
-    return ((top * (256 - ay) + bottom * ay + (1 << 15)) >> 16).astype(np.int32)
+    x, y = np.broadcast_arrays(np.asarray(x, np.float64), np.asarray(y, np.float64))
+    out = np.empty((x.size, image.shape[2]), np.int32)
+    source = np.ascontiguousarray(image, np.int32)
+    _sample(source, np.ascontiguousarray(x).ravel(), np.ascontiguousarray(y).ravel(), out)
+    return out.reshape(*x.shape, image.shape[2])
+
+
+@kernel
+def _sample(image, x, y, out):
+    h, w, channels = image.shape
+    for k in range(x.shape[0]):
+        fx = int(min(max(np.rint(x[k] * 256), 0.0), (w - 1) * 256.0))
+        fy = int(min(max(np.rint(y[k] * 256), 0.0), (h - 1) * 256.0))
+        x0, y0, ax, ay = fx >> 8, fy >> 8, fx & 255, fy & 255
+        x1, y1 = min(x0 + 1, w - 1), min(y0 + 1, h - 1)
+        for c in range(channels):
+            top = image[y0, x0, c] * (256 - ax) + image[y0, x1, c] * ax
+            bottom = image[y1, x0, c] * (256 - ax) + image[y1, x1, c] * ax
+            out[k, c] = (top * (256 - ay) + bottom * ay + (1 << 15)) >> 16
 
 
 # ---------------------------------------------------------------- JPEG
@@ -219,16 +212,76 @@ def _dct() -> np.ndarray:
     return np.rint(matrix * (1 << DCT_BITS))
 
 
-def _blocks_round_trip(plane: np.ndarray, table: np.ndarray) -> np.ndarray:
-    """Quantise one plane (h, w) of whole numbers around 0 in 8×8 blocks, and return it decoded."""
+@kernel
+def _blocks_round_trip(plane, table, dct, inverse):
+    """Quantise one plane (h, w) of whole numbers around 0 in 8×8 blocks, and return it decoded.
+
+    The border is repeated to whole blocks. Products of whole numbers below 2**53 are exact in float64.
+    """
     h, w = plane.shape
-    padded = np.pad(plane, ((0, -h % 8), (0, -w % 8)), mode="edge").astype(np.float64)
-    rows, columns = padded.shape[0] // 8, padded.shape[1] // 8
-    blocks = padded.reshape(rows, 8, columns, 8).transpose(0, 2, 1, 3)
-    d = _dct()
-    spectrum = np.rint((d @ blocks @ d.T) * 2.0 ** -(2 * DCT_BITS) / table) * table
-    decoded = np.rint((d.T @ spectrum @ d) * 2.0 ** -(2 * DCT_BITS))
-    return decoded.transpose(0, 2, 1, 3).reshape(padded.shape)[:h, :w]
+    out = np.empty((h, w), np.int32)
+    block, half = np.empty((8, 8)), np.empty((8, 8))
+    scale = 2.0**-26  # twice DCT_BITS
+    for top in range(0, h, 8):
+        for left in range(0, w, 8):
+            for i in range(8):
+                for j in range(8):
+                    block[i, j] = plane[min(top + i, h - 1), min(left + j, w - 1)]
+            _both_ways(block, half, dct, inverse)
+            for i in range(8):
+                for j in range(8):
+                    block[i, j] = np.rint(block[i, j] * scale / table[i, j]) * table[i, j]
+            _both_ways(block, half, inverse, dct)
+            for i in range(min(8, h - top)):
+                for j in range(min(8, w - left)):
+                    out[top + i, left + j] = int(np.rint(block[i, j] * scale))
+    return out
+
+
+@part
+def _both_ways(block, half, m, transposed):
+    """Replace an 8×8 block by m · block · mᵀ."""
+    half[:] = 0.0
+    for i in range(8):
+        for k in range(8):
+            for j in range(8):
+                half[i, j] += m[i, k] * block[k, j]
+    block[:] = 0.0
+    for i in range(8):
+        for k in range(8):
+            for j in range(8):
+                block[i, j] += half[i, k] * transposed[k, j]
+
+
+@kernel
+def _split(rgb, luma, blue, red):
+    """Write luma − 128 (h, w) and both chroma planes, averaged over 2×2 pixels with the border repeated."""
+    h, w, _ = rgb.shape
+    blue[:], red[:] = 2, 2
+    for i in range(h + (h & 1)):
+        y = min(i, h - 1)
+        for j in range(w + (w & 1)):
+            x = min(j, w - 1)
+            r, g, b = np.int32(rgb[y, x, 0]), np.int32(rgb[y, x, 1]), np.int32(rgb[y, x, 2])
+            if i < h and j < w:
+                luma[i, j] = ((19595 * r + 38470 * g + 7471 * b + 32768) >> 16) - 128
+            blue[i >> 1, j >> 1] += (-11059 * r - 21709 * g + 32768 * b + 32768) >> 16
+            red[i >> 1, j >> 1] += (32768 * r - 27439 * g - 5329 * b + 32768) >> 16
+    for i in range(blue.shape[0]):
+        for j in range(blue.shape[1]):
+            blue[i, j], red[i, j] = blue[i, j] >> 2, red[i, j] >> 2
+
+
+@kernel
+def _join(luma, blue, red, out):
+    h, w = luma.shape
+    for i in range(h):
+        for j in range(w):
+            y = ((luma[i, j] + 128) << 16) + 32768
+            cb, cr = blue[i >> 1, j >> 1], red[i >> 1, j >> 1]
+            out[i, j, 0] = min(max((y + 91881 * cr) >> 16, 0), 255)
+            out[i, j, 1] = min(max((y - 22554 * cb - 46802 * cr) >> 16, 0), 255)
+            out[i, j, 2] = min(max((y + 116130 * cb) >> 16, 0), 255)
 
 
 def jpeg_losses(rgb: np.ndarray, quality: int) -> np.ndarray:
@@ -238,22 +291,18 @@ def jpeg_losses(rgb: np.ndarray, quality: int) -> np.ndarray:
     is not any library's to the last bit (their rounding differs), and needs none of them.
     """
     scale = 5000 // quality if quality < 50 else 200 - 2 * quality
-    luma, chroma = (np.clip((t * scale + 50) // 100, 1, 255) for t in (LUMA_TABLE, CHROMA_TABLE))
-    r, g, b = (rgb[..., k].astype(np.int64) for k in range(3))
-    y = (19595 * r + 38470 * g + 7471 * b + 32768) >> 16
-    cb = (-11059 * r - 21709 * g + 32768 * b + 32768) >> 16
-    cr = (32768 * r - 27439 * g - 5329 * b + 32768) >> 16
-    y = _blocks_round_trip(y - 128, luma) + 128
-    cb, cr = (_chroma_round_trip(c, chroma) for c in (cb, cr))
-    y, cb, cr = (c.astype(np.int64) << 16 for c in (y, cb, cr))
-    cb, cr = cb >> 16, cr >> 16
-    out = np.stack([y + 91881 * cr, y - 22554 * cb - 46802 * cr, y + 116130 * cb], -1)
-    return np.clip((out + 32768) >> 16, 0, 255).astype(np.uint8)
-
-
-def _chroma_round_trip(plane: np.ndarray, table: np.ndarray) -> np.ndarray:
-    h, w = plane.shape
-    p = np.pad(plane, ((0, h % 2), (0, w % 2)), mode="edge")
-    half = (p[::2, ::2] + p[1::2, ::2] + p[::2, 1::2] + p[1::2, 1::2] + 2) >> 2
-    half = _blocks_round_trip(half, table)
-    return half.repeat(2, 0).repeat(2, 1)[:h, :w]
+    for_luma, for_chroma = (
+        np.clip((t * scale + 50) // 100, 1, 255).astype(np.float64)
+        for t in (LUMA_TABLE, CHROMA_TABLE)
+    )
+    h, w, _ = rgb.shape
+    luma = np.empty((h, w), np.int32)
+    blue, red = np.empty((2, (h + 1) // 2, (w + 1) // 2), np.int32)
+    _split(rgb, luma, blue, red)
+    dct, inverse = _dct(), np.ascontiguousarray(_dct().T)
+    luma = _blocks_round_trip(luma, for_luma, dct, inverse)
+    blue = _blocks_round_trip(blue, for_chroma, dct, inverse)
+    red = _blocks_round_trip(red, for_chroma, dct, inverse)
+    out = np.empty_like(rgb)
+    _join(luma, blue, red, out)
+    return out

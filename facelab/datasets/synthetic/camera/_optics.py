@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from facelab.datasets.synthetic._compiled import kernel
 from facelab.datasets.synthetic._numerics import DEGREE, F, sincos
-from facelab.datasets.synthetic._stream import Stream
+from facelab.datasets.synthetic._stream import Stream, normal_table
 from facelab.datasets.synthetic.camera._filters import TAP_BITS, gaussian_blur, jpeg_losses
 
 FULL = 4095  # pictures are whole numbers 0 … 4095 (sRGB-like code values) until the camera writes 8 bits
@@ -24,9 +25,6 @@ class Optics:
     offset: float = 0.0
     noise: float = 0.0
     jpeg: int | None = None
-
-
-CLEAN = Optics()
 
 
 def draw_optics(r: Stream, width: int, level: float = 1.0) -> Optics:
@@ -57,26 +55,43 @@ def _shake_kernel(length: float, angle: float) -> list[tuple[int, int, int]]:
     return taps
 
 
-def _smear(image: np.ndarray, length: float, angle: float) -> np.ndarray:
+@kernel
+def _smear(image, taps, out):
+    """Write an image smeared by (dx, dy, weight) taps; the border is repeated."""
     h, w, _ = image.shape
-    taps = _shake_kernel(length, angle)
-    reach = max(max(abs(dx), abs(dy)) for dx, dy, _ in taps)
-    padded = np.pad(image, ((reach, reach), (reach, reach), (0, 0)), mode="edge").astype(np.int32)
-    out = np.full(image.shape, 1 << (TAP_BITS - 1), np.int32)
-    for dx, dy, weight in taps:
-        out += padded[reach + dy : reach + dy + h, reach + dx : reach + dx + w] * np.int32(weight)
-    return out >> TAP_BITS
+    for i in range(h):
+        for j in range(w):
+            for c in range(3):
+                total = 1 << (TAP_BITS - 1)
+                for k in range(taps.shape[0]):
+                    y, x = min(max(i + taps[k, 1], 0), h - 1), min(max(j + taps[k, 0], 0), w - 1)
+                    total += image[y, x, c] * taps[k, 2]
+                out[i, j, c] = total >> TAP_BITS
+
+
+@kernel
+def _sense(image, gain, offset, noise, table, draws, out):
+    """Write 8-bit levels of code values, each with a normal draw of `noise` levels."""
+    flat, levels = image.reshape(-1), out.reshape(-1)
+    low, high = np.float32(0), np.float32(255)
+    for k in range(flat.shape[0]):
+        level = np.float32(flat[k]) * gain + offset
+        if draws.shape[0] > 0:
+            level = level + table[draws[k]] * noise
+        levels[k] = np.uint8(min(max(np.rint(level), low), high))
 
 
 def expose(image: np.ndarray, optics: Optics, r: Stream) -> np.ndarray:
     """Take the picture of an image (h, w, 3) of whole numbers 0 … 4095; returns uint8. `r` draws the noise."""
-    x = np.asarray(image, np.int32)
+    x = np.ascontiguousarray(image, np.int32)
     if optics.defocus > 0.05:
         x = gaussian_blur(x, optics.defocus)
     if optics.shake > 0.5:
-        x = _smear(x, optics.shake, optics.shake_angle)
-    levels = x.astype(F) * F(optics.gain * 255 / FULL) + F(optics.offset)
-    if optics.noise > 0:
-        levels = levels + r.normals(x.shape) * F(optics.noise)
-    out = np.clip(np.rint(levels), 0, 255).astype(np.uint8)
+        smeared = np.empty_like(x)
+        _smear(x, np.array(_shake_kernel(optics.shake, optics.shake_angle)), smeared)
+        x = smeared
+    draws = r.shorts(x.size if optics.noise > 0 else 0)
+    out = np.empty(x.shape, np.uint8)
+    gain = F(optics.gain * 255 / FULL)
+    _sense(x, gain, F(optics.offset), F(optics.noise), normal_table(), draws, out)
     return jpeg_losses(out, optics.jpeg) if optics.jpeg else out

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -35,8 +36,6 @@ HAIR = (
 )
 IRIS = ((46, 28, 18), (70, 44, 26), (96, 70, 40), (92, 104, 74), (84, 116, 140), (110, 122, 128))
 GRAY = 6
-HAIR_STYLES = ("short", "medium", "fringe", "bald", "recede", "buzz", "long", "longfringe", "tied")
-BEARDS = ("none", "stubble", "full", "goatee", "moustache")
 GLASSES = ("none", "round", "rect", "sun")
 
 
@@ -153,6 +152,7 @@ def _colour(anchor, factor: float = 1.0, jitter=(0.0, 0.0, 0.0)) -> Colour:
     )
 
 
+@lru_cache(maxsize=4096)
 def draw_identity(number: int) -> Identity:
     """Draw the person named by a whole number; the same number is the same person in every set and pose."""
     r = Stream("identity", number)

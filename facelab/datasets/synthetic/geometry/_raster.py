@@ -1,112 +1,287 @@
-"""A z-buffer triangle rasteriser in fixed-point arithmetic.
+"""From meshes to visible points: pose, normals, projection, and a z-buffer in fixed-point arithmetic.
 
 Corners are rounded to 1/64 pixel and edges are evaluated in integers, so that neighbouring triangles leave no cracks
-and no machine decides a border pixel differently. Depth and attributes are interpolated with plain float operations
-that the compiler may not fuse (Numba's `fastmath` stays off).
+and no machine decides a border pixel differently. Depth is interpolated with plain float operations that the compiler
+may not fuse.
 """
 
 from __future__ import annotations
 
-from functools import cache
-
 import numpy as np
 
-from facelab.datasets.synthetic._compiled import compiled
+from facelab.datasets.synthetic._compiled import kernel, part
+from facelab.datasets.synthetic._scalar import step
 
 SUBPIXEL = 64
 NOTHING = -3.0  # the depth of an empty pixel (100 mm; behind every head)
+HEAD, EAR, BODY, CURTAIN, FRAME, LENS = range(6)
+PIVOT_Y, PIVOT_Z = -0.55, -0.15  # heads turn about this point in the neck
+FACE_AZIMUTH, FACE_TOP = 1.10, 0.62  # the box reaches from chin to hairline and from cheek to cheek
+FAR = 1 << 26  # corners are held within this many subpixels, so that products stay within int64
+GRID = np.dtype(
+    [("start", np.int64), ("rows", np.int64), ("columns", np.int64), ("kind", np.int64)]
+)
+POINT_AT = np.dtype([(name, np.int32) for name in ("pixel", "code", "owner", "x", "y", "weight")])
+CAMERA = np.dtype(
+    [(name, np.float64) for name in ("x", "y", "scale", "distance", "ratio_x", "ratio_y")]
+)
 
 
-@cache
-def quads(rows: int, columns: int) -> np.ndarray:
-    """Return the triangles (2·(rows−1)·(columns−1), 3) of a grid of vertices, int32."""
-    k = np.arange(rows * columns, dtype=np.int32).reshape(rows, columns)
-    a, b, c, d = k[:-1, :-1], k[:-1, 1:], k[1:, :-1], k[1:, 1:]
-    return np.concatenate(
-        [np.stack([a, c, b], -1).reshape(-1, 3), np.stack([b, c, d], -1).reshape(-1, 3)]
+@part
+def _turned(m, x, y, z):
+    return (
+        m[0, 0] * x + m[0, 1] * y + m[0, 2] * z,
+        m[1, 0] * x + m[1, 1] * y + m[1, 2] * z,
+        m[2, 0] * x + m[2, 1] * y + m[2, 2] * z,
     )
 
 
-@compiled
-def _fill(px, py, z, triangles, best, depth, weights):
-    height, width = best.shape
-    for t in range(triangles.shape[0]):
-        a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
-        xa, ya, xb, yb, xc, yc = px[a], py[a], px[b], py[b], px[c], py[c]
-        area = (xb - xa) * (yc - ya) - (xc - xa) * (yb - ya)
-        if area == 0:
-            continue
-        if area < 0:
-            b, c = c, b
-            xb, yb, xc, yc = xc, yc, xb, yb
-            area = -area
-        # pixel centres lie at odd multiples of half a pixel
-        x0 = max(0, (min(xa, xb, xc) - SUBPIXEL // 2) // SUBPIXEL)
-        x1 = min(width - 1, (max(xa, xb, xc) + SUBPIXEL // 2) // SUBPIXEL)
-        y0 = max(0, (min(ya, yb, yc) - SUBPIXEL // 2) // SUBPIXEL)
-        y1 = min(height - 1, (max(ya, yb, yc) + SUBPIXEL // 2) // SUBPIXEL)
-        scale = 1.0 / area
-        for i in range(y0, y1 + 1):
-            cy = i * SUBPIXEL + SUBPIXEL // 2
-            for j in range(x0, x1 + 1):
-                cx = j * SUBPIXEL + SUBPIXEL // 2
-                ea = (xc - xb) * (cy - yb) - (yc - yb) * (cx - xb)
-                eb = (xa - xc) * (cy - yc) - (ya - yc) * (cx - xc)
-                ec = area - ea - eb
-                if ea < 0 or eb < 0 or ec < 0:
-                    continue
-                wa, wb, wc = ea * scale, eb * scale, ec * scale
-                zz = z[a] * wa + z[b] * wb
-                zz = zz + z[c] * wc
-                if zz > depth[i, j]:
-                    depth[i, j] = zz
-                    best[i, j] = t
-                    weights[i, j, 0] = wa
-                    weights[i, j, 1] = wb
-                    weights[i, j, 2] = wc
+@part
+def project(camera, x, y, z):
+    """Return where a posed point is on the sensor, in working pixels."""
+    k = camera.scale * camera.distance / (camera.distance - z)
+    return (camera.x + x * k) * camera.ratio_x, (camera.y - y * k) * camera.ratio_y
 
 
-@compiled
-def _gather(pixels, best, weights, px, py, triangles, attributes, out):
-    """Interpolate vertex attributes at the winning triangles of the given pixels."""
-    width = best.shape[1]
-    for k in range(pixels.shape[0]):
-        i, j = pixels[k] // width, pixels[k] % width
-        t = best[i, j]
-        a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
-        if (px[b] - px[a]) * (py[c] - py[a]) - (px[c] - px[a]) * (py[b] - py[a]) < 0:
-            b, c = c, b
-        wa, wb, wc = weights[i, j, 0], weights[i, j, 1], weights[i, j, 2]
-        for n in range(attributes.shape[1]):
-            s = attributes[a, n] * wa + attributes[b, n] * wb
-            out[k, n] = s + attributes[c, n] * wc
+@kernel
+def pose(grids, points, paint, turn, still, camera, screen):
+    """Pose the vertices in place and write their place on the sensor in subpixels.
 
-
-def rasterize(
-    screen: np.ndarray,
-    depth: np.ndarray,
-    triangles: np.ndarray,
-    attributes: np.ndarray,
-    size: tuple[int, int],
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Draw triangles with a z-buffer and interpolate what their corners carry.
-
-    `screen` (n, 2) pixel positions of the corners, `depth` (n,) towards the camera, `triangles` (t, 3) indices,
-    `attributes` (n, k) float32, `size` (width, height).
-    Returns (covered pixels as flat indices, their triangle numbers, their attributes (m, k) float32, the depth
-    image (height, width) float32 with NOTHING where no triangle is).
+    `turn` (3, 3) turns the head; the body keeps `still`, except for the top of its neck, which follows the head.
     """
-    width, height = size
-    limit = 1 << 20  # far outside any image, and small enough that products stay within int64
-    p = np.clip(np.rint(screen * SUBPIXEL), -limit * SUBPIXEL, limit * SUBPIXEL).astype(np.int64)
-    px, py = np.ascontiguousarray(p[:, 0]), np.ascontiguousarray(p[:, 1])
-    best = np.full((height, width), -1, np.int32)
-    buffer = np.full((height, width), NOTHING, np.float64)
-    weights = np.zeros((height, width, 3), np.float64)
-    _fill(px, py, depth.astype(np.float64), triangles, best, buffer, weights)
-    pixels = np.flatnonzero(best.ravel() >= 0)
-    out = np.empty((len(pixels), attributes.shape[1]), np.float32)
-    _gather(
-        pixels, best, weights, px, py, triangles, np.ascontiguousarray(attributes, np.float32), out
-    )
-    return pixels, best.ravel()[pixels], out, buffer.astype(np.float32)
+    for g in range(grids.shape[0]):
+        grid = grids[g]
+        for k in range(grid.start, grid.start + grid.rows * grid.columns):
+            x, y, z = points[k, 0], points[k, 1] - PIVOT_Y, points[k, 2] - PIVOT_Z
+            a, b, c = _turned(turn, x, y, z)
+            if grid.kind == BODY:
+                share = step(0.13, 0.0, paint[k, 1])
+                x, y, z = _turned(still, x, y, z)
+                a, b, c = x + share * (a - x), y + share * (b - y), z + share * (c - z)
+            b, c = b + PIVOT_Y, c + PIVOT_Z
+            points[k, 0], points[k, 1], points[k, 2] = a, b, c
+            px, py = project(camera, a, b, c)
+            screen[k, 0] = int(np.rint(min(max(px * SUBPIXEL, -FAR), FAR)))
+            screen[k, 1] = int(np.rint(min(max(py * SUBPIXEL, -FAR), FAR)))
+
+
+@kernel
+def normals(grids, points, out):
+    """Write the unit normal of each posed vertex, from its neighbours; small parts look at the camera."""
+    for g in range(grids.shape[0]):
+        grid = grids[g]
+        rows, columns, flip = grid.rows, grid.columns, grid.kind not in (HEAD, BODY)
+        for i in range(rows):
+            above = grid.start + max(i - 1, 0) * columns
+            below = grid.start + min(i + 1, rows - 1) * columns
+            row = grid.start + i * columns
+            for j in range(columns):
+                if grid.kind in (FRAME, LENS):
+                    out[row + j, 0], out[row + j, 1], out[row + j, 2] = 0.0, 0.3, 0.95
+                    continue
+                a, b = row + max(j - 1, 0), row + min(j + 1, columns - 1)
+                ux, uy, uz = (
+                    points[b, 0] - points[a, 0],
+                    points[b, 1] - points[a, 1],
+                    points[b, 2] - points[a, 2],
+                )
+                a, b = above + j, below + j
+                vx, vy, vz = (
+                    points[b, 0] - points[a, 0],
+                    points[b, 1] - points[a, 1],
+                    points[b, 2] - points[a, 2],
+                )
+                x, y, z = vy * uz - vz * uy, vz * ux - vx * uz, vx * uy - vy * ux
+                size = 1.0 / (np.sqrt(x * x + y * y + z * z) + 1e-9)
+                if flip and z < 0.0:
+                    size = -size
+                out[row + j, 0], out[row + j, 1], out[row + j, 2] = x * size, y * size, z * size
+
+
+@part
+def _cross(ax, ay, bx, by, cx, cy):
+    return (bx - ax) * (cy - ay) - (cx - ax) * (by - ay)
+
+
+@part
+def _fill(screen, points, a, b, c, code, owner, hide, depth, best, owners):
+    """Draw one triangle, unless it shows its back and `hide` is set; return how many pixels it covers first."""
+    xa, ya = np.int64(screen[a, 0]), np.int64(screen[a, 1])
+    xb, yb = np.int64(screen[b, 0]), np.int64(screen[b, 1])
+    xc, yc = np.int64(screen[c, 0]), np.int64(screen[c, 1])
+    area = _cross(xa, ya, xb, yb, xc, yc)
+    if area == 0 or (hide and area > 0):
+        return 0
+    height, width = depth.shape
+    # pixel centres are at odd multiples of half a pixel
+    x0 = max(0, (min(xa, xb, xc) + SUBPIXEL // 2 - 1) >> 6)
+    x1 = min(width - 1, (max(xa, xb, xc) - SUBPIXEL // 2) >> 6)
+    y0 = max(0, (min(ya, yb, yc) + SUBPIXEL // 2 - 1) >> 6)
+    y1 = min(height - 1, (max(ya, yb, yc) - SUBPIXEL // 2) >> 6)
+    if x0 > x1 or y0 > y1:
+        return 0
+    sign = 1 if area > 0 else -1
+    za, share = points[a, 2], 1.0 / abs(area)
+    slope_b, slope_c = (points[b, 2] - za) * share, (points[c, 2] - za) * share
+    da, db = sign * SUBPIXEL * (yb - yc), sign * SUBPIXEL * (yc - ya)
+    fresh = 0
+    for i in range(y0, y1 + 1):
+        cy, cx = i * SUBPIXEL + SUBPIXEL // 2, x0 * SUBPIXEL + SUBPIXEL // 2
+        ea = sign * _cross(xb, yb, xc, yc, cx, cy)
+        eb = sign * _cross(xc, yc, xa, ya, cx, cy)
+        ec = abs(area) - ea - eb
+        for j in range(x0, x1 + 1):
+            if (ea | eb | ec) >= 0:
+                z = np.float32(za + eb * slope_b + ec * slope_c)
+                if z > depth[i, j]:
+                    if depth[i, j] == NOTHING:
+                        fresh += 1
+                    depth[i, j], best[i, j], owners[i, j] = z, code, owner
+            ea, eb, ec = ea + da, eb + db, ec - da - db
+    return fresh
+
+
+@part
+def _empty(screen, a, c):
+    """Return whether no pixel's centre is within the bounds of a cell with the upper vertices a, a + 1 and c, c + 1."""
+    x0 = min(screen[a, 0], screen[a + 1, 0], screen[c, 0], screen[c + 1, 0])
+    x1 = max(screen[a, 0], screen[a + 1, 0], screen[c, 0], screen[c + 1, 0])
+    if (x0 + SUBPIXEL // 2 - 1) >> 6 > (x1 - SUBPIXEL // 2) >> 6:
+        return True
+    y0 = min(screen[a, 1], screen[a + 1, 1], screen[c, 1], screen[c + 1, 1])
+    y1 = max(screen[a, 1], screen[a + 1, 1], screen[c, 1], screen[c + 1, 1])
+    return (y0 + SUBPIXEL // 2 - 1) >> 6 > (y1 - SUBPIXEL // 2) >> 6
+
+
+@kernel
+def rasterize(grids, hidden_back, screen, points, depth, best, owners):
+    """Draw every grid's triangles with a z-buffer; return the number of pixels covered.
+
+    Writes for each pixel its depth, the triangle that won (twice its upper left vertex, plus one for the lower half)
+    and that triangle's grid. `hidden_back` says that nothing can be seen of the inside of the head.
+    """
+    covered = 0
+    for g in range(grids.shape[0]):
+        grid = grids[g]
+        hide = hidden_back and grid.kind == HEAD
+        for i in range(grid.rows - 1):
+            for a in range(grid.start + i * grid.columns, grid.start + (i + 1) * grid.columns - 1):
+                c = a + grid.columns
+                if _empty(screen, a, c):
+                    continue
+                covered += _fill(screen, points, a, c, a + 1, 2 * a, g, hide, depth, best, owners)
+                covered += _fill(
+                    screen, points, a + 1, c, c + 1, 2 * a + 1, g, hide, depth, best, owners
+                )
+    return covered
+
+
+@part
+def _centre(i, j, seen, side):
+    """Return the mean centre, in subpixels, of the samples of pixel (i, j) whose bits are set, and their number."""
+    x, y, n, s = 0, 0, 0, 0
+    for dy in range(side):
+        for dx in range(side):
+            if (seen >> s) & 1:
+                x, y, n = x + 2 * dx + 1, y + 2 * dy + 1, n + 1
+            s += 1
+    half = SUBPIXEL // 2
+    return j * side * SUBPIXEL + x * half // n, i * side * SUBPIXEL + y * half // n, n
+
+
+@part
+def _put_point(at, pixel, code, owner, x, y, weight):
+    at.pixel, at.code, at.owner, at.x, at.y, at.weight = pixel, code, owner, x, y, weight
+
+
+@kernel
+def resolve(depth, best, owners, side, near, points):
+    """Gather `side` × `side` samples a pixel into visible points: one for each of the two first grids in a pixel.
+
+    Writes the depth of each pixel's nearest sample into `near` (h, w), and POINT_AT records into `points`; returns
+    how many. Samples of a third grid count as the second's.
+    """
+    count, width = 0, near.shape[1]
+    for i in range(near.shape[0]):
+        for j in range(width):
+            nearest, first, second = np.float32(NOTHING), -1, -1
+            seen, first_seen, first_owner = 0, 0, 0
+            s = 0
+            for y in range(i * side, (i + 1) * side):
+                for x in range(j * side, (j + 1) * side):
+                    if depth[y, x] != NOTHING:
+                        nearest, owner = max(nearest, depth[y, x]), owners[y, x]
+                        seen |= 1 << s
+                        if first < 0:
+                            first, first_owner = s, owner
+                        if owner == first_owner:
+                            first_seen |= 1 << s
+                        elif second < 0:
+                            second = s
+                    s += 1
+            near[i, j] = nearest
+            if first < 0:
+                continue
+            pixel, y, x = i * width + j, i * side + first // side, j * side + first % side
+            cx, cy, n = _centre(i, j, first_seen, side)
+            _put_point(points[count], pixel, best[y, x], owners[y, x], cx, cy, n)
+            count += 1
+            if second >= 0:
+                y, x = i * side + second // side, j * side + second % side
+                cx, cy, n = _centre(i, j, seen & ~first_seen, side)
+                _put_point(points[count], pixel, best[y, x], owners[y, x], cx, cy, n)
+                count += 1
+    return count
+
+
+@part
+def corners(code, columns):
+    """Return the three vertices of a triangle that `rasterize` named."""
+    a = code >> 1
+    c = a + columns
+    if code & 1:
+        return a + 1, c, c + 1
+    return a, c, a + 1
+
+
+@part
+def weights(screen, a, b, c, x, y):
+    """Return the shares of a triangle's corners at a place in subpixels."""
+    xa, ya = np.int64(screen[a, 0]), np.int64(screen[a, 1])
+    xb, yb = np.int64(screen[b, 0]), np.int64(screen[b, 1])
+    xc, yc = np.int64(screen[c, 0]), np.int64(screen[c, 1])
+    scale = 1.0 / _cross(xa, ya, xb, yb, xc, yc)
+    wa = _cross(xb, yb, xc, yc, x, y) * scale
+    wb = _cross(xc, yc, xa, ya, x, y) * scale
+    return wa, wb, 1.0 - wa - wb
+
+
+@kernel
+def face_box(grid, screen, paint, box):
+    """Write the box (4,) xyxy of the face's vertices in working pixels; return the area of its cells turned to us."""
+    x1, y1, x2, y2, area = float(FAR), float(FAR), -float(FAR), -float(FAR), 0.0
+    for i in range(grid.rows):
+        for j in range(grid.columns):
+            k = grid.start + i * grid.columns + j
+            if abs(paint[k, 2]) >= FACE_AZIMUTH or paint[k, 1] >= FACE_TOP:
+                continue
+            above = k - grid.columns
+            if i > 0 and paint[above, 1] >= FACE_TOP:
+                # the box ends between two rows
+                share = (FACE_TOP - paint[k, 1]) / (paint[above, 1] - paint[k, 1])
+                x = screen[k, 0] + share * (screen[above, 0] - screen[k, 0])
+                y = screen[k, 1] + share * (screen[above, 1] - screen[k, 1])
+                x1, x2, y1, y2 = min(x1, x), max(x2, x), min(y1, y), max(y2, y)
+            x1, x2 = min(x1, screen[k, 0]), max(x2, screen[k, 0])
+            y1, y2 = min(y1, screen[k, 1]), max(y2, screen[k, 1])
+            if i + 1 == grid.rows or j + 1 == grid.columns:
+                continue
+            right, below = k + 1, k + grid.columns
+            d = below + 1
+            if abs(paint[d, 2]) < FACE_AZIMUTH and paint[d, 1] < FACE_TOP:
+                down_x, down_y = screen[d, 0] - screen[k, 0], screen[d, 1] - screen[k, 1]
+                up_x = screen[right, 0] - screen[below, 0]
+                up_y = screen[right, 1] - screen[below, 1]
+                area += max(0.0, -0.5 * (1.0 * down_x * up_y - 1.0 * down_y * up_x))
+    box[0], box[1], box[2], box[3] = x1 / SUBPIXEL, y1 / SUBPIXEL, x2 / SUBPIXEL, y2 / SUBPIXEL
+    return area / (SUBPIXEL * SUBPIXEL)

@@ -23,7 +23,7 @@ from facelab.datasets.synthetic.tasks._pairs import FEWEST, base_pairs, hard_pai
 from facelab.datasets.synthetic.tasks._scenes import DEFAULT_SIZE
 
 SCHEMA = "facelab.synthetic/1"
-RENDERER = 1  # raise it when the same request no longer gives the same pixels
+RENDERER = 2  # raise it when the same request no longer gives the same pixels
 JOURNAL = ".journal.jsonl"
 MANIFEST, LABELS, PAIRS, HARD, SHEET = (
     "manifest.json",

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from facelab.core.errors import BadInputError, did_you_mean
+from facelab.datasets.synthetic._develop import over
 from facelab.datasets.synthetic._numerics import DEGREE, sincos
-from facelab.datasets.synthetic._render import Layer, View, render
+from facelab.datasets.synthetic._render import Layer, Look, View, render
 from facelab.datasets.synthetic._stream import Stream
 from facelab.datasets.synthetic.appearance._background import background
 from facelab.datasets.synthetic.appearance._light import Lighting, draw_lighting
-from facelab.datasets.synthetic.appearance._paint import Look
 from facelab.datasets.synthetic.camera._filters import bilinear_sample
 from facelab.datasets.synthetic.camera._optics import FULL, Optics, draw_optics, expose
 from facelab.datasets.synthetic.geometry._expression import (
@@ -339,7 +339,8 @@ def make(recipe: Recipe, size: int) -> Sample:
     work = recipe.resolution or size
     layer = draw_layer(recipe, view_of(recipe, work))
     behind = background(Stream("background", recipe.background), (work, work))
-    image = np.rint(layer.colour + behind * (1 - layer.alpha[..., None])).astype(np.int32)
+    image = np.empty_like(behind)
+    over(layer.colour, layer.alpha, behind, image)
     visible, visibility = layer.visible, layer.visibility
     if recipe.occluder is not None:
         image, visible, visibility = _occlude(image, layer, recipe.occluder)
