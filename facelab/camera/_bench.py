@@ -13,6 +13,7 @@ import numpy as np
 from facelab.camera.pixels._convert import convert, decode_jpeg
 from facelab.camera.pixels._formats import pixel_format
 from facelab.core.errors import BadInputError, UnsupportedError, did_you_mean
+from facelab.core.result import Result
 from facelab.core.timing import median_interval
 
 BUSES: dict[str, float] = {
@@ -27,7 +28,7 @@ QUALITY = 80
 
 
 @dataclass(frozen=True)
-class DecodeCost:
+class DecodeCost(Result):
     """Processor seconds per frame of one format, size and decoder, measured.
 
     `cpu_s` is the median over `n` frames of one thread, `lo` and `hi` its 95 % interval; `bytes` of the frame.
@@ -60,7 +61,7 @@ class DecodeCost:
 
 
 @dataclass(frozen=True)
-class Choice:
+class Choice(Result):
     """What one format gives on a bus: `wire_s` is modelled, `cpu_s` measured.
 
     `rate` is the highest that the wire carries, `latency_s` wire plus decoding of one frame, `core` the share of a

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import html
-import os
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facelab.camera._errors import NegotiationError
 from facelab.camera.pixels._formats import pixel_format
 from facelab.core.errors import BadInputError, did_you_mean
-from facelab.core.files import write_json
+from facelab.core.result import Result
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
 RATE_TOLERANCE = 0.002
 """Rates closer than this share count as equal: 30 and 30000/1001 frames per second do."""
@@ -123,7 +120,7 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Contract:
+class Contract(Result):
     """What a source has promised to deliver.
 
     Parameters
@@ -172,41 +169,21 @@ class Contract:
         out["offers"] = [m.text() for m in self.offers]
         return out
 
-    def to_frame(self) -> pd.DataFrame:
+    def rows(self) -> list[dict[str, Any]]:
         """Return asked against got, one row per property."""
-        import pandas as pd
-
-        return pd.DataFrame(self._rows(), columns=["property", "asked", "got", "same"])
-
-    def _rows(self) -> list[tuple[str, str, str, bool]]:
         size = None if self.asked.size is None else "x".join(map(str, self.asked.size))
         rate = None if self.asked.rate is None else f"{self.asked.rate:.4g}"
+        got_rate = "unknown" if self.rate is None else f"{self.rate:.4g}"
         differs = {d.name for d in self.differences}
+        table = (
+            ("format", self.asked.format, self.format),
+            ("size", size, f"{self.width}x{self.height}"),
+            ("rate", rate, got_rate),
+        )
         return [
-            ("format", self.asked.format or "any", self.format, "format" not in differs),
-            ("size", size or "any", f"{self.width}x{self.height}", "size" not in differs),
-            (
-                "rate",
-                rate or "any",
-                "unknown" if self.rate is None else f"{self.rate:.4g}",
-                "rate" not in differs,
-            ),
+            {"property": name, "asked": asked or "any", "got": got, "same": name not in differs}
+            for name, asked, got in table
         ]
-
-    def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><td>{html.escape(a)}</td><td>{html.escape(b)}</td><td>{html.escape(c)}</td>"
-            f"<td>{'yes' if same else 'no (allowed)'}</td></tr>"
-            for a, b, c, same in self._rows()
-        )
-        return (
-            f"<p>{html.escape(self.source)}</p><table><thead><tr><th></th><th>asked</th><th>got</th>"
-            f"<th>same</th></tr></thead><tbody>{rows}</tbody></table>"
-        )
-
-    def save(self, path: str | os.PathLike) -> Path:
-        """Write the contract as JSON, atomically, and return the path."""
-        return write_json(path, {"schema": "facelab.camera-contract/1", **self.to_dict()})
 
 
 def same_rate(a: float, b: float) -> bool:

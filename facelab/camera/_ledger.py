@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from facelab.core.errors import CheckFailedError
+from facelab.core.result import Result
 
 DELIVERED = "delivered"
 REASONS: dict[str, str] = {
@@ -41,7 +42,7 @@ EVENTS: dict[str, str] = {
 
 
 @dataclass(frozen=True)
-class LedgerReport:
+class LedgerReport(Result):
     """A ledger at one moment, as plain numbers."""
 
     name: str

@@ -13,13 +13,14 @@ import numpy as np
 
 from facelab.camera._errors import PoolExhaustedError, StaleFrameError
 from facelab.core.errors import BadInputError
+from facelab.core.result import Result
 
 POISON = 0xA5
 """What a released slot is filled with when a pool poisons."""
 
 
 @dataclass(frozen=True)
-class PoolReport:
+class PoolReport(Result):
     """What a pool has seen.
 
     `exhausted` counts requests that found no free slot; `recovered` counts slots whose frame was dropped without

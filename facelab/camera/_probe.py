@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import html
-import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,16 +12,14 @@ from facelab.camera._errors import NoFrameError, SourceEndedError
 from facelab.camera._ledger import LedgerReport
 from facelab.camera._source import Source
 from facelab.core.errors import FacelabError
-from facelab.core.files import write_json
+from facelab.core.result import Result
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from facelab.camera.v4l2._kernel import Kernel
 
 
 @dataclass(frozen=True)
-class Probe:
+class Probe(Result):
     """What a source promised and what was measured over some frames of each stream.
 
     Parameters
@@ -73,29 +68,17 @@ class Probe:
             "schedule": self.schedule,
         }
 
-    def to_frame(self) -> pd.DataFrame:
+    def rows(self) -> list[dict[str, Any]]:
         """Return one row per stream."""
-        import pandas as pd
-
-        return pd.DataFrame(
-            [
-                {
-                    "stream": s,
-                    "measured rate": rate,
-                    "age ms, median": 1e3 * self.ages_s[s][0],
-                    "age ms, 95 %": 1e3 * self.ages_s[s][1],
-                }
-                for s, rate in self.rates.items()
-            ]
-        )
-
-    def _repr_html_(self) -> str:
-        name = html.escape(self.contract.source)
-        return f"<p>{name}</p>{self.contract._repr_html_()}{self.to_frame().to_html(index=False)}"
-
-    def save(self, path: str | os.PathLike) -> Path:
-        """Write the probe as JSON, atomically, and return the path."""
-        return write_json(path, {"schema": "facelab.camera-probe/1", **self.to_dict()})
+        return [
+            {
+                "stream": s,
+                "measured rate": rate,
+                "age ms, median": 1e3 * self.ages_s[s][0],
+                "age ms, 95 %": 1e3 * self.ages_s[s][1],
+            }
+            for s, rate in self.rates.items()
+        ]
 
 
 def probe(source: Source, frames: int = 30) -> Probe:

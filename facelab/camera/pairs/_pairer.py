@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import html
 import math
-import os
 import statistics
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,15 +17,15 @@ from facelab.camera.pairs import _policies
 from facelab.camera.pairs._clockfit import WARM_UP, ClockEstimator, ClockFit
 from facelab.camera.pairs._policies import POLICIES, Held, Step
 from facelab.core.errors import BadInputError, did_you_mean
-from facelab.core.files import write_json
+from facelab.core.result import Result
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 _NOTHING = np.zeros(0, np.uint8)
 
 
 @dataclass(frozen=True)
-class PairReport:
+class PairReport(Result):
     """What became of every frame of both streams, and what is known of their clocks.
 
     `clock_error_s` bounds what time stamps alone leave open; see `Pairer`.
@@ -57,25 +54,18 @@ class PairReport:
             "clock_error_s": None if self.clock_error_s == math.inf else self.clock_error_s,
         }
 
-    def to_frame(self) -> pd.DataFrame:
+    def rows(self) -> list[dict[str, Any]]:
         """Return one row per stream, one column per outcome."""
-        import pandas as pd
-
-        return pd.DataFrame(
-            [
-                {"stream": r.name, "arrived": r.arrived, **r.outcomes, "waiting": r.waiting}
-                for r in (self.colour, self.depth)
-            ]
-        ).fillna(0)
-
-    def _repr_html_(self) -> str:
-        return f"<p>{html.escape(self.policy)}: {self.pairs} pairs</p>" + self.to_frame().to_html(
-            index=False
-        )
-
-    def save(self, path: str | os.PathLike) -> Path:
-        """Write the report as JSON, atomically, and return the path."""
-        return write_json(path, {"schema": "facelab.pairs/1", **self.to_dict()})
+        names = dict.fromkeys([*self.colour.outcomes, *self.depth.outcomes])
+        return [
+            {
+                "stream": r.name,
+                "arrived": r.arrived,
+                **{name: r.outcomes.get(name, 0) for name in names},
+                "waiting": r.waiting,
+            }
+            for r in (self.colour, self.depth)
+        ]
 
 
 class Pairer:

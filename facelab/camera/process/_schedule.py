@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from facelab.core.errors import BadInputError
+from facelab.core.result import Result
 
 
 @dataclass(frozen=True)
-class Schedule:
+class Schedule(Result):
     """What a process asked of the scheduler, and what it has.
 
     Parameters

@@ -26,6 +26,7 @@ from facelab.camera._source import Continuity, Source
 from facelab.camera.pixels._formats import FORMATS
 from facelab.core.errors import BadInputError
 from facelab.core.files import check_writable, dumps, loads_strict, write_json
+from facelab.core.result import Result
 
 SCHEMA = "facelab.recording/1"
 _FIELDS = {
@@ -47,7 +48,7 @@ _FIELDS = {
 
 
 @dataclass(frozen=True)
-class Recorded:
+class Recorded(Result):
     """What was recorded: the folder, frames per stream, bytes, seconds, and the source's ledger."""
 
     folder: str
