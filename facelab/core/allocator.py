@@ -11,7 +11,7 @@ import functools
 
 M_MMAP_THRESHOLD = -3
 PINNED_THRESHOLD = 128 << 10
-"""Bytes from which every block gets a mapping of its own: glibc's own start value, which it otherwise raises."""
+"""Bytes from which every block gets its own mapping: glibc's own start value, which it otherwise raises."""
 
 
 class _MallInfo2(ctypes.Structure):
@@ -46,7 +46,7 @@ def _glibc() -> ctypes.CDLL | None:
 def in_use_bytes() -> int | None:
     """Return the bytes that `malloc` has handed out and not got back, or None where glibc does not tell.
 
-    Counts blocks of all arenas and blocks with a mapping of their own. Python's small objects are not in it: Python
+    Counts blocks of all arenas and blocks that have their own mapping. Python's small objects are not in it: Python
     maps their memory itself.
     """
     library = _glibc()
@@ -57,7 +57,7 @@ def in_use_bytes() -> int | None:
 
 
 def trim() -> bool:
-    """Return freed memory that the allocator kept to the system; tell whether any was.
+    """Return freed memory that the allocator kept to the system; return whether any was.
 
     Takes milliseconds and holds the allocator's lock: call it after a model was closed, not once per frame.
     """
@@ -66,7 +66,7 @@ def trim() -> bool:
 
 
 def pin_mmap_threshold(threshold: int = PINNED_THRESHOLD) -> bool:
-    """Give every block of at least `threshold` bytes a mapping of its own, for the life of this process.
+    """Give every block of at least `threshold` bytes its own mapping, for the life of this process.
 
     glibc raises the threshold to the largest block that was freed (up to 32 MiB). From then on a model's weights come
     from the heap, and a closed model's memory stays there. A pinned threshold returns it at once. The price: a fresh

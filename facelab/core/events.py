@@ -1,4 +1,4 @@
-"""What happens in this process beside the frames: lower rooms mark it, whoever traces listens.
+"""What happens in this process beside the frames: lower rooms mark it, a tracer listens.
 
 A room marks a span of time, such as the load of a model. Without a listener that costs half a microsecond.
 """

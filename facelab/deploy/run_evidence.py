@@ -104,9 +104,15 @@ def _calls(times: Sequence[float] | np.ndarray | None, path: object) -> np.ndarr
 
 def _memory(value: dict[str, Any], device: str, path: object) -> RunEvidence:
     name, peak, frames = value.get("verdict"), value.get("peak_rss_mb"), value.get("frames")
-    number = isinstance(peak, (int, float)) and not isinstance(peak, bool) and 0 < peak < 1e9
-    known = isinstance(name, str) and name in VERDICTS
-    if not known or not number or not isinstance(frames, int) or isinstance(frames, bool):
+    if (
+        not isinstance(name, str)
+        or name not in VERDICTS
+        or isinstance(peak, bool)
+        or not isinstance(peak, (int, float))
+        or not 0 < peak < 1e9
+        or not isinstance(frames, int)
+        or isinstance(frames, bool)
+    ):
         raise BadInputError(
             "the file is not a verdict about memory",
             where=path,

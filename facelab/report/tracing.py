@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -26,17 +26,17 @@ def stages(found: Stages) -> Figure:
     fig, ax = style.figure(9.0, 1.6 + 0.45 * len(rows))
     for k, level in enumerate(("p50", "p90", "p99")):
         for y, row in enumerate(rows):
-            value, lo, hi = (None if v is None else v * 1e3 for v in getattr(row, level))
+            value, lo, hi = getattr(row, level)
             at = y + (k - 1) * 0.2
             ax.plot(
-                [lo or value, hi or row.worst * 1e3],
+                [(lo or value) * 1e3, (hi or row.worst) * 1e3],
                 [at, at],
                 color=style.PALETTE[k],
                 lw=2,
                 ls="-" if hi else ":",
             )
             ax.plot(
-                value,
+                value * 1e3,
                 at,
                 style.MARKERS[k],
                 color=style.PALETTE[k],
@@ -164,7 +164,8 @@ def planted(rows: Sequence[Mapping[str, Any]]) -> Figure:
     columns = 4
     lines = -(-len(rows) // columns)
     fig, axes = style.figure(11.5, 2.3 * lines, rows=lines, columns=columns, squeeze=False)
-    for ax, row in zip(np.ravel(axes), rows):
+    flat = cast("np.ndarray", axes).ravel()
+    for ax, row in zip(flat, rows):
         r = {k: np.asarray(v, float) for k, v in row["readings"].items()}
         for k, (name, ls) in enumerate((("rss", "-"), ("in_use", "--"))):
             ax.plot(r["frame"], (r[name] - r[name][0]) / MB, color=style.PALETTE[k], ls=ls, lw=1.6)
@@ -173,12 +174,12 @@ def planted(rows: Sequence[Mapping[str, Any]]) -> Figure:
         ax.set_xlabel(row["case"], fontsize=8.5)
         ax.set_ylim(min(-1, ax.get_ylim()[0]), max(10, ax.get_ylim()[1]))
         ax.tick_params(labelsize=8)
-    for ax in np.ravel(axes)[len(rows) :]:
+    for ax in flat[len(rows) :]:
         ax.axis("off")
-    last = np.ravel(axes)[-1]
+    last = flat[-1]
     last.plot([], [], color=style.PALETTE[0], label="RSS")
     last.plot([], [], color=style.PALETTE[1], ls="--", label="in use by malloc")
-    last.legend(loc="center" if len(rows) < np.size(axes) else "upper left", fontsize=9)
+    last.legend(loc="center" if len(rows) < len(flat) else "upper left", fontsize=9)
     fig.supylabel("growth [MB]", fontsize=10)
     return fig
 

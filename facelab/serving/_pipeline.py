@@ -39,7 +39,7 @@ class FrameLike(Protocol):
 
 
 class FrameSource(Protocol):
-    """What delivers frames. `read` returns None when there are no more."""
+    """What delivers frames. `read` returns None when there are no more, or raises `camera.SourceEndedError`."""
 
     def read(self) -> FrameLike | None:
         """Return the next frame, or None at the end."""
@@ -94,7 +94,7 @@ class Pipeline:
     Raises
     ------
     BadInputError
-        There are no stages, or a name is used twice.
+        The pipeline has no stage, or a name is used twice.
 
     Examples
     --------
@@ -161,8 +161,8 @@ class Pipeline:
         for call in itertools.count() if frames is None else range(frames):
             with tracer.span(OUTER) as outer:
                 with tracer.span(CAPTURE) as capture:
-                    frame = source.read()
-                    due = getattr(frame, "due_ns", 0)
+                    frame = _read(source)
+                    due = _due_ns(frame)
                     if due:
                         # waiting for a paced source is not a delay: the call counts from when its frame was due
                         capture.start_at(due)
@@ -206,6 +206,28 @@ class Pipeline:
                 seconds.append(time.thread_time() - started)
             out[call, stage.name] = min(seconds)
         return out
+
+
+def _read(source: FrameSource) -> FrameLike | None:
+    """Return the next colour frame, or None at the source's end, which cameras and files raise."""
+    from facelab.camera import SourceEndedError
+
+    try:
+        frame = source.read()
+        while frame is not None and getattr(frame, "stream", "colour") != "colour":
+            frame.release()  # the depth frame of a sensor: this pipeline has no use for it
+            frame = source.read()
+    except SourceEndedError:
+        return None
+    return frame
+
+
+def _due_ns(frame: Any) -> int:
+    """Return when a frame was due (`perf_counter_ns`): its own word, or its age by the system's clock; 0 if unknown."""
+    due = int(getattr(frame, "due_ns", 0))
+    if not due and getattr(frame, "clock", None) == "monotonic":
+        due = time.perf_counter_ns() - int(max(0.0, frame.age_s) * 1e9)
+    return due
 
 
 @contextlib.contextmanager

@@ -46,7 +46,7 @@ class RenderedFrames:
     Raises
     ------
     BadInputError
-        There are no pictures, or one has another shape.
+        No picture was given, or one has another shape.
     """
 
     def __init__(

@@ -77,7 +77,7 @@ WAYS = {
 
 
 def swap_table(folder: Path, *, ways: tuple[str, ...] = tuple(WAYS)) -> SwapTable:
-    """Swap a model eight times in each way, each in a process of its own."""
+    """Swap a model eight times in each way, each in its own process."""
     model = heavy_model(Path(folder) / "swapped.onnx", SIDE, LAYERS)
     rss = {
         way: [

@@ -1,4 +1,4 @@
-"""Memory that grows in ten ways, each planted into a run of frames in a process of its own."""
+"""Memory that grows in ten ways, each planted into a run of frames in its own process."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class LeakTable:
 
 
 def leak_table(*, frames: int = 600, cases: tuple[str, ...] = tuple(EXPECTED)) -> LeakTable:
-    """Run each planted case in a process of its own and return its verdict.
+    """Run each planted case in its own process and return its verdict.
 
     Raises BadInputError for an unknown case.
     """

@@ -9,18 +9,4 @@
 
 import lazy_loader
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(
-    __name__,
-    submod_attrs={
-        "_causes": ["CAUSES", "FAULTS", "Causes", "SlowCall", "explain"],
-        "_export": ["FORMATS", "export", "folded"],
-        "_lines": ["allocating_lines"],
-        "_memory": ["MemoryReport", "MemoryWatch"],
-        "_observe": ["prometheus", "send_otlp", "serve_prometheus"],
-        "_quantiles": ["corrected", "quantile"],
-        "_stages": ["Stages"],
-        "_trace": ["Trace", "load"],
-        "_tracer": ["Tracer"],
-        "_verdict": ["VERDICTS"],
-    },
-)
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -34,7 +34,7 @@ CAUSES = {
     "blocked": "blocked; on what cannot be determined",
     "unknown": "no part of the time explains half of the excess",
 }
-"""Cause → what it means. The first eight are faults of a stage; the others lie outside it or are not determined."""
+"""Cause → what it means. The first eight are faults of a stage; the others are outside it or not determined."""
 FAULTS = ("sleep", "lock", "gc", "page_faults", "disk", "model_reload", "input", "waiting")
 LOOKS = {"sleep": "sleep", "lock": "lock", "timed lock": "lock", "file": "disk", "wait": "waiting"}
 """What the watcher saw a blocked thread doing → the cause."""
@@ -43,7 +43,7 @@ MOST_SHARE = 0.5
 CHEAP_FAULTS = 0.2
 """Page faults are priced as the tracer measured them on warm memory; cold memory costs up to five times as much."""
 LEAST_ALIKE = 8
-"""Spans with the same amount of work that make a median of their own."""
+"""Spans with the same amount of work that make their own median."""
 
 
 @dataclass(frozen=True)

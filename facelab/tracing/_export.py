@@ -21,8 +21,8 @@ _ARGS = ("cpu_ns", "wait_ns", "gc_ns", "minor_faults", "major_faults", "voluntar
 def chrome(trace: Trace) -> dict[str, Any]:
     """Return the Trace Event Format that chrome://tracing and ui.perfetto.dev read.
 
-    Spans are complete events in microseconds since the first one; model loads lie on their threads; each slow call
-    is an instant event that names its cause.
+    Spans are complete events in microseconds since the first one. Model loads are shown on their threads. Each slow
+    call is an instant event that names its cause.
     """
     c, zero = trace.columns, _zero(trace)
     threads = {t: k + 1 for k, t in enumerate(dict.fromkeys(c["thread"].tolist()))}

@@ -1,4 +1,4 @@
-"""Quantiles with intervals that assume nothing about the distribution, and latencies that nobody waited to measure."""
+"""Quantiles with intervals that assume no distribution, and latencies that a stall kept from being measured."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def quantile(
     Raises
     ------
     BadInputError
-        There are no samples, or `q` is out of range.
+        `samples` is empty, or `q` is out of range.
 
     Examples
     --------

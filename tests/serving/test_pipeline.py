@@ -105,6 +105,21 @@ def test_sources_that_cannot_deliver_are_refused(pictures, fps):
     assert caught.value.fix
 
 
+def test_a_camera_is_a_source_and_its_end_ends_the_run(tmp_path):
+    from facelab.camera import open_source
+    from facelab.core.png import encode_png
+
+    with open_source("rendered:size=64", format="RGB") as camera:
+        line = Pipeline([PipelineStage("shape", lambda frame: frame.image("RGB").shape)])
+        run = line.run(camera, frames=4)
+    assert run.results == ((64, 64, 3),) * 4
+    for k, picture in enumerate(PICTURES):
+        (tmp_path / f"{k}.png").write_bytes(encode_png(picture))
+    with open_source(str(tmp_path)) as folder:
+        ended = Pipeline([PipelineStage("read", first_pixel)]).run(folder)
+    assert ended.results == (0, 1, 2) and int(ended.trace.call.max()) == 2
+
+
 @pytest.fixture(scope="module")
 def models(mirror):
     from facelab import detection, embedding

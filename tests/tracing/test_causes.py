@@ -53,7 +53,7 @@ CASES = {
     "huge pages": ({"cpu_ns": 35, "minor_faults": 20, "sys_ns": 25}, {}, "page_faults"),
     "slept": ({"blocked": 30}, {"samples": [("sleep", "", 0)] * 4}, "sleep"),
     "lock": ({"blocked": 30}, {"samples": [("lock", "", 0)] * 4}, "lock"),
-    "timed lock, nobody computes": (
+    "timed lock, no other thread computes": (
         {"blocked": 30},
         {"samples": [("timed lock", "", 0)] * 4},
         "lock",
@@ -65,8 +65,8 @@ CASES = {
         {"samples": [("timed lock", "", 8 * k) for k in range(8)]},
         "gil",
     ),
-    "nobody looked": ({"blocked": 30}, {}, "blocked"),
-    "nobody looked, blocks read": ({"blocked": 30, "blocks_in": 8}, {}, "disk"),
+    "no look": ({"blocked": 30}, {}, "blocked"),
+    "no look, blocks read": ({"blocked": 30, "blocks_in": 8}, {}, "disk"),
     "load in the call": ({"cpu_ns": 35}, {"events": [(2, 30)]}, "model_reload"),
     "two short loads": ({"cpu_ns": 35}, {"events": [(1, 10), (11, 25)]}, "model_reload"),
     "a load too short": ({"cpu_ns": 35}, {"events": [(1, 5)]}, "computation"),

@@ -14,8 +14,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from facelab.core.errors import BadInputError
-from facelab.tracing import FORMATS, Tracer, export, folded, prometheus, send_otlp, serve_prometheus
-from facelab.tracing._export import chrome, speedscope
+from facelab.tracing import Tracer, export, folded, prometheus, send_otlp, serve_prometheus
+from facelab.tracing._export import FORMATS, chrome, speedscope
 from facelab.tracing._observe import ExportError
 
 

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 
 from facelab.core.errors import BadInputError
-from facelab.tracing import Trace, Tracer, corrected, load, quantile
+from facelab.tracing import Trace, Tracer, load
+from facelab.tracing._quantiles import corrected, quantile
 
 FIELDS = ("columns", "parent", "call")
 
