@@ -49,6 +49,9 @@ def run(argv: list[str] | None = None) -> int:
     """Run one command and return its exit code; errors a user can act on are printed without a traceback."""
     argv = sys.argv[1:] if argv is None else argv
     protect_children()
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a terminal of ISO 8859-1, a name that is not UTF-8
+            stream.reconfigure(errors="backslashreplace")
     try:
         _check_empty(argv)
         code = cli.main(args=argv, prog_name="facelab", standalone_mode=False)
@@ -66,6 +69,18 @@ def run(argv: list[str] | None = None) -> int:
         # the reader of our stdout went away (`facelab … | head`): stop quietly, and keep Python from complaining
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except UnicodeEncodeError as e:
+        error = BadInputError(
+            "a text cannot be written as bytes",
+            got=ascii(e.object[e.start : e.end])[:80],
+            fix="rename what holds it",
+        )
+        click.echo(f"error: {error}", err=True)
+        return error.exit_code
+    except RecursionError:
+        error = BadInputError("an input is nested too deeply", fix="check the input files")
+        click.echo(f"error: {error}", err=True)
+        return error.exit_code
     except OSError as e:
         # a folder that may not be written, a full disk, a name too long: whichever command met it
         click.echo(f"error: {from_os(e)}", err=True)

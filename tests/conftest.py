@@ -31,6 +31,8 @@ def find_assets() -> Path | None:
 def record_of_trust(tmp_path_factory):
     """Keep what tests trust and convert out of this checkout's own record."""
     with pytest.MonkeyPatch.context() as patch:
+        # one more process for each of a thousand small models; tests of that process remove the variable
+        patch.setenv("FACELAB_OPEN_DIRECTLY", "1")
         patch.setenv("FACELAB_TRUST", str(tmp_path_factory.mktemp("trust") / "trust.jsonl"))
         yield
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from facelab.commands.common import OutPath, emit, json_option, note
+from facelab.commands.common import OutPath, emit, json_option, note, trust_model_option
+from facelab.core.escape import line
 
 
 class BundleGroup(click.Group):
@@ -80,6 +81,7 @@ def command() -> None:
     metavar="W,H",
     help="Width and height of the pictures that emitted graphs (onnx, tflite) take.",
 )
+@trust_model_option
 @json_option
 def make(
     model,
@@ -149,7 +151,9 @@ def verify(folder, expect, public_key, as_json) -> int:
     text = (
         f"{folder}: {value['files']} files, {value['bytes']:,} bytes, hash {value['hash'][:16]}: whole"
         if found.ok
-        else "\n".join([*(f"{p.path}: {p.what}" for p in found.problems), f"{folder}: damaged"])
+        else "\n".join(
+            [*(line(f"{p.path}: {p.what}") for p in found.problems), f"{line(folder)}: damaged"]
+        )
     )
     emit(value, as_json=as_json, text=text)
     return 0 if found.ok else 1

@@ -5,10 +5,12 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import math
+import os
 from typing import Any
 
 import click
 
+from facelab.core import escape
 from facelab.core.errors import did_you_mean
 from facelab.core.files import check_writable, dumps
 
@@ -17,6 +19,20 @@ json_option = click.option(
     "as_json",
     is_flag=True,
     help="Print one JSON document on stdout; everything else goes to stderr.",
+)
+
+
+def _trusting(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if value:
+        os.environ["FACELAB_TRUST_MODEL"] = "1"
+
+
+trust_model_option = click.option(
+    "--trust-model",
+    is_flag=True,
+    expose_value=False,
+    callback=_trusting,
+    help="Let TensorFlow run the model without a sandbox: only for one whose maker you know.",
 )
 
 
@@ -94,12 +110,12 @@ class LazyGroup(click.Group):
 
 def emit(value: Any, *, as_json: bool, text: str) -> None:
     """Print `value` as one JSON document, or `text` for people."""
-    click.echo(dumps(value, indent=2) if as_json else text)
+    click.echo(dumps(value, indent=2) if as_json else escape.block(text))
 
 
 def note(message: str) -> None:
     """Print a remark on standard error."""
-    click.echo(message, err=True)
+    click.echo(escape.block(message), err=True)
 
 
 def progress(iterable, *, description: str, total: int | None = None):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from facelab.commands.common import emit, json_option
+from facelab.core.escape import line
 from facelab.doctor import Check, all_checks
 
 MARKS = {"ok": "ok     ", "info": "       ", "warn": "warning", "broken": "BROKEN "}
@@ -41,9 +42,9 @@ def render(checks: list[Check]) -> str:
         if check.area != area:
             area = check.area
             lines.append(f"{'' if not lines else chr(10)}{area}")
-        lines.append(f"  {MARKS[check.status]} {check.name}: {check.detail}")
+        lines.append(f"  {MARKS[check.status]} {line(check.name)}: {line(check.detail)}")
         if check.fix:
-            lines.append(f"          fix: {check.fix}")
+            lines.append(f"          fix: {line(check.fix)}")
     broken, warned = (sum(c.status == s for c in checks) for s in ("broken", "warn"))
     verdict = f"{broken} broken" if broken else "nothing is broken"
     lines.append(f"\n{verdict}, {warned} warning{'s' * (warned != 1)}")

@@ -6,7 +6,16 @@ from pathlib import Path
 
 import click
 
-from facelab.commands.common import THREADS, Float, FloatRange, OutPath, emit, json_option, note
+from facelab.commands.common import (
+    THREADS,
+    Float,
+    FloatRange,
+    OutPath,
+    emit,
+    json_option,
+    note,
+    trust_model_option,
+)
 from facelab.core.errors import BadInputError, UnsupportedError
 
 BACKENDS = ("modelmaker", "keras", "text")
@@ -150,6 +159,7 @@ def command() -> None:
 )
 @crop_option
 @votes_option
+@trust_model_option
 @json_option
 def train(backend: str, data: str, as_json: bool, **options) -> None:
     """Fine-tune a classifier and export it with everything that travels with it.
@@ -339,6 +349,7 @@ def _train_text(data: str, o: dict, as_json: bool) -> None:
 )
 @crop_option
 @votes_option
+@trust_model_option
 @json_option
 def evaluate(model, data, classes, n, seed, everything, workers, crop, ferplus, as_json) -> None:
     """Evaluate an exported classifier (a .tflite or the folder of a training; the last one trained by default).
@@ -428,6 +439,7 @@ def _evaluate_text(path: Path, data: str, as_json: bool) -> None:
     metavar="SCORE",
     help="Drop faces below this score of the detector.",
 )
+@trust_model_option
 @json_option
 def predict_(source, model, detector, least, as_json) -> None:
     """Find the faces of a picture or of a folder's pictures, crop them by the model's spec, and classify them.

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from facelab.commands.common import OutPath
+from facelab.core import escape
 from facelab.core.files import dumps, write_json
 
 json_file_option = click.option(
@@ -24,6 +25,7 @@ def emit_file(value: Any, json_path: str | None, *, text: str) -> None:
 
     With '-' the document goes to stdout and the text to stderr; otherwise the file is written atomically.
     """
+    text = escape.block(text)
     if json_path == "-":
         click.echo(text, err=True)
         click.echo(dumps(value, indent=2))

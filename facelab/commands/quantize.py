@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from facelab.commands.common import Float, OutPath, emit, json_option, note
+from facelab.commands.common import Float, OutPath, emit, json_option, note, trust_model_option
 
 
 @click.command(
@@ -148,6 +148,7 @@ from facelab.commands.common import Float, OutPath, emit, json_option, note
     help="Time the variants (fresh processes).",
 )
 @click.option("--layers", is_flag=True, help="Rank the layers too, by the end metric (slower).")
+@trust_model_option
 @json_option
 @click.pass_context
 def command(

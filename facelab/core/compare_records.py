@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from facelab.core import machine, records
 from facelab.core.errors import BadInputError
+from facelab.core.escape import line
 from facelab.core.records import Record
 from facelab.core.wording import number, span
 
@@ -206,7 +207,7 @@ def summary(rows: list[Row]) -> dict[str, int]:
 
 def text(rows: list[Row], name_a: str, name_b: str) -> str:
     """Return the comparison for a terminal: what differs, then the counts."""
-    lines = [f"A = {name_a}", f"B = {name_b}"]
+    lines = [f"A = {line(name_a)}", f"B = {line(name_b)}"]
     for row in rows:
         if row.verdict == "same":
             continue
@@ -214,7 +215,8 @@ def text(rows: list[Row], name_a: str, name_b: str) -> str:
         change = f" ({row.change:+.1%})" if differs else ""
         left = f"{number(row.a)} {span(*(row.a_interval or (None, None)))}".strip()
         right = f"{number(row.b)} {span(*(row.b_interval or (None, None)))}".strip()
-        figure = f"{row.step} · {row.case} · {row.metric}: {left} → {right} {row.unit}".rstrip()
-        lines += [f"{row.verdict.upper():<15} {figure}{change}", f"{'':<15} {row.why}"]
+        named = line(f"{row.step} · {row.case} · {row.metric}")
+        figure = f"{named}: {line(left)} → {line(right)} {line(row.unit)}".rstrip()
+        lines += [f"{row.verdict.upper():<15} {figure}{change}", f"{'':<15} {line(row.why)}"]
     counts = ", ".join(f"{n} {verdict}" for verdict, n in summary(rows).items() if n)
     return "\n".join([*lines, counts or "no figures to compare"])

@@ -8,6 +8,8 @@ import os
 from collections.abc import Iterator
 from difflib import get_close_matches
 
+from facelab.core import escape
+
 
 class FacelabError(Exception):
     """A failure that a user can act on; printed without a traceback by the command line.
@@ -44,11 +46,12 @@ class FacelabError(Exception):
         super().__init__(what)
 
     def __str__(self) -> str:
-        lines = [_shown(self.what)]
+        # lines of a field are indented, so that none of them passes for a field or a verdict
+        lines = [_shown(self.what, "  ")]
         for name in ("where", "expected", "got", "fix"):
             value = getattr(self, name)
             if value is not None:
-                lines.append(f"  {name + ':':<9} {_shown(value) if name == 'got' else value}")
+                lines.append(f"  {name + ':':<9} {_shown(value, ' ' * 12, cut=name == 'got')}")
         return "\n".join(lines)
 
     def __reduce__(self):
@@ -61,14 +64,15 @@ class FacelabError(Exception):
         return {"error": type(self).__name__, **fields}
 
 
-def _shown(text: str) -> str:
+def _shown(text: str, indent: str = "", *, cut: bool = True) -> str:
     """Return text that is fit for a terminal: cut where it is long, control characters as escapes.
 
     >>> _shown("a\\0b"), len(_shown("x" * 9999))
     ('a\\\\x00b', 421)
     """
-    shown = "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text[:400])
-    return shown if len(text) <= 400 else f"{shown} … ({len(text):,} characters)"
+    most = 400 if cut else 4000
+    shown = escape.block(text[:most], indent)
+    return shown if len(text) <= most else f"{shown} … ({len(text):,} characters)"
 
 
 def _rebuild(cls: type[FacelabError], state: dict) -> FacelabError:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterable, Sequence
 from typing import Any
+
+from facelab.core.escape import markup
 
 GOOD, BAD = "#00755a", "#b3420b"
 """Text colours for a pass and a fail: apart for colour-blind eyes, and legible on white. The word stands beside."""
@@ -21,11 +22,9 @@ def table(head: Sequence[str], rows: Iterable[Sequence[Any]], *, caption: str = 
     >>> table(["n", "a"], [[1.25, "<b>"]]).partition("<tbody>")[0]
     '<table><thead><tr><th>n</th><th style="text-align:left">a</th></tr></thead>'
     """
-    top, rows = f"<p>{html.escape(caption)}</p>" if caption else "", list(rows)
+    top, rows = f"<p>{markup(caption)}</p>" if caption else "", list(rows)
     texts = {k for row in rows for k, value in enumerate(row) if isinstance(value, str)}
-    heads = "".join(
-        f"<th{LEFT if k in texts else ''}>{html.escape(h)}</th>" for k, h in enumerate(head)
-    )
+    heads = "".join(f"<th{LEFT if k in texts else ''}>{markup(h)}</th>" for k, h in enumerate(head))
     body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows)
     return f"{top}<table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>"
 
@@ -37,4 +36,4 @@ def _cell(value: Any) -> str:
         "PASS": f";color:{GOOD};font-weight:600",
         "FAIL": f";color:{BAD};font-weight:600",
     }.get(str(value), "")
-    return f'<td style="text-align:left{colour}">{html.escape("–" if value is None else str(value))}</td>'
+    return f'<td style="text-align:left{colour}">{markup("–" if value is None else value)}</td>'

@@ -94,7 +94,9 @@ def enter(limits: dict) -> None:
         raise SandboxError(why)
     _limit(limits)
     libc = _libc()
-    libc.prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG: this process ends with its parent
+    if not limits.get("outlives_thread"):
+        # PR_SET_PDEATHSIG: this process ends with the thread that started it
+        libc.prctl(1, signal.SIGKILL, 0, 0, 0)
     if libc.prctl(38, 1, 0, 0, 0):  # PR_SET_NO_NEW_PRIVS
         raise SandboxError("the kernel does not let a process give up privileges")
     _landlock(limits)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import os
 import shutil
 import tempfile
@@ -15,6 +14,7 @@ import numpy as np
 import facelab
 from facelab.core import records
 from facelab.core.errors import BadInputError
+from facelab.core.escape import markup
 from facelab.core.files import read_json, write_json, write_npy, write_text
 from facelab.core.hashing import sha256_file
 from facelab.core.html_table import table
@@ -86,8 +86,8 @@ class Bundle:
             for role, fs in roles.items()
         ]
         return (
-            f"<b>{html.escape(m.name)}</b> · {html.escape(m.task)} · {html.escape(m.runtime)} · licence "
-            f"{html.escape(m.licence.licence)} · bundle <code>{m.hash[:12]}</code>"
+            f"<b>{markup(m.name)}</b> · {markup(m.task)} · {markup(m.runtime)} · licence "
+            f"{markup(m.licence.licence)} · bundle <code>{m.hash[:12]}</code>"
             + table(["role", "files", "bytes", "path"], rows)
         )
 

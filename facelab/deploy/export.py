@@ -7,6 +7,7 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import facelab
+from facelab.core import escape
 from facelab.core.files import write_bytes, write_json
 from facelab.deploy.gate import Verdict
 from facelab.deploy.policy import CHECKS
@@ -34,7 +35,7 @@ def sarif(verdict: Verdict) -> dict:
             "ruleId": c.name,
             "ruleIndex": CHECKS.index(c.name),
             "level": "error",
-            "message": {"text": f"{c.what}." + (f" Fix: {c.fix}." if c.fix else "")},
+            "message": {"text": escape.block(f"{c.what}." + (f" Fix: {c.fix}." if c.fix else ""))},
             "locations": [
                 {
                     "physicalLocation": {
@@ -75,7 +76,10 @@ def junit(verdict: Verdict) -> bytes:
         case = ET.SubElement(suite, "testcase", classname="facelab.gate", name=c.name, time="0")
         if c.name in verdict.refused:
             ET.SubElement(
-                case, "failure", message=_clean(c.what), type=c.causes[0] if c.causes else c.status
+                case,
+                "failure",
+                message=_clean(c.what),
+                type=_clean(c.causes[0] if c.causes else c.status),
             ).text = _clean(f"{c.what}\n{c.fix}".strip())
         elif c.status == "skipped":
             ET.SubElement(case, "skipped", message=_clean(c.what))
@@ -104,7 +108,7 @@ def junit(verdict: Verdict) -> bytes:
 
 
 def _clean(text: str) -> str:
-    return fingerprint_export.xml_text(text)
+    return escape.xml(text)
 
 
 def write_sarif(verdict: Verdict, path: str | os.PathLike) -> Path:

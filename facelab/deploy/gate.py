@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -12,6 +11,7 @@ from pathlib import Path
 from facelab import fingerprint as fingerprints
 from facelab.core import records
 from facelab.core.errors import FacelabError
+from facelab.core.escape import line, markup
 from facelab.core.records import Record, now
 from facelab.deploy import checks, evidence, golden, policy
 from facelab.deploy.answers import Seen, ask
@@ -75,29 +75,29 @@ class Verdict:
         width = max(len(c.name) for c in self.checks)
         lines = []
         for c in self.checks:
-            lines.append(f"{c.status.upper():<8} {c.name:<{width}}  {c.what}")
+            lines.append(f"{c.status.upper():<8} {c.name:<{width}}  {line(c.what)}")
             if c.name in self.refused and c.status == "skipped":
                 lines.append(f"{'':<8} {'':<{width}}  the policy does not let it be skipped")
             if c.fix and (c.status == "fail" or c.name in self.refused):
-                lines.append(f"{'':<8} {'':<{width}}  fix: {c.fix}")
+                lines.append(f"{'':<8} {'':<{width}}  fix: {line(c.fix)}")
         because = f" because of {', '.join(self.refused)}" if self.refused else ""
         return "\n".join(
-            [*lines, "", f"{self.word}: {self.name} under policy {self.policy!r}{because}"]
+            [*lines, "", f"{self.word}: {line(self.name)} under policy {self.policy!r}{because}"]
         )
 
     def _repr_html_(self) -> str:
         rows = "".join(
             f"<tr><td style='color:{COLOURS[c.status]};font-weight:600'>{c.status.upper()}</td>"
-            f"<td style='text-align:left'>{html.escape(c.name.replace('_', ' '))}</td>"
-            f"<td style='text-align:left;max-width:46em;white-space:normal'>{html.escape(c.what)}"
-            + (f"<br><b>Fix:</b> {html.escape(c.fix)}" if c.status == "fail" and c.fix else "")
+            f"<td style='text-align:left'>{markup(c.name.replace('_', ' '))}</td>"
+            f"<td style='text-align:left;max-width:46em;white-space:normal'>{markup(c.what)}"
+            + (f"<br><b>Fix:</b> {markup(c.fix)}" if c.status == "fail" and c.fix else "")
             + "</td></tr>"
             for c in self.checks
         )
         colour = COLOURS["pass" if self.passed else "fail"]
         return (
             f"<p><span style='background:{colour};color:#fff;border-radius:12px;padding:1px 10px;font-weight:600'>"
-            f"{self.word}</span> {html.escape(self.name)} under policy “{html.escape(self.policy)}”</p>"
+            f"{self.word}</span> {markup(self.name)} under policy “{markup(self.policy)}”</p>"
             f"<table><thead><tr><th></th><th style='text-align:left'>check</th><th style='text-align:left'>what "
             f"was found</th></tr></thead><tbody>{rows}</tbody></table>"
         )

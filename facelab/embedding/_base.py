@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar, Literal
 
@@ -31,7 +32,16 @@ class Embedder(ABC):
 
     def __init__(self, name: str):
         self.name = name
-        self.timings: Timings | None = None
+        self._clock = threading.local()
+
+    @property
+    def timings(self) -> Timings | None:
+        """Seconds of this thread's last call."""
+        return getattr(self._clock, "timings", None)
+
+    @timings.setter
+    def timings(self, value: Timings) -> None:
+        self._clock.timings = value
 
     @abstractmethod
     def _crops(self, crops: np.ndarray) -> np.ndarray:

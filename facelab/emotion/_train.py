@@ -25,6 +25,7 @@ from facelab.emotion._spec import quantized
 from facelab.emotion._split_file import write_split
 from facelab.preprocess import PreprocessSpec
 from facelab.preprocess.tflite_metadata import add_signature, write_metadata
+from facelab.zoo import trust
 from facelab.zoo.runtimes import open_model
 
 MODEL = "emotion_fp32.tflite"
@@ -252,7 +253,7 @@ def _record(parts, spec, settings, backbone, source, taught, result, model: Path
 
 
 def _spec_of(model: Path, spec: PreprocessSpec) -> PreprocessSpec:
-    opened = open_model(model)
+    opened = open_model(model, made_here=True)
     info = opened.inputs[0]
     if info.dtype == spec.output_dtype:
         return spec
@@ -276,6 +277,9 @@ def _collect(
                 shutil.copy(folder / name, tmp)
         else:
             write_bytes(out / name, (folder / name).read_bytes())
+    for name in files:
+        if name.endswith((".keras", ".tflite")) or (out / name / "saved_model.pb").is_file():
+            trust.vouch(out / name)
     for model in (out / name for name in files if name.endswith(".tflite")):
         _spec_of(model, spec).save(model.with_suffix(".preprocess.json"))
     write_split(out, parts)

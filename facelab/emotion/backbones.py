@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tarfile
 import tempfile
 from collections.abc import Callable, Sequence
@@ -14,6 +15,7 @@ from facelab.emotion import sources
 from facelab.emotion._pretrain import pretrain
 from facelab.emotion._spec import SIZE
 from facelab.preprocess import PreprocessSpec
+from facelab.zoo import trust
 from facelab.zoo.assets import data_folder, models_folder
 from facelab.zoo.catalogue import load_catalogue
 from facelab.zoo.store import require
@@ -53,6 +55,9 @@ def choose(name: str, *, size: int | None = None) -> Choice:
             where if where.suffix == ".h5" else str(where),
             size or entry.options["input_size"][0],
         )
+    foreign = (Path(name) / "saved_model.pb").is_file() or name.startswith("https://")
+    if foreign and not os.environ.get(trust.TRUST_MODEL):
+        raise trust.refuse_stranger(name, "training on this backbone", "training has no sandbox")
     if (Path(name) / "saved_model.pb").is_file():
         return Choice(name, str(Path(name).resolve()), size or SIZE)
     if name.startswith("https://"):

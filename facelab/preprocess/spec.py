@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from facelab.core.errors import BadInputError, did_you_mean
+from facelab.core.escape import line
 from facelab.core.files import read_json, write_json
 from facelab.core.hashing import sha256_json
 from facelab.preprocess.flow import State, advance
@@ -199,11 +200,11 @@ class PreprocessSpec:
 
     def text(self) -> str:
         """Return the spec for people: a line a stage, with what the array is after it."""
-        lines = [f"{self.name}  ({SCHEMA}, {self.hash[:12]})"]
+        lines = [f"{line(self.name)}  ({SCHEMA}, {self.hash[:12]})"]
         for i, (stage, state) in enumerate(zip(self.stages, self._states), 1):
             shape = "×".join("?" if n is None else str(n) for n in state.shape)
             lines.append(
-                f"{i:3} {stage.op:<9} {_parameters(stage):<70} → {shape} {state.dtype} {state.order}"
+                f"{i:3} {stage.op:<9} {line(_parameters(stage)):<70} → {shape} {state.dtype} {state.order}"
             )
         return "\n".join(lines)
 

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from facelab.core import job
+from facelab.core import fresh, job, sandbox
 from facelab.core.files import read_json, write_bytes, write_json, write_npy
 from facelab.quantization.edge import QuantizationError
+from facelab.zoo import trust
 
 FLOAT = "fp32"
 
@@ -33,18 +34,24 @@ def run_job(
     `tensors` become `calibration.npy`. Raises QuantizationError beginning with `what`, with the job's own words.
     """
     source = Path(task["source"])
+    free = trust.may_run_freely(source)
+    if not free and (why := sandbox.why_not()) is not None:
+        raise trust.refuse_stranger(source, f"{what[0].lower()}{what[1:]}", why)
     write_json(folder / "job.json", task | {"source": str(source.resolve())})
     if tensors is not None:
         write_npy(folder / "calibration.npy", tensors.astype(np.float32))
+    env = {k: v for k, v in os.environ.items() if k != "MPLBACKEND"}
     try:
         done = subprocess.run(
-            job.command(sys.executable, module, folder),
+            job.command(sys.executable, module, folder)
+            if free
+            else _confined(module, folder, source),
             capture_output=True,
             text=True,
             errors="replace",
             timeout=timeout,
             check=False,
-            env={k: v for k, v in os.environ.items() if k != "MPLBACKEND"},
+            env=sandbox.environment(os.path.realpath(folder), env) if not free else env,
         )
     except subprocess.TimeoutExpired:
         raise QuantizationError(
@@ -68,6 +75,13 @@ def run_job(
             got=f"{result['error']}: {' '.join(words[:3])[:400]}",
         )
     return result
+
+
+def _confined(module: str, folder: Path, source: Path) -> list[str]:
+    """Return the command of a job on a stranger's model: converting a SavedModel runs what it holds."""
+    limits = fresh.Confined(folder, (source,), seconds=None).limits()
+    script, *_ = job.command(sys.executable, module, folder)[2:]
+    return sandbox.command(limits, "facelab.core.job", script, os.path.realpath(folder))
 
 
 def convert(

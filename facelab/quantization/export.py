@@ -17,7 +17,7 @@ MANIFEST, REPORT = "calibration.json", "quantization.json"
 def with_spec(session: Session, variant: str, target: Path) -> Path:
     """Copy a variant's file to `target` and write its spec, quantize stage included, beside it; return `target`."""
     target.write_bytes(session.files[variant].read_bytes())
-    measure.with_quantize(session.subject.spec, open_model(target, threads=1)).save(
+    measure.with_quantize(session.subject.spec, open_model(target, threads=1, made_here=True)).save(
         target.with_suffix(".preprocess.json")
     )
     return target

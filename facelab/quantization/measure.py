@@ -70,7 +70,7 @@ def outputs(
 
     Integer outputs are dequantised.
     """
-    model = open_model(path, threads=threads)
+    model = open_model(path, threads=threads, made_here=True)
     full = with_quantize(spec, model)
     wanted = model.outputs if every else model.outputs[:1]
     found = [_quantization(model, info) for info in wanted]
@@ -154,7 +154,7 @@ def quality(
 
 def file_facts(path: Path, base: Path) -> dict[str, Any]:
     """Return what a variant's file weighs and computes in."""
-    onnx, model = path.suffix.lower() == ".onnx", open_model(path, threads=1)
+    onnx, model = path.suffix.lower() == ".onnx", open_model(path, threads=1, made_here=True)
     found = ends(model)
 
     def told(end):

@@ -61,7 +61,7 @@ class Session:
         try:
             self.base = self._base()
             self.onnx = self.base.suffix.lower() == ".onnx"
-            check_spec(open_model(self.base, threads=1), subject.spec)
+            check_spec(open_model(self.base, threads=1, made_here=True), subject.spec)
             self._decoder = (
                 boxes.Decoder(subject, self.base) if subject.task == "detector" else None
             )
@@ -177,7 +177,7 @@ class Session:
 
     def _check_runs(self, path: Path, recipe: Recipe) -> None:
         try:
-            open_model(path, threads=1)
+            open_model(path, threads=1, made_here=True)
         except FacelabError as e:  # quantisers write files that their own runtime refuses
             raise QuantizationError(
                 f"what {recipe.name} makes of the model does not run",
@@ -349,7 +349,7 @@ class Session:
         one = self.evaluation.tensors[:1]
         inputs = {}
         for name in names:
-            model = open_model(self.files[name], threads=1)
+            model = open_model(self.files[name], threads=1, made_here=True)
             inputs[name] = measure.to_input(one, measure.with_quantize(self.subject.spec, model))
         for n in counts:
             timed = bench.compare(

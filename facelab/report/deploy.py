@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from facelab.core.escape import markup
 from facelab.core.files import write_text
 from facelab.deploy.export import ABOUT
 from facelab.deploy.gate import Verdict
@@ -37,7 +38,7 @@ def write_page(verdict: Verdict, path: str | os.PathLike) -> Path:
 
 def page(verdict: Verdict) -> str:
     """Return the gate's page as HTML text."""
-    v, t = verdict, lambda s: html.escape(str(s))
+    v, t = verdict, lambda s: markup(s)
     rows = "".join(
         f'<tr><td class="{c.status}">{c.status.upper()}</td><td><b>{t(c.name.replace("_", " "))}</b><br>'
         f'<span class="soft">{t(ABOUT[c.name])}</span></td><td>{t(c.what)}'

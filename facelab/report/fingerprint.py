@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import base64
-import html
 import os
 from pathlib import Path
 
 import numpy as np
 
 from facelab.core.errors import FacelabError
+from facelab.core.escape import markup
 from facelab.core.files import write_text
 from facelab.fingerprint import Comparison, Finding
 from facelab.fingerprint.capture import read_tensor
@@ -96,7 +96,7 @@ def page(comparison: Comparison, *, tensors: tuple[str | None, str | None] = (No
 
 
 def _t(text: object) -> str:
-    return html.escape(str(text))
+    return markup(text)
 
 
 def _words(c: Comparison) -> str:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import base64
 import datetime
-import html
 import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from facelab.core.escape import markup
 from facelab.core.files import write_text
 from facelab.core.records import Record
 from facelab.core.wording import duration, number, plural, size, span
@@ -44,7 +44,7 @@ def write(
 
 
 def _e(value: Any) -> str:
-    return html.escape(str(value), quote=True)
+    return markup(value)
 
 
 def _badge(text: str, tone: str) -> str:

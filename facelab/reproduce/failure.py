@@ -6,6 +6,7 @@ import re
 import signal
 from dataclasses import asdict, dataclass, field
 
+from facelab.core import escape
 from facelab.core.errors import FacelabError
 
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
@@ -71,12 +72,12 @@ def from_dict(raw: dict) -> Failure:
 
 
 def plain(text: str) -> str:
-    """Return text without terminal colours.
+    """Return text without terminal colours; other control characters, C1 codes too, as escapes.
 
     >>> plain("\\x1b[31mred\\x1b[0m")
     'red'
     """
-    return _ANSI.sub("", text)
+    return escape.block(_ANSI.sub("", text).replace("\r\n", "\n"))
 
 
 def heading_of(cells: list, index: int) -> str:

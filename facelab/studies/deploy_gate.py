@@ -54,7 +54,7 @@ def int8(model: Path, calibration: FaceSet, out: Path, *, wrong_range: bool = Fa
     if wrong_range:
         tensors = MISTAKES["range"](tensors).astype(np.float32)
     EdgeQuantizer(model).quantize("int8", out, calibration=tensors, key=str(wrong_range))
-    opened = open_model(out)
+    opened = open_model(out, made_here=True)
     info = opened.inputs[0]
     scale, zero = opened.quantization[info.name]
     spec = (

@@ -15,11 +15,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from facelab.core.errors import BadInputError
+from facelab.core.errors import BadInputError, UnsupportedError
 from facelab.core.files import dumps, loads_strict
+from facelab.core.hashing import sha256_file, sha256_json
 from facelab.core.project import project_root
 
-How = Literal["first use", "converted"]
+How = Literal["first use", "converted", "made here"]
 MAX_RECORD = 16 << 20
 
 
@@ -108,3 +109,46 @@ def _who() -> str:
         return f"{getpass.getuser()}@{socket.gethostname()}"
     except (OSError, KeyError):
         return f"user {os.getuid()}"
+
+
+TRUST_MODEL = "FACELAB_TRUST_MODEL"
+"""Set (by `--trust-model`) where the user says that TensorFlow may run this call's model without a sandbox."""
+
+
+def content_hash(path: Path) -> tuple[str, int]:
+    """Return the SHA-256 and the size of a file, or of everything in a folder (a SavedModel)."""
+    if path.is_file():
+        return sha256_file(path), path.stat().st_size
+    files = sorted(p for p in path.rglob("*") if p.is_file())
+    listed = [[p.relative_to(path).as_posix(), sha256_file(p)] for p in files]
+    return sha256_json(listed), sum(p.stat().st_size for p in files)
+
+
+def vouch(path: Path) -> None:
+    """Remember a model that facelab made here, so that it may be run where no sandbox can be had."""
+    sha, size = content_hash(path)
+    if not is_vouched(path, sha):
+        remember(path.name, sha, size, str(path.resolve()), "made here")
+
+
+def is_vouched(path: Path, sha: str | None = None) -> bool:
+    """Return whether facelab made a model of this very content here."""
+    known = {t.sha256 for t in entries() if t.how == "made here"}
+    return bool(known) and (sha or content_hash(path)[0]) in known
+
+
+def may_run_freely(path: Path) -> bool:
+    """Return whether TensorFlow may run a model in this process: the user says so, or facelab made it."""
+    return bool(os.environ.get(TRUST_MODEL)) or is_vouched(path)
+
+
+def refuse_stranger(path: object, doing: str, why: str) -> UnsupportedError:
+    """Return the error for a model that could do anything, where nothing would hold it."""
+    return UnsupportedError(
+        f"{doing} would run whatever the model holds, and nothing would hold it",
+        where=path,
+        expected="a kernel with Landlock (Linux 5.13 or newer), or a model that you trust",
+        got=why,
+        fix="if you know who made the model, say --trust-model (or set FACELAB_TRUST_MODEL=1); "
+        "or use its .tflite or .onnx",
+    )

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import threading
+
 import numpy as np
 
 from facelab.core.errors import BadInputError
 from facelab.detection._base import Detections, Detector, Stopwatch, Timings
 from facelab.detection._inputs import bounded
+from facelab.zoo.runtimes.base import after_fork
 from facelab.zoo.runtimes.dlib import import_dlib
 
 
@@ -35,12 +39,16 @@ class DlibHog(Detector):
         self.score_threshold = 0.0 if score_threshold is None else float(score_threshold)
         self.upsample, self.max_side = upsample, max_side
         self._find = import_dlib().get_frontal_face_detector()
+        self._turn, self._process = threading.Lock(), os.getpid()
 
     def _run(self, rgb: np.ndarray) -> Detections:
         watch = Stopwatch()
         small, shrink = bounded(rgb, self.max_side)
         pre = watch.lap()
-        rectangles, scores, _ = self._find.run(small, self.upsample, self.score_threshold)
+        if os.getpid() != self._process:
+            raise after_fork(self.name)
+        with self._turn:  # the detector keeps its pyramid between calls
+            rectangles, scores, _ = self._find.run(small, self.upsample, self.score_threshold)
         run = watch.lap()
         # dlib's rectangles include their last pixel
         boxes = np.array(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,9 @@ class ModelRunError(FacelabError):
 class Model:
     """An opened model. Subclasses set the fields below and implement `_compute`.
 
+    Calls from several threads are safe: ONNX Runtime computes them side by side, every other runtime in turn
+    (`_turn`). A model is for the process that opened it; after a fork the child is refused.
+
     `path` is the file, `runtime` the runtime's name, `handle` the runtime's own object (an `InferenceSession`, an
     `Interpreter`, a Keras or a dlib model) for what this interface does not offer.
     """
@@ -52,6 +56,7 @@ class Model:
         threads: int,
     ):
         self.path, self.handle, self.threads = Path(path), handle, threads
+        self._turn, self._process = threading.Lock(), os.getpid()
         self.inputs, self.outputs = tuple(inputs), tuple(outputs)
 
     def __repr__(self) -> str:
@@ -69,6 +74,8 @@ class Model:
         feed = self._bind(arrays, named)
         if self.handle is None:
             raise self._closed()
+        if os.getpid() != self._process:
+            raise after_fork(self.path)
         try:
             outputs = self._compute(feed)
         except FacelabError:
@@ -138,6 +145,17 @@ class Model:
                 )
             feed[name] = array
         return {info.name: fit(feed[info.name], info, self.path) for info in self.inputs}
+
+
+def after_fork(where: object) -> ModelRunError:
+    """Return the error for a model that was opened before this process was forked: its threads are not here."""
+    return ModelRunError(
+        "the model was opened before this process was forked",
+        where=where,
+        expected="a model that this process opened",
+        got="one whose threads run in the parent",
+        fix="open the model in the worker, or start workers by spawn or forkserver",
+    )
 
 
 def fit(array: Any, info: TensorInfo, where: object) -> np.ndarray:

@@ -31,7 +31,8 @@ class DlibEmbedder(Model):
 
     def _compute(self, feed: dict[str, np.ndarray]):
         chips = feed["chips"]
-        rows = self.handle.compute_face_descriptor([np.ascontiguousarray(c) for c in chips])
+        with self._turn:  # dlib's networks hold their own activations
+            rows = self.handle.compute_face_descriptor([np.ascontiguousarray(c) for c in chips])
         return [np.array(rows, dtype=np.float32).reshape(len(chips), 128)]
 
 
@@ -41,7 +42,8 @@ class DlibDetector(Model):
     runtime = "dlib"
 
     def _compute(self, feed: dict[str, np.ndarray]):
-        found = self.handle(np.ascontiguousarray(feed["image"]), 0)
+        with self._turn:
+            found = self.handle(np.ascontiguousarray(feed["image"]), 0)
         rows = [
             (d.rect.left(), d.rect.top(), d.rect.right() + 1, d.rect.bottom() + 1, d.confidence)
             for d in found
@@ -57,9 +59,10 @@ class DlibShape(Model):
     def _compute(self, feed: dict[str, np.ndarray]):
         dlib = import_dlib()
         x1, y1, x2, y2 = (round(float(v)) for v in feed["box"])
-        shape = self.handle(
-            np.ascontiguousarray(feed["image"]), dlib.rectangle(x1, y1, x2 - 1, y2 - 1)
-        )
+        with self._turn:
+            shape = self.handle(
+                np.ascontiguousarray(feed["image"]), dlib.rectangle(x1, y1, x2 - 1, y2 - 1)
+            )
         return [np.array([(p.x, p.y) for p in shape.parts()], dtype=np.float32)]
 
 

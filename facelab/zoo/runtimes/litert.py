@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import threading
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +26,6 @@ class LitertModel(Model):
         self._inputs = interpreter.get_input_details()
         self._outputs = interpreter.get_output_details()
         self._shapes = {d["index"]: tuple(int(n) for n in d["shape"]) for d in self._inputs}
-        self._turn = threading.Lock()
         self.quantization = {
             i.name: (float(d["quantization"][0]), int(d["quantization"][1]))
             for i, d in zip((*self.inputs, *self.outputs), (*self._inputs, *self._outputs))

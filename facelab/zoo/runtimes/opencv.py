@@ -23,13 +23,14 @@ class CascadeModel(Model):
     min_size = (24, 24)
 
     def _compute(self, feed: dict[str, np.ndarray]):
-        boxes, _, weights = self.handle.detectMultiScale3(
-            feed["gray"],
-            scaleFactor=self.scale_factor,
-            minNeighbors=self.min_neighbors,
-            minSize=self.min_size,
-            outputRejectLevels=True,
-        )
+        with self._turn:  # a cascade keeps its pyramid between calls
+            boxes, _, weights = self.handle.detectMultiScale3(
+                feed["gray"],
+                scaleFactor=self.scale_factor,
+                minNeighbors=self.min_neighbors,
+                minSize=self.min_size,
+                outputRejectLevels=True,
+            )
         xywh = np.asarray(boxes, dtype=np.float32).reshape(-1, 4)
         xyxy = np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1)
         return [xyxy, np.asarray(weights, dtype=np.float32).reshape(-1)]

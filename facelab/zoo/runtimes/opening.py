@@ -10,6 +10,7 @@ from facelab.core.errors import BadInputError, IntegrityError
 from facelab.preprocess.spec import PreprocessSpec
 from facelab.zoo.catalogue import ModelEntry
 from facelab.zoo.runtimes.base import Model, show_shape
+from facelab.zoo.runtimes.trial import tried
 from facelab.zoo.store import require
 
 SUFFIXES = {
@@ -28,11 +29,14 @@ def open_model(
     *,
     threads: int | None = None,
     spec: PreprocessSpec | None = None,
+    made_here: bool = False,
 ) -> Model:
     """Open a model file, or a catalogue entry's file on this machine, and check that its input fits its spec.
 
     The runtime follows the entry, or the suffix: .onnx, .tflite, .keras/.h5/.hdf5, .dat (dlib), .xml (OpenCV
-    cascade). `threads` limits the runtime's threads (default: OMP_NUM_THREADS, else all cores).
+    cascade). `threads` limits the runtime's threads (default: OMP_NUM_THREADS, else all cores). A file that nobody
+    verified is first opened in a process of its own (`facelab.zoo.runtimes.trial`) unless it was `made_here`, by the
+    caller; a stranger's Keras model stays in such a process.
     Raises MissingAssetError with the command that gets the file, IntegrityError for a file that is no model or
     another model, BadInputError or UnsupportedError for one that cannot be opened.
 
@@ -59,15 +63,17 @@ def open_model(
             expected=", ".join(SUFFIXES),
             got=path.suffix or "no suffix",
         )
-    opened = _open(path, runtime, threads, {})
+    if not made_here and runtime != "keras":
+        tried(path, runtime)
+    opened = _open(path, runtime, threads, {"known": made_here})
     if spec is not None:
         check_spec(opened, spec)
     return opened
 
 
-def open_here(path: Path, *, threads: int | None = None) -> Model:
+def open_here(path: Path, runtime: str | None = None, *, threads: int | None = None) -> Model:
     """Open a file in this process, whoever it comes from: for processes that were started to bear the consequences."""
-    return _open(path, SUFFIXES[path.suffix.lower()], threads, {})
+    return _open(path, runtime or SUFFIXES[path.suffix.lower()], threads, {})
 
 
 def _open_entry(entry: ModelEntry, threads: int | None, spec: PreprocessSpec | None) -> Model:
@@ -77,7 +83,7 @@ def _open_entry(entry: ModelEntry, threads: int | None, spec: PreprocessSpec | N
             expected=", ".join(entry.parts),
             fix="open its parts, e.g. with load_catalogue().parts(entry)",
         )
-    opened = _open(require(entry), entry.runtime, threads, entry.options)
+    opened = _open(require(entry), entry.runtime, threads, {**entry.options, "known": True})
     spec = spec or entry.spec
     if spec is not None and entry.runtime not in ("dlib", "opencv"):
         check_spec(opened, spec)
@@ -111,7 +117,7 @@ def _open_file(path: Path, runtime: str, threads: int | None, options: dict) -> 
     if runtime == "keras":
         from facelab.zoo.runtimes.keras import open_keras
 
-        return open_keras(path, threads=threads)
+        return open_keras(path, threads=threads, known=bool(options.get("known")))
     if runtime == "dlib":
         from facelab.zoo.runtimes.dlib import open_dlib
 
