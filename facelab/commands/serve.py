@@ -169,7 +169,7 @@ def _slot(stack: contextlib.ExitStack, path: str, trusted: Any, policy: Any) -> 
     where = path if is_store else stack.enter_context(_temporary())
     store = ReleaseStore(where, trust=trusted)
     slot = stack.enter_context(
-        ModelSlot(store, task="emotion", policy=policy, adapter=task_adapter)
+        ModelSlot(store, task="emotion", policy=policy, adapter=task_adapter, isolate=True)
     )
     swap = slot.follow() if is_store else slot.offer(path)
     if not swap.accepted:

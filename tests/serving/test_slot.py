@@ -329,8 +329,8 @@ def test_requests_under_swaps_never_fail_and_never_mix(slot, made):
     assert {a.release for _, a in answers} == set(truth)
 
 
-def test_threads_of_a_runtime_do_not_stay_nice(tmp_path, made):
-    """A thread inherits the niceness of its maker, and an ordinary user cannot take it back."""
+def test_no_thread_of_the_service_is_nice(tmp_path, made):
+    """A nice thread holds the interpreter's lock while it waits for a core, and a runtime's threads inherit it."""
     with ModelSlot(tmp_path / "store", threads=2) as slot:
         slot.offer(made[0])
         nice = [

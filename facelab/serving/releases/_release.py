@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import threading
 import weakref
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -29,8 +25,6 @@ LOAD_PEAK = 3.3
 """Peak memory of opening a model over its file's size, measured with ONNX Runtime's default options (3.2)."""
 TELLS_FROM = 4 << 20
 """Models below this size are lost in the noise of other allocations, so their memory proves nothing."""
-NICE = 19
-T = TypeVar("T")
 Adapter = Callable[[Path, Manifest], Any]
 
 
@@ -126,8 +120,9 @@ def load(
     threads: int,
     adapter: Adapter | None,
     signer: str,
+    tested: bool = False,
 ) -> Release:
-    """Open a verified snapshot and run its golden self-test.
+    """Open a verified snapshot and, unless it was `tested` in another process, run its golden self-test.
 
     Raises CheckFailedError for a model over the policy's budgets or off its golden outputs, BadInputError for one
     whose tensors are not those that the manifest and the spec promise.
@@ -135,11 +130,12 @@ def load(
     size = next(f.bytes for f in manifest.files if f.role == "model")
     _check_budget(folder, size, policy)
     spec = PreprocessSpec.load(folder / "preprocess.json")
-    task, model = _nicely(lambda: _opened(folder, manifest, threads, adapter), nice=threads == 1)
+    task, model = _opened(folder, manifest, threads, adapter)
     try:
         _check_tensors(model, manifest)
         check_spec(model, spec)
-        _check_golden(folder, manifest, model, policy)
+        if not tested:
+            _check_golden(folder, manifest, model, policy)
     except BaseException:
         model.close()
         raise
@@ -162,24 +158,6 @@ def _opened(
     task = adapter(folder, manifest) if adapter else None
     model = getattr(task, "model", None)
     return task, model or open_model(folder / manifest.model, threads=threads)
-
-
-def _nicely(work: Callable[[], T], *, nice: bool) -> T:
-    """Open a model at nice 19 in a thread of its own, so that requests keep the core.
-
-    Only the runtime's own work runs there. Python code at nice 19 would hold the interpreter's lock while it waits for
-    the core, and every request would wait for both: with four busy threads one load took 20 s instead of .1 s. A
-    runtime's threads inherit the niceness for good, hence `nice` only for models on one thread.
-    """
-    with ThreadPoolExecutor(1, thread_name_prefix="facelab-load") as pool:
-        if nice:
-            pool.submit(_be_nice).result()
-        return pool.submit(work).result()
-
-
-def _be_nice() -> None:
-    with contextlib.suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
 
 
 def _weak(handle: Any) -> Callable[[], Any]:

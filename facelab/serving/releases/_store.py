@@ -97,9 +97,15 @@ class ReleaseStore:
         return Snapshot(home, manifest, signer)
 
     def promote(
-        self, release: str, *, reason: str, again: bool = False, actor: str | None = None
+        self,
+        release: str,
+        *,
+        reason: str,
+        again: bool = False,
+        actor: str | None = None,
+        loaded: bool = False,
     ) -> None:
-        """Make an admitted release current.
+        """Make an admitted release current; `loaded` says that its files were checked for a load just now.
 
         Raises CheckFailedError for a release that was withdrawn, unless `again`.
         """
@@ -114,7 +120,8 @@ class ReleaseStore:
                 )
             if state["stack"][-1:] == [release]:
                 return
-            check_again(self.home(release))
+            if not loaded:
+                check_again(self.home(release))
             old = state["stack"][-1] if state["stack"] else None
             state["withdrawn"].pop(release, None)
             state["stack"] = [*(h for h in state["stack"] if h != release), release][-KEEP:]

@@ -1,0 +1,162 @@
+"""A nice process of its own that verifies and tests bundles, so that the process that serves only opens them."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any, TextIO
+
+from facelab.core import errors
+from facelab.core.errors import CheckFailedError, FacelabError
+from facelab.core.isolated import module_command
+from facelab.deploy.policy import Policy
+from facelab.serving.releases._trust import Trust
+
+LIMIT_S = 300.0
+_PR_SET_PDEATHSIG = 1
+
+
+class Tester:
+    """Verifies bundles in a process at nice 19 that starts with the first one.
+
+    With `adapted` it also makes the task's classifier, embedder or detector of each, as the slot will.
+
+    Hashing, parsing and golden outputs are Python for the most part: beside the requests they would hold the
+    interpreter's lock. And a model that crashes its runtime ends this process only.
+    """
+
+    def __init__(self, *, adapted: bool = False) -> None:
+        self._adapted = adapted
+        self._process: subprocess.Popen[str] | None = None
+        self._lock = threading.Lock()
+
+    def admit(self, store: Path, trust: Trust, policy: Policy, bundle: str) -> str:
+        """Copy a bundle into a store, verify and test it, and return its hash. Raises what the test raised."""
+        return self._ask("admit", store, trust, policy, bundle)
+
+    def check(self, store: Path, trust: Trust, policy: Policy, release: str) -> str:
+        """Test a release that a store holds already, and return its hash."""
+        return self._ask("check", store, trust, policy, release)
+
+    def _ask(self, what: str, store: Path, trust: Trust, policy: Policy, name: str) -> str:
+        question = {
+            "what": what,
+            "store": str(store.absolute()),
+            "keys": list(map(str, trust.keys)),
+            "unsigned": trust.unsigned,
+            "adapted": self._adapted,
+            "policy": policy.model_dump(by_alias=True),
+            "name": str(Path(name).absolute()) if what == "admit" else name,
+        }
+        with self._lock:
+            answer = self._exchanged(json.dumps(question))
+        if "error" in answer:
+            raise _rebuilt(answer)
+        return answer["hash"]
+
+    def _exchanged(self, line: str) -> dict[str, Any]:
+        process = self._running()
+        assert process.stdin is not None and process.stdout is not None
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.write(line + "\n")
+            process.stdin.flush()
+        text = _line(process.stdout)
+        if text:
+            return json.loads(text)
+        code = self._end()
+        raise CheckFailedError(
+            "the bundle ended the process that tested it, or took too long",
+            expected=f"an answer within {LIMIT_S:g} s",
+            got=signal.Signals(-code).name if code and code < 0 else f"exit code {code}",
+            fix="do not deploy it: its model crashes the runtime or never ends",
+        )
+
+    def _running(self) -> subprocess.Popen[str]:
+        if self._process is None or self._process.poll() is not None:
+            self._end()
+            self._process = subprocess.Popen(
+                module_command("facelab.serving.releases._tester"),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                text=True,
+                env={**os.environ, "OMP_NUM_THREADS": "1", "ORT_DISABLE_TELEMETRY": "1"},
+            )
+        return self._process
+
+    def _end(self) -> int | None:
+        process, self._process = self._process, None
+        if process is None:
+            return None
+        for pipe in (process.stdin, process.stdout):
+            with contextlib.suppress(OSError):
+                pipe.close()  # type: ignore[union-attr]
+        try:
+            process.wait(1)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        return process.returncode
+
+    def close(self) -> None:
+        """End the process."""
+        with self._lock:
+            self._end()
+
+
+def _line(pipe: TextIO) -> str:
+    with selectors.DefaultSelector() as ready:
+        ready.register(pipe, selectors.EVENT_READ)
+        return pipe.readline() if ready.select(LIMIT_S) else ""
+
+
+def _rebuilt(answer: dict[str, Any]) -> FacelabError:
+    kind = getattr(errors, answer["error"], CheckFailedError)
+    fields = {k: answer[k] for k in ("where", "expected", "got", "fix")}
+    return kind(answer["what"], **fields)
+
+
+def main() -> None:
+    """Answer questions on standard input until it ends; dies with its parent."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    os.nice(19)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the service, which then ends us
+    out = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # whatever a runtime prints is not an answer
+    for line in sys.stdin:
+        out.write(json.dumps(_answer(json.loads(line))) + "\n")
+        out.flush()
+
+
+def _answer(q: dict[str, Any]) -> dict[str, Any]:
+    from facelab.serving.releases._adapters import task_adapter
+    from facelab.serving.releases._release import load
+    from facelab.serving.releases._store import ReleaseStore
+
+    try:
+        store = ReleaseStore(q["store"], trust=Trust(q["keys"], unsigned=q["unsigned"]))
+        name = store.admit(q["name"]).manifest.hash if q["what"] == "admit" else q["name"]
+        adapter = task_adapter if q["adapted"] else None
+        options: dict[str, Any] = {"threads": 1, "adapter": adapter, "signer": ""}
+        policy = Policy.model_validate(q["policy"])
+        load(store.home(name), store.manifest(name), policy=policy, **options).close()
+    except FacelabError as e:
+        return e.as_dict()
+    except Exception as e:
+        got = f"{type(e).__name__}: {e}"[:300]
+        fix = "look at the bundle; it cannot be deployed"
+        return CheckFailedError("the bundle cannot be tested", got=got, fix=fix).as_dict()
+    return {"hash": name}
+
+
+if __name__ == "__main__":
+    main()

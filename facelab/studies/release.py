@@ -1,0 +1,505 @@
+"""Notebook 16: a model replaced under load, bad bundles refused, memory that comes back, canaries that stop."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from facelab.core import allocator, fresh
+from facelab.core.hashing import sha256_file
+from facelab.core.machine import load as machine_load
+from facelab.core.machine import rss_bytes
+from facelab.core.result import Result
+from facelab.deploy.bundle import make
+from facelab.deploy.manifest import files_hash, parse
+from facelab.preprocess import PreprocessSpec
+from facelab.serving import Canary, ModelSlot, ReleaseStore, Trust, bounds, open_loop
+
+SIZE = 64
+CLASSES = ("anger", "joy", "neutral")
+
+
+def network(path: Path, *, seed: int, megabytes: float) -> Path:
+    """Write a small convolutional classifier with random weights; swaps are measured here, not accuracy."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    rng = np.random.default_rng(seed)
+    wide = max(8, int(megabytes * 2**20 / 4 / (16 * 16 * 16)))
+    shapes = {"c1": (8, 3, 3, 3), "c2": (16, 8, 3, 3), "w": (16 * 16 * 16, wide), "v": (wide, 3)}
+    weights = {
+        name: rng.normal(0, 1 / np.sqrt(np.prod(shape[1:]) if len(shape) > 2 else shape[0]), shape)
+        for name, shape in shapes.items()
+    }
+    constants = [numpy_helper.from_array(w.astype(np.float32), n) for n, w in weights.items()]
+    conv = {"pads": [1, 1, 1, 1], "strides": [2, 2]}
+    nodes = [
+        helper.make_node("Transpose", ["image"], ["x"], perm=[0, 3, 1, 2]),
+        helper.make_node("Conv", ["x", "c1"], ["a"], **conv),
+        helper.make_node("Relu", ["a"], ["b"]),
+        helper.make_node("Conv", ["b", "c2"], ["c"], **conv),
+        helper.make_node("Relu", ["c"], ["d"]),
+        helper.make_node("Flatten", ["d"], ["e"]),
+        helper.make_node("MatMul", ["e", "w"], ["f"]),
+        helper.make_node("Relu", ["f"], ["g"]),
+        helper.make_node("MatMul", ["g", "v"], ["h"]),
+        helper.make_node("Softmax", ["h"], ["scores"]),
+    ]
+    inputs = [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, SIZE, SIZE, 3])]
+    outputs = [helper.make_tensor_value_info("scores", TensorProto.FLOAT, [1, 3])]
+    graph = helper.make_graph(nodes, "classifier", inputs, outputs, constants)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    opset = [helper.make_opsetid("", 17)]
+    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=10), path)
+    return path
+
+
+def preprocessing(mean: float) -> PreprocessSpec:
+    """Return the versions' preprocessing: they differ in the normalisation, as a retrained model may."""
+    resize = {
+        "op": "resize",
+        "size": [SIZE, SIZE],
+        "mode": "stretch",
+        "kernel": "bilinear",
+        "antialias": False,
+        "pixel_centers": "half",
+        "rounding": "half_up",
+    }
+    decode = {"op": "decode", "format": "encoded", "order": "rgb", "idct": "accurate"}
+    stages = [
+        {**decode, "alpha": "drop"},
+        {"op": "orient", "exif": "apply", "transform": "none"},
+        resize,
+        {"op": "normalize", "mean": [mean], "scale": [127.5], "units": "0-255"},
+        {"op": "layout", "to": "nhwc"},
+        {"op": "cast", "dtype": "float32"},
+    ]
+    return PreprocessSpec(f"mean-{mean:g}", stages)
+
+
+def version(folder: Path, name: str, *, seed: int, megabytes: float, pair: Any = None) -> Path:
+    """Make the bundle of one version, signed with the key `pair` where one is given."""
+    model = network(folder / f"{name}-source" / "model.onnx", seed=seed, megabytes=megabytes)
+    labels = model.with_name("labels.txt")
+    labels.write_text("".join(f"{name}-{c}\n" for c in CLASSES))
+    preprocessing(127.5 if seed % 2 else 0.0).save(model.with_name("model.preprocess.json"))
+    made = make(model, folder / name, name=name, labels=labels, licence="Apache-2.0").folder
+    if pair is not None:
+        sign(made, pair)
+    return made
+
+
+def versions(folder: Path, *, megabytes: float, count: int = 2) -> tuple[list[Path], Trust]:
+    """Make signed versions and the trust in their key."""
+    import minisign
+
+    pair = minisign.KeyPair.generate()
+    folder = Path(folder) / "versions"
+    shutil.rmtree(folder, ignore_errors=True)
+    made = [
+        version(folder, f"v{k + 1}", seed=k + 1, megabytes=megabytes, pair=pair)
+        for k in range(count)
+    ]
+    key = pair.public_key.to_base64().decode()
+    return made, Trust([key], unsigned="refuse")
+
+
+def sign(bundle: Path, pair: Any) -> None:
+    """Sign a bundle's manifest in minisign's format."""
+    data = (bundle / "manifest.json").read_bytes()
+    (bundle / "manifest.json.minisig").write_bytes(bytes(pair.secret_key.sign(data)))
+
+
+def pictures(n: int = 8) -> list[np.ndarray]:
+    """Return rendered scenes, uint8 RGB."""
+    from facelab.datasets import synthetic
+
+    return [np.ascontiguousarray(synthetic.scene(11, k, (96, 96)).image) for k in range(n)]
+
+
+@dataclass(frozen=True, eq=False)
+class Swaps(Result):
+    """Requests during windows with and without swaps. Latencies are seconds from when a request was due."""
+
+    quiet: np.ndarray
+    swapping: np.ndarray
+    swaps: int
+    refused: int
+    failed: int
+    mixed: int
+    requests: int
+    load_s: np.ndarray
+    rss_start: int
+    rss_end: int
+    rss: np.ndarray
+    old_gone: dict[str, int]
+    model_bytes: int
+    machine_load: float
+
+    def p99_ratio(self) -> float:
+        """Return P99 while swapping over P99 without."""
+        return float(np.quantile(self.swapping, 0.99) / np.quantile(self.quiet, 0.99))
+
+    def p99_interval(self, replicates: int = 500, seed: int = 0) -> tuple[float, float]:
+        """Return a 95 % interval of the ratio, by resampling blocks of 50 requests (neighbours share a stall)."""
+        rng, ratios = np.random.default_rng(seed), []
+        for _ in range(replicates):
+            a, b = (_blocks(x, rng) for x in (self.swapping, self.quiet))
+            ratios.append(np.quantile(a, 0.99) / np.quantile(b, 0.99))
+        low, high = np.quantile(ratios, [0.025, 0.975])
+        return float(low), float(high)
+
+    def growth(self) -> float:
+        """Return the growth of resident memory over all swaps, in sizes of the model's file."""
+        return (self.rss_end - self.rss_start) / self.model_bytes
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return one row per kind of window."""
+        names = {"quiet": self.quiet, "swapping": self.swapping}
+        return [
+            {
+                "windows": name,
+                "requests": len(x),
+                **{f"p{q:g} [ms]": float(np.percentile(x, q)) * 1e3 for q in (50, 90, 99)},
+                "max [ms]": float(x.max()) * 1e3,
+            }
+            for name, x in names.items()
+        ]
+
+
+def _blocks(x: np.ndarray, rng: np.random.Generator, size: int = 50) -> np.ndarray:
+    whole = x[: len(x) // size * size].reshape(-1, size)
+    return whole[rng.integers(0, len(whole), len(whole))].ravel() if len(whole) else x
+
+
+def swaps_under_load(
+    bundles: list[Path],
+    trust: Trust,
+    *,
+    swaps: int,
+    rate_hz: float = 60.0,
+    window_s: float = 2.0,
+    pause_s: float = 0.1,
+    seed: int = 0,
+) -> Swaps:
+    """Send requests on a schedule and swap between two versions in every second window, until `swaps` are done.
+
+    Each answer must be bit for bit what its own release answers alone: label, scores and preprocessing of one version.
+    """
+    images = pictures()
+    truth = {b: _alone(b, images) for b in bundles}
+    known = dict(truth.values())
+    state = _Counted()
+    with (
+        tempfile.TemporaryDirectory() as store,
+        ModelSlot(ReleaseStore(store, trust=trust), isolate=True) as slot,
+    ):
+        for b in (*bundles, bundles[0]):  # both are admitted, and the first one serves
+            slot.offer(b)
+        _settle(slot, images)
+        start = rss_bytes()
+        size = slot.release.manifest_bytes if slot.release else 0
+        quiet, busy = [], []
+        while state.done < swaps:
+            seed += 1
+            quiet.append(_window(slot, images, known, state, rate_hz, window_s, seed))
+            stop = threading.Event()
+            worker = threading.Thread(
+                target=_swap_until, args=(slot, bundles, stop, state, swaps, pause_s)
+            )
+            worker.start()
+            busy.append(_window(slot, images, known, state, rate_hz, window_s, seed))
+            stop.set()
+            worker.join()
+        allocator.trim()
+        end = rss_bytes()
+        made = list(slot.swaps)[3:]
+    gone = [s.old_gone for s in made if s.accepted]
+    return Swaps(
+        np.concatenate(quiet),
+        np.concatenate(busy),
+        state.done,
+        sum(not s.accepted for s in made),
+        state.failed,
+        state.mixed,
+        state.requests,
+        np.array([s.load_s for s in made]),
+        start,
+        end,
+        np.array([s.rss_after for s in made]),
+        {"yes": gone.count(True), "no": gone.count(False), "unknown": gone.count(None)},
+        size,
+        machine_load(),
+    )
+
+
+class _Counted:
+    def __init__(self) -> None:
+        self.done = self.failed = self.mixed = self.requests = 0
+
+
+def _alone(bundle: Path, images: list[np.ndarray]) -> tuple[str, list[Any]]:
+    with ModelSlot() as slot:
+        slot.offer(bundle)
+        with slot.lease() as release:
+            return release.hash, [release.run(image) for image in images]
+
+
+def _settle(slot: ModelSlot, images: list[np.ndarray]) -> None:
+    for image in images * 5:
+        with slot.lease() as release:
+            release.run(image)
+
+
+def _window(
+    slot: ModelSlot,
+    images: list[np.ndarray],
+    known: dict[str, list[Any]],
+    state: _Counted,
+    rate_hz: float,
+    seconds: float,
+    seed: int,
+) -> np.ndarray:
+    def call(k: int) -> None:
+        image = k % len(images)
+        with slot.lease() as release:
+            got = release.run(images[image])
+        want = known[got.release][image]
+        if got.label != want.label or not np.array_equal(got.arrays[0], want.arrays[0]):
+            state.mixed += 1
+
+    load = open_loop(call, rate_hz=rate_hz, seconds=seconds, workers=8, seed=seed)
+    state.failed += len(load.outcome) - load.count("ok")
+    state.requests += len(load.outcome)
+    return load.latency
+
+
+def _swap_until(
+    slot: ModelSlot,
+    bundles: list[Path],
+    stop: threading.Event,
+    state: _Counted,
+    swaps: int,
+    pause_s: float,
+) -> None:
+    while not stop.is_set() and state.done < swaps:
+        slot.offer(bundles[(state.done + 1) % len(bundles)])
+        state.done += 1
+        stop.wait(pause_s)
+
+
+def memory_after_swaps(bundles: list[Path], *, swaps: int = 8) -> dict[str, np.ndarray]:
+    """Return resident MiB above the start after each swap, in fresh processes, with and without pinning."""
+    paths = [str(b) for b in bundles]
+    return {
+        name: np.array(
+            fresh.call("facelab.studies.release:_memory", paths, swaps, pin, threads=1).value
+        )
+        for name, pin in (("pinned threshold", True), ("glibc's default", False))
+    }
+
+
+def _memory(bundles: list[str], swaps: int, pin: bool) -> list[float]:
+    with ModelSlot(pin_malloc=pin) as slot:
+        for b in (*bundles, bundles[0]):
+            slot.offer(b)
+        start, out = rss_bytes(), []
+        for k in range(swaps):
+            slot.offer(bundles[(k + 1) % len(bundles)])
+            out.append((rss_bytes() - start) / 2**20)
+    return out
+
+
+def held_session(bundles: list[Path]) -> dict[str, bool | None]:
+    """Return what `old_gone` says for a clean swap, and for one while somebody holds a NodeArg of the old session."""
+    with ModelSlot() as slot:
+        slot.offer(bundles[0])
+        clean = slot.offer(bundles[1]).old_gone
+        held = slot.release.model.handle.get_inputs()[0] if slot.release else None
+        kept = slot.offer(bundles[0]).old_gone
+        del held
+    return {"clean swap": clean, "a NodeArg is held": kept}
+
+
+def bad_bundles(good: Path, serving: Path, trust: Trust, pair_folder: Path) -> dict[str, str]:
+    """Offer one bundle for each kind of damage to a slot that serves; return the kind and the reason it gave.
+
+    Raises AssertionError where a bad bundle was taken, or the release that serves changed.
+    """
+    reasons = {}
+    with (
+        tempfile.TemporaryDirectory() as store,
+        ModelSlot(ReleaseStore(store, trust=trust)) as slot,
+    ):
+        assert slot.offer(serving).accepted
+        before = slot.release
+        for name, damage in DAMAGE.items():
+            copy = Path(shutil.copytree(good, Path(pair_folder) / name.replace(" ", "-")))
+            damage(copy)
+            swap = slot.offer(copy)
+            assert not swap.accepted and slot.release is before, name
+            reasons[name] = swap.why.partition("\n")[0]
+            shutil.rmtree(copy)
+    return reasons
+
+
+def _truncated(folder: Path) -> None:
+    model = folder / "model.onnx"
+    model.write_bytes(model.read_bytes()[:-1000])
+
+
+def _one_bit(folder: Path) -> None:
+    data = bytearray((folder / "model.onnx").read_bytes())
+    data[len(data) // 2] ^= 1
+    (folder / "model.onnx").write_bytes(data)
+
+
+def _unsigned(folder: Path) -> None:
+    (folder / "manifest.json.minisig").unlink()
+
+
+def _resigned(folder: Path) -> None:
+    import minisign
+
+    _replaced(folder)
+    sign(folder, minisign.KeyPair.generate())
+
+
+def _replaced(folder: Path) -> None:
+    """Put other weights in the bundle and make its manifest fit them; the signature does not."""
+    network(folder / "model.onnx", seed=99, megabytes=0.5)
+    path = folder / "manifest.json"
+    value = json.loads(path.read_text())
+    for entry in value["files"]:
+        if entry["path"] == "model.onnx":
+            size = (folder / "model.onnx").stat().st_size
+            entry |= {"bytes": size, "sha256": sha256_file(folder / "model.onnx")}
+    value["hash"] = files_hash(parse(value, path).files)
+    path.write_text(json.dumps(value))
+
+
+def _linked(folder: Path) -> None:
+    (folder / "labels.txt").unlink()
+    (folder / "labels.txt").symlink_to("/etc/hostname")
+
+
+DAMAGE: dict[str, Callable[[Path], None]] = {
+    "truncated model": _truncated,
+    "one bit flipped": _one_bit,
+    "signature removed": _unsigned,
+    "weights replaced": _replaced,
+    "signed by a stranger": _resigned,
+    "a link to another file": _linked,
+}
+
+
+def shares(ratios: list[float], *, units: int = 10_000) -> list[dict[str, Any]]:
+    """Return the share of units that each ratio gives the candidate, with the 99 % binomial interval of a fair draw."""
+    from scipy import stats
+
+    out, before = [], set()
+    for ratio in sorted(ratios):
+        plan = rollout("shares", ratio=ratio)
+        taken = {u for u in range(units) if plan.decide(f"unit-{u}")[0] == "candidate"}
+        low, high = stats.binom.interval(0.99, units, ratio)
+        row = {"ratio": ratio, "share": len(taken) / units, "lo": low / units, "hi": high / units}
+        out.append({**row, "inside": low <= len(taken) <= high, "nested": before <= taken})
+        before = taken
+    return out
+
+
+def rollout(name: str, *, ratio: float, shadow: float = 0.1, **stop: float) -> Any:
+    """Return a rollout plan in memory."""
+    from facelab.serving import Rollout
+
+    value = {"schema": "facelab.rollout/1", "name": name, "salt": "salt of notebook 16"}
+    return Rollout.model_validate({**value, "ratio": ratio, "shadow": shadow, "stop": stop})
+
+
+def peeking(
+    *, share: float = 0.05, n: int = 2000, runs: int = 200, seed: int = 0
+) -> dict[str, float]:
+    """Return the share of runs in which the truth was ever outside, looking every 20 requests, for two intervals."""
+    rng = np.random.default_rng(seed)
+    looks = np.arange(20, n + 1, 20)
+    ever = {"anytime-valid": 0, "ordinary 95 %": 0}
+    for _ in range(runs):
+        counts = np.cumsum(rng.random(n) < share)[looks - 1]
+        z = np.abs(counts / looks - share) / np.sqrt(share * (1 - share) / looks)
+        ever["ordinary 95 %"] += bool((z > 1.96).any())
+        ever["anytime-valid"] += any(
+            not low <= share <= high
+            for low, high in (bounds(int(k), int(m), 0.05) for k, m in zip(counts, looks))
+        )
+    return {k: v / runs for k, v in ever.items()}
+
+
+@dataclass(frozen=True, eq=False)
+class CanaryRun(Result):
+    """A rollout on live requests: how many it took until the stop, and the agreement's bounds on the way."""
+
+    requests: int
+    stopped: str | None
+    failed: int
+    seconds: float
+    agreement: np.ndarray
+    audit: list[str]
+
+
+def canary(
+    stable: Path, candidate: Path, *, requests: int, broken: bool = False, ratio: float = 0.3
+) -> CanaryRun:
+    """Send requests through a canary until it stops or `requests` are done.
+
+    With `broken` the candidate raises in every fifth call; else it is what its weights make it. Each request names
+    one of 200 units, and every answer must come.
+    """
+    images, trail, failed = pictures(), [], 0
+    with tempfile.TemporaryDirectory() as folder, ModelSlot() as a, ModelSlot() as b:
+        a.offer(stable)
+        b.offer(candidate)
+        path = Path(folder) / "rollout.toml"
+        text = 'schema = "facelab.rollout/1"\nname = "study"\nsalt = "salt of notebook 16"\n'
+        path.write_text(f"{text}ratio = {ratio}\nshadow = 0.5\n")
+        work = _work(b.release.hash if b.release else "", images, broken)
+        started = time.perf_counter()
+        with Canary(a, b, path, agree=_same_class) as both:
+            for k in range(requests):
+                try:
+                    both.ask(f"unit-{k % 200}", work(k))
+                except RuntimeError:
+                    failed += 1
+                if k % 10 == 0:
+                    figure = both.status().figures[2]
+                    trail.append((k, figure.candidate[1], *figure.candidate_bounds))
+                if both.stopped:
+                    break
+            audit = [line["what"] for line in both.audit.read()]
+        seconds = time.perf_counter() - started
+    return CanaryRun(k + 1, both.stopped, failed, seconds, np.array(trail), audit)
+
+
+def _work(bad: str, images: list[np.ndarray], broken: bool) -> Callable[[int], Callable]:
+    def of(k: int) -> Callable:
+        def run(release: Any) -> Any:
+            if broken and release.hash == bad and k % 5 == 0:
+                raise RuntimeError("planted failure")
+            return release.run(images[k % len(images)])
+
+        return run
+
+    return of
+
+
+def _same_class(a: Any, b: Any) -> bool:
+    """Labels carry the version's name; the class after it is the answer."""
+    return str(a.label).split("-")[-1] == str(b.label).split("-")[-1]

@@ -1,0 +1,73 @@
+"""The process that tests bundles: the same verdicts, no orphan, and a crash that costs the service nothing."""
+
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))  # tests are no package
+
+from facelab.core.errors import CheckFailedError
+from facelab.serving import ModelSlot
+from models import bundle
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("bundles")
+    return bundle(folder, "one", seed=1), bundle(folder, "two", seed=2)
+
+
+def children():
+    return [
+        p for p in psutil.Process().children() if any("_tester" in word for word in p.cmdline())
+    ]
+
+
+def test_a_tested_bundle_serves_and_a_bad_one_does_not(made, tmp_path):
+    with ModelSlot(tmp_path / "store", isolate=True) as slot:
+        assert slot.offer(made[0]).accepted
+        (tester,) = children()
+        assert tester.nice() == 19
+        (made[1] / "labels.txt").rename(made[1] / "gone.txt")
+        swap = slot.offer(made[1])
+        assert not swap.accepted and "labels.txt" not in str(slot.release.folder)
+        assert "cannot be opened" in swap.why and "fix:" in swap.why
+        (made[1] / "gone.txt").rename(made[1] / "labels.txt")
+        assert slot.offer(made[1]).accepted
+        assert slot.rollback().accepted and slot.release.manifest.name == "one"
+        assert children()[0].pid == tester.pid, "one process for all"
+    assert not children(), "it ends with the slot"
+
+
+def test_a_crash_of_the_test_changes_nothing(made):
+    with ModelSlot(isolate=True) as slot:
+        assert slot.offer(made[0]).accepted
+        (tester,) = children()
+        os.kill(tester.pid, signal.SIGSTOP)
+        killer = threading.Timer(0.3, os.kill, (tester.pid, signal.SIGKILL))
+        killer.start()
+        swap = slot.offer(made[1])
+        assert not swap.accepted and "SIGKILL" in swap.why
+        assert slot.release.manifest.name == "one"
+        assert slot.offer(made[1]).accepted, "the next bundle gets a new process"
+        with pytest.raises(CheckFailedError, match="ended the process"):
+            _killed(slot)
+
+
+def _killed(slot):
+    (tester,) = children()
+    os.kill(tester.pid, signal.SIGKILL)
+    os.waitid(os.P_PID, tester.pid, os.WEXITED | os.WNOWAIT)
+    time.sleep(0.05)
+    original = slot._tester._running
+    slot._tester._running = lambda: slot._tester._process
+    try:
+        slot._tester.check(slot.store.folder, slot.store.trust, slot.policy, slot.release.hash)
+    finally:
+        slot._tester._running = original
