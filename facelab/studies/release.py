@@ -1,4 +1,4 @@
-"""Notebook 16: a model replaced under load, bad bundles refused, memory that comes back, canaries that stop."""
+"""Notebook 16: a model replaced under load, bad bundles refused, and memory that comes back."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import shutil
 import tempfile
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +21,7 @@ from facelab.core.result import Result
 from facelab.deploy.bundle import make
 from facelab.deploy.manifest import files_hash, parse
 from facelab.preprocess import PreprocessSpec
-from facelab.serving import Canary, ModelSlot, ReleaseStore, Trust, bounds, open_loop
+from facelab.serving import ModelSlot, ReleaseStore, Trust, open_loop
 
 SIZE = 64
 CLASSES = ("anger", "joy", "neutral")
@@ -98,16 +97,16 @@ def version(folder: Path, name: str, *, seed: int, megabytes: float, pair: Any =
     return made
 
 
-def versions(folder: Path, *, megabytes: float, count: int = 2) -> tuple[list[Path], Trust]:
-    """Make signed versions and the trust in their key."""
+def versions(folder: Path, *, megabytes: float) -> tuple[list[Path], Trust]:
+    """Make three signed versions and the trust in their key; the third one has the first one's weights."""
     import minisign
 
     pair = minisign.KeyPair.generate()
     folder = Path(folder) / "versions"
     shutil.rmtree(folder, ignore_errors=True)
     made = [
-        version(folder, f"v{k + 1}", seed=k + 1, megabytes=megabytes, pair=pair)
-        for k in range(count)
+        version(folder, f"v{k}", seed=seed, megabytes=megabytes, pair=pair)
+        for k, seed in ((1, 1), (2, 2), (3, 1))
     ]
     key = pair.public_key.to_base64().decode()
     return made, Trust([key], unsigned="refuse")
@@ -173,6 +172,7 @@ class Swaps(Result):
                 "max [ms]": float(x.max()) * 1e3,
             }
             for name, x in names.items()
+            if len(x)
         ]
 
 
@@ -188,10 +188,14 @@ def swaps_under_load(
     swaps: int,
     rate_hz: float = 60.0,
     window_s: float = 2.0,
-    pause_s: float = 0.1,
+    pause_s: float = 1.0,
+    compare: bool = True,
     seed: int = 0,
 ) -> Swaps:
     """Send requests on a schedule and swap between two versions in every second window, until `swaps` are done.
+
+    Windows with and without swaps alternate, so that both meet the same neighbours; `compare` can leave the quiet ones
+    out. `pause_s` passes between two swaps.
 
     Each answer must be bit for bit what its own release answers alone: label, scores and preprocessing of one version.
     """
@@ -211,7 +215,8 @@ def swaps_under_load(
         quiet, busy = [], []
         while state.done < swaps:
             seed += 1
-            quiet.append(_window(slot, images, known, state, rate_hz, window_s, seed))
+            if compare:
+                quiet.append(_window(slot, images, known, state, rate_hz, window_s, seed))
             stop = threading.Event()
             worker = threading.Thread(
                 target=_swap_until, args=(slot, bundles, stop, state, swaps, pause_s)
@@ -225,7 +230,7 @@ def swaps_under_load(
         made = list(slot.swaps)[3:]
     gone = [s.old_gone for s in made if s.accepted]
     return Swaps(
-        np.concatenate(quiet),
+        np.concatenate(quiet) if quiet else np.zeros(0),
         np.concatenate(busy),
         state.done,
         sum(not s.accepted for s in made),
@@ -400,106 +405,3 @@ DAMAGE: dict[str, Callable[[Path], None]] = {
     "signed by a stranger": _resigned,
     "a link to another file": _linked,
 }
-
-
-def shares(ratios: list[float], *, units: int = 10_000) -> list[dict[str, Any]]:
-    """Return the share of units that each ratio gives the candidate, with the 99 % binomial interval of a fair draw."""
-    from scipy import stats
-
-    out, before = [], set()
-    for ratio in sorted(ratios):
-        plan = rollout("shares", ratio=ratio)
-        taken = {u for u in range(units) if plan.decide(f"unit-{u}")[0] == "candidate"}
-        low, high = stats.binom.interval(0.99, units, ratio)
-        row = {"ratio": ratio, "share": len(taken) / units, "lo": low / units, "hi": high / units}
-        out.append({**row, "inside": low <= len(taken) <= high, "nested": before <= taken})
-        before = taken
-    return out
-
-
-def rollout(name: str, *, ratio: float, shadow: float = 0.1, **stop: float) -> Any:
-    """Return a rollout plan in memory."""
-    from facelab.serving import Rollout
-
-    value = {"schema": "facelab.rollout/1", "name": name, "salt": "salt of notebook 16"}
-    return Rollout.model_validate({**value, "ratio": ratio, "shadow": shadow, "stop": stop})
-
-
-def peeking(
-    *, share: float = 0.05, n: int = 2000, runs: int = 200, seed: int = 0
-) -> dict[str, float]:
-    """Return the share of runs in which the truth was ever outside, looking every 20 requests, for two intervals."""
-    rng = np.random.default_rng(seed)
-    looks = np.arange(20, n + 1, 20)
-    ever = {"anytime-valid": 0, "ordinary 95 %": 0}
-    for _ in range(runs):
-        counts = np.cumsum(rng.random(n) < share)[looks - 1]
-        z = np.abs(counts / looks - share) / np.sqrt(share * (1 - share) / looks)
-        ever["ordinary 95 %"] += bool((z > 1.96).any())
-        ever["anytime-valid"] += any(
-            not low <= share <= high
-            for low, high in (bounds(int(k), int(m), 0.05) for k, m in zip(counts, looks))
-        )
-    return {k: v / runs for k, v in ever.items()}
-
-
-@dataclass(frozen=True, eq=False)
-class CanaryRun(Result):
-    """A rollout on live requests: how many it took until the stop, and the agreement's bounds on the way."""
-
-    requests: int
-    stopped: str | None
-    failed: int
-    seconds: float
-    agreement: np.ndarray
-    audit: list[str]
-
-
-def canary(
-    stable: Path, candidate: Path, *, requests: int, broken: bool = False, ratio: float = 0.3
-) -> CanaryRun:
-    """Send requests through a canary until it stops or `requests` are done.
-
-    With `broken` the candidate raises in every fifth call; else it is what its weights make it. Each request names
-    one of 200 units, and every answer must come.
-    """
-    images, trail, failed = pictures(), [], 0
-    with tempfile.TemporaryDirectory() as folder, ModelSlot() as a, ModelSlot() as b:
-        a.offer(stable)
-        b.offer(candidate)
-        path = Path(folder) / "rollout.toml"
-        text = 'schema = "facelab.rollout/1"\nname = "study"\nsalt = "salt of notebook 16"\n'
-        path.write_text(f"{text}ratio = {ratio}\nshadow = 0.5\n")
-        work = _work(b.release.hash if b.release else "", images, broken)
-        started = time.perf_counter()
-        with Canary(a, b, path, agree=_same_class) as both:
-            for k in range(requests):
-                try:
-                    both.ask(f"unit-{k % 200}", work(k))
-                except RuntimeError:
-                    failed += 1
-                if k % 10 == 0:
-                    figure = both.status().figures[2]
-                    trail.append((k, figure.candidate[1], *figure.candidate_bounds))
-                if both.stopped:
-                    break
-            audit = [line["what"] for line in both.audit.read()]
-        seconds = time.perf_counter() - started
-    return CanaryRun(k + 1, both.stopped, failed, seconds, np.array(trail), audit)
-
-
-def _work(bad: str, images: list[np.ndarray], broken: bool) -> Callable[[int], Callable]:
-    def of(k: int) -> Callable:
-        def run(release: Any) -> Any:
-            if broken and release.hash == bad and k % 5 == 0:
-                raise RuntimeError("planted failure")
-            return release.run(images[k % len(images)])
-
-        return run
-
-    return of
-
-
-def _same_class(a: Any, b: Any) -> bool:
-    """Labels carry the version's name; the class after it is the answer."""
-    return str(a.label).split("-")[-1] == str(b.label).split("-")[-1]

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from facelab.core.errors import BadInputError
 from facelab.core.result import Result
 
 if TYPE_CHECKING:
@@ -67,3 +68,12 @@ def _keep(
             pool._recover(key)
         pool._look_for_old()
         del pool
+
+
+def check_numbers(**values: float) -> None:
+    """Raise BadInputError for a number that is not above 0."""
+    for name, value in values.items():
+        if not value > 0:
+            raise BadInputError(
+                f"a pool's {name} must be above 0", got=value, fix="give a positive number"
+            )

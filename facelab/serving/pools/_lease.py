@@ -86,6 +86,13 @@ def taker(who: str | None) -> Taker:
     return Taker(who or threading.current_thread().name, tuple(stack), time.monotonic())
 
 
+def describe(oldest: Taker | None) -> str:
+    """Return a lease's age and taker in words."""
+    if oldest is None:
+        return "being made"
+    return f"{time.monotonic() - oldest.at:.3g} s old, taken by {oldest.who} at {oldest.where}"
+
+
 class Lease(Generic[T]):
     """The right to use one resource; a context manager. After the release `value` raises LeaseError.
 

@@ -69,7 +69,10 @@ def local_valkey() -> Iterator[str]:
     with _folder("vk") as folder:
         socket = folder / "s"
         command = [get_binary_path(), "--port", "0", "--unixsocket", socket, "--dir", folder]
-        with _process([*command, "--save", ""], folder, stop=signal.SIGTERM) as process:
+        # waiting clients time out to the nearest tick of the server, 100 ms by default
+        with _process(
+            [*command, "--save", "", "--hz", "500"], folder, stop=signal.SIGTERM
+        ) as process:
             _until(process, socket.exists, "Valkey", folder)
             yield f"unix://{socket}"
 

@@ -15,8 +15,8 @@ from typing import Generic, NoReturn, TypeVar
 
 import numpy as np
 
-from facelab.core.errors import BadInputError, FacelabError
-from facelab.serving.pools._keeper import HISTORY, OUTCOMES, PoolStats, start_keeper
+from facelab.core.errors import FacelabError
+from facelab.serving.pools._keeper import HISTORY, OUTCOMES, PoolStats, check_numbers, start_keeper
 from facelab.serving.pools._lease import (
     Alarm,
     Lease,
@@ -24,6 +24,7 @@ from facelab.serving.pools._lease import (
     OverloadedError,
     PoolTimeoutError,
     Taker,
+    describe,
     taker,
 )
 
@@ -104,7 +105,7 @@ class Pool(Generic[T]):
         age_alarm_s: float = 30.0,
         on_alarm: Callable[[Alarm], object] | None = None,
     ):
-        _check_numbers(size=size, deadline_s=deadline_s, age_alarm_s=age_alarm_s)
+        check_numbers(size=size, deadline_s=deadline_s, age_alarm_s=age_alarm_s)
         self.name, self.size, self.deadline_s = name, size, deadline_s
         self.max_waiting = 4 * size if max_waiting is None else max_waiting
         self.lifetime_s, self.idle_s, self.age_alarm_s = lifetime_s, idle_s, age_alarm_s
@@ -198,7 +199,7 @@ class Pool(Generic[T]):
             "no resource became free in time",
             where=self.name,
             expected=f"a lease within {limit:g} s",
-            got=f"{self.size} resources, all lent; the oldest lease is {_describe(oldest)}",
+            got=f"{self.size} resources, all lent; the oldest lease is {describe(oldest)}",
             fix="release leases sooner, make the pool larger, or wait longer",
         )
 
@@ -371,6 +372,12 @@ class Pool(Generic[T]):
         with self._lock:
             return np.array(self._holds, dtype=np.float64).reshape(-1, 2)
 
+    def forget(self) -> None:
+        """Drop the raw samples so far, such as those of filling the pool before a load test."""
+        with self._lock:
+            self._waits.clear()
+            self._holds.clear()
+
     def alarms(self) -> list[Alarm]:
         """Return the alarms, oldest first (the last 1000)."""
         with self._lock:
@@ -403,17 +410,3 @@ class Pool(Generic[T]):
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def _describe(oldest: Taker | None) -> str:
-    if oldest is None:
-        return "being made"
-    return f"{time.monotonic() - oldest.at:.3g} s old, taken by {oldest.who} at {oldest.where}"
-
-
-def _check_numbers(**values: float) -> None:
-    for name, value in values.items():
-        if not value > 0:
-            raise BadInputError(
-                f"a pool's {name} must be above 0", got=value, fix="give a positive number"
-            )
