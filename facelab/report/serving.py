@@ -48,6 +48,7 @@ def memory(series: Mapping[str, np.ndarray], *, model_mb: float) -> Figure:
         "one model", (1, model_mb), xycoords=("axes fraction", "data"), ha="right", va="bottom"
     )
     ax.set(xlabel="swaps", ylabel="MiB above the start")
+    ax.xaxis.get_major_locator().set_params(integer=True)
     ax.set_title("Memory after swaps: retention, not a leak")
     ax.legend()
     return fig
@@ -88,7 +89,8 @@ def agreement(runs: Mapping[str, np.ndarray], *, least: float) -> Figure:
         (1, least),
         xycoords=("axes fraction", "data"),
         ha="right",
-        va="top",
+        va="bottom",
+        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1.5},
     )
     ax.set(xlabel="requests", ylabel="agreement of both versions", ylim=(-0.02, 1.02))
     ax.set_title("The candidate is stopped when its upper bound falls below")

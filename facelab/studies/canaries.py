@@ -90,7 +90,7 @@ def canary(
                     both.ask(f"unit-{k % 200}", work(k))
                 except RuntimeError:
                     failed += 1
-                if k % 10 == 0:
+                if k % 5 == 0 or both.stopped:
                     figure = both.status().figures[2]
                     trail.append((k, figure.candidate[1], *figure.candidate_bounds))
                 if both.stopped:

@@ -279,7 +279,7 @@ def overload(
             rows.append(
                 {
                     "queue": queue,
-                    "offered": factor,
+                    "offered": len(load.outcome) / seconds / capacity,
                     "goodput": load.goodput_hz(within_s) / capacity,
                     "shed": load.count("shed") / len(load.outcome),
                     "p99 [ms]": load.quantile(0.99) * 1e3,

@@ -303,20 +303,28 @@ def _swap_until(
 
 
 def memory_after_swaps(bundles: list[Path], *, swaps: int = 8) -> dict[str, np.ndarray]:
-    """Return resident MiB above the start after each swap, in fresh processes, with and without pinning."""
+    """Return resident MiB above the start after each swap, in fresh processes, by what is done about the allocator."""
     paths = [str(b) for b in bundles]
+    cases = {
+        "both, as facelab does": (True, True),
+        "pinned threshold only": (True, False),
+        "trimmed after each close only": (False, True),
+        "neither: glibc's default": (False, False),
+    }
     return {
         name: np.array(
-            fresh.call("facelab.studies.release:_memory", paths, swaps, pin, threads=1).value
+            fresh.call("facelab.studies.release:_memory", paths, swaps, *case, threads=1).value
         )
-        for name, pin in (("pinned threshold", True), ("glibc's default", False))
+        for name, case in cases.items()
     }
 
 
-def _memory(bundles: list[str], swaps: int, pin: bool) -> list[float]:
+def _memory(bundles: list[str], swaps: int, pin: bool, trim: bool) -> list[float]:
+    """Swap in this process, which is a fresh one: leaving the trim out holds for the rest of its life."""
+    if not trim:
+        allocator.trim = lambda: False
     with ModelSlot(pin_malloc=pin) as slot:
-        for b in (*bundles, bundles[0]):
-            slot.offer(b)
+        slot.offer(bundles[0])
         start, out = rss_bytes(), []
         for k in range(swaps):
             slot.offer(bundles[(k + 1) % len(bundles)])
