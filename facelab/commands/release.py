@@ -58,12 +58,12 @@ def policy_of(path: str | None) -> Any:
     return policies.load(path) if path else policies.default()
 
 
-@click.group(epilog="Example: facelab release promote my-bundle --store releases")
+@click.group(epilog="Example: facelab release promote bundle --store releases")
 def command() -> None:
     """Decide which verified bundle a running `facelab serve` uses, and go back."""
 
 
-@command.command(epilog="Example: facelab release verify my-bundle --key release.pub")
+@command.command(epilog="Example: facelab release verify bundle --policy policy.toml")
 @click.argument("bundle", type=click.Path())
 @trust_options
 @policy_option
@@ -76,7 +76,7 @@ def verify(
         return _checked(bundle, store, keys, unsigned, policy, as_json, None)
 
 
-@command.command(epilog="Example: facelab release promote my-bundle --store releases")
+@command.command(epilog="Example: facelab release promote bundle --store releases")
 @click.argument("bundle", type=click.Path())
 @STORE
 @trust_options

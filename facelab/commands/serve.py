@@ -13,7 +13,7 @@ from facelab.commands.common import FloatRange, note
 from facelab.commands.release import policy_of, policy_option, trust, trust_options
 
 
-@click.command(epilog="Example: facelab serve --detector haar --emotion releases --port 8700")
+@click.command(epilog="Example: facelab serve --detector haar --check")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=8700, show_default=True, type=click.IntRange(0, 65535))
 @click.option(
@@ -26,21 +26,24 @@ from facelab.commands.release import policy_of, policy_option, trust, trust_opti
 @click.option("--embedder", "embedders", multiple=True, metavar="NAME", help="Embedder; repeat.")
 @click.option(
     "--emotion",
-    type=click.Path(exists=True, file_okay=False),
+    type=click.Path(),
     metavar="DIR",
     help="A bundle, or a store of `facelab release`; watched, and swapped while requests run.",
 )
 @click.option(
     "--candidate",
-    type=click.Path(exists=True, file_okay=False),
+    type=click.Path(),
     metavar="BUNDLE",
     help="A second emotion bundle for a canary.",
 )
 @click.option(
     "--rollout",
-    type=click.Path(exists=True, dir_okay=False),
+    type=click.Path(),
     metavar="FILE",
     help="Who gets the candidate (facelab.rollout/1); watched.",
+)
+@click.option(
+    "--check", is_flag=True, help="Load everything, say whether it could serve, and stop."
 )
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64))
 @click.option(
@@ -69,6 +72,7 @@ def command(
     emotion: str | None,
     candidate: str | None,
     rollout: str | None,
+    check: bool,
     workers: int,
     body_mb: float,
     megapixels: float,
@@ -97,6 +101,9 @@ def command(
             return FaceTasks(_detectors(names), _embedders(embedders), slot)
 
         make()  # a wrong name is said before the port is open
+        if check:
+            note(f"ready to serve: detectors {', '.join(names)}")
+            return
         app = create_app(make, emotion=slot, limits=limits, hosts=_hosts(host, allow_host))
         _run(app, host, port)
 
@@ -165,6 +172,13 @@ def _slot(stack: contextlib.ExitStack, path: str, trusted: Any, policy: Any) -> 
     from facelab.core.errors import BadInputError
     from facelab.serving import ModelSlot, ReleaseStore, task_adapter
 
+    if not Path(path).is_dir():
+        raise BadInputError(
+            "there is no bundle and no store of releases",
+            where=path,
+            expected="a folder",
+            fix="make one: facelab release promote BUNDLE --store DIR",
+        )
     is_store = (Path(path) / "state.json").is_file()
     where = path if is_store else stack.enter_context(_temporary())
     store = ReleaseStore(where, trust=trusted)

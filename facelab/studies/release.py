@@ -97,8 +97,8 @@ def version(folder: Path, name: str, *, seed: int, megabytes: float, pair: Any =
     return made
 
 
-def versions(folder: Path, *, megabytes: float) -> tuple[list[Path], Trust]:
-    """Make three signed versions and the trust in their key; the third one has the first one's weights."""
+def versions(folder: Path, *, megabytes: float, count: int = 3) -> tuple[list[Path], Trust]:
+    """Make up to three signed versions and the trust in their key; the third one has the first one's weights."""
     import minisign
 
     pair = minisign.KeyPair.generate()
@@ -106,7 +106,7 @@ def versions(folder: Path, *, megabytes: float) -> tuple[list[Path], Trust]:
     shutil.rmtree(folder, ignore_errors=True)
     made = [
         version(folder, f"v{k}", seed=seed, megabytes=megabytes, pair=pair)
-        for k, seed in ((1, 1), (2, 2), (3, 1))
+        for k, seed in ((1, 1), (2, 2), (3, 1))[:count]
     ]
     key = pair.public_key.to_base64().decode()
     return made, Trust([key], unsigned="refuse")
@@ -188,7 +188,7 @@ def swaps_under_load(
     swaps: int,
     rate_hz: float = 60.0,
     window_s: float = 2.0,
-    pause_s: float = 1.0,
+    pause_s: float = 2.0,
     compare: bool = True,
     seed: int = 0,
 ) -> Swaps:

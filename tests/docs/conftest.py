@@ -38,6 +38,7 @@ def prepared(tmp_path_factory) -> Path:
     write_model(home / "float.onnx")
     made = make(home / "float.onnx", home / "bundle")
     (home / "policy.toml").write_text(policy.DEFAULT)
+    _releases(home, make)
     capture_spec(spec(), tensors=home / "tensors").save(home / "train.json")
     capture_spec(spec(), backend="pillow").save(home / "infer.json")
     write(home / "int8.jsonl", [Record("r", "s", "int8", "agreement", 0.99)])
@@ -55,6 +56,15 @@ def prepared(tmp_path_factory) -> Path:
     _runs(home)
     assert made.manifest.golden
     return home
+
+
+def _releases(home: Path, make) -> None:
+    """A store with a release to go back from."""
+    from facelab.serving import ReleaseStore
+
+    store, other = ReleaseStore(home / "releases"), make(home / "model.onnx", home / "int8")
+    for folder in (home / "bundle", other.folder):
+        store.promote(store.admit(folder).manifest.hash, reason="prepared")
 
 
 def _photographs(home: Path) -> None:

@@ -77,9 +77,16 @@ def test_verify_says_what_is_wrong(tmp_path, bundles, capsys):
     assert command("release", "status", "--store", tmp_path / "nothing") == 2
 
 
+def test_a_check_loads_everything_and_stops(bundles, capsys):
+    assert command("serve", "--detector", "haar", "--emotion", bundles[0], "--check") == 0
+    assert "ready to serve" in capsys.readouterr().err
+
+
 def test_wrong_options_are_said(bundles, capsys):
     assert command("serve", "--candidate", bundles[1]) == 2
     assert command("serve", "--detector", "../../etc/passwd") == 2
+    assert command("serve", "--detector", "haar", "--emotion", "nowhere") == 2
+    assert "no store of releases" in capsys.readouterr().err
     assert command("serve", "--detector", "haar", "--host", "203.0.113.7") == 2
     assert "Traceback" not in capsys.readouterr().err
 
