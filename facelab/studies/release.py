@@ -19,7 +19,7 @@ from facelab.core.machine import load as machine_load
 from facelab.core.machine import rss_bytes
 from facelab.core.result import Result
 from facelab.deploy.bundle import make
-from facelab.deploy.manifest import files_hash, parse
+from facelab.deploy.manifest import canonical_hash
 from facelab.preprocess import PreprocessSpec
 from facelab.serving import ModelSlot, ReleaseStore, Trust, open_loop
 
@@ -396,7 +396,7 @@ def _replaced(folder: Path) -> None:
         if entry["path"] == "model.onnx":
             size = (folder / "model.onnx").stat().st_size
             entry |= {"bytes": size, "sha256": sha256_file(folder / "model.onnx")}
-    value["hash"] = files_hash(parse(value, path).files)
+    value["hash"] = canonical_hash(value)
     path.write_text(json.dumps(value))
 
 

@@ -89,7 +89,7 @@ def bundle(
 
 def emotion_bundle(folder: Path, name: str, *, seed: int = 0) -> Path:
     """Make a bundle that crops faces as facelab's emotion classifiers do."""
-    from facelab.emotion.spec import emotion_spec
+    from facelab.emotion import emotion_spec
 
     source = write_model(folder / f"{name}-source" / "model.onnx", seed=seed)
     labels = source.with_name("labels.txt")
