@@ -81,7 +81,8 @@ def synth(
 ) -> None:
     """Write a set of synthetic faces: pictures, labels.csv, manifest.json, contact_sheet.png.
 
-    labels.csv has one row a face; verification also writes pairs.csv, pairs_hard.csv and LFW's pairs.txt, detection
+    labels.csv has one row per face, and one for each picture without a face; verification
+    also writes pairs.csv, pairs_hard.csv and LFW's pairs.txt, detection
     WIDER FACE's annotations and lists of its easy, medium and hard faces. Identities of train, validation and test
     (column `split`) are disjoint.
     """

@@ -31,6 +31,7 @@ def encode_png(image: np.ndarray) -> bytes:
             "the picture cannot be written as PNG",
             expected="(h, w, 3) uint8, (h, w) uint8 or uint16",
             got=f"{image.shape} {image.dtype}",
+            fix="convert the array to one of these kinds first",
         )
     h, w = image.shape[:2]
     header = struct.pack(">IIBBBBB", w, h, *kind, 0, 0, 0)

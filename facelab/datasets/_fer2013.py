@@ -69,7 +69,12 @@ def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     except FileNotFoundError:
         raise MissingAssetError("the CSV is not there", where=path, fix="check the path") from None
     except (OSError, ValueError, csv.Error) as e:
-        raise BadInputError("the CSV cannot be read", where=path, got=str(e)[:120]) from None
+        raise BadInputError(
+            "the CSV cannot be read",
+            where=path,
+            got=str(e)[:120],
+            fix="check that the file is an uncompressed CSV in UTF-8 that you may read",
+        ) from None
 
 
 def load_fer2013(path: str | os.PathLike) -> Fer:
@@ -100,12 +105,17 @@ def load_fer2013(path: str | os.PathLike) -> Fer:
                 where=where,
                 expected=len(header),
                 got=len(row),
+                fix="restore the row from the original file, or remove it",
             )
         images.append(_pixels(row[pixels], where))
         labels.append(_label(row[emotion], where))
         parts.append(row[usage].strip() if usage is not None else "")
     if not images:
-        raise BadInputError("the CSV holds no image", where=path)
+        raise BadInputError(
+            "the CSV holds no image",
+            where=path,
+            fix="name a complete fer2013.csv: a header, then one row per image",
+        )
     return Fer(np.stack(images), np.array(labels), np.array(parts))
 
 
@@ -120,6 +130,7 @@ def _pixels(text: str, where: str) -> np.ndarray:
             where=where,
             expected=f"{SIZE * SIZE} whole numbers 0 … 255",
             got=f"{text[:40]!r}… ({len(text.split())} values)",
+            fix="restore the row from the original file, or remove it",
         )
     return values.astype(np.uint8).reshape(SIZE, SIZE)
 
@@ -127,7 +138,11 @@ def _pixels(text: str, where: str) -> np.ndarray:
 def _label(text: str, where: str) -> int:
     if not is_count(text) or int(text) >= len(FER2013_CLASSES):
         raise BadInputError(
-            "the label of a row is unknown", where=where, expected="0 … 6", got=repr(text[:40])
+            "the label of a row is unknown",
+            where=where,
+            expected="0 … 6",
+            got=repr(text[:40]),
+            fix="use FER2013's numbers 0 to 6, or remove the row",
         )
     return int(text)
 
@@ -150,11 +165,14 @@ def load_ferplus(path: str | os.PathLike, *, every_row: bool = False) -> FerPlus
                 where=f"{path}:{number}",
                 expected="image name, box (or Usage, name) and ten whole numbers",
                 got=str(row)[:80],
+                fix="restore the row from the original fer2013new.csv",
             )
         name = row[1].strip() if row[0].strip() in USAGES else row[0].strip()
         if name or every_row:
             names.append(name)
             votes.append([int(c) for c in cells])
     if not names:
-        raise BadInputError("the CSV holds no votes", where=path)
+        raise BadInputError(
+            "the CSV holds no votes", where=path, fix="name a complete fer2013new.csv"
+        )
     return FerPlusVotes(np.array(names), np.array(votes))

@@ -230,6 +230,7 @@ def load_bin(path: str | os.PathLike) -> tuple[list[bytes], np.ndarray]:
             where=path,
             expected="(images, labels)",
             got=type(content).__name__,
+            fix="name a .bin pack such as lfw.bin",
         )
     bins, labels = content
     try:
@@ -237,7 +238,10 @@ def load_bin(path: str | os.PathLike) -> tuple[list[bytes], np.ndarray]:
         same = np.array([bool(s) for s in labels])
     except (TypeError, ValueError) as e:
         raise BadInputError(
-            "the pack holds something that is no image", where=path, got=str(e)[:120]
+            "the pack holds something that is no image",
+            where=path,
+            got=str(e)[:120],
+            fix="download the pack again",
         ) from None
     if len(images) != 2 * len(same) or not images:
         raise BadInputError(
@@ -245,6 +249,7 @@ def load_bin(path: str | os.PathLike) -> tuple[list[bytes], np.ndarray]:
             where=path,
             expected=f"{2 * len(same)} images",
             got=len(images),
+            fix="download the pack again",
         )
     return images, same
 

@@ -114,6 +114,7 @@ def _mat(path: Path, keys: Iterable[str], optional: Iterable[str] = ()) -> dict:
                 where=path,
                 expected=key,
                 got=", ".join(k for k in content if not k.startswith("__")),
+                fix="use the .mat files of WIDER FACE's eval_tools",
             )
     return content
 
@@ -146,6 +147,7 @@ def _load_mats(folder: Path) -> GroundTruth:
                     where=path,
                     expected=int(start[-1]),
                     got=len(labels[attribute]),
+                    fix="use .mat files of one release",
                 )
     return GroundTruth(names, boxes, subsets, labels)
 
@@ -170,6 +172,7 @@ def _subset(path: Path, names: list[tuple[str, str]], start: np.ndarray) -> np.n
                 where=f"{path}: {names[i]}",
                 expected=f"1 … {start[i + 1] - start[i]}",
                 got=f"{index.min()} … {index.max()}",
+                fix="use subsets and annotations of one release",
             )
         keep[start[i] + index - 1] = True
     return keep
@@ -186,7 +189,10 @@ def load_text(path: str | os.PathLike) -> GroundTruth:
         lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as e:
         raise BadInputError(
-            "the ground-truth text cannot be read", where=path, got=str(e)[:120]
+            "the ground-truth text cannot be read",
+            where=path,
+            got=str(e)[:120],
+            fix="check that the file is a text file that you may read",
         ) from None
     first = next((line for line in lines if line.strip()), "")
     names, boxes, rows = (_labelv2 if first.startswith("#") else _bbx_gt)(path, lines)
@@ -215,6 +221,7 @@ def _numbers(path: Path, number: int, line: str, least: int) -> list[float]:
             where=f"{path}:{number}",
             expected=f"at least {least} finite numbers",
             got=repr(line.strip()[:80]),
+            fix="restore the line from the original annotations",
         )
     return values
 
@@ -228,7 +235,10 @@ def _labelv2(path: Path, lines: list[str]):
         elif line.strip():
             if not boxes:
                 raise BadInputError(
-                    "a box comes before any image", where=f"{path}:{number}", got=line[:80]
+                    "a box comes before any image",
+                    where=f"{path}:{number}",
+                    got=line[:80],
+                    fix="write the name of the image and the number of its faces first",
                 )
             x1, y1, x2, y2 = _numbers(path, number, line, 4)[:4]
             boxes[-1].append([x1, y1, x2 - x1, y2 - y1])
@@ -250,6 +260,7 @@ def _bbx_gt(path: Path, lines: list[str]):
                 where=f"{path}:{at + 2}",
                 expected="a whole number",
                 got=repr(count[:80]),
+                fix="write the number of faces below the name of the image",
             )
         mine = []
         for number in range(at + 3, at + 3 + int(count)):
@@ -364,6 +375,7 @@ def _parse(path: str, data: bytes, tokens: list[bytes]) -> tuple[int, str]:
             where=f"{path}:{2 if lines else 1}",
             expected="the image name, then a whole number, then `x y w h score` a line",
             got=got,
+            fix="write the number of boxes on the second line",
         )
     n = 0
     for number, line in enumerate(lines[2:], 3):
@@ -438,7 +450,11 @@ def write_predictions(folder: str | os.PathLike, event: str, image: str, boxes: 
 
     boxes = np.asarray(boxes, dtype=np.float64).reshape(-1, 5)
     if not np.isfinite(boxes).all():
-        raise BadInputError("predictions must be finite", where=f"{event}/{image}")
+        raise BadInputError(
+            "predictions must be finite",
+            where=f"{event}/{image}",
+            fix="leave out boxes with NaN or infinite numbers",
+        )
     boxes = boxes[np.argsort(-boxes[:, 4], kind="stable")]
     rows = "".join(" ".join(repr(float(v)) for v in row) + "\n" for row in boxes)
     return write_text(Path(folder) / event / f"{image}.txt", f"{image}.jpg\n{len(boxes)}\n{rows}")
@@ -454,10 +470,13 @@ def attribute_masks(truth: GroundTruth, attribute: str) -> dict[str, np.ndarray]
             f"no attribute is called {attribute!r}{did_you_mean(attribute, ATTRIBUTES)}",
             expected=", ".join(ATTRIBUTES),
             got=attribute,
+            fix="use one of the names",
         )
     if attribute not in truth.labels:
         raise BadInputError(
-            f"the ground truth has no {attribute} labels", expected="the .mat files"
+            f"the ground truth has no {attribute} labels",
+            expected="the .mat files",
+            fix="evaluate with the .mat files, which hold these labels",
         )
     return {
         name: truth.labels[attribute] == code for code, name in enumerate(ATTRIBUTES[attribute])

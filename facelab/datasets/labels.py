@@ -53,6 +53,7 @@ def table_for(classes: Iterable[str], table: Mapping[str, str] = NAMES) -> dict[
                 f"no emotion is called {c!r}{did_you_mean(c, SEVEN)}",
                 expected=", ".join(SEVEN),
                 got=c,
+                fix="use one of the names",
             )
     return {name: emotion if emotion in classes else DROP for name, emotion in table.items()}
 

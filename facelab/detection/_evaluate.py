@@ -40,9 +40,10 @@ class DetectorRun:
 
 
 def read_labels(path: str | os.PathLike) -> Labels:
-    """Read a CSV with columns `path, n_faces`, or `path, x1, y1, x2, y2` with a row a face.
+    """Read a CSV with columns `path, n_faces`, or `path, x1, y1, x2, y2` with one row per face.
 
-    `path` may be called `file`, as in what `facelab data synth` writes; other columns are not looked at.
+    A row with a path and four empty coordinates is an image without a face. `path` may
+    be called `file`, as in what `facelab data synth` writes; other columns are not looked at.
     Raises BadInputError with file and line for anything else.
     """
     rows = read_csv(path, "labels", fix="check --labels")
@@ -92,6 +93,9 @@ def _whole(text: str, where: str) -> int:
 def _box_labels(rows: list[dict], path: str | os.PathLike) -> Labels:
     boxes: dict[str, list] = {}
     for i, row in enumerate(rows, 2):
+        if not any(row[k] for k in ("x1", "y1", "x2", "y2")):
+            boxes.setdefault(row["path"], [])  # an image without a face
+            continue
         try:
             box = [float(row[k]) for k in ("x1", "y1", "x2", "y2")]
         except (TypeError, ValueError):
@@ -105,7 +109,7 @@ def _box_labels(rows: list[dict], path: str | os.PathLike) -> Labels:
                 fix="correct the row or drop it",
             )
         boxes.setdefault(row["path"], []).append(box)
-    arrays = {k: np.array(v) for k, v in boxes.items()}
+    arrays = {k: np.array(v, np.float64).reshape(-1, 4) for k, v in boxes.items()}
     return Labels({k: len(v) for k, v in arrays.items()}, arrays)
 
 

@@ -221,6 +221,8 @@ def test_any_person_in_any_pose_can_be_drawn(identity, yaw, pitch, emotion, eyew
         ({"size": 8}, "size"),
         ({"jpeg": 0}, "JPEG"),
         ({"eyewear": "monocle"}, "eyewear"),
+        ({"beard": "fulll"}, "did you mean 'full'"),
+        ({"hair_style": "mohawk"}, "no such hair_style"),
         ({"classes": 5}, "classes"),
         ({"action_units": {3: 1.0}}, "action unit"),
         ({"identity": -4}, "identity"),

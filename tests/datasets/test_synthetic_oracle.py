@@ -6,7 +6,7 @@ import pytest
 from facelab.datasets import synthetic
 from facelab.datasets.synthetic._render import View
 from facelab.datasets.synthetic.geometry._expression import pose_features
-from facelab.datasets.synthetic.tasks import _recipe as recipes
+from facelab.datasets.synthetic.tasks import _make as recipes
 from tests.datasets.plain_renderer import filters as plain_filters
 from tests.datasets.plain_renderer import render as plain
 

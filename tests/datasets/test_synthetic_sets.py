@@ -254,7 +254,8 @@ def test_base_pairs_are_balanced_for_any_number(n, seed):
 # ---------------------------------------------------------------- detection
 def test_scene_annotations_are_widers(tmp_path):
     write(tmp_path / "s", "detection", 6, size=320)
-    labels = table(tmp_path / "s/labels.csv")
+    every = table(tmp_path / "s/labels.csv")
+    labels = [row for row in every if row["x1"]]
     by_file = defaultdict(list)
     for row in labels:
         by_file[row["file"]].append(row)
@@ -279,6 +280,22 @@ def test_scene_annotations_are_widers(tmp_path):
 
     truth = load_ground_truth(tmp_path / "s")
     assert sum(map(len, truth.boxes)) == len(labels)
+
+
+def test_pictures_without_a_face_have_a_row_that_detectors_labels_read(tmp_path):
+    from facelab.detection._evaluate import read_labels
+
+    seed = next(s for s in range(200) if scenes._count(Stream(s, "detection", 0, "scene")) == 0)
+    write(tmp_path / "s", "detection", 2, size=96, seed=seed)
+    rows_of = defaultdict(list)
+    for row in table(tmp_path / "s/labels.csv"):
+        rows_of[row["file"]].append(row)
+    assert set(rows_of) == {"images/000000.png", "images/000001.png"}
+    empty = rows_of["images/000000.png"]
+    assert len(empty) == 1 and empty[0]["x1"] == "" and empty[0]["split"]
+    labels = read_labels(tmp_path / "s/labels.csv")
+    assert labels.counts["images/000000.png"] == 0
+    assert labels.boxes["images/000000.png"].shape == (0, 4)
 
 
 def test_scenes_hold_what_was_asked_for():

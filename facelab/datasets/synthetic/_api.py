@@ -12,7 +12,8 @@ from facelab.core.errors import BadInputError
 from facelab.core.progress import track
 from facelab.datasets.synthetic._workers import parallel
 from facelab.datasets.synthetic.tasks import _sets as sets
-from facelab.datasets.synthetic.tasks._recipe import Recipe, Sample, change, make
+from facelab.datasets.synthetic.tasks._make import make
+from facelab.datasets.synthetic.tasks._recipe import Recipe, Sample, change
 
 
 def recipe(
@@ -214,7 +215,12 @@ def _one(job) -> tuple[np.ndarray, dict]:
 
 def _stack(images: np.ndarray, rows: list[dict]) -> Faces:
     if not rows:
-        raise BadInputError("there is nothing to generate", expected="n >= 1", got=0)
+        raise BadInputError(
+            "there is nothing to generate",
+            expected="n >= 1",
+            got=0,
+            fix="ask for one picture or more",
+        )
     columns = {k: [row[k] for row in rows] for k in rows[0] if k != "tags"}
     identity = np.array(columns.pop("identity"), object)
     return Faces(

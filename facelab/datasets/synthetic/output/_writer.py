@@ -64,7 +64,10 @@ def make_request(
         shape = (side, side)
     if shape[0] > 2048:
         raise BadInputError(
-            "the picture's size is out of range", expected="at most 2048 pixels", got=shape[0]
+            "the picture's size is out of range",
+            expected="at most 2048 pixels",
+            got=shape[0],
+            fix="choose a size within these limits",
         )
     if depth and name == "detection":
         raise BadInputError(
@@ -187,7 +190,13 @@ def _produce_and_note(job: tuple[Request, int, str]) -> dict:
 def _finish(request: Request, folder: Path, entries: list[dict], drawn: int) -> Written:
     names = [rows.file_name(request, e["index"]) for e in entries]
     table = [row for e in entries for row in e["rows"]]
-    _write_csv(folder / LABELS, rows.columns(request), table)
+    # a picture without a face has a row as well, so that false alarms in it can be counted
+    listed = [
+        row
+        for name, e in zip(names, entries, strict=True)
+        for row in e["rows"] or [{"file": name, "split": e["split"]}]
+    ]
+    _write_csv(folder / LABELS, rows.columns(request), listed)
     written, pairs = [LABELS], 0
     if request.set == "verification":
         pairs = _write_pairs(folder, request, names)

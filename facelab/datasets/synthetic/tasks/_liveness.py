@@ -14,7 +14,8 @@ from facelab.datasets.synthetic.camera._optics import FULL, expose
 from facelab.datasets.synthetic.geometry._expression import EMOTIONS
 from facelab.datasets.synthetic.geometry._identity import draw_identity
 from facelab.datasets.synthetic.tasks import _sets as sets
-from facelab.datasets.synthetic.tasks._recipe import Recipe, Sample, Spread, draw_recipe, make
+from facelab.datasets.synthetic.tasks._make import make
+from facelab.datasets.synthetic.tasks._recipe import Recipe, Sample, Spread, draw_recipe
 
 KINDS = ("live", "print_flat", "print_bent", "screen")
 _CYCLE = ("live", "print_flat", "live", "print_bent", "live", "screen")

@@ -9,23 +9,17 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from facelab.core.errors import BadInputError, did_you_mean
-from facelab.datasets.synthetic._develop import over
-from facelab.datasets.synthetic._numerics import DEGREE, sincos
-from facelab.datasets.synthetic._render import Layer, Look, View, render
 from facelab.datasets.synthetic._stream import Stream
-from facelab.datasets.synthetic.appearance._background import background
 from facelab.datasets.synthetic.appearance._light import Lighting, draw_lighting
-from facelab.datasets.synthetic.camera._filters import bilinear_sample
-from facelab.datasets.synthetic.camera._optics import FULL, Optics, draw_optics, expose
+from facelab.datasets.synthetic.camera._optics import Optics, draw_optics
 from facelab.datasets.synthetic.geometry._expression import (
     ACTION_UNITS,
     EMOTIONS,
     draw_expression,
-    pose_features,
 )
+from facelab.datasets.synthetic.geometry._face import BEARDS, HAIR_STYLES
 from facelab.datasets.synthetic.geometry._identity import GLASSES, Identity, draw_identity
 
-UNIT_PER_WIDTH = 2.0  # a head scale of size / 2 px per 100 mm fills a square picture's width
 LIMITS = {
     "yaw": (-75, 75),
     "pitch": (-45, 45),
@@ -228,9 +222,22 @@ def _person_factors(recipe: Recipe, factors: dict) -> dict:
     if "identity" in factors:
         number = factors["identity"]
         if not isinstance(number, (int, np.integer)) or number < 0:
-            raise BadInputError("an identity is a whole number", expected=">= 0", got=repr(number))
+            raise BadInputError(
+                "an identity is a whole number",
+                expected=">= 0",
+                got=repr(number),
+                fix="give a whole number from 0 on",
+            )
         person = draw_identity(int(number))
     own = {k: factors[k] for k in ("age", "beard", "hair_style", "glasses") if k in factors}
+    for name, known in (("beard", BEARDS), ("hair_style", HAIR_STYLES), ("glasses", GLASSES)):
+        if own.get(name, known[0]) not in known:
+            raise BadInputError(
+                f"there is no such {name}",
+                expected=", ".join(known),
+                got=repr(own[name]),
+                fix="use one of the names" + did_you_mean(str(own[name]), known),
+            )
     if own:
         person = dataclasses.replace(person, **own)
     return {"person": person}
@@ -262,7 +269,10 @@ def check(recipe: Recipe) -> Recipe:
         value = getattr(recipe, name)
         if not low <= value <= high:
             raise BadInputError(
-                f"the factor {name!r} is out of range", expected=f"{low} … {high}", got=value
+                f"the factor {name!r} is out of range",
+                expected=f"{low} … {high}",
+                got=value,
+                fix="choose a value within these limits",
             )
     unknown = set(recipe.action_units) - set(ACTION_UNITS)
     if unknown:
@@ -270,128 +280,21 @@ def check(recipe: Recipe) -> Recipe:
             "an action unit is not modelled",
             expected=", ".join(map(str, ACTION_UNITS)),
             got=", ".join(map(str, sorted(unknown))),
+            fix="use only the listed action units",
         )
     if recipe.eyewear not in (None, *GLASSES):
         raise BadInputError(
-            "there is no such eyewear", expected=", ".join(GLASSES), got=repr(recipe.eyewear)
+            "there is no such eyewear",
+            expected=", ".join(GLASSES),
+            got=repr(recipe.eyewear),
+            fix="use one of the names",
         )
     jpeg = recipe.optics.jpeg
     if jpeg is not None and not 1 <= jpeg <= 100:
         raise BadInputError(
-            "the JPEG quality is out of range", expected="1 … 100 or None", got=jpeg
+            "the JPEG quality is out of range",
+            expected="1 … 100 or None",
+            got=jpeg,
+            fix="choose a quality within these limits, or None for lossless",
         )
     return recipe
-
-
-# ---------------------------------------------------------------- making the picture
-def look_of(recipe: Recipe) -> Look:
-    """Return gaze, pupil and the lamps' reflections in the eyes."""
-    size = Stream("glint", *recipe.noise)
-    glints = tuple(
-        (
-            lamp.direction[0] * 0.030,
-            0.012 + lamp.direction[1] * 0.022,
-            0.75 * min(1.0, lamp.power),
-            size.uniform(0.009, 0.014),
-        )
-        for lamp in recipe.lighting.lamps[:2]
-        if lamp.power > 0.25
-    )
-    return Look(recipe.gaze, recipe.pupil, glints)
-
-
-def draw_layer(recipe: Recipe, view: View, with_body: bool = True) -> Layer:
-    """Draw the recipe's head in a view, without background and camera."""
-    features = pose_features(recipe.person, recipe.action_units)
-    return render(
-        features,
-        view,
-        look_of(recipe),
-        recipe.lighting,
-        exposure=recipe.exposure,
-        eyewear=recipe.eyewear,
-        mask=recipe.mask,
-        outfit=recipe.outfit,
-        with_body=with_body,
-    )
-
-
-def view_of(recipe: Recipe, size: int) -> View:
-    """Return the view of a square crop of `size` pixels."""
-    centre = (size * (0.5 + recipe.shift[0]), size * (0.47 + recipe.shift[1]))
-    return View(
-        (size, size),
-        centre,
-        size * recipe.fill / UNIT_PER_WIDTH,
-        recipe.yaw,
-        recipe.pitch,
-        recipe.roll,
-        recipe.distance,
-    )
-
-
-def make(recipe: Recipe, size: int) -> Sample:
-    """Draw a recipe as a square picture of `size` pixels. Raises BadInputError for a size outside 16 … 2048."""
-    if not 16 <= size <= 2048:
-        raise BadInputError(
-            "the picture's size is out of range", expected="16 … 2048 pixels", got=size
-        )
-    work = recipe.resolution or size
-    layer = draw_layer(recipe, view_of(recipe, work))
-    behind = background(Stream("background", recipe.background), (work, work))
-    image = np.empty_like(behind)
-    over(layer.colour, layer.alpha, behind, image)
-    visible, visibility = layer.visible, layer.visibility
-    if recipe.occluder is not None:
-        image, visible, visibility = _occlude(image, layer, recipe.occluder)
-    picture = expose(image, recipe.optics, Stream("sensor", *recipe.noise))
-    ratio = size / work
-    if work != size:
-        grid = (np.arange(size) + 0.5) / ratio - 0.5
-        picture = bilinear_sample(picture, *np.broadcast_arrays(grid[None], grid[:, None])).astype(
-            np.uint8
-        )
-    if recipe.mask:
-        visible = visible & np.array([True, True, False, False, False])
-    if recipe.eyewear == "sun":
-        visible = visible & np.array([False, False, True, True, True])
-    near = np.minimum(((np.arange(size) + 0.5) / ratio).astype(np.int64), work - 1)
-    return Sample(
-        picture,
-        recipe.person.number,
-        recipe.emotion,
-        recipe.intensity,
-        dict(recipe.action_units),
-        recipe.yaw,
-        recipe.pitch,
-        recipe.roll,
-        layer.box * ratio,
-        layer.landmarks * ratio,
-        visible,
-        visibility,
-        layer.depth[near][:, near],
-        recipe.split,
-        recipe,
-    )
-
-
-def _occlude(image: np.ndarray, layer: Layer, thing: Occluder):
-    """Lay a flat thing over the picture; return (image, landmarks still visible, visibility left)."""
-    h, w, _ = image.shape
-    s, c = sincos(thing.angle * DEGREE)
-
-    def distance(x, y):
-        dx, dy = x - thing.x * w, y - thing.y * h
-        return np.abs(dx * c + dy * s) / (thing.width * w / 2), np.abs(dy * c - dx * s) / (
-            thing.height * h / 2
-        )
-
-    along, across = distance(np.arange(w) + 0.5, (np.arange(h) + 0.5)[:, None])
-    mask = (along < 1) & (across < 1)
-    shade = 1 - 0.35 * np.maximum(along, across)[mask]
-    image = image.copy()
-    image[mask] = np.rint(np.array(thing.colour) * FULL * shade[:, None]).astype(np.int32)
-    la, lb = distance(layer.landmarks[:, 0], layer.landmarks[:, 1])
-    face = int(layer.face.sum())
-    left = int((layer.face & ~mask).sum()) / max(1, face)
-    return image, layer.visible & ~((la < 1) & (lb < 1)), layer.visibility * left

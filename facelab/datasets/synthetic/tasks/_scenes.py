@@ -17,7 +17,8 @@ from facelab.datasets.synthetic.camera._optics import FULL, Optics, draw_optics,
 from facelab.datasets.synthetic.geometry._expression import EMOTIONS
 from facelab.datasets.synthetic.geometry._identity import SKIN, draw_identity
 from facelab.datasets.synthetic.tasks import _sets as sets
-from facelab.datasets.synthetic.tasks._recipe import Recipe, Spread, draw_layer, draw_recipe
+from facelab.datasets.synthetic.tasks._make import draw_layer
+from facelab.datasets.synthetic.tasks._recipe import Recipe, Spread, draw_recipe
 
 DEFAULT_SIZE = (1024, 768)
 MOST_FACES, SMALLEST, LARGEST = 30, 16, 400
@@ -101,6 +102,7 @@ def scene(
             "the face sizes are out of range",
             expected="8 <= smallest <= largest <= 1000 pixels",
             got=f"{smallest} … {largest}",
+            fix="choose smallest and largest within these limits",
         )
     r = Stream(seed, "detection", index, "scene")
     count = _count(r) if faces is None else sets.check_number("number of faces", faces)

@@ -62,7 +62,12 @@ def check_set(name: str, known: tuple[str, ...] = SETS) -> str:
 def check_number(what: str, value: int, low: int = 0) -> int:
     """Return a whole number of at least `low`, or raise BadInputError naming what it is."""
     if isinstance(value, bool) or not hasattr(value, "__index__") or int(value) < low:
-        raise BadInputError(f"the {what} is no whole number", expected=f">= {low}", got=repr(value))
+        raise BadInputError(
+            f"the {what} is no whole number",
+            expected=f">= {low}",
+            got=repr(value),
+            fix="give a whole number within these limits",
+        )
     return int(value)
 
 
@@ -70,7 +75,10 @@ def identity_number(seed: int, name: str, place: int) -> int:
     """Return the number of the `place`-th identity of a set under a seed."""
     if place >= MOST:
         raise BadInputError(
-            "the set is too large", expected=f"fewer than {MOST} identities", got=place
+            "the set is too large",
+            expected=f"fewer than {MOST} identities",
+            got=place,
+            fix="use another seed for the rest",
         )
     return (seed * len(SETS) + SETS.index(name)) * MOST + place
 
@@ -85,6 +93,7 @@ def classes_of(classes: int | tuple[str, ...]) -> tuple[str, ...]:
         "the classes are not known",
         expected="3, 7 or names of " + ", ".join(EMOTIONS),
         got=repr(classes),
+        fix="use 3, 7 or a list of these names",
     )
 
 
