@@ -13,6 +13,7 @@ MODULES = ("common", "pixels", "resizing", "aligning", "tensors")
 _OPS: dict[type, Any] = {
     ast.Eq: lambda a, b: a == b,
     ast.NotEq: lambda a, b: a != b,
+    ast.Gt: lambda a, b: a > b,
     ast.Add: lambda a, b: a + b,
     ast.Sub: lambda a, b: a - b,
     ast.Mult: lambda a, b: a * b,

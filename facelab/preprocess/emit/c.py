@@ -74,6 +74,8 @@ class CPrinter(Printer):
 
     def call(self, name: str, args: list[ast.expr]) -> str:
         arg = self.expr(args[0])
+        if name == "product":
+            return f"(int16_t){arg} * (int16_t)({self.expr(args[1])})"
         cast = {
             "real": "double",
             "whole": "int32_t",

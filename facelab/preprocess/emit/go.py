@@ -83,6 +83,8 @@ class GoPrinter(Printer):
 
     def call(self, name: str, args: list[ast.expr]) -> str:
         arg = self.expr(args[0])
+        if name == "product":
+            return f"int({arg}) * {self.expr(args[1], 6)}"
         if name == "single":
             return f"float64(float32({arg}))"
         cast = {"real": "float64", "whole": "int", "long": "int64", "byte": "byte", "out": self.out}

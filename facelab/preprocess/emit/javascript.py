@@ -47,6 +47,8 @@ class JsPrinter(Printer):
 
     def call(self, name: str, args: list[ast.expr]) -> str:
         arg = self.expr(args[0])
+        if name == "product":
+            return f"{arg} * {self.expr(args[1], 6)}"
         if name in ("real", "long", "out"):
             return (
                 arg if isinstance(args[0], (ast.Name, ast.Subscript, ast.Attribute)) else f"({arg})"

@@ -9,6 +9,7 @@ from facelab.preprocess.emit.kernels._words import (
     GU,
     GV,
     OUTSIDE,
+    PLANE,
     RV,
     SC,
     SU,
@@ -28,9 +29,11 @@ from facelab.preprocess.emit.kernels._words import (
     R,
     Real,
     Src,
+    byte,
     element,
     real,
     store,
+    whole,
 )
 
 
@@ -60,6 +63,18 @@ def gray_row(src: Src, at: Int, sx: Int, sy: Int, y: Int, w: Int, dst: Dst, o: I
         dst[o + x] = store(
             WR * real(src[p + R * SC]) + WG * real(src[p + G * SC]) + WB * real(src[p + B * SC])
         )
+
+
+def whole_gray_row(src: Bytes, at: Int, sx: Int, sy: Int, y: Int, w: Int, dst: Dst, o: Int) -> None:
+    """Row y in gray: the weights are decimal fractions, so whole numbers are exact; rounded after one division."""
+    for x in range(w):
+        p: Int = at + y * sy + x * sx
+        total: Real = real(
+            WR * whole(src[p + R * SC]) + WG * whole(src[p + G * SC]) + WB * whole(src[p + B * SC])
+        )
+        v: Real = (total + YO) * SU
+        v = v if v < 255.0 else 255.0
+        dst[o + x] = byte(v)
 
 
 def yuv_to_rgb_row(src: Src, at: Int, sx: Int, sy: Int, y: Int, w: Int, dst: Dst, o: Int) -> None:
@@ -128,9 +143,14 @@ def place_row(
 
 def fill_row(n: Int, dst: Dst, o: Int) -> None:
     """Fill n pixels with the border's value."""
-    for x in range(n):
+    if PLANE > 0:
         for c in range(C):
-            dst[o + x * C + c] = VALUE[c]
+            for x in range(n):
+                dst[o + c * PLANE + x] = VALUE[c]
+    else:
+        for x in range(n):
+            for c in range(C):
+                dst[o + x * C + c] = VALUE[c]
 
 
 def map_row(src: Src, at: Int, sx: Int, sy: Int, y: Int, w: Int, dst: Dst, o: Int) -> None:

@@ -9,6 +9,7 @@ from facelab.preprocess.emit.kernels._words import (
     KERNEL,
     LOBES,
     PASSES,
+    PLANE,
     ROUNDING,
     SC,
     SUPPORT,
@@ -28,6 +29,7 @@ from facelab.preprocess.emit.kernels._words import (
     fabs,
     floor,
     long,
+    product,
     real,
     rint,
     store,
@@ -285,73 +287,60 @@ def pairs(n: Int, m: Int, step: Int, first: Ints, second: Ints, share: Ints) -> 
         second[i] = b * step
 
 
-def bilinear_across(
-    src: Bytes,
-    at: Int,
-    m: Int,
-    below: Int,
-    first: Ints,
-    second: Ints,
-    share: Ints,
-    ring: Ints,
-    o: Int,
-) -> None:
-    """One row, m samples wide, times `below`: exact in whole numbers."""
-    for x in range(m):
-        k: Int = share[x]
-        p: Int = at + first[x]
-        q: Int = at + second[x]
-        for c in range(C):
-            ring[o + x * C + c] = whole(src[p + c * SC]) * (below - k) + whole(src[q + c * SC]) * k
-
-
-def bilinear_down(
-    ring: Ints, top: Int, low: Int, n: Int, k: Int, y_below: Int, below: Real, dst: Dst, o: Int
-) -> None:
-    """Two rows mixed, divided by `below` and rounded: exact, since two quotients differ by 1 / below."""
+def rounded_quotients(totals: Ints, first: Int, n: Int, below: Real, dst: Dst, o: Int) -> None:
+    """Divide n numbers by `below` and round: exact, since two quotients differ by 1 / below at least."""
     scale: Real = 1.0 / below
     for i in range(n):
-        total: Int = ring[top + i] * (y_below - k) + ring[low + i] * k
+        total: Real = real(totals[first + i])
         if ROUNDING == "half_up":
-            dst[o + i] = byte((real(total) + below * 0.5 + 0.25) * scale)
+            dst[o + i] = byte((total + below * 0.5 + 0.25) * scale)
         elif ROUNDING == "truncate":
-            dst[o + i] = byte((real(total) + 0.5) * scale)
+            dst[o + i] = byte((total + 0.25) * scale)
         else:
-            up: Int = whole((real(total) + below * 0.5 + 0.25) * scale)
-            tie: bool = up % 2 == 1 and real(total) + below * 0.5 == real(up) * below
+            up: Int = whole((total + below * 0.5 + 0.25) * scale)
+            tie: bool = up % 2 == 1 and total + below * 0.5 == real(up) * below
             up = up - 1 if tie else up
             dst[o + i] = byte(up)
 
 
 def bilinear_row(
     src: Bytes,
-    at: Int,
-    sy: Int,
-    y: Int,
+    above: Int,
+    under: Int,
+    sx: Int,
+    n: Int,
+    k: Int,
+    y_below: Int,
     m: Int,
     x_below: Int,
     x_first: Ints,
     x_second: Ints,
     x_share: Ints,
-    y_below: Int,
-    y_first: Ints,
-    y_second: Ints,
-    y_share: Ints,
-    ring: Ints,
-    held: Ints,
+    mixed: Ints,
+    totals: Ints,
     dst: Dst,
     o: Int,
 ) -> None:
-    """Row y: two rows of the source, each resampled across once, mixed."""
-    n: Int = m * C
-    a: Int = y_first[y]
-    b: Int = y_second[y]
-    if held[a % 2] != a:
-        held[a % 2] = a
-        bilinear_across(src, at + a * sy, m, x_below, x_first, x_second, x_share, ring, a % 2 * n)
-    if held[b % 2] != b:
-        held[b % 2] = b
-        bilinear_across(src, at + b * sy, m, x_below, x_first, x_second, x_share, ring, b % 2 * n)
-    bilinear_down(
-        ring, a % 2 * n, b % 2 * n, n, y_share[y], y_below, real(x_below) * real(y_below), dst, o
-    )
+    """Mix the source's rows at `above` and `under`, then the columns, in whole numbers; divide once."""
+    if SC == 1 and sx == C:
+        for i in range(n * C):
+            mixed[i] = product(src[above + i], y_below - k) + product(src[under + i], k)
+    else:
+        for x in range(n):
+            for c in range(C):
+                p: Int = x * sx + c * SC
+                mixed[x * C + c] = product(src[above + p], y_below - k) + product(src[under + p], k)
+    for x in range(m):
+        share: Int = x_share[x]
+        for c in range(C):
+            a: Int = mixed[x_first[x] + c] * (x_below - share)
+            if PLANE > 0:
+                totals[c * m + x] = a + mixed[x_second[x] + c] * share
+            else:
+                totals[x * C + c] = a + mixed[x_second[x] + c] * share
+    below: Real = real(x_below) * real(y_below)
+    if PLANE > 0:
+        for c in range(C):
+            rounded_quotients(totals, c * m, m, below, dst, o + c * PLANE)
+    else:
+        rounded_quotients(totals, 0, m * C, below, dst, o)

@@ -25,6 +25,7 @@ class Base:
         self.plan: list[str] = []
         self.process: list[str] = []
         self.pending: tuple[list[str], int] | None = None
+        self.rows: tuple[list[str], int] | None = None
         self.moved = False
         self.index = 0
         faces = [
@@ -76,7 +77,7 @@ class Base:
 
     def constant(self, name: str, kind: str, values: Any) -> Any:
         """Return a number where all are equal, else the name of a constant array."""
-        numbers = [int(v) if kind == "Bytes" else float(v) for v in values]
+        numbers = [float(v) if kind == "Reals" else int(v) for v in values]
         if len(set(numbers)) == 1:
             return numbers[0]
         self.constants[name] = (kind, numbers)
@@ -109,7 +110,7 @@ class Base:
             self.process.append(f"for y in range({v.h}):")
             text = [x.format(dst=name, o=f"y * {v.w} * {c}") for x in lines]
             self.process += ["    " + x for x in text]
-            self.view = dataclasses.replace(v, src=name, sx=str(c), sy=f"{v.w} * {c}")
+            self.view = dataclasses.replace(v, src=name, sy=f"{v.w} * {c}")
             self.pending = None
         return self.view
 

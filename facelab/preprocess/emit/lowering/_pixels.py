@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+from fractions import Fraction
 from typing import Any
 
 from facelab.preprocess import ops as st
@@ -65,9 +67,8 @@ class Pixels(Base):
             return
         before, after = self.spec.states[self.index - 1], self.spec.states[self.index]
         v = self.settle()
-        out = dataclasses.replace(
-            v, src="row", kind=self.kind(after), at="0", sc=1, c=1 if target == "gray" else 3
-        )
+        c = 1 if target == "gray" else 3
+        out = dataclasses.replace(v, src="row", kind=self.kind(after), at="0", sx=str(c), sc=1, c=c)
         places = {"R": 0, "G": 1, "B": 2}
         if "bgr" in (source, target):
             places = {"R": 2, "G": 1, "B": 0}
@@ -77,6 +78,8 @@ class Pixels(Base):
             **places,
         }
         name, more = colour_terms(s)
+        if target == "gray" and v.kind == out.kind == "Bytes":
+            name, more = _whole_gray(s) or (name, more)
         call = self.kernel(name, words | more, Src=v.kind, Dst=out.kind)
         self.give([f"{call}({self.source(v)}, y, {v.w}, {{dst}}, {{o}})"], out)
 
@@ -118,7 +121,7 @@ class Pixels(Base):
         fill = self.border(value, v) if value is not None else 0
         words = {"OUTSIDE": outside, "VALUE": fill, "SC": v.sc, "C": v.c}
         name = self.kernel("place_row", words, Src=v.kind, Dst=v.kind)
-        out = View("row", v.kind, "0", "", "", 1, v.c, w, h)
+        out = View("row", v.kind, "0", str(v.c), "", 1, v.c, w, h)
         call = f"{name}({self.source(v)}, {v.w}, {v.h}, {x}, {row}, {w}, {{dst}}, {{o}})"
         self.give([call], out)
 
@@ -252,6 +255,20 @@ def _edge(name: str, rounding: str | None, far: bool) -> str:
     if rounding == "outward" and far:
         return f"long(ceil(limited({name}, -1000000000.0, 1000000000.0)))"
     return f"edge_nearest({name})" if rounding == "nearest" else f"long_floor({name})"
+
+
+def _whole_gray(s: st.Color) -> tuple[str, dict[str, Any]] | None:
+    """Return weights as whole numbers over a common one, where these fit into 32 bits."""
+    if s.rounding == "half_even":
+        return None
+    thirds = s.weights == "average"
+    parts = [Fraction(1, 3) if thirds else Fraction(str(w)) for w in s.gray_weights()]
+    below = math.lcm(*(p.denominator for p in parts))
+    if min(parts) < 0 or below * max(1, sum(parts)) * 256 >= 2**31:
+        return None
+    r, g, b = (int(p * below) for p in parts)
+    half = below / 2 + 0.25 if s.rounding == "half_up" else 0.25
+    return "whole_gray_row", {"WR": r, "WG": g, "WB": b, "YO": half, "SU": 1.0 / below}
 
 
 def colour_terms(s: st.Color) -> tuple[str, dict[str, Any]]:

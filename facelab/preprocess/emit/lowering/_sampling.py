@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from typing import Any
 
 import numpy as np
@@ -51,9 +52,44 @@ class Sampling(Pixels):
             "store": self.rounding(before, after, round_to),
             **places,
         }
-        out = View("row", self.kind(after), "0", "", "", 1, v.c, str(s.size[0]), str(s.size[1]))
+        out = View(
+            "row", self.kind(after), "0", str(v.c), "", 1, v.c, str(s.size[0]), str(s.size[1])
+        )
+        if self._of_32nds(s, v, out):
+            self._warp_whole(s, v, out, words)
+            return
         name = self.kernel("warp_row", words, Src=v.kind, Dst=out.kind)
         self.give([f"{name}(g, {self.source(v)}, {v.w}, {v.h}, y, {out.w}, {{dst}}, {{o}})"], out)
+
+    @staticmethod
+    def _of_32nds(s: st.Align, v: View, out: View) -> bool:
+        """Return whether an align of bytes is exact in whole numbers."""
+        whole = all(b == round(b) and 0 <= b <= 255 for b in s.border)
+        fits = (
+            s.kernel == "bilinear"
+            and s.coordinates == "1/32"
+            and s.rounding in ("half_up", "truncate")
+        )
+        return whole and fits and v.kind == out.kind == "Bytes"
+
+    def _warp_whole(self, s: st.Align, v: View, out: View, words: dict[str, Any]) -> None:
+        k = self.index + 1
+        name = f"{self.tag}_whole_border"
+        value = self.constant(name, "Ints", list(s.border) * (v.c if len(s.border) == 1 else 1))
+        if v.c > 1 and self.spec.states[-1].layout.endswith("chw"):
+            out = dataclasses.replace(out, sx="1", sc=s.size[0])
+        words |= {
+            "VALUE": value,
+            "HALF": 512 if s.rounding == "half_up" else 0,
+            "PLANE": out.sc if out.sc > 1 else 0,
+        }
+        self.constants.pop(f"{self.tag}_border", None)
+        along = [self.buffer(f"{axis}_column{k}", "Reals", out.w) for axis in ("x", "y")]
+        find = self.kernel("columns", words)
+        self.process.append(f"{find}(g, {out.w}, {along[0]}, {along[1]})")
+        call = self.kernel("warp_row_of_32nds", words, Src=v.kind, Dst=out.kind)
+        line = f"{call}(g, {self.source(v)}, {v.w}, {v.h}, y, {out.w}, {along[0]}, {along[1]}, {{dst}}, {{o}})"
+        self.give([line], out)
 
     def _landmarks(self) -> None:
         """Bring the landmarks to the present image: pixel centres at whole numbers."""
@@ -75,15 +111,23 @@ class Sampling(Pixels):
 
     def _resize(self, s: st.Resize) -> None:
         before, after = self.spec.states[self.index - 1], self.spec.states[self.index]
-        v = self.settle()
-        k = self.index + 1
+        v, k = self.view, self.index + 1
+        kinds = (v.kind, self.kind(after))
+        self.rows, lazy = None, self._whole_numbers(s, kinds)
+        if lazy and self.pending is not None:
+            self.rows, self.pending = self.pending, None  # rows are made when they are needed
+        else:
+            v = self.settle()
         inner = self._inner(s, v, k)
         outer, place = inner, ("0", "0")
         if s.mode == "letterbox":
             outer = (str(s.size[0]), str(s.size[1]))
             place = self._anchor(s.anchor or "center", inner, outer, k)
         self._follow(s, v, inner, place)
-        out = View("row", self.kind(after), "0", "", "", 1, v.c, *outer)
+        out = View("row", self.kind(after), "0", str(v.c), "", 1, v.c, *outer)
+        planes = lazy and v.c > 1 and outer[0].isdigit()
+        if planes and self.spec.states[-1].layout.endswith("chw"):
+            out = dataclasses.replace(out, sx="1", sc=int(outer[0]))
         words: dict[str, Any] = {
             "SC": v.sc,
             "C": v.c,
@@ -96,6 +140,7 @@ class Sampling(Pixels):
             "LOBES": s.lobes,
             "SUPPORT": float({"bilinear": 1, "bicubic": 2}.get(s.kernel) or s.lobes or 1),
             "ROUNDING": s.rounding,
+            "PLANE": out.sc if out.sc > 1 else 0,
             "store": self.rounding(before, after, None if s.kernel == "nearest" else s.rounding),
         }
         if s.passes:  # both passes round half up
@@ -105,18 +150,21 @@ class Sampling(Pixels):
         row = "y"
         if s.mode == "letterbox":
             row = f"y - {place[1]}" if place[1] != "0" else "y"
-        line = self._resize_call(s, v, inner, words, out, row)
+        made = self._resize_call(s, v, inner, words, out, row)
         if s.mode != "letterbox":
-            self.give([line], out)
+            self.give(made, out)
             return
-        value = self.border(s.value, dataclasses.replace(out))
-        fill = self.kernel("fill_row", {"VALUE": value, "C": v.c}, Dst=out.kind)
-        shifted = line
+        value = self.border(s.value, out)
+        fill = self.kernel(
+            "fill_row", {"VALUE": value, "C": v.c, "PLANE": words["PLANE"]}, Dst=out.kind
+        )
         if place[0] != "0":
-            shifted = line.replace("{o}", f"{{o}} + {place[0]} * {v.c}")
+            step = "" if words["PLANE"] else f" * {v.c}"
+            made = [line.replace("{o}", f"{{o}} + {place[0]}{step}") for line in made]
         low = f"y >= {place[1]} and " if place[1] != "0" else ""
         high = f"{place[1]} + {inner[1]}" if place[1] != "0" else inner[1]
-        lines = [f"{fill}({out.w}, {{dst}}, {{o}})", f"if {low}y < {high}:", f"    {shifted}"]
+        lines = [f"{fill}({out.w}, {{dst}}, {{o}})", f"if {low}y < {high}:"]
+        lines += ["    " + line for line in made]
         self.give(lines, out)
 
     def _inner(self, s: st.Resize, v: View, k: int) -> tuple[str, str]:
@@ -168,7 +216,7 @@ class Sampling(Pixels):
 
     def _resize_call(
         self, s: st.Resize, v: View, inner: tuple[str, str], words: dict, out: View, row: str
-    ) -> str:
+    ) -> list[str]:
         k, (w, h) = self.index + 1, inner
         kinds = {"Src": v.kind, "Dst": out.kind}
         if s.kernel == "nearest":
@@ -178,50 +226,71 @@ class Sampling(Pixels):
             yi = self.buffer(f"y_index{k}", "Ints", h)
             self.process.append(f"{find}({v.w}, {w}, {v.sx}, {xi})")
             self.process.append(f"{find}({v.h}, {h}, {v.sy}, {yi})")
-            return f"{call}({v.src}, {v.at} + {yi}[{row}], {w}, {xi}, {{dst}}, {{o}})"
-        if self._whole_numbers(s, v, out):
+            return [f"{call}({v.src}, {v.at} + {yi}[{row}], {w}, {xi}, {{dst}}, {{o}})"]
+        if self._whole_numbers(s, (v.kind, out.kind)):
             return self._pairs_call(s, v, inner, words, out, row)
         return self._taps_call(s, v, inner, words, out, row)
 
-    def _whole_numbers(self, s: st.Resize, v: View, out: View) -> bool:
+    def _whole_numbers(self, s: st.Resize, kinds: tuple[str, str]) -> bool:
         """Return whether a bilinear resize of bytes fits into 32-bit integers: then it is exact and fast."""
         if s.kernel != "bilinear" or s.antialias or s.mode == "cover":
             return False
         factor = 4 if s.pixel_centers == "half" else 1
-        return v.kind == out.kind == "Bytes" and 256 * factor * s.size[0] * s.size[1] < LIMIT
+        if max(s.size) > 16383:
+            return False
+        return kinds == ("Bytes", "Bytes") and 256 * factor * s.size[0] * s.size[1] < LIMIT
 
     def _pairs_call(
         self, s: st.Resize, v: View, inner: tuple, words: dict, out: View, row: str
-    ) -> str:
-        k = self.index + 1
+    ) -> list[str]:
+        k, rows = self.index + 1, self.rows
         find = self.kernel("pairs", words)
         call = self.kernel("bilinear_row", words, Src=v.kind, Dst=out.kind)
         below: list[str] = []
-        tables: list[str] = []
-        for axis, n, m, step in (("x", v.w, inner[0], v.sx), ("y", v.h, inner[1], "1")):
+        tables: list[list[str]] = []
+        for axis, n, m, step in (("x", v.w, inner[0], str(v.c)), ("y", v.h, inner[1], "1")):
             if s.pixel_centers == "corner":
-                value = f"{m} - 1 if {m} > 1 else 1"
-                if m.isdigit():
-                    value = str(max(int(m) - 1, 1))
+                value = str(max(int(m) - 1, 1)) if m.isdigit() else f"{m} - 1 if {m} > 1 else 1"
             else:
                 value = f"2 * {m}" if s.pixel_centers == "half" else m
             below.append(self.field(f"{axis}_below{k}", "Int", value))
-            names = [
-                self.buffer(f"{axis}_{n2}{k}", "Ints", m) for n2 in ("first", "second", "share")
-            ]
-            tables.append(", ".join(names))
-            self.process.append(f"{find}({n}, {m}, {step}, {tables[-1]})")
-        ring = self.buffer(f"ring{k}", "Ints", "2", inner[0], str(v.c))
+            parts = ("first", "second", "share")
+            tables.append([self.buffer(f"{axis}_{part}{k}", "Ints", m) for part in parts])
+            self.process.append(f"{find}({n}, {m}, {step}, {', '.join(tables[-1])})")
+        mixed = self.buffer(f"mixed{k}", "Ints", v.w, str(v.c))
+        totals = self.buffer(f"totals{k}", "Ints", inner[0], str(v.c))
+        first, second, share = (f"{t}[{row}]" for t in tables[1])
+        if rows is None:
+            lines, src, sy = [], v.src, v.sy
+            ends = [f"{v.at} + {n} * ({sy})" for n in (first, second)]
+        else:
+            lines, src = self._two_rows(rows, v, (first, second)), f"pair{k}"
+            ends = [f"{v.at} + {n} % 2 * ({v.w} * {rows[1]})" for n in (first, second)]
+        return [
+            *lines,
+            f"{call}({src}, {ends[0]}, {ends[1]}, {v.sx}, {v.w}, {share}, {below[1]}, {inner[0]}, "
+            f"{below[0]}, {', '.join(tables[0])}, {mixed}, {totals}, {{dst}}, {{o}})",
+        ]
+
+    def _two_rows(self, rows: tuple[list[str], int], v: View, wanted: tuple[str, str]) -> list[str]:
+        """Make the two rows of the stage before that are needed now, each once: only these are computed."""
+        k, (made, c) = self.index + 1, rows
+        pair = self.buffer(f"pair{k}", "Bytes", "2", v.w, str(c))
         held = self.buffer(f"held{k}", "Ints", "2")
         self.process += ["for i in range(2):", f"    {held}[i] = -1"]
-        return (
-            f"{call}({v.src}, {v.at}, {v.sy}, {row}, {inner[0]}, {below[0]}, {tables[0]}, {below[1]}, "
-            f"{tables[1]}, {ring}, {held}, {{dst}}, {{o}})"
-        )
+        lines: list[str] = []
+        for i, row in enumerate(wanted):
+            name = f"row{k}_{i}"
+            place = f"{name} % 2 * ({v.w} * {c})"
+            lines += [f"{name}: Int = {row}", f"if {held}[{name} % 2] != {name}:"]
+            lines.append(f"    {held}[{name} % 2] = {name}")
+            text = [re.sub(r"\by\b", name, line) for line in made]
+            lines += ["    " + t.format(dst=pair, o=place) for t in text]
+        return lines
 
     def _taps_call(
         self, s: st.Resize, v: View, inner: tuple, words: dict, out: View, row: str
-    ) -> str:
+    ) -> list[str]:
         k = self.index + 1
         count = self.kernel("taps_of", words)
         find = self.kernel("taps", words)
@@ -253,7 +322,7 @@ class Sampling(Pixels):
             self.process += [f"for i in range({slots}):", f"    {held}[i] = -1"]
             call = self.kernel("resize_row", words, Src=v.kind, Dst=out.kind, Ring=kind)
             memory = f"{slots}, {ring}, {held}, {sums}"
-        return (
+        return [
             f"{call}({self.source(v)}, {v.w}, {row}, {inner[0]}, {tables[0]}, {tables[1]}, {memory}, "
             f"{same}, {{dst}}, {{o}})"
-        )
+        ]

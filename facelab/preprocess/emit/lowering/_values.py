@@ -57,7 +57,7 @@ class Values(Sampling):
         name = self._element(first, last, f"{tag}_value")
         self.index = last - 1
         after = self.spec.states[last - 1]
-        out = dataclasses.replace(v, src="row", kind=self.kind(after), at="0", sc=1)
+        out = dataclasses.replace(v, src="row", kind=self.kind(after), at="0", sx=str(v.c), sc=1)
         words = {
             "SC": v.sc,
             "C": v.c,
@@ -80,9 +80,7 @@ class Values(Sampling):
         text = [f'"{self._range(first, count)}"']
         look_up = name != "@" and v.kind == "Bytes"
         types = {"Src": v.kind}
-        at, sx = (
-            (v.at, str(self.pending[1])) if self.pending else (_plus(v.at, f"y * ({v.sy})"), v.sx)
-        )
+        at, sx = (v.at, v.sx) if self.pending else (_plus(v.at, f"y * ({v.sy})"), v.sx)
         src = "row" if self.pending else v.src
         if look_up:
             per_channel = v.c > 1 and len(self.functions.kept["value"]) == 2
