@@ -276,5 +276,5 @@ class Printer:
         if isinstance(e, ast.Call) and isinstance(e.func, ast.Name):
             if (done := self.functions.done.get(e.func.id)) is not None:
                 return getattr(done.returns, "id", "") in ("Int", "Long", "Byte")
-            return e.func.id in ("whole", "long", "byte", "product")
+            return e.func.id in ("whole", "long", "byte", "product", "shifted", "masked")
         return False

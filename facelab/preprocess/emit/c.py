@@ -74,6 +74,9 @@ class CPrinter(Printer):
 
     def call(self, name: str, args: list[ast.expr]) -> str:
         arg = self.expr(args[0])
+        if name in ("shifted", "masked"):
+            sign = ">>" if name == "shifted" else "&"
+            return f"(({arg}) {sign} {self.expr(args[1])})"
         if name == "product":
             return f"(int16_t){arg} * (int16_t)({self.expr(args[1])})"
         cast = {

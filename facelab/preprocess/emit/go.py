@@ -83,6 +83,9 @@ class GoPrinter(Printer):
 
     def call(self, name: str, args: list[ast.expr]) -> str:
         arg = self.expr(args[0])
+        if name in ("shifted", "masked"):
+            sign = ">>" if name == "shifted" else "&"
+            return f"(({arg}) {sign} {self.expr(args[1])})"
         if name == "product":
             return f"int({arg}) * {self.expr(args[1], 6)}"
         if name == "single":

@@ -47,6 +47,9 @@ class JsPrinter(Printer):
 
     def call(self, name: str, args: list[ast.expr]) -> str:
         arg = self.expr(args[0])
+        if name in ("shifted", "masked"):
+            sign = ">>" if name == "shifted" else "&"
+            return f"(({arg}) {sign} {self.expr(args[1])})"
         if name == "product":
             return f"{arg} * {self.expr(args[1], 6)}"
         if name in ("real", "long", "out"):

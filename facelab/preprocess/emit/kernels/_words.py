@@ -41,6 +41,16 @@ def product(a: Byte, b: Int) -> Int:
     return a * b
 
 
+def shifted(x: Int, bits: int) -> Int:
+    """Return x // 2**bits of a number that is not negative."""
+    return x >> bits
+
+
+def masked(x: Int, mask: int) -> Int:
+    """Return the low bits of a number that is not negative."""
+    return x & mask
+
+
 def byte(x: float) -> Byte:
     """Return a number within 0…255 as a byte, without its fraction."""
     return int(x)

@@ -15,14 +15,17 @@ from facelab.preprocess.emit.kernels._words import (
     Dst,
     Geometry,
     Int,
+    Ints,
     Real,
     Reals,
     Src,
     byte,
     fabs,
     floor,
+    masked,
     real,
     rint,
+    shifted,
     store,
     whole,
 )
@@ -167,11 +170,11 @@ def warp_row(
                     dst[o + x * C + c] = store(top * (1.0 - fy) + low * fy)
 
 
-def columns(g: Geometry, m: Int, u: Reals, v: Reals) -> None:
+def columns(g: Geometry, m: Int, u: Ints, v: Ints) -> None:
     """What each column adds to the source position, in 1/1024 pixel."""
     for x in range(m):
-        u[x] = rint(g.r0 * real(x) * 1024.0)
-        v[x] = rint(g.r3 * real(x) * 1024.0)
+        u[x] = whole(rint(g.r0 * real(x) * 1024.0))
+        v[x] = whole(rint(g.r3 * real(x) * 1024.0))
 
 
 def near(src: Bytes, at: Int, sx: Int, sy: Int, w: Int, h: Int, x: Int, y: Int, c: Int) -> Int:
@@ -192,21 +195,23 @@ def warp_row_of_32nds(
     h: Int,
     y: Int,
     m: Int,
-    u: Reals,
-    v: Reals,
+    u: Ints,
+    v: Ints,
     dst: Dst,
     o: Int,
 ) -> None:
     """Row y, read at multiples of 1/32 pixel: whole numbers are exact."""
-    left: Real = rint((g.r1 * real(y) + g.r2) * 1024.0) + 16.0
-    top: Real = rint((g.r4 * real(y) + g.r5) * 1024.0) + 16.0
+    x0: Real = rint((g.r1 * real(y) + g.r2) * 1024.0)
+    y0: Real = rint((g.r4 * real(y) + g.r5) * 1024.0)
+    left: Int = whole(limited(x0, -536870912.0, 536870912.0)) + 1073741840
+    top: Int = whole(limited(y0, -536870912.0, 536870912.0)) + 1073741840
     for x in range(m):
-        px: Int = (whole(limited(left + u[x], -1e9, 1e9)) + 1073741824) // 32
-        py: Int = (whole(limited(top + v[x], -1e9, 1e9)) + 1073741824) // 32
-        i: Int = px // 32 - 1048576
-        j: Int = py // 32 - 1048576
-        fx: Int = px % 32
-        fy: Int = py % 32
+        px: Int = shifted(left + u[x], 5)
+        py: Int = shifted(top + v[x], 5)
+        i: Int = shifted(px, 5) - 1048576
+        j: Int = shifted(py, 5) - 1048576
+        fx: Int = masked(px, 31)
+        fy: Int = masked(py, 31)
         w11: Int = fx * fy
         w01: Int = fx * 32 - w11
         w10: Int = fy * 32 - w11
@@ -218,9 +223,9 @@ def warp_row_of_32nds(
                 a: Int = whole(src[k]) * w00 + whole(src[k + sx]) * w01
                 b: Int = whole(src[k + sy]) * w10 + whole(src[k + sy + sx]) * w11
                 if PLANE > 0:
-                    dst[o + c * PLANE + x] = byte((a + b + HALF) // 1024)
+                    dst[o + c * PLANE + x] = byte(shifted(a + b + HALF, 10))
                 else:
-                    dst[o + x * C + c] = byte((a + b + HALF) // 1024)
+                    dst[o + x * C + c] = byte(shifted(a + b + HALF, 10))
         else:
             for c in range(C):
                 a: Int = near(src, at, sx, sy, w, h, i, j, c) * w00
@@ -228,6 +233,6 @@ def warp_row_of_32nds(
                 b: Int = near(src, at, sx, sy, w, h, i, j + 1, c) * w10
                 b = b + near(src, at, sx, sy, w, h, i + 1, j + 1, c) * w11
                 if PLANE > 0:
-                    dst[o + c * PLANE + x] = byte((a + b + HALF) // 1024)
+                    dst[o + c * PLANE + x] = byte(shifted(a + b + HALF, 10))
                 else:
-                    dst[o + x * C + c] = byte((a + b + HALF) // 1024)
+                    dst[o + x * C + c] = byte(shifted(a + b + HALF, 10))

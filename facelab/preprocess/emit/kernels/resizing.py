@@ -332,12 +332,14 @@ def bilinear_row(
                 mixed[x * C + c] = product(src[above + p], y_below - k) + product(src[under + p], k)
     for x in range(m):
         share: Int = x_share[x]
+        rest: Int = x_below - share
+        p: Int = x_first[x]
+        q: Int = x_second[x]
         for c in range(C):
-            a: Int = mixed[x_first[x] + c] * (x_below - share)
             if PLANE > 0:
-                totals[c * m + x] = a + mixed[x_second[x] + c] * share
+                totals[c * m + x] = mixed[p + c] * rest + mixed[q + c] * share
             else:
-                totals[x * C + c] = a + mixed[x_second[x] + c] * share
+                totals[x * C + c] = mixed[p + c] * rest + mixed[q + c] * share
     below: Real = real(x_below) * real(y_below)
     if PLANE > 0:
         for c in range(C):

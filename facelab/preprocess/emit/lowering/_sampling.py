@@ -84,7 +84,9 @@ class Sampling(Pixels):
             "PLANE": out.sc if out.sc > 1 else 0,
         }
         self.constants.pop(f"{self.tag}_border", None)
-        along = [self.buffer(f"{axis}_column{k}", "Reals", out.w) for axis in ("x", "y")]
+        along = [self.buffer(f"{axis}_column{k}", "Ints", out.w) for axis in ("x", "y")]
+        far = " or ".join(f"fabs(g.r{i}_{k}) * {out.w}.0 > 300000.0" for i in (0, 3))
+        self.plan += [f"if {far}:", "    return LANDMARKS"]  # 32 bits hold any smaller face
         find = self.kernel("columns", words)
         self.process.append(f"{find}(g, {out.w}, {along[0]}, {along[1]})")
         call = self.kernel("warp_row_of_32nds", words, Src=v.kind, Dst=out.kind)

@@ -62,6 +62,7 @@ func TestGolden(t *testing.T) {
 			worst = math.Max(worst, math.Abs(float64(v)-float64(got[i])))
 		}
 		span := math.Max(high-low, 1e-12)
+		t.Logf("%s: at most %g off over a range of %g", c.name, worst, span)
 		if bound := BOUND_; worst > bound {
 			t.Errorf("%s: %g off over a range of %g", c.name, worst, span)
 		}
