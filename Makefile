@@ -21,8 +21,6 @@ export NUMBA_CACHE_DIR := $(CURDIR)/.cache/numba
 export KERAS_HOME := $(CURDIR)/.cache/keras
 # JupyterLab asks npm, where it is installed, for language servers
 export npm_config_cache := $(CURDIR)/.cache/npm
-CACHES := $(IPYTHONDIR) $(JUPYTER_CONFIG_DIR) $(JUPYTER_DATA_DIR) $(JUPYTER_RUNTIME_DIR) $(MPLCONFIGDIR) \
-          $(NUMBA_CACHE_DIR) $(KERAS_HOME)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-main reproduce test test-slow lint docs lab doctor lock clean distclean
@@ -37,7 +35,8 @@ setup: setup-main  ## create both environments (done by every target that needs 
 	@$(PYTHON) requirements/bootstrap.py modelmaker
 
 setup-main:
-	@mkdir -p $(CACHES)
+	@mkdir -p "$(IPYTHONDIR)" "$(JUPYTER_CONFIG_DIR)" "$(JUPYTER_DATA_DIR)" "$(JUPYTER_RUNTIME_DIR)" \
+	  "$(MPLCONFIGDIR)" "$(NUMBA_CACHE_DIR)" "$(KERAS_HOME)"
 	@$(PYTHON) requirements/bootstrap.py main
 
 reproduce: setup  ## run all notebooks headless and write reports/index.html (PROFILE=full|quick)

@@ -81,6 +81,12 @@ def run(argv: list[str] | None = None) -> int:
         error = BadInputError("an input is nested too deeply", fix="check the input files")
         click.echo(f"error: {error}", err=True)
         return error.exit_code
+    except RuntimeError as e:
+        if "Symlink loop" not in str(e):  # so Path.resolve says it before Python 3.13
+            raise
+        error = BadInputError("a path leads in a circle", got=str(e)[:200], fix="remove the link")
+        click.echo(f"error: {error}", err=True)
+        return error.exit_code
     except OSError as e:
         # a folder that may not be written, a full disk, a name too long: whichever command met it
         click.echo(f"error: {from_os(e)}", err=True)

@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import math
 import os
+import sys
 from typing import Any
 
 import click
@@ -108,14 +109,25 @@ class LazyGroup(click.Group):
                 formatter.write_dl(rows)
 
 
+def echo(text: str, *, err: bool = False) -> None:
+    """Print text; where the reader has gone (`facelab … | head`) the rest is dropped and the exit code stays."""
+    try:
+        click.echo(text, err=err)
+    except BrokenPipeError:
+        stream = sys.stderr if err else sys.stdout
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+
+
 def emit(value: Any, *, as_json: bool, text: str) -> None:
     """Print `value` as one JSON document, or `text` for people."""
-    click.echo(dumps(value, indent=2) if as_json else escape.block(text))
+    echo(dumps(value, indent=2) if as_json else escape.block(text))
 
 
 def note(message: str) -> None:
     """Print a remark on standard error."""
-    click.echo(escape.block(message), err=True)
+    echo(escape.block(message), err=True)
 
 
 def progress(iterable, *, description: str, total: int | None = None):

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from facelab.commands.common import OutPath
+from facelab.commands.common import OutPath, echo
 from facelab.core import escape
 from facelab.core.files import dumps, write_json
 
@@ -27,9 +27,9 @@ def emit_file(value: Any, json_path: str | None, *, text: str) -> None:
     """
     text = escape.block(text)
     if json_path == "-":
-        click.echo(text, err=True)
-        click.echo(dumps(value, indent=2))
+        echo(text, err=True)
+        echo(dumps(value, indent=2))
         return
     if json_path is not None:
         write_json(json_path, value)
-    click.echo(text)
+    echo(text)

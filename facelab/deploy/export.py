@@ -64,7 +64,7 @@ def sarif(verdict: Verdict) -> dict:
 def _uri(bundle: Path, file: str) -> str:
     from urllib.parse import quote
 
-    return quote((Path(bundle) / file).as_posix(), safe="/._-~")
+    return quote((Path(bundle) / file).as_posix(), safe="/._-~", errors="surrogateescape")
 
 
 def junit(verdict: Verdict) -> bytes:

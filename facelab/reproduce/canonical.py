@@ -14,25 +14,26 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from facelab.core.errors import BadInputError, FacelabError
-from facelab.core.files import write_text
+from facelab.core.files import read_input, write_text
 
 KERNELS = {"facelab": "facelab", "facelab-modelmaker": "facelab · Model Maker"}
 """Kernel name → the name that JupyterLab displays."""
 
 _WORD_ID = re.compile(r"^(?=.{1,64}$)[a-z]+(-[a-z0-9]+)*$")
 LONGEST_DEFINITION = 5
+MAX_NOTEBOOK = 256 << 20
 
 
 def read(path: str | os.PathLike) -> dict:
     """Read a notebook as plain JSON. Raises BadInputError if it is missing, no notebook, or older than nbformat 4."""
     path = Path(path)
     try:
-        notebook = json.loads(path.read_text(encoding="utf-8"))
+        notebook = json.loads(read_input(path, max_bytes=MAX_NOTEBOOK, what="notebook"))
     except OSError as e:
         raise BadInputError(
             "the notebook cannot be read", where=path, got=e.strerror, fix="check the path"
         ) from None
-    except ValueError as e:
+    except (ValueError, RecursionError) as e:
         raise BadInputError(
             "the notebook is no JSON",
             where=path,
@@ -42,6 +43,7 @@ def read(path: str | os.PathLike) -> dict:
     if (
         not isinstance(notebook, dict)
         or not isinstance(notebook.get("cells"), list)
+        or not all(_is_cell(c) for c in notebook["cells"])
         or notebook.get("nbformat") != 4
     ):
         raise BadInputError(
@@ -53,6 +55,14 @@ def read(path: str | os.PathLike) -> dict:
             fix="convert it: jupyter nbconvert --to notebook --nbformat 4 FILE",
         )
     return notebook
+
+
+def _is_cell(cell: object) -> bool:
+    if not isinstance(cell, dict) or not isinstance(cell.get("cell_type"), str):
+        return False
+    text = cell.get("source")
+    lines = isinstance(text, list) and all(isinstance(line, str) for line in text)
+    return isinstance(cell.get("metadata", {}), dict) and (isinstance(text, str) or lines)
 
 
 def source(cell: dict) -> str:

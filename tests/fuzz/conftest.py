@@ -1,0 +1,25 @@
+"""Fuzzers: a fixed seed, a limit in seconds, damaged and invented inputs; the answer is a result or an error."""
+
+import os
+import random
+import time
+
+import pytest
+
+SEED = int(os.environ.get("FACELAB_FUZZ_SEED", "20261126"))
+
+
+@pytest.fixture(
+    params=[pytest.param(2.0, id="brief"), pytest.param(60.0, marks=pytest.mark.slow, id="long")]
+)
+def rounds(request):
+    """Yield random generators, each with its own seed that a failure names, until the time is over."""
+
+    def each():
+        end, k = time.monotonic() + request.param, 0
+        while time.monotonic() < end:
+            yield f"seed {SEED}, round {k}", random.Random(f"{SEED}/{k}")
+            k += 1
+        assert k > 5, "too slow to find anything"
+
+    return each
