@@ -17,7 +17,7 @@ import pandas as pd
 from facelab import detection, embedding
 from facelab.core import html_table
 from facelab.core.errors import MissingAssetError
-from facelab.core.timing import Summary, summarise
+from facelab.core.timing import Summary, ratio, summarise
 from facelab.metrics.intervals import wilson
 from facelab.serving import Pipeline, PipelineRun, RenderedFrames, face_pipeline
 from facelab.studies.planted_delays import EXPECTED, Delays, plant
@@ -296,3 +296,30 @@ def one_of_each(found: Confusion) -> tuple[list[int], dict[int, str]]:
         if rows:
             names[rows[len(rows) // 2]["call"]] = kind
     return list(names), names
+
+
+def tracing_ratio(
+    line: Pipeline, scenes: list[np.ndarray], *, rounds: int = 7, frames: int = 20
+) -> dict[str, tuple[float, float, float]]:
+    """Measure what tracing adds to the pipeline: processor time of the process, over that of spans alone, interleaved.
+
+    Returns
+    -------
+    dict of str to (ratio, lo, hi)
+        The median of the rounds' ratios and its 95 % interval, with counters, and with the watcher too.
+    """
+    kinds: dict[str, dict[str, Any]] = {
+        "spans": {"counters": False, "watch_s": None},
+        "counters": {"counters": True, "watch_s": None},
+        "counters and watcher": {"counters": True, "watch_s": 0.005},
+    }
+    bare = Pipeline(line.stages, keep=0)
+    seconds: dict[str, list[float]] = {name: [] for name in kinds}
+    for _ in range(rounds):
+        for name, options in kinds.items():
+            source, tracer = RenderedFrames(scenes, count=frames), Tracer(**options)
+            started = time.process_time()
+            bare.run(source, tracer=tracer, collect=False)
+            seconds[name].append(time.process_time() - started)
+    base = np.array(seconds.pop("spans"))
+    return {name: ratio(np.array(s), base) for name, s in seconds.items()}
