@@ -8,6 +8,7 @@ import os
 import resource
 import threading
 import time
+from collections.abc import Collection
 from typing import Any
 
 REUSE_NS = 20_000
@@ -23,7 +24,17 @@ class ThreadCounters:
     open spans as (stage, start in ns): the watcher thread reads it.
     """
 
-    __slots__ = ("_fd", "_off", "_waited", "at", "ident", "native", "open", "snapshot")
+    __slots__ = (
+        "__weakref__",
+        "_fd",
+        "_off",
+        "_waited",
+        "at",
+        "ident",
+        "native",
+        "open",
+        "snapshot",
+    )
 
     def __init__(self) -> None:
         self.ident, self.native = threading.get_ident(), threading.get_native_id()
@@ -65,6 +76,16 @@ class ThreadCounters:
 
     def __del__(self) -> None:
         self.close()
+
+
+def living(threads: Collection[ThreadCounters]) -> tuple[ThreadCounters, ...]:
+    """Return the counters of the threads that live now; another thread may begin meanwhile."""
+    for _ in range(100):
+        try:
+            return tuple(threads)
+        except RuntimeError:  # the set changed while it was read
+            continue
+    return ()
 
 
 def fault_cost_ns(pages: int = 1024) -> float:

@@ -8,6 +8,7 @@ import struct
 import sys
 import threading
 import time
+import weakref
 from collections import deque
 from types import TracebackType
 from typing import Any
@@ -16,7 +17,7 @@ import numpy as np
 
 from facelab.core import events, machine
 from facelab.core.errors import BadInputError
-from facelab.tracing._threads import REUSE_NS, ThreadCounters, fault_cost_ns
+from facelab.tracing._threads import REUSE_NS, ThreadCounters, fault_cost_ns, living
 from facelab.tracing._trace import COLUMNS, Trace
 from facelab.tracing._watcher import Watcher
 
@@ -75,7 +76,8 @@ class Tracer:
         self._names: list[str] = []
         self._naming = threading.Lock()
         self._local = threading.local()
-        self._threads: list[ThreadCounters] = []
+        # a thread that ends takes its counters along, with their open file
+        self._threads: weakref.WeakSet[ThreadCounters] = weakref.WeakSet()
         self._collecting, self._collected = 0, [0]
         self._events: deque[events.Event] = deque(maxlen=MOST_EVENTS)
         self._unlisten: Any = None
@@ -104,7 +106,7 @@ class Tracer:
 
     def _state(self) -> ThreadCounters:
         state = self._local.state = ThreadCounters()
-        self._threads.append(state)
+        self._threads.add(state)
         return state
 
     def __enter__(self) -> Tracer:
@@ -139,7 +141,7 @@ class Tracer:
     def trace(self) -> Trace:
         """Return what was recorded so far, oldest span first. Spans of calls that are still open are left out."""
         taken = int(repr(self._count)[len("count(") : -1])  # reading it this way uses no number
-        open_since = {t.ident: t.open[0][1] for t in self._threads if t.open}
+        open_since = {t.ident: o[0][1] for t in living(self._threads) if (o := t.open[:1])}
         raw = np.frombuffer(bytes(self._buffer), np.int64).reshape(self.capacity, len(COLUMNS))
         held = raw[(raw[:, COLUMNS.index("end_ns")] > 0) & (raw[:, COLUMNS.index("stage")] >= 0)]
         limit = [open_since.get(t, sys.maxsize) for t in held[:, COLUMNS.index("thread")].tolist()]
@@ -155,7 +157,9 @@ class Tracer:
                 "epoch_ns": self._epoch_ns,
                 "fault_ns": round(self._fault_ns, 1),
                 "switch_interval_s": sys.getswitchinterval(),
-                "sees_waits": all(t.sees_waits for t in self._threads) if self.counters else False,
+                "sees_waits": all(t.sees_waits for t in living(self._threads))
+                if self.counters
+                else False,
                 "machine": machine.facts(threads=1),
             },
         )

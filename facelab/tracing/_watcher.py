@@ -7,11 +7,12 @@ import struct
 import sys
 import threading
 import time
+from collections.abc import Collection
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import NamedTuple
 
-from facelab.tracing._threads import ThreadCounters
+from facelab.tracing._threads import ThreadCounters, living
 
 MOST_SAMPLES = 1 << 14
 DEEPEST = 24
@@ -44,7 +45,7 @@ class Sample(NamedTuple):
 class Watcher:
     """Look at every open span that has lasted at least one period, once per period."""
 
-    def __init__(self, period_s: float, threads: list[ThreadCounters]) -> None:
+    def __init__(self, period_s: float, threads: Collection[ThreadCounters]) -> None:
         self._period, self._threads = period_s, threads
         # numbers in memory of fixed size: objects that pile up for an hour would look like a leak
         self._held, self._count = bytearray(MOST_SAMPLES * LOOK.size), 0
@@ -96,7 +97,7 @@ class Watcher:
         while not self._stopped.wait(self._period):
             now, used = time.perf_counter_ns(), time.process_time_ns()
             found = False
-            for state in tuple(self._threads):
+            for state in living(self._threads):
                 open_ = state.open[-1:]
                 if open_ and now - open_[0][1] >= period_ns:
                     self._look(state, *open_[0], now, used)

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import threading
 import time
+from pathlib import Path
 
 import hypothesis.strategies as st
 import numpy as np
@@ -93,6 +94,21 @@ def test_threads_do_not_mix():
     assert len(np.unique(trace.call)) == 600
 
 
+def test_threads_that_end_leave_no_open_file():
+    def work(tracer):
+        with tracer.span("frame"):
+            pass
+
+    with Tracer(watch_s=0.001) as tracer:
+        before = len(list(Path("/proc/self/fd").iterdir()))
+        for _ in range(40):
+            thread = threading.Thread(target=work, args=(tracer,))
+            thread.start()
+            thread.join()
+        assert len(list(Path("/proc/self/fd").iterdir())) <= before + 1
+    assert len(tracer.trace()) == 40
+
+
 def test_a_span_that_raises_is_recorded_and_a_discarded_one_is_not():
     with Tracer(watch_s=None) as tracer:
         with pytest.raises(ZeroDivisionError), tracer.span("bad"):
@@ -142,7 +158,6 @@ def test_a_span_costs_little_in_its_own_thread():
 @given(st.integers(1, 6), st.booleans())
 def test_a_saved_trace_is_the_same(n, counters):
     import tempfile
-    from pathlib import Path
 
     trace = record(n, counters=counters)
     with tempfile.TemporaryDirectory() as folder:
