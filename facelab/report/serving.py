@@ -40,6 +40,8 @@ def tail(latencies: Mapping[str, np.ndarray], *, title: str = "") -> Figure:
 
 def memory(series: Mapping[str, np.ndarray], *, model_mb: float) -> Figure:
     """Return resident memory above the start (MiB) after each swap, one line per allocator setting."""
+    from matplotlib.ticker import MaxNLocator
+
     fig, ax = style.figure(8.0, 3.8)
     for k, (name, y) in enumerate(series.items()):
         ax.plot(np.arange(1, len(y) + 1), y, lw=2, label=name, **style.series(k))
@@ -48,7 +50,7 @@ def memory(series: Mapping[str, np.ndarray], *, model_mb: float) -> Figure:
         "one model", (1, model_mb), xycoords=("axes fraction", "data"), ha="right", va="bottom"
     )
     ax.set(xlabel="swaps", ylabel="MiB above the start")
-    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set_title("Memory after swaps: retention, not a leak")
     ax.legend()
     return fig
@@ -102,8 +104,9 @@ def waits(planted: Sequence[Any]) -> Figure:
     """Return the waits and holds behind each verdict: one panel per planted fault, one colour per kind of pool."""
     faults = list(dict.fromkeys(p.planted for p in planted))
     kinds = list(dict.fromkeys(p.kind for p in planted))
-    fig, axes = style.figure(10.0, 3.6, columns=len(faults), sharey=True)
-    for ax, fault in zip(np.atleast_1d(axes), faults, strict=True):
+    fig, panels = style.figure(10.0, 3.6, columns=len(faults), sharey=True, squeeze=False)
+    axes = np.asarray(panels).ravel()
+    for ax, fault in zip(axes, faults, strict=True):
         for k, kind in enumerate(kinds):
             (found,) = [p for p in planted if p.planted == fault and p.kind == kind]
             x = np.sort(np.maximum(found.waits[:, 1], 1e-5)) * 1e3
@@ -112,8 +115,8 @@ def waits(planted: Sequence[Any]) -> Figure:
         ax.set(xscale="log", xlabel="wait [ms]", xlim=(8e-3, 1e3))
         verdicts = {p.found for p in planted if p.planted == fault}
         ax.set_title(f"planted: {fault}\nfound: {', '.join(sorted(verdicts))}", fontsize=10)
-    np.atleast_1d(axes)[0].set_ylabel("share of waits below")
-    np.atleast_1d(axes)[0].legend(loc="lower right", fontsize=8.5)
+    axes[0].set_ylabel("share of waits below")
+    axes[0].legend(loc="lower right", fontsize=8.5)
     return fig
 
 

@@ -40,7 +40,7 @@ def network(path: Path, *, seed: int, megabytes: float) -> Path:
         for name, shape in shapes.items()
     }
     constants = [numpy_helper.from_array(w.astype(np.float32), n) for n, w in weights.items()]
-    conv = {"pads": [1, 1, 1, 1], "strides": [2, 2]}
+    conv: dict[str, Any] = {"pads": [1, 1, 1, 1], "strides": [2, 2]}
     nodes = [
         helper.make_node("Transpose", ["image"], ["x"], perm=[0, 3, 1, 2]),
         helper.make_node("Conv", ["x", "c1"], ["a"], **conv),
@@ -226,8 +226,17 @@ def swaps_under_load(
             stop.set()
             worker.join()
         allocator.trim()
-        end = rss_bytes()
-        made = list(slot.swaps)[3:]
+        return _summary(state, quiet, busy, list(slot.swaps)[3:], (start, rss_bytes()), size)
+
+
+def _summary(
+    state: _Counted,
+    quiet: list[np.ndarray],
+    busy: list[np.ndarray],
+    made: list[Any],
+    rss: tuple[int, int],
+    size: int,
+) -> Swaps:
     gone = [s.old_gone for s in made if s.accepted]
     return Swaps(
         np.concatenate(quiet) if quiet else np.zeros(0),
@@ -238,8 +247,7 @@ def swaps_under_load(
         state.mixed,
         state.requests,
         np.array([s.load_s for s in made]),
-        start,
-        end,
+        *rss,
         np.array([s.rss_after for s in made]),
         {"yes": gone.count(True), "no": gone.count(False), "unknown": gone.count(None)},
         size,
@@ -337,9 +345,10 @@ def held_session(bundles: list[Path]) -> dict[str, bool | None]:
     with ModelSlot() as slot:
         slot.offer(bundles[0])
         clean = slot.offer(bundles[1]).old_gone
-        held = slot.release.model.handle.get_inputs()[0] if slot.release else None
+        handle: Any = slot.release.model.handle if slot.release else None
+        held = handle.get_inputs()[0]
         kept = slot.offer(bundles[0]).old_gone
-        del held
+        del held, handle
     return {"clean swap": clean, "a NodeArg is held": kept}
 
 

@@ -283,6 +283,7 @@ def test_another_process_promotes_and_rolls_back_through_the_store(slot, made):
     until(lambda: name(slot) == "one")
 
 
+@pytest.mark.slow
 def test_a_held_node_argument_is_seen(tmp_path):
     """The session's Python object dies, yet its weights stay: `old_gone` is measured in bytes."""
     big = [bundle(tmp_path, f"big{k}", seed=k, mb=6) for k in range(3)]

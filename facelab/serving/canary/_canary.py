@@ -61,7 +61,7 @@ class Canary:
         *,
         folder: str | os.PathLike | None = None,
         agree: Callable[[Any, Any], bool] | None = None,
-    ):
+    ) -> None:
         self.slots: dict[Version, ModelSlot] = {"stable": stable, "candidate": candidate}
         self.path = Path(rollout)
         self.folder = Path(folder) if folder is not None else self.path.parent
@@ -176,11 +176,11 @@ class Canary:
         with self._lock:
             if self.stopped is not None:
                 return
-            self.stopped = reason
             name = self.rollout.name
             known = read_json(self._stops) if self._stops.exists() else {}
             write_json(self._stops, {**known, name: reason})
-        self.audit.append("stop", rollout=name, reason=reason)
+            self.audit.append("stop", rollout=name, reason=reason)
+            self.stopped = reason
 
     def status(self) -> Judgement:
         """Return the comparison so far."""

@@ -62,7 +62,7 @@ class Comparison:
         Limits, and the bound on false stops over all looks at all figures together.
     """
 
-    def __init__(self, stop: Stop):
+    def __init__(self, stop: Stop) -> None:
         self.stop = stop
         self._lock = threading.Lock()
         self._arms: dict[Version, _Arm] = {"stable": _Arm(), "candidate": _Arm()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from facelab.core.errors import BadInputError
 
@@ -76,7 +77,7 @@ def _log_likelihood(successes: int, failures: int, p: float) -> float:
     return out
 
 
-def _edge(outer: float, inner: float, outside) -> float:
+def _edge(outer: float, inner: float, outside: Callable[[float], bool]) -> float:
     """Return the border between a point outside and one inside, on the outer side."""
     for _ in range(60):
         middle = (outer + inner) / 2

@@ -102,7 +102,7 @@ class Lease(Generic[T]):
 
     __slots__ = ("__weakref__", "_pool", "_released", "_value", "key", "taker")
 
-    def __init__(self, pool: Pool[T], key: int, value: T, taken_by: Taker):
+    def __init__(self, pool: Pool[T], key: int, value: T, taken_by: Taker) -> None:
         self._pool, self.key, self._value, self.taker = pool, key, value, taken_by
         self._released = False
 

@@ -178,7 +178,9 @@ def _outcome(call: Callable[[int], object], k: int) -> tuple[int, str]:
 class _Sender:
     """Threads that share one schedule: each takes the next request, waits until it is due, and sends it."""
 
-    def __init__(self, call: Callable[[int], object], due: np.ndarray, start: float, end: float):
+    def __init__(
+        self, call: Callable[[int], object], due: np.ndarray, start: float, end: float
+    ) -> None:
         self.call, self.due, self.start, self.end = call, due, start, end
         self.started = np.full(len(due), np.nan)
         self.finished = np.full(len(due), np.nan)

@@ -104,7 +104,7 @@ class Pool(Generic[T]):
         idle_s: float = math.inf,
         age_alarm_s: float = 30.0,
         on_alarm: Callable[[Alarm], object] | None = None,
-    ):
+    ) -> None:
         check_numbers(size=size, deadline_s=deadline_s, age_alarm_s=age_alarm_s)
         self.name, self.size, self.deadline_s = name, size, deadline_s
         self.max_waiting = 4 * size if max_waiting is None else max_waiting
@@ -116,7 +116,7 @@ class Pool(Generic[T]):
         self._waiters: deque[_Waiter[T]] = deque()
         self._out: dict[int, _Out[T]] = {}
         self._total = self._next = 0
-        self._counts = dict.fromkeys((*OUTCOMES, "made", "closed", "lost"), 0)
+        self._counts: dict[str, int] = dict.fromkeys((*OUTCOMES, "made", "closed", "lost"), 0)
         self._waits: deque[tuple[float, float, int]] = deque(maxlen=HISTORY)
         self._holds: deque[tuple[float, float]] = deque(maxlen=HISTORY)
         self._alarms: deque[Alarm] = deque(maxlen=1000)

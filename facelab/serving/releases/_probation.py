@@ -20,7 +20,7 @@ FAILURES = 3
 class Probation:
     """Collects the latencies and failures of a new release until it has served `REQUESTS` requests."""
 
-    def __init__(self, policy: Policy):
+    def __init__(self, policy: Policy) -> None:
         self._device = policy.device
         self._lock = threading.Lock()
         self._seconds: list[float] = []

@@ -59,7 +59,7 @@ class Swap(Result):
 class _Served:
     """A release with the number of leases on it."""
 
-    def __init__(self, release: Release):
+    def __init__(self, release: Release) -> None:
         self.release, self.leases, self.retired = release, 0, False
         self.drained = threading.Event()
 
@@ -108,7 +108,7 @@ class ModelSlot:
         isolate: bool = False,
         pin_malloc: bool = True,
         drain_s: float = 10.0,
-    ):
+    ) -> None:
         self._temporary = tempfile.TemporaryDirectory(prefix="fl-slot-") if store is None else None
         if self._temporary is not None:
             store = self._temporary.name

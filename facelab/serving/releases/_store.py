@@ -56,7 +56,7 @@ class ReleaseStore:
         Who may sign; by default unsigned bundles are allowed.
     """
 
-    def __init__(self, folder: str | os.PathLike, *, trust: Trust | None = None):
+    def __init__(self, folder: str | os.PathLike, *, trust: Trust | None = None) -> None:
         self.folder, self.trust = Path(folder), trust or Trust()
         if self.folder.exists() and not self.folder.is_dir():
             raise BadInputError(

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import Any, TextIO
+from typing import IO, Any
 
 from facelab.core import errors
 from facelab.core.errors import CheckFailedError, FacelabError
@@ -112,7 +112,7 @@ class Tester:
             self._end()
 
 
-def _line(pipe: TextIO) -> str:
+def _line(pipe: IO[str]) -> str:
     with selectors.DefaultSelector() as ready:
         ready.register(pipe, selectors.EVENT_READ)
         return pipe.readline() if ready.select(LIMIT_S) else ""

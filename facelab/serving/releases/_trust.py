@@ -6,9 +6,12 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from facelab.core.errors import BadInputError, IntegrityError
+
+if TYPE_CHECKING:
+    import minisign
 
 SIGNATURE = "manifest.json.minisig"
 """Inside the bundle's folder, so that both are replaced in one move; or `<folder>.minisig` beside it."""
@@ -95,7 +98,7 @@ def _refused(where: object, got: str) -> IntegrityError:
     )
 
 
-def _public_key(text: str | os.PathLike):
+def _public_key(text: str | os.PathLike) -> minisign.PublicKey:
     import minisign
 
     try:

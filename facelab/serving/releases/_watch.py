@@ -37,7 +37,7 @@ class Watcher:
         *,
         look: Callable[[Path], tuple],
         poll_ms: int = POLL_MS,
-    ):
+    ) -> None:
         self.path, self._act, self._look_at, self._poll = path, act, look, poll_ms
         self._stop = threading.Event()
         self._seen = self._look()

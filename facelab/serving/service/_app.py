@@ -6,7 +6,7 @@ import contextlib
 import functools
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
 import anyio
@@ -47,7 +47,7 @@ class Service:
         emotion: ModelSlot | Canary | None,
         limits: Limits,
         hosts: Sequence[str],
-    ):
+    ) -> None:
         self.limits, self.emotion, self.hosts = limits, emotion, frozenset(hosts)
         self.pool = Pool(
             make,
@@ -157,7 +157,7 @@ def create_app(
     service = Service(make, emotion, limits or Limits(), hosts)
 
     @contextlib.asynccontextmanager
-    async def lifespan(_: Starlette):
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
         with service.pool:
             await service.work(lambda tasks: {})  # loads the first worker's models
             yield

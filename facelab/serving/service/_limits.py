@@ -27,7 +27,7 @@ SCANS = 100
 class RequestError(FacelabError):
     """A request that is refused with a status and a sentence."""
 
-    def __init__(self, status: int, what: str, **fields: str | None):
+    def __init__(self, status: int, what: str, **fields: str | None) -> None:
         self.status = status
         super().__init__(what, **fields)
 
@@ -68,7 +68,7 @@ class Limits:
 class Bodies:
     """Reads bodies within the limits, counting the bytes of all of them."""
 
-    def __init__(self, limits: Limits):
+    def __init__(self, limits: Limits) -> None:
         self._limits, self.held = limits, 0
 
     async def read(self, request: Request) -> bytes:

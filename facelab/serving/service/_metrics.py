@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -49,10 +50,12 @@ class Metrics:
 
 
 class _Collector:
-    def __init__(self, metrics: Metrics, pool: Pool[Any], emotion: ModelSlot | Canary | None):
+    def __init__(
+        self, metrics: Metrics, pool: Pool[Any], emotion: ModelSlot | Canary | None
+    ) -> None:
         self.metrics, self.pool, self.emotion = metrics, pool, emotion
 
-    def collect(self):
+    def collect(self) -> Iterator[Any]:
         """Yield the families of metrics, as prometheus_client asks for them."""
         from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
@@ -80,7 +83,7 @@ class _Collector:
         yield GaugeMetricFamily("facelab_resident_bytes", "Resident memory", value=rss_bytes())
         yield from self._releases(GaugeMetricFamily)
 
-    def _releases(self, family):
+    def _releases(self, family: Callable[..., Any]) -> Iterator[Any]:
         slots = {"stable": self.emotion} if isinstance(self.emotion, ModelSlot) else {}
         if isinstance(self.emotion, Canary):
             slots = self.emotion.slots

@@ -44,7 +44,7 @@ class FaceTasks:
         detectors: Mapping[str, Detector],
         embedders: Mapping[str, Embedder],
         emotion: ModelSlot | Canary | None = None,
-    ):
+    ) -> None:
         self.detectors, self.embedders, self.emotion_of = dict(detectors), dict(embedders), emotion
 
     def pipeline(self, task: str, model: str | None = None) -> Pipeline:
