@@ -11,7 +11,7 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
-from facelab.core import sandbox
+from facelab.core import lifetime, sandbox
 from facelab.core.errors import FacelabError
 from facelab.core.files import dumps
 from facelab.core.isolated import module_command
@@ -87,14 +87,13 @@ def call(
         command = sandbox.command(confined.limits(), "facelab.core.fresh", function)
         env = sandbox.environment(os.path.realpath(confined.folder), env)
     try:
-        done = subprocess.run(
+        done = lifetime.run(
             command,
             input=dumps(list(arguments)),
             capture_output=True,
             text=True,
             timeout=timeout,
             env=env,
-            check=False,
         )
     except subprocess.TimeoutExpired:
         raise FreshProcessError(

@@ -2,16 +2,14 @@
 
 Run by path, it needs nothing but the standard library of Python 3.9. SCRIPT has `work(job, folder)`, which gets the
 content of FOLDER/job.json and returns what goes into FOLDER/done.json, written last. Files beside SCRIPT can be
-imported by their bare names.
+imported by their bare names. Start it through `facelab.core.lifetime`, so that it ends with its caller.
 """
 
 from __future__ import annotations
 
 import importlib
 import json
-import os
 import sys
-import threading
 import time
 import traceback
 from pathlib import Path
@@ -28,24 +26,8 @@ def command(python, module, folder):
     return [str(python), str(package / "core" / "job.py"), str(script), str(folder)]
 
 
-def end_with_parent(seconds=1.0):
-    """Watch the parent process from a thread, and end this one within `seconds` of its death.
-
-    A notebook's kernel that is killed cannot stop the processes it started.
-    """
-    parent = os.getppid()
-
-    def watch():
-        while os.getppid() == parent:
-            time.sleep(seconds)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
 def main(script, folder):
     """Run one job and return the exit code; an exception becomes {"ok": false, "error", "message"} in done.json."""
-    end_with_parent()
     script, folder = Path(script).resolve(), Path(folder).resolve()
     here = str(Path(__file__).resolve().parent)
     sys.path[:] = [str(script.parent), *(p for p in sys.path if p != here)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from facelab.core import job as frame
+from facelab.core import lifetime
 from facelab.core.errors import FacelabError, UnsupportedError
 from facelab.core.files import atomic_path, read_json, write_json
 from facelab.emotion._data import FaceSet
@@ -80,14 +80,13 @@ def run_job(
     write_json(folder / "job.json", dict(job))
     (folder / "done.json").unlink(missing_ok=True)
     log = folder / "job.log"
-    process = subprocess.Popen(
+    process = lifetime.Popen(
         frame.command(python, SCRIPTS[backend], folder),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
         env=_environment(),
-        start_new_session=True,
     )
     reader = threading.Thread(target=_pump, args=(process, log, on_line), daemon=True)
     reader.start()
@@ -145,8 +144,7 @@ def _pump(process: subprocess.Popen, log: Path, on_line: Callable[[str], None] |
 
 
 def _kill(process: subprocess.Popen) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
     process.wait()
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from facelab.core import lifetime
 from facelab.core.errors import BadInputError
 from facelab.core.files import write_npy
 from facelab.core.fresh import THREAD_VARIABLES, FreshProcessError
@@ -82,7 +83,7 @@ class _Worker:
         self.model = model
         env = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
         env |= dict.fromkeys(THREAD_VARIABLES, str(threads))
-        self.process = subprocess.Popen(
+        self.process = lifetime.Popen(
             module_command("facelab.quantization.bench", model, array, threads, warmup),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

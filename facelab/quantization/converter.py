@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from facelab.core import fresh, job, sandbox
+from facelab.core import fresh, job, lifetime, sandbox
 from facelab.core.files import read_json, write_bytes, write_json, write_npy
 from facelab.quantization.edge import QuantizationError
 from facelab.zoo import trust
@@ -42,7 +42,7 @@ def run_job(
         write_npy(folder / "calibration.npy", tensors.astype(np.float32))
     env = {k: v for k, v in os.environ.items() if k != "MPLBACKEND"}
     try:
-        done = subprocess.run(
+        done = lifetime.run(
             job.command(sys.executable, module, folder)
             if free
             else _confined(module, folder, source),
@@ -50,7 +50,6 @@ def run_job(
             text=True,
             errors="replace",
             timeout=timeout,
-            check=False,
             env=sandbox.environment(os.path.realpath(folder), env) if not free else env,
         )
     except subprocess.TimeoutExpired:

@@ -13,7 +13,6 @@ import logging
 import os
 import signal
 import sys
-import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -340,19 +339,6 @@ def _with_papermill_metadata(notebook):
     return upgraded
 
 
-def _end_with_parent() -> None:
-    """End this process and its kernel when the runner is gone, even if it was killed."""
-    parent = os.getppid()
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.5)
-        EXECUTION.kill_kernel()
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
 def _on_terminate(number, frame) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise Interrupted
@@ -361,7 +347,6 @@ def _on_terminate(number, frame) -> None:
 def main() -> None:
     """Execute the job named on the command line and write its outcome."""
     job = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
-    _end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _on_terminate)
     failure = execute(job)

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import shutil
-import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
+from subprocess import DEVNULL, STDOUT
 from typing import IO, Any
 
-from facelab.core import machine
+from facelab.core import leases, lifetime, machine
 from facelab.core.files import write_json
 from facelab.reproduce import failure as failures
 from facelab.reproduce import kernels
@@ -71,10 +69,18 @@ def run_step(job: dict[str, Any]) -> dict[str, Any]:
                 stop=stop_file.exists,
                 waiting=waiting,
             ):
+                leases.end_orphans(
+                    leases_folder(root)
+                )  # a runner was killed while it held the lane
                 return _run(job, root, folder, promise, stop_file)
     except GaveUpError:
         failure = Failure("interrupted", "the step was interrupted while it waited for another run")
         return _note(job, folder, failure, started=time.time(), peak=0)
+
+
+def leases_folder(root: Path) -> Path:
+    """Return where the leases of running steps are kept."""
+    return root / ".cache" / "leases"
 
 
 def _run(job: dict, root: Path, folder: Path, promise: Promise, stop_file: Path) -> dict:
@@ -154,9 +160,12 @@ def _execute(job: dict, root: Path, folder: Path, stop_file: Path) -> tuple[Fail
     )
     write_json(folder / "job.json", {**job, "folder": str(folder)})
     try:
-        with (folder / "log.txt").open("wb") as log:
-            child = _start(root, folder, env, log)
-            peak, ended = _watch(child, job, folder, stop_file)
+        with (
+            (folder / "log.txt").open("wb") as log,
+            leases.lease(leases_folder(root), job["step"]) as token,
+        ):
+            child = _start(root, folder, env, log, token)
+            peak, ended = _watch(child, job, stop_file)
     finally:
         shutil.rmtree(runtime, ignore_errors=True)
     outcome = read_json(folder / "outcome.json")
@@ -182,7 +191,9 @@ def _execute(job: dict, root: Path, folder: Path, stop_file: Path) -> tuple[Fail
     ), peak
 
 
-def _start(root: Path, folder: Path, env: dict[str, str], log: IO[bytes]) -> subprocess.Popen:
+def _start(
+    root: Path, folder: Path, env: dict[str, str], log: IO[bytes], token: str
+) -> lifetime.Popen:
     package_parent = Path(__file__).resolve().parents[2]
     # the child needs this package, wherever it was imported from; the kernel gets a clean path
     # (jsonschema's optional rfc3987_syntax compiles a grammar for a second when nbformat imports it; nobody uses it)
@@ -190,18 +201,18 @@ def _start(root: Path, folder: Path, env: dict[str, str], log: IO[bytes]) -> sub
         "import sys; sys.path.insert(0, sys.argv.pop(1)); sys.modules['rfc3987_syntax'] = None; "
         "from facelab.reproduce.child import main; main()"
     )
-    return subprocess.Popen(
+    return lifetime.Popen(
         [sys.executable, "-P", "-c", command, str(package_parent), str(folder / "job.json")],
         cwd=root,
         env=env,
-        stdin=subprocess.DEVNULL,
+        stdin=DEVNULL,
         stdout=log,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
+        stderr=STDOUT,
+        token=token,
     )
 
 
-def _watch(child: subprocess.Popen, job: dict, folder: Path, stop_file: Path) -> tuple[int, str]:
+def _watch(child: lifetime.Popen, job: dict, stop_file: Path) -> tuple[int, str]:
     """Wait for the child; end it on the wall limit or when the run stops. Returns (peak bytes, how it ended)."""
     deadline = time.monotonic() + job["limit_s"] + GRACE_S + START_S
     peak, ended, sampled, kill_at = 0, "itself", 0.0, None
@@ -218,38 +229,17 @@ def _watch(child: subprocess.Popen, job: dict, folder: Path, stop_file: Path) ->
                 break
             time.sleep(0.05)
     finally:
-        _end_all(child, folder)
+        child.kill()
     return peak, ended
 
 
 def _resident(pid: int) -> int:
+    """Return the resident bytes of everything below the guard."""
     import psutil
 
     total = 0
     with contextlib.suppress(psutil.Error):
-        parent = psutil.Process(pid)
-        for process in (parent, *parent.children(recursive=True)):
+        for process in psutil.Process(pid).children(recursive=True):
             with contextlib.suppress(psutil.Error):
                 total += process.memory_info().rss
     return total
-
-
-def _end_all(child: subprocess.Popen, folder: Path) -> None:
-    """Kill whatever is left of the child, its kernel and their descendants."""
-    import psutil
-
-    groups = {child.pid}
-    progress = read_json(folder / "progress.json") or {}
-    if progress.get("kernel_pid") and not (folder / "outcome.json").is_file():
-        groups.add(int(progress["kernel_pid"]))
-    left: list[psutil.Process] = []
-    with contextlib.suppress(psutil.Error):
-        left = psutil.Process(child.pid).children(recursive=True)
-    for group in groups:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(group, signal.SIGKILL)
-    for process in left:
-        with contextlib.suppress(psutil.Error):
-            process.kill()
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        child.wait(timeout=10)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from facelab.core import lifetime
 from facelab.core.errors import FacelabError, UnsupportedError
 from facelab.core.isolated import module_command
 from facelab.core.machine import peak_rss_bytes, rss_bytes
@@ -46,11 +46,10 @@ def cost(
             {"kind": kind, "name": name, "threads": threads, "repeats": repeats, "folder": folder}
         )
         environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
-        done = subprocess.run(
+        done = lifetime.run(
             module_command("facelab.studies.model_cost", job),
             capture_output=True,
             text=True,
-            check=False,
             timeout=timeout_s,
             env=environment,
         )

@@ -254,42 +254,6 @@ def test_a_job_that_fails_dies_or_hangs_is_named_and_leaves_nothing(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_job_ends_when_its_caller_was_killed(tmp_path):
-    import os
-    import subprocess
-    import sys
-    import time
-
-    package = str(jobs.Path(jobs.frame.__file__).parent)
-    child = (
-        f"import sys, time, os; sys.path.insert(0, {package!r}); import job; job.end_with_parent(0.1); "
-        "print(os.getpid(), flush=True); time.sleep(60)"
-    )
-    caller = subprocess.Popen(
-        [
-            sys.executable,
-            "-c",
-            f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])",
-        ],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    pid = int(caller.stdout.readline())
-    caller.kill()
-    caller.wait()
-    caller.stdout.close()
-    for _ in range(100):
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return
-        with open(f"/proc/{pid}/stat") as stat:  # noqa: PTH123 - a zombie has ended too
-            if stat.read().split()[2] == "Z":
-                return
-        time.sleep(0.1)
-    pytest.fail("the job outlived its caller")
-
-
 def test_a_missing_kernel_is_said_with_the_command_that_installs_it(monkeypatch, tmp_path):
     monkeypatch.setattr(jobs, "modelmaker_interpreter", lambda: None)
     with pytest.raises(UnsupportedError, match="not installed") as e:

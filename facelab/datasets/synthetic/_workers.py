@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 from facelab.core.isolated import protect_children
+from facelab.core.lifetime import watch_children
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -37,6 +38,7 @@ def parallel(work: Callable[[Job], Result], jobs: Sequence[Job], workers: int) -
 
     batch = max(1, min(16, len(jobs) // (8 * workers)))
     protect_children()
+    watch_children()
     with parallel_config(backend="loky", inner_max_num_threads=1):
         pool = Parallel(
             n_jobs=workers, return_as="generator", batch_size=batch, pre_dispatch=4 * workers

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facelab.core import timing
+from facelab.core import lifetime, timing
 from facelab.core.errors import FacelabError
 from facelab.core.fresh import THREAD_VARIABLES
 from facelab.core.isolated import module_command
@@ -194,7 +194,7 @@ def _start(core: str, threads: int) -> subprocess.Popen[str]:
     env.pop("OPENBLAS_CORETYPE", None)
     if core:
         env["OPENBLAS_CORETYPE"] = core
-    return subprocess.Popen(
+    return lifetime.Popen(
         module_command("facelab.studies.matching._faiss_process"),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

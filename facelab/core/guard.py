@@ -1,0 +1,202 @@
+"""The process between an owner and what it starts: when either ends, nothing that was started goes on.
+
+Run by path with `python -I -S`; standard library only. Two forms:
+
+    guard.py run FD OWNER COMMAND…     start COMMAND, pass signals on to it, end as it ended
+    guard.py watch FD OWNER TOKEN      start nothing; end what carries TOKEN in its environment
+
+FD is the reading end of a pipe whose other end the owner alone holds: it closes however the owner ends. OWNER is the
+owner's process id, passed so that an owner that is gone before this process looks is noticed too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import resource
+import select
+import signal
+import sys
+import time
+
+FAMILY = "FACELAB_FAMILY"
+"""The environment variable that holds the tokens of all owners of a process, parted by colons."""
+_SUBREAPER, _DEATH_SIGNAL = 36, 1
+_POLL_S = 1.0
+_END_S = 4.0
+
+
+def _prctl(option, value):
+    if sys.platform.startswith("linux"):
+        ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
+
+
+def _parents():
+    """Return {process: its parent} of all processes that have not ended."""
+    found = {}
+    if not os.path.isdir("/proc/self"):  # noqa: PTH112
+        return found
+    for name in os.listdir("/proc"):  # noqa: PTH208
+        if name.isdigit():
+            with contextlib.suppress(OSError, ValueError, IndexError):
+                with open(f"/proc/{name}/stat", "rb") as f:  # noqa: PTH123
+                    fields = f.read().rpartition(b")")[2].split()
+                if fields[0] not in (b"Z", b"X"):
+                    found[int(name)] = int(fields[1])
+    return found
+
+
+def descendants(root):
+    """Return the process ids of everything below a process."""
+    children = {}
+    for process, parent in _parents().items():
+        children.setdefault(parent, []).append(process)
+    found, stack = [], [root]
+    while stack:
+        below = children.get(stack.pop(), [])
+        found += below
+        stack += below
+    return found
+
+
+def family(token):
+    """Return the ids of the processes that carry a token in their environment, this one left out."""
+    found, word = [], token.encode()
+    for process in _parents():
+        if process == os.getpid():
+            continue
+        with contextlib.suppress(OSError), open(f"/proc/{process}/environ", "rb") as f:  # noqa: PTH123
+            if word in f.read():
+                found.append(process)
+    return found
+
+
+def _kill(processes):
+    for process in processes:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(process, signal.SIGKILL)
+
+
+def _reap():
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+
+
+def end_all(find, seconds=_END_S):
+    """Kill what `find` finds until it finds nothing; return whether nothing is left."""
+    until = time.monotonic() + seconds
+    while found := find():
+        if time.monotonic() > until:
+            return False
+        _kill(found)
+        _reap()
+        time.sleep(0.02)
+    return True
+
+
+def _start(command):
+    """Fork and execute the command in a session of its own; it ends with this process."""
+    me = os.getpid()
+    pid = os.fork()
+    if pid:
+        return pid
+    try:
+        os.setsid()
+        _prctl(_DEATH_SIGNAL, signal.SIGKILL)
+        if os.getppid() == me:
+            os.execvp(command[0], command)
+    finally:
+        os._exit(127)
+
+
+def _silence():
+    """Leave the command's standard streams to the command: a reader must see them close when it ends."""
+    null = os.open(os.devnull, os.O_RDWR)
+    for number in (0, 1, 2):
+        os.dup2(null, number)
+    os.close(null)
+
+
+def _owner_gone(fd, owner, wake=None):
+    """Wait a moment and return whether the owner is gone."""
+    readable = select.select([fd] if wake is None else [fd, wake], [], [], _POLL_S)[0]
+    if wake in readable:
+        os.read(wake, 512)
+    return fd in readable or os.getppid() != owner
+
+
+def _exit_like(status):
+    """End this process as the command ended: with its exit code, or by its signal."""
+    if os.WIFEXITED(status):
+        os._exit(os.WEXITSTATUS(status))
+    number = os.WTERMSIG(status)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+    with contextlib.suppress(OSError, ValueError):
+        signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+    os._exit(128 + number)
+
+
+def run(fd, owner, command):
+    """Run a command until it or the owner ends, then end all that is below this process."""
+    _prctl(_SUBREAPER, 1)
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    child = []
+
+    def pass_on(number, frame):
+        if child:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child[0], number)
+
+    os.set_inheritable(fd, False)
+    child.append(_start(command))
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, pass_on)
+    _silence()
+    status = None
+    while status is None and not _owner_gone(fd, owner, reading):
+        with contextlib.suppress(ChildProcessError):
+            while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+                if ended[0] == child[0]:
+                    status = ended[1]
+    me = os.getpid()
+    end_all(lambda: descendants(me))
+    _exit_like(signal.SIGKILL if status is None else status)
+
+
+def watch(fd, owner, token):
+    """Wait for the owner to end, give helpers a moment to tidy up after it, then end what carries the token."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    _silence()
+    while not _owner_gone(fd, owner):
+        pass
+    _end_family(token)
+
+
+def _end_family(token):
+    # joblib's resource tracker removes shared memory and semaphores once all others are gone
+    end_all(lambda: [p for p in family(token) if not _tidies_up(p)])
+    until = time.monotonic() + 2
+    while family(token) and time.monotonic() < until:
+        time.sleep(0.05)
+    end_all(lambda: family(token))
+
+
+def _tidies_up(process):
+    with contextlib.suppress(OSError), open(f"/proc/{process}/cmdline", "rb") as f:  # noqa: PTH123
+        return b"resource_tracker" in f.read()
+    return False
+
+
+if __name__ == "__main__":
+    _form, _fd, _owner, *_rest = sys.argv[1:]
+    if _form == "run":
+        run(int(_fd), int(_owner), _rest)
+    else:
+        watch(int(_fd), int(_owner), _rest[0])

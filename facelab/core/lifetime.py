@@ -1,0 +1,183 @@
+"""Start processes that end when this one does, however it ends, together with all that they start.
+
+Between this process and the command stands a small guard (`facelab.core.guard`). It adopts what the command leaves
+behind, detached processes included, and ends all of it when the command ends or when this process is gone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from facelab.core import guard
+from facelab.core.guard import FAMILY
+
+_GUARD = str(Path(guard.__file__).resolve())
+_CLOSE_S = 10.0
+
+
+class _Lifeline:
+    """The end of a pipe that only the owner holds; closed when it is let go of."""
+
+    def __init__(self, fd: int):
+        self._fd: int | None = fd
+
+    def close(self) -> None:
+        fd, self._fd = self._fd, None
+        if fd is not None:
+            os.close(fd)
+
+    __del__ = close
+
+
+class Popen(subprocess.Popen):
+    """`subprocess.Popen` for a command that ends with its owner; the command leads a session of its own.
+
+    `pid` is the guard's; signals are passed on, and the exit code is the command's. `kill` ends the command and all
+    that it started. So does losing the last reference to this object. `token` marks the family in its environment.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str | os.PathLike[str]],
+        *,
+        env: Mapping[str, str] | None = None,
+        pass_fds: Sequence[int] = (),
+        token: str | None = None,
+        **options: Any,
+    ):
+        words = [os.fspath(word) for word in command]
+        environment = dict(os.environ if env is None else env)
+        if shutil.which(words[0], path=environment.get("PATH")) is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), words[0])
+        self.token = token or new_token()
+        environment[FAMILY] = _with_token(environment.get(FAMILY, ""), self.token)
+        reading, writing = os.pipe()
+        self._lifeline = _Lifeline(writing)
+        options["start_new_session"] = True
+        try:
+            super().__init__(
+                [sys.executable, "-I", "-S", _GUARD, "run", str(reading), str(os.getpid()), *words],
+                env=environment,
+                pass_fds=(*pass_fds, reading),
+                **options,
+            )
+        except BaseException:
+            self._lifeline.close()
+            raise
+        finally:
+            os.close(reading)
+
+    def kill(self) -> None:
+        """End the command and everything below it."""
+        self._lifeline.close()
+        try:
+            self.wait(_CLOSE_S)
+        except subprocess.TimeoutExpired:
+            super().kill()
+
+    def __exit__(self, *exc: object) -> None:
+        """Close the streams and wait; after an exception the command is ended first."""
+        if exc[0] is not None:
+            self.kill()
+        super().__exit__(*exc)
+
+
+def run(
+    command: Sequence[str | os.PathLike[str]],
+    *,
+    input: str | bytes | None = None,
+    timeout: float | None = None,
+    capture_output: bool = False,
+    **options: Any,
+) -> subprocess.CompletedProcess[Any]:
+    """Run a command to its end as `subprocess.run` does, `check` left out. Raises subprocess.TimeoutExpired.
+
+    >>> run([sys.executable, "-I", "-c", "print(6 * 7)"], capture_output=True, text=True).stdout
+    '42\\n'
+    """
+    if input is not None:
+        options["stdin"] = subprocess.PIPE
+    if capture_output:
+        options["stdout"] = options["stderr"] = subprocess.PIPE
+    with Popen(command, **options) as process:
+        out, err = process.communicate(input, timeout=timeout)
+    return subprocess.CompletedProcess(list(command), process.returncode, out, err)
+
+
+def new_token() -> str:
+    """Return a word that marks one family of processes; nothing else carries it."""
+    return f"fl{secrets.token_hex(16)}"
+
+
+def end_family(token: str) -> bool:
+    """End every process whose environment carries the token, and return whether none is left.
+
+    For what a guard that was killed itself could not end. This process is left alone.
+    """
+    return guard.end_all(lambda: guard.family(token))
+
+
+def _with_token(known: str, token: str) -> str:
+    return f"{known}:{token}" if known else token
+
+
+_watching: dict[str, Any] = {}
+_starting = threading.Lock()
+
+
+def watch_children() -> None:
+    """Let every process that this one starts from now on end with it, whichever library starts it.
+
+    They inherit a token through the environment; a watcher looks for it once this process has ended. Where the
+    command line is ours, `Popen` is better: it also finds processes that drop their environment.
+    """
+    with _starting:
+        if _watching.get("pid") == os.getpid() or not Path("/proc/self/environ").exists():
+            return
+        token = new_token()
+        reading, writing = os.pipe()
+        try:
+            watcher = subprocess.Popen(
+                [
+                    sys.executable,
+                    "-I",
+                    "-S",
+                    _GUARD,
+                    "watch",
+                    str(reading),
+                    str(os.getpid()),
+                    token,
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                pass_fds=(reading,),
+                start_new_session=True,
+            )
+        finally:
+            os.close(reading)
+        _watching.update(pid=os.getpid(), pipe=writing, watcher=watcher)
+        os.environ[FAMILY] = _with_token(os.environ.get(FAMILY, ""), token)
+
+
+def process_start(pid: int) -> str | None:
+    """Return what tells a process from a later one with the same id: its start time, or None if it has ended."""
+    with contextlib.suppress(OSError, IndexError):
+        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+        return None if fields[0] in (b"Z", b"X") else fields[19].decode()
+    if Path("/proc/self").exists():
+        return None
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, 0)
+        return "running"
+    return None
