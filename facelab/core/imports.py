@@ -14,7 +14,8 @@ from pathlib import Path
 
 from facelab.core.hashing import sha256_file
 
-_DYNAMIC = {"import_module", "__import__", "iter_modules", "walk_packages", "find_spec"}
+DYNAMIC = {"import_module", "__import__", "iter_modules", "walk_packages", "find_spec"}
+"""Functions that import a module by name."""
 
 
 class Package:
@@ -93,15 +94,15 @@ class Package:
     def _references(self, text: str, module: str | None) -> tuple[set[str], set[str]]:
         mine: set[str] = set()
         foreign: set[str] = set()
-        tree = _parse(text)
+        tree = parse(text)
         for node in ast.walk(tree):
-            for name in _imported(node, module, self.path(module) if module else None):
+            for name in imported(node, module, self.path(module) if module else None):
                 (mine if name.split(".")[0] == self.name else foreign).add(name)
             mine |= self._spoken(node)
             if (
                 module
                 and isinstance(node, ast.Call)
-                and _called(node) in _DYNAMIC
+                and called(node) in DYNAMIC
                 and not _constant(node)
             ):
                 mine |= self._below(
@@ -149,7 +150,8 @@ class Package:
         return set()
 
 
-def _parse(text: str) -> ast.AST:
+def parse(text: str) -> ast.AST:
+    """Return the syntax tree of a module or of a notebook's cell; what cannot be parsed is empty."""
     try:
         return ast.parse(text)
     except SyntaxError:
@@ -164,7 +166,8 @@ def _parse(text: str) -> ast.AST:
             return ast.Module(body=[], type_ignores=[])
 
 
-def _imported(node: ast.AST, module: str | None, path: Path | None) -> list[str]:
+def imported(node: ast.AST, module: str | None, path: Path | None) -> list[str]:
+    """Return the dotted names that an import loads, if `node` is one; relative ones are seen from `module`."""
     if isinstance(node, ast.Import):
         return [alias.name for alias in node.names]
     if not isinstance(node, ast.ImportFrom):
@@ -179,7 +182,8 @@ def _imported(node: ast.AST, module: str | None, path: Path | None) -> list[str]
     return [f"{base}.{alias.name}" for alias in node.names]
 
 
-def _called(node: ast.Call) -> str:
+def called(node: ast.Call) -> str:
+    """Return the name of the function that is called, without what stands before its last dot."""
     return node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
 
 

@@ -1,19 +1,49 @@
-"""Where the project is: the folder that holds `notebooks/` and `pyproject.toml`."""
+"""Where the project is: the folder whose `notebooks/` holds a plan of facelab."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+
+PLAN = "notebooks/plan.toml"
+_SCHEMA = b"facelab.plan/"
 
 
 def project_root() -> Path:
-    """Return the folder that holds this checkout's `pyproject.toml` and `notebooks/`, seen from the working folder.
+    """Return the project's folder, seen from the working folder: the nearest one that facelab's plan marks.
 
-    Falls back to the folder above the installed package.
+    The mark is `notebooks/plan.toml` with facelab's schema; a project's `pyproject.toml` says nothing about facelab.
+    Without one it is this checkout, and where the package is installed without a checkout, the user's data folder.
     """
     for folder in (Path.cwd(), *Path.cwd().parents):
-        if (folder / "notebooks").is_dir() and (folder / "pyproject.toml").is_file():
+        if is_project(folder):
             return folder
-    return Path(__file__).resolve().parents[2]
+    checkout = Path(__file__).resolve().parents[2]
+    return checkout if is_project(checkout) else user_folder()
+
+
+def is_project(folder: Path) -> bool:
+    """Return whether a folder holds a plan of facelab."""
+    try:
+        with (folder / PLAN).open("rb") as f:
+            return _SCHEMA in f.read(1 << 16)
+    except OSError:
+        return False
+
+
+def own_folders(root: Path) -> list[Path]:
+    """Return where a project keeps modules of its own: beside its notebooks, and in its root."""
+    return [root / "notebooks", root]
+
+
+def user_folder() -> Path:
+    """Return the folder for this user's data where there is no project.
+
+    >>> user_folder().name
+    'facelab'
+    """
+    base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    return Path(base) / "facelab"
 
 
 def package_file(name: str) -> Path:

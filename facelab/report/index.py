@@ -251,7 +251,7 @@ class _Page:
         for step in self.steps:
             name = step["step"]
             pictures = sorted(
-                (self.folder / name / "figures").glob("*.png"),
+                filter(Path.is_file, (self.folder / name / "figures").glob("*.png")),
                 key=lambda p, s=name: self._order(s, p.stem),
             )
             if not pictures:

@@ -12,6 +12,7 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from facelab.core.errors import BadInputError, FacelabError
 from facelab.core.files import read_input, write_text
@@ -35,34 +36,66 @@ def read(path: str | os.PathLike) -> dict:
         ) from None
     except (ValueError, RecursionError) as e:
         raise BadInputError(
-            "the notebook is no JSON",
+            "the notebook is not JSON",
             where=path,
-            got=str(e)[:200],
+            got="it is nested too deeply" if isinstance(e, RecursionError) else str(e)[:200],
             fix="restore it from git, or save it again from JupyterLab",
         ) from None
     if (
         not isinstance(notebook, dict)
         or not isinstance(notebook.get("cells"), list)
-        or not all(_is_cell(c) for c in notebook["cells"])
         or notebook.get("nbformat") != 4
     ):
         raise BadInputError(
-            "the file is no notebook of nbformat 4",
+            "the file is not a notebook of nbformat 4",
             where=path,
             got=f"nbformat {notebook.get('nbformat')}"
             if isinstance(notebook, dict)
             else "no object",
             fix="convert it: jupyter nbconvert --to notebook --nbformat 4 FILE",
         )
+    for number, cell in enumerate(notebook["cells"], 1):
+        if (why := _malformed(cell)) is not None:
+            raise BadInputError(
+                "a cell of the notebook is malformed",
+                where=f"{path}: cell {number}",
+                expected="a cell of nbformat 4",
+                got=why,
+                fix="restore it from git, or save it again from JupyterLab",
+            )
+    if not isinstance(notebook.get("metadata", {}), dict):
+        raise BadInputError(
+            "the notebook's metadata is malformed",
+            where=path,
+            expected="an object",
+            fix="restore it from git, or save it again from JupyterLab",
+        )
     return notebook
 
 
-def _is_cell(cell: object) -> bool:
-    if not isinstance(cell, dict) or not isinstance(cell.get("cell_type"), str):
-        return False
+def _malformed(cell: Any) -> str | None:
+    """Return what is wrong with a cell's form, or None."""
+    if not isinstance(cell, dict):
+        return "no object"
+    if cell.get("cell_type") not in ("code", "markdown", "raw"):
+        return f"cell_type {cell.get('cell_type')!r}"[:80]
     text = cell.get("source")
-    lines = isinstance(text, list) and all(isinstance(line, str) for line in text)
-    return isinstance(cell.get("metadata", {}), dict) and (isinstance(text, str) or lines)
+    parts = [text] if isinstance(text, str) else text
+    if not isinstance(parts, list) or not all(isinstance(part, str) for part in parts):
+        return "a source that is not text"
+    if not isinstance(cell.get("id", ""), str):
+        return "an id that is not text"
+    metadata = cell.get("metadata", {})
+    if not isinstance(metadata, dict):
+        return "metadata that are not an object"
+    tags = metadata.get("tags", [])
+    if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
+        return "tags that are not a list of text"
+    try:
+        "".join([*parts, *tags, cell.get("id", "")]).encode()
+    except UnicodeEncodeError:
+        return "half a character (a lone surrogate)"
+    return None
 
 
 def source(cell: dict) -> str:

@@ -219,6 +219,8 @@ class Execution:
             ]
             if lines:
                 self.last_line = lines[-1].strip()[:200]
+        elif msg["msg_type"] == "error":
+            size = sum(len(str(content.get(k, ""))) for k in ("ename", "evalue", "traceback"))
         elif msg["msg_type"] in ("display_data", "execute_result", "update_display_data"):
             size = sum(
                 len(v if isinstance(v, str) else json.dumps(v)) for v in content["data"].values()
@@ -238,7 +240,7 @@ class Execution:
             lines = (self.folder / "records.jsonl").read_bytes().count(b"\n")
             self.wrote["records"] = self.wrote["records"][:lines]
             self.wrote["records"] += [cell] * (lines - len(self.wrote["records"]))
-        for figure in (self.folder / "figures").glob("*.png"):
+        for figure in filter(Path.is_file, (self.folder / "figures").glob("*.png")):
             self.wrote["figures"].setdefault(figure.stem, cell)
 
     def tell(self, index: int | None) -> None:
@@ -291,7 +293,7 @@ def execute(job: dict) -> Failure | None:
         RuntimeError,
         OSError,
     ) as e:
-        failure = _explain(e)
+        failure = None if EXECUTION.too_large else _explain(e)
     finally:
         EXECUTION.kill_kernel()
     if EXECUTION.too_large:

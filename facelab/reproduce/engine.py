@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 import sys
 import time
@@ -41,7 +42,8 @@ def run_step(job: dict[str, Any]) -> dict[str, Any]:
     """Run one step and return its note, as written to `step.json`.
 
     `job` holds: step, run, key, components, root, reports, notebook, kernel, parameters (as literals), limit_s,
-    output_mb, lane, threads, environment, records, figures, outputs, upstream (step → folder), repeat, note.
+    output_mb, lane, threads, own_folders, environment, records, figures, outputs, upstream (step → folder), repeat,
+    note.
     Never raises for what happens inside the step; the note's `state` is done, failed or interrupted.
     """
     root = Path(job["root"])
@@ -152,6 +154,7 @@ def _execute(job: dict, root: Path, folder: Path, stop_file: Path) -> tuple[Fail
         extra={
             **job["environment"],
             "JUPYTER_RUNTIME_DIR": str(runtime),
+            kernels.OWN_PATH: os.pathsep.join(job["own_folders"]),
             "FACELAB_RUN": job["run"],
             "FACELAB_STEP": job["step"],
             "FACELAB_STEP_DIR": str(folder),

@@ -38,9 +38,22 @@ _THREADS = (
     "FACELAB_THREADS",
 )
 
-_STARTUP = '''"""Names that annotations of a parameters cell use."""
+OWN_PATH = "FACELAB_OWN_PATH"
+"""The variable that names a project's folders of own modules to a kernel; without it, the working folder."""
+
+_STARTUP = f'''"""Names that annotations of a parameters cell use, and the project's own modules, after all others."""
 from pathlib import Path
 from typing import Literal
+
+def _add_own_modules():
+    import os, sys
+    folders = os.environ.get("{OWN_PATH}")
+    for folder in folders.split(os.pathsep) if folders else [os.getcwd()]:
+        if folder not in sys.path:
+            sys.path.append(folder)
+
+_add_own_modules()
+del _add_own_modules
 '''
 
 _SETTINGS = '{"InteractiveShellApp": {"ignore_cwd": true}}\n'

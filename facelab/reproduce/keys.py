@@ -13,6 +13,7 @@ from facelab.core import machine
 from facelab.core.errors import BadInputError
 from facelab.core.hashing import sha256_bytes, sha256_file, sha256_json
 from facelab.core.imports import Package
+from facelab.core.own_modules import OwnModules
 from facelab.reproduce import canonical, kernels
 from facelab.reproduce.plan import Plan, Step
 
@@ -36,9 +37,10 @@ class Keys:
 
     def __init__(self, plan: Plan, package: Path | None = None):
         self.plan = plan
-        local = plan.root / "facelab"
-        self.package = Package(
-            package or (local if local.is_dir() else Path(__file__).resolve().parents[1])
+        self.modules = OwnModules(
+            Package(package or Path(__file__).resolve().parents[1]),
+            own_folders(plan),
+            plan.root,
         )
 
     def components(
@@ -54,7 +56,7 @@ class Keys:
             if c.get("cell_type") == "code"
         ]
         sources = [canonical.source(c) for c in cells]
-        modules, foreign = self.package.closure(sources)
+        modules, foreign = self.modules.closure(sources)
         names = [str(c.get("id", f"number {n}")) for n, c in enumerate(cells, 1)]
         environment = {n: os.environ.get(n, "") for n in (*ENVIRONMENT, *step.environment)}
         other = {"kernel": kernel, "lane": step.lane, "threads": str(step.threads)}
@@ -96,6 +98,11 @@ class Keys:
         wanted = {d for name in foreign for d in _distributions().get(name, ())}
         out = {d: machine.version_of(d) or "" for d in sorted(wanted) if d != "facelab"}
         return {"python": platform.python_version(), **out}
+
+
+def own_folders(plan: Plan) -> list[Path]:
+    """Return where a project keeps modules of its own: beside the plan, and in the project's root."""
+    return list(dict.fromkeys((plan.path.parent, plan.root)))
 
 
 def key_of(components: dict[str, dict[str, str]]) -> str:

@@ -14,6 +14,7 @@ KEPT_TEXT = 100_000
 KEPT_OBJECT = 1_000_000
 """Bytes above which an output that is no text is dropped from an oversized notebook."""
 
+_CUT = "\n… cut here: the output was too large\n"
 _BACK = (
     "<style>body { max-width: 66rem; margin: 0 auto; } .jp-OutputArea-output img { max-width: 100%; }</style>"
     '<p style="padding: .6rem 1rem 0; font: 14px system-ui, sans-serif">'
@@ -36,9 +37,10 @@ def shorten(notebook: nbformat.NotebookNode) -> None:
             continue
         for output in cell.outputs:
             if output["output_type"] == "stream" and len(output["text"]) > KEPT_TEXT:
-                output["text"] = (
-                    output["text"][:KEPT_TEXT] + "\n… cut here: the output was too large\n"
-                )
+                output["text"] = output["text"][:KEPT_TEXT] + _CUT
+            if output["output_type"] == "error" and len(json.dumps(output)) > KEPT_TEXT:
+                output["evalue"] = output["evalue"][:KEPT_TEXT] + _CUT
+                output["traceback"] = ["".join(output["traceback"])[:KEPT_TEXT] + _CUT]
         cell.outputs = [o for o in cell.outputs if len(json.dumps(o)) < KEPT_OBJECT]
 
 

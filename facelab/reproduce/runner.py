@@ -15,21 +15,26 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from facelab.core import machine
+from facelab.core import leases, lifetime, machine
 from facelab.core import records as record_files
-from facelab.core.errors import UnsupportedError
+from facelab.core.errors import FacelabError, UnsupportedError
 from facelab.core.files import write_json
+from facelab.core.lifetime import FAMILY
 from facelab.report import index
 from facelab.reproduce import kernels, told
 from facelab.reproduce import plan as plans
-from facelab.reproduce.engine import STOP_FILE, run_step
-from facelab.reproduce.keys import Keys, changes, key_of
+from facelab.reproduce.engine import STOP_FILE, leases_folder, run_step
+from facelab.reproduce.keys import Keys, changes, key_of, own_folders
 from facelab.reproduce.parameters import to_literal
 from facelab.reproduce.plan import Plan, Step
 from facelab.reproduce.progress import Display
 from facelab.reproduce.store import Promise, Store, read_json, read_records
 
 SCHEMA = "facelab.run/1"
+
+
+class ResultsError(FacelabError):
+    """The run's results cannot be written: a full disk, or a folder that has become read-only. Exit code 1."""
 
 
 @dataclass(frozen=True)
@@ -155,14 +160,30 @@ class Runner:
     # -- the run ------------------------------------------------------------------------------------------------
 
     def execute(self) -> dict[str, Any]:
-        """Run what must run and return the run's summary, as written to `run.json`."""
-        started = time.time()
+        """Run what must run and return the run's summary, as written to `run.json`.
+
+        Raises ResultsError where the results cannot be written; what is done by then is kept.
+        """
         self.run = self.store.new_run()
+        try:
+            return self._execute()
+        except OSError as e:
+            raise ResultsError(
+                "the run's results cannot be written",
+                where=e.filename or self.store.run_folder(self.run),
+                got=e.strerror or str(e)[:200],
+                fix="free some space or give write access, then run the same command again: "
+                "finished steps are kept",
+            ) from None
+
+    def _execute(self) -> dict[str, Any]:
+        started = time.time()
         folder = self.store.run_folder(self.run)
         state = "running"
         try:
             with self._signals():
                 self._write(folder, state, started)
+                leases.end_orphans(leases_folder(self.plan.root))
                 self._take_over()
                 with self._executor() as executor:
                     self._schedule(executor)
@@ -342,7 +363,9 @@ class Runner:
             1 if step.lane == "exclusive" else max(1, machine.cores() // max(1, self.jobs))
         )
         environment = {
-            k: v for k, v in os.environ.items() if k.startswith("FACELAB_") or k == "JUPYTER_PATH"
+            k: v
+            for k, v in os.environ.items()
+            if (k.startswith("FACELAB_") or k == "JUPYTER_PATH") and k != FAMILY
         }
         mirror = environment.get("FACELAB_MIRROR", "")
         if mirror and Path(mirror).is_dir():
@@ -361,6 +384,7 @@ class Runner:
             "output_mb": step.output_mb,
             "lane": step.lane,
             "threads": threads,
+            "own_folders": [str(folder) for folder in own_folders(self.plan)],
             "environment": environment,
             "records": step.records,
             "figures": step.figures,
@@ -441,6 +465,7 @@ class Runner:
             "started": started,
             "finished": time.time() if ended else None,
             "pid": os.getpid(),
+            "pid_started": lifetime.process_start(os.getpid()),
             "seconds": round(time.time() - started, 2),
             "jobs": self.jobs,
             "scheduler": self.options.scheduler,

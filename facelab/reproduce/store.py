@@ -7,7 +7,6 @@ so that an old run may be removed at any time. `step.json` is written last; a fo
 from __future__ import annotations
 
 import contextlib
-import datetime
 import fnmatch
 import json
 import os
@@ -17,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from facelab.core import records
+from facelab.core import lifetime, records, run_names
 from facelab.core.errors import BadInputError, did_you_mean
 from facelab.core.files import write_json
 from facelab.core.records import Record
@@ -45,13 +44,9 @@ class Store:
         self.runs_folder = self.folder / "runs"
 
     def new_run(self) -> str:
-        """Create a run's folder and return its identifier, which sorts by time."""
-        while True:
-            now = datetime.datetime.now(datetime.UTC).strftime("%Y%m%d-%H%M%S")
-            name = f"{now}-{secrets.token_hex(2)}"
-            with contextlib.suppress(FileExistsError):
-                (self.runs_folder / name).mkdir(parents=True)
-                return name
+        """Create a run's folder and return its identifier, which begins with a sequence number."""
+        with lock(self.folder / ".lock"):
+            return run_names.make(self.runs_folder).name
 
     def run_folder(self, run: str) -> Path:
         """Return a run's folder."""
@@ -63,13 +58,13 @@ class Store:
 
     def runs(self) -> list[str]:
         """Return the identifiers of all runs, newest first."""
-        if not self.runs_folder.is_dir():
-            return []
-        return sorted((p.name for p in self.runs_folder.iterdir() if p.is_dir()), reverse=True)
+        return run_names.newest_first(self.runs_folder)
 
     def ended(self, before: str | None = None) -> list[dict]:
         """Return the summaries (`run.json`) of runs that came to an end, newest first; those older than `before`."""
-        names = [r for r in self.runs() if before is None or r < before]
+        names = [
+            r for r in self.runs() if before is None or run_names.order(r) < run_names.order(before)
+        ]
         found = (read_json(self.run_folder(r) / "run.json") for r in names)
         return [f for f in found if f and f.get("finished")]
 
@@ -134,6 +129,7 @@ class Store:
                 source,
                 target,
                 copy_function=_link,
+                symlinks=True,  # a link that leads in a circle stays a link
                 ignore=shutil.ignore_patterns("step.json", ".*.tmp*"),
             )
             _link(source / "step.json", target / "step.json")
@@ -146,10 +142,25 @@ class Store:
             with contextlib.suppress(OSError):
                 link.symlink_to(Path("runs") / run, target_is_directory=True)
                 link.replace(self.folder / "latest")
-            for old in self.runs()[KEEP_RUNS:]:
+            keep = self._referred() | {run}
+            for old in [r for r in self.runs() if r not in keep][max(0, KEEP_RUNS - len(keep)) :]:
                 note = read_json(self.run_folder(old) / "run.json") or {}
-                if note.get("finished") or not _alive(note.get("pid")):
+                if note.get("finished") or not _alive(note):
                     shutil.rmtree(self.run_folder(old), ignore_errors=True)
+
+    def _referred(self) -> set[str]:
+        """Return the runs that `latest` points to or that hold a step's newest result, which the next call reuses."""
+        found = set()
+        with contextlib.suppress(OSError):
+            found.add((self.folder / "latest").readlink().name)
+        seen: set[str] = set()
+        for run in self.runs():
+            for path in self.run_folder(run).glob("*/step.json"):
+                step = path.parent.name
+                if step not in seen and (read_json(path) or {}).get("state") == "done":
+                    seen.add(step)
+                    found.add(run)
+        return found
 
 
 def _link(source: str | os.PathLike, target: str | os.PathLike) -> None:
@@ -159,14 +170,12 @@ def _link(source: str | os.PathLike, target: str | os.PathLike) -> None:
         shutil.copy2(source, target)
 
 
-def _alive(pid: Any) -> bool:
-    try:
-        os.kill(int(pid), 0)
-    except (TypeError, ValueError, ProcessLookupError):
+def _alive(note: dict[str, Any]) -> bool:
+    pid, started = note.get("pid"), note.get("pid_started")
+    if not isinstance(pid, int) or pid <= 0:
         return False
-    except PermissionError:
-        pass
-    return True
+    now = lifetime.process_start(pid)
+    return now is not None and started in (None, now)
 
 
 def read_json(path: Path) -> dict | None:
@@ -225,7 +234,7 @@ def broken_promise(folder: Path, promise: Promise, root: Path) -> Failure | None
             )
     for name in promise.figures:
         if problem := _figure_problem(folder / "figures" / f"{name}.png"):
-            drawn = [p.stem for p in sorted((folder / "figures").glob("*.png"))]
+            drawn = [p.stem for p in sorted((folder / "figures").glob("*.png")) if p.is_file()]
             return Failure(
                 "missing-figure",
                 f"the promised figure {name!r} {problem}",
@@ -243,12 +252,14 @@ def broken_promise(folder: Path, promise: Promise, root: Path) -> Failure | None
 
 
 def _figure_problem(path: Path) -> str | None:
+    if not path.is_file():
+        return "is not a file" if path.exists() else "was not drawn"
     try:
         data = path.read_bytes()
     except OSError:
-        return "was not drawn"
+        return "cannot be read"
     whole = data.startswith(b"\x89PNG\r\n\x1a\n") and b"IEND" in data[-16:]
-    return None if whole else "is no whole PNG file"
+    return None if whole else "is not a whole PNG file"
 
 
 def _listed(names: list[str]) -> str:

@@ -1,7 +1,7 @@
 """The key of one call: the hash of everything its result depends on, kept in parts that say what differs.
 
-Two calls of a facelab function have the same key when their arguments, the function's code (with every module of
-facelab that it reaches), the packages, the mirror and the processor are the same.
+Two calls of a function have the same key when their arguments, the function's code (with every module of
+facelab and of the project that it reaches), the packages, the mirror and the processor are the same.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from facelab.core import machine
 from facelab.core.errors import BadInputError
 from facelab.core.hashing import sha256_array, sha256_file, sha256_json
 from facelab.core.imports import Package
-from facelab.core.project import package_file
+from facelab.core.own_modules import OwnModules
+from facelab.core.project import own_folders, package_file, project_root
 
 LOADED = time.time()
 """About when this process imported facelab: modules that changed later are not the ones that run here."""
@@ -124,36 +125,50 @@ def _object(value: Any, where: str) -> Any:
 
 
 def function_name(function: Callable) -> str:
-    """Return `module:name` of a function of facelab. Raises BadInputError for lambdas and for code of a notebook."""
+    """Return `module:name` of a function of facelab or of a module of the project's own.
+
+    Raises BadInputError for lambdas, for code of a notebook and for other libraries.
+    """
     module, name = getattr(function, "__module__", "") or "", getattr(function, "__qualname__", "")
-    if module.split(".")[0] != "facelab" or "<" in name or "." in name:
+    known = module.split(".")[0] == "facelab" or bool(_modules().find(module))
+    if not known or "<" in name or "." in name:
         raise BadInputError(
-            "only a function of facelab can be loaded from an earlier run",
+            "only a function of a module can be loaded from an earlier run",
             got=f"{module}:{name}",
-            expected="a function at the top level of a module of facelab",
+            expected="a function at the top level of a module of facelab, or of a module beside the notebooks",
             fix="move the code into a module, or call it directly",
         )
     return f"{module}:{name}"
 
 
 @functools.cache
-def _package() -> Package:
-    return Package(Path(__file__).resolve().parents[1])
+def _modules_of(root: Path) -> OwnModules:
+    return OwnModules(Package(Path(__file__).resolve().parents[1]), own_folders(root), root)
+
+
+def _modules() -> OwnModules:
+    return _modules_of(project_root())
 
 
 @functools.cache
+def _closure(root: Path, module: str) -> dict[str, str]:
+    return _modules_of(root).closure([f"import {module}"])[0]
+
+
 def code(module: str) -> str:
-    """Return the hash of a module of facelab and of all that it reaches, as the files are now."""
-    return sha256_json(_package().closure([f"import {module}"])[0])
+    """Return the hash of a module and of all that it reaches of facelab and of the project's own, as files are now."""
+    return sha256_json(_closure(project_root(), module))
 
 
 def changed_since_loaded(module: str) -> bool:
     """Return whether a file that `module` reaches is newer than this process, so that other code runs than is there."""
-    root = _package().folder.parent
-    return any(
-        (root / name).stat().st_mtime > LOADED
-        for name in _package().closure([f"import {module}"])[0]
-    )
+    modules = _modules()
+    for name in _closure(modules.root, module):
+        path = modules.root / name
+        path = path if path.is_file() else modules.package.folder.parent / name
+        if path.stat().st_mtime > LOADED:
+            return True
+    return False
 
 
 def _catalogue() -> str:

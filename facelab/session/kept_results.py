@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from facelab.core import progress
+from facelab.core import progress, run_names
 from facelab.core.records import now
 from facelab.session import call_key, stored_results
 
@@ -24,15 +24,10 @@ class Output:
 
 
 def folders(reports: Path, step: str) -> list[Path]:
-    """Return where earlier results of a step lie: runs, newest first, then what a person computed last."""
+    """Return where earlier results of a step are stored: runs, newest first, then what a person computed last."""
     runs = reports / "runs"
-    names = (
-        sorted((p.name for p in runs.iterdir() if p.is_dir()), reverse=True)
-        if runs.is_dir()
-        else []
-    )
     return [
-        *(runs / name / step / FOLDER for name in names),
+        *(runs / name / step / FOLDER for name in run_names.newest_first(runs)),
         reports / "interactive" / step / FOLDER,
     ]
 

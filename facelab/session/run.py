@@ -21,7 +21,7 @@ import numpy as np
 from facelab.core import html_table, records
 from facelab.core.errors import BadInputError, MissingAssetError
 from facelab.core.files import atomic_path, write_json
-from facelab.core.project import project_root
+from facelab.core.project import own_folders, project_root
 from facelab.core.records import Record
 from facelab.session import call_key, kept_results
 
@@ -87,8 +87,9 @@ class Run:
 
         A runner always computes, and keeps the result under `results/`. In an interactive session a kept result with
         the same arguments, code, packages, mirror and processor is loaded, whatever the profile, and said to be;
-        otherwise it is computed below a progress bar, and kept. `function` is one of facelab's own, its arguments and
-        its result are plain values (see `facelab.session.call_key.describe` and `facelab.session.stored_results.pack`).
+        otherwise it is computed below a progress bar, and kept. `function` belongs to a module of facelab
+        or of the project. Its arguments and its result are plain values (see
+        `facelab.session.call_key.describe` and `facelab.session.stored_results.pack`).
         Raises BadInputError for others.
         """
         _check_name(name, "a result")
@@ -276,6 +277,10 @@ def start(step: str | None = None, *, recompute: bool = False) -> Run:
         )
     step = step or "notebook"
     with contextlib.suppress(OSError):
+        # modules beside the notebooks go on being found, after all installed ones
+        for folder in (str(Path.cwd()), *map(str, own_folders(project_root()))):
+            if folder not in sys.path:
+                sys.path.append(folder)
         os.chdir(project_root())
     return Run(
         step,

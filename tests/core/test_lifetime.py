@@ -14,12 +14,12 @@ import pytest
 
 from facelab.core import leases, lifetime
 from facelab.core.files import write_json
+from tests.core.processes import alive, gone, mark, wait_for
 
 pytestmark = pytest.mark.skipif(
     not Path("/proc/self/environ").exists(), reason="looks for processes in /proc"
 )
 
-PLAIN = "sleep"
 TREES = {
     "a child": "time.sleep(60)",
     "a detached grandchild": "start('setsid', 'sleep', MARK); time.sleep(60)",
@@ -29,39 +29,6 @@ TREES = {
     "one that ignores signals": "import signal\nfor s in (1, 2, 15): signal.signal(s, signal.SIG_IGN)\n"
     "start('sleep', MARK); time.sleep(60)",
 }
-
-
-def mark():
-    """Return a duration for `sleep` that no other process has, by which its command line is found."""
-    return f"{600 + int.from_bytes(os.urandom(5)) / 1e9:.6f}"
-
-
-def alive(word):
-    """Return the processes whose command line holds a word."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            if (
-                word.encode() in (entry / "cmdline").read_bytes()
-                and int(entry.name) != os.getpid()
-                and (entry / "stat").read_text().rpartition(")")[2].split()[0] != "Z"
-            ):
-                found.append(int(entry.name))
-    return found
-
-
-def gone(word, seconds=5):
-    until = time.monotonic() + seconds
-    while alive(word) and time.monotonic() < until:
-        time.sleep(0.05)
-    return alive(word) == []
-
-
-def wait_for(word, count=1):
-    until = time.monotonic() + 20
-    while len(alive(word)) < count:
-        assert time.monotonic() < until, "the processes did not start"
-        time.sleep(0.02)
 
 
 def child_of(tree, word):
@@ -138,7 +105,9 @@ def test_an_owner_that_is_gone_at_once_is_noticed():
 
 @pytest.mark.parametrize("code", [0, 1, 7])
 def test_exit_codes_input_and_output_pass_through(code):
-    source = f"import sys\nprint(sys.stdin.read()[::-1])\nprint('e', file=sys.stderr)\nsys.exit({code})"
+    source = (
+        f"import sys\nprint(sys.stdin.read()[::-1])\nprint('e', file=sys.stderr)\nsys.exit({code})"
+    )
     done = lifetime.run(
         [sys.executable, "-I", "-c", source], input="abc", capture_output=True, text=True
     )
@@ -202,9 +171,9 @@ def family_of(owner):
         found = []
         for pid in lifetime.guard.descendants(owner):
             with contextlib.suppress(OSError):
-                for line in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
-                    if line.startswith(b"FACELAB_FAMILY="):
-                        found.append(line.decode().rpartition("=")[2].split(":")[-1])
+                lines = Path(f"/proc/{pid}/environ").read_bytes().decode().split("\0")
+                words = [w for w in lines if w.startswith("FACELAB_FAMILY=")]
+                found += [w.rpartition("=")[2].split(":")[-1] for w in words]
         if len(found) >= 2:
             return found[0]
         time.sleep(0.1)

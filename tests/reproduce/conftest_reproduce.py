@@ -5,7 +5,6 @@ import io
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -88,18 +87,10 @@ class Project:
             env={k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"},
         )
 
-    def local_package(self, **modules):
-        """Give the project a facelab of its own: the real core, and the modules given as source."""
-        package = self.root / "facelab"
-        shutil.copytree(
-            REPOSITORY / "facelab" / "core",
-            package / "core",
-            ignore=shutil.ignore_patterns("__pycache__"),
-        )
-        shutil.copy(REPOSITORY / "facelab" / "__init__.py", package)
+    def own_modules(self, **modules):
+        """Write modules beside the notebooks."""
         for name, source in modules.items():
-            (package / f"{name}.py").write_text(source)
-        return package
+            (self.notebooks / f"{name}.py").write_text(source)
 
 
 def steps(summary):

@@ -105,13 +105,17 @@ def test_changes_are_said_in_words():
 
 def build_chain(project):
     """Two independent steps on modules of their own, and one that reads a file of the first one's."""
-    project.local_package(alpha="def value():\n    return 1\n", beta="def value():\n    return 2\n")
+    project.own_modules(
+        shared="",
+        alpha="import shared\ndef value():\n    return 1\n",
+        beta="def value():\n    import shared\n    return 2\n",
+    )
     for name in ("alpha", "beta"):
         project.body(
             name,
             code(
                 "work",
-                f"from facelab import {name}\nrun.record('a', 'value', {name}.value())\n"
+                f"import {name}\nrun.record('a', 'value', {name}.value())\n"
                 "(run.folder / 'made.txt').write_text('made')",
             ),
         )
@@ -159,11 +163,11 @@ def test_nothing_runs_where_nothing_changed_and_the_report_is_whole(ran_once):
 
 
 def test_editing_a_function_runs_the_steps_that_import_it_and_why_says_so(ran_once):
-    beta = ran_once.root / "facelab" / "beta.py"
+    beta = ran_once.notebooks / "beta.py"
     before = beta.read_text()
-    beta.write_text("def value():\n    return 3\n")
+    beta.write_text(before.replace("return 2", "return 3"))
     rc, summary, err = ran_once.run("--why")
-    assert rc == 0 and ran(summary) == {"beta"} and "run   beta: facelab/beta.py changed" in err
+    assert rc == 0 and ran(summary) == {"beta"} and "run   beta: notebooks/beta.py changed" in err
     values = [
         json.loads(line)
         for line in (ran_once.root / "reports" / "records.jsonl").read_text().splitlines()
@@ -175,11 +179,10 @@ def test_editing_a_function_runs_the_steps_that_import_it_and_why_says_so(ran_on
     }
     beta.write_text(before)
     assert planned(ran_once) == {}, "an earlier result with this very key is still there"
-    core = ran_once.root / "facelab" / "core" / "errors.py"
-    text = core.read_text()
-    core.write_text(text + "\n")
-    assert set(planned(ran_once)) == {"alpha", "beta", "gamma"}, "all of them import core"
-    core.write_text(text)
+    shared = ran_once.notebooks / "shared.py"
+    shared.write_text("X = 1\n")
+    assert set(planned(ran_once)) == {"alpha", "beta", "gamma"}, "all of them need it"
+    shared.write_text("")
 
 
 def test_selection_takes_along_what_is_needed_and_not_done(ran_once):

@@ -130,7 +130,11 @@ def test_command_rewrites_and_checks(tmp_path, capsys):
 
 @pytest.mark.parametrize(
     ("content", "says"),
-    [("{", "no JSON"), ("[]", "no notebook"), ('{"nbformat": 3, "worksheets": []}', "no notebook")],
+    [
+        ("{", "not JSON"),
+        ("[]", "not a notebook"),
+        ('{"nbformat": 3, "worksheets": []}', "not a notebook"),
+    ],
 )
 def test_what_is_no_notebook_is_refused(tmp_path, content, says):
     path = tmp_path / "nb.ipynb"

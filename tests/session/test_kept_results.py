@@ -281,7 +281,7 @@ def test_detections_do_not_differ_by_how_long_they_took():
 def project(tmp_path, monkeypatch):
     """A project folder without runs, as the working folder; nothing says headless."""
     (tmp_path / "notebooks").mkdir()
-    (tmp_path / "pyproject.toml").write_text("")
+    (tmp_path / "notebooks" / "plan.toml").write_text('schema = "facelab.plan/1"\n')
     monkeypatch.chdir(tmp_path)
     for name in ("FACELAB_STEP_DIR", "FACELAB_STEP", "FACELAB_RUN"):
         monkeypatch.delenv(name, raising=False)
