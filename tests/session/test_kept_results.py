@@ -257,7 +257,7 @@ def top_level_of_a_test():
 
 @pytest.mark.parametrize("function", [lambda: 1, top_level_of_a_test, len, Run.done])
 def test_code_that_the_key_cannot_cover_is_refused(function):
-    with pytest.raises(BadInputError, match="function of facelab"):
+    with pytest.raises(BadInputError, match="only a function of a module"):
         call_key.function_name(function)
 
 
