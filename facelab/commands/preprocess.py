@@ -323,3 +323,43 @@ def emit_code(spec, to, out, name, golden, size, face, merge, as_json) -> None:
         text=f"{out}: {', '.join(code)}; {len(paths) - len(code)} files of golden tensors\n"
         f"{Path(out) / 'README.md'} says how to verify them",
     )
+
+
+@command.command(
+    "infer-spec",
+    epilog="Example: facelab preprocess infer-spec --pipeline train.py:preprocess --out found.preprocess.json",
+)
+@click.option(
+    "--pipeline", metavar="FILE.py:F", help="A function from a path or pixels to a tensor."
+)
+@click.option(
+    "--tensors",
+    type=click.Path(),
+    metavar="DIR",
+    help="Tensors that a program wrote for the probes (facelab fingerprint probes).",
+)
+@click.option("--out", type=OutPath(), metavar="F.json", help="Write the proposed specification.")
+@json_option
+def infer(pipeline, tensors, out, as_json) -> int:
+    """Propose the specification that a black box carries out, and check it on every probe.
+
+    What the probes do not determine is listed as open. Exit code 1 where the proposal does not give the same tensors.
+    """
+    from facelab.fingerprint import capture_target, import_tensors, infer_spec
+    from facelab.preprocess import PreprocessSpec
+
+    if (pipeline is None) == (tensors is None):
+        raise BadInputError(
+            "infer-spec takes one black box",
+            expected="--pipeline or --tensors",
+            fix="give one of them",
+        )
+    box = capture_target(pipeline) if pipeline else import_tensors(tensors)
+    found = infer_spec(box)
+    spec = PreprocessSpec.from_dict(found.spec)
+    if out:
+        spec.save(out)
+        note(f"wrote {out}")
+    lines = [spec.text(), f"on the probes: {found.verdict}", *(f"open: {w}" for w in found.open)]
+    emit(found.to_dict(), as_json=as_json, text="\n".join(lines))
+    return 0 if found.proven else 1
