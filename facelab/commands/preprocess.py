@@ -363,3 +363,21 @@ def infer(pipeline, tensors, out, as_json) -> int:
     lines = [spec.text(), f"on the probes: {found.verdict}", *(f"open: {w}" for w in found.open)]
     emit(found.to_dict(), as_json=as_json, text="\n".join(lines))
     return 0 if found.proven else 1
+
+
+@command.command(epilog="Example: facelab preprocess new --like arcface --out own.preprocess.json")
+@click.option(
+    "--like", required=True, metavar="PRESET", help="A model or family of the catalogue, or a file."
+)
+@click.option("--name", metavar="TEXT", help="Its name.  [default: own]", default="own")
+@click.option("--out", required=True, type=OutPath(), metavar="F.json", help="File to write.")
+@json_option
+def new(like, name, out, as_json) -> None:
+    """Start a specification from one that is complete: every parameter is there to be changed."""
+    from facelab.preprocess import PreprocessSpec
+
+    given = load_spec(like)
+    spec = PreprocessSpec(name, given.stages)
+    spec.save(out)
+    note(f"wrote {out}")
+    emit(spec.to_dict(), as_json=as_json, text=spec.text())

@@ -87,7 +87,11 @@ def umeyama(source, target) -> np.ndarray:
     """
     p, q = [[float(x), float(y)] for x, y in source], [[float(x), float(y)] for x, y in target]
     n = len(p)
-    px, py, qx, qy = (sum(v[i] for v in s) / n for s in (p, q) for i in (0, 1))
+    # added one by one: from Python 3.12 on, sum() compensates and gives other last bits
+    px = py = qx = qy = 0.0
+    for (x, y), (u, v) in zip(p, q):
+        px, py, qx, qy = px + x, py + y, qx + u, qy + v
+    px, py, qx, qy = px / n, py / n, qx / n, qy / n
     a = b = square = 0.0
     for (x, y), (u, v) in zip(p, q):
         x, y, u, v = x - px, y - py, u - qx, v - qy

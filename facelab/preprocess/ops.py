@@ -48,12 +48,17 @@ class _Stage(BaseModel):
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 
     def _require(self, when: str, **fields: bool) -> None:
-        for name, wanted in fields.items():
-            shown = {"source": "from", "target": "to"}.get(name, name)
-            if wanted and getattr(self, name) is None:
-                raise ValueError(f"{when} must state {shown!r}")
-            if not wanted and getattr(self, name) is not None:
-                raise ValueError(f"{shown!r} has no meaning for {when}; leave it out")
+        """Raise ValueError naming every parameter that is missing, or has no meaning, `when` something holds."""
+        shown = {n: repr({"source": "from", "target": "to"}.get(n, n)) for n in fields}
+        given = {n for n in fields if getattr(self, n) is not None}
+        if missing := [shown[n] for n, wanted in fields.items() if wanted and n not in given]:
+            raise ValueError(f"{when} must state {', '.join(missing)}")
+        if spare := [shown[n] for n, wanted in fields.items() if not wanted and n in given]:
+            verb = "has" if len(spare) == 1 else "have"
+            pronoun = "it" if len(spare) == 1 else "them"
+            raise ValueError(
+                f"{', '.join(spare)} {verb} no meaning for {when}; leave {pronoun} out"
+            )
 
 
 class Decode(_Stage):

@@ -76,7 +76,7 @@ class PreprocessSpec:
                 expected=f"at most {MAX_STAGES}",
                 got=len(stages),
             )
-        models = tuple(_stage(s, i, where) for i, s in enumerate(stages))
+        models = _models(stages, where)
         object.__setattr__(self, "name", name)
         object.__setattr__(self, "stages", models)
         object.__setattr__(self, "_states", _states(models, where))
@@ -254,7 +254,35 @@ def _place(index: int, op: str, where: str | None) -> str:
     return (f"{where}: " if where else "") + f"stage {index + 1} ({op})"
 
 
-def _stage(value: Any, index: int, where: str | None) -> Stage:
+def _models(stages: Sequence[Any], where: str | None) -> tuple[Stage, ...]:
+    """Check every stage; raise one error that names all that is wrong, so that a file is corrected once."""
+    models: list[Stage] = []
+    errors: list[BadInputError] = []
+    for i, stage in enumerate(stages):
+        try:
+            models.append(_stage(stage, i, where, errors))
+        except BadInputError as e:
+            errors.append(e)
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        raise BadInputError(
+            f"the specification has {len(errors)} errors",
+            where="\n            ".join(_in_one_line(e) for e in errors),
+            fix="correct them, or start from one that is complete: facelab preprocess new --like PRESET",
+        )
+    return tuple(models)
+
+
+def _in_one_line(e: BadInputError) -> str:
+    more = [f"expected {e.expected}"] if e.expected else []
+    more += [f"got {e.got}"] if e.got else []
+    return "; ".join([f"{e.where}: {e.what}", *more])
+
+
+def _stage(
+    value: Any, index: int, where: str | None, errors: list[BadInputError] | None = None
+) -> Stage:
     if isinstance(value, tuple(STAGES.values())):
         return value
     if not isinstance(value, Mapping):
@@ -278,14 +306,27 @@ def _stage(value: Any, index: int, where: str | None) -> Stage:
     try:
         return model.model_validate(dict(value))
     except ValidationError as e:
-        raise _explain(e, model, _place(index, op, where)) from None
+        found = _explain(e, model, _place(index, op, where))
+        if errors is not None:
+            errors += found[:-1]
+        raise found[-1] from None
 
 
-def _explain(error: ValidationError, model: type, where: str) -> BadInputError:
-    """Turn pydantic's first complaint into one sentence with a near-name hint."""
+def _explain(error: ValidationError, model: type, where: str) -> list[BadInputError]:
+    """Turn each of pydantic's complaints into one sentence with a near-name hint."""
     known = [f.alias or n for n, f in model.model_fields.items()]
-    # an unknown name explains a missing one, so it goes first; then the first complaint in order
-    first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
+    # an unknown name explains a missing one, so it goes first
+    ordered = sorted(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
+    unknown = sum(e["type"] == "extra_forbidden" for e in ordered)
+    if unknown:  # each unknown name stands for one that is missing
+        missing = [e for e in ordered if e["type"] == "missing"][:unknown]
+        ordered = [e for e in ordered if e not in missing]
+    seen: set[tuple] = set()
+    kept = [e for e in ordered if not (e["loc"][:1] in seen or seen.add(e["loc"][:1]))]
+    return [_sentence(e, known, where) for e in kept]
+
+
+def _sentence(first: Any, known: list[str], where: str) -> BadInputError:
     name = ".".join(
         str(p) for p in first["loc"] if not str(p).startswith(("literal[", "tuple[", "constrained"))
     )

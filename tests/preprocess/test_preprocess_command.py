@@ -119,3 +119,49 @@ def test_show_and_preset(files, capsys):
 def test_help_has_an_example(capsys, verb):
     code, out, _ = run(capsys, "preprocess", verb, "--help")
     assert code == 0 and "Example: facelab preprocess " + verb in " ".join(out.split())
+
+
+def test_a_specification_starts_from_a_preset(tmp_path, capsys):
+    out = tmp_path / "own.json"
+    assert (
+        cli.run(["preprocess", "new", "--like", "arcface", "--out", str(out), "--name", "mine"])
+        == 0
+    )
+    made = PreprocessSpec.load(out)
+    assert made.name == "mine" and made == presets.preset("arcface")
+    assert cli.run(["preprocess", "new", "--like", "arcfase", "--out", str(out)]) == 2
+    assert "arcface" in capsys.readouterr().err
+
+
+def test_emit_takes_a_bundle_a_model_file_and_a_preset(tmp_path, capsys):
+    spec = PreprocessSpec("own", STAGES)
+    spec.save(tmp_path / "m.preprocess.json")
+    (tmp_path / "m.onnx").write_bytes(b"weights")
+    (tmp_path / "bundle").mkdir()
+    spec.save(tmp_path / "bundle" / "preprocess.json")
+    for i, name in enumerate(("m.onnx", "m.preprocess.json", "bundle")):
+        out = tmp_path / f"out{i}"
+        command = ["preprocess", "emit", str(tmp_path / name), "--to", "c", "--out", str(out)]
+        assert cli.run([*command, "--no-golden", "--json"]) == 0
+        document = json.loads(capsys.readouterr().out)
+        assert document["spec_hash"] == spec.hash and "preprocess.c" in document["files"]
+        assert not (out / "testdata").exists()
+
+
+def test_emit_refuses_what_it_cannot_do(tmp_path, capsys):
+    (tmp_path / "m.onnx").write_bytes(b"weights")
+    bad = tmp_path / "bad.json"
+    bad.write_text(
+        json.dumps({"schema": "facelab.preprocess/1", "name": "x", "stages": [{"op": "warp"}]})
+    )
+    for spec, more, words in (
+        (str(tmp_path / "m.onnx"), [], "beside the model"),
+        (str(bad), [], "unknown op 'warp'"),
+        ("arcface", ["--size", "1,2"], "takes no 'size'"),
+        ("arcface", ["--name", "1st"], "the name cannot be"),
+    ):
+        command = ["preprocess", "emit", spec, "--to", "c", "--out", str(tmp_path / "out"), *more]
+        assert cli.run(command) == 2
+        error = capsys.readouterr().err
+        assert words in error and "fix:" in error and "Traceback" not in error
+        assert not (tmp_path / "out").exists()

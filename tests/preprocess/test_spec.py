@@ -271,3 +271,36 @@ def test_no_value_from_outside_escapes_as_another_exception(value, key):
 def test_apply_wants_a_spec():
     with pytest.raises(BadInputError, match="no PreprocessSpec"):
         apply({"stages": []}, b"x")
+
+
+def test_every_error_of_a_file_is_named_at_once():
+    stages = [
+        {"op": "decode", "format": "encoded", "order": "rgb", "idct": "acurate"},
+        {"op": "rezise", "size": [8, 8]},
+        {"op": "normalize", "mean": [0], "scale": [0], "units": "255"},
+        {"op": "layout"},
+    ]
+    with pytest.raises(BadInputError, match="has 4 errors") as e:
+        PreprocessSpec("many", stages, where="own.json")
+    text = e.value.where
+    for words in (
+        "'idct'",
+        "did you mean 'resize'",
+        "'units'",
+        "'to' is missing",
+        "stage 4 (layout)",
+    ):
+        assert words in text, text
+    assert "preprocess new --like" in e.value.fix and text.count("own.json: stage") == 4
+
+
+def test_a_parameter_by_a_wrong_name_is_one_error():
+    with pytest.raises(BadInputError, match="unknown parameter 'sizes'"):
+        PreprocessSpec(
+            "x", [{**DECODE}, {**RESIZE, "size": None, "sizes": [8, 8]} | {"size": [8, 8]}]
+        )
+
+
+def test_all_that_a_stage_must_state_is_named_at_once():
+    with pytest.raises(BadInputError, match="must state 'cubic_a', 'edge'"):
+        PreprocessSpec("x", [DECODE, {**RESIZE, "kernel": "bicubic"}])
