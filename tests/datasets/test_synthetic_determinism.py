@@ -99,6 +99,8 @@ def run_digests(**environment):
     return done.stdout
 
 
+@pytest.mark.slow  # compiles every kernel anew, for a plain processor
+@pytest.mark.timeout(1200)
 def test_a_processor_without_wide_vectors_draws_the_same_bytes(tmp_path):
     slow = run_digests(
         NPY_DISABLE_CPU_FEATURES="AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL X86_V3 "
@@ -190,7 +192,7 @@ def test_quick_powers_agree_with_the_library(compiled):
         np.testing.assert_allclose(compiled(f"power_{name}", x), x ** (n / 4), rtol=1e-12)
     for p in (0.3, 0.9, 1.0, 2.2, 5.0):
         got, want = compiled("power", x, np.full(len(x), p)), np.where(x < 1e-9, 0, x**p)
-        np.testing.assert_allclose(got, want, rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(got, want, rtol=1e-8, atol=1e-12)
 
 
 @given(st.floats(-1e4, 1e4))

@@ -105,7 +105,7 @@ def power_5_2(x):
 
 @part
 def power(x, p):
-    """Return x**p for 1e-9 <= x <= 4 and 0 < p < 8 (0 for smaller x), relative error < 1e-9."""
+    """Return x**p for 1e-9 <= x <= 4 and 0 < p < 8 (0 for smaller x), relative error < 1e-8."""
     if x < 1e-9:
         return 0.0
     # log2 of x: halve or double into [0.7, 1.4), then the series of 2·artanh
