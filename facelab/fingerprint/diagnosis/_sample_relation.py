@@ -12,7 +12,7 @@ import numpy as np
 
 from facelab.fingerprint.model import _tones as tone
 from facelab.fingerprint.model._linear_fit import LEVELS, RANGES, Linear, fit
-from facelab.fingerprint.model._observed import Observed, curve_residual
+from facelab.fingerprint.model._observed import Observed
 from facelab.fingerprint.model._pipeline_state import KIND_OF, TRANSFORMS, Change
 from facelab.fingerprint.model._planner import FLIPS, SWAPS
 from facelab.fingerprint.search.candidates._tone import GAMMAS, SPANS, describe, recode_changes
@@ -173,13 +173,6 @@ def _bent(linear: Linear, x: np.ndarray, y: np.ndarray) -> tuple[Linear, list[Ch
             if near[0].loss >= best.loss:
                 break
             best, g = near
-    if best.loss < max(1.6, 0.4 * linear.loss):
+    if best.loss < max(0.8, 0.1 * linear.loss):
         return best, [Change("gamma", "color", "linear in the pixels", describe(("gamma", g)))]
-    unit = linear.unit
-    curve = float(np.sqrt(curve_residual((x @ linear.matrix.T) / unit, y / unit)))
-    if curve < 0.4 * linear.loss:
-        change = Change(
-            "gamma", "color", "linear in the pixels", "a tone curve, the same for every picture"
-        )
-        return dataclasses.replace(linear, loss=curve), [change]
     return linear, []

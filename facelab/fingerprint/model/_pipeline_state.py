@@ -116,7 +116,7 @@ def resampler_changes(a: Resize, b: Resize) -> tuple[Change, ...]:
         out.append(Change("antialias", "resize", *words))
     if (
         a.centers != b.centers
-        and (same_family or b.kernel not in fixed)
+        and (same_family or (a.kernel not in fixed and b.kernel not in fixed))
         and not (a.antialias or b.antialias)
     ):
         out.append(Change("pixel_centers", "resize", *words))

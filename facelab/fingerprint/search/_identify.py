@@ -66,6 +66,11 @@ class Identified:
     def floor(self) -> float:
         return max(FLOOR, lattice(self), self.enlarged)
 
+    @property
+    def has_contrast(self) -> bool:
+        """Whether some tone looks at the whole picture."""
+        return any(t[0] in tone.WHOLE for t in (*self.state.head, *self.state.tail))
+
     @functools.cached_property
     def enlarged(self) -> float:
         """What a contrast of whole pictures makes of a rounding before it, in levels RMS."""
@@ -301,9 +306,6 @@ def resized(state: State, size: tuple[int, int]) -> State:
 
 def starts_for(state: State, observed: Observed) -> list[tuple[State, tuple[Change, ...]]]:
     """Return where to look for the other side's pipeline: the training state, made to give the observed size."""
-    contrasts = other_contrasts(state)
-    if contrasts and fits(observed, state.chain):
-        return [(state, ()), *contrasts]
     if follows_picture(observed) or not _one_size(state, observed):
         return _other_rules(state, observed)
     name = observed.screen[0]
@@ -359,6 +361,17 @@ def infer_side(train: Identified, observed: Observed) -> Identified:
         observed.border = np.full(3, border.mean(), dtype=np.float32)
     best: Identified | None = None
     starts = starts_for(train.state, observed)
+    own = next((s for s, changes in starts if not changes), None)
+    if own is not None:
+        linear = observed.score(own, observed.plain, full=True)
+        side = Identified(observed, own, linear, [], linear.loss)
+        if side.good:
+            return side  # what training does explains this side, too
+        for state, changes in other_contrasts(own, observed):
+            linear = observed.score(state, observed.plain, full=True)
+            side = Identified(observed, state, linear, [(c, np.inf, linear.loss) for c in changes])
+            if side.good:
+                return side
     if len(starts) > 1:
         starts = sorted(starts, key=lambda s: observed.score(s[0]).loss)[:4]
     for state, changes in starts:

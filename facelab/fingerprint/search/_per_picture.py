@@ -88,9 +88,14 @@ def _sharpened(observed: Observed, loss: float, state: State) -> tuple[float, St
     return loss, state
 
 
+def _lines(observed: Observed) -> tuple[str, ...]:
+    """The tones that differ from each other on a side's channels: one channel is the whole picture."""
+    return tuple(n for n in LINES if observed.channels != 1 or not n.endswith("_each"))
+
+
 def _tones_on(observed: Observed, state: State, *, lines_only: bool) -> list[Scored]:
     """Score the tones of whole pictures behind and before one geometry, on few probes first."""
-    tones: list[tuple] = [(name, None) for name in LINES]
+    tones: list[tuple] = [(name, None) for name in _lines(observed)]
     if not lines_only:
         tones += [(name, None) for name in ("equalize_each", "equalize_luma")]
         on = "gray" if observed.channels == 1 else "lab"
@@ -110,16 +115,17 @@ def _tones_on(observed: Observed, state: State, *, lines_only: bool) -> list[Sco
     return [Scored(s.hypothesis, observed.score(s.hypothesis.state)) for s in best]
 
 
-def other_contrasts(state: State) -> list[tuple[State, tuple[Change, ...]]]:
+def other_contrasts(state: State, observed: Observed) -> list[tuple[State, tuple[Change, ...]]]:
     """Return `state` without its contrast of whole pictures, and with each other kind of it, and what that changes."""
     found = [t for t in (*state.head, *state.tail) if t[0] in tone.WHOLE]
     if not found:
         return []
     was, plain = describe(found[0]), bare(state)
     out = [(plain, (Change("histogram", "color", was, "contrast as it is"),))]
-    for name in (*LINES, "equalize_each", "equalize_luma"):
+    mix = tuple(t for t in state.head if t[0] == "gray")
+    for name in (*_lines(observed), "equalize_each", "equalize_luma"):
         t = (name, None)
         if name != found[0][0]:
-            changed = plain._replace(tail=(*plain.tail, t))
+            changed = plain._replace(tail=(*plain.tail, *mix, t))
             out.append((changed, (Change("histogram", "color", was, describe(t)),)))
     return out

@@ -26,6 +26,8 @@ class Thresholds:
     """The same behind YUV bytes, which are rounded once more. Planted: 0.4 to 0.99."""
     related: float = 1.6
     """Levels RMS that a relation between the two sides' own values may leave, where training was not recognised."""
+    related_curve: float = 0.9
+    """The same where the relation is a curve, which bends to whatever it is given."""
     lattice: float = 1.35
     """How many times the RMS error of the output's own steps may be left. Planted: 0.9 to 1.0."""
     small_share: float = 0.05

@@ -87,7 +87,7 @@ def explains(side: Identified) -> bool:
         return curve_left(side, curve[1]) <= THRESHOLDS.explained_curve
     words = " ".join(c.after for c, _, _ in side.steps)
     left, limit = side.linear.loss, THRESHOLDS.explained
-    if "histogram" in kinds:
+    if "histogram" in kinds and side.has_contrast:
         # contrast that depends on the picture may go astray on an odd one
         left = min(left, side.screened)
         limit = max(THRESHOLDS.explained_contrast, 1.35 * side.enlarged)
