@@ -16,6 +16,10 @@ from facelab.fingerprint.model._pipeline_state import Change
 from facelab.fingerprint.probes._cache import EXOTIC, Picture, pictures
 from facelab.fingerprint.search._identify import Identified, identify
 
+FEW_VALUES = 16
+CLIPPED = 0.25
+"""Distinct values, and the share of samples newly at the extremes, from which a loss of levels fails the gate."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Case:
@@ -82,10 +86,29 @@ class Case:
             "probe": probe,
             "explains": None if share is None else round(float(share), 4),
         }
+        severity = self.damage(change.kind)
         layout = self.infer.output[self.names[0]].get("layout", "")
         return Finding(
-            change.kind, change.stage, change.before, change.after, evidence, layout=layout
+            change.kind,
+            change.stage,
+            change.before,
+            change.after,
+            evidence,
+            severity,
+            layout=layout,
         )
+
+    def damage(self, kind: str) -> str:
+        """Return `fail` where quantising or clipping leaves hardly anything of the picture, else nothing."""
+        if kind not in ("quantization", "saturation"):
+            return ""
+        lost = []
+        for side in (self.train_samples, self.infer_samples):
+            values = np.concatenate([side.y[n].ravel() for n in side.plain])
+            ends = np.mean((values <= values.min()) | (values >= values.max()))
+            lost.append((len(np.unique(values)), float(ends)))
+        few = lost[1][0] <= FEW_VALUES < lost[0][0]
+        return "fail" if few or lost[1][1] - lost[0][1] > CLIPPED else ""
 
 
 @dataclasses.dataclass

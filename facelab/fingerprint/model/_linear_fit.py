@@ -125,12 +125,27 @@ def name_weights(w: np.ndarray, tolerance: float = 0.012) -> str:
     return "({:.3f}, {:.3f}, {:.3f})".format(*w)
 
 
-CUSTOMARY = (0.0, 1.0, 255.0, 127.5, 128.0, 127.0)
+CUSTOMARY = (0.0, 1.0, 255.0, 127.5, 128.0, 127.0, 65025.0)
 
 
-def _tidy(values: np.ndarray) -> np.ndarray:
-    """Show a fitted number that is within its error of a customary one as that."""
+def number(value: float) -> str:
+    """Return a number as code has it: no exponent, at most four significant digits unless it is whole.
+
+    >>> number(104.0), number(65025.0), number(0.01742), number(58.395)
+    ('104', '65025', '0.01742', '58.4')
+    """
+    if abs(value - round(value)) < 1e-6 * max(1.0, abs(value)) and abs(value) < 1e9:
+        return str(round(value))
+    text = f"{value:.4g}"
+    return text if "e" not in text else f"{value:.0f}" if abs(value) >= 1 else f"{value:.3g}"
+
+
+def _tidy(values: np.ndarray, error: float = 0.15) -> np.ndarray:
+    """Show a fitted number that is within its error of a customary or whole one as that."""
     out = np.array(values, dtype=np.float64)
+    whole = np.rint(out)
+    if (np.abs(out - whole) < error).all() and (np.abs(whole) >= 8).all():
+        out = whole
     for known in CUSTOMARY:
         out[np.abs(out - known) < max(0.0012 * known, 0.08 if known == 0 else 0.0)] = known
     return out
@@ -143,9 +158,12 @@ def describe_scaling(gain: np.ndarray, offset: np.ndarray) -> str:
         return "raw 0…255"
     if np.ptp(scale) < 1e-3 * abs(scale[0]) and np.ptp(mean) < 0.05:
         if np.abs(mean).max() < 0.05:
-            return f"x / {scale[0]:.4g}"
-        return f"(x − {mean[0]:.4g}) / {scale[0]:.4g}"
-    numbers = [", ".join(f"{v:.4g}" for v in values) for values in (mean, scale)]
+            return f"x / {number(scale[0])}"
+        over = "" if scale[0] == 1 else f" / {number(scale[0])}"
+        return f"(x − {number(mean[0])}){over}" if over else f"x − {number(mean[0])}"
+    numbers = [", ".join(map(number, values)) for values in (mean, scale)]
+    if (scale == 1).all():
+        return f"x − [{numbers[0]}]"
     return f"(x − [{numbers[0]}]) / [{numbers[1]}]"
 
 
@@ -259,6 +277,7 @@ def _mean_and_scale(ga, oa, gb, ob):
 
 
 def _list(values: np.ndarray) -> str:
+    tidy = _tidy(values)
     if np.ptp(values) < 1e-3 * max(1.0, np.abs(values).max()):
-        return f"{values.mean():.4g}"
-    return "[" + ", ".join(f"{v:.4g}" for v in values) + "]"
+        return number(float(tidy.mean()))
+    return "[" + ", ".join(map(number, tidy)) + "]"

@@ -160,9 +160,9 @@ def geometry(x, s, path):
         h, w = x.shape[:2]
         k = min(size[0] / w, size[1] / h)
         nw, nh = max(1, int(w * k + 1e-9)), max(1, int(h * k + 1e-9))
-        left, top = (
-            ((size[0] - nw) // 2, (size[1] - nh) // 2) if s["fit"] == "letterbox" else (0, 0)
-        )
+        odd = int(s["fit"] == "letterbox-up")
+        middle = int(s["fit"] != "letterbox-top-left")
+        left, top = (middle * (a - b + odd) // 2 for a, b in zip(size, (nw, nh)))
         small = resize(x, (nw, nh), s["resize"], real=real)
         x = np.full((size[1], size[0], *small.shape[2:]), s.get("pad", 0), small.dtype)
         x[top : top + nh, left : left + nw] = small
@@ -216,12 +216,26 @@ def aligned(x, s, path):
         return cv2.resize(x[max(y1, 0) : min(y2, h), max(x1, 0) : min(x2, w)], s["size"])
     target = ARCFACE - (8, 0) if s["align"] == "no8" else ARCFACE
     target = target * (s["size"][0] / 112)
-    if s["align"] == "eyes":
-        points = points[[1, 0, 2, 3, 4]]
+    points = mistaken(points, s["align"], x, face)
+    if s["align"] == "affine":
+        at = np.hstack([points, np.ones((5, 1))])
+        m = np.linalg.lstsq(at, target, rcond=None)[0].T
+        return cv2.warpAffine(x, m, s["size"], flags=cv2.INTER_LINEAR)
     # least squares for (a, b, tx, ty) of a similarity
     rows = [[[px, -py, 1, 0], [py, px, 0, 1]] for px, py in points]
     a, b, tx, ty = np.linalg.lstsq(np.array(rows).reshape(-1, 4), target.ravel(), rcond=None)[0]
     return cv2.warpAffine(x, np.array([[a, -b, tx], [b, a, ty]]), s["size"], flags=cv2.INTER_LINEAR)
+
+
+def mistaken(points, how, x, face):
+    """Return the landmarks in the wrong order, units or origin that `how` names, as they are otherwise."""
+    if how == "eyes":
+        return points[[1, 0, 2, 3, 4]]
+    if how == "reshaped":
+        return points.T.reshape(5, 2)
+    if how == "network":
+        return points * (640 / max(x.shape[:2]))
+    return points - face["box"][:2] if how == "relative" else points
 
 
 def values(x, s):
@@ -240,6 +254,12 @@ def values(x, s):
             ],
             -1,
         )
+    if "jpeg" in s:
+        coded = cv2.imencode(".jpg", x[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, s["jpeg"]])[1]
+        x = cv2.imdecode(coded, cv2.IMREAD_COLOR)[..., ::-1]
+    if s.get("buffer") == "rgba":
+        h, w = x.shape[:2]
+        x = np.dstack([x, np.full((h, w), 255, x.dtype)]).ravel()[: h * w * 3].reshape(h, w, 3)
     x = x.astype(np.float64)
     if "gamma" in s:
         x = np.round(255 * (x / 255) ** s["gamma"])
@@ -251,7 +271,9 @@ def values(x, s):
     mean, scale = np.array(s["mean"]), np.array(s["scale"])
     if s.get("dtype") == "uint8-raw":
         return laid_out(x.astype(np.uint8), s)
-    if s.get("standardise"):
+    if s.get("brightest"):
+        x = x / x.max()
+    elif s.get("standardise"):
         x = (x - x.mean()) / max(x.std(), 1 / np.sqrt(x.size))
     elif s.get("reordered"):
         x = x * (1 / scale) + (-mean / scale)

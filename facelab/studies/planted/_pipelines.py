@@ -161,6 +161,16 @@ SINGLES: tuple[Planted, ...] = (
     Planted("clipped to 0…1", {"clip": (0.0, 1.0)}, ("saturation",), (GRAY, FACE)),
     Planted("16 gray levels", {"levels": 16}, ("quantization",)),
     Planted("another size", {"size": "bigger"}, ("size",)),
+    Planted("stored as JPEG between the sides", {"jpeg": 80}, ("decoder",), (RGB, FACE)),
+    Planted("four bytes a pixel read by threes", {"buffer": "rgba"}, ("layout",), (RGB, FACE)),
+    Planted("landmarks reshaped", {"align": "reshaped"}, ("alignment_template",), (FACE,)),
+    Planted(
+        "landmarks of a network's input", {"align": "network"}, ("alignment_template",), (FACE,)
+    ),
+    Planted("landmarks of the face box", {"align": "relative"}, ("alignment_template",), (FACE,)),
+    Planted("affine by least squares", {"align": "affine"}, ("alignment_template",), (FACE,)),
+    Planted("odd pixel before the picture", {"fit": "letterbox-up"}, ("shift",), (BOX,)),
+    Planted("divided by its maximum", {"brightest": True}, ("histogram",), (GRAY, RGB)),
 )
 PAIRS: tuple[tuple[str, str], ...] = (
     ("red and blue swapped", "mirrored"),

@@ -67,6 +67,8 @@ def changed_pipeline(case: Case) -> Outcome | None:
     before, after = case.before(), inference.linear.loss
     known = np.isfinite(before) and before > 0
     share = float(np.clip(1 - (after / before) ** 2, 0, 1)) if known else None
+    if len(found) == 1 and found[0].evidence["explains"] is None and share is not None:
+        found[0].evidence["explains"] = round(share, 4)
     return Outcome(found, notes, share)
 
 

@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from facelab.fingerprint.diagnosis._case import Case, Outcome
+from facelab.fingerprint.model._operations import Refused
 from facelab.fingerprint.model._pipeline_state import Change
+
+LUMA = np.array([0.299, 0.587, 0.114])
+ALIKE = 0.97
+"""Correlation of predicted and observed values from which the geometry is said to agree."""
+LUMA_AGREES = 1.0
+"""Levels RMS within which luma is said to agree."""
 
 
 def other_sizes(case: Case) -> Outcome | None:
@@ -21,8 +30,49 @@ def other_sizes(case: Case) -> Outcome | None:
 
 
 def unknown(case: Case) -> Outcome:
-    """Return the finding that names no cause."""
-    change = Change(
-        "unknown", "output", "the training pipeline", "one that no tested change explains"
-    )
-    return Outcome([case.finding(change)], explained=0.0)
+    """Return the finding that names no cause, and what is known as notes."""
+    words = "the training pipeline", "one that no tested change explains"
+    return Outcome([case.finding(Change("unknown", "output", *words))], known(case), 0.0)
+
+
+def known(case: Case) -> list[str]:
+    """Return what agrees and what does not, in sentences."""
+    if not case.training.good:
+        return ["the training pipeline was not recognised, so it is not described"]
+    pairs = _predicted_and_observed(case)
+    if not pairs:
+        return []
+    notes = []
+    x, y = (np.concatenate([p[k] for p in pairs.values()]) for k in (0, 1))
+    likeness = float(np.corrcoef(x.ravel(), y.ravel())[0, 1]) if x.std() and y.std() else 0.0
+    if likeness >= ALIKE:
+        notes.append(
+            f"the geometry agrees: training's pictures and inference's correlate by {likeness:.3f}"
+        )
+    if x.shape[1] == 3:
+        luma = float(np.sqrt(np.mean(((x - y) @ LUMA) ** 2)))
+        if luma <= LUMA_AGREES < float(np.sqrt(np.mean((x - y) ** 2))):
+            notes.append(f"luma agrees to {luma:.1f} levels, so only chroma differs")
+    worst = {n: float(np.sqrt(np.mean((a - b) ** 2))) for n, (a, b) in pairs.items()}
+    least, most = (f(worst, key=worst.__getitem__) for f in (min, max))
+    if worst[least] <= 1.0 < worst[most]:
+        notes.append(f"{least!r} agrees; {most!r} differs most, by {worst[most]:.0f} levels RMS")
+    return notes
+
+
+def _predicted_and_observed(case: Case) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Per probe, training's pixels and inference's in training's units (n × channels); empty where sizes differ."""
+    linear, out = case.training.linear, {}
+    for n in case.infer_samples.screen:
+        try:
+            x, cover = case.infer_samples.predicted(case.training.state, n)
+        except Refused:
+            return {}
+        y = case.infer_samples.y[n].reshape(-1, case.infer_samples.channels)
+        if y.shape[1] != linear.matrix.shape[0]:
+            return {}
+        inside = cover > 1 - 1e-4
+        if inside.sum() > 8:
+            expected = x[inside] @ linear.matrix.T
+            out[n] = (expected / linear.unit, (y[inside] - linear.offset) / linear.unit)
+    return out

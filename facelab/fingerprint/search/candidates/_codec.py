@@ -9,8 +9,9 @@ from facelab.fingerprint.model._observed import Observed
 from facelab.fingerprint.model._pipeline_state import State
 from facelab.fingerprint.probes._cache import LARGE
 
-QUALITIES = (30, 50, 65, 75, 85, 90, 95, 98)
-STEPS = (5, 3, 2, 1)
+QUALITIES = range(40, 101)
+"""Each is tried: the loss has no slope towards the right one, whose table alone fits."""
+COMMON = (50, 60, 70, 75, 80, 85, 90, 92, 95, 98, 100)
 HOPELESS = 12.0
 """Levels RMS about the best of the coarse qualities beyond which no codec is the cause."""
 MOST = 1.5
@@ -24,6 +25,7 @@ class Recompressed(NamedTuple):
     codec: str
     quality: int
     place: str
+    subsampling: int
     state: State
     linear: Linear
 
@@ -35,8 +37,7 @@ class Recompressed(NamedTuple):
 
 def recompressed(observed: Observed, state: State) -> Recompressed | None:
     """Return the codec that explains the samples best."""
-    names = [n for n in observed.screen if n != LARGE][:2]
-    places = ("tail", "head")
+    names = [n for n in observed.colourful if n != LARGE][-1:]
     if observed.budget.spent > MOST * observed.budget.total:
         return None
 
@@ -44,20 +45,17 @@ def recompressed(observed: Observed, state: State) -> Recompressed | None:
         t = ("recompressed", (codec, quality, subsampling))
         tones = (*state.head, t) if place == "head" else (t, *state.tail)
         trial = state._replace(**{place: tones})
-        return Recompressed(codec, quality, place, trial, observed.score(trial, names))
+        return Recompressed(codec, quality, place, subsampling, trial, observed.score(trial, names))
 
-    first = [tried("JPEG", q, place) for place in places for q in QUALITIES]
-    first += [tried("JPEG", q, place, 0) for place in places for q in (75, 90, 95)]
+    first = [tried("JPEG", q, "tail") for q in QUALITIES]
+    first += [tried("JPEG", q, "head") for q in COMMON]
+    first += [tried("JPEG", q, place, 0) for place in ("tail", "head") for q in COMMON]
     first += [tried("WEBP", q, "tail") for q in WEBP]
     best = min(first, key=lambda r: r.linear.loss)
     if best.linear.loss > HOPELESS:
         return None
-    subsampling = next(
-        t[1][2] for t in (*best.state.head, *best.state.tail) if t[0] == "recompressed"
-    )
-    for step in STEPS:
-        for quality in (best.quality - step, best.quality + step):
-            if 1 <= quality <= 100:
-                other = tried(best.codec, quality, best.place, subsampling)
-                best = min(best, other, key=lambda r: r.linear.loss)
+    if best.place == "head":
+        q, kind = best.quality, best.subsampling
+        near = [tried("JPEG", q + d, "head", kind) for d in (-2, -1, 1, 2) if q + d <= 100]
+        best = min([best, *near], key=lambda r: r.linear.loss)
     return best._replace(linear=observed.score(best.state, observed.plain, full=True))
