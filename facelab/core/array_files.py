@@ -11,6 +11,7 @@ import math
 import os
 import re
 import struct
+import warnings
 import zipfile
 import zlib
 from typing import BinaryIO, NoReturn
@@ -186,7 +187,9 @@ def _header(f: BinaryIO, kinds: str) -> tuple[tuple[int, ...], bool, np.dtype]:
 
 def _fields(text: str, kinds: str) -> tuple[tuple[int, ...], bool, np.dtype]:
     try:
-        fields = ast.literal_eval(text.strip())
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of escapes in text
+            fields = ast.literal_eval(text.strip())
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         raise _DamagedError("a damaged header") from None
     if not isinstance(fields, dict) or set(fields) != {"descr", "fortran_order", "shape"}:

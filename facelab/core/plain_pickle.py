@@ -10,6 +10,7 @@ import io
 import math
 import pickletools
 import re
+import warnings
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -72,7 +73,9 @@ def read(data: bytes, *, where: object = None, joblib: bool = False) -> Any:
     """
     machine = _Machine(io.BytesIO(data), joblib)
     try:
-        return _resolved(machine.run(), {}, 0)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of escapes in old text
+            return _resolved(machine.run(), {}, 0)
     except _RefusedError as e:
         reason = str(e)
     except (ValueError, TypeError, IndexError, KeyError, OverflowError, RecursionError) as e:
