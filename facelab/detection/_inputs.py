@@ -10,6 +10,7 @@ import numpy as np
 from facelab.core.errors import BadInputError, UnsupportedError
 from facelab.preprocess.align import invert
 from facelab.preprocess.geometry import Face, Planner
+from facelab.preprocess.ops import DECODE_RGB
 from facelab.preprocess.run import apply
 from facelab.preprocess.spec import PreprocessSpec
 
@@ -83,9 +84,7 @@ def detector_spec(
     `fit`: `stretch`, `letterbox` (top left), `letterbox_center`, or `pad` (no resize; right and bottom padded to a
     `multiple`). `mean` and `scale` are in 0–255 units, per channel in `order`; empty means no normalisation.
     """
-    stages: list[dict] = [
-        {"op": "decode", "format": "encoded", "order": "rgb", "idct": "accurate", "alpha": "drop"}
-    ]
+    stages: list[dict] = [dict(DECODE_RGB)]
     if order != "rgb":
         stages.append({"op": "color", "from": "rgb", "to": order})
     if fit == "pad":

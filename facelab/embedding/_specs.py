@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from facelab.core.errors import BadInputError
+from facelab.preprocess.ops import DECODE_RGB
 from facelab.preprocess.spec import PreprocessSpec
 
 ALIGNMENTS = ("umeyama", "affine3", "none")
@@ -13,7 +14,7 @@ ALIGNMENTS = ("umeyama", "affine3", "none")
 MISTAKES = ("swapped channels", "x/255 only", "raw 0-255", "normalised twice")
 """Mistakes that are often made in front of an embedder (see `mistaken`)."""
 
-DECODE = {"op": "decode", "format": "encoded", "order": "rgb", "idct": "accurate", "alpha": "drop"}
+DECODE = DECODE_RGB
 
 
 def aligned_spec(

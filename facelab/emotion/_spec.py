@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from facelab.preprocess import PreprocessSpec, apply
+from facelab.preprocess import DECODE_RGB, PreprocessSpec, apply
 
 SIZE, MARGIN = 64, 0.1
 PIXEL_OPS = ("decode", "orient", "color", "crop", "align", "resize", "pad")
@@ -18,13 +18,7 @@ def emotion_spec(size: int = SIZE, margin: float = MARGIN) -> PreprocessSpec:
     return PreprocessSpec(
         f"emotion-{size}",
         [
-            {
-                "op": "decode",
-                "format": "encoded",
-                "order": "rgb",
-                "idct": "accurate",
-                "alpha": "drop",
-            },
+            DECODE_RGB,
             {"op": "orient", "exif": "apply", "transform": "none"},
             {
                 "op": "crop",

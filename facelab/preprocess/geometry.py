@@ -37,7 +37,10 @@ class Face:
             unknown = set(value) - {"box", "landmarks"}
             if unknown:
                 raise BadInputError(
-                    "a face has a box and landmarks", got=", ".join(sorted(map(str, unknown)))
+                    "a face has a box and landmarks",
+                    expected="box, landmarks",
+                    got=", ".join(sorted(map(str, unknown))),
+                    fix="rename or remove the other keys",
                 )
             return cls(_box(value.get("box")), _points(value.get("landmarks")))
         try:
@@ -67,7 +70,10 @@ def _box(value) -> tuple | None:
         x1, y1, x2, y2 = (float(v) for v in value)
     except (TypeError, ValueError):
         raise BadInputError(
-            "a face box is four numbers", expected="x1, y1, x2, y2", got=repr(value)[:80]
+            "a face box is four numbers",
+            expected="x1, y1, x2, y2",
+            got=repr(value)[:80],
+            fix="give four numbers: x1, y1, x2, y2",
         ) from None
     if not all(map(math.isfinite, (x1, y1, x2, y2))) or x2 <= x1 or y2 <= y1:
         raise BadInputError(

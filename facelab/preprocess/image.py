@@ -32,7 +32,12 @@ def read_image(
     `gray` is ITU-R BT.601 luma, rounded. Raises BadInputError for a missing, empty, truncated or unreadable file.
     """
     if mode not in MODES:
-        raise BadInputError("unknown image mode", expected=", ".join(MODES), got=repr(mode))
+        raise BadInputError(
+            "unknown image mode",
+            expected=", ".join(MODES),
+            got=repr(mode),
+            fix="choose one of these",
+        )
     data, where = read_bytes(path)
     pixels, orientation = decode(data, where=where)
     if orient:
@@ -63,7 +68,10 @@ def read_bytes(path: str | os.PathLike | bytes) -> tuple[bytes, str]:
             ) from None
         except ValueError as e:
             raise BadInputError(
-                "the image file's name is no path", where=repr(where)[:200], got=str(e)
+                "the image file's name is not a path",
+                where=repr(where)[:200],
+                got=str(e),
+                fix="give the path of a file",
             ) from None
     if not data:
         raise BadInputError(

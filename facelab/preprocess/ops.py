@@ -31,6 +31,14 @@ PixelRounding = Literal["none", "half_even", "half_up", "truncate"]
 0…255 and give uint8."""
 Anchor = Literal["center", "top_left"]
 
+DECODE_RGB: dict[str, str] = {
+    "op": "decode",
+    "format": "encoded",
+    "order": "rgb",
+    "idct": "accurate",
+    "alpha": "drop",
+}
+"""The decode stage of nearly every pipeline: image files to RGB, transparency dropped. Copy it to change it."""
 GRAY_WEIGHTS = {
     "bt601": (0.299, 0.587, 0.114),
     "bt709": (0.2126, 0.7152, 0.0722),

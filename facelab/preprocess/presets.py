@@ -43,7 +43,10 @@ def _rows(path: Path) -> list[dict]:
     rows = read_toml(path, "model catalogue").get("model")
     if not isinstance(rows, list) or not all(isinstance(r, dict) for r in rows):
         raise BadInputError(
-            "the model catalogue has no entries", where=path, expected="[[model]] tables"
+            "the model catalogue has no entries",
+            where=path,
+            expected="[[model]] tables",
+            fix="install facelab again, or restore the file",
         )
     return [r for r in rows if r.get("preprocess")]
 

@@ -98,7 +98,10 @@ def taps(n_in: int, n_out: int, stage) -> tuple[np.ndarray, np.ndarray]:
     """Return (index, weight), each (n_out, taps), for a resize `stage`; weights of one output sum to 1."""
     if n_in < 1 or n_out < 1:
         raise BadInputError(
-            "nothing to resample", expected="at least one sample", got=f"{n_in} to {n_out}"
+            "nothing to resample",
+            expected="at least one sample",
+            got=f"{n_in} to {n_out}",
+            fix="check the sizes of picture and result",
         )
     if stage.kernel == "nearest":
         return nearest_index(n_in, n_out, stage.pixel_centers)[:, None], np.ones((n_out, 1))

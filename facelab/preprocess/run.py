@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from facelab.core.errors import BadInputError
+from facelab.core.errors import BadInputError, at
 from facelab.preprocess.backends import make
 from facelab.preprocess.geometry import Face, Planner
 from facelab.preprocess.image import read_bytes
@@ -78,8 +78,8 @@ def _run(spec, image, backend, face, decode_with):
     engine = make(backend)
     decoder = make(decode_with) if decode_with else engine
     first = f"{spec.name}: stage 1 (decode)"
-    engine.where = decoder.where = first
-    pixels, orientation = _decoded(spec, image, decoder, first)
+    with at(first):
+        pixels, orientation = _decoded(spec, image, decoder, first)
     values = carry_out(spec, engine, pixels, orientation=orientation, face=face)
     return engine.arrays(values)
 
@@ -93,10 +93,11 @@ def carry_out(
     )
     values = [engine.begin(pixels)]
     for i, stage in enumerate(spec.stages[1:], 1):
-        engine.where = where = f"{spec.name}: stage {i + 1} ({stage.op})"
+        where = f"{spec.name}: stage {i + 1} ({stage.op})"
         value = values[-1]
-        for action, args in planner.plan(stage, where).actions:
-            value = getattr(engine, action)(value, **args)
+        with at(where):
+            for action, args in planner.plan(stage, where).actions:
+                value = getattr(engine, action)(value, **args)
         values.append(value)
     return values
 

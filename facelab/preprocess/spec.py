@@ -75,6 +75,7 @@ class PreprocessSpec:
                 where=where,
                 expected=f"at most {MAX_STAGES}",
                 got=len(stages),
+                fix="join stages, or split the pipeline into two specifications",
             )
         models = _models(stages, where)
         object.__setattr__(self, "name", name)

@@ -46,7 +46,11 @@ def write_metadata(
     data = path.read_bytes()
     if data[4:8] != b"TFL3":
         raise BadInputError(
-            "the file is no TFLite model", where=path, expected="identifier TFL3", got=data[4:8]
+            "the file is not a TFLite model",
+            where=path,
+            expected="identifier TFL3",
+            got=data[4:8],
+            fix="name a .tflite file",
         )
     model = _with_buffer(data, _metadata(name, description, size, mean, std, labels))
     write_bytes(path, model)
@@ -86,7 +90,11 @@ def signed(data: bytes, key: str = "serving_default", *, where: object = None) -
 
     if data[4:8] != b"TFL3":
         raise BadInputError(
-            "the file is no TFLite model", where=where, expected="identifier TFL3", got=data[4:8]
+            "the file is not a TFLite model",
+            where=where,
+            expected="identifier TFL3",
+            got=data[4:8],
+            fix="name a .tflite file",
         )
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(data, 0))
     if model.signatureDefs:
@@ -119,7 +127,11 @@ def read_metadata(path: str | os.PathLike) -> dict | None:
     data = path.read_bytes()
     if data[4:8] != b"TFL3":
         raise BadInputError(
-            "the file is no TFLite model", where=path, expected="identifier TFL3", got=data[4:8]
+            "the file is not a TFLite model",
+            where=path,
+            expected="identifier TFL3",
+            got=data[4:8],
+            fix="name a .tflite file",
         )
     model = schema.Model.GetRootAs(data, 0)
     for k in range(model.MetadataLength()):

@@ -7,6 +7,7 @@ import struct
 from pathlib import Path
 
 from facelab.core.errors import BadInputError, MissingAssetError
+from facelab.preprocess.ops import DECODE_RGB
 from facelab.preprocess.spec import PreprocessSpec
 from facelab.preprocess.tflite_metadata import read_metadata
 
@@ -62,7 +63,7 @@ def _stages(path: Path, mean: list[float], std: list[float]) -> list[dict]:
         else []
     )
     stages = [
-        {"op": "decode", "format": "encoded", "order": "rgb", "idct": "accurate", "alpha": "drop"},
+        DECODE_RGB,
         {"op": "orient", "exif": "apply", "transform": "none"},
         *gray,
         {

@@ -18,7 +18,7 @@ from facelab.fingerprint.model._budget import Budget
 from facelab.fingerprint.model._linear_fit import Linear
 from facelab.fingerprint.model._observed import Observed
 from facelab.fingerprint.search._identify import Identified, identify
-from facelab.preprocess import PreprocessSpec
+from facelab.preprocess import DECODE_RGB, PreprocessSpec
 from facelab.preprocess.align import template
 from facelab.preprocess.ops import GRAY_WEIGHTS
 
@@ -112,15 +112,7 @@ def _candidates(black_box: Fingerprint, found: Identified) -> Iterator[Preproces
         "weights" in s for s in head
     )
     for rounding in ROUNDINGS if rounds else ROUNDINGS[:1]:
-        stages: list[dict] = [
-            {
-                "op": "decode",
-                "format": "encoded",
-                "order": "rgb",
-                "idct": "accurate",
-                "alpha": "drop",
-            }
-        ]
+        stages: list[dict] = [dict(DECODE_RGB)]
         body = [*geometry[:1], *head, *geometry[1:]] if geometry else head
         real = False
         for s in body:

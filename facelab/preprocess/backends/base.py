@@ -36,12 +36,11 @@ def per_channel(values, dtype, behind: int) -> np.ndarray:
 class NumpyBackend:
     """Primitives on arrays (height, width, channel). `real` is the working precision of `float` states.
 
-    Subclasses replace the pixel primitives. `where` names the stage in progress, for refusals.
+    Subclasses replace the pixel primitives. Who carries a spec out adds the stage's place to a refusal.
     """
 
     name = "numpy"
     real: type = np.float32
-    where = ""
 
     # -- in and out -------------------------------------------------------------------------------------------------
 
@@ -57,9 +56,7 @@ class NumpyBackend:
         self, what: str, fix: str = "use the reference backend, or change the stage"
     ) -> NoReturn:
         """Raise UnsupportedError: this backend would not do exactly what the stage says."""
-        raise UnsupportedError(
-            f"the {self.name} backend does not offer {what}", where=self.where, fix=fix
-        )
+        raise UnsupportedError(f"the {self.name} backend does not offer {what}", fix=fix)
 
     def rounded(self, x: np.ndarray, stage):
         """Round to uint8 as the stage says, or keep reals. float32 sums are off by some 1e-5 of 255."""

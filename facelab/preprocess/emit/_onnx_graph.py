@@ -71,7 +71,7 @@ class Graph(backend.Backend):
         self, what: str, fix: str = "emit another language, or change the stage"
     ) -> NoReturn:
         """Refuse a stage by name."""
-        raise UnsupportedError(f"ONNX cannot do {what}", where=self.where, fix=fix)
+        raise UnsupportedError(f"ONNX cannot do {what}", fix=fix)
 
     def frame(self, stage: st.Decode, size: tuple[int, int]) -> Tensor:
         """Make the input: an image, or a raw frame's bytes brought into height × width × channel."""

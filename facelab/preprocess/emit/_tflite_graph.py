@@ -25,7 +25,6 @@ class Graph:
         from ai_edge_litert import schema_py_generated as schema
 
         self.schema: Any = schema
-        self.where = ""
         self.model = model or self._empty()
         self.graph = self.model.subgraphs[0]
         self.operators: list[Any] = []
@@ -43,9 +42,7 @@ class Graph:
         self, what: str, fix: str = "emit another language, or change the stage"
     ) -> NoReturn:
         """Refuse a stage by name."""
-        raise UnsupportedError(
-            f"LiteRT's operators cannot do {what} exactly", where=self.where, fix=fix
-        )
+        raise UnsupportedError(f"LiteRT's operators cannot do {what} exactly", fix=fix)
 
     # -- the flatbuffer -----------------------------------------------------------------------------------------------
 

@@ -62,24 +62,24 @@ def _graph(
     aligned = False
     for i, stage in enumerate(spec.stages[1:], 1):
         where = f"{spec.name}: stage {i + 1} ({stage.op})"
-        graph.where = where
-        uses_face = isinstance(stage, st.Align) or (
-            isinstance(stage, st.Crop) and stage.region == "face"
-        )
-        if aligned and moving and uses_face:
-            graph.refuse(
-                "a second stage that uses the face behind an align whose landmarks are an input",
-                "give --face or align once",
+        with at(where):
+            uses_face = isinstance(stage, st.Align) or (
+                isinstance(stage, st.Crop) and stage.region == "face"
             )
-        if isinstance(stage, st.Crop) and stage.region == "face" and face.box is None:
-            graph.refuse(
-                "a crop to a face whose box changes: shapes in a graph are fixed",
-                "crop before the graph and emit the stages behind, or fix the box with --face",
-            )
-        graph.before = planner.matrix if moving else None
-        step = planner.plan(stage, where)
-        for action, args in step.actions:
-            value = getattr(graph, action)(value, **args)
+            if aligned and moving and uses_face:
+                graph.refuse(
+                    "a second stage that uses the face behind an align whose landmarks are an input",
+                    "give --face or align once",
+                )
+            if isinstance(stage, st.Crop) and stage.region == "face" and face.box is None:
+                graph.refuse(
+                    "a crop to a face whose box changes: shapes in a graph are fixed",
+                    "crop before the graph and emit the stages behind, or fix the box with --face",
+                )
+            graph.before = planner.matrix if moving else None
+            step = planner.plan(stage, where)
+            for action, args in step.actions:
+                value = getattr(graph, action)(value, **args)
         aligned = aligned or isinstance(stage, st.Align)
     if value.dtype == np.float64 and spec.output_dtype == "float":
         value = graph.as_type(value, np.float32)

@@ -52,20 +52,21 @@ def _model(spec: PreprocessSpec, size: tuple[int, int], face: Face, merge: Path 
     while first > 1 and spec.stages[first - 1].op in VALUES:
         first -= 1
     for i, stage in enumerate(spec.stages[1:first], 1):
-        graph.where = where = f"{spec.name}: stage {i + 1} ({stage.op})"
-        if stage.op in VALUES:
-            graph.refuse("a stage that changes values before an image stage", "emit onnx")
-        if isinstance(stage, st.Crop) and stage.region == "face" and face.box is None:
-            graph.refuse(
-                "a crop to a face whose box changes: shapes in a graph are fixed",
-                "crop before the graph and emit the stages behind, or fix the box with --face",
-            )
-        if isinstance(stage, st.Align):
-            graph.warp(x, None, stage)
-        for action, args in planner.plan(stage, where).actions:
-            x = getattr(graph, action)(x, **args)
-    graph.where = f"{spec.name}: stage {count} ({spec.stages[-1].op})"
-    made = _tensor(graph, spec, x, first)
+        where = f"{spec.name}: stage {i + 1} ({stage.op})"
+        with at(where):
+            if stage.op in VALUES:
+                graph.refuse("a stage that changes values before an image stage", "emit onnx")
+            if isinstance(stage, st.Crop) and stage.region == "face" and face.box is None:
+                graph.refuse(
+                    "a crop to a face whose box changes: shapes in a graph are fixed",
+                    "crop before the graph and emit the stages behind, or fix the box with --face",
+                )
+            if isinstance(stage, st.Align):
+                graph.warp(x, None, stage)
+            for action, args in planner.plan(stage, where).actions:
+                x = getattr(graph, action)(x, **args)
+    with at(f"{spec.name}: stage {count} ({spec.stages[-1].op})"):
+        made = _tensor(graph, spec, x, first)
     _ends(graph, spec, given, made, merge)
     builder = flatbuffers.Builder(1 << 16)
     builder.Finish(graph.model.Pack(builder), b"TFL3")
