@@ -1,4 +1,4 @@
-"""`facelab eval …`: detectors and embedders by the published protocols."""
+"""`facelab eval …`: detectors, embedders and liveness by the published protocols."""
 
 import click
 
@@ -9,6 +9,7 @@ VERBS = {
     "verification": "ten-fold accuracy, TAR at FAR, EER from embeddings or pairs",
     "detector": "run a detector over images and score it",
     "embedder": "run an embedder over pairs and score it",
+    "liveness": "APCER per attack kind, BPCER and ACER of liveness models",
 }
 
 
@@ -19,4 +20,4 @@ VERBS = {
     epilog="Example: facelab eval wider --predictions runs/yunet --ground-truth data/wider/ground_truth",
 )
 def command() -> None:
-    """Evaluate detectors and embedders by the published protocols, and say how sure the figures are."""
+    """Evaluate detectors, embedders and liveness by the published protocols, and say how sure the figures are."""

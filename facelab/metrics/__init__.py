@@ -1,7 +1,8 @@
 """Metrics as pure functions of arrays, each with its published rule and an oracle in the tests.
 
-Namespaces: `boxes`, `classification`, `detection` (WIDER FACE), `intervals`, `landmarks`, `operating` (thresholds,
-TAR at FAR), `verification` (ten folds), `verification_report` (all verification figures at once).
+Namespaces: `boxes`, `classification`, `detection` (WIDER FACE), `intervals`, `landmarks`, `liveness`
+(ISO/IEC 30107-3), `operating` (thresholds, TAR at FAR), `verification` (ten folds), `verification_report` (all
+verification figures at once).
 """
 
 import lazy_loader

@@ -1,0 +1,5 @@
+"""One file per liveness family; the file's name is the family's, and it exports `LIVENESS`."""
+
+import pkgutil
+
+NAMES = sorted(m.name for m in pkgutil.iter_modules(__path__))
