@@ -155,7 +155,7 @@ KIND_NAMES = {"real": "live", "genuine": "live", "bonafide": "live", "fake": "at
 def read_presentations(
     path: str | os.PathLike[str], *, images: str | os.PathLike[str] | None = None
 ) -> list[Presentation]:
-    """Read labelled pictures: what `facelab data synth liveness` writes, or your own CSV.
+    """Read labelled pictures: what `facelab data synth --set liveness` writes, or your own CSV.
 
     Parameters
     ----------
@@ -204,7 +204,11 @@ def _read(row: dict[str, str], folder: Path, where: str) -> Presentation:
         box, landmarks = _found(colour, where)
     depth = _depth(folder / row["depth"]) if row.get("depth") else None
     kind = row.get("kind") or row["label"]
-    look = Look(colour, box, landmarks, depth)
+    try:
+        look = Look(colour, box, landmarks, depth)
+    except BadInputError as e:
+        e.where = e.where or where
+        raise
     return Presentation(
         (look,),
         KIND_NAMES.get(kind, kind),

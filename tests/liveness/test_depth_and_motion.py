@@ -28,7 +28,7 @@ def face(nose=25.0, tilt=0.0, noise=1.0, seed=0):
     d = 560 - 60 * np.sqrt(np.clip(inside, 0, None)) + tilt * x
     for side in (-15, 15):
         d = d + 8 * np.exp(-(((x - side) / 8) ** 2 + ((y + 15) / 6) ** 2))
-    d = d - nose * np.exp(-((x / 9) ** 2 + ((y - 5) / 14) ** 2))
+    d = d - nose * np.exp(-((x / 11) ** 2 + ((y - 5) / 16) ** 2))
     d = d + noise * np.random.default_rng(seed).normal(size=d.shape)
     return np.rint(np.where(inside > 0, d, 1500)).astype(np.uint16)
 

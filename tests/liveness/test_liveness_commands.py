@@ -17,7 +17,7 @@ def folder(tmp_path_factory):
     from facelab.datasets import synthetic
 
     out = tmp_path_factory.mktemp("set") / "live"
-    synthetic.write_set(synthetic.make_request("liveness", seed=4, size=(64, 64)), 66, out)
+    synthetic.write_set(synthetic.make_request("liveness", seed=4, size=64), 66, out)
     return out
 
 

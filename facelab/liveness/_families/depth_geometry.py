@@ -35,7 +35,7 @@ class DepthGeometry(LivenessModel):
 
     Notes
     -----
-    The limits are lengths of faces and were not fitted. A mask has the shape of a face and passes.
+    The limits are round lengths between those of sheets and those of faces. A mask has the shape of a face and passes.
     """
 
     family = "depth-geometry"
@@ -45,7 +45,7 @@ class DepthGeometry(LivenessModel):
         self,
         name: str = "depth-geometry",
         *,
-        relief_mm: float = 2.5,
+        relief_mm: float = 2.0,
         nose_mm: float = 12.0,
         least_valid: float = 0.5,
     ):
