@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from facelab.core.errors import BadInputError
-from facelab.core.hashing import sha256_array, sha256_json
+from facelab.core.hashing import sha256_json
 from facelab.preprocess import PreprocessSpec
+from facelab.quantization.rows import Tensors, tensors_hash
 
 SCHEMA = "facelab.calibration/1"
 LEAST = 20
@@ -21,12 +22,12 @@ LEAST = 20
 class Samples:
     """Images as a model's float input.
 
-    `tensors` float32 (n, …), without a batch axis, as the model's spec gives them; `hashes` the SHA-256 of each
-    image's pixels; `labels` int64 (n,) into `classes`, or None; `names` where each image came from; `groups` the
-    identities, or empty strings. `source` and `spec` are for the manifest.
+    `tensors` float32 (n, …), without a batch axis, as the model's spec gives them (`Rows` where they are large);
+    `hashes` the SHA-256 of each image's pixels; `labels` int64 (n,) into `classes`, or None; `names` where each image
+    came from; `groups` the identities, or empty strings. `source` and `spec` are for the manifest.
     """
 
-    tensors: np.ndarray
+    tensors: Tensors
     hashes: tuple[str, ...]
     names: tuple[str, ...]
     spec: PreprocessSpec
@@ -148,7 +149,7 @@ def manifest(samples: Samples, *, seed: int, offered: int) -> dict[str, Any]:
         "classes": counts,
         "spec": samples.spec.name,
         "spec_hash": samples.spec.hash,
-        "tensors_hash": sha256_array(samples.tensors),
+        "tensors_hash": tensors_hash(samples.tensors),
         "hash": sha256_json(sorted(samples.hashes)),
         "images": [{"name": n, "sha256": h} for n, h in zip(samples.names, samples.hashes)],
     }

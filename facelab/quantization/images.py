@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +17,7 @@ from facelab.preprocess import PreprocessSpec, read_image
 from facelab.quantization import labelled
 from facelab.quantization.calibration import Samples
 from facelab.quantization.labelled import FaceOf
+from facelab.quantization.rows import HELD, Rows
 from facelab.quantization.subject import Subject
 
 FREE = 640
@@ -107,34 +110,69 @@ def _network(subject: Subject, folder: Path, crop: str, most: int | None) -> Sam
         files = [
             files[i] for i in np.unique(np.linspace(0, len(files) - 1, most).round().astype(int))
         ]
-    face_of = finder(crop) if needs_face(spec) else None
-    tensors, hashes, names, missed = [], [], [], []
+    prepare = _Preparation(spec, free, finder(crop) if needs_face(spec) else None)
+    tensors: list[np.ndarray] | None = []
+    shapes, hashes, used, faces, missed = set(), [], [], [], []
     for file in files:
-        image = read_image(file) if not free else fitted(read_image(file))
-        face = None if face_of is None else face_of(image)
-        if face_of is not None and face is None:
+        image, face = prepare.read(file)
+        if face is None:
             missed.append(file)
             continue
-        tensors.append(prepared(spec, in_order(image, spec.input_order), face=face)[0])
+        tensor = prepare.tensor(image, face)
+        if tensors is not None and tensor.nbytes * len(files) <= HELD:
+            tensors.append(tensor)
+        else:
+            tensors = None
+        shapes.add(tensor.shape)
         # the picture itself, whatever its file's encoding: a re-saved PNG of the same pixels is the same image
         hashes.append(sha256_array(image))
-        names.append(str(file))
-    if not tensors:
+        used.append(file)
+        faces.append(face)
+    if not used:
         raise BadInputError(
             "no face was found in any image",
             where=folder,
             got=f"{len(missed)} images without a face",
             fix="name another detector with --crop",
         )
+    shape = _one_shape(shapes, subject)
     return Samples(
-        _stacked(tensors, subject),
+        Rows(lambda i: prepare.again(used[i], faces[i]), range(len(used)), shape)
+        if tensors is None
+        else np.stack(tensors),
         tuple(hashes),
-        tuple(names),
+        tuple(map(str, used)),
         spec,
         f"{folder}"
         + (f", {len(missed)} without a face left out" if missed else "")
         + (f", fitted into {FREE}×{FREE}" if free else ""),
     )
+
+
+Face = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Preparation:
+    """From an image file to a network's input: the spec, whether the network takes any size, who finds the face."""
+
+    spec: PreprocessSpec
+    free: bool
+    face_of: FaceOf | None
+
+    def read(self, file: Path) -> tuple[np.ndarray, Face | None]:
+        """Return the pixels and the face (empty where the spec needs none, None where none is found)."""
+        image = fitted(read_image(file)) if self.free else read_image(file)
+        return image, {} if self.face_of is None else self.face_of(image)
+
+    def tensor(self, image: np.ndarray, face: Face) -> np.ndarray:
+        """Return the input without its batch axis."""
+        pixels = in_order(image, self.spec.input_order)
+        return prepared(self.spec, pixels, face=face or None)[0]
+
+    def again(self, file: Path, face: Face) -> np.ndarray:
+        """Read and prepare a file whose face is known."""
+        return self.tensor(fitted(read_image(file)) if self.free else read_image(file), face)
 
 
 def fitted(image: np.ndarray, side: int = FREE) -> np.ndarray:
@@ -146,8 +184,7 @@ def fitted(image: np.ndarray, side: int = FREE) -> np.ndarray:
     return np.pad(small, ((0, side - small.shape[0]), (0, side - small.shape[1]), (0, 0)))
 
 
-def _stacked(tensors: list[np.ndarray], subject: Subject) -> np.ndarray:
-    shapes = {t.shape for t in tensors}
+def _one_shape(shapes: set[tuple[int, ...]], subject: Subject) -> tuple[int, ...]:
     if len(shapes) > 1:
         raise BadInputError(
             "the images give tensors of different sizes",
@@ -156,7 +193,7 @@ def _stacked(tensors: list[np.ndarray], subject: Subject) -> np.ndarray:
             got=sorted(shapes)[:3],
             fix="give images of one size, or a spec that resizes to one",
         )
-    return np.stack(tensors)
+    return next(iter(shapes))
 
 
 def needs_face(spec: PreprocessSpec) -> bool:

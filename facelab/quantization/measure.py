@@ -17,6 +17,7 @@ from facelab.preprocess import PreprocessSpec
 from facelab.quantization.bench import Timing
 from facelab.quantization.calibration import Samples
 from facelab.quantization.operators import arena_bytes, operators, summary
+from facelab.quantization.rows import Tensors
 from facelab.zoo.runtimes import Model, TensorInfo, open_model
 
 
@@ -48,11 +49,11 @@ def with_quantize(spec: PreprocessSpec, model: Model) -> PreprocessSpec:
     )
 
 
-def to_input(tensors: np.ndarray, spec: PreprocessSpec) -> np.ndarray:
+def to_input(tensors: Tensors, spec: PreprocessSpec) -> np.ndarray:
     """Return float tensors as a variant's input, by its spec's quantize stage (as they are without one)."""
     stage = spec.find("quantize")
     if stage is None:
-        return tensors
+        return np.asarray(tensors)
     from facelab.preprocess.backends import make
 
     return make("reference").quantize(np.asarray(tensors, np.float32), stage)
@@ -61,7 +62,7 @@ def to_input(tensors: np.ndarray, spec: PreprocessSpec) -> np.ndarray:
 def outputs(
     path: Path,
     spec: PreprocessSpec,
-    tensors: np.ndarray,
+    tensors: Tensors,
     *,
     threads: int | None = 1,
     every: bool = False,
@@ -76,7 +77,7 @@ def outputs(
     found = [_quantization(model, info) for info in wanted]
     rows = [
         np.concatenate([_real(raw.reshape(-1), q) for raw, q in zip(model.run(x[None]), found)])
-        for x in to_input(tensors, full)
+        for x in (to_input(t, full) for t in tensors)
     ]
     return np.stack(rows).astype(np.float32)
 
@@ -97,9 +98,14 @@ def size_of(path: Path) -> int:
 
 def cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Return the cosine of each pair of rows, float64 (n,); rows without length count as 0."""
-    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
-    lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
-    return np.divide(np.sum(a * b, axis=1), lengths, out=np.zeros(len(a)), where=lengths > 0)
+    found = np.zeros(len(a))
+    for i, (x, y) in enumerate(
+        zip(a, b)
+    ):  # a detector's outputs are long: one row in float64 at a time
+        x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
+        lengths = np.linalg.norm(x) * np.linalg.norm(y)
+        found[i] = np.sum(x * y) / lengths if lengths > 0 else 0
+    return found
 
 
 def quality(
@@ -114,7 +120,7 @@ def quality(
     row: dict[str, Any] = {
         "n": len(got),
         "cosine": {"mean": float(c.mean()), "worst": float(c.min())},
-        "largest_difference": float(np.abs(base - got).max()),
+        "largest_difference": max(float(np.abs(a - b).max()) for a, b in zip(base, got)),
         "accuracy": None,
         "agreement": None,
         "ece": None,

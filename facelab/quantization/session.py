@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from facelab.core.errors import CheckFailedError, FacelabError, UnsupportedError
-from facelab.core.hashing import sha256_array, sha256_file, sha256_json
+from facelab.core.hashing import sha256_file, sha256_json
 from facelab.core.machine import cores
 from facelab.quantization import bench, boxes, calibration, converter, measure, qat
 from facelab.quantization.budgets import Budgets, judge
@@ -22,6 +22,7 @@ from facelab.quantization.layers import KeepFloat, named, rank, smallest
 from facelab.quantization.onnx_route import OnnxQuantizer
 from facelab.quantization.operators import Operator, check_integer
 from facelab.quantization.recipes import Recipe
+from facelab.quantization.rows import tensors_hash
 from facelab.quantization.subject import Subject
 from facelab.zoo.runtimes import check_spec, open_model
 
@@ -393,4 +394,4 @@ def _label(subject: Subject, path: Path) -> None:
 
 
 def _key(samples: Samples) -> str:
-    return sha256_array(np.ascontiguousarray(samples.tensors))
+    return tensors_hash(samples.tensors)
