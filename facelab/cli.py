@@ -22,6 +22,7 @@ COMMANDS = {
     "eval": "evaluate detectors, embedders and liveness by the published protocols",
     "fingerprint": "capture and compare preprocessing fingerprints",
     "gate": "decide whether a candidate may be deployed",
+    "init": "start a project of your own",
     "liveness": "say whether a live face is before an RGB-D camera",
     "match": "benchmark matchers and search galleries",
     "memory": "say whether, and why, memory grows",

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from facelab.commands.common import THREADS, OutPath, emit, json_option, note
+
+if TYPE_CHECKING:
+    from facelab.reproduce.runner import Runner
 
 
 @click.command(
@@ -41,6 +45,13 @@ from facelab.commands.common import THREADS, OutPath, emit, json_option, note
     metavar="STEP.NAME=VALUE",
     help="Set a notebook's parameter; checked against its type. May be repeated.",
 )
+@click.option(
+    "--sweep",
+    "sweeps",
+    multiple=True,
+    metavar="STEP.NAME=V1,V2,…",
+    help="Run once per value; several make a grid. Runs the named steps unless --only or --from says otherwise.",
+)
 @click.option("--force", is_flag=True, help="Run the chosen steps even where nothing changed.")
 @click.option(
     "--jobs", type=THREADS, help="Steps at once.  [default: 2 here, the workers on a cluster]"
@@ -72,6 +83,7 @@ def command(
     only,
     start,
     texts,
+    sweeps,
     force,
     jobs,
     scheduler,
@@ -89,7 +101,7 @@ def command(
     if only and start:
         raise click.UsageError("--only and --from exclude each other", ctx)
     from facelab.reproduce import plan as plans
-    from facelab.reproduce import progress
+    from facelab.reproduce import progress, told
     from facelab.reproduce.runner import Options, Runner
 
     said = [
@@ -108,35 +120,63 @@ def command(
         reports=reports.resolve() if reports else None,
         said=tuple(said),
     )
-    runner = Runner(plan, options)
-    tasks = runner.prepare()
+    if sweeps:
+        from facelab.reproduce import sweep
+
+        runners = sweep.prepare(plan, options, sweeps)
+    else:
+        runners = [Runner(plan, options)]
+        runners[0].prepare()
     if why or dry_run:
-        for task in tasks:
-            say = click.echo if dry_run and not as_json else note
-            say(f"{'run ' if task.run else 'skip'}  {task.step.name}: {'; '.join(task.why)}")
+        for runner in runners:
+            _explain(runner, to_stdout=dry_run and not as_json)
     if dry_run:
         if as_json:
-            emit(
-                [
-                    {
-                        "step": t.step.name,
-                        "run": t.run,
-                        "why": t.why,
-                        "key": t.key,
-                        "parameters": t.parameters,
-                    }
-                    for t in tasks
-                ],
-                as_json=True,
-                text="",
-            )
+            found = [_planned(runner) for runner in runners]
+            emit(found if sweeps else found[0], as_json=True, text="")
         return 0
-    runner.display = progress.choose()
-    summary = runner.execute()
+
+    def run(runner: Runner) -> dict[str, Any]:
+        runner.display = progress.choose()
+        return _run(runner)
+
+    if sweeps:
+        summary = sweep.execute(runners, run)
+        found = sweep.result(runners[0].store)
+        emit(summary, as_json=as_json, text=found.text() if found else "no figures were recorded")
+        note("Plot it: facelab compare sweep --plot sweep.png")
+        return summary["exit_code"]
+    summary = run(runners[0])
+    emit(summary, as_json=as_json, text=told.verdict(summary))
+    return summary["exit_code"]
+
+
+def _explain(runner: Runner, *, to_stdout: bool) -> None:
+    say = click.echo if to_stdout else note
+    for text in runner.options.texts if runner.options.sweep else ():
+        say(f"with  {text}")
+    for task in runner.tasks.values():
+        say(f"{'run ' if task.run else 'skip'}  {task.step.name}: {'; '.join(task.why)}")
+
+
+def _planned(runner: Runner) -> list[dict[str, Any]]:
+    return [
+        {
+            "step": task.step.name,
+            "run": task.run,
+            "why": task.why,
+            "key": task.key,
+            "parameters": task.parameters,
+        }
+        for task in runner.tasks.values()
+    ]
+
+
+def _run(runner: Runner) -> dict[str, Any]:
     from facelab.reproduce import told
 
+    summary = runner.execute()
     for step in summary["steps"]:
         if step["failure"] and step["failure"].get("kind") not in ("interrupted", "blocked"):
             note("\n" + told.failure(step["failure"]))
-    emit(summary, as_json=as_json, text=told.verdict(summary))
-    return summary["exit_code"]
+    return summary

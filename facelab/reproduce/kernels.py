@@ -47,8 +47,14 @@ from typing import Literal
 
 def _add_own_modules():
     import os, sys
-    folders = os.environ.get("{OWN_PATH}")
-    for folder in folders.split(os.pathsep) if folders else [os.getcwd()]:
+    from importlib import machinery, util
+    given = os.environ.get("{OWN_PATH}")
+    folders = given.split(os.pathsep) if given else [os.getcwd()]
+    found = util.find_spec("facelab")
+    if found and found.origin and machinery.PathFinder.find_spec("facelab") is None:
+        # an editable install is found after sys.path: a facelab.py beside the notebooks must not come first
+        folders.insert(0, os.path.dirname(os.path.dirname(found.origin)))
+    for folder in folders:
         if folder not in sys.path:
             sys.path.append(folder)
 

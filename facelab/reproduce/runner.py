@@ -39,7 +39,10 @@ class ResultsError(FacelabError):
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line asked for; `texts` are `STEP.NAME=VALUE`, `only` and `start` names of steps."""
+    """What the command line asked for; `texts` are `STEP.NAME=VALUE`, `only` and `start` names of steps.
+
+    `sweep` is the name of the sweep that the run belongs to, and how many runs that has.
+    """
 
     profile: str = "full"
     jobs: int | None = None
@@ -50,6 +53,7 @@ class Options:
     force: bool = False
     reports: Path | None = None
     said: tuple[str, ...] = ()
+    sweep: tuple[str, int] | None = None
 
 
 @dataclass
@@ -59,6 +63,7 @@ class Task:
     step: Step
     kernel: str
     parameters: dict[str, str]
+    defaults: dict[str, str]
     components: dict[str, dict[str, str]]
     key: str
     note: str = ""
@@ -100,8 +105,18 @@ class Runner:
             kernel, parameters, note = resolved[step.name]
             upstream = {need: self.tasks[need].key for need in step.needs}
             parts = keys.components(step, kernel=kernel, parameters=parameters, upstream=upstream)
+            defaults = {
+                n: to_literal(p.default) for n, p in plans.declared(self.plan, step).items()
+            }
             task = Task(
-                step, kernel, parameters, parts, key_of(parts), note, selected=step.name in chosen
+                step,
+                kernel,
+                parameters,
+                defaults,
+                parts,
+                key_of(parts),
+                note,
+                selected=step.name in chosen,
             )
             task.done = self.store.find_done(step.name, task.key, _promise(step))
             task.run = task.selected and (self.options.force or task.done is None)
@@ -469,6 +484,7 @@ class Runner:
             "seconds": round(time.time() - started, 2),
             "jobs": self.jobs,
             "scheduler": self.options.scheduler,
+            "sweep": self.options.sweep[0] if self.options.sweep else None,
             "command": self._command(),
             "steps": steps,
             "kernels_started": sum(
@@ -505,6 +521,7 @@ class Runner:
             "key": task.key,
             "kernel": task.kernel,
             "parameters": task.parameters,
+            "defaults": task.defaults,
             "note": task.note,
             "notebook": task.step.notebook,
         }

@@ -153,13 +153,18 @@ class Store:
         found = set()
         with contextlib.suppress(OSError):
             found.add((self.folder / "latest").readlink().name)
+        runs = self.runs()
         seen: set[str] = set()
-        for run in self.runs():
+        for run in runs:
             for path in self.run_folder(run).glob("*/step.json"):
                 step = path.parent.name
                 if step not in seen and (read_json(path) or {}).get("state") == "done":
                     seen.add(step)
                     found.add(run)
+        sweep = (read_json(self.run_folder(runs[0]) / "run.json") or {}).get("sweep")
+        if sweep:  # all points of the sweep that goes on
+            notes = {r: read_json(self.run_folder(r) / "run.json") or {} for r in runs}
+            found |= {r for r, note in notes.items() if note.get("sweep") == sweep}
         return found
 
 

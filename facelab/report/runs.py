@@ -1,0 +1,109 @@
+"""Plot several runs: each figure against the parameter in which the runs differ."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from facelab.core.errors import BadInputError
+from facelab.report import style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+MOST_PANELS = 6
+
+
+class FigureOfRuns(Protocol):
+    """One recorded figure, with a value (or None) and an interval (or None) per run."""
+
+    step: str
+    values: tuple[Any, ...]
+    intervals: tuple[tuple[float, float] | None, ...]
+
+    @property
+    def name(self) -> str:
+        """Return what is on the vertical axis."""
+        ...
+
+    @property
+    def differs(self) -> bool:
+        """Return whether the runs have different values."""
+        ...
+
+
+class RunsSideBySide(Protocol):
+    """What `plot` needs of several runs."""
+
+    names: tuple[str, ...]
+    parameters: dict[str, tuple[Any, ...]]
+    figures: tuple[Any, ...]
+
+
+def plot(runs: RunsSideBySide) -> Figure:
+    """Return one panel per figure that differs (at most six), against the parameter with the most values.
+
+    A numeric parameter makes a numeric axis; the other parameters tell the lines apart. Whiskers are the recorded
+    95 % intervals. Raises BadInputError where no numeric figure differs.
+    """
+    shown = [f for f in runs.figures if f.differs and any(_is_number(v) for v in f.values)]
+    if not shown:
+        raise BadInputError(
+            "there is nothing to plot",
+            expected="a numeric figure that differs between the runs",
+            got=f"{len(runs.figures)} figures, none of which does",
+            fix="compare runs that differ in a parameter",
+        )
+    shown = shown[:MOST_PANELS]
+    columns = min(2, len(shown))
+    rows = -(-len(shown) // columns)
+    fig, axes = style.figure(5.2 * columns, 3.6 * rows, rows=rows, columns=columns, squeeze=False)
+    panels: Sequence[Axes] = list(np.asarray(axes).ravel())
+    for ax, figure in zip(panels, shown, strict=False):
+        _panel(ax, runs, figure)
+    for ax in panels[len(shown) :]:
+        ax.set_visible(False)
+    return fig
+
+
+def _panel(ax: Axes, runs: RunsSideBySide, figure: FigureOfRuns) -> None:
+    axis = max(runs.parameters, key=lambda p: len(set(map(repr, runs.parameters[p]))), default=None)
+    raw: Sequence[Any] = runs.parameters[axis] if axis else runs.names
+    numeric = all(_is_number(v) for v in raw)
+    ticks = list(dict.fromkeys(map(str, raw)))
+    x = [v if numeric else ticks.index(str(v)) for v in raw]
+    others = [p for p in runs.parameters if p != axis]
+    groups: dict[str, list[int]] = {}
+    for k, value in enumerate(figure.values):
+        if _is_number(value):
+            label = ", ".join(f"{p.rpartition('.')[2]}={runs.parameters[p][k]}" for p in others)
+            groups.setdefault(label, []).append(k)
+    for place, (label, members) in enumerate(groups.items()):
+        members = sorted(members, key=lambda k: x[k])
+        y = np.array([figure.values[k] for k in members], float)
+        bounds = [figure.intervals[k] or (v, v) for k, v in zip(members, y, strict=True)]
+        below, above = y - [b[0] for b in bounds], [b[1] for b in bounds] - y
+        whiskers = np.maximum([below, above], 0)
+        ax.errorbar(
+            [x[k] for k in members],
+            y,
+            whiskers,
+            label=label,
+            capsize=3,
+            ms=5,
+            **style.series(place),
+        )
+    if not numeric:
+        ax.set_xticks(range(len(ticks)), ticks)
+    elif len(ticks) <= 8:
+        ax.set_xticks(sorted(set(raw)))
+    style.label(ax, figure.step, axis.rpartition(".")[2] if axis else "run", figure.name)
+    if len(groups) > 1:
+        ax.legend(fontsize=9)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
