@@ -1,4 +1,4 @@
-"""The command line as mkdocs-click needs it: one click group in a module of its own."""
+"""The command line as mkdocs-click needs it: one click group in its own module."""
 
 from facelab.cli import cli
 

@@ -4,7 +4,7 @@
   `rendered:`; it negotiates a `Contract`, and reads in order or the newest frame.
 - `Pairer`, `pair_frames`: colour and depth frames by device time stamps, with a ledger.
 - `FramePool`: frame memory that is used again, with generation numbers.
-- `CaptureProcess(name, ...)`: the same source in a process of its own, with shared memory.
+- `CaptureProcess(name, ...)`: the same source in its own process, with shared memory.
 
 >>> from facelab.camera import open_source
 >>> with open_source("rendered:size=64", format="YUYV") as camera:

@@ -26,7 +26,7 @@ class MonotonicClock:
         return time.monotonic()
 
     def sleep(self, seconds: float) -> None:
-        """Wait for so many seconds."""
+        """Wait for this many seconds."""
         if seconds > 0:
             time.sleep(seconds)
 

@@ -128,7 +128,7 @@ class Frame:
         return dataclasses.replace(self, **changes)
 
     def copy(self) -> Frame:
-        """Return a frame with memory of its own, which no pool takes back."""
+        """Return a frame with its own memory, which no pool takes back."""
         return dataclasses.replace(self, array=self.data.copy(), slot=None)
 
     def release(self) -> None:

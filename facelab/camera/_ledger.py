@@ -38,7 +38,7 @@ EVENTS: dict[str, str] = {
     "timeout": "no frame came in the time that the reader gave",
     "no huffman tables": "an MJPEG frame without tables; the standard ones were put in",
 }
-"""What else a source counts; these are no frames that arrived."""
+"""What else a source counts; these are not frames that arrived."""
 
 
 @dataclass(frozen=True)

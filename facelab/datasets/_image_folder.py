@@ -77,6 +77,6 @@ def load_image_folder(
             where=folder,
             expected="two or more class folders",
             got=", ".join(sorted(set(labels))) or "none",
-            fix="put the pictures of each class into a folder of its own",
+            fix="put the pictures of each class into a separate folder",
         )
     return LabelledImages(paths, labels, dropped)

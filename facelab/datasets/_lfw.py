@@ -193,7 +193,7 @@ def load_embeddings(
         dim = dim or v.size
         if v.dtype.kind not in "fiu" or v.size != dim or not np.isfinite(v).all() or not np.any(v):
             raise BadInputError(
-                "an embedding is no usable vector",
+                "an embedding is not a usable vector",
                 where=path,
                 expected=f"{dim} finite numbers, not all zero",
                 got=f"{v.dtype}, {v.size} numbers",
@@ -218,7 +218,7 @@ def load_bin(path: str | os.PathLike) -> tuple[list[bytes], np.ndarray]:
         raise MissingAssetError("the pack is not there", where=path, fix="check --bin") from None
     except (OSError, BadInputError) as e:
         raise BadInputError(
-            "the file is no InsightFace pack",
+            "the file is not an InsightFace pack",
             where=path,
             expected="a pickle of (list of encoded images, list of labels)",
             got=getattr(e, "got", None) or str(e)[:160],
@@ -226,7 +226,7 @@ def load_bin(path: str | os.PathLike) -> tuple[list[bytes], np.ndarray]:
         ) from None
     if not (isinstance(content, (tuple, list)) and len(content) == 2):
         raise BadInputError(
-            "the file is no InsightFace pack",
+            "the file is not an InsightFace pack",
             where=path,
             expected="(images, labels)",
             got=type(content).__name__,
@@ -238,7 +238,7 @@ def load_bin(path: str | os.PathLike) -> tuple[list[bytes], np.ndarray]:
         same = np.array([bool(s) for s in labels])
     except (TypeError, ValueError) as e:
         raise BadInputError(
-            "the pack holds something that is no image",
+            "the pack holds something that is not an image",
             where=path,
             got=str(e)[:120],
             fix="download the pack again",

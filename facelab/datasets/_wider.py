@@ -46,7 +46,7 @@ class Predictions:
     """Predictions per ground-truth image, and what was noticed while reading them.
 
     `boxes` has one float64 (n, 5) xywh + score per image, sorted by falling score; `unsorted`, `missing_images`,
-    `missing_events`, `renamed` name what was mended or absent; `extra_scores` come from files of unknown images.
+    `missing_events`, `renamed` name what was fixed or absent; `extra_scores` come from files of unknown images.
     """
 
     boxes: list[np.ndarray]
@@ -407,7 +407,7 @@ def _malformed(path: str, number: int, line: bytes) -> BadInputError:
 
 
 def _floats(tokens: list[bytes], order: list, files: dict, start: np.ndarray) -> np.ndarray:
-    """Return all tokens as (n, 5) float64; a token that is no finite number raises with its file and line."""
+    """Return all tokens as (n, 5) float64; a token that is not a finite number raises with its file and line."""
     try:
         rows = np.array(list(map(float, tokens)), dtype=np.float64).reshape(-1, 5)
         bad = np.flatnonzero(~np.isfinite(rows).all(axis=1))

@@ -209,7 +209,7 @@ class NeuralEmbedder(Embedder):
         )[0]
         if output.ndim < 2 or len(output) != 1 or output.size not in (wanted or output.size,):
             raise BadInputError(
-                "the model's output is no embedding",
+                "the model's output is not an embedding",
                 where=self.name,
                 expected=f"(1, {wanted or 'n'})",
                 got=output.shape,

@@ -64,7 +64,7 @@ def read_pairs(path: str | os.PathLike) -> PairList:
     for i, row in enumerate(rows, 2):
         if str(row["same"]).strip() not in ("0", "1") or not row["a"] or not row["b"]:
             raise BadInputError(
-                "a pair is no pair",
+                "a pair is not a pair",
                 where=f"{path}:{i}",
                 expected="two paths, and same 0 or 1",
                 got=f"{row['a']}, {row['b']}, {row['same']}",
@@ -178,7 +178,7 @@ def mixed_order(same: np.ndarray, seed: int = 0) -> np.ndarray | None:
 
 
 def by_group(distance: np.ndarray, pairs: PairList, threshold: float) -> list[dict]:
-    """Return a row a group: pairs, failures, FMR, FNMR and accuracy at one squared-L2 threshold, with Wilson bounds."""
+    """Return one row per group: pairs, failures, FMR, FNMR and accuracy at one squared-L2 threshold (Wilson)."""
     from facelab.metrics.intervals import wilson
 
     out = []

@@ -53,7 +53,7 @@ def load(
     `spec` (a `PreprocessSpec` or its file) replaces the preprocessing of the catalogue; for a file, the spec beside it
     (`<file>.preprocess.json`) or the family's customary one.
     `threads` bounds the runtime; `options` are the family's own (`dim`, `metric`). Raises BadInputError for unknown
-    names and options and for a model whose input does not fit the spec or whose output is no embedding,
+    names and options and for a model whose input does not fit the spec or whose output is not an embedding,
     MissingAssetError with the command that fetches the weights.
     """
     spec = given_spec(spec)

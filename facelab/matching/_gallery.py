@@ -61,7 +61,7 @@ class Gallery:
     isa: Isa
     policy: SearchPolicy
     mapping: mmap.mmap | None
-    """The memory map under the vectors, or None for memory of its own."""
+    """The memory map under the vectors, or None for its own memory."""
     squares: NDArray[np.float64]
     """(m,) float64: squared norms in the order that the exact formula adds."""
     screenable: bool

@@ -132,7 +132,7 @@ def check_finite(x: Vectors, name: str, *, first_row: int = 0) -> None:
 
 
 def mapping_of(x: NDArray[Any]) -> mmap.mmap | None:
-    """Return the read-only or shared memory map under an array, or None for memory of its own.
+    """Return the read-only or shared memory map under an array, or None for its own memory.
 
     Copy-on-write maps count as own memory: their changed pages exist nowhere else.
     """

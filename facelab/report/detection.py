@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def factor_curves(
     rows: Sequence[Mapping], labels: Mapping[str, str], *, title: str, y: str
 ) -> Figure:
-    """Draw `share` against `value`, a panel a factor, a line a name; intervals are shaded for up to four names.
+    """Draw `share` against `value`, one panel per factor, one line per name; intervals are shaded for up to four names.
 
     `rows` have name, factor, value, share, lo, hi; `labels` maps a factor to its axis label.
     """

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def gallery(
     faces: FaceSet, *, each: int = 8, title: str = "What the classifier is shown"
 ) -> Figure:
-    """Draw the first `each` faces of every class, one row a class, as cropped by the spec."""
+    """Draw the first `each` faces of every class, one row per class, as cropped by the spec."""
     k = len(faces.classes)
     fig, axes = style.figure(1.1 * each + 0.9, 1.15 * k + 0.4, rows=k, columns=each, squeeze=False)
     for row, name in enumerate(faces.classes):
@@ -34,7 +34,7 @@ def gallery(
 
 
 def parts_table(parts: Mapping[str, FaceSet]) -> pd.DataFrame:
-    """Return a row a part: faces, people, faces a class."""
+    """Return one row per part: faces, people, faces a class."""
     import pandas as pd
 
     return pd.DataFrame(

@@ -244,7 +244,7 @@ def _uri(pixels: np.ndarray) -> str:
 
 
 def matrix_figure(rows: list):
-    """Plot the planted matrix: a row a mistake, a column a base and a side; a mark says whether it was named.
+    """Plot the planted matrix: one row per mistake, a column a base and a side; a mark says whether it was named.
 
     `rows` are `facelab.studies.planted.Row`. Returns a matplotlib Figure.
     """

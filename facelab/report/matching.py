@@ -221,7 +221,7 @@ def instructions(listings):
 def recommendation(rows: Sequence):
     """Return, per shape, the fastest exact contender and how many times faster it is than the next library.
 
-    `prepare s` is what its gallery costs once; approximate libraries stand beside it with their recall.
+    `prepare s` is what its gallery costs once; approximate libraries are beside it with their recall.
     """
     import pandas as pd
 

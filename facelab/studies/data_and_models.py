@@ -37,7 +37,7 @@ def astronaut() -> np.ndarray:
 
 
 def catalogue_table() -> pd.DataFrame:
-    """Return the catalogue: a row a model, where its file is on this machine, licence, and the command that gets it."""
+    """Return the catalogue: one row per model, its file here, licence, and the command that gets it."""
     import pandas as pd
 
     rows = []
@@ -84,7 +84,7 @@ def detect_all(image: np.ndarray, names: list[str]) -> dict[str, detection.Detec
 
 
 def hits(found: dict[str, detection.Detections]) -> list[dict]:
-    """Return a row a detector: whether a box overlaps the astronaut's face (IoU ≥ 0.4), and how many boxes do not."""
+    """One row per detector: does a box overlap the astronaut's face (IoU ≥ 0.4), how many boxes do not."""
     from facelab.detection import overlap
 
     rows = []
@@ -111,7 +111,7 @@ def best_face(found: dict[str, detection.Detections]) -> detection.Detections:
 def mirror_similarity(
     image: np.ndarray, face: detection.Detections, names: list[str]
 ) -> list[dict]:
-    """Return a row an embedder: cosine between one face and its mirror image, each found by its own landmarks."""
+    """Return one row per embedder: cosine between one face and its mirror image, each found by its own landmarks."""
     flipped = np.ascontiguousarray(image[:, ::-1])
     width = image.shape[1]
     points = face.landmarks[:, [1, 0, 2, 4, 3]].copy()  # left is left as seen in the image
@@ -164,7 +164,7 @@ def costs(
 ) -> list[dict]:
     """Measure models one after the other, each in a fresh process: seconds a call, memory above the bare process.
 
-    `kind` is `detector` or `embedder`; `files` is the image, or a file a name. Returns a row a model with the raw
+    `kind` is `detector` or `embedder`; `files` is the image, or one file per name. Returns a row a model with the raw
     samples, so that the notebook can store them.
     """
     rows = []

@@ -41,7 +41,7 @@ LINEUP = (
     "dlib-hog",
     "haar",
 )
-"""One model a family, the strongest first; dlib's CNN is left out: it takes seconds an image on a CPU."""
+"""One model per family, the strongest first; dlib's CNN is left out: it takes seconds an image on a CPU."""
 
 
 def lineup(names: Sequence[str] = LINEUP, *, threads: int = 1) -> dict[str, Detector]:
@@ -51,7 +51,7 @@ def lineup(names: Sequence[str] = LINEUP, *, threads: int = 1) -> dict[str, Dete
 
 
 def inventory() -> list[dict]:
-    """Return a row a family: models that are here and models that are not (run only as constructed tests)."""
+    """Return one row per family: models that are here and models that are not (run only as constructed tests)."""
     here, entries = {e.name for e in available()}, load_catalogue().of_kind("detector")
     return [
         {
@@ -155,7 +155,7 @@ def cost_rows(
     kind: str = "detector",
     landmarks: Sequence[np.ndarray] | None = None,
 ) -> list[dict]:
-    """Measure each model in a process of its own; a row a model and thread count, milliseconds and megabytes."""
+    """Measure each model in its own process; one row per model and thread count, milliseconds and megabytes."""
     from facelab.studies.model_cost import cost
 
     rows = []

@@ -128,13 +128,13 @@ def programs(
 
 
 class _Clocked:
-    """A program that prints its own CPU time: `seconds(times)` runs it and reads the mean of so many frames."""
+    """A program that prints its own CPU time: `seconds(times)` runs it and reads the mean of this many frames."""
 
     def __init__(self, command: Callable[[int], list[str]], folder: Path) -> None:
         self.command, self.folder = command, folder
 
     def seconds(self, times: int) -> float:
-        """Return the mean CPU seconds of so many frames."""
+        """Return the mean CPU seconds of this many frames."""
         text = output_of(self.command(max(times, 3)), self.folder)
         found = re.search(r"^(?:cpu|frame) ([\d.e-]+)", text, re.M)
         if found is None:
@@ -154,7 +154,7 @@ class _Here:
         self.run = run
 
     def seconds(self, times: int) -> float:
-        """Return the mean CPU seconds of so many calls."""
+        """Return the mean CPU seconds of this many calls."""
         start = time.thread_time()
         for _ in range(times):
             self.run()

@@ -97,7 +97,7 @@ def measure(
     """Run both preprocessings in front of `model` on `images` and say what the second one changes.
 
     `train` and `infer` turn a path into the model's input; `model` returns one vector an image. `task` is `classify`
-    or `embed`; without it, more than 64 numbers, or values that are no scores of `classes`, mean an embedding.
+    or `embed`; without it, more than 64 numbers, or values that are not scores of `classes`, mean an embedding.
     `labels` are class names (for an embedder: identities); `classes` gives the order of the model's outputs.
     Raises BadInputError if a pipeline's result does not fit the model.
     """
@@ -112,7 +112,7 @@ def _vector(model, prepare, path: Path) -> np.ndarray:
     out = np.asarray(model(prepare(path)), dtype=np.float64).ravel()
     if out.size < 2 or not np.isfinite(out).all():
         raise BadInputError(
-            "the model's answer is no vector of finite scores",
+            "the model's answer is not a vector of finite scores",
             where=path,
             expected="at least two finite numbers",
             got=f"{out.size} numbers",

@@ -1,4 +1,4 @@
-"""A session's variants, made, measured and timed in one call whose result can be stored and taken up again."""
+"""A session's variants, made, measured and timed in one call whose result can be stored and resumed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a model costs: milliseconds before, in and after the network, and memory, measured in a process of its own."""
+"""What a model costs: milliseconds before, in and after the network, and memory, measured in its own process."""
 
 from __future__ import annotations
 

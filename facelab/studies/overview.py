@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def plan_table(profile: str) -> pd.DataFrame:
-    """Return a row a step: its question, lane, what it waits for, limit and last measured seconds (None if never).
+    """Return one row per step: its question, lane, what it waits for, limit and last measured seconds (None if never).
 
     `profile` is quick or full; only runs of the same profile count as measured.
     """

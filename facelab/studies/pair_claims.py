@@ -184,7 +184,7 @@ def _put_when_free(line: queue.Queue, k: int, due: float) -> None:
 def pool_claim(
     rounds: int = 8, frames: int = 60
 ) -> tuple[list[Claim], dict[str, dict[str, float]]]:
-    """Measure a 720p colour and a VGA depth frame, fresh against pooled, each in a process of its own.
+    """Measure a 720p colour and a VGA depth frame, fresh against pooled, each in its own process.
 
     Parameters
     ----------

@@ -269,7 +269,7 @@ def overload(
 ) -> Overload:
     """Offer multiples of a pool's capacity, which is measured, to a bounded and an unbounded queue.
 
-    An answer is good when it came within `within_s` of when it was due. Work is a sleep, so the processor is no limit.
+    An answer is good when it came within `within_s` of when it was due. Work is a sleep, not a computation.
     """
     capacity = _capacity(size)
     rows = []

@@ -179,7 +179,7 @@ def test_a_folder_with_something_else_is_refused(tmp_path, emotion):
     with pytest.raises(BadInputError, match="more pictures"):
         write(emotion, "emotion", 5, size=48)
     (tmp_path / "file").write_text("")
-    with pytest.raises(BadInputError, match="no folder"):
+    with pytest.raises(BadInputError, match="not a folder"):
         write(tmp_path / "file", "emotion", 3)
     assert (tmp_path / "mine/thesis.txt").read_text() == "precious"
 

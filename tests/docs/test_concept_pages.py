@@ -52,7 +52,7 @@ def test_there_is_a_page_for_each_question_and_each_has_its_picture():
         (page,) = DOCS.rglob(f"{name}.md")
         text = page.read_text()
         assert text.startswith("# ") and "?" in text.splitlines()[0], (
-            f"{name}: the title is no question"
+            f"{name}: the title is not a question"
         )
         assert f"(../img/{name}.png)" in text
         assert len(text.splitlines()) <= 60, f"{name}: more than a screen or so"

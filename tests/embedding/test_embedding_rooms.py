@@ -192,13 +192,13 @@ def test_adaface_sees_bgr_and_sface_raw_pixels(tmp_path):
 def test_misfits_are_refused(tmp_path, mirror):
     with pytest.raises(BadInputError, match="does not fit"):
         embedding.load(stand_in(tmp_path / "m.onnx", size=96), family="arcface")
-    with pytest.raises(BadInputError, match="no embedding"):
+    with pytest.raises(BadInputError, match="not an embedding"):
         embedding.load(stand_in(tmp_path / "n.onnx"), family="arcface", dim=512)
     with pytest.raises(BadInputError, match="needs its spec or its family"):
         embedding.load(tmp_path / "n.onnx")
     with pytest.raises(BadInputError, match="did you mean"):
         embedding.load("mobilefacenett")
-    with pytest.raises(BadInputError, match="no dlib embedder"):
+    with pytest.raises(BadInputError, match="not a dlib embedder"):
         embedding.load(tmp_path / "n.onnx", family="dlib")
 
 

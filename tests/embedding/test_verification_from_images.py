@@ -149,10 +149,10 @@ def test_an_insightface_pack(mirror, tmp_path, flip):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"not a pickle", "no InsightFace pack"),
+        (b"not a pickle", "not an InsightFace pack"),
         (pickle.dumps(([b"xx"], [True])), "two images a pair"),
         (pickle.dumps(([b"xx", b"yy"], [True])), "image 0"),
-        (pickle.dumps(print), "no InsightFace pack"),
+        (pickle.dumps(print), "not an InsightFace pack"),
     ],
 )
 def test_a_broken_pack_is_refused(mirror, tmp_path, capsys, content, said):

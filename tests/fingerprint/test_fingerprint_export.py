@@ -279,5 +279,5 @@ def test_no_image_and_a_broken_model_are_clear_errors(tmp_path):
     with pytest.raises(BadInputError, match="no image"):
         cost.find_images(tmp_path)
     files, _ = cost.find_images(images(tmp_path))
-    with pytest.raises(BadInputError, match="no vector"):
+    with pytest.raises(BadInputError, match="not a vector"):
         cost.measure(lambda p: p, lambda p: p, lambda x: [np.nan, 1], files)

@@ -39,7 +39,7 @@ def test_imports_follow_the_order(path):
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOM)))
 def test_private_attributes_are_read_by_their_own_class_only(path):
-    """`x._name` is written on `self` or on a name of the same file; dunders and `_replace` are no secrets."""
+    """`x._name` is written on `self` or on a name of the same file; dunders and `_replace` are not secrets."""
     tree = ast.parse(path.read_text())
     own = {n.attr for n in ast.walk(tree) if isinstance(n, ast.Attribute) and is_self(n.value)}
     own |= {n.name for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)}

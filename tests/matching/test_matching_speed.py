@@ -1,4 +1,4 @@
-"""Ratios that must hold, from interleaved rounds; and the memory of a streamed search. Wants a machine of its own."""
+"""Ratios that must hold, from interleaved rounds; and the memory of a streamed search. Wants its own machine."""
 
 import functools
 

@@ -1,1 +1,1 @@
-"""Capture in a process of its own: shared memory that cannot outlive it, and what scheduling was granted."""
+"""Capture in its own process: shared memory that cannot outlive it, and what scheduling was granted."""

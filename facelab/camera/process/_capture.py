@@ -34,7 +34,7 @@ STOP_S = 5.0
 
 
 class CaptureProcess(Source):
-    """A source in a process of its own.
+    """A source in its own process.
 
     The pixels come through anonymous shared memory (`memfd`): it has no name, so nothing is left behind when both
     processes are gone, however they end. The process dies with the one that started it.

@@ -117,7 +117,7 @@ class RenderedSensor(Source):
         Frames arrive in real time. Otherwise the clock is virtual: a read returns at once, and a slow reader is
         played with `sensor.clock.sleep(seconds)`.
     duration_s
-        The sensor ends after so many seconds; None never ends.
+        The sensor ends after this many seconds; None never ends.
     buffers
         Frames per stream that the driver holds; a newer one is lost while all are full, as with V4L2.
     pixels

@@ -261,7 +261,7 @@ class V4L2Camera(Source):
 
     # ------------------------------------------------------------ one frame
     def _judged(self, buffer: abi.Buffer) -> Frame | None:
-        """Return a frame with memory of its own, or None where it is of no use, which is counted."""
+        """Return a frame with its own memory, or None where it is of no use, which is counted."""
         now = self.clock.now()
         self.ledger.arrive()
         stamp = buffer.seconds + buffer.microseconds * 1e-6

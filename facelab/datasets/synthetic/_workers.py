@@ -25,7 +25,7 @@ def parallel(work: Callable[[Job], Result], jobs: Sequence[Job], workers: int) -
     """Yield `work(job)` for each job in order, with `workers` processes (1: in this process).
 
     joblib's loky processes neither fork a process that holds threads nor need a guarded `__main__`, so that notebooks
-    and plain scripts may call this. Numerical libraries get one thread a process.
+    and plain scripts may call this. Numerical libraries get one thread per process.
     """
     workers = min(workers, len(jobs))
     if workers <= 1:

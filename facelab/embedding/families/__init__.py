@@ -1,4 +1,4 @@
-"""One file an embedder family; the file's name is the family's, and it exports `EMBEDDER`."""
+"""One file per embedder family; the file's name is the family's, and it exports `EMBEDDER`."""
 
 import pkgutil
 

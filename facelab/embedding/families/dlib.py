@@ -39,7 +39,7 @@ class DlibResNet(Embedder):
         super().__init__(name)
         if model.runtime != "dlib" or model.outputs[0].name != "descriptors":
             raise BadInputError(
-                "the model is no dlib embedder",
+                "the model is not a dlib embedder",
                 where=name,
                 expected="dlib_face_recognition_resnet_model_v1.dat",
                 got=model,

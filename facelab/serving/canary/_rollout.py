@@ -128,7 +128,7 @@ def parse(text: str, where: object) -> Rollout:
         return Rollout.model_validate(tomllib.loads(text))
     except tomllib.TOMLDecodeError as e:
         raise BadInputError(
-            "the rollout is no TOML", where=where, got=str(e)[:160], fix="correct that line"
+            "the rollout is not TOML", where=where, got=str(e)[:160], fix="correct that line"
         ) from None
     except ValidationError as e:
         raise explain(e, Rollout, where, "rollout") from None

@@ -80,7 +80,7 @@ class ModelSlot:
     adapter : callable, optional
         Makes what requests use from a release's folder and manifest (see `task_adapter`).
     isolate : bool
-        Verify and test bundles in a process of its own at nice 19 (about a second once, and its memory). This process
+        Verify and test bundles in its own process at nice 19 (about a second once, and its memory). This process
         then only opens the model. A *thread* at nice 19 is worse than none: it holds the interpreter's lock while it
         waits for a core, and P99 of the requests grew from 10 to 160 ms.
     pin_malloc : bool

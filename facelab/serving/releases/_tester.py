@@ -1,4 +1,4 @@
-"""A nice process of its own that verifies and tests bundles, so that the process that serves only opens them."""
+"""Its own nice process that verifies and tests bundles, so that the process that serves only opens them."""
 
 from __future__ import annotations
 

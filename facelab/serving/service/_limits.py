@@ -101,7 +101,9 @@ class Bodies:
     def _check_length(self, request: Request) -> None:
         text = request.headers.get("content-length", "0")
         if not text.isascii() or not text.isdigit():
-            raise RequestError(400, "the content length is no number", got=text[:40], fix="omit it")
+            raise RequestError(
+                400, "the content length is not a number", got=text[:40], fix="omit it"
+            )
         self._check(int(text[:20]))
 
     def _check(self, size: int) -> None:
@@ -161,7 +163,7 @@ def checked_image(data: bytes, limits: Limits) -> np.ndarray:
     except Exception as e:  # plug-ins raise whatever a damaged header leads them to
         raise RequestError(
             415,
-            "the body is no image that this service takes",
+            "the body is not an image that this service takes",
             expected=", ".join(IMAGES),
             got=f"{type(e).__name__}, {len(data):,} bytes",
             fix="send the file of an image as it is",

@@ -76,7 +76,7 @@ def early_abandoning(
 
     `read` is the share of the dimensions that were read; the times are medians of interleaved rounds in seconds a
     query: `abandoning`, `whole` (the same loop, never giving up), facelab's `exhaustive` and `screened` searches.
-    Raises BadInputError where the dimension is no multiple of `piece` or there are fewer than k rows.
+    Raises BadInputError where the dimension is not a multiple of `piece` or there are fewer than k rows.
     """
     isa = choose()
     d = gallery.shape[1]

@@ -1,8 +1,8 @@
-"""FAISS's flat index at its best on this machine: in a process of its own, with the fastest OpenBLAS kernel.
+"""FAISS's flat index at its best on this machine: in its own process, with the fastest OpenBLAS kernel.
 
 The OpenBLAS that faiss-cpu brings knows no recent processor and falls back to a generic kernel on it. Which kernel it
 takes is read once, when it is loaded, from OPENBLAS_CORETYPE: so each kernel needs a process. The process measures its
-own calls; what it costs to ask it is no part of a figure.
+own calls; what it costs to ask it is not a part of a figure.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ def search_by_blas(index: Any, queries: Vectors, k: int) -> NDArray[np.int64]:
 
 
 class FaissProcess:
-    """A FAISS flat index in a process of its own; close it, or use it in a `with` block.
+    """A FAISS flat index in its own process; close it, or use it in a `with` block.
 
     core: an OPENBLAS_CORETYPE; None for the fastest one here (`fastest_core`).
     """

@@ -29,7 +29,7 @@ class Contender:
     warm: Callable[[np.ndarray], object] = len
     """Called once before a batch is timed: compiles what needs compiling, chooses between settings."""
     timer: Callable[[np.ndarray, int], float] | None = None
-    """timer(queries, times) returns seconds per search; for those who measure in a process of their own."""
+    """timer(queries, times) returns seconds per search; for those who measure in their own process."""
     blas: str = ""
     """The BLAS that it uses, with version and kernel."""
     close: Callable[[], object] = tuple
@@ -87,7 +87,7 @@ def sklearn_peer(gallery: np.ndarray, k: int, metric: str, threads: int) -> Cont
 
 
 def faiss_peer(gallery: np.ndarray, k: int, metric: str, threads: int) -> Contender:
-    """FAISS IndexFlat in a process of its own, by the fastest OpenBLAS kernel and the faster of its two ways."""
+    """FAISS IndexFlat in its own process, by the fastest OpenBLAS kernel and the faster of its two ways."""
     process = FaissProcess(gallery, k, metric, threads)
     return Contender(
         "FAISS Flat",

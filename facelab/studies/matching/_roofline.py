@@ -132,7 +132,7 @@ def two_threads(
 ) -> dict[str, np.ndarray]:
     """Return, per round, how many times faster two threads are than one: searches, pairs, sgemm, and `registers`.
 
-    `registers` multiplies tiles that stay in the first-level cache, a share a thread: what two cores could gain where
+    `registers` multiplies tiles that stay in the first-level cache, one share per thread: what two cores could gain if
     nothing but arithmetic is wanted. Less than 2 there is the machine's doing. Short calls are repeated to `SAMPLE_S`.
     """
     isa, d = choose(), 128

@@ -120,7 +120,7 @@ def as_dict(row: Row) -> dict:
 
 
 def table(rows: list[Row]) -> str:
-    """Return rows as a text table, fastest first within a case; the error or recall stands beside the speed."""
+    """Return rows as a text table, fastest first within a case; the error or recall is beside the speed."""
     lines = []
     for case in dict.fromkeys(r.case for r in rows):
         lines += [case, f"  {'':<22}{'median':>11}{'× fastest':>11}  answers"]

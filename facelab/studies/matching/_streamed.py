@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def streamed_search(m: int, d: int, n: int, k: int, *, threads: int = 1) -> dict:
-    """Search a memory-mapped gallery of m × d float32 written for the purpose, in a process of its own.
+    """Search a memory-mapped gallery of m × d float32 written for the purpose, in its own process.
 
     Returns `gallery_mb`, `seconds` (preparing and searching, compiling left out) and `above_base_mb`, the peak of the
     process's memory above what it held before it opened the gallery.

@@ -99,7 +99,7 @@ def _lattice(level: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray
 
 
 def _sections(f: Features, level: int) -> np.ndarray:
-    """Return the profile of this identity with its jaw lowered, one row a mesh row."""
+    """Return the profile of this identity with its jaw lowered, one row per mesh row."""
     who = f.who
     p = PROFILE.copy()
     y = PROFILE[:, 0]

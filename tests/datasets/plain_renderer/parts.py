@@ -1,4 +1,4 @@
-"""What is not the head itself: ears, neck and shoulders, long hair, glasses; each a small mesh of its own."""
+"""What is not the head itself: ears, neck and shoulders, long hair, glasses; each its own small mesh."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is not the head itself: ears, neck and shoulders, long hair, glasses; each a small mesh of its own.
+"""What is not the head itself: ears, neck and shoulders, long hair, glasses; each its own small mesh.
 
 Each kernel writes unposed vertices (rows, columns, 3) and paint coordinates u, v (rows, columns, 3; the third is 0).
 """

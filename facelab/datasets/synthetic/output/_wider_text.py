@@ -13,7 +13,7 @@ ANNOTATIONS = "wider_face_bbx_gt.txt"
 def write_wider(folder: Path, entries: list[dict], names: list[str]) -> list[str]:
     """Write the annotations and subsets of scenes; return the files' names.
 
-    `wider_face_bbx_gt.txt`: for each picture its file, the number of faces, and a line a face: `x y w h blur
+    `wider_face_bbx_gt.txt`: for each picture its file, the number of faces, and one line per face: `x y w h blur
     expression illumination invalid occlusion pose` (a line of zeros where there is none, as WIDER does).
     `wider_easy.txt` (medium, hard): for each picture its file, the number of faces that count, and their numbers, from
     1, in the order of the annotations: what `gt_list` holds in WIDER's .mat files.

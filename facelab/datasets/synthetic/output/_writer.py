@@ -1,4 +1,4 @@
-"""Write a set to a folder: pictures, labels, pairs, manifest, contact sheet; interrupted work is taken up again."""
+"""Write a set to a folder: pictures, labels, pairs, manifest, contact sheet; interrupted work is resumed."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def _header(request: Request) -> dict:
 def _open_journal(folder: Path, request: Request, n: int) -> dict[int, dict]:
     """Return entries of pictures that are there and whole; start the journal of a new folder."""
     if folder.exists() and not folder.is_dir():
-        raise BadInputError("the output is no folder", where=folder, fix="name a folder")
+        raise BadInputError("the output is not a folder", where=folder, fix="name a folder")
     path = folder / JOURNAL
     if not path.exists():
         if folder.exists() and any(folder.iterdir()):

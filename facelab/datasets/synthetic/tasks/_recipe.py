@@ -123,7 +123,7 @@ def draw_recipe(
     spread: Spread,
     split: str = "",
 ) -> Recipe:
-    """Draw every nuisance of one picture, each from a stream of its own named by `name` and the factor."""
+    """Draw every nuisance of one picture, each from its own stream named by `name` and the factor."""
 
     def stream(factor: str) -> Stream:
         return Stream(*name, factor)

@@ -1,4 +1,4 @@
-"""Scenes of many faces for detectors: 0 to 30 people of 16 to 400 pixels before clutter that is no face."""
+"""Scenes of many faces for detectors: 0 to 30 people of 16 to 400 pixels before clutter that is not a face."""
 
 from __future__ import annotations
 

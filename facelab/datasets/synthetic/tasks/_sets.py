@@ -63,7 +63,7 @@ def check_number(what: str, value: int, low: int = 0) -> int:
     """Return a whole number of at least `low`, or raise BadInputError naming what it is."""
     if isinstance(value, bool) or not hasattr(value, "__index__") or int(value) < low:
         raise BadInputError(
-            f"the {what} is no whole number",
+            f"the {what} is not a whole number",
             expected=f">= {low}",
             got=repr(value),
             fix="give a whole number within these limits",
