@@ -177,7 +177,12 @@ def _turned(look: Look, rng: np.random.Generator, noise: float) -> Look:
 
 
 def degraded_depth(
-    data: Sequence[Presentation], *, noise_mm: float = 0.0, step_mm: int = 1, seed: int = 0
+    data: Sequence[Presentation],
+    *,
+    noise_mm: float = 0.0,
+    wave_mm: float = 0.0,
+    step_mm: int = 1,
+    seed: int = 0,
 ) -> list[Presentation]:
     """Return presentations as a coarser depth camera sees them.
 
@@ -186,7 +191,9 @@ def degraded_depth(
     data : sequence of Presentation
         Those without depth are returned as they are.
     noise_mm : float
-        Standard deviation of noise that is added to every pixel.
+        Standard deviation of noise that is added to every pixel, each for itself.
+    wave_mm : float
+        Standard deviation of an error that is smooth over an eighth of the picture, as that of stereo cameras is.
     step_mm : int
         Depth is rounded to multiples of this: 8 bits over 5 m are steps of 20 mm.
     seed : int
@@ -202,8 +209,18 @@ def degraded_depth(
     def coarse(look: Look) -> Look:
         if look.depth is None:
             return look
-        d = look.depth + rng.normal(0, noise_mm, look.depth.shape) if noise_mm else look.depth
+        d = look.depth + rng.normal(0, 1, look.depth.shape) * noise_mm
+        d = d + wave_mm * _waves(look.depth.shape, rng)
         d = np.clip(np.rint(np.asarray(d) / step_mm) * step_mm, 0, 65535).astype(np.uint16)
         return replace(look, depth=np.where(look.depth == 0, 0, d).astype(np.uint16))
 
     return [replace(p, looks=tuple(coarse(look) for look in p.looks)) for p in data]
+
+
+def _waves(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+    """Return a smooth field (h, w) of standard deviation 1."""
+    import cv2
+
+    h, w = shape
+    field = cv2.resize(rng.normal(0, 1, (8, 8)), (w, h), interpolation=cv2.INTER_CUBIC)
+    return field / max(1e-9, float(field.std()))

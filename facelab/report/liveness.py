@@ -106,8 +106,8 @@ def coarse_plot(found: Sequence[Any]) -> Figure:
     ax.bar(
         x + 0.2, anew, 0.38, yerr=spans, capsize=3, color=PALETTE[0], label="threshold chosen anew"
     )
-    ax.set_xticks(x, [c.name for c in found])
-    ax.set_ylim(0, 0.75)
+    ax.set_xticks(x, [c.name.replace(" (", "\n(") for c in found])
+    ax.set_ylim(0, 1)
     ax.grid(axis="x", visible=False)
     ax.legend(loc="upper left")
     return label(ax, "Depth geometry on coarser cameras, without masks", "", "ACER").figure  # type: ignore[return-value]
@@ -124,6 +124,7 @@ def box_plot(tables: Sequence[Any]) -> Figure:
     label(left, "Box larger or smaller", "side of the box (times)", "decisions turned over")
     label(right, "Box moved", "shift (share of its size)", "")
     left.set_ylim(-0.02, 1)
+    right.set_xticks([0, 0.05, 0.1, 0.15, 0.2])
     fig.legend(loc="outside lower center", ncols=len(tables))
     return fig
 

@@ -60,8 +60,6 @@ class CoarseDepth:
     """Depth geometry on a coarser camera: errors at the threshold of the fine one, and at a threshold chosen anew."""
 
     name: str
-    noise_mm: float
-    step_mm: int
     acer_kept: float
     acer_anew: float
     lo: float
@@ -75,20 +73,21 @@ def coarse_depth(people: Sequence[Presentation], seed: int = 0) -> list[CoarseDe
     fine = liveness.evaluate(model, data, seed=seed).rates.threshold
     model.threshold = fine
     out = []
-    for name, noise, step in (
-        ("as sensed", 0.0, 1),
-        ("2 mm noise", 2.0, 1),
-        ("5 mm noise", 5.0, 1),
-        ("10 mm noise", 10.0, 1),
-        ("5 mm steps", 0.0, 5),
-        ("20 mm steps (8 bits)", 0.0, 20),
+    for name, noise, wave, step in (
+        ("as sensed", 0.0, 0.0, 1),
+        ("5 mm noise", 5.0, 0.0, 1),
+        ("10 mm noise", 10.0, 0.0, 1),
+        ("2 mm waves", 0.0, 2.0, 1),
+        ("5 mm waves", 0.0, 5.0, 1),
+        ("10 mm waves", 0.0, 10.0, 1),
+        ("20 mm steps (8 bits)", 0.0, 0.0, 20),
     ):
-        coarse = liveness.degraded_depth(data, noise_mm=noise, step_mm=step, seed=seed)
+        coarse = liveness.degraded_depth(
+            data, noise_mm=noise, wave_mm=wave, step_mm=step, seed=seed
+        )
         kept = liveness.evaluate(model, coarse, rule="model", seed=seed)
         anew = liveness.evaluate(model, coarse, seed=seed).rates.acer
-        out.append(
-            CoarseDepth(name, noise, step, kept.rates.acer.value, anew.value, anew.lo, anew.hi)
-        )
+        out.append(CoarseDepth(name, kept.rates.acer.value, anew.value, anew.lo, anew.hi))
     return out
 
 
@@ -132,7 +131,9 @@ class PairingEffect:
     bpcer_hi: float
 
 
-def pairing_effect(seconds: float = 8.0, seed: int = 0, size: int = 128) -> list[PairingEffect]:
+def pairing_effect(
+    seconds: float = 8.0, seed: int = 0, size: int = 128, faces: int = 4
+) -> list[PairingEffect]:
     """Return the effect of each policy; all see the same frames, and depth arrives 40 ms later than colour.
 
     Parameters
@@ -143,30 +144,40 @@ def pairing_effect(seconds: float = 8.0, seed: int = 0, size: int = 128) -> list
         Of faces, jitter and drops.
     size : int
         Side of the pictures.
+    faces : int
+        How many persons the seconds are shared among.
     """
+    rows: dict[str, list[tuple[bool, bool, bool, float]]] = {policy: [] for policy in POLICIES}
+    model = liveness.load("depth-geometry")
+    for index in range(faces):
+        frames = _turns(seconds / faces, seed, index, size)
+        answers: dict[tuple[int, int], bool] = {}
+        for policy in POLICIES:
+            rows[policy] += _decisions(policy, frames, model, answers)
+    return [_effect(policy, rows[policy]) for policy in POLICIES]
+
+
+def _turns(seconds: float, seed: int, index: int, size: int) -> list[Frame]:
     # even turns would beat with the frame rate: always, or never, between two frames
-    gaps = np.random.default_rng(seed).uniform(0.3, 0.5, int(seconds / 0.3) + 1)
+    gaps = np.random.default_rng([seed, index]).uniform(0.3, 0.5, int(seconds / 0.3) + 1)
     turns = [
         (float(t), ("live", "print_flat")[k % 2]) for k, t in enumerate(np.cumsum(gaps) - gaps[0])
     ]
-    scene = FaceScene(size, seed=seed, kinds=tuple(turns), sway_px=12, period_s=0.8)
     faults = {"jitter_s": 0.002, "drop_share": 0.05, "latency_jitter_s": 0.005}
     sensor = RenderedSensor(
-        scene,
+        FaceScene(size, seed=seed, index=index, kinds=tuple(turns), sway_px=12, period_s=0.8),
         colour=StreamModel(latency_s=0.02, **faults),
         depth=StreamModel(latency_s=0.06, phase_s=0.004, **faults),
         duration_s=seconds,
-        seed=seed,
+        seed=seed + index,
     )
-    frames = [f.copy() for f in sensor]
-    model = liveness.load("depth-geometry")
-    answers: dict[tuple[int, int], bool] = {}
-    return [_effect(policy, frames, model, answers) for policy in POLICIES]
+    return [f.copy() for f in sensor]
 
 
-def _effect(
+def _decisions(
     policy: str, frames: list[Frame], model: LivenessModel, answers: dict[tuple[int, int], bool]
-) -> PairingEffect:
+) -> list[tuple[bool, bool, bool, float]]:
+    """Return per pair: colour is live, depth is live, it passed, and how far apart (s) both were taken."""
     rows = []
     for pair in pair_frames(frames, Pairer(policy=policy)):
         colour, depth = pair.colour.truth or {}, pair.depth.truth or {}
@@ -176,6 +187,10 @@ def _effect(
             answers[key] = model.is_live(Presentation((look,)))
         apart = abs(colour["true_time_s"] - depth["true_time_s"])
         rows.append((colour["kind"] == "live", depth["kind"] == "live", answers[key], apart))
+    return rows
+
+
+def _effect(policy: str, rows: list[tuple[bool, bool, bool, float]]) -> PairingEffect:
     seen, felt, passed, apart = (np.array(column) for column in zip(*rows))
     shares = []
     for wrong in (passed[~seen], ~passed[seen]):

@@ -17,7 +17,9 @@ from facelab.liveness._presentation import Presentation
 from facelab.metrics.liveness import LIVE
 
 SCHEMA = "facelab.liveness.fusion/1"
-RIDGE = 1.0
+RIDGES = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
+"""Penalties that are tried where none is given."""
+FOLDS = 5
 
 
 class Fusion(LivenessModel):
@@ -141,7 +143,7 @@ def fit_fusion(
     data: Sequence[Presentation],
     *,
     name: str = "fusion",
-    ridge: float = RIDGE,
+    ridge: float | None = None,
 ) -> Fusion:
     """Fit a fusion on the presentations of the split `train`.
 
@@ -155,8 +157,9 @@ def fit_fusion(
         Those of other splits are left alone, and so are those that a member does not answer.
     name : str
         For reports.
-    ridge : float
-        Penalty on squared weights; keeps them finite where the classes are separable.
+    ridge : float, optional
+        Penalty on squared weights; keeps them finite where the classes are separable. By default the one of `RIDGES`
+        with the least log loss over five folds of the training people.
 
     Returns
     -------
@@ -183,7 +186,11 @@ def fit_fusion(
     logits = np.array([[logit(v) for v in row] for row in scores[kept]])
     centre, spread = logits.mean(axis=0), np.maximum(logits.std(axis=0), 1e-6)
     weight = np.where(live, 0.5 / live.sum(), 0.5 / (~live).sum()) * len(live)
-    solution = _logistic((logits - centre) / spread, live.astype(float), weight, ridge)
+    x, y = (logits - centre) / spread, live.astype(float)
+    if ridge is None:
+        people = np.array([p.identity for p in train])[kept]
+        ridge = min(RIDGES, key=lambda r: _loss_out_of_fold(x, y, weight, people, r))
+    solution = _logistic(x, y, weight, ridge)
     return Fusion(name, members, solution[:-1], solution[-1], centre, spread)
 
 
@@ -201,6 +208,22 @@ def _logistic(x: np.ndarray, y: np.ndarray, weight: np.ndarray, ridge: float) ->
         if np.abs(step).max() < 1e-9:
             break
     return beta
+
+
+def _loss_out_of_fold(
+    x: np.ndarray, y: np.ndarray, weight: np.ndarray, people: np.ndarray, ridge: float
+) -> float:
+    """Return the weighted log loss of predictions for people that the fit has not seen."""
+    _, who = np.unique(people, return_inverse=True)
+    loss = 0.0
+    for fold in range(FOLDS):
+        held = who % FOLDS == fold
+        if held.all() or not held.any():
+            continue
+        beta = _logistic(x[~held], y[~held], weight[~held], ridge)
+        z = np.clip(np.c_[x[held], np.ones(held.sum())] @ beta, -500, 500)
+        loss += float(weight[held] @ (np.logaddexp(0, z) - y[held] * z))
+    return loss
 
 
 def read_fusion(path: str | os.PathLike[str], load: Any) -> Fusion:
