@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from facelab.core import lifetime
 from facelab.core.project import project_root
 from facelab.doctor._check import Check
 from facelab.doctor._environment import HARMFUL
@@ -94,13 +95,12 @@ def try_imports(python: str, modules: str, limit: float) -> tuple[bool, str]:
     code = f"import sys; print('%d.%d.%d' % sys.version_info[:3]); sys.stdout.flush(); import {modules}"
     env = {k: v for k, v in os.environ.items() if k not in HARMFUL} | {"TF_CPP_MIN_LOG_LEVEL": "3"}
     try:
-        done = subprocess.run(
+        done = lifetime.run(
             [python, "-I", "-c", code],
             capture_output=True,
             text=True,
             timeout=limit,
             env=env,
-            check=False,
         )
     except subprocess.TimeoutExpired:
         return False, f"no answer within {limit:g} s"

@@ -9,6 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from facelab.core import lifetime
 from facelab.core.files import write_json, write_text
 from facelab.core.isolated import SAFE_PATH
 
@@ -165,13 +166,12 @@ def why_not(root: Path, name: str) -> str | None:
         reason = skipped.read_text(encoding="utf-8").strip() if skipped.is_file() else ""
         return reason or f"the kernel {name!r} is not registered"
     try:
-        done = subprocess.run(
+        done = lifetime.run(
             [python, "-I", "-c", "import ipykernel"],
             capture_output=True,
             text=True,
             timeout=60,
             env=environment(root, threads=None),
-            check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as e:
         return f"the Python of kernel {name!r} does not start: {e}"

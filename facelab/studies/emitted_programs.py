@@ -7,7 +7,6 @@ import os
 import re
 import runpy
 import shutil
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from facelab.core import lifetime
 from facelab.core.errors import FacelabError
 from facelab.preprocess import PreprocessSpec, apply
 from facelab.preprocess.emit import Frame, emit, write
@@ -166,14 +166,13 @@ class _Here:
 
 def output_of(command: list[str], folder: Path) -> str:
     environment = {**os.environ, "GOMAXPROCS": "1", "GOFLAGS": "-mod=mod"}
-    done = subprocess.run(
+    done = lifetime.run(
         command,
         cwd=folder,
         capture_output=True,
         text=True,
         timeout=120,
         env=environment,
-        check=False,
     )
     if done.returncode != 0:
         raise FacelabError(

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from facelab.core import fresh, sandbox
+from facelab.core import fresh, lifetime, sandbox
 from facelab.core.array_files import read_npz
 from facelab.core.errors import BadInputError, UnsupportedError
 from facelab.zoo import trust
@@ -50,7 +50,7 @@ class ConfinedKeras(Model):
         # a stranger's model may be slow: processor time is not bounded, each answer is
         confined = fresh.Confined(self._folder.name, (path,), seconds=None)
         limits = confined.limits() | {"outlives_thread": True}
-        process = subprocess.Popen(
+        process = lifetime.Popen(
             sandbox.command(limits, "facelab.zoo.runtimes.keras_worker", path.resolve(), threads),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -1,0 +1,147 @@
+"""Commands that start processes, killed at random moments: nothing goes on, nothing half-written counts as whole."""
+
+import ast
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from facelab.core import guard, lifetime
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+PACKAGE = REPOSITORY / "facelab"
+ALLOWED = {
+    "core/lifetime.py": "it is the way",
+    "reproduce/runner.py": "git describe, with a limit of 20 s",
+    "studies/planted/_clock.py": "sets a clock and ends at once",
+    "studies/planted_delays.py": "hogs read their owner's pipe, which closes with it",
+    "serving/pools/_local.py": "asks the kernel to end the server with its owner",
+    "serving/releases/_tester.py": "asks the kernel to end it with its owner; reads its owner's pipe",
+    "camera/process/_capture.py": "asks the kernel to end it with its owner; reads its owner's pipe",
+}
+"""Files that start processes by other means, and why these end with their owner."""
+
+
+def starts_processes(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            name = f"{getattr(node.func.value, 'id', '')}.{node.func.attr}"
+            if name in {
+                "subprocess.run",
+                "subprocess.Popen",
+                "subprocess.check_output",
+                "os.system",
+            }:
+                return True
+    return False
+
+
+def test_whoever_starts_processes_lets_them_end_with_their_owner():
+    found = {
+        p.relative_to(PACKAGE).as_posix() for p in PACKAGE.rglob("*.py") if starts_processes(p)
+    }
+    assert found <= set(ALLOWED), "start them through facelab.core.lifetime"
+
+
+def tree_of(root):
+    """Return {(process, its start)} of everything below a process, and of what carries its tokens."""
+    found = set(guard.descendants(root))
+    tokens = set()
+    for process in found:
+        with contextlib.suppress(OSError):
+            for word in (
+                Path(f"/proc/{process}/environ").read_bytes().decode("utf-8", "replace").split("\0")
+            ):
+                if word.startswith(f"{lifetime.FAMILY}="):
+                    tokens.update(word.partition("=")[2].split(":"))
+    mine = set(os.environ.get(lifetime.FAMILY, "").split(":"))
+    for token in tokens - mine:
+        found.update(guard.family(token))
+    return {(p, s) for p in found if (s := lifetime.process_start(p))}
+
+
+def kill_after(arguments, seconds, env):
+    """Start a command, kill it after some seconds, and return (how many processes it had, those left 5 s later)."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "facelab.cli", *arguments],
+        cwd=REPOSITORY,
+        env=env,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    until, seen = time.monotonic() + seconds, set()
+    while time.monotonic() < until and process.poll() is None:
+        seen |= tree_of(process.pid)
+        time.sleep(0.05)
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    until = time.monotonic() + 5
+    while time.monotonic() < until:
+        left = {(p, s) for p, s in seen if lifetime.process_start(p) == s}
+        if not left:
+            break
+        time.sleep(0.05)
+    return len(seen), left
+
+
+@pytest.fixture
+def env(tmp_path):
+    return {
+        **os.environ,
+        "FACELAB_DATA": str(tmp_path / "data"),
+        "FACELAB_MODELS": str(tmp_path / "models"),
+    }
+
+
+def test_data_synth_killed_leaves_nothing_and_is_taken_up_again(tmp_path, env):
+    out = tmp_path / "faces"
+    command = [
+        "data",
+        "synth",
+        "--set",
+        "emotion",
+        "--out",
+        str(out),
+        "--workers",
+        "2",
+        "--size",
+        "64",
+    ]
+    before = set(Path("/dev/shm").iterdir())
+    count, left = 0, set()
+    for seconds in (4, 7, 12):
+        if count < 3:
+            count, left = kill_after([*command, "--n", "4000"], seconds, env)
+            assert left == set()
+    assert count >= 3, "no worker was started"
+    assert not (out / "manifest.json").exists(), "a part of a set is not a set"
+    assert {
+        p for p in Path("/dev/shm").iterdir() if "loky" in p.name or "joblib" in p.name
+    } <= before
+
+
+COMMANDS = {
+    "emotion train": ["--data", "synthetic", "--n", "300", "--epochs", "2", "--out", "OUT"],
+    "match bench": ["--queries", "1", "--gallery", "20000", "--dimension", "64"],
+    "data synth": ["--set", "detection", "--n", "400", "--out", "OUT", "--workers", "2"],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_killed_at_random_moments_leaves_nothing(name, tmp_path, env):
+    chance = random.Random(name)
+    arguments = [str(tmp_path / "out") if a == "OUT" else a for a in COMMANDS[name]]
+    most = 0
+    for _ in range(50):
+        count, left = kill_after([*name.split(), *arguments], chance.uniform(0.1, 12), env)
+        most = max(most, count)
+        assert left == set()
+    assert most >= 1, "the command started no process"
