@@ -11,6 +11,15 @@ def mark():
     return f"{600 + int.from_bytes(os.urandom(5)) / 1e9:.6f}"
 
 
+def shared_memory(owner):
+    """Return what a process's workers keep in shared memory: joblib and loky name it after the process."""
+    return [
+        p.name
+        for p in Path("/dev/shm").iterdir()
+        if str(owner) in p.name.replace("-", "_").split("_")
+    ]
+
+
 def alive(word):
     """Return the processes whose command line holds a word."""
     found = []

@@ -14,7 +14,7 @@ import pytest
 
 from facelab.core import leases, lifetime
 from facelab.core.files import write_json
-from tests.core.processes import alive, gone, mark, wait_for
+from tests.core.processes import alive, gone, mark, shared_memory, wait_for
 
 pytestmark = pytest.mark.skipif(
     not Path("/proc/self/environ").exists(), reason="looks for processes in /proc"
@@ -145,7 +145,6 @@ def test_processes_that_a_library_starts_end_with_their_owner():
 
 
 def test_workers_of_joblib_end_with_a_killed_owner_and_leave_no_shared_memory(tmp_path):
-    before = set(Path("/dev/shm").iterdir())
     code = (
         "import time\nfrom facelab.datasets.synthetic._workers import parallel\n"
         f"MARK = {(word := mark())!r}\n"
@@ -161,7 +160,7 @@ def test_workers_of_joblib_end_with_a_killed_owner_and_leave_no_shared_memory(tm
         time.sleep(0.1)
     assert lifetime.guard.family(token) == []
     time.sleep(0.2)
-    assert set(Path("/dev/shm").iterdir()) <= before
+    assert shared_memory(owner.pid) == []
 
 
 def family_of(owner):

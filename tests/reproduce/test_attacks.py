@@ -4,7 +4,6 @@ import errno
 import json
 import os
 import random
-import signal
 import subprocess
 import time
 from pathlib import Path
@@ -240,7 +239,7 @@ def kill_at(project, word, seconds):
         tree = guard.descendants(process.pid)
         time.sleep(0.02)
     tree = guard.descendants(process.pid) or tree
-    os.kill(process.pid, signal.SIGKILL)
+    process.kill()  # it may have ended by itself
     process.communicate()
     began = time.monotonic()
     own = str(project.root)
