@@ -271,6 +271,7 @@ def test_a_killed_runner_leaves_nothing_and_the_next_call_goes_on(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_a_runner_killed_at_fifty_random_moments_leaves_nothing(tmp_path):
     word, chance = mark(), random.Random(22)
     for k in range(10):
