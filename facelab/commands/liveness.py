@@ -7,12 +7,12 @@ import click
 from facelab.commands.common import THREADS, FloatRange, emit, json_option, note
 
 
-@click.group(epilog="Example: facelab liveness check rendered:size=160,kind=print_flat")
+@click.group(epilog="Example: facelab liveness check rendered:size=160,kind=live")
 def command() -> None:
     """Say whether a live face is before an RGB-D camera. `facelab eval liveness` says how often that is right."""
 
 
-@command.command(epilog="Example: facelab liveness check rendered:size=160,kind=print_flat")
+@command.command(epilog="Example: facelab liveness check rendered:size=160,kind=live")
 @click.argument("source")
 @click.option(
     "--model",
@@ -36,7 +36,7 @@ def check(
     threads: int | None,
     as_json: bool,
 ) -> int:
-    """Pair the frames of SOURCE, find the face in each, and score it.
+    """Pair the frames of SOURCE, find the face in each, and score it. A network also takes a camera without depth.
 
     Exit code 0 where most pairs are live, 1 where they are not or no pair has an answer.
     """

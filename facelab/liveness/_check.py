@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +26,8 @@ class Check(Result):
     threshold : float
         "Live" is score >= threshold.
     answers : list of dict
-        Per pair: `sequence`, `time_s`, `skew_s`, `score` (None without an answer), `live`, `reason`.
+        Per pair: `sequence`, `time_s`, `skew_s` (None for colour alone), `score` (None without an answer), `live`,
+        `reason`.
     live, attack, no_answer : int
         Pairs.
     verdict : str
@@ -62,7 +63,8 @@ def check_frames(
     model : LivenessModel
         From `load`. One that needs two looks sees the first pair with a face beside the present one.
     frames : iterable of Frame
-        A source with the streams `colour` and `depth`, such as a `RenderedSensor`.
+        A source with the streams `colour` and `depth`, such as a `RenderedSensor`. A source that says in `streams` that
+        it has no depth will do for a model that needs none.
     detector : Detector
         Finds the face, by the colours alone.
     pairs : int
@@ -80,7 +82,7 @@ def check_frames(
     Raises
     ------
     BadInputError
-        `pairs` is below 1, or no pair could be made.
+        `pairs` is below 1, no pair could be made, or the model needs depth and the source has none.
     """
     if pairs < 1:
         raise BadInputError(
@@ -89,15 +91,17 @@ def check_frames(
     limit = model.threshold if threshold is None else threshold
     answers: list[dict[str, Any]] = []
     first: Look | None = None
-    for pair in pair_frames(frames, pairer or Pairer()):
-        look, reason = _seen(pair, detector)
+    for shown in _shown(model, frames, pairer or Pairer()):
+        colour = shown.colour if isinstance(shown, FramePair) else shown
+        look, reason = _seen(shown, detector)
         row: dict[str, Any] = {
-            "sequence": pair.colour.sequence,
-            "time_s": pair.colour.time_s,
-            "skew_s": pair.skew_s,
+            "sequence": colour.sequence,
+            "time_s": colour.time_s,
+            "skew_s": shown.skew_s if isinstance(shown, FramePair) else None,
         }
-        pair.colour.release()
-        pair.depth.release()
+        colour.release()
+        if isinstance(shown, FramePair):
+            shown.depth.release()
         if look is not None:
             looks = (look,) if first is None else (first, look)
             first = first or look
@@ -113,12 +117,35 @@ def check_frames(
     return _verdict(model.name, float(limit), answers)
 
 
-def _seen(pair: FramePair, detector: Detector) -> tuple[Look | None, str]:
-    found = find_face(detector, pair.colour.image("RGB"))
+def _shown(
+    model: LivenessModel, frames: Iterable[Frame], pairer: Pairer
+) -> Iterator[FramePair | Frame]:
+    """Yield pairs, or single frames where the source has colour alone and the model needs no more."""
+    streams = getattr(frames, "streams", ("colour", "depth"))
+    if "depth" in streams:
+        yield from pair_frames(frames, pairer)
+        return
+    if "depth" in model.needs:
+        raise BadInputError(
+            "the model needs depth, and the source has none",
+            where=model.name,
+            expected="a source with the streams colour and depth",
+            got=", ".join(streams),
+            fix="use an RGB-D source, or a network such as --model minifasnet-v2",
+        )
+    yield from frames
+
+
+def _seen(shown: FramePair | Frame, detector: Detector) -> tuple[Look | None, str]:
+    colour = shown.colour if isinstance(shown, FramePair) else shown
+    picture = colour.image("RGB")
+    found = find_face(detector, picture)
     if found is None:
         return None, "no face is found"
     landmarks = None if found.landmarks is None else found.landmarks[0]
-    return look_of(pair, found.boxes[0], landmarks), ""
+    if isinstance(shown, FramePair):
+        return look_of(shown, found.boxes[0], landmarks), ""
+    return Look(picture.copy(), found.boxes[0], landmarks), ""
 
 
 def _verdict(name: str, limit: float, answers: list[dict[str, Any]]) -> Check:

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from facelab.camera import FramePair
-from facelab.core.errors import BadInputError
-from facelab.core.files import read_csv
+from facelab.core.errors import BadInputError, from_os
+from facelab.core.files import read_csv, read_input
 from facelab.preprocess.image import read_image
 
 
@@ -148,6 +148,8 @@ def look_of(pair: FramePair, box: np.ndarray, landmarks: np.ndarray | None = Non
     return Look(colour, box, None if landmarks is None else np.asarray(landmarks, float), depth)
 
 
+MOST_BYTES = 64 << 20
+"""The largest depth picture that is read."""
 KIND_NAMES = {"real": "live", "genuine": "live", "bonafide": "live", "fake": "attack"}
 """What other sets call live faces and attacks."""
 
@@ -247,7 +249,11 @@ def _found(colour: np.ndarray, where: str) -> tuple[np.ndarray, np.ndarray | Non
 def _depth(path: Path) -> np.ndarray:
     import cv2
 
-    data = np.frombuffer(path.read_bytes(), np.uint8) if path.is_file() else np.zeros(0, np.uint8)
+    try:
+        raw = read_input(path, max_bytes=MOST_BYTES, what="depth picture")
+    except OSError as e:
+        raise from_os(e) from None
+    data = np.frombuffer(raw, np.uint8)
     depth = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
     if depth is None or depth.ndim != 2 or depth.dtype != np.uint16:
         raise BadInputError(

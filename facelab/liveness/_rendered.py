@@ -162,10 +162,10 @@ def _turned(look: Look, rng: np.random.Generator, noise: float) -> Look:
     )
     moved += rng.normal(0, 0.02 * w, 2).astype(np.float32)
     m = cv2.getPerspectiveTransform(corners, moved)
-    edge = {"borderMode": cv2.BORDER_REPLICATE}
-    colour = cv2.warpPerspective(look.colour, m, (w, h), flags=cv2.INTER_LINEAR, **edge)
+    edge = cv2.BORDER_REPLICATE
+    colour = cv2.warpPerspective(look.colour, m, (w, h), flags=cv2.INTER_LINEAR, borderMode=edge)
     assert look.depth is not None and look.landmarks is not None
-    depth = cv2.warpPerspective(look.depth, m, (w, h), flags=cv2.INTER_NEAREST, **edge)
+    depth = cv2.warpPerspective(look.depth, m, (w, h), flags=cv2.INTER_NEAREST, borderMode=edge)
     across = 0.3 * lean * (np.arange(w) - w / 2)
     slope = np.rint(depth + (depth > 0) * across).clip(0, 65535).astype(np.uint16)
     at = cv2.perspectiveTransform(look.landmarks[None].astype(np.float64), m.astype(np.float64))[0]

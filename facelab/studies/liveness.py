@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -163,7 +164,7 @@ def _turns(seconds: float, seed: int, index: int, size: int) -> list[Frame]:
     turns = [
         (float(t), ("live", "print_flat")[k % 2]) for k, t in enumerate(np.cumsum(gaps) - gaps[0])
     ]
-    faults = {"jitter_s": 0.002, "drop_share": 0.05, "latency_jitter_s": 0.005}
+    faults: dict[str, Any] = {"jitter_s": 0.002, "drop_share": 0.05, "latency_jitter_s": 0.005}
     sensor = RenderedSensor(
         FaceScene(size, seed=seed, index=index, kinds=tuple(turns), sway_px=12, period_s=0.8),
         colour=StreamModel(latency_s=0.02, **faults),

@@ -80,12 +80,14 @@ def test_wrong_input_ends_with_code_2_and_no_traceback(arguments, capsys):
         ("file,kind,x1,y1,x2,y2", "images/000000.png,live,9,9,9,9"),
         ("file,kind,x1,y1,x2,y2,depth", "images/000000.png,live,9,9,40,40,images/000000.png"),
         ("file,kind,x1,y1,x2,y2,depth", "images/000000.png,live,9,9,40,40,nothing.png"),
+        ("file,kind,x1,y1,x2,y2,depth", "images/000000.png,live,9,9,40,40,empty.png"),
     ],
 )
 def test_faulty_labels_are_refused_with_the_place(folder, tmp_path, head, row, capsys):
     from facelab.core.errors import BadInputError
     from facelab.liveness import read_presentations
 
+    (folder / "empty.png").touch()
     (tmp_path / "labels.csv").write_text(f"{head}\n{row}\n")
     with pytest.raises(BadInputError) as caught:
         read_presentations(tmp_path / "labels.csv", images=folder)

@@ -242,5 +242,46 @@ def test_a_stream_without_depth_or_without_a_face_is_no_live_face():
     found = liveness.check_frames(liveness.load("depth-geometry"), sensor, Blind(), pairs=3)
     assert found.verdict == "unknown" and found.no_answer == 3
     flat = RenderedSensor(FaceScene(64), depth=None, duration_s=0.2)
-    with pytest.raises(BadInputError, match="no pair"):
+    with pytest.raises(BadInputError, match="needs depth, and the source has none"):
         liveness.check_frames(liveness.load("depth-geometry"), flat, Whole())
+    apart = RenderedSensor(FaceScene(64), duration_s=0.02)
+    with pytest.raises(BadInputError, match="no pair"):
+        liveness.check_frames(
+            liveness.load("depth-geometry"), (f for f in apart if f.stream == "colour"), Whole()
+        )
+
+
+def test_a_camera_without_depth_will_do_for_a_model_of_colour():
+    class Bright(liveness.LivenessModel):
+        family = "bright"
+
+        def _score(self, presentation):
+            assert all(look.depth is None for look in presentation.looks)
+            return float(presentation.looks[-1].colour.mean() > 20), "", {}
+
+    sensor = RenderedSensor(FaceScene(160), depth=None, duration_s=0.3)
+    found = liveness.check_frames(Bright("b"), sensor, Whole(), pairs=4)
+    assert (found.verdict, found.live, found.answers[0]["skew_s"]) == ("live", 4, None)
+
+
+def test_depth_of_a_real_sensor_is_told_apart_better_than_by_chance(assets):
+    """A smoke test: 8 bits have lost the millimetres, and whether 12 crops are few is no question."""
+    import csv
+
+    from facelab.liveness._families.depth_geometry import geometry
+    from facelab.preprocess.image import read_image
+
+    found = {"real": [], "fake": []}
+    with (assets / "labelled" / "liveness.csv").open(newline="") as f:
+        rows = [r for r in csv.DictReader(f) if r["modality"] == "depth"]
+    for row in rows:
+        gray = read_image(assets / "labelled" / row["path"], mode="gray")
+        gray = gray if gray.ndim == 2 else gray[..., 0]
+        h, w = gray.shape
+        look = liveness.Look(
+            np.zeros((h, w, 3), np.uint8), np.array([0.0, 0, w, h]), None, gray.astype(np.uint16)
+        )
+        found[row["label"]].append(geometry(look)["plane residual mm"])
+    real, fake = np.array(found["real"]), np.array(found["fake"])
+    order = (real[:, None] > fake[None]).mean()
+    assert len(rows) == 12 and order > 0.6, (order, real, fake)
