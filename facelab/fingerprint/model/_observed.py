@@ -230,7 +230,8 @@ class Observed:
         for t in state.tail:
             if t[0] == "curve" and np.isfinite(linear.loss):
                 parts = self.curve_parts(state, linear, names or self.screen, t[1])
-                loss = float(np.sqrt(np.mean([curve_residual(z, v) for z, v in parts])))
+                residuals = [curve_residual(z, v) for z, v in parts]
+                loss = float(np.sqrt(np.mean(residuals))) if residuals else np.inf
                 linear = dataclasses.replace(linear, loss=loss)
         return linear
 

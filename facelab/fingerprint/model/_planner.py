@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import numpy as np
@@ -231,10 +232,40 @@ def _misplaced(name: str, points: np.ndarray, size: tuple[int, int], source: Sou
     return points
 
 
+ROBUST = {
+    "affine_lmeds": ("estimateAffine2D", "LMEDS"),
+    "affine_ransac": ("estimateAffine2D", "RANSAC"),
+    "partial_lmeds": ("estimateAffinePartial2D", "LMEDS"),
+    "partial_ransac": ("estimateAffinePartial2D", "RANSAC"),
+}
+"""OpenCV's robust estimators: its function and method. They draw their samples from a fixed seed."""
+
+
+@functools.lru_cache(maxsize=512)
+def _robust_map(function: str, method: str, points: bytes, target: bytes) -> np.ndarray | None:
+    import cv2
+
+    p, q = (
+        np.frombuffer(b, np.float64).reshape(-1, 2).astype(np.float32) for b in (points, target)
+    )
+    return getattr(cv2, function)(p, q, method=getattr(cv2, method))[0]
+
+
+def _robust(function: str, method: str, points: np.ndarray, target: np.ndarray) -> np.ndarray:
+    found = _robust_map(
+        function, method, *(np.ascontiguousarray(v, np.float64).tobytes() for v in (points, target))
+    )
+    if found is None:
+        raise Refused("the landmarks give no map")
+    return found
+
+
 def _affine_of(estimator: str, points: np.ndarray, target: np.ndarray) -> np.ndarray:
     if estimator == "affine5":
         at = np.hstack([points, np.ones((len(points), 1))])
         return np.linalg.lstsq(at, target, rcond=None)[0].T
+    if estimator in ROBUST:
+        return _robust(*ROBUST[estimator], points, target)
     if estimator == "affine_first3":
         return affine3(points[:3], target[:3])
     return (affine3 if estimator == "affine3" else umeyama)(points, target)

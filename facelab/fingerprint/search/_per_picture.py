@@ -6,7 +6,13 @@ import numpy as np
 
 from facelab.fingerprint.model import _tones as tone
 from facelab.fingerprint.model._linear_fit import fit
-from facelab.fingerprint.model._observed import FLOOR, Observed, Scored
+from facelab.fingerprint.model._observed import (
+    CHANNELS,
+    FLOOR,
+    Observed,
+    Scored,
+    curve_residual,
+)
 from facelab.fingerprint.model._operations import Refused
 from facelab.fingerprint.model._pipeline_state import Change, Hypothesis, State
 from facelab.fingerprint.search.candidates._geometry import neighbours
@@ -45,6 +51,24 @@ def own_lines(observed: Observed, state: State, names: list[str] | None = None) 
     return float(np.sqrt(np.mean(np.square(losses)))) if losses else float("inf")
 
 
+def own_curves(observed: Observed, state: State) -> float:
+    """Return the RMS residual in levels about a curve of its own for each picture; infinite where impossible."""
+    left = []
+    for n in observed.screen:
+        try:
+            x, cover = observed.predicted(state, n)
+        except Refused:
+            return float("inf")
+        inside = cover > 1 - 1e-4
+        y = observed.y[n].reshape(-1, observed.channels)
+        if inside.sum() < 24 or y[inside].std() == 0:
+            continue
+        linear = fit(x[inside], y[inside])
+        for z, v in observed.curve_parts(state, linear, [n], CHANNELS):
+            left.append(min(curve_residual(z, v), curve_residual(v, z)))
+    return float(np.sqrt(np.mean(left))) if left else float("inf")
+
+
 def bare(state: State) -> State:
     """Return `state` without tones that look at the whole picture."""
     return state._replace(
@@ -61,7 +85,10 @@ def toned_starts(observed: Observed, states: list[State], plain: float) -> list[
     quick = observed.screen[:2]
     first = sorted(states, key=lambda s: own_lines(observed, s, quick))[:6]
     geometry = sorted(((own_lines(observed, s), s) for s in first), key=lambda t: t[0])[:3]
-    if not geometry or geometry[0][0] > min(NEAR, WORTH * plain):
+    if not geometry:
+        return []
+    near = min(NEAR, WORTH * plain)
+    if geometry[0][0] > near and own_curves(observed, geometry[0][1]) > near / 2:
         return []
     loss, state = _sharpened(observed, *geometry[0])
     shapes = (

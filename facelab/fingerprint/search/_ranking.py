@@ -79,6 +79,11 @@ def supposed(observed: Observed) -> list[State]:
             for a in ("keep", "square_longer")
             for o in ("clip", "constant")
         ]
+    chains += [
+        (Orient(), Crop("face", pixels=float(p), style=style), sharp)
+        for p in (5, 8, 10, 16, 20, 22, 32)
+        for style in ("floor", "size")
+    ]
     for kernel, antialias, centers in (
         ("area", True, "half"),
         ("nearest", False, "half"),
@@ -92,5 +97,12 @@ def supposed(observed: Observed) -> list[State]:
         chains += [(Orient(), r), (Orient(), r._replace(mode="letterbox"))]
     chains += [
         (Orient(), Align(points, size, kernel="bilinear32")) for points in templates(size).values()
+    ]
+    chains += [
+        (
+            Orient(),
+            Align(next(iter(templates(size).values())), size, estimator, kernel="bilinear32"),
+        )
+        for estimator in ("partial_lmeds", "partial_ransac")
     ]
     return [State(c, head) for c in chains]

@@ -86,7 +86,10 @@ def explains(side: Identified) -> bool:
     kinds = {c.kind for c, _, _ in side.steps}
     curve = next((t for t in side.state.tail if t[0] == "curve"), None)
     if curve is not None and "quantization" not in kinds:
-        return curve_left(side, curve[1]) <= THRESHOLDS.explained_curve
+        return (
+            curve_left(side, curve[1]) <= THRESHOLDS.explained_curve
+            and border_left(side) <= THRESHOLDS.explained_curve
+        )
     words = " ".join(c.after for c, _, _ in side.steps)
     left, limit = side.linear.loss, THRESHOLDS.explained
     if "histogram" in kinds and side.has_contrast:
@@ -114,11 +117,29 @@ def curve_left(side: Identified, gray: tuple | None) -> float:
     return float(np.sqrt(np.median(left))) if left else np.inf
 
 
+def border_left(side: Identified) -> float:
+    """Return the levels RMS by which what lies beside the picture varies, 0 where there is nothing."""
+    samples, values = side.observed, []
+    for n in samples.screen:
+        try:
+            beside = samples.cover(side.state, n) < 1e-4
+        except Refused:
+            return np.inf
+        values.append(samples.y[n].reshape(-1, samples.channels)[beside])
+    border = np.concatenate(values)
+    if len(border) < 8:
+        return 0.0
+    return float(np.sqrt(np.mean(((border - np.median(border, axis=0)) / side.linear.unit) ** 2)))
+
+
 def _steps(case: Case, inference: Identified) -> list[Finding]:
     """A finding for each step of the search, with the share of the difference that it took away."""
     first = next((was for _, was, _ in inference.steps if np.isfinite(was)), 1.0)
-    found = []
+    found, shaped = [], False
     for change, was, now in inference.steps:
+        if shaped and change.before.startswith("free side rounded"):
+            continue  # a detail of the step that was changed
+        shaped = shaped or change.kind in ("aspect", "crop", "size")
         power = max(0.0, was**2 - now**2) if np.isfinite(was) else None
         f = case.finding(change, None if power is None else power / max(first**2, 1e-12))
         if power is not None:

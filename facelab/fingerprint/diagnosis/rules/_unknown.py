@@ -31,6 +31,13 @@ def other_sizes(case: Case) -> Outcome | None:
 
 def unknown(case: Case) -> Outcome:
     """Return the finding that names no cause, and what is known as notes."""
+    sizes = [
+        {side.size[n] for n in side.plain} for side in (case.train_samples, case.infer_samples)
+    ]
+    if all(len(s) == 1 for s in sizes) and sizes[0] != sizes[1]:
+        was, now = ("{}×{}".format(*min(s)) for s in sizes)
+        note = "the sizes differ; whether anything else does cannot be told before they agree"
+        return Outcome([case.finding(Change("size", "resize", was, now))], [note])
     words = "the training pipeline", "one that no tested change explains"
     return Outcome([case.finding(Change("unknown", "output", *words))], known(case), 0.0)
 

@@ -57,6 +57,10 @@ ESTIMATORS = {
     "affine3": "affine map through eyes and mouth",
     "affine5": "affine map by least squares on five points",
     "affine_first3": "affine map through eyes and nose",
+    "affine_lmeds": "affine map estimated robustly (estimateAffine2D, LMEDS)",
+    "affine_ransac": "affine map estimated robustly (estimateAffine2D, RANSAC)",
+    "partial_lmeds": "similarity estimated robustly (estimateAffinePartial2D, LMEDS)",
+    "partial_ransac": "similarity estimated robustly (estimateAffinePartial2D, RANSAC)",
 }
 
 

@@ -212,11 +212,11 @@ def _crop(state, i, op):
             -0.05,
             -0.1,
         ):
-            if abs(margin - op.margin) > 1e-6:
-                yield Hypothesis(
-                    state._replace(chain=replaced(state.chain, i, op._replace(margin=margin))),
-                    (Change("margin", "crop", f"{op.margin:.0%} on each side", f"{margin:.0%}"),),
-                )
+            if abs(margin - op.margin) > 1e-6 or op.pixels:
+                now = f"{op.pixels:g} pixels" if op.pixels else f"{op.margin:.0%}"
+                chain = replaced(state.chain, i, op._replace(margin=margin, pixels=0.0))
+                change = Change("margin", "crop", f"{now} on each side", f"{margin:.0%}")
+                yield Hypothesis(state._replace(chain=chain), (change,))
         yield from _face_details(state, i, op)
         for outside in ("clip", "constant", "replicate"):
             if outside != op.outside:
@@ -242,8 +242,10 @@ FACE_STYLES = {
 
 def _face_details(state, i, op):
     """Margins in pixels, a box that is cut at the border first, and other roundings to whole pixels."""
-    was = f"{op.margin:.0%} of the box on each side"
+    was = f"{op.pixels:g} pixels" if op.pixels else f"{op.margin:.0%} of the box on each side"
     for pixels in (4, 8, 10, 12, 16, 20, 22, 24, 32, 40, 44):
+        if pixels == op.pixels:
+            continue
         changed = op._replace(margin=0.0, pixels=float(pixels))
         yield Hypothesis(
             state._replace(chain=replaced(state.chain, i, changed)),
