@@ -24,7 +24,12 @@ from facelab.fingerprint.model._operations import (
 from facelab.fingerprint.model._pipeline_state import RINGING, Change, Hypothesis, State
 from facelab.fingerprint.model._planner import plan
 from facelab.fingerprint.search._motion import motions
-from facelab.fingerprint.search._per_picture import LINES, other_contrasts, toned_starts
+from facelab.fingerprint.search._per_picture import (
+    LINES,
+    other_contrasts,
+    tiled_starts,
+    toned_starts,
+)
 from facelab.fingerprint.search._ranking import rank, supposed
 from facelab.fingerprint.search._refinement import refine_cut, refine_detour
 from facelab.fingerprint.search._registration import registered, reordered
@@ -142,7 +147,13 @@ def identify(
         sides.append(explore(observed, s.hypothesis.state))
         if sides[-1].good or not observed.budget.left:
             break
-    return min(sides, key=lambda i: i.linear.loss)
+    if start is None and ranked[0].loss > CLOSE and not any(side.good for side in sides):
+        for s in tiled_starts(observed, states):
+            found = s.hypothesis.state
+            linear = observed.score(found, observed.plain, full=True)
+            sides.append(Identified(observed, found, linear, [], s.loss))
+    good = [side for side in sides if side.good]
+    return min(good or sides, key=lambda side: side.linear.loss)
 
 
 def explore(

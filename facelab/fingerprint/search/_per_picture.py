@@ -27,6 +27,8 @@ LINES = (
     "brightest_each",
 )
 """Tones that are a line for each picture."""
+EQUAL = ("equalize_each", "equalize_luma")
+TILED = ("clahe",)
 NEAR = 20.0
 """RMS levels about lines of their own within which a geometry is worth trying tones on."""
 WORTH = 0.4
@@ -96,8 +98,18 @@ def toned_starts(observed: Observed, states: list[State], plain: float) -> list[
     )
     found: list[Scored] = []
     for shape in shapes:
-        found += _tones_on(observed, shape, lines_only=loss <= FLOOR * 1.5)
+        lines = loss <= FLOOR * 1.5
+        found += _tones_on(observed, shape, only=LINES if lines else (*LINES, *EQUAL, *TILED))
     return sorted(found, key=lambda s: s.cost)[:2]
+
+
+def tiled_starts(observed: Observed, states: list[State]) -> list[Scored]:
+    """Return the pipelines whose contrast is equalised tile by tile that explain a side, best first: contrast that
+    differs from place to place follows neither a line nor a curve for each picture."""
+    near = [(own_lines(observed, s, observed.screen[:2]), s) for s in states]
+    best = sorted((t for t in near if t[0] <= NEAR), key=lambda t: t[0])[:4]
+    found = [s for _, state in best for s in _tones_on(observed, state, only=TILED)]
+    return sorted(found, key=lambda s: s.cost)[:1]
 
 
 def _sharpened(observed: Observed, loss: float, state: State) -> tuple[float, State]:
@@ -120,11 +132,12 @@ def _lines(observed: Observed) -> tuple[str, ...]:
     return tuple(n for n in LINES if observed.channels != 1 or not n.endswith("_each"))
 
 
-def _tones_on(observed: Observed, state: State, *, lines_only: bool) -> list[Scored]:
+def _tones_on(observed: Observed, state: State, *, only: tuple[str, ...]) -> list[Scored]:
     """Score the tones of whole pictures behind and before one geometry, on few probes first."""
-    tones: list[tuple] = [(name, None) for name in _lines(observed)]
-    if not lines_only:
-        tones += [(name, None) for name in ("equalize_each", "equalize_luma")]
+    lines_only = only == LINES
+    tones: list[tuple] = [(name, None) for name in _lines(observed) if name in only]
+    tones += [(name, None) for name in EQUAL if name in only]
+    if TILED[0] in only:
         on = "gray" if observed.channels == 1 else "lab"
         tones += [("clahe", (clip, n, on)) for n in (8, 4) for clip in (2.0, 3.0, 4.0, 40.0)]
     mixes: tuple = ((),)
