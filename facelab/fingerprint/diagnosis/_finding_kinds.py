@@ -206,7 +206,7 @@ def ordered(findings: list[Finding]) -> tuple[list[Finding], list[str]]:
         if f.kind == "size":
             return -2.0  # tensors of another size cannot be fed at all
         share = shares[f.kind]
-        return -1.0 if share is None else -round(share, 1)
+        return -0.9 if share is None else -round(share, 1)
 
     notes = [
         f"{f.kind} explains {shares[f.kind]:.1%} only: training {f.training}; inference {f.inference}"

@@ -54,7 +54,7 @@ def explain(a: Linear, b: Linear, *, whole: bool = False, bent: bool = False) ->
     """
     if a.matrix.shape[0] != b.matrix.shape[0]:
         return _other_channels(a, b)
-    slack = (2.5 if bent else 1.0) + max(0.0, abs(b.loss - a.loss) - 0.5)
+    slack = (3.5 if bent else 1.0) + max(0.0, abs(b.loss - a.loss) - 0.5)
     best: tuple | None = None
     for changes, matrix, offset in _colours(a, b):
         error = float(np.abs(shares_of(matrix) - shares_of(b.matrix)).max())
