@@ -28,6 +28,12 @@ def _trusting(ctx: click.Context, param: click.Parameter, value: bool) -> None:
         os.environ["FACELAB_TRUST_MODEL"] = "1"
 
 
+strict_option = click.option(
+    "--strict",
+    is_flag=True,
+    help="Exit with 1 where a figure is so absurd that the input is likely wrong.",
+)
+
 trust_model_option = click.option(
     "--trust-model",
     is_flag=True,
@@ -128,6 +134,11 @@ def emit(value: Any, *, as_json: bool, text: str) -> None:
 def note(message: str) -> None:
     """Print a remark on standard error."""
     echo(escape.block(message), err=True)
+
+
+def warn_first(text: str, suspicion: Any | None) -> str:
+    """Return a report's text with a suspicion as its first line."""
+    return text if suspicion is None else f"{suspicion}\n{text}"
 
 
 def progress(iterable, *, description: str, total: int | None = None):

@@ -6,7 +6,16 @@ from pathlib import Path
 
 import click
 
-from facelab.commands.common import SEED, THREADS, FloatRange, OutPath, note, progress
+from facelab.commands.common import (
+    SEED,
+    THREADS,
+    FloatRange,
+    OutPath,
+    note,
+    progress,
+    strict_option,
+    warn_first,
+)
 from facelab.commands.json_file import emit_file, json_file_option
 
 
@@ -72,8 +81,11 @@ from facelab.commands.json_file import emit_file, json_file_option
     metavar="F.npz",
     help="Write a, b, same, failed (and ids) for `facelab eval verification`.",
 )
+@strict_option
 @json_file_option
+@click.pass_context
 def command(
+    ctx,
     model,
     pairs_path,
     images,
@@ -87,6 +99,7 @@ def command(
     replicates,
     seed,
     out,
+    strict,
     json_path,
 ) -> None:
     """Evaluate an embedder on labelled pairs of photographs, from detection to threshold.
@@ -95,6 +108,7 @@ def command(
     unless the embedder's owner compares raw ones (dlib).
     """
     from facelab import detection, embedding
+    from facelab.metrics.plausibility import question_pairs
 
     pairs = _chosen(embedding.read_pairs(pairs_path), groups)
     embedder = _embedder(model, family, spec, threads, align)
@@ -118,9 +132,13 @@ def command(
         )
     for warning in result.figures["warnings"]:
         note(f"note: {warning}")
+    arrays = _arrays(result.vectors, result.pairs)
     if out:
-        _write(out, result.vectors, result.pairs)
-    emit_file(result.to_dict(), json_path, text=str(result))
+        _write(out, arrays, result.pairs)
+    suspicion = question_pairs(arrays["a"], arrays["b"], arrays["same"], failed=arrays["failed"])
+    value = result.to_dict() | {"suspicion": suspicion and suspicion.to_dict()}
+    emit_file(value, json_path, text=warn_first(str(result), suspicion))
+    ctx.exit(1 if strict and suspicion else 0)
 
 
 def _embedder(
@@ -153,14 +171,19 @@ def _chosen(pairs, groups: tuple[str, ...]):
     return pairs.take(np.isin(pairs.group, groups))
 
 
-def _write(path: str, rows: dict, pairs) -> None:
+def _arrays(rows: dict, pairs) -> dict:
+    import numpy as np
+
+    a, b = (np.stack([rows[n] for n in side]) for side in (pairs.a, pairs.b))
+    return {"a": a, "b": b, "same": pairs.same, "failed": np.isnan(a[:, 0]) | np.isnan(b[:, 0])}
+
+
+def _write(path: str, arrays: dict, pairs) -> None:
     import numpy as np
 
     from facelab.core.files import atomic_path
 
-    a, b = (np.stack([rows[n] for n in side]) for side in (pairs.a, pairs.b))
-    arrays = {"a": a, "b": b, "same": pairs.same, "failed": np.isnan(a[:, 0]) | np.isnan(b[:, 0])}
     if pairs.first is not None:
-        arrays["ids"] = np.stack([pairs.first, pairs.second], axis=1)
+        arrays = arrays | {"ids": np.stack([pairs.first, pairs.second], axis=1)}
     with atomic_path(path) as tmp, tmp.open("wb") as f:
         np.savez_compressed(f, **arrays)

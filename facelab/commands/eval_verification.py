@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from facelab.commands.common import SEED, FloatRange, note, progress
+from facelab.commands.common import SEED, FloatRange, note, progress, strict_option, warn_first
 from facelab.commands.json_file import emit_file, json_file_option
 from facelab.core.errors import BadInputError, at
 
@@ -84,12 +84,16 @@ if TYPE_CHECKING:
     help="Bootstrap replicates (over identities where they are known, over pairs otherwise).",
 )
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of the bootstrap.")
+@strict_option
 @json_file_option
-def command(as_is, fars, replicates, seed, json_path, **given) -> None:
+@click.pass_context
+def command(ctx, as_is, fars, replicates, seed, strict, json_path, **given) -> None:
     """Evaluate embeddings of pairs by the reference protocol (LFW's ten folds), with honest intervals.
 
-    Distances are squared L2 between L2-normalised embeddings; "same" is distance < threshold.
+    Distances are squared L2 between L2-normalised embeddings; "same" is distance < threshold. Figures that only a wrong
+    input gives are questioned: inverted labels, embeddings that are all alike, sides or labels out of step.
     """
+    from facelab.metrics.plausibility import question_pairs
     from facelab.metrics.verification import check_same, distances
     from facelab.metrics.verification_report import as_text, evaluate
 
@@ -108,7 +112,10 @@ def command(as_is, fars, replicates, seed, json_path, **given) -> None:
     value["normalised"], value["flip"] = not as_is, given["flip"]
     for warning in value["warnings"]:
         note(f"note: {warning}")
-    emit_file(value, json_path, text=as_text(value))
+    suspicion = question_pairs(arrays.a, arrays.b, same, failed=arrays.failed)
+    value["suspicion"] = suspicion and suspicion.to_dict()
+    emit_file(value, json_path, text=warn_first(as_text(value), suspicion))
+    ctx.exit(1 if strict and suspicion else 0)
 
 
 def _read(

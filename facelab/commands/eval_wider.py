@@ -6,9 +6,11 @@ from dataclasses import asdict
 
 import click
 
-from facelab.commands.common import SEED, Float, FloatRange, note
+from facelab.commands.common import SEED, Float, FloatRange, note, strict_option, warn_first
 from facelab.commands.json_file import emit_file, json_file_option
 
+ABSURD = 0.3
+"""An AP of every subset below this is questioned: working detectors reach more on the easy faces."""
 BREAKDOWNS = ("size", "blur", "occlusion", "pose", "illumination", "expression")
 
 
@@ -61,8 +63,11 @@ BREAKDOWNS = ("size", "blur", "occlusion", "pose", "illumination", "expression")
     is_flag=True,
     help="Refuse predictions that lack an image of the ground truth.",
 )
+@strict_option
 @json_file_option
+@click.pass_context
 def command(
+    ctx: click.Context,
     predictions: str,
     ground_truth: str,
     iou: float,
@@ -71,17 +76,20 @@ def command(
     replicates: int,
     seed: int,
     require_complete: bool,
+    strict: bool,
     json_path: str | None,
 ) -> None:
     """Compute WIDER FACE AP (easy, medium, hard) from standard prediction files.
 
-    Identical to the reference evaluators; unsorted files are sorted and named; intervals resample images.
+    Identical to the reference evaluators; unsorted files are sorted and named; intervals resample images. An AP that
+    only a wrong input gives is questioned: corners, centres, relative boxes, another size or column order are tried.
     """
     import numpy as np
 
     from facelab.core.errors import BadInputError
     from facelab.datasets import load_ground_truth, load_predictions
     from facelab.metrics.detection import average_precision, match
+    from facelab.metrics.plausibility import question_boxes
 
     truth = load_ground_truth(ground_truth)
     read = load_predictions(predictions, truth.names)
@@ -136,7 +144,11 @@ def command(
         for n, c in curves.items()
         if c.faces
     }
-    emit_file(value, json_path, text=_text(value))
+    absurd = max((v for v in ap.values() if v is not None), default=1.0) < ABSURD
+    suspicion = question_boxes(boxes, truth.boxes) if absurd else None
+    value["suspicion"] = suspicion and suspicion.to_dict()
+    emit_file(value, json_path, text=warn_first(_text(value), suspicion))
+    ctx.exit(1 if strict and suspicion else 0)
 
 
 def _warnings(read, constant: bool) -> list[str]:

@@ -6,6 +6,7 @@ from . import (
     landmarks,
     liveness,
     operating,
+    plausibility,
     verification,
     verification_report,
 )
@@ -18,6 +19,7 @@ __all__ = [
     "landmarks",
     "liveness",
     "operating",
+    "plausibility",
     "verification",
     "verification_report",
 ]
