@@ -14,7 +14,9 @@ from facelab.commands.common import (
     emit,
     json_option,
     note,
+    strict_option,
     trust_model_option,
+    warn_first,
 )
 from facelab.core.errors import BadInputError, UnsupportedError
 
@@ -36,6 +38,27 @@ crop_option = click.option(
     show_default=True,
     metavar="detect|whole|NAME",
     help="Where a picture has no box: the largest face that a detector finds, or all of it.",
+)
+spec_option = click.option(
+    "--spec",
+    metavar="JSON",
+    help="Preprocessing spec instead of the one beside the model.",
+)
+
+
+def _label_map(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict:
+    for value in values:
+        if value.count("=") != 1:
+            raise click.BadParameter(f"{value!r} is not LABEL=EMOTION", ctx, param)
+    return dict(value.split("=") for value in values)
+
+
+label_map_option = click.option(
+    "--label-map",
+    multiple=True,
+    callback=_label_map,
+    metavar="LABEL=EMOTION",
+    help="The emotion that a label of the model means (repeat); common spellings are known.",
 )
 votes_option = click.option(
     "--ferplus",
@@ -349,23 +372,45 @@ def _train_text(data: str, o: dict, as_json: bool) -> None:
 )
 @crop_option
 @votes_option
+@spec_option
+@label_map_option
 @trust_model_option
+@strict_option
 @json_option
-def evaluate(model, data, classes, n, seed, everything, workers, crop, ferplus, as_json) -> None:
-    """Evaluate an exported classifier (a .tflite or the folder of a training; the last one trained by default).
+@click.pass_context
+def evaluate(
+    ctx,
+    model,
+    data,
+    classes,
+    n,
+    seed,
+    everything,
+    workers,
+    crop,
+    ferplus,
+    spec,
+    label_map,
+    strict,
+    as_json,
+) -> None:
+    """Evaluate a classifier: a name of the catalogue, a .tflite, .onnx or Keras file, or the folder of a training.
+
+    By default that is the last one trained. A file of your own needs its preprocessing (.preprocess.json) and its
+    labels (inside it, or labels.txt) beside it. Labels in another order than the outputs are found and reported.
 
     Prints accuracy with a bootstrap interval, precision, recall and F1 a class, the confusion table and the expected
     calibration error. The file is run as a device runs it, with the preprocessing that lies beside it.
     """
     from facelab import emotion
-    from facelab.emotion import EmotionClassifier, unseen
     from facelab.emotion import evaluate as run
+    from facelab.emotion import unseen
 
     if model is not None and _is_text(Path(model)):
         _evaluate_text(Path(model), data, as_json)
         return
-    classifier = EmotionClassifier(emotion.find_model(model))
-    wanted = emotion.classes_of(classes or ",".join(classifier.classes))
+    classifier = emotion.load(model, spec=spec, label_map=label_map)
+    wanted = emotion.classes_of(classes) if classes else classifier.emotions
     collected = emotion.collect(
         data,
         classifier.spec,
@@ -394,11 +439,16 @@ def evaluate(model, data, classes, n, seed, everything, workers, crop, ferplus, 
             fix="give faces that it has not seen, or count them with --all",
         )
     result = run(classifier, faces)
+    if classifier.logits:
+        note("the model's outputs are no probabilities: a softmax is applied")
+    suspicion = result.question(classifier)
+    value = {"suspicion": suspicion and suspicion.to_dict()}
     emit(
-        result.to_dict() | {"data": collected.source, "left_out": left},
+        result.to_dict() | {"data": collected.source, "left_out": left} | value,
         as_json=as_json,
-        text=_summary(result),
+        text=warn_first(_summary(result), suspicion),
     )
+    ctx.exit(1 if strict and suspicion else 0)
 
 
 def _is_text(path: Path) -> bool:
@@ -424,7 +474,7 @@ def _evaluate_text(path: Path, data: str, as_json: bool) -> None:
     "--model",
     default=None,
     metavar="FILE|DIR",
-    help="A .tflite or the folder of a training.  [default: the last one trained]",
+    help="A name of the catalogue, a model file, or the folder of a training.  [default: the last one trained]",
 )
 @click.option(
     "--detector",
@@ -439,22 +489,23 @@ def _evaluate_text(path: Path, data: str, as_json: bool) -> None:
     metavar="SCORE",
     help="Drop faces below this score of the detector.",
 )
+@spec_option
+@label_map_option
 @trust_model_option
 @json_option
-def predict_(source, model, detector, least, as_json) -> None:
+def predict_(source, model, detector, least, spec, label_map, as_json) -> None:
     """Find the faces of a picture or of a folder's pictures, crop them by the model's spec, and classify them.
 
     With a model of the text back end, IMAGE_OR_DIR is a sentence, a file of sentences (one a line), or a CSV with a
     column `text`.
     """
     from facelab import detection, emotion
-    from facelab.emotion import EmotionClassifier
 
     if model is not None and _is_text(Path(model)):
         _predict_text(source, Path(model), as_json)
         return
     files = detection.find_images(source)
-    classifier = EmotionClassifier(emotion.find_model(model))
+    classifier = emotion.load(model, spec=spec, label_map=label_map)
     options = {} if least is None else {"score_threshold": least}
     finder = detection.load(emotion.detector_name(detector), **options)
     found = emotion.predict_files(files, finder, classifier)

@@ -6,6 +6,7 @@ from ._evaluate import Answers, Evaluation, evaluate, in_classes
 from ._jobs import interpreter, modelmaker_interpreter
 from ._predict import default_folder, find_model, predict, predict_files, remember
 from ._prepare import Collected, check_crop, classes_of, collect, detector_name, is_fer, prepare
+from ._registry import available, load
 from ._spec import emotion_spec, quantized, to_tensor
 from ._split_file import as_trained, unseen, write_split
 from ._train import MODEL, Settings, check, train, train_and_evaluate
@@ -21,6 +22,7 @@ __all__ = [
     "FaceSet",
     "Settings",
     "as_trained",
+    "available",
     "backbones",
     "check",
     "check_crop",
@@ -35,6 +37,7 @@ __all__ = [
     "in_classes",
     "interpreter",
     "is_fer",
+    "load",
     "modelmaker_interpreter",
     "predict",
     "predict_files",

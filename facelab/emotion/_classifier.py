@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from facelab.core.errors import BadInputError
-from facelab.emotion._spec import crop_face, to_tensor
+from facelab.datasets.labels import SEVEN
+from facelab.emotion._labels import emotions, read_labels
+from facelab.emotion._spec import crop_face, face_size, to_tensor
 from facelab.preprocess import PreprocessSpec
-from facelab.preprocess.tflite_metadata import read_metadata
 from facelab.zoo.runtimes import open_model
 
 
 class EmotionClassifier:
     """A classifier file (`.tflite`, `.onnx`, `.keras`) with the spec beside it (`<model>.preprocess.json`).
 
-    `classes` are the labels inside the file, or of `labels.txt` beside it. Integer inputs are quantised by the spec's
-    own `quantize` stage (round half to even, saturating), never by a cast; integer outputs are dequantised by the
-    file's scale and zero point.
+    `labels` are the names inside the file, or of `labels.txt` beside it, in the order of the outputs; `classes` the
+    same under facelab's names of emotions (`angry` is anger), where `label_map` and then the usual spellings give one.
+    Outputs that are no probabilities are taken for logits (`logits`) and go through a softmax. `suspicion` says where
+    the file and `labels.txt` disagree. Integer inputs are quantised by the spec's own `quantize` stage (round half to
+    even, saturating), never by a cast; integer outputs are dequantised by the file's scale and zero point.
     """
 
     def __init__(
@@ -28,6 +32,8 @@ class EmotionClassifier:
         *,
         spec: PreprocessSpec | None = None,
         threads: int | None = None,
+        labels: Sequence[str] | None = None,
+        label_map: Mapping[str, str] | None = None,
     ):
         path = Path(path)
         beside = _spec_file(path)
@@ -39,9 +45,16 @@ class EmotionClassifier:
                 fix="give the spec, or export the model with facelab emotion train",
             )
         self.path = path
+        self.logits = False
         self.spec = spec or PreprocessSpec.load(beside)
         self.model = open_model(path, threads=threads, spec=self.spec)
-        self.classes = _classes(path)
+        if labels is None:
+            labels, self.suspicion = read_labels(path, self.model)
+        else:
+            self.suspicion = None
+        self.labels = tuple(labels)
+        self.classes = emotions(self.labels, label_map or {}, where=path)
+        face_size(self.spec)  # a spec that cannot cut faces is refused here
         width = self.model.outputs[0].shape[-1]
         if width not in (None, len(self.classes)):
             raise BadInputError(
@@ -52,18 +65,41 @@ class EmotionClassifier:
                 fix="correct labels.txt",
             )
 
+    @property
+    def emotions(self) -> tuple[str, ...]:
+        """The classes that are among the seven emotions, sorted. Raises BadInputError for fewer than two."""
+        found = tuple(sorted(c for c in self.classes if c in SEVEN))
+        if len(found) < 2:
+            raise BadInputError(
+                "the model's labels are no emotions that facelab knows",
+                where=self.path,
+                expected=f"two or more of {', '.join(SEVEN)}",
+                got=", ".join(self.labels),
+                fix="say what its labels mean with --label-map LABEL=EMOTION",
+            )
+        return found
+
     def probabilities(self, crops: np.ndarray) -> np.ndarray:
         """Return (n, classes) float32 for uint8 crops (n, size, size, 3) made by this classifier's spec."""
-        out = np.empty((len(crops), len(self.classes)), np.float32)
-        for i, tensor in enumerate(to_tensor(self.spec, crops)):
-            out[i] = self._dequantized(self.model.run(tensor[None])[0])[0]
-        return out
+        return self.answers(to_tensor(self.spec, crops))
+
+    def answers(self, tensors: np.ndarray) -> np.ndarray:
+        """Return probabilities (n, classes) float32 for the model's own inputs (n, …)."""
+        from scipy.special import softmax
+
+        out = np.empty((len(tensors), len(self.classes)), np.float32)
+        for i, tensor in enumerate(tensors):
+            out[i] = self._dequantized(self.model.run(tensor[None])[0]).reshape(-1)
+        # rounding to whole numbers moves a sum by a few hundredths, logits by far more
+        if len(out) and (out.min() < -0.05 or np.abs(out.sum(axis=1) - 1).max() > 0.1):
+            self.logits = True
+        return softmax(out, axis=1) if self.logits else out
 
     def classify(self, image, boxes: np.ndarray) -> np.ndarray:
         """Return (n, classes) float32 for the faces in `boxes` (n, 4) xyxy of an image (path, bytes or RGB pixels)."""
         crops = [crop_face(self.spec, image, tuple(float(v) for v in box)) for box in boxes]
-        size = self.spec.find("resize").size
-        return self.probabilities(np.array(crops, np.uint8).reshape(-1, size[1], size[0], 3))
+        width, height = face_size(self.spec)
+        return self.probabilities(np.array(crops, np.uint8).reshape(-1, height, width, 3))
 
     def _dequantized(self, raw: np.ndarray) -> np.ndarray:
         if raw.dtype.kind == "f":
@@ -81,18 +117,3 @@ def _spec_file(path: Path) -> Path:
         if path.suffix.lower() in (".keras", ".h5") and not own.is_file() and twin.is_file()
         else own
     )
-
-
-def _classes(path: Path) -> tuple[str, ...]:
-    inside = read_metadata(path) if path.suffix == ".tflite" else None
-    if inside and inside["labels"]:
-        return tuple(inside["labels"])
-    beside = path.with_name("labels.txt")
-    if not beside.is_file():
-        raise BadInputError(
-            "the model's labels are unknown",
-            where=path,
-            expected="metadata with labels or labels.txt",
-            fix="put a labels.txt beside it, one class a line",
-        )
-    return tuple(beside.read_text(encoding="utf-8").split())

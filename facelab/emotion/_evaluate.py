@@ -12,8 +12,10 @@ from facelab.core.errors import BadInputError
 from facelab.core.hashing import sha256_file
 from facelab.emotion._classifier import EmotionClassifier
 from facelab.emotion._data import FaceSet
+from facelab.emotion._spec import to_tensor
 from facelab.metrics import classification as metrics
 from facelab.metrics.intervals import Interval
+from facelab.metrics.plausibility import Suspicion, question_answers, question_inputs
 
 SCHEMA = "facelab.emotion-evaluation/1"
 
@@ -53,6 +55,21 @@ class Evaluation(Answers):
         """Return the indices of up to `n` mistakes, those with the most confident wrong answers first."""
         wrong = np.flatnonzero(~self.right)
         return wrong[np.argsort(-self.probabilities[wrong].max(axis=1), kind="stable")][:n]
+
+    def question(self, classifier: EmotionClassifier) -> Suspicion | None:
+        """Return the likely cause where the labels or the figures can only be wrong, tested by trying it."""
+        labels, spec = self.faces.labels, classifier.spec
+        return (
+            classifier.suspicion
+            or question_answers(labels, self.predicted, classifier.classes)
+            or question_inputs(
+                self.faces.images,
+                labels,
+                lambda x: classifier.answers(x).argmax(axis=1),
+                classes=len(classifier.classes),
+                prepare=lambda images: to_tensor(spec, images),
+            )
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return every figure as plain JSON (`facelab.emotion-evaluation/1`)."""

@@ -80,7 +80,7 @@ def remember(folder: Path) -> None:
 
 
 def find_model(given: str | os.PathLike | None = None) -> Path:
-    """Return the model file: `given` (a `.tflite`, or the folder of a training or quantisation), else the one
+    """Return the model file: `given` (a file, or the folder of a training or quantisation), else the one
     trained last.
 
     Trained last is the newest of what the command trained and what notebook 03 left. Raises MissingAssetError naming
@@ -93,7 +93,7 @@ def find_model(given: str | os.PathLike | None = None) -> Path:
             raise MissingAssetError(
                 "there is no model",
                 where=path,
-                expected="a .tflite file or its folder",
+                expected="a .tflite, .onnx or .keras file, or its folder",
                 fix="check the path, or train one: facelab emotion train --data synthetic",
             )
         return path
@@ -115,13 +115,17 @@ def find_model(given: str | os.PathLike | None = None) -> Path:
 
 
 def _inside(folder: Path) -> Path:
-    """Return a folder's model: what a training wrote, else the only `.tflite` there (what `facelab quantize` wrote)."""
-    found = [folder / MODEL] if (folder / MODEL).is_file() else sorted(folder.glob("*.tflite"))
+    """Return a folder's model: what a training wrote, else the only `.tflite` or `.onnx` (of `facelab quantize`)."""
+    found = (
+        [folder / MODEL]
+        if (folder / MODEL).is_file()
+        else (sorted(folder.glob("*.tflite")) or sorted(folder.glob("*.onnx")))
+    )
     if len(found) > 1:
         raise BadInputError(
             "the folder holds several models",
             where=folder,
-            expected="one .tflite",
+            expected="one model",
             got=", ".join(p.name for p in found[:8]),
             fix="name the file",
         )

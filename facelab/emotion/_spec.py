@@ -1,12 +1,15 @@
-"""The preprocessing of facelab's emotion classifiers, and its two halves: pixels, and numbers."""
+"""The preprocessing of emotion classifiers, and its two halves: pixels, and numbers."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from facelab.preprocess import DECODE_RGB, PreprocessSpec, apply
+from facelab.core.errors import BadInputError, UnsupportedError
+from facelab.detection import in_order
+from facelab.preprocess import DECODE_RGB, PreprocessSpec, apply, read_image
 
 SIZE, MARGIN = 64, 0.1
+BACKENDS = ("pillow", "opencv", "reference")
 PIXEL_OPS = ("decode", "orient", "color", "crop", "align", "resize", "pad")
 
 
@@ -54,12 +57,49 @@ def pixel_part(spec: PreprocessSpec) -> PreprocessSpec:
 
 def number_part(spec: PreprocessSpec) -> PreprocessSpec:
     """Return the stages after the pixels, behind a decode stage that takes the pixels as they are."""
-    size = spec.find("resize").size
-    decode = {"op": "decode", "format": "rgb24", "order": "rgb", "size": list(size)}
+    order, (width, height) = pixel_order(spec), face_size(spec)
+    form = {"rgb": "rgb24", "bgr": "bgr24", "gray": "gray8"}[order]
+    decode = {"op": "decode", "format": form, "order": order, "size": [width, height]}
     return PreprocessSpec(
         f"{spec.name}-numbers",
         [decode, *(s.to_dict() for s in spec.stages if s.op not in PIXEL_OPS)],
     )
+
+
+def pixel_order(spec: PreprocessSpec) -> str:
+    """Return the channel order of the pixels that normalisation sees: `rgb`, `bgr` or `gray`."""
+    stage = next((s for s in reversed(spec.stages) if s.op == "color"), None)
+    return spec.input_order if stage is None else str(stage.to_dict()["to"])
+
+
+def face_size(spec: PreprocessSpec) -> tuple[int, int]:
+    """Return (width, height) of a face crop. Raises UnsupportedError where a spec cannot crop classified faces.
+
+    >>> face_size(emotion_spec(48))
+    (48, 48)
+    """
+    ops = [s.op in PIXEL_OPS for s in spec.stages]
+    shape = pixel_part(spec).output_shape()
+    height, width = (*shape, None, None)[:2]
+    if (
+        ops != sorted(ops, reverse=True)
+        or pixel_order(spec) not in ("rgb", "bgr", "gray")
+        or not (height and width)
+    ):
+        raise UnsupportedError(
+            "faces cannot be cut by this preprocessing",
+            where=spec.name,
+            expected="stages on pixels (RGB, BGR or gray, of a fixed size) before stages on numbers",
+            got=" → ".join(s.op for s in spec.stages),
+            fix="describe the model's input by a resize to its size, then normalize, layout and cast",
+        )
+    return int(width), int(height)
+
+
+def has_face_crop(spec: PreprocessSpec) -> bool:
+    """Return whether the spec itself says how much around a face's box is cut."""
+    crop = spec.find("crop")
+    return crop is not None and crop.region == "face"
 
 
 def quantized(spec: PreprocessSpec, *, scale: float, zero_point: int, dtype: str) -> PreprocessSpec:
@@ -80,16 +120,63 @@ def quantized(spec: PreprocessSpec, *, scale: float, zero_point: int, dtype: str
 
 
 def crop_face(spec: PreprocessSpec, image, face) -> np.ndarray:
-    """Return one face as uint8 (size, size, 3): `image` is a path, bytes or RGB pixels, `face` a box (x1, y1, x2, y2).
+    """Return one face as RGB uint8 (height, width, 3); a gray spec's crop has three equal channels.
 
-    Runs on Pillow, which is three times faster than the reference and differs from it by one step of 255 at most.
+    `image` is a path, bytes or RGB pixels, `face` a box (x1, y1, x2, y2). Runs on Pillow where it does what the spec
+    says, which is three times faster than the reference and differs from it by one step of 255 at most, else on the
+    first backend that does. A spec without a crop of the face gets the box's own pixels.
     """
-    return apply(pixel_part(spec), image, face=face, backend="pillow")
+    own = has_face_crop(spec)
+    if not own or spec.input_order != "rgb":
+        image = in_order(_cut(_pixels(image), None if own else face), spec.input_order)
+    made = _by_first(pixel_part(spec), image, face if own else None)
+    if made.dtype != np.uint8:
+        raise UnsupportedError(
+            "the pixels of a face are not whole numbers by this preprocessing",
+            where=spec.name,
+            expected="uint8 after the last stage on pixels",
+            got=made.dtype,
+            fix="state the rounding of the resize: half_up or half_even",
+        )
+    made = made.reshape(*made.shape[:2], -1)
+    if made.shape[2] == 1:
+        return np.repeat(made, 3, axis=2)
+    return made[..., ::-1] if pixel_order(spec) == "bgr" else made
+
+
+def _by_first(spec: PreprocessSpec, image, face) -> np.ndarray:
+    for backend in BACKENDS[:-1]:
+        try:
+            return apply(spec, image, face=face, backend=backend)
+        except UnsupportedError:  # every backend does what the spec says, or refuses
+            continue
+    return apply(spec, image, face=face, backend=BACKENDS[-1])
+
+
+def _pixels(image) -> np.ndarray:
+    return image if isinstance(image, np.ndarray) else read_image(image)
+
+
+def _cut(image: np.ndarray, box) -> np.ndarray:
+    if box is None:
+        return image
+    x1, y1, x2, y2 = (round(float(v)) for v in box)
+    part = image[max(y1, 0) : max(y2, 0), max(x1, 0) : max(x2, 0)]
+    if not part.size:
+        raise BadInputError(
+            "the face box lies outside the image",
+            expected="a box in the image",
+            got=box,
+            fix="correct the box",
+        )
+    return np.ascontiguousarray(part)
 
 
 def to_tensor(spec: PreprocessSpec, images: np.ndarray) -> np.ndarray:
-    """Return the model's input for uint8 crops (n, size, size, 3): the spec's number stages, image by image."""
-    numbers = number_part(spec)
+    """Return the model's input for RGB uint8 crops (n, height, width, 3): the spec's number stages, image by image."""
+    numbers, order = number_part(spec), pixel_order(spec)
     if not len(images):
         return np.empty((0, *numbers.output_shape()[1:]), numbers.output_dtype)
-    return np.concatenate([apply(numbers, image) for image in images])
+    if order != "rgb":
+        images = images[..., :1] if order == "gray" else images[..., ::-1]
+    return np.concatenate([apply(numbers, np.ascontiguousarray(image)) for image in images])

@@ -19,7 +19,7 @@ from facelab.core.hashing import sha256_json
 from facelab.datasets import FER2013_CLASSES, load_fer2013, load_ferplus, load_image_folder
 from facelab.datasets.labels import DROP, NAMES, THREE, map_label, table_for
 from facelab.emotion._data import FaceSet
-from facelab.emotion._spec import crop_face
+from facelab.emotion._spec import crop_face, face_size, has_face_crop
 from facelab.preprocess import PreprocessSpec, read_image
 
 Box = tuple[float, float, float, float]
@@ -274,7 +274,7 @@ def load_rows(
     picture. Raises BadInputError naming the file for an image that cannot be read.
     """
     rows, classes = list(rows), tuple(classes)
-    width, height = spec.find("resize").size
+    width, height = face_size(spec)
     crops = np.empty((len(rows), height, width, 3), np.uint8)
     for crop, row in zip(crops, rows):
         image = read_image(row.file)
@@ -292,7 +292,7 @@ def load_rows(
 def whole(image: np.ndarray, spec: PreprocessSpec) -> Box:
     """Return the box whose crop by the spec, margin and all, is the whole image."""
     height, width = image.shape[:2]
-    inner = 1 / (1 + 2 * spec.find("crop").margin)
+    inner = 1 / (1 + 2 * spec.find("crop").margin) if has_face_crop(spec) else 1.0
     left, top = width * (1 - inner) / 2, height * (1 - inner) / 2
     return left, top, width - left, height - top
 
@@ -325,7 +325,7 @@ def fer(
         names = [name or "unknown" for name in chosen]
     emotions = [map_label(name, narrowed, where=path) for name in names]
     keep = [i for i, emotion in enumerate(emotions) if emotion != DROP]
-    width, height = spec.find("resize").size
+    width, height = face_size(spec)
     crops = np.empty((len(keep), height, width, 3), np.uint8)
     for crop, i in zip(crops, keep):
         image = np.repeat(read.images[i][..., None], 3, axis=2)

@@ -323,13 +323,14 @@ def question_answers(
     if n < 5 * k or support == 0 or after - before < max(0.1 * n, 8):
         return None
     share = table[place[moved], np.flatnonzero(moved)].sum() / support
-    if share < 0.4:
+    was = table[place[moved], place[moved]].sum() / support
+    if share < max(0.3, 2 * was):
         return None
     order = [classes[i] for i in place]
     cause, words = _order_of(place, order, classes)
     return Suspicion(
         cause,
-        f"the labels look {words} than the model's outputs",
+        f"the labels {words} the model's outputs",
         f"accuracy {before / n:.4f}, and {after / n:.4f} with the outputs named {', '.join(order)}",
         "write the labels in the order of the outputs",
     )
@@ -339,10 +340,10 @@ def _order_of(place: np.ndarray, order: list[str], classes: Sequence[str]) -> tu
     k = len(place)
     shift = int(place[0])
     if shift and (place == (np.arange(k) + shift) % k).all():
-        return "labels_rotated", f"rotated by {min(shift, k - shift)}, in another order"
+        return "labels_rotated", f"look rotated by {min(shift, k - shift)} against"
     if list(classes) == sorted(classes):
-        return "labels_alphabetical", "sorted by the alphabet, in another order"
-    return "labels_reordered", "to stand in another order"
+        return "labels_alphabetical", "look sorted by the alphabet, unlike"
+    return "labels_reordered", "look to stand in another order than"
 
 
 def question_inputs(
@@ -352,15 +353,19 @@ def question_inputs(
     *,
     classes: int,
     most: int = 200,
+    prepare: Callable[[np.ndarray], np.ndarray] = lambda x: x,
 ) -> Suspicion | None:
     """Return the input range or channel order in which a classifier at or below the majority class is far better.
 
     `answer` gives the predicted class (n,) of tensors (n, height, width, channels) or (n, channels, …). At most `most`
-    images are tried, spread evenly.
+    images are tried, spread evenly; `prepare` makes tensors of what `tensors` holds.
     """
     chosen = np.unique(np.linspace(0, len(labels) - 1, min(most, len(labels))).round().astype(int))
-    x, y = np.asarray(tensors[chosen], np.float32), np.asarray(labels)[chosen]
-    if len(y) < 5 * classes or not np.ptp(x):
+    y = np.asarray(labels)[chosen]
+    if len(y) < 5 * classes:
+        return None
+    x = np.asarray(prepare(tensors[chosen]))
+    if x.dtype.kind != "f" or not np.ptp(x):  # an integer input has its own scale
         return None
     majority = float(np.bincount(y, minlength=classes).max() / len(y))
     before = float(np.mean(answer(x) == y))

@@ -33,6 +33,11 @@ class OnnxModel(Model):
 
     runtime = "onnx"
 
+    @property
+    def metadata(self) -> dict[str, str]:
+        """What the exporter wrote into the file, by key."""
+        return dict(self.handle.get_modelmeta().custom_metadata_map)
+
     def _compute(self, feed: dict[str, np.ndarray]):
         return self.handle.run(None, feed)
 

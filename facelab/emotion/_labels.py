@@ -1,0 +1,122 @@
+"""What a classifier's outputs mean: labels inside the file, in labels.txt, and facelab's names for them."""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from facelab.core.errors import BadInputError, did_you_mean
+from facelab.core.hashing import sha256_file
+from facelab.datasets.labels import NAMES, SEVEN, plain
+from facelab.metrics.plausibility import Suspicion
+from facelab.preprocess.tflite_metadata import read_metadata
+from facelab.zoo.catalogue import load_catalogue
+
+KEYS = ("labels", "classes", "names", "class_names")
+"""Keys of an ONNX file's metadata under which exporters write labels."""
+
+
+def read_labels(path: Path, model: Any) -> tuple[tuple[str, ...], Suspicion | None]:
+    """Return the labels of a model file in the order of its outputs, and where two sources disagree.
+
+    The file's own metadata come first, then `labels.txt` beside it, then the catalogue for a file that it knows.
+    """
+    inside, beside = _inside(path, model), _beside(path.with_name("labels.txt"))
+    if inside and beside and [plain(c) for c in inside] != [plain(c) for c in beside]:
+        return inside, Suspicion(
+            "labels_disagree",
+            "labels.txt and the model's own metadata name the outputs differently",
+            f"labels.txt: {', '.join(beside)}; metadata: {', '.join(inside)}, which are used",
+            "correct labels.txt, or export the model again",
+        )
+    found = inside or beside or _catalogued(path)
+    if not found:
+        raise BadInputError(
+            "the model's labels are unknown",
+            where=path,
+            expected="metadata with labels or labels.txt",
+            fix="put a labels.txt beside it, one class a line",
+        )
+    return found, None
+
+
+def _beside(path: Path) -> tuple[str, ...]:
+    if not path.is_file():
+        return ()
+    lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
+    lines = [line for line in lines if line]
+    return tuple(lines[0].split() if len(lines) == 1 else lines)
+
+
+def _inside(path: Path, model: Any) -> tuple[str, ...]:
+    if path.suffix.lower() == ".tflite":
+        found = read_metadata(path)
+        return tuple(found["labels"]) if found and found["labels"] else ()
+    metadata = getattr(model, "metadata", {})
+    return next((v for k in KEYS if (v := _parsed(metadata.get(k, "")))), ())
+
+
+def _parsed(text: str) -> tuple[str, ...]:
+    """Return the labels in a JSON or Python list or mapping by index, or in words separated by commas.
+
+    >>> _parsed("{0: 'angry', 1: 'happy'}"), _parsed('["a", "b"]'), _parsed("a, b"), _parsed("")
+    (('angry', 'happy'), ('a', 'b'), ('a', 'b'), ())
+    """
+    for read in (json.loads, ast.literal_eval):
+        try:
+            value = read(text)
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            continue
+        if isinstance(value, dict) and all(str(k).isdigit() for k in value):
+            value = [value[k] for k in sorted(value, key=int)]
+        if isinstance(value, list) and all(isinstance(v, str) for v in value):
+            return tuple(value)
+        return ()
+    return tuple(t for part in text.split(",") if (t := part.strip()))
+
+
+def _catalogued(path: Path) -> tuple[str, ...]:
+    if not path.is_file():
+        return ()
+    size = path.stat().st_size
+    alike = [e for e in load_catalogue() if e.bytes == size and e.sha256 and e.kind == "emotion"]
+    known = next((e for e in alike if e.sha256 == sha256_file(path)), None) if alike else None
+    return tuple(known.labels) if known else ()
+
+
+def emotions(
+    labels: Sequence[str], label_map: Mapping[str, str], *, where: object
+) -> tuple[str, ...]:
+    """Return facelab's name of each label; a label that is no emotion of the seven keeps its own.
+
+    >>> emotions(["angry", "Happy", "contempt", "meh"], {"meh": "neutral"}, where="m")
+    ('anger', 'joy', 'contempt', 'neutral')
+    """
+    unknown = [k for k in label_map if k not in labels]
+    wrong = [v for v in label_map.values() if v not in SEVEN]
+    if unknown or wrong:
+        name = (unknown or wrong)[0]
+        known = labels if unknown else SEVEN
+        raise BadInputError(
+            f"the label map names {name!r}{did_you_mean(name, known)}",
+            where=where,
+            expected=", ".join(known),
+            got=name,
+            fix="write LABEL=EMOTION for a label of the model",
+        )
+    found = tuple(label_map.get(c) or NAMES.get(plain(c)) or c for c in labels)
+    twice = sorted({c for c in found if found.count(c) > 1})
+    if twice:
+        raise BadInputError(
+            "two labels of the model mean one emotion",
+            where=where,
+            expected="one output for each emotion",
+            got=", ".join(
+                f"{c} from {'+'.join(x for x, y in zip(labels, found) if y == c)}" for c in twice
+            ),
+            fix="correct labels.txt or the label map",
+        )
+    return found

@@ -1,0 +1,76 @@
+"""Load an emotion classifier by name or file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from facelab.core.errors import BadInputError
+from facelab.emotion._classifier import EmotionClassifier
+from facelab.emotion._predict import find_model
+from facelab.preprocess import PreprocessSpec
+from facelab.zoo.catalogue import ModelEntry, load_catalogue
+from facelab.zoo.families import given_spec, is_here
+from facelab.zoo.store import require
+
+
+def available() -> list[ModelEntry]:
+    """Return the catalogue's emotion classifiers whose files are on this machine. Downloads nothing."""
+    return [e for e in load_catalogue().of_kind("emotion") if e.spec is not None and is_here(e)]
+
+
+def load(
+    name_or_path: str | os.PathLike | None = None,
+    *,
+    spec: PreprocessSpec | str | os.PathLike | None = None,
+    label_map: Mapping[str, str] | None = None,
+    threads: int | None = None,
+) -> EmotionClassifier:
+    """Load a classifier by its catalogue name, or from a file or the folder of a training.
+
+    Parameters
+    ----------
+    name_or_path
+        A name of `available()`, a `.tflite`, `.onnx` or Keras file with its spec and labels beside it, or a folder
+        that holds one; by default the classifier that was trained last.
+    spec
+        Replaces the file's own preprocessing: a `PreprocessSpec` or its JSON file.
+    label_map
+        The model's label → one of the seven emotions, for labels that are spelt otherwise.
+    threads
+        Threads of the runtime; by default all cores.
+
+    Returns
+    -------
+    EmotionClassifier
+        Ready to classify crops, or the faces in boxes of a picture.
+
+    Raises
+    ------
+    MissingAssetError
+        There is no such model.
+    BadInputError
+        The preprocessing or the labels are unknown.
+    """
+    catalogue, given = load_catalogue(), None if spec is None else given_spec(spec)
+    name = None if name_or_path is None else str(name_or_path)
+    if name in catalogue.names and not Path(name).exists():
+        entry = catalogue.model(name)
+        if entry.kind != "emotion":
+            raise BadInputError(
+                "the model is not an emotion classifier",
+                where=name,
+                expected=", ".join(e.name for e in catalogue.of_kind("emotion")),
+                got=entry.kind,
+                fix="name one of these, or a file",
+            )
+        return EmotionClassifier(
+            require(entry),
+            spec=given or entry.spec,
+            threads=threads,
+            labels=entry.labels,
+            label_map=label_map,
+        )
+    path = find_model(name_or_path)
+    return EmotionClassifier(path, spec=given, threads=threads, label_map=label_map)

@@ -1,0 +1,171 @@
+"""Anybody's classifier: any spec and labels, with the labels compared and wrong ones reported."""
+
+import json
+
+import numpy as np
+import pytest
+
+from facelab import emotion
+from facelab.cli import run
+from facelab.core.errors import BadInputError, UnsupportedError
+from facelab.emotion import emotion_spec, sources, to_tensor
+from facelab.emotion._labels import emotions
+from facelab.emotion._spec import crop_face, face_size
+from facelab.preprocess import PreprocessSpec, apply
+
+LABELS = ("happy", "angry", "calm")
+GRAY = [
+    {"op": "decode", "format": "encoded", "order": "bgr", "idct": "accurate", "alpha": "drop"},
+    {"op": "color", "from": "bgr", "to": "gray", "weights": "bt601", "rounding": "half_up"},
+    {
+        "op": "resize",
+        "size": [6, 4],
+        "mode": "stretch",
+        "kernel": "bilinear",
+        "antialias": False,
+        "pixel_centers": "half",
+        "rounding": "half_up",
+    },
+    {"op": "normalize", "mean": [127.5], "scale": [127.5], "units": "0-255"},
+    {"op": "layout", "to": "nhwc"},
+    {"op": "cast", "dtype": "float32"},
+]
+BGR = [GRAY[0], *GRAY[2:]]
+
+
+def write_model(folder, stages, labels=LABELS, metadata=None):
+    """Write an ONNX classifier of brightness: dark is happy, middling angry, bright calm."""
+    import onnx
+    from onnx import helper
+    from onnx import numpy_helper as nh
+
+    channels = 1 if stages is GRAY else 3
+    w = np.array([[-3.0, 0, 3.0]], np.float32)
+    nodes = [
+        helper.make_node("ReduceMean", ["x"], ["m"], axes=[1, 2, 3], keepdims=0),
+        helper.make_node("Unsqueeze", ["m", "one"], ["u"]),
+        helper.make_node("MatMul", ["u", "w"], ["z"]),
+        helper.make_node("Add", ["z", "b"], ["y"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", 1, [1, 4, 6, channels])],
+        [helper.make_tensor_value_info("y", 1, [1, 3])],
+        [
+            nh.from_array(w, "w"),
+            nh.from_array(np.array([1]), "one"),
+            nh.from_array(np.array([0, 0.9, 0], np.float32), "b"),
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    helper.set_model_props(model, metadata or {})
+    onnx.save(model, str(folder / "own.onnx"))
+    PreprocessSpec("own", stages).save(folder / "own.preprocess.json")
+    if labels:
+        (folder / "labels.txt").write_text("\n".join(labels), encoding="utf-8")
+    return folder / "own.onnx"
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """Return a folder of labelled pictures: dark ones of joy, middling of anger, bright of neutral."""
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    for name, level in (("joy", 30), ("anger", 128), ("neutral", 225)):
+        (tmp_path / "faces" / name).mkdir(parents=True)
+        for i in range(12):
+            pixels = np.clip(rng.normal(level, 12, (20, 30, 3)), 0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "faces" / name / f"{i}.png")
+    return tmp_path / "faces"
+
+
+@pytest.mark.parametrize("stages", [GRAY, BGR], ids=["gray", "bgr"])
+def test_crop_and_tensor_are_what_the_spec_gives_in_one_go(stages):
+    rgb = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
+    spec = PreprocessSpec("own", stages)
+    crop = crop_face(spec, rgb, (5, 6, 45, 36))
+    assert crop.shape == (4, 6, 3) and face_size(spec) == (6, 4)
+    whole = apply(spec, np.ascontiguousarray(rgb[6:36, 5:45, ::-1]))
+    # OpenCV's fixed-point resize is within a level of the reference's
+    np.testing.assert_allclose(to_tensor(spec, crop[None]), whole, atol=1.01 / 127.5)
+
+
+@pytest.mark.parametrize("stages", [GRAY, BGR], ids=["gray", "bgr"])
+def test_the_commands_take_an_own_model(stages, pictures, tmp_path, capsys):
+    model = write_model(tmp_path, stages)
+    command = ["emotion", "evaluate", str(model), "--data", str(pictures), "--crop", "whole"]
+    assert run([*command, "--strict", "--json"]) == 0
+    value = json.loads(capsys.readouterr().out)
+    assert value["accuracy"]["value"] == 1 and value["suspicion"] is None
+    assert value["classes"] == ["joy", "anger", "neutral"]
+    assert 0 < value["ece"] < 0.6  # the outputs are logits, which a softmax made probabilities
+
+
+def test_labels_in_another_order_are_reported(pictures, tmp_path, capsys):
+    model = write_model(tmp_path, GRAY, labels=("angry", "calm", "happy"))
+    command = ["emotion", "evaluate", str(model), "--data", str(pictures), "--crop", "whole"]
+    assert run([*command, "--strict"]) == 1
+    first = capsys.readouterr().out.splitlines()[0]
+    assert first.startswith("warning: the labels look") and "joy, anger, neutral" in first
+    assert run(command) == 0
+
+
+def test_a_wrong_input_range_is_reported(pictures, tmp_path, capsys):
+    model = write_model(tmp_path, GRAY)
+    raw = [s | {"mean": [0.0], "scale": [1.0]} if s["op"] == "normalize" else s for s in GRAY]
+    PreprocessSpec("raw", raw).save(tmp_path / "raw.json")
+    command = ["emotion", "evaluate", str(model), "--data", str(pictures), "--crop", "whole"]
+    assert run([*command, "--strict", "--json", "--spec", str(tmp_path / "raw.json")]) == 1
+    assert json.loads(capsys.readouterr().out)["suspicion"]["cause"] == "input_range"
+
+
+def test_the_files_own_labels_are_compared_with_labels_txt(tmp_path):
+    names = {"names": "{0: 'happy', 1: 'angry', 2: 'calm'}"}
+    model = write_model(tmp_path, GRAY, metadata=names)
+    assert emotion.load(model).suspicion is None
+    write_model(tmp_path, GRAY, labels=("angry", "calm", "happy"), metadata=names)
+    found = emotion.load(model)
+    assert found.labels == LABELS and found.suspicion.cause == "labels_disagree"
+    (tmp_path / "labels.txt").unlink()
+    assert emotion.load(model).classes == ("joy", "anger", "neutral")
+
+
+def test_labels_are_mapped_and_wrong_maps_refused(tmp_path, pictures, capsys):
+    model = write_model(tmp_path, GRAY, labels=("grin", "grr", "meh"))
+    command = ["emotion", "evaluate", str(model), "--data", str(pictures), "--crop", "whole"]
+    assert run(command) == 2 and "--label-map" in capsys.readouterr().err
+    maps = [f"--label-map={a}" for a in ("grin=joy", "grr=anger", "meh=neutral")]
+    assert run([*command, *maps, "--strict"]) == 0
+    for wrong in ({"grinn": "joy"}, {"grin": "fun"}):
+        with pytest.raises(BadInputError, match=r"the label map names"):
+            emotions(("grin", "grr"), wrong, where="m")
+    with pytest.raises(BadInputError, match=r"two labels"):
+        emotions(("happy", "joy"), {}, where="m")
+
+
+def test_a_spec_that_cannot_cut_faces_is_refused(tmp_path):
+    model = write_model(tmp_path, GRAY)
+    PreprocessSpec("free", [s for s in GRAY if s["op"] != "resize"]).save(
+        tmp_path / "own.preprocess.json"
+    )
+    with pytest.raises(UnsupportedError):
+        emotion.load(model)
+
+
+def test_facelabs_own_crops_stay_as_they_were():
+    rgb = np.random.default_rng(1).integers(0, 256, (80, 90, 3), dtype=np.uint8)
+    from facelab.emotion._spec import pixel_part
+
+    spec, box = emotion_spec(32), (10.0, 12.0, 60.0, 70.0)
+    direct = apply(pixel_part(spec), rgb, face=box, backend="pillow")
+    np.testing.assert_array_equal(crop_face(spec, rgb, box), direct)
+    assert sources.whole(rgb, spec)[0] > 0
+
+
+def test_available_and_load_know_the_catalogue(assets, monkeypatch):
+    monkeypatch.setenv("FACELAB_MIRROR", str(assets))
+    assert "mini-xception-107" in [e.name for e in emotion.available()]
+    with pytest.raises(BadInputError, match="not an emotion classifier"):
+        emotion.load("yunet-n")
