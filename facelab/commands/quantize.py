@@ -6,7 +6,15 @@ from pathlib import Path
 
 import click
 
-from facelab.commands.common import Float, OutPath, emit, json_option, note, trust_model_option
+from facelab.commands.common import (
+    Float,
+    OutPath,
+    emit,
+    json_option,
+    note,
+    strict_option,
+    trust_model_option,
+)
 
 
 @click.command(
@@ -149,6 +157,7 @@ from facelab.commands.common import Float, OutPath, emit, json_option, note, tru
 )
 @click.option("--layers", is_flag=True, help="Rank the layers too, by the end metric (slower).")
 @trust_model_option
+@strict_option
 @json_option
 @click.pass_context
 def command(
@@ -165,6 +174,7 @@ def command(
     max_ece,
     max_size,
     min_cosine,
+    strict,
     as_json,
     **options,
 ) -> None:
@@ -199,4 +209,5 @@ def command(
         say=note,
     )
     emit(value, as_json=as_json, text=told)
-    ctx.exit(0 if value["passed"] else 1)
+    doubted = strict and value["suspicion"] is not None
+    ctx.exit(0 if value["passed"] and not doubted else 1)

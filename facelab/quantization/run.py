@@ -86,8 +86,11 @@ def quantize(request: Request, *, say: Say = lambda _: None) -> tuple[dict[str, 
             "out": str(out),
             "files": {v: f"{kept[v]}{session.files[v].suffix}" for v in kept},
         }
+        suspicion = session.question()
+        report["suspicion"] = suspicion and suspicion.to_dict()
         report["written"] = export.write(session, kept, out, report, manifest)
         told = [
+            *([str(suspicion)] if suspicion else []),
             table.text(session),
             *(table.layers_text(name, rows) for name, rows in ranking.items()),
             _verdicts(report),

@@ -14,6 +14,7 @@ import numpy as np
 from facelab.core.errors import CheckFailedError, FacelabError, UnsupportedError
 from facelab.core.hashing import sha256_file, sha256_json
 from facelab.core.machine import cores
+from facelab.metrics.plausibility import Suspicion, question_answers, question_inputs
 from facelab.quantization import bench, boxes, calibration, converter, measure, qat
 from facelab.quantization.budgets import Budgets, judge
 from facelab.quantization.calibration import Samples
@@ -250,6 +251,20 @@ class Session:
         """Return the figures of a variant's file, without latency: quality, size, operators, verdict."""
         row = self._quality(path) | measure.file_facts(path, self.base)
         return row | {"verdict": judge(row, self.budgets)}
+
+    def question(self) -> Suspicion | None:
+        """Return why the float classifier itself can only be fed or labelled wrongly, tested by trying it."""
+        if not self.classifier:
+            return None
+        samples, spec = self.evaluation, self.subject.spec
+        return question_answers(
+            samples.labels, self.float_outputs.argmax(axis=1), samples.classes
+        ) or question_inputs(
+            samples.tensors,
+            samples.labels,
+            lambda x: measure.outputs(self.base, spec, x).argmax(axis=1),
+            classes=len(samples.classes),
+        )
 
     def _outputs(self, path: Path, samples: Samples) -> np.ndarray:
         return measure.outputs(path, self.subject.spec, samples.tensors, every=not self.classifier)
