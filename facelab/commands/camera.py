@@ -79,7 +79,7 @@ def list_(as_json: bool) -> None:
 @click.option(
     "--frames", type=click.IntRange(2, 100_000), default=30, show_default=True, help="To read."
 )
-@click.option("--own-process", is_flag=True, help="Capture in a process of its own.")
+@click.option("--own-process", is_flag=True, help="Capture in its own process.")
 @click.option("--cpu", type=click.IntRange(0, 4095), help="Its core; implies --own-process.")
 @click.option("--fifo", type=click.IntRange(1, 99), help="Its real-time priority; implies it too.")
 @click.option("--nice", type=click.IntRange(-20, 19), help="Its nice value; implies it too.")
@@ -147,7 +147,7 @@ def _probed(found: Any) -> str:
 @click.option(
     "--seconds", type=FloatRange(0, 1e6, min_open=True), help="Stop after so many seconds."
 )
-@click.option("--frames", type=click.IntRange(1), help="Stop after so many frames.")
+@click.option("--frames", type=click.IntRange(1, 10_000_000), help="Stop after this many frames.")
 @click.option(
     "--max-mb",
     type=FloatRange(0, 1e6, min_open=True),

@@ -7,7 +7,16 @@ from pathlib import Path
 
 import click
 
-from facelab.commands.common import SEED, THREADS, FloatRange, OutPath, emit, json_option, note
+from facelab.commands.common import (
+    SEED,
+    THREADS,
+    Float,
+    FloatRange,
+    OutPath,
+    emit,
+    json_option,
+    note,
+)
 
 METRICS = ["l2", "sqeuclidean", "ip", "cosine"]
 
@@ -50,7 +59,7 @@ def _progress(description: str):
 )
 @click.option(
     "--threshold",
-    type=float,
+    type=Float(),
     help="All rows within it instead: a cosine similarity or inner product (at least), or a distance (at most).",
 )
 @click.option(
