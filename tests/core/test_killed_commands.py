@@ -127,7 +127,7 @@ def test_data_synth_killed_leaves_nothing_and_is_taken_up_again(tmp_path, env):
 
 COMMANDS = {
     "emotion train": ["--data", "synthetic", "--n", "300", "--epochs", "2", "--out", "OUT"],
-    "match bench": ["--queries", "1", "--gallery", "20000", "--dimension", "64"],
+    "match bench": ["--peer", "faiss", "--queries", "1", "--gallery", "20000", "--dimension", "64"],
     "data synth": ["--set", "detection", "--n", "400", "--out", "OUT", "--workers", "2"],
 }
 
