@@ -24,9 +24,12 @@ from facelab.camera import (
 from facelab.camera.process._schedule import apply
 from facelab.core.errors import BadInputError
 
-pytestmark = pytest.mark.skipif(
-    not hasattr(os, "memfd_create"), reason="shared memory without a name needs Linux"
-)
+pytestmark = [
+    pytest.mark.xdist_group("capture-process"),  # they count shared memory of all processes
+    pytest.mark.skipif(
+        not hasattr(os, "memfd_create"), reason="shared memory without a name needs Linux"
+    ),
+]
 FACE = "rendered:size=48,paced=1"
 SENSOR = "rendered:pixels=0,paced=1"  # black pixels: quick to start
 
