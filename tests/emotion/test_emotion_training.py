@@ -262,10 +262,13 @@ def test_a_missing_kernel_is_said_with_the_command_that_installs_it(monkeypatch,
     assert "keras" in e.value.fix
 
 
-def test_backbones_are_chosen_by_name(tmp_path):
+def test_backbones_are_chosen_by_name(tmp_path, monkeypatch):
     assert choose("facelab").size == 64
     assert choose("none", size=48).size == 48
     (tmp_path / "saved_model.pb").write_bytes(b"x")
+    with pytest.raises(UnsupportedError, match="--trust-model"):
+        choose(str(tmp_path), size=96)
+    monkeypatch.setenv("FACELAB_TRUST_MODEL", "1")
     assert choose(str(tmp_path), size=96).where == str(tmp_path)
     assert choose("https://tfhub.dev/x", size=None).size == 224
     with pytest.raises(BadInputError, match="did you mean 'mobilenet-v2'"):

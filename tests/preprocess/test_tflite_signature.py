@@ -45,5 +45,5 @@ def test_a_model_without_signature_gets_one_and_keeps_metadata_and_answers(model
 
 def test_another_file_is_refused(tmp_path):
     (tmp_path / "x.tflite").write_bytes(b"0123456789" * 10)
-    with pytest.raises(BadInputError, match="no TFLite model"):
+    with pytest.raises(BadInputError, match="not a TFLite model"):
         add_signature(tmp_path / "x.tflite")

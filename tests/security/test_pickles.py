@@ -69,7 +69,7 @@ FORGED = {
 def test_a_forged_number_type_is_refused(name, tmp_path):
     path = tmp_path / "x.bin"
     path.write_bytes(pickle.dumps(([b"a", Forged(*FORGED[name])], [True])))
-    with pytest.raises(BadInputError, match="no InsightFace pack") as e:
+    with pytest.raises(BadInputError, match="not an InsightFace pack") as e:
         load_bin(path)
     assert "number type" in e.value.got
 
@@ -78,7 +78,7 @@ def test_nothing_in_a_pack_runs(tmp_path):
     path, mark = tmp_path / "x.bin", tmp_path / "ran"
     for protocol in range(6):
         path.write_bytes(pickle.dumps(([Runs(mark), b"a"], [True]), protocol))
-        with pytest.raises(BadInputError, match="no InsightFace pack") as e:
+        with pytest.raises(BadInputError, match="not an InsightFace pack") as e:
             load_bin(path)
         assert "system" in e.value.got
     assert not mark.exists()
