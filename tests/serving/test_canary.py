@@ -100,7 +100,7 @@ def test_groups_come_before_the_ratio_and_deny_before_allow():
 @pytest.mark.parametrize(
     "text, words",
     [
-        ("ratio = ", "no TOML"),
+        ("ratio = ", "not TOML"),
         (rollout(ratio=1.5), "'ratio'"),
         (rollout(ratio="nan"), "'ratio'"),
         (rollout(salt="short"), "'salt'"),

@@ -177,10 +177,10 @@ def gif():
 @pytest.mark.parametrize(
     "body, status, words",
     [
-        (b"", 415, "no image"),
-        (b"GET / HTTP/1.1", 415, "no image"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", 415, "no image"),
-        (gif(), 415, "no image"),
+        (b"", 415, "not an image"),
+        (b"GET / HTTP/1.1", 415, "not an image"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", 415, "not an image"),
+        (gif(), 415, "not an image"),
         (png_of(60_000, 60_000, bytes(1 << 20)), 413, "too many pixels"),
         (png_of(1, 2**31 - 1), 413, "too many pixels"),
         (png_of(0, 5), 415, ""),

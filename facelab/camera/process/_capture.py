@@ -10,7 +10,6 @@ import os
 import select
 import socket
 import subprocess
-import sys
 import weakref
 from collections import deque
 from collections.abc import Collection
@@ -28,6 +27,7 @@ from facelab.camera._source import Source
 from facelab.camera.process import _messages as messages
 from facelab.camera.process._schedule import Schedule, check_schedule
 from facelab.core.errors import BadInputError, FacelabError
+from facelab.core.isolated import module_command
 
 START_S = 60.0
 STOP_S = 5.0
@@ -106,8 +106,8 @@ class CaptureProcess(Source):
     def _launch(self) -> None:
         here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._memory_fd = os.memfd_create("facelab-frames", os.MFD_CLOEXEC)
-        command = [sys.executable, "-m", "facelab.camera.process._worker"]
-        command += [str(there.fileno()), str(self._memory_fd), str(os.getpid())]
+        numbers = (there.fileno(), self._memory_fd, os.getpid())
+        command = module_command("facelab.camera.process._worker", *numbers)
         fds = (there.fileno(), self._memory_fd)
         self._channel = here
         here.setblocking(False)
