@@ -57,7 +57,10 @@ class Popen(subprocess.Popen):
     ):
         words = [os.fspath(word) for word in command]
         environment = dict(os.environ if env is None else env)
-        if shutil.which(words[0], path=environment.get("PATH")) is None:
+        program = words[0]
+        if os.sep in program:  # relative to where it will run
+            program = str(Path(options.get("cwd") or ".", program))
+        if shutil.which(program, path=environment.get("PATH")) is None:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), words[0])
         self.token = token or new_token()
         environment[FAMILY] = _with_token(environment.get(FAMILY, ""), self.token)

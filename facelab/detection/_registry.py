@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from facelab.core.errors import BadInputError
-from facelab.detection import families as package
+from facelab.detection import _families as package
 from facelab.detection._base import Detector
 from facelab.detection._neural import NeuralDetector
 from facelab.preprocess.spec import PreprocessSpec

@@ -2,6 +2,7 @@ from . import pair_arrays
 from ._acquire import find_face, main_face
 from ._base import Embedder, NeuralEmbedder
 from ._evaluation import PairEvaluation, default_detector, evaluate
+from ._families.dlib import DlibResNet, boxes_from_landmarks
 from ._pairs import (
     Faces,
     PairList,
@@ -16,7 +17,6 @@ from ._pairs import (
 )
 from ._registry import available, families, load
 from ._specs import ALIGNMENTS, MISTAKES, aligned_spec, mistaken, with_alignment
-from .families.dlib import DlibResNet, boxes_from_landmarks
 
 __all__ = [
     "ALIGNMENTS",

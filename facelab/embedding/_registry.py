@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from facelab.core.errors import BadInputError
-from facelab.embedding import families as package
+from facelab.embedding import _families as package
 from facelab.embedding._base import Embedder
 from facelab.preprocess.spec import PreprocessSpec
 from facelab.zoo.catalogue import ModelEntry

@@ -132,7 +132,7 @@ def test_a_constructed_answer_is_decoded_to_the_box_it_means(kind, stated, tmp_p
 
 def test_ultraface_offsets_and_corners_are_told_apart(tmp_path):
     from facelab.detection._boxes import priors
-    from facelab.detection.families.ultraface import MIN_BOXES
+    from facelab.detection._families.ultraface import MIN_BOXES
 
     prior = np.clip(priors((64, 64), (8, 16, 32, 64), MIN_BOXES), 0, 1)
     scores = np.zeros((1, len(prior), 2))

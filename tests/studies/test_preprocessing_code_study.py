@@ -27,7 +27,9 @@ def test_what_is_written_by_hand_is_within_one_level_of_the_reference(name):
 
 def test_a_measurement_names_programs_errors_and_what_is_missing(monkeypatch):
     real = shutil.which
-    monkeypatch.setattr(shutil, "which", lambda n: None if n in ("go", "node") else real(n))
+    monkeypatch.setattr(
+        shutil, "which", lambda n, **k: None if n in ("go", "node") else real(n, **k)
+    )
     if real("gcc") is None:
         pytest.skip("no C compiler")
     found = preprocessing_code.measure(["arcface-r50"], size=(160, 120), repeats=3, budget_s=0.5)
