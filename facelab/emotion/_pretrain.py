@@ -34,7 +34,7 @@ def pretrain(
     identities.
     """
     settings = {"epochs": epochs, "seed": seed, "copies": copies, "learning_rate": learning_rate}
-    source = sha256_file(Path(__file__).with_name("backbone.py"))
+    source = sha256_file(Path(__file__).with_name("_backbone.py"))
     key = sha256_json({"faces": faces.hash(), "spec": spec.hash, "backbone": source, **settings})[
         :16
     ]
