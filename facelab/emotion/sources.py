@@ -120,7 +120,7 @@ def _version() -> str:
     from facelab.datasets import synthetic as renderer
 
     folder = Path(renderer.__file__).parent
-    return sha256_json([sha256_file(p) for p in sorted(folder.glob("*.py"))])
+    return sha256_json([sha256_file(p) for p in sorted(folder.rglob("*.py"))])
 
 
 def folder_rows(
