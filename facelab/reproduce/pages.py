@@ -39,8 +39,8 @@ def shorten(notebook: nbformat.NotebookNode) -> None:
             if output["output_type"] == "stream" and len(output["text"]) > KEPT_TEXT:
                 output["text"] = output["text"][:KEPT_TEXT] + _CUT
             if output["output_type"] == "error" and len(json.dumps(output)) > KEPT_TEXT:
-                output["evalue"] = output["evalue"][:KEPT_TEXT] + _CUT
-                output["traceback"] = ["".join(output["traceback"])[:KEPT_TEXT] + _CUT]
+                output["evalue"] = output["evalue"][: KEPT_TEXT // 2] + _CUT
+                output["traceback"] = ["".join(output["traceback"])[: KEPT_TEXT // 2] + _CUT]
         cell.outputs = [o for o in cell.outputs if len(json.dumps(o)) < KEPT_OBJECT]
 
 
