@@ -9,7 +9,7 @@ import nbformat
 
 from facelab.core.files import write_text
 
-KEPT_TEXT = 100_000
+KEPT_TEXT = 90_000
 """Characters of an oversized text output that are kept, so that a person sees what it was."""
 KEPT_OBJECT = 1_000_000
 """Bytes above which an output that is no text is dropped from an oversized notebook."""
