@@ -9,8 +9,8 @@ import nbformat
 
 from facelab.core.files import write_text
 
-KEPT_TEXT = 90_000
-"""Characters of an oversized text output that are kept, so that a person sees what it was."""
+KEPT_TEXT = 100_000
+"""Characters that an oversized cell's text outputs keep together, so that a person sees what they were."""
 KEPT_OBJECT = 1_000_000
 """Bytes above which an output that is no text is dropped from an oversized notebook."""
 
@@ -35,13 +35,17 @@ def shorten(notebook: nbformat.NotebookNode) -> None:
     for cell in notebook.cells:
         if cell.cell_type != "code":
             continue
+        left = KEPT_TEXT  # a kernel may hand over one flood in many pieces
         for output in cell.outputs:
-            if output["output_type"] == "stream" and len(output["text"]) > KEPT_TEXT:
-                output["text"] = output["text"][:KEPT_TEXT] + _CUT
+            if output["output_type"] == "stream":
+                text = output["text"]
+                output["text"] = text if len(text) <= left else text[:left] + _CUT if left else ""
+                left = max(0, left - len(text))
             if output["output_type"] == "error" and len(json.dumps(output)) > KEPT_TEXT:
                 output["evalue"] = output["evalue"][: KEPT_TEXT // 2] + _CUT
                 output["traceback"] = ["".join(output["traceback"])[: KEPT_TEXT // 2] + _CUT]
-        cell.outputs = [o for o in cell.outputs if len(json.dumps(o)) < KEPT_OBJECT]
+        kept = (o for o in cell.outputs if o["output_type"] != "stream" or o["text"])
+        cell.outputs = [o for o in kept if len(json.dumps(o)) < KEPT_OBJECT]
 
 
 def to_html(notebook: nbformat.NotebookNode, *, title: str) -> str:

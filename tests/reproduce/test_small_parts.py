@@ -192,3 +192,18 @@ def test_a_plan_without_steps_or_with_a_circle_is_refused(project):
         project.step(name, f'needs = ["{need}"]')
     rc, _, err = project.run()
     assert rc == 2 and "in a circle" in err
+
+
+def test_many_pieces_of_output_are_cut_together():
+    import nbformat
+
+    from facelab.reproduce.pages import KEPT_TEXT, shorten
+
+    piece = KEPT_TEXT * 6 // 10
+    cell = nbformat.v4.new_code_cell("flood()")
+    cell.outputs = [
+        nbformat.v4.new_output("stream", name="stdout", text="x" * piece) for _ in range(50)
+    ]
+    shorten(nbformat.v4.new_notebook(cells=[cell]))
+    assert sum(o["text"].count("x") for o in cell.outputs) == KEPT_TEXT
+    assert [("cut here" in o["text"]) for o in cell.outputs] == [False, True]
