@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -24,12 +25,10 @@ from facelab.camera import (
 from facelab.camera.process._schedule import apply
 from facelab.core.errors import BadInputError
 
-pytestmark = [
-    pytest.mark.xdist_group("capture-process"),  # they count shared memory of all processes
-    pytest.mark.skipif(
-        not hasattr(os, "memfd_create"), reason="shared memory without a name needs Linux"
-    ),
-]
+pytestmark = pytest.mark.skipif(
+    not hasattr(os, "memfd_create"), reason="shared memory without a name needs Linux"
+)
+MARK = "FACELAB_TEST_MARK"
 FACE = "rendered:size=48,paced=1"
 SENSOR = "rendered:pixels=0,paced=1"  # black pixels: quick to start
 
@@ -52,14 +51,24 @@ def gone(pid, within=10.0):
     return False
 
 
+@pytest.fixture(autouse=True)
+def mark(monkeypatch):
+    """Mark every process that a test starts, so that tests that run beside this one are not counted."""
+    monkeypatch.setenv(MARK, secrets.token_hex(16))
+
+
 def segments():
-    """Return every file descriptor of any process here that holds our shared memory, and names of it in /dev/shm."""
-    found = {p.name for p in Path("/dev/shm").glob("facelab*")}
-    for link in Path("/proc").glob("[0-9]*/fd/*"):
+    """Return every file descriptor that holds our shared memory, in this process and in those that the test started."""
+    word = f"{MARK}={os.environ[MARK]}".encode()
+    found = set()
+    for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            target = link.readlink()
-            if "memfd:facelab-frames" in str(target):
-                found.add(str(link))
+            if int(process.name) != os.getpid() and word not in (process / "environ").read_bytes():
+                continue
+            for link in (process / "fd").iterdir():
+                with contextlib.suppress(OSError):
+                    if "memfd:facelab-frames" in str(link.readlink()):
+                        found.add(str(link))
     return found
 
 
@@ -95,6 +104,21 @@ def test_frames_come_whole_and_everything_is_accounted_for():
     assert gone(pid)
     assert segments() == before
     assert descriptors() == files
+
+
+def test_the_count_of_segments_sees_this_family_and_no_other(monkeypatch):
+    before = segments()
+    with CaptureProcess(SENSOR) as source:
+        source.read()
+        assert {Path(link).parts[2] for link in segments() - before} == {
+            str(os.getpid()),
+            str(source.pid),
+        }
+        pid, own = source.pid, os.environ[MARK]
+        monkeypatch.setenv(MARK, "another")
+        assert str(pid) not in {Path(link).parts[2] for link in segments()}
+        monkeypatch.setenv(MARK, own)
+    assert segments() == before
 
 
 def test_a_process_that_is_killed_is_an_error_within_a_second_and_leaves_nothing():

@@ -144,27 +144,43 @@ def test_processes_that_a_library_starts_end_with_their_owner():
     assert gone(word)
 
 
-def test_workers_of_joblib_end_with_a_killed_owner_and_leave_no_shared_memory(tmp_path):
+@pytest.mark.parametrize("outer", [False, True], ids=["alone", "below another owner"])
+def test_workers_of_joblib_end_with_a_killed_owner_and_leave_no_shared_memory(monkeypatch, outer):
+    monkeypatch.delenv(lifetime.FAMILY, raising=False)
+    if (
+        outer
+    ):  # this process has workers of its own, as a test worker that rendered faces before has
+        monkeypatch.setenv(lifetime.FAMILY, lifetime.new_token())
     code = (
         "import time\nfrom facelab.datasets.synthetic._workers import parallel\n"
-        f"MARK = {(word := mark())!r}\n"
         "list(parallel(time.sleep, [30] * 4, 2))"
     )
-    owner = subprocess.Popen([sys.executable, "-c", code, word])
-    token = family_of(owner.pid)
-    assert len(lifetime.guard.family(token)) >= 2
-    owner.kill()
-    owner.wait()
-    until = time.monotonic() + 5
-    while lifetime.guard.family(token) and time.monotonic() < until:
-        time.sleep(0.1)
-    assert lifetime.guard.family(token) == []
-    time.sleep(0.2)
-    assert shared_memory(owner.pid) == []
+    others = [subprocess.Popen(["sleep", mark()]) for _ in range(2)]
+    owner = subprocess.Popen([sys.executable, "-c", code])
+    try:
+        token = family_of(owner.pid)
+        assert len(lifetime.guard.family(token)) >= 2
+        owner.kill()
+        owner.wait()
+        until = time.monotonic() + 5
+        while lifetime.guard.family(token) and time.monotonic() < until:
+            time.sleep(0.1)
+        assert lifetime.guard.family(token) == []
+        assert all(p.poll() is None for p in others), "processes of another owner were ended"
+        time.sleep(0.2)
+        assert shared_memory(owner.pid) == []
+    finally:
+        for process in (owner, *others):
+            process.kill()
+            process.wait()
 
 
 def family_of(owner):
-    """Return the token of the workers that a process started, once there are two of them."""
+    """Return the token of the workers that a process started, once there are two of them.
+
+    Its watcher is below it too and carries the tokens that the owner was started with; those name other families.
+    """
+    inherited = set(os.environ.get(lifetime.FAMILY, "").split(":"))
     until = time.monotonic() + 60
     while time.monotonic() < until:
         found = []
@@ -172,8 +188,9 @@ def family_of(owner):
             with contextlib.suppress(OSError):
                 lines = Path(f"/proc/{pid}/environ").read_bytes().decode().split("\0")
                 words = [w for w in lines if w.startswith("FACELAB_FAMILY=")]
-                found += [w.rpartition("=")[2].split(":")[-1] for w in words]
+                found += {t for w in words for t in w.partition("=")[2].split(":")} - inherited
         if len(found) >= 2:
+            assert len(set(found)) == 1
             return found[0]
         time.sleep(0.1)
     pytest.fail("no workers started")
