@@ -22,6 +22,8 @@ SUFFIXES = {
     ".dat": "dlib",
     ".xml": "opencv",
 }
+OTHERS = {"litert": ("tflite_c",)}
+"""Runtimes that read the files of another one, and are used where somebody names them."""
 
 
 def open_model(
@@ -30,13 +32,16 @@ def open_model(
     threads: int | None = None,
     spec: PreprocessSpec | None = None,
     made_here: bool = False,
+    runtime: str | None = None,
 ) -> Model:
     """Open a model file, or a catalogue entry's file on this machine, and check that its input fits its spec.
 
     The runtime follows the entry, or the suffix: .onnx, .tflite, .keras/.h5/.hdf5, .dat (dlib), .xml (OpenCV
-    cascade). `threads` limits the runtime's threads (default: OMP_NUM_THREADS, else all cores). A file that nobody
-    verified is first opened in a process of its own (`facelab.zoo.runtimes.trial`) unless it was `made_here`, by the
-    caller; a stranger's Keras model stays in such a process.
+    cascade). `runtime` names another one for the same kind of file: "tflite_c" runs a TFLite file on the C library
+    that phones and boards use. `threads` limits the runtime's threads (default: OMP_NUM_THREADS, else all cores).
+
+    A file that nobody verified is first opened in a process of its own (`facelab.zoo.runtimes.trial`) unless it was
+    `made_here`, by the caller; a stranger's Keras model stays in such a process.
     Raises MissingAssetError with the command that gets the file, IntegrityError for a file that is no model or
     another model, BadInputError or UnsupportedError for one that cannot be opened.
 
@@ -47,7 +52,7 @@ def open_model(
       fix:      check the path; facelab assets list shows the models facelab knows by name
     """
     if isinstance(model, ModelEntry):
-        return _open_entry(model, threads, spec)
+        return _open_entry(model, threads, spec, runtime)
     path = Path(model)
     if not path.is_file():
         raise BadInputError(
@@ -55,14 +60,16 @@ def open_model(
             where=path,
             fix="check the path; facelab assets list shows the models facelab knows by name",
         )
-    runtime = SUFFIXES.get(path.suffix.lower())
-    if runtime is None:
+    usual = SUFFIXES.get(path.suffix.lower())
+    if usual is None:
         raise BadInputError(
             "the file's suffix names no runtime",
             where=path,
             expected=", ".join(SUFFIXES),
             got=path.suffix or "no suffix",
+            fix="rename the file after its format",
         )
+    runtime = _chosen(runtime, usual, path)
     if not made_here and runtime != "keras":
         tried(path, runtime)
     opened = _open(path, runtime, threads, {"known": made_here})
@@ -76,14 +83,33 @@ def open_here(path: Path, runtime: str | None = None, *, threads: int | None = N
     return _open(path, runtime or SUFFIXES[path.suffix.lower()], threads, {})
 
 
-def _open_entry(entry: ModelEntry, threads: int | None, spec: PreprocessSpec | None) -> Model:
+def _chosen(wanted: str | None, usual: str, where: Path) -> str:
+    """Return the runtime to use: the usual one of a file, or the wanted one where it reads the same files."""
+    if wanted is None or wanted == usual:
+        return usual
+    if wanted in OTHERS.get(usual, ()):
+        return wanted
+    raise BadInputError(
+        "this runtime does not read such a file",
+        where=where,
+        expected=", ".join((usual, *OTHERS.get(usual, ()))),
+        got=wanted,
+        fix="choose one of the expected runtimes, or leave it out",
+    )
+
+
+def _open_entry(
+    entry: ModelEntry, threads: int | None, spec: PreprocessSpec | None, runtime: str | None
+) -> Model:
     if entry.parts:
         raise BadInputError(
             f"{entry.name} is made of several networks",
             expected=", ".join(entry.parts),
             fix="open its parts, e.g. with load_catalogue().parts(entry)",
         )
-    opened = _open(require(entry), entry.runtime, threads, {**entry.options, "known": True})
+    path = require(entry)
+    chosen = _chosen(runtime, entry.runtime, path)
+    opened = _open(path, chosen, threads, {**entry.options, "known": True})
     spec = spec or entry.spec
     if spec is not None and entry.runtime not in ("dlib", "opencv"):
         check_spec(opened, spec)
@@ -114,6 +140,10 @@ def _open_file(path: Path, runtime: str, threads: int | None, options: dict) -> 
         from facelab.zoo.runtimes.litert import open_litert
 
         return open_litert(path, threads=threads, resizable=bool(options.get("resizable")))
+    if runtime == "tflite_c":
+        from facelab.zoo.runtimes.tflite_c import open_tflite_c
+
+        return open_tflite_c(path, threads=threads, resizable=bool(options.get("resizable")))
     if runtime == "keras":
         from facelab.zoo.runtimes.keras import open_keras
 
