@@ -131,18 +131,20 @@ def page(
     )
 
 
+MOST = 0.75
+"""The share of a probe's numbers that may be off: a value is left to ties, but all of them off is another rule."""
+
+
 def _close(spec: PreprocessSpec, integer: bool) -> str:
     """Say how far a tensor may be from its golden one; the gate allows the same, and single numbers a little more."""
     level = None if integer else stage_rules.one_level(spec)
+    share = f"up to {MOST:.0%} of a probe's numbers may differ by one"
+    if integer:
+        return f"{share} step"
     if level is None:
-        return (
-            "numbers may differ by one step"
-            if integer
-            else "numbers may differ by one level of the 8-bit image"
-        )
-    return (
-        f"numbers may differ by one level of the 8-bit image, here {', '.join(f'{v:.6g}' for v in level)}"
-        + (" (a number for each channel)" if len(level) > 1 else "")
+        return f"{share} level of the 8-bit image"
+    return f"{share} level of the 8-bit image, here {', '.join(f'{v:.6g}' for v in level)}" + (
+        " (a number for each channel)" if len(level) > 1 else ""
     )
 
 

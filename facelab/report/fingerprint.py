@@ -13,6 +13,7 @@ from facelab.core.escape import markup
 from facelab.core.files import write_text
 from facelab.fingerprint import Comparison, Finding
 from facelab.fingerprint.capture import read_tensor
+from facelab.fingerprint.diagnosis import common_samples
 from facelab.fingerprint.document import canonical
 from facelab.fingerprint.probes import encode_png
 
@@ -196,8 +197,12 @@ def _picture(c: Comparison, side: int, name: str, folder: str | None) -> np.ndar
 
 def _probe(c: Comparison, name: str, tensors) -> str:
     a, b = (_picture(c, k, name, tensors[k]) for k in (0, 1))
+    if not any(tensors):
+        a, b = common_samples(c.train, c.infer, name) or (a, b)
     d = c.distances[name]
-    caption = "shapes differ" if d is None else f"{d['rms']:.2f} levels RMS, at most {d['max']:.1f}"
+    caption = (
+        "the sizes differ" if d is None else f"{d['rms']:.2f} levels RMS, at most {d['max']:.1f}"
+    )
     lo, hi = float(a.min()), float(a.max())
     shown = [("training", _gray(a, lo, hi)), ("inference", _gray(b, lo, hi))]
     difference = _difference(a, b)
@@ -289,7 +294,10 @@ def probes_figure(comparison: Comparison, names: list[str] | None = None):
     names = names or _worst(comparison)[:4]
     fig, axes = figure(2.1 * len(names), 6.0, rows=3, columns=len(names), squeeze=False)
     for column, name in enumerate(names):
-        a, b = comparison.train.samples(name), comparison.infer.samples(name)
+        a, b = common_samples(comparison.train, comparison.infer, name) or (
+            comparison.train.samples(name),
+            comparison.infer.samples(name),
+        )
         lo, hi = float(a.min()), float(a.max())
         difference = _difference(a, b)
         for row, (label, picture) in enumerate(

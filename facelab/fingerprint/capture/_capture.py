@@ -17,7 +17,7 @@ from facelab.core.files import write_npy
 from facelab.fingerprint.capture._feed import Feed
 from facelab.fingerprint.capture._hooks import recording
 from facelab.fingerprint.document._schema import MAX_BYTES, OUTPUT, Fingerprint
-from facelab.fingerprint.document._statistics import GRID, describe
+from facelab.fingerprint.document._statistics import SMALL_SKETCH, describe
 from facelab.fingerprint.probes._set import (
     VERSION,
     Probe,
@@ -58,8 +58,9 @@ def assemble(
 ) -> Fingerprint:
     """Build a fingerprint from probe → [(stage, array)], last one the output, or probe → error message.
 
-    Stages that not every probe reached are left out, and intermediate stages, then grid points, are dropped until the
-    file stays under 256 KiB. Raises BadInputError when no probe gave a tensor.
+    Stages that not every probe reached are left out. Where the file would reach 256 KiB, the sketches of intermediate
+    stages become coarser and then those stages are left out; the output is always sampled at the same places, so that
+    any two fingerprints can be compared. Raises BadInputError when no probe gave a tensor.
     """
     good = {p: r for p, r in results.items() if not isinstance(r, str)}
     if not good:
@@ -76,15 +77,15 @@ def assemble(
         for n in dict.fromkeys(inner)
         if n != OUTPUT and all(n in dict(r[:-1]) for r in good.values())
     ]
-    for grid, keep in ((GRID, True), (12, True), (12, False), (8, False)):
+    output = {
+        p: {"error": r[:300]} if isinstance(r, str) else describe(r[-1][1])
+        for p, r in results.items()
+    }
+    for sketch in (SMALL_SKETCH, 2, 1, None):
         made = [
-            (n, {p: describe(dict(r[:-1])[n], full=False) for p, r in good.items()})
-            for n in (inner if keep else [])
+            (n, {p: describe(dict(r[:-1])[n], sketch=sketch) for p, r in good.items()})
+            for n in (inner if sketch else [])
         ]
-        output = {
-            p: {"error": r[:300]} if isinstance(r, str) else describe(r[-1][1], grid=grid)
-            for p, r in results.items()
-        }
         fingerprint = Fingerprint(
             name,
             kind,

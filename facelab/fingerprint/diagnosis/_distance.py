@@ -5,21 +5,24 @@ from __future__ import annotations
 import numpy as np
 
 from facelab.fingerprint.document._schema import Fingerprint, hwc
-from facelab.fingerprint.document._statistics import unpack
+from facelab.fingerprint.document._statistics import lines, unpack
 from facelab.fingerprint.probes._cache import Picture
 
 
 def distance(train: Fingerprint, infer: Fingerprint, name: str, unit: np.ndarray) -> dict | None:
     """Return the largest, RMS and 99th-percentile difference of the samples, and of the block means, in levels.
 
-    `unit` is the size of one 8-bit level in each output channel. None where the tensors cannot be laid over another.
+    `unit` is the size of one 8-bit level in each output channel. None where the tensors have other sizes.
     """
     a, b = train.output[name], infer.output[name]
     if hwc(a["shape"], a["layout"]) != hwc(b["shape"], b["layout"]):
         return None
-    x, y = train.samples(name), infer.samples(name)
+    laid = common_samples(train, infer, name)
+    if laid is None:
+        return None
+    x, y = laid
     sx, sy = unpack(a["sketch"]), unpack(b["sketch"])
-    if x.shape != y.shape or sx.shape != sy.shape:
+    if sx.shape != sy.shape:
         return None
     d, s = np.abs(x - y) / unit, np.abs(sx - sy) / unit
     energy = max(
@@ -42,6 +45,29 @@ def distance(train: Fingerprint, infer: Fingerprint, name: str, unit: np.ndarray
         "moments": float(whole),
         "nonfinite": bad,
     }
+
+
+def common_samples(
+    train: Fingerprint, infer: Fingerprint, name: str
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return both sides' samples of one probe at the places that both hold; None where the tensors differ in size.
+
+    Fingerprints of one size are sampled at the same places. Files of older versions, thinned to stay small, hold other
+    rows and columns: of those, the common ones are compared.
+    """
+    a, b = train.output[name], infer.output[name]
+    size = hwc(a["shape"], a["layout"])
+    if size != hwc(b["shape"], b["layout"]):
+        return None
+    x, y = train.samples(name), infer.samples(name)
+    for axis in (0, 1):
+        p, q = (lines(size[axis], s.shape[axis]) for s in (x, y))
+        both = sorted(set(p) & set(q))
+        if not both:
+            return None
+        x = np.take(x, [p.index(k) for k in both], axis)
+        y = np.take(y, [q.index(k) for k in both], axis)
+    return x, y
 
 
 def same(picture: Picture, d: dict, plain: list[float]) -> bool:

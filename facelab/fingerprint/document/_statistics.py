@@ -139,12 +139,13 @@ def _energies(image: np.ndarray) -> dict:
     return {"gradient": _numbers(gradient), "laplacian": _numbers(laplacian)}
 
 
-def describe(array: np.ndarray, *, full: bool = True, grid: int = GRID) -> dict:
+def describe(array: np.ndarray, *, sketch: int | None = None) -> dict:
     """Describe one stage's array for one probe as plain JSON.
 
     Shape, dtype, SHA-256 of dtype, shape and bytes, layout, moments per channel, mean absolute gradient and Laplacian,
-    block means (8 × 8, or 4 × 4 unless `full`), and with `full` the values themselves at the crossings of `grid` rows
-    and columns. NaN and infinity are counted in `nonfinite` and described as 0. Raises BadInputError.
+    8 × 8 block means and the values themselves at the crossings of 16 rows and columns (`lines`). With `sketch`, for an
+    intermediate stage, only that many rows and columns of block means and no values. NaN and infinity are counted in
+    `nonfinite` and described as 0. Raises BadInputError.
     """
     array = np.asarray(array)
     image, layout = canonical(array)
@@ -168,12 +169,12 @@ def describe(array: np.ndarray, *, full: bool = True, grid: int = GRID) -> dict:
             "max": _numbers(flat.max(axis=0)),
         },
         "energy": _energies(exact),
-        "sketch": pack(block_means(exact, SKETCH if full else SMALL_SKETCH)),
+        "sketch": pack(block_means(exact, sketch or SKETCH)),
     }
     if bad:
         entry["nonfinite"] = bad
-    if full:
-        rows, columns = lines(exact.shape[0], grid), lines(exact.shape[1], grid)
+    if sketch is None:
+        rows, columns = lines(exact.shape[0], GRID), lines(exact.shape[1], GRID)
         entry["samples"] = pack(exact[np.ix_(rows, columns)])
     return entry
 
