@@ -72,6 +72,9 @@ from facelab.commands.json_file import emit_file, json_file_option
     metavar="DIR",
     help="Write predictions in the WIDER FACE form, down to a score of 0.02.",
 )
+@click.option(
+    "--all-images", is_flag=True, help="With --labels, run the images without a label too."
+)
 @json_file_option
 def command(
     model,
@@ -87,6 +90,7 @@ def command(
     replicates,
     seed,
     out,
+    all_images,
     json_path,
 ) -> None:
     """Run a detector over images: faces, speed, and, with labels, exact counts, recall, precision and AP.
@@ -108,6 +112,7 @@ def command(
         replicates=replicates,
         seed=seed,
         low_scores=bool(out),
+        only_labelled=not all_images,
         progress=lambda items: progress(items, description=model, total=len(items)),
     )
     for name, error in result.errors.items():

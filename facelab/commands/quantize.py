@@ -143,6 +143,55 @@ from facelab.commands.common import (
     help="Budget for a network without classes: mean cosine to the float output.",
 )
 @click.option(
+    "--min-recall",
+    type=Float(),
+    default=0.98,
+    show_default=True,
+    help="Budget for a detector: share of the float boxes found.",
+)
+@click.option(
+    "--min-ap",
+    type=Float(),
+    default=0.98,
+    show_default=True,
+    help="Budget for a detector with labelled boxes: share of the float AP.",
+)
+@click.option(
+    "--min-tar",
+    type=Float(),
+    default=0.98,
+    show_default=True,
+    help="Budget for an embedder with pairs: share of the float TAR at the same FAR.",
+)
+@click.option(
+    "--labels",
+    default=None,
+    metavar="FILE",
+    help="For a detector: labels of the images in --evaluate, as `facelab eval detector` takes them.",
+)
+@click.option(
+    "--pairs",
+    default=None,
+    metavar="CSV",
+    help="For an embedder: pairs of photographs, as `facelab eval embedder` takes them.",
+)
+@click.option(
+    "--pair-images",
+    default=None,
+    metavar="DIR",
+    help="Where the pairs' paths start.  [default: beside --pairs]",
+)
+@click.option(
+    "--unlabelled",
+    is_flag=True,
+    help="Take a classifier's images without their labels: it is judged by agreement alone.",
+)
+@click.option(
+    "--accept-cosine",
+    is_flag=True,
+    help="A network of unknown kind counts as good by its cosine alone.",
+)
+@click.option(
     "--runs",
     type=click.IntRange(50, 1_000_000),
     default=50,
@@ -174,6 +223,10 @@ def command(
     max_ece,
     max_size,
     min_cosine,
+    min_recall,
+    min_ap,
+    min_tar,
+    accept_cosine,
     strict,
     as_json,
     **options,
@@ -181,7 +234,9 @@ def command(
     """Quantise MODEL (.tflite, .keras, SavedModel, .onnx, a training's folder or a catalogue name).
 
     Prints one table, a row a variant, and a verdict against the budgets. A .tflite alone goes through
-    ai-edge-quantizer; the TensorFlow converter needs a .keras file or SavedModel, which is also found beside it. Exit
+    ai-edge-quantizer; the TensorFlow converter needs a .keras file or SavedModel, which is also found beside it. A
+    classifier is judged by its labels (without them by agreement), a detector by boxes, an embedder by cosine and by
+    --pairs; of a network of unknown kind only the cosine is known, so that it is not called good. Exit
     code 1 where a variant misses a budget, 2 where the recipe promises integers and an operator would stay in float.
     """
     from facelab.quantization.budgets import Budgets
@@ -194,6 +249,10 @@ def command(
         ece=max_ece,
         size=max_size,
         cosine=min_cosine,
+        recall=min_recall,
+        ap=min_ap,
+        tar=min_tar,
+        cosine_suffices=accept_cosine,
     )
     value, told = quantize(
         Request(

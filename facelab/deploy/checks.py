@@ -211,6 +211,11 @@ INT8_METRICS = (
     "ece_change",
     "size_ratio",
     "cosine",
+    "recall",
+    "ap_ratio",
+    "counts_ratio",
+    "tar_ratio",
+    "judged",
 )
 
 
@@ -245,14 +250,21 @@ def int8(bundle: Bundle, evidence: list[Record], policy: Policy, quantized: bool
     )
     if not missed:
         return Check("int8", "pass", shown, figures=values)
-    range_wrong = values.get("agreement", 1) < 0.9
-    fix = (
-        "so low an agreement is rarely rounding: calibrate with the spec that travels with the model (same range, "
-        "same channel order)"
-        if range_wrong
-        else "facelab quantize MODEL --keep-float auto, or more calibration images of every class"
-    )
-    return Check("int8", "fail", shown, fix, tuple(missed), values)
+    return Check("int8", "fail", shown, _quantised_fix(values, missed), tuple(missed), values)
+
+
+def _quantised_fix(values: dict[str, float], missed: dict[str, float]) -> str:
+    if list(missed) == ["judged"]:
+        return (
+            "the kind of this network was unknown, so nothing but the cosine was looked at: quantise it again with its "
+            "labels or a spec that aligns faces, or with --accept-cosine if cosine suffices"
+        )
+    if values.get("agreement", 1) < 0.9 and "recall" not in values:
+        return (
+            "so low an agreement is rarely rounding: calibrate with the spec that travels with the model (same range, "
+            "same channel order)"
+        )
+    return "facelab quantize MODEL --keep-float auto, or more calibration images of every class"
 
 
 def wanted(policy: Policy):

@@ -25,6 +25,11 @@ QUANTIZED = {
     "worst_class_change": ("worst_class", "change"),
     "ece_change": ("ece_change",),
     "cosine": ("cosine", "mean"),
+    "recall": ("boxes", "recall"),
+    "ap_ratio": ("ap_ratio",),
+    "counts_ratio": ("counts_ratio",),
+    "tar_ratio": ("tar_ratio",),
+    "judged": ("judged",),
 }
 """The gate's INT8 figures → where a row of `facelab quantize --json` has them."""
 DEVICE_SCHEMA = "facelab.device/1"

@@ -85,6 +85,7 @@ def evaluate(
     replicates: int = 1000,
     seed: int = 0,
     low_scores: bool = False,
+    only_labelled: bool = False,
     progress: Callable[[Iterable], Iterable] = lambda items: items,
 ) -> DetectionEvaluation:
     """Run a detector over images and compare what it finds with labels.
@@ -105,6 +106,8 @@ def evaluate(
         Of the bootstrap over images that gives the interval of AP.
     low_scores : bool
         Keep detections with scores down to 0.02 even without labelled boxes.
+    only_labelled : bool
+        With labels, leave out images that have none.
     progress : callable
         Wraps the iterable of images, to show progress.
 
@@ -122,6 +125,8 @@ def evaluate(
     files = dict(images) if isinstance(images, Mapping) else named_files(Path(images))
     beside = None if labels is None or isinstance(labels, Labels) else Path(labels).parent
     truth = labels if labels is None or isinstance(labels, Labels) else read_labels(labels)
+    if truth is not None and only_labelled:
+        files = labelled_files(files, truth, beside) or files
     described = detector.describe()
     with precision_recall_threshold(detector) as operating:
         if not (low_scores or (truth and truth.boxes)):
@@ -164,6 +169,14 @@ def keyed_as_labels(
     by_file = {(root / name).resolve(): d for name, d in found.items()}
     places = {(beside / name).resolve(): name for name in truth.counts}
     return {places[path]: d for path, d in by_file.items() if path in places} or found
+
+
+def labelled_files(
+    files: Mapping[str, Path], truth: Labels, beside: Path | None
+) -> dict[str, Path]:
+    """Return the images that have a label, by their name or by their place relative to the label file."""
+    places = {(beside / name).resolve() for name in truth.counts} if beside else set()
+    return {n: p for n, p in files.items() if n in truth.counts or p.resolve() in places}
 
 
 def speed(found: Iterable[Detections]) -> dict[str, dict[str, float]]:

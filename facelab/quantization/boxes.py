@@ -20,10 +20,8 @@ class Decoder:
     """A detector's own decoder for the flat outputs (all of them, in order) of a variant of its network."""
 
     def __init__(self, subject: Subject, base: Path):
-        _, options = FAMILIES.of_entry(subject.entry, None, {})
-        self.detector = load(
-            base, family=subject.entry.family, threads=1, spec=subject.spec, **options
-        )
+        options = FAMILIES.of_entry(subject.entry, None, {})[1] if subject.entry else {}
+        self.detector = load(base, family=subject.family, threads=1, spec=subject.spec, **options)
         self.layout, _ = model_input(self.detector.session, subject.name)
         self._shapes: dict[tuple[int, ...], list[tuple[int, ...]]] = {}
 
@@ -45,8 +43,9 @@ def agreement(base: Sequence[Found], got: Sequence[Found], *, seed: int = 0) -> 
     """Compare two lists of detections, image by image.
 
     `agreement` is the share of all boxes of both that stand in pairs of one face (2·pairs / (boxes + boxes), with an
-    interval by bootstrap over images), `mean_iou` that of the pairs, `score_change` the mean absolute change of a
-    pair's score. Pairs are made greedily, best overlap first.
+    interval by bootstrap over images), `recall` the share of `base`'s boxes that `got` has too, `same_count` the share
+    of images with as many boxes, `mean_iou` that of the pairs, `score_change` the mean absolute change of a pair's
+    score. Pairs are made greedily, best overlap first.
 
     >>> a = Found(np.array([[0., 0, 10, 10], [20, 0, 30, 10]]), np.array([.9, .8]))
     >>> b = Found(np.array([[0., 0, 10, 9]]), np.array([.7]))
@@ -70,6 +69,8 @@ def agreement(base: Sequence[Found], got: Sequence[Found], *, seed: int = 0) -> 
         "variant": sum(len(f.boxes) for f in got),
         "pairs": len(overlaps),
         "images": len(base),
+        "recall": len(overlaps) / max(sum(len(f.boxes) for f in base), 1),
+        "same_count": float(np.mean([len(a.boxes) == len(b.boxes) for a, b in zip(base, got)])),
         "mean_iou": float(np.mean(overlaps)) if overlaps else None,
         "score_change": float(np.mean(changes)) if changes else None,
     }

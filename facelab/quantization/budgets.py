@@ -7,6 +7,9 @@ from typing import Any
 
 from facelab.core.errors import BadInputError
 
+ONLY_COSINE = "only cosine was looked at"
+"""What a network of unknown kind misses: a cosine near 1 does not say that its answers are still right."""
+
 
 @dataclass(frozen=True)
 class Budgets:
@@ -15,7 +18,11 @@ class Budgets:
     `accuracy`: least share of the float accuracy. `agreement`: least share of equal top-1 answers (of a detector: of
     boxes that both find). `worst_class`: least change of a class's recall, in points. `ece`: largest rise of the ECE,
     in points. `size`: largest share of the float file. `cosine`: least mean cosine to the float output (embedders and
-    other networks without classes).
+    other networks without classes). `recall`: least share of a detector's float boxes that the variant finds.
+    `ap`: least share of its float average precision, where boxes are labelled. `counts`: least share of the images on
+    which the float model counts faces exactly, where faces are labelled. `tar`: least share of an embedder's float
+    TAR at the same FAR, where pairs are given. `cosine_suffices`: whether a network of unknown kind may pass by its
+    cosine alone.
     """
 
     accuracy: float = 0.99
@@ -24,9 +31,14 @@ class Budgets:
     ece: float = 1.0
     size: float = 0.30
     cosine: float = 0.98
+    recall: float = 0.98
+    ap: float = 0.98
+    counts: float = 0.95
+    tar: float = 0.98
+    cosine_suffices: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("accuracy", "agreement", "size", "cosine"):
+        for name in ("accuracy", "agreement", "size", "cosine", "recall", "ap", "counts", "tar"):
             if not 0 <= getattr(self, name) <= 2:
                 raise BadInputError(
                     f"the budget `{name}` is a share",
@@ -50,10 +62,22 @@ def judge(row: dict[str, Any], budgets: Budgets) -> dict[str, Any]:
             ("worst_class", ">=", budgets.worst_class, row["worst_class"]["change"]),
             ("ece", "<=", budgets.ece, row["ece_change"]),
         ]
+    elif boxes := row.get("boxes"):
+        checks += [
+            ("agreement", ">=", budgets.agreement, row["agreement"]["value"]),
+            ("recall", ">=", budgets.recall, boxes["recall"]),
+        ]
+        if not boxes["float"]:  # no face was found: nothing speaks for the variant
+            checks.append(("faces", ">=", 1, 0))
     elif row["agreement"] is not None:
         checks.append(("agreement", ">=", budgets.agreement, row["agreement"]["value"]))
     else:
         checks.append(("cosine", ">=", budgets.cosine, row["cosine"]["mean"]))
+        if row.get("unknown_kind") and not budgets.cosine_suffices:
+            checks.append((ONLY_COSINE, ">=", 1, 0))
+    for name in ("ap", "counts", "tar"):
+        if row.get(f"{name}_ratio") is not None:
+            checks.append((name, ">=", getattr(budgets, name), row[f"{name}_ratio"]))
     told = [
         {
             "budget": name,
@@ -69,9 +93,9 @@ def judge(row: dict[str, Any], budgets: Budgets) -> dict[str, Any]:
 
 def shortfall(verdict: dict[str, Any]) -> float:
     """Return by how much a verdict misses its quality budgets (size aside), 0 where it meets them: for ranking only."""
-    units = {"accuracy": 0.01, "agreement": 0.01, "worst_class": 1.0, "ece": 1.0, "cosine": 0.01}
+    units = {"worst_class": 1.0, "ece": 1.0, "faces": 1.0}
     return sum(
-        abs(c["value"] - float(c["limit"].split()[1])) / units[c["budget"]]
+        abs(c["value"] - float(c["limit"].split()[1])) / units.get(c["budget"], 0.01)
         for c in verdict["checks"]
-        if not c["passed"] and c["budget"] != "size"
+        if not c["passed"] and c["budget"] not in ("size", ONLY_COSINE)
     )

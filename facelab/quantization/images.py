@@ -32,18 +32,20 @@ def read(
     n: int = 300,
     seed: int = 11,
     most: int | None = None,
+    unlabelled: bool = False,
 ) -> Samples:
     """Read images for a model by its own spec.
 
-    For a classifier `data` is whatever `facelab emotion train --data` takes (labels are needed); for an embedder, a
-    detector or another network a folder of images, searched through all its sub-folders. `crop` names the detector
+    For a classifier `data` is whatever `facelab emotion train --data` takes; images without labels where they all lie
+    in the folder itself, or with `unlabelled`. For an embedder, a detector or another network it is a folder of
+    images, searched through all its sub-folders. `crop` names the detector
     that finds faces where the spec needs them, `detect` the best one here, `whole` none. At most `most` images are
     read, spread evenly over the folder. Raises BadInputError for what cannot be read or does not suit.
     """
     from facelab.emotion import check_crop, collect
 
     check_crop(crop)
-    if subject.task != "classifier":
+    if subject.task != "classifier" or unlabelled or _is_flat(data):
         return _network(subject, Path(data), crop, most)
     if not _of_this_bench(subject):
         return labelled.read(
@@ -58,6 +60,14 @@ def read(
         data, subject.spec, classes=subject.classes, crop=crop, n=n, seed=seed, to_train=False
     )
     return from_faces(subject, found.faces, source=data)
+
+
+def _is_flat(data: str) -> bool:
+    """Return whether a folder holds images of its own and no folders: then nothing labels them."""
+    folder = Path(data)
+    return folder.is_dir() and not any(
+        p.is_dir() and not p.name.startswith(".") for p in folder.iterdir()
+    )
 
 
 def _of_this_bench(subject: Subject) -> bool:

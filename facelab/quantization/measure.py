@@ -82,6 +82,12 @@ def outputs(
     return np.stack(rows).astype(np.float32)
 
 
+def float_outputs(model: Model, batch: np.ndarray) -> list[np.ndarray]:
+    """Run a model and return its outputs as reals of their own shapes, integers dequantised, float32."""
+    found = [_quantization(model, info) for info in model.outputs]
+    return [np.asarray(_real(raw, q), np.float32) for raw, q in zip(model.run(batch), found)]
+
+
 def _quantization(model: Model, info: TensorInfo) -> tuple[float, int, str] | None:
     known = getattr(model, "quantization", {}).get(info.name)
     return None if info.dtype.startswith("float") or known is None else (*known, info.dtype)
@@ -114,7 +120,7 @@ def quality(
     """Compare a variant's outputs (n, k) with the float model's on the same images.
 
     Returns accuracy with interval, its ratio, agreement, per-class recall and change in points, ECE and its change in
-    points, and the cosine to the float output.
+    points, and the cosine to the float output; of images without labels agreement and cosine only.
     """
     c = cosines(base, got)
     row: dict[str, Any] = {
@@ -127,6 +133,9 @@ def quality(
     }
     if not classifier:
         return row
+    if samples.labels is None:
+        same = metrics.agreement(base.argmax(axis=1), got.argmax(axis=1), seed=seed)
+        return row | {"agreement": same.as_dict()}
     truth, classes = samples.labels, samples.classes
     before, after = base.argmax(axis=1), got.argmax(axis=1)
     groups = np.array(samples.groups) if samples.groups and all(samples.groups) else None

@@ -12,8 +12,9 @@ from facelab.core.files import dumps
 from facelab.core.machine import cores
 from facelab.core.records import now
 from facelab.quantization import calibration as cal
-from facelab.quantization import export, images, measure, qat, recipes, subject, table
-from facelab.quantization.budgets import Budgets
+from facelab.quantization import export, images, measure, qat, recipes, subject, table, tasks
+from facelab.quantization.boxes import Decoder
+from facelab.quantization.budgets import ONLY_COSINE, Budgets
 from facelab.quantization.operators import check_integer
 from facelab.quantization.recipes import Recipe
 from facelab.quantization.session import FLOAT, Session
@@ -41,6 +42,10 @@ class Request:
     runs: int = 50
     latency: bool = True
     layers: bool = False
+    labels: str | None = None
+    pairs: str | None = None
+    pair_images: str | None = None
+    unlabelled: bool = False
 
 
 def quantize(request: Request, *, say: Say = lambda _: None) -> tuple[dict[str, Any], str]:
@@ -49,7 +54,9 @@ def quantize(request: Request, *, say: Say = lambda _: None) -> tuple[dict[str, 
     Everything is checked before anything is quantised, and nothing is written into `out` until all is measured.
     """
     it = subject.load(request.model, spec=request.spec)
+    say(it.recognised)
     chosen = _chosen(request, it)
+    _check_task(request, it)
     say(f"reading {request.calibration} and {request.evaluate}")
     offered = images.read(
         it,
@@ -57,14 +64,26 @@ def quantize(request: Request, *, say: Say = lambda _: None) -> tuple[dict[str, 
         crop=request.crop,
         seed=request.seed,
         most=None if it.task == "classifier" else 4 * request.calibration_n,
+        unlabelled=request.unlabelled,
     )
     evaluation = images.read(
-        it, request.evaluate, crop=request.crop, seed=request.seed + 1, most=request.evaluate_n
+        it,
+        request.evaluate,
+        crop=request.crop,
+        seed=request.seed + 1,
+        most=request.evaluate_n,
+        unlabelled=request.unlabelled,
     )
     cal.check_disjoint(offered, evaluation)
     calibrate = cal.stratified(offered, request.calibration_n, seed=request.seed)
     with Session(
-        it, calibrate, evaluation, budgets=request.budgets, seed=request.seed, least=request.least
+        it,
+        calibrate,
+        evaluation,
+        budgets=request.budgets,
+        seed=request.seed,
+        least=request.least,
+        at_task=_at_task(request, it),
     ) as session:
         if request.keep_float and request.keep_float.strip() != "auto":
             session.keep_float_named(
@@ -97,6 +116,31 @@ def quantize(request: Request, *, say: Say = lambda _: None) -> tuple[dict[str, 
             f"written to {out}",
         ]
         return report, "\n".join(told)
+
+
+def _check_task(request: Request, it: subject.Subject) -> None:
+    """Refuse labels and pairs for a network that they do not suit, before anything is read."""
+    for option, given, task in (
+        ("--labels", request.labels, "detector"),
+        ("--pairs", request.pairs, "embedder"),
+    ):
+        if given and it.task != task:
+            raise BadInputError(
+                f"{option} is for a{'n' * (task[0] == 'e')} {task}",
+                where=it.file,
+                expected=task,
+                got=it.recognised,
+                fix=f"leave {option} out"
+                + ("; a classifier's labels are its folders" if it.task == "classifier" else ""),
+            )
+
+
+def _at_task(request: Request, it: subject.Subject) -> tasks.Marked | tasks.Paired | None:
+    if request.labels:
+        return tasks.Marked(Decoder(it, it.file).detector, request.evaluate, request.labels)
+    if request.pairs:
+        return tasks.paired(it.file, it.spec, request.pairs, request.pair_images, request.crop)
+    return None
 
 
 def _chosen(request: Request, it: subject.Subject) -> list[Recipe]:
@@ -168,6 +212,7 @@ def _report(session, request, manifest, search, ranking, threads, chosen) -> dic
         "model": str(request.model),
         "model_sha256": images.file_hash(session.subject.file),
         "task": session.subject.task,
+        "recognised": session.subject.recognised,
         "recipes": [r.name for r in chosen],
         "budgets": vars(session.budgets),
         "calibration": {k: v for k, v in manifest.items() if k != "images"},
@@ -183,6 +228,13 @@ def _report(session, request, manifest, search, ranking, threads, chosen) -> dic
     }
 
 
+WORDS = {
+    ONLY_COSINE: "a judgement: this network's kind is unknown, so only cosine was looked at; give it labels.txt, a "
+    "spec that aligns faces or a family that facelab knows, or state with --accept-cosine that this suffices",
+    "faces": "a judgement: the float model finds no face in the evaluation images",
+}
+
+
 def _verdicts(report: dict[str, Any]) -> str:
     lines = []
     for name, verdict in report["verdicts"].items():
@@ -193,7 +245,7 @@ def _verdicts(report: dict[str, Any]) -> str:
                 if verdict["passed"]
                 else "misses "
                 + "; ".join(
-                    f"{c['budget']} {c['value']:.4g} (budget {c['limit']})"
+                    WORDS.get(c["budget"], f"{c['budget']} {c['value']:.4g} (budget {c['limit']})")
                     for c in verdict["checks"]
                     if not c["passed"]
                 )

@@ -25,6 +25,7 @@ from facelab.quantization.operators import Operator, check_integer
 from facelab.quantization.recipes import Recipe
 from facelab.quantization.rows import tensors_hash
 from facelab.quantization.subject import Subject
+from facelab.quantization.tasks import Marked, Paired
 from facelab.zoo.runtimes import check_spec, open_model
 
 FLOAT = "float32"
@@ -48,6 +49,7 @@ class Session:
         budgets: Budgets | None = None,
         seed: int = 0,
         least: int = calibration.LEAST,
+        at_task: Marked | Paired | None = None,
     ):
         for samples, what in ((calibrate, "calibration"), (evaluate, "evaluation")):
             measure.check_samples(samples, what)
@@ -55,6 +57,7 @@ class Session:
         calibration.check_disjoint(calibrate, evaluate)
         self.subject, self.calibration, self.evaluation = subject, calibrate, evaluate
         self.budgets, self.seed = budgets or Budgets(), seed
+        self.at_task = at_task
         self._temporary = tempfile.TemporaryDirectory(prefix="facelab-quantize-")
         self.folder = Path(self._temporary.name)
         self._onnx: OnnxQuantizer | None = None
@@ -249,12 +252,20 @@ class Session:
 
     def row(self, path: Path) -> dict[str, Any]:
         """Return the figures of a variant's file, without latency: quality, size, operators, verdict."""
-        row = self._quality(path) | measure.file_facts(path, self.base)
+        row = self._quality(path) | self._at_task(path) | measure.file_facts(path, self.base)
         return row | {"verdict": judge(row, self.budgets)}
+
+    def _at_task(self, path: Path) -> dict[str, Any]:
+        """Return the figures at the network's task, where labels or pairs were given."""
+        if self.at_task is None:
+            return {}
+        got = self.at_task.figures(None if path == self.base else path, self.seed)
+        base = got if path == self.base else self.rows[FLOAT]["at_task"]
+        return {"at_task": got} | self.at_task.ratios(got, base)
 
     def question(self) -> Suspicion | None:
         """Return why the float classifier itself can only be fed or labelled wrongly, tested by trying it."""
-        if not self.classifier:
+        if not self.classifier or self.evaluation.labels is None:
             return None
         samples, spec = self.evaluation, self.subject.spec
         return question_answers(
@@ -274,6 +285,8 @@ class Session:
         row = measure.quality(
             self.evaluation, self.float_outputs, got, classifier=self.classifier, seed=self.seed
         )
+        row["unknown_kind"] = unknown = self.subject.task == "network"
+        row["judged"] = int(not unknown or self.budgets.cosine_suffices)
         return (
             row
             if self._decoder is None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from facelab.core.errors import BadInputError, UnsupportedError
+from facelab.core.errors import BadInputError, FacelabError, UnsupportedError
 from facelab.core.hashing import sha256_file
 from facelab.emotion import MODEL
 from facelab.preprocess import PreprocessSpec
@@ -28,8 +28,9 @@ class Subject:
 
     `path` is the file that is run and compared with (`.tflite` or `.onnx`; None for a Keras model or SavedModel that
     is still to be converted); `source` the `.keras` file or SavedModel folder that the TensorFlow converter reads, or
-    None. `task`: a classifier's outputs are probabilities of `classes`; a detector's (one of the catalogue, `entry`)
-    are compared as boxes; an embedder's by cosine, as are those of any other network.
+    None. `task`: a classifier's outputs are probabilities of `classes`; a detector's, of the catalogue's `entry` or
+    recognised by its outputs as of a `family`, are compared as boxes; an embedder's by cosine and by pairs; those of a
+    network of unknown kind by cosine only. `known_by` says what the task was recognised by.
     """
 
     name: str
@@ -39,6 +40,16 @@ class Subject:
     task: Task
     classes: tuple[str, ...] = ()
     entry: ModelEntry | None = None
+    family: str | None = None
+    known_by: str = ""
+
+    @property
+    def recognised(self) -> str:
+        """One line: what the file was taken for, and why."""
+        kind = {"network": "network of an unknown kind"}.get(self.task, self.task)
+        family = f" of the family {self.family}" if self.family else ""
+        classes = f" of {len(self.classes)} classes" if self.classes else ""
+        return f"{self.file.name}: {kind}{family}{classes} ({self.known_by}); preprocessing {self.spec.name}"
 
     @property
     def file(self) -> Path:
@@ -99,6 +110,8 @@ def load(
         "classifier" if classes else "network",
         classes,
         entry,
+        None,
+        _why(entry, path, classes, None, known, "classifier" if classes else "network"),
     )
 
 
@@ -177,14 +190,51 @@ def _runnable(path: Path, opened: Model, entry: ModelEntry | None, spec: Preproc
             ),
             None,
         )
+    family = entry.family if entry and entry.kind == "detector" else None
     task: Task = "classifier" if classes else "network"
     if (entry and entry.kind == "embedder") or (
         not classes and any(s.op == "align" for s in spec.stages)
     ):
         task = "embedder"
-    if entry and entry.kind == "detector":
+    elif task == "network":
+        family = family or _detector_family(path, spec)
+    if family:
         task = "detector"
-    return Subject(entry.name if entry else path.stem, path, source, spec, task, classes, entry)
+    why = _why(entry, path, classes, family, spec, task)
+    return Subject(
+        entry.name if entry else path.stem, path, source, spec, task, classes, entry, family, why
+    )
+
+
+def _detector_family(path: Path, spec: PreprocessSpec) -> str | None:
+    """Return the detector family whose decoder takes the file's outputs, or None where there is not exactly one."""
+    from facelab import detection
+
+    try:
+        return detection.load(path, spec=spec, threads=1).family
+    except FacelabError:
+        return None  # not a detector that facelab can decode: it stays a network of unknown kind
+
+
+def _why(
+    entry: ModelEntry | None,
+    path: Path,
+    classes: tuple[str, ...],
+    family: str | None,
+    spec: PreprocessSpec,
+    task: Task,
+) -> str:
+    """Say by what the task was recognised."""
+    if entry:
+        return f"the catalogue's {entry.name}, by its content"
+    if classes:
+        inside = path.suffix.lower() == ".tflite" and read_metadata(path)
+        return "labels in the file" if inside and inside["labels"] else "labels.txt beside it"
+    if family:
+        return "by its outputs"
+    if task == "embedder":
+        return "its preprocessing aligns a face"
+    return "no labels, no outputs of a known detector, no alignment"
 
 
 def _labels(path: Path, entry: ModelEntry | None) -> tuple[str, ...]:
@@ -194,5 +244,6 @@ def _labels(path: Path, entry: ModelEntry | None) -> tuple[str, ...]:
         return tuple(inside["labels"])
     beside = path.with_name("labels.txt")
     if beside.is_file():
-        return tuple(beside.read_text(encoding="utf-8").split())
+        lines = beside.read_text(encoding="utf-8-sig").splitlines()
+        return tuple(line.strip() for line in lines if line.strip())
     return tuple(entry.labels) if entry and entry.kind not in ("detector", "embedder") else ()

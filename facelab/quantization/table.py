@@ -81,7 +81,29 @@ def text(session: Session) -> str:
             f"agreement: boxes that both networks find (IoU ≥ 0.5), of {boxes['float']} by {FLOAT} on "
             f"{boxes['images']} images"
         )
+        said += [
+            f"{v}: {b['variant']} boxes; finds {b['recall']:.1%} of {FLOAT}'s; as many on "
+            f"{b['same_count']:.0%} of the images"
+            for v, r in session.rows.items()
+            if v != FLOAT and (b := r["boxes"])
+        ]
+    said += [f"{v}: {_task_words(t)}" for v, r in session.rows.items() if (t := r.get("at_task"))]
     return aligned(lines) + "".join(f"\n{s}" for s in said)
+
+
+def _task_words(t: Mapping[str, Any]) -> str:
+    """Say the figures at the network's task in a line."""
+    if "tar" in t:
+        return (
+            f"TAR {t['tar']:.4f} [{t['tar_lo']:.4f}, {t['tar_hi']:.4f}] at FAR {t['far']:g}, "
+            f"{t['pairs']} pairs"
+        )
+    ap = (
+        f", AP {t['ap']:.3f} [{t['ap_lo']:.3f}, {t['ap_hi']:.3f}], recall {t['recall']:.3f}"
+        if t.get("ap") is not None and t.get("ap_lo") is not None
+        else ""
+    )
+    return f"exact count on {t['exact_count']} of {t['images']} labelled images{ap}"
 
 
 def aligned(rows: list[tuple[str, ...]]) -> str:

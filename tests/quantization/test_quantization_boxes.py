@@ -32,6 +32,8 @@ def test_agreement_counts_pairs_of_one_face_once():
         "variant": 4,
         "pairs": 2,
         "images": 3,
+        "recall": pytest.approx(2 / 3),
+        "same_count": 0,
         "mean_iou": pytest.approx(0.9),
         "score_change": 0,
     }
@@ -69,7 +71,7 @@ def test_yunet_keeps_its_boxes_in_int8(name, assets, monkeypatch):
         base = session.rows["float32"]
     assert base["agreement"]["value"] == 1 and base["boxes"]["float"] > 20
     assert row["agreement"]["value"] >= 0.95 and row["boxes"]["mean_iou"] > 0.85
-    assert {c["budget"] for c in row["verdict"]["checks"]} == {"size", "agreement"}
+    assert {c["budget"] for c in row["verdict"]["checks"]} == {"size", "agreement", "recall"}
     assert row["accuracy"] is None and row["operators"]["Conv"].keys() == {"int8 (QDQ)"}
 
 
