@@ -4,6 +4,7 @@ from ._file_search import FileSearch, check_output, match_files
 from ._files import open_vectors
 from ._matcher import Matcher
 from ._pairwise import pairwise
+from ._prepared import Prepared
 from ._results import Matches, RangeMatches
 from ._types import Metric, SearchPolicy
 
@@ -12,6 +13,7 @@ __all__ = [
     "Matcher",
     "Matches",
     "Metric",
+    "Prepared",
     "RangeMatches",
     "SearchPolicy",
     "check_output",

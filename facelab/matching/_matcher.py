@@ -12,7 +12,7 @@ import numpy as np
 from facelab.core.errors import BadInputError, did_you_mean
 from facelab.core.machine import memory_bytes
 from facelab.matching import _vectors as arrays
-from facelab.matching._gallery import GalleryRows, encode, open_gallery
+from facelab.matching._gallery import Gallery, GalleryRows, encode, open_gallery
 from facelab.matching._results import Matches, RangeMatches
 from facelab.matching._types import DEFAULT_POLICY, Metric, SearchPolicy
 from facelab.matching.kernels._bounds import LARGEST_DIMENSION_INT8
@@ -98,11 +98,24 @@ class Matcher:
         self.threads, self.policy = check_threads(threads), policy
         vectors = arrays.check_vectors(gallery, "the gallery")
         self._gallery = open_gallery(vectors, self.metric, choose(isa), policy, self.threads)
-        self._rows, self.dimension = vectors.shape
+        self._finish_init(self._encode())
+
+    def _finish_init(self, codes: GalleryRows | None) -> None:
+        """Set what follows from the gallery and its codes."""
+        self._rows, self.dimension = self._gallery.vectors.shape
         self._name = str(self.metric)
         self._plain = self.metric in (Metric.SQEUCLIDEAN, Metric.COSINE)
-        self._codes = self._encode()
+        self._codes = codes
         self._calls = self._single_calls()
+
+    @classmethod
+    def _restored(cls, gallery: Gallery, codes: GalleryRows | None, threads: int | None) -> Matcher:
+        """Return a matcher of a gallery that was prepared before; encodes it where its codes are not given."""
+        matcher = cls.__new__(cls)
+        matcher.metric, matcher.method, matcher.policy = gallery.metric, "auto", gallery.policy
+        matcher.threads, matcher._gallery = check_threads(threads), gallery
+        matcher._finish_init(matcher._encode() if codes is None else codes)
+        return matcher
 
     def __len__(self) -> int:
         """Return the number of gallery rows."""
@@ -269,19 +282,19 @@ class Matcher:
 
     def _encode(self) -> GalleryRows | None:
         """Return int8 codes where the method wants them and the data allow it."""
-        if self.method == "screened" and self.dimension > LARGEST_DIMENSION_INT8:
+        gallery = self._gallery
+        if self.method == "screened" and gallery.dimension > LARGEST_DIMENSION_INT8:
             raise BadInputError(
                 "vectors are too long for int8 screening",
-                got=self.dimension,
+                got=gallery.dimension,
                 expected=f"at most {LARGEST_DIMENSION_INT8} dimensions",
                 fix='use method="exhaustive"',
             )
-        gallery = self._gallery
         if not gallery.screenable or self.method == "exhaustive":
             return None
         if self.method == "auto" and (
             gallery.mapping is not None
-            or self.dimension > LARGEST_DIMENSION_INT8
+            or gallery.dimension > LARGEST_DIMENSION_INT8
             or gallery.vectors.size >= memory_bytes()[1] // 3
         ):
             return None

@@ -1,0 +1,240 @@
+"""What the one writer of a collection calls. An operation is in the log before it is seen."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from facelab.core.errors import BadInputError, FacelabError, IntegrityError
+from facelab.index import _disk as disk
+from facelab.index._ids import check_id
+from facelab.index._log import Delete, Log, LogError, Put
+from facelab.index._reading import Reading
+from facelab.index._rows import Rows, check_distinct, make_rows
+from facelab.index._source import Source, check_source
+from facelab.index._view import View
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import ArrayLike, NDArray
+
+
+class Writing(Reading):
+    """A collection that is read and written."""
+
+    def add(
+        self,
+        vectors: ArrayLike,
+        ids: Sequence[str] | None = None,
+        *,
+        labels: Sequence[str | None] | None = None,
+        payloads: Sequence[Mapping[str, Any] | None] | None = None,
+        source: Source | None = None,
+    ) -> list[str]:
+        """Add vectors under new ids, all or none, and return the ids.
+
+        Parameters
+        ----------
+        vectors : (n, d) array of the collection's dtype
+        ids : sequence of str, optional
+            Made from the vectors by `vector_id` where none are given.
+        labels : sequence of (str or None), optional
+        payloads : sequence of (dict or None), optional
+            JSON objects of at most 64 KiB.
+        source : Source
+            What the vectors come from; needed where the collection has one.
+
+        Raises
+        ------
+        BadInputError
+            An id is there already, or a value has another form; nothing is added.
+        IntegrityError
+            An id made from a vector is that of a different vector: a collision.
+        LogError
+            The disk refused; the error says what is known.
+        """
+        with self._lock:
+            rows = self._rows(vectors, ids, labels, payloads, source)
+            numbers = self._view.find(rows.ids)
+            if (numbers >= 0).any():
+                self._refuse_known(rows, numbers, made=ids is None)
+            self._put(rows)
+        return list(rows.ids)
+
+    def upsert(
+        self,
+        vectors: ArrayLike,
+        ids: Sequence[str],
+        *,
+        labels: Sequence[str | None] | None = None,
+        payloads: Sequence[Mapping[str, Any] | None] | None = None,
+        source: Source | None = None,
+    ) -> int:
+        """Add vectors, replacing those of the same ids with label and payload; return how many were replaced.
+
+        Parameters and errors are those of `add`; a replaced vector counts as added last.
+        """
+        with self._lock:
+            rows = self._rows(vectors, ids, labels, payloads, source)
+            replaced = int((self._view.find(rows.ids) >= 0).sum())
+            self._put(rows)
+        return replaced
+
+    def delete(self, ids: Sequence[str], *, missing_ok: bool = False) -> int:
+        """Delete vectors by id, all or none, and return how many there were.
+
+        Raises BadInputError where an id is not there, unless `missing_ok`; LogError where the disk refused.
+        """
+        with self._lock:
+            self._check_writable()
+            if isinstance(ids, (str, bytes)):
+                raise BadInputError("ids must be a list", got=repr(ids)[:80], fix=f"[{ids!r}]")
+            names = [check_id(name) for name in ids]
+            check_distinct(names)
+            numbers = self._view.find(names)
+            absent = [n for n, row in zip(names, numbers) if row < 0]
+            if absent and not missing_ok:
+                raise BadInputError(
+                    "an id is not in the collection",
+                    where=self._place.root,
+                    got=", ".join(absent[:5])[:200],
+                    fix="check the id, or pass missing_ok=True",
+                )
+            known = [n for n, row in zip(names, numbers) if row >= 0]
+            if known:
+                self._logged(Delete(known))
+        return len(known)
+
+    def flush(self) -> int:
+        """Write what the log holds as a generation of its own and return its number."""
+        with self._lock:
+            self._check_writable()
+            if self._state.replayed.operations or (self._log and self._log.count):
+                self._publish(self._view, None, whole=False)
+        return self._state.generation.number
+
+    def compact(self) -> int:
+        """Write all vectors into one segment, without deleted rows, and return the generation's number."""
+        with self._lock:
+            self._check_writable()
+            self._publish(self._view, None, whole=True)
+        return self._state.generation.number
+
+    def _rows(self, vectors: Any, ids: Any, labels: Any, payloads: Any, source: Any) -> Rows:
+        self._check_writable()
+        facts = self._place.facts
+        check_source(facts.source, source, self._place.root)
+        return make_rows(
+            vectors,
+            ids,
+            labels,
+            payloads,
+            dimension=facts.dimension,
+            dtype=self._place.dtype,
+            namespace=facts.namespace,
+        )
+
+    def _refuse_known(self, rows: Rows, numbers: NDArray[np.int64], *, made: bool) -> None:
+        first = int((numbers >= 0).argmax())
+        part, row = self._view.place(int(numbers[first]))
+        same = np.array_equal(part.vector_of(row), rows.vectors[first])
+        if made and not same:
+            raise IntegrityError(
+                "two different vectors have one id",
+                where=rows.ids[first],
+                expected="one vector per id",
+                fix="give ids of your own to these two",
+            )
+        raise BadInputError(
+            "an id is in the collection already" + (", with this vector" if same else ""),
+            where=self._place.root,
+            got=rows.ids[first],
+            fix="use upsert to replace it, or another id",
+        )
+
+    def _put(self, rows: Rows) -> None:
+        if not len(rows):
+            return
+        if len(rows) >= self.flush_rows:
+            numbers = self._view.find(rows.ids)
+            self._publish(self._view.changed(numbers[numbers >= 0], 0), rows, whole=False)
+            return
+        self._view.active.buffer.reserve(len(rows))
+        self._logged(Put(rows))
+        if len(self._view.active) >= self.flush_rows and not self._warning:
+            try:
+                self._publish(self._view, None, whole=False)
+            except (FacelabError, OSError) as e:  # the rows are in the log: the call itself is done
+                self._warning = f"no generation could be written: {e.args[0] if e.args else e}"
+
+    def _logged(self, operation: Put | Delete) -> None:
+        """Log an operation, then show it. An interruption in between leaves the collection to be opened again."""
+        assert self._log is not None
+        self._unsure = True
+        try:
+            self._log.append(operation)
+        except BaseException:
+            self._unsure = self._log.broken
+            raise
+        self._view = disk.applied(self._view, operation)
+        self._unsure = False
+
+    def _publish(self, view: View, more: Rows | None, *, whole: bool) -> None:
+        done = False
+        try:
+            state = disk.publish(self._place, self._state, view, more, whole=whole)
+            self._unsure = True
+            path = disk.log_path(self._place, state.generation)
+            log = Log(path, state.replayed, self._place.on_step)
+            old, self._log = self._log, log
+            self._stack.callback(log.close)
+            self._state, self._view = state, state.view
+            self._warning, self._unsure, done = "", False, True
+            if old is not None:
+                old.close()
+        except OSError as e:
+            raise _not_published(self._place.root, e) from None
+        finally:
+            if not done:
+                self._settle_publication()
+        self._place.on_step("cleanup")
+        disk.clean(self._place, self._state)
+
+    def _settle_publication(self) -> None:
+        """After a failed publication: go on with the old generation only where it is still the current one."""
+        self._unsure = True
+        with contextlib.suppress(FacelabError, OSError):
+            pointer, version = disk.read_pointer(self._place)
+            same = pointer == self._state.pointer and version == self._state.version
+            if same and not self._place.metadata.late:
+                self._unsure = False
+                disk.clean(self._place, self._state)
+
+    def _check_writable(self) -> None:
+        self._check_open()
+        if self._log is None:
+            raise BadInputError(
+                "the collection was opened for reading",
+                where=self._place.root,
+                fix="open it with write=True",
+            )
+        if self._unsure:
+            raise LogError(
+                "an earlier write to this collection was interrupted",
+                where=self._place.root,
+                fix="close the collection and open it again: opening finds out what is true",
+            )
+        self._log.check()
+
+
+def _not_published(root: Path, e: OSError) -> disk.PublishError:
+    return disk.PublishError(
+        "a generation cannot be written; what was acknowledged before is in the log",
+        where=root,
+        got=e.strerror or str(e),
+        fix="free some space or check the disk",
+    )

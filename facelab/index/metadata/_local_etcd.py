@@ -1,0 +1,153 @@
+"""Throw-away etcd members on loopback, for tests, notebooks and fault histories. They end with this process."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from shutil import which
+
+from facelab.core.errors import BadInputError, UnsupportedError
+from facelab.core.lifetime import Popen
+
+
+class LocalEtcd:
+    """Some members of one etcd cluster, each of which can be killed, stopped and started again."""
+
+    def __init__(self, program: str, folder: Path, members: int):
+        self.program, self.folder, self.members = program, folder, members
+        ports = _free_ports(2 * members)
+        self.clients, self.peers = ports[:members], ports[members:]
+        self._running: list[Popen | None] = [None] * members
+        self._stopped: set[int] = set()
+
+    @property
+    def endpoints(self) -> list[str]:
+        """Addresses of all members."""
+        return [f"http://127.0.0.1:{port}" for port in self.clients]
+
+    def start(self, member: int) -> None:
+        """Start a member; its data are those it had before."""
+        cluster = ",".join(f"m{i}=http://127.0.0.1:{p}" for i, p in enumerate(self.peers))
+        client, peer = (f"http://127.0.0.1:{p[member]}" for p in (self.clients, self.peers))
+        log = (self.folder / f"m{member}.log").open("ab")
+        with log:
+            self._running[member] = Popen(
+                [
+                    self.program,
+                    f"--name=m{member}",
+                    f"--data-dir={self.folder / f'm{member}'}",
+                    f"--listen-client-urls={client}",
+                    f"--advertise-client-urls={client}",
+                    f"--listen-peer-urls={peer}",
+                    f"--initial-advertise-peer-urls={peer}",
+                    f"--initial-cluster={cluster}",
+                    "--heartbeat-interval=50",
+                    "--election-timeout=500",
+                ],
+                stdout=log,
+                stderr=log,
+                env={"PATH": os.defpath, "ETCD_UNSUPPORTED_ARCH": "arm64"},
+            )
+
+    def kill(self, member: int) -> None:
+        """End a member with SIGKILL."""
+        if (pid := self._pid(member)) is not None:
+            os.kill(pid, signal.SIGKILL)
+        running = self._running[member]
+        if running is not None:
+            running.wait()
+        self._running[member] = None
+
+    def pause(self, member: int, *, stop: bool) -> None:
+        """Stop a member with SIGSTOP, or let it go on."""
+        if (pid := self._pid(member)) is not None:
+            os.kill(pid, signal.SIGSTOP if stop else signal.SIGCONT)
+            (self._stopped.add if stop else self._stopped.discard)(member)
+
+    def ready(self, member: int, limit_s: float = 60.0) -> None:
+        """Wait until a member answers a linearizable read. Raises UnsupportedError where it does not."""
+        import requests
+
+        end, running = time.monotonic() + limit_s, self._running[member]
+        while time.monotonic() < end and running is not None and running.poll() is None:
+            with contextlib.suppress(requests.RequestException):
+                url = f"{self.endpoints[member]}/v3/kv/range"
+                if requests.post(url, json={"key": "AA=="}, timeout=1).status_code == 200:
+                    return
+            time.sleep(0.05)
+        raise UnsupportedError(
+            "etcd cannot be started here",
+            got=(self.folder / f"m{member}.log").read_text(errors="replace")[-300:],
+            fix="install Debian's etcd-server",
+        )
+
+    def _pid(self, member: int) -> int | None:
+        """Return the process id of the member itself, which runs below its guard."""
+        running = self._running[member]
+        if running is None:
+            return None
+        mark = f"--data-dir={self.folder / f'm{member}'}".encode()
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit():
+                with contextlib.suppress(OSError):
+                    words = (entry / "cmdline").read_bytes().split(b"\0")
+                    if mark in words and Path(os.fsdecode(words[0])).name == "etcd":
+                        return int(entry.name)
+        return None
+
+    def close(self) -> None:
+        """End all members."""
+        for member in sorted(self._stopped):
+            self.pause(member, stop=False)
+        for running in self._running:
+            if running is not None:
+                running.kill()
+
+
+@contextlib.contextmanager
+def local_etcd(members: int = 1) -> Iterator[LocalEtcd]:
+    """Start etcd members on loopback in a temporary folder and yield their handle.
+
+    Parameters
+    ----------
+    members : int
+        1 or 3 (any odd number up to 7).
+
+    Raises
+    ------
+    UnsupportedError
+        There is no program `etcd` here, or it cannot be started.
+    """
+    if members not in (1, 3, 5, 7):
+        raise BadInputError("a cluster has an odd number of members", got=members, fix="use 1 or 3")
+    program = which("etcd")
+    if program is None:
+        raise UnsupportedError(
+            "etcd cannot be started here",
+            got="there is no program named etcd",
+            fix="install Debian's etcd-server, or use SQLite",
+        )
+    with tempfile.TemporaryDirectory(prefix="fl-etcd-") as name:
+        cluster = LocalEtcd(program, Path(name), members)
+        try:
+            for member in range(members):
+                cluster.start(member)
+            for member in range(members):
+                cluster.ready(member)
+            yield cluster
+        finally:
+            cluster.close()
+
+
+def _free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for s in sockets:
+            s.bind(("127.0.0.1", 0))
+        return [int(s.getsockname()[1]) for s in sockets]
