@@ -258,9 +258,9 @@ def _boxes(
 
 def mirrors() -> Figure:
     """Where a file is looked for, in order."""
-    from facelab.zoo.store import find
+    from facelab.zoo import find
 
-    assert find.__module__ == "facelab.zoo.store"  # the order drawn here is that module's
+    assert find.__module__ == "facelab.zoo._store"  # the order drawn here is that module's
     steps = [
         "models/ or data/\n(FACELAB_MODELS,\nFACELAB_DATA)",
         "a pip package\nthat carries\nthe very file",
@@ -365,19 +365,20 @@ def gate() -> Figure:
     import shutil
     import tempfile
 
-    from facelab.deploy.bundle import make, open_bundle
-    from facelab.deploy.gate import judge, spec_of
+    from facelab.deploy import judge, load, make_bundle
     from facelab.fingerprint import capture_spec
+    from facelab.preprocess import PreprocessSpec
     from facelab.report.deploy import grid
     from facelab.studies.deploy_gate import corrupt
 
     with tempfile.TemporaryDirectory() as name:
-        good = make(
+        good = make_bundle(
             "mtcnn-onet",
             Path(name) / "good",
             spec=project_root() / "examples" / "python" / "train.preprocess.json",
         ).folder
-        spec = spec_of(open_bundle(good))
+        made = load(good)
+        spec = PreprocessSpec.load(made.folder / made.manifest.of_role("preprocess")[0].path)
         sides = {
             "right": spec,
             "BGR": spec.replace(0, order="bgr"),

@@ -6,10 +6,7 @@ import click
 
 from facelab.commands.common import emit, json_option, note
 from facelab.core.errors import BadInputError, FacelabError, did_you_mean
-from facelab.zoo.assets import Asset
-from facelab.zoo.catalogue import ModelEntry, load_catalogue
-from facelab.zoo.registry import DataEntry, load_registry, unpack
-from facelab.zoo.store import Status, fetch, status
+from facelab.zoo import Asset, DataEntry, ModelEntry, Status, fetch, load_catalogue, load_registry, status, unpack
 
 KINDS = ("detector", "embedder", "emotion", "liveness", "aux", "data")
 kind_option = click.option(

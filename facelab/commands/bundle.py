@@ -103,8 +103,8 @@ def make(
     manifest with hashes and licences; README.md in DIR says how to check an implementation against it.
     """
     from facelab.commands.preprocess import size_option
-    from facelab.deploy.bundle import make as run
-    from facelab.deploy.code import languages_of
+    from facelab.deploy import languages_of
+    from facelab.deploy import make_bundle as run
 
     bundle = run(
         model,
@@ -144,7 +144,7 @@ def make(
 @json_option
 def verify(folder, expect, public_key, as_json) -> int:
     """Check that every file of the bundle DIR is there, unchanged, and belongs to the others (exit 1 if not)."""
-    from facelab.deploy.verify import verify as run
+    from facelab.deploy import verify as run
 
     found = run(folder, expect=expect, public_key=public_key)
     value = found.to_dict()

@@ -10,7 +10,7 @@ import click
 from facelab.commands.common import OutPath, emit, json_option, note
 
 if TYPE_CHECKING:
-    from facelab.reproduce.store import Store
+    from facelab.reproduce import Store
 
 
 @click.command("compare", epilog="Example: facelab compare previous latest")
@@ -33,9 +33,8 @@ def command(runs: tuple[str, ...], reports: Path | None, plot: Path | None, as_j
     decide where there are any, and timings count only when the machine is the same. Exit code 1 when something got
     worse. More than two runs, or `sweep` for the runs of the newest sweep, are put side by side.
     """
+    from facelab.reproduce import Store, side_by_side, sweep
     from facelab.reproduce import plan as plans
-    from facelab.reproduce import several, sweep
-    from facelab.reproduce.store import Store
 
     store = Store(plans.find().parents[1], reports)
     if runs == ("sweep",):
@@ -43,10 +42,10 @@ def command(runs: tuple[str, ...], reports: Path | None, plot: Path | None, as_j
     else:
         folders = [_find(store, name) for name in _names(runs)]
     if plot:
-        _draw(several.side_by_side(folders), plot)
+        _draw(side_by_side(folders), plot)
     if runs != ("sweep",) and len(folders) == 2:
         return _two(folders[0], folders[1], as_json=as_json)
-    found = several.side_by_side(folders)
+    found = side_by_side(folders)
     document = {"schema": "facelab.side-by-side/1", **found.to_dict()}
     emit(document, as_json=as_json, text=found.text())
     return 0
@@ -73,12 +72,12 @@ def _draw(found: object, path: Path) -> None:
 
 def _two(first: Path, second: Path, *, as_json: bool) -> int:
     from facelab.core import compare_records as compare
-    from facelab.reproduce import several
+    from facelab.reproduce import differences
 
     (a, machine_a), (b, machine_b) = compare.load(first), compare.load(second)
     rows = compare.compare(a, b, machine_a=machine_a, machine_b=machine_b)
     counts = compare.summary(rows)
-    parameters = several.differences(first, second)
+    parameters = differences(first, second)
     lines = [f"parameter {name}: {old} → {new}" for name, (old, new) in parameters.items()]
     emit(
         {

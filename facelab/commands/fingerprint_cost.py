@@ -40,8 +40,8 @@ def attach_cost(
 
 
 def _model(name: str):
-    from facelab.zoo.catalogue import load_catalogue
-    from facelab.zoo.runtimes.opening import open_model
+    from facelab.zoo import load_catalogue
+    from facelab.zoo.runtimes import open_model
 
     entry = (
         None if Path(name).suffix else next((e for e in load_catalogue() if e.name == name), None)
@@ -77,7 +77,7 @@ def _preparer(side, target: str | None, option: str):
             got="neither",
             fix=f"add {option} FILE.py:function",
         )
-    from facelab.preprocess.run import apply
+    from facelab.preprocess import apply
     from facelab.preprocess.spec import PreprocessSpec
 
     spec = PreprocessSpec.from_dict(side.spec, where=side.path)

@@ -97,7 +97,7 @@ def command(
         rules=rules,
     )
     if junit or sarif:
-        from facelab.deploy.export import write_junit, write_sarif
+        from facelab.deploy import write_junit, write_sarif
 
         for path, write in ((junit, write_junit), (sarif, write_sarif)):
             if path:
@@ -113,9 +113,9 @@ def command(
 def decide(bundle, *, inference=None, outputs=None, baseline=None, device=None, rules=None):
     """Return the verdict on a bundle; `baseline` is a run's name, a folder or a file of records.
 
-    Everything else is as in `facelab.deploy.gate.judge`.
+    Everything else is as in `facelab.deploy._gate.judge`.
     """
-    from facelab.deploy.gate import judge
+    from facelab.deploy import judge
 
     records = _baseline(baseline) if baseline is not None else None
     from facelab.core.compare_records import compare
@@ -136,8 +136,7 @@ def _baseline(name: str | Path):
 
     path = Path(name)
     if not path.exists():
-        from facelab.reproduce import plan
-        from facelab.reproduce.store import Store
+        from facelab.reproduce import Store, plan
 
         try:
             path = Store(plan.find().parents[1], None).find(str(name))

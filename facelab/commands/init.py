@@ -15,9 +15,9 @@ def command(folder: str, as_json: bool) -> int:
 
     `facelab reproduce` runs it, and `notebooks/plan.toml` marks the project's root. Nothing is replaced.
     """
-    from facelab.reproduce import scaffold
+    from facelab.reproduce import create_project
 
-    made = [str(path) for path in scaffold.create(folder)]
+    made = [str(path) for path in create_project(folder)]
     text = "\n".join(
         [*(f"wrote {path}" for path in made), f"Next: cd {folder} && facelab reproduce"]
     )

@@ -239,8 +239,7 @@ def command(
     --pairs; of a network of unknown kind only the cosine is known, so that it is not called good. Exit
     code 1 where a variant misses a budget, 2 where the recipe promises integers and an operator would stay in float.
     """
-    from facelab.quantization.budgets import Budgets
-    from facelab.quantization.run import Request, quantize
+    from facelab.quantization import Budgets, Request, quantize
 
     budgets = Budgets(
         accuracy=min_accuracy,

@@ -10,7 +10,7 @@ import click
 from facelab.commands.common import THREADS, OutPath, emit, json_option, note
 
 if TYPE_CHECKING:
-    from facelab.reproduce.runner import Runner
+    from facelab.reproduce import Runner
 
 
 @click.command(
@@ -100,9 +100,8 @@ def command(
     """
     if only and start:
         raise click.UsageError("--only and --from exclude each other", ctx)
+    from facelab.reproduce import Options, Runner, choose_display, verdict_text
     from facelab.reproduce import plan as plans
-    from facelab.reproduce import progress, told
-    from facelab.reproduce.runner import Options, Runner
 
     said = [
         *(("--plan", str(plan_path)) if plan_path else ()),
@@ -137,7 +136,7 @@ def command(
         return 0
 
     def run(runner: Runner) -> dict[str, Any]:
-        runner.display = progress.choose()
+        runner.display = choose_display()
         return _run(runner)
 
     if sweeps:
@@ -147,7 +146,7 @@ def command(
         note("Plot it: facelab compare sweep --plot sweep.png")
         return summary["exit_code"]
     summary = run(runners[0])
-    emit(summary, as_json=as_json, text=told.verdict(summary))
+    emit(summary, as_json=as_json, text=verdict_text(summary))
     return summary["exit_code"]
 
 
@@ -173,10 +172,10 @@ def _planned(runner: Runner) -> list[dict[str, Any]]:
 
 
 def _run(runner: Runner) -> dict[str, Any]:
-    from facelab.reproduce import told
+    from facelab.reproduce import failure_text
 
     summary = runner.execute()
     for step in summary["steps"]:
         if step["failure"] and step["failure"].get("kind") not in ("interrupted", "blocked"):
-            note("\n" + told.failure(step["failure"]))
+            note("\n" + failure_text(step["failure"]))
     return summary

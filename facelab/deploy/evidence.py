@@ -14,7 +14,7 @@ from facelab.core import records
 from facelab.core.errors import BadInputError
 from facelab.core.files import read_json
 from facelab.core.records import Record
-from facelab.deploy import run_evidence
+from facelab.deploy import _run_evidence as run_evidence
 
 EVIDENCE = "evidence/records.jsonl"
 QUANTIZED = {

@@ -12,7 +12,7 @@ import numpy as np
 from facelab.core.array_files import read_npy
 from facelab.core.errors import BadInputError, FacelabError
 from facelab.fingerprint.capture import read_tensor
-from facelab.zoo.runtimes.base import Model
+from facelab.zoo.runtimes import Model
 
 MAX_GOLDEN = 64 << 20
 

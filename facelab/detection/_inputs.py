@@ -8,10 +8,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from facelab.core.errors import BadInputError, UnsupportedError
+from facelab.preprocess import apply
 from facelab.preprocess.align import invert
 from facelab.preprocess.geometry import Face, Planner
 from facelab.preprocess.ops import DECODE_RGB
-from facelab.preprocess.run import apply
 from facelab.preprocess.spec import PreprocessSpec
 
 BILINEAR = {

@@ -12,16 +12,8 @@ from facelab.detection import _families as package
 from facelab.detection._base import Detector
 from facelab.detection._neural import NeuralDetector
 from facelab.preprocess.spec import PreprocessSpec
-from facelab.zoo.catalogue import ModelEntry, load_catalogue
-from facelab.zoo.families import (
-    Families,
-    checked,
-    entry_named,
-    given_spec,
-    option_names,
-    sidecar,
-    with_spec,
-)
+from facelab.zoo import ModelEntry, load_catalogue
+from facelab.zoo.families import Families, checked, entry_named, given_spec, option_names, sidecar, with_spec
 from facelab.zoo.runtimes import Model, ModelRunError, open_model
 
 CASCADE = ("pnet", "rnet", "onet")

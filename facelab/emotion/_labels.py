@@ -13,7 +13,7 @@ from facelab.core.hashing import sha256_file
 from facelab.datasets.labels import NAMES, SEVEN, plain
 from facelab.metrics.plausibility import Suspicion
 from facelab.preprocess.tflite_metadata import read_metadata
-from facelab.zoo.catalogue import load_catalogue
+from facelab.zoo import load_catalogue
 
 KEYS = ("labels", "classes", "names", "class_names")
 """Keys of an ONNX file's metadata under which exporters write labels."""

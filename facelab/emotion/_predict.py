@@ -17,7 +17,7 @@ from facelab.detection import Detector
 from facelab.emotion._classifier import EmotionClassifier
 from facelab.emotion._train import MODEL
 from facelab.preprocess import read_image
-from facelab.zoo.assets import models_folder
+from facelab.zoo import models_folder
 
 LAST = "last.json"
 

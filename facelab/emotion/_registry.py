@@ -10,9 +10,8 @@ from facelab.core.errors import BadInputError
 from facelab.emotion._classifier import EmotionClassifier
 from facelab.emotion._predict import find_model
 from facelab.preprocess import PreprocessSpec
-from facelab.zoo.catalogue import ModelEntry, load_catalogue
+from facelab.zoo import ModelEntry, load_catalogue, require
 from facelab.zoo.families import given_spec, is_here
-from facelab.zoo.store import require
 
 
 def available() -> list[ModelEntry]:

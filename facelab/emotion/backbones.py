@@ -15,10 +15,7 @@ from facelab.emotion import sources
 from facelab.emotion._pretrain import pretrain
 from facelab.emotion._spec import SIZE
 from facelab.preprocess import PreprocessSpec
-from facelab.zoo import trust
-from facelab.zoo.assets import data_folder, models_folder
-from facelab.zoo.catalogue import load_catalogue
-from facelab.zoo.store import require
+from facelab.zoo import data_folder, load_catalogue, models_folder, require, trust
 
 OWN, NONE = "facelab", "none"
 PRETRAIN_SEED = 1007

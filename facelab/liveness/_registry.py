@@ -11,14 +11,7 @@ from facelab.liveness import _families as package
 from facelab.liveness._base import LivenessModel
 from facelab.liveness._families.fusion import read_fusion
 from facelab.preprocess.spec import PreprocessSpec
-from facelab.zoo.families import (
-    Families,
-    checked,
-    entry_named,
-    given_spec,
-    option_names,
-    sidecar,
-)
+from facelab.zoo.families import Families, checked, entry_named, given_spec, option_names, sidecar
 from facelab.zoo.runtimes import open_model
 
 FAMILIES = Families("liveness", package, "LIVENESS")

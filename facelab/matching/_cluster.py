@@ -13,8 +13,8 @@ from facelab.core.errors import BadInputError, UnsupportedError
 from facelab.matching import _vectors as arrays
 from facelab.matching._files import open_vectors, search_file
 from facelab.matching._results import Matches
+from facelab.matching._search._merge import merge
 from facelab.matching._types import Metric
-from facelab.matching.search._merge import merge
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

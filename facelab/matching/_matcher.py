@@ -14,13 +14,13 @@ from facelab.core.machine import memory_bytes
 from facelab.matching import _vectors as arrays
 from facelab.matching._gallery import Gallery, GalleryRows, encode, open_gallery
 from facelab.matching._results import Matches, RangeMatches
+from facelab.matching._search._planner import query_shares, vectors_for
+from facelab.matching._search._range import RangeSearch
+from facelab.matching._search._single_call import SingleCalls
+from facelab.matching._search._streaming import BlockSearch, Streamed, Tell
 from facelab.matching._types import DEFAULT_POLICY, Metric, SearchPolicy
 from facelab.matching.kernels._bounds import LARGEST_DIMENSION_INT8
 from facelab.matching.kernels._isa import choose
-from facelab.matching.search._planner import query_shares, vectors_for
-from facelab.matching.search._range import RangeSearch
-from facelab.matching.search._single_call import SingleCalls
-from facelab.matching.search._streaming import BlockSearch, Streamed, Tell
 from facelab.matching.threads import check_threads, share
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from facelab.core.errors import FacelabError, UnsupportedError
-from facelab.preprocess.run import apply
+from facelab.preprocess._run import apply
 from facelab.preprocess.spec import PreprocessSpec
 
 COLUMNS = ("opencv", "pillow", "tensorflow", "onnx")

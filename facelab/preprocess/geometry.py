@@ -11,8 +11,8 @@ import numpy as np
 
 from facelab.core.errors import BadInputError
 from facelab.preprocess import ops as st
+from facelab.preprocess._flow import State, advance, padded
 from facelab.preprocess.align import check_landmarks, estimate
-from facelab.preprocess.flow import State, advance, padded
 from facelab.preprocess.image import EXIF_TRANSFORMS
 from facelab.preprocess.sizes import fitted, whole_box
 

@@ -13,7 +13,7 @@ from facelab.core.errors import BadInputError, did_you_mean
 from facelab.core.escape import line
 from facelab.core.files import read_json, write_json
 from facelab.core.hashing import sha256_json
-from facelab.preprocess.flow import State, advance
+from facelab.preprocess._flow import State, advance
 from facelab.preprocess.ops import STAGES, Stage
 
 SCHEMA = "facelab.preprocess/1"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from facelab.preprocess.flow import State
+from facelab.preprocess._flow import State
 
 
 def to_pixels(array: np.ndarray, state: State) -> tuple[np.ndarray, str]:

@@ -11,7 +11,7 @@ import numpy as np
 from facelab.core.errors import BadInputError
 from facelab.core.hashing import sha256_json
 from facelab.preprocess import PreprocessSpec
-from facelab.quantization.rows import Tensors, tensors_hash
+from facelab.quantization._rows import Tensors, tensors_hash
 
 SCHEMA = "facelab.calibration/1"
 LEAST = 20

@@ -8,7 +8,7 @@ from typing import Any
 
 from facelab.core.files import write_json, write_text
 from facelab.quantization import measure
-from facelab.quantization.session import Session
+from facelab.quantization._session import Session
 from facelab.zoo.runtimes import open_model
 
 MANIFEST, REPORT = "calibration.json", "quantization.json"

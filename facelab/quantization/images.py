@@ -14,11 +14,11 @@ from facelab.datasets.labels import SEVEN
 from facelab.detection import bounded, in_order, prepared
 from facelab.emotion import FaceSet, in_classes, to_tensor
 from facelab.preprocess import PreprocessSpec, read_image
-from facelab.quantization import labelled
+from facelab.quantization import _labelled as labelled
+from facelab.quantization._labelled import FaceOf
+from facelab.quantization._rows import HELD, Rows
+from facelab.quantization._subject import Subject
 from facelab.quantization.calibration import Samples
-from facelab.quantization.labelled import FaceOf
-from facelab.quantization.rows import HELD, Rows
-from facelab.quantization.subject import Subject
 
 FREE = 640
 """Side of the square, in pixels, for networks that take any size."""

@@ -14,10 +14,10 @@ from facelab.core.machine import facts
 from facelab.core.timing import ratio, summarise
 from facelab.metrics import classification as metrics
 from facelab.preprocess import PreprocessSpec
-from facelab.quantization.bench import Timing
+from facelab.quantization._bench import Timing
+from facelab.quantization._operators import arena_bytes, operators, summary
+from facelab.quantization._rows import Tensors
 from facelab.quantization.calibration import Samples
-from facelab.quantization.operators import arena_bytes, operators, summary
-from facelab.quantization.rows import Tensors
 from facelab.zoo.runtimes import Model, TensorInfo, open_model
 
 

@@ -11,8 +11,7 @@ import numpy as np
 
 from facelab.core.escape import markup
 from facelab.core.files import write_text
-from facelab.deploy.export import ABOUT
-from facelab.deploy.gate import Verdict
+from facelab.deploy import ABOUT, Verdict
 from facelab.deploy.policy import CHECKS
 from facelab.report import fingerprint as fingerprint_page
 from facelab.report import style

@@ -176,7 +176,7 @@ def complaints(notebook: dict) -> list[str]:
 
     A question and the cost first; one `parameters` cell; no definition longer than five lines; `run.done()` last.
     """
-    from facelab.reproduce import parameters
+    from facelab.reproduce import _parameters as parameters
 
     cells = notebook["cells"]
     if not cells:

@@ -12,8 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from facelab.core.errors import BadInputError, did_you_mean
 from facelab.core.files import read_toml
 from facelab.core.project import project_root
-from facelab.reproduce import canonical, parameters
-from facelab.reproduce.parameters import Parameter
+from facelab.reproduce import _parameters as parameters
+from facelab.reproduce import canonical
+from facelab.reproduce._parameters import Parameter
 
 SCHEMA = "facelab.plan/1"
 PROFILES = ("quick", "full")

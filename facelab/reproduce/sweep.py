@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from facelab.core.errors import BadInputError
+from facelab.reproduce._runner import Options, Runner
+from facelab.reproduce._several import Runs, side_by_side
+from facelab.reproduce._store import Store
 from facelab.reproduce.plan import Plan, overrides
-from facelab.reproduce.runner import Options, Runner
-from facelab.reproduce.several import Runs, side_by_side
-from facelab.reproduce.store import Store
 
 SCHEMA = "facelab.sweep/1"
 MOST_POINTS = 200

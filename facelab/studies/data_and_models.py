@@ -14,10 +14,9 @@ from facelab.core.errors import FacelabError
 from facelab.core.progress import track
 from facelab.core.timing import summarise
 from facelab.preprocess import read_image
-from facelab.session.run import Run
+from facelab.session import Run
 from facelab.studies.detector_evaluation import groups
-from facelab.zoo.catalogue import load_catalogue
-from facelab.zoo.store import find
+from facelab.zoo import find, load_catalogue
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -47,7 +47,7 @@ def int8(model: Path, calibration: FaceSet, out: Path, *, wrong_range: bool = Fa
     Activations are calibrated on `calibration` through the model's own preprocessing, or, `wrong_range`, through one
     that scales to 0…1 where training had -1…1: the common mistake of a calibration script with its own normalisation.
     """
-    from facelab.quantization.edge import EdgeQuantizer
+    from facelab.quantization import EdgeQuantizer
 
     classifier = EmotionClassifier(model)
     tensors = to_tensor(classifier.spec, calibration.images)
@@ -139,9 +139,9 @@ def rejection_file(
 
 def corrupt(folder: Path, *, path: str | None = None) -> Path:
     """Flip one bit in the middle of a bundle's model (or of the file `path` in it), as a bad copy would."""
-    from facelab.deploy.bundle import open_bundle
+    from facelab.deploy import load
 
-    target = folder / (path or open_bundle(folder).manifest.model)
+    target = folder / (path or load(folder).manifest.model)
     data = bytearray(target.read_bytes())
     data[len(data) // 2] ^= 1
     target.write_bytes(bytes(data))

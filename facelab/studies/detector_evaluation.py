@@ -26,8 +26,7 @@ from facelab.detection import (
 )
 from facelab.metrics.detection import Curve, average_precision, match
 from facelab.preprocess.image import read_image
-from facelab.zoo import mirror
-from facelab.zoo.catalogue import load_catalogue
+from facelab.zoo import load_catalogue, mirror
 from facelab.zoo.runtimes import Model
 
 LINEUP = (

@@ -27,8 +27,7 @@ from facelab.embedding import (
 from facelab.metrics.operating import threshold_at
 from facelab.metrics.verification import distances
 from facelab.preprocess.align import align, align_opencv
-from facelab.zoo import mirror
-from facelab.zoo.catalogue import load_catalogue
+from facelab.zoo import load_catalogue, mirror
 
 Way = Callable[[np.ndarray, Detections], np.ndarray]
 """An image and one detection in, one raw embedding (dim,) out."""

@@ -10,15 +10,11 @@ import numpy as np
 
 from facelab.core.errors import FacelabError, MissingAssetError, UnsupportedError
 from facelab.emotion import FaceSet, split
+from facelab.quantization import FLOAT, Budgets, Session, Subject, check_integer, images, load, measure, source_of, statement
 from facelab.quantization import calibration as cal
-from facelab.quantization import images, measure, qat, subject, table
-from facelab.quantization.budgets import Budgets
 from facelab.quantization.calibration import Samples
-from facelab.quantization.operators import check_integer
 from facelab.quantization.recipes import RECIPES, Recipe
-from facelab.quantization.session import FLOAT, Session
-from facelab.quantization.subject import Subject
-from facelab.session.run import Run
+from facelab.session import Run
 
 UPSTREAM = "03_emotion_finetune"
 EMBEDDER, DETECTOR, PORTRAITS, PHOTOGRAPHS = (
@@ -108,7 +104,7 @@ def record_rows(run: Run, session: Session, threads: Iterable[int], *, prefix: s
 
 def statements(session: Session) -> None:
     """Print where integers are slower than float on this machine, and where they are faster."""
-    print("\n".join(table.statement(session)))
+    print("\n".join(statement(session)))
 
 
 def mended(session: Session, recipe: Recipe) -> tuple[dict[str, Any], tuple[str, ...]]:
@@ -130,7 +126,7 @@ def aware(session: Session, recipe: Recipe) -> bool:
         print("Quantisation-aware training is left out: INT8 after training meets every budget.")
         return False
     try:
-        qat.source_of(session.subject)
+        source_of(session.subject)
     except UnsupportedError as e:
         print(f"Quantisation-aware training is left out: it needs {e.expected} ({e.fix}).")
         return False
@@ -206,7 +202,7 @@ def _mirrored(name: str, below: str) -> tuple[Subject, Path] | None:
     root = mirror()
     folder = None if root is None or is_address(root) else Path(root) / below
     try:
-        return None if folder is None or not folder.is_dir() else (subject.load(name), folder)
+        return None if folder is None or not folder.is_dir() else (load(name), folder)
     except FacelabError:
         return None
 

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from facelab.core.progress import track
-from facelab.quantization import export
+from facelab.quantization import FLOAT, Session, export
 from facelab.quantization.recipes import Recipe
-from facelab.quantization.session import FLOAT, Session
 from facelab.studies import int8_quantization
 
 

@@ -18,7 +18,7 @@ from facelab.core.hashing import sha256_file
 from facelab.core.machine import load as machine_load
 from facelab.core.machine import rss_bytes
 from facelab.core.result import Result
-from facelab.deploy.bundle import make
+from facelab.deploy import make_bundle
 from facelab.deploy.manifest import canonical_hash
 from facelab.preprocess import PreprocessSpec
 from facelab.serving import ModelSlot, ReleaseStore, Trust, open_loop
@@ -91,7 +91,7 @@ def version(folder: Path, name: str, *, seed: int, megabytes: float, pair: Any =
     labels = model.with_name("labels.txt")
     labels.write_text("".join(f"{name}-{c}\n" for c in CLASSES))
     preprocessing(127.5 if seed % 2 else 0.0).save(model.with_name("model.preprocess.json"))
-    made = make(model, folder / name, name=name, labels=labels, licence="Apache-2.0").folder
+    made = make_bundle(model, folder / name, name=name, labels=labels, licence="Apache-2.0").folder
     if pair is not None:
         sign(made, pair)
     return made

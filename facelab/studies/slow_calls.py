@@ -185,8 +185,7 @@ def _planted_run(
     plan: dict[int, tuple[str, str]],
     on_frame: Callable[[int], None] | None,
 ) -> PipelineRun:
-    from facelab.zoo.catalogue import load_catalogue
-    from facelab.zoo.store import require
+    from facelab.zoo import load_catalogue, require
 
     model = require(load_catalogue().model(EMBEDDER))
     with tempfile.TemporaryDirectory() as folder, Delays(Path(folder), model) as delays:
@@ -229,8 +228,7 @@ def _judged(run: PipelineRun, plan: dict[int, tuple[str, str]]) -> Confusion:
 
 def missing_models() -> str | None:
     """Return the command that fetches a model that the study needs and that is not here, or None."""
-    from facelab.zoo.catalogue import load_catalogue
-    from facelab.zoo.store import require
+    from facelab.zoo import load_catalogue, require
 
     for name in (DETECTOR, EMBEDDER):
         try:

@@ -302,9 +302,8 @@ def emotion_crops(
 
 def emotion_network(name: str = "mini-xception-107"):
     """Return a function from crops (n, 64, 64) uint8 gray to probabilities (n, 7), or None where it is not here."""
-    from facelab.zoo.catalogue import load_catalogue
+    from facelab.zoo import find, load_catalogue
     from facelab.zoo.runtimes import open_model
-    from facelab.zoo.store import find
 
     entry = load_catalogue().model(name)
     if find(entry) is None:

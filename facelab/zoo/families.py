@@ -11,8 +11,8 @@ from typing import Any
 
 from facelab.core.errors import BadInputError, FacelabError, did_you_mean
 from facelab.preprocess.spec import PreprocessSpec
-from facelab.zoo.catalogue import ModelEntry, load_catalogue
-from facelab.zoo.store import find
+from facelab.zoo._catalogue import ModelEntry, load_catalogue
+from facelab.zoo._store import find
 
 
 class Families:

@@ -12,8 +12,8 @@ from urllib.parse import quote, urlsplit
 
 from facelab.core.errors import BadInputError, MissingAssetError
 from facelab.core.files import read_input
-from facelab.zoo.assets import Asset
-from facelab.zoo.http import BrokenTransferError, Limit, chunks
+from facelab.zoo._assets import Asset
+from facelab.zoo._http import BrokenTransferError, Limit, chunks
 
 MANIFEST = "MANIFEST.csv"
 MAX_MANIFEST, MANIFEST_SECONDS = 16 << 20, 60.0

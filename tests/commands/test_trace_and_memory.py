@@ -18,7 +18,7 @@ def saved(tmp_path):
 
 
 def test_show_prints_one_document_that_the_gate_reads(saved, capsys, tmp_path):
-    from facelab.deploy.run_evidence import read
+    from facelab.deploy._run_evidence import read
 
     assert run(["trace", "show", str(saved), "--json"]) == 0
     text = capsys.readouterr().out

@@ -10,7 +10,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # tests are no package
 
 from conftest_deploy import spec, write_model
 
-from facelab.deploy.bundle import make
+from facelab.deploy._bundle import make_bundle
 from facelab.fingerprint import capture_spec
 
 
@@ -22,7 +22,9 @@ def model(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def whole(model, tmp_path_factory):
     """A bundle that nobody may change."""
-    return make(model, tmp_path_factory.mktemp("bundle") / "small", licence="Apache-2.0").folder
+    return make_bundle(
+        model, tmp_path_factory.mktemp("bundle") / "small", licence="Apache-2.0"
+    ).folder
 
 
 @pytest.fixture

@@ -10,16 +10,16 @@ from conftest_deploy import write_model
 
 from facelab.cli import run
 from facelab.core.errors import BadInputError, FacelabError
-from facelab.deploy import stage_rules
-from facelab.deploy.bundle import make, open_bundle
-from facelab.deploy.verify import verify
+from facelab.deploy import _stage_rules as stage_rules
+from facelab.deploy._bundle import load, make_bundle
+from facelab.deploy._verify import verify
 from facelab.preprocess import PreprocessSpec, apply
 from facelab.preprocess.ops import STAGES
 from facelab.zoo.runtimes import open_model
 
 
 def test_it_holds_everything_that_an_inference_team_needs(whole, model):
-    m = open_bundle(whole).manifest
+    m = load(whole).manifest
     roles = {f.role for f in m.files}
     assert {
         "model",
@@ -46,7 +46,7 @@ def test_it_holds_everything_that_an_inference_team_needs(whole, model):
 
 
 def test_golden_tensors_and_outputs_are_what_the_spec_and_the_model_give(whole):
-    m = open_bundle(whole).manifest
+    m = load(whole).manifest
     spec, opened = PreprocessSpec.load(whole / "preprocess.json"), open_model(whole / m.model)
     files = {
         p["name"]: p["file"]
@@ -89,8 +89,8 @@ def test_every_op_has_its_rule_and_the_docs_have_them_all():
 
 def test_the_same_model_gives_the_same_bundle_hash(whole, model, tmp_path):
     assert (
-        make(model, tmp_path / "again", licence="Apache-2.0").manifest.hash
-        == open_bundle(whole).manifest.hash
+        make_bundle(model, tmp_path / "again", licence="Apache-2.0").manifest.hash
+        == load(whole).manifest.hash
     )
 
 
@@ -205,14 +205,14 @@ def test_bad_models_leave_nothing_behind(broken, model, tmp_path, capsys):
 
 
 def test_an_earlier_bundle_is_replaced_and_kept_when_the_new_one_fails(model, tmp_path):
-    make(model, tmp_path / "b")
-    before = open_bundle(tmp_path / "b").manifest.hash
+    make_bundle(model, tmp_path / "b")
+    before = load(tmp_path / "b").manifest.hash
     other = write_model(tmp_path / "other.onnx", seed=1)
     with pytest.raises(FacelabError):
-        make(tmp_path / "absent.onnx", tmp_path / "b")
-    assert open_bundle(tmp_path / "b").manifest.hash == before
-    make(other, tmp_path / "b")
-    assert open_bundle(tmp_path / "b").manifest.hash != before and verify(tmp_path / "b").ok
+        make_bundle(tmp_path / "absent.onnx", tmp_path / "b")
+    assert load(tmp_path / "b").manifest.hash == before
+    make_bundle(other, tmp_path / "b")
+    assert load(tmp_path / "b").manifest.hash != before and verify(tmp_path / "b").ok
 
 
 def test_the_command_answers_json_and_a_catalogue_name_works(assets, tmp_path, monkeypatch, capsys):
@@ -231,7 +231,7 @@ def test_the_command_answers_json_and_a_catalogue_name_works(assets, tmp_path, m
 
 
 def test_a_notebook_shows_a_bundle_as_a_table(whole):
-    shown = open_bundle(whole)._repr_html_()
+    shown = load(whole)._repr_html_()
     assert (
         '<th style="text-align:left">path</th>' in shown
         and '<td style="text-align:left">model.onnx</td>' in shown
@@ -240,4 +240,4 @@ def test_a_notebook_shows_a_bundle_as_a_table(whole):
 
 def test_opening_something_else_names_the_command(tmp_path):
     with pytest.raises(BadInputError, match="does not exist"):
-        open_bundle(tmp_path / "nothing")
+        load(tmp_path / "nothing")

@@ -9,8 +9,8 @@ from conftest_deploy import spec, write_model
 
 from facelab import cli
 from facelab.core.errors import BadInputError, UnsupportedError
-from facelab.deploy.bundle import make
-from facelab.deploy.verify import verify
+from facelab.deploy._bundle import make_bundle
+from facelab.deploy._verify import verify
 
 
 def test_a_bundle_carries_code_and_a_merged_graph(tmp_path, capsys):
@@ -34,7 +34,7 @@ def test_the_readmes_five_commands_end_in_a_go_test_that_passes(tmp_path):
     if shutil.which("go") is None:
         pytest.skip("no Go tool chain (Debian: golang-go)")
     path = write_model(tmp_path / "small.onnx")
-    bundle = make(path, tmp_path / "bundle", spec=_saved(tmp_path), emit=("go",))
+    bundle = make_bundle(path, tmp_path / "bundle", spec=_saved(tmp_path), emit=("go",))
     folder = bundle.folder / "code" / "go"
     for command in (["vet", "./..."], ["test", "./..."]):
         done = subprocess.run(["go", *command], cwd=folder, capture_output=True, text=True)
@@ -50,7 +50,9 @@ def test_a_language_that_cannot_do_it_leaves_no_bundle(tmp_path):
     for emit, error in ((("tflite",), UnsupportedError), (("onnx",), BadInputError)):
         size = (64, 48) if emit == ("tflite",) else None
         with pytest.raises(error):
-            make(path, tmp_path / "bundle", spec=_saved(tmp_path), emit=emit, picture_size=size)
+            make_bundle(
+                path, tmp_path / "bundle", spec=_saved(tmp_path), emit=emit, picture_size=size
+            )
         assert not (tmp_path / "bundle").exists()
 
 

@@ -15,8 +15,8 @@ from facelab.cli import run
 from facelab.commands.gate import decide
 from facelab.core.records import Record, write
 from facelab.deploy import policy, thresholds
-from facelab.deploy.bundle import make
-from facelab.deploy.export import junit, sarif
+from facelab.deploy._bundle import make_bundle
+from facelab.deploy._export import junit, sarif
 from facelab.report.deploy import grid, page
 
 
@@ -63,7 +63,7 @@ def _int8(tmp_path, metrics: dict) -> Path:
     model = write_model(tmp_path / "q.onnx", quantized=True)
     reference = write_model(tmp_path / "f.onnx")
     write(tmp_path / "figures.jsonl", [Record("r", "q", "int8", k, v) for k, v in metrics.items()])
-    return make(
+    return make_bundle(
         model,
         tmp_path / "b",
         evidence=[tmp_path / "figures.jsonl"] if metrics else [],
@@ -106,7 +106,7 @@ def test_the_table_of_quantize_is_evidence_and_only_this_files_row_counts(tmp_pa
         ([rows[0], rows[2]], "skipped"),
     ):
         path.write_text(json.dumps({"schema": "facelab.quantization/1", "rows": rows_}))
-        made = make(model, tmp_path / "b", evidence=[path])
+        made = make_bundle(model, tmp_path / "b", evidence=[path])
         assert decide(made.folder, inference=infer()).check("int8").status == status
 
 
@@ -143,13 +143,15 @@ def _records(path, accuracy, half=0.01):
     "before,now,good", [(0.9, 0.9, True), (0.9, 0.895, True), (0.9, 0.8, False), (0.8, 0.9, True)]
 )
 def test_accuracy_counts_beyond_noise(model, tmp_path, infer, before, now, good):
-    made = make(model, tmp_path / "b", evidence=[_records(tmp_path / "now.jsonl", now)])
+    made = make_bundle(model, tmp_path / "b", evidence=[_records(tmp_path / "now.jsonl", now)])
     v = decide(made.folder, inference=infer(), baseline=_records(tmp_path / "before.jsonl", before))
     assert v.passed is good and v.check("accuracy").figures["compared"] == 1
 
 
 def test_a_small_drop_within_noise_is_refused_where_the_policy_says_so(model, tmp_path, infer):
-    made = make(model, tmp_path / "b", evidence=[_records(tmp_path / "now.jsonl", 0.88, half=0.05)])
+    made = make_bundle(
+        model, tmp_path / "b", evidence=[_records(tmp_path / "now.jsonl", 0.88, half=0.05)]
+    )
     rules = policy.parse('schema = "facelab.policy/1"\n[accuracy]\nlargest_drop = 0.01', "p")
     v = decide(
         made.folder,
@@ -163,7 +165,9 @@ def test_a_small_drop_within_noise_is_refused_where_the_policy_says_so(model, tm
 def test_a_figure_that_the_baseline_lacks_is_named(model, tmp_path, infer):
     more = tmp_path / "more.jsonl"
     write(more, [Record("r", "03", "test", "macro_f1", 0.9, better="higher")])
-    made = make(model, tmp_path / "b", evidence=[_records(tmp_path / "now.jsonl", 0.9), more])
+    made = make_bundle(
+        model, tmp_path / "b", evidence=[_records(tmp_path / "now.jsonl", 0.9), more]
+    )
     check = decide(
         made.folder, inference=infer(), baseline=_records(tmp_path / "before.jsonl", 0.9)
     ).check("accuracy")
@@ -184,7 +188,7 @@ def _with_thresholds(model, tmp_path, entry):
             }
         )
     )
-    return make(model, tmp_path / "b", threshold_file=path).folder
+    return make_bundle(model, tmp_path / "b", threshold_file=path).folder
 
 
 CLEAN, LEAK = (
@@ -259,11 +263,10 @@ def test_the_model_is_timed_here_where_the_policy_asks_for_it(whole, infer):
 
 
 def test_the_programs_own_outputs_are_compared(whole, infer, tmp_path):
-    from facelab.deploy.bundle import open_bundle
+    from facelab.deploy._bundle import load
 
     good = {
-        p: np.load(whole / "golden" / "outputs" / f"{p}.npy")
-        for p in open_bundle(whole).manifest.golden
+        p: np.load(whole / "golden" / "outputs" / f"{p}.npy") for p in load(whole).manifest.golden
     }
     for name, change in (("right", lambda x: x), ("wrong", lambda x: x[..., ::-1])):
         (tmp_path / name).mkdir()

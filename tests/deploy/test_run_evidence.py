@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from facelab.core.errors import BadInputError
-from facelab.deploy import checks, evidence, policy
+from facelab.deploy import _checks as checks
+from facelab.deploy import evidence, policy
 from facelab.tracing import MemoryWatch, Tracer
 
 POLICY = 'schema = "facelab.policy/1"\n[device]\nlatency_p90_ms = {}\n'

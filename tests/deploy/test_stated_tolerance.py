@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from facelab.deploy.readme import MOST
-from facelab.deploy.stage_rules import one_level
+from facelab.deploy._readme import MOST
+from facelab.deploy._stage_rules import one_level
 from facelab.emotion import emotion_spec, quantized
 from facelab.fingerprint import capture_spec, compare, import_tensors, load
 from facelab.fingerprint.document._schema import parse

@@ -164,7 +164,7 @@ def test_a_users_file_with_a_spec(tmp_path):
 
 
 def test_a_model_that_does_not_fit_its_spec_is_refused_before_it_runs(tmp_path, monkeypatch):
-    from facelab.zoo.runtimes.base import Model
+    from facelab.zoo.runtimes._base import Model
 
     outputs, _ = yunet_outputs()
     path = constant_model(tmp_path / "m.onnx", outputs)

@@ -30,15 +30,15 @@ def prepared(tmp_path_factory) -> Path:
 
     from facelab.core.records import Record, write
     from facelab.deploy import policy
-    from facelab.deploy.bundle import make
+    from facelab.deploy._bundle import make_bundle
     from facelab.fingerprint import capture_spec
 
     home = tmp_path_factory.mktemp("examples")
     write_model(home / "model.onnx", quantized=True)
     write_model(home / "float.onnx")
-    made = make(home / "float.onnx", home / "bundle")
+    made = make_bundle(home / "float.onnx", home / "bundle")
     (home / "policy.toml").write_text(policy.DEFAULT)
-    _releases(home, make)
+    _releases(home)
     capture_spec(spec(), tensors=home / "tensors").save(home / "train.json")
     capture_spec(spec(), backend="pillow").save(home / "infer.json")
     write(home / "int8.jsonl", [Record("r", "s", "int8", "agreement", 0.99)])
@@ -60,9 +60,10 @@ def prepared(tmp_path_factory) -> Path:
 
 def _releases(home: Path, make) -> None:
     """A store with a release to go back from."""
+    from facelab.deploy import make_bundle
     from facelab.serving import ReleaseStore
 
-    store, other = ReleaseStore(home / "releases"), make(home / "model.onnx", home / "int8")
+    store, other = ReleaseStore(home / "releases"), make_bundle(home / "model.onnx", home / "int8")
     for folder in (home / "bundle", other.folder):
         store.promote(store.admit(folder).manifest.hash, reason="prepared")
 

@@ -25,7 +25,7 @@ from facelab.emotion._jobs import TrainingError, run_job
 from facelab.emotion.backbones import choose
 from facelab.preprocess import PreprocessSpec
 from facelab.preprocess.tflite_metadata import read_metadata
-from facelab.quantization.converter import convert
+from facelab.quantization._converter import convert
 
 OUTPUTS = {
     "emotion_fp32.tflite",

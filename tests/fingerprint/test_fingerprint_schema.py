@@ -41,7 +41,7 @@ def test_a_fingerprint_survives_the_file_and_stays_small(train, documented):
 def test_the_same_spec_gives_the_same_bytes_in_another_process(train):
     code = (
         "from facelab.fingerprint import capture_spec; from facelab.studies.planted import SPECS; "
-        "from facelab.preprocess.spec import PreprocessSpec; import hashlib; "
+        "from facelab.preprocess.spec import PreprocessSpec; import hashlib;"
         f"print(hashlib.sha256(capture_spec(PreprocessSpec({GRAY!r}, SPECS[{GRAY!r}])).dumps().encode()).hexdigest())"
     )
     import hashlib

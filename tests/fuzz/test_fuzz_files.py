@@ -127,15 +127,15 @@ def test_fingerprints(rounds, fingerprint, tmp_path):
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory):
-    from facelab.deploy.bundle import make
+    from facelab.deploy._bundle import make_bundle
 
     folder = tmp_path_factory.mktemp("b")
-    return make(write_model(folder / "m.onnx"), folder / "bundle").folder
+    return make_bundle(write_model(folder / "m.onnx"), folder / "bundle").folder
 
 
 def test_bundles(rounds, bundle, tmp_path):
+    from facelab.deploy._verify import verify
     from facelab.deploy.manifest import canonical_hash
-    from facelab.deploy.verify import verify
 
     copy = Path(shutil.copytree(bundle, tmp_path / "b"))
     document = json.loads((copy / "manifest.json").read_text())
@@ -160,7 +160,7 @@ def test_models(rounds, tmp_path):
         path = tmp_path / "x.onnx"
         path.write_bytes(bytes_of(r, whole))
         try:
-            fresh.call("facelab.zoo.runtimes.trial:_child", str(path), "onnx", timeout=60)
+            fresh.call("facelab.zoo.runtimes._trial:_child", str(path), "onnx", timeout=60)
         except fresh.FreshProcessError as e:
             assert e.where is None or e.where.startswith("ended by"), f"{note}: {e}"
 

@@ -8,7 +8,8 @@ import pytest
 
 from facelab.emotion import FaceSet, emotion_spec
 from facelab.preprocess.tflite_metadata import write_metadata
-from facelab.quantization import calibration, images, subject
+from facelab.quantization import _subject as subject
+from facelab.quantization import calibration, images
 
 CLASSES = ("anger", "joy", "neutral")
 SIZE = 32

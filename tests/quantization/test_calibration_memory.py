@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facelab.quantization import images, measure, subject
-from facelab.quantization.onnx_route import OnnxQuantizer
+from facelab.quantization import _subject as subject
+from facelab.quantization import images, measure
+from facelab.quantization._onnx_route import OnnxQuantizer
+from facelab.quantization._rows import Rows
 from facelab.quantization.recipes import RECIPES
-from facelab.quantization.rows import Rows
 
 SIDE = 192
 
@@ -94,9 +95,9 @@ import resource, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[3])
 from test_calibration_memory import SIDE, row
-from facelab.quantization.onnx_route import OnnxQuantizer
+from facelab.quantization._onnx_route import OnnxQuantizer
 from facelab.quantization.recipes import RECIPES
-from facelab.quantization.rows import Rows
+from facelab.quantization._rows import Rows
 peaks = []
 with OnnxQuantizer(Path(sys.argv[1])) as quantizer:
     for n in (2, 22):

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from facelab.quantization.session import Session
+from facelab.quantization._session import Session
 
 
 def question(labels, answers, classes):

@@ -4,9 +4,10 @@ import numpy as np
 
 from facelab.core.hashing import sha256_file
 from facelab.preprocess import PreprocessSpec
+from facelab.quantization._session import FLOAT, Session
 from facelab.quantization.recipes import RECIPES
-from facelab.quantization.session import FLOAT, Session
-from facelab.session import call_key, stored_results
+from facelab.session import _call_key as call_key
+from facelab.session import _stored_results as stored_results
 from facelab.studies import int8_variants
 from facelab.zoo.runtimes import open_model
 

@@ -9,14 +9,14 @@ import pytest
 
 from facelab.detection import evaluate, load
 from facelab.preprocess import PreprocessSpec
-from facelab.quantization import subject
-from facelab.quantization.budgets import ONLY_COSINE, Budgets, judge, shortfall
+from facelab.quantization import _subject as subject
+from facelab.quantization._budgets import ONLY_COSINE, Budgets, judge, shortfall
+from facelab.quantization._session import Session
+from facelab.quantization._tasks import FloatEnds, Marked, paired
 from facelab.quantization.calibration import Samples
 from facelab.quantization.images import read
 from facelab.quantization.measure import quality
 from facelab.quantization.recipes import RECIPES
-from facelab.quantization.session import Session
-from facelab.quantization.tasks import FloatEnds, Marked, paired
 
 NEAR = {"size_ratio": 0.27, "cosine": {"mean": 0.9965}, "agreement": None}
 

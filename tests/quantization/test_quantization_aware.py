@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 
 from facelab.core.errors import CheckFailedError, UnsupportedError
-from facelab.quantization import measure, qat, subject
+from facelab.quantization import _qat as qat
+from facelab.quantization import _subject as subject
+from facelab.quantization import measure
+from facelab.quantization._session import Session
 from facelab.quantization.recipes import RECIPES
-from facelab.quantization.session import Session
 
 
 def test_a_file_without_layers_is_refused_before_anything_runs(trained, unsigned, tmp_path):

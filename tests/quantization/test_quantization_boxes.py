@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from facelab.detection import Found
-from facelab.quantization import subject
-from facelab.quantization.boxes import agreement
-from facelab.quantization.edge import QuantizationError
+from facelab.quantization import _subject as subject
+from facelab.quantization._boxes import agreement
+from facelab.quantization._edge import QuantizationError
+from facelab.quantization._session import Session
 from facelab.quantization.images import fitted, read
 from facelab.quantization.recipes import RECIPES
-from facelab.quantization.session import Session
 
 
 def found(*rows):

@@ -9,8 +9,8 @@ import pytest
 from facelab.core.errors import BadInputError
 from facelab.preprocess import PreprocessSpec, apply
 from facelab.quantization import images
-from facelab.quantization.labelled import emotions_of
-from facelab.quantization.subject import Subject
+from facelab.quantization._labelled import emotions_of
+from facelab.quantization._subject import Subject
 
 
 @pytest.fixture

@@ -6,11 +6,14 @@ import pytest
 from facelab.core.errors import CheckFailedError, UnsupportedError
 from facelab.emotion import EmotionClassifier, evaluate
 from facelab.preprocess import PreprocessSpec
-from facelab.quantization import export, layers, measure, recipes, subject, table
-from facelab.quantization.budgets import Budgets, judge
-from facelab.quantization.operators import arena_bytes, check_integer, operators
+from facelab.quantization import _layers as layers
+from facelab.quantization import _subject as subject
+from facelab.quantization import _table as table
+from facelab.quantization import export, measure, recipes
+from facelab.quantization._budgets import Budgets, judge
+from facelab.quantization._operators import arena_bytes, check_integer, operators
+from facelab.quantization._session import FLOAT, Session
 from facelab.quantization.recipes import RECIPES
-from facelab.quantization.session import FLOAT, Session
 from facelab.studies import int8_trials
 
 

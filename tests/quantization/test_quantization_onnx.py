@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 
-from facelab.quantization import calibration, measure, subject
+from facelab.quantization import _subject as subject
+from facelab.quantization import calibration, measure
+from facelab.quantization._onnx_route import OnnxQuantizer
+from facelab.quantization._operators import operators, quantised_onnx
+from facelab.quantization._session import Session
 from facelab.quantization.calibration import Samples
-from facelab.quantization.onnx_route import OnnxQuantizer
-from facelab.quantization.operators import operators, quantised_onnx
 from facelab.quantization.recipes import RECIPES
-from facelab.quantization.session import Session
 
 
 @pytest.fixture(scope="module")

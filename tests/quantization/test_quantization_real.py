@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from facelab.quantization import images, subject
-from facelab.quantization.budgets import Budgets
+from facelab.quantization import _subject as subject
+from facelab.quantization import images
+from facelab.quantization._budgets import Budgets
+from facelab.quantization._session import Session
 from facelab.quantization.recipes import RECIPES
-from facelab.quantization.session import Session
 
 
 @pytest.mark.slow

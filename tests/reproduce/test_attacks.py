@@ -13,8 +13,9 @@ from conftest_reproduce import BEGIN, DRAW, VERDICT, Project, code, md, steps
 
 from facelab.core import guard, run_names
 from facelab.core.errors import BadInputError
-from facelab.reproduce import canonical, runner
-from facelab.reproduce.store import KEEP_RUNS, Promise, Store, write_step
+from facelab.reproduce import _runner as runner
+from facelab.reproduce import canonical
+from facelab.reproduce._store import KEEP_RUNS, Promise, Store, write_step
 from tests.core.processes import alive, gone, mark
 
 pytestmark = pytest.mark.xdist_group("reproduce-attacks")

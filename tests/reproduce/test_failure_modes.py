@@ -7,7 +7,7 @@ import nbformat
 import pytest
 from conftest_reproduce import BEGIN, DRAW, VERDICT, Project, code, md, steps
 
-from facelab.reproduce import failure as failures
+from facelab.reproduce import _failure as failures
 
 pytestmark = pytest.mark.xdist_group("reproduce-failures")
 

@@ -9,8 +9,8 @@ import pytest
 from conftest_reproduce import BEGIN, VERDICT, Project, code, kernels_of, md, steps
 
 from facelab.core.imports import Package
-from facelab.reproduce import told
-from facelab.reproduce.keys import changes
+from facelab.reproduce import _wording as wording
+from facelab.reproduce._keys import changes
 
 pytestmark = pytest.mark.xdist_group("reproduce-keys")
 
@@ -247,7 +247,7 @@ def test_a_partial_runs_headline_says_how_the_rest_of_the_report_stands(project)
         "failed": ["fails"],
         "not_done": [],
     }
-    assert "  missed    misses: pair · accuracy  (not asked for)\n" in told.verdict(summary)
+    assert "  missed    misses: pair · accuracy  (not asked for)\n" in wording.verdict_text(summary)
     page = (project.root / "reports" / "index.html").read_text()
     assert (
         f'<section class="verdict warn" id="verdict"><p class="big">{summary["verdict"]}</p>'

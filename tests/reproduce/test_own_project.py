@@ -16,8 +16,9 @@ from facelab.core.errors import BadInputError
 from facelab.core.imports import Package
 from facelab.core.own_modules import OwnModules
 from facelab.report import runs as pictures
-from facelab.reproduce import canonical, plan, scaffold, sweep
-from facelab.reproduce.several import Figure, Runs
+from facelab.reproduce import _scaffold as scaffold
+from facelab.reproduce import canonical, plan, sweep
+from facelab.reproduce._several import Figure, Runs
 
 pytestmark = pytest.mark.xdist_group("reproduce-own")
 
@@ -104,7 +105,7 @@ def test_a_grid_is_the_product_of_its_axes(made):
 def test_init_replaces_nothing(tmp_path):
     (tmp_path / "Makefile").write_text("mine")
     with pytest.raises(BadInputError, match="already holds"):
-        scaffold.create(tmp_path)
+        scaffold.create_project(tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == ["Makefile"]
     assert cli.run(["init", str(tmp_path / "Makefile")]) == 2
 
@@ -218,7 +219,7 @@ def test_any_runs_have_a_table_and_a_plot_or_a_reason(cells):
 
 
 def test_an_installed_facelab_finds_the_project_from_a_notebooks_folder(tmp_path):
-    scaffold.create(tmp_path)
+    scaffold.create_project(tmp_path)
     code = "from facelab.core.project import project_root; print(project_root())"
     done = subprocess.run(
         [sys.executable, "-c", code],

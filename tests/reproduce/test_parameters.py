@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facelab.core.errors import BadInputError
-from facelab.reproduce import parameters
+from facelab.reproduce import _parameters as parameters
 
 CELL = """n: int = 3  # how many
 rate: float = 0.5  # per second

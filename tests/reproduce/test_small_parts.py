@@ -10,10 +10,10 @@ from conftest_reproduce import code, steps
 
 import facelab
 from facelab.core.errors import MissingAssetError
-from facelab.reproduce import kernels
-from facelab.reproduce.failure import cause_of_death, line_in_cell
-from facelab.reproduce.locks import GaveUpError, lock
-from facelab.reproduce.progress import Display, LiveDisplay, outcome
+from facelab.reproduce import _kernels as kernels
+from facelab.reproduce._failure import cause_of_death, line_in_cell
+from facelab.reproduce._locks import GaveUpError, lock
+from facelab.reproduce._progress import Display, LiveDisplay, outcome
 
 RUNNING = [
     (
@@ -197,7 +197,7 @@ def test_a_plan_without_steps_or_with_a_circle_is_refused(project):
 def test_many_pieces_of_output_are_cut_together():
     import nbformat
 
-    from facelab.reproduce.pages import KEPT_TEXT, shorten
+    from facelab.reproduce._pages import KEPT_TEXT, shorten
 
     piece = KEPT_TEXT * 6 // 10
     cell = nbformat.v4.new_code_cell("flood()")

@@ -17,11 +17,12 @@ from conftest_deploy import write_model
 from facelab import cli
 from facelab.core.errors import BadInputError
 from facelab.core.hashing import sha256_file
-from facelab.deploy import answers, policy
-from facelab.deploy.bundle import make
-from facelab.deploy.gate import judge
+from facelab.deploy import _answers as answers
+from facelab.deploy import policy
+from facelab.deploy._bundle import make_bundle
+from facelab.deploy._gate import judge
+from facelab.deploy._verify import verify
 from facelab.deploy.manifest import canonical_hash
-from facelab.deploy.verify import verify
 
 RULES = policy.parse('schema = "facelab.policy/1"\nrequired = []', "policy.toml")
 
@@ -30,7 +31,7 @@ RULES = policy.parse('schema = "facelab.policy/1"\nrequired = []', "policy.toml"
 def whole(tmp_path_factory):
     folder = tmp_path_factory.mktemp("bundles")
     model = write_model(folder / "small.onnx")
-    return make(model, folder / "b", licence="Apache-2.0").folder
+    return make_bundle(model, folder / "b", licence="Apache-2.0").folder
 
 
 @pytest.fixture
@@ -111,7 +112,8 @@ def test_no_lie_of_a_manifest_passes_although_every_hash_is_right(bundle, lie, c
 
 
 def test_a_check_that_compared_nothing_is_no_pass(whole):
-    from facelab.deploy import checks, golden
+    from facelab.deploy import _checks as checks
+    from facelab.deploy import golden
 
     assert checks._judge(golden.Distance(3), 0.1, 1, None)[1] is True
 
@@ -180,7 +182,7 @@ def external(path, *, location="weights.bin"):
 def test_a_bundle_of_a_model_with_external_weights_is_whole_elsewhere(tmp_path):
     folder = tmp_path / "m"
     folder.mkdir()
-    made = make(external(folder / "m.onnx"), tmp_path / "b")
+    made = make_bundle(external(folder / "m.onnx"), tmp_path / "b")
     shutil.rmtree(folder)  # the weights that were beside the model
     moved = Path(shutil.move(tmp_path / "b", tmp_path / "elsewhere"))
     found = judge(moved, RULES)
@@ -308,9 +310,9 @@ def test_hostile_arrays_are_a_failed_check(bundle, file, capsys):
 
 def test_a_bundle_that_was_not_opened_is_not_said_to_be_done(tmp_path, monkeypatch):
     model = write_model(tmp_path / "m.onnx")
-    from facelab.deploy import bundle as bundles
+    from facelab.deploy import _bundle as bundles
 
     monkeypatch.setattr(bundles, "_copy_model", lambda source, target: write_model(target, seed=5))
     with pytest.raises(BadInputError, match="not the model that was given"):
-        make(model, tmp_path / "b")
+        make_bundle(model, tmp_path / "b")
     assert not (tmp_path / "b").exists()

@@ -10,9 +10,10 @@ import time
 import pytest
 
 from facelab.core.errors import FacelabError, IntegrityError
-from facelab.zoo import download as downloads
-from facelab.zoo import http, mirror
-from facelab.zoo.catalogue import ModelEntry
+from facelab.zoo import _download as downloads
+from facelab.zoo import _http as http
+from facelab.zoo import mirror
+from facelab.zoo._catalogue import ModelEntry
 
 
 class Server(socketserver.ThreadingTCPServer):
@@ -221,7 +222,7 @@ def test_an_archive_that_unfolds_to_more_than_promised_is_refused(tmp_path):
 def test_an_archive_of_a_data_set_is_bounded_as_a_whole(tmp_path, monkeypatch):
     import zipfile
 
-    from facelab.zoo import registry
+    from facelab.zoo import _registry as registry
 
     with zipfile.ZipFile(tmp_path / "d.zip", "w", zipfile.ZIP_DEFLATED) as z:
         for k in range(4):

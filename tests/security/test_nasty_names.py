@@ -14,10 +14,10 @@ from nasty import FORBIDDEN, NASTY
 from facelab.core import escape
 from facelab.core.compare_records import Row, text
 from facelab.core.errors import BadInputError
-from facelab.deploy import export
-from facelab.deploy.checks import Check
-from facelab.deploy.gate import Verdict
-from facelab.reproduce.failure import plain
+from facelab.deploy import _export as export
+from facelab.deploy._checks import Check
+from facelab.deploy._gate import Verdict
+from facelab.reproduce._failure import plain
 
 
 def harmless(shown, *, lines=None):
@@ -95,9 +95,9 @@ def test_a_bundle_with_such_a_name(name, tmp_path, capsys):
     from conftest_deploy import write_model
 
     from facelab import cli
-    from facelab.deploy.bundle import make
+    from facelab.deploy._bundle import make_bundle
 
-    make(write_model(tmp_path / "m.onnx"), tmp_path / "b", name=NASTY[name])
+    make_bundle(write_model(tmp_path / "m.onnx"), tmp_path / "b", name=NASTY[name])
     (tmp_path / "b" / "stray\x1b[2J\nPASS: b").write_text("x")
     for words in (["bundle", "verify", str(tmp_path / "b")], ["gate", str(tmp_path / "b")]):
         assert cli.run(words) == 1

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from facelab.core import plain_pickle
 from facelab.core.errors import BadInputError, IntegrityError
 from facelab.datasets import load_bin
-from facelab.zoo import store as zoo_store
-from facelab.zoo.catalogue import load_catalogue
+from facelab.zoo import _store as zoo_store
+from facelab.zoo._catalogue import load_catalogue
 
 
 class Runs:
@@ -148,7 +148,7 @@ def test_weights_that_are_swapped_after_they_were_hashed_are_refused(tmp_path, m
 
 
 def test_weights_of_another_content_do_not_run(tmp_path):
-    from facelab.zoo.convert_mtcnn import load_weights
+    from facelab.zoo._convert_mtcnn import load_weights
 
     path, mark = tmp_path / "w.lz4", tmp_path / "ran"
     joblib.dump([Runs(mark)], path, compress="lz4")

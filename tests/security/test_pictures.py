@@ -135,7 +135,7 @@ def test_a_bomb_is_refused_by_its_header(name, monkeypatch):
 @pytest.mark.parametrize("backend", ["pillow", "opencv", "reference", "tensorflow"])
 def test_every_backend_refuses_a_bomb_before_it_decodes(backend):
     from facelab.detection._inputs import detector_spec
-    from facelab.preprocess.run import apply
+    from facelab.preprocess._run import apply
 
     if backend == "tensorflow":
         pytest.importorskip("tensorflow")

@@ -9,7 +9,8 @@ import pytest
 from facelab.core import fresh, sandbox
 from facelab.core.errors import FacelabError, UnsupportedError
 from facelab.zoo import trust
-from facelab.zoo.runtimes import ModelRunError, open_model, trial
+from facelab.zoo.runtimes import ModelRunError, open_model
+from facelab.zoo.runtimes import _trial as trial
 
 needs_sandbox = pytest.mark.skipif(
     sandbox.why_not() is not None, reason=f"no sandbox here: {sandbox.why_not()}"
@@ -107,7 +108,7 @@ tf.saved_model.save(model, sys.argv[1], signatures=model.__call__)
 @pytest.mark.tensorflow
 @pytest.mark.slow
 def test_converting_a_saved_model_writes_nothing_elsewhere(saved_model, tmp_path):
-    from facelab.quantization import converter
+    from facelab.quantization import _converter as converter
 
     source, target = saved_model
     # whether the converter takes such a model or not, nothing of it is left on the disk
@@ -165,8 +166,8 @@ def test_a_damaged_keras_file_is_an_error_from_the_other_process(tmp_path, keras
 
 
 def test_without_a_sandbox_a_strangers_model_is_refused_with_the_way_on(tmp_path, monkeypatch):
-    from facelab.quantization import converter
-    from facelab.zoo.runtimes import keras
+    from facelab.quantization import _converter as converter
+    from facelab.zoo.runtimes import _keras as keras
 
     monkeypatch.setattr(sandbox, "why_not", lambda: "the kernel has no Landlock")
     folder = tmp_path / "m"

@@ -43,7 +43,7 @@ def test_measuring_a_detector_does_not_import_from_the_working_folder(planted):
 
 
 def test_timing_a_model_does_not_import_from_the_working_folder(planted, tmp_path):
-    from facelab.quantization import bench
+    from facelab.quantization import _bench as bench
     from tests.deploy.conftest_deploy import write_model
 
     model = write_model(tmp_path / "m.onnx")
@@ -80,7 +80,7 @@ def test_the_kernels_answer_without_importing_from_the_working_folder(planted):
 def test_a_kernel_does_not_import_from_the_notebooks_folder(planted, tmp_path):
     from jupyter_client import KernelManager
 
-    from facelab.reproduce import kernels
+    from facelab.reproduce import _kernels as kernels
 
     environment = kernels.environment(tmp_path, threads=1)
     spec = json.loads((Path(sys.prefix) / "share/jupyter/kernels/facelab/kernel.json").read_text())

@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from facelab.deploy.bundle import make
+from facelab.deploy._bundle import make_bundle
 from facelab.preprocess import PreprocessSpec
 
 SIZE = 8
@@ -83,7 +83,7 @@ def bundle(
     labels = source.with_name("labels.txt")
     labels.write_text("".join(f"{name}-{c}\n" for c in "abc"))
     spec(scale).save(source.with_name("model.preprocess.json"))
-    made = make(source, folder / name, name=name, labels=labels, licence="Apache-2.0")
+    made = make_bundle(source, folder / name, name=name, labels=labels, licence="Apache-2.0")
     return made.folder
 
 
@@ -95,7 +95,7 @@ def emotion_bundle(folder: Path, name: str, *, seed: int = 0) -> Path:
     labels = source.with_name("labels.txt")
     labels.write_text("".join(f"{name}-{c}\n" for c in "abc"))
     emotion_spec(SIZE).save(source.with_name("model.preprocess.json"))
-    return make(source, folder / name, name=name, labels=labels, licence="Apache-2.0").folder
+    return make_bundle(source, folder / name, name=name, labels=labels, licence="Apache-2.0").folder
 
 
 def picture(seed: int = 0) -> np.ndarray:

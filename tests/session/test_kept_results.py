@@ -16,8 +16,10 @@ from hypothesis.extra import numpy as hnp
 from facelab.core import progress
 from facelab.core.errors import BadInputError
 from facelab.metrics.intervals import Interval, wilson
-from facelab.session import call_key, kept_results, stored_results
-from facelab.session.run import Run, start
+from facelab.session import _call_key as call_key
+from facelab.session import _kept_results as kept_results
+from facelab.session import _stored_results as stored_results
+from facelab.session._run import Run, start
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 

@@ -8,7 +8,8 @@ import pytest
 
 from facelab.core.errors import BadInputError
 from facelab.core.project import is_project, project_root, user_folder
-from facelab.session import call_key, start
+from facelab.session import _call_key as call_key
+from facelab.session import start
 
 PLAN = 'schema = "facelab.plan/1"\n'
 

@@ -15,7 +15,7 @@ import facelab
 from facelab.core import machine, records, timing
 from facelab.core.errors import BadInputError
 from facelab.core.records import Record
-from facelab.session.run import END_MARKER, Run
+from facelab.session._run import END_MARKER, Run
 
 
 def make(**fields):

@@ -5,7 +5,7 @@ import pytest
 
 from facelab import detection
 from facelab.report import model_overview, style
-from facelab.session.run import Run
+from facelab.session._run import Run
 from facelab.studies import data_and_models
 
 

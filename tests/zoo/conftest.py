@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from facelab.zoo.catalogue import ModelEntry
+from facelab.zoo._catalogue import ModelEntry
 
 CONTENT = bytes(range(256)) * 4096
 SHA = hashlib.sha256(CONTENT).hexdigest()

@@ -6,7 +6,7 @@ import sys
 
 SCRIPT = """
 import numpy as np
-from facelab.zoo.catalogue import load_catalogue
+from facelab.zoo._catalogue import load_catalogue
 from facelab.zoo.runtimes import open_model
 model = open_model(load_catalogue().model("mtcnn-onet"), threads=1)
 shape = tuple(n or 1 for n in model.inputs[0].shape)

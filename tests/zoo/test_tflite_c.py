@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from facelab.core.errors import BadInputError, IntegrityError, UnsupportedError
-from facelab.zoo import store as zoo_store
-from facelab.zoo.catalogue import load_catalogue
+from facelab.zoo import _store as zoo_store
+from facelab.zoo._catalogue import load_catalogue
 from facelab.zoo.runtimes import ModelRunError, open_model
-from facelab.zoo.runtimes.tflite_c import library, open_tflite_c
+from facelab.zoo.runtimes._tflite_c import library, open_tflite_c
 
 CATALOGUE = load_catalogue()
 LITERT = [e for e in CATALOGUE if e.runtime == "litert" and e.file]
@@ -341,7 +341,7 @@ def test_closing_while_others_compute_ends_in_answers_or_in_the_error_for_it(ass
 
 FORK = """
 import os, sys
-from facelab.zoo.runtimes.tflite_c import open_tflite_c
+from facelab.zoo.runtimes._tflite_c import open_tflite_c
 from facelab.zoo.runtimes import ModelRunError
 import numpy as np
 model = open_tflite_c(sys.argv[1], threads=2)
@@ -386,7 +386,7 @@ def test_a_stranger_that_ends_its_reader_ends_only_the_trial(tmp_path, assets, m
 
 
 def test_messages_of_the_library_are_formatted():
-    from facelab.zoo.runtimes.tflite_c.session import Messages
+    from facelab.zoo.runtimes._tflite_c.session import Messages
 
     messages = Messages()
     assert messages._vsnprintf is not None

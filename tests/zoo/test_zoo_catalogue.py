@@ -7,8 +7,8 @@ import pytest
 
 from facelab.core.errors import BadInputError
 from facelab.preprocess.spec import PreprocessSpec
-from facelab.zoo.catalogue import load_catalogue
-from facelab.zoo.registry import load_registry
+from facelab.zoo._catalogue import load_catalogue
+from facelab.zoo._registry import load_registry
 
 CATALOGUE, REGISTRY = load_catalogue(), load_registry()
 EVERYTHING = [*CATALOGUE, *REGISTRY]

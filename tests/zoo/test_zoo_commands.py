@@ -10,7 +10,7 @@ from facelab import cli
 from facelab.commands import assets as assets_command
 from facelab.core import machine
 from facelab.doctor import Check, _assets, _environment, _kernels, _machine
-from facelab.zoo.catalogue import load_catalogue
+from facelab.zoo._catalogue import load_catalogue
 
 
 @pytest.fixture
@@ -284,7 +284,7 @@ def test_a_bad_model_a_bad_mirror_and_a_missing_bundle_are_broken(
     code, out, _ = run("doctor", "--quick")
     assert code == 1 and "BROKEN  FACELAB_MIRROR" in out and "unset FACELAB_MIRROR" in out
     monkeypatch.delenv("FACELAB_MIRROR")
-    monkeypatch.setattr("facelab.zoo.store.module_path", lambda module: None)
+    monkeypatch.setattr("facelab.zoo._store.module_path", lambda module: None)
     checks = by_name(_assets.asset_checks())
     assert {checks[n].status for n in _assets.BUNDLED} == {"broken"}
 

@@ -7,10 +7,10 @@ import pytest
 from numpy.lib.stride_tricks import sliding_window_view
 
 from facelab.core.errors import BadInputError, IntegrityError, UnsupportedError
-from facelab.zoo import store as zoo_store
-from facelab.zoo.catalogue import load_catalogue
-from facelab.zoo.convert_keras import convert as convert_keras
-from facelab.zoo.convert_mtcnn import load_weights
+from facelab.zoo import _store as zoo_store
+from facelab.zoo._catalogue import load_catalogue
+from facelab.zoo._convert_keras import convert as convert_keras
+from facelab.zoo._convert_mtcnn import load_weights
 from facelab.zoo.runtimes import open_model
 
 CATALOGUE = load_catalogue()

@@ -5,11 +5,11 @@ import pytest
 
 from facelab.core.errors import BadInputError, IntegrityError, MissingAssetError, UnsupportedError
 from facelab.preprocess.spec import PreprocessSpec
-from facelab.zoo import store as zoo_store
-from facelab.zoo.catalogue import load_catalogue
-from facelab.zoo.graph import GraphBuilder
+from facelab.zoo import _store as zoo_store
+from facelab.zoo._catalogue import load_catalogue
+from facelab.zoo._graph import GraphBuilder
 from facelab.zoo.runtimes import ModelRunError, check_spec, open_model, sanity_check
-from facelab.zoo.runtimes.base import TensorInfo, fit
+from facelab.zoo.runtimes._base import TensorInfo, fit
 
 CATALOGUE = load_catalogue()
 TENSOR_MODELS = [e for e in CATALOGUE if e.runtime in ("onnx", "litert") and e.file]

@@ -15,12 +15,12 @@ import pytest
 
 from facelab.core.errors import BadInputError, IntegrityError, MissingAssetError
 from facelab.core.hashing import sha256_bytes
+from facelab.zoo import _store as zoo_store
 from facelab.zoo import mirror as zoo_mirror
-from facelab.zoo import store as zoo_store
-from facelab.zoo.assets import PackageFile
-from facelab.zoo.catalogue import load_catalogue
-from facelab.zoo.registry import DataEntry, unpack
-from facelab.zoo.store import fetch, locate, require, status
+from facelab.zoo._assets import PackageFile
+from facelab.zoo._catalogue import load_catalogue
+from facelab.zoo._registry import DataEntry, unpack
+from facelab.zoo._store import fetch, locate, require, status
 
 # -- where a file is looked for -------------------------------------------------------------------------------------
 
@@ -382,7 +382,7 @@ from conftest import make_entry
 """
 FETCHER = (
     LISTENING
-    + """from facelab.zoo.store import fetch
+    + """from facelab.zoo._store import fetch
 fetch(make_entry({url!r}))
 """
 )

@@ -10,8 +10,7 @@ import numpy as np
 from facelab.core.errors import BadInputError
 from facelab.detection._base import Detections, Detector, Stopwatch, Timings
 from facelab.detection._inputs import bounded
-from facelab.zoo.runtimes.base import after_fork
-from facelab.zoo.runtimes.dlib import import_dlib
+from facelab.zoo.runtimes import after_fork, import_dlib
 
 
 class DlibHog(Detector):

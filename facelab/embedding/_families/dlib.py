@@ -9,9 +9,8 @@ import numpy as np
 from facelab.core.errors import BadInputError
 from facelab.detection import Stopwatch, Timings
 from facelab.embedding._base import Embedder
-from facelab.zoo.catalogue import load_catalogue
-from facelab.zoo.runtimes import Model, open_model
-from facelab.zoo.runtimes.dlib import import_dlib
+from facelab.zoo import load_catalogue
+from facelab.zoo.runtimes import Model, import_dlib, open_model
 
 BOX_FROM_LANDMARKS = (0.52, 0.51, 2.38)
 """Of dlib's face box: where the middle of eyes and mouth lies in it (x, y, as fractions), and its side as a multiple

@@ -388,7 +388,7 @@ def export(spec, size: tuple[int, int], *, face=None):
     """
     from onnx import helper
 
-    from facelab.preprocess.run import carry_out
+    from facelab.preprocess._run import carry_out
 
     engine = Backend()
     values = carry_out(

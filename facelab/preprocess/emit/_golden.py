@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from facelab.core.errors import BadInputError
+from facelab.preprocess._run import apply, carry_out
 from facelab.preprocess.backends import make
 from facelab.preprocess.emit._files import Emitted
 from facelab.preprocess.geometry import Face
-from facelab.preprocess.run import apply, carry_out
 from facelab.preprocess.spec import PreprocessSpec
 
 BYTES = 4 << 20

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from facelab.core.errors import BadInputError, FacelabError, IntegrityError
 from facelab.core.files import loads_strict
+from facelab.deploy import verify
 from facelab.deploy.manifest import MANIFEST, FileEntry, Manifest, canonical_hash, parse
-from facelab.deploy.verify import verify
 from facelab.serving.releases._trust import MAX_SIGNATURE, SIGNATURE, Trust
 
 MAX_MANIFEST = 4 << 20

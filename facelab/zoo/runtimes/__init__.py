@@ -1,15 +1,5 @@
-"""Open a model with the runtime its file needs: `open_model`."""
+"""What opens and runs a model's file: one module per runtime, `open_model` for whichever a file needs."""
 
-from facelab.zoo.runtimes.base import Model, ModelRunError, TensorInfo
-from facelab.zoo.runtimes.opening import check_spec, open_model
-from facelab.zoo.runtimes.sanity import Sanity, sanity_check
+import lazy_loader
 
-__all__ = [
-    "Model",
-    "ModelRunError",
-    "Sanity",
-    "TensorInfo",
-    "check_spec",
-    "open_model",
-    "sanity_check",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

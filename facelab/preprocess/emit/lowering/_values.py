@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from facelab.preprocess import ops as st
+from facelab.preprocess._flow import State
 from facelab.preprocess.emit.lowering._base import Base, indented
 from facelab.preprocess.emit.lowering._sampling import Sampling
-from facelab.preprocess.flow import State
 
 ELEMENTWISE = ("normalize", "layout", "cast", "quantize")
 ROUNDERS = ("half_up", "half_away", "truncated", "wrapped", "limited")

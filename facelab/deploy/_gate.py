@@ -1,0 +1,282 @@
+"""The gate: every check that has data, PASS or FAIL, and why."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from facelab import fingerprint as fingerprints
+from facelab.core import records
+from facelab.core.errors import FacelabError
+from facelab.core.escape import line, markup
+from facelab.core.records import Record, now
+from facelab.deploy import _checks as checks
+from facelab.deploy import evidence, golden, policy
+from facelab.deploy._answers import Seen, ask
+from facelab.deploy._bundle import Bundle
+from facelab.deploy._checks import Check
+from facelab.deploy._verify import verify
+from facelab.deploy.policy import Policy
+from facelab.fingerprint import Comparison, compare
+from facelab.preprocess.spec import PreprocessSpec
+
+SCHEMA = "facelab.gate/1"
+COLOURS = {"pass": "#00755a", "fail": "#b3420b", "skipped": "#6b7280"}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The gate's answer: `checks` in the table's order, `refused` names those that decide a FAIL."""
+
+    bundle: Path
+    name: str
+    policy: str
+    checks: list[Check]
+    refused: list[str]
+    seconds: float
+    comparison: Comparison | None = None
+
+    @property
+    def passed(self) -> bool:
+        """Whether the candidate may be deployed."""
+        return not self.refused
+
+    @property
+    def word(self) -> str:
+        """PASS or FAIL."""
+        return "PASS" if self.passed else "FAIL"
+
+    def check(self, name: str) -> Check:
+        """Return the check with this name; KeyError if the policy left it out."""
+        return {c.name: c for c in self.checks}[name]
+
+    def to_dict(self) -> dict:
+        """Return the verdict as plain JSON."""
+        counts = {s: sum(c.status == s for c in self.checks) for s in ("pass", "fail", "skipped")}
+        return {
+            "schema": SCHEMA,
+            "verdict": self.word,
+            "passed": self.passed,
+            "bundle": str(self.bundle),
+            "name": self.name,
+            "policy": self.policy,
+            "refused": self.refused,
+            "counts": counts,
+            "checks": [c.to_dict() for c in self.checks],
+            "at": now(),
+            "seconds": round(self.seconds, 3),
+            "comparison": self.comparison.to_dict() if self.comparison else None,
+        }
+
+    def text(self) -> str:
+        """Return the table for a terminal."""
+        width = max(len(c.name) for c in self.checks)
+        lines = []
+        for c in self.checks:
+            lines.append(f"{c.status.upper():<8} {c.name:<{width}}  {line(c.what)}")
+            if c.name in self.refused and c.status == "skipped":
+                lines.append(f"{'':<8} {'':<{width}}  the policy does not let it be skipped")
+            if c.fix and (c.status == "fail" or c.name in self.refused):
+                lines.append(f"{'':<8} {'':<{width}}  fix: {line(c.fix)}")
+        because = f" because of {', '.join(self.refused)}" if self.refused else ""
+        return "\n".join(
+            [*lines, "", f"{self.word}: {line(self.name)} under policy {self.policy!r}{because}"]
+        )
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><td style='color:{COLOURS[c.status]};font-weight:600'>{c.status.upper()}</td>"
+            f"<td style='text-align:left'>{markup(c.name.replace('_', ' '))}</td>"
+            f"<td style='text-align:left;max-width:46em;white-space:normal'>{markup(c.what)}"
+            + (f"<br><b>Fix:</b> {markup(c.fix)}" if c.status == "fail" and c.fix else "")
+            + "</td></tr>"
+            for c in self.checks
+        )
+        colour = COLOURS["pass" if self.passed else "fail"]
+        return (
+            f"<p><span style='background:{colour};color:#fff;border-radius:12px;padding:1px 10px;font-weight:600'>"
+            f"{self.word}</span> {markup(self.name)} under policy “{markup(self.policy)}”</p>"
+            f"<table><thead><tr><th></th><th style='text-align:left'>check</th><th style='text-align:left'>what "
+            f"was found</th></tr></thead><tbody>{rows}</tbody></table>"
+        )
+
+
+def judge(
+    bundle: str | os.PathLike,
+    rules: Policy | None = None,
+    *,
+    inference: str | os.PathLike | fingerprints.Fingerprint | None = None,
+    outputs: str | os.PathLike | None = None,
+    baseline: tuple[str, list[Record]] | None = None,
+    compare_records: Callable[[list[Record], list[Record]], list] | None = None,
+    device: str | os.PathLike | Sequence[str | os.PathLike] | None = None,
+) -> Verdict:
+    """Run every check that has data on a bundle and return the verdict.
+
+    `inference` is the other side's fingerprint, `outputs` a folder of its outputs on the probes, `baseline` a run's
+    name and records, which `compare_records` (`facelab.core.compare_records.compare`) judges, `device` a measurement of
+    the target. Raises BadInputError for input that cannot be used; a damaged bundle is a failed check.
+    """
+    started = time.perf_counter()
+    rules = rules or policy.default()
+    given = fingerprints.load(inference) if isinstance(inference, (str, os.PathLike)) else inference
+    measured = evidence.read_devices(device) if device else None
+    found = verify(
+        bundle, expect=rules.integrity.bundle_hash, public_key=rules.integrity.public_key
+    )
+    held = Bundle(Path(bundle), found.manifest)
+    program = golden.read_program(outputs, found.manifest.golden) if outputs else None
+    gate = _Gate(held, rules, given, program, baseline, compare_records, measured)
+    out = [checks.integrity(found)] if rules.enabled("integrity") else []
+    # a changed file can be anything: nothing in a damaged bundle is read or run
+    rest = (
+        gate.run()
+        if found.ok
+        else [
+            checks.skipped(n, "not looked at: the bundle is damaged")
+            for n in policy.CHECKS[1:]
+            if rules.enabled(n)
+        ]
+    )
+    out += rest
+    refused = [
+        c.name
+        for c in out
+        if c.status == "fail"
+        or (
+            c.status == "skipped"
+            and found.ok
+            and not rules.may_skip(c.name)
+            and not gate.not_applicable(c)
+        )
+    ]
+    missing = [n for n in rules.required if n not in {c.name for c in out}]
+    return Verdict(
+        Path(bundle),
+        found.manifest.name,
+        rules.name,
+        out,
+        refused + missing,
+        time.perf_counter() - started,
+        gate.comparison,
+    )
+
+
+def _carried_out(name: str, step: Callable[[], Check]) -> Check:
+    """Return what a check found; content that it cannot be carried out on is a failure of that check."""
+    try:
+        return step()
+    except FacelabError as e:
+        return checks.failed_to_run(name, e)
+    except (ValueError, TypeError, ArithmeticError, LookupError, RecursionError, MemoryError) as e:
+        said = FacelabError(
+            "the bundle holds something that cannot be judged",
+            got=f"{type(e).__name__}: {e}"[:200],
+            fix="get the bundle from whoever made it, or make it again",
+        )
+        return checks.failed_to_run(name, said)
+
+
+class _Gate:
+    """One gate's inputs; each check is carried out on its own, so that one unreadable part leaves the others."""
+
+    def __init__(self, bundle, rules, inference, program, baseline, compare_records, measured):
+        self.bundle, self.rules, self.inference, self.program = bundle, rules, inference, program
+        self.baseline, self.compare_records, self.measured = baseline, compare_records, measured
+        self.comparison: Comparison | None = None
+        self._answers: Seen | FacelabError | None = None
+
+    def not_applicable(self, check: Check) -> bool:
+        """Whether a skipped check has nothing to look at, whatever data are given: a float model has no INT8 cost."""
+        return check.name == "int8" and check.what == checks.NOT_QUANTIZED
+
+    def _evidence(self) -> list[Record]:
+        path = self.bundle.folder / evidence.EVIDENCE
+        held = path.is_file() and self.bundle.manifest.of_role("evidence")
+        return records.read(path) if held else []
+
+    def _seen(self) -> Seen | None:
+        """Return what the opened model says and answers; it is opened once. None for a Keras model."""
+        m = self.bundle.manifest
+        if m.runtime == "keras":
+            return None
+        if self._answers is None:
+            try:
+                seconds = self.rules.golden_outputs.seconds
+                self._answers = ask(self.bundle.folder, m, seconds=seconds)
+            except FacelabError as e:
+                self._answers = e
+        if isinstance(self._answers, FacelabError):
+            raise self._answers
+        return self._answers
+
+    def run(self) -> list[Check]:
+        steps = {
+            "fingerprint": self._fingerprint,
+            "golden_outputs": self._golden,
+            "int8": self._int8,
+            "accuracy": self._accuracy,
+            "thresholds": lambda: checks.threshold_origin(self.bundle),
+            "model_size": lambda: checks.model_size(self.bundle, self.rules),
+            "latency": lambda: checks.latency(self._measured(), self.rules),
+            "memory": lambda: checks.memory(self._measured(), self.rules),
+        }
+        out = []
+        for name, step in steps.items():
+            if self.rules.enabled(name):
+                out.append(_carried_out(name, step))
+        return out
+
+    def _fingerprint(self) -> Check:
+        if self.inference is not None:
+            m = self.bundle.manifest
+            train = fingerprints.load(self.bundle.folder / self._training_side(m))
+            self.comparison = compare(
+                train, self.inference, allow=tuple(self.rules.fingerprint.allow)
+            )
+        return checks.fingerprint(self.comparison, self.rules)
+
+    def _training_side(self, m) -> str:
+        """The fingerprint to compare with: of a quantised model, before quantising where the program shows that."""
+        floats = m.of_role("float_fingerprint")
+        kinds = {e.get("dtype") for e in self.inference.output.values()} - {None}
+        chosen = (
+            floats
+            if floats and kinds <= {"float32", "float64", "float16"}
+            else m.of_role("fingerprint")
+        )
+        return chosen[0].path
+
+    def _golden(self) -> Check:
+        return checks.golden_outputs(self.bundle, self.rules, self.program, self._seen())
+
+    def _int8(self) -> Check:
+        seen = self._seen()
+        quantized = self.bundle.manifest.quantized if seen is None else seen.quantized
+        return checks.int8(self.bundle, self._evidence(), self.rules, quantized)
+
+    def _accuracy(self) -> Check:
+        if self.baseline is None or self.compare_records is None:
+            return checks.accuracy(None, None, self.rules)
+        name, theirs = self.baseline
+        wanted, mine = checks.wanted(self.rules), self._evidence()
+        a, b = evidence.align(theirs, mine, wanted)
+        held = {r.key for r in b}
+        alone = [f"{r.case} {r.metric}" for r in mine if wanted(r) and r.key not in held]
+        return checks.accuracy(self.compare_records(a, b), name, self.rules, alone)
+
+    def _measured(self):
+        d = self.rules.device
+        if self.measured is None and d.measure and self.bundle.manifest.runtime != "keras":
+            from facelab.deploy import _measure as measure
+
+            self.measured = measure.here(self.bundle, threads=d.threads)
+        return self.measured
+
+
+def spec_of(bundle: Bundle) -> PreprocessSpec:
+    """Return the preprocessing that a bundle states."""
+    return PreprocessSpec.load(bundle.folder / bundle.manifest.of_role("preprocess")[0].path)

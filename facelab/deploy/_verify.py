@@ -1,0 +1,183 @@
+"""Whether a bundle is whole: every file there, no other, each with the promised bytes, and all of one piece."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from facelab import fingerprint as fingerprints
+from facelab.core.errors import FacelabError
+from facelab.core.hashing import sha256_file
+from facelab.deploy import _signature as signatures
+from facelab.deploy import thresholds
+from facelab.deploy.golden import file_name
+from facelab.deploy.manifest import MANIFEST, Manifest, read
+from facelab.preprocess.spec import PreprocessSpec
+from facelab.zoo.runtimes import SUFFIXES
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong with a bundle: the file's path below it, and what, in a sentence."""
+
+    path: str
+    what: str
+
+
+@dataclass(frozen=True)
+class Integrity:
+    """The outcome: `problems` is empty for a whole bundle; `files` and `bytes` were looked at."""
+
+    folder: Path
+    manifest: Manifest
+    problems: list[Problem] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        return not self.problems
+
+    def to_dict(self) -> dict:
+        """Return the outcome as plain JSON."""
+        m = self.manifest
+        return {
+            "schema": "facelab.integrity/1",
+            "bundle": str(self.folder),
+            "ok": self.ok,
+            "hash": m.hash,
+            "files": len(m.files),
+            "bytes": sum(f.bytes for f in m.files),
+            "problems": [{"path": p.path, "what": p.what} for p in self.problems],
+        }
+
+
+def verify(
+    folder: str | os.PathLike,
+    *,
+    expect: str | None = None,
+    public_key: str | os.PathLike | None = None,
+) -> Integrity:
+    """Check every file of a bundle against its manifest, and the parts against each other.
+
+    `expect` is the hash (or its first 8 or more characters) that the bundle must have; `public_key` is the minisign key
+    whose owner must have signed the manifest (see `facelab.deploy._signature`). Raises BadInputError where the
+    folder is no bundle or the manifest cannot be read.
+    """
+    folder = Path(folder)
+    manifest, hashed = read(folder)
+    problems = []
+    if expect and not (len(expect) >= 8 and manifest.hash.startswith(expect.lower())):
+        problems.append(
+            Problem(
+                MANIFEST, f"this is another bundle: {manifest.hash[:16]}…, expected {expect[:16]}"
+            )
+        )
+    if hashed != manifest.hash:
+        problems.append(
+            Problem(MANIFEST, "what it says does not match the bundle's own hash: it was edited")
+        )
+    if public_key is not None and (wrong := signatures.problem(folder, public_key)):
+        problems.append(Problem(MANIFEST, wrong))
+    problems += [
+        Problem(entry.path, wrong) for entry in manifest.files if (wrong := _wrong(folder, entry))
+    ]
+    known = {f.path for f in manifest.files} | {MANIFEST}
+    if len(known) != len(manifest.files) + 1:
+        problems.append(Problem(MANIFEST, "a file is listed twice"))
+    strays = _strays(folder, known | {signatures.SIGNATURE})
+    problems += [Problem(p, "is not in the manifest") for p in strays]
+    if not problems:
+        problems = _parts(folder, manifest)
+    return Integrity(folder, manifest, problems)
+
+
+def _wrong(folder: Path, entry) -> str | None:
+    path = folder / entry.path
+    if any(p.is_symlink() for p in (path, *path.parents) if folder in p.parents):
+        return "is a link, which could point outside the bundle"
+    try:
+        size = path.stat().st_size if path.is_file() else None
+        if size is None:
+            return "is missing"
+        if size != entry.bytes:
+            return f"has {size} bytes, {entry.bytes} promised"
+        got = sha256_file(path)
+    except OSError as e:
+        return f"cannot be read: {e.strerror}"
+    return (
+        None
+        if got == entry.sha256
+        else f"was changed: SHA-256 {got[:12]}…, {entry.sha256[:12]}… promised"
+    )
+
+
+def _strays(folder: Path, known: set[str]) -> list[str]:
+    there = (p for p in folder.rglob("*") if p.is_symlink() or not p.is_dir())
+    names = {p.relative_to(folder).as_posix() for p in there}
+    # what desktops leave in any folder is no part of anything
+    return sorted(n for n in names - known if Path(n).name not in (".DS_Store", "Thumbs.db"))
+
+
+def _parts(folder: Path, m: Manifest) -> list[Problem]:
+    """Whether the parts belong together, which equal hashes alone do not say."""
+    problems = []
+    roles = {
+        role: [f.path for f in m.of_role(role)]
+        for role in ("model", "preprocess", "fingerprint", "thresholds")
+    }
+    for role, paths in roles.items():
+        if len(paths) != 1:
+            problems.append(
+                Problem(MANIFEST, f"has {len(paths)} files for the role {role!r}, one is needed")
+            )
+    if problems or roles["model"] != [m.model]:
+        return problems or [
+            Problem(MANIFEST, f"names the model {m.model!r}, which is not its model file")
+        ]
+    try:
+        spec = PreprocessSpec.load(folder / roles["preprocess"][0])
+        train = fingerprints.load(folder / roles["fingerprint"][0])
+        thresholds.load(folder / roles["thresholds"][0])
+    except FacelabError as e:
+        return [Problem(Path(str(e.where or "")).name or MANIFEST, e.what)]
+    if spec.hash != m.spec_hash:
+        problems.append(
+            Problem(roles["preprocess"][0], "is not the preprocessing that the manifest names")
+        )
+    if train.spec is None or PreprocessSpec.from_dict(train.spec).hash != m.spec_hash:
+        problems.append(
+            Problem(roles["fingerprint"][0], "is not the fingerprint of this preprocessing")
+        )
+    if train.probes["hash"] != m.probe_set:
+        problems.append(Problem(roles["fingerprint"][0], "was made with another set of probes"))
+    if sorted(m.golden) != sorted(p for p, e in train.output.items() if "error" not in e):
+        problems.append(Problem(MANIFEST, "does not name the probes of its fingerprint as golden"))
+    return problems + _claims(folder, m)
+
+
+def _claims(folder: Path, m: Manifest) -> list[Problem]:
+    """Whether what the manifest says beside the list of files agrees with the files."""
+    problems = []
+    outputs = range(len(m.outputs))
+    wanted = {
+        "golden_tensor": {f"golden/tensors/{p}.npy" for p in m.golden},
+        "golden_output": {f"golden/outputs/{file_name(p, k)}" for p in m.golden for k in outputs},
+    }
+    for role, paths in wanted.items():
+        if {f.path for f in m.of_role(role)} != paths:
+            problems.append(
+                Problem(MANIFEST, f"has other {role.replace('_', ' ')} files than probes")
+            )
+    if SUFFIXES.get(Path(m.model).suffix.lower()) != m.runtime:
+        problems.append(Problem(MANIFEST, f"names the runtime {m.runtime!r} for {m.model!r}"))
+    if m.of_role("model")[0].licence != m.licence.licence:
+        problems.append(Problem(MANIFEST, "names two licences of the model"))
+    held = m.of_role("labels")
+    lines = _lines(folder / held[0].path) if len(held) == 1 else []
+    if len(held) > 1 or lines != m.labels:
+        problems.append(Problem(MANIFEST, "names other labels than the file of labels"))
+    return problems
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8", errors="replace").removesuffix("\n").split("\n")

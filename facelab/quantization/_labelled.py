@@ -1,0 +1,127 @@
+"""Labelled images for a user's own classifier: any spec, any labels, read as the spec says and not as facelab's do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from facelab.core.errors import BadInputError
+from facelab.core.hashing import sha256_array
+from facelab.datasets import FER2013_CLASSES, load_fer2013, load_image_folder
+from facelab.datasets.labels import DROP, NAMES, plain
+from facelab.detection import in_order, prepared
+from facelab.emotion import emotion_spec, is_fer, sources
+from facelab.preprocess import read_image
+from facelab.quantization._subject import Subject
+from facelab.quantization.calibration import Samples
+
+FaceOf = Callable[[np.ndarray], dict[str, Any] | None]
+
+
+@dataclass(frozen=True)
+class Item:
+    """One labelled picture: its file or its pixels (RGB uint8), its class, and where known whose face and where."""
+
+    name: str
+    label: int
+    pixels: np.ndarray | None = None
+    box: tuple[float, float, float, float] | None = None
+    identity: str = ""
+
+
+def emotions_of(classes: Sequence[str]) -> tuple[str, ...] | None:
+    """Return facelab's name of each class (`angry` is anger), or None where one is no emotion or two are the same.
+
+    >>> emotions_of(["angry", "happy"]), emotions_of(["mask", "no_mask"])
+    (('anger', 'joy'), None)
+    """
+    found = tuple(NAMES.get(plain(c), DROP) for c in classes)
+    return found if DROP not in found and len(set(found)) == len(found) else None
+
+
+def read(subject: Subject, data: str, *, face_of: FaceOf | None, n: int, seed: int) -> Samples:
+    """Read labelled pictures and carry the model's spec out on each.
+
+    `data`: an image folder (a sub-folder a label); where the classes are emotions also a CSV of files, `fer2013.csv`
+    or `synthetic`. `face_of` finds the face where the spec has a stage that needs it; where it has none and the list
+    gives boxes, the box is cut out first. Raises BadInputError naming the file.
+    """
+    items, emotions = [], emotions_of(subject.classes)
+    if emotions is not None:
+        items = _emotional(data, emotions, subject, n, seed)
+    elif Path(data).is_dir():
+        table = {plain(c): c for c in subject.classes}
+        found = load_image_folder(data, table=table)
+        items = [Item(str(p), subject.classes.index(c)) for p, c in zip(found.paths, found.labels)]
+    if not items:
+        raise BadInputError(
+            "there are no labelled images for this model",
+            where=data,
+            expected=f"a folder with sub-folders {', '.join(subject.classes)}",
+            fix="name sub-folders as the model names its classes",
+        )
+    spec, tensors, hashes = subject.spec, [], []
+    for item in items:
+        image = item.pixels if item.pixels is not None else read_image(item.name)
+        face = {"box": item.box} if item.box else face_of(image) if face_of else None
+        if face_of is None and item.box:
+            image, face = _cut(image, item.box), None
+        elif face_of is not None and face is None:
+            face = {"box": (0.0, 0.0, float(image.shape[1]), float(image.shape[0]))}
+        tensors.append(prepared(spec, in_order(image, spec.input_order), face=face)[0])
+        hashes.append(sha256_array(image))
+    return Samples(
+        np.stack(tensors),
+        tuple(hashes),
+        tuple(i.name for i in items),
+        spec,
+        data,
+        np.array([i.label for i in items], np.int64),
+        tuple(subject.classes),
+        tuple(i.identity for i in items),
+    )
+
+
+def _emotional(
+    data: str, emotions: tuple[str, ...], subject: Subject, n: int, seed: int
+) -> list[Item]:
+    path = Path(data)
+    if data == "synthetic":
+        faces = sources.synthetic(n, seed, emotion_spec(), classes=emotions)
+        return [
+            Item(name, int(label), pixels, identity=who)
+            for pixels, label, name, who in zip(
+                faces.images, faces.labels, faces.names, faces.identities
+            )
+        ]
+    if not path.is_dir() and is_fer(path):
+        fer = load_fer2013(path)
+        named = [FER2013_CLASSES[k] for k in fer.label]
+        return [
+            Item(
+                f"{path} image {i}",
+                emotions.index(e),
+                np.repeat(fer.images[i][..., None], 3, axis=2),
+            )
+            for i, e in enumerate(named)
+            if e in emotions
+        ]
+    listed = (sources.folder_rows if path.is_dir() else sources.csv_rows)(path, classes=emotions)
+    return [
+        Item(str(r.file), emotions.index(r.emotion), None, r.box, r.identity)
+        for r in sources.named_identities(listed)
+    ]
+
+
+def _cut(image: np.ndarray, box: tuple[float, float, float, float]) -> np.ndarray:
+    x1, y1, x2, y2 = (round(v) for v in box)
+    part = image[max(y1, 0) : max(y2, 0), max(x1, 0) : max(x2, 0)]
+    if not part.size:
+        raise BadInputError(
+            "the face box lies outside the image", expected="a box in the image", got=box
+        )
+    return np.ascontiguousarray(part)

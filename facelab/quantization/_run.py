@@ -1,0 +1,265 @@
+"""One whole quantisation: read, check, quantise, measure, judge, keep floats where asked, write."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from facelab.core.errors import BadInputError
+from facelab.core.files import dumps
+from facelab.core.machine import cores
+from facelab.core.records import now
+from facelab.quantization import _qat as qat
+from facelab.quantization import _subject as subject
+from facelab.quantization import _table as table
+from facelab.quantization import _tasks as tasks
+from facelab.quantization import calibration as cal
+from facelab.quantization import export, images, measure, recipes
+from facelab.quantization._boxes import Decoder
+from facelab.quantization._budgets import ONLY_COSINE, Budgets
+from facelab.quantization._operators import check_integer
+from facelab.quantization._session import FLOAT, Session
+from facelab.quantization.recipes import Recipe
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What `facelab quantize` is asked for; the fields are its options, those on quality and size as `budgets`."""
+
+    model: str
+    recipes: tuple[str, ...]
+    calibration: str
+    evaluate: str
+    keep_float: str | None = None
+    out: Path | None = None
+    spec: str | None = None
+    calibration_n: int = 200
+    least: int = cal.LEAST
+    evaluate_n: int | None = None
+    seed: int = 7
+    crop: str = "detect"
+    budgets: Budgets = field(default_factory=Budgets)
+    runs: int = 50
+    latency: bool = True
+    layers: bool = False
+    labels: str | None = None
+    pairs: str | None = None
+    pair_images: str | None = None
+    unlabelled: bool = False
+
+
+def quantize(request: Request, *, say: Say = lambda _: None) -> tuple[dict[str, Any], str]:
+    """Carry a request out and return the report (`facelab.quantization/1`) and its text.
+
+    Everything is checked before anything is quantised, and nothing is written into `out` until all is measured.
+    """
+    it = subject.load(request.model, spec=request.spec)
+    say(it.recognised)
+    chosen = _chosen(request, it)
+    _check_task(request, it)
+    say(f"reading {request.calibration} and {request.evaluate}")
+    offered = images.read(
+        it,
+        request.calibration,
+        crop=request.crop,
+        seed=request.seed,
+        most=None if it.task == "classifier" else 4 * request.calibration_n,
+        unlabelled=request.unlabelled,
+    )
+    evaluation = images.read(
+        it,
+        request.evaluate,
+        crop=request.crop,
+        seed=request.seed + 1,
+        most=request.evaluate_n,
+        unlabelled=request.unlabelled,
+    )
+    cal.check_disjoint(offered, evaluation)
+    calibrate = cal.stratified(offered, request.calibration_n, seed=request.seed)
+    with Session(
+        it,
+        calibrate,
+        evaluation,
+        budgets=request.budgets,
+        seed=request.seed,
+        least=request.least,
+        at_task=_at_task(request, it),
+    ) as session:
+        if request.keep_float and request.keep_float.strip() != "auto":
+            session.keep_float_named(
+                request.keep_float
+            )  # a misspelt operator is refused before anything runs
+        searches = _variants(session, chosen, request, say)
+        ranking = {r.name: session.blame(r) for r in chosen if request.layers}
+        threads = []
+        if request.latency:
+            say("timing, a fresh process a variant, interleaved")
+            threads = session.time(threads=sorted({1, cores()}), runs=request.runs)
+        manifest = cal.manifest(calibrate, seed=request.seed, offered=len(offered))
+        report = _report(session, request, manifest, searches, ranking, threads, chosen)
+        out = request.out or it.file.with_name(
+            f"{it.file.stem}-{'-'.join(r.name for r in chosen[:3])}"
+        )
+        kept = {v: f"{it.file.stem}-{v}" for v in session.rows if v != FLOAT}
+        report |= {
+            "out": str(out),
+            "files": {v: f"{kept[v]}{session.files[v].suffix}" for v in kept},
+        }
+        suspicion = session.question()
+        report["suspicion"] = suspicion and suspicion.to_dict()
+        report["written"] = export.write(session, kept, out, report, manifest)
+        told = [
+            *([str(suspicion)] if suspicion else []),
+            table.text(session),
+            *(table.layers_text(name, rows) for name, rows in ranking.items()),
+            _verdicts(report),
+            f"written to {out}",
+        ]
+        return report, "\n".join(told)
+
+
+def _check_task(request: Request, it: subject.Subject) -> None:
+    """Refuse labels and pairs for a network that they do not suit, before anything is read."""
+    for option, given, task in (
+        ("--labels", request.labels, "detector"),
+        ("--pairs", request.pairs, "embedder"),
+    ):
+        if given and it.task != task:
+            raise BadInputError(
+                f"{option} is for a{'n' * (task[0] == 'e')} {task}",
+                where=it.file,
+                expected=task,
+                got=it.recognised,
+                fix=f"leave {option} out"
+                + ("; a classifier's labels are its folders" if it.task == "classifier" else ""),
+            )
+
+
+def _at_task(request: Request, it: subject.Subject) -> tasks.Marked | tasks.Paired | None:
+    if request.labels:
+        return tasks.Marked(Decoder(it, it.file).detector, request.evaluate, request.labels)
+    if request.pairs:
+        return tasks.paired(it.file, it.spec, request.pairs, request.pair_images, request.crop)
+    return None
+
+
+def _chosen(request: Request, it: subject.Subject) -> list[Recipe]:
+    found: dict[str, Recipe] = {}
+    for name in request.recipes:
+        for r in recipes.choose(
+            name, it.file, converter=it.source is not None, keep_float=bool(request.keep_float)
+        ):
+            found[r.name] = r
+    if any(r.route == "qat" for r in found.values()):
+        qat.source_of(it)  # refused before anything runs
+    if request.keep_float and len(found) > 1:
+        raise BadInputError(
+            "--keep-float goes with one recipe", got=", ".join(found), fix="name one recipe"
+        )
+    return list(found.values())
+
+
+def _variants(session: Session, chosen: list[Recipe], request: Request, say: Say) -> dict[str, Any]:
+    """Make and enter every variant; return what the search for float layers found."""
+    if request.keep_float and request.keep_float.strip() != "auto":
+        recipe, kept = chosen[0], session.keep_float_named(request.keep_float)
+        name = f"{recipe.name}-keep{len(kept)}"
+        session.add(
+            name,
+            session.make(recipe, name=name, keep_float=kept),
+            keep_float=kept,
+            recipe=recipe.name,
+        )
+        return {}
+    for recipe in (r for r in chosen if r.route == "modelmaker"):
+        found = session.base.with_name("emotion_int8_modelmaker.tflite")
+        if not found.is_file():
+            session.make(recipe)  # says how to get one
+        check_integer(found)
+        session.add(recipe.name, found)
+    for name, path in session.make_all(r for r in chosen if r.route != "modelmaker").items():
+        say(f"measuring {name}")
+        session.add(name, path)
+    if not request.keep_float or session.rows[chosen[0].name]["verdict"]["passed"]:
+        return {}
+    recipe = chosen[0]
+    say("looking for the smallest set of float layers that meets the budgets")
+    found = session.keep_float_auto(recipe)
+    if found.met:
+        name = f"{recipe.name}-keep{len(found.layers)}"
+        session.add(
+            name,
+            session.make(recipe, name=name, keep_float=found.layers),
+            keep_float=found.layers,
+            recipe=recipe.name,
+        )
+    return {
+        "recipe": recipe.name,
+        "layers": list(found.layers),
+        "met": found.met,
+        "tried": found.tried,
+        "how": found.how,
+    }
+
+
+def _report(session, request, manifest, search, ranking, threads, chosen) -> dict[str, Any]:
+    judged = {v: r["verdict"] for v, r in session.rows.items() if v != FLOAT}
+    # what --keep-float auto was asked to repair counts repaired
+    wanted = [v for v in judged if not (search.get("met") and v == search["recipe"])]
+    return {
+        "schema": table.SCHEMA,
+        "at": now(),
+        "model": str(request.model),
+        "model_sha256": images.file_hash(session.subject.file),
+        "task": session.subject.task,
+        "recognised": session.subject.recognised,
+        "recipes": [r.name for r in chosen],
+        "budgets": vars(session.budgets),
+        "calibration": {k: v for k, v in manifest.items() if k != "images"},
+        "evaluation": {"source": session.evaluation.source, "count": len(session.evaluation)},
+        "machine": measure.machine(threads),
+        "threads": threads,
+        "rows": table.rows(session),
+        "keep_float": search or None,
+        "layers": ranking or None,
+        "slower": table.statement(session),
+        "verdicts": judged,
+        "passed": all(judged[v]["passed"] for v in wanted),
+    }
+
+
+WORDS = {
+    ONLY_COSINE: "a judgement: this network's kind is unknown, so only cosine was looked at; give it labels.txt, a "
+    "spec that aligns faces or a family that facelab knows, or state with --accept-cosine that this suffices",
+    "faces": "a judgement: the float model finds no face in the evaluation images",
+}
+
+
+def _verdicts(report: dict[str, Any]) -> str:
+    lines = []
+    for name, verdict in report["verdicts"].items():
+        lines.append(
+            f"{name}: "
+            + (
+                "all budgets met"
+                if verdict["passed"]
+                else "misses "
+                + "; ".join(
+                    WORDS.get(c["budget"], f"{c['budget']} {c['value']:.4g} (budget {c['limit']})")
+                    for c in verdict["checks"]
+                    if not c["passed"]
+                )
+            )
+        )
+    if found := report["keep_float"]:
+        lines.append(
+            f"float layers that mend {found['recipe']}: {dumps(found['layers'])}; {found['how']} "
+            f"({found['tried']} models)"
+            if found["met"]
+            else f"{found['how']} ({found['tried']} models)"
+        )
+    return "\n".join(lines)

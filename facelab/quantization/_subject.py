@@ -1,0 +1,247 @@
+"""The model to quantise: its file, what converter can read it, its preprocessing, and what it is for."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from facelab.core.errors import BadInputError, FacelabError, UnsupportedError
+from facelab.core.hashing import sha256_file
+from facelab.emotion import MODEL
+from facelab.preprocess import PreprocessSpec
+from facelab.preprocess.tflite_metadata import read_metadata
+from facelab.zoo import ModelEntry, load_catalogue, refuse_impostor, require
+from facelab.zoo.families import given_spec
+from facelab.zoo.runtimes import Model, check_spec, open_model
+
+Task = Literal["classifier", "embedder", "detector", "network"]
+KERAS = (".keras", ".h5", ".hdf5")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A float model.
+
+    `path` is the file that is run and compared with (`.tflite` or `.onnx`; None for a Keras model or SavedModel that
+    is still to be converted); `source` the `.keras` file or SavedModel folder that the TensorFlow converter reads, or
+    None. `task`: a classifier's outputs are probabilities of `classes`; a detector's, of the catalogue's `entry` or
+    recognised by its outputs as of a `family`, are compared as boxes; an embedder's by cosine and by pairs; those of a
+    network of unknown kind by cosine only. `known_by` says what the task was recognised by.
+    """
+
+    name: str
+    path: Path | None
+    source: Path | None
+    spec: PreprocessSpec
+    task: Task
+    classes: tuple[str, ...] = ()
+    entry: ModelEntry | None = None
+    family: str | None = None
+    known_by: str = ""
+
+    @property
+    def recognised(self) -> str:
+        """One line: what the file was taken for, and why."""
+        kind = {"network": "network of an unknown kind"}.get(self.task, self.task)
+        family = f" of the family {self.family}" if self.family else ""
+        classes = f" of {len(self.classes)} classes" if self.classes else ""
+        return f"{self.file.name}: {kind}{family}{classes} ({self.known_by}); preprocessing {self.spec.name}"
+
+    @property
+    def file(self) -> Path:
+        """The file that names the model to people."""
+        return self.path or self.source
+
+
+def load(
+    model: str | os.PathLike, *, spec: PreprocessSpec | str | os.PathLike | None = None
+) -> Subject:
+    """Find out what a model is: a path (`.tflite`, `.keras`, `.h5`, `.onnx`, a SavedModel or a training's folder) or
+    a catalogue name.
+
+    The preprocessing is `spec`, else the `<model>.preprocess.json` beside it (in the folder above for a SavedModel),
+    else the catalogue's for a file with that content. Raises BadInputError for a file that is no model, that is
+    quantised already, or whose preprocessing is unknown or does not fit.
+    """
+    entry = _entry(model)
+    path = require(entry) if entry else Path(model)
+    if path.is_dir() and not (path / "saved_model.pb").is_file() and (path / MODEL).is_file():
+        path = path / MODEL
+    if not path.exists():
+        raise BadInputError(
+            "the model file does not exist",
+            where=path,
+            expected=".tflite, .keras, SavedModel, .onnx",
+            fix="check the path; facelab assets list shows the models facelab knows by name",
+        )
+    kind = "saved_model" if path.is_dir() else path.suffix.lower()
+    if kind == "saved_model" and not (path / "saved_model.pb").is_file():
+        raise BadInputError(
+            "the folder holds no SavedModel",
+            where=path,
+            expected="saved_model.pb in it",
+            fix="name the model's file, or the folder that model.export wrote",
+        )
+    if kind not in ("saved_model", ".tflite", ".onnx", *KERAS):
+        raise UnsupportedError(
+            "models of this kind cannot be quantised here",
+            where=path,
+            expected=".tflite, .keras, SavedModel, .onnx",
+            got=path.suffix or "no suffix",
+        )
+    # a file that is no model is told first, whatever lies beside it
+    opened = open_model(path, threads=1) if kind in (".tflite", ".onnx") else None
+    if kind in KERAS:
+        refuse_impostor(path)
+    known = given_spec(spec) if spec else _spec(path, entry)
+    if opened is not None:
+        return _runnable(path, opened, entry, known)
+    entry = entry or (_same_content(path) if path.is_file() else None)
+    classes = _labels(path, entry)
+    return Subject(
+        entry.name if entry else path.stem,
+        None,
+        path,
+        known,
+        "classifier" if classes else "network",
+        classes,
+        entry,
+        None,
+        _why(entry, path, classes, None, known, "classifier" if classes else "network"),
+    )
+
+
+def _entry(model: str | os.PathLike) -> ModelEntry | None:
+    catalogue = load_catalogue()
+    return (
+        catalogue.model(str(model))
+        if str(model) in catalogue.names and not Path(model).exists()
+        else None
+    )
+
+
+def _same_content(path: Path) -> ModelEntry | None:
+    size = path.stat().st_size
+    alike = [e for e in load_catalogue() if e.bytes == size and e.sha256]
+    return next((e for e in alike if e.sha256 == sha256_file(path)), None) if alike else None
+
+
+def _spec(path: Path, entry: ModelEntry | None) -> PreprocessSpec:
+    beside = path.with_suffix(".preprocess.json")
+    if beside.is_file():
+        return PreprocessSpec.load(beside)
+    if path.is_file() and (entry or (entry := _same_content(path))) and entry.spec is not None:
+        return entry.spec
+    near = path.with_name(MODEL).with_suffix(".preprocess.json")
+    if path.suffix.lower() not in (".tflite", ".onnx") and near.is_file():
+        return PreprocessSpec.load(near)
+    raise BadInputError(
+        "the model's preprocessing is unknown",
+        where=path,
+        expected=f"{beside.name} beside it",
+        fix="give it with --spec FILE; facelab preprocess writes one",
+    )
+
+
+def _runnable(path: Path, opened: Model, entry: ModelEntry | None, spec: PreprocessSpec) -> Subject:
+    integers = [t for t in (*opened.inputs, *opened.outputs) if not t.dtype.startswith("float")]
+    if integers:
+        raise BadInputError(
+            "the model is quantised already",
+            where=path,
+            expected="float32 inputs and outputs",
+            got=", ".join(map(str, integers)),
+            fix="give the float model that it was made from",
+        )
+    if len(opened.inputs) != 1:
+        raise UnsupportedError(
+            "models with several inputs cannot be calibrated by one spec",
+            where=path,
+            expected="one input",
+            got=", ".join(map(str, opened.inputs)),
+        )
+    check_spec(opened, spec)
+    entry = entry or _same_content(path)
+    classes = _labels(path, entry)
+    width = opened.outputs[0].shape[-1] if opened.outputs[0].shape else None
+    if classes and width not in (None, len(classes)):
+        raise BadInputError(
+            "labels and outputs differ in number",
+            where=path,
+            expected=f"{width} labels",
+            got=len(classes),
+            fix="correct labels.txt",
+        )
+    source = None
+    if path.suffix.lower() == ".tflite":
+        source = next(
+            (
+                p
+                for p in (
+                    path.parent / "saved_model",
+                    path.with_suffix(".keras"),
+                    path.parent / "emotion.keras",
+                )
+                if p.exists()
+            ),
+            None,
+        )
+    family = entry.family if entry and entry.kind == "detector" else None
+    task: Task = "classifier" if classes else "network"
+    if (entry and entry.kind == "embedder") or (
+        not classes and any(s.op == "align" for s in spec.stages)
+    ):
+        task = "embedder"
+    elif task == "network":
+        family = family or _detector_family(path, spec)
+    if family:
+        task = "detector"
+    why = _why(entry, path, classes, family, spec, task)
+    return Subject(
+        entry.name if entry else path.stem, path, source, spec, task, classes, entry, family, why
+    )
+
+
+def _detector_family(path: Path, spec: PreprocessSpec) -> str | None:
+    """Return the detector family whose decoder takes the file's outputs, or None where there is not exactly one."""
+    from facelab import detection
+
+    try:
+        return detection.load(path, spec=spec, threads=1).family
+    except FacelabError:
+        return None  # not a detector that facelab can decode: it stays a network of unknown kind
+
+
+def _why(
+    entry: ModelEntry | None,
+    path: Path,
+    classes: tuple[str, ...],
+    family: str | None,
+    spec: PreprocessSpec,
+    task: Task,
+) -> str:
+    """Say by what the task was recognised."""
+    if entry:
+        return f"the catalogue's {entry.name}, by its content"
+    if classes:
+        inside = path.suffix.lower() == ".tflite" and read_metadata(path)
+        return "labels in the file" if inside and inside["labels"] else "labels.txt beside it"
+    if family:
+        return "by its outputs"
+    if task == "embedder":
+        return "its preprocessing aligns a face"
+    return "no labels, no outputs of a known detector, no alignment"
+
+
+def _labels(path: Path, entry: ModelEntry | None) -> tuple[str, ...]:
+    """Return the classes inside a `.tflite`, else of `labels.txt` beside it, else the catalogue's; or none."""
+    inside = read_metadata(path) if path.suffix.lower() == ".tflite" else None
+    if inside and inside["labels"]:
+        return tuple(inside["labels"])
+    beside = path.with_name("labels.txt")
+    if beside.is_file():
+        lines = beside.read_text(encoding="utf-8-sig").splitlines()
+        return tuple(line.strip() for line in lines if line.strip())
+    return tuple(entry.labels) if entry and entry.kind not in ("detector", "embedder") else ()

@@ -1,0 +1,113 @@
+"""The model catalogue: every model facelab knows, with source, hash, licence and preprocessing."""
+
+from __future__ import annotations
+
+import functools
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from facelab.core.errors import BadInputError
+from facelab.core.files import read_toml
+from facelab.core.project import package_file
+from facelab.preprocess.spec import PreprocessSpec
+from facelab.zoo._assets import Asset, EntryFile, Kind, Runtime, models_folder, modified, parse_entries
+
+
+class ModelEntry(Asset):
+    """One model: an asset that a runtime can open, with the preprocessing it was trained for.
+
+    `preprocess` is a list of stages of the `facelab.preprocess/1` schema (see `spec`). `options` are the family's own
+    figures (strides, score threshold, labels, ...). A model of several networks (MTCNN) has no file of its own but
+    `parts`, the names of its entries. `convert` names the converter that turns the file into what `runtime` runs;
+    `builtin` names the Python module that carries the model as code (dlib's HOG detector).
+    `default` marks the entry that is used where nobody chose; research-only entries are never a default.
+    """
+
+    kind: Kind
+    family: str
+    runtime: Runtime
+    preprocess: list[dict[str, Any]] = Field(default_factory=list)
+    options: dict[str, Any] = Field(default_factory=dict)
+    labels: list[str] = Field(default_factory=list)
+    parts: list[str] = Field(default_factory=list)
+    convert: Literal["mtcnn", "keras-hdf5"] | None = None
+    builtin: str | None = None
+    default: bool = False
+
+    @property
+    def folder(self) -> Path:
+        return models_folder()
+
+    @functools.cached_property
+    def spec(self) -> PreprocessSpec | None:
+        """The preprocessing as a checked `PreprocessSpec`, or None where the entry states none (a part, a backbone)."""
+        return (
+            PreprocessSpec(self.name, self.preprocess, where=self.name) if self.preprocess else None
+        )
+
+    @model_validator(mode="after")
+    def _model(self):
+        if self.default and self.research_only:
+            raise ValueError(f"{self.name!r} is research-only and cannot be a default")
+        if sum((bool(self.file), bool(self.parts), bool(self.builtin))) != 1:
+            raise ValueError(f"{self.name!r} needs exactly one of file, parts, builtin")
+        _ = self.spec
+        return self
+
+
+class Catalogue(EntryFile[ModelEntry]):
+    """The entries of a catalogue file, in its order."""
+
+    what, fix = "model", "facelab assets list shows the names"
+
+    def __init__(self, entries: list[ModelEntry], where: Path):
+        super().__init__(entries, where)
+        for entry in entries:
+            for part in entry.parts:
+                if part not in self._by_name:
+                    raise BadInputError(f"{entry.name!r} has an unknown part {part!r}", where=where)
+
+    def model(self, name: str) -> ModelEntry:
+        """Return the entry with this name. Raises BadInputError with the nearest name."""
+        return self.named(name)
+
+    def of_kind(self, kind: Kind, *, family: str | None = None) -> list[ModelEntry]:
+        """Return the entries of one kind (and family), in the file's order."""
+        return [e for e in self.entries if e.kind == kind and family in (None, e.family)]
+
+    def default(self, kind: Kind) -> ModelEntry:
+        """Return the entry that is used where nobody chose. Raises BadInputError if the kind has none."""
+        for entry in self.of_kind(kind):
+            if entry.default:
+                return entry
+        raise BadInputError(
+            f"the catalogue marks no default {kind}", where=self.where, fix="name a model"
+        )
+
+    def parts(self, entry: ModelEntry) -> list[ModelEntry]:
+        """Return the entries that make up a model: its parts, or itself."""
+        return [self.model(p) for p in entry.parts] if entry.parts else [entry]
+
+
+def catalogue_path() -> Path:
+    """Return the path of the model catalogue, which is part of the package."""
+    return package_file("zoo/data/catalogue.toml")
+
+
+def load_catalogue(path: str | os.PathLike | None = None) -> Catalogue:
+    """Read and check a catalogue, by default the one of the package.
+
+    Raises BadInputError naming the entry and the key for anything that does not fit.
+    """
+    path = Path(path) if path is not None else catalogue_path()
+    return _load(path, modified(path, "catalogue"))
+
+
+@functools.lru_cache(maxsize=8)
+def _load(path: Path, stamp: int) -> Catalogue:
+    return Catalogue(
+        parse_entries(read_toml(path, "catalogue").get("model"), ModelEntry, path), path
+    )
