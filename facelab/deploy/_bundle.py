@@ -25,7 +25,15 @@ from facelab.deploy import evidence as figures
 from facelab.deploy import golden, thresholds
 from facelab.deploy._answers import ask, contradictions, is_quantized, tensor
 from facelab.deploy._source import Source, resolve
-from facelab.deploy.manifest import MANIFEST, SCHEMA, FileEntry, Licence, Manifest, Reference, canonical_hash
+from facelab.deploy.manifest import (
+    MANIFEST,
+    SCHEMA,
+    FileEntry,
+    Licence,
+    Manifest,
+    Reference,
+    canonical_hash,
+)
 from facelab.deploy.manifest import load as load_manifest
 from facelab.fingerprint import capture_spec
 from facelab.fingerprint.probes import set_hash, write_probes

@@ -13,7 +13,15 @@ from facelab.detection._base import Detector
 from facelab.detection._neural import NeuralDetector
 from facelab.preprocess.spec import PreprocessSpec
 from facelab.zoo import ModelEntry, load_catalogue
-from facelab.zoo.families import Families, checked, entry_named, given_spec, option_names, sidecar, with_spec
+from facelab.zoo.families import (
+    Families,
+    checked,
+    entry_named,
+    given_spec,
+    option_names,
+    sidecar,
+    with_spec,
+)
 from facelab.zoo.runtimes import Model, ModelRunError, open_model
 
 CASCADE = ("pnet", "rnet", "onet")

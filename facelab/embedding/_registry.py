@@ -11,7 +11,15 @@ from facelab.embedding import _families as package
 from facelab.embedding._base import Embedder
 from facelab.preprocess.spec import PreprocessSpec
 from facelab.zoo import ModelEntry
-from facelab.zoo.families import Families, checked, entry_named, given_spec, option_names, sidecar, with_spec
+from facelab.zoo.families import (
+    Families,
+    checked,
+    entry_named,
+    given_spec,
+    option_names,
+    sidecar,
+    with_spec,
+)
 from facelab.zoo.runtimes import open_model
 
 FAMILIES = Families("embedder", package, "EMBEDDER")

@@ -6,7 +6,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from facelab.reproduce._failure import Failure, cause_of_death, cause_of_exception, end_of, heading_of, line_in_cell, plain, source_around
+from facelab.reproduce._failure import (
+    Failure,
+    cause_of_death,
+    cause_of_exception,
+    end_of,
+    heading_of,
+    line_in_cell,
+    plain,
+    source_around,
+)
 
 
 @dataclass

@@ -22,7 +22,14 @@ from facelab.reproduce import _failure as failures
 from facelab.reproduce import _kernels as kernels
 from facelab.reproduce._failure import Failure
 from facelab.reproduce._locks import GaveUpError, lock
-from facelab.reproduce._store import Promise, Store, broken_promise, read_json, read_records, write_step
+from facelab.reproduce._store import (
+    Promise,
+    Store,
+    broken_promise,
+    read_json,
+    read_records,
+    write_step,
+)
 
 START_S = 120.0
 """How long a kernel may take to answer; not counted by the child as the step's own time."""

@@ -10,7 +10,18 @@ import numpy as np
 
 from facelab.core.errors import FacelabError, MissingAssetError, UnsupportedError
 from facelab.emotion import FaceSet, split
-from facelab.quantization import FLOAT, Budgets, Session, Subject, check_integer, images, load, measure, source_of, statement
+from facelab.quantization import (
+    FLOAT,
+    Budgets,
+    Session,
+    Subject,
+    check_integer,
+    images,
+    load,
+    measure,
+    source_of,
+    statement,
+)
 from facelab.quantization import calibration as cal
 from facelab.quantization.calibration import Samples
 from facelab.quantization.recipes import RECIPES, Recipe

@@ -13,7 +13,15 @@ from facelab.core.errors import BadInputError
 from facelab.core.files import read_toml
 from facelab.core.project import package_file
 from facelab.preprocess.spec import PreprocessSpec
-from facelab.zoo._assets import Asset, EntryFile, Kind, Runtime, models_folder, modified, parse_entries
+from facelab.zoo._assets import (
+    Asset,
+    EntryFile,
+    Kind,
+    Runtime,
+    models_folder,
+    modified,
+    parse_entries,
+)
 
 
 class ModelEntry(Asset):

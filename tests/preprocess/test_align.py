@@ -9,7 +9,17 @@ from skimage.transform import SimilarityTransform
 
 from facelab.core.errors import BadInputError
 from facelab.preprocess import PreprocessSpec, apply, input_to_output
-from facelab.preprocess.align import ARCFACE_112, affine3, align, align_opencv, check_landmarks, invert, template, umeyama, warp
+from facelab.preprocess.align import (
+    ARCFACE_112,
+    affine3,
+    align,
+    align_opencv,
+    check_landmarks,
+    invert,
+    template,
+    umeyama,
+    warp,
+)
 
 TEMPLATE = np.array(ARCFACE_112)
 POINTS = hs.lists(hs.tuples(hs.floats(0, 500), hs.floats(0, 500)), min_size=5, max_size=5)

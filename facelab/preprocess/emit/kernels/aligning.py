@@ -2,7 +2,33 @@
 
 from __future__ import annotations
 
-from facelab.preprocess.emit.kernels._words import COORDINATES, HALF, KERNEL, PLANE, SC, TEMPLATE, VALUE, Bytes, C, Dst, Geometry, Int, Ints, Real, Reals, Src, byte, fabs, floor, masked, real, rint, shifted, store, whole
+from facelab.preprocess.emit.kernels._words import (
+    COORDINATES,
+    HALF,
+    KERNEL,
+    PLANE,
+    SC,
+    TEMPLATE,
+    VALUE,
+    Bytes,
+    C,
+    Dst,
+    Geometry,
+    Int,
+    Ints,
+    Real,
+    Reals,
+    Src,
+    byte,
+    fabs,
+    floor,
+    masked,
+    real,
+    rint,
+    shifted,
+    store,
+    whole,
+)
 from facelab.preprocess.emit.kernels.common import limited
 
 

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from facelab.preprocess.emit.kernels._words import Byte, Geometry, Int, Long, Real, byte, fabs, floor, long, real, whole
+from facelab.preprocess.emit.kernels._words import (
+    Byte,
+    Geometry,
+    Int,
+    Long,
+    Real,
+    byte,
+    fabs,
+    floor,
+    long,
+    real,
+    whole,
+)
 
 
 def pixel_half_up(x: Real) -> Byte:

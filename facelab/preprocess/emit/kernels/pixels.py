@@ -2,7 +2,39 @@
 
 from __future__ import annotations
 
-from facelab.preprocess.emit.kernels._words import BU, CG, GAIN, GU, GV, OUTSIDE, PLANE, RV, SC, SU, SV, VALUE, WB, WG, WR, Y0, YO, B, Bytes, C, Dst, G, Int, R, Real, Src, byte, element, real, store, whole
+from facelab.preprocess.emit.kernels._words import (
+    BU,
+    CG,
+    GAIN,
+    GU,
+    GV,
+    OUTSIDE,
+    PLANE,
+    RV,
+    SC,
+    SU,
+    SV,
+    VALUE,
+    WB,
+    WG,
+    WR,
+    Y0,
+    YO,
+    B,
+    Bytes,
+    C,
+    Dst,
+    G,
+    Int,
+    R,
+    Real,
+    Src,
+    byte,
+    element,
+    real,
+    store,
+    whole,
+)
 
 
 def yuyv_row(frame: Bytes, y: Int, w: Int, dst: Bytes, o: Int) -> None:

@@ -2,7 +2,39 @@
 
 from __future__ import annotations
 
-from facelab.preprocess.emit.kernels._words import ANTIALIAS, CENTERS, EDGE, KERNEL, LOBES, PASSES, PLANE, ROUNDING, SC, SUPPORT, A, Bytes, C, Dst, Int, Ints, Long, Real, Reals, Ring, Src, byte, ceil, fabs, floor, long, product, real, rint, store, whole
+from facelab.preprocess.emit.kernels._words import (
+    ANTIALIAS,
+    CENTERS,
+    EDGE,
+    KERNEL,
+    LOBES,
+    PASSES,
+    PLANE,
+    ROUNDING,
+    SC,
+    SUPPORT,
+    A,
+    Bytes,
+    C,
+    Dst,
+    Int,
+    Ints,
+    Long,
+    Real,
+    Reals,
+    Ring,
+    Src,
+    byte,
+    ceil,
+    fabs,
+    floor,
+    long,
+    product,
+    real,
+    rint,
+    store,
+    whole,
+)
 from facelab.preprocess.emit.kernels.common import pixel_half_up
 
 

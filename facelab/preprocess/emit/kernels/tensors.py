@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from facelab.preprocess.emit.kernels._words import LAYOUT, SC, C, Int, Out, Src, element, out, real, whole
+from facelab.preprocess.emit.kernels._words import (
+    LAYOUT,
+    SC,
+    C,
+    Int,
+    Out,
+    Src,
+    element,
+    out,
+    real,
+    whole,
+)
 
 
 def table(values: Out, channels: Int) -> None:
