@@ -6,45 +6,27 @@ on the processor. Machine code is kept on disk, one copy per processor type, and
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from numba import njit
-
-_OPTIONS = {"nogil": True, "no_cfunc_wrapper": True, "error_model": "numpy"}
+from facelab.core.compiled import compiled, digest_of
 
 
 @cache
 def _sources() -> str:
-    """Return a digest of every source that compiled code may come from: numba looks at one file only."""
-    folder, digest = Path(__file__).parent, hashlib.sha256()
-    for path in sorted(folder.rglob("*.py")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
+    """Return a digest of this room's sources."""
+    return digest_of(Path(__file__).parent)
 
 
-def _compile(function: Callable, **options: Any) -> Any:
-    try:
-        compiled: Any = njit(cache=True, **_OPTIONS, **options)(function)
-    except RuntimeError:  # no folder for the cache can be written
-        return njit(**_OPTIONS, **options)(function)
-
-    def key(signature: Any, codegen: Any) -> tuple:
-        return signature, codegen.magic_tuple(), _sources()
-
-    if hasattr(getattr(compiled, "_cache", None), "_index_key"):
-        compiled._cache._index_key = key
-    return compiled
+def kernel(function: Callable[..., Any], **options: Any) -> Any:
+    """Compile a function that Python calls; `options` are numba's."""
+    return compiled(
+        function, _sources, nogil=True, no_cfunc_wrapper=True, error_model="numpy", **options
+    )
 
 
-def kernel(function: Callable) -> Any:
-    """Compile a function that Python calls."""
-    return _compile(function)
-
-
-def part(function: Callable) -> Any:
+def part(function: Callable[..., Any]) -> Any:
     """Compile a function that only compiled functions call."""
-    return _compile(function, no_cpython_wrapper=True, _nrt=False)
+    return kernel(function, no_cpython_wrapper=True, _nrt=False)

@@ -34,10 +34,10 @@ exact keys alone, and so are, for cosine, vectors with norms below 2⁻⁴⁰, w
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from facelab.matching.kernels._compile_cache import kernel, part
 from facelab.matching.kernels._exact import COSINE, FLOAT32, L2, squares_of
@@ -48,7 +48,7 @@ UP = 1.0 + 2.0**-20
 _SUMS = {"reassoc", "contract"}  # order of float64 sums is free here: the bounds have room for it
 
 
-@njit(cache=True, nogil=True, fastmath=_SUMS)
+@functools.partial(kernel, fastmath=_SUMS)
 def _split(x, mean, levels, codes):
     """Quantise one row: fill codes with round((x - mean)/s), return s, Σ(s·c)², Σ(x-mean-s·c)², Σ(x-mean)²."""
     largest = np.float32(0)
@@ -221,7 +221,7 @@ def lay_i8(queries, mean, metric, levels, offset, whole_numbers, code_width, lan
     return out, lane
 
 
-@njit(cache=True, nogil=True, fastmath=_SUMS)
+@functools.partial(kernel, fastmath=_SUMS)
 def add_rows(x: Any, total: Any) -> None:
     """Add the rows of x to total (float64), for the gallery's mean."""
     for r in range(x.shape[0]):

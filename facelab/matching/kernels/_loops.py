@@ -12,8 +12,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from facelab.matching.kernels._compile_cache import kernel
 from facelab.matching.kernels._intrinsics import (
     barrier,
     multiply_add,
@@ -42,7 +42,7 @@ def _scalar(fused: bool, diff: bool) -> Callable[..., Any]:
     no instruction; it only keeps LLVM from packing numbers into vectors, as -fno-tree-vectorize does.
     """
 
-    @njit(cache=True, nogil=True)
+    @kernel
     def fill(a, b, out, first, last):
         d = a.shape[1]
         for i in range(first, last):
@@ -66,7 +66,7 @@ scalar_l2, scalar_ip = _scalar(True, True), _scalar(True, False)
 strict_l2, strict_ip = _scalar(False, True), _scalar(False, False)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def scalar4_l2(a, b, out, first, last):
     """Fill rows first … last of out with Σ(a-b)², four rows of b at a time: what scalar code can reach with care."""
     d, m = a.shape[1], b.shape[0]
@@ -106,7 +106,7 @@ def _autovec(diff: bool) -> Callable[..., Any]:
     Four rows of b share each load of a; rows of b are taken in groups that stay in the first-level cache.
     """
 
-    @njit(cache=True, nogil=True, fastmath=_REASSOCIATE)
+    @functools.partial(kernel, fastmath=_REASSOCIATE)
     def fill(a, b, out, first, last):
         d, m = a.shape[1], b.shape[0]
         group = max(4, 8192 // d // 4 * 4)
@@ -146,7 +146,7 @@ def explicit(isa: Isa, diff: bool) -> Callable[..., Any]:
     width = isa.width
     queries, height = (4, 4) if width == 16 else (2, 4)
 
-    @njit(cache=True, nogil=True)
+    @kernel
     def fill(a, b, out, first, last):
         d, m = a.shape[1], b.shape[0]
         whole = d // width
@@ -206,7 +206,7 @@ def blocked(isa: Isa, diff: bool) -> Callable[..., Any]:
     width, vectors = isa.width, 3
     height, lanes = isa.rows(3, int8=False), isa.width * 3
 
-    @njit(cache=True, nogil=True)
+    @kernel
     def fill(a, b, out, first, last, begin, end):
         d = a.shape[1]
         tile = np.empty((height, lanes), np.float32)
@@ -265,7 +265,7 @@ def blocked_i8(isa: Isa) -> Callable[..., Any]:
     width, vectors, dot, offset = isa.width, 3, isa.dot, isa.offset
     height, lanes = isa.rows(3, int8=True), isa.width * 3
 
-    @njit(cache=True, nogil=True)
+    @kernel
     def fill(a, panels, a_squares, b_squares, l2, out, first, last):
         m, steps, stride = out.shape[1], panels.shape[1], a.shape[1]
         tile = np.empty((height, lanes), np.int32)

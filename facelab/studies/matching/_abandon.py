@@ -9,12 +9,12 @@ from __future__ import annotations
 import functools
 
 import numpy as np
-from numba import njit
 
 from facelab.core import timing
 from facelab.core.errors import BadInputError
 from facelab.matching import Matcher
 from facelab.matching.kernels import Isa, choose, pair_block
+from facelab.matching.kernels import kernel as compiled_kernel
 
 ROWS = 4
 """Rows taken side by side, as few running sums would wait for each other; they are given up together."""
@@ -25,7 +25,7 @@ def kernel(isa: Isa):
     """Return the compiled pass of one query over the rows: how many rows end within `threshold`, and pieces read."""
     width = isa.width
 
-    @njit(cache=True, nogil=True)
+    @compiled_kernel
     def run(query, rows, piece, threshold):
         m, d = rows.shape
         part, within, pieces = np.zeros(ROWS, np.float32), 0, 0

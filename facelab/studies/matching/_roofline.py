@@ -6,7 +6,6 @@ import functools
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 
 from facelab.core import timing
 from facelab.matching import Matcher, pairwise
@@ -28,7 +27,7 @@ class Limits:
     samples: dict[str, np.ndarray]
 
 
-@njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})
+@functools.partial(kernel, fastmath={"reassoc", "contract", "nsz"})
 def _read(x, first, last):
     part = x[
         first:last

@@ -1,0 +1,130 @@
+"""Numba functions whose machine code is kept on disk, safely where several processes compile at the same time.
+
+Numba keeps an index beside numbered data files. Two processes that compile different variants of one function at
+once both take the next number, and one variant is then loaded as the other: searches returned wrong neighbours
+without any error. Here each variant has a file of its own, named by what it was compiled from, and no index.
+"""
+
+from __future__ import annotations
+
+import functools
+import glob
+import hashlib
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from facelab.core.files import atomic_path
+
+
+def digest_of(*folders: Path) -> str:
+    """Return a digest of every source in folders: numba itself looks only at the file that a function stands in."""
+    digest = hashlib.sha256()
+    for folder in folders:
+        for file in sorted(folder.rglob("*.py")):
+            digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def _constants(function: Callable[..., Any]) -> tuple[Any, ...]:
+    """Return what a function was closed over, other compiled functions by what they were closed over themselves."""
+    cells = (cell.cell_contents for cell in function.__closure__ or ())
+    return tuple(
+        (c.py_func.__qualname__, _constants(c.py_func))
+        if hasattr(c, "py_func")
+        else (type(c).__name__, repr(c))
+        for c in cells
+    )
+
+
+@functools.cache
+def _file_class() -> type:
+    """Return the class that stores machine code; made on first use, as importing numba takes a quarter second."""
+    from numba.core.caching import IndexDataCacheFile
+
+    class OneFilePerVariant(IndexDataCacheFile):
+        """Machine code in one file per variant, with its key inside: what was stored for another key is not used."""
+
+        def __init__(self, path: str, base: str, stamp: Any, sources: Callable[[], str]):
+            super().__init__(cache_path=path, filename_base=base, source_stamp=stamp)
+            self._folder, self._base, self._sources = Path(path), base, sources
+
+        def _path(self, key: Any) -> Path:
+            made_from = repr((self._version, self._source_stamp, self._sources()))
+            generation = hashlib.sha256(made_from.encode()).hexdigest()[:12]
+            variant = hashlib.sha256(repr(key).encode()).hexdigest()[:20]
+            return self._folder / f"{self._base}.{generation}.{variant}.nbc"
+
+        def _remove(self, *, but: str = "/") -> None:
+            for old in self._folder.glob(f"{glob.escape(self._base)}.*.nbc"):
+                if not old.name.startswith(but):
+                    old.unlink(missing_ok=True)
+
+        def save(self, key: Any, data: Any) -> None:
+            """Store a variant, and remove those of older sources."""
+            path = self._path(key)
+            with atomic_path(path) as tmp:
+                tmp.write_bytes(self._dump((key, data)))
+            self._remove(but=path.name.rsplit(".", 2)[0])
+
+        def load(self, key: Any) -> Any:
+            """Return a stored variant, or None where there is none, or none that can be read whole."""
+            try:
+                # as numba itself does: whoever can write this folder can write the sources beside it
+                stored, data = pickle.loads(self._path(key).read_bytes())  # noqa: S301
+            except (OSError, pickle.UnpicklingError, EOFError, ValueError, TypeError):
+                return None
+            return data if stored == key else None
+
+        def flush(self) -> None:
+            """Remove all variants of this function."""
+            self._remove()
+
+    return OneFilePerVariant
+
+
+def compiled(
+    function: Callable[..., Any], sources: Callable[[], str], **options: Any
+) -> Callable[..., Any]:
+    """Compile a function with numba (`njit` with `options`) and keep its machine code on disk.
+
+    Parameters
+    ----------
+    function
+        What is compiled, at its first call.
+    sources
+        Returns a digest of all sources that the machine code may come from; called once per variant.
+    **options
+        Options of `numba.njit`, without `cache`.
+
+    Returns
+    -------
+    Callable
+        Numba's dispatcher. Where no folder can be written, it compiles anew in each process.
+
+    Notes
+    -----
+    A variant is named by its argument types, the processor, the sources, and the values that the function was closed
+    over. Numba would pickle these, and another compiled function pickles differently in every process: such code was
+    compiled anew each time, for ten seconds.
+    """
+    from numba import njit
+
+    try:
+        dispatcher: Any = njit(cache=True, **options)(function)
+    except RuntimeError:  # no folder for the cache can be written
+        return njit(**options)(function)
+    cache = getattr(dispatcher, "_cache", None)
+    if not hasattr(cache, "_cache_file"):  # NUMBA_DISABLE_JIT returns the function itself
+        return dispatcher
+
+    def key(signature: Any, codegen: Any) -> tuple[Any, ...]:
+        made_from = repr(_constants(function)), repr(sorted(options.items()))
+        return signature, codegen.magic_tuple(), made_from
+
+    cache._index_key = key
+    stamp = cache._impl.locator.get_source_stamp()
+    base = cache._impl.filename_base
+    cache._cache_file = _file_class()(cache.cache_path, base, stamp, sources)
+    return dispatcher
