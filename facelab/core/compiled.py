@@ -1,8 +1,10 @@
-"""Numba functions whose machine code is kept on disk, safely where several processes compile at the same time.
+"""Numba functions whose machine code is kept on disk: every variant has a name and a file of its own.
 
-Numba keeps an index beside numbered data files. Two processes that compile different variants of one function at
-once both take the next number, and one variant is then loaded as the other: searches returned wrong neighbours
-without any error. Here each variant has a file of its own, named by what it was compiled from, and no index.
+Functions made in a loop or by another function share their source and differ in the values they were closed over.
+Numba tells such variants apart only by a counter of the process. Code of two processes can therefore carry equal
+names for different variants; a third process that loads both uses the first for both, and searches returned wrong
+neighbours without any error. Numba also keeps an index beside numbered files, and two processes that store at once
+can take one number for two variants. Here both names come from what a variant was compiled from.
 """
 
 from __future__ import annotations
@@ -25,6 +27,14 @@ def digest_of(*folders: Path) -> str:
         for file in sorted(folder.rglob("*.py")):
             digest.update(file.read_bytes())
     return digest.hexdigest()
+
+
+def _named(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add a digest of what a function was closed over to its name, from which numba makes the names in the code."""
+    if function.__closure__:
+        digest = hashlib.sha256(repr(_constants(function)).encode()).hexdigest()[:12]
+        function.__qualname__ = f"{function.__qualname__}_{digest}"
+    return function
 
 
 def _constants(function: Callable[..., Any]) -> tuple[Any, ...]:
@@ -111,6 +121,7 @@ def compiled(
     """
     from numba import njit
 
+    function = _named(function)
     try:
         dispatcher: Any = njit(cache=True, **options)(function)
     except RuntimeError:  # no folder for the cache can be written
@@ -119,8 +130,9 @@ def compiled(
     if not hasattr(cache, "_cache_file"):  # NUMBA_DISABLE_JIT returns the function itself
         return dispatcher
 
+    made_from = function.__qualname__, repr(_constants(function)), repr(sorted(options.items()))
+
     def key(signature: Any, codegen: Any) -> tuple[Any, ...]:
-        made_from = repr(_constants(function)), repr(sorted(options.items()))
         return signature, codegen.magic_tuple(), made_from
 
     cache._index_key = key
