@@ -20,6 +20,7 @@ COMMANDS = {
     "doctor": "say what is installed, what is missing, and how to mend it",
     "emotion": "train, evaluate and run emotion classifiers",
     "eval": "evaluate detectors, embedders and liveness by the published protocols",
+    "feedback": "show emotions as a beating heart, light, vibration and tones",
     "fingerprint": "capture and compare preprocessing fingerprints",
     "gate": "decide whether a candidate may be deployed",
     "init": "start a project of your own",

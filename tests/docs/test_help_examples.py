@@ -34,7 +34,14 @@ SLOW = (
     "memory prove",
 )
 NEEDS_WIDER = ("eval wider",)
-NEEDS_MIRROR = ("eval detector", "assets verify", "trace run", "trace prove", "memory run")
+NEEDS_MIRROR = (
+    "eval detector",
+    "assets verify",
+    "trace run",
+    "trace prove",
+    "memory run",
+    "feedback follow",
+)
 NEEDS_TRACE = ("trace show", "trace export", "trace send")
 
 

@@ -1,0 +1,17 @@
+from . import heart
+from ._scores import EmotionScores, Followed, follow, score_source
+from ._smoothing import SMOOTHERS, Smoothed, Smoother, smoother
+from .heart import Heart
+
+__all__ = [
+    "SMOOTHERS",
+    "EmotionScores",
+    "Followed",
+    "Heart",
+    "Smoothed",
+    "Smoother",
+    "follow",
+    "heart",
+    "score_source",
+    "smoother",
+]
