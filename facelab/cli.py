@@ -18,6 +18,7 @@ COMMANDS = {
     "compare": "say what got better or worse between two runs",
     "data": "generate synthetic faces",
     "doctor": "say what is installed, what is missing, and how to mend it",
+    "doodle": "train, evaluate and run a classifier of drawn hearts",
     "emotion": "train, evaluate and run emotion classifiers",
     "eval": "evaluate detectors, embedders and liveness by the published protocols",
     "feedback": "show emotions as a beating heart, light, vibration and tones",

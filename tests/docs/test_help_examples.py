@@ -19,11 +19,15 @@ TRAINED = (
     "quantize models/emotion",
 )
 """Examples that take on a trained model."""
+DRAWN = ("doodle predict", "doodle evaluate")
+"""Examples that take on a classifier of drawings, and drawings."""
 SLOW = (
     *TRAINED,
     "doctor",
     "data synth",
     "emotion train",
+    "doodle train",
+    *DRAWN,
     "reproduce",
     "match bench",
     "preprocess conformance",
@@ -106,6 +110,9 @@ def test_every_example_works(line, shell, request, monkeypatch, tmp_path):
         monkeypatch.setenv("FACELAB_MODELS", str(tmp_path / "models"))
     if rest.startswith(NEEDS_TRACE):
         _trace(tmp_path)
+    if rest.startswith(DRAWN):
+        monkeypatch.setenv("FACELAB_MODELS", str(tmp_path / "models"))
+        _drawings(tmp_path)
     if rest.startswith("trace send"):
         pytest.skip("needs a receiver: tests/tracing has one; the line is parsed above")
     if rest.startswith("emotion train"):
@@ -124,10 +131,21 @@ def test_every_example_works(line, shell, request, monkeypatch, tmp_path):
     done = shell(line)
     # a check that fails (no GPU, a missing optional package, a figure that got worse) is an answer, not a breakdown
     answers = (
-        (0, 1) if rest.startswith(("doctor", "compare", "quantize", "liveness check")) else (0,)
+        (0, 1)
+        if rest.startswith(("doctor", "compare", "quantize", "liveness check", "doodle evaluate"))
+        else (0,)
     )
     assert done.returncode in answers, show(done)
     assert "Traceback" not in done.stderr
+
+
+def _drawings(folder):
+    from facelab import doodle
+    from facelab.datasets import doodles
+
+    doodle.train(folder / "models" / "doodle", doodle.Settings(n=600, epochs=3))
+    doodles.write_drawings(folder / "drawings", doodles.synthetic(6, seed=2))
+    shutil.copy(next((folder / "drawings" / "heart").iterdir()), folder / "drawing.png")
 
 
 def _trace(folder):
