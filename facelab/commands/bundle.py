@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from facelab.commands.common import OutPath, emit, json_option, note, trust_model_option
+from facelab.commands.common import OutPath, emit, json_option, note, say_model, trust_model_option
 from facelab.core.escape import line
 
 
@@ -106,6 +106,7 @@ def make(
     from facelab.deploy import languages_of
     from facelab.deploy import make_bundle as run
 
+    say_model(model)
     bundle = run(
         model,
         out,

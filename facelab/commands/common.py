@@ -154,3 +154,10 @@ def progress(iterable, *, description: str, total: int | None = None):
         console=console,
         disable=not console.is_terminal,
     )
+
+
+def say_model(model: object, more: str = "") -> None:
+    """Say in one line what a model that the user named was recognised as; `more` is its family and preprocessing."""
+    from facelab.zoo.given import recognised
+
+    note(f"model: {recognised(str(model))}" + (f"; {more}" if more else ""))

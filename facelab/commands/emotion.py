@@ -14,6 +14,7 @@ from facelab.commands.common import (
     emit,
     json_option,
     note,
+    say_model,
     strict_option,
     trust_model_option,
     warn_first,
@@ -410,6 +411,10 @@ def evaluate(
         _evaluate_text(Path(model), data, as_json)
         return
     classifier = emotion.load(model, spec=spec, label_map=label_map)
+    say_model(
+        model or classifier.path,
+        f"{len(classifier.classes)} classes, preprocessing {classifier.spec.name}",
+    )
     wanted = emotion.classes_of(classes) if classes else classifier.emotions
     collected = emotion.collect(
         data,
@@ -423,8 +428,9 @@ def evaluate(
         to_train=False,
         progress=True,
     )
-    faces = collected.faces if everything else unseen(collected.faces, classifier.path.parent)
-    left = len(collected.faces) - len(faces)
+    fresh = unseen(collected.faces, classifier.path.parent)
+    known = len(collected.faces) - len(fresh)
+    faces, left, trained = (collected.faces, 0, known) if everything else (fresh, known, 0)
     for remark in collected.notes:
         note(remark)
     if left:
@@ -432,6 +438,8 @@ def evaluate(
             f"{left} of {len(collected.faces)} faces were in its training (image or identity) and are left out; "
             "--all counts them"
         )
+    if trained:
+        note(f"{trained} of {len(faces)} faces were in its training: the figures are no evidence")
     if not len(faces):
         raise BadInputError(
             "the model was trained on every one of these faces",
@@ -444,7 +452,9 @@ def evaluate(
     suspicion = result.question(classifier)
     value = {"suspicion": suspicion and suspicion.to_dict()}
     emit(
-        result.to_dict() | {"data": collected.source, "left_out": left} | value,
+        result.to_dict()
+        | {"data": collected.source, "left_out": left, "trained_on": trained}
+        | value,
         as_json=as_json,
         text=warn_first(_summary(result), suspicion),
     )
@@ -506,6 +516,10 @@ def predict_(source, model, detector, least, spec, label_map, as_json) -> None:
         return
     files = detection.find_images(source)
     classifier = emotion.load(model, spec=spec, label_map=label_map)
+    say_model(
+        model or classifier.path,
+        f"{len(classifier.classes)} classes, preprocessing {classifier.spec.name}",
+    )
     options = {} if least is None else {"score_threshold": least}
     finder = detection.load(emotion.detector_name(detector), **options)
     found = emotion.predict_files(files, finder, classifier)

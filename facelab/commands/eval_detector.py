@@ -6,7 +6,16 @@ from pathlib import Path
 
 import click
 
-from facelab.commands.common import SEED, THREADS, Float, FloatRange, OutPath, note, progress
+from facelab.commands.common import (
+    SEED,
+    THREADS,
+    Float,
+    FloatRange,
+    OutPath,
+    note,
+    progress,
+    say_model,
+)
 from facelab.commands.json_file import emit_file, json_file_option
 
 
@@ -103,6 +112,8 @@ def command(
     options = {k: v for k, v in wanted.items() if v is not None}
     truth = detection.read_labels(labels) if labels else None
     detector = detection.load(model, family=family, spec=spec, threads=threads, **options)
+    prepared = f", preprocessing {detector.spec.name}" if hasattr(detector, "spec") else ""
+    say_model(model, f"family {detector.family}{prepared}")
     result = detection.evaluate(
         detector,
         images,

@@ -13,6 +13,7 @@ from facelab.commands.common import (
     OutPath,
     note,
     progress,
+    say_model,
     strict_option,
     warn_first,
 )
@@ -112,6 +113,8 @@ def command(
 
     pairs = _chosen(embedding.read_pairs(pairs_path), groups)
     embedder = _embedder(model, family, spec, threads, align)
+    prepared = f", preprocessing {embedder.spec.name}" if hasattr(embedder, "spec") else ""
+    say_model(model, f"family {embedder.family}{prepared}")
     finder = detection.load(detector, threads=threads) if detector else None
     result = embedding.evaluate(
         embedder,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from facelab.commands.common import SEED, THREADS, OutPath, note, progress
+from facelab.commands.common import SEED, THREADS, OutPath, note, progress, say_model
 from facelab.commands.json_file import emit_file, json_file_option
 
 
@@ -52,6 +52,9 @@ def command(models, data, people, rule, fuse, fusion_out, threads, seed, json_pa
     from facelab import liveness
 
     loaded = [liveness.load(name, threads=threads) for name in dict.fromkeys(models)]
+    for name in dict.fromkeys(models):
+        if name not in ("depth-geometry", "motion"):
+            say_model(name)
     if data is None:
         looks = 2 if any("two looks" in m.needs for m in loaded) else 1
         note(f"rendering {people} people, {looks} looks each")

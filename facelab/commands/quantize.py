@@ -187,6 +187,11 @@ from facelab.commands.common import (
     help="Take a classifier's images without their labels: it is judged by agreement alone.",
 )
 @click.option(
+    "--count-trained",
+    is_flag=True,
+    help="Evaluate also on images and people that the model was trained on (left out by default, by its split.json).",
+)
+@click.option(
     "--accept-cosine",
     is_flag=True,
     help="A network of unknown kind counts as good by its cosine alone.",

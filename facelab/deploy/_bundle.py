@@ -35,6 +35,7 @@ from facelab.deploy.manifest import (
     canonical_hash,
 )
 from facelab.deploy.manifest import load as load_manifest
+from facelab.emotion import SPLIT
 from facelab.fingerprint import capture_spec
 from facelab.fingerprint.probes import set_hash, write_probes
 from facelab.preprocess.spec import PreprocessSpec
@@ -215,6 +216,11 @@ def _fill(
         add(f"probes/{path.name}", "probe")
     if found:
         records.write(add(figures.EVIDENCE, "evidence"), found)
+    split = source.folder / SPLIT if source.folder else None
+    if (
+        split and split.is_file()
+    ):  # so that nobody evaluates the bundled model on what it was trained on
+        shutil.copyfile(split, add(SPLIT, "split"))
     card = source.folder / "model_card.md" if source.folder else None
     if card and card.is_file():
         shutil.copyfile(card, add("model_card.md", "card"))

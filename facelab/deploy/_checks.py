@@ -13,7 +13,7 @@ from facelab.deploy import golden, thresholds
 from facelab.deploy._answers import Seen, contradictions
 from facelab.deploy._bundle import Bundle
 from facelab.deploy._verify import Integrity
-from facelab.deploy.evidence import Measurement, of_file
+from facelab.deploy.evidence import TRAINED_ON, Measurement, of_file
 from facelab.deploy.policy import Policy
 from facelab.fingerprint import Comparison
 
@@ -265,6 +265,21 @@ def _quantised_fix(values: dict[str, float], missed: dict[str, float]) -> str:
             "same channel order)"
         )
     return "facelab quantize MODEL --keep-float auto, or more calibration images of every class"
+
+
+def trained_on(name: str, evidence: list[Record]) -> Check | None:
+    """Return the failure of a check whose figures count images that the model was trained on, else None."""
+    counts = [int(r.value) for r in evidence if r.metric == TRAINED_ON and r.value > 0]
+    if not counts:
+        return None
+    return Check(
+        name,
+        "fail",
+        f"{max(counts)} of the evaluated images were trained on: the figures are no evidence",
+        "evaluate on other images and people, without --all or --count-trained, and bundle again",
+        (TRAINED_ON,),
+        {TRAINED_ON: max(counts)},
+    )
 
 
 def wanted(policy: Policy):

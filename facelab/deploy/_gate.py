@@ -256,9 +256,13 @@ class _Gate:
     def _int8(self) -> Check:
         seen = self._seen()
         quantized = self.bundle.manifest.quantized if seen is None else seen.quantized
+        if quantized and (refused := checks.trained_on("int8", self._evidence())):
+            return refused
         return checks.int8(self.bundle, self._evidence(), self.rules, quantized)
 
     def _accuracy(self) -> Check:
+        if refused := checks.trained_on("accuracy", self._evidence()):
+            return refused
         if self.baseline is None or self.compare_records is None:
             return checks.accuracy(None, None, self.rules)
         name, theirs = self.baseline

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from facelab.deploy import _stage_rules as stage_rules
 from facelab.deploy._source import Source
+from facelab.emotion import SPLIT
 from facelab.preprocess.spec import PreprocessSpec
 
 PAGE = """# {name}: how to check an implementation against this bundle
@@ -20,7 +21,7 @@ Run the commands below where facelab is installed; BUNDLE stands for this folder
 |---|---|
 | `{model}` | the model ({runtime}), {bytes} bytes |
 | `preprocess.json` | what is done to an image before the model sees it, completely (`facelab.preprocess/1`) |
-{labels_row}| `thresholds.json` | decision thresholds, and on which data each was chosen |
+{labels_row}{split_row}| `thresholds.json` | decision thresholds, and on which data each was chosen |
 | `train.json` | fingerprint of the training side's preprocessing on the probes |
 {float_row}| `probes/` | {probes} files that show every known preprocessing mistake; its README says how to read them |
 | `golden/tensors/NAME.npy` | the model's input for the probe NAME, by the reference implementation |
@@ -119,6 +120,9 @@ def page(
         runtime=source.runtime,
         bytes=size,
         labels_row=labels,
+        split_row="| `split.json` | the images and people that the model was trained on: no figure on them counts |\n"
+        if source.folder and (source.folder / SPLIT).is_file()
+        else "",
         probes=probes,
         tensors=tensors,
         spec=spec.text(),

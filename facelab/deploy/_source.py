@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from facelab.core.errors import BadInputError, UnsupportedError
-from facelab.emotion import MODEL as TRAINED
+from facelab.core.files import read_json
 from facelab.preprocess.spec import PreprocessSpec
 from facelab.preprocess.tflite_metadata import read_metadata
-from facelab.zoo import ModelEntry, load_catalogue, require
+from facelab.zoo import ModelEntry, given, load_catalogue, require
+from facelab.zoo.given import TRAINED
 from facelab.zoo.runtimes import SUFFIXES
 
 RUNTIMES = ("onnx", "litert", "keras")
@@ -51,14 +52,15 @@ def resolve(
     The preprocessing is `spec`, else `<model>.preprocess.json` beside the file, else the catalogue's. Raises
     BadInputError for a model whose preprocessing nobody states, UnsupportedError for one that has no tensor input.
     """
-    path = Path(model)
-    if path.is_dir() and (path / TRAINED).is_file():
-        path = path / TRAINED
+    found = given.resolve(model)
+    path = Path(model) if found is None else found.path
+    if found is not None and found.spec is not None:
+        return _of_bundle(found, spec, labels, licence)
     if path.is_dir():
         raise BadInputError(
-            "the folder holds no trained model",
+            "the folder holds several models or none",
             where=path,
-            expected=TRAINED,
+            expected=f"{TRAINED}, or one model",
             fix="name the model file itself",
         )
     if path.is_file():
@@ -106,18 +108,37 @@ def _of_file(path: Path, spec, labels, licence) -> Source:
     )
 
 
-def _labels(path: Path, given) -> list[str]:
-    if given is not None:
+def _of_bundle(found: given.Given, spec, labels, licence) -> Source:
+    """Return the source of an earlier bundle: its licence and task stay unless another licence is stated."""
+    manifest = read_json(found.path.parent / given.MANIFEST, max_bytes=given.MAX_MANIFEST)
+    held = manifest.get("licence", {})
+    names = _labels(found.path, labels) if labels else list(found.labels)
+    return Source(
+        str(manifest.get("name", found.path.stem)),
+        found.path,
+        SUFFIXES[found.path.suffix.lower()],
+        PreprocessSpec.load(spec) if spec else found.spec,
+        str(manifest.get("task", "unknown")),
+        names,
+        licence or str(held.get("licence", "not stated")),
+        "" if licence else str(held.get("terms", "")),
+        "" if licence else str(held.get("source", "")),
+        folder=found.path.parent,
+    )
+
+
+def _labels(path: Path, stated) -> list[str]:
+    if stated is not None:
         try:
             return [
                 line.strip()
-                for line in Path(given).read_text(encoding="utf-8").splitlines()
+                for line in Path(stated).read_text(encoding="utf-8").splitlines()
                 if line.strip()
             ]
         except (OSError, UnicodeDecodeError) as e:
             raise BadInputError(
                 "the labels cannot be read",
-                where=given,
+                where=stated,
                 got=str(e)[:120],
                 expected="a text file with one label a line",
                 fix="check --labels",

@@ -70,9 +70,10 @@ def _from_json(value: Any, path: Path) -> list[Record]:
         and isinstance(value.get("accuracy"), dict)
         and "value" in value["accuracy"]
     ):
-        return _evaluation(value)
+        return [*_evaluation(value), *_trained(value)]
     if isinstance(value, dict) and isinstance(value.get("rows", value.get("variants")), list):
-        return _variants(value.get("rows", value.get("variants")), path)
+        rows = _variants(value.get("rows", value.get("variants")), path)
+        return [*rows, *_trained(value.get("evaluation"))]
     if isinstance(value, dict) and value.get("schema") in run_evidence.SCHEMAS:
         return run_evidence.records_of(value, path)
     raise BadInputError(
@@ -81,6 +82,17 @@ def _from_json(value: Any, path: Path) -> list[Record]:
         expected="records (.jsonl), or the JSON of facelab emotion evaluate or facelab quantize",
         fix="write it with that command's --json",
     )
+
+
+TRAINED_ON = "trained_on"
+"""The metric that counts evaluated images which the model was trained on: figures with it are no evidence."""
+
+
+def _trained(value: Any) -> list[Record]:
+    """Return the record of trained images among those that were evaluated, where there are any."""
+    count = value.get(TRAINED_ON) if isinstance(value, dict) else None
+    counted = isinstance(count, int) and not isinstance(count, bool) and count > 0
+    return [_figure(TRAINED_ON, count, "none")] if counted else []
 
 
 def _evaluation(value: dict) -> list[Record]:

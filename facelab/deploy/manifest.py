@@ -35,6 +35,7 @@ Role = Literal[
     "golden_tensor",
     "golden_output",
     "evidence",
+    "split",
     "card",
     "code",
     "page",

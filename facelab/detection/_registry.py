@@ -22,6 +22,7 @@ from facelab.zoo.families import (
     sidecar,
     with_spec,
 )
+from facelab.zoo.given import resolve
 from facelab.zoo.runtimes import Model, ModelRunError, open_model
 
 CASCADE = ("pnet", "rnet", "onet")
@@ -51,7 +52,7 @@ def load(
     spec: PreprocessSpec | str | os.PathLike | None = None,
     **options: Any,
 ) -> Detector:
-    """Load a detector by its catalogue name, or from a file (for MTCNN a folder of three).
+    """Load a detector by its catalogue name, from a file (for MTCNN a folder of three), or from a bundle.
 
     `spec` (a `PreprocessSpec` or its file) replaces the preprocessing of the catalogue; for a file, the spec beside it
     (`<file>.preprocess.json`) or the family's customary one. A file's `family` may be left out where its outputs tell.
@@ -63,7 +64,10 @@ def load(
     text = os.fspath(name_or_path)
     if (entry := entry_named(text, "detector")) is not None:
         return _from_entry(entry, family, threads, spec, options)
-    return _from_file(Path(text), family, threads, spec or sidecar(Path(text)), options)
+    found = resolve(text)
+    path = Path(text) if found is None else found.path
+    spec = spec or (found and found.spec) or sidecar(path)
+    return _from_file(path, family, threads, spec, options)
 
 
 def _from_entry(

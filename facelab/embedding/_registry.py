@@ -20,6 +20,7 @@ from facelab.zoo.families import (
     sidecar,
     with_spec,
 )
+from facelab.zoo.given import resolve, same_content
 from facelab.zoo.runtimes import open_model
 
 FAMILIES = Families("embedder", package, "EMBEDDER")
@@ -48,7 +49,7 @@ def load(
     spec: PreprocessSpec | str | os.PathLike | None = None,
     **options: Any,
 ) -> Embedder:
-    """Load an embedder by its catalogue name, or from a file with a spec or of a stated `family`.
+    """Load an embedder by its catalogue name, from a bundle, or from a file with a spec or of a stated `family`.
 
     `spec` (a `PreprocessSpec` or its file) replaces the preprocessing of the catalogue; for a file, the spec beside it
     (`<file>.preprocess.json`) or the family's customary one.
@@ -66,7 +67,11 @@ def load(
             open_model(entry, threads=threads, spec=spec),
             **with_spec(kind, spec or entry.spec, merged),
         )
-    spec = spec or sidecar(Path(text))
+    found = resolve(text)
+    text = text if found is None else str(found.path)
+    spec = spec or (found and found.spec) or sidecar(Path(text))
+    if family is None and spec is None and (known := same_content(Path(text))) is not None:
+        family, spec = known.family, known.spec
     if family is None and spec is None:
         raise BadInputError(
             "a model file needs its spec or its family: nothing in it says how faces are prepared",

@@ -8,12 +8,13 @@ from ._predict import default_folder, find_model, predict, predict_files, rememb
 from ._prepare import Collected, check_crop, classes_of, collect, detector_name, is_fer, prepare
 from ._registry import available, load
 from ._spec import emotion_spec, quantized, to_tensor
-from ._split_file import as_trained, unseen, write_split
+from ._split_file import SPLIT, TrainedOn, as_trained, trained_on, unseen, write_split
 from ._train import MODEL, Settings, check, train, train_and_evaluate
 
 __all__ = [
     "MODEL",
     "PARTS",
+    "SPLIT",
     "Answers",
     "Augmentation",
     "Collected",
@@ -21,6 +22,7 @@ __all__ = [
     "Evaluation",
     "FaceSet",
     "Settings",
+    "TrainedOn",
     "as_trained",
     "available",
     "backbones",
@@ -50,6 +52,7 @@ __all__ = [
     "to_tensor",
     "train",
     "train_and_evaluate",
+    "trained_on",
     "unseen",
     "write_split",
 ]

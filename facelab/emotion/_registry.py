@@ -12,6 +12,7 @@ from facelab.emotion._predict import find_model
 from facelab.preprocess import PreprocessSpec
 from facelab.zoo import ModelEntry, load_catalogue, require
 from facelab.zoo.families import given_spec, is_here
+from facelab.zoo.given import resolve, same_content
 
 
 def available() -> list[ModelEntry]:
@@ -31,8 +32,8 @@ def load(
     Parameters
     ----------
     name_or_path
-        A name of `available()`, a `.tflite`, `.onnx` or Keras file with its spec and labels beside it, or a folder
-        that holds one; by default the classifier that was trained last.
+        A name of `available()`, a `.tflite`, `.onnx` or Keras file with its spec and labels beside it, a folder that
+        holds one, or a bundle; by default the classifier that was trained last.
     spec
         Replaces the file's own preprocessing: a `PreprocessSpec` or its JSON file.
     label_map
@@ -71,5 +72,21 @@ def load(
             labels=entry.labels,
             label_map=label_map,
         )
+    found = None if name_or_path is None else resolve(name_or_path)
+    if found is not None and found.spec is not None:
+        return EmotionClassifier(
+            found.path,
+            spec=given or found.spec,
+            threads=threads,
+            labels=found.labels or None,
+            label_map=label_map,
+        )
     path = find_model(name_or_path)
+    beside = path.with_suffix(".preprocess.json")
+    known = None if given or beside.is_file() else same_content(path)
+    if known is not None and known.kind == "emotion" and known.spec is not None:
+        # a public file under another name: the catalogue knows how it is fed
+        return EmotionClassifier(
+            path, spec=known.spec, threads=threads, labels=known.labels, label_map=label_map
+        )
     return EmotionClassifier(path, spec=given, threads=threads, label_map=label_map)

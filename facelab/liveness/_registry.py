@@ -12,6 +12,7 @@ from facelab.liveness._base import LivenessModel
 from facelab.liveness._families.fusion import read_fusion
 from facelab.preprocess.spec import PreprocessSpec
 from facelab.zoo.families import Families, checked, entry_named, given_spec, option_names, sidecar
+from facelab.zoo.given import resolve, same_content
 from facelab.zoo.runtimes import open_model
 
 FAMILIES = Families("liveness", package, "LIVENESS")
@@ -50,9 +51,9 @@ def load(
     Parameters
     ----------
     name_or_path : str or path
-        A built-in family, a name of the catalogue, a network's file, or the JSON file of a fusion.
+        A built-in family, a name of the catalogue, a network's file, a bundle, or the JSON file of a fusion.
     family : str, optional
-        Of a network's file.
+        Of a network's file whose content the catalogue does not have.
     threads : int, optional
         Bounds the runtime.
     spec : PreprocessSpec or path, optional
@@ -88,6 +89,11 @@ def load(
         kind, merged = FAMILIES.of_entry(entry, family, options)
         model = open_model(entry, threads=threads, spec=spec)
         return kind(entry.name, model, spec or entry.spec, **merged)
+    found = resolve(text)
+    text = text if found is None else str(found.path)
+    spec = spec or (found and found.spec)
+    if family is None and (known := same_content(Path(text))) is not None:
+        family, spec = known.family, spec or known.spec
     if family not in ("minifasnet", "minifas128"):
         raise BadInputError(
             "a network's file needs its family",

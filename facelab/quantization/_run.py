@@ -11,6 +11,7 @@ from facelab.core.errors import BadInputError
 from facelab.core.files import dumps
 from facelab.core.machine import cores
 from facelab.core.records import now
+from facelab.emotion import trained_on
 from facelab.quantization import _qat as qat
 from facelab.quantization import _subject as subject
 from facelab.quantization import _table as table
@@ -50,6 +51,7 @@ class Request:
     pairs: str | None = None
     pair_images: str | None = None
     unlabelled: bool = False
+    count_trained: bool = False
 
 
 def quantize(request: Request, *, say: Say = lambda _: None) -> tuple[dict[str, Any], str]:
@@ -78,6 +80,7 @@ def quantize(request: Request, *, say: Say = lambda _: None) -> tuple[dict[str, 
         most=request.evaluate_n,
         unlabelled=request.unlabelled,
     )
+    evaluation, split = _unseen(it, evaluation, request.count_trained, say)
     cal.check_disjoint(offered, evaluation)
     calibrate = cal.stratified(offered, request.calibration_n, seed=request.seed)
     with Session(
@@ -101,6 +104,7 @@ def quantize(request: Request, *, say: Say = lambda _: None) -> tuple[dict[str, 
             threads = session.time(threads=sorted({1, cores()}), runs=request.runs)
         manifest = cal.manifest(calibrate, seed=request.seed, offered=len(offered))
         report = _report(session, request, manifest, searches, ranking, threads, chosen)
+        report["evaluation"] |= split
         out = request.out or it.file.with_name(
             f"{it.file.stem}-{'-'.join(r.name for r in chosen[:3])}"
         )
@@ -120,6 +124,39 @@ def quantize(request: Request, *, say: Say = lambda _: None) -> tuple[dict[str, 
             f"written to {out}",
         ]
         return report, "\n".join(told)
+
+
+def _unseen(
+    it: subject.Subject, evaluation: cal.Samples, everything: bool, say: Say
+) -> tuple[cal.Samples, dict[str, Any]]:
+    """Leave out what the model was trained on, by the list that its training wrote beside it.
+
+    Returns the samples and what the report says: `split` (whether there is a list), `left_out`, and `trained_on`, the
+    number of trained images that are counted nevertheless.
+    """
+    trained = trained_on(it.file.parent)
+    if trained is None:
+        return evaluation, {"split": None, "left_out": 0, "trained_on": None}
+    seen = trained.seen(evaluation.hashes, evaluation.names, evaluation.groups)
+    known = sum(seen)
+    told = {"split": trained.path.name, "left_out": 0, "trained_on": 0}
+    if everything or not known:
+        if known:
+            say(f"{known} of {len(seen)} evaluation images were trained on: no evidence")
+        return evaluation, told | {"trained_on": known}
+    if known == len(seen):
+        raise BadInputError(
+            "the model was trained on every evaluation image",
+            where=evaluation.source,
+            expected=f"images that {trained.path.name} does not list, or of other people",
+            got=f"{known} of {len(seen)} trained on",
+            fix="evaluate on other images, or count these with --count-trained (the gate refuses such figures)",
+        )
+    say(
+        f"{known} of {len(seen)} evaluation images (or their people) were trained on and are left out; "
+        "--count-trained counts them"
+    )
+    return evaluation.take([i for i, s in enumerate(seen) if not s]), told | {"left_out": known}
 
 
 def _check_task(request: Request, it: subject.Subject) -> None:

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Literal
 
 from facelab.core.errors import BadInputError, FacelabError, UnsupportedError
-from facelab.core.hashing import sha256_file
 from facelab.emotion import MODEL
 from facelab.preprocess import PreprocessSpec
 from facelab.preprocess.tflite_metadata import read_metadata
 from facelab.zoo import ModelEntry, load_catalogue, refuse_impostor, require
 from facelab.zoo.families import given_spec
+from facelab.zoo.given import resolve, same_content
 from facelab.zoo.runtimes import Model, check_spec, open_model
 
 Task = Literal["classifier", "embedder", "detector", "network"]
@@ -59,16 +59,17 @@ def load(
     model: str | os.PathLike, *, spec: PreprocessSpec | str | os.PathLike | None = None
 ) -> Subject:
     """Find out what a model is: a path (`.tflite`, `.keras`, `.h5`, `.onnx`, a SavedModel or a training's folder) or
-    a catalogue name.
+    a catalogue name or a bundle.
 
     The preprocessing is `spec`, else the `<model>.preprocess.json` beside it (in the folder above for a SavedModel),
     else the catalogue's for a file with that content. Raises BadInputError for a file that is no model, that is
     quantised already, or whose preprocessing is unknown or does not fit.
     """
     entry = _entry(model)
-    path = require(entry) if entry else Path(model)
-    if path.is_dir() and not (path / "saved_model.pb").is_file() and (path / MODEL).is_file():
-        path = path / MODEL
+    given = None if entry else resolve(model)
+    path = require(entry) if entry else given.path
+    if given is not None and given.spec is not None and spec is None:
+        spec = given.spec
     if not path.exists():
         raise BadInputError(
             "the model file does not exist",
@@ -98,7 +99,7 @@ def load(
     known = given_spec(spec) if spec else _spec(path, entry)
     if opened is not None:
         return _runnable(path, opened, entry, known)
-    entry = entry or (_same_content(path) if path.is_file() else None)
+    entry = entry or (same_content(path) if path.is_file() else None)
     classes = _labels(path, entry)
     return Subject(
         entry.name if entry else path.stem,
@@ -122,17 +123,11 @@ def _entry(model: str | os.PathLike) -> ModelEntry | None:
     )
 
 
-def _same_content(path: Path) -> ModelEntry | None:
-    size = path.stat().st_size
-    alike = [e for e in load_catalogue() if e.bytes == size and e.sha256]
-    return next((e for e in alike if e.sha256 == sha256_file(path)), None) if alike else None
-
-
 def _spec(path: Path, entry: ModelEntry | None) -> PreprocessSpec:
     beside = path.with_suffix(".preprocess.json")
     if beside.is_file():
         return PreprocessSpec.load(beside)
-    if path.is_file() and (entry or (entry := _same_content(path))) and entry.spec is not None:
+    if path.is_file() and (entry or (entry := same_content(path))) and entry.spec is not None:
         return entry.spec
     near = path.with_name(MODEL).with_suffix(".preprocess.json")
     if path.suffix.lower() not in (".tflite", ".onnx") and near.is_file():
@@ -163,7 +158,7 @@ def _runnable(path: Path, opened: Model, entry: ModelEntry | None, spec: Preproc
             got=", ".join(map(str, opened.inputs)),
         )
     check_spec(opened, spec)
-    entry = entry or _same_content(path)
+    entry = entry or same_content(path)
     classes = _labels(path, entry)
     width = opened.outputs[0].shape[-1] if opened.outputs[0].shape else None
     if classes and width not in (None, len(classes)):

@@ -1,4 +1,4 @@
-"""What a quantisation leaves behind: the file, its spec with the quantize stage, labels, manifest and report."""
+"""What a quantisation leaves behind: the file, its spec with the quantize stage, labels, split, manifest and report."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from facelab.core.files import write_json, write_text
+from facelab.emotion import SPLIT
 from facelab.quantization import measure
 from facelab.quantization._session import Session
 from facelab.zoo.runtimes import open_model
@@ -47,6 +48,8 @@ def write(
         for variant, stem in variants.items():
             with_spec(session, variant, folder / f"{stem}{session.files[variant].suffix}")
         write_labels(session, folder)
+        if (split := session.subject.file.parent / SPLIT).is_file():
+            (folder / SPLIT).write_bytes(split.read_bytes())
         if manifest is not None:
             write_json(folder / MANIFEST, manifest)
         write_json(folder / REPORT, report)

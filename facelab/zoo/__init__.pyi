@@ -1,4 +1,4 @@
-from . import families, mirror, runtimes, trust
+from . import families, given, mirror, runtimes, trust
 from ._assets import Asset, data_folder, models_folder
 from ._catalogue import ModelEntry, load_catalogue
 from ._integrity import refuse_impostor
@@ -16,6 +16,7 @@ __all__ = [
     "families",
     "fetch",
     "find",
+    "given",
     "load",
     "load_catalogue",
     "load_registry",

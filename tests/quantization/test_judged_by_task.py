@@ -147,7 +147,7 @@ def test_an_own_scrfd_that_lost_its_faces_is_not_good(assets, tmp_path):
 @pytest.mark.slow
 def test_pairs_judge_an_embedder(assets, mirror):
     it = subject.load("mobilefacenet")
-    calibrate = read(it, str(assets / "labelled" / "identity" / "orl"), most=24)
+    calibrate = read(it, str(assets / "labelled" / "identity" / "orl"), most=40)
     evaluation = read(it, str(assets / "labelled" / "identity" / "ageitgey"), most=8)
     test = paired(
         it.file,
