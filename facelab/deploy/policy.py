@@ -191,6 +191,11 @@ worst_class_change = ">= -2"   # points of recall
 ece_change = "<= 1"            # points
 size_ratio = "<= 0.30"
 cosine = ">= 0.98"             # embedders: mean cosine to the float output
+recall = ">= 0.98"             # detectors: share of the float model's boxes
+ap_ratio = ">= 0.98"           # detectors with labelled boxes: share of the float AP
+counts_ratio = ">= 0.95"       # detectors with labels: share of the images counted exactly
+tar_ratio = ">= 0.98"          # embedders with pairs: share of the float TAR at the same FAR
+judged = ">= 1"                # 0: a network of unknown kind, of which only the cosine was looked at
 
 [accuracy]                     # against --baseline: worse beyond noise fails (disjoint 95 % intervals)
 metrics = ["*accuracy*", "*f1*", "*ece*", "*ap*", "*tar*", "*agreement*", "*cosine*"]
