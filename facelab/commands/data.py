@@ -1,4 +1,4 @@
-"""`facelab data …`: labelled faces without a download."""
+"""`facelab data …`: labelled faces without a download, and labels from one form into another."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SET_NAMES = ("emotion", "verification", "detection", "liveness")
     epilog="Example: facelab data synth --set emotion --n 3000 --seed 7 --out data/emotion"
 )
 def command() -> None:
-    """Generate synthetic faces with exact labels."""
+    """Generate synthetic faces with exact labels; convert labels of boxes."""
 
 
 @command.command(
@@ -109,6 +109,62 @@ def synth(
         value,
         as_json=as_json,
         text=f"{done.pictures} pictures with {done.faces} faces{pairs} in {done.folder}: {', '.join(done.files)}",
+    )
+
+
+FORMS = ("coco", "voc", "yolo", "cvat", "wider", "csv")
+
+
+@command.command(epilog="Example: facelab data convert instances.json --to voc --out labels/")
+@click.argument("labels", metavar="FILE|DIR", type=click.Path())
+@click.option("--to", "form", type=click.Choice(FORMS), required=True, help="The form to write.")
+@click.option(
+    "--out",
+    required=True,
+    type=OutPath(),
+    metavar="FILE|DIR",
+    help="The file to write; for voc and yolo a folder.",
+)
+@click.option(
+    "--from", "given", type=click.Choice(FORMS), default=None, help="[default: recognised]"
+)
+@click.option(
+    "--images",
+    default=None,
+    type=click.Path(),
+    metavar="DIR",
+    help="Where the pictures' paths start, for sizes that the labels do not state.",
+)
+@click.option(
+    "--category", metavar="NAME", help="The category that is a face, where several are labelled."
+)
+@json_option
+def convert(
+    labels: str,
+    form: str,
+    out: str,
+    given: str | None,
+    images: str | None,
+    category: str | None,
+    as_json: bool,
+) -> None:
+    """Convert labelled boxes between COCO, Pascal VOC, YOLO, CVAT, WIDER FACE's text and CSV.
+
+    The form of FILE (or of the folder DIR) is recognised from its content. Flags that a box is to be ignored (iscrowd,
+    difficult, invalid) stay; YOLO has none, so such boxes are left out and counted. WIDER FACE's text holds whole
+    pixels.
+    """
+    from facelab.datasets import annotations
+
+    found = annotations.read(labels, form=given, images=images, category=category)
+    note(f"read {found.said()}")
+    told = annotations.write(found, form, out, images=images)
+    lost = told["ignored_left_out"]
+    emit(
+        {"from": found.form, "to": form, "out": str(out), "left_out": found.dropped, **told},
+        as_json=as_json,
+        text=f"{out}: {told['pictures']} pictures, {told['boxes']} boxes as {form}"
+        + (f"; {lost} to be ignored are left out" if lost else ""),
     )
 
 

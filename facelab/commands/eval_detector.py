@@ -33,9 +33,17 @@ from facelab.commands.json_file import emit_file, json_file_option
 )
 @click.option(
     "--labels",
-    metavar="CSV",
-    help="Columns path,n_faces or path,x1,y1,x2,y2 (a row a face); paths are "
-    "relative to --images or to the CSV's folder.",
+    metavar="FILE|DIR",
+    help="COCO, Pascal VOC, YOLO, CVAT, WIDER FACE's text, or a CSV (path,n_faces; path,x1,y1,x2,y2; path,x,y,w,h), "
+    "recognised by content; paths are relative to --images or to the labels' folder.",
+)
+@click.option(
+    "--label-form",
+    type=click.Choice(("coco", "voc", "yolo", "cvat", "wider", "csv")),
+    help="Read --labels as this form.  [default: recognised]",
+)
+@click.option(
+    "--category", metavar="NAME", help="The category that is a face, where several are labelled."
 )
 @click.option(
     "--family",
@@ -89,6 +97,8 @@ def command(
     model,
     images,
     labels,
+    label_form,
+    category,
     family,
     spec,
     score_threshold,
@@ -110,14 +120,18 @@ def command(
 
     wanted = {"score_threshold": score_threshold, "nms_threshold": nms_threshold}
     options = {k: v for k, v in wanted.items() if v is not None}
-    truth = detection.read_labels(labels) if labels else None
+    truth = None
+    if labels:
+        folder = images if Path(images).is_dir() else None
+        truth = detection.read_labels(labels, form=label_form, images=folder, category=category)
+        note(f"labels: {truth.said}")
     detector = detection.load(model, family=family, spec=spec, threads=threads, **options)
     prepared = f", preprocessing {detector.spec.name}" if hasattr(detector, "spec") else ""
     say_model(model, f"family {detector.family}{prepared}")
     result = detection.evaluate(
         detector,
         images,
-        labels if truth else None,
+        truth,
         iou=iou,
         min_height=min_height,
         replicates=replicates,

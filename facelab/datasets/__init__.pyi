@@ -1,4 +1,4 @@
-from . import doodles, labels, synthetic
+from . import annotations, doodles, labels, synthetic
 from ._fer2013 import FER2013_CLASSES, load_fer2013, load_ferplus
 from ._image_folder import load_image_folder
 from ._lfw import find_images, load_bin, load_embeddings, load_pairs, sklearn_folder
@@ -12,6 +12,7 @@ from ._wider import (
 
 __all__ = [
     "FER2013_CLASSES",
+    "annotations",
     "attribute_masks",
     "doodles",
     "find_images",

@@ -1,9 +1,10 @@
 from ._base import Detections, Detector, Stopwatch, Timings
 from ._boxes import overlap
-from ._evaluate import Labels, precision_recall_threshold, predictions, read_labels, to_xywh
+from ._evaluate import precision_recall_threshold, predictions, to_xywh
 from ._evaluation import DetectionEvaluation, evaluate
 from ._images import as_rgb, find_images
 from ._inputs import bounded, in_order, prepared
+from ._labels import Labels, read_labels
 from ._neural import Found, NeuralDetector, model_input
 from ._registry import FAMILIES, available, families, load
 

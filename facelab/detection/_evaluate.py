@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 
 from facelab.core.errors import BadInputError, FacelabError
-from facelab.core.files import read_csv
 from facelab.detection._base import Detections, Detector
 from facelab.detection._boxes import overlap
+from facelab.detection._labels import Labels
 from facelab.detection._neural import NeuralDetector
 from facelab.metrics.detection import average_precision, match
 from facelab.preprocess.image import read_image
@@ -23,94 +22,12 @@ AP_SCORE = 0.02
 
 
 @dataclasses.dataclass(frozen=True)
-class Labels:
-    """What a label file says of each image: `counts` (faces), and `boxes` (n, 4) `xyxy` where it has them."""
-
-    counts: dict[str, int]
-    boxes: dict[str, np.ndarray] | None
-
-
-@dataclasses.dataclass(frozen=True)
 class DetectorRun:
     """Detections by image (path relative to the folder), image sizes (width, height), and errors by image."""
 
     found: dict[str, Detections]
     sizes: dict[str, tuple[int, int]]
     errors: dict[str, str]
-
-
-def read_labels(path: str | os.PathLike) -> Labels:
-    """Read a CSV with columns `path, n_faces`, or `path, x1, y1, x2, y2` with one row per face.
-
-    A row with a path and four empty coordinates is an image without a face. `path` may
-    be called `file`, as in what `facelab data synth` writes; other columns are not looked at.
-    Raises BadInputError with file and line for anything else.
-    """
-    rows = read_csv(path, "labels", fix="check --labels")
-    if rows and "path" not in rows[0] and "file" in rows[0]:
-        rows = [{**row, "path": row["file"]} for row in rows]
-    columns = set(rows[0]) if rows else set()
-    if {"path", "x1", "y1", "x2", "y2"} <= columns:
-        return _box_labels(rows, path)
-    if {"path", "n_faces"} <= columns:
-        counts: dict[str, int] = {}
-        for i, row in enumerate(rows, 2):
-            count = _whole(row["n_faces"], f"{path}:{i}")
-            if counts.setdefault(row["path"], count) != count:
-                raise BadInputError(
-                    "the labels count one image twice, differently",
-                    where=f"{path}:{i}",
-                    expected=f"{counts[row['path']]}, as said before",
-                    got=count,
-                    fix="keep one of the rows",
-                )
-        return Labels(counts, None)
-    raise BadInputError(
-        "the labels have other columns",
-        where=path,
-        expected="path,n_faces or path,x1,y1,x2,y2",
-        got=",".join(sorted(map(str, columns))) or "no rows",
-        fix="write one of these forms",
-    )
-
-
-def _whole(text: str, where: str) -> int:
-    try:
-        value = int(text)
-    except (TypeError, ValueError):
-        value = -1
-    if value < 0:
-        raise BadInputError(
-            "a number of faces is no whole number",
-            where=where,
-            expected="0 or more",
-            got=repr(text),
-            fix="correct the row",
-        )
-    return value
-
-
-def _box_labels(rows: list[dict], path: str | os.PathLike) -> Labels:
-    boxes: dict[str, list] = {}
-    for i, row in enumerate(rows, 2):
-        if not any(row[k] for k in ("x1", "y1", "x2", "y2")):
-            boxes.setdefault(row["path"], [])  # an image without a face
-            continue
-        try:
-            box = [float(row[k]) for k in ("x1", "y1", "x2", "y2")]
-        except (TypeError, ValueError):
-            box = [np.nan] * 4
-        if not np.isfinite(box).all() or box[2] <= box[0] or box[3] <= box[1]:
-            raise BadInputError(
-                "a box is empty or no number",
-                where=f"{path}:{i}",
-                expected="x2 > x1 and y2 > y1",
-                got=str(box),
-                fix="correct the row or drop it",
-            )
-        boxes.setdefault(row["path"], []).append(box)
-    arrays = {k: np.array(v, np.float64).reshape(-1, 4) for k, v in boxes.items()}
-    return Labels({k: len(v) for k, v in arrays.items()}, arrays)
 
 
 def detect_images(
@@ -159,8 +76,9 @@ def score_detections(
     """Return figures against labels as plain JSON.
 
     `exact_count`: images whose number of detections at or above `operating` is the labelled one. With boxes also
-    `recall`, `precision`, `ap` at `iou` with intervals over images; labelled faces lower than `min_height` pixels
-    are ignored (neither missed nor false alarms). Raises BadInputError where no labelled image was detected on.
+    `recall`, `precision`, `ap` at `iou` with intervals over images; labelled faces lower than `min_height` pixels, and
+    those that the labels say to ignore, are neither missed nor false alarms. Raises BadInputError where no labelled
+    image was detected on.
     """
     names = [n for n in found if n in labels.counts]
     if not names:
@@ -170,7 +88,7 @@ def score_detections(
             got=", ".join(list(found)[:3]),
             fix="check the path column of the labels",
         )
-    counts = {n: int((found[n].scores >= operating).sum()) for n in names}
+    counts = {n: _counted(found[n].above(operating), labels, n, iou) for n in names}
     exact = [n for n in names if counts[n] == labels.counts[n]]
     value = {
         "images": len(names),
@@ -182,22 +100,34 @@ def score_detections(
     }
     if labels.boxes is not None:
         value |= _score_boxes(
-            {n: found[n] for n in names}, labels.boxes, operating, iou, min_height, replicates, seed
+            {n: found[n] for n in names}, labels, operating, iou, min_height, replicates, seed
         )
     return value
 
 
+def _counted(found: Detections, labels: Labels, name: str, iou: float) -> int:
+    """Return how many detections count: not those on a face that the labels say to ignore."""
+    if labels.boxes is None or not labels.ignored(name).any():
+        return len(found)
+    table, ignored = overlap(labels.boxes[name], found.boxes), labels.ignored(name)
+    on_ignored = table[ignored].max(axis=0, initial=0) >= iou
+    on_counted = table[~ignored].max(axis=0, initial=0) >= iou
+    return int((~(on_ignored & ~on_counted)).sum())
+
+
 def _score_boxes(
     found: dict[str, Detections],
-    boxes: dict[str, np.ndarray],
+    labels: Labels,
     operating: float,
     iou: float,
     min_height: float,
     replicates: int,
     seed: int,
 ) -> dict:
+    boxes = labels.boxes or {}
     truths = [to_xywh(boxes[n]) for n in found]
-    keep = np.concatenate([t[:, 3] >= min_height for t in truths])
+    counted = {n: (t[:, 3] >= min_height) & ~labels.ignored(n) for n, t in zip(found, truths)}
+    keep = np.concatenate(list(counted.values()))
     curve = average_precision(
         match([predictions(d) for d in found.values()], truths),
         keep,
@@ -206,11 +136,12 @@ def _score_boxes(
         seed=seed,
     )
     at = {n: d.above(operating) for n, d in found.items()}
-    hit, faces, right, raised = _operating(at, boxes, iou, min_height)
+    hit, faces, right, raised = _operating(at, boxes, iou, counted)
     return {
         "iou": iou,
         "min_height": min_height,
         "counted_faces": faces,
+        "ignored_faces": int((~keep).sum()),
         "recall": hit / faces if faces else None,
         "precision": right / raised if raised else None,
         "false_alarms": raised - right,
@@ -221,13 +152,15 @@ def _score_boxes(
 
 
 def _operating(
-    found: Mapping[str, Detections], boxes: Mapping[str, np.ndarray], iou: float, min_height: float
+    found: Mapping[str, Detections],
+    boxes: Mapping[str, np.ndarray],
+    iou: float,
+    counted: Mapping[str, np.ndarray],
 ) -> tuple[int, int, int, int]:
     """Return faces hit, faces counted, detections that are right, detections that count."""
     hit = faces = right = raised = 0
     for name, detections in found.items():
-        truth = boxes[name]
-        large = truth[:, 3] - truth[:, 1] >= min_height
+        truth, large = boxes[name], counted[name]
         table = overlap(truth, detections.boxes)
         hit += int((table[large].max(axis=1, initial=0) >= iou).sum())
         faces += int(large.sum())

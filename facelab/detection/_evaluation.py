@@ -14,13 +14,12 @@ from facelab.core.errors import BadInputError
 from facelab.core.result import Result
 from facelab.detection._base import Detections, Detector
 from facelab.detection._evaluate import (
-    Labels,
     detect_images,
     precision_recall_threshold,
-    read_labels,
     score_detections,
 )
 from facelab.detection._images import find_images
+from facelab.detection._labels import Labels, read_labels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,7 +96,7 @@ def evaluate(
     images : path or mapping of name to path
         A folder (searched recursively), one image, or named files.
     labels : path, Labels or None
-        A CSV of counts or boxes; `read_labels` lists the forms.
+        Counts or boxes in any form that `read_labels` recognises.
     iou : float
         Overlap from which a detection matches a labelled box, 0 to 1.
     min_height : float
@@ -123,8 +122,12 @@ def evaluate(
     """
     root = None if isinstance(images, Mapping) else Path(images)
     files = dict(images) if isinstance(images, Mapping) else named_files(Path(images))
-    beside = None if labels is None or isinstance(labels, Labels) else Path(labels).parent
-    truth = labels if labels is None or isinstance(labels, Labels) else read_labels(labels)
+    truth = (
+        labels if labels is None or isinstance(labels, Labels) else read_labels(labels, images=root)
+    )
+    if truth is not None:
+        truth = truth.for_images(files)
+    beside = None if truth is None else truth.folder
     if truth is not None and only_labelled:
         files = labelled_files(files, truth, beside) or files
     described = detector.describe()

@@ -283,7 +283,7 @@ def test_scene_annotations_are_widers(tmp_path):
 
 
 def test_pictures_without_a_face_have_a_row_that_detectors_labels_read(tmp_path):
-    from facelab.detection._evaluate import read_labels
+    from facelab.detection import read_labels
 
     seed = next(s for s in range(200) if scenes._count(Stream(s, "detection", 0, "scene")) == 0)
     write(tmp_path / "s", "detection", 2, size=96, seed=seed)

@@ -1,0 +1,316 @@
+"""Recognise the form of labels, and read it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from facelab.core.errors import BadInputError, did_you_mean
+from facelab.core.files import read_csv, read_input, read_json
+from facelab.datasets.annotations._boxes import (
+    FORMATS,
+    IGNORED,
+    MOST,
+    Annotations,
+    Collector,
+    face_categories,
+    flag,
+    number,
+)
+from facelab.datasets.annotations._sizes import beside, size_of
+from facelab.datasets.annotations._xml import cvat, voc
+
+PATHS = ("path", "file", "filename", "file_name", "image", "image_path", "name")
+CORNERS = (
+    ("x1", "y1", "x2", "y2"),
+    ("xmin", "ymin", "xmax", "ymax"),
+    ("left", "top", "right", "bottom"),
+)
+SIZED = (("x", "y", "w", "h"), ("x", "y", "width", "height"), ("left", "top", "width", "height"))
+
+
+def read(
+    path: str | os.PathLike[str],
+    *,
+    form: str | None = None,
+    images: str | os.PathLike[str] | None = None,
+    category: str | None = None,
+) -> Annotations:
+    """Read labelled boxes.
+
+    Parameters
+    ----------
+    path : path
+        A file, or for Pascal VOC and YOLO a folder.
+    form : str, optional
+        One of `FORMATS`; by default recognised from the content.
+    images : path, optional
+        The folder of pictures, which YOLO's shares need for their sizes; by default beside the labels (a folder
+        `images` beside `labels`, or the same folder).
+    category : str, optional
+        Which category are faces, where several are labelled and none is called `face`.
+
+    Returns
+    -------
+    Annotations
+        Boxes as `xyxy` pixels, by the pictures' paths as the labels give them.
+
+    Raises
+    ------
+    BadInputError
+        The form is not recognised, or a label is wrong; the error names file and line.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise BadInputError("the labels do not exist", where=path, fix="check the path")
+    if form is not None and form not in FORMATS:
+        raise BadInputError(
+            f"no form of labels is called {form!r}{did_you_mean(form, FORMATS)}",
+            expected=", ".join(FORMATS),
+            got=form,
+            fix="name one of them, or leave it out: it is recognised",
+        )
+    chosen = form or recognise(path)
+    if chosen == "yolo":
+        return _yolo(path, None if images is None else Path(images))
+    if chosen == "csv":
+        return _csv(path)
+    readers: dict[str, Callable[[Path, str | None], Annotations]] = {
+        "coco": _coco,
+        "voc": voc,
+        "cvat": cvat,
+        "wider": lambda p, _: _wider(p),
+    }
+    return readers[chosen](path, category)
+
+
+def recognise(path: Path) -> str:
+    """Return the form of labels by their content. Raises BadInputError where it is none of `FORMATS`."""
+    if path.is_dir():
+        found = [p.suffix.lower() for p in sorted(path.rglob("*")) if p.is_file()]
+        forms = [f for f, s in (("voc", ".xml"), ("yolo", ".txt")) if s in found]
+        if len(forms) == 1:
+            return forms[0]
+        raise _unknown(path, "no .xml (Pascal VOC) and no .txt (YOLO)" if not forms else "both")
+    head = read_input(path, max_bytes=MOST)[:65536].lstrip(b"\xef\xbb\xbf \t\r\n")
+    if head.startswith((b"{", b"[")):
+        return "coco"
+    if head.startswith(b"<"):
+        return "cvat" if b"<annotations" in head else "voc"
+    lines = head.decode("utf-8", "replace").splitlines()
+    first = lines[0].strip() if lines else ""
+    if len(lines) > 1 and lines[1].strip().isdigit() and "," not in first:
+        return "wider"
+    if "," in first:
+        return "csv"
+    values = first.split()
+    if len(values) >= 5 and all(_is_number(v) for v in values):
+        return "yolo"
+    raise _unknown(path, repr(first[:60]))
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _unknown(path: Path, got: str) -> BadInputError:
+    return BadInputError(
+        "the form of the labels is not recognised",
+        where=path,
+        expected="; ".join(f"{k}: {v}" for k, v in FORMATS.items()),
+        got=got,
+        fix="name the form, or convert the labels to one of these",
+    )
+
+
+def _csv(path: Path) -> Annotations:
+    rows = [
+        {k.strip().lower(): v for k, v in row.items()}
+        for row in read_csv(path, "labels", fix="check the labels")
+    ]
+    known = set(rows[0]) if rows else set()
+    name = next((c for c in PATHS if c in known), None)
+    corners = next((c for c in CORNERS if set(c) <= known), None)
+    sized = None if corners else next((c for c in SIZED if set(c) <= known), None)
+    columns = corners or sized
+    if name is None or columns is None:
+        raise BadInputError(
+            "the labels have other columns",
+            where=path,
+            expected="path and n_faces; or x1,y1,x2,y2; or x,y,w,h",
+            got=",".join(sorted(known)) or "no rows",
+            fix="write one of these forms",
+        )
+    out, skip = Collector("csv"), next((c for c in IGNORED if c in known), None)
+    for i, row in enumerate(rows, 2):
+        where = f"{path}:{i}"
+        if not any(row[c].strip() for c in columns):
+            out.picture(row[name], where)  # a picture without a face
+            continue
+        values = [number(row[c], where) for c in columns]
+        if sized:
+            values[2:] = values[0] + values[2], values[1] + values[3]
+        out.box(row[name], values, where, ignore=bool(skip) and flag(row[skip]))
+    return out.done(path)
+
+
+def _coco(path: Path, category: str | None) -> Annotations:
+    value = read_json(path, max_bytes=MOST)
+    if not isinstance(value, dict) or not all(
+        isinstance(value.get(k), list) for k in ("images", "annotations")
+    ):
+        raise BadInputError(
+            "the JSON file is not COCO's",
+            where=path,
+            expected="an object with the lists images, annotations and categories",
+            got=", ".join(map(str, value))[:80]
+            if isinstance(value, dict)
+            else type(value).__name__,
+            fix="export the labels as COCO detection",
+        )
+    out, names = Collector("coco"), {}
+    for i, image in enumerate(value["images"]):
+        where = f"{path}: images[{i}]"
+        if not isinstance(image, dict) or "id" not in image:
+            raise BadInputError("an image has no id", where=where, fix="export the labels again")
+        size = (image.get("width"), image.get("height"))
+        whole = all(type(n) is int for n in size)
+        names[image["id"]] = str(image.get("file_name", ""))
+        out.picture(names[image["id"]], where, size if whole else None)
+    listed = {
+        c.get("id"): str(c.get("name", ""))
+        for c in value.get("categories", [])
+        if isinstance(c, dict)
+    }
+    faces = face_categories(list(listed.values()), category, path)
+    for i, mark in enumerate(value["annotations"]):
+        where = f"{path}: annotations[{i}]"
+        box = mark.get("bbox") if isinstance(mark, dict) else None
+        if not isinstance(box, list) or len(box) != 4 or mark.get("image_id") not in names:
+            raise BadInputError(
+                "an annotation has no box or no image",
+                where=where,
+                expected="bbox [x, y, width, height] and the image_id of an image",
+                got=str(mark)[:100],
+                fix="export the labels again",
+            )
+        if faces is not None and listed.get(mark.get("category_id")) not in faces:
+            out.dropped += 1
+            continue
+        x, y, w, h = (number(v, where) for v in box)
+        ignored = flag(mark.get("iscrowd", 0)) or flag(mark.get("ignore", 0))
+        out.box(names[mark["image_id"]], (x, y, x + w, y + h), where, ignored)
+    return out.done(path)
+
+
+def _wider(path: Path) -> Annotations:
+    text = read_input(path, max_bytes=MOST).decode("utf-8-sig", "replace")
+    lines, i, out = text.splitlines(), 0, Collector("wider")
+    while i < len(lines):
+        if not lines[i].strip():
+            i += 1
+            continue
+        name = lines[i].strip()
+        count = lines[i + 1].strip() if i + 1 < len(lines) else ""
+        if not count.isdigit():
+            raise BadInputError(
+                "a picture's name is not followed by its number of faces",
+                where=f"{path}:{i + 2}",
+                expected="a whole number",
+                got=repr(count)[:60],
+                fix="correct the line",
+            )
+        out.picture(name, f"{path}:{i + 1}")
+        rows = max(int(count), 1)  # a picture without faces has one row of zeros
+        if not int(count) and (i + 2 >= len(lines) or not _zeros(lines[i + 2])):
+            rows = 0
+        for k in range(rows):
+            at = i + 2 + k
+            values = lines[at].split() if at < len(lines) else []
+            where = f"{path}:{at + 1}"
+            if len(values) < 4:
+                raise BadInputError(
+                    "a box has fewer than four numbers",
+                    where=where,
+                    expected=f"{count} rows of x y width height and attributes",
+                    got=repr(lines[at])[:60] if at < len(lines) else "the end of the file",
+                    fix="correct the row or the number of faces",
+                )
+            x, y, w, h = (number(v, where) for v in values[:4])
+            if int(count) and (w <= 0 or h <= 0):
+                out.dropped += 1  # WIDER FACE itself has a few boxes without an extent
+            elif int(count):
+                invalid = len(values) > 7 and flag(values[7])
+                out.box(name, (x, y, x + w, y + h), where, invalid)
+        i += 2 + rows
+    return out.done(path)
+
+
+def _zeros(line: str) -> bool:
+    values = line.split()
+    return len(values) >= 4 and all(_is_number(v) and float(v) == 0 for v in values)
+
+
+def _yolo(path: Path, images: Path | None) -> Annotations:
+    root = path if path.is_dir() else path.parent
+    files = sorted(root.rglob("*.txt")) if path.is_dir() else [path]
+    files = [f for f in files if f.name not in ("classes.txt", "train.txt", "val.txt", "test.txt")]
+    if (root / "labels").is_dir():
+        root = root / "labels"
+        files = [f for f in files if f.is_relative_to(root)]
+    pictures, out = beside(root, images), Collector("yolo")
+    for file in files:
+        stem = file.relative_to(root).with_suffix("").as_posix()
+        picture = pictures.get(stem) or pictures.get(file.stem)
+        if picture is None:
+            raise BadInputError(
+                "the picture of a YOLO label is not there, so that its size is unknown",
+                where=file,
+                expected=f"{stem}.jpg or .png beside it, or in --images",
+                fix="give the folder of the pictures",
+            )
+        width, height = size_of(picture[1])
+        out.picture(picture[0], str(file), (width, height))
+        text = read_input(file, max_bytes=MOST).decode("utf-8-sig", "replace")
+        for n, values in enumerate(csv.reader(io.StringIO(text), delimiter=" "), 1):
+            where = f"{file}:{n}"
+            parts = [v for v in values if v]
+            if parts:
+                cx, cy, w, h = _shares(parts, where)
+                corners = (
+                    (cx - w / 2) * width,
+                    (cy - h / 2) * height,
+                    (cx + w / 2) * width,
+                    (cy + h / 2) * height,
+                )
+                out.box(picture[0], corners, where)
+    return out.done(path)
+
+
+def _shares(parts: list[str], where: str) -> list[float]:
+    if len(parts) != 5:
+        raise BadInputError(
+            "a YOLO label has another number of values",
+            where=where,
+            expected="class, centre x, centre y, width, height",
+            got=f"{len(parts)} values"
+            + (": polygons, key points or predictions" if len(parts) > 5 else ""),
+            fix="keep the class and the box (of key-point labels the first five values)",
+        )
+    values = [number(v, where) for v in parts[1:]]
+    if not all(-0.5 <= v <= 1.5 for v in values):
+        raise BadInputError(
+            "a YOLO label is not in shares of the picture",
+            where=where,
+            expected="0 … 1",
+            got=", ".join(parts[1:]),
+            fix="divide by the picture's width and height, or give the labels as CSV",
+        )
+    return values

@@ -1,0 +1,47 @@
+"""Sizes of pictures, upright as everything else here sees them, and the pictures that lie beside labels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from facelab.core.errors import BadInputError
+from facelab.datasets._image_folder import SUFFIXES
+
+ORIENTATION = 0x0112
+
+
+def size_of(path: Path) -> tuple[int, int]:
+    """Return a picture's width and height as it is shown, EXIF orientation applied; its pixels are not decoded."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            turned = image.getexif().get(ORIENTATION, 1) in (5, 6, 7, 8)
+            return (image.height, image.width) if turned else (image.width, image.height)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as e:
+        raise BadInputError(
+            "a picture's size cannot be read", where=path, got=str(e)[:120], fix="check the file"
+        ) from None
+
+
+def beside(labels: Path, images: Path | None = None) -> dict[str, tuple[str, Path]]:
+    """Return stem → (path relative to the folder, file) of the pictures in `images`, or else beside YOLO's labels.
+
+    YOLO keeps pictures in a folder `images` where the labels are in `labels`, or in the same folder. Both the path
+    without its suffix and the bare stem are keys.
+    """
+    places = [images] if images is not None else [labels]
+    if images is None and "labels" in labels.parts:
+        at = len(labels.parts) - 1 - labels.parts[::-1].index("labels")
+        twin = Path(*labels.parts[:at], "images", *labels.parts[at + 1 :])
+        places = [twin, labels]
+    out: dict[str, tuple[str, Path]] = {}
+    for place in places:
+        if not place.is_dir():
+            continue
+        for file in sorted(place.rglob("*")):
+            if file.suffix.lower() in SUFFIXES and file.is_file():
+                name = file.relative_to(place).as_posix()
+                out.setdefault(name.rsplit(".", 1)[0], (name, file))
+                out.setdefault(file.stem, (name, file))
+    return out
