@@ -8,9 +8,9 @@ import pytest
 from facelab import detection, emotion
 from facelab.cli import run
 from facelab.core.errors import BadInputError
-from facelab.deploy.bundle import make
-from facelab.deploy.source import resolve as source_of
-from facelab.quantization import subject
+from facelab.deploy import make_bundle as make
+from facelab.deploy._source import resolve as source_of
+from facelab.quantization import _subject as subject
 from facelab.zoo.given import recognised, resolve, same_content
 from tests.deploy.conftest_deploy import CLASSES, spec, write_model
 

@@ -8,12 +8,12 @@ from PIL import Image
 
 from facelab.core.errors import BadInputError
 from facelab.deploy import evidence
-from facelab.deploy.checks import trained_on as refused
+from facelab.deploy._checks import trained_on as refused
 from facelab.emotion import FaceSet, trained_on, unseen, write_split
 from facelab.preprocess import PreprocessSpec
+from facelab.quantization._run import _unseen
+from facelab.quantization._subject import Subject
 from facelab.quantization.calibration import Samples
-from facelab.quantization.run import _unseen
-from facelab.quantization.subject import Subject
 
 DECODE = {"op": "decode", "format": "gray8", "order": "gray", "size": (4, 4)}
 
