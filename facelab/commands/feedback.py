@@ -1,4 +1,4 @@
-"""`facelab feedback …`: emotions as a beating heart."""
+"""`facelab feedback …`: emotions as a beating heart, light, vibration and tones."""
 
 from __future__ import annotations
 
@@ -157,3 +157,61 @@ def follow(
         "shown": found.rows(),
     }
     emit(document, as_json=as_json, text="\n".join(lines))
+
+
+@command.command(epilog="Example: facelab feedback play --emotion anger --seconds 1")
+@click.argument("program", required=False, type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--emotion", help="Play this emotion's heart in place of a PROGRAM.")
+@click.option("--seconds", type=FloatRange(0.1, 600), default=4.0, show_default=True)
+@click.option("--led", default="recording", show_default=True, help="Such as luma:device=0.")
+@click.option("--motor", default="recording", show_default=True, help="Such as gpiozero:pin=17.")
+@click.option("--tone", default="recording", show_default=True, help="Such as sounddevice.")
+@click.option("--fifo", type=click.IntRange(1, 99), help="Real-time priority to ask for.")
+@_settings_option
+@json_option
+def play(
+    program: Path | None,
+    emotion: str | None,
+    seconds: float,
+    led: str,
+    motor: str,
+    tone: str,
+    fifo: int | None,
+    settings: Path | None,
+    as_json: bool,
+) -> int:
+    """Play a PROGRAM (JSON), or an emotion's heart, on an LED matrix, a motor and a loudspeaker.
+
+    Exit code 1 where a driver failed.
+    """
+    from facelab.core.errors import BadInputError
+    from facelab.feedback import heart, schedule
+
+    if (program is None) == (emotion is None):
+        raise BadInputError(
+            "either a program or an emotion can be played",
+            where="PROGRAM, --emotion",
+            fix="give one of the two",
+        )
+    shown = (
+        schedule.heart_program(emotion, seconds, heart.load_settings(settings))
+        if program is None
+        else schedule.read_program(program)
+    )
+    with schedule.Player({"led": led, "motor": motor, "tone": tone}, fifo=fifo) as player:
+        for name, why in player.schedule.refused.items():
+            note(f"{name} was not granted: {why}")
+        player.send(shown)
+        player.finish()
+        found = player.report()
+    lines = [
+        f"{name:<6} {ledger.asked} asked, {ledger.merged} merged, {ledger.dropped} dropped; "
+        f"{ledger.actions} changes: {ledger.played} played, {ledger.skipped} skipped, "
+        f"{ledger.failed} failed"
+        for name, ledger in found.ledgers.items()
+    ]
+    if len(found.late_s):
+        lines.append(f"late: median {found.late_ms(0.5):.2f} ms, P99 {found.late_ms():.2f} ms")
+    lines += [f"error: {text}" for text in found.errors]
+    emit(found.to_dict(), as_json=as_json, text="\n".join(lines))
+    return 1 if found.errors else 0

@@ -1,4 +1,4 @@
-from . import heart
+from . import drivers, heart, schedule
 from ._scores import EmotionScores, Followed, follow, score_source
 from ._smoothing import SMOOTHERS, Smoothed, Smoother, smoother
 from .heart import Heart
@@ -10,8 +10,10 @@ __all__ = [
     "Heart",
     "Smoothed",
     "Smoother",
+    "drivers",
     "follow",
     "heart",
+    "schedule",
     "score_source",
     "smoother",
 ]

@@ -22,8 +22,8 @@ from facelab.camera import (
     SourceGoneError,
     StaleFrameError,
 )
-from facelab.camera.process._schedule import apply
 from facelab.core.errors import BadInputError
+from facelab.core.scheduling import apply
 
 pytestmark = pytest.mark.skipif(
     not hasattr(os, "memfd_create"), reason="shared memory without a name needs Linux"

@@ -25,9 +25,9 @@ from facelab.camera._ledger import LedgerReport
 from facelab.camera._pool import FramePool
 from facelab.camera._source import Source
 from facelab.camera.process import _messages as messages
-from facelab.camera.process._schedule import Schedule, check_schedule
 from facelab.core.errors import BadInputError, FacelabError
 from facelab.core.isolated import module_command
+from facelab.core.scheduling import Schedule, check_schedule
 
 START_S = 60.0
 STOP_S = 5.0

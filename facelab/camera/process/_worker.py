@@ -23,7 +23,7 @@ from facelab.camera._errors import CameraError, NoFrameError
 from facelab.camera._frame import Frame
 from facelab.camera._source import Source
 from facelab.camera.process import _messages as messages
-from facelab.camera.process import _schedule
+from facelab.core import scheduling
 from facelab.core.errors import FacelabError
 
 POLL_S = 0.1
@@ -124,7 +124,7 @@ def main() -> None:
     source: Source | None = None
     worker: Worker | None = None
     try:
-        schedule = _schedule.apply(**setup["schedule"])
+        schedule = scheduling.apply(**setup["schedule"])
         source = open_source(setup["name"], **setup["options"])
         slot_bytes = setup["slot_bytes"] or _largest(source)
         setup["slot_bytes"] = slot_bytes

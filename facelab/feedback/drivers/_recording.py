@@ -1,0 +1,36 @@
+"""No device: what would have been set, and when."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from facelab.feedback.drivers._base import Driver
+
+MOST = 200_000
+
+
+class RecordingDriver(Driver):
+    """Keeps what was set.
+
+    Parameters
+    ----------
+    fails
+        How many calls fail first; for tests of what happens then.
+    """
+
+    def __init__(self, fails: int = 0) -> None:
+        self.fails = fails
+        self.kept: list[tuple[float, Any]] = []
+
+    def set(self, value: Any) -> None:
+        """Keep the time and the value."""
+        if self.fails > 0:
+            self.fails -= 1
+            raise OSError("the recording driver was told to fail")
+        if len(self.kept) < MOST:
+            self.kept.append((time.monotonic(), value))
+
+    def record(self) -> list[tuple[float, Any]]:
+        """Return what was kept."""
+        return self.kept
