@@ -66,3 +66,20 @@ def test_help_needs_no_heavy_module(capsys):
     before = set(sys.modules)
     assert call(capsys, "--help")[0] == 0
     assert not {"cv2", "tensorflow", "control"} & (set(sys.modules) - before)
+
+
+def test_play_prints_the_account_and_a_failing_driver_is_exit_code_one(capsys):
+    code, text, _ = call(capsys, "play", "--emotion", "anger", "--seconds", 0.5, "--json")
+    value = json.loads(text)
+    assert code == 0 and value["ledgers"]["led"]["played"] >= 1 and value["errors"] == []
+    words = ("--emotion", "anger", "--seconds", 0.6, "--motor", "recording:fails=1")
+    code, text, _ = call(capsys, "play", *words)
+    assert code == 1 and "told to fail" in text
+
+
+@pytest.mark.parametrize(
+    "words", [(), ("--emotion", "joy", "x.json"), ("x.json",), ("--emotion", "joy", "--led", "lum")]
+)
+def test_play_needs_one_program_and_known_drivers(capsys, words):
+    code, _, err = call(capsys, "play", *words)
+    assert code == 2 and "fix:" in err
