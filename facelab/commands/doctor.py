@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from facelab.commands.common import emit, json_option
-from facelab.core.escape import line
+from facelab.commands.common import echo, emit, json_option, note
+from facelab.core import escape
 from facelab.doctor import Check, all_checks
 
 MARKS = {"ok": "ok     ", "info": "       ", "warn": "warning", "broken": "BROKEN "}
@@ -23,29 +23,38 @@ def command(quick: bool, as_json: bool) -> int:
 
     Exit code 1 if something that facelab needs is broken; a warning alone leaves it at 0.
     """
-    checks = all_checks(start_kernels=not quick)
-    broken = [c for c in checks if c.status == "broken"]
+    lines = FindingLines()
+    show = None if as_json else lambda check: echo(escape.block(lines.of(check)))
+    if not quick:
+        note("kernels are started last, side by side; --quick leaves that out")
+    checks = all_checks(start_kernels=not quick, answered=show)
+    broken, warned = (sum(c.status == s for c in checks) for s in ("broken", "warn"))
     report = {
         "ok": not broken,
-        "broken": len(broken),
-        "warnings": sum(c.status == "warn" for c in checks),
+        "broken": broken,
+        "warnings": warned,
         "checks": [c.as_dict() for c in checks],
     }
-    emit(report, as_json=as_json, text=render(checks))
+    verdict = f"{broken} broken" if broken else "nothing is broken"
+    emit(report, as_json=as_json, text=f"\n{verdict}, {warned} warning{'s' * (warned != 1)}")
     return 1 if broken else 0
 
 
-def render(checks: list[Check]) -> str:
-    """Return the report for people, grouped by area, each problem with its fix, the verdict last."""
-    lines, area = [], None
-    for check in checks:
-        if check.area != area:
-            area = check.area
-            lines.append(f"{'' if not lines else chr(10)}{area}")
-        lines.append(f"  {MARKS[check.status]} {line(check.name)}: {line(check.detail)}")
+class FindingLines:
+    """Findings as lines for people, one at a time: a heading where the area changes, each problem with its fix."""
+
+    def __init__(self) -> None:
+        self._area = ""
+
+    def of(self, check: Check) -> str:
+        """Return the lines of one finding."""
+        lines = []
+        if check.area != self._area:
+            lines += ["", check.area] if self._area else [check.area]
+            self._area = check.area
+        lines.append(
+            f"  {MARKS[check.status]} {escape.line(check.name)}: {escape.line(check.detail)}"
+        )
         if check.fix:
-            lines.append(f"          fix: {line(check.fix)}")
-    broken, warned = (sum(c.status == s for c in checks) for s in ("broken", "warn"))
-    verdict = f"{broken} broken" if broken else "nothing is broken"
-    lines.append(f"\n{verdict}, {warned} warning{'s' * (warned != 1)}")
-    return "\n".join(lines)
+            lines.append(f"          fix: {escape.line(check.fix)}")
+        return "\n".join(lines)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from facelab.doctor._assets import asset_checks
 from facelab.doctor._check import Check
 from facelab.doctor._environment import environment_checks
@@ -18,11 +20,26 @@ __all__ = [
 ]
 
 
-def all_checks(*, start_kernels: bool = True) -> list[Check]:
-    """Return every finding; `start_kernels` really starts both kernels' interpreters."""
-    return [
-        *environment_checks(),
-        *kernel_checks(start=start_kernels),
-        *machine_checks(),
-        *asset_checks(),
-    ]
+def all_checks(
+    *, start_kernels: bool = True, answered: Callable[[Check], None] | None = None
+) -> list[Check]:
+    """Return every finding in the order environment, machine, models and data, kernels.
+
+    Parameters
+    ----------
+    start_kernels
+        Whether both kernels' interpreters are really started, side by side.
+    answered
+        Called for each finding as soon as it is known: kernels in the order in which they answer.
+
+    Returns
+    -------
+    list of Check
+    """
+    checks = []
+    for part in (environment_checks, machine_checks, asset_checks):
+        for check in part():
+            checks.append(check)
+            if answered:
+                answered(check)
+    return [*checks, *kernel_checks(start=start_kernels, answered=answered)]

@@ -6,6 +6,8 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from facelab.core import lifetime
@@ -20,9 +22,22 @@ KERNELS = {
 """Kernel → what its interpreter must be able to import, and the seconds it may take."""
 
 
-def kernel_checks(*, start: bool = True) -> list[Check]:
-    """Check that each kernel is registered inside this environment and, with `start`, that its interpreter imports."""
-    return [_kernel(name, modules, limit, start) for name, (modules, limit) in KERNELS.items()]
+def kernel_checks(
+    *, start: bool = True, answered: Callable[[Check], None] | None = None
+) -> list[Check]:
+    """Check that each kernel is registered inside this environment and, with `start`, that its interpreter imports.
+
+    The interpreters are started side by side; `answered` is called for each as soon as it is known.
+    """
+    with ThreadPoolExecutor(len(KERNELS), "doctor") as pool:
+        asked = {
+            name: pool.submit(_kernel, name, modules, limit, start)
+            for name, (modules, limit) in KERNELS.items()
+        }
+        for future in as_completed(asked.values()):
+            if answered:
+                answered(future.result())
+    return [future.result() for future in asked.values()]
 
 
 def kernels_folder() -> Path:

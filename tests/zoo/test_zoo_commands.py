@@ -218,6 +218,24 @@ def test_a_kernel_answers_only_if_its_interpreter_really_imports(kernels, monkey
     assert _kernels.kernel_checks(start=False)[1].status == "ok"
 
 
+def test_kernels_start_side_by_side_and_are_shown_as_they_answer(kernels, tmp_path, monkeypatch):
+    """Each fake interpreter waits for the other's mark: one after the other, the first would never answer."""
+    monkeypatch.setattr(_kernels, "KERNELS", {"slow": ("json", 30), "quick": ("json", 30)})
+    for name, other, wait in (("slow", "quick", 1), ("quick", "slow", 0)):
+        file = tmp_path / f"{name}.sh"
+        file.write_text(
+            f"#!/bin/sh\ntouch {tmp_path}/{name}.here\n"
+            f"until [ -e {tmp_path}/{other}.here ]; do sleep .05; done\nsleep {wait}\necho 3.11.0\n"
+        )
+        file.chmod(0o755)
+        kernels(name, file)
+    seen = []
+    checks = _kernels.kernel_checks(answered=lambda check: seen.append(check.name))
+    assert [check.name for check in checks] == ["slow", "quick"]
+    assert [check.status for check in checks] == ["ok", "ok"]
+    assert seen == ["quick", "slow"]
+
+
 def test_kernels_that_are_missing_moved_or_hang_are_said(kernels, tmp_path, monkeypatch):
     monkeypatch.setattr(
         _kernels, "KERNELS", {"facelab": ("json", 30), "facelab-modelmaker": ("json", 1)}
