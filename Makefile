@@ -23,7 +23,7 @@ export KERAS_HOME := $(CURDIR)/.cache/keras
 export npm_config_cache := $(CURDIR)/.cache/npm
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-main reproduce test test-slow lint docs lab doctor lock clean distclean
+.PHONY: help setup setup-main reproduce test test-slow bench lint docs lab doctor lock clean distclean
 
 help:  ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ test: setup  ## run everything that matters (within 8 minutes on two cores)
 
 test-slow: setup  ## run the slow tests too
 	@$(BIN)/python -m pytest -m "slow or not slow" $(ARGS)
+
+bench: setup-main  ## time this checkout against an earlier build (ARGS='--base COMMIT --rounds 15')
+	@$(BIN)/python tests/bench/compare_builds.py $(ARGS)
 
 lint: setup-main  ## ruff and canonical notebooks
 	@$(BIN)/ruff check .
