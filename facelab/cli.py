@@ -24,6 +24,7 @@ COMMANDS = {
     "feedback": "show emotions as a beating heart, light, vibration and tones",
     "fingerprint": "capture and compare preprocessing fingerprints",
     "gate": "decide whether a candidate may be deployed",
+    "index": "keep vectors in collections, search them, and test their stores",
     "init": "start a project of your own",
     "liveness": "say whether a live face is before an RGB-D camera",
     "match": "benchmark matchers and search galleries",

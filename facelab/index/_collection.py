@@ -134,7 +134,7 @@ class Collection(Writing):
             shutil.rmtree(made, ignore_errors=True)
             raise
         if metadata is not None:
-            disk.swap_pointer(disk.Place(root, facts, metadata, threads, on_step), None, pointer)
+            _register(disk.Place(root, facts, metadata, threads, on_step), pointer)
         return cls.open(root, metadata=metadata, threads=threads, on_step=on_step)
 
     @classmethod
@@ -214,6 +214,15 @@ class Collection(Writing):
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _register(place: disk.Place, pointer: Pointer) -> None:
+    """Name a new collection in metadata that others share; its folder goes where they refuse."""
+    try:
+        disk.swap_pointer(place, None, pointer)
+    except disk.PublishError:
+        shutil.rmtree(place.root, ignore_errors=True)
+        raise
 
 
 def _own(root: Path) -> SqliteMetadata:

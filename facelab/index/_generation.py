@@ -78,7 +78,7 @@ class Generation:
     def write(self, folder: Path, on_step: OnStep) -> Pointer:
         """Write the file and return the pointer that names it."""
         raw = dumps({"schema": SCHEMA, **self.__dict__}).encode()
-        name = f"{self.number:012d}-{self.token}.json"
+        name = f"{self.number:012d}-{sha256_bytes(raw)[:16]}.json"
         on_step("generation.write")
         write_durably(folder / name, raw)
         sync_folder(folder)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -127,6 +128,11 @@ class Reading:
                 self._state = disk.load(self._place)
                 self._view = self._state.view
             return self._state.generation.number
+
+    @property
+    def path(self) -> Path:
+        """The collection's folder."""
+        return self._place.root
 
     def status(self) -> Status:
         """Return the collection's size and state."""

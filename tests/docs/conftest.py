@@ -53,6 +53,7 @@ def prepared(tmp_path_factory) -> Path:
         spec().save(home / name)
     _photographs(home)
     _vectors(home)
+    _collection(home)
     _runs(home)
     assert made.manifest.golden
     return home
@@ -108,6 +109,18 @@ def _vectors(home: Path) -> None:
         same[:, None] == 1, a + 0.5 * rng.standard_normal((n, 32)), rng.standard_normal((n, 32))
     )
     np.savez(home / "pairs.npz", a=a, b=b.astype(np.float32), same=same)
+
+
+def _collection(home: Path) -> None:
+    """A collection of three vectors, a copy of it, names for more, and a short history."""
+    from facelab.index import Collection, Operation, save_history
+
+    with Collection.create(home / "people", dimension=32) as c:
+        c.add(np.eye(3, 32, dtype=np.float32), [f"photo-{n}" for n in (17, 18, 19)])
+    shutil.copytree(home / "people", home / "backup" / "people")
+    (home / "ids.txt").write_text("".join(f"new-{n}\n" for n in range(200)))
+    (home / "names.txt").write_text("".join(f"person {n % 40}\n" for n in range(200)))
+    save_history(home / "history.jsonl", [Operation("a", "k", "read", 0.0, 1.0, None)])
 
 
 def _runs(home: Path) -> None:

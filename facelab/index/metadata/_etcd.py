@@ -108,7 +108,9 @@ class EtcdMetadata(Metadata):
 
     def _asked(self, ask: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
         reasons = []
-        for _ in self._clients:
+        for _ in range(
+            2 * len(self._clients)
+        ):  # a read may be repeated: a kept connection may be dead
             try:
                 return ask(self._clients[self._at])
             except Exception as e:

@@ -1,0 +1,1 @@
+"""What clients of a metadata store saw, and whether one order of events explains it."""

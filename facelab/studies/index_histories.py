@@ -1,0 +1,345 @@
+"""Fault histories of metadata stores: clients read and swap while servers and writers are killed, then the judge."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import os
+import random
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from facelab.core.errors import BadInputError, FacelabError
+from facelab.core.isolated import module_command
+from facelab.core.lifetime import Popen
+from facelab.core.result import Result
+from facelab.index import Operation, check_history, local_etcd, open_metadata
+from facelab.studies.index_client import Client, Recorder
+
+FAULTS = ("kill", "stop", "none")
+PLANTED = ("none", "stale", "blind", "retry")
+
+
+@dataclass(frozen=True, eq=False)
+class History(Result):
+    """One run under faults and its verdict.
+
+    Attributes
+    ----------
+    store : str
+        "etcd, 3 members" and the like.
+    linearizable : bool or None
+    operations, unknown, not_sent : int
+        Operations with an answer, swaps without one, and requests that never left.
+    faults : int
+        Kills or stops that took place.
+    longest_gap_s : float
+        Longest time without any answer.
+    check_s : float
+        Seconds that the checker took.
+    because : str
+    history : list of Operation
+    """
+
+    store: str
+    fault: str
+    planted: str
+    linearizable: bool | None
+    operations: int
+    unknown: int
+    not_sent: int
+    faults: int
+    seconds: float
+    longest_gap_s: float
+    check_s: float
+    because: str
+    history: list[Operation]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the verdict; the history itself is `save_history`'s."""
+        return {k: v for k, v in self.__dict__.items() if k != "history"}
+
+    def text(self) -> str:
+        """Return the run in one line."""
+        word = {True: "linearizable", False: "NOT linearizable", None: "cannot be determined"}
+        plant = "" if self.planted == "none" else f", planted: {self.planted}"
+        counts = (
+            f"{self.operations} operations, {self.unknown} unknown, {self.faults} × {self.fault}"
+        )
+        tail = f": {self.because}" if self.because else ""
+        return f"{self.store}{plant}: {counts}: {word[self.linearizable]}{tail}"
+
+
+def etcd_history(
+    *,
+    members: int = 1,
+    operations: int = 5000,
+    faults: int = 4,
+    fault: str = "kill",
+    clients: int = 5,
+    keys: int = 8,
+    planted: str = "none",
+    seed: int = 0,
+    limit_s: float = 240.0,
+) -> History:
+    """Run clients against real etcd members on loopback that are killed, and judge what they saw.
+
+    Parameters
+    ----------
+    members : int
+        1 or 3.
+    operations : int
+        Answers to collect; the faults are spread over them.
+    faults : int
+        Kills with SIGKILL and restarts, or stops with SIGSTOP for 0.8 s.
+    fault : {"kill", "stop", "none"}
+    clients, keys : int
+        Threads, and keys that they share.
+    planted : {"none", "stale", "blind", "retry"}
+        A mistake of the clients that must be found: reads of one member without asking the others (in SQLite:
+        from a cache), writes that compare by themselves first, and repetitions that forget the first request (one
+        answer in twenty is lost on purpose).
+    seed : int
+        Of the clients' choices; the times of a real server are never the same twice.
+    limit_s : float
+        Seconds after which the run ends with what it has.
+
+    Raises
+    ------
+    UnsupportedError
+        There is no etcd here.
+    """
+    _check(fault, planted)
+    with local_etcd(members) as cluster:
+        recorder = Recorder()
+
+        def make(n: int) -> Client:
+            order = [cluster.endpoints[(n + i) % members] for i in range(members)]
+            meta = open_metadata("etcd:" + ",".join(order))
+            for client in getattr(meta, "_clients", ()):
+                client.timeout = 2.0
+            return Client(f"c{n}", meta, random.Random(f"{seed} {n}"), keys, planted, recorder)
+
+        rng = random.Random(seed)
+
+        def harm() -> None:
+            member = rng.randrange(members)
+            if fault == "stop":
+                cluster.pause(member, stop=True)
+                time.sleep(0.8)
+                cluster.pause(member, stop=False)
+            else:
+                cluster.kill(member)
+                time.sleep(0.3)
+                cluster.start(member)
+                cluster.ready(member)
+
+        hurt = 0 if fault == "none" else faults
+        done = _run([make(n) for n in range(clients)], recorder, operations, hurt, harm, limit_s)
+    name = f"etcd, {members} member{'s' if members > 1 else ''}"
+    return _judged(name, fault, planted, recorder, *done)
+
+
+def _run(
+    clients: list[Client],
+    recorder: Recorder,
+    wanted: int,
+    faults: int,
+    harm: Callable[[], None],
+    limit_s: float,
+) -> tuple[int, float]:
+    """Let clients run until there are enough answers and all faults took place; return (faults, seconds)."""
+    stop = threading.Event()
+    threads = [threading.Thread(target=c.loop, args=(stop,), daemon=True) for c in clients]
+    started, hurt = time.monotonic(), 0
+    for thread in threads:
+        thread.start()
+    try:
+        while time.monotonic() - started < limit_s:
+            if hurt < faults and recorder.answers >= (hurt + 1) * wanted // (faults + 1):
+                harm()
+                hurt += 1
+            elif hurt == faults and recorder.answers >= wanted:
+                break
+            time.sleep(0.01)
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(30)
+    return hurt, time.monotonic() - started
+
+
+def sqlite_history(
+    *,
+    operations: int = 5000,
+    faults: int = 4,
+    clients: int = 3,
+    keys: int = 8,
+    planted: str = "none",
+    seed: int = 0,
+    limit_s: float = 240.0,
+    file_limit: int | None = None,
+) -> History:
+    """Run client processes on one SQLite file, kill writers with SIGKILL, and judge what they saw.
+
+    Parameters
+    ----------
+    operations, faults, keys, planted, seed, limit_s
+        As for `etcd_history`; a fault ends a client process, and another takes its place.
+    clients : int
+        Processes at once.
+    file_limit : int, optional
+        Largest size of a file in bytes: a disk that is full for every client.
+    """
+    _check("kill", planted)
+    with tempfile.TemporaryDirectory(prefix="fl-sqlite-") as name, contextlib.ExitStack() as stack:
+        path = Path(name) / "metadata.sqlite"
+        with open_metadata_closed(f"sqlite:{path}"):
+            pass
+        pool = _Processes(f"sqlite:{path}", keys, planted, seed, file_limit)
+        stack.callback(pool.close)
+        for _ in range(clients):
+            pool.start()
+        started, hurt, rng = time.monotonic(), 0, random.Random(seed)
+        while time.monotonic() - started < limit_s:
+            if hurt < faults and pool.answers() >= (hurt + 1) * operations // (faults + 1):
+                pool.kill_one(rng)
+                pool.start()
+                hurt += 1
+            elif hurt == faults and pool.answers() >= operations and pool.all_took_part():
+                break
+            time.sleep(0.02)
+        seconds = time.monotonic() - started
+        pool.close()
+        recorder = pool.recorder()
+    store = f"SQLite, {clients} processes"
+    return _judged(store, "kill", planted, recorder, hurt, seconds)
+
+
+@contextlib.contextmanager
+def open_metadata_closed(address: str) -> Iterator[Any]:
+    """Yield a metadata store and close it afterwards."""
+    with contextlib.closing(open_metadata(address)) as meta:
+        yield meta
+
+
+class _Processes:
+    """Client processes and what each of them printed: a line before each call, and a line after."""
+
+    def __init__(self, address: str, keys: int, planted: str, seed: int, file_limit: int | None):
+        self._words = [address, keys, planted, seed, file_limit or 0]
+        self._all: list[Popen] = []
+        self._live: list[Popen] = []
+        self._lines: list[list[str]] = []
+        self._readers: list[threading.Thread] = []
+
+    def start(self) -> None:
+        """Start one more client."""
+        command = module_command("facelab.studies.index_client", len(self._all), *self._words)
+        process = Popen(command, stdout=subprocess.PIPE, text=True)
+        lines: list[str] = []
+        reader = threading.Thread(target=_read, args=(process.stdout, lines), daemon=True)
+        reader.start()
+        self._all.append(process)
+        self._live.append(process)
+        self._lines.append(lines)
+        self._readers.append(reader)
+
+    def answers(self) -> int:
+        """Return how many answers there are so far."""
+        return sum(line.startswith('{"ret"') for lines in self._lines for line in list(lines))
+
+    def all_took_part(self) -> bool:
+        """Return whether every live client has ten answers: one alone proves nothing."""
+        of = {id(p): lines for p, lines in zip(self._all, self._lines)}
+        return all(
+            sum(line.startswith('{"ret"') for line in list(of[id(p)])) >= 10 for p in self._live
+        )
+
+    def kill_one(self, rng: random.Random) -> None:
+        """Kill a client that has begun with SIGKILL, wherever it is."""
+        process = rng.choice(self._live)
+        lines = self._lines[self._all.index(process)]
+        while not lines:
+            time.sleep(0.01)
+        os.kill(json.loads(lines[0])["pid"], signal.SIGKILL)
+        self._live.remove(process)
+
+    def close(self) -> None:
+        """End all clients; what they were at stays without an answer."""
+        for process in self._all:
+            process.kill()
+        for reader, process in zip(self._readers, self._all):
+            reader.join(10)
+            if process.stdout is not None:
+                process.stdout.close()
+
+    def recorder(self) -> Recorder:
+        """Return everything that the clients printed as one history."""
+        recorder = Recorder()
+        for lines in self._lines:
+            recorder.take(lines)
+        return recorder
+
+
+def _read(stream: IO[str], lines: list[str]) -> None:
+    with contextlib.suppress(ValueError):
+        # half a line is that of a killed client
+        lines.extend(line for line in stream if line.endswith("\n"))
+
+
+def _judged(
+    store: str, fault: str, planted: str, recorder: Recorder, hurt: int, seconds: float
+) -> History:
+    history = recorder.operations()
+    found = check_history(history)
+    ends = sorted(o.ret for o in history if o.ret is not None and not o.unknown)
+    gaps = [b - a for a, b in itertools.pairwise(ends)]
+    return History(
+        store,
+        fault,
+        planted,
+        found.linearizable,
+        found.operations,
+        found.unknown,
+        recorder.not_sent,
+        hurt,
+        seconds,
+        max(gaps, default=0.0),
+        found.seconds,
+        found.because,
+        history,
+    )
+
+
+def _check(fault: str, planted: str) -> None:
+    for what, value, known in (("fault", fault, FAULTS), ("mistake", planted, PLANTED)):
+        if value not in known:
+            raise BadInputError(
+                f"there is no {what} {value!r}",
+                expected=", ".join(known),
+                fix="use one of these names",
+            )
+
+
+def summary(histories: list[History]) -> Counter[str]:
+    """Return how many histories had each verdict."""
+    return Counter({True: "yes", False: "no", None: "unknown"}[h.linearizable] for h in histories)
+
+
+def missing_etcd() -> str | None:
+    """Return why etcd cannot be used here, or None."""
+    try:
+        with local_etcd(1):
+            return None
+    except FacelabError as e:
+        return f"{e.what}: {e.got}"
