@@ -16,7 +16,7 @@ from facelab.core.errors import BadInputError, IntegrityError, UnsupportedError
 from facelab.zoo import _store as zoo_store
 from facelab.zoo._catalogue import load_catalogue
 from facelab.zoo.runtimes import ModelRunError, open_model
-from facelab.zoo.runtimes._tflite_c import library, open_tflite_c
+from facelab.zoo.runtimes._tflite_c import open_tflite_c, tflite_c_library
 
 CATALOGUE = load_catalogue()
 LITERT = [e for e in CATALOGUE if e.runtime == "litert" and e.file]
@@ -215,15 +215,15 @@ def test_a_runtime_that_does_not_read_the_file_is_refused(wanted, assets):
 
 def test_a_library_that_is_not_there_foreign_or_incomplete_is_named(tmp_path, monkeypatch):
     with pytest.raises(BadInputError, match="does not exist"):
-        library(tmp_path / "no.so")
+        tflite_c_library(tmp_path / "no.so")
     (tmp_path / "text.so").write_text("no library")
     with pytest.raises(UnsupportedError, match="cannot be loaded") as e:
-        library(tmp_path / "text.so")
+        tflite_c_library(tmp_path / "text.so")
     assert "FACELAB_TFLITE_C" in e.value.fix
     other = next(Path(sys.prefix).rglob("_multiarray_umath*.so"), None)
     if other is not None:
         with pytest.raises(UnsupportedError, match="lacks functions") as e:
-            library(other)
+            tflite_c_library(other)
         assert "TfLiteVersion" in e.value.got
     monkeypatch.setenv("FACELAB_TFLITE_C", str(tmp_path / "no.so"))
     with pytest.raises(BadInputError, match="does not exist"):
@@ -234,12 +234,12 @@ def test_without_the_extra_the_command_that_installs_it_is_named(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda *_: None)
     monkeypatch.delenv("FACELAB_TFLITE_C", raising=False)
     with pytest.raises(UnsupportedError, match="no TFLite C library") as e:
-        library()
+        tflite_c_library()
     assert "facelab[capi]" in e.value.fix
 
 
 def test_a_build_without_xnnpack_is_said_and_none_still_runs(monkeypatch):
-    monkeypatch.setattr(library(), "has_xnnpack", False)
+    monkeypatch.setattr(tflite_c_library(), "has_xnnpack", False)
     with pytest.raises(UnsupportedError, match="without XNNPACK"):
         open_tflite_c(int8_models()[0])
     model = open_tflite_c(int8_models()[0], delegate="none")
@@ -247,7 +247,7 @@ def test_a_build_without_xnnpack_is_said_and_none_still_runs(monkeypatch):
 
 
 def test_a_build_without_shape_signatures_states_the_present_shapes(monkeypatch, assets):
-    monkeypatch.setattr(library(), "has_signature", False)
+    monkeypatch.setattr(tflite_c_library(), "has_signature", False)
     path = (
         assets / "models" / "detectors" / "ultraface_version-RFB-320_without_postprocessing.tflite"
     )

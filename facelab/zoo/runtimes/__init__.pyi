@@ -4,9 +4,11 @@ from ._litert import open_litert
 from ._onnx import open_onnx
 from ._opening import SUFFIXES, check_spec, open_here, open_model
 from ._sanity import Sanity, sanity_check
+from ._tflite_c import Library, open_tflite_c, tflite_c_library
 
 __all__ = [
     "SUFFIXES",
+    "Library",
     "Model",
     "ModelRunError",
     "Sanity",
@@ -18,5 +20,7 @@ __all__ = [
     "open_litert",
     "open_model",
     "open_onnx",
+    "open_tflite_c",
     "sanity_check",
+    "tflite_c_library",
 ]

@@ -154,7 +154,7 @@ class Library:
         return f"<{self.path.name} {self.version}>"
 
 
-def library(path: str | os.PathLike[str] | None = None) -> Library:
+def tflite_c_library(path: str | os.PathLike[str] | None = None) -> Library:
     """Return the C library: the given file, else the one that FACELAB_TFLITE_C names, else that of the extra `capi`.
 
     Raises

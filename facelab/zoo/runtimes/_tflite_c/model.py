@@ -12,7 +12,7 @@ import numpy as np
 from facelab.core.errors import BadInputError, FacelabError, UnsupportedError
 from facelab.zoo._integrity import refuse_impostor
 from facelab.zoo.runtimes._base import Model, TensorInfo, thread_count
-from facelab.zoo.runtimes._tflite_c.library import PATH, library
+from facelab.zoo.runtimes._tflite_c.library import PATH, tflite_c_library
 from facelab.zoo.runtimes._tflite_c.session import Refusal, Session, read_file
 
 LARGEST = 2**31 - 1
@@ -101,7 +101,7 @@ def open_tflite_c(
             "the delegate is unknown", expected="xnnpack, none", got=delegate, fix="choose one"
         )
     refuse_impostor(path)
-    lib, n = library(library_path), thread_count(threads)
+    lib, n = tflite_c_library(library_path), thread_count(threads)
     if delegate == "xnnpack" and not lib.has_xnnpack:
         raise UnsupportedError(
             "this TFLite C library was built without XNNPACK",
