@@ -107,6 +107,9 @@ def evaluated(classifier: DoodleClassifier, sets: dict[str, Labelled | None]) ->
     return Table({k: doodle.evaluate(classifier, d) for k, d in sets.items() if d is not None})
 
 
+ALONE = "C, invoke alone"
+
+
 @dataclass(frozen=True)
 class Speed(Result):
     """Seconds per call, in turn, by runtime; and whether their answers agree to the bit."""
@@ -123,7 +126,10 @@ class Speed(Result):
 
 
 def speed(classifier: DoodleClassifier, data: Labelled, *, calls: int) -> Speed:
-    """Time one call of each runtime in turn on the same drawings: C with and without XNNPACK, and LiteRT."""
+    """Time one call of each runtime in turn on the same drawings: C with and without XNNPACK, and LiteRT.
+
+    `ALONE` is the C library's invoke without the array's way in and out: what a C program pays.
+    """
     path = classifier.model.path
     models = {
         "C, XNNPACK": classifier.model,
@@ -132,13 +138,17 @@ def speed(classifier: DoodleClassifier, data: Labelled, *, calls: int) -> Speed:
     }
     tensors = classifier.tensors(data.inks)[:, None]
     answers = {k: np.concatenate([m.run(t)[0] for t in tensors]) for k, m in models.items()}
-    seconds = {k: np.zeros(calls) for k in models}
+    seconds = {k: np.zeros(calls) for k in (*models, ALONE)}
+    session = classifier.model.handle
     for call in range(calls):
         tensor = tensors[call % len(tensors)]
         for name, model in models.items():
             started = time.perf_counter()
             model.run(tensor)
             seconds[name][call] = time.perf_counter() - started
+        started = time.perf_counter()
+        session.invoke()
+        seconds[ALONE][call] = time.perf_counter() - started
     return Speed(seconds, bool(np.array_equal(answers["C, XNNPACK"], answers["LiteRT"])))
 
 
