@@ -1,0 +1,135 @@
+"""Latency, memory and power of a model on a device, from the model's operators and the device's rates. Modelled."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from facelab.budget._device import DeviceModel
+from facelab.budget.model._cost import ModelCost
+from facelab.core.result import Result
+
+
+@dataclass(frozen=True)
+class Prediction(Result):
+    """What a device model says about a model. Every figure is modelled, none measured.
+
+    Attributes
+    ----------
+    model, device : str
+        Their names.
+    latency_s : float or None
+        One call; None where an operator's time is unknown.
+    lo_s, hi_s : float or None
+        The interval that the device's `spread` gives.
+    by_work : dict
+        {class of work: seconds}.
+    load_peak_bytes, run_bytes : int
+        Memory of the process while it loads the model, and while it runs it.
+    fits : bool or None
+        Whether both stay within the device's memory; None where it states none.
+    watts, joules : float or None
+        Modelled power when calls follow each other, and modelled energy of one call.
+    missing : dict
+        {what has no rate or no known cost: how many operators}.
+    """
+
+    model: str
+    device: str
+    latency_s: float | None
+    lo_s: float | None
+    hi_s: float | None
+    by_work: dict[str, float]
+    load_peak_bytes: int
+    run_bytes: int
+    fits: bool | None
+    watts: float | None
+    joules: float | None
+    missing: dict[str, int]
+    method: str = "model"
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return one row with the figures in ms, MB, W and mJ."""
+        return [
+            {
+                "model": self.model,
+                "device": self.device,
+                "latency ms": _scaled(self.latency_s, 1e3),
+                "lo ms": _scaled(self.lo_s, 1e3),
+                "hi ms": _scaled(self.hi_s, 1e3),
+                "load peak MB": self.load_peak_bytes / 1e6,
+                "run MB": self.run_bytes / 1e6,
+                "fits": self.fits,
+                "watts (modelled)": self.watts,
+                "mJ per call (modelled)": _scaled(self.joules, 1e3),
+            }
+        ]
+
+
+def _scaled(value: float | None, factor: float) -> float | None:
+    return None if value is None else value * factor
+
+
+def predict(cost: ModelCost, device: DeviceModel) -> Prediction:
+    """Predict latency, memory and power of one call of a model on a device.
+
+    Parameters
+    ----------
+    cost : ModelCost
+        Of `cost_of`.
+    device : DeviceModel
+        Of `load_device`, `example_device` or `measure_device`.
+
+    Returns
+    -------
+    Prediction
+        `latency_s` is None, and `missing` says why, where an operator's cost or the device's rate for it is unknown.
+
+    Examples
+    --------
+    >>> from facelab.budget import ModelCost, example_device
+    >>> nothing = ModelCost("empty.onnx", "onnx", (), 0, 0, 0, 0, 0, 0, {}, ())
+    >>> predict(nothing, example_device()).latency_s
+    0.0002
+    """
+    seconds: Counter[str] = Counter()
+    missing: Counter[str] = Counter()
+    for op in cost.operators:
+        if op.fused and not op.macs:
+            continue
+        work = device.work_of(op.work, op.channels)
+        rate = device.rate(work, op.dtype)
+        if op.macs is None or op.bytes is None:
+            missing[f"cost of {op.kind}"] += 1
+        elif op.work == "view":
+            continue
+        elif rate is None:
+            missing[f"rate for {work} in {op.dtype}"] += 1
+        else:
+            seconds[work] += rate.seconds(op.macs, op.bytes)
+    if not missing and cost.unknown:
+        missing.update(cost.unknown)
+    total = None if missing else device.call_overhead_s + sum(seconds.values())
+    low, high = (None if total is None else total * f for f in device.spread)
+    return _with_memory(cost, device, (total, low, high), dict(seconds), dict(missing))
+
+
+def _with_memory(
+    cost: ModelCost,
+    device: DeviceModel,
+    times: tuple[float | None, float | None, float | None],
+    seconds: dict[str, float],
+    missing: dict[str, int],
+) -> Prediction:
+    base = round(device.base_mb * 1e6)
+    load = base + round(device.load_factor * cost.weight_bytes)
+    run = base + cost.weight_bytes + cost.arena_bytes
+    fits = None if device.memory_mb is None else max(load, run) <= device.memory_mb * 1e6
+    if missing and fits and any(name.startswith("cost") or "unknown" in name for name in missing):
+        fits = None
+    watts = device.watts(1.0)
+    joules = None if watts is None or times[0] is None else watts * times[0]
+    return Prediction(
+        cost.name, device.name, *times, seconds, load, run, fits, watts, joules, missing
+    )
