@@ -1,16 +1,25 @@
-from ._device import DeviceModel, example_device, load_device
+from ._device import EXAMPLE_DEVICE, DeviceModel, example_device, load_device
+from ._file import EXAMPLE_BUDGET, Budget, load_budget
 from ._measure import measure_device, processor_times
 from ._predict import Prediction, predict
+from ._report import BudgetReport
+from ._run import run
 from .model._cost import ModelCost, cost_of
 
 __all__ = [
+    "EXAMPLE_BUDGET",
+    "EXAMPLE_DEVICE",
+    "Budget",
+    "BudgetReport",
     "DeviceModel",
     "ModelCost",
     "Prediction",
     "cost_of",
     "example_device",
+    "load_budget",
     "load_device",
     "measure_device",
     "predict",
     "processor_times",
+    "run",
 ]

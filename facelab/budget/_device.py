@@ -43,7 +43,9 @@ class Rate(_Strict):
         if (self.cache_bytes is None) != (self.spilled_bytes_per_s is None):
             raise ValueError("cache_bytes and spilled_bytes_per_s are given together or not at all")
         if self.work not in (*WORKS, *PLAIN_WORKS, "*"):
-            raise ValueError(f"no class of work is named {self.work!r}{did_you_mean(self.work, WORKS)}")
+            raise ValueError(
+                f"no class of work is named {self.work!r}{did_you_mean(self.work, WORKS)}"
+            )
         return self
 
     def seconds(self, macs: int, moved: int) -> float:
@@ -157,7 +159,7 @@ def _toml(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
 
 
-EXAMPLE = """# A device model: an edge camera with a small accelerator. No figure here was measured.
+EXAMPLE_DEVICE = """# A device model: an edge camera with a small accelerator. No figure here was measured.
 schema = "facelab.device-model/1"
 name = "example: 128 MB, 1.2 TOPS, 1.8 W"
 source = "stated"
@@ -204,7 +206,7 @@ def example_device() -> DeviceModel:
     >>> example_device().memory_mb
     128.0
     """
-    return parse_device(EXAMPLE, "example device")
+    return parse_device(EXAMPLE_DEVICE, "example device")
 
 
 def load_device(path: str | os.PathLike[str]) -> DeviceModel:
@@ -233,7 +235,7 @@ def load_device(path: str | os.PathLike[str]) -> DeviceModel:
             "the device model cannot be read",
             where=path,
             got=getattr(e, "strerror", None) or str(e)[:120],
-            fix="facelab budget example-device prints one to start from",
+            fix="facelab budget example --device > device.toml",
         ) from None
     return parse_device(text, path)
 
@@ -253,7 +255,7 @@ def parse_device(text: str, where: object) -> DeviceModel:
             where=f"{where}: {key}" if key else where,
             expected=first["msg"],
             got=str(first.get("input"))[:80],
-            fix="compare with: facelab budget example-device",
+            fix="compare with: facelab budget example --device",
         ) from None
 
 

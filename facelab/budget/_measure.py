@@ -123,7 +123,9 @@ def _left_out(work: str, points: Sequence[Point]) -> list[float]:
     out = []
     for k, p in enumerate(points):
         rate = fit_rate(work, [q for j, q in enumerate(points) if j != k])
-        out.append(float(np.log(p.seconds / max(FLOOR_S, rate.seconds(round(p.macs), round(p.bytes))))))
+        out.append(
+            float(np.log(p.seconds / max(FLOOR_S, rate.seconds(round(p.macs), round(p.bytes)))))
+        )
     return out
 
 

@@ -60,7 +60,9 @@ class _Builder:
 
         entries = [helper.make_tensor_value_info("x", TensorProto.FLOAT, self.shape)]
         if self.open:
-            entries += [helper.make_tensor_value_info(w.name, w.data_type, w.dims) for w in self.stored]
+            entries += [
+                helper.make_tensor_value_info(w.name, w.data_type, w.dims) for w in self.stored
+            ]
         exit_ = helper.make_tensor_value_info(last, TensorProto.FLOAT, None)
         graph = helper.make_graph(self.nodes, "chain", entries, [exit_], self.stored)
         opset = [helper.make_opsetid("", OPSET)]
@@ -99,7 +101,9 @@ def _first_convs(work: str = "conv", *, open_weights: bool = False) -> list[Chai
             if length:
                 w = g.weight(channels, 3, 3, 3)
                 last = g.node("Conv", last, w, g.weight(channels), pads=[1] * 4, strides=[2, 2])
-            out.append(Chain(work, f"3-{channels} 3×3/2 at {side}", length, g.shape, g.content(last)))
+            out.append(
+                Chain(work, f"3-{channels} 3×3/2 at {side}", length, g.shape, g.content(last))
+            )
     return out
 
 

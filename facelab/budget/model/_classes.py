@@ -94,7 +94,9 @@ def fused_into_producer(graph: Graph) -> set[int]:
             readers[t.name] = readers.get(t.name, 0) + 1
     for t in graph.outputs:
         readers[t.name] = readers.get(t.name, 0) + 1
-    open_values: dict[str, bool] = {}  # value after a convolution → whether an activation is still free
+    open_values: dict[
+        str, bool
+    ] = {}  # value after a convolution → whether an activation is still free
     fused = set()
     for op in graph.operators:
         if op.folded or not op.outputs:

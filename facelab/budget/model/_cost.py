@@ -214,7 +214,16 @@ def _read(op: Operator) -> tuple[Tensor, ...]:
     """Return what an operator reads of its inputs: of a shape only the shape, of a table only the rows it takes."""
     if op.kind in ("Shape", "Size", "SHAPE", "RANK"):
         return ()
-    if op.kind in ("Gather", "GATHER", "Slice", "SLICE", "STRIDED_SLICE", "Split", "SPLIT", "SPLIT_V"):
+    if op.kind in (
+        "Gather",
+        "GATHER",
+        "Slice",
+        "SLICE",
+        "STRIDED_SLICE",
+        "Split",
+        "SPLIT",
+        "SPLIT_V",
+    ):
         return op.outputs
     return op.present
 
@@ -223,6 +232,8 @@ def _dtype(op: Operator) -> str:
     """Return what an operator computes in: the type of its data, or of its output where it has no inputs."""
     tensors = [t for t in (*op.present, *op.outputs) if t.dtype not in ("int64", "int32", "bool")]
     kinds = [t.dtype for t in tensors]
-    if any(k in ("int8", "uint8") for k in kinds) and not op.kind.lower().startswith(("quant", "dequant")):
+    if any(k in ("int8", "uint8") for k in kinds) and not op.kind.lower().startswith(
+        ("quant", "dequant")
+    ):
         return "int8"
     return kinds[0] if kinds else "index"

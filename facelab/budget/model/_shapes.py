@@ -162,7 +162,9 @@ def _grows(node: onnx.NodeProto, inputs: list[np.ndarray]) -> bool:
     return float(np.prod([max(n, 1) for n in sides], dtype=np.float64)) > 1 << 20
 
 
-def _run(node: onnx.NodeProto, inputs: dict[str, np.ndarray], opsets: Any) -> list[np.ndarray] | None:
+def _run(
+    node: onnx.NodeProto, inputs: dict[str, np.ndarray], opsets: Any
+) -> list[np.ndarray] | None:
     from onnx import helper
     from onnx.reference import ReferenceEvaluator
 

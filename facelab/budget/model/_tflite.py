@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import struct
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,10 @@ from facelab.budget.model._graph import Graph, Operator, Tensor
 from facelab.core.errors import BadInputError, UnsupportedError, did_you_mean
 
 LARGEST = (1 << 31) - 1
+_SAME_SHAPE = frozenset(
+    "SOFTMAX LOG_SOFTMAX LOGISTIC TANH RELU RELU6 LEAKY_RELU HARD_SWISH ELU EXP LOG NEG ABS SQRT RSQRT SQUARE "
+    "QUANTIZE DEQUANTIZE CAST L2_NORMALIZATION".split()
+)
 
 
 def read_tflite(path: Path, shapes: Mapping[str, Sequence[int]]) -> Graph:
@@ -67,6 +72,22 @@ def _stored(buffer: Any) -> int:
     return 0 if buffer.data is None else len(buffer.data)
 
 
+def _shape_in_file(tensor: Any, constant: bool) -> tuple[int | None, ...]:
+    """Return a tensor's shape; a side that the signature leaves open, or that is 0 where data will be, is unknown.
+
+    Converters write 1 or 0 for such a side, which would make a convolution cost next to nothing. An open batch is 1.
+    """
+    sides = [] if tensor.shape is None else [int(n) for n in tensor.shape]
+    signature = [] if tensor.shapeSignature is None else [int(n) for n in tensor.shapeSignature]
+    if len(signature) != len(sides):
+        signature = sides
+    known = [
+        n if s >= 0 or (axis == 0 and n == 1) else -1
+        for axis, (n, s) in enumerate(zip(sides, signature))
+    ]
+    return tuple(n if n > 0 or (n == 0 and constant) else None for n in known)
+
+
 def _open(tensor: Any) -> bool:
     signature = tensor.shapeSignature
     return signature is not None and any(int(n) < 0 for n in list(signature)[1:])
@@ -88,7 +109,9 @@ def _resize(path: Path, graph: Any, shapes: Mapping[str, Sequence[int]]) -> dict
             )
     missing = [n for n, i in names.items() if n not in shapes and _open(graph.tensors[i])]
     if missing:
-        shown = ",".join("N" if n < 0 else str(n) for n in graph.tensors[names[missing[0]]].shapeSignature)
+        shown = ",".join(
+            "N" if n < 0 else str(n) for n in graph.tensors[names[missing[0]]].shapeSignature
+        )
         raise BadInputError(
             f"the input {missing[0]!r} leaves its shape open",
             where=path,
@@ -131,11 +154,12 @@ class _Reader:
             raise self._broken(f"tensor {index} of {len(self.graph.tensors)}") from None
         shape = self.resized.get(index)
         if shape is None:
-            sides = [] if t.shape is None else [int(n) for n in t.shape]
-            shape = tuple(n if n >= 0 else None for n in sides)
+            shape = _shape_in_file(t, index in self.constants)
         name = (t.name or b"").decode("utf-8", "replace")
         # names need not be unique in a TFLite file, places are
-        return Tensor(f"{index}:{name}", self.types.get(t.type, "unknown"), shape, index in self.constants)
+        return Tensor(
+            f"{index}:{name}", self.types.get(t.type, "unknown"), shape, index in self.constants
+        )
 
     def operator(self, index: int, op: Any) -> Operator:
         try:
@@ -151,6 +175,8 @@ class _Reader:
         outputs = [] if op.outputs is None else [int(i) for i in op.outputs]
         if places and all(i < 0 or i in self.constants for i in places) and not domain:
             self.constants |= set(outputs)
+        if places and outputs:
+            self._follow(kind, [i for i in places if i >= 0], outputs[0], op.builtinOptions)
         made = tuple(self.tensor(i) for i in outputs)
         return Operator(
             index,
@@ -162,6 +188,27 @@ class _Reader:
             _attributes(op.builtinOptions),
             int(kind in ("WHILE", "IF", "CALL", "CALL_ONCE")),
         )
+
+    def _follow(self, kind: str, sources: list[int], made: int, options: Any) -> None:
+        """Fill in open sides of an output where they follow from the inputs."""
+        after = self.tensor(made).shape or ()
+        if None not in after or not sources:
+            return
+        before = [self.tensor(i) for i in sources]
+        if any(t.elements is None for t in before):
+            return
+        first = before[0].shape or ()
+        if kind == "RESHAPE" and after.count(None) == 1:
+            rest = math.prod(n for n in after if n is not None)
+            if rest and (before[0].elements or 0) % rest == 0:
+                side = (before[0].elements or 0) // rest
+                self.resized[made] = tuple(side if n is None else n for n in after)
+        elif kind in _SAME_SHAPE and len(first) == len(after):
+            self.resized[made] = first
+        elif kind == "CONCATENATION" and all(len(t.shape or ()) == len(after) for t in before):
+            axis = options.axis % len(after)
+            joined = sum(int((t.shape or ())[axis] or 0) for t in before)
+            self.resized[made] = (*first[:axis], joined, *first[axis + 1 :])
 
     def _broken(self, what: str) -> UnsupportedError:
         return UnsupportedError(

@@ -1,0 +1,164 @@
+"""`facelab budget …`: limit a command, and predict what a model needs on a device."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from facelab.commands.common import OutPath, echo, emit, json_option, note
+from facelab.core.errors import BadInputError
+
+
+@click.group(epilog="Example: facelab budget predict model.onnx --device example")
+def command() -> None:
+    """Hold a command to a memory, processor and power budget; predict a model's latency and memory."""
+
+
+@command.command(
+    epilog="Example: facelab budget run budget.toml --out report.json -- facelab trace run --frames 60",
+    context_settings={"ignore_unknown_options": True},
+)
+@click.argument("budget_file", type=click.Path(path_type=Path))
+@click.argument("words", nargs=-1, required=True, type=click.UNPROCESSED)
+@click.option(
+    "--by",
+    type=click.Choice(["auto", "v2", "v1", "rlimit"]),
+    default="auto",
+    show_default=True,
+    help="What holds the limits: cgroup version 2 or 1, or resource limits.",
+)
+@click.option("--strict", is_flag=True, help="Do not run where nothing holds a limit.")
+@click.option(
+    "--timeout", type=click.FloatRange(0.1, 1e6), help="End the command after so many seconds."
+)
+@click.option("--out", type=OutPath(path_type=Path), help="Write the report for `facelab gate`.")
+@json_option
+def run(
+    budget_file: Path,
+    words: tuple[str, ...],
+    by: str,
+    strict: bool,
+    timeout: float | None,
+    out: Path | None,
+    as_json: bool,
+) -> int:
+    """Run a command (after --) under a budget. Exit code 1 if it breaks the budget or fails."""
+    from facelab import budget
+
+    limits = budget.load_budget(budget_file)
+    stdout = sys.stderr.fileno() if as_json else None
+    report = budget.run(
+        words,
+        limits,
+        by=by,  # type: ignore[arg-type]
+        strict=strict,
+        timeout_s=timeout,
+        stdout=stdout,
+    )
+    if out is not None:
+        report.save(out)
+        note(f"wrote {out}")
+    if as_json:
+        emit(report.to_dict(), as_json=True, text="")
+    else:
+        note(report.text())
+    return 0 if report.passed else 1
+
+
+@command.command(epilog="Example: facelab budget predict yunet-n-320 --device example")
+@click.argument("model")
+@click.option(
+    "--device",
+    default="example",
+    show_default=True,
+    help='A device model (.toml), or "example": 128 MB, 1.2 TOPS, 1.8 W, none of it measured.',
+)
+@click.option(
+    "--input",
+    "inputs",
+    multiple=True,
+    metavar="NAME=SHAPE",
+    help="The shape of an input that the file leaves open, such as input=1,3,480,640.",
+)
+@click.option("--operators", is_flag=True, help="List the operators too.")
+@json_option
+def predict(
+    model: str, device: str, inputs: tuple[str, ...], operators: bool, as_json: bool
+) -> int:
+    """Model latency, memory and power of MODEL (a file or a catalogue name). Exit code 1 if it does not fit."""
+    from facelab import budget
+    from facelab.core.result import plain
+    from facelab.studies.budget import model_file, prediction_text
+
+    target = budget.example_device() if device == "example" else budget.load_device(device)
+    cost = budget.cost_of(model_file(model), _shapes(inputs))
+    found = budget.predict(cost, target)
+    document = {
+        "schema": "facelab.prediction/1",
+        **found.to_dict(),
+        "cost": {k: v for k, v in cost.to_dict().items() if k != "operators"},
+        "by_operator": cost.by_kind(),
+        **({"operators": plain(cost.operators)} if operators else {}),
+    }
+    emit(document, as_json=as_json, text=prediction_text(cost, found, target, operators=operators))
+    return 1 if found.fits is False else 0
+
+
+def _shapes(inputs: tuple[str, ...]) -> dict[str, list[int]]:
+    out = {}
+    for given in inputs:
+        name, equals, sides = given.rpartition("=")
+        try:
+            out[name] = [int(n) for n in sides.split(",")]
+        except ValueError:
+            equals = ""
+        if not equals or not name:
+            raise BadInputError(
+                "the shape of an input cannot be read",
+                expected="NAME=SHAPE, such as input=1,3,480,640",
+                got=given,
+                fix="write whole numbers with commas between them",
+            )
+    return out
+
+
+@command.command(epilog="Example: facelab budget measure --out this-machine.toml")
+@click.option(
+    "--out", type=OutPath(path_type=Path), required=True, help="The device model (.toml)."
+)
+@click.option(
+    "--rounds",
+    type=click.IntRange(3, 1000),
+    default=9,
+    show_default=True,
+    help="Rounds over all operators; the median counts.",
+)
+@json_option
+def measure(out: Path, rounds: int, as_json: bool) -> int:
+    """Measure this machine's MAC/s and bandwidth, one thread, on single operators, for `predict --device`."""
+    from facelab import budget
+    from facelab.core.result import plain
+
+    note("measuring about 130 chains of operators …")
+    measured = budget.measure_device(rounds=rounds)
+    measured.device.save(out)
+    note(f"wrote {out}")
+    document = {
+        "schema": "facelab.device-measurement/1",
+        "device": measured.device.model_dump(by_alias=True, mode="json", exclude_none=True),
+        "points": plain(measured.points),
+    }
+    emit(document, as_json=as_json, text=measured.device.to_toml())
+    return 0
+
+
+@command.command(epilog="Example: facelab budget example > budget.toml")
+@click.option("--device", is_flag=True, help="Print a device model for `predict` instead.")
+def example(device: bool) -> int:
+    """Print a budget file to start from."""
+    from facelab.budget import EXAMPLE_BUDGET, EXAMPLE_DEVICE
+
+    echo((EXAMPLE_DEVICE if device else EXAMPLE_BUDGET).rstrip())
+    return 0
