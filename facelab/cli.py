@@ -13,6 +13,7 @@ from facelab.core.isolated import protect_children
 
 COMMANDS = {
     "assets": "list, fetch and verify models and data sets",
+    "budget": "hold a command to a budget, predict what a model needs on a device",
     "bundle": "gather what an inference team needs, and verify it",
     "camera": "list, probe and record cameras, and measure their formats",
     "compare": "say what got better or worse between two runs",

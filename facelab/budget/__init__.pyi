@@ -1,7 +1,7 @@
 from ._device import EXAMPLE_DEVICE, DeviceModel, example_device, load_device
 from ._file import EXAMPLE_BUDGET, Budget, load_budget
 from ._measure import measure_device, processor_times
-from ._predict import Prediction, predict
+from ._predict import Prediction, describe, predict
 from ._report import BudgetReport
 from ._run import run
 from .model._cost import ModelCost, cost_of
@@ -15,6 +15,7 @@ __all__ = [
     "ModelCost",
     "Prediction",
     "cost_of",
+    "describe",
     "example_device",
     "load_budget",
     "load_device",

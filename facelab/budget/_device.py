@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,8 +24,8 @@ class Rate(_Strict):
     """How fast one class of work goes: `macs_per_s`, `bytes_per_s`, and `overhead_s` once per operator.
 
     `work` and `dtype` may be "*". Where `overlap` is true, computing and moving bytes go on at once (a roofline: the
-    longer one counts), else their times add up. Bytes of an operator beyond `cache_bytes` take 1 / `spilled_bytes_per_s`
-    each on top.
+    longer one counts), else their times add up. Bytes of an operator beyond `cache_bytes` take
+    1 / `spilled_bytes_per_s` each on top.
     """
 
     work: str = "*"
@@ -102,9 +101,12 @@ class DeviceModel(_Strict):
             raise ValueError(f"spread {list(self.spread)} must hold 0 < low <= 1 <= high")
         if (self.idle_watts is None) != (self.busy_watts is None):
             raise ValueError("idle_watts and busy_watts are given together or not at all")
-        if self.idle_watts is not None and self.busy_watts is not None:
-            if self.idle_watts > self.busy_watts:
-                raise ValueError("idle_watts is larger than busy_watts")
+        if (
+            self.idle_watts is not None
+            and self.busy_watts is not None
+            and self.idle_watts > self.busy_watts
+        ):
+            raise ValueError("idle_watts is larger than busy_watts")
         return self
 
     def rate(self, work: str, dtype: str) -> Rate | None:

@@ -89,7 +89,7 @@ def channel_block() -> int | None:
 
 
 def fit_rate(work: str, points: Sequence[Point]) -> Rate:
-    """Fit seconds = overhead + MACs / rate + bytes / bandwidth, no term negative, with the least error of logarithms."""
+    """Fit seconds = overhead + MACs / rate + bytes / bandwidth, no term negative, by the error of logarithms."""
     from scipy.optimize import least_squares, nnls
 
     seconds = np.array([p.seconds for p in points])

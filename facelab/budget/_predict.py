@@ -133,3 +133,52 @@ def _with_memory(
     return Prediction(
         cost.name, device.name, *times, seconds, load, run, fits, watts, joules, missing
     )
+
+
+def describe(
+    cost: ModelCost,
+    found: Prediction,
+    device: DeviceModel,
+    *,
+    operators: bool = False,
+) -> str:
+    """Return a prediction for a terminal."""
+    lines = [
+        f"{cost.name}: {cost.macs / 1e6:.4g} million MACs, {cost.bytes / 1e6:.4g} MB moved, weights "
+        f"{cost.weight_bytes / 1e6:.4g} MB, activations {cost.arena_bytes / 1e6:.4g} MB",
+        f"on {device.name} ({device.source}); every figure below is modelled",
+    ]
+    if found.latency_s is None:
+        missing = ", ".join(f"{k} ({n})" for k, n in found.missing.items())
+        lines.append(f"latency: cannot be determined, for want of: {missing}")
+    else:
+        low, high = (v * 1e3 for v in (found.lo_s or 0, found.hi_s or 0))
+        lines.append(
+            f"latency: {found.latency_s * 1e3:.3g} ms, between {low:.3g} and {high:.3g} ms"
+        )
+        parts = sorted(found.by_work.items(), key=_by_time)
+        lines.append("  " + ", ".join(f"{k} {v * 1e3:.3g} ms" for k, v in parts[:6]))
+    fits = {True: "fits", False: "does not fit", None: "whether it fits cannot be determined"}
+    of = f" of {device.memory_mb:g} MB" if device.memory_mb else ""
+    lines.append(
+        f"memory: {found.load_peak_bytes / 1e6:.3g} MB while loading, {found.run_bytes / 1e6:.3g} MB running{of}: "
+        + fits[found.fits]
+    )
+    if found.watts is not None:
+        energy = "" if found.joules is None else f", {found.joules * 1e3:.3g} mJ per call"
+        lines.append(f"power: {found.watts:.3g} W modelled while it runs without pause{energy}")
+    lines += [f"note: {n}" for n in cost.notes]
+    if operators:
+        lines += [
+            f"{op.index:>4}  {op.kind:<22} {op.work:<16} {_shown(op.macs)} MACs {_shown(op.bytes)} bytes"
+            for op in cost.operators
+        ]
+    return "\n".join(lines)
+
+
+def _by_time(part: tuple[str, float]) -> float:
+    return -part[1]
+
+
+def _shown(value: int | None) -> str:
+    return "?" if value is None else f"{value:>12,}"

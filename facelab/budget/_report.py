@@ -13,7 +13,7 @@ ENDS = {
     "failed": "the command ended with another exit code; no sign of a refused allocation",
     "killed for memory": "the kernel killed it because it needed more memory than allowed",
     "part killed for memory": "the kernel killed a process below the command, which went on",
-    "killed for other memory": "the kernel killed it for memory, but not at its own limit: a group above or the machine",
+    "killed for other memory": "the kernel killed it for memory at another limit: a group above or the machine",
     "crashed": "a signal ended it, and the kernel killed nothing for memory",
     "ended, cause unknown": "it ended badly, and whether memory was the cause cannot be determined",
     "time is up": "it ran past the time it was given and was ended",

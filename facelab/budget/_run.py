@@ -304,9 +304,12 @@ def _reasons(
     memory = budget.memory_bytes
     if memory is not None and "cgroup" not in (by.get("memory_mb") or "") and peak > memory:
         reasons.append(f"it used {peak / 1e6:.1f} MB, which nothing prevented")
-    if budget.cpu_share is not None and by.get("cpu_share") is None:
-        if share > budget.cpu_share * _SLACK:
-            reasons.append(f"it used {share:.2f} cores, which nothing prevented")
+    if (
+        budget.cpu_share is not None
+        and by.get("cpu_share") is None
+        and share > budget.cpu_share * _SLACK
+    ):
+        reasons.append(f"it used {share:.2f} cores, which nothing prevented")
     if budget.watts is not None and watts is not None and watts > budget.watts:
         reasons.append(f"{watts:.2f} W modelled, more than {budget.watts:g} W")
     return reasons

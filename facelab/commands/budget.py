@@ -90,7 +90,7 @@ def predict(
     """Model latency, memory and power of MODEL (a file or a catalogue name). Exit code 1 if it does not fit."""
     from facelab import budget
     from facelab.core.result import plain
-    from facelab.studies.budget import model_file, prediction_text
+    from facelab.studies.budget import model_file
 
     target = budget.example_device() if device == "example" else budget.load_device(device)
     cost = budget.cost_of(model_file(model), _shapes(inputs))
@@ -102,7 +102,7 @@ def predict(
         "by_operator": cost.by_kind(),
         **({"operators": plain(cost.operators)} if operators else {}),
     }
-    emit(document, as_json=as_json, text=prediction_text(cost, found, target, operators=operators))
+    emit(document, as_json=as_json, text=budget.describe(cost, found, target, operators=operators))
     return 1 if found.fits is False else 0
 
 

@@ -35,9 +35,8 @@ def test_a_known_case_where_greedy_is_not_the_best():
 
 
 def test_views_share_and_constants_do_not_count(tmp_path):
-    from tests.budget.test_macs_onnx import helper, saved  # the same small graphs
-
     from facelab import budget
+    from tests.budget.test_macs_onnx import helper, saved  # the same small graphs
 
     nodes = [
         helper.make_node("Relu", ["x"], ["a"]),

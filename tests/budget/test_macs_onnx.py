@@ -197,6 +197,30 @@ def test_integer_operators_count_like_their_float_kin_and_move_a_quarter(tmp_pat
     )  # data, weights, output, scales and zero points
 
 
+def test_operators_between_conversions_run_in_integers_and_the_conversions_are_free(tmp_path):
+    """ONNX's quantised form writes a float convolution: counted as written it would move four times the bytes."""
+    stored = {
+        "s": np.array(np.float32(0.1)),
+        "z": np.array(np.uint8(0)),
+        "w": np.ones((8, 4, 3, 3), np.uint8),
+    }
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "s", "z"], ["q"]),
+        helper.make_node("DequantizeLinear", ["q", "s", "z"], ["d"]),
+        helper.make_node("DequantizeLinear", ["w", "s", "z"], ["dw"]),
+        helper.make_node("Conv", ["d", "dw"], ["c"]),
+        helper.make_node("QuantizeLinear", ["c", "s", "z"], ["qc"]),
+        helper.make_node("DequantizeLinear", ["qc", "s", "z"], ["y"]),
+    ]
+    cost = budget.cost_of(saved(tmp_path, nodes, {"x": (1, 4, 6, 6)}, stored))
+    conv = next(op for op in cost.operators if op.kind == "Conv")
+    assert (conv.dtype, conv.macs) == ("int8", 8 * 16 * 4 * 9)
+    assert conv.bytes == 4 * 36 + 8 * 4 * 9 + 8 * 16
+    alone = [op.kind for op in cost.operators if not op.fused and op.kind != "Conv"]
+    assert alone == ["QuantizeLinear", "DequantizeLinear"]  # at the two ends of the network
+    assert cost.weight_bytes == 8 * 4 * 9 + 5
+
+
 def test_operators_of_onnx_runtime_after_fusion(tmp_path):
     nodes = [
         helper.make_node("FusedConv", ["x", "w"], ["y"], domain="com.microsoft", activation="Relu")

@@ -9,7 +9,17 @@ from facelab.budget.model._graph import Graph, Operator
 
 ALIGNMENT = 64
 VIEWS = frozenset(
-    "Reshape Flatten Squeeze Unsqueeze Identity Dropout RESHAPE SQUEEZE EXPAND_DIMS".split()
+    [
+        "Reshape",
+        "Flatten",
+        "Squeeze",
+        "Unsqueeze",
+        "Identity",
+        "Dropout",
+        "RESHAPE",
+        "SQUEEZE",
+        "EXPAND_DIMS",
+    ]
 )
 """Operators that give the same bytes another shape: a runtime lets input and output share them."""
 

@@ -11,34 +11,125 @@ WORKS = (
     *("conv", "pointwise", "depthwise", "grouped", "transposed", "matmul", "recurrent"),
     *("elementwise", "prelu", "nonlinear", "pool", "move", "view"),
 )
-"""`conv` has kernels larger than 1, `pointwise` 1×1. Without MACs: `elementwise` (sums, products, comparisons), `prelu`,
-`nonlinear` (exponentials and the like), `pool`, `view` (the same bytes in another shape: free), `move` (all others)."""
+"""`conv` has kernels larger than 1, `pointwise` 1×1. Without MACs: `elementwise` (sums, products, comparisons),
+`prelu`, `nonlinear` (exponentials and the like), `pool`, `move` (all others), and `view` (the same bytes in another
+shape: free)."""
 PLAIN = "plain "
 """Before `conv`, `pointwise`, `depthwise`, `grouped`: the runtime cannot rearrange weights or channels for its fast
 kernels. Either the file lists the weights as inputs too, as old exporters did, so that a caller may replace them at any
 time; or the channels do not fill the blocks of the device (`DeviceModel.channel_block`)."""
 PLAIN_WORKS = tuple(PLAIN + work for work in WORKS[:4])
-_CONV = frozenset("Conv QLinearConv ConvInteger FusedConv DeformConv CONV_2D CONV_3D".split())
+_CONV = frozenset(
+    ["Conv", "QLinearConv", "ConvInteger", "FusedConv", "DeformConv", "CONV_2D", "CONV_3D"]
+)
 _MATMUL = frozenset(
-    "Gemm MatMul QLinearMatMul MatMulInteger Einsum FusedMatMul FusedGemm QGemm DynamicQuantizeMatMul "
-    "MatMulIntegerToFloat FULLY_CONNECTED BATCH_MATMUL".split()
+    [
+        "Gemm",
+        "MatMul",
+        "QLinearMatMul",
+        "MatMulInteger",
+        "Einsum",
+        "FusedMatMul",
+        "FusedGemm",
+        "QGemm",
+        "DynamicQuantizeMatMul",
+        "MatMulIntegerToFloat",
+        "FULLY_CONNECTED",
+        "BATCH_MATMUL",
+    ]
 )
 _RECURRENT = frozenset(
-    "LSTM GRU RNN UNIDIRECTIONAL_SEQUENCE_LSTM UNIDIRECTIONAL_SEQUENCE_RNN SVDF".split()
+    ["LSTM", "GRU", "RNN", "UNIDIRECTIONAL_SEQUENCE_LSTM", "UNIDIRECTIONAL_SEQUENCE_RNN", "SVDF"]
 )
 _ACTIVATIONS = frozenset(
-    "Relu LeakyRelu Clip Sigmoid Tanh HardSigmoid BatchNormalization Mul Add RELU RELU6 RELU_N1_TO_1".split()
+    [
+        "Relu",
+        "LeakyRelu",
+        "Clip",
+        "Sigmoid",
+        "Tanh",
+        "HardSigmoid",
+        "BatchNormalization",
+        "Mul",
+        "Add",
+        "RELU",
+        "RELU6",
+        "RELU_N1_TO_1",
+    ]
 )
-_WITH_CONSTANT = frozenset("Mul Add BatchNormalization".split())
+_WITH_CONSTANT = frozenset(["Mul", "Add", "BatchNormalization"])
 _ELEMENTWISE = frozenset(
-    "add sub mul div relu leakyrelu clip relu6 relu_n1_to_1 leaky_relu max min maximum minimum neg abs where "
-    "batchnormalization square squared_difference less greater equal not and or select select_v2 hardsigmoid hardswish "
-    "hard_swish qlinearadd qlinearmul floor ceil round sqrt reciprocal".split()
+    [
+        "add",
+        "sub",
+        "mul",
+        "div",
+        "relu",
+        "leakyrelu",
+        "clip",
+        "relu6",
+        "relu_n1_to_1",
+        "leaky_relu",
+        "max",
+        "min",
+        "maximum",
+        "minimum",
+        "neg",
+        "abs",
+        "where",
+        "batchnormalization",
+        "square",
+        "squared_difference",
+        "less",
+        "greater",
+        "equal",
+        "not",
+        "and",
+        "or",
+        "select",
+        "select_v2",
+        "hardsigmoid",
+        "hardswish",
+        "hard_swish",
+        "qlinearadd",
+        "qlinearmul",
+        "floor",
+        "ceil",
+        "round",
+        "sqrt",
+        "reciprocal",
+    ]
 )
 _NONLINEAR = frozenset(
-    "sigmoid logistic tanh exp log softmax log_softmax logsoftmax erf gelu softplus pow selu elu mish sin cos "
-    "instancenormalization layernormalization lpnormalization l2_normalization local_response_normalization lrn "
-    "qlinearsigmoid qlinearsoftmax fastgelu quickgelu".split()
+    [
+        "sigmoid",
+        "logistic",
+        "tanh",
+        "exp",
+        "log",
+        "softmax",
+        "log_softmax",
+        "logsoftmax",
+        "erf",
+        "gelu",
+        "softplus",
+        "pow",
+        "selu",
+        "elu",
+        "mish",
+        "sin",
+        "cos",
+        "instancenormalization",
+        "layernormalization",
+        "lpnormalization",
+        "l2_normalization",
+        "local_response_normalization",
+        "lrn",
+        "qlinearsigmoid",
+        "qlinearsoftmax",
+        "fastgelu",
+        "quickgelu",
+    ]
 )
 
 
@@ -123,7 +214,7 @@ def channels_of(op: Operator, format: str) -> tuple[int, int] | None:
     """Return the channels that a convolution reads and writes, or None where it is not one or they are unknown."""
     axis = 1 if format == "onnx" else -1
     data, made = op.input(0), op.outputs[0] if op.outputs else None
-    if op.kind not in _CONV and op.kind != "DEPTHWISE_CONV_2D" or data is None or made is None:
+    if (op.kind not in _CONV and op.kind != "DEPTHWISE_CONV_2D") or data is None or made is None:
         return None
     sides = [t.shape[axis] for t in (data, made) if t.shape is not None and len(t.shape) > 2]
     if len(sides) != 2 or any(n is None for n in sides):

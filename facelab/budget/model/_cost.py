@@ -12,6 +12,7 @@ from typing import Any
 from facelab.budget.model._arena import VIEWS, greedy_by_size, lives, peak
 from facelab.budget.model._classes import channels_of, class_of, fused_into_producer
 from facelab.budget.model._graph import Graph, Operator, Tensor
+from facelab.budget.model._integer import integer_form
 from facelab.budget.model._macs import macs
 from facelab.budget.model._onnx import read_onnx
 from facelab.budget.model._tflite import read_tflite
@@ -163,11 +164,15 @@ def cost_of(
 
 def _counted(name: str, graph: Graph) -> ModelCost:
     found, unknown = [], Counter()
-    fused = fused_into_producer(graph)
+    between, fused = integer_form(graph), fused_into_producer(graph)
+    fused |= between.conversions
     for op in graph.operators:
         if op.folded:
             continue
         count, moved = macs(op, graph.format), _moved(op)
+        inside = op.index in between.operators
+        if inside and moved is not None:
+            moved = between.moved(op)
         if count is None or moved is None:
             unknown[f"{op.domain}.{op.kind}" if op.domain else op.kind] += 1
         shape = op.outputs[0].shape if op.outputs else None
@@ -177,7 +182,7 @@ def _counted(name: str, graph: Graph) -> ModelCost:
                 op.kind,
                 op.name,
                 class_of(op, graph.format),
-                _dtype(op),
+                "int8" if inside else _dtype(op),
                 count,
                 moved,
                 op.index in fused,

@@ -106,13 +106,45 @@ ONNX: dict[tuple[str, str], Formula] = {
     ("com.microsoft", "DynamicQuantizeMatMul"): _product(),
 }
 ONNX_UNKNOWN = frozenset(
-    "Attention DFT STFT If Loop Scan SequenceMap ImageDecoder RotaryEmbedding TfIdfVectorizer".split()
+    [
+        "Attention",
+        "DFT",
+        "STFT",
+        "If",
+        "Loop",
+        "Scan",
+        "SequenceMap",
+        "ImageDecoder",
+        "RotaryEmbedding",
+        "TfIdfVectorizer",
+    ]
 )
 """Standard operators that multiply and add, or hold other graphs, and have no formula here."""
 MICROSOFT_WITHOUT = frozenset(
-    "QLinearAdd QLinearMul QLinearSigmoid QLinearLeakyRelu QLinearGlobalAveragePool QLinearAveragePool QLinearConcat "
-    "QLinearSoftmax QLinearReduceMean QLinearWhere Gelu FastGelu QuickGelu BiasGelu BiasAdd BiasSoftmax "
-    "SkipLayerNormalization QuantizeLinear DequantizeLinear Trilu Pad Unique".split()
+    [
+        "QLinearAdd",
+        "QLinearMul",
+        "QLinearSigmoid",
+        "QLinearLeakyRelu",
+        "QLinearGlobalAveragePool",
+        "QLinearAveragePool",
+        "QLinearConcat",
+        "QLinearSoftmax",
+        "QLinearReduceMean",
+        "QLinearWhere",
+        "Gelu",
+        "FastGelu",
+        "QuickGelu",
+        "BiasGelu",
+        "BiasAdd",
+        "BiasSoftmax",
+        "SkipLayerNormalization",
+        "QuantizeLinear",
+        "DequantizeLinear",
+        "Trilu",
+        "Pad",
+        "Unique",
+    ]
 )
 
 
@@ -167,8 +199,21 @@ TFLITE: dict[str, Formula] = {
     "SVDF": _lite_rnn,
 }
 TFLITE_UNKNOWN = frozenset(
-    "BIDIRECTIONAL_SEQUENCE_LSTM BIDIRECTIONAL_SEQUENCE_RNN CONV_3D_TRANSPOSE CALL CALL_ONCE WHILE IF DELEGATE RFFT2D "
-    "CONCAT_EMBEDDINGS LSH_PROJECTION EMBEDDING_LOOKUP_SPARSE CUSTOM".split()
+    [
+        "BIDIRECTIONAL_SEQUENCE_LSTM",
+        "BIDIRECTIONAL_SEQUENCE_RNN",
+        "CONV_3D_TRANSPOSE",
+        "CALL",
+        "CALL_ONCE",
+        "WHILE",
+        "IF",
+        "DELEGATE",
+        "RFFT2D",
+        "CONCAT_EMBEDDINGS",
+        "LSH_PROJECTION",
+        "EMBEDDING_LOOKUP_SPARSE",
+        "CUSTOM",
+    ]
 )
 
 

@@ -14,8 +14,28 @@ from facelab.core.errors import BadInputError, UnsupportedError, did_you_mean
 
 LARGEST = (1 << 31) - 1
 _SAME_SHAPE = frozenset(
-    "SOFTMAX LOG_SOFTMAX LOGISTIC TANH RELU RELU6 LEAKY_RELU HARD_SWISH ELU EXP LOG NEG ABS SQRT RSQRT SQUARE "
-    "QUANTIZE DEQUANTIZE CAST L2_NORMALIZATION".split()
+    [
+        "SOFTMAX",
+        "LOG_SOFTMAX",
+        "LOGISTIC",
+        "TANH",
+        "RELU",
+        "RELU6",
+        "LEAKY_RELU",
+        "HARD_SWISH",
+        "ELU",
+        "EXP",
+        "LOG",
+        "NEG",
+        "ABS",
+        "SQRT",
+        "RSQRT",
+        "SQUARE",
+        "QUANTIZE",
+        "DEQUANTIZE",
+        "CAST",
+        "L2_NORMALIZATION",
+    ]
 )
 
 

@@ -1,0 +1,89 @@
+"""Pictures of budgets: what models need on a device, and predictions against measurements."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from facelab.report import style
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from facelab.budget import Prediction
+
+
+def memory(names: Sequence[str], found: Sequence[Prediction], limit_mb: float) -> Figure:
+    """Draw the modelled peak of each model's process against the device's memory, largest first."""
+    needs = np.array([max(p.load_peak_bytes, p.run_bytes) / 1e6 for p in found])
+    order = np.argsort(-needs)
+    fig, ax = style.figure(8.6, 1.4 + 0.2 * len(names))
+    colours = [style.GOOD if needs[k] <= limit_mb else style.BAD for k in order]
+    ax.barh(range(len(names)), needs[order], color=colours, height=0.7)
+    ax.axvline(limit_mb, color="black", lw=1.2, ls="--")
+    ax.text(limit_mb, len(names) - 0.4, f" {limit_mb:g} MB", ha="left", va="bottom", fontsize=9)
+    ax.set_yticks(range(len(names)), [names[k] for k in order], fontsize=8.5)
+    ax.invert_yaxis()
+    ax.grid(visible=False, axis="y")
+    style.label(ax, "Memory of the process, modelled", "peak while loading or running [MB]", "")
+    return fig
+
+
+def predicted(
+    names: Sequence[str],
+    predicted_ms: Sequence[float],
+    measured_ms: Sequence[float],
+    interval_ms: Sequence[tuple[float, float]],
+    data_sheet_ms: Sequence[float],
+) -> Figure:
+    """Draw predicted over measured time per model with its interval, and MACs over the best rate beside it."""
+    order = np.argsort(measured_ms)
+    fig, ax = style.figure(9.2, 1.6 + 0.26 * len(names))
+    for y, k in enumerate(order):
+        m = measured_ms[k]
+        low, high = interval_ms[k]
+        ax.plot([low / m, high / m], [y, y], color=style.PALETTE[0], lw=2, alpha=0.45)
+        ax.plot(predicted_ms[k] / m, y, style.MARKERS[0], color=style.PALETTE[0])
+        ax.plot(data_sheet_ms[k] / m, y, style.MARKERS[1], color=style.PALETTE[1], ms=5)
+    ax.axvline(1.0, color="black", lw=1)
+    ax.axvspan(0.75, 1.25, color="#E5E7EB", zorder=0)
+    ax.set_xscale("log")
+    labels = [f"{names[k]}  {measured_ms[k]:.3g} ms" for k in order]
+    ax.set_yticks(range(len(names)), labels, fontsize=9)
+    ax.invert_yaxis()
+    style.plain_log(ax.xaxis)
+    ax.plot([], [], style.MARKERS[0], color=style.PALETTE[0], label="by operators, with interval")
+    ax.plot([], [], style.MARKERS[1], color=style.PALETTE[1], label="MACs over the best rate")
+    ax.legend(loc="upper center", bbox_to_anchor=(0.4, -0.07 - 0.8 / len(names)), ncols=2)
+    x = "predicted / measured; the gray band is ±25 %"
+    style.label(ax, "Predicted against measured latency", x, "")
+    return fig
+
+
+def loading(
+    names: Sequence[str],
+    weights_mb: Sequence[float],
+    measured_mb: Sequence[float],
+    modelled_mb: Sequence[float],
+) -> Figure:
+    """Draw what loading adds at its worst moment over the size of the weights; a line joins model and measurement."""
+    fig, ax = style.figure(8.0, 4.2)
+    for w, m, p in zip(weights_mb, measured_mb, modelled_mb):
+        ax.plot([w, w], [m, p], color="#9CA3AF", lw=1)
+    ax.plot(weights_mb, measured_mb, style.MARKERS[0], color=style.PALETTE[0], label="measured")
+    ax.plot(weights_mb, modelled_mb, "_", color=style.PALETTE[1], ms=11, mew=2, label="modelled")
+    most = int(np.argmax(weights_mb))
+    ax.annotate(
+        names[most],
+        (weights_mb[most], measured_mb[most]),
+        xytext=(-6, 8),
+        textcoords="offset points",
+        ha="right",
+    )
+    ax.set_ylim(bottom=0)
+    ax.set_xlim(left=0)
+    ax.legend(loc="upper left")
+    style.label(ax, "Peak that loading adds to the process", "weights [MB]", "added at most [MB]")
+    return fig
