@@ -168,7 +168,7 @@ source = "stated"
 note = "1.2 TOPS at 8 bits are 0.6e12 MAC/s at best; nets reach a tenth to a half of that"
 memory_mb = 128.0
 base_mb = 24.0
-load_factor = 2.0
+load_factor = 3.0
 idle_watts = 0.4
 busy_watts = 1.8
 call_overhead_s = 0.0002
@@ -237,7 +237,7 @@ def load_device(path: str | os.PathLike[str]) -> DeviceModel:
             "the device model cannot be read",
             where=path,
             got=getattr(e, "strerror", None) or str(e)[:120],
-            fix="facelab budget example --device > device.toml",
+            fix="facelab budget example --device --out device.toml",
         ) from None
     return parse_device(text, path)
 

@@ -120,7 +120,7 @@ def load_budget(path: str | os.PathLike[str]) -> Budget:
             "the budget cannot be read",
             where=path,
             got=getattr(e, "strerror", None) or str(e)[:120],
-            fix="facelab budget example > budget.toml",
+            fix="facelab budget example --out budget.toml",
         ) from None
     return parse_budget(text, path)
 

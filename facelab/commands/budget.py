@@ -11,13 +11,13 @@ from facelab.commands.common import OutPath, echo, emit, json_option, note
 from facelab.core.errors import BadInputError
 
 
-@click.group(epilog="Example: facelab budget predict model.onnx --device example")
+@click.group(epilog="Example: facelab budget predict mtcnn-onet --device example")
 def command() -> None:
     """Hold a command to a memory, processor and power budget; predict a model's latency and memory."""
 
 
 @command.command(
-    epilog="Example: facelab budget run budget.toml --out report.json -- facelab trace run --frames 60",
+    epilog="Example: facelab budget run budget.toml --out report.json -- python -c pass",
     context_settings={"ignore_unknown_options": True},
 )
 @click.argument("budget_file", type=click.Path(path_type=Path))
@@ -67,7 +67,7 @@ def run(
     return 0 if report.passed else 1
 
 
-@command.command(epilog="Example: facelab budget predict yunet-n-320 --device example")
+@command.command(epilog="Example: facelab budget predict mtcnn-onet --device example")
 @click.argument("model")
 @click.option(
     "--device",
@@ -154,11 +154,17 @@ def measure(out: Path, rounds: int, as_json: bool) -> int:
     return 0
 
 
-@command.command(epilog="Example: facelab budget example > budget.toml")
-@click.option("--device", is_flag=True, help="Print a device model for `predict` instead.")
-def example(device: bool) -> int:
-    """Print a budget file to start from."""
+@command.command(epilog="Example: facelab budget example --out budget.toml")
+@click.option("--device", is_flag=True, help="A device model for `predict` instead.")
+@click.option("--out", type=OutPath(path_type=Path), help="Write it instead of printing it.")
+def example(device: bool, out: Path | None) -> int:
+    """Print a budget file to start from, with every key."""
     from facelab.budget import EXAMPLE_BUDGET, EXAMPLE_DEVICE
+    from facelab.core.files import write_text
 
-    echo((EXAMPLE_DEVICE if device else EXAMPLE_BUDGET).rstrip())
+    text = EXAMPLE_DEVICE if device else EXAMPLE_BUDGET
+    if out is None:
+        echo(text.rstrip())
+    else:
+        note(f"wrote {write_text(out, text)}")
     return 0

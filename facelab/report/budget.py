@@ -20,14 +20,17 @@ def memory(names: Sequence[str], found: Sequence[Prediction], limit_mb: float) -
     needs = np.array([max(p.load_peak_bytes, p.run_bytes) / 1e6 for p in found])
     order = np.argsort(-needs)
     fig, ax = style.figure(8.6, 1.4 + 0.2 * len(names))
-    colours = [style.GOOD if needs[k] <= limit_mb else style.BAD for k in order]
+    shades = {True: style.GOOD, False: style.BAD, None: style.NEUTRAL}
+    colours = [shades[found[k].fits] for k in order]
     ax.barh(range(len(names)), needs[order], color=colours, height=0.7)
     ax.axvline(limit_mb, color="black", lw=1.2, ls="--")
-    ax.text(limit_mb, len(names) - 0.4, f" {limit_mb:g} MB", ha="left", va="bottom", fontsize=9)
+    ax.text(limit_mb, len(names) / 2, f" {limit_mb:g} MB", ha="left", va="center", fontsize=9)
+    ax.set_ylim(-0.8, len(names) - 0.2)
     ax.set_yticks(range(len(names)), [names[k] for k in order], fontsize=8.5)
     ax.invert_yaxis()
     ax.grid(visible=False, axis="y")
-    style.label(ax, "Memory of the process, modelled", "peak while loading or running [MB]", "")
+    x = "peak while loading or running [MB]; gray: cannot be judged"
+    style.label(ax, "Memory of the process, modelled", x, "")
     return fig
 
 
@@ -52,7 +55,7 @@ def predicted(
     ax.set_xscale("log")
     labels = [f"{names[k]}  {measured_ms[k]:.3g} ms" for k in order]
     ax.set_yticks(range(len(names)), labels, fontsize=9)
-    ax.invert_yaxis()
+    ax.set_ylim(len(names) - 0.4, -0.6)
     style.plain_log(ax.xaxis)
     ax.plot([], [], style.MARKERS[0], color=style.PALETTE[0], label="by operators, with interval")
     ax.plot([], [], style.MARKERS[1], color=style.PALETTE[1], label="MACs over the best rate")
@@ -82,7 +85,7 @@ def loading(
         textcoords="offset points",
         ha="right",
     )
-    ax.set_ylim(bottom=0)
+    ax.set_ylim(0, 1.15 * max(*measured_mb, *modelled_mb))
     ax.set_xlim(left=0)
     ax.legend(loc="upper left")
     style.label(ax, "Peak that loading adds to the process", "weights [MB]", "added at most [MB]")

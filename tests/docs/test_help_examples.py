@@ -36,6 +36,7 @@ SLOW = (
     "trace prove",
     "memory run",
     "memory prove",
+    "budget measure",
 )
 NEEDS_WIDER = ("eval wider",)
 NEEDS_MIRROR = (
@@ -113,6 +114,8 @@ def test_every_example_works(line, shell, request, monkeypatch, tmp_path):
     if rest.startswith(DRAWN):
         monkeypatch.setenv("FACELAB_MODELS", str(tmp_path / "models"))
         _drawings(tmp_path)
+    if rest.startswith("budget run"):
+        (tmp_path / "budget.toml").write_text("memory_mb = 128\n")
     if rest.startswith("trace send"):
         pytest.skip("needs a receiver: tests/tracing has one; the line is parsed above")
     if rest.startswith("emotion train"):
