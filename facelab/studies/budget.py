@@ -17,8 +17,7 @@ from facelab.core import fresh
 from facelab.core.errors import BadInputError, MissingAssetError
 from facelab.core.machine import rss_bytes
 from facelab.core.result import Result
-from facelab.zoo import store
-from facelab.zoo.catalogue import ModelEntry, load_catalogue
+from facelab.zoo import ModelEntry, find, load_catalogue, require
 from facelab.zoo.runtimes import open_model
 
 SIDE = 320
@@ -38,7 +37,7 @@ def model_file(name: str) -> Path:
     path = Path(name)
     if path.suffix.lower() in (".onnx", ".tflite") or path.exists():
         return path
-    return store.require(load_catalogue().model(name))
+    return require(load_catalogue().model(name))
 
 
 def shapes_for(path: Path, side: int = SIDE) -> dict[str, tuple[int, ...]]:
@@ -72,9 +71,7 @@ def counted() -> list[Counted]:
     """Count every ONNX and TFLite model of the catalogue that is on this machine, one per distinct net."""
     out = []
     for entry in load_catalogue().entries:
-        found = (
-            store.find(entry) if not entry.parts and entry.runtime in ("onnx", "litert") else None
-        )
+        found = find(entry) if not entry.parts and entry.runtime in ("onnx", "litert") else None
         if found is None or entry.name in SAME_NET:
             continue
         if found.path.suffix in (".onnx", ".tflite"):

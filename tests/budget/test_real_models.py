@@ -5,14 +5,14 @@ import pytest
 
 from facelab import budget
 from facelab.core.errors import BadInputError
-from facelab.zoo import store
-from facelab.zoo.catalogue import load_catalogue
+from facelab.zoo import find as find_model
+from facelab.zoo import load_catalogue
 
 
 @pytest.fixture(scope="module")
 def path_of(mirror):
     def find(name):
-        found = store.find(load_catalogue().model(name))
+        found = find_model(load_catalogue().model(name))
         if found is None:
             pytest.skip(f"{name} is not here")
         return found.path
@@ -83,7 +83,7 @@ def test_every_layer_counts_what_its_runtime_computes(path_of):
 )
 def test_the_arena_is_the_plan_of_litert(path_of, name):
     """An independent reading of the same file, with LiteRT's own shapes."""
-    from facelab.quantization.operators import arena_bytes
+    from facelab.quantization._operators import arena_bytes
 
     cost = budget.cost_of(path_of(name))
     # RESHAPE shares its input's bytes here; the reference kernels copy it
@@ -94,7 +94,7 @@ def test_the_arena_is_the_plan_of_litert(path_of, name):
 def test_every_model_of_the_catalogue_is_counted_or_named(mirror):
     seen = 0
     for entry in load_catalogue().entries:
-        found = store.find(entry) if entry.file else None
+        found = find_model(entry) if entry.file else None
         if found is None or found.path.suffix not in (".onnx", ".tflite"):
             continue
         try:

@@ -59,7 +59,7 @@ def prepared(tmp_path_factory) -> Path:
     return home
 
 
-def _releases(home: Path, make) -> None:
+def _releases(home: Path) -> None:
     """A store with a release to go back from."""
     from facelab.deploy import make_bundle
     from facelab.serving import ReleaseStore

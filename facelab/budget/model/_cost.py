@@ -137,13 +137,15 @@ def cost_of(
 
     Examples
     --------
-    >>> from facelab.zoo.graph import GraphBuilder
     >>> import numpy as np, onnx, tempfile, pathlib
-    >>> g = GraphBuilder("one", [("x", (1, 3, 8, 8))])
-    >>> y = g.node("Conv", "x", np.zeros((4, 3, 3, 3), np.float32), pads=[1, 1, 1, 1])
+    >>> from onnx import helper, numpy_helper, TensorProto
+    >>> ends = [helper.make_tensor_value_info(n, TensorProto.FLOAT, (1, k, 8, 8)) for n, k in (("x", 3), ("y", 4))]
+    >>> weights = numpy_helper.from_array(np.zeros((4, 3, 3, 3), np.float32), "w")
+    >>> node = helper.make_node("Conv", ["x", "w"], ["y"], pads=[1, 1, 1, 1])
+    >>> model = helper.make_model(helper.make_graph([node], "one", ends[:1], ends[1:], [weights]))
     >>> folder = tempfile.TemporaryDirectory()
     >>> path = pathlib.Path(folder.name) / "one.onnx"
-    >>> onnx.save(g.finish({"y": y}, {"y": (1, 4, 8, 8)}), path)
+    >>> onnx.save(model, path)
     >>> cost_of(path).macs == 8 * 8 * 4 * 3 * 3 * 3
     True
     >>> folder.cleanup()
