@@ -8,6 +8,7 @@ import click
 
 from facelab.commands.common import (
     Float,
+    FloatRange,
     OutPath,
     emit,
     json_option,
@@ -48,7 +49,15 @@ from facelab.commands.common import (
     default=None,
     metavar="auto|OPS",
     help="Operators that stay in float, by number, type or output tensor, separated by commas; auto finds "
-    "the smallest set that meets the budgets.",
+    "those without an integer kernel (PReLU) and the smallest set that meets the budgets.",
+)
+@click.option(
+    "--time",
+    type=FloatRange(1),
+    default=180.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Longest search of --keep-float auto; the best set in that time, or the nearest miss, is reported.",
 )
 @click.option(
     "--out",

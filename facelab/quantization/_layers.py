@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
@@ -19,10 +20,18 @@ MOST_TRIED = 400
 """Models made after which the search stops ranking the layers anew for each one that it adds."""
 
 
+class _OutOfTimeError(Exception):
+    """The search's time is over; what was tried stays."""
+
+
+Progress = Callable[[int, float, int | None], None]
+"""(models made, seconds, models that the present round may still take or None)."""
+
+
 @dataclass(frozen=True)
 class KeepFloat:
     """What the search found: the layers to keep in float, the row they give, whether it meets the budgets, and the
-    number of models that were made and evaluated on the way."""
+    number of models that were made and evaluated on the way. Where none met them, it is the nearest miss."""
 
     layers: tuple[str, ...]
     row: dict[str, Any]
@@ -61,93 +70,151 @@ def rank(layers: Sequence[Operator], evaluate: Evaluate, budgets: Budgets) -> li
     return sorted(table, key=lambda r: (-r["recovered"], -r["cosine_left_float"]))
 
 
-def smallest(layers: Sequence[Operator], evaluate: Evaluate, budgets: Budgets) -> KeepFloat:
+def smallest(
+    layers: Sequence[Operator],
+    evaluate: Evaluate,
+    budgets: Budgets,
+    *,
+    seconds: float | None = None,
+    progress: Progress | None = None,
+) -> KeepFloat:
     """Return the smallest set of float layers with which the model meets the budgets.
 
     None, then every single layer, then every pair (and so on, while a size has at most MOST_EXHAUSTIVE sets) is
     tried, so the answer is the smallest there is; beyond that the layer that helps most is added to those chosen, again
     and again, and those that turn out needless are taken back, which gives a set from which nothing can be left out.
-    Among sets of a size the best quality wins. Where no set meets the budgets, `met` is False and the set of best
-    quality is returned.
+    Among sets of a size the best quality wins. Where no set meets the budgets, or `seconds` are over first, `met` is
+    False and the set of best quality is returned. `progress` is called after each model.
     """
-    tried: dict[tuple[str, ...], dict[str, Any]] = {}
+    search = _Search([op.name for op in layers], evaluate, budgets, seconds, progress)
+    try:
+        return search.run()
+    except _OutOfTimeError:
+        return search.out_of_time()
 
-    def row(names: Iterable[str]) -> dict[str, Any]:
+
+class _Search:
+    """One search: what was tried, and how long it took."""
+
+    def __init__(
+        self,
+        names: list[str],
+        evaluate: Evaluate,
+        budgets: Budgets,
+        seconds: float | None,
+        progress: Progress | None,
+    ):
+        self.names, self.evaluate, self.budgets = names, evaluate, budgets
+        self.seconds, self.progress = seconds, progress
+        self.tried: dict[tuple[str, ...], dict[str, Any]] = {}
+        self.started, self.left = time.monotonic(), None
+
+    def row(self, names: Iterable[str]) -> dict[str, Any]:
+        """Return a set's row; a set is made once. Raises _OutOfTimeError before another one is begun too late."""
         key = tuple(sorted(names))
-        if key not in tried:
-            tried[key] = evaluate(key, None)
-        return tried[key]
+        if key not in self.tried:
+            spent = time.monotonic() - self.started
+            # the next model takes as long as the others did
+            due = spent + spent / max(len(self.tried), 1)
+            if self.seconds is not None and len(self.tried) > 1 and due > self.seconds:
+                raise _OutOfTimeError
+            self.tried[key] = self.evaluate(key, None)
+            if self.left is not None:
+                self.left = max(self.left - 1, 0)
+            if self.progress is not None:
+                self.progress(len(self.tried), time.monotonic() - self.started, self.left)
+        return self.tried[key]
 
-    def fits(names: Iterable[str]) -> bool:
-        return judge(row(names), budgets)["passed"]
+    def fits(self, names: Iterable[str]) -> bool:
+        """Whether a set meets every budget."""
+        return judge(self.row(names), self.budgets)["passed"]
 
-    names = [op.name for op in layers]
-    if fits(()):
-        return KeepFloat((), row(()), True, len(tried), "no layer needs to stay in float")
-    if "size" in judge(row(()), budgets)["failed"]:
-        return KeepFloat(
-            (),
-            row(()),
-            False,
-            len(tried),
-            "the size budget is missed already, and layers left in float only make the file larger",
-        )
-    for size in range(1, len(names) + 1):
-        sets = list(combinations(names, size))
-        if len(sets) > MOST_EXHAUSTIVE and size > 1:
-            break
-        good = [s for s in sets if fits(s)]
-        if good:
-            best = max(good, key=lambda s: row(s)["cosine"]["mean"])
-            return KeepFloat(
-                best, row(best), True, len(tried), f"every set of {size} and fewer was tried"
-            )
-    order = sorted(
-        names, key=lambda n: (shortfall(judge(row((n,)), budgets)), -row((n,))["cosine"]["mean"])
-    )
-    return _greedy(order, row, fits, budgets, tried)
+    def cost(self, names: Iterable[str]) -> tuple[float, float]:
+        """What a set is ranked by: the missed quality, then the cosine."""
+        row = self.row(names)
+        return shortfall(judge(row, self.budgets)), -row["cosine"]["mean"]
 
-
-def _greedy(order: list[str], row, fits, budgets: Budgets, tried: dict) -> KeepFloat:
-    """Add, one by one, the layer that helps most together with those chosen; take back what turns out needless."""
-
-    def cost(names: list[str]) -> tuple[float, float]:
-        return shortfall(judge(row(names), budgets)), -row(names)["cosine"]["mean"]
-
-    kept: list[str] = []
-    while not fits(kept):
-        left = (
-            n
-            for n in order
-            if n not in kept and "size" not in judge(row([*kept, n]), budgets)["failed"]
-        )
-        # once many models have been made, the order of the single layers stands
-        best = (
-            min(left, key=lambda n: cost([*kept, n]), default=None)
-            if len(tried) < MOST_TRIED
-            else next(left, None)
-        )
-        if best is None:  # whatever is added now breaks the size
-            nearest = min(tried, key=lambda k: (shortfall(judge(tried[k], budgets)), len(k)))
-            return KeepFloat(
-                nearest,
-                tried[nearest],
+    def run(self) -> KeepFloat:
+        if self.fits(()):
+            return self._found((), True, "no layer needs to stay in float")
+        if "size" in judge(self.row(()), self.budgets)["failed"]:
+            return self._found(
+                (),
                 False,
-                len(tried),
-                "no set of float layers meets the budgets",
+                "the size budget is missed already, and layers left in float only make the file larger",
             )
-        kept.append(best)
-    for name in list(kept):
-        if len(kept) > 1 and fits([k for k in kept if k != name]):
-            kept.remove(name)
-    return KeepFloat(
-        tuple(kept),
-        row(kept),
-        True,
-        len(tried),
-        "added by what helps most, needless ones taken back: nothing can be left out, a smaller set may "
-        "exist",
-    )
+        for size in range(1, len(self.names) + 1):
+            sets = list(combinations(self.names, size))
+            if len(sets) > MOST_EXHAUSTIVE and size > 1:
+                break
+            self.left = len(sets)
+            good = [s for s in sets if self.fits(s)]
+            if good:
+                best = max(good, key=lambda s: self.row(s)["cosine"]["mean"])
+                return self._found(best, True, f"every set of {size} and fewer was tried")
+        return self._greedy(sorted(self.names, key=lambda n: self.cost((n,))))
+
+    def _greedy(self, order: list[str]) -> KeepFloat:
+        """Add, one by one, the layer that helps most together with those chosen; take back what is needless."""
+        kept: list[str] = []
+        while not self.fits(kept):
+            self.left = len(order) - len(kept)
+            left = (
+                n
+                for n in order
+                if n not in kept
+                and "size" not in judge(self.row([*kept, n]), self.budgets)["failed"]
+            )
+            # once many models have been made, the order of the single layers stands
+            best = (
+                min(left, key=lambda n: self.cost([*kept, n]), default=None)
+                if len(self.tried) < MOST_TRIED
+                else next(left, None)
+            )
+            if best is None:  # whatever is added now breaks the size
+                return self._found(
+                    self._nearest(), False, "no set of float layers meets the budgets"
+                )
+            kept.append(best)
+        self.left = len(kept)
+        try:
+            for name in list(kept):
+                if len(kept) > 1 and self.fits([k for k in kept if k != name]):
+                    kept.remove(name)
+        except _OutOfTimeError:
+            how = "added by what helps most; no time was left to take needless ones back"
+            return self._found(tuple(kept), True, how)
+        return self._found(
+            tuple(kept),
+            True,
+            "added by what helps most, needless ones taken back: nothing can be left out, a smaller set may exist",
+        )
+
+    def _nearest(self) -> tuple[str, ...]:
+        """The set that misses the quality budgets least, of those the smallest; one that breaks the size last."""
+
+        def key(names: tuple[str, ...]) -> tuple[bool, float, int]:
+            verdict = judge(self.tried[names], self.budgets)
+            return "size" in verdict["failed"], shortfall(verdict), len(names)
+
+        return min(self.tried, key=key)
+
+    def out_of_time(self) -> KeepFloat:
+        """Return the best that was found in time."""
+        good = [k for k in self.tried if judge(self.tried[k], self.budgets)["passed"]]
+        if good:
+            best = min(good, key=len)
+            return self._found(
+                best, True, f"the best within {self.seconds:.0f} s: a smaller set may exist"
+            )
+        return self._found(
+            self._nearest(),
+            False,
+            f"no set of float layers met the budgets within {self.seconds:.0f} s; --time gives it longer",
+        )
+
+    def _found(self, names: tuple[str, ...], met: bool, how: str) -> KeepFloat:
+        return KeepFloat(tuple(names), self.row(names), met, len(self.tried), how)
 
 
 def named(text: str, layers: Sequence[Operator]) -> tuple[str, ...]:

@@ -38,6 +38,8 @@ class NotIntegerError(CheckFailedError):
     do this model."""
 
     exit_code = 2
+    operators: tuple[str, ...] = ()
+    """The operators (by output) that compute in float without being asked to; conversions are not among them."""
 
 
 @dataclass(frozen=True)
@@ -208,14 +210,16 @@ def check_integer(
     wrong = [op for op in found if not fine(op)]
     if wrong:
         allowance = f", but for {', '.join(sorted(kept))}" if kept else ""
-        raise NotIntegerError(
+        error = NotIntegerError(
             "the file is not full integer: an operator computes in floating point",
             where=where or path,
             expected=f"integer tensors only{allowance}",
             got="; ".join(f"{op} in {op.computes}" for op in wrong[:5]),
-            fix="this recipe cannot quantise that operator: name it with --keep-float, or use "
-            "another recipe",
+            fix="this recipe cannot quantise that operator: name it with --keep-float, or say "
+            "--keep-float auto, which finds such operators, or use another recipe",
         )
+        error.operators = tuple(op.name for op in wrong if op.kind not in CONVERSIONS)
+        raise error
     return found
 
 

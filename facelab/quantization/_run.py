@@ -20,6 +20,7 @@ from facelab.quantization import calibration as cal
 from facelab.quantization import export, images, measure, recipes
 from facelab.quantization._boxes import Decoder
 from facelab.quantization._budgets import ONLY_COSINE, Budgets
+from facelab.quantization._layers import Progress
 from facelab.quantization._operators import check_integer
 from facelab.quantization._session import FLOAT, Session
 from facelab.quantization.recipes import Recipe
@@ -52,6 +53,18 @@ class Request:
     pair_images: str | None = None
     unlabelled: bool = False
     count_trained: bool = False
+    time: float = 180.0
+
+    @property
+    def auto(self) -> bool:
+        """Whether the set of float layers is searched for."""
+        return "auto" in (self.keep_float or "").split(",")
+
+    @property
+    def kept(self) -> str:
+        """The operators that `keep_float` names, without `auto`."""
+        parts = (p.strip() for p in (self.keep_float or "").split(","))
+        return ",".join(p for p in parts if p and p != "auto")
 
 
 def quantize(request: Request, *, say: Say = lambda _: None) -> tuple[dict[str, Any], str]:
@@ -92,10 +105,8 @@ def quantize(request: Request, *, say: Say = lambda _: None) -> tuple[dict[str, 
         least=request.least,
         at_task=_at_task(request, it),
     ) as session:
-        if request.keep_float and request.keep_float.strip() != "auto":
-            session.keep_float_named(
-                request.keep_float
-            )  # a misspelt operator is refused before anything runs
+        if request.kept:  # a misspelt operator is refused before anything runs
+            session.keep_float_named(request.kept)
         searches = _variants(session, chosen, request, say)
         ranking = {r.name: session.blame(r) for r in chosen if request.layers}
         threads = []
@@ -193,24 +204,21 @@ def _chosen(request: Request, it: subject.Subject) -> list[Recipe]:
             found[r.name] = r
     if any(r.route == "qat" for r in found.values()):
         qat.source_of(it)  # refused before anything runs
-    if request.keep_float and len(found) > 1:
+    able = [r for r in found.values() if r.keeps_float]
+    if request.keep_float and len(found) > 1 and (not request.auto or len(able) > 1):
         raise BadInputError(
-            "--keep-float goes with one recipe", got=", ".join(found), fix="name one recipe"
+            "--keep-float goes with one recipe",
+            got=", ".join(found),
+            fix="name one recipe (others may stand beside `auto` where they cannot leave operators in float)",
         )
     return list(found.values())
 
 
 def _variants(session: Session, chosen: list[Recipe], request: Request, say: Say) -> dict[str, Any]:
     """Make and enter every variant; return what the search for float layers found."""
-    if request.keep_float and request.keep_float.strip() != "auto":
-        recipe, kept = chosen[0], session.keep_float_named(request.keep_float)
-        name = f"{recipe.name}-keep{len(kept)}"
-        session.add(
-            name,
-            session.make(recipe, name=name, keep_float=kept),
-            keep_float=kept,
-            recipe=recipe.name,
-        )
+    named = session.keep_float_named(request.kept) if request.kept else ()
+    if named and not request.auto:
+        _enter(session, chosen[0], named)
         return {}
     for recipe in (r for r in chosen if r.route == "modelmaker"):
         found = session.base.with_name("emotion_int8_modelmaker.tflite")
@@ -218,29 +226,73 @@ def _variants(session: Session, chosen: list[Recipe], request: Request, say: Say
             session.make(recipe)  # says how to get one
         check_integer(found)
         session.add(recipe.name, found)
-    for name, path in session.make_all(r for r in chosen if r.route != "modelmaker").items():
+    searched = next((r for r in chosen if r.keeps_float), None) if request.auto else None
+    for name, path in session.make_all(
+        r for r in chosen if r.route != "modelmaker" and r is not searched
+    ).items():
         say(f"measuring {name}")
         session.add(name, path)
-    if not request.keep_float or session.rows[chosen[0].name]["verdict"]["passed"]:
-        return {}
-    recipe = chosen[0]
-    say("looking for the smallest set of float layers that meets the budgets")
-    found = session.keep_float_auto(recipe)
-    if found.met:
-        name = f"{recipe.name}-keep{len(found.layers)}"
-        session.add(
-            name,
-            session.make(recipe, name=name, keep_float=found.layers),
-            keep_float=found.layers,
-            recipe=recipe.name,
+    return {} if searched is None else _searched(session, searched, named, request, say)
+
+
+def _enter(session: Session, recipe: Recipe, kept: tuple[str, ...]) -> str:
+    """Make a variant with `kept` in float, enter it into the table, and return its name there."""
+    name = f"{recipe.name}-keep{len(kept)}" if kept else recipe.name
+    path = session.make(recipe, name=name, keep_float=kept)
+    session.add(name, path, keep_float=kept, recipe=recipe.name)
+    return name
+
+
+def _searched(
+    session: Session, recipe: Recipe, named: tuple[str, ...], request: Request, say: Say
+) -> dict[str, Any]:
+    """Make one recipe's variant with `named` and what it cannot quantise in float; where that misses a budget, look
+    for the smallest set of float layers and enter it, or the nearest miss."""
+    say(f"measuring {recipe.name}")
+    always = tuple(dict.fromkeys((*named, *session.without_kernel(recipe))))
+    if len(always) > len(named):
+        say(
+            f"{len(always) - len(named)} operators that {recipe.name} cannot quantise stay in float"
         )
+    plain = _enter(session, recipe, always)
+    if session.rows[plain]["verdict"]["passed"]:
+        return {}
+    say(
+        f"looking for the smallest set of float layers that meets the budgets, {request.time:.0f} s at most"
+    )
+    found = session.keep_float_auto(
+        recipe, always=always, seconds=request.time, progress=_progress(say)
+    )
+    entered = _enter(session, recipe, found.layers) if set(found.layers) != set(always) else plain
+    verdict = session.rows[entered]["verdict"]
     return {
-        "recipe": recipe.name,
+        "recipe": plain,
+        "variant": entered,
         "layers": list(found.layers),
-        "met": found.met,
+        "cannot_be_quantised": list(always[len(named) :]),
+        # what is measured at the end counts: the search does not look at labels and pairs
+        "met": found.met and verdict["passed"],
         "tried": found.tried,
         "how": found.how,
     }
+
+
+def _progress(say: Say) -> Progress:
+    """Say how far the search is, at most every ten seconds."""
+    last = [0.0]
+
+    def follow(made: int, seconds: float, left: int | None) -> None:
+        if seconds - last[0] < 10 and made > 1:
+            return
+        last[0] = seconds
+        more = (
+            f", about {left * seconds / made:.0f} s for the {left} left of this round"
+            if left
+            else ""
+        )
+        say(f"{made} models made in {seconds:.0f} s{more}")
+
+    return follow
 
 
 def _report(session, request, manifest, search, ranking, threads, chosen) -> dict[str, Any]:
@@ -294,9 +346,10 @@ def _verdicts(report: dict[str, Any]) -> str:
         )
     if found := report["keep_float"]:
         lines.append(
-            f"float layers that mend {found['recipe']}: {dumps(found['layers'])}; {found['how']} "
+            f"float layers that fix {found['recipe']}: {dumps(found['layers'])}; {found['how']} "
             f"({found['tried']} models)"
             if found["met"]
-            else f"{found['how']} ({found['tried']} models)"
+            else f"{found['how']} ({found['tried']} models); nearest: {found['variant']} with "
+            f"{dumps(found['layers'])} in float"
         )
     return "\n".join(lines)

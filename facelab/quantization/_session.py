@@ -22,9 +22,9 @@ from facelab.quantization import _qat as qat
 from facelab.quantization import calibration, measure
 from facelab.quantization._budgets import Budgets, judge
 from facelab.quantization._edge import EdgeQuantizer, QuantizationError
-from facelab.quantization._layers import KeepFloat, named, rank, smallest
+from facelab.quantization._layers import Evaluate, KeepFloat, Progress, named, rank, smallest
 from facelab.quantization._onnx_route import OnnxQuantizer
-from facelab.quantization._operators import Operator, check_integer
+from facelab.quantization._operators import NotIntegerError, Operator, check_integer
 from facelab.quantization._rows import tensors_hash
 from facelab.quantization._subject import Subject
 from facelab.quantization._tasks import Marked, Paired
@@ -316,14 +316,14 @@ class Session:
         }
         return self.rows[variant]
 
-    def _evaluator(self, recipe: Recipe):
+    def _evaluator(self, recipe: Recipe, always: tuple[str, ...] = ()) -> Evaluate:
         """Return `layers.Evaluate`: a row of quality and size for a set of float layers (no latency)."""
         recipe.check_float_operators()
         made = [0]
 
         def evaluate(kept: tuple[str, ...], only: tuple[str, ...] | None) -> dict[str, Any]:
             made[0] += 1
-            path = self.make(recipe, name=f"trial{made[0]}", keep_float=kept, only=only)
+            path = self.make(recipe, name=f"trial{made[0]}", keep_float=(*always, *kept), only=only)
             row = self._quality(path) | {
                 "size_ratio": measure.size_of(path) / measure.size_of(self.base)
             }
@@ -353,9 +353,41 @@ class Session:
             for row in self.rank_layers(recipe)
         ]
 
-    def keep_float_auto(self, recipe: Recipe, *, most: int | None = None) -> KeepFloat:
-        """Find the smallest set of float layers that meets the budgets (`layers.smallest`)."""
-        return smallest(self._searched(most), self._evaluator(recipe), self.budgets)
+    def keep_float_auto(
+        self,
+        recipe: Recipe,
+        *,
+        most: int | None = None,
+        always: tuple[str, ...] = (),
+        seconds: float | None = None,
+        progress: Progress | None = None,
+    ) -> KeepFloat:
+        """Find the smallest set of float layers that meets the budgets (`layers.smallest`), those of `always` in it."""
+        found = smallest(
+            [op for op in self._searched(most) if op.name not in always],
+            self._evaluator(recipe, always),
+            self.budgets,
+            seconds=seconds,
+            progress=progress,
+        )
+        return dataclasses.replace(found, layers=(*always, *found.layers))
+
+    def without_kernel(self, recipe: Recipe) -> tuple[str, ...]:
+        """Return the operators that the recipe cannot quantise (PReLU, for one): they stay in float in any case.
+
+        Raises NotIntegerError where leaving them in float does not help.
+        """
+        known, kept = {op.name for op in self.layers()}, ()
+        for _ in range(len(known) + 1):
+            try:
+                self.make(recipe, name="trial0", keep_float=kept).unlink()
+                return kept
+            except NotIntegerError as e:
+                more = tuple(n for n in e.operators if n in known and n not in kept)
+                if not more:
+                    raise
+                kept += more
+        return kept
 
     def _searched(self, most: int | None) -> list[Operator]:
         found = self.layers()

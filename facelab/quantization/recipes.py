@@ -40,9 +40,14 @@ class Recipe:
         """Whether activations are quantised by ranges seen on images."""
         return self.kind in ("int8", "uint8", "static")
 
+    @property
+    def keeps_float(self) -> bool:
+        """Whether single operators can be left in float."""
+        return self.route in ("edge", "onnx")
+
     def check_float_operators(self) -> None:
         """Raise UnsupportedError if this recipe cannot leave single operators in float."""
-        if self.route not in ("edge", "onnx"):
+        if not self.keeps_float:
             raise UnsupportedError(
                 f"the recipe {self.name!r} cannot leave single operators in float",
                 expected="an edge recipe or an ONNX one",
