@@ -16,6 +16,14 @@ class BundleGroup(click.Group):
             args = ["make", *args]
         return super().parse_args(ctx, args)
 
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Show the options of `facelab bundle MODEL` too: most people type no other form."""
+        super().format_options(ctx, formatter)
+        short = self.commands["make"]
+        records = [r for p in short.get_params(ctx) if (r := p.get_help_record(ctx)) is not None]
+        with formatter.section("Options of facelab bundle MODEL"):
+            formatter.write_dl(records)
+
 
 @click.group(
     cls=BundleGroup,
@@ -25,7 +33,6 @@ def command() -> None:
     """Gather what an inference team needs: `facelab bundle MODEL --out DIR`, then `facelab bundle verify DIR`.
 
     MODEL is a model file with its .preprocess.json beside it, the folder of a training, or a name of the catalogue.
-    `facelab bundle make --help` lists the options.
     """
 
 
@@ -81,6 +88,13 @@ def command() -> None:
     metavar="W,H",
     help="Width and height of the pictures that emitted graphs (onnx, tflite) take.",
 )
+@click.option(
+    "--golden",
+    type=click.Choice(("fit", "all")),
+    default="fit",
+    show_default=True,
+    help="Golden tensors for as many probes as keep the bundle below twice the model and 10 MB, or for all.",
+)
 @trust_model_option
 @json_option
 def make(
@@ -95,6 +109,7 @@ def make(
     reference,
     languages,
     picture_size,
+    golden,
     as_json,
 ) -> None:
     """Gather MODEL and everything that an inference team needs with it into the folder DIR.
@@ -119,6 +134,7 @@ def make(
         reference=reference,
         emit=languages_of(languages),
         picture_size=size_option(picture_size),
+        every_golden=golden == "all",
     )
     if bundle.manifest.licence.licence == "not stated":
         note("nobody stated the model's licence; state it with --licence")

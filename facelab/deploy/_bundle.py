@@ -19,10 +19,10 @@ from facelab.core.files import read_json, write_json, write_npy, write_text
 from facelab.core.hashing import sha256_file
 from facelab.core.html_table import table
 from facelab.deploy import _code as code
+from facelab.deploy import _decoding, golden, thresholds
 from facelab.deploy import _onnx_files as onnx_files
 from facelab.deploy import _readme as readme
 from facelab.deploy import evidence as figures
-from facelab.deploy import golden, thresholds
 from facelab.deploy._answers import ask, contradictions, is_quantized, tensor
 from facelab.deploy._source import Source, resolve
 from facelab.deploy.manifest import (
@@ -35,6 +35,7 @@ from facelab.deploy.manifest import (
     canonical_hash,
 )
 from facelab.deploy.manifest import load as load_manifest
+from facelab.detection import NeuralDetector
 from facelab.emotion import SPLIT
 from facelab.fingerprint import capture_spec
 from facelab.fingerprint.probes import set_hash, write_probes
@@ -113,6 +114,7 @@ def make_bundle(
     reference: str | os.PathLike | None = None,
     emit: Sequence[str] = (),
     picture_size: tuple[int, int] | None = None,
+    every_golden: bool = False,
 ) -> Bundle:
     """Gather a model with its preprocessing, probes, golden tensors and outputs, thresholds and figures into `out`.
 
@@ -120,7 +122,8 @@ def make_bundle(
     `evidence` are files of figures (see `facelab.deploy.evidence.read`), `reference` the float model that a quantised
     one was made from. `emit` names languages in which the preprocessing is written too (`facelab.preprocess.emit`);
     graphs among them are for pictures of `picture_size`, (width, height). An earlier bundle at `out` is replaced in one
-    move; any other folder with files in it is refused.
+    move; any other folder with files in it is refused. A bundle stays below twice the model and 10 MB: of a network
+    with large inputs it holds golden tensors for a few probes only, unless `every_golden`; the fingerprint covers all.
     Raises BadInputError, MissingAssetError or UnsupportedError and leaves `out` as it was.
     """
     out = Path(out)
@@ -141,7 +144,15 @@ def make_bundle(
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as near:
         folder = Path(near) / "bundle"
         manifest = _fill(
-            folder, source, opened, chosen, found, reference, name, (tuple(emit), picture_size)
+            folder,
+            source,
+            opened,
+            chosen,
+            found,
+            reference,
+            name,
+            (tuple(emit), picture_size),
+            every_golden,
         )
         _swap(folder, out, Path(near) / "old")
     return Bundle(out, manifest)
@@ -189,7 +200,15 @@ def _refuse_many_inputs(model: Model) -> None:
 
 
 def _fill(
-    folder: Path, source: Source, model: Model, chosen, found, reference, name, emitted
+    folder: Path,
+    source: Source,
+    model: Model,
+    chosen,
+    found,
+    reference,
+    name,
+    emitted,
+    every_golden: bool,
 ) -> Manifest:
     entries: list[tuple[str, str, str]] = []  # path, role, licence
 
@@ -210,10 +229,16 @@ def _fill(
         source.spec.stages[-1].op == "quantize"
     ):  # a program may show its tensor before it is quantised
         capture_spec(unquantized(source.spec)).save(add("train_float.json", "float_fingerprint"))
-    probes = [p for p, e in fingerprint.output.items() if "error" not in e]
-    _outputs(folder, model, source, probes, add)
+    every = [p for p, e in fingerprint.output.items() if "error" not in e]
     for path in sorted(write_probes(folder / "probes").iterdir()):
         add(f"probes/{path.name}", "probe")
+    held = sum((folder / p).stat().st_size for p, _, _ in entries)
+    room = None if every_golden else 2 * (folder / file).stat().st_size + ROOM - held
+    detector = _decoding.detector_of(source)
+    probes = _outputs(folder, model, source, every, add, room, detector)
+    rules = "" if detector is None else _decoding.page(detector.decoding())
+    if detector is not None:
+        write_json(add("decoding.json", "decoding"), detector.decoding())
     if found:
         records.write(add(figures.EVIDENCE, "evidence"), found)
     split = source.folder / SPLIT if source.folder else None
@@ -238,8 +263,10 @@ def _fill(
             outputs=outputs,
             probes=readme.probe_count(folder / "probes"),
             golden=probes,
+            every=every,
             version=facelab.__version__,
         )
+        + rules
         + code.page(emitted[0]),
     )
     files = [
@@ -314,14 +341,50 @@ def unquantized(spec: PreprocessSpec) -> PreprocessSpec:
     )
 
 
-def _outputs(folder: Path, model: Model, source: Source, probes: list[str], add) -> None:
+ROOM = 10_000_000
+"""What a bundle may weigh beside twice its model, bytes; one golden tensor is kept whatever it weighs."""
+KEPT_FOR_LAST = 500_000
+"""Of that, what the README, code, cards and the manifest take."""
+FIRST = ("face", "portrait", "marks", "jpeg_420", "exif_6", "bars")
+"""Probes whose golden tensors are kept first where not all of them fit: a face, and the commonest mistakes."""
+
+
+def _outputs(
+    folder: Path,
+    model: Model,
+    source: Source,
+    probes: list[str],
+    add,
+    room: int | None,
+    detector: NeuralDetector | None,
+) -> list[str]:
+    """Write golden outputs (and a detector's boxes) and return the probes that have them: all, or those that fit."""
     check_spec(model, source.spec)
-    for probe in probes:
+    place = {p: k for k, p in enumerate(FIRST)}
+    kept: list[str] = []
+    boxes: dict[str, list] = {}
+    for probe in sorted(probes, key=lambda p: place.get(p, len(place))):
+        file = folder / "golden" / "tensors" / f"{probe}.npy"
+        size = file.stat().st_size
+        if room is not None and kept and size > room - KEPT_FOR_LAST:
+            file.unlink()
+            continue
         answers = golden.rerun(model, folder / "golden" / "tensors", [probe], seconds=0)[probe]
+        size += sum(a.nbytes for a in answers)
+        if room is not None and kept and size > room - KEPT_FOR_LAST:
+            file.unlink()
+            continue
         golden.check_finite(answers, probe, source.path)
         add(f"golden/tensors/{probe}.npy", "golden_tensor")
         for k, array in enumerate(answers):
             write_npy(add(f"golden/outputs/{golden.file_name(probe, k)}", "golden_output"), array)
+        if detector is not None:
+            boxes[probe] = _decoding.golden_boxes(detector, model, np.load(file), answers)
+        kept.append(probe)
+        room = None if room is None else room - size
+    if boxes:
+        write_json(add("golden/boxes.json", "golden_boxes"), boxes)
+    return [p for p in probes if p in kept]
 
 
 def _reference(reference: str | os.PathLike | None) -> Reference | None:

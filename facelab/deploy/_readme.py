@@ -41,11 +41,11 @@ Run the commands below where facelab is installed; BUNDLE stands for this folder
 
 ## 1. Check the preprocessing
 Let your program read the probes and write the tensor it would feed to the model, one file a probe (`NAME.npy`, or
-`NAME.bin` with `NAME.json`; see `probes/README.md`). This bundle has golden tensors for {golden_count} of the files
-(it was trained on {form}); others need not be read:
+`NAME.bin` with `NAME.json`; see `probes/README.md`). The fingerprint covers {every_count} of the files (it was trained
+on {form}); others need not be read:
 
+{every}
 {golden}
-
 Then:
 
     facelab fingerprint import --tensors DIR --out infer.json
@@ -86,6 +86,7 @@ def page(
     outputs,
     probes: int,
     golden: list[str],
+    every: list[str],
     version: str,
 ) -> str:
     """Return the page as Markdown."""
@@ -105,8 +106,12 @@ def page(
     terms = f" {source.terms}" if source.terms else ""
     before = "| `train_float.json` | the same before quantising, for a program that writes its float tensor |\n"
     return PAGE.format(
-        golden="\n".join(textwrap.wrap(", ".join(f"`{n}`" for n in golden), 120)),
-        golden_count=len(golden),
+        every=_names(every),
+        every_count=len(every),
+        golden=""
+        if golden == every
+        else f"\nGolden tensors and outputs are here for {len(golden)} of them, so that the bundle stays "
+        f"small\n(`--golden all` makes all):\n\n{_names(golden)}\n",
         form="image files"
         if spec.stages[0].to_dict().get("format") == "encoded"
         else "raw camera frames",
@@ -133,6 +138,10 @@ def page(
         if quantized
         else "numbers may differ by a thousandth of the outputs' range",
     )
+
+
+def _names(probes: list[str]) -> str:
+    return "\n".join(textwrap.wrap(", ".join(f"`{n}`" for n in probes), 120))
 
 
 MOST = 0.75

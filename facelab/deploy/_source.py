@@ -25,7 +25,8 @@ TASKS = {
 
 @dataclass(frozen=True)
 class Source:
-    """A model with everything that is known about it. `path` is the file; `thresholds` are plain JSON entries."""
+    """A model with everything that is known about it. `path` is the file; `thresholds` are plain JSON entries;
+    `entry` says whether it is the catalogue's."""
 
     name: str
     path: Path
@@ -38,6 +39,7 @@ class Source:
     origin: str
     thresholds: list[dict] = field(default_factory=list)
     folder: Path | None = None
+    entry: bool = False
 
 
 def resolve(
@@ -180,6 +182,7 @@ def _of_entry(entry: ModelEntry, spec, labels, licence) -> Source:
         entry.terms,
         entry.source,
         _published(entry),
+        entry=True,
     )
 
 

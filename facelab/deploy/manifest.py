@@ -34,6 +34,8 @@ Role = Literal[
     "probe",
     "golden_tensor",
     "golden_output",
+    "golden_boxes",
+    "decoding",
     "evidence",
     "split",
     "card",

@@ -141,6 +141,27 @@ class NeuralDetector(Detector):
             "spec": self.spec.hash,
         }
 
+    def decoding(self) -> dict[str, Any]:
+        """Return how the raw outputs become boxes, in words and numbers, for whoever decodes in another language.
+
+        Boxes are in pixels of the tensor; `to the picture` undoes the resize and padding of the preprocessing.
+        """
+        return {
+            "schema": "facelab.decoding/1",
+            "family": self.family,
+            "strides": list(self.strides),
+            "score_threshold": self.score_threshold,
+            "nms_threshold": self.nms_threshold,
+            "candidates": self.top_k,
+            **self._decoding(),
+            "to the picture": "x of the picture = (x − the left padding) / (resized width / picture width), y alike: "
+            "what the resize and pad stages of the preprocessing did, undone",
+        }
+
+    def _decoding(self) -> dict[str, Any]:
+        """Return the family's own rules; families from outside may leave them out."""
+        return {}
+
     def wrong(self, outputs: Outputs, expected: str) -> BadInputError:
         """Return the error for outputs that are not the family's."""
         got = ", ".join(f"{k} {tuple(v.shape)}" for k, v in outputs.items())

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from facelab.core.errors import BadInputError
-from facelab.detection._boxes import blend, grid, sigmoid
+from facelab.detection._boxes import CELLS, blend, grid, sigmoid
 from facelab.detection._inputs import SMOOTH, detector_spec
 from facelab.detection._neural import Found, NeuralDetector, Outputs
 from facelab.preprocess.spec import PreprocessSpec
@@ -83,6 +83,23 @@ class BlazeFace(NeuralDetector):
                 strict=True,
             )
         )
+
+    def _decoding(self) -> dict[str, Any]:
+        side = (self.preparation.fixed_size or (128, 128))[0]
+        levels = self.levels or LEVELS.get(side, ())
+        return {
+            "strides": [s for s, _ in levels],
+            "outputs": "regressors (n, 16) and scores (n, 1), or one (n, 17) that is suppressed already: y1, x1, y2, "
+            "x2, six points, score, relative to the tensor",
+            "cells": CELLS,
+            "anchors": [{"stride": s, "a cell": n} for s, n in levels],
+            "score": "sigmoid(score), kept from score_threshold on",
+            "box": "centre = r[0:2] + (cell + 0.5) · stride, size = r[2:4], in tensor pixels",
+            "keypoints": "point k = r[4 + 2k : 6 + 2k] + (cell + 0.5) · stride: "
+            + ", ".join(KEYPOINTS),
+            "suppression": "weighted: the best box and all that overlap it by more than nms_threshold become one, "
+            "coordinates weighted by score, its score the best one; again with what remains",
+        }
 
     def decode(self, outputs: Outputs, size: tuple[int, int]) -> Found:
         if len(outputs) == 1 and (rows := next(iter(outputs.values()))).shape[-1] == 17:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from facelab.detection._boxes import from_offsets, points_from_offsets, priors
+from facelab.detection._boxes import CELLS, GREEDY, from_offsets, points_from_offsets, priors
 from facelab.detection._inputs import detector_spec
 from facelab.detection._neural import Found, NeuralDetector, Outputs
 from facelab.preprocess.spec import PreprocessSpec
@@ -49,6 +49,21 @@ class RetinaFace(NeuralDetector):
             layout=layout,
             mean=(104, 117, 123),
         )
+
+    def _decoding(self) -> dict[str, Any]:
+        return {
+            "outputs": "loc (n, 4), conf (n, 2), landm (n, 10), or one (n, 16) with these columns",
+            "cells": CELLS,
+            "min_sizes": [list(s) for s in self.min_sizes],
+            "variances": list(self.variances),
+            "priors": "level by level, cell by cell, size by size: centre ((x + 0.5) · stride / width, "
+            "(y + 0.5) · stride / height), size (s / width, s / height), relative to the tensor",
+            "score": "second column of conf, after a softmax where rows do not sum to 1; kept above score_threshold",
+            "box": "centre = prior centre + loc[0:2] · variances[0] · prior size; size = prior size · exp(loc[2:4] · "
+            "variances[1]); times the tensor's width and height",
+            "landmarks": "point k = (prior centre + landm[2k : 2k + 2] · variances[0] · prior size) · tensor size",
+            "suppression": GREEDY,
+        }
 
     def decode(self, outputs: Outputs, size: tuple[int, int]) -> Found:
         loc, conf, landm = self._split(outputs)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from facelab.detection._boxes import from_distances, grid
+from facelab.detection._boxes import CELLS, GREEDY, from_distances, grid
 from facelab.detection._inputs import detector_spec
 from facelab.detection._neural import Found, NeuralDetector, Outputs, levels
 from facelab.preprocess.spec import PreprocessSpec
@@ -22,6 +24,18 @@ class Scrfd(NeuralDetector):
         return detector_spec(
             name, size=size or (640, 640), fit="letterbox", mean=[127.5], scale=[128], layout=layout
         )
+
+    def _decoding(self) -> dict[str, Any]:
+        return {
+            "outputs": "per stride score (n, 1), bbox (n, 4) and perhaps kps (n, 10); a stride is known by its n",
+            "cells": CELLS,
+            "anchors": "n / cells anchors a cell (one or two), one after another, all at (x, y) · stride",
+            "score": "as it is (a probability), kept from score_threshold on",
+            "box": "left, top, right, bottom = bbox · stride, from the anchor: x1 = ax − left, y1 = ay − top, "
+            "x2 = ax + right, y2 = ay + bottom",
+            "landmarks": "point k = anchor + kps[2k : 2k + 2] · stride",
+            "suppression": GREEDY,
+        }
 
     def decode(self, outputs: Outputs, size: tuple[int, int]) -> Found:
         heads = levels(outputs, (1, 4, 10))

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from facelab.detection._boxes import from_offsets, grid
+from facelab.detection._boxes import GREEDY, from_offsets, grid
 from facelab.detection._inputs import detector_spec
 from facelab.detection._neural import Found, NeuralDetector, Outputs
 from facelab.preprocess.spec import PreprocessSpec
@@ -47,6 +47,21 @@ class SsdMask(NeuralDetector):
         return detector_spec(
             name, size=size or (260, 260), fit="stretch", scale=[255], layout=layout
         )
+
+    def _decoding(self) -> dict[str, Any]:
+        return {
+            "outputs": "boxes (n, 4) and classes (n, 2): with a mask, without",
+            "anchors": [
+                [float(v) for v in row] for row in self.anchors[:: max(len(self.anchors) // 8, 1)]
+            ],
+            "anchors_rule": "maps of 33, 17, 9, 5 and 3 cells a side (of a 260 input); a cell has two sizes in the "
+            "first ratio, then the first size in the others; rows above are a sample, cx cy w h relative",
+            "variances": list(self.variances),
+            "score": "the larger column, kept from score_threshold on",
+            "box": "centre = anchor centre + box[0:2] · variances[0] · anchor size; size = anchor size · exp(box[2:4] "
+            "· variances[1]); times the tensor's width and height",
+            "suppression": GREEDY,
+        }
 
     def decode(self, outputs: Outputs, size: tuple[int, int]) -> Found:
         flat = {v.shape[-1]: v.reshape(-1, v.shape[-1]) for v in outputs.values() if v.ndim >= 2}

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from facelab.core.errors import BadInputError
-from facelab.detection._boxes import from_offsets, priors
+from facelab.detection._boxes import CELLS, GREEDY, from_offsets, priors
 from facelab.detection._inputs import detector_spec
 from facelab.detection._neural import Found, NeuralDetector, Outputs
 from facelab.preprocess.spec import PreprocessSpec
@@ -60,6 +60,23 @@ class UltraFace(NeuralDetector):
         return detector_spec(
             name, size=size or (320, 240), fit="stretch", mean=[127], scale=[128], layout=layout
         )
+
+    def _decoding(self) -> dict[str, Any]:
+        decoded = self.encoding == "decoded"
+        return {
+            "outputs": "scores (n, 2 or 3) and boxes (n, 4)",
+            "cells": CELLS,
+            "min_sizes": [list(s) for s in self.min_boxes],
+            "variances": list(self.variances),
+            "priors": "level by level, cell by cell, size by size: centre ((x + 0.5) · stride / width, "
+            "(y + 0.5) · stride / height), size (s / width, s / height), relative to the tensor, limited to 0…1",
+            "score": "the largest column but the first (background), kept above score_threshold",
+            "box": "corners x1, y1, x2, y2 relative to the tensor"
+            if decoded
+            else "centre = prior centre + box[0:2] · variances[0] · prior size; size = prior size · exp(box[2:4] · "
+            "variances[1]); times the tensor's width and height",
+            "suppression": GREEDY,
+        }
 
     def decode(self, outputs: Outputs, size: tuple[int, int]) -> Found:
         boxes, scores = self._pair(outputs, size)

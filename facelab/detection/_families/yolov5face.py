@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from facelab.detection._boxes import grid, sigmoid
+from facelab.detection._boxes import GREEDY, grid, sigmoid
 from facelab.detection._inputs import detector_spec
 from facelab.detection._neural import Found, NeuralDetector, Outputs
 from facelab.preprocess.spec import PreprocessSpec
@@ -49,6 +49,17 @@ class YoloV5Face(NeuralDetector):
             value=114,
             layout=layout,
         )
+
+    def _decoding(self) -> dict[str, Any]:
+        return {
+            "outputs": "three maps (1, 3, rows, columns, 16), s = sigmoid, or one (1, n, 16) that is decoded already",
+            "anchors": [a.tolist() for a in self.anchors],
+            "score": "s(v[4]) · s(v[15]), kept from score_threshold on (decoded: v[4] · v[15])",
+            "box": "centre = (2·s(v[0:2]) − 0.5 + cell) · stride; size = (2·s(v[2:4]))² · anchor (decoded: v[0:4] are "
+            "centre and size)",
+            "landmarks": "point k = v[5 + 2k : 7 + 2k] · anchor + cell · stride (decoded: as it is)",
+            "suppression": GREEDY,
+        }
 
     def decode(self, outputs: Outputs, size: tuple[int, int]) -> Found:
         maps = list(outputs.values())

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from facelab.detection._boxes import grid, nms
+from facelab.detection._boxes import CELLS, GREEDY, grid, nms
 from facelab.detection._inputs import detector_spec
 from facelab.detection._neural import Found, NeuralDetector, Outputs, levels
 from facelab.preprocess.spec import PreprocessSpec
@@ -22,6 +24,16 @@ class YuNet(NeuralDetector):
         return detector_spec(
             name, size=size, fit="letterbox" if size else "pad", order="bgr", layout=layout
         )
+
+    def _decoding(self) -> dict[str, Any]:
+        return {
+            "outputs": "per stride cls (n, 1), obj (n, 1), bbox (n, 4), kps (n, 10); a stride is known by its n",
+            "cells": CELLS,
+            "score": "sqrt(clip(cls, 0, 1) · clip(obj, 0, 1)), kept from score_threshold on",
+            "box": "centre = (cell + bbox[0:2]) · stride; size = exp(bbox[2:4]) · stride; corners = centre ∓ size / 2",
+            "landmarks": "point k = (cell + kps[2k : 2k + 2]) · stride",
+            "suppression": GREEDY + ", on x, y, width and height cut to whole pixels",
+        }
 
     def decode(self, outputs: Outputs, size: tuple[int, int]) -> Found:
         heads = levels(outputs, (1, 4, 10))
