@@ -9,6 +9,8 @@ VERBS = {
     "verification": "ten-fold accuracy, TAR at FAR, EER from embeddings or pairs",
     "detector": "run a detector over images and score it",
     "embedder": "run an embedder over pairs and score it",
+    "identification": "rank-k, FPIR and FNIR of an embedder among many people (1:N)",
+    "threshold": "choose a threshold on some people and report it on others",
     "liveness": "APCER per attack kind, BPCER and ACER of liveness models",
 }
 

@@ -92,6 +92,12 @@ from facelab.commands.json_file import emit_file, json_file_option
 @click.option(
     "--all-images", is_flag=True, help="With --labels, run the images without a label too."
 )
+@click.option(
+    "--pictures",
+    type=OutPath(folder=True),
+    metavar="DIR",
+    help="Write pictures with boxes: with labelled boxes those with a miss (orange) or false alarm (purple), else all.",
+)
 @json_file_option
 def command(
     model,
@@ -110,6 +116,7 @@ def command(
     seed,
     out,
     all_images,
+    pictures,
     json_path,
 ) -> None:
     """Run a detector over images: faces, speed, and, with labels, exact counts, recall, precision and AP.
@@ -144,6 +151,10 @@ def command(
         note(f"{name}: {error}")
     if out:
         _write(out, result.found)
+    if pictures:
+        at = {n: d.above(result.operating_threshold) for n, d in result.found.items()}
+        names = detection.write_pictures(at, result.files, pictures, labels=result.truth, iou=iou)
+        note(f"{len(names)} pictures in {pictures}")
     emit_file(result.to_dict(), json_path, text=str(result))
     if result.errors:
         raise click.exceptions.Exit(1)

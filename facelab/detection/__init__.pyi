@@ -6,6 +6,7 @@ from ._images import as_rgb, find_images
 from ._inputs import bounded, in_order, prepared
 from ._labels import Labels, read_labels
 from ._neural import Found, NeuralDetector, model_input
+from ._pictures import drawn, write_pictures
 from ._registry import FAMILIES, available, families, load
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "as_rgb",
     "available",
     "bounded",
+    "drawn",
     "evaluate",
     "families",
     "find_images",
@@ -33,4 +35,5 @@ __all__ = [
     "prepared",
     "read_labels",
     "to_xywh",
+    "write_pictures",
 ]

@@ -40,6 +40,10 @@ class DetectionEvaluation(Result):
         Images that could not be used, with the reason.
     labels : dict or None
         Exact counts and, where boxes are labelled, `recall`, `precision`, `ap`, `ap_lo`, `ap_hi`.
+    files : dict[str, Path]
+        Where each image lies.
+    truth : Labels or None
+        The labels that were compared with, by the images' names.
     """
 
     model: dict[str, Any]
@@ -48,6 +52,8 @@ class DetectionEvaluation(Result):
     sizes: dict[str, tuple[int, int]]
     errors: dict[str, str]
     labels: dict[str, Any] | None
+    files: dict[str, Path] = dataclasses.field(default_factory=dict, repr=False)
+    truth: Labels | None = dataclasses.field(default=None, repr=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the document `facelab.eval.detector/1`."""
@@ -153,7 +159,16 @@ def evaluate(
             replicates=replicates,
             seed=seed,
         )
-    return DetectionEvaluation(described, operating, run.found, run.sizes, run.errors, figures)
+    return DetectionEvaluation(
+        described,
+        operating,
+        run.found,
+        run.sizes,
+        run.errors,
+        figures,
+        dict(files),
+        truth and truth.placed(files),
+    )
 
 
 def named_files(root: Path) -> dict[str, Path]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +45,19 @@ class Labels:
         table = {own: ends[own][0] for own in self.counts if len(ends.get(own, ())) == 1}
         if not table:
             return self
+        return self._renamed(table)
+
+    def placed(self, files: Mapping[str, Path]) -> Labels:
+        """Return the labels under the images' names, also where their paths are relative to the labels' folder."""
+        if self.folder is None or any(n in self.counts for n in files):
+            return self
+        by_file = {p.resolve(): n for n, p in files.items()}
+        table = {
+            n: by_file[f] for n in self.counts if (f := (self.folder / n).resolve()) in by_file
+        }
+        return self._renamed(table)
+
+    def _renamed(self, table: Mapping[str, str]) -> Labels:
         return dataclasses.replace(
             self,
             counts={table.get(n, n): v for n, v in self.counts.items()},

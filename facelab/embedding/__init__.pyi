@@ -15,6 +15,8 @@ from ._pairs import (
     read_pairs,
     worst,
 )
+from ._people import People, Search, identify, read_people
+from ._pictures import write_searches
 from ._registry import available, families, load
 from ._specs import ALIGNMENTS, MISTAKES, aligned_spec, mistaken, with_alignment
 
@@ -27,6 +29,8 @@ __all__ = [
     "NeuralEmbedder",
     "PairEvaluation",
     "PairList",
+    "People",
+    "Search",
     "acquire",
     "aligned_spec",
     "available",
@@ -37,6 +41,7 @@ __all__ = [
     "evaluate",
     "families",
     "find_face",
+    "identify",
     "load",
     "locate",
     "main_face",
@@ -45,6 +50,8 @@ __all__ = [
     "pair_arrays",
     "pair_distances",
     "read_pairs",
+    "read_people",
     "with_alignment",
     "worst",
+    "write_searches",
 ]

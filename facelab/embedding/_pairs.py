@@ -11,6 +11,7 @@ import numpy as np
 
 from facelab.core.errors import BadInputError, FacelabError
 from facelab.core.files import read_csv
+from facelab.datasets import load_pairs
 from facelab.detection import Detections, Detector
 from facelab.embedding._acquire import find_face
 from facelab.embedding._base import Embedder
@@ -46,12 +47,30 @@ class PairList:
         return PairList(**{k: None if v is None else v[which] for k, v in values.items()})
 
 
+SAME = {"0": False, "1": True, "false": False, "true": True, "no": False, "yes": True}
+
+
+def _is_lfw(path: str | os.PathLike) -> bool:
+    """Return whether a file is LFW's `pairs.txt`: its first line holds numbers, and no comma."""
+    try:
+        with open(path, encoding="utf-8-sig") as f:
+            first = f.readline(200).split()
+    except (OSError, UnicodeDecodeError):
+        return False
+    return 1 <= len(first) <= 2 and all(w.isdigit() for w in first)
+
+
 def read_pairs(path: str | os.PathLike) -> PairList:
     """Read a CSV with columns `a, b, same`; optionally `id_a, id_b` (identities) and `dataset` or `group`.
 
+    LFW's `pairs.txt` is taken too; its pictures are `Name/Name_0001.jpg` below the folder of images.
     Without identity columns the folder of an image is its identity, unless the labels contradict that. Raises
     BadInputError with file and line.
     """
+    if _is_lfw(path):
+        found = load_pairs(path)
+        a, b = (np.array([f"{p}.jpg" for p in side]) for side in (found.a, found.b))
+        return PairList(a, b, found.same, found.id_a, found.id_b, None)
     rows = read_csv(path, "pairs", fix="check --pairs")
     if not rows or not {"a", "b", "same"} <= set(rows[0]):
         raise BadInputError(
@@ -62,16 +81,16 @@ def read_pairs(path: str | os.PathLike) -> PairList:
             fix="name the columns so",
         )
     for i, row in enumerate(rows, 2):
-        if str(row["same"]).strip() not in ("0", "1") or not row["a"] or not row["b"]:
+        if str(row["same"]).strip().lower() not in SAME or not row["a"] or not row["b"]:
             raise BadInputError(
                 "a pair is not a pair",
                 where=f"{path}:{i}",
-                expected="two paths, and same 0 or 1",
+                expected="two paths, and same 0 or 1 (or false, true, no, yes)",
                 got=f"{row['a']}, {row['b']}, {row['same']}",
                 fix="correct the row",
             )
     a, b = (np.array([r[k] for r in rows]) for k in "ab")
-    same = np.array([r["same"].strip() == "1" for r in rows])
+    same = np.array([SAME[r["same"].strip().lower()] for r in rows])
     column = next((c for c in ("group", "dataset") if c in rows[0]), None)
     first, second = _identities(rows, a, b, same)
     return PairList(

@@ -1,0 +1,91 @@
+"""Pictures with boxes: what was found, what was missed, and what is a false alarm."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from facelab.core.files import write_bytes
+from facelab.core.png import encode_png
+from facelab.detection._base import Detections
+from facelab.detection._boxes import overlap
+from facelab.detection._labels import Labels
+from facelab.preprocess.image import read_image
+
+FOUND, MISSED, ALARM, IGNORED = (0, 158, 115), (213, 94, 0), (204, 121, 167), (150, 150, 150)
+"""Colours (RGB, told apart by most colour-blind people): found, missed, false alarm, ignored."""
+LONGEST = 1280
+
+
+def drawn(
+    image: np.ndarray,
+    boxes: np.ndarray,
+    colours: list[tuple[int, int, int]],
+    *,
+    longest: int = LONGEST,
+) -> np.ndarray:
+    """Return an RGB picture, shrunk to `longest` pixels, with boxes (n, 4) `xyxy` drawn in `colours`."""
+    import cv2
+
+    ratio = min(1.0, longest / max(image.shape[:2]))
+    size = max(1, round(image.shape[1] * ratio)), max(1, round(image.shape[0] * ratio))
+    out = image.copy() if ratio == 1 else cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    out = np.ascontiguousarray(out)
+    width = max(2, round(max(out.shape[:2]) / 400))
+    for (x1, y1, x2, y2), colour in zip(np.asarray(boxes).reshape(-1, 4) * ratio, colours):
+        corners = [
+            (round(float(np.clip(x, -1e6, 1e6))), round(float(np.clip(y, -1e6, 1e6))))
+            for x, y in ((x1, y1), (x2, y2))
+        ]
+        cv2.rectangle(out, *corners, colour, width)
+    return out
+
+
+def judged(
+    found: Detections, labels: Labels, name: str, iou: float
+) -> tuple[np.ndarray, list[tuple[int, int, int]]]:
+    """Return the boxes of a labelled picture with their colours: missed faces last, so that they lie on top."""
+    truth = labels.boxes[name] if labels.boxes else np.zeros((0, 4))
+    ignored = labels.ignored(name)
+    table = overlap(truth, found.boxes)
+    hit = table.max(axis=1, initial=0) >= iou
+    counted = table[~ignored].max(axis=0, initial=0) >= iou
+    skipped = table[ignored].max(axis=0, initial=0) >= iou
+    colours = [FOUND if c else IGNORED if s else ALARM for c, s in zip(counted, skipped)]
+    missed = truth[~hit & ~ignored]
+    return np.concatenate([found.boxes, missed]), colours + [MISSED] * len(missed)
+
+
+def write_pictures(
+    found: dict[str, Detections],
+    files: dict[str, Path],
+    folder: str | os.PathLike[str],
+    *,
+    labels: Labels | None = None,
+    iou: float = 0.5,
+    most: int = 200,
+) -> list[str]:
+    """Write pictures with boxes as PNG; with labelled boxes only those with a miss or a false alarm.
+
+    Found is green, missed orange, a false alarm purple, a detection on an ignored face gray. Returns the names.
+    """
+    out = Path(folder)
+    names = []
+    for name, detections in found.items():
+        if len(names) == most:
+            break
+        if labels is not None and labels.boxes is not None:
+            if name not in labels.boxes:
+                continue
+            boxes, colours = judged(detections, labels, name, iou)
+            if not {MISSED, ALARM} & set(colours):
+                continue
+        else:
+            boxes, colours = detections.boxes, [FOUND] * len(detections)
+        target = out / f"{name.rsplit('.', 1)[0].replace('/', '__')}.png"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_bytes(target, encode_png(drawn(read_image(files[name]), boxes, colours)))
+        names.append(target.name)
+    return names
