@@ -53,7 +53,7 @@ SAME = {"0": False, "1": True, "false": False, "true": True, "no": False, "yes":
 def _is_lfw(path: str | os.PathLike) -> bool:
     """Return whether a file is LFW's `pairs.txt`: its first line holds numbers, and no comma."""
     try:
-        with open(path, encoding="utf-8-sig") as f:
+        with Path(path).open(encoding="utf-8-sig") as f:
             first = f.readline(200).split()
     except (OSError, UnicodeDecodeError):
         return False
