@@ -8,6 +8,9 @@ from .histories._operation import Operation, read_history, save_history
 from .metadata._contract import Metadata, Outcome, Swap
 from .metadata._local_etcd import local_etcd
 from .metadata._open import open_metadata
+from .stores._contract import VectorStore
+from .stores._postgres import PostgresStore
+from .stores._valkey import ValkeyStore
 
 __all__ = [
     "Collection",
@@ -15,8 +18,11 @@ __all__ = [
     "Metadata",
     "Operation",
     "Outcome",
+    "PostgresStore",
     "Source",
     "Swap",
+    "ValkeyStore",
+    "VectorStore",
     "check_history",
     "difference",
     "image_id",

@@ -1,0 +1,1 @@
+"""Vectors in PostgreSQL and Valkey, behind the contract that a collection keeps."""
