@@ -12,7 +12,6 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +46,8 @@ class History(Result):
     check_s : float
         Seconds that the checker took.
     because : str
+    fault_at : list of float
+        When each fault began, on the clock of the operations.
     history : list of Operation
     """
 
@@ -62,6 +63,7 @@ class History(Result):
     longest_gap_s: float
     check_s: float
     because: str
+    fault_at: list[float]
     history: list[Operation]
 
     def to_dict(self) -> dict[str, Any]:
@@ -156,19 +158,20 @@ def _run(
     faults: int,
     harm: Callable[[], None],
     limit_s: float,
-) -> tuple[int, float]:
-    """Let clients run until there are enough answers and all faults took place; return (faults, seconds)."""
+) -> tuple[list[float], float]:
+    """Let clients run until there are enough answers and all faults took place; return (their times, seconds)."""
     stop = threading.Event()
     threads = [threading.Thread(target=c.loop, args=(stop,), daemon=True) for c in clients]
-    started, hurt = time.monotonic(), 0
+    started = time.monotonic()
+    hurt: list[float] = []
     for thread in threads:
         thread.start()
     try:
         while time.monotonic() - started < limit_s:
-            if hurt < faults and recorder.answers >= (hurt + 1) * wanted // (faults + 1):
+            if len(hurt) < faults and recorder.answers >= (len(hurt) + 1) * wanted // (faults + 1):
+                hurt.append(time.monotonic())
                 harm()
-                hurt += 1
-            elif hurt == faults and recorder.answers >= wanted:
+            elif len(hurt) == faults and recorder.answers >= wanted:
                 break
             time.sleep(0.01)
     finally:
@@ -209,13 +212,16 @@ def sqlite_history(
         stack.callback(pool.close)
         for _ in range(clients):
             pool.start()
-        started, hurt, rng = time.monotonic(), 0, random.Random(seed)
+        started, rng = time.monotonic(), random.Random(seed)
+        hurt: list[float] = []
         while time.monotonic() - started < limit_s:
-            if hurt < faults and pool.answers() >= (hurt + 1) * operations // (faults + 1):
+            if len(hurt) < faults and pool.answers() >= (len(hurt) + 1) * operations // (
+                faults + 1
+            ):
+                hurt.append(time.monotonic())
                 pool.kill_one(rng)
                 pool.start()
-                hurt += 1
-            elif hurt == faults and pool.answers() >= operations and pool.all_took_part():
+            elif len(hurt) == faults and pool.answers() >= operations and pool.all_took_part():
                 break
             time.sleep(0.02)
         seconds = time.monotonic() - started
@@ -312,11 +318,12 @@ def _judged(
         found.operations,
         found.unknown,
         recorder.not_sent,
-        hurt,
+        len(hurt),
         seconds,
         max(gaps, default=0.0),
         found.seconds,
         found.because,
+        hurt,
         history,
     )
 
@@ -331,15 +338,42 @@ def _check(fault: str, planted: str) -> None:
             )
 
 
-def summary(histories: list[History]) -> Counter[str]:
-    """Return how many histories had each verdict."""
-    return Counter({True: "yes", False: "no", None: "unknown"}[h.linearizable] for h in histories)
-
-
-def missing_etcd() -> str | None:
-    """Return why etcd cannot be used here, or None."""
+def stores_here(*, servers: bool = True) -> tuple[list[str], dict[str, str]]:
+    """Return the stores whose histories can be run here, and why others cannot."""
+    if not servers:
+        return ["sqlite"], {"etcd": "servers are switched off"}
     try:
         with local_etcd(1):
-            return None
+            return ["sqlite", "etcd 1", "etcd 3"], {}
     except FacelabError as e:
-        return f"{e.what}: {e.got}"
+        return ["sqlite"], {"etcd": f"{e.what}: {(e.got or '').splitlines()[-1][:100]}"}
+
+
+def all_histories(stores: list[str], *, operations: int, faults: int) -> list[History]:
+    """Return a history under kills of each store; see `stores_here`."""
+    return [_history(store, operations=operations, faults=faults) for store in stores]
+
+
+def planted_histories(stores: list[str], *, operations: int) -> list[History]:
+    """Return a history with each mistake that a store's clients can make; all must be found."""
+    found = []
+    for store in stores:
+        if store == "sqlite":
+            for planted in ("stale", "blind"):
+                found.append(
+                    sqlite_history(operations=operations // 3, faults=0, keys=2, planted=planted)
+                )
+        else:
+            for planted in ("blind", "retry"):
+                found.append(_history(store, operations=operations, faults=1, planted=planted))
+    if "etcd 3" in stores:  # one member always knows the last value
+        found.append(
+            _history("etcd 3", operations=operations, faults=4, fault="stop", planted="stale")
+        )
+    return found
+
+
+def _history(store: str, **options: Any) -> History:
+    if store == "sqlite":
+        return sqlite_history(**options)
+    return etcd_history(members=int(store.split()[1]), **options)
