@@ -22,6 +22,7 @@ from facelab.core.timing import interleave
 from facelab.index import Collection, PostgresStore, ValkeyStore, VectorStore, vector_id
 from facelab.matching import Matcher
 from facelab.serving import local_postgres, local_valkey, postgres_connections, valkey_clients
+from facelab.studies.index_histories import memory_folder
 
 PREFIX_BYTES = 128
 
@@ -225,7 +226,7 @@ def kills() -> list[Kill]:
 
     Returns one row per step; `litter` counts files that were left over after the next writer opened.
     """
-    with tempfile.TemporaryDirectory(prefix="fl-kill-") as name:
+    with tempfile.TemporaryDirectory(prefix="fl-kill-", dir=memory_folder()) as name:
         done = run(
             module_command("facelab.studies.index_crashes", name),
             capture_output=True,

@@ -27,7 +27,7 @@ STEPS = {
 
 def test_killed_at_every_step_nothing_acknowledged_is_lost(tmp_path):
     done = subprocess.run(
-        [sys.executable, calls.__file__, str(tmp_path)],
+        [sys.executable, "-m", calls.__name__, str(tmp_path)],
         capture_output=True,
         text=True,
         timeout=300,
