@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -36,7 +37,7 @@ class Reading:
         self._view, self._lock = state.view, threading.RLock()
         self._unsure = self._closed = False
         self._recovered = self._warning = ""
-        self.flush_rows = FLUSH_ROWS
+        self.flush_rows, self._patience, self._process = FLUSH_ROWS, 1, os.getpid()
         self.metric = Metric.of(place.facts.metric)
 
     def __len__(self) -> int:

@@ -148,6 +148,7 @@ def _info(label: str | None, payload: Mapping[str, Any] | None) -> bytes:
     whole = {"label": label} if label is not None else {}
     whole |= {"payload": dict(payload)} if payload is not None else {}
     try:
+        _check_keys(payload)
         data = canonical_json(whole).encode("utf-8")
         loads_strict(data)
     except (TypeError, ValueError, RecursionError, BadInputError) as e:
@@ -165,6 +166,18 @@ def _info(label: str | None, payload: Mapping[str, Any] | None) -> bytes:
             fix="store large things in files and their hash here",
         )
     return data
+
+
+def _check_keys(value: Any) -> None:
+    """Raise TypeError for a key that is not text: 1 and "1" would become one."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            if not isinstance(key, str):
+                raise TypeError(f"the key {key!r} is not a text")
+            _check_keys(inner)
+    elif isinstance(value, (list, tuple)):
+        for inner in value:
+            _check_keys(inner)
 
 
 def read_info(data: bytes) -> tuple[str | None, dict[str, Any] | None]:

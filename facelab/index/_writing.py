@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import ArrayLike, NDArray
+
+
+FLUSH_BYTES = 64 << 20
+"""Bytes of a log after which a generation is written, however few rows are new: opening reads it all."""
 
 
 class Writing(Reading):
@@ -107,6 +112,7 @@ class Writing(Reading):
             known = [n for n, row in zip(names, numbers) if row >= 0]
             if known:
                 self._logged(Delete(known))
+                self._flush_if_due()
         return len(known)
 
     def flush(self) -> int:
@@ -165,11 +171,20 @@ class Writing(Reading):
             return
         self._view.active.buffer.reserve(len(rows))
         self._logged(Put(rows))
-        if len(self._view.active) >= self.flush_rows and not self._warning:
-            try:
-                self._publish(self._view, None, whole=False)
-            except (FacelabError, OSError) as e:  # the rows are in the log: the call itself is done
-                self._warning = f"no generation could be written: {e.args[0] if e.args else e}"
+        self._flush_if_due()
+
+    def _flush_if_due(self) -> None:
+        """Write a generation where the log has grown; after a failure only once it has doubled."""
+        assert self._log is not None
+        rows, size = len(self._view.active), self._log.size
+        if rows < self.flush_rows * self._patience and size < FLUSH_BYTES * self._patience:
+            return
+        try:
+            self._publish(self._view, None, whole=False)
+            self._patience = 1
+        except (FacelabError, OSError) as e:  # the rows are in the log: the call itself is done
+            self._patience *= 2
+            self._warning = f"no generation could be written: {e.args[0] if e.args else e}"
 
     def _logged(self, operation: Put | Delete) -> None:
         """Log an operation, then show it. An interruption in between leaves the collection to be opened again."""
@@ -216,6 +231,14 @@ class Writing(Reading):
 
     def _check_writable(self) -> None:
         self._check_open()
+        if os.getpid() != self._process:
+            raise BadInputError(
+                "the collection was opened for writing by another process",
+                where=self._place.root,
+                expected=f"process {self._process}",
+                got=f"process {os.getpid()}, forked from it",
+                fix="open the collection in the process that writes",
+            )
         if self._log is None:
             raise BadInputError(
                 "the collection was opened for reading",

@@ -50,7 +50,8 @@ def stores(rows: Sequence[Any]) -> Figure:
             y = [1e3 * float(np.median(getattr(r, what))) for r in mine]
             ax.plot(x, y, lw=2, label=kind, **style.series(k))
         ax.set(xscale="log", yscale="log", xlabel="vectors", ylabel="median [ms]")
-        ax.set_xticks(sorted({r.vectors for r in rows}))
+        low, high = ax.get_ylim()
+        ax.set_ylim(low / 1.5, high * 1.5)
         style.plain_log(ax.xaxis)
         style.plain_log(ax.yaxis)
         ax.set_title(title)
@@ -70,9 +71,10 @@ def answers(histories: Sequence[Any], *, slot_s: float = 0.25) -> Figure:
         for k, at in enumerate(h.fault_at):
             label = h.fault if k == 0 else None
             ax.axvline(at - start, color=style.BAD, lw=1.5, ls="--", label=label)
-        ax.set(ylabel="answers/s", xlim=(0, edges[-1]))
+        most = counts.max() / slot_s
+        ax.set(ylabel="answers/s", xlim=(0, edges[-1]), ylim=(0, 1.35 * most))
         ax.set_title(f"{h.store}: {h.operations:,} operations, {h.unknown} unknown")
         if h.fault_at:
-            ax.legend(loc="lower right")
+            ax.legend(loc="upper right")
     axes[-1, 0].set_xlabel("seconds")
     return fig

@@ -162,6 +162,7 @@ def test_vectors_that_do_not_fit_are_refused_whole(faces, bad):
         {"ids": ["n", "m"], "payloads": [{}, {"a": "x" * 70_000}]},
         {"ids": ["n", "m"], "payloads": [{}, {"a": "\ud800"}]},
         {"ids": ["n", "m"], "payloads": [{}, {"a": object()}]},
+        {"ids": ["n", "m"], "payloads": [{}, {"a": [{1: "x", "1": "y"}]}]},
     ],
 )
 def test_bad_ids_labels_and_payloads_are_refused_before_anything_is_written(faces, more):
