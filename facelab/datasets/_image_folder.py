@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from facelab.core.errors import BadInputError, MissingAssetError
@@ -15,11 +15,13 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".pgm", ".tif", ".
 
 @dataclass(frozen=True)
 class LabelledImages:
-    """Image files with their labels, sorted by path; `dropped` counts images whose label the table leaves out."""
+    """Image files with their labels, sorted by path; `dropped` counts images whose label the table leaves out, and
+    `left_out` says how many of each label."""
 
     paths: list[Path]
     labels: list[str]
     dropped: int = 0
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -51,7 +53,7 @@ def load_image_folder(
         )
     paths: list[Path] = []
     labels: list[str] = []
-    dropped = 0
+    left_out: dict[str, int] = {}
     for sub in classes:
         label = sub.name if table is None else map_label(sub.name, table, where=sub)
         images = sorted(
@@ -67,7 +69,7 @@ def load_image_folder(
                 fix="add images or remove the folder",
             )
         if label == DROP:
-            dropped += len(images)
+            left_out[sub.name] = len(images)
             continue
         paths += images
         labels += [label] * len(images)
@@ -79,4 +81,4 @@ def load_image_folder(
             got=", ".join(sorted(set(labels))) or "none",
             fix="put the pictures of each class into a separate folder",
         )
-    return LabelledImages(paths, labels, dropped)
+    return LabelledImages(paths, labels, sum(left_out.values()), left_out)

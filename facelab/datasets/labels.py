@@ -38,24 +38,28 @@ among the seven, so it is dropped rather than guessed."""
 
 
 def table_for(classes: Iterable[str], table: Mapping[str, str] = NAMES) -> dict[str, str]:
-    """Return `table` narrowed to `classes`: known emotions outside them are dropped.
+    """Return `table` narrowed to `classes`: known labels of other classes are dropped.
 
-    Raises BadInputError where a class is none of the seven.
+    Classes that are none of the seven emotions (drowsy, contempt) are labels of their own.
 
     >>> t = table_for(THREE)
     >>> t["happy"], t["sad"] == DROP
     ('joy', True)
+    >>> table_for(["drowsy", "alert"])["drowsy"]
+    'drowsy'
     """
     classes = tuple(classes)
-    for c in classes:
-        if c not in SEVEN:
-            raise BadInputError(
-                f"no emotion is called {c!r}{did_you_mean(c, SEVEN)}",
-                expected=", ".join(SEVEN),
-                got=c,
-                fix="use one of the names",
-            )
-    return {name: emotion if emotion in classes else DROP for name, emotion in table.items()}
+    known = {name: c if c in classes else DROP for name, c in table.items()}
+    return known | {plain(c): c for c in classes if c not in SEVEN}
+
+
+def own_classes(classes: Iterable[str]) -> tuple[str, ...]:
+    """Return the classes that are none of the seven emotions.
+
+    >>> own_classes(["joy", "drowsy"])
+    ('drowsy',)
+    """
+    return tuple(c for c in classes if c not in SEVEN)
 
 
 def plain(name: str) -> str:
@@ -78,6 +82,7 @@ def map_label(name: str, table: Mapping[str, str], *, where: object) -> str:
             where=where,
             expected=", ".join(sorted(table)),
             got=name,
-            fix='correct the label, or add it to the table (value "" drops it)',
+            fix=f"correct the label, say what it means with --label-map {name}=CLASS (an empty CLASS drops it), or "
+            "take the labels as classes with --classes labels",
         )
     return table[key]

@@ -4,7 +4,7 @@ from ._classifier import EmotionClassifier
 from ._data import PARTS, FaceSet, check_disjoint, split
 from ._evaluate import Answers, Evaluation, evaluate, in_classes
 from ._jobs import interpreter, modelmaker_interpreter
-from ._predict import default_folder, find_model, predict, predict_files, remember
+from ._predict import annotate, default_folder, find_model, predict, predict_files, remember
 from ._prepare import Collected, check_crop, classes_of, collect, detector_name, is_fer, prepare
 from ._registry import available, load
 from ._spec import emotion_spec, quantized, to_tensor
@@ -23,6 +23,7 @@ __all__ = [
     "FaceSet",
     "Settings",
     "TrainedOn",
+    "annotate",
     "as_trained",
     "available",
     "backbones",

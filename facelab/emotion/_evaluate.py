@@ -51,6 +51,17 @@ class Evaluation(Answers):
     accuracy: Interval
     reliability: metrics.Reliability
 
+    @property
+    def majority(self) -> float:
+        """The accuracy of whoever always names the most frequent class."""
+        support = self.table.sum(axis=1)
+        return float(support.max() / support.sum())
+
+    @property
+    def better_than_guessing(self) -> bool:
+        """Whether the whole interval of the accuracy lies above the majority class's share."""
+        return self.accuracy.lo > self.majority
+
     def worst(self, n: int) -> np.ndarray:
         """Return the indices of up to `n` mistakes, those with the most confident wrong answers first."""
         wrong = np.flatnonzero(~self.right)
@@ -74,7 +85,6 @@ class Evaluation(Answers):
     def to_dict(self) -> dict[str, Any]:
         """Return every figure as plain JSON (`facelab.emotion-evaluation/1`)."""
         classes = self.faces.classes
-        support = self.table.sum(axis=1)
         return {
             "schema": SCHEMA,
             "model": str(self.model),
@@ -83,7 +93,8 @@ class Evaluation(Answers):
             "classes": list(classes),
             "accuracy": self.accuracy.as_dict(),
             "correct": int(self.right.sum()),
-            "majority": float(support.max() / support.sum()),
+            "majority": self.majority,
+            "better_than_guessing": self.better_than_guessing,
             "balanced_accuracy": metrics.balanced_accuracy(self.table),
             "macro_f1": metrics.macro_f1(self.table),
             "ece": self.reliability.ece,

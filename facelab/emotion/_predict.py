@@ -69,6 +69,41 @@ def predict_files(
     return [(file, predict(read_image(file), detector, classifier)) for file in files]
 
 
+def annotate(
+    found: Iterable[tuple[Path, list[Prediction]]], folder: str | os.PathLike[str]
+) -> list[Path]:
+    """Write each picture with its faces' boxes, emotions and probabilities as PNG, and return the files.
+
+    Pictures of one name from several folders are numbered.
+    """
+    import cv2
+
+    from facelab.core.files import write_bytes
+    from facelab.core.png import encode_png
+    from facelab.detection import drawn
+
+    out, colour = Path(folder), (0, 158, 115)
+    out.mkdir(parents=True, exist_ok=True)
+    written: list[Path] = []
+    for file, faces in found:
+        image = read_image(file)
+        boxes = np.array([p.box for p in faces], float).reshape(-1, 4)
+        picture = drawn(image, boxes, [colour] * len(faces))
+        ratio = picture.shape[1] / image.shape[1]
+        size = max(0.4, picture.shape[1] / 1400)
+        for p in faces:
+            words = f"{p.emotion} {p.probabilities[p.emotion]:.2f}"
+            place = max(2, round(p.box[0] * ratio)), max(12, round(p.box[1] * ratio) - 4)
+            for shade, thick in (((0, 0, 0), 3), ((255, 255, 255), 1)):
+                cv2.putText(picture, words, place, cv2.FONT_HERSHEY_SIMPLEX, size, shade, thick)
+        target = out / f"{file.stem}.png"
+        if target in written:
+            target = out / f"{file.stem}_{len(written)}.png"
+        write_bytes(target, encode_png(picture))
+        written.append(target)
+    return written
+
+
 def default_folder() -> Path:
     """Return where a training goes that names no folder: `models/emotion`."""
     return models_folder() / "emotion"

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from pathlib import Path
 
 import numpy as np
 
-from facelab.core.errors import BadInputError, MissingAssetError, at
-from facelab.datasets.labels import SEVEN, THREE, table_for
+from facelab.core.errors import BadInputError, MissingAssetError, at, did_you_mean
+from facelab.datasets.labels import NAMES, SEVEN, THREE, own_classes, plain
 from facelab.emotion import sources
 from facelab.emotion._data import PARTS, FaceSet, check_classes, check_disjoint, split
 from facelab.emotion.sources import FindFace, Row
@@ -44,23 +46,43 @@ class Prepared:
     notes: tuple[str, ...] = ()
 
 
-def classes_of(text: str) -> tuple[str, ...]:
-    """Return the classes for `3`, `7` or emotions separated by commas. Raises BadInputError for others.
+def classes_of(text: str, data: str | None = None) -> tuple[str, ...]:
+    """Return the classes for `3`, `7`, names separated by commas, or `labels`: the labels of `data` as they are.
+
+    Names that facelab knows for an emotion become that emotion (`happy` is joy); any other is a class of its own.
+    Raises BadInputError for fewer than two, and for a name that looks like a misspelt emotion.
 
     >>> classes_of("3")
     ('anger', 'joy', 'neutral')
-    >>> classes_of("joy,neutral")
-    ('joy', 'neutral')
+    >>> classes_of("happy,neutral"), classes_of("drowsy, alert")
+    (('joy', 'neutral'), ('alert', 'drowsy'))
     """
     known = {"3": THREE, "7": SEVEN}
-    classes = known.get(text.strip()) or tuple(
-        sorted({c.strip() for c in text.split(",") if c.strip()})
-    )
-    table_for(classes)
+    if text.strip() in known:
+        return known[text.strip()]
+    if text.strip() == "labels":
+        if data is None or data == "synthetic":
+            raise BadInputError(
+                "there are no labels to take classes from",
+                expected="--data with a folder or a CSV",
+                got=data or "no data",
+                fix="name the classes",
+            )
+        return sources.labels_of(data)
+    given = [c.strip() for c in text.split(",") if c.strip()]
+    classes = tuple(sorted({NAMES.get(plain(c)) or c for c in given}))
+    for c in own_classes(classes):
+        if close := get_close_matches(plain(c), SEVEN, n=1, cutoff=0.65):
+            raise BadInputError(
+                f"no emotion is called {c!r}{did_you_mean(c, SEVEN)}",
+                expected=", ".join(SEVEN),
+                got=c,
+                fix=f"write {close[0]}, or choose a name that is less like it for a class of your own",
+            )
     if len(classes) < 2:
         raise BadInputError(
             "a classifier needs two classes at least",
-            expected=f"3, 7 or names of {', '.join(SEVEN)}",
+            expected=f"3, 7, labels, or names such as {', '.join(SEVEN)}",
             got=text,
         )
     return classes
@@ -78,12 +100,14 @@ def collect(
     votes: str | os.PathLike | None = None,
     to_train: bool = True,
     progress: bool = False,
+    label_map: Mapping[str, str] | None = None,
 ) -> Collected:
     """Read every face that `data` names: `synthetic`, an image folder, a CSV of files, or `fer2013.csv`.
 
     `n` and `seed` choose the synthetic faces, whose crops are kept in `data/cache`. `crop`: where no boxes are given,
     `detect` takes the largest face that the preferred detector finds (the whole picture where it finds none), `whole`
-    the picture as it is, any other word the detector of that name. `votes`: FER+'s file for FER2013. Raises
+    the picture as it is, any other word the detector of that name. `votes`: FER+'s file for FER2013. `label_map` says
+    what labels of the data mean (label → class, or "" to drop it). What is left out is counted in the notes. Raises
     BadInputError naming file and line for whatever cannot be read and an unknown label, and where the faces are
     `to_train` on, for a class of `classes` with fewer than two.
     """
@@ -97,6 +121,13 @@ def collect(
             fix="leave the votes out, or name fer2013.csv",
         )
     if data == "synthetic":
+        if own := own_classes(classes):
+            raise BadInputError(
+                f"no emotion is called {own[0]!r}{did_you_mean(own[0], SEVEN)}",
+                expected=", ".join(SEVEN),
+                got=own[0],
+                fix="synthetic faces show these only; give a folder or a CSV of your own classes",
+            )
         faces = sources.synthetic(
             n,
             seed,
@@ -110,20 +141,40 @@ def collect(
     path = Path(data)
     if path.is_dir() and (path / "labels.csv").is_file():  # what `facelab data synth` writes
         path = path / "labels.csv"
+    table = _table(label_map or {}, classes, path)
+    left_out: Counter = Counter()
     if path.is_dir():
-        collected = _from_rows(
-            sources.folder_rows(path, classes=classes), spec, classes, crop, path
-        )
+        rows = sources.folder_rows(path, classes=classes, table=table, left_out=left_out)
+        collected = _from_rows(rows, spec, classes, crop, path)
     elif is_fer(path):
         faces, given = sources.fer(path, spec, classes=classes, votes=votes)
         collected = Collected(
             faces, given, f"FER2013 from {path}" + (", labels by FER+" if votes else "")
         )
     else:
-        collected = _from_rows(sources.csv_rows(path, classes=classes), spec, classes, crop, path)
+        rows = sources.csv_rows(path, classes=classes, table=table, left_out=left_out)
+        collected = _from_rows(rows, spec, classes, crop, path)
+    if left_out:
+        told = ", ".join(f"{label} {n}" for label, n in sorted(left_out.items()))
+        lost = f"{sum(left_out.values())} pictures of other labels are left out: {told}"
+        collected = replace(collected, notes=(lost, *collected.notes))
     if to_train:
         check_classes(collected.faces, where=path)
     return collected
+
+
+def _table(label_map: Mapping[str, str], classes: Sequence[str], where: Path) -> dict[str, str]:
+    """Return the table of labels with what the user says of theirs."""
+    wrong = [c for c in label_map.values() if c and c not in classes]
+    if wrong:
+        raise BadInputError(
+            f"the label map names {wrong[0]!r}{did_you_mean(wrong[0], classes)}",
+            where=where,
+            expected=", ".join(classes),
+            got=wrong[0],
+            fix="write LABEL=CLASS for a class that is trained",
+        )
+    return {**NAMES, **{plain(label): c for label, c in label_map.items()}}
 
 
 def is_fer(path: Path) -> bool:

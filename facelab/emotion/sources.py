@@ -17,7 +17,7 @@ from facelab.core.errors import BadInputError, did_you_mean
 from facelab.core.files import atomic_path
 from facelab.core.hashing import sha256_json
 from facelab.datasets import FER2013_CLASSES, load_fer2013, load_ferplus, load_image_folder
-from facelab.datasets.labels import DROP, NAMES, THREE, map_label, table_for
+from facelab.datasets.labels import DROP, NAMES, THREE, map_label, plain, table_for
 from facelab.emotion._data import FaceSet
 from facelab.emotion._spec import crop_face, face_size, has_face_crop
 from facelab.preprocess import PreprocessSpec, read_image
@@ -124,12 +124,17 @@ def _version() -> str:
 
 
 def folder_rows(
-    folder: str | os.PathLike, *, classes: Sequence[str] = THREE, table: Mapping[str, str] = NAMES
+    folder: str | os.PathLike,
+    *,
+    classes: Sequence[str] = THREE,
+    table: Mapping[str, str] = NAMES,
+    left_out: Counter | None = None,
 ) -> list[Row]:
     """List an image folder: one sub-folder a label, or `train`, `validation`, `test` folders of such.
 
-    Labels are mapped by `table`; those outside `classes` are left out. Raises BadInputError for a label folder without
-    an image, for an unknown label and for a single class; MissingAssetError where the folder is absent.
+    Labels are mapped by `table`; those outside `classes` are left out, and counted by label in `left_out`. Raises
+    BadInputError for a label folder without an image, for an unknown label and for a single class; MissingAssetError
+    where the folder is absent.
     """
     folder, narrowed = Path(folder), table_for(classes, table)
     below = [p for p in sorted(folder.iterdir()) if p.is_dir()] if folder.is_dir() else []
@@ -139,6 +144,8 @@ def folder_rows(
     rows = []
     for place, part in parts.items():
         found = load_image_folder(place, table=narrowed)
+        if left_out is not None:
+            left_out.update(found.left_out)
         rows += [
             Row(file, emotion, part=part, where=str(file))
             for file, emotion in zip(found.paths, found.labels)
@@ -147,7 +154,11 @@ def folder_rows(
 
 
 def csv_rows(
-    path: str | os.PathLike, *, classes: Sequence[str] = THREE, table: Mapping[str, str] = NAMES
+    path: str | os.PathLike,
+    *,
+    classes: Sequence[str] = THREE,
+    table: Mapping[str, str] = NAMES,
+    left_out: Counter | None = None,
 ) -> list[Row]:
     """List a CSV: a file column (file, path or image), a label column (emotion or label), and where they exist
     identity, x1, y1, x2, y2 (the face's box) and split (train, validation, test).
@@ -170,6 +181,8 @@ def csv_rows(
                     raw, columns, path.parent, file, label, narrowed, f"{path}:{reader.line_num}"
                 ):
                     rows.append(row)
+                elif left_out is not None:
+                    left_out[raw[label]] += 1
     except (OSError, UnicodeDecodeError, csv.Error) as e:
         raise BadInputError(
             "the CSV cannot be read", where=path, got=str(e)[:120], fix="check path and encoding"
@@ -217,6 +230,49 @@ def _row(raw, columns, folder: Path, file: str, label: str, table, where: str) -
         PART_NAMES[part.lower()] if part else "",
         where,
     )
+
+
+def labels_of(data: str | os.PathLike) -> tuple[str, ...]:
+    """Return the labels of an image folder or a CSV as classes of their own, sorted.
+
+    Raises BadInputError for a folder or file without labels.
+    """
+    path = Path(data)
+    if path.is_dir() and (path / "labels.csv").is_file():
+        path = path / "labels.csv"
+    if path.is_dir():
+        below = [p for p in path.iterdir() if p.is_dir() and not p.name.startswith(".")]
+        parts = [p for p in below if p.name.lower() in PART_NAMES]
+        places = parts if parts and len(parts) == len(below) else [path]
+        names = {
+            p.name
+            for place in places
+            for p in place.iterdir()
+            if p.is_dir() and not p.name.startswith(".")
+        }
+    else:
+        try:
+            with path.open(newline="", encoding="utf-8-sig") as f:
+                reader = csv.DictReader(f)
+                column = _column(reader.fieldnames or [], LABEL_COLUMNS, path)
+                names = {(row[column] or "").strip() for row in reader} - {""}
+        except (OSError, UnicodeDecodeError, csv.Error) as e:
+            raise BadInputError(
+                "the CSV cannot be read",
+                where=path,
+                got=str(e)[:120],
+                fix="check path and encoding",
+            ) from None
+    by_plain = {plain(n): n for n in sorted(names)}
+    if len(by_plain) < 2:
+        raise BadInputError(
+            "the data have fewer than two labels",
+            where=path,
+            expected="two folders or labels at least",
+            got=", ".join(sorted(names)) or "none",
+            fix="check --data",
+        )
+    return tuple(sorted(by_plain.values()))
 
 
 def _column(columns: Sequence[str], names: Sequence[str], path: Path) -> str:

@@ -129,7 +129,8 @@ def make_case(train: Fingerprint, infer: Fingerprint, names: list[str]) -> Case:
     training = identify(train, samples)
     budget.limit = budget.total
     unit = training.linear.unit if training.good else _range_unit(train, names)
-    distances = {n: distance(train, infer, n, unit) for n in names}
+    step = np.maximum(unit, 1.0) if _whole_numbers(train, infer, names) else unit
+    distances = {n: distance(train, infer, n, step) for n in names}
     return Case(
         train,
         infer,
@@ -141,6 +142,15 @@ def make_case(train: Fingerprint, infer: Fingerprint, names: list[str]) -> Case:
         unit,
         distances,
     )
+
+
+def _whole_numbers(train: Fingerprint, infer: Fingerprint, names: list[str]) -> bool:
+    """Whether both sides give integers: nothing between two of them exists, so that a step is the least difference.
+
+    A quantised range of more than 255 levels (pixels less three means) makes a step larger than a level.
+    """
+    types = {side.output[n]["dtype"] for side in (train, infer) for n in names}
+    return all(t.startswith(("int", "uint")) for t in types)
 
 
 def _range_unit(train: Fingerprint, names: list[str]) -> np.ndarray:

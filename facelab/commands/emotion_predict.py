@@ -1,0 +1,274 @@
+"""`facelab emotion predict`: faces of pictures, folders and videos, in a table, a CSV, JSON and annotated pictures."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import click
+
+from facelab.commands.common import (
+    Float,
+    OutPath,
+    emit,
+    json_option,
+    note,
+    say_model,
+    trust_model_option,
+)
+from facelab.core.errors import BadInputError
+
+VIDEO = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mjpeg", ".mjpg")
+
+
+def _label_map(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict:
+    for value in values:
+        if value.count("=") != 1:
+            raise click.BadParameter(f"{value!r} is not LABEL=EMOTION", ctx, param)
+    return dict(value.split("=") for value in values)
+
+
+@click.command(name="predict", epilog="Example: facelab emotion predict photo.jpg --json")
+@click.argument("given", metavar="SOURCE...", nargs=-1, required=True)
+@click.option(
+    "--model",
+    default=None,
+    metavar="FILE|DIR",
+    help="A name of the catalogue, a model file, a training's folder or a bundle.  [default: the last one trained]",
+)
+@click.option(
+    "--detector",
+    default="detect",
+    metavar="NAME",
+    help="Finds the faces.  [default: the best one here: the catalogue's default, MTCNN, Haar]",
+)
+@click.option(
+    "--least",
+    type=Float(),
+    default=None,
+    metavar="SCORE",
+    help="Drop faces below this score of the detector.",
+)
+@click.option(
+    "--spec", metavar="JSON", help="Preprocessing spec instead of the one beside the model."
+)
+@click.option(
+    "--label-map",
+    multiple=True,
+    callback=_label_map,
+    metavar="LABEL=EMOTION",
+    help="The emotion that a label of the model means (repeat); common spellings are known.",
+)
+@click.option(
+    "--csv",
+    "table",
+    type=OutPath(),
+    metavar="FILE",
+    help="Write one row per face, or per frame of a video.",
+)
+@click.option(
+    "--annotate",
+    type=OutPath(folder=True),
+    metavar="DIR",
+    help="Write the pictures with boxes and labels; not for videos.",
+)
+@click.option(
+    "--smooth",
+    default="ema",
+    show_default=True,
+    metavar="NAME|none",
+    help="How the label of a video is kept from flickering (a smoother of facelab.feedback).",
+)
+@click.option(
+    "--frames",
+    type=click.IntRange(1),
+    default=None,
+    help="Frames of a video or camera to read at most.",
+)
+@trust_model_option
+@json_option
+def predict_(
+    given, model, detector, least, spec, label_map, table, annotate, smooth, frames, as_json
+) -> None:
+    """Find the faces of pictures, folders of pictures, a video or a camera (/dev/video0), and classify them.
+
+    Faces are cropped by the model's spec. A video's or camera's largest face is followed: its label is smoothed over
+    time, and the table has one row per label that was shown. With a model of the text back end, SOURCE is a sentence, a
+    file of sentences (one a line), or a CSV with a column `text`.
+    """
+    from facelab import detection, emotion
+
+    if model is not None and _is_text(Path(model)):
+        _predict_text(given, Path(model), as_json)
+        return
+    videos = [s for s in given if _is_video(s)]
+    if videos and (len(given) > 1 or annotate):
+        raise BadInputError(
+            "a video is followed by itself",
+            expected="one video or camera, without --annotate",
+            got=", ".join(given),
+            fix="call the command once a video",
+        )
+    classifier = emotion.load(model, spec=spec, label_map=label_map)
+    say_model(
+        model or classifier.path,
+        f"{len(classifier.classes)} classes, preprocessing {classifier.spec.name}",
+    )
+    options = {} if least is None else {"score_threshold": least}
+    finder = detection.load(emotion.detector_name(detector), **options)
+    if videos:
+        _follow(videos[0], finder, classifier, smooth, frames, table, as_json)
+        return
+    files = list(dict.fromkeys(f for source in given for f in detection.find_images(source)))
+    found = emotion.predict_files(files, finder, classifier)
+    if table:
+        _write(table, _rows(found, classifier.classes))
+    value = {
+        "model": str(classifier.path),
+        "detector": finder.name,
+        "classes": list(classifier.classes),
+        "images": [{"file": str(f), "faces": [p.to_dict() for p in faces]} for f, faces in found],
+    }
+    if annotate:
+        value["annotated"] = [str(p) for p in emotion.annotate(found, annotate)]
+        note(f"{len(value['annotated'])} pictures in {annotate}")
+    emit(value, as_json=as_json, text=_predictions(found, classifier.classes))
+
+
+def _is_video(source: str) -> bool:
+    return (
+        source.startswith("/dev/video") or source.isdigit() or Path(source).suffix.lower() in VIDEO
+    )
+
+
+def _follow(source, finder, classifier, smooth: str, frames, table, as_json: bool) -> None:
+    """Follow the largest face of a video, smooth its scores, and report the labels that were shown."""
+    from facelab import feedback
+
+    scores = feedback.score_source(source, classifier, finder, most=frames)
+    raw = [None if row[0] != row[0] else scores.labels[int(row.argmax())] for row in scores.scores]
+    changes = sum(a != b for a, b in itertools.pairwise(raw))
+    if smooth == "none":
+        shown, smoothed = raw, changes
+    else:
+        followed = feedback.follow(scores, feedback.smoother(scores.labels, smooth))
+        shown, smoothed = list(followed.shown), followed.changes
+    spans = _spans(scores.times_s.tolist(), shown)
+    if table:
+        rows = [
+            {"shown": now or "", "frame": one or "", **row}
+            for now, one, row in zip(shown, raw, scores.rows())
+        ]
+        _write(table, rows)
+    value = {
+        "model": str(classifier.path),
+        "detector": finder.name,
+        "source": source,
+        "frames": len(shown),
+        "seconds": scores.seconds,
+        "smoother": smooth,
+        "changes": smoothed,
+        "changes_of_single_frames": changes,
+        "shown": spans,
+    }
+    lines = [
+        f"{s['from_s']:8.2f} s  {s['label'] or 'no face':<12} for {s['seconds']:.2f} s"
+        for s in spans
+    ]
+    lines.append(
+        f"{len(shown)} frames, {scores.seconds:.1f} s: the label changed {smoothed} times ({changes} frame by frame)"
+    )
+    emit(value, as_json=as_json, text="\n".join(lines))
+
+
+def _spans(times: list[float], shown: list) -> list[dict]:
+    """Return one entry per label that was shown, with its start and duration."""
+    starts = [k for k in range(len(shown)) if k == 0 or shown[k] != shown[k - 1]]
+    ends = [*starts[1:], len(times) - 1]
+    return [
+        {"from_s": times[a], "label": shown[a], "seconds": times[b] - times[a]}
+        for a, b in zip(starts, ends)
+    ]
+
+
+def _rows(found, classes) -> list[dict]:
+    rows = []
+    for file, faces in found:
+        for k, p in enumerate(faces):
+            box = dict(zip(("x1", "y1", "x2", "y2"), p.box))
+            rows.append(
+                {"file": str(file), "face": k, **box, "score": p.score, "emotion": p.emotion}
+                | {c: p.probabilities[c] for c in classes}
+            )
+    return rows
+
+
+def _write(path: str, rows: list[dict]) -> None:
+    import csv
+    import io
+
+    from facelab.core.files import write_text
+
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]) if rows else ["file"], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(path, text.getvalue())
+
+
+def _is_text(path: Path) -> bool:
+    return (path / "vocab.txt" if path.is_dir() else path.with_name("vocab.txt")).is_file()
+
+
+def _text_model(path: Path) -> Path:
+    from facelab.emotion.text import MODEL
+
+    return path / MODEL if path.is_dir() else path
+
+
+def _predict_text(given: tuple[str, ...], path: Path, as_json: bool) -> None:
+    from facelab.emotion import text
+
+    classifier, sentences = (
+        text.TextClassifier(_text_model(path)),
+        [s for source in given for s in text.sentences_of(source)],
+    )
+    rows = [
+        dict(zip(classifier.classes, map(float, p))) for p in classifier.probabilities(sentences)
+    ]
+    answers = [max(row, key=row.__getitem__) for row in rows]
+    value = {
+        "model": str(_text_model(path)),
+        "classes": list(classifier.classes),
+        "sentences": [
+            {"text": t, "label": a, "probability": row[a], "probabilities": row}
+            for t, a, row in zip(sentences, answers, rows)
+        ],
+    }
+    emit(
+        value,
+        as_json=as_json,
+        text="\n".join(f"{a:<12} {row[a]:.3f}  {t}" for t, a, row in zip(sentences, answers, rows)),
+    )
+
+
+def _predictions(found, classes) -> str:
+    rows = [("file", "face", "box", "score", "emotion", *classes)]
+    for file, faces in found:
+        for k, p in enumerate(faces):
+            rows.append(
+                (
+                    str(file),
+                    str(k),
+                    ",".join(f"{v:.0f}" for v in p.box),
+                    f"{p.score:.2f}",
+                    p.emotion,
+                    *(f"{p.probabilities[c]:.3f}" for c in classes),
+                )
+            )
+        if not faces:
+            rows.append((str(file), "–", "no face found", "", "", *("" for _ in classes)))
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join(cell.ljust(w) for cell, w in zip(row, widths)).rstrip() for row in rows
+    )

@@ -1,0 +1,192 @@
+"""Classes of one's own, labels mapped, nothing dropped without a count; guessing is called guessing."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from facelab import emotion
+from facelab.cli import run
+from facelab.commands.emotion import _settings, _stopped, _summary
+from facelab.core.errors import BadInputError
+from facelab.emotion import Settings, classes_of, collect, emotion_spec
+from facelab.emotion._data import FaceSet
+from facelab.emotion._evaluate import Evaluation
+from facelab.metrics import classification
+
+SPEC = emotion_spec(64)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    rng = np.random.default_rng(0)
+    for name, n in (("Alert", 5), ("very drowsy", 4), ("Freude", 3)):
+        (tmp_path / name).mkdir()
+        for k in range(n):
+            pixels = rng.integers(0, 255, (70, 70, 3)).astype(np.uint8)
+            Image.fromarray(pixels).save(tmp_path / name / f"{k}.png")
+    return tmp_path
+
+
+def test_names_of_classes(folder):
+    assert classes_of("alert,drowsy") == ("alert", "drowsy")
+    assert classes_of("happy, sad,neutral") == ("joy", "neutral", "sadness")
+    assert classes_of("contempt,joy") == ("contempt", "joy")
+    assert classes_of("labels", str(folder)) == ("Alert", "Freude", "very drowsy")
+    for text, says in (
+        ("joi,neutral", "did you mean 'joy'"),
+        ("joy", "two classes"),
+        ("labels", "no labels"),
+    ):
+        with pytest.raises(BadInputError) as e:
+            classes_of(text)
+        assert says in str(e.value)
+
+
+def test_labels_become_classes_by_name_or_by_a_map(folder):
+    own = collect(str(folder), SPEC, classes=("Alert", "Freude", "very drowsy"), crop="whole")
+    assert own.faces.counts() == {"Alert": 5, "Freude": 3, "very drowsy": 4} and not own.notes
+    mapped = collect(
+        str(folder),
+        SPEC,
+        classes=("alert", "joy"),
+        crop="whole",
+        label_map={"Freude": "joy", "very drowsy": ""},
+    )
+    assert mapped.faces.counts() == {"alert": 5, "joy": 3}
+    assert mapped.notes == ("4 pictures of other labels are left out: very drowsy 4",)
+
+
+def test_an_unknown_label_is_an_error_that_says_what_to_do(folder):
+    with pytest.raises(BadInputError, match="not in the table") as e:
+        collect(str(folder), SPEC, classes=("alert", "very drowsy"), crop="whole")
+    assert "--label-map Freude=CLASS" in e.value.fix and "--classes labels" in e.value.fix
+    with pytest.raises(BadInputError, match="label map names 'joj'"):
+        collect(str(folder), SPEC, classes=("alert", "joy"), label_map={"Freude": "joj"})
+    with pytest.raises(BadInputError, match="no emotion is called 'alert'"):
+        collect("synthetic", SPEC, classes=("alert", "drowsy"))
+
+
+def test_what_is_left_out_of_a_csv_is_counted(folder):
+    rows = ["file,emotion"] + [f"Alert/{k}.png,{'happy' if k % 2 else 'sad'}" for k in range(5)]
+    rows += [f"Freude/{k}.png,neutral" for k in range(3)]
+    (folder / "l.csv").write_text("\n".join(rows) + "\n")
+    found = collect(str(folder / "l.csv"), SPEC, classes=("joy", "neutral"), crop="whole")
+    assert found.faces.counts() == {"joy": 2, "neutral": 3}
+    assert found.notes[0] == "3 pictures of other labels are left out: sad 3"
+
+
+def evaluation(right, n=40):
+    labels = np.arange(n) % 4
+    predicted = np.where(np.arange(n) < right, labels, (labels + 1) % 4)
+    faces = FaceSet(
+        np.zeros((n, 4, 4, 3), np.uint8),
+        labels,
+        tuple("abcd"),
+        ("",) * n,
+        tuple(map(str, range(n))),
+    )
+    p = np.eye(4)[predicted] * 0.9 + 0.025
+    accuracy = classification.accuracy(labels, predicted, seed=0)
+    return Evaluation(faces, p, __file__, accuracy, classification.reliability(p, labels))
+
+
+@pytest.mark.parametrize("right, better", [(38, True), (12, False)])
+def test_guessing_is_called_guessing(right, better):
+    found = evaluation(right)
+    assert (
+        found.better_than_guessing == better and found.to_dict()["better_than_guessing"] == better
+    )
+    assert ("NO BETTER THAN GUESSING" in _summary(found)) == (not better)
+
+
+def test_few_real_faces_get_their_own_settings_and_options_stay(capsys):
+    given = dict.fromkeys(("strategy", "epochs", "learning_rate", "patience"))
+    more = {"backbone": "facelab", "batch": 8, "dropout": 0.1, "class_weights": "none", "copies": 1}
+    more |= {"seed": 1, "int8": False}
+    few = _settings("keras", given | more, few=True)
+    assert (few.strategy, few.epochs, few.learning_rate, few.patience) == ("partial", 30, 0.005, 0)
+    assert "few real faces: strategy partial" in capsys.readouterr().err
+    own = _settings("keras", {**given, **more, "epochs": 3, "strategy": "frozen"}, few=True)
+    assert (own.strategy, own.epochs, own.learning_rate) == ("frozen", 3, 0.005)
+    usual = _settings("keras", given | more, few=False)
+    assert (usual.strategy, usual.epochs, usual.patience) == ("whole", 8, 3)
+
+
+def test_the_epoch_of_the_kept_weights_is_said():
+    losses = {"loss": [3, 2, 1, 1], "val_loss": [0.9, 0.5, 0.6, 0.7]}
+    assert _stopped(losses, Settings(epochs=9, patience=2)) == [
+        "stopped after epoch 4 of 9; the weights of epoch 2 are kept"
+    ]
+    assert "last weights" in _stopped(losses, Settings(epochs=4, patience=0))[0]
+
+
+def test_annotated_pictures_and_tables(assets, tmp_path, capsys, monkeypatch):
+    """On a real photograph, by a classifier of brightness whose file is made here."""
+    from tests.emotion.test_own_classifiers import BGR, write_model
+
+    monkeypatch.setenv("FACELAB_MIRROR", str(assets))
+    model = write_model(tmp_path, BGR, labels=("happy", "angry", "neutral"))
+    photo = str(assets / "labelled" / "detection" / "ageitgey_two_people.jpg")
+    args = ["emotion", "predict", photo, str(assets / "labelled" / "detection" / "Linzaer_6.jpg")]
+    args += [
+        "--model",
+        str(model),
+        "--csv",
+        str(tmp_path / "t.csv"),
+        "--annotate",
+        str(tmp_path / "p"),
+    ]
+    assert run([*args, "--json"]) == 0
+    value = json.loads(capsys.readouterr().out)
+    assert len(value["images"]) == len(value["annotated"]) == 2
+    faces = sum(len(i["faces"]) for i in value["images"])
+    assert len((tmp_path / "t.csv").read_text().splitlines()) == faces + 1 and faces >= 2
+    with Image.open(value["annotated"][0]) as picture, Image.open(photo) as original:
+        ratio = picture.width / original.width
+        green = (np.asarray(picture) == (0, 158, 115)).all(axis=2).sum()
+    assert ratio <= 1 and green > 100
+
+
+def test_a_video_is_followed_and_smoothed(tmp_path, capsys, monkeypatch):
+    """A face that is dark, with one bright frame: frame by frame the label flickers, smoothed it stays."""
+    import cv2
+
+    from facelab import detection
+    from facelab.detection import Detections
+    from tests.emotion.test_own_classifiers import BGR, write_model
+
+    path = tmp_path / "v.avi"
+    video = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 10, (64, 64))
+    for k in range(30):
+        video.write(np.full((64, 64, 3), 240 if k == 15 else 20, np.uint8))
+    video.release()
+
+    class Whole:
+        name = "whole"
+
+        def detect(self, image):
+            return Detections(np.array([[0, 0, 64, 64.0]]), np.ones(1))
+
+    monkeypatch.setattr(detection, "load", lambda *a, **k: Whole())
+    monkeypatch.setattr(emotion, "detector_name", lambda name: name)
+    model = write_model(tmp_path, BGR, labels=("happy", "angry", "neutral"))
+    args = [
+        "emotion",
+        "predict",
+        str(path),
+        "--model",
+        str(model),
+        "--json",
+        "--csv",
+        str(tmp_path / "v.csv"),
+    ]
+    assert run(args) == 0
+    value = json.loads(capsys.readouterr().out)
+    assert (
+        value["frames"] == 30 and value["changes"] == 0 and value["changes_of_single_frames"] == 2
+    )
+    assert [s["label"] for s in value["shown"]] == ["joy"]
+    assert len((tmp_path / "v.csv").read_text().splitlines()) == 31
+    assert run([*args[:3], str(path), *args[3:]]) == 2  # one video at a time
