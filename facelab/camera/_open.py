@@ -12,6 +12,7 @@ from facelab.camera._clock import Clock
 from facelab.camera._contract import check_allowed
 from facelab.camera._pool import FramePool
 from facelab.camera._source import Source
+from facelab.core import plugins
 from facelab.core.errors import BadInputError, did_you_mean
 
 SCHEMES = ("rendered", "fake")
@@ -37,7 +38,8 @@ def open_source(
         - a number or `/dev/videoN`: a camera (V4L2);
         - a file: a video; a folder: its images, or a recording made by `facelab camera record`;
         - `rendered:` with options such as `rendered:size=160,kind=live,format=MJPG,paced=1`: the RGB-D sensor;
-        - `fake:vivid` or `fake:loopback`: a camera on a fake kernel, for tests and examples.
+        - `fake:vivid` or `fake:loopback`: a camera on a fake kernel, for tests and examples;
+        - `NAME:` of an entry point of the group `facelab.sources`: a camera of another package.
     format, size, rate
         What is asked for; None leaves the choice to the source.
     allow
@@ -93,6 +95,10 @@ def _make(name: str | int | os.PathLike, **options: Any) -> Source:
     scheme, colon, rest = text.partition(":")
     if colon and scheme in SCHEMES:
         return _rendered(rest, **options) if scheme == "rendered" else _fake(rest, **options)
+    if colon and scheme in plugins.installed("facelab.sources"):
+        # another package's camera (entry points `facelab.sources`)
+        plugins.refuse_twins("facelab.sources", list(SCHEMES))
+        return plugins.load("facelab.sources", scheme)(rest, **options)
     if colon and re.fullmatch(r"[a-z]{2,}", scheme) and not Path(text).exists():
         raise BadInputError(
             f"there is no kind of source {scheme!r}{did_you_mean(scheme, SCHEMES)}",

@@ -483,7 +483,6 @@ def evaluate(
     calibration error. The file is run as a device runs it, with the preprocessing that lies beside it.
     """
     from facelab import emotion
-    from facelab.datasets.labels import SEVEN
     from facelab.emotion import evaluate as run
     from facelab.emotion import unseen
 
@@ -495,9 +494,7 @@ def evaluate(
         model or classifier.path,
         f"{len(classifier.classes)} classes, preprocessing {classifier.spec.name}",
     )
-    known = sum(c in SEVEN for c in classifier.classes) >= 2
-    own = classifier.emotions if known else tuple(sorted(classifier.classes))
-    wanted = emotion.classes_of(classes, data) if classes else own
+    wanted = emotion.classes_of(classes, data) if classes else _classes_in(classifier, data)
     collected = emotion.collect(
         data,
         classifier.spec,
@@ -541,6 +538,18 @@ def evaluate(
         text=warn_first(_summary(result), suspicion),
     )
     ctx.exit(1 if strict and suspicion else 0)
+
+
+def _classes_in(classifier, data: str) -> tuple[str, ...]:
+    """Return the classes to evaluate: the model's emotions, or its own classes where the data have such labels."""
+    from facelab.datasets.labels import SEVEN, plain
+    from facelab.emotion import sources
+
+    if sum(c in SEVEN for c in classifier.classes) < 2 and data != "synthetic":
+        own = {plain(c) for c in classifier.classes}
+        if Path(data).exists() and own & {plain(label) for label in sources.labels_of(data)}:
+            return tuple(sorted(classifier.classes))
+    return classifier.emotions
 
 
 def _is_text(path: Path) -> bool:

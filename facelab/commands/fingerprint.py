@@ -151,14 +151,20 @@ def capture(
 @click.option(
     "--probes", "family", metavar="KIND", help=FAMILY_HELP.replace("; may be repeated", "")
 )
+@click.option(
+    "--partial",
+    is_flag=True,
+    help="Take a folder of some of the probes, to narrow a difference down; the gate wants all of them.",
+)
 @declare_option
 @name_option
 @out_option
-def import_(tensors, family, batch, name, out) -> None:
+def import_(tensors, family, partial, batch, name, out) -> None:
     """Make the fingerprint of a program in any language from the tensors it wrote for the probes."""
     from facelab.fingerprint import import_tensors
 
-    _write(import_tensors(tensors, family=family, declares=("batch",) if batch else ()), name, out)
+    declares = ("batch",) if batch else ()
+    _write(import_tensors(tensors, family=family, declares=declares, partial=partial), name, out)
 
 
 def _write(fingerprint, name, out) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from facelab import fingerprint as fingerprints
 from facelab.core import records
-from facelab.core.errors import FacelabError
+from facelab.core.errors import BadInputError, FacelabError
 from facelab.core.escape import line, markup
 from facelab.core.records import Record, now
 from facelab.deploy import _checks as checks
@@ -232,6 +232,14 @@ class _Gate:
 
     def _fingerprint(self) -> Check:
         if self.inference is not None:
+            if "partial" in self.inference.declares:
+                raise BadInputError(
+                    "the inference side's fingerprint was made from some of the probes",
+                    where=self.inference.path or self.inference.name,
+                    expected="all probes of their kind",
+                    got=f"{len(self.inference.output)} probes",
+                    fix="run the program on every probe, and import without --partial",
+                )
             m = self.bundle.manifest
             train = fingerprints.load(self.bundle.folder / self._training_side(m))
             self.comparison = compare(

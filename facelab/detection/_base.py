@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import time
+import weakref
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
 import numpy as np
 
 from facelab.core import html_table
 from facelab.core.errors import BadInputError
+from facelab.core.png import encode_png
 from facelab.detection._images import as_rgb
 
 
@@ -37,7 +41,8 @@ class Detections:
     landmarks: (n, 5, 2) float32 pixels (left eye, right eye, nose, left and right mouth corner, left as seen in the
     image), or None where the detector has none.
     keypoints: (n, k, 2) other points by the detector's own names (BlazeFace's six), or None.
-    input_size: (width, height) of the tensor the network saw. timings: seconds of this call.
+    input_size: (width, height) of the tensor the network saw. timings: seconds of this call. image: a weak reference
+    to the image given, which notebooks show with the boxes while it is there.
     """
 
     boxes: np.ndarray
@@ -46,6 +51,12 @@ class Detections:
     keypoints: np.ndarray | None = None
     input_size: tuple[int, int] | None = None
     timings: Timings | None = dataclasses.field(default=None, compare=False)
+    image: Callable[[], np.ndarray | None] | None = dataclasses.field(
+        default=None, compare=False, repr=False
+    )
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"image": None}  # another process does not have the picture
 
     def __post_init__(self) -> None:
         n = len(self.scores)
@@ -60,6 +71,14 @@ class Detections:
 
     def __len__(self) -> int:
         return len(self.scores)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """Iterate over faces: `box`, `score` and, where known, `landmarks` or `keypoints`."""
+        return iter(self.to_dict()["faces"])
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        """Return one face, as iteration gives it."""
+        return self.to_dict()["faces"][index]
 
     def take(self, which: np.ndarray) -> Detections:
         """Return the detections that an index array or a mask selects, in its order."""
@@ -81,11 +100,22 @@ class Detections:
             for k, (s, box) in enumerate(zip(self.scores, self.boxes))
         ]
         took = f", {self.timings.total * 1e3:.1f} ms" if self.timings else ""
-        return html_table.table(
+        return self._picture() + html_table.table(
             ["", "score", "x1 [px]", "y1 [px]", "x2 [px]", "y2 [px]"],
             rows,
             caption=f"{len(self)} face{'s' * (len(self) != 1)}{took}",
         )
+
+    def _picture(self) -> str:
+        """Return the picture with its boxes as HTML, or nothing where it is gone."""
+        image = self.image() if self.image is not None else None
+        if image is None:
+            return ""
+        from facelab.detection._pictures import FOUND, drawn
+
+        boxed = drawn(as_rgb(image), self.boxes, [FOUND] * len(self), longest=640)
+        data = base64.b64encode(encode_png(boxed)).decode("ascii")
+        return f'<img alt="picture with {len(self)} boxes" src="data:image/png;base64,{data}">'
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON: `faces`, each with `box`, `score` and, where known, `landmarks` or `keypoints`."""
@@ -131,7 +161,8 @@ class Detector(ABC):
                 got=f"{int((~finite).sum())} bad of {len(finite)}",
                 fix="check the preprocessing spec against the model; run `facelab assets verify`",
             )
-        return found.take(np.argsort(-found.scores, kind="stable"))
+        found = found.take(np.argsort(-found.scores, kind="stable"))
+        return dataclasses.replace(found, image=weakref.ref(image))
 
     def describe(self) -> dict[str, Any]:
         """Return what a report says about this detector."""

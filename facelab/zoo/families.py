@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from facelab.core import plugins
 from facelab.core.errors import BadInputError, FacelabError, did_you_mean
 from facelab.preprocess.spec import PreprocessSpec
 from facelab.zoo._catalogue import ModelEntry, load_catalogue
@@ -16,17 +17,28 @@ from facelab.zoo._store import find
 
 
 class Families:
-    """The families of one `kind` of model: one file each of `package.NAMES`, which exports its class as `attribute`."""
+    """The families of one `kind` of model: one file each of `package.NAMES`, which exports its class as `attribute`.
+
+    Other packages bring more by entry points of the group `facelab.<kind>s` (`facelab.liveness`).
+    """
 
     def __init__(self, kind: str, package: ModuleType, attribute: str):
         self.kind, self.package, self.attribute = kind, package, attribute
+        self.group = f"facelab.{kind}" if kind == "liveness" else f"facelab.{kind}s"
 
     def names(self) -> list[str]:
-        """Return the families' names: the package's files, dashes for underscores."""
-        return [name.replace("_", "-") for name in self.package.NAMES]
+        """Return the families' names: the package's files, dashes for underscores, then those of other packages.
+
+        Raises PluginError where another package uses the name of one of facelab's own.
+        """
+        own = [name.replace("_", "-") for name in self.package.NAMES]
+        plugins.refuse_twins(self.group, own)
+        return own + sorted(plugins.installed(self.group))
 
     def named(self, name: str) -> type:
-        """Return a family's class. Raises BadInputError for an unknown one."""
+        """Return a family's class; `file.py:Class` names one in a file. Raises BadInputError for an unknown one."""
+        if ".py:" in name:
+            return self._checked(plugins.from_file(name), name)
         names = self.names()
         if name not in names:
             raise BadInputError(
@@ -34,10 +46,23 @@ class Families:
                 expected=", ".join(names),
                 got=name,
             )
+        if name in plugins.installed(self.group):
+            return self._checked(plugins.load(self.group, name), name)
         return getattr(
             importlib.import_module(f"{self.package.__name__}.{name.replace('-', '_')}"),
             self.attribute,
         )
+
+    def _checked(self, found: Any, name: str) -> type:
+        if not inspect.isclass(found) or not isinstance(getattr(found, "family", None), str):
+            raise BadInputError(
+                f"the {self.kind} family is not a class with a `family`",
+                where=name,
+                expected=plugins.GROUPS[self.group],
+                got=repr(found)[:80],
+                fix="give the class, and set its `family`",
+            )
+        return found
 
     def available(self) -> list[ModelEntry]:
         """Return the catalogue's entries whose files are on this machine, in its order. Downloads nothing."""

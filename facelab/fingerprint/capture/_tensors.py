@@ -12,7 +12,7 @@ from facelab.core.array_files import read_npy
 from facelab.core.errors import BadInputError
 from facelab.core.files import read_json
 from facelab.fingerprint.capture._capture import FAMILIES, assemble, family_probes, versions
-from facelab.fingerprint.document._schema import OUTPUT, Fingerprint
+from facelab.fingerprint.document._schema import OUTPUT, PARTIAL, Fingerprint
 from facelab.fingerprint.document._statistics import DTYPES as DESCRIBED
 
 MAX_TENSOR = 64 << 20
@@ -26,12 +26,14 @@ def import_tensors(
     name: str | None = None,
     family: str | None = None,
     declares: tuple[str, ...] = (),
+    partial: bool = False,
 ) -> Fingerprint:
     """Read `<probe>.npy`, or `<probe>.bin` with `<probe>.json`, for every probe of one kind and fingerprint them.
 
     The kind of probe (images, or raw frames of a format) is the one with the most files, unless `family` names it.
-    Raises BadInputError for a missing probe, a file that is no tensor, and a tensor whose shape, number type or
-    values do not fit the others'.
+    With `partial` probes may be missing, for bisecting (PNG only, say); the fingerprint declares that, and the gate
+    does not take it. Raises BadInputError for a missing probe, a file that is no tensor, and a tensor whose shape,
+    number type or values do not fit the others'.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -46,14 +48,17 @@ def import_tensors(
         )
     probes = family_probes(chosen)
     missing = [p.name for p in probes if p.name not in there]
-    if missing:
+    if missing and not partial:
         raise BadInputError(
             f"the tensor of the probe {missing[0]!r} is missing",
             where=folder,
             expected=f"{missing[0]}.npy, or {missing[0]}.bin with {missing[0]}.json",
             got=f"{len(probes) - len(missing)} of {len(probes)} {chosen} probes",
-            fix="run the program on every probe of its kind (see the probes' README)",
+            fix="run the program on every probe of its kind (see the probes' README), or import those that are there "
+            "with --partial",
         )
+    probes = tuple(p for p in probes if p.name in there)
+    declares = (*declares, PARTIAL) if missing else declares
     arrays = {p.name: read_tensor(folder, p.name) for p in probes}
     _consistent(arrays, folder)
     results = {n: [(OUTPUT, a)] for n, a in arrays.items()}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from facelab.core.errors import BadInputError
 from facelab.fingerprint.capture._feed import feed_words
 from facelab.fingerprint.diagnosis._case import Case
@@ -9,7 +11,7 @@ from facelab.fingerprint.diagnosis._comparison import Comparison
 from facelab.fingerprint.diagnosis._diagnose import diagnose
 from facelab.fingerprint.diagnosis._finding_kinds import DETERMINISM_FIX, Finding, ordered
 from facelab.fingerprint.diagnosis._spec_diff import spec_changes
-from facelab.fingerprint.document._schema import Fingerprint
+from facelab.fingerprint.document._schema import PARTIAL, Fingerprint, load
 from facelab.fingerprint.probes._cache import EXOTIC, pictures
 
 
@@ -51,6 +53,7 @@ def common_probes(train: Fingerprint, infer: Fingerprint) -> list[str]:
             and known[n].family in families
             # a function of pixels gets only what every decoder reads alike
             and not (side.fed and not known[n].plain)
+            and PARTIAL not in side.declares
         ]
         if missing:
             raise BadInputError(
@@ -63,17 +66,29 @@ def common_probes(train: Fingerprint, infer: Fingerprint) -> list[str]:
     return common
 
 
-def compare(train: Fingerprint, infer: Fingerprint, *, allow: tuple[str, ...] = ()) -> Comparison:
-    """Compare the inference side's fingerprint with the training side's.
+def compare(
+    train: Fingerprint | str | os.PathLike[str],
+    infer: Fingerprint | str | os.PathLike[str],
+    *,
+    allow: tuple[str, ...] = (),
+) -> Comparison:
+    """Compare the inference side's fingerprint with the training side's; each is a `Fingerprint` or its file.
 
+    An inference side that was imported from some of the probes (`partial`) is compared on those, which a note says.
     `allow` are kinds of interface difference that are declared and therefore equivalent (`batch_axis`, `dtype`,
     `layout`). Raises BadInputError if the two cannot be compared (other probes, probes missing).
     """
+    train, infer = (f if isinstance(f, Fingerprint) else load(f) for f in (train, infer))
     common = common_probes(train, infer)
     allow = tuple(allow) + (
         ("batch_axis",) if "batch" in (*train.declares, *infer.declares) else ()
     )
     notes = [f"{side}: {feed_words(f.fed)}" for side, f in _sides(train, infer) if f.fed]
+    notes += [
+        f"{side}: only {len(common)} of {len(other.output)} probes were given, so nothing is said of the others"
+        for side, f, other in (("training", train, infer), ("inference", infer, train))
+        if PARTIAL in f.declares
+    ]
     if train.unstable or infer.unstable:
         return _not_deterministic(train, infer, notes)
     a, b = train.output, infer.output

@@ -20,6 +20,8 @@ from facelab.fingerprint.document._statistics import DTYPES, unpack
 SCHEMA = "facelab.fingerprint/1"
 MAX_BYTES = 256 * 1024
 OUTPUT = "output"
+PARTIAL = "partial"
+"""What a fingerprint declares that was made from some of the probes, on purpose."""
 FED = ("rgb", "bgr", "pillow")
 LAYOUTS = ("flat", "hw", "hwc", "chw", "nhw", "nhwc", "nchw")
 _HEX = re.compile(r"[0-9a-f]{64}\Z")

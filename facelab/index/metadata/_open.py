@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from facelab.core import plugins
 from facelab.core.errors import BadInputError
 from facelab.index.metadata._contract import Metadata
 from facelab.index.metadata._etcd import EtcdMetadata
@@ -16,7 +17,8 @@ def open_metadata(address: str) -> Metadata:
     Parameters
     ----------
     address : str
-        `sqlite:FILE`, or `etcd:` and one or more endpoints between commas.
+        `sqlite:FILE`, or `etcd:` and one or more endpoints between commas, or `NAME:REST` for a store that another
+        package brings (entry points `facelab.stores`).
 
     Returns
     -------
@@ -40,6 +42,9 @@ def open_metadata(address: str) -> Metadata:
         return SqliteMetadata(Path(rest))
     if found and rest and kind == "etcd":
         return EtcdMetadata([part.strip() for part in rest.split(",") if part.strip()])
+    if found and kind in plugins.installed("facelab.stores"):
+        plugins.refuse_twins("facelab.stores", ["sqlite", "etcd"])
+        return plugins.load("facelab.stores", kind)(rest)
     raise BadInputError(
         "there is no metadata store at this address",
         expected="sqlite:FILE or etcd:http://host:2379",

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from facelab.core import plugins
 from facelab.core.errors import BadInputError, did_you_mean
 from facelab.preprocess.emit._files import Emitted
 from facelab.preprocess.emit._golden import Frame, fitting, golden_files
@@ -39,8 +40,10 @@ _ALIASES = {
 
 
 def available() -> dict[str, str]:
-    """Return {language: what is written}."""
-    return dict(EMITTERS)
+    """Return {language: what is written}, with what other packages bring (entry points `facelab.emitters`)."""
+    plugins.refuse_twins("facelab.emitters", list(EMITTERS))
+    more = plugins.installed("facelab.emitters")
+    return EMITTERS | {n: f"by {p.dist.name if p.dist else p.value}" for n, p in more.items()}
 
 
 def emit(spec: PreprocessSpec, to: str, *, name: str = "preprocess", **options: Any) -> Emitted:
@@ -78,10 +81,11 @@ def emit(spec: PreprocessSpec, to: str, *, name: str = "preprocess", **options: 
     ['tiny.c', 'tiny.h', 'tiny_check.c']
     """
     language = _ALIASES.get(to.lower(), to.lower())
-    if language not in EMITTERS:
+    known_languages = available()
+    if language not in known_languages:
         raise BadInputError(
-            f"no code can be generated for {to[:40]!r}{did_you_mean(to, EMITTERS)}",
-            expected=", ".join(EMITTERS),
+            f"no code can be generated for {to[:40]!r}{did_you_mean(to, known_languages)}",
+            expected=", ".join(known_languages),
             fix="choose one of these",
         )
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,40}", name):
@@ -91,7 +95,11 @@ def emit(spec: PreprocessSpec, to: str, *, name: str = "preprocess", **options: 
             got=repr(name)[:60],
             fix="give another name",
         )
-    module = importlib.import_module(f"facelab.preprocess.emit.{language}")
+    module = (
+        importlib.import_module(f"facelab.preprocess.emit.{language}")
+        if language in EMITTERS
+        else plugins.load("facelab.emitters", language)
+    )
     known = set(inspect.signature(module.emit).parameters) - {"spec", "name"}
     if unknown := sorted(set(options) - known):
         raise BadInputError(

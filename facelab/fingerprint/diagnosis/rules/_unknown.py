@@ -39,7 +39,31 @@ def unknown(case: Case) -> Outcome:
         note = "the sizes differ; whether anything else does cannot be told before they agree"
         return Outcome([case.finding(Change("size", "resize", was, now))], [note])
     words = "the training pipeline", "one that no tested change explains"
-    return Outcome([case.finding(Change("unknown", "output", *words))], known(case), 0.0)
+    notes = [*known(case), *differing(case)]
+    return Outcome([case.finding(Change("unknown", "output", *words))], notes, 0.0)
+
+
+def differing(case: Case) -> list[str]:
+    """Return which probes differ and by how much, PNG and JPEG apart: where to look next."""
+    notes = []
+    for kind, lossy in (("PNG and raw", False), ("JPEG", True)):
+        mine = [n for n in case.names if case.known[n].lossy == lossy]
+        off = {n: case.distances[n] for n in mine if not case.same(n)}
+        if not mine:
+            continue
+        if not off:
+            notes.append(f"{kind} probes: all {len(mine)} agree")
+            continue
+        apart = sorted(off, key=lambda n: -np.inf if off[n] is None else -off[n]["rms"])
+        told = ", ".join(
+            f"{n} another size"
+            if (d := off[n]) is None
+            else f"{n} {d['rms']:.2f} levels RMS (at most {d['max']:.1f})"
+            for n in apart[:8]
+        )
+        more = f", and {len(apart) - 8} more" if len(apart) > 8 else ""
+        notes.append(f"{kind} probes: {len(off)} of {len(mine)} differ: {told}{more}")
+    return notes
 
 
 def known(case: Case) -> list[str]:
