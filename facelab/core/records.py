@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from facelab.core import degraded
 from facelab.core.errors import BadInputError
 from facelab.core.files import dumps, loads_strict, read_input, write_text
 
@@ -36,7 +37,8 @@ class Record:
     `value`, `lo`, `hi` are in `unit`; `lo` and `hi` bound a 95 % interval made by `method` from `n` samples, whose
     raw values lie in the file `samples`. `budget` is a comparison such as ">= 0.98", `passed` its outcome.
     A speed and its error live in one row: `error` is the largest relative error of what was timed. A timing also
-    carries `machine` (facts, threads, load, versions) and a `warning` where its samples are unstable.
+    carries `machine` (facts, threads, load, versions) and a `warning` where its samples are unstable. `degraded` names
+    the fallbacks that were active.
     """
 
     run: str
@@ -57,6 +59,7 @@ class Record:
     warning: str | None = None
     machine: dict[str, Any] | None = None
     note: str | None = None
+    degraded: str | None = field(default_factory=degraded.as_text)
     at: str = field(default_factory=lambda: now())
     schema: str = SCHEMA
 
