@@ -32,6 +32,7 @@ COMMANDS = {
     "memory": "say whether, and why, memory grows",
     "preprocess": "run a preprocessing spec and look at its stages",
     "quantize": "quantise a model and say what that costs",
+    "recovery": "show how the service degrades, what that costs, and prove it by faults",
     "release": "verify, promote and roll back the model of a running service",
     "reproduce": "run the notebooks headless and write the report",
     "serve": "answer detect, embed, verify and emotion over local HTTP",

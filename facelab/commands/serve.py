@@ -62,6 +62,19 @@ from facelab.commands.release import policy_of, policy_option, trust, trust_opti
     metavar="NAME",
     help="Further host name that requests may use; repeat.",
 )
+@click.option(
+    "--isolate/--no-isolate",
+    default=True,
+    show_default=True,
+    help="Decode and detect in processes of their own, which may die without the service.",
+)
+@click.option(
+    "--answer-s",
+    default=10.0,
+    show_default=True,
+    type=FloatRange(0.1, 600),
+    help="Longest time for one answer; a process that needs longer is replaced.",
+)
 @trust_options
 @policy_option
 def command(
@@ -77,35 +90,67 @@ def command(
     body_mb: float,
     megapixels: float,
     allow_host: tuple[str, ...],
+    isolate: bool,
+    answer_s: float,
     keys: tuple[str, ...],
     unsigned: str | None,
     policy: str | None,
 ) -> None:
     """Answer POST /v1/detect, /v1/embed, /v1/emotion (an image) and /v1/verify (two), on this machine only.
 
-    GET /healthz, /readyz and /metrics say how it is. There is no authentication: another --host than loopback lets
+    Every answer names in `degraded` the fallbacks that were active: `facelab recovery show` lists them. GET /healthz,
+    /readyz and /metrics say how it is. There is no authentication: another --host than loopback lets
     everybody in who can reach it.
     """
-    from facelab.serving import FaceTasks, Limits, create_app
+    from facelab.serving import Limits, create_app
 
     if bool(candidate) != bool(rollout) or (candidate and not emotion):
         raise click.UsageError("--candidate and --rollout go together, with --emotion")
-    names = detectors or (_default_detector(),)
+    names = detectors or (default_detector(),)
     limits = Limits(body_bytes=int(body_mb * 2**20), pixels=int(megapixels * 1e6), workers=workers)
     with contextlib.ExitStack() as stack:
         slot = _emotion(
             stack, emotion, candidate, rollout, trust(keys, unsigned), policy_of(policy)
         )
-
-        def make() -> Any:
-            return FaceTasks(_detectors(names), _embedders(embedders), slot)
-
-        make()  # a wrong name is said before the port is open
-        if check:
-            note(f"ready to serve: detectors {', '.join(names)}")
-            return
-        app = create_app(make, emotion=slot, limits=limits, hosts=_hosts(host, allow_host))
+        if isolate and not check:
+            _detectors(names), _embedders(embedders)  # a wrong name is said before the port is open
+            app = _isolated(
+                stack, names, embedders, slot, limits, answer_s, _hosts(host, allow_host)
+            )
+        else:
+            make = _in_process(names, embedders, slot)
+            make()
+            if check:
+                note(f"ready to serve: detectors {', '.join(names)}")
+                return
+            app = create_app(make, emotion=slot, limits=limits, hosts=_hosts(host, allow_host))
         _run(app, host, port)
+
+
+def _in_process(names: tuple[str, ...], embedders: tuple[str, ...], slot: Any) -> Any:
+    from facelab.serving import FaceTasks
+
+    return lambda: FaceTasks(_detectors(names), _embedders(embedders), slot)
+
+
+def _isolated(
+    stack: contextlib.ExitStack,
+    names: tuple[str, ...],
+    embedders: tuple[str, ...],
+    slot: Any,
+    limits: Any,
+    answer_s: float,
+    hosts: tuple[str, ...],
+) -> Any:
+    """Return the application whose workers are processes; they end with the stack."""
+    from facelab.serving import Isolation, create_app
+
+    made = stack.enter_context(
+        Isolation(names, embedders, slot, limits=limits, deadline_s=answer_s)
+    )
+    return create_app(
+        made.make, emotion=slot, limits=limits, hosts=hosts, degradation=made.degradation
+    )
 
 
 def _run(app: Any, host: str, port: int) -> None:
@@ -129,7 +174,8 @@ def _hosts(host: str, more: tuple[str, ...]) -> tuple[str, ...]:
     return ("127.0.0.1", "localhost", "::1", host.lower(), *(m.lower() for m in more))
 
 
-def _default_detector() -> str:
+def default_detector() -> str:
+    """Return the detector that `facelab serve` uses where nobody chose."""
     from facelab.detection import available
 
     named = {entry.name for entry in available()}

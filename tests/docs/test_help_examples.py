@@ -27,6 +27,7 @@ SLOW = (
     "data synth",
     "emotion train",
     "doodle train",
+    "recovery measure",
     *DRAWN,
     "reproduce",
     "match bench",

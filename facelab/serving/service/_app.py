@@ -20,19 +20,16 @@ from starlette.routing import Route
 from facelab.core.errors import FacelabError, MissingAssetError, UnsupportedError
 from facelab.core.files import dumps
 from facelab.serving.canary._canary import Canary
+from facelab.serving.degradation._matrix import Degradation
 from facelab.serving.pools._lease import OverloadedError, PoolTimeoutError
 from facelab.serving.pools._pool import Pool
 from facelab.serving.releases._slot import ModelSlot
-from facelab.serving.service._limits import (
-    Bodies,
-    Limits,
-    RequestError,
-    checked_image,
-    require_type,
-    two_images,
-)
+from facelab.serving.service._gate import RequestError, checked_text
+from facelab.serving.service._limits import Bodies, Limits, require_type, two_images
 from facelab.serving.service._metrics import Metrics
 from facelab.serving.service._tasks import FaceTasks
+from facelab.serving.workers._isolated import IsolatedTasks
+from facelab.serving.workers._supervisor import InputLostError, WorkersDownError
 
 LOG = logging.getLogger("facelab.serve")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -43,12 +40,14 @@ class Service:
 
     def __init__(
         self,
-        make: Callable[[], FaceTasks],
+        make: Callable[[], FaceTasks | IsolatedTasks],
         emotion: ModelSlot | Canary | None,
         limits: Limits,
         hosts: Sequence[str],
+        degradation: Degradation | None = None,
     ) -> None:
         self.limits, self.emotion, self.hosts = limits, emotion, frozenset(hosts)
+        self.degradation = degradation or Degradation()
         self.pool = Pool(
             make,
             size=limits.workers,
@@ -73,14 +72,24 @@ class Service:
             return "the models are not loaded yet"
         return None
 
-    async def work(self, call: Callable[[FaceTasks], dict[str, Any]]) -> dict[str, Any]:
+    async def work(self, call: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
         """Run a call on a worker, in a thread."""
 
         def leased() -> dict[str, Any]:
             with self.pool.acquire("request") as lease:
                 return call(lease.value)
 
-        return await anyio.to_thread.run_sync(leased, limiter=self.threads)
+        self._look_at_the_queue()
+        answer = await anyio.to_thread.run_sync(leased, limiter=self.threads)
+        return {**answer, "degraded": list(self.degradation.active())}
+
+    def _look_at_the_queue(self) -> None:
+        most = self.degradation.matrix.named("overload").limit * self.limits.waiting
+        waiting = self.pool.stats().waiting
+        if waiting >= max(1.0, most):
+            self.degradation.trip("overload", f"{waiting} requests wait")
+        else:
+            self.degradation.calm("overload")
 
     async def image_task(self, request: Request, task: str) -> dict[str, Any]:
         """Answer `detect`, `embed` or `emotion` for the image in the body."""
@@ -88,10 +97,7 @@ class Service:
         options = _options(request, "unit" if task == "emotion" else "model")
         data = await self.bodies.read(request)
 
-        def call(tasks: FaceTasks) -> dict[str, Any]:
-            return getattr(tasks, task)(checked_image(data, self.limits), **options)
-
-        return await self.work(call)
+        return await self.work(lambda tasks: tasks.answer(task, [data], self.limits, options))
 
     async def verify(self, request: Request, task: str) -> dict[str, Any]:
         """Answer whether two images show one person."""
@@ -99,13 +105,8 @@ class Service:
         options: dict[str, Any] = _options(request, "model", "threshold")
         if "threshold" in options:
             options["threshold"] = _number(options["threshold"])
-        first, second = two_images(await self.bodies.read(request), self.limits)
-
-        def call(tasks: FaceTasks) -> dict[str, Any]:
-            images = (checked_image(data, self.limits) for data in (first, second))
-            return tasks.verify(*images, **options)
-
-        return await self.work(call)
+        files = two_images(await self.bodies.read(request), self.limits)
+        return await self.work(lambda tasks: tasks.answer("verify", files, self.limits, options))
 
 
 def _options(request: Request, *known: str) -> dict[str, str]:
@@ -118,7 +119,7 @@ def _options(request: Request, *known: str) -> dict[str, str]:
                 got=name[:60],
                 fix="correct or remove it",
             )
-    return {k: v[:200] for k, v in request.query_params.items()}
+    return {k: checked_text(v, what=k) for k, v in request.query_params.items()}
 
 
 def _number(text: str) -> float:
@@ -134,11 +135,12 @@ def _number(text: str) -> float:
 
 
 def create_app(
-    make: Callable[[], FaceTasks],
+    make: Callable[[], FaceTasks | IsolatedTasks],
     *,
     emotion: ModelSlot | Canary | None = None,
     limits: Limits | None = None,
     hosts: Sequence[str] = LOOPBACK,
+    degradation: Degradation | None = None,
 ) -> Starlette:
     """Return the ASGI application.
 
@@ -153,8 +155,10 @@ def create_app(
     hosts : sequence of str
         Names that the header Host may have. A page in a browser on the device that lets its own name lead to
         127.0.0.1 is refused by it. `*` takes any.
+    degradation : Degradation, optional
+        Which fallbacks are active; `Isolation` shares its own. Every answer names them in `degraded`.
     """
-    service = Service(make, emotion, limits or Limits(), hosts)
+    service = Service(make, emotion, limits or Limits(), hosts, degradation)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -190,7 +194,7 @@ async def _readyz(service: Service, request: Request, name: str) -> Response:
 
 
 async def _metrics(service: Service, request: Request, name: str) -> Response:
-    page = service.metrics.page(service.pool, service.emotion)
+    page = service.metrics.page(service.pool, service.emotion, service.degradation)
     return Response(page, media_type="text/plain; version=0.0.4")
 
 
@@ -233,7 +237,9 @@ def _check_host(request: Request, hosts: frozenset[str]) -> None:
 def _failed(e: Exception) -> Response:
     if isinstance(e, RequestError):
         return _sentence(e, e.status)
-    if isinstance(e, (OverloadedError, PoolTimeoutError)):
+    if isinstance(e, InputLostError):
+        return _sentence(e, 422)
+    if isinstance(e, (OverloadedError, PoolTimeoutError, WorkersDownError)):
         return _sentence(e, 503)
     if isinstance(e, UnsupportedError):
         return _sentence(e, 501)

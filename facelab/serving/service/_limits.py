@@ -6,30 +6,17 @@ import asyncio
 import base64
 import binascii
 import contextlib
-import io
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
 from starlette.requests import ClientDisconnect, Request
 
-from facelab.core.errors import BadInputError, FacelabError
+from facelab.core.errors import BadInputError
 from facelab.core.files import loads_strict
 from facelab.preprocess import read_image
-from facelab.preprocess.image import webp_size
+from facelab.serving.service._gate import RequestError, image_header
 
-IMAGES = ("JPEG", "PNG", "WEBP", "BMP")
 DRAINED = 64 << 20
-SCANS = 100
-"""Scans that a JPEG may have: each makes the decoder pass over the whole image once more."""
-
-
-class RequestError(FacelabError):
-    """A request that is refused with a status and a sentence."""
-
-    def __init__(self, status: int, what: str, **fields: str | None) -> None:
-        self.status = status
-        super().__init__(what, **fields)
 
 
 @dataclass(frozen=True)
@@ -149,50 +136,11 @@ def checked_image(data: bytes, limits: Limits) -> np.ndarray:
 
     Raises RequestError: 413 for too many pixels, 415 for another format, 400 for what cannot be decoded.
     """
-    from PIL import Image
-
-    if (size := webp_size(data)) is not None:  # Pillow allocates a WebP's canvas when it opens it
-        _check_pixels(size, limits)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(data), formats=IMAGES) as image:
-                size, frames = image.size, getattr(image, "n_frames", 1)
-    except Image.DecompressionBombError:
-        raise _too_many("a multiple of that by its header", limits) from None
-    except Exception as e:  # plug-ins raise whatever a damaged header leads them to
-        raise RequestError(
-            415,
-            "the body is not an image that this service takes",
-            expected=", ".join(IMAGES),
-            got=f"{type(e).__name__}, {len(data):,} bytes",
-            fix="send the file of an image as it is",
-        ) from None
-    _check_pixels(size, limits)
-    if frames > 1 or data.count(b"\xff\xda") > SCANS:
-        raise RequestError(
-            400, "the image has many frames or scans", fix="send one still image, not progressive"
-        )
+    image_header(data, pixels=limits.pixels)
     try:
         return read_image(data)
     except BadInputError as e:
         raise RequestError(400, e.what, expected=e.expected, got=e.got, fix=e.fix) from None
-
-
-def _check_pixels(size: tuple[int, int], limits: Limits) -> None:
-    width, height = size
-    if width * height > limits.pixels:
-        raise _too_many(f"{width}×{height} by its header", limits)
-
-
-def _too_many(got: str, limits: Limits) -> RequestError:
-    return RequestError(
-        413,
-        "the image has too many pixels",
-        expected=f"at most {limits.pixels:,}",
-        got=got,
-        fix="scale it down",
-    )
 
 
 def two_images(body: bytes, limits: Limits) -> tuple[bytes, bytes]:

@@ -12,6 +12,7 @@ import numpy as np
 from facelab.core.errors import UnsupportedError
 from facelab.core.machine import rss_bytes
 from facelab.serving.canary._canary import Canary
+from facelab.serving.degradation._matrix import Degradation
 from facelab.serving.pools._pool import Pool
 from facelab.serving.releases._slot import ModelSlot
 
@@ -34,7 +35,9 @@ class Metrics:
             if status < 400:
                 self.seconds.setdefault(task, deque(maxlen=KEPT)).append(seconds)
 
-    def page(self, pool: Pool[Any], emotion: ModelSlot | Canary | None) -> bytes:
+    def page(
+        self, pool: Pool[Any], emotion: ModelSlot | Canary | None, degradation: Degradation
+    ) -> bytes:
         """Return the metrics in Prometheus' text format. Raises UnsupportedError without the extra `observe`."""
         try:
             import prometheus_client as prometheus
@@ -45,15 +48,20 @@ class Metrics:
                 fix="install it: pip install 'facelab[observe]'",
             ) from None
         registry = prometheus.CollectorRegistry()
-        registry.register(_Collector(self, pool, emotion))
+        registry.register(_Collector(self, pool, emotion, degradation))
         return prometheus.generate_latest(registry)
 
 
 class _Collector:
     def __init__(
-        self, metrics: Metrics, pool: Pool[Any], emotion: ModelSlot | Canary | None
+        self,
+        metrics: Metrics,
+        pool: Pool[Any],
+        emotion: ModelSlot | Canary | None,
+        degradation: Degradation,
     ) -> None:
         self.metrics, self.pool, self.emotion = metrics, pool, emotion
+        self.degradation = degradation
 
     def collect(self) -> Iterator[Any]:
         """Yield the families of metrics, as prometheus_client asks for them."""
@@ -80,6 +88,11 @@ class _Collector:
         for name in ("size", "idle", "leased", "waiting", "shed", "timeouts", "lost", "alarms"):
             pool.add_metric([name], getattr(stats, name))
         yield pool
+        state = GaugeMetricFamily("facelab_degraded", "Active fallbacks", labels=["fallback"])
+        active = self.degradation.active()
+        for row in self.degradation.matrix.entries:
+            state.add_metric([row.name], float(row.name in active))
+        yield state
         yield GaugeMetricFamily("facelab_resident_bytes", "Resident memory", value=rss_bytes())
         yield from self._releases(GaugeMetricFamily)
 

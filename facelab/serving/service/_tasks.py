@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,6 +17,7 @@ from facelab.serving._pipeline_face import RenderedFrame
 from facelab.serving.canary._canary import Canary
 from facelab.serving.releases._release import Release
 from facelab.serving.releases._slot import ModelSlot
+from facelab.serving.service._limits import Limits, checked_image
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,12 @@ class FaceTasks:
         emotion: ModelSlot | Canary | None = None,
     ) -> None:
         self.detectors, self.embedders, self.emotion_of = dict(detectors), dict(embedders), emotion
+
+    def answer(
+        self, task: str, files: Sequence[bytes], limits: Limits, options: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Answer a task for image files, each looked at before it is decoded."""
+        return getattr(self, task)(*(checked_image(data, limits) for data in files), **options)
 
     def pipeline(self, task: str, model: str | None = None) -> Pipeline:
         """Return the pipeline of `detect` or `embed`; a notebook can run it on frames."""
@@ -99,7 +106,12 @@ class FaceTasks:
                 fix="start it with --emotion BUNDLE",
             )
         work, times = _once(self.pipeline("detect"), image)
-        found = _found(work)
+        return self.emotions_of(image, _found(work), times, unit)
+
+    def emotions_of(
+        self, image: np.ndarray, found: Detections, times: dict[str, float], unit: str
+    ) -> dict[str, Any]:
+        """Return what `emotion` does, for faces that were found already."""
         started = time.perf_counter()
         answer, version = self._classified(image, found, unit)
         times["emotion"] = time.perf_counter() - started

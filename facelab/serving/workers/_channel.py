@@ -31,9 +31,7 @@ def send(channel: socket.socket, value: dict[str, Any], data: bytes = b"") -> No
         raise ChannelClosedError(str(e)) from None
 
 
-def receive(
-    channel: socket.socket, *, until: float | None = None
-) -> tuple[dict[str, Any], bytes]:
+def receive(channel: socket.socket, *, until: float | None = None) -> tuple[dict[str, Any], bytes]:
     """Return the next message and its bytes.
 
     `until` is a time of `time.monotonic`. Raises TimeoutError when it is reached, ChannelClosedError where the other

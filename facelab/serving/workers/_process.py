@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -59,7 +60,9 @@ class WorkerProcess:
         finally:
             theirs.close()
         self.pid: int | None = None
-        send(ours, {"target": recipe.target, "arguments": recipe.arguments, "memory": recipe.memory})
+        send(
+            ours, {"target": recipe.target, "arguments": recipe.arguments, "memory": recipe.memory}
+        )
 
     def wait_ready(self, until: float) -> None:
         """Wait until the models are loaded. Raises WorkerDiedError, or StartError with the worker's own words."""
@@ -120,8 +123,8 @@ class WorkerProcess:
         """End the process, at once."""
         self._channel.close()
         if self.pid is not None and self._process.poll() is None:
-            try:
-                os.kill(self.pid, signal.SIGKILL)  # its guard follows; closing the guard's pipe takes longer
-            except OSError:
-                pass
+            with contextlib.suppress(OSError):
+                os.kill(
+                    self.pid, signal.SIGKILL
+                )  # its guard follows; closing its pipe takes longer
         self._process.kill()

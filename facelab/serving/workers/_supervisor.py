@@ -264,7 +264,7 @@ def error_of(message: dict[str, Any]) -> FacelabError:
         )
     said = {k: fields.get(k) for k in ("where", "expected", "got", "fix")}
     if isinstance(status := fields.get("status"), int):
-        from facelab.serving.service._limits import RequestError
+        from facelab.serving.service._gate import RequestError
 
         return RequestError(status, str(fields.get("what")), **said)
     kind = getattr(core_errors, str(fields.get("error")), None)
