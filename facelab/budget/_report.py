@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from dataclasses import dataclass
 from typing import Any
 
+from facelab.budget._file import Budget
 from facelab.core.result import Result
 
 SCHEMA = "facelab.budget-report/1"
+SLACK = 1.1
+"""A share that nothing held is broken from here on, times the share: short runs start up at full speed."""
 ENDS = {
     "finished": "the command ended with exit code 0",
     "failed": "the command ended with another exit code; no sign of a refused allocation",
@@ -102,6 +107,41 @@ class BudgetReport(Result):
         fields = super().to_dict()
         return {"schema": fields.pop("schema"), **fields, "cpu_share": self.cpu_share}
 
+    @classmethod
+    def from_dict(cls, value: dict[str, Any]) -> BudgetReport:
+        """Return the report that `to_dict` wrote; raises TypeError, ValueError or KeyError for other documents."""
+        names = {f.name for f in dataclasses.fields(cls)}
+        if value.get("schema") != SCHEMA or value.get("end") not in ENDS:
+            raise ValueError(f"schema {value.get('schema')!r}, end {value.get('end')!r}")
+        kept = {k: v for k, v in value.items() if k in names}
+        kept["budget"] = Budget.model_validate(kept["budget"]).to_dict()
+        kept["held"] = tuple(Held(**h) for h in kept["held"])
+        kept |= {k: tuple(map(str, kept[k])) for k in ("command", "reasons")}
+        for key in ("cpu_seconds", "wall_seconds", "sampled_rss_bytes"):
+            if not _amount(kept[key]):
+                raise ValueError(f"{key} {kept[key]!r}")
+        for key in ("peak_bytes", "oom_kills", "watts"):
+            if kept[key] is not None and not _amount(kept[key]):
+                raise ValueError(f"{key} {kept[key]!r}")
+        return cls(**kept)
+
+    def broken(self) -> list[str]:
+        """Return why the budget was broken, recomputed from the figures; empty where it was kept."""
+        budget = Budget.model_validate(self.budget)
+        by = {h.limit: h.mechanism or "" for h in self.held}
+        out = [] if self.end == "finished" else [f"the command did not finish: {self.end}"]
+        if self.end == "finished" and self.oom_kills:
+            out.append(f"{self.oom_kills} processes were killed for memory")
+        memory = budget.memory_bytes
+        if memory is not None and self.memory_bytes > memory:
+            out.append(f"it used {self.memory_bytes / 1e6:.1f} MB of {memory / 1e6:g} MB")
+        share = budget.cpu_share
+        if share is not None and not by.get("cpu_share") and self.cpu_share > share * SLACK:
+            out.append(f"it used {self.cpu_share:.2f} cores, which nothing prevented")
+        if budget.watts is not None and (self.watts is None or self.watts > budget.watts):
+            out.append(f"{self.watts or 0:.2f} W modelled, more than {budget.watts:g} W")
+        return out
+
     def rows(self) -> list[dict[str, Any]]:
         """Return one row per limit: asked, held by, used."""
         used = {
@@ -139,3 +179,8 @@ class BudgetReport(Result):
         lines.append(f"{self.cpu_seconds:.2f} s of processor time in {self.wall_seconds:.2f} s")
         lines += [f"not passed: {reason}" for reason in self.reasons]
         return "\n".join(lines)
+
+
+def _amount(value: Any) -> bool:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return number and math.isfinite(value) and value >= 0

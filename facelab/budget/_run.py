@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import resource
@@ -27,7 +28,6 @@ from facelab.core.machine import cores, facts
 By = Literal["auto", "v2", "v1", "rlimit"]
 LOOK_S = 0.02
 _ENTER = str(Path(_enter.__file__).resolve())
-_SLACK = 1.1
 
 
 @dataclass
@@ -257,8 +257,7 @@ def _report(
         busy = min(1.0, cpu / wall / (budget.threads or cores()))
         power = budget.power
         watts = power.idle_watts + (power.busy_watts - power.idle_watts) * busy
-    reasons = _reasons(budget, plan, end, peak if peak is not None else sampled, cpu / wall, watts)
-    return BudgetReport(
+    report = BudgetReport(
         budget=budget.to_dict(),
         command=tuple(command),
         end=end,
@@ -272,10 +271,12 @@ def _report(
         wall_seconds=wall,
         throttled=None if throttled is None else {k: float(v) for k, v in vars(throttled).items()},
         watts=watts,
-        passed=not reasons,
-        reasons=tuple(reasons),
+        passed=False,
+        reasons=(),
         machine=facts(threads=budget.threads),
     )
+    reasons = tuple(report.broken())
+    return dataclasses.replace(report, passed=not reasons, reasons=reasons)
 
 
 def _end(
@@ -294,22 +295,3 @@ def _end(
     if by_rlimit or (code == -9 and kills is None):
         return "ended, cause unknown"
     return "crashed" if code < 0 else "failed"
-
-
-def _reasons(
-    budget: Budget, plan: _Plan, end: str, peak: int, share: float, watts: float | None
-) -> list[str]:
-    reasons = [] if end == "finished" else [f"the command did not finish: {end}"]
-    by = {h.limit: h.mechanism for h in plan.held}
-    memory = budget.memory_bytes
-    if memory is not None and "cgroup" not in (by.get("memory_mb") or "") and peak > memory:
-        reasons.append(f"it used {peak / 1e6:.1f} MB, which nothing prevented")
-    if (
-        budget.cpu_share is not None
-        and by.get("cpu_share") is None
-        and share > budget.cpu_share * _SLACK
-    ):
-        reasons.append(f"it used {share:.2f} cores, which nothing prevented")
-    if budget.watts is not None and watts is not None and watts > budget.watts:
-        reasons.append(f"{watts:.2f} W modelled, more than {budget.watts:g} W")
-    return reasons

@@ -39,7 +39,7 @@ from facelab.core.errors import BadInputError
     type=click.Path(),
     multiple=True,
     metavar="F",
-    help="Measured on the target device: its figures, a trace (.npz) or a memory verdict; may be repeated.",
+    help="Measured on the target device: figures, a trace (.npz), a verdict on memory, a budget report; repeatable.",
 )
 @click.option(
     "--policy",

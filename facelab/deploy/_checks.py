@@ -439,8 +439,20 @@ def latency(m: Measurement | None, policy: Policy) -> Check:
 
 
 def memory(m: Measurement | None, policy: Policy) -> Check:
-    """Whether the process's peak memory fits the device, and whether a watched run leaked."""
+    """Whether the process's peak memory fits the device, a watched run leaked, a budgeted run broke its budget."""
     budget = policy.device.memory_mb
+    limited = m.budget if m is not None else None
+    if m is not None and limited is not None and (limited.reasons or budget is None):
+        good = not limited.reasons
+        return Check(
+            "memory",
+            "pass" if good else "fail",
+            f"under budget {limited.name!r} on {m.device}, memory held by {limited.held_by}: {limited.end}"
+            + ("" if good else f" ({'; '.join(limited.reasons)[:300]})"),
+            "" if good else "make the program smaller, or agree on a larger budget",
+            () if good else (limited.end,),
+            {"end": limited.end, "peak_mb": None if m.memory is None else m.memory / 1e6},
+        )
     verdict = m.verdict if m is not None else None
     if m is not None and verdict is not None and (verdict.leak or budget is None):
         return Check(

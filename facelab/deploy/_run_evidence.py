@@ -1,4 +1,4 @@
-"""Evidence from a running pipeline: latency traces and memory verdicts (`facelab trace`, `facelab memory`)."""
+"""Evidence from a running pipeline: latency traces, memory verdicts, budget reports, liveness evaluations."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ from typing import Any
 
 import numpy as np
 
+from facelab.budget import BudgetReport
 from facelab.core.errors import BadInputError
 from facelab.core.files import read_json
 from facelab.core.records import Record
 from facelab.tracing import VERDICTS, load
 
 LATENCY, MEMORY = "facelab.latency/1", "facelab.memory/1"
-SCHEMAS = (LATENCY, MEMORY)
+BUDGET = "facelab.budget-report/1"
+SCHEMAS = (LATENCY, MEMORY, BUDGET)
 LEAST_CALLS = 20
 LARGEST = 64 << 20
 
@@ -37,6 +39,16 @@ class MemoryVerdict:
 
 
 @dataclass(frozen=True)
+class BudgetVerdict:
+    """How a budgeted run ended and why it broke its budget (empty: it did not), recomputed from its figures."""
+
+    name: str
+    end: str
+    reasons: tuple[str, ...]
+    held_by: str
+
+
+@dataclass(frozen=True)
 class RunEvidence:
     """Seconds of every call (n,), peak memory in bytes, the verdict, and where it was measured; None where unknown."""
 
@@ -44,10 +56,11 @@ class RunEvidence:
     seconds: np.ndarray | None = None
     memory: int | None = None
     verdict: MemoryVerdict | None = None
+    budget: BudgetVerdict | None = None
 
 
 def is_run_evidence(path: str | os.PathLike) -> bool:
-    """Return whether a file is a trace, or says that it is a latency or a memory document."""
+    """Return whether a file is a trace, or says that it is a latency, memory or budget document."""
     if Path(path).suffix == ".npz":
         return True
     try:
@@ -59,7 +72,7 @@ def is_run_evidence(path: str | os.PathLike) -> bool:
 
 
 def read(path: str | os.PathLike) -> RunEvidence:
-    """Read a trace (.npz), or the JSON of `facelab trace show` or `facelab memory run`.
+    """Read a trace (.npz), or the JSON of `facelab trace show`, `facelab memory run` or `facelab budget run`.
 
     Raises BadInputError naming the key that is missing or out of range.
     """
@@ -71,6 +84,8 @@ def read(path: str | os.PathLike) -> RunEvidence:
     device = _device(value.get("machine"))
     if value.get("schema") == LATENCY:
         return RunEvidence(device, _calls(value.get("latency_ms"), path))
+    if value.get("schema") == BUDGET:
+        return _budget(value, device, path)
     return _memory(value, device, path)
 
 
@@ -125,9 +140,37 @@ def _memory(value: dict[str, Any], device: str, path: object) -> RunEvidence:
     return RunEvidence(device, None, round(peak * 1e6), verdict)
 
 
+def _budget(value: dict[str, Any], device: str, path: object) -> RunEvidence:
+    """Read a budget report; whether it passed follows from its figures, and not from what it says of itself."""
+    try:
+        report = BudgetReport.from_dict(value)
+    except (BadInputError, TypeError, ValueError, KeyError) as e:
+        raise BadInputError(
+            "the file is not the report of a budgeted run",
+            where=path,
+            expected="what facelab budget run --out wrote",
+            got=f"{type(e).__name__}: {e}".splitlines()[0][:160],
+            fix="write it with: facelab budget run BUDGET --out report.json -- COMMAND",
+        ) from None
+    memory = [h.mechanism or "nothing" for h in report.held if h.limit == "memory_mb"]
+    held = memory[0] if memory else "no limit"
+    verdict = BudgetVerdict(
+        str(report.budget.get("name", "budget"))[:80], report.end, tuple(report.broken()), held
+    )
+    return RunEvidence(device, None, report.memory_bytes or None, None, verdict)
+
+
 def records_of(value: dict[str, Any], path: object) -> list[Record]:
-    """Return the figures of a latency or memory document as records that name their machine."""
+    """Return the figures of a latency, memory or budget document as records that name their machine."""
     machine = value.get("machine") if isinstance(value.get("machine"), dict) else {}
+    if value["schema"] == BUDGET:
+        run = _budget(value, _device(machine), path)
+        assert run.budget is not None
+        broken, end = int(bool(run.budget.reasons)), run.budget.end
+        made = [_record("budget", "broken", broken, "", 1, machine, note=end)]
+        if run.memory is not None:
+            made.append(_record("budget", "peak memory", run.memory / 1e6, "MB", 1, machine))
+        return made
     if value["schema"] == MEMORY:
         found = _memory(value, _device(machine), path)
         assert found.verdict is not None and found.memory is not None

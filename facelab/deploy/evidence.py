@@ -14,6 +14,7 @@ from facelab.core import records
 from facelab.core.errors import BadInputError
 from facelab.core.files import read_json
 from facelab.core.records import Record
+from facelab.deploy import _liveness_evidence
 from facelab.deploy import _run_evidence as run_evidence
 
 EVIDENCE = "evidence/records.jsonl"
@@ -76,10 +77,13 @@ def _from_json(value: Any, path: Path) -> list[Record]:
         return [*rows, *_trained(value.get("evaluation"))]
     if isinstance(value, dict) and value.get("schema") in run_evidence.SCHEMAS:
         return run_evidence.records_of(value, path)
+    if isinstance(value, dict) and value.get("schema") in _liveness_evidence.SCHEMAS:
+        return _liveness_evidence.records_of(value, path)
     raise BadInputError(
         "the file holds no figures that facelab knows",
         where=path,
-        expected="records (.jsonl), or the JSON of facelab emotion evaluate or facelab quantize",
+        expected="records (.jsonl), or the JSON of facelab emotion evaluate, quantize, eval liveness, "
+        "memory run or budget run",
         fix="write it with that command's --json",
     )
 
@@ -188,12 +192,14 @@ class Measurement:
     seconds: np.ndarray | None
     memory: int | None
     verdict: run_evidence.MemoryVerdict | None = None
+    budget: run_evidence.BudgetVerdict | None = None
 
 
 def read_devices(paths: str | os.PathLike | Sequence[str | os.PathLike]) -> Measurement:
     """Read one or several measurements of one device and join them; where two hold the same figure, the last counts.
 
-    A file is a device's own (`read_device`), a trace, a latency document or a verdict about memory.
+    A file is a device's own (`read_device`), a trace, a latency document, a verdict about memory or the report of
+    a budgeted run.
     """
     given = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
     out = Measurement("unnamed device", None, None)

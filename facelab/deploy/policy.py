@@ -100,7 +100,10 @@ class AccuracyPolicy(Section):
     """Which figures must not be worse than the baseline's (globs), and the largest relative drop whatever the noise."""
 
     metrics: list[str] = Field(
-        default=["*accuracy*", "*f1*", "*ece*", "*ap*", "*tar*", "*agreement*", "*cosine*"],
+        default=[
+            *("*accuracy*", "*f1*", "*ece*", "*ap*", "*tar*", "*agreement*", "*cosine*"),
+            *("*apcer*", "*bpcer*", "acer"),
+        ],
         min_length=1,
     )
     largest_drop: float | None = Field(default=None, ge=0, le=1)
@@ -198,7 +201,7 @@ tar_ratio = ">= 0.98"          # embedders with pairs: share of the float TAR at
 judged = ">= 1"                # 0: a network of unknown kind, of which only the cosine was looked at
 
 [accuracy]                     # against --baseline: worse beyond noise fails (disjoint 95 % intervals)
-metrics = ["*accuracy*", "*f1*", "*ece*", "*ap*", "*tar*", "*agreement*", "*cosine*"]
+metrics = ["*accuracy*", "*f1*", "*ece*", "*ap*", "*tar*", "*agreement*", "*cosine*", "*apcer*", "*bpcer*", "acer"]
 # largest_drop = 0.01          # and never more than this, whatever the noise (share of the baseline's figure)
 
 [thresholds]                   # chosen on other data than they are reported on

@@ -98,3 +98,58 @@ def test_a_bundle_can_carry_them_as_records(files, tmp_path):
     assert memory["leak"] == 0 and memory["peak RSS"] > 1
     with pytest.raises(BadInputError):
         evidence.read(changed(files, tmp_path, "latency", stages=[{"name": "a"}]))
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory):
+    """Return the file of a real budgeted run that kept its budget."""
+    from facelab import budget
+
+    limits = budget.Budget(name="small camera", memory_mb=64, threads=1)
+    found = budget.run(["true"], limits)
+    return found.save(tmp_path_factory.mktemp("budget") / "report.json")
+
+
+def test_a_budget_report_is_judged_by_its_figures(report, tmp_path):
+    rules = policy.parse('schema = "facelab.policy/1"', "p")
+    good = checks.memory(evidence.read_devices(report), rules)
+    assert good.status == "pass" and "small camera" in good.what
+    for changes, cause in (
+        ({"end": "killed for memory", "oom_kills": 1}, "killed for memory"),
+        (
+            {"oom_kills": 2},
+            "finished",
+        ),  # killed below the command, and the document says that it finished
+        ({"peak_bytes": 65_000_000}, "finished"),
+        ({"end": "crashed"}, "crashed"),
+    ):
+        # each document goes on claiming that it passed
+        path = changed({"r": report}, tmp_path, "r", passed=True, reasons=[], **changes)
+        found = checks.memory(evidence.read_devices(path), rules)
+        assert found.status == "fail" and found.causes == (cause,) and found.fix
+    tight = policy.parse('schema = "facelab.policy/1"\n[device]\nmemory_mb = 0.001', "p")
+    small = changed({"r": report}, tmp_path, "r", peak_bytes=5_000_000)
+    assert checks.memory(evidence.read_devices(small), tight).status == "fail"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"end": "well"},
+        {"budget": {"memory_mb": -1}},
+        {"held": [{"limit": 3}]},
+        {"peak_bytes": -5},
+        {"peak_bytes": True},
+        {"cpu_seconds": None},
+    ],
+)
+def test_budget_reports_that_cannot_be_are_refused(report, tmp_path, changes):
+    with pytest.raises(BadInputError, match="not the report") as e:
+        evidence.read_devices(changed({"r": report}, tmp_path, "r", **changes))
+    assert e.value.fix
+
+
+def test_a_bundle_can_carry_a_budget_report_as_records(report):
+    found = {r.metric: r for r in evidence.read(report)}
+    assert found["broken"].value == 0 and found["broken"].better == "lower"
+    assert "machine" in vars(found["broken"]) and found["broken"].machine["cores"] >= 1
