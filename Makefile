@@ -51,9 +51,13 @@ test-slow: setup  ## run the slow tests too
 bench: setup-main  ## time this checkout against an earlier build (ARGS='--base COMMIT --rounds 15')
 	@$(BIN)/python tests/bench/compare_builds.py $(ARGS)
 
-lint: setup-main  ## ruff and canonical notebooks
+lint: setup-main  ## format, rules, types, spelling, wording and the form of notebooks
 	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/codespell
+	@$(BIN)/python docs/tools/prose.py --most 430
 	@$(BIN)/python -m facelab.reproduce.canonical --check notebooks/*.ipynb
+	@$(BIN)/basedpyright --level error
 
 docs: setup-main  ## build the docs site into site/, strictly and offline
 	@PYTHONPATH=docs/tools NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
@@ -62,7 +66,7 @@ lab: setup  ## open JupyterLab on the overview, with both kernels
 	@$(BIN)/jupyter lab --notebook-dir=. --LabApp.default_url=/lab/tree/notebooks/00_overview.ipynb \
 	  --LabApp.news_url=None --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate $(ARGS)
 
-doctor: setup  ## say what is installed, what is missing, and how to mend it
+doctor: setup  ## say what is installed, what is missing, and how to fix it
 	@$(BIN)/facelab doctor $(ARGS)
 
 lock: setup-main  ## resolve requirements/*.in into the lock files again

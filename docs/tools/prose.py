@@ -1,5 +1,7 @@
 """Find sentences that a reader has to decode: `python docs/tools/prose.py [PATH ...]` prints them and exits with 1.
 
+`--most N` prints them, and exits with 1, only where there are more than N: a floor that a change may lower.
+
 Docstrings, comments, messages and help texts of Python files are read, Markdown outside code blocks, and the text cells
 of notebooks. `docs/contributing/style.md` says how to write each of them instead.
 """
@@ -50,15 +52,22 @@ SKIPPED = (
 
 def main(arguments: list[str]) -> int:
     """Print each finding as `path:line: text  → hint`; return 1 if there is one."""
-    count = 0
+    most = 0
+    if arguments[:1] == ["--most"]:
+        most, arguments = int(arguments[1]), arguments[2:]
+    lines = []
     for path in map(Path, arguments) if arguments else tracked():
         for number, text in passages(path):
             for finder, hint in FINDERS:
-                for found in finder.finditer(text):
-                    count += 1
-                    print(f"{shown(path)}:{number}: {found[0]!r}  → {hint}")
-    print(f"{count} passages to rewrite" if count else "prose: nothing to rewrite", file=sys.stderr)
-    return 1 if count else 0
+                lines += [
+                    f"{shown(path)}:{number}: {found[0]!r}  → {hint}"
+                    for found in finder.finditer(text)
+                ]
+    if len(lines) <= most:
+        return 0
+    print("\n".join(lines))
+    print(f"{len(lines)} passages to rewrite, at most {most} are accepted", file=sys.stderr)
+    return 1
 
 
 def shown(path: Path) -> str:

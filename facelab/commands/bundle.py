@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import click
 
 from facelab.commands.common import OutPath, emit, json_option, note, say_model, trust_model_option
@@ -98,19 +101,19 @@ def command() -> None:
 @trust_model_option
 @json_option
 def make(
-    model,
-    out,
-    name,
-    spec,
-    labels,
-    licence,
-    thresholds,
-    evidence,
-    reference,
-    languages,
-    picture_size,
-    golden,
-    as_json,
+    model: str,
+    out: Path | None,
+    name: str | None,
+    spec: str | None,
+    labels: Any,
+    licence: Any,
+    thresholds: Any,
+    evidence: Any,
+    reference: Any,
+    languages: Any,
+    picture_size: Any,
+    golden: Any,
+    as_json: bool,
 ) -> None:
     """Gather MODEL and everything that an inference team needs with it into the folder DIR.
 
@@ -159,7 +162,7 @@ def make(
     help="minisign key (RW…, or its file) whose owner must have signed manifest.json.",
 )
 @json_option
-def verify(folder, expect, public_key, as_json) -> int:
+def verify(folder: Path, expect: Any, public_key: Any, as_json: bool) -> int:
     """Check that every file of the bundle DIR is there, unchanged, and belongs to the others (exit 1 if not)."""
     from facelab.deploy import verify as run
 

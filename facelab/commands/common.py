@@ -7,6 +7,7 @@ import importlib.util
 import math
 import os
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 import click
@@ -69,7 +70,7 @@ SEED = click.IntRange(0, 2**63 - 1)
 class OutPath(click.Path):
     """A file, or with `folder` a folder, to write: refused before any work where it cannot be written. "-" passes."""
 
-    def __init__(self, *, folder: bool = False, **kwargs):
+    def __init__(self, *, folder: bool = False, **kwargs: Any):
         super().__init__(**kwargs)
         self.folder = folder
 
@@ -87,7 +88,7 @@ class LazyGroup(click.Group):
     `facelab.commands.<prefix><name>`. A name whose module does not exist is not offered.
     """
 
-    def __init__(self, *args, commands_help: dict[str, str], prefix: str = "", **kwargs):
+    def __init__(self, *args: Any, commands_help: dict[str, str], prefix: str = "", **kwargs: Any):
         super().__init__(*args, **kwargs)
         self.commands_help, self.prefix = commands_help, prefix
 
@@ -102,7 +103,9 @@ class LazyGroup(click.Group):
         module = self._module(name)
         return importlib.import_module(module).command if module else None
 
-    def resolve_command(self, ctx: click.Context, args: list[str]):
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and not args[0].startswith("-") and self._module(args[0]) is None:
             hint = did_you_mean(args[0], self.list_commands(ctx))
             raise click.UsageError(f"no command named {args[0]!r}{hint}", ctx)
@@ -141,7 +144,7 @@ def warn_first(text: str, suspicion: Any | None) -> str:
     return text if suspicion is None else f"{suspicion}\n{text}"
 
 
-def progress(iterable, *, description: str, total: int | None = None):
+def progress(iterable: Any, *, description: str, total: int | None = None) -> Iterable[Any]:
     """Iterate with a progress bar on standard error (a terminal only; silent otherwise)."""
     from rich.console import Console
     from rich.progress import track

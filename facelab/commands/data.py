@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from facelab.commands.common import SEED, THREADS, OutPath, emit, json_option, note
@@ -168,7 +170,7 @@ def convert(
     )
 
 
-def _bar(name: str):
+def _bar(name: str) -> Any:
     """Return a function that follows pictures with a bar on a terminal, and with a few lines elsewhere."""
 
     def follow(entries, total: int):

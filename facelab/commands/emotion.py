@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -204,7 +205,7 @@ def command() -> None:
 @votes_option
 @trust_model_option
 @json_option
-def train(backend: str, data: str, as_json: bool, **options) -> None:
+def train(backend: str, data: str, as_json: bool, **options: Any) -> None:
     """Fine-tune a classifier and export it with everything that travels with it.
 
     The folder receives emotion_fp32.tflite (metadata and labels inside), emotion_fp32.preprocess.json, the SavedModel
@@ -312,7 +313,7 @@ def _settings(backend: str, o: dict, *, few: bool):
     )
 
 
-def _stopped(history: dict, settings) -> list[str]:
+def _stopped(history: dict, settings: Any) -> list[str]:
     """Say after which epoch training stopped, and which weights were kept."""
     losses = history.get("val_loss") or []
     made = len(history.get("loss", losses))
@@ -324,7 +325,7 @@ def _stopped(history: dict, settings) -> list[str]:
     ]
 
 
-def _cross_checked(faces, spec, settings, backbone, folds: int) -> dict:
+def _cross_checked(faces: Any, spec: str | None, settings: Any, backbone: Any, folds: int) -> dict:
     """Train once a fold, answer for the people left out, and return the figures on all faces."""
     import numpy as np
 
@@ -361,7 +362,7 @@ def _epochs(line: str) -> None:
         note(line.strip())
 
 
-def _summary(evaluation) -> str:
+def _summary(evaluation: Any) -> str:
     figures = evaluation.to_dict()
     a = figures["accuracy"]
     lines = [
@@ -459,20 +460,20 @@ def _train_text(data: str, o: dict, as_json: bool) -> None:
 @json_option
 @click.pass_context
 def evaluate(
-    ctx,
-    model,
-    data,
-    classes,
-    n,
-    seed,
-    everything,
-    workers,
-    crop,
-    ferplus,
-    spec,
-    label_map,
-    strict,
-    as_json,
+    ctx: click.Context,
+    model: Any,
+    data: Any,
+    classes: Any,
+    n: Any,
+    seed: int,
+    everything: Any,
+    workers: Any,
+    crop: Any,
+    ferplus: Any,
+    spec: str | None,
+    label_map: Any,
+    strict: bool,
+    as_json: bool,
 ) -> None:
     """Evaluate a classifier: a name of the catalogue, a .tflite, .onnx or Keras file, or the folder of a training.
 
@@ -540,7 +541,7 @@ def evaluate(
     ctx.exit(1 if strict and suspicion else 0)
 
 
-def _classes_in(classifier, data: str) -> tuple[str, ...]:
+def _classes_in(classifier: Any, data: str) -> tuple[str, ...]:
     """Return the classes to evaluate: the model's emotions, or its own classes where the data have such labels."""
     from facelab.datasets.labels import SEVEN, plain
     from facelab.emotion import sources

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -88,7 +89,17 @@ def _label_map(ctx: click.Context, param: click.Parameter, values: tuple[str, ..
 @trust_model_option
 @json_option
 def predict_(
-    given, model, detector, least, spec, label_map, table, annotate, smooth, frames, as_json
+    given: Any,
+    model: str,
+    detector: str | None,
+    least: Any,
+    spec: str | None,
+    label_map: Any,
+    table: Any,
+    annotate: Any,
+    smooth: Any,
+    frames: Any,
+    as_json: bool,
 ) -> None:
     """Find the faces of pictures, folders of pictures, a video or a camera (/dev/video0), and classify them.
 
@@ -141,7 +152,9 @@ def _is_video(source: str) -> bool:
     )
 
 
-def _follow(source, finder, classifier, smooth: str, frames, table, as_json: bool) -> None:
+def _follow(
+    source: Any, finder: Any, classifier: Any, smooth: str, frames: Any, table: Any, as_json: bool
+) -> None:
     """Follow the largest face of a video, smooth its scores, and report the labels that were shown."""
     from facelab import feedback
 
@@ -191,7 +204,7 @@ def _spans(times: list[float], shown: list) -> list[dict]:
     ]
 
 
-def _rows(found, classes) -> list[dict]:
+def _rows(found: Any, classes: Any) -> list[dict]:
     rows = []
     for file, faces in found:
         for k, p in enumerate(faces):
@@ -252,7 +265,7 @@ def _predict_text(given: tuple[str, ...], path: Path, as_json: bool) -> None:
     )
 
 
-def _predictions(found, classes) -> str:
+def _predictions(found: Any, classes: Any) -> str:
     rows = [("file", "face", "box", "score", "emotion", *classes)]
     for file, faces in found:
         for k, p in enumerate(faces):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -100,24 +101,24 @@ from facelab.commands.json_file import emit_file, json_file_option
 )
 @json_file_option
 def command(
-    model,
-    images,
-    labels,
-    label_form,
-    category,
-    family,
-    spec,
-    score_threshold,
-    nms_threshold,
-    iou,
-    min_height,
-    threads,
-    replicates,
-    seed,
-    out,
-    all_images,
-    pictures,
-    json_path,
+    model: str,
+    images: Any,
+    labels: Any,
+    label_form: Any,
+    category: Any,
+    family: str | None,
+    spec: str | None,
+    score_threshold: Any,
+    nms_threshold: Any,
+    iou: Any,
+    min_height: Any,
+    threads: int | None,
+    replicates: int,
+    seed: int,
+    out: Path | None,
+    all_images: Any,
+    pictures: Any,
+    json_path: Path | None,
 ) -> None:
     """Run a detector over images: faces, speed, and, with labels, exact counts, recall, precision and AP.
 

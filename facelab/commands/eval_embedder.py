@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -86,22 +87,22 @@ from facelab.commands.json_file import emit_file, json_file_option
 @json_file_option
 @click.pass_context
 def command(
-    ctx,
-    model,
-    pairs_path,
-    images,
-    groups,
-    detector,
-    align,
-    family,
-    spec,
-    threads,
-    fars,
-    replicates,
-    seed,
-    out,
-    strict,
-    json_path,
+    ctx: click.Context,
+    model: Any,
+    pairs_path: Any,
+    images: Any,
+    groups: Any,
+    detector: str | None,
+    align: Any,
+    family: str | None,
+    spec: str | None,
+    threads: int | None,
+    fars: Any,
+    replicates: int,
+    seed: int,
+    out: Any,
+    strict: bool,
+    json_path: Any,
 ) -> None:
     """Evaluate an embedder on labelled pairs of photographs, from detection to threshold.
 
@@ -146,7 +147,7 @@ def command(
 
 def _embedder(
     model: str, family: str | None, spec: str | None, threads: int | None, align: str | None
-):
+) -> Any:
     from facelab import embedding
 
     embedder = embedding.load(model, family=family, spec=spec, threads=threads)
@@ -157,7 +158,7 @@ def _embedder(
     return embedder.with_spec(embedding.with_alignment(embedder.spec, align))
 
 
-def _chosen(pairs, groups: tuple[str, ...]):
+def _chosen(pairs: Any, groups: tuple[str, ...]) -> Any:
     import numpy as np
 
     from facelab.core.errors import BadInputError, did_you_mean
@@ -174,14 +175,14 @@ def _chosen(pairs, groups: tuple[str, ...]):
     return pairs.take(np.isin(pairs.group, groups))
 
 
-def _arrays(rows: dict, pairs) -> dict:
+def _arrays(rows: dict, pairs: Any) -> dict:
     import numpy as np
 
     a, b = (np.stack([rows[n] for n in side]) for side in (pairs.a, pairs.b))
     return {"a": a, "b": b, "same": pairs.same, "failed": np.isnan(a[:, 0]) | np.isnan(b[:, 0])}
 
 
-def _write(path: str, arrays: dict, pairs) -> None:
+def _write(path: str, arrays: dict, pairs: Any) -> None:
     import numpy as np
 
     from facelab.core.files import atomic_path

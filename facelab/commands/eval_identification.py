@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import click
 
 from facelab.commands.common import (
@@ -73,19 +76,19 @@ from facelab.commands.json_file import emit_file, json_file_option
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Of the people left out.")
 @json_file_option
 def command(
-    model,
-    people,
-    enrol,
-    unknown,
-    ranks,
-    fpirs,
-    detector,
-    family,
-    spec,
-    pictures,
-    threads,
-    seed,
-    json_path,
+    model: str,
+    people: Any,
+    enrol: Any,
+    unknown: Any,
+    ranks: Any,
+    fpirs: Any,
+    detector: str | None,
+    family: str | None,
+    spec: str | None,
+    pictures: Any,
+    threads: int | None,
+    seed: int,
+    json_path: Path | None,
 ) -> None:
     """Enrol some pictures of each person and search for the others (identification, 1:N).
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from facelab.commands.common import SEED, THREADS, OutPath, note, progress, say_model
@@ -43,7 +45,17 @@ from facelab.commands.json_file import emit_file, json_file_option
 @click.option("--threads", type=THREADS, help="Threads of the runtimes. Default: all cores.")
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Of faces and bootstrap.")
 @json_file_option
-def command(models, data, people, rule, fuse, fusion_out, threads, seed, json_path) -> None:
+def command(
+    models: Any,
+    data: Any,
+    people: Any,
+    rule: Any,
+    fuse: Any,
+    fusion_out: Any,
+    threads: int | None,
+    seed: int,
+    json_path: Any,
+) -> None:
     """Evaluate liveness models by ISO/IEC 30107-3.
 
     The threshold is chosen on the identities of the split validation and reported on those of the split test.
@@ -72,7 +84,7 @@ def command(models, data, people, rule, fuse, fusion_out, threads, seed, json_pa
     emit_file(value, json_path, text="\n".join(map(str, found)))
 
 
-def _evaluated(model, shown, rule: str, seed: int):
+def _evaluated(model: Any, shown: Any, rule: str, seed: int) -> Any:
     from facelab import liveness
 
     def shown_progress(items):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import click
 
 from facelab.commands.common import SEED, FloatRange, OutPath, note
@@ -52,7 +55,17 @@ from facelab.core.errors import BadInputError
 )
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Of the split and bootstrap.")
 @json_file_option
-def command(embeddings, far, every_pair, as_is, out, name, replicates, seed, json_path) -> None:
+def command(
+    embeddings: Any,
+    far: Any,
+    every_pair: Any,
+    as_is: Any,
+    out: Path | None,
+    name: str | None,
+    replicates: int,
+    seed: int,
+    json_path: Path | None,
+) -> None:
     """Choose a verification threshold on half of the people, and report FAR and TAR on the other half.
 
     A threshold that is reported on the people that chose it looks better than it is, and the gate refuses it. Pairs of

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -87,7 +87,16 @@ if TYPE_CHECKING:
 @strict_option
 @json_file_option
 @click.pass_context
-def command(ctx, as_is, fars, replicates, seed, strict, json_path, **given) -> None:
+def command(
+    ctx: click.Context,
+    as_is: Any,
+    fars: Any,
+    replicates: int,
+    seed: int,
+    strict: bool,
+    json_path: Any,
+    **given: Any,
+) -> None:
     """Evaluate embeddings of pairs by the reference protocol (LFW's ten folds), with honest intervals.
 
     Distances are squared L2 between L2-normalised embeddings; "same" is distance < threshold. Figures that only a wrong
@@ -120,17 +129,17 @@ def command(ctx, as_is, fars, replicates, seed, strict, json_path, **given) -> N
 
 def _read(
     *,
-    embeddings,
-    embeddings_dir,
-    pack,
-    lfw,
-    lfw_sklearn,
-    pairs,
-    model,
-    flip,
-    missing_is_failure,
-    download,
-    detector,
+    embeddings: Any,
+    embeddings_dir: Any,
+    pack: Any,
+    lfw: Any,
+    lfw_sklearn: Any,
+    pairs: Any,
+    model: Any,
+    flip: Any,
+    missing_is_failure: Any,
+    download: Any,
+    detector: Any,
 ) -> PairArrays:
     """Read the pairs from the one source that the options name; the options are those of the command."""
     from facelab.embedding import pair_arrays

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import Any
 
 import click
 
@@ -151,7 +152,7 @@ def command(
     ctx.exit(1 if strict and suspicion else 0)
 
 
-def _warnings(read, constant: bool) -> list[str]:
+def _warnings(read: Any, constant: bool) -> list[str]:
     out = []
     if read.unsorted:
         out.append(
@@ -187,7 +188,9 @@ def _warnings(read, constant: bool) -> list[str]:
     return out
 
 
-def _breakdowns(truth, matches, iou: float, replicates: int, seed: int) -> tuple[str, dict]:
+def _breakdowns(
+    truth: Any, matches: Any, iou: float, replicates: int, seed: int
+) -> tuple[str, dict]:
     """Return the subset that is broken down, and per attribute and value: faces, AP, recall and its interval."""
     from facelab.datasets import attribute_masks, size_masks
     from facelab.metrics.detection import average_precision, recall_of

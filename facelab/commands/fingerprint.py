@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
 import click
 
 from facelab.commands.common import Float, OutPath, note
 from facelab.commands.json_file import emit_file, json_file_option
 from facelab.core.errors import BadInputError
+
+if TYPE_CHECKING:
+    from facelab.fingerprint import Comparison
 
 
 @click.group(epilog="Example: facelab fingerprint compare train.json infer.json --html report.html")
@@ -18,7 +24,7 @@ def command() -> None:
 @click.option(
     "--out", required=True, type=OutPath(folder=True), metavar="DIR", help="Folder to write to."
 )
-def probes(out) -> None:
+def probes(out: Any) -> None:
     """Write the probe set, with a README for programs in other languages."""
     from facelab.fingerprint.probes import probe_set, set_hash, write_probes
 
@@ -79,19 +85,19 @@ name_option = click.option("--name", metavar="TEXT", help="A name for reports.")
 @out_option
 @click.pass_context
 def capture(
-    ctx,
-    spec,
-    pipeline,
-    backend,
-    decode_with,
-    tap,
-    families,
-    tensors,
-    pixels,
-    strict,
-    batch,
-    name,
-    out,
+    ctx: click.Context,
+    spec: str | None,
+    pipeline: Any,
+    backend: Any,
+    decode_with: Any,
+    tap: Any,
+    families: Any,
+    tensors: Any,
+    pixels: Any,
+    strict: bool,
+    batch: Any,
+    name: str | None,
+    out: Path | None,
 ) -> None:
     """Run a pipeline on the probes and write its fingerprint (under 256 KiB)."""
     if (spec is None) == (pipeline is None):
@@ -159,7 +165,9 @@ def capture(
 @declare_option
 @name_option
 @out_option
-def import_(tensors, family, partial, batch, name, out) -> None:
+def import_(
+    tensors: Any, family: str | None, partial: Any, batch: Any, name: str | None, out: Path | None
+) -> None:
     """Make the fingerprint of a program in any language from the tensors it wrote for the probes."""
     from facelab.fingerprint import import_tensors
 
@@ -167,7 +175,7 @@ def import_(tensors, family, partial, batch, name, out) -> None:
     _write(import_tensors(tensors, family=family, declares=declares, partial=partial), name, out)
 
 
-def _write(fingerprint, name, out) -> None:
+def _write(fingerprint: Any, name: str | None, out: Any) -> None:
     if name:
         fingerprint.name = name
     if out is None:
@@ -249,23 +257,23 @@ def _write(fingerprint, name, out) -> None:
 @click.option("--threshold", type=Float(), help="Cosine threshold at which TAR is compared.")
 @click.pass_context
 def compare(
-    ctx,
-    train,
-    infer,
-    json_path,
-    sarif,
-    junit,
-    html,
-    allow,
-    train_tensors,
-    infer_tensors,
-    model,
-    images,
-    train_pipeline,
-    infer_pipeline,
-    classes,
-    task,
-    threshold,
+    ctx: click.Context,
+    train: Any,
+    infer: Any,
+    json_path: Any,
+    sarif: Any,
+    junit: Any,
+    html: Any,
+    allow: Any,
+    train_tensors: Any,
+    infer_tensors: Any,
+    model: str,
+    images: Any,
+    train_pipeline: Any,
+    infer_pipeline: Any,
+    classes: Any,
+    task: Any,
+    threshold: Any,
 ) -> None:
     """Compare the inference side's fingerprint with the training side's and name the cause of a difference.
 
@@ -303,7 +311,7 @@ def compare(
     ctx.exit(0 if comparison.good else 1)
 
 
-def _text(c) -> str:
+def _text(c: Comparison) -> str:
     lines = [f"{c.verdict}: {c.infer.name!r} against {c.train.name!r}"]
     for f in c.findings:
         share = f.evidence.get("explains")

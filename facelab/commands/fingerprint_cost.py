@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -39,7 +41,7 @@ def attach_cost(
         finding.severity, finding.severity_from = cost.severity, "measured agreement"
 
 
-def _model(name: str):
+def _model(name: str) -> tuple[Callable[..., np.ndarray], list[Any] | None]:
     from facelab.zoo import load_catalogue
     from facelab.zoo.runtimes import open_model
 
@@ -55,7 +57,7 @@ def _model(name: str):
     return run, list(classes) if classes else None
 
 
-def _shaped(tensor: np.ndarray, info) -> np.ndarray:
+def _shaped(tensor: np.ndarray, info: Any) -> np.ndarray:
     """Give the tensor the model's number of axes and float type: a batch or channel axis of one may come and go."""
     x = np.asarray(tensor)
     want = len(info.shape)
@@ -66,7 +68,7 @@ def _shaped(tensor: np.ndarray, info) -> np.ndarray:
     return x.astype(np.float32) if x.dtype == np.float64 else x
 
 
-def _preparer(side, target: str | None, option: str):
+def _preparer(side: Any, target: str | None, option: str) -> Callable[..., Any]:
     if target is not None:
         return _from_code(target)
     if side.spec is None:
@@ -89,7 +91,7 @@ def _preparer(side, target: str | None, option: str):
     return prepare
 
 
-def _from_code(target: str):
+def _from_code(target: str) -> Callable[..., Any]:
     from facelab.fingerprint.capture import as_array, load_pipeline
     from facelab.fingerprint.probes import Probe
 

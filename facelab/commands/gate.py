@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from facelab.commands.common import OutPath
 from facelab.commands.json_file import emit_file, json_file_option
 from facelab.core.errors import BadInputError
+
+if TYPE_CHECKING:
+    from facelab.core.records import Record
+    from facelab.deploy import Verdict
 
 
 @click.command(
@@ -61,18 +66,18 @@ from facelab.core.errors import BadInputError
 )
 @click.pass_context
 def command(
-    ctx,
-    bundle,
-    inference,
-    outputs,
-    baseline,
-    device,
-    policy_file,
-    print_policy,
-    json_path,
-    junit,
-    sarif,
-    html,
+    ctx: click.Context,
+    bundle: Any,
+    inference: Any,
+    outputs: Any,
+    baseline: Any,
+    device: Any,
+    policy_file: Any,
+    print_policy: Any,
+    json_path: Any,
+    junit: Any,
+    sarif: Any,
+    html: Any,
 ) -> None:
     """Run every check that has data on BUNDLE and answer PASS (exit 0) or FAIL (exit 1).
 
@@ -110,7 +115,15 @@ def command(
     ctx.exit(0 if verdict.passed else 1)
 
 
-def decide(bundle, *, inference=None, outputs=None, baseline=None, device=None, rules=None):
+def decide(
+    bundle: Any,
+    *,
+    inference: Any = None,
+    outputs: Any = None,
+    baseline: Any = None,
+    device: Any = None,
+    rules: Any = None,
+) -> Verdict:
     """Return the verdict on a bundle; `baseline` is a run's name, a folder or a file of records.
 
     Everything else is as in `facelab.deploy._gate.judge`.
@@ -131,7 +144,7 @@ def decide(bundle, *, inference=None, outputs=None, baseline=None, device=None, 
     )
 
 
-def _baseline(name: str | Path):
+def _baseline(name: str | Path) -> tuple[str, list[Record]]:
     from facelab.deploy import evidence
 
     path = Path(name)

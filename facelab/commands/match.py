@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import click
@@ -29,7 +30,7 @@ def command() -> None:
 
 
 @contextlib.contextmanager
-def _progress(description: str):
+def _progress(description: str) -> Iterator[Callable[..., None]]:
     """Yield a callback (done, total) that draws a bar on standard error, on a terminal only."""
     from rich.console import Console
     from rich.progress import Progress

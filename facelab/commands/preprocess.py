@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
+import numpy as np
 
 from facelab.commands.common import OutPath, emit, json_option, note
 from facelab.core.errors import BadInputError, CheckFailedError
+
+if TYPE_CHECKING:
+    from facelab.preprocess import PreprocessSpec
 
 
 @click.group(
@@ -44,7 +49,7 @@ def size_option(text: str | None, option: str = "--picture-size") -> tuple[int, 
     return int(values[0]), int(values[1])
 
 
-def load_spec(text: str):
+def load_spec(text: str) -> PreprocessSpec:
     """Return the spec in a file, in a bundle's folder, beside a model file, or of the catalogue."""
     from facelab.preprocess import PreprocessSpec, presets
 
@@ -58,7 +63,7 @@ def load_spec(text: str):
     return presets.preset(text)
 
 
-def _beside(path: Path):
+def _beside(path: Path) -> PreprocessSpec:
     """Return the spec that travels with a model file."""
     from facelab.zoo.families import sidecar
 
@@ -106,7 +111,17 @@ backend_option = click.option(
 )
 @click.option("--out", type=OutPath(), metavar="F.npy", help="Write the resulting tensor.")
 @json_option
-def run(spec, image, backend, decode_with, face, landmarks, stages_dir, out, as_json) -> None:
+def run(
+    spec: Any,
+    image: np.ndarray,
+    backend: Any,
+    decode_with: Any,
+    face: Any,
+    landmarks: Any,
+    stages_dir: Any,
+    out: Any,
+    as_json: bool,
+) -> None:
     """Run SPEC (a file, or a model or family of the catalogue) on IMAGE and show every stage.
 
     Face box and landmarks are in pixels of the upright picture.
@@ -143,7 +158,7 @@ def run(spec, image, backend, decode_with, face, landmarks, stages_dir, out, as_
         note(f"wrote {place}")
 
 
-def _write_stages(folder: Path, made, spec) -> None:
+def _write_stages(folder: Path, made: Any, spec: Any) -> None:
     import io
 
     from PIL import Image
@@ -165,7 +180,7 @@ def _write_stages(folder: Path, made, spec) -> None:
     )
 
 
-def _table(spec, rows, backend) -> str:
+def _table(spec: Any, rows: Any, backend: Any) -> str:
     lines = [f"{spec.name} on the {backend} backend"]
     for row in rows:
         shape = "×".join(map(str, row["shape"]))
@@ -179,7 +194,7 @@ def _table(spec, rows, backend) -> str:
 @command.command(epilog="Example: facelab preprocess show arcface")
 @click.argument("spec")
 @json_option
-def show(spec, as_json) -> None:
+def show(spec: Any, as_json: bool) -> None:
     """Check SPEC (a file, or a model or family of the catalogue) and show it."""
     parsed = load_spec(spec)
     emit(
@@ -199,7 +214,7 @@ def show(spec, as_json) -> None:
 @click.argument("name", required=False)
 @click.option("--out", type=OutPath(), metavar="F.json", help="Write the spec to a file.")
 @json_option
-def preset(name, out, as_json) -> None:
+def preset(name: str | None, out: Path | None, as_json: bool) -> None:
     """Show or write the preprocessing of a known model or family; without NAME, list what is known."""
     from facelab.preprocess import presets
 
@@ -229,7 +244,7 @@ def preset(name, out, as_json) -> None:
     help="Fail if this file's table is another.",
 )
 @json_option
-def conformance(out, check, as_json) -> None:
+def conformance(out: Path | None, check: Any, as_json: bool) -> None:
     """Measure each op on each backend against the reference: exact, within one level, or not offered."""
     from facelab.core.files import write_text
     from facelab.preprocess import conformance as table
@@ -291,7 +306,17 @@ def conformance(out, check, as_json) -> None:
     help="onnx: put the preprocessing in front of this model.",
 )
 @json_option
-def emit_code(spec, to, out, name, golden, size, face, merge, as_json) -> None:
+def emit_code(
+    spec: Any,
+    to: Any,
+    out: Any,
+    name: Any,
+    golden: Any,
+    size: Any,
+    face: Any,
+    merge: Any,
+    as_json: bool,
+) -> None:
     """Write the preprocessing of SPEC as code or a graph, with golden tensors that prove it.
 
     SPEC is a file, a bundle, a model file with its specification beside it, or a model of the catalogue. A stage that
@@ -340,7 +365,7 @@ def emit_code(spec, to, out, name, golden, size, face, merge, as_json) -> None:
 )
 @click.option("--out", type=OutPath(), metavar="F.json", help="Write the proposed specification.")
 @json_option
-def infer(pipeline, tensors, out, as_json) -> int:
+def infer(pipeline: Any, tensors: Any, out: Path | None, as_json: bool) -> int:
     """Propose the specification that a black box carries out, and check it on every probe.
 
     What the probes do not determine is listed as open. Exit code 1 where the proposal does not give the same tensors.
@@ -372,7 +397,7 @@ def infer(pipeline, tensors, out, as_json) -> int:
 @click.option("--name", metavar="TEXT", help="Its name.  [default: own]", default="own")
 @click.option("--out", required=True, type=OutPath(), metavar="F.json", help="File to write.")
 @json_option
-def new(like, name, out, as_json) -> None:
+def new(like: Any, name: Any, out: Path | None, as_json: bool) -> None:
     """Start a specification from one that is complete: every parameter is there to be changed."""
     from facelab.preprocess import PreprocessSpec
 

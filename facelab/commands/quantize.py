@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -224,26 +225,26 @@ from facelab.commands.common import (
 @json_option
 @click.pass_context
 def command(
-    ctx,
-    model,
-    recipes,
-    calibration,
-    evaluate,
-    keep_float,
-    out,
-    min_accuracy,
-    min_agreement,
-    worst_class,
-    max_ece,
-    max_size,
-    min_cosine,
-    min_recall,
-    min_ap,
-    min_tar,
-    accept_cosine,
-    strict,
-    as_json,
-    **options,
+    ctx: click.Context,
+    model: str,
+    recipes: Any,
+    calibration: Any,
+    evaluate: Any,
+    keep_float: Any,
+    out: Path | None,
+    min_accuracy: Any,
+    min_agreement: Any,
+    worst_class: Any,
+    max_ece: Any,
+    max_size: Any,
+    min_cosine: Any,
+    min_recall: Any,
+    min_ap: Any,
+    min_tar: Any,
+    accept_cosine: Any,
+    strict: bool,
+    as_json: bool,
+    **options: Any,
 ) -> None:
     """Quantise MODEL (.tflite, .keras, SavedModel, .onnx, a training's folder or a catalogue name).
 

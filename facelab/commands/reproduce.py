@@ -78,20 +78,20 @@ if TYPE_CHECKING:
 @json_option
 @click.pass_context
 def command(
-    ctx,
-    profile,
-    only,
-    start,
-    texts,
-    sweeps,
-    force,
-    jobs,
-    scheduler,
-    why,
-    dry_run,
-    plan_path,
-    reports,
-    as_json,
+    ctx: click.Context,
+    profile: Any,
+    only: Any,
+    start: Any,
+    texts: Any,
+    sweeps: Any,
+    force: Any,
+    jobs: Any,
+    scheduler: Any,
+    why: Any,
+    dry_run: Any,
+    plan_path: Any,
+    reports: Any,
+    as_json: bool,
 ) -> int:
     """Run the notebooks of the plan headless, skip what is unchanged, and write reports/index.html.
 

@@ -14,7 +14,7 @@ import struct
 import warnings
 import zipfile
 import zlib
-from typing import BinaryIO, NoReturn
+from typing import IO, BinaryIO, NoReturn, cast
 
 import numpy as np
 
@@ -164,7 +164,7 @@ def _size(f: BinaryIO) -> int:
     return size
 
 
-def _header(f: BinaryIO, kinds: str) -> tuple[tuple[int, ...], bool, np.dtype]:
+def _header(f: IO[bytes], kinds: str) -> tuple[tuple[int, ...], bool, np.dtype]:
     """Return (shape, Fortran order, number type) and leave the file at the first number."""
     head = f.read(8)
     if head[:6] != MAGIC:
@@ -219,12 +219,17 @@ def _fits(shape: tuple[int, ...], dtype: np.dtype, left: int, most: int) -> int:
     return wanted
 
 
-def _array(f: BinaryIO, size: int, most: int, kinds: str) -> np.ndarray:
+def _readinto(f: IO[bytes], view: memoryview) -> int | None:
+    """Fill a view from a file. Files and archive members both can; `IO` does not say so."""
+    return cast(io.BufferedIOBase, f).readinto(view)
+
+
+def _array(f: IO[bytes], size: int, most: int, kinds: str) -> np.ndarray:
     shape, fortran, dtype = _header(f, kinds)
     data = bytearray(_fits(shape, dtype, size - f.tell(), most))
     view, filled = memoryview(data), 0
     while filled < len(data):
-        got = f.readinto(view[filled:])
+        got = _readinto(f, view[filled:])
         if not got:
             raise _DamagedError(f"only {filled} of {len(data)} bytes of numbers")
         filled += got

@@ -108,7 +108,8 @@ def compare(
     for key in {**first, **second}:
         before, now = first.get(key), second.get(key)
         if before is None or now is None:
-            present = now or before
+            present = now if before is None else before
+            assert present is not None  # one of the two has the key
             rows.append(
                 Row(
                     *key,
@@ -138,11 +139,9 @@ def _row(a: Record, b: Record, machine_a: dict | None, machine_b: dict | None) -
         _interval(b),
         budget=b.budget or a.budget,
     )
-    numeric = all(
-        isinstance(v, (int, float)) and not isinstance(v, bool) for v in (a.value, b.value)
-    )
-    if numeric and a.value:
-        row.change = (b.value - a.value) / abs(a.value)
+    values = _numbers(a, b)
+    if values is not None and values[0]:
+        row.change = (values[1] - values[0]) / abs(values[0])
     if a.unit != b.unit:
         row.verdict, row.why = (
             "not comparable",
@@ -156,12 +155,12 @@ def _row(a: Record, b: Record, machine_a: dict | None, machine_b: dict | None) -
             "a timing, and the machines differ or are not known",
         )
         return row
-    if not numeric:
+    if values is None:
         differs, row.why = a.value != b.value, "compared as it stands"
     else:
-        differs, row.why = _beyond_noise(a, b, timing)
+        differs, row.why = _beyond_noise(values, (_interval(a), _interval(b)), timing)
     if differs:
-        row.verdict = _direction(a, b, numeric)
+        row.verdict = _direction(a, b, values)
     if a.passed != b.passed and None not in (a.passed, b.passed) and a.budget == b.budget:
         row.verdict = "better" if b.passed else "worse"
         row.why += f"; the budget {b.budget} is now {'met' if b.passed else 'missed'}"
@@ -172,11 +171,24 @@ def _interval(r: Record) -> tuple[float, float] | None:
     return None if r.lo is None or r.hi is None else (float(r.lo), float(r.hi))
 
 
-def _beyond_noise(a: Record, b: Record, timing: bool) -> tuple[bool, str]:
-    if math.isclose(a.value, b.value, rel_tol=ROUNDING, abs_tol=1e-12):
+def _numbers(a: Record, b: Record) -> tuple[float, float] | None:
+    """Return both values if both are numbers, else None."""
+    x, y = a.value, b.value
+    if isinstance(x, bool) or isinstance(y, bool):
+        return None
+    return (x, y) if isinstance(x, (int, float)) and isinstance(y, (int, float)) else None
+
+
+def _beyond_noise(
+    values: tuple[float, float],
+    intervals: tuple[tuple[float, float] | None, tuple[float, float] | None],
+    timing: bool,
+) -> tuple[bool, str]:
+    before, now = values
+    if math.isclose(before, now, rel_tol=ROUNDING, abs_tol=1e-12):
         return False, "equal"
-    change = abs(b.value - a.value) / abs(a.value) if a.value else math.inf
-    left, right = _interval(a), _interval(b)
+    change = abs(now - before) / abs(before) if before else math.inf
+    left, right = intervals
     if left is None and right is None:
         if timing:
             return (
@@ -184,20 +196,20 @@ def _beyond_noise(a: Record, b: Record, timing: bool) -> tuple[bool, str]:
                 f"no intervals: a change above {TIMING_FACTOR_BARE:.0%} counts",
             )
         return True, "no intervals: any change counts"
-    left, right = left or (a.value, a.value), right or (b.value, b.value)
+    left, right = left or (before, before), right or (now, now)
     apart = left[1] < right[0] or right[1] < left[0]
     if timing and apart and change <= TIMING_FACTOR:
         return False, f"the intervals are disjoint, but the change is below {TIMING_FACTOR:.0%}"
     return apart, "the 95 % intervals are disjoint" if apart else "the 95 % intervals overlap"
 
 
-def _direction(a: Record, b: Record, numeric: bool) -> Verdict:
+def _direction(a: Record, b: Record, values: tuple[float, float] | None) -> Verdict:
     better = b.better if b.better != "none" else a.better
-    if better == "none" or not numeric:
+    if better == "none" or values is None:
         if isinstance(a.value, bool) and isinstance(b.value, bool) and better != "none":
             return "better" if b.value == (better == "higher") else "worse"
         return "changed"
-    return "better" if (b.value > a.value) == (better == "higher") else "worse"
+    return "better" if (values[1] > values[0]) == (better == "higher") else "worse"
 
 
 def summary(rows: list[Row]) -> dict[str, int]:

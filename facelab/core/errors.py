@@ -7,6 +7,7 @@ import errno
 import os
 from collections.abc import Iterator
 from difflib import get_close_matches
+from typing import Any
 
 from facelab.core import escape
 
@@ -54,7 +55,7 @@ class FacelabError(Exception):
                 lines.append(f"  {name + ':':<9} {_shown(value, ' ' * 12, cut=name == 'got')}")
         return "\n".join(lines)
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         # Exceptions with keyword-only fields do not survive pickling by default; runner processes need it.
         return _rebuild, (type(self), self.__dict__.copy())
 
@@ -126,7 +127,7 @@ def from_os(e: OSError) -> BadInputError:
         what,
         where=where,
         got=e.strerror or str(e) or type(e).__name__,
-        fix=_OS_FIXES.get(e.errno, "check the path, the disk and the network"),
+        fix=_OS_FIXES.get(e.errno or 0, "check the path, the disk and the network"),
     )
 
 
@@ -170,7 +171,7 @@ def at(where: object) -> Iterator[None]:
         raise
 
 
-def did_you_mean(name: str, known) -> str:
+def did_you_mean(name: str, known: Any) -> str:
     """Return `; did you mean 'x'?` for the closest known name, or an empty string.
 
     >>> did_you_mean("treshold", ["threshold", "seed"])

@@ -19,6 +19,7 @@ import select
 import signal
 import sys
 import time
+from typing import Any, NoReturn
 
 FAMILY = "FACELAB_FAMILY"
 """The environment variable that holds the tokens of all owners of a process, parted by colons."""
@@ -27,12 +28,12 @@ _POLL_S = 1.0
 _END_S = 4.0
 
 
-def _prctl(option, value):
+def _prctl(option: Any, value: Any) -> None:
     if sys.platform.startswith("linux"):
         ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
 
 
-def _parents():
+def _parents() -> dict[Any, Any]:
     """Return {process: its parent} of all processes that have not ended."""
     found = {}
     if not os.path.isdir("/proc/self"):  # noqa: PTH112
@@ -47,7 +48,7 @@ def _parents():
     return found
 
 
-def descendants(root):
+def descendants(root: Any) -> Any:
     """Return the process ids of everything below a process."""
     children = {}
     for process, parent in _parents().items():
@@ -60,7 +61,7 @@ def descendants(root):
     return found
 
 
-def family(token):
+def family(token: str) -> list[Any]:
     """Return the ids of the processes that carry a token in their environment, this one left out."""
     found, word = [], token.encode()
     for process in _parents():
@@ -72,19 +73,19 @@ def family(token):
     return found
 
 
-def _kill(processes):
+def _kill(processes: Any) -> None:
     for process in processes:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(process, signal.SIGKILL)
 
 
-def _reap():
+def _reap() -> None:
     with contextlib.suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
 
 
-def end_all(find, seconds=_END_S):
+def end_all(find: Any, seconds: Any = _END_S) -> bool:
     """Kill what `find` finds until it finds nothing; return whether nothing is left."""
     until = time.monotonic() + seconds
     while found := find():
@@ -96,7 +97,7 @@ def end_all(find, seconds=_END_S):
     return True
 
 
-def _start(command):
+def _start(command: list[str]) -> int:
     """Fork and execute the command in a session of its own; it ends with this process."""
     me = os.getpid()
     pid = os.fork()
@@ -111,7 +112,7 @@ def _start(command):
         os._exit(127)
 
 
-def _silence():
+def _silence() -> None:
     """Leave the command's standard streams to the command: a reader must see them close when it ends."""
     null = os.open(os.devnull, os.O_RDWR)
     for number in (0, 1, 2):
@@ -119,15 +120,15 @@ def _silence():
     os.close(null)
 
 
-def _owner_gone(fd, owner, wake=None):
+def _owner_gone(fd: int, owner: int, wake: Any = None) -> bool:
     """Wait a moment and return whether the owner is gone."""
     readable = select.select([fd] if wake is None else [fd, wake], [], [], _POLL_S)[0]
-    if wake in readable:
+    if wake is not None and wake in readable:
         os.read(wake, 512)
     return fd in readable or os.getppid() != owner
 
 
-def _exit_like(status):
+def _exit_like(status: Any) -> NoReturn:
     """End this process as the command ended: with its exit code, or by its signal."""
     if os.WIFEXITED(status):
         os._exit(os.WEXITSTATUS(status))
@@ -139,7 +140,7 @@ def _exit_like(status):
     os._exit(128 + number)
 
 
-def run(fd, owner, command):
+def run(fd: int, owner: int, command: list[str]) -> None:
     """Run a command until it or the owner ends, then end all that is below this process."""
     _prctl(_SUBREAPER, 1)
     reading, writing = os.pipe()
@@ -169,7 +170,7 @@ def run(fd, owner, command):
     _exit_like(signal.SIGKILL if status is None else status)
 
 
-def watch(fd, owner, token):
+def watch(fd: int, owner: int, token: str) -> None:
     """Wait for the owner to end, give helpers a moment to tidy up after it, then end what carries the token."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
@@ -179,7 +180,7 @@ def watch(fd, owner, token):
     _end_family(token)
 
 
-def _end_family(token):
+def _end_family(token: str) -> None:
     # joblib's resource tracker removes shared memory and semaphores once all others are gone
     end_all(lambda: [p for p in family(token) if not _tidies_up(p)])
     until = time.monotonic() + 2
@@ -188,7 +189,7 @@ def _end_family(token):
     end_all(lambda: family(token))
 
 
-def _tidies_up(process):
+def _tidies_up(process: Any) -> bool:
     with contextlib.suppress(OSError), open(f"/proc/{process}/cmdline", "rb") as f:  # noqa: PTH123
         return b"resource_tracker" in f.read()
     return False

@@ -13,9 +13,10 @@ import sys
 import time
 import traceback
 from pathlib import Path
+from typing import Any
 
 
-def command(python, module, folder):
+def command(python: Any, module: Any, folder: Path) -> list[str]:
     """Return the command line that runs the job in `folder` by a module of facelab (`facelab.emotion._keras_job`).
 
     >>> [Path(word).name for word in command("python3", "facelab.emotion._keras_job", "work")]
@@ -26,7 +27,7 @@ def command(python, module, folder):
     return [str(python), str(package / "core" / "job.py"), str(script), str(folder)]
 
 
-def main(script, folder):
+def main(script: Any, folder: Any) -> int:
     """Run one job and return the exit code; an exception becomes {"ok": false, "error", "message"} in done.json."""
     script, folder = Path(script).resolve(), Path(folder).resolve()
     here = str(Path(__file__).resolve().parent)

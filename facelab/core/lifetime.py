@@ -16,6 +16,7 @@ import sys
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from facelab.core import guard
@@ -88,11 +89,16 @@ class Popen(subprocess.Popen):
         except subprocess.TimeoutExpired:
             super().kill()
 
-    def __exit__(self, *exc: object) -> None:
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
         """Close the streams and wait; after an exception the command is ended first."""
-        if exc[0] is not None:
+        if exc_type is not None:
             self.kill()
-        super().__exit__(*exc)
+        super().__exit__(exc_type, value, traceback)
 
 
 def run(

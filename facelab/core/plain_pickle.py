@@ -118,7 +118,7 @@ class _Machine:
             elif name in _NUMBERS:
                 self.stack.append(argument)
             elif name in _PYTHON_2_TEXT:
-                self.stack.append(argument.encode("latin-1"))
+                self.stack.append(str(argument).encode("latin-1"))
             elif name not in _NOTHING_TO_DO:
                 step = getattr(self, f"_{name.lower()}", None)
                 if step is None:

@@ -73,7 +73,7 @@ def _code_lengths(counts: list[int], longest: int) -> list[int]:
     used = [k for k, c in enumerate(counts) if c]
     while True:
         lengths = [0] * len(counts)
-        heap = [(counts[k], k, (k,)) for k in used]
+        heap: list[tuple[int, int, tuple[int, ...]]] = [(counts[k], k, (k,)) for k in used]
         heapq.heapify(heap)
         while len(heap) > 1:
             a, b = heapq.heappop(heap), heapq.heappop(heap)

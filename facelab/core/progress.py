@@ -11,7 +11,7 @@ import html
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from typing import Any, TypeVar
 
 Item = TypeVar("Item")
@@ -41,7 +41,7 @@ def track(items: Iterable[Item], what: str = "", total: int | None = None) -> It
         yield from items
         return
     sink.busy, sink.what, sink.done = True, what, 0
-    sink.total = total if total is not None else len(items) if hasattr(items, "__len__") else 0
+    sink.total = total if total is not None else len(items) if isinstance(items, Sized) else 0
     try:
         for item in items:
             yield item

@@ -83,7 +83,7 @@ class Record:
                     fix="record None and say why in `note`",
                 )
         if self.budget is not None and self.passed is None:
-            self.passed = self.value is not None and meets(self.value, self.budget)
+            self.passed = self.value is not None and meets(float(self.value), self.budget)
 
     @property
     def key(self) -> tuple[str, str, str]:

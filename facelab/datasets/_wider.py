@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -226,7 +227,7 @@ def _numbers(path: Path, number: int, line: str, least: int) -> list[float]:
     return values
 
 
-def _labelv2(path: Path, lines: list[str]):
+def _labelv2(path: Path, lines: list[str]) -> tuple[list[Any], list[np.ndarray], list[Any]]:
     names, boxes = [], []
     for number, line in enumerate(lines, 1):
         if line.startswith("#"):
@@ -245,7 +246,7 @@ def _labelv2(path: Path, lines: list[str]):
     return names, [np.array(b, dtype=np.float64).reshape(-1, 4) for b in boxes], []
 
 
-def _bbx_gt(path: Path, lines: list[str]):
+def _bbx_gt(path: Path, lines: list[str]) -> tuple[list[Any], list[Any], list[Any]]:
     names, boxes, rows = [], [], []
     at = 0
     while at < len(lines):

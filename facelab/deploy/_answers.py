@@ -6,6 +6,7 @@ import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -104,7 +105,7 @@ def _child(folder: str, model: str, probes: list[str], seconds: float, out: str)
     }
 
 
-def tensor(model: Model, info) -> Tensor:
+def tensor(model: Model, info: Any) -> Tensor:
     """Return what a manifest says of one input or output."""
     scale, zero = getattr(model, "quantization", {}).get(info.name, (0.0, 0))
     return Tensor(

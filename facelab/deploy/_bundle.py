@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -203,11 +204,11 @@ def _fill(
     folder: Path,
     source: Source,
     model: Model,
-    chosen,
-    found,
-    reference,
-    name,
-    emitted,
+    chosen: Any,
+    found: Any,
+    reference: Any,
+    name: Any,
+    emitted: Any,
     every_golden: bool,
 ) -> Manifest:
     entries: list[tuple[str, str, str]] = []  # path, role, licence
@@ -354,7 +355,7 @@ def _outputs(
     model: Model,
     source: Source,
     probes: list[str],
-    add,
+    add: Any,
     room: int | None,
     detector: NeuralDetector | None,
 ) -> list[str]:

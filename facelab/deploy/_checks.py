@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import fnmatch
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
 
 from facelab.core.errors import FacelabError
 from facelab.core.records import Record, meets
@@ -282,7 +282,7 @@ def trained_on(name: str, evidence: list[Record]) -> Check | None:
     )
 
 
-def wanted(policy: Policy):
+def wanted(policy: Policy) -> Callable[..., bool]:
     """Return the function that picks the figures which the accuracy check compares."""
 
     def choose(r: Record) -> bool:
@@ -356,7 +356,7 @@ def _few(names: Sequence[str], most: int = 4) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
-def _dropped(row, most: float | None) -> bool:
+def _dropped(row: Any, most: float | None) -> bool:
     if most is None or row.change is None or row.better == "none":
         return False
     return (-row.change if row.better == "higher" else row.change) > most

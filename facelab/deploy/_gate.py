@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from facelab import fingerprint as fingerprints
 from facelab.core import records
@@ -183,7 +184,16 @@ def _carried_out(name: str, step: Callable[[], Check]) -> Check:
 class _Gate:
     """One gate's inputs; each check is carried out on its own, so that one unreadable part leaves the others."""
 
-    def __init__(self, bundle, rules, inference, program, baseline, compare_records, measured):
+    def __init__(
+        self,
+        bundle: Any,
+        rules: Any,
+        inference: Any,
+        program: Any,
+        baseline: Any,
+        compare_records: Any,
+        measured: Any,
+    ):
         self.bundle, self.rules, self.inference, self.program = bundle, rules, inference, program
         self.baseline, self.compare_records, self.measured = baseline, compare_records, measured
         self.comparison: Comparison | None = None
@@ -247,7 +257,7 @@ class _Gate:
             )
         return checks.fingerprint(self.comparison, self.rules)
 
-    def _training_side(self, m) -> str:
+    def _training_side(self, m: Any) -> str:
         """The fingerprint to compare with: of a quantised model, before quantising where the program shows that."""
         floats = m.of_role("float_fingerprint")
         kinds = {e.get("dtype") for e in self.inference.output.values()} - {None}
@@ -280,7 +290,7 @@ class _Gate:
         alone = [f"{r.case} {r.metric}" for r in mine if wanted(r) and r.key not in held]
         return checks.accuracy(self.compare_records(a, b), name, self.rules, alone)
 
-    def _measured(self):
+    def _measured(self) -> Any:
         d = self.rules.device
         if self.measured is None and d.measure and self.bundle.manifest.runtime != "keras":
             from facelab.deploy import _measure as measure

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from pathlib import Path
+from typing import Any
 
 from facelab.deploy import _stage_rules as stage_rules
 from facelab.deploy._source import Source
@@ -82,8 +83,8 @@ def page(
     *,
     model: str,
     size: int,
-    inputs,
-    outputs,
+    inputs: Any,
+    outputs: Any,
     probes: int,
     golden: list[str],
     every: list[str],
@@ -161,7 +162,7 @@ def _close(spec: PreprocessSpec, integer: bool) -> str:
     )
 
 
-def _shape(shape) -> str:
+def _shape(shape: Any) -> str:
     return "[" + ", ".join("?" if n is None else str(n) for n in shape) + "]"
 
 

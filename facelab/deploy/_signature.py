@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 from facelab.core.errors import BadInputError
 from facelab.core.files import read_input
@@ -36,7 +37,7 @@ def problem(folder: str | os.PathLike, public_key: str | os.PathLike) -> str | N
     return None
 
 
-def _key(given: str | os.PathLike):
+def _key(given: str | os.PathLike) -> Any:
     import minisign
 
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from facelab.core.errors import BadInputError, UnsupportedError
 from facelab.core.files import read_json
@@ -77,7 +78,7 @@ def resolve(
     return _of_entry(entry, spec, labels, licence)
 
 
-def _of_file(path: Path, spec, labels, licence) -> Source:
+def _of_file(path: Path, spec: Any, labels: Any, licence: Any) -> Source:
     runtime = SUFFIXES.get(path.suffix.lower())
     if runtime not in RUNTIMES:
         raise UnsupportedError(
@@ -110,7 +111,7 @@ def _of_file(path: Path, spec, labels, licence) -> Source:
     )
 
 
-def _of_bundle(found: given.Given, spec, labels, licence) -> Source:
+def _of_bundle(found: given.Given, spec: PreprocessSpec, labels: Any, licence: Any) -> Source:
     """Return the source of an earlier bundle: its licence and task stay unless another licence is stated."""
     manifest = read_json(found.path.parent / given.MANIFEST, max_bytes=given.MAX_MANIFEST)
     held = manifest.get("licence", {})
@@ -129,7 +130,7 @@ def _of_bundle(found: given.Given, spec, labels, licence) -> Source:
     )
 
 
-def _labels(path: Path, stated) -> list[str]:
+def _labels(path: Path, stated: Any) -> list[str]:
     if stated is not None:
         try:
             return [
@@ -154,7 +155,7 @@ def _labels(path: Path, stated) -> list[str]:
     return []
 
 
-def _of_entry(entry: ModelEntry, spec, labels, licence) -> Source:
+def _of_entry(entry: ModelEntry, spec: Any, labels: Any, licence: Any) -> Source:
     if entry.parts or entry.builtin or entry.runtime not in RUNTIMES:
         raise UnsupportedError(
             f"{entry.name} is not one network that runs on a tensor",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from facelab import fingerprint as fingerprints
 from facelab.core.errors import FacelabError
@@ -91,7 +92,7 @@ def verify(
     return Integrity(folder, manifest, problems)
 
 
-def _wrong(folder: Path, entry) -> str | None:
+def _wrong(folder: Path, entry: Any) -> str | None:
     path = folder / entry.path
     if any(p.is_symlink() for p in (path, *path.parents) if folder in p.parents):
         return "is a link, which could point outside the bundle"

@@ -140,7 +140,7 @@ def of_file(found: list[Record], size: int) -> list[Record]:
     return [r for r in found if sizes.get(r.case, size) == size]
 
 
-def _figure(metric: str, value, better: str, **fields) -> Record:
+def _figure(metric: str, value: Any, better: str, **fields: Any) -> Record:
     return Record(
         run="evidence",
         step="evaluation",
@@ -153,7 +153,7 @@ def _figure(metric: str, value, better: str, **fields) -> Record:
 
 
 def align(
-    baseline: list[Record], candidate: list[Record], wanted
+    baseline: list[Record], candidate: list[Record], wanted: Any
 ) -> tuple[list[Record], list[Record]]:
     """Return the quality figures that both sides hold, under one key each.
 
@@ -176,11 +176,11 @@ def align(
     return out
 
 
-def _index(side, key) -> dict:
+def _index(side: Any, key: Any) -> dict:
     return {key(r): r for r in side}
 
 
-def _all(side, key, name) -> set:
+def _all(side: Any, key: Any, name: Any) -> set:
     return {r.key for r in side if key(r) == name}
 
 

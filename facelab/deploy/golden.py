@@ -6,6 +6,7 @@ import os
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -116,14 +117,14 @@ def compare(golden: dict[str, list[np.ndarray]], got: dict[str, list[np.ndarray]
     return d
 
 
-def _steps(d: Distance, fits) -> None:
+def _steps(d: Distance, fits: Any) -> None:
     for p, a, b in fits:
         step = int(np.abs(a.astype(np.int64) - b.astype(np.int64)).max(initial=0))
         if d.steps is None or step > d.steps:
             d.steps, d.probe = step, p
 
 
-def _share(d: Distance, fits) -> None:
+def _share(d: Distance, fits: Any) -> None:
     finite = [a[np.isfinite(a)] for _, a, _ in fits]
     low, high = (
         min(x.min(initial=np.inf) for x in finite),
@@ -142,7 +143,7 @@ def _share(d: Distance, fits) -> None:
             d.worst, d.probe = worst, p
 
 
-def _top1(d: Distance, fits) -> None:
+def _top1(d: Distance, fits: Any) -> None:
     vectors = [(a, b) for _, a, b in fits if a.ndim == 1 and 2 <= a.size <= 1000]
     if vectors:
         d.top1 = float(np.mean([a.argmax() == b.argmax() for a, b in vectors]))

@@ -125,7 +125,7 @@ def _from_verification(r: Any, where: object) -> dict:
     }
 
 
-def data_set(name: str, images: list[str], identities=()) -> dict:
+def data_set(name: str, images: list[str], identities: Any = ()) -> dict:
     """Return the record of a data set from its images' content hashes and its identities."""
     return {
         "name": name,

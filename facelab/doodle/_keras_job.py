@@ -9,6 +9,10 @@ from __future__ import annotations
 
 import os
 import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
@@ -17,7 +21,7 @@ os.environ["KERAS_BACKEND"] = "tensorflow"
 CALIBRATION = 200
 
 
-def network(widths, seed):
+def network(widths: Any, seed: int) -> Any:
     """Return the network: three convolutions that halve the picture, and one dense layer."""
     import keras
 
@@ -38,7 +42,7 @@ def network(widths, seed):
     return keras.Sequential(layers)
 
 
-def moved(images, rng):
+def moved(images: np.ndarray, rng: Any) -> np.ndarray:
     """Return the pictures shifted by up to a pixel each way: drawings are never centred to the pixel."""
     import numpy as np
 
@@ -48,7 +52,7 @@ def moved(images, rng):
     return out
 
 
-def fit(model, job, parts):
+def fit(model: Any, job: dict[str, Any], parts: Any) -> dict[Any, Any]:
     """Train, and return the history as plain lists."""
     import keras
     import numpy as np
@@ -78,7 +82,7 @@ def fit(model, job, parts):
     return history
 
 
-def export(model, images, folder):
+def export(model: Any, images: np.ndarray, folder: Path) -> None:
     """Write `doodle_fp32.tflite` and `doodle_int8.tflite`, which takes and gives INT8."""
     import numpy as np
     import tensorflow as tf
@@ -96,7 +100,7 @@ def export(model, images, folder):
     (folder / "doodle_int8.tflite").write_bytes(converter.convert())
 
 
-def work(job, folder):
+def work(job: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Train and export; return curves, files, the number of parameters and versions."""
     from importlib import metadata
 

@@ -143,7 +143,7 @@ def from_images(
     )
 
 
-def _embed(embedder, image: np.ndarray, flip: bool, face=None) -> np.ndarray:
+def _embed(embedder: Any, image: np.ndarray, flip: bool, face: Any = None) -> np.ndarray:
     """Return one raw embedding, the mirrored image's added with `flip` (insightface's rule).
 
     A whole image is mirrored together with its landmarks; left and right points change places.

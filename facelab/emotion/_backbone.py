@@ -7,6 +7,8 @@ and imports nothing of facelab.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +20,7 @@ DROPOUT = 0.4  # before the dense layer: a thousand faces are learnt by heart wi
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 
 
-def build_backbone(keras, size: int = 64, trainable_blocks: int = len(WIDTHS)):
+def build_backbone(keras: Any, size: int = 64, trainable_blocks: int = len(WIDTHS)) -> Any:
     """Return an uncompiled model: (n, size, size, 3) float32 in [-1, 1] → (n, 96) features.
 
     `keras` is the Keras to build with. A fixed first layer takes the luma: colour tells of skin, hair and light, not of
@@ -50,7 +52,7 @@ def build_backbone(keras, size: int = 64, trainable_blocks: int = len(WIDTHS)):
     return keras.Model(inputs, x, name="facelab_backbone")
 
 
-def build_application(keras, name: str, size: int, weights):
+def build_application(keras: Any, name: str, size: int, weights: list[np.ndarray]) -> Any:
     """Return one of Keras' applications without its head, averaged to one feature vector, with weights of a file."""
     body = getattr(keras.applications, name)(
         include_top=False, weights=None, input_shape=(size, size, 3), pooling="avg"
@@ -59,7 +61,7 @@ def build_application(keras, name: str, size: int, weights):
     return body
 
 
-def cosine(start: float, epochs: int):
+def cosine(start: float, epochs: int) -> Callable[[int], float]:
     """Return the learning rate's schedule, epoch → rate: from `start` to a tenth of it along half a cosine.
 
     At a constant rate the last epochs of a short training only jump about the minimum.
@@ -75,14 +77,14 @@ def cosine(start: float, epochs: int):
     return rate
 
 
-def weights_of(model) -> dict:
+def weights_of(model: Any) -> dict:
     """Return the backbone's weights as `layer/index` → array, a form that both Keras versions read."""
     return {
         f"{layer.name}/{k}": w for layer in model.layers for k, w in enumerate(layer.get_weights())
     }
 
 
-def set_weights(model, weights) -> None:
+def set_weights(model: Any, weights: Any) -> None:
     """Set the weights that `weights_of` returned. Raises KeyError or ValueError where they do not fit."""
     for layer in model.layers:
         n = len(layer.get_weights())

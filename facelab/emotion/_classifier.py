@@ -95,7 +95,7 @@ class EmotionClassifier:
             self.logits = True
         return softmax(out, axis=1) if self.logits else out
 
-    def classify(self, image, boxes: np.ndarray) -> np.ndarray:
+    def classify(self, image: np.ndarray, boxes: np.ndarray) -> np.ndarray:
         """Return (n, classes) float32 for the faces in `boxes` (n, 4) xyxy of an image (path, bytes or RGB pixels)."""
         crops = [crop_face(self.spec, image, tuple(float(v) for v in box)) for box in boxes]
         width, height = face_size(self.spec)

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
@@ -21,7 +23,7 @@ LABEL_SMOOTHING, MOMENTUM, L2 = (
 )  # Model Maker 0.4.3's defaults, so that the recipes agree
 
 
-def seed_everything(seed):
+def seed_everything(seed: int) -> None:
     import keras
     import tensorflow as tf
 
@@ -29,7 +31,7 @@ def seed_everything(seed):
     tf.config.experimental.enable_op_determinism()
 
 
-def batches(arrays, job, *, seed=None):
+def batches(arrays: Any, job: dict[str, Any], *, seed: int | None = None) -> Any:
     """Return a tf.data pipeline of normalised batches; with a seed, each epoch is a permutation it alone decides."""
     import numpy as np
     import tensorflow as tf
@@ -60,7 +62,7 @@ def batches(arrays, job, *, seed=None):
     return index.apply(tf.data.experimental.assert_cardinality(steps)).map(load).prefetch(2)
 
 
-def backbone(job, folder):
+def backbone(job: dict[str, Any], folder: Path) -> Any:
     """Return the backbone with its weights, trainable as the job's strategy says."""
     import _backbone as module
     import keras
@@ -81,7 +83,7 @@ def backbone(job, folder):
     return model
 
 
-def classifier(job, folder):
+def classifier(job: dict[str, Any], folder: Path) -> tuple[Any, Any]:
     """Return the compiled classifier: backbone, dropout, softmax."""
     import keras
 
@@ -110,7 +112,7 @@ def classifier(job, folder):
     return model, body
 
 
-def fit(model, job, parts):
+def fit(model: Any, job: Any, parts: Any) -> dict[Any, list[float]]:
     """Train and return the history as plain lists."""
     import keras
     from _backbone import cosine
@@ -138,14 +140,14 @@ def fit(model, job, parts):
     return {k: [float(v) for v in values] for k, values in history.history.items()}
 
 
-def convert(saved_model, path):
+def convert(saved_model: Any, path: Path) -> None:
     """Write a SavedModel as a float32 `.tflite`."""
     import tensorflow as tf
 
     path.write_bytes(tf.lite.TFLiteConverter.from_saved_model(str(saved_model)).convert())
 
 
-def train_images(job, folder):
+def train_images(job: dict[str, Any], folder: Path) -> tuple[dict[Any, list[float]], list[str]]:
     """Train and export the classifier; return the history and the names of the files written."""
     import numpy as np
 
@@ -159,7 +161,7 @@ def train_images(job, folder):
     return history, ["emotion_fp32.tflite", "labels.txt", "emotion.keras", "saved_model"]
 
 
-def pretrain(job, folder):
+def pretrain(job: dict[str, Any], folder: Path) -> tuple[dict[Any, list[float]], list[str]]:
     """Train the backbone under a throw-away head and keep its weights as `backbone.npz`."""
     import numpy as np
     from _backbone import weights_of
@@ -171,7 +173,7 @@ def pretrain(job, folder):
     return history, ["backbone.npz"]
 
 
-def versions():
+def versions() -> dict[str, str]:
     from importlib import metadata
 
     return {name: metadata.version(name) for name in ("tensorflow", "keras", "numpy")} | {
@@ -179,7 +181,7 @@ def versions():
     }
 
 
-def work(job, folder):
+def work(job: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Train as the job says; return curves, the names of the files written, and versions."""
     seed_everything(job["seed"])
     history, files = {"image": train_images, "pretrain": pretrain}[job["kind"]](job, folder)

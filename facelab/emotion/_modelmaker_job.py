@@ -13,6 +13,8 @@ than left to its defaults:
 - the exported `.tflite` is evaluated by facelab, not by `evaluate_tflite`, which truncates and wraps around.
 """
 
+# pyright: reportMissingImports=false, reportAttributeAccessIssue=false
+# (runs in the environment of Model Maker, whose packages are not installed here)
 from __future__ import annotations
 
 import os
@@ -20,6 +22,7 @@ import random
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
@@ -33,7 +36,7 @@ RANDOM = (
 )
 
 
-def seed_everything(seed):
+def seed_everything(seed: int) -> None:
     import numpy as np
     import tensorflow as tf
 
@@ -43,7 +46,7 @@ def seed_everything(seed):
     tf.config.experimental.enable_op_determinism()
 
 
-def image_loader(arrays, labels, *, seed=None):
+def image_loader(arrays: Any, labels: Any, *, seed: int | None = None) -> Any:
     """Return a Model Maker DataLoader over uint8 images (n, h, w, 3) and int labels (n,).
 
     With a seed, each pass over the data is a fresh permutation that depends on the seed and the pass alone.
@@ -72,7 +75,7 @@ def image_loader(arrays, labels, *, seed=None):
     )
 
 
-def backbone_uri(job, folder):
+def backbone_uri(job: dict[str, Any], folder: Path) -> Any:
     """Return where Model Maker finds the backbone: the job's URI, or a SavedModel made here from weights."""
     import _backbone as backbone
     import numpy as np
@@ -95,7 +98,7 @@ def backbone_uri(job, folder):
     return str(path)
 
 
-def seeded(uri, copy, seed):
+def seeded(uri: Any, copy: Any, seed: int) -> Any:
     """Return a copy of a SavedModel's folder in which random operators without a seed have one; an address as it is.
 
     A dropout layer in it would be refused while determinism is on: "random ops must have a seed specified".
@@ -121,7 +124,7 @@ def seeded(uri, copy, seed):
     return str(copy)
 
 
-def classifier_class(callbacks):
+def classifier_class(callbacks: Any) -> type:
     """Return Model Maker's classifier, with Keras callbacks handed to its `fit` (it offers no way of its own)."""
     from tflite_model_maker import image_classifier
 
@@ -139,7 +142,7 @@ def classifier_class(callbacks):
     return Classifier
 
 
-def train_images(job, folder):
+def train_images(job: dict[str, Any], folder: Path) -> tuple[dict[Any, list[float]], list[str]]:
     """Train and export an image classifier; return the history and the names of the files written."""
     import numpy as np
     import tensorflow as tf
@@ -204,7 +207,7 @@ def train_images(job, folder):
     return history, files
 
 
-def save_for_inference(model, path):
+def save_for_inference(model: Any, path: Any) -> None:
     """Write a Keras model as a SavedModel of its forward pass alone.
 
     Model Maker's own SavedModel carries optimizers, the backbone's among them, and no TensorFlow after 2.15 loads those
@@ -221,7 +224,7 @@ def save_for_inference(model, path):
     tf.saved_model.save(module, str(path), signatures={"serving_default": module.scores})
 
 
-def train_text(job, folder):
+def train_text(job: dict[str, Any], folder: Path) -> tuple[dict[Any, Any], list[str]]:
     """Train and export the average-word-vector text classifier on `train.csv` and `validation.csv` (text,label)."""
     from tflite_model_maker import model_spec, text_classifier
     from tflite_model_maker.config import ExportFormat
@@ -264,7 +267,7 @@ def train_text(job, folder):
     return {}, ["text_fp32.tflite", "labels.txt", "vocab.txt"]
 
 
-def versions():
+def versions() -> dict[str, Any]:
     from importlib import metadata
 
     import numpy as np
@@ -278,7 +281,7 @@ def versions():
     }
 
 
-def work(job, folder):
+def work(job: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Train as the job says; return curves, the names of the files written, and versions."""
     seed_everything(job["seed"])
     history, files = {"image": train_images, "text": train_text}[job["kind"]](job, folder)

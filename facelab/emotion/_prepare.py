@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -199,7 +200,9 @@ def is_fer(path: Path) -> bool:
         ) from None
 
 
-def _from_rows(rows: list[Row], spec, classes, crop: str, path: Path) -> Collected:
+def _from_rows(
+    rows: list[Row], spec: PreprocessSpec, classes: Sequence[str], crop: str, path: Path
+) -> Collected:
     notes = []
     named = sources.named_identities(rows)
     if named != rows:
@@ -306,7 +309,7 @@ def prepare(
     return Prepared(parts, collected.source, tuple(notes))
 
 
-def _given(collected: Collected, seed: int, fractions) -> tuple[dict[str, FaceSet], int]:
+def _given(collected: Collected, seed: int, fractions: Any) -> tuple[dict[str, FaceSet], int]:
     """Take the parts as given, drop from the less protected what a more protected one shows, cut the missing ones."""
     faces, hashes = collected.faces, collected.faces.hashes()
     taken: set[str] = set()

@@ -12,6 +12,7 @@ from facelab.emotion._augment import Augmentation, augment
 from facelab.emotion._backbone import WIDTHS
 from facelab.emotion._data import FaceSet, check_disjoint, split
 from facelab.emotion._jobs import run_job, save_part
+from facelab.emotion._spec import normalized_by
 from facelab.preprocess import PreprocessSpec
 
 
@@ -44,14 +45,14 @@ def pretrain(
     parts = split(faces, {"train": 0.9, "validation": 0.1}, seed=seed)
     check_disjoint(parts)
     parts["train"] = augment(parts["train"], Augmentation(copies=copies), seed=seed)
-    normalize = spec.find("normalize")
+    mean, scale = normalized_by(spec)
     job = {
         "kind": "pretrain",
         "name": "backbone",
         "labels": list(faces.classes),
-        "size": spec.find("resize").size[0],
-        "mean": float(normalize.mean[0]),
-        "std": float(normalize.scale[0]),
+        "size": spec.resized_to()[0],
+        "mean": mean,
+        "std": scale,
         "batch": 32,
         "dropout": 0.3,
         "strategy": "whole",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from facelab.core.errors import BadInputError, UnsupportedError
@@ -96,6 +98,18 @@ def face_size(spec: PreprocessSpec) -> tuple[int, int]:
     return int(width), int(height)
 
 
+def normalized_by(spec: PreprocessSpec) -> tuple[float, float]:
+    """Return the mean and scale of a spec that subtracts one number and divides by another, for every channel."""
+    stage = spec.find("normalize")
+    if stage is None:
+        raise BadInputError(
+            "the spec has no normalize",
+            where=spec.name,
+            fix="add normalize with one mean and scale",
+        )
+    return float(stage.mean[0]), float(stage.scale[0])
+
+
 def has_face_crop(spec: PreprocessSpec) -> bool:
     """Return whether the spec itself says how much around a face's box is cut."""
     crop = spec.find("crop")
@@ -119,7 +133,7 @@ def quantized(spec: PreprocessSpec, *, scale: float, zero_point: int, dtype: str
     return PreprocessSpec(f"{spec.name}-{dtype}", [*(s.to_dict() for s in spec.stages), stage])
 
 
-def crop_face(spec: PreprocessSpec, image, face) -> np.ndarray:
+def crop_face(spec: PreprocessSpec, image: np.ndarray, face: Any) -> np.ndarray:
     """Return one face as RGB uint8 (height, width, 3); a gray spec's crop has three equal channels.
 
     `image` is a path, bytes or RGB pixels, `face` a box (x1, y1, x2, y2). Runs on Pillow where it does what the spec
@@ -144,7 +158,7 @@ def crop_face(spec: PreprocessSpec, image, face) -> np.ndarray:
     return made[..., ::-1] if pixel_order(spec) == "bgr" else made
 
 
-def _by_first(spec: PreprocessSpec, image, face) -> np.ndarray:
+def _by_first(spec: PreprocessSpec, image: np.ndarray, face: Any) -> np.ndarray:
     for backend in BACKENDS[:-1]:
         try:
             return apply(spec, image, face=face, backend=backend)
@@ -153,11 +167,11 @@ def _by_first(spec: PreprocessSpec, image, face) -> np.ndarray:
     return apply(spec, image, face=face, backend=BACKENDS[-1])
 
 
-def _pixels(image) -> np.ndarray:
+def _pixels(image: np.ndarray) -> np.ndarray:
     return image if isinstance(image, np.ndarray) else read_image(image)
 
 
-def _cut(image: np.ndarray, box) -> np.ndarray:
+def _cut(image: np.ndarray, box: Any) -> np.ndarray:
     if box is None:
         return image
     x1, y1, x2, y2 = (round(float(v)) for v in box)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -21,7 +21,7 @@ from facelab.emotion._classifier import EmotionClassifier
 from facelab.emotion._data import FaceSet, balance, check_classes, check_disjoint
 from facelab.emotion._evaluate import Evaluation, evaluate
 from facelab.emotion._jobs import run_job, save_part
-from facelab.emotion._spec import quantized
+from facelab.emotion._spec import normalized_by, quantized
 from facelab.emotion._split_file import write_split
 from facelab.preprocess import PreprocessSpec
 from facelab.preprocess.tflite_metadata import add_signature, write_metadata
@@ -130,7 +130,7 @@ def train(
                 folder / MODEL,
                 name="emotion",
                 description=f"Emotion of a face: {', '.join(job['labels'])}",
-                size=spec.find("resize").size,
+                size=spec.resized_to(),
                 mean=job["mean"],
                 std=job["std"],
                 labels=job["labels"],
@@ -154,7 +154,7 @@ def check(parts: Mapping[str, FaceSet], spec: PreprocessSpec, settings: Settings
             )
     check_classes(parts["train"], where="train")
     check_disjoint(parts)
-    size = spec.find("resize").size
+    size = spec.resized_to()
     for part, faces in parts.items():
         if faces.images.shape[1:3] != (size[1], size[0]):
             raise BadInputError(
@@ -178,8 +178,10 @@ def check(parts: Mapping[str, FaceSet], spec: PreprocessSpec, settings: Settings
         )
 
 
-def _job(classes, spec, settings: Settings, backbone, folder: Path) -> dict:
-    normalize = spec.find("normalize")
+def _job(
+    classes: Sequence[str], spec: Any, settings: Settings, backbone: Any, folder: Path
+) -> dict:
+    mean, scale = normalized_by(spec)
     chosen: dict[str, Any] = {
         "kind": "weights",
         "trainable_blocks": TRAINABLE_BLOCKS[settings.strategy],
@@ -206,9 +208,9 @@ def _job(classes, spec, settings: Settings, backbone, folder: Path) -> dict:
         "kind": "image",
         "name": "emotion",
         "labels": list(classes),
-        "size": spec.find("resize").size[0],
-        "mean": float(normalize.mean[0]),
-        "std": float(normalize.scale[0]),
+        "size": spec.resized_to()[0],
+        "mean": mean,
+        "std": scale,
         "backbone": chosen,
         "strategy": settings.strategy,
         "epochs": settings.epochs,
@@ -221,7 +223,16 @@ def _job(classes, spec, settings: Settings, backbone, folder: Path) -> dict:
     }
 
 
-def _record(parts, spec, settings, backbone, source, taught, result, model: Path) -> dict:
+def _record(
+    parts: Any,
+    spec: PreprocessSpec,
+    settings: Any,
+    backbone: Any,
+    source: Any,
+    taught: Any,
+    result: Any,
+    model: Path,
+) -> dict:
     return {
         "schema": "facelab.training/1",
         "at": now(),
@@ -262,7 +273,7 @@ def _spec_of(model: Path, spec: PreprocessSpec) -> PreprocessSpec:
 
 
 def _collect(
-    folder: Path, out: Path, files: list[str], spec: PreprocessSpec, record: dict, parts
+    folder: Path, out: Path, files: list[str], spec: PreprocessSpec, record: dict, parts: Any
 ) -> None:
     """Move the job's outputs into `out`: files atomically, folders by rename."""
     out.mkdir(parents=True, exist_ok=True)

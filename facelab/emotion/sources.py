@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -104,7 +105,9 @@ def synthetic(
     return _synthetic_set(images[:n], labels[:n], classes, identity[:n], seed)
 
 
-def _synthetic_set(images, labels, classes, identity, seed) -> FaceSet:
+def _synthetic_set(
+    images: np.ndarray, labels: Any, classes: Any, identity: Any, seed: int
+) -> FaceSet:
     return FaceSet(
         images,
         labels,
@@ -200,7 +203,9 @@ def csv_rows(
     return rows
 
 
-def _row(raw, columns, folder: Path, file: str, label: str, table, where: str) -> Row | None:
+def _row(
+    raw: Any, columns: Any, folder: Path, file: str, label: str, table: Any, where: str
+) -> Row | None:
     if None in raw.values() or None in raw:
         raise BadInputError(
             "a row has another number of cells than the header",
@@ -396,7 +401,7 @@ def fer(
     return faces, tuple(PART_NAMES.get(str(read.usage[i]).lower(), "") for i in keep)
 
 
-def largest_face(detector, *, least: float = 0.0) -> FindFace:
+def largest_face(detector: Any, *, least: float = 0.0) -> FindFace:
     """Return a `find_face` that takes the largest face a `facelab.detection` detector sees (score ≥ `least`)."""
 
     def find(image: np.ndarray) -> Box | None:
@@ -404,6 +409,7 @@ def largest_face(detector, *, least: float = 0.0) -> FindFace:
         if not len(boxes):
             return None
         areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-        return tuple(float(v) for v in boxes[int(areas.argmax())])
+        x1, y1, x2, y2 = (float(v) for v in boxes[int(areas.argmax())])
+        return x1, y1, x2, y2
 
     return find

@@ -206,6 +206,11 @@ def check_output(out: str | Path, inputs: list[str]) -> None:
         Its suffix must name a format.
     inputs : list of str
         Files that must not be overwritten.
+
+    Raises
+    ------
+    BadInputError
+        The input cannot be used; the message says why.
     """
     path = check_suffix(out)
     if path.resolve() in [file_of(name).resolve() for name in inputs]:

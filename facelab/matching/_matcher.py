@@ -109,7 +109,7 @@ class Matcher:
         self._calls = self._single_calls()
 
     @classmethod
-    def _restored(cls, gallery: Gallery, codes: GalleryRows | None, threads: int | None) -> Matcher:
+    def restored(cls, gallery: Gallery, codes: GalleryRows | None, threads: int | None) -> Matcher:
         """Return a matcher of a gallery that was prepared before; encodes it where its codes are not given."""
         matcher = cls.__new__(cls)
         matcher.metric, matcher.method, matcher.policy = gallery.metric, "auto", gallery.policy
@@ -120,6 +120,10 @@ class Matcher:
     def __len__(self) -> int:
         """Return the number of gallery rows."""
         return self._rows
+
+    def encoded(self) -> tuple[Gallery, GalleryRows | None]:
+        """Return the gallery as it is searched, and its codes."""
+        return self._gallery, self._codes
 
     @property
     def gallery(self) -> Vectors:

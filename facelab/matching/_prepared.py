@@ -48,7 +48,7 @@ class Prepared:
     @classmethod
     def of(cls, matcher: Matcher) -> Prepared:
         """Return what a matcher holds, without copying it."""
-        gallery, codes = matcher._gallery, matcher._codes
+        gallery, codes = matcher.encoded()
         rows, dimension = gallery.vectors.shape
         header = {
             "schema": SCHEMA,
@@ -96,7 +96,7 @@ class Prepared:
         squares = _take(self.arrays, "squares", shape[:1], np.float64)
         gallery = Gallery(vectors, metric, isa, policy, None, squares, bool(head["screenable"]))
         codes = self._codes(shape, isa.width) if head.get("isa") == isa.name else None
-        return Matcher._restored(gallery, codes, threads)
+        return Matcher.restored(gallery, codes, threads)
 
     def _codes(self, shape: tuple[int, int], lanes: int) -> GalleryRows:
         rows, dimension = shape

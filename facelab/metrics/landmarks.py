@@ -49,7 +49,7 @@ def normalised_mean_error(
             raise BadInputError(
                 "the box normaliser needs one box a face",
                 expected=(len(truth), 4),
-                got=np.shape(boxes),
+                got=None if boxes is None else np.shape(boxes),
             )
         size = (
             np.asarray(boxes, dtype=np.float64)[:, 2:] - np.asarray(boxes, dtype=np.float64)[:, :2]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -169,8 +170,8 @@ def tar_interval(
     same: np.ndarray,
     target: float,
     *,
-    first=None,
-    second=None,
+    first: Any = None,
+    second: Any = None,
     replicates: int = 1000,
     seed: int = 0,
 ) -> dict:
@@ -222,8 +223,8 @@ def recommend(
     same: np.ndarray,
     target: float,
     *,
-    first=None,
-    second=None,
+    first: Any = None,
+    second: Any = None,
     replicates: int = 1000,
     seed: int = 0,
 ) -> dict:
@@ -243,9 +244,8 @@ def recommend(
                 fix="order the pairs so that both halves hold both kinds, as LFW's folds do",
             )
     threshold = threshold_at(distance[choosing], same[choosing], target)
-    sides = (None, None) if first is None else (np.asarray(first), np.asarray(second))
     draw = [
-        pair_weights(int(h.sum()), *(None if s is None else s[h] for s in sides), replicates, seed)
+        pair_weights(int(h.sum()), _part(first, h), _part(second, h), replicates, seed)
         for h in (choosing, ~choosing)
     ]
     chosen = _threshold_replicates(
@@ -256,7 +256,7 @@ def recommend(
     far = share_interval(d[~s] < threshold, weights[:, ~s], units, method)
     tar = share_interval(d[s] < threshold, weights[:, s], units, method)
     interval = percentile_interval(threshold, chosen, method=draw[0][2], units=draw[0][1])
-    shared = 0 if first is None else len(_people(sides, choosing) & _people(sides, ~choosing))
+    shared = len(_people(first, second, choosing) & _people(first, second, ~choosing))
     return {
         "target_far": target,
         "threshold": _finite(threshold),
@@ -275,8 +275,13 @@ def recommend(
     }
 
 
-def _people(sides: tuple, mask: np.ndarray) -> set:
-    return set(np.concatenate([sides[0][mask], sides[1][mask]]).tolist())
+def _part(who: np.ndarray | None, mask: np.ndarray) -> np.ndarray | None:
+    return None if who is None else np.asarray(who)[mask]
+
+
+def _people(first: np.ndarray | None, second: np.ndarray | None, mask: np.ndarray) -> set:
+    sides = [part.tolist() for who in (first, second) if (part := _part(who, mask)) is not None]
+    return {person for side in sides for person in side}
 
 
 def _threshold_replicates(impostor: np.ndarray, weights: np.ndarray, target: float) -> np.ndarray:
@@ -291,14 +296,16 @@ def _threshold_replicates(impostor: np.ndarray, weights: np.ndarray, target: flo
     return reps
 
 
-def acquisition_rates(distance: np.ndarray, same: np.ndarray, threshold: float) -> dict[str, float]:
+def acquisition_rates(
+    distance: np.ndarray, same: np.ndarray, threshold: float
+) -> dict[str, float | None]:
     """Return FTA, FMR, FNMR (comparisons that took place), FAR and FRR (all attempts) at a threshold, named.
 
     FTA is the share of pairs in which a face was not found, given for genuine pairs too since FRR rests on it.
     """
     distance, same = checked(distance, same)
     there, accepted = np.isfinite(distance), distance < threshold
-    out = {
+    out: dict[str, float | None] = {
         "failure_to_acquire": float(np.mean(~there)),
         "failure_to_acquire_genuine": float(np.mean(~there[same])),
         "far": float(np.mean(accepted[~same])),

@@ -326,7 +326,7 @@ def question_answers(
     was = table[place[moved], place[moved]].sum() / support
     if share < max(0.3, 2 * was):
         return None
-    order = [classes[i] for i in place]
+    order = [classes[int(i)] for i in place]
     cause, words = _order_of(place, order, classes)
     return Suspicion(
         cause,

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -210,7 +211,9 @@ def checked(distance: np.ndarray, same: np.ndarray) -> tuple[np.ndarray, np.ndar
     return distance, same
 
 
-def _correct(distance, same, fold, weights, thresholds, folds) -> np.ndarray:
+def _correct(
+    distance: Any, same: Any, fold: Any, weights: Any, thresholds: Any, folds: Any
+) -> np.ndarray:
     """Return the weight of right answers (replicates, folds, thresholds)."""
     count = len(thresholds)
     # the first threshold that accepts the pair: distance < threshold, strictly
@@ -260,7 +263,9 @@ def accuracy_interval(
     return percentile_interval(ten_fold(distance, same).accuracy, reps, method=method, units=units)
 
 
-def pair_weights(n: int, first, second, replicates: int, seed: int) -> tuple[np.ndarray, int, str]:
+def pair_weights(
+    n: int, first: Any, second: Any, replicates: int, seed: int
+) -> tuple[np.ndarray, int, str]:
     """Return bootstrap weights of n pairs, the number of units drawn, and the method's name."""
     if first is None or second is None:
         return resample_weights(n, replicates, seed), n, "bootstrap by pair"

@@ -59,7 +59,7 @@ def evaluate(
             "impostor": int((~same).sum()),
             "failed": int(np.isinf(distance).sum()),
             "identities": None
-            if first is None
+            if first is None or second is None
             else len(np.unique(np.concatenate([first, second]))),
         },
         "replicates": replicates,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 from facelab.core.errors import BadInputError
 from facelab.preprocess import ops as st
@@ -50,7 +51,7 @@ def advance(state: State, stage: st.Stage, where: str) -> State:
     return _ADVANCE[stage.op](state, stage, where)
 
 
-def _orient(state, stage, where):
+def _orient(state: State, stage: Any, where: str) -> State:
     w, h = state.size
     if stage.exif == "apply":
         w, h = (w, h) if w == h else (None, None)
@@ -58,7 +59,7 @@ def _orient(state, stage, where):
     return dataclasses.replace(state, size=(h, w) if swap else (w, h))
 
 
-def _rounded(state, stage, where):
+def _rounded(state: State, stage: Any, where: str) -> str:
     if stage.rounding is None:
         return state.dtype
     if stage.rounding == "none":
@@ -74,7 +75,7 @@ def _rounded(state, stage, where):
     return "uint8"
 
 
-def _color(state, stage, where):
+def _color(state: State, stage: Any, where: str) -> State:
     if stage.source != state.order:
         raise BadInputError(
             "the color stage does not start from the order that the array has",
@@ -86,7 +87,7 @@ def _color(state, stage, where):
     return dataclasses.replace(state, order=stage.target, dtype=_rounded(state, stage, where))
 
 
-def _channels(values, state, stage, name, where):
+def _channels(values: Any, state: State, stage: Any, name: str, where: str) -> None:
     if values is not None and len(values) not in (1, state.channels):
         raise BadInputError(
             f"{stage.op} states {name!r} for another number of channels",
@@ -97,7 +98,7 @@ def _channels(values, state, stage, name, where):
         )
 
 
-def _crop(state, stage, where):
+def _crop(state: Any, stage: Any, where: str) -> State:
     _channels(stage.value, state, stage, "value", where)
     if stage.region == "center" and stage.outside != "clip":
         return dataclasses.replace(state, size=stage.size)
@@ -113,7 +114,7 @@ def _crop(state, stage, where):
     return dataclasses.replace(state, size=(None, None))
 
 
-def _box_size(state, stage, where):
+def _box_size(state: State, stage: Any, where: str) -> tuple[None, None] | tuple[int, int]:
     x1, y1, x2, y2 = whole_box(stage.box, stage.box_rounding)
     w, h = state.size
     if stage.outside == "clip":
@@ -131,12 +132,12 @@ def _box_size(state, stage, where):
     return (x2 - x1, y2 - y1)
 
 
-def _align(state, stage, where):
+def _align(state: State, stage: Any, where: str) -> State:
     _channels(stage.border, state, stage, "border", where)
     return dataclasses.replace(state, size=stage.size, dtype=_rounded(state, stage, where))
 
 
-def _resize(state, stage, where):
+def _resize(state: Any, stage: Any, where: str) -> State:
     _channels(stage.value, state, stage, "value", where)
     if stage.kernel == "nearest":
         dtype = "float" if stage.rounding == "none" else state.dtype
@@ -157,7 +158,9 @@ def _resize(state, stage, where):
 def padded(size: tuple[int, int], stage: st.Pad, where: str) -> tuple[int, int]:
     """Return the size after padding; raise BadInputError if the image is larger than the target."""
     if stage.multiple:
-        return tuple(-(-s // stage.multiple) * stage.multiple for s in size)
+        w, h = (-(-s // stage.multiple) * stage.multiple for s in size)
+        return w, h
+    assert stage.to is not None  # a pad has `to` or `multiple`
     if size[0] > stage.to[0] or size[1] > stage.to[1]:
         raise BadInputError(
             "the image is larger than the size it should be padded to",
@@ -169,14 +172,14 @@ def padded(size: tuple[int, int], stage: st.Pad, where: str) -> tuple[int, int]:
     return stage.to
 
 
-def _pad(state, stage, where):
+def _pad(state: Any, stage: Any, where: Any) -> State:
     _channels(stage.value, state, stage, "value", where)
     if None not in state.size:
         return dataclasses.replace(state, size=padded(state.size, stage, where))
     return dataclasses.replace(state, size=stage.to or (None, None))
 
 
-def _normalize(state, stage, where):
+def _normalize(state: State, stage: Any, where: str) -> State:
     if state.dtype not in ("uint8", "float", "float16", "float32", "float64"):
         raise BadInputError(
             "normalize cannot follow a stage that made signed integers",
@@ -190,7 +193,7 @@ def _normalize(state, stage, where):
     return dataclasses.replace(state, dtype="float" if state.dtype == "uint8" else state.dtype)
 
 
-def _layout(state, stage, where):
+def _layout(state: State, stage: Any, where: str) -> State:
     if state.layout != "hwc":
         raise BadInputError(
             "the axes have been ordered by an earlier layout stage",
@@ -210,11 +213,11 @@ def _layout(state, stage, where):
     return dataclasses.replace(state, layout=stage.to)
 
 
-def _cast(state, stage, where):
+def _cast(state: State, stage: Any, where: str) -> State:
     return dataclasses.replace(state, dtype=stage.dtype)
 
 
-def _quantize(state, stage, where):
+def _quantize(state: State, stage: Any, where: str) -> State:
     if state.dtype in ("int8", "int16", "int32"):
         raise BadInputError(
             "quantize needs real numbers, not integers",

@@ -68,7 +68,7 @@ def input_to_output(
     return planner.matrix
 
 
-def _run(spec, image, backend, face, decode_with):
+def _run(spec: PreprocessSpec, image: Any, backend: Any, face: Any, decode_with: Any) -> Any:
     if not isinstance(spec, PreprocessSpec):
         raise BadInputError(
             "the first argument is no PreprocessSpec",
@@ -85,7 +85,7 @@ def _run(spec, image, backend, face, decode_with):
 
 
 def carry_out(
-    spec: PreprocessSpec, engine, pixels: np.ndarray, *, orientation: int = 1, face: Any = None
+    spec: PreprocessSpec, engine: Any, pixels: np.ndarray, *, orientation: int = 1, face: Any = None
 ) -> list:
     """Run every stage after decode on a backend object and return its values, the decoded pixels' first."""
     planner = Planner(
@@ -102,7 +102,9 @@ def carry_out(
     return values
 
 
-def _decoded(spec, image, decoder, where):
+def _decoded(
+    spec: PreprocessSpec, image: np.ndarray, decoder: Any, where: str
+) -> tuple[np.ndarray, int]:
     stage = spec.stages[0]
     if not isinstance(image, np.ndarray):
         data, name = read_bytes(image)

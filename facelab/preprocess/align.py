@@ -6,6 +6,8 @@ mouth corner, left as seen in the image. Matrices are 2×3 and map source to out
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from facelab.core.errors import BadInputError
@@ -30,7 +32,7 @@ DLIB_5 = (
 left one (outer, inner), and the base of the nose (davisking/dlib, `get_face_chip_details`)."""
 
 
-def template(name, size: tuple[int, int], padding: float | None = None) -> np.ndarray:
+def template(name: Any, size: tuple[int, int], padding: float | None = None) -> np.ndarray:
     """Return the template's five points, (5, 2) float64, in output pixels.
 
     `arcface`: multiples of 128 scale by size/128 and shift x by 8·scale; every other size scales by size/112
@@ -51,7 +53,7 @@ def template(name, size: tuple[int, int], padding: float | None = None) -> np.nd
     return np.array(name, dtype=np.float64)
 
 
-def check_landmarks(points, where: str | None = None) -> np.ndarray:
+def check_landmarks(points: np.ndarray, where: str | None = None) -> np.ndarray:
     """Return landmarks as (5, 2) float64; raise BadInputError for another shape, NaN, or coincident points."""
     try:
         array = np.asarray(points, dtype=np.float64)
@@ -75,7 +77,7 @@ def check_landmarks(points, where: str | None = None) -> np.ndarray:
     return array
 
 
-def umeyama(source, target) -> np.ndarray:
+def umeyama(source: np.ndarray, target: np.ndarray) -> np.ndarray:
     """Return the least-squares similarity (rotation, one scale, shift) from `source` to `target`, (n, 2) each.
 
     Umeyama, "Least-squares estimation of transformation parameters between two point patterns", PAMI 1991. In the
@@ -105,7 +107,7 @@ def umeyama(source, target) -> np.ndarray:
     return np.array([[c, -s, qx - (c * px - s * py)], [s, c, qy - (s * px + c * py)]])
 
 
-def affine3(source, target) -> np.ndarray:
+def affine3(source: np.ndarray, target: np.ndarray) -> np.ndarray:
     """Return the affine map through three points: both eyes and the middle of the mouth, from (5, 2) landmarks.
 
     With (3, 2) points these three are used. Raises BadInputError if they lie on a line.
@@ -127,7 +129,7 @@ def affine3(source, target) -> np.ndarray:
     return np.array(rows)
 
 
-def _three(points) -> list[tuple[float, float]]:
+def _three(points: np.ndarray) -> list[tuple[float, float]]:
     p = [(float(x), float(y)) for x, y in points]
     return p if len(p) == 3 else [p[0], p[1], ((p[3][0] + p[4][0]) / 2, (p[3][1] + p[4][1]) / 2)]
 
@@ -146,7 +148,7 @@ def invert(matrix: np.ndarray) -> np.ndarray:
     return np.array([[ia, ib, -(ia * c) - ib * f], [id_, ie, -(id_ * c) - ie * f]]) + 0.0
 
 
-def estimate(landmarks, stage, where: str | None = None) -> np.ndarray:
+def estimate(landmarks: Any, stage: Any, where: str | None = None) -> np.ndarray:
     """Return the 2×3 matrix of an align stage for five landmarks."""
     points = check_landmarks(landmarks, where)
     target = template(stage.template, stage.size, stage.padding)
@@ -179,7 +181,7 @@ def warp(
     size: tuple[int, int],
     *,
     kernel: str = "bilinear",
-    border=(0.0,),
+    border: Any = (0.0,),
     coordinates: str = "exact",
 ) -> np.ndarray:
     """Warp height × width × channel into `size` (width, height); float64, not rounded (`nearest` keeps the dtype).
@@ -198,7 +200,7 @@ def warp(
     return top * (1 - fy) + bottom * fy
 
 
-def _fetch(image: np.ndarray, row: np.ndarray, column: np.ndarray, border) -> np.ndarray:
+def _fetch(image: np.ndarray, row: np.ndarray, column: np.ndarray, border: Any) -> np.ndarray:
     h, w = image.shape[:2]
     inside = (row >= 0) & (row < h) & (column >= 0) & (column < w)
     r, c = (np.clip(v, 0, n - 1).astype(np.int64) for v, n in ((row, h), (column, w)))
@@ -207,7 +209,7 @@ def _fetch(image: np.ndarray, row: np.ndarray, column: np.ndarray, border) -> np
     )
 
 
-def align(image: np.ndarray, landmarks, size: int = 112) -> np.ndarray:
+def align(image: np.ndarray, landmarks: np.ndarray, size: int = 112) -> np.ndarray:
     """Return the face aligned to the ArcFace template, uint8 `size` × `size` × channel, bilinear, border 0 (numpy)."""
     matrix = umeyama(check_landmarks(landmarks), template("arcface", (size, size)))
     pixels = image if image.ndim == 3 else image[..., None]
@@ -215,7 +217,7 @@ def align(image: np.ndarray, landmarks, size: int = 112) -> np.ndarray:
     return out if image.ndim == 3 else out[..., 0]
 
 
-def align_opencv(image: np.ndarray, landmarks, size: int = 112) -> np.ndarray:
+def align_opencv(image: np.ndarray, landmarks: np.ndarray, size: int = 112) -> np.ndarray:
     """Return what `align` does by OpenCV's `warpAffine`: fast, with source positions rounded to 1/32 pixel."""
     import cv2
 

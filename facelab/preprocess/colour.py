@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 KR_KB = {"bt601": (0.299, 0.114), "bt709": (0.2126, 0.0722)}
@@ -28,7 +30,7 @@ def yuv_to_rgb_terms(matrix: str, range_: str) -> dict[str, float]:
     }
 
 
-def yuv_to_rgb(x: np.ndarray, matrix: str, range_: str, real=np.float64) -> np.ndarray:
+def yuv_to_rgb(x: np.ndarray, matrix: str, range_: str, real: Any = np.float64) -> np.ndarray:
     """Convert (…, 3) Y, U, V to real-valued R, G, B, not clipped."""
     t = {k: real(v) for k, v in yuv_to_rgb_terms(matrix, range_).items()}
     x = x.astype(real)
@@ -36,7 +38,7 @@ def yuv_to_rgb(x: np.ndarray, matrix: str, range_: str, real=np.float64) -> np.n
     return np.stack([y + t["rv"] * v, y + t["gu"] * u + t["gv"] * v, y + t["bu"] * u], axis=-1)
 
 
-def rgb_to_yuv(x: np.ndarray, matrix: str, range_: str, real=np.float64) -> np.ndarray:
+def rgb_to_yuv(x: np.ndarray, matrix: str, range_: str, real: Any = np.float64) -> np.ndarray:
     """Convert (…, 3) R, G, B to real-valued Y, U, V, chroma centred on 128."""
     kr, kb = KR_KB[matrix]
     x = x.astype(real)
@@ -48,7 +50,7 @@ def rgb_to_yuv(x: np.ndarray, matrix: str, range_: str, real=np.float64) -> np.n
     return np.stack([y, u + real(128), v + real(128)], axis=-1)
 
 
-def to_gray(x: np.ndarray, weights, real=np.float64) -> np.ndarray:
+def to_gray(x: np.ndarray, weights: Any, real: Any = np.float64) -> np.ndarray:
     """Return weights · (R, G, B) as real values with one channel."""
     x = x.astype(real)
     r, g, b = (real(w) for w in weights)

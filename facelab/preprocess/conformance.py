@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -32,20 +33,20 @@ def pictures() -> list[np.ndarray]:
     ]
 
 
-def _decode(order="rgb", idct="accurate"):
+def _decode(order: str = "rgb", idct: str = "accurate") -> dict[str, str]:
     return {"op": "decode", "format": "encoded", "order": order, "idct": idct, "alpha": "drop"}
 
 
 def _resize(
-    kernel,
+    kernel: str,
     *,
-    antialias=False,
-    centers="half",
-    rounding="half_up",
-    size=(64, 48),
-    mode="stretch",
-    **more,
-):
+    antialias: bool = False,
+    centers: str = "half",
+    rounding: str = "half_up",
+    size: tuple[int, int] = (64, 48),
+    mode: str = "stretch",
+    **more: Any,
+) -> dict[str, Any]:
     return {
         "op": "resize",
         "size": list(size),
@@ -58,7 +59,7 @@ def _resize(
     }
 
 
-def _resizes():
+def _resizes() -> Iterator[tuple[str, list[dict[str, Any]]]]:
     both = (("", "half_up"), (", float", "none"))
     for centers in ("half", "legacy", "corner"):
         yield f"nearest, {centers}", [_resize("nearest", centers=centers)]
@@ -104,7 +105,7 @@ def _resizes():
         )
 
 
-def _colors():
+def _colors() -> Iterator[tuple[str, list[dict[str, Any]]]]:
     for name in ("bt601", "bt709", "tensorflow"):
         for text, rounding in (("", "half_up"), (", float", "none")):
             stage = {
@@ -129,7 +130,7 @@ def _colors():
             )
 
 
-def _tensors():
+def _tensors() -> Iterator[tuple[str, str, list[dict[str, Any]]]]:
     half = {"op": "normalize", "mean": [127.5], "scale": [128], "units": "0-255"}
     yield (
         "normalize",

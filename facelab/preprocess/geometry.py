@@ -59,11 +59,11 @@ class Face:
         )
 
 
-def _points(value) -> tuple | None:
+def _points(value: Any) -> tuple | None:
     return None if value is None else tuple((float(x), float(y)) for x, y in check_landmarks(value))
 
 
-def _box(value) -> tuple | None:
+def _box(value: Any) -> tuple | None:
     if value is None:
         return None
     try:
@@ -121,15 +121,23 @@ class Planner:
         self.leading = False
         return Step(stage, where, before, self.state, tuple(actions))
 
-    def _tensor(self, stage, where):
+    def _tensor(
+        self, stage: Any, where: str
+    ) -> tuple[list[tuple[Any, dict[str, Any]]], tuple[int | None, int | None], None]:
         return [(stage.op, {"stage": stage})], self.state.size, None
 
-    def _normalize(self, stage, where):
+    def _normalize(
+        self, stage: Any, where: str
+    ) -> tuple[list[tuple[str, dict[str, Any]]], tuple[int | None, int | None], None]:
         behind = 2 if self.state.layout.endswith("chw") else 0
         args = {"stage": stage, "behind": behind} if behind else {"stage": stage}
         return [("normalize", args)], self.state.size, None
 
-    def _orient(self, stage, where):
+    def _orient(
+        self, stage: Any, where: str
+    ) -> tuple[
+        list[tuple[str, dict[str, Any]]], tuple[int | None, int | None], np.ndarray | np.ndarray
+    ]:
         names = [
             EXIF_TRANSFORMS[self.orientation] if stage.exif == "apply" else "none",
             stage.transform,
@@ -141,7 +149,9 @@ class Planner:
                 w, h = h, w
         return [("transform", {"name": n}) for n in names if n != "none"], (w, h), matrix
 
-    def _crop(self, stage, where):
+    def _crop(
+        self, stage: Any, where: str
+    ) -> tuple[list[tuple[str, dict[str, Any]]], tuple[Any | int, Any | int], np.ndarray]:
         w, h = self.state.size
         x1, y1, x2, y2 = box = self._crop_box(stage, where)
         if stage.outside in (None, "clip"):
@@ -167,7 +177,9 @@ class Planner:
         args = {"box": box, "outside": stage.outside or "clip", "value": stage.value}
         return ([("crop", args)] if box != (0, 0, w, h) else []), (x2 - x1, y2 - y1), matrix
 
-    def _crop_box(self, stage, where):
+    def _crop_box(
+        self, stage: Any, where: str
+    ) -> tuple[Any, Any, Any, Any] | tuple[int, int, int, int]:
         w, h = self.state.size
         if stage.region in ("full", "square", "center"):
             cw, ch = {"full": (w, h), "square": (min(w, h),) * 2, "center": stage.size}[
@@ -200,13 +212,15 @@ class Planner:
         )
         return a, b, c, b + (c - a) if (c - a) != (d - b) else d
 
-    def _current_box(self):
+    def _current_box(self) -> Any:
         x1, y1, x2, y2 = self.face.box
         corners = _apply(self.matrix, [(x1, y1), (x2, y2)])
         (a, b), (c, d) = corners
         return min(a, c), min(b, d), max(a, c), max(b, d)
 
-    def _align(self, stage, where):
+    def _align(
+        self, stage: Any, where: str
+    ) -> tuple[list[tuple[str, dict[str, Any]]], Any, np.ndarray]:
         if self.face.landmarks is None:
             raise BadInputError(
                 "the spec aligns a face, but no landmarks were given",
@@ -222,7 +236,12 @@ class Planner:
         edges = np.array([[a, b, c + 0.5 - 0.5 * (a + b)], [d, e, f + 0.5 - 0.5 * (d + e)]])
         return [("warp", {"matrix": matrix, "stage": stage})], stage.size, edges
 
-    def _resize(self, stage, where):
+    def _resize(
+        self, stage: Any, where: str
+    ) -> (
+        tuple[list[tuple[str, dict[str, Any]]], Any, np.ndarray]
+        | tuple[list[tuple[str, dict[str, Any]]], tuple[int, int], np.ndarray]
+    ):
         inner = fitted(self.state.size, stage.size, stage.mode, stage.size_rounding)
         matrix = _resize_matrix(self.state.size, inner, stage.pixel_centers)
         actions = [("resize", {"size": inner, "stage": stage})]
@@ -235,7 +254,9 @@ class Planner:
             return actions, stage.size, _compose(shift, matrix)
         return actions, inner, matrix
 
-    def _pad(self, stage, where):
+    def _pad(
+        self, stage: Any, where: Any
+    ) -> tuple[list[tuple[str, dict[str, Any]]], tuple[int, int], np.ndarray]:
         size = padded(self.state.size, stage, where)
         pad, shift = _borders(self.state.size, size, stage.anchor)
         actions = (
@@ -246,13 +267,15 @@ class Planner:
         return actions, size, shift
 
 
-def _borders(size, target, anchor):
+def _borders(
+    size: Any, target: Any, anchor: Any
+) -> tuple[tuple[Any | int, Any | int, Any, Any], np.ndarray]:
     dx, dy = target[0] - size[0], target[1] - size[1]
     left, top = (dx // 2, dy // 2) if anchor == "center" else (0, 0)
     return (left, top, dx - left, dy - top), np.array([[1.0, 0, left], [0, 1.0, top]])
 
 
-def _resize_matrix(size, target, pixel_centers):
+def _resize_matrix(size: Any, target: Any, pixel_centers: Any) -> np.ndarray:
     rows = []
     for axis, (n_in, n_out) in enumerate(zip(size, target)):
         if pixel_centers == "half":
@@ -264,7 +287,7 @@ def _resize_matrix(size, target, pixel_centers):
     return np.array(rows)
 
 
-def _transform_matrix(name, size):
+def _transform_matrix(name: str, size: Any) -> np.ndarray:
     w, h = size
     return np.array(
         {
@@ -293,6 +316,6 @@ def _compose(second: np.ndarray, first: np.ndarray) -> np.ndarray:
     )
 
 
-def _apply(matrix, points) -> list[tuple[float, float]]:
+def _apply(matrix: np.ndarray, points: Any) -> list[tuple[float, float]]:
     (a, b, c), (d, e, f) = (tuple(float(v) for v in row) for row in matrix)
     return [(a * x + b * y + c, d * x + e * y + f) for x, y in points]

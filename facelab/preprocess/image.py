@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import os
 import warnings
+from typing import Any
 
 import numpy as np
 
@@ -140,12 +141,14 @@ def webp_size(data: bytes) -> tuple[int, int] | None:
         return None
     kind = data[12:16]
     if kind == b"VP8X":
-        return tuple(1 + int.from_bytes(data[k : k + 3], "little") for k in (24, 27))
+        w, h = (1 + int.from_bytes(data[k : k + 3], "little") for k in (24, 27))
+        return w, h
     if kind == b"VP8L":
         bits = int.from_bytes(data[21:25], "little")
         return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
     if kind == b"VP8 ":
-        return tuple(int.from_bytes(data[k : k + 2], "little") & 0x3FFF for k in (26, 28))
+        w, h = (int.from_bytes(data[k : k + 2], "little") & 0x3FFF for k in (26, 28))
+        return w, h
     return None
 
 
@@ -179,7 +182,7 @@ def _check_size(size: tuple[int, int], where: str) -> None:
         )
 
 
-def _orientation(image) -> int:
+def _orientation(image: Any) -> int:
     try:
         value = image.getexif().get(0x0112, 1)
     except Exception:
@@ -187,7 +190,7 @@ def _orientation(image) -> int:
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
-def _high_byte(image, where: str) -> np.ndarray:
+def _high_byte(image: Any, where: str) -> np.ndarray:
     values = np.asarray(image)
     if image.mode == "I" and (values.min() < 0 or values.max() > 65535):
         raise BadInputError(
@@ -200,7 +203,7 @@ def _high_byte(image, where: str) -> np.ndarray:
     return (values >> 8).astype(np.uint8)
 
 
-def _gray(image, where: str) -> np.ndarray:
+def _gray(image: Any, where: str) -> np.ndarray:
     if image.mode.startswith("I"):
         return _high_byte(image, where)[..., None]
     if image.mode == "1":
@@ -216,7 +219,7 @@ def _gray(image, where: str) -> np.ndarray:
     return np.asarray(image.getchannel(0))[..., None]
 
 
-def _rgb(image, alpha: str, where: str) -> np.ndarray:
+def _rgb(image: Any, alpha: str, where: str) -> np.ndarray:
     if image.mode.startswith("I"):
         return np.repeat(_high_byte(image, where)[..., None], 3, axis=2)
     if image.mode == "F":

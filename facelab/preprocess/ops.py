@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -89,7 +89,7 @@ class Decode(_Stage):
     size: Size | None = None
 
     @model_validator(mode="after")
-    def _consistent(self):
+    def _consistent(self) -> Self:
         encoded, yuv = self.format == "encoded", self.format in ("yuyv", "nv12")
         self._require(
             f"format {self.format!r}", idct=encoded, alpha=encoded, size=not encoded, chroma=yuv
@@ -150,7 +150,7 @@ class Color(_Stage):
     rounding: PixelRounding | None = None
 
     @model_validator(mode="after")
-    def _consistent(self):
+    def _consistent(self) -> Self:
         gray = self.target == "gray" and self.source in ("rgb", "bgr")
         yuv = "yuv" in (self.source, self.target) and self.source != self.target
         if yuv and "gray" in (self.source, self.target):
@@ -190,7 +190,7 @@ class Crop(_Stage):
     value: PerChannel | None = None
 
     @model_validator(mode="after")
-    def _consistent(self):
+    def _consistent(self) -> Self:
         r = self.region
         free = r in ("box", "face")
         self._require(
@@ -232,7 +232,7 @@ class Align(_Stage):
     rounding: PixelRounding
 
     @model_validator(mode="after")
-    def _consistent(self):
+    def _consistent(self) -> Self:
         self._require(
             f"template {self.template if isinstance(self.template, str) else 'points'!r}",
             padding=self.template == "dlib5",
@@ -266,7 +266,7 @@ class Resize(_Stage):
     antialias: StrictBool
     pixel_centers: Literal["half", "legacy", "corner"]
     rounding: PixelRounding
-    cubic_a: Literal[-0.5, -0.75] | None = None
+    cubic_a: Literal[-0.5, -0.75] | None = None  # pyright: ignore[reportInvalidTypeForm] # pydantic compares numbers
     lobes: Literal[3, 4, 5] | None = None
     edge: Literal["replicate", "renormalize"] | None = None
     passes: Literal["uint8_horizontal_first", "uint8_vertical_first"] | None = None
@@ -275,7 +275,7 @@ class Resize(_Stage):
     value: PerChannel | None = None
 
     @model_validator(mode="after")
-    def _consistent(self):
+    def _consistent(self) -> Self:
         k, boxed = self.kernel, self.mode == "letterbox"
         wide = k in ("bicubic", "lanczos") or (k == "bilinear" and self.antialias)
         self._require(
@@ -326,7 +326,7 @@ class Pad(_Stage):
     value: PerChannel | None = None
 
     @model_validator(mode="after")
-    def _consistent(self):
+    def _consistent(self) -> Self:
         if (self.to is None) == (self.multiple is None):
             raise ValueError("pad states either 'to' (width, height) or 'multiple', and not both")
         self._require(f"border {self.border!r}", value=self.border == "constant")
@@ -346,7 +346,7 @@ class Normalize(_Stage):
     units: Literal["0-255", "0-1"]
 
     @model_validator(mode="after")
-    def _consistent(self):
+    def _consistent(self) -> Self:
         if any(s == 0 for s in self.scale):
             raise ValueError("a scale of 0 divides by zero")
         return self
@@ -368,7 +368,7 @@ class Cast(_Stage):
     saturate: StrictBool | None = None
 
     @model_validator(mode="after")
-    def _consistent(self):
+    def _consistent(self) -> Self:
         whole = not self.dtype.startswith("float")
         self._require(f"dtype {self.dtype!r}", rounding=whole, saturate=whole)
         return self
@@ -389,7 +389,7 @@ class Quantize(_Stage):
     saturate: StrictBool
 
     @model_validator(mode="after")
-    def _consistent(self):
+    def _consistent(self) -> Self:
         if not 2**-126 <= self.scale < 2**128:
             raise ValueError(f"the scale {self.scale} is not a normal float32 number")
         low, high = {"uint8": (0, 255), "int8": (-128, 127), "int16": (-32768, 32767)}[self.dtype]

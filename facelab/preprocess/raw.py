@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from facelab.core.errors import BadInputError
@@ -17,7 +19,7 @@ def frame_bytes(fmt: str, size: tuple[int, int]) -> int:
     return w * h * {"rgb24": 6, "bgr24": 6, "gray8": 2, "yuyv": 4, "nv12": 3}[fmt] // 2
 
 
-def decode_raw(data: bytes, stage, where: str) -> np.ndarray:
+def decode_raw(data: bytes, stage: Any, where: str) -> np.ndarray:
     """Return uint8 height × width × channel; YUV formats give (Y, U, V) with each chroma sample repeated.
 
     YUYV is Y0 U Y1 V a pair of pixels; NV12 a plane of Y, then rows of U V pairs at half size. Raises BadInputError

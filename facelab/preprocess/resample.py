@@ -6,6 +6,8 @@ bytes come out on every machine.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from facelab.core.errors import BadInputError
@@ -94,7 +96,7 @@ def nearest_index(n_in: int, n_out: int, pixel_centers: str) -> np.ndarray:
     return np.minimum(index, n_in - 1)
 
 
-def taps(n_in: int, n_out: int, stage) -> tuple[np.ndarray, np.ndarray]:
+def taps(n_in: int, n_out: int, stage: Any) -> tuple[np.ndarray, np.ndarray]:
     """Return (index, weight), each (n_out, taps), for a resize `stage`; weights of one output sum to 1."""
     if n_in < 1 or n_out < 1:
         raise BadInputError(
@@ -153,7 +155,7 @@ def along(array: np.ndarray, axis: int, index: np.ndarray, weight: np.ndarray) -
     return total
 
 
-def resize(image: np.ndarray, size: tuple[int, int], stage) -> np.ndarray:
+def resize(image: np.ndarray, size: tuple[int, int], stage: Any) -> np.ndarray:
     """Resample height × width × channel to `size` (width, height); float64, not rounded but between 8-bit passes.
 
     `nearest` copies and keeps the dtype.

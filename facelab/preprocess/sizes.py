@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 
 def round_half_up(x: float) -> int:
@@ -10,7 +11,7 @@ def round_half_up(x: float) -> int:
     return math.floor(x + 0.5)
 
 
-def whole_box(box, rounding: str) -> tuple[int, int, int, int]:
+def whole_box(box: Any, rounding: str) -> tuple[int, int, int, int]:
     """Round a box (x1, y1, x2, y2) to whole pixels: `nearest` (half up), `floor` or `outward`.
 
     >>> whole_box((0.5, 1.2, 9.5, 9.2), "nearest"), whole_box((0.5, 1.2, 9.5, 9.2), "outward")

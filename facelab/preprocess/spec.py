@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NoReturn, overload
 
 from pydantic import ValidationError
 
@@ -13,6 +13,7 @@ from facelab.core.errors import BadInputError, did_you_mean
 from facelab.core.escape import line
 from facelab.core.files import read_json, write_json
 from facelab.core.hashing import sha256_json
+from facelab.preprocess import ops
 from facelab.preprocess._flow import State, advance
 from facelab.preprocess.ops import STAGES, Stage
 
@@ -82,15 +83,15 @@ class PreprocessSpec:
         object.__setattr__(self, "stages", models)
         object.__setattr__(self, "_states", _states(models, where))
 
-    def __setattr__(self, key, value):
+    def __setattr__(self, key: str, value: Any) -> NoReturn:
         raise AttributeError(
             "a PreprocessSpec is immutable; build another one, e.g. with replace()"
         )
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Callable[..., PreprocessSpec], tuple[dict[Any, Any]]]:
         return _rebuild, (self.to_dict(),)
 
-    def __eq__(self, other) -> bool:
+    def __eq__(self, other: object) -> bool:
         return isinstance(other, PreprocessSpec) and self.hash == other.hash
 
     def __hash__(self) -> int:
@@ -184,14 +185,49 @@ class PreprocessSpec:
         """
         if size is None:
             return self._states[-1].shape
-        state = State(self.input_order, size=tuple(size))
+        state = State(self.input_order, size=(size[0], size[1]))
         for i, stage in enumerate(self.stages[1:], 1):
             state = advance(state, stage, f"stage {i + 1} ({stage.op})")
         return state.shape
 
+    @overload
+    def find(self, op: Literal["decode"]) -> ops.Decode | None: ...
+    @overload
+    def find(self, op: Literal["orient"]) -> ops.Orient | None: ...
+    @overload
+    def find(self, op: Literal["color"]) -> ops.Color | None: ...
+    @overload
+    def find(self, op: Literal["crop"]) -> ops.Crop | None: ...
+    @overload
+    def find(self, op: Literal["align"]) -> ops.Align | None: ...
+    @overload
+    def find(self, op: Literal["resize"]) -> ops.Resize | None: ...
+    @overload
+    def find(self, op: Literal["pad"]) -> ops.Pad | None: ...
+    @overload
+    def find(self, op: Literal["normalize"]) -> ops.Normalize | None: ...
+    @overload
+    def find(self, op: Literal["layout"]) -> ops.Layout | None: ...
+    @overload
+    def find(self, op: Literal["cast"]) -> ops.Cast | None: ...
+    @overload
+    def find(self, op: Literal["quantize"]) -> ops.Quantize | None: ...
+    @overload
+    def find(self, op: str) -> Stage | None: ...
     def find(self, op: str) -> Stage | None:
         """Return the first stage with this op, or None."""
         return next((s for s in self.stages if s.op == op), None)
+
+    def resized_to(self) -> tuple[int, int]:
+        """Return the size (width, height) of the first resize. Raises BadInputError where the spec has none."""
+        resize = self.find("resize")
+        if resize is None:
+            raise BadInputError(
+                "the spec has no resize",
+                where=self.name,
+                fix="add a resize to the model's input size",
+            )
+        return resize.size
 
     def replace(self, index: int, *, name: str | None = None, **changes: Any) -> PreprocessSpec:
         """Return a copy in which stage `index` has other parameters (JSON names; `None` removes one)."""

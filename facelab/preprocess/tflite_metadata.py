@@ -12,6 +12,7 @@ import os
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import flatbuffers
 import numpy as np
@@ -110,7 +111,7 @@ def signed(data: bytes, key: str = "serving_default", *, where: object = None) -
     return bytes(builder.Output())
 
 
-def _named(schema, graph, index: int):
+def _named(schema: Any, graph: Any, index: int) -> Any:
     entry = schema.TensorMapT()
     entry.name, entry.tensorIndex = graph.tensors[index].name, int(index)
     return entry
@@ -199,7 +200,9 @@ class _Writer:
         return b.EndObject()
 
 
-def _metadata(name, description, size, mean, std, labels) -> bytes:
+def _metadata(
+    name: str, description: str, size: tuple[int, int], mean: Any, std: Any, labels: Any
+) -> bytes:
     w = _Writer()
     image = w.table(
         2, (0, "i8", _RGB), (1, "ref", w.table(2, (0, "u32", size[0]), (1, "u32", size[1])))
@@ -265,7 +268,7 @@ class _Reader:
         at = self._at(slot)
         return None if at is None else self.table.String(at).decode("utf-8", "replace")
 
-    def number(self, slot: int, kind) -> int | float:
+    def number(self, slot: int, kind: Any) -> int | float:
         at = self._at(slot)
         return 0 if at is None else self.table.Get(kind, at)
 

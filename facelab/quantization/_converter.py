@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,6 +16,10 @@ from facelab.core import fresh, job, lifetime, sandbox
 from facelab.core.files import read_json, write_bytes, write_json, write_npy
 from facelab.quantization._edge import QuantizationError
 from facelab.zoo import trust
+
+if TYPE_CHECKING:
+    from facelab.quantization._rows import Tensors
+
 
 FLOAT = "fp32"
 
@@ -24,7 +29,7 @@ def run_job(
     folder: Path,
     task: dict,
     *,
-    tensors: np.ndarray | None,
+    tensors: Tensors | None,
     what: str,
     fix: str,
     timeout: float = 900,
@@ -88,7 +93,7 @@ def convert(
     out: Path,
     variants: Sequence[dict],
     *,
-    calibration: np.ndarray | None = None,
+    calibration: Tensors | None = None,
     timeout: float = 900,
 ) -> dict[str, Path]:
     """Convert a `.keras` file or SavedModel and return the written file of each variant.

@@ -6,9 +6,9 @@ import contextlib
 import io
 import re
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from facelab.core.files import write_bytes
 from facelab.preprocess.tflite_metadata import signed
 from facelab.quantization._operators import Operator, operators
 
+if TYPE_CHECKING:
+    from facelab.quantization._rows import Tensors
+
 
 class QuantizationError(FacelabError):
     """A quantiser refused the model or failed; the message carries its own words. Exit code 2."""
@@ -24,7 +27,7 @@ class QuantizationError(FacelabError):
     exit_code = 2
 
 
-def _rules(kind: str):
+def _rules(kind: str) -> Any:
     from ai_edge_quantizer import qtyping, recipe_manager
     from ai_edge_quantizer.algorithm_manager import AlgorithmName
 
@@ -81,7 +84,7 @@ class EdgeQuantizer:
         key = next(iter(signatures))
         return key, signatures[key]["inputs"][0]
 
-    def calibrate(self, tensors: np.ndarray, key: str) -> Any:
+    def calibrate(self, tensors: Tensors, key: str) -> Any:
         """Return the ranges seen on float32 `tensors` (n, …); `key` names the set, so that it is run once.
 
         The ranges are the least and largest value over all images. ai-edge-quantizer's own calibration takes a moving
@@ -98,7 +101,7 @@ class EdgeQuantizer:
             self._calibrated[key] = ranges
         return self._calibrated[key]
 
-    def _extremes(self, tensors: np.ndarray, names: set[str]) -> dict[str, tuple[float, float]]:
+    def _extremes(self, tensors: Tensors, names: set[str]) -> dict[str, tuple[float, float]]:
         from ai_edge_litert.interpreter import Interpreter
 
         with _quiet():
@@ -130,7 +133,7 @@ class EdgeQuantizer:
         kind: str,
         out: Path,
         *,
-        calibration: np.ndarray | None = None,
+        calibration: Tensors | None = None,
         key: str = "",
         keep_float: Iterable[str] = (),
         only: Iterable[str] | None = None,
@@ -170,13 +173,13 @@ class EdgeQuantizer:
         data = bytes(result.quantized_model)
         return write_bytes(out, tidied(data))
 
-    def _quantizer(self, manager):
+    def _quantizer(self, manager: Any) -> Any:
         from ai_edge_quantizer import quantizer
 
         with _quiet():
             return quantizer.Quantizer(self._signed, manager.get_quantization_recipe())
 
-    def noise(self, quantised: Path, tensors: np.ndarray) -> list[dict[str, Any]]:
+    def noise(self, quantised: Path, tensors: Tensors) -> list[dict[str, Any]]:
         """Return, per layer, a debugger's figures on `tensors`, to be shown and not trusted.
 
         `rmse_over_scale` and `snr_db`: the float tensor rounded to the grid it has in the quantised model, alone; a
@@ -240,7 +243,7 @@ def tidied(data: bytes) -> bytes:
     return bytes(builder.Output())
 
 
-def _inlined(model, data: bytes) -> bool:
+def _inlined(model: Any, data: bytes) -> bool:
     outside = [b for b in model.buffers if b.offset > 1]
     for b in outside:
         b.data = np.frombuffer(data, np.uint8, count=b.size, offset=b.offset)
@@ -248,7 +251,7 @@ def _inlined(model, data: bytes) -> bool:
     return bool(outside)
 
 
-def _without_detours(model, graph, schema) -> bool:
+def _without_detours(model: Any, graph: Any, schema: Any) -> bool:
     def kind(op) -> int:
         code = model.operatorCodes[op.opcodeIndex]
         return max(code.builtinCode, code.deprecatedBuiltinCode)
@@ -306,7 +309,7 @@ def _noise_row(op: Operator, sums: np.ndarray, scale: float) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _quiet():
+def _quiet() -> Iterator[None]:
     """Keep the library's progress bars and its warning about debugging interpreters off the user's screen."""
     with (
         warnings.catch_warnings(),

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -152,7 +153,7 @@ def _onnx(path: Path) -> list[Operator]:
     ]
 
 
-def _onnx_dtype(number: int, helper) -> str:
+def _onnx_dtype(number: int, helper: Any) -> str:
     try:
         return np.dtype(helper.tensor_dtype_to_np_dtype(number)).name
     except (KeyError, TypeError):

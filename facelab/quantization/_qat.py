@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from facelab.core.errors import UnsupportedError
 from facelab.quantization._converter import run_job
 from facelab.quantization._subject import KERAS, Subject
+
+if TYPE_CHECKING:
+    from facelab.quantization._rows import Tensors
+
 
 EPOCHS, BATCH, LEARNING_RATE = 16, 16, 5e-5
 
@@ -38,7 +43,7 @@ def source_of(subject: Subject) -> Path:
 def tune(
     source: Path,
     folder: Path,
-    tensors: np.ndarray,
+    tensors: Tensors,
     *,
     classifier: bool,
     seed: int,

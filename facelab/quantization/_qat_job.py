@@ -16,6 +16,9 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
@@ -27,7 +30,7 @@ FUSED = ("BatchNormalization", "Activation", "ReLU", "LeakyReLU", "PReLU", "Soft
 SAME_RANGE = ("InputLayer", "Flatten", "Reshape", "Dropout", "MaxPooling2D", "Permute")
 
 
-def rounded(variable):
+def rounded(variable: Any) -> Any:
     """Return a kernel rounded to 8 bits, symmetric, a scale for each output channel; other variables as they are."""
     import tensorflow as tf
 
@@ -44,7 +47,7 @@ def rounded(variable):
     return tf.reshape(whole, value.shape)
 
 
-def rounding_layer():
+def rounding_layer() -> type:
     """Return the class of a layer that rounds its input to 8 bits within a range, or, while `watching`, widens it."""
     import keras
     import tensorflow as tf
@@ -67,7 +70,7 @@ def rounding_layer():
     return Rounding
 
 
-def simulated(model):
+def simulated(model: Any) -> tuple[Any, list[Any]]:
     """Return a model that shares the layers of `model` and rounds every tensor that INT8 has, and its roundings."""
     import keras
 
@@ -108,7 +111,7 @@ def simulated(model):
     return keras.Model(inputs, copy(step(inputs))), steps
 
 
-def watch(student, steps, images, batch):
+def watch(student: Any, steps: Any, images: np.ndarray, batch: Any) -> None:
     """Take each tensor's range from all images."""
     for step in steps:
         step.low.assign(0.0)
@@ -120,7 +123,7 @@ def watch(student, steps, images, batch):
         step.watching = False
 
 
-def train(model, images, targets, job):
+def train(model: Any, images: Any, targets: Any, job: Any) -> tuple[list[Any], Any]:
     """Fine-tune `model` so that its rounded twin answers as the float model did.
 
     A fifth of the images is held out: the weights of the epoch whose rounded twin does best there are kept, those of
@@ -173,7 +176,7 @@ def train(model, images, targets, job):
     return losses, answer(tf.constant(images)).numpy()
 
 
-def work(job, folder):
+def work(job: Any, folder: Any) -> dict[str, list[Any]]:
     """Carry the job out; return the losses."""
     import keras
     import numpy as np

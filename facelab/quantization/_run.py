@@ -295,7 +295,15 @@ def _progress(say: Say) -> Progress:
     return follow
 
 
-def _report(session, request, manifest, search, ranking, threads, chosen) -> dict[str, Any]:
+def _report(
+    session: Any,
+    request: Any,
+    manifest: Any,
+    search: Any,
+    ranking: Any,
+    threads: int | None,
+    chosen: Any,
+) -> dict[str, Any]:
     judged = {v: r["verdict"] for v, r in session.rows.items() if v != FLOAT}
     # what --keep-float auto was asked to repair counts repaired
     wanted = [v for v in judged if not (search.get("met") and v == search["recipe"])]

@@ -7,13 +7,17 @@ The job is {"source": path, "variants": [{"name", "kind"}]}; where a variant nee
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
 
-def without_slots(source, folder):
+def without_slots(source: Any, folder: Path) -> Path:
     """Return a copy of a SavedModel whose optimizer has no slots; its variables are linked to.
 
     Keras 2 saves them along (Model Maker does), and TensorFlow with Keras 3 cannot give them back to an optimizer that
@@ -34,7 +38,7 @@ def without_slots(source, folder):
     return copy
 
 
-def converters(source, folder):
+def converters(source: Any, folder: Path) -> Callable[[], Any]:
     """Return a function that makes a fresh converter for the source, a SavedModel or a Keras file."""
     import tensorflow as tf
 
@@ -47,7 +51,7 @@ def converters(source, folder):
     return lambda: tf.lite.TFLiteConverter.from_keras_model(model)
 
 
-def convert(converter, kind, images):
+def convert(converter: Any, kind: Any, images: Any) -> Any:
     """Return the bytes of one variant."""
     import tensorflow as tf
 
@@ -65,9 +69,8 @@ def convert(converter, kind, images):
     return converter.convert()
 
 
-def work(job, folder):
+def work(job: dict[str, Any], folder: Path) -> dict[Any, Any]:
     """Convert every variant."""
-    import numpy as np
 
     make = converters(Path(job["source"]), folder)
     images = np.load(folder / "calibration.npy") if (folder / "calibration.npy").is_file() else None

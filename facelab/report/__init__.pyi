@@ -1,4 +1,5 @@
 from . import (
+    budget,
     camera,
     deploy,
     detection,
@@ -21,6 +22,7 @@ from . import (
 from ._index import write_index
 
 __all__ = [
+    "budget",
     "camera",
     "deploy",
     "detection",

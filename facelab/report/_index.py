@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import datetime
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -32,7 +32,7 @@ def write_index(
     records: list[Record],
     *,
     links: str,
-    earlier: list[dict[str, Any]] = (),
+    earlier: Sequence[dict[str, Any]] = (),
 ) -> Path:
     """Write the report of a run to `path`, atomically, and return the path.
 

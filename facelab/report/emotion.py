@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.axes import Axes
 
 from facelab.emotion import Evaluation, FaceSet
 from facelab.report import style
@@ -159,7 +160,7 @@ def mistakes(evaluation: Evaluation, *, most: int = 12) -> Figure:
     return fig
 
 
-def _bare(ax) -> None:
+def _bare(ax: Axes) -> None:
     ax.set_xticks([])
     ax.set_yticks([])
     ax.grid(False)

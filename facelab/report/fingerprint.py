@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from facelab.core.errors import FacelabError
 from facelab.core.escape import markup
@@ -16,6 +18,10 @@ from facelab.fingerprint.capture import read_tensor
 from facelab.fingerprint.diagnosis import common_samples
 from facelab.fingerprint.document import canonical
 from facelab.fingerprint.probes import encode_png
+
+if TYPE_CHECKING:
+    import pandas as pd
+
 
 SHOWN = 12
 SIDE = 160
@@ -172,7 +178,7 @@ def _cost(cost: dict | None) -> str:
     )
 
 
-def _what(tensors) -> str:
+def _what(tensors: Any) -> str:
     if all(tensors):
         return "Pictures are the golden tensors."
     return (
@@ -195,7 +201,7 @@ def _picture(c: Comparison, side: int, name: str, folder: str | None) -> np.ndar
     return (c.train, c.infer)[side].samples(name)
 
 
-def _probe(c: Comparison, name: str, tensors) -> str:
+def _probe(c: Comparison, name: str, tensors: Any) -> str:
     a, b = (_picture(c, k, name, tensors[k]) for k in (0, 1))
     if not any(tensors):
         a, b = common_samples(c.train, c.infer, name) or (a, b)
@@ -248,7 +254,7 @@ def _uri(pixels: np.ndarray) -> str:
     ).decode("ascii")
 
 
-def matrix_figure(rows: list):
+def matrix_figure(rows: list) -> Figure:
     """Plot the planted matrix: one row per mistake, a column a base and a side; a mark says whether it was named.
 
     `rows` are `facelab.studies.planted.Row`. Returns a matplotlib Figure.
@@ -284,7 +290,7 @@ def matrix_figure(rows: list):
     return fig
 
 
-def probes_figure(comparison: Comparison, names: list[str] | None = None):
+def probes_figure(comparison: Comparison, names: list[str] | None = None) -> Figure:
     """Plot some probes of both sides and their difference, as the fingerprints' samples show them.
 
     Returns a matplotlib Figure.
@@ -320,7 +326,7 @@ def probes_figure(comparison: Comparison, names: list[str] | None = None):
     return fig
 
 
-def matrix_table(rows: list):
+def matrix_table(rows: list) -> pd.DataFrame:
     """Return the matrix as a pandas table: planted, base, side, verdict, kinds named, share explained, right."""
     import pandas as pd
 

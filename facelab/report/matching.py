@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from facelab.core.wording import number
 from facelab.report import style
 
+if TYPE_CHECKING:
+    import pandas as pd
 
-def bars(rows: Sequence, *, title: str):
+
+def bars(rows: Sequence, *, title: str) -> Any:
     """Return a horizontal bar chart of median milliseconds per contender, with intervals; wrong answers hatched.
 
     rows: objects with `name`, `samples` (seconds), `seconds`, `correct`, `exact` (the matcher study's `Row`).
@@ -48,7 +53,9 @@ def bars(rows: Sequence, *, title: str):
     ).figure
 
 
-def roofline(pairs: Mapping[str, dict], searches: Mapping[str, Mapping[int, dict]], limits):
+def roofline(
+    pairs: Mapping[str, dict], searches: Mapping[str, Mapping[int, dict]], limits: Any
+) -> Any:
     """Return the roofline: operations per byte against rate, the measured limits as the roof.
 
     pairs: kernel → point; searches: contender → queries → point; a point has `intensity` (operations a byte) and
@@ -116,7 +123,7 @@ def roofline(pairs: Mapping[str, dict], searches: Mapping[str, Mapping[int, dict
     ).figure
 
 
-def scaling(sizes: Sequence[int], panels: Mapping[int, Mapping[str, Sequence[float]]]):
+def scaling(sizes: Sequence[int], panels: Mapping[int, Mapping[str, Sequence[float]]]) -> Figure:
     """Return time against gallery size on log axes, a panel for each number of queries, fitted slopes in the legends.
 
     panels: queries → contender → seconds at each of `sizes`.
@@ -142,12 +149,12 @@ def scaling(sizes: Sequence[int], panels: Mapping[int, Mapping[str, Sequence[flo
     return fig
 
 
-def speedups(found: Mapping[str, Sequence[float]]):
+def speedups(found: Mapping[str, Sequence[float]]) -> Any:
     """Return bars of how many times faster two threads are than one, with the 95 % interval of the median."""
     from facelab.core.timing import median_interval
 
     _, ax = style.figure(8.0, 0.45 * len(found) + 1.4)
-    for y, (name, ratios) in enumerate(reversed(found.items())):
+    for y, (name, ratios) in enumerate(reversed(list(found.items()))):
         value, ends = float(np.median(ratios)), median_interval(np.asarray(ratios))
         ax.barh(y, value, color=style.PALETTE[0] if name.startswith("facelab") else style.NEUTRAL)
         ax.plot(ends, [y, y], color="black", lw=1.2)
@@ -159,7 +166,7 @@ def speedups(found: Mapping[str, Sequence[float]]):
             va="center",
             fontsize=9,
         )
-    ax.set_yticks(range(len(found)), list(reversed(found)))
+    ax.set_yticks(range(len(found)), list(reversed(list(found))))
     ax.set_xlim(0, 2.4)
     ax.grid(axis="y", visible=False)
     return style.label(
@@ -176,7 +183,7 @@ def fitted_slope(sizes: Sequence[int], times: Sequence[float]) -> float:
     return float(np.polyfit(np.log(sizes), np.log(times), 1)[0])
 
 
-def frame(rows: Sequence):
+def frame(rows: Sequence) -> pd.DataFrame:
     """Return rows as a pandas table, fastest first: the answers' error or recall beside the speed."""
     import pandas as pd
 
@@ -198,7 +205,7 @@ def frame(rows: Sequence):
     )
 
 
-def instructions(listings):
+def instructions(listings: Any) -> pd.DataFrame:
     """Return a table of the arithmetic in each kernel's machine code (the matcher study's `Listing`)."""
     import pandas as pd
 
@@ -218,7 +225,7 @@ def instructions(listings):
     )
 
 
-def recommendation(rows: Sequence):
+def recommendation(rows: Sequence) -> pd.DataFrame:
     """Return, per shape, the fastest exact contender and how many times faster it is than the next library.
 
     `prepare s` is what its gallery costs once; approximate libraries are beside it with their recall.

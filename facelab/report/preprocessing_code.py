@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from facelab.report.style import MARKERS, PALETTE, figure, plain_log
 
@@ -45,7 +45,7 @@ def speed_figure(found: Result) -> Figure:
     return fig
 
 
-def _panel(axis, own: dict, programs: Sequence[str]) -> None:
+def _panel(axis: Any, own: dict, programs: Sequence[str]) -> None:
     for y, program in enumerate(reversed(programs)):
         r, k = own[program], ORDER.index(program)
         low, high = r["µs per frame"] - r["lo"], r["hi"] - r["µs per frame"]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from facelab.report.style import BAD, GOOD, MARKERS, NEUTRAL, PALETTE, figure, label
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.figure import Figure
 
 
@@ -158,7 +159,7 @@ def calibration(rows: Sequence[Mapping[str, Any]], mistakes: Sequence[Mapping[st
     return fig
 
 
-def table(rows: Mapping[str, Mapping[str, Any]], *, threads: int = 1):
+def table(rows: Mapping[str, Mapping[str, Any]], *, threads: int = 1) -> pd.DataFrame:
     """Return the table of variants as a pandas DataFrame for a notebook (sizes in KiB, memory in MiB, times in ms)."""
     import pandas as pd
 

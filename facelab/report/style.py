@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,8 +16,8 @@ GOOD, BAD, NEUTRAL = "#009E73", "#D55E00", "#6B7280"
 
 
 def figure(
-    width: float = 8.0, height: float = 4.5, *, rows: int = 1, columns: int = 1, **subplots
-) -> tuple[Figure, Axes]:
+    width: float = 8.0, height: float = 4.5, *, rows: int = 1, columns: int = 1, **subplots: Any
+) -> tuple[Figure, Any]:
     """Return a new figure and its axes (inches; an array of axes for several) in facelab's style.
 
     The figure is built without pyplot, so nothing is shown twice and no global state is left behind.

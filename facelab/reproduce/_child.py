@@ -20,6 +20,7 @@ from typing import Any
 import nbformat
 from jupyter_client.kernelspec import NoSuchKernel
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
+from nbformat import NotebookNode
 from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NBClientEngine, NotebookExecutionManager, papermill_engines
 from papermill.exceptions import PapermillExecutionError
@@ -61,15 +62,15 @@ class Translator(PythonTranslator):
 class Manager(NotebookExecutionManager):
     """Keep the notebook in memory, tell progress, and never call a cell completed that was not."""
 
-    def __init__(self, *args, **kwargs):
+    def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
         self.current: int | None = None
         EXECUTION.manager = self
 
-    def save(self, **kwargs):
+    def save(self, **kwargs: Any) -> None:
         self.last_save_time = self.now()
 
-    def cell_start(self, cell, cell_index=None, **kwargs):
+    def cell_start(self, cell: Any, cell_index: Any = None, **kwargs: Any) -> None:
         if self.current is None:
             # the kernel has answered: its start has a limit of its own and is not the notebook's fault
             EXECUTION.deadline = time.monotonic() + EXECUTION.job["limit_s"]
@@ -77,18 +78,20 @@ class Manager(NotebookExecutionManager):
         EXECUTION.tell(cell_index)
         super().cell_start(cell, cell_index, **kwargs)
 
-    def cell_complete(self, cell, cell_index=None, **kwargs):
+    def cell_complete(self, cell: Any, cell_index: Any = None, **kwargs: Any) -> None:
         if sys.exc_info()[0] is not None and cell.metadata.papermill["status"] == RUNNING:
             # papermill calls this from `finally`, whatever happened
             self.cell_exception(cell, cell_index)
         super().cell_complete(cell, cell_index, **kwargs)
         EXECUTION.attribute(str(cell.get("id", cell_index)))
 
-    def cell_exception(self, cell, cell_index=None, exception=None, **kwargs):
+    def cell_exception(
+        self, cell: Any, cell_index: Any = None, exception: Any = None, **kwargs: Any
+    ) -> None:
         EXECUTION.raised = exception
         super().cell_exception(cell, cell_index, **kwargs)
 
-    def notebook_complete(self, **kwargs):
+    def notebook_complete(self, **kwargs: Any) -> None:
         states = {id(cell): cell.metadata.papermill["status"] for cell in self.nb.cells}
         super().notebook_complete(**kwargs)
         for cell in self.nb.cells:
@@ -101,16 +104,16 @@ class Manager(NotebookExecutionManager):
 class Client(PapermillNotebookClient):
     """Watch output size, tell progress, and on a timeout ask the kernel where it is before giving up."""
 
-    def start_new_kernel_client(self, **kwargs):
+    def start_new_kernel_client(self, **kwargs: Any) -> Any:
         EXECUTION.kernel_started(self.km)
         return super().start_new_kernel_client(**kwargs)
 
-    def process_message(self, msg, cell, cell_index):
+    def process_message(self, msg: Any, cell: Any, cell_index: Any) -> NotebookNode | None:
         output = super().process_message(msg, cell, cell_index)
         EXECUTION.saw(msg, cell)
         return output
 
-    async def _async_handle_timeout(self, timeout, cell=None):
+    async def _async_handle_timeout(self, timeout: Any, cell: Any = None) -> Any:
         EXECUTION.timed_out = True
         with contextlib.suppress(Exception):
             await self.km.interrupt_kernel()
@@ -127,14 +130,14 @@ class Engine(NBClientEngine):
     @classmethod
     def execute_notebook(
         cls,
-        nb,
-        kernel_name,
-        output_path=None,
-        progress_bar=False,
-        log_output=False,
-        autosave_cell_every=0,
-        **kwargs,
-    ):
+        nb: Any,
+        kernel_name: Any,
+        output_path: Any = None,
+        progress_bar: Any = False,
+        log_output: Any = False,
+        autosave_cell_every: Any = 0,
+        **kwargs: Any,
+    ) -> Any:
         manager = Manager(
             nb, output_path=None, progress_bar=False, log_output=False, autosave_cell_every=0
         )
@@ -149,7 +152,9 @@ class Engine(NBClientEngine):
         return manager.nb
 
     @classmethod
-    def execute_managed_notebook(cls, nb_man, kernel_name, *, job, **kwargs):
+    def execute_managed_notebook(
+        cls, nb_man: Any, kernel_name: Any, *, job: dict[str, Any], **kwargs: Any
+    ) -> NotebookNode:
         runtime = Path(os.environ["JUPYTER_RUNTIME_DIR"])
         manager = {"transport": kernels.transport(runtime)}
         if manager["transport"] == "ipc":
@@ -191,7 +196,7 @@ class Execution:
         cells, index = (self.manager.nb.cells, self.manager.current) if self.manager else ([], None)
         return Scene(self.job, self.folder, cells, index, self.raised)
 
-    def kernel_started(self, manager) -> None:
+    def kernel_started(self, manager: Any) -> None:
         self.kernel_pid = manager.provisioner.pid
         self.kernel_process = manager.provisioner.process
         self.tell(None)
@@ -210,7 +215,7 @@ class Execution:
             time.sleep(0.1)
         return None if self.kernel_process is None else self.kernel_process.returncode
 
-    def saw(self, msg: dict, cell) -> None:
+    def saw(self, msg: dict, cell: Any) -> None:
         """Count an output, remember its last line, and kill the kernel when the notebook has become too large."""
         content = msg["content"]
         if msg["msg_type"] == "stream":
@@ -327,7 +332,7 @@ def _explain(e: Exception) -> Failure:
     return diagnosis.died(scene, code)
 
 
-def _with_papermill_metadata(notebook):
+def _with_papermill_metadata(notebook: Any) -> Any:
     """Return the notebook as papermill's own loader would: it looks for these keys."""
     from papermill import __version__
 
@@ -344,7 +349,7 @@ def _with_papermill_metadata(notebook):
     return upgraded
 
 
-def _on_terminate(number, frame) -> None:
+def _on_terminate(number: Any, frame: Any) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise Interrupted
 

@@ -55,7 +55,7 @@ class Display:
 class LiveDisplay(Display):
     """One line a running step, rewritten in place; what has ended stands above."""
 
-    def __init__(self, console=None):
+    def __init__(self, console: Any = None):
         from rich.console import Console
         from rich.live import Live
 

@@ -27,7 +27,10 @@ KEPT = 24
 class FrameLike(Protocol):
     """What the pipeline needs of a frame; `facelab.camera`'s frames have it."""
 
-    sequence: int
+    @property
+    def sequence(self) -> int:
+        """The frame's number."""
+        ...
 
     def image(self, colour: str = "RGB") -> np.ndarray:
         """Return the picture, (height, width, 3) uint8."""

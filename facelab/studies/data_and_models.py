@@ -247,7 +247,7 @@ def face_crops(
     return files
 
 
-def _box_crop(apply, image, box, width, height) -> np.ndarray:
+def _box_crop(apply: Any, image: np.ndarray, box: Any, width: Any, height: Any) -> np.ndarray:
     from facelab.preprocess import PreprocessSpec
 
     spec = PreprocessSpec(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -53,7 +54,7 @@ def inventory() -> list[dict]:
     ]
 
 
-def truth_detection(sample) -> Detections:
+def truth_detection(sample: Any) -> Detections:
     """Return a synthetic sample's own face as a detection: true landmarks, and the box dlib would draw around them."""
     points = np.asarray(sample.landmarks, dtype=np.float64)[None]
     return Detections(boxes_from_landmarks(points), np.ones(1), points)
@@ -264,7 +265,7 @@ def factor_tar(
     return rows
 
 
-def _embed_shot(embedder: Embedder, shot) -> np.ndarray:
+def _embed_shot(embedder: Embedder, shot: Any) -> np.ndarray:
     return embedder.embed_detections(shot.image, truth_detection(shot))[0].astype(np.float64)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -82,7 +83,7 @@ def _shot(factor: str, value: float, seed: int, index: int) -> Shot:
     return _placed(made, height, value, index)
 
 
-def _placed(made, height: float, value: float, index: int) -> Shot:
+def _placed(made: Any, height: float, value: float, index: int) -> Shot:
     """Put the picture on a gray canvas, scaled so that the face is `height` pixels high."""
     import cv2
 

@@ -6,6 +6,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -108,7 +109,7 @@ def measure(
     return _classes(a, b, images, labels, classes)
 
 
-def _vector(model, prepare, path: Path) -> np.ndarray:
+def _vector(model: Any, prepare: Any, path: Path) -> np.ndarray:
     out = np.asarray(model(prepare(path)), dtype=np.float64).ravel()
     if out.size < 2 or not np.isfinite(out).all():
         raise BadInputError(
@@ -121,7 +122,7 @@ def _vector(model, prepare, path: Path) -> np.ndarray:
     return out
 
 
-def _classes(a, b, images, labels, classes) -> Cost:
+def _classes(a: Any, b: Any, images: Any, labels: Any, classes: Any) -> Cost:
     top = a.argmax(axis=1), b.argmax(axis=1)
     same = top[0] == top[1]
     n, k = len(same), int(same.sum())
@@ -169,7 +170,7 @@ def _paired(change: np.ndarray, seed: int = 0, rounds: int = 2000) -> tuple[floa
     return float(np.percentile(means, 2.5)), float(np.percentile(means, 97.5))
 
 
-def _embedding(a, b, images, labels, threshold) -> Cost:
+def _embedding(a: Any, b: Any, images: Any, labels: Any, threshold: Any) -> Cost:
     a, b = (x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12) for x in (a, b))
     cosine = (a * b).sum(axis=1)
     flips = [
@@ -185,7 +186,7 @@ def _embedding(a, b, images, labels, threshold) -> Cost:
     return cost
 
 
-def _tar(a, b, labels, threshold) -> dict | None:
+def _tar(a: Any, b: Any, labels: Any, threshold: Any) -> dict | None:
     """TAR of both sides at one threshold: the given one, or training's at FAR 1 %. The gallery is training's."""
     i, j = np.triu_indices(len(labels), 1)
     genuine = labels[i] == labels[j]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from facelab.core.project import project_root
 from facelab.reproduce import Store, read_json
@@ -47,7 +47,7 @@ def last_seconds(store: Store, step: str, profile: str) -> float | None:
     return None
 
 
-def question(notebook) -> str:
+def question(notebook: Any) -> str:
     """Return a notebook's first heading: the question it answers."""
     import nbformat
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -98,7 +99,7 @@ def _cell_picture(job: tuple[str, int, int]) -> Picture:
     )
 
 
-def score_detector(detector, cell: str, pictures: Iterable[Picture]) -> CellScore:
+def score_detector(detector: Any, cell: str, pictures: Iterable[Picture]) -> CellScore:
     """Run a detector (`facelab.detection`) over a cell and match its boxes to the truth, best IoU first."""
     found, ious, nme, alarms = [], [], [], []
     for picture in pictures:
@@ -174,14 +175,16 @@ def landmark_error(got: np.ndarray, truth: np.ndarray) -> float:
 
 
 # ---------------------------------------------------------------- identities
-def identity_pairs(n: int, seed: int = 11, size: int = 160, workers: int = 1):
+def identity_pairs(
+    n: int, seed: int = 11, size: int = 160, workers: int = 1
+) -> tuple[list[Any], list[Any], Any]:
     """Return (faces a, faces b, same (2n,)): n genuine and n impostor pairs with other expression, light and pose."""
     jobs = [(seed, k, size) for k in range(2 * n)]
     pairs = list(track(parallel(_identity_pair, jobs, workers), "pairs", len(jobs)))
     return [a for a, _ in pairs], [b for _, b in pairs], np.arange(2 * n) % 2 == 0
 
 
-def _identity_pair(job: tuple[int, int, int]):
+def _identity_pair(job: tuple[int, int, int]) -> tuple[Any, Any]:
     seed, k, size = job
     # pictures of the set emotion at far-apart places: other expression, light, pose, background, camera
     a = synthetic.sample(seed, 2 * k, size=size)
@@ -190,7 +193,7 @@ def _identity_pair(job: tuple[int, int, int]):
     return a, b
 
 
-def similarities(embedder, a: Sequence, b: Sequence) -> np.ndarray:
+def similarities(embedder: Any, a: Sequence, b: Sequence) -> np.ndarray:
     """Return the cosine similarity (n,) of pairs of samples, aligned by their true landmarks and boxes."""
 
     def embed(s):
@@ -200,7 +203,7 @@ def similarities(embedder, a: Sequence, b: Sequence) -> np.ndarray:
     return np.array([float((embed(x) * embed(y)).sum()) for x, y in zip(a, b, strict=True)])
 
 
-def hard_factor_pairs(n: int, seed: int = 11, size: int = 160, workers: int = 1):
+def hard_factor_pairs(n: int, seed: int = 11, size: int = 160, workers: int = 1) -> dict[Any, Any]:
     """Return {factor: (a, b, same)}: anchors against pictures in which one factor is extreme; n identities.
 
     Impostors pair an anchor with another identity's changed picture; for `lookalike` they are the look-alikes, the
@@ -231,7 +234,7 @@ def hard_factor_pairs(n: int, seed: int = 11, size: int = 160, workers: int = 1)
     return out
 
 
-def hard_factor_auc(embedder, factors: dict) -> dict[str, float]:
+def hard_factor_auc(embedder: Any, factors: dict) -> dict[str, float]:
     """Return {factor: AUC} of an embedder on the pairs of `hard_factor_pairs`; each picture is embedded once."""
     cache: dict[int, np.ndarray] = {}
 
@@ -249,7 +252,7 @@ def hard_factor_auc(embedder, factors: dict) -> dict[str, float]:
     }
 
 
-def _verification_sample(job: tuple[int, int, int]):
+def _verification_sample(job: tuple[int, int, int]) -> Any:
     seed, index, size = job
     return synthetic.sample(seed, index, "verification", size=size)
 
@@ -300,7 +303,7 @@ def emotion_crops(
     return out
 
 
-def emotion_network(name: str = "mini-xception-107"):
+def emotion_network(name: str = "mini-xception-107") -> Callable[..., np.ndarray] | None:
     """Return a function from crops (n, 64, 64) uint8 gray to probabilities (n, 7), or None where it is not here."""
     from facelab.zoo import find, load_catalogue
     from facelab.zoo.runtimes import open_model

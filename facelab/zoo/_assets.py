@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import Annotated, ClassVar, Generic, Literal, TypeVar
+from typing import Annotated, ClassVar, Generic, Literal, Self, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -94,7 +94,7 @@ class Asset(Strict):
         return f"facelab assets fetch {self.name}"
 
     @model_validator(mode="after")
-    def _consistent(self):
+    def _consistent(self) -> Self:
         if self.url and not self.url.startswith("https://"):
             raise ValueError(f"the url of {self.name!r} must be https, not {self.url!r}")
         parts = PurePosixPath(self.file).parts

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -57,7 +57,7 @@ class ModelEntry(Asset):
         )
 
     @model_validator(mode="after")
-    def _model(self):
+    def _model(self) -> Self:
         if self.default and self.research_only:
             raise ValueError(f"{self.name!r} is research-only and cannot be a default")
         if sum((bool(self.file), bool(self.parts), bool(self.builtin))) != 1:

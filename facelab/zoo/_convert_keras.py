@@ -11,12 +11,17 @@ import io
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from facelab.core.errors import BadInputError, UnsupportedError
 from facelab.zoo._graph import GraphBuilder
 from facelab.zoo._integrity import refuse_impostor
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
 
 ACTIVATIONS = {
     "linear": None,
@@ -65,12 +70,12 @@ class KerasFile:
             )
 
 
-def _arrays(group) -> list[np.ndarray]:
+def _arrays(group: Any) -> list[np.ndarray]:
     names = [n if isinstance(n, str) else n.decode() for n in group.attrs["weight_names"]]
     return [np.asarray(group[n]) for n in names]
 
 
-def _pair(value) -> tuple[int, int]:
+def _pair(value: Any) -> tuple[int, int]:
     return (value, value) if isinstance(value, int) else (int(value[0]), int(value[1]))
 
 
@@ -99,7 +104,7 @@ class Converter:
         self.g = GraphBuilder(file.path.stem, [("input", tuple(shape))])
         self.values: dict[str, tuple[str, int]] = {}
 
-    def run(self):
+    def run(self) -> ModelProto:
         """Return the ModelProto."""
         for layer in self.file.layers:
             handler: Callable | None = getattr(self, "_" + layer["class_name"], None)
@@ -122,10 +127,10 @@ class Converter:
             shapes[name] = (None,) * rank
         return self.g.finish(outputs, shapes)
 
-    def _InputLayer(self, config, weights):
+    def _InputLayer(self, config: dict[str, Any], weights: list[np.ndarray]) -> tuple[str, int]:
         return self.g.node("Transpose", "input", perm=[0, 3, 1, 2]), 4
 
-    def _Conv2D(self, config, weights, x):
+    def _Conv2D(self, config: dict[str, Any], weights: list[np.ndarray], x: str) -> tuple[str, int]:
         y = self.g.node(
             "Conv",
             x[0],
@@ -137,7 +142,9 @@ class Converter:
         )
         return _activate(self.g, y, config["activation"], axis=1), 4
 
-    def _SeparableConv2D(self, config, weights, x):
+    def _SeparableConv2D(
+        self, config: dict[str, Any], weights: list[np.ndarray], x: str
+    ) -> tuple[str, int]:
         depth = weights[0]  # height, width, channels in, multiplier
         h, w, c, m = depth.shape
         kernel = depth.transpose(2, 3, 0, 1).reshape(c * m, 1, h, w)
@@ -152,7 +159,9 @@ class Converter:
         y = self.g.node("Conv", y, weights[1].transpose(3, 2, 0, 1), *weights[2:3])
         return _activate(self.g, y, config["activation"], axis=1), 4
 
-    def _DepthwiseConv2D(self, config, weights, x):
+    def _DepthwiseConv2D(
+        self, config: dict[str, Any], weights: list[np.ndarray], x: str
+    ) -> tuple[str, int]:
         h, w, c, m = weights[0].shape
         kernel = weights[0].transpose(2, 3, 0, 1).reshape(c * m, 1, h, w)
         y = self.g.node(
@@ -166,7 +175,9 @@ class Converter:
         )
         return _activate(self.g, y, config["activation"], axis=1), 4
 
-    def _BatchNormalization(self, config, weights, x):
+    def _BatchNormalization(
+        self, config: dict[str, Any], weights: list[np.ndarray], x: str
+    ) -> tuple[str, str]:
         rest = list(weights)
         n = rest[-1].shape[0]
         gamma = rest.pop(0) if config.get("scale", True) else np.ones(n, np.float32)
@@ -176,10 +187,12 @@ class Converter:
         )
         return y, x[1]
 
-    def _Activation(self, config, weights, x):
+    def _Activation(
+        self, config: dict[str, Any], weights: list[np.ndarray], x: str
+    ) -> tuple[str, str]:
         return _activate(self.g, x[0], config["activation"], axis=1 if x[1] == 4 else -1), x[1]
 
-    def _ReLU(self, config, weights, x):
+    def _ReLU(self, config: dict[str, Any], weights: list[np.ndarray], x: Any) -> tuple[str, str]:
         limit = config.get("max_value")
         return (
             self.g.node("Clip", x[0], np.float32(0), np.float32(limit))
@@ -187,7 +200,9 @@ class Converter:
             else self.g.node("Relu", x[0])
         ), x[1]
 
-    def _MaxPooling2D(self, config, weights, x):
+    def _MaxPooling2D(
+        self, config: dict[str, Any], weights: list[np.ndarray], x: str
+    ) -> tuple[str, int]:
         return self.g.node(
             "MaxPool",
             x[0],
@@ -196,7 +211,9 @@ class Converter:
             auto_pad=_padding(config),
         ), 4
 
-    def _AveragePooling2D(self, config, weights, x):
+    def _AveragePooling2D(
+        self, config: dict[str, Any], weights: list[np.ndarray], x: str
+    ) -> tuple[str, int]:
         return self.g.node(
             "AveragePool",
             x[0],
@@ -205,21 +222,27 @@ class Converter:
             auto_pad=_padding(config),
         ), 4
 
-    def _GlobalAveragePooling2D(self, config, weights, x):
+    def _GlobalAveragePooling2D(
+        self, config: dict[str, Any], weights: list[np.ndarray], x: str
+    ) -> tuple[str, int]:
         return self.g.node("Flatten", self.g.node("GlobalAveragePool", x[0])), 2
 
-    def _Flatten(self, config, weights, x):
+    def _Flatten(
+        self, config: dict[str, Any], weights: list[np.ndarray], x: str
+    ) -> tuple[str, int]:
         y = self.g.node("Transpose", x[0], perm=[0, 2, 3, 1]) if x[1] == 4 else x[0]
         return self.g.node("Flatten", y), 2
 
-    def _Dense(self, config, weights, x):
+    def _Dense(self, config: dict[str, Any], weights: list[np.ndarray], x: str) -> tuple[str, int]:
         y = self.g.node("Gemm", x[0], *weights[:2])
         return _activate(self.g, y, config["activation"], axis=-1), 2
 
-    def _Dropout(self, config, weights, x):
+    def _Dropout(self, config: dict[str, Any], weights: list[np.ndarray], x: str) -> str:
         return x
 
-    def _Add(self, config, weights, *xs):
+    def _Add(
+        self, config: dict[str, Any], weights: list[np.ndarray], *xs: Any
+    ) -> tuple[Any | str, Any]:
         y = xs[0][0]
         for other in xs[1:]:
             y = self.g.node("Add", y, other[0])

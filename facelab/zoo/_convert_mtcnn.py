@@ -8,11 +8,17 @@ any size and keeps NCHW. The dense layers expect the features in the order width
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from facelab.core import plain_pickle
 from facelab.core.errors import BadInputError, IntegrityError, UnsupportedError
 from facelab.zoo._graph import GraphBuilder, flat_prelu, prelu
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
 
 POOLS = {
     "pnet": [(2, "SAME_UPPER"), None, None],
@@ -75,7 +81,7 @@ def _read(data: bytes, where: object) -> object:
         ) from None
 
 
-def build(weights: list[np.ndarray], network: str):
+def build(weights: list[np.ndarray], network: str) -> ModelProto:
     """Return the ModelProto of `pnet`, `rnet` or `onet` with these weights."""
     side = SIDES[network]
     g = GraphBuilder(f"mtcnn_{network}", [("image", (None, 3, side, side))])

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from onnx import ModelProto, ValueInfoProto
+
 
 OPSET = 17
 IR = 8
@@ -47,7 +51,7 @@ class GraphBuilder:
 
     def finish(
         self, outputs: dict[str, str], shapes: dict[str, tuple], *, producer: str = "facelab"
-    ):
+    ) -> ModelProto:
         """Return the checked ModelProto. `outputs` maps public names to values; `shapes` gives None for dynamic."""
         import onnx
         from onnx import TensorProto, helper
@@ -76,7 +80,7 @@ class GraphBuilder:
         onnx.checker.check_model(model, full_check=True)
         return model
 
-    def _info(self, name: str, shape: tuple):
+    def _info(self, name: str, shape: tuple) -> ValueInfoProto:
         from onnx import TensorProto, helper
 
         return helper.make_tensor_value_info(name, TensorProto.FLOAT, self._dims(name, shape))

@@ -9,10 +9,10 @@ folder is removed; files of a mirror or a package are never touched.
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from facelab.core.errors import BadInputError, FacelabError, IntegrityError, MissingAssetError
 from facelab.core.hashing import sha256_file
@@ -162,7 +162,7 @@ def _stamp(path: Path) -> tuple[int, int, int] | None:
     return stat.st_ino, stat.st_size, stat.st_mtime_ns
 
 
-def _mirror_files(asset: Asset):
+def _mirror_files(asset: Asset) -> Iterator[Path] | tuple[()]:
     root = mirror.mirror()
     return mirror.folder_candidates(root, asset) if root and not mirror.is_address(root) else ()
 
@@ -301,7 +301,7 @@ def _refuse_without_source(
         )
 
 
-def _sources(asset: Asset):
+def _sources(asset: Asset) -> Iterator[tuple[Any, str | None]]:
     root = mirror.mirror()
     if root and mirror.is_address(root):
         try:

@@ -12,6 +12,7 @@ from typing import Any
 from facelab.core import plugins
 from facelab.core.errors import BadInputError, FacelabError, did_you_mean
 from facelab.preprocess.spec import PreprocessSpec
+from facelab.zoo._assets import Kind
 from facelab.zoo._catalogue import ModelEntry, load_catalogue
 from facelab.zoo._store import find
 
@@ -22,7 +23,7 @@ class Families:
     Other packages bring more by entry points of the group `facelab.<kind>s` (`facelab.liveness`).
     """
 
-    def __init__(self, kind: str, package: ModuleType, attribute: str):
+    def __init__(self, kind: Kind, package: ModuleType, attribute: str):
         self.kind, self.package, self.attribute = kind, package, attribute
         self.group = f"facelab.{kind}" if kind == "liveness" else f"facelab.{kind}s"
 
@@ -95,7 +96,7 @@ def is_here(entry: ModelEntry) -> bool:
         return False
 
 
-def entry_named(text: str, kind: str) -> ModelEntry | None:
+def entry_named(text: str, kind: Kind) -> ModelEntry | None:
     """Return the catalogue's entry of this name, or whose file has this stem; None where `text` is a file's path.
 
     Raises BadInputError for a name that is neither, or of another kind.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -23,7 +24,7 @@ def recipe(
     size: int = 160,
     *,
     classes: int | Sequence[str] = 7,
-    **factors,
+    **factors: Any,
 ) -> Recipe:
     """Return every factor of one picture of a set (see Recipe), with some of them changed.
 
@@ -44,7 +45,7 @@ def recipe(
     return change(drawn, **factors) if factors else drawn
 
 
-def _tuple(classes):
+def _tuple(classes: Any) -> int | tuple[Any, ...]:
     return classes if isinstance(classes, int) else tuple(classes)
 
 
@@ -55,7 +56,7 @@ def sample(
     size: int = 160,
     *,
     classes: int | Sequence[str] = 7,
-    **factors,
+    **factors: Any,
 ) -> Sample:
     """Return one labelled picture of a set, made alone from (seed, index); `factors` override what was drawn.
 
@@ -84,7 +85,7 @@ def vary(
     values: Sequence,
     set: str = "emotion",
     size: int = 160,
-    **factors,
+    **factors: Any,
 ) -> list[Sample]:
     """Return one picture a value of `factor`; everything else (identity, light, noise, …) stands still.
 
@@ -120,7 +121,7 @@ class Faces:
     def __len__(self) -> int:
         return len(self.images)
 
-    def __getitem__(self, keep) -> Faces:
+    def __getitem__(self, keep: Any) -> Faces:
         """Return the faces at an index array, slice or mask."""
         place = np.atleast_1d(np.arange(len(self))[keep])
         arrays = {k: v[place] for k, v in self.__dict__.items() if k != "tags"}
@@ -167,7 +168,7 @@ def generate(
     classes: int | Sequence[str] = 7,
     start: int = 0,
     progress: bool = False,
-    **factors,
+    **factors: Any,
 ) -> Faces:
     """Return samples `start` … `start + n - 1` of a set of single faces, in memory.
 
@@ -195,7 +196,7 @@ def generate(
     return _stack(images, rows)
 
 
-def _one(job) -> tuple[np.ndarray, dict]:
+def _one(job: Any) -> tuple[np.ndarray, dict]:
     seed, index, set, size, classes, factors = job
     s = sample(seed, index, set, size, classes=classes, **factors)
     return s.image, {

@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from facelab.core.compiled import compiled, digest_of
+
+Record: TypeAlias = Any
+"""A numba record, whose numbers are read by name: a face, a point, a grid."""
 
 
 @cache

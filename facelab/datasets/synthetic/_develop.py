@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import numpy as np
 
@@ -21,7 +22,15 @@ def gamma_codes() -> np.ndarray:
 
 
 @kernel
-def develop(light, gain, points, codes, width, factor, sums):
+def develop(
+    light: np.ndarray,
+    gain: float,
+    points: np.ndarray,
+    codes: Any,
+    width: float,
+    factor: float,
+    sums: np.ndarray,
+) -> None:
     """Add code values and coverage of visible points to the pixels of a picture, `sums` (h, w, 4) int32.
 
     `width` is that of the working image, which has `factor` × `factor` pixels for each of the picture's.
@@ -37,7 +46,18 @@ def develop(light, gain, points, codes, width, factor, sums):
 
 
 @kernel
-def finish(sums, samples, near, on_face, distance, factor, colour, alpha, depth, face):
+def finish(
+    sums: Any,
+    samples: Any,
+    near: Any,
+    on_face: Any,
+    distance: Any,
+    factor: float,
+    colour: np.ndarray,
+    alpha: np.ndarray,
+    depth: np.ndarray,
+    face: Any,
+) -> None:
     """Write colour and coverage from sums over `samples` a pixel; depth in mm and face from the middle sample.
 
     A pixel of which less than half is covered has no depth.
@@ -55,7 +75,7 @@ def finish(sums, samples, near, on_face, distance, factor, colour, alpha, depth,
 
 
 @kernel
-def over(colour, alpha, behind, out):
+def over(colour: np.ndarray, alpha: np.ndarray, behind: Any, out: np.ndarray) -> None:
     """Write a drawing over a background (h, w, 3) of whole code values."""
     for i in range(alpha.shape[0]):
         for j in range(alpha.shape[1]):
@@ -64,7 +84,7 @@ def over(colour, alpha, behind, out):
 
 
 @kernel
-def face_samples(points, marks, bit, on_face):
+def face_samples(points: np.ndarray, marks: np.ndarray, bit: int, on_face: np.ndarray) -> Any:
     """Mark the working pixels of points that carry a bit; return how many samples they cover."""
     total, flat = 0, on_face.reshape(-1)
     for k in range(points.shape[0]):
@@ -75,7 +95,7 @@ def face_samples(points, marks, bit, on_face):
 
 
 @kernel
-def median_light(light, marks, bit, fallback):
+def median_light(light: np.ndarray, marks: np.ndarray, bit: int, fallback: Any) -> Any:
     """Return the median luminance of points that carry a bit, to 1/4096 of linear light; `fallback` without any."""
     counts, n, last = np.zeros(4 * 4096, np.int64), 0, 4 * 4096 - 1
     for k in range(marks.shape[0]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import numpy as np
 
@@ -58,13 +59,13 @@ def textures() -> np.ndarray:
 
 
 @part
-def lookup(noise, name, u, v):
+def lookup(noise: np.ndarray, name: int, u: float, v: float) -> Any:
     """Return the value of a texture (CLOUD … GRAIN) at (u, v) in texels, nearest, repeated beyond the tile."""
     return noise[name, int(v) & _MASK, int(u) & _MASK] * _STEP
 
 
 @part
-def smooth(noise, name, u, v):
+def smooth(noise: np.ndarray, name: int, u: float, v: float) -> Any:
     """Return the value of a texture at (u, v) in texels, bilinear, repeated beyond the tile."""
     u0, v0 = np.floor(u), np.floor(v)
     fu, fv = u - u0, v - v0

@@ -9,6 +9,8 @@ whose order a processor may choose (`np.sum`, `np.mean`, `@` on fractions) are a
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 F = np.float32
@@ -21,7 +23,7 @@ DEGREE = 0.017453292519943295
 TURN = 6.283185307179586
 
 
-def _horner(x, coefficients):
+def _horner(x: Any, coefficients: list[float]) -> Any:
     total = np.zeros_like(x)
     for c in coefficients:
         total = total * x + c
@@ -52,7 +54,7 @@ def _horner_one(x: float, coefficients: list[float]) -> float:
     return total
 
 
-def exp(x):
+def exp(x: Any) -> Any:
     """Return e**x in float64 (a float for a float); |relative error| < 1e-15.
 
     >>> float(abs(exp(1.0) - 2.718281828459045)) < 1e-15
@@ -68,7 +70,7 @@ def exp(x):
     return _plain(np.ldexp(_horner(r, _EXP), k.astype(np.int32)))
 
 
-def log(x):
+def log(x: Any) -> Any:
     """Return the natural logarithm of x > 0 in float64; absolute error < 1e-15 near 1."""
     if isinstance(x, (float, int)):
         m, e = (v.item() for v in np.frexp(float(x)))
@@ -83,7 +85,7 @@ def log(x):
     return _plain(e * LN2_HI + (2 * s * _horner(s * s, _LOG) + e * LN2_LO))
 
 
-def power(x, p):
+def power(x: Any, p: float) -> Any:
     """Return x**p for x >= 0 in float64; for small arrays, `roots` is quicker on large ones."""
     if isinstance(x, (float, int)):
         return exp(p * log(max(x, 1e-300))) if x > 0 else 0.0
@@ -91,7 +93,7 @@ def power(x, p):
     return _plain(np.where(x > 0, np.asarray(exp(p * np.asarray(log(np.maximum(x, 1e-300))))), 0.0))
 
 
-def sincos(x):
+def sincos(x: Any) -> tuple[float, float] | tuple[float | Any, float | Any]:
     """Return (sin x, cos x) in float64 for radians |x| < 1e5; absolute error < 1e-14."""
     if isinstance(x, (float, int)):
         q = round(x * 0.6366197723675814)
@@ -108,26 +110,26 @@ def sincos(x):
     return _plain(sin), _plain(cos)
 
 
-def sin(x):
+def sin(x: Any) -> Any:
     """Return sin x in float64, see `sincos`."""
     return sincos(x)[0]
 
 
-def cos(x):
+def cos(x: Any) -> Any:
     """Return cos x in float64, see `sincos`."""
     return sincos(x)[1]
 
 
-def _plain(x):
+def _plain(x: Any) -> Any:
     return float(x) if np.ndim(x) == 0 else x
 
 
-def sq(x):
+def sq(x: Any) -> Any:
     """Return x * x: the only power that needs no function."""
     return x * x
 
 
-def interpolate(x, xp, fp):
+def interpolate(x: Any, xp: Any, fp: Any) -> Any:
     """Interpolate linearly as `np.interp` does (xp rising, ends held), in float64 and one rounding a step."""
     if isinstance(x, float):
         k = max(0, min(sum(v <= x for v in xp) - 1, len(xp) - 2))

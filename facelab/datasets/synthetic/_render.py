@@ -244,7 +244,9 @@ def _meter(light: np.ndarray, marks: np.ndarray, f: Features, exposure: float) -
     return target / max(median_light(light, marks, METERED, 0.2), 1e-3)
 
 
-def _truth(drawn: _Drawn, view: View, grain: _Sampling, face_samples: int):
+def _truth(
+    drawn: _Drawn, view: View, grain: _Sampling, face_samples: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
     """Return (box, landmarks, landmark visibility, share of the turned-to-us face that is visible)."""
     h, w = drawn.near.shape
     box, place, visible = np.empty(4), np.empty((5, 2)), np.zeros(5, bool)

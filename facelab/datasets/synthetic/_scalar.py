@@ -5,6 +5,8 @@ IEEE 754 fixes these operations to the last bit, so that every processor draws t
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from facelab.datasets.synthetic._compiled import part
@@ -14,26 +16,26 @@ PI = 3.141592653589793
 
 
 @part
-def sq(x):
+def sq(x: float) -> float:
     """Return x squared."""
     return x * x
 
 
 @part
-def clip(x, low, high):
+def clip(x: float, low: float, high: float) -> float:
     """Return x held within low … high."""
     return min(max(x, low), high)
 
 
 @part
-def step(a, b, x):
+def step(a: float, b: float, x: float) -> float:
     """Return the smooth step 3t² − 2t³ that rises from 0 at `a` to 1 at `b` (or falls, where a > b)."""
     t = min(max((x - a) * (1.0 / (b - a)), 0.0), 1.0)  # one factor where a and b are constants
     return t * t * (3.0 - 2.0 * t)
 
 
 @part
-def bell(d2):
+def bell(d2: float) -> float:
     """Return exp(-d2) for d2 >= 0, zero from 9 on: a cubic of d2/64, squared six times, off by less than 2e-6."""
     if d2 >= END:
         return 0.0
@@ -48,7 +50,7 @@ def bell(d2):
 
 
 @part
-def logistic(x):
+def logistic(x: float) -> Any:
     """Return 1 / (1 + exp(-x)), absolute error < 2e-4, exactly 0 or 1 from ±9 on."""
     b = bell(abs(x))
     low = b / (1.0 + b)
@@ -56,7 +58,7 @@ def logistic(x):
 
 
 @part
-def wave(x):
+def wave(x: float) -> Any:
     """Return sin x for radians, absolute error < 5e-6."""
     turns = np.floor(x * (1.0 / PI) + 0.5)
     r = x - turns * PI
@@ -66,45 +68,45 @@ def wave(x):
 
 
 @part
-def power_3_4(x):
+def power_3_4(x: float) -> Any:
     """Return x**0.75."""
     h = np.sqrt(x)
     return h * np.sqrt(h)
 
 
 @part
-def power_5_4(x):
+def power_5_4(x: float) -> Any:
     """Return x**1.25."""
     return x * np.sqrt(np.sqrt(x))
 
 
 @part
-def power_3_2(x):
+def power_3_2(x: float) -> Any:
     """Return x**1.5."""
     return x * np.sqrt(x)
 
 
 @part
-def power_7_4(x):
+def power_7_4(x: float) -> Any:
     """Return x**1.75."""
     h = np.sqrt(x)
     return x * h * np.sqrt(h)
 
 
 @part
-def power_9_4(x):
+def power_9_4(x: float) -> Any:
     """Return x**2.25."""
     return x * x * np.sqrt(np.sqrt(x))
 
 
 @part
-def power_5_2(x):
+def power_5_2(x: float) -> Any:
     """Return x**2.5."""
     return x * x * np.sqrt(x)
 
 
 @part
-def power(x, p):
+def power(x: float, p: float) -> Any:
     """Return x**p for 1e-9 <= x <= 4 and 0 < p < 8 (0 for smaller x), relative error < 1e-8."""
     if x < 1e-9:
         return 0.0

@@ -55,7 +55,7 @@ class stage:
     def __enter__(self) -> Callable[[Any], Any]:
         return functools.partial(tap, self.name)
 
-    def __exit__(self, *exc) -> None:
+    def __exit__(self, *exc: Any) -> None:
         return None
 
 
@@ -67,5 +67,5 @@ class recording:
         self._token = _RECORD.set(seen)
         return seen
 
-    def __exit__(self, *exc) -> None:
+    def __exit__(self, *exc: Any) -> None:
         _RECORD.reset(self._token)

@@ -1,23 +1,5 @@
 """What differs between two fingerprints, in words."""
 
-import lazy_loader as _lazy
+import lazy_loader
 
-__getattr__, __dir__, _ = _lazy.attach(
-    __name__,
-    submod_attrs={
-        "_compare": ["compare"],
-        "_comparison": ["Comparison"],
-        "_distance": ["common_samples"],
-        "_finding_kinds": ["DETERMINISM_FIX", "FIX", "Finding", "KINDS", "SEVERITY"],
-    },
-)
-__all__ = [
-    "DETERMINISM_FIX",
-    "FIX",
-    "KINDS",
-    "SEVERITY",
-    "Comparison",
-    "Finding",
-    "common_samples",
-    "compare",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

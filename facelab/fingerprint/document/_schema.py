@@ -9,6 +9,7 @@ import math
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -131,7 +132,7 @@ def _object(value, where, required: dict, optional: dict | None = None) -> dict:
     return value
 
 
-def parse(value, where: str = "") -> Fingerprint:
+def parse(value: Any, where: str = "") -> Fingerprint:
     """Check a fingerprint's JSON document and return it. Raises BadInputError."""
     if not isinstance(value, dict):
         raise _bad("the file holds no fingerprint", None, "a JSON object", value)

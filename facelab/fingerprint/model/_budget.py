@@ -3,6 +3,8 @@ machine and under every load."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from facelab.fingerprint.model._planner import plan
 
 TOTAL = 1200.0
@@ -28,7 +30,7 @@ class Budget:
         return self.spent < self.limit
 
 
-def prediction_work(chain: tuple, source, rows: int | None, columns: int | None) -> float:
+def prediction_work(chain: tuple, source: Any, rows: int | None, columns: int | None) -> float:
     """Return the work of predicting a chain at `rows` × `columns` places of one probe (None: everywhere)."""
     steps, (w, h) = plan(chain, source)
     height, width = source.pixels.shape[:2]

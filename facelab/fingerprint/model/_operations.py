@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from facelab.preprocess.align import template
 
@@ -121,7 +121,7 @@ class Refused(Exception):
     """This chain cannot run on this probe (no landmarks, an empty crop)."""
 
 
-def replaced(chain: tuple, i: int, *ops) -> tuple:
+def replaced(chain: tuple, i: int, *ops: Any) -> tuple:
     """Return `chain` with the step at place `i` replaced by `ops`."""
     return chain[:i] + ops + chain[i + 1 :]
 

@@ -9,6 +9,7 @@ Pixels between stages are not rounded here; the error is at most half a level a 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +19,9 @@ from facelab.fingerprint.model._resampling import blur, kernel_value, weights
 from facelab.fingerprint.probes._cache import Source
 
 
-def predict(chain: tuple, source: Source, rows=None, columns=None) -> tuple[np.ndarray, np.ndarray]:
+def predict(
+    chain: tuple, source: Source, rows: Any = None, columns: Any = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Return (values, cover) of the chain's output at the crossings of `rows` and `columns` (all when None).
 
     `values`: float32 rows × columns × channel in the units of the source's pixels, 0 where nothing of the picture is;
@@ -220,7 +223,7 @@ def bordered(image: np.ndarray) -> np.ndarray:
 
 
 def sample(
-    framed: np.ndarray, back: np.ndarray, rows, columns, kernel: str = "bilinear"
+    framed: np.ndarray, back: np.ndarray, rows: Any, columns: Any, kernel: str = "bilinear"
 ) -> np.ndarray:
     """Sample what `bordered` made at back · (column, row): float32 rows × columns × (channel and cover).
 

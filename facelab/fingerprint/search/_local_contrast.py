@@ -3,7 +3,7 @@ where one line for all does not."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -28,7 +28,7 @@ class Uneven(NamedTuple):
     share: float
 
 
-def unevenly_lit(train, observed: Observed) -> Uneven | None:
+def unevenly_lit(train: Any, observed: Observed) -> Uneven | None:
     """Return the cause where lines of their own explain most of what one line leaves: per picture, or per piece of it.
 
     `train` is an `Identified` side; its geometry is taken to be right, which a moved or blurred picture would belie:

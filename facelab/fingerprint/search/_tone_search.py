@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import numpy as np
 
@@ -27,7 +28,9 @@ def distinct(observed: Observed) -> int:
     return len(np.unique(np.concatenate([observed.y[n][..., 0].ravel() for n in observed.plain])))
 
 
-def tonal_steps(observed, current, gray, floor, bent, options) -> list[Scored]:
+def tonal_steps(
+    observed: Any, current: Any, gray: Any, floor: Any, bent: Any, options: Any
+) -> list[Scored]:
     """Try colour matrices, tones, free curves and clipping."""
     state, found = current.hypothesis.state, []
     if any(t[0] in tone.WHOLE for t in (*state.head, *state.tail)):
@@ -71,7 +74,9 @@ def _tiles(observed, current, gray, floor, bent, options) -> list[Scored]:
     return rank(observed, tiles(observed, current.hypothesis.state, gray), keep=1, large=False)
 
 
-def odd_steps(observed, current, gray, floor, bent, options) -> list[Scored]:
+def odd_steps(
+    observed: Any, current: Any, gray: Any, floor: Any, bent: Any, options: Any
+) -> list[Scored]:
     """Try fewer levels, grays that are no weighted sum and values that wrap around; they leave no curve to see."""
     found = rank(observed, odd_tones(observed, current.hypothesis.state, gray), keep=1, large=False)
     found = [refine_limits(observed, s) for s in found]

@@ -49,7 +49,7 @@ _SUMS = {"reassoc", "contract"}  # order of float64 sums is free here: the bound
 
 
 @functools.partial(kernel, fastmath=_SUMS)
-def _split(x, mean, levels, codes):
+def _split(x: np.ndarray, mean: np.ndarray, levels: int, codes: np.ndarray) -> Any:
     """Quantise one row: fill codes with round((x - mean)/s), return s, Σ(s·c)², Σ(x-mean-s·c)², Σ(x-mean)²."""
     largest = np.float32(0)
     for i in range(x.size):
@@ -70,7 +70,19 @@ def _split(x, mean, levels, codes):
 
 
 @kernel
-def encode_rows(x, mean, metric, exact_codes, offset, first, last, at, codes, params, c):
+def encode_rows(
+    x: np.ndarray,
+    mean: np.ndarray,
+    metric: int,
+    exact_codes: Any,
+    offset: Any,
+    first: int,
+    last: int,
+    at: Any,
+    codes: np.ndarray,
+    params: np.ndarray,
+    c: Any,
+) -> None:
     """Fill codes (int8), S E G H (the rows of params) and C at at+first … for rows first … last of the chunk x.
 
     `exact_codes`: x is int8 already, so s = 1 and nothing is lost.
@@ -97,7 +109,7 @@ def encode_rows(x, mean, metric, exact_codes, offset, first, last, at, codes, pa
 
 
 @part
-def _parameters(metric, step, lost, square, r, params):
+def _parameters(metric: Any, step: Any, lost: Any, square: Any, r: Any, params: Any) -> None:
     norm = np.sqrt(square)
     scale = 1.0
     if metric == COSINE:
@@ -109,14 +121,14 @@ def _parameters(metric, step, lost, square, r, params):
 
 
 @kernel
-def plain_rows(squares, metric, params):
+def plain_rows(squares: np.ndarray, metric: int, params: np.ndarray) -> None:
     """Fill S E G H (the rows of params) of float32 rows from their squared norms."""
     for r in range(squares.size):
         _parameters(metric, 1.0, 0.0, squares[r], r, params)
 
 
 @part
-def plain_queries(d, metric, lane, info):
+def plain_queries(d: int, metric: int, lane: Any, info: Any) -> None:
     """Fill t, A, F (rows of lane) and the shift (info[2]) for float32 sums over d dimensions."""
     unit = (d + 8) * 2.0**-24
     gamma = unit / (1 - unit) + 2.0**-20
@@ -131,7 +143,17 @@ def plain_queries(d, metric, lane, info):
 
 
 @part
-def encode_queries(queries, mean, metric, levels, offset, whole_numbers, codes, lane, info):
+def encode_queries(
+    queries: np.ndarray,
+    mean: np.ndarray,
+    metric: int,
+    levels: int,
+    offset: int,
+    whole_numbers: int,
+    codes: np.ndarray,
+    lane: Any,
+    info: Any,
+) -> None:
     """Fill the queries' codes (bytes, `offset` added), t, A, F (rows of lane) and the shift (info[2])."""
     n, d = queries.shape
     short = np.empty(d, np.int16)
@@ -157,7 +179,7 @@ def encode_queries(queries, mean, metric, levels, offset, whole_numbers, codes, 
 
 
 @kernel
-def screenable(squares, metric):
+def screenable(squares: np.ndarray, metric: int) -> bool:
     """Return whether float32 screening may be used for vectors with these squared norms (NaN and infinity: no)."""
     for square in squares:
         if not square <= LARGEST_SQUARE or (metric == COSINE and 0 < square < SMALLEST_SQUARE):
@@ -166,7 +188,7 @@ def screenable(squares, metric):
 
 
 @kernel
-def describe(queries, metric):
+def describe(queries: np.ndarray, metric: int) -> np.ndarray:
     """Return info (3, n): the queries' squared norms as the exact formula adds, scale, shift."""
     n, d = queries.shape
     info = np.zeros((3, n))
@@ -178,7 +200,7 @@ def describe(queries, metric):
 
 
 @part
-def new_lane(n, lanes):
+def new_lane(n: int, lanes: int) -> np.ndarray:
     """Return t A F T (4, n rounded up to whole panels): T infinite for a query, minus infinity where there is none."""
     lane = np.zeros((4, (n + lanes - 1) // lanes * lanes), np.float32)
     lane[3] = -np.inf
@@ -187,7 +209,9 @@ def new_lane(n, lanes):
 
 
 @kernel
-def lay_f32(queries, metric, lanes, packed, info):
+def lay_f32(
+    queries: np.ndarray, metric: int, lanes: int, packed: np.ndarray, info: Any
+) -> tuple[np.ndarray, Any]:
     """Return (panels or rows, lane) of float32 queries; `packed` panels[panel, dimension, lane], zero where empty."""
     n, d = queries.shape
     lane = new_lane(n, lanes)
@@ -202,7 +226,18 @@ def lay_f32(queries, metric, lanes, packed, info):
 
 
 @kernel
-def lay_i8(queries, mean, metric, levels, offset, whole_numbers, code_width, lanes, packed, info):
+def lay_i8(
+    queries: np.ndarray,
+    mean: np.ndarray,
+    metric: int,
+    levels: int,
+    offset: int,
+    whole_numbers: int,
+    code_width: int,
+    lanes: int,
+    packed: np.ndarray,
+    info: Any,
+) -> tuple[np.ndarray, Any]:
     """Return (panels or rows, lane) of queries as bytes; `packed` panels[panel, group of four, lane · 4 + byte]."""
     n, d = queries.shape
     lane = new_lane(n, lanes)

@@ -5,7 +5,7 @@ Every kernel, every number of threads and every order of blocks ends here, so al
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -39,7 +39,7 @@ class Exact(NamedTuple):
 
 
 @part
-def element_at(kind, row, i):
+def element_at(kind: int, row: int, i: int) -> Any:
     """Return element i of the vector at address `row` as float64."""
     if kind == FLOAT32:
         return float_at(row + 4 * i)
@@ -49,7 +49,7 @@ def element_at(kind, row, i):
 
 
 @part
-def sums_at(kind, l2, query, row, d):
+def sums_at(kind: int, l2: Any, query: np.ndarray, row: int, d: int) -> Any:
     """Return the two sums of `emit.exact_sums` over all d dimensions of the vectors at two addresses."""
     count = d // 8
     if kind == FLOAT32:
@@ -79,7 +79,7 @@ def sums_at(kind, l2, query, row, d):
 
 
 @part
-def exact_key(metric, kind, query, square, row, d):
+def exact_key(metric: int, kind: int, query: np.ndarray, square: float, row: int, d: int) -> Any:
     """Return the key of one pair: smaller is better. Float64 sums in a fixed order, rounded once to float32.
 
     L2: Σ(q-g)². IP: -Σqg. Cosine: 1 - Σqg/√(Σq²·Σg²), where a zero vector is at distance 1 from everything.
@@ -106,7 +106,7 @@ def exact_key(metric, kind, query, square, row, d):
 
 
 @part
-def key_of(exact, q, row):
+def key_of(exact: Any, q: int, row: int) -> Any:
     """Return the key of query q and the gallery row with number `row`."""
     d = exact.queries.shape[1]
     return exact_key(
@@ -120,7 +120,9 @@ def key_of(exact, q, row):
 
 
 @kernel
-def keys_within(exact, q, first, last, limit, keys, ids):
+def keys_within(
+    exact: Any, q: int, first: int, last: int, limit: float, keys: np.ndarray, ids: np.ndarray
+) -> int:
     """Fill keys and ids with the rows of [first, last) whose key for query q is at most `limit`; return how many."""
     found = 0
     for row in range(first, last):
@@ -132,7 +134,7 @@ def keys_within(exact, q, first, last, limit, keys, ids):
 
 
 @kernel
-def squares_of(kind, address, stride, n, d):
+def squares_of(kind: int, address: int, stride: int, n: int, d: int) -> np.ndarray:
     """Return Σx² of n rows in float64, in the order that `exact_key` adds."""
     result, nothing = np.empty(n, np.float64), np.zeros(d, np.float32)
     for i in range(n):

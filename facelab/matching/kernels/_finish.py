@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from facelab.matching.kernels._compile_cache import kernel
@@ -9,7 +11,16 @@ from facelab.matching.kernels._exact import COSINE, FLOAT32, L2, exact_key, sums
 
 
 @kernel
-def exact_rows(x, y, squares, code, root, out, first, last):
+def exact_rows(
+    x: np.ndarray,
+    y: np.ndarray,
+    squares: np.ndarray,
+    code: Any,
+    root: float,
+    out: np.ndarray,
+    first: int,
+    last: int,
+) -> None:
     """Fill out[first:last] by float64 sums alone; `root` for the L2 distance."""
     d = x.shape[1]
     for i in range(first, last):
@@ -23,7 +34,16 @@ def exact_rows(x, y, squares, code, root, out, first, last):
 
 
 @kernel
-def finish_l2(x, y, x_squares, y_squares, cancels, out, first, last):
+def finish_l2(
+    x: np.ndarray,
+    y: np.ndarray,
+    x_squares: np.ndarray,
+    y_squares: np.ndarray,
+    cancels: float,
+    out: np.ndarray,
+    first: int,
+    last: int,
+) -> None:
     """Turn inner products into |a|²+|b|²-2ab; where that is below `cancels` of |a|²+|b|², compute it in float64."""
     d, m = x.shape[1], y.shape[0]
     norms = y_squares.astype(np.float32)
@@ -48,7 +68,16 @@ def finish_l2(x, y, x_squares, y_squares, cancels, out, first, last):
 
 
 @kernel
-def finish_cosine(x, y, x_squares, y_squares, cancels, out, first, last):
+def finish_cosine(
+    x: np.ndarray,
+    y: np.ndarray,
+    x_squares: np.ndarray,
+    y_squares: np.ndarray,
+    cancels: float,
+    out: np.ndarray,
+    first: int,
+    last: int,
+) -> None:
     """Turn inner products into 1 - cosine; small distances, which cancel, are computed in float64."""
     d, m = x.shape[1], y.shape[0]
     scale = np.zeros(m, np.float32)

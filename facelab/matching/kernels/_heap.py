@@ -6,7 +6,7 @@ exact formula (`_exact.exact_key`): the k smallest by (float32 key, row number).
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -39,7 +39,7 @@ class State(NamedTuple):
 
 
 @part
-def new_queue(n, k):
+def new_queue(n: int, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Return the part of an empty state that is not its heap: waiting, bounds, counts, stats."""
     capacity = 4 * k + 56
     counts = np.zeros((n, 3), np.int64)
@@ -53,14 +53,14 @@ def new_queue(n, k):
 
 
 @kernel
-def new_state(n, k):
+def new_state(n: int, k: int) -> State:
     """Return an empty state for n queries and k results."""
     keys, ids = np.empty((n, k), np.float32), np.empty((n, k), np.int64)
     return State(keys, ids, *new_queue(n, k))
 
 
 @part
-def sink(keys, ids, q, size, key, row):
+def sink(keys: np.ndarray, ids: np.ndarray, q: int, size: int, key: float, row: int) -> None:
     """Replace the worst of query q's heap of `size` by (key, row); larger keys are worse, then larger rows."""
     i = 0
     while True:
@@ -81,7 +81,9 @@ def sink(keys, ids, q, size, key, row):
 
 
 @part
-def push(keys, ids, counts, q, key, row):
+def push(
+    keys: np.ndarray, ids: np.ndarray, counts: np.ndarray, q: int, key: float, row: int
+) -> None:
     """Offer (key, row) to query q's heap: kept where it is smaller than the worst, ties by the lower row."""
     n, k = counts[q, 0], keys.shape[1]
     if n == k:
@@ -100,7 +102,7 @@ def push(keys, ids, counts, q, key, row):
 
 
 @part
-def kth_smallest(values, k):
+def kth_smallest(values: np.ndarray, k: int) -> Any:
     """Return the k-th smallest value (k from 1); reorders `values` (Hoare's quickselect)."""
     low, high, want = 0, values.size - 1, k - 1
     while low < high:
@@ -125,14 +127,14 @@ def kth_smallest(values, k):
 
 
 @part
-def widened(info, q, score):
+def widened(info: Any, q: int, score: Any) -> Any:
     """Return a float32 threshold not below any score whose key rounds to the same float32 as `score`'s."""
     shift = info[2, q]
     return np.float32(score + KEY_SLACK * (abs(score - shift) + abs(shift)) + 2.0**-120)
 
 
 @part
-def from_heap(state, exact, q):
+def from_heap(state: State, exact: Any, q: int) -> float | Any:
     """Return the threshold that query q's full heap gives, or infinity."""
     if state.counts[q, 0] < state.keys.shape[1]:
         return np.float32(np.inf)
@@ -142,7 +144,7 @@ def from_heap(state, exact, q):
 
 
 @part
-def flush(state, exact, threshold, q, final):
+def flush(state: State, exact: Any, threshold: np.ndarray, q: int, final: float) -> None:
     """Drop query q's waiting rows that cannot belong any more, rescore the rest if many or `final`, lower T."""
     n, k = state.counts[q, 1], state.keys.shape[1]
     if n == 0:
@@ -185,7 +187,7 @@ def flush(state, exact, threshold, q, final):
 
 
 @kernel
-def sort_heap(keys, ids, filled):
+def sort_heap(keys: np.ndarray, ids: np.ndarray, filled: Any) -> None:
     """Sort each query's heap in place, best first: by key, ties by row number (heapsort)."""
     for q in range(keys.shape[0]):
         for size in range(filled[q] - 1, 0, -1):
@@ -195,7 +197,7 @@ def sort_heap(keys, ids, filled):
 
 
 @kernel
-def scan_direct(state, exact, first, last):
+def scan_direct(state: State, exact: Any, first: int, last: int) -> None:
     """Offer every row of [first, last) to every query by the exact key alone: no screening, no bound needed."""
     keys, ids, counts, k = state.keys, state.ids, state.counts, state.keys.shape[1]
     for row in range(first, last):
@@ -207,21 +209,21 @@ def scan_direct(state, exact, first, last):
 
 
 @kernel
-def lower_thresholds(threshold, state, exact):
+def lower_thresholds(threshold: np.ndarray, state: State, exact: Any) -> None:
     """Lower each query's threshold to what its heap already proves."""
     for q in range(exact.queries.shape[0]):
         threshold[q] = min(threshold[q], from_heap(state, exact, q))
 
 
 @kernel
-def limit_thresholds(threshold, info, limit):
+def limit_thresholds(threshold: np.ndarray, info: Any, limit: float) -> None:
     """Lower each query's threshold to the score of a key of `limit`: rows beyond it need not be looked at."""
     for q in range(info.shape[1]):
         threshold[q] = min(threshold[q], widened(info, q, info[1, q] * limit + info[2, q]))
 
 
 @kernel
-def settle(threshold, state, exact):
+def settle(threshold: np.ndarray, state: State, exact: Any) -> None:
     """Rescore everything that waits; needed before the rows that `exact` names go away."""
     for q in range(exact.queries.shape[0]):
         flush(state, exact, threshold, q, True)

@@ -2,23 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
 from numba import types
 from numba.extending import intrinsic
 
 from facelab.matching.kernels import _llvm_emit as emit
 from facelab.matching.kernels import _llvm_screen as screen
 
+Generated: TypeAlias = "tuple[Any, Callable[..., Any]]"
+"""What numba takes from an intrinsic: the signature, and the function that emits its code."""
+_literal: Any = intrinsic(prefer_literal=True)
+_plain: Any = intrinsic
 INT, F32, F64 = types.intp, types.float32, types.float64
 ELEMENTS = {"f4": emit.F32, "f2": emit.F16, "i1": emit.I8}
 
 
-def _literals(**arguments) -> dict:
+def _literals(**arguments: Any) -> dict:
     """Return what each literal argument stands for: numbers, names and truth values that the code is emitted for."""
     return {name: argument.literal_value for name, argument in arguments.items()}
 
 
-@intrinsic(prefer_literal=True)
-def tile_f32(typing, panel, rows, stride, count, tile, first, width, vectors, height, diff):
+@_literal
+def tile_f32(
+    typing: Any,
+    panel: types.Type,
+    rows: types.Type,
+    stride: types.Type,
+    count: types.Type,
+    tile: types.Type,
+    first: types.Type,
+    width: types.Type,
+    vectors: types.Type,
+    height: types.Type,
+    diff: types.Type,
+) -> Generated:
     """Call `_llvm_emit.tile_f32`."""
     signature = types.void(INT, INT, INT, INT, INT, types.boolean, width, vectors, height, diff)
     sizes = _literals(width=width, vectors=vectors, height=height, diff=diff)
@@ -30,8 +49,19 @@ def tile_f32(typing, panel, rows, stride, count, tile, first, width, vectors, he
     return signature, generate
 
 
-@intrinsic(prefer_literal=True)
-def tile_i8(typing, panel, rows, stride, count, tile, dot, width, vectors, height):
+@_literal
+def tile_i8(
+    typing: Any,
+    panel: types.Type,
+    rows: types.Type,
+    stride: types.Type,
+    count: types.Type,
+    tile: types.Type,
+    dot: types.Type,
+    width: types.Type,
+    vectors: types.Type,
+    height: types.Type,
+) -> Generated:
     """Call `_llvm_emit.tile_i8`."""
     signature = types.void(INT, INT, INT, INT, INT, dot, width, vectors, height)
     sizes = _literals(dot=dot, width=width, vectors=vectors, height=height)
@@ -43,8 +73,18 @@ def tile_i8(typing, panel, rows, stride, count, tile, dot, width, vectors, heigh
     return signature, generate
 
 
-@intrinsic(prefer_literal=True)
-def row_dots(typing, query, rows, stride, count, out, dot, width, height):
+@_literal
+def row_dots(
+    typing: Any,
+    query: types.Type,
+    rows: types.Type,
+    stride: types.Type,
+    count: types.Type,
+    out: types.Type,
+    dot: types.Type,
+    width: types.Type,
+    height: types.Type,
+) -> Generated:
     """Call `_llvm_emit.row_dots`."""
     signature = types.void(INT, INT, INT, INT, INT, dot, width, height)
     sizes = _literals(dot=dot, width=width, height=height)
@@ -56,8 +96,20 @@ def row_dots(typing, query, rows, stride, count, out, dot, width, height):
     return signature, generate
 
 
-@intrinsic(prefer_literal=True)
-def pair_block(typing, left, left_stride, right, stride, count, out, width, queries, height, diff):
+@_literal
+def pair_block(
+    typing: Any,
+    left: types.Type,
+    left_stride: types.Type,
+    right: types.Type,
+    stride: types.Type,
+    count: types.Type,
+    out: types.Type,
+    width: types.Type,
+    queries: types.Type,
+    height: types.Type,
+    diff: types.Type,
+) -> Generated:
     """Call `_llvm_emit.pair_block`."""
     signature = types.void(*[INT] * 6, width, queries, height, diff)
     sizes = _literals(width=width, queries=queries, height=height, diff=diff)
@@ -69,8 +121,15 @@ def pair_block(typing, left, left_stride, right, stride, count, out, width, quer
     return signature, generate
 
 
-@intrinsic(prefer_literal=True)
-def exact_sums(typing, query, row, count, element, mode):
+@_literal
+def exact_sums(
+    typing: Any,
+    query: types.Type,
+    row: types.Type,
+    count: types.Type,
+    element: types.Type,
+    mode: types.Type,
+) -> tuple[Any, Callable[..., Any]]:
     """Return the two sums of `_llvm_emit.exact_sums`; `element` is "f4", "f2" or "i1"."""
     signature = types.UniTuple(F64, 2)(INT, INT, INT, element, mode)
     choice = _literals(element=element, mode=mode)
@@ -84,10 +143,21 @@ def exact_sums(typing, query, row, count, element, mode):
     return signature, generate
 
 
-@intrinsic(prefer_literal=True)
+@_literal
 def hit_masks(
-    typing, tile, params, step, corrections, lane, lane_step, masks, width, vectors, height, int8
-):
+    typing: Any,
+    tile: types.Type,
+    params: Any,
+    step: types.Type,
+    corrections: types.Type,
+    lane: Any,
+    lane_step: types.Type,
+    masks: types.Type,
+    width: types.Type,
+    vectors: types.Type,
+    height: types.Type,
+    int8: types.Type,
+) -> Generated:
     """Call `_llvm_screen.hit_masks`; `step` and `lane_step` are the bytes between S, E, G, H and t, A, F, T."""
     signature = types.int64(*[INT] * 7, width, vectors, height, int8)
     sizes = _literals(width=width, vectors=vectors, height=height, int8=int8)
@@ -101,10 +171,21 @@ def hit_masks(
     return signature, generate
 
 
-@intrinsic(prefer_literal=True)
+@_literal
 def upper_bounds(
-    typing, tile, params, step, corrections, lane, lane_step, out, width, vectors, height, int8
-):
+    typing: Any,
+    tile: types.Type,
+    params: Any,
+    step: types.Type,
+    corrections: types.Type,
+    lane: Any,
+    lane_step: types.Type,
+    out: types.Type,
+    width: types.Type,
+    vectors: types.Type,
+    height: types.Type,
+    int8: types.Type,
+) -> Generated:
     """Call `_llvm_screen.upper_bounds`."""
     signature = types.void(*[INT] * 7, width, vectors, height, int8)
     sizes = _literals(width=width, vectors=vectors, height=height, int8=int8)
@@ -119,8 +200,20 @@ def upper_bounds(
     return signature, generate
 
 
-@intrinsic(prefer_literal=True)
-def lower_rows(typing, dots, params, step, corrections, t, a, f, best, width, int8):
+@_literal
+def lower_rows(
+    typing: Any,
+    dots: types.Type,
+    params: Any,
+    step: types.Type,
+    corrections: types.Type,
+    t: types.Type,
+    a: types.Type,
+    f: types.Type,
+    best: types.Type,
+    width: types.Type,
+    int8: types.Type,
+) -> Generated:
     """Call `_llvm_screen.lower_rows`."""
     signature = types.void(*[INT] * 4, F32, F32, F32, INT, width, int8)
     sizes = _literals(width=width, int8=int8)
@@ -133,8 +226,20 @@ def lower_rows(typing, dots, params, step, corrections, t, a, f, best, width, in
     return signature, generate
 
 
-@intrinsic(prefer_literal=True)
-def hit_mask_rows(typing, dots, params, step, corrections, t, a, f, threshold, width, int8):
+@_literal
+def hit_mask_rows(
+    typing: Any,
+    dots: types.Type,
+    params: Any,
+    step: types.Type,
+    corrections: types.Type,
+    t: types.Type,
+    a: types.Type,
+    f: types.Type,
+    threshold: types.Type,
+    width: types.Type,
+    int8: types.Type,
+) -> Generated:
     """Call `_llvm_screen.hit_mask_rows`."""
     signature = types.int64(*[INT] * 4, F32, F32, F32, F32, width, int8)
     sizes = _literals(width=width, int8=int8)
@@ -146,8 +251,8 @@ def hit_mask_rows(typing, dots, params, step, corrections, t, a, f, threshold, w
     return signature, generate
 
 
-@intrinsic
-def half_at(typing, address):
+@_plain
+def half_at(typing: Any, address: types.Type) -> Generated:
     """Return the float16 at an address as float64 (numba has no float16 on the CPU)."""
 
     def generate(context, builder, sig, args):
@@ -157,8 +262,8 @@ def half_at(typing, address):
     return F64(INT), generate
 
 
-@intrinsic
-def float_at(typing, address):
+@_plain
+def float_at(typing: Any, address: types.Type) -> Generated:
     """Return the float32 at an address as float64."""
 
     def generate(context, builder, sig, args):
@@ -168,8 +273,8 @@ def float_at(typing, address):
     return F64(INT), generate
 
 
-@intrinsic
-def byte_at(typing, address):
+@_plain
+def byte_at(typing: Any, address: types.Type) -> Generated:
     """Return the int8 at an address as float64."""
 
     def generate(context, builder, sig, args):
@@ -179,8 +284,8 @@ def byte_at(typing, address):
     return F64(INT), generate
 
 
-@intrinsic
-def multiply_add(typing, x, y, z):
+@_plain
+def multiply_add(typing: Any, x: types.Type, y: types.Type, z: types.Type) -> Generated:
     """Return x·y + z of float32 numbers, rounded once where the processor can (LLVM's fmuladd)."""
 
     def generate(context, builder, sig, args):
@@ -189,8 +294,8 @@ def multiply_add(typing, x, y, z):
     return F32(F32, F32, F32), generate
 
 
-@intrinsic
-def trailing_zeros(typing, mask):
+@_plain
+def trailing_zeros(typing: Any, mask: types.Type) -> Generated:
     """Return the index of the lowest set bit of a mask that is not zero."""
 
     def generate(context, builder, sig, args):
@@ -199,8 +304,8 @@ def trailing_zeros(typing, mask):
     return types.int64(types.int64), generate
 
 
-@intrinsic
-def barrier(typing):
+@_plain
+def barrier(typing: Any) -> Generated:
     """Keep LLVM from vectorising the loop this stands in; emits no instruction."""
 
     def generate(context, builder, sig, args):

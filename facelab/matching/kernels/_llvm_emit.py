@@ -5,7 +5,12 @@ Pointers come as 64-bit integers. Vector loads carry the alignment of their elem
 
 from __future__ import annotations
 
+from typing import Any, TypeAlias
+
 from llvmlite import binding, ir
+
+Value: TypeAlias = Any
+"""One of llvmlite's values; its builder states no types."""
 
 F16, F32, F64 = ir.HalfType(), ir.FloatType(), ir.DoubleType()
 I1, I8, I16, I32, I64 = (ir.IntType(n) for n in (1, 8, 16, 32, 64))
@@ -23,19 +28,19 @@ def function(b: ir.IRBuilder, name: str, result: ir.Type, *arguments: ir.Type) -
     )
 
 
-def load(b: ir.IRBuilder, pointer: ir.Value, kind: ir.Type, align: int) -> ir.Value:
+def load(b: ir.IRBuilder, pointer: Value, kind: ir.Type, align: int) -> Value:
     """Load a value of type `kind` from `pointer`, which is aligned to `align` bytes only."""
     value = b.load(b.bitcast(pointer, kind.as_pointer()))
     value.align = align
     return value
 
 
-def store(b: ir.IRBuilder, value: ir.Value, pointer: ir.Value, align: int) -> None:
+def store(b: ir.IRBuilder, value: Value, pointer: Value, align: int) -> None:
     """Store `value` at `pointer`, which is aligned to `align` bytes only."""
     b.store(value, b.bitcast(pointer, value.type.as_pointer())).align = align
 
 
-def splat(b: ir.IRBuilder, value: ir.Value, width: int) -> ir.Value:
+def splat(b: ir.IRBuilder, value: Value, width: int) -> Value:
     """Return a vector of `width` copies of a scalar."""
     kind = ir.VectorType(value.type, width)
     one = b.insert_element(ir.Constant(kind, ir.Undefined), value, ir.Constant(I32, 0))
@@ -44,7 +49,7 @@ def splat(b: ir.IRBuilder, value: ir.Value, width: int) -> ir.Value:
     )
 
 
-def fma(b: ir.IRBuilder, x: ir.Value, y: ir.Value, z: ir.Value) -> ir.Value:
+def fma(b: ir.IRBuilder, x: Value, y: Value, z: Value) -> Value:
     """Return x·y + z, fused where the processor can."""
     kind = x.type
     if isinstance(kind, ir.VectorType):
@@ -54,7 +59,7 @@ def fma(b: ir.IRBuilder, x: ir.Value, y: ir.Value, z: ir.Value) -> ir.Value:
     return b.call(function(b, name, kind, kind, kind, kind), [x, y, z])
 
 
-def fold(b: ir.IRBuilder, vectors: list[ir.Value]) -> ir.Value:
+def fold(b: ir.IRBuilder, vectors: list[Value]) -> Value:
     """Return the sums of 1, 2, 4 … vectors' lanes, side by side in one vector (a plain number where there is one).
 
     Halves are added onto halves, two vectors at a time while there are several, so the order never changes and
@@ -86,7 +91,7 @@ class Loop:
     After the `with` block the builder stands behind the loop and `results` holds the accumulators.
     """
 
-    def __init__(self, b: ir.IRBuilder, count: ir.Value, initial: list[ir.Value]):
+    def __init__(self, b: ir.IRBuilder, count: Value, initial: list[Value]):
         self.b, self.count, self.initial = b, count, initial
 
     def __enter__(self) -> Loop:
@@ -100,10 +105,10 @@ class Loop:
         self.values = [b.phi(v.type) for v in self.initial]
         for phi, v in zip(self.values, self.initial):
             phi.add_incoming(v, self.before)
-        self.next: list[ir.Value] = []
+        self.next: list[Value] = []
         return self
 
-    def __exit__(self, *exception) -> None:
+    def __exit__(self, *exception: Any) -> None:
         if exception[0] is not None:
             return
         b, end = self.b, self.b.block
@@ -127,8 +132,8 @@ def zeros(kind: ir.VectorType) -> ir.Constant:
 
 
 def _panel(
-    b: ir.IRBuilder, base: ir.Value, step: ir.Value, kind: ir.VectorType, vectors: int
-) -> list[ir.Value]:
+    b: ir.IRBuilder, base: Value, step: Value, kind: ir.VectorType, vectors: int
+) -> list[Value]:
     first = b.mul(step, c64(kind.count * vectors))
     return [
         load(b, b.gep(base, [b.add(first, c64(v * kind.count))]), kind, 4) for v in range(vectors)
@@ -137,12 +142,12 @@ def _panel(
 
 def tile_f32(
     b: ir.IRBuilder,
-    panel,
-    rows,
-    stride,
-    count,
-    tile,
-    first,
+    panel: Value,
+    rows: Value,
+    stride: Value,
+    count: Value,
+    tile: Value,
+    first: Value,
     *,
     width: int,
     vectors: int,
@@ -176,7 +181,7 @@ def tile_f32(
                     store(b, b.fadd(load(b, place, kind, 4), acc) if adds else acc, place, 4)
 
 
-def multiply_add_i8(b: ir.IRBuilder, dot: str, acc, panel, row):
+def multiply_add_i8(b: ir.IRBuilder, dot: str, acc: Any, panel: Value, row: Value) -> Any:
     """Emit acc + Σ₄ panel·row over groups of four bytes; `panel` unsigned for vnni and maddubs, signed otherwise."""
     width = acc.type.count
     words, halves, octets = acc.type, ir.VectorType(I16, 2 * width), ir.VectorType(I8, 4 * width)
@@ -211,11 +216,11 @@ def multiply_add_i8(b: ir.IRBuilder, dot: str, acc, panel, row):
 
 def tile_i8(
     b: ir.IRBuilder,
-    panel,
-    rows,
-    stride,
-    count,
-    tile,
+    panel: Value,
+    rows: Value,
+    stride: Value,
+    count: Value,
+    tile: Value,
     *,
     dot: str,
     width: int,
@@ -241,7 +246,16 @@ def tile_i8(
 
 
 def row_dots(
-    b: ir.IRBuilder, query, rows, stride, count, out, *, dot: str, width: int, height: int
+    b: ir.IRBuilder,
+    query: Value,
+    rows: Value,
+    stride: Value,
+    count: Value,
+    out: Value,
+    *,
+    dot: str,
+    width: int,
+    height: int,
 ) -> None:
     """Emit `height` inner products of one query with as many rows, `count` whole vectors each (dot "": float32).
 
@@ -268,12 +282,12 @@ def row_dots(
 
 def pair_block(
     b: ir.IRBuilder,
-    left,
-    left_stride,
-    right,
-    stride,
-    count,
-    out,
+    left: Value,
+    left_stride: Value,
+    right: Value,
+    stride: Value,
+    count: Value,
+    out: Value,
     *,
     width: int,
     queries: int,
@@ -303,8 +317,8 @@ def pair_block(
 
 
 def exact_sums(
-    b: ir.IRBuilder, query, row, count, *, element: ir.Type, mode: str
-) -> list[ir.Value]:
+    b: ir.IRBuilder, query: Value, row: Value, count: Value, *, element: ir.Type, mode: str
+) -> list[Value]:
     """Emit two float64 sums over count·8 dimensions: Σ(q-g)² ("l2") or Σqg ("both"), and Σg² ("both" only).
 
     `query` is float32. Eight lanes whatever the processor, so the order of the additions never changes.

@@ -6,12 +6,15 @@ t, A, F, T likewise. Pointers come as 64-bit integers; `_bounds` derives the tes
 
 from __future__ import annotations
 
+from typing import Any
+
 from llvmlite import ir
 
 from facelab.matching.kernels._llvm_emit import (
     F32,
     I32,
     I64,
+    Value,
     c64,
     fma,
     function,
@@ -24,12 +27,12 @@ ROUND, TINY = 2.0**-18, 2.0**-120
 """Slack of a noted score's bounds for the float32 rounding of its parts, and for underflow."""
 
 
-def pointers(b: ir.IRBuilder, start: ir.Value, step: ir.Value, count: int) -> list[ir.Value]:
+def pointers(b: ir.IRBuilder, start: Value, step: Value, count: int) -> list[Value]:
     """Emit the float32 pointers to `count` arrays that begin `step` bytes after one another."""
     return [b.inttoptr(b.add(start, b.mul(step, c64(i))), F32.as_pointer()) for i in range(count)]
 
 
-def _lanes(b: ir.IRBuilder, arrays: list[ir.Value], vectors: int, width: int) -> list[list]:
+def _lanes(b: ir.IRBuilder, arrays: list[Value], vectors: int, width: int) -> list[list]:
     """Emit the loads of each array's first `vectors` vectors."""
     kind = ir.VectorType(F32, width)
     return [
@@ -41,14 +44,24 @@ def _lanes(b: ir.IRBuilder, arrays: list[ir.Value], vectors: int, width: int) ->
 class _Tile:
     """A tile of products and its gallery rows' parameters, loaded row by row."""
 
-    def __init__(self, b, tile, params, corrections, *, width, vectors, int8):
+    def __init__(
+        self,
+        b: Any,
+        tile: Any,
+        params: Any,
+        corrections: Any,
+        *,
+        width: int,
+        vectors: Any,
+        int8: Any,
+    ):
         self.b, self.width, self.vectors, self.int8 = b, width, vectors, int8
         self.params = params
         self.corrections = b.inttoptr(corrections, I32.as_pointer())
         self.products = b.inttoptr(tile, (I32 if int8 else F32).as_pointer())
         self.correction = None
 
-    def row(self, r: int) -> list[ir.Value]:
+    def row(self, r: int) -> list[Value]:
         """Emit S, E, G, H of row r, a vector of copies each."""
         b = self.b
         loaded = [load(b, b.gep(p, [c64(r)]), F32, 4) for p in self.params]
@@ -57,7 +70,7 @@ class _Tile:
             self.correction = splat(b, correction, self.width)
         return [splat(b, value, self.width) for value in loaded]
 
-    def value(self, r: int, v: int) -> ir.Value:
+    def value(self, r: int, v: int) -> Value:
         """Emit the float32 products of row r and the v-th vector of queries, corrected by C."""
         b, kind = self.b, ir.VectorType(F32, self.width)
         place = b.gep(self.products, [c64((r * self.vectors + v) * self.width)])
@@ -68,8 +81,18 @@ class _Tile:
 
 
 def hit_masks(
-    b: ir.IRBuilder, tile, params, corrections, lane, masks, *, width, vectors, height, int8
-):
+    b: ir.IRBuilder,
+    tile: Value,
+    params: Any,
+    corrections: Value,
+    lane: Any,
+    masks: Value,
+    *,
+    width: Any,
+    vectors: Any,
+    height: int,
+    int8: bool,
+) -> Value | None:
     """Emit the test of a tile against the thresholds; return the OR of all rows' masks, each stored in `masks`.
 
     `params` are pointers to S, E, G, H (float32 per gallery row), `corrections` to C (int32), `lane` to t, A, F, T
@@ -92,7 +115,17 @@ def hit_masks(
     return union
 
 
-def _upper(b: ir.IRBuilder, value, t, s, a, e, f, g, h):
+def _upper(
+    b: ir.IRBuilder,
+    value: Any,
+    t: Value,
+    s: Value,
+    a: Any,
+    e: Any,
+    f: Any,
+    g: Any,
+    h: Any,
+) -> None:
     """Emit a score's upper bound H - p + w + ROUND·(|H|+|p|+w) + TINY with p = t·value·S and w = A·E + F·G.
 
     ROUND pays for the float32 roundings here (fewer than 16 of 2^-24 each), TINY for underflow.
@@ -107,7 +140,17 @@ def _upper(b: ir.IRBuilder, value, t, s, a, e, f, g, h):
 
 
 def upper_bounds(
-    b: ir.IRBuilder, tile, params, corrections, lane, out, *, width, vectors, height, int8
+    b: ir.IRBuilder,
+    tile: Value,
+    params: Any,
+    corrections: Value,
+    lane: Any,
+    out: Value,
+    *,
+    width: Any,
+    vectors: Any,
+    height: int,
+    int8: bool,
 ) -> None:
     """Emit, per lane, the smallest upper bound (`_upper`) of the tile's scores; `lane` are pointers to t, A, F."""
     t, a, f = _lanes(b, lane, vectors, width)
@@ -123,7 +166,15 @@ def upper_bounds(
         store(b, best[v], b.gep(place, [c64(v * width)]), 4)
 
 
-def _row_vector(b: ir.IRBuilder, dots, params, corrections, lane, width: int, int8: bool) -> tuple:
+def _row_vector(
+    b: ir.IRBuilder,
+    dots: Any,
+    params: Any,
+    corrections: Any,
+    lane: Any,
+    width: int,
+    int8: bool,
+) -> tuple:
     """Emit the loads for one query and `width` rows: the products as float32, S E G H, and the splatted `lane`."""
     kind = ir.VectorType(F32, width)
     if int8:
@@ -144,7 +195,17 @@ def _row_vector(b: ir.IRBuilder, dots, params, corrections, lane, width: int, in
     )
 
 
-def lower_rows(b: ir.IRBuilder, dots, params, corrections, lane, best, *, width, int8) -> None:
+def lower_rows(
+    b: ir.IRBuilder,
+    dots: Value,
+    params: Any,
+    corrections: Value,
+    lane: Value,
+    best: Value,
+    *,
+    width: int,
+    int8: bool,
+) -> None:
     """Emit best = min(best, upper bounds of `width` rows' scores), lane by lane; `lane` are the values t, A, F."""
     value, s, e, g, h, t, a, f = _row_vector(b, dots, params, corrections, lane, width, int8)
     upper = _upper(b, value, t, s, a, e, f, g, h)
@@ -153,7 +214,16 @@ def lower_rows(b: ir.IRBuilder, dots, params, corrections, lane, best, *, width,
     store(b, b.select(b.fcmp_ordered("<", upper, before), upper, before), place, 4)
 
 
-def hit_mask_rows(b: ir.IRBuilder, dots, params, corrections, lane, *, width, int8):
+def hit_mask_rows(
+    b: ir.IRBuilder,
+    dots: Value,
+    params: Any,
+    corrections: Value,
+    lane: Value,
+    *,
+    width: int,
+    int8: bool,
+) -> None:
     """Emit the test for one query and `width` rows; `lane` are the values t, A, F, T. Return the bit mask."""
     value, s, e, g, h, t, a, f, threshold = _row_vector(
         b, dots, params, corrections, lane, width, int8

@@ -64,7 +64,18 @@ class ScanQueries(NamedTuple):
 
 
 @njit(inline="always")
-def note(waiting, pending, counts, q, row, base, product, params, corrections, lane):
+def note(
+    waiting: np.ndarray,
+    pending: Any,
+    counts: np.ndarray,
+    q: Any,
+    row: Any,
+    base: int,
+    product: Any,
+    params: Any,
+    corrections: Any,
+    lane: Any,
+) -> Any:
     """Note a row that may belong to query q's k best, with bounds on its score; return whether too many wait now."""
     value = (np.float64(product) - corrections[row]) * lane[0, q] * params[0, row]
     level = np.float64(params[3, row])
@@ -83,7 +94,7 @@ def note(waiting, pending, counts, q, row, base, product, params, corrections, l
 
 
 @part
-def keep_smallest(best, carry, k, lanes):
+def keep_smallest(best: np.ndarray, carry: np.ndarray, k: int, lanes: int) -> None:
     """Insert one value per lane into that lane's k smallest, kept sorted in `best` (k · lanes); spoils `carry`."""
     for i in range(k):
         at = i * lanes

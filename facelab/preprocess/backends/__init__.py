@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from typing import Any
 
 from facelab.core.errors import BadInputError, did_you_mean
 
@@ -16,7 +17,7 @@ BACKENDS = {
 """Backend name → what it is. The class is `Backend` in the module of the same name."""
 
 
-def make(name: str):
+def make(name: str) -> Any:
     """Return a new backend object. Raises BadInputError for an unknown name."""
     if name not in BACKENDS:
         raise BadInputError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -28,7 +28,7 @@ INTEGER_ROUNDING: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 }
 
 
-def per_channel(values, dtype, behind: int) -> np.ndarray:
+def per_channel(values: Any, dtype: Any, behind: int) -> np.ndarray:
     """Return one number per channel in a shape that fits an array with `behind` axes after the channels'."""
     return np.asarray(values, dtype=dtype).reshape(-1, *(1,) * behind)
 
@@ -44,7 +44,7 @@ class NumpyBackend:
 
     # -- in and out -------------------------------------------------------------------------------------------------
 
-    def begin(self, pixels: np.ndarray):
+    def begin(self, pixels: np.ndarray) -> np.ndarray:
         """Take the decoded image and return the backend's own value."""
         return pixels
 
@@ -58,13 +58,13 @@ class NumpyBackend:
         """Raise UnsupportedError: this backend would not do exactly what the stage says."""
         raise UnsupportedError(f"the {self.name} backend does not offer {what}", fix=fix)
 
-    def rounded(self, x: np.ndarray, stage):
+    def rounded(self, x: np.ndarray, stage: Any) -> np.ndarray:
         """Round to uint8 as the stage says, or keep reals. float32 sums are off by some 1e-5 of 255."""
         if stage.rounding == "none":
             return x.astype(self.real, copy=False)
         return resample.to_pixels(x.astype(np.float64), stage.rounding, snap=1e-4)
 
-    def check_nearest(self, indices, n_in: int, n_out: int, pixel_centers: str) -> None:
+    def check_nearest(self, indices: np.ndarray, n_in: int, n_out: int, pixel_centers: str) -> None:
         """Refuse a nearest-neighbour resize that copies other samples than the exact rule, by `indices` it took."""
         if not np.array_equal(indices, resample.nearest_index(n_in, n_out, pixel_centers)):
             self.refuse(
@@ -73,13 +73,13 @@ class NumpyBackend:
 
     # -- primitives -------------------------------------------------------------------------------------------------
 
-    def decode(self, data: bytes, stage, where: str) -> tuple[np.ndarray, int]:
+    def decode(self, data: bytes, stage: Any, where: str) -> tuple[np.ndarray, int]:
         """Return (uint8 height × width × channel in the stage's order, EXIF orientation)."""
         if stage.format != "encoded":
             return decode_raw(data, stage, where), 1
         return self.decode_encoded(data, stage, where)
 
-    def decode_encoded(self, data, stage, where):
+    def decode_encoded(self, data: bytes, stage: Any, where: str) -> tuple[np.ndarray, int]:
         """Decode JPEG, PNG and so on (Pillow, accurate inverse DCT)."""
         if stage.idct == "fast" and data[:2] == b"\xff\xd8":
             self.refuse(
@@ -91,10 +91,10 @@ class NumpyBackend:
         )
         return (pixels[..., ::-1] if stage.order == "bgr" else pixels), orientation
 
-    def transform(self, x, name):
+    def transform(self, x: np.ndarray, name: str) -> np.ndarray:
         return files.transform(x, name)
 
-    def crop(self, x, box, outside, value):
+    def crop(self, x: np.ndarray, box: Any, outside: Any, value: Any) -> np.ndarray:
         x1, y1, x2, y2 = box
         h, w = x.shape[:2]
         inner = x[max(y1, 0) : max(min(y2, h), 0), max(x1, 0) : max(min(x2, w), 0)]
@@ -105,7 +105,7 @@ class NumpyBackend:
         borders = (max(-x1, 0), max(-y1, 0), max(x2 - w, 0), max(y2 - h, 0))
         return self.pad(inner, borders, outside, value) if any(borders) else inner
 
-    def pad(self, x, borders, border, value):
+    def pad(self, x: np.ndarray, borders: Any, border: Any, value: Any) -> np.ndarray:
         left, top, right, bottom = borders
         if border == "replicate":
             return np.pad(x, ((top, bottom), (left, right), (0, 0)), mode="edge")
@@ -115,7 +115,7 @@ class NumpyBackend:
         out[top : top + h, left : left + w] = x
         return out
 
-    def fill(self, dtype, value) -> np.ndarray:
+    def fill(self, dtype: Any, value: Any) -> np.ndarray:
         """Return a border value per channel in the image's own type; a value that uint8 cannot hold is refused."""
         numbers = np.asarray(value, dtype=np.float64)
         if (
@@ -128,7 +128,7 @@ class NumpyBackend:
             )
         return numbers.astype(dtype)
 
-    def normalize(self, x, stage, behind=0):
+    def normalize(self, x: np.ndarray, stage: Any, behind: Any = 0) -> np.ndarray:
         """Compute (x − mean) / scale; `behind` axes follow that of the channels."""
         real = x.dtype if x.dtype.kind == "f" else np.dtype(self.real)
         x = x.astype(real)
@@ -136,28 +136,28 @@ class NumpyBackend:
             x = x / real.type(255)
         return (x - per_channel(stage.mean, real, behind)) / per_channel(stage.scale, real, behind)
 
-    def layout(self, x, stage):
+    def layout(self, x: np.ndarray, stage: Any) -> np.ndarray:
         if stage.to in ("hw", "nhw"):
             x = x[..., 0]
         elif stage.to.endswith("chw"):
             x = np.moveaxis(x, -1, 0)
         return x[None] if stage.to.startswith("n") else x
 
-    def cast(self, x, stage):
+    def cast(self, x: np.ndarray, stage: Any) -> np.ndarray:
         if stage.dtype.startswith("float"):
             return x.astype(stage.dtype)
         return self._whole(x, stage)
 
-    def quantize(self, x, stage):
+    def quantize(self, x: np.ndarray, stage: Any) -> np.ndarray:
         """Quantize by the one rule: float32 operands and division, integer zero point (docs: quantize)."""
         steps = x.astype(np.float32) / np.float32(stage.scale)
         return self._store(INTEGER_ROUNDING[stage.rounding](steps), stage, stage.zero_point)
 
-    def _whole(self, x, stage):
+    def _whole(self, x: np.ndarray, stage: Any) -> np.ndarray:
         return self._store(INTEGER_ROUNDING[stage.rounding](x) if x.dtype.kind == "f" else x, stage)
 
     @staticmethod
-    def _store(x, stage, zero_point: int = 0):
+    def _store(x: np.ndarray, stage: Any, zero_point: int = 0) -> np.ndarray:
         info = np.iinfo(stage.dtype)
         # float64 holds whole numbers of float32 and the limits of int32 exactly
         x = x.astype(np.float64) + zero_point

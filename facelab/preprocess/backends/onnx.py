@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
 from facelab.preprocess import colour
 from facelab.preprocess.align import sources
 from facelab.preprocess.backends.base import NumpyBackend, per_channel
+from facelab.preprocess.spec import PreprocessSpec
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
 
 OPSET = 20
 
@@ -31,21 +36,23 @@ class Backend(NumpyBackend):
         self.nodes, self.initializers, self.count = [], [], 0
         self.image: np.ndarray | None = None
 
-    def decode_encoded(self, data, stage, where):
+    def decode_encoded(self, data: bytes, stage: Any, where: str) -> NoReturn:
         """Refuse: ONNX Runtime has no image decoder."""
         self.refuse(
             "decoding files: ONNX Runtime has no ImageDecoder",
             "decode with another backend: decode_with='pillow' (command line: --decode-with pillow)",
         )
 
-    def begin(self, pixels):
+    def begin(self, pixels: np.ndarray) -> Value:
         """Make the decoded image the graph's input."""
         self.image = np.ascontiguousarray(pixels)
         return Value("image", pixels.dtype, pixels.shape)
 
     # -- graph building ---------------------------------------------------------------------------------------------
 
-    def node(self, op: str, inputs: list, dtype, shape, **attributes) -> Value:
+    def node(
+        self, op: str, inputs: list, dtype: Any, shape: tuple[int, ...], **attributes: Any
+    ) -> Value:
         """Add a node; numpy arrays among `inputs` become initializers."""
         from onnx import helper
 
@@ -65,7 +72,7 @@ class Backend(NumpyBackend):
         self.initializers.append(numpy_helper.from_array(np.array(array, order="C"), name))
         return name
 
-    def as_type(self, x: Value, dtype) -> Value:
+    def as_type(self, x: Value, dtype: Any) -> Value:
         """Cast where the type differs."""
         from onnx import helper
 
@@ -75,12 +82,12 @@ class Backend(NumpyBackend):
             "Cast", [x], dtype, x.shape, to=helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
         )
 
-    def same(self, op: str, x: Value, *others) -> Value:
+    def same(self, op: str, x: Value, *others: Any) -> Value:
         """Add an element-wise node of x's type; numbers become constants of it."""
         extra = [o if isinstance(o, Value) else np.asarray(o, dtype=x.dtype) for o in others]
         return self.node(op, [x, *extra], x.dtype, x.shape)
 
-    def model(self, outputs: list[Value]):
+    def model(self, outputs: list[Value]) -> ModelProto:
         """Return the checked ModelProto with `outputs`."""
         import onnx
         from onnx import helper
@@ -105,13 +112,13 @@ class Backend(NumpyBackend):
         onnx.checker.check_model(model)
         return model
 
-    def arrays(self, values):
+    def arrays(self, values: Any) -> list[np.ndarray]:
         """Run the graph and return each stage's tensor."""
         return _run(self.model(values), self.image)
 
     # -- primitives -------------------------------------------------------------------------------------------------
 
-    def transform(self, x, name):
+    def transform(self, x: Value, name: str) -> Value:
         """Transpose and slice backwards."""
         if name in ("transpose", "transverse", "rotate90", "rotate270"):
             x = self.node(
@@ -129,7 +136,7 @@ class Backend(NumpyBackend):
             x = self._slice(x, axis, -1, -(2**31), -1, x.shape[axis])
         return x
 
-    def _slice(self, x, axis, start, end, step, length):
+    def _slice(self, x: Value, axis: int, start: int, end: int, step: int, length: int) -> Value:
         shape = tuple(length if i == axis else n for i, n in enumerate(x.shape))
         return self.node(
             "Slice",
@@ -138,7 +145,7 @@ class Backend(NumpyBackend):
             shape,
         )
 
-    def crop(self, x, box, outside, value):
+    def crop(self, x: Value, box: Any, outside: Any, value: Any) -> Value:
         """Slice what lies inside, then pad."""
         h, w = x.shape[:2]
         x1, y1, x2, y2 = box
@@ -150,7 +157,7 @@ class Backend(NumpyBackend):
         borders = (max(-x1, 0), max(-y1, 0), max(x2 - w, 0), max(y2 - h, 0))
         return self.pad(x, borders, outside, value) if any(borders) else x
 
-    def pad(self, x, borders, border, value):
+    def pad(self, x: Value, borders: Any, border: Any, value: Any) -> Value:
         """Concatenate constant blocks, or repeat the edge."""
         left, top, right, bottom = borders
         if border == "replicate":
@@ -175,7 +182,7 @@ class Backend(NumpyBackend):
             x = self.node("Concat", blocks, x.dtype, shape, axis=axis)
         return x
 
-    def color(self, x, stage):
+    def color(self, x: Value, stage: Any) -> Value:
         """Gather channels, or multiply by a matrix in float32."""
         source, target = stage.source, stage.target
         if source == target:
@@ -199,7 +206,7 @@ class Backend(NumpyBackend):
         )
         return self.rounded(self.same("Add", out, origin), stage)
 
-    def rounded(self, x, stage):
+    def rounded(self, x: Value, stage: Any) -> Value:
         """Round and saturate to uint8, or keep floats."""
         if stage.rounding == "none":
             return x
@@ -211,15 +218,15 @@ class Backend(NumpyBackend):
         }[stage.rounding]()
         return self.as_type(self.same("Clip", x, 0, 255), np.uint8)
 
-    def _planes(self, x):
+    def _planes(self, x: Value) -> Value:
         x = self.node("Transpose", [x], x.dtype, (x.shape[2], *x.shape[:2]), perm=[2, 0, 1])
         return self.node("Unsqueeze", [x, np.array([0], np.int64)], x.dtype, (1, *x.shape))
 
-    def _pixels(self, x):
+    def _pixels(self, x: Value) -> Value:
         x = self.node("Squeeze", [x, np.array([0], np.int64)], x.dtype, x.shape[1:])
         return self.node("Transpose", [x], x.dtype, (*x.shape[1:], x.shape[0]), perm=[1, 2, 0])
 
-    def warp(self, x, matrix, stage):
+    def warp(self, x: Value, matrix: np.ndarray, stage: Any) -> Value:
         """Sample by GridSample; the border is taken off before and put back after, since it pads with zeros."""
         border = self.fill(x.dtype, stage.border).astype(np.float32)
         h, w, c = x.shape
@@ -245,7 +252,7 @@ class Backend(NumpyBackend):
             return self.as_type(x, np.uint8)
         return self.rounded(x, stage)
 
-    def resize(self, x, size, stage):
+    def resize(self, x: Value, size: Any, stage: Any) -> Value:
         """Add a Resize node of the stage's kernel, or refuse."""
         h, w, c = x.shape
         if stage.kernel == "lanczos" or stage.passes:
@@ -293,7 +300,7 @@ class Backend(NumpyBackend):
         out = self.node("Concat", planes, np.float32, (size[1], size[0], c), axis=2)
         return self.rounded(out, stage)
 
-    def _resize(self, x, size, stage):
+    def _resize(self, x: Value, size: tuple[int, int], stage: Any) -> Value:
         how = {
             "coordinate_transformation_mode": {
                 "half": "half_pixel",
@@ -320,21 +327,21 @@ class Backend(NumpyBackend):
             "Resize", [x, None, None, np.array(shape, np.int64)], x.dtype, shape, **how
         )
 
-    def _check_nearest(self, size, target, stage):
+    def _check_nearest(self, size: tuple[int, int], target: Any, stage: Any) -> None:
         for n_in, n_out in zip(size, target):
             probe = Backend()
             ramp = probe.begin(np.arange(n_in, dtype=np.float32).reshape(1, 1, 1, -1))
             took = probe.arrays([probe._resize(ramp, (n_out, 1), stage)])[0]
             self.check_nearest(took.ravel(), n_in, n_out, stage.pixel_centers)
 
-    def normalize(self, x, stage, behind=0):
+    def normalize(self, x: Value, stage: Any, behind: Any = 0) -> Value:
         """Divide by 255 where the units say so, subtract, divide."""
         x = x if x.dtype.kind == "f" else self.as_type(x, np.float32)
         x = self.same("Div", x, 255) if stage.units == "0-1" else x
         mean, scale = (per_channel(v, x.dtype, behind) for v in (stage.mean, stage.scale))
         return self.same("Div", self.same("Sub", x, mean), scale)
 
-    def layout(self, x, stage):
+    def layout(self, x: Value, stage: Any) -> Value:
         """Transpose, squeeze and unsqueeze."""
         h, w, c = x.shape
         if "c" not in stage.to:
@@ -345,19 +352,19 @@ class Backend(NumpyBackend):
             x = self.node("Unsqueeze", [x, np.array([0], np.int64)], x.dtype, (1, *x.shape))
         return x
 
-    def cast(self, x, stage):
+    def cast(self, x: Value, stage: Any) -> Value:
         """Cast; to integers after rounding and clipping."""
         if stage.dtype.startswith("float"):
             return self.as_type(x, stage.dtype)
         return self._integers(self._round(x, stage.rounding) if x.dtype.kind == "f" else x, stage)
 
-    def quantize(self, x, stage):
+    def quantize(self, x: Value, stage: Any) -> Value:
         """Divide, round, add the zero point, clip, cast."""
         x = self.as_type(x, np.float32)
         x = self._round(self.same("Div", x, stage.scale), stage.rounding)
         return self._integers(self.same("Add", x, stage.zero_point), stage)
 
-    def _round(self, x, rounding):
+    def _round(self, x: Value, rounding: str) -> Value:
         if rounding == "half_even":
             return self.same("Round", x)
         if rounding in ("half_up", "floor"):
@@ -368,7 +375,7 @@ class Backend(NumpyBackend):
         )
         return self.same("Mul", whole, self.same("Sign", x))
 
-    def _integers(self, x, stage):
+    def _integers(self, x: Value, stage: Any) -> Value:
         if not stage.saturate:
             self.refuse("integers that wrap: Cast is undefined out of range", "write saturate true")
         if stage.dtype == "int32":
@@ -379,7 +386,7 @@ class Backend(NumpyBackend):
         )
 
 
-def export(spec, size: tuple[int, int], *, face=None):
+def export(spec: PreprocessSpec, size: tuple[int, int], *, face: Any = None) -> ModelProto:
     """Return a ModelProto that turns decoded pixels into the spec's tensor.
 
     The input `image` is uint8 height × width × channel of `size` (width, height), in the order that decode states and
@@ -403,7 +410,7 @@ def export(spec, size: tuple[int, int], *, face=None):
     return model
 
 
-def _run(model, image: np.ndarray) -> list[np.ndarray]:
+def _run(model: Any, image: np.ndarray) -> list[np.ndarray]:
     import onnxruntime as ort
 
     options = ort.SessionOptions()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 
@@ -18,7 +20,7 @@ class Backend(NumpyBackend):
 
     name = "opencv"
 
-    def decode_encoded(self, data, stage, where):
+    def decode_encoded(self, data: bytes, stage: Any, where: str) -> tuple[np.ndarray, int]:
         """Decode by cv2.imdecode; Pillow reads the file first, since OpenCV fills a truncated one with gray."""
         _, orientation = super().decode_encoded(data, stage, where)
         if stage.alpha != "drop":
@@ -30,11 +32,11 @@ class Backend(NumpyBackend):
         pixels = pixels[..., None] if pixels.ndim == 2 else pixels
         return (pixels[..., ::-1] if stage.order == "rgb" else pixels), orientation
 
-    def transform(self, x, name):
+    def transform(self, x: np.ndarray, name: str) -> np.ndarray:
         """Rotate, flip or transpose."""
         return np.ascontiguousarray(files.transform(x, name))
 
-    def pad(self, x, borders, border, value):
+    def pad(self, x: np.ndarray, borders: Any, border: Any, value: Any) -> np.ndarray:
         """Add borders by copyMakeBorder."""
         left, top, right, bottom = borders
         if border == "replicate":
@@ -44,7 +46,7 @@ class Backend(NumpyBackend):
             out = cv2.copyMakeBorder(x, top, bottom, left, right, cv2.BORDER_CONSTANT, value=fill)
         return out.reshape(*out.shape[:2], x.shape[2])
 
-    def color(self, x, stage):
+    def color(self, x: np.ndarray, stage: Any) -> np.ndarray:
         """Convert by cvtColor where OpenCV has the very conversion, by cv2.transform in float32 elsewhere."""
         source, target = stage.source, stage.target
         x = np.ascontiguousarray(x)
@@ -67,7 +69,7 @@ class Backend(NumpyBackend):
             return _from_yuv(x, stage)
         return self._matrix(x, stage)
 
-    def _gray(self, x, stage, eight):
+    def _gray(self, x: np.ndarray, stage: Any, eight: bool) -> np.ndarray:
         weights = stage.gray_weights()
         if eight and weights == GRAY_WEIGHTS["bt601"]:
             return cv2.cvtColor(
@@ -76,7 +78,7 @@ class Backend(NumpyBackend):
         row = np.array([weights if stage.source == "rgb" else weights[::-1]])
         return self.rounded(cv2.transform(x.astype(np.float32), row)[..., None], stage)
 
-    def _matrix(self, x, stage):
+    def _matrix(self, x: np.ndarray, stage: Any) -> np.ndarray:
         convert = colour.yuv_to_rgb if stage.source == "yuv" else colour.rgb_to_yuv
         origin, *axes = convert(np.vstack([np.zeros(3), np.eye(3)]), stage.matrix, stage.range)
         m = np.column_stack([a - origin for a in axes] + [origin])
@@ -86,7 +88,7 @@ class Backend(NumpyBackend):
             m = m[:, [2, 1, 0, 3]]
         return self.rounded(cv2.transform(x.astype(np.float32), m), stage)
 
-    def warp(self, x, matrix, stage):
+    def warp(self, x: np.ndarray, matrix: np.ndarray, stage: Any) -> np.ndarray:
         """Warp by warpAffine, whose bilinear source positions are multiples of 1/32 pixel."""
         if stage.coordinates == "exact" and stage.kernel == "bilinear":
             self.refuse(
@@ -108,11 +110,11 @@ class Backend(NumpyBackend):
         )
         return self._done(out, x, stage)
 
-    def _done(self, out, x, stage):
+    def _done(self, out: np.ndarray, x: np.ndarray, stage: Any) -> np.ndarray:
         out = out.reshape(*out.shape[:2], x.shape[2])
         return out if out.dtype == np.uint8 else self.rounded(out, stage)
 
-    def resize(self, x, size, stage):
+    def resize(self, x: np.ndarray, size: Any, stage: Any) -> np.ndarray:
         """Resize by cv2.resize with the flag that is the stage's kernel, or refuse."""
         h, w = x.shape[:2]
         flag = self._flag(stage, w > size[0] or h > size[1], w >= size[0] and h >= size[1])
@@ -129,7 +131,7 @@ class Backend(NumpyBackend):
             x = x.astype(np.float32)
         return self._done(cv2.resize(np.ascontiguousarray(x), size, interpolation=flag), x, stage)
 
-    def _flag(self, stage, shrinks, shrinks_only):
+    def _flag(self, stage: Any, shrinks: bool, shrinks_only: bool) -> int:
         kernel, centers = stage.kernel, stage.pixel_centers
         if stage.passes:
             self.refuse(
@@ -160,7 +162,7 @@ class Backend(NumpyBackend):
         }[kernel]
 
 
-def _from_yuv(x: np.ndarray, stage) -> np.ndarray:
+def _from_yuv(x: np.ndarray, stage: Any) -> np.ndarray:
     """Convert BT.601 Y, U, V by OpenCV's own integers: YUY2 for limited range, YCrCb for full."""
     if stage.range == "full":
         code = cv2.COLOR_YCrCb2RGB if stage.target == "rgb" else cv2.COLOR_YCrCb2BGR

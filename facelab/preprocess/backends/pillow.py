@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from PIL import Image
 
@@ -18,7 +20,7 @@ class Backend(NumpyBackend):
 
     name = "pillow"
 
-    def color(self, x, stage):
+    def color(self, x: np.ndarray, stage: Any) -> np.ndarray:
         """Convert by Image.convert, by name where Pillow has the conversion, by matrix elsewhere; 8 bits only."""
         source, target = stage.source, stage.target
         if source == target:
@@ -51,12 +53,12 @@ class Backend(NumpyBackend):
         )
 
     @staticmethod
-    def _by_matrix(x, stage, convert):
+    def _by_matrix(x: Any, stage: Any, convert: Any) -> Any:
         origin, *axes = convert(np.vstack([np.zeros(3), np.eye(3)]), stage.matrix, stage.range)
         m = np.column_stack([a - origin for a in axes] + [origin])
         return Image.fromarray(np.ascontiguousarray(x), "RGB").convert("RGB", tuple(m.ravel()))
 
-    def warp(self, x, matrix, stage):
+    def warp(self, x: np.ndarray, matrix: np.ndarray, stage: Any) -> np.ndarray:
         """Warp by Image.transform in 32-bit floats, channel by channel."""
         if stage.coordinates != "exact":
             self.refuse(
@@ -84,7 +86,7 @@ class Backend(NumpyBackend):
         ]
         return self.rounded(np.stack(planes, axis=-1), stage)
 
-    def resize(self, x, size, stage):
+    def resize(self, x: np.ndarray, size: Any, stage: Any) -> np.ndarray:
         """Resize by Image.resize with the filter that is the stage's kernel, or refuse."""
         h, w = x.shape[:2]
         how = self._filter(stage, (w, h), size)
@@ -121,11 +123,11 @@ class Backend(NumpyBackend):
         return self.rounded(out, stage)
 
     @staticmethod
-    def _eight(x, size, how):
+    def _eight(x: np.ndarray, size: tuple[int, int], how: Any) -> np.ndarray:
         image = Image.fromarray(np.ascontiguousarray(x[..., 0] if x.shape[2] == 1 else x))
         return np.asarray(image.resize(size, how)).reshape(size[1], size[0], -1)
 
-    def _filter(self, stage, size, target):
+    def _filter(self, stage: Any, size: tuple[int, int], target: Any) -> Image.Resampling:
         kernel = stage.kernel
         if stage.pixel_centers != "half":
             self.refuse(

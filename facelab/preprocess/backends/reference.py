@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from facelab.preprocess import colour, resample
@@ -15,7 +17,7 @@ class Backend(NumpyBackend):
     name = "reference"
     real = np.float64
 
-    def color(self, x, stage):
+    def color(self, x: np.ndarray, stage: Any) -> np.ndarray:
         """Change order, go to gray, or convert from or to YUV."""
         source, target = stage.source, stage.target
         if source == target:
@@ -36,7 +38,7 @@ class Backend(NumpyBackend):
             stage,
         )
 
-    def warp(self, x, matrix, stage):
+    def warp(self, x: np.ndarray, matrix: np.ndarray, stage: Any) -> np.ndarray:
         """Warp by a 2×3 matrix into the stage's size."""
         if stage.kernel == "nearest" and x.dtype == np.uint8:
             self.fill(x.dtype, stage.border)
@@ -51,13 +53,13 @@ class Backend(NumpyBackend):
         # nearest keeps bytes, which rounding 'none' promises to make reals
         return self.rounded(out.astype(self.real) if stage.rounding == "none" else out, stage)
 
-    def resize(self, x, size, stage):
+    def resize(self, x: np.ndarray, size: Any, stage: Any) -> np.ndarray:
         """Resample to `size` (width, height)."""
         out = resample.resize(x, size, stage)
         if stage.kernel == "nearest":
             return out.astype(self.real) if stage.rounding == "none" else out
         return self.rounded(out, stage)
 
-    def rounded(self, x, stage):
+    def rounded(self, x: np.ndarray, stage: Any) -> np.ndarray:
         """Round to uint8 as the stage says, or keep reals."""
         return x if stage.rounding == "none" else resample.to_pixels(x, stage.rounding)

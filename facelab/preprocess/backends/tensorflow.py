@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from facelab.preprocess.align import invert
 from facelab.preprocess.backends.base import NumpyBackend, per_channel
 
 
-def _tf():
+def _tf() -> Any:
     # TensorFlow greets on standard error unless told otherwise before it is imported
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import tensorflow as tf
@@ -24,7 +25,7 @@ class Backend(NumpyBackend):
 
     name = "tensorflow"
 
-    def decode_encoded(self, data, stage, where):
+    def decode_encoded(self, data: bytes, stage: Any, where: str) -> tuple[Any, int]:
         """Decode by tf.io; Pillow reads the file first, for its orientation and for one kind of error."""
         _, orientation = super().decode_encoded(
             data, stage.model_copy(update={"idct": "accurate"}), where
@@ -46,7 +47,7 @@ class Backend(NumpyBackend):
             self.refuse("this kind of JPEG, PNG or BMP", "decode it with another backend")
         return (pixels[..., ::-1] if stage.order == "bgr" else pixels), orientation
 
-    def color(self, x, stage):
+    def color(self, x: np.ndarray, stage: Any) -> Any:
         """Change order or compute the conversion with TensorFlow float32 arithmetic."""
         tf, source, target = _tf(), stage.source, stage.target
         if source == target:
@@ -67,7 +68,7 @@ class Backend(NumpyBackend):
         out = tf.tensordot(y, matrix, axes=1) + tf.constant(origin, tf.float32)
         return self.rounded((out[..., ::-1] if target == "bgr" else out).numpy(), stage)
 
-    def warp(self, x, matrix, stage):
+    def warp(self, x: np.ndarray, matrix: np.ndarray, stage: Any) -> np.ndarray:
         """Warp by ImageProjectiveTransformV3, which blends with the border like the reference."""
         if stage.coordinates != "exact":
             self.refuse(
@@ -89,7 +90,7 @@ class Backend(NumpyBackend):
         )
         return self.rounded(out[0].numpy(), stage)
 
-    def resize(self, x, size, stage):
+    def resize(self, x: np.ndarray, size: Any, stage: Any) -> Any:
         """Resize by the raw op that is the stage's kernel and pixel centres, or refuse."""
         tf = _tf()
         if stage.passes:
@@ -108,7 +109,7 @@ class Backend(NumpyBackend):
             return out.astype(self.real) if stage.rounding == "none" else out
         return self.rounded(out, stage)
 
-    def _op(self, tf, x, size, stage):
+    def _op(self, tf: Any, x: np.ndarray, size: tuple[int, int], stage: Any) -> Any:
         kernel, centers = stage.kernel, stage.pixel_centers
         shape = (size[1], size[0])
         flags = {"align_corners": centers == "corner", "half_pixel_centers": centers == "half"}
@@ -142,7 +143,7 @@ class Backend(NumpyBackend):
             )
         return tf.image.resize(x, shape, method=method, antialias=stage.antialias).numpy()
 
-    def normalize(self, x, stage, behind=0):
+    def normalize(self, x: Any, stage: Any, behind: Any = 0) -> Any:
         """Compute (x − mean) / scale in TensorFlow, in x's own float type or float32."""
         tf = _tf()
         x = tf.cast(x, x.dtype if x.dtype.kind == "f" else np.float32)

@@ -7,6 +7,7 @@ before the first row is read. What does not pay then never pays.
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import numpy as np
 
@@ -21,7 +22,7 @@ ROWS = 4
 
 
 @functools.cache
-def kernel(isa: Isa):
+def kernel(isa: Isa) -> Any:
     """Return the compiled pass of one query over the rows: how many rows end within `threshold`, and pieces read."""
     width = isa.width
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -60,7 +61,7 @@ def split_embeddings(path: str | Path, n: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def judge(
-    ids, truth: np.ndarray, queries: np.ndarray, gallery: np.ndarray, metric: str
+    ids: Any, truth: np.ndarray, queries: np.ndarray, gallery: np.ndarray, metric: str
 ) -> tuple[bool, float]:
     """Return (right, recall) of ids (n, k) against the exact ids `truth`; distances are recomputed in float64.
 

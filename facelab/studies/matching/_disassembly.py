@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -32,7 +33,7 @@ class Listing:
     inner_loop: str
 
 
-def _function(kernel: str, isa):
+def _function(kernel: str, isa: Any) -> tuple[Any, tuple[Any, ...]]:
     from numba import types
 
     f2 = types.Array(types.float32, 2, "C")

@@ -8,6 +8,7 @@ import functools
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -258,7 +259,9 @@ def _one_batch(
     ]
 
 
-def _row(case, c, samples, ids, truth, data, setting: Setting, shape) -> Row:
+def _row(
+    case: Any, c: Any, samples: Any, ids: Any, truth: Any, data: Any, setting: Setting, shape: Any
+) -> Row:
     right, recall = (True, None) if ids is None else judge(ids, truth, *data, setting.metric)
     return Row(
         case,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -132,7 +133,7 @@ def _faiss_kind(metric: str) -> int:
 
 
 def _approximate(
-    name: str, index, gallery: np.ndarray, k: int, metric: str, threads: int, note: str
+    name: str, index: Any, gallery: np.ndarray, k: int, metric: str, threads: int, note: str
 ) -> Contender:
     """Fill a FAISS index on all cores, as it is filled once, and return it searching on `threads`."""
     import faiss
@@ -196,7 +197,7 @@ EXACT = ("numpy", "scipy", "sklearn", "faiss", "usearch", "numkong")
 APPROXIMATE = ("hnsw", "ivf")
 
 
-def installed(names=EXACT) -> list[str]:
+def installed(names: Any = EXACT) -> list[str]:
     """Return those of the named peers whose library is here."""
     return [n for n in names if importlib.util.find_spec(MAKERS[n][1]) is not None]
 

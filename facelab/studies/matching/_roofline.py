@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -28,7 +30,7 @@ class Limits:
 
 
 @functools.partial(kernel, fastmath={"reassoc", "contract", "nsz"})
-def _read(x, first, last):
+def _read(x: str, first: Any, last: Any) -> Any:
     part = x[
         first:last
     ]  # counted from zero, so that no index can be negative and the loop is vectorised
@@ -102,7 +104,7 @@ def _place(seconds: float, operations: float, traffic: float, limits: Limits) ->
 
 
 @functools.cache
-def _registers(isa: Isa):
+def _registers(isa: Isa) -> Callable[..., Any]:
     width, height = isa.width, isa.rows(3, int8=False)
 
     @kernel

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -64,7 +65,7 @@ def decode(path: str, s: dict) -> np.ndarray:
     return x
 
 
-def recoded(x, matrix, span, matrix2, span2):
+def recoded(x: Any, matrix: Any, span: Any, matrix2: Any, span2: Any) -> np.ndarray:
     """Through YUV, written by one convention and read by another."""
 
     def parts(m):
@@ -86,7 +87,7 @@ def recoded(x, matrix, span, matrix2, span2):
     return np.clip(np.round(np.stack([r, g, b], -1)), 0, 255).astype(np.uint8)
 
 
-def resize(x, size, how, *, real=False):
+def resize(x: Any, size: Any, how: Any, *, real: Any = False) -> Any:
     """Return x (h, w[, c]) at `size` (width, height) by one of the field's resizers; `real` resizes in float32."""
     import cv2
     from PIL import Image
@@ -121,7 +122,7 @@ def resize(x, size, how, *, real=False):
     return cv2.resize(x.astype(np.float32) if real else x, size, interpolation=code)
 
 
-def cut(x, s):
+def cut(x: Any, s: Any) -> str | np.ndarray:
     """Return the middle of x (h, w, 3): its square, a `fraction` of each side, or with a margin of repeated edges."""
     h, w = x.shape[:2]
     if s.get("crop") == "square":
@@ -140,7 +141,7 @@ def cut(x, s):
     return np.pad(x, ((py, py), (px, px), (0, 0)), mode="edge")
 
 
-def geometry(x, s, path):
+def geometry(x: Any, s: Any, path: Any) -> Any:
     """Return x (h, w, c) cut, aligned or resized, turned and shifted as the settings say."""
     import cv2
 
@@ -192,7 +193,7 @@ def geometry(x, s, path):
     return x
 
 
-def to_gray(x, s):
+def to_gray(x: Any, s: Any) -> Any:
     """Return x (h, w, 3) as (h, w) uint8 by the weights of `gray`, BT.601's where none are set."""
     if s.get("swap"):
         x = x[..., ::-1]
@@ -200,7 +201,7 @@ def to_gray(x, s):
     return np.clip(np.floor(x.astype(np.float64) @ np.array(w) + 0.5), 0, 255).astype(np.uint8)
 
 
-def aligned(x, s, path):
+def aligned(x: Any, s: Any, path: Path) -> Any:
     """Return x warped by the landmarks that the probes state for this file, or the cut-out box of the face."""
     import cv2
 
@@ -227,7 +228,7 @@ def aligned(x, s, path):
     return cv2.warpAffine(x, np.array([[a, -b, tx], [b, a, ty]]), s["size"], flags=cv2.INTER_LINEAR)
 
 
-def mistaken(points, how, x, face):
+def mistaken(points: Any, how: Any, x: Any, face: Any) -> Any:
     """Return the landmarks in the wrong order, units or origin that `how` names, as they are otherwise."""
     if how == "eyes":
         return points[[1, 0, 2, 3, 4]]
@@ -238,7 +239,7 @@ def mistaken(points, how, x, face):
     return points - face["box"][:2] if how == "relative" else points
 
 
-def values(x, s):
+def values(x: Any, s: Any) -> Any:
     """Return x (h, w[, c]) in the channel order, tone, units and type that the settings say."""
     import cv2
 
@@ -284,7 +285,7 @@ def values(x, s):
     return laid_out(x.astype(s.get("dtype", "float32")), s)
 
 
-def laid_out(x, s):
+def laid_out(x: Any, s: Any) -> Any:
     """Return x (h, w, c) in the layout and batch axis that the settings say."""
     layout, wanted = s["layout"], "nhwc" if s["colour"] == "gray" else "nchw"
     if layout == "reinterpreted":

@@ -45,6 +45,9 @@ class Model:
     `Interpreter`, a Keras or a dlib model) for what this interface does not offer.
     """
 
+    handle: Any
+    """The runtime's own object; None once closed."""
+
     runtime = "?"
 
     def __init__(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from facelab.zoo._integrity import refuse_impostor
 from facelab.zoo.runtimes._base import Model, TensorInfo, first_line
 
 
-def import_dlib():
+def import_dlib() -> Any:
     """Return the dlib module. Raises UnsupportedError with the fix where it cannot be imported."""
     try:
         import dlib
@@ -29,7 +30,7 @@ class DlibEmbedder(Model):
 
     runtime = "dlib"
 
-    def _compute(self, feed: dict[str, np.ndarray]):
+    def _compute(self, feed: dict[str, np.ndarray]) -> list[np.ndarray]:
         chips = feed["chips"]
         with self._turn:  # dlib's networks hold their own activations
             rows = self.handle.compute_face_descriptor([np.ascontiguousarray(c) for c in chips])
@@ -41,7 +42,7 @@ class DlibDetector(Model):
 
     runtime = "dlib"
 
-    def _compute(self, feed: dict[str, np.ndarray]):
+    def _compute(self, feed: dict[str, np.ndarray]) -> list[np.ndarray]:
         with self._turn:
             found = self.handle(np.ascontiguousarray(feed["image"]), 0)
         rows = [
@@ -56,7 +57,7 @@ class DlibShape(Model):
 
     runtime = "dlib"
 
-    def _compute(self, feed: dict[str, np.ndarray]):
+    def _compute(self, feed: dict[str, np.ndarray]) -> list[np.ndarray]:
         dlib = import_dlib()
         x1, y1, x2, y2 = (round(float(v)) for v in feed["box"])
         with self._turn:

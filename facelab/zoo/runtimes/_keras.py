@@ -10,6 +10,7 @@ import tempfile
 import threading
 import weakref
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -30,7 +31,7 @@ class KerasModel(Model):
 
     runtime = "keras"
 
-    def _compute(self, feed: dict[str, np.ndarray]):
+    def _compute(self, feed: dict[str, np.ndarray]) -> list[np.ndarray]:
         arrays = [feed[i.name] for i in self.inputs]
         # old HDF5 files take a list of one, newer models the array itself; Keras 3 warns where the structure differs
         bare = len(arrays) == 1 and not isinstance(
@@ -164,7 +165,7 @@ def open_keras_here(path: Path, *, threads: int | None = None) -> KerasModel:
     )
 
 
-def _info(tensor) -> TensorInfo:
+def _info(tensor: Any) -> TensorInfo:
     name = tensor.name.split(":")[0]
     return TensorInfo(
         name, tuple(None if n is None else int(n) for n in tensor.shape), str(tensor.dtype)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -21,7 +22,7 @@ class LitertModel(Model):
 
     runtime = "litert"
 
-    def __init__(self, path, interpreter, inputs, outputs, threads):
+    def __init__(self, path: Path, interpreter: Any, inputs: Any, outputs: Any, threads: Any):
         super().__init__(path, interpreter, inputs, outputs, threads)
         self._inputs = interpreter.get_input_details()
         self._outputs = interpreter.get_output_details()
@@ -31,7 +32,7 @@ class LitertModel(Model):
             for i, d in zip((*self.inputs, *self.outputs), (*self._inputs, *self._outputs))
         }
 
-    def _compute(self, feed: dict[str, np.ndarray]):
+    def _compute(self, feed: dict[str, np.ndarray]) -> list[Any]:
         with self._turn:
             self._resize(feed)
             for info, detail in zip(self.inputs, self._inputs):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -38,7 +39,7 @@ class OnnxModel(Model):
         """What the exporter wrote into the file, by key."""
         return dict(self.handle.get_modelmeta().custom_metadata_map)
 
-    def _compute(self, feed: dict[str, np.ndarray]):
+    def _compute(self, feed: dict[str, np.ndarray]) -> Any:
         return self.handle.run(None, feed)
 
 
@@ -68,7 +69,7 @@ def open_onnx(path: Path, *, threads: int | None = None, optimise: bool = True) 
     )
 
 
-def _info(value) -> TensorInfo:
+def _info(value: Any) -> TensorInfo:
     shape = tuple(d if isinstance(d, int) and d > 0 else None for d in (value.shape or []))
     kind = re.sub(r"^tensor\((.*)\)$", r"\1", value.type)
     return TensorInfo(value.name, shape, DTYPES.get(kind, kind))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +23,7 @@ class CascadeModel(Model):
     min_neighbors = 5
     min_size = (24, 24)
 
-    def _compute(self, feed: dict[str, np.ndarray]):
+    def _compute(self, feed: dict[str, np.ndarray]) -> list[Any]:
         with self._turn:  # a cascade keeps its pyramid between calls
             boxes, _, weights = self.handle.detectMultiScale3(
                 feed["gray"],

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from facelab.datasets.synthetic._compiled import kernel
+from facelab.datasets.synthetic._compiled import Record, kernel
 from facelab.datasets.synthetic._noise import CLOUD, smooth, textures
 from facelab.datasets.synthetic._numerics import DEGREE, TURN, F, sincos
 from facelab.datasets.synthetic._stream import Stream
@@ -53,7 +55,7 @@ def _enlarge(levels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 @kernel
-def _gradient(first, last, along, down, image):
+def _gradient(first: Any, last: Any, along: float, down: float, image: Any) -> None:
     h, w, _ = image.shape
     low, high = min(along, 0.0) + min(down, 0.0), max(along, 0.0) + max(down, 0.0)
     for i in range(h):
@@ -75,7 +77,7 @@ def _draw_shape(r: Stream, kind: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 @kernel
-def _fill(kind, shape, dots, aspect, image):
+def _fill(kind: Any, shape: Record, dots: np.ndarray, aspect: float, image: np.ndarray) -> None:
     """Paint one thing where it is."""
     h, w, _ = image.shape
     reach_x = 2.0 * shape.width + shape.thickness
@@ -111,7 +113,15 @@ def _fill(kind, shape, dots, aspect, image):
 
 
 @kernel
-def _finish(image, chroma, u, v, clouds, noise, levels):
+def _finish(
+    image: np.ndarray,
+    chroma: np.ndarray,
+    u: float,
+    v: float,
+    clouds: np.ndarray,
+    noise: np.ndarray,
+    levels: np.ndarray,
+) -> None:
     """Write code values: colours grayed to a share of `chroma`, under soft noise."""
     h, w, _ = image.shape
     for i in range(h):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from facelab.datasets.synthetic._compiled import part
+from facelab.datasets.synthetic._compiled import Record, part
 from facelab.datasets.synthetic._noise import GRAIN, HAIR, MOTTLE, lookup
 from facelab.datasets.synthetic._scalar import bell, clip, logistic, sq, step, wave
 from facelab.datasets.synthetic.appearance._point import mix, scale
@@ -24,7 +26,9 @@ TOOTH = 0.064  # width of a tooth in 100 mm
 
 
 @part
-def eyes(f, tables, p, look, glints, noise):
+def eyes(
+    f: Record, tables: np.ndarray, p: Record, look: Record, glints: np.ndarray, noise: np.ndarray
+) -> None:
     """Paint lids, lashes and eyeball."""
     s = (p.ax - f.eye_x) / f.eye_width
     if abs(s) >= 1.2:
@@ -51,7 +55,9 @@ def eyes(f, tables, p, look, glints, noise):
 
 
 @part
-def _lids(f, p, s, v, high, low, inside):
+def _lids(
+    f: Record, p: Record, s: float, v: float, high: float, low: float, inside: float
+) -> tuple[Any, Any]:
     """Paint the lid's skin and liner; return (occlusion of crease and bags, lash cover)."""
     band = step(0.0, 0.01, v - high) * inside
     if band > 0.0:
@@ -76,7 +82,19 @@ def _lids(f, p, s, v, high, low, inside):
 
 
 @part
-def _eyeball(f, x, s, v, dx, dy, high, low, soft, pupil, noise):
+def _eyeball(
+    f: Record,
+    x: float,
+    s: float,
+    v: float,
+    dx: float,
+    dy: float,
+    high: float,
+    low: float,
+    soft: float,
+    pupil: float,
+    noise: np.ndarray,
+) -> tuple[Any, Any, Any]:
     """Return the colour of sclera, iris and pupil, shaded by the lids."""
     d = np.sqrt(dx * dx + dy * dy)
     vein = 1.0 - 0.06 * step(0.4, 1.4, lookup(noise, MOTTLE, (x + 3.0) * 900.0, (v + 3.0) * 500.0))
@@ -104,7 +122,7 @@ def _eyeball(f, x, s, v, dx, dy, high, low, soft, pupil, noise):
 
 
 @part
-def _glint(dx, dy, soft, glints):
+def _glint(dx: float, dy: float, soft: float, glints: np.ndarray) -> float:
     """Return the brightest of the lamps' reflections in the eye."""
     out = 0.0
     for k in range(glints.shape[0]):
@@ -115,7 +133,7 @@ def _glint(dx, dy, soft, glints):
 
 # ---------------------------------------------------------------- mouth
 @part
-def mouth(f, tables, p, pixel, noise):
+def mouth(f: Record, tables: np.ndarray, p: Record, pixel: Any, noise: np.ndarray) -> None:
     """Paint lips, the seam between them, and what an open mouth shows."""
     x, y = p.x, p.y
     if p.ax >= 1.03 * f.mouth_width or y <= f.mouth_bottom or y >= f.mouth_top:
@@ -144,7 +162,9 @@ def mouth(f, tables, p, pixel, noise):
 
 
 @part
-def _inside(f, p, x, y, s, iu, il, soft, hole):
+def _inside(
+    f: Record, p: Record, x: float, y: float, s: float, iu: float, il: float, soft: float, hole: int
+) -> None:
     """Cover a share of a point with darkness, tongue and teeth."""
     gap = 2.0 * f.half_gap
     r, g, b = 0.10 * MOUTH_DARKNESS, 0.022 * MOUTH_DARKNESS, 0.02 * MOUTH_DARKNESS

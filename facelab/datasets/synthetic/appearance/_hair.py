@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from facelab.datasets.synthetic._compiled import part
+from typing import Any
+
+import numpy as np
+
+from facelab.datasets.synthetic._compiled import Record, part
 from facelab.datasets.synthetic._noise import HAIR, MOTTLE, STRAND, lookup, smooth
 from facelab.datasets.synthetic._scalar import clip, step, wave
 from facelab.datasets.synthetic.appearance._point import mix
@@ -11,7 +15,7 @@ from facelab.datasets.synthetic.geometry._face import BALD, BUZZ, FRINGE, TIED
 
 
 @part
-def strands(f, theta, y, noise):
+def strands(f: Record, theta: float, y: float, noise: np.ndarray) -> tuple[Any, Any]:
     """Return (tone, gloss) of hair at azimuth theta and height y."""
     bend = theta + 0.12 * f.hair_curl * wave(y * 30.0 + theta * 9.0)
     u = bend * 170.0 * f.hair_frequency + f.offset0 + f.hair_part * 40.0
@@ -24,7 +28,9 @@ def strands(f, theta, y, noise):
 
 
 @part
-def scalp(f, tables, p, noise):
+def scalp(
+    f: Record, tables: np.ndarray, p: Record, noise: np.ndarray
+) -> tuple[float, float] | tuple[Any, Any]:
     """Return (share covered by hair, share shaded by it): nothing below the hairline, with a ragged edge."""
     style = int(f.hair_style)
     if style & BALD:
@@ -41,7 +47,7 @@ def scalp(f, tables, p, noise):
 
 
 @part
-def cover(f, p, share, shadow, noise):
+def cover(f: Record, p: Record, share: float, shadow: Any, noise: np.ndarray) -> None:
     """Cover a share of a point with hair, and darken the rest."""
     p.occlusion *= 1.0 - shadow * (1.0 - share)
     if share <= 0.0:

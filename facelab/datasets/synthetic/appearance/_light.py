@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -32,7 +33,7 @@ class Lighting:
     wrap: float = 0.2
 
 
-def _unit(v) -> Vector:
+def _unit(v: Any) -> Vector:
     x, y, z = v
     length = float(np.sqrt(x * x + y * y + z * z))
     return (x / length, y / length, z / length)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from facelab.datasets.synthetic._compiled import kernel, part
+from facelab.datasets.synthetic._compiled import Record, kernel, part
 from facelab.datasets.synthetic._noise import PORE, lookup
 from facelab.datasets.synthetic._scalar import clip, step
 from facelab.datasets.synthetic.appearance import _eyes as eyes
@@ -31,8 +33,21 @@ ON_FACE, METERED = 1, 2
 
 @kernel
 def paint(
-    face, tables, moles, look, glints, cloth, noise, turn, grids, meshes, points, point, out, marks
-):
+    face: Any,
+    tables: np.ndarray,
+    moles: np.ndarray,
+    look: Record,
+    glints: np.ndarray,
+    cloth: Any,
+    noise: Any,
+    turn: np.ndarray,
+    grids: np.ndarray,
+    meshes: tuple[np.ndarray, np.ndarray, np.ndarray],
+    points: np.ndarray,
+    point: Any,
+    out: np.ndarray,
+    marks: np.ndarray,
+) -> None:
     """Paint the visible points (n,) of POINT_AT.
 
     `meshes` is (screen, paint coordinates, normals) of the vertices. Writes SURFACE float32 numbers for each point
@@ -66,14 +81,22 @@ def paint(
 
 
 @part
-def _start(p, u, v, w):
+def _start(p: Record, u: float, v: float, w: float) -> None:
     p.x, p.y, p.theta, p.ax = u, v, w, abs(u)
     p.side = 1.0 if u > 0.0 else -1.0 if u < 0.0 else 0.0
     p.occlusion, p.eye = 1.0, 0.0
 
 
 @part
-def _head(f, tables, p, moles, look, glints, noise):
+def _head(
+    f: Record,
+    tables: np.ndarray,
+    p: Record,
+    moles: np.ndarray,
+    look: Record,
+    glints: np.ndarray,
+    noise: np.ndarray,
+) -> None:
     """Paint a point of the head: skin, features, mask, hair over all."""
     share, shadow = hair.scalp(f, tables, p, noise)
     p.gloss = f.gloss
@@ -94,7 +117,9 @@ def _head(f, tables, p, moles, look, glints, noise):
 
 
 @part
-def _normal(p, look, noise, turn, nx, ny, nz):
+def _normal(
+    p: Record, look: Record, noise: np.ndarray, turn: np.ndarray, nx: float, ny: float, nz: float
+) -> tuple[float, float, float]:
     """Return the normal of a point of the head with its pores, bent to the eyeball's where an eye is open."""
     nz = abs(nz)
     if look.pixel < FINE:
@@ -113,7 +138,7 @@ def _normal(p, look, noise, turn, nx, ny, nz):
 
 
 @part
-def _other(f, p, kind, cloth, noise):
+def _other(f: Record, p: Record, kind: Any, cloth: Record, noise: np.ndarray) -> None:
     """Paint a point of an ear, the body, long hair or glasses."""
     if kind == EAR:
         skin.ear(f, p)

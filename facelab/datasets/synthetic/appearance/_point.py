@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from facelab.datasets.synthetic._compiled import part
+from facelab.datasets.synthetic._compiled import Record, part
 
 POINT = np.dtype(
     [
@@ -24,7 +24,7 @@ CLOTH = np.dtype([(name, np.float64) for name in ("red", "green", "blue", "neckl
 
 
 @part
-def scale(p, r, g, b):
+def scale(p: Record, r: float, g: float, b: float) -> None:
     """Multiply a point's albedo."""
     p.red *= r
     p.green *= g
@@ -32,7 +32,7 @@ def scale(p, r, g, b):
 
 
 @part
-def mix(p, share, r, g, b):
+def mix(p: Record, share: float, r: float, g: float, b: float) -> None:
     """Cover a share of a point with a colour."""
     p.red += share * (r - p.red)
     p.green += share * (g - p.green)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from facelab.datasets.synthetic._compiled import kernel
@@ -20,7 +22,7 @@ _LIFT = 4  # added to depths, so that they are positive
 
 
 @kernel
-def openness(depth, scale, strength):
+def openness(depth: np.ndarray, scale: float, strength: float) -> np.ndarray:
     """Return how open each covered pixel is (1 = open), from how far it lies behind the mean depth around it.
 
     `depth` (h, w) float32 towards the camera in 100 mm, NOTHING where nothing is; `scale` in pixels per 100 mm.
@@ -48,7 +50,7 @@ def openness(depth, scale, strength):
 
 
 @kernel
-def _summed(depth, margin):
+def _summed(depth: np.ndarray, margin: int) -> np.ndarray:
     """Return sums of (depth, 1) over all covered pixels above and left: (h + 1, w + 2·margin + 1)."""
     h, w = depth.shape
     sums = np.zeros((h + 1, w + 2 * margin + 1), np.int64)
@@ -65,7 +67,7 @@ def _summed(depth, margin):
 
 
 @kernel
-def _blocked(depth, offsets, drops, out):
+def _blocked(depth: np.ndarray, offsets: np.ndarray, drops: np.ndarray, out: np.ndarray) -> None:
     """Write how much of a lamp's light each pixel loses to what stands before it (0 … SHADOW_STEPS)."""
     h, w = depth.shape
     slope, zero, one = np.float32(25.0), np.float32(0.0), np.float32(1.0)
@@ -105,7 +107,9 @@ def cast_shadow(depth: np.ndarray, lamp: Lamp, scale: float, softness: float) ->
 
 
 @kernel
-def _ambient(surface, points, open_pixels, ambient, out):
+def _ambient(
+    surface: Any, points: np.ndarray, open_pixels: np.ndarray, ambient: Any, out: np.ndarray
+) -> None:
     """Fold the pixels' openness into the surface, and start `out` (3, n) with ambient light."""
     opens = open_pixels.ravel()
     a, b = np.float32(0.72), np.float32(0.28)
@@ -119,7 +123,16 @@ def _ambient(surface, points, open_pixels, ambient, out):
 
 
 @kernel
-def _add_lamp(surface, lit, direction, half, colour, wrap, inverse, out):
+def _add_lamp(
+    surface: Any,
+    lit: np.ndarray,
+    direction: Any,
+    half: Any,
+    colour: np.ndarray,
+    wrap: Any,
+    inverse: Any,
+    out: np.ndarray,
+) -> None:
     """Add one lamp's diffuse light and highlights; `half` is the direction between lamp and camera."""
     zero, one, low, open_low = np.float32(0), np.float32(1), np.float32(0.35), np.float32(0.5)
     rest, broad, narrow = np.float32(0.65), np.float32(0.05), np.float32(0.09)
@@ -144,7 +157,7 @@ def _add_lamp(surface, lit, direction, half, colour, wrap, inverse, out):
 
 
 @kernel
-def _lit(shadow, points, width, strength, out):
+def _lit(shadow: Any, points: np.ndarray, width: float, strength: float, out: np.ndarray) -> None:
     """Write the share of a lamp's light that reaches each point; `shadow` has half the pixels along each side."""
     h, w = shadow.shape
     share = np.float32(strength / (16 * SHADOW_STEPS))

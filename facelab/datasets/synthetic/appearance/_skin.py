@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from facelab.datasets.synthetic._compiled import part
+from typing import Any
+
+import numpy as np
+
+from facelab.datasets.synthetic._compiled import Record, part
 from facelab.datasets.synthetic._noise import CLOUD, HAIR, MOTTLE, PORE, lookup, smooth
 from facelab.datasets.synthetic._scalar import (
     bell,
@@ -20,7 +24,7 @@ from facelab.datasets.synthetic.geometry._face import GOATEE, MOUSTACHE, NO_BEAR
 
 
 @part
-def complexion(f, p, moles, noise):
+def complexion(f: Record, p: Record, moles: np.ndarray, noise: np.ndarray) -> None:
     """Paint skin without features: blood, blotches, pores, freckles, shadows around the eyes, moles."""
     x, y, ax = p.x, p.y, p.ax
     u, v = (x + 3.0) * 150.0, (y + 3.0) * 150.0
@@ -49,7 +53,7 @@ def complexion(f, p, moles, noise):
 
 
 @part
-def beard(f, tables, p, noise):
+def beard(f: Record, tables: np.ndarray, p: Record, noise: np.ndarray) -> None:
     """Paint stubble, a moustache, a goatee or a full beard."""
     style = int(f.beard)
     x, y, ax = p.x, p.y, p.ax
@@ -83,7 +87,7 @@ def beard(f, tables, p, noise):
 
 
 @part
-def folds(f, p):
+def folds(f: Record, p: Record) -> None:
     """Darken nostrils, folds, furrows and the corners of the mouth."""
     x, y, ax = p.x, p.y, p.ax
     dy = y - f.eye_y
@@ -106,7 +110,7 @@ def folds(f, p):
 
 
 @part
-def _around_mouth(f, x, ax, y):
+def _around_mouth(f: Record, x: float, ax: float, y: float) -> Any:
     occ = 1.0
     if ax < 0.24 and y > f.nose_base_y - 0.1:
         sink = y - f.nose_base_y - 0.008 - 0.12 * abs(ax - 0.062)
@@ -129,7 +133,7 @@ def _around_mouth(f, x, ax, y):
 
 
 @part
-def brows(f, p, noise):
+def brows(f: Record, p: Record, noise: np.ndarray) -> None:
     """Paint the brows' hairs."""
     if abs(p.y - f.brow_y - f.eye_y) >= 0.4:
         return
@@ -152,7 +156,7 @@ def brows(f, p, noise):
 
 
 @part
-def surgical_mask(f, p):
+def surgical_mask(f: Record, p: Record) -> None:
     """Cover nose, mouth and chin with a pleated mask."""
     top = f.nose_tip_y + 0.20 - 0.30 * p.ax
     share = step(0.0, 0.02, top - p.y)
@@ -166,7 +170,7 @@ def surgical_mask(f, p):
 
 
 @part
-def ear(f, p):
+def ear(f: Record, p: Record) -> None:
     """Paint a point of an ear (x runs outwards, y upwards)."""
     hollow = 0.35 * bell(sq((p.x - 0.72) * (1 / 0.12)))
     hollow = 1.0 - hollow - 0.45 * bell(sq((p.x - 0.25) * (1 / 0.2)) + sq(p.y * (1 / 0.45)))
@@ -176,7 +180,7 @@ def ear(f, p):
 
 
 @part
-def torso(f, p, cloth, noise):
+def torso(f: Record, p: Record, cloth: Record, noise: np.ndarray) -> None:
     """Paint a point of neck or clothes (x across, y down from the top of the neck)."""
     u, v = p.x, p.y
     rounded = wave(clip(u, -1.5, 1.5) + 1.5707964)

@@ -7,6 +7,7 @@ even where the processor fuses multiplication and addition.
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -43,7 +44,7 @@ def gaussian_blur(image: np.ndarray, sigma: float) -> np.ndarray:
 
 
 @kernel
-def _blur(image, taps, channels):
+def _blur(image: np.ndarray, taps: np.ndarray, channels: Any) -> np.ndarray:
     """Convolve along both axes; pixels of a row are `channels` numbers each."""
     h, w = image.shape
     n = taps.shape[0]
@@ -76,7 +77,7 @@ def _blur(image, taps, channels):
 
 
 @kernel
-def _area_sums(image, target):
+def _area_sums(image: np.ndarray, target: Any) -> np.ndarray:
     """Return sums over `target` equal stretches of the first axis of (h, w), times `target`, in whole numbers."""
     source, w = image.shape
     out = np.zeros((target, w), np.int64)
@@ -116,7 +117,7 @@ def bilinear_sample(image: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarr
 
 
 @kernel
-def _sample(image, x, y, out):
+def _sample(image: np.ndarray, x: Any, y: Any, out: np.ndarray) -> None:
     h, w, channels = image.shape
     for k in range(x.shape[0]):
         fx = int(min(max(np.rint(x[k] * 256), 0.0), (w - 1) * 256.0))
@@ -213,7 +214,9 @@ def _dct() -> np.ndarray:
 
 
 @kernel
-def _blocks_round_trip(plane, table, dct, inverse):
+def _blocks_round_trip(
+    plane: np.ndarray, table: np.ndarray, dct: np.ndarray, inverse: Any
+) -> np.ndarray:
     """Quantise one plane (h, w) of whole numbers around 0 in 8×8 blocks, and return it decoded.
 
     The border is repeated to whole blocks. Products of whole numbers below 2**53 are exact in float64.
@@ -239,7 +242,7 @@ def _blocks_round_trip(plane, table, dct, inverse):
 
 
 @part
-def _both_ways(block, half, m, transposed):
+def _both_ways(block: Any, half: Any, m: Any, transposed: Any) -> None:
     """Replace an 8×8 block by m · block · mᵀ."""
     half[:] = 0.0
     for i in range(8):
@@ -254,7 +257,7 @@ def _both_ways(block, half, m, transposed):
 
 
 @kernel
-def _split(rgb, luma, blue, red):
+def _split(rgb: Any, luma: np.ndarray, blue: Any, red: Any) -> None:
     """Write luma − 128 (h, w) and both chroma planes, averaged over 2×2 pixels with the border repeated."""
     h, w, _ = rgb.shape
     blue[:], red[:] = 2, 2
@@ -273,7 +276,7 @@ def _split(rgb, luma, blue, red):
 
 
 @kernel
-def _join(luma, blue, red, out):
+def _join(luma: np.ndarray, blue: Any, red: Any, out: np.ndarray) -> None:
     h, w = luma.shape
     for i in range(h):
         for j in range(w):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -56,7 +57,7 @@ def _shake_kernel(length: float, angle: float) -> list[tuple[int, int, int]]:
 
 
 @kernel
-def _smear(image, taps, out):
+def _smear(image: np.ndarray, taps: np.ndarray, out: np.ndarray) -> None:
     """Write an image smeared by (dx, dy, weight) taps; the border is repeated."""
     h, w, _ = image.shape
     for i in range(h):
@@ -70,7 +71,15 @@ def _smear(image, taps, out):
 
 
 @kernel
-def _sense(image, gain, offset, noise, table, draws, out):
+def _sense(
+    image: np.ndarray,
+    gain: float,
+    offset: float,
+    noise: np.ndarray,
+    table: np.ndarray,
+    draws: Any,
+    out: np.ndarray,
+) -> None:
     """Write 8-bit levels of code values, each with a normal draw of `noise` levels."""
     flat, levels = image.reshape(-1), out.reshape(-1)
     low, high = np.float32(0), np.float32(255)

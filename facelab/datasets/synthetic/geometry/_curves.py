@@ -6,9 +6,11 @@ that depend on one number are tabled once a face: see `tables` and `line`.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from facelab.datasets.synthetic._compiled import kernel, part
+from facelab.datasets.synthetic._compiled import Record, kernel, part
 from facelab.datasets.synthetic._scalar import (
     bell,
     clip,
@@ -24,13 +26,13 @@ from facelab.datasets.synthetic.geometry._face import FRINGE, LONG, MEDIUM, RECE
 
 
 @part
-def brow_coordinate(f, ax):
+def brow_coordinate(f: Record, ax: float) -> Any:
     """Return 0 at the inner end of the brow and 1 at the outer end for |x|."""
     return (ax - f.brow_inner) / (f.brow_outer - f.brow_inner)
 
 
 @part
-def brow_line(f, t, side):
+def brow_line(f: Record, t: float, side: float) -> Any:
     """Return the height of the brow's middle line at brow coordinate t; `side` is the sign of x."""
     arch = f.brow_arch * (1.0 - sq(2.0 * clip(t, 0.0, 1.1) - 1.15))
     base = f.brow_y + f.eye_y + f.brow_slope * t + arch
@@ -41,7 +43,7 @@ def brow_line(f, t, side):
 
 
 @part
-def lid_edges(f, s):
+def lid_edges(f: Record, s: float) -> tuple[Any, Any]:
     """Return the upper and lower lid edge above the eye's axis at s = −1 (inner corner) … 1 (outer corner)."""
     high = clip(abs(s + 0.10) * (1 * (1 / 1.1)), 0.0, 1.0)
     low = clip(abs(s - 0.12) * (1 * (1 / 1.12)), 0.0, 1.0)
@@ -50,13 +52,13 @@ def lid_edges(f, s):
 
 
 @part
-def eye_height(f, s, y, side):
+def eye_height(f: Record, s: float, y: float, side: float) -> Any:
     """Return the height of a point above the tilted axis of its eye, s half widths from the eye's centre."""
     return (y - f.eye_y) - f.eye_tilt * f.eye_width * s - side * f.eye_asymmetry
 
 
 @part
-def lips(f, x):
+def lips(f: Record, x: float) -> tuple[Any, Any, Any, Any, Any]:
     """Return (s, inner upper, inner lower, outer upper, outer lower) edge heights at x; s = ±1 at the corners."""
     s = x / f.mouth_width
     q = min(abs(s), 1.0)
@@ -78,7 +80,7 @@ def lips(f, x):
 
 
 @part
-def cheek_fold(f, ax, y):
+def cheek_fold(f: Record, ax: float, y: float) -> tuple[Any, Any]:
     """Return (signed distance to the nasolabial fold, window along it)."""
     top = f.nose_wing_y + 0.03
     t = clip((top - y) / (top - (f.mouth_y + f.mouth_corner - 0.05)), -0.5, 1.6)
@@ -88,7 +90,7 @@ def cheek_fold(f, ax, y):
 
 
 @part
-def forehead_lines(x, ax, y):
+def forehead_lines(x: float, ax: float, y: float) -> Any:
     """Return the wave of horizontal forehead furrows, −1 … 1, windowed to the forehead."""
     if y < 0.30 or y > 0.62 or ax > 0.52:
         return 0.0
@@ -97,7 +99,7 @@ def forehead_lines(x, ax, y):
 
 
 @part
-def hairline(f, theta):
+def hairline(f: Record, theta: float) -> Any:
     """Return the lower edge of the hair on the head at azimuth theta (radians, 0 in front)."""
     a = abs(theta)
     style = int(f.hair_style)
@@ -126,7 +128,7 @@ def new_tables() -> np.ndarray:
 
 
 @kernel
-def fill_tables(f, out):
+def fill_tables(f: Record, out: np.ndarray) -> None:
     """Write the lines of a face at equal steps: lids and lips over half widths, the hairline over azimuth."""
     for k in range(_LENGTH):
         t = k / STEPS - REACH
@@ -138,7 +140,7 @@ def fill_tables(f, out):
 
 
 @part
-def line(tables, name, t):
+def line(tables: np.ndarray, name: int, t: float) -> Any:
     """Return a tabled line at t, between its nearest two entries, held at both ends."""
     place = min(max((t + REACH) * STEPS, 0.0), 2 * REACH * STEPS - 0.001)
     k = int(place)

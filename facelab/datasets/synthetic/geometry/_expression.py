@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from facelab.datasets.synthetic._stream import Stream
 from facelab.datasets.synthetic.geometry._identity import Identity
@@ -40,12 +41,12 @@ def draw_expression(
     return units
 
 
-def _joy(u, r):
+def _joy(u: Any, r: Any) -> dict[int, Any]:
     units = {6: u(0.5, 1), 12: u(0.7, 1.1)}
     return units | {25: u(0.4, 1), 26: u(0, 0.6), 10: u(0, 0.25)} if r.chance(0.75) else units
 
 
-def _anger(u, r):
+def _anger(u: Any, r: Any) -> dict[int, Any]:
     units = {4: u(0.8, 1.1), 7: u(0.4, 0.9), 5: u(0, 0.5)}
     if r.chance(0.62):
         return units | {23: u(0.5, 1), 24: u(0.3, 1), 17: u(0.1, 0.6)}
@@ -58,7 +59,7 @@ def _anger(u, r):
     }
 
 
-def _sadness(u, r):
+def _sadness(u: Any, r: float) -> dict[int, Any]:
     return {
         1: u(0.7, 1.1),
         4: u(0.3, 0.7),
@@ -69,7 +70,7 @@ def _sadness(u, r):
     }
 
 
-def _surprise(u, r):
+def _surprise(u: Any, r: float) -> dict[int, Any]:
     return {
         1: u(0.7, 1.1),
         2: u(0.7, 1.1),
@@ -80,7 +81,7 @@ def _surprise(u, r):
     }
 
 
-def _fear(u, r):
+def _fear(u: Any, r: float) -> dict[int, Any]:
     return {
         1: u(0.7, 1.1),
         2: u(0.3, 0.7),
@@ -92,7 +93,7 @@ def _fear(u, r):
     }
 
 
-def _disgust(u, r):
+def _disgust(u: Any, r: Any) -> dict[int, Any]:
     units = {
         9: u(0.7, 1.1),
         10: u(0.5, 1),

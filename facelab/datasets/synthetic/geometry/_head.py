@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import numpy as np
 
-from facelab.datasets.synthetic._compiled import kernel, part
+from facelab.datasets.synthetic._compiled import Record, kernel, part
 from facelab.datasets.synthetic._noise import CLOUD, smooth
 from facelab.datasets.synthetic._numerics import cos, interpolate, sin
 from facelab.datasets.synthetic._scalar import bell, power, sq, step
@@ -73,7 +74,7 @@ def lattice(level: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 @kernel
-def sections(f, t, out):
+def sections(f: Record, t: Any, out: np.ndarray) -> None:
     """Write the profile of a face with its jaw lowered: y, half width, front z and back z of each mesh row."""
     p = np.empty((14, 4))
     for i in range(14):
@@ -99,7 +100,15 @@ def sections(f, t, out):
 
 
 @kernel
-def head_mesh(f, tables, profile, columns, noise, points, paint):
+def head_mesh(
+    f: Record,
+    tables: np.ndarray,
+    profile: np.ndarray,
+    columns: np.ndarray,
+    noise: np.ndarray,
+    points: np.ndarray,
+    paint: np.ndarray,
+) -> None:
     """Write the head's vertices (rows, columns, 3), unposed, and their paint coordinates x, y and azimuth.
 
     Paint coordinates say where a vertex was before the hair pushed it outwards.
@@ -127,7 +136,7 @@ def head_mesh(f, tables, profile, columns, noise, points, paint):
 
 
 @part
-def _hair(f, theta, y, line, noise):
+def _hair(f: Record, theta: float, y: float, line: Any, noise: np.ndarray) -> Any:
     """Return by how much the hair lifts the scalp at an azimuth and height."""
     if f.scalp_volume == 0.0 or y - line <= -0.03:
         return 0.0
@@ -139,7 +148,7 @@ def _hair(f, theta, y, line, noise):
 
 
 @kernel
-def landmarks(f, points, paint, out):
+def landmarks(f: Record, points: np.ndarray, paint: np.ndarray, out: np.ndarray) -> None:
     """Write the five ArcFace landmarks on the unposed head: eyes, nose tip, mouth corners, left in the image first."""
     rows, columns = paint.shape[0], paint.shape[1]
     middle, margin = columns // 2, columns // 6

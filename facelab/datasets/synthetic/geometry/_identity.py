@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -146,7 +147,7 @@ def _clip(x: float, low: float, high: float) -> float:
     return min(high, max(low, x))
 
 
-def _colour(anchor, factor: float = 1.0, jitter=(0.0, 0.0, 0.0)) -> Colour:
+def _colour(anchor: Any, factor: float = 1.0, jitter: Any = (0.0, 0.0, 0.0)) -> Colour:
     return tuple(
         _clip(c / 255 * factor * (1 + j), 0.0, 1.0) for c, j in zip(anchor, jitter, strict=True)
     )
@@ -172,7 +173,7 @@ def draw_identity(number: int) -> Identity:
     return Identity(**values, **_hair(r, n, age, dark, male), **_worn(r, n))
 
 
-def _head(n, fem: float, male: float) -> dict:
+def _head(n: Any, fem: float, male: float) -> dict:
     return {
         "width": n(1 - 0.03 * fem, 0.045),
         "height": n(1 - 0.02 * fem, 0.035),
@@ -193,7 +194,7 @@ def _head(n, fem: float, male: float) -> dict:
     }
 
 
-def _eyes(r: Stream, n, fem: float, eastern: bool, dark: bool, age: float) -> dict:
+def _eyes(r: Stream, n: Any, fem: float, eastern: bool, dark: bool, age: float) -> dict:
     single_lid = eastern and r.chance(0.6)
     iris = IRIS[r.integer(2) if dark else r.integer(6)]
     return {
@@ -211,7 +212,7 @@ def _eyes(r: Stream, n, fem: float, eastern: bool, dark: bool, age: float) -> di
     }
 
 
-def _brows(n, fem: float) -> dict:
+def _brows(n: Any, fem: float) -> dict:
     return {
         "brow_y": n(0.205 + 0.015 * fem, 0.022),
         "brow_thickness": n(0.036 - 0.009 * fem, 0.008),
@@ -223,7 +224,7 @@ def _brows(n, fem: float) -> dict:
     }
 
 
-def _nose(n, male: float, eastern: bool) -> dict:
+def _nose(n: Any, male: float, eastern: bool) -> dict:
     return {
         "nose_tip_y": n(-0.40, 0.032),
         "nose_height": n(0.20, 0.030),
@@ -236,7 +237,7 @@ def _nose(n, male: float, eastern: bool) -> dict:
     }
 
 
-def _mouth(n, fem: float, male: float) -> dict:
+def _mouth(n: Any, fem: float, male: float) -> dict:
     return {
         "mouth_y": n(-0.70, 0.028),
         "mouth_width": n(0.245 + 0.01 * male, 0.022),
@@ -250,7 +251,7 @@ def _mouth(n, fem: float, male: float) -> dict:
     }
 
 
-def _skin(r: Stream, n, tone: float, fem: float) -> dict:
+def _skin(r: Stream, n: Any, tone: float, fem: float) -> dict:
     anchor = [interpolate(tone, range(6), [row[k] for row in SKIN]) for k in range(3)]
     moles = tuple(
         (r.uniform(-0.5, 0.5), r.uniform(-1, 0.5), r.uniform(0.008, 0.02), r.uniform(0.3, 0.7))
@@ -267,7 +268,7 @@ def _skin(r: Stream, n, tone: float, fem: float) -> dict:
     }
 
 
-def _hair(r: Stream, n, age: float, dark: bool, male: float) -> dict:
+def _hair(r: Stream, n: Any, age: float, dark: bool, male: float) -> dict:
     colour = r.integer(2) if dark else r.choice((0, 1, 2, 2, 3, 4, 5))
     if r.chance(max(0.0, age - 0.5) * 1.2):
         colour = GRAY
@@ -292,7 +293,7 @@ def _hair(r: Stream, n, age: float, dark: bool, male: float) -> dict:
     }
 
 
-def _worn(r: Stream, n) -> dict:
+def _worn(r: Stream, n: Any) -> dict:
     shade = r.choice((0.02, 0.05, 0.2, 0.5))
     return {
         "glasses": r.choice(("none",) * 8 + ("round", "rect")),

@@ -5,9 +5,11 @@ Each kernel writes unposed vertices (rows, columns, 3) and paint coordinates u, 
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from facelab.datasets.synthetic._compiled import kernel, part
+from facelab.datasets.synthetic._compiled import Record, kernel, part
 from facelab.datasets.synthetic._noise import CLOUD, HAIR, smooth
 from facelab.datasets.synthetic._scalar import (
     PI,
@@ -31,18 +33,28 @@ RIBBON = 3  # points across a ribbon
 
 
 @part
-def _cosine(x):
+def _cosine(x: float) -> Any:
     return wave(x + 0.5 * PI)
 
 
 @part
-def _put(points, paint, i, j, x, y, z, u, v):
+def _put(
+    points: np.ndarray,
+    paint: np.ndarray,
+    i: int,
+    j: int,
+    x: float,
+    y: float,
+    z: float,
+    u: float,
+    v: float,
+) -> None:
     points[i, j, 0], points[i, j, 1], points[i, j, 2] = x, y, z
     paint[i, j, 0], paint[i, j, 1], paint[i, j, 2] = u, v, 0.0
 
 
 @part
-def _between(x, places, values):
+def _between(x: float, places: Any, values: Any) -> Any:
     """Return the value at x on a line through (places, values), held at both ends."""
     if x <= places[0]:
         return values[0]
@@ -54,7 +66,7 @@ def _between(x, places, values):
 
 
 @kernel
-def ear(f, side, profile, points, paint):
+def ear(f: Record, side: float, profile: np.ndarray, points: np.ndarray, paint: np.ndarray) -> None:
     """Write one ear (side −1 left, 1 right in the image) on the head's sections; u runs outwards, v upwards."""
     rows, columns = points.shape[0], points.shape[1]
     head = profile[0, 1]
@@ -77,7 +89,7 @@ def ear(f, side, profile, points, paint):
 
 
 @kernel
-def body(f, length, points, paint):
+def body(f: Record, length: float, points: np.ndarray, paint: np.ndarray) -> None:
     """Write neck, shoulders and torso; v = 0 is the top of the neck, v = 1 lies 4.2 units below."""
     rows, columns = points.shape[0], points.shape[1]
     for i in range(rows):
@@ -97,7 +109,9 @@ def body(f, length, points, paint):
 
 
 @kernel
-def hair_curtain(f, side, noise, points, paint):
+def hair_curtain(
+    f: Record, side: float, noise: np.ndarray, points: np.ndarray, paint: np.ndarray
+) -> None:
     """Write one side of long hair that falls beside the face; u is the azimuth, v the height."""
     rows, columns = points.shape[0], points.shape[1]
     length = -0.35 + 0.2 * f.hair_part if int(f.hair_style) & MEDIUM else f.hair_length
@@ -119,13 +133,13 @@ def hair_curtain(f, side, noise, points, paint):
 
 # ---------------------------------------------------------------- glasses
 @part
-def _frame_z(x):
+def _frame_z(x: float) -> Any:
     """Return the depth of the frame's curved front at x."""
     return 0.985 - 0.22 * power_3_2(abs(x))
 
 
 @part
-def _lens_edge(f, kind, side, angle):
+def _lens_edge(f: Record, kind: Any, side: float, angle: float) -> tuple[Any, Any]:
     """Return the point of a lens's outline at an angle."""
     s, c = wave(angle), _cosine(angle)
     exponent = 2.0 / (2.2 if kind == ROUND else 4.5 if kind == RECT else 3.0)
@@ -137,7 +151,7 @@ def _lens_edge(f, kind, side, angle):
 
 
 @part
-def _ribbon(path, width, upright, points, paint):
+def _ribbon(path: Any, width: float, upright: Any, points: Any, paint: Any) -> None:
     """Write a flat ribbon (RIBBON, n) along a path (n, 3), widened in the image plane, or upwards when `upright`."""
     n = path.shape[0]
     for j in range(n):
@@ -153,7 +167,7 @@ def _ribbon(path, width, upright, points, paint):
 
 
 @kernel
-def rim(f, kind, side, points, paint):
+def rim(f: Record, kind: Any, side: float, points: np.ndarray, paint: np.ndarray) -> None:
     """Write the rim around one lens."""
     n = points.shape[1]
     path = np.empty((n, 3))
@@ -164,7 +178,7 @@ def rim(f, kind, side, points, paint):
 
 
 @kernel
-def temple(f, side, points, paint):
+def temple(f: Record, side: float, points: np.ndarray, paint: np.ndarray) -> None:
     """Write the arm from one lens back to the ear."""
     n = points.shape[1]
     path = np.empty((n, 3))
@@ -178,7 +192,7 @@ def temple(f, side, points, paint):
 
 
 @kernel
-def bridge(f, points, paint):
+def bridge(f: Record, points: np.ndarray, paint: np.ndarray) -> None:
     """Write the bow over the nose."""
     n = points.shape[1]
     path = np.empty((n, 3))
@@ -190,7 +204,7 @@ def bridge(f, points, paint):
 
 
 @kernel
-def lens(f, kind, side, points, paint):
+def lens(f: Record, kind: Any, side: float, points: np.ndarray, paint: np.ndarray) -> None:
     """Write one filled lens, rows from its centre to its edge."""
     rows, columns = points.shape[0], points.shape[1]
     cx, cy = side * (f.eye_x + 0.01), f.eye_y - 0.02

@@ -7,9 +7,11 @@ may not fuse.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from facelab.datasets.synthetic._compiled import kernel, part
+from facelab.datasets.synthetic._compiled import Record, kernel, part
 from facelab.datasets.synthetic._scalar import step
 
 SUBPIXEL = 64
@@ -28,7 +30,7 @@ CAMERA = np.dtype(
 
 
 @part
-def _turned(m, x, y, z):
+def _turned(m: Any, x: float, y: float, z: float) -> tuple[Any, Any, Any]:
     return (
         m[0, 0] * x + m[0, 1] * y + m[0, 2] * z,
         m[1, 0] * x + m[1, 1] * y + m[1, 2] * z,
@@ -37,14 +39,22 @@ def _turned(m, x, y, z):
 
 
 @part
-def project(camera, x, y, z):
+def project(camera: Record, x: float, y: float, z: float) -> tuple[Any, Any]:
     """Return where a posed point is on the sensor, in working pixels."""
     k = camera.scale * camera.distance / (camera.distance - z)
     return (camera.x + x * k) * camera.ratio_x, (camera.y - y * k) * camera.ratio_y
 
 
 @kernel
-def pose(grids, points, paint, turn, still, camera, screen):
+def pose(
+    grids: np.ndarray,
+    points: np.ndarray,
+    paint: np.ndarray,
+    turn: np.ndarray,
+    still: np.ndarray,
+    camera: Record,
+    screen: np.ndarray,
+) -> None:
     """Pose the vertices in place and write their place on the sensor in subpixels.
 
     `turn` (3, 3) turns the head; the body keeps `still`, except for the top of its neck, which follows the head.
@@ -66,7 +76,7 @@ def pose(grids, points, paint, turn, still, camera, screen):
 
 
 @kernel
-def normals(grids, points, out):
+def normals(grids: np.ndarray, points: np.ndarray, out: np.ndarray) -> None:
     """Write the unit normal of each posed vertex, from its neighbours; small parts look at the camera."""
     for g in range(grids.shape[0]):
         grid = grids[g]
@@ -99,12 +109,24 @@ def normals(grids, points, out):
 
 
 @part
-def _cross(ax, ay, bx, by, cx, cy):
+def _cross(ax: float, ay: float, bx: float, by: float, cx: float, cy: float) -> float:
     return (bx - ax) * (cy - ay) - (cx - ax) * (by - ay)
 
 
 @part
-def _fill(screen, points, a, b, c, code, owner, hide, depth, best, owners):
+def _fill(
+    screen: Any,
+    points: Any,
+    a: Any,
+    b: Any,
+    c: Any,
+    code: int,
+    owner: int,
+    hide: int,
+    depth: np.ndarray,
+    best: np.ndarray,
+    owners: np.ndarray,
+) -> int:
     """Draw one triangle, unless it shows its back and `hide` is set; return how many pixels it covers first."""
     xa, ya = np.int64(screen[a, 0]), np.int64(screen[a, 1])
     xb, yb = np.int64(screen[b, 0]), np.int64(screen[b, 1])
@@ -142,7 +164,7 @@ def _fill(screen, points, a, b, c, code, owner, hide, depth, best, owners):
 
 
 @part
-def _empty(screen, a, c):
+def _empty(screen: Any, a: Any, c: Any) -> Any:
     """Return whether no pixel's centre is within the bounds of a cell with the upper vertices a, a + 1 and c, c + 1."""
     x0 = min(screen[a, 0], screen[a + 1, 0], screen[c, 0], screen[c + 1, 0])
     x1 = max(screen[a, 0], screen[a + 1, 0], screen[c, 0], screen[c + 1, 0])
@@ -154,7 +176,15 @@ def _empty(screen, a, c):
 
 
 @kernel
-def rasterize(grids, hidden_back, screen, points, depth, best, owners):
+def rasterize(
+    grids: np.ndarray,
+    hidden_back: Any,
+    screen: np.ndarray,
+    points: np.ndarray,
+    depth: np.ndarray,
+    best: np.ndarray,
+    owners: np.ndarray,
+) -> Any:
     """Draw every grid's triangles with a z-buffer; return the number of pixels covered.
 
     Writes for each pixel its depth, the triangle that won (twice its upper left vertex, plus one for the lower half)
@@ -177,7 +207,7 @@ def rasterize(grids, hidden_back, screen, points, depth, best, owners):
 
 
 @part
-def _centre(i, j, seen, side):
+def _centre(i: int, j: int, seen: Any, side: Any) -> tuple[float, float, int]:
     """Return the mean centre, in subpixels, of the samples of pixel (i, j) whose bits are set, and their number."""
     x, y, n, s = 0, 0, 0, 0
     for dy in range(side):
@@ -190,12 +220,21 @@ def _centre(i, j, seen, side):
 
 
 @part
-def _put_point(at, pixel, code, owner, x, y, weight):
+def _put_point(
+    at: Record, pixel: Any, code: int, owner: int, x: float, y: float, weight: float
+) -> None:
     at.pixel, at.code, at.owner, at.x, at.y, at.weight = pixel, code, owner, x, y, weight
 
 
 @kernel
-def resolve(depth, best, owners, side, near, points):
+def resolve(
+    depth: np.ndarray,
+    best: Any,
+    owners: Any,
+    side: Any,
+    near: np.ndarray,
+    points: Any,
+) -> int:
     """Gather `side` × `side` samples a pixel into visible points: one for each of the two first grids in a pixel.
 
     Writes the depth of each pixel's nearest sample into `near` (h, w), and POINT_AT records into `points`; returns
@@ -235,7 +274,9 @@ def resolve(depth, best, owners, side, near, points):
 
 
 @part
-def corners(code, columns):
+def corners(
+    code: int, columns: np.ndarray
+) -> tuple[int, np.ndarray, np.ndarray] | tuple[int, np.ndarray, int]:
     """Return the three vertices of a triangle that `rasterize` named."""
     a = code >> 1
     c = a + columns
@@ -245,7 +286,7 @@ def corners(code, columns):
 
 
 @part
-def weights(screen, a, b, c, x, y):
+def weights(screen: Any, a: Any, b: Any, c: Any, x: float, y: float) -> tuple[Any, Any, Any]:
     """Return the shares of a triangle's corners at a place in subpixels."""
     xa, ya = np.int64(screen[a, 0]), np.int64(screen[a, 1])
     xb, yb = np.int64(screen[b, 0]), np.int64(screen[b, 1])
@@ -257,7 +298,7 @@ def weights(screen, a, b, c, x, y):
 
 
 @kernel
-def face_box(grid, screen, paint, box):
+def face_box(grid: Record, screen: np.ndarray, paint: np.ndarray, box: Any) -> float:
     """Write the box (4,) xyxy of the face's vertices in working pixels; return the area of its cells turned to us."""
     x1, y1, x2, y2, area = float(FAR), float(FAR), -float(FAR), -float(FAR), 0.0
     for i in range(grid.rows):

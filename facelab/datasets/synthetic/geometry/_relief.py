@@ -6,7 +6,11 @@ there: a bell of a squared distance of 12 or more counts as zero.
 
 from __future__ import annotations
 
-from facelab.datasets.synthetic._compiled import part
+from typing import Any
+
+import numpy as np
+
+from facelab.datasets.synthetic._compiled import Record, part
 from facelab.datasets.synthetic._noise import PORE, smooth
 from facelab.datasets.synthetic._scalar import (
     PI,
@@ -31,7 +35,7 @@ from facelab.datasets.synthetic.geometry._curves import (
 
 
 @part
-def relief(f, tables, x, y, noise):
+def relief(f: Record, tables: np.ndarray, x: float, y: float, noise: np.ndarray) -> Any:
     """Return the displacement at (x, y)."""
     ax, side = abs(x), 1.0 if x > 0.0 else -1.0 if x < 0.0 else 0.0
     dy = y - f.eye_y
@@ -46,7 +50,7 @@ def relief(f, tables, x, y, noise):
 
 
 @part
-def _eyes_and_brows(f, ax, y, side):
+def _eyes_and_brows(f: Record, ax: float, y: float, side: float) -> Any:
     dy = y - f.eye_y
     socket = sq((ax - f.eye_x * 0.95) * (1 / 0.19)) + sq((dy - 0.035) * (1 / 0.115))
     out = -f.socket * 1.29 * bell(power_5_4(socket))
@@ -61,7 +65,7 @@ def _eyes_and_brows(f, ax, y, side):
 
 
 @part
-def _nose(f, ax, y):
+def _nose(f: Record, ax: float, y: float) -> Any:
     tip, base, wing = f.nose_tip_y + 0.03 * f.au9, f.nose_base_y, f.nose_wing_y
     top = 0.05 + f.eye_y
     t = clip((top - y) / (top - tip), 0.0, 1.0)
@@ -76,7 +80,7 @@ def _nose(f, ax, y):
 
 
 @part
-def _cheeks_and_chin(f, x, ax, y, noise):
+def _cheeks_and_chin(f: Record, x: float, ax: float, y: float, noise: np.ndarray) -> Any:
     raised = 0.05 * f.au6 + 0.045 * f.au12
     out = f.cheekbone * bell(sq((ax - 0.47) * (1 / 0.15)) + sq((y + 0.17) * (1 / 0.13)))
     out -= f.cheek_hollow * bell(sq((ax - 0.47) * (1 / 0.15)) + sq((y + 0.58) * (1 / 0.2)))
@@ -94,7 +98,7 @@ def _cheeks_and_chin(f, x, ax, y, noise):
 
 
 @part
-def _mouth(f, tables, x, ax, y):
+def _mouth(f: Record, tables: np.ndarray, x: float, ax: float, y: float) -> Any:
     corner = f.mouth_y + f.mouth_corner
     out = f.mouth_barrel * bell(sq(x * (1 / 0.30)) + sq((y - f.mouth_y) * (1 / 0.24)))
     if ax < 1.06 * f.mouth_width and abs(y - f.mouth_y) < 0.62:
@@ -113,7 +117,7 @@ def _mouth(f, tables, x, ax, y):
 
 
 @part
-def _lip_rolls(f, tables, x, y):
+def _lip_rolls(f: Record, tables: np.ndarray, x: float, y: float) -> Any:
     """Return the rounding of both lips, the seam or the opening between them."""
     s = x / f.mouth_width
     inner_upper, inner_lower = line(tables, INNER_UPPER, s), line(tables, INNER_LOWER, s)
@@ -131,7 +135,7 @@ def _lip_rolls(f, tables, x, y):
 
 
 @part
-def _wrinkles(f, tables, x, ax, y):
+def _wrinkles(f: Record, tables: np.ndarray, x: float, ax: float, y: float) -> Any:
     dy = y - f.eye_y
     out = _fold(f, ax, y)
     if y > 0.29:
@@ -151,7 +155,7 @@ def _wrinkles(f, tables, x, ax, y):
 
 
 @part
-def _fold(f, ax, y):
+def _fold(f: Record, ax: float, y: float) -> Any:
     """Return the nasolabial fold: a groove with a bulge beside it."""
     distance, window = curves.cheek_fold(f, ax, y)
     if window <= 0.0 or abs(distance) > 0.27:
@@ -163,7 +167,7 @@ def _fold(f, ax, y):
 
 
 @part
-def _around_eyes(f, tables, ax, dy):
+def _around_eyes(f: Record, tables: np.ndarray, ax: float, dy: float) -> Any:
     """Return crow's feet and the bags below the eyes."""
     out = 0.0
     feet = bell(sq((ax - 0.54) * (1 / 0.06)) + sq((dy + 0.01) * (1 / 0.11)))

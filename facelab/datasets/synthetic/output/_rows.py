@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -116,7 +117,14 @@ def _write(folder: str, name: str, image: np.ndarray) -> dict:
 
 
 def _row(
-    name: str, identity: int, recipe: Recipe, box, landmarks, visible, visibility: float, split: str
+    name: str,
+    identity: int,
+    recipe: Recipe,
+    box: Any,
+    landmarks: Any,
+    visible: Any,
+    visibility: float,
+    split: str,
 ) -> dict:
     row = {
         "file": name,
@@ -141,7 +149,7 @@ def _row(
     return row | {f"au{k}": round(recipe.action_units[k], 4) for k in ACTION_UNITS}
 
 
-def _scene_row(name: str, k: int, face) -> dict:
+def _scene_row(name: str, k: int, face: Any) -> dict:
     row = _row(
         name,
         face.recipe.person.number,

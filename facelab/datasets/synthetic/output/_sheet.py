@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -65,7 +66,7 @@ def _thumbnail(path: Path, size: tuple[int, int], faces: list[dict]) -> np.ndarr
     return small
 
 
-def _outline(image: np.ndarray, box: list[int], colour) -> None:
+def _outline(image: np.ndarray, box: list[int], colour: Any) -> None:
     h, w, _ = image.shape
     x1, y1 = (min(max(v, 0), n - 1) for v, n in zip(box[:2], (w, h), strict=True))
     x2, y2 = (min(max(v, 0), n - 1) for v, n in zip(box[2:], (w, h), strict=True))

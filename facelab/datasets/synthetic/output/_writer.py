@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from facelab.core.errors import BadInputError
 from facelab.core.files import dumps, write_json, write_text
@@ -256,7 +257,7 @@ def _write_pairs(folder: Path, request: Request, names: list[str]) -> int:
     return len(base)
 
 
-def _lfw_text(pairs, names: list[str]) -> str:
+def _lfw_text(pairs: Any, names: list[str]) -> str:
     """Return LFW's pairs.txt: folds and pairs a fold; `name i j` genuine, `name i name j` impostor.
 
     LFW gives each fold the same number of pairs; folds are cut to the smallest one here.

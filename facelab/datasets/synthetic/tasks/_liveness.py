@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -108,7 +109,7 @@ def _inverse(m: np.ndarray) -> np.ndarray:
     )
 
 
-def _apply(m: np.ndarray, x, y):
+def _apply(m: np.ndarray, x: Any, y: Any) -> tuple[Any, Any]:
     w = m[2, 0] * x + m[2, 1] * y + m[2, 2]
     return (m[0, 0] * x + m[0, 1] * y + m[0, 2]) / w, (m[1, 0] * x + m[1, 1] * y + m[1, 2]) / w
 

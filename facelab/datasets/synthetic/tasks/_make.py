@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from facelab.core.errors import BadInputError
@@ -112,7 +114,7 @@ def make(recipe: Recipe, size: int) -> Sample:
     )
 
 
-def _occlude(image: np.ndarray, layer: Layer, thing: Occluder):
+def _occlude(image: np.ndarray, layer: Layer, thing: Occluder) -> tuple[np.ndarray, Any, float]:
     """Lay a flat thing over the picture; return (image, landmarks still visible, visibility left)."""
     h, w, _ = image.shape
     s, c = sincos(thing.angle * DEGREE)

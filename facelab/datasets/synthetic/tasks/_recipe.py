@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -184,7 +185,7 @@ FACTORS = tuple(
 """What `change` can set."""
 
 
-def change(recipe: Recipe, **factors) -> Recipe:
+def change(recipe: Recipe, **factors: Any) -> Recipe:
     """Return the recipe with some factors set and every other left alone.
 
     Beyond the recipe's own fields: `identity` (whole number), `light` (a number that draws one, or a Lighting), `age`,

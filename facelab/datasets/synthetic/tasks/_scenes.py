@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -134,7 +135,9 @@ def _count(r: Stream) -> int:
     return min(MOST_FACES, int(exp(r.uniform(0, log(MOST_FACES + 1.0)))))
 
 
-def _places(r: Stream, count: int, width: int, height: int, smallest: float, largest: float):
+def _places(
+    r: Stream, count: int, width: int, height: int, smallest: float, largest: float
+) -> list[tuple[float, float, float]]:
     """Return (x, y, box height) of people, far ones first: smaller faces higher up, as in a crowd on level ground.
 
     No two faces share a spot; one person in five may stand before the face of another.
@@ -168,7 +171,7 @@ def _apart(
     return may_hide or dy < 0 or dx > shoulders
 
 
-def _person(seed: int, index: int, k: int, lighting, worn: float, spread: Spread) -> Recipe:
+def _person(seed: int, index: int, k: int, lighting: Any, worn: float, spread: Spread) -> Recipe:
     name = (seed, "detection", index, "person", k)
     number = sets.identity_number(seed, "detection", index * MOST_FACES + k)
     emotion = Stream(*name, "emotion").choice(EMOTIONS)

@@ -18,7 +18,23 @@ Byte = int
 Bytes = Ints = list[int]
 Reals = list[float]
 Src = Dst = Ring = Out = list
-Geometry = object
+
+
+class Geometry:
+    """Where an image is: `m` leads from the upright picture to here, `r` from an output pixel to what it reads."""
+
+    m0: Real
+    m1: Real
+    m2: Real
+    m3: Real
+    m4: Real
+    m5: Real
+    r0: Real
+    r1: Real
+    r2: Real
+    r3: Real
+    r4: Real
+    r5: Real
 
 
 def real(x: float) -> Real:

@@ -1,5 +1,7 @@
 """Kernels of the align stage: the transform that puts five landmarks on a template, and the warp."""
 
+# pyright: reportRedeclaration=false
+# (kernels declare a variable in each block that uses it, as C and Go do)
 from __future__ import annotations
 
 from facelab.preprocess.emit.kernels._words import (

@@ -1,5 +1,7 @@
 """Kernels that make one row of a stage's image: frames, colour, borders."""
 
+# pyright: reportRedeclaration=false
+# (kernels declare a variable in each block that uses it, as C and Go do)
 from __future__ import annotations
 
 from facelab.preprocess.emit.kernels._words import (

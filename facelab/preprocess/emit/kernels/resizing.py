@@ -1,5 +1,7 @@
 """Kernels of the resize stage."""
 
+# pyright: reportRedeclaration=false
+# (kernels declare a variable in each block that uses it, as C and Go do)
 from __future__ import annotations
 
 from facelab.preprocess.emit.kernels._words import (

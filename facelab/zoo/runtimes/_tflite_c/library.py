@@ -9,6 +9,7 @@ import os
 import sys
 from ctypes import POINTER, c_char_p, c_float, c_int, c_int32, c_size_t, c_uint32, c_void_p
 from pathlib import Path
+from typing import NoReturn
 
 from facelab.core.errors import BadInputError, UnsupportedError
 
@@ -147,7 +148,7 @@ class Library:
         """The runtime's version, such as 2.17.1."""
         return self.TfLiteVersion().decode("ascii", "replace")
 
-    def __getattr__(self, name: str):
+    def __getattr__(self, name: str) -> NoReturn:
         raise AttributeError(f"{self.path.name} has no function {name}")
 
     def __repr__(self) -> str:
