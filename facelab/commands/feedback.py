@@ -215,3 +215,23 @@ def play(
     lines += [f"error: {text}" for text in found.errors]
     emit(found.to_dict(), as_json=as_json, text="\n".join(lines))
     return 1 if found.errors else 0
+
+
+@command.command(epilog="Example: facelab feedback beat --celsius 72 --fps 24")
+@click.option("--celsius", type=FloatRange(-40, 150), help="Default: the processor's, by sysfs.")
+@click.option("--fps", type=FloatRange(0, 1000), default=60.0, show_default=True)
+@json_option
+def beat(celsius: float | None, fps: float, as_json: bool) -> None:
+    """Print the time between two beats by the source text's formula, as printed, coded and meant, and corrected.
+
+    The frame rate must come from the camera or the pipeline, never from the heart itself.
+    """
+    from facelab.feedback import beat as beats
+
+    if celsius is None:
+        celsius = beats.read_celsius()
+    found = {name: beats.interval_ms(celsius, fps, name) for name in beats.FORMULAS}
+    lines = [f"{celsius:g} °C, {fps:g} frames per second"]
+    lines += [f"{name:<10} {ms:6.1f} ms" for name, ms in found.items()]
+    emit({"celsius": celsius, "fps": fps, "interval_ms": found}, as_json=as_json,
+         text="\n".join(lines))  # fmt: skip

@@ -1,4 +1,4 @@
-from . import drivers, heart, schedule
+from . import beat, drivers, heart, schedule
 from ._scores import EmotionScores, Followed, follow, score_source
 from ._smoothing import SMOOTHERS, Smoothed, Smoother, smoother
 from .heart import Heart
@@ -10,6 +10,7 @@ __all__ = [
     "Heart",
     "Smoothed",
     "Smoother",
+    "beat",
     "drivers",
     "follow",
     "heart",

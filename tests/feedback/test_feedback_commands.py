@@ -83,3 +83,14 @@ def test_play_prints_the_account_and_a_failing_driver_is_exit_code_one(capsys):
 def test_play_needs_one_program_and_known_drivers(capsys, words):
     code, _, err = call(capsys, "play", *words)
     assert code == 2 and "fix:" in err
+
+
+def test_beat_prints_what_each_formula_says(capsys):
+    code, text, _ = call(capsys, "beat", "--celsius", 60, "--fps", 30, "--json")
+    assert code == 0
+    assert json.loads(text)["interval_ms"] == {
+        "printed": 120.0,
+        "coded": 120.0,
+        "described": 280.0,
+        "corrected": 280.0,
+    }
