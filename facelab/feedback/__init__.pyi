@@ -1,19 +1,19 @@
 from . import beat, drivers, heart, schedule
-from ._scores import EmotionScores, Followed, follow, score_source
-from ._smoothing import SMOOTHERS, Smoothed, Smoother, smoother
+from ._scores import EmotionScores, follow, score_source
+from ._smoothing import SMOOTHERS, Smoother, smoother
 from .heart import Heart
+from .widget import live_heart
 
 __all__ = [
     "SMOOTHERS",
     "EmotionScores",
-    "Followed",
     "Heart",
-    "Smoothed",
     "Smoother",
     "beat",
     "drivers",
     "follow",
     "heart",
+    "live_heart",
     "schedule",
     "score_source",
     "smoother",
