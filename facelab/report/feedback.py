@@ -142,7 +142,7 @@ def law_plot(runs: Sequence[Any], seconds: float = 180.0) -> Figure:
     for k, (ax, run) in enumerate(zip(np.ravel(axes), runs)):  # type: ignore[arg-type]
         keep = run.times_s >= run.times_s[-1] - seconds
         ax.step(run.times_s[keep] - run.times_s[keep][0], run.interval_ms[keep], where="post",
-                color=PALETTE[0] if run.changes_per_minute < 1 else BAD, lw=1.4)  # fmt: skip
+                color=PALETTE[0] if run.swing_ms < 20 and run.changes_per_minute < 1 else BAD, lw=1.4)  # fmt: skip
         middle = float(np.median(run.interval_ms[keep]))
         half = max(30.0, 0.6 * float(np.ptp(run.interval_ms[keep])))
         centre = float(run.interval_ms[keep].max() + run.interval_ms[keep].min()) / 2

@@ -25,7 +25,7 @@ from facelab.feedback.schedule import (
 )
 
 WAYS = ("sleep(period)", "absolute, thread", "own process", "own process, FIFO")
-LOADS = ("idle", "busy Python thread", "busy cores")
+LOADS = ("no extra load", "busy Python thread", "busy cores")
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def _load(name: str) -> Iterator[None]:
         processes = [subprocess.Popen(command, stdin=subprocess.PIPE) for _ in range(2)]
     for thread in threads:
         thread.start()
-    time.sleep(0.5 if name != "idle" else 0.0)
+    time.sleep(0.5 if name != LOADS[0] else 0.0)
     try:
         yield
     finally:

@@ -125,8 +125,9 @@ class Point:
     """One smoother with one constant.
 
     `changes_per_minute` and the true changes per minute; `delay_s` is the median time from a true change until the new
-    emotion is shown, `missed` the share of true changes after which it never was; `right` the share of frames with the
-    true label. `default` marks facelab's own constants.
+    emotion is shown; `missed` is the share after which it never was: these count with their whole stay. Both are over
+    the `n` changes to a label that was not shown already. `right` is the share of frames with the true label; `default`
+    marks facelab's own constants.
     """
 
     smoother: str
@@ -147,7 +148,7 @@ def point(
 ) -> Point:
     """Return how a smoother does on sequences with a known or an offline truth."""
     changes = true_changes = 0
-    seconds, delays, missed, right, frames = 0.0, [], 0, 0, 0
+    seconds, delays, missed, judged, right, frames = 0.0, [], 0, 0, 0, 0
     for scores in sequences:
         truth = scores.truth or offline_truth(scores)
         found = feedback.follow(scores, feedback.smoother(scores.labels, kind, **constants))
@@ -158,11 +159,13 @@ def point(
         starts = [k for k in range(1, len(truth)) if truth[k] != truth[k - 1]]
         true_changes += len(starts)
         for k, stop in zip(starts, [*starts[1:], len(truth)]):
+            if found.shown[k - 1] == truth[k]:
+                continue  # it was shown before it was true: chance, and not a quick answer
+            judged += 1
             hit = next((j for j in range(k, stop) if found.shown[j] == truth[k]), None)
-            if hit is None:
-                missed += 1
-            else:
-                delays.append(float(scores.times_s[hit] - scores.times_s[k]))
+            missed += hit is None
+            until = scores.times_s[min(stop, len(truth) - 1) if hit is None else hit]
+            delays.append(float(until - scores.times_s[k]))
     low, high = median_interval(np.array(delays)) if len(delays) > 5 else (np.nan, np.nan)
     return Point(
         kind,
@@ -172,9 +175,9 @@ def point(
         float(np.median(delays)) if delays else float("nan"),
         float(low),
         float(high),
-        missed / max(1, true_changes),
+        missed / max(1, judged),
         right / frames,
-        true_changes,
+        judged,
         default,
     )
 

@@ -1,0 +1,80 @@
+"""The live heart's kernel side: sliders, sources, problems, and settings that flash (the browser's side: tests/lab)."""
+
+import dataclasses
+import threading
+import time
+
+import pytest
+
+from facelab import feedback
+from facelab.core.errors import BadInputError, CheckFailedError
+from facelab.feedback import heart
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
+
+@pytest.fixture
+def widget():
+    made = feedback.live_heart()
+    yield made
+    made.close()
+
+
+def wait(what, seconds=20.0):
+    deadline = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_sliders_are_smoothed_and_shown(widget):
+    widget.sliders = {"anger": 90, "neutral": 5, "joy": 5}
+    assert widget.emotion == "anger" and widget.scores["anger"] == pytest.approx(0.9)
+    widget.sliders = {"anger": 0, "neutral": 0, "joy": 100}
+    assert widget.emotion == "anger"  # one message does not turn the mean
+    assert abs(widget.sent_at_ms / 1000 - time.time()) < 10
+
+
+def test_sliders_that_are_all_zero_are_nobody(widget):
+    widget.sliders = {"anger": 0, "neutral": 0, "joy": 0, "unknown": 7}
+    assert widget.emotion == "" and widget.problem == ""
+
+
+def test_without_a_classifier_there_are_only_sliders(widget):
+    assert widget.sources == ["slider"]
+    with pytest.raises(BadInputError, match="classifier and a detector"):
+        feedback.live_heart(source="camera")
+    with pytest.raises(BadInputError, match="no such source"):
+        feedback.live_heart(source="film")
+
+
+def test_settings_that_flash_are_refused():
+    own = heart.load_settings()
+    fast = dataclasses.replace(own.styles["anger"], frequency_hz=6.0)
+    with pytest.raises(CheckFailedError, match="flashes too often"):
+        feedback.live_heart(settings=dataclasses.replace(own, styles={**own.styles, "anger": fast}))
+
+
+@pytest.fixture(scope="module")
+def models(mirror):
+    from facelab import detection, emotion
+
+    return emotion.load("mini-xception-107", threads=1), detection.load("yunet-n", threads=1)
+
+
+def test_a_clip_is_followed_in_a_thread_that_ends(models, mirror):
+    clip = str(mirror / "images" / "video" / "justinshenk_test.mp4")
+    before = threading.active_count()
+    made = feedback.live_heart(*models, source="video", video=clip)
+    assert made.sources == ["slider", "camera", "video"]
+    wait(lambda: made.emotion == "joy")
+    assert made.scores["joy"] > 0.3 and made.problem == ""
+    made.close()
+    wait(lambda: threading.active_count() <= before)
+
+
+def test_a_camera_that_is_not_there_is_a_problem_in_the_widget_and_not_a_crash(models):
+    made = feedback.live_heart(*models, source="camera", camera="/dev/video987")
+    wait(lambda: made.problem != "")
+    assert made.emotion == ""
+    made.close()
