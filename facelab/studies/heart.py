@@ -38,14 +38,14 @@ def rendered_scores(
     *,
     seconds: float = 60.0,
     rate_hz: float = 15.0,
-    people: int = 3,
+    people: int = 4,
     seed: int = 0,
-    size: int = 96,
+    size: int = 72,
 ) -> EmotionScores:
     """Return a classifier's scores on rendered people whose emotions change, and the true emotion of each frame.
 
-    Each person shows emotions of 2 to 8 seconds; the face eases from one to the next within 0.4 s while the head sways,
-    and boxes have a detector's noise.
+    Each person shows emotions of 1.5 to 5 seconds; the face eases from one to the next within 0.4 s while the head
+    sways by 12 degrees. Boxes have a detector's noise, pixels a sensor's.
     """
     rng = np.random.default_rng(seed)
     names = classifier.emotions
@@ -60,17 +60,15 @@ def rendered_scores(
             begun, emotion = max(p for p in plan if p[0] <= t)
             factors: dict[str, Any] = {
                 "emotion": emotion,
-                "intensity": float(min(1.0, (t - begun) / 0.4) * 0.8),
-                "yaw": float(8 * np.sin(0.9 * t + sway[0])),
-                "pitch": float(4 * np.sin(0.6 * t + sway[1])),
+                "intensity": float(min(1.0, (t - begun) / 0.4) * 0.6),
+                "yaw": float(12 * np.sin(0.9 * t + sway[0])),
+                "pitch": float(7 * np.sin(0.6 * t + sway[1])),
             }
             shown = synthetic.make(synthetic.change(base, **factors), size)
             side = float(shown.box[2] - shown.box[0])
-            box = shown.box + rng.normal(0, 0.03 * side, 4)
-            noisy = shown.image + rng.normal(
-                0, 4, shown.image.shape
-            )  # of the sensor, anew in each frame
-            image = np.clip(np.round(noisy), 0, 255).astype(np.uint8)
+            box = shown.box + rng.normal(0, 0.045 * side, 4)
+            noise = rng.normal(0, 6, shown.image.shape)  # of the sensor, anew in each frame
+            image = np.clip(np.round(shown.image + noise), 0, 255).astype(np.uint8)
             rows.append(classifier.classify(image, box[None])[0])
             truth.append(emotion)
     scores = np.clip(np.array(rows, float), 0, None)
@@ -91,7 +89,7 @@ def _plan(
     while t < seconds:
         last = str(rng.choice([n for n in names if n != last]))
         plan.append((t, last))
-        t += float(rng.uniform(2, 8))
+        t += float(rng.uniform(1.5, 5))
     return plan
 
 
