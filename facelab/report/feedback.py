@@ -31,7 +31,7 @@ def flicker_plot(groups: dict[str, Sequence[Any]]) -> Figure:
     for ax, (name, points) in zip(np.ravel(axes), groups.items()):  # type: ignore[arg-type]
         kinds = list(dict.fromkeys(p.smoother for p in points))
         for k, kind in enumerate(kinds):
-            mine = [p for p in points if p.smoother == kind]
+            mine = [p for p in points if p.smoother == kind and p.delay_s is not None]
             x = [p.delay_s for p in mine]
             y = [max(p.changes_per_minute, 0.5) for p in mine]
             ax.plot(x, y, **series(k), label=kind, ms=5, lw=1.4)
@@ -40,9 +40,13 @@ def flicker_plot(groups: dict[str, Sequence[Any]]) -> Figure:
                     ax.plot(p.delay_s, max(p.changes_per_minute, 0.5), "o", ms=13, mfc="none",
                             mec=PALETTE[k], mew=1.6)  # fmt: skip
         true = points[0].true_per_minute
-        ax.axhline(true, color=NEUTRAL, ls=":", lw=1.2)
-        ax.annotate(f"true changes: {true:.0f}", (0.98, true), (0, 3), ha="right", fontsize=9,
-                    xycoords=("axes fraction", "data"), textcoords="offset points", color=NEUTRAL)  # fmt: skip
+        if true > 0:
+            ax.axhline(true, color=NEUTRAL, ls=":", lw=1.2)
+            ax.annotate(f"true changes: {true:.0f}", (0.98, true), (0, 3), ha="right", fontsize=9,
+                        xycoords=("axes fraction", "data"), textcoords="offset points",
+                        color=NEUTRAL)  # fmt: skip
+        else:
+            ax.text(0.5, 0.5, "no change known", transform=ax.transAxes, ha="center")
         ax.set_yscale("log")
         plain_log(ax.yaxis)
         label(ax, name, "delay after a true change (s, median)", "changes of the label per minute")

@@ -10,11 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from facelab import feedback
+from facelab import embedding, emotion, feedback
 from facelab.core.timing import median_interval
 from facelab.datasets import synthetic
-from facelab.detection import Detector
-from facelab.emotion import EmotionClassifier
 from facelab.feedback import EmotionScores, heart
 from facelab.zoo import mirror
 
@@ -34,7 +32,7 @@ CLIPS = (
 
 
 def rendered_scores(
-    classifier: EmotionClassifier,
+    model: Path,
     *,
     seconds: float = 60.0,
     rate_hz: float = 15.0,
@@ -47,7 +45,7 @@ def rendered_scores(
     Each person shows emotions of 1.5 to 5 seconds; the face eases from one to the next within 0.4 s while the head
     sways by 12 degrees. Boxes have a detector's noise, pixels a sensor's.
     """
-    rng = np.random.default_rng(seed)
+    rng, classifier = np.random.default_rng(seed), emotion.load(model, threads=1)
     names = classifier.emotions
     n, rows, truth = int(seconds * rate_hz), [], []
     for person in range(people):
@@ -57,9 +55,9 @@ def rendered_scores(
         sway = rng.uniform(0, 2 * np.pi, 2)
         for k in range(mine):
             t = k / rate_hz
-            begun, emotion = max(p for p in plan if p[0] <= t)
+            begun, shows = max(p for p in plan if p[0] <= t)
             factors: dict[str, Any] = {
-                "emotion": emotion,
+                "emotion": shows,
                 "intensity": float(min(1.0, (t - begun) / 0.4) * 0.6),
                 "yaw": float(12 * np.sin(0.9 * t + sway[0])),
                 "pitch": float(7 * np.sin(0.6 * t + sway[1])),
@@ -70,7 +68,7 @@ def rendered_scores(
             noise = rng.normal(0, 6, shown.image.shape)  # of the sensor, anew in each frame
             image = np.clip(np.round(shown.image + noise), 0, 255).astype(np.uint8)
             rows.append(classifier.classify(image, box[None])[0])
-            truth.append(emotion)
+            truth.append(shows)
     scores = np.clip(np.array(rows, float), 0, None)
     scores /= scores.sum(axis=1, keepdims=True)
     return EmotionScores(
@@ -93,17 +91,15 @@ def _plan(
     return plan
 
 
-def clip_scores(detector: Detector, most: int = 300) -> list[EmotionScores]:
+def clip_scores(most: int = 300) -> list[EmotionScores]:
     """Return the scores of a published classifier on the real clips of the mirror; none without a mirror."""
-    from facelab import emotion
-
     root = mirror.mirror()
     if root is None or mirror.is_address(root):
         return []
     paths = [Path(root) / "images" / "video" / name for name in CLIPS]
     if REAL not in {e.name for e in emotion.available()} or not all(p.is_file() for p in paths):
         return []
-    classifier = emotion.load(REAL, threads=1)
+    classifier, detector = emotion.load(REAL, threads=1), embedding.default_detector(1)
     return [feedback.score_source(p, classifier, detector, most=most) for p in paths]
 
 
@@ -132,9 +128,9 @@ class Point:
     constant: str
     changes_per_minute: float
     true_per_minute: float
-    delay_s: float
-    delay_lo_s: float
-    delay_hi_s: float
+    delay_s: float | None
+    delay_lo_s: float | None
+    delay_hi_s: float | None
     missed: float
     right: float
     n: int
@@ -164,15 +160,15 @@ def point(
             missed += hit is None
             until = scores.times_s[min(stop, len(truth) - 1) if hit is None else hit]
             delays.append(float(until - scores.times_s[k]))
-    low, high = median_interval(np.array(delays)) if len(delays) > 5 else (np.nan, np.nan)
+    low, high = median_interval(np.array(delays)) if len(delays) > 5 else (None, None)
     return Point(
         kind,
         ", ".join(f"{k} {v:g}" for k, v in constants.items()) or "no smoothing",
         60 * changes / seconds,
         60 * true_changes / seconds,
-        float(np.median(delays)) if delays else float("nan"),
-        float(low),
-        float(high),
+        float(np.median(delays)) if delays else None,
+        low,
+        high,
         missed / max(1, judged),
         right / frames,
         judged,
@@ -198,13 +194,14 @@ def with_default(points: Sequence[Point], kind: str) -> Point:
 def flash_rows() -> list[dict[str, Any]]:
     """Return the flashes of each emotion's heart by both formulas: one row each."""
     rows = []
-    for emotion in heart.load_settings().styles:
+    for name in heart.load_settings().styles:
         for formula in ("eased", "literal"):
-            shown = heart.animate([0.0, 3.0], [emotion] * 2, formula=formula)
+            end = 5.0 - 1 / 30  # whole beats of every emotion, so that the loop closes
+            shown = heart.animate([0.0, end], [name] * 2, formula=formula)
             found = shown.flashes(64)
             rows.append(
                 {
-                    "emotion": emotion,
+                    "emotion": name,
                     "formula": formula,
                     "general": found.general,
                     "red": found.red,
@@ -236,10 +233,10 @@ class Stage:
     method: str
 
 
-def stages(
-    classifier: EmotionClassifier, detector: Detector, images: Sequence[np.ndarray]
-) -> list[Stage]:
-    """Return what each stage takes on these images; each image counts once, after one round to warm up."""
+def stages(model: Path, n: int = 60, seed: int = 0) -> list[Stage]:
+    """Return what each stage takes on n rendered pictures; each counts once, after one round to warm up."""
+    classifier, detector = emotion.load(model, threads=1), embedding.default_detector(1)
+    images = rendered_images(n, seed)
     smooth = feedback.smoother(classifier.classes)
     beating = feedback.Heart()
     taken: dict[str, list[float]] = {k: [] for k in ("detect", "classify", "smooth", "draw")}
