@@ -1,5 +1,6 @@
 """A small model bundled once, and inference sides that are right or wrong."""
 
+import copy
 import shutil
 import sys
 from pathlib import Path
@@ -10,8 +11,29 @@ sys.path.insert(0, str(Path(__file__).parent))  # tests are no package
 
 from conftest_deploy import spec, write_model
 
+from facelab.deploy import _bundle
 from facelab.deploy._bundle import make_bundle
 from facelab.fingerprint import capture_spec
+
+
+@pytest.fixture(scope="session", autouse=True)
+def captured_once(tmp_path_factory):
+    """Capture each specification once for all bundles of these tests; half their time went into it."""
+    known = {}
+
+    def capture(spec, *, tensors=None):
+        key = repr(spec.to_dict())
+        if key not in known:
+            kept = tmp_path_factory.mktemp("tensors")
+            known[key] = capture_spec(spec, tensors=kept), kept
+        made, kept = known[key]
+        if tensors is not None:
+            shutil.copytree(kept, tensors, dirs_exist_ok=True)
+        return copy.deepcopy(made)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_bundle, "capture_spec", capture)
+        yield
 
 
 @pytest.fixture(scope="session")
