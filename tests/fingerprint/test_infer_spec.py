@@ -53,6 +53,7 @@ def test_a_pipelines_specification_is_found_and_proven(tmp_path, text, size, ker
     assert any("decode" in words for words in found.open)
 
 
+@pytest.mark.slow  # every family of pipelines is searched: half a minute
 def test_what_is_not_recognised_is_said(tmp_path):
     with pytest.raises(UnsupportedError) as e:
         infer_spec(capture_target(black_box(tmp_path, STRANGE)))
