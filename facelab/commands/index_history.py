@@ -21,10 +21,10 @@ from facelab.commands.common import SEED, OutPath, emit, json_option
 @click.option("--faults", type=click.IntRange(0, 100), default=4, show_default=True)
 @click.option(
     "--fault",
-    type=click.Choice(["kill", "stop"]),
+    type=click.Choice(["kill", "stop", "cut"]),
     default="kill",
     show_default=True,
-    help="SIGKILL and a restart, or SIGSTOP for 0.8 s (etcd only).",
+    help="SIGKILL and a restart; etcd only: SIGSTOP for 0.8 s, or a cut from the peers.",
 )
 @click.option(
     "--planted",
@@ -57,8 +57,8 @@ def history(
     options: dict[str, Any] = {"operations": operations, "faults": faults, "planted": planted}
     if store == "etcd":
         found = study.etcd_history(members=int(members), fault=fault, seed=seed, **options)
-    elif fault == "stop":
-        raise click.UsageError("--fault stop is for etcd: SQLite has no server to stop")
+    elif fault != "kill":
+        raise click.UsageError(f"--fault {fault} is for etcd: SQLite has no server")
     else:
         found = study.sqlite_history(seed=seed, **options)
     if out is not None:

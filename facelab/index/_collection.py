@@ -202,6 +202,8 @@ class Collection(Writing):
         """Let go of the files and of the writer's lock. Nothing is lost without it."""
         with self._lock:
             self._closed = True
+            if self._log is not None:
+                self._log.close()
             self._stack.close()
 
     def __enter__(self) -> Collection:

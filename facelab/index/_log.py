@@ -165,12 +165,12 @@ def _operation(
     dimension: int,
     dtype: np.dtype[Any],
 ) -> Operation:
-    ids = head.get("ids")
-    if kind == DELETE and isinstance(ids, list):
+    ids, infos = head.get("ids"), head.get("infos", [])
+    if not isinstance(ids, list) or not isinstance(infos, list) or kind not in (PUT, DELETE):
+        raise _damaged(path, "a record of another form")
+    if kind == DELETE:
         return Delete(ids)
-    infos = head.get("infos")
-    good = kind == PUT and isinstance(ids, list) and isinstance(infos, list)
-    if not good or len(ids) != len(infos) or len(tail) != len(ids) * dimension * dtype.itemsize:
+    if len(ids) != len(infos) or len(tail) != len(ids) * dimension * dtype.itemsize:
         raise _damaged(path, "a record of another form")
     vectors = np.frombuffer(tail, dtype).reshape(len(ids), dimension)
     return Put(Rows(ids, [i.encode() for i in infos], vectors))
@@ -247,9 +247,13 @@ class Log:
 
     def close(self) -> None:
         """Close the file."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    def __del__(self) -> None:
+        if hasattr(self, "_fd"):
+            self.close()
 
 
 def _failed(path: Path, e: OSError, what: str) -> LogError:

@@ -72,7 +72,7 @@ def _write_arrays(path: Path, arrays: dict[str, NDArray[Any]]) -> dict[str, Any]
     pieces: list[memoryview | bytes] = []
     at = 0
     for name, array in arrays.items():
-        raw = np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
+        raw = _raw(array)
         facts[name] = {
             "at": at,
             "dtype": array.dtype.name,
@@ -137,7 +137,7 @@ class Segment:
         for i in np.flatnonzero(last > first):
             for place in range(int(first[i]), int(last[i])):
                 row = int(self._arrays["key_rows"][place])
-                if self.id_of(row) == names[i]:
+                if self.id_of(row) == names[int(i)]:
                     rows[i] = row
         return rows
 
@@ -148,11 +148,10 @@ class Segment:
 
     def verify(self) -> list[str]:
         """Read every file and return one sentence per array that is not what was written."""
-        whole = np.fromfile(self.folder / ARRAYS, np.uint8)
         return [
             f"{self.folder.name}: the content of {name!r} has changed"
             for name, facts in self.head["arrays"].items()
-            if hashlib.sha256(_cut(whole, facts).tobytes()).hexdigest() != facts["sha256"]
+            if hashlib.sha256(_raw(self._arrays[name])).hexdigest() != facts["sha256"]
         ]
 
     def _head(self) -> dict[str, Any]:
@@ -187,6 +186,11 @@ class Segment:
             got=got,
             fix="facelab index verify names every damaged file; restore it from a copy",
         )
+
+
+def _raw(array: NDArray[Any]) -> memoryview:
+    """Return an array's bytes."""
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
 
 
 def _nbytes(facts: dict[str, Any]) -> int:

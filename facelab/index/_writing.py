@@ -199,33 +199,32 @@ class Writing(Reading):
         self._unsure = False
 
     def _publish(self, view: View, more: Rows | None, *, whole: bool) -> None:
-        done = False
         try:
             state = disk.publish(self._place, self._state, view, more, whole=whole)
             self._unsure = True
             path = disk.log_path(self._place, state.generation)
             log = Log(path, state.replayed, self._place.on_step)
-            old, self._log = self._log, log
-            self._stack.callback(log.close)
-            self._state, self._view = state, state.view
-            self._warning, self._unsure, done = "", False, True
-            if old is not None:
-                old.close()
-        except OSError as e:
-            raise _not_published(self._place.root, e) from None
-        finally:
-            if not done:
-                self._settle_publication()
+        except BaseException as e:
+            # an OSError comes before the metadata are asked, so that no request can be under way
+            self._settle_publication(under_way=not isinstance(e, OSError))
+            if isinstance(e, OSError):
+                raise _not_published(self._place.root, e) from None
+            raise
+        old, self._log = self._log, log
+        self._state, self._view = state, state.view
+        self._warning, self._unsure = "", False
+        if old is not None:
+            old.close()
         self._place.on_step("cleanup")
         disk.clean(self._place, self._state)
 
-    def _settle_publication(self) -> None:
+    def _settle_publication(self, *, under_way: bool) -> None:
         """After a failed publication: go on with the old generation only where it is still the current one."""
         self._unsure = True
         with contextlib.suppress(FacelabError, OSError):
             pointer, version = disk.read_pointer(self._place)
             same = pointer == self._state.pointer and version == self._state.version
-            if same and not self._place.metadata.late:
+            if same and not (under_way and self._place.metadata.late):
                 self._unsure = False
                 disk.clean(self._place, self._state)
 

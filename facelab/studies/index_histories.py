@@ -24,7 +24,7 @@ from facelab.core.result import Result
 from facelab.index import Operation, check_history, local_etcd, open_metadata
 from facelab.studies.index_client import Client, Recorder
 
-FAULTS = ("kill", "stop", "none")
+FAULTS = ("kill", "stop", "cut", "none")
 PLANTED = ("none", "stale", "blind", "retry")
 
 
@@ -102,8 +102,9 @@ def etcd_history(
     operations : int
         Answers to collect; the faults are spread over them.
     faults : int
-        Kills with SIGKILL and restarts, or stops with SIGSTOP for 0.8 s.
-    fault : {"kill", "stop", "none"}
+        Kills with SIGKILL and restarts, stops with SIGSTOP for 0.8 s, or cuts.
+    fault : {"kill", "stop", "cut", "none"}
+        "cut" takes a member from its peers for 1.5 s while clients still reach it (network namespaces, as root).
     clients, keys : int
         Threads, and keys that they share.
     planted : {"none", "stale", "blind", "retry"}
@@ -121,7 +122,7 @@ def etcd_history(
         There is no etcd here.
     """
     _check(fault, planted)
-    with local_etcd(members) as cluster:
+    with local_etcd(members, namespaces=fault == "cut") as cluster:
         recorder = Recorder()
 
         def make(n: int) -> Client:
@@ -139,6 +140,10 @@ def etcd_history(
                 cluster.pause(member, stop=True)
                 time.sleep(0.8)
                 cluster.pause(member, stop=False)
+            elif fault == "cut":
+                cluster.cut(member, off=True)
+                time.sleep(1.5)
+                cluster.cut(member, off=False)
             else:
                 cluster.kill(member)
                 time.sleep(0.3)
@@ -310,7 +315,7 @@ def _read(stream: IO[str], lines: list[str]) -> None:
 
 
 def _judged(
-    store: str, fault: str, planted: str, recorder: Recorder, hurt: int, seconds: float
+    store: str, fault: str, planted: str, recorder: Recorder, hurt: list[float], seconds: float
 ) -> History:
     history = recorder.operations()
     found = check_history(history)

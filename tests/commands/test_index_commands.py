@@ -73,6 +73,7 @@ def test_verify_repair_and_diff_say_it_by_exit_code(faces, tmp_path, capsys):
         ["status", "{faces}", "--metadata", "redis:x"],
         ["status", "{faces}", "--metadata", "sqlite:{folder}/none.sqlite"],
         ["history", "--fault", "stop"],
+        ["history", "--fault", "cut"],
         ["check", "{folder}/ids.txt"],
         ["check", "{folder}/nothing"],
     ],

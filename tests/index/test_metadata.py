@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from facelab.core.errors import BadInputError, IntegrityError
+from facelab.core.errors import BadInputError, IntegrityError, UnsupportedError
 from facelab.index import Collection, Outcome, Swap, local_etcd, open_metadata
 from facelab.index.metadata._contract import Metadata
 from facelab.index.metadata._etcd import EtcdMetadata, never_left
@@ -378,3 +378,16 @@ def test_etcd_under_kills(etcd, members, planted):
 def test_reads_of_one_member_that_lags_are_found(etcd):
     found = index_histories.etcd_history(members=3, operations=3000, fault="stop", planted="stale")
     assert found.linearizable is False, found.text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("planted", ["none", "stale"])
+def test_members_that_are_cut_from_their_peers(etcd, planted):
+    try:
+        found = index_histories.etcd_history(
+            members=3, operations=3000, fault="cut", planted=planted
+        )
+    except UnsupportedError as e:
+        pytest.skip(f"{e.what}: {e.got}")
+    assert found.linearizable is (planted == "none"), found.text()
+    assert found.faults == 4

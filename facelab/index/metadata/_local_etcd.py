@@ -14,31 +14,49 @@ from shutil import which
 
 from facelab.core.errors import BadInputError, UnsupportedError
 from facelab.core.lifetime import Popen
+from facelab.index.metadata._namespaces import Namespaces
 
 
 class LocalEtcd:
     """Some members of one etcd cluster, each of which can be killed, stopped and started again."""
 
-    def __init__(self, program: str, folder: Path, members: int):
+    def __init__(
+        self, program: str, folder: Path, members: int, namespaces: Namespaces | None = None
+    ):
         self.program, self.folder, self.members = program, folder, members
         ports = _free_ports(2 * members)
-        self.clients, self.peers = ports[:members], ports[members:]
+        self.clients, self.peers, self._namespaces = ports[:members], ports[members:], namespaces
         self._running: list[Popen | None] = [None] * members
         self._stopped: set[int] = set()
 
     @property
     def endpoints(self) -> list[str]:
         """Addresses of all members."""
-        return [f"http://127.0.0.1:{port}" for port in self.clients]
+        return [self._url(m, "client") for m in range(self.members)]
+
+    def _url(self, member: int, side: str) -> str:
+        port = (self.clients if side == "client" else self.peers)[member]
+        spaces = self._namespaces
+        if spaces is None:
+            return f"http://127.0.0.1:{port}"
+        host = (spaces.client_address if side == "client" else spaces.peer_address)(member)
+        return f"http://{host}:{port}"
+
+    def cut(self, member: int, *, off: bool) -> None:
+        """Cut a member from its peers, or let it back; it needs `namespaces`."""
+        if self._namespaces is not None:
+            self._namespaces.cut(member, off=off)
 
     def start(self, member: int) -> None:
         """Start a member; its data are those it had before."""
-        cluster = ",".join(f"m{i}=http://127.0.0.1:{p}" for i, p in enumerate(self.peers))
-        client, peer = (f"http://127.0.0.1:{p[member]}" for p in (self.clients, self.peers))
+        cluster = ",".join(f"m{i}={self._url(i, 'peer')}" for i in range(self.members))
+        client, peer = self._url(member, "client"), self._url(member, "peer")
+        before = [] if self._namespaces is None else self._namespaces.prefix(member)
         log = (self.folder / f"m{member}.log").open("ab")
         with log:
             self._running[member] = Popen(
                 [
+                    *before,
                     self.program,
                     f"--name=m{member}",
                     f"--data-dir={self.folder / f'm{member}'}",
@@ -111,13 +129,15 @@ class LocalEtcd:
 
 
 @contextlib.contextmanager
-def local_etcd(members: int = 1) -> Iterator[LocalEtcd]:
+def local_etcd(members: int = 1, *, namespaces: bool = False) -> Iterator[LocalEtcd]:
     """Start etcd members on loopback in a temporary folder and yield their handle.
 
     Parameters
     ----------
     members : int
         1 or 3 (any odd number up to 7).
+    namespaces : bool
+        Give each member a network namespace, so that it can be cut from its peers (as root).
 
     Raises
     ------
@@ -133,8 +153,12 @@ def local_etcd(members: int = 1) -> Iterator[LocalEtcd]:
             got="there is no program named etcd",
             fix="install Debian's etcd-server, or use SQLite",
         )
-    with tempfile.TemporaryDirectory(prefix="fl-etcd-") as name:
-        cluster = LocalEtcd(program, Path(name), members)
+    with contextlib.ExitStack() as stack:
+        name = stack.enter_context(tempfile.TemporaryDirectory(prefix="fl-etcd-"))
+        spaces = (
+            stack.enter_context(contextlib.closing(Namespaces(members))) if namespaces else None
+        )
+        cluster = LocalEtcd(program, Path(name), members, spaces)
         try:
             for member in range(members):
                 cluster.start(member)

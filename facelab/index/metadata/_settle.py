@@ -71,9 +71,7 @@ def settle(
 def _not_ours(
     metadata: Metadata, key: str, value: bytes, last: Swap, lost: bool, end: float
 ) -> Swap:
-    """Another version stands there: after a lost answer it may be our own."""
-    if not lost:
-        return last
+    """Another version stands there: it may be our own, of a lost answer here or of an earlier call."""
     while True:
         try:
             now = metadata.get(key)
@@ -84,6 +82,8 @@ def _not_ours(
             time.sleep(0.05)
     if now is not None and now.value == value:
         return Swap(Outcome.DONE, now.version)
+    if not lost:
+        return last
     raise _unsettled(key, "another value stands there, and ours may have stood there before")
 
 

@@ -74,7 +74,7 @@ class PostgresStore:
         self._distance = _distance(self.metric)
         self._do(self._create, ready=False)
 
-    def _create(self, connection: psycopg.Connection) -> None:
+    def _create(self, connection: Any) -> None:
         connection.execute("create extension if not exists vector")
         connection.execute(
             "create table if not exists facelab_stores (name text primary key, facts text not null)"
@@ -148,7 +148,7 @@ class PostgresStore:
         """Add vectors under new ids, all or none, and return the ids; see `Collection.add`."""
         rows = self._rows(vectors, ids, labels, payloads, source)
 
-        def work(connection: psycopg.Connection) -> None:
+        def work(connection: Any) -> None:
             with (
                 connection.cursor() as cursor,
                 cursor.copy(
@@ -175,7 +175,7 @@ class PostgresStore:
         """Add vectors or replace those of the same ids; return how many were replaced."""
         rows = self._rows(vectors, ids, labels, payloads, source)
 
-        def work(connection: psycopg.Connection) -> int:
+        def work(connection: Any) -> int:
             gone = connection.execute(
                 f"delete from {self.table} where id = any(%s)", (rows.ids,)
             ).rowcount
@@ -193,7 +193,7 @@ class PostgresStore:
         names = [check_id(name) for name in ids]
         check_distinct(names)
 
-        def work(connection: psycopg.Connection) -> int:
+        def work(connection: Any) -> int:
             count = connection.execute(
                 f"delete from {self.table} where id = any(%s)", (names,)
             ).rowcount
@@ -213,7 +213,7 @@ class PostgresStore:
         """Return the entry of an id, None where there is none."""
         check_id(name)
 
-        def work(connection: psycopg.Connection) -> Any:
+        def work(connection: Any) -> Any:
             return connection.execute(
                 f"select info, embedding from {self.table} where id = %s", (name,)
             ).fetchone()

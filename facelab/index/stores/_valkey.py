@@ -223,7 +223,7 @@ class ValkeyStore:
                 self._version = version
             return self._view
 
-    def _changes(self, client: valkey.Valkey) -> list[Step] | None:
+    def _changes(self, client: Any) -> list[Step] | None:
         """Return the changes since the copy was made, or None where everything must be read again.
 
         A row is used for a change only where that very change wrote it: what was changed again meanwhile is read
@@ -255,7 +255,7 @@ class ValkeyStore:
         self._view = applied(self._view, Put(put))
 
     def _reload(self) -> None:
-        def work(client: valkey.Valkey) -> Any:
+        def work(client: Any) -> Any:
             with client.pipeline(transaction=True) as pipe:
                 return pipe.get(self._keys[2]).hgetall(self._keys[1]).execute()
 
