@@ -48,6 +48,14 @@ def run(
     from facelab import budget
 
     limits = budget.load_budget(budget_file)
+    if out is not None and out.suffix.lower() not in (".json", ".csv"):
+        raise BadInputError(
+            "the report cannot be saved in this format",
+            where=out,
+            expected="a file name that ends in .json or .csv",
+            got=out.suffix or "no suffix",
+            fix="choose another file name",
+        )
     stdout = sys.stderr.fileno() if as_json else None
     report = budget.run(
         words,
