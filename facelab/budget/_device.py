@@ -203,6 +203,11 @@ overhead_s = 0.00001
 def example_device() -> DeviceModel:
     """Return the example device: 128 MB, 1.2 TOPS at 8 bits, 1.8 W, every figure stated and none measured.
 
+    Returns
+    -------
+    DeviceModel
+        The example device.
+
     Examples
     --------
     >>> example_device().memory_mb

@@ -189,6 +189,21 @@ def processor_times(
 
     A call that is shorter than a few milliseconds is repeated within its sample, so that the clock's steps and cold
     caches do not count. The work must run in the calling thread.
+
+    Parameters
+    ----------
+    calls : dict[str, Callable[[], object]]
+        What is timed, by name.
+    rounds : int
+        Rounds; in each, everything is timed once.
+    seed : int
+        Seeds every random choice.
+
+    Returns
+    -------
+    dict[str, ndarray]
+        Seconds of processor time of this thread per call, (rounds,) each, in interleaved
+        rounds.
     """
     rng, times = np.random.default_rng(seed), {}
     for name, call in calls.items():

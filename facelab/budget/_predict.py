@@ -142,7 +142,24 @@ def describe(
     *,
     operators: bool = False,
 ) -> str:
-    """Return a prediction for a terminal."""
+    """Return a prediction for a terminal.
+
+    Parameters
+    ----------
+    cost : ModelCost
+        The costs of the model.
+    found : Prediction
+        What a detector found.
+    device : DeviceModel
+        The device model.
+    operators : bool
+        Whether each operator has a row.
+
+    Returns
+    -------
+    str
+        A prediction for a terminal.
+    """
     lines = [
         f"{cost.name}: {cost.macs / 1e6:.4g} million MACs, {cost.bytes / 1e6:.4g} MB moved, weights "
         f"{cost.weight_bytes / 1e6:.4g} MB, activations {cost.arena_bytes / 1e6:.4g} MB",

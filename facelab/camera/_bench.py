@@ -88,6 +88,25 @@ class Choice(Result):
 def wire_seconds(nbytes: int, bus: str) -> float:
     """Return the seconds that one frame is on the wire (a model: bytes over the bus's rate).
 
+    Parameters
+    ----------
+    nbytes : int
+        Bytes on the wire.
+    bus : str
+        The kind of bus, a key of `BUSES`.
+
+    Returns
+    -------
+    float
+        The seconds that one frame is on the wire (a model.
+
+    Raises
+    ------
+    BadInputError
+        The input cannot be used; the message says why.
+
+    Examples
+    --------
     >>> round(wire_seconds(1280 * 720 * 2, "usb2"), 3)
     0.075
     """
@@ -177,6 +196,11 @@ def decode_costs(
         (h, w, 3) uint8 BGR to resize instead of the rendered scene.
     budget_s
         Seconds after which no further round begins.
+
+    Returns
+    -------
+    list of DecodeCost
+        One row per format, size and decoder.
     """
     import cv2
 
@@ -258,6 +282,11 @@ def choices(costs: Sequence[DecodeCost], bus: str, rate: float = 30.0) -> list[C
         A key of `BUSES`.
     rate
         Frames per second that are wanted.
+
+    Returns
+    -------
+    list of Choice
+        What each measured case gives on a bus, best first.
     """
     out = []
     for cost in costs:

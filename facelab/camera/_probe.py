@@ -90,6 +90,11 @@ def probe(source: Source, frames: int = 30) -> Probe:
         A source that `open_source` returned.
     frames
         Frames to read of all streams together.
+
+    Returns
+    -------
+    Probe
+        What the source delivers beside what it promises.
     """
     from facelab.camera.process._capture import CaptureProcess
     from facelab.camera.v4l2._camera import V4L2Camera
@@ -134,7 +139,18 @@ def _ages(rows: list[tuple[int, float, float]]) -> tuple[float, float]:
 
 
 def list_cameras(kernel: Kernel | None = None) -> list[dict[str, Any]]:
-    """Return every video device: what it is and how many modes it offers, or why it cannot be opened."""
+    """Return every video device: what it is and how many modes it offers, or why it cannot be opened.
+
+    Parameters
+    ----------
+    kernel : Kernel or None
+        The name of a notebook kernel.
+
+    Returns
+    -------
+    list of dict[str, Any]
+        Every video device.
+    """
     from facelab.camera.v4l2._describe import describe, modes
     from facelab.camera.v4l2._kernel import LinuxKernel
 

@@ -78,7 +78,23 @@ def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
 
 
 def load_fer2013(path: str | os.PathLike) -> Fer:
-    """Read `fer2013.csv` (columns emotion, pixels and optionally Usage). Raises BadInputError with file and line."""
+    """Read `fer2013.csv` (columns emotion, pixels and optionally Usage).
+
+    Parameters
+    ----------
+    path : str or path
+        `fer2013.csv`.
+
+    Returns
+    -------
+    Fer
+        The pictures (n, 48, 48) with labels and parts.
+
+    Raises
+    ------
+    BadInputError
+        With file and line.
+    """
     path = Path(path)
     rows = _rows(path)
     number, header = next(rows, (1, []))
@@ -151,7 +167,24 @@ def load_ferplus(path: str | os.PathLike, *, every_row: bool = False) -> FerPlus
     """Read FER+ votes: the per-part `label.csv` (name, box, ten votes) or `fer2013new.csv` (Usage, name, ten votes).
 
     Rows without an image name (dropped by FER+'s authors) are left out, or kept with an empty name where `every_row`
-    asks for the order of `fer2013.csv`: FER+ numbers its names without them. Raises BadInputError with file and line.
+    asks for the order of `fer2013.csv`: FER+ numbers its names without them.
+
+    Parameters
+    ----------
+    path : str or path
+        `fer2013new.csv`, the labels of FER+.
+    every_row : bool
+        Whether rows that FER+ rejects are kept too.
+
+    Returns
+    -------
+    FerPlusVotes
+        The pictures with their votes.
+
+    Raises
+    ------
+    BadInputError
+        With file and line.
     """
     path = Path(path)
     names, votes = [], []

@@ -34,6 +34,25 @@ def load_image_folder(
 
     Raises MissingAssetError where the folder is absent, BadInputError for images beside the class folders, a class
     folder without an image, a label the table does not know, or fewer than two classes.
+
+    Parameters
+    ----------
+    folder : str or path
+        A folder with one folder per class.
+    table : Mapping[str, str] or None
+        Other names of the classes; None for the usual ones.
+
+    Returns
+    -------
+    LabelledImages
+        One path and label per picture.
+
+    Raises
+    ------
+    MissingAssetError
+        The input cannot be used; the message says why.
+    BadInputError
+        The input cannot be used; the message says why.
     """
     folder = Path(folder)
     if not folder.is_dir():

@@ -43,6 +43,23 @@ def load_pairs(path: str | os.PathLike) -> Pairs:
 
     The order of the file is kept: LFW's ten-fold split is the official one only if no pair is dropped. Raises
     BadInputError with file and line.
+
+    Parameters
+    ----------
+    path : str or path
+        LFW's `pairs.txt`.
+
+    Returns
+    -------
+    Pairs
+        The pairs.
+
+    Raises
+    ------
+    BadInputError
+        The input cannot be used; the message says why.
+    MissingAssetError
+        The input cannot be used; the message says why.
     """
     path = Path(path)
     try:
@@ -139,6 +156,19 @@ def find_images(folder: str | os.PathLike, pairs: Pairs) -> dict[str, Path]:
     """Return the image file of every image in `pairs`, from a folder in LFW's layout (`Name/Name_0001.jpg`).
 
     Raises MissingAssetError naming the first absent image and how many are absent.
+
+    Parameters
+    ----------
+    folder : str or path
+        The folder to search, with those below it.
+    pairs : Pairs
+        The pairs.
+
+    Returns
+    -------
+    dict[str, path]
+        The image file of every image in `pairs`, from a folder in LFW's layout
+        (`Name/Name_0001.jpg`).
     """
     return _find(Path(folder), pairs.images, (".jpg", ".jpeg", ".png"), "image")[0]
 
@@ -183,7 +213,28 @@ def load_embeddings(
     """Return (a, b, failed) for `pairs` from a folder with one `.npy` an image (`Name/Name_0001.npy`, or flat).
 
     a, b: (n, d) float64; failed: bool (n,), pairs of which a side is absent (only with `missing_is_failure`, an error
-    otherwise). Raises BadInputError naming the file for a damaged or differently shaped embedding.
+    otherwise).
+
+    Parameters
+    ----------
+    folder : str or path
+        A folder.
+    pairs : Pairs
+        The pairs.
+    missing_is_failure : bool
+        Whether a picture without a vector counts as a face that was not found, instead of
+        as an error.
+
+    Returns
+    -------
+    tuple[ndarray, ndarray, ndarray]
+        (a, b, failed) for `pairs` from a folder with one `.npy` an image
+        (`Name/Name_0001.npy`, or flat).
+
+    Raises
+    ------
+    BadInputError
+        Naming the file for a damaged or differently shaped embedding.
     """
     found, _ = _find(Path(folder), pairs.images, (".npy",), "embedding", missing_is_failure)
     vectors: dict[str, np.ndarray] = {}
@@ -208,8 +259,22 @@ def load_embeddings(
 def load_bin(path: str | os.PathLike) -> tuple[list[bytes], np.ndarray]:
     """Read an InsightFace verification pack: (2n encoded images, same (n,) bool); pair i is images 2i and 2i+1.
 
-    The pickle is read as data (`facelab.core.plain_pickle`): nothing in it runs. Raises BadInputError naming the file
-    for anything but lists, bytes and numpy arrays.
+    The pickle is read as data (`facelab.core.plain_pickle`): nothing in it runs.
+
+    Parameters
+    ----------
+    path : str or path
+        A packed file of pairs (`.bin`), as InsightFace writes them.
+
+    Returns
+    -------
+    tuple[list[bytes], ndarray]
+        The encoded pictures, two per pair, and whether each pair is of one person.
+
+    Raises
+    ------
+    BadInputError
+        Naming the file for anything but lists, bytes and numpy arrays.
     """
     path = Path(path)
     try:
@@ -260,7 +325,24 @@ def sklearn_folder(
     """Return (folder of LFW's funneled images, its pairs.txt) in scikit-learn's data home.
 
     scikit-learn's own arrays are cropped and nameless; its files are whole and say who is in them. Goes to the network
-    only with `download`. Raises MissingAssetError where the files are not there or cannot be had.
+    only with `download`.
+
+    Parameters
+    ----------
+    data_home : str or path or None
+        Scikit-learn's data folder; None for its default.
+    download : bool
+        Whether scikit-learn may download the set.
+
+    Returns
+    -------
+    tuple[path, path]
+        (folder of LFW's funneled images, its pairs.txt) in scikit-learn's data home.
+
+    Raises
+    ------
+    MissingAssetError
+        If the files are not there or cannot be had.
     """
     from sklearn.datasets import get_data_home
     from sklearn.datasets._lfw import _check_fetch_lfw

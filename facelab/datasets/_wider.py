@@ -64,8 +64,24 @@ def load_ground_truth(folder: str | os.PathLike) -> GroundTruth:
     """Read WIDER FACE validation ground truth from a folder of .mat files, or from one text file.
 
     A folder must hold `wider_face_val.mat` and the three subset files, or else one of the text forms
-    (`wider_face_val_bbx_gt.txt`, `*labelv2.txt`), which know no subsets. Raises MissingAssetError or BadInputError
-    naming the file (and line).
+    (`wider_face_val_bbx_gt.txt`, `*labelv2.txt`), which know no subsets.
+
+    Parameters
+    ----------
+    folder : str or path
+        The folder with WIDER FACE's `.mat` or text labels.
+
+    Returns
+    -------
+    GroundTruth
+        The labelled boxes per picture, with the masks of the subsets.
+
+    Raises
+    ------
+    MissingAssetError
+        Naming the file (and line).
+    BadInputError
+        Naming the file (and line).
     """
     folder = Path(folder)
     if folder.is_file():
@@ -280,6 +296,23 @@ def load_predictions(folder: str | os.PathLike, names: list[tuple[str, str]]) ->
     Rows are sorted by falling score (stable); images whose rows were not are named in `unsorted`. Absent events and
     images count as images without detections and are named. A malformed file raises BadInputError with file and line;
     so does a folder in which no file belongs to any ground-truth image.
+
+    Parameters
+    ----------
+    folder : str or path
+        The folder with one text file of boxes per picture.
+    names : list of tuple[str, str]
+        Event and picture, in the order of the ground truth.
+
+    Returns
+    -------
+    Predictions
+        The boxes (n, 5), x y w h score, in the order of `names`.
+
+    Raises
+    ------
+    MissingAssetError
+        The input cannot be used; the message says why.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -446,6 +479,27 @@ def write_predictions(folder: str | os.PathLike, event: str, image: str, boxes: 
     """Write one image's predictions (n, 5) xywh + score in the standard form, by falling score, and return the path.
 
     Numbers are written with `repr` precision, so that reading them back gives the same floats.
+
+    Parameters
+    ----------
+    folder : str or path
+        The folder to write to.
+    event : str
+        The event (folder) of the picture.
+    image : str
+        A picture, (height, width, 3) uint8 RGB.
+    boxes : ndarray
+        Boxes (n, 4), x1 y1 x2 y2 in pixels.
+
+    Returns
+    -------
+    path
+        The path of the file.
+
+    Raises
+    ------
+    BadInputError
+        The input cannot be used; the message says why.
     """
     from facelab.core.files import write_text
 
@@ -465,6 +519,23 @@ def attribute_masks(truth: GroundTruth, attribute: str) -> dict[str, np.ndarray]
     """Return a bool mask over all boxes for each value of an attribute (see `ATTRIBUTES`).
 
     Raises BadInputError for an attribute that is unknown or that the ground truth does not carry.
+
+    Parameters
+    ----------
+    truth : GroundTruth
+        The labelled boxes.
+    attribute : str
+        The attribute, such as `occlusion`.
+
+    Returns
+    -------
+    dict[str, ndarray]
+        A bool mask over all boxes for each value of an attribute (see `ATTRIBUTES`).
+
+    Raises
+    ------
+    BadInputError
+        The input cannot be used; the message says why.
     """
     if attribute not in ATTRIBUTES:
         raise BadInputError(
@@ -488,7 +559,19 @@ SIZE_EDGES = (0, 16, 32, 64, 128, 300, np.inf)
 
 
 def size_masks(truth: GroundTruth) -> dict[str, np.ndarray]:
-    """Return a bool mask over all boxes for each range of box heights in pixels (lower end included)."""
+    """Return a bool mask over all boxes for each range of box heights in pixels (lower end included).
+
+    Parameters
+    ----------
+    truth : GroundTruth
+        The labelled boxes.
+
+    Returns
+    -------
+    dict[str, ndarray]
+        A bool mask over all boxes for each range of box heights in pixels (lower end
+        included).
+    """
     height = np.concatenate([b[:, 3] for b in truth.boxes]) if truth.boxes else np.zeros(0)
     out = {}
     for low, high in itertools.pairwise(SIZE_EDGES):

@@ -98,7 +98,23 @@ class Bundle:
 
 
 def load(folder: str | os.PathLike) -> Bundle:
-    """Open a bundle without checking its files (see `facelab.deploy._verify`). Raises BadInputError if it is none."""
+    """Open a bundle without checking its files (see `facelab.deploy._verify`).
+
+    Parameters
+    ----------
+    folder : str or path
+        The folder of a bundle.
+
+    Returns
+    -------
+    Bundle
+        The bundle.
+
+    Raises
+    ------
+    BadInputError
+        If it is none.
+    """
     return Bundle(Path(folder), load_manifest(Path(folder)))
 
 
@@ -126,6 +142,38 @@ def make_bundle(
     move; any other folder with files in it is refused. A bundle stays below twice the model and 10 MB: of a network
     with large inputs it holds golden tensors for a few probes only, unless `every_golden`; the fingerprint covers all.
     Raises BadInputError, MissingAssetError or UnsupportedError and leaves `out` as it was.
+
+    Parameters
+    ----------
+    model : str or path
+        A model file, or a name of the catalogue.
+    out : str or path
+        The folder to write; it is replaced whole.
+    name : str or None
+        A name.
+    spec : str or path or None
+        The preprocessing to apply.
+    labels : str or path or None
+        Label names or a file of them; None where there are none.
+    licence : str or None
+        The licence of the model.
+    threshold_file : str or path or None
+        A file of thresholds; None for none.
+    evidence : Iterable[str or path]
+        Files of figures.
+    reference : str or path or None
+        The float model that a quantised one is compared with; None for none.
+    emit : sequence of str
+        The languages in which preprocessing is generated.
+    picture_size : tuple[int, int] or None
+        The size of camera frames, for code that is compiled for one; None for any.
+    every_golden : bool
+        Whether every golden output is kept, whatever it weighs.
+
+    Returns
+    -------
+    Bundle
+        The bundle.
     """
     out = Path(out)
     _refuse_foreign(out)

@@ -112,10 +112,36 @@ def _clean(text: str) -> str:
 
 
 def write_sarif(verdict: Verdict, path: str | os.PathLike) -> Path:
-    """Write the SARIF log atomically."""
+    """Write the SARIF log atomically.
+
+    Parameters
+    ----------
+    verdict : Verdict
+        The verdict of `judge`.
+    path : str or path
+        A file.
+
+    Returns
+    -------
+    path
+        The path of the file.
+    """
     return write_json(path, sarif(verdict))
 
 
 def write_junit(verdict: Verdict, path: str | os.PathLike) -> Path:
-    """Write the JUnit report atomically."""
+    """Write the JUnit report atomically.
+
+    Parameters
+    ----------
+    verdict : Verdict
+        The verdict of `judge`.
+    path : str or path
+        A file.
+
+    Returns
+    -------
+    path
+        The path of the file.
+    """
     return write_bytes(path, junit(verdict))

@@ -119,7 +119,34 @@ def judge(
 
     `inference` is the other side's fingerprint, `outputs` a folder of its outputs on the probes, `baseline` a run's
     name and records, which `compare_records` (`facelab.core.compare_records.compare`) judges, `device` a measurement of
-    the target. Raises BadInputError for input that cannot be used; a damaged bundle is a failed check.
+    the target.
+
+    Parameters
+    ----------
+    bundle : str or path
+        The folder of a bundle.
+    rules : Policy or None
+        The policy; None for the default one.
+    inference : str or path or fingerprints.Fingerprint or None
+        The fingerprint of the inference side, its file, or None.
+    outputs : str or path or None
+        The folder with the outputs of the inference side, or None.
+    baseline : tuple[str, list[Record]] or None
+        The earlier figures to compare with, and where they are from; None for none.
+    compare_records : Callable[[list[Record], list[Record]], list] or None
+        Compares the figures; None for the usual comparison.
+    device : str or path or Sequence[str or path] or None
+        The device model.
+
+    Returns
+    -------
+    Verdict
+        The verdict, one check per rule.
+
+    Raises
+    ------
+    BadInputError
+        For input that cannot be used; a damaged bundle is a failed check.
     """
     started = time.perf_counter()
     rules = rules or policy.default()

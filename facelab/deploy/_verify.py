@@ -61,8 +61,26 @@ def verify(
     """Check every file of a bundle against its manifest, and the parts against each other.
 
     `expect` is the hash (or its first 8 or more characters) that the bundle must have; `public_key` is the minisign key
-    whose owner must have signed the manifest (see `facelab.deploy._signature`). Raises BadInputError where the
-    folder is no bundle or the manifest cannot be read.
+    whose owner must have signed the manifest (see `facelab.deploy._signature`).
+
+    Parameters
+    ----------
+    folder : str or path
+        The folder of a bundle.
+    expect : str or None
+        The manifest hash that the caller knows; None for any.
+    public_key : str or path or None
+        The minisign key whose owner must have signed.
+
+    Returns
+    -------
+    Integrity
+        The problems, none in a good bundle, with the hash of the manifest.
+
+    Raises
+    ------
+    BadInputError
+        If the folder is no bundle or the manifest cannot be read.
     """
     folder = Path(folder)
     manifest, hashed = read(folder)

@@ -27,6 +27,23 @@ def overlap(a: np.ndarray, b: np.ndarray, *, over: Overlap = "union") -> np.ndar
 
     Pairs of which both boxes are empty have overlap 0.
 
+    Parameters
+    ----------
+    a : ndarray
+        Boxes (n, 4).
+    b : ndarray
+        Boxes (m, 4).
+    over : Overlap
+        What the intersection is divided by: the union or the first box.
+
+    Returns
+    -------
+    ndarray
+        The (n, m) matrix of intersection areas over the union, or over the smaller box
+        (`over="min"`).
+
+    Examples
+    --------
     >>> overlap(np.array([[0., 0, 2, 2]]), np.array([[1., 1, 3, 3], [0, 0, 2, 1]])).round(3).tolist()
     [[0.143, 0.5]]
     """

@@ -53,6 +53,16 @@ def precision_recall_threshold(detector: Detector) -> Iterator[float]:
     """Lower a network's score threshold to `AP_SCORE` inside the block; yield the operating threshold.
 
     Baselines whose scores are margins (Haar, dlib) keep theirs.
+
+    Parameters
+    ----------
+    detector : Detector
+        A detector of `detection.load`.
+
+    Returns
+    -------
+    Iterator[float]
+        The detector inside the block.
     """
     operating = detector.score_threshold
     if isinstance(detector, NeuralDetector):
@@ -172,11 +182,33 @@ def _operating(
 
 
 def to_xywh(boxes: np.ndarray) -> np.ndarray:
-    """Return `xyxy` boxes (n, 4) as `xywh`."""
+    """Return `xyxy` boxes (n, 4) as `xywh`.
+
+    Parameters
+    ----------
+    boxes : ndarray
+        Boxes (n, 4), x1 y1 x2 y2 in pixels.
+
+    Returns
+    -------
+    ndarray
+        `xyxy` boxes (n, 4) as `xywh`.
+    """
     boxes = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
     return np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
 
 
 def predictions(found: Detections) -> np.ndarray:
-    """Return detections as rows (n, 5) of x, y, width, height, score: the standard WIDER FACE form."""
+    """Return detections as rows (n, 5) of x, y, width, height, score: the standard WIDER FACE form.
+
+    Parameters
+    ----------
+    found : Detections
+        What a detector found.
+
+    Returns
+    -------
+    ndarray
+        Detections as rows (n, 5) of x, y, width, height, score.
+    """
     return np.concatenate([to_xywh(found.boxes), found.scores[:, None].astype(np.float64)], axis=1)

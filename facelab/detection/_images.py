@@ -20,6 +20,23 @@ def as_rgb(image: np.ndarray) -> np.ndarray:
     Takes uint8 or uint16 (its high byte), gray (height, width) or (height, width, 1), RGB, or RGBA (alpha dropped).
     Raises BadInputError for anything else: floats are refused, since 0…1 and 0…255 look alike to a program.
 
+    Parameters
+    ----------
+    image : ndarray
+        A picture, (height, width) or (height, width, 3) uint8.
+
+    Returns
+    -------
+    ndarray
+        `image` as contiguous RGB uint8 (height, width, 3).
+
+    Raises
+    ------
+    BadInputError
+        The input cannot be used; the message says why.
+
+    Examples
+    --------
     >>> as_rgb(np.zeros((2, 3), np.uint8)).shape
     (2, 3, 3)
     """
@@ -60,7 +77,23 @@ def as_rgb(image: np.ndarray) -> np.ndarray:
 
 
 def find_images(folder: str | os.PathLike) -> list[Path]:
-    """Return the image files below `folder`, sorted by path. Raises BadInputError if there are none."""
+    """Return the image files below `folder`, sorted by path.
+
+    Parameters
+    ----------
+    folder : str or path
+        The folder to search, with those below it.
+
+    Returns
+    -------
+    list of path
+        The image files below `folder`, sorted by path.
+
+    Raises
+    ------
+    BadInputError
+        If there are none.
+    """
     root = Path(folder)
     if not root.exists():
         raise BadInputError("the folder of images does not exist", where=root, fix="check the path")

@@ -148,7 +148,22 @@ class Preparation:
 
 
 def prepared(spec: PreprocessSpec, pixels: np.ndarray, face: object = None) -> np.ndarray:
-    """Carry a spec out on decoded pixels by the first backend of `FASTEST` that does exactly what it says."""
+    """Carry a spec out on decoded pixels by the first backend of `FASTEST` that does exactly what it says.
+
+    Parameters
+    ----------
+    spec : PreprocessSpec
+        The preprocessing to apply.
+    pixels : ndarray
+        The picture after decoding.
+    face : object
+        The face box and landmarks in the picture.
+
+    Returns
+    -------
+    ndarray
+        The tensor.
+    """
     for backend in FASTEST[:-1]:
         try:
             return apply(spec, pixels, backend=backend, face=face)
@@ -159,7 +174,20 @@ def prepared(spec: PreprocessSpec, pixels: np.ndarray, face: object = None) -> n
 
 
 def in_order(rgb: np.ndarray, order: str) -> np.ndarray:
-    """Return RGB pixels as a spec's decode stage would have given them: `rgb`, `bgr` or `gray` (BT.601 luma)."""
+    """Return RGB pixels as a spec's decode stage would have given them: `rgb`, `bgr` or `gray` (BT.601 luma).
+
+    Parameters
+    ----------
+    rgb : ndarray
+        A picture, (height, width, 3) uint8 RGB.
+    order : str
+        The channel order that is wanted.
+
+    Returns
+    -------
+    ndarray
+        RGB pixels as a spec's decode stage would have given them.
+    """
     if order == "gray":
         import cv2
 
@@ -168,7 +196,20 @@ def in_order(rgb: np.ndarray, order: str) -> np.ndarray:
 
 
 def bounded(rgb: np.ndarray, max_side: int) -> tuple[np.ndarray, tuple[float, float]]:
-    """Shrink an image whose longer side exceeds `max_side`; return it and the (x, y) scale that was applied."""
+    """Shrink an image whose longer side exceeds `max_side`; return it and the (x, y) scale that was applied.
+
+    Parameters
+    ----------
+    rgb : ndarray
+        A picture, (height, width, 3) uint8 RGB.
+    max_side : int
+        The longest side that is kept, in pixels.
+
+    Returns
+    -------
+    tuple[ndarray, tuple[float, float]]
+        The picture, and the (x, y) scale that maps its boxes back.
+    """
     height, width = rgb.shape[:2]
     if max(height, width) <= max_side:
         return rgb, (1.0, 1.0)

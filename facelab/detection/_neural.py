@@ -188,7 +188,26 @@ def check_fraction(name: str, value: float | None, default: float) -> float:
 
 
 def model_input(model: Model, name: str) -> tuple[str, tuple[int, int] | None]:
-    """Return the layout (`nchw` or `nhwc`) and the fixed (width, height), or None, of a model's image input."""
+    """Return the layout (`nchw` or `nhwc`) and the fixed (width, height), or None, of a model's image input.
+
+    Parameters
+    ----------
+    model : Model
+        An opened model.
+    name : str
+        The name for messages.
+
+    Returns
+    -------
+    tuple[str, tuple[int, int] or None]
+        The layout (`nchw` or `nhwc`) and the fixed (width, height), or None, of a model's
+        image input.
+
+    Raises
+    ------
+    BadInputError
+        The input cannot be used; the message says why.
+    """
     shape = model.inputs[0].shape
     if len(shape) != 4:
         raise BadInputError(

@@ -26,7 +26,25 @@ def drawn(
     *,
     longest: int = LONGEST,
 ) -> np.ndarray:
-    """Return an RGB picture, shrunk to `longest` pixels, with boxes (n, 4) `xyxy` drawn in `colours`."""
+    """Return an RGB picture, shrunk to `longest` pixels, with boxes (n, 4) `xyxy` drawn in `colours`.
+
+    Parameters
+    ----------
+    image : ndarray
+        A picture, (height, width, 3) uint8 RGB.
+    boxes : ndarray
+        Boxes (n, 4), x1 y1 x2 y2 in pixels.
+    colours : list of tuple[int, int, int]
+        One colour per box.
+    longest : int
+        The longest side of the picture, in pixels.
+
+    Returns
+    -------
+    ndarray
+        An RGB picture, shrunk to `longest` pixels, with boxes (n, 4) `xyxy` drawn in
+        `colours`.
+    """
     import cv2
 
     ratio = min(1.0, longest / max(image.shape[:2]))
@@ -70,6 +88,26 @@ def write_pictures(
     """Write pictures with boxes as PNG; with labelled boxes only those with a miss or a false alarm.
 
     Found is green, missed orange, a false alarm purple, a detection on an ignored face gray. Returns the names.
+
+    Parameters
+    ----------
+    found : dict[str, Detections]
+        What a detector found.
+    files : dict[str, path]
+        Picture files.
+    folder : str or path
+        The folder to write to.
+    labels : Labels or None
+        The labelled boxes; None where there are none.
+    iou : float
+        The overlap from which a box counts as found.
+    most : int
+        At most this many.
+
+    Returns
+    -------
+    list of str
+        The paths of the pictures.
     """
     out = Path(folder)
     names = []

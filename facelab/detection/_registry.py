@@ -30,7 +30,13 @@ FAMILIES = Families("detector", package, "DETECTOR")
 
 
 def families() -> list[str]:
-    """Return the names of the detector families, such as "yunet"."""
+    """Return the names of the detector families, such as "yunet".
+
+    Returns
+    -------
+    list of str
+        The names of the detector families, such as "yunet".
+    """
     return FAMILIES.names()
 
 
@@ -40,7 +46,13 @@ def family_class(name: str) -> type:
 
 
 def available() -> list[ModelEntry]:
-    """Return the catalogue's detectors whose files are on this machine. Downloads nothing."""
+    """Return the catalogue's detectors whose files are on this machine. Downloads nothing.
+
+    Returns
+    -------
+    list of ModelEntry
+        The catalogue's detectors whose files are on this machine.
+    """
     return FAMILIES.available()
 
 
@@ -59,6 +71,24 @@ def load(
     `threads` bounds the runtime. `options` are the family's own, among them `score_threshold` and `nms_threshold`.
     Raises BadInputError for unknown names and options and for a model whose input does not fit the spec or whose
     outputs are not the family's, MissingAssetError with the command that fetches the weights.
+
+    Parameters
+    ----------
+    name_or_path : str or path
+        A name of `available()`, or a model file.
+    family : str or None
+        The model family; None for the one that the catalogue or the file states.
+    threads : int or None
+        Threads of the runtime; None for all cores.
+    spec : PreprocessSpec or str or path or None
+        The preprocessing to apply.
+    **options : Any
+        The family's own options.
+
+    Returns
+    -------
+    Detector
+        The detector.
     """
     spec = given_spec(spec)
     text = os.fspath(name_or_path)

@@ -24,7 +24,13 @@ BUNDLED = ("mtcnn", "haar", "dlib-resnet")
 
 
 def asset_checks() -> list[Check]:
-    """Report the mirror and which models and data sets are here; a bundled model that is not is broken."""
+    """Report the mirror and which models and data sets are here; a bundled model that is not is broken.
+
+    Returns
+    -------
+    list of Check
+        One check per asset.
+    """
     checks = [_mirror()]
     if checks[0].status == "broken":
         return checks

@@ -28,7 +28,13 @@ OPTIONAL = {"dlib-bin", "faiss-cpu", "usearch", "numkong", "distributed"}
 
 
 def environment_checks() -> list[Check]:
-    """Check the interpreter, the installed versions against the lock, and the environment variables."""
+    """Check the interpreter, the installed versions against the lock, and the environment variables.
+
+    Returns
+    -------
+    list of Check
+        One check per fact.
+    """
     checks = [_python(), _lock()]
     for name, harm in HARMFUL.items():
         if os.environ.get(name):

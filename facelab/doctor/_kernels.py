@@ -28,6 +28,18 @@ def kernel_checks(
     """Check that each kernel is registered inside this environment and, with `start`, that its interpreter imports.
 
     The interpreters are started side by side; `answered` is called for each as soon as it is known.
+
+    Parameters
+    ----------
+    start : bool
+        Whether each kernel is started, which takes seconds.
+    answered : Callable[[Check], None] or None
+        Called with each check when it is done.
+
+    Returns
+    -------
+    list of Check
+        One check per kernel.
     """
     with ThreadPoolExecutor(len(KERNELS), "doctor") as pool:
         asked = {

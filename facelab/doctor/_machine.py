@@ -10,7 +10,13 @@ from facelab.doctor._check import Check
 
 
 def machine_checks() -> list[Check]:
-    """Report processor, features, cores, memory and disk; too little memory or disk is a warning."""
+    """Report processor, features, cores, memory and disk; too little memory or disk is a warning.
+
+    Returns
+    -------
+    list of Check
+        One check per fact.
+    """
     facts = machine.facts()
     total, available = machine.memory_bytes()
     free = shutil.disk_usage(project_root()).free

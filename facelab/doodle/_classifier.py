@@ -25,6 +25,11 @@ def doodle_spec(scale: float | None = None, zero_point: int = 0) -> PreprocessSp
         The model's input scale; None stops at float32.
     zero_point : int
         The model's zero point.
+
+    Returns
+    -------
+    PreprocessSpec
+        The numbers that a 28×28 ink picture becomes.
     """
     stages = [
         {"op": "decode", "format": "gray8", "order": "gray", "size": [SIDE, SIDE]},
@@ -122,6 +127,11 @@ def load(
         "tflite_c" is the C library that devices link; "litert" gives the same answers in Python.
     threads : int
         Threads of the runtime.
+
+    Returns
+    -------
+    DoodleClassifier
+        The classifier.
 
     Raises
     ------

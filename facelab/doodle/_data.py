@@ -47,6 +47,16 @@ class Labelled:
 def read_drawing(path: str | os.PathLike[str] | bytes) -> np.ndarray:
     """Return the ink of a picture file: a drawing of any size, ink light or dark, with or without transparency.
 
+    Parameters
+    ----------
+    path : str or path or bytes
+        A file.
+
+    Returns
+    -------
+    ndarray
+        The ink of a picture file.
+
     Raises
     ------
     BadInputError
@@ -137,6 +147,11 @@ def read_folder(path: str | os.PathLike[str]) -> Labelled:
     ----------
     path : path-like
         Holds `heart/`, `other/` or both; each holds pictures, `.jsonl` files of strokes, or folders of these.
+
+    Returns
+    -------
+    Labelled
+        The drawings.
 
     Raises
     ------

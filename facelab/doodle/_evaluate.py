@@ -92,6 +92,11 @@ def evaluate(
     threshold : float
         Least probability of a heart, between 0 and 1.
 
+    Returns
+    -------
+    Evaluation
+        The figures, with intervals.
+
     Raises
     ------
     BadInputError

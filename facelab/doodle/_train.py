@@ -87,7 +87,13 @@ class Trained(Result):
 
 
 def default_folder() -> Path:
-    """Return where `facelab doodle train` puts its result: `doodle/` in the folder of models."""
+    """Return where `facelab doodle train` puts its result: `doodle/` in the folder of models.
+
+    Returns
+    -------
+    path
+        Where `facelab doodle train` puts its result.
+    """
     return models_folder() / "doodle"
 
 
@@ -128,6 +134,11 @@ def train(
         Seconds that the training process may take.
     on_line : callable or None
         Receives what is going on, as text.
+
+    Returns
+    -------
+    Trained
+        What was trained, and where it is.
 
     Raises
     ------

@@ -16,6 +16,18 @@ def main_face(found: Detections, size: tuple[int, int]) -> int:
     """Return the index of the face a picture of `size` (width, height) is of: large, and near the middle.
 
     The score is area − 2·(squared distance from the middle), insightface's rule.
+
+    Parameters
+    ----------
+    found : Detections
+        What a detector found.
+    size : tuple[int, int]
+        The size (width, height) in pixels.
+
+    Returns
+    -------
+    int
+        The index of the face a picture of `size` (width, height) is of.
     """
     centre = (found.boxes[:, :2] + found.boxes[:, 2:]) / 2 - np.array(size) / 2
     area = np.prod(found.boxes[:, 2:] - found.boxes[:, :2], axis=1)
@@ -27,6 +39,18 @@ def find_face(detector: Detector, image: np.ndarray) -> Detections | None:
 
     Where nothing is found, black is added around the image (a tight crop shows too little for most detectors) and
     the search is repeated once.
+
+    Parameters
+    ----------
+    detector : Detector
+        A detector of `detection.load`.
+    image : ndarray
+        A picture, (height, width, 3) uint8 RGB.
+
+    Returns
+    -------
+    Detections or None
+        The main face of an image as one detection, or None.
     """
     size = (image.shape[1], image.shape[0])
     found = detector.detect(image)

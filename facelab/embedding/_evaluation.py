@@ -130,6 +130,17 @@ def default_detector(threads: int | None = None) -> Detector:
     """Return yunet-n, which needs the mirror or a download, or else MTCNN, which comes with a dependency.
 
     YuNet finds faces up to about 300 pixels; portraits are larger, so images are shrunk to 640 first.
+
+    Parameters
+    ----------
+    threads : int or None
+        Threads of the runtime; None for all cores.
+
+    Returns
+    -------
+    Detector
+        Yunet-n, which needs the mirror or a download, or else MTCNN, which comes with a
+        dependency.
     """
     if any(e.name == "yunet-n" for e in detection.available()):
         return detection.load("yunet-n", threads=threads, max_side=640)

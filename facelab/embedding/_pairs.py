@@ -66,6 +66,21 @@ def read_pairs(path: str | os.PathLike) -> PairList:
     LFW's `pairs.txt` is taken too; its pictures are `Name/Name_0001.jpg` below the folder of images.
     Without identity columns the folder of an image is its identity, unless the labels contradict that. Raises
     BadInputError with file and line.
+
+    Parameters
+    ----------
+    path : str or path
+        A file.
+
+    Returns
+    -------
+    PairList
+        The pairs.
+
+    Raises
+    ------
+    BadInputError
+        The input cannot be used; the message says why.
     """
     if _is_lfw(path):
         found = load_pairs(path)
@@ -106,7 +121,25 @@ def _identities(rows: list[dict], a: np.ndarray, b: np.ndarray, same: np.ndarray
 
 
 def locate(pairs: PairList, root: str | os.PathLike) -> dict[str, Path]:
-    """Return the file of every image. Raises BadInputError naming the first that is absent."""
+    """Return the file of every image.
+
+    Parameters
+    ----------
+    pairs : PairList
+        The pairs.
+    root : str or path
+        The folder that the pairs' paths start from.
+
+    Returns
+    -------
+    dict[str, path]
+        The file of every image.
+
+    Raises
+    ------
+    BadInputError
+        Naming the first that is absent.
+    """
     files = {name: Path(root) / name for name in pairs.images}
     absent = [n for n, p in files.items() if not p.is_file()]
     if absent:
@@ -144,7 +177,22 @@ def acquire(
     *,
     progress: Callable[[Iterable], Iterable] = lambda items: items,
 ) -> Faces:
-    """Find the main face of each image file; an image that cannot be read counts as a failure and as an error."""
+    """Find the main face of each image file; an image that cannot be read counts as a failure and as an error.
+
+    Parameters
+    ----------
+    detector : Detector
+        A detector of `detection.load`.
+    files : dict[str, path]
+        Picture files.
+    progress : callable
+        Whether a bar is shown.
+
+    Returns
+    -------
+    Faces
+        The main face of each picture, and the pictures without one.
+    """
     found, errors = {}, {}
     for name, path in progress(files.items()):
         try:
@@ -157,7 +205,20 @@ def acquire(
 
 
 def embed_faces(embedder: Embedder, faces: Faces) -> dict[str, np.ndarray]:
-    """Return raw embeddings (dim,) by image; an image without a face has a row of NaN."""
+    """Return raw embeddings (dim,) by image; an image without a face has a row of NaN.
+
+    Parameters
+    ----------
+    embedder : Embedder
+        An embedder of `embedding.load`.
+    faces : Faces
+        Labelled pictures.
+
+    Returns
+    -------
+    dict[str, ndarray]
+        Raw embeddings (dim,) by image.
+    """
     blank = np.full(embedder.dim, np.nan, np.float32)
     return {
         name: blank if face is None else embedder.embed_detections(*face, normalise=False)[0]
@@ -169,6 +230,21 @@ def pair_distances(embedder: Embedder, rows: dict[str, np.ndarray], pairs: PairL
     """Return squared L2 distances (n,), of normalised embeddings where the embedder's metric is cosine.
 
     A pair of which a face was not found has distance infinity: it is never "same".
+
+    Parameters
+    ----------
+    embedder : Embedder
+        An embedder of `embedding.load`.
+    rows : dict[str, ndarray]
+        The row of each picture in the embeddings.
+    pairs : PairList
+        The pairs.
+
+    Returns
+    -------
+    ndarray
+        Squared L2 distances (n,), of normalised embeddings where the embedder's metric is
+        cosine.
     """
     a, b = (np.stack([rows[n] for n in side]) for side in (pairs.a, pairs.b))
     return distances(
@@ -181,6 +257,21 @@ def mixed_order(same: np.ndarray, seed: int = 0) -> np.ndarray | None:
 
     LFW's own order is kept, since its folds are official; a list sorted by data set or by label has folds of one kind.
 
+    Parameters
+    ----------
+    same : ndarray
+        Whether each pair is of one person, (n,) bool.
+    seed : int
+        Seeds every random choice.
+
+    Returns
+    -------
+    ndarray or None
+        An order in which every tenth of the pairs has its share of both kinds, or None
+        where the file's has.
+
+    Examples
+    --------
     >>> mixed_order(np.tile([True, False], 50)) is None
     True
     """
@@ -197,7 +288,22 @@ def mixed_order(same: np.ndarray, seed: int = 0) -> np.ndarray | None:
 
 
 def by_group(distance: np.ndarray, pairs: PairList, threshold: float) -> list[dict]:
-    """Return one row per group: pairs, failures, FMR, FNMR and accuracy at one squared-L2 threshold (Wilson)."""
+    """Return one row per group: pairs, failures, FMR, FNMR and accuracy at one squared-L2 threshold (Wilson).
+
+    Parameters
+    ----------
+    distance : ndarray
+        Squared distances of the pairs, (n,).
+    pairs : PairList
+        The pairs.
+    threshold : float
+        Pairs below it are accepted.
+
+    Returns
+    -------
+    list of dict
+        One row per group.
+    """
     from facelab.metrics.intervals import wilson
 
     out = []
@@ -222,7 +328,23 @@ def by_group(distance: np.ndarray, pairs: PairList, threshold: float) -> list[di
 
 
 def worst(distance: np.ndarray, same: np.ndarray, n: int) -> tuple[Sequence[int], Sequence[int]]:
-    """Return indices of the n genuine pairs farthest apart and the n impostor pairs nearest to each other."""
+    """Return indices of the n genuine pairs farthest apart and the n impostor pairs nearest to each other.
+
+    Parameters
+    ----------
+    distance : ndarray
+        Squared distances of the pairs, (n,).
+    same : ndarray
+        Whether each pair is of one person, (n,) bool.
+    n : int
+        Pairs that are returned.
+
+    Returns
+    -------
+    tuple[Sequence[int], Sequence[int]]
+        Indices of the n genuine pairs farthest apart and the n impostor pairs nearest to
+        each other.
+    """
     there = np.flatnonzero(np.isfinite(distance))
     order = there[np.argsort(distance[there], kind="stable")]
     return [i for i in order[::-1] if same[i]][:n], [i for i in order if not same[i]][:n]

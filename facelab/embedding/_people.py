@@ -41,6 +41,21 @@ def read_people(folder: str | os.PathLike[str]) -> People:
     """Read one folder a person (InsightFace's form, LFW's too), searched through its own sub-folders.
 
     Raises BadInputError for pictures beside the folders, and for fewer than two people.
+
+    Parameters
+    ----------
+    folder : str or path
+        A folder.
+
+    Returns
+    -------
+    People
+        The pictures of each person.
+
+    Raises
+    ------
+    BadInputError
+        The input cannot be used; the message says why.
     """
     root = Path(folder)
     if not root.is_dir():

@@ -21,6 +21,18 @@ def write_searches(search: Search, folder: str | os.PathLike[str]) -> list[dict[
 
     Of searches by strangers the ones with the highest scores are written (probe, found). At most 100 pictures.
     Returns a record for each: `file`, `probe`, `found`, `score` (cosine), `rank` (0 for a stranger).
+
+    Parameters
+    ----------
+    search : Search
+        What was searched and found.
+    folder : str or path
+        A folder.
+
+    Returns
+    -------
+    list of dict[str, object]
+        The paths of the pictures.
     """
     out, result = Path(folder), search.result
     out.mkdir(parents=True, exist_ok=True)

@@ -27,7 +27,13 @@ FAMILIES = Families("embedder", package, "EMBEDDER")
 
 
 def families() -> list[str]:
-    """Return the names of the embedder families, such as "arcface"."""
+    """Return the names of the embedder families, such as "arcface".
+
+    Returns
+    -------
+    list of str
+        The names of the embedder families, such as "arcface".
+    """
     return FAMILIES.names()
 
 
@@ -37,7 +43,13 @@ def family_class(name: str) -> type:
 
 
 def available() -> list[ModelEntry]:
-    """Return the catalogue's embedders whose files are on this machine. Downloads nothing."""
+    """Return the catalogue's embedders whose files are on this machine. Downloads nothing.
+
+    Returns
+    -------
+    list of ModelEntry
+        The catalogue's embedders whose files are on this machine.
+    """
     return FAMILIES.available()
 
 
@@ -53,9 +65,32 @@ def load(
 
     `spec` (a `PreprocessSpec` or its file) replaces the preprocessing of the catalogue; for a file, the spec beside it
     (`<file>.preprocess.json`) or the family's customary one.
-    `threads` bounds the runtime; `options` are the family's own (`dim`, `metric`). Raises BadInputError for unknown
-    names and options and for a model whose input does not fit the spec or whose output is not an embedding,
-    MissingAssetError with the command that fetches the weights.
+    `threads` bounds the runtime; `options` are the family's own (`dim`, `metric`).
+
+    Parameters
+    ----------
+    name_or_path : str or path
+        A name of `available()`, or a model file.
+    family : str or None
+        The model family; None for the one that the catalogue or the file states.
+    threads : int or None
+        Threads of the runtime; None for all cores.
+    spec : PreprocessSpec or str or path or None
+        The preprocessing to apply.
+    **options : Any
+        The family's own options.
+
+    Returns
+    -------
+    Embedder
+        The embedder.
+
+    Raises
+    ------
+    BadInputError
+        For unknown names and options and for a model whose input does not fit the spec or
+        whose output is not an embedding, MissingAssetError with the command that fetches
+        the weights.
     """
     spec = given_spec(spec)
     text = os.fspath(name_or_path)

@@ -27,7 +27,30 @@ def aligned_spec(
     units: str = "0-255",
     layout: str = "nchw",
 ) -> PreprocessSpec:
-    """Build the spec of an embedder that takes faces aligned to the ArcFace template; empty `mean`: raw pixels."""
+    """Build the spec of an embedder that takes faces aligned to the ArcFace template; empty `mean`: raw pixels.
+
+    Parameters
+    ----------
+    name : str
+        A name.
+    size : int
+        The size (width, height) in pixels.
+    order : str
+        The channel order of the model.
+    mean : sequence of float
+        The mean per channel.
+    scale : sequence of float
+        The scale per channel.
+    units : str
+        The units of mean and scale, `0-255` or `0-1`.
+    layout : str
+        The order of the axes.
+
+    Returns
+    -------
+    PreprocessSpec
+        The spec.
+    """
     stages: list[dict] = (
         [DECODE] if order == "rgb" else [DECODE, {"op": "color", "from": "rgb", "to": order}]
     )
@@ -54,6 +77,23 @@ def with_alignment(spec: PreprocessSpec, how: str) -> PreprocessSpec:
     """Return `spec` with another estimator in its align stage; `none` crops the face box and resizes it instead.
 
     Raises BadInputError for an unknown way and for a spec without an align stage.
+
+    Parameters
+    ----------
+    spec : PreprocessSpec
+        The preprocessing to apply.
+    how : str
+        A key of `ALIGNMENTS`.
+
+    Returns
+    -------
+    PreprocessSpec
+        `spec` with another estimator in its align stage.
+
+    Raises
+    ------
+    BadInputError
+        The input cannot be used; the message says why.
     """
     if how not in ALIGNMENTS:
         raise BadInputError("unknown alignment", expected=", ".join(ALIGNMENTS), got=how)
@@ -96,6 +136,23 @@ def mistaken(spec: PreprocessSpec, mistake: str) -> PreprocessSpec:
     """Return `spec` with one of `MISTAKES`; the tensor keeps its shape and type, so nothing complains.
 
     Raises BadInputError for an unknown mistake, or one that this spec cannot make (no normalize stage).
+
+    Parameters
+    ----------
+    spec : PreprocessSpec
+        The preprocessing to apply.
+    mistake : str
+        A key of `MISTAKES`.
+
+    Returns
+    -------
+    PreprocessSpec
+        `spec` with one of `MISTAKES`.
+
+    Raises
+    ------
+    BadInputError
+        The input cannot be used; the message says why.
     """
     stages = [s.to_dict() for s in spec.stages]
     index = next((i for i, s in enumerate(stages) if s["op"] == "normalize"), None)

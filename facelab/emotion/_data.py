@@ -99,6 +99,25 @@ def split(faces: FaceSet, fractions: Mapping[str, float], *, seed: int) -> dict[
     `fractions` maps part names to shares that sum to 1. Faces are grouped by identity; where it is unknown, by image
     content. Groups are dealt out largest first, each to the part whose class counts are furthest below their share,
     ties in seeded order, so that every part stays close to the set's class balance.
+
+    Parameters
+    ----------
+    faces : FaceSet
+        Labelled pictures.
+    fractions : Mapping[str, float]
+        The share of each part.
+    seed : int
+        Seeds every random choice.
+
+    Returns
+    -------
+    dict[str, FaceSet]
+        The pictures per part.
+
+    Raises
+    ------
+    BadInputError
+        The input cannot be used; the message says why.
     """
     if abs(sum(fractions.values()) - 1) > 1e-9 or any(f < 0 for f in fractions.values()):
         raise BadInputError("the parts' shares do not sum to 1", expected=1, got=dict(fractions))
@@ -140,7 +159,18 @@ def _groups(faces: FaceSet) -> list[list[int]]:
 
 
 def check_disjoint(parts: Mapping[str, FaceSet]) -> None:
-    """Refuse parts that share an image (by content hash) or a known identity. Raises BadInputError naming both."""
+    """Refuse parts that share an image (by content hash) or a known identity.
+
+    Parameters
+    ----------
+    parts : Mapping[str, FaceSet]
+        The pictures per part (train, validation, test).
+
+    Raises
+    ------
+    BadInputError
+        Naming both.
+    """
     seen: dict[str, tuple[str, str]] = {}
     for part, faces in parts.items():
         keys = [(f"image {h}", name) for h, name in zip(faces.hashes(), faces.names)]

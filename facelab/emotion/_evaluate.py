@@ -107,8 +107,26 @@ def evaluate(classifier: EmotionClassifier, faces: FaceSet, *, seed: int = 0) ->
     """Run the exported file on every face and return the figures.
 
     `faces` are crops by the classifier's spec; their classes must be among the model's. The interval of the accuracy
-    resamples identities where all are known, else images. Raises BadInputError for no faces or a class that the model
-    does not have.
+    resamples identities where all are known, else images.
+
+    Parameters
+    ----------
+    classifier : EmotionClassifier
+        A classifier of `emotion.load`.
+    faces : FaceSet
+        Labelled pictures.
+    seed : int
+        Seeds every random choice.
+
+    Returns
+    -------
+    Evaluation
+        The figures, with intervals.
+
+    Raises
+    ------
+    BadInputError
+        For no faces or a class that the model does not have.
     """
     if not len(faces):
         raise BadInputError(
@@ -137,6 +155,20 @@ def evaluate(classifier: EmotionClassifier, faces: FaceSet, *, seed: int = 0) ->
 
 
 def in_classes(faces: FaceSet, classes: tuple[str, ...]) -> FaceSet:
-    """Return the same faces with labels that count in `classes`, which must hold every class that occurs."""
+    """Return the same faces with labels that count in `classes`, which must hold every class that occurs.
+
+    Parameters
+    ----------
+    faces : FaceSet
+        Labelled pictures.
+    classes : tuple[str, ...]
+        The class names, in the order of the outputs.
+
+    Returns
+    -------
+    FaceSet
+        The same faces with labels that count in `classes`, which must hold every class that
+        occurs.
+    """
     place = np.array([classes.index(c) if c in classes else -1 for c in faces.classes], np.int64)
     return FaceSet(faces.images, place[faces.labels], tuple(classes), faces.names, faces.identities)

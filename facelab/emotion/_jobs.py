@@ -30,7 +30,14 @@ class TrainingError(FacelabError):
 
 
 def modelmaker_interpreter() -> Path | None:
-    """Return the interpreter of the isolated kernel, from its kernelspec beside this environment, or None."""
+    """Return the interpreter of the isolated kernel, from its kernelspec beside this environment, or None.
+
+    Returns
+    -------
+    path or None
+        The interpreter of the isolated kernel, from its kernelspec beside this environment,
+        or None.
+    """
     spec = Path(sys.prefix) / "share" / "jupyter" / "kernels" / KERNEL / "kernel.json"
     try:
         python = Path(json.loads(spec.read_text())["argv"][0])
@@ -40,7 +47,23 @@ def modelmaker_interpreter() -> Path | None:
 
 
 def interpreter(backend: str) -> Path:
-    """Return the interpreter that runs a back end. Raises UnsupportedError where Model Maker's kernel is absent."""
+    """Return the interpreter that runs a back end.
+
+    Parameters
+    ----------
+    backend : str
+        The backend.
+
+    Returns
+    -------
+    path
+        The interpreter that runs a back end.
+
+    Raises
+    ------
+    UnsupportedError
+        If Model Maker's kernel is absent.
+    """
     if backend == "keras":
         return Path(sys.executable)
     if backend != "modelmaker":

@@ -49,7 +49,23 @@ class Prediction:
 def predict(
     image: np.ndarray, detector: Detector, classifier: EmotionClassifier
 ) -> list[Prediction]:
-    """Return a prediction for each face that `detector` finds in an RGB uint8 image, best score first."""
+    """Return a prediction for each face that `detector` finds in an RGB uint8 image, best score first.
+
+    Parameters
+    ----------
+    image : ndarray
+        A picture, (height, width, 3) uint8 RGB.
+    detector : Detector
+        A detector of `detection.load`.
+    classifier : EmotionClassifier
+        A classifier of `emotion.load`.
+
+    Returns
+    -------
+    list of Prediction
+        A prediction for each face that `detector` finds in an RGB uint8 image, best score
+        first.
+    """
     found = detector.detect(image)
     probabilities = classifier.classify(image, found.boxes)
     return [
@@ -65,7 +81,27 @@ def predict(
 def predict_files(
     files: Iterable[Path], detector: Detector, classifier: EmotionClassifier
 ) -> list[tuple[Path, list[Prediction]]]:
-    """Return the predictions of each image file. Raises BadInputError naming a file that cannot be read."""
+    """Return the predictions of each image file.
+
+    Parameters
+    ----------
+    files : Iterable[path]
+        Picture files.
+    detector : Detector
+        A detector of `detection.load`.
+    classifier : EmotionClassifier
+        A classifier of `emotion.load`.
+
+    Returns
+    -------
+    list of tuple[path, list[Prediction]]
+        The predictions of each image file.
+
+    Raises
+    ------
+    BadInputError
+        Naming a file that cannot be read.
+    """
     return [(file, predict(read_image(file), detector, classifier)) for file in files]
 
 
@@ -75,6 +111,18 @@ def annotate(
     """Write each picture with its faces' boxes, emotions and probabilities as PNG, and return the files.
 
     Pictures of one name from several folders are numbered.
+
+    Parameters
+    ----------
+    found : Iterable[tuple[path, list[Prediction]]]
+        What a detector found.
+    folder : str or path
+        A folder.
+
+    Returns
+    -------
+    list of path
+        The paths of the pictures.
     """
     import cv2
 
@@ -105,12 +153,24 @@ def annotate(
 
 
 def default_folder() -> Path:
-    """Return where a training goes that names no folder: `models/emotion`."""
+    """Return where a training goes that names no folder: `models/emotion`.
+
+    Returns
+    -------
+    path
+        Where a training goes that names no folder.
+    """
     return models_folder() / "emotion"
 
 
 def remember(folder: Path) -> None:
-    """Note `folder` as the last training, for commands that are given no model."""
+    """Note `folder` as the last training, for commands that are given no model.
+
+    Parameters
+    ----------
+    folder : path
+        The folder of a training.
+    """
     write_json(default_folder() / LAST, {"folder": str(Path(folder).resolve())})
 
 
@@ -118,8 +178,22 @@ def find_model(given: str | os.PathLike | None = None) -> Path:
     """Return the model file: `given` (a file, or the folder of a training or quantisation), else the one
     trained last.
 
-    Trained last is the newest of what the command trained and what notebook 03 left. Raises MissingAssetError naming
-    the command that makes one.
+    Trained last is the newest of what the command trained and what notebook 03 left.
+
+    Parameters
+    ----------
+    given : str or path or None
+        A model file or a folder of a training; None for the default.
+
+    Returns
+    -------
+    path
+        The model file.
+
+    Raises
+    ------
+    MissingAssetError
+        Naming the command that makes one.
     """
     if given is not None:
         path = Path(given)

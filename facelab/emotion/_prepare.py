@@ -53,6 +53,25 @@ def classes_of(text: str, data: str | None = None) -> tuple[str, ...]:
     Names that facelab knows for an emotion become that emotion (`happy` is joy); any other is a class of its own.
     Raises BadInputError for fewer than two, and for a name that looks like a misspelt emotion.
 
+    Parameters
+    ----------
+    text : str
+        The text.
+    data : str or None
+        A folder, or the name of a data set.
+
+    Returns
+    -------
+    tuple[str, ...]
+        The classes for `3`, `7`, names separated by commas, or `labels`.
+
+    Raises
+    ------
+    BadInputError
+        The input cannot be used; the message says why.
+
+    Examples
+    --------
     >>> classes_of("3")
     ('anger', 'joy', 'neutral')
     >>> classes_of("happy,neutral"), classes_of("drowsy, alert")
@@ -111,6 +130,41 @@ def collect(
     what labels of the data mean (label → class, or "" to drop it). What is left out is counted in the notes. Raises
     BadInputError naming file and line for whatever cannot be read and an unknown label, and where the faces are
     `to_train` on, for a class of `classes` with fewer than two.
+
+    Parameters
+    ----------
+    data : str
+        A folder, or the name of a data set.
+    spec : PreprocessSpec
+        The preprocessing to apply.
+    classes : sequence of str
+        The class names, in the order of the outputs.
+    n : int
+        Pictures that are drawn, where the data are synthetic.
+    seed : int
+        Seeds every random choice.
+    workers : int
+        Processes that share the work.
+    crop : str
+        How faces are cut out: detect, centre or none.
+    votes : str or path or None
+        FER+'s votes; None for the data's own labels.
+    to_train : bool
+        Whether the pictures are for training.
+    progress : bool
+        Whether a bar is shown.
+    label_map : Mapping[str, str] or None
+        Other names of the classes; None for the usual ones.
+
+    Returns
+    -------
+    Collected
+        The pictures, and what was left out.
+
+    Raises
+    ------
+    BadInputError
+        The input cannot be used; the message says why.
     """
     check_crop(crop)
     if votes and (data == "synthetic" or Path(data).is_dir() or not is_fer(Path(data))):
@@ -179,7 +233,25 @@ def _table(label_map: Mapping[str, str], classes: Sequence[str], where: Path) ->
 
 
 def is_fer(path: Path) -> bool:
-    """Return whether a CSV has FER2013's column of pixels. Raises MissingAssetError, BadInputError for no CSV."""
+    """Return whether a CSV has FER2013's column of pixels.
+
+    Parameters
+    ----------
+    path : path
+        A CSV file.
+
+    Returns
+    -------
+    bool
+        Whether a CSV has FER2013's column of pixels.
+
+    Raises
+    ------
+    MissingAssetError
+        For no CSV.
+    BadInputError
+        For no CSV.
+    """
     if not path.exists():
         raise MissingAssetError(
             "the data set is not there",
@@ -230,7 +302,13 @@ class Seen:
 
 
 def check_crop(crop: str) -> None:
-    """Raise BadInputError unless `crop` is detect, whole or a detector, whether or not a picture will need it."""
+    """Raise BadInputError unless `crop` is detect, whole or a detector, whether or not a picture will need it.
+
+    Parameters
+    ----------
+    crop : str
+        How faces are cut out: detect, centre or none.
+    """
     from facelab.zoo.families import entry_named
 
     if crop not in ("detect", "whole"):
@@ -242,6 +320,21 @@ def detector_name(wanted: str = "detect") -> str:
     """Return `wanted`, or for `detect` the best detector on this machine: the catalogue's default, MTCNN, Haar.
 
     Raises MissingAssetError where there is none.
+
+    Parameters
+    ----------
+    wanted : str
+        The name that was asked for; None for the default.
+
+    Returns
+    -------
+    str
+        `wanted`, or for `detect` the best detector on this machine.
+
+    Raises
+    ------
+    MissingAssetError
+        The input cannot be used; the message says why.
     """
     from facelab import detection
     from facelab.zoo import load_catalogue
@@ -284,7 +377,26 @@ def prepare(
     """Return four disjoint parts of `collected`: the data set's own where it has them, else by identity and seed.
 
     Where the data set has parts, an image or identity that stands in two of them stays in the more protected one
-    (test, validation, calibration, train). Raises BadInputError for a part that comes out empty or lacks a class.
+    (test, validation, calibration, train).
+
+    Parameters
+    ----------
+    collected : Collected
+        What `collect` found.
+    seed : int
+        Seeds every random choice.
+    fractions : dict[str, float] or None
+        The share of each part; None for the usual ones.
+
+    Returns
+    -------
+    Prepared
+        Four disjoint parts of `collected`.
+
+    Raises
+    ------
+    BadInputError
+        For a part that comes out empty or lacks a class.
     """
     fractions, notes = fractions or FRACTIONS, list(collected.notes)
     if "test" in collected.given and "train" in collected.given:

@@ -16,7 +16,13 @@ from facelab.zoo.given import resolve, same_content
 
 
 def available() -> list[ModelEntry]:
-    """Return the catalogue's emotion classifiers whose files are on this machine. Downloads nothing."""
+    """Return the catalogue's emotion classifiers whose files are on this machine. Downloads nothing.
+
+    Returns
+    -------
+    list of ModelEntry
+        The catalogue's emotion classifiers whose files are on this machine.
+    """
     return [e for e in load_catalogue().of_kind("emotion") if e.spec is not None and is_here(e)]
 
 

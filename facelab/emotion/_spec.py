@@ -19,6 +19,18 @@ def emotion_spec(size: int = SIZE, margin: float = MARGIN) -> PreprocessSpec:
     """Return the spec: RGB, the face box with `margin` a side made square, `size`×`size`, in [-1, 1], NHWC float32.
 
     The resize is Pillow's bilinear (antialiased), which OpenCV's does not equal: it keeps small faces from aliasing.
+
+    Parameters
+    ----------
+    size : int
+        The size (width, height) in pixels.
+    margin : float
+        The share that is added around a face box.
+
+    Returns
+    -------
+    PreprocessSpec
+        The spec.
     """
     return PreprocessSpec(
         f"emotion-{size}",
@@ -119,6 +131,24 @@ def has_face_crop(spec: PreprocessSpec) -> bool:
 def quantized(spec: PreprocessSpec, *, scale: float, zero_point: int, dtype: str) -> PreprocessSpec:
     """Return the spec of the same model with an integer input: one more stage, rounding half to even and saturating.
 
+    Parameters
+    ----------
+    spec : PreprocessSpec
+        The preprocessing to apply.
+    scale : float
+        The scale of the input.
+    zero_point : int
+        The zero point of the input.
+    dtype : str
+        The type of the input.
+
+    Returns
+    -------
+    PreprocessSpec
+        The spec of the same model with an integer input.
+
+    Examples
+    --------
     >>> quantized(emotion_spec(), scale=2 / 255, zero_point=0, dtype="int8").output_dtype
     'int8'
     """
@@ -187,7 +217,20 @@ def _cut(image: np.ndarray, box: Any) -> np.ndarray:
 
 
 def to_tensor(spec: PreprocessSpec, images: np.ndarray) -> np.ndarray:
-    """Return the model's input for RGB uint8 crops (n, height, width, 3): the spec's number stages, image by image."""
+    """Return the model's input for RGB uint8 crops (n, height, width, 3): the spec's number stages, image by image.
+
+    Parameters
+    ----------
+    spec : PreprocessSpec
+        The preprocessing to apply.
+    images : ndarray
+        Pictures (n, height, width, 3) uint8 RGB.
+
+    Returns
+    -------
+    ndarray
+        The model's input for RGB uint8 crops (n, height, width, 3).
+    """
     numbers, order = number_part(spec), pixel_order(spec)
     if not len(images):
         return np.empty((0, *numbers.output_shape()[1:]), numbers.output_dtype)

@@ -23,6 +23,18 @@ def write_split(folder: Path, parts: Mapping[str, FaceSet]) -> Path:
 
     Whoever evaluates the model, or what is made of it, leaves these out by any of the three: a crop by another
     detector or spec has another hash, and the same file in another folder another name.
+
+    Parameters
+    ----------
+    folder : path
+        A folder.
+    parts : Mapping[str, FaceSet]
+        The pictures per part (train, validation, test).
+
+    Returns
+    -------
+    path
+        The path of the file.
     """
     value = {
         part: {
@@ -72,6 +84,22 @@ def trained_on(folder: str | os.PathLike[str]) -> TrainedOn | None:
     """Return what the training of the model in `folder` has seen, or None where its split did not travel with it.
 
     Raises BadInputError for a `split.json` that is not one.
+
+    Parameters
+    ----------
+    folder : str or path
+        A folder.
+
+    Returns
+    -------
+    TrainedOn or None
+        What the training of the model in `folder` has seen, or None where its split did not
+        travel with it.
+
+    Raises
+    ------
+    BadInputError
+        The input cannot be used; the message says why.
     """
     path = Path(folder) / SPLIT
     if not path.is_file():
@@ -94,7 +122,21 @@ def trained_on(folder: str | os.PathLike[str]) -> TrainedOn | None:
 
 
 def unseen(faces: FaceSet, folder: Path) -> FaceSet:
-    """Return the faces whose crop, picture and identity the training in `folder` has not seen (all without a list)."""
+    """Return the faces whose crop, picture and identity the training in `folder` has not seen (all without a list).
+
+    Parameters
+    ----------
+    faces : FaceSet
+        Labelled pictures.
+    folder : path
+        A folder.
+
+    Returns
+    -------
+    FaceSet
+        The faces whose crop, picture and identity the training in `folder` has not seen
+        (all without a list).
+    """
     trained = trained_on(folder)
     if trained is None:
         return faces
@@ -107,6 +149,23 @@ def as_trained(faces: FaceSet, folder: Path) -> dict[str, FaceSet]:
 
     To split fewer or more faces of the same source anew would deal the same people otherwise, and test on trained ones.
     Raises BadInputError for a part that comes out empty.
+
+    Parameters
+    ----------
+    faces : FaceSet
+        Labelled pictures.
+    folder : path
+        A folder.
+
+    Returns
+    -------
+    dict[str, FaceSet]
+        The faces by the part that the training in `folder` had each in.
+
+    Raises
+    ------
+    BadInputError
+        The input cannot be used; the message says why.
     """
     listed = read_json(folder / SPLIT, max_bytes=MOST_SPLIT_BYTES)["parts"]
     part_of = {h: name for name, part in listed.items() for h in part["images"]}

@@ -111,6 +111,30 @@ def train(
     `.preprocess.json`, labels, the SavedModel (and `.keras`), `split.json`, `training.json` and `model_card.md`; a
     failed training leaves `out` as it was.
     Raises BadInputError for data that cannot be trained on, TrainingError where the back end fails.
+
+    Parameters
+    ----------
+    parts : Mapping[str, FaceSet]
+        The pictures per part (train, validation, test).
+    spec : PreprocessSpec
+        The preprocessing to apply.
+    out : path
+        The folder to write.
+    settings : Settings or None
+        How the training runs.
+    backbone : path or str or None
+        The backbone to start from; None for the default.
+    source : str
+        Where the data are from, for the record.
+    timeout : float
+        Seconds that the training may take.
+    on_line : Callable[[str], None] or None
+        Called with each line that the training prints.
+
+    Returns
+    -------
+    Trained
+        What was trained, and where it is.
     """
     settings = settings or Settings()
     check(parts, spec, settings)
@@ -144,7 +168,22 @@ def train(
 
 
 def check(parts: Mapping[str, FaceSet], spec: PreprocessSpec, settings: Settings) -> None:
-    """Raise BadInputError for parts that cannot be trained on: empty, overlapping, of another size, below a batch."""
+    """Raise BadInputError for parts that cannot be trained on: empty, overlapping, of another size, below a batch.
+
+    Parameters
+    ----------
+    parts : Mapping[str, FaceSet]
+        The pictures per part (train, validation, test).
+    spec : PreprocessSpec
+        The preprocessing to apply.
+    settings : Settings
+        How the training runs.
+
+    Raises
+    ------
+    BadInputError
+        The input cannot be used; the message says why.
+    """
     for part in ("train", "validation", "calibration", "test"):
         if part not in parts or not len(parts[part]):
             raise BadInputError(
@@ -308,6 +347,24 @@ def train_and_evaluate(
     """Train as `train` does, evaluate the exported file on the test part, and put the figures beside the model.
 
     `out` also receives `evaluation.json`, and the model card gets the table.
+
+    Parameters
+    ----------
+    parts : Mapping[str, FaceSet]
+        The pictures per part (train, validation, test).
+    spec : PreprocessSpec
+        The preprocessing to apply.
+    out : path
+        The folder to write.
+    settings : Settings or None
+        How the training runs.
+    **options : Any
+        The family's own options.
+
+    Returns
+    -------
+    tuple[Trained, Evaluation]
+        What was trained, with the figures of the test part.
     """
     trained = train(parts, spec, out, settings, **options)
     evaluation = evaluate(EmotionClassifier(trained.model), parts["test"])

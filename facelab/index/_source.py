@@ -60,6 +60,11 @@ def source_of(embedder: Embedder) -> Source:
     embedder : Embedder
         One that runs a model file; `facelab.embedding.load` makes it.
 
+    Returns
+    -------
+    Source
+        The source of an embedder's vectors.
+
     Raises
     ------
     UnsupportedError

@@ -120,6 +120,11 @@ def repair(
     older : bool
         Whether to go back to a generation before the one that the metadata name: what was written since is lost.
 
+    Returns
+    -------
+    Repair
+        What was repaired.
+
     Raises
     ------
     IntegrityError
@@ -272,6 +277,11 @@ def difference(first: Collection, second: Collection) -> Difference:
     first, second : Collection
         Of one dimension, metric and source.
 
+    Returns
+    -------
+    Difference
+        What differs, empty where nothing does.
+
     Raises
     ------
     BadInputError
@@ -323,6 +333,11 @@ def shards(metadata: Metadata, name: str = "") -> list[ShardState]:
     metadata : Metadata
     name : str
         Of the collection; all collections where it is empty.
+
+    Returns
+    -------
+    list of ShardState
+        The current generation of every shard that the metadata know.
     """
     states = []
     for key in metadata.keys(f"{name}/" if name else ""):

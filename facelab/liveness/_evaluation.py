@@ -96,6 +96,11 @@ def score_all(
         From `rendered` or `read_presentations`.
     progress : callable
         Wraps the iterable, to show progress.
+
+    Returns
+    -------
+    list of Answer
+        The model's answer to each presentation, in their order.
     """
     return [model.score(p) for p in progress(data)]
 

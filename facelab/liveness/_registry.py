@@ -21,7 +21,13 @@ BUILT_IN = ("depth-geometry", "motion")
 
 
 def families() -> list[str]:
-    """Return the names of the liveness families."""
+    """Return the names of the liveness families.
+
+    Returns
+    -------
+    list of str
+        The names of the liveness families.
+    """
     return FAMILIES.names()
 
 
@@ -29,6 +35,11 @@ def available() -> list[str]:
     """Return the names that `load` takes on this machine: the built-in families, and networks whose files are here.
 
     Downloads nothing.
+
+    Returns
+    -------
+    list of str
+        The names that `load` takes on this machine.
 
     Examples
     --------

@@ -32,6 +32,26 @@ def apply(
     Raises UnsupportedError naming the stage where `backend` cannot do exactly what the spec says, BadInputError for
     an unreadable image or a missing face.
 
+    Parameters
+    ----------
+    spec : PreprocessSpec
+        The preprocessing to apply.
+    image : ndarray or str or path or bytes
+        A picture: pixels (height, width, channel), a file or its bytes.
+    backend : str
+        The backend.
+    face : Any
+        The face box and landmarks in the picture.
+    decode_with : str or None
+        The decoder; None for the one of the backend.
+
+    Returns
+    -------
+    ndarray
+        The tensor.
+
+    Examples
+    --------
     >>> spec = PreprocessSpec("s", [{"op": "decode", "format": "rgb24", "order": "rgb", "size": [2, 1]},
     ...                             {"op": "normalize", "mean": [127.5], "scale": [127.5], "units": "0-255"},
     ...                             {"op": "layout", "to": "nchw"}, {"op": "cast", "dtype": "float32"}])
@@ -49,7 +69,26 @@ def stages(
     face: Any = None,
     decode_with: str | None = None,
 ) -> list[tuple[str, np.ndarray]]:
-    """Return [(name, array)] after each stage; names are `01_decode`, `02_color`, … See `apply`."""
+    """Return [(name, array)] after each stage; names are `01_decode`, `02_color`, … See `apply`.
+
+    Parameters
+    ----------
+    spec : PreprocessSpec
+        The preprocessing to apply.
+    image : ndarray or str or path or bytes
+        A picture: pixels (height, width, channel), a file or its bytes.
+    backend : str
+        The backend.
+    face : Any
+        The face box and landmarks in the picture.
+    decode_with : str or None
+        The decoder; None for the one of the backend.
+
+    Returns
+    -------
+    list of tuple[str, ndarray]
+        [(name, array)] after each stage.
+    """
     arrays = _run(spec, image, backend, face, decode_with)
     return [(f"{i:02d}_{s.op}", a) for i, (s, a) in enumerate(zip(spec.stages, arrays), 1)]
 
@@ -61,6 +100,23 @@ def input_to_output(
 
     Pixel edges are at whole numbers in both (box corners map as they are; add ½ to a pixel's centre first). Invert
     it (`facelab.preprocess.align.invert`) to bring a detector's boxes back.
+
+    Parameters
+    ----------
+    spec : PreprocessSpec
+        The preprocessing to apply.
+    size : tuple[int, int]
+        The size (width, height) in pixels.
+    face : Any
+        The face box and landmarks in the picture.
+    orientation : int
+        The EXIF orientation, 1 to 8.
+
+    Returns
+    -------
+    ndarray
+        The 2×3 matrix from pixels of the oriented input of `size` (width, height) to those
+        of the result.
     """
     planner = Planner(spec.input_order, size, orientation, Face.of(face))
     for i, stage in enumerate(spec.stages[1:], 1):

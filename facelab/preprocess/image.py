@@ -30,7 +30,26 @@ def read_image(
 
     The EXIF orientation is applied unless `orient` is false. Gray becomes three equal channels, transparency is
     dropped, 16-bit channels keep their high byte, CMYK is converted, and of an animation the first frame counts.
-    `gray` is ITU-R BT.601 luma, rounded. Raises BadInputError for a missing, empty, truncated or unreadable file.
+    `gray` is ITU-R BT.601 luma, rounded.
+
+    Parameters
+    ----------
+    path : str or path or bytes
+        A picture file.
+    mode : str
+        `rgb` or `gray`.
+    orient : bool
+        Whether the EXIF orientation is applied.
+
+    Returns
+    -------
+    ndarray
+        The pixels, (height, width, channel) uint8.
+
+    Raises
+    ------
+    BadInputError
+        For a missing, empty, truncated or unreadable file.
     """
     if mode not in MODES:
         raise BadInputError(

@@ -196,8 +196,26 @@ def check_integer(
     """Assert that a `.tflite` promised as full integer has no floating-point tensor, and return its operators.
 
     `keep_float` names operators (by their output in the float model) that were left in float on purpose; they and the
-    conversions around them are allowed. Raises NotIntegerError naming the file (or `where`) and the operators that
-    compute in float.
+    conversions around them are allowed.
+
+    Parameters
+    ----------
+    path : path
+        A model file.
+    keep_float : Iterable[str]
+        Operators that stay in floats on purpose.
+    where : object
+        The place for messages.
+
+    Returns
+    -------
+    list of Operator
+        The operators that stay in floats.
+
+    Raises
+    ------
+    NotIntegerError
+        Naming the file (or `where`) and the operators that compute in float.
     """
     kept, found = set(keep_float), _tflite(path)
     allowed = {op.index for op in found if op.name in kept}

@@ -22,6 +22,21 @@ def source_of(subject: Subject) -> Path:
     """Return the Keras file to fine-tune: the subject's own, or the one beside its `.tflite`.
 
     Raises UnsupportedError where there is none: a SavedModel and a `.tflite` have no layers to train.
+
+    Parameters
+    ----------
+    subject : Subject
+        The model, as `load` returns it.
+
+    Returns
+    -------
+    path
+        The Keras file to fine-tune.
+
+    Raises
+    ------
+    UnsupportedError
+        The input cannot be used; the message says why.
     """
     beside = (
         []

@@ -71,6 +71,18 @@ def quantize(request: Request, *, say: Say = lambda _: None) -> tuple[dict[str, 
     """Carry a request out and return the report (`facelab.quantization/1`) and its text.
 
     Everything is checked before anything is quantised, and nothing is written into `out` until all is measured.
+
+    Parameters
+    ----------
+    request : Request
+        What is to be done.
+    say : Say
+        Called with one line per step.
+
+    Returns
+    -------
+    tuple[dict[str, Any], str]
+        The report as plain JSON, and as text.
     """
     it = subject.load(request.model, spec=request.spec)
     say(it.recognised)

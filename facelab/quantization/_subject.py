@@ -62,8 +62,25 @@ def load(
     a catalogue name or a bundle.
 
     The preprocessing is `spec`, else the `<model>.preprocess.json` beside it (in the folder above for a SavedModel),
-    else the catalogue's for a file with that content. Raises BadInputError for a file that is no model, that is
-    quantised already, or whose preprocessing is unknown or does not fit.
+    else the catalogue's for a file with that content.
+
+    Parameters
+    ----------
+    model : str or path
+        A model file, or a name of the catalogue.
+    spec : PreprocessSpec or str or path or None
+        The preprocessing to apply.
+
+    Returns
+    -------
+    Subject
+        The model, its spec and its task.
+
+    Raises
+    ------
+    BadInputError
+        For a file that is no model, that is quantised already, or whose preprocessing is
+        unknown or does not fit.
     """
     entry = _entry(model)
     given = None if entry else resolve(model)

@@ -21,7 +21,18 @@ def rows(session: Session) -> list[dict[str, Any]]:
 
 
 def statement(session: Session) -> list[str]:
-    """Say, variant by variant and for each thread count, where integers are slower than float on this machine."""
+    """Say, variant by variant and for each thread count, where integers are slower than float on this machine.
+
+    Parameters
+    ----------
+    session : Session
+        The session of a quantisation.
+
+    Returns
+    -------
+    list of str
+        One line per finding.
+    """
     vnni = "has VNNI" if VNNI & cpu_features() else "has no VNNI instructions"
     said = []
     for variant, row in session.rows.items():

@@ -38,6 +38,26 @@ def write_index(
 
     `run_folder` holds a folder for each step; `links` is its address as seen from `path`. `summary` is `run.json`,
     `earlier` are those of earlier runs, newest first.
+
+    Parameters
+    ----------
+    path : path
+        The page to write.
+    run_folder : path
+        The run's folder.
+    summary : dict[str, Any]
+        A run's summary as plain JSON.
+    records : list of Record
+        The records of the run.
+    links : str
+        Where links lead, relative to the page.
+    earlier : sequence of dict[str, Any]
+        What earlier runs left.
+
+    Returns
+    -------
+    path
+        The path of the page.
     """
     page = _Page(run_folder, summary, records, links, earlier)
     return write_text(path, page.render())

@@ -116,5 +116,11 @@ def _clock() -> str:
 
 
 def choose_display() -> Display:
-    """Return the live display on a terminal, plain lines otherwise."""
+    """Return the live display on a terminal, plain lines otherwise.
+
+    Returns
+    -------
+    Display
+        The live display on a terminal, plain lines otherwise.
+    """
     return LiveDisplay() if sys.stderr.isatty() else Display()

@@ -145,6 +145,21 @@ def create_project(folder: str | os.PathLike[str]) -> list[Path]:
     """Write a new project into a folder and return its files.
 
     Raises BadInputError where one of the files is already there: nothing is written then.
+
+    Parameters
+    ----------
+    folder : str or path
+        The folder to create.
+
+    Returns
+    -------
+    list of path
+        The files that were written.
+
+    Raises
+    ------
+    BadInputError
+        The input cannot be used; the message says why.
     """
     folder = Path(folder)
     check_writable(folder, folder=True)

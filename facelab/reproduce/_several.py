@@ -88,12 +88,41 @@ def _differing(parameters: dict[str, tuple[Any, ...]]) -> str:
 
 
 def differences(a: Path, b: Path) -> dict[str, tuple[Any, Any]]:
-    """Return {"step.name": (value in A, value in B)} of the parameters in which two runs differ."""
+    """Return {"step.name": (value in A, value in B)} of the parameters in which two runs differ.
+
+    Parameters
+    ----------
+    a : path
+        A run's folder.
+    b : path
+        Another run's folder.
+
+    Returns
+    -------
+    dict[str, tuple[Any, Any]]
+        {"step.name".
+    """
     return _parameters([a, b])
 
 
 def side_by_side(folders: Sequence[Path]) -> Runs:
-    """Read runs and put them side by side. Raises BadInputError for a folder without records."""
+    """Read runs and put them side by side.
+
+    Parameters
+    ----------
+    folders : sequence of path
+        The folders of the runs.
+
+    Returns
+    -------
+    Runs
+        The figures of all runs, side by side.
+
+    Raises
+    ------
+    BadInputError
+        For a folder without records.
+    """
     found = [{r.key: r for r in compare_records.load(folder)[0]} for folder in folders]
     keys = list(dict.fromkeys(key for records in found for key in records))
     figures = [_figure(key, [records.get(key) for records in found]) for key in keys]

@@ -184,7 +184,18 @@ def _alive(note: dict[str, Any]) -> bool:
 
 
 def read_json(path: Path) -> dict | None:
-    """Return a JSON object that facelab wrote, or None if it is not there or unfinished."""
+    """Return a JSON object that facelab wrote, or None if it is not there or unfinished.
+
+    Parameters
+    ----------
+    path : path
+        A file that facelab wrote.
+
+    Returns
+    -------
+    dict or None
+        A JSON object that facelab wrote, or None if it is not there or unfinished.
+    """
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -9,7 +9,18 @@ from facelab.reproduce import _failure as failures
 
 
 def failure_text(raw: dict[str, Any]) -> str:
-    """Return a failure's text from its JSON."""
+    """Return a failure's text from its JSON.
+
+    Parameters
+    ----------
+    raw : dict[str, Any]
+        A failure as plain JSON.
+
+    Returns
+    -------
+    str
+        A failure's text from its JSON.
+    """
     return str(failures.from_dict(raw))
 
 
@@ -67,7 +78,18 @@ def headline(summary: dict[str, Any]) -> str:
 
 
 def verdict_text(summary: dict[str, Any]) -> str:
-    """Return the closing lines for a terminal: the verdict, what was missed, the time, the report."""
+    """Return the closing lines for a terminal: the verdict, what was missed, the time, the report.
+
+    Parameters
+    ----------
+    summary : dict[str, Any]
+        A run's summary as plain JSON.
+
+    Returns
+    -------
+    str
+        The closing lines for a terminal.
+    """
     run = plural(summary["kernels_started"], "notebook")
     lines = [f"{summary['verdict']} ({duration(summary['seconds'])}, {run} run)"]
     for step in summary["steps"]:

@@ -149,6 +149,11 @@ def face_pipeline(
     keep : int or None
         See `Pipeline`.
 
+    Returns
+    -------
+    Pipeline
+        The pipeline preprocess, detect, align, embed, match, decide.
+
     Raises
     ------
     BadInputError

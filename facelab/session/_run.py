@@ -257,7 +257,13 @@ def _png(fig: Any) -> bytes:
 
 
 def is_headless() -> bool:
-    """Return whether a runner (not a person) is executing this notebook."""
+    """Return whether a runner (not a person) is executing this notebook.
+
+    Returns
+    -------
+    bool
+        Whether a runner (not a person) is executing this notebook.
+    """
     return "FACELAB_STEP_DIR" in os.environ
 
 
@@ -267,6 +273,18 @@ def start(step: str | None = None, *, recompute: bool = False) -> Run:
     Headless, the runner's environment decides the step, the run's identifier and the folder. Interactively the
     results go to `reports/interactive/<step>/`, earlier records of that folder are replaced, and long calls are
     loaded from the last run where they still hold (`Run.long`), unless `recompute` is set.
+
+    Parameters
+    ----------
+    step : str or None
+        The name of the step; None for the name of the notebook.
+    recompute : bool
+        Whether kept results are computed again.
+
+    Returns
+    -------
+    Run
+        The run, to which results are recorded.
     """
     _show_figures()
     if is_headless():

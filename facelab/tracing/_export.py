@@ -150,6 +150,11 @@ def folded(trace: Trace, *, by: str = "spans") -> dict[str, int]:
     by : str
         "spans": microseconds that each chain of spans spent outside its inner spans. "lines": looks of the watcher,
         down to the Python line, below the stage.
+
+    Returns
+    -------
+    dict[str, int]
+        Folded stacks, outermost first and joined by ";".
     """
     if by == "lines":
         looks = Counter(
@@ -202,6 +207,11 @@ def export(trace: Trace, path: str | os.PathLike, format: str = "chrome") -> Pat
     format : str
         "chrome" (also for ui.perfetto.dev), "speedscope", "folded", "flamegraph" (an SVG that needs no network) or
         "flamegraph-lines" (Python lines as the watcher saw them).
+
+    Returns
+    -------
+    path
+        The path of the file.
 
     Raises
     ------

@@ -201,6 +201,24 @@ def prometheus(trace: Trace, memory: MemoryReport | None = None) -> str:
     Coarse buckets gave a P99 of 0.47 s where 0.115 s was true.
 
     Raises UnsupportedError where prometheus_client is not installed.
+
+    Parameters
+    ----------
+    trace : Trace
+        A trace of `load` or of a `Tracer`.
+    memory : MemoryReport or None
+        The memory of the process; None to leave it out.
+
+    Returns
+    -------
+    str
+        The text that Prometheus scrapes, with quantiles from raw samples and not from
+        buckets.
+
+    Raises
+    ------
+    UnsupportedError
+        `prometheus_client` is not installed.
     """
     try:
         from prometheus_client import CollectorRegistry, generate_latest
@@ -218,6 +236,25 @@ def serve_prometheus(
     """Serve `/metrics` from a thread; each scrape reads the trace anew. Returns the port and the function that stops.
 
     Raises UnsupportedError where prometheus_client is not installed.
+
+    Parameters
+    ----------
+    trace : callable
+        A trace of `load` or of a `Tracer`.
+    port : int
+        The port to listen on; 0 for a free one.
+    address : str
+        The address to listen on.
+
+    Returns
+    -------
+    tuple[int, Callable[[], None]]
+        The port and a function that stops the server.
+
+    Raises
+    ------
+    UnsupportedError
+        `prometheus_client` is not installed.
     """
     try:
         from prometheus_client import CollectorRegistry, start_http_server

@@ -159,6 +159,16 @@ class Trace:
 def load(path: str | os.PathLike) -> Trace:
     """Read a trace that `Trace.save` wrote.
 
+    Parameters
+    ----------
+    path : str or path
+        The file to read.
+
+    Returns
+    -------
+    Trace
+        The trace.
+
     Raises
     ------
     BadInputError

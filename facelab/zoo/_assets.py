@@ -29,12 +29,24 @@ E = TypeVar("E", bound="Asset")
 
 
 def models_folder() -> Path:
-    """Return the folder that keeps weights: `FACELAB_MODELS`, else `models/` of this checkout."""
+    """Return the folder that keeps weights: `FACELAB_MODELS`, else `models/` of this checkout.
+
+    Returns
+    -------
+    path
+        The folder that keeps weights.
+    """
     return Path(os.environ.get("FACELAB_MODELS") or project_root() / "models")
 
 
 def data_folder() -> Path:
-    """Return the folder that keeps data sets: `FACELAB_DATA`, else `data/` of this checkout."""
+    """Return the folder that keeps data sets: `FACELAB_DATA`, else `data/` of this checkout.
+
+    Returns
+    -------
+    path
+        The folder that keeps data sets.
+    """
     return Path(os.environ.get("FACELAB_DATA") or project_root() / "data")
 
 

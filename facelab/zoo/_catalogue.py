@@ -109,6 +109,16 @@ def load_catalogue(path: str | os.PathLike | None = None) -> Catalogue:
     """Read and check a catalogue, by default the one of the package.
 
     Raises BadInputError naming the entry and the key for anything that does not fit.
+
+    Parameters
+    ----------
+    path : str or path or None
+        A catalogue file; None for the package's own.
+
+    Returns
+    -------
+    Catalogue
+        The entries, in the order of the file.
     """
     path = Path(path) if path is not None else catalogue_path()
     return _load(path, modified(path, "catalogue"))

@@ -57,7 +57,20 @@ def _is_plain_text(head: bytes) -> bool:
 
 
 def refuse_impostor(path: str | os.PathLike, *, fix: str | None = None) -> None:
-    """Raise IntegrityError where `what_is_it` recognises something that is no model."""
+    """Raise IntegrityError where `what_is_it` recognises something that is no model.
+
+    Parameters
+    ----------
+    path : str or path
+        A file that claims to be a model.
+    fix : str or None
+        What the error tells the reader to do.
+
+    Raises
+    ------
+    IntegrityError
+        The input cannot be used; the message says why.
+    """
     if what := what_is_it(path):
         raise IntegrityError(
             f"the file is {what}",

@@ -48,7 +48,23 @@ class Registry(EntryFile[DataEntry]):
 
 
 def load_registry(path: str | os.PathLike | None = None) -> Registry:
-    """Read and check a registry, by default the one of the package. Raises BadInputError."""
+    """Read and check a registry, by default the one of the package.
+
+    Parameters
+    ----------
+    path : str or path or None
+        A registry file; None for the package's own.
+
+    Returns
+    -------
+    Registry
+        The entries, in the order of the file.
+
+    Raises
+    ------
+    BadInputError
+        The message says why.
+    """
     path = Path(path) if path is not None else package_file("zoo/data/registry.toml")
     return _load(path, modified(path, "data registry"))
 
@@ -63,7 +79,24 @@ def _load(path: Path, stamp: int) -> Registry:
 def unpack(entry: DataEntry, archive: Path) -> Path:
     """Unpack a verified archive into the entry's folder, once, whole or not at all, and return the folder.
 
-    Members that would leave the folder are refused. Raises IntegrityError for an archive that cannot be read.
+    Members that would leave the folder are refused.
+
+    Parameters
+    ----------
+    entry : DataEntry
+        An entry of the registry.
+    archive : path
+        The archive that was downloaded.
+
+    Returns
+    -------
+    path
+        The folder of the entry.
+
+    Raises
+    ------
+    IntegrityError
+        For an archive that cannot be read.
     """
     target = entry.unpacked
     if target is None:

@@ -44,7 +44,23 @@ def locate(asset: Asset) -> Path | None:
 
 
 def find(asset: Asset) -> Found | None:
-    """Return path and place of an asset that is on this machine, or None; see `locate` for what it raises."""
+    """Return path and place of an asset that is on this machine, or None; see `locate` for what it raises.
+
+    Parameters
+    ----------
+    asset : Asset
+        An entry of the catalogue or the registry.
+
+    Returns
+    -------
+    Found or None
+        Where the file is, or None.
+
+    Raises
+    ------
+    IntegrityError
+        The file is there, but nobody vouches for it.
+    """
     if getattr(asset, "builtin", None):
         path = module_path(asset.builtin)
         return Found(path, "builtin") if path else None
@@ -77,8 +93,22 @@ class Status:
 def status(asset: Asset) -> Status:
     """Return whether an asset's file is here and verified, without converting it; a bad one is reported, not raised.
 
-    A bad file in the store's own folder is removed, as by `locate`. Raises BadInputError where FACELAB_MIRROR names no
-    folder or its manifest is malformed.
+    A bad file in the store's own folder is removed, as by `locate`.
+
+    Parameters
+    ----------
+    asset : Asset
+        An entry of the catalogue or the registry.
+
+    Returns
+    -------
+    Status
+        Whether the files are there, whole and known.
+
+    Raises
+    ------
+    BadInputError
+        If FACELAB_MIRROR names no folder or its manifest is malformed.
     """
     try:
         if getattr(asset, "parts", None):
@@ -201,6 +231,27 @@ def fetch(
     only with `trust_first_use`. Two fetches of one file at once are safe: the second waits and finds it.
     Raises MissingAssetError (offline, not there: which file, from where, and what to do), IntegrityError (every
     source gave wrong bytes; nothing is kept).
+
+    Parameters
+    ----------
+    asset : Asset
+        An entry of the catalogue or the registry.
+    trust_first_use : bool
+        Whether a file without a known hash is trusted as it is found first.
+    progress : bool
+        Whether a bar is shown.
+    say : callable
+        Called with one line per step.
+
+    Returns
+    -------
+    path
+        Where the file now is.
+
+    Raises
+    ------
+    BadInputError
+        The input cannot be used; the message says why.
     """
     if getattr(asset, "parts", None):
         from facelab.zoo._catalogue import load_catalogue
@@ -351,7 +402,23 @@ def missing(asset: Asset, cause: FacelabError | None = None) -> MissingAssetErro
 
 
 def require(asset: Asset) -> Path:
-    """Return the verified file of an asset on this machine. Raises MissingAssetError with the command to get it."""
+    """Return the verified file of an asset on this machine.
+
+    Parameters
+    ----------
+    asset : Asset
+        An entry of the catalogue or the registry.
+
+    Returns
+    -------
+    path
+        The path of the file, which is whole.
+
+    Raises
+    ------
+    MissingAssetError
+        With the command to get it.
+    """
     path = locate(asset)
     if path is None:
         raise missing(asset)

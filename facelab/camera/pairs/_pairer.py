@@ -334,6 +334,11 @@ def pair_frames(
     pairer
         The pairer, where its report is wanted afterwards; otherwise one is made with `options`.
 
+    Returns
+    -------
+    Iterator[FramePair]
+        The pairs, in the order of the colour frames.
+
     Examples
     --------
     >>> from facelab.camera import RenderedSensor, pair_frames

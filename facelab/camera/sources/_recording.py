@@ -84,6 +84,11 @@ def record(
     max_bytes
         The most bytes of pixels to write.
 
+    Returns
+    -------
+    Recorded
+        What was recorded, and what was dropped.
+
     Raises
     ------
     BadInputError

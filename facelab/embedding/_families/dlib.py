@@ -78,7 +78,18 @@ class DlibResNet(Embedder):
 
 
 def boxes_from_landmarks(landmarks: np.ndarray) -> np.ndarray:
-    """Estimate the boxes (n, 4) that dlib's detector would give for ArcFace landmarks (n, 5, 2)."""
+    """Estimate the boxes (n, 4) that dlib's detector would give for ArcFace landmarks (n, 5, 2).
+
+    Parameters
+    ----------
+    landmarks : ndarray
+        Five points per face, (n, 5, 2), in pixels.
+
+    Returns
+    -------
+    ndarray
+        The boxes (n, 4).
+    """
     eyes, mouth = landmarks[:, :2].mean(axis=1), landmarks[:, 3:].mean(axis=1)
     x, y, ratio = BOX_FROM_LANDMARKS
     side = np.linalg.norm(eyes - mouth, axis=1, keepdims=True) * ratio

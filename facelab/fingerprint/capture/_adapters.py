@@ -46,6 +46,26 @@ def capture_target(
     """Fingerprint what `target` names: `FILE.py:function`, a `.onnx` file or a `.tflite` file with metadata.
 
     `pixels` (`bgr` or `rgb`) says what a function of pixels takes; without it the parameter's name decides.
+
+    Parameters
+    ----------
+    target : str
+        What is to be captured or reached.
+    families : Iterable[str] or None
+        The families of probes; None for all.
+    declares : Iterable[str]
+        What the side says of its own stages.
+    tensors : str or path or None
+        Where the tensors are kept.
+    tap : str or None
+        The stage to look at; None for the result.
+    pixels : str or None
+        The form in which pixels are given; None for the usual one.
+
+    Returns
+    -------
+    Fingerprint
+        The fingerprint.
     """
     path = Path(target)
     if path.suffix == ".tflite":

@@ -113,7 +113,30 @@ def capture_spec(
 ) -> Fingerprint:
     """Run a spec on the probes its decode stage can read and return the fingerprint, a stage for each stage.
 
-    `tensors` is a folder for the golden tensors. Raises UnsupportedError where the backend refuses a stage.
+    `tensors` is a folder for the golden tensors.
+
+    Parameters
+    ----------
+    spec : PreprocessSpec
+        The preprocessing to apply.
+    backend : str
+        The backend.
+    decode_with : str or None
+        The decoder; None for the one of the backend.
+    tensors : str or path or None
+        Where the tensors are kept.
+    declares : Iterable[str]
+        What the side says of its own stages.
+
+    Returns
+    -------
+    Fingerprint
+        The fingerprint.
+
+    Raises
+    ------
+    UnsupportedError
+        If the backend refuses a stage.
     """
     results: dict[str, list | str] = {}
     for probe in probes_for(spec):
@@ -164,6 +187,31 @@ def capture_pipeline(
     fails on keeps its error message. A function of pixels (`feed`) gets only the probes that every decoder reads
     alike and upright: it cannot be blamed for decoding. `instead` is tried where the first way fails on every image.
     Probes whose result differs between the two runs are listed in the fingerprint's `unstable`.
+
+    Parameters
+    ----------
+    function : Call
+        The pipeline: takes a picture and returns a tensor.
+    name : str
+        A name.
+    families : Iterable[str] or None
+        The families of probes; None for all.
+    tensors : str or path or None
+        Where the tensors are kept.
+    declares : Iterable[str]
+        What the side says of its own stages.
+    packages : Iterable[str]
+        Packages whose versions are recorded.
+    feed : Feed
+        How the pipeline takes its picture.
+    instead : tuple[Call, Feed] or None
+        The pipeline's twin and its feed, which is captured where the first one fails; None
+        without.
+
+    Returns
+    -------
+    Fingerprint
+        The fingerprint.
     """
     wanted = _families(families)
     if feed.of_pixels and not wanted:

@@ -17,6 +17,20 @@ _RECORD: contextvars.ContextVar[list | None] = contextvars.ContextVar(
 def tap(name: str, array: Any) -> Any:
     """Show `array` as the result of stage `name` and return it unchanged.
 
+    Parameters
+    ----------
+    name : str
+        The name of the intermediate array.
+    array : Any
+        The intermediate array.
+
+    Returns
+    -------
+    Any
+        The same array.
+
+    Examples
+    --------
     >>> int(tap("resize", np.zeros((2, 2))).sum())
     0
     """

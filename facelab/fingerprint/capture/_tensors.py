@@ -32,8 +32,31 @@ def import_tensors(
 
     The kind of probe (images, or raw frames of a format) is the one with the most files, unless `family` names it.
     With `partial` probes may be missing, for bisecting (PNG only, say); the fingerprint declares that, and the gate
-    does not take it. Raises BadInputError for a missing probe, a file that is no tensor, and a tensor whose shape,
-    number type or values do not fit the others'.
+    does not take it.
+
+    Parameters
+    ----------
+    folder : str or path
+        A folder.
+    name : str or None
+        A name.
+    family : str or None
+        The model family; None for the one that the catalogue or the file states.
+    declares : tuple[str, ...]
+        What the program says of its own stages.
+    partial : bool
+        Whether probes may be missing.
+
+    Returns
+    -------
+    Fingerprint
+        The fingerprint.
+
+    Raises
+    ------
+    BadInputError
+        For a missing probe, a file that is no tensor, and a tensor whose shape, number type
+        or values do not fit the others'.
     """
     folder = Path(folder)
     if not folder.is_dir():

@@ -76,7 +76,26 @@ def compare(
 
     An inference side that was imported from some of the probes (`partial`) is compared on those, which a note says.
     `allow` are kinds of interface difference that are declared and therefore equivalent (`batch_axis`, `dtype`,
-    `layout`). Raises BadInputError if the two cannot be compared (other probes, probes missing).
+    `layout`).
+
+    Parameters
+    ----------
+    train : Fingerprint or str or path
+        The fingerprint of training.
+    infer : Fingerprint or str or path
+        The fingerprint of inference.
+    allow : tuple[str, ...]
+        Kinds of findings that are accepted.
+
+    Returns
+    -------
+    Comparison
+        What differs, with causes and fixes.
+
+    Raises
+    ------
+    BadInputError
+        If the two cannot be compared (other probes, probes missing).
     """
     train, infer = (f if isinstance(f, Fingerprint) else load(f) for f in (train, infer))
     common = common_probes(train, infer)

@@ -94,7 +94,23 @@ class Fingerprint:
 
 
 def load(path: str | os.PathLike) -> Fingerprint:
-    """Read a fingerprint file. Raises BadInputError with one clear sentence for anything that is none."""
+    """Read a fingerprint file.
+
+    Parameters
+    ----------
+    path : str or path
+        The file to read.
+
+    Returns
+    -------
+    Fingerprint
+        The fingerprint.
+
+    Raises
+    ------
+    BadInputError
+        With one clear sentence for anything that is none.
+    """
     value = read_json(path, max_bytes=MAX_BYTES, max_depth=24)
     try:
         return parse(value, str(path))

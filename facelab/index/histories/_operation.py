@@ -81,12 +81,41 @@ class Operation:
 
 
 def save_history(path: str | os.PathLike[str], operations: Iterable[Operation]) -> Path:
-    """Write a history, one operation per line, atomically."""
+    """Write a history, one operation per line, atomically.
+
+    Parameters
+    ----------
+    path : str or path
+        A file.
+    operations : Iterable[Operation]
+        What clients called and saw.
+
+    Returns
+    -------
+    path
+        The path of the file.
+    """
     return write_text(path, "".join(dumps(asdict(o)) + "\n" for o in operations))
 
 
 def read_history(path: str | os.PathLike[str]) -> list[Operation]:
-    """Read a history. Raises BadInputError with the line for one that is not an operation."""
+    """Read a history.
+
+    Parameters
+    ----------
+    path : str or path
+        A file.
+
+    Returns
+    -------
+    list of Operation
+        The operations.
+
+    Raises
+    ------
+    BadInputError
+        With the line for one that is not an operation.
+    """
     try:
         lines = read_input(path, max_bytes=MAX_FILE, what="history").split(b"\n")
     except OSError as e:

@@ -139,6 +139,11 @@ def local_etcd(members: int = 1, *, namespaces: bool = False) -> Iterator[LocalE
     namespaces : bool
         Give each member a network namespace, so that it can be cut from its peers (as root).
 
+    Returns
+    -------
+    Iterator[LocalEtcd]
+        A handle of the members.
+
     Raises
     ------
     UnsupportedError

@@ -34,6 +34,11 @@ def bounds(successes: int, n: int, alpha: float = 0.05) -> tuple[float, float]:
     ----------
     H. Robbins, "Statistical methods related to the law of the iterated logarithm", 1970.
 
+    Raises
+    ------
+    BadInputError
+        The input cannot be used; the message says why.
+
     Examples
     --------
     >>> low, high = bounds(90, 100)

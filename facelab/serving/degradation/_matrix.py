@@ -59,6 +59,16 @@ class Matrix(Result):
 def load_matrix(path: str | os.PathLike[str] | None = None) -> Matrix:
     """Read a degradation matrix (`facelab.degradation/1`), by default the one of the package.
 
+    Parameters
+    ----------
+    path : str or path or None
+        A file.
+
+    Returns
+    -------
+    Matrix
+        The matrix.
+
     Raises
     ------
     BadInputError

@@ -59,6 +59,11 @@ def measure(detector: str, *, pictures: int | None = None, seed: int = 7) -> Los
     seed : int
         Of rendered scenes.
 
+    Returns
+    -------
+    Losses
+        The costs of each way.
+
     Raises
     ------
     BadInputError

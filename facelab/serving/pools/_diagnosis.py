@@ -75,6 +75,11 @@ def diagnose(
     Returns
     -------
     Diagnosis
+
+    Raises
+    ------
+    BadInputError
+        The input cannot be used; the message says why.
     """
     if not reference_s > 0:
         raise BadInputError(

@@ -142,7 +142,22 @@ def open_loop(
 
 
 def closed_loop(call: Callable[[int], object], *, seconds: float, workers: int = 1) -> LoadResult:
-    """Send the next request when the last one is answered; what many load tools do. For contrast only."""
+    """Send the next request when the last one is answered; what many load tools do. For contrast only.
+
+    Parameters
+    ----------
+    call : callable
+        What is called.
+    seconds : float
+        How long it takes, in seconds.
+    workers : int
+        Processes that share the work.
+
+    Returns
+    -------
+    LoadResult
+        The latencies and outcomes of the calls.
+    """
     limit, started = time.perf_counter() + seconds, time.perf_counter()
     rows: list[tuple[float, float, int]] = []
 

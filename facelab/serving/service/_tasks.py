@@ -128,7 +128,20 @@ class FaceTasks:
 
 
 def same_emotions(a: dict, b: dict) -> bool:
-    """Return whether two answers name one emotion for each face: the service's rule of agreement."""
+    """Return whether two answers name one emotion for each face: the service's rule of agreement.
+
+    Parameters
+    ----------
+    a : dict
+        One release's answer.
+    b : dict
+        The other release's answer.
+
+    Returns
+    -------
+    bool
+        Whether two answers name one emotion for each face.
+    """
     return [f["emotion"] for f in a["faces"]] == [f["emotion"] for f in b["faces"]]
 
 

@@ -116,6 +116,11 @@ def prove(
         Share of the faulty frames that fail in every worker.
     seed : int
 
+    Returns
+    -------
+    Proof
+        What happened in each trial.
+
     Raises
     ------
     BadInputError
