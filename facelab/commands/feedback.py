@@ -16,6 +16,9 @@ from facelab.commands.common import (
     note,
 )
 
+LONGEST_S = 300.0
+"""Seconds of a source that the picture of `follow` holds at most."""
+
 _settings_option = click.option(
     "--settings",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -143,7 +146,10 @@ def follow(
     scores = feedback.score_source(source, model, finder, most=frames)
     found = feedback.follow(scores, smooth)
     if out:
-        hearts.animate(scores.times_s, found.shown, read).save(out)
+        times = scores.times_s[scores.times_s <= LONGEST_S]
+        if len(times) < len(scores.times_s):
+            note(f"the picture holds the first {LONGEST_S:g} s")
+        hearts.animate(times, found.shown[: len(times)], read).save(out)
         note(f"wrote {out}")
     lines = [
         f"{row['from_s']:8.2f} s  {row['shown'] or 'nobody':<10} for {row['seconds']:.2f} s"

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from facelab.core.errors import BadInputError, did_you_mean
+from facelab.feedback._numbers import positive, share
 
 
 @dataclass(frozen=True)
@@ -384,27 +385,6 @@ def smoother(labels: Sequence[str], kind: str = "ema", **constants: Any) -> Smoo
             got=str(e).partition("() ")[2],
             fix="look at its docstring for its constants",
         ) from None
-
-
-def positive(name: str, value: float) -> float:
-    """Return a finite number above zero. Raises BadInputError naming it."""
-    if not (isinstance(value, (int, float)) and math.isfinite(value) and value > 0):
-        raise BadInputError(
-            f"`{name}` is not a number above 0", got=value, fix="give a number above 0"
-        )
-    return float(value)
-
-
-def share(name: str, value: float, most: float = 1.0) -> float:
-    """Return a finite number from 0 to `most`. Raises BadInputError naming it."""
-    if not (isinstance(value, (int, float)) and math.isfinite(value) and 0 <= value <= most):
-        raise BadInputError(
-            f"`{name}` is out of range",
-            expected=f"0 to {most:g}",
-            got=value,
-            fix="give a number in range",
-        )
-    return float(value)
 
 
 def _share_of(cutoff_hz: Any, step_s: float) -> Any:

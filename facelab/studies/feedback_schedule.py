@@ -145,8 +145,8 @@ def try_rules(programs: int = 2000, seed: int = 0) -> RuleTrial:
         broken += any(g < rules.gap_s - 1e-9 for g in gaps)
         broken += again.pulses != played
     asked_n = int(counts[0])
-    shares = counts[1:] / max(1, asked_n)
-    return RuleTrial(programs, asked_n, *(float(s) for s in shares), broken)
+    merged, dropped, stretched = (float(c) / max(1, asked_n) for c in counts[1:])
+    return RuleTrial(programs, asked_n, merged, dropped, stretched, broken)
 
 
 def _random_pulses(rng: np.random.Generator) -> list[Pulse]:

@@ -139,15 +139,10 @@ def margins(
     loop_gain = gain * (plant.fast_k_per_w + plant.slow_k_per_w)
     if loop_gain == 0:
         return Margins(formula, delay_s, celsius, ms, 0.0, math.inf, math.inf)
-    s = control.tf("s")
-    heat = sum(
-        r / (1 + s * r * c)
-        for r, c in (
-            (plant.fast_k_per_w, plant.fast_j_per_k),
-            (plant.slow_k_per_w, plant.slow_j_per_k),
-        )
-    )
-    loop = gain * heat / (1 + s * tau_s)
+    fast: Any = control.tf([plant.fast_k_per_w], [plant.fast_k_per_w * plant.fast_j_per_k, 1])
+    slow: Any = control.tf([plant.slow_k_per_w], [plant.slow_k_per_w * plant.slow_j_per_k, 1])
+    smoothed: Any = control.tf([1], [tau_s, 1])
+    loop = gain * (fast + slow) * smoothed
     if delay_s > 0:
         loop = loop * control.tf(*control.pade(delay_s, 6))
     gain_margin, phase_margin, *_ = control.margin(loop)

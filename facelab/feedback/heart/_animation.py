@@ -22,6 +22,7 @@ VIEW = 46.0
 """Side of the picture in units of the heart curve: a heart of scale 1.35 fits."""
 MIDDLE = 2.5
 """How far the middle of the heart is below the curve's origin, in its units."""
+MOST_FRAMES = 10_000
 BACKGROUNDS = {"white": (255, 255, 255), "black": (0, 0, 0)}
 _SHIFT = 4
 
@@ -106,6 +107,9 @@ class Animation:
         Flashes
             Of the background on which it flashes more.
         """
+        size = (
+            min(size, 48) if len(self.poses) > 600 else size
+        )  # what flashes is as large as the heart
         times = np.arange(2 * len(self.poses)) / self.rate_hz
         found = []
         for background in BACKGROUNDS:
@@ -267,6 +271,13 @@ def animate(
             fix="name one of these",
         )
     n = max(1, int(np.ceil((times_s[-1] - times_s[0]) * rate_hz)) + 1)
+    if n > MOST_FRAMES:
+        raise BadInputError(
+            "the animation is too long",
+            expected=f"at most {MOST_FRAMES} frames",
+            got=f"{n} frames of {rate_hz:g} per second",
+            fix="give a part of the sequence",
+        )
     shown = np.searchsorted(times_s, times_s[0] + np.arange(n) / rate_hz, side="right") - 1
     emotions = [labels[k] for k in shown]
     poses = (beat_poses if formula == "eased" else literal_poses)(settings, emotions, rate_hz)

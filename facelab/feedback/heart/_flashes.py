@@ -21,6 +21,8 @@ LIMIT = 3
 """Flashes in any second that are allowed."""
 RISE, DARK = 0.1, 0.8
 RED, APART = 0.8, 0.2
+BLOCK = 1024
+"""Pixels that are worked on at once: a long animation must not need gigabytes."""
 SMALLEST_SHARE = 0.005
 """Share of the picture's pixels that must flash together to count: single pixels at an edge are not a flash."""
 
@@ -97,10 +99,15 @@ def check_flashes(frames: np.ndarray, times_s: np.ndarray) -> Flashes:
             got=f"shape {times_s.shape}",
             fix="give the time at which each frame appears",
         )
-    linear = _linear(frames.reshape(len(frames), -1, 3))
+    flat = frames.reshape(len(frames), -1, 3)
     first = np.searchsorted(times_s, times_s - 1.0 + 1e-9)
-    general = _within_a_second(_luminance_changes(linear @ _WEIGHTS), first)
-    red = _within_a_second(_red_changes(linear), first)
+    general = np.empty(flat.shape[:2], np.uint16)
+    red = np.empty(flat.shape[:2], np.uint16)
+    for start in range(0, flat.shape[1], BLOCK):  # pixels do not depend on each other
+        part = slice(start, start + BLOCK)
+        linear = _linear(flat[:, part])
+        general[:, part] = _within_a_second(_luminance_changes(linear @ _WEIGHTS), first)
+        red[:, part] = _within_a_second(_red_changes(linear), first)
     most = np.maximum(general, red)
     above = (most > 2 * LIMIT).mean(axis=1)
     counts = [_common(kind) for kind in (general, red)]

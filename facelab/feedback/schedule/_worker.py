@@ -23,7 +23,7 @@ from facelab.feedback.drivers._base import put_to_rest
 
 LOOK_S = 0.1
 MOST_LATE = 200_000
-COUNTS = ("actions", "played", "skipped", "superseded", "failed")
+COUNTS: tuple[str, ...] = ("actions", "played", "skipped", "superseded", "failed")
 
 
 class Worker:

@@ -113,9 +113,12 @@ class LiveHeart(anywidget.AnyWidget):
         from facelab.camera import NoFrameError, SourceEndedError, open_source
 
         name = self._names[source]
+        options: dict[str, Any] = {}
+        if source == "video":
+            options["paced"] = True
         try:
             while not stop.is_set():
-                with open_source(name, **({"paced": True} if source == "video" else {})) as opened:
+                with open_source(name, **options) as opened:
                     try:
                         while not stop.is_set():
                             self._one(opened.read_newest(timeout_s=1.0))
