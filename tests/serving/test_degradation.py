@@ -105,8 +105,9 @@ def test_the_way_back_needs_calm_for_its_time():
     now[0] = 4.1
     assert state.active() == () and degraded.active() == ()
     assert state.events == [
-        {"name": "overload", "why": "5 requests wait", "seconds": pytest.approx(4.1)}
+        {"name": "overload", "why": "5 requests wait", "began": 0.0, "seconds": pytest.approx(4.1)}
     ]
+    assert state.since(0.0) == ["overload"] and state.since(0.5) == []
     state.trip("workers_down")
     state.trip("worker_restarting")
     assert state.active() == ("worker_restarting", "workers_down")
@@ -153,8 +154,19 @@ def test_a_killed_worker_costs_no_request_and_the_answer_is_the_same(photograph)
                 os.kill(worker._worker.pid, signal.SIGKILL)
                 status, after = post(address, photograph)
                 assert status == 200 and after["faces"] == before["faces"]
+                assert set(after["degraded"]) <= {"worker_restarting"}
             report = isolation.report()
     assert report.silent == 0 and report.answered == 4 and sum(report.causes.values()) >= 3
+
+
+def test_an_answer_that_waited_for_a_restart_says_so(photograph):
+    with Isolation(["haar"], restarts=Restarts(first_s=0.0), spare=False) as isolation:
+        app = create_app(isolation.make, degradation=isolation.degradation)
+        with running(app) as address:
+            assert post(address, photograph)[1]["degraded"] == []
+            os.kill(isolation._made[0]._worker.pid, signal.SIGKILL)
+            assert post(address, photograph)[1]["degraded"] == ["worker_restarting"]
+            assert post(address, photograph)[1]["degraded"] == []
 
 
 def test_without_workers_detect_has_a_fallback_and_says_so(photograph):

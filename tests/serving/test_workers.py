@@ -218,3 +218,31 @@ def test_unknown_errors_of_a_worker_become_plain_ones():
 def test_a_proof_needs_frames_for_its_faults(faults, frames, tmp_path):
     with pytest.raises(BadInputError, match="cannot be injected"):
         prove(str(tmp_path), faults=faults, frames=frames)
+
+
+OWNER = """
+import sys, time
+from facelab.serving import Recipe, SupervisedWorker
+worker = SupervisedWorker(Recipe("facelab.serving.workers._proof:Faulty", {"folder": sys.argv[1]}))
+worker._maker.join(60)
+print(worker._worker.pid, worker._spare.pid, flush=True)
+time.sleep(600)
+"""
+
+
+def test_workers_end_with_a_supervisor_that_is_killed(tmp_path):
+    import subprocess
+    import sys
+
+    owner = subprocess.Popen(
+        [sys.executable, "-c", OWNER, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    )
+    with owner.stdout:
+        pids = [int(p) for p in owner.stdout.readline().split()]
+        assert len(pids) == 2 and all(Path(f"/proc/{p}").exists() for p in pids)
+        owner.kill()
+        owner.wait(10)
+    end = time.monotonic() + 15
+    while any(Path(f"/proc/{p}").exists() for p in pids) and time.monotonic() < end:
+        time.sleep(0.1)
+    assert not any(Path(f"/proc/{p}").exists() for p in pids)

@@ -176,7 +176,8 @@ class Degradation:
                 since, why = self._since.pop(name)
                 del self._calm[name]
                 degraded.leave(name)
-                event = {"name": name, "why": why, "seconds": self._clock() - since}
+                seconds = self._clock() - since
+                event = {"name": name, "why": why, "began": since, "seconds": seconds}
                 self.events.append(event)
                 del self.events[:-KEPT]
 
@@ -185,6 +186,12 @@ class Degradation:
         with self._lock:
             self._settle()
             return tuple(r.name for r in self.matrix.entries if r.name in self._since)
+
+    def since(self, began: float) -> list[str]:
+        """Return the fallbacks that began after a time of the clock, those that have ended included."""
+        with self._lock:
+            ended = [e["name"] for e in self.events if e["began"] >= began]
+            return ended + [name for name, (at, _) in self._since.items() if at >= began]
 
     def close(self) -> None:
         """Take every fallback back: the service ends."""

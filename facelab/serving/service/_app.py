@@ -81,7 +81,9 @@ class Service:
 
         self._look_at_the_queue()
         answer = await anyio.to_thread.run_sync(leased, limiter=self.threads)
-        return {**answer, "degraded": list(self.degradation.active())}
+        met = {*answer.get("degraded", ()), *self.degradation.active()}
+        names = [row.name for row in self.degradation.matrix.entries if row.name in met]
+        return {**answer, "degraded": names}
 
     def _look_at_the_queue(self) -> None:
         most = self.degradation.matrix.named("overload").limit * self.limits.waiting

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -145,11 +146,12 @@ class IsolatedTasks:
     def _called(self, task: str, files: Sequence[bytes], options: dict[str, Any]) -> dict[str, Any]:
         state = self.shared.degradation
         shrink = task == "detect" and "overload" in state.active()
-        sizes = [len(d) for d in files]
+        sizes, began = [len(d) for d in files], time.monotonic()
         try:
             made = self.worker.call(task, b"".join(files), sizes=sizes, shrink=shrink, **options)
         except InputLostError:
             state.trip("input_quarantined", "an input ended its workers")
+            state.calm("input_quarantined")
             raise
         except WorkersDownError:
             state.trip("workers_down", "no worker can be started")
@@ -158,7 +160,8 @@ class IsolatedTasks:
             image = checked_image(files[0], self.shared.limits)
             return {**last_resort(self.shared.last_resort(), image), "detector": "haar"}
         state.calm("workers_down")
-        return made
+        # what began and ended while this input waited belongs to its answer
+        return {**made, "degraded": state.since(began)}
 
     def _emotion(self, data: bytes, limits: Limits, options: dict[str, Any]) -> dict[str, Any]:
         if self.shared.emotion is None:
@@ -169,9 +172,10 @@ class IsolatedTasks:
         # a worker has decoded the very same bytes and lives
         image = checked_image(data, limits)
         tasks = FaceTasks({}, {}, self.shared.emotion)
-        return tasks.emotions_of(
+        made = tasks.emotions_of(
             image, detections_of(found), found["seconds"], options.get("unit", "")
         )
+        return {**made, "degraded": found.get("degraded", [])}
 
 
 def detections_of(answer: dict[str, Any]) -> Detections:
