@@ -224,6 +224,7 @@ def _train_faces(backend: str, data: str, o: dict, as_json: bool) -> None:
     from facelab.emotion import backbones, check, emotion_spec, train_and_evaluate
 
     choice = backbones.choose(o["backbone"], size=o["size"])
+    emotion.check_backbone(choice.where, _settings(backend, o, few=False))
     spec = emotion_spec(choice.size)
     note(f"reading {data}")
     collected = emotion.collect(

@@ -265,13 +265,21 @@ def _predict_text(given: tuple[str, ...], path: Path, as_json: bool) -> None:
     )
 
 
+def _short(file: Path) -> str:
+    """Return a path relative to the working folder where it lies below it, else its last two parts."""
+    try:
+        return file.resolve().relative_to(Path.cwd()).as_posix()
+    except ValueError:
+        return "/".join(file.parts[-2:])
+
+
 def _predictions(found: Any, classes: Any) -> str:
     rows = [("file", "face", "box", "score", "emotion", *classes)]
     for file, faces in found:
         for k, p in enumerate(faces):
             rows.append(
                 (
-                    str(file),
+                    _short(file),
                     str(k),
                     ",".join(f"{v:.0f}" for v in p.box),
                     f"{p.score:.2f}",
@@ -280,7 +288,7 @@ def _predictions(found: Any, classes: Any) -> str:
                 )
             )
         if not faces:
-            rows.append((str(file), "–", "no face found", "", "", *("" for _ in classes)))
+            rows.append((_short(file), "–", "no face found", "", "", *("" for _ in classes)))
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     return "\n".join(
         "  ".join(cell.ljust(w) for cell, w in zip(row, widths)).rstrip() for row in rows

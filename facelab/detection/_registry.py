@@ -161,11 +161,12 @@ def _guessed(
     if not fitting and (broken or len(refused) == 1):
         raise (broken or list(refused.values()))[0]
     raise BadInputError(
-        "the model's family cannot be told from its outputs",
+        "the model's family cannot be determined from its outputs",
         where=path,
         expected=", ".join(families()),
         got=", ".join(d.family for d in fitting) or "none that fits",
-        fix="name the family, e.g. --family yunet",
+        fix="name the family, e.g. --family yunet, or write one: --family file.py:Class "
+        "(docs/how-to/adding-a-detector.md)",
     )
 
 

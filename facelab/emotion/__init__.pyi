@@ -9,7 +9,7 @@ from ._prepare import Collected, check_crop, classes_of, collect, detector_name,
 from ._registry import available, load
 from ._spec import emotion_spec, quantized, to_tensor
 from ._split_file import SPLIT, TrainedOn, as_trained, trained_on, unseen, write_split
-from ._train import MODEL, Settings, check, train, train_and_evaluate
+from ._train import MODEL, Settings, check, check_backbone, train, train_and_evaluate
 
 __all__ = [
     "MODEL",
@@ -28,6 +28,7 @@ __all__ = [
     "available",
     "backbones",
     "check",
+    "check_backbone",
     "check_crop",
     "check_disjoint",
     "classes_of",

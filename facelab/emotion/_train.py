@@ -92,6 +92,23 @@ class Trained:
         return self.folder / MODEL
 
 
+def check_backbone(backbone: Path | str | None, settings: Settings) -> None:
+    """Refuse a backbone that the back end or the strategy cannot train, before any picture is read."""
+    keras_weights = isinstance(backbone, Path) and backbone.suffix == ".h5"
+    if keras_weights and settings.strategy == "partial":
+        raise BadInputError(
+            "`partial` works with facelab's own backbone", got=backbone, fix="frozen or whole"
+        )
+    if isinstance(backbone, str) and (
+        settings.backend != "modelmaker" or settings.strategy == "partial"
+    ):
+        raise BadInputError(
+            "a backbone by address or SavedModel works with Model Maker, frozen or whole",
+            got=backbone,
+            fix="use --backend modelmaker, or facelab's own backbone",
+        )
+
+
 def train(
     parts: Mapping[str, FaceSet],
     spec: PreprocessSpec,
@@ -226,22 +243,14 @@ def _job(
         "trainable_blocks": TRAINABLE_BLOCKS[settings.strategy],
     }
     if isinstance(backbone, Path) and backbone.suffix == ".h5":
-        if settings.strategy == "partial":
-            raise BadInputError(
-                "`partial` works with facelab's own backbone", got=backbone, fix="frozen or whole"
-            )
+        check_backbone(backbone, settings)
         shutil.copy(backbone, folder / "weights.h5")
         chosen = {"kind": "application", "name": "MobileNetV2", "weights": "weights.h5"}
     elif isinstance(backbone, Path):
         shutil.copy(backbone, folder / "weights.npz")
         chosen["weights"] = "weights.npz"
     elif backbone is not None:
-        if settings.backend != "modelmaker" or settings.strategy == "partial":
-            raise BadInputError(
-                "a backbone by address or SavedModel works with Model Maker, frozen or whole",
-                got=backbone,
-                fix="use --backend modelmaker, or facelab's own backbone",
-            )
+        check_backbone(backbone, settings)
         chosen = {"kind": "uri", "uri": str(backbone)}
     return {
         "kind": "image",

@@ -131,7 +131,7 @@ def layers_text(recipe: str, ranking: list[dict[str, Any]]) -> str:
 
     head = (
         "layer",
-        "mends",
+        "gives back",
         "cosine, it in float",
         "cosine, it alone in INT8",
         "SNR dB",
@@ -150,10 +150,11 @@ def layers_text(recipe: str, ranking: list[dict[str, Any]]) -> str:
         )
         for r in ranking
     ]
-    return (
-        f"\nlayers of {recipe}, most to blame first, by the end metric (SNR and rmse/scale are shown, not trusted: "
-        f"a healthy layer sits at 0.289 = 1/√12)\n{aligned([head, *rows])}\n"
+    explained = (
+        "what leaving a layer in float gives back of missed budgets; the cosine to the float output with it in float, "
+        "and with it alone in INT8. SNR and rmse/scale are shown, not trusted: a healthy layer sits at 0.289 = 1/√12"
     )
+    return f"\nlayers of {recipe}, most to blame first ({explained})\n{aligned([head, *rows])}\n"
 
 
 def _line(variant: str, r: Mapping[str, Any], threads: str) -> tuple[str, ...]:
