@@ -41,8 +41,8 @@ class Detections:
     landmarks: (n, 5, 2) float32 pixels (left eye, right eye, nose, left and right mouth corner, left as seen in the
     image), or None where the detector has none.
     keypoints: (n, k, 2) other points by the detector's own names (BlazeFace's six), or None.
-    input_size: (width, height) of the tensor the network saw. timings: seconds of this call. image: a weak reference
-    to the image given, which notebooks show with the boxes while it is there.
+    input_size: (width, height) of the tensor the network saw. timings: seconds of this call. Notebooks show the image
+    with the boxes while it is there.
     """
 
     boxes: np.ndarray
@@ -51,12 +51,12 @@ class Detections:
     keypoints: np.ndarray | None = None
     input_size: tuple[int, int] | None = None
     timings: Timings | None = dataclasses.field(default=None, compare=False)
-    image: Callable[[], np.ndarray | None] | None = dataclasses.field(
-        default=None, compare=False, repr=False
-    )
+    image: ClassVar[Callable[[], np.ndarray | None] | None] = None
+    """A weak reference to the image that was given; no field, since it is neither stored nor compared."""
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"image": None}  # another process does not have the picture
+        # another process does not have the picture
+        return {k: v for k, v in self.__dict__.items() if k != "image"}
 
     def __post_init__(self) -> None:
         n = len(self.scores)
@@ -162,7 +162,8 @@ class Detector(ABC):
                 fix="check the preprocessing spec against the model; run `facelab assets verify`",
             )
         found = found.take(np.argsort(-found.scores, kind="stable"))
-        return dataclasses.replace(found, image=weakref.ref(image))
+        object.__setattr__(found, "image", weakref.ref(image))
+        return found
 
     def describe(self) -> dict[str, Any]:
         """Return what a report says about this detector."""

@@ -183,7 +183,7 @@ def test_another_familys_outputs_and_nan_are_refused(tmp_path):
     outputs["bbox_8"][0, 3] = np.nan
     with pytest.raises(BadInputError, match="not finite"):
         detection.load(constant_model(tmp_path / "nan.onnx", outputs), family="yunet")
-    with pytest.raises(BadInputError, match="family cannot be told"):
+    with pytest.raises(BadInputError, match="family cannot be determined"):
         detection.load(constant_model(tmp_path / "odd.onnx", {"x": np.zeros((1, 7))}))
 
 

@@ -1,10 +1,12 @@
 """Every command's help carries an example, each example parses, and each works as it stands."""
 
+import json
 import re
 import shlex
 import shutil
 
 import click
+import numpy as np
 import pytest
 from conftest_docs import REPOSITORY, show
 
@@ -33,6 +35,7 @@ SLOW = (
     "match bench",
     "preprocess conformance",
     "eval embedder",
+    "eval identification",
     "quantize",
     "trace prove",
     "memory run",
@@ -42,6 +45,7 @@ SLOW = (
 NEEDS_WIDER = ("eval wider",)
 NEEDS_MIRROR = (
     "eval detector",
+    "eval identification",
     "assets verify",
     "trace run",
     "trace prove",
@@ -117,6 +121,22 @@ def test_every_example_works(line, shell, request, monkeypatch, tmp_path):
         _drawings(tmp_path)
     if rest.startswith("budget run"):
         (tmp_path / "budget.toml").write_text("memory_mb = 128\n")
+    if rest.startswith("data convert"):
+        mark = {"image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4]}
+        value = {
+            "images": [{"id": 1, "file_name": "a.jpg", "width": 9, "height": 9}],
+            "annotations": [mark],
+            "categories": [{"id": 1, "name": "face"}],
+        }
+        (tmp_path / "instances.json").write_text(json.dumps(value))
+    if rest.startswith("eval threshold"):
+        _pairs(tmp_path)
+        line = line.replace(
+            "--far 0.001", "--far 0.05 --every-pair"
+        )  # as few pairs support no lower rate
+    if rest.startswith("eval identification"):
+        people = request.getfixturevalue("assets") / "labelled" / "identity" / "ageitgey"
+        shutil.copytree(people, tmp_path / "faces")
     if rest.startswith("trace send"):
         pytest.skip("needs a receiver: tests/tracing has one; the line is parsed above")
     if rest.startswith("emotion train"):
@@ -141,6 +161,16 @@ def test_every_example_works(line, shell, request, monkeypatch, tmp_path):
     )
     assert done.returncode in answers, show(done)
     assert "Traceback" not in done.stderr
+
+
+def _pairs(folder):
+    """Embeddings of thirty people, four each, with their identities."""
+    rng = np.random.default_rng(0)
+    who = np.repeat([f"p{k:02d}" for k in range(30)], 4)
+    rows = np.repeat(rng.normal(size=(30, 16)), 4, axis=0) + rng.normal(size=(120, 16)) * 0.2
+    a, b = rows[::2], rows[1::2]
+    ids = np.stack([who[::2], who[1::2]], axis=1)
+    np.savez(folder / "pairs.npz", a=a, b=b, same=ids[:, 0] == ids[:, 1], ids=ids)
 
 
 def _drawings(folder):
