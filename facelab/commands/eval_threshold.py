@@ -86,7 +86,7 @@ def command(
             expected="an array `ids` (n, 2)",
             fix="give identities in the list of pairs (columns id_a, id_b), and write the arrays again",
         )
-    a, b, same = arrays.a, arrays.b, check_same(arrays.same)
+    a, b, same = arrays.a, arrays.b, arrays.same
     first, second, failed = arrays.first, arrays.second, arrays.failed
     if every_pair:
         bad = np.zeros(len(a), bool) if failed is None else failed.astype(bool)
@@ -94,6 +94,7 @@ def command(
             a[~bad], b[~bad], np.asarray(first)[~bad], np.asarray(second)[~bad], seed=seed
         )
         failed = None
+    same = check_same(same)
     distance = distances(a, b, normalise=not as_is, failed=failed)
     found = identity_halves.choose(
         distance, same, first, second, far, replicates=replicates, seed=seed

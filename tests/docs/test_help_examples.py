@@ -121,22 +121,9 @@ def test_every_example_works(line, shell, request, monkeypatch, tmp_path):
         _drawings(tmp_path)
     if rest.startswith("budget run"):
         (tmp_path / "budget.toml").write_text("memory_mb = 128\n")
-    if rest.startswith("data convert"):
-        mark = {"image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4]}
-        value = {
-            "images": [{"id": 1, "file_name": "a.jpg", "width": 9, "height": 9}],
-            "annotations": [mark],
-            "categories": [{"id": 1, "name": "face"}],
-        }
-        (tmp_path / "instances.json").write_text(json.dumps(value))
-    if rest.startswith("eval threshold"):
-        _pairs(tmp_path)
-        line = line.replace(
-            "--far 0.001", "--far 0.05 --every-pair"
-        )  # as few pairs support no lower rate
-    if rest.startswith("eval identification"):
-        people = request.getfixturevalue("assets") / "labelled" / "identity" / "ageitgey"
-        shutil.copytree(people, tmp_path / "faces")
+    _own_data(rest, tmp_path, request)
+    if rest.startswith("eval threshold"):  # as few pairs support no lower rate
+        line = line.replace("--far 0.001", "--far 0.05 --every-pair")
     if rest.startswith("trace send"):
         pytest.skip("needs a receiver: tests/tracing has one; the line is parsed above")
     if rest.startswith("emotion train"):
@@ -161,6 +148,23 @@ def test_every_example_works(line, shell, request, monkeypatch, tmp_path):
     )
     assert done.returncode in answers, show(done)
     assert "Traceback" not in done.stderr
+
+
+def _own_data(rest, tmp_path, request):
+    """Labels, pairs and people where the examples look for them."""
+    if rest.startswith("data convert"):
+        mark = {"image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4]}
+        value = {
+            "images": [{"id": 1, "file_name": "a.jpg", "width": 9, "height": 9}],
+            "annotations": [mark],
+            "categories": [{"id": 1, "name": "face"}],
+        }
+        (tmp_path / "instances.json").write_text(json.dumps(value))
+    if rest.startswith("eval threshold"):
+        _pairs(tmp_path)
+    if rest.startswith("eval identification"):
+        people = request.getfixturevalue("assets") / "labelled" / "identity" / "ageitgey"
+        shutil.copytree(people, tmp_path / "faces")
 
 
 def _pairs(folder):
