@@ -4,6 +4,7 @@ from ._measure import measure_device, processor_times
 from ._predict import Prediction, describe, predict
 from ._report import BudgetReport
 from ._run import run
+from ._vela import VelaEstimate, vela_estimate
 from .model._cost import ModelCost, cost_of
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "DeviceModel",
     "ModelCost",
     "Prediction",
+    "VelaEstimate",
     "cost_of",
     "describe",
     "example_device",
@@ -23,4 +25,5 @@ __all__ = [
     "predict",
     "processor_times",
     "run",
+    "vela_estimate",
 ]

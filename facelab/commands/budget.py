@@ -91,9 +91,19 @@ def run(
     help="The shape of an input that the file leaves open, such as input=1,3,480,640.",
 )
 @click.option("--operators", is_flag=True, help="List the operators too.")
+@click.option(
+    "--vela",
+    metavar="NAME",
+    help="Also ask Vela, where installed, about an Ethos-U such as ethos-u65-256 (INT8 .tflite).",
+)
 @json_option
 def predict(
-    model: str, device: str, inputs: tuple[str, ...], operators: bool, as_json: bool
+    model: str,
+    device: str,
+    inputs: tuple[str, ...],
+    operators: bool,
+    vela: str | None,
+    as_json: bool,
 ) -> int:
     """Model latency, memory and power of MODEL (a file or a catalogue name). Exit code 1 if it does not fit."""
     from facelab import budget
@@ -101,16 +111,25 @@ def predict(
     from facelab.studies.budget import model_file
 
     target = budget.example_device() if device == "example" else budget.load_device(device)
-    cost = budget.cost_of(model_file(model), _shapes(inputs))
+    path = model_file(model)
+    cost = budget.cost_of(path, _shapes(inputs))
     found = budget.predict(cost, target)
+    peer = None if vela is None else budget.vela_estimate(path, accelerator=vela)
     document = {
         "schema": "facelab.prediction/1",
         **found.to_dict(),
         "cost": {k: v for k, v in cost.to_dict().items() if k != "operators"},
         "by_operator": cost.by_kind(),
         **({"operators": plain(cost.operators)} if operators else {}),
+        **({} if peer is None else {"vela": peer.to_dict()}),
     }
-    emit(document, as_json=as_json, text=budget.describe(cost, found, target, operators=operators))
+    text = budget.describe(cost, found, target, operators=operators)
+    if peer is not None:
+        text += (
+            f"\nVela for {peer.accelerator}, modelled too: {peer.latency_s * 1e3:.3g} ms, "
+            f"{peer.macs / 1e6:.4g} million MACs, {peer.sram_bytes / 1e6:.3g} MB on the chip"
+        )
+    emit(document, as_json=as_json, text=text)
     return 1 if found.fits is False else 0
 
 
