@@ -55,7 +55,7 @@ lint: setup-main  ## format, rules, types, spelling, wording and the form of not
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/codespell
-	@$(BIN)/python docs/tools/prose.py --most 430
+	@$(BIN)/python docs/tools/prose.py --most 380
 	@$(BIN)/python -m facelab.reproduce.canonical --check notebooks/*.ipynb
 	@$(BIN)/basedpyright --level error
 

@@ -5,7 +5,7 @@ Runs on any Python 3.8 or later with the standard library alone, as a user witho
 user's home except fill uv's download cache. Safe to call again: what is up to date is left alone.
 
     python3 requirements/bootstrap.py main           # the main environment and its kernelspec
-    python3 requirements/bootstrap.py modelmaker     # the isolated kernel; a platform it cannot run on is no error
+    python3 requirements/bootstrap.py modelmaker     # the isolated kernel; a platform it cannot run on is not an error
     python3 requirements/bootstrap.py lock           # resolve the lock files again from the .in files
 """
 

@@ -482,7 +482,7 @@ def evaluate(
     labels (inside it, or labels.txt) beside it. Labels in another order than the outputs are found and reported.
 
     Prints accuracy with a bootstrap interval, precision, recall and F1 a class, the confusion table and the expected
-    calibration error. The file is run as a device runs it, with the preprocessing that lies beside it.
+    calibration error. The file is run as a device runs it, with the preprocessing that is beside it.
     """
     from facelab import emotion
     from facelab.emotion import evaluate as run

@@ -11,7 +11,7 @@ from facelab.commands.common import OutPath, emit, json_option
 @click.argument("folder", type=OutPath(folder=True), metavar="DIR")
 @json_option
 def command(folder: str, as_json: bool) -> int:
-    """Write a small project into DIR: a plan, a notebook, a module of its own and a Makefile.
+    """Write a small project into DIR: a plan, a notebook, its own module and a Makefile.
 
     `facelab reproduce` runs it, and `notebooks/plan.toml` marks the project's root. Nothing is replaced.
     """

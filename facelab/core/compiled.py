@@ -1,4 +1,4 @@
-"""Numba functions whose machine code is kept on disk: every variant has a name and a file of its own.
+"""Numba functions whose machine code is kept on disk: every variant has a name and its own file.
 
 Functions made in a loop or by another function share their source and differ in the values they were closed over.
 Numba tells such variants apart only by a counter of the process. Code of two processes can therefore carry equal

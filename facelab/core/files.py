@@ -368,7 +368,10 @@ def loads_toml(text: str | bytes, what: str, *, where: object) -> dict[str, Any]
 
     try:
         value = tomllib.loads(text if isinstance(text, str) else text.decode("utf-8"))
-    except (ValueError, RecursionError) as e:  # what is no TOML or UTF-8, numbers of 5 000 digits
+    except (
+        ValueError,
+        RecursionError,
+    ) as e:  # what is neither TOML nor UTF-8, numbers of 5 000 digits
         got = "it is nested too deeply" if isinstance(e, RecursionError) else str(e)[:160]
         raise BadInputError(
             f"the {what} is no TOML", where=where, got=got, fix="correct the line"

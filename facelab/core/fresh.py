@@ -1,4 +1,4 @@
-"""Call a function in a process of its own: clean memory figures, pinned threads, no state left behind."""
+"""Call a function in its own process: clean memory figures, pinned threads, no state left behind."""
 
 from __future__ import annotations
 

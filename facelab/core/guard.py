@@ -98,7 +98,7 @@ def end_all(find: Any, seconds: Any = _END_S) -> bool:
 
 
 def _start(command: list[str]) -> int:
-    """Fork and execute the command in a session of its own; it ends with this process."""
+    """Fork and execute the command in its own session; it ends with this process."""
     me = os.getpid()
     pid = os.fork()
     if pid:

@@ -46,7 +46,7 @@ def sha256_array(array: np.ndarray) -> str:
 def canonical_json(value: Any) -> str:
     """Return JSON with sorted keys, no spaces, and whole floats written as integers (1.0 and 1 are one number).
 
-    Raises ValueError for NaN and infinity, TypeError for anything that is no JSON.
+    Raises ValueError for NaN and infinity, TypeError for anything that JSON cannot hold.
 
     >>> canonical_json({"b": 1.0, "a": [0.5, True, None]})
     '{"a":[0.5,true,null],"b":1}'

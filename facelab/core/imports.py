@@ -52,7 +52,7 @@ class Package:
     def closure(self, sources: Iterable[str]) -> tuple[dict[str, str], set[str]]:
         """Return ({file relative to the package's parent: sha256}, third-party top-level names) that sources reach.
 
-        A module brings its package's `__init__.py` files and the data files that lie beside it.
+        A module brings its package's `__init__.py` files and the data files that are beside it.
         """
         modules, foreign = set(), set()
         stack: list[str] = []

@@ -1,4 +1,4 @@
-"""The frame of a job: `python job.py SCRIPT FOLDER`, a process of its own, maybe of another environment.
+"""The frame of a job: `python job.py SCRIPT FOLDER`, its own process, maybe of another environment.
 
 Run by path, it needs nothing but the standard library of Python 3.9. SCRIPT has `work(job, folder)`, which gets the
 content of FOLDER/job.json and returns what goes into FOLDER/done.json, written last. Files beside SCRIPT can be

@@ -41,7 +41,7 @@ class _Lifeline:
 
 
 class Popen(subprocess.Popen):
-    """`subprocess.Popen` for a command that ends with its owner; the command leads a session of its own.
+    """`subprocess.Popen` for a command that ends with its owner; the command leads its own session.
 
     `pid` is the guard's; signals are passed on, and the exit code is the command's. `kill` ends the command and all
     that it started. So does losing the last reference to this object. `token` marks the family in its environment.

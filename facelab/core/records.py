@@ -35,7 +35,7 @@ class Record:
     """One measured figure.
 
     `value`, `lo`, `hi` are in `unit`; `lo` and `hi` bound a 95 % interval made by `method` from `n` samples, whose
-    raw values lie in the file `samples`. `budget` is a comparison such as ">= 0.98", `passed` its outcome.
+    raw values are in the file `samples`. `budget` is a comparison such as ">= 0.98", `passed` its outcome.
     A speed and its error live in one row: `error` is the largest relative error of what was timed. A timing also
     carries `machine` (facts, threads, load, versions) and a `warning` where its samples are unstable. `degraded` names
     the fallbacks that were active.

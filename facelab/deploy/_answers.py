@@ -1,4 +1,4 @@
-"""What a bundle's model really is and answers, found out in a process of its own: it may crash, hang or lie."""
+"""What a bundle's model really is and answers, found out in its own process: it may crash, hang or lie."""
 
 from __future__ import annotations
 

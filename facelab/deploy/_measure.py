@@ -1,4 +1,4 @@
-"""Latency and memory of a bundle's model on this machine, in a process of its own."""
+"""Latency and memory of a bundle's model on this machine, in its own process."""
 
 from __future__ import annotations
 

@@ -167,5 +167,5 @@ def _shape(shape: Any) -> str:
 
 
 def probe_count(folder: Path) -> int:
-    """Return how many probe files lie in a folder."""
+    """Return how many probe files are in a folder."""
     return sum(1 for p in folder.iterdir() if p.name not in ("README.md", "probes.json"))

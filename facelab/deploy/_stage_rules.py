@@ -118,7 +118,7 @@ def for_spec(spec: PreprocessSpec) -> str:
 
 
 def _after(text: str) -> str:
-    """Put a rule behind its bold name; a list begins on a line of its own."""
+    """Put a rule behind its bold name; a list begins on its own line."""
     return ("\n\n" if text.startswith("- ") else " ") + text
 
 

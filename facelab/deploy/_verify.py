@@ -80,7 +80,7 @@ def verify(
     Raises
     ------
     BadInputError
-        If the folder is no bundle or the manifest cannot be read.
+        If the folder is not a bundle or the manifest cannot be read.
     """
     folder = Path(folder)
     manifest, hashed = read(folder)
@@ -133,7 +133,7 @@ def _wrong(folder: Path, entry: Any) -> str | None:
 def _strays(folder: Path, known: set[str]) -> list[str]:
     there = (p for p in folder.rglob("*") if p.is_symlink() or not p.is_dir())
     names = {p.relative_to(folder).as_posix() for p in there}
-    # what desktops leave in any folder is no part of anything
+    # what desktops leave in any folder is not a part of anything
     return sorted(n for n in names - known if Path(n).name not in (".DS_Store", "Thumbs.db"))
 
 

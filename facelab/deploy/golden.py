@@ -69,7 +69,7 @@ def rerun(
 def read_program(folder: str | os.PathLike, probes: list[str]) -> dict[str, list[np.ndarray]]:
     """Read the first outputs a program wrote for the probes: `NAME.npy`, or `NAME.bin` with `NAME.json`.
 
-    Raises BadInputError for a missing folder or probe, and for a file that is no tensor.
+    Raises BadInputError for a missing folder or probe, and for a file that is not a tensor.
     """
     folder = Path(folder)
     if not folder.is_dir():

@@ -142,7 +142,7 @@ def canonical_hash(document: dict[str, Any]) -> str:
 
 
 def load(folder: str | Path) -> Manifest:
-    """Read a bundle's manifest. Raises BadInputError if the folder is no bundle or its manifest is malformed."""
+    """Read a bundle's manifest. Raises BadInputError if the folder is not a bundle or its manifest is malformed."""
     return read(folder)[0]
 
 

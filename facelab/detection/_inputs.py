@@ -27,7 +27,7 @@ FASTEST = ("opencv", "pillow", "reference")
 
 @dataclasses.dataclass(frozen=True)
 class Geometry:
-    """Where the tensor's pixels lie in the image: the 2×3 matrix `back` from tensor to image, and the tensor's size."""
+    """Where the tensor's pixels are in the image: the 2×3 matrix `back` from tensor to image, and the tensor's size."""
 
     back: np.ndarray
     size: tuple[int, int]
@@ -139,7 +139,7 @@ class Preparation:
         geometry(spec, self.fixed_size or (64, 64))
 
     def __call__(self, rgb: np.ndarray) -> tuple[np.ndarray, Geometry]:
-        """Return the tensor and where the image lies in it."""
+        """Return the tensor and where the image is in it."""
         rgb, shrink = bounded(rgb, self.max_side) if self.fixed_size is None else (rgb, (1.0, 1.0))
         where = geometry(self.spec, (rgb.shape[1], rgb.shape[0]))
         if shrink != (1.0, 1.0):

@@ -175,7 +175,7 @@ class NeuralDetector(Detector):
 
 
 def check_fraction(name: str, value: float | None, default: float) -> float:
-    """Return `value` or the default. Raises BadInputError unless it lies in 0…1."""
+    """Return `value` or the default. Raises BadInputError unless it is in 0…1."""
     value = default if value is None else value
     if not 0 <= value <= 1:
         raise BadInputError(

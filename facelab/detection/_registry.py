@@ -157,7 +157,7 @@ def _guessed(
     if len(fitting) == 1:
         return fitting[0]
     broken = [e for e in refused.values() if isinstance(e, ModelRunError)]
-    # a spec that does not fit, and a model that does not run, are no question of the family
+    # a spec that does not fit, and a model that does not run, are not a question of the family
     if not fitting and (broken or len(refused) == 1):
         raise (broken or list(refused.values()))[0]
     raise BadInputError(

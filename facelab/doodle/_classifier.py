@@ -136,7 +136,7 @@ def load(
     Raises
     ------
     BadInputError
-        There is no such file, or it is no classifier of drawings.
+        There is no such file, or it is not a classifier of drawings.
     UnsupportedError
         The C library is not installed.
     """

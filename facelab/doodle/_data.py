@@ -60,7 +60,7 @@ def read_drawing(path: str | os.PathLike[str] | bytes) -> np.ndarray:
     Raises
     ------
     BadInputError
-        The file is no picture, or nothing is drawn on it; the error names the file.
+        The file is not a picture, or nothing is drawn on it; the error names the file.
     """
     data, where = read_bytes(path)
     with at(where):

@@ -37,7 +37,7 @@ def ink(image: np.ndarray) -> np.ndarray:
     Raises
     ------
     BadInputError
-        The array is no picture, or nothing is drawn on it.
+        The array is not a picture, or nothing is drawn on it.
 
     Examples
     --------
@@ -108,7 +108,7 @@ def _mask(pixels: np.ndarray) -> np.ndarray:
 
 
 def _paper(pixels: np.ndarray) -> np.ndarray:
-    """Return the paper's brightness everywhere: a plane through the border, so that a shadow is no ink."""
+    """Return the paper's brightness everywhere: a plane through the border, so that a shadow does not count as ink."""
     height, width, channels = pixels.shape
     ys, xs = np.mgrid[:height, :width]
     edge = _edge(pixels)

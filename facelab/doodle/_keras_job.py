@@ -1,4 +1,4 @@
-"""One training of the drawing network, run by `facelab/core/job.py` in a process of its own.
+"""One training of the drawing network, run by `facelab/core/job.py` in its own process.
 
 The job is {"seed", "epochs", "batch", "learning_rate", "widths"}; the folder holds `train.npz` and `validation.npz`
 (images uint8 (n, 28, 28), labels int64). Writes a float32 and an INT8 `.tflite`; the INT8 one is calibrated on

@@ -119,7 +119,7 @@ def train(
     timeout: float = 900,
     on_line: Callable[[str], None] | None = None,
 ) -> Trained:
-    """Draw synthetic strokes, train the network in a process of its own, and quantise it to INT8.
+    """Draw synthetic strokes, train the network in its own process, and quantise it to INT8.
 
     Parameters
     ----------

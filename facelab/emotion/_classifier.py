@@ -21,7 +21,7 @@ class EmotionClassifier:
 
     `labels` are the names inside the file, or of `labels.txt` beside it, in the order of the outputs; `classes` the
     same under facelab's names of emotions (`angry` is anger), where `label_map` and then the usual spellings give one.
-    Outputs that are no probabilities are taken for logits (`logits`) and go through a softmax. `suspicion` says where
+    Outputs that are not probabilities are taken for logits (`logits`) and go through a softmax. `suspicion` says where
     the file and `labels.txt` disagree. Integer inputs are quantised by the spec's own `quantize` stage (round half to
     even, saturating), never by a cast; integer outputs are dequantised by the file's scale and zero point.
     """

@@ -2,7 +2,7 @@
 
 Reads the same `job.json` and arrays, follows the same recipe (SGD with momentum, label smoothing, dropout, L2 on the
 head, learning rate falling by a cosine) and writes the same files, so that the two back ends can be compared and either
-can replace the other. A process of its own keeps TensorFlow out of the notebook and the settings below in force.
+can replace the other. Its own process keeps TensorFlow out of the notebook and the settings below in force.
 """
 
 from __future__ import annotations

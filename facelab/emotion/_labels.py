@@ -90,7 +90,7 @@ def _catalogued(path: Path) -> tuple[str, ...]:
 def emotions(
     labels: Sequence[str], label_map: Mapping[str, str], *, where: object
 ) -> tuple[str, ...]:
-    """Return facelab's name of each label; a label that is no emotion of the seven keeps its own.
+    """Return facelab's name of each label; a label that is not an emotion of the seven keeps its own.
 
     >>> emotions(["angry", "Happy", "contempt", "meh"], {"meh": "neutral"}, where="m")
     ('anger', 'joy', 'contempt', 'neutral')

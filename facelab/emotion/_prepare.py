@@ -50,7 +50,7 @@ class Prepared:
 def classes_of(text: str, data: str | None = None) -> tuple[str, ...]:
     """Return the classes for `3`, `7`, names separated by commas, or `labels`: the labels of `data` as they are.
 
-    Names that facelab knows for an emotion become that emotion (`happy` is joy); any other is a class of its own.
+    Names that facelab knows for an emotion become that emotion (`happy` is joy); any other is its own class.
     Raises BadInputError for fewer than two, and for a name that looks like a misspelt emotion.
 
     Parameters

@@ -310,7 +310,7 @@ def _box(raw: Mapping[str, str], where: str) -> Box:
 def named_identities(rows: Sequence[Row]) -> list[Row]:
     """Return the rows with identities taken from file names of LFW's form `<person>_<number>`.
 
-    Only where no row has an identity of its own and such names look like people: at least half of the files have the
+    Only where no row has its own identity and such names look like people: at least half of the files have the
     form, and no name covers more than a quarter of them. Otherwise the rows come back as they are.
     """
     if any(r.identity for r in rows):

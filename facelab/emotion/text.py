@@ -232,7 +232,7 @@ def sentences_of(source: str) -> list[str]:
             else:
                 found = f.read().splitlines()
     except (OSError, UnicodeDecodeError, csv.Error) as e:
-        # a long sentence is no path either: OSError, "file name too long"
+        # a long sentence is not a path either: OSError, "file name too long"
         if isinstance(e, OSError) and e.errno == errno.ENAMETOOLONG:
             return [source]
         raise BadInputError(

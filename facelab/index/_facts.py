@@ -87,7 +87,7 @@ def make_facts(
     namespace: str,
     uid: str | None = None,
 ) -> Facts:
-    """Return checked facts, with an id of their own where none is given. Raises BadInputError."""
+    """Return checked facts, with their own id where none is given. Raises BadInputError."""
     check_key(f"{name}/{shard}")
     whole = isinstance(dimension, (int, np.integer)) and not isinstance(dimension, bool)
     if not whole or not 1 <= dimension <= MAX_DIMENSION:

@@ -116,7 +116,7 @@ class Writing(Reading):
         return len(known)
 
     def flush(self) -> int:
-        """Write what the log holds as a generation of its own and return its number."""
+        """Write what the log holds as its own generation and return its number."""
         with self._lock:
             self._check_writable()
             if self._state.replayed.operations or (self._log and self._log.count):

@@ -166,7 +166,7 @@ def error_curve(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return (thresholds, worst APCER, BPCER), each (k,) float64, at every threshold where either changes.
 
-    Thresholds lie in the middle between neighbouring scores, and one lies beyond each end.
+    Thresholds are in the middle between neighbouring scores, and one lies beyond each end.
 
     Parameters
     ----------

@@ -87,7 +87,7 @@ def distances(
 ) -> np.ndarray:
     """Return squared L2 distances (n,) float64 of embedding pairs `a` and `b` (n, d).
 
-    With `normalise` (the protocol) each row is divided by its L2 norm first, so distances lie in 0 … 4 and
+    With `normalise` (the protocol) each row is divided by its L2 norm first, so distances are in 0 … 4 and
     d² = 2 − 2·cosine. Pairs marked in `failed` (bool, n) get infinity and their rows are not looked at. Raises
     BadInputError for wrong shapes, values that are not finite, and zero vectors, naming the first pair.
 

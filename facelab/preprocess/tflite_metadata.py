@@ -41,7 +41,7 @@ def write_metadata(
     """Add metadata and labels to an image classifier's `.tflite`, atomically.
 
     `size` is (width, height); `mean` and `std` are in units of 0…255 and describe a float32 input. Raises
-    BadInputError for a file that is no TFLite model.
+    BadInputError for a file that is not a TFLite model.
     """
     path = Path(path)
     data = path.read_bytes()
@@ -64,7 +64,7 @@ def add_signature(path: str | os.PathLike, key: str = "serving_default") -> Path
     """Give a `.tflite` without signatures one over its first graph's inputs and outputs; others stay as they are.
 
     TensorFlow 2.13's converter, which Model Maker uses, writes none, and ai-edge-quantizer calibrates by signature.
-    Metadata and label files are kept. Raises BadInputError for a file that is no TFLite model.
+    Metadata and label files are kept. Raises BadInputError for a file that is not a TFLite model.
     """
     path = Path(path)
     data = path.read_bytes()
@@ -85,7 +85,7 @@ def add_signature(path: str | os.PathLike, key: str = "serving_default") -> Path
 def signed(data: bytes, key: str = "serving_default", *, where: object = None) -> bytes:
     """Return a `.tflite`'s bytes with a signature over its first graph; `data` itself where it has one.
 
-    Files appended to the model (labels) are not in the new bytes. Raises BadInputError for what is no TFLite model.
+    Files appended to the model (labels) are not in the new bytes. Raises BadInputError for what is not a TFLite model.
     """
     from ai_edge_litert import schema_py_generated as schema
 

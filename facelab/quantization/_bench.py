@@ -47,7 +47,7 @@ def compare(
     runs: int = RUNS,
     seed: int = 0,
 ) -> dict[str, Timing]:
-    """Time models against each other: each in a process of its own, in rounds of BURST runs, each round in a new order.
+    """Time models against each other: each in its own process, in rounds of BURST runs, each round in a new order.
 
     `inputs` holds each model's ready input (with its batch axis). Raises FreshProcessError where a process fails,
     BadInputError for fewer than 5 warm-up or 50 timed runs: such figures are not worth printing.

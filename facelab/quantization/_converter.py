@@ -1,4 +1,4 @@
-"""The TensorFlow converter's recipes, run by `tf_job.py` in a process of its own; `run_job` runs such jobs."""
+"""The TensorFlow converter's recipes, run by `tf_job.py` in its own process; `run_job` runs such jobs."""
 
 from __future__ import annotations
 

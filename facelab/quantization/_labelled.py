@@ -34,7 +34,7 @@ class Item:
 
 
 def emotions_of(classes: Sequence[str]) -> tuple[str, ...] | None:
-    """Return facelab's name of each class (`angry` is anger), or None where one is no emotion or two are the same.
+    """Return facelab's name of each class (`angry` is anger), or None where one is not an emotion or two are the same.
 
     >>> emotions_of(["angry", "happy"]), emotions_of(["mask", "no_mask"])
     (('anger', 'joy'), None)

@@ -29,7 +29,7 @@ class OnnxQuantizer:
     """Quantise one float `.onnx` many times over; the graph is prepared once (opset, shapes, folded batch norms).
 
     Scales per channel need opset 13, to which older graphs are raised where the onnx package can. The prepared model
-    lies in a temporary folder, which `close` or the end of a `with` removes.
+    is in a temporary folder, which `close` or the end of a `with` removes.
     """
 
     def __init__(self, model: Path):

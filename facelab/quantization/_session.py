@@ -39,7 +39,7 @@ float32, in different orders."""
 
 
 class Session:
-    """Make and measure variants of one model. Everything is checked on entry; files lie in `folder` until kept.
+    """Make and measure variants of one model. Everything is checked on entry; files are in `folder` until kept.
 
     Use as a context manager, or call `close`.
     """

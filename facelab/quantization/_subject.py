@@ -79,7 +79,7 @@ def load(
     Raises
     ------
     BadInputError
-        For a file that is no model, that is quantised already, or whose preprocessing is
+        For a file that is not a model, that is quantised already, or whose preprocessing is
         unknown or does not fit.
     """
     entry = _entry(model)
@@ -109,7 +109,7 @@ def load(
             expected=".tflite, .keras, SavedModel, .onnx",
             got=path.suffix or "no suffix",
         )
-    # a file that is no model is told first, whatever lies beside it
+    # a file that is not a model is reported first, whatever is beside it
     opened = open_model(path, threads=1) if kind in (".tflite", ".onnx") else None
     if kind in KERAS:
         refuse_impostor(path)

@@ -1,4 +1,4 @@
-"""The TensorFlow converter in a process of its own, run by `facelab/core/job.py`.
+"""The TensorFlow converter in its own process, run by `facelab/core/job.py`.
 
 The job is {"source": path, "variants": [{"name", "kind"}]}; where a variant needs it, the folder holds
 `calibration.npy`. Writes a `.tflite` a variant.

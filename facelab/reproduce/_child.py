@@ -72,7 +72,7 @@ class Manager(NotebookExecutionManager):
 
     def cell_start(self, cell: Any, cell_index: Any = None, **kwargs: Any) -> None:
         if self.current is None:
-            # the kernel has answered: its start has a limit of its own and is not the notebook's fault
+            # the kernel has answered: its start has its own limit and is not the notebook's fault
             EXECUTION.deadline = time.monotonic() + EXECUTION.job["limit_s"]
         self.current = cell_index
         EXECUTION.tell(cell_index)

@@ -1,7 +1,7 @@
 """Run one step: start the process that executes its notebook, watch it, and decide whether the step is done.
 
 `run_step` is a plain function of JSON, so that any `concurrent.futures.Executor` can run it: threads that each watch
-a process of their own here, or the workers of a dask cluster that see the same folder.
+their own process here, or the workers of a dask cluster that see the same folder.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ def parse(source: str, *, where: object = None, strict: bool = False) -> dict[st
 
     With `strict`, each line must be `name: type = literal  # help`; without it a missing type is taken from the
     literal, and help, imports and bare strings are optional.
-    Raises BadInputError naming the line for anything that is no literal assignment, or a default of another type.
+    Raises BadInputError naming the line for anything that is not a literal assignment, or a default of another type.
     """
     try:
         tree = ast.parse(source)

@@ -155,7 +155,7 @@ class Compared:
 
     @property
     def inside(self) -> bool:
-        """Whether the measurement lies in the interval."""
+        """Whether the measurement is in the interval."""
         return self.lo_s <= self.measured_s <= self.hi_s
 
 

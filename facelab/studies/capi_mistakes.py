@@ -1,4 +1,4 @@
-"""Three mistakes in C code around a TFLite model, made on purpose; each function runs in a process of its own.
+"""Three mistakes in C code around a TFLite model, made on purpose; each function runs in its own process.
 
 Nothing here is checked, since that is the point: `facelab.core.fresh.call` bears the consequences.
 """

@@ -225,7 +225,7 @@ class Mistake(Result):
 
 
 def float_bytes(classifier: DoodleClassifier, data: Labelled, folder: Path) -> Mistake:
-    """Copy float32 bytes into the INT8 tensor, in C by a process of its own and through facelab."""
+    """Copy float32 bytes into the INT8 tensor, in C by its own process and through facelab."""
     floats = DoodleClassifier(
         open_model(folder / "doodle_fp32.tflite", threads=1, made_here=True)
     ).tensors(data.inks)

@@ -1,4 +1,4 @@
-"""Is this file what it should be? Content is looked at before a runtime is: a saved web page is no model."""
+"""Is this file what it should be? Content is looked at before a runtime is: a saved web page is not a model."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _is_plain_text(head: bytes) -> bool:
 
 
 def refuse_impostor(path: str | os.PathLike, *, fix: str | None = None) -> None:
-    """Raise IntegrityError where `what_is_it` recognises something that is no model.
+    """Raise IntegrityError where `what_is_it` recognises something that is not a model.
 
     Parameters
     ----------

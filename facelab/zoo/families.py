@@ -129,7 +129,7 @@ def given_spec(spec: PreprocessSpec | str | os.PathLike | None) -> PreprocessSpe
 
 
 def sidecar(path: Path) -> PreprocessSpec | None:
-    """Return the spec that lies beside a model file (`<file>.preprocess.json`, with or without its suffix), or None."""
+    """Return the spec that is beside a model file (`<file>.preprocess.json`, with or without its suffix), or None."""
     for beside in (
         path.with_name(path.name + ".preprocess.json"),
         path.with_suffix(".preprocess.json"),

@@ -21,7 +21,7 @@ MAX_MANIFEST = 4 << 20
 
 @dataclass(frozen=True)
 class Given:
-    """A model's file with what lies beside it; `spec` and `labels` are set where the file's folder is a bundle.
+    """A model's file with what is beside it; `spec` and `labels` are set where the file's folder is a bundle.
 
     `said` is one line for people: what was recognised.
     """

@@ -34,7 +34,7 @@ def is_address(value: str) -> bool:
 
 
 def labelled(table: str) -> Path | None:
-    """Return a table of the mirror's labelled photographs, which lie beside it; None without a folder that has it."""
+    """Return a table of the mirror's labelled photographs, which are beside it; None without a folder that has it."""
     root = mirror()
     if root is None or is_address(root):
         return None

@@ -1,4 +1,4 @@
-"""Sizes of pictures, upright as everything else here sees them, and the pictures that lie beside labels."""
+"""Sizes of pictures, upright as everything else here sees them, and the pictures that are beside labels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Shapes that are no hearts: near misses first (spades, leaves, shields, drops), then everything else."""
+"""Shapes that are not hearts: near misses first (spades, leaves, shields, drops), then everything else."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from facelab.zoo import load_catalogue
 from facelab.zoo.runtimes import Model, import_dlib, open_model
 
 BOX_FROM_LANDMARKS = (0.52, 0.51, 2.38)
-"""Of dlib's face box: where the middle of eyes and mouth lies in it (x, y, as fractions), and its side as a multiple
+"""Of dlib's face box: where the middle of eyes and mouth is in it (x, y, as fractions), and its side as a multiple
 of the distance between the middle of the eyes and the middle of the mouth. Medians over 199 faces that both dlib's
 HOG detector and YuNet found; the middle halves lie within 0.03, 0.03 and 0.13 of them."""
 

@@ -2,7 +2,7 @@
 
 Namespaces belong to holder processes that end with this one, however it ends. A link on this machine may outlive a
 process that was killed, until the next one removes it: its name carries the process id. Each
-member has two links: one to its peers, over a bridge in a namespace of its own, and one to this machine, for clients.
+member has two links: one to its peers, over a bridge in its own namespace, and one to this machine, for clients.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Motion between looks: a nose that moves against eyes and mouth is no flat picture.
+"""Motion between looks: a nose that moves against eyes and mouth is not a flat picture.
 
 Eyes and mouth corners of a turning sheet move by one affine map (nearly), and the nose moves with them. The nose of a
 turning head does not: it shifts by its prominence times the sine of the turn. A video of a turning head, shown on a

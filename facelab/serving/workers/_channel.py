@@ -15,7 +15,7 @@ MOST_JSON, MOST_DATA = 64 << 20, 1 << 30
 
 
 class ChannelClosedError(Exception):
-    """The other side is gone, or what it sent is no message."""
+    """The other side is gone, or what it sent is not a message."""
 
 
 def send(channel: socket.socket, value: dict[str, Any], data: bytes = b"") -> None:

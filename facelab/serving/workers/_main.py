@@ -24,7 +24,7 @@ def main() -> None:
     """Serve until the supervisor closes the channel."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's to handle
     channel = socket.socket(fileno=int(sys.argv[1]))
-    os.dup2(2, 1)  # what libraries print is no message
+    os.dup2(2, 1)  # what libraries print is not a message
     try:
         config, _ = receive(channel)
         handle = _built(config)

@@ -24,7 +24,7 @@ class InputLostError(FacelabError):
 
 
 class SupervisedWorker:
-    """Calls go to a worker in a process of its own; a worker that dies or hangs is replaced.
+    """Calls go to a worker in its own process; a worker that dies or hangs is replaced.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""A Keras model in a process of its own, run by `facelab.core.sandbox`: arrays in by a pipe, answers out by another.
+"""A Keras model in its own process, run by `facelab.core.sandbox`: arrays in by a pipe, answers out by another.
 
 Each message is a letter (a: arrays, e: error, i: what the model is), its length in 8 bytes, and an `.npz` or JSON.
 """
@@ -52,7 +52,7 @@ def packed(arrays: list[np.ndarray]) -> bytes:
 def main(path: str, threads: str) -> None:
     """Open the model, say what it is, and answer until the pipe closes."""
     out = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what libraries print is no message
+    os.dup2(2, 1)  # what libraries print is not a message
     from facelab.core.array_files import read_npz
     from facelab.core.errors import FacelabError
     from facelab.zoo.runtimes._keras import open_keras_here

@@ -40,9 +40,9 @@ def open_model(
     cascade). `runtime` names another one for the same kind of file: "tflite_c" runs a TFLite file on the C library
     that phones and boards use. `threads` limits the runtime's threads (default: OMP_NUM_THREADS, else all cores).
 
-    A file that nobody verified is first opened in a process of its own (`facelab.zoo.runtimes._trial`) unless it was
+    A file that nobody verified is first opened in its own process (`facelab.zoo.runtimes._trial`) unless it was
     `made_here`, by the caller; a stranger's Keras model stays in such a process.
-    Raises MissingAssetError with the command that gets the file, IntegrityError for a file that is no model or
+    Raises MissingAssetError with the command that gets the file, IntegrityError for a file that is not a model or
     another model, BadInputError or UnsupportedError for one that cannot be opened.
 
     >>> open_model("no/such/file.onnx")

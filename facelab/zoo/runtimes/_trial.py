@@ -1,4 +1,4 @@
-"""A model file that nobody verified is opened first in a process of its own: a crash ends only that one."""
+"""A model file that nobody verified is opened first in its own process: a crash ends only that one."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ def _blocked(depth: np.ndarray, offsets: np.ndarray, drops: np.ndarray, out: np.
 
 
 def cast_shadow(depth: np.ndarray, lamp: Lamp, scale: float, softness: float) -> np.ndarray:
-    """Return how far each pixel lies in the shadow of what stands before the lamp, int32 0 … SHADOW_STEPS.
+    """Return how far each pixel is in the shadow of what stands before the lamp, int32 0 … SHADOW_STEPS.
 
     `scale` is that of the depth image in pixels per 100 mm; the shadow's edge is `softness` (100 mm) wide.
     """

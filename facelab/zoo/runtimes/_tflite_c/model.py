@@ -93,7 +93,7 @@ def open_tflite_c(
     Raises
     ------
     BadInputError, IntegrityError, UnsupportedError
-        The file is no TFLite model, the library refuses it, or there is no library.
+        The file is not a TFLite model, the library refuses it, or there is no library.
     """
     path = Path(path)
     if delegate not in ("xnnpack", "none"):
