@@ -14,7 +14,8 @@ from facelab.fingerprint.model._linear_fit import LEVELS
 from facelab.fingerprint.model._observed import Observed
 from facelab.fingerprint.model._pipeline_state import Change
 from facelab.fingerprint.probes._cache import EXOTIC, Picture, pictures
-from facelab.fingerprint.search._identify import Identified, identify
+from facelab.fingerprint.search._identify import identify
+from facelab.fingerprint.search._sides import Identified
 
 FEW_VALUES = 16
 CLIPPED = 0.25
@@ -70,9 +71,10 @@ class Case:
         return [n for n in self.names if self.known[n].source.orientation != 1]
 
     def whole(self) -> bool:
-        """Whether only the inference side gives whole numbers."""
+        """Whether only the inference side gives whole numbers, or both give signed bytes, which are quantised."""
         types = [side.output[self.names[0]]["dtype"] for side in (self.train, self.infer)]
-        return "float" in types[0] and types[1].startswith(("int", "uint"))
+        only = "float" in types[0] and types[1].startswith(("int", "uint"))
+        return only or types == ["int8", "int8"]
 
     def finding(
         self, change: Change, share: float | None = None, probe: str | None = None

@@ -11,7 +11,7 @@ from facelab.fingerprint.model._observed import FITTED, Observed
 from facelab.fingerprint.model._operations import Refused
 from facelab.fingerprint.model._pipeline_state import Change
 from facelab.fingerprint.model._predictor import predict
-from facelab.fingerprint.search._identify import Identified, border_levels
+from facelab.fingerprint.search._sides import Identified, border_levels
 from facelab.fingerprint.search._thresholds import THRESHOLDS
 
 FLOATS = ("float32", "float64")

@@ -17,7 +17,8 @@ from facelab.fingerprint.model import _operations as ops
 from facelab.fingerprint.model._budget import Budget
 from facelab.fingerprint.model._linear_fit import Linear
 from facelab.fingerprint.model._observed import Observed
-from facelab.fingerprint.search._identify import Identified, identify
+from facelab.fingerprint.search._identify import identify
+from facelab.fingerprint.search._sides import Identified
 from facelab.preprocess import DECODE_RGB, PreprocessSpec
 from facelab.preprocess.align import template
 from facelab.preprocess.ops import GRAY_WEIGHTS

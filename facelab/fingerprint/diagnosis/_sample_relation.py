@@ -152,14 +152,19 @@ def _moved(lines: tuple, d: int) -> tuple[list[int], list[int]]:
     return kept, [at[lines[i] - d] for i in kept]
 
 
+RECODED = 0.3
+"""The share of the difference that another reading of YUV may leave."""
+
+
 def _bent(linear: Linear, x: np.ndarray, y: np.ndarray) -> tuple[Linear, list[Change]]:
     """Try tone curves where a straight line leaves much."""
     if linear.loss < 1.6:
         return linear, []
     pairs = [(w, r) for w in SPANS for r in SPANS if w != r] if y.shape[1] == 3 else []
     recoded = [(fit(tone.apply(("recode", pair), x), y), pair) for pair in pairs]
-    if recoded and (found := min(recoded, key=lambda t: t[0].loss))[0].loss < max(
-        1.6, 0.3 * linear.loss
+    # little is left by many a matrix where there is little to explain
+    if recoded and (found := min(recoded, key=lambda t: t[0].loss))[0].loss < min(
+        1.6, RECODED * linear.loss
     ):
         return found[0], list(recode_changes(*found[1]))
     tried = [(fit(tone.apply(("gamma", g), x), y), g) for g in GAMMAS]

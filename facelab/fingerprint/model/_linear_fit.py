@@ -152,19 +152,31 @@ def _tidy(values: np.ndarray, error: float = 0.15) -> np.ndarray:
 
 
 def describe_scaling(gain: np.ndarray, offset: np.ndarray) -> str:
-    """Return (x − mean) / scale for people, from output = gain · x + offset."""
+    """Return (x − mean) / scale for people, from output = gain · x + offset.
+
+    >>> describe_scaling(np.full(3, 1 / 255), np.zeros(3)), describe_scaling(np.array([-1 / 255]), np.ones(1))
+    ('x / 255', '(255 − x) / 255')
+    """
     scale, mean = (_tidy(v) for v in (1 / gain, -offset / gain))
     if np.abs(gain - 1).max() < 5e-3 and np.abs(offset).max() < 0.5:
         return "raw 0…255"
-    if np.ptp(scale) < 1e-3 * abs(scale[0]) and np.ptp(mean) < 0.05:
-        if np.abs(mean).max() < 0.05:
-            return f"x / {number(scale[0])}"
-        over = "" if scale[0] == 1 else f" / {number(scale[0])}"
-        return f"(x − {number(mean[0])}){over}" if over else f"x − {number(mean[0])}"
-    numbers = [", ".join(map(number, values)) for values in (mean, scale)]
-    if (scale == 1).all():
-        return f"x − [{numbers[0]}]"
-    return f"(x − [{numbers[0]}]) / [{numbers[1]}]"
+    over = _said_once(np.abs(scale) if (scale < 0).all() else scale, 1e-3 * abs(scale[0]))
+    over = "" if over == "1" else f" / {over}"
+    if np.abs(mean).max() < 0.05 and (scale > 0).all():
+        return f"x{over}"
+    low = _said_once(np.abs(mean) if (mean < 0).all() else mean, 0.05)
+    if (scale < 0).all():
+        text = f"−x − {low}" if (mean < 0).all() else f"{low} − x"
+    else:
+        text = f"x + {low}" if (mean < 0).all() else f"x − {low}"
+    return f"({text}){over}" if over else text
+
+
+def _said_once(values: np.ndarray, spread: float) -> str:
+    """One number where all are alike, else all of them in brackets."""
+    if np.ptp(values) <= spread:
+        return number(float(values[0]))
+    return "[" + ", ".join(map(number, values)) + "]"
 
 
 def _close(a, b, unit, pixels: float = 1.0) -> bool:
@@ -278,6 +290,6 @@ def _mean_and_scale(ga, oa, gb, ob):
 
 def _list(values: np.ndarray) -> str:
     tidy = _tidy(values)
-    if np.ptp(values) < 1e-3 * max(1.0, np.abs(values).max()):
+    if np.ptp(values) < 1e-3 * max(1.0, np.abs(values).max()) or np.ptp(tidy) == 0:
         return number(float(tidy.mean()))
     return "[" + ", ".join(map(number, tidy)) + "]"

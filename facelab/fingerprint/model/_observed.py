@@ -12,10 +12,12 @@ from facelab.fingerprint.document._statistics import lines
 from facelab.fingerprint.model import _tones as tone
 from facelab.fingerprint.model._budget import Budget, fit_work, prediction_work
 from facelab.fingerprint.model._linear_fit import LEVELS, Linear, fit, fit_wrapped, level_size
-from facelab.fingerprint.model._operations import Refused
+from facelab.fingerprint.model._operations import Refused, Resize
 from facelab.fingerprint.model._pipeline_state import Hypothesis, State
 from facelab.fingerprint.model._planner import plan
 from facelab.fingerprint.model._predictor import predict
+from facelab.fingerprint.model._resampling import ties
+from facelab.fingerprint.model._spaces import unsteady
 from facelab.fingerprint.probes._cache import LARGE, RAW_SCREEN, SCREEN, Picture, Source, pictures
 
 FITTED = ("censor", "curve")
@@ -89,6 +91,10 @@ class Observed:
         if LARGE in self.pictures and max(self.size[LARGE]) > 200:
             self.screen.insert(2, LARGE)
         self._border: np.ndarray | None = None
+        self.lines_kept: dict[tuple, float] = {}
+        """What lines of their own for each picture leave, per state and probes."""
+        self.means: tuple[float, ...] | None = None
+        """What the other side takes off each of red, green and blue, where that is known."""
 
     @property
     def colourful(self) -> list[str]:
@@ -146,16 +152,32 @@ class Observed:
             raise Refused("the output has another size")
         whole = any(t[0] in tone.WHOLE for t in tail)
         values, cover = self._base(chain, head, name, source, whole)
+        if not whole:
+            cover = self._untied(chain, source, name, cover)
         if whole and self.border is not None:
             # what looks at the whole picture sees the border too
             values, cover = values + (1 - cover)[..., None] * self.border, np.ones_like(cover)
         for t in tail:
             self.budget.spend((4e-5 if t[0] in tone.WHOLE else 1e-5) * values.size)
+            if t[0] == "space":
+                # neither picture nor border, so that such samples are left out
+                cover = np.where(unsteady(values, t[1]), np.minimum(cover, 0.5), cover)
             values = tone.apply(t, values)
         if whole:
             index = np.ix_(self.rows[name], self.columns[name])
             values, cover = values[index], cover[index]
         return values.reshape(-1, 3).astype(np.float64), cover.ravel()
+
+    def _untied(self, chain: tuple, source: Source, name: str, cover: np.ndarray) -> np.ndarray:
+        """Leave out, as neither picture nor border, what nearest neighbour takes from the border of two pixels."""
+        if not any(isinstance(op, Resize) and op.kernel == "nearest" for op in chain):
+            return cover
+        last = plan(chain, source)[0][-1]
+        if last[0] != "resize" or last[3].kernel != "nearest" or last[3].centers != "half":
+            return cover
+        (w, h), (nw, nh) = last[1:3]
+        tied = ties(h, nh, self.rows[name])[:, None] | ties(w, nw, self.columns[name])[None]
+        return np.where(tied & (cover > 0), np.minimum(cover, 0.5), cover)
 
     def _base(
         self, chain, head, name: str, source: Source, whole: bool

@@ -56,11 +56,12 @@ class Resize(NamedTuple):
 
 
 class Pad(NamedTuple):
-    """Add a border, to a size or to a multiple."""
+    """Add a border, to a size, to a multiple or to a square."""
 
     to: tuple | None = None
     multiple: int | None = None
     anchor: str = "top_left"
+    square: bool = False
 
 
 class Align(NamedTuple):

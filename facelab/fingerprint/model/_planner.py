@@ -193,7 +193,10 @@ def _padding(size, target, anchor):
 
 
 def _pad(op, size, source):
-    target = op.to or tuple(-(-s // op.multiple) * op.multiple for s in size)
+    if op.square:
+        target = (max(size),) * 2
+    else:
+        target = op.to or tuple(-(-s // op.multiple) * op.multiple for s in size)
     if target[0] < size[0] or target[1] < size[1]:
         raise Refused("the picture is larger than the pad's target")
     return _padding(size, target, op.anchor), target
@@ -221,12 +224,18 @@ NETWORKS = (112, 128, 160, 192, 224, 256, 300, 320, 416, 480, 512, 640)
 """Sides of detectors' inputs, whose pixels landmarks may be in by mistake."""
 
 
+SCALED = {"quarter": 0.25, "half": 0.5, "double": 2.0}
+"""Landmarks of a picture of another size, by factor."""
+
+
 def _misplaced(name: str, points: np.ndarray, size: tuple[int, int], source: Source) -> np.ndarray:
     """Landmarks in the wrong units or origin: of the network's input, or relative to the face box."""
     if name == "box_relative":
         if source.box is None:
             raise Refused("no face box")
         return points - np.array(source.box[:2])
+    if name in SCALED:
+        return points * SCALED[name]
     if name.startswith("network_"):
         return points * (float(name.removeprefix("network_")) / max(size))
     return points

@@ -138,6 +138,17 @@ def weights(
     return matrix
 
 
+def ties(source: int, target: int, positions: tuple[int, ...]) -> np.ndarray:
+    """Return which output positions nearest neighbour takes from the very border of two pixels, where the last bit
+    of a product decides.
+
+    >>> ties(4, 3, (0, 1, 2)).tolist()
+    [False, True, False]
+    """
+    i = np.asarray(positions)
+    return (2 * i + 1) * source % (2 * target) == 0
+
+
 def _one_hot(j: np.ndarray, source: int) -> np.ndarray:
     matrix = np.zeros((len(j), source))
     matrix[np.arange(len(j)), np.clip(j, 0, source - 1).astype(int)] = 1

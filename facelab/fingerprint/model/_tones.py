@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from facelab.fingerprint.model._spaces import to_space
+
 LUMA = {"bt601": (0.299, 0.587, 0.114), "bt709": (0.2126, 0.7152, 0.0722)}
 GRAY = np.array(LUMA["bt601"])
 
@@ -222,7 +224,8 @@ POINTWISE: dict[str, Callable] = {
     ),
     "limit": lambda x, span: np.clip(x, *span).astype(np.float32),
     "lab_lightness": _lab_lightness,
-    "wrap": lambda x, p: np.mod(np.rint(x * p[0] + p[1]), 256),
+    "space": to_space,
+    "wrap": lambda x, p: np.mod(np.rint(x * p[0] + np.asarray(p[1])), 256),
     "gamma": _gamma,
     "srgb_to_linear": _linearise,
     "linear_to_srgb": _companded,

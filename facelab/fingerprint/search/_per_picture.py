@@ -29,6 +29,8 @@ LINES = (
 """Tones that are a line for each picture."""
 EQUAL = ("equalize_each", "equalize_luma")
 TILED = ("clahe",)
+LIKELY = 48
+"""Geometries that are held against a second probe."""
 NEAR = 20.0
 """RMS levels about lines of their own within which a geometry is worth trying tones on."""
 WORTH = 0.4
@@ -38,8 +40,15 @@ MIXES = ((0.299, 0.587, 0.114), (0.114, 0.587, 0.299), (1 / 3, 1 / 3, 1 / 3))
 
 def own_lines(observed: Observed, state: State, names: list[str] | None = None) -> float:
     """Return the RMS residual in levels about a line of its own for each picture; infinite where impossible."""
+    key = state, tuple(names or observed.screen)
+    if key not in observed.lines_kept:
+        observed.lines_kept[key] = _own_lines(observed, *key)
+    return observed.lines_kept[key]
+
+
+def _own_lines(observed: Observed, state: State, names: tuple[str, ...]) -> float:
     losses = []
-    for n in names or observed.screen:
+    for n in names:
         try:
             x, cover = observed.predicted(state, n)
         except Refused:
@@ -85,7 +94,8 @@ def toned_starts(observed: Observed, states: list[State], plain: float) -> list[
     `plain` is the least loss without such a contrast: lines of their own must leave much less.
     """
     quick = observed.screen[:2]
-    first = sorted(states, key=lambda s: own_lines(observed, s, quick))[:6]
+    likely = sorted(states, key=lambda s: own_lines(observed, s, quick[:1]))[:LIKELY]
+    first = sorted(likely, key=lambda s: own_lines(observed, s, quick))[:6]
     geometry = sorted(((own_lines(observed, s), s) for s in first), key=lambda t: t[0])[:3]
     if not geometry:
         return []
@@ -106,7 +116,9 @@ def toned_starts(observed: Observed, states: list[State], plain: float) -> list[
 def tiled_starts(observed: Observed, states: list[State]) -> list[Scored]:
     """Return the pipelines whose contrast is equalised tile by tile that explain a side, best first: contrast that
     differs from place to place follows neither a line nor a curve for each picture."""
-    near = [(own_lines(observed, s, observed.screen[:2]), s) for s in states]
+    quick = observed.screen[:2]
+    likely = sorted(states, key=lambda s: own_lines(observed, s, quick[:1]))[:LIKELY]
+    near = [(own_lines(observed, s, quick), s) for s in likely]
     best = sorted((t for t in near if t[0] <= NEAR), key=lambda t: t[0])[:4]
     found = [s for _, state in best for s in _tones_on(observed, state, only=TILED)]
     return sorted(found, key=lambda s: s.cost)[:1]

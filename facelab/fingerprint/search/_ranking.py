@@ -7,11 +7,14 @@ from collections.abc import Iterable
 import numpy as np
 
 from facelab.fingerprint.model._observed import Observed, Scored
-from facelab.fingerprint.model._operations import Align, Crop, Orient, Resize
+from facelab.fingerprint.model._operations import Align, Crop, Orient, Pad, Resize
 from facelab.fingerprint.model._pipeline_state import Hypothesis, State, templates
 from facelab.fingerprint.probes._cache import LARGE
 from facelab.fingerprint.search.candidates._sizes import follows_picture, size_rules
+from facelab.fingerprint.search.candidates._tone import spaces
 
+SPACED = 0.25
+"""The share of the loss that another colour space may leave for it to be believed."""
 MANY = 28
 """Hypotheses beyond this number are thinned out on a single probe first."""
 
@@ -45,6 +48,60 @@ def _scored(
     return sorted((s for s in out if np.isfinite(s.loss)), key=lambda s: s.cost)
 
 
+def spaced_starts(observed: Observed, states: list[State], plain: float) -> list[Scored]:
+    """Return the pipelines in another colour space that explain a side, best first, at most two.
+
+    `plain` is the least loss without one, which must leave much more. A plain kernel has to do at first: without the
+    space nothing tells which geometry is near.
+    """
+    if observed.channels != 3:
+        return []
+    likely = [s for s in states if _plainly_resized(s.chain)]
+    tried = [h._replace(changes=()) for s in likely for h in spaces(s)]
+    first = _scored(
+        observed, [h for h in tried if h.state.tail[0][1] in COMMON], [_textured(observed)]
+    )
+    near = list(dict.fromkeys(s.hypothesis.state.chain for s in first[:4]))[:2]
+    head = states[0].head
+    kernels = [State(_resampled(c, *k), head) for c in near for k in KERNELS]
+    tried = [h._replace(changes=()) for s in kernels for h in spaces(s)]
+    found = rank(observed, tried, keep=2, large=False)
+    return [s for s in found if s.loss < SPACED * plain]
+
+
+KERNELS = (("bilinear", False), ("bilinear", True), ("area_cv", True))
+"""(kernel, antialias) that are tried in each colour space."""
+
+
+def _resampled(chain: tuple, kernel: str, antialias: bool) -> tuple:
+    return tuple(
+        op._replace(kernel=kernel, antialias=antialias) if isinstance(op, Resize) else op
+        for op in chain
+    )
+
+
+COMMON = ("hsv", "hsv_bgr", "lab", "lab_bgr")
+
+
+def _plainly_resized(chain: tuple) -> bool:
+    """Whether a chain resizes as most do, with no or a customary margin."""
+    return all(
+        op.pixels == 0 and op.margin in (0.0, 0.2)
+        if isinstance(op, Crop)
+        else not isinstance(op, Align)
+        and (not isinstance(op, Resize) or (op.kernel, op.antialias) == ("bilinear", False))
+        for op in chain
+    )
+
+
+def _textured(observed: Observed) -> str:
+    """The probe that shows colours and places of a picture best."""
+    return next(
+        (n for n in observed.screen if n.split("_")[0] in ("portrait", "texture")),
+        observed.screen[0],
+    )
+
+
 def supposed(observed: Observed) -> list[State]:
     """Return the pipelines an unknown one is first supposed to be."""
     size = observed.size[observed.screen[0]]
@@ -62,20 +119,24 @@ def supposed(observed: Observed) -> list[State]:
     for r in (sharp, smooth, Resize(size, kernel="area_cv", antialias=True)):
         chains += [
             (Orient(), r),
-            (Orient(), r._replace(mode="letterbox")),
-            (Orient(), r._replace(mode="letterbox", anchor="top_left")),
+            *(
+                (Orient(), r._replace(mode="letterbox", anchor=anchor, size_rounding=rounding))
+                for anchor in ("center", "top_left")
+                for rounding in ("floor", "half_up")
+            ),
             (Orient(), Crop("square"), r),
+            (Orient(), Pad(anchor="center", square=True), r),
             (Orient(), r._replace(mode="cover"), Crop("center", size=size)),
         ]
         for bigger in (256 / 224, 72 / 64, 48 / 44, 128 / 112, 1.25):
             side = round(max(size) * bigger)
-            chains.append(
-                (Orient(), r._replace(size=(side, side), mode="cover"), Crop("center", size=size))
-            )
+            for rounding in ("floor", "half_up"):
+                bigger_one = r._replace(size=(side, side), mode="cover", size_rounding=rounding)
+                chains.append((Orient(), bigger_one, Crop("center", size=size)))
             chains.append((Orient(), r._replace(size=(side, side)), Crop("center", size=size)))
         chains += [
             (Orient(), Crop("face", margin=m, aspect=a, outside=o), r)
-            for m in (0.0, 0.1, 0.2, 0.25, 0.3, 0.5)
+            for m in (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)
             for a in ("keep", "square_longer")
             for o in ("clip", "constant")
         ]
@@ -88,6 +149,8 @@ def supposed(observed: Observed) -> list[State]:
         ("area", True, "half"),
         ("nearest", False, "half"),
         ("nearest", False, "legacy"),
+        ("bilinear", False, "corner"),
+        ("bilinear", False, "legacy"),
         ("bicubic75", False, "half"),
         ("bicubic", True, "half"),
         ("lanczos3", True, "half"),
@@ -98,11 +161,31 @@ def supposed(observed: Observed) -> list[State]:
     chains += [
         (Orient(), Align(points, size, kernel="bilinear32")) for points in templates(size).values()
     ]
-    chains += [
-        (
-            Orient(),
-            Align(next(iter(templates(size).values())), size, estimator, kernel="bilinear32"),
-        )
+    return [State(c, head) for c in chains]
+
+
+def usual(observed: Observed) -> list[State]:
+    """Return the commonest pipelines to one size, which are worth a look before all the others."""
+    if follows_picture(observed):
+        return []
+    size = observed.size[observed.screen[0]]
+    head = (("yuv", ("bt601", "limited")),) if observed.family in ("yuyv", "nv12") else ()
+    sharp, smooth = Resize(size), Resize(size, antialias=True)
+    area = Resize(size, kernel="area_cv", antialias=True)
+    boxed = sharp._replace(mode="letterbox", size_rounding="half_up")
+    arcface = next(iter(templates(size).values()))
+    chains: list[tuple] = [(Orient(), r) for r in (sharp, smooth, area, boxed)]
+    chains.append((Orient(), Align(arcface, size, kernel="bilinear32")))
+    return [State(c, head) for c in chains]
+
+
+def robust(observed: Observed) -> list[State]:
+    """Return alignments whose map is estimated robustly: they need OpenCV, which takes long to load."""
+    if follows_picture(observed):
+        return []
+    size = observed.size[observed.screen[0]]
+    arcface = next(iter(templates(size).values()))
+    return [
+        State((Orient(), Align(arcface, size, estimator, kernel="bilinear32")))
         for estimator in ("partial_lmeds", "partial_ransac")
     ]
-    return [State(c, head) for c in chains]

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+
 from facelab.fingerprint.model._observed import FLOOR, Observed, Scored
 from facelab.fingerprint.model._operations import Crop, Resize
 from facelab.fingerprint.model._pipeline_state import Hypothesis
+from facelab.fingerprint.search.candidates._geometry import ANCHORS, FACE_STYLES
+from facelab.fingerprint.search.candidates._sizes import ROUNDINGS
 
 
 def refine_detour(observed: Observed, scored: Scored) -> Scored:
@@ -40,6 +44,29 @@ def refine_detour(observed: Observed, scored: Scored) -> Scored:
                 )
                 if trial.loss < 0.97 * best.loss:
                     best, improved = trial, True
+    return best
+
+
+def refine_fit(observed: Observed, scored: Scored) -> Scored:
+    """Find together where a letterboxed picture lies and how its free side is rounded: each alone hardly helps."""
+    chain = scored.hypothesis.state.chain
+    places = [i for i, op in enumerate(chain) if isinstance(op, Resize) and op.mode == "letterbox"]
+    if not places or not any(c.kind in ("aspect", "shift") for c in scored.hypothesis.changes):
+        return scored
+    i, best = places[0], scored
+    for anchor, rounding in itertools.product(ANCHORS, ROUNDINGS):
+        op = chain[i]._replace(anchor=anchor, size_rounding=rounding)
+        if op == best.hypothesis.state.chain[i] or not observed.budget.left:
+            continue
+        state = scored.hypothesis.state._replace(chain=(*chain[:i], op, *chain[i + 1 :]))
+        linear = observed.score(state)
+        if linear.loss < 0.9 * best.loss:
+            text = f"letterbox, {ANCHORS[anchor]}"
+            changes = tuple(
+                c._replace(after=text) if c.kind in ("aspect", "shift") else c
+                for c in scored.hypothesis.changes
+            )
+            best = Scored(Hypothesis(state, changes, scored.hypothesis.price), linear)
     return best
 
 
@@ -79,6 +106,88 @@ def refine_cut(observed: Observed, scored: Scored) -> Scored:
     return best
 
 
+def polished(observed: Observed, scored: Scored, names: list[str] | None = None) -> Scored:
+    """Bring a supposed crop about the face nearer: its rounding and antialiasing together, then its margin.
+
+    `names` are the probes it is held against, by default the screen's.
+    """
+    chain = scored.hypothesis.state.chain
+    i = next(
+        (i for i, op in enumerate(chain) if isinstance(op, Crop) and op.region == "face"), None
+    )
+    j = next((j for j, op in enumerate(chain) if isinstance(op, Resize)), None)
+    if i is None or j is None:
+        return scored
+    best = scored
+    for steps in ((0.02, 0.01, 0.005), (0.005, 0.0025)):
+        best = _styled(observed, best, i, j, names)
+        for step in steps:
+            for sign in (1, -1):
+                crop = best.hypothesis.state.chain[i]
+                name, size = ("pixels", 100) if crop.pixels else ("margin", 1)
+                moved = round(getattr(crop, name) + sign * step * size, 6)
+                best = _better(observed, best, i, crop._replace(**{name: moved}), names=names)
+        if best.loss <= FLOOR or not observed.budget.left:
+            break
+    return _scanned(observed, best, i, names) if names and best.loss > FLOOR else best
+
+
+SPAN, FINE = 0.012, 0.0005
+"""How far about a margin, and how finely, it is looked for: whole pixels make its loss a staircase."""
+
+
+def _scanned(observed: Observed, best: Scored, i: int, names: list[str]) -> Scored:
+    """Look for the margin on the probes that fit worst, all values about it; the others belie no wrong one."""
+    state = best.hypothesis.state
+    crop = state.chain[i]
+    if crop.pixels or best.loss > 30:
+        return best
+    single = {n: observed.score(state, [n]).loss for n in names}
+    worst = sorted(single, key=single.__getitem__)[-3:]
+
+    def loss(margin: float) -> float:
+        chain = (*state.chain[:i], crop._replace(margin=margin), *state.chain[i + 1 :])
+        return observed.score(state._replace(chain=chain), worst).loss
+
+    steps = range(-round(SPAN / FINE), round(SPAN / FINE) + 1)
+    tried = {m: loss(m) for k in steps for m in [round(crop.margin + k * FINE, 6)]}
+    least = min(tried.values())
+    equal = [m for m, v in tried.items() if v <= least + 1e-9]
+    return _better(observed, best, i, crop._replace(margin=equal[len(equal) // 2]), names=names)
+
+
+def _styled(observed: Observed, best: Scored, i: int, j: int, names: list[str] | None) -> Scored:
+    """Try each rounding of the crop at place `i` with and without antialiasing of the resize at place `j`."""
+    for style, antialias in itertools.product(FACE_STYLES, (False, True)):
+        chain = best.hypothesis.state.chain
+        resize = chain[j]._replace(antialias=antialias)
+        if chain[j].kernel == "bilinear":
+            best = _better(observed, best, i, chain[i]._replace(style=style), (j, resize), names)
+    return best
+
+
+def _better(
+    observed: Observed,
+    best: Scored,
+    i: int,
+    op: Crop,
+    other: tuple | None = None,
+    names: list[str] | None = None,
+) -> Scored:
+    """The better of `best` and the same with other steps."""
+    chain = list(best.hypothesis.state.chain)
+    chain[i] = op
+    if other is not None:
+        chain[other[0]] = other[1]
+    if tuple(chain) == best.hypothesis.state.chain or not observed.budget.left:
+        return best
+    state = best.hypothesis.state._replace(chain=tuple(chain))
+    linear = observed.score(state, names)
+    return (
+        Scored(best.hypothesis._replace(state=state), linear) if linear.loss < best.loss else best
+    )
+
+
 def _refine_sides(observed, best, i):
     """Find what is cut off each of the four sides."""
     pixels = best.hypothesis.state.chain[i].style == "pixels"
@@ -110,7 +219,7 @@ def _recut(observed, best, i, op):
             "cut off left, top, right, bottom: " + ", ".join(f"{v:g}" for v in op.box) + f" {unit}"
         )
     elif op.region == "face":
-        text = f"{op.pixels:g} pixels on each side" if op.pixels else f"{op.margin:.1%}"
+        text = f"{op.pixels:g} pixels on each side" if op.pixels else f"{100 * op.margin:.3g}%"
     elif op.fraction < 1:
         text = f"centred {op.fraction:.3g} of each side"
     changes = tuple(

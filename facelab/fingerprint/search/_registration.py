@@ -9,6 +9,8 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,7 +21,7 @@ from facelab.fingerprint.model._observed import Observed
 from facelab.fingerprint.model._operations import Align, Orient, Warp
 from facelab.fingerprint.model._pipeline_state import State
 from facelab.fingerprint.probes._cache import LARGE
-from facelab.fingerprint.search.candidates._placement import Faces, Pixels, Shares
+from facelab.fingerprint.search.candidates._placement import Faces, Pixels, Shares, Template
 
 NAMES = ("portrait", "landscape", "text", "marks", "bars", "texture")
 """Probes whose content is unique enough to be found again."""
@@ -44,16 +46,59 @@ class _View:
     landmarks: np.ndarray | None
 
 
-def registered(observed: Observed, placement: type[Pixels | Shares]) -> State | None:
+Placement = type[Pixels | Shares | Template]
+
+
+class _Begun(NamedTuple):
+    """A placement's best starts, and how well the best of them correlates with what came out."""
+
+    likeness: float
+    model: Pixels | Shares | Template
+    views: list[_View]
+    starts: list[np.ndarray]
+
+
+COARSE = 0.4
+"""The share of a placement's work that finding its starts takes."""
+
+
+def likeliest(observed: Observed, placements: Iterable[Placement]) -> Iterator[State]:
+    """Yield what each placement gives as well as it can be found, the one whose starts are most like it first."""
+    begun = [b for p in placements if (b := _begun(observed, p)) is not None]
+    for k, b in enumerate(sorted(begun, key=lambda b: -b.likeness)):
+        if k and not observed.budget.left:
+            return
+        if (found := _placed(observed, b)) is not None:
+            yield found
+
+
+def registered(observed: Observed, placement: Placement) -> State | None:
     """Return the state that takes every picture from one placement, as well as it can be found; None if not at all."""
+    begun = _begun(observed, placement)
+    return None if begun is None else _placed(observed, begun)
+
+
+def _begun(observed: Observed, placement: Placement) -> _Begun | None:
     names = _unique(observed)
     if len(names) < 2 or len({observed.size[n] for n in observed.screen}) > 1:
         return None
+    if placement is Template and any(
+        observed.pictures[n].source.landmarks is None for n in observed.plain
+    ):
+        return None
     model = placement(observed.size[names[0]])
     views = [_view(observed, n) for n in names]
-    observed.budget.spend(model.work)
+    observed.budget.spend(COARSE * model.work)
+    found = _coarse(views, model)
+    return _Begun(found[0][0], model, views, [start for _, start in found])
+
+
+def _placed(observed: Observed, begun: _Begun) -> State | None:
+    """The placement refined from its starts; None if none leads near."""
+    _, model, views, starts = begun
+    observed.budget.spend((1 - COARSE) * model.work)
     best = np.inf, None
-    for start in _coarse(views, model):
+    for start in starts:
         best = min(best, _refined(views, start, model, 6, _block_residual), key=lambda r: r[0])
         if best[0] < NEAR:
             break
@@ -146,8 +191,10 @@ def _shrunk(gray: np.ndarray, d: int) -> np.ndarray:
     return gray[:h, :w].reshape(h // d, d, w // d, d).mean(axis=(1, 3))
 
 
-def _coarse(views: list[_View], model: Pixels | Shares, keep: int = 3) -> list[np.ndarray]:
-    """The best of a placement's starts, by the correlation of 4 × 4 block means with the pictures there."""
+def _coarse(
+    views: list[_View], model: Pixels | Shares | Template, keep: int = 3
+) -> list[tuple[float, np.ndarray]]:
+    """The best of a placement's starts, with the correlation of 4 × 4 block means with the pictures there."""
     views, size = views[:2], model.size
     # four samples in each of 4 × 4 blocks of the output, relative to its middle
     u = [((np.arange(8) + 0.5) / 8 - 0.5) * s for s in size]
@@ -159,9 +206,12 @@ def _coarse(views: list[_View], model: Pixels | Shares, keep: int = 3) -> list[n
         for v in views:
             a, x, y, b = (
                 c[:, None]
-                for c in np.array([model.similarity(p, v.gray.shape, None) for p in starts]).T
+                for c in np.array(
+                    [model.similarity(p, v.gray.shape, v.landmarks) for p in starts]
+                ).T
             )
             d = max(1, round(math.hypot(a[0, 0], b[0, 0]) * size[0] / 16))
+            d = max(1, min(d, min(v.gray.shape) // 4))  # something must be left of it
             x, y = x + a * ux - b * uy, y + b * ux + a * uy
             read = _read(_shrunk(v.gray, d), (x + 0.5) / d - 0.5, (y + 0.5) / d - 0.5)
             values.append(_pooled(read[0]))
@@ -169,7 +219,7 @@ def _coarse(views: list[_View], model: Pixels | Shares, keep: int = 3) -> list[n
         r = _correlation(np.concatenate(values, axis=1), wanted, np.concatenate(inside, axis=1))
         found.append((float(r.max()), starts[int(np.argmax(r))]))
     found.sort(key=lambda f: -f[0])
-    return [p for _, p in found[:keep]]
+    return found[:keep]
 
 
 def _quarters(blocks: np.ndarray) -> np.ndarray:

@@ -18,6 +18,7 @@ from facelab.fingerprint.search.candidates._tone import (
     recodings,
     refine_gamma,
     refine_limits,
+    spaces,
     tiles,
     tones,
 )
@@ -72,6 +73,22 @@ def tonal_steps(
 def _tiles(observed, current, gray, floor, bent, options) -> list[Scored]:
     """Try contrast equalised tile by tile."""
     return rank(observed, tiles(observed, current.hypothesis.state, gray), keep=1, large=False)
+
+
+STRANGE = 15.0
+"""RMS residual in levels that pixels of another colour space leave at least; less has another cause."""
+
+
+def other_spaces(
+    observed: Any, current: Any, gray: Any, floor: Any, bent: Any, options: Any
+) -> list[Scored]:
+    """Try pixels of another colour space."""
+    state = current.hypothesis.state
+    own = any(t[0] == "space" for t in state.tail)
+    if observed.channels != 3 or (not own and current.loss < STRANGE):
+        return []
+    found = rank(observed, spaces(state), keep=1, large=False)
+    return [s for s in found if s.loss <= max(1.6 * floor, 0.2 * current.loss)]
 
 
 def odd_steps(

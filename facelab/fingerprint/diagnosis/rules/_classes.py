@@ -10,7 +10,7 @@ from facelab.fingerprint.diagnosis._case import Case, Outcome
 from facelab.fingerprint.diagnosis._finding_kinds import Finding
 from facelab.fingerprint.model._pipeline_state import Change
 from facelab.fingerprint.probes._cache import EXOTIC
-from facelab.fingerprint.search._identify import (
+from facelab.fingerprint.search._sides import (
     Identified,
     applies_exif,
     comparable_scaling,

@@ -8,15 +8,14 @@ from facelab.fingerprint.diagnosis._case import Case, Outcome
 from facelab.fingerprint.diagnosis._finding_kinds import Finding
 from facelab.fingerprint.diagnosis.rules._classes import decoder_finding, exif_finding
 from facelab.fingerprint.model._observed import curve_residual
-from facelab.fingerprint.model._operations import Refused
+from facelab.fingerprint.model._operations import Align, Refused, Resize, Warp
 from facelab.fingerprint.model._pipeline_state import Change
-from facelab.fingerprint.search._identify import (
+from facelab.fingerprint.search._identify import identify, start_of
+from facelab.fingerprint.search._other_side import infer_side
+from facelab.fingerprint.search._sides import (
     Identified,
     border_levels,
     comparable_scaling,
-    identify,
-    infer_side,
-    start_of,
     steps_of,
 )
 from facelab.fingerprint.search._thresholds import THRESHOLDS
@@ -189,6 +188,22 @@ def _borders(case: Case, inference: Identified, found: list[Finding]) -> list[Fi
     return [case.finding(Change("aspect", "pad", f"border {words[0]}", f"border {words[1]}"))]
 
 
+def _rounded(case: Case, inference: Identified) -> float:
+    """The levels that a rounding may come to on single samples."""
+    if any(t[0] == "space" for t in inference.state.tail):
+        return np.inf  # it turns hue anywhere where there is hardly any colour
+    ops = inference.state.chain
+    if any(isinstance(op, Resize) and op.kernel == "nearest" for op in ops):
+        return np.inf  # it decides between two pixels where nearest neighbour falls on their border
+    if any(isinstance(op, (Align, Warp)) for op in ops):
+        return WARPED  # the same warp, whose weights are exact or in 32nds
+    return 2.1
+
+
+WARPED = 14.0
+"""Levels by which 32nds of a pixel move a sample at most: half of one, of an edge from black to white, each way."""
+
+
 def _rounding(case: Case, inference: Identified) -> Outcome | None:
     """The same pipeline explains both sides: what is left is rounding, if it is small."""
     apart = [d["p99"] for n, d in case.distances.items() if d and case.known[n].plain]
@@ -198,7 +213,7 @@ def _rounding(case: Case, inference: Identified) -> Outcome | None:
             for side in (case.train_samples, case.infer_samples)
         ]
         return Outcome([case.finding(Change("size", "resize", *sizes))])
-    if not apart or max(apart) > 2.1 or not inference.good:
+    if not apart or not inference.good or max(apart) > _rounded(case, inference):
         return None
     note = (
         f"the same pipeline explains both sides; they differ by up to {max(apart):.2f} levels, "

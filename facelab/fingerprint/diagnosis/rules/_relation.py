@@ -34,9 +34,17 @@ def related_values(case: Case) -> Outcome | None:
         ("decoder", "decode", lossy),
     ):
         odd = related.unlike(case.train_samples, case.infer_samples, names)
+        if kind == "exif_orientation" and _upright_too(case, related):
+            continue  # it is not their orientation that sets them apart
         if not any(f.kind == "exif_orientation" for f in found):
             found += class_findings(case, kind, stage, odd)
     return Outcome(found, [NOTE], related.share) if found else None
+
+
+def _upright_too(case: Case, related: Relation) -> bool:
+    """Whether the upright picture among those with an EXIF orientation is unlike the plain ones as well."""
+    upright = [n for n in case.names if n.startswith("exif_") and n not in case.turned()]
+    return bool(related.unlike(case.train_samples, case.infer_samples, upright))
 
 
 def _relative(changes: tuple[Change, ...], related: Relation) -> tuple[Change, ...]:

@@ -43,6 +43,9 @@ OTHER_LANDMARKS = {
         f"network_{n}": f"in pixels of a network input of {n}, used on the picture"
         for n in NETWORKS
     },
+    "quarter": "of a picture a quarter as large",
+    "half": "of a picture half as large",
+    "double": "of a picture twice as large",
     "half_off": "half a pixel further right and down",
     "rounded": "rounded to whole pixels",
     "truncated": "truncated to whole pixels",
@@ -69,7 +72,7 @@ def _align(state, i, op):
         if max(abs(p - q) for a, b in zip(points, op.points) for p, q in zip(a, b)) > 1e-6:
             yield Hypothesis(
                 state._replace(chain=replaced(state.chain, i, op._replace(points=points))),
-                (Change("alignment_template", "align", "the spec's template", name),),
+                (Change("alignment_template", "align", "training's template", name),),
             )
     for estimator, words in ESTIMATORS.items():
         if estimator != op.estimator:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from facelab.fingerprint.model._linear_fit import (
+    LEVELS,
     ORDERS,
     Linear,
     compare_scaling,
@@ -75,7 +76,7 @@ def explain(a: Linear, b: Linear, *, whole: bool = False, bent: bool = False) ->
         changes = _constant_channels(a, b) or _oddity(a, b)
         error = float(np.abs(shares_of(a.matrix) - shares_of(b.matrix)).max() * 255)
         return Explained(changes, error)
-    words = describe_scaling(a.gain, a.offset), describe_scaling(b.gain, b.offset)
+    words = _scaling_words(a), _scaling_words(b)
     scaled = tuple(
         Change(kind, "color", "pixels 0…255", remark)
         if kind == "yuv_range"
@@ -83,7 +84,10 @@ def explain(a: Linear, b: Linear, *, whole: bool = False, bent: bool = False) ->
         for kind, remark in best[2]
     )
     if whole and scaled and (integers := _quantised(a, b)) is not None:
-        scaled = (Change("quantization", "quantize", "real numbers, " + words[0], integers),)
+        was, now = "real numbers, " + words[0], integers
+        if range_name(a.gain, a.offset) == "[−128, 127]":
+            was, now = "signed bytes, " + words[0], "signed bytes, " + words[1]
+        scaled = (Change("quantization", "quantize", was, now),)
     return Explained((*best[1], *scaled), best[3] * 255)
 
 
@@ -96,6 +100,17 @@ def _quantised(a: Linear, b: Linear) -> str | None:
     if np.ptp(scale) > 0.02 * abs(scale).max() or np.ptp(zero) > 2:
         return None
     return f"whole numbers of scale {scale.mean():.4g} and zero point {zero.mean():.0f}"
+
+
+def _scaling_words(x: Linear) -> str:
+    """(x − mean) / scale, or the planes' ranges where some plane does not answer to gray."""
+    if (np.abs(x.gain) > CHROMA * np.abs(x.matrix).sum(axis=1)).all():
+        return describe_scaling(x.gain, x.offset)
+    numbers = [
+        ", ".join(f"{v:.3g}" for v in values)
+        for values in (level_size(x.matrix) * LEVELS, x.offset)
+    ]
+    return f"planes of range [{numbers[0]}] with black at [{numbers[1]}]"
 
 
 CHROMA = 0.05
@@ -146,10 +161,10 @@ def _colours(a: Linear, b: Linear):
     if a.matrix.shape[0] == 1:
         yield from _grays(a, b)
     else:
-        base = _order_of(a.weights)
+        base = _planes_of(a.matrix)
         for p in itertools.permutations(range(3)):
             if p != (0, 1, 2):
-                names = base, _order_of(a.weights[list(p)])
+                names = base, _planes_of(a.matrix[list(p)])
                 change = (Change("channel_order", "color", *names),)
                 yield change, a.matrix[:, list(p)], a.offset
                 yield change, a.matrix[list(p)], a.offset[list(p)]
@@ -165,6 +180,10 @@ def _colours(a: Linear, b: Linear):
                 matrix,
                 a.offset,
             )
+        if _is_gray(a) and (order := _order_of(b.weights)) in ORDERS.values():
+            was = f"gray ({name_weights(a.weights.mean(axis=0))}) in all channels"
+            change = Change("gray_weights", "color", was, f"colour ({order})")
+            yield (change,), a.gain[:, None] * b.weights, a.offset
     if a.matrix.shape[0] == 3:
         forward = rgb_to_ycc("bt601")
         swapped = np.linalg.inv(forward) @ forward[[0, 2, 1]]
@@ -220,11 +239,33 @@ def _grays(a, b):
     yield (change,), a.gain[:, None] * b.weights, a.offset
 
 
+def means_of(a: Linear) -> tuple[float, ...] | None:
+    """Return what a side takes off each of red, green and blue, in whole levels; None for mixed channels."""
+    if a.matrix.shape[0] != 3 or (order := _order_of(a.weights)) not in ORDERS.values():
+        return None
+    means = dict(zip(order, -a.offset / a.gain, strict=True))
+    whole = tuple(float(round(means[c])) for c in "RGB")
+    return whole if any(abs(m) >= 8 for m in whole) else None
+
+
 def _order_of(weights: np.ndarray) -> str:
     for p, name in ORDERS.items():
         if np.abs(weights - np.eye(3)[list(p)]).max() < 0.1:
             return name
     return "mixed channels"
+
+
+def _planes_of(matrix: np.ndarray) -> str:
+    """The order of the channels, or Y, Cb and Cr, or that they are mixed."""
+    gain = matrix.sum(axis=1, keepdims=True)
+    letters = _order_of(matrix / np.where(np.abs(gain) < 1e-12, 1e-12, gain))
+    if letters in ORDERS.values():
+        return letters
+    known, rows = shares_of(rgb_to_ycc("bt601")), shares_of(matrix)
+    far = np.abs(rows[:, None] - known[None]).max(axis=2)
+    if (far.min(axis=1) > 0.05).any():
+        return letters
+    return ", ".join(("Y", "Cb", "Cr")[k] for k in far.argmin(axis=1))
 
 
 def _oddity(a, b):

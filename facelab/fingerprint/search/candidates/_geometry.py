@@ -39,6 +39,8 @@ def neighbours(state: State) -> Iterator[Hypothesis]:
         elif isinstance(op, (Align, Warp)):
             yield from other_alignments(state, i, op)
         elif isinstance(op, Pad):
+            if op.square:
+                yield from _not_square_first(state, i)
             for anchor, words in ANCHORS.items():
                 if anchor != op.anchor:
                     chain = replaced(state.chain, i, op._replace(anchor=anchor))
@@ -48,6 +50,23 @@ def neighbours(state: State) -> Iterator[Hypothesis]:
     yield from _orders(state)
     yield from _blurs(state)
     yield from _cut(state)
+
+
+def _not_square_first(state: State, i: int) -> Iterator[Hypothesis]:
+    """Resized before it is padded, or not padded at all, where training pads to a square first."""
+    j = next((j for j, op in enumerate(state.chain) if j > i and isinstance(op, Resize)), None)
+    if j is None:
+        return
+    was = "padded to a square, then resized"
+    without = state.chain[:i] + state.chain[i + 1 :]
+    stretched = Change("aspect", "pad", was, "stretched, not padded")
+    yield Hypothesis(state._replace(chain=without), (stretched,))
+    pad, resize = state.chain[i], state.chain[j]
+    later = Change("resize_order", "pad", was, "resized, then padded to a square")
+    for rounding in ("half_up", "floor"):
+        boxed = resize._replace(mode="letterbox", anchor=pad.anchor, size_rounding=rounding)
+        chain = replaced(without, j - 1, boxed)
+        yield Hypothesis(state._replace(chain=chain), (later,), 1.1)
 
 
 def _resize(state, i, op):
@@ -109,6 +128,8 @@ def _fit(state, i, op):
         kind = "shift" if name.startswith("letterbox") and now.startswith("letterbox") else "aspect"
         if "cut" in name:
             kind = "crop" if now == "stretch" else "aspect"
+        elif name == "stretch" and now == "stretch, centre cut":
+            kind = "crop"
         change = Change(kind, "resize", _placed(now), _placed(name))
         yield Hypothesis(state._replace(chain=state.chain[:i] + ops + rest), (change,))
     if not cut:
@@ -135,6 +156,10 @@ def _fit(state, i, op):
                     ),
                     1.1,
                 )
+        w, h = final
+        chain = replaced(state.chain, i + 1, Crop("box", box=(0, 0, w, h)))
+        change = Change("crop", "crop", f"the middle {w}×{h} cut out", "the top left cut out")
+        yield Hypothesis(state._replace(chain=chain), (change,), 1.1)
         if op.mode == "cover":
             yield Hypothesis(
                 state._replace(chain=replaced(state.chain, i, op._replace(mode="stretch"))),
@@ -194,28 +219,11 @@ def _crop(state, i, op):
                     state._replace(chain=replaced(state.chain, i, op._replace(aspect=aspect))),
                     (Change("aspect", "crop", op.aspect, aspect),),
                 )
-        for margin in (
-            0.0,
-            0.05,
-            0.1,
-            0.15,
-            0.2,
-            0.25,
-            0.3,
-            0.35,
-            0.4,
-            0.45,
-            0.5,
-            0.6,
-            0.75,
-            1.0,
-            -0.05,
-            -0.1,
-        ):
+        for margin in (*MARGINS, *_of_output(state.chain[i + 1 :])):
             if abs(margin - op.margin) > 1e-6 or op.pixels:
-                now = f"{op.pixels:g} pixels" if op.pixels else f"{op.margin:.0%}"
+                now = f"{op.pixels:g} pixels" if op.pixels else f"{100 * op.margin:.3g}% of the box"
                 chain = replaced(state.chain, i, op._replace(margin=margin, pixels=0.0))
-                change = Change("margin", "crop", f"{now} on each side", f"{margin:.0%}")
+                change = Change("margin", "crop", f"{now} on each side", f"{100 * margin:.3g}%")
                 yield Hypothesis(state._replace(chain=chain), (change,))
         yield from _face_details(state, i, op)
         for outside in ("clip", "constant", "replicate"):
@@ -232,6 +240,17 @@ def _crop(state, i, op):
         )
 
 
+MARGINS = (-0.1, -0.05, *(round(0.05 * k, 2) for k in range(11)), 0.6, 0.75, 1.0)
+"""Customary margins about a face on each side, as shares of the box."""
+OF_OUTPUT = (8, 14, 20, 32, 40, 44)
+
+
+def _of_output(rest: tuple) -> list[float]:
+    """The margins of a face in pixels of the output, as MTCNN's ports have them, as shares of the box."""
+    size = next((op.size[0] for op in rest if isinstance(op, Resize)), 0)
+    return [m / (size - m) / 2 for m in OF_OUTPUT if size >= 2 * m]
+
+
 FACE_STYLES = {
     "size": "rounded half up",
     "even": "rounded half to even",
@@ -242,7 +261,9 @@ FACE_STYLES = {
 
 def _face_details(state, i, op):
     """Margins in pixels, a box that is cut at the border first, and other roundings to whole pixels."""
-    was = f"{op.pixels:g} pixels" if op.pixels else f"{op.margin:.0%} of the box on each side"
+    was = (
+        f"{op.pixels:g} pixels" if op.pixels else f"{100 * op.margin:.3g}% of the box on each side"
+    )
     for pixels in (4, 8, 10, 12, 16, 20, 22, 24, 32, 40, 44):
         if pixels == op.pixels:
             continue

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from facelab.core.errors import BadInputError
 from facelab.fingerprint.model._operations import Align, Warp
 from facelab.fingerprint.model._planner import SWAPPED_LANDMARKS
 from facelab.fingerprint.search.candidates._alignment import OTHER_LANDMARKS
@@ -141,6 +142,52 @@ class Faces:
         """Yield (words, numbers) of the template as it is: mixed up landmarks need no search."""
         for words in orders:
             yield words, np.array([1.0, 0, 0, 0])
+
+
+class Template:
+    """The picture's own landmarks, aligned to any five points: their ten coordinates.
+
+    Where the pictures' landmarks are alike but for a similarity, only four combinations show; the others stay as they
+    began.
+    """
+
+    limits = (2.0,) * 10
+    work = 100.0
+    scales = tuple(0.5 * 1.25**i for i in range(6))
+    moves = tuple(0.05 * k for k in range(-4, 5))
+
+    def __init__(self, size: tuple[int, int]):
+        self.size = size
+        self.points = template("arcface", size)
+
+    def similarity(
+        self, p: np.ndarray, shape: tuple[int, int], landmarks: np.ndarray | None
+    ) -> np.ndarray:
+        """Return (a, x, y, b) for a picture with these landmarks. Raises BadInputError where points coincide."""
+        if landmarks is None:
+            raise BadInputError(
+                "the picture has no landmarks",
+                expected="five points",
+                fix="let a probe with a face be read",
+            )
+        return _about_middle(landmarks, p.reshape(5, 2), self.size)
+
+    def grid(self, shapes: list[tuple[int, int]]) -> Iterator[np.ndarray]:
+        """Yield places to begin at, n × 10: the ArcFace points of one scale together, moved about."""
+        middle = self.points.mean(axis=0)
+        for k in self.scales:
+            points = (self.points - middle) * k + middle
+            yield np.array(
+                [
+                    (points + np.array([x, y]) * self.size).ravel()
+                    for x in self.moves
+                    for y in self.moves
+                ]
+            )
+
+    def op(self, p: np.ndarray, kernel: str) -> Align:
+        """Return the step of a chain."""
+        return Align(_tuples(p.reshape(5, 2)), self.size, kernel=kernel)
 
 
 def _tuples(points: np.ndarray) -> tuple:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from facelab.fingerprint.model import _tones as tone
 from facelab.fingerprint.model._observed import FITTED, Observed, Scored
 from facelab.fingerprint.model._pipeline_state import Change, Hypothesis, State
+from facelab.fingerprint.model._spaces import SPACES
 
 GAMMAS = (0.4167, 0.4545, 0.5, 0.6, 0.7, 0.8, 0.9, 1.1, 1.2, 1.4, 1.6, 1.8, 2.0, 2.2, 2.4)
 GAMMA_LIKE = ("gamma", "srgb_to_linear", "linear_to_srgb")
@@ -87,13 +88,28 @@ def tiles(observed: Observed, state: State, gray: tuple | None) -> Iterator[Hypo
 def _untoned(state):
     for place in ("head", "tail"):
         for i, t in enumerate(getattr(state, place)):
-            if t[0] not in ("yuv", "gray", *FITTED):
+            if t[0] not in ("yuv", "gray", "space", *FITTED):
                 rest = getattr(state, place)[:i] + getattr(state, place)[i + 1 :]
                 kind = "gamma" if t[0] in GAMMA_LIKE else "histogram"
                 yield Hypothesis(
                     state._replace(**{place: rest}),
                     (Change(kind, "color", describe(t), "not done"),),
                 )
+
+
+def spaces(state: State) -> Iterator[Hypothesis]:
+    """Yield `state` with its pixels in another colour space that is no linear map of red, green and blue."""
+    own = next((t for t in state.tail if t[0] == "space"), None)
+    rest = tuple(t for t in state.tail if t is not own)
+    was = SPACES[own[1]] if own else "red, green, blue"
+    if own:
+        change = Change("channel_order", "color", was, "red, green, blue")
+        yield Hypothesis(state._replace(tail=rest), (change,), 1.0)
+    for name, words in SPACES.items():
+        if own is None or name != own[1]:
+            curve = own is not None and {own[1], name} == {"lab", "lab_linear"}
+            change = Change("gamma" if curve else "channel_order", "color", was, words)
+            yield Hypothesis(state._replace(tail=(("space", name), *rest)), (change,), 1.0)
 
 
 LIMITS = (
@@ -124,12 +140,12 @@ def _limit_words(limits: tuple) -> str:
 def refine_limits(observed: Observed, scored: Scored) -> Scored:
     """Search the levels at which pixels are cut off, or the factor and shift by which they wrap, more finely."""
     for place in ("head", "tail"):
-        for i, (name, _) in enumerate(getattr(scored.hypothesis.state, place)):
+        for i, (name, parameter) in enumerate(getattr(scored.hypothesis.state, place)):
             if name == "limit":
                 return _refine_pair(
                     observed, scored, (place, i), ((12, 12), (4, 4), (1, 1)), _limit_words
                 )
-            if name == "wrap":
+            if name == "wrap" and not isinstance(parameter[1], tuple):
                 return _refine_pair(
                     observed, scored, (place, i), ((0.05, 8), (0.02, 3), (0.007, 1)), _wrap_words
                 )
@@ -176,6 +192,8 @@ WRAPS = (
 
 
 def _wrap_words(pair: tuple) -> str:
+    if isinstance(pair[1], tuple):
+        return "bytes less [{}] wrap around below 0".format(", ".join(f"{-v:.0f}" for v in pair[1]))
     return f"x · {pair[0]:.3g} + {pair[1]:.3g} wraps around past 255"
 
 
@@ -196,7 +214,8 @@ def odd_tones(observed: Observed, state: State, gray: tuple | None) -> Iterator[
         if observed.channels == 1 and gray and tone.gray_of(state.head + state.tail) is None
         else ()
     )
-    for pair in WRAPS:
+    means = [(1.0, tuple(-m for m in observed.means))] if observed.means else []
+    for pair in (*WRAPS, *means):
         change = Change("saturation", "cast", "values in range", _wrap_words(pair))
         yield Hypothesis(state._replace(tail=(*mix, ("wrap", pair), *state.tail)), (change,), 1.2)
     for name, text in (
@@ -235,6 +254,9 @@ def recodings(state: State) -> Iterator[Hypothesis]:
             elif changes:
                 head = tuple(("yuv", read) if t is raw else t for t in state.head)
                 yield Hypothesis(state._replace(head=head), changes, 1.1 * len(changes))
+                both = (("swap_uv", None), *head)
+                price = 1.1 * (len(changes) + 1)
+                yield Hypothesis(state._replace(head=both), (*changes, swapped), price)
 
 
 def _front_and_back(state, t, changes):

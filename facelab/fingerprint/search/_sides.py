@@ -1,0 +1,159 @@
+"""One side as it was found to be, and what its samples say beyond the search: EXIF, JPEG decoders, borders."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+
+import numpy as np
+
+from facelab.fingerprint.model import _tones as tone
+from facelab.fingerprint.model._linear_fit import LEVELS, Linear
+from facelab.fingerprint.model._observed import FLOOR, Observed
+from facelab.fingerprint.model._operations import Orient, Refused, Resize
+from facelab.fingerprint.model._pipeline_state import RINGING, Change, State
+from facelab.fingerprint.search._per_picture import LINES
+from facelab.fingerprint.search.candidates import _colour as colour
+
+
+@dataclasses.dataclass
+class Identified:
+    """What one side was found to do: a state, its linear map over all plain probes, and the changes that led there
+    from where the search began, each with the loss before and after."""
+
+    observed: Observed
+    state: State
+    linear: Linear
+    steps: list[tuple[Change, float, float]]
+    screened: float = np.inf
+    """The loss on the screen's probes alone."""
+
+    @property
+    def good(self) -> bool:
+        """Whether the state explains the side's output to within rounding."""
+        return self.linear.loss <= self.floor * 1.35
+
+    @property
+    def floor(self) -> float:
+        return max(FLOOR, lattice(self), self.enlarged)
+
+    @property
+    def has_contrast(self) -> bool:
+        """Whether some tone looks at the whole picture."""
+        return any(t[0] in tone.WHOLE for t in (*self.state.head, *self.state.tail))
+
+    @functools.cached_property
+    def enlarged(self) -> float:
+        """What a contrast of whole pictures makes of a rounding before it, in levels RMS."""
+        return self.observed.enlarged(self.state, self.linear)
+
+
+def lattice(side: Identified) -> float:
+    """Return the RMS error in levels that the output's own step size leaves, 0 where its values are dense."""
+    step = steps_of(side.observed, side.linear)
+    return 1.1 * step / np.sqrt(12) if step > 1.2 else 0.0
+
+
+def steps_of(observed: Observed, linear: Linear) -> float:
+    """Return the spacing of the output's values in pixel levels (1 for 8-bit pixels scaled to floats, about 0 for
+    real-valued resampling)."""
+    values = np.concatenate([observed.y[n][..., 0].ravel() for n in observed.plain])
+    unique = np.unique(np.round(values / linear.unit[0], 3))
+    if len(unique) < 3:
+        return 0.0
+    return float(np.percentile(np.diff(unique), 10))
+
+
+def applies_exif(side: Identified) -> bool | None:
+    """Say whether a side turns pictures by their EXIF orientation; None if it cannot be told."""
+    names = [n for n, p in side.observed.pictures.items() if p.source.orientation != 1]
+    if any(t[0] in tone.WHOLE for t in side.state.tail):
+        names = names[::3]  # whole pictures cost more to predict
+    losses = {}
+    for choice in (True, False):
+        chain = tuple(
+            op._replace(exif=choice) if isinstance(op, Orient) and i == _first(side.state) else op
+            for i, op in enumerate(side.state.chain)
+        )
+        kept = [
+            r for n in names if (r := _rms(side, side.state._replace(chain=chain), n)) is not None
+        ]
+        losses[choice] = float(np.mean(kept)) if kept else np.inf
+    if not names or not np.isfinite(min(losses.values())):
+        return None
+    if max(losses.values()) < 1.5 * min(losses.values()) + 0.5:
+        return None
+    return losses[True] < losses[False]
+
+
+def _first(state: State) -> int:
+    return next((i for i, op in enumerate(state.chain) if isinstance(op, Orient)), -1)
+
+
+def _rms(side: Identified, state: State, name: str) -> float | None:
+    try:
+        x, cover = side.observed.predicted(state, name)
+    except Refused:
+        return None
+    inside = cover > 1 - 1e-4
+    y = side.observed.y[name].reshape(-1, side.observed.y[name].shape[2])[inside]
+    if not inside.any():
+        return None
+    limits = next((t[1] for t in side.state.tail if t[0] == "censor"), None)
+    return colour.error_of(side.linear, x[inside], y, limits)
+
+
+def lossy_error(side: Identified) -> float | None:
+    """Return the side's RMS deviation in levels on upright JPEG probes, predicted with the accurate decoder."""
+    names = [n for n, p in side.observed.pictures.items() if p.lossy and p.source.orientation == 1]
+    states = [side.state]
+    if any(isinstance(op, Resize) and op.kernel in RINGING for op in side.state.chain):
+        # whether overshoot is clipped may show on these pictures only
+        states += [
+            side.state._replace(
+                chain=tuple(
+                    op._replace(clip=not op.clip) if isinstance(op, Resize) else op
+                    for op in side.state.chain
+                )
+            )
+        ]
+    per_state = [[e for n in names if (e := _rms(side, state, n)) is not None] for state in states]
+    return min(max(errors) for errors in per_state) if per_state[0] else None
+
+
+def plain_error(side: Identified) -> float:
+    """Return the side's largest RMS deviation in levels on a probe that every decoder reads alike."""
+    return max(
+        (e for n in side.observed.plain if (e := _rms(side, side.state, n)) is not None),
+        default=0.0,
+    )
+
+
+def comparable_scaling(train: Identified, infer: Identified) -> bool:
+    """Whether mean and scale of both sides mean the same: not if only one brings each picture to its own scale."""
+    lines = [
+        {t[0] for t in (*side.state.tail, *side.state.head) if t[0] in LINES}
+        for side in (train, infer)
+    ]
+    curved = any(t[0] == "curve" for t in (*infer.state.tail, *infer.state.head))
+    return lines[0] == lines[1] and not curved
+
+
+def border_levels(side: Identified) -> np.ndarray | None:
+    """Return the value of a letterbox border in pixel levels per channel, None where there is no border."""
+    values = []
+    for n in side.observed.plain:
+        try:
+            cover = side.observed.cover(side.state, n)
+        except Refused:
+            continue
+        y = side.observed.y[n].reshape(-1, side.observed.channels)[cover < 1e-4]
+        if len(y):
+            values.append(y)
+    if not values:
+        return None
+    median = np.median(np.concatenate(values), axis=0)
+    gain = side.linear.gain
+    return np.where(
+        np.abs(gain) > 1e-9, (median - side.linear.offset) / np.where(gain == 0, 1, gain), LEVELS
+    )

@@ -1,0 +1,69 @@
+"""Pipelines as other people write them: a correct one is never accused, and what differs is named or unknown."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+import field_table as table
+import pytest
+
+from facelab.fingerprint import Comparison, capture_target, compare
+
+HERE = Path(table.__file__).parent
+EVERY = 9
+"""One row in so many is in the default lane."""
+HEAVY = ("tensorflow", "keras", "onnx", "restored")
+NOT_NAMED = frozenset({"n24", "n25", "n29", "n30", "n32", "n33"})
+"""Rows whose cause is not named: the training side is not recognised."""
+
+
+@functools.cache
+def captured(target: str, probes: str):
+    module, function = target.split(".")
+    path = f"{HERE / module}.py:{function}"
+    return capture_target(path, families=[probes] if probes else None)
+
+
+def compared(pair: table.Pair, *, turned: bool = False) -> Comparison:
+    sides = captured(pair.train, pair.probes), captured(pair.infer, pair.probes)
+    return compare(*(sides[::-1] if turned else sides))
+
+
+def said(c: Comparison) -> tuple:
+    return c.verdict, [(f.kind, f.training, f.inference) for f in c.findings], c.notes
+
+
+def marked(i: int, pair: table.Pair):
+    slow = i % EVERY or any(word in pair.train + pair.infer for word in HEAVY)
+    return pytest.param(pair, marks=[pytest.mark.slow] if slow else [], id=pair.name)
+
+
+@pytest.mark.parametrize("pair", [marked(i, p) for i, p in enumerate(table.PAIRS)])
+def test_no_correct_pipeline_is_accused_and_no_wrong_cause_is_named(pair):
+    c = compared(pair)
+    outcome = table.outcome(pair, c.verdict, [f.kind for f in c.findings])
+    allowed = ("right", "unknown") if pair.name in NOT_NAMED else ("right",)
+    assert outcome in allowed, (outcome, said(c))
+    if pair.same:
+        back = compared(pair, turned=True)
+        assert back.good, said(back)
+
+
+def test_the_collection_is_as_large_as_promised():
+    same = [p for p in table.PAIRS if p.same]
+    assert len(table.PAIRS) == 210
+    assert len(same) >= 25
+    assert len({p.name for p in table.PAIRS}) == len(table.PAIRS)
+    assert len(table.KEPT) == 82
+
+
+def test_an_unheard_of_outcome_counts_as_what_it_is():
+    same = next(p for p in table.PAIRS if p.same)
+    other = next(p for p in table.PAIRS if p.must == {"channel_order"})
+    assert table.outcome(same, "equivalent", []) == "right"
+    assert table.outcome(same, "mismatch", ["unknown"]) == "false"
+    assert table.outcome(other, "mismatch", ["channel_order"]) == "right"
+    assert table.outcome(other, "mismatch", ["unknown"]) == "unknown"
+    assert table.outcome(other, "mismatch", ["channel_order", "gamma"]) == "false"
+    assert table.outcome(other, "equivalent", []) == "missed"
