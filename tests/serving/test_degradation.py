@@ -190,6 +190,8 @@ def test_without_workers_detect_has_a_fallback_and_says_so(photograph):
             with urllib.request.urlopen(f"{address}/metrics", timeout=20) as page:
                 text = page.read().decode()
             assert 'facelab_degraded{fallback="workers_down"} 0.0' in text
+            assert 'facelab_inputs_total{outcome="refused"} 2.0' in text
+            assert "facelab_worker_faults_total{cause=" in text
 
 
 def test_under_overload_detectors_see_half_and_boxes_fit_the_whole(photograph):

@@ -152,6 +152,8 @@ class Degradation:
         self._since: dict[str, tuple[float, str]] = {}
         self._calm: dict[str, float] = {}
         self.events: list[dict[str, Any]] = []
+        self.workers: Callable[[], Any] = lambda: None
+        """Returns the report of supervised workers, or None without them; `/metrics` shows it."""
 
     def trip(self, name: str, why: str = "") -> None:
         """Say that a trigger holds now."""

@@ -93,8 +93,21 @@ class _Collector:
         for row in self.degradation.matrix.entries:
             state.add_metric([row.name], float(row.name in active))
         yield state
+        yield from self._workers(CounterMetricFamily)
         yield GaugeMetricFamily("facelab_resident_bytes", "Resident memory", value=rss_bytes())
         yield from self._releases(GaugeMetricFamily)
+
+    def _workers(self, family: Callable[..., Any]) -> Iterator[Any]:
+        if (report := self.degradation.workers()) is None:
+            return
+        inputs = family("facelab_inputs", "Inputs of workers by outcome", labels=["outcome"])
+        for name in ("answered", "failed", "lost", "refused", "recovered"):
+            inputs.add_metric([name], getattr(report, name))
+        yield inputs
+        faults = family("facelab_worker_faults", "Faults of workers", labels=["cause"])
+        for cause, n in report.causes.items():
+            faults.add_metric([cause], n)
+        yield faults
 
     def _releases(self, family: Callable[..., Any]) -> Iterator[Any]:
         slots = {"stable": self.emotion} if isinstance(self.emotion, ModelSlot) else {}

@@ -74,6 +74,7 @@ class Isolation:
         self.recipe = Recipe("facelab.serving.workers._faces:Faces", arguments, memory)
         self.gate, self.quarantine = RestartGate(restarts or Restarts()), Quarantine()
         self.ledger, self.deadline_s, self.spare = Ledger(), deadline_s, spare
+        self.degradation.workers = self.ledger.report
         self._made: list[SupervisedWorker] = []
         self._lock = threading.Lock()
         self._last: FaceTasks | None = None
