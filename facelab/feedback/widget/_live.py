@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 MOST_PER_S = 15.0
 """Messages to the browser per second at most: it draws 60 frames in between by itself."""
+SETTLE_S = 5.0
+"""Seconds for which moved sliders are fed to the smoother."""
 
 
 class LiveHeart(anywidget.AnyWidget):
@@ -54,6 +56,8 @@ class LiveHeart(anywidget.AnyWidget):
         self._names = {"camera": camera, "video": video}
         self._smooth, self._stop = smooth, threading.Event()
         self._thread: threading.Thread | None = None
+        self._row: np.ndarray | None = None
+        self._feed_until = 0.0
         able = classifier is not None and detector is not None
         offered = ["slider", *(["camera"] if able else []), *(["video"] if able and video else [])]
         super().__init__(
@@ -72,8 +76,17 @@ class LiveHeart(anywidget.AnyWidget):
         if self.source != "slider" or not change["new"]:
             return
         row = np.array([max(0.0, float(change["new"].get(k, 0.0))) for k in self._smooth.labels])
-        now = time.monotonic()
-        self.show(now, row / row.sum() if row.sum() > 0 else None, time.time())
+        self._row = row / row.sum() if row.sum() > 0 else None
+        self._feed_until = time.monotonic() + SETTLE_S
+        if self._thread is None or not self._thread.is_alive():
+            self._thread = threading.Thread(target=self._feed, args=(self._stop,), daemon=True)
+            self._thread.start()
+
+    def _feed(self, stop: threading.Event) -> None:
+        """Show the sliders' values again and again, as a camera would, until the smoother has followed them."""
+        while not stop.is_set() and time.monotonic() < self._feed_until:
+            self.show(time.monotonic(), self._row, time.time())
+            stop.wait(1.0 / MOST_PER_S)
 
     def show(self, time_s: float, scores: np.ndarray | None, taken_at: float) -> None:
         """Smooth the scores of one frame, and send what they come to.
