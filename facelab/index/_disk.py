@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,10 +66,14 @@ class State:
 
 def load(place: Place) -> State:
     """Open the current generation and replay its log; a generation that is replaced meanwhile is opened anew."""
-    for _ in range(20):
-        with contextlib.suppress(FileNotFoundError):
+    while True:
+        before, _ = read_pointer(place)
+        try:
             return _load(place)
-    pointer, _ = read_pointer(place)
+        except FileNotFoundError:
+            pointer, _ = read_pointer(place)
+            if pointer == before:  # nobody replaced it meanwhile: its files are missing indeed
+                break
     raise IntegrityError(
         "files of the current generation are missing",
         where=place.root,
