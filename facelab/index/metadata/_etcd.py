@@ -37,7 +37,7 @@ class EtcdMetadata(Metadata):
     timeout_s : float
         Seconds until an answer counts as lost.
     serializable : bool
-        Read from one member without asking the others. Such reads may be stale: for demonstrations only.
+        Read from the first member without asking the others. Such reads may be stale: for demonstrations only.
     tls : dict
         `ca_cert`, `cert_cert`, `cert_key`: files, for https.
     """
@@ -68,7 +68,10 @@ class EtcdMetadata(Metadata):
         body: dict[str, Any] = {"key": full}
         if self.serializable:
             body["serializable"] = True
-        found = self._asked(lambda c: c.post(c.get_url("/kv/range"), json=body)).get("kvs") or []
+        answer = self._asked(
+            lambda c: c.post(c.get_url("/kv/range"), json=body), first_only=self.serializable
+        )
+        found = answer.get("kvs") or []
         if not found:
             return None
         value = base64.b64decode(found[0].get("value", ""))
@@ -106,15 +109,18 @@ class EtcdMetadata(Metadata):
             return Swap(Outcome.DONE, version)
         return Swap(Outcome.NOT_DONE, compared=True, reason="another version is there")
 
-    def _asked(self, ask: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+    def _asked(
+        self, ask: Callable[[Any], dict[str, Any]], *, first_only: bool = False
+    ) -> dict[str, Any]:
         reasons = []
         for _ in range(
             2 * len(self._clients)
         ):  # a read may be repeated: a kept connection may be dead
+            at = 0 if first_only else self._at
             try:
-                return ask(self._clients[self._at])
+                return ask(self._clients[at])
             except Exception as e:
-                reasons.append(f"{self.endpoints[self._at]}: {_reason(e)}")
+                reasons.append(f"{self.endpoints[at]}: {_reason(e)}")
                 self._at = (self._at + 1) % len(self._clients)
         raise UnreachableError(
             "no etcd endpoint answers",
