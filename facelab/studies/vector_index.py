@@ -137,7 +137,7 @@ class Incremental(Result):
 
 
 def incremental(
-    vectors: int = 100_000, dimension: int = 512, changes: int = 1000, *, loads: int = 7
+    vectors: int = 100_000, dimension: int = 512, changes: int = 1000, *, loads: int = 5
 ) -> Incremental:
     """Build a collection, change it, search it, load it, and compare with a matcher built afresh.
 
