@@ -93,7 +93,20 @@ class Trained:
 
 
 def check_backbone(backbone: Path | str | None, settings: Settings) -> None:
-    """Refuse a backbone that the back end or the strategy cannot train, before any picture is read."""
+    """Refuse a backbone that the back end or the strategy cannot train, before any picture is read.
+
+    Parameters
+    ----------
+    backbone : path or str or None
+        The backbone to start from; None for the default.
+    settings : Settings
+        How the training runs.
+
+    Raises
+    ------
+    BadInputError
+        The input cannot be used; the message says why.
+    """
     keras_weights = isinstance(backbone, Path) and backbone.suffix == ".h5"
     if keras_weights and settings.strategy == "partial":
         raise BadInputError(

@@ -6,6 +6,7 @@ from . import (
     doodles,
     embedding,
     emotion,
+    feedback,
     fingerprint,
     liveness,
     matching,
@@ -18,6 +19,7 @@ from . import (
     style,
     synthetic,
     tracing,
+    vector_index,
 )
 from ._index import write_index
 
@@ -29,6 +31,7 @@ __all__ = [
     "doodles",
     "embedding",
     "emotion",
+    "feedback",
     "fingerprint",
     "liveness",
     "matching",
@@ -41,5 +44,6 @@ __all__ = [
     "style",
     "synthetic",
     "tracing",
+    "vector_index",
     "write_index",
 ]
