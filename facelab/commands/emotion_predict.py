@@ -82,7 +82,7 @@ def _label_map(ctx: click.Context, param: click.Parameter, values: tuple[str, ..
 )
 @click.option(
     "--frames",
-    type=click.IntRange(1),
+    type=click.IntRange(1, 10_000_000),
     default=None,
     help="Frames of a video or camera to read at most.",
 )

@@ -14,7 +14,7 @@ import numpy as np
 
 from facelab import budget
 from facelab.core import fresh
-from facelab.core.errors import BadInputError, MissingAssetError
+from facelab.core.errors import BadInputError
 from facelab.core.machine import rss_bytes
 from facelab.core.result import Result
 from facelab.zoo import ModelEntry, find, load_catalogue, require
@@ -136,6 +136,10 @@ def call_of(model: Counted) -> Callable[[], object]:
     return lambda: session.run(None, feed)
 
 
+LEAST_MODELS = 8
+"""Models from which on a median error is judged."""
+
+
 @dataclass(frozen=True)
 class Compared:
     """One model: predicted and measured seconds, the interval from the other families, and a one-rate prediction."""
@@ -180,6 +184,11 @@ class Comparison(Result):
             }
             for m in self.models
         ]
+
+    @property
+    def enough(self) -> bool:
+        """Whether there are enough models for a median error to say something; no mirror, and there are three."""
+        return len(self.models) >= LEAST_MODELS
 
     @property
     def median_error(self) -> float:
@@ -285,13 +294,18 @@ class LoadTable(Result):
 
 
 def load_table(models: Sequence[Counted]) -> LoadTable:
-    """Measure the peak of loading in fresh processes. Each is modelled by a line through the other families' points."""
+    """Measure the peak of loading in fresh processes. Each is modelled by a line through the other families' points.
+
+    Where all are of one family, the line goes through the other models' points.
+    """
     peaks = [_peak(m.path) for m in models]
     weights = np.array([m.cost.weight_bytes / 1e6 for m in models])
     added = np.array([(p["peak"] - p["before"]) / 1e6 for p in peaks])
     modelled = []
+    one_family = len({m.entry.family for m in models}) == 1
     for m, w in zip(models, weights):
-        others = np.array([o.entry.family != m.entry.family for o in models])
+        apart = [o is not m if one_family else o.entry.family != m.entry.family for o in models]
+        others = np.array(apart)
         line = _line(weights[others], added[others])
         modelled.append(float(line[0] + line[1] * w))
     before = float(np.median([p["before"] for p in peaks])) / 1e6
@@ -365,15 +379,3 @@ def held_table(limits: budget.Budget) -> HeldTable:
     for name, source in COMMANDS.items():
         reports[name] = budget.run([sys.executable, "-I", "-S", "-c", source], limits, timeout_s=60)
     return HeldTable(reports)
-
-
-def enough(found: Sequence[Counted], least: int) -> list[Counted]:
-    """Return the models; raise MissingAssetError where fewer than `least` are here to judge a prediction by."""
-    if len(found) < least:
-        raise MissingAssetError(
-            "too few models are on this machine to judge a prediction",
-            expected=f"{least} float ONNX models",
-            got=len(found),
-            fix="facelab assets fetch, or set FACELAB_MIRROR",
-        )
-    return list(found)
