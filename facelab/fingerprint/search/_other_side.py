@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from facelab.fingerprint.model._observed import FLOOR, Observed
@@ -29,18 +31,19 @@ def resized(state: State, size: tuple[int, int]) -> State:
             last = i
     if last is None:
         return state._replace(chain=(*chain, Resize(size)))
-    op = chain[last]
-    if isinstance(op, Crop) and last and isinstance(chain[last - 1], Resize):
-        before = chain[last - 1]
-        chain[last - 1] = before._replace(
-            size=tuple(max(1, round(b * s / o)) for b, s, o in zip(before.size, size, op.size))
-        )
-    if hasattr(op, "back"):
-        ratio = (op.size[0] / size[0], op.size[1] / size[1], 1.0) * 2
-        op = op._replace(back=tuple(v * r for v, r in zip(op.back, ratio)))
-    if hasattr(op, "points"):
-        ratio = size[0] / op.size[0], size[1] / op.size[1]
-        op = op._replace(points=tuple((x * ratio[0], y * ratio[1]) for x, y in op.points))
+    op: Any = chain[last]
+    before: Any = chain[last - 1]
+    own: Any = getattr(op, "size", None)
+    if type(op) is Crop and last and isinstance(before, Resize):
+        scaled = zip(before.size or size, size, own or size)
+        sides = tuple(max(1, round(b * s / o)) for b, s, o in scaled)
+        chain[last - 1] = before._replace(size=sides)
+    if (back := getattr(op, "back", None)) is not None:
+        ratio = (own[0] / size[0], own[1] / size[1], 1.0) * 2
+        op = op._replace(back=tuple(v * r for v, r in zip(back, ratio)))
+    if (points := getattr(op, "points", None)) is not None:
+        ratio = size[0] / own[0], size[1] / own[1]
+        op = op._replace(points=tuple((x * ratio[0], y * ratio[1]) for x, y in points))
     chain[last] = op._replace(to=size) if hasattr(op, "to") else op._replace(size=size)
     return state._replace(chain=tuple(chain))
 
@@ -130,6 +133,7 @@ def infer_side(train: Identified, observed: Observed) -> Identified:
             best = side
         if best.good or not observed.budget.left:
             break
+    assert best is not None  # there is always a start
     return best
 
 

@@ -54,8 +54,9 @@ def _same_template(samples: Observed, *chains: tuple) -> bool:
             steps = [plan(chain, samples.pictures[n].source)[0] for chain in chains]
         except Refused:
             return False
-        maps = [next((s[1] for s in made if s[0] == "warp"), None) for made in steps]
-        if any(m is None for m in maps):
+        found = [next((s[1] for s in made if s[0] == "warp"), None) for made in steps]
+        maps = [m for m in found if m is not None]
+        if len(maps) < len(found):
             return False
         w, h = samples.size[n]
         corners = np.array([[0, 0, 1], [w, 0, 1], [0, h, 1], [w, h, 1]])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from typing import Any
 
 from facelab.fingerprint.model._operations import (
     Align,
@@ -105,9 +106,9 @@ MODES = {
 
 def _fit(state, i, op):
     """Other ways of bringing a picture of another shape to the size."""
-    following = state.chain[i + 1] if i + 1 < len(state.chain) else None
-    cut = isinstance(following, Crop) and following.region == "center"
-    final = following.size if cut else op.size
+    following: Any = state.chain[i + 1] if i + 1 < len(state.chain) else None
+    cut = type(following) is Crop and following.region == "center"
+    final: Any = following.size if cut else op.size
     rest = state.chain[i + 2 :] if cut else state.chain[i + 1 :]
     now = (
         f"{op.mode}, centre cut"
