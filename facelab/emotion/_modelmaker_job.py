@@ -24,9 +24,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-os.environ["TF_USE_LEGACY_KERAS"] = "1"
-
 RANDOM = (
     "RandomUniform",
     "RandomUniformInt",
@@ -283,6 +280,9 @@ def versions() -> dict[str, Any]:
 
 def work(job: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Train as the job says; return curves, the names of the files written, and versions."""
+    # before TensorFlow is imported; not at the top: whoever reads this module would lose its own Keras
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ["TF_USE_LEGACY_KERAS"] = "1"
     seed_everything(job["seed"])
     history, files = {"image": train_images, "text": train_text}[job["kind"]](job, folder)
     return {"history": history, "files": files, "versions": versions()}

@@ -68,11 +68,11 @@ def load(
     Examples
     --------
     >>> from facelab import zoo
-    >>> zoo.load("yunet-m")
+    >>> zoo.load("mtcnn-rnett")
     Traceback (most recent call last):
-    facelab.core.errors.BadInputError: no model and no file is named 'yunet-m'; did you mean 'yunet-n'?
+    facelab.core.errors.BadInputError: no model and no file is named 'mtcnn-rnett'; did you mean 'mtcnn-rnet'?
       expected: a catalogue name or a model file
-      got:      yunet-m
+      got:      mtcnn-rnett
       fix:      facelab assets list shows the names
     """
     catalogue = load_catalogue()

