@@ -43,7 +43,7 @@ reproduce: setup  ## run all notebooks headless and write reports/index.html (PR
 	@$(BIN)/facelab reproduce --profile $(PROFILE) --jobs $(JOBS) $(ARGS)
 
 test: setup  ## run everything that matters (within 8 minutes on two cores)
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-slow: setup  ## run the slow tests too
 	@$(BIN)/python -m pytest -m "slow or not slow" $(ARGS)

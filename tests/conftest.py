@@ -27,13 +27,6 @@ def find_assets() -> Path | None:
     return default if (default / "MANIFEST.csv").is_file() else None
 
 
-def pytest_collection_modifyitems(items):
-    """Keep the tests of a file on one worker: its models are trained, and its kernels compiled, once."""
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(item.nodeid.split("::")[0]))
-
-
 @pytest.fixture(scope="session", autouse=True)
 def record_of_trust(tmp_path_factory):
     """Keep what tests trust and convert out of this checkout's own record."""

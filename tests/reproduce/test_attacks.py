@@ -18,8 +18,6 @@ from facelab.reproduce import canonical
 from facelab.reproduce._store import KEEP_RUNS, Promise, Store, write_step
 from tests.core.processes import alive, gone, mark
 
-pytestmark = pytest.mark.xdist_group("reproduce-attacks")
-
 LEFT, STRIPPED = mark(), mark()
 
 

@@ -9,8 +9,6 @@ from conftest_reproduce import BEGIN, DRAW, VERDICT, Project, code, md, steps
 
 from facelab.reproduce import _failure as failures
 
-pytestmark = pytest.mark.xdist_group("reproduce-failures")
-
 
 def build(project):
     project.body(

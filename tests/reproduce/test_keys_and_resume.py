@@ -12,9 +12,6 @@ from facelab.core.imports import Package
 from facelab.reproduce import _wording as wording
 from facelab.reproduce._keys import changes
 
-pytestmark = pytest.mark.xdist_group("reproduce-keys")
-
-
 # -- which modules a notebook reaches ---------------------------------------------------------------------------------
 
 

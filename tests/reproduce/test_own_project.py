@@ -20,8 +20,6 @@ from facelab.reproduce import _scaffold as scaffold
 from facelab.reproduce import canonical, plan, sweep
 from facelab.reproduce._several import Figure, Runs
 
-pytestmark = pytest.mark.xdist_group("reproduce-own")
-
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
