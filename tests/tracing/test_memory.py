@@ -117,7 +117,7 @@ def test_a_short_run_gets_no_verdict():
 
 def test_a_watch_does_not_see_itself(tmp_path):
     watch = MemoryWatch(settle=200, every=1)
-    for frame in range(3000):
+    for frame in range(1500):
         watch.tick(frame)
     report = watch.finish()
     assert not report.leaks, report.verdict
