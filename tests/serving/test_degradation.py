@@ -22,6 +22,7 @@ from facelab.core.errors import BadInputError
 from facelab.core.records import Record
 from facelab.serving import (
     Degradation,
+    FaceTasks,
     Isolation,
     Limits,
     Restarts,
@@ -207,6 +208,15 @@ def test_under_overload_detectors_see_half_and_boxes_fit_the_whole(photograph):
         centres = [(x[:, :2] + x[:, 2:]) / 2 for x in (a, b)]
         near = np.hypot(*(centres[0][:, None] - centres[1][None]).transpose(2, 0, 1)).min(axis=0)
         assert (near < 25).mean() > 0.7
+
+
+def test_a_service_that_ends_under_overload_leaves_no_fallback_behind():
+    """Records that this process writes later would otherwise be marked as degraded."""
+    app = create_app(lambda: FaceTasks({}, {}))
+    with running(app):
+        app.state.service.degradation.trip("overload", "it ends like this")
+        assert degraded.active() == ("overload",)
+    assert degraded.active() == ()
 
 
 def test_a_hostile_image_is_refused_before_a_worker_sees_it(photograph):

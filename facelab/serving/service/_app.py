@@ -169,7 +169,9 @@ def create_app(
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        with service.pool:
+        # fallbacks are known to the whole process; a state that was given is closed by whoever gave it
+        own = contextlib.nullcontext() if degradation else contextlib.closing(service.degradation)
+        with service.pool, own:
             await service.work(lambda tasks: {})  # loads the first worker's models
             yield
 
