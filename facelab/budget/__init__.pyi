@@ -5,6 +5,7 @@ from ._predict import Prediction, describe, predict
 from ._report import BudgetReport
 from ._run import run
 from ._vela import VelaEstimate, vela_estimate
+from .model._arena import Life, greedy_by_size
 from .model._cost import ModelCost, cost_of
 
 __all__ = [
@@ -13,12 +14,14 @@ __all__ = [
     "Budget",
     "BudgetReport",
     "DeviceModel",
+    "Life",
     "ModelCost",
     "Prediction",
     "VelaEstimate",
     "cost_of",
     "describe",
     "example_device",
+    "greedy_by_size",
     "load_budget",
     "load_device",
     "measure_device",

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from facelab.budget import Life, greedy_by_size
 from facelab.core.errors import BadInputError, CheckFailedError
 
 FLOATS = ("float16", "float32", "float64", "bfloat16")
@@ -272,24 +273,4 @@ def arena_bytes(path: Path) -> int:
             if not constant:
                 first.setdefault(name, op.index)
                 last[name] = max(last.get(name, 0), op.index)
-    return _greedy_by_size([(sizes.get(n, 0), first[n], last[n]) for n in first])
-
-
-def _greedy_by_size(tensors: list[tuple[int, int, int]], alignment: int = 64) -> int:
-    """Return the end of a plan for (bytes, first use, last use) triples.
-
-    >>> _greedy_by_size([(64, 0, 1), (64, 1, 2), (64, 2, 3)])
-    128
-    """
-    placed: list[tuple[int, int, int, int]] = []
-    for size, begin, end in sorted(tensors, key=lambda t: (-t[0], t[1])):
-        if not size:
-            continue
-        size, offset = -(-size // alignment) * alignment, 0
-        for other_offset, other_size, b, e in sorted(placed):
-            if begin <= e and b <= end:
-                if offset + size <= other_offset:
-                    break
-                offset = max(offset, other_offset + other_size)
-        placed.append((offset, size, begin, end))
-    return max((o + s for o, s, _, _ in placed), default=0)
+    return greedy_by_size([Life(sizes.get(n, 0), first[n], last[n]) for n in first])

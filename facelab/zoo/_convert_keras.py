@@ -200,27 +200,24 @@ class Converter:
             else self.g.node("Relu", x[0])
         ), x[1]
 
-    def _MaxPooling2D(
-        self, config: dict[str, Any], weights: list[np.ndarray], x: str
-    ) -> tuple[str, int]:
+    def _pooled(self, kind: str, config: dict[str, Any], x: str) -> tuple[str, int]:
         return self.g.node(
-            "MaxPool",
+            kind,
             x[0],
             kernel_shape=list(_pair(config["pool_size"])),
             strides=list(_pair(config["strides"])),
             auto_pad=_padding(config),
         ), 4
 
+    def _MaxPooling2D(
+        self, config: dict[str, Any], weights: list[np.ndarray], x: str
+    ) -> tuple[str, int]:
+        return self._pooled("MaxPool", config, x)
+
     def _AveragePooling2D(
         self, config: dict[str, Any], weights: list[np.ndarray], x: str
     ) -> tuple[str, int]:
-        return self.g.node(
-            "AveragePool",
-            x[0],
-            kernel_shape=list(_pair(config["pool_size"])),
-            strides=list(_pair(config["strides"])),
-            auto_pad=_padding(config),
-        ), 4
+        return self._pooled("AveragePool", config, x)
 
     def _GlobalAveragePooling2D(
         self, config: dict[str, Any], weights: list[np.ndarray], x: str

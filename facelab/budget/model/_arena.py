@@ -100,6 +100,20 @@ def peak(found: Iterable[Life]) -> int:
 def greedy_by_size(found: Sequence[Life], alignment: int = ALIGNMENT) -> int:
     """Return the end of LiteRT's plan: largest tensor first, at the lowest offset that is free during its life.
 
+    Parameters
+    ----------
+    found : sequence of Life
+        The tensors, bytes and operator positions.
+    alignment : int
+        Bytes; every tensor's size is rounded up to a multiple of it.
+
+    Returns
+    -------
+    int
+        Bytes.
+
+    Examples
+    --------
     >>> greedy_by_size([Life(64, 0, 1), Life(64, 1, 2), Life(64, 2, 3)])
     128
 
