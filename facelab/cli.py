@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 
@@ -57,7 +58,7 @@ def run(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     protect_children()
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # a terminal of ISO 8859-1, a name that is not UTF-8
+        if isinstance(stream, io.TextIOWrapper):  # a terminal of ISO 8859-1, a name not in UTF-8
             stream.reconfigure(errors="backslashreplace")
     try:
         _check_empty(argv)

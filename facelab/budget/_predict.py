@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,7 +93,7 @@ def predict(cost: ModelCost, device: DeviceModel) -> Prediction:
     >>> predict(nothing, example_device()).latency_s
     0.0002
     """
-    seconds: Counter[str] = Counter()
+    seconds: defaultdict[str, float] = defaultdict(float)
     missing: Counter[str] = Counter()
     for op in cost.operators:
         if op.fused and not op.macs:

@@ -94,7 +94,7 @@ def run(
     >>> report.end, report.passed
     ('finished', True)
     """
-    words = list(map(os.fspath, command))
+    words = [os.fspath(word) for word in command]
     if not words or shutil.which(words[0]) is None:
         raise BadInputError(
             "there is no such program",

@@ -102,7 +102,7 @@ def command() -> None:
 @json_option
 def make(
     model: str,
-    out: Path | None,
+    out: Path,
     name: str | None,
     spec: str | None,
     labels: Any,

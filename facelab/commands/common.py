@@ -44,7 +44,7 @@ trust_model_option = click.option(
 )
 
 
-class _Finite:
+class _Finite(click.ParamType):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:

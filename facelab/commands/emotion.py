@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -21,6 +21,12 @@ from facelab.commands.common import (
 )
 from facelab.commands.emotion_predict import predict_
 from facelab.core.errors import BadInputError, UnsupportedError
+
+if TYPE_CHECKING:
+    from facelab.emotion import Settings
+    from facelab.preprocess import PreprocessSpec
+
+Backend = Literal["modelmaker", "keras"]
 
 BACKENDS = ("modelmaker", "keras", "text")
 data_help = (
@@ -205,7 +211,9 @@ def command() -> None:
 @votes_option
 @trust_model_option
 @json_option
-def train(backend: str, data: str, as_json: bool, **options: Any) -> None:
+def train(
+    backend: Literal["modelmaker", "keras", "text"], data: str, as_json: bool, **options: Any
+) -> None:
     """Fine-tune a classifier and export it with everything that travels with it.
 
     The folder receives emotion_fp32.tflite (metadata and labels inside), emotion_fp32.preprocess.json, the SavedModel
@@ -219,7 +227,7 @@ def train(backend: str, data: str, as_json: bool, **options: Any) -> None:
         _train_faces(backend, data, options, as_json)
 
 
-def _train_faces(backend: str, data: str, o: dict, as_json: bool) -> None:
+def _train_faces(backend: Backend, data: str, o: dict[str, Any], as_json: bool) -> None:
     from facelab import emotion
     from facelab.emotion import backbones, check, emotion_spec, train_and_evaluate
 
@@ -294,7 +302,7 @@ _FEW_SETTINGS = {"strategy": "partial", "epochs": 30, "learning_rate": 0.005, "p
 _USUAL = {"strategy": "whole", "epochs": 8, "learning_rate": 0.02, "patience": 3}
 
 
-def _settings(backend: str, o: dict, *, few: bool):
+def _settings(backend: Backend, o: dict[str, Any], *, few: bool) -> Settings:
     from facelab.emotion import Augmentation, Settings
 
     usual = _FEW_SETTINGS if few and o["backbone"] == "facelab" else _USUAL
@@ -326,7 +334,9 @@ def _stopped(history: dict, settings: Any) -> list[str]:
     ]
 
 
-def _cross_checked(faces: Any, spec: str | None, settings: Any, backbone: Any, folds: int) -> dict:
+def _cross_checked(
+    faces: Any, spec: PreprocessSpec, settings: Any, backbone: Any, folds: int
+) -> dict:
     """Train once a fold, answer for the people left out, and return the figures on all faces."""
     import numpy as np
 
@@ -345,7 +355,7 @@ def _cross_checked(faces: Any, spec: str | None, settings: Any, backbone: Any, f
     }
 
 
-def _usable(backend: str) -> str:
+def _usable(backend: Backend) -> Backend:
     """Return the back end, or Keras with a message where Model Maker's kernel is not installed."""
     from facelab.emotion import interpreter
 

@@ -91,7 +91,7 @@ def _label_map(ctx: click.Context, param: click.Parameter, values: tuple[str, ..
 def predict_(
     given: Any,
     model: str,
-    detector: str | None,
+    detector: str,
     least: Any,
     spec: str | None,
     label_map: Any,

@@ -134,7 +134,8 @@ def command(
         truth = detection.read_labels(labels, form=label_form, images=folder, category=category)
         note(f"labels: {truth.said}")
     detector = detection.load(model, family=family, spec=spec, threads=threads, **options)
-    prepared = f", preprocessing {detector.spec.name}" if hasattr(detector, "spec") else ""
+    neural = isinstance(detector, detection.NeuralDetector)
+    prepared = f", preprocessing {detector.spec.name}" if neural else ""
     say_model(model, f"family {detector.family}{prepared}")
     result = detection.evaluate(
         detector,
@@ -146,7 +147,7 @@ def command(
         seed=seed,
         low_scores=bool(out),
         only_labelled=not all_images,
-        progress=lambda items: progress(items, description=model, total=len(items)),
+        progress=lambda items: progress(items, description=model),
     )
     for name, error in result.errors.items():
         note(f"{name}: {error}")
@@ -161,7 +162,7 @@ def command(
         raise click.exceptions.Exit(1)
 
 
-def _write(folder: str, found: dict) -> None:
+def _write(folder: Path, found: dict[str, Any]) -> None:
     from facelab.datasets import write_predictions
     from facelab.detection import predictions
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -19,6 +19,9 @@ from facelab.commands.common import (
     warn_first,
 )
 from facelab.commands.json_file import emit_file, json_file_option
+
+if TYPE_CHECKING:
+    from facelab.embedding import PairList
 
 
 @click.command(
@@ -126,7 +129,7 @@ def command(
         fars=fars,
         replicates=replicates,
         seed=seed,
-        progress=lambda items: progress(items, description=model, total=len(items)),
+        progress=lambda items: progress(items, description=model),
     )
     for name, error in result.faces.errors.items():
         note(f"{name}: {error}")
@@ -153,24 +156,31 @@ def _embedder(
     embedder = embedding.load(model, family=family, spec=spec, threads=threads)
     if align is None:
         return embedder
-    if not hasattr(embedder, "with_spec"):
+    if not isinstance(embedder, embedding.NeuralEmbedder):
         raise click.UsageError(f"{model} cuts its own chips: --align does not apply to it")
     return embedder.with_spec(embedding.with_alignment(embedder.spec, align))
 
 
-def _chosen(pairs: Any, groups: tuple[str, ...]) -> Any:
+def _chosen(pairs: PairList, groups: tuple[str, ...]) -> PairList:
     import numpy as np
 
     from facelab.core.errors import BadInputError, did_you_mean
 
     if not groups:
         return pairs
-    known = [] if pairs.group is None else sorted(set(pairs.group.tolist()))
+    if pairs.group is None:
+        raise BadInputError(
+            "the list of pairs has no groups",
+            expected="a column `group`",
+            fix="leave --group out, or add the column",
+        )
+    known = sorted(set(pairs.group.tolist()))
     for name in groups:
         if name not in known:
             raise BadInputError(
                 f"no pair is of group {name!r}{did_you_mean(name, known)}",
                 expected=", ".join(known),
+                fix="name a group of the list",
             )
     return pairs.take(np.isin(pairs.group, groups))
 

@@ -113,7 +113,7 @@ def command(
         enrol=enrol,
         unknown=unknown,
         seed=seed,
-        progress=lambda items: progress(items, description=model, total=len(items)),
+        progress=lambda items: progress(items, description=model),
         **options,
     )
     for name, error in found.errors.items():

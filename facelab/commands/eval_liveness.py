@@ -88,6 +88,6 @@ def _evaluated(model: Any, shown: Any, rule: str, seed: int) -> Any:
     from facelab import liveness
 
     def shown_progress(items):
-        return progress(items, description=model.name, total=len(items))
+        return progress(items, description=model.name)
 
     return liveness.evaluate(model, shown, rule=rule, seed=seed, progress=shown_progress)

@@ -25,17 +25,19 @@ def attach_cost(
 ) -> None:
     """Measure what the mismatch costs and let it decide the severities of `comparison`."""
     files, labels = find_images(images)
-    sides = [
+    train, infer = (
         _preparer(side, target, option)
         for side, target, option in zip(
             (comparison.train, comparison.infer),
             pipelines,
             ("--train-pipeline", "--infer-pipeline"),
         )
-    ]
+    )
     run, entry_classes = _model(model)
     names = classes.split(",") if classes else entry_classes
-    cost = measure(*sides, run, files, labels=labels, classes=names, task=task, threshold=threshold)
+    cost = measure(
+        train, infer, run, files, labels=labels, classes=names, task=task, threshold=threshold
+    )
     comparison.cost = cost.to_dict()
     for finding in comparison.findings:
         finding.severity, finding.severity_from = cost.severity, "measured agreement"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import click
@@ -20,13 +21,13 @@ json_file_option = click.option(
 )
 
 
-def emit_file(value: Any, json_path: str | None, *, text: str) -> None:
+def emit_file(value: Any, json_path: str | os.PathLike[str] | None, *, text: str) -> None:
     """Print `text` for people, and write `value` to `json_path` where one is given.
 
     With '-' the document goes to stdout and the text to stderr; otherwise the file is written atomically.
     """
     text = escape.block(text)
-    if json_path == "-":
+    if json_path is not None and os.fspath(json_path) == "-":
         echo(text, err=True)
         echo(dumps(value, indent=2))
         return

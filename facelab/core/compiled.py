@@ -126,7 +126,7 @@ def compiled(
         dispatcher: Any = njit(cache=True, **options)(function)
     except RuntimeError:  # no folder for the cache can be written
         return njit(**options)(function)
-    cache = getattr(dispatcher, "_cache", None)
+    cache: Any = getattr(dispatcher, "_cache", None)  # numba states no types
     if not hasattr(cache, "_cache_file"):  # NUMBA_DISABLE_JIT returns the function itself
         return dispatcher
 

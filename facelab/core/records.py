@@ -63,6 +63,9 @@ class Record:
     at: str = field(default_factory=lambda: now())
     schema: str = SCHEMA
 
+    told = False
+    """Whether `run.check` has printed it already; not a field, since it is not stored."""
+
     def __post_init__(self) -> None:
         if self.better not in ("higher", "lower", "none"):
             raise BadInputError(
@@ -106,7 +109,7 @@ class Record:
 
     def _ipython_display_(self) -> None:
         """Show one line where a cell ends with a record, and nothing where `run.check` has printed it already."""
-        if not getattr(self, "told", False):
+        if not self.told:
             print(self.line())
 
     def to_json(self) -> str:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
 UNSTABLE_SPREAD = 0.10
 """Half the interquartile range over the median above which samples are called unstable."""
+
+
+Name = TypeVar("Name", bound=Hashable)
 
 
 @dataclass(frozen=True)
@@ -27,14 +31,14 @@ class Summary:
 
 
 def interleave(
-    contenders: Mapping[str, Callable[[], object]],
+    contenders: Mapping[Name, Callable[[], object]],
     *,
     repeats: int,
     warmup: int = 1,
     seed: int = 0,
     budget_s: float | None = None,
     least_s: float = 0.0,
-) -> dict[str, np.ndarray]:
+) -> dict[Name, np.ndarray]:
     """Time callables in rounds, each round in a fresh random order, and return seconds per call.
 
     Returns a dict of float64 arrays of equal length (`repeats`, or fewer if `budget_s` seconds ran out after at
@@ -48,9 +52,9 @@ def interleave(
     """
     names = list(contenders)
     rng = np.random.default_rng(seed)
-    calls = dict.fromkeys(names, 1)
+    calls: dict[Name, int] = dict.fromkeys(names, 1)
 
-    def sample(name: str) -> float:
+    def sample(name: Name) -> float:
         seconds = _seconds(contenders[name], calls[name])
         calls[name] = max(1, math.ceil(least_s / max(1e-7, seconds)))
         return seconds
@@ -58,7 +62,7 @@ def interleave(
     for _ in range(warmup):
         for name in names:
             sample(name)
-    rounds: list[dict[str, float]] = []
+    rounds: list[dict[Name, float]] = []
     started = time.perf_counter()
     for k in range(repeats):
         row = {}

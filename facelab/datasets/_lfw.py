@@ -251,6 +251,13 @@ def load_embeddings(
                 fix="embed the image again",
             )
         vectors[stem] = v.astype(np.float64)
+    if dim is None:
+        raise BadInputError(
+            "the folder holds no embedding of these pairs",
+            where=folder,
+            expected=f"one .npy per picture, such as {pairs.images[0]}.npy",
+            fix="name the folder that the embeddings were written to",
+        )
     blank = np.full(dim, np.nan)
     a, b = (np.stack([vectors.get(stem, blank) for stem in side]) for side in (pairs.a, pairs.b))
     return a, b, np.isnan(a[:, 0]) | np.isnan(b[:, 0])

@@ -33,6 +33,7 @@ from facelab.deploy.manifest import (
     Licence,
     Manifest,
     Reference,
+    Role,
     canonical_hash,
 )
 from facelab.deploy.manifest import load as load_manifest
@@ -259,9 +260,9 @@ def _fill(
     emitted: Any,
     every_golden: bool,
 ) -> Manifest:
-    entries: list[tuple[str, str, str]] = []  # path, role, licence
+    entries: list[tuple[str, Role, str]] = []  # path, role, licence
 
-    def add(path: str, role: str, licence: str = GENERATED) -> Path:
+    def add(path: str, role: Role, licence: str = GENERATED) -> Path:
         entries.append((path, role, licence))
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         return folder / path
@@ -329,7 +330,7 @@ def _fill(
         for p, r, lic in entries
     ]
     manifest = Manifest(
-        schema_=SCHEMA,
+        schema=SCHEMA,
         name=name or source.name,
         task=source.task,
         runtime=source.runtime,

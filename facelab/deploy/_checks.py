@@ -136,7 +136,8 @@ def golden_outputs(
     """
     p, m, name = policy.golden_outputs, bundle.manifest, "golden_outputs"
     expected = golden.read(bundle.folder / "golden" / "outputs", m.golden, len(m.outputs))
-    figures, words, bad, causes = {"probes": len(m.golden)}, [], [], []
+    figures: dict[str, Any] = {"probes": len(m.golden)}
+    words, bad, causes = [], [], []
     if program is not None:
         d = golden.compare(expected, program)
         figures["program"] = dataclasses.asdict(d)
@@ -269,7 +270,8 @@ def _quantised_fix(values: dict[str, float], missed: dict[str, float]) -> str:
 
 def trained_on(name: str, evidence: list[Record]) -> Check | None:
     """Return the failure of a check whose figures count images that the model was trained on, else None."""
-    counts = [int(r.value) for r in evidence if r.metric == TRAINED_ON and r.value > 0]
+    found = [r.value for r in evidence if r.metric == TRAINED_ON]
+    counts = [int(v) for v in found if isinstance(v, (int, float)) and v > 0]
     if not counts:
         return None
     return Check(
@@ -384,6 +386,7 @@ def threshold_origin(bundle: Bundle) -> Check:
         "; ".join(
             f"{t.name!r} chosen on {t.chosen_on.name}, reported on {t.reported_on.name}"
             for t in chosen
+            if t.chosen_on and t.reported_on
         )
         or "as published by the model's authors"
     )

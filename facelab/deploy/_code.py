@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from facelab.core.errors import BadInputError
 from facelab.fingerprint.probes import frames_for
@@ -34,7 +35,7 @@ def check(spec: PreprocessSpec, languages: Sequence[str], size: tuple[int, int] 
         emit(spec, language, **_options(language, size))
 
 
-def _options(language: str, size: tuple[int, int] | None) -> dict[str, tuple[int, int]]:
+def _options(language: str, size: tuple[int, int] | None) -> dict[str, Any]:
     return {"size": size} if size is not None and language in GRAPHS else {}
 
 
@@ -63,7 +64,7 @@ def write_code(
     """
     paths: list[Path] = []
     for language in languages:
-        options: dict[str, object] = dict(_options(language, size))
+        options = _options(language, size)
         if GRAPHS.get(language) == model.suffix.lower():
             options["merge"] = model
         target = folder / "code" / language

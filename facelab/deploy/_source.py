@@ -58,7 +58,7 @@ def resolve(
     found = given.resolve(model)
     path = Path(model) if found is None else found.path
     if found is not None and found.spec is not None:
-        return _of_bundle(found, spec, labels, licence)
+        return _of_bundle(found, found.spec, spec, labels, licence)
     if path.is_dir():
         raise BadInputError(
             "the folder holds several models or none",
@@ -111,7 +111,13 @@ def _of_file(path: Path, spec: Any, labels: Any, licence: Any) -> Source:
     )
 
 
-def _of_bundle(found: given.Given, spec: PreprocessSpec, labels: Any, licence: Any) -> Source:
+def _of_bundle(
+    found: given.Given,
+    held_spec: PreprocessSpec,
+    spec: str | os.PathLike[str] | None,
+    labels: Any,
+    licence: Any,
+) -> Source:
     """Return the source of an earlier bundle: its licence and task stay unless another licence is stated."""
     manifest = read_json(found.path.parent / given.MANIFEST, max_bytes=given.MAX_MANIFEST)
     held = manifest.get("licence", {})
@@ -120,7 +126,7 @@ def _of_bundle(found: given.Given, spec: PreprocessSpec, labels: Any, licence: A
         str(manifest.get("name", found.path.stem)),
         found.path,
         SUFFIXES[found.path.suffix.lower()],
-        PreprocessSpec.load(spec) if spec else found.spec,
+        PreprocessSpec.load(spec) if spec else held_spec,
         str(manifest.get("task", "unknown")),
         names,
         licence or str(held.get("licence", "not stated")),

@@ -13,7 +13,7 @@ import numpy as np
 from facelab.core import records
 from facelab.core.errors import BadInputError
 from facelab.core.files import read_json
-from facelab.core.records import Record
+from facelab.core.records import Better, Record
 from facelab.deploy import _liveness_evidence
 from facelab.deploy import _run_evidence as run_evidence
 
@@ -72,9 +72,9 @@ def _from_json(value: Any, path: Path) -> list[Record]:
         and "value" in value["accuracy"]
     ):
         return [*_evaluation(value), *_trained(value)]
-    if isinstance(value, dict) and isinstance(value.get("rows", value.get("variants")), list):
-        rows = _variants(value.get("rows", value.get("variants")), path)
-        return [*rows, *_trained(value.get("evaluation"))]
+    listed = value.get("rows", value.get("variants")) if isinstance(value, dict) else None
+    if isinstance(listed, list):
+        return [*_variants(listed, path), *_trained(value.get("evaluation"))]
     if isinstance(value, dict) and value.get("schema") in run_evidence.SCHEMAS:
         return run_evidence.records_of(value, path)
     if isinstance(value, dict) and value.get("schema") in _liveness_evidence.SCHEMAS:
@@ -104,7 +104,8 @@ def _evaluation(value: dict) -> list[Record]:
     out = [
         _figure("accuracy", a["value"], "higher", lo=a.get("lo"), hi=a.get("hi"), n=value.get("n"))
     ]
-    for key, better in (("macro_f1", "higher"), ("ece", "lower")):
+    figures: tuple[tuple[str, Better], ...] = (("macro_f1", "higher"), ("ece", "lower"))
+    for key, better in figures:
         if isinstance(value.get(key), (int, float)):
             out.append(_figure(key, value[key], better, n=value.get("n")))
     return out
@@ -140,7 +141,7 @@ def of_file(found: list[Record], size: int) -> list[Record]:
     return [r for r in found if sizes.get(r.case, size) == size]
 
 
-def _figure(metric: str, value: Any, better: str, **fields: Any) -> Record:
+def _figure(metric: str, value: Any, better: Better, **fields: Any) -> Record:
     return Record(
         run="evidence",
         step="evaluation",

@@ -187,7 +187,7 @@ def explain(
     if first["type"] == "extra_forbidden":
         known = _fields(model, first["loc"][:-1])
         return BadInputError(
-            f"the {what} has an unknown key {key[:80]!r}{did_you_mean(first['loc'][-1], known)}",
+            f"the {what} has an unknown key {key[:80]!r}{did_you_mean(str(first['loc'][-1]), known)}",
             where=where,
             expected=", ".join(known),
             fix="correct or remove it",

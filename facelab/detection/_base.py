@@ -135,7 +135,7 @@ class Detector(ABC):
     """
 
     family: ClassVar[str]
-    has_landmarks: ClassVar[bool] = True
+    has_landmarks: bool = True
     score_threshold: float
 
     def __init__(self, name: str):

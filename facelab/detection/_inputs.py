@@ -63,7 +63,7 @@ def geometry(spec: PreprocessSpec, size: tuple[int, int]) -> Geometry:
     planner = Planner(spec.input_order, size, 1, Face())
     for i, stage in enumerate(spec.stages[1:], 1):
         planner.plan(stage, f"{spec.name}: stage {i + 1} ({stage.op})")
-    return Geometry(invert(planner.matrix), planner.state.size)
+    return Geometry(invert(planner.matrix), planner.size)
 
 
 def detector_spec(
@@ -96,6 +96,12 @@ def detector_spec(
                 "border": "constant",
                 "value": [value],
             }
+        )
+    elif size is None:
+        raise BadInputError(
+            "a network whose input size is free needs a size to resize to",
+            where=name,
+            fix='pass a spec with a resize stage, or choose fit="pad"',
         )
     elif fit == "stretch":
         stages.append({"op": "resize", "size": list(size), "mode": "stretch", **kernel})

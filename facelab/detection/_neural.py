@@ -26,7 +26,8 @@ class Found(NamedTuple):
     keypoints: np.ndarray | None = None
 
     def take(self, which: np.ndarray) -> Found:
-        return Found(*(None if v is None else v[which] for v in self))
+        points, others = (None if v is None else v[which] for v in self[2:])
+        return Found(self.boxes[which], self.scores[which], points, others)
 
 
 class NeuralDetector(Detector):
@@ -38,7 +39,7 @@ class NeuralDetector(Detector):
 
     default_score: ClassVar[float] = 0.5
     default_nms: ClassVar[float] = 0.4
-    strides: ClassVar[tuple[int, ...]] = (8, 16, 32)
+    strides: tuple[int, ...] = (8, 16, 32)
 
     def __init__(
         self,
@@ -215,8 +216,7 @@ def model_input(model: Model, name: str) -> tuple[str, tuple[int, int] | None]:
         )
     layout = "nhwc" if shape[3] in (1, 3) and shape[1] not in (1, 3) else "nchw"
     height, width = (shape[1], shape[2]) if layout == "nhwc" else (shape[2], shape[3])
-    fixed = all(isinstance(v, int) and v > 0 for v in (height, width))
-    return layout, ((width, height) if fixed else None)
+    return layout, (width, height) if width and height and min(width, height) > 0 else None
 
 
 def levels(outputs: Outputs, widths: tuple[int, ...]) -> list[dict[int, list[np.ndarray]]]:

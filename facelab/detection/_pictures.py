@@ -53,11 +53,11 @@ def drawn(
     out = np.ascontiguousarray(out)
     width = max(2, round(max(out.shape[:2]) / 400))
     for (x1, y1, x2, y2), colour in zip(np.asarray(boxes).reshape(-1, 4) * ratio, colours):
-        corners = [
+        start, end = (
             (round(float(np.clip(x, -1e6, 1e6))), round(float(np.clip(y, -1e6, 1e6))))
             for x, y in ((x1, y1), (x2, y2))
-        ]
-        cv2.rectangle(out, *corners, colour, width)
+        )
+        cv2.rectangle(out, start, end, colour, width)
     return out
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -183,6 +184,10 @@ def _part(folder: Path, part: str) -> Path:
 
 
 def _build(
-    kind: type[Detector], name: str, model: Model, spec: PreprocessSpec | None, options: dict
+    kind: Callable[..., Detector],
+    name: str,
+    model: Model,
+    spec: PreprocessSpec | None,
+    options: dict[str, Any],
 ) -> Detector:
     return kind(name, model, **with_spec(kind, spec, options))

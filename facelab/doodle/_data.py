@@ -41,7 +41,7 @@ class Labelled:
     @property
     def blank(self) -> np.ndarray:
         """Whether nothing is drawn, bool (n,)."""
-        return ~self.inks.any(axis=(1, 2))
+        return np.logical_not(self.inks.any(axis=(1, 2)))
 
 
 def read_drawing(path: str | os.PathLike[str] | bytes) -> np.ndarray:

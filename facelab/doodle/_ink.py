@@ -144,7 +144,9 @@ def _largest(mask: np.ndarray) -> np.ndarray:
     extent = np.maximum(stats[1:, cv2.CC_STAT_WIDTH], stats[1:, cv2.CC_STAT_HEIGHT])
     area = stats[1:, cv2.CC_STAT_AREA]
     kept = (extent >= 0.12 * extent.max()) & (area >= 0.01 * area.max())
-    return np.where(np.concatenate([[False], kept])[labels], mask, 0).astype(np.uint8)
+    return np.where(np.take(np.append(False, kept), np.asarray(labels, np.int32)), mask, 0).astype(
+        np.uint8
+    )
 
 
 def _scaled(cut: np.ndarray) -> np.ndarray:

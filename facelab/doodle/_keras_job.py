@@ -62,7 +62,7 @@ def fit(model: Any, job: dict[str, Any], parts: Any) -> dict[Any, Any]:
 
     one_hot = np.eye(2, dtype=np.float32)
     steps = job["epochs"] * -(-len(parts["train"]["images"]) // job["batch"])
-    rate = keras.optimizers.schedules.CosineDecay(job["learning_rate"], steps)
+    rate: Any = keras.optimizers.schedules.CosineDecay(job["learning_rate"], steps)
     model.compile(
         optimizer=keras.optimizers.Adam(rate),
         loss=keras.losses.CategoricalCrossentropy(label_smoothing=0.02),

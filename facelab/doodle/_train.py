@@ -164,7 +164,8 @@ def train(
     with tempfile.TemporaryDirectory(prefix="facelab-doodle-") as name:
         folder = Path(name)
         for part, arrays in parts.items():
-            np.savez(folder / f"{part}.npz", **arrays)
+            named: dict[str, Any] = dict(arrays)
+            np.savez(folder / f"{part}.npz", **named)
         write_json(folder / "job.json", asdict(settings) | {"widths": WIDTHS})
         result = _run(folder, timeout)
         record = _record(settings, parts, result, drawn - started)

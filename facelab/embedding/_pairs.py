@@ -43,8 +43,10 @@ class PairList:
 
     def take(self, which: np.ndarray) -> PairList:
         """Return the pairs that an index array or a mask selects."""
-        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        return PairList(**{k: None if v is None else v[which] for k, v in values.items()})
+        first, second, group = (
+            None if v is None else v[which] for v in (self.first, self.second, self.group)
+        )
+        return PairList(self.a[which], self.b[which], self.same[which], first, second, group)
 
 
 SAME = {"0": False, "1": True, "false": False, "true": True, "no": False, "yes": True}

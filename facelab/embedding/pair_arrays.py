@@ -134,10 +134,8 @@ def from_images(
             "no face was found in any image", where=folder, fix="check the images and the detector"
         )
     blank = np.full(dim, np.nan)
-    a, b = (
-        np.stack([blank if vectors[s] is None else vectors[s] for s in side])
-        for side in (pairs.a, pairs.b)
-    )
+    filled = {s: blank if v is None else v for s, v in vectors.items()}
+    a, b = (np.stack([filled[s] for s in side]) for side in (pairs.a, pairs.b))
     return PairArrays(
         a, b, pairs.same, pairs.id_a, pairs.id_b, np.isnan(a[:, 0]) | np.isnan(b[:, 0]), folder
     )

@@ -97,14 +97,22 @@ class EmotionClassifier:
 
     def classify(self, image: np.ndarray, boxes: np.ndarray) -> np.ndarray:
         """Return (n, classes) float32 for the faces in `boxes` (n, 4) xyxy of an image (path, bytes or RGB pixels)."""
-        crops = [crop_face(self.spec, image, tuple(float(v) for v in box)) for box in boxes]
+        crops = [crop_face(self.spec, image, [float(v) for v in box]) for box in boxes]
         width, height = face_size(self.spec)
         return self.probabilities(np.array(crops, np.uint8).reshape(-1, height, width, 3))
 
     def _dequantized(self, raw: np.ndarray) -> np.ndarray:
         if raw.dtype.kind == "f":
             return raw.astype(np.float32, copy=False)
-        scale, zero = self.model.quantization[self.model.outputs[0].name]
+        scale, zero = self.model.quantization.get(self.model.outputs[0].name, (0.0, 0))
+        if not scale:
+            raise BadInputError(
+                "the model's output is whole numbers without a scale",
+                where=self.path,
+                expected="probabilities or logits",
+                got=f"{raw.dtype} without quantisation parameters",
+                fix="export the model with a float output, or quantise it again",
+            )
         return (raw.astype(np.float32) - np.float32(zero)) * np.float32(scale)
 
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +111,7 @@ def run_job(
         errors="replace",
         env=_environment(),
     )
-    reader = threading.Thread(target=_pump, args=(process, log, on_line), daemon=True)
+    reader = threading.Thread(target=_pump, args=(process.stdout, log, on_line), daemon=True)
     reader.start()
     started = time.monotonic()
     try:
@@ -127,7 +127,8 @@ def run_job(
     finally:
         _kill(process)
         reader.join(10)
-        process.stdout.close()
+        if process.stdout is not None:
+            process.stdout.close()
     done = folder / "done.json"
     result = (
         read_json(done)
@@ -157,9 +158,9 @@ def _environment() -> dict[str, str]:
     return env | {"PYTHONUNBUFFERED": "1"}
 
 
-def _pump(process: subprocess.Popen, log: Path, on_line: Callable[[str], None] | None) -> None:
+def _pump(lines: Iterable[str], log: Path, on_line: Callable[[str], None] | None) -> None:
     with log.open("w") as f:
-        for line in process.stdout:
+        for line in lines:
             f.write(line)
             f.flush()
             if on_line:

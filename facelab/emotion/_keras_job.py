@@ -117,7 +117,7 @@ def fit(model: Any, job: Any, parts: Any) -> dict[Any, list[float]]:
     import keras
     from _backbone import cosine
 
-    callbacks = [keras.callbacks.TerminateOnNaN()]
+    callbacks: list[keras.callbacks.Callback] = [keras.callbacks.TerminateOnNaN()]
     if (
         job["kind"] != "pretrain"
     ):  # Adam sets its own steps, and a short pre-training has none to spare

@@ -70,7 +70,7 @@ def predict(
     probabilities = classifier.classify(image, found.boxes)
     return [
         Prediction(
-            tuple(float(v) for v in box),
+            (float(box[0]), float(box[1]), float(box[2]), float(box[3])),
             float(score),
             {c: float(v) for c, v in zip(classifier.classes, row)},
         )

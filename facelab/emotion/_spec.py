@@ -233,7 +233,7 @@ def to_tensor(spec: PreprocessSpec, images: np.ndarray) -> np.ndarray:
     """
     numbers, order = number_part(spec), pixel_order(spec)
     if not len(images):
-        return np.empty((0, *numbers.output_shape()[1:]), numbers.output_dtype)
+        return np.empty((0, *(n or 0 for n in numbers.output_shape()[1:])), numbers.output_dtype)
     if order != "rgb":
         images = images[..., :1] if order == "gray" else images[..., ::-1]
     return np.concatenate([apply(numbers, np.ascontiguousarray(image)) for image in images])

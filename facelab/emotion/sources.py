@@ -20,7 +20,7 @@ from facelab.core.hashing import sha256_json
 from facelab.datasets import FER2013_CLASSES, load_fer2013, load_ferplus, load_image_folder
 from facelab.datasets.labels import DROP, NAMES, THREE, map_label, plain, table_for
 from facelab.emotion._data import FaceSet
-from facelab.emotion._spec import crop_face, face_size, has_face_crop
+from facelab.emotion._spec import crop_face, face_size
 from facelab.preprocess import PreprocessSpec, read_image
 
 Box = tuple[float, float, float, float]
@@ -295,14 +295,19 @@ def _column(columns: Sequence[str], names: Sequence[str], path: Path) -> str:
 
 def _box(raw: Mapping[str, str], where: str) -> Box:
     try:
-        box = tuple(float(raw[c]) for c in ("x1", "y1", "x2", "y2"))
+        x1, y1, x2, y2 = (float(raw[c]) for c in ("x1", "y1", "x2", "y2"))
     except ValueError:
         raise BadInputError(
             "a face box is no number", where=where, expected="x1, y1, x2, y2 in pixels"
         ) from None
-    if not (np.isfinite(box).all() and box[2] > box[0] and box[3] > box[1]):
+    box = x1, y1, x2, y2
+    if not (np.isfinite(box).all() and x2 > x1 and y2 > y1):
         raise BadInputError(
-            "a face box is empty", where=where, expected="x2 > x1 and y2 > y1", got=box
+            "a face box is empty",
+            where=where,
+            expected="x2 > x1 and y2 > y1",
+            got=box,
+            fix="correct the box, or remove the row",
         )
     return box
 
@@ -353,7 +358,9 @@ def load_rows(
 def whole(image: np.ndarray, spec: PreprocessSpec) -> Box:
     """Return the box whose crop by the spec, margin and all, is the whole image."""
     height, width = image.shape[:2]
-    inner = 1 / (1 + 2 * spec.find("crop").margin) if has_face_crop(spec) else 1.0
+    crop = spec.find("crop")
+    margin = (crop.margin or 0) if crop is not None and crop.region == "face" else 0
+    inner = 1 / (1 + 2 * margin)
     left, top = width * (1 - inner) / 2, height * (1 - inner) / 2
     return left, top, width - left, height - top
 

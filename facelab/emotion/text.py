@@ -66,7 +66,7 @@ def read_csv(path: str | os.PathLike) -> Sentences:
                     raise BadInputError(
                         "a row has more values than the first line names",
                         where=f"{path}:{rows.line_num}",
-                        expected=",".join(rows.fieldnames),
+                        expected=",".join(rows.fieldnames or []),
                         got=f"{len(row) - 1 + len(row[None])} values",
                         fix='put a text with commas into quotes: "I came, I saw"',
                     )
@@ -259,7 +259,16 @@ class TextClassifier:
     def __init__(self, path: str | os.PathLike):
         path = Path(path)
         self.model = open_model(path)
-        self.sequence = int(self.model.inputs[0].shape[1])
+        shape = self.model.inputs[0].shape
+        if len(shape) != 2 or shape[1] is None:
+            raise BadInputError(
+                "the model does not take a fixed number of words",
+                where=path,
+                expected="an input of shape (1, n)",
+                got=self.model.inputs[0],
+                fix="export it with facelab emotion train --backend text",
+            )
+        self.sequence = shape[1]
         try:
             lines = path.with_name("vocab.txt").read_text(encoding="utf-8").splitlines()
             self.vocabulary = {

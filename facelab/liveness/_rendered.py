@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -114,7 +115,7 @@ def _look(
     rng: np.random.Generator,
     noise: float,
 ) -> Look:
-    factors = {"identity": identity} | ({} if yaw is None else {"yaw": yaw})
+    factors: dict[str, Any] = {"identity": identity} | ({} if yaw is None else {"yaw": yaw})
     face = synthetic.sample(seed, index, "liveness", size, **factors)
     colour, depth = face.image, np.asarray(face.depth)
     if kind == "mask":

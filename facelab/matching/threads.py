@@ -91,7 +91,7 @@ def spans(first: int, last: int, count: int) -> list[tuple[int, int]]:
 
 
 def run_spans(
-    threads: int, first: int, last: int, job: Callable[[int, int], None], *, least: int = 1
+    threads: int, first: int, last: int, job: Callable[[int, int], object], *, least: int = 1
 ) -> None:
     """Call job(a, b) for spans that make up [first, last): one on one thread, else a few for each thread to take.
 

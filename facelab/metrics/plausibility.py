@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -26,6 +27,14 @@ SIDES = (128, 160, 192, 224, 256, 300, 320, 384, 416, 448, 480, 512, 608, 640, 7
 """Input sides of detectors, tried where predictions may be in the network's pixels."""
 WIDER_WIDTH = 1024
 TRIED_IMAGES = 300
+
+
+class Indexable(Protocol):
+    """Rows that an index array chooses from: an array, or a sequence that makes its rows when asked."""
+
+    def __getitem__(self, which: np.ndarray, /) -> Any:
+        """Return the chosen rows."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -347,7 +356,7 @@ def _order_of(place: np.ndarray, order: list[str], classes: Sequence[str]) -> tu
 
 
 def question_inputs(
-    tensors: np.ndarray,
+    tensors: Indexable,
     labels: np.ndarray,
     answer: Callable[[np.ndarray], np.ndarray],
     *,

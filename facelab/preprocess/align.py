@@ -32,7 +32,7 @@ DLIB_5 = (
 left one (outer, inner), and the base of the nose (davisking/dlib, `get_face_chip_details`)."""
 
 
-def template(name: Any, size: tuple[int, int], padding: float | None = None) -> np.ndarray:
+def template(name: Any, size: tuple[int, int], padding: float | None = 0.0) -> np.ndarray:
     """Return the template's five points, (5, 2) float64, in output pixels.
 
     `arcface`: multiples of 128 scale by size/128 and shift x by 8·scale; every other size scales by size/112
@@ -48,8 +48,8 @@ def template(name: Any, size: tuple[int, int], padding: float | None = None) -> 
             return points * ratio + (8.0 * ratio, 0.0)
         return points * (size[0] / 112)
     if name == "dlib5":
-        points = np.array(DLIB_5)
-        return (points + padding) / (2 * padding + 1) * size
+        points, around = np.array(DLIB_5), padding or 0.0
+        return (points + around) / (2 * around + 1) * size
     return np.array(name, dtype=np.float64)
 
 

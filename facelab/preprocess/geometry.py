@@ -121,28 +121,33 @@ class Planner:
         self.leading = False
         return Step(stage, where, before, self.state, tuple(actions))
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height at this point: whole numbers, since a planner begins with those of an image."""
+        width, height = self.state.size
+        assert width is not None and height is not None
+        return width, height
+
     def _tensor(
         self, stage: Any, where: str
-    ) -> tuple[list[tuple[Any, dict[str, Any]]], tuple[int | None, int | None], None]:
-        return [(stage.op, {"stage": stage})], self.state.size, None
+    ) -> tuple[list[tuple[Any, dict[str, Any]]], tuple[int, int], None]:
+        return [(stage.op, {"stage": stage})], self.size, None
 
     def _normalize(
         self, stage: Any, where: str
-    ) -> tuple[list[tuple[str, dict[str, Any]]], tuple[int | None, int | None], None]:
+    ) -> tuple[list[tuple[str, dict[str, Any]]], tuple[int, int], None]:
         behind = 2 if self.state.layout.endswith("chw") else 0
         args = {"stage": stage, "behind": behind} if behind else {"stage": stage}
-        return [("normalize", args)], self.state.size, None
+        return [("normalize", args)], self.size, None
 
     def _orient(
         self, stage: Any, where: str
-    ) -> tuple[
-        list[tuple[str, dict[str, Any]]], tuple[int | None, int | None], np.ndarray | np.ndarray
-    ]:
+    ) -> tuple[list[tuple[str, dict[str, Any]]], tuple[int, int], np.ndarray]:
         names = [
             EXIF_TRANSFORMS[self.orientation] if stage.exif == "apply" else "none",
             stage.transform,
         ]
-        (w, h), matrix = self.state.size, np.eye(2, 3)
+        (w, h), matrix = self.size, np.eye(2, 3)
         for name in names:
             matrix = _compose(_transform_matrix(name, (w, h)), matrix)
             if name in ("transpose", "transverse", "rotate90", "rotate270"):
@@ -152,7 +157,7 @@ class Planner:
     def _crop(
         self, stage: Any, where: str
     ) -> tuple[list[tuple[str, dict[str, Any]]], tuple[Any | int, Any | int], np.ndarray]:
-        w, h = self.state.size
+        w, h = self.size
         x1, y1, x2, y2 = box = self._crop_box(stage, where)
         if stage.outside in (None, "clip"):
             x1, y1, x2, y2 = box = max(x1, 0), max(y1, 0), min(x2, w), min(y2, h)
@@ -180,7 +185,7 @@ class Planner:
     def _crop_box(
         self, stage: Any, where: str
     ) -> tuple[Any, Any, Any, Any] | tuple[int, int, int, int]:
-        w, h = self.state.size
+        w, h = self.size
         if stage.region in ("full", "square", "center"):
             cw, ch = {"full": (w, h), "square": (min(w, h),) * 2, "center": stage.size}[
                 stage.region
@@ -195,7 +200,7 @@ class Planner:
                 where=where,
                 fix="pass face={'box': [x1, y1, x2, y2]} (command line: --face x1,y1,x2,y2)",
             )
-        x1, y1, x2, y2 = self._current_box()
+        x1, y1, x2, y2 = self._current_box(self.face.box)
         bw, bh = x2 - x1, y2 - y1
         x1, y1, x2, y2 = (
             x1 - stage.margin * bw,
@@ -212,8 +217,8 @@ class Planner:
         )
         return a, b, c, b + (c - a) if (c - a) != (d - b) else d
 
-    def _current_box(self) -> Any:
-        x1, y1, x2, y2 = self.face.box
+    def _current_box(self, box: tuple[float, float, float, float]) -> Any:
+        x1, y1, x2, y2 = box
         corners = _apply(self.matrix, [(x1, y1), (x2, y2)])
         (a, b), (c, d) = corners
         return min(a, c), min(b, d), max(a, c), max(b, d)
@@ -242,8 +247,8 @@ class Planner:
         tuple[list[tuple[str, dict[str, Any]]], Any, np.ndarray]
         | tuple[list[tuple[str, dict[str, Any]]], tuple[int, int], np.ndarray]
     ):
-        inner = fitted(self.state.size, stage.size, stage.mode, stage.size_rounding)
-        matrix = _resize_matrix(self.state.size, inner, stage.pixel_centers)
+        inner = fitted(self.size, stage.size, stage.mode, stage.size_rounding)
+        matrix = _resize_matrix(self.size, inner, stage.pixel_centers)
         actions = [("resize", {"size": inner, "stage": stage})]
         if stage.mode == "letterbox":
             pad, shift = _borders(inner, stage.size, stage.anchor)
@@ -257,8 +262,8 @@ class Planner:
     def _pad(
         self, stage: Any, where: Any
     ) -> tuple[list[tuple[str, dict[str, Any]]], tuple[int, int], np.ndarray]:
-        size = padded(self.state.size, stage, where)
-        pad, shift = _borders(self.state.size, size, stage.anchor)
+        size = padded(self.size, stage, where)
+        pad, shift = _borders(self.size, size, stage.anchor)
         actions = (
             [("pad", {"borders": pad, "border": stage.border, "value": stage.value})]
             if any(pad)

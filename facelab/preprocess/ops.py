@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import (
     AfterValidator,
@@ -107,7 +107,8 @@ class Decode(_Stage):
                 f"format {self.format!r} decodes to order {' or '.join(natural)}, not {self.order!r}; "
                 "convert with a color stage"
             )
-        if yuv and (self.size[0] % 2 or (self.format == "nv12" and self.size[1] % 2)):
+        width, height = self.size or (0, 0)
+        if yuv and (width % 2 or (self.format == "nv12" and height % 2)):
             raise ValueError(
                 f"{self.format} frames have an even width{' and height' if self.format == 'nv12' else ''}"
             )
@@ -166,7 +167,10 @@ class Color(_Stage):
 
     def gray_weights(self) -> tuple[float, float, float]:
         """Return the weights for (red, green, blue)."""
-        return GRAY_WEIGHTS[self.weights] if isinstance(self.weights, str) else self.weights
+        if isinstance(self.weights, str):
+            return GRAY_WEIGHTS[self.weights]
+        assert self.weights is not None, "a stage that makes gray states its weights"
+        return self.weights
 
 
 class Crop(_Stage):
@@ -398,10 +402,9 @@ class Quantize(_Stage):
         return self
 
 
-STAGES: dict[str, type[_Stage]] = {
-    m.model_fields["op"].annotation.__args__[0]: m
-    for m in (Decode, Orient, Color, Crop, Align, Resize, Pad, Normalize, Layout, Cast, Quantize)
+Stage = Decode | Orient | Color | Crop | Align | Resize | Pad | Normalize | Layout | Cast | Quantize
+
+STAGES: dict[str, type[Stage]] = {
+    get_args(m.model_fields["op"].annotation)[0]: m for m in get_args(Stage)
 }
 """Op name → stage model, in the order in which a pipeline usually has them."""
-
-Stage = Decode | Orient | Color | Crop | Align | Resize | Pad | Normalize | Layout | Cast | Quantize

@@ -59,6 +59,7 @@ def kernel(
     if name == "bilinear":
         return np.maximum(0.0, 1.0 - x)
     if name == "bicubic":
+        assert cubic_a is not None, "a bicubic stage states its parameter"
         a = cubic_a
         near = ((a + 2) * x - (a + 3)) * x * x + 1
         far = (((x - 5) * x + 8) * x - 4) * a
@@ -148,10 +149,13 @@ def along(array: np.ndarray, axis: int, index: np.ndarray, weight: np.ndarray) -
     """Return Σ weight·array[index] along `axis` (0 or 1) as float64, summed tap by tap."""
     shape = [1] * array.ndim
     shape[axis] = len(index)
-    total = None
-    for k in range(index.shape[1]):
-        part = np.take(array, index[:, k], axis=axis) * weight[:, k].reshape(shape)
-        total = part if total is None else np.add(total, part, out=total)
+
+    def tap(k: int) -> np.ndarray:
+        return np.take(array, index[:, k], axis=axis) * weight[:, k].reshape(shape)
+
+    total = tap(0)
+    for k in range(1, index.shape[1]):
+        np.add(total, tap(k), out=total)
     return total
 
 

@@ -45,5 +45,6 @@ def fitted(
         "ceil": -(-top // bottom),
         "half_up": (2 * top + bottom) // (2 * bottom),
     }
+    assert size_rounding is not None, "a resize with a free side states its rounding"
     side = max(1, free[size_rounding])
     return (tw, side) if by_width else (side, th)

@@ -320,7 +320,7 @@ def _in_one_line(e: BadInputError) -> str:
 def _stage(
     value: Any, index: int, where: str | None, errors: list[BadInputError] | None = None
 ) -> Stage:
-    if isinstance(value, tuple(STAGES.values())):
+    if isinstance(value, Stage):
         return value
     if not isinstance(value, Mapping):
         raise BadInputError(
@@ -343,7 +343,7 @@ def _stage(
     try:
         return model.model_validate(dict(value))
     except ValidationError as e:
-        found = _explain(e, model, _place(index, op, where))
+        found = _explain(e, model, _place(index, str(op), where))
         if errors is not None:
             errors += found[:-1]
         raise found[-1] from None

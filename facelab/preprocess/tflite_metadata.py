@@ -100,7 +100,13 @@ def signed(data: bytes, key: str = "serving_default", *, where: object = None) -
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(data, 0))
     if model.signatureDefs:
         return data
-    graph = model.subgraphs[0]
+    graph = next(iter(model.subgraphs or ()), None)
+    if graph is None or graph.inputs is None or graph.outputs is None:
+        raise BadInputError(
+            "the TFLite model has no graph with inputs and outputs",
+            where=where,
+            fix="convert the model again",
+        )
     signature = schema.SignatureDefT()
     signature.signatureKey, signature.subgraphIndex = key, 0
     signature.inputs = [_named(schema, graph, i) for i in graph.inputs]
@@ -136,9 +142,13 @@ def read_metadata(path: str | os.PathLike) -> dict | None:
         )
     model = schema.Model.GetRootAs(data, 0)
     for k in range(model.MetadataLength()):
-        if model.Metadata(k).Name() == NAME.encode():
-            raw = model.Buffers(model.Metadata(k).Buffer()).DataAsNumpy().tobytes()
-            return _parsed(raw) | {"labels": _labels(path)}
+        entry = model.Metadata(k)
+        if entry is None or entry.Name() != NAME.encode():
+            continue
+        buffer = model.Buffers(entry.Buffer())
+        if buffer is None or not buffer.DataLength():
+            return None
+        return _parsed(np.asarray(buffer.DataAsNumpy()).tobytes()) | {"labels": _labels(path)}
     return None
 
 
@@ -157,9 +167,9 @@ def _with_buffer(data: bytes, metadata: bytes) -> bytes:
 
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(data, 0))
     model.metadata = [m for m in model.metadata or [] if m.name != NAME.encode() and m.name != NAME]
-    buffer = schema.BufferT()
+    buffer: Any = schema.BufferT()  # whose numbers the generated code calls a list
     buffer.data = np.frombuffer(metadata, dtype=np.uint8)
-    model.buffers.append(buffer)
+    model.buffers = [*(model.buffers or []), buffer]
     entry = schema.MetadataT()
     entry.name, entry.buffer = NAME, len(model.buffers) - 1
     model.metadata.append(entry)

@@ -91,10 +91,12 @@ class _Worker:
             text=True,
             env=env,
         )
+        assert self.process.stdin is not None and self.process.stdout is not None
+        self.requests, self.answers = self.process.stdin, self.process.stdout
         self.base = self._answer()["base"]
 
     def _answer(self) -> dict:
-        for line in self.process.stdout:
+        for line in self.answers:
             if line.startswith("{"):
                 return json.loads(line)
         raise FreshProcessError(
@@ -104,8 +106,8 @@ class _Worker:
         )
 
     def _ask(self, text: str) -> dict:
-        self.process.stdin.write(text + "\n")
-        self.process.stdin.flush()
+        self.requests.write(text + "\n")
+        self.requests.flush()
         return self._answer()
 
     def burst(self, n: int) -> list[float]:
@@ -117,8 +119,8 @@ class _Worker:
     def kill(self) -> None:
         self.process.kill()
         self.process.wait()
-        self.process.stdin.close()
-        self.process.stdout.close()
+        self.requests.close()
+        self.answers.close()
 
 
 def serve(model: str, array: str, threads: int, warmup: int) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from facelab.detection import FAMILIES, Found, load, model_input, overlap
+from facelab.core.errors import UnsupportedError
+from facelab.detection import FAMILIES, Found, NeuralDetector, load, model_input, overlap
 from facelab.metrics.intervals import bootstrap_mean
 from facelab.quantization._subject import Subject
 
@@ -21,7 +22,15 @@ class Decoder:
 
     def __init__(self, subject: Subject, base: Path):
         options = FAMILIES.of_entry(subject.entry, None, {})[1] if subject.entry else {}
-        self.detector = load(base, family=subject.family, threads=1, spec=subject.spec, **options)
+        detector = load(base, family=subject.family, threads=1, spec=subject.spec, **options)
+        if not isinstance(detector, NeuralDetector):
+            raise UnsupportedError(
+                "only detectors that are one network can be quantised",
+                where=base,
+                got=detector.family,
+                fix="choose a detector of one .onnx or .tflite file",
+            )
+        self.detector = detector
         self.layout, _ = model_input(self.detector.session, subject.name)
         self._shapes: dict[tuple[int, ...], list[tuple[int, ...]]] = {}
 

@@ -44,7 +44,7 @@ def run_job(
         raise trust.refuse_stranger(source, f"{what[0].lower()}{what[1:]}", why)
     write_json(folder / "job.json", task | {"source": str(source.resolve())})
     if tensors is not None:
-        write_npy(folder / "calibration.npy", tensors.astype(np.float32))
+        write_npy(folder / "calibration.npy", np.asarray(tensors, np.float32))
     env = {k: v for k, v in os.environ.items() if k != "MPLBACKEND"}
     try:
         done = lifetime.run(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from facelab.core.errors import FacelabError, UnsupportedError
+from facelab.core.errors import BadInputError, FacelabError, UnsupportedError
 from facelab.core.files import write_bytes
 from facelab.preprocess.tflite_metadata import signed
 from facelab.quantization._operators import Operator, operators
@@ -156,7 +156,14 @@ class EdgeQuantizer:
         # the graph's ends follow their operators: an input before a float operator would be converted twice
         try:
             quantizer = self._quantizer(manager)
-            ranges = self.calibrate(calibration, key) if kind == "int8" else None
+            if kind == "int8" and calibration is None:
+                raise BadInputError(
+                    "INT8 needs calibration inputs",
+                    where=self.model,
+                    fix="give the images to calibrate on",
+                )
+            needed = calibration if kind == "int8" else None
+            ranges = None if needed is None else self.calibrate(needed, key)
             with _quiet():
                 result = quantizer.quantize(ranges, enable_progress_report=False)
         except FacelabError:
@@ -231,7 +238,7 @@ def tidied(data: bytes) -> bytes:
     import flatbuffers
     from ai_edge_litert import schema_py_generated as schema
 
-    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(data, 0))
+    model: Any = schema.ModelT.InitFromObj(schema.Model.GetRootAs(data, 0))
     changed = [
         _inlined(model, data),
         *(_without_detours(model, graph, schema) for graph in model.subgraphs),

@@ -38,7 +38,7 @@ def collect(
     from onnxruntime.quantization.calibrate import create_calibrator, save_tensors_data
     from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
 
-    calibrator = create_calibrator(
+    calibrator: Any = create_calibrator(
         Path(model),
         sorted({*QLinearOpsRegistry, *QDQRegistry}),  # what quantize_static measures by default
         augmented_model_path=str(cache.with_suffix(".augmented.onnx")),
@@ -63,10 +63,10 @@ class _One:
 
 def _ranges(
     calibrator: Any, feeds: Iterable[dict[str, np.ndarray]]
-) -> dict[str, tuple[np.generic, ...]]:
+) -> dict[str, tuple[np.number[Any], ...]]:
     """Return lowest and highest value, and lowest and highest absolute value, of each tensor over all images."""
     names = [o.name for o in calibrator.infer_session.get_outputs()]
-    found: dict[str, tuple[np.generic, ...]] = {}
+    found: dict[str, tuple[np.number[Any], ...]] = {}
     for feed in feeds:
         for name, value in zip(names, calibrator.infer_session.run(None, feed)):
             if name not in calibrator.tensors_to_calibrate:
@@ -77,14 +77,14 @@ def _ranges(
     return found
 
 
-def _ends(value: np.ndarray) -> tuple[np.generic, ...]:
+def _ends(value: np.ndarray) -> tuple[np.number[Any], ...]:
     if not value.size:  # as ONNX Runtime counts an empty tensor
         return (value.dtype.type(0),) * 4
     size = np.abs(value)
     return np.nanmin(value), np.nanmax(value), np.nanmin(size), np.nanmax(size)
 
 
-def _prepared(calibrator: Any, ranges: dict[str, tuple[np.generic, ...]]) -> Any:
+def _prepared(calibrator: Any, ranges: dict[str, tuple[np.number[Any], ...]]) -> Any:
     """Return ONNX Runtime's collector with an empty histogram of the final width for each tensor."""
     from onnxruntime.quantization.calibrate import HistogramCollector
 
@@ -98,7 +98,7 @@ def _prepared(calibrator: Any, ranges: dict[str, tuple[np.generic, ...]]) -> Any
     )
     absolute = calibrator.method == "percentile" and calibrator.symmetric
     for name, (low, high, least, most) in ranges.items():
-        span = (least, most) if absolute else (-most, most)
+        span: tuple[Any, Any] = (least, most) if absolute else (-most, most)
         counts, edges = np.histogram(np.zeros(0, low.dtype), calibrator.num_bins, range=span)
         edges = edges.astype(low.dtype)
         widest = () if absolute else (np.array(most, dtype=low.dtype),)

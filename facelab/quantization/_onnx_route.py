@@ -116,6 +116,12 @@ class OnnxQuantizer:
                         "entropy": q.CalibrationMethod.Entropy,
                         "percentile": q.CalibrationMethod.Percentile,
                     }
+                    if calibration is None:
+                        raise BadInputError(
+                            "a static recipe needs calibration inputs",
+                            where=self.model,
+                            fix="give the images to calibrate on",
+                        )
                     feeds = self._feeds(calibration)
                     cache = None
                     if recipe.method != "minmax":

@@ -91,7 +91,7 @@ def _tflite(path: Path) -> list[Operator]:
     from ai_edge_litert import schema_py_generated as schema
 
     try:
-        model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(path.read_bytes(), 0))
+        model: Any = schema.ModelT.InitFromObj(schema.Model.GetRootAs(path.read_bytes(), 0))
         graph = model.subgraphs[0]
     except (IndexError, TypeError, ValueError, AttributeError, OSError) as e:
         raise BadInputError("the file is no TFLite model", where=path, got=str(e)[:120]) from e

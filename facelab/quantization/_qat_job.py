@@ -135,14 +135,15 @@ def train(model: Any, images: Any, targets: Any, job: Any) -> tuple[list[Any], A
 
     student, steps = simulated(model)
     taught, fixed = student.trainable_variables, student.non_trainable_variables
-    loss_of = keras.losses.KLDivergence() if job["classifier"] else keras.losses.MeanSquaredError()
+    loss_of: Any = (
+        keras.losses.KLDivergence() if job["classifier"] else keras.losses.MeanSquaredError()
+    )
     rng = np.random.default_rng(job["seed"])
     order = rng.permutation(len(images))
     held, learnt = order[: len(order) // 5], order[len(order) // 5 :]
     total = job["epochs"] * -(-len(learnt) // job["batch"])
-    optimizer = keras.optimizers.Adam(
-        keras.optimizers.schedules.CosineDecay(job["learning_rate"], total)
-    )
+    rate: Any = keras.optimizers.schedules.CosineDecay(job["learning_rate"], total)
+    optimizer = keras.optimizers.Adam(rate)
 
     def answer(x):
         return student.stateless_call(
@@ -159,7 +160,8 @@ def train(model: Any, images: Any, targets: Any, job: Any) -> tuple[list[Any], A
     def loss_on(x, y):
         return loss_of(y, answer(x))
 
-    losses, best = [], None
+    losses: list[float] = []
+    best: list[np.ndarray] = []
     for epoch in range(job["epochs"] + 1):
         watch(student, steps, images, job["batch"])
         losses.append(float(loss_on(tf.constant(images[held]), tf.constant(targets[held]))))
@@ -184,7 +186,7 @@ def work(job: Any, folder: Any) -> dict[str, list[Any]]:
 
     keras.utils.set_random_seed(job["seed"] % 2**32)
     tf.config.experimental.enable_op_determinism()
-    model = keras.models.load_model(Path(job["source"]), compile=False)
+    model: Any = keras.models.load_model(Path(job["source"]), compile=False)
     images = np.load(folder / "calibration.npy")
     targets = model.predict(images, batch_size=job["batch"], verbose=0)
     np.save(folder / "float.npy", targets)

@@ -313,7 +313,7 @@ def _report(
     manifest: Any,
     search: Any,
     ranking: Any,
-    threads: int | None,
+    threads: list[int],
     chosen: Any,
 ) -> dict[str, Any]:
     judged = {v: r["verdict"] for v, r in session.rows.items() if v != FLOAT}

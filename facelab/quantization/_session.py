@@ -14,6 +14,7 @@ import numpy as np
 from facelab.core.errors import CheckFailedError, FacelabError, UnsupportedError
 from facelab.core.hashing import sha256_file, sha256_json
 from facelab.core.machine import cores
+from facelab.detection import Found
 from facelab.metrics.plausibility import Suspicion, question_answers, question_inputs
 from facelab.quantization import _bench as bench
 from facelab.quantization import _boxes as boxes
@@ -120,7 +121,7 @@ class Session:
         if self.subject.path is not None:
             return self.subject.path
         return converter.convert(
-            self.subject.source, self.folder, [{"name": FLOAT, "kind": "float32"}]
+            self.subject.file, self.folder, [{"name": FLOAT, "kind": "float32"}]
         )[FLOAT]
 
     @property
@@ -210,8 +211,10 @@ class Session:
     def _convert(self, recipes: list[Recipe], samples: Samples, outs: Mapping[str, Path]) -> None:
         variants = [{"name": r.name, "kind": r.kind} for r in recipes]
         check = [] if self.subject.path is None else [{"name": "source-float32", "kind": "float32"}]
+        source = self.subject.source
+        assert source is not None, "only what has a source is converted"
         files = converter.convert(
-            self.subject.source,
+            source,
             self.folder / "tf",
             [*variants, *check],
             calibration=samples.tensors,
@@ -243,7 +246,7 @@ class Session:
             self.subject.source,
         )
 
-    def _same(self, a: np.ndarray, b: np.ndarray, source: Path) -> None:
+    def _same(self, a: np.ndarray, b: np.ndarray, source: Path | None) -> None:
         apart = np.abs(a - b).max()
         if apart > CLOSE and self.subject.path is not None:
             raise CheckFailedError(
@@ -269,14 +272,15 @@ class Session:
 
     def question(self) -> Suspicion | None:
         """Return why the float classifier itself can only be fed or labelled wrongly, tested by trying it."""
-        if not self.classifier or self.evaluation.labels is None:
-            return None
         samples, spec = self.evaluation, self.subject.spec
+        labels = samples.labels
+        if not self.classifier or labels is None:
+            return None
         return question_answers(
-            samples.labels, self.float_outputs.argmax(axis=1), samples.classes
+            labels, self.float_outputs.argmax(axis=1), samples.classes
         ) or question_inputs(
             samples.tensors,
-            samples.labels,
+            labels,
             lambda x: measure.outputs(self.base, spec, x).argmax(axis=1),
             classes=len(samples.classes),
         )
@@ -295,11 +299,15 @@ class Session:
             row
             if self._decoder is None
             else row
-            | boxes.agreement(self._faces(self.float_outputs), self._faces(got), seed=self.seed)
+            | boxes.agreement(
+                self._faces(self._decoder, self.float_outputs),
+                self._faces(self._decoder, got),
+                seed=self.seed,
+            )
         )
 
-    def _faces(self, outputs: np.ndarray) -> list:
-        return [self._decoder.faces(x, flat) for x, flat in zip(self.evaluation.tensors, outputs)]
+    def _faces(self, decoder: boxes.Decoder, outputs: np.ndarray) -> list[Found]:
+        return [decoder.faces(x, flat) for x, flat in zip(self.evaluation.tensors, outputs)]
 
     def add(
         self, variant: str, path: Path, *, keep_float: Iterable[str] = (), recipe: str = ""

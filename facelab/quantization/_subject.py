@@ -52,7 +52,9 @@ class Subject:
     @property
     def file(self) -> Path:
         """The file that names the model to people."""
-        return self.path or self.source
+        file = self.path or self.source
+        assert file is not None, "a subject has a file to run or to convert"
+        return file
 
 
 def load(
@@ -84,7 +86,11 @@ def load(
     """
     entry = _entry(model)
     given = None if entry else resolve(model)
-    path = require(entry) if entry else given.path
+    if entry:
+        path = require(entry)
+    else:
+        assert given is not None, "a name that is not of the catalogue is a path"
+        path = given.path
     if given is not None and given.spec is not None and spec is None:
         spec = given.spec
     if not path.exists():
@@ -113,7 +119,7 @@ def load(
     opened = open_model(path, threads=1) if kind in (".tflite", ".onnx") else None
     if kind in KERAS:
         refuse_impostor(path)
-    known = given_spec(spec) if spec else _spec(path, entry)
+    known = (given_spec(spec) if spec else None) or _spec(path, entry)
     if opened is not None:
         return _runnable(path, opened, entry, known)
     entry = entry or (same_content(path) if path.is_file() else None)

@@ -89,7 +89,7 @@ def stratified(samples: Samples, n: int, *, seed: int) -> Samples:
 def halves(samples: Samples, *, seed: int) -> tuple[Samples, Samples]:
     """Return two disjoint halves of equal size, each stratified."""
     ordered = stratified(samples, len(samples) - 1 if len(samples) % 2 else len(samples), seed=seed)
-    if samples.labels is not None:
+    if ordered.labels is not None:
         ordered = ordered.take(np.argsort(ordered.labels, kind="stable"))
     return ordered.take(np.arange(0, len(ordered), 2)), ordered.take(np.arange(1, len(ordered), 2))
 

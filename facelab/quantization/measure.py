@@ -143,12 +143,10 @@ def quality(
         metrics.per_class(metrics.confusion(truth, p, len(classes)), classes)
         for p in (before, after)
     ]
-    change = {
-        k: None
-        if tables[0][k]["recall"] is None
-        else 100 * (tables[1][k]["recall"] - tables[0][k]["recall"])
-        for k in classes
-    }
+    change: dict[str, float | None] = {}
+    for k in classes:
+        a, b = (table[k]["recall"] for table in tables)
+        change[k] = None if a is None or b is None else 100 * (b - a)
     known = {k: v for k, v in change.items() if v is not None}
     worst = min(known, key=known.__getitem__)
     eces = [metrics.expected_calibration_error(p, truth) for p in (base, got)]

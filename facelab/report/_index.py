@@ -84,7 +84,12 @@ def _when(stamp: float | None) -> str:
 
 class _Page:
     def __init__(
-        self, folder: Path, summary: dict, records: list[Record], links: str, earlier: list[dict]
+        self,
+        folder: Path,
+        summary: dict[str, Any],
+        records: list[Record],
+        links: str,
+        earlier: Sequence[dict[str, Any]],
     ):
         self.folder, self.summary, self.links, self.earlier = folder, summary, links, earlier
         self.steps = summary["steps"]

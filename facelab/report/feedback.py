@@ -128,7 +128,7 @@ def late_plot(found: Sequence[Any]) -> Figure:
 
 def pulse_plot(asked: Sequence[Any], played: Sequence[Any]) -> Figure:
     """Draw pulses as asked for, above those that a motor gets."""
-    _fig, ax = figure(10, 2.2)
+    fig, ax = figure(10, 2.2)
     for y, (pulses, colour) in enumerate(((asked, NEUTRAL), (played, GOOD))):
         for p in pulses:
             ax.barh(y, 1e3 * p.seconds, left=1e3 * p.start_s, color=colour, height=0.6)
@@ -137,7 +137,8 @@ def pulse_plot(asked: Sequence[Any], played: Sequence[Any]) -> Figure:
     ax.set_yticks([0, 1], ["asked", "played"])
     ax.invert_yaxis()
     ax.grid(axis="y", visible=False)
-    return label(ax, "Pulses and their lengths (ms)", "time (ms)", "").figure  # type: ignore[return-value]
+    label(ax, "Pulses and their lengths (ms)", "time (ms)", "")
+    return fig
 
 
 def law_plot(runs: Sequence[Any], seconds: float = 180.0) -> Figure:

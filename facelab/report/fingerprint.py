@@ -187,9 +187,11 @@ def _what(tensors: Any) -> str:
 
 
 def _worst(c: Comparison) -> list[str]:
-    return sorted(
-        c.distances, key=lambda n: -np.inf if c.distances[n] is None else -c.distances[n]["rms"]
-    )[:SHOWN]
+    def apart(name: str) -> float:
+        distance = c.distances[name]
+        return np.inf if distance is None else distance["rms"]
+
+    return sorted(c.distances, key=apart, reverse=True)[:SHOWN]
 
 
 def _picture(c: Comparison, side: int, name: str, folder: str | None) -> np.ndarray:

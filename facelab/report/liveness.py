@@ -98,7 +98,7 @@ def cost_table(found: Sequence[LivenessEvaluation]) -> pd.DataFrame:
 
 def coarse_plot(found: Sequence[Any]) -> Figure:
     """Draw depth geometry's ACER per depth camera: with the old threshold, and with one chosen anew."""
-    _, ax = figure(9, 3.4)
+    fig, ax = figure(9, 3.4)
     x = np.arange(len(found))
     anew = np.array([c.acer_anew for c in found])
     spans = np.array([[c.acer_anew - c.lo, c.hi - c.acer_anew] for c in found]).T
@@ -110,7 +110,8 @@ def coarse_plot(found: Sequence[Any]) -> Figure:
     ax.set_ylim(0, 1)
     ax.grid(axis="x", visible=False)
     ax.legend(loc="upper left")
-    return label(ax, "Depth geometry on coarser cameras, without masks", "", "ACER").figure  # type: ignore[return-value]
+    label(ax, "Depth geometry on coarser cameras, without masks", "", "ACER")
+    return fig
 
 
 def box_plot(tables: Sequence[Any]) -> Figure:
@@ -131,7 +132,7 @@ def box_plot(tables: Sequence[Any]) -> Figure:
 
 def pairing_plot(found: Sequence[Any]) -> Figure:
     """Draw APCER and BPCER per policy of pairing, with intervals."""
-    _, ax = figure(9, 3.4)
+    fig, ax = figure(9, 3.4)
     x = np.arange(len(found))
     for k, (name, colour) in enumerate((("apcer", BAD), ("bpcer", PALETTE[0]))):
         values = np.array([getattr(p, name) for p in found])
@@ -150,9 +151,8 @@ def pairing_plot(found: Sequence[Any]) -> Figure:
     ax.margins(y=0.18)
     ax.grid(axis="x", visible=False)
     ax.legend(loc="upper right")
-    return label(
-        ax, "A person and a print take turns before the camera", "", "share of pairs"
-    ).figure  # type: ignore[return-value]
+    label(ax, "A person and a print take turns before the camera", "", "share of pairs")
+    return fig
 
 
 def claim_plot(claims: Sequence[Any], text: dict[str, float]) -> Figure:

@@ -23,7 +23,7 @@ def bars(rows: Sequence, *, title: str) -> Any:
     from facelab.core.timing import median_interval
 
     rows = sorted(rows, key=lambda r: r.seconds, reverse=True)
-    _, ax = style.figure(8.5, 0.42 * len(rows) + 1.4)
+    fig, ax = style.figure(8.5, 0.42 * len(rows) + 1.4)
     for y, row in enumerate(rows):
         lo, hi = median_interval(row.samples)
         color = style.PALETTE[0] if row.name.startswith("facelab") else style.NEUTRAL
@@ -48,9 +48,8 @@ def bars(rows: Sequence, *, title: str) -> Any:
     ax.set_xlim(min(r.seconds for r in rows) * 1e3 / 3, max(r.seconds for r in rows) * 1e3 * 3)
     style.plain_log(ax.xaxis)
     ax.grid(axis="y", visible=False)
-    return style.label(
-        ax, title, "milliseconds (median, log scale; line: 95 % interval)", ""
-    ).figure
+    style.label(ax, title, "milliseconds (median, log scale; line: 95 % interval)", "")
+    return fig
 
 
 def roofline(
@@ -61,7 +60,7 @@ def roofline(
     pairs: kernel → point; searches: contender → queries → point; a point has `intensity` (operations a byte) and
     `rate` (operations a second). A contender's searches are joined by a line, each marked with its queries.
     """
-    _, ax = style.figure(9.5, 5.6)
+    fig, ax = style.figure(9.5, 5.6)
     peak = max(limits.sgemm_flops, limits.tile_flops)
     everywhere = [*pairs.values(), *(p for line in searches.values() for p in line.values())]
     span, rates = [p["intensity"] for p in everywhere], [p["rate"] / 1e9 for p in everywhere]
@@ -115,12 +114,13 @@ def roofline(
     ax.set_yscale("log")
     ax.set_ylim(min(rates) / 2, max(peak / 1e9, *rates) * 2)
     ax.legend(fontsize=8.5, loc="upper left", bbox_to_anchor=(1.01, 1.0))
-    return style.label(
+    style.label(
         ax,
         "What bounds each kernel",
         "operations per byte read or written",
         "billion operations per second",
-    ).figure
+    )
+    return fig
 
 
 def scaling(sizes: Sequence[int], panels: Mapping[int, Mapping[str, Sequence[float]]]) -> Figure:
@@ -153,7 +153,7 @@ def speedups(found: Mapping[str, Sequence[float]]) -> Any:
     """Return bars of how many times faster two threads are than one, with the 95 % interval of the median."""
     from facelab.core.timing import median_interval
 
-    _, ax = style.figure(8.0, 0.45 * len(found) + 1.4)
+    fig, ax = style.figure(8.0, 0.45 * len(found) + 1.4)
     for y, (name, ratios) in enumerate(reversed(list(found.items()))):
         value, ends = float(np.median(ratios)), median_interval(np.asarray(ratios))
         ax.barh(y, value, color=style.PALETTE[0] if name.startswith("facelab") else style.NEUTRAL)
@@ -169,9 +169,8 @@ def speedups(found: Mapping[str, Sequence[float]]) -> Any:
     ax.set_yticks(range(len(found)), list(reversed(list(found))))
     ax.set_xlim(0, 2.4)
     ax.grid(axis="y", visible=False)
-    return style.label(
-        ax, "Two threads against one", "times faster (line: 95 % interval)", ""
-    ).figure
+    style.label(ax, "Two threads against one", "times faster (line: 95 % interval)", "")
+    return fig
 
 
 def fitted_slope(sizes: Sequence[int], times: Sequence[float]) -> float:

@@ -21,7 +21,7 @@ def presence_plot(table: pd.DataFrame) -> Figure:
     kinds = list(dict.fromkeys(table["kind"]))
     here = [int(((table["kind"] == k) & (table["here"] != "–")).sum()) for k in kinds]
     absent = [int(((table["kind"] == k) & (table["here"] == "–")).sum()) for k in kinds]
-    _, ax = style.figure(8, 1.4 + 0.35 * len(kinds))
+    fig, ax = style.figure(8, 1.4 + 0.35 * len(kinds))
     y = np.arange(len(kinds))
     ax.barh(y, here, color=style.PALETTE[0], label="on this machine")
     ax.barh(y, absent, left=here, color=style.PALETTE[4], label="in the catalogue, not here")
@@ -31,7 +31,8 @@ def presence_plot(table: pd.DataFrame) -> Figure:
     ax.invert_yaxis()
     ax.set_xlim(0, max(h + a for h, a in zip(here, absent)) * 1.15)
     ax.legend(loc="lower right")
-    return style.label(ax, "Models by kind", "models", "").figure
+    style.label(ax, "Models by kind", "models", "")
+    return fig
 
 
 def draw(ax: Axes, image: np.ndarray, found: Detections, title: str) -> None:

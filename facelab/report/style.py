@@ -72,3 +72,12 @@ def label(ax: Axes, title: str, x: str, y: str) -> Axes:
     ax.set_xlabel(x)
     ax.set_ylabel(y)
     return ax
+
+
+def tighten(fig: Figure, pad: float) -> None:
+    """Leave only `pad` (inches, and shares of a cell) between the cells of a constrained figure."""
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    engine = fig.get_layout_engine()
+    if isinstance(engine, ConstrainedLayoutEngine):
+        engine.set(w_pad=pad, h_pad=pad, wspace=pad, hspace=pad)

@@ -19,21 +19,23 @@ SUBSET_COLOURS = {"easy": style.GOOD, "medium": "#E69F00", "hard": style.BAD}
 
 
 class CellScore(Protocol):
-    """What a plot needs of one detector on one cell: faces found (n,) bool and their share."""
+    """What a plot needs of one detector on one cell: faces found (n,) bool, their share, false alarms by picture."""
 
     detector: str
     cell: str
     found: np.ndarray
+    false_alarms: np.ndarray
 
     @property
     def recall(self) -> float: ...
 
 
 class Learned(Protocol):
-    """What a plot needs of a trained classifier: right answers (n,) bool and their share."""
+    """What a plot needs of a trained classifier: right answers (n,) bool, their share, seconds of training."""
 
     accuracy: float
     right: np.ndarray
+    seconds: float
 
 
 def _bare(ax: Axes) -> Axes:
@@ -87,7 +89,7 @@ def picture_grid(
         axes[i, 0].set_ylabel(
             name.replace("_", " "), rotation=0, ha="right", va="center", fontsize=9.5
         )
-    fig.get_layout_engine().set(w_pad=0.01, h_pad=0.01, wspace=0.01, hspace=0.01)
+    style.tighten(fig, 0.01)
     if title:
         fig.suptitle(title, x=0.01, ha="left", fontweight="bold", fontsize=12)
     return fig
@@ -132,7 +134,7 @@ def scenes(drawn: Sequence[Scene], columns: int = 3) -> Figure:
         _bare(ax).imshow(scene.image)
         for face in scene.faces:
             subset = next((k for k in SUBSET_COLOURS if face.in_subset(k)), None)
-            _box(ax, face.box, SUBSET_COLOURS.get(subset, style.NEUTRAL))
+            _box(ax, face.box, style.NEUTRAL if subset is None else SUBSET_COLOURS[subset])
         h, w = scene.image.shape[:2]
         ax.set(xlim=(0, w), ylim=(h, 0))
         ax.set_title(f"{len(scene.faces)} faces", fontsize=9, fontweight="normal", loc="center")
@@ -174,12 +176,13 @@ def recall_table(scores: Sequence[CellScore]) -> Figure:
     ax.set_xticks(range(len(cells)), cells)
     ax.set_yticks(range(len(detectors)), detectors)
     fig.colorbar(shown, ax=ax, fraction=0.03, pad=0.02, label="recall at IoU 0.35")
-    return style.label(
+    style.label(
         ax,
         "Faces found (and false alarms a picture)",
         "one face by pose, by height, and scenes",
         "",
-    ).figure
+    )
+    return fig
 
 
 def identities(
@@ -236,14 +239,15 @@ def confusion(table: np.ndarray, names: Sequence[str], title: str) -> Figure:
     ax.set_xticks(range(len(names)), names, rotation=35, ha="right")
     ax.set_yticks(range(len(names)), names)
     fig.colorbar(shown, ax=ax, fraction=0.045, pad=0.02, label="share of the row")
-    return style.label(ax, title, "the network's answer", "intended").figure
+    style.label(ax, title, "the network's answer", "intended")
+    return fig
 
 
 def learned(results: Mapping[str, Learned], chance: float, bars: Mapping[str, str]) -> Figure:
     """Draw held-out accuracies with 95 % Wilson intervals, chance, and each classifier's budget (such as ">= 0.9")."""
     from facelab.metrics.intervals import wilson
 
-    _, ax = style.figure(8.4, 1.5 + 0.7 * len(results))
+    fig, ax = style.figure(8.4, 1.5 + 0.7 * len(results))
     for y, (name, r) in enumerate(results.items()):
         low, high = wilson(float(r.right.sum()), len(r.right))
         ax.barh(y, r.accuracy, color=(style.PALETTE[0], style.PALETTE[2])[y % 2], height=0.55)
@@ -279,9 +283,10 @@ def learned(results: Mapping[str, Learned], chance: float, bars: Mapping[str, st
     ax.set_xlim(0, 1)
     ax.set_ylim(len(results) - 0.5, -0.65)
     ax.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0))
-    return style.label(
+    style.label(
         ax,
         "Three emotions (95 % intervals, seconds of training)",
         "accuracy on people never seen",
         "",
-    ).figure
+    )
+    return fig

@@ -116,7 +116,8 @@ class Client(PapermillNotebookClient):
     async def _async_handle_timeout(self, timeout: Any, cell: Any = None) -> Any:
         EXECUTION.timed_out = True
         with contextlib.suppress(Exception):
-            await self.km.interrupt_kernel()
+            manager: Any = self.km  # whose calls are awaitable; its stubs say they are not
+            await manager.interrupt_kernel()
         for _ in range(30):
             await asyncio.sleep(0.1)
             if cell is not None and any(o["output_type"] == "error" for o in cell.outputs):
@@ -319,7 +320,8 @@ def execute(job: dict) -> Failure | None:
 def _explain(e: Exception) -> Failure:
     if isinstance(e, PapermillExecutionError):
         # papermill has put two cells of its own into the notebook, which shift the others
-        remove_error_markers(EXECUTION.manager.nb)
+        if EXECUTION.manager is not None:
+            remove_error_markers(EXECUTION.manager.nb)
         return diagnosis.raised(EXECUTION.scene(), e)
     scene = EXECUTION.scene()
     if EXECUTION.timed_out or isinstance(e, CellTimeoutError):

@@ -51,7 +51,7 @@ class Scene:
     ) -> Failure:
         """Return a failure at the cell that ran last."""
         failure = Failure(kind, what, traceback=end_of(traceback or []), line=line, cause=cause)
-        if self.cell is not None:
+        if self.index is not None and self.cell is not None:
             failure.heading = heading_of(self.cells, self.index)
             failure.cell = str(self.cell.get("id", self.index + 1))
             failure.source = source_around(self.cell.source, line)

@@ -155,6 +155,7 @@ def _literal(node: ast.expr, where: str) -> Any:
         return {
             _literal(k, where): _literal(v, where)
             for k, v in zip(node.keys, node.values, strict=True)
+            if k is not None  # None stands for **other, which is refused above
         }
     try:
         return ast.literal_eval(node)

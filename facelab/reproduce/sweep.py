@@ -76,9 +76,10 @@ def execute(runners: list[Runner], each: Callable[[Runner], dict[str, Any]]) -> 
         summaries.append(each(runner))
         if summaries[-1]["exit_code"] == 130:
             break
+    name, _ = runners[0].options.sweep or ("", 0)
     return {
         "schema": SCHEMA,
-        "sweep": runners[0].options.sweep[0],
+        "sweep": name,
         "points": len(runners),
         "exit_code": max(s["exit_code"] for s in summaries),
         "runs": summaries,

@@ -209,7 +209,9 @@ class Run:
     def _store(self, case: str, metric: str, samples: np.ndarray | dict) -> str:
         safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in f"{case}-{metric}")[:120]
         name = f"samples/{safe}.npz"
-        arrays = samples if isinstance(samples, dict) else {"samples": np.asarray(samples)}
+        arrays: dict[str, Any] = (
+            samples if isinstance(samples, dict) else {"samples": np.asarray(samples)}
+        )
         with atomic_path(self.folder / name) as tmp, tmp.open("wb") as f:
             np.savez_compressed(f, **arrays)
         return name
@@ -217,6 +219,8 @@ class Run:
 
 class Verdict(str):
     """How a notebook ended, in one sentence; a notebook shows it with the table of its checks."""
+
+    checked: list[Record]
 
     def __new__(cls, text: str, found: list[Record]) -> Verdict:
         made = super().__new__(cls, text)

@@ -111,7 +111,7 @@ def _pack_array(value: Any, held: Held, left: int) -> Any:
 def _pack_object(value: Any, held: Held, left: int) -> Any:
     kind = type(value)
     if (
-        dataclasses.is_dataclass(value)
+        dataclasses.is_dataclass(kind)
         and kind.__module__.split(".")[0] == "facelab"
         and "<" not in kind.__qualname__
     ):
@@ -217,7 +217,8 @@ def keep(
     base = Path(folder).parent
     tree, held = pack(value, base)
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, **{f"a{k}": a for k, a in enumerate(held.arrays)})
+    arrays: dict[str, Any] = {f"a{k}": a for k, a in enumerate(held.arrays)}
+    np.savez_compressed(buffer, **arrays)
     packed = buffer.getvalue()
     write_bytes(Path(folder) / f"{name}.npz", packed)
     write_json(

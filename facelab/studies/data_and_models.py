@@ -113,6 +113,7 @@ def mirror_similarity(
     """Return one row per embedder: cosine between one face and its mirror image, each found by its own landmarks."""
     flipped = np.ascontiguousarray(image[:, ::-1])
     width = image.shape[1]
+    assert face.landmarks is not None, "best_face() returns one with landmarks"
     points = face.landmarks[:, [1, 0, 2, 4, 3]].copy()  # left is left as seen in the image
     points[..., 0] = width - 1 - points[..., 0]
     boxes = face.boxes[:, [2, 1, 0, 3]].copy()
@@ -136,7 +137,13 @@ def mirror_similarity(
 def measure_detector(name: str, image: str, repeats: int) -> dict[str, Any]:
     """Load a detector and time whole calls on an image file (called in a fresh process). Seconds."""
     detector, pixels = detection.load(name), read_image(image)
-    return {"seconds": _timed(lambda: detector.detect(pixels).timings.total, repeats)}
+
+    def once() -> float:
+        timings = detector.detect(pixels).timings
+        assert timings is not None, "a detector measures itself"
+        return timings.total
+
+    return {"seconds": _timed(once, repeats)}
 
 
 def measure_embedder(name: str, crop: str, repeats: int) -> dict[str, Any]:
@@ -145,6 +152,7 @@ def measure_embedder(name: str, crop: str, repeats: int) -> dict[str, Any]:
 
     def once() -> float:
         model.embed(pixels)
+        assert model.timings is not None, "an embedder measures itself"
         return model.timings.total
 
     return {"seconds": _timed(once, repeats), "dim": model.dim}
@@ -235,6 +243,7 @@ def face_crops(
     from facelab.preprocess.align import align
 
     files = {}
+    assert face.landmarks is not None, "best_face() returns one with landmarks"
     for name in names:
         model = embedding.load(name)
         width, height = model.input_size
@@ -308,7 +317,7 @@ def record_counts(run: Run, counts: pd.DataFrame | None) -> str:
     if counts is None:
         return "no group photographs, no record"
     for name in counts.columns[2:]:
-        right = int((counts[name] == counts["faces"]).sum())
+        right = int(np.sum(counts[name].to_numpy() == counts["faces"].to_numpy()))
         run.record(
             name, "photographs_counted", right, unit="photographs", better="higher", n=len(counts)
         )

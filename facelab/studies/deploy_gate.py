@@ -9,7 +9,7 @@ import numpy as np
 
 from facelab.core.errors import BadInputError
 from facelab.core.files import write_json, write_text
-from facelab.core.records import Record, write
+from facelab.core.records import Better, Record, write
 from facelab.deploy import thresholds
 from facelab.emotion import EmotionClassifier, Evaluation, FaceSet, evaluate, quantized, to_tensor
 from facelab.fingerprint import Fingerprint, capture_pipeline
@@ -78,7 +78,7 @@ def int8_figures(
     found = evaluate(EmotionClassifier(model), faces)
     recall = [np.diag(e.table) / np.maximum(e.table.sum(axis=1), 1) for e in (reference, found)]
     a, b = reference.accuracy.value, found.accuracy.value
-    figures = {
+    figures: dict[str, tuple[float, Better]] = {
         "accuracy_ratio": (b / a if a else 0.0, "higher"),
         "agreement": (float(np.mean(found.predicted == reference.predicted)), "higher"),
         "worst_class_change": (100 * float((recall[1] - recall[0]).min()), "higher"),

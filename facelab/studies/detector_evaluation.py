@@ -90,8 +90,8 @@ def photographs() -> Pictures | None:
     table = mirror.labelled("wider_boxes.csv")
     if table is None:
         return None
-    labels = detection.read_labels(table)
-    return Pictures({n: read_image(table.parent / n) for n in labels.boxes}, labels.boxes)
+    boxes = detection.read_labels(table).boxes or {}
+    return Pictures({n: read_image(table.parent / n) for n in boxes}, boxes)
 
 
 def exact_counts(detectors: Mapping[str, Detector]) -> list[dict]:

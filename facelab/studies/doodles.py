@@ -51,8 +51,8 @@ def train(n: int, epochs: int, seed: int) -> Files:
     with tempfile.TemporaryDirectory(prefix="facelab-doodle-") as name:
         done = doodle.train(Path(name), settings)
         files = [Path(name, f"doodle_{kind}.tflite").read_bytes() for kind in KINDS]
-    read = [np.frombuffer(data, np.uint8) for data in files]
-    return Files(*read, done.history, done.drawing_s, done.training_s, done.parameters)
+    int8, float32 = (np.frombuffer(data, np.uint8) for data in files)
+    return Files(int8, float32, done.history, done.drawing_s, done.training_s, done.parameters)
 
 
 KINDS = ("int8", "fp32")

@@ -81,7 +81,7 @@ def synthetic_pairs(n: int, *, seed: int = 7) -> tuple[Faces, PairList]:
         )
         for p in pairs
     ]
-    return Faces(found, {}), PairList(*(np.array(column) for column in zip(*rows)))
+    return Faces(dict(found), {}), PairList(*(np.array(column) for column in zip(*rows)))
 
 
 def real_pairs(
@@ -93,6 +93,8 @@ def real_pairs(
     if table is None:
         return None
     pairs = embedding.read_pairs(table)
+    if pairs.group is None:
+        return None
     pairs = pairs.take(np.isin(pairs.group, groups))
     order = embedding.mixed_order(pairs.same)
     pairs = pairs if order is None else pairs.take(order)
@@ -182,9 +184,8 @@ def _plain_crop(embedder: Embedder, image: np.ndarray, face: Detections) -> np.n
 
     x1, y1, x2, y2 = np.round(face.boxes[0]).astype(int)
     margin = (x2 - x1) // 4
-    padded = cv2.copyMakeBorder(
-        image, *[2 * margin + max(image.shape[:2])] * 4, cv2.BORDER_REPLICATE
-    )
+    rim = 2 * margin + max(image.shape[:2])
+    padded = cv2.copyMakeBorder(image, rim, rim, rim, rim, cv2.BORDER_REPLICATE)
     shift = 2 * margin + max(image.shape[:2])
     crop = padded[
         y1 - margin + shift : y2 + margin + shift, x1 - margin + shift : x2 + margin + shift
@@ -276,16 +277,13 @@ def alignment_cost(faces: Faces, *, most: int = 40, repeats: int = 20) -> dict:
     """
     from facelab.studies.model_cost import race
 
-    some = [f for f in faces.found.values() if f is not None][:most]
-    gaps = [
-        np.abs(align(i, d.landmarks[0]).astype(int) - align_opencv(i, d.landmarks[0]))
-        for i, d in some
-    ]
-    image, face = some[0]
+    some = [_image_and_points(f) for f in faces.found.values() if f is not None][:most]
+    gaps = [np.abs(align(i, p).astype(int) - align_opencv(i, p)) for i, p in some]
+    image, points = some[0]
     seconds = race(
         {
-            "numpy": lambda: align(image, face.landmarks[0]),
-            "OpenCV": lambda: align_opencv(image, face.landmarks[0]),
+            "numpy": lambda: align(image, points),
+            "OpenCV": lambda: align_opencv(image, points),
         },
         repeats=repeats,
     )
@@ -308,5 +306,8 @@ def worst_pairs(
     return [[item(k) for k in side] for side in embedding.worst(distance, pairs.same, n)]
 
 
-def _image_and_points(face: tuple[np.ndarray, Detections]) -> tuple[np.ndarray, np.ndarray]:
+def _image_and_points(
+    face: tuple[np.ndarray, Detections] | None,
+) -> tuple[np.ndarray, np.ndarray]:
+    assert face is not None and face[1].landmarks is not None, "a pair's faces were found"
     return face[0], face[1].landmarks[0]

@@ -266,7 +266,7 @@ def _onnx(spec: PreprocessSpec, frame: Frame, folder: Path) -> Program:
         fed["landmarks"] = np.asarray(frame.face["landmarks"], np.float64)
 
     def run() -> np.ndarray:
-        return session.run(None, fed)[0]
+        return np.asarray(session.run(None, fed)[0])
 
     return _Here(run), _off(spec, frame, run())
 

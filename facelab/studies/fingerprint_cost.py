@@ -80,8 +80,8 @@ def find_images(folder: str | Path) -> tuple[list[Path], list[str] | None]:
             expected="a folder of " + ", ".join(IMAGES),
             fix="give --images a folder of images",
         )
-    labels = [p.relative_to(folder).parts[0] if p.parent != folder else None for p in files]
-    return files, labels if None not in labels and len(set(labels)) > 1 else None
+    labels = [p.relative_to(folder).parts[0] for p in files if p.parent != folder]
+    return files, labels if len(labels) == len(files) and len(set(labels)) > 1 else None
 
 
 def measure(

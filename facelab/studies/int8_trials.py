@@ -95,7 +95,7 @@ def wrong_normalisation(session: Session, recipe: Recipe, samples: Samples) -> l
     rows = [{"calibration": "right", **_trial(session, recipe, samples, "right")}]
     for k, (name, spoil) in enumerate(MISTAKES.items()):
         wrong = Samples(
-            spoil(samples.tensors).astype(np.float32),
+            spoil(np.asarray(samples.tensors)).astype(np.float32),
             samples.hashes,
             samples.names,
             samples.spec,

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -37,11 +38,9 @@ def cost(
     import tempfile
 
     with tempfile.TemporaryDirectory() as folder:
-        np.savez(
-            Path(folder) / "in.npz",
-            **{f"i{k}": v for k, v in enumerate(images)},
-            **{f"l{k}": v for k, v in enumerate(landmarks or [])},
-        )
+        arrays: dict[str, Any] = {f"i{k}": v for k, v in enumerate(images)}
+        arrays |= {f"l{k}": v for k, v in enumerate(landmarks or [])}
+        np.savez(Path(folder) / "in.npz", **arrays)
         job = json.dumps(
             {"kind": kind, "name": name, "threads": threads, "repeats": repeats, "folder": folder}
         )

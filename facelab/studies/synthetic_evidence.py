@@ -22,7 +22,9 @@ MARGIN = 0.85
 NETWORK_MARGIN = 0.8
 # The last stage's threshold of the package that carries MTCNN's weights. The catalogue's stricter one is set so that
 # photographs' known counts come out.
-OPERATING = {name: {"score_threshold": 0.8} for name in ("mtcnn", "mtcnn-tflite")}
+OPERATING: dict[str, dict[str, Any]] = {
+    name: {"score_threshold": 0.8} for name in ("mtcnn", "mtcnn-tflite")
+}
 FALSE_ALARM_IOU = 0.1
 FER_NAMES = ("anger", "disgust", "fear", "joy", "sadness", "surprise", "neutral")
 CELLS = ("frontal", "yaw 30°", "yaw 45°", "48 px", "32 px", "24 px", "scenes")
@@ -366,7 +368,7 @@ def linear_on_pixels(train: synthetic.Faces, test: synthetic.Faces, size: int = 
     model = RidgeClassifierCV(alphas=np.logspace(1, 5, 5)).fit(
         scaler.fit_transform(x), train.emotion
     )
-    right = model.predict(scaler.transform(z)) == test.emotion
+    right = np.asarray(model.predict(scaler.transform(z))) == test.emotion
     return Learned(float(right.mean()), right, time.perf_counter() - began)
 
 
@@ -408,9 +410,9 @@ def small_cnn(
         keras.layers.Dropout(0.3),
         keras.layers.Dense(len(classes), activation="softmax"),
     ]
-    model = keras.Sequential(layers)
+    model: Any = keras.Sequential(layers)
     steps = epochs * -(-2 * len(x) // 32)
-    rate = keras.optimizers.schedules.CosineDecay(2e-3, steps)
+    rate: Any = keras.optimizers.schedules.CosineDecay(2e-3, steps)
     model.compile(
         keras.optimizers.Adam(rate), "sparse_categorical_crossentropy", metrics=["accuracy"]
     )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import Annotated, ClassVar, Generic, Literal, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, Literal, Self, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -20,6 +21,7 @@ from pydantic import (
 
 from facelab.core.errors import BadInputError, did_you_mean
 from facelab.core.project import project_root
+from facelab.preprocess.spec import PreprocessSpec
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{64})?$")]
@@ -207,3 +209,45 @@ def modified(path: Path, what: str) -> int:
 
 Kind = Literal["detector", "embedder", "emotion", "liveness", "aux"]
 Runtime = Literal["onnx", "litert", "keras", "dlib", "opencv"]
+
+
+class ModelEntry(Asset):
+    """One model: an asset that a runtime can open, with the preprocessing it was trained for.
+
+    `preprocess` is a list of stages of the `facelab.preprocess/1` schema (see `spec`). `options` are the family's own
+    figures (strides, score threshold, labels, ...). A model of several networks (MTCNN) has no file of its own but
+    `parts`, the names of its entries. `convert` names the converter that turns the file into what `runtime` runs;
+    `builtin` names the Python module that carries the model as code (dlib's HOG detector).
+    `default` marks the entry that is used where nobody chose; research-only entries are never a default.
+    """
+
+    kind: Kind
+    family: str
+    runtime: Runtime
+    preprocess: list[dict[str, Any]] = Field(default_factory=list)
+    options: dict[str, Any] = Field(default_factory=dict)
+    labels: list[str] = Field(default_factory=list)
+    parts: list[str] = Field(default_factory=list)
+    convert: Literal["mtcnn", "keras-hdf5"] | None = None
+    builtin: str | None = None
+    default: bool = False
+
+    @property
+    def folder(self) -> Path:
+        return models_folder()
+
+    @functools.cached_property
+    def spec(self) -> PreprocessSpec | None:
+        """The preprocessing as a checked `PreprocessSpec`, or None where the entry states none (a part, a backbone)."""
+        return (
+            PreprocessSpec(self.name, self.preprocess, where=self.name) if self.preprocess else None
+        )
+
+    @model_validator(mode="after")
+    def _model(self) -> Self:
+        if self.default and self.research_only:
+            raise ValueError(f"{self.name!r} is research-only and cannot be a default")
+        if sum((bool(self.file), bool(self.parts), bool(self.builtin))) != 1:
+            raise ValueError(f"{self.name!r} needs exactly one of file, parts, builtin")
+        _ = self.spec
+        return self

@@ -5,65 +5,11 @@ from __future__ import annotations
 import functools
 import os
 from pathlib import Path
-from typing import Any, Literal, Self
-
-from pydantic import Field, model_validator
 
 from facelab.core.errors import BadInputError
 from facelab.core.files import read_toml
 from facelab.core.project import package_file
-from facelab.preprocess.spec import PreprocessSpec
-from facelab.zoo._assets import (
-    Asset,
-    EntryFile,
-    Kind,
-    Runtime,
-    models_folder,
-    modified,
-    parse_entries,
-)
-
-
-class ModelEntry(Asset):
-    """One model: an asset that a runtime can open, with the preprocessing it was trained for.
-
-    `preprocess` is a list of stages of the `facelab.preprocess/1` schema (see `spec`). `options` are the family's own
-    figures (strides, score threshold, labels, ...). A model of several networks (MTCNN) has no file of its own but
-    `parts`, the names of its entries. `convert` names the converter that turns the file into what `runtime` runs;
-    `builtin` names the Python module that carries the model as code (dlib's HOG detector).
-    `default` marks the entry that is used where nobody chose; research-only entries are never a default.
-    """
-
-    kind: Kind
-    family: str
-    runtime: Runtime
-    preprocess: list[dict[str, Any]] = Field(default_factory=list)
-    options: dict[str, Any] = Field(default_factory=dict)
-    labels: list[str] = Field(default_factory=list)
-    parts: list[str] = Field(default_factory=list)
-    convert: Literal["mtcnn", "keras-hdf5"] | None = None
-    builtin: str | None = None
-    default: bool = False
-
-    @property
-    def folder(self) -> Path:
-        return models_folder()
-
-    @functools.cached_property
-    def spec(self) -> PreprocessSpec | None:
-        """The preprocessing as a checked `PreprocessSpec`, or None where the entry states none (a part, a backbone)."""
-        return (
-            PreprocessSpec(self.name, self.preprocess, where=self.name) if self.preprocess else None
-        )
-
-    @model_validator(mode="after")
-    def _model(self) -> Self:
-        if self.default and self.research_only:
-            raise ValueError(f"{self.name!r} is research-only and cannot be a default")
-        if sum((bool(self.file), bool(self.parts), bool(self.builtin))) != 1:
-            raise ValueError(f"{self.name!r} needs exactly one of file, parts, builtin")
-        _ = self.spec
-        return self
+from facelab.zoo._assets import EntryFile, Kind, ModelEntry, modified, parse_entries
 
 
 class Catalogue(EntryFile[ModelEntry]):

@@ -13,14 +13,14 @@ from facelab.core.errors import BadInputError, IntegrityError
 from facelab.core.files import write_bytes
 from facelab.core.hashing import sha256_bytes
 from facelab.zoo import trust
-from facelab.zoo._assets import Asset
+from facelab.zoo._assets import ModelEntry
 from facelab.zoo._integrity import file_hash
 
 VERSION = "v1"
 """Changes when a converter's result changes, so that old files are not used."""
 
 
-def converted(asset: Asset, source: Path) -> Path:
+def converted(asset: ModelEntry, source: Path) -> Path:
     """Return the ONNX file made from a verified `source`, building it (milliseconds) where it is not there.
 
     The bytes that are converted are the bytes that are hashed. Raises IntegrityError where they are not the promised
@@ -52,7 +52,7 @@ def converted(asset: Asset, source: Path) -> Path:
     return made
 
 
-def _verified(asset: Asset, source: Path) -> bytes:
+def _verified(asset: ModelEntry, source: Path) -> bytes:
     data = source.read_bytes()
     if asset.sha256 and sha256_bytes(data) != asset.sha256:
         raise IntegrityError(
@@ -65,7 +65,7 @@ def _verified(asset: Asset, source: Path) -> bytes:
     return data
 
 
-def _convert(asset: Asset, data: bytes, source: Path) -> bytes:
+def _convert(asset: ModelEntry, data: bytes, source: Path) -> bytes:
     if asset.convert == "mtcnn":
         from facelab.zoo._convert_mtcnn import convert
 

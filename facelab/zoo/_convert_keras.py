@@ -43,7 +43,7 @@ class KerasFile:
             with h5py.File(path if data is None else io.BytesIO(data), "r") as f:
                 config = f.attrs.get("model_config")
                 weights = f.get("model_weights")
-                if config is None or weights is None:
+                if config is None or not isinstance(weights, h5py.Group):
                     raise BadInputError(
                         "the HDF5 file holds no whole Keras model",
                         where=path,
@@ -195,7 +195,7 @@ class Converter:
     def _ReLU(self, config: dict[str, Any], weights: list[np.ndarray], x: Any) -> tuple[str, str]:
         limit = config.get("max_value")
         return (
-            self.g.node("Clip", x[0], np.float32(0), np.float32(limit))
+            self.g.node("Clip", x[0], np.array(0, np.float32), np.array(limit, np.float32))
             if limit is not None
             else self.g.node("Relu", x[0])
         ), x[1]

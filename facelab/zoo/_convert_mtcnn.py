@@ -46,16 +46,16 @@ def load_weights(data: bytes, network: str, *, where: object = None) -> list[np.
     Raises UnsupportedError if lz4 is not installed, IntegrityError if the file holds other arrays.
     """
     weights = _read(data, where)
-    fits = isinstance(weights, list) and len(weights) == ARRAYS[network]
-    if not fits or not all(isinstance(w, np.ndarray) for w in weights):
+    held = weights if isinstance(weights, list) else []
+    if len(held) != ARRAYS[network] or not all(isinstance(w, np.ndarray) for w in held):
         raise IntegrityError(
             f"the file does not hold the weights of {network}",
             where=where,
             expected=f"a list of {ARRAYS[network]} arrays",
-            got=f"{len(weights) if isinstance(weights, list) else type(weights).__name__}",
+            got=len(weights) if isinstance(weights, list) else type(weights).__name__,
             fix="install mtcnn 1.0 (make setup)",
         )
-    return [np.asarray(w, dtype=np.float32) for w in weights]
+    return [np.asarray(w, dtype=np.float32) for w in held]
 
 
 def _read(data: bytes, where: object) -> object:

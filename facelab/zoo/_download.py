@@ -140,13 +140,13 @@ def _transfer(url: str, tmp: Path, size: int | None, progress: bool) -> None:
                     out.write(chunk)
             return
         except requests.HTTPError as e:
-            code = e.response.status_code
+            code = None if e.response is None else e.response.status_code
             kind = NotThereError if code in (404, 410) else MissingAssetError
             raise kind(
                 "the server does not give the file",
                 where=url,
                 expected="HTTP 200",
-                got=f"HTTP {code}",
+                got=f"HTTP {code}" if code else str(e),
                 fix="check the address, or set FACELAB_MIRROR to a folder that has it",
             ) from None
         except BrokenTransferError as e:
@@ -199,7 +199,7 @@ def _check_archive(archive: Path, asset: Asset, url: str) -> None:
         )
 
 
-def _copy(source: IO[bytes], target: Path, most: int, url: str) -> None:
+def _copy(source: IO[bytes] | gzip.GzipFile, target: Path, most: int, url: str) -> None:
     left = most
     with target.open("wb") as out:
         while block := source.read(1 << 20):

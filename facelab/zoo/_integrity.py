@@ -88,7 +88,8 @@ def problem(path: Path, asset: Asset) -> FacelabError | None:
     """
     try:
         size = path.stat().st_size
-        short = asset.bytes is not None and size != asset.bytes
+        promised = size if asset.bytes is None else asset.bytes
+        short = size != promised
         if asset.sha256 and not short and file_hash(path) == asset.sha256:
             return None
         what = what_is_it(path)
@@ -109,7 +110,7 @@ def problem(path: Path, asset: Asset) -> FacelabError | None:
             fix=fix,
         )
     if short:
-        kind = "truncated" if size < asset.bytes else "too large"
+        kind = "truncated" if size < promised else "too large"
         return IntegrityError(
             f"{asset.name}: the file is {kind}",
             where=path,

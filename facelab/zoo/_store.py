@@ -17,7 +17,7 @@ from typing import Any, Literal
 from facelab.core.errors import BadInputError, FacelabError, IntegrityError, MissingAssetError
 from facelab.core.hashing import sha256_file
 from facelab.zoo import mirror, trust
-from facelab.zoo._assets import Asset
+from facelab.zoo._assets import Asset, ModelEntry
 from facelab.zoo._download import NotThereError, download, exclusive
 from facelab.zoo._integrity import file_hash, problem
 
@@ -61,15 +61,15 @@ def find(asset: Asset) -> Found | None:
     IntegrityError
         The file is there, but nobody vouches for it.
     """
-    if getattr(asset, "builtin", None):
+    if isinstance(asset, ModelEntry) and asset.builtin:
         path = module_path(asset.builtin)
         return Found(path, "builtin") if path else None
-    if getattr(asset, "parts", None):
+    if isinstance(asset, ModelEntry) and asset.parts:
         return _find_parts(asset)
     found = _find_file(asset)
     if found and not _is_known(asset, found.path):
         raise unverified(asset, found.path)
-    if found and getattr(asset, "convert", None):
+    if found and isinstance(asset, ModelEntry) and asset.convert:
         from facelab.zoo._convert import converted
 
         return Found(converted(asset, found.path), found.place)
@@ -111,7 +111,7 @@ def status(asset: Asset) -> Status:
         If FACELAB_MIRROR names no folder or its manifest is malformed.
     """
     try:
-        if getattr(asset, "parts", None):
+        if isinstance(asset, ModelEntry) and asset.parts:
             from facelab.zoo._catalogue import load_catalogue
 
             each = [status(part) for part in load_catalogue().parts(asset)]
@@ -154,11 +154,16 @@ def source_file(asset: Asset) -> Path | None:
     return found.path if found else None
 
 
-def _find_parts(asset: Asset) -> Found | None:
+def _find_parts(asset: ModelEntry) -> Found | None:
     from facelab.zoo._catalogue import load_catalogue
 
-    paths = [find(part) for part in load_catalogue().parts(asset)]
-    return Found(paths[0].path, "parts") if all(paths) else None
+    first = None
+    for part in load_catalogue().parts(asset):
+        found = find(part)
+        if found is None:
+            return None
+        first = first or found.path
+    return None if first is None else Found(first, "parts")
 
 
 def _find_file(asset: Asset) -> Found | None:
@@ -170,10 +175,8 @@ def _find_file(asset: Asset) -> Found | None:
         if _stamp(asset.path) == seen:  # else another process has just put a new file there
             asset.path.unlink(missing_ok=True)
         bad.append(wrong)
-    for path, place in (
-        (package_path(asset), "package"),
-        *((p, "mirror") for p in _mirror_files(asset)),
-    ):
+    places: list[tuple[Path | None, Place]] = [(package_path(asset), "package")]
+    for path, place in places + [(p, "mirror") for p in _mirror_files(asset)]:
         if path is None:
             continue
         if not (wrong := problem(path, asset)):
@@ -253,7 +256,7 @@ def fetch(
     BadInputError
         The input cannot be used; the message says why.
     """
-    if getattr(asset, "parts", None):
+    if isinstance(asset, ModelEntry) and asset.parts:
         from facelab.zoo._catalogue import load_catalogue
 
         paths = [
@@ -283,7 +286,7 @@ def fetch(
         ) from None
     if not asset.sha256:
         _trust(asset, path, asset.url, say)
-    if getattr(asset, "convert", None):
+    if isinstance(asset, ModelEntry) and asset.convert:
         from facelab.zoo._convert import converted
 
         return converted(asset, path)
@@ -321,7 +324,7 @@ def _find_or_remember(
 def _refuse_without_source(
     asset: Asset, trust_first_use: bool, refused: list[FacelabError]
 ) -> None:
-    if getattr(asset, "builtin", None):
+    if isinstance(asset, ModelEntry) and asset.builtin:
         raise MissingAssetError(
             f"{asset.name} is part of the Python module {asset.builtin!r}, which is not installed",
             fix=f"install {asset.package.distribution if asset.package else asset.builtin}",
@@ -388,9 +391,10 @@ def _first_good_source(
 
 def missing(asset: Asset, cause: FacelabError | None = None) -> MissingAssetError:
     """Return the error for an asset that is not here: which file, from where, and the command that gets it."""
-    got = None if cause is None else f"{cause.what}" + (f" ({cause.got})" if cause.got else "")
-    if cause is not None and cause.where and cause.where != asset.url:
-        got += f" at {cause.where}"
+    got = None
+    if cause is not None:
+        got = cause.what + (f" ({cause.got})" if cause.got else "")
+        got += f" at {cause.where}" if cause.where and cause.where != asset.url else ""
     fix = f"{asset.fetch_command}; on a closed network, FACELAB_MIRROR=DIR_OR_URL {asset.fetch_command}"
     return MissingAssetError(
         f"{asset.name} is not on this machine",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import os
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -24,7 +25,8 @@ class Families:
     """
 
     def __init__(self, kind: Kind, package: ModuleType, attribute: str):
-        self.kind, self.package, self.attribute = kind, package, attribute
+        self.kind: Kind = kind
+        self.package, self.attribute = package, attribute
         self.group = f"facelab.{kind}" if kind == "liveness" else f"facelab.{kind}s"
 
     def names(self) -> list[str]:
@@ -139,7 +141,9 @@ def sidecar(path: Path) -> PreprocessSpec | None:
     return None
 
 
-def with_spec(kind: type, spec: PreprocessSpec | None, options: dict[str, Any]) -> dict[str, Any]:
+def with_spec(
+    kind: Callable[..., object], spec: PreprocessSpec | None, options: dict[str, Any]
+) -> dict[str, Any]:
     """Return the options of a family's class, with the spec where the class takes one."""
     return {**options, "spec": spec} if "spec" in inspect.signature(kind).parameters else options
 

@@ -106,24 +106,28 @@ def _fix_shape(
     shape = entry.type.tensor_type.shape
     stated = [d.dim_value if d.dim_value > 0 else None for d in shape.dim]
     notes = []
-    if given is None:
-        given = [1 if axis == 0 and n is None else n for axis, n in enumerate(stated)]
+    sides: list[int | None]
+    if given is not None:
+        sides = list(given)
+    else:
+        sides = [1 if axis == 0 and n is None else n for axis, n in enumerate(stated)]
         if stated and stated[0] is None:
             notes.append(f"batch of 1 assumed for {entry.name}")
-    wrong = len(given) != len(stated) or any(
-        n is not None and n != g for n, g in zip(stated, given)
+    wrong = len(sides) != len(stated) or any(
+        n is not None and n != g for n, g in zip(stated, sides)
     )
-    if wrong or any(n is None for n in given):
+    whole = [n for n in sides if n is not None]
+    if wrong or len(whole) < len(sides):
         shown = ", ".join("?" if n is None else str(n) for n in stated)
         raise BadInputError(
             f"the input {entry.name!r} "
             + ("has another shape" if wrong else "leaves its shape open"),
             where=path,
             expected=f"[{shown}]",
-            got=list(given),
+            got=sides,
             fix=f"give its shape: --input {entry.name}=" + shown.replace(" ", "").replace("?", "N"),
         )
-    for dim, n in zip(shape.dim, given):
+    for dim, n in zip(shape.dim, whole):
         dim.dim_value = int(n)
     return notes
 

@@ -180,10 +180,10 @@ def _coco(path: Path, category: str | None) -> Annotations:
         where = f"{path}: images[{i}]"
         if not isinstance(image, dict) or "id" not in image:
             raise BadInputError("an image has no id", where=where, fix="export the labels again")
-        size = (image.get("width"), image.get("height"))
-        whole = all(type(n) is int for n in size)
+        width, height = image.get("width"), image.get("height")
+        size = (width, height) if type(width) is int and type(height) is int else None
         names[image["id"]] = str(image.get("file_name", ""))
-        out.picture(names[image["id"]], where, size if whole else None)
+        out.picture(names[image["id"]], where, size)
     listed = {
         c.get("id"): str(c.get("name", ""))
         for c in value.get("categories", [])

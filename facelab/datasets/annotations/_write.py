@@ -142,7 +142,7 @@ def _cvat(labels: Annotations, sizes: dict[str, tuple[int, int]], out: Path) -> 
             corners = {
                 c: repr(float(v)) for c, v in zip(("xtl", "ytl", "xbr", "ybr"), (x1, y1, x2, y2))
             }
-            box = xml.SubElement(image, "box", label="face", occluded="0", **corners)
+            box = xml.SubElement(image, "box", {"label": "face", "occluded": "0", **corners})
             if ignored:
                 xml.SubElement(box, "attribute", name="ignore").text = "true"
     _xml(root, out)

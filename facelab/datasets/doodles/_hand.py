@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 Strokes = Sequence[np.ndarray]
 """Strokes in drawing order, each (n, 2) float: x to the right, y downwards, any unit."""
@@ -20,7 +21,7 @@ def resampled(points: np.ndarray, n: int) -> np.ndarray:
     return np.stack([np.interp(at, along, points[:, k]) for k in (0, 1)], axis=1)
 
 
-def bezier(points: Sequence[Sequence[float]], n: int = 24) -> np.ndarray:
+def bezier(points: ArrayLike, n: int = 24) -> np.ndarray:
     """Return `n` points of a Bézier curve of any degree (de Casteljau)."""
     t = np.linspace(0, 1, n)[:, None, None]
     level = np.asarray(points, float)[None]

@@ -46,12 +46,12 @@ class Drawings:
         rng = np.random.default_rng([self.seed, k])
         pen = plain_pen(rng) if rng.random() < self.plain else random_pen(rng)
         if rng.random() < self.hearts:
-            kind, strokes = _pick(HEARTS, rng)
-            return draw(by_hand(strokes, rng), pen, seed=k), 0, kind
-        kind, strokes = _pick(OTHERS, rng)
+            label, (kind, strokes) = 0, _pick(HEARTS, rng)
+        else:
+            label, (kind, strokes) = 1, _pick(OTHERS, rng)
         if strokes is None:
-            return _letter(pen, rng), 1, "letter"
-        return draw(by_hand(strokes, rng), pen, seed=k), 1, kind
+            return _letter(pen, rng), label, "letter"
+        return draw(by_hand(strokes, rng), pen, seed=k), label, kind
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, int, str]]:
         return (self[k] for k in range(self.n))

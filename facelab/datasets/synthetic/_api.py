@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -184,7 +184,9 @@ def generate(
         seed, start, set, size, classes=classes, **factors
     )  # wrong arguments fail before any process starts
     jobs = [(seed, start + k, set, size, _tuple(classes), factors) for k in range(n)]
-    results: Iterator = track(parallel(_one, jobs, workers), "faces", n)
+    results: Iterable[tuple[np.ndarray, dict[str, Any]]] = track(
+        parallel(_one, jobs, workers), "faces", n
+    )
     if progress:
         from rich.progress import track as rich_track
 

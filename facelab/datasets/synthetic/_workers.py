@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from facelab.core.isolated import protect_children
 from facelab.core.lifetime import watch_children
@@ -40,7 +40,8 @@ def parallel(work: Callable[[Job], Result], jobs: Sequence[Job], workers: int) -
     protect_children()
     watch_children()
     with parallel_config(backend="loky", inner_max_num_threads=1):
-        pool = Parallel(
+        untyped: Any = Parallel  # joblib states no types, and what its defaults suggest is wrong
+        pool = untyped(
             n_jobs=workers, return_as="generator", batch_size=batch, pre_dispatch=4 * workers
         )
         yield from pool(delayed(work)(job) for job in jobs)

@@ -7,7 +7,7 @@ import numpy as np
 from facelab.core.errors import BadInputError
 from facelab.detection._base import Detections, Detector, Stopwatch, Timings
 from facelab.detection._inputs import bounded, in_order
-from facelab.zoo.runtimes import Model
+from facelab.zoo.runtimes import CascadeModel, Model
 
 
 class Haar(Detector):
@@ -30,7 +30,7 @@ class Haar(Detector):
         super().__init__(name)
         if scale_factor <= 1:
             raise BadInputError("scale_factor must exceed 1", where=name, got=scale_factor)
-        if model.runtime != "opencv":
+        if not isinstance(model, CascadeModel):
             raise BadInputError(
                 "the model is no cascade",
                 where=name,
@@ -38,11 +38,8 @@ class Haar(Detector):
                 got=model.runtime,
             )
         self.score_threshold = 0.0 if score_threshold is None else float(score_threshold)
-        model.scale_factor, model.min_neighbors, model.min_size = (
-            scale_factor,
-            min_neighbors,
-            tuple(min_size),
-        )
+        model.scale_factor, model.min_neighbors = scale_factor, min_neighbors
+        model.min_size = (min_size[0], min_size[1])
         self.model, self.max_side = model, max_side
 
     def _run(self, rgb: np.ndarray) -> Detections:

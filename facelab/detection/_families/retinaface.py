@@ -35,7 +35,7 @@ class RetinaFace(NeuralDetector):
         variances: tuple[float, float] = (0.1, 0.2),
         **options: Any,
     ):
-        self.min_sizes, self.variances = min_sizes, tuple(variances)
+        self.min_sizes, self.variances = min_sizes, (variances[0], variances[1])
         super().__init__(name, model, spec, **options)
 
     @classmethod

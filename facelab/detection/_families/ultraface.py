@@ -51,7 +51,7 @@ class UltraFace(NeuralDetector):
             boxes,
             None if face_classes is None else list(face_classes),
         )
-        self.min_boxes, self.variances = min_boxes, tuple(variances)
+        self.min_boxes, self.variances = min_boxes, (variances[0], variances[1])
         super().__init__(name, model, spec, **options)
 
     @classmethod

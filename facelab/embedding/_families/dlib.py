@@ -56,7 +56,9 @@ class DlibResNet(Embedder):
         self, rgb: np.ndarray, landmarks: np.ndarray | None, boxes: np.ndarray | None
     ) -> np.ndarray:
         watch = Stopwatch()
-        boxes = boxes_from_landmarks(landmarks) if boxes is None else boxes
+        if boxes is None:
+            assert landmarks is not None, "embed() calls this with landmarks or boxes"
+            boxes = boxes_from_landmarks(landmarks)
         chips = [self.chip(rgb, box) for box in boxes]
         pre = watch.lap()
         rows = self.model.run(np.stack(chips))[0] if chips else np.zeros((0, self.dim), np.float32)

@@ -288,10 +288,8 @@ def onnx_pipeline(
     dtype = _ONNX[node.type]
 
     def call(file: str, probe: Probe) -> np.ndarray:
-        return session.run(
-            [tap] if tap else None,
-            {node.name: _shaped(fed_value(Feed(order), file), node.shape, dtype)},
-        )[0]
+        fed = {node.name: _shaped(fed_value(Feed(order), file), node.shape, dtype)}
+        return np.asarray(session.run([tap] if tap else None, fed)[0])
 
     return call
 

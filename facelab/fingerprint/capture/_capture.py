@@ -49,7 +49,7 @@ def versions(*packages: str) -> dict[str, str]:
 def assemble(
     name: str,
     kind: str,
-    results: dict[str, list[tuple[str, np.ndarray]] | str],
+    results: Mapping[str, list[tuple[str, np.ndarray]] | str],
     *,
     made_by: dict[str, str],
     spec: dict | None = None,
@@ -341,11 +341,12 @@ def as_array(value: Any) -> np.ndarray:
         value = (
             value[0] if len(shapes) > 1 or len(value) == 1 or isinstance(value, tuple) else value
         )
+    tensor: Any = value
     for method in ("detach", "cpu"):
-        if hasattr(value, method):
-            value = getattr(value, method)()
+        if hasattr(tensor, method):
+            tensor = getattr(tensor, method)()
     try:
-        array = np.asarray(value.numpy() if hasattr(value, "numpy") else value)
+        array = np.asarray(tensor.numpy() if hasattr(tensor, "numpy") else tensor)
     except FacelabError:
         raise
     except Exception as e:

@@ -96,7 +96,7 @@ def import_tensors(
 
 def _family(there: set[str], folder: Path) -> str:
     found = {f: sum(p.name in there for p in family_probes(f)) for f in FAMILIES}
-    best = max(found, key=found.get)
+    best = max(found, key=found.__getitem__)
     if not found[best]:
         raise BadInputError(
             "the folder holds no probe's tensor",

@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from facelab.fingerprint.diagnosis._distance import distance, same
+from facelab.fingerprint.diagnosis._distance import Measured, distance, same
 from facelab.fingerprint.diagnosis._finding_kinds import Finding
 from facelab.fingerprint.document._schema import Fingerprint
 from facelab.fingerprint.model._budget import TRAINING_SHARE, Budget
@@ -35,7 +35,7 @@ class Case:
     train_samples: Observed
     infer_samples: Observed
     unit: np.ndarray
-    distances: dict[str, dict | None]
+    distances: dict[str, Measured | None]
 
     def same(self, name: str) -> bool:
         """Whether one probe's difference is rounding, or the noise of two accurate JPEG decoders."""

@@ -9,6 +9,7 @@ from facelab.fingerprint.capture._feed import feed_words
 from facelab.fingerprint.diagnosis._case import Case
 from facelab.fingerprint.diagnosis._comparison import Comparison
 from facelab.fingerprint.diagnosis._diagnose import diagnose
+from facelab.fingerprint.diagnosis._distance import Distance
 from facelab.fingerprint.diagnosis._finding_kinds import DETERMINISM_FIX, Finding, ordered
 from facelab.fingerprint.diagnosis._spec_diff import spec_changes
 from facelab.fingerprint.document._schema import PARTIAL, Fingerprint, load
@@ -112,7 +113,9 @@ def compare(
         return _not_deterministic(train, infer, notes)
     a, b = train.output, infer.output
     if all(a[n] == b[n] or _same_bytes(a[n], b[n]) for n in common):
-        distances = {n: {"max": 0.0, "rms": 0.0} for n in common if "digest" in a[n]}
+        distances: dict[str, Distance | None] = {
+            n: {"max": 0.0, "rms": 0.0} for n in common if "digest" in a[n]
+        }
         return Comparison("identical", [], None, distances, train, infer, notes)
     from threadpoolctl import threadpool_limits
 
@@ -129,28 +132,30 @@ def _sides(train: Fingerprint, infer: Fingerprint) -> tuple[tuple[str, Fingerpri
 
 def _not_deterministic(train: Fingerprint, infer: Fingerprint, notes: list[str]) -> Comparison:
     """Return the verdict on sides of which one gives another tensor at every run: nothing else can be compared."""
-    words = [
+    training, inference = (
         f"not deterministic: {len(f.unstable)} of {len(f.output)} probes differ between two runs"
         if f.unstable
         else "the same at both runs"
         for _, f in _sides(train, infer)
-    ]
+    )
     probe = (infer.unstable or train.unstable)[0]
     evidence = {"value": None, "unit": "", "probe": probe, "explains": None}
-    found = Finding("unknown", "output", *words, evidence, fix=DETERMINISM_FIX)
+    found = Finding("unknown", "output", training, inference, evidence, fix=DETERMINISM_FIX)
     said = "one side is not deterministic, so nothing else was compared"
     return Comparison("mismatch", [found], None, {}, train, infer, [*notes, said])
 
 
 def _without_guesses(c: Comparison) -> Comparison:
     """Take back an exchange of red and blue that the guess of what a function of pixels takes explains as well."""
-    guessed = [(side, f) for side, f in _sides(c.train, c.infer) if f.fed and not f.fed["sure"]]
+    guessed = [
+        (side, f.fed["form"]) for side, f in _sides(c.train, c.infer) if f.fed and not f.fed["sure"]
+    ]
     exchanged = [f for f in c.findings if f.kind == "channel_order" and _red_and_blue(f)]
     if not guessed or not exchanged:
         return c
     c.findings = [f for f in c.findings if f not in exchanged]
-    side, f = guessed[-1]
-    order, other = ("BGR", "RGB") if f.fed["form"] == "bgr" else ("RGB", "BGR")
+    side, form = guessed[-1]
+    order, other = ("BGR", "RGB") if form == "bgr" else ("RGB", "BGR")
     c.notes.append(
         f"red and blue are exchanged: either the {side} side confuses them, or it takes {other} "
         f"and was fed {order}; capture it with --pixels {other.lower()} if it takes {other}, "
@@ -249,9 +254,9 @@ def _failures(
             message = errors[0] or errors[1]
             notes.append(f"{side} cannot handle the probe {n!r} ({message}); such files are rare")
             continue
-        words = [f"fails: {e}" if e else "reads it" for e in errors]
+        training, inference = (f"fails: {e}" if e else "reads it" for e in errors)
         evidence = {"value": None, "unit": "", "probe": n, "explains": None}
-        found.append(Finding("decoder", "decode", *words, evidence))
+        found.append(Finding("decoder", "decode", training, inference, evidence))
     return found, notes
 
 

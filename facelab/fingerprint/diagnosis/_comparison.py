@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from html import escape
 
 from facelab.core.html_table import BAD, GOOD, table
+from facelab.fingerprint.diagnosis._distance import Distance
 from facelab.fingerprint.diagnosis._finding_kinds import Finding
 from facelab.fingerprint.document._schema import Fingerprint
 
@@ -22,7 +24,7 @@ class Comparison:
     verdict: str
     findings: list[Finding]
     explained: float | None
-    distances: dict[str, dict | None]
+    distances: Mapping[str, Distance | None]
     train: Fingerprint
     infer: Fingerprint
     notes: list[str]

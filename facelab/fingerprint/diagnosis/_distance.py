@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypedDict
+
 import numpy as np
 
 from facelab.fingerprint.document._schema import Fingerprint, hwc
@@ -9,7 +11,26 @@ from facelab.fingerprint.document._statistics import lines, unpack
 from facelab.fingerprint.probes._cache import Picture
 
 
-def distance(train: Fingerprint, infer: Fingerprint, name: str, unit: np.ndarray) -> dict | None:
+class Distance(TypedDict):
+    """How far two tensors of one probe are apart, in levels of 8-bit input."""
+
+    max: float
+    rms: float
+
+
+class Measured(Distance):
+    """A distance with what decides whether it is rounding; `nonfinite` is true where one side alone has NaN."""
+
+    p99: float
+    blocks: float
+    energy: float
+    moments: float
+    nonfinite: bool
+
+
+def distance(
+    train: Fingerprint, infer: Fingerprint, name: str, unit: np.ndarray
+) -> Measured | None:
     """Return the largest, RMS and 99th-percentile difference of the samples, and of the block means, in levels.
 
     `unit` is the size of one 8-bit level in each output channel. None where the tensors have other sizes.
@@ -70,7 +91,7 @@ def common_samples(
     return x, y
 
 
-def same(picture: Picture, d: dict, plain: list[float]) -> bool:
+def same(picture: Picture, d: Measured, plain: list[float]) -> bool:
     """Return whether one probe's difference `d` is rounding, or the noise of two accurate JPEG decoders.
 
     `plain` are the RMS differences on the probes that every decoder reads alike.

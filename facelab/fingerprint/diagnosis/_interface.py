@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from facelab.fingerprint.document._schema import Fingerprint
@@ -57,12 +59,12 @@ def reinterpreted(train: Identified, observed: Observed) -> Change | None:
     """Say whether the other side's tensor is the training side's buffer read with other axes (a reshape where a
     transpose was needed). `train` is an `Identified` side, `observed` the other side's samples."""
     names = observed.screen[:3]
-    images = {n: _tensor(train, observed, n) for n in names}
-    if any(
-        image is None or image.size != int(np.prod(observed.fingerprint.output[n]["shape"]))
-        for n, image in images.items()
-    ):
-        return None
+    images: dict[str, np.ndarray] = {}
+    for n in names:
+        image = _tensor(train, observed, n)
+        if image is None or image.size != math.prod(observed.fingerprint.output[n]["shape"]):
+            return None
+        images[n] = image
     best: tuple[float, str] | None = None
     own = observed.fingerprint.output[names[0]]["layout"].replace("n", "")
     for order, axes in ORDERS.items():

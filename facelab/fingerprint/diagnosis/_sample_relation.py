@@ -56,9 +56,8 @@ class Relation:
             if len(x):
                 residual = (y - x @ self.infer.matrix.T - self.infer.offset) / self.infer.unit
                 errors[n] = float(np.sqrt(np.mean(residual**2)))
-        return sorted(
-            (n for n, e in errors.items() if e > 2 * self.loss + 1.5), key=errors.get, reverse=True
-        )
+        worse = [n for n, e in errors.items() if e > 2 * self.loss + 1.5]
+        return sorted(worse, key=errors.__getitem__, reverse=True)
 
     @property
     def share(self) -> float:

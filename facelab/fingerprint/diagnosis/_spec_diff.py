@@ -178,6 +178,7 @@ def scaling_of(spec: dict) -> tuple[np.ndarray, np.ndarray] | None:
                 unit = 1 / 255 if s["units"] == "0-1" else 1.0
                 mean, scale = np.array(s["mean"], float), np.array(s["scale"], float)
                 gain, offset = gain * unit / scale, (offset * unit - mean) / scale
-        return tuple(np.broadcast_arrays(gain, offset))
+        a, b = np.broadcast_arrays(gain, offset)
+        return a, b
     except ValueError:
         return None

@@ -23,6 +23,7 @@ from facelab.fingerprint.probes._cache import LARGE, RAW_SCREEN, SCREEN, Picture
 FITTED = ("censor", "curve")
 """Marks on a state that concern the fit, not the pixels."""
 CHANNELS = "channels"
+Gray = tuple[float, ...] | str | None
 FLOOR = 0.62
 """RMS residual in pixel levels below which nothing is left to explain: rounding once or twice leaves 0.3 to 0.5."""
 
@@ -258,7 +259,7 @@ class Observed:
         return linear
 
     def curve_parts(
-        self, state: State, linear: Linear, names: list[str], gray: tuple | str | None
+        self, state: State, linear: Linear, names: list[str], gray: Gray
     ) -> list[tuple]:
         """Return, probe by probe, (predicted, observed) inside the picture, both in pixel levels, n × channels.
 

@@ -113,10 +113,10 @@ def _fraction(op: Crop, size: tuple[int, int]) -> tuple[int, int, int, int]:
         dx, dy = (round(s * (1 - op.fraction) / 2) for s in size)
         return dx, dy, size[0] - dx, size[1] - dy
     if op.style == "edges":
-        ends = [
+        x1, y1, x2, y2 = (
             math.floor(s * (1 + sign * op.fraction) / 2 + 1e-9) for sign in (-1, 1) for s in size
-        ]
-        return tuple(ends)
+        )
+        return x1, y1, x2, y2
     whole = math.floor if op.style in ("floor", "corner") else round
     cw, ch = (max(1, whole(s * op.fraction + (1e-9 if whole is math.floor else 0))) for s in size)
     if op.style == "corner":
@@ -179,7 +179,7 @@ def _shrink(op, size, source):
         return [
             ("resize", size, small, _AREA, tuple((0.0, float(n * op.factor)) for n in small))
         ], small
-    small = tuple(max(1, n // op.factor) for n in size)
+    small = max(1, size[0] // op.factor), max(1, size[1] // op.factor)
     return [("resize", size, small, Resize(small))], small
 
 

@@ -109,7 +109,7 @@ def _cut(axis, start, n, length, outside):
     out = np.zeros((len(axis), n), np.float32)
     j = np.arange(length) + start
     if outside in FOLDED:
-        np.add.at(out, (slice(None), FOLDED[outside](j, n)), axis)
+        np.add.at(out.T, FOLDED[outside](j, n), axis.T)
     else:
         ok = (j >= 0) & (j < n)
         out[:, j[ok]] = axis[:, ok]

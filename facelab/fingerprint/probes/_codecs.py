@@ -131,7 +131,7 @@ def _blocks(plane: np.ndarray, table: np.ndarray) -> np.ndarray:
     b = plane.reshape(h // 8, 8, w // 8, 8).transpose(0, 2, 1, 3) - 128.0
     m = _cosines()
     rows = sum(m[:, y][:, None] * b[:, :, y, None, :] for y in range(8))
-    both = sum(m[:, x] * rows[..., x, None] for x in range(8))
+    both = sum(m[:, x] * np.asarray(rows)[..., x, None] for x in range(8))
     # rounded to 1e-6 first, so that a tie is a tie on every machine
     whole = np.floor(np.round(both / table, 6) + 0.5).astype(int)
     return whole.reshape(h // 8, w // 8, 64)[..., _zigzag()]

@@ -71,8 +71,9 @@ class Probe:
         if self.group == "image":
             return decode(self.data, where=self.file)[0]
         order = {"rgb24": "rgb", "bgr24": "bgr", "gray8": "gray"}.get(self.format, "yuv")
-        chroma = "replicate" if order == "yuv" else None
-        stage = Decode(op="decode", format=self.format, order=order, size=self.size, chroma=chroma)
+        stated = {"op": "decode", "format": self.format, "order": order, "size": self.size}
+        stated |= {"chroma": "replicate"} if order == "yuv" else {}
+        stage = Decode.model_validate(stated)
         pixels = decode_raw(self.data, stage, self.file)
         return {"bgr": pixels[..., ::-1], "gray": pixels.repeat(3, axis=2)}.get(order, pixels)
 

@@ -79,7 +79,7 @@ def _best_shift(observed, state, dense, reach: int = 12):
     while better:  # walk on from the best of the table, which has no long oblique moves
         near = [(dx + x, dy + y) for x in (-1, 0, 1) for y in (-1, 0, 1) if x or y]
         values = {p: table.get(p) or _dense_loss(observed, first, _shift_pick(*p)) for p in near}
-        best = min(values, key=values.get)
+        best = min(values, key=values.__getitem__)
         better = values[best] < loss and max(abs(best[0]), abs(best[1])) <= 2 * reach
         if better:
             (dx, dy), loss = best, values[best]

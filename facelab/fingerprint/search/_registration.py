@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -47,6 +47,9 @@ class _View:
 
 
 Placement = type[Pixels | Shares | Template]
+Placed = Pixels | Shares | Template | Faces
+Residual = Callable[[_View, np.ndarray, tuple[int, int]], tuple[np.ndarray, np.ndarray]]
+"""(predicted, observed) of one view by a similarity, for an output of some size."""
 
 
 class _Begun(NamedTuple):
@@ -97,14 +100,15 @@ def _placed(observed: Observed, begun: _Begun) -> State | None:
     """The placement refined from its starts; None if none leads near."""
     _, model, views, starts = begun
     observed.budget.spend((1 - COARSE) * model.work)
-    best = np.inf, None
+    loss, p = np.inf, None
     for start in starts:
-        best = min(best, _refined(views, start, model, 6, _block_residual), key=lambda r: r[0])
-        if best[0] < NEAR:
+        found = _refined(views, start, model, 6, _block_residual)
+        loss, p = found if found[0] < loss else (loss, p)
+        if loss < NEAR:
             break
-    if best[0] > FAR:
+    if loss > FAR or p is None:
         return None
-    p = _finely(observed, model, best[1])
+    p = _finely(observed, model, p)
     if p is None:
         return None
     states = [State((Orient(), model.op(p, kernel))) for kernel in ("bilinear", "bilinear32")]
@@ -117,14 +121,17 @@ def reordered(
     """Return what a placement has become with its landmarks in one of `orders`: (words, step of a chain), None if that
     is not it. The landmarks themselves may have moved."""
     names = _unique(observed) + [n for n in observed.plain if n in SHOWING]
-    model = Pixels(op.size) if isinstance(op, Warp) else Shares(op.size) if op.at else Faces(op)
+    if isinstance(op, Warp):
+        model = Pixels(op.size)
+        starts = model.reordered(op, orders)
+    else:
+        model = Shares(op.size) if op.at else Faces(op)
+        starts = model.reordered(op, orders)
     views = [_view(observed, n) for n in names]
     observed.budget.spend(WORK / 3)
     border = 0.0 if observed.border is None else float(observed.border[0])
     residual = functools.partial(_block_residual, border=border)
-    tried = [
-        (*_refined(views, p, model, 1, residual), words) for words, p in model.reordered(op, orders)
-    ]
+    tried = [(*_refined(views, p, model, 1, residual), words) for words, p in starts]
     loss, p, words = min(tried, key=lambda t: t[0])
     if loss > WITHIN:
         return None
@@ -285,33 +292,53 @@ def _from(
     return x0 + a * x - b * y, y0 + b * x + a * y
 
 
-def _refined(views, p, model, rounds, residual, least: float = 0.3) -> tuple[float, np.ndarray]:
+def _refined(
+    views: Sequence[_View],
+    p: np.ndarray,
+    model: Placed,
+    rounds: int,
+    residual: Residual,
+    least: float = 0.3,
+) -> tuple[float, np.ndarray]:
     """Damped Gauss–Newton steps (Levenberg and Marquardt) on a placement's numbers, the linear map from pixels to
     values fitted anew each time.
 
     `least` is the share of places that must lie inside the pictures.
     """
-    best, trial, damping = (np.inf, p), p, 1e-4
+    loss, best, trial, damping = np.inf, p, p, 1e-4
+    norm = square = aim = np.empty(0)
     for _ in range(rounds):
         now = _fitted_at(views, trial, model, residual, least)
-        if now is None and not np.isfinite(best[0]):
+        if not np.isfinite(loss) and (now is None or not now.loss < loss):
             break
-        if now is not None and now[0] < best[0]:
-            if now[0] > 0.999 * best[0]:
-                return now[0], trial
-            best, damping = (now[0], trial), damping / 10
-            slopes, rest = _slopes(views, trial, model, residual, *now[1:])
+        if now is not None and now.loss < loss:
+            if now.loss > 0.999 * loss:
+                return now.loss, trial
+            loss, best, damping = now.loss, trial, damping / 10
+            slopes, rest = _slopes(views, trial, model, residual, now)
             norm = np.linalg.norm(slopes, axis=0) + 1e-9
             square, aim = (slopes / norm).T @ (slopes / norm), (slopes / norm).T @ rest
         else:
             damping *= 30
         step = np.linalg.solve(square + damping * np.eye(len(p)), aim) / norm
-        trial = best[1] + np.clip(step, -np.array(model.limits), model.limits)
-    return best
+        trial = best + np.clip(step, -np.array(model.limits), model.limits)
+    return loss, best
 
 
-def _fitted_at(views, p, model, residual, least):
-    """(loss, matrix, residual, which places count, each view's place and predictions), None where too few count."""
+class _Fit(NamedTuple):
+    """The linear map at one placement: what it leaves, and what its slopes are made of."""
+
+    loss: float
+    matrix: np.ndarray
+    rest: np.ndarray
+    ok: np.ndarray
+    parts: list[tuple[np.ndarray, np.ndarray]]
+
+
+def _fitted_at(
+    views: Sequence[_View], p: np.ndarray, model: Placed, residual: Residual, least: float
+) -> _Fit | None:
+    """The fit at a placement; None where too few places count."""
     try:
         places = [model.similarity(p, v.gray.shape, v.landmarks) for v in views]
     except BadInputError:  # the points have run into each other
@@ -320,30 +347,34 @@ def _fitted_at(views, p, model, residual, least):
     x, y = (np.concatenate(part) for part in zip(*parts))
     ok = np.isfinite(x).all(axis=1)
     linear = _fitted(x[ok], y[ok]) if ok.sum() > max(least * len(x), 64) else None
-    return None if linear is None else (*linear, ok, [(at, x) for at, (x, _) in zip(places, parts)])
+    if linear is None:
+        return None
+    return _Fit(*linear, ok, [(at, x) for at, (x, _) in zip(places, parts)])
 
 
-def _slopes(views, p, model, residual, matrix, rest, ok, parts):
+def _slopes(
+    views: Sequence[_View], p: np.ndarray, model: Placed, residual: Residual, fit: _Fit
+) -> tuple[np.ndarray, np.ndarray]:
     """How the predicted values follow the placement's numbers, and what is left to explain, row by row."""
     slopes = []
-    for v, (at, values) in zip(views, parts):
+    for v, (at, values) in zip(views, fit.parts):
         moved = [residual(v, at + e, model.size)[0] - values for e in np.diag(EPSILON)]
-        slope = np.stack([m @ matrix.T / e for m, e in zip(moved, EPSILON)], axis=-1)
+        slope = np.stack([m @ fit.matrix.T / e for m, e in zip(moved, EPSILON)], axis=-1)
         slopes.append(slope @ _turning(model, p, v))
-    return np.nan_to_num(np.concatenate(slopes)[ok]).reshape(-1, len(p)), rest.ravel()
+    return np.nan_to_num(np.concatenate(slopes)[fit.ok]).reshape(-1, len(p)), fit.rest.ravel()
 
 
-def _turning(model, p: np.ndarray, view: _View) -> np.ndarray:
+def _turning(model: Placed, p: np.ndarray, view: _View) -> np.ndarray:
     """How the similarity follows the placement's numbers, 4 × numbers."""
 
-    def at(q):
+    def at(q: np.ndarray) -> np.ndarray:
         return model.similarity(q, view.gray.shape, view.landmarks)
 
     e = 1e-6 * np.eye(len(p))
     return np.stack([at(p + d) - at(p - d) for d in e], axis=1) / 2e-6
 
 
-def _fitted(x, y):
+def _fitted(x: np.ndarray, y: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
     """(loss in levels, matrix, residual) of the linear map from x to y."""
     if x.shape[1] == 3:
         linear = fit(x, y)

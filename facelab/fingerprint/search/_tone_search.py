@@ -8,7 +8,13 @@ from typing import Any
 import numpy as np
 
 from facelab.fingerprint.model import _tones as tone
-from facelab.fingerprint.model._observed import CHANNELS, Observed, Scored, curve_residual
+from facelab.fingerprint.model._observed import (
+    CHANNELS,
+    Gray,
+    Observed,
+    Scored,
+    curve_residual,
+)
 from facelab.fingerprint.model._operations import Refused
 from facelab.fingerprint.model._pipeline_state import Change, Hypothesis, State
 from facelab.fingerprint.search._ranking import rank
@@ -128,7 +134,7 @@ def censored(observed: Observed, state: State) -> Scored | None:
     )
 
 
-def bends(observed: Observed, current: Scored, gray: tuple | None) -> tuple[float, float]:
+def bends(observed: Observed, current: Scored, gray: Gray) -> tuple[float, float]:
     """Return the RMS residual in levels of a free curve through prediction and output for each probe alone, and of
     one curve for all: where they fit much better than a line, there is a tone curve, or a contrast that depends on the
     picture. Infinite where nothing can be predicted."""
@@ -151,7 +157,7 @@ OVERLAP = 2.5
 """Levels by which the pixels of neighbouring output values may overlap where fewer levels are the cause."""
 
 
-def step_overlap(observed: Observed, current: Scored, gray: tuple | None) -> float:
+def step_overlap(observed: Observed, current: Scored, gray: Gray) -> float:
     """Return by how many levels the predicted pixels of two neighbouring output values overlap, at most.
 
     Rounding leaves about one; a picture that is out of place mixes all of them.
@@ -171,7 +177,7 @@ def step_overlap(observed: Observed, current: Scored, gray: tuple | None) -> flo
 
 
 def curved(
-    observed: Observed, current: Scored, gray: tuple | None, alone: float, together: float
+    observed: Observed, current: Scored, gray: Gray, alone: float, together: float
 ) -> Scored | None:
     """Return the hypothesis of a free curve, one for all probes or one a probe, where that explains most."""
     state = current.hypothesis.state

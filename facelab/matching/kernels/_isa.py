@@ -82,7 +82,7 @@ def _host_features() -> frozenset[str]:
         features = llvm.get_host_cpu_features()
     except RuntimeError:
         features = {}
-    found = {names.get(name, name) for name, on in features.items() if on}
+    found = {str(names.get(name, name)) for name, on in features.items() if on}
     if platform.machine().lower() in ("arm64", "aarch64"):
         found.add("asimd")
     return frozenset(found)

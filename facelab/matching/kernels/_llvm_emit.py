@@ -30,14 +30,15 @@ def function(b: ir.IRBuilder, name: str, result: ir.Type, *arguments: ir.Type) -
 
 def load(b: ir.IRBuilder, pointer: Value, kind: ir.Type, align: int) -> Value:
     """Load a value of type `kind` from `pointer`, which is aligned to `align` bytes only."""
-    value = b.load(b.bitcast(pointer, kind.as_pointer()))
+    value: Any = b.load(b.bitcast(pointer, kind.as_pointer()))  # llvmlite states no types
     value.align = align
     return value
 
 
 def store(b: ir.IRBuilder, value: Value, pointer: Value, align: int) -> None:
     """Store `value` at `pointer`, which is aligned to `align` bytes only."""
-    b.store(value, b.bitcast(pointer, value.type.as_pointer())).align = align
+    stored: Any = b.store(value, b.bitcast(pointer, value.type.as_pointer()))
+    stored.align = align
 
 
 def splat(b: ir.IRBuilder, value: Value, width: int) -> Value:
@@ -80,7 +81,11 @@ def fold(b: ir.IRBuilder, vectors: list[Value]) -> Value:
             ir.Constant(ir.VectorType(I32, len(low)), [i + shift for i in low])
             for shift in (0, part // 2)
         ]
-        vectors = [add(*(b.shuffle_vector(x, y, lanes) for lanes in halves)) for x, y in pairs]
+        low_lanes, high_lanes = halves
+        vectors = [
+            add(b.shuffle_vector(x, y, low_lanes), b.shuffle_vector(x, y, high_lanes))
+            for x, y in pairs
+        ]
         part //= 2
     return vectors[0] if groups > 1 else b.extract_element(vectors[0], ir.Constant(I32, 0))
 

@@ -125,7 +125,7 @@ def _upper(
     f: Any,
     g: Any,
     h: Any,
-) -> None:
+) -> Value:
     """Emit a score's upper bound H - p + w + ROUND·(|H|+|p|+w) + TINY with p = t·value·S and w = A·E + F·G.
 
     ROUND pays for the float32 roundings here (fewer than 16 of 2^-24 each), TINY for underflow.

@@ -67,7 +67,7 @@ strict_l2, strict_ip = _scalar(False, True), _scalar(False, False)
 
 
 @kernel
-def scalar4_l2(a: float, b: float, out: np.ndarray, first: int, last: int) -> None:
+def scalar4_l2(a: np.ndarray, b: np.ndarray, out: np.ndarray, first: int, last: int) -> None:
     """Fill rows first … last of out with Σ(a-b)², four rows of b at a time: what scalar code can reach with care."""
     d, m = a.shape[1], b.shape[0]
     for i in range(first, last):

@@ -13,7 +13,7 @@ from facelab.preprocess.backends.base import NumpyBackend, per_channel
 from facelab.preprocess.spec import PreprocessSpec
 
 if TYPE_CHECKING:
-    from onnx import ModelProto
+    from onnx import ModelProto, ValueInfoProto
 
 OPSET = 20
 
@@ -92,7 +92,7 @@ class Backend(NumpyBackend):
         import onnx
         from onnx import helper
 
-        def info(v, name):
+        def info(v: Value, name: str) -> ValueInfoProto:
             return helper.make_tensor_value_info(
                 name, helper.np_dtype_to_tensor_dtype(v.dtype), v.shape
             )
@@ -101,7 +101,7 @@ class Backend(NumpyBackend):
         for i, v in enumerate(outputs):
             nodes.append(helper.make_node("Identity", [v.name], [f"stage{i + 1}"]))
             infos.append(info(v, f"stage{i + 1}"))
-        given = Value("image", self.image.dtype, self.image.shape)
+        given = Value("image", self._begun().dtype, self._begun().shape)
         graph = helper.make_graph(
             nodes, "preprocess", [info(given, "image")], infos, self.initializers
         )
@@ -114,7 +114,11 @@ class Backend(NumpyBackend):
 
     def arrays(self, values: Any) -> list[np.ndarray]:
         """Run the graph and return each stage's tensor."""
-        return _run(self.model(values), self.image)
+        return _run(self.model(values), self._begun())
+
+    def _begun(self) -> np.ndarray:
+        assert self.image is not None, "begin() comes first"
+        return self.image
 
     # -- primitives -------------------------------------------------------------------------------------------------
 
@@ -171,11 +175,11 @@ class Backend(NumpyBackend):
         for axis, (before, after) in ((0, (top, bottom)), (1, (left, right))):
             blocks, total = [], 0
             for count in (before, None, after):
-                shape = tuple(count if i == axis else m for i, m in enumerate(x.shape))
                 if count is None:
                     blocks.append(x)
                     total += x.shape[axis]
                 elif count:
+                    shape = tuple(count if i == axis else m for i, m in enumerate(x.shape))
                     blocks.append(np.broadcast_to(fill, shape))
                     total += count
             shape = tuple(total if i == axis else m for i, m in enumerate(x.shape))
@@ -418,4 +422,4 @@ def _run(model: Any, image: np.ndarray) -> list[np.ndarray]:
     session = ort.InferenceSession(
         model.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
-    return session.run(None, {"image": image})
+    return [np.asarray(tensor) for tensor in session.run(None, {"image": image})]

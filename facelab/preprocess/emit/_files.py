@@ -56,7 +56,7 @@ def banner(spec: PreprocessSpec, language: str, first: str, each: str, last: str
 
 def template(name: str, **words: str) -> str:
     """Return a file of templates/ with capital words replaced."""
-    text = (resources.files(__package__) / "templates" / name).read_text("utf-8")
+    text = (resources.files("facelab.preprocess.emit") / "templates" / name).read_text("utf-8")
     for word, value in words.items():
         text = text.replace(word, value)
     return text

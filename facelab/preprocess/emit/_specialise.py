@@ -7,7 +7,7 @@ import copy
 import functools
 import importlib
 import inspect
-from typing import Any
+from typing import Any, TypeGuard
 
 MODULES = ("common", "pixels", "resizing", "aligning", "tensors")
 _OPS: dict[type, Any] = {
@@ -114,7 +114,7 @@ class Fold(ast.NodeTransformer):
         return ast.If(test, body, _flat(self.visit(s) for s in node.orelse))
 
 
-def _is_name(value: Any) -> bool:
+def _is_name(value: Any) -> TypeGuard[str]:
     return isinstance(value, str) and value.startswith("@")
 
 
@@ -220,7 +220,7 @@ def drop_dead(node: ast.FunctionDef) -> None:
                     break
 
 
-def _known(node: ast.expr, places: dict[str, int]) -> bool:
+def _known(node: ast.expr, places: dict[str, int]) -> TypeGuard[ast.Name]:
     return isinstance(node, ast.Name) and node.id in places
 
 

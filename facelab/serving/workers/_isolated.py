@@ -184,9 +184,8 @@ def detections_of(answer: dict[str, Any]) -> Detections:
     faces = answer["faces"]
     boxes = np.array([f["box"] for f in faces], np.float32).reshape(-1, 4)
     scores = np.array([f["score"] for f in faces], np.float32)
-    points = {
-        name: np.array([f[name] for f in faces], np.float32)
+    landmarks, keypoints = (
+        np.array([f[name] for f in faces], np.float32) if faces and name in faces[0] else None
         for name in ("landmarks", "keypoints")
-        if faces and name in faces[0]
-    }
-    return Detections(boxes, scores, **points)
+    )
+    return Detections(boxes, scores, landmarks, keypoints)

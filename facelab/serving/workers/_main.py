@@ -45,7 +45,8 @@ def _built(config: dict[str, Any]) -> Any:
     module, _, name = config["target"].partition(":")
     made = getattr(importlib.import_module(module), name)(**config["arguments"])
     if (most := config.get("memory")) is not None:  # after loading: what a request may add
-        resource.setrlimit(resource.RLIMIT_DATA, (_data_bytes() + int(most),) * 2)
+        limit = _data_bytes() + int(most)
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     return made
 
 

@@ -69,7 +69,7 @@ class FlatIndex:
         import faiss
 
         l2, d = self.metric == "sqeuclidean", rows.shape[1]
-        index = faiss.IndexFlatL2(d) if l2 else faiss.IndexFlatIP(d)
+        index: Any = faiss.IndexFlatL2(d) if l2 else faiss.IndexFlatIP(d)
         index.add(rows)
         if l2:
             index.sync_l2norms()

@@ -262,7 +262,10 @@ def _one_batch(
 def _row(
     case: Any, c: Any, samples: Any, ids: Any, truth: Any, data: Any, setting: Setting, shape: Any
 ) -> Row:
-    right, recall = (True, None) if ids is None else judge(ids, truth, *data, setting.metric)
+    queries, gallery = data
+    right, recall = (
+        (True, None) if ids is None else judge(ids, truth, queries, gallery, setting.metric)
+    )
     return Row(
         case,
         c.name,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, cast
 
 import numpy as np
 
@@ -70,7 +70,8 @@ def scipy_peer(gallery: np.ndarray, k: int, metric: str, threads: int) -> Conten
     """scipy.spatial.distance.cdist (float64 inside), then argpartition."""
     from scipy.spatial.distance import cdist
 
-    return Contender("scipy cdist", lambda queries: _best(cdist(queries, gallery, metric), k))
+    named = cast("Literal['sqeuclidean', 'cosine']", metric)
+    return Contender("scipy cdist", lambda queries: _best(cdist(queries, gallery, named), k))
 
 
 def sklearn_peer(gallery: np.ndarray, k: int, metric: str, threads: int) -> Contender:
@@ -150,7 +151,8 @@ def _approximate(
 
 def usearch_peer(gallery: np.ndarray, k: int, metric: str, threads: int) -> Contender:
     """USearch's exact brute-force search."""
-    from usearch.index import MetricKind, search
+    from usearch.compiled import MetricKind
+    from usearch.index import search
 
     kind = {"sqeuclidean": MetricKind.L2sq, "ip": MetricKind.IP, "cosine": MetricKind.Cos}[metric]
 
@@ -165,9 +167,11 @@ def numkong_peer(gallery: np.ndarray, k: int, metric: str, threads: int) -> Cont
     """NumKong (once SimSIMD): its cdist kernels, then argpartition."""
     import numkong
 
-    name = {"sqeuclidean": "sqeuclidean", "ip": "dot", "cosine": "angular"}[metric]
+    names: dict[str, Literal["sqeuclidean", "dot", "angular"]]
+    names = {"sqeuclidean": "sqeuclidean", "ip": "dot", "cosine": "angular"}
+    name = names[metric]
 
-    def search(queries):
+    def search(queries: np.ndarray) -> np.ndarray:
         scores = np.asarray(numkong.cdist(queries, gallery, metric=name, threads=threads))
         return _best(-scores if metric == "ip" else scores, k)
 

@@ -30,7 +30,7 @@ class Limits:
 
 
 @functools.partial(kernel, fastmath={"reassoc", "contract", "nsz"})
-def _read(x: str, first: Any, last: Any) -> Any:
+def _read(x: np.ndarray, first: Any, last: Any) -> Any:
     part = x[
         first:last
     ]  # counted from zero, so that no index can be negative and the loop is vectorised

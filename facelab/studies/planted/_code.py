@@ -41,7 +41,7 @@ def decode(path: str, s: dict) -> np.ndarray:
     exif = s.get("exif", True)
     if how == "opencv":
         flags = cv2.IMREAD_COLOR if exif else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-        x = cv2.imread(path, flags)[..., ::-1]
+        x = np.asarray(cv2.imread(path, flags))[..., ::-1]
     else:
         image = Image.open(path)
         size = image.size
@@ -57,7 +57,7 @@ def decode(path: str, s: dict) -> np.ndarray:
             turned = image.getexif().get(0x0112, 1) > 4 or (image.size[0] > image.size[1]) != (
                 size[0] > size[1]
             )
-            image = image.resize(size[::-1] if turned else size)
+            image = image.resize((size[1], size[0]) if turned else size)
         x = np.asarray(image.convert("RGB"))
     x = np.ascontiguousarray(x)
     if "recode" in s:
@@ -257,7 +257,7 @@ def values(x: Any, s: Any) -> Any:
         )
     if "jpeg" in s:
         coded = cv2.imencode(".jpg", x[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, s["jpeg"]])[1]
-        x = cv2.imdecode(coded, cv2.IMREAD_COLOR)[..., ::-1]
+        x = np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR))[..., ::-1]
     if s.get("buffer") == "rgba":
         h, w = x.shape[:2]
         x = np.dstack([x, np.full((h, w), 255, x.dtype)]).ravel()[: h * w * 3].reshape(h, w, 3)

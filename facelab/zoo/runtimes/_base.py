@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -49,6 +50,9 @@ class Model:
     """The runtime's own object; None once closed."""
 
     runtime = "?"
+
+    quantization: Mapping[str, tuple[float, int]] = MappingProxyType({})
+    """(scale, zero point) by the name of an input or output; empty where the runtime states none."""
 
     def __init__(
         self,

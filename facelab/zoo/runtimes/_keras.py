@@ -109,7 +109,8 @@ def _end(process: subprocess.Popen, folder: tempfile.TemporaryDirectory) -> None
     process.wait()
     for pipe in (process.stdin, process.stdout):
         with contextlib.suppress(OSError):
-            pipe.close()
+            if pipe is not None:
+                pipe.close()
     folder.cleanup()
 
 
@@ -152,7 +153,7 @@ def open_keras_here(path: Path, *, threads: int | None = None) -> KerasModel:
     except RuntimeError:
         n = tf.config.threading.get_intra_op_parallelism_threads() or n
     try:
-        model = keras.models.load_model(path, compile=False)
+        model: Any = keras.models.load_model(path, compile=False)
     except Exception as e:
         raise BadInputError(
             "Keras refuses the model",

@@ -11,7 +11,7 @@ import os
 import struct
 import sys
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -45,7 +45,8 @@ def receive(pipe: BinaryIO) -> tuple[bytes, bytes]:
 def packed(arrays: list[np.ndarray]) -> bytes:
     """Return arrays as the bytes of an `.npz`."""
     f = io.BytesIO()
-    np.savez(f, **{str(k): a for k, a in enumerate(arrays)})
+    held: dict[str, Any] = {str(k): a for k, a in enumerate(arrays)}
+    np.savez(f, **held)
     return f.getvalue()
 
 

@@ -21,7 +21,7 @@ class CascadeModel(Model):
     runtime = "opencv"
     scale_factor = 1.1
     min_neighbors = 5
-    min_size = (24, 24)
+    min_size: tuple[int, int] = (24, 24)
 
     def _compute(self, feed: dict[str, np.ndarray]) -> list[Any]:
         with self._turn:  # a cascade keeps its pyramid between calls

@@ -64,8 +64,9 @@ def draw_lighting(r: Stream) -> Lighting:
         ),
         Lamp(_unit((r.normal(0, 0.2), 0.9, 0.5)), _warm(0), r.uniform(0, 0.25)),
     )
+    red, green, blue = _warm(tint)
     return Lighting(
-        tuple(strength * c for c in _warm(tint)),
+        (strength * red, strength * green, strength * blue),
         lamps,
         r.uniform(0.01, 0.05),
         r.uniform(0.45, 0.9),

@@ -41,7 +41,7 @@ def paint(
     cloth: Any,
     noise: Any,
     turn: np.ndarray,
-    grids: np.ndarray,
+    grids: Any,
     meshes: tuple[np.ndarray, np.ndarray, np.ndarray],
     points: np.ndarray,
     point: Any,

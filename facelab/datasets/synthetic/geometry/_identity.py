@@ -148,9 +148,10 @@ def _clip(x: float, low: float, high: float) -> float:
 
 
 def _colour(anchor: Any, factor: float = 1.0, jitter: Any = (0.0, 0.0, 0.0)) -> Colour:
-    return tuple(
+    red, green, blue = (
         _clip(c / 255 * factor * (1 + j), 0.0, 1.0) for c, j in zip(anchor, jitter, strict=True)
     )
+    return red, green, blue
 
 
 @lru_cache(maxsize=4096)

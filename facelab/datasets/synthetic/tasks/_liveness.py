@@ -61,7 +61,7 @@ def make_liveness(recipe: Recipe, size: int) -> Sample:
 
     `depth` (h, w) float32 in millimetres has no gaps: the wall behind is part of it. See `sense_depth` for a sensor's.
     """
-    kind = recipe.tags.get("kind", "live")
+    kind = str(recipe.tags.get("kind", "live"))
     if kind == "live":
         s = make(recipe, size)
         wall = _wall(recipe, size)

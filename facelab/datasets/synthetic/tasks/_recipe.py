@@ -162,14 +162,14 @@ def draw_recipe(
 
 def draw_occluder(r: Stream) -> Occluder:
     """Draw a thing that hides a part of the lower or outer face."""
-    colour = tuple(0.1 + 0.7 * r.unit() for _ in range(3))
+    red, green, blue = (0.1 + 0.7 * r.unit() for _ in range(3))
     return Occluder(
         r.uniform(0.2, 0.8),
         r.uniform(0.55, 0.9),
         r.uniform(0.12, 0.3),
         r.uniform(0.15, 0.4),
         r.uniform(-40, 40),
-        colour,
+        (red, green, blue),
     )
 
 

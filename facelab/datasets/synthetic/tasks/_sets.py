@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from typing import Literal, TypedDict
 
 from facelab.core.errors import BadInputError, did_you_mean
 from facelab.datasets.synthetic._stream import Stream
@@ -119,7 +120,16 @@ _BASE, _HARD = (
 )  # a block: 20 identities twice, then two identities with one anchor and ten variants each
 
 
-def verification_place(index: int) -> dict[str, object]:
+class Place(TypedDict):
+    """Where an index of the set `verification` stands; `factor` is empty for a base picture."""
+
+    kind: Literal["base", "hard"]
+    fold: int
+    identity: int
+    factor: str
+
+
+def verification_place(index: int) -> Place:
     """Return where an index stands: `kind` base or hard, `fold` 0 … 9, `identity` place, `factor` for hard ones.
 
     A block of 62 is 40 base pictures (20 identities, two a fold, shown twice) and 22 hard ones (two identities: an

@@ -54,7 +54,9 @@ def differing(case: Case) -> list[str]:
         if not off:
             notes.append(f"{kind} probes: all {len(mine)} agree")
             continue
-        apart = sorted(off, key=lambda n: -np.inf if off[n] is None else -off[n]["rms"])
+        apart = sorted(
+            off, key=lambda n: np.inf if (d := off[n]) is None else d["rms"], reverse=True
+        )
         told = ", ".join(
             f"{n} another size"
             if (d := off[n]) is None

@@ -21,6 +21,9 @@ from facelab.fingerprint.model._pipeline_state import Change
 from facelab.fingerprint.model._tones import rgb_to_ycc
 from facelab.fingerprint.search.candidates._tone import SPANS, recode_changes
 
+Scaling = tuple[np.ndarray, np.ndarray]
+"""Gain and offset per channel."""
+
 GRAY_TOLERANCE = 0.012
 RECODED = 3.0
 """A YUV matrix or range is believed only where the linear map leaves no more than this many levels RMS."""
@@ -125,12 +128,14 @@ def shares_of(matrix: np.ndarray) -> np.ndarray:
     return matrix / np.where(turned, -1.0, 1.0)[:, None] / np.maximum(size, 1e-12)[:, None]
 
 
-def _scales(matrix: np.ndarray, offset: np.ndarray, b: Linear) -> tuple[tuple, tuple]:
+def _scales(matrix: np.ndarray, offset: np.ndarray, b: Linear) -> tuple[Scaling, Scaling]:
     """(gain, offset) of both maps: the answer to gray, or the size of the rows where some row has none."""
     maps = ((matrix, offset), (b.matrix, b.offset))
     if all((np.abs(m.sum(axis=1)) > CHROMA * np.abs(m).sum(axis=1)).all() for m, _ in maps):
-        return tuple((m.sum(axis=1), o) for m, o in maps)
-    return tuple((np.maximum(np.abs(m).sum(axis=1), 1e-12), o) for m, o in maps)
+        first, second = ((m.sum(axis=1), o) for m, o in maps)
+    else:
+        first, second = ((np.maximum(np.abs(m).sum(axis=1), 1e-12), o) for m, o in maps)
+    return first, second
 
 
 def _constant_channels(a: Linear, b: Linear) -> tuple[Change, ...]:

@@ -126,6 +126,7 @@ class Faces:
         self, p: np.ndarray, shape: tuple[int, int], landmarks: np.ndarray | None
     ) -> np.ndarray:
         """Return (a, x, y, b) for a picture with these landmarks. Raises BadInputError where points coincide."""
+        assert landmarks is not None, "what aligns a face was recognised on pictures with landmarks"
         return _about_middle(landmarks, self._points(p), self.size)
 
     def _points(self, p: np.ndarray) -> np.ndarray:

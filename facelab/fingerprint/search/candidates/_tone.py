@@ -285,7 +285,8 @@ def recode_changes(a: tuple[str, str], b: tuple[str, str]) -> tuple[Change, ...]
 
 def describe(t: tuple) -> str:
     """Return a tone in words."""
-    return f"gamma {t[1]:.3g} (x^γ)" if t[0] == "gamma" else WORDS.get(t[0], t[0].replace("_", " "))
+    name = str(t[0])
+    return f"gamma {t[1]:.3g} (x^γ)" if name == "gamma" else WORDS.get(name, name.replace("_", " "))
 
 
 def refine_gamma(observed: Observed, scored: Scored) -> Scored:

@@ -88,7 +88,7 @@ floor, ceil, rint, fabs = math.floor, math.ceil, round, abs
 C = SC = R = G = B = LOBES = PLANE = HALF = 0
 ANTIALIAS = LAYOUT = CENTERS = EDGE = KERNEL = OUTSIDE = PASSES = ROUNDING = COORDINATES = ""
 A = SUPPORT = WR = WG = WB = Y0 = GAIN = RV = GU = GV = BU = SU = SV = YO = CG = DIVISOR = 0.0
-VALUE: list[float] = []
+VALUE: list[int] = []
 TEMPLATE: list[float] = []
 
 
