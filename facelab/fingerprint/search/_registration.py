@@ -345,7 +345,7 @@ def _fitted_at(
         return None
     parts = [residual(v, at, model.size) for v, at in zip(views, places)]
     x, y = (np.concatenate(part) for part in zip(*parts))
-    ok = np.isfinite(x).all(axis=1)
+    ok = np.asarray(np.isfinite(x).all(axis=1))
     linear = _fitted(x[ok], y[ok]) if ok.sum() > max(least * len(x), 64) else None
     if linear is None:
         return None
