@@ -112,7 +112,10 @@ def command(
         distance = distances(arrays.a, arrays.b, normalise=not as_is, failed=arrays.failed)
         if len(same) != len(distance):
             raise BadInputError(
-                "there is not one label per pair", expected=len(distance), got=len(same)
+                "there is not one label per pair",
+                expected=len(distance),
+                got=len(same),
+                fix="write `same` with one value per row of the embeddings",
             )
         value = evaluate(
             distance, same, arrays.first, arrays.second, fars=fars, replicates=replicates, seed=seed

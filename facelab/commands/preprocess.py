@@ -259,7 +259,12 @@ def conformance(out: Path | None, check: Any, as_json: bool) -> None:
         try:
             committed = Path(check).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as e:
-            raise BadInputError("the table cannot be read", where=check, got=str(e)) from None
+            raise BadInputError(
+                "the table cannot be read",
+                where=check,
+                got=str(e),
+                fix="write the rows anew with facelab preprocess table",
+            ) from None
         if stale := table.differences(committed, text):
             raise CheckFailedError(
                 "the conformance table is stale",

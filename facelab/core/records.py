@@ -73,6 +73,7 @@ class Record:
                 where=f"{self.case}/{self.metric}",
                 expected="higher, lower or none",
                 got=self.better,
+                fix="choose one of the three words",
             )
         for name in ("value", "lo", "hi", "error"):
             v = getattr(self, name)
@@ -138,6 +139,7 @@ def meets(value: float, budget: str) -> bool:
             "a budget cannot be read",
             expected="an operator and a number, such as '>= 0.98'",
             got=repr(budget),
+            fix="write an operator and a number, such as '<= 5'",
         )
     return bool(_OPERATORS[match[1]](float(value), float(match[2])))
 

@@ -246,6 +246,7 @@ def _refuse_many_inputs(model: Model) -> None:
             where=model.path,
             expected="one tensor",
             got=", ".join(map(str, model.inputs)),
+            fix="export the network with one input tensor",
         )
 
 

@@ -116,7 +116,10 @@ def _variants(rows: list, path: Path) -> list[Record]:
     for row in rows:
         if not isinstance(row, dict):
             raise BadInputError(
-                "a row of the figures is no object", where=path, got=type(row).__name__
+                "a row of the figures is no object",
+                where=path,
+                got=type(row).__name__,
+                fix='write each row as {"name": …, "value": …}',
             )
         case = str(row.get("variant", row.get("name", "model")))
         accuracy = row.get("accuracy")
@@ -244,6 +247,7 @@ def read_device(path: str | os.PathLike) -> Measurement:
             where=path,
             expected="at least 20 positive numbers, one a call, in milliseconds",
             got=repr(times)[:80],
+            fix="time at least 20 calls on the device and write each one in milliseconds",
         )
     if memory is not None and (
         not isinstance(memory, (int, float)) or isinstance(memory, bool) or memory <= 0
@@ -253,6 +257,7 @@ def read_device(path: str | os.PathLike) -> Measurement:
             where=path,
             expected="a positive number of MB",
             got=repr(memory)[:60],
+            fix="write the largest resident memory of the process in MB",
         )
     return Measurement(
         str(value.get("device", "unnamed device")),

@@ -97,7 +97,10 @@ def compare(golden: dict[str, list[np.ndarray]], got: dict[str, list[np.ndarray]
     common = [p for p in golden if p in got]
     if not common:
         raise BadInputError(
-            "there is no output to compare", expected=", ".join(list(golden)[:3]), got="nothing"
+            "there is no output to compare",
+            expected=", ".join(list(golden)[:3]),
+            got="nothing",
+            fix="run the model on the golden probes and pass the folder with their outputs",
         )
     d = Distance(len(common))
     for k in range(min(len(golden[common[0]]), len(got[common[0]]))):

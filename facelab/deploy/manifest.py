@@ -201,7 +201,7 @@ def explain(
         f"{key!r} in the {what} cannot be used: {message[:1].lower()}{message[1:]}{hint}",
         where=where,
         got=repr(first["input"])[:100],
-        fix="correct the value",
+        fix=f"write a value for {key!r} that the message allows",
     )
 
 

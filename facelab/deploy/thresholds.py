@@ -174,6 +174,7 @@ def rejection(confidence: np.ndarray, correct: np.ndarray, *, error: float = 0.0
             "one confidence and one outcome an answer",
             expected="two lists of equal length",
             got=f"{confidence.shape} and {correct.shape}",
+            fix="pass two lists of equal length, one entry per answer",
         )
     order = np.argsort(-confidence, kind="stable")
     wrong = np.cumsum(~correct[order]) / np.arange(1, len(order) + 1)

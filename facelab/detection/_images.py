@@ -56,7 +56,10 @@ def as_rgb(image: np.ndarray) -> np.ndarray:
         )
     if image.dtype not in (np.uint8, np.uint16):
         raise BadInputError(
-            "the image has another number type", expected="uint8 (or uint16)", got=str(image.dtype)
+            "the image has another number type",
+            expected="uint8 (or uint16)",
+            got=str(image.dtype),
+            fix='convert it first: (image * 255).astype("uint8") for values from 0 to 1',
         )
     if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3, 4)):
         raise BadInputError(
@@ -67,7 +70,10 @@ def as_rgb(image: np.ndarray) -> np.ndarray:
         )
     if image.size == 0:
         raise BadInputError(
-            "the image is empty", expected="at least 1×1 pixel", got=str(image.shape)
+            "the image is empty",
+            expected="at least 1×1 pixel",
+            got=str(image.shape),
+            fix="check the crop that made it, or that the file is whole",
         )
     if image.dtype == np.uint16:
         image = (image >> 8).astype(np.uint8)

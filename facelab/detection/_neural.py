@@ -212,7 +212,11 @@ def model_input(model: Model, name: str) -> tuple[str, tuple[int, int] | None]:
     shape = model.inputs[0].shape
     if len(shape) != 4:
         raise BadInputError(
-            "the model's input is no image", where=name, expected="4 axes", got=f"{list(shape)}"
+            "the model's input is no image",
+            where=name,
+            expected="4 axes",
+            got=f"{list(shape)}",
+            fix="export the model with an input of shape (1, 3, height, width) or (1, height, width, 3)",
         )
     layout = "nhwc" if shape[3] in (1, 3) and shape[1] not in (1, 3) else "nchw"
     height, width = (shape[1], shape[2]) if layout == "nhwc" else (shape[2], shape[3])

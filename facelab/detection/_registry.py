@@ -179,6 +179,7 @@ def _part(folder: Path, part: str) -> Path:
             where=folder,
             expected=f"one file named *{part}*",
             got=", ".join(p.name for p in found) or "none",
+            fix="put exactly one pnet, one rnet and one onet file into the folder",
         )
     return found[0]
 

@@ -98,7 +98,9 @@ class Embedder(ABC):
         crops = np.stack([as_rgb(c) for c in image]) if many and len(image) else None
         crops = as_rgb(image)[None] if not many else crops
         if crops is None:
-            raise BadInputError("there are no crops", where=self.name, got=image.shape)
+            raise BadInputError(
+                "there are no crops", where=self.name, got=image.shape, fix="pass at least one crop"
+            )
         width, height = self.input_size
         if crops.shape[1:3] != (height, width):
             raise BadInputError(
@@ -135,6 +137,7 @@ def _shaped(value: Any, tail: tuple[int, ...], what: str) -> np.ndarray | None:
             f"{what} have another shape, or are not finite",
             expected="(n, " + ", ".join(map(str, tail)) + ")",
             got=array.shape,
+            fix="pass what a detector returns for the same image",
         )
     return array
 
@@ -174,7 +177,11 @@ class NeuralEmbedder(Embedder):
         super().__init__(name)
         if metric not in (None, "cosine", "euclidean"):
             raise BadInputError(
-                "unknown metric", where=name, expected="cosine or euclidean", got=metric
+                "unknown metric",
+                where=name,
+                expected="cosine or euclidean",
+                got=metric,
+                fix="choose cosine or euclidean",
             )
         self.model, self.metric = model, metric or self.metric
         shape = model.inputs[0].shape
@@ -186,7 +193,10 @@ class NeuralEmbedder(Embedder):
         self.crop_spec = without_geometry(self.spec)
         if len(model.outputs) != 1:
             raise BadInputError(
-                "an embedder has one output", where=name, got=", ".join(map(str, model.outputs))
+                "an embedder has one output",
+                where=name,
+                got=", ".join(map(str, model.outputs)),
+                fix="export the network with the embedding as its only output",
             )
         self.dim = self._probe(dim)
 
@@ -213,6 +223,7 @@ class NeuralEmbedder(Embedder):
                 where=self.name,
                 expected=f"(1, {wanted or 'n'})",
                 got=output.shape,
+                fix="cut the network behind the embedding layer, or name the model's own family",
             )
         return output.size
 

@@ -96,7 +96,12 @@ def with_alignment(spec: PreprocessSpec, how: str) -> PreprocessSpec:
         The input cannot be used; the message says why.
     """
     if how not in ALIGNMENTS:
-        raise BadInputError("unknown alignment", expected=", ".join(ALIGNMENTS), got=how)
+        raise BadInputError(
+            "unknown alignment",
+            expected=", ".join(ALIGNMENTS),
+            got=how,
+            fix="choose one of the names",
+        )
     stages = [s.to_dict() for s in spec.stages]
     index = next((i for i, s in enumerate(stages) if s["op"] == "align"), None)
     if index is None:
@@ -162,6 +167,7 @@ def mistaken(spec: PreprocessSpec, mistake: str) -> PreprocessSpec:
             where=spec.name,
             expected=", ".join(MISTAKES),
             got=mistake,
+            fix="choose another mistake, or a spec with the stage that it changes",
         )
     if mistake == "swapped channels":
         stages = _swapped(stages)

@@ -55,13 +55,17 @@ def from_npz(path: str) -> PairArrays:
             where=path,
             expected=(len(arrays["a"]), 2),
             got=ids.shape,
+            fix="write `ids` with shape (pairs, 2), or leave it out",
         )
     first, second = (
         (ids[:, 0], ids[:, 1]) if ids is not None else (arrays.get("id_a"), arrays.get("id_b"))
     )
     if (first is None) != (second is None):
         raise BadInputError(
-            "one side's identities are missing", where=path, expected="both id_a and id_b"
+            "one side's identities are missing",
+            where=path,
+            expected="both id_a and id_b",
+            fix="write both arrays, or none of them",
         )
     return PairArrays(
         arrays["a"], arrays["b"], arrays["same"], first, second, arrays.get("failed"), path

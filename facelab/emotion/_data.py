@@ -35,12 +35,14 @@ class FaceSet:
                 "face crops have the wrong form",
                 expected="uint8 (n, height, width, 3)",
                 got=f"{self.images.dtype} {self.images.shape}",
+                fix="cut the faces with facelab.emotion.crop_face, or convert them to uint8 RGB",
             )
         if not n == len(self.labels) == len(self.names) == len(self.identities):
             raise BadInputError(
                 "images, labels, names and identities differ in number",
                 expected=n,
                 got=(len(self.labels), len(self.names), len(self.identities)),
+                fix="give each image one label, one name and one identity (or None)",
             )
 
     def __len__(self) -> int:
@@ -120,7 +122,12 @@ def split(faces: FaceSet, fractions: Mapping[str, float], *, seed: int) -> dict[
         The input cannot be used; the message says why.
     """
     if abs(sum(fractions.values()) - 1) > 1e-9 or any(f < 0 for f in fractions.values()):
-        raise BadInputError("the parts' shares do not sum to 1", expected=1, got=dict(fractions))
+        raise BadInputError(
+            "the parts' shares do not sum to 1",
+            expected=1,
+            got=dict(fractions),
+            fix="correct the shares of train, validation, calibration and test",
+        )
     groups = _groups(faces)
     rng = np.random.default_rng(seed)
     groups = [groups[i] for i in rng.permutation(len(groups))]

@@ -68,7 +68,10 @@ def interpreter(backend: str) -> Path:
         return Path(sys.executable)
     if backend != "modelmaker":
         raise UnsupportedError(
-            "no such training back end", expected=" or ".join(SCRIPTS), got=backend
+            "no such training back end",
+            expected=" or ".join(SCRIPTS),
+            got=backend,
+            fix="choose one of the back ends",
         )
     if (python := modelmaker_interpreter()) is None:
         raise UnsupportedError(

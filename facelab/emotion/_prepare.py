@@ -104,6 +104,7 @@ def classes_of(text: str, data: str | None = None) -> tuple[str, ...]:
             "a classifier needs two classes at least",
             expected=f"3, 7, labels, or names such as {', '.join(SEVEN)}",
             got=text,
+            fix="name two classes or more",
         )
     return classes
 

@@ -61,10 +61,14 @@ class Settings:
                 "no such fine-tuning strategy",
                 expected=", ".join(TRAINABLE_BLOCKS),
                 got=self.strategy,
+                fix="choose one of the strategies",
             )
         if self.class_weights not in ("none", "balanced"):
             raise BadInputError(
-                "no such class weights", expected="none or balanced", got=self.class_weights
+                "no such class weights",
+                expected="none or balanced",
+                got=self.class_weights,
+                fix="choose none or balanced",
             )
         if self.int8 and self.backend != "modelmaker":
             raise BadInputError(
@@ -74,7 +78,11 @@ class Settings:
             )
         for name in ("epochs", "batch", "learning_rate"):
             if getattr(self, name) <= 0:
-                raise BadInputError(f"`{name}` must be positive", got=getattr(self, name))
+                raise BadInputError(
+                    f"`{name}` must be positive",
+                    got=getattr(self, name),
+                    fix="choose a number above 0",
+                )
 
 
 @dataclass(frozen=True)

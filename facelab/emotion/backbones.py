@@ -64,6 +64,7 @@ def choose(name: str, *, size: int | None = None) -> Choice:
         f"there is no backbone {name!r}{did_you_mean(name, known)}",
         expected=", ".join(known) + ", the folder of a SavedModel, or an https address",
         got=name,
+        fix="choose a name of the list, or give a folder or an address",
     )
 
 
@@ -81,7 +82,10 @@ def unpacked(archive: Path, folder: Path) -> Path:
                 found = next(iter(sorted(inside.rglob("saved_model.pb"))), None)
                 if found is None:
                     raise IntegrityError(
-                        "the archive holds no SavedModel", where=archive, expected="saved_model.pb"
+                        "the archive holds no SavedModel",
+                        where=archive,
+                        expected="saved_model.pb",
+                        fix="name the archive of a SavedModel (TensorFlow Hub's .tar.gz)",
                     )
                 found.parent.replace(folder)
         except (tarfile.TarError, EOFError, OSError) as e:

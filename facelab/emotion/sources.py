@@ -225,6 +225,7 @@ def _row(
             where=where,
             expected=", ".join(sorted(set(PART_NAMES.values()))),
             got=part,
+            fix="write one of these names in the column `part`",
         )
     box = _box(raw, where) if all(c in columns for c in ("x1", "y1", "x2", "y2")) else None
     return Row(
@@ -298,7 +299,10 @@ def _box(raw: Mapping[str, str], where: str) -> Box:
         x1, y1, x2, y2 = (float(raw[c]) for c in ("x1", "y1", "x2", "y2"))
     except ValueError:
         raise BadInputError(
-            "a face box is no number", where=where, expected="x1, y1, x2, y2 in pixels"
+            "a face box is no number",
+            where=where,
+            expected="x1, y1, x2, y2 in pixels",
+            fix="write four numbers in pixels, or leave all four cells empty",
         ) from None
     box = x1, y1, x2, y2
     if not (np.isfinite(box).all() and x2 > x1 and y2 > y1):

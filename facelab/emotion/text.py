@@ -60,6 +60,7 @@ def read_csv(path: str | os.PathLike) -> Sentences:
                         where=path,
                         expected="text,label",
                         got=",".join(rows.fieldnames or []) or "an empty file",
+                        fix="name the columns `text` and `label` in the first line",
                     )
             for row in rows:
                 if None in row:
@@ -88,6 +89,7 @@ def read_csv(path: str | os.PathLike) -> Sentences:
             where=path,
             expected="at least two",
             got=", ".join(sorted(set(labels))) or "no rows",
+            fix="add sentences of another label",
         )
     return Sentences(tuple(texts), tuple(labels))
 
@@ -227,6 +229,7 @@ def sentences_of(source: str) -> list[str]:
                         where=path,
                         expected="text",
                         got=",".join(rows.fieldnames or []) or "nothing",
+                        fix="name the column `text` in the first line",
                     )
                 found = [row["text"] or "" for row in rows]
             else:

@@ -49,15 +49,21 @@ def check_labels(
             "true and predicted classes must be two lists of equal length",
             expected=truth.shape,
             got=predicted.shape,
+            fix="pass one prediction for each true class",
         )
     for name, x in (("true", truth), ("predicted", predicted)):
         if x.dtype.kind not in "iub":
-            raise BadInputError(f"the {name} classes must be whole numbers", got=x.dtype)
+            raise BadInputError(
+                f"the {name} classes must be whole numbers",
+                got=x.dtype,
+                fix="pass class numbers, not probabilities: probabilities.argmax(axis=1)",
+            )
         if x.min() < 0 or (classes is not None and x.max() >= classes):
             raise BadInputError(
                 f"a {name} class is out of range",
                 expected=f"0 … {(classes or 0) - 1}" if classes else "0 or more",
                 got=f"{x.min()} … {x.max()}",
+                fix="count the classes from 0 and pass the right `classes`",
             )
     return truth.astype(np.int64), predicted.astype(np.int64)
 
@@ -103,6 +109,7 @@ def per_class(table: np.ndarray, names: Sequence[str]) -> dict[str, dict[str, fl
             "the confusion table does not fit the class names",
             expected=(len(names),) * 2,
             got=table.shape,
+            fix="pass one name per row of the table",
         )
     out = {}
     for i, name in enumerate(names):
@@ -150,7 +157,12 @@ def reliability(
         check_labels(truth, truth, np.shape(probabilities)[1]),
     )
     if len(p) != len(truth):
-        raise BadInputError("there is not one label per row", expected=len(p), got=len(truth))
+        raise BadInputError(
+            "there is not one label per row",
+            expected=len(p),
+            got=len(truth),
+            fix="pass one true class for each row of probabilities",
+        )
     top, right = p.max(axis=1), p.argmax(axis=1) == truth
     edges = np.linspace(0, 1, bins + 1)
     which = np.clip(np.searchsorted(edges, top, side="left") - 1, 0, bins - 1)
@@ -182,10 +194,13 @@ def _probabilities(values: np.ndarray) -> np.ndarray:
             "probabilities must have one row an image and one column a class",
             expected="(n, classes), classes ≥ 2",
             got=p.shape,
+            fix="reshape them to (images, classes)",
         )
     if not np.isfinite(p).all():
         raise BadInputError(
-            "a probability is not finite", where=f"row {int(np.argmin(np.isfinite(p).all(axis=1)))}"
+            "a probability is not finite",
+            where=f"row {int(np.argmin(np.isfinite(p).all(axis=1)))}",
+            fix="find out where the model gives NaN or infinity; a float16 overflow is usual",
         )
     off = np.abs(p.sum(axis=1) - 1)
     if p.min() < -1e-6 or off.max() > 1e-3 + p.shape[1] / 256:

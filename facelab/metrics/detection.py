@@ -110,6 +110,7 @@ def match(
             "predictions and ground truth differ in their number of images",
             expected=len(truths),
             got=len(predictions),
+            fix="pass one array per image for both, empty where no face is",
         )
     boxes, pred_start = _stack(predictions, 5, "predictions")
     truth, truth_start = _stack(truths, 4, "ground truth")
@@ -139,6 +140,7 @@ def _stack(parts: Sequence[np.ndarray], columns: int, what: str) -> tuple[np.nda
                 where=f"image {i}",
                 expected=f"(n, {columns})",
                 got=shape,
+                fix="reshape them; an image without a face has shape (0, columns)",
             )
     arrays = [np.asarray(p, dtype=np.float64).reshape(-1, columns) for p in parts]
     start = np.concatenate([[0], np.cumsum([len(a) for a in arrays])]).astype(np.int64)
@@ -152,6 +154,7 @@ def _stack(parts: Sequence[np.ndarray], columns: int, what: str) -> tuple[np.nda
             where=f"image {image}, row {at - start[image]}",
             expected="finite numbers",
             got=rows[at].tolist(),
+            fix="remove the row, or correct its numbers",
         )
     return rows, start
 
@@ -183,9 +186,15 @@ def average_precision(
             "the subset does not fit the ground truth",
             expected=matches.truth_image.shape,
             got=keep.shape,
+            fix="pass one True or False for each true box",
         )
     if not 0 <= iou <= 1:
-        raise BadInputError("the overlap threshold is out of range", expected="0 … 1", got=iou)
+        raise BadInputError(
+            "the overlap threshold is out of range",
+            expected="0 … 1",
+            got=iou,
+            fix="choose a share above 0 and up to 1, such as 0.5",
+        )
     counted, found_image, found_bin = _events(matches, keep, iou)
     bins = len(THRESHOLDS)
     proposals = np.cumsum(np.bincount(matches.bin[counted], minlength=bins))

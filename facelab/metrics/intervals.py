@@ -52,7 +52,10 @@ def resample_weights(units: int, replicates: int = REPLICATES, seed: int = 0) ->
     """
     if units < 1:
         raise BadInputError(
-            "a bootstrap needs something to resample", expected="at least one unit", got=units
+            "a bootstrap needs something to resample",
+            expected="at least one unit",
+            got=units,
+            fix="measure at least one sample",
         )
     rng = np.random.default_rng(seed)
     return rng.multinomial(units, np.full(units, 1.0 / units), size=replicates).astype(np.float64)
@@ -97,6 +100,7 @@ def bootstrap_mean(
             "the mean needs a list of samples",
             expected="an array (n,), n ≥ 1",
             got=f"shape {x.shape}",
+            fix="pass a list of at least one number",
         )
     if groups is None:
         total, count, method = x, np.ones_like(x), "bootstrap by sample"
@@ -104,7 +108,10 @@ def bootstrap_mean(
         groups = np.asarray(groups)
         if groups.shape != x.shape:
             raise BadInputError(
-                "samples and groups differ in length", expected=x.shape, got=groups.shape
+                "samples and groups differ in length",
+                expected=x.shape,
+                got=groups.shape,
+                fix="pass one group for each sample",
             )
         _, inverse = np.unique(groups, return_inverse=True)
         total, count, method = (
@@ -129,7 +136,10 @@ def identity_weights(
     first, second = np.asarray(first), np.asarray(second)
     if first.shape != second.shape or first.ndim != 1:
         raise BadInputError(
-            "identities must be two lists of equal length", expected=first.shape, got=second.shape
+            "identities must be two lists of equal length",
+            expected=first.shape,
+            got=second.shape,
+            fix="pass both identities of each pair",
         )
     names, inverse = np.unique(np.concatenate([first, second]), return_inverse=True)
     a, b = inverse[: len(first)], inverse[len(first) :]
@@ -144,7 +154,11 @@ def wilson(successes: float, n: int) -> tuple[float, float]:
     [0.0, 0.2775]
     """
     if n < 1:
-        raise BadInputError("a share needs at least one trial", got=n)
+        raise BadInputError(
+            "a share needs at least one trial",
+            got=n,
+            fix="count the trials, or leave the share out",
+        )
     p, z2 = successes / n, _Z95**2
     centre = (p + z2 / (2 * n)) / (1 + z2 / n)
     half = _Z95 * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n)) / (1 + z2 / n)
@@ -171,7 +185,10 @@ def paired_difference(
     a, b = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
     if a.shape != b.shape or a.ndim != 1 or a.size == 0:
         raise BadInputError(
-            "a paired difference needs two lists of equal length", expected=a.shape, got=b.shape
+            "a paired difference needs two lists of equal length",
+            expected=a.shape,
+            got=b.shape,
+            fix="measure both on the same items, in the same order",
         )
     if statistic is np.mean:
         w = resample_weights(a.size, replicates, seed)

@@ -37,6 +37,7 @@ def normalised_mean_error(
             "landmarks must be points of the same faces",
             expected=f"(n, points, 2) = {truth.shape}",
             got=predicted.shape,
+            fix="match the faces first, so that row i is the same face in both",
         )
     if not (np.isfinite(predicted).all() and np.isfinite(truth).all()):
         raise BadInputError(
@@ -50,6 +51,7 @@ def normalised_mean_error(
                 "the box normaliser needs one box a face",
                 expected=(len(truth), 4),
                 got=None if boxes is None else np.shape(boxes),
+                fix="pass the true boxes, or choose the inter-ocular normaliser",
             )
         size = (
             np.asarray(boxes, dtype=np.float64)[:, 2:] - np.asarray(boxes, dtype=np.float64)[:, :2]
@@ -57,11 +59,16 @@ def normalised_mean_error(
         unit = np.sqrt(np.prod(np.maximum(size, 0), axis=1))
     else:
         raise BadInputError(
-            "the normaliser is unknown", expected="inter-ocular, box", got=normaliser
+            "the normaliser is unknown",
+            expected="inter-ocular, box",
+            got=normaliser,
+            fix="choose inter-ocular or box",
         )
     if not (unit > 0).all():
         raise BadInputError(
-            f"the {normaliser} normaliser is zero", where=f"face {int(np.argmin(unit))}"
+            f"the {normaliser} normaliser is zero",
+            where=f"face {int(np.argmin(unit))}",
+            fix="leave out the face, whose points or box coincide",
         )
     return np.linalg.norm(predicted - truth, axis=2).mean(axis=1) / unit
 
@@ -104,6 +111,8 @@ def _nme(nme: np.ndarray, missed: int) -> np.ndarray:
         or not (np.isfinite(nme).all() and (nme >= 0).all())
     ):
         raise BadInputError(
-            "errors must be a list of finite numbers ≥ 0", got=f"shape {nme.shape}, missed {missed}"
+            "errors must be a list of finite numbers ≥ 0",
+            got=f"shape {nme.shape}, missed {missed}",
+            fix="count what was missed in `missed`, and leave it out of the errors",
         )
     return nme

@@ -74,6 +74,7 @@ def error_curve(distance: np.ndarray, same: np.ndarray) -> ErrorCurve:
             "no comparison of one kind took place",
             expected="genuine and impostor pairs with embeddings",
             got=f"{len(genuine)} genuine, {len(impostor)} impostor",
+            fix="add pairs of that kind, or check which embeddings failed",
         )
     threshold = np.concatenate([np.unique(distance[took_place]), [np.inf]])
     return ErrorCurve(

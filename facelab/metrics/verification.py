@@ -113,7 +113,10 @@ def distances(
     good = np.ones(len(a), dtype=bool) if failed is None else ~np.asarray(failed, dtype=bool)
     if good.shape != (len(a),):
         raise BadInputError(
-            "`failed` must have one entry a pair", expected=(len(a),), got=good.shape
+            "`failed` must have one entry a pair",
+            expected=(len(a),),
+            got=good.shape,
+            fix="pass one True or False per pair",
         )
     rows = np.flatnonzero(good)
     sides = [
@@ -132,7 +135,7 @@ def _unit(x: np.ndarray, name: str, rows: np.ndarray, normalise: bool) -> np.nda
             where=f"{name}[{rows[bad[0]]}]",
             expected="finite numbers",
             got=f"{len(bad)} such rows",
-            fix="mark pairs whose face was not found in an array `failed`; mend the embedder otherwise",
+            fix="mark pairs whose face was not found in an array `failed`, or correct the embedder",
         )
     norm = np.linalg.norm(x, axis=1, keepdims=True)
     zero = np.flatnonzero(norm[:, 0] == 0)
@@ -142,7 +145,7 @@ def _unit(x: np.ndarray, name: str, rows: np.ndarray, normalise: bool) -> np.nda
             where=f"{name}[{rows[zero[0]]}]",
             expected="a length above 0",
             got=f"{len(zero)} such rows",
-            fix="mark pairs whose face was not found in an array `failed`; mend the embedder otherwise",
+            fix="mark pairs whose face was not found in an array `failed`, or correct the embedder",
         )
     return x / norm if normalise else x
 
@@ -200,7 +203,10 @@ def checked(distance: np.ndarray, same: np.ndarray) -> tuple[np.ndarray, np.ndar
     distance, same = np.asarray(distance, dtype=np.float64), check_same(same)
     if distance.shape != same.shape:
         raise BadInputError(
-            "there is not one label per pair", expected=distance.shape, got=same.shape
+            "there is not one label per pair",
+            expected=distance.shape,
+            got=same.shape,
+            fix="pass one True or False (same person or not) for each distance",
         )
     if np.isnan(distance).any():
         raise BadInputError(
@@ -274,6 +280,7 @@ def pair_weights(
             "there is not one pair of identities per pair",
             expected=n,
             got=(len(first), len(second)),
+            fix="pass both identities of every pair",
         )
     weights, units = identity_weights(first, second, replicates=replicates, seed=seed)
     return weights, units, "bootstrap by identity"

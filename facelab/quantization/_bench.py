@@ -57,6 +57,7 @@ def compare(
             "too few runs to say anything about latency",
             expected="warmup ≥ 5, runs ≥ 50",
             got=f"{warmup} and {runs}",
+            fix="run it more often",
         )
     rng, names = np.random.default_rng(seed), list(models)
     with tempfile.TemporaryDirectory(prefix="facelab-bench-") as folder:
@@ -103,6 +104,7 @@ class _Worker:
             "the model does not run in a process of its own",
             where=self.model,
             got=f"exit code {self.process.wait()}",
+            fix="open it once with facelab.zoo.runtimes.open_model, which says why",
         )
 
     def _ask(self, text: str) -> dict:

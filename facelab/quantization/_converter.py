@@ -59,7 +59,10 @@ def run_job(
         )
     except subprocess.TimeoutExpired:
         raise QuantizationError(
-            f"{what} did not end in time", where=source, expected=f"at most {timeout:g} s"
+            f"{what} did not end in time",
+            where=source,
+            expected=f"at most {timeout:g} s",
+            fix="convert fewer recipes at once, or use a machine with less load",
         ) from None
     result = (
         read_json(folder / "done.json")

@@ -57,6 +57,7 @@ def _rules(kind: str) -> Any:
             f"ai-edge-quantizer has no recipe {kind!r}",
             expected="float16, dynamic-range, weight-only, int8",
             got=kind,
+            fix="choose one of the recipes",
         )
     return manager
 

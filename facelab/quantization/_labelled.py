@@ -122,6 +122,9 @@ def _cut(image: np.ndarray, box: tuple[float, float, float, float]) -> np.ndarra
     part = image[max(y1, 0) : max(y2, 0), max(x1, 0) : max(x2, 0)]
     if not part.size:
         raise BadInputError(
-            "the face box lies outside the image", expected="a box in the image", got=box
+            "the face box lies outside the image",
+            expected="a box in the image",
+            got=box,
+            fix="correct the box, or name the picture that it belongs to",
         )
     return np.ascontiguousarray(part)

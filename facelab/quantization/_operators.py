@@ -94,7 +94,12 @@ def _tflite(path: Path) -> list[Operator]:
         model: Any = schema.ModelT.InitFromObj(schema.Model.GetRootAs(path.read_bytes(), 0))
         graph = model.subgraphs[0]
     except (IndexError, TypeError, ValueError, AttributeError, OSError) as e:
-        raise BadInputError("the file is no TFLite model", where=path, got=str(e)[:120]) from e
+        raise BadInputError(
+            "the file is no TFLite model",
+            where=path,
+            got=str(e)[:120],
+            fix="name a .tflite file, or convert the model again",
+        ) from e
     kinds = {v: k for k, v in vars(schema.BuiltinOperator).items() if isinstance(v, int)}
     types = {v: k.lower() for k, v in vars(schema.TensorType).items() if isinstance(v, int)}
 

@@ -114,6 +114,7 @@ def load(
             where=path,
             expected=".tflite, .keras, SavedModel, .onnx",
             got=path.suffix or "no suffix",
+            fix="export the model to ONNX, TFLite or Keras first",
         )
     # a file that is not a model is reported first, whatever is beside it
     opened = open_model(path, threads=1) if kind in (".tflite", ".onnx") else None
@@ -179,6 +180,7 @@ def _runnable(path: Path, opened: Model, entry: ModelEntry | None, spec: Preproc
             where=path,
             expected="one input",
             got=", ".join(map(str, opened.inputs)),
+            fix="export the network with one input",
         )
     check_spec(opened, spec)
     entry = entry or same_content(path)

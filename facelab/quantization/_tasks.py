@@ -126,5 +126,9 @@ def paired(model: Path, spec: PreprocessSpec, pairs: str, images: str | None, cr
     )
     embedder = embedding.load(model, spec=spec, threads=1)
     if not isinstance(embedder, embedding.NeuralEmbedder):
-        raise BadInputError("pairs need an embedder of one network", where=model)
+        raise BadInputError(
+            "pairs need an embedder of one network",
+            where=model,
+            fix="leave --pairs out, or name an embedder's own file",
+        )
     return Paired(embedder, listed, embedding.acquire(finder, files))

@@ -96,6 +96,7 @@ def choose(name: str, model: Path, *, converter: bool, keep_float: bool = False)
             f"no recipe is named {name!r}{did_you_mean(name, NAMES)}",
             expected=", ".join(NAMES),
             got=name,
+            fix="choose one of the recipes",
         )
     if (recipe.route == "onnx") != onnx:
         fits = [r.name for r in RECIPES.values() if (r.route == "onnx") == onnx]
@@ -104,6 +105,7 @@ def choose(name: str, model: Path, *, converter: bool, keep_float: bool = False)
             where=model,
             expected=", ".join(fits),
             got=name,
+            fix="choose a recipe of this format, or give the model in the other format",
         )
     if recipe.route in ("tf", "qat") and not converter:
         raise UnsupportedError(

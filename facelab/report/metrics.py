@@ -142,7 +142,10 @@ def score_histogram(
     distance, same = np.asarray(distance, dtype=np.float64), np.asarray(same, dtype=bool)
     there = np.isfinite(distance)
     if not (there & same).any() or not (there & ~same).any():
-        raise BadInputError("the histogram needs genuine and impostor pairs with distances")
+        raise BadInputError(
+            "the histogram needs genuine and impostor pairs with distances",
+            fix="add pairs of both kinds whose faces were found",
+        )
     fig, ax = style.figure(7, 4.2)
     edges = np.histogram_bin_edges(distance[there], bins=60)
     for mask, what, colour, hatch in (
@@ -213,6 +216,7 @@ def confusion(table: np.ndarray, names: Sequence[str], *, title: str = "Confusio
             "the confusion table does not fit the class names",
             expected=(len(names),) * 2,
             got=table.shape,
+            fix="pass one name per row of the table",
         )
     share = table / np.maximum(table.sum(axis=1, keepdims=True), 1)
     side = 2.6 + 0.75 * len(names)
@@ -263,7 +267,10 @@ def breakdown(
         if g.get("recall") is not None
     ]
     if not rows:
-        raise BadInputError("there is no group with faces to draw")
+        raise BadInputError(
+            "there is no group with faces to draw",
+            fix="leave the plot out, or evaluate labelled groups",
+        )
     fig, ax = style.figure(7.5, 1.2 + 0.3 * len(rows))
     colours = {a: style.PALETTE[i % len(style.PALETTE)] for i, a in enumerate(groups)}
     for y, (attribute, _, g) in enumerate(rows):

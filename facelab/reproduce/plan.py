@@ -209,7 +209,7 @@ def _explain(e: ValidationError, raw: dict, path: Path) -> BadInputError:
         where=f"{path}: {place}{field}",
         expected=first["msg"],
         got=repr(first.get("input"))[:120],
-        fix="correct the value",
+        fix="write a value of the kind that the message names",
     )
 
 

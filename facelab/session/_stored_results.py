@@ -66,7 +66,9 @@ def pack(value: Any, base: Path | None = None) -> tuple[Any, Held]:
 def _pack(value: Any, held: Held, left: int) -> Any:
     if left == 0:
         raise BadInputError(
-            "the result is nested too deeply to be stored", expected=f"at most {DEEPEST} levels"
+            "the result is nested too deeply to be stored",
+            expected=f"at most {DEEPEST} levels",
+            fix="return a flatter value, such as a table or a dataclass of arrays",
         )
     if value is None or isinstance(value, (bool, str)) or type(value) is int:
         return value
@@ -156,7 +158,10 @@ def unpack(tree: Any, held: Held) -> Any:
         return {k: unpack(v, held) for k, v in tree.items()}
     if tag not in _READERS:
         raise BadInputError(
-            "the stored result holds something unknown", got=tag, expected=", ".join(_READERS)
+            "the stored result holds something unknown",
+            got=tag,
+            expected=", ".join(_READERS),
+            fix="remove the stored result; it is then computed again",
         )
     return _READERS[tag](tree, tree[tag], held)
 
@@ -170,12 +175,20 @@ def _objects(tree: dict, items: Any, held: Held) -> np.ndarray:
 def _dataclass(tree: dict, name: str, held: Held) -> Any:
     module, _, path = name.partition(":")
     if module.split(".")[0] != "facelab":
-        raise BadInputError("the stored result names a type that is not facelab's", got=name)
+        raise BadInputError(
+            "the stored result names a type that is not facelab's",
+            got=name,
+            fix="remove the stored result; it is then computed again",
+        )
     kind: Any = import_module(module)
     for part in path.split("."):
         kind = getattr(kind, part)
     if not (isinstance(kind, type) and dataclasses.is_dataclass(kind)):
-        raise BadInputError("the stored result names something that is no dataclass", got=name)
+        raise BadInputError(
+            "the stored result names something that is no dataclass",
+            got=name,
+            fix="remove the stored result; it is then computed again",
+        )
     return kind(**{k: unpack(v, held) for k, v in tree["fields"].items()})
 
 

@@ -30,7 +30,12 @@ def inference_side(spec: PreprocessSpec, mistake: str = "none") -> Fingerprint:
     The gate sees a black box: no spec, no stages, only what comes out for each probe.
     """
     if mistake not in MISTAKES:
-        raise BadInputError("no such planted mistake", expected=", ".join(MISTAKES), got=mistake)
+        raise BadInputError(
+            "no such planted mistake",
+            expected=", ".join(MISTAKES),
+            got=mistake,
+            fix="choose one of the mistakes",
+        )
 
     def program(path, probe):
         tensor = apply(spec, path, face=probe.face, backend="pillow")

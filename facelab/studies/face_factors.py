@@ -63,6 +63,7 @@ def shots(
             f"no factor is named {factor!r}{did_you_mean(factor, FACTORS)}",
             expected=", ".join(FACTORS),
             got=factor,
+            fix="choose one of the factors",
         )
     values = FACTORS[factor][1] if values is None else values
     return [_shot(factor, float(v), seed, k) for k in range(faces) for v in values]

@@ -91,6 +91,7 @@ def wrong_normalisation(session: Session, recipe: Recipe, samples: Samples) -> l
             where=session.subject.spec.name,
             expected="(x − 127.5) / 127.5",
             got=None if normalize is None else normalize.to_dict(),
+            fix="take a model whose input is normalised to −1…1",
         )
     rows = [{"calibration": "right", **_trial(session, recipe, samples, "right")}]
     for k, (name, spoil) in enumerate(MISTAKES.items()):

@@ -54,7 +54,9 @@ def cost(
         )
         if done.returncode:
             raise UnsupportedError(
-                f"{name} cannot be measured", got=(done.stderr.strip().splitlines() or ["?"])[-1]
+                f"{name} cannot be measured",
+                got=(done.stderr.strip().splitlines() or ["?"])[-1],
+                fix="run the line above in a process of its own to see the whole error",
             )
         value = json.loads((Path(folder) / "out.json").read_text())
     return {k: np.array(v) if isinstance(v, list) else v for k, v in value.items()}
@@ -108,7 +110,12 @@ def binding(model: Model, tensor: np.ndarray, *, repeats: int = 30) -> dict[str,
     for another runtime.
     """
     if model.runtime != "onnx":
-        raise UnsupportedError("IO binding is ONNX Runtime's", where=model.path, got=model.runtime)
+        raise UnsupportedError(
+            "IO binding is ONNX Runtime's",
+            where=model.path,
+            got=model.runtime,
+            fix="open an .onnx file",
+        )
     session = model.handle
     bound = session.io_binding()
     bound.bind_cpu_input(model.inputs[0].name, np.ascontiguousarray(tensor))
@@ -173,6 +180,7 @@ def quantised_copy(model: Model, tensors: Sequence[np.ndarray], out: Path) -> Pa
             "ONNX Runtime's quantiser does not take the model",
             where=model.path,
             got=str(e).splitlines()[0][:160] if str(e) else type(e).__name__,
+            fix="export the model with a newer opset",
         ) from e
     finally:
         logging.disable(logging.NOTSET)

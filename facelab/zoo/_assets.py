@@ -129,7 +129,10 @@ def parse_entries(rows: object, model: type[Asset], where: Path) -> list:
     """Check a list of tables against `model`; names are unique. Raises BadInputError naming entry and key."""
     if not isinstance(rows, list):
         raise BadInputError(
-            "the file has no entries", where=where, expected="[[model]] or [[data]] tables"
+            "the file has no entries",
+            where=where,
+            expected="[[model]] or [[data]] tables",
+            fix="write at least one table",
         )
     entries, seen = [], set()
     for i, row in enumerate(rows):

@@ -22,7 +22,11 @@ class Catalogue(EntryFile[ModelEntry]):
         for entry in entries:
             for part in entry.parts:
                 if part not in self._by_name:
-                    raise BadInputError(f"{entry.name!r} has an unknown part {part!r}", where=where)
+                    raise BadInputError(
+                        f"{entry.name!r} has an unknown part {part!r}",
+                        where=where,
+                        fix="add the part as an entry of its own, or correct its name",
+                    )
 
     def model(self, name: str) -> ModelEntry:
         """Return the entry with this name. Raises BadInputError with the nearest name."""

@@ -48,6 +48,7 @@ class Families:
                 f"no {self.kind} family is named {name!r}{did_you_mean(name, names)}",
                 expected=", ".join(names),
                 got=name,
+                fix="choose one of the families, or name a class in a file: file.py:Class",
             )
         if name in plugins.installed(self.group):
             return self._checked(plugins.load(self.group, name), name)
@@ -81,7 +82,11 @@ class Families:
         """
         if named not in (None, entry.family):
             raise BadInputError(
-                "the model is of another family", where=entry.name, expected=entry.family, got=named
+                "the model is of another family",
+                where=entry.name,
+                expected=entry.family,
+                got=named,
+                fix="leave the family out, or name the entry's own",
             )
         kind = self.named(entry.family)
         known = option_names(kind)
@@ -109,7 +114,10 @@ def entry_named(text: str, kind: Kind) -> ModelEntry | None:
         entry = catalogue.model(text)
         if entry.kind != kind:
             raise BadInputError(
-                f"{text!r} is no {kind}", expected=f"a {kind} of the catalogue", got=entry.kind
+                f"{text!r} is no {kind}",
+                expected=f"a {kind} of the catalogue",
+                got=entry.kind,
+                fix="choose a model of the right kind; facelab assets list shows them",
             )
         return entry
     if Path(text).exists():
@@ -167,5 +175,6 @@ def checked(options: dict[str, Any], known: list[str], where: object) -> dict[st
                 where=where,
                 expected=", ".join(sorted(known)),
                 got=key,
+                fix="choose one of the options",
             )
     return {k: v for k, v in options.items() if v is not None}

@@ -235,7 +235,9 @@ class CaptureProcess(Source):
                 self._ended = (
                     messages.error_of(message["error"])  # type: ignore[assignment]
                     if message["error"]
-                    else SourceEndedError("the capture process stopped", where=self.name, fix="")
+                    else SourceEndedError(
+                        "the capture process stopped", where=self.name, fix="open the camera again"
+                    )
                 )
                 return
 

@@ -20,7 +20,10 @@ def size_of(path: Path) -> tuple[int, int]:
             return (image.height, image.width) if turned else (image.width, image.height)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as e:
         raise BadInputError(
-            "a picture's size cannot be read", where=path, got=str(e)[:120], fix="check the file"
+            "a picture's size cannot be read",
+            where=path,
+            got=str(e)[:120],
+            fix="save the picture again, or remove its labels",
         ) from None
 
 

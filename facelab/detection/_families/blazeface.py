@@ -75,6 +75,7 @@ class BlazeFace(NeuralDetector):
                 where=self.name,
                 expected=f"one image, or an image with {', '.join(values)}",
                 got=", ".join(names),
+                fix="name the model's own family, or export it with the image as its first input",
             )
         return dict(
             zip(

@@ -36,10 +36,15 @@ class DlibCnn(Detector):
                 where=name,
                 expected="mmod_human_face_detector.dat",
                 got=model,
+                fix="name dlib's detector file, or the model's own family",
             )
         if not 0 <= upsample <= 3:
             raise BadInputError(
-                "upsample is out of range", where=name, expected="0 … 3", got=upsample
+                "upsample is out of range",
+                where=name,
+                expected="0 … 3",
+                got=upsample,
+                fix="choose a number from 0 to 3",
             )
         self.score_threshold = 0.0 if score_threshold is None else float(score_threshold)
         self.model, self.upsample, self.max_side = model, upsample, max_side

@@ -33,7 +33,11 @@ class DlibHog(Detector):
         super().__init__(name)
         if not 0 <= upsample <= 4:
             raise BadInputError(
-                "upsample is out of range", where=name, expected="0 … 4", got=upsample
+                "upsample is out of range",
+                where=name,
+                expected="0 … 4",
+                got=upsample,
+                fix="choose a number from 0 to 4",
             )
         self.score_threshold = 0.0 if score_threshold is None else float(score_threshold)
         self.upsample, self.max_side = upsample, max_side

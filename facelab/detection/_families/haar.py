@@ -29,13 +29,19 @@ class Haar(Detector):
     ):
         super().__init__(name)
         if scale_factor <= 1:
-            raise BadInputError("scale_factor must exceed 1", where=name, got=scale_factor)
+            raise BadInputError(
+                "scale_factor must exceed 1",
+                where=name,
+                got=scale_factor,
+                fix="choose a value such as 1.1",
+            )
         if not isinstance(model, CascadeModel):
             raise BadInputError(
                 "the model is no cascade",
                 where=name,
                 expected="an OpenCV cascade (.xml)",
                 got=model.runtime,
+                fix="name a cascade file of OpenCV, or the model's own family",
             )
         self.score_threshold = 0.0 if score_threshold is None else float(score_threshold)
         model.scale_factor, model.min_neighbors = scale_factor, min_neighbors

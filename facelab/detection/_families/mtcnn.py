@@ -28,7 +28,10 @@ class Network:
         shape = model.inputs[0].shape
         if len(shape) != 4 or 3 not in (shape[1], shape[3]):
             raise BadInputError(
-                "the network's input is no RGB image", where=model.path, got=model.inputs[0]
+                "the network's input is no RGB image",
+                where=model.path,
+                got=model.inputs[0],
+                fix="export the network with an input of shape (n, 3, height, width)",
             )
         self.model, self.swapped, self.channels_first = model, swapped, shape[3] != 3
         self.one_by_one = shape[0] == 1
@@ -53,6 +56,7 @@ class Network:
                     where=self.model.path,
                     expected="2, 4 or 10 finite channels",
                     got=value.shape,
+                    fix="fetch the networks again, or name the model's own family",
                 )
             out[value.shape[-1]] = value
         return out
@@ -84,13 +88,19 @@ class Mtcnn(Detector):
     ):
         super().__init__(name)
         if len(models) != 3:
-            raise BadInputError("mtcnn has three networks", where=name, got=len(models))
+            raise BadInputError(
+                "mtcnn has three networks",
+                where=name,
+                got=len(models),
+                fix="give pnet, rnet and onet, in this order",
+            )
         if min_size < CELL or not 0.1 <= scale_factor < 1:
             raise BadInputError(
                 "the pyramid is impossible",
                 where=name,
                 got=f"{min_size} px, factor {scale_factor}",
                 expected=f"min_size of at least {CELL} pixels, scale_factor from 0.1 to below 1",
+                fix="use the usual values: min_size=20, scale_factor=0.709",
             )
         self.thresholds = tuple(check_fraction("threshold", t, t) for t in thresholds)
         self.score_threshold = check_fraction(

@@ -45,7 +45,11 @@ class UltraFace(NeuralDetector):
     ):
         if boxes not in (None, "decoded", "offsets"):
             raise BadInputError(
-                "unknown box encoding", where=name, expected="decoded or offsets", got=boxes
+                "unknown box encoding",
+                where=name,
+                expected="decoded or offsets",
+                got=boxes,
+                fix="leave `boxes` out: it is then measured from the model's own outputs",
             )
         self.encoding, self.face_classes = (
             boxes,

@@ -42,6 +42,7 @@ class DlibResNet(Embedder):
                 where=name,
                 expected="dlib_face_recognition_resnet_model_v1.dat",
                 got=model,
+                fix="name dlib's embedder file, or the model's own family",
             )
         self.model, self.padding = model, padding
         self.points = points or open_model(load_catalogue().model("dlib-landmarks-5"))

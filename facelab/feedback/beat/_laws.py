@@ -154,7 +154,9 @@ class AdaptiveBeat:
         for name, value in (("tau_s", tau_s), ("dead_ms", dead_ms), ("stale_s", stale_s)):
             if not (math.isfinite(value) and value >= 0):
                 raise BadInputError(
-                    f"`{name}` is not a number from 0 on", got=value, fix="correct it"
+                    f"`{name}` is not a number from 0 on",
+                    got=value,
+                    fix="choose a number such as 10, or 0 to switch it off",
                 )
         self.tau_s, self.dead_ms, self.stale_s = tau_s, dead_ms, stale_s
         self.formula = formula

@@ -274,7 +274,10 @@ def onnx_pipeline(
         session = ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     except Exception as e:
         raise BadInputError(
-            "the ONNX graph cannot be loaded", where=path, got=str(e).splitlines()[0][:200]
+            "the ONNX graph cannot be loaded",
+            where=path,
+            got=str(e).splitlines()[0][:200],
+            fix="check the file with onnx.checker, or export it again",
         ) from None
     node = session.get_inputs()[0]
     if len(session.get_inputs()) != 1 or len(node.shape) not in (3, 4) or node.type not in _ONNX:
@@ -316,7 +319,12 @@ def _tapped(path: Path, tap: str | None) -> bytes:
     try:
         model = onnx.load_from_string(data)
     except Exception as e:
-        raise BadInputError("the file is no ONNX graph", where=path, got=str(e)[:120]) from None
+        raise BadInputError(
+            "the file is no ONNX graph",
+            where=path,
+            got=str(e)[:120],
+            fix="name an .onnx file, or export it again",
+        ) from None
     names = {o for n in model.graph.node for o in n.output}
     if tap not in names:
         raise BadInputError(

@@ -351,7 +351,9 @@ def as_array(value: Any) -> np.ndarray:
         raise
     except Exception as e:
         raise BadInputError(
-            "the pipeline's result is no array", got=f"{type(value).__name__}: {e}"[:200]
+            "the pipeline's result is no array",
+            got=f"{type(value).__name__}: {e}"[:200],
+            fix="return the tensor alone, as a numpy array",
         ) from None
     if (
         array.dtype == object

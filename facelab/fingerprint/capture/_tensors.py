@@ -67,7 +67,10 @@ def import_tensors(
     chosen = family or _family(there, folder)
     if chosen not in FAMILIES:
         raise BadInputError(
-            "unknown kind of probes", expected=", ".join(FAMILIES), got=repr(chosen)
+            "unknown kind of probes",
+            expected=", ".join(FAMILIES),
+            got=repr(chosen),
+            fix="choose one of the kinds",
         )
     probes = family_probes(chosen)
     missing = [p.name for p in probes if p.name not in there]
@@ -167,6 +170,7 @@ def _raw(folder: Path, name: str) -> np.ndarray:
             where=head,
             expected="keys shape, dtype",
             got=repr(facts)[:100],
+            fix='write {"shape": [h, w, c], "dtype": "float32"} beside the numbers',
         )
     shape, dtype = facts["shape"], facts["dtype"]
     if (
@@ -179,6 +183,7 @@ def _raw(folder: Path, name: str) -> np.ndarray:
             where=head,
             expected="1 to 4 positive whole numbers",
             got=repr(shape)[:100],
+            fix="write the tensor's shape as the program has it",
         )
     if dtype not in DTYPES:
         raise BadInputError(
@@ -186,6 +191,7 @@ def _raw(folder: Path, name: str) -> np.ndarray:
             where=head,
             expected=", ".join(DTYPES),
             got=repr(dtype)[:60],
+            fix="write the numbers in one of these types",
         )
     kind = np.dtype(dtype).newbyteorder("<")
     size = int(np.prod(shape, dtype=np.int64)) * kind.itemsize

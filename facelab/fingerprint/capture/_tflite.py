@@ -27,7 +27,10 @@ def spec_of(path: str | os.PathLike) -> PreprocessSpec:
     except (ValueError, IndexError, TypeError, struct.error) as e:
         # what a flatbuffer reader raises on bytes that are none
         raise BadInputError(
-            "the file is no TFLite model that can be read", where=path, got=str(e)[:160]
+            "the file is no TFLite model that can be read",
+            where=path,
+            got=str(e)[:160],
+            fix="convert the model again, or name a .tflite file",
         ) from None
     if found is None or not found["mean"] or not found["std"]:
         raise BadInputError(
@@ -46,7 +49,10 @@ def _stages(path: Path, mean: list[float], std: list[float]) -> list[dict]:
         detail = Interpreter(model_path=str(path)).get_input_details()[0]
     except (ValueError, RuntimeError) as e:
         raise BadInputError(
-            "the TFLite model cannot be opened", where=path, got=str(e).splitlines()[0][:160]
+            "the TFLite model cannot be opened",
+            where=path,
+            got=str(e).splitlines()[0][:160],
+            fix="convert the model with built-in operators only",
         ) from None
     shape = [int(n) for n in detail["shape"]]
     if len(shape) != 4 or shape[0] != 1 or shape[3] not in (1, 3):
@@ -55,6 +61,7 @@ def _stages(path: Path, mean: list[float], std: list[float]) -> list[dict]:
             where=path,
             expected="1 × height × width × 3 or 1",
             got=str(shape),
+            fix="give a model whose input is one picture",
         )
     dtype = detail["dtype"].__name__
     gray = (

@@ -200,7 +200,12 @@ def raw_probes(format: str, size: tuple[int, int] = RAW_SIZE) -> tuple[Probe, ..
     """
     w, h = size
     if format not in RAW_FORMATS:
-        raise BadInputError("unknown raw format", expected=", ".join(RAW_FORMATS), got=repr(format))
+        raise BadInputError(
+            "unknown raw format",
+            expected=", ".join(RAW_FORMATS),
+            got=repr(format),
+            fix="choose one of the formats",
+        )
     yuv = format in ("yuyv", "nv12")
     if w < 32 or h < 24 or (yuv and w % 2) or (format == "nv12" and h % 2):
         raise BadInputError(

@@ -117,7 +117,7 @@ def _row(raw: Any, where: str) -> Row:
                 where=where,
                 expected="a number from 0 to 1,000,000",
                 got=repr(value),
-                fix="correct it",
+                fix="write a number from 0 to 1 000 000",
             )
     texts = {k: raw[k] for k in fields if k not in ("limit", "back_s")}
     if not all(isinstance(v, str) and v.strip() for v in texts.values()):

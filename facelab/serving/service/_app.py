@@ -131,7 +131,11 @@ def _number(text: str) -> float:
         value = float("nan")
     if not 0 <= value <= 4:
         raise RequestError(
-            400, "the threshold is out of range", expected="0 to 4", got=text[:40], fix="correct it"
+            400,
+            "the threshold is out of range",
+            expected="0 to 4",
+            got=text[:40],
+            fix="pass ?threshold= with a number from 0 to 4",
         )
     return value
 

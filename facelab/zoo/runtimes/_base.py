@@ -139,6 +139,7 @@ class Model:
                 where=self.path,
                 expected=", ".join(map(str, self.inputs)),
                 got=f"{len(arrays) + len(named)} arrays",
+                fix="pass one array per input, in order or by name",
             )
         feed = {info.name: array for info, array in zip(self.inputs, arrays)}
         for name, array in named.items():
@@ -149,6 +150,7 @@ class Model:
                     where=self.path,
                     expected=", ".join(i.name for i in self.inputs),
                     got=name,
+                    fix="pass each input once, by one of these names",
                 )
             feed[name] = array
         return {info.name: fit(feed[info.name], info, self.path) for info in self.inputs}
@@ -173,6 +175,7 @@ def fit(array: Any, info: TensorInfo, where: object) -> np.ndarray:
             where=where,
             expected=info,
             got=type(array).__name__,
+            fix="convert it with numpy.asarray",
         )
     got = f"{show_shape(array.shape)} {array.dtype.name}"
     if array.dtype.name != info.dtype:
@@ -195,7 +198,11 @@ def fit(array: Any, info: TensorInfo, where: object) -> np.ndarray:
         )
     if array.size == 0:
         raise BadInputError(
-            f"the array for the input {info.name!r} is empty", where=where, expected=info, got=got
+            f"the array for the input {info.name!r} is empty",
+            where=where,
+            expected=info,
+            got=got,
+            fix="pass at least one row",
         )
     # one sum is ten times as fast as isfinite over the array; a finite array whose sum overflows is looked at again
     if array.dtype.kind == "f":
@@ -233,7 +240,11 @@ def thread_count(threads: int | None) -> int:
     """Return the number of threads to use: the given one, else OMP_NUM_THREADS, else all cores of this process."""
     if threads is not None:
         if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
-            raise BadInputError("threads must be a whole number of at least 1", got=threads)
+            raise BadInputError(
+                "threads must be a whole number of at least 1",
+                got=threads,
+                fix="pass a number such as 1, or None for one per core",
+            )
         return threads
     pinned = os.environ.get("OMP_NUM_THREADS", "")
     return int(pinned) if is_count(pinned) and int(pinned) > 0 else cores()

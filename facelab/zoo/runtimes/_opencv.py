@@ -46,7 +46,12 @@ def open_cascade(path: Path) -> CascadeModel:
         cascade = cv2.CascadeClassifier(str(path))
         loaded = not cascade.empty()
     except (cv2.error, SystemError) as e:
-        raise BadInputError("OpenCV refuses the cascade", where=path, got=first_line(e)) from e
+        raise BadInputError(
+            "OpenCV refuses the cascade",
+            where=path,
+            got=first_line(e),
+            fix="name an .xml file that OpenCV's training wrote; fetch it again",
+        ) from e
     if not loaded:
         raise BadInputError(
             "OpenCV finds no cascade in the file",

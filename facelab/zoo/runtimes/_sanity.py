@@ -47,6 +47,7 @@ def sanity_check(
             where=model.path,
             expected="one input",
             got=len(model.inputs),
+            fix="call run() with an array per input",
         )
     info = model.inputs[0]
     batches = [np.asarray(samples)] if samples is not None else _probes(info, seed)
@@ -125,7 +126,11 @@ def _patterns(info: TensorInfo, seed: int) -> list[np.ndarray]:
         limits = np.iinfo(kind)
         return [(limits.min + unit * (limits.max - limits.min)).round().astype(kind)]
     if kind.kind != "f":
-        raise ModelRunError("the model's input is no number", got=info)
+        raise ModelRunError(
+            "the model's input is no number",
+            got=info,
+            fix="export the model with a numeric input tensor",
+        )
     return [(low + unit * (high - low)).astype(kind) for low, high in RANGES]
 
 
