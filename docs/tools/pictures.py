@@ -27,29 +27,14 @@ def contracts() -> Figure:
     """One face, as the model sees it after the right preprocessing and after five mistakes."""
     from facelab.fingerprint.probes import image_probes
     from facelab.preprocess import PreprocessSpec, apply
+    from facelab.preprocess.ops import DECODE_RGB, FACE_SQUARE, RESIZE_ANTIALIASED, UPRIGHT
 
     probe = next(p for p in image_probes() if p.name == "face")
     base = [
-        {"op": "decode", "format": "encoded", "order": "rgb", "idct": "accurate", "alpha": "drop"},
-        {"op": "orient", "exif": "apply", "transform": "none"},
-        {
-            "op": "crop",
-            "region": "face",
-            "margin": 0.1,
-            "aspect": "square_longer",
-            "box_rounding": "nearest",
-            "outside": "replicate",
-        },
-        {
-            "op": "resize",
-            "size": [64, 64],
-            "mode": "stretch",
-            "kernel": "bilinear",
-            "antialias": True,
-            "pixel_centers": "half",
-            "rounding": "half_up",
-            "edge": "renormalize",
-        },
+        DECODE_RGB,
+        UPRIGHT,
+        FACE_SQUARE,
+        {**RESIZE_ANTIALIASED, "size": [64, 64]},
     ]
 
     def with_(index: int, **changes):

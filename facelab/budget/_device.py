@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from facelab.budget.model._classes import PLAIN, PLAIN_WORKS, WORKS
 from facelab.core.errors import BadInputError, did_you_mean
-from facelab.core.files import loads_toml, read_input, write_text
+from facelab.core.files import loads_toml, write_text
+from facelab.core.text_files import read_text
 
 SCHEMA = "facelab.device-model/1"
 LARGEST_FILE = 1 << 20
@@ -235,16 +236,8 @@ def load_device(path: str | os.PathLike[str]) -> DeviceModel:
         The file cannot be read, or a key is unknown, missing or out of range.
     """
     path = Path(path)
-    try:
-        text = read_input(path, max_bytes=LARGEST_FILE, what="device model").decode("utf-8")
-    except (OSError, UnicodeDecodeError) as e:
-        raise BadInputError(
-            "the device model cannot be read",
-            where=path,
-            got=getattr(e, "strerror", None) or str(e)[:120],
-            fix="facelab budget example --device --out device.toml",
-        ) from None
-    return parse_device(text, path)
+    fix = "facelab budget example --device --out device.toml"
+    return parse_device(read_text(path, "device model", max_bytes=LARGEST_FILE, fix=fix), path)
 
 
 def parse_device(text: str, where: object) -> DeviceModel:

@@ -9,7 +9,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from facelab.core.errors import BadInputError, did_you_mean
-from facelab.core.files import loads_toml, read_input
+from facelab.core.files import loads_toml
+from facelab.core.text_files import read_text
 
 SCHEMA = "facelab.budget/1"
 LARGEST_FILE = 1 << 20
@@ -113,16 +114,8 @@ def load_budget(path: str | os.PathLike[str]) -> Budget:
         The file cannot be read, or a key is unknown or out of range.
     """
     path = Path(path)
-    try:
-        text = read_input(path, max_bytes=LARGEST_FILE, what="budget").decode("utf-8")
-    except (OSError, UnicodeDecodeError) as e:
-        raise BadInputError(
-            "the budget cannot be read",
-            where=path,
-            got=getattr(e, "strerror", None) or str(e)[:120],
-            fix="facelab budget example --out budget.toml",
-        ) from None
-    return parse_budget(text, path)
+    fix = "facelab budget example --out budget.toml"
+    return parse_budget(read_text(path, "budget", max_bytes=LARGEST_FILE, fix=fix), path)
 
 
 def parse_budget(text: str, where: object = "budget") -> Budget:

@@ -9,8 +9,9 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, PositiveFloat, ValidationError, field_validator
 
 from facelab.core.errors import BadInputError, did_you_mean
-from facelab.core.files import loads_toml, read_input
+from facelab.core.files import loads_toml
 from facelab.core.records import meets
+from facelab.core.text_files import read_text
 from facelab.deploy.manifest import Strict, explain
 
 SCHEMA = "facelab.policy/1"
@@ -225,16 +226,8 @@ def default() -> Policy:
 def load(path: str | os.PathLike) -> Policy:
     """Read and check a policy file. Raises BadInputError naming the key, with the nearest known one."""
     path = Path(path)
-    try:
-        text = read_input(path, max_bytes=MAX_POLICY, what="policy").decode("utf-8")
-    except (OSError, ValueError) as e:
-        raise BadInputError(
-            "the policy cannot be read",
-            where=path,
-            got=getattr(e, "strerror", None) or str(e)[:120],
-            fix="facelab gate --print-policy > policy.toml",
-        ) from None
-    return parse(text, path)
+    fix = "facelab gate --print-policy > policy.toml"
+    return parse(read_text(path, "policy", max_bytes=MAX_POLICY, fix=fix), path)
 
 
 def parse(text: str, where: object) -> Policy:

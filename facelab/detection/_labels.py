@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from facelab.core.errors import BadInputError
-from facelab.core.files import read_csv
+from facelab.core.text_files import read_csv
 from facelab.datasets import annotations
 
 

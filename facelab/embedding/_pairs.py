@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from facelab.core.errors import BadInputError, FacelabError
-from facelab.core.files import read_csv
+from facelab.core.text_files import read_csv
 from facelab.datasets import load_pairs
 from facelab.detection import Detections, Detector
 from facelab.embedding._acquire import find_face

@@ -8,7 +8,8 @@ import numpy as np
 
 from facelab.core.errors import BadInputError, UnsupportedError
 from facelab.detection import in_order
-from facelab.preprocess import DECODE_RGB, PreprocessSpec, apply, read_image
+from facelab.preprocess import PreprocessSpec, apply, read_image
+from facelab.preprocess.ops import DECODE_RGB, FACE_SQUARE, RESIZE_ANTIALIASED, UPRIGHT
 
 SIZE, MARGIN = 64, 0.1
 BACKENDS = ("pillow", "opencv", "reference")
@@ -36,25 +37,9 @@ def emotion_spec(size: int = SIZE, margin: float = MARGIN) -> PreprocessSpec:
         f"emotion-{size}",
         [
             DECODE_RGB,
-            {"op": "orient", "exif": "apply", "transform": "none"},
-            {
-                "op": "crop",
-                "region": "face",
-                "margin": margin,
-                "aspect": "square_longer",
-                "box_rounding": "nearest",
-                "outside": "replicate",
-            },
-            {
-                "op": "resize",
-                "size": [size, size],
-                "mode": "stretch",
-                "kernel": "bilinear",
-                "antialias": True,
-                "pixel_centers": "half",
-                "rounding": "half_up",
-                "edge": "renormalize",
-            },
+            UPRIGHT,
+            {**FACE_SQUARE, "margin": margin},
+            {**RESIZE_ANTIALIASED, "size": [size, size]},
             {"op": "normalize", "mean": [127.5], "scale": [127.5], "units": "0-255"},
             {"op": "layout", "to": "nhwc"},
             {"op": "cast", "dtype": "float32"},

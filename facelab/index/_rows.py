@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from facelab.core.arrays import as_array
 from facelab.core.errors import BadInputError, at
 from facelab.core.files import loads_strict
 from facelab.core.hashing import canonical_json
@@ -78,7 +79,7 @@ def check_matrix(vectors: Any, dimension: int, dtype: np.dtype[Any], name: str) 
     """Return (n, d) finite vectors of the collection's type, C-contiguous. Raises BadInputError."""
     array = vectors if isinstance(vectors, np.ndarray) else np.asarray(vectors, dtype=object)
     if array.dtype == object:
-        array = _from_lists(vectors, dtype, name)
+        array = as_array(vectors, name, dtype)
     if array.ndim != 2 or array.shape[1] != dimension:
         raise BadInputError(
             f"{name} do not fit the collection",
@@ -103,18 +104,6 @@ def check_matrix(vectors: Any, dimension: int, dtype: np.dtype[Any], name: str) 
             fix="drop or repair that vector",
         )
     return array
-
-
-def _from_lists(vectors: Any, dtype: np.dtype[Any], name: str) -> NDArray[Any]:
-    try:
-        return np.asarray(vectors, dtype)
-    except (ValueError, TypeError, OverflowError) as e:
-        raise BadInputError(
-            f"{name} cannot be made an array",
-            expected="a 2-D numpy array",
-            got=str(e)[:120],
-            fix="give rows of one length: np.stack(vectors)",
-        ) from None
 
 
 def check_distinct(names: Sequence[str]) -> None:

@@ -11,7 +11,8 @@ import numpy as np
 
 from facelab.camera import FramePair
 from facelab.core.errors import BadInputError, from_os
-from facelab.core.files import read_csv, read_input
+from facelab.core.files import read_input
+from facelab.core.text_files import read_csv
 from facelab.preprocess.image import read_image
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from facelab.core.arrays import as_array
 from facelab.core.errors import BadInputError
 
 if TYPE_CHECKING:
@@ -36,15 +37,7 @@ def check_vectors(x: ArrayLike, name: str) -> Vectors:
     Raises BadInputError for anything else: converting silently would change distances or hide a mistake.
     """
     if not isinstance(x, np.ndarray):
-        try:
-            x = np.asarray(x)
-        except (ValueError, TypeError) as e:
-            raise BadInputError(
-                f"{name} cannot be made an array",
-                expected="a 2-D numpy array",
-                got=str(e)[:120],
-                fix="give rows of one length: np.stack(vectors)",
-            ) from None
+        x = as_array(x, name)
     if isinstance(x, np.ma.MaskedArray):
         raise BadInputError(
             f"masked arrays are not supported ({name} is masked)",

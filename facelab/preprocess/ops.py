@@ -39,6 +39,32 @@ DECODE_RGB: dict[str, str] = {
     "alpha": "drop",
 }
 """The decode stage of nearly every pipeline: image files to RGB, transparency dropped. Copy it to change it."""
+UPRIGHT: dict[str, str] = {"op": "orient", "exif": "apply", "transform": "none"}
+"""The orient stage that turns a photograph as its EXIF tag says."""
+FACE_SQUARE: dict[str, str | float] = {
+    "op": "crop",
+    "region": "face",
+    "margin": 0.1,
+    "aspect": "square_longer",
+    "box_rounding": "nearest",
+    "outside": "replicate",
+}
+"""The crop stage to a square about the face box, grown by a tenth on each side."""
+RESIZE_PLAIN: dict[str, str | bool] = {
+    "op": "resize",
+    "mode": "stretch",
+    "kernel": "bilinear",
+    "antialias": False,
+    "pixel_centers": "half",
+    "rounding": "half_up",
+}
+"""The resize stage of OpenCV and of runtimes without its `size`: bilinear, not antialiased."""
+RESIZE_ANTIALIASED: dict[str, str | bool] = {
+    **RESIZE_PLAIN,
+    "antialias": True,
+    "edge": "renormalize",
+}
+"""The resize stage of Pillow and TensorFlow with antialias, without its `size`."""
 GRAY_WEIGHTS = {
     "bt601": (0.299, 0.587, 0.114),
     "bt709": (0.2126, 0.7152, 0.0722),

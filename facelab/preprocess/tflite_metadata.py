@@ -44,15 +44,7 @@ def write_metadata(
     BadInputError for a file that is not a TFLite model.
     """
     path = Path(path)
-    data = path.read_bytes()
-    if data[4:8] != b"TFL3":
-        raise BadInputError(
-            "the file is not a TFLite model",
-            where=path,
-            expected="identifier TFL3",
-            got=data[4:8],
-            fix="name a .tflite file",
-        )
+    data = _model_bytes(path)
     model = _with_buffer(data, _metadata(name, description, size, mean, std, labels))
     write_bytes(path, model)
     with zipfile.ZipFile(path, "a", zipfile.ZIP_STORED) as archive:
@@ -123,14 +115,8 @@ def _named(schema: Any, graph: Any, index: int) -> Any:
     return entry
 
 
-def read_metadata(path: str | os.PathLike) -> dict | None:
-    """Return {"name", "description", "mean", "std", "size", "labels"} of a `.tflite`, or None where it has none.
-
-    `mean` and `std` are lists; `size` and `labels` are None where the file does not say.
-    """
-    from ai_edge_litert import schema_py_generated as schema
-
-    path = Path(path)
+def _model_bytes(path: Path) -> bytes:
+    """Return a `.tflite` file's bytes. Raises BadInputError for another kind of file."""
     data = path.read_bytes()
     if data[4:8] != b"TFL3":
         raise BadInputError(
@@ -140,6 +126,18 @@ def read_metadata(path: str | os.PathLike) -> dict | None:
             got=data[4:8],
             fix="name a .tflite file",
         )
+    return data
+
+
+def read_metadata(path: str | os.PathLike) -> dict | None:
+    """Return {"name", "description", "mean", "std", "size", "labels"} of a `.tflite`, or None where it has none.
+
+    `mean` and `std` are lists; `size` and `labels` are None where the file does not say.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+
+    path = Path(path)
+    data = _model_bytes(path)
     model = schema.Model.GetRootAs(data, 0)
     for k in range(model.MetadataLength()):
         entry = model.Metadata(k)

@@ -258,6 +258,7 @@ def face_crops(
 
 def _box_crop(apply: Any, image: np.ndarray, box: Any, width: Any, height: Any) -> np.ndarray:
     from facelab.preprocess import PreprocessSpec
+    from facelab.preprocess.ops import FACE_SQUARE, RESIZE_ANTIALIASED
 
     spec = PreprocessSpec(
         "crop",
@@ -268,24 +269,8 @@ def _box_crop(apply: Any, image: np.ndarray, box: Any, width: Any, height: Any) 
                 "order": "rgb",
                 "size": [image.shape[1], image.shape[0]],
             },
-            {
-                "op": "crop",
-                "region": "face",
-                "margin": 0.25,
-                "aspect": "square_longer",
-                "box_rounding": "nearest",
-                "outside": "replicate",
-            },
-            {
-                "op": "resize",
-                "size": [width, height],
-                "mode": "stretch",
-                "kernel": "bilinear",
-                "antialias": True,
-                "pixel_centers": "half",
-                "rounding": "half_up",
-                "edge": "renormalize",
-            },
+            {**FACE_SQUARE, "margin": 0.25},
+            {**RESIZE_ANTIALIASED, "size": [width, height]},
         ],
     )
     return apply(spec, image, face=tuple(float(v) for v in box))

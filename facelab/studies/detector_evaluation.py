@@ -12,8 +12,8 @@ import numpy as np
 
 from facelab import detection
 from facelab.core.errors import FacelabError
-from facelab.core.files import read_csv
 from facelab.core.progress import track
+from facelab.core.text_files import read_csv
 from facelab.core.timing import summarise
 from facelab.detection import (
     Detections,

@@ -19,6 +19,7 @@ from facelab.datasets import doodles
 from facelab.doodle import DoodleClassifier, Evaluation, Labelled
 from facelab.fingerprint import Comparison, capture_spec, compare
 from facelab.preprocess import PreprocessSpec
+from facelab.preprocess.ops import RESIZE_ANTIALIASED
 from facelab.zoo import mirror
 from facelab.zoo.runtimes import open_model, open_tflite_c
 
@@ -193,16 +194,7 @@ def sheet_spec(spec: PreprocessSpec) -> PreprocessSpec:
     """Return the spec behind a sheet of 56×56 gray pixels, which the fingerprint's probes can be drawn on."""
     sheet = [
         {"op": "decode", "format": "gray8", "order": "gray", "size": [56, 56]},
-        {
-            "op": "resize",
-            "size": [28, 28],
-            "mode": "stretch",
-            "kernel": "bilinear",
-            "antialias": True,
-            "pixel_centers": "half",
-            "rounding": "half_up",
-            "edge": "renormalize",
-        },
+        {**RESIZE_ANTIALIASED, "size": [28, 28]},
     ]
     return PreprocessSpec(spec.name, [*sheet, *(s.to_dict() for s in spec.stages[1:])])
 

@@ -21,6 +21,7 @@ from facelab.core.result import Result
 from facelab.deploy import make_bundle
 from facelab.deploy.manifest import canonical_hash
 from facelab.preprocess import PreprocessSpec
+from facelab.preprocess.ops import DECODE_RGB, RESIZE_PLAIN, UPRIGHT
 from facelab.serving import ModelSlot, ReleaseStore, Trust, open_loop
 
 SIZE = 64
@@ -64,20 +65,10 @@ def network(path: Path, *, seed: int, megabytes: float) -> Path:
 
 def preprocessing(mean: float) -> PreprocessSpec:
     """Return the versions' preprocessing: they differ in the normalisation, as a retrained model may."""
-    resize = {
-        "op": "resize",
-        "size": [SIZE, SIZE],
-        "mode": "stretch",
-        "kernel": "bilinear",
-        "antialias": False,
-        "pixel_centers": "half",
-        "rounding": "half_up",
-    }
-    decode = {"op": "decode", "format": "encoded", "order": "rgb", "idct": "accurate"}
     stages = [
-        {**decode, "alpha": "drop"},
-        {"op": "orient", "exif": "apply", "transform": "none"},
-        resize,
+        DECODE_RGB,
+        UPRIGHT,
+        {**RESIZE_PLAIN, "size": [SIZE, SIZE]},
         {"op": "normalize", "mean": [mean], "scale": [127.5], "units": "0-255"},
         {"op": "layout", "to": "nhwc"},
         {"op": "cast", "dtype": "float32"},

@@ -75,16 +75,7 @@ def test_a_run_traces_every_stage(mirror, capsys, tmp_path):
     assert run(["trace", "run", "--frames", "20", "--out", str(out), "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     names = [r["name"] for r in document["stages"]]
-    assert names == [
-        "frame",
-        "capture",
-        "preprocess",
-        "detect",
-        "align",
-        "embed",
-        "match",
-        "decide",
-    ]
+    assert " ".join(names) == "frame capture preprocess detect align embed match decide"
     assert document["stages"][0]["n"] == 20 and out.is_file()
 
 

@@ -106,3 +106,14 @@ def test_changed_sources_compile_again_and_remove_the_old_code(folder):
     after = set((folder / "code").rglob("*.nbc"))
     assert len(after) == len(before) == 2
     assert not after & before
+
+
+def test_every_folder_that_compiled_code_comes_from_exists(tmp_path):
+    """A renamed folder would otherwise drop out of the digest, and old machine code would be used for new sources."""
+    from facelab.core.compiled import digest_of
+    from facelab.core.errors import IntegrityError
+    from facelab.matching.kernels import _compile_cache
+
+    with pytest.raises(IntegrityError, match="has no sources"):
+        digest_of(tmp_path / "renamed")
+    assert digest_of(*_compile_cache.FOLDERS)

@@ -7,20 +7,12 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from facelab.preprocess import PreprocessSpec
+from facelab.preprocess.ops import DECODE_RGB, RESIZE_ANTIALIASED, UPRIGHT
 
 STAGES = [
-    {"op": "decode", "format": "encoded", "order": "rgb", "idct": "accurate", "alpha": "drop"},
-    {"op": "orient", "exif": "apply", "transform": "none"},
-    {
-        "op": "resize",
-        "size": [24, 24],
-        "mode": "stretch",
-        "kernel": "bilinear",
-        "antialias": True,
-        "pixel_centers": "half",
-        "rounding": "half_up",
-        "edge": "renormalize",
-    },
+    DECODE_RGB,
+    UPRIGHT,
+    {**RESIZE_ANTIALIASED, "size": [24, 24]},
     {"op": "normalize", "mean": [127.5], "scale": [127.5], "units": "0-255"},
     {"op": "layout", "to": "nhwc"},
     {"op": "cast", "dtype": "float32"},

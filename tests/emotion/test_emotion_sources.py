@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from facelab.core.errors import BadInputError, FacelabError, MissingAssetError
+from facelab.datasets._fer2013 import FERPLUS_COLUMNS
 from facelab.datasets.labels import NAMES, SEVEN, map_label, table_for
 from facelab.emotion import classes_of, collect, prepare, sources
 
@@ -241,39 +242,13 @@ def test_fer2013_and_its_parts(tmp_path, spec):
 
 def test_ferplus_votes_replace_labels(tmp_path, spec):
     path = fer_csv(tmp_path / "fer2013.csv", [0, 3, 6, 0, 0], ["Training"] * 5)
-    header = (
-        "Usage",
-        "Image name",
-        "neutral",
-        "happiness",
-        "surprise",
-        "sadness",
-        "anger",
-        "disgust",
-        "fear",
-        "contempt",
-        "unknown",
-        "NF",
-    )
+    header = ("Usage", "Image name", *FERPLUS_COLUMNS[:-1], "NF")
     votes = write(
         tmp_path / "fer2013new.csv",
         header,
         [
             ("Training", "fer0000000.png", 0, 8, 0, 0, 2, 0, 0, 0, 0, 0),  # joy, not anger
-            (
-                "Training",
-                "",
-                0,
-                0,
-                0,
-                0,
-                0,
-                0,
-                0,
-                0,
-                0,
-                10,
-            ),  # no face: without a name, but with a row
+            ("Training", "", *[0] * 9, 10),  # no face: without a name, but with a row
             ("Training", "fer0000001.png", 9, 0, 0, 0, 0, 0, 0, 0, 1, 0),
             ("Training", "fer0000002.png", 0, 0, 0, 0, 7, 0, 0, 0, 0, 3),
             ("Training", "fer0000003.png", 2, 2, 2, 2, 2, 0, 0, 0, 0, 0),

@@ -12,20 +12,13 @@ from facelab.emotion import emotion_spec, sources, to_tensor
 from facelab.emotion._labels import emotions
 from facelab.emotion._spec import crop_face, face_size
 from facelab.preprocess import PreprocessSpec, apply
+from facelab.preprocess.ops import RESIZE_PLAIN
 
 LABELS = ("happy", "angry", "calm")
 GRAY = [
     {"op": "decode", "format": "encoded", "order": "bgr", "idct": "accurate", "alpha": "drop"},
     {"op": "color", "from": "bgr", "to": "gray", "weights": "bt601", "rounding": "half_up"},
-    {
-        "op": "resize",
-        "size": [6, 4],
-        "mode": "stretch",
-        "kernel": "bilinear",
-        "antialias": False,
-        "pixel_centers": "half",
-        "rounding": "half_up",
-    },
+    {**RESIZE_PLAIN, "size": [6, 4]},
     {"op": "normalize", "mean": [127.5], "scale": [127.5], "units": "0-255"},
     {"op": "layout", "to": "nhwc"},
     {"op": "cast", "dtype": "float32"},

@@ -16,6 +16,12 @@ from facelab.studies.planted import BASES, SPECS
 
 GRAY = next(iter(BASES))
 
+
+def fingerprint(*arguments):
+    """Call `facelab fingerprint …` and return its exit code."""
+    return run(["fingerprint", *map(str, arguments)])
+
+
 PIPELINES = '''
 import numpy as np
 import cv2
@@ -70,16 +76,7 @@ def folder(tmp_path_factory):
         json.dumps({"schema": "facelab.preprocess/1", "name": GRAY, "stages": SPECS[GRAY]})
     )
     assert (
-        run(
-            [
-                "fingerprint",
-                "capture",
-                "--spec",
-                str(path / "spec.json"),
-                "--out",
-                str(path / "train.json"),
-            ]
-        )
+        fingerprint("capture", "--spec", str(path / "spec.json"), "--out", str(path / "train.json"))
         == 0
     )
     return path
@@ -98,17 +95,7 @@ def folder(tmp_path_factory):
 def test_every_style_of_pipeline_is_captured(folder, name, shape, stages):
     out = folder / f"{name}.json"
     assert (
-        run(
-            [
-                "fingerprint",
-                "capture",
-                "--pipeline",
-                f"{folder / 'pipe.py'}:{name}",
-                "--out",
-                str(out),
-            ]
-        )
-        == 0
+        fingerprint("capture", "--pipeline", f"{folder / 'pipe.py'}:{name}", "--out", str(out)) == 0
     )
     made = schema.load(out)
     assert (
@@ -134,16 +121,7 @@ def test_every_style_of_pipeline_is_captured(folder, name, shape, stages):
 def test_a_pipeline_that_cannot_be_captured_is_exit_2(folder, target, words, capsys):
     (folder / "bad.py").write_text("import nothing_of_this_name")
     assert (
-        run(
-            [
-                "fingerprint",
-                "capture",
-                "--pipeline",
-                str(folder / target),
-                "--out",
-                str(folder / "no.json"),
-            ]
-        )
+        fingerprint("capture", "--pipeline", str(folder / target), "--out", str(folder / "no.json"))
         == 2
     )
     err = capsys.readouterr().err
@@ -178,54 +156,21 @@ def test_an_onnx_graph_with_preprocessing_is_captured_and_tapped(folder):
     )
     out = folder / "onnx.json"
     assert (
-        run(
-            [
-                "fingerprint",
-                "capture",
-                "--pipeline",
-                str(path),
-                "--tap",
-                "scaled",
-                "--out",
-                str(out),
-            ]
-        )
-        == 0
+        fingerprint("capture", "--pipeline", str(path), "--tap", "scaled", "--out", str(out)) == 0
     )
     assert schema.load(out).output["marks"]["shape"] == [1, 48, 48, 3]
     assert (
-        run(
-            [
-                "fingerprint",
-                "capture",
-                "--pipeline",
-                str(path),
-                "--tap",
-                "scalde",
-                "--out",
-                str(out),
-            ]
-        )
-        == 2
+        fingerprint("capture", "--pipeline", str(path), "--tap", "scalde", "--out", str(out)) == 2
     )
 
 
 def test_compare_writes_everything_and_exits_1_on_a_mismatch(folder, capsys):
     infer = folder / "by_path.json"
     if not infer.exists():
-        run(
-            [
-                "fingerprint",
-                "capture",
-                "--pipeline",
-                f"{folder / 'pipe.py'}:by_path",
-                "--out",
-                str(infer),
-            ]
-        )
+        fingerprint("capture", "--pipeline", f"{folder / 'pipe.py'}:by_path", "--out", str(infer))
     files = {k: folder / f"out.{k}" for k in ("json", "sarif", "junit", "html")}
     options = [v for k, f in files.items() for v in (f"--{k}", str(f))]
-    assert run(["fingerprint", "compare", str(folder / "train.json"), str(infer), *options]) == 1
+    assert fingerprint("compare", str(folder / "train.json"), str(infer), *options) == 1
     text = capsys.readouterr().out
     result = json.loads(files["json"].read_text())
     assert result["verdict"] == "mismatch" and result["findings"]
@@ -243,15 +188,8 @@ def test_compare_writes_everything_and_exits_1_on_a_mismatch(folder, capsys):
         and result["findings"][0]["kind"] in text
     )
     assert (
-        run(
-            [
-                "fingerprint",
-                "compare",
-                str(folder / "train.json"),
-                str(folder / "train.json"),
-                "--json",
-                "-",
-            ]
+        fingerprint(
+            "compare", str(folder / "train.json"), str(folder / "train.json"), "--json", "-"
         )
         == 0
     )
@@ -281,35 +219,23 @@ def test_the_cost_decides_the_severity(folder, assets, capsys):
     raw = json.loads((folder / "spec.json").read_text())
     raw["stages"][4].update(mean=[0.0], scale=[1.0])
     (folder / "raw.json").write_text(json.dumps(raw))
-    run(
-        [
-            "fingerprint",
-            "capture",
-            "--spec",
-            str(folder / "raw.json"),
-            "--out",
-            str(folder / "rawfp.json"),
-        ]
-    )
+    fingerprint("capture", "--spec", str(folder / "raw.json"), "--out", str(folder / "rawfp.json"))
     small = next(
         p
         for p in sorted((assets / "models" / "emotion").glob("*.hdf5"))
         if "48" not in p.name and "simple" not in p.name
     )
     assert (
-        run(
-            [
-                "fingerprint",
-                "compare",
-                str(folder / "train.json"),
-                str(folder / "rawfp.json"),
-                "--model",
-                str(small),
-                "--images",
-                str(faces),
-                "--json",
-                str(folder / "cost.json"),
-            ]
+        fingerprint(
+            "compare",
+            str(folder / "train.json"),
+            str(folder / "rawfp.json"),
+            "--model",
+            str(small),
+            "--images",
+            str(faces),
+            "--json",
+            str(folder / "cost.json"),
         )
         == 1
     )
@@ -324,15 +250,8 @@ def test_the_cost_decides_the_severity(folder, assets, capsys):
 
 def test_model_and_images_go_together(folder, capsys):
     assert (
-        run(
-            [
-                "fingerprint",
-                "compare",
-                str(folder / "train.json"),
-                str(folder / "train.json"),
-                "--model",
-                "x.onnx",
-            ]
+        fingerprint(
+            "compare", str(folder / "train.json"), str(folder / "train.json"), "--model", "x.onnx"
         )
         == 2
     )
@@ -457,15 +376,12 @@ def noise(path):
     return numpy.random.default_rng(x.size).normal(size=x.shape).astype("float32")
 """
     (folder / "speed.py").write_text((folder / "pipe.py").read_text() + noise)
-    run(
-        [
-            "fingerprint",
-            "capture",
-            "--pipeline",
-            f"{folder / 'speed.py'}:{pipeline}",
-            "--out",
-            str(folder / "s.json"),
-        ]
+    fingerprint(
+        "capture",
+        "--pipeline",
+        f"{folder / 'speed.py'}:{pipeline}",
+        "--out",
+        str(folder / "s.json"),
     )
     command = [
         sys.executable,

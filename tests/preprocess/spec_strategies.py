@@ -7,6 +7,16 @@ from facelab.preprocess import PreprocessSpec
 
 ROUNDINGS = ("none", "half_even", "half_up", "truncate")
 FORMATS = ("encoded", "encoded", "encoded", "rgb24", "bgr24", "gray8", "yuyv", "nv12")
+ALIGN = {
+    "op": "align",
+    "template": "arcface",
+    "size": [112, 112],
+    "estimator": "umeyama",
+    "kernel": "bilinear",
+    "coordinates": "exact",
+    "border": [0],
+    "rounding": "half_up",
+}
 numbers = st.floats(-300, 300, allow_nan=False).map(lambda v: round(v, 3))
 sides = st.integers(1, 40)
 

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as hs
 from skimage.transform import SimilarityTransform
+from spec_strategies import ALIGN
 
 from facelab.core.errors import BadInputError
 from facelab.preprocess import PreprocessSpec, apply, input_to_output
@@ -20,6 +21,7 @@ from facelab.preprocess.align import (
     umeyama,
     warp,
 )
+from facelab.preprocess.ops import RESIZE_PLAIN
 
 TEMPLATE = np.array(ARCFACE_112)
 POINTS = hs.lists(hs.tuples(hs.floats(0, 500), hs.floats(0, 500)), min_size=5, max_size=5)
@@ -140,25 +142,8 @@ SPEC = PreprocessSpec(
     [
         {"op": "decode", "format": "encoded", "order": "rgb", "idct": "accurate", "alpha": "drop"},
         {"op": "orient", "exif": "apply", "transform": "none"},
-        {
-            "op": "resize",
-            "size": [120, 100],
-            "mode": "stretch",
-            "kernel": "bilinear",
-            "antialias": False,
-            "pixel_centers": "half",
-            "rounding": "half_up",
-        },
-        {
-            "op": "align",
-            "template": "arcface",
-            "size": [112, 112],
-            "estimator": "umeyama",
-            "kernel": "bilinear",
-            "coordinates": "exact",
-            "border": [0],
-            "rounding": "half_up",
-        },
+        {**RESIZE_PLAIN, "size": [120, 100]},
+        ALIGN,
     ],
 )
 
@@ -183,13 +168,9 @@ def test_the_matrix_of_a_spec_maps_pixels_as_the_spec_does():
             SPEC.stages[0],
             {"op": "orient", "exif": "ignore", "transform": "none"},
             {
-                "op": "resize",
+                **RESIZE_PLAIN,
                 "size": [320, 320],
                 "mode": "letterbox",
-                "kernel": "bilinear",
-                "antialias": False,
-                "pixel_centers": "half",
-                "rounding": "half_up",
                 "size_rounding": "floor",
                 "anchor": "center",
                 "value": [0],

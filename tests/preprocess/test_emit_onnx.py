@@ -16,16 +16,9 @@ from facelab.core.errors import BadInputError, UnsupportedError
 from facelab.preprocess import PreprocessSpec, presets
 from facelab.preprocess.emit import Frame, emit
 from facelab.preprocess.emit._golden import golden
+from facelab.preprocess.ops import RESIZE_PLAIN
 
-RESIZE = {
-    "op": "resize",
-    "size": [8, 6],
-    "mode": "stretch",
-    "kernel": "bilinear",
-    "antialias": False,
-    "pixel_centers": "half",
-    "rounding": "half_up",
-}
+RESIZE = {**RESIZE_PLAIN, "size": [8, 6]}
 
 
 def session(data):

@@ -7,34 +7,17 @@ import pickle
 import pytest
 from hypothesis import given
 from hypothesis import strategies as hs
+from spec_strategies import ALIGN
 
 from facelab.core.errors import BadInputError
 from facelab.preprocess import PreprocessSpec, apply
-from facelab.preprocess.ops import STAGES
+from facelab.preprocess.ops import RESIZE_PLAIN, STAGES
 from facelab.preprocess.sizes import fitted
 
 DECODE = {"op": "decode", "format": "encoded", "order": "rgb", "idct": "accurate", "alpha": "drop"}
-RESIZE = {
-    "op": "resize",
-    "size": [64, 48],
-    "mode": "stretch",
-    "kernel": "bilinear",
-    "antialias": False,
-    "pixel_centers": "half",
-    "rounding": "half_up",
-}
+RESIZE = {**RESIZE_PLAIN, "size": [64, 48]}
 NORMALIZE = {"op": "normalize", "mean": [127.5], "scale": [128], "units": "0-255"}
 CAST = {"op": "cast", "dtype": "float32"}
-ALIGN = {
-    "op": "align",
-    "template": "arcface",
-    "size": [112, 112],
-    "estimator": "umeyama",
-    "kernel": "bilinear",
-    "coordinates": "exact",
-    "border": [0],
-    "rounding": "half_up",
-}
 
 
 def spec(*stages, name="test"):

@@ -8,6 +8,7 @@ import pytest
 
 from facelab.core.errors import BadInputError
 from facelab.preprocess import PreprocessSpec, apply
+from facelab.preprocess.ops import RESIZE_PLAIN
 from facelab.quantization import images
 from facelab.quantization._labelled import emotions_of
 from facelab.quantization._subject import Subject
@@ -26,15 +27,7 @@ def gray_spec():
                 "alpha": "drop",
             },
             {"op": "color", "from": "rgb", "to": "gray", "weights": "bt601", "rounding": "half_up"},
-            {
-                "op": "resize",
-                "size": [48, 48],
-                "mode": "stretch",
-                "kernel": "bilinear",
-                "antialias": False,
-                "pixel_centers": "half",
-                "rounding": "half_up",
-            },
+            {**RESIZE_PLAIN, "size": [48, 48]},
             {"op": "normalize", "mean": [127.5], "scale": [127.5], "units": "0-255"},
             {"op": "layout", "to": "nhwc"},
             {"op": "cast", "dtype": "float32"},

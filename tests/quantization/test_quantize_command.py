@@ -10,6 +10,12 @@ from facelab.cli import run
 from facelab.preprocess import PreprocessSpec
 
 
+def quantize(capsys, model, recipe, cal, held, out, *more):
+    """Call `facelab quantize` without timing; return its exit code and both streams."""
+    folders = "--calibration", cal, "--evaluate", held, "--out", out
+    return call(capsys, model, "--recipe", recipe, *folders, "--no-latency", *more)
+
+
 def call(capsys, *args):
     code = run(["quantize", *map(str, args)])
     done = capsys.readouterr()
@@ -19,18 +25,13 @@ def call(capsys, *args):
 def test_one_json_document_and_everything_that_travels_with_the_model(
     trained, write_folder, tmp_path, capsys
 ):
-    code, out, _ = call(
+    code, out, _ = quantize(
         capsys,
         trained / "emotion_fp32.tflite",
-        "--recipe",
         "int8",
-        "--calibration",
         write_folder("cal", 45, 21),
-        "--evaluate",
         write_folder("eval", 60, 22),
-        "--out",
         tmp_path / "out",
-        "--no-latency",
         "--json",
         "--max-ece",
         5,
@@ -72,18 +73,13 @@ def test_one_json_document_and_everything_that_travels_with_the_model(
 
 
 def test_a_missed_budget_is_exit_code_1_and_still_reported(trained, write_folder, tmp_path, capsys):
-    code, out, _ = call(
+    code, out, _ = quantize(
         capsys,
         trained / "emotion_fp32.tflite",
-        "--recipe",
         "float16",
-        "--calibration",
         write_folder("cal", 30, 21),
-        "--evaluate",
         write_folder("eval", 30, 22),
-        "--out",
         tmp_path / "out",
-        "--no-latency",
         "--json",
     )
     report = json.loads(out)
@@ -138,18 +134,13 @@ def test_bad_input_is_refused_by_name_and_nothing_is_written(
         model.with_suffix(".preprocess.json").unlink()
         expected = "preprocessing is unknown"
     elif case == "quantised already":
-        call(
+        quantize(
             capsys,
             model,
-            "--recipe",
             "int8",
-            "--calibration",
             cal,
-            "--evaluate",
             held,
-            "--out",
             tmp_path / "m",
-            "--no-latency",
         )
         model, expected = tmp_path / "m" / "emotion_fp32-edge-int8.tflite", "quantised already"
     else:
@@ -175,18 +166,13 @@ def test_bad_input_is_refused_by_name_and_nothing_is_written(
 def test_an_evaluation_may_lack_a_class(trained, write_folder, tmp_path, capsys):
     held = write_folder("eval", 60, 22)
     shutil.rmtree(held / "joy")
-    code, out, err = call(
+    code, out, err = quantize(
         capsys,
         trained / "emotion_fp32.tflite",
-        "--recipe",
         "int8",
-        "--calibration",
         write_folder("cal", 45, 21),
-        "--evaluate",
         held,
-        "--out",
         tmp_path / "out",
-        "--no-latency",
         "--json",
     )
     row = json.loads(out)["rows"][1]

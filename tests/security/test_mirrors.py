@@ -8,12 +8,12 @@ import threading
 import time
 
 import pytest
+from catalogue_entry import model_entry
 
 from facelab.core.errors import FacelabError, IntegrityError
 from facelab.zoo import _download as downloads
 from facelab.zoo import _http as http
 from facelab.zoo import mirror
-from facelab.zoo._catalogue import ModelEntry
 
 
 class Server(socketserver.ThreadingTCPServer):
@@ -57,23 +57,7 @@ def web(monkeypatch):
 @pytest.fixture
 def entry(tmp_path, monkeypatch):
     monkeypatch.setenv("FACELAB_MODELS", str(tmp_path / "models"))
-
-    def make(**changes):
-        fields = {
-            "name": "thing",
-            "kind": "aux",
-            "family": "test",
-            "runtime": "onnx",
-            "what": "a test file",
-            "file": "thing.onnx",
-            "sha256": "0" * 64,
-            "bytes": 1000,
-            "licence": "MIT",
-            "source": "here",
-        }
-        return ModelEntry(**(fields | changes))
-
-    return make
+    return model_entry
 
 
 def endless(piece=bytes(1 << 16)):

@@ -2,8 +2,8 @@
 
 import io
 import struct
-import zlib
 
+import hostile_png
 import numpy as np
 import pytest
 from PIL import EpsImagePlugin, Image
@@ -49,19 +49,7 @@ def test_only_the_named_formats_are_opened():
 
 def png(width, height):
     """A small PNG that promises width × height pixels; its data are a run of zeros."""
-
-    def chunk(kind, data):
-        return (
-            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-        )
-
-    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", head)
-        + chunk(b"IDAT", zlib.compress(b"\0" * 1000))
-        + chunk(b"IEND", b"")
-    )
+    return hostile_png.png(width, height, b"\0" * 1000)
 
 
 def webp(width, height, kind=b"VP8X"):

@@ -8,28 +8,20 @@ from onnx import TensorProto, helper, numpy_helper
 
 from facelab.deploy._bundle import make_bundle
 from facelab.preprocess import PreprocessSpec
+from facelab.preprocess.ops import RESIZE_PLAIN
 
 SIZE = 8
 
 
 def spec(scale: float = 127.5, order: str = "rgb") -> PreprocessSpec:
     """Return a preprocessing whose `scale` and `order` show in the tensor."""
-    resize = {
-        "op": "resize",
-        "size": [SIZE, SIZE],
-        "mode": "stretch",
-        "kernel": "bilinear",
-        "antialias": False,
-        "pixel_centers": "half",
-        "rounding": "half_up",
-    }
     decode = {"op": "decode", "format": "encoded", "order": order, "idct": "accurate"}
     return PreprocessSpec(
         f"scale-{scale:g}-{order}",
         [
             {**decode, "alpha": "drop"},
             {"op": "orient", "exif": "apply", "transform": "none"},
-            resize,
+            {**RESIZE_PLAIN, "size": [SIZE, SIZE]},
             {"op": "normalize", "mean": [0.0], "scale": [scale], "units": "0-255"},
             {"op": "layout", "to": "nhwc"},
             {"op": "cast", "dtype": "float32"},

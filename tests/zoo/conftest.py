@@ -6,6 +6,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from catalogue_entry import model_entry
 
 from facelab.zoo._catalogue import ModelEntry
 
@@ -88,19 +89,8 @@ def store(tmp_path, monkeypatch) -> Path:
 
 def make_entry(url: str = "", **changes) -> ModelEntry:
     """Return an entry for CONTENT; plain http addresses (loopback) bypass the catalogue's https rule."""
-    fields = {
-        "name": "thing",
-        "kind": "aux",
-        "family": "test",
-        "runtime": "onnx",
-        "what": "a test file",
-        "file": "thing.onnx",
-        "sha256": SHA,
-        "bytes": len(CONTENT),
-        "licence": "MIT",
-        "source": "here",
-    }
-    return ModelEntry(**(fields | changes)).model_copy(update={"url": url})
+    fields = {"sha256": SHA, "bytes": len(CONTENT)} | changes
+    return model_entry(**fields).model_copy(update={"url": url})
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from facelab.core.errors import BadInputError, IntegrityError, MissingAssetError, UnsupportedError
+from facelab.preprocess.ops import RESIZE_PLAIN
 from facelab.preprocess.spec import PreprocessSpec
 from facelab.zoo import _store as zoo_store
 from facelab.zoo._catalogue import load_catalogue
@@ -268,15 +269,7 @@ def test_a_spec_is_compared_with_the_input_before_anything_runs(tmp_path):
     )
     stages = [
         {"op": "decode", "format": "encoded", "order": "rgb", "idct": "accurate", "alpha": "drop"},
-        {
-            "op": "resize",
-            "size": [8, 6],
-            "mode": "stretch",
-            "kernel": "bilinear",
-            "antialias": False,
-            "pixel_centers": "half",
-            "rounding": "half_up",
-        },
+        {**RESIZE_PLAIN, "size": [8, 6]},
         {"op": "layout", "to": "nchw"},
         {"op": "cast", "dtype": "float32"},
     ]

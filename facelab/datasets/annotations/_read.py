@@ -9,7 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from facelab.core.errors import BadInputError, did_you_mean
-from facelab.core.files import read_csv, read_input, read_json
+from facelab.core.files import read_input, read_json
+from facelab.core.text_files import read_csv
 from facelab.datasets.annotations._boxes import (
     FORMATS,
     IGNORED,

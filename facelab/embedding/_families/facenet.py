@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from facelab.embedding._base import NeuralEmbedder
 from facelab.embedding._specs import DECODE
+from facelab.preprocess.ops import FACE_SQUARE, RESIZE_ANTIALIASED
 from facelab.preprocess.spec import PreprocessSpec
 
 
@@ -20,24 +21,8 @@ class FaceNet(NeuralEmbedder):
             name,
             [
                 DECODE,
-                {
-                    "op": "crop",
-                    "region": "face",
-                    "margin": 0.1,
-                    "aspect": "square_longer",
-                    "box_rounding": "nearest",
-                    "outside": "replicate",
-                },
-                {
-                    "op": "resize",
-                    "size": [160, 160],
-                    "mode": "stretch",
-                    "kernel": "bilinear",
-                    "antialias": True,
-                    "pixel_centers": "half",
-                    "rounding": "half_up",
-                    "edge": "renormalize",
-                },
+                FACE_SQUARE,
+                {**RESIZE_ANTIALIASED, "size": [160, 160]},
                 {"op": "normalize", "mean": [127.5], "scale": [128], "units": "0-255"},
                 {"op": "layout", "to": layout},
                 {"op": "cast", "dtype": "float32"},

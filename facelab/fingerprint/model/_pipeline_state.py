@@ -10,6 +10,7 @@ from facelab.fingerprint.model._operations import Affine, Align, Crop, Resize, S
 from facelab.fingerprint.model._planner import turned_back
 from facelab.preprocess.align import invert, template
 
+CUBICS = ("bicubic", "bicubic75")
 RESAMPLERS = tuple(
     [
         (k, False, c)
@@ -20,8 +21,7 @@ RESAMPLERS = tuple(
         (k, True, "half")
         for k in (
             "bilinear",
-            "bicubic",
-            "bicubic75",
+            *CUBICS,
             "area",
             "area_cv",
             "lanczos3",
@@ -39,8 +39,7 @@ RESAMPLERS = tuple(
 )
 """(kernel, antialias, pixel centres) as the field's libraries offer them."""
 RINGING = (
-    "bicubic",
-    "bicubic75",
+    *CUBICS,
     "lanczos3",
     "lanczos4",
     "mitchell",

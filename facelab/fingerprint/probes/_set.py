@@ -99,15 +99,8 @@ class Probe:
 
 GEOMETRY = ("crop", "margin", "aspect", "shift", "rotation", "flip", "transpose", "size")
 VALUES = (
-    "mean",
-    "scale",
-    "value_range",
-    "double_normalization",
-    "missing_normalization",
-    "gamma",
-    "histogram",
-    "quantization",
-    "dtype",
+    *("mean", "scale", "value_range", "double_normalization", "missing_normalization"),
+    *("gamma", "histogram", "quantization", "dtype"),
 )
 KERNELS = ("resize_kernel", "antialias", "pixel_centers", "resize_order")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 import numpy as np
 
 from facelab.fingerprint.model import _tones as tone
@@ -48,35 +50,39 @@ def own_lines(observed: Observed, state: State, names: list[str] | None = None) 
 
 def _own_lines(observed: Observed, state: State, names: tuple[str, ...]) -> float:
     losses = []
+    try:
+        for _, x, y, size in _seen(observed, state, names):
+            observed.budget.spend(0.1 + 1e-4 * size)
+            losses.append(min(fit(x, y).loss, 255.0))
+    except Refused:
+        return float("inf")
+    return float(np.sqrt(np.mean(np.square(losses)))) if losses else float("inf")
+
+
+def _seen(
+    observed: Observed, state: State, names: Iterable[str]
+) -> Iterator[tuple[str, np.ndarray, np.ndarray, int]]:
+    """Yield name, prediction and observation of each picture that says something, and its number of pixels.
+
+    Raises Refused where the pipeline cannot be predicted.
+    """
     for n in names:
-        try:
-            x, cover = observed.predicted(state, n)
-        except Refused:
-            return float("inf")
+        x, cover = observed.predicted(state, n)
         inside = cover > 1 - 1e-4
         y = observed.y[n].reshape(-1, observed.channels)
-        if inside.sum() < 24 or y[inside].std() == 0:
-            continue
-        observed.budget.spend(0.1 + 1e-4 * len(x))
-        losses.append(min(fit(x[inside], y[inside]).loss, 255.0))
-    return float(np.sqrt(np.mean(np.square(losses)))) if losses else float("inf")
+        if inside.sum() >= 24 and y[inside].std() != 0:
+            yield n, x[inside], y[inside], len(x)
 
 
 def own_curves(observed: Observed, state: State) -> float:
     """Return the RMS residual in levels about a curve of its own for each picture; infinite where impossible."""
     left = []
-    for n in observed.screen:
-        try:
-            x, cover = observed.predicted(state, n)
-        except Refused:
-            return float("inf")
-        inside = cover > 1 - 1e-4
-        y = observed.y[n].reshape(-1, observed.channels)
-        if inside.sum() < 24 or y[inside].std() == 0:
-            continue
-        linear = fit(x[inside], y[inside])
-        for z, v in observed.curve_parts(state, linear, [n], CHANNELS):
-            left.append(min(curve_residual(z, v), curve_residual(v, z)))
+    try:
+        for n, x, y, _ in _seen(observed, state, observed.screen):
+            for z, v in observed.curve_parts(state, fit(x, y), [n], CHANNELS):
+                left.append(min(curve_residual(z, v), curve_residual(v, z)))
+    except Refused:
+        return float("inf")
     return float(np.sqrt(np.mean(left))) if left else float("inf")
 
 

@@ -12,17 +12,11 @@ import numpy as np
 from facelab.core.errors import BadInputError
 from facelab.index._ids import check_id
 from facelab.index._results import Entry, Hits
-from facelab.index._rows import Rows, check_distinct, check_matrix, make_rows, read_info
-from facelab.index._source import Source, check_source
+from facelab.index._rows import check_distinct, read_info
+from facelab.index._source import Source
 from facelab.index._view import check_k
-from facelab.index.stores._contract import (
-    Lender,
-    StoreError,
-    check_stored,
-    check_threshold,
-    facts_text,
-    server_facts,
-)
+from facelab.index.stores._contract import check_stored, check_threshold, facts_text
+from facelab.index.stores._server_store import ServerStore
 from facelab.matching import Metric
 
 if TYPE_CHECKING:
@@ -34,7 +28,7 @@ _KNOWN: WeakSet[Any] = WeakSet()
 """Connections that know the type `vector`."""
 
 
-class PostgresStore:
+class PostgresStore(ServerStore["psycopg.Connection"]):
     """A store of vectors in one table. Distances are pgvector's: float32 sums, which differ in their last digits.
 
     Parameters
@@ -58,18 +52,10 @@ class PostgresStore:
         The server refused; pgvector must be installed there.
     """
 
-    def __init__(
-        self,
-        pool: Lender[psycopg.Connection],
-        name: str,
-        *,
-        dimension: int,
-        metric: str = "cosine",
-        source: Source | None = None,
-    ):
-        self.facts = server_facts(name, dimension, metric, source)
-        self.metric, self._pool = Metric.of(self.facts.metric), pool
-        digest = hashlib.blake2b(name.encode(), digest_size=6).hexdigest()
+    server = "PostgreSQL"
+
+    def _open(self) -> None:
+        digest = hashlib.blake2b(self.facts.name.encode(), digest_size=6).hexdigest()
         self.table = f"facelab_{digest}"
         self._distance = _distance(self.metric)
         self._do(self._create, ready=False)
@@ -116,25 +102,7 @@ class PostgresStore:
                 fix="use upsert to replace it, or another id",
             ) from None
         except psycopg.Error as e:
-            fate = "whether the call is done is unknown" if committing else "the call is not done"
-            raise StoreError(
-                f"PostgreSQL refused: {fate}",
-                where=self.facts.name,
-                got=str(e).splitlines()[0][:200] if str(e) else type(e).__name__,
-                fix="check the server, then look with get() and call again",
-            ) from None
-
-    def _rows(self, vectors: Any, ids: Any, labels: Any, payloads: Any, source: Any) -> Rows:
-        check_source(self.facts.source, source, self.facts.name)
-        return make_rows(
-            vectors,
-            ids,
-            labels,
-            payloads,
-            dimension=self.facts.dimension,
-            dtype=np.dtype(np.float32),
-            namespace="",
-        )
+            raise self._failure(e, done_is_unknown=committing) from None
 
     def add(
         self,
@@ -226,7 +194,7 @@ class PostgresStore:
 
     def search(self, queries: ArrayLike, k: int, *, source: Source | None = None) -> Hits:
         """Return the k nearest vectors of each query; see `Collection.search`."""
-        asked, count = self._asked(queries, source), check_k(k)
+        asked, count = self._queries(queries, source), check_k(k)
         statement = (
             f"select id, info, d from (select id, info, seq, {self._distance} as d "
             f"from {self.table}) x order by d, seq limit {count}"
@@ -241,7 +209,7 @@ class PostgresStore:
         self, queries: ArrayLike, threshold: float, *, source: Source | None = None
     ) -> Hits:
         """Return all vectors within a threshold of each query; see `Collection.search_within`."""
-        asked, t = self._asked(queries, source), check_threshold(self.metric, threshold)
+        asked, t = self._queries(queries, source), check_threshold(self.metric, threshold)
         limit = {Metric.COSINE: 1 - t, Metric.IP: -t}.get(self.metric, t)
         statement = (
             f"select id, info, d from (select id, info, seq, {self._distance} as d "
@@ -251,10 +219,6 @@ class PostgresStore:
             lambda c: [c.execute(statement, (q, limit)).fetchall() for q in asked], read=True
         )
         return self._hits(rows)
-
-    def _asked(self, queries: ArrayLike, source: Source | None) -> np.ndarray:
-        check_source(self.facts.source, source, self.facts.name)
-        return check_matrix(queries, self.facts.dimension, np.dtype(np.float32), "the queries")
 
     def _hits(self, rows: list[list[tuple[str, bytes, float]]]) -> Hits:
         sign = -1 if self.metric is Metric.IP else 1

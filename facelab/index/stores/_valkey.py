@@ -15,21 +15,14 @@ from facelab.index._disk import applied
 from facelab.index._ids import check_id
 from facelab.index._log import Delete, Put
 from facelab.index._results import Entry, Hits
-from facelab.index._rows import Rows, check_distinct, check_matrix, make_rows, read_info
-from facelab.index._source import Source, check_source
+from facelab.index._rows import Rows, check_distinct, read_info
+from facelab.index._source import Source
 from facelab.index._view import Active, Buffer, View, check_k, nearest, within
-from facelab.index.stores._contract import (
-    Lender,
-    StoreError,
-    check_stored,
-    check_threshold,
-    facts_text,
-    server_facts,
-)
+from facelab.index.stores._contract import check_stored, check_threshold, facts_text
+from facelab.index.stores._server_store import ServerStore
 from facelab.matching import Metric
 
 if TYPE_CHECKING:
-    import valkey
     from numpy.typing import ArrayLike
 
     Step = tuple[int, str, list[str], list[bytes]]
@@ -65,7 +58,7 @@ return {known, tostring(now)}
 """
 
 
-class ValkeyStore:
+class ValkeyStore(ServerStore["valkey.Valkey"]):
     """A store of vectors in Valkey. Answers are those of a `Collection`, bit by bit.
 
     How durable a write is depends on the server: without `appendonly yes` and `appendfsync always` a crash there
@@ -86,18 +79,11 @@ class ValkeyStore:
         The server refused or did not answer.
     """
 
-    def __init__(
-        self,
-        pool: Lender[valkey.Valkey],
-        name: str,
-        *,
-        dimension: int,
-        metric: str = "cosine",
-        source: Source | None = None,
-    ):
-        self.facts = server_facts(name, dimension, metric, source)
-        self.metric, self._pool = Metric.of(self.facts.metric), pool
-        self._keys = [f"facelab:{{{name}}}:{k}" for k in ("facts", "rows", "version", "changes")]
+    server = "Valkey"
+
+    def _open(self) -> None:
+        parts = ("facts", "rows", "version", "changes")
+        self._keys = [f"facelab:{{{self.facts.name}}}:{k}" for k in parts]
         self._lock, self._version = threading.Lock(), 0
         self._view = self._empty()
         text = facts_text(self.facts)
@@ -116,13 +102,7 @@ class ValkeyStore:
                 return work(lease.value)
         except valkey.ValkeyError as e:
             lost = isinstance(e, (valkey.ConnectionError, valkey.TimeoutError)) and write
-            fate = "whether the call is done is unknown" if lost else "the call is not done"
-            raise StoreError(
-                f"Valkey refused: {fate}",
-                where=self.facts.name,
-                got=str(e)[:200],
-                fix="check the server, then look with get() and call again",
-            ) from None
+            raise self._failure(e, done_is_unknown=lost) from None
 
     def _write(self, kind: str, strict: bool, ids: Sequence[str], values: list[bytes]) -> int:
         values = values or [b""] * len(ids)
@@ -137,18 +117,6 @@ class ValkeyStore:
                 fix="use upsert to replace it" if kind == "put" else "pass missing_ok=True",
             )
         return int(found)
-
-    def _rows(self, vectors: Any, ids: Any, labels: Any, payloads: Any, source: Any) -> Rows:
-        check_source(self.facts.source, source, self.facts.name)
-        return make_rows(
-            vectors,
-            ids,
-            labels,
-            payloads,
-            dimension=self.facts.dimension,
-            dtype=np.dtype(np.float32),
-            namespace="",
-        )
 
     def _put(self, rows: Rows, *, strict: bool) -> int:
         if not len(rows):
@@ -281,9 +249,7 @@ class ValkeyStore:
         return _hits(view, [d for d, _ in found], [n for _, n in found], self.metric)
 
     def _asked(self, queries: ArrayLike, source: Source | None) -> tuple[np.ndarray, View]:
-        check_source(self.facts.source, source, self.facts.name)
-        array = check_matrix(queries, self.facts.dimension, np.dtype(np.float32), "the queries")
-        return array, self._current()
+        return self._queries(queries, source), self._current()
 
     def __len__(self) -> int:
         return int(self._do(lambda c: c.hlen(self._keys[1])))

@@ -33,6 +33,15 @@ def per_channel(values: Any, dtype: Any, behind: int) -> np.ndarray:
     return np.asarray(values, dtype=dtype).reshape(-1, *(1,) * behind)
 
 
+def reordered(x: np.ndarray, source: str, target: str) -> np.ndarray | None:
+    """Return a colour conversion that only moves numbers: the same order, gray to three, RGB and BGR; else None."""
+    if source == target:
+        return x
+    if source == "gray":
+        return np.repeat(x, 3, axis=2)
+    return x[..., ::-1] if {source, target} == {"rgb", "bgr"} else None
+
+
 class NumpyBackend:
     """Primitives on arrays (height, width, channel). `real` is the working precision of `float` states.
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from facelab.preprocess import colour
 from facelab.preprocess.align import invert
-from facelab.preprocess.backends.base import NumpyBackend
+from facelab.preprocess.backends.base import NumpyBackend, reordered
 from facelab.preprocess.ops import GRAY_WEIGHTS
 
 HALF = ("half_even", "half_up")
@@ -23,12 +23,8 @@ class Backend(NumpyBackend):
     def color(self, x: np.ndarray, stage: Any) -> np.ndarray:
         """Convert by Image.convert, by name where Pillow has the conversion, by matrix elsewhere; 8 bits only."""
         source, target = stage.source, stage.target
-        if source == target:
-            return x
-        if source == "gray":
-            return np.repeat(x, 3, axis=2)
-        if {source, target} == {"rgb", "bgr"}:
-            return x[..., ::-1]
+        if (moved := reordered(x, source, target)) is not None:
+            return moved
         if x.dtype != np.uint8 or stage.rounding not in HALF:
             self.refuse(
                 f"this colour conversion with rounding {stage.rounding!r}: it is 8-bit and rounds half up",

@@ -8,7 +8,7 @@ import numpy as np
 
 from facelab.preprocess import colour, resample
 from facelab.preprocess.align import warp
-from facelab.preprocess.backends.base import NumpyBackend
+from facelab.preprocess.backends.base import NumpyBackend, reordered
 
 
 class Backend(NumpyBackend):
@@ -20,12 +20,8 @@ class Backend(NumpyBackend):
     def color(self, x: np.ndarray, stage: Any) -> np.ndarray:
         """Change order, go to gray, or convert from or to YUV."""
         source, target = stage.source, stage.target
-        if source == target:
-            return x
-        if source == "gray":
-            return np.repeat(x, 3, axis=2)
-        if {source, target} == {"rgb", "bgr"}:
-            return x[..., ::-1]
+        if (moved := reordered(x, source, target)) is not None:
+            return moved
         if target == "gray":
             return self.rounded(
                 colour.to_gray(x if source == "rgb" else x[..., ::-1], stage.gray_weights()), stage

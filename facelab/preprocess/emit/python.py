@@ -16,6 +16,7 @@ from facelab.preprocess.emit import _files as files
 from facelab.preprocess.emit._files import Emitted, banner
 from facelab.preprocess.emit._specialise import Fold, drop_dead
 from facelab.preprocess.emit.lowering import colour_terms
+from facelab.preprocess.emit.lowering._sampling import resize_words
 from facelab.preprocess.sizes import whole_box
 from facelab.preprocess.spec import PreprocessSpec, describe
 
@@ -217,13 +218,7 @@ def _align(w: _Writer, s: st.Align) -> None:
 
 def _resize(w: _Writer, s: st.Resize) -> None:
     words: dict[str, Any] = {
-        "KERNEL": s.kernel,
-        "CENTERS": s.pixel_centers,
-        "ANTIALIAS": s.antialias,
-        "EDGE": s.edge or "replicate",
-        "PASSES": s.passes or "",
-        "A": s.cubic_a,
-        "LOBES": s.lobes,
+        **resize_words(s),
         "SUPPORT": {"bilinear": 1, "bicubic": 2}.get(s.kernel) or s.lobes,
         "WHOLE": s.rounding != "none",
     }

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from facelab.core.errors import BadInputError, did_you_mean
+from facelab.core.text_files import read_text
 from facelab.deploy.manifest import explain
 
 SCHEMA = "facelab.rollout/1"
@@ -94,24 +95,8 @@ def _position(unit: str, name: str, salt: str) -> int:
 def load(path: str | os.PathLike) -> Rollout:
     """Read and check a rollout file. Raises BadInputError naming the key, with the nearest known one."""
     path = Path(path)
-    try:
-        data = path.read_bytes()[: MAX_FILE + 1]
-        if len(data) > MAX_FILE:
-            raise BadInputError(
-                "the rollout is too large",
-                where=path,
-                expected=f"at most {MAX_FILE:,} bytes",
-                fix="move long lists of units into fewer groups",
-            )
-        text = data.decode("utf-8")
-    except (OSError, UnicodeDecodeError) as e:
-        raise BadInputError(
-            "the rollout cannot be read",
-            where=path,
-            got=getattr(e, "strerror", None) or str(e)[:120],
-            fix="check the path and the encoding (UTF-8)",
-        ) from None
-    return parse(text, path)
+    fix = "check the path and the encoding (UTF-8)"
+    return parse(read_text(path, "rollout", max_bytes=MAX_FILE, fix=fix), path)
 
 
 def parse(text: str, where: object) -> Rollout:

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from facelab.core.errors import FacelabError
-from facelab.core.files import read_csv
 from facelab.core.result import Result
+from facelab.core.text_files import read_csv
 from facelab.datasets import synthetic
 from facelab.detection import Detector, load
 from facelab.preprocess import read_image

@@ -10,6 +10,7 @@ import dataclasses
 from typing import Any
 
 from facelab.fingerprint import Fingerprint, capture_pipeline, capture_spec
+from facelab.preprocess.ops import DECODE_RGB, RESIZE_ANTIALIASED, UPRIGHT
 from facelab.preprocess.spec import PreprocessSpec
 from facelab.studies.planted._code import run
 
@@ -230,17 +231,6 @@ def documented(base: str) -> Fingerprint:
     return capture_spec(PreprocessSpec(base, SPECS[base]))
 
 
-def _decode() -> dict:
-    return {
-        "op": "decode",
-        "format": "encoded",
-        "order": "rgb",
-        "idct": "accurate",
-        "alpha": "drop",
-    }
-
-
-_UPRIGHT = {"op": "orient", "exif": "apply", "transform": "none"}
 _FLOAT = {"op": "cast", "dtype": "float32"}
 
 
@@ -255,24 +245,15 @@ def _scaled(base: str) -> list[dict]:
 
 SPECS: dict[str, list[dict]] = {
     GRAY: [
-        _decode(),
-        _UPRIGHT,
+        DECODE_RGB,
+        UPRIGHT,
         {"op": "color", "from": "rgb", "to": "gray", "weights": "bt601", "rounding": "half_up"},
-        {
-            "op": "resize",
-            "size": [64, 64],
-            "mode": "stretch",
-            "kernel": "bilinear",
-            "antialias": True,
-            "pixel_centers": "half",
-            "rounding": "half_up",
-            "edge": "renormalize",
-        },
+        {**RESIZE_ANTIALIASED, "size": [64, 64]},
         *_scaled(GRAY),
     ],
     RGB: [
-        _decode(),
-        _UPRIGHT,
+        DECODE_RGB,
+        UPRIGHT,
         {"op": "crop", "region": "square"},
         {
             "op": "resize",
@@ -286,8 +267,8 @@ SPECS: dict[str, list[dict]] = {
         *_scaled(RGB),
     ],
     FACE: [
-        _decode(),
-        _UPRIGHT,
+        DECODE_RGB,
+        UPRIGHT,
         {
             "op": "align",
             "template": "arcface",
@@ -301,8 +282,8 @@ SPECS: dict[str, list[dict]] = {
         *_scaled(FACE),
     ],
     BOX: [
-        _decode(),
-        _UPRIGHT,
+        DECODE_RGB,
+        UPRIGHT,
         {"op": "color", "from": "rgb", "to": "bgr"},
         {
             "op": "resize",

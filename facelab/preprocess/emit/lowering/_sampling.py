@@ -16,6 +16,19 @@ from facelab.preprocess.emit.lowering._program import View
 LIMIT = 2**31
 
 
+def resize_words(s: st.Resize) -> dict[str, Any]:
+    """Return the words of a resize that every language's kernel is specialised by."""
+    return {
+        "KERNEL": s.kernel,
+        "CENTERS": s.pixel_centers,
+        "ANTIALIAS": s.antialias,
+        "EDGE": s.edge or "replicate",
+        "PASSES": s.passes or "",
+        "A": s.cubic_a,
+        "LOBES": s.lobes,
+    }
+
+
 class Sampling(Pixels):
     """Lowers align and resize."""
 
@@ -133,13 +146,7 @@ class Sampling(Pixels):
         words: dict[str, Any] = {
             "SC": v.sc,
             "C": v.c,
-            "KERNEL": s.kernel,
-            "CENTERS": s.pixel_centers,
-            "ANTIALIAS": s.antialias,
-            "EDGE": s.edge or "replicate",
-            "PASSES": s.passes or "",
-            "A": s.cubic_a,
-            "LOBES": s.lobes,
+            **resize_words(s),
             "SUPPORT": float({"bilinear": 1, "bicubic": 2}.get(s.kernel) or s.lobes or 1),
             "ROUNDING": s.rounding,
             "PLANE": out.sc if out.sc > 1 else 0,

@@ -1,0 +1,61 @@
+"""Text and CSV files that a user named."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+
+from facelab.core.errors import BadInputError
+from facelab.core.files import open_input, read_input
+
+
+def read_text(path: str | os.PathLike, what: str, *, max_bytes: int, fix: str) -> str:
+    """Return the text of a UTF-8 file, called `what` in errors.
+
+    Raises BadInputError for a file of more than `max_bytes`, and with `fix` where it cannot be read at all.
+    """
+    try:
+        return read_input(path, max_bytes=max_bytes, what=what).decode("utf-8")
+    except (OSError, ValueError) as e:
+        got = getattr(e, "strerror", None) or str(e)[:120]
+        raise BadInputError(f"the {what} cannot be read", where=path, got=got, fix=fix) from None
+
+
+def read_csv(path: str | os.PathLike, what: str, *, fix: str) -> list[dict[str, str]]:
+    """Read a CSV file, called `what` in errors, as one dict a row.
+
+    Raises BadInputError, with `fix` where it cannot be read at all, for rows with more or fewer values than the head.
+    """
+    rows = []
+    try:
+        with io.TextIOWrapper(open_input(path), encoding="utf-8-sig", newline="") as f:
+            reader = csv.DictReader(f)
+            for row in reader:
+                if None in row or None in row.values():
+                    got = sum(v is not None for k, v in row.items() if k is not None) + len(
+                        row.get(None, ())
+                    )
+                    raise BadInputError(
+                        f"a row of the {what} has another number of values than the first line",
+                        where=f"{path}:{reader.line_num}",
+                        expected=", ".join(reader.fieldnames or ()),
+                        got=f"{got} values",
+                        fix="correct the row",
+                    )
+                if any("\0" in value for value in row.values()):
+                    raise BadInputError(
+                        f"a row of the {what} holds a NUL character",
+                        where=f"{path}:{reader.line_num}",
+                        fix="write the file again as text",
+                    )
+                rows.append(row)
+    except (OSError, ValueError, csv.Error) as e:
+        raise BadInputError(
+            f"the {what} cannot be read",
+            where=path,
+            expected="a CSV file",
+            fix=fix,
+            got=getattr(e, "strerror", None) or str(e)[:120],
+        ) from None
+    return rows
