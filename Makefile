@@ -51,12 +51,13 @@ test-slow: setup  ## run the slow tests too
 bench: setup-main  ## time this checkout against an earlier build (ARGS='--base COMMIT --rounds 15')
 	@$(BIN)/python tests/bench/compare_builds.py $(ARGS)
 
-lint: setup-main  ## format, rules, types, spelling, wording, duplicates and the form of notebooks
+lint: setup-main  ## format, rules, types, spelling, wording, duplicates, dead code and the form of notebooks
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/codespell
 	@$(BIN)/python docs/tools/prose.py --most 380
 	@$(BIN)/python docs/tools/duplicates.py --most 5
+	@$(BIN)/python docs/tools/unused.py
 	@$(BIN)/python -m facelab.reproduce.canonical --check notebooks/*.ipynb
 	@$(BIN)/basedpyright --level error
 

@@ -88,21 +88,6 @@ product with 1 / scale is another number. TFLite (`half_away`) and ONNX Runtime 
 values are one step off.""",
 }
 
-HEAD = """\
-# What does each stage compute?
-
-For people who write the preprocessing in another language. Parameters stand in `preprocess.json`; this page says what
-is done with them. A bundle's README repeats the part that its model needs. The golden tensors beside it decide in
-doubt."""
-
-
-def docs_page() -> str:
-    """Return `docs/reference/preprocessing-stages.md`."""
-    return (
-        "\n".join([HEAD, "", CONVENTIONS, *(f"\n## {op}\n{text}" for op, text in RULES.items())])
-        + "\n"
-    )
-
 
 def for_spec(spec: PreprocessSpec) -> str:
     """Return the rules of the ops that a spec has, in its order, as Markdown.

@@ -21,18 +21,6 @@ CONVERSIONS = (
     "DequantizeLinear",
     "DynamicQuantizeLinear",
 )
-HEAVY = (
-    "CONV_2D",
-    "DEPTHWISE_CONV_2D",
-    "FULLY_CONNECTED",
-    "TRANSPOSE_CONV",
-    "BATCH_MATMUL",
-    "Conv",
-    "Gemm",
-    "MatMul",
-    "ConvTranspose",
-)
-"""Operators with weights or products: where quantisation saves, and where it costs."""
 
 
 class NotIntegerError(CheckFailedError):

@@ -97,20 +97,6 @@ def from_faces(subject: Subject, faces: FaceSet, *, source: str = "") -> Samples
     )
 
 
-def respec(samples: Samples, faces: FaceSet, spec: PreprocessSpec) -> Samples:
-    """Return the same faces as another spec's number stages would give them (a wrong normalisation, for the study)."""
-    return Samples(
-        to_tensor(spec, faces.images),
-        samples.hashes,
-        samples.names,
-        spec,
-        samples.source,
-        samples.labels,
-        samples.classes,
-        samples.groups,
-    )
-
-
 def _network(subject: Subject, folder: Path, crop: str, most: int | None) -> Samples:
     from facelab.detection import find_images
 

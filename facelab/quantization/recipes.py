@@ -36,11 +36,6 @@ class Recipe:
         return self.route != "onnx" and self.kind in ("int8", "uint8")
 
     @property
-    def needs_calibration(self) -> bool:
-        """Whether activations are quantised by ranges seen on images."""
-        return self.kind in ("int8", "uint8", "static")
-
-    @property
     def keeps_float(self) -> bool:
         """Whether single operators can be left in float."""
         return self.route in ("edge", "onnx")

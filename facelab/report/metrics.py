@@ -92,44 +92,6 @@ def det(
     return fig
 
 
-def roc(
-    curves: Mapping[str, ErrorCurve],
-    *,
-    title: str = "ROC: true against false match rate",
-    impostors: int | None = None,
-) -> Figure:
-    """Draw ROC curves with a logarithmic false match rate; `impostors` shades what they cannot support (3/n)."""
-    fig, ax = style.figure(7, 4.8)
-    least = 0.1
-    for (name, c), marker in zip(curves.items(), style.MARKERS * len(curves)):
-        inside = c.fmr > 0
-        least = min(least, float(c.fmr[inside].min()))
-        ax.step(
-            c.fmr[inside],
-            1 - c.fnmr[inside],
-            where="post",
-            marker=marker,
-            markevery=0.12,
-            markersize=5,
-            lw=1.8,
-            label=name,
-        )
-    if impostors and 3 / impostors > least:
-        ax.axvspan(
-            least,
-            3 / impostors,
-            color=style.NEUTRAL,
-            alpha=0.15,
-            lw=0,
-            label=f"below 3/{impostors}: no support",
-        )
-    ax.set_xscale("log")
-    ax.set(xlim=(least, 1), ylim=(None, 1.01))
-    ax.legend(loc="lower right")
-    style.label(ax, title, "false match rate", "true match rate")
-    return fig
-
-
 def score_histogram(
     distance: np.ndarray,
     same: np.ndarray,
@@ -237,22 +199,6 @@ def confusion(table: np.ndarray, names: Sequence[str], *, title: str = "Confusio
     ax.set_yticks(range(len(names)), names)
     style.label(ax, title, "predicted", "true")
     fig.colorbar(image, ax=ax, label="share of the true class", shrink=0.8)
-    return fig
-
-
-def cumulative_error(
-    curves: Mapping[str, tuple[np.ndarray, np.ndarray]],
-    *,
-    normaliser: str,
-    title: str = "Cumulative landmark error",
-) -> Figure:
-    """Draw cumulative error curves (error, share) by name; `normaliser` names what errors are divided by."""
-    fig, ax = style.figure(7, 4.5)
-    for name, (error, share) in curves.items():
-        ax.step(100 * error, share, where="post", lw=1.8, label=name)
-    ax.set(ylim=(0, 1.02), xlim=(0, None))
-    ax.legend(loc="lower right")
-    style.label(ax, title, f"NME [% of {normaliser}]", "share of faces")
     return fig
 
 

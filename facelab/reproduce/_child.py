@@ -36,13 +36,7 @@ from facelab.reproduce import _parameters as parameters
 from facelab.reproduce._diagnosis import Scene
 from facelab.reproduce._failure import Failure, heading_of, plain
 
-PENDING, RUNNING, COMPLETED, FAILED, NOT_RUN = (
-    "pending",
-    "running",
-    "completed",
-    "failed",
-    "not run",
-)
+PENDING, RUNNING, FAILED, NOT_RUN = "pending", "running", "failed", "not run"
 START_S = 120
 """How long a kernel may take to answer; an import-heavy environment on a loaded machine needs some of it."""
 

@@ -7,7 +7,6 @@ import signal
 from dataclasses import asdict, dataclass, field
 
 from facelab.core import escape
-from facelab.core.errors import FacelabError
 
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
 _HEADING = re.compile(r"^#{1,6}\s+(.+?)\s*#*\s*$", re.M)
@@ -56,14 +55,6 @@ class Failure:
             if value := getattr(self, name):
                 lines.append(f"  {name + ':':<9} {value}")
         return "\n".join(lines)
-
-
-class StepFailedError(FacelabError):
-    """A step of `facelab reproduce` failed; `failure` says how. Exit code 1."""
-
-    def __init__(self, failure: Failure):
-        self.failure = failure
-        super().__init__(str(failure))
 
 
 def from_dict(raw: dict) -> Failure:

@@ -16,7 +16,6 @@ import pandas as pd
 
 from facelab import detection, embedding
 from facelab.core import html_table
-from facelab.core.errors import MissingAssetError
 from facelab.core.timing import Summary, ratio, summarise
 from facelab.metrics.intervals import wilson
 from facelab.serving import Pipeline, PipelineRun, RenderedFrames, face_pipeline
@@ -224,18 +223,6 @@ def _judged(run: PipelineRun, plan: dict[int, tuple[str, str]]) -> Confusion:
         if s.cause in FAULTS and s.call not in touched
     ]
     return Confusion(tuple(rows), tuple(false), causes.calls - len(touched), run)
-
-
-def missing_models() -> str | None:
-    """Return the command that fetches a model that the study needs and that is not here, or None."""
-    from facelab.zoo import load_catalogue, require
-
-    for name in (DETECTOR, EMBEDDER):
-        try:
-            require(load_catalogue().model(name))
-        except MissingAssetError as e:
-            return e.fix
-    return None
 
 
 def span_cost(*, rounds: int = 60, spans: int = 2000) -> SpanCost:

@@ -1,6 +1,7 @@
 """A bundle holds what it promises, and every way of damaging it is found."""
 
 import json
+import runpy
 import shutil
 from pathlib import Path
 
@@ -83,8 +84,9 @@ def test_one_level_is_what_a_step_of_the_pixel_makes_of_the_tensor():
 
 def test_every_op_has_its_rule_and_the_docs_have_them_all():
     assert set(stage_rules.RULES) == set(STAGES)
-    page = Path(__file__).resolve().parents[2] / "docs" / "reference" / "preprocessing-stages.md"
-    assert page.read_text() == stage_rules.docs_page(), "write it anew: stage_rules.docs_page()"
+    tool = Path(__file__).resolve().parents[2] / "docs" / "tools" / "stage_rules.py"
+    made = runpy.run_path(str(tool))
+    assert made["PAGE"].read_text() == made["text"](), f"write it anew: python {tool}"
 
 
 def test_the_same_model_gives_the_same_bundle_hash(whole, model, tmp_path):

@@ -84,7 +84,6 @@ def test_the_plots_draw_without_a_warning(tmp_path):
     for k, fig in enumerate(
         [
             plots.det(curves, impostors=200),
-            plots.roc(curves, impostors=200),
             plots.score_histogram(d, same, threshold=1.5),
             plots.reliability(table),
             plots.confusion(classification.confusion(truth, said, 5), list("abcde")),

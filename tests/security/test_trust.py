@@ -70,7 +70,7 @@ def test_a_file_without_a_published_hash_is_unverified_until_it_is_trusted(model
     entry.path.write_bytes(b"\x08\x08weights")
     found = zoo_store.status(entry)
     assert (found.state, found.place) == ("unverified", "store")
-    for use in (zoo_store.locate, zoo_store.require, zoo_store.source_file, zoo_store.fetch):
+    for use in (zoo_store.locate, zoo_store.require, zoo_store.fetch):
         with pytest.raises(IntegrityError, match="unverified") as e:
             use(entry)
         assert "--trust-first-use" in e.value.fix

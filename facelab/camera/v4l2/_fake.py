@@ -125,12 +125,6 @@ class FakeKernel:
         assert isinstance(device, Loopback)
         device.feed(frames, size, rate, self.now())
 
-    def starve(self, path: str) -> None:
-        """Stop the writer of a loopback."""
-        device = self.nodes[path]
-        assert isinstance(device, Loopback)
-        device.starve()
-
     def open_files(self) -> int:
         """Return how many devices are open."""
         return len(self._files)

@@ -277,10 +277,6 @@ class Loopback(FakeDevice):
         )
         self.fed = True
 
-    def starve(self) -> None:
-        """Stop writing."""
-        self.fed = False
-
     def formats(self) -> tuple[str, ...]:
         """Return the writer's format."""
         return ("MJPG",) if self.fed else ()

@@ -61,15 +61,6 @@ class Rollout(_Strict):
                 raise ValueError(f"no group is named {group!r}{hint}")
         return self
 
-    def bucket(self, unit: str) -> float:
-        """Return where a unit falls in [0, 1): the same in every process, and for every ratio.
-
-        >>> r = parse('schema = "facelab.rollout/1"\\nname = "a"\\nsalt = "12345678"\\nratio = 0.1', "x")
-        >>> r.bucket("user-1") == r.bucket("user-1")
-        True
-        """
-        return _position(unit, self.name, self.salt) / 2**64
-
     def decide(self, unit: str) -> tuple[Version, str]:
         """Return the unit's version and why: `deny`, `allow` or `ratio`."""
         for rule, names, version in (

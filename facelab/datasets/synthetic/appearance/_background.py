@@ -13,7 +13,7 @@ from facelab.datasets.synthetic._stream import Stream
 from facelab.datasets.synthetic.camera._filters import bilinear_sample, gaussian_blur
 from facelab.datasets.synthetic.camera._optics import FULL
 
-PLAIN, BOX, ELLIPSE, BOX_TOO, LETTERS, LINE = range(6)
+PLAIN, BOX, ELLIPSE, _, LETTERS, LINE = range(6)  # 3 draws a box too: boxes are twice as frequent
 SHAPE = np.dtype(
     [
         (name, np.float64)

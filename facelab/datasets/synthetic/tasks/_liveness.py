@@ -232,25 +232,3 @@ def sense_depth(depth: np.ndarray, *name: int | str) -> np.ndarray:
     patches = bilinear_sample(coarse, *np.broadcast_arrays(x[None], y[:, None]))[..., 0]
     gap |= patches > 4096 * (0.93 + 0.05 * r.unit())
     return np.where(gap, 0, np.clip(np.rint(out), 0, MAX_MILLIMETRES)).astype(np.uint16)
-
-
-def plane_residual(depth: np.ndarray, box: np.ndarray, quadric: bool = False) -> float:
-    """Return the robust RMS distance (mm) of a face's depth from its best plane, or from its best quadric.
-
-    A flat print leaves a few millimetres, a face more than ten: the simplest test for liveness.
-    """
-    x1, y1, x2, y2 = (int(v) for v in np.rint(box))
-    d = depth[max(0, y1) : max(0, y2), max(0, x1) : max(0, x2)].astype(np.float64)
-    yy, xx = np.mgrid[0 : d.shape[0], 0 : d.shape[1]] / max(1, d.shape[0])
-    columns = [xx, yy, np.ones_like(xx)] + ([xx * xx, xx * yy, yy * yy] if quadric else [])
-    design = np.stack(columns, -1)
-    known = d > 0
-    if known.sum() < 50:
-        return 0.0
-    known &= np.abs(d - np.median(d[known])) < 150
-    keep = known
-    for _ in range(3):
-        solution, *_ = np.linalg.lstsq(design[keep], d[keep], rcond=None)
-        residual = np.abs(d - design @ solution)
-        keep = known & (residual < 3.5 * (1.4826 * float(np.median(residual[known])) + 0.5))
-    return float(np.sqrt(np.mean(residual[keep] ** 2)))

@@ -180,7 +180,6 @@ def _refine_pair(observed, best, where, steps, words):
     return best
 
 
-ODD = ("posterize", "hsv_value", "hsl_lightness", "lab_lightness", "wrap")
 WRAPS = (
     *((g, 0.0) for g in (1.1, 1.2, 1.3, 1.5, 2.0)),
     *(

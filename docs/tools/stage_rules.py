@@ -1,0 +1,25 @@
+"""Write `docs/reference/preprocessing-stages.md` from the rules that bundles carry: run this file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from facelab.deploy._stage_rules import CONVENTIONS, RULES
+
+PAGE = Path(__file__).resolve().parents[1] / "reference" / "preprocessing-stages.md"
+HEAD = """\
+# What does each stage compute?
+
+For people who write the preprocessing in another language. Parameters stand in `preprocess.json`; this page says what
+is done with them. A bundle's README repeats the part that its model needs. The golden tensors beside it decide in
+doubt."""
+
+
+def text() -> str:
+    """Return the page."""
+    rules = (f"\n## {op}\n{rule}" for op, rule in RULES.items())
+    return "\n".join([HEAD, "", CONVENTIONS, *rules]) + "\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(text(), encoding="utf-8")
