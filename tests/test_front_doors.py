@@ -139,3 +139,30 @@ def test_other_rooms_are_reached_through_their_front_doors():
             if below[0] not in exported(room) and (not inner or below[0].startswith("_")):
                 wrong.append(f"{path}:{line}: {below[0]!r} is not in facelab.{room}.__all__")
     assert not wrong, "\n".join(wrong)
+
+
+FIRST_TEN = [p for p in NOTEBOOKS if p.name < "10"]
+MOST_NAMES, MOST_MODULES = 40, 8
+
+
+def names_in(path):
+    """Return (names, modules) of facelab that a notebook imports; `from facelab import x` imports the module x."""
+    names = {f"{module}.{name}" for module, name, _ in imported(path)}
+    modules = {name if module == "facelab" else module for module, name, _ in imported(path)}
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Import):
+            plain = {a.name for a in node.names if a.name.split(".")[0] == "facelab"}
+            names |= plain
+            modules |= plain
+    return names, modules
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_a_notebook_imports_few_modules(path):
+    modules = names_in(path)[1]
+    assert len(modules) <= MOST_MODULES, sorted(modules)
+
+
+def test_the_first_ten_notebooks_import_few_names():
+    names = set().union(*(names_in(p)[0] for p in FIRST_TEN))
+    assert len(FIRST_TEN) == 10 and len(names) <= MOST_NAMES, sorted(names)

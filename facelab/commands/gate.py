@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from facelab.commands.common import OutPath
 from facelab.commands.json_file import emit_file, json_file_option
 from facelab.core.errors import BadInputError
-
-if TYPE_CHECKING:
-    from facelab.core.records import Record
-    from facelab.deploy import Verdict
 
 
 @click.command(
@@ -85,7 +81,7 @@ def command(
     noise, origin of thresholds, model size, latency and memory of the target device. A check without data is skipped;
     the policy says which may be.
     """
-    from facelab.deploy import policy
+    from facelab.deploy import judge, policy
 
     if print_policy:
         click.echo(policy.DEFAULT, nl=False)
@@ -93,13 +89,13 @@ def command(
     if bundle is None:
         raise click.UsageError("name a bundle, or --print-policy", ctx)
     rules = policy.load(policy_file) if policy_file else policy.default()
-    verdict = decide(
+    verdict = judge(
         bundle,
+        rules,
         inference=inference,
         outputs=outputs,
-        baseline=baseline,
+        baseline=_baseline(baseline),
         device=device or None,
-        rules=rules,
     )
     if junit or sarif:
         from facelab.deploy import write_junit, write_sarif
@@ -115,54 +111,18 @@ def command(
     ctx.exit(0 if verdict.passed else 1)
 
 
-def decide(
-    bundle: Any,
-    *,
-    inference: Any = None,
-    outputs: Any = None,
-    baseline: Any = None,
-    device: Any = None,
-    rules: Any = None,
-) -> Verdict:
-    """Return the verdict on a bundle; `baseline` is a run's name, a folder or a file of records.
-
-    Everything else is as in `facelab.deploy._gate.judge`.
-    """
-    from facelab.deploy import judge
-
-    records = _baseline(baseline) if baseline is not None else None
-    from facelab.core.compare_records import compare
-
-    return judge(
-        bundle,
-        rules,
-        inference=inference,
-        outputs=outputs,
-        device=device,
-        baseline=records,
-        compare_records=compare,
-    )
-
-
-def _baseline(name: str | Path) -> tuple[str, list[Record]]:
+def _baseline(name: str | None) -> Any:
+    """Return what `judge` takes: a path as it is, or the name of a run with its records."""
+    if name is None or Path(name).exists():
+        return name
     from facelab.deploy import evidence
+    from facelab.reproduce import Store, plan
 
-    path = Path(name)
-    if not path.exists():
-        from facelab.reproduce import Store, plan
-
-        try:
-            path = Store(plan.find().parents[1], None).find(str(name))
-        except BadInputError as e:
-            e.fix = "name a run of facelab reproduce, a folder or a file with records, latest or previous"
-            raise
-    found = evidence.read(path)
-    if not found:
-        raise BadInputError(
-            "the baseline holds no records",
-            where=path,
-            expected="at least one record",
-            got="an empty file",
-            fix="name a run that came to an end",
+    try:
+        path = Store(plan.find().parents[1], None).find(str(name))
+    except BadInputError as e:
+        e.fix = (
+            "name a run of facelab reproduce, a folder or a file with records, latest or previous"
         )
-    return str(name), found
+        raise
+    return str(name), evidence.read(path)

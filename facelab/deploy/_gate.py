@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from facelab import fingerprint as fingerprints
-from facelab.core import records
+from facelab.core import compare_records, records
 from facelab.core.errors import BadInputError, FacelabError
 from facelab.core.escape import line, markup
 from facelab.core.records import Record, now
@@ -111,15 +111,13 @@ def judge(
     *,
     inference: str | os.PathLike | fingerprints.Fingerprint | None = None,
     outputs: str | os.PathLike | None = None,
-    baseline: tuple[str, list[Record]] | None = None,
-    compare_records: Callable[[list[Record], list[Record]], list] | None = None,
+    baseline: str | os.PathLike | tuple[str, list[Record]] | None = None,
     device: str | os.PathLike | Sequence[str | os.PathLike] | None = None,
 ) -> Verdict:
     """Run every check that has data on a bundle and return the verdict.
 
-    `inference` is the other side's fingerprint, `outputs` a folder of its outputs on the probes, `baseline` a run's
-    name and records, which `compare_records` (`facelab.core.compare_records.compare`) judges, `device` a measurement of
-    the target.
+    `inference` is the other side's fingerprint, `outputs` a folder of its outputs on the probes, `baseline` the
+    figures that the bundle's must not be worse than, `device` a measurement of the target.
 
     Parameters
     ----------
@@ -131,10 +129,8 @@ def judge(
         The fingerprint of the inference side, its file, or None.
     outputs : str or path or None
         The folder with the outputs of the inference side, or None.
-    baseline : tuple[str, list[Record]] or None
-        The earlier figures to compare with, and where they are from; None for none.
-    compare_records : Callable[[list[Record], list[Record]], list] or None
-        Compares the figures; None for the usual comparison.
+    baseline : str or path or tuple[str, list[Record]] or None
+        The earlier figures: a file of records or a folder with some, or a name and the records; None for none.
     device : str or path or Sequence[str or path] or None
         The device model.
 
@@ -157,7 +153,7 @@ def judge(
     )
     held = Bundle(Path(bundle), found.manifest)
     program = golden.read_program(outputs, found.manifest.golden) if outputs else None
-    gate = _Gate(held, rules, given, program, baseline, compare_records, measured)
+    gate = _Gate(held, rules, given, program, _baseline(baseline), measured)
     out = [checks.integrity(found)] if rules.enabled("integrity") else []
     # a changed file can be anything: nothing in a damaged bundle is read or run
     rest = (
@@ -208,6 +204,22 @@ def _carried_out(name: str, step: Callable[[], Check]) -> Check:
         return checks.failed_to_run(name, said)
 
 
+def _baseline(given: Any) -> tuple[str, list[Record]] | None:
+    """Return the name and the records of a baseline. Raises BadInputError where it holds none."""
+    if given is None:
+        return None
+    name, found = given if isinstance(given, tuple) else (os.fspath(given), evidence.read(given))
+    if not found:
+        raise BadInputError(
+            "the baseline holds no records",
+            where=name,
+            expected="at least one record",
+            got="an empty file",
+            fix="name a run that came to an end",
+        )
+    return name, found
+
+
 class _Gate:
     """One gate's inputs; each check is carried out on its own, so that one unreadable part leaves the others."""
 
@@ -218,11 +230,10 @@ class _Gate:
         inference: Any,
         program: Any,
         baseline: Any,
-        compare_records: Any,
         measured: Any,
     ):
         self.bundle, self.rules, self.inference, self.program = bundle, rules, inference, program
-        self.baseline, self.compare_records, self.measured = baseline, compare_records, measured
+        self.baseline, self.measured = baseline, measured
         self.comparison: Comparison | None = None
         self._answers: Seen | FacelabError | None = None
 
@@ -308,14 +319,14 @@ class _Gate:
     def _accuracy(self) -> Check:
         if refused := checks.trained_on("accuracy", self._evidence()):
             return refused
-        if self.baseline is None or self.compare_records is None:
+        if self.baseline is None:
             return checks.accuracy(None, None, self.rules)
         name, theirs = self.baseline
         wanted, mine = checks.wanted(self.rules), self._evidence()
         a, b = evidence.align(theirs, mine, wanted)
         held = {r.key for r in b}
         alone = [f"{r.case} {r.metric}" for r in mine if wanted(r) and r.key not in held]
-        return checks.accuracy(self.compare_records(a, b), name, self.rules, alone)
+        return checks.accuracy(compare_records.compare(a, b), name, self.rules, alone)
 
     def _measured(self) -> Any:
         d = self.rules.device

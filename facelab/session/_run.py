@@ -23,6 +23,7 @@ from facelab.core.errors import BadInputError, MissingAssetError
 from facelab.core.files import atomic_path, write_json
 from facelab.core.project import own_folders, project_root
 from facelab.core.records import Record
+from facelab.core.timing import ratio
 from facelab.session import _call_key as call_key
 from facelab.session import _kept_results as kept_results
 
@@ -75,6 +76,18 @@ class Run:
         records.append(self.folder / "records.jsonl", record)
         self.records.append(record)
         return record
+
+    def record_ratio(
+        self, case: str, metric: str, slow: np.ndarray, fast: np.ndarray, **fields: Any
+    ) -> tuple[float, float, float]:
+        """Store how many times faster `fast` is than `slow`, and return it with its 95 % interval.
+
+        Both are seconds from the same rounds. `fields` are those of `record`.
+        """
+        times, low, high = ratio(slow, fast)
+        facts = {"unit": "times", "better": "higher", "lo": low, "hi": high, **fields}
+        self.record(case, metric, times, **facts)
+        return times, low, high
 
     def check(self, case: str, metric: str, value: Any, budget: str, **fields: Any) -> Record:
         """Store a figure that must meet `budget` (such as ">= 0.98"), and print the outcome in one line."""

@@ -12,6 +12,7 @@ from facelab.core.files import write_json, write_text
 from facelab.core.records import Better, Record, write
 from facelab.deploy import thresholds
 from facelab.emotion import EmotionClassifier, Evaluation, FaceSet, evaluate, quantized, to_tensor
+from facelab.emotion import as_trained as as_trained
 from facelab.fingerprint import Fingerprint, capture_pipeline
 from facelab.preprocess import PreprocessSpec, apply
 from facelab.zoo.runtimes import open_model
@@ -74,8 +75,8 @@ def int8(model: Path, calibration: FaceSet, out: Path, *, wrong_range: bool = Fa
 
 def int8_figures(
     model: Path, reference: Evaluation, faces: FaceSet, out: Path
-) -> tuple[Path, Evaluation]:
-    """Measure a quantised classifier against the float one on the same faces and write the figures as records.
+) -> tuple[Path, dict[str, float]]:
+    """Measure a quantised classifier against the float one on the same faces; return the file of records and figures.
 
     `accuracy_ratio` and `agreement` (top-1) are shares, `worst_class_change` (recall) and `ece_change` points, as in
     `facelab quantize --json`.
@@ -94,7 +95,7 @@ def int8_figures(
         for k, (v, better) in figures.items()
     ]
     write(out, [*records, accuracy_record(found)])
-    return out, found
+    return out, {name: value for name, (value, _) in figures.items()}
 
 
 def accuracy_record(found: Evaluation) -> Record:
@@ -112,6 +113,12 @@ def accuracy_record(found: Evaluation) -> Record:
         n=len(found.faces),
         method=a.method,
     )
+
+
+def write_accuracy(found: Evaluation, out: Path) -> Path:
+    """Write an evaluation's accuracy as a file of records, and return the file."""
+    write(out, [accuracy_record(found)])
+    return out
 
 
 def rejection_file(

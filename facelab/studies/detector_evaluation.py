@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from facelab import detection
+from facelab.core import machine
 from facelab.core.errors import FacelabError
 from facelab.core.progress import track
 from facelab.core.text_files import read_csv
@@ -149,17 +150,21 @@ def cost_rows(
     names: Sequence[str],
     images: Sequence[np.ndarray],
     *,
-    threads: Sequence[int],
+    threads: Sequence[int] | None = None,
     repeats: int,
     kind: str = "detector",
     landmarks: Sequence[np.ndarray] | None = None,
 ) -> list[dict]:
-    """Measure each model in its own process; one row per model and thread count, milliseconds and megabytes."""
+    """Measure each model in its own process; one row per model and thread count, milliseconds and megabytes.
+
+    `threads` are by default one, and as many as there are cores.
+    """
     from facelab.studies.model_cost import cost
 
     rows = []
+    counts = threads or sorted({1, machine.cores()})
     for name in track(names, f"{kind}s"):
-        for n in threads:
+        for n in counts:
             try:
                 c = cost(kind, name, threads=n, images=images, repeats=repeats, landmarks=landmarks)
             except FacelabError as e:
@@ -183,6 +188,7 @@ def cost_rows(
                     "model MB": c["model_bytes"] / 1e6,
                     "peak MB": c["peak_bytes"] / 1e6,
                     "warning": total.warning,
+                    "machine": machine.facts(threads=n, versions=("onnxruntime", "numpy")),
                     "samples": c["total"],
                 }
             )

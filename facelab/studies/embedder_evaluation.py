@@ -28,6 +28,7 @@ from facelab.embedding import (
 from facelab.metrics.operating import threshold_at
 from facelab.metrics.verification import distances
 from facelab.preprocess.align import align, align_opencv
+from facelab.studies.face_factors import FACTORS as FACTORS
 from facelab.zoo import load_catalogue, mirror
 
 Way = Callable[[np.ndarray, Detections], np.ndarray]
@@ -236,7 +237,7 @@ def factor_tar(
     supported). Landmarks are the true ones.
     """
     from facelab.metrics.intervals import wilson
-    from facelab.studies.face_factors import FACTORS, shots
+    from facelab.studies.face_factors import shots
 
     rows, still = [], shots("size", max(faces, 10), seed=seed, values=(96,))
     pictures = {f: shots(f, faces, seed=seed) for f in factors}

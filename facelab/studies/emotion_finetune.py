@@ -17,9 +17,13 @@ from facelab.emotion import (
     Settings,
     check_disjoint,
     collect,
+    modelmaker_interpreter,
+    prepare,
     split,
     train,
 )
+from facelab.emotion import classes_of as classes_of
+from facelab.emotion import detector_name as detector_name
 from facelab.metrics import classification as metrics
 from facelab.metrics.intervals import Interval, bootstrap_mean
 from facelab.preprocess import PreprocessSpec
@@ -46,6 +50,16 @@ class CrossChecked(Answers):
         """Return accuracy minus that of the majority class, on the same faces, resampling people."""
         gain = self.right.astype(float) - (self.majority == self.faces.labels)
         return bootstrap_mean(gain, groups=self.people)
+
+
+def parts_of(collected: Collected, *, seed: int) -> dict[str, FaceSet]:
+    """Return collected faces split into training, validation, calibration and test parts, by person."""
+    return prepare(collected, seed=seed).parts
+
+
+def modelmaker_is_here() -> bool:
+    """Return whether the environment of TFLite Model Maker is set up."""
+    return modelmaker_interpreter() is not None
 
 
 def real_faces(spec: PreprocessSpec, classes: Sequence[str]) -> Collected | None:

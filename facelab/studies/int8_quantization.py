@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from facelab.core.errors import FacelabError, MissingAssetError, UnsupportedError
-from facelab.emotion import FaceSet, split
+from facelab.emotion import FaceSet, find_model, split
 from facelab.quantization import (
     FLOAT,
     Budgets,
@@ -36,14 +36,17 @@ EMBEDDER, DETECTOR, PORTRAITS, PHOTOGRAPHS = (
 )
 
 
-def upstream_model(run: Run) -> Path | None:
-    """Return the folder of the model that notebook 03 left, or None where only an earlier training may be there."""
+def upstream_model(run: Run) -> Path:
+    """Return the model that notebook 03 left; for a person also the one of an earlier training.
+
+    Raises MissingAssetError where there is none.
+    """
     try:
-        return run.upstream(UPSTREAM) / "model"
+        return find_model(run.upstream(UPSTREAM) / "model")
     except MissingAssetError:
         if run.headless:
             raise
-        return None
+        return find_model()
 
 
 def pool_and_evaluation(

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from facelab.core.hashing import sha256_array
 from facelab.datasets import synthetic
 from facelab.studies import synthetic_evidence
 from facelab.studies.synthetic_evidence import CellScore, Learned
@@ -74,3 +75,9 @@ def learned(n: int, *, seed: int, workers: int, epochs: int) -> tuple[dict[str, 
         "linear on raw pixels": synthetic_evidence.linear_on_pixels(known, unseen),
         "small CNN": synthetic_evidence.small_cnn(known, unseen, epochs=epochs),
     }, len(known)
+
+
+def same_bytes_for_any_workers(seed: int, n: int = 12) -> bool:
+    """Return whether one process and two draw the same `n` faces, byte for byte."""
+    one, two = (synthetic.generate("emotion", n, seed, workers, 64) for workers in (1, 2))
+    return sha256_array(one.images) == sha256_array(two.images)

@@ -12,8 +12,8 @@ import pytest
 from conftest_deploy import write_model
 
 from facelab.cli import run
-from facelab.commands.gate import decide
 from facelab.core.records import Record, write
+from facelab.deploy import judge as decide
 from facelab.deploy import policy, thresholds
 from facelab.deploy._bundle import make_bundle
 from facelab.deploy._export import junit, sarif
