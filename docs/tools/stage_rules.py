@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from facelab.deploy._stage_rules import CONVENTIONS, RULES
+import facelab.deploy._stage_rules as rules
 
 PAGE = Path(__file__).resolve().parents[1] / "reference" / "preprocessing-stages.md"
 HEAD = """\
@@ -17,8 +17,8 @@ doubt."""
 
 def text() -> str:
     """Return the page."""
-    rules = (f"\n## {op}\n{rule}" for op, rule in RULES.items())
-    return "\n".join([HEAD, "", CONVENTIONS, *rules]) + "\n"
+    texts = (f"\n## {op}\n{rule}" for op, rule in rules.RULES.items())
+    return "\n".join([HEAD, "", rules.CONVENTIONS, *texts]) + "\n"
 
 
 if __name__ == "__main__":
