@@ -88,7 +88,8 @@ def predict(cost: ModelCost, device: DeviceModel) -> Prediction:
 
     Examples
     --------
-    >>> from facelab.budget import ModelCost, example_device
+    >>> from facelab.budget import example_device
+    >>> from facelab.budget.internals import ModelCost
     >>> nothing = ModelCost("empty.onnx", "onnx", (), 0, 0, 0, 0, 0, 0, {}, ())
     >>> predict(nothing, example_device()).latency_s
     0.0002

@@ -1,36 +1,29 @@
-from facelab.camera._bench import BUSES as BUSES
-from facelab.camera._bench import Choice as Choice
-from facelab.camera._bench import DecodeCost as DecodeCost
-from facelab.camera._bench import choices as choices
-from facelab.camera._bench import decode_costs as decode_costs
-from facelab.camera._bench import wire_seconds as wire_seconds
-from facelab.camera._clock import VirtualClock as VirtualClock
-from facelab.camera._contract import Contract as Contract
-from facelab.camera._contract import Mode as Mode
-from facelab.camera._contract import Request as Request
-from facelab.camera._errors import CameraError as CameraError
-from facelab.camera._errors import CorruptFrameError as CorruptFrameError
-from facelab.camera._errors import NegotiationError as NegotiationError
-from facelab.camera._errors import NoFrameError as NoFrameError
-from facelab.camera._errors import PoolExhaustedError as PoolExhaustedError
-from facelab.camera._errors import SourceEndedError as SourceEndedError
-from facelab.camera._errors import SourceGoneError as SourceGoneError
-from facelab.camera._errors import StaleFrameError as StaleFrameError
-from facelab.camera._frame import Frame as Frame
-from facelab.camera._frame import FramePair as FramePair
-from facelab.camera._ledger import Ledger as Ledger
-from facelab.camera._open import open_source as open_source
-from facelab.camera._pool import FramePool as FramePool
-from facelab.camera._probe import list_cameras as list_cameras
-from facelab.camera._probe import probe as probe
-from facelab.camera._source import Source as Source
-from facelab.camera.pairs._pairer import Pairer as Pairer
-from facelab.camera.pairs._pairer import pair_frames as pair_frames
-from facelab.camera.pairs._policies import POLICIES as POLICIES
-from facelab.camera.pixels._formats import FORMATS as FORMATS
-from facelab.camera.process._capture import CaptureProcess as CaptureProcess
-from facelab.camera.sources._recording import record as record
-from facelab.camera.sources._scene import FaceScene as FaceScene
-from facelab.camera.sources._sensor import RenderedSensor as RenderedSensor
-from facelab.camera.sources._sensor import StreamModel as StreamModel
-from facelab.camera.v4l2._camera import V4L2Camera as V4L2Camera
+from ._bench import choices, decode_costs
+from ._errors import CameraError
+from ._frame import Frame, FramePair
+from ._open import open_source
+from ._pool import FramePool
+from ._probe import list_cameras, probe
+from .pairs._pairer import Pairer, pair_frames
+from .process._capture import CaptureProcess
+from .sources._recording import record
+from .sources._scene import FaceScene
+from .sources._sensor import RenderedSensor
+
+__all__ = [
+    "CameraError",
+    "CaptureProcess",
+    "FaceScene",
+    "Frame",
+    "FramePair",
+    "FramePool",
+    "Pairer",
+    "RenderedSensor",
+    "choices",
+    "decode_costs",
+    "list_cameras",
+    "open_source",
+    "pair_frames",
+    "probe",
+    "record",
+]

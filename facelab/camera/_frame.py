@@ -35,7 +35,7 @@ class Frame:
         Pixels, (height, width) or (height, width, channels), uint8 or uint16; for compressed and planar formats the
         raw bytes, (n,) uint8. Read it through `data`, which knows whether the memory is still this frame's.
     format
-        A name of `facelab.camera.FORMATS`, such as `YUYV`, `MJPG`, `BGR` or `DEPTH`.
+        The pixel format, such as `YUYV`, `MJPG`, `BGR` or `DEPTH`.
     width, height
         Pixels.
     sequence

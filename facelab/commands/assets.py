@@ -6,17 +6,8 @@ import click
 
 from facelab.commands.common import emit, json_option, note
 from facelab.core.errors import BadInputError, FacelabError, did_you_mean
-from facelab.zoo import (
-    Asset,
-    DataEntry,
-    ModelEntry,
-    Status,
-    fetch,
-    load_catalogue,
-    load_registry,
-    status,
-    unpack,
-)
+from facelab.zoo import ModelEntry, fetch, load_catalogue, status
+from facelab.zoo.internals import Asset, DataEntry, Status, load_registry, unpack
 
 KINDS = ("detector", "embedder", "emotion", "liveness", "aux", "data")
 kind_option = click.option(

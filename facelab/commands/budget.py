@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from facelab.budget import internals as budget_internals
 from facelab.commands.common import FloatRange, OutPath, echo, emit, json_option, note
 from facelab.core.errors import BadInputError
 
@@ -121,7 +122,7 @@ def predict(
         **({"operators": plain(cost.operators)} if operators else {}),
         **({} if peer is None else {"vela": peer.to_dict()}),
     }
-    text = budget.describe(cost, found, target, operators=operators)
+    text = budget_internals.describe(cost, found, target, operators=operators)
     if peer is not None:
         text += (
             f"\nVela for {peer.accelerator}, modelled too: {peer.latency_s * 1e3:.3g} ms, "
@@ -184,7 +185,7 @@ def measure(out: Path, rounds: int, as_json: bool) -> int:
 @click.option("--out", type=OutPath(path_type=Path), help="Write it instead of printing it.")
 def example(device: bool, out: Path | None) -> int:
     """Print a budget file to start from, with every key."""
-    from facelab.budget import EXAMPLE_BUDGET, EXAMPLE_DEVICE
+    from facelab.budget.internals import EXAMPLE_BUDGET, EXAMPLE_DEVICE
     from facelab.core.files import write_text
 
     text = EXAMPLE_DEVICE if device else EXAMPLE_BUDGET

@@ -121,8 +121,8 @@ def make(
     manifest with hashes and licences; README.md in DIR says how to check an implementation against it.
     """
     from facelab.commands.preprocess import size_option
-    from facelab.deploy import languages_of
     from facelab.deploy import make_bundle as run
+    from facelab.deploy.internals import languages_of
 
     say_model(model)
     bundle = run(

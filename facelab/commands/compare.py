@@ -33,8 +33,9 @@ def command(runs: tuple[str, ...], reports: Path | None, plot: Path | None, as_j
     decide where there are any, and timings count only when the machine is the same. Exit code 1 when something got
     worse. More than two runs, or `sweep` for the runs of the newest sweep, are put side by side.
     """
-    from facelab.reproduce import Store, side_by_side, sweep
+    from facelab.reproduce import Store, sweep
     from facelab.reproduce import plan as plans
+    from facelab.reproduce.internals import side_by_side
 
     store = Store(plans.find().parents[1], reports)
     if runs == ("sweep",):
@@ -72,7 +73,7 @@ def _draw(found: object, path: Path) -> None:
 
 def _two(first: Path, second: Path, *, as_json: bool) -> int:
     from facelab.core import compare_records as compare
-    from facelab.reproduce import differences
+    from facelab.reproduce.internals import differences
 
     (a, machine_a), (b, machine_b) = compare.load(first), compare.load(second)
     rows = compare.compare(a, b, machine_a=machine_a, machine_b=machine_b)

@@ -21,6 +21,7 @@ from facelab.commands.common import (
 )
 from facelab.commands.emotion_predict import predict_
 from facelab.core.errors import BadInputError, UnsupportedError
+from facelab.emotion import internals as emotion_internals
 
 if TYPE_CHECKING:
     from facelab.emotion import Settings
@@ -229,16 +230,17 @@ def train(
 
 def _train_faces(backend: Backend, data: str, o: dict[str, Any], as_json: bool) -> None:
     from facelab import emotion
-    from facelab.emotion import backbones, check, emotion_spec, train_and_evaluate
+    from facelab.emotion import backbones, emotion_spec, train_and_evaluate
+    from facelab.emotion.internals import check
 
     choice = backbones.choose(o["backbone"], size=o["size"])
-    emotion.check_backbone(choice.where, _settings(backend, o, few=False))
+    emotion_internals.check_backbone(choice.where, _settings(backend, o, few=False))
     spec = emotion_spec(choice.size)
     note(f"reading {data}")
     collected = emotion.collect(
         data,
         spec,
-        classes=emotion.classes_of(o["classes"] or "3", data),
+        classes=emotion_internals.classes_of(o["classes"] or "3", data),
         n=o["n"],
         seed=o["seed"],
         workers=o["workers"],
@@ -248,7 +250,7 @@ def _train_faces(backend: Backend, data: str, o: dict[str, Any], as_json: bool) 
         label_map=o["label_map"],
     )
     settings = _settings(backend, o, few=data != "synthetic" and len(collected.faces) < FEW)
-    prepared = emotion.prepare(collected, seed=o["seed"])
+    prepared = emotion_internals.prepare(collected, seed=o["seed"])
     for remark in prepared.notes:
         note(remark)
     check(prepared.parts, spec, settings)
@@ -264,12 +266,12 @@ def _train_faces(backend: Backend, data: str, o: dict[str, Any], as_json: bool) 
         workers=o["workers"],
         progress=True,
     )
-    out = Path(o["out"]) if o["out"] else emotion.default_folder()
+    out = Path(o["out"]) if o["out"] else emotion_internals.default_folder()
     note(f"training on {len(prepared.parts['train'])} faces by {settings.backend}")
     trained, evaluation = train_and_evaluate(
         prepared.parts, spec, out, settings, backbone=start, source=prepared.source, on_line=_epochs
     )
-    emotion.remember(out)
+    emotion_internals.remember(out)
     folds = (
         _cross_checked(collected.faces, spec, settings, start, o["folds"]) if o["folds"] else None
     )
@@ -357,7 +359,7 @@ def _cross_checked(
 
 def _usable(backend: Backend) -> Backend:
     """Return the back end, or Keras with a message where Model Maker's kernel is not installed."""
-    from facelab.emotion import interpreter
+    from facelab.emotion.internals import interpreter
 
     try:
         interpreter(backend)
@@ -405,8 +407,8 @@ def _summary(evaluation: Any) -> str:
 
 
 def _train_text(data: str, o: dict, as_json: bool) -> None:
-    from facelab import emotion
-    from facelab.emotion import interpreter, text
+    from facelab.emotion import text
+    from facelab.emotion.internals import interpreter
 
     if data == "synthetic":
         raise BadInputError(
@@ -417,7 +419,7 @@ def _train_text(data: str, o: dict, as_json: bool) -> None:
         )
     sentences = text.read_csv(data)
     interpreter("modelmaker")  # there is no second text back end: say so before anything is split
-    out = Path(o["out"]) if o["out"] else emotion.default_folder() / "text"
+    out = Path(o["out"]) if o["out"] else emotion_internals.default_folder() / "text"
     record = text.train(
         sentences, out, epochs=o["epochs"] or 80, batch=min(o["batch"], 16), seed=o["seed"]
     )
@@ -496,7 +498,7 @@ def evaluate(
     """
     from facelab import emotion
     from facelab.emotion import evaluate as run
-    from facelab.emotion import unseen
+    from facelab.emotion.internals import unseen
 
     if model is not None and _is_text(Path(model)):
         _evaluate_text(Path(model), data, as_json)
@@ -506,7 +508,9 @@ def evaluate(
         model or classifier.path,
         f"{len(classifier.classes)} classes, preprocessing {classifier.spec.name}",
     )
-    wanted = emotion.classes_of(classes, data) if classes else _classes_in(classifier, data)
+    wanted = (
+        emotion_internals.classes_of(classes, data) if classes else _classes_in(classifier, data)
+    )
     collected = emotion.collect(
         data,
         classifier.spec,

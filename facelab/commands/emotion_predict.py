@@ -108,6 +108,7 @@ def predict_(
     file of sentences (one a line), or a CSV with a column `text`.
     """
     from facelab import detection, emotion
+    from facelab.emotion import internals as emotion_internals
 
     if model is not None and _is_text(Path(model)):
         _predict_text(given, Path(model), as_json)
@@ -126,12 +127,12 @@ def predict_(
         f"{len(classifier.classes)} classes, preprocessing {classifier.spec.name}",
     )
     options = {} if least is None else {"score_threshold": least}
-    finder = detection.load(emotion.detector_name(detector), **options)
+    finder = detection.load(emotion_internals.detector_name(detector), **options)
     if videos:
         _follow(videos[0], finder, classifier, smooth, frames, table, as_json)
         return
     files = list(dict.fromkeys(f for source in given for f in detection.find_images(source)))
-    found = emotion.predict_files(files, finder, classifier)
+    found = emotion_internals.predict_files(files, finder, classifier)
     if table:
         _write(table, _rows(found, classifier.classes))
     value = {
@@ -141,7 +142,7 @@ def predict_(
         "images": [{"file": str(f), "faces": [p.to_dict() for p in faces]} for f, faces in found],
     }
     if annotate:
-        value["annotated"] = [str(p) for p in emotion.annotate(found, annotate)]
+        value["annotated"] = [str(p) for p in emotion_internals.annotate(found, annotate)]
         note(f"{len(value['annotated'])} pictures in {annotate}")
     emit(value, as_json=as_json, text=_predictions(found, classifier.classes))
 

@@ -164,7 +164,7 @@ def command(
 
 def _write(folder: Path, found: dict[str, Any]) -> None:
     from facelab.datasets import write_predictions
-    from facelab.detection import predictions
+    from facelab.detection.internals import predictions
 
     for name, detections in found.items():
         path = Path(name)

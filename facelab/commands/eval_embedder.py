@@ -152,13 +152,14 @@ def _embedder(
     model: str, family: str | None, spec: str | None, threads: int | None, align: str | None
 ) -> Any:
     from facelab import embedding
+    from facelab.embedding import internals as embedding_internals
 
     embedder = embedding.load(model, family=family, spec=spec, threads=threads)
     if align is None:
         return embedder
     if not isinstance(embedder, embedding.NeuralEmbedder):
         raise click.UsageError(f"{model} cuts its own chips: --align does not apply to it")
-    return embedder.with_spec(embedding.with_alignment(embedder.spec, align))
+    return embedder.with_spec(embedding_internals.with_alignment(embedder.spec, align))
 
 
 def _chosen(pairs: PairList, groups: tuple[str, ...]) -> PairList:

@@ -97,6 +97,7 @@ def command(
     them. Intervals resample people. A rate that the searches cannot support is refused.
     """
     from facelab import detection, embedding
+    from facelab.embedding import internals as embedding_internals
 
     embedder = embedding.load(model, family=family, spec=spec, threads=threads)
     say_model(model, f"family {embedder.family}")
@@ -120,6 +121,6 @@ def command(
         note(f"{name}: {error}")
     value = found.result.to_dict() | {"model": embedder.describe(), "detector": finder.describe()}
     if pictures:
-        value["pictures"] = embedding.write_searches(found, pictures)
+        value["pictures"] = embedding_internals.write_searches(found, pictures)
         note(f"{len(value['pictures'])} pictures in {pictures}")
     emit_file(value, json_path, text=str(found.result))

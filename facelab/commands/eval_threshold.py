@@ -74,8 +74,8 @@ def command(
     import numpy as np
 
     from facelab.deploy import thresholds
-    from facelab.embedding import pair_arrays
-    from facelab.metrics import identity_halves
+    from facelab.embedding.internals import pair_arrays
+    from facelab.metrics.internals import identity_halves
     from facelab.metrics.verification import check_same, distances
 
     arrays = pair_arrays.from_npz(embeddings)

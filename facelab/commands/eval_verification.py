@@ -145,7 +145,7 @@ def _read(
     detector: Any,
 ) -> PairArrays:
     """Read the pairs from the one source that the options name; the options are those of the command."""
-    from facelab.embedding import pair_arrays
+    from facelab.embedding.internals import pair_arrays
 
     sources = {
         "--embeddings": embeddings,
@@ -173,7 +173,7 @@ def _read(
     if pack:
         return pair_arrays.from_bin(pack, model, flip, progress=progress)
     if lfw_sklearn:
-        from facelab.datasets import sklearn_folder
+        from facelab.datasets.internals import sklearn_folder
 
         lfw, pairs = sklearn_folder(download=download)
     return pair_arrays.from_images(str(lfw), pairs, model, detector, flip, progress=progress)

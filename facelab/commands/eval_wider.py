@@ -192,7 +192,7 @@ def _breakdowns(
     truth: Any, matches: Any, iou: float, replicates: int, seed: int
 ) -> tuple[str, dict]:
     """Return the subset that is broken down, and per attribute and value: faces, AP, recall and its interval."""
-    from facelab.datasets import attribute_masks, size_masks
+    from facelab.datasets.internals import attribute_masks, size_masks
     from facelab.metrics.detection import average_precision, recall_of
 
     base_name = "hard" if "hard" in truth.subsets else next(iter(truth.subsets))

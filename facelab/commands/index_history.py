@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from facelab.commands.common import SEED, OutPath, emit, json_option
+from facelab.index import internals as index_internals
 
 
 @click.command(
@@ -51,7 +52,6 @@ def history(
 
     Exit code 1 where the history is not linearizable or that cannot be determined.
     """
-    from facelab import index
     from facelab.studies import index_histories as study
 
     options: dict[str, Any] = {"operations": operations, "faults": faults, "planted": planted}
@@ -62,7 +62,7 @@ def history(
     else:
         found = study.sqlite_history(seed=seed, **options)
     if out is not None:
-        index.save_history(out, found.history)
+        index_internals.save_history(out, found.history)
     emit(found.to_dict(), as_json=as_json, text=found.text())
     return 0 if found.linearizable else 1
 

@@ -15,7 +15,7 @@ def command(folder: str, as_json: bool) -> int:
 
     `facelab reproduce` runs it, and `notebooks/plan.toml` marks the project's root. Nothing is replaced.
     """
-    from facelab.reproduce import create_project
+    from facelab.reproduce.internals import create_project
 
     made = [str(path) for path in create_project(folder)]
     text = "\n".join(

@@ -106,10 +106,11 @@ def search(
 ) -> None:
     """Find the nearest gallery rows of each query, exactly, and write them to a file."""
     from facelab import matching
+    from facelab.matching import internals as matching_internals
 
     if shards and not scheduler:
         raise click.UsageError("--shards needs --scheduler")
-    matching.check_output(out, [gallery, queries])
+    matching_internals.check_output(out, [gallery, queries])
     with _progress("searching") as tell:
         done = matching.match_files(
             gallery,

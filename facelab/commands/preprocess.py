@@ -127,7 +127,8 @@ def run(
     Face box and landmarks are in pixels of the upright picture.
     """
     from facelab.core.files import write_npy
-    from facelab.preprocess import stages, views
+    from facelab.preprocess import stages
+    from facelab.preprocess.internals import views
 
     parsed = load_spec(spec)
     points = _numbers(landmarks, 10, "--landmarks")
@@ -164,7 +165,7 @@ def _write_stages(folder: Path, made: Any, spec: Any) -> None:
     from PIL import Image
 
     from facelab.core.files import write_bytes, write_npy
-    from facelab.preprocess import views
+    from facelab.preprocess.internals import views
 
     def png(name, pixels):
         buffer = io.BytesIO()
@@ -247,7 +248,7 @@ def preset(name: str | None, out: Path | None, as_json: bool) -> None:
 def conformance(out: Path | None, check: Any, as_json: bool) -> None:
     """Measure each op on each backend against the reference: exact, within one level, or not offered."""
     from facelab.core.files import write_text
-    from facelab.preprocess import conformance as table
+    from facelab.preprocess.internals import conformance as table
 
     rows = table.measure()
     text = table.markdown(rows)

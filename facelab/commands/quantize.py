@@ -254,7 +254,8 @@ def command(
     --pairs; of a network of unknown kind only the cosine is known, so that it is not called good. Exit
     code 1 where a variant misses a budget, 2 where the recipe promises integers and an operator would stay in float.
     """
-    from facelab.quantization import Budgets, Request, quantize
+    from facelab.quantization import Budgets, quantize
+    from facelab.quantization.internals import Request
 
     budgets = Budgets(
         accuracy=min_accuracy,

@@ -19,7 +19,7 @@ def command() -> None:
 @json_option
 def show(matrix: str | None, as_json: bool) -> None:
     """Print the matrix: trigger, response, what is lost, way back."""
-    from facelab.serving import load_matrix
+    from facelab.serving.internals import load_matrix
 
     found = load_matrix(matrix)
     lines = []
@@ -38,7 +38,7 @@ def show(matrix: str | None, as_json: bool) -> None:
 def measure(detector: str | None, pictures: int | None, as_json: bool) -> None:
     """Measure what each response costs in faces and milliseconds, on labelled photographs or rendered scenes."""
     from facelab.commands.serve import default_detector
-    from facelab.serving import measure as run
+    from facelab.serving.internals import measure as run
 
     found = run(detector or default_detector(), pictures=pictures)
     lines = [f"{found.faces} faces in {found.source}"]
@@ -86,10 +86,10 @@ def prove(
     A tenth of the faulty frames is poison: it ends every worker, so it is lost and kept in quarantine. Exit code 0
     where each frame has an outcome, each answer is right and each fault is counted under its own cause.
     """
-    from facelab import serving
+    from facelab.serving import internals as serving_internals
 
     with tempfile.TemporaryDirectory(prefix="facelab-faults-") as folder:
-        proof = serving.prove(
+        proof = serving_internals.prove(
             folder,
             faults=faults,
             frames=frames,

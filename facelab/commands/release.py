@@ -46,7 +46,7 @@ def policy_option(function: Callable) -> Callable:
 
 def trust(keys: tuple[str, ...], unsigned: str | None) -> Any:
     """Return what the options of `trust_options` say."""
-    from facelab.serving import Trust
+    from facelab.serving.internals import Trust
 
     return Trust(keys, unsigned=unsigned or ("refuse" if keys else "allow"))  # type: ignore[arg-type]
 
@@ -115,7 +115,8 @@ def _checked(
     then: Callable[[Any, str], None] | None,
 ) -> int:
     from facelab.core.errors import BadInputError, CheckFailedError, IntegrityError
-    from facelab.serving import ReleaseStore, tested
+    from facelab.serving import ReleaseStore
+    from facelab.serving.internals import tested
 
     if not Path(bundle).is_dir():
         raise BadInputError("the bundle does not exist", where=bundle, fix="check the path")

@@ -100,8 +100,9 @@ def command(
     """
     if only and start:
         raise click.UsageError("--only and --from exclude each other", ctx)
-    from facelab.reproduce import Options, Runner, choose_display, verdict_text
+    from facelab.reproduce import Options, Runner
     from facelab.reproduce import plan as plans
+    from facelab.reproduce.internals import choose_display, verdict_text
 
     said = [
         *(("--plan", str(plan_path)) if plan_path else ()),
@@ -172,7 +173,7 @@ def _planned(runner: Runner) -> list[dict[str, Any]]:
 
 
 def _run(runner: Runner) -> dict[str, Any]:
-    from facelab.reproduce import failure_text
+    from facelab.reproduce.internals import failure_text
 
     summary = runner.execute()
     for step in summary["steps"]:

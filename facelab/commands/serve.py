@@ -102,7 +102,8 @@ def command(
     /readyz and /metrics say how it is. There is no authentication: another --host than loopback lets
     everybody in who can reach it.
     """
-    from facelab.serving import Limits, create_app
+    from facelab.serving import create_app
+    from facelab.serving.internals import Limits
 
     if bool(candidate) != bool(rollout) or (candidate and not emotion):
         raise click.UsageError("--candidate and --rollout go together, with --emotion")
@@ -128,7 +129,7 @@ def command(
 
 
 def _in_process(names: tuple[str, ...], embedders: tuple[str, ...], slot: Any) -> Any:
-    from facelab.serving import FaceTasks
+    from facelab.serving.internals import FaceTasks
 
     return lambda: FaceTasks(_detectors(names), _embedders(embedders), slot)
 
@@ -143,7 +144,8 @@ def _isolated(
     hosts: tuple[str, ...],
 ) -> Any:
     """Return the application whose workers are processes; they end with the stack."""
-    from facelab.serving import Isolation, create_app
+    from facelab.serving import create_app
+    from facelab.serving.internals import Isolation
 
     made = stack.enter_context(
         Isolation(names, embedders, slot, limits=limits, deadline_s=answer_s)
@@ -154,7 +156,7 @@ def _isolated(
 
 
 def _run(app: Any, host: str, port: int) -> None:
-    from facelab.serving import listen, server
+    from facelab.serving.internals import listen, server
 
     with listen(host, port) as bound:
         if not _loopback(host):
@@ -207,7 +209,8 @@ def _emotion(
     stable = _slot(stack, emotion, trusted, policy)
     if candidate is None or rollout is None:
         return stable
-    from facelab.serving import Canary, same_emotions
+    from facelab.serving import Canary
+    from facelab.serving.internals import same_emotions
 
     second = _slot(stack, candidate, trusted, policy)
     return stack.enter_context(Canary(stable, second, rollout, agree=same_emotions))
@@ -216,7 +219,8 @@ def _emotion(
 def _slot(stack: contextlib.ExitStack, path: str, trusted: Any, policy: Any) -> Any:
     """Return a slot that serves a store's current release or a bundle, and follows its changes."""
     from facelab.core.errors import BadInputError
-    from facelab.serving import ModelSlot, ReleaseStore, task_adapter
+    from facelab.serving import ModelSlot, ReleaseStore
+    from facelab.serving.internals import task_adapter
 
     if not Path(path).is_dir():
         raise BadInputError(

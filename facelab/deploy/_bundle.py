@@ -38,7 +38,7 @@ from facelab.deploy.manifest import (
 )
 from facelab.deploy.manifest import load as load_manifest
 from facelab.detection import NeuralDetector
-from facelab.emotion import SPLIT
+from facelab.emotion.internals import SPLIT
 from facelab.fingerprint import capture_spec
 from facelab.fingerprint.probes import set_hash, write_probes
 from facelab.preprocess.spec import PreprocessSpec

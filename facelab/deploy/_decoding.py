@@ -38,7 +38,7 @@ def golden_boxes(
     detector: NeuralDetector, model: Model, tensor: np.ndarray, answers: list[np.ndarray]
 ) -> list[dict[str, Any]]:
     """Return the best boxes of one golden output, in pixels of the tensor, with scores from 0.05 on."""
-    from facelab.detection import model_input
+    from facelab.detection.internals import model_input
 
     layout, _ = model_input(detector.session, detector.name)
     shape = tensor.shape[1:3] if layout == "nhwc" else tensor.shape[2:4]

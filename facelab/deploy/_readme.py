@@ -8,7 +8,7 @@ from typing import Any
 
 from facelab.deploy import _stage_rules as stage_rules
 from facelab.deploy._source import Source
-from facelab.emotion import SPLIT
+from facelab.emotion.internals import SPLIT
 from facelab.preprocess.spec import PreprocessSpec
 
 PAGE = """# {name}: how to check an implementation against this bundle

@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from facelab.budget import BudgetReport
+from facelab.budget.internals import BudgetReport
 from facelab.core.errors import BadInputError
 from facelab.core.files import read_json
 from facelab.core.records import Record
-from facelab.tracing import VERDICTS, load
+from facelab.tracing import load
+from facelab.tracing.internals import VERDICTS
 
 LATENCY, MEMORY = "facelab.latency/1", "facelab.memory/1"
 BUDGET = "facelab.budget-report/1"

@@ -11,8 +11,9 @@ from facelab.core.errors import BadInputError, UnsupportedError
 from facelab.core.files import read_json
 from facelab.preprocess.spec import PreprocessSpec
 from facelab.preprocess.tflite_metadata import read_metadata
-from facelab.zoo import ModelEntry, given, load_catalogue, require
+from facelab.zoo import ModelEntry, load_catalogue, require
 from facelab.zoo.given import TRAINED
+from facelab.zoo.internals import given
 from facelab.zoo.runtimes import SUFFIXES
 
 RUNTIMES = ("onnx", "litert", "keras")

@@ -13,10 +13,6 @@ from facelab.doctor._machine import machine_checks
 __all__ = [
     "Check",
     "all_checks",
-    "asset_checks",
-    "environment_checks",
-    "kernel_checks",
-    "machine_checks",
 ]
 
 

@@ -24,7 +24,7 @@ from facelab.datasets.doodles import synthetic
 from facelab.doodle._classifier import MODEL, DoodleClassifier
 from facelab.doodle._data import Labelled
 from facelab.doodle._ink import SIDE, ink
-from facelab.zoo import models_folder, trust
+from facelab.zoo.internals import models_folder, trust
 from facelab.zoo.runtimes import open_model
 
 FLOAT = "doodle_fp32.tflite"

@@ -9,7 +9,8 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from facelab.core.errors import BadInputError
-from facelab.detection import Detections, Stopwatch, Timings, as_rgb, in_order, prepared
+from facelab.detection import Detections
+from facelab.detection.internals import Stopwatch, Timings, as_rgb, in_order, prepared
 from facelab.preprocess.spec import PreprocessSpec
 from facelab.zoo.runtimes import Model, check_spec
 

@@ -17,7 +17,7 @@ from facelab.detection import Detector
 from facelab.emotion._classifier import EmotionClassifier
 from facelab.emotion._train import MODEL
 from facelab.preprocess import read_image
-from facelab.zoo import models_folder
+from facelab.zoo.internals import models_folder
 
 LAST = "last.json"
 
@@ -128,7 +128,7 @@ def annotate(
 
     from facelab.core.files import write_bytes
     from facelab.core.png import encode_png
-    from facelab.detection import drawn
+    from facelab.detection.internals import drawn
 
     out, colour = Path(folder), (0, 158, 115)
     out.mkdir(parents=True, exist_ok=True)

@@ -19,7 +19,7 @@ from facelab.emotion import sources
 from facelab.emotion._data import PARTS, FaceSet, check_classes, check_disjoint, split
 from facelab.emotion.sources import FindFace, Row
 from facelab.preprocess import PreprocessSpec
-from facelab.zoo import data_folder
+from facelab.zoo.internals import data_folder
 
 FRACTIONS = {"train": 0.74, "validation": 0.06, "calibration": 0.05, "test": 0.15}
 CROPPED_BELOW = 96

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from facelab.core.errors import BadInputError, UnsupportedError
-from facelab.detection import in_order
+from facelab.detection.internals import in_order
 from facelab.preprocess import PreprocessSpec, apply, read_image
 from facelab.preprocess.ops import DECODE_RGB, FACE_SQUARE, RESIZE_ANTIALIASED, UPRIGHT
 

@@ -25,7 +25,7 @@ from facelab.emotion._spec import normalized_by, quantized
 from facelab.emotion._split_file import write_split
 from facelab.preprocess import PreprocessSpec
 from facelab.preprocess.tflite_metadata import add_signature, write_metadata
-from facelab.zoo import trust
+from facelab.zoo.internals import trust
 from facelab.zoo.runtimes import open_model
 
 MODEL = "emotion_fp32.tflite"

@@ -15,7 +15,8 @@ from facelab.emotion import sources
 from facelab.emotion._pretrain import pretrain
 from facelab.emotion._spec import SIZE
 from facelab.preprocess import PreprocessSpec
-from facelab.zoo import data_folder, load_catalogue, models_folder, require, trust
+from facelab.zoo import load_catalogue, require
+from facelab.zoo.internals import data_folder, models_folder, trust
 
 OWN, NONE = "facelab", "none"
 PRETRAIN_SEED = 1007

@@ -17,7 +17,8 @@ from facelab.core.array_files import read_npz
 from facelab.core.errors import BadInputError, did_you_mean
 from facelab.core.files import atomic_path
 from facelab.core.hashing import sha256_json
-from facelab.datasets import FER2013_CLASSES, load_fer2013, load_ferplus, load_image_folder
+from facelab.datasets import load_fer2013, load_ferplus, load_image_folder
+from facelab.datasets.internals import FER2013_CLASSES
 from facelab.datasets.labels import DROP, NAMES, THREE, map_label, plain, table_for
 from facelab.emotion._data import FaceSet
 from facelab.emotion._spec import crop_face, face_size

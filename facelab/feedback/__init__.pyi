@@ -1,14 +1,12 @@
 from . import beat, drivers, heart, schedule
 from ._scores import EmotionScores, follow, score_source
-from ._smoothing import SMOOTHERS, Smoother, smoother
+from ._smoothing import smoother
 from .heart import Heart
 from .widget import live_heart
 
 __all__ = [
-    "SMOOTHERS",
     "EmotionScores",
     "Heart",
-    "Smoother",
     "beat",
     "drivers",
     "follow",

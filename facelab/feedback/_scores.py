@@ -15,7 +15,8 @@ from facelab.core.result import Result
 from facelab.feedback._smoothing import Smoother
 
 if TYPE_CHECKING:
-    from facelab.camera import Frame, Source
+    from facelab.camera import Frame
+    from facelab.camera.internals import Source
     from facelab.detection import Detector
     from facelab.emotion import EmotionClassifier
 

@@ -5,14 +5,13 @@ from .capture._tensors import import_tensors
 from .diagnosis._compare import compare
 from .diagnosis._comparison import Comparison
 from .diagnosis._finding_kinds import Finding
-from .diagnosis._proposal import Proposal, infer_spec
+from .diagnosis._proposal import infer_spec
 from .document._schema import Fingerprint, load
 
 __all__ = [
     "Comparison",
     "Finding",
     "Fingerprint",
-    "Proposal",
     "capture_pipeline",
     "capture_spec",
     "capture_target",

@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from facelab.core.errors import BadInputError
-from facelab.detection import in_order, prepared
+from facelab.detection.internals import in_order, prepared
 from facelab.liveness._base import LivenessModel
 from facelab.liveness._presentation import Look, Presentation
 from facelab.preprocess.spec import PreprocessSpec

@@ -3,14 +3,11 @@ from . import (
     classification,
     detection,
     identification,
-    identity_halves,
     intervals,
     landmarks,
     liveness,
     operating,
-    plausibility,
     verification,
-    verification_report,
 )
 
 __all__ = [
@@ -18,12 +15,9 @@ __all__ = [
     "classification",
     "detection",
     "identification",
-    "identity_halves",
     "intervals",
     "landmarks",
     "liveness",
     "operating",
-    "plausibility",
     "verification",
-    "verification_report",
 ]

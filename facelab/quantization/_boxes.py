@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from facelab.core.errors import UnsupportedError
-from facelab.detection import FAMILIES, Found, NeuralDetector, load, model_input, overlap
+from facelab.detection import NeuralDetector, load
+from facelab.detection.internals import FAMILIES, Found, model_input, overlap
 from facelab.metrics.intervals import bootstrap_mean
 from facelab.quantization._subject import Subject
 

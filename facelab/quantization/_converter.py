@@ -15,7 +15,7 @@ import numpy as np
 from facelab.core import fresh, job, lifetime, sandbox
 from facelab.core.files import read_json, write_bytes, write_json, write_npy
 from facelab.quantization._edge import QuantizationError
-from facelab.zoo import trust
+from facelab.zoo.internals import trust
 
 if TYPE_CHECKING:
     from facelab.quantization._rows import Tensors

@@ -11,10 +11,12 @@ import numpy as np
 
 from facelab.core.errors import BadInputError
 from facelab.core.hashing import sha256_array
-from facelab.datasets import FER2013_CLASSES, load_fer2013, load_image_folder
+from facelab.datasets import load_fer2013, load_image_folder
+from facelab.datasets.internals import FER2013_CLASSES
 from facelab.datasets.labels import DROP, NAMES, plain
-from facelab.detection import in_order, prepared
-from facelab.emotion import emotion_spec, is_fer, sources
+from facelab.detection.internals import in_order, prepared
+from facelab.emotion import emotion_spec, sources
+from facelab.emotion.internals import is_fer
 from facelab.preprocess import read_image
 from facelab.quantization._subject import Subject
 from facelab.quantization.calibration import Samples

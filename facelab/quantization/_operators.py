@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from facelab.budget import Life, greedy_by_size
+from facelab.budget.internals import Life, greedy_by_size
 from facelab.core.errors import BadInputError, CheckFailedError
 
 FLOATS = ("float16", "float32", "float64", "bfloat16")

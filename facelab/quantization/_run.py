@@ -11,7 +11,7 @@ from facelab.core.errors import BadInputError
 from facelab.core.files import dumps
 from facelab.core.machine import cores
 from facelab.core.records import now
-from facelab.emotion import trained_on
+from facelab.emotion.internals import trained_on
 from facelab.quantization import _qat as qat
 from facelab.quantization import _subject as subject
 from facelab.quantization import _table as table

@@ -14,7 +14,7 @@ import numpy as np
 from facelab.core.errors import CheckFailedError, FacelabError, UnsupportedError
 from facelab.core.hashing import sha256_file, sha256_json
 from facelab.core.machine import cores
-from facelab.detection import Found
+from facelab.detection.internals import Found
 from facelab.metrics.plausibility import Suspicion, question_answers, question_inputs
 from facelab.quantization import _bench as bench
 from facelab.quantization import _boxes as boxes

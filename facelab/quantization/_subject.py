@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Literal
 
 from facelab.core.errors import BadInputError, FacelabError, UnsupportedError
-from facelab.emotion import MODEL
+from facelab.emotion.internals import MODEL
 from facelab.preprocess import PreprocessSpec
 from facelab.preprocess.tflite_metadata import read_metadata
-from facelab.zoo import ModelEntry, load_catalogue, refuse_impostor, require
+from facelab.zoo import ModelEntry, load_catalogue, require
 from facelab.zoo.families import given_spec
 from facelab.zoo.given import resolve, same_content
+from facelab.zoo.internals import refuse_impostor
 from facelab.zoo.runtimes import Model, check_spec, open_model
 
 Task = Literal["classifier", "embedder", "detector", "network"]

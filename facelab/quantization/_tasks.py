@@ -12,6 +12,7 @@ import numpy as np
 
 from facelab import detection, embedding
 from facelab.core.errors import BadInputError
+from facelab.embedding import internals as embedding_internals
 from facelab.preprocess import PreprocessSpec
 from facelab.quantization import measure
 from facelab.zoo.runtimes import Model, open_model
@@ -69,7 +70,7 @@ class Paired:
 
     embedder: embedding.NeuralEmbedder
     pairs: embedding.PairList
-    faces: embedding.Faces
+    faces: embedding_internals.Faces
 
     def figures(self, path: Path | None, seed: int) -> dict[str, Any]:
         """Return accuracy and the TAR at the lowest FAR that the pairs support (`path` None: the float model)."""
@@ -115,10 +116,10 @@ def _share(got: float, base: float) -> float:
 
 def paired(model: Path, spec: PreprocessSpec, pairs: str, images: str | None, crop: str) -> Paired:
     """Read the pairs and find the faces that every variant will embed. Raises BadInputError."""
-    from facelab.emotion import detector_name
+    from facelab.emotion.internals import detector_name
 
     listed = embedding.read_pairs(pairs)
-    files = embedding.locate(listed, images or Path(pairs).parent)
+    files = embedding_internals.locate(listed, images or Path(pairs).parent)
     finder = (
         embedding.default_detector(1)
         if crop == "detect"
@@ -131,4 +132,4 @@ def paired(model: Path, spec: PreprocessSpec, pairs: str, images: str | None, cr
             where=model,
             fix="leave --pairs out, or name an embedder's own file",
         )
-    return Paired(embedder, listed, embedding.acquire(finder, files))
+    return Paired(embedder, listed, embedding_internals.acquire(finder, files))

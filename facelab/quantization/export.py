@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from facelab.core.files import write_json, write_text
-from facelab.emotion import SPLIT
+from facelab.emotion.internals import SPLIT
 from facelab.quantization import measure
 from facelab.quantization._session import Session
 from facelab.zoo.runtimes import open_model

@@ -11,8 +11,9 @@ import numpy as np
 from facelab.core.errors import BadInputError
 from facelab.core.hashing import sha256_array, sha256_file
 from facelab.datasets.labels import SEVEN
-from facelab.detection import bounded, in_order, prepared
-from facelab.emotion import FaceSet, in_classes, to_tensor
+from facelab.detection.internals import bounded, in_order, prepared
+from facelab.emotion import FaceSet
+from facelab.emotion.internals import in_classes, to_tensor
 from facelab.preprocess import PreprocessSpec, read_image
 from facelab.quantization import _labelled as labelled
 from facelab.quantization._labelled import FaceOf
@@ -42,7 +43,8 @@ def read(
     that finds faces where the spec needs them, `detect` the best one here, `whole` none. At most `most` images are
     read, spread evenly over the folder. Raises BadInputError for what cannot be read or does not suit.
     """
-    from facelab.emotion import check_crop, collect
+    from facelab.emotion import collect
+    from facelab.emotion.internals import check_crop
 
     check_crop(crop)
     if subject.task != "classifier" or unlabelled or _is_flat(data):
@@ -201,7 +203,7 @@ def finder(crop: str) -> FaceOf:
     """Return a function from RGB pixels to the main face (a box, landmarks where the detector has them), or None."""
     from facelab import detection
     from facelab.embedding import find_face
-    from facelab.emotion import detector_name
+    from facelab.emotion.internals import detector_name
 
     if crop == "whole":
         return lambda image: {"box": (0.0, 0.0, float(image.shape[1]), float(image.shape[0]))}

@@ -39,7 +39,7 @@ def with_quantize(spec: PreprocessSpec, model: Model) -> PreprocessSpec:
 
     The stage states rounding (half to even, what LiteRT's own QUANTIZE does) and saturation.
     """
-    from facelab.emotion import quantized
+    from facelab.emotion.internals import quantized
 
     found = ends(model).input
     return (

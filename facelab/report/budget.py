@@ -12,7 +12,7 @@ from facelab.report import style
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from facelab.budget import Prediction
+    from facelab.budget.internals import Prediction
 
 
 def memory(names: Sequence[str], found: Sequence[Prediction], limit_mb: float) -> Figure:

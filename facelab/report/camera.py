@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from facelab.camera import Choice, DecodeCost
+    from facelab.camera.internals import Choice, DecodeCost
 
 __all__ = ["age_plot", "choice_plot", "choice_table", "cost_plot", "pair_plot", "pair_table"]
 

@@ -11,7 +11,8 @@ import numpy as np
 
 from facelab.core.escape import markup
 from facelab.core.files import write_text
-from facelab.deploy import ABOUT, Verdict
+from facelab.deploy import Verdict
+from facelab.deploy.internals import ABOUT
 from facelab.deploy.policy import CHECKS
 from facelab.report import fingerprint as fingerprint_page
 from facelab.report import style

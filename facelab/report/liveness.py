@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-    from facelab.liveness import LivenessEvaluation
+    from facelab.liveness.internals import LivenessEvaluation
     from facelab.metrics.intervals import Interval
 
 __all__ = [

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from facelab.tracing import MemoryReport, Stages, Trace
+    from facelab.tracing import Trace
+    from facelab.tracing.internals import MemoryReport, Stages
 
 PARTS = ("cpu", "waiting", "blocked")
 _COLOURS = dict(zip(PARTS, style.PALETTE))

@@ -15,7 +15,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from facelab.core.errors import BadInputError
-from facelab.tracing import Causes, Trace, Tracer, explain
+from facelab.tracing import Trace, Tracer, explain
+from facelab.tracing.internals import Causes
 
 OUTER = "frame"
 """The name of the span around all stages of one frame."""
@@ -102,7 +103,7 @@ class Pipeline:
     Examples
     --------
     >>> stages = [PipelineStage("double", lambda frame: 2 * int(frame.image()[0, 0, 0]))]
-    >>> from facelab.serving import RenderedFrames
+    >>> from facelab.serving.internals import RenderedFrames
     >>> pictures = [np.full((2, 2, 3), 21, np.uint8)]
     >>> found = Pipeline(stages).run(RenderedFrames(pictures, count=3))
     >>> found.results, found.trace.names
@@ -213,7 +214,7 @@ class Pipeline:
 
 def _read(source: FrameSource) -> FrameLike | None:
     """Return the next colour frame, or None at the source's end, which cameras and files raise."""
-    from facelab.camera import SourceEndedError
+    from facelab.camera.internals import SourceEndedError
 
     try:
         frame = source.read()

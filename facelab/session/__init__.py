@@ -5,6 +5,6 @@
 False
 """
 
-from facelab.session._run import END_MARKER, Run, Verdict, is_headless, start
+from facelab.session._run import Run, is_headless, start
 
-__all__ = ["END_MARKER", "Run", "Verdict", "is_headless", "start"]
+__all__ = ["Run", "is_headless", "start"]

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from facelab import budget
+from facelab.budget import internals as budget_internals
 from facelab.core import fresh
 from facelab.core.errors import BadInputError
 from facelab.core.machine import rss_bytes
@@ -64,7 +65,7 @@ class Counted:
 
     entry: ModelEntry
     path: Path
-    cost: budget.ModelCost
+    cost: budget_internals.ModelCost
 
 
 def counted() -> list[Counted]:
@@ -87,7 +88,7 @@ class FitTable(Result):
 
     device: str
     memory_mb: float
-    predictions: tuple[budget.Prediction, ...]
+    predictions: tuple[budget_internals.Prediction, ...]
     names: tuple[str, ...]
 
     def rows(self) -> list[dict[str, Any]]:
@@ -344,7 +345,7 @@ COMMANDS = {
 class HeldTable(Result):
     """Reports of commands under one budget, by what they do."""
 
-    reports: dict[str, budget.BudgetReport]
+    reports: dict[str, budget_internals.BudgetReport]
 
     def rows(self) -> list[dict[str, Any]]:
         """Return one row per command."""

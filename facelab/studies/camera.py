@@ -9,16 +9,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facelab.camera import (
-    POLICIES,
-    DecodeCost,
     FaceScene,
     Frame,
-    NegotiationError,
     Pairer,
     RenderedSensor,
-    StreamModel,
+    choices,
     open_source,
     pair_frames,
+)
+from facelab.camera.internals import (
+    BUSES,
+    POLICIES,
+    Choice,
+    DecodeCost,
+    NegotiationError,
+    StreamModel,
 )
 from facelab.core.timing import median_interval
 
@@ -281,3 +286,8 @@ def _gray_program(how: str) -> Callable[..., np.ndarray]:
         return (small.astype(np.float32) / 255)[None, ..., None]
 
     return program
+
+
+def choices_by_bus(costs: Sequence[DecodeCost], rate: float) -> dict[str, list[Choice]]:
+    """Return the choices of format and size for each kind of bus that a camera may be on."""
+    return {bus: choices(costs, bus, rate) for bus in BUSES}

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from facelab.core.result import Result
-from facelab.serving import Canary, ModelSlot, Rollout, bounds
+from facelab.serving import Canary, ModelSlot
+from facelab.serving.internals import Rollout, bounds
 from facelab.studies.release import pictures
 
 

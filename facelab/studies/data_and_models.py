@@ -84,7 +84,7 @@ def detect_all(image: np.ndarray, names: list[str]) -> dict[str, detection.Detec
 
 def hits(found: dict[str, detection.Detections]) -> list[dict]:
     """One row per detector: does a box overlap the astronaut's face (IoU ≥ 0.4), how many boxes do not."""
-    from facelab.detection import overlap
+    from facelab.detection.internals import overlap
 
     rows = []
     for name, faces in found.items():

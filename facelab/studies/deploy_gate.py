@@ -11,8 +11,9 @@ from facelab.core.errors import BadInputError
 from facelab.core.files import write_json, write_text
 from facelab.core.records import Better, Record, write
 from facelab.deploy import thresholds
-from facelab.emotion import EmotionClassifier, Evaluation, FaceSet, evaluate, quantized, to_tensor
-from facelab.emotion import as_trained as as_trained
+from facelab.emotion import EmotionClassifier, FaceSet, evaluate
+from facelab.emotion.internals import Evaluation, quantized, to_tensor
+from facelab.emotion.internals import as_trained as as_trained
 from facelab.fingerprint import Fingerprint, capture_pipeline
 from facelab.preprocess import PreprocessSpec, apply
 from facelab.zoo.runtimes import open_model
@@ -53,7 +54,7 @@ def int8(model: Path, calibration: FaceSet, out: Path, *, wrong_range: bool = Fa
     Activations are calibrated on `calibration` through the model's own preprocessing, or, `wrong_range`, through one
     that scales to 0…1 where training had -1…1: the common mistake of a calibration script with its own normalisation.
     """
-    from facelab.quantization import EdgeQuantizer
+    from facelab.quantization.internals import EdgeQuantizer
 
     classifier = EmotionClassifier(model)
     tensors = to_tensor(classifier.spec, calibration.images)

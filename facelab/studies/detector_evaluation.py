@@ -16,15 +16,9 @@ from facelab.core.errors import FacelabError
 from facelab.core.progress import track
 from facelab.core.text_files import read_csv
 from facelab.core.timing import summarise
-from facelab.detection import (
-    Detections,
-    Detector,
-    NeuralDetector,
-    available,
-    families,
-    load,
-    overlap,
-)
+from facelab.detection import Detections, Detector, NeuralDetector, available, families, load
+from facelab.detection import internals as detection_internals
+from facelab.detection.internals import overlap
 from facelab.metrics.detection import Curve, average_precision, match
 from facelab.preprocess.image import read_image
 from facelab.zoo import load_catalogue, mirror
@@ -127,7 +121,7 @@ def detect_all(
     """Run every detector on every picture, network scores down to `AP_SCORE`; thresholds are put back."""
     out = {}
     for name, detector in track(detectors.items(), "detectors"):
-        with detection.precision_recall_threshold(detector):
+        with detection_internals.precision_recall_threshold(detector):
             out[name] = {k: detector.detect(image) for k, image in pictures.images.items()}
     return out
 
@@ -136,10 +130,10 @@ def curve(
     found: Mapping[str, Detections], pictures: Pictures, *, iou: float, min_height: float = 10
 ) -> Curve:
     """Return precision and recall with AP and its interval over images; lower faces are ignored."""
-    truths = [detection.to_xywh(pictures.boxes[k]) for k in found]
+    truths = [detection_internals.to_xywh(pictures.boxes[k]) for k in found]
     keep = np.concatenate([t[:, 3] >= min_height for t in truths])
     return average_precision(
-        match([detection.predictions(d) for d in found.values()], truths),
+        match([detection_internals.predictions(d) for d in found.values()], truths),
         keep,
         iou=iou,
         replicates=500,

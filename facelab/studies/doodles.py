@@ -16,7 +16,9 @@ from facelab.core.errors import BadInputError
 from facelab.core.files import write_bytes, write_npy
 from facelab.core.result import Result
 from facelab.datasets import doodles
-from facelab.doodle import DoodleClassifier, Evaluation, Labelled
+from facelab.doodle import DoodleClassifier
+from facelab.doodle import internals as doodle_internals
+from facelab.doodle.internals import Evaluation, Labelled
 from facelab.fingerprint import Comparison, capture_spec, compare
 from facelab.preprocess import PreprocessSpec
 from facelab.preprocess.ops import RESIZE_ANTIALIASED
@@ -176,7 +178,7 @@ class WrongScale(Result):
 
 def wrong_scale(classifier: DoodleClassifier, data: Labelled) -> WrongScale:
     """Quantise with scale 1/255 and zero point 0, and compare accuracy and fingerprints with the model's own."""
-    wrong = DoodleClassifier(classifier.model, doodle.doodle_spec(TEXT_SCALE, TEXT_ZERO))
+    wrong = DoodleClassifier(classifier.model, doodle_internals.doodle_spec(TEXT_SCALE, TEXT_ZERO))
     tensors = wrong.tensors(data.inks)
     table = Table(
         {

@@ -11,17 +11,14 @@ from facelab import embedding
 from facelab.core.errors import BadInputError
 from facelab.core.progress import track
 from facelab.detection import Detections, Detector
-from facelab.embedding import (
+from facelab.embedding import Embedder, NeuralEmbedder, PairList, available, load
+from facelab.embedding import internals as embedding_internals
+from facelab.embedding.internals import (
     ALIGNMENTS,
     MISTAKES,
     DlibResNet,
-    Embedder,
     Faces,
-    NeuralEmbedder,
-    PairList,
-    available,
     boxes_from_landmarks,
-    load,
     mistaken,
     with_alignment,
 )
@@ -97,9 +94,11 @@ def real_pairs(
     if pairs.group is None:
         return None
     pairs = pairs.take(np.isin(pairs.group, groups))
-    order = embedding.mixed_order(pairs.same)
+    order = embedding_internals.mixed_order(pairs.same)
     pairs = pairs if order is None else pairs.take(order)
-    return embedding.acquire(detector, embedding.locate(pairs, table.parent)), pairs
+    return embedding_internals.acquire(
+        detector, embedding_internals.locate(pairs, table.parent)
+    ), pairs
 
 
 def compare(
@@ -304,7 +303,7 @@ def worst_pairs(
         }
         return {**crops, "caption": f"d² = {distance[k]:.2f}"}
 
-    return [[item(k) for k in side] for side in embedding.worst(distance, pairs.same, n)]
+    return [[item(k) for k in side] for side in embedding_internals.worst(distance, pairs.same, n)]
 
 
 def _image_and_points(

@@ -9,21 +9,17 @@ from pathlib import Path
 
 import numpy as np
 
-from facelab.emotion import (
+from facelab.emotion import EmotionClassifier, FaceSet, Settings, collect, train
+from facelab.emotion.internals import (
     Answers,
     Collected,
-    EmotionClassifier,
-    FaceSet,
-    Settings,
     check_disjoint,
-    collect,
     modelmaker_interpreter,
     prepare,
     split,
-    train,
 )
-from facelab.emotion import classes_of as classes_of
-from facelab.emotion import detector_name as detector_name
+from facelab.emotion.internals import classes_of as classes_of
+from facelab.emotion.internals import detector_name as detector_name
 from facelab.metrics import classification as metrics
 from facelab.metrics.intervals import Interval, bootstrap_mean
 from facelab.preprocess import PreprocessSpec

@@ -10,7 +10,8 @@ import numpy as np
 
 from facelab.core.errors import BadInputError, did_you_mean
 from facelab.core.progress import track
-from facelab.detection import Detector, overlap
+from facelab.detection import Detector
+from facelab.detection.internals import overlap
 
 FACTORS: dict[str, tuple[str, tuple[float, ...]]] = {
     "size": ("height of the face [px]", (16, 24, 32, 48, 96)),

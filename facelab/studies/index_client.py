@@ -12,10 +12,11 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from facelab.core.errors import FacelabError
-from facelab.index import Operation, Outcome, Swap, open_metadata
+from facelab.index import open_metadata
+from facelab.index.internals import Operation, Outcome, Swap
 
 if TYPE_CHECKING:
-    from facelab.index import Metadata
+    from facelab.index.internals import Metadata
 
 LOST = 0.05
 """Share of answers that are lost on purpose where repetitions are planted."""

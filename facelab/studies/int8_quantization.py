@@ -9,21 +9,20 @@ from typing import Any
 import numpy as np
 
 from facelab.core.errors import FacelabError, MissingAssetError, UnsupportedError
-from facelab.emotion import FaceSet, find_model, split
-from facelab.quantization import (
+from facelab.emotion import FaceSet
+from facelab.emotion.internals import find_model, split
+from facelab.quantization import Budgets, Session, load
+from facelab.quantization import calibration as cal
+from facelab.quantization.calibration import Samples
+from facelab.quantization.internals import (
     FLOAT,
-    Budgets,
-    Session,
     Subject,
     check_integer,
     images,
-    load,
     measure,
     source_of,
     statement,
 )
-from facelab.quantization import calibration as cal
-from facelab.quantization.calibration import Samples
 from facelab.quantization.recipes import RECIPES, Recipe
 from facelab.session import Run
 

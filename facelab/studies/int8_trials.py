@@ -9,9 +9,10 @@ import numpy as np
 
 from facelab.core.errors import BadInputError
 from facelab.metrics.classification import agreement
-from facelab.quantization import Session, measure
+from facelab.quantization import Session
 from facelab.quantization import calibration as cal
 from facelab.quantization.calibration import Samples
+from facelab.quantization.internals import measure
 from facelab.quantization.recipes import Recipe
 
 SIZES = (1, 20, 200)

@@ -9,16 +9,11 @@ from typing import Any
 import numpy as np
 
 from facelab import liveness
-from facelab.camera import (
-    POLICIES,
-    FaceScene,
-    Frame,
-    Pairer,
-    RenderedSensor,
-    StreamModel,
-    pair_frames,
-)
-from facelab.liveness import LivenessEvaluation, LivenessModel, Presentation
+from facelab.camera import FaceScene, Frame, Pairer, RenderedSensor, pair_frames
+from facelab.camera.internals import POLICIES, StreamModel
+from facelab.liveness import LivenessModel, Presentation
+from facelab.liveness import internals as liveness_internals
+from facelab.liveness.internals import LivenessEvaluation
 from facelab.metrics.intervals import wilson
 
 NETWORKS = ("minifasnet-v2", "minifasnet-v1se", "minifas-128", "minifas-128-int8")
@@ -83,7 +78,7 @@ def coarse_depth(people: Sequence[Presentation], seed: int = 0) -> list[CoarseDe
         ("10 mm waves", 0.0, 10.0, 1),
         ("20 mm steps (8 bits)", 0.0, 0.0, 20),
     ):
-        coarse = liveness.degraded_depth(
+        coarse = liveness_internals.degraded_depth(
             data, noise_mm=noise, wave_mm=wave, step_mm=step, seed=seed
         )
         kept = liveness.evaluate(model, coarse, rule="model", seed=seed)
@@ -184,7 +179,7 @@ def _decisions(
         colour, depth = pair.colour.truth or {}, pair.depth.truth or {}
         key = (pair.colour.sequence, pair.depth.sequence)
         if key not in answers:
-            look = liveness.look_of(pair, colour["box"], colour["landmarks"])
+            look = liveness_internals.look_of(pair, colour["box"], colour["landmarks"])
             answers[key] = model.is_live(Presentation((look,)))
         apart = abs(colour["true_time_s"] - depth["true_time_s"])
         rows.append((colour["kind"] == "live", depth["kind"] == "live", answers[key], apart))

@@ -11,9 +11,11 @@ import numpy as np
 
 from facelab.core import allocator, fresh, html_table
 from facelab.core.machine import rss_bytes
-from facelab.serving import Pipeline, RenderedFrames
+from facelab.serving import Pipeline
+from facelab.serving.internals import RenderedFrames
 from facelab.studies.planted_leaks import heavy_model
-from facelab.tracing import MemoryReport, MemoryWatch
+from facelab.tracing import MemoryWatch
+from facelab.tracing.internals import MemoryReport
 
 SWAPS = 8
 SIDE, LAYERS = 1000, 9

@@ -16,17 +16,8 @@ import numpy as np
 
 from facelab.core.errors import UnsupportedError
 from facelab.core.result import Result
-from facelab.serving import (
-    Pool,
-    closed_loop,
-    diagnose,
-    local_postgres,
-    local_valkey,
-    onnx_sessions,
-    open_loop,
-    postgres_connections,
-    valkey_clients,
-)
+from facelab.serving import Pool, diagnose, open_loop, postgres_connections, valkey_clients
+from facelab.serving.internals import closed_loop, local_postgres, local_valkey, onnx_sessions
 
 FAULTS = ("fine", "too small", "slow server", "leak")
 HOLD_S = 0.02

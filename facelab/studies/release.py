@@ -22,7 +22,8 @@ from facelab.deploy import make_bundle
 from facelab.deploy.manifest import canonical_hash
 from facelab.preprocess import PreprocessSpec
 from facelab.preprocess.ops import DECODE_RGB, RESIZE_PLAIN, UPRIGHT
-from facelab.serving import ModelSlot, ReleaseStore, Trust, open_loop
+from facelab.serving import ModelSlot, ReleaseStore, open_loop
+from facelab.serving.internals import Trust
 
 SIZE = 64
 CLASSES = ("anger", "joy", "neutral")

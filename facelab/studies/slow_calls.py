@@ -18,7 +18,8 @@ from facelab import detection, embedding
 from facelab.core import html_table
 from facelab.core.timing import Summary, ratio, summarise
 from facelab.metrics.intervals import wilson
-from facelab.serving import Pipeline, PipelineRun, RenderedFrames, face_pipeline
+from facelab.serving import Pipeline, face_pipeline
+from facelab.serving.internals import PipelineRun, RenderedFrames
 from facelab.studies.planted_delays import EXPECTED, Delays, plant
 from facelab.tracing import FAULTS, Tracer
 

@@ -19,9 +19,11 @@ from facelab.core.isolated import module_command
 from facelab.core.lifetime import run
 from facelab.core.result import Result
 from facelab.core.timing import interleave
-from facelab.index import Collection, PostgresStore, ValkeyStore, VectorStore, vector_id
+from facelab.index import Collection, PostgresStore, ValkeyStore, vector_id
+from facelab.index.internals import VectorStore
 from facelab.matching import Matcher
-from facelab.serving import local_postgres, local_valkey, postgres_connections, valkey_clients
+from facelab.serving import postgres_connections, valkey_clients
+from facelab.serving.internals import local_postgres, local_valkey
 from facelab.studies.index_histories import memory_folder
 
 PREFIX_BYTES = 128

@@ -116,7 +116,7 @@ class Trace:
         return self.wall_ns[self.where(stage)] / 1e9
 
     def stages(self, *, period_s: float | None = None) -> Stages:
-        """Return percentiles of each stage with intervals. See `facelab.tracing.Stages`."""
+        """Return percentiles of each stage with intervals."""
         from facelab.tracing._stages import stages
 
         return stages(self, period_s=period_s)

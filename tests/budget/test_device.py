@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facelab import budget
+from facelab.budget import internals as budget_internals
 from facelab.budget._device import Rate, parse_device
 from facelab.budget._measure import Point, fit_rate
 from facelab.core.errors import BadInputError
@@ -27,7 +28,9 @@ def test_the_example_is_stated_and_what_follows_is_modelled():
     assert (device.source, device.memory_mb, device.busy_watts) == ("stated", 128, 1.8)
     assert device.rate("conv", "int8").macs_per_s < 1.2e12 / 2  # 1.2 TOPS are at most .6e12 MAC/s
     assert device.watts(0) == 0.4 and device.watts(2.0) == pytest.approx(1.8)
-    found = budget.predict(budget.ModelCost("m", "onnx", (), 0, 0, 0, 0, 0, 0, {}, ()), device)
+    found = budget.predict(
+        budget_internals.ModelCost("m", "onnx", (), 0, 0, 0, 0, 0, 0, {}, ()), device
+    )
     assert found.to_dict()["method"] == "model"
     assert "watts (modelled)" in found.rows()[0]
 

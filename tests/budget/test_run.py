@@ -8,6 +8,7 @@ import pytest
 
 from facelab import budget
 from facelab.budget import Budget
+from facelab.budget import internals as budget_internals
 from facelab.budget._file import parse_budget
 from facelab.budget._groups import NotOfferedError, make1, make2, quota_of
 from facelab.budget._report import ENDS
@@ -244,7 +245,7 @@ def test_budget_files_that_do_not_hold_are_errors_with_the_key(text, said):
 
 def test_the_example_holds_and_files_are_read(tmp_path):
     path = tmp_path / "b.toml"
-    path.write_text(budget.EXAMPLE_BUDGET)
+    path.write_text(budget_internals.EXAMPLE_BUDGET)
     found = budget.load_budget(path)
     assert (found.memory_bytes, found.cpu_share, found.threads, found.watts) == (
         128_000_000,

@@ -13,15 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facelab.camera import (
-    CameraError,
-    CaptureProcess,
-    FaceScene,
-    NegotiationError,
-    SourceEndedError,
-    SourceGoneError,
-    StaleFrameError,
-)
+from facelab.camera import CameraError, CaptureProcess, FaceScene
+from facelab.camera._errors import SourceGoneError, StaleFrameError
+from facelab.camera.internals import NegotiationError, SourceEndedError
 from facelab.core.errors import BadInputError
 from facelab.core.scheduling import apply
 

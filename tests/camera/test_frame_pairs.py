@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facelab.camera import POLICIES, Frame, Pairer, RenderedSensor, StreamModel, pair_frames
+from facelab.camera import Frame, Pairer, RenderedSensor, pair_frames
+from facelab.camera.internals import POLICIES, StreamModel
 from facelab.core.errors import BadInputError
 
 TOLERANCE = 0.0165

@@ -6,15 +6,8 @@ import threading
 import numpy as np
 import pytest
 
-from facelab.camera import (
-    FaceScene,
-    FramePool,
-    Pairer,
-    PoolExhaustedError,
-    RenderedSensor,
-    StaleFrameError,
-    pair_frames,
-)
+from facelab.camera import FaceScene, FramePool, Pairer, RenderedSensor, pair_frames
+from facelab.camera._errors import PoolExhaustedError, StaleFrameError
 from facelab.core.errors import BadInputError
 
 

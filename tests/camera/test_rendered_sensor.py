@@ -3,16 +3,9 @@
 import numpy as np
 import pytest
 
-from facelab.camera import (
-    FaceScene,
-    Ledger,
-    NegotiationError,
-    NoFrameError,
-    RenderedSensor,
-    SourceEndedError,
-    StreamModel,
-    open_source,
-)
+from facelab.camera import FaceScene, RenderedSensor, open_source
+from facelab.camera._ledger import Ledger
+from facelab.camera.internals import NegotiationError, NoFrameError, SourceEndedError, StreamModel
 from facelab.core.errors import BadInputError, CheckFailedError
 
 

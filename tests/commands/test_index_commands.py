@@ -86,7 +86,7 @@ def test_mistakes_have_a_sentence_and_exit_code_2(faces, tmp_path, capsys, words
 
 
 def test_a_history_that_is_not_linearizable_exits_with_1(tmp_path, capsys):
-    from facelab.index import Operation, save_history
+    from facelab.index.internals import Operation, save_history
 
     stale = [
         Operation("a", "k", "swap", 0, 1, "1", None, True),

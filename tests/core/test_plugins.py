@@ -9,6 +9,7 @@ from facelab import detection
 from facelab.camera import open_source
 from facelab.core import plugins
 from facelab.core.errors import BadInputError
+from facelab.detection import internals as detection_internals
 from facelab.index.metadata._open import open_metadata
 from facelab.preprocess import PreprocessSpec
 from facelab.preprocess.emit import available, emit
@@ -77,12 +78,12 @@ def test_a_file_without_the_family_is_refused(tmp_path, name, says):
     (tmp_path / "mine.py").write_text(FAMILY)
     (tmp_path / "bad.py").write_text("import nothing_of_this_name\n")
     with pytest.raises((BadInputError, plugins.PluginError), match=says):
-        detection.FAMILIES.named(f"{tmp_path}/{name}")
+        detection_internals.FAMILIES.named(f"{tmp_path}/{name}")
 
 
 def test_an_installed_family_is_listed_and_loaded(declared):
     declared("facelab.detectors", **{"my-yunet": "facelab.detection._families.yunet:YuNet"})
-    families: Families = detection.FAMILIES
+    families: Families = detection_internals.FAMILIES
     assert "my-yunet" in families.names() and families.named("my-yunet").family == "yunet"
     declared("facelab.detectors", broken="nothing_of_this_name:X")
     with pytest.raises(plugins.PluginError, match="'broken' cannot be loaded"):

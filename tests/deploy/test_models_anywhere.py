@@ -10,6 +10,7 @@ from facelab.cli import run
 from facelab.core.errors import BadInputError
 from facelab.deploy import make_bundle as make
 from facelab.deploy._source import resolve as source_of
+from facelab.emotion import internals as emotion_internals
 from facelab.quantization import _subject as subject
 from facelab.zoo.given import recognised, resolve, same_content
 from tests.deploy.conftest_deploy import CLASSES, spec, write_model
@@ -41,7 +42,7 @@ def test_the_split_is_part_of_the_bundle(bundle):
     manifest = json.loads((bundle / "manifest.json").read_text())
     assert [f["path"] for f in manifest["files"] if f["role"] == "split"] == ["split.json"]
     assert "`split.json`" in (bundle / "README.md").read_text()
-    assert emotion.trained_on(emotion.load(bundle).path.parent) is not None
+    assert emotion_internals.trained_on(emotion.load(bundle).path.parent) is not None
     assert run(["bundle", "verify", str(bundle)]) == 0
 
 

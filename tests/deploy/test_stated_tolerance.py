@@ -5,7 +5,8 @@ import pytest
 
 from facelab.deploy._readme import MOST
 from facelab.deploy._stage_rules import one_level
-from facelab.emotion import emotion_spec, quantized
+from facelab.emotion import emotion_spec
+from facelab.emotion.internals import quantized
 from facelab.fingerprint import capture_spec, compare, import_tensors, load
 from facelab.fingerprint.document._schema import parse
 from facelab.fingerprint.document._statistics import lines, pack

@@ -128,7 +128,8 @@ def test_priors_cover_every_cell(size):
 
 
 def test_detections_show_themselves_in_a_notebook():
-    from facelab.detection import Detections, Timings
+    from facelab.detection import Detections
+    from facelab.detection.internals import Timings
 
     found = Detections(
         np.array([[1, 2, 30, 40]]), np.array([0.5]), timings=Timings(0.001, 0.002, 0.001)

@@ -157,7 +157,7 @@ def test_long_sides_are_bounded_and_accounted_for():
 
 
 def test_a_spec_that_needs_a_face_is_refused():
-    from facelab.embedding import aligned_spec
+    from facelab.embedding._specs import aligned_spec
 
     with pytest.raises(BadInputError, match="still to be found"):
         geometry(aligned_spec("x"), (10, 10))

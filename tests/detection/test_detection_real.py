@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from facelab.detection import overlap
+from facelab.detection.internals import overlap
 from facelab.preprocess import read_image
 
 # exact count on the 20 photographs (ASSETS.md), for every detector whose weights are in the mirror

@@ -113,7 +113,8 @@ def _vectors(home: Path) -> None:
 
 def _collection(home: Path) -> None:
     """A collection of three vectors, a copy of it, names for more, and a short history."""
-    from facelab.index import Collection, Operation, save_history
+    from facelab.index import Collection
+    from facelab.index.internals import Operation, save_history
 
     with Collection.create(home / "people", dimension=32) as c:
         c.add(np.eye(3, 32, dtype=np.float32), [f"photo-{n}" for n in (17, 18, 19)])

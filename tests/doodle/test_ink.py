@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from facelab.core.errors import BadInputError
 from facelab.datasets.doodles import Pen, draw, synthetic
-from facelab.doodle import SIDE, ink
+from facelab.doodle import ink
+from facelab.doodle._ink import SIDE
 
 SHAPE = [np.array([(0, 0), (0.5, 1), (1, 0.2), (0.55, 0.35), (0.2, 0.0)])]
 

@@ -10,12 +10,13 @@ from onnx import TensorProto, helper, numpy_helper
 from facelab import detection, embedding
 from facelab.core.errors import BadInputError
 from facelab.detection import Detector
-from facelab.embedding import (
+from facelab.embedding import find_face
+from facelab.embedding import internals as embedding_internals
+from facelab.embedding._acquire import main_face
+from facelab.embedding.internals import (
     ALIGNMENTS,
     MISTAKES,
     boxes_from_landmarks,
-    find_face,
-    main_face,
     mistaken,
     with_alignment,
 )
@@ -30,8 +31,8 @@ def pairs(assets):
 
 @pytest.fixture(scope="session")
 def faces(mirror, pairs):
-    files = embedding.locate(pairs, mirror / "labelled")
-    return embedding.acquire(detection.load("yunet-n", threads=1, max_side=640), files)
+    files = embedding_internals.locate(pairs, mirror / "labelled")
+    return embedding_internals.acquire(detection.load("yunet-n", threads=1, max_side=640), files)
 
 
 @pytest.fixture(scope="session")
@@ -65,7 +66,7 @@ def test_mobilefacenet_on_real_pairs(faces, pairs, mobile):
 def test_preprocessing_mistakes_cost_what_assets_says(faces, pairs, mobile):
     """ASSETS.md, TPR at FPR .1 % on LFW people: right .998, BGR .989, x/255 only .973, raw .036."""
     lfw = pairs.take(pairs.group == "lfw")
-    some = embedding.Faces({n: faces.found[n] for n in lfw.images}, {})
+    some = embedding_internals.Faces({n: faces.found[n] for n in lfw.images}, {})
     share = {}
     for mistake in (None, *MISTAKES[:3]):
         model = mobile if mistake is None else mobile.with_spec(mistaken(mobile.spec, mistake))
@@ -90,14 +91,14 @@ def test_dlib_equals_dlib(faces, pairs, dlib_resnet):
         ours = dlib_resnet.embed_detections(image, face)[0]
         assert np.abs(ours - theirs).max() < 1e-4
     lfw = pairs.take(pairs.group == "lfw")
-    some = embedding.Faces({n: faces.found[n] for n in lfw.images}, {})
+    some = embedding_internals.Faces({n: faces.found[n] for n in lfw.images}, {})
     d = embedding.pair_distances(dlib_resnet, embedding.embed_faces(dlib_resnet, some), lfw)
     assert accuracy(d, lfw.same, 0.36) >= 0.97  # 0.6 on plain L2, as its owner compares
 
 
 def test_alignment_matters_in_the_known_order(faces, pairs, mobile):
     lfw = pairs.take(pairs.group == "lfw")
-    some = embedding.Faces({n: faces.found[n] for n in lfw.images}, {})
+    some = embedding_internals.Faces({n: faces.found[n] for n in lfw.images}, {})
     gap = {}
     for how in ALIGNMENTS:
         model = mobile.with_spec(with_alignment(mobile.spec, how))
@@ -123,7 +124,7 @@ def test_crops_and_landmarks_give_one_embedding(faces, pairs, mobile):
 
 
 def test_boxes_from_landmarks_overlap_dlibs_own(faces, pairs):
-    from facelab.detection import overlap
+    from facelab.detection.internals import overlap
 
     hog, shares = detection.load("dlib-hog"), []
     for name in [n for n in pairs.images if n.startswith("identity/lfw")][:12]:
@@ -242,7 +243,7 @@ def test_pairs_are_read_strictly(tmp_path):
         with pytest.raises(BadInputError):
             embedding.read_pairs(write(text))
     with pytest.raises(BadInputError, match="missing"):
-        embedding.locate(good, tmp_path)
+        embedding_internals.locate(good, tmp_path)
 
 
 def test_a_failure_to_acquire_is_never_accepted_and_stays_in(mobile):
@@ -270,11 +271,11 @@ def test_a_failure_to_acquire_is_never_accepted_and_stays_in(mobile):
 
 def test_order_is_mixed_only_where_folds_would_be_of_one_kind():
     sorted_pairs = np.repeat([True, False], 100)
-    order = embedding.mixed_order(sorted_pairs)
+    order = embedding_internals.mixed_order(sorted_pairs)
     assert sorted(order) == list(range(200))
     shares = [sorted_pairs[order][i : i + 20].mean() for i in range(0, 200, 20)]
     assert min(shares) >= 0.4 and max(shares) <= 0.6
-    assert embedding.mixed_order(np.tile(np.repeat([True, False], 10), 10)) is None
+    assert embedding_internals.mixed_order(np.tile(np.repeat([True, False], 10), 10)) is None
 
 
 def test_the_command_reports_what_the_functions_give(mirror, tmp_path, monkeypatch):

@@ -7,6 +7,7 @@ from PIL import Image
 from facelab import embedding
 from facelab.core.errors import BadInputError
 from facelab.detection import Detections
+from facelab.embedding import internals as embedding_internals
 
 
 class Finder:
@@ -63,7 +64,7 @@ def test_pictures_of_what_went_wrong(folder, tmp_path):
     found = embedding.identify(
         Colour(), embedding.read_people(folder), Finder(), unknown=0, fpirs=()
     )
-    wrong = embedding.write_searches(found, tmp_path / "out")
+    wrong = embedding_internals.write_searches(found, tmp_path / "out")
     assert [r["file"] for r in wrong] == ["miss_000.png"] and wrong[0]["rank"] > 1
     assert "bob" in wrong[0]["found"]
     with Image.open(tmp_path / "out" / "miss_000.png") as image:

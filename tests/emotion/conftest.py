@@ -3,7 +3,8 @@
 import pytest
 from conftest_emotion import toy_faces, toy_settings
 
-from facelab.emotion import emotion_spec, modelmaker_interpreter, train_and_evaluate
+from facelab.emotion import emotion_spec, train_and_evaluate
+from facelab.emotion.internals import modelmaker_interpreter
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,9 @@ from conftest_emotion import toy_faces
 from facelab.cli import cli, run
 from facelab.core.errors import FacelabError
 from facelab.emotion import _jobs as jobs
-from facelab.emotion import collect, detector_name, emotion_spec, write_split
+from facelab.emotion import collect, emotion_spec
+from facelab.emotion._split_file import write_split
+from facelab.emotion.internals import detector_name
 
 
 def call(*args):
@@ -64,7 +66,7 @@ def test_the_astronauts_face_is_found_and_classified(model, astronaut):
 
 @pytest.mark.tensorflow
 def test_a_model_is_named_by_file_or_folder_also_a_quantised_one(model, tmp_path):
-    from facelab.emotion import find_model
+    from facelab.emotion.internals import find_model
 
     assert find_model(model) == model / "emotion_fp32.tflite"
     other = shutil.copytree(model, tmp_path / "quantised")

@@ -9,7 +9,8 @@ import pytest
 from facelab.core.errors import BadInputError, FacelabError, MissingAssetError
 from facelab.datasets._fer2013 import FERPLUS_COLUMNS
 from facelab.datasets.labels import NAMES, SEVEN, map_label, table_for
-from facelab.emotion import classes_of, collect, prepare, sources
+from facelab.emotion import collect, sources
+from facelab.emotion.internals import classes_of, prepare
 
 
 def picture(path, value, size=80):

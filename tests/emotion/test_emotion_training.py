@@ -12,9 +12,7 @@ from facelab.emotion import (
     Augmentation,
     EmotionClassifier,
     Settings,
-    check_disjoint,
     evaluate,
-    in_classes,
     sources,
     train,
     train_and_evaluate,
@@ -23,6 +21,7 @@ from facelab.emotion import _jobs as jobs
 from facelab.emotion import _prepare as prepare
 from facelab.emotion._jobs import TrainingError, run_job
 from facelab.emotion.backbones import choose
+from facelab.emotion.internals import check_disjoint, in_classes
 from facelab.preprocess import PreprocessSpec
 from facelab.preprocess.tflite_metadata import read_metadata
 from facelab.quantization._converter import convert

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from conftest_emotion import toy_faces
 
-from facelab.emotion import EmotionClassifier, to_tensor
+from facelab.emotion import EmotionClassifier
 from facelab.emotion import _modelmaker_job as modelmaker_job
+from facelab.emotion.internals import to_tensor
 from facelab.preprocess import read_image
 from facelab.preprocess.tflite_metadata import read_metadata
 

@@ -10,9 +10,10 @@ from facelab import emotion
 from facelab.cli import run
 from facelab.commands.emotion import _settings, _stopped, _summary
 from facelab.core.errors import BadInputError
-from facelab.emotion import Settings, classes_of, collect, emotion_spec
+from facelab.emotion import Settings, collect, emotion_spec
 from facelab.emotion._data import FaceSet
 from facelab.emotion._evaluate import Evaluation
+from facelab.emotion.internals import classes_of
 from facelab.metrics import classification
 
 SPEC = emotion_spec(64)

@@ -8,9 +8,10 @@ import pytest
 from facelab import emotion
 from facelab.cli import run
 from facelab.core.errors import BadInputError, UnsupportedError
-from facelab.emotion import emotion_spec, sources, to_tensor
+from facelab.emotion import emotion_spec, sources
 from facelab.emotion._labels import emotions
 from facelab.emotion._spec import crop_face, face_size
+from facelab.emotion.internals import to_tensor
 from facelab.preprocess import PreprocessSpec, apply
 from facelab.preprocess.ops import RESIZE_PLAIN
 

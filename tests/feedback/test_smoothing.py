@@ -7,12 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facelab import feedback
 from facelab.core.errors import BadInputError
-from facelab.feedback import EmotionScores, follow, smoother
+from facelab.feedback import EmotionScores, _smoothing, follow, smoother
 
 LABELS = ("anger", "joy", "neutral")
-KINDS = [k for k in feedback.SMOOTHERS if k != "argmax"]
+KINDS = [k for k in _smoothing.SMOOTHERS if k != "argmax"]
 
 
 def noisy(rate: float, seconds: float = 120.0, seed: int = 0):
@@ -117,7 +116,7 @@ def test_the_hidden_markov_model_agrees_with_the_sum_over_all_paths():
     assert np.allclose(found[-1], total / total.sum(), atol=1e-9)
 
 
-@pytest.mark.parametrize("kind", feedback.SMOOTHERS)
+@pytest.mark.parametrize("kind", _smoothing.SMOOTHERS)
 def test_no_face_holds_the_label_for_a_while_and_then_forgets(kind):
     one = smoother(LABELS, kind, hold_s=1.0)
     assert one.update(0.0, None).label is None
@@ -163,7 +162,7 @@ def test_unknown_names_and_constants_are_refused(kind, constants):
 
 
 @given(
-    st.sampled_from(list(feedback.SMOOTHERS)),
+    st.sampled_from(list(_smoothing.SMOOTHERS)),
     st.lists(
         st.tuples(st.floats(0, 3), st.none() | st.tuples(*[st.floats(0.01, 1)] * 3)),
         min_size=1,

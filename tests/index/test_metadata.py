@@ -8,7 +8,8 @@ import time
 import pytest
 
 from facelab.core.errors import BadInputError, IntegrityError, UnsupportedError
-from facelab.index import Collection, Outcome, Swap, local_etcd, open_metadata
+from facelab.index import Collection, open_metadata
+from facelab.index.internals import Outcome, Swap, local_etcd
 from facelab.index.metadata._contract import Metadata
 from facelab.index.metadata._etcd import EtcdMetadata, never_left
 from facelab.index.metadata._settle import UnreachableError, UnsettledError, settle

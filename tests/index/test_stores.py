@@ -9,10 +9,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from facelab.core.errors import BadInputError, UnsupportedError
-from facelab.index import Collection, PostgresStore, Source, ValkeyStore, VectorStore
+from facelab.index import Collection, PostgresStore, Source, ValkeyStore
+from facelab.index.internals import VectorStore
 from facelab.index.stores._contract import StoreError
 from facelab.matching import Matcher
-from facelab.serving import local_postgres, local_valkey, postgres_connections, valkey_clients
+from facelab.serving import postgres_connections, valkey_clients
+from facelab.serving.internals import local_postgres, local_valkey
 
 KINDS = ["files", "postgres", "valkey"]
 DIMENSION = 5
@@ -87,7 +89,7 @@ def agree(store, model, metric, queries, *, exact):
 
 def _by_distance(found, model, queries, metric):
     """Check that each id has the distance that stands beside it."""
-    from facelab.matching import oracle
+    from facelab.matching.internals import oracle
 
     for q, names, distances in zip(queries, found.ids, found.distances):
         true = oracle.distances(q[None], np.stack([model[n] for n in names]), metric)[0]

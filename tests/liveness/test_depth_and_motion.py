@@ -9,6 +9,7 @@ from facelab import liveness
 from facelab.core.errors import BadInputError
 from facelab.liveness._families import depth_geometry
 from facelab.liveness._families.motion import nose_shift
+from facelab.liveness._presentation import Look
 
 BOX = np.array([20.0, 10.0, 100.0, 110.0])
 LANDMARKS = np.array([[45.0, 45], [75, 45], [60, 65], [48, 85], [72, 85]])
@@ -34,7 +35,7 @@ def face(nose=25.0, tilt=0.0, noise=1.0, seed=0):
 
 
 def look(depth, box=BOX, landmarks=LANDMARKS):
-    return liveness.Look(np.zeros((120, 120, 3), np.uint8), box, landmarks, depth)
+    return Look(np.zeros((120, 120, 3), np.uint8), box, landmarks, depth)
 
 
 @given(

@@ -8,6 +8,8 @@ import pytest
 from facelab import liveness
 from facelab.camera import FaceScene, RenderedSensor
 from facelab.core.errors import BadInputError
+from facelab.liveness import internals as liveness_internals
+from facelab.liveness._presentation import Look
 
 
 class Told(liveness.LivenessModel):
@@ -21,7 +23,7 @@ class Told(liveness.LivenessModel):
 
 
 def shown(rows):
-    look = liveness.Look(np.zeros((8, 8, 3), np.uint8), np.array([1.0, 1, 7, 7]))
+    look = Look(np.zeros((8, 8, 3), np.uint8), np.array([1.0, 1, 7, 7]))
     return [
         liveness.Presentation((look,), kind, identity, split, str(score))
         for kind, identity, split, score in rows
@@ -151,7 +153,7 @@ def test_rendered_people_are_the_same_each_time_and_apart_by_split():
         for x, y in zip(p.looks, q.looks)
     )
     assert [p.split for p in a[::5]] == ["train", "train", "validation", "test"]
-    coarse = liveness.degraded_depth(a, noise_mm=5, step_mm=10)
+    coarse = liveness_internals.degraded_depth(a, noise_mm=5, step_mm=10)
     d = coarse[0].looks[0].depth
     assert (d % 10 == 0).all() and ((d == 0) >= (a[0].looks[0].depth == 0)).all()
 
@@ -279,7 +281,7 @@ def test_depth_of_a_real_sensor_is_told_apart_better_than_by_chance(assets):
         gray = read_image(assets / "labelled" / row["path"], mode="gray")
         gray = gray if gray.ndim == 2 else gray[..., 0]
         h, w = gray.shape
-        look = liveness.Look(
+        look = Look(
             np.zeros((h, w, 3), np.uint8), np.array([0.0, 0, w, h]), None, gray.astype(np.uint16)
         )
         found[row["label"]].append(geometry(look)["plane residual mm"])

@@ -7,8 +7,8 @@ import pytest
 
 from facelab.cli import run
 from facelab.core.errors import BadInputError
-from facelab.matching import oracle
 from facelab.matching._files import search_file
+from facelab.matching.internals import oracle
 from facelab.studies import matching as bench
 from facelab.studies.matching._data import judge
 

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facelab.core.errors import BadInputError, FacelabError
-from facelab.matching import Matcher, SearchPolicy, kernels, oracle
+from facelab.matching import Matcher, SearchPolicy
+from facelab.matching.internals import kernels, oracle
 from facelab.studies import matching as bench
 from facelab.studies.matching._data import TIE
 

@@ -6,9 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facelab.core.errors import BadInputError
-from facelab.matching import SearchPolicy, oracle, pairwise
+from facelab.matching import SearchPolicy, pairwise
 from facelab.matching import _pairwise as pairs
-from facelab.matching import kernels as isa
+from facelab.matching.internals import kernels as isa
+from facelab.matching.internals import oracle
 from facelab.studies.matching import _disassembly as disassembly
 
 KERNELS = ("auto", "scalar", "scalar-strict", "scalar4", "autovec", "simd", "blocked", "blas")

@@ -10,7 +10,7 @@ import pytest
 
 from facelab.core.errors import BadInputError
 from facelab.core.machine import cpu_features
-from facelab.matching import oracle
+from facelab.matching.internals import oracle
 from facelab.studies import matching as bench
 from facelab.studies.matching import _faiss_process as ours
 from facelab.studies.matching import _peers as peers

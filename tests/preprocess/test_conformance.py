@@ -2,7 +2,7 @@
 
 import pytest
 
-from facelab.preprocess import conformance
+from facelab.preprocess.internals import conformance
 
 TABLE = "docs/reference/preprocessing-conformance.md"
 

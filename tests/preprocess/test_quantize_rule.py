@@ -8,7 +8,8 @@ import pytest
 from emitted import STRICT, need, sh
 
 from facelab.core.errors import BadInputError
-from facelab.preprocess import BACKENDS, PreprocessSpec, apply
+from facelab.preprocess import PreprocessSpec, apply
+from facelab.preprocess.backends import BACKENDS
 
 READERS = Path(__file__).parent / "readers"
 SCALES = (0.007843137718737125, 2 / 255, 1 / 128, 0.0186, 0.03)

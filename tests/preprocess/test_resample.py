@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as hs
 
-from facelab.preprocess import resample
+from facelab.preprocess.internals import resample
 from facelab.preprocess.ops import Resize
 
 COMMON = {

@@ -9,7 +9,8 @@ import pytest
 from facelab.emotion import FaceSet, emotion_spec
 from facelab.preprocess.tflite_metadata import write_metadata
 from facelab.quantization import _subject as subject
-from facelab.quantization import calibration, images
+from facelab.quantization import calibration
+from facelab.quantization.internals import images
 
 CLASSES = ("anger", "joy", "neutral")
 SIZE = 32

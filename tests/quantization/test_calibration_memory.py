@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from facelab.quantization import _subject as subject
-from facelab.quantization import images, measure
 from facelab.quantization._onnx_route import OnnxQuantizer
 from facelab.quantization._rows import Rows
+from facelab.quantization.internals import images, measure
 from facelab.quantization.recipes import RECIPES
 
 SIDE = 192

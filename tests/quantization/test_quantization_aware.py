@@ -9,8 +9,8 @@ import pytest
 from facelab.core.errors import CheckFailedError, UnsupportedError
 from facelab.quantization import _qat as qat
 from facelab.quantization import _subject as subject
-from facelab.quantization import measure
 from facelab.quantization._session import Session
+from facelab.quantization.internals import measure
 from facelab.quantization.recipes import RECIPES
 
 

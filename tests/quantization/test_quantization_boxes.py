@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from facelab.detection import Found
+from facelab.detection.internals import Found
 from facelab.quantization import _subject as subject
 from facelab.quantization._boxes import agreement
 from facelab.quantization._edge import QuantizationError

@@ -9,9 +9,9 @@ import pytest
 from facelab.core.errors import BadInputError
 from facelab.preprocess import PreprocessSpec, apply
 from facelab.preprocess.ops import RESIZE_PLAIN
-from facelab.quantization import images
 from facelab.quantization._labelled import emotions_of
 from facelab.quantization._subject import Subject
+from facelab.quantization.internals import images
 
 
 @pytest.fixture

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 
 from facelab.quantization import _subject as subject
-from facelab.quantization import calibration, measure
+from facelab.quantization import calibration
 from facelab.quantization._onnx_route import OnnxQuantizer
 from facelab.quantization._operators import operators, quantised_onnx
 from facelab.quantization._session import Session
 from facelab.quantization.calibration import Samples
+from facelab.quantization.internals import measure
 from facelab.quantization.recipes import RECIPES
 
 

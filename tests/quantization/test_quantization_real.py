@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from facelab.quantization import _subject as subject
-from facelab.quantization import images
 from facelab.quantization._budgets import Budgets
 from facelab.quantization._session import Session
+from facelab.quantization.internals import images
 from facelab.quantization.recipes import RECIPES
 
 

@@ -76,7 +76,7 @@ def test_a_hostile_header_is_an_error_that_names_the_file(name, tmp_path):
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_every_command_that_reads_arrays_refuses_it(name, tmp_path):
-    from facelab.deploy import golden
+    from facelab.deploy.internals import golden
     from facelab.fingerprint.capture import _tensors as tensors
     from facelab.matching import _files as stream
 

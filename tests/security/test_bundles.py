@@ -113,7 +113,7 @@ def test_no_lie_of_a_manifest_passes_although_every_hash_is_right(bundle, lie, c
 
 def test_a_check_that_compared_nothing_is_no_pass(whole):
     from facelab.deploy import _checks as checks
-    from facelab.deploy import golden
+    from facelab.deploy.internals import golden
 
     assert checks._judge(golden.Distance(3), 0.1, 1, None)[1] is True
 

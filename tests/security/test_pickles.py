@@ -162,7 +162,7 @@ def test_a_data_home_of_scikit_learn_is_not_unpickled(tmp_path, monkeypatch):
     from sklearn.datasets import _lfw as theirs
 
     from facelab.core.errors import MissingAssetError
-    from facelab.datasets import sklearn_folder
+    from facelab.datasets.internals import sklearn_folder
 
     monkeypatch.setattr(theirs, "Memory", lambda *a, **k: pytest.fail("the cache was opened"))
     (tmp_path / "lfw_home" / "lfw_funneled").mkdir(parents=True)

@@ -10,8 +10,8 @@ from PIL import EpsImagePlugin, Image
 
 from facelab.core.errors import BadInputError
 from facelab.core.machine import peak_rss_bytes
-from facelab.preprocess import image as files
 from facelab.preprocess.image import MAX_PIXELS, read_image
+from facelab.preprocess.internals import image as files
 
 POSTSCRIPT = (
     b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n(/tmp/x) (w) file\n%%EOF\n"

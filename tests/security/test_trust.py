@@ -9,8 +9,8 @@ import pytest
 from facelab import cli
 from facelab.core.errors import IntegrityError
 from facelab.zoo import _store as zoo_store
-from facelab.zoo import trust
 from facelab.zoo._catalogue import ModelEntry, load_catalogue
+from facelab.zoo.internals import trust
 
 
 @pytest.fixture

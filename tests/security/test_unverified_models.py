@@ -8,7 +8,7 @@ import pytest
 
 from facelab.core import fresh, sandbox
 from facelab.core.errors import FacelabError, UnsupportedError
-from facelab.zoo import trust
+from facelab.zoo.internals import trust
 from facelab.zoo.runtimes import ModelRunError, open_model
 from facelab.zoo.runtimes import _trial as trial
 

@@ -16,9 +16,10 @@ from scipy import stats
 sys.path.insert(0, str(Path(__file__).parent))  # tests are no package
 
 from facelab.core.errors import BadInputError, FacelabError
-from facelab.serving import Canary, ModelSlot, bounds
+from facelab.serving import Canary, ModelSlot
 from facelab.serving.canary._comparison import REFERENCE, Comparison
 from facelab.serving.canary._rollout import Stop, load, parse
+from facelab.serving.internals import bounds
 from models import bundle, picture
 
 UNITS = [f"camera-{k}" for k in range(10_000)]

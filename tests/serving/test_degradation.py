@@ -20,17 +20,12 @@ from facelab.cli import run
 from facelab.core import degraded
 from facelab.core.errors import BadInputError
 from facelab.core.records import Record
-from facelab.serving import (
-    Degradation,
-    FaceTasks,
-    Isolation,
-    Limits,
-    Restarts,
-    create_app,
-    load_matrix,
-    running,
-)
+from facelab.serving import create_app
+from facelab.serving.degradation._matrix import Degradation
+from facelab.serving.internals import FaceTasks, Isolation, Limits, load_matrix
+from facelab.serving.service._server import running
 from facelab.serving.workers._faces import scaled_back, scaled_down
+from facelab.serving.workers._restarts import Restarts
 
 
 @pytest.fixture(scope="module")
@@ -246,7 +241,7 @@ def test_commands_show_and_prove(capsys):
 
 
 def test_losses_are_measured_per_response(mirror):
-    from facelab.serving import measure
+    from facelab.serving.internals import measure
 
     found = measure("haar", pictures=3)
     assert found.source == "3 labelled photographs"

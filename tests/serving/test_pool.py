@@ -8,8 +8,8 @@ import time
 import pytest
 
 from facelab.core.errors import BadInputError
-from facelab.serving import OverloadedError, Pool
-from facelab.serving.pools._lease import LeaseError, PoolTimeoutError
+from facelab.serving import Pool
+from facelab.serving.pools._lease import LeaseError, OverloadedError, PoolTimeoutError
 
 
 class Thing:

@@ -6,7 +6,8 @@ import time
 import numpy as np
 import pytest
 
-from facelab.serving import onnx_sessions, postgres_connections, valkey_clients
+from facelab.serving import postgres_connections, valkey_clients
+from facelab.serving.internals import onnx_sessions
 
 
 @pytest.fixture

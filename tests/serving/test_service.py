@@ -21,7 +21,9 @@ sys.path.insert(0, str(Path(__file__).parent))  # tests are no package
 
 from facelab.core.machine import rss_bytes
 from facelab.detection import load as load_detector
-from facelab.serving import FaceTasks, Limits, ModelSlot, create_app, running, task_adapter
+from facelab.serving import ModelSlot, create_app
+from facelab.serving.internals import FaceTasks, Limits, task_adapter
+from facelab.serving.service._server import running
 from models import emotion_bundle, picture
 
 LIMITS = Limits(

@@ -15,7 +15,8 @@ sys.path.insert(0, str(Path(__file__).parent))  # tests are no package
 
 from facelab.core.errors import CheckFailedError, FacelabError, MissingAssetError
 from facelab.deploy import policy as policies
-from facelab.serving import ModelSlot, ReleaseStore, Trust
+from facelab.serving import ModelSlot, ReleaseStore
+from facelab.serving.internals import Trust
 from models import bundle, picture, write_model
 
 

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from facelab.core.errors import BadInputError, FacelabError
-from facelab.serving import Recipe, Restarts, SupervisedWorker, prove
+from facelab.serving import SupervisedWorker
+from facelab.serving.internals import prove
 from facelab.serving.workers._channel import ChannelClosedError, receive, send
-from facelab.serving.workers._process import StartError
-from facelab.serving.workers._restarts import Quarantine, RestartGate
+from facelab.serving.workers._process import Recipe, StartError
+from facelab.serving.workers._restarts import Quarantine, RestartGate, Restarts
 from facelab.serving.workers._supervisor import InputLostError, WorkersDownError, error_of
 
 FAST = Restarts(budget=50, window_s=60, first_s=0.0, most_s=0.01)

@@ -270,7 +270,8 @@ def test_an_argument_that_cannot_be_told_apart_is_refused(value):
 
 
 def test_detections_do_not_differ_by_how_long_they_took():
-    from facelab.detection import Detections, Timings
+    from facelab.detection import Detections
+    from facelab.detection.internals import Timings
 
     one, two = (
         Detections(np.zeros((1, 4)), np.ones(1), timings=Timings(t, t, t)) for t in (1.0, 2.0)

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from facelab.core.events import Event
-from facelab.tracing import CAUSES, FAULTS, Trace, Tracer, explain
+from facelab.tracing import FAULTS, Trace, Tracer, explain
+from facelab.tracing._causes import CAUSES
 from facelab.tracing._trace import COLUMNS
 from facelab.tracing._watcher import Sample
 

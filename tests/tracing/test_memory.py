@@ -5,10 +5,11 @@ import pytest
 
 from facelab.core.errors import BadInputError
 from facelab.studies import planted_leaks
-from facelab.tracing import VERDICTS, MemoryWatch, allocating_lines
+from facelab.tracing import MemoryWatch, allocating_lines
 from facelab.tracing._census import Census
 from facelab.tracing._growth import growth
 from facelab.tracing._verdict import Evidence, decide
+from facelab.tracing.internals import VERDICTS
 
 N = 120
 MB = 1_000_000

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from facelab.core.errors import BadInputError
-from facelab.detection import Stopwatch, Timings
+from facelab.detection.internals import Stopwatch, Timings
 from facelab.embedding._base import Embedder
 from facelab.zoo import load_catalogue
 from facelab.zoo.runtimes import Model, import_dlib, open_model

@@ -123,7 +123,8 @@ class LiveHeart(anywidget.AnyWidget):
             self._thread.start()
 
     def _run(self, stop: threading.Event, source: str) -> None:
-        from facelab.camera import NoFrameError, SourceEndedError, open_source
+        from facelab.camera import open_source
+        from facelab.camera.internals import NoFrameError, SourceEndedError
 
         name = self._names[source]
         options: dict[str, Any] = {}

@@ -19,8 +19,9 @@ from facelab.fingerprint.model._linear_fit import Linear
 from facelab.fingerprint.model._observed import Observed
 from facelab.fingerprint.search._identify import identify
 from facelab.fingerprint.search._sides import Identified
-from facelab.preprocess import DECODE_RGB, PreprocessSpec
+from facelab.preprocess import PreprocessSpec
 from facelab.preprocess.align import template
+from facelab.preprocess.internals import DECODE_RGB
 from facelab.preprocess.ops import GRAY_WEIGHTS
 
 ROUNDINGS = ("half_up", "none", "half_even", "truncate")

@@ -14,10 +14,11 @@ from facelab.core import allocator
 from facelab.core.errors import BadInputError, CheckFailedError
 from facelab.core.machine import rss_bytes
 from facelab.core.result import Result
-from facelab.deploy import golden, thresholds
+from facelab.deploy import thresholds
+from facelab.deploy.internals import golden
 from facelab.deploy.manifest import Manifest
 from facelab.deploy.policy import Policy
-from facelab.detection import in_order, prepared
+from facelab.detection.internals import in_order, prepared
 from facelab.preprocess import PreprocessSpec, read_image
 from facelab.zoo.runtimes import Model, check_spec, open_model
 

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from facelab.core.errors import BadInputError
-from facelab.matching import open_vectors, oracle
+from facelab.matching import open_vectors
+from facelab.matching.internals import oracle
 
 TIE = 2e-6
 """Float64 distances closer than this (relative to the larger of the distance and 1 of unit vectors) are a float32

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from facelab.core.errors import BadInputError
-from facelab.matching import kernels as loops
+from facelab.matching.internals import kernels as loops
 from facelab.matching.kernels import choose
 
 _INSTRUCTION = re.compile(r"^\s+([a-z][a-z0-9.]*)\s+(.*)$")

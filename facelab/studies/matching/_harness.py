@@ -14,7 +14,8 @@ import numpy as np
 
 from facelab.core import machine, timing
 from facelab.core.errors import BadInputError
-from facelab.matching import Matcher, oracle, pairwise
+from facelab.matching import Matcher, pairwise
+from facelab.matching.internals import oracle
 from facelab.studies.matching import _peers as peers
 from facelab.studies.matching._data import judge
 from facelab.studies.matching._faiss_process import blas_of

@@ -1,0 +1,25 @@
+from ._base import Stopwatch, Timings
+from ._boxes import overlap
+from ._evaluate import precision_recall_threshold, predictions, to_xywh
+from ._images import as_rgb
+from ._inputs import bounded, in_order, prepared
+from ._neural import Found, model_input
+from ._pictures import drawn
+from ._registry import FAMILIES
+
+__all__ = [
+    "FAMILIES",
+    "Found",
+    "Stopwatch",
+    "Timings",
+    "as_rgb",
+    "bounded",
+    "drawn",
+    "in_order",
+    "model_input",
+    "overlap",
+    "precision_recall_threshold",
+    "predictions",
+    "prepared",
+    "to_xywh",
+]

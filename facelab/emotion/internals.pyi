@@ -1,0 +1,38 @@
+from ._data import check_disjoint, split
+from ._evaluate import Answers, Evaluation, in_classes
+from ._jobs import interpreter, modelmaker_interpreter
+from ._predict import annotate, default_folder, find_model, predict_files, remember
+from ._prepare import Collected, check_crop, classes_of, detector_name, is_fer, prepare
+from ._spec import quantized, to_tensor
+from ._split_file import SPLIT, as_trained, trained_on, unseen
+from ._train import MODEL, check, check_backbone
+
+__all__ = [
+    "MODEL",
+    "SPLIT",
+    "Answers",
+    "Collected",
+    "Evaluation",
+    "annotate",
+    "as_trained",
+    "check",
+    "check_backbone",
+    "check_crop",
+    "check_disjoint",
+    "classes_of",
+    "default_folder",
+    "detector_name",
+    "find_model",
+    "in_classes",
+    "interpreter",
+    "is_fer",
+    "modelmaker_interpreter",
+    "predict_files",
+    "prepare",
+    "quantized",
+    "remember",
+    "split",
+    "to_tensor",
+    "trained_on",
+    "unseen",
+]
