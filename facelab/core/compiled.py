@@ -4,21 +4,30 @@ Functions made in a loop or by another function share their source and differ in
 Numba tells such variants apart only by a counter of the process. Code of two processes can therefore carry equal
 names for different variants; a third process that loads both uses the first for both, and searches returned wrong
 neighbours without any error. Numba also keeps an index beside numbered files, and two processes that store at once
-can take one number for two variants. Here both names come from what a variant was compiled from.
+can take one number for two variants. Here both names come from what a variant was compiled from. Processes that need
+the same variant at the same time compile it once: the others wait for its file.
 """
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import functools
+import gc
 import glob
 import hashlib
+import os
 import pickle
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from facelab.core.errors import IntegrityError
 from facelab.core.files import atomic_path
+
+PATIENCE_S = 120.0
+"""How long a process waits for another one that compiles the same variant, before it compiles for itself."""
 
 
 def digest_of(*folders: Path) -> str:
@@ -82,6 +91,15 @@ def _file_class() -> type:
                 if not old.name.startswith(but):
                     old.unlink(missing_ok=True)
 
+        @contextlib.contextmanager
+        def alone(self, key: Any) -> Iterator[None]:
+            """Let one process at a time make a variant that is not stored: the others then find it."""
+            if self._path(key).exists():
+                yield
+                return
+            with _locked(self._folder / f"{self._base}.lock"):
+                yield
+
         def save(self, key: Any, data: Any) -> None:
             """Store a variant, and remove those of older sources."""
             path = self._path(key)
@@ -103,6 +121,56 @@ def _file_class() -> type:
             self._remove()
 
     return OneFilePerVariant
+
+
+@contextlib.contextmanager
+def _locked(file: Path) -> Iterator[None]:
+    """Hold a lock between processes; without it where no file can be made, or after PATIENCE_S."""
+    try:
+        handle = os.open(file, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o666)
+    except OSError:
+        yield
+        return
+    try:
+        end = time.monotonic() + PATIENCE_S
+        while time.monotonic() < end:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError:
+                time.sleep(0.02)
+        yield
+    finally:
+        os.close(handle)
+
+
+@contextlib.contextmanager
+def _uncollected() -> Iterator[None]:
+    """Keep the garbage collector still: it would visit all that numba holds again and again, a fifth of the time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _compile_once(dispatcher: Any, key: Callable[[Any, Any], Any]) -> None:
+    """Make a dispatcher compile what is not stored in one process at a time, without garbage collections."""
+    from numba.core.compiler_lock import global_compiler_lock
+
+    plain, cache = dispatcher.compile, dispatcher._cache
+
+    @functools.wraps(plain)
+    def compile_once(signature: Any) -> Any:
+        # numba's own lock comes first: who holds it may need the variant that another thread is about to make
+        with global_compiler_lock, _uncollected():
+            name = key(signature, dispatcher.targetctx.codegen())
+            with cache._cache_file.alone(name):
+                return plain(signature)
+
+    dispatcher.compile = compile_once
 
 
 def makers(
@@ -138,7 +206,7 @@ def makers(
 
 
 def compiled(
-    function: Callable[..., Any], sources: Callable[[], str], **options: Any
+    function: Callable[..., Any], sources: Callable[[], str], *, stored: bool = True, **options: Any
 ) -> Callable[..., Any]:
     """Compile a function with numba (`njit` with `options`) and keep its machine code on disk.
 
@@ -148,6 +216,8 @@ def compiled(
         What is compiled, at its first call.
     sources
         Returns a digest of all sources that the machine code may come from; called once per variant.
+    stored
+        False for what only other compiled functions call: their files contain its code.
     **options
         Options of `numba.njit`, without `cache`.
 
@@ -165,6 +235,8 @@ def compiled(
     from numba import njit
 
     function = _named(function)
+    if not stored:
+        return njit(**options)(function)
     try:
         dispatcher: Any = njit(cache=True, **options)(function)
     except RuntimeError:  # no folder for the cache can be written
@@ -182,4 +254,5 @@ def compiled(
     stamp = cache._impl.locator.get_source_stamp()
     base = cache._impl.filename_base
     cache._cache_file = _file_class()(cache.cache_path, base, stamp, sources)
+    _compile_once(dispatcher, key)
     return dispatcher

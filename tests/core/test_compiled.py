@@ -117,3 +117,69 @@ def test_every_folder_that_compiled_code_comes_from_exists(tmp_path):
     with pytest.raises(IntegrityError, match="has no sources"):
         digest_of(tmp_path / "renamed")
     assert digest_of(*_compile_cache.FOLDERS)
+
+
+def test_two_processes_compile_a_variant_once(folder):
+    """Both began at the same time and both compiled: a fresh checkout's two test processes did all work twice."""
+    (folder / "adders.py").write_text(
+        MODULE.replace(
+            "@functools.cache",
+            """
+def compile_slowly():
+    from numba.core import dispatcher
+
+    plain = dispatcher._FunctionCompiler.compile
+
+    def slowly(self, args, return_type):
+        time.sleep(3)
+        return plain(self, args, return_type)
+
+    dispatcher._FunctionCompiler.compile = slowly
+
+
+@functools.cache""",
+            1,
+        )
+    )
+    code = "adders.compile_slowly(); adders.adder(5)(1); print(adders.adder(5).stats.cache_hits.total())"
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(folder),
+        "NUMBA_CACHE_DIR": str(folder / "code"),
+    }
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-c", f"import adders\n{code}"],
+            cwd=folder,
+            env=environment,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    hits = sorted(process.communicate(timeout=300)[0].strip() for process in both)
+    assert hits == ["0", "1"]
+
+
+def test_the_collector_is_still_while_a_function_is_compiled(folder):
+    code = """
+import gc
+from numba.core import dispatcher
+
+plain, seen = dispatcher._FunctionCompiler.compile, []
+
+
+def watch(self, args, return_type):
+    seen.append(gc.isenabled())
+    return plain(self, args, return_type)
+
+
+dispatcher._FunctionCompiler.compile = watch
+adders.adder(6)(1)
+try:
+    adders.adder(6)("not a number")
+except Exception as e:
+    seen.append(type(e).__name__)
+print(seen, gc.isenabled())
+"""
+    assert run(folder, code) == "[False, False, 'TypingError'] True\n"

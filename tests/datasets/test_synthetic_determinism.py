@@ -17,6 +17,7 @@ from facelab.datasets.synthetic import _numerics as numerics
 from facelab.datasets.synthetic import _scalar
 from facelab.datasets.synthetic._noise import texture
 from facelab.datasets.synthetic._stream import Stream, normal_table
+from facelab.datasets.synthetic.camera._filters import bilinear_sample
 
 PACKAGE = Path(synthetic.__file__).parent
 # functions whose last bit differs between processors or builds; noise.py shapes noise with an FFT and rounds it
@@ -185,6 +186,21 @@ def test_quick_powers_agree_with_the_library(compiled):
     for p in (0.3, 0.9, 1.0, 2.2, 5.0):
         got, want = compiled("power", x, np.full(len(x), p)), np.where(x < 1e-9, 0, x**p)
         np.testing.assert_allclose(got, want, rtol=1e-8, atol=1e-12)
+
+
+@given(st.lists(st.integers(0, (1 << 70) - 1), min_size=1, max_size=7))
+def test_streams_are_seeded_as_numpys_seed_sequence_does(name):
+    want = np.random.PCG64(np.random.SeedSequence(name)).random_raw(3)
+    assert Stream(*name).shorts(12).tobytes() == want.astype("<u8").tobytes()
+
+
+def test_samples_on_a_grid_are_those_at_its_points():
+    rng = np.random.default_rng(3)
+    image = rng.integers(0, 4096, (9, 13, 3)).astype(np.int32)
+    x, y = np.sort(rng.uniform(-3, 15, 40)), np.sort(rng.uniform(-3, 11, 31))
+    grid = bilinear_sample(image, x[None], y[:, None])
+    points = bilinear_sample(image, *(a.ravel() for a in np.broadcast_arrays(x[None], y[:, None])))
+    assert np.array_equal(grid.reshape(-1, 3), points)
 
 
 @given(st.floats(-1e4, 1e4))

@@ -14,4 +14,9 @@ from facelab.core.compiled import makers
 Record: TypeAlias = Any
 """A numba record, whose numbers are read by name: a face, a point, a grid."""
 
-kernel, part = makers(Path(__file__).parent, error_model="numpy", part_options={"_nrt": False})
+# parts become a piece of each kernel: calls with dozens of arguments took a tenth of the time
+kernel, part = makers(
+    Path(__file__).parent,
+    error_model="numpy",
+    part_options={"_nrt": False, "stored": False, "forceinline": True},
+)

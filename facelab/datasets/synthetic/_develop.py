@@ -27,17 +27,20 @@ def develop(
     gain: float,
     points: np.ndarray,
     codes: Any,
-    width: float,
-    factor: float,
+    width: int,
+    factor: int,
     sums: np.ndarray,
 ) -> None:
     """Add code values and coverage of visible points to the pixels of a picture, `sums` (h, w, 4) int32.
 
     `width` is that of the working image, which has `factor` × `factor` pixels for each of the picture's.
     """
+    row = first = 0
     for k in range(points.shape[0]):
         at = points[k]
-        pixel = sums[at.pixel // width // factor, at.pixel % width // factor]
+        while at.pixel >= first + width:  # points come row by row
+            row, first = row + 1, first + width
+        pixel = sums[row // factor, (at.pixel - first) // factor]
         for c in range(3):
             x = np.float64(light[c, k]) * gain
             toned = min(max(x / (1.0 + 0.18 * x), 0.0), 1.0)

@@ -137,14 +137,12 @@ def _finish(
 
 def glyphs(r: Stream) -> np.ndarray:
     """Draw letter-like glyphs, each a random 5×7 pattern of dots with a margin, (9, 36) uint8."""
-    dots = np.zeros((9, 6 * GLYPHS), np.uint8)
-    for k in range(GLYPHS):
-        # 21 bits: three columns of seven dots, mirrored to five
-        bits = r.integer(1 << 21)
-        for y in range(7):
-            a, b, c = ((bits >> (3 * y + n)) & 1 for n in range(3))
-            dots[y + 1, 6 * k : 6 * k + 5] = a, b, c, b, a
-    return dots
+    # 21 bits: three columns of seven dots, mirrored to five
+    bits = np.array([r.integer(1 << 21) for _ in range(GLYPHS)])
+    rows, columns = np.arange(7), np.array([0, 1, 2, 1, 0])
+    dots = np.zeros((9, GLYPHS, 6), np.uint8)
+    dots[1:8, :, :5] = (bits[None, :, None] >> (3 * rows[:, None, None] + columns)) & 1
+    return dots.reshape(9, 6 * GLYPHS)
 
 
 def letters(r: Stream, u: np.ndarray, v: np.ndarray) -> np.ndarray:

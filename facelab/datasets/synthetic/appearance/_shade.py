@@ -74,7 +74,8 @@ def _blocked(depth: np.ndarray, offsets: np.ndarray, drops: np.ndarray, out: np.
     far, steps = np.float32(0.75), np.float32(SHADOW_STEPS)
     row = np.empty(w, np.float32)
     for i in range(h):
-        row[:] = zero
+        for j in range(w):
+            row[j] = zero
         for k in range(offsets.shape[0]):
             dx, y, drop = offsets[k, 0], i + offsets[k, 1], drops[k]
             if y < 0 or y >= h:
@@ -157,12 +158,15 @@ def _add_lamp(
 
 
 @kernel
-def _lit(shadow: Any, points: np.ndarray, width: float, strength: float, out: np.ndarray) -> None:
+def _lit(shadow: Any, points: np.ndarray, width: int, strength: float, out: np.ndarray) -> None:
     """Write the share of a lamp's light that reaches each point; `shadow` has half the pixels along each side."""
     h, w = shadow.shape
     share = np.float32(strength / (16 * SHADOW_STEPS))
+    i = first = 0
     for k in range(points.shape[0]):
-        i, j = points[k].pixel // width, points[k].pixel % width
+        while points[k].pixel >= first + width:  # points come row by row
+            i, first = i + 1, first + width
+        j = points[k].pixel - first
         # between the centres of four coarse pixels: a quarter of the way in each direction
         y, x = i >> 1, j >> 1
         other_y, other_x = (

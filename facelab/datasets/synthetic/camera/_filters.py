@@ -45,32 +45,36 @@ def gaussian_blur(image: np.ndarray, sigma: float) -> np.ndarray:
 
 @kernel
 def _blur(image: np.ndarray, taps: np.ndarray, channels: Any) -> np.ndarray:
-    """Convolve along both axes; pixels of a row are `channels` numbers each."""
+    """Convolve along both axes with symmetric taps; pixels of a row are `channels` numbers each."""
     h, w = image.shape
     n = taps.shape[0]
     radius = n // 2
     tall, out = np.empty((h, w), np.int32), np.empty((h, w), np.int32)
     total, half = np.empty(w, np.int32), np.int32(1 << 11)
+    centre = taps[radius]
     for i in range(h):
-        total[:] = half
-        for k in range(n):
-            row, tap = min(max(i + k - radius, 0), h - 1), taps[k]
+        for j in range(w):
+            total[j] = half + image[i, j] * centre
+        for k in range(radius):
+            above, below, tap = max(i + k - radius, 0), min(i + radius - k, h - 1), taps[k]
             for j in range(w):
-                total[j] += image[row, j] * tap
+                total[j] += (image[above, j] + image[below, j]) * tap
         for j in range(w):
             tall[i, j] = total[j] >> 12
     margin = radius * channels
     padded = np.empty(w + 2 * margin, np.int32)
     for i in range(h):
-        padded[margin : margin + w] = tall[i]
+        for j in range(w):
+            padded[margin + j] = tall[i, j]
         for j in range(margin):
             padded[j] = tall[i, j % channels]
             padded[margin + w + j] = tall[i, w - channels + j % channels]
-        total[:] = half
-        for k in range(n):
-            tap, shift = taps[k], k * channels
+        for j in range(w):
+            total[j] = half + padded[j + margin] * centre
+        for k in range(radius):
+            left, right, tap = k * channels, (n - 1 - k) * channels, taps[k]
             for j in range(w):
-                total[j] += padded[j + shift] * tap
+                total[j] += (padded[j + left] + padded[j + right]) * tap
         for j in range(w):
             out[i, j] = total[j] >> 12
     return out
@@ -109,11 +113,39 @@ def bilinear_sample(image: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarr
 
     Positions are rounded to 1/256 pixel and held at the border; the result is rounded to int32.
     """
-    x, y = np.broadcast_arrays(np.asarray(x, np.float64), np.asarray(y, np.float64))
+    x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
+    if x.ndim == y.ndim == 2 and len(x) == y.shape[1] == 1:
+        grid = np.empty((len(y), x.shape[1], image.shape[2]), np.int32)
+        _sample_grid(np.ascontiguousarray(image, np.int32), _places(x), _places(y), grid)
+        return grid
+    x, y = np.broadcast_arrays(x, y)
     out = np.empty((x.size, image.shape[2]), np.int32)
     source = np.ascontiguousarray(image, np.int32)
     _sample(source, np.ascontiguousarray(x).ravel(), np.ascontiguousarray(y).ravel(), out)
     return out.reshape(*x.shape, image.shape[2])
+
+
+def _places(x: np.ndarray) -> np.ndarray:
+    """Return positions in whole steps of 1/256 pixel, not yet held at the far border."""
+    return np.clip(np.rint(x.ravel() * 256), 0, 1 << 24).astype(np.int64)
+
+
+@kernel
+def _sample_grid(image: np.ndarray, x: np.ndarray, y: np.ndarray, out: np.ndarray) -> None:
+    """Sample at every x (w,) of every y (h,), both in steps of 1/256 pixel."""
+    h, w, channels = image.shape
+    for i in range(y.shape[0]):
+        fy = min(y[i], (h - 1) * 256)
+        y0, ay = fy >> 8, fy & 255
+        y1 = min(y0 + 1, h - 1)
+        for j in range(x.shape[0]):
+            fx = min(x[j], (w - 1) * 256)
+            x0, ax = fx >> 8, fx & 255
+            x1 = min(x0 + 1, w - 1)
+            for c in range(channels):
+                top = image[y0, x0, c] * (256 - ax) + image[y0, x1, c] * ax
+                bottom = image[y1, x0, c] * (256 - ax) + image[y1, x1, c] * ax
+                out[i, j, c] = (top * (256 - ay) + bottom * ay + (1 << 15)) >> 16
 
 
 @kernel
@@ -244,23 +276,23 @@ def _blocks_round_trip(
 @part
 def _both_ways(block: Any, half: Any, m: Any, transposed: Any) -> None:
     """Replace an 8×8 block by m · block · mᵀ."""
-    half[:] = 0.0
-    for i in range(8):
-        for k in range(8):
+    for a, b, out in ((m, block, half), (half, transposed, block)):
+        for i in range(8):
+            a0, a1, a2, a3 = a[i, 0], a[i, 1], a[i, 2], a[i, 3]
+            a4, a5, a6, a7 = a[i, 4], a[i, 5], a[i, 6], a[i, 7]
             for j in range(8):
-                half[i, j] += m[i, k] * block[k, j]
-    block[:] = 0.0
-    for i in range(8):
-        for k in range(8):
-            for j in range(8):
-                block[i, j] += half[i, k] * transposed[k, j]
+                low = a0 * b[0, j] + a1 * b[1, j] + a2 * b[2, j] + a3 * b[3, j]
+                high = a4 * b[4, j] + a5 * b[5, j] + a6 * b[6, j] + a7 * b[7, j]
+                out[i, j] = low + high
 
 
 @kernel
 def _split(rgb: Any, luma: np.ndarray, blue: Any, red: Any) -> None:
     """Write luma − 128 (h, w) and both chroma planes, averaged over 2×2 pixels with the border repeated."""
     h, w, _ = rgb.shape
-    blue[:], red[:] = 2, 2
+    for i in range(blue.shape[0]):
+        for j in range(blue.shape[1]):
+            blue[i, j], red[i, j] = 2, 2
     for i in range(h + (h & 1)):
         y = min(i, h - 1)
         for j in range(w + (w & 1)):

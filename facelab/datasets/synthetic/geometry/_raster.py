@@ -241,6 +241,7 @@ def resolve(
     how many. Samples of a third grid count as the second's.
     """
     count, width = 0, near.shape[1]
+    whole = (1 << (side * side)) - 1
     for i in range(near.shape[0]):
         for j in range(width):
             nearest, first, second = np.float32(NOTHING), -1, -1
@@ -261,8 +262,13 @@ def resolve(
             near[i, j] = nearest
             if first < 0:
                 continue
-            pixel, y, x = i * width + j, i * side + first // side, j * side + first % side
-            cx, cy, n = _centre(i, j, first_seen, side)
+            pixel, y, x = i * width + j, i * side, j * side
+            if first_seen == whole:  # most pixels: one grid covers all of it
+                middle = side * SUBPIXEL // 2
+                cx, cy, n = x * SUBPIXEL + middle, y * SUBPIXEL + middle, side * side
+            else:
+                y, x = y + first // side, x + first % side
+                cx, cy, n = _centre(i, j, first_seen, side)
             _put_point(points[count], pixel, best[y, x], owners[y, x], cx, cy, n)
             count += 1
             if second >= 0:

@@ -229,6 +229,6 @@ def sense_depth(depth: np.ndarray, *name: int | str) -> np.ndarray:
     gap |= jump & (r.units((h, w)) < 0.6)
     coarse = np.rint(r.units((max(2, h // 8), max(2, w // 8), 1)) * 4096).astype(np.int32)
     x, y = np.arange(w) * (coarse.shape[1] / w), np.arange(h) * (coarse.shape[0] / h)
-    patches = bilinear_sample(coarse, *np.broadcast_arrays(x[None], y[:, None]))[..., 0]
+    patches = bilinear_sample(coarse, x[None], y[:, None])[..., 0]
     gap |= patches > 4096 * (0.93 + 0.05 * r.unit())
     return np.where(gap, 0, np.clip(np.rint(out), 0, MAX_MILLIMETRES)).astype(np.uint16)

@@ -87,14 +87,15 @@ def make(recipe: Recipe, size: int) -> Sample:
     ratio = size / work
     if work != size:
         grid = (np.arange(size) + 0.5) / ratio - 0.5
-        picture = bilinear_sample(picture, *np.broadcast_arrays(grid[None], grid[:, None])).astype(
-            np.uint8
-        )
+        picture = bilinear_sample(picture, grid[None], grid[:, None]).astype(np.uint8)
     if recipe.mask:
         visible = visible & np.array([True, True, False, False, False])
     if recipe.eyewear == "sun":
         visible = visible & np.array([False, False, True, True, True])
-    near = np.minimum(((np.arange(size) + 0.5) / ratio).astype(np.int64), work - 1)
+    depth = layer.depth
+    if work != size:
+        near = np.minimum(((np.arange(size) + 0.5) / ratio).astype(np.int64), work - 1)
+        depth = depth[near][:, near]
     return Sample(
         picture,
         recipe.person.number,
@@ -108,7 +109,7 @@ def make(recipe: Recipe, size: int) -> Sample:
         layer.landmarks * ratio,
         visible,
         visibility,
-        layer.depth[near][:, near],
+        depth,
         recipe.split,
         recipe,
     )
