@@ -9,7 +9,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 from functools import cache
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.random.bit_generator import ISeedSequence
@@ -140,7 +140,8 @@ class Stream:
                 words.append(number & _WORD)
         state = np.empty(8, np.uint32)
         _spread(np.array(words, np.uint32), state)
-        self._bits = np.random.PCG64(_State(state))
+        seed: Any = _State(state)  # numpy takes any ISeedSequence, its types only its own
+        self._bits = np.random.PCG64(seed)
 
     def unit(self) -> float:
         """Return a float in [0, 1): a multiple of 2**-53."""
