@@ -9,7 +9,7 @@ import importlib
 import inspect
 from typing import Any, TypeGuard
 
-MODULES = ("common", "pixels", "resizing", "aligning", "tensors")
+MODULES = ("common", "pixels", "resizing", "bilinear", "aligning", "warping", "tensors")
 _OPS: dict[type, Any] = {
     ast.Eq: lambda a, b: a == b,
     ast.NotEq: lambda a, b: a != b,
@@ -191,6 +191,19 @@ class Functions:
         node.args.args = [parameters[i] for i in left]
         self.kept[node.name] = left
         self.done[node.name] = node
+
+    def used(self, *roots: str) -> set[str]:
+        """Drop the functions that no root leads to; return every name that is left in use."""
+        names: set[str] = set()
+        todo = [r for r in roots if r in self.done]
+        reached = set(todo)
+        while todo:
+            found = {n.id for n in ast.walk(self.done[todo.pop()]) if isinstance(n, ast.Name)}
+            names |= found
+            todo += [n for n in found if n in self.done and n not in reached]
+            reached |= found & set(self.done)
+        self.done = {n: f for n, f in self.done.items() if n in reached}
+        return names
 
     def mutated(self) -> dict[str, set[int]]:
         """Return for each function the positions of the array parameters that it writes to."""

@@ -13,6 +13,7 @@ TYPES = {
     "Int": "int32_t",
     "Long": "int64_t",
     "Real": "double",
+    "Single": "float",
     "Byte": "uint8_t",
     "bool": "int",
     "None": "void",
@@ -50,7 +51,7 @@ class CPrinter(Printer):
                 parts.append(f"{self.prefix}_geometry *g")
             elif kind in arrays:
                 const = "" if i in self.mutated[node.name] else "const "
-                parts.append(f"{const}{self.element(kind)} *{a.arg}")
+                parts.append(f"{const}{self.element(kind)} *RESTRICT {a.arg}")
             else:
                 parts.append(f"{TYPES[kind]} {a.arg}")
         answer = getattr(node.returns, "id", None) or "None"
@@ -74,6 +75,8 @@ class CPrinter(Printer):
 
     def call(self, name: str, args: list[ast.expr]) -> str:
         arg = self.expr(args[0])
+        if name == "out" and self.out == "float" and self._single(args[0]):
+            return arg
         if name in ("shifted", "masked"):
             sign = ">>" if name == "shifted" else "&"
             return f"(({arg}) {sign} {self.expr(args[1])})"
@@ -81,6 +84,7 @@ class CPrinter(Printer):
             return f"(int16_t){arg} * (int16_t)({self.expr(args[1])})"
         cast = {
             "real": "double",
+            "narrow": "float",
             "whole": "int32_t",
             "long": "int64_t",
             "byte": "uint8_t",
@@ -88,9 +92,20 @@ class CPrinter(Printer):
         }
         if name == "single":
             return f"(double)(float)({arg})"
+        if name == "narrow" and isinstance(args[0], ast.Constant):
+            return f"{float(args[0].value)!r}f"
         if name in cast:
             return f"({cast[name]}){arg if self._atom(args[0]) else f'({arg})'}"
         return f"{name}({arg})"
+
+    def _single(self, e: ast.expr) -> bool:
+        """Return whether an expression is a float32 already."""
+        if not (isinstance(e, ast.Call) and isinstance(e.func, ast.Name)):
+            return False
+        done = self.functions.done.get(e.func.id)
+        return (
+            e.func.id == "narrow" or getattr(getattr(done, "returns", None), "id", "") == "Single"
+        )
 
     @staticmethod
     def _atom(e: ast.expr) -> bool:
@@ -99,7 +114,7 @@ class CPrinter(Printer):
 
 def emit(spec: PreprocessSpec, name: str) -> Emitted:
     """Return the C files of a spec; `name` is the prefix of everything in them."""
-    program = lower(spec, "C")
+    program = lower(spec, "C", vectors=True)
     printer = CPrinter(program, name)
     return Emitted(
         "c",
@@ -194,14 +209,28 @@ def _source(program: Program, printer: CPrinter, name: str) -> str:
         *banner(program.spec, "C99 and C++17", "/*", " * ", " */"),
         f'#include "{name}.h"',
         "",
+        "#include <float.h>",
         "#include <math.h>",
         "#include <string.h>",
         "",
+        "#if defined(__cplusplus)",
+        "#define RESTRICT __restrict",
+        "#else",
+        "#define RESTRICT restrict",
+        "#endif",
         "#if defined(__FAST_MATH__)",
         '#error "compile without -ffast-math: the results would differ from the specification"',
         "#endif",
+        "#if defined(FLT_EVAL_METHOD) && FLT_EVAL_METHOD != 0 && FLT_EVAL_METHOD != 1",
+        '#error "compile for float and double registers, such as -msse2 -mfpmath=sse: x87 rounds otherwise"',
+        "#endif",
+        "/* A product that is fused with a sum is not rounded in between: crops would differ by a pixel. */",
         "#if defined(__clang__)",
         "#pragma STDC FP_CONTRACT OFF",
+        "#elif defined(__GNUC__)",
+        '#pragma GCC optimize ("fp-contract=off")',
+        "#elif defined(_MSC_VER)",
+        "#pragma fp_contract(off)",
         "#endif",
         "",
         "/* Sizes and places, found once per frame. */",

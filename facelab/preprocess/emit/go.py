@@ -9,7 +9,14 @@ from facelab.preprocess.emit._printer import Printer, camel
 from facelab.preprocess.emit.lowering import ERRORS, Program, lower
 from facelab.preprocess.spec import PreprocessSpec
 
-TYPES = {"Int": "int", "Long": "int64", "Real": "float64", "Byte": "byte", "bool": "bool"}
+TYPES = {
+    "Int": "int",
+    "Long": "int64",
+    "Real": "float64",
+    "Single": "float32",
+    "Byte": "byte",
+    "bool": "bool",
+}
 OUT = {
     "uint8": "byte",
     "int8": "int8",
@@ -90,7 +97,14 @@ class GoPrinter(Printer):
             return f"int({arg}) * {self.expr(args[1], 6)}"
         if name == "single":
             return f"float64(float32({arg}))"
-        cast = {"real": "float64", "whole": "int", "long": "int64", "byte": "byte", "out": self.out}
+        cast = {
+            "real": "float64",
+            "narrow": "float32",
+            "whole": "int",
+            "long": "int64",
+            "byte": "byte",
+            "out": self.out,
+        }
         return f"{cast.get(name) or _FUNCTIONS[name]}({arg})"
 
     def _binary(self, e: ast.BinOp, outer: int) -> str:

@@ -52,7 +52,7 @@ class JsPrinter(Printer):
             return f"(({arg}) {sign} {self.expr(args[1])})"
         if name == "product":
             return f"{arg} * {self.expr(args[1], 6)}"
-        if name in ("real", "long", "out"):
+        if name in ("real", "narrow", "long", "out"):
             return (
                 arg if isinstance(args[0], (ast.Name, ast.Subscript, ast.Attribute)) else f"({arg})"
             )

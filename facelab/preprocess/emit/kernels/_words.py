@@ -3,7 +3,7 @@
 Kernels are a small part of Python, so that people can read them and a linter can check them. `_specialise` puts the
 spec's numbers in the place of the capital names and removes branches that cannot be taken; a printer writes what is
 left in the target's language. Integers are 32 bits (`Int`) or 64 (`Long`); `//` and `%` are for numbers that are not
-negative; a `Real` is a float64.
+negative; a `Real` is a float64, a `Single` a float32 (in JavaScript a float64: only what gives the same there uses it).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import math
 import numpy as np
 
 Int = Long = int
-Real = float
+Real = Single = float
 Byte = int
 Bytes = Ints = list[int]
 Reals = list[float]
@@ -77,6 +77,11 @@ def single(x: float) -> Real:
     return float(np.float32(x))
 
 
+def narrow(x: float) -> Single:
+    """Return x in float32 arithmetic."""
+    return float(np.float32(x))
+
+
 def out(x: float) -> float:
     """Return x in the number type of the result."""
     return x
@@ -85,9 +90,10 @@ def out(x: float) -> float:
 floor, ceil, rint, fabs = math.floor, math.ceil, round, abs
 
 # what a stage states
-C = SC = R = G = B = LOBES = PLANE = HALF = 0
+C = SC = R = G = B = LOBES = PLANE = HALF = LANES = LOW = SPARE = FAR = STEP = 0
 ANTIALIAS = LAYOUT = CENTERS = EDGE = KERNEL = OUTSIDE = PASSES = ROUNDING = COORDINATES = ""
 A = SUPPORT = WR = WG = WB = Y0 = GAIN = RV = GU = GV = BU = SU = SV = YO = CG = DIVISOR = 0.0
+OVER = False
 VALUE: list[int] = []
 TEMPLATE: list[float] = []
 

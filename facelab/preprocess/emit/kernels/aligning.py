@@ -6,28 +6,21 @@ from __future__ import annotations
 
 from facelab.preprocess.emit.kernels._words import (
     COORDINATES,
-    HALF,
     KERNEL,
-    PLANE,
     SC,
     TEMPLATE,
     VALUE,
-    Bytes,
     C,
     Dst,
     Geometry,
     Int,
-    Ints,
     Real,
     Reals,
     Src,
-    byte,
     fabs,
     floor,
-    masked,
     real,
     rint,
-    shifted,
     store,
     whole,
 )
@@ -170,71 +163,3 @@ def warp_row(
                     top: Real = a * (1.0 - fx) + b * fx
                     low: Real = d * (1.0 - fx) + e * fx
                     dst[o + x * C + c] = store(top * (1.0 - fy) + low * fy)
-
-
-def columns(g: Geometry, m: Int, u: Ints, v: Ints) -> None:
-    """What each column adds to the source position, in 1/1024 pixel."""
-    for x in range(m):
-        u[x] = whole(rint(g.r0 * real(x) * 1024.0))
-        v[x] = whole(rint(g.r3 * real(x) * 1024.0))
-
-
-def near(src: Bytes, at: Int, sx: Int, sy: Int, w: Int, h: Int, x: Int, y: Int, c: Int) -> Int:
-    """The byte at (x, y), or the border's value beyond the image."""
-    v: Int = VALUE[c]
-    if x >= 0 and y >= 0 and x < w and y < h:
-        v = whole(src[at + y * sy + x * sx + c * SC])
-    return v
-
-
-def warp_row_of_32nds(
-    g: Geometry,
-    src: Bytes,
-    at: Int,
-    sx: Int,
-    sy: Int,
-    w: Int,
-    h: Int,
-    y: Int,
-    m: Int,
-    u: Ints,
-    v: Ints,
-    dst: Dst,
-    o: Int,
-) -> None:
-    """Row y, read at multiples of 1/32 pixel: whole numbers are exact."""
-    x0: Real = rint((g.r1 * real(y) + g.r2) * 1024.0)
-    y0: Real = rint((g.r4 * real(y) + g.r5) * 1024.0)
-    left: Int = whole(limited(x0, -536870912.0, 536870912.0)) + 1073741840
-    top: Int = whole(limited(y0, -536870912.0, 536870912.0)) + 1073741840
-    for x in range(m):
-        px: Int = shifted(left + u[x], 5)
-        py: Int = shifted(top + v[x], 5)
-        i: Int = shifted(px, 5) - 1048576
-        j: Int = shifted(py, 5) - 1048576
-        fx: Int = masked(px, 31)
-        fy: Int = masked(py, 31)
-        w11: Int = fx * fy
-        w01: Int = fx * 32 - w11
-        w10: Int = fy * 32 - w11
-        w00: Int = 1024 - w01 - w10 - w11
-        if i >= 0 and j >= 0 and i < w - 1 and j < h - 1:
-            p: Int = at + j * sy + i * sx
-            for c in range(C):
-                k: Int = p + c * SC
-                a: Int = whole(src[k]) * w00 + whole(src[k + sx]) * w01
-                b: Int = whole(src[k + sy]) * w10 + whole(src[k + sy + sx]) * w11
-                if PLANE > 0:
-                    dst[o + c * PLANE + x] = byte(shifted(a + b + HALF, 10))
-                else:
-                    dst[o + x * C + c] = byte(shifted(a + b + HALF, 10))
-        else:
-            for c in range(C):
-                a: Int = near(src, at, sx, sy, w, h, i, j, c) * w00
-                a = a + near(src, at, sx, sy, w, h, i + 1, j, c) * w01
-                b: Int = near(src, at, sx, sy, w, h, i, j + 1, c) * w10
-                b = b + near(src, at, sx, sy, w, h, i + 1, j + 1, c) * w11
-                if PLANE > 0:
-                    dst[o + c * PLANE + x] = byte(shifted(a + b + HALF, 10))
-                else:
-                    dst[o + x * C + c] = byte(shifted(a + b + HALF, 10))

@@ -83,6 +83,18 @@ def too_many(n: Long) -> bool:
     return n > 1000000000
 
 
+def common_divisor(n: Int, m: Int) -> Int:
+    """Return the largest number that divides both."""
+    a: Int = n
+    b: Int = m
+    for i in range(24):  # noqa: B007 (Go has no loop without a name)
+        if b > 0:
+            rest: Int = a % b
+            a = b
+            b = rest
+    return a
+
+
 def half_up(x: Real) -> Real:
     """Round to the nearest whole number, ties upwards."""
     f: Real = floor(x)

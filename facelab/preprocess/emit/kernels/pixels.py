@@ -11,6 +11,7 @@ from facelab.preprocess.emit.kernels._words import (
     GU,
     GV,
     OUTSIDE,
+    OVER,
     PLANE,
     RV,
     SC,
@@ -30,9 +31,11 @@ from facelab.preprocess.emit.kernels._words import (
     Int,
     R,
     Real,
+    Single,
     Src,
     byte,
     element,
+    narrow,
     real,
     store,
     whole,
@@ -67,16 +70,24 @@ def gray_row(src: Src, at: Int, sx: Int, sy: Int, y: Int, w: Int, dst: Dst, o: I
         )
 
 
-def whole_gray_row(src: Bytes, at: Int, sx: Int, sy: Int, y: Int, w: Int, dst: Dst, o: Int) -> None:
-    """Row y in gray: the weights are decimal fractions, so whole numbers are exact; rounded after one division."""
+def whole_gray(src: Bytes, at: Int, step: Int, w: Int, dst: Dst, o: Int) -> None:
+    """Pixels in gray: the weights are decimal fractions, so whole numbers are exact; rounded after one division."""
     for x in range(w):
-        p: Int = at + y * sy + x * sx
-        total: Real = real(
-            WR * whole(src[p + R * SC]) + WG * whole(src[p + G * SC]) + WB * whole(src[p + B * SC])
-        )
-        v: Real = (total + YO) * SU
-        v = v if v < 255.0 else 255.0
+        p: Int = at + x * step
+        total: Int = WR * whole(src[p + R * SC])
+        total = total + WG * whole(src[p + G * SC]) + WB * whole(src[p + B * SC])
+        v: Single = (narrow(total) + narrow(YO)) * narrow(SU)
+        if OVER:
+            v = v if v < narrow(255.0) else narrow(255.0)
         dst[o + x] = byte(v)
+
+
+def whole_gray_row(src: Bytes, at: Int, sx: Int, sy: Int, y: Int, w: Int, dst: Dst, o: Int) -> None:
+    """Row y in gray; the usual step is written out, so that a compiler knows it."""
+    if sx == 3:
+        whole_gray(src, at + y * sy, 3, w, dst, o)
+    else:
+        whole_gray(src, at + y * sy, sx, w, dst, o)
 
 
 def yuv_to_rgb_row(src: Src, at: Int, sx: Int, sy: Int, y: Int, w: Int, dst: Dst, o: Int) -> None:

@@ -11,8 +11,6 @@ from facelab.preprocess.emit.kernels._words import (
     KERNEL,
     LOBES,
     PASSES,
-    PLANE,
-    ROUNDING,
     SC,
     SUPPORT,
     A,
@@ -26,12 +24,10 @@ from facelab.preprocess.emit.kernels._words import (
     Reals,
     Ring,
     Src,
-    byte,
     ceil,
     fabs,
     floor,
     long,
-    product,
     real,
     rint,
     store,
@@ -264,87 +260,3 @@ def resize_row_down_first(
                         + real(line[x_index[x * x_room + j] * C + c]) * (x_weight[x * x_room + j])
                     )
             dst[o + x * C + c] = store(total)
-
-
-def pairs(n: Int, m: Int, step: Int, first: Ints, second: Ints, share: Ints) -> None:
-    """For each of m outputs its two neighbours among n (times step) and the second one's share, in whole numbers."""
-    for i in range(m):
-        above: Long = 0
-        below: Long = 1
-        if CENTERS == "half":
-            above = (2 * long(i) + 1) * long(n) - long(m)
-            below = 2 * long(m)
-        elif CENTERS == "legacy":
-            above = long(i) * long(n)
-            below = long(m)
-        else:
-            above = long(i) * (long(n) - 1)
-            below = long(m) - 1 if m > 1 else 1
-        base: Int = whole((above + below) // below) - 1
-        share[i] = whole(above - long(base) * below)
-        a: Int = 0 if base < 0 else base
-        b: Int = n - 1 if base + 1 > n - 1 else base + 1
-        a = n - 1 if a > n - 1 else a
-        first[i] = a * step
-        second[i] = b * step
-
-
-def rounded_quotients(totals: Ints, first: Int, n: Int, below: Real, dst: Dst, o: Int) -> None:
-    """Divide n numbers by `below` and round: exact, since two quotients differ by 1 / below at least."""
-    scale: Real = 1.0 / below
-    for i in range(n):
-        total: Real = real(totals[first + i])
-        if ROUNDING == "half_up":
-            dst[o + i] = byte((total + below * 0.5 + 0.25) * scale)
-        elif ROUNDING == "truncate":
-            dst[o + i] = byte((total + 0.25) * scale)
-        else:
-            up: Int = whole((total + below * 0.5 + 0.25) * scale)
-            tie: bool = up % 2 == 1 and total + below * 0.5 == real(up) * below
-            up = up - 1 if tie else up
-            dst[o + i] = byte(up)
-
-
-def bilinear_row(
-    src: Bytes,
-    above: Int,
-    under: Int,
-    sx: Int,
-    n: Int,
-    k: Int,
-    y_below: Int,
-    m: Int,
-    x_below: Int,
-    x_first: Ints,
-    x_second: Ints,
-    x_share: Ints,
-    mixed: Ints,
-    totals: Ints,
-    dst: Dst,
-    o: Int,
-) -> None:
-    """Mix the source's rows at `above` and `under`, then the columns, in whole numbers; divide once."""
-    if SC == 1 and sx == C:
-        for i in range(n * C):
-            mixed[i] = product(src[above + i], y_below - k) + product(src[under + i], k)
-    else:
-        for x in range(n):
-            for c in range(C):
-                p: Int = x * sx + c * SC
-                mixed[x * C + c] = product(src[above + p], y_below - k) + product(src[under + p], k)
-    for x in range(m):
-        share: Int = x_share[x]
-        rest: Int = x_below - share
-        p: Int = x_first[x]
-        q: Int = x_second[x]
-        for c in range(C):
-            if PLANE > 0:
-                totals[c * m + x] = mixed[p + c] * rest + mixed[q + c] * share
-            else:
-                totals[x * C + c] = mixed[p + c] * rest + mixed[q + c] * share
-    below: Real = real(x_below) * real(y_below)
-    if PLANE > 0:
-        for c in range(C):
-            rounded_quotients(totals, c * m, m, below, dst, o + c * PLANE)
-    else:
-        rounded_quotients(totals, 0, m * C, below, dst, o)

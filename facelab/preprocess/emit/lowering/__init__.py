@@ -12,9 +12,12 @@ from facelab.preprocess.spec import PreprocessSpec
 __all__ = ["ERRORS", "Buffer", "Program", "colour_terms", "lower"]
 
 
-def lower(spec: PreprocessSpec, target: str) -> Program:
-    """Return the program of a spec; raise UnsupportedError naming the stage that `target` cannot do exactly."""
-    return _Lowering(spec, target).run()
+def lower(spec: PreprocessSpec, target: str, *, vectors: bool = False) -> Program:
+    """Return the program of a spec; raise UnsupportedError naming the stage that `target` cannot do exactly.
+
+    `vectors`: the target's compilers turn simple loops into vector instructions, so these are preferred to tables.
+    """
+    return _Lowering(spec, target, vectors).run()
 
 
 class _Lowering(Values):
@@ -61,6 +64,8 @@ class _Lowering(Values):
             f"def process(g: Geometry, frame: Bytes{args}, tensor: Out) -> None:\n"
             + indented([doc, *self.process])
         )
+        used = self.functions.used("plan", "process")
+        self.constants = {n: v for n, v in self.constants.items() if n in used}
         state = self.spec.states[-1]
         axes = {"n": "1", "h": self.view.h, "w": self.view.w, "c": str(self.view.c)}
         dtype = "float32" if state.dtype == "float" else state.dtype

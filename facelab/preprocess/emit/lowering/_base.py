@@ -16,8 +16,8 @@ from facelab.preprocess.spec import PreprocessSpec, describe
 class Base:
     """State of the walk over a spec's stages, and the words that all of them use."""
 
-    def __init__(self, spec: PreprocessSpec, target: str) -> None:
-        self.spec, self.target = spec, target
+    def __init__(self, spec: PreprocessSpec, target: str, vectors: bool) -> None:
+        self.spec, self.target, self.vectors = spec, target, vectors
         self.functions = Functions()
         self.fields: dict[str, str] = {}
         self.buffers: list[Buffer] = []

@@ -258,17 +258,20 @@ def _edge(name: str, rounding: str | None, far: bool) -> str:
 
 
 def _whole_gray(s: st.Color) -> tuple[str, dict[str, Any]] | None:
-    """Return weights as whole numbers over a common one, where these fit into 32 bits."""
+    """Return weights as whole numbers over a common one, where float32 tells their sums from a rounding's tie."""
     if s.rounding == "half_even":
         return None
     thirds = s.weights == "average"
     parts = [Fraction(1, 3) if thirds else Fraction(str(w)) for w in s.gray_weights()]
     below = math.lcm(*(p.denominator for p in parts))
-    if min(parts) < 0 or below * max(1, sum(parts)) * 256 >= 2**31:
+    top = below * max(1, math.ceil(sum(parts))) * 256
+    half = s.rounding == "half_up"
+    apart = 0.25 if half and below % 2 else 0.5  # sums are 1 apart, ties of odd ones 1/2
+    if min(parts) < 0 or top >= 2**22 or top * 2.0**-23 >= apart:
         return None
     r, g, b = (int(p * below) for p in parts)
-    half = below / 2 + 0.25 if s.rounding == "half_up" else 0.25
-    return "whole_gray_row", {"WR": r, "WG": g, "WB": b, "YO": half, "SU": 1.0 / below}
+    words = {"WR": r, "WG": g, "WB": b, "OVER": sum(parts) > 1}
+    return "whole_gray_row", words | {"YO": half * below / 2 + apart, "SU": 1.0 / below}
 
 
 def colour_terms(s: st.Color) -> tuple[str, dict[str, Any]]:

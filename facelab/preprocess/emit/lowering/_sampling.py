@@ -95,6 +95,7 @@ class Sampling(Pixels):
             "VALUE": value,
             "HALF": 512 if s.rounding == "half_up" else 0,
             "PLANE": out.sc if out.sc > 1 else 0,
+            **self._lanes(v),
         }
         self.constants.pop(f"{self.tag}_border", None)
         along = [self.buffer(f"{axis}_column{k}", "Ints", out.w) for axis in ("x", "y")]
@@ -103,8 +104,22 @@ class Sampling(Pixels):
         find = self.kernel("columns", words)
         self.process.append(f"{find}(g, {out.w}, {along[0]}, {along[1]})")
         call = self.kernel("warp_row_of_32nds", words, Src=v.kind, Dst=out.kind)
-        line = f"{call}(g, {self.source(v)}, {v.w}, {v.h}, y, {out.w}, {along[0]}, {along[1]}, {{dst}}, {{o}})"
+        along += [self.buffer(f"{n}{k}", "Ints", out.w) for n in ("place", "across", "down")]
+        along.append(self.buffer(f"ends{k}", "Ints", "2"))
+        along.append(self.buffer(f"sums{k}", "Ints", out.w, str(words["LANES"])))
+        line = f"{call}(g, {self.source(v)}, {v.w}, {v.h}, y, {out.w}, {', '.join(along)}, {{dst}}, {{o}})"
         self.give([line], out)
+
+    def _lanes(self, v: View) -> dict[str, int]:
+        """Return how many bytes in a row are weighted at once, and from which one on.
+
+        Vectors take four bytes for three channels; the fourth is another pixel's, so the outermost are left out.
+        """
+        packed = abs(v.sc) == 1
+        low = -2 if v.c == 3 and v.sc == -1 else 0
+        spare = 1 if self.vectors and v.c == 3 and packed else 0
+        words = {"LANES": v.c + spare, "SPARE": spare, "FAR": 1 + spare, "LOW": low}
+        return words | {"STEP": 1 if packed else v.sc}
 
     def _landmarks(self) -> None:
         """Bring the landmarks to the present image: pixel centres at whole numbers."""
@@ -257,17 +272,21 @@ class Sampling(Pixels):
         call = self.kernel("bilinear_row", words, Src=v.kind, Dst=out.kind)
         below: list[str] = []
         tables: list[list[str]] = []
-        for axis, n, m, step in (("x", v.w, inner[0], str(v.c)), ("y", v.h, inner[1], "1")):
+        for axis, n, m in (("x", v.w, inner[0]), ("y", v.h, inner[1])):
+            both, value = (n, m), f"2 * {m}" if s.pixel_centers == "half" else m
             if s.pixel_centers == "corner":
-                value = str(max(int(m) - 1, 1)) if m.isdigit() else f"{m} - 1 if {m} > 1 else 1"
-            else:
-                value = f"2 * {m}" if s.pixel_centers == "half" else m
-            below.append(self.field(f"{axis}_below{k}", "Int", value))
+                value = self.field(f"{axis}_span{k}", "Int", f"{m} - 1 if {m} > 1 else 1")
+                both = (f"{n} - 1", value)
+            common = self.field(f"{axis}_common{k}", "Int", f"common_divisor({', '.join(both)})")
+            below.append(self.field(f"{axis}_below{k}", "Int", f"{value} // {common}"))
             parts = ("first", "second", "share")
             tables.append([self.buffer(f"{axis}_{part}{k}", "Ints", m) for part in parts])
-            self.process.append(f"{find}({n}, {m}, {step}, {', '.join(tables[-1])})")
+            self.process.append(f"{find}({n}, {m}, {common}, {', '.join(tables[-1])})")
         mixed = self.buffer(f"mixed{k}", "Ints", v.w, str(v.c))
-        totals = self.buffer(f"totals{k}", "Ints", inner[0], str(v.c))
+        totals = self.buffer(f"totals{k}", "Ints", inner[0])
+        planes = totals  # left out of the call where rows are written plane by plane
+        if v.c > 1 and not words["PLANE"]:
+            planes = self.buffer(f"planes{k}", "Bytes", inner[0], str(v.c))
         first, second, share = (f"{t}[{row}]" for t in tables[1])
         if rows is None:
             lines, src, sy = [], v.src, v.sy
@@ -278,7 +297,7 @@ class Sampling(Pixels):
         return [
             *lines,
             f"{call}({src}, {ends[0]}, {ends[1]}, {v.sx}, {v.w}, {share}, {below[1]}, {inner[0]}, "
-            f"{below[0]}, {', '.join(tables[0])}, {mixed}, {totals}, {{dst}}, {{o}})",
+            f"{below[0]}, {', '.join(tables[0])}, {mixed}, {totals}, {planes}, {{dst}}, {{o}})",
         ]
 
     def _two_rows(self, rows: tuple[list[str], int], v: View, wanted: tuple[str, str]) -> list[str]:

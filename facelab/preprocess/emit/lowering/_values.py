@@ -11,6 +11,7 @@ import numpy as np
 from facelab.preprocess import ops as st
 from facelab.preprocess._flow import State
 from facelab.preprocess.emit.lowering._base import Base, indented
+from facelab.preprocess.emit.lowering._bytes import arithmetic
 from facelab.preprocess.emit.lowering._sampling import Sampling
 
 ELEMENTWISE = ("normalize", "layout", "cast", "quantize")
@@ -78,7 +79,9 @@ class Values(Sampling):
         words: dict[str, Any] = {"LAYOUT": layout, "SC": v.sc, "C": v.c, "element": name}
         self.index = count
         text = [f'"{self._range(first, count)}"']
-        look_up = name != "@" and v.kind == "Bytes"
+        quick = self._quick(first, count, name) if v.kind == "Bytes" and self.vectors else None
+        words |= {"real": quick} if quick else {}
+        look_up = name != "@" and v.kind == "Bytes" and quick is None
         types = {"Src": v.kind}
         at, sx = (v.at, v.sx) if self.pending else (_plus(v.at, f"y * ({v.sy})"), v.sx)
         src = "row" if self.pending else v.src
@@ -101,6 +104,12 @@ class Values(Sampling):
             text += ["    " + x.format(dst="row", o="0") for x in lines]
         self.process += [*text, f"    {line}"]
         self.field("tensor_length", "Long", f"long({v.w}) * long({v.h}) * {v.c}")
+
+    def _quick(self, first: int, count: int, name: str) -> str | None:
+        """Write the last stages without a table, where no value differs; return how they take a byte."""
+        if name != "@":
+            return arithmetic(self, first, count)
+        return "@narrow" if self.spec.states[-1].dtype in ("float", "float32") else "@"
 
     def _range(self, first: int, count: int) -> str:
         if first >= count:
