@@ -53,7 +53,7 @@ def pairs(n: Int, m: Int, common: Int, first: Ints, second: Ints, share: Ints) -
 def rows_mixed(
     src: Bytes, above: Int, under: Int, step: Int, n: Int, rest: Int, share: Int, mixed: Ints
 ) -> None:
-    """The rows at `above` and `under`, weighted and added; each channel by itself."""
+    """The rows at `above` and `under`, weighted and added; one channel behind the other."""
     for x in range(n):
         for c in range(C):
             p: Int = x * step + c * SC
@@ -81,7 +81,7 @@ def columns_mixed(
         totals[x] = mixed[at + first[x]] * rest + mixed[at + second[x]] * share[x]
 
 
-def quotients(totals: Ints, n: Int, below: Int, dst: Dst, o: Int) -> None:
+def quotients(totals: Ints, at: Int, n: Int, below: Int, dst: Dst, o: Int) -> None:
     """Divide by `below` and round: a quotient is 1/2 / below or more off a whole number, or is one."""
     if below <= 8192:
         "float32 suffices: 256 times its relative error is below a quarter of 1 / below"
@@ -91,9 +91,9 @@ def quotients(totals: Ints, n: Int, below: Int, dst: Dst, o: Int) -> None:
             more = narrow(below) * narrow(0.5)
         more = more + narrow(0.25)
         for i in range(n):
-            up: Int = whole((narrow(totals[i]) + more) * scale)
+            up: Int = whole((narrow(totals[at + i]) + more) * scale)
             if ROUNDING == "half_even":
-                tie: bool = up % 2 == 1 and 2 * totals[i] + below == 2 * up * below
+                tie: bool = up % 2 == 1 and 2 * totals[at + i] + below == 2 * up * below
                 up = up - 1 if tie else up
             dst[o + i] = byte(up)
     else:
@@ -102,16 +102,16 @@ def quotients(totals: Ints, n: Int, below: Int, dst: Dst, o: Int) -> None:
         if ROUNDING == "truncate":
             more = 0.25
         for i in range(n):
-            up: Int = whole((real(totals[i]) + more) * scale)
+            up: Int = whole((real(totals[at + i]) + more) * scale)
             if ROUNDING == "half_even":
-                tie: bool = up % 2 == 1 and 2 * long(totals[i]) + long(below) == (
+                tie: bool = up % 2 == 1 and 2 * long(totals[at + i]) + long(below) == (
                     2 * long(up) * long(below)
                 )
                 up = up - 1 if tie else up
             dst[o + i] = byte(up)
 
 
-def bilinear_row(
+def bilinear_row_in_vectors(
     src: Src,
     above: Int,
     under: Int,
@@ -130,7 +130,7 @@ def bilinear_row(
     dst: Dst,
     o: Int,
 ) -> None:
-    """Mix the source's rows at `above` and `under`, then the columns; divide once."""
+    """Mix the source's rows at `above` and `under`, then the columns; divide once. One channel behind the other."""
     if sx == C:
         rows_mixed(src, above, under, C, n, y_below - k, k, mixed)
     else:
@@ -138,10 +138,55 @@ def bilinear_row(
     for c in range(C):
         columns_mixed(mixed, c * n, n, m, x_below, x_first, x_second, x_share, totals)
         if PLANE > 0 or C == 1:
-            quotients(totals, m, x_below * y_below, dst, o + c * PLANE)
+            quotients(totals, 0, m, x_below * y_below, dst, o + c * PLANE)
         else:
-            quotients(totals, m, x_below * y_below, planes, c * m)
+            quotients(totals, 0, m, x_below * y_below, planes, c * m)
     if PLANE == 0 and C > 1:
         for x in range(m):
             for c in range(C):
                 dst[o + x * C + c] = planes[c * m + x]
+
+
+def bilinear_row(
+    src: Src,
+    above: Int,
+    under: Int,
+    sx: Int,
+    n: Int,
+    k: Int,
+    y_below: Int,
+    m: Int,
+    x_below: Int,
+    x_first: Ints,
+    x_second: Ints,
+    x_share: Ints,
+    mixed: Ints,
+    totals: Ints,
+    dst: Dst,
+    o: Int,
+) -> None:
+    """Mix the source's rows at `above` and `under`, then the columns; divide once. Pixel by pixel."""
+    rest: Int = y_below - k
+    if SC == 1 and sx == C:
+        for i in range(n * C):
+            mixed[i] = product(src[above + i], rest) + product(src[under + i], k)
+    else:
+        for x in range(n):
+            for c in range(C):
+                p: Int = x * sx + c * SC
+                mixed[x * C + c] = product(src[above + p], rest) + product(src[under + p], k)
+    for x in range(m):
+        share: Int = x_share[x]
+        others: Int = x_below - share
+        p: Int = x_first[x] * C
+        q: Int = x_second[x] * C
+        for c in range(C):
+            if PLANE > 0:
+                totals[c * m + x] = mixed[p + c] * others + mixed[q + c] * share
+            else:
+                totals[x * C + c] = mixed[p + c] * others + mixed[q + c] * share
+    if PLANE > 0:
+        for c in range(C):
+            quotients(totals, c * m, m, x_below * y_below, dst, o + c * PLANE)
+    else:
+        quotients(totals, 0, m * C, x_below * y_below, dst, o)

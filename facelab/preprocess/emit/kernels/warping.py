@@ -137,6 +137,49 @@ def warp_row_of_32nds(
     m: Int,
     u: Ints,
     v: Ints,
+    dst: Dst,
+    o: Int,
+) -> None:
+    """Row y, pixel by pixel: four neighbours, weighted by 32nds and added."""
+    left: Int = start_of(g.r1, g.r2, y)
+    top: Int = start_of(g.r4, g.r5, y)
+    for x in range(m):
+        px: Int = shifted(left + u[x], 5)
+        py: Int = shifted(top + v[x], 5)
+        i: Int = shifted(px, 5) - 1048576
+        j: Int = shifted(py, 5) - 1048576
+        fx: Int = masked(px, 31)
+        fy: Int = masked(py, 31)
+        w11: Int = fx * fy
+        w01: Int = fx * 32 - w11
+        w10: Int = fy * 32 - w11
+        w00: Int = 1024 - w01 - w10 - w11
+        if i >= 0 and j >= 0 and i < w - 1 and j < h - 1:
+            p: Int = at + j * sy + i * sx
+            for c in range(C):
+                k: Int = p + c * SC
+                a: Int = whole(src[k]) * w00 + whole(src[k + sx]) * w01
+                b: Int = whole(src[k + sy]) * w10 + whole(src[k + sy + sx]) * w11
+                if PLANE > 0:
+                    dst[o + c * PLANE + x] = byte(shifted(a + b + HALF, 10))
+                else:
+                    dst[o + x * C + c] = byte(shifted(a + b + HALF, 10))
+        else:
+            edge_pixels(src, at, sx, sy, w, h, left, top, u, v, x, x + 1, dst, o)
+
+
+def warp_row_in_vectors(
+    g: Geometry,
+    src: Bytes,
+    at: Int,
+    sx: Int,
+    sy: Int,
+    w: Int,
+    h: Int,
+    y: Int,
+    m: Int,
+    u: Ints,
+    v: Ints,
     place: Ints,
     across: Ints,
     down: Ints,

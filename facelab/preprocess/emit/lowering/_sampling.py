@@ -103,10 +103,12 @@ class Sampling(Pixels):
         self.plan += [f"if {far}:", "    return LANDMARKS"]  # 32 bits hold any smaller face
         find = self.kernel("columns", words)
         self.process.append(f"{find}(g, {out.w}, {along[0]}, {along[1]})")
-        call = self.kernel("warp_row_of_32nds", words, Src=v.kind, Dst=out.kind)
-        along += [self.buffer(f"{n}{k}", "Ints", out.w) for n in ("place", "across", "down")]
-        along.append(self.buffer(f"ends{k}", "Ints", "2"))
-        along.append(self.buffer(f"sums{k}", "Ints", out.w, str(words["LANES"])))
+        name = "warp_row_in_vectors" if self.vectors else "warp_row_of_32nds"
+        call = self.kernel(name, words, Src=v.kind, Dst=out.kind)
+        if self.vectors:
+            along += [self.buffer(f"{n}{k}", "Ints", out.w) for n in ("place", "across", "down")]
+            along.append(self.buffer(f"ends{k}", "Ints", "2"))
+            along.append(self.buffer(f"sums{k}", "Ints", out.w, str(words["LANES"])))
         line = f"{call}(g, {self.source(v)}, {v.w}, {v.h}, y, {out.w}, {', '.join(along)}, {{dst}}, {{o}})"
         self.give([line], out)
 
@@ -117,7 +119,7 @@ class Sampling(Pixels):
         """
         packed = abs(v.sc) == 1
         low = -2 if v.c == 3 and v.sc == -1 else 0
-        spare = 1 if self.vectors and v.c == 3 and packed else 0
+        spare = 1 if v.c == 3 and packed else 0
         words = {"LANES": v.c + spare, "SPARE": spare, "FAR": 1 + spare, "LOW": low}
         return words | {"STEP": 1 if packed else v.sc}
 
@@ -269,7 +271,8 @@ class Sampling(Pixels):
     ) -> list[str]:
         k, rows = self.index + 1, self.rows
         find = self.kernel("pairs", words)
-        call = self.kernel("bilinear_row", words, Src=v.kind, Dst=out.kind)
+        name = "bilinear_row_in_vectors" if self.vectors else "bilinear_row"
+        call = self.kernel(name, words, Src=v.kind, Dst=out.kind)
         below: list[str] = []
         tables: list[list[str]] = []
         for axis, n, m in (("x", v.w, inner[0]), ("y", v.h, inner[1])):
@@ -283,10 +286,12 @@ class Sampling(Pixels):
             tables.append([self.buffer(f"{axis}_{part}{k}", "Ints", m) for part in parts])
             self.process.append(f"{find}({n}, {m}, {common}, {', '.join(tables[-1])})")
         mixed = self.buffer(f"mixed{k}", "Ints", v.w, str(v.c))
-        totals = self.buffer(f"totals{k}", "Ints", inner[0])
-        planes = totals  # left out of the call where rows are written plane by plane
-        if v.c > 1 and not words["PLANE"]:
-            planes = self.buffer(f"planes{k}", "Bytes", inner[0], str(v.c))
+        totals = self.buffer(f"totals{k}", "Ints", inner[0], *(() if self.vectors else (str(v.c),)))
+        if self.vectors:  # bytes before they are put between each other; rows of planes need none
+            whole = v.c == 1 or words["PLANE"]
+            totals += (
+                f", {totals if whole else self.buffer(f'planes{k}', 'Bytes', inner[0], str(v.c))}"
+            )
         first, second, share = (f"{t}[{row}]" for t in tables[1])
         if rows is None:
             lines, src, sy = [], v.src, v.sy
@@ -297,7 +302,7 @@ class Sampling(Pixels):
         return [
             *lines,
             f"{call}({src}, {ends[0]}, {ends[1]}, {v.sx}, {v.w}, {share}, {below[1]}, {inner[0]}, "
-            f"{below[0]}, {', '.join(tables[0])}, {mixed}, {totals}, {planes}, {{dst}}, {{o}})",
+            f"{below[0]}, {', '.join(tables[0])}, {mixed}, {totals}, {{dst}}, {{o}})",
         ]
 
     def _two_rows(self, rows: tuple[list[str], int], v: View, wanted: tuple[str, str]) -> list[str]:
