@@ -1,7 +1,9 @@
 """Emitted programs, built and run: the same tensors as the reference, for presets and random specs."""
 
+import functools
 import importlib
 import re
+import runpy
 import shutil
 import sys
 from pathlib import Path
@@ -176,7 +178,7 @@ def test_hostile_sizes_and_faces_give_an_error_code_and_nothing_undefined(stages
     assert good > 30 and size > 100 and good + size + sum(others) > 4500
 
 
-def test_go_and_javascript_refuse_wrong_input_with_their_error(tmp_path):
+def test_javascript_refuses_wrong_input_with_its_error(tmp_path):
     need("javascript")
     spec = PreprocessSpec(
         "one", [*PIXELS, {**FACE_CROP, "outside": "clip"}, {"op": "cast", "dtype": "float32"}]
@@ -194,6 +196,55 @@ def test_go_and_javascript_refuse_wrong_input_with_their_error(tmp_path):
         "}\n"
     )
     assert sh("node", "wrong.mjs", cwd=tmp_path).split() == ["4", "2", "1", "1", "3", "4", "6"]
+
+
+@pytest.mark.parametrize(
+    ("stages", "given", "kinds"),
+    [
+        (
+            [*PIXELS, {**FACE_CROP, "outside": "replicate"}, RESIZE],
+            "Orientation: i % 10, Box: face",
+            4,
+        ),
+        ([*PIXELS, ALIGN], "Orientation: i % 10, Landmarks: face", 3),
+    ],
+    ids=["crop", "align"],
+)
+def test_go_answers_hostile_sizes_and_faces_with_an_error_and_never_panics(
+    stages, given, kinds, tmp_path
+):
+    need("go")
+    write(PreprocessSpec("hostile", stages), "go", tmp_path)
+    test = (Path(__file__).parent / "hostile_test.go").read_text()
+    length = "10" if "Landmarks" in given else "4"
+    words = {"GIVEN": given, "KINDS": str(kinds), "VALUE": "byte", "LENGTH": length}
+    text = functools.reduce(lambda t, w: t.replace(*w), words.items(), test)
+    (tmp_path / "hostile_test.go").write_text(text)
+    sh("go", "vet", "./...", cwd=tmp_path)
+    sh("go", "test", "-run", "Hostile", "./...", cwd=tmp_path)
+
+
+def test_python_refuses_wrong_input_with_a_value_error(tmp_path):
+    write(PreprocessSpec("hostile", [*PIXELS, ALIGN]), "python", tmp_path)
+    preprocess = runpy.run_path(str(tmp_path / "preprocess.py"))["preprocess"]
+    good = [[5, 5], [12, 5], [8, 9], [6, 12], [11, 12]]
+    frame = bytes(20 * 16 * 3)
+    preprocess(frame, width=20, height=16, landmarks=good)
+    for data, options in (
+        (frame, {"width": 0, "height": 16, "landmarks": good}),
+        (frame, {"width": -20, "height": -16, "landmarks": good}),
+        (frame, {"width": 20, "height": 17, "landmarks": good}),
+        (frame[:-1], {"width": 20, "height": 16, "landmarks": good}),
+        (b"", {"width": 20, "height": 16, "landmarks": good}),
+        (frame, {"width": 20, "height": 16}),
+        (frame, {"width": 20, "height": 16, "landmarks": good[:4]}),
+        (frame, {"width": 20, "height": 16, "landmarks": [[5, 5]] * 5}),
+        (frame, {"width": 20, "height": 16, "landmarks": [[float("nan"), 5], *good[1:]]}),
+        (frame, {"width": 20, "height": 16, "landmarks": [[float("inf"), 5], *good[1:]]}),
+        (frame, {"width": 20, "height": 16, "landmarks": good, "orientation": 9}),
+    ):
+        with pytest.raises(ValueError):
+            preprocess(data, **options)
 
 
 def test_image_data_becomes_a_frame_in_the_specs_order(tmp_path):
