@@ -9,23 +9,15 @@ from unittest import mock
 import numpy as np
 import pytest
 from emitted import STRICT, build, check, need, sh
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_emit import DECODE
+from test_emit import ALIGN, DECODE, FACE_CROP, PIXELS, RANDOM
 
 from facelab.preprocess import PreprocessSpec
 from facelab.preprocess.emit import Frame, emit, write
 from facelab.preprocess.emit.kernels import bilinear, warping
 
-CROP = {
-    "op": "crop",
-    "region": "face",
-    "margin": 0.2,
-    "aspect": "keep",
-    "box_rounding": "outward",
-    "outside": "replicate",
-}
-RANDOM = {"database": None, "deadline": None, "phases": [Phase.generate], "derandomize": True}
+CROP = {**FACE_CROP, "aspect": "keep", "outside": "replicate"}
 
 
 def frames(count=40):
@@ -128,7 +120,7 @@ def test_whole_quotients_are_exact_in_float32():
     assert "if below <= 8192:" in inspect.getsource(bilinear.quotients)
 
 
-@settings(max_examples=300, suppress_health_check=list(HealthCheck), **RANDOM)
+@settings(max_examples=300, **RANDOM)
 @given(
     st.lists(st.integers(-3000, 3000), min_size=4, max_size=4),
     st.integers(1, 40),
@@ -154,17 +146,7 @@ def test_the_pixels_well_inside_are_a_run_and_every_pixel_is_made_once(numbers, 
     assert [first <= x < last for x in range(m)] == inside
 
 
-TURNED = {"op": "orient", "exif": "apply", "transform": "none"}
-ALIGN = {
-    "op": "align",
-    "template": "arcface",
-    "size": [112, 112],
-    "estimator": "umeyama",
-    "kernel": "bilinear",
-    "coordinates": "1/32",
-    "border": [7],
-    "rounding": "half_up",
-}
+WHOLE_FACE = {**ALIGN, "estimator": "umeyama", "size": [112, 112], "border": [7]}
 
 
 @pytest.mark.parametrize("order", ["rgb", "bgr"])
@@ -172,7 +154,7 @@ def test_four_bytes_at_once_never_leave_the_frame(order, tmp_path):
     """A frame of just its bytes under the address sanitizer; the face fills it, so that every corner is read."""
     need("c")
     swap = [{"op": "color", "from": "rgb", "to": "bgr"}] if order == "bgr" else []
-    spec = PreprocessSpec("corner", [DECODE, TURNED, *swap, ALIGN])
+    spec = PreprocessSpec("corner", [*PIXELS, *swap, WHOLE_FACE])
     rng = np.random.default_rng(3)
     pixels = rng.integers(0, 256, (112, 112, 3), dtype=np.uint8)
     exact = np.array([[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366]])
@@ -196,7 +178,7 @@ def test_no_array_is_given_twice_to_a_function_that_writes_to_it():
     from facelab.core.errors import UnsupportedError
     from facelab.preprocess.emit.lowering import lower
 
-    @settings(max_examples=30, suppress_health_check=list(HealthCheck), **RANDOM)
+    @settings(max_examples=30, **RANDOM)
     @given(specs())
     def run(spec):
         try:
@@ -217,5 +199,5 @@ def test_no_array_is_given_twice_to_a_function_that_writes_to_it():
 
 def test_strict_flags_accept_what_vectors_need(tmp_path):
     need("c")
-    write(PreprocessSpec("corner", [DECODE, TURNED, ALIGN]), "c", tmp_path)
+    write(PreprocessSpec("corner", [*PIXELS, WHOLE_FACE]), "c", tmp_path)
     sh("gcc", *STRICT, "-O3", "-march=native", "-c", "preprocess.c", cwd=tmp_path)

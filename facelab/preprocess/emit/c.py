@@ -93,7 +93,7 @@ class CPrinter(Printer):
         if name == "single":
             return f"(double)(float)({arg})"
         if name == "narrow" and isinstance(args[0], ast.Constant):
-            return f"{float(args[0].value)!r}f"
+            return f"{float(str(args[0].value))!r}f"
         if name in cast:
             return f"({cast[name]}){arg if self._atom(args[0]) else f'({arg})'}"
         return f"{name}({arg})"

@@ -91,6 +91,7 @@ floor, ceil, rint, fabs = math.floor, math.ceil, round, abs
 
 # what a stage states
 C = SC = R = G = B = LOBES = PLANE = HALF = LANES = LOW = SPARE = FAR = STEP = 0
+IR = IG = IB = 0
 ANTIALIAS = LAYOUT = CENTERS = EDGE = KERNEL = OUTSIDE = PASSES = ROUNDING = COORDINATES = ""
 A = SUPPORT = WR = WG = WB = Y0 = GAIN = RV = GU = GV = BU = SU = SV = YO = CG = DIVISOR = 0.0
 OVER = False

@@ -10,6 +10,9 @@ from facelab.preprocess.emit.kernels._words import (
     GAIN,
     GU,
     GV,
+    IB,
+    IG,
+    IR,
     OUTSIDE,
     OVER,
     PLANE,
@@ -74,8 +77,8 @@ def whole_gray(src: Bytes, at: Int, step: Int, w: Int, dst: Dst, o: Int) -> None
     """Pixels in gray: the weights are decimal fractions, so whole numbers are exact; rounded after one division."""
     for x in range(w):
         p: Int = at + x * step
-        total: Int = WR * whole(src[p + R * SC])
-        total = total + WG * whole(src[p + G * SC]) + WB * whole(src[p + B * SC])
+        total: Int = IR * whole(src[p + R * SC])
+        total = total + IG * whole(src[p + G * SC]) + IB * whole(src[p + B * SC])
         v: Single = (narrow(total) + narrow(YO)) * narrow(SU)
         if OVER:
             v = v if v < narrow(255.0) else narrow(255.0)

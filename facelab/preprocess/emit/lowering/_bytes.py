@@ -146,8 +146,8 @@ def _line(row: np.ndarray, low: int, high: int) -> tuple[int, int] | None:
     if len(at) < 2 or not 0 < row[at[-1]] - row[at[0]] < 128 * (at[-1] - at[0]):
         return None
     rise, run = int(row[at[-1]] - row[at[0]]), int(at[-1] - at[0])
-    ends = [(rise + off) * 65536 // run for off in (-1, 1)]
-    slopes = np.unique(np.linspace(*ends, 2048).astype(np.int64))[:, None]
+    low_end, high_end = ((rise + off) * 65536 // run for off in (-1, 1))
+    slopes = np.unique(np.linspace(low_end, high_end, 2048).astype(np.int64))[:, None]
     least = (row[at] * 65536 - at * slopes).max(1)
     most = ((row[at] + 1) * 65536 - at * slopes).min(1) - 1
     for k in np.flatnonzero(least <= most):

@@ -270,7 +270,7 @@ def _whole_gray(s: st.Color) -> tuple[str, dict[str, Any]] | None:
     if min(parts) < 0 or top >= 2**22 or top * 2.0**-23 >= apart:
         return None
     r, g, b = (int(p * below) for p in parts)
-    words = {"WR": r, "WG": g, "WB": b, "OVER": sum(parts) > 1}
+    words = {"IR": r, "IG": g, "IB": b, "OVER": sum(parts) > 1}
     return "whole_gray_row", words | {"YO": half * below / 2 + apart, "SU": 1.0 / below}
 
 
