@@ -9,6 +9,7 @@ import sys
 import click
 
 from facelab.commands.common import LazyGroup
+from facelab.core import extras
 from facelab.core.errors import BadInputError, FacelabError, from_os
 from facelab.core.isolated import protect_children
 
@@ -77,36 +78,37 @@ def run(argv: list[str] | None = None) -> int:
         # the reader of our stdout went away (`facelab … | head`): stop quietly, and keep Python from complaining
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except UnicodeEncodeError as e:
-        error = BadInputError(
+    except Exception as e:
+        error = _for_people(e)
+        if error is None:
+            raise
+        click.echo(f"error: {error}", err=True)
+        return error.exit_code
+
+
+def _for_people(e: Exception) -> FacelabError | None:
+    """Return the error that a user can act on behind an exception of Python's, or None where facelab is at fault."""
+    if isinstance(e, ModuleNotFoundError):
+        return extras.absent(e.name)
+    if isinstance(e, UnicodeEncodeError):
+        return BadInputError(
             "a text cannot be written as bytes",
             got=ascii(e.object[e.start : e.end])[:80],
             fix="rename what holds it",
         )
-        click.echo(f"error: {error}", err=True)
-        return error.exit_code
-    except RecursionError:
-        error = BadInputError("an input is nested too deeply", fix="check the input files")
-        click.echo(f"error: {error}", err=True)
-        return error.exit_code
-    except RuntimeError as e:
-        if "Symlink loop" not in str(e):  # so Path.resolve says it before Python 3.13
-            raise
-        error = BadInputError("a path leads in a circle", got=str(e)[:200], fix="remove the link")
-        click.echo(f"error: {error}", err=True)
-        return error.exit_code
-    except OSError as e:
-        # a folder that may not be written, a full disk, a name too long: whichever command met it
-        click.echo(f"error: {from_os(e)}", err=True)
-        return BadInputError.exit_code
-    except MemoryError as e:
-        error = BadInputError(
+    if isinstance(e, RecursionError):
+        return BadInputError("an input is nested too deeply", fix="check the input files")
+    if isinstance(e, RuntimeError) and "Symlink loop" in str(e):  # Path.resolve before Python 3.13
+        return BadInputError("a path leads in a circle", got=str(e)[:200], fix="remove the link")
+    if isinstance(e, OSError):  # a folder that may not be written, a full disk, a name too long
+        return from_os(e)
+    if isinstance(e, MemoryError):
+        return BadInputError(
             "the memory does not suffice",
             got=str(e)[:200] or None,
             fix="ask for less at once, or use a machine with more memory",
         )
-        click.echo(f"error: {error}", err=True)
-        return error.exit_code
+    return None
 
 
 def _check_empty(argv: list[str]) -> None:

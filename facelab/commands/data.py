@@ -135,7 +135,13 @@ FORMS = ("coco", "voc", "yolo", "cvat", "wider", "csv")
     default=None,
     type=click.Path(),
     metavar="DIR",
-    help="Where the pictures' paths start, for sizes that the labels do not state.",
+    help="Where the pictures' paths start, for sizes that the labels do not state and pictures that EXIF turns.",
+)
+@click.option(
+    "--voc-origin",
+    type=click.IntRange(0, 1),
+    default=None,
+    help="First pixel of Pascal VOC's corners.  [default: 1, as the form says; 0 where a corner is at 0]",
 )
 @click.option(
     "--category", metavar="NAME", help="The category that is a face, where several are labelled."
@@ -148,6 +154,7 @@ def convert(
     given: str | None,
     images: str | None,
     category: str | None,
+    voc_origin: int | None,
     as_json: bool,
 ) -> None:
     """Convert labelled boxes between COCO, Pascal VOC, YOLO, CVAT, WIDER FACE's text and CSV.
@@ -158,12 +165,21 @@ def convert(
     """
     from facelab.datasets import annotations
 
-    found = annotations.read(labels, form=given, images=images, category=category)
+    found = annotations.read(
+        labels, form=given, images=images, category=category, voc_origin=voc_origin
+    )
     note(f"read {found.said()}")
     told = annotations.write(found, form, out, images=images)
     lost = told["ignored_left_out"]
     emit(
-        {"from": found.form, "to": form, "out": str(out), "left_out": found.dropped, **told},
+        {
+            "from": found.form,
+            "to": form,
+            "out": str(out),
+            "left_out": found.dropped,
+            "notes": list(found.notes),
+            **told,
+        },
         as_json=as_json,
         text=f"{out}: {told['pictures']} pictures, {told['boxes']} boxes as {form}"
         + (f"; {lost} to be ignored are left out" if lost else ""),

@@ -140,8 +140,20 @@ def command() -> None:
     default="facelab",
     show_default=True,
     metavar="NAME",
-    help="facelab (pre-trained here on synthetic faces), none, a catalogue entry such as efficientnet-lite0 "
-    "or mobilenet-v2, the folder of a SavedModel, or a hub address.",
+    help="facelab (pre-trained here on synthetic faces), none, a catalogue entry such as mini-xception-107, "
+    "efficientnet-lite0 or mobilenet-v2, a Keras file of your own, the folder of a SavedModel, or a hub address.",
+)
+@click.option(
+    "--backbone-layer",
+    default=None,
+    metavar="NAME",
+    help="Of a Keras file: the layer whose output the new head gets.  [default: what its own head gets]",
+)
+@click.option(
+    "--spec",
+    default=None,
+    metavar="JSON",
+    help="Of a Keras file: its preprocessing.  [default: <file>.preprocess.json beside it, or the catalogue's]",
 )
 @click.option(
     "--pretrain-n",
@@ -230,12 +242,19 @@ def train(
 
 def _train_faces(backend: Backend, data: str, o: dict[str, Any], as_json: bool) -> None:
     from facelab import emotion
-    from facelab.emotion import backbones, emotion_spec, train_and_evaluate
+    from facelab.emotion import backbones, train_and_evaluate
     from facelab.emotion.internals import check
 
-    choice = backbones.choose(o["backbone"], size=o["size"])
+    choice = backbones.choose(
+        o["backbone"], size=o["size"], spec=o["spec"], layer=o["backbone_layer"]
+    )
+    own = isinstance(choice.where, emotion.KerasNetwork)
+    if own and _by_default("backend"):
+        backend = "keras"
     emotion_internals.check_backbone(choice.where, _settings(backend, o, few=False))
-    spec = emotion_spec(choice.size)
+    if own:
+        note(_inspected(choice.where))
+    spec = choice.spec
     note(f"reading {data}")
     collected = emotion.collect(
         data,
@@ -296,6 +315,22 @@ def _train_faces(backend: Backend, data: str, o: dict[str, Any], as_json: bool) 
             f"{folds['n']} faces (always the most frequent class of the others: {folds['majority']:.4f})"
         )
     emit(value, as_json=as_json, text="\n".join(told))
+
+
+def _by_default(option: str) -> bool:
+    """Return whether nobody gave an option of this command."""
+    source = click.get_current_context().get_parameter_source(option)
+    return source is click.core.ParameterSource.DEFAULT
+
+
+def _inspected(network: Any) -> str:
+    """Say what of a Keras file becomes the backbone. Raises BadInputError where nothing can."""
+    told = network.inspected()
+    head = f"; its head {', '.join(told['head'])} is replaced" if told["head"] else "; it is whole"
+    return (
+        f"{network.path.name}: {told['width']} features from the {told['features']}, "
+        f"{told['layers']} layers with weights{head}; preprocessing {network.spec.name}"
+    )
 
 
 FEW = 1000

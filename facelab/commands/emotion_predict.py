@@ -205,15 +205,19 @@ def _spans(times: list[float], shown: list) -> list[dict]:
     ]
 
 
+FIXED = ("file", "face", "x1", "y1", "x2", "y2", "score", "emotion")
+"""Columns of the table beside the classes."""
+
+
 def _rows(found: Any, classes: Any) -> list[dict]:
+    """Return a row per face, and one without a face for a picture in which none was found."""
+    named = {c: f"probability of {c}" if c in FIXED else c for c in classes}
     rows = []
     for file, faces in found:
+        rows += [{**dict.fromkeys((*FIXED, *named.values()), ""), "file": str(file)}] * (not faces)
         for k, p in enumerate(faces):
-            box = dict(zip(("x1", "y1", "x2", "y2"), p.box))
-            rows.append(
-                {"file": str(file), "face": k, **box, "score": p.score, "emotion": p.emotion}
-                | {c: p.probabilities[c] for c in classes}
-            )
+            fixed = dict(zip(FIXED, (str(file), k, *p.box, p.score, p.emotion), strict=True))
+            rows.append(fixed | {named[c]: p.probabilities[c] for c in classes})
     return rows
 
 

@@ -47,6 +47,11 @@ from facelab.commands.json_file import emit_file, json_file_option
     "--category", metavar="NAME", help="The category that is a face, where several are labelled."
 )
 @click.option(
+    "--voc-origin",
+    type=click.IntRange(0, 1),
+    help="First pixel of Pascal VOC's corners.  [default: 1, as the form says; 0 where a corner is at 0]",
+)
+@click.option(
     "--family",
     metavar="NAME",
     help="Family of a model file (yunet, …), where its outputs do not tell.",
@@ -106,6 +111,7 @@ def command(
     labels: Any,
     label_form: Any,
     category: Any,
+    voc_origin: int | None,
     family: str | None,
     spec: str | None,
     score_threshold: Any,
@@ -131,7 +137,9 @@ def command(
     truth = None
     if labels:
         folder = images if Path(images).is_dir() else None
-        truth = detection.read_labels(labels, form=label_form, images=folder, category=category)
+        truth = detection.read_labels(
+            labels, form=label_form, images=folder, category=category, voc_origin=voc_origin
+        )
         note(f"labels: {truth.said}")
     detector = detection.load(model, family=family, spec=spec, threads=threads, **options)
     neural = isinstance(detector, detection.NeuralDetector)

@@ -22,15 +22,23 @@ def read_text(path: str | os.PathLike, what: str, *, max_bytes: int, fix: str) -
         raise BadInputError(f"the {what} cannot be read", where=path, got=got, fix=fix) from None
 
 
-def read_csv(path: str | os.PathLike, what: str, *, fix: str) -> list[dict[str, str]]:
-    """Read a CSV file, called `what` in errors, as one dict a row.
+def read_csv(
+    path: str | os.PathLike, what: str, *, fix: str, delimiter: str = ","
+) -> list[dict[str, str]]:
+    """Read a CSV file, called `what` in errors, as one dict a row: UTF-8, or UTF-16 with its byte-order mark.
 
-    Raises BadInputError, with `fix` where it cannot be read at all, for rows with more or fewer values than the head.
+    Raises BadInputError, with `fix` where it cannot be read at all, for rows with more or fewer values than the head,
+    and for a head that names a column twice.
     """
     rows = []
     try:
-        with io.TextIOWrapper(open_input(path), encoding="utf-8-sig", newline="") as f:
-            reader = csv.DictReader(f)
+        source = io.BufferedReader(open_input(path))  # type: ignore[arg-type]
+        marked = source.peek(2)[:2] in (b"\xff\xfe", b"\xfe\xff")
+        with io.TextIOWrapper(
+            source, encoding="utf-16" if marked else "utf-8-sig", newline=""
+        ) as f:
+            reader = csv.DictReader(f, delimiter=delimiter)
+            _check_head(list(reader.fieldnames or ()), what, path)
             for row in reader:
                 if None in row or None in row.values():
                     got = sum(v is not None for k, v in row.items() if k is not None) + len(
@@ -54,8 +62,20 @@ def read_csv(path: str | os.PathLike, what: str, *, fix: str) -> list[dict[str, 
         raise BadInputError(
             f"the {what} cannot be read",
             where=path,
-            expected="a CSV file",
+            expected="a CSV file in UTF-8",
             fix=fix,
             got=getattr(e, "strerror", None) or str(e)[:120],
         ) from None
     return rows
+
+
+def _check_head(head: list[str], what: str, path: str | os.PathLike) -> None:
+    twice = next((c for c in head if head.count(c) > 1), None)
+    if twice is not None:
+        raise BadInputError(
+            f"the first line of the {what} names a column twice",
+            where=f"{path}:1",
+            expected="each column once",
+            got=", ".join(head)[:200],
+            fix="rename or remove one of them: only the last would be read",
+        )

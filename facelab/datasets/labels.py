@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import unicodedata
 from collections.abc import Iterable, Mapping
 
 from facelab.core.errors import BadInputError, did_you_mean
+from facelab.core.files import read_input
 
 SEVEN = ("anger", "disgust", "fear", "joy", "neutral", "sadness", "surprise")
 THREE = ("anger", "joy", "neutral")
@@ -63,8 +66,57 @@ def own_classes(classes: Iterable[str]) -> tuple[str, ...]:
 
 
 def plain(name: str) -> str:
-    """Return a label as the tables spell it: lower case, with underscores for blanks and hyphens."""
-    return str(name).strip().lower().replace(" ", "_").replace("-", "_")
+    """Return a label as the tables spell it: lower case, composed, with underscores for blanks and hyphens.
+
+    >>> plain("Very-Angry"), plain("Mu\u0308de") == plain("M\u00fcde")
+    ('very_angry', True)
+    """
+    composed = unicodedata.normalize("NFC", str(name))
+    return composed.strip().lower().replace(" ", "_").replace("-", "_")
+
+
+MOST = 16 << 20
+"""Bytes of the largest file of class names that is read."""
+
+
+def read_class_names(path: str | os.PathLike[str]) -> tuple[str, ...]:
+    """Return the classes of a `labels.txt`, in the order of a model's outputs: one name per line.
+
+    A file of one line holds names with commas or, without a comma, blanks between them.
+
+    Parameters
+    ----------
+    path : path
+        The file: UTF-8, with or without a byte-order mark.
+
+    Raises
+    ------
+    BadInputError
+        The file is not UTF-8 text, or names nothing.
+    """
+    try:
+        text = read_input(path, max_bytes=MOST).decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as e:
+        raise BadInputError(
+            "the names of the classes cannot be read",
+            where=path,
+            expected="UTF-8 text, one class per line",
+            got=getattr(e, "strerror", None) or str(e)[:120],
+            fix="save the file as UTF-8",
+        ) from None
+    lines = [line.strip() for line in text.split("\n")]
+    names = [line for line in lines if line]
+    if len(names) == 1:
+        names = [n.strip() for n in (names[0].split(",") if "," in names[0] else names[0].split())]
+    if not names:
+        raise BadInputError(
+            "the file names no class",
+            where=path,
+            expected="one class per line, in the order of the model's outputs",
+            got="nothing",
+            fix="correct the file",
+        )
+    return tuple(names)
 
 
 def map_label(name: str, table: Mapping[str, str], *, where: object) -> str:

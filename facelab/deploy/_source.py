@@ -9,6 +9,7 @@ from typing import Any
 
 from facelab.core.errors import BadInputError, UnsupportedError
 from facelab.core.files import read_json
+from facelab.datasets.labels import read_class_names
 from facelab.preprocess.spec import PreprocessSpec
 from facelab.preprocess.tflite_metadata import read_metadata
 from facelab.zoo import ModelEntry, load_catalogue, require
@@ -90,6 +91,22 @@ def _of_file(path: Path, spec: Any, labels: Any, licence: Any) -> Source:
             fix="export the model to ONNX or TFLite",
         )
     beside = path.with_suffix(".preprocess.json")
+    known = None if beside.is_file() else given.same_content(path)
+    if spec is None and known is not None and known.spec is not None:
+        # a public file under another name: the catalogue knows how it is fed, what it is for and on what terms
+        return Source(
+            path.stem,
+            path,
+            str(runtime),
+            known.spec,
+            TASKS.get(known.kind, known.kind),
+            _labels(path, labels) if labels else list(known.labels),
+            licence or known.licence,
+            known.terms,
+            known.source,
+            _published(known),
+            folder=path.parent,
+        )
     if spec is None and not beside.is_file():
         raise BadInputError(
             "the model's preprocessing is unknown",
@@ -139,20 +156,7 @@ def _of_bundle(
 
 def _labels(path: Path, stated: Any) -> list[str]:
     if stated is not None:
-        try:
-            return [
-                line.strip()
-                for line in Path(stated).read_text(encoding="utf-8").splitlines()
-                if line.strip()
-            ]
-        except (OSError, UnicodeDecodeError) as e:
-            raise BadInputError(
-                "the labels cannot be read",
-                where=stated,
-                got=str(e)[:120],
-                expected="a text file with one label a line",
-                fix="check --labels",
-            ) from None
+        return list(read_class_names(stated))
     inside = read_metadata(path) if path.suffix == ".tflite" else None
     if inside and inside["labels"]:
         return list(inside["labels"])

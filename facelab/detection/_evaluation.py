@@ -132,10 +132,17 @@ def evaluate(
         labels if labels is None or isinstance(labels, Labels) else read_labels(labels, images=root)
     )
     if truth is not None:
-        truth = truth.for_images(files)
-    beside = None if truth is None else truth.folder
+        truth = truth.matched(files)
+        if not truth.counts:
+            raise BadInputError(
+                "no image has a label",
+                where=root,
+                expected="paths of the labels relative to the folder of images or to the labels, or ends of them",
+                got=f"labels of {', '.join(truth.unmatched[:3])}; images {', '.join(list(files)[:3])}",
+                fix="check the paths in the labels",
+            )
     if truth is not None and only_labelled:
-        files = labelled_files(files, truth, beside) or files
+        files = {n: p for n, p in files.items() if n in truth.counts}
     described = detector.describe()
     with precision_recall_threshold(detector) as operating:
         if not (low_scores or (truth and truth.boxes)):
@@ -151,7 +158,7 @@ def evaluate(
     figures = None
     if truth is not None:
         figures = score_detections(
-            keyed_as_labels(run.found, truth, root, beside),
+            run.found,
             truth,
             operating=operating,
             iou=iou,
@@ -159,6 +166,8 @@ def evaluate(
             replicates=replicates,
             seed=seed,
         )
+        figures["labels_without_image"] = len(truth.unmatched)
+        figures["notes"] = [*truth.notes, *_outside(truth, run.sizes)]
     return DetectionEvaluation(
         described,
         operating,
@@ -167,7 +176,7 @@ def evaluate(
         run.errors,
         figures,
         dict(files),
-        truth and truth.placed(files),
+        truth,
     )
 
 
@@ -177,29 +186,24 @@ def named_files(root: Path) -> dict[str, Path]:
     return {(p.relative_to(root).as_posix() if root.is_dir() else p.name): p for p in paths}
 
 
-def keyed_as_labels(
-    found: Mapping[str, Detections], truth: Labels, images: Path | None, beside: Path | None
-) -> Mapping[str, Detections]:
-    """Return detections keyed by the labels' own paths: relative to the images' folder or to the label file."""
-    if images is None or beside is None or any(name in truth.counts for name in found):
-        return found
-    root = images if images.is_dir() else images.parent
-    by_file = {(root / name).resolve(): d for name, d in found.items()}
-    places = {(beside / name).resolve(): name for name in truth.counts}
-    return {places[path]: d for path, d in by_file.items() if path in places} or found
-
-
-def labelled_files(
-    files: Mapping[str, Path], truth: Labels, beside: Path | None
-) -> dict[str, Path]:
-    """Return the images that have a label, by their name or by their place relative to the label file."""
-    places = {(beside / name).resolve() for name in truth.counts} if beside else set()
-    return {n: p for n, p in files.items() if n in truth.counts or p.resolve() in places}
+def _outside(truth: Labels, sizes: Mapping[str, tuple[int, int]]) -> list[str]:
+    """Say how many boxes lie half or more outside their picture: labels of another size, or of a turned picture."""
+    n = 0
+    for name in truth.counts.keys() & sizes.keys() if truth.boxes else ():
+        x1, y1, x2, y2 = truth.boxes[name].T
+        width, height = sizes[name]
+        inside = np.clip(np.minimum(x2, width) - np.maximum(x1, 0), 0, None) * np.clip(
+            np.minimum(y2, height) - np.maximum(y1, 0), 0, None
+        )
+        n += int((inside < 0.5 * (x2 - x1) * (y2 - y1)).sum())
+    return [f"{n} labelled boxes lie mostly outside their picture"] if n else []
 
 
 def speed(found: Iterable[Detections]) -> dict[str, dict[str, float]]:
     """Return P50, P90 and P99 of the parts of a call, milliseconds."""
     timings = [d.timings for d in found if d.timings]
+    if not timings:  # a family from another package may not time itself
+        return {}
     parts = {
         "pre": [t.pre for t in timings],
         "run": [t.run for t in timings],
@@ -226,6 +230,11 @@ def _text(value: dict) -> str:
             f"  {n}: found {c['found']}, labelled {c['labelled']}"
             for n, c in labels["wrong_counts"].items()
         ]
+        if labels["labels_without_image"]:
+            lines.append(
+                f"{labels['labels_without_image']} labelled pictures are not among the images"
+            )
+        lines += labels["notes"]
     if labels and "recall" in labels:
         shown = {
             k: "–" if labels[k] is None else f"{labels[k]:.3f}"
@@ -236,10 +245,6 @@ def _text(value: dict) -> str:
             f"at IoU {labels['iou']:g}, {labels['counted_faces']} faces: recall {shown['recall']}, "
             f"precision {shown['precision']}, AP {shown['ap']}{span}"
         )
-    lines.append(
-        "milliseconds (P50 / P90 / P99): "
-        + ", ".join(
-            f"{k} {v['p50']:.1f} / {v['p90']:.1f} / {v['p99']:.1f}" for k, v in speed.items()
-        )
-    )
+    times = (f"{k} {v['p50']:.1f} / {v['p90']:.1f} / {v['p99']:.1f}" for k, v in speed.items())
+    lines.append("milliseconds (P50 / P90 / P99): " + (", ".join(times) or "not timed"))
     return "\n".join(lines)

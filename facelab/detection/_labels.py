@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Iterable, Mapping
+import unicodedata
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,8 @@ class Labels:
     """What labels say of each image: `counts` (faces), and `boxes` (n, 4) `xyxy` where they have them.
 
     `ignore` (bool, n) marks boxes that count neither as found nor as missed, and are not in `counts`. `folder` is
-    where the file of labels lies: paths may be relative to it.
+    where the file of labels lies: paths may be relative to it. `sizes` are the pictures' widths and heights where the
+    labels state them. `unmatched` are labels that `matched` found no image for, `notes` what it decided.
     """
 
     counts: dict[str, int]
@@ -27,43 +29,58 @@ class Labels:
     ignore: dict[str, np.ndarray] | None = None
     said: str = "csv of counts"
     folder: Path | None = None
+    sizes: dict[str, tuple[int, int]] = dataclasses.field(default_factory=dict)
+    unmatched: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
-    def for_images(self, names: Iterable[str]) -> Labels:
-        """Return the labels under the images' own names where the labels state only the ends of their paths.
+    def matched(self, files: Mapping[str, Path]) -> Labels:
+        """Return the labels of these images, under the images' names and as the pictures are shown.
 
-        Pascal VOC states a file name without its folder, and YOLO's labels have none. An end that fits several images
-        stays as it is.
+        A label's path is an image's name, a path relative to the labels' folder, an absolute path, or else its end: the
+        longest end that fits one image and that no other label has. Letters are compared in Unicode's composed form.
+        `unmatched` names the labels that fit no image. Where labels state the stored size of a picture that EXIF turns,
+        their boxes are turned too; raises BadInputError for a picture of another size than its labels state.
         """
-        names = list(names)
-        if any(n in self.counts for n in names):
-            return self
-        ends: dict[str, list[str]] = {}
-        for name in names:
-            parts = name.split("/")
-            for k in range(1, len(parts) + 1):
-                ends.setdefault("/".join(parts[-k:]), []).append(name)
-        table = {own: ends[own][0] for own in self.counts if len(ends.get(own, ())) == 1}
-        if not table:
-            return self
-        return self._renamed(table)
-
-    def placed(self, files: Mapping[str, Path]) -> Labels:
-        """Return the labels under the images' names, also where their paths are relative to the labels' folder."""
-        if self.folder is None or any(n in self.counts for n in files):
-            return self
-        by_file = {p.resolve(): n for n, p in files.items()}
-        table = {
-            n: by_file[f] for n in self.counts if (f := (self.folder / n).resolve()) in by_file
-        }
-        return self._renamed(table)
-
-    def _renamed(self, table: Mapping[str, str]) -> Labels:
+        table = self._places(files)
+        own = [n for n in self.counts if n in table]
+        renamed = {table[n]: n for n in own}
+        boxes = self.boxes and {new: self.boxes[n] for new, n in renamed.items()}
+        notes: tuple[str, ...] = ()
+        if self.boxes and self.sizes:
+            stated = {new: self.sizes[n] for new, n in renamed.items() if n in self.sizes}
+            fitted = annotations.Annotations("csv", boxes or {}, {}, stated).fitted(files)
+            boxes, notes = fitted.boxes, fitted.notes
         return dataclasses.replace(
             self,
-            counts={table.get(n, n): v for n, v in self.counts.items()},
-            boxes=self.boxes and {table.get(n, n): v for n, v in self.boxes.items()},
-            ignore=self.ignore and {table.get(n, n): v for n, v in self.ignore.items()},
+            counts={new: self.counts[n] for new, n in renamed.items()},
+            boxes=boxes,
+            ignore=self.ignore and {new: self.ignore[n] for new, n in renamed.items()},
+            sizes={},
+            unmatched=tuple(n for n in self.counts if n not in table),
+            notes=(*self.notes, *notes),
         )
+
+    def _places(self, files: Mapping[str, Path]) -> dict[str, str]:
+        """Return label → image; neither is in it twice."""
+        composed = {_composed(n): n for n in files}
+        by_file = {p.resolve(): n for n, p in files.items()}
+        ends: dict[str, list[str]] = {}
+        for name in composed:
+            for end in _ends(name):
+                ends.setdefault(end, []).append(name)
+        table: dict[str, str] = {}
+        for own in self.counts:
+            name = composed.get(_composed(own))
+            if name is None and self.folder is not None:
+                name = by_file.get((self.folder / own).resolve())
+            if name is not None:
+                table[own] = name
+        loose: dict[str, list[str]] = {}
+        for own in self.counts.keys() - table.keys():
+            fits = next((ends[e] for e in _ends(_composed(own)) if e in ends), [])
+            if len(fits) == 1 and composed[fits[0]] not in table.values():
+                loose.setdefault(composed[fits[0]], []).append(own)
+        return table | {owns[0]: name for name, owns in loose.items() if len(owns) == 1}
 
     def ignored(self, name: str) -> np.ndarray:
         """Return for each box of an image whether it is to be ignored, bool (n,)."""
@@ -77,6 +94,7 @@ def read_labels(
     form: str | None = None,
     images: str | os.PathLike[str] | None = None,
     category: str | None = None,
+    voc_origin: int | None = None,
 ) -> Labels:
     """Read labels: COCO, Pascal VOC, YOLO, CVAT, WIDER FACE's text, a CSV of boxes, or a CSV of counts.
 
@@ -88,7 +106,7 @@ def read_labels(
     ----------
     path : path
         A file, or a folder of Pascal VOC or YOLO files.
-    form, images, category
+    form, images, category, voc_origin
         As `facelab.datasets.annotations.read` takes them.
 
     Returns
@@ -106,8 +124,25 @@ def read_labels(
         name = next((c for c in ("path", "file") if rows and c in rows[0]), None)
         if name is not None and "n_faces" in rows[0] and not {"x1", "xmin", "x"} & set(rows[0]):
             return _counts(rows, name, path)
-    found = annotations.read(path, form=form, images=images, category=category)
-    return Labels(found.counts, found.boxes, found.ignore, found.said(), Path(path).parent)
+    found = annotations.read(
+        path, form=form, images=images, category=category, voc_origin=voc_origin
+    )
+    unseen = {n: s for n, s in found.sizes.items() if n not in found.compared}
+    return Labels(found.counts, found.boxes, found.ignore, found.said(), Path(path).parent, unseen)
+
+
+def _composed(name: str) -> str:
+    return unicodedata.normalize("NFC", name)
+
+
+def _ends(path: str) -> list[str]:
+    """Return a path and its ends, longest first.
+
+    >>> _ends("a/b.jpg")
+    ['a/b.jpg', 'b.jpg']
+    """
+    parts = path.split("/")
+    return ["/".join(parts[k:]) for k in range(len(parts))]
 
 
 def _counts(rows: list[dict], column: str, path: str | os.PathLike[str]) -> Labels:

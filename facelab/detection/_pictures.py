@@ -122,7 +122,10 @@ def write_pictures(
                 continue
         else:
             boxes, colours = detections.boxes, [FOUND] * len(detections)
-        target = out / f"{name.rsplit('.', 1)[0].replace('/', '__')}.png"
+        stem = name.rsplit(".", 1)[0].replace("/", "__")
+        if f"{stem}.png" in names:  # a/1.jpg beside a/1.png, or beside a__1.jpg
+            stem = f"{stem}-{len(names)}"
+        target = out / f"{stem}.png"
         target.parent.mkdir(parents=True, exist_ok=True)
         write_bytes(target, encode_png(drawn(read_image(files[name]), boxes, colours)))
         names.append(target.name)

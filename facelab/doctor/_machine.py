@@ -19,7 +19,10 @@ def machine_checks() -> list[Check]:
     """
     facts = machine.facts()
     total, available = machine.memory_bytes()
-    free = shutil.disk_usage(project_root()).free
+    root = project_root()
+    # the folder of an installed facelab's data is made when something is put there
+    there = next(p for p in (root, *root.parents) if p.exists())
+    free = shutil.disk_usage(there).free
     avx2 = facts["arch"] not in ("x86_64", "AMD64") or "avx2" in facts["features"]
     return [
         Check(

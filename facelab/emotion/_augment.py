@@ -56,12 +56,12 @@ def augment(faces: FaceSet, how: Augmentation, *, seed: int) -> FaceSet:
 
 
 def _one(image: np.ndarray, how: Augmentation, rng: np.random.Generator) -> np.ndarray:
-    side = image.shape[0]
+    height, width = image.shape[:2]
     if rng.random() < how.flip:
         image = image[:, ::-1]
-    shift = rng.uniform(-how.shift, how.shift, 2) * side
+    shift = rng.uniform(-how.shift, how.shift, 2) * (width, height)
     matrix = cv2.getRotationMatrix2D(
-        (side / 2 - 0.5, side / 2 - 0.5),
+        (width / 2 - 0.5, height / 2 - 0.5),
         rng.uniform(-how.turn, how.turn),
         1 + rng.uniform(-how.scale, how.scale),
     )
@@ -69,7 +69,7 @@ def _one(image: np.ndarray, how: Augmentation, rng: np.random.Generator) -> np.n
     image = cv2.warpAffine(
         np.ascontiguousarray(image),
         matrix,
-        (side, side),
+        (width, height),
         flags=cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_REPLICATE,
     )

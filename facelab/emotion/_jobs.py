@@ -15,11 +15,12 @@ from typing import Any
 
 import numpy as np
 
+from facelab.core import extras, fresh, lifetime, sandbox
 from facelab.core import job as frame
-from facelab.core import lifetime
 from facelab.core.errors import FacelabError, UnsupportedError
 from facelab.core.files import atomic_path, read_json, write_json
 from facelab.emotion._data import FaceSet
+from facelab.zoo.internals import trust
 
 KERNEL = "facelab-modelmaker"
 SCRIPTS = {"keras": "facelab.emotion._keras_job", "modelmaker": "facelab.emotion._modelmaker_job"}
@@ -62,9 +63,10 @@ def interpreter(backend: str) -> Path:
     Raises
     ------
     UnsupportedError
-        If Model Maker's kernel is absent.
+        If Model Maker's kernel, or for `keras` TensorFlow, is absent.
     """
     if backend == "keras":
+        extras.need("tensorflow")
         return Path(sys.executable)
     if backend != "modelmaker":
         raise UnsupportedError(
@@ -96,23 +98,33 @@ def run_job(
     *,
     timeout: float = 1800,
     on_line: Callable[[str], None] | None = None,
+    confined: bool = False,
 ) -> dict:
     """Run one job to its end and return what it wrote into `done.json`.
 
-    `folder` already holds the arrays. `on_line` receives each line that the back end prints. Raises TrainingError with
-    the last lines of `job.log` where the back end fails, dies or outlasts `timeout` seconds; nothing is left running.
+    `folder` already holds the arrays. `on_line` receives each line that the back end prints. `confined`: a model that
+    facelab did not make takes part, so the process may touch this folder alone where the kernel has a sandbox, else
+    the user must trust the model. Raises TrainingError with the last lines of `job.log` where the back end fails, dies
+    or outlasts `timeout` seconds; nothing is left running.
     """
     python = interpreter(backend)
+    command, environment = frame.command(python, SCRIPTS[backend], folder), _environment()
+    if confined and not os.environ.get(trust.TRUST_MODEL):
+        if (why := sandbox.why_not()) is not None:
+            raise trust.refuse_stranger(folder, "training on this backbone", why)
+        limits = fresh.Confined(folder, memory=None, seconds=None).limits()
+        command = sandbox.command(limits, "facelab.core.job", *command[2:])
+        environment = sandbox.environment(os.path.realpath(folder), environment)
     write_json(folder / "job.json", dict(job))
     (folder / "done.json").unlink(missing_ok=True)
     log = folder / "job.log"
     process = lifetime.Popen(
-        frame.command(python, SCRIPTS[backend], folder),
+        command,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
-        env=_environment(),
+        env=environment,
     )
     reader = threading.Thread(target=_pump, args=(process.stdout, log, on_line), daemon=True)
     reader.start()

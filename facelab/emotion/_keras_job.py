@@ -50,10 +50,12 @@ def batches(arrays: Any, job: dict[str, Any], *, seed: int | None = None) -> Any
         for k in range(0, stop, batch):
             yield order[k : min(k + batch, stop)]
 
+    order = job.get("order", "rgb")  # the channels that the model takes, out of RGB
+
     def load(index):
-        return (tf.cast(tf.gather(images, index), tf.float32) - job["mean"]) / job[
-            "std"
-        ], tf.gather(targets, index)
+        pixels = tf.cast(tf.gather(images, index), tf.float32)
+        pixels = {"rgb": pixels, "bgr": pixels[..., ::-1], "gray": pixels[..., :1]}[order]
+        return (pixels - job["mean"]) / job["std"], tf.gather(targets, index)
 
     index = tf.data.Dataset.from_generator(
         orders, output_signature=tf.TensorSpec((None,), tf.int64)
@@ -69,7 +71,13 @@ def backbone(job: dict[str, Any], folder: Path) -> Any:
     import numpy as np
 
     chosen = job["backbone"]
-    if chosen["kind"] == "application":
+    if chosen["kind"] == "network":
+        import _keras_file
+
+        model = _keras_file.open_file(keras, folder / chosen["file"])
+        model, _ = _keras_file.without_head(keras, model, chosen["layer"])
+        _keras_file.freeze(model, job["strategy"])
+    elif chosen["kind"] == "application":
         model = module.build_application(
             keras, chosen["name"], job["size"], folder / chosen["weights"]
         )
@@ -88,7 +96,8 @@ def classifier(job: dict[str, Any], folder: Path) -> tuple[Any, Any]:
     import keras
 
     body = backbone(job, folder)
-    inputs = keras.Input(shape=(job["size"], job["size"], 3), name="image")
+    shape = job.get("shape") or (job["size"], job["size"], 3)
+    inputs = keras.Input(shape=tuple(shape), name="image")
     x = keras.layers.Dropout(job["dropout"], seed=job["seed"] % 2**32)(body(inputs))
     outputs = keras.layers.Dense(
         len(job["labels"]),
@@ -157,7 +166,7 @@ def train_images(job: dict[str, Any], folder: Path) -> tuple[dict[Any, list[floa
     model.save(folder / "emotion.keras")
     model.export(str(folder / "saved_model"), verbose=False)
     convert(folder / "saved_model", folder / "emotion_fp32.tflite")
-    (folder / "labels.txt").write_text("\n".join(job["labels"]) + "\n")
+    (folder / "labels.txt").write_text("\n".join(job["labels"]) + "\n", encoding="utf-8")
     return history, ["emotion_fp32.tflite", "labels.txt", "emotion.keras", "saved_model"]
 
 
@@ -173,6 +182,19 @@ def pretrain(job: dict[str, Any], folder: Path) -> tuple[dict[Any, list[float]],
     return history, ["backbone.npz"]
 
 
+def inspect(job: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Return what a saved model gives as a backbone, or why it gives none."""
+    import _keras_file
+    import keras
+
+    chosen = job["backbone"]
+    try:
+        model = _keras_file.open_file(keras, folder / chosen["file"])
+        return _keras_file.without_head(keras, model, chosen["layer"])[1]
+    except _keras_file.UnusableError as e:
+        return {"problem": e.args}
+
+
 def versions() -> dict[str, str]:
     from importlib import metadata
 
@@ -184,5 +206,7 @@ def versions() -> dict[str, str]:
 def work(job: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Train as the job says; return curves, the names of the files written, and versions."""
     seed_everything(job["seed"])
+    if job["kind"] == "inspect":
+        return inspect(job, folder)
     history, files = {"image": train_images, "pretrain": pretrain}[job["kind"]](job, folder)
     return {"history": history, "files": files, "versions": versions()}

@@ -10,7 +10,7 @@ from typing import Any
 
 from facelab.core.errors import BadInputError, did_you_mean
 from facelab.core.hashing import sha256_file
-from facelab.datasets.labels import NAMES, SEVEN, plain
+from facelab.datasets.labels import NAMES, SEVEN, plain, read_class_names
 from facelab.metrics.plausibility import Suspicion
 from facelab.preprocess.tflite_metadata import read_metadata
 from facelab.zoo import load_catalogue
@@ -24,7 +24,8 @@ def read_labels(path: Path, model: Any) -> tuple[tuple[str, ...], Suspicion | No
 
     The file's own metadata come first, then `labels.txt` beside it, then the catalogue for a file that it knows.
     """
-    inside, beside = _inside(path, model), _beside(path.with_name("labels.txt"))
+    named = path.with_name("labels.txt")
+    inside, beside = _inside(path, model), read_class_names(named) if named.is_file() else ()
     if inside and beside and [plain(c) for c in inside] != [plain(c) for c in beside]:
         return inside, Suspicion(
             "labels_disagree",
@@ -41,14 +42,6 @@ def read_labels(path: Path, model: Any) -> tuple[tuple[str, ...], Suspicion | No
             fix="put a labels.txt beside it, one class a line",
         )
     return found, None
-
-
-def _beside(path: Path) -> tuple[str, ...]:
-    if not path.is_file():
-        return ()
-    lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
-    lines = [line for line in lines if line]
-    return tuple(lines[0].split() if len(lines) == 1 else lines)
 
 
 def _inside(path: Path, model: Any) -> tuple[str, ...]:

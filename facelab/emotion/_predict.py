@@ -110,7 +110,8 @@ def annotate(
 ) -> list[Path]:
     """Write each picture with its faces' boxes, emotions and probabilities as PNG, and return the files.
 
-    Pictures of one name from several folders are numbered.
+    Pictures of one name from several folders are numbered. The drawn letters are ASCII: a class with other letters
+    appears as `#` and its number, and `classes.txt` beside the pictures says which it is.
 
     Parameters
     ----------
@@ -126,13 +127,14 @@ def annotate(
     """
     import cv2
 
-    from facelab.core.files import write_bytes
+    from facelab.core.files import write_bytes, write_text
     from facelab.core.png import encode_png
     from facelab.detection.internals import drawn
 
     out, colour = Path(folder), (0, 158, 115)
     out.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
+    numbers: dict[str, str] = {}
     for file, faces in found:
         image = read_image(file)
         boxes = np.array([p.box for p in faces], float).reshape(-1, 4)
@@ -140,7 +142,10 @@ def annotate(
         ratio = picture.shape[1] / image.shape[1]
         size = max(0.4, picture.shape[1] / 1400)
         for p in faces:
-            words = f"{p.emotion} {p.probabilities[p.emotion]:.2f}"
+            name = p.emotion
+            if not name.isascii():
+                name = numbers[name] = f"#{list(p.probabilities).index(name)}"
+            words = f"{name} {p.probabilities[p.emotion]:.2f}"
             place = max(2, round(p.box[0] * ratio)), max(12, round(p.box[1] * ratio) - 4)
             for shade, thick in (((0, 0, 0), 3), ((255, 255, 255), 1)):
                 cv2.putText(picture, words, place, cv2.FONT_HERSHEY_SIMPLEX, size, shade, thick)
@@ -149,6 +154,9 @@ def annotate(
             target = out / f"{file.stem}_{len(written)}.png"
         write_bytes(target, encode_png(picture))
         written.append(target)
+    if numbers:
+        lines = [f"{number}\t{name}\n" for name, number in sorted(numbers.items())]
+        write_text(out / "classes.txt", "".join(lines))
     return written
 
 

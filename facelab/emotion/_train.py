@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from facelab.core.errors import BadInputError
 from facelab.core.files import atomic_path, write_bytes, write_json, write_text
@@ -15,13 +15,14 @@ from facelab.core.hashing import sha256_file
 from facelab.core.machine import facts
 from facelab.core.records import now
 from facelab.emotion import _card as card
-from facelab.emotion._augment import Augmentation, augment
-from facelab.emotion._backbone import WIDTHS
+from facelab.emotion._augment import augment
 from facelab.emotion._classifier import EmotionClassifier
 from facelab.emotion._data import FaceSet, balance, check_classes, check_disjoint
 from facelab.emotion._evaluate import Evaluation, evaluate
 from facelab.emotion._jobs import run_job, save_part
-from facelab.emotion._spec import normalized_by, quantized
+from facelab.emotion._network import KerasNetwork
+from facelab.emotion._recipe import Backbone, Settings, job_for
+from facelab.emotion._spec import quantized
 from facelab.emotion._split_file import write_split
 from facelab.preprocess import PreprocessSpec
 from facelab.preprocess.tflite_metadata import add_signature, write_metadata
@@ -29,60 +30,6 @@ from facelab.zoo.internals import trust
 from facelab.zoo.runtimes import open_model
 
 MODEL = "emotion_fp32.tflite"
-Strategy = Literal["frozen", "partial", "whole"]
-TRAINABLE_BLOCKS = {"frozen": 0, "partial": 2, "whole": len(WIDTHS)}
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How to fine-tune.
-
-    `strategy`: train the head alone (`frozen`), the last two blocks too (`partial`; facelab's backbone only), or
-    everything (`whole`). `class_weights="balanced"` repeats faces of rarer classes. `patience`: epochs without a lower
-    validation loss before training stops and the best weights return; 0 never stops. `int8`: also Model Maker's own
-    INT8 export, calibrated on the calibration part.
-    """
-
-    backend: Literal["modelmaker", "keras"] = "modelmaker"
-    strategy: Strategy = "whole"
-    epochs: int = 8
-    batch: int = 32
-    learning_rate: float = 0.02
-    dropout: float = 0.2
-    class_weights: Literal["none", "balanced"] = "balanced"
-    augmentation: Augmentation = field(default_factory=lambda: Augmentation(copies=2))
-    patience: int = 3
-    seed: int = 7
-    int8: bool = False
-
-    def __post_init__(self) -> None:
-        if self.strategy not in TRAINABLE_BLOCKS:
-            raise BadInputError(
-                "no such fine-tuning strategy",
-                expected=", ".join(TRAINABLE_BLOCKS),
-                got=self.strategy,
-                fix="choose one of the strategies",
-            )
-        if self.class_weights not in ("none", "balanced"):
-            raise BadInputError(
-                "no such class weights",
-                expected="none or balanced",
-                got=self.class_weights,
-                fix="choose none or balanced",
-            )
-        if self.int8 and self.backend != "modelmaker":
-            raise BadInputError(
-                "the INT8 export belongs to Model Maker",
-                got=f"int8 with the {self.backend} back end",
-                fix="leave it out, and quantise the result: facelab quantize MODEL",
-            )
-        for name in ("epochs", "batch", "learning_rate"):
-            if getattr(self, name) <= 0:
-                raise BadInputError(
-                    f"`{name}` must be positive",
-                    got=getattr(self, name),
-                    fix="choose a number above 0",
-                )
 
 
 @dataclass(frozen=True)
@@ -100,43 +47,13 @@ class Trained:
         return self.folder / MODEL
 
 
-def check_backbone(backbone: Path | str | None, settings: Settings) -> None:
-    """Refuse a backbone that the back end or the strategy cannot train, before any picture is read.
-
-    Parameters
-    ----------
-    backbone : path or str or None
-        The backbone to start from; None for the default.
-    settings : Settings
-        How the training runs.
-
-    Raises
-    ------
-    BadInputError
-        The input cannot be used; the message says why.
-    """
-    keras_weights = isinstance(backbone, Path) and backbone.suffix == ".h5"
-    if keras_weights and settings.strategy == "partial":
-        raise BadInputError(
-            "`partial` works with facelab's own backbone", got=backbone, fix="frozen or whole"
-        )
-    if isinstance(backbone, str) and (
-        settings.backend != "modelmaker" or settings.strategy == "partial"
-    ):
-        raise BadInputError(
-            "a backbone by address or SavedModel works with Model Maker, frozen or whole",
-            got=backbone,
-            fix="use --backend modelmaker, or facelab's own backbone",
-        )
-
-
 def train(
     parts: Mapping[str, FaceSet],
     spec: PreprocessSpec,
     out: Path,
     settings: Settings | None = None,
     *,
-    backbone: Path | str | None = None,
+    backbone: Backbone = None,
     source: str = "",
     timeout: float = 1800,
     on_line: Callable[[str], None] | None = None,
@@ -144,10 +61,10 @@ def train(
     """Train on `parts` (train, validation, calibration, test) and fill the folder `out`.
 
     `backbone` is a path to weights (`.npz` from `facelab.emotion._pretrain`, `.h5` of Keras' MobileNetV2 without its
-    head), the URI of a hub or SavedModel feature extractor (Model Maker only), or None for random weights. Everything
-    is checked before training starts: classes, disjoint parts, sizes. `out` receives `emotion_fp32.tflite`, its
-    `.preprocess.json`, labels, the SavedModel (and `.keras`), `split.json`, `training.json` and `model_card.md`; a
-    failed training leaves `out` as it was.
+    head), the URI of a hub or SavedModel feature extractor (Model Maker only), a `KerasNetwork` of the user's own
+    (keras only), or None for random weights. Everything is checked before training starts: classes, disjoint parts,
+    sizes. `out` receives `emotion_fp32.tflite`, its `.preprocess.json`, labels, the SavedModel (and `.keras`),
+    `split.json`, `training.json` and `model_card.md`; a failed training leaves `out` as it was.
     Raises BadInputError for data that cannot be trained on, TrainingError where the back end fails.
 
     Parameters
@@ -160,8 +77,8 @@ def train(
         The folder to write.
     settings : Settings or None
         How the training runs.
-    backbone : path or str or None
-        The backbone to start from; None for the default.
+    backbone : path or str or KerasNetwork or None
+        The backbone to start from; None for random weights.
     source : str
         Where the data are from, for the record.
     timeout : float
@@ -185,9 +102,13 @@ def train(
         for part in ("validation", "calibration"):
             save_part(folder, part, parts[part])
         save_part(folder, "train", taught)
-        job = _job(parts["train"].classes, spec, settings, backbone, folder)
-        result = run_job(settings.backend, folder, job, timeout=timeout, on_line=on_line)
-        if settings.backend == "keras":  # Model Maker writes its own
+        job = job_for(parts["train"].classes, spec, settings, backbone, folder)
+        strange = isinstance(backbone, KerasNetwork) and not trust.may_run_freely(backbone.path)
+        result = run_job(
+            settings.backend, folder, job, timeout=timeout, on_line=on_line, confined=strange
+        )
+        # Model Maker writes its own; the form knows one mean and scale, and RGB
+        if settings.backend == "keras" and not isinstance(job["mean"], list):
             write_metadata(
                 folder / MODEL,
                 name="emotion",
@@ -201,7 +122,7 @@ def train(
             folder / MODEL
         )  # Model Maker's converter writes none, and quantisers ask for it
         record = _record(parts, spec, settings, backbone, source, taught, result, folder / MODEL)
-        _collect(folder, out, result["files"], spec, record, parts)
+        _collect(folder, out, result["files"], spec, record, parts, vouched=not strange)
     return Trained(out, result["history"], result["seconds"], record)
 
 
@@ -255,43 +176,6 @@ def check(parts: Mapping[str, FaceSet], spec: PreprocessSpec, settings: Settings
         )
 
 
-def _job(
-    classes: Sequence[str], spec: Any, settings: Settings, backbone: Any, folder: Path
-) -> dict:
-    mean, scale = normalized_by(spec)
-    chosen: dict[str, Any] = {
-        "kind": "weights",
-        "trainable_blocks": TRAINABLE_BLOCKS[settings.strategy],
-    }
-    if isinstance(backbone, Path) and backbone.suffix == ".h5":
-        check_backbone(backbone, settings)
-        shutil.copy(backbone, folder / "weights.h5")
-        chosen = {"kind": "application", "name": "MobileNetV2", "weights": "weights.h5"}
-    elif isinstance(backbone, Path):
-        shutil.copy(backbone, folder / "weights.npz")
-        chosen["weights"] = "weights.npz"
-    elif backbone is not None:
-        check_backbone(backbone, settings)
-        chosen = {"kind": "uri", "uri": str(backbone)}
-    return {
-        "kind": "image",
-        "name": "emotion",
-        "labels": list(classes),
-        "size": spec.resized_to()[0],
-        "mean": mean,
-        "std": scale,
-        "backbone": chosen,
-        "strategy": settings.strategy,
-        "epochs": settings.epochs,
-        "batch": settings.batch,
-        "seed": settings.seed,
-        "learning_rate": settings.learning_rate,
-        "dropout": settings.dropout,
-        "patience": settings.patience,
-        "int8": settings.int8,
-    }
-
-
 def _record(
     parts: Any,
     spec: PreprocessSpec,
@@ -309,11 +193,7 @@ def _record(
         "classes": list(parts["train"].classes),
         "settings": asdict(settings),
         "spec": spec.hash,
-        "backbone": None
-        if backbone is None
-        else sha256_file(backbone)
-        if isinstance(backbone, Path)
-        else str(backbone),
+        "backbone": _named(backbone),
         "parts": {
             name: {
                 "n": len(faces),
@@ -332,6 +212,13 @@ def _record(
     }
 
 
+def _named(backbone: Backbone) -> str | None:
+    """Return what the record says of the backbone: the hash of its file, or its address."""
+    if isinstance(backbone, KerasNetwork):
+        return sha256_file(backbone.path)
+    return sha256_file(backbone) if isinstance(backbone, Path) else backbone
+
+
 def _spec_of(model: Path, spec: PreprocessSpec) -> PreprocessSpec:
     opened = open_model(model, made_here=True)
     info = opened.inputs[0]
@@ -342,9 +229,19 @@ def _spec_of(model: Path, spec: PreprocessSpec) -> PreprocessSpec:
 
 
 def _collect(
-    folder: Path, out: Path, files: list[str], spec: PreprocessSpec, record: dict, parts: Any
+    folder: Path,
+    out: Path,
+    files: list[str],
+    spec: PreprocessSpec,
+    record: dict,
+    parts: Any,
+    *,
+    vouched: bool,
 ) -> None:
-    """Move the job's outputs into `out`: files atomically, folders by rename."""
+    """Move the job's outputs into `out`: files atomically, folders by rename.
+
+    `vouched`: no model of somebody else's took part, so that what was made may be run freely.
+    """
     out.mkdir(parents=True, exist_ok=True)
     for name in files:
         if (folder / name).is_dir():
@@ -358,7 +255,9 @@ def _collect(
         else:
             write_bytes(out / name, (folder / name).read_bytes())
     for name in files:
-        if name.endswith((".keras", ".tflite")) or (out / name / "saved_model.pb").is_file():
+        if vouched and (
+            name.endswith((".keras", ".tflite")) or (out / name / "saved_model.pb").is_file()
+        ):
             trust.vouch(out / name)
     for model in (out / name for name in files if name.endswith(".tflite")):
         _spec_of(model, spec).save(model.with_suffix(".preprocess.json"))

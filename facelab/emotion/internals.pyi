@@ -3,9 +3,10 @@ from ._evaluate import Answers, Evaluation, in_classes
 from ._jobs import interpreter, modelmaker_interpreter
 from ._predict import annotate, default_folder, find_model, predict_files, remember
 from ._prepare import Collected, check_crop, classes_of, detector_name, is_fer, prepare
+from ._recipe import check_backbone
 from ._spec import quantized, to_tensor
 from ._split_file import SPLIT, as_trained, trained_on, unseen
-from ._train import MODEL, check, check_backbone
+from ._train import MODEL, check
 
 __all__ = [
     "MODEL",

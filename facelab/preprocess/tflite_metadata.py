@@ -156,7 +156,8 @@ def _labels(path: Path) -> list[str] | None:
     with zipfile.ZipFile(path) as archive:
         for entry in archive.namelist():
             if entry.endswith(".txt"):
-                return archive.read(entry).decode("utf-8").split()
+                lines = archive.read(entry).decode("utf-8-sig", "replace").split("\n")
+                return [line.strip() for line in lines if line.strip()]
     return None
 
 

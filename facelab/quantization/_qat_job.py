@@ -75,6 +75,8 @@ def simulated(model: Any) -> tuple[Any, list[Any]]:
     import keras
 
     make, steps = rounding_layer(), []
+    if isinstance(model, keras.Sequential):  # its layers are not called where the model is cloned
+        model = keras.Model(model.inputs, model.outputs)
 
     def step(x):
         steps.append(make(name=f"rounding{len(steps)}"))

@@ -282,7 +282,6 @@ def _searched(
         "variant": entered,
         "layers": list(found.layers),
         "cannot_be_quantised": list(always[len(named) :]),
-        # what is measured at the end counts: the search does not look at labels and pairs
         "met": found.met and verdict["passed"],
         "tried": found.tried,
         "how": found.how,

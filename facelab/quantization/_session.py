@@ -325,16 +325,15 @@ class Session:
         return self.rows[variant]
 
     def _evaluator(self, recipe: Recipe, always: tuple[str, ...] = ()) -> Evaluate:
-        """Return `layers.Evaluate`: a row of quality and size for a set of float layers (no latency)."""
+        """Return `layers.Evaluate`: a row of quality, task and size for a set of float layers (no latency)."""
         recipe.check_float_operators()
         made = [0]
 
         def evaluate(kept: tuple[str, ...], only: tuple[str, ...] | None) -> dict[str, Any]:
             made[0] += 1
             path = self.make(recipe, name=f"trial{made[0]}", keep_float=(*always, *kept), only=only)
-            row = self._quality(path) | {
-                "size_ratio": measure.size_of(path) / measure.size_of(self.base)
-            }
+            row = self._quality(path) | self._at_task(path)
+            row["size_ratio"] = measure.size_of(path) / measure.size_of(self.base)
             path.unlink()
             return row
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from facelab.core.errors import BadInputError, FacelabError, UnsupportedError
+from facelab.datasets.labels import read_class_names
 from facelab.emotion.internals import MODEL
 from facelab.preprocess import PreprocessSpec
 from facelab.preprocess.tflite_metadata import read_metadata
@@ -263,6 +264,5 @@ def _labels(path: Path, entry: ModelEntry | None) -> tuple[str, ...]:
         return tuple(inside["labels"])
     beside = path.with_name("labels.txt")
     if beside.is_file():
-        lines = beside.read_text(encoding="utf-8-sig").splitlines()
-        return tuple(line.strip() for line in lines if line.strip())
+        return read_class_names(beside)
     return tuple(entry.labels) if entry and entry.kind not in ("detector", "embedder") else ()

@@ -146,6 +146,30 @@ def unverified(asset: Asset, path: Path) -> IntegrityError:
     )
 
 
+def source_file(asset: Asset) -> Path | None:
+    """Return the verified file as its authors published it (a converted model's HDF5, say), or None.
+
+    Parameters
+    ----------
+    asset : Asset
+        An entry of the catalogue or of the data registry.
+
+    Returns
+    -------
+    path or None
+        The file; None where it is not on this machine.
+
+    Raises
+    ------
+    IntegrityError
+        Only the file's name says what it is.
+    """
+    found = _find_file(asset) if asset.file else find(asset)
+    if found and not _is_known(asset, found.path):
+        raise unverified(asset, found.path)
+    return found.path if found else None
+
+
 def _find_parts(asset: ModelEntry) -> Found | None:
     from facelab.zoo._catalogue import load_catalogue
 

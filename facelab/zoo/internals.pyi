@@ -2,7 +2,7 @@ from . import families, given, trust
 from ._assets import Asset, data_folder, models_folder
 from ._integrity import refuse_impostor
 from ._registry import DataEntry, load_registry, unpack
-from ._store import Status
+from ._store import Status, source_file
 
 __all__ = [
     "Asset",
@@ -14,6 +14,7 @@ __all__ = [
     "load_registry",
     "models_folder",
     "refuse_impostor",
+    "source_file",
     "trust",
     "unpack",
 ]

@@ -1,5 +1,6 @@
 """Labels of boxes in their published forms: read as published, written and read again, wrong ones refused by line."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -247,10 +248,17 @@ def test_ignored_faces_are_neither_missed_nor_false_alarms(tmp_path):
 
 def test_labels_of_file_names_alone_fit_pictures_in_folders(tmp_path):
     (tmp_path / "1.xml").write_text(VOC)
-    labels = read_labels(tmp_path).for_images(["deep/down/1.jpg", "2.jpg"])
-    assert labels.counts == {"deep/down/1.jpg": 1}
-    same = read_labels(tmp_path).for_images(["a/1.jpg", "b/1.jpg"])
-    assert same.counts == {"1.jpg": 1}  # two pictures fit: nothing is guessed
+    for name in ("deep/down/1.jpg", "2.jpg", "a/1.jpg", "b/1.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (100, 80)).save(tmp_path / name)
+    where = {n: tmp_path / n for n in ("deep/down/1.jpg", "2.jpg")}
+    labels = dataclasses.replace(read_labels(tmp_path), folder=None).matched(where)
+    assert labels.counts == {"deep/down/1.jpg": 1} and not labels.unmatched
+    where = {n: tmp_path / n for n in ("a/1.jpg", "b/1.jpg")}
+    same = dataclasses.replace(read_labels(tmp_path), folder=None).matched(where)
+    assert same.counts == {} and same.unmatched == (
+        "1.jpg",
+    )  # two pictures fit: nothing is guessed
 
 
 def test_convert_from_the_command_line(tmp_path, capsys):

@@ -84,6 +84,9 @@ def test_a_public_file_under_another_name_is_known_by_its_content(assets, tmp_pa
     shutil.copy(source, tmp_path / "x.onnx")
     assert same_content(tmp_path / "x.onnx").name == "yunet-n-320"
     assert "with the content of the catalogue's yunet-n-320" in recognised(tmp_path / "x.onnx")
+    known = source_of(tmp_path / "x.onnx")  # no spec beside it: the catalogue knows how it is fed
+    assert known.spec.hash == same_content(source).spec.hash and known.task == "detection"
+    assert known.licence == same_content(source).licence and known.path == tmp_path / "x.onnx"
 
 
 def test_eval_detector_takes_a_bundle(assets, tmp_path, capsys, monkeypatch):

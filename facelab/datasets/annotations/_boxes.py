@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from facelab.core.errors import BadInputError, did_you_mean
+from facelab.datasets.annotations._sizes import size_of
+from facelab.datasets.annotations._turned import upright
 
 FORMATS = {
     "coco": "one JSON file (COCO detection): bbox [x, y, width, height], iscrowd or ignore",
@@ -25,8 +27,6 @@ FACES = ("face", "faces", "human face", "head_face", "person_face")
 """Names of categories that are faces, in lower case."""
 IGNORED = ("ignore", "ignored", "difficult", "iscrowd", "invalid")
 """Columns and attributes that say that a box is to be ignored."""
-MOST = 1 << 30
-"""Bytes of the largest file of labels that is read."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +45,10 @@ class Annotations:
         Width and height in pixels of the pictures whose labels state it.
     dropped : int
         Boxes of other categories than faces that were left out.
+    compared : frozenset[str]
+        Pictures whose labels were compared with the file: their boxes and sizes are of the upright picture.
+    notes : tuple[str, ...]
+        What else was decided or left out while reading, in words, with its number.
     """
 
     form: str
@@ -52,6 +56,8 @@ class Annotations:
     ignore: dict[str, np.ndarray]
     sizes: dict[str, tuple[int, int]]
     dropped: int = 0
+    compared: frozenset[str] = frozenset()
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.boxes)
@@ -71,6 +77,35 @@ class Annotations:
             f"{self.form}: {len(self)} pictures, {counted} faces"
             + (f", {ignored} to ignore" if ignored else "")
             + (f", {self.dropped} boxes of other categories left out" if self.dropped else "")
+            + "".join(f"; {note}" for note in self.notes)
+        )
+
+    def fitted(self, files: Mapping[str, Path]) -> Annotations:
+        """Return the labels as the pictures are shown: turned where the labels state the stored size of a picture
+        that EXIF turns. Raises BadInputError for a picture of another size than its labels state.
+
+        Parameters
+        ----------
+        files : mapping of name to path
+            The pictures' files by the labels' own names; others stay as they are.
+        """
+        boxes, sizes, seen = dict(self.boxes), dict(self.sizes), {"turned": 0, "unsure": 0}
+        new = (self.sizes.keys() & files.keys()) - self.compared
+        for name in new:
+            boxes[name], sizes[name], how = upright(boxes[name], sizes[name], files[name])
+            if how in seen and len(boxes[name]):
+                seen[how] += 1
+        told = {
+            "turned": "{} pictures are turned by EXIF and their labels are of the stored pixels: turned too",
+            "unsure": "{} pictures are turned or mirrored by EXIF: their labels are taken as of the upright picture",
+        }
+        notes = tuple(told[k].format(n) for k, n in seen.items() if n)
+        return dataclasses.replace(
+            self,
+            boxes=boxes,
+            sizes=sizes,
+            compared=self.compared | new,
+            notes=(*self.notes, *(n for n in notes if n not in self.notes)),
         )
 
 
@@ -79,12 +114,23 @@ class Collector:
 
     def __init__(self, form: str):
         self.form, self.dropped = form, 0
+        self.notes: dict[str, int] = {}
         self._boxes: dict[str, list[Sequence[float]]] = {}
         self._ignore: dict[str, list[bool]] = {}
         self._sizes: dict[str, tuple[int, int]] = {}
 
-    def picture(self, name: str, where: str, size: tuple[int, int] | None = None) -> None:
-        """Enter a picture, with or without boxes. Raises BadInputError for an empty name."""
+    def picture(
+        self,
+        name: str,
+        where: str,
+        size: tuple[int, int] | None = None,
+        *,
+        once: bool = False,
+    ) -> str:
+        """Enter a picture, with or without boxes, and return its name with forward slashes.
+
+        `once`: the form states each picture once. Raises BadInputError for an empty name, and for a second time.
+        """
         if not name or "\0" in name:
             raise BadInputError(
                 "a picture has no name",
@@ -93,10 +139,20 @@ class Collector:
                 got=repr(name)[:60],
                 fix="correct the labels",
             )
+        name = name.replace("\\", "/").removeprefix("./")
+        if once and name in self._boxes:
+            raise BadInputError(
+                "a picture is listed twice",
+                where=where,
+                expected="each picture once",
+                got=name,
+                fix="remove one of the entries, or name the folders too: its boxes would be mixed up",
+            )
         self._boxes.setdefault(name, [])
         self._ignore.setdefault(name, [])
         if size is not None and min(size) > 0:
             self._sizes[name] = size
+        return name
 
     def box(self, name: str, xyxy: Sequence[float], where: str, ignore: bool = False) -> None:
         """Enter a box of a picture. Raises BadInputError for one that is empty or not finite."""
@@ -109,12 +165,19 @@ class Collector:
                 got=str([float(v) for v in xyxy]),
                 fix="correct the label or drop it",
             )
-        self.picture(name, where)
+        name = self.picture(name, where)
         self._boxes[name].append(tuple(map(float, xyxy)))
         self._ignore[name].append(bool(ignore))
 
-    def done(self, where: object) -> Annotations:
-        """Return everything. Raises BadInputError where there is no picture."""
+    def note(self, words: str, n: int = 1) -> None:
+        """Count something that was decided or left out; `words` follow the number."""
+        self.notes[words] = self.notes.get(words, 0) + n
+
+    def done(self, where: Path, images: Path | None = None) -> Annotations:
+        """Return everything; `images` is where the pictures' paths start.
+
+        Raises BadInputError where there is no picture, and for boxes that are shares of pictures of unknown size.
+        """
         if not self._boxes:
             raise BadInputError(
                 "the labels name no picture",
@@ -124,7 +187,46 @@ class Collector:
             )
         boxes = {n: np.array(b, np.float64).reshape(-1, 4) for n, b in self._boxes.items()}
         ignore = {n: np.array(i, bool) for n, i in self._ignore.items()}
-        return Annotations(self.form, boxes, ignore, self._sizes, self.dropped)
+        if _are_shares(boxes):
+            boxes = self._in_pixels(boxes, where, images)
+        twice = sum(len(b) - len(np.unique(b, axis=0)) for b in boxes.values() if len(b) > 1)
+        if twice:
+            self.note("boxes are in their picture twice", twice)
+        notes = tuple(f"{n} {words}" for words, n in self.notes.items())
+        found = Annotations(self.form, boxes, ignore, self._sizes, self.dropped, notes=notes)
+        if images is None or not images.is_dir():
+            return found
+        return found.fitted({n: p for n in boxes if (p := images / n).is_file()})
+
+    def _in_pixels(
+        self, boxes: dict[str, np.ndarray], where: Path, images: Path | None
+    ) -> dict[str, np.ndarray]:
+        places = [p for p in (images, where if where.is_dir() else where.parent) if p is not None]
+        for name in boxes:
+            file = next((f for p in places if (f := p / name).is_file()), None)
+            if name not in self._sizes and file is not None:
+                self._sizes[name] = size_of(file)
+            if name not in self._sizes and len(boxes[name]):
+                raise BadInputError(
+                    "the coordinates are shares of the picture, and its size is not known",
+                    where=f"{where}: {name}",
+                    expected="pixels, or pictures to take the sizes from",
+                    got="no coordinate above 1",
+                    fix="give the folder of the pictures with --images",
+                )
+        self.note("boxes were shares of the picture (no coordinate above 1)", _count(boxes))
+        return {n: b * np.tile(self._sizes[n], 2) if len(b) else b for n, b in boxes.items()}
+
+
+def _count(boxes: Mapping[str, np.ndarray]) -> int:
+    return sum(map(len, boxes.values()))
+
+
+def _are_shares(boxes: Mapping[str, np.ndarray]) -> bool:
+    """Return whether every corner lies between 0 and 1, some of them between pixels."""
+    every = [b for b in boxes.values() if len(b)]
+    within = bool(every) and all(b.min() >= -1e-6 and b.max() <= 1 + 1e-6 for b in every)
+    return within and any((b != np.rint(b)).any() for b in every)
 
 
 def number(text: object, where: str) -> float:

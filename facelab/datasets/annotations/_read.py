@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 from facelab.core.errors import BadInputError, did_you_mean
-from facelab.core.files import read_input, read_json
+from facelab.core.files import loads_strict, read_input
 from facelab.core.text_files import read_csv
 from facelab.datasets.annotations._boxes import (
     FORMATS,
     IGNORED,
-    MOST,
     Annotations,
     Collector,
     face_categories,
     flag,
     number,
 )
-from facelab.datasets.annotations._sizes import beside, size_of
+from facelab.datasets.annotations._text import MOST, encoding_of, separator, text_of
 from facelab.datasets.annotations._xml import cvat, voc
+from facelab.datasets.annotations._yolo import yolo
 
 PATHS = ("path", "file", "filename", "file_name", "image", "image_path", "name")
 CORNERS = (
@@ -39,8 +36,12 @@ def read(
     form: str | None = None,
     images: str | os.PathLike[str] | None = None,
     category: str | None = None,
+    voc_origin: int | None = None,
 ) -> Annotations:
     """Read labelled boxes.
+
+    What is decided on the way is counted in the answer's notes: boxes of other categories, shares of the picture, the
+    pixel that Pascal VOC's corners are counted from, pictures that EXIF turns.
 
     Parameters
     ----------
@@ -49,10 +50,12 @@ def read(
     form : str, optional
         One of `FORMATS`; by default recognised from the content.
     images : path, optional
-        The folder of pictures, which YOLO's shares need for their sizes; by default beside the labels (a folder
-        `images` beside `labels`, or the same folder).
+        The folder of pictures, which shares (YOLO) need for their sizes; by default beside the labels (a folder
+        `images` beside `labels`, or the same folder). Labels that state sizes are compared with these pictures.
     category : str, optional
         Which category are faces, where several are labelled and none is called `face`.
+    voc_origin : 0 or 1, optional
+        The first pixel of Pascal VOC's corners; by default 1, as the form says, or 0 where a corner is at 0.
 
     Returns
     -------
@@ -74,18 +77,22 @@ def read(
             got=form,
             fix="name one of them, or leave it out: it is recognised",
         )
-    chosen = form or recognise(path)
+    chosen, pictures = form or recognise(path), None if images is None else Path(images)
+    if chosen == "voc":
+        return voc(path, category, pictures, voc_origin)
+    if voc_origin is not None:
+        raise BadInputError(
+            "the first pixel can be given for Pascal VOC alone",
+            where=path,
+            expected="voc",
+            got=chosen,
+            fix="leave it out",
+        )
+    if chosen in ("coco", "cvat"):
+        return {"coco": _coco, "cvat": cvat}[chosen](path, category, pictures)
     if chosen == "yolo":
-        return _yolo(path, None if images is None else Path(images))
-    if chosen == "csv":
-        return _csv(path)
-    readers: dict[str, Callable[[Path, str | None], Annotations]] = {
-        "coco": _coco,
-        "voc": voc,
-        "cvat": cvat,
-        "wider": lambda p, _: _wider(p),
-    }
-    return readers[chosen](path, category)
+        return yolo(path, category, pictures)
+    return {"csv": _csv, "wider": _wider}[chosen](path, pictures)
 
 
 def recognise(path: Path) -> str:
@@ -96,16 +103,17 @@ def recognise(path: Path) -> str:
         if len(forms) == 1:
             return forms[0]
         raise _unknown(path, "no .xml (Pascal VOC) and no .txt (YOLO)" if not forms else "both")
-    head = read_input(path, max_bytes=MOST)[:65536].lstrip(b"\xef\xbb\xbf \t\r\n")
-    if head.startswith((b"{", b"[")):
+    data = read_input(path, max_bytes=MOST)[:65536]
+    head = data.decode(encoding_of(data), "replace").lstrip("\ufeff \t\r\n")
+    if head.startswith(("{", "[")):
         return "coco"
-    if head.startswith(b"<"):
-        return "cvat" if b"<annotations" in head else "voc"
-    lines = head.decode("utf-8", "replace").splitlines()
+    if head.startswith("<"):
+        return "cvat" if "<annotations" in head else "voc"
+    lines = head.splitlines()
     first = lines[0].strip() if lines else ""
-    if len(lines) > 1 and lines[1].strip().isdigit() and "," not in first:
+    if len(lines) > 1 and lines[1].strip().isdigit() and separator(first) not in first:
         return "wider"
-    if "," in first:
+    if separator(first) in first:
         return "csv"
     values = first.split()
     if len(values) >= 5 and all(_is_number(v) for v in values):
@@ -131,10 +139,13 @@ def _unknown(path: Path, got: str) -> BadInputError:
     )
 
 
-def _csv(path: Path) -> Annotations:
+def _csv(path: Path, images: Path | None) -> Annotations:
+    data = read_input(path, max_bytes=MOST)
+    first = data[:65536].decode(encoding_of(data), "replace").splitlines()
+    by = separator(first[0] if first else "")
     rows = [
         {k.strip().lower(): v for k, v in row.items()}
-        for row in read_csv(path, "labels", fix="check the labels")
+        for row in read_csv(path, "labels", fix="save the labels as CSV in UTF-8", delimiter=by)
     ]
     known = set(rows[0]) if rows else set()
     name = next((c for c in PATHS if c in known), None)
@@ -159,11 +170,11 @@ def _csv(path: Path) -> Annotations:
         if sized:
             values[2:] = values[0] + values[2], values[1] + values[3]
         out.box(row[name], values, where, ignore=bool(skip) and flag(row[skip]))
-    return out.done(path)
+    return out.done(path, images)
 
 
-def _coco(path: Path, category: str | None) -> Annotations:
-    value = read_json(path, max_bytes=MOST)
+def _coco(path: Path, category: str | None, images: Path | None = None) -> Annotations:
+    value = loads_strict(text_of(path).removeprefix("\ufeff"), where=path, max_bytes=MOST)
     if not isinstance(value, dict) or not all(
         isinstance(value.get(k), list) for k in ("images", "annotations")
     ):
@@ -183,8 +194,16 @@ def _coco(path: Path, category: str | None) -> Annotations:
             raise BadInputError("an image has no id", where=where, fix="export the labels again")
         width, height = image.get("width"), image.get("height")
         size = (width, height) if type(width) is int and type(height) is int else None
+        if not isinstance(image["id"], (int, str)) or image["id"] in names:
+            raise BadInputError(
+                "an image's id is not one of its own",
+                where=where,
+                expected="a number that no other image has",
+                got=str(image["id"])[:60],
+                fix="export the labels again; files that were merged need new ids",
+            )
         names[image["id"]] = str(image.get("file_name", ""))
-        out.picture(names[image["id"]], where, size)
+        out.picture(names[image["id"]], where, size, once=True)
     listed = {
         c.get("id"): str(c.get("name", ""))
         for c in value.get("categories", [])
@@ -208,11 +227,11 @@ def _coco(path: Path, category: str | None) -> Annotations:
         x, y, w, h = (number(v, where) for v in box)
         ignored = flag(mark.get("iscrowd", 0)) or flag(mark.get("ignore", 0))
         out.box(names[mark["image_id"]], (x, y, x + w, y + h), where, ignored)
-    return out.done(path)
+    return out.done(path, images)
 
 
-def _wider(path: Path) -> Annotations:
-    text = read_input(path, max_bytes=MOST).decode("utf-8-sig", "replace")
+def _wider(path: Path, images: Path | None) -> Annotations:
+    text = text_of(path).removeprefix("\ufeff")
     lines, i, out = text.splitlines(), 0, Collector("wider")
     while i < len(lines):
         if not lines[i].strip():
@@ -228,7 +247,7 @@ def _wider(path: Path) -> Annotations:
                 got=repr(count)[:60],
                 fix="correct the line",
             )
-        out.picture(name, f"{path}:{i + 1}")
+        out.picture(name, f"{path}:{i + 1}", once=True)
         rows = max(int(count), 1)  # a picture without faces has one row of zeros
         if not int(count) and (i + 2 >= len(lines) or not _zeros(lines[i + 2])):
             rows = 0
@@ -246,72 +265,14 @@ def _wider(path: Path) -> Annotations:
                 )
             x, y, w, h = (number(v, where) for v in values[:4])
             if int(count) and (w <= 0 or h <= 0):
-                out.dropped += 1  # WIDER FACE itself has a few boxes without an extent
+                out.note("boxes without an extent were left out")  # WIDER FACE itself has a few
             elif int(count):
                 invalid = len(values) > 7 and flag(values[7])
                 out.box(name, (x, y, x + w, y + h), where, invalid)
         i += 2 + rows
-    return out.done(path)
+    return out.done(path, images)
 
 
 def _zeros(line: str) -> bool:
     values = line.split()
     return len(values) >= 4 and all(_is_number(v) and float(v) == 0 for v in values)
-
-
-def _yolo(path: Path, images: Path | None) -> Annotations:
-    root = path if path.is_dir() else path.parent
-    files = sorted(root.rglob("*.txt")) if path.is_dir() else [path]
-    files = [f for f in files if f.name not in ("classes.txt", "train.txt", "val.txt", "test.txt")]
-    if (root / "labels").is_dir():
-        root = root / "labels"
-        files = [f for f in files if f.is_relative_to(root)]
-    pictures, out = beside(root, images), Collector("yolo")
-    for file in files:
-        stem = file.relative_to(root).with_suffix("").as_posix()
-        picture = pictures.get(stem) or pictures.get(file.stem)
-        if picture is None:
-            raise BadInputError(
-                "the picture of a YOLO label is not there, so that its size is unknown",
-                where=file,
-                expected=f"{stem}.jpg or .png beside it, or in --images",
-                fix="give the folder of the pictures",
-            )
-        width, height = size_of(picture[1])
-        out.picture(picture[0], str(file), (width, height))
-        text = read_input(file, max_bytes=MOST).decode("utf-8-sig", "replace")
-        for n, values in enumerate(csv.reader(io.StringIO(text), delimiter=" "), 1):
-            where = f"{file}:{n}"
-            parts = [v for v in values if v]
-            if parts:
-                cx, cy, w, h = _shares(parts, where)
-                corners = (
-                    (cx - w / 2) * width,
-                    (cy - h / 2) * height,
-                    (cx + w / 2) * width,
-                    (cy + h / 2) * height,
-                )
-                out.box(picture[0], corners, where)
-    return out.done(path)
-
-
-def _shares(parts: list[str], where: str) -> list[float]:
-    if len(parts) != 5:
-        raise BadInputError(
-            "a YOLO label has another number of values",
-            where=where,
-            expected="class, centre x, centre y, width, height",
-            got=f"{len(parts)} values"
-            + (": polygons, key points or predictions" if len(parts) > 5 else ""),
-            fix="keep the class and the box (of key-point labels the first five values)",
-        )
-    values = [number(v, where) for v in parts[1:]]
-    if not all(-0.5 <= v <= 1.5 for v in values):
-        raise BadInputError(
-            "a YOLO label is not in shares of the picture",
-            where=where,
-            expected="0 … 1",
-            got=", ".join(parts[1:]),
-            fix="divide by the picture's width and height, or give the labels as CSV",
-        )
-    return values

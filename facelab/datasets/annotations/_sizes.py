@@ -12,12 +12,18 @@ ORIENTATION = 0x0112
 
 def size_of(path: Path) -> tuple[int, int]:
     """Return a picture's width and height as it is shown, EXIF orientation applied; its pixels are not decoded."""
+    (width, height), orientation = stored_size(path)
+    return (height, width) if orientation in (5, 6, 7, 8) else (width, height)
+
+
+def stored_size(path: Path) -> tuple[tuple[int, int], int]:
+    """Return a picture's width and height as stored, and its EXIF orientation 1 … 8 (1 where it states none)."""
     from PIL import Image
 
     try:
         with Image.open(path) as image:
-            turned = image.getexif().get(ORIENTATION, 1) in (5, 6, 7, 8)
-            return (image.height, image.width) if turned else (image.width, image.height)
+            stated = image.getexif().get(ORIENTATION, 1)
+            return (image.width, image.height), stated if stated in range(1, 9) else 1
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as e:
         raise BadInputError(
             "a picture's size cannot be read",
@@ -31,7 +37,7 @@ def beside(labels: Path, images: Path | None = None) -> dict[str, tuple[str, Pat
     """Return stem → (path relative to the folder, file) of the pictures in `images`, or else beside YOLO's labels.
 
     YOLO keeps pictures in a folder `images` where the labels are in `labels`, or in the same folder. Both the path
-    without its suffix and the bare stem are keys.
+    without its suffix and, where one picture alone has it, the bare stem are keys.
     """
     places = [images] if images is not None else [labels]
     if images is None and "labels" in labels.parts:
@@ -39,6 +45,7 @@ def beside(labels: Path, images: Path | None = None) -> dict[str, tuple[str, Pat
         twin = Path(*labels.parts[:at], "images", *labels.parts[at + 1 :])
         places = [twin, labels]
     out: dict[str, tuple[str, Path]] = {}
+    stems: dict[str, tuple[str, Path] | None] = {}
     for place in places:
         if not place.is_dir():
             continue
@@ -46,5 +53,7 @@ def beside(labels: Path, images: Path | None = None) -> dict[str, tuple[str, Pat
             if file.suffix.lower() in SUFFIXES and file.is_file():
                 name = file.relative_to(place).as_posix()
                 out.setdefault(name.rsplit(".", 1)[0], (name, file))
-                out.setdefault(file.stem, (name, file))
-    return out
+                known = stems.setdefault(file.stem, (name, file))
+                if known is not None and known[1] != file and not file.samefile(known[1]):
+                    stems[file.stem] = None  # two pictures: nothing is guessed
+    return {k: v for k, v in stems.items() if v is not None} | out

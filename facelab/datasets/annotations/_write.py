@@ -64,6 +64,23 @@ def write(
     return {"pictures": len(labels), "boxes": boxes - ignored, "ignored_left_out": ignored}
 
 
+def _targets(labels: Annotations, out: Path, suffix: str) -> dict[str, Path]:
+    """Return the file to write for each picture. Raises BadInputError where two pictures would share one."""
+    seen: dict[Path, str] = {}
+    for name in labels.boxes:
+        target = (out / _safe(name)).with_suffix(suffix)
+        if target in seen:
+            raise BadInputError(
+                "two pictures would have one file of labels",
+                where=target,
+                expected="file names that differ before their suffix",
+                got=f"{seen[target]} and {name}",
+                fix="rename one of the pictures, or write a form with one file (coco, csv)",
+            )
+        seen[target] = name
+    return {name: target for target, name in seen.items()}
+
+
 def _sizes(
     labels: Annotations, images: str | os.PathLike[str] | None
 ) -> dict[str, tuple[int, int]]:
@@ -114,6 +131,7 @@ def _coco(labels: Annotations, sizes: dict[str, tuple[int, int]], out: Path) -> 
 
 
 def _voc(labels: Annotations, sizes: dict[str, tuple[int, int]], out: Path) -> None:
+    targets = _targets(labels, out, ".xml")
     for name, boxes in labels.boxes.items():
         root = xml.Element("annotation")
         xml.SubElement(root, "filename").text = name
@@ -128,8 +146,7 @@ def _voc(labels: Annotations, sizes: dict[str, tuple[int, int]], out: Path) -> N
             corners = zip(("xmin", "ymin", "xmax", "ymax"), (x1 + 1, y1 + 1, x2, y2))
             for key, value in corners:
                 xml.SubElement(place, key).text = repr(_plain(value))
-        target = (out / _safe(name)).with_suffix(".xml")
-        _xml(root, target)
+        _xml(root, targets[name])
 
 
 def _cvat(labels: Annotations, sizes: dict[str, tuple[int, int]], out: Path) -> None:
@@ -155,6 +172,7 @@ def _xml(root: xml.Element, path: Path) -> None:
 
 
 def _yolo(labels: Annotations, sizes: dict[str, tuple[int, int]], out: Path) -> None:
+    targets = _targets(labels, out, ".txt")
     for name, boxes in labels.boxes.items():
         width, height = sizes[name]
         kept = boxes[~labels.ignore[name]]
@@ -163,9 +181,8 @@ def _yolo(labels: Annotations, sizes: dict[str, tuple[int, int]], out: Path) -> 
             f"{(x2 - x1) / width:.10f} {(y2 - y1) / height:.10f}\n"
             for x1, y1, x2, y2 in kept
         ]
-        target = (out / _safe(name)).with_suffix(".txt")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        write_text(target, "".join(rows))
+        targets[name].parent.mkdir(parents=True, exist_ok=True)
+        write_text(targets[name], "".join(rows))
 
 
 def _safe(name: str) -> PurePosixPath:

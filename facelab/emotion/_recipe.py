@@ -1,0 +1,161 @@
+"""How a classifier is trained: the settings, what they can be combined with, and the job that a back end is given."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from facelab.core.errors import BadInputError
+from facelab.emotion._augment import Augmentation
+from facelab.emotion._backbone import WIDTHS
+from facelab.emotion._network import KerasNetwork, feeding
+from facelab.emotion._spec import face_size, normalized_by
+from facelab.preprocess import PreprocessSpec
+
+Backbone = Path | str | KerasNetwork | None
+"""Weights of facelab's backbone or of an application of Keras, an address, a Keras file, or random weights."""
+Strategy = Literal["frozen", "partial", "whole"]
+TRAINABLE_BLOCKS = {"frozen": 0, "partial": 2, "whole": len(WIDTHS)}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to fine-tune.
+
+    `strategy`: train the head alone (`frozen`), the last two blocks too (`partial`; of a Keras file its last third), or
+    everything (`whole`). `class_weights="balanced"` repeats faces of rarer classes. `patience`: epochs without a lower
+    validation loss before training stops and the best weights return; 0 never stops. `int8`: also Model Maker's own
+    INT8 export, calibrated on the calibration part.
+    """
+
+    backend: Literal["modelmaker", "keras"] = "modelmaker"
+    strategy: Strategy = "whole"
+    epochs: int = 8
+    batch: int = 32
+    learning_rate: float = 0.02
+    dropout: float = 0.2
+    class_weights: Literal["none", "balanced"] = "balanced"
+    augmentation: Augmentation = field(default_factory=lambda: Augmentation(copies=2))
+    patience: int = 3
+    seed: int = 7
+    int8: bool = False
+
+    def __post_init__(self) -> None:
+        if self.strategy not in TRAINABLE_BLOCKS:
+            raise BadInputError(
+                "no such fine-tuning strategy",
+                expected=", ".join(TRAINABLE_BLOCKS),
+                got=self.strategy,
+                fix="choose one of the strategies",
+            )
+        if self.class_weights not in ("none", "balanced"):
+            raise BadInputError(
+                "no such class weights",
+                expected="none or balanced",
+                got=self.class_weights,
+                fix="choose none or balanced",
+            )
+        if self.int8 and self.backend != "modelmaker":
+            raise BadInputError(
+                "the INT8 export belongs to Model Maker",
+                got=f"int8 with the {self.backend} back end",
+                fix="leave it out, and quantise the result: facelab quantize MODEL",
+            )
+        for name in ("epochs", "batch", "learning_rate"):
+            if getattr(self, name) <= 0:
+                raise BadInputError(
+                    f"`{name}` must be positive",
+                    got=getattr(self, name),
+                    fix="choose a number above 0",
+                )
+
+
+def check_backbone(backbone: Backbone, settings: Settings) -> None:
+    """Refuse a backbone that the back end or the strategy cannot train, before any picture is read.
+
+    Parameters
+    ----------
+    backbone : path or str or KerasNetwork or None
+        The backbone to start from; None for random weights.
+    settings : Settings
+        How the training runs.
+
+    Raises
+    ------
+    BadInputError
+        The input cannot be used; the message says why.
+    """
+    if isinstance(backbone, KerasNetwork) and settings.backend != "keras":
+        raise BadInputError(
+            "a backbone from a Keras file is trained by the keras back end",
+            where=backbone.path,
+            expected="keras",
+            got=settings.backend,
+            fix="say --backend keras",
+        )
+    keras_weights = isinstance(backbone, Path) and backbone.suffix == ".h5"
+    if keras_weights and settings.strategy == "partial":
+        raise BadInputError(
+            "`partial` works with facelab's own backbone", got=backbone, fix="frozen or whole"
+        )
+    if isinstance(backbone, str) and (
+        settings.backend != "modelmaker" or settings.strategy == "partial"
+    ):
+        raise BadInputError(
+            "a backbone by address or SavedModel works with Model Maker, frozen or whole",
+            got=backbone,
+            fix="use --backend modelmaker, or facelab's own backbone",
+        )
+
+
+def job_for(
+    classes: Sequence[str],
+    spec: PreprocessSpec,
+    settings: Settings,
+    backbone: Backbone,
+    folder: Path,
+) -> dict[str, Any]:
+    """Return the job of a training, with the backbone's file in the job's folder."""
+    chosen: dict[str, Any] = {
+        "kind": "weights",
+        "trainable_blocks": TRAINABLE_BLOCKS[settings.strategy],
+    }
+    check_backbone(backbone, settings)
+    if isinstance(backbone, KerasNetwork):
+        chosen = backbone.in_job(folder)
+    elif isinstance(backbone, Path) and backbone.suffix == ".h5":
+        shutil.copy(backbone, folder / "weights.h5")
+        chosen = {"kind": "application", "name": "MobileNetV2", "weights": "weights.h5"}
+    elif isinstance(backbone, Path):
+        shutil.copy(backbone, folder / "weights.npz")
+        chosen["weights"] = "weights.npz"
+    elif backbone is not None:
+        chosen = {"kind": "uri", "uri": str(backbone)}
+    return {
+        "kind": "image",
+        "name": "emotion",
+        "labels": list(classes),
+        **_fed(spec, own=isinstance(backbone, KerasNetwork)),
+        "backbone": chosen,
+        "strategy": settings.strategy,
+        "epochs": settings.epochs,
+        "batch": settings.batch,
+        "seed": settings.seed,
+        "learning_rate": settings.learning_rate,
+        "dropout": settings.dropout,
+        "patience": settings.patience,
+        "int8": settings.int8,
+    }
+
+
+def _fed(spec: PreprocessSpec, *, own: bool) -> dict[str, Any]:
+    """Return what the job must know of the input; a network of the user's own has any shape and channels."""
+    if not own:
+        mean, scale = normalized_by(spec)
+        return {"size": spec.resized_to()[0], "mean": mean, "std": scale}
+    width, height = face_size(spec)
+    fed = feeding(spec)
+    return {"shape": [height, width, len(fed["mean"])], **fed}
