@@ -6,7 +6,6 @@ clears a screen, moves a cursor, turns the reading direction or forges a line.
 
 from __future__ import annotations
 
-import html
 import re
 import unicodedata
 
@@ -43,15 +42,6 @@ def block(text: object, indent: str = "") -> str:
     if not _PLAIN.fullmatch(text):
         text = "".join(c if c in "\n\t" or _visible(c) else _shown(c) for c in text)
     return text.replace("\n", "\n" + indent) if indent else text
-
-
-def markup(text: object) -> str:
-    """Return text for HTML, quotes included.
-
-    >>> markup("<b>\\x9b")
-    '&lt;b&gt;\\\\x9b'
-    """
-    return html.escape(block(text), quote=True)
 
 
 def xml(text: object) -> str:

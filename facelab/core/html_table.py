@@ -3,37 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from facelab.core.escape import markup
+from facelab.core.templates import render
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
 
 GOOD, BAD = "#00755a", "#b3420b"
-"""Text colours for a pass and a fail: apart for colour-blind eyes, and legible on white. The word stands beside."""
-LEFT = ' style="text-align:left"'
+"""Text colours for a pass and a fail: apart for colour-blind eyes, and legible on white. The word is always there."""
+LEFT = "text-align:left"
+COLOURS = {"PASS": f";color:{GOOD};font-weight:600", "FAIL": f";color:{BAD};font-weight:600"}
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[Any]], *, caption: str = "") -> str:
+def table(head: Sequence[str], rows: Iterable[Sequence[Any]], *, caption: str = "") -> Markup:
     """Return an HTML table, numbers to the right, headings above them as they are; every text is escaped.
 
     "PASS" and "FAIL" are coloured.
 
     >>> table(["n", "a"], [[1.25, "<b>"]]).partition("<tbody>")[2]
-    '<tr><td>1.25</td><td style="text-align:left">&lt;b&gt;</td></tr></tbody></table>'
+    Markup('<tr><td>1.25</td><td style="text-align:left">&lt;b&gt;</td></tr></tbody></table>')
     >>> table(["n", "a"], [[1.25, "<b>"]]).partition("<tbody>")[0]
-    '<table><thead><tr><th>n</th><th style="text-align:left">a</th></tr></thead>'
+    Markup('<table><thead><tr><th>n</th><th style="text-align:left">a</th></tr></thead>')
     """
-    top, rows = f"<p>{markup(caption)}</p>" if caption else "", list(rows)
-    texts = {k for row in rows for k, value in enumerate(row) if isinstance(value, str)}
-    heads = "".join(f"<th{LEFT if k in texts else ''}>{markup(h)}</th>" for k, h in enumerate(head))
-    body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows)
-    return f"{top}<table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>"
+    rows = list(rows)
+    return render(
+        "core/templates/table.html.j2",
+        caption=caption,
+        head=head,
+        texts={k for row in rows for k, value in enumerate(row) if isinstance(value, str)},
+        rows=[[_cell(value) for value in row] for row in rows],
+    )
 
 
-def _cell(value: Any) -> str:
+def _cell(value: Any) -> dict[str, Any]:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return f"<td>{value:.4g}</td>" if isinstance(value, float) else f"<td>{value}</td>"
-    colour = {
-        "PASS": f";color:{GOOD};font-weight:600",
-        "FAIL": f";color:{BAD};font-weight:600",
-    }.get(str(value), "")
-    return f'<td style="text-align:left{colour}">{markup("–" if value is None else value)}</td>'
+        return {"text": f"{value:.4g}" if isinstance(value, float) else value, "style": ""}
+    text = "–" if value is None else str(value)
+    return {"text": text, "style": LEFT + COLOURS.get(text, "")}

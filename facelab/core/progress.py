@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
-import html
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sized
 from typing import Any, TypeVar
+
+from facelab.core.templates import render
 
 Item = TypeVar("Item")
 EVERY_S = 0.5
@@ -88,11 +89,8 @@ def bar(name: str, *, expected_s: float | None = None) -> Iterator[None]:
         over.set()
         thread.join()
         _SINK.reset(token)
-        handle.update(
-            _Html(
-                f"<small>{html.escape(name)}: {ended} in {time.monotonic() - began:.1f} s</small>"
-            )
-        )
+        text = f"{name}: {ended} in {time.monotonic() - began:.1f} s"
+        handle.update(_Html(render("core/templates/small.html.j2", text=text)))
 
 
 class _Html:
@@ -122,6 +120,6 @@ def bar_html(name: str, sink: Sink, seconds: float, expected_s: float | None) ->
     elif expected_s:
         share = min(seconds / expected_s, 0.99) if not sink.total else 0.0
         said.append(f"last time it took {expected_s:.0f} s")
-    value = "" if share is None else f' value="{share:.3f}"'
     counted = f"{sink.what} {sink.done} of {sink.total} · ".lstrip() if sink.total else ""
-    return f'<progress max="1"{value}></progress> <small>{html.escape(name)}: {counted}{" · ".join(said)}</small>'
+    words = counted + " · ".join(said)
+    return render("core/templates/progress.html.j2", name=name, share=share, said=words)

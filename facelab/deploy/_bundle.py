@@ -15,10 +15,10 @@ import numpy as np
 import facelab
 from facelab.core import records
 from facelab.core.errors import BadInputError
-from facelab.core.escape import markup
 from facelab.core.files import read_json, write_json, write_npy, write_text
 from facelab.core.hashing import sha256_file
 from facelab.core.html_table import table
+from facelab.core.templates import render
 from facelab.deploy import _code as code
 from facelab.deploy import _decoding, golden, thresholds
 from facelab.deploy import _onnx_files as onnx_files
@@ -91,11 +91,8 @@ class Bundle:
             )
             for role, fs in roles.items()
         ]
-        return (
-            f"<b>{markup(m.name)}</b> · {markup(m.task)} · {markup(m.runtime)} · licence "
-            f"{markup(m.licence.licence)} · bundle <code>{m.hash[:12]}</code>"
-            + table(["role", "files", "bytes", "path"], rows)
-        )
+        files = table(["role", "files", "bytes", "path"], rows)
+        return render("deploy/templates/bundle.html.j2", manifest=m, files=files)
 
 
 def load(folder: str | os.PathLike) -> Bundle:

@@ -12,8 +12,9 @@ from typing import Any
 from facelab import fingerprint as fingerprints
 from facelab.core import compare_records, records
 from facelab.core.errors import BadInputError, FacelabError
-from facelab.core.escape import line, markup
+from facelab.core.escape import line
 from facelab.core.records import Record, now
+from facelab.core.templates import render
 from facelab.deploy import _checks as checks
 from facelab.deploy import evidence, golden, policy
 from facelab.deploy._answers import Seen, ask
@@ -88,21 +89,7 @@ class Verdict:
         )
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><td style='color:{COLOURS[c.status]};font-weight:600'>{c.status.upper()}</td>"
-            f"<td style='text-align:left'>{markup(c.name.replace('_', ' '))}</td>"
-            f"<td style='text-align:left;max-width:46em;white-space:normal'>{markup(c.what)}"
-            + (f"<br><b>Fix:</b> {markup(c.fix)}" if c.status == "fail" and c.fix else "")
-            + "</td></tr>"
-            for c in self.checks
-        )
-        colour = COLOURS["pass" if self.passed else "fail"]
-        return (
-            f"<p><span style='background:{colour};color:#fff;border-radius:12px;padding:1px 10px;font-weight:600'>"
-            f"{self.word}</span> {markup(self.name)} under policy “{markup(self.policy)}”</p>"
-            f"<table><thead><tr><th></th><th style='text-align:left'>check</th><th style='text-align:left'>what "
-            f"was found</th></tr></thead><tbody>{rows}</tbody></table>"
-        )
+        return render("deploy/templates/verdict.html.j2", verdict=self, colours=COLOURS)
 
 
 def judge(

@@ -15,6 +15,7 @@ import numpy as np
 from facelab.core import html_table
 from facelab.core.errors import BadInputError
 from facelab.core.png import encode_png
+from facelab.core.templates import render
 from facelab.detection._images import as_rgb
 
 
@@ -115,7 +116,8 @@ class Detections:
 
         boxed = drawn(as_rgb(image), self.boxes, [FOUND] * len(self), longest=640)
         data = base64.b64encode(encode_png(boxed)).decode("ascii")
-        return f'<img alt="picture with {len(self)} boxes" src="data:image/png;base64,{data}">'
+        alt = f"picture with {len(self)} boxes"
+        return render("core/templates/image.html.j2", alt=alt, kind="png", data=data)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON: `faces`, each with `box`, `score` and, where known, `landmarks` or `keypoints`."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import numpy as np
 
 from facelab.core.errors import BadInputError
 from facelab.core.files import atomic_path
+from facelab.core.templates import render
 from facelab.matching._types import Metric
 
 if TYPE_CHECKING:
@@ -278,5 +278,6 @@ def _frame(counts: NDArray[Any], ids: NDArray[Any], distances: NDArray[Any]) -> 
 
 
 def _html(title: str, frame: pd.DataFrame) -> str:
-    more = f"<p>… {len(frame) - 20:,} more</p>" if len(frame) > 20 else ""
-    return f"<p>{html.escape(title)}</p>{frame.head(20).to_html(index=False)}{more}"
+    rows = frame.head(20).to_html(index=False)
+    values = {"title": title, "rows": rows, "more": len(frame) - 20}
+    return render("matching/templates/matches.html.j2", **values)

@@ -5,16 +5,15 @@ from __future__ import annotations
 import base64
 import datetime
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from facelab.core.escape import markup
 from facelab.core.files import write_text
 from facelab.core.records import Record
+from facelab.core.templates import render
 from facelab.core.wording import duration, number, plural, size, span
-from facelab.report._index_style import CSS
 
 _TONE = {
     "good": "good",
@@ -63,19 +62,6 @@ def write_index(
     return write_text(path, page.render())
 
 
-def _e(value: Any) -> str:
-    return markup(value)
-
-
-def _badge(text: str, tone: str) -> str:
-    return f'<span class="badge {tone}">{_e(text)}</span>'
-
-
-def _table(heads: Iterable[tuple[str, str]], rows: Iterable[str]) -> str:
-    head = "".join(f'<th class="{css}" scope="col">{_e(text)}</th>' for text, css in heads)
-    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
-
-
 def _when(stamp: float | None) -> str:
     if stamp is None:
         return "–"
@@ -115,10 +101,6 @@ class _Page:
             f"#{quote(cell)}" if cell else ""
         )
 
-    def _link(self, text: str, step: str, cell: str = "") -> str:
-        address = self._page_of(step, cell)
-        return f'<a href="{_e(address)}">{_e(text)}</a>' if address else _e(text)
-
     def _cell_of(self, step: str, place: int) -> str:
         cells = self.cells[step].get("records", []) if step in self.cells else []
         return cells[place] if place < len(cells) else ""
@@ -128,199 +110,113 @@ class _Page:
     def render(self) -> str:
         """Return the whole page."""
         state = self.summary["state"]
-        parts = [
-            self._verdict(state),
-            self._failures(),
-            self._step_table(),
-            self._budgets(),
-            self._figures(),
-            self._records(),
-            self._facts(),
-            self._earlier(),
-        ]
-        body = "\n".join(p for p in parts if p)
-        return (
-            f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-            f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-            f'<title>{_e(self.summary["verdict"])} · facelab</title>\n<link rel="icon" href="data:,">\n'
-            f"<style>{CSS}</style>\n</head>\n<body>\n{body}\n</body>\n</html>\n"
+        others = self.summary.get("not_asked_for", {})
+        hidden = state == "good" and (others.get("missed") or others.get("failed"))
+        rows = {s: self._rows(s, records) for s, records in self.by_step.items()}
+        budgets = [row for mine in rows.values() for row in mine if row["budget"]]
+        return render(
+            "report/templates/index.html.j2",
+            summary=self.summary,
+            tone="warn" if hidden else _TONE.get(state, "still"),
+            small=self._small(),
+            failures=list(self._failures()),
+            steps=[self._step(step) for step in self.steps],
+            budgets=sorted(budgets, key=lambda row: row["passed"]),
+            figures=list(self._figures()),
+            every_record=[
+                {"name": s, "counted": plural(len(mine), "record"), "rows": mine}
+                for s, mine in rows.items()
+                if mine
+            ],
+            facts=self._facts(),
+            earlier=[self._run(e) for e in self.earlier],
         )
 
-    def _verdict(self, state: str) -> str:
-        s = self.summary
-        cached = sum(step["cached"] for step in self.steps)
-        small = (
+    def _small(self) -> str:
+        s, cached = self.summary, sum(step["cached"] for step in self.steps)
+        return (
             f"Profile {s['profile']}, {_when(s['started'])}, {duration(s['seconds'])}: "
             f"{plural(s['kernels_started'], 'notebook')} run, {cached} unchanged"
         )
-        nav = [
-            ("#steps", "Steps"),
-            ("#budgets", "Budgets"),
-            ("#figures", "Plots"),
-            ("#records", "Records"),
-            ("#facts", "About this run"),
-        ]
-        anchors = "".join(f'<a href="{a}">{t}</a>' for a, t in nav)
-        notes = "".join(
-            f'<p class="small">{self._link(step["step"], step["step"])}: {_e(step["note"])}</p>'
-            for step in self.steps
-            if step.get("note")
-        )
-        others = s.get("not_asked_for", {})
-        hidden = state == "good" and (others.get("missed") or others.get("failed"))
-        tone = "warn" if hidden else _TONE.get(state, "still")
-        return (
-            f'<h1>facelab · report</h1><section class="verdict {tone}" id="verdict">'
-            f'<p class="big">{_e(s["verdict"])}</p><p class="small">{_e(small)}</p>{notes}</section>'
-            f"<nav>{anchors}</nav>"
-        )
 
-    def _failures(self) -> str:
-        out = []
+    def _failures(self) -> Iterator[dict[str, Any]]:
         for step in self.steps:
             f = step.get("failure")
-            if not f or f.get("kind") in ("blocked", "interrupted"):
-                continue
-            source = f"<pre>{_e(chr(10).join(f['source']))}</pre>" if f.get("source") else ""
-            trace = f"<pre>{_e(chr(10).join(f['traceback']))}</pre>" if f.get("traceback") else ""
-            out.append(
-                f'<div class="failure" id="failure-{_e(step["step"])}"><h3>{_e(step["step"])}: {_e(f["what"])}'
-                f"</h3><p>{self._link(f.get('where', ''), step['step'], f.get('cell', ''))}</p>{source}{trace}"
-                f"<p><strong>Likely cause:</strong> {_e(f.get('cause', ''))}</p>"
-                f"<p><strong>Repeat just this step:</strong> <code>{_e(f.get('repeat', ''))}</code></p></div>"
-            )
-        return f'<h2 id="failures">What failed</h2>{"".join(out)}' if out else ""
+            if f and f.get("kind") not in ("blocked", "interrupted"):
+                yield {
+                    "step": step["step"],
+                    "what": f["what"],
+                    "where": f.get("where", ""),
+                    "address": self._page_of(step["step"], f.get("cell", "")),
+                    "source": "\n".join(f.get("source") or ()),
+                    "traceback": "\n".join(f.get("traceback") or ()),
+                    "cause": f.get("cause", ""),
+                    "repeat": f.get("repeat", ""),
+                }
 
-    def _status(self, step: dict) -> str:
-        if step["state"] != "done":
-            tones = {"failed": "bad", "blocked": "warn"}
-            return _badge(step["state"], tones.get(step["state"], "still"))
-        return _badge("budget missed", "warn") if step["missed"] else _badge("done", "good")
+    def _step(self, step: dict[str, Any]) -> dict[str, Any]:
+        met = f"{step['budgets'] - len(step['missed'])} / {step['budgets']}"
+        return {
+            "name": step["step"],
+            "address": self._page_of(step["step"]),
+            "note": step.get("note") or "",
+            "status": _status(step),
+            "took": duration(step["seconds"]) if step["seconds"] else "–",
+            "cached": "cached" if step["cached"] else "–",
+            "memory": size(step.get("peak_bytes", 0)),
+            "budgets": met if step.get("budgets") else "–",
+            "said": step.get("verdict") or (step.get("failure") or {}).get("what", ""),
+            "why": "; ".join(step["why"]),
+        }
 
-    def _step_table(self) -> str:
-        heads = [
-            ("Step", ""),
-            ("Status", ""),
-            ("Time", "n"),
-            ("Cached", ""),
-            ("Memory", "n"),
-            ("Budgets", "n"),
-            ("Verdict", ""),
-            ("Why it ran, or not", ""),
+    def _rows(self, step: str, records: list[Record]) -> list[dict[str, Any]]:
+        return [
+            {
+                "passed": bool(r.passed),
+                "state": ("met", "good") if r.passed else ("missed", "bad"),
+                "step": step,
+                "address": self._page_of(step, self._cell_of(step, place)),
+                "case": r.case,
+                "notes": "; ".join(x for x in (r.warning, r.note) if x),
+                "metric": r.metric,
+                "value": number(r.value),
+                "unit": r.unit,
+                "error": f" · error {number(r.error)}" if r.error is not None else "",
+                "budget": r.budget or "",
+                "interval": span(r.lo, r.hi),
+                "n": "" if r.n is None else r.n,
+            }
+            | ({"state": None} if r.budget is None else {})
+            for place, r in enumerate(records)
         ]
-        rows = []
+
+    def _figures(self) -> Iterator[dict[str, Any]]:
         for step in self.steps:
             name = step["step"]
-            said = step.get("verdict") or (step.get("failure") or {}).get("what", "")
-            budgets = (
-                f"{step['budgets'] - len(step['missed'])} / {step['budgets']}"
-                if step.get("budgets")
-                else "–"
-            )
-            took = duration(step["seconds"]) if step["seconds"] else "–"
-            extra = f'<div class="soft">{_e(step["note"])}</div>' if step.get("note") else ""
-            rows.append(
-                f'<tr id="step-{_e(name)}"><td class="one">{self._link(name, name)}</td>'
-                f'<td>{self._status(step)}</td><td class="n">{took}</td>'
-                f"<td>{'cached' if step['cached'] else '–'}</td>"
-                f'<td class="n">{size(step.get("peak_bytes", 0))}</td><td class="n">{budgets}</td>'
-                f'<td class="w">{_e(said)}{extra}</td>'
-                f'<td class="soft why">{_e("; ".join(step["why"]))}</td></tr>'
-            )
-        return f'<h2 id="steps">Steps</h2>{_table(heads, rows)}'
-
-    def _record_row(self, step: str, place: int, r: Record) -> str:
-        if r.budget is None:
-            state = ""
-        else:
-            state = _badge("met", "good") if r.passed else _badge("missed", "bad")
-        notes = "; ".join(x for x in (r.warning, r.note) if x)
-        notes = f'<div class="soft">{_e(notes)}</div>' if notes else ""
-        error = f" · error {number(r.error)}" if r.error is not None else ""
-        return (
-            f'<tr><td>{state}</td><td class="one">{self._link(step, step, self._cell_of(step, place))}</td>'
-            f'<td class="w">{_e(r.case)}{notes}</td><td class="one">{_e(r.metric)}</td>'
-            f'<td class="n">{_e(number(r.value))} {_e(r.unit)}{error}</td>'
-            f'<td class="n soft">{span(r.lo, r.hi)}</td><td class="one">{_e(r.budget or "")}</td>'
-            f'<td class="n soft">{r.n if r.n is not None else ""}</td></tr>'
-        )
-
-    _RECORD_HEADS = (
-        ("", ""),
-        ("Step", ""),
-        ("Case", ""),
-        ("Metric", ""),
-        ("Value", "n"),
-        ("95 % interval", "n"),
-        ("Budget", ""),
-        ("n", "n"),
-    )
-
-    def _budgets(self) -> str:
-        rows: list[tuple[bool, str]] = []
-        for step, records in self.by_step.items():
-            rows += [
-                (bool(r.passed), self._record_row(step, k, r))
-                for k, r in enumerate(records)
-                if r.budget
-            ]
-        if not rows:
-            return '<h2 id="budgets">Budgets</h2><p class="soft">No step of this run has set a budget.</p>'
-        rows.sort(key=lambda row: row[0])
-        return (
-            f'<h2 id="budgets">Budgets</h2>{_table(self._RECORD_HEADS, [text for _, text in rows])}'
-        )
-
-    def _figures(self) -> str:
-        out = []
-        for step in self.steps:
-            name = step["step"]
-            pictures = sorted(
-                filter(Path.is_file, (self.folder / name / "figures").glob("*.png")),
-                key=lambda p, s=name: self._order(s, p.stem),
-            )
-            if not pictures:
-                continue
-            figures = "".join(self._figure(name, p) for p in pictures)
-            out.append(f'<h3>{self._link(name, name)}</h3><div class="figures">{figures}</div>')
-        return f'<h2 id="figures">Plots</h2>{"".join(out)}' if out else ""
+            found = filter(Path.is_file, (self.folder / name / "figures").glob("*.png"))
+            paths = sorted(found, key=lambda p, s=name: self._order(s, p.stem))
+            if paths:
+                pictures = [self._figure(name, p) for p in paths]
+                yield {"name": name, "address": self._page_of(name), "pictures": pictures}
 
     def _order(self, step: str, figure: str) -> tuple[int, str]:
         drawn = self.ends[step].get("figures", [])
         return (drawn.index(figure) if figure in drawn else len(drawn)), figure
 
-    def _figure(self, step: str, path: Path) -> str:
-        alt = self.ends[step].get("alt", {}).get(path.stem) or path.stem.replace("_", " ").replace(
-            "-", " "
-        )
+    def _figure(self, step: str, path: Path) -> dict[str, Any]:
+        words = path.stem.replace("_", " ").replace("-", " ")
         cell = self.cells[step].get("figures", {}).get(path.stem, "")
-        picture = base64.b64encode(path.read_bytes()).decode("ascii")
-        address = self._page_of(step, cell)
-        image = f'<img loading="lazy" alt="{_e(alt)}" src="data:image/png;base64,{picture}">'
-        shown = (
-            f'<a href="{_e(address)}" title="to the cell that drew it">{image}</a>'
-            if address
-            else image
-        )
-        return f"<figure>{shown}<figcaption>{_e(alt)}</figcaption></figure>"
+        return {
+            "alt": self.ends[step].get("alt", {}).get(path.stem) or words,
+            "address": self._page_of(step, cell),
+            "data": base64.b64encode(path.read_bytes()).decode("ascii"),
+        }
 
-    def _records(self) -> str:
-        out = []
-        for step, records in self.by_step.items():
-            if records:
-                rows = [self._record_row(step, k, r) for k, r in enumerate(records)]
-                counted = plural(len(records), "record")
-                out.append(
-                    f"<details><summary>{_e(step)} · {counted}</summary>"
-                    f"{_table(self._RECORD_HEADS, rows)}</details>"
-                )
-        return f'<h2 id="records">Every record</h2>{"".join(out)}' if out else ""
-
-    def _facts(self) -> str:
+    def _facts(self) -> dict[str, str]:
         s, m = self.summary, self.summary["machine"]
         versions = ", ".join(f"{k} {v}" for k, v in m.get("versions", {}).items() if v)
         features = ", ".join(m["features"]) or "no SIMD features known"
-        facts = {
+        return {
             "run": s["run"],
             "command": s["command"],
             "commit": s.get("commit") or "–",
@@ -332,22 +228,21 @@ class _Page:
             "python": m["python"],
             "versions": versions,
         }
-        rows = "".join(f"<dt>{_e(k)}</dt><dd>{_e(v)}</dd>" for k, v in facts.items())
-        return f'<h2 id="facts">About this run</h2><dl class="facts">{rows}</dl>'
 
-    def _earlier(self) -> str:
-        if not self.earlier:
-            return ""
-        rows = [
-            f'<tr><td class="one"><a href="{_e(self.links)}/../{_e(e["run"])}/index.html">{_e(e["run"])}</a></td>'
-            f"<td>{_badge(e['state'], _TONE.get(e['state'], 'still'))}</td><td>{_e(e.get('profile', ''))}</td>"
-            f'<td class="n">{duration(e.get("seconds", 0.0))}</td>'
-            f'<td class="w">{_e(e.get("verdict", ""))}</td></tr>'
-            for e in self.earlier
-        ]
-        heads = [("Run", ""), ("State", ""), ("Profile", ""), ("Time", "n"), ("Verdict", "")]
-        last = self.earlier[0]["run"]
-        return (
-            f'<h2 id="earlier">Earlier runs</h2>{_table(heads, rows)}<p class="soft">What got better or worse: '
-            f"<code>facelab compare {_e(last)} {_e(self.summary['run'])}</code></p>"
-        )
+    def _run(self, e: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "name": e["run"],
+            "address": f"{self.links}/../{e['run']}/index.html",
+            "state": (e["state"], _TONE.get(e["state"], "still")),
+            "profile": e.get("profile", ""),
+            "took": duration(e.get("seconds", 0.0)),
+            "verdict": e.get("verdict", ""),
+        }
+
+
+def _status(step: dict[str, Any]) -> tuple[str, str]:
+    """Return a step's badge: its words and its tone."""
+    if step["state"] != "done":
+        tones = {"failed": "bad", "blocked": "warn"}
+        return step["state"], tones.get(step["state"], "still")
+    return ("budget missed", "warn") if step["missed"] else ("done", "good")

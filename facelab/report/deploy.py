@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import html
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facelab.core.escape import markup
 from facelab.core.files import write_text
+from facelab.core.templates import render
 from facelab.deploy import Verdict
 from facelab.deploy.internals import ABOUT
 from facelab.deploy.policy import CHECKS
@@ -20,16 +19,6 @@ from facelab.report import style
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-EXTRA = """
-table.gate { border-collapse: collapse; background: #fff; width: 100%; }
-table.gate th, table.gate td { border: 1px solid var(--line); padding: 8px 12px; text-align: left;
-  vertical-align: top; }
-.pass { color: var(--good); font-weight: 600; } .fail { color: var(--bad); font-weight: 600; }
-.skipped { color: var(--soft); }
-.PASS { background: var(--good); } .FAIL { background: var(--bad); }
-iframe { width: 100%; height: 900px; border: 1px solid var(--line); background: #fff; }
-"""
-
 
 def write_page(verdict: Verdict, path: str | os.PathLike) -> Path:
     """Write the gate's page atomically: one file that needs no network."""
@@ -38,35 +27,9 @@ def write_page(verdict: Verdict, path: str | os.PathLike) -> Path:
 
 def page(verdict: Verdict) -> str:
     """Return the gate's page as HTML text."""
-    v, t = verdict, lambda s: markup(s)
-    rows = "".join(
-        f'<tr><td class="{c.status}">{c.status.upper()}</td><td><b>{t(c.name.replace("_", " "))}</b><br>'
-        f'<span class="soft">{t(ABOUT[c.name])}</span></td><td>{t(c.what)}'
-        + (
-            "<p>The policy does not let it be skipped.</p>"
-            if c.status == "skipped" and c.name in v.refused
-            else ""
-        )
-        + (f'<p class="fix"><b>Fix:</b> {t(c.fix)}</p>' if c.fix and c.name in v.refused else "")
-        + "</td></tr>"
-        for c in v.checks
-    )
-    inner = ""
-    if v.comparison is not None:
-        framed = html.escape(fingerprint_page.page(v.comparison), quote=True)
-        inner = (
-            '<h2>Preprocessing, probe by probe</h2><iframe title="fingerprint comparison" '
-            f'srcdoc="{framed}"></iframe>'
-        )
-    because = f"refused by: {', '.join(v.refused)}" if v.refused else "nothing speaks against it"
-    return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" '
-        f'content="width=device-width, initial-scale=1"><title>{v.word}: {t(v.name)}</title>'
-        f"<style>{fingerprint_page.CSS}{EXTRA}</style></head>"
-        f'<body><main><h1>Deploy gate: {t(v.name)}</h1><p><span class="verdict {v.word}">{v.word}</span> '
-        f'<span class="soft">{t(because)} · policy “{t(v.policy)}” · bundle {t(v.bundle)}</span></p>'
-        f'<table class="gate"><thead><tr><th>status</th><th>check</th><th>what was found</th></tr></thead>'
-        f"<tbody>{rows}</tbody></table>{inner}</main></body></html>\n"
+    comparison = verdict.comparison and fingerprint_page.page(verdict.comparison)
+    return render(
+        "report/templates/gate.html.j2", verdict=verdict, about=ABOUT, comparison=comparison
     )
 
 

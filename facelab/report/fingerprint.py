@@ -11,9 +11,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from facelab.core.errors import FacelabError
-from facelab.core.escape import markup
 from facelab.core.files import write_text
-from facelab.fingerprint import Comparison, Finding
+from facelab.core.templates import render
+from facelab.fingerprint import Comparison
 from facelab.fingerprint.capture import read_tensor
 from facelab.fingerprint.diagnosis import common_samples
 from facelab.fingerprint.document import canonical
@@ -26,37 +26,6 @@ if TYPE_CHECKING:
 SHOWN = 12
 SIDE = 160
 """Pictures are shown this many CSS pixels wide."""
-
-CSS = """
-:root { color-scheme: light; --ink: #1f2937; --soft: #6b7280; --line: #e5e7eb; --good: #00755a; --bad: #b3420b;
-  --warn: #8a6100; }
-* { box-sizing: border-box; }
-body { font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; color: var(--ink); margin: 0;
-  background: #f9fafb; }
-main { max-width: 1080px; margin: 0 auto; padding: 28px 20px 60px; }
-h1 { font-size: 24px; margin: 0 0 4px; } h2 { font-size: 18px; margin: 36px 0 10px; }
-.soft { color: var(--soft); } code { font: 13px ui-monospace, Menlo, Consolas, monospace; }
-.verdict { display: inline-block; padding: 2px 12px; border-radius: 14px; color: #fff; font-weight: 600; }
-.mismatch { background: var(--bad); } .equivalent, .identical { background: var(--good); }
-.card { background: #fff; border: 1px solid var(--line); border-left: 4px solid var(--bad); border-radius: 6px;
-  padding: 14px 18px; margin: 12px 0; }
-.card.warn { border-left-color: #e69f00; } .card.benign { border-left-color: #009e73; }
-.card h3 { margin: 0 0 6px; font-size: 16px; } .card h3 span { font-weight: 400; color: var(--soft); font-size: 14px; }
-.card table { border-collapse: collapse; } .card td { padding: 1px 14px 1px 0; vertical-align: top;
-  overflow-wrap: anywhere; }
-.card td:first-child { color: var(--soft); white-space: nowrap; }
-.fix { margin: 8px 0 0; } .bar { height: 6px; background: var(--line); border-radius: 3px; margin: 8px 0 0;
-  max-width: 360px; }
-.bar i { display: block; height: 6px; border-radius: 3px; background: #0072b2; }
-.probes { display: grid; grid-template-columns: repeat(auto-fill, minmax(510px, 1fr)); gap: 14px; }
-figure { margin: 0; background: #fff; border: 1px solid var(--line); border-radius: 6px; padding: 10px 12px; }
-figcaption { display: flex; justify-content: space-between; margin-bottom: 8px; }
-.row { display: grid; grid-template-columns: repeat(3, 1fr); gap: 8px; text-align: center; font-size: 13px;
-  color: var(--soft); }
-.row img { width: 100%; height: 150px; object-fit: contain; background: #f3f4f6; image-rendering: pixelated;
-  display: block; }
-@media (max-width: 600px) { .probes { grid-template-columns: 1fr; } }
-"""
 
 
 def write_page(
@@ -72,38 +41,13 @@ def write_page(
 
 def page(comparison: Comparison, *, tensors: tuple[str | None, str | None] = (None, None)) -> str:
     """Return the page as HTML text."""
-    c = comparison
-    title = f"{c.infer.name} against {c.train.name}"
-    explained = (
-        ""
-        if c.explained is None or not c.findings
-        else f"<p>Together these causes explain <b>{c.explained:.1%}</b> of the difference's power.</p>"
+    return render(
+        "report/templates/fingerprint.html.j2",
+        c=comparison,
+        words=_words(comparison),
+        pictures_are=_what(tensors),
+        probes=[_probe(comparison, name, tensors) for name in _worst(comparison)],
     )
-    parts = [
-        f"<h1>Preprocessing: {_t(c.infer.name)} against {_t(c.train.name)}</h1>",
-        f'<p><span class="verdict {c.verdict}">{c.verdict}</span> <span class="soft">{_words(c)}</span></p>',
-        *(f'<p class="soft">Note: {_t(n)}</p>' for n in c.notes),
-        "<h2>Causes</h2>" if c.findings else "",
-        *(_card(f) for f in c.findings),
-        explained,
-        _cost(c.cost),
-        "<h2>Probes, worst first</h2>",
-        "<p class='soft'>Values are brought to the training side's black and white; in the difference, mid-gray is "
-        "equal and the strongest colour is the largest difference. " + _what(tensors) + "</p>",
-        '<div class="probes">',
-        *(_probe(c, n, tensors) for n in _worst(c)),
-        "</div>",
-    ]
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, '
-        f'initial-scale=1"><title>{_t(title)}</title><style>{CSS}</style></head><body><main>'
-        + "\n".join(p for p in parts if p)
-        + "</main></body></html>\n"
-    )
-
-
-def _t(text: object) -> str:
-    return markup(text)
 
 
 def _words(c: Comparison) -> str:
@@ -114,68 +58,6 @@ def _words(c: Comparison) -> str:
     if c.verdict == "equivalent":
         return f"{n} probes agree to within rounding."
     return f"{off} of {n} probes differ by more than rounding; {len(c.findings)} cause(s) named."
-
-
-def _card(f: Finding) -> str:
-    e = f.evidence
-    rows = [("Training", f.training), ("Inference", f.inference)]
-    if e.get("value") is not None:
-        rows.append(("Evidence", f"{e['value']:g} {e['unit']} on probe “{e['probe']}”"))
-    share = e.get("explains")
-    bar = (
-        ""
-        if share is None
-        else f'<div class="bar"><i style="width:{100 * min(max(share, 0), 1):.0f}%"></i></div>'
-    )
-    if share is not None:
-        rows.append(("Explains", f"{share:.1%} of the difference"))
-    table = "".join(f"<tr><td>{k}</td><td>{_t(v)}</td></tr>" for k, v in rows)
-    return (
-        f'<div class="card {f.severity}"><h3>{_t(f.kind.replace("_", " "))} <span>· stage {_t(f.stage)} · '
-        f"{f.severity} ({_t(f.severity_from)})</span></h3><table>{table}</table>{bar}"
-        f'<p class="fix"><b>Fix:</b> {_t(f.fix)}</p></div>'
-    )
-
-
-def _cost(cost: dict | None) -> str:
-    if cost is None:
-        return ""
-    lines = []
-    if cost["task"] == "classify":
-        lines.append(
-            f"Top-1 agreement <b>{cost['agreement']:.1%}</b> [{cost['lo']:.1%}, {cost['hi']:.1%}], {cost['n']} images."
-        )
-        if cost["accuracy"]:
-            a = cost["accuracy"]
-            lines.append(
-                f"Accuracy {a['training']:.1%} → {a['inference']:.1%}: change {a['change']:+.1%} "
-                f"[{a['lo']:+.1%}, {a['hi']:+.1%}]."
-            )
-    else:
-        lines.append(
-            f"Cosine of the two embeddings <b>{cost['cosine']:.4f}</b> [{cost['lo']:.4f}, {cost['hi']:.4f}], "
-            f"worst {cost['cosine_worst']:.4f}, over {cost['n']} images."
-        )
-        if cost["tar"]:
-            t = cost["tar"]
-            lines.append(
-                f"TAR at cosine {t['threshold']:.3f}: {t['training']:.1%} → {t['inference']:.1%}."
-            )
-    if cost["flips"]:
-        items = "".join(
-            f"<li><code>{_t(f['image'])}</code> {_t(f.get('training', ''))} → "
-            f"{_t(f.get('inference', f.get('cosine')))}</li>"
-            for f in cost["flips"][:40]
-        )
-        more = len(cost["flips"]) - 40
-        lines.append(
-            f"<details><summary>{len(cost['flips'])} images flip</summary><ul>{items}"
-            + (f"<li>and {more} more</li>" if more > 0 else "")
-            + "</ul></details>"
-        )
-    return "<h2>What it costs</h2>" + "".join(
-        f"<p>{line}</p>" if not line.startswith("<d") else line for line in lines
-    )
 
 
 def _what(tensors: Any) -> str:
@@ -203,7 +85,7 @@ def _picture(c: Comparison, side: int, name: str, folder: str | None) -> np.ndar
     return (c.train, c.infer)[side].samples(name)
 
 
-def _probe(c: Comparison, name: str, tensors: Any) -> str:
+def _probe(c: Comparison, name: str, tensors: Any) -> dict[str, str]:
     a, b = (_picture(c, k, name, tensors[k]) for k in (0, 1))
     if not any(tensors):
         a, b = common_samples(c.train, c.infer, name) or (a, b)
@@ -212,21 +94,14 @@ def _probe(c: Comparison, name: str, tensors: Any) -> str:
         "the sizes differ" if d is None else f"{d['rms']:.2f} levels RMS, at most {d['max']:.1f}"
     )
     lo, hi = float(a.min()), float(a.max())
-    shown = [("training", _gray(a, lo, hi)), ("inference", _gray(b, lo, hi))]
     difference = _difference(a, b)
-    pictures = "".join(
-        f'<div><img alt="{label} side of {_t(name)}" src="{_uri(p)}">{label}</div>'
-        for label, p in shown
-    )
-    third = (
-        f'<div><img alt="difference on {_t(name)}" src="{_uri(difference)}">difference</div>'
-        if difference is not None
-        else '<div class="soft">no difference image: the sizes differ</div>'
-    )
-    return (
-        f"<figure><figcaption><b>{_t(name)}</b><span class='soft'>{caption}</span></figcaption>"
-        f'<div class="row">{pictures}{third}</div></figure>'
-    )
+    return {
+        "name": name,
+        "caption": caption,
+        "training": _uri(_gray(a, lo, hi)),
+        "inference": _uri(_gray(b, lo, hi)),
+        "difference": "" if difference is None else _uri(difference),
+    }
 
 
 def _gray(x: np.ndarray, lo: float, hi: float) -> np.ndarray:

@@ -7,7 +7,6 @@ notebook is being explored by a person, and everything goes to `reports/interact
 from __future__ import annotations
 
 import contextlib
-import html
 import io
 import json
 import os
@@ -23,6 +22,7 @@ from facelab.core.errors import BadInputError, MissingAssetError
 from facelab.core.files import atomic_path, write_json
 from facelab.core.project import own_folders, project_root
 from facelab.core.records import Record
+from facelab.core.templates import render
 from facelab.core.timing import ratio
 from facelab.session import _call_key as call_key
 from facelab.session import _kept_results as kept_results
@@ -244,8 +244,9 @@ class Verdict(str):
         good = all(r.passed for r in self.checked)
         colour = html_table.GOOD if good else html_table.BAD
         rows = [["PASS" if r.passed else "FAIL", r.line(), r.budget] for r in self.checked]
-        return f"<p style='color:{colour};font-weight:600'>{html.escape(self)}</p>" + (
-            html_table.table(["", "figure", "budget"], rows) if rows else ""
+        checks = html_table.table(["", "figure", "budget"], rows) if rows else ""
+        return render(
+            "session/templates/verdict.html.j2", text=str(self), colour=colour, checks=checks
         )
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import html
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
+
+from facelab.core.templates import render
 
 WIDTH, ROW, TOP, PAD = 1000, 20, 34, 8
 LETTER = 6.6
@@ -31,18 +33,18 @@ def flame_svg(folded: Mapping[str, int], *, title: str, unit: str) -> str:
     root = _Node("all")
     for stack, n in folded.items():
         _add(root, stack.split(";"), int(n))
-    boxes: list[str] = []
+    boxes: list[dict[str, Any]] = []
     deepest = _draw(root, 0.0, 0, root.total, unit, boxes) if root.total else 0
-    height = TOP + ROW * (deepest + 1) + PAD
-    head = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" '
-        f'height="{height}" font-family="DejaVu Sans Mono, monospace" font-size="11">'
-        f'<rect width="100%" height="100%" fill="#ffffff"/>'
-        f'<text x="{PAD}" y="20" font-size="14" font-weight="bold">{html.escape(title)}</text>'
+    return render(
+        "tracing/templates/flame.svg.j2",
+        title=title,
+        boxes=boxes,
+        width=WIDTH,
+        height=TOP + ROW * (deepest + 1) + PAD,
+        pad=PAD,
+        row=ROW,
+        top=TOP,
     )
-    if not root.total:
-        boxes.append(f'<text x="{PAD}" y="{TOP + 12}">nothing was recorded</text>')
-    return head + "".join(boxes) + "</svg>\n"
 
 
 def _add(root: _Node, frames: list[str], n: int) -> None:
@@ -53,22 +55,27 @@ def _add(root: _Node, frames: list[str], n: int) -> None:
         node.total += n
 
 
-def _draw(node: _Node, x: float, depth: int, whole: int, unit: str, boxes: list[str]) -> int:
+def _draw(
+    node: _Node, x: float, depth: int, whole: int, unit: str, boxes: list[dict[str, Any]]
+) -> int:
     """Append the boxes of a node and what is inside it; return the depth reached."""
     width = (WIDTH - 2 * PAD) * node.total / whole
     if width < LEAST:
         return depth - 1
     y = TOP + ROW * depth
     words = f"{node.name}: {node.total:,} {unit}, {100 * node.total / whole:.1f} %"
-    boxes.append(
-        f'<g><title>{html.escape(words)}</title><rect x="{PAD + x:.2f}" y="{y}" width="{width:.2f}" '
-        f'height="{ROW - 1}" fill="{_colour(node.name)}" stroke="#ffffff"/>'
-    )
     room = int((width - 6) / LETTER)
-    if room >= 3:
-        text = node.name if len(node.name) <= room else node.name[: room - 1] + "…"
-        boxes.append(f'<text x="{PAD + x + 3:.2f}" y="{y + 14}">{html.escape(text)}</text>')
-    boxes.append("</g>")
+    text = node.name if len(node.name) <= room else node.name[: room - 1] + "…"
+    boxes.append(
+        {
+            "words": words,
+            "x": PAD + x,
+            "y": y,
+            "width": width,
+            "colour": _colour(node.name),
+            "text": text if room >= 3 else "",
+        }
+    )
     reached, at = depth, x
     for inner in sorted(node.inner.values(), key=lambda n: n.name):
         reached = max(reached, _draw(inner, at, depth + 1, whole, unit, boxes))

@@ -11,6 +11,7 @@ import numpy as np
 from facelab.core import html_table
 from facelab.core.errors import BadInputError
 from facelab.core.progress import track
+from facelab.core.templates import render
 from facelab.datasets.synthetic._workers import parallel
 from facelab.datasets.synthetic.tasks import _sets as sets
 from facelab.datasets.synthetic.tasks._make import make
@@ -155,7 +156,8 @@ def _thumbnails(images: np.ndarray) -> str:
         buffer, "PNG"
     )
     data = base64.b64encode(buffer.getvalue()).decode()
-    return f'<img alt="the first {len(images)} faces" src="data:image/png;base64,{data}">'
+    alt = f"the first {len(images)} faces"
+    return render("core/templates/image.html.j2", alt=alt, kind="png", data=data)
 
 
 def generate(

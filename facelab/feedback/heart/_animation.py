@@ -14,6 +14,7 @@ import numpy as np
 
 from facelab.core.errors import BadInputError, CheckFailedError, at
 from facelab.core.files import write_bytes, write_text
+from facelab.core.templates import render
 from facelab.feedback.heart._beat import Pose, beat_poses, curve, literal_poses
 from facelab.feedback.heart._flashes import Flashes, check_flashes
 from facelab.feedback.heart._settings import HeartSettings, load_settings
@@ -145,14 +146,14 @@ class Animation:
             keys.append(f"{share:.4g}%{{transform:scale({pose.scale:.4f});fill:{fill}}}")
         first = keys[0].partition("%")[2]
         half = VIEW / 2
-        return (
-            f'<svg xmlns="http://www.w3.org/2000/svg" width="{size}" height="{size}" '
-            f'viewBox="{-half:g} {-half:g} {VIEW:g} {VIEW:g}" role="img">'
-            f"<title>A beating heart</title><style>path{first}"
-            f"@keyframes beat{{{''.join(keys)}100%{first}}}"
-            f"path{{animation:beat {self.seconds:.4f}s linear infinite}}"
-            "@media (prefers-reduced-motion: reduce){path{animation:none;transform:none}}"
-            f'</style><path d="{path}"/></svg>\n'
+        return render(
+            "feedback/templates/heart.svg.j2",
+            size=size,
+            view=f"{-half:g} {-half:g} {VIEW:g} {VIEW:g}",
+            first=first,
+            keys="".join(keys),
+            seconds=self.seconds,
+            path=path,
         )
 
     def apng(self, size: int = 256) -> bytes:
@@ -202,7 +203,8 @@ class Animation:
     def _repr_html_(self) -> str:
         data = base64.b64encode(self.svg(160).encode()).decode()
         shown = " → ".join(dict.fromkeys(e or "nobody" for e in self.emotions))
-        return f'<img alt="A heart that shows {shown}" src="data:image/svg+xml;base64,{data}">'
+        alt = f"A heart that shows {shown}"
+        return render("core/templates/image.html.j2", alt=alt, kind="svg+xml", data=data)
 
 
 def beat(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from html import escape
 
 from facelab.core.html_table import BAD, GOOD, table
+from facelab.core.templates import render
 from facelab.fingerprint.diagnosis._distance import Distance
 from facelab.fingerprint.diagnosis._finding_kinds import Finding
 from facelab.fingerprint.document._schema import Fingerprint
@@ -53,16 +53,6 @@ class Comparison:
 
     def _repr_html_(self) -> str:
         """Return what JupyterLab shows: the verdict and the causes."""
-        color = GOOD if self.good else BAD
-        explained = (
-            f"; together these causes explain {self.explained:.1%} of the difference"
-            if self.findings and self.explained is not None
-            else ""
-        )
-        head = (
-            f'<p><b style="color:#fff;background:{color};border-radius:9px;padding:1px 9px">{self.verdict}</b> '
-            f"{escape(self.infer.name)} against {escape(self.train.name)}{explained}</p>"
-        )
         rows = [
             (
                 f.kind,
@@ -77,5 +67,9 @@ class Comparison:
             for share in (f.evidence.get("explains"),)
         ]
         names = ("cause", "stage", "training", "inference", "explains", "severity", "fix")
-        shown = table(names, rows) if rows else ""
-        return head + shown + "".join(f"<p>note: {escape(n)}</p>" for n in self.notes)
+        return render(
+            "fingerprint/templates/comparison.html.j2",
+            comparison=self,
+            colour=GOOD if self.good else BAD,
+            causes=table(names, rows) if rows else "",
+        )
