@@ -110,8 +110,8 @@ def bar_html(name: str, sink: Sink, seconds: float, expected_s: float | None) ->
     """Return the bar as HTML: what is done of how much, the seconds passed, and those to come where that is known.
 
     >>> sink = Sink(); sink.what, sink.done, sink.total = "models", 2, 8
-    >>> bar_html("cost", sink, 5.0, None)
-    '<progress max="1" value="0.250"></progress> <small>cost: models 2 of 8 · 5 s · about 15 s to go</small>'
+    >>> print(bar_html("cost", sink, 5.0, None))
+    <progress max="1" value="0.250"></progress> <small>cost: models 2 of 8 · 5 s · about 15 s to go</small>
     """
     said: list[Any] = [f"{seconds:.0f} s"]
     share = sink.done / sink.total if sink.total else None

@@ -8,6 +8,7 @@ from pathlib import Path
 import nbformat
 
 from facelab.core.files import write_text
+from facelab.core.templates import render
 
 KEPT_TEXT = 100_000
 """Characters that an oversized cell's text outputs keep together, so that a person sees what they were."""
@@ -15,11 +16,6 @@ KEPT_OBJECT = 1_000_000
 """Bytes above which an output that is no text is dropped from an oversized notebook."""
 
 _CUT = "\n… cut here: the output was too large\n"
-_BACK = (
-    "<style>body { max-width: 66rem; margin: 0 auto; } .jp-OutputArea-output img { max-width: 100%; }</style>"
-    '<p style="padding: .6rem 1rem 0; font: 14px system-ui, sans-serif">'
-    '<a href="../index.html">← report of this run</a></p>'
-)
 
 
 def write(notebook: nbformat.NotebookNode, folder: Path, name: str, *, cut: bool = False) -> None:
@@ -55,4 +51,4 @@ def to_html(notebook: nbformat.NotebookNode, *, title: str) -> str:
     exporter = HTMLExporter(embed_images=True, mathjax_url="", require_js_url="", mermaid_js_url="")
     body, _ = exporter.from_notebook_node(notebook, resources={"metadata": {"name": title}})
     head, start, rest = body.replace('id="cell-id=', 'id="').partition("<main")
-    return head + _BACK + start + rest
+    return head + str(render("reproduce/templates/back.html.j2")) + start + rest

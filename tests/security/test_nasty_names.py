@@ -11,10 +11,10 @@ sys.path.insert(0, str(Path(__file__).parent))  # tests are no package
 
 from nasty import FORBIDDEN, NASTY
 
-from facelab.core.templates import render
 from facelab.core import escape
 from facelab.core.compare_records import Row, text
 from facelab.core.errors import BadInputError
+from facelab.core.templates import render
 from facelab.deploy import _export as export
 from facelab.deploy._checks import Check
 from facelab.deploy._gate import Verdict
