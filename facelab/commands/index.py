@@ -44,17 +44,23 @@ def _metadata(address: str | None) -> Any:
     return open_metadata(address) if address else None
 
 
-def _open(folder: Path, metadata: str | None, *, write: bool, threads: int | None = None) -> Any:
-    from facelab.index import Collection
+def _open(folder: Path, metadata: str | None, *, write: bool, **options: Any) -> Any:
+    from facelab.index import Collection, ShardedCollection
 
-    return Collection.open(folder, metadata=_metadata(metadata), write=write, threads=threads)
+    kind = ShardedCollection if ShardedCollection.is_at(folder) else Collection
+    return kind.open(folder, metadata=_metadata(metadata), write=write, **options)
 
 
 def _status_text(status: Any) -> str:
     extra = "".join(f"; {t}" for t in (status.recovered, status.warning) if t)
+    if hasattr(status, "shards"):
+        name = status.name
+        state = "generations " + ", ".join(str(s.generation) for s in status.shards)
+    else:
+        name, state = f"{status.name}/{status.shard}", f"generation {status.generation}"
     return (
-        f"{status.name}/{status.shard}: {status.vectors} vectors × {status.dimension} {status.dtype}, "
-        f"{status.metric}; generation {status.generation}, {status.segments} segments, "
+        f"{name}: {status.vectors} vectors × {status.dimension} {status.dtype}, "
+        f"{status.metric}; {state}, {status.segments} segments, "
         f"{status.active} rows in the log, {status.deleted} deleted{extra}"
     )
 
@@ -70,7 +76,12 @@ def _status_text(status: Any) -> str:
     show_default=True,
 )
 @click.option("--name", help="Name in the metadata. Default: the folder's.")
-@click.option("--shard", default="0", show_default=True)
+@click.option("--shard", help="Which shard of that name this folder is. Default: 0.")
+@click.option(
+    "--shards",
+    type=click.IntRange(1, 256),
+    help="Make so many shards in FOLDER; a hash of the id says which one a vector belongs to.",
+)
 @MODEL
 @SPEC
 @METADATA
@@ -81,24 +92,29 @@ def create(
     metric: str,
     dtype: str,
     name: str | None,
-    shard: str,
+    shard: str | None,
+    shards: int | None,
     model_sha256: str | None,
     spec_sha256: str | None,
     metadata: str | None,
     as_json: bool,
 ) -> None:
     """Create an empty collection in a new FOLDER."""
-    from facelab.index import Collection
+    from facelab.index import Collection, ShardedCollection
 
-    made = Collection.create(
+    if shard is not None and shards is not None:
+        raise click.UsageError("give --shard (this folder is one of several) or --shards, not both")
+    kind: Any = ShardedCollection if shards else Collection
+    which: dict[str, Any] = {"shards": shards} if shards else {"shard": shard or "0"}
+    made = kind.create(
         folder,
         dimension=dimension,
         metric=metric,
         dtype=dtype,
         name=name,
-        shard=shard,
         source=_source(model_sha256, spec_sha256),
         metadata=_metadata(metadata),
+        **which,
     )
     with made:
         emit(made.status().to_dict(), as_json=as_json, text=_status_text(made.status()))
@@ -210,17 +226,13 @@ def search(
     """Find the nearest vectors of each query, exactly."""
     import numpy as np
 
-    from facelab.index import Collection
     from facelab.matching import open_vectors
 
     if k is not None and threshold is not None:
         raise click.UsageError("give -k or --threshold, not both")
     asked = np.array(open_vectors(queries, "the queries"))
     made_by = _source(model_sha256, spec_sha256)
-    opened = Collection.open(
-        folder, metadata=_metadata(metadata), write=False, metric=metric, threads=threads
-    )
-    with opened as c:
+    with _open(folder, metadata, write=False, metric=metric, threads=threads) as c:
         if threshold is None:
             hits = c.search(asked, k or 10, source=made_by)
         else:
@@ -255,7 +267,7 @@ def status(folder: Path, metadata: str | None, as_json: bool) -> None:
 @METADATA
 @json_option
 def compact(folder: Path, metadata: str | None, as_json: bool) -> None:
-    """Write all vectors into one segment, without deleted rows."""
+    """Write all vectors into one segment (per shard), without deleted rows."""
     with _open(folder, metadata, write=True) as c:
         c.compact()
         found = c.status()

@@ -53,13 +53,22 @@ def _array(path: Path) -> np.ndarray:
 
 
 def rerun(
-    model: Model, tensors: str | os.PathLike, probes: list[str], *, seconds: float
+    model: Model,
+    tensors: str | os.PathLike,
+    probes: list[str],
+    *,
+    seconds: float,
+    most: int | None = None,
 ) -> dict[str, list[np.ndarray]]:
-    """Run a model on golden tensors until `seconds` are over (at least three probes) and return its outputs."""
+    """Run a model on golden tensors until `seconds` are over, and return its outputs.
+
+    At least three probes are run, and no more than `most`: the smallest ones.
+    """
     out: dict[str, list[np.ndarray]] = {}
     started = time.perf_counter()
     # small inputs first, so that a time limit leaves out as few as possible
-    for probe in sorted(probes, key=lambda p: ((Path(tensors) / f"{p}.npy").stat().st_size, p)):
+    smallest = sorted(probes, key=lambda p: ((Path(tensors) / f"{p}.npy").stat().st_size, p))
+    for probe in smallest[:most]:
         if len(out) >= 3 and time.perf_counter() - started > seconds:
             break
         out[probe] = model.run(_array(Path(tensors) / f"{probe}.npy"))

@@ -26,7 +26,10 @@ from facelab.index.metadata._sqlite import SqliteMetadata
 
 @dataclass(frozen=True)
 class Verification(Result):
-    """What `verify` found: sentences, none where every byte is what was written."""
+    """What `verify` found: sentences, none where every byte is what was written.
+
+    `generation` is None where there are several shards, and where none could be opened.
+    """
 
     path: str
     generation: int | None
@@ -41,9 +44,8 @@ class Verification(Result):
     def text(self) -> str:
         """Return the finding in one line per problem."""
         if self.good:
-            return (
-                f"{self.path}: generation {self.generation}, {self.vectors} vectors, all as written"
-            )
+            known = "" if self.generation is None else f"generation {self.generation}, "
+            return f"{self.path}: {known}{self.vectors} vectors, all as written"
         return "\n".join(f"{self.path}: {p}" for p in self.problems)
 
 
@@ -91,17 +93,18 @@ def _twice(state: disk.State) -> list[str]:
 
 @dataclass(frozen=True)
 class Repair(Result):
-    """What `repair` did, and the generation that is current now."""
+    """What `repair` did, and the generation that is current now (None where there are several shards)."""
 
     path: str
-    generation: int
+    generation: int | None
     vectors: int
     actions: list[str]
 
     def text(self) -> str:
         """Return what was done."""
         done = "; ".join(self.actions) or "nothing was to be done"
-        return f"{self.path}: {done} (generation {self.generation}, {self.vectors} vectors)"
+        known = "" if self.generation is None else f"generation {self.generation}, "
+        return f"{self.path}: {done} ({known}{self.vectors} vectors)"
 
 
 def repair(
@@ -134,7 +137,7 @@ def repair(
     place, actions = _place(root, metadata), []
     with writer_lock(root / "writer.lock"):
         if metadata is None:
-            actions += _moved_away(root)
+            actions += moved_away(root)
         named, version, whole = _named(place)
         if named is None or not whole:
             named, version = _restore(place, named, version, older, actions)
@@ -145,7 +148,7 @@ def repair(
         return Repair(str(path), state.generation.number, state.view.live, actions)
 
 
-def _moved_away(root: Path) -> list[str]:
+def moved_away(root: Path) -> list[str]:
     """Move a damaged SQLite file aside; it is kept for a look at what happened to it."""
     path = root / METADATA
     try:

@@ -21,7 +21,7 @@ from facelab.index._view import View
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
 
 
 FLUSH_BYTES = 64 << 20
@@ -64,9 +64,7 @@ class Writing(Reading):
         """
         with self._lock:
             rows = self._rows(vectors, ids, labels, payloads, source)
-            numbers = self._view.find(rows.ids)
-            if (numbers >= 0).any():
-                self._refuse_known(rows, numbers, made=ids is None)
+            self.check_new(rows, made=ids is None)
             self._put(rows)
         return list(rows.ids)
 
@@ -144,7 +142,11 @@ class Writing(Reading):
             namespace=facts.namespace,
         )
 
-    def _refuse_known(self, rows: Rows, numbers: NDArray[np.int64], *, made: bool) -> None:
+    def check_new(self, rows: Rows, *, made: bool) -> None:
+        """Raise BadInputError where an id is there already, IntegrityError where ids `made` from vectors collide."""
+        numbers = self._view.find(rows.ids)
+        if not (numbers >= 0).any():
+            return
         first = int((numbers >= 0).argmax())
         part, row = self._view.place(int(numbers[first]))
         same = np.array_equal(part.vector_of(row), rows.vectors[first])

@@ -14,6 +14,8 @@ from facelab.core.hashing import sha256_bytes
 from facelab.core.records import now
 
 START = "0" * 64
+BLOCK = 4096
+"""Bytes read at a time from the end of an audit: a swap appends a line, however long the audit has become."""
 
 
 class Audit:
@@ -48,15 +50,17 @@ class Audit:
         if not self.path.exists():
             return START
         with self.path.open("rb+") as f:
-            size = f.seek(0, os.SEEK_END)
-            start = max(0, size - (1 << 20))
-            f.seek(start)
-            data = f.read()
-            if data and not data.endswith(b"\n"):
-                whole = data.rfind(b"\n") + 1
+            start, data = f.seek(0, os.SEEK_END), b""
+            while (
+                start and data.count(b"\n") < 2
+            ):  # one ends the last whole line, one the line before
+                step = min(start, BLOCK)
+                start = f.seek(start - step)
+                data = f.read(step) + data
+            whole = data.rfind(b"\n") + 1
+            if whole < len(data):
                 f.truncate(start + whole)
-                data = data[:whole]
-        lines = data.splitlines()
+        lines = data[:whole].splitlines()
         return sha256_bytes(lines[-1]) if lines else START
 
     def read(self) -> list[dict[str, Any]]:

@@ -123,8 +123,9 @@ def load(
     signer: str,
     tested: bool = False,
 ) -> Release:
-    """Open a verified snapshot and, unless it was `tested` in another process, run its golden self-test.
+    """Open a verified snapshot and run its golden self-test; of one that was `tested` in another process, one probe.
 
+    That probe warms the model: a runtime plans its memory in the first run, and a request would pay for it.
     Raises CheckFailedError for a model over the policy's budgets or off its golden outputs, BadInputError for one
     whose tensors are not those that the manifest and the spec promise.
     """
@@ -135,8 +136,7 @@ def load(
     try:
         _check_tensors(model, manifest)
         check_spec(model, spec)
-        if not tested:
-            _check_golden(folder, manifest, model, policy)
+        _check_golden(folder, manifest, model, policy, most=1 if tested else None)
     except BaseException:
         model.close()
         raise
@@ -205,7 +205,9 @@ def _check_tensors(model: Model, manifest: Manifest) -> None:
             )
 
 
-def _check_golden(folder: Path, manifest: Manifest, model: Model, policy: Policy) -> None:
+def _check_golden(
+    folder: Path, manifest: Manifest, model: Model, policy: Policy, most: int | None
+) -> None:
     rules = policy.golden_outputs
     tensors, outputs = folder / "golden" / "tensors", folder / "golden" / "outputs"
     if not manifest.golden:
@@ -214,7 +216,8 @@ def _check_golden(folder: Path, manifest: Manifest, model: Model, policy: Policy
             where=folder,
             fix="make the bundle again",
         )
-    got = golden.rerun(model, tensors, manifest.golden, seconds=min(rules.seconds, 0.5))
+    seconds = min(rules.seconds, 0.5)
+    got = golden.rerun(model, tensors, manifest.golden, seconds=seconds, most=most)
     wanted = golden.read(outputs, list(got), len(model.outputs))
     distance = golden.compare(wanted, got)
     worst = distance.worst or 0.0

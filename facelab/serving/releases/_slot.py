@@ -263,7 +263,7 @@ class ModelSlot:
     def _loaded(self, name: str, admitted: bool) -> Release:
         if self._tester is not None and not admitted:
             self._tester.check(self.store.folder, self.store.trust, self.policy, name)
-        manifest = self.store.manifest(name)
+        manifest = self.store.manifest(name, checked=self._tester is not None)
         if self.task is not None and manifest.task != self.task:
             raise BadInputError(
                 "the bundle is for another task",

@@ -112,6 +112,11 @@ def _parsed(text: bytes, root: Path) -> Manifest:
     return parse(loads_strict(text, where=root / MANIFEST, max_bytes=MAX_MANIFEST), root)
 
 
+def manifest_of(folder: Path) -> Manifest:
+    """Return the manifest of a snapshot, without a look at the files that it names."""
+    return _parsed(_read(folder, MANIFEST, MAX_MANIFEST), folder)
+
+
 def check_again(folder: Path) -> Manifest:
     """Check the files of a snapshot that a load reads; a disk can rot between two loads."""
     text = _read(folder, MANIFEST, MAX_MANIFEST)
