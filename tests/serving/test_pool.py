@@ -214,3 +214,44 @@ def test_no_resource_is_ever_shared_whatever_callers_do(seed):
     assert len(pool.waits()) == stats.granted + stats.timeouts + stats.shed + stats.failed
     pool.close()
     assert pool.stats().made == pool.stats().closed
+
+
+FORKED = """
+import os, sys
+from facelab.serving import Pool
+from facelab.core.errors import FacelabError
+
+log, said = [], []
+pool = Pool(lambda: "connection", size=2, reset=log.append, close=log.append)
+lease = pool.acquire("parent")
+pool.acquire("idle").release()
+log.clear()
+child = os.fork()
+if child == 0:
+    for call in (lambda: lease.value, lambda: pool.acquire("child", deadline_s=1)):
+        try:
+            call()
+        except FacelabError as e:
+            said.append("before this process was forked" in str(e))
+    lease.release()
+    pool.close()
+    del lease
+    os._exit(0 if said == [True, True] and not log else 1)
+code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+assert code == 0, code
+assert lease.value == "connection" and pool.stats().leased == 1
+lease.release()
+pool.close()
+assert log == ["connection"] * 3, log  # one reset, two closes
+"""
+
+
+def test_a_forked_process_does_not_touch_its_parents_resources():
+    """Two processes on one connection would mix their answers; a reset in the child would end the parent's work."""
+    import subprocess
+    import sys
+
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", FORKED], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr

@@ -1,5 +1,6 @@
 """Hot reload: a good bundle takes over without a failed or mixed request, a bad one changes nothing and says why."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -7,6 +8,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -415,6 +417,35 @@ def test_an_edited_audit_is_seen_and_a_cut_line_is_dropped(slot, made):
     audit.path.write_bytes(whole.replace(b'"promote"', b'"rollout"', 1))
     with pytest.raises(FacelabError, match="edited"):
         audit.read()
+
+
+def test_an_append_reads_the_end_of_the_audit_only(tmp_path):
+    """A swap appends a line: a long audit must not cost it time, and a line may be longer than a block."""
+    from facelab.serving._audit import BLOCK, Audit
+
+    audit = Audit(tmp_path / "audit.jsonl")
+    for n in (5, BLOCK - 1, BLOCK, 3 * BLOCK, 7):
+        audit.append("note", reason="x" * n)
+    for _ in range(300):
+        audit.append("promote", reason="x" * 200)
+    assert len(audit.read()) == 305
+    read = []
+
+    class Watched(type(tmp_path)):
+        @contextlib.contextmanager
+        def open(self, mode):
+            with open(self, mode) as f:  # noqa: PTH123
+                real = f.read
+                watched = SimpleNamespace(
+                    seek=f.seek, write=f.write, flush=f.flush, fileno=f.fileno
+                )
+                watched.read = lambda n: (read.append(n), real(n))[1]
+                yield watched
+
+    audit.path = Watched(audit.path)
+    audit.append("note")
+    assert sum(read) <= 2 * BLOCK
+    assert len(Audit(tmp_path / "audit.jsonl").read()) == 306
 
 
 def test_withdrawn_needs_again(slot, made):

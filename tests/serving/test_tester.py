@@ -60,6 +60,24 @@ def test_a_crash_of_the_test_changes_nothing(made):
             _killed(slot)
 
 
+def test_a_model_is_warm_before_it_serves_and_is_read_once(made, tmp_path, monkeypatch):
+    """A runtime plans its memory in the first run; and what the tester hashed is not hashed beside the requests."""
+    from facelab.serving.releases import _snapshot
+    from facelab.zoo.runtimes import Model
+
+    runs, hashed = [], []
+    run, copy = Model.run, _snapshot._copy
+    monkeypatch.setattr(
+        Model, "run", lambda self, *a, **k: (runs.append(self), run(self, *a, **k))[1]
+    )
+    monkeypatch.setattr(_snapshot, "_copy", lambda *a: (hashed.append(a[1].path), copy(*a))[1])
+    with ModelSlot(tmp_path / "store", isolate=True) as slot:
+        for folder in made:
+            assert slot.offer(folder).accepted
+            assert runs.count(slot.release.model) == 1, "one golden probe"
+        assert hashed == []
+
+
 def _killed(slot):
     (tester,) = children()
     os.kill(tester.pid, signal.SIGKILL)

@@ -93,6 +93,17 @@ def describe(oldest: Taker | None) -> str:
     return f"{time.monotonic() - oldest.at:.3g} s old, taken by {oldest.who} at {oldest.where}"
 
 
+def after_fork(where: object) -> LeaseError:
+    """Return the error for a pool or a lease of another process: two processes on one connection mix their answers."""
+    return LeaseError(
+        "the pool was made before this process was forked",
+        where=where,
+        expected="a pool of this process",
+        got="the parent's resources",
+        fix="open a pool in each process, after it was started",
+    )
+
+
 class Lease(Generic[T]):
     """The right to use one resource; a context manager. After the release `value` raises LeaseError.
 
@@ -108,7 +119,9 @@ class Lease(Generic[T]):
 
     @property
     def value(self) -> T:
-        """Return the resource. Raises LeaseError after the release."""
+        """Return the resource. Raises LeaseError after the release, and in a process that was forked meanwhile."""
+        if self._pool.forked:
+            raise after_fork(self.taker.where)
         if self._released:
             raise LeaseError(
                 "the lease was released, and its resource may serve another caller",

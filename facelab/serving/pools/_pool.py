@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import queue
 import threading
 import time
 import weakref
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Generic, NoReturn, TypeVar
 
 import numpy as np
 
 from facelab.core.errors import FacelabError
+from facelab.serving.pools._entry import Entry, Out, Waiter
 from facelab.serving.pools._keeper import HISTORY, OUTCOMES, PoolStats, check_numbers, start_keeper
 from facelab.serving.pools._lease import (
     Alarm,
@@ -24,34 +25,12 @@ from facelab.serving.pools._lease import (
     OverloadedError,
     PoolTimeoutError,
     Taker,
+    after_fork,
     describe,
     taker,
 )
 
 T = TypeVar("T")
-
-
-@dataclass
-class _Entry(Generic[T]):
-    value: T
-    born: float
-    used: float
-
-
-@dataclass
-class _Out(Generic[T]):
-    entry: _Entry[T]
-    taker: Taker
-    told: bool = False
-
-
-class _Waiter(Generic[T]):
-    __slots__ = ("entry", "granted", "ready")
-
-    def __init__(self) -> None:
-        self.ready = threading.Event()
-        self.granted = False
-        self.entry: _Entry[T] | None = None
 
 
 class Pool(Generic[T]):
@@ -112,16 +91,16 @@ class Pool(Generic[T]):
         self._make, self._close, self._reset, self._check = make, close, reset, check
         self._check_after_s, self._on_alarm = check_after_s, on_alarm
         self._lock = threading.Lock()
-        self._idle: deque[_Entry[T]] = deque()
-        self._waiters: deque[_Waiter[T]] = deque()
-        self._out: dict[int, _Out[T]] = {}
+        self._idle: deque[Entry[T]] = deque()
+        self._waiters: deque[Waiter[T]] = deque()
+        self._out: dict[int, Out[T]] = {}
         self._total = self._next = 0
         self._counts: dict[str, int] = dict.fromkeys((*OUTCOMES, "made", "closed", "lost"), 0)
         self._waits: deque[tuple[float, float, int]] = deque(maxlen=HISTORY)
         self._holds: deque[tuple[float, float]] = deque(maxlen=HISTORY)
         self._alarms: deque[Alarm] = deque(maxlen=1000)
         self._alarmed = 0
-        self._closed = False
+        self._closed, self._process = False, os.getpid()
         self._dropped: queue.SimpleQueue[int | None] = queue.SimpleQueue()
         self._keeper: threading.Thread | None = None
 
@@ -142,8 +121,10 @@ class Pool(Generic[T]):
         PoolTimeoutError
             Where no resource became free in time.
         LeaseError
-            Where the pool is closed.
+            Where the pool is closed, or was made before this process was forked.
         """
+        if self.forked:  # before any lock: another thread may have held it at the fork
+            raise after_fork(self.name)
         started = time.monotonic()
         limit = self.deadline_s if deadline_s is None else deadline_s
         entry, waiter = self._enter(started)
@@ -159,7 +140,7 @@ class Pool(Generic[T]):
             raise
         return self._lend(entry, taker(who), started)
 
-    def _enter(self, started: float) -> tuple[_Entry[T] | None, _Waiter[T] | None]:
+    def _enter(self, started: float) -> tuple[Entry[T] | None, Waiter[T] | None]:
         with self._lock:
             self._require_open()
             if self._keeper is None:
@@ -172,7 +153,7 @@ class Pool(Generic[T]):
             if len(self._waiters) >= self.max_waiting:
                 self._count("shed", started)
                 self._shed()
-            waiter: _Waiter[T] = _Waiter()
+            waiter: Waiter[T] = Waiter()
             self._waiters.append(waiter)
             return None, waiter
 
@@ -185,7 +166,7 @@ class Pool(Generic[T]):
             fix="try again later, or make the pool larger",
         )
 
-    def _wait(self, waiter: _Waiter[T], started: float, limit: float) -> _Entry[T] | None:
+    def _wait(self, waiter: Waiter[T], started: float, limit: float) -> Entry[T] | None:
         waiter.ready.wait(max(0.0, limit))
         with self._lock:
             if waiter.granted:
@@ -203,16 +184,16 @@ class Pool(Generic[T]):
             fix="release leases sooner, make the pool larger, or wait longer",
         )
 
-    def _usable(self, entry: _Entry[T] | None) -> _Entry[T]:
+    def _usable(self, entry: Entry[T] | None) -> Entry[T]:
         now = time.monotonic()
         if entry is not None and not self._fit(entry, now):
             self._end(entry)
             entry = None
         if entry is None:
-            entry = _Entry(self._made(), now, now)
+            entry = Entry(self._made(), now, now)
         return entry
 
-    def _fit(self, entry: _Entry[T], now: float) -> bool:
+    def _fit(self, entry: Entry[T], now: float) -> bool:
         if now - entry.born > self.lifetime_s or now - entry.used > self.idle_s:
             return False
         if self._check is None or now - entry.used < self._check_after_s:
@@ -238,18 +219,25 @@ class Pool(Generic[T]):
             self._counts["made"] += 1
         return value
 
-    def _lend(self, entry: _Entry[T], taken_by: Taker, started: float) -> Lease[T]:
+    def _lend(self, entry: Entry[T], taken_by: Taker, started: float) -> Lease[T]:
         with self._lock:
             self._next += 1
             key = self._next
-            self._out[key] = _Out(entry, taken_by)
+            self._out[key] = Out(entry, taken_by)
             self._count("granted", started)
         lease = Lease(self, key, entry.value, taken_by)
         # SimpleQueue.put may run inside a garbage collection, where taking a lock could deadlock
         weakref.finalize(lease, self._dropped.put, key).atexit = False
         return lease
 
+    @property
+    def forked(self) -> bool:
+        """Whether this process is a fork of the one that made the pool: its resources are the parent's."""
+        return os.getpid() != self._process
+
     def _take_back(self, key: int, broken: bool) -> None:
+        if self.forked:  # a reset would talk on the parent's connection
+            return
         with self._lock:
             out = self._out.pop(key, None)
         if out is None:
@@ -272,7 +260,7 @@ class Pool(Generic[T]):
         if not keep:
             self._end(out.entry)
 
-    def _hand_on(self, entry: _Entry[T] | None = None) -> None:
+    def _hand_on(self, entry: Entry[T] | None = None) -> None:
         """Give an entry, or the right to make one, to the longest waiting caller. Called under the lock."""
         if entry is None and self._total >= self.size:
             return
@@ -284,7 +272,7 @@ class Pool(Generic[T]):
         elif entry is not None:
             self._idle.append(entry)
 
-    def _end(self, entry: _Entry[T]) -> None:
+    def _end(self, entry: Entry[T]) -> None:
         if self._close is not None:
             with contextlib.suppress(Exception):
                 self._close(entry.value)
@@ -389,7 +377,12 @@ class Pool(Generic[T]):
             return sorted((o.taker for o in self._out.values()), key=lambda t: t.at)
 
     def close(self) -> None:
-        """Close idle resources now and lent ones at their release; callers that wait get LeaseError."""
+        """Close idle resources now and lent ones at their release; callers that wait get LeaseError.
+
+        A forked process closes nothing: the resources are the parent's.
+        """
+        if self.forked:
+            return
         with self._lock:
             self._closed = True
             idle, self._idle = list(self._idle), deque()
