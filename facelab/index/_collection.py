@@ -194,8 +194,7 @@ class Collection(Writing):
                 log = Log(disk.log_path(place, state.generation), state.replayed, on_step)
                 stack.callback(log.close)
             opened = cls(place, state, log, stack.pop_all())
-        if write:
-            opened._recovered = _told(state.replayed.torn, disk.clean(place, state))
+        opened._recovered = _told(state.replayed.torn, disk.clean(place, state) if write else [])
         return opened
 
     def close(self) -> None:
@@ -242,7 +241,7 @@ def _first(place: disk.Place) -> Pointer:
 
 
 def _told(torn: int, removed: list[str]) -> str:
-    parts = [f"{torn} bytes of an unfinished record were dropped"] if torn else []
+    parts = [f"{torn} bytes of an unfinished record were left out"] if torn else []
     parts += [f"{len(removed)} unfinished files were removed"] if removed else []
     return "; ".join(parts)
 

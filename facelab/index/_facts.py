@@ -12,6 +12,7 @@ import numpy as np
 from facelab.core.errors import BadInputError, IntegrityError
 from facelab.core.files import dumps, read_json
 from facelab.index._durable import write_durably
+from facelab.index._ids import check_namespace
 from facelab.index._rows import DTYPES
 from facelab.index._source import Source
 from facelab.index.metadata._contract import check_key
@@ -88,7 +89,7 @@ def make_facts(
     uid: str | None = None,
 ) -> Facts:
     """Return checked facts, with their own id where none is given. Raises BadInputError."""
-    check_key(f"{name}/{shard}")
+    check_key(f"{name}/{shard}"), check_namespace(namespace)
     whole = isinstance(dimension, (int, np.integer)) and not isinstance(dimension, bool)
     if not whole or not 1 <= dimension <= MAX_DIMENSION:
         raise BadInputError(

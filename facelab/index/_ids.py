@@ -63,7 +63,7 @@ def vector_id(vector: ArrayLike, namespace: str = "") -> str:
 
 def vector_ids(vectors: np.ndarray, namespace: str = "") -> list[str]:
     """Return the ids of the rows of (n, d) vectors; see `vector_id`."""
-    _check_namespace(namespace)
+    check_namespace(namespace)
     return [_named(namespace, vector_digest(row)) for row in vectors]
 
 
@@ -152,7 +152,12 @@ def _lone(name: str) -> bool:
     return any("\ud800" <= c <= "\udfff" for c in name)
 
 
-def _check_namespace(namespace: str) -> str:
+def check_namespace(namespace: str) -> str:
+    """Return a namespace. Raises BadInputError for another form.
+
+    >>> check_namespace("faces-2")
+    'faces-2'
+    """
     if not isinstance(namespace, str) or not _NAMESPACE.fullmatch(namespace):
         raise BadInputError(
             "a namespace has another form",
@@ -164,4 +169,4 @@ def _check_namespace(namespace: str) -> str:
 
 
 def _named(namespace: str, digest: bytes) -> str:
-    return f"{_check_namespace(namespace)}:{digest.hex()}" if namespace else digest.hex()
+    return f"{check_namespace(namespace)}:{digest.hex()}" if namespace else digest.hex()

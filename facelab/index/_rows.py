@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MAX_INFO = 64 << 10
+MOST_LENGTH = 9e18
+"""Two vectors of this length are at most sqrt(max of float32) apart, so that every squared distance is finite."""
 DTYPES = ("float32", "float16", "int8")
 
 
@@ -95,15 +97,33 @@ def check_matrix(vectors: Any, dimension: int, dtype: np.dtype[Any], name: str) 
             fix=f"convert them: x.astype(np.{dtype.name})",
         )
     array = np.ascontiguousarray(array, dtype)
-    if dtype.kind == "f" and not np.isfinite(array).all():
-        bad = int((~np.isfinite(array).all(axis=1)).argmax())
+    if dtype.kind == "f" and array.size:
+        _check_numbers(array, name)
+    return array
+
+
+def _check_numbers(array: NDArray[Any], name: str) -> None:
+    """Raise BadInputError for a number that is not finite, and for a vector whose distances would not be."""
+    largest = float(np.maximum(array.max(), -array.min()))  # NaN where there is one
+    if largest * array.shape[1] ** 0.5 <= MOST_LENGTH:
+        return
+    whole = np.isfinite(array).all(axis=1)
+    if not whole.all():
         raise BadInputError(
             f"there is a NaN or an infinity in {name}",
-            where=f"row {bad}",
+            where=f"row {int((~whole).argmax())}",
             expected="finite numbers",
             fix="drop or repair that vector",
         )
-    return array
+    lengths = np.linalg.norm(array.astype(np.float64), axis=1)
+    if lengths.max() > MOST_LENGTH:
+        raise BadInputError(
+            f"a vector in {name} is too long: its squared distances overflow",
+            where=f"row {int(lengths.argmax())}",
+            expected=f"a length of at most {MOST_LENGTH:g}",
+            got=f"{lengths.max():.3g}",
+            fix="normalise the vectors, or look at the embedder",
+        )
 
 
 def check_distinct(names: Sequence[str]) -> None:

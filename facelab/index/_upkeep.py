@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +28,15 @@ from facelab.index.metadata._sqlite import SqliteMetadata
 class Verification(Result):
     """What `verify` found: sentences, none where every byte is what was written.
 
-    `generation` is None where there are several shards, and where none could be opened.
+    `generation` is None where there are several shards, and where none could be opened. `notes` say what may be
+    damage and may be a call that was interrupted: the disk does not tell.
     """
 
     path: str
     generation: int | None
     vectors: int | None
     problems: list[str]
+    notes: list[str] = field(default_factory=list)
 
     @property
     def good(self) -> bool:
@@ -45,7 +47,8 @@ class Verification(Result):
         """Return the finding in one line per problem."""
         if self.good:
             known = "" if self.generation is None else f"generation {self.generation}, "
-            return f"{self.path}: {known}{self.vectors} vectors, all as written"
+            noted = "".join(f"; {n}" for n in self.notes)
+            return f"{self.path}: {known}{self.vectors} vectors, all as written{noted}"
         return "\n".join(f"{self.path}: {p}" for p in self.problems)
 
 
@@ -77,7 +80,12 @@ def verify(path: str | os.PathLike[str], *, metadata: Metadata | None = None) ->
         return Verification(str(path), None, None, [said + where])
     problems = [p for part in state.view.parts for p in part.segment.verify()]
     problems += _twice(state)
-    return Verification(str(path), state.generation.number, state.view.live, problems)
+    torn = state.replayed.torn
+    notes = [f"the log ends in {torn} bytes of no whole record: {_TORN}"] if torn else []
+    return Verification(str(path), state.generation.number, state.view.live, problems, notes)
+
+
+_TORN = "a call that was interrupted, or damage to the last one"
 
 
 def _twice(state: disk.State) -> list[str]:

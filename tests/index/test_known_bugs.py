@@ -207,3 +207,47 @@ def test_a_metric_that_is_asked_for_by_mistake_is_refused(tmp_path):
     for other in ("l2", "cosine", "sqeuclidean"):
         with pytest.raises(BadInputError, match="another metric"):
             Collection.open(tmp_path / "c", metric=other)
+
+
+@pytest.mark.parametrize("metric", ["cosine", "l2", "sqeuclidean", "ip"])
+def test_vectors_whose_distances_overflow_are_refused(tmp_path, metric, capsys):
+    """Such hits had an infinite distance, which JSON does not have: `search --json` ended in a traceback."""
+    from facelab.cli import run
+
+    place, far = tmp_path / "c", np.full((1, 4), 3e38, np.float32)
+    with Collection.create(place, dimension=4, metric=metric) as c:
+        for call in (lambda: c.add(far), lambda: c.search(far, 1), lambda: c.upsert(-far, ["a"])):
+            with pytest.raises(BadInputError, match="overflow"):
+                call()
+        c.add(np.full((1, 4), 4e18, np.float32), ["just"])
+        assert np.isfinite(c.search(np.full((1, 4), -4e18, np.float32), 1).distances).all()
+    np.save(tmp_path / "q.npy", far)
+    assert run(["index", "search", str(place), "--queries", str(tmp_path / "q.npy"), "--json"]) == 2
+    assert "overflow" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("namespace", ["é", "名", "a b", "..a/b", "\u202e", "a" * 65])
+def test_a_namespace_is_checked_when_the_collection_is_created(tmp_path, namespace):
+    """It was taken, and every later add without ids was refused."""
+    with pytest.raises(BadInputError, match="namespace"):
+        Collection.create(tmp_path / "c", dimension=4, namespace=namespace)
+    assert not (tmp_path / "c").exists()
+
+
+def test_a_folder_may_have_any_name_if_the_collection_has_a_plain_one(tmp_path):
+    with pytest.raises(BadInputError, match="--name"):
+        Collection.create(tmp_path / "Gesichter-ü", dimension=4)
+    Collection.create(tmp_path / "Gesichter-ü", dimension=4, name="faces").close()
+
+
+def test_a_torn_end_of_the_log_is_said_to_readers_and_by_verify(tmp_path):
+    """Whether the last record was interrupted or damaged cannot be told, so that it must not pass in silence."""
+    place = tmp_path / "c"
+    with Collection.create(place, dimension=4) as c:
+        c.add(np.eye(4, dtype=np.float32), list("abcd"))
+    (log,) = (place / "logs").iterdir()
+    log.write_bytes(log.read_bytes()[:-3])
+    with Collection.open(place, write=False) as c:
+        assert len(c) == 0 and "unfinished record" in c.status().recovered
+    found = verify(place)
+    assert found.good and "interrupted, or damage" in found.text()

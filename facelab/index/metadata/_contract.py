@@ -91,7 +91,7 @@ def check_key(key: str) -> str:
             "a metadata key has another form",
             expected="words of letters, digits, '.', '_' and '-' between slashes",
             got=repr(key)[:120],
-            fix="rename the collection or the shard",
+            fix="give the collection such a name (name=, --name); its folder may be called otherwise",
         )
     return key
 

@@ -83,9 +83,12 @@ class LocalEtcd:
         self._running[member] = None
 
     def pause(self, member: int, *, stop: bool) -> None:
-        """Stop a member with SIGSTOP, or let it go on."""
+        """Stop a member with SIGSTOP and wait until all its threads stand still, or let it go on."""
         if (pid := self._pid(member)) is not None:
             os.kill(pid, signal.SIGSTOP if stop else signal.SIGCONT)
+            end = time.monotonic() + 5
+            while stop and not _stands_still(pid) and time.monotonic() < end:
+                time.sleep(0.001)
             (self._stopped.add if stop else self._stopped.discard)(member)
 
     def ready(self, member: int, limit_s: float = 60.0) -> None:
@@ -180,3 +183,12 @@ def _free_ports(count: int) -> list[int]:
         for s in sockets:
             s.bind(("127.0.0.1", 0))
         return [int(s.getsockname()[1]) for s in sockets]
+
+
+def _stands_still(pid: int) -> bool:
+    """Return whether every thread of a process is stopped: a signal needs its time, and a request less."""
+    states = set()
+    for task in Path(f"/proc/{pid}/task").glob("*/stat"):
+        with contextlib.suppress(OSError):
+            states.add(task.read_text().rpartition(")")[2].split()[0])
+    return states <= {"T", "t", "Z"}

@@ -38,10 +38,10 @@ def verify(path: str | os.PathLike[str], *, metadata: Metadata | None = None) ->
     meta = metadata or SqliteMetadata(root / METADATA)
     found = [single.verify(f, metadata=meta) for f in Layout.read(root).folders]
     problems = [f"shard {i}: {p}" for i, v in enumerate(found) for p in v.problems]
+    notes = [f"shard {i}: {n}" for i, v in enumerate(found) for n in v.notes]
     counts = [v.vectors for v in found if v.vectors is not None]
-    return Verification(
-        str(path), None, sum(counts) if len(counts) == len(found) else None, problems
-    )
+    total = sum(counts) if len(counts) == len(found) else None
+    return Verification(str(path), None, total, problems, notes)
 
 
 def repair(
