@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +13,12 @@ import numpy as np
 
 from facelab.core import allocator, fresh
 from facelab.core.hashing import sha256_file
-from facelab.core.machine import load as machine_load
 from facelab.core.machine import rss_bytes
-from facelab.core.result import Result
 from facelab.deploy import make_bundle
 from facelab.deploy.manifest import canonical_hash
 from facelab.preprocess import PreprocessSpec
 from facelab.preprocess.ops import DECODE_RGB, RESIZE_PLAIN, UPRIGHT
-from facelab.serving import ModelSlot, ReleaseStore, open_loop
+from facelab.serving import ModelSlot, ReleaseStore
 from facelab.serving.internals import Trust
 
 SIZE = 64
@@ -115,191 +111,6 @@ def pictures(n: int = 8) -> list[np.ndarray]:
     from facelab.datasets import synthetic
 
     return [np.ascontiguousarray(synthetic.scene(11, k, (96, 96)).image) for k in range(n)]
-
-
-@dataclass(frozen=True, eq=False)
-class Swaps(Result):
-    """Requests during windows with and without swaps. Latencies are seconds from when a request was due."""
-
-    quiet: np.ndarray
-    swapping: np.ndarray
-    swaps: int
-    refused: int
-    failed: int
-    mixed: int
-    requests: int
-    load_s: np.ndarray
-    rss_start: int
-    rss_end: int
-    rss: np.ndarray
-    old_gone: dict[str, int]
-    model_bytes: int
-    machine_load: float
-
-    def p99_ratio(self) -> float:
-        """Return P99 while swapping over P99 without."""
-        return float(np.quantile(self.swapping, 0.99) / np.quantile(self.quiet, 0.99))
-
-    def p99_interval(self, replicates: int = 500, seed: int = 0) -> tuple[float, float]:
-        """Return a 95 % interval of the ratio, by resampling blocks of 50 requests (neighbours share a stall)."""
-        rng, ratios = np.random.default_rng(seed), []
-        for _ in range(replicates):
-            a, b = (_blocks(x, rng) for x in (self.swapping, self.quiet))
-            ratios.append(np.quantile(a, 0.99) / np.quantile(b, 0.99))
-        low, high = np.quantile(ratios, [0.025, 0.975])
-        return float(low), float(high)
-
-    def growth(self) -> float:
-        """Return the growth of resident memory over all swaps, in sizes of the model's file."""
-        return (self.rss_end - self.rss_start) / self.model_bytes
-
-    def rows(self) -> list[dict[str, Any]]:
-        """Return one row per kind of window."""
-        names = {"quiet": self.quiet, "swapping": self.swapping}
-        return [
-            {
-                "windows": name,
-                "requests": len(x),
-                **{f"p{q:g} [ms]": float(np.percentile(x, q)) * 1e3 for q in (50, 90, 99)},
-                "max [ms]": float(x.max()) * 1e3,
-            }
-            for name, x in names.items()
-            if len(x)
-        ]
-
-
-def _blocks(x: np.ndarray, rng: np.random.Generator, size: int = 50) -> np.ndarray:
-    whole = x[: len(x) // size * size].reshape(-1, size)
-    return whole[rng.integers(0, len(whole), len(whole))].ravel() if len(whole) else x
-
-
-def swaps_under_load(
-    bundles: list[Path],
-    trust: Trust,
-    *,
-    swaps: int,
-    rate_hz: float = 60.0,
-    window_s: float = 2.0,
-    pause_s: float = 2.0,
-    compare: bool = True,
-    seed: int = 0,
-) -> Swaps:
-    """Send requests on a schedule and swap between two versions in every second window, until `swaps` are done.
-
-    Windows with and without swaps alternate, so that both meet the same neighbours; `compare` can leave the quiet ones
-    out. `pause_s` passes between two swaps.
-
-    Each answer must be bit for bit what its own release answers alone: label, scores and preprocessing of one version.
-    """
-    images = pictures()
-    truth = {b: _alone(b, images) for b in bundles}
-    known = dict(truth.values())
-    state = _Counted()
-    with (
-        tempfile.TemporaryDirectory() as store,
-        ModelSlot(ReleaseStore(store, trust=trust), isolate=True) as slot,
-    ):
-        for b in (*bundles, bundles[0]):  # both are admitted, and the first one serves
-            slot.offer(b)
-        _settle(slot, images)
-        start = rss_bytes()
-        size = slot.release.manifest_bytes if slot.release else 0
-        quiet, busy = [], []
-        while state.done < swaps:
-            seed += 1
-            if compare:
-                quiet.append(_window(slot, images, known, state, rate_hz, window_s, seed))
-            stop = threading.Event()
-            worker = threading.Thread(
-                target=_swap_until, args=(slot, bundles, stop, state, swaps, pause_s)
-            )
-            worker.start()
-            busy.append(_window(slot, images, known, state, rate_hz, window_s, seed))
-            stop.set()
-            worker.join()
-        allocator.trim()
-        return _summary(state, quiet, busy, list(slot.swaps)[3:], (start, rss_bytes()), size)
-
-
-def _summary(
-    state: _Counted,
-    quiet: list[np.ndarray],
-    busy: list[np.ndarray],
-    made: list[Any],
-    rss: tuple[int, int],
-    size: int,
-) -> Swaps:
-    gone = [s.old_gone for s in made if s.accepted]
-    return Swaps(
-        np.concatenate(quiet) if quiet else np.zeros(0),
-        np.concatenate(busy),
-        state.done,
-        sum(not s.accepted for s in made),
-        state.failed,
-        state.mixed,
-        state.requests,
-        np.array([s.load_s for s in made]),
-        *rss,
-        np.array([s.rss_after for s in made]),
-        {"yes": gone.count(True), "no": gone.count(False), "unknown": gone.count(None)},
-        size,
-        machine_load(),
-    )
-
-
-class _Counted:
-    def __init__(self) -> None:
-        self.done = self.failed = self.mixed = self.requests = 0
-
-
-def _alone(bundle: Path, images: list[np.ndarray]) -> tuple[str, list[Any]]:
-    with ModelSlot() as slot:
-        slot.offer(bundle)
-        with slot.lease() as release:
-            return release.hash, [release.run(image) for image in images]
-
-
-def _settle(slot: ModelSlot, images: list[np.ndarray]) -> None:
-    for image in images * 5:
-        with slot.lease() as release:
-            release.run(image)
-
-
-def _window(
-    slot: ModelSlot,
-    images: list[np.ndarray],
-    known: dict[str, list[Any]],
-    state: _Counted,
-    rate_hz: float,
-    seconds: float,
-    seed: int,
-) -> np.ndarray:
-    def call(k: int) -> None:
-        image = k % len(images)
-        with slot.lease() as release:
-            got = release.run(images[image])
-        want = known[got.release][image]
-        if got.label != want.label or not np.array_equal(got.arrays[0], want.arrays[0]):
-            state.mixed += 1
-
-    load = open_loop(call, rate_hz=rate_hz, seconds=seconds, workers=8, seed=seed)
-    state.failed += len(load.outcome) - load.count("ok")
-    state.requests += len(load.outcome)
-    return load.latency
-
-
-def _swap_until(
-    slot: ModelSlot,
-    bundles: list[Path],
-    stop: threading.Event,
-    state: _Counted,
-    swaps: int,
-    pause_s: float,
-) -> None:
-    while not stop.is_set() and state.done < swaps:
-        slot.offer(bundles[(state.done + 1) % len(bundles)])
-        state.done += 1
-        stop.wait(pause_s)
 
 
 def memory_after_swaps(bundles: list[Path], *, swaps: int = 8) -> dict[str, np.ndarray]:

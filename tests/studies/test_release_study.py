@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from facelab.report import serving as pictures
-from facelab.studies import canaries, pools, release
+from facelab.studies import canaries, model_swaps, pools, release
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def test_pictures_take_what_the_studies_give():
 def test_ratios_and_intervals_follow_the_samples():
     rng = np.random.default_rng(1)
     quiet, swapping = rng.exponential(0.01, 4000), rng.exponential(0.02, 4000)
-    swaps = release.Swaps(
+    swaps = model_swaps.Swaps(
         quiet, swapping, 4, 0, 0, 0, 8000, np.ones(4), 0, 10, np.ones(4), {}, 20, 0.0
     )
     low, high = swaps.p99_interval()
@@ -72,9 +72,18 @@ def test_bad_bundles_and_canaries(made, tmp_path):
 @pytest.mark.timeout(1800)
 def test_1000_swaps_under_load_fail_no_request_mix_none_and_leave_nothing(made):
     bundles, trust = made
-    found = release.swaps_under_load(
-        bundles[:2], trust, swaps=1000, pause_s=0.0, compare=False, window_s=10
-    )
+    found = model_swaps.swaps_under_load(bundles[:2], trust, swaps=1000, most_s=1500)
+    assert found.swaps == 1000
     assert (found.failed, found.mixed, found.refused) == (0, 0, 0)
     assert found.old_gone["no"] == 0
     assert found.growth() <= 1
+
+
+def test_swaps_are_counted_and_the_limit_ends_them(made):
+    bundles, trust = made
+    found = model_swaps.swaps_under_load(
+        bundles[:2], trust, swaps=500, rate_hz=40, window_s=0.3, most_s=0.1
+    )
+    assert 0 < found.swaps < 500 and len(found.quiet) and len(found.swapping)
+    assert (found.failed, found.mixed, found.refused) == (0, 0, 0)
+    assert found.swaps == len(found.load_s) == sum(found.old_gone.values())

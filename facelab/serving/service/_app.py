@@ -267,7 +267,7 @@ def _failed(e: Exception) -> Response:
 def _sentence(e: FacelabError, status: int) -> Response:
     fields = {k: v for k in ("expected", "got", "fix") if (v := getattr(e, k)) is not None}
     headers = {"Retry-After": "1"} if status == 503 else {}
-    if status in (408, 413, 415, 503):
+    if status in (400, 408, 413, 415, 503):
         headers["Connection"] = (
             "close"  # the rest of the body would be read and dropped without end
         )

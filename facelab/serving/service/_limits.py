@@ -86,6 +86,13 @@ class Bodies:
             self.held -= sum(map(len, chunks))
 
     def _check_length(self, request: Request) -> None:
+        if "content-length" in request.headers and "transfer-encoding" in request.headers:
+            raise RequestError(
+                400,
+                "the request states the length of its body twice",
+                got="Content-Length and Transfer-Encoding",
+                fix="send one of both: a proxy may end the request elsewhere than this service does",
+            )
         text = request.headers.get("content-length", "0")
         if not text.isascii() or not text.isdigit():
             raise RequestError(
