@@ -20,7 +20,7 @@ COMMANDS = {
     "camera": "list, probe and record cameras, and measure their formats",
     "compare": "say what got better or worse between two runs",
     "data": "generate synthetic faces",
-    "doctor": "say what is installed, what is missing, and how to mend it",
+    "doctor": "say what is installed, what is missing, and how to fix it",
     "doodle": "train, evaluate and run a classifier of drawn hearts",
     "emotion": "train, evaluate and run emotion classifiers",
     "eval": "evaluate detectors, embedders and liveness by the published protocols",

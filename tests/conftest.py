@@ -6,7 +6,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-# A loaded machine is no failure, so no example has a deadline; CI draws the same examples each time, people new ones.
+# A loaded machine is not a failure, so no example has a deadline; CI draws the same examples each time.
 hypothesis.settings.register_profile(
     "facelab", deadline=None, derandomize=bool(os.environ.get("CI"))
 )

@@ -132,7 +132,7 @@ def test_a_room_has_a_front_door_with_sorted_names(room):
 
 @pytest.mark.parametrize("room", [r for r in ROOMS if r not in OPEN])
 def test_files_that_are_not_private_are_exported(room):
-    """A module without an underscore is part of the front door; a folder has one of its own, or is private."""
+    """A module without an underscore is part of the front door; a folder has one itself, or is private."""
     files = {p.stem for p in (PACKAGE / room).glob("[!_]*.py")} - {"internals"}
     hidden = files - set(exported(room)) - set(shared(room))
     assert not hidden, f"facelab/{room}: {sorted(hidden)} need an underscore or a place in __all__"

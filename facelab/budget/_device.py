@@ -113,7 +113,7 @@ class DeviceModel(_Strict):
     def rate(self, work: str, dtype: str) -> Rate | None:
         """Return the first rate that fits a class of work and a type, or None.
 
-        "plain conv" takes the rate of "conv" where the device has none of its own.
+        "plain conv" takes the rate of "conv" where the device states none.
         """
         for rate in self.rates:
             if rate.work in (work, "*") and rate.dtype in (dtype, "*"):
@@ -128,7 +128,7 @@ class DeviceModel(_Strict):
         read, written = channels
         if work == "depthwise":
             plain = written % block != 0
-        else:  # few channels, as in a picture, have a fast kernel of their own; the last block written is filled up
+        else:  # few channels, as in a picture, have their own fast kernel; the last block written is filled up
             plain = work in WORKS[:4] and read > block and read % block != 0
         return PLAIN + work if plain else work
 

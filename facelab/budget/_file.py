@@ -22,7 +22,7 @@ class _Strict(BaseModel):
 
 
 class Power(_Strict):
-    """Watts at rest and with every allowed core busy. Whoever writes them measured or read them elsewhere."""
+    """Watts at rest and with every allowed core busy. Their writer measured them or read them elsewhere."""
 
     idle_watts: float = Field(ge=0, le=1e4)
     busy_watts: float = Field(gt=0, le=1e4)
@@ -46,7 +46,7 @@ class Budget(_Strict):
     cpu_share : float, optional
         Processor time per second, in cores: 0.5 is half a core.
     threads : int, optional
-        Cores that it may run on at once; libraries are asked for so many threads.
+        Cores that it may run on at once; libraries are asked for this many threads.
     watts : float, optional
         Mean power, modelled from processor time by `power`; never enforced.
     power : Power, optional

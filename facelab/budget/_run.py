@@ -58,7 +58,7 @@ def run(
 
     Memory and processor share are held by cgroup version 2 where this process may make a group, else by version 1;
     memory else by RLIMIT_DATA, which counts reserved memory too. Threads are held by the set of cores, and libraries
-    are asked for so many. Watts are modelled and held by nothing.
+    are asked for this many. Watts are modelled and held by nothing.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ def run(
     strict : bool
         Whether a limit that nothing holds is an error.
     timeout_s : float, optional
-        The command is ended after so many seconds.
+        The command is ended after this many seconds.
     stdout : int, optional
         As in `subprocess.Popen`.
 

@@ -75,7 +75,7 @@ def vela_estimate(
             "Vela is not installed",
             where=command,
             expected="the command vela on the PATH",
-            fix="install ethos-u-vela in an environment of its own, and put its vela on the PATH",
+            fix="install ethos-u-vela in its own environment, and put its vela on the PATH",
         )
     with tempfile.TemporaryDirectory() as folder:
         words = [program, os.fspath(path), "--accelerator-config", accelerator]

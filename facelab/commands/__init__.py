@@ -1,1 +1,1 @@
-"""One file a command; each exposes `command`. `common` holds what they share."""
+"""One file per command; each exposes `command`. `common` holds what they share."""

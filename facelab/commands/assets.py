@@ -96,7 +96,7 @@ def table(rows: list[dict]) -> str:
 
 
 def size(n: int | None) -> str:
-    """Return a number of bytes for people.
+    """Return a number of bytes for a reader.
 
     >>> size(1234567), size(None)
     ('1.2 MB', '')

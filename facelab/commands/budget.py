@@ -31,7 +31,9 @@ def command() -> None:
     help="What holds the limits: cgroup version 2 or 1, or resource limits.",
 )
 @click.option("--strict", is_flag=True, help="Do not run where nothing holds a limit.")
-@click.option("--timeout", type=FloatRange(0.1, 1e6), help="End the command after so many seconds.")
+@click.option(
+    "--timeout", type=FloatRange(0.1, 1e6), help="End the command after this many seconds."
+)
 @click.option("--out", type=OutPath(path_type=Path), help="Write the report for `facelab gate`.")
 @json_option
 def run(

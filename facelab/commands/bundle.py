@@ -53,7 +53,7 @@ def command() -> None:
     "--spec",
     type=click.Path(),
     metavar="FILE",
-    help="Its preprocessing, where none lies beside it.",
+    help="Its preprocessing, where none is beside it.",
 )
 @click.option("--labels", type=click.Path(), metavar="FILE", help="Its labels, one a line.")
 @click.option(

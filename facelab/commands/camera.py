@@ -145,7 +145,7 @@ def _probed(found: Any) -> str:
     "--out", type=OutPath(folder=True), required=True, help="Folder to write; must be new."
 )
 @click.option(
-    "--seconds", type=FloatRange(0, 1e6, min_open=True), help="Stop after so many seconds."
+    "--seconds", type=FloatRange(0, 1e6, min_open=True), help="Stop after this many seconds."
 )
 @click.option("--frames", type=click.IntRange(1, 10_000_000), help="Stop after this many frames.")
 @click.option(

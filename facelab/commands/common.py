@@ -130,7 +130,7 @@ def echo(text: str, *, err: bool = False) -> None:
 
 
 def emit(value: Any, *, as_json: bool, text: str) -> None:
-    """Print `value` as one JSON document, or `text` for people."""
+    """Print `value` as one JSON document, or `text` for a reader."""
     echo(dumps(value, indent=2) if as_json else escape.block(text))
 
 

@@ -42,7 +42,7 @@ def command() -> None:
     required=True,
     type=OutPath(folder=True),
     metavar="DIR",
-    help="Folder to write; an interrupted run is taken up again.",
+    help="Folder to write; an interrupted run is resumed.",
 )
 @click.option(
     "--workers",

@@ -19,7 +19,7 @@ MARKS = {"ok": "ok     ", "info": "       ", "warn": "warning", "broken": "BROKE
 )
 @json_option
 def command(quick: bool, as_json: bool) -> int:
-    """Say what is installed, which kernels answer, which models and data are here, and how to mend what is wrong.
+    """Say what is installed, which kernels answer, which models and data are here, and how to fix what is wrong.
 
     Exit code 1 if something that facelab needs is broken; a warning alone leaves it at 0.
     """
@@ -41,7 +41,7 @@ def command(quick: bool, as_json: bool) -> int:
 
 
 class FindingLines:
-    """Findings as lines for people, one at a time: a heading where the area changes, each problem with its fix."""
+    """Findings as lines for a reader, one at a time: a heading where the area changes, each problem with its fix."""
 
     def __init__(self) -> None:
         self._area = ""

@@ -202,7 +202,7 @@ def command() -> None:
     "--patience",
     type=click.IntRange(0, 1000),
     default=None,
-    help="Stop after so many epochs without a lower validation loss; 0 never stops.  [default: 3; few real faces: 0]",
+    help="Stop after this many epochs without a lower validation loss; 0 never stops.  [default: 3; few real faces: 0]",
 )
 @click.option(
     "--int8",
@@ -569,7 +569,7 @@ def evaluate(
             "--all counts them"
         )
     if trained:
-        note(f"{trained} of {len(faces)} faces were in its training: the figures are no evidence")
+        note(f"{trained} of {len(faces)} faces were in its training: the figures are not evidence")
     if not len(faces):
         raise BadInputError(
             "the model was trained on every one of these faces",
@@ -578,7 +578,7 @@ def evaluate(
         )
     result = run(classifier, faces)
     if classifier.logits:
-        note("the model's outputs are no probabilities: a softmax is applied")
+        note("the model's outputs are not probabilities: a softmax is applied")
     suspicion = result.question(classifier)
     value = {"suspicion": suspicion and suspicion.to_dict()}
     emit(

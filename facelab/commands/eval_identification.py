@@ -1,4 +1,4 @@
-"""`facelab eval identification`: search for people among many (1:N)."""
+"""`facelab eval identification`: search for persons among many (1:N)."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @click.group(epilog="Example: facelab fingerprint compare train.json infer.json --html report.html")
 def command() -> None:
-    """Fingerprint preprocessing in any language, and be told what differs and why."""
+    """Fingerprint preprocessing in any language, and learn what differs and why."""
 
 
 @command.command(epilog="Example: facelab fingerprint probes --out probes/")

@@ -1,4 +1,4 @@
-"""`facelab init`: start a project of one's own."""
+"""`facelab init`: start your own project."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ json_file_option = click.option(
 
 
 def emit_file(value: Any, json_path: str | os.PathLike[str] | None, *, text: str) -> None:
-    """Print `text` for people, and write `value` to `json_path` where one is given.
+    """Print `text` for a reader, and write `value` to `json_path` where one is given.
 
     With '-' the document goes to stdout and the text to stderr; otherwise the file is written atomically.
     """

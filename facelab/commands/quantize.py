@@ -80,7 +80,7 @@ from facelab.commands.common import (
     type=click.IntRange(1, 1_000_000),
     default=200,
     show_default=True,
-    help="Calibrate on so many images, stratified by class.",
+    help="Calibrate on this many images, stratified by class.",
 )
 @click.option(
     "--least",
@@ -94,7 +94,7 @@ from facelab.commands.common import (
     type=click.IntRange(1, 1_000_000),
     default=None,
     metavar="N",
-    help="Read at most N images for a network that is no classifier.  [default: all]",
+    help="Read at most N images for a network that is not a classifier.  [default: all]",
 )
 @click.option(
     "--seed",
@@ -248,7 +248,7 @@ def command(
 ) -> None:
     """Quantise MODEL (.tflite, .keras, SavedModel, .onnx, a training's folder or a catalogue name).
 
-    Prints one table, a row a variant, and a verdict against the budgets. A .tflite alone goes through
+    Prints one table, one row per variant, and a verdict against the budgets. A .tflite alone goes through
     ai-edge-quantizer; the TensorFlow converter needs a .keras file or SavedModel, which is also found beside it. A
     classifier is judged by its labels (without them by agreement), a detector by boxes, an embedder by cosine and by
     --pairs; of a network of unknown kind only the cosine is known, so that it is not called good. Exit

@@ -33,7 +33,7 @@ def show(matrix: str | None, as_json: bool) -> None:
 @click.option(
     "--detector", metavar="NAME", help="The service's detector.  [default: that of `facelab serve`]"
 )
-@click.option("--pictures", type=click.IntRange(1, 10_000), help="Use at most so many.")
+@click.option("--pictures", type=click.IntRange(1, 10_000), help="Use at most this many.")
 @json_option
 def measure(detector: str | None, pictures: int | None, as_json: bool) -> None:
     """Measure what each response costs in faces and milliseconds, on labelled photographs or rendered scenes."""

@@ -66,7 +66,7 @@ from facelab.commands.release import policy_of, policy_option, trust, trust_opti
     "--isolate/--no-isolate",
     default=True,
     show_default=True,
-    help="Decode and detect in processes of their own, which may die without the service.",
+    help="Decode and detect in separate processes, which may die without the service.",
 )
 @click.option(
     "--answer-s",

@@ -100,7 +100,7 @@ def compare(
 ) -> list[Row]:
     """Return a row for each figure of either run, the worst first.
 
-    `machine_a` and `machine_b` stand in for timings that carry no machine of their own. Where a run has a figure
+    `machine_a` and `machine_b` stand in for timings that carry no machine. Where a run has a figure
     twice, its last counts.
     """
     first, second = {r.key: r for r in a}, {r.key: r for r in b}

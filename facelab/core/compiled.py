@@ -110,7 +110,7 @@ def _file_class() -> type:
         def load(self, key: Any) -> Any:
             """Return a stored variant, or None where there is none, or none that can be read whole."""
             try:
-                # as numba itself does: whoever can write this folder can write the sources beside it
+                # as numba itself does: anyone who can write this folder can write the sources beside it
                 stored, data = pickle.loads(self._path(key).read_bytes())  # noqa: S301
             except (OSError, pickle.UnpicklingError, EOFError, ValueError, TypeError):
                 return None

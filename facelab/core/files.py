@@ -372,6 +372,6 @@ def loads_toml(text: str | bytes, what: str, *, where: object) -> dict[str, Any]
     ) as e:  # what is neither TOML nor UTF-8, numbers of 5 000 digits
         got = "it is nested too deeply" if isinstance(e, RecursionError) else str(e)[:160]
         raise BadInputError(
-            f"the {what} is no TOML", where=where, got=got, fix="correct the line"
+            f"the {what} is not TOML", where=where, got=got, fix="correct the line"
         ) from None
     return value

@@ -113,7 +113,7 @@ def call(
 
 
 def ending(code: int) -> str:
-    """Return how a process ended, for people.
+    """Return how a process ended, for a reader.
 
     >>> ending(3), ending(-11)
     ('exit code 3', 'ended by SIGSEGV')

@@ -155,7 +155,7 @@ def parse(text: str) -> ast.AST:
     try:
         return ast.parse(text)
     except SyntaxError:
-        # IPython's magics and shell lines are no Python: leave them out and read the rest
+        # IPython's magics and shell lines are not Python: leave them out and read the rest
         kept = "\n".join(
             "pass" if line.lstrip().startswith(("%", "!", "?")) else line
             for line in text.split("\n")

@@ -1,4 +1,4 @@
-"""How far a long call is: loops say it with `track`, whoever started the call decides how it is shown.
+"""How far a long call is: loops say it with `track`, the caller decides how it is shown.
 
 Nothing is shown by default. In a notebook that a person runs, `Run.long` shows a bar below the cell.
 """

@@ -32,7 +32,7 @@ def is_project(folder: Path) -> bool:
 
 
 def own_folders(root: Path) -> list[Path]:
-    """Return where a project keeps modules of its own: beside its notebooks, and in its root."""
+    """Return where a project keeps its own modules: beside its notebooks, and in its root."""
     return [root / "notebooks", root]
 
 

@@ -95,7 +95,7 @@ class Record:
         return self.step, self.case, self.metric
 
     def line(self) -> str:
-        """Return the figure in one line for people.
+        """Return the figure in one line for a reader.
 
         >>> Record("r", "s", "pairs", "accuracy", 0.98765, lo=0.98, hi=0.99, at="").line()
         'pairs · accuracy: 0.9877 [0.98, 0.99]'
@@ -206,7 +206,7 @@ def read(path: str | os.PathLike) -> list[Record]:
         except (BadInputError, ValueError, TypeError, AttributeError) as e:
             said = f"{e.what}: {e.got}" if isinstance(e, BadInputError) else str(e)
             raise BadInputError(
-                "a line is no record",
+                "a line is not a record",
                 where=f"{path}:{number}",
                 expected=SCHEMA,
                 got=said[:200],

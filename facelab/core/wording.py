@@ -6,7 +6,7 @@ from typing import Any
 
 
 def duration(seconds: float) -> str:
-    """Return seconds for people.
+    """Return seconds for a reader.
 
     >>> duration(4.25), duration(75), duration(3700)
     ('4.2 s', '1 min 15 s', '1 h 1 min')
@@ -54,7 +54,7 @@ def span(lo: float | None, hi: float | None) -> str:
 
 
 def size(count: int) -> str:
-    """Return bytes for people.
+    """Return bytes for a reader.
 
     >>> size(0), size(123_456_789)
     ('–', '118 MB')

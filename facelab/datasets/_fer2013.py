@@ -142,7 +142,7 @@ def _pixels(text: str, where: str) -> np.ndarray:
         values = np.zeros(0, dtype=np.int64)
     if values.size != SIZE * SIZE or values.min() < 0 or values.max() > 255:
         raise BadInputError(
-            "the pixels of a row are no image",
+            "the pixels of a row are not an image",
             where=where,
             expected=f"{SIZE * SIZE} whole numbers 0 … 255",
             got=f"{text[:40]!r}… ({len(text.split())} values)",

@@ -65,7 +65,7 @@ def load_image_folder(
     )
     if loose is not None:
         raise BadInputError(
-            "an image lies beside the class folders, so that it has no label",
+            "an image is beside the class folders, so that it has no label",
             where=loose,
             expected="one folder a class",
             fix="move it into a class folder",

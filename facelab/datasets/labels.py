@@ -43,7 +43,7 @@ among the seven, so it is dropped rather than guessed."""
 def table_for(classes: Iterable[str], table: Mapping[str, str] = NAMES) -> dict[str, str]:
     """Return `table` narrowed to `classes`: known labels of other classes are dropped.
 
-    Classes that are none of the seven emotions (drowsy, contempt) are labels of their own.
+    Classes that are none of the seven emotions (drowsy, contempt) are their own labels.
 
     >>> t = table_for(THREE)
     >>> t["happy"], t["sad"] == DROP

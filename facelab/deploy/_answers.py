@@ -57,7 +57,7 @@ def ask(folder: str | os.PathLike, manifest: Manifest, *, seconds: float) -> See
             ).value
         except FreshProcessError as e:
             raise ModelCrashedError(
-                "the model could not be run to its end in a process of its own",
+                "the model could not be run to its end in its own process",
                 where=folder / manifest.model,
                 expected="answers to the golden tensors",
                 got=f"{e.where or e.what}: {(e.got or '')[-200:]}".strip(": "),

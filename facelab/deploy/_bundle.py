@@ -220,7 +220,7 @@ def _refuse_foreign(out: Path) -> None:
         )
     if out.is_dir() and any(out.iterdir()) and not _is_bundle(out):
         raise BadInputError(
-            "the folder holds other files and is no bundle",
+            "the folder holds other files and is not a bundle",
             where=out,
             expected="a new folder, an empty one or an earlier bundle",
             fix="choose another --out",

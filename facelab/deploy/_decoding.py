@@ -71,7 +71,7 @@ def page(rules: dict[str, Any]) -> str:
         text = value if isinstance(value, str) else str(value)
         lines.append(f"- **{key.replace('_', ' ')}**: {text}")
     check = (
-        f"The same stands in `decoding.json`. `golden/boxes.json` lists, for each golden output, the {MOST} best boxes "
+        f"The same is in `decoding.json`. `golden/boxes.json` lists, for each golden output, the {MOST} best boxes "
         f"after suppression, in pixels of the tensor, with scores from {LOW} on: decode the golden outputs with that "
         "threshold and compare, by a hundredth of a pixel."
     )

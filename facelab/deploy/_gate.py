@@ -186,7 +186,7 @@ def _carried_out(name: str, step: Callable[[], Check]) -> Check:
         said = FacelabError(
             "the bundle holds something that cannot be judged",
             got=f"{type(e).__name__}: {e}"[:200],
-            fix="get the bundle from whoever made it, or make it again",
+            fix="get the bundle from its maker, or make it again",
         )
         return checks.failed_to_run(name, said)
 

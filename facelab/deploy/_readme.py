@@ -41,7 +41,7 @@ Run the commands below where facelab is installed; BUNDLE stands for this folder
 {rules}
 
 ## 1. Check the preprocessing
-Let your program read the probes and write the tensor it would feed to the model, one file a probe (`NAME.npy`, or
+Let your program read the probes and write the tensor it would feed to the model, one file per probe (`NAME.npy`, or
 `NAME.bin` with `NAME.json`; see `probes/README.md`). The fingerprint covers {every_count} of the files (it was trained
 on {form}); others need not be read:
 

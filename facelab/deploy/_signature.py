@@ -41,7 +41,7 @@ def _key(given: str | os.PathLike) -> Any:
     import minisign
 
     try:
-        if os.path.exists(given):  # noqa: PTH110 - the text of a key may be no path at all
+        if os.path.exists(given):  # noqa: PTH110 - the text of a key need not be a path
             return minisign.PublicKey.from_bytes(read_input(given, max_bytes=4096))
         return minisign.PublicKey.from_base64(os.fspath(given).strip())
     except (minisign.Error, OSError, ValueError) as e:
@@ -50,5 +50,5 @@ def _key(given: str | os.PathLike) -> Any:
             where=os.fspath(given)[:100],
             expected="a line such as RWQ…, or the file that minisign -G wrote",
             got=str(e)[:120] or type(e).__name__,
-            fix="ask whoever signs the bundles for their minisign.pub",
+            fix="ask the signer of the bundles for minisign.pub",
         ) from None

@@ -1,4 +1,4 @@
-"""What each stage computes, in words and formulas, for people who write it in another language.
+"""What each stage computes, in words and formulas, for programmers who write it in another language.
 
 One text serves `docs/reference/preprocessing-stages.md` and, cut down to the stages of one spec, a bundle's README.
 """

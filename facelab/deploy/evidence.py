@@ -89,7 +89,7 @@ def _from_json(value: Any, path: Path) -> list[Record]:
 
 
 TRAINED_ON = "trained_on"
-"""The metric that counts evaluated images which the model was trained on: figures with it are no evidence."""
+"""The metric that counts evaluated images which the model was trained on: figures with it are not evidence."""
 
 
 def _trained(value: Any) -> list[Record]:
@@ -116,7 +116,7 @@ def _variants(rows: list, path: Path) -> list[Record]:
     for row in rows:
         if not isinstance(row, dict):
             raise BadInputError(
-                "a row of the figures is no object",
+                "a row of the figures is not an object",
                 where=path,
                 got=type(row).__name__,
                 fix='write each row as {"name": …, "value": …}',
@@ -229,7 +229,7 @@ def read_device(path: str | os.PathLike) -> Measurement:
         or set(value) - set(known)
     ):
         raise BadInputError(
-            "the file is no measurement of a device",
+            "the file is not a measurement of a device",
             where=path,
             expected=f"keys {', '.join(known)}, schema {DEVICE_SCHEMA!r}",
             got=repr(value)[:100],
@@ -243,7 +243,7 @@ def read_device(path: str | os.PathLike) -> Measurement:
     )
     if not good:
         raise BadInputError(
-            "'latency_ms' is no list of calls",
+            "'latency_ms' is not a list of calls",
             where=path,
             expected="at least 20 positive numbers, one a call, in milliseconds",
             got=repr(times)[:80],
@@ -253,7 +253,7 @@ def read_device(path: str | os.PathLike) -> Measurement:
         not isinstance(memory, (int, float)) or isinstance(memory, bool) or memory <= 0
     ):
         raise BadInputError(
-            "'peak_rss_mb' is no amount of memory",
+            "'peak_rss_mb' is not an amount of memory",
             where=path,
             expected="a positive number of MB",
             got=repr(memory)[:60],

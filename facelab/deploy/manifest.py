@@ -152,7 +152,7 @@ def read(folder: str | Path) -> tuple[Manifest, str]:
     path = folder / MANIFEST
     if not path.is_file():
         raise BadInputError(
-            "the folder is no bundle" if folder.is_dir() else "the bundle does not exist",
+            "the folder is not a bundle" if folder.is_dir() else "the bundle does not exist",
             where=folder,
             expected=f"a folder with {MANIFEST}",
             fix="make one: facelab bundle MODEL --out DIR",

@@ -35,7 +35,7 @@ def _budget(value: str) -> str:
         meets(0.0, value)
     except BadInputError:
         raise ValueError(
-            f"{value!r} is no budget; write an operator and a number, such as '>= 0.98'"
+            f"{value!r} is not a budget; write an operator and a number, such as '>= 0.98'"
         ) from None
     return value
 
@@ -173,7 +173,7 @@ required = ["integrity", "fingerprint"]
 
 [integrity]
 # bundle_hash = "0123abcd"     # the bundle that was agreed on (`facelab bundle` prints it)
-# public_key = "RW…"           # the minisign key of whoever must have signed the bundle's manifest
+# public_key = "RW…"           # the minisign key that must have signed the bundle's manifest
 
 [fingerprint]
 accept = ["identical", "equivalent"]

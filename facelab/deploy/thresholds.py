@@ -151,7 +151,7 @@ def problem(t: Threshold) -> str | None:
         return f"the threshold {t.name!r} was chosen on the set it is reported on ({a.name!r})"
     if shared := len(set(a.images) & set(b.images)):
         return (
-            f"the threshold {t.name!r} was chosen on {a.name!r}, of which {shared} images lie in {b.name!r}, "
+            f"the threshold {t.name!r} was chosen on {a.name!r}, of which {shared} images are in {b.name!r}, "
             "where it is reported"
         )
     people = max(len(set(a.identities) & set(b.identities)), t.shared_identities)

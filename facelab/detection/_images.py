@@ -63,7 +63,7 @@ def as_rgb(image: np.ndarray) -> np.ndarray:
         )
     if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3, 4)):
         raise BadInputError(
-            "the array is no image",
+            "the array is not an image",
             expected="(height, width) or (height, width, 1, 3 or 4)",
             got=str(image.shape),
             fix="pass one image at a time, channels last",

@@ -99,7 +99,7 @@ def read_labels(
     """Read labels: COCO, Pascal VOC, YOLO, CVAT, WIDER FACE's text, a CSV of boxes, or a CSV of counts.
 
     The form is recognised from the content (`facelab.datasets.annotations.read`). A CSV of counts has the columns
-    `path, n_faces`; one of boxes `path, x1, y1, x2, y2` or `path, x, y, w, h`, a row a face, and a row with empty
+    `path, n_faces`; one of boxes `path, x1, y1, x2, y2` or `path, x, y, w, h`, one row per face, and a row with empty
     coordinates for an image without a face; other columns are not looked at.
 
     Parameters

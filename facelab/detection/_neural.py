@@ -143,7 +143,7 @@ class NeuralDetector(Detector):
         }
 
     def decoding(self) -> dict[str, Any]:
-        """Return how the raw outputs become boxes, in words and numbers, for whoever decodes in another language.
+        """Return how the raw outputs become boxes, in words and numbers, for anyone who decodes in another language.
 
         Boxes are in pixels of the tensor; `to the picture` undoes the resize and padding of the preprocessing.
         """
@@ -212,7 +212,7 @@ def model_input(model: Model, name: str) -> tuple[str, tuple[int, int] | None]:
     shape = model.inputs[0].shape
     if len(shape) != 4:
         raise BadInputError(
-            "the model's input is no image",
+            "the model's input is not an image",
             where=name,
             expected="4 axes",
             got=f"{list(shape)}",
@@ -227,7 +227,7 @@ def levels(outputs: Outputs, widths: tuple[int, ...]) -> list[dict[int, list[np.
     """Sort the outputs of an anchor-based head into levels, finest stride first.
 
     `widths` are the allowed sizes of the last axis. Returns one dict a level: width → arrays (rows, width), in the
-    model's order. Levels are told apart by their number of rows, so neither names nor a batch axis matter.
+    model's order. Levels are distinguished by their number of rows, so neither names nor a batch axis matter.
     Returns an empty list where an output has another width.
     """
     by_rows: dict[int, dict[int, list[np.ndarray]]] = {}

@@ -109,7 +109,7 @@ def _mirror() -> Check:
             "models and data",
             "FACELAB_MIRROR",
             "broken",
-            f"{root} is no folder",
+            f"{root} is not a folder",
             "correct or unset FACELAB_MIRROR",
         )
     manifest = folder / mirror.MANIFEST

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 @dataclass(frozen=True)
 class Check:
-    """One finding: `status` is ok, info, warn or broken; `fix` says what mends it; `data` has the figures."""
+    """One finding: `status` is ok, info, warn or broken; `fix` says what fixes it; `data` has the figures."""
 
     area: str
     name: str

@@ -74,7 +74,7 @@ class DoodleClassifier:
         fits = len(info.shape) == 4 and info.shape[1:] == (SIDE, SIDE, 1)
         if len(model.inputs) != 1 or not fits or out.shape[-1] != len(CLASSES):
             raise BadInputError(
-                "the model is no classifier of drawings",
+                "the model is not a classifier of drawings",
                 where=model.path,
                 expected=f"one input of {SIDE}×{SIDE}, {len(CLASSES)} outputs",
                 got=f"{len(model.inputs)} inputs, {info} → {out}",

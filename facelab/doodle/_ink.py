@@ -61,7 +61,7 @@ def _pixels(image: np.ndarray) -> np.ndarray:
     good = array.ndim == 3 and array.shape[2] in (1, 3, 4) and min(array.shape[:2]) >= 8
     if array.dtype != np.uint8 or not good:
         raise BadInputError(
-            "the array is no picture of a drawing",
+            "the array is not a picture of a drawing",
             expected="(height, width[, 3 or 4]) uint8 of at least 8×8 pixels",
             got=f"{array.shape} {array.dtype}",
             fix="read the file as RGB, and crop less",

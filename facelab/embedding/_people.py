@@ -69,7 +69,7 @@ def read_people(folder: str | os.PathLike[str]) -> People:
         parts = path.relative_to(root).parts
         if len(parts) < 2:
             raise BadInputError(
-                "a picture lies beside the folders of people, so that nobody knows who it shows",
+                "a picture is beside the folders of people, so that nobody knows who it shows",
                 where=path,
                 expected="one folder a person",
                 fix="move it into a person's folder",

@@ -71,7 +71,7 @@ class EmotionClassifier:
         found = tuple(sorted(c for c in self.classes if c in SEVEN))
         if len(found) < 2:
             raise BadInputError(
-                "the model's labels are no emotions that facelab knows",
+                "the model's labels are not emotions that facelab knows",
                 where=self.path,
                 expected=f"two or more of {', '.join(SEVEN)}",
                 got=", ".join(self.labels),

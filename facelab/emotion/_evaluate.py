@@ -39,7 +39,7 @@ class Answers:
 
     @property
     def table(self) -> np.ndarray:
-        """The confusion table: a row a true class."""
+        """The confusion table: one row per true class."""
         return metrics.confusion(self.faces.labels, self.predicted, len(self.faces.classes))
 
 
@@ -53,7 +53,7 @@ class Evaluation(Answers):
 
     @property
     def majority(self) -> float:
-        """The accuracy of whoever always names the most frequent class."""
+        """The accuracy of always naming the most frequent class."""
         support = self.table.sum(axis=1)
         return float(support.max() / support.sum())
 

@@ -39,7 +39,7 @@ def read_labels(path: Path, model: Any) -> tuple[tuple[str, ...], Suspicion | No
             "the model's labels are unknown",
             where=path,
             expected="metadata with labels or labels.txt",
-            fix="put a labels.txt beside it, one class a line",
+            fix="put a labels.txt beside it, one class per line",
         )
     return found, None
 

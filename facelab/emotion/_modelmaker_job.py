@@ -122,7 +122,7 @@ def seeded(uri: Any, copy: Any, seed: int) -> Any:
 
 
 def classifier_class(callbacks: Any) -> type:
-    """Return Model Maker's classifier, with Keras callbacks handed to its `fit` (it offers no way of its own)."""
+    """Return Model Maker's classifier, with Keras callbacks handed to its `fit` (it offers no other way)."""
     from tflite_model_maker import image_classifier
 
     class Classifier(image_classifier.ImageClassifier):
@@ -280,7 +280,7 @@ def versions() -> dict[str, Any]:
 
 def work(job: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Train as the job says; return curves, the names of the files written, and versions."""
-    # before TensorFlow is imported; not at the top: whoever reads this module would lose its own Keras
+    # before TensorFlow is imported; not at the top: anyone who reads this module would lose its own Keras
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ["TF_USE_LEGACY_KERAS"] = "1"
     seed_everything(job["seed"])

@@ -265,7 +265,7 @@ def is_fer(path: Path) -> bool:
             return "pixels" in [c.strip().lower() for c in next(csv.reader(f), [])]
     except (OSError, UnicodeDecodeError, csv.Error) as e:
         raise BadInputError(
-            "the file is no CSV",
+            "the file is not a CSV",
             where=path,
             got=str(e)[:120],
             expected="an image folder, a CSV of files, or fer2013.csv",
@@ -377,7 +377,7 @@ def prepare(
 ) -> Prepared:
     """Return four disjoint parts of `collected`: the data set's own where it has them, else by identity and seed.
 
-    Where the data set has parts, an image or identity that stands in two of them stays in the more protected one
+    Where the data set has parts, an image or identity that is in two of them stays in the more protected one
     (test, validation, calibration, train).
 
     Parameters
@@ -404,7 +404,7 @@ def prepare(
         parts, moved = _given(collected, seed, fractions)
         notes.append(
             "parts as the data set gives them"
-            + (f", less {moved} faces that stand in two" if moved else "")
+            + (f", less {moved} faces that are in two" if moved else "")
         )
     else:
         parts = split(collected.faces, fractions, seed=seed)

@@ -21,7 +21,7 @@ MOST_SPLIT_BYTES = 64 << 20
 def write_split(folder: Path, parts: Mapping[str, FaceSet]) -> Path:
     """Write which face (hash of its crop), picture file (name and hash) and identity went into which part.
 
-    Whoever evaluates the model, or what is made of it, leaves these out by any of the three: a crop by another
+    Anyone who evaluates the model, or what is made of it, leaves these out by any of the three: a crop by another
     detector or spec has another hash, and the same file in another folder another name.
 
     Parameters

@@ -240,7 +240,7 @@ def _row(
 
 
 def labels_of(data: str | os.PathLike) -> tuple[str, ...]:
-    """Return the labels of an image folder or a CSV as classes of their own, sorted.
+    """Return the labels of an image folder or a CSV as their own classes, sorted.
 
     Raises BadInputError for a folder or file without labels.
     """
@@ -300,7 +300,7 @@ def _box(raw: Mapping[str, str], where: str) -> Box:
         x1, y1, x2, y2 = (float(raw[c]) for c in ("x1", "y1", "x2", "y2"))
     except ValueError:
         raise BadInputError(
-            "a face box is no number",
+            "a face box is not a number",
             where=where,
             expected="x1, y1, x2, y2 in pixels",
             fix="write four numbers in pixels, or leave all four cells empty",
@@ -379,7 +379,7 @@ def fer(
 ) -> tuple[FaceSet, tuple[str, ...]]:
     """Return the faces of `fer2013.csv` and the part that its Usage column puts each in (an empty string without one).
 
-    `votes` is FER+'s `fer2013new.csv`, whose rows stand in the same order: then an image's label is the emotion that
+    `votes` is FER+'s `fer2013new.csv`, whose rows are in the same order: then an image's label is the emotion that
     more than half of the annotators chose, and images without one are left out. Raises BadInputError with file and
     line, and for lists of different length.
     """

@@ -100,7 +100,7 @@ def read_pointer(place: Place) -> tuple[Pointer, int]:
             where=place.facts.key,
             expected=place.facts.uid,
             got=pointer.collection,
-            fix="give each collection a name of its own",
+            fix="give each collection its own name",
         )
     return pointer, found.version
 

@@ -27,7 +27,7 @@ _TEXTS = ("ids", "infos")
 
 
 def id_key(name: str) -> int:
-    """Return the 64-bit number that an id is looked up by; equal numbers are told apart by the ids themselves.
+    """Return the 64-bit number that an id is looked up by; equal numbers are distinguished by the ids themselves.
 
     >>> id_key("a") == id_key("a"), id_key("a") == id_key("b")
     (True, False)

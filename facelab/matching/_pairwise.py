@@ -233,7 +233,7 @@ def _blocked(x: Floats, y: Floats, settings: _Settings, out: Floats) -> None:
 
 
 def _blocks(n: int, m: int, lanes: int, threads: int) -> list[tuple[int, int, int, int]]:
-    """Return all pairs as blocks (first, last, begin, end), so many that a slow core may take fewer of them.
+    """Return all pairs as blocks (first, last, begin, end), enough for a slow core to take fewer of them.
 
     Columns are cut at whole panels; rows only where these are too few, as each block lays its panels anew.
     """

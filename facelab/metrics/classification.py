@@ -191,7 +191,7 @@ def _probabilities(values: np.ndarray) -> np.ndarray:
     p = np.asarray(values, dtype=np.float64)
     if p.ndim != 2 or p.shape[0] == 0 or p.shape[1] < 2:
         raise BadInputError(
-            "probabilities must have one row an image and one column a class",
+            "probabilities must have one row per image and one column per class",
             expected="(n, classes), classes ≥ 2",
             got=p.shape,
             fix="reshape them to (images, classes)",
@@ -205,7 +205,7 @@ def _probabilities(values: np.ndarray) -> np.ndarray:
     off = np.abs(p.sum(axis=1) - 1)
     if p.min() < -1e-6 or off.max() > 1e-3 + p.shape[1] / 256:
         raise BadInputError(
-            "the rows are no probabilities",
+            "the rows are not probabilities",
             where=f"row {int(off.argmax())}",
             expected="values ≥ 0 that sum to 1",
             got=f"sum {p.sum(axis=1)[off.argmax()]:.4g}",

@@ -37,7 +37,7 @@ class Identification(Result):
     failed : int
         Of these, searches without an embedding: never found, and never an alarm.
     ranks : dict[str, dict]
-        Rank → share of mated searches whose person is among the first so many, with `lo`, `hi` over people.
+        Rank → share of mated searches whose person is among the first this many, with `lo`, `hi` over people.
     open_set : list of dict
         For each FPIR target the threshold (cosine), the achieved FPIR, and FNIR with its interval; `refused` where the
         unmated searches cannot support the target.

@@ -231,7 +231,7 @@ def recommend(
 ) -> dict:
     """Choose a threshold at FAR `target` on the first five folds and report it on the last five, as plain JSON.
 
-    The threshold has an interval from the choosing half, FAR and TAR from the reporting half; identities that lie in
+    The threshold has an interval from the choosing half, FAR and TAR from the reporting half; identities that are in
     both halves are counted, since they make the report too kind. Raises BadInputError where the choosing half cannot
     support the target.
     """

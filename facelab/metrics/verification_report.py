@@ -116,7 +116,7 @@ def _warnings(value: dict[str, Any], has_ids: bool, why: str | None, n: int) -> 
         out.append(f"no threshold is recommended: {why}")
     elif value["recommended"]["shared_identities"]:
         out.append(
-            f"{value['recommended']['shared_identities']} identities lie in the half that chose the threshold "
+            f"{value['recommended']['shared_identities']} identities are in the half that chose the threshold "
             "and in the half that reports it: the report is too kind"
         )
     if n % 10:

@@ -42,7 +42,7 @@ def advance(state: State, stage: st.Stage, where: str) -> State:
         )
     if stage.op in PIXEL_OPS and (state.layout != "hwc" or state.dtype not in ("uint8", "float")):
         raise BadInputError(
-            f"{stage.op} works on pixels, but the array is no image any more",
+            f"{stage.op} works on pixels, but the array is not an image any more",
             where=where,
             expected="layout hwc, before any cast or quantize",
             got=f"layout {state.layout}, dtype {state.dtype}",

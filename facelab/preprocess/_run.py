@@ -127,7 +127,7 @@ def input_to_output(
 def _run(spec: PreprocessSpec, image: Any, backend: Any, face: Any, decode_with: Any) -> Any:
     if not isinstance(spec, PreprocessSpec):
         raise BadInputError(
-            "the first argument is no PreprocessSpec",
+            "the first argument is not a PreprocessSpec",
             got=type(spec).__name__,
             fix="use PreprocessSpec.load(path)",
         )

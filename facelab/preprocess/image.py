@@ -141,7 +141,7 @@ def decode(
         except Exception as e:
             # Pillow's plug-ins raise OSError, SyntaxError, ValueError, struct.error … for damaged files
             raise BadInputError(
-                "the file is no image that can be decoded",
+                "the file is not an image that can be decoded",
                 where=where,
                 expected="a whole JPEG, PNG, WebP, BMP, TIFF, GIF or PPM file",
                 got=_reason(e, data),
@@ -229,7 +229,7 @@ def _gray(image: Any, where: str) -> np.ndarray:
         image = image.convert("L")
     if image.mode not in ("L", "LA"):
         raise BadInputError(
-            "the file holds colour, and has no gray plane of its own",
+            "the file holds colour, and has no gray plane",
             where=where,
             expected="a JPEG or a gray image for decode order 'gray'",
             got=f"mode {image.mode}",

@@ -236,7 +236,7 @@ class PreprocessSpec:
         return PreprocessSpec(name or self.name, stages)
 
     def text(self) -> str:
-        """Return the spec for people: a line a stage, with what the array is after it."""
+        """Return the spec for a reader: one line per stage, with what the array is after it."""
         lines = [f"{line(self.name)}  ({SCHEMA}, {self.hash[:12]})"]
         for i, (stage, state) in enumerate(zip(self.stages, self._states), 1):
             shape = "×".join("?" if n is None else str(n) for n in state.shape)

@@ -101,7 +101,7 @@ class _Worker:
             if line.startswith("{"):
                 return json.loads(line)
         raise FreshProcessError(
-            "the model does not run in a process of its own",
+            "the model does not run in its own process",
             where=self.model,
             got=f"exit code {self.process.wait()}",
             fix="open it once with facelab.zoo.runtimes.open_model, which says why",

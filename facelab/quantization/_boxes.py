@@ -52,7 +52,7 @@ class Decoder:
 def agreement(base: Sequence[Found], got: Sequence[Found], *, seed: int = 0) -> dict[str, Any]:
     """Compare two lists of detections, image by image.
 
-    `agreement` is the share of all boxes of both that stand in pairs of one face (2·pairs / (boxes + boxes), with an
+    `agreement` is the share of all boxes of both that are in pairs of one face (2·pairs / (boxes + boxes), with an
     interval by bootstrap over images), `recall` the share of `base`'s boxes that `got` has too, `same_count` the share
     of images with as many boxes, `mean_iou` that of the pairs, `score_change` the mean absolute change of a pair's
     score. Pairs are made greedily, best overlap first.

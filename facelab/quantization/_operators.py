@@ -83,7 +83,7 @@ def _tflite(path: Path) -> list[Operator]:
         graph = model.subgraphs[0]
     except (IndexError, TypeError, ValueError, AttributeError, OSError) as e:
         raise BadInputError(
-            "the file is no TFLite model",
+            "the file is not a TFLite model",
             where=path,
             got=str(e)[:120],
             fix="name a .tflite file, or convert the model again",

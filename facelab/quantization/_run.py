@@ -221,7 +221,7 @@ def _chosen(request: Request, it: subject.Subject) -> list[Recipe]:
         raise BadInputError(
             "--keep-float goes with one recipe",
             got=", ".join(found),
-            fix="name one recipe (others may stand beside `auto` where they cannot leave operators in float)",
+            fix="name one recipe (others may come with `auto` where they cannot leave operators in float)",
         )
     return list(found.values())
 

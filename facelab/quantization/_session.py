@@ -340,7 +340,7 @@ class Session:
         return evaluate
 
     def rank_layers(self, recipe: Recipe, *, most: int | None = None) -> list[dict[str, Any]]:
-        """Rank the layers by the end metric (`layers.rank`); `most` keeps to the first so many heavy ones."""
+        """Rank the layers by the end metric (`layers.rank`); `most` keeps to the first this many heavy ones."""
         return rank(self._searched(most), self._evaluator(recipe), self.budgets)
 
     def blame(self, recipe: Recipe) -> list[dict[str, Any]]:

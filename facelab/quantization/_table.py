@@ -1,4 +1,4 @@
-"""The one table: a row a variant, as text for people and as plain JSON."""
+"""The one table: one row per variant, as text for a reader and as plain JSON."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def statement(session: Session) -> list[str]:
 
 
 def text(session: Session) -> str:
-    """Return the table and the verdicts for people."""
+    """Return the table and the verdicts for a reader."""
     head = (
         "variant",
         "KiB",
@@ -124,7 +124,7 @@ def aligned(rows: list[tuple[str, ...]]) -> str:
 
 
 def layers_text(recipe: str, ranking: list[dict[str, Any]]) -> str:
-    """Return the ranking of layers for people: the end metric first, a debugger's figures for comparison."""
+    """Return the ranking of layers for a reader: the end metric first, a debugger's figures for comparison."""
 
     def show(value: float | None, form: str) -> str:
         return "–" if value is None else format(value, form)

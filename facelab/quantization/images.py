@@ -65,7 +65,7 @@ def read(
 
 
 def _is_flat(data: str) -> bool:
-    """Return whether a folder holds images of its own and no folders: then nothing labels them."""
+    """Return whether a folder holds its own images and no folders: then nothing labels them."""
     folder = Path(data)
     return folder.is_dir() and not any(
         p.is_dir() and not p.name.startswith(".") for p in folder.iterdir()

@@ -83,7 +83,7 @@ def outputs(
 
 
 def float_outputs(model: Model, batch: np.ndarray) -> list[np.ndarray]:
-    """Run a model and return its outputs as reals of their own shapes, integers dequantised, float32."""
+    """Run a model and return its outputs as reals, each in its shape, integers dequantised, float32."""
     found = [_quantization(model, info) for info in model.outputs]
     return [np.asarray(_real(raw, q), np.float32) for raw, q in zip(model.run(batch), found)]
 

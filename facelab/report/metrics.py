@@ -52,7 +52,7 @@ def det(
 ) -> Figure:
     """Draw DET curves on normal-deviate axes; equal errors lie on the dashed diagonal.
 
-    With `impostors` the region below FMR 3/n, which so many impostor pairs cannot support, is shaded.
+    With `impostors` the region below FMR 3/n, which this many impostor pairs cannot support, is shaded.
     """
     from scipy.stats import norm
 

@@ -2,7 +2,7 @@
 
 - `plan` reads `plan.toml`; `Runner` with `Options` runs its steps; `Store` has what earlier runs left;
 - `sweep` runs a step over values of its parameters; `side_by_side` and `differences` compare runs;
-- `canonical` is the form of a committed notebook; `create_project` starts a project of one's own.
+- `canonical` is the form of a committed notebook; `create_project` starts your own project.
 """
 
 import lazy_loader

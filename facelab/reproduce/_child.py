@@ -247,7 +247,7 @@ class Execution:
             self.wrote["figures"].setdefault(figure.stem, cell)
 
     def tell(self, index: int | None) -> None:
-        """Write `progress.json` for whoever watches, on this machine or another."""
+        """Write `progress.json` for anyone who watches, on this machine or another."""
         self._told = time.monotonic()
         cells = self.manager.nb.cells if self.manager else []
         heading = heading_of(cells, index) if index is not None else ""
@@ -313,7 +313,7 @@ def execute(job: dict) -> Failure | None:
 
 def _explain(e: Exception) -> Failure:
     if isinstance(e, PapermillExecutionError):
-        # papermill has put two cells of its own into the notebook, which shift the others
+        # papermill has put two cells into the notebook, which shift the others
         if EXECUTION.manager is not None:
             remove_error_markers(EXECUTION.manager.nb)
         return diagnosis.raised(EXECUTION.scene(), e)

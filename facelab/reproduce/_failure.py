@@ -1,4 +1,4 @@
-"""What a user is told when a step fails: where, the source around it, the traceback's end, the cause, what to type."""
+"""What a user reads when a step fails: where, the source around it, the traceback's end, the cause, what to type."""
 
 from __future__ import annotations
 

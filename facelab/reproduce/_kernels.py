@@ -138,7 +138,7 @@ def executable(root: Path, name: str) -> Path | None:
 def ensure_main(root: Path) -> None:
     """Register the kernel `facelab` for this interpreter in the project's cache where no usable one is registered.
 
-    That is so for people who made the environment with conda or pip instead of the Makefile.
+    That is so for those who made the environment with conda or pip instead of the Makefile.
     """
     if executable(root, "facelab") is None:
         write_json(

@@ -102,7 +102,7 @@ class Keys:
 
 
 def own_folders(plan: Plan) -> list[Path]:
-    """Return where a project keeps modules of its own: beside the plan, and in the project's root."""
+    """Return where a project keeps its own modules: beside the plan, and in the project's root."""
     return list(dict.fromkeys((plan.path.parent, plan.root)))
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 
 class GaveUpError(Exception):
-    """The caller was told to stop while it waited for a lock."""
+    """The caller was asked to stop while it waited for a lock."""
 
 
 @contextlib.contextmanager

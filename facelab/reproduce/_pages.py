@@ -13,7 +13,7 @@ from facelab.core.templates import render
 KEPT_TEXT = 100_000
 """Characters that an oversized cell's text outputs keep together, so that a person sees what they were."""
 KEPT_OBJECT = 1_000_000
-"""Bytes above which an output that is no text is dropped from an oversized notebook."""
+"""Bytes above which an output that is not a text is dropped from an oversized notebook."""
 
 _CUT = "\n… cut here: the output was too large\n"
 

@@ -46,7 +46,7 @@ def parse(source: str, *, where: object = None, strict: bool = False) -> dict[st
         tree = ast.parse(source)
     except SyntaxError as e:
         raise BadInputError(
-            "the parameters cell is no Python",
+            "the parameters cell is not Python",
             where=f"{where}, line {e.lineno}",
             expected=_FORM,
             got=e.msg,
@@ -90,7 +90,7 @@ def _declaration(node: ast.stmt, help_text: str, where: str, strict: bool) -> Pa
         name, value, annotation = node.targets[0].id, node.value, None
     else:
         raise BadInputError(
-            "a line of the parameters cell is no typed literal",
+            "a line of the parameters cell is not a typed literal",
             where=where,
             expected=_FORM,
             fix="move everything else to the next cell",
@@ -161,7 +161,7 @@ def _literal(node: ast.expr, where: str) -> Any:
         return ast.literal_eval(node)
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         raise BadInputError(
-            "a parameter's default is no literal",
+            "a parameter's default is not a literal",
             where=where,
             expected=_FORM,
             got=ast.unparse(node)[:120],

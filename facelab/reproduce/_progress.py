@@ -53,7 +53,7 @@ class Display:
 
 
 class LiveDisplay(Display):
-    """One line a running step, rewritten in place; what has ended stands above."""
+    """One line per running step, rewritten in place; what has ended stands above."""
 
     def __init__(self, console: Any = None):
         from rich.console import Console

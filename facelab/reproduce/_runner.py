@@ -532,7 +532,7 @@ class Runner:
         for step in summary["steps"]:
             with contextlib.suppress(
                 Exception
-            ):  # a failed step's damaged records are told as its failure
+            ):  # a failed step's damaged records are reported as its failure
                 everything += read_records(folder / step["step"])
         earlier = self.store.ended(before=self.run)[:10]
         record_files.write(folder / "records.jsonl", everything)

@@ -1,4 +1,4 @@
-"""The words in which a run's outcome is told on the command line and in the report."""
+"""The words in which a run's outcome is reported on the command line and in the report."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ STANDINGS = {
     "failed": "that failed last time",
     "not_done": "not done",
 }
-"""How a step that a run was not asked for stands in its report → the words for it."""
+"""How a step that a run was not asked for is in its report → the words for it."""
 
 
 def not_asked_for(steps: list[dict[str, Any]]) -> dict[str, list[str]]:

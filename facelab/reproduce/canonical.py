@@ -129,7 +129,7 @@ def canonical(notebook: dict, *, where: object = None) -> str:
         if not isinstance(name, str) or not _WORD_ID.match(name):
             first = next(iter(source(cell).splitlines()), "")[:60]
             raise BadInputError(
-                "a cell's id is no word",
+                "a cell's id is not a word",
                 where=f"{where}: cell {number} ({first!r})",
                 expected="lower-case words joined by '-', such as recall-by-size",
                 got=repr(name),
@@ -204,7 +204,7 @@ def complaints(notebook: dict) -> list[str]:
             found += _code_complaints(cell)
     last = cells[-1]
     if last.get("cell_type") != "code" or "run.done(" not in source(last):
-        found.append("the last cell is no code cell that calls run.done()")
+        found.append("the last cell is not a code cell that calls run.done()")
     return found
 
 

@@ -89,7 +89,7 @@ def _files(folder: Path) -> list[Path]:
     found = sorted(p for p in folder.rglob("*") if p.is_file())
     if sum(p.stat().st_size for p in found) > MOST_BYTES:
         raise BadInputError(
-            "a folder is too large to be told from another by its content",
+            "a folder is too large to be distinguished from another by its content",
             where=folder,
             expected=f"at most {MOST_BYTES >> 20} MiB",
             fix="pass the files that are read",
@@ -117,7 +117,7 @@ def _object(value: Any, where: str) -> Any:
         }
         return {"type": kind, "name": value.name, **plain, **specs}
     raise BadInputError(
-        f"{where} cannot be told from another one",
+        f"{where} cannot be distinguished from another one",
         got=kind,
         expected="numbers, text, arrays, files, collections or dataclasses of these, or a named object",
         fix="pass what it was made from, and make it inside the function",

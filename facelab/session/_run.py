@@ -253,7 +253,7 @@ class Verdict(str):
 def _check_name(name: str, of: str) -> None:
     if not name.replace("_", "").replace("-", "").isalnum():
         raise BadInputError(
-            f"{of}'s name is no plain word",
+            f"{of}'s name is not a plain word",
             expected="letters, digits, '-' and '_'",
             got=name,
             fix="choose a name of these characters",

@@ -43,7 +43,7 @@ class Kept:
 
 @dataclasses.dataclass
 class Held:
-    """What stands beside the JSON of a result: its arrays, and the folder that its own paths start from."""
+    """What is beside the JSON of a result: its arrays, and the folder that its own paths start from."""
 
     arrays: list[np.ndarray] = dataclasses.field(default_factory=list)
     base: Path | None = None
@@ -127,7 +127,7 @@ def _pack_object(value: Any, held: Held, left: int) -> Any:
     if pandas is not None and isinstance(value, pandas.DataFrame):
         if not value.index.equals(pandas.RangeIndex(len(value))):
             raise BadInputError(
-                "a table with an index of its own cannot be stored",
+                "a table with its own index cannot be stored",
                 fix="reset_index() before storing",
             )
         columns = [
@@ -185,7 +185,7 @@ def _dataclass(tree: dict, name: str, held: Held) -> Any:
         kind = getattr(kind, part)
     if not (isinstance(kind, type) and dataclasses.is_dataclass(kind)):
         raise BadInputError(
-            "the stored result names something that is no dataclass",
+            "the stored result names something that is not a dataclass",
             got=name,
             fix="remove the stored result; it is then computed again",
         )

@@ -169,10 +169,10 @@ def _timed(once: Callable[[], float], repeats: int) -> list[float]:
 def costs(
     kind: str, names: list[str], files: dict[str, Path] | Path, *, repeats: int, threads: int = 1
 ) -> list[dict]:
-    """Measure models one after the other, each in a fresh process: seconds a call, memory above the bare process.
+    """Measure models one after the other, each in a fresh process: seconds per call, memory above the bare process.
 
-    `kind` is `detector` or `embedder`; `files` is the image, or one file per name. Returns a row a model with the raw
-    samples, so that the notebook can store them.
+    `kind` is `detector` or `embedder`; `files` is the image, or one file per name. Returns one row per model with
+    the raw samples, so that the notebook can store them.
     """
     rows = []
     for name in track(names, f"{kind}s"):

@@ -90,7 +90,7 @@ def photographs() -> Pictures | None:
 
 
 def exact_counts(detectors: Mapping[str, Detector]) -> list[dict]:
-    """Return a row a network of one stage: how many of the mirror's group photographs it counts exactly."""
+    """Return one row per network of one stage: how many of the mirror's group photographs it counts exactly."""
     known = groups()
     single = {name: d for name, d in detectors.items() if known and isinstance(d, NeuralDetector)}
     return [

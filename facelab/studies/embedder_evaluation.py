@@ -38,7 +38,7 @@ def lineup(*, threads: int = 1) -> dict[str, Embedder]:
 
 
 def inventory() -> list[dict]:
-    """Return a row an embedder of the catalogue: whether it is here, and what its entry says."""
+    """Return one row per embedder of the catalogue: whether it is here, and what its entry says."""
     here = {e.name for e in available()}
     return [
         {
@@ -122,12 +122,12 @@ def compare_all(
 
 
 def alignment_rows(embedder: Embedder, faces: Faces, pairs: PairList, far: float) -> list[dict]:
-    """Return a row a way of alignment: TAR at `far` with its interval (see `tar_row`)."""
+    """Return one row per way of alignment: TAR at `far` with its interval (see `tar_row`)."""
     return _way_rows(alignments(embedder), embedder, faces, pairs, far)
 
 
 def mistake_rows(embedder: Embedder, faces: Faces, pairs: PairList, far: float) -> list[dict]:
-    """Return a row a mistake in preprocessing, the right way first: TAR at `far` with its interval."""
+    """Return one row per mistake in preprocessing, the right way first: TAR at `far` with its interval."""
     return _way_rows(mistakes(embedder), embedder, faces, pairs, far)
 
 
@@ -141,7 +141,7 @@ def _way_rows(
 
 
 def alignments(embedder: Embedder) -> dict[str, Way | None]:
-    """Return the ways of alignment that the embedder can be fed by; None is the way of its own spec."""
+    """Return the ways of alignment that the embedder can be fed by; None is the way of its spec."""
     if isinstance(embedder, NeuralEmbedder) and embedder.spec.find("align"):
         specs = {how: with_alignment(embedder.spec, how) for how in ALIGNMENTS}
         own = embedder.spec
@@ -213,7 +213,7 @@ def tar_row(
 
 
 def smallest_far(same: np.ndarray) -> float:
-    """Return the smallest power of ten that so many impostor pairs can support (rule of three).
+    """Return the smallest power of ten that this many impostor pairs can support (rule of three).
 
     >>> smallest_far(np.zeros(450, bool))
     0.01

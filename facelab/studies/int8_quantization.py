@@ -182,7 +182,7 @@ def embedder_session(photographs: int, *, seed: int, budgets: Budgets) -> Sessio
         return None
     it, folder = found
     everyone = images.read(it, str(folder), most=photographs)
-    places = {h: i for i, h in enumerate(everyone.hashes)}  # some photographs lie there twice
+    places = {h: i for i, h in enumerate(everyone.hashes)}  # some photographs are there twice
     once = cal.stratified(everyone.take(sorted(places.values())), len(places), seed=seed)
     half = len(once) // 2
     return Session(

@@ -56,7 +56,7 @@ def cost(
             raise UnsupportedError(
                 f"{name} cannot be measured",
                 got=(done.stderr.strip().splitlines() or ["?"])[-1],
-                fix="run the line above in a process of its own to see the whole error",
+                fix="run the line above in its own process to see the whole error",
             )
         value = json.loads((Path(folder) / "out.json").read_text())
     return {k: np.array(v) if isinstance(v, list) else v for k, v in value.items()}

@@ -76,7 +76,7 @@ def _postgres(dsn: str) -> Kind:
 
 
 def _valkey(url: str) -> Kind:
-    """A blocking read of an empty list: the server holds the client for so long."""
+    """A blocking read of an empty list: the server holds the client for this long."""
     return Kind(
         "Valkey",
         lambda **options: valkey_clients(url, **options),

@@ -2,7 +2,7 @@
 
 - `available` and `load` find and open a model by its name or path;
 - `load_catalogue` and `load_registry` list models and data sets; `fetch`, `find`, `require`, `status` get their files;
-- `runtimes` opens files of each format; `families`, `mirror` and `trust` serve whoever adds a kind of model.
+- `runtimes` opens files of each format; `families`, `mirror` and `trust` serve anyone who adds a kind of model.
 
 >>> from facelab import zoo
 >>> zoo.load_catalogue().model("yunet-n").kind

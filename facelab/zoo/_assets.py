@@ -218,7 +218,7 @@ class ModelEntry(Asset):
     """One model: an asset that a runtime can open, with the preprocessing it was trained for.
 
     `preprocess` is a list of stages of the `facelab.preprocess/1` schema (see `spec`). `options` are the family's own
-    figures (strides, score threshold, labels, ...). A model of several networks (MTCNN) has no file of its own but
+    figures (strides, score threshold, labels, ...). A model of several networks (MTCNN) has no file itself but
     `parts`, the names of its entries. `convert` names the converter that turns the file into what `runtime` runs;
     `builtin` names the Python module that carries the model as code (dlib's HOG detector).
     `default` marks the entry that is used where nobody chose; research-only entries are never a default.

@@ -25,7 +25,7 @@ class Catalogue(EntryFile[ModelEntry]):
                     raise BadInputError(
                         f"{entry.name!r} has an unknown part {part!r}",
                         where=where,
-                        fix="add the part as an entry of its own, or correct its name",
+                        fix="add the part as its own entry, or correct its name",
                     )
 
     def model(self, name: str) -> ModelEntry:

@@ -54,7 +54,7 @@ class KerasFile:
                 self.weights = {layer: _arrays(weights[layer]) for layer in weights}
         except (OSError, KeyError, ValueError) as e:
             raise BadInputError(
-                "the file is no Keras HDF5 model",
+                "the file is not a Keras HDF5 model",
                 where=path,
                 got=str(e)[:200],
                 fix="the file may be truncated; fetch it again",

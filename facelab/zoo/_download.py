@@ -36,7 +36,7 @@ def exclusive(target: Path) -> Iterator[None]:
         _sweep(target)
         yield
     finally:
-        # removed while still held: whoever waited for it sees that the name is gone and takes a new one
+        # removed while still held: a process that waited for it sees that the name is gone and takes a new one
         lock.unlink(missing_ok=True)
         guard.close()
 

@@ -122,7 +122,7 @@ def _too_large(limit: Limit, url: str, got: str) -> IntegrityError:
 
 @contextlib.contextmanager
 def _bar(size: int | None, shown: bool) -> Iterator:
-    """Yield a function that is told how many bytes came; it draws a bar on a terminal."""
+    """Yield a function that receives the number of bytes that came; it draws a bar on a terminal."""
     import sys
 
     if not (shown and sys.stderr.isatty()):

@@ -246,7 +246,7 @@ def fetch(
 ) -> Path:
     """Return the verified file of an asset, downloading it where it is not on this machine.
 
-    `say` is told, in one line each, what was refused and tried. An asset whose hash nobody published is downloaded
+    `say` receives, in one line each, what was refused and tried. An asset whose hash nobody published is downloaded
     only with `trust_first_use`. Two fetches of one file at once are safe: the second waits and finds it.
     Raises MissingAssetError (offline, not there: which file, from where, and what to do), IntegrityError (every
     source gave wrong bytes; nothing is kept).

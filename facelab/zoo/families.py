@@ -19,7 +19,7 @@ from facelab.zoo._store import find
 
 
 class Families:
-    """The families of one `kind` of model: one file each of `package.NAMES`, which exports its class as `attribute`.
+    """The families of one `kind` of model: one file for each of `package.NAMES`, with its class as `attribute`.
 
     Other packages bring more by entry points of the group `facelab.<kind>s` (`facelab.liveness`).
     """

@@ -23,7 +23,7 @@ MAX_MANIFEST = 4 << 20
 class Given:
     """A model's file with what is beside it; `spec` and `labels` are set where the file's folder is a bundle.
 
-    `said` is one line for people: what was recognised.
+    `said` is one line for a reader: what was recognised.
     """
 
     path: Path

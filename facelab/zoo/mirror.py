@@ -138,7 +138,7 @@ def parse_manifest(text: str, where: str) -> dict[str, list[str]]:
         return _parsed(csv.DictReader(io.StringIO(text, newline="")), where)
     except csv.Error as e:
         raise BadInputError(
-            "the mirror's manifest is no CSV file",
+            "the mirror's manifest is not a CSV file",
             where=where,
             expected="path,sha256,…",
             got=str(e)[:120],

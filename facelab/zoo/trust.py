@@ -1,7 +1,7 @@
 """The record of trust: which files without a published hash, and which converted ones, this checkout relies on.
 
 One JSON object a line: hash, size, name, source, how it came to be trusted, when and by whom. The record is stored
-outside the folders of weights and data, so that whoever can put a file there cannot make it trusted.
+outside the folders of weights and data, so that anyone who can put a file there cannot make it trusted.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """`make bench`: this checkout against an earlier build, in alternation, as ratios with intervals.
 
-The earlier build is a commit (BASELINE, or `--base`), checked out under .cache/bench with an environment of its own.
+The earlier build is a commit (BASELINE, or `--base`), checked out under .cache/bench with its own environment.
 Both builds take turns in a fresh random order each round, so that whatever else the machine does hits both alike.
 Samples and records are stored under reports/bench/; exit code 1 where a ratio's interval says "slower than allowed".
 """
@@ -88,7 +88,7 @@ def git(*words: str) -> str:
 
 
 def served(build: Build, name: str) -> tuple[Callable[[], object], tuple[str, str, int]]:
-    """Start a process of the build that makes one call a line; return a contender that reads its own clock."""
+    """Start a process of the build that makes one call per line; return a contender that reads its own clock."""
     process = subprocess.Popen(
         [str(build.python), str(HERE / "workloads.py"), name],
         cwd=build.repo,

@@ -1,4 +1,4 @@
-"""Capture in its own process: nothing is torn, nothing survives, whoever is killed."""
+"""Capture in its own process: nothing is torn, nothing survives, no matter who is killed."""
 
 import contextlib
 import os

@@ -153,7 +153,7 @@ def test_a_bundle_replaces_no_folder_of_something_else(tmp_path, capsys, content
     (tmp_path / "set" / "manifest.json").write_text(content)
     (tmp_path / "set" / "face.png").write_bytes(b"kept")
     assert cli.run(["bundle", "haar", "--out", str(tmp_path / "set")]) == 2
-    assert "holds other files and is no bundle" in capsys.readouterr().err
+    assert "holds other files and is not a bundle" in capsys.readouterr().err
     assert (tmp_path / "set" / "face.png").read_bytes() == b"kept"
 
 
@@ -236,7 +236,7 @@ def test_a_record_with_a_field_of_another_type_is_refused_with_its_line(tmp_path
     raw = json.loads((tmp_path / "r.jsonl").read_text())
     with (tmp_path / "r.jsonl").open("a") as f:
         f.write(json.dumps({**raw, field: value}) + "\n")
-    with pytest.raises(BadInputError, match="a line is no record") as e:
+    with pytest.raises(BadInputError, match="a line is not a record") as e:
         read(tmp_path / "r.jsonl")
     assert e.value.where.endswith("r.jsonl:2") and field in e.value.got
 

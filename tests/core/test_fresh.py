@@ -1,4 +1,4 @@
-"""A function in a process of its own: result, memory, pinned threads, named failures."""
+"""A function in its own process: result, memory, pinned threads, named failures."""
 
 import pytest
 

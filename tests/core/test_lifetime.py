@@ -147,9 +147,7 @@ def test_processes_that_a_library_starts_end_with_their_owner():
 @pytest.mark.parametrize("outer", [False, True], ids=["alone", "below another owner"])
 def test_workers_of_joblib_end_with_a_killed_owner_and_leave_no_shared_memory(monkeypatch, outer):
     monkeypatch.delenv(lifetime.FAMILY, raising=False)
-    if (
-        outer
-    ):  # this process has workers of its own, as a test worker that rendered faces before has
+    if outer:  # this process has its own workers, as a test worker that rendered faces before has
         monkeypatch.setenv(lifetime.FAMILY, lifetime.new_token())
     code = (
         "import time\nfrom facelab.datasets.synthetic._workers import parallel\n"

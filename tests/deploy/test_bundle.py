@@ -174,7 +174,7 @@ def test_a_folder_that_is_no_bundle_is_bad_input_and_stays_untouched(model, tmp_
     assert run(["bundle", "verify", str(tmp_path)]) == 2
     assert run(["bundle", str(model), "--out", str(tmp_path)]) == 2
     assert [p.name for p in tmp_path.iterdir()] == ["mine.txt"]
-    assert "no bundle" in capsys.readouterr().err
+    assert "not a bundle" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

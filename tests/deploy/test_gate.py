@@ -83,7 +83,7 @@ def test_int8_budgets(tmp_path, infer):
 
 
 def test_the_table_of_quantize_is_evidence_and_only_this_files_row_counts(tmp_path, infer):
-    """The form that `facelab quantize --json` writes: a row a variant, the float model first."""
+    """The form that `facelab quantize --json` writes: one row per variant, the float model first."""
     model = write_model(tmp_path / "q.onnx", quantized=True)
     row = {
         "accuracy": {"value": 0.9, "lo": 0.85, "hi": 0.95},
@@ -204,7 +204,7 @@ TEST = {"name": "test", "images": ["c", "d"]}
         ({"chosen_on": CLEAN, "reported_on": TEST}, None),
         ({"origin": "published"}, None),
         ({"chosen_on": TEST, "reported_on": TEST}, "reported on"),
-        ({"chosen_on": LEAK, "reported_on": TEST}, "1 images lie in"),
+        ({"chosen_on": LEAK, "reported_on": TEST}, "1 images are in"),
         (
             {
                 "chosen_on": {"name": "x", "identities": ["p"]},
@@ -289,7 +289,7 @@ def test_a_policy_can_forbid_skipping(whole, infer):
 BAD_POLICIES = {
     'schema = "facelab.policy/1"\nskiping = "forbid"': "did you mean 'skipping'",
     'schema = "facelab.policy/1"\n[fingerprint]\naccepts = ["identical"]': "did you mean 'accept'",
-    'schema = "facelab.policy/1"\n[int8]\nagreement = "about 0.9"': "no budget",
+    'schema = "facelab.policy/1"\n[int8]\nagreement = "about 0.9"': "not a budget",
     'schema = "facelab.policy/1"\nrequired = ["fingerprints"]': "did you mean 'fingerprint'",
     'schema = "facelab.policy/2"': "schema",
     'name = "x"': "schema",

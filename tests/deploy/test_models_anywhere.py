@@ -18,7 +18,7 @@ from tests.deploy.conftest_deploy import CLASSES, spec, write_model
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory):
-    """A bundle of a small classifier whose training's split lies beside it."""
+    """A bundle of a small classifier whose training's split is beside it."""
     folder = tmp_path_factory.mktemp("small")
     write_model(folder / "small.onnx")
     spec().save(folder / "small.preprocess.json")

@@ -191,7 +191,7 @@ def test_another_familys_outputs_and_nan_are_refused(tmp_path):
     "call, what",
     [
         (lambda: detection.load("yunett-n"), "did you mean"),
-        (lambda: detection.load("dlib-resnet"), "is no detector"),
+        (lambda: detection.load("dlib-resnet"), "is not a detector"),
         (lambda: detection.load("haar", family="yunet"), "another family"),
         (lambda: detection.load("haar", nms_treshold=1), "no option"),
         (lambda: detection.load("haar", scale_factor=1.0), "must exceed 1"),

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-# tests are no package: this folder's helpers, and the small model of the gate's tests
+# tests are not a package: this folder's helpers, and the small model of the gate's tests
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "deploy")]
 
 from conftest_docs import REPOSITORY  # noqa: E402

@@ -13,7 +13,7 @@ from facelab.studies import doodles as study
 
 @pytest.fixture(scope="module")
 def work(trained, tmp_path_factory):
-    """The classifier in a folder of its own, and 60 drawings."""
+    """The classifier in its own folder, and 60 drawings."""
     folder = tmp_path_factory.mktemp("mistakes")
     read = [
         np.frombuffer((trained.folder / f"doodle_{k}.tflite").read_bytes(), np.uint8)

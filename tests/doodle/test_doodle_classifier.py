@@ -117,10 +117,10 @@ def test_commands_draw_predict_and_evaluate(trained, tmp_path, capsys):
     [
         (["evaluate", "{tmp}/none"], "no drawings by class"),
         (["evaluate", "{tmp}/empty"], "no drawings by class"),
-        (["evaluate", "{tmp}/bad"], "no image that can be decoded"),
+        (["evaluate", "{tmp}/bad"], "not an image that can be decoded"),
         (["predict", "{tmp}/none.png"], "does not exist"),
         (["predict", "{tmp}/empty"], "no drawing"),
-        (["predict", "{tmp}/bad", "--model", "{tmp}/none"], "no classifier of drawings"),
+        (["predict", "{tmp}/bad", "--model", "{tmp}/none"], "not a classifier of drawings"),
         (["train", "{tmp}/empty"], "no drawings by class"),
     ],
 )
@@ -136,7 +136,7 @@ def test_bad_input_is_refused_by_name(arguments, says, trained, tmp_path, capsys
 
 
 def test_foreign_models_and_settings_are_refused(trained, assets, tmp_path):
-    with pytest.raises(BadInputError, match="no classifier of drawings"):
+    with pytest.raises(BadInputError, match="not a classifier of drawings"):
         doodle.load(assets / "models" / "detectors" / "mtcnn_rnet.tflite")
     with pytest.raises(UnsupportedError, match="runtime"):
         doodle.load(trained.folder, runtime="onnx")

@@ -121,5 +121,5 @@ def test_an_empty_sheet_is_said_to_be_empty(picture):
     ],
 )
 def test_what_is_no_picture_is_refused(array):
-    with pytest.raises(BadInputError, match="no picture"):
+    with pytest.raises(BadInputError, match="not a picture"):
         ink(array)

@@ -14,7 +14,7 @@ def spec():
 
 @pytest.fixture(scope="session")
 def toy_parts():
-    """The calibration part spans 100 … 150 only, so that whoever calibrates on anything else is found out."""
+    """The calibration part spans 100 … 150 only, so that anyone who calibrates on anything else is found out."""
     return {
         "train": toy_faces(96, 1),
         "validation": toy_faces(24, 2),

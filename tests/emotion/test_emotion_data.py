@@ -84,7 +84,7 @@ def test_parts_of_the_data_set_are_kept_and_cleaned():
         *range(60),
         *range(57, 60),
         *range(63, 90),
-    ]  # three training images stand in the test part too
+    ]  # three training images are in the test part too
     parts = prepare(Collected(faces(np.arange(n) % 3, [""] * n, contents), given_, "x"), seed=1)
     assert "less 3 faces" in parts.notes[-1]
     assert set(parts.parts["test"].names) == {f"f{i}" for i in range(60, 90)}

@@ -100,7 +100,7 @@ def write(path, header, rows):
         (
             ("file", "emotion", "x1", "y1", "x2", "y2"),
             ("a.jpg", "joy", "1", "2", "x", "9"),
-            "no number",
+            "not a number",
             ":2",
         ),
         (

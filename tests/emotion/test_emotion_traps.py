@@ -34,7 +34,7 @@ def shown(modelmaker, modelmaker_model, tmp_path_factory):
             )
     faces = toy_faces(24, 6)
     images = faces.images.copy()
-    images[:, 0, 0, 0] = np.arange(24)  # each face is told by its first byte
+    images[:, 0, 0, 0] = np.arange(24)  # the first byte identifies each face
     np.savez(folder / "faces.npz", images=images, labels=faces.labels)
     shutil.copy(
         modelmaker_model[0].folder / "emotion_int8_modelmaker.tflite", folder / "int8.tflite"

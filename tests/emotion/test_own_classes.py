@@ -1,4 +1,4 @@
-"""Classes of one's own, labels mapped, nothing dropped without a count; guessing is called guessing."""
+"""Your own classes, labels mapped, nothing dropped without a count; guessing is called guessing."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""A correct program is never accused: the same pipeline written twice is no mismatch, in either direction."""
+"""A correct program is never accused: the same pipeline written twice is not a mismatch, in either direction."""
 
 import functools
 import itertools

@@ -113,7 +113,7 @@ def test_every_style_of_pipeline_is_captured(folder, name, shape, stages):
         ("pipe.py:nothing", "defines no"),
         ("pipe.py", "FILE.py:function"),
         ("pipe.py:fails", "no such camera"),
-        ("pipe.py:text", "no numeric array"),
+        ("pipe.py:text", "not a numeric array"),
         ("pipe.py:number", "cannot be called"),
         ("bad.py:f", "cannot be imported"),
     ],

@@ -95,7 +95,7 @@ BROKEN = {
     "duplicate keys": lambda v: json.dumps(v)[:-1] + ', "name": "again"}',
     "unknown key": broken(lambda v: v.update(extra=1)),
     "no stages": broken(lambda v: v.update(stages=[])),
-    "last stage is no output": broken(lambda v: v["stages"][-1].update(name="tensor")),
+    "last stage is not an output": broken(lambda v: v["stages"][-1].update(name="tensor")),
     "twin stages": broken(lambda v: v["stages"].insert(0, v["stages"][0])),
     "wrong type": broken(lambda v: v.update(stages={})),
     "boolean shape": broken(lambda v: first(v).update(shape=[True, 64, 64, 1])),

@@ -97,7 +97,7 @@ def check_change(case, mistake):
 def check_same(case, harmless):
     base, s = case
     assume(harmless.suits(base) and not ({"mean", "scale"} & set(harmless.changes)))
-    # overshoot that is cut off elsewhere, or not at all, is no rounding
+    # overshoot that is cut off elsewhere, or not at all, is not rounding
     rings = s.get("resize") in ("cv-cubic", "pil-lanczos", "pil-bicubic")
     assume(not (rings and {"gray_late", "float_resize"} & set(harmless.changes)))
     c = compare(captured(s), captured({**s, **harmless.changes}))

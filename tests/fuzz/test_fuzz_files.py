@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))  # tests are no package
+sys.path.insert(0, str(Path(__file__).parent))  # tests are not a package
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "deploy"))
 
 from conftest_deploy import spec, write_model

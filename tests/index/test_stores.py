@@ -88,7 +88,7 @@ def agree(store, model, metric, queries, *, exact):
 
 
 def _by_distance(found, model, queries, metric):
-    """Check that each id has the distance that stands beside it."""
+    """Check that each id has the distance that is beside it."""
     from facelab.matching.internals import oracle
 
     for q, names, distances in zip(queries, found.ids, found.distances):

@@ -209,7 +209,9 @@ def test_a_network_of_another_family_is_refused(mirror):
         "a file of the catalogue is known by its content"
     )
     with pytest.raises(BadInputError):
-        liveness.load(file, family="minifas128")  # whoever states the family states the spec, too
+        liveness.load(
+            file, family="minifas128"
+        )  # anyone who states the family states the spec, too
     spec = liveness.load("minifas-128", threads=1).spec
     with pytest.raises(BadInputError):
         liveness.load(file, family="minifasnet", spec=spec)
@@ -268,7 +270,7 @@ def test_a_camera_without_depth_will_do_for_a_model_of_colour():
 
 
 def test_depth_of_a_real_sensor_is_told_apart_better_than_by_chance(assets):
-    """A smoke test: 8 bits have lost the millimetres, and whether 12 crops are few is no question."""
+    """A smoke test: 8 bits have lost the millimetres, and whether 12 crops are few is not the question."""
     import csv
 
     from facelab.liveness._families.depth_geometry import geometry

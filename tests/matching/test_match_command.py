@@ -201,7 +201,7 @@ def test_bench_reports_every_contender_judged(capsys):
     }
     assert all(r["correct"] for r in results)
     fastest = min(r["median_s"] for r in results)
-    for r in results:  # whoever is ten times slower than the leader is timed once
+    for r in results:  # a library that is ten times slower than the leader is timed once
         assert len(r["samples_s"]) >= 3 or r["median_s"] > 5 * fastest
     faiss = [r for r in results if r["name"] == "FAISS Flat"]
     assert all("OpenBLAS" in r["blas"] for r in faiss)

@@ -221,7 +221,7 @@ def test_screening_loses_nobody_on_adversarial_vectors(data):
     for row, distance in zip(one.ids, one.distances):
         assert len(set(row.tolist())) == k
         tied = np.flatnonzero(distance[1:] == distance[:-1])
-        assert (row[tied] < row[tied + 1]).all(), "ties stand in the order of ids"
+        assert (row[tied] < row[tied + 1]).all(), "ties are in the order of ids"
     true = np.sort(oracle.distances(x[m:], x[:m], metric), axis=1)
     true = true[:, ::-1] if metric == "ip" else true
     size = np.outer(*(np.linalg.norm(v.astype(np.float64), axis=1) for v in (x[m:], x[:m]))).max(

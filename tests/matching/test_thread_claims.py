@@ -1,4 +1,4 @@
-"""What is asked of threads: two gain 1.7, where the machine can give it and the rounds agree; FAISS is one thread's."""
+"""What is required of threads: two gain 1.7, where the machine can and the rounds agree; FAISS is one thread's."""
 
 import numpy as np
 import pytest

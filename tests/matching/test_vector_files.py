@@ -1,4 +1,4 @@
-"""Vectors in `.npy` and `.npz` files, results by suffix, and times that are told apart."""
+"""Vectors in `.npy` and `.npz` files, results by suffix, and times that are distinguished."""
 
 import json
 import zipfile

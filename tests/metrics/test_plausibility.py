@@ -119,7 +119,7 @@ def test_labels_in_another_order_are_named():
     assert rotated.cause == "labels_rotated"
     alphabet = sorted(CLASSES)
     place = np.array([alphabet.index(c) for c in CLASSES])
-    # the outputs stand in FER2013's order, the labels by the alphabet
+    # the outputs are in FER2013's order, the labels by the alphabet
     s = question_answers(place[truth], predicted, alphabet)
     assert s.cause == "labels_alphabetical" and ", ".join(CLASSES) in s.evidence
 

@@ -311,7 +311,7 @@ def test_backends_decode_every_probe_to_the_same_bytes(backend):
 
 def test_every_backend_gives_one_error_for_a_broken_file(tmp_path):
     path = tmp_path / "x.jpg"
-    path.write_bytes(b"\xff\xd8\xff\xe0 this is no photograph")
+    path.write_bytes(b"\xff\xd8\xff\xe0 this is not a photograph")
     for backend in LIGHT:
         with pytest.raises(FacelabError):
             apply(spec(), path, backend=backend)

@@ -100,7 +100,7 @@ def test_gray_from_the_decoder_is_the_y_plane_and_refuses_colour_png():
     ("name", "data", "what"),
     [
         ("empty", b"", "empty"),
-        ("text", b"hello, this is no image", "no image"),
+        ("text", b"hello, this is not an image", "no image"),
         ("lfs", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "no image"),
         ("html", b"<!DOCTYPE html><html></html>", "no image"),
         (

@@ -97,8 +97,8 @@ BAD = [
     ([{**NORMALIZE, "mean": [float("nan")]}], "'mean", "stage 2"),
     ([{**NORMALIZE, "mean": [True]}], "'mean", "stage 2"),
     ([NORMALIZE, RESIZE], "already a float", "stage 3 (resize)"),
-    ([{"op": "layout", "to": "nchw"}, RESIZE], "no image any more", "stage 3 (resize)"),
-    ([CAST, RESIZE], "no image any more", "stage 3"),
+    ([{"op": "layout", "to": "nchw"}, RESIZE], "not an image any more", "stage 3 (resize)"),
+    ([CAST, RESIZE], "not an image any more", "stage 3"),
     ([DECODE], "only be the first", "stage 2 (decode)"),
     (
         [{"op": "color", "from": "bgr", "to": "rgb"}],
@@ -252,7 +252,7 @@ def test_no_value_from_outside_escapes_as_another_exception(value, key):
 
 
 def test_apply_wants_a_spec():
-    with pytest.raises(BadInputError, match="no PreprocessSpec"):
+    with pytest.raises(BadInputError, match="not a PreprocessSpec"):
         apply({"stages": []}, b"x")
 
 

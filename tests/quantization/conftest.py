@@ -1,4 +1,4 @@
-"""A small real classifier (Keras, trained in a process of its own) and faces for it: coloured, noisy, three classes."""
+"""A small real classifier (Keras, trained in its own process) and faces for it: coloured, noisy, three classes."""
 
 import subprocess
 import sys

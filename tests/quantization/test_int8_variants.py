@@ -1,4 +1,4 @@
-"""A session's table can be stored, loaded and taken up; a session is told from another by what it was made from."""
+"""A session's table can be stored, loaded and restored; what a session was made from identifies it."""
 
 import numpy as np
 
@@ -35,7 +35,7 @@ def test_a_stored_table_is_taken_up_as_if_it_had_been_measured(model, pool, eval
         assert (step / "variants" / "labels.txt").read_text().split() == list(
             second.subject.classes
         )
-    # a bundle takes the file as it lies there
+    # a bundle takes the file as it is there
     assert open_model(made["files"][recipe.name]).inputs[0].dtype == "int8"
     spec = PreprocessSpec.load(step / "variants" / "edge-int8.preprocess.json")
     assert spec.output_dtype == "int8" and spec.stages[-1].op == "quantize"

@@ -82,7 +82,9 @@ def test_labels_that_are_no_emotions(gray_spec, folder, tmp_path):
     assert images.read(it, str(folder)).labels.tolist() == [0, 0, 0, 1, 1, 1]
     with pytest.raises(BadInputError, match="no labelled images"):
         images.read(it, "synthetic")
-    assert emotions_of(("angry", "anger")) is None  # two names for one emotion cannot be told apart
+    assert (
+        emotions_of(("angry", "anger")) is None
+    )  # two names for one emotion cannot be distinguished
 
 
 def test_boxes_of_a_list_are_cut_out_where_the_spec_has_no_crop(gray_spec, tmp_path):

@@ -162,7 +162,7 @@ def test_keep_float_auto_finds_the_smallest_set_that_meets_a_budget(model, pool,
 
 def test_keep_float_auto_mends_a_model_with_a_wild_channel(trained, pool, evaluation):
     """One channel between the two convolutions is a thousand times the others, so INT8 loses the others there; only
-    with both of them in float does that tensor stay whole, and no single layer can mend it."""
+    with both of them in float does that tensor stay whole, and no single layer can fix it."""
     with Session(
         subject.load(trained / "wild" / "emotion_fp32.tflite"),
         pool,

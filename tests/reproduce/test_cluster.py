@@ -22,7 +22,7 @@ def start(*arguments):
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
-    """Yield the address of a scheduler with two workers in processes of their own."""
+    """Yield the address of a scheduler with two workers in their own processes."""
     folder = tmp_path_factory.mktemp("dask")
     where = folder / "scheduler.json"
     common = ["--no-dashboard", "--scheduler-file", str(where)]

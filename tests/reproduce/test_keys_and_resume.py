@@ -101,7 +101,7 @@ def test_changes_are_said_in_words():
 
 
 def build_chain(project):
-    """Two independent steps on modules of their own, and one that reads a file of the first one's."""
+    """Two independent steps on their own modules, and one that reads a file of the first one's."""
     project.own_modules(
         shared="",
         alpha="import shared\ndef value():\n    return 1\n",
@@ -317,7 +317,7 @@ def test_a_killed_runner_takes_its_kernels_with_it(sleepy):
 
 
 def test_two_calls_at_once_do_not_disturb_each_other(project):
-    """Each ends well with a report of its own; the same step never runs twice at once."""
+    """Each ends well with its own report; the same step never runs twice at once."""
     text = (
         "import pathlib, time\nmark = pathlib.Path('running')\nassert not mark.exists()\nmark.write_text('x')\n"
         "time.sleep(1)\nmark.unlink()"

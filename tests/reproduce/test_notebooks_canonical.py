@@ -93,15 +93,15 @@ BROKEN = [
     ),
     ("has no help", (GOOD[0], code("parameters", "n: int = 3", tags=["parameters"]), *GOOD[2:])),
     (
-        "no typed literal",
+        "not a typed literal",
         (GOOD[0], code("parameters", "n = 3  # x", tags=["parameters"]), *GOOD[2:]),
     ),
     (
-        "no typed literal",
+        "not a typed literal",
         (GOOD[0], code("parameters", "import os", tags=["parameters"]), *GOOD[2:]),
     ),
     (
-        "no literal",
+        "not a literal",
         (GOOD[0], code("parameters", "n: int = 1 + f()  # x", tags=["parameters"]), *GOOD[2:]),
     ),
     ("definition of 6 lines", (*GOOD[:3], code("long", LONG), GOOD[3])),

@@ -10,7 +10,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "deploy"))  # tests are no package
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "deploy"))  # tests are not a package
 
 from conftest_deploy import write_model
 

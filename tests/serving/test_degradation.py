@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-sys.path.insert(0, str(Path(__file__).parent))  # tests are no package
+sys.path.insert(0, str(Path(__file__).parent))  # tests are not a package
 
 from facelab.cli import run
 from facelab.core import degraded
@@ -72,7 +72,7 @@ def test_the_matrix_states_every_row_whole():
         (('name = "overload"', 'name = "workers_down"'), "not the service's"),
         (('name = "overload"', 'name = "other"'), "not the service's"),
         (('lost = "small faces"', 'lost = " "'), "text is missing"),
-        (("facelab.degradation/1", "facelab.degradation/9"), "no degradation matrix"),
+        (("facelab.degradation/1", "facelab.degradation/9"), "not a degradation matrix"),
     ],
 )
 def test_a_damaged_matrix_is_refused(change, says, tmp_path):

@@ -17,7 +17,7 @@ import pytest
 from hostile_png import png
 from PIL import Image
 
-sys.path.insert(0, str(Path(__file__).parent))  # tests are no package
+sys.path.insert(0, str(Path(__file__).parent))  # tests are not a package
 
 from facelab.core.machine import rss_bytes
 from facelab.detection import load as load_detector

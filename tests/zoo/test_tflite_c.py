@@ -158,7 +158,7 @@ def test_truncated_and_foreign_files_are_refused_with_the_librarys_words(tmp_pat
     path = tmp_path / "t.tflite"
     for part in (data[:7], data[:1000], data[: len(data) // 2], bytes(range(128, 256)) * 9):
         path.write_bytes(part)
-        with pytest.raises(BadInputError, match="no TFLite model") as e:
+        with pytest.raises(BadInputError, match="not a TFLite model") as e:
             open_tflite_c(path)
         assert "TfLiteModelCreate returned NULL: " in e.value.got
         assert "no message" not in e.value.got

@@ -151,7 +151,7 @@ source = "s"
         ('what = "w"', 'what = "w"\nresearch_only = true\ndefault = true', "cannot be a default"),
         ('what = "w"', 'what = "w"\nparts = ["b"]', "exactly one"),
         ('what = "w"', 'what = "w"\npreprocess = [{op = "decode"}]', "missing"),
-        ("[[model]]", "[[model", "no TOML"),
+        ("[[model]]", "[[model", "not TOML"),
         ("[[model]]", "[[models]]", "no entries"),
     ],
 )

@@ -255,7 +255,7 @@ def test_what_cannot_be_converted_is_refused_by_name(tmp_path):
     with pytest.raises(UnsupportedError, match="functional"):
         convert_keras(write_h5(tmp_path / "c.h5", [image], class_name="Sequential"))
     (tmp_path / "d.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(99))
-    with pytest.raises(BadInputError, match="no Keras HDF5"):
+    with pytest.raises(BadInputError, match="not a Keras HDF5"):
         convert_keras(tmp_path / "d.h5")
     import h5py
 

@@ -18,7 +18,7 @@ TENSOR_MODELS = [e for e in CATALOGUE if e.runtime in ("onnx", "litert") and e.f
 
 @pytest.fixture(scope="module")
 def mirrored(assets, tmp_path_factory):
-    """The catalogue with the mirror set and a store of its own."""
+    """The catalogue with the mirror set and its own store."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FACELAB_MIRROR", str(assets))
         patch.setenv("FACELAB_MODELS", str(tmp_path_factory.mktemp("models")))

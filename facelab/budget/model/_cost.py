@@ -37,7 +37,7 @@ class OperatorCost:
     bytes : int or None
         Bytes read and written by the operator alone: inputs, weights, outputs. A view moves none.
     fused : bool
-        Whether runtimes compute it inside the operator before it, so that it moves nothing of its own.
+        Whether runtimes compute it inside the operator before it, so that it moves nothing itself.
     shape : tuple of int
         The shape of its first output.
     channels : (int, int) or None

@@ -1,7 +1,7 @@
 """Multiply-accumulates per operator, by formula.
 
 A MAC is one product that is added to a sum. Padding counts as if it were data, as in every published figure; biases,
-activations, pooling and element-wise work are no MACs (their cost is the bytes that they move). A transposed
+activations, pooling and element-wise work are not MACs (their cost is the bytes that they move). A transposed
 convolution is counted per input element, before its border is cut off. What has no formula here is unknown, not zero.
 """
 

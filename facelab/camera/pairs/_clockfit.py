@@ -22,7 +22,7 @@ class ClockFit:
     ----------
     delay_s
         Arrival minus time stamp of the fastest frame, at `at_s`: clock offset plus least latency, which time stamps
-        alone cannot tell apart.
+        alone cannot distinguish.
     drift
         How much slower the device clock runs than the system's (50e-6: it loses 50 microseconds per second).
     at_s

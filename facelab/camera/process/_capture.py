@@ -44,7 +44,7 @@ class CaptureProcess(Source):
     name
         What to open, as for `open_source`; it must be a text.
     format, size, rate, allow
-        What is asked of it, as for `open_source`.
+        What is required of it, as for `open_source`.
     slots
         Frames that can wait or be in use at once; a frame that finds no free slot is counted as `pool exhausted`.
     copy

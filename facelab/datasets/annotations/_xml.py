@@ -1,4 +1,4 @@
-"""Labels in XML: Pascal VOC, a file a picture, and CVAT for images, one file."""
+"""Labels in XML: Pascal VOC, one file per picture, and CVAT for images, one file."""
 
 from __future__ import annotations
 

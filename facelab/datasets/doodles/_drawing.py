@@ -100,7 +100,7 @@ def draw(strokes: Strokes, pen: Pen | None = None, *, seed: int = 0) -> np.ndarr
     points = [p for p in points if len(p)]
     if not points or not all(np.isfinite(p).all() for p in points):
         raise BadInputError(
-            "the drawing has no strokes, or a point that is no number",
+            "the drawing has no strokes, or a point that is not a number",
             expected="strokes of finite (x, y)",
             got=f"{len(points)} strokes",
             fix="leave such drawings out",

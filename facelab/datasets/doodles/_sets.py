@@ -80,7 +80,7 @@ def synthetic(n: int, *, seed: int = 0, hearts: float = 0.5, plain: float = 0.0)
     Raises
     ------
     BadInputError
-        `n` is below 1 or `hearts` is no share.
+        `n` is below 1 or `hearts` is not a share.
     """
     if n < 1 or not 0 <= hearts <= 1 or not 0 <= plain <= 1:
         raise BadInputError(

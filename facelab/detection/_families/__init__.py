@@ -1,4 +1,4 @@
-"""One file a detector family; the file's name is the family's, and it exports `DETECTOR`."""
+"""One file per detector family; the file's name is the family's, and it exports `DETECTOR`."""
 
 import pkgutil
 

@@ -32,7 +32,7 @@ class DlibCnn(Detector):
         super().__init__(name)
         if model.runtime != "dlib" or model.outputs[0].name != "detections":
             raise BadInputError(
-                "the model is no dlib detector",
+                "the model is not a dlib detector",
                 where=name,
                 expected="mmod_human_face_detector.dat",
                 got=model,

@@ -37,7 +37,7 @@ class Haar(Detector):
             )
         if not isinstance(model, CascadeModel):
             raise BadInputError(
-                "the model is no cascade",
+                "the model is not a cascade",
                 where=name,
                 expected="an OpenCV cascade (.xml)",
                 got=model.runtime,

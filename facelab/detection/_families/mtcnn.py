@@ -21,14 +21,14 @@ BATCH = 256
 class Network:
     """One of the three networks, whatever its export: NHWC or NCHW, width and height swapped or not.
 
-    Outputs are told apart by their channels: 2 (probabilities), 4 (box offsets), 10 (landmarks).
+    Outputs are distinguished by their channels: 2 (probabilities), 4 (box offsets), 10 (landmarks).
     """
 
     def __init__(self, model: Model, *, swapped: bool):
         shape = model.inputs[0].shape
         if len(shape) != 4 or 3 not in (shape[1], shape[3]):
             raise BadInputError(
-                "the network's input is no RGB image",
+                "the network's input is not an RGB image",
                 where=model.path,
                 got=model.inputs[0],
                 fix="export the network with an input of shape (n, 3, height, width)",

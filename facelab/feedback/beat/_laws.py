@@ -1,7 +1,7 @@
 """How long to wait between two beats: the source text's formula as printed, as coded, as meant, and a steady law.
 
 The source text's words slow the heart down on a hot or slow device. Its formula, and its code, speed it up where the
-frame rate falls, so that a slow device is told to work harder.
+frame rate falls, so that a slow device has to work harder.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ class AdaptiveBeat:
     dead_ms
         The interval changes only by more than this.
     stale_s
-        After so many seconds without a temperature the slowest beat is used: nobody knows how hot it is.
+        After this many seconds without a temperature the slowest beat is used: nobody knows how hot it is.
     formula
         A name of `FORMULAS`.
 

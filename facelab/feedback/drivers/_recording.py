@@ -27,7 +27,7 @@ class RecordingDriver(Driver):
         """Keep the time and the value."""
         if self.fails > 0:
             self.fails -= 1
-            raise OSError("the recording driver was told to fail")
+            raise OSError("the recording driver fails as planned")
         if len(self.kept) < MOST:
             self.kept.append((time.monotonic(), value))
 

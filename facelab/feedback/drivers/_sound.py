@@ -66,7 +66,7 @@ class Speaker(Driver):
         out[:, 0] = self.tones.block(n)
 
     def set(self, value: Any) -> None:
-        """Play a sine of so many hertz; 0 is silence."""
+        """Play a sine of this many hertz; 0 is silence."""
         self.tones.wanted = float(value)
 
     def close(self) -> None:

@@ -54,7 +54,7 @@ def capture_target(
     families : Iterable[str] or None
         The families of probes; None for all.
     declares : Iterable[str]
-        What the side says of its own stages.
+        What the side says about its stages.
     tensors : str or path or None
         Where the tensors are kept.
     tap : str or None
@@ -130,7 +130,7 @@ def _import(path: Path):
     spec = importlib.util.spec_from_file_location(f"facelab_pipeline_{path.stem}", path)
     if spec is None or spec.loader is None:
         raise BadInputError(
-            "the pipeline's file is no Python file", where=path, fix="name a .py file"
+            "the pipeline's file is not a Python file", where=path, fix="name a .py file"
         )
     module = importlib.util.module_from_spec(spec)
     # a pipeline finds its neighbours, as when it is run from its own folder
@@ -320,7 +320,7 @@ def _tapped(path: Path, tap: str | None) -> bytes:
         model = onnx.load_from_string(data)
     except Exception as e:
         raise BadInputError(
-            "the file is no ONNX graph",
+            "the file is not an ONNX graph",
             where=path,
             got=str(e)[:120],
             fix="name an .onnx file, or export it again",

@@ -126,7 +126,7 @@ def capture_spec(
     tensors : str or path or None
         Where the tensors are kept.
     declares : Iterable[str]
-        What the side says of its own stages.
+        What the side says about its stages.
 
     Returns
     -------
@@ -199,7 +199,7 @@ def capture_pipeline(
     tensors : str or path or None
         Where the tensors are kept.
     declares : Iterable[str]
-        What the side says of its own stages.
+        What the side says about its stages.
     packages : Iterable[str]
         Packages whose versions are recorded.
     feed : Feed
@@ -351,7 +351,7 @@ def as_array(value: Any) -> np.ndarray:
         raise
     except Exception as e:
         raise BadInputError(
-            "the pipeline's result is no array",
+            "the pipeline's result is not an array",
             got=f"{type(value).__name__}: {e}"[:200],
             fix="return the tensor alone, as a numpy array",
         ) from None
@@ -361,7 +361,7 @@ def as_array(value: Any) -> np.ndarray:
         or array.ndim == 0
     ):
         raise BadInputError(
-            "the pipeline's result is no numeric array",
+            "the pipeline's result is not a numeric array",
             expected="an array of numbers",
             got=f"{type(value).__name__} of dtype {array.dtype}",
             fix="return what goes into the model",

@@ -47,7 +47,7 @@ class Feed(NamedTuple):
         return dict(self._asdict())
 
     def words(self) -> str:
-        """Return the feed in words, for people."""
+        """Return the feed in words, for a reader."""
         return feed_words(self.to_dict())
 
 

@@ -1,4 +1,4 @@
-"""One line a stage: let a Python pipeline show its intermediate arrays to a fingerprint. Free when nobody captures."""
+"""One line per stage: a Python pipeline shows its intermediate arrays to a fingerprint. Free while nobody captures."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ def import_tensors(
     family : str or None
         The model family; None for the one that the catalogue or the file states.
     declares : tuple[str, ...]
-        What the program says of its own stages.
+        What the program says about its stages.
     partial : bool
         Whether probes may be missing.
 
@@ -55,7 +55,7 @@ def import_tensors(
     Raises
     ------
     BadInputError
-        For a missing probe, a file that is no tensor, and a tensor whose shape, number type
+        For a missing probe, a file that is not a tensor, and a tensor whose shape, number type
         or values do not fit the others'.
     """
     folder = Path(folder)
@@ -126,11 +126,11 @@ def read_tensor(folder: Path, name: str) -> np.ndarray:
         )
     if not 1 <= array.ndim <= 4 or array.size == 0:
         raise BadInputError(
-            "the tensor's shape is no image's",
+            "the tensor's shape is not an image's",
             where=where,
             expected="1 to 4 axes, none empty",
             got=f"{array.shape}",
-            fix="write what goes into the model, one image a file",
+            fix="write what goes into the model, one image per file",
         )
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise BadInputError(

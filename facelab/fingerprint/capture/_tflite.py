@@ -16,7 +16,7 @@ def spec_of(path: str | os.PathLike) -> PreprocessSpec:
     """Return the preprocessing a `.tflite` file's metadata and input tensor state, as the TFLite Task Library does it.
 
     That is: RGB, stretched to the input's size bilinearly without antialias, (x − mean) / std, then quantised where
-    the input is integer. Raises BadInputError for a model without normalisation metadata or whose input is no RGB
+    the input is integer. Raises BadInputError for a model without normalisation metadata or whose input is not an RGB
     picture, MissingAssetError for a missing file.
     """
     path = Path(path)
@@ -27,7 +27,7 @@ def spec_of(path: str | os.PathLike) -> PreprocessSpec:
     except (ValueError, IndexError, TypeError, struct.error) as e:
         # what a flatbuffer reader raises on bytes that are none
         raise BadInputError(
-            "the file is no TFLite model that can be read",
+            "the file is not a TFLite model that can be read",
             where=path,
             got=str(e)[:160],
             fix="convert the model again, or name a .tflite file",
@@ -57,7 +57,7 @@ def _stages(path: Path, mean: list[float], std: list[float]) -> list[dict]:
     shape = [int(n) for n in detail["shape"]]
     if len(shape) != 4 or shape[0] != 1 or shape[3] not in (1, 3):
         raise BadInputError(
-            "the TFLite model's input is no picture",
+            "the TFLite model's input is not a picture",
             where=path,
             expected="1 × height × width × 3 or 1",
             got=str(shape),

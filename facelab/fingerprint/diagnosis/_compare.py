@@ -215,7 +215,7 @@ def _from_specs(
         return None
     changes = [c for c in spec_changes(case.train.spec, case.infer.spec) if c[0].kind not in allow]
     if not changes:
-        notes.append("both sides have the same spec: the difference lies in who carries it out")
+        notes.append("both sides have the same spec: the difference is in who carries it out")
         return None
     shares = {f.kind: f.evidence["explains"] for f in found}
     probe = found[0].evidence["probe"]

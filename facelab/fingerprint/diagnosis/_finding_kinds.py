@@ -1,4 +1,4 @@
-"""The closed list of causes, most important first, with the usual cost of each and the sentence that mends it."""
+"""The closed list of causes, most important first, with the usual cost of each and the sentence that fixes it."""
 
 from __future__ import annotations
 

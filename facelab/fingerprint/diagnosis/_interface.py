@@ -69,7 +69,7 @@ def reinterpreted(train: Identified, observed: Observed) -> Change | None:
     own = observed.fingerprint.output[names[0]]["layout"].replace("n", "")
     for order, axes in ORDERS.items():
         if order == own:
-            continue  # as it should be: whatever differs then is no layout
+            continue  # as it should be: whatever differs then is not a layout
         xs, ys = [], []
         for n, image in images.items():
             shape = observed.fingerprint.output[n]["shape"]

@@ -263,7 +263,7 @@ def _align(op: ops.Align) -> dict:
             points = name
     points = points or [list(map(float, p)) for p in op.points]
     if op.at is not None or op.landmarks != "given":
-        return _refuse("an alignment to landmarks of its own")
+        return _refuse("an alignment to its own landmarks")
     exact = op.kernel != "bilinear32"
     kernel = "nearest" if op.kernel == "nearest" else "bilinear"
     return {

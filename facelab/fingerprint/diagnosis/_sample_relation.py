@@ -33,7 +33,7 @@ KNOWN = (
 
 @dataclasses.dataclass
 class Relation:
-    """`train` and `infer` are the sides' linear maps from the training side's pixels, as far as its range tells them;
+    """`train` and `infer` are the sides' linear maps from the training side's pixels, as far as its range shows;
     `changes` the turns, shifts and tones; `before` and `loss` the RMS difference in levels without and with all."""
 
     train: Linear

@@ -60,7 +60,7 @@ FOLLOWS = {
     "value": ("mode",),
     "size_rounding": ("mode",),
 }
-"""A parameter that must change when another one does is no mistake of its own."""
+"""A parameter that must change when another one does is not its own mistake."""
 
 
 def spec_changes(train: dict, infer: dict) -> list[tuple[Change, dict]]:

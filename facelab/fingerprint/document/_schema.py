@@ -131,7 +131,7 @@ def _bad(what: str, where: str | None = None, expected=None, got=None) -> BadInp
 
 def _object(value, where, required: dict, optional: dict | None = None) -> dict:
     if not isinstance(value, dict):
-        raise _bad("a part of the fingerprint is no JSON object", where, "an object", value)
+        raise _bad("a part of the fingerprint is not a JSON object", where, "an object", value)
     known = {**required, **(optional or {})}
     for key in value:
         if key not in known:
@@ -305,7 +305,7 @@ def _packed(value, where, size, count) -> None:
     try:
         raw = base64.b64decode(value["data"], validate=True)
     except (binascii.Error, ValueError):
-        raise _bad("a sketch is no base64", where) from None
+        raise _bad("a sketch is not a base64", where) from None
     if len(raw) != math.prod(shape) * (1 if value["type"] == "u1" else 4):
         raise _bad("a sketch has the wrong length", where, f"{shape} numbers", len(raw))
     if value["type"] == "f4" and not np.isfinite(np.frombuffer(raw, "<f4")).all():

@@ -37,7 +37,7 @@ def canonical(array: np.ndarray) -> tuple[np.ndarray, str]:
     """Return the array as height × width × channel, and the name of its layout (`nchw`, `hwc`, `hw`, …).
 
     The channel axis is the last one, or else the first one, with 1 to 4 entries; a leading axis of four is the batch,
-    of which the first element is described. Raises BadInputError for an array that is no image.
+    of which the first element is described. Raises BadInputError for an array that is not an image.
 
     >>> canonical(np.zeros((1, 3, 4, 5)))[1], canonical(np.zeros((4, 5)))[1], canonical(np.zeros((4, 5, 1)))[1]
     ('nchw', 'hw', 'hwc')
@@ -52,7 +52,7 @@ def canonical(array: np.ndarray) -> tuple[np.ndarray, str]:
         )
     if not 1 <= a.ndim <= 4 or 0 in a.shape:
         raise BadInputError(
-            "the tensor is no image",
+            "the tensor is not an image",
             expected="1 to 4 axes, none of them empty",
             got=f"shape {a.shape}",
             fix="write what goes into the model",

@@ -17,7 +17,7 @@ _XML_BAD = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 def junit(comparison: Comparison) -> bytes:
     """Return the comparison as JUnit XML: a test case per probe, and one per cause.
 
-    A probe beyond rounding fails while the verdict is a mismatch; a benign cause is no failure.
+    A probe beyond rounding fails while the verdict is a mismatch; a benign cause is not a failure.
     """
     mismatch = not comparison.good
     cases: list[ET.Element] = []

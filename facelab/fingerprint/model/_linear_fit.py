@@ -81,7 +81,7 @@ TURNED = 60.0
 
 
 def fit_wrapped(x: np.ndarray, y: np.ndarray) -> Linear:
-    """Fit as `fit` does where `x` wraps around: a rounding at the wrap's edge costs a whole turn, which is no error.
+    """Fit as `fit` does where `x` wraps around: a rounding at the wrap's edge costs a whole turn: not an error.
 
     Samples that are off by more than half a turn are left out of a second fit, and residuals are counted modulo a
     turn.
@@ -152,7 +152,7 @@ def _tidy(values: np.ndarray, error: float = 0.15) -> np.ndarray:
 
 
 def describe_scaling(gain: np.ndarray, offset: np.ndarray) -> str:
-    """Return (x − mean) / scale for people, from output = gain · x + offset.
+    """Return (x − mean) / scale for a reader, from output = gain · x + offset.
 
     >>> describe_scaling(np.full(3, 1 / 255), np.zeros(3)), describe_scaling(np.array([-1 / 255]), np.ones(1))
     ('x / 255', '(255 − x) / 255')

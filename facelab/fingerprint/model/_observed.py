@@ -93,13 +93,13 @@ class Observed:
             self.screen.insert(2, LARGE)
         self._border: np.ndarray | None = None
         self.lines_kept: dict[tuple, float] = {}
-        """What lines of their own for each picture leave, per state and probes."""
+        """What their own lines for each picture leave, per state and probes."""
         self.means: tuple[float, ...] | None = None
         """What the other side takes off each of red, green and blue, where that is known."""
 
     @property
     def colourful(self) -> list[str]:
-        """The probes of the screen on which tones and colours are told apart best: colours, a picture, all grays."""
+        """The probes of the screen on which tones and colours are distinguished best: colours, a picture, all grays."""
         found = [
             n
             for k in ("bars", "portrait", "texture", "zone")

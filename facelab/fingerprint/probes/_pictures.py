@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-FONT = {  # 5×7 dots, a row a number, the highest bit at the left
+FONT = {  # 5×7 dots, one row per number, the highest bit at the left
     "A": (14, 17, 17, 31, 17, 17, 17),
     "B": (30, 17, 17, 30, 17, 17, 30),
     "C": (14, 17, 16, 16, 16, 17, 14),

@@ -1,4 +1,4 @@
-"""The README beside the probes, for people who write the inference side in another language."""
+"""The README beside the probes, for programmers who write the inference side in another language."""
 
 README = """# facelab preprocessing probes, version {version}
 

@@ -298,7 +298,7 @@ def _hash(probes) -> str:
 def write_probes(out: str | os.PathLike) -> Path:
     """Write every probe, `probes.json` and a README for programs in other languages into a folder; return it.
 
-    Files of the same names are replaced, others stay. Raises BadInputError if `out` is no folder.
+    Files of the same names are replaced, others stay. Raises BadInputError if `out` is not a folder.
     """
     folder = Path(out)
     try:

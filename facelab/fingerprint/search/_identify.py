@@ -185,7 +185,7 @@ def explore(
     if linear.loss > 1.35 * floor and current.loss <= 1.35 * floor:
         found = settled(observed, Scored(current.hypothesis, linear))
         if found is not None:
-            # a detail of a change that was made is no change of its own
+            # a detail of a change that was made is not its own change
             changes = () if steps else found.hypothesis.changes
             steps += [(c, linear.loss, found.loss) for c in changes]
             state, linear = found.hypothesis.state, found.linear

@@ -22,17 +22,17 @@ bends a little within a piece."""
 
 
 class Uneven(NamedTuple):
-    """The cause, and the share of the power left by one line that lines of their own explain."""
+    """The cause, and the share of the power left by one line that their own lines explain."""
 
     change: Change
     share: float
 
 
 def unevenly_lit(train: Any, observed: Observed) -> Uneven | None:
-    """Return the cause where lines of their own explain most of what one line leaves: per picture, or per piece of it.
+    """Return the cause where their own lines explain most of what one line leaves: per picture, or per piece of it.
 
     `train` is an `Identified` side; its geometry is taken to be right, which a moved or blurred picture would belie:
-    lines of their own do not mend that.
+    their own lines do not fix that.
     """
     linear = observed.score(train.state)
     if not np.isfinite(linear.loss):
@@ -69,7 +69,7 @@ def unevenly_lit(train: Any, observed: Observed) -> Uneven | None:
 
 
 def _line(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
-    """(mean squared residual, mean slope) of a line of its own for each channel, rising only."""
+    """(mean squared residual, mean slope) of a separate line for each channel, rising only."""
     x, y = x.reshape(-1, x.shape[-1]), y.reshape(-1, y.shape[-1])
     xc, yc = x - x.mean(axis=0), y - y.mean(axis=0)
     slope = np.maximum((xc * yc).sum(axis=0) / np.maximum((xc**2).sum(axis=0), 1e-12), 0)

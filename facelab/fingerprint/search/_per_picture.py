@@ -34,14 +34,14 @@ TILED = ("clahe",)
 LIKELY = 48
 """Geometries that are held against a second probe."""
 NEAR = 20.0
-"""RMS levels about lines of their own within which a geometry is worth trying tones on."""
+"""RMS levels about their own lines within which a geometry is worth trying tones on."""
 WORTH = 0.4
-"""The share of the loss that lines of their own may leave for a contrast of whole pictures to be looked for."""
+"""The share of the loss that their own lines may leave for a contrast of whole pictures to be looked for."""
 MIXES = ((0.299, 0.587, 0.114), (0.114, 0.587, 0.299), (1 / 3, 1 / 3, 1 / 3))
 
 
 def own_lines(observed: Observed, state: State, names: list[str] | None = None) -> float:
-    """Return the RMS residual in levels about a line of its own for each picture; infinite where impossible."""
+    """Return the RMS residual in levels about its own line for each picture; infinite where impossible."""
     key = state, tuple(names or observed.screen)
     if key not in observed.lines_kept:
         observed.lines_kept[key] = _own_lines(observed, *key)
@@ -75,7 +75,7 @@ def _seen(
 
 
 def own_curves(observed: Observed, state: State) -> float:
-    """Return the RMS residual in levels about a curve of its own for each picture; infinite where impossible."""
+    """Return the RMS residual in levels about its own curve for each picture; infinite where impossible."""
     left = []
     try:
         for n, x, y, _ in _seen(observed, state, observed.screen):
@@ -97,7 +97,7 @@ def bare(state: State) -> State:
 def toned_starts(observed: Observed, states: list[State], plain: float) -> list[Scored]:
     """Return the pipelines whose contrast depends on the picture that explain a side, best first.
 
-    `plain` is the least loss without such a contrast: lines of their own must leave much less.
+    `plain` is the least loss without such a contrast: their own lines must leave much less.
     """
     quick = observed.screen[:2]
     likely = sorted(states, key=lambda s: own_lines(observed, s, quick[:1]))[:LIKELY]
@@ -131,7 +131,7 @@ def tiled_starts(observed: Observed, states: list[State]) -> list[Scored]:
 
 
 def _sharpened(observed: Observed, loss: float, state: State) -> tuple[float, State]:
-    """Follow single changes of geometry while lines of their own fit better."""
+    """Follow single changes of geometry while their own lines fit better."""
     for _ in range(2):
         if loss <= FLOOR or not observed.budget.left:
             break

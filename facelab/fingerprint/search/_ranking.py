@@ -52,7 +52,7 @@ def spaced_starts(observed: Observed, states: list[State], plain: float) -> list
     """Return the pipelines in another colour space that explain a side, best first, at most two.
 
     `plain` is the least loss without one, which must leave much more. A plain kernel has to do at first: without the
-    space nothing tells which geometry is near.
+    space nothing says which geometry is near.
     """
     if observed.channels != 3:
         return []

@@ -65,7 +65,7 @@ def steps_of(observed: Observed, linear: Linear) -> float:
 
 
 def applies_exif(side: Identified) -> bool | None:
-    """Say whether a side turns pictures by their EXIF orientation; None if it cannot be told."""
+    """Say whether a side turns pictures by their EXIF orientation; None if it cannot be determined."""
     names = [n for n, p in side.observed.pictures.items() if p.source.orientation != 1]
     if any(t[0] in tone.WHOLE for t in side.state.tail):
         names = names[::3]  # whole pictures cost more to predict

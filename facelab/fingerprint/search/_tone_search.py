@@ -47,8 +47,8 @@ def tonal_steps(
     def least():
         return min((o.loss for o in (*options, *found)), default=np.inf)
 
-    # a matrix or range read wrongly is linear but for the clipping, so it is believed only if nothing remains but the
-    # rounding of YUV bytes
+    # a matrix or range read wrongly is linear except for the clipping, so it is believed only if nothing remains but
+    # the rounding of YUV bytes
     limit = min(max(floor, 1.6), 0.6 * current.loss)
     found += [s for s in rank(observed, recodings(state), keep=1, large=False) if s.loss <= limit]
     if least() > floor and observed.budget.left:
@@ -57,7 +57,7 @@ def tonal_steps(
             refine_limits(observed, refine_gamma(observed, before_geometry(observed, s, state)))
             for s in best
         ]
-        # a curve that leaves most of it is no tone curve, however much it takes away
+        # a curve that leaves most of it is not a tone curve, however much it takes away
         found += [s for s in best if s.loss <= max(0.5 * current.loss, 3 * floor)]
     for look in (odd_steps, _tiles):
         if least() > max(4 * floor, 0.3 * current.loss) and observed.budget.left:
@@ -68,7 +68,7 @@ def tonal_steps(
             found.append(free)
     if least() > floor:
         found += [s for s in [censored(observed, state)] if s is not None and s.loss <= 1.5 * floor]
-    # an exponent of almost one only mends what something else bent
+    # an exponent of almost one only fixes what something else bent
     return [
         s
         for s in found
@@ -100,7 +100,7 @@ def other_spaces(
 def odd_steps(
     observed: Any, current: Any, gray: Any, floor: Any, bent: Any, options: Any
 ) -> list[Scored]:
-    """Try fewer levels, grays that are no weighted sum and values that wrap around; they leave no curve to see."""
+    """Try fewer levels, grays that are not a weighted sum and values that wrap around; they leave no curve to see."""
     found = rank(observed, odd_tones(observed, current.hypothesis.state, gray), keep=1, large=False)
     found = [refine_limits(observed, s) for s in found]
     return [s for s in found if s.loss <= max(1.6 * floor, 0.2 * current.loss)]

@@ -141,7 +141,7 @@ class EtcdMetadata(Metadata):
 def never_left(e: BaseException) -> bool:
     """Return whether a request certainly did not reach the server: its connection was refused or not made in time.
 
-    etcd3gw raises one class for a refused and for a cut connection; what requests kept as the reason tells them apart.
+    etcd3gw raises one class for a refused and for a cut connection; the reason that requests kept separates them.
     Only that one step is looked at: further up the chain stands whatever the caller was handling at the time.
     """
     behind = e.__context__

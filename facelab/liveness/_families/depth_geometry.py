@@ -130,7 +130,7 @@ def surface_residual(patch: np.ndarray, near: np.ndarray, *, quadric: bool) -> f
     for _ in range(3):
         gram = design[keep].T @ design[keep] + 1e-9 * np.eye(design.shape[1])
         residual = d - design @ np.linalg.solve(gram, design[keep].T @ d[keep])
-        # a limit of so many deviations would leave out the nose, which is what tells a face from a sheet
+        # a limit of this many deviations would leave out the nose, which is what tells a face from a sheet
         keep = np.abs(residual) <= np.quantile(np.abs(residual), KEPT)
         if keep.sum() < LEAST_PIXELS:
             return math.nan

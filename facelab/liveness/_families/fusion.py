@@ -213,7 +213,7 @@ def _logistic(x: np.ndarray, y: np.ndarray, weight: np.ndarray, ridge: float) ->
 def _loss_out_of_fold(
     x: np.ndarray, y: np.ndarray, weight: np.ndarray, people: np.ndarray, ridge: float
 ) -> float:
-    """Return the weighted log loss of predictions for people that the fit has not seen."""
+    """Return the weighted log loss of predictions for persons that the fit has not seen."""
     _, who = np.unique(people, return_inverse=True)
     loss = 0.0
     for fold in range(FOLDS):

@@ -2,7 +2,7 @@
 
 Eyes and mouth corners of a turning sheet move by one affine map (nearly), and the nose moves with them. The nose of a
 turning head does not: it shifts by its prominence times the sine of the turn. A video of a turning head, shown on a
-screen, moves like the head itself: this family cannot tell it apart.
+screen, moves like the head itself: this family cannot recognise it.
 """
 
 from __future__ import annotations

@@ -306,7 +306,7 @@ def trailing_zeros(typing: Any, mask: types.Type) -> Generated:
 
 @_plain
 def barrier(typing: Any) -> Generated:
-    """Keep LLVM from vectorising the loop this stands in; emits no instruction."""
+    """Keep LLVM from vectorising the loop this is in; emits no instruction."""
 
     def generate(context, builder, sig, args):
         emit.barrier(builder)

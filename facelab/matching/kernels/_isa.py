@@ -18,7 +18,7 @@ from facelab.core.machine import cpu_features
 class Isa:
     """One set of instructions and the register blocking that suits it.
 
-    `width` is the number of float32 lanes; `dot` names the int8 multiply-accumulate; the query's codes lie in
+    `width` is the number of float32 lanes; `dot` names the int8 multiply-accumulate; the query's codes are in
     [-levels, levels] and are stored with `offset` added (the first operand of vpdpbusd and pmaddubsw is unsigned).
     `tiles` and `tiles_i8` map vectors per panel to gallery rows per tile.
     """

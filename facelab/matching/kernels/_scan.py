@@ -140,7 +140,7 @@ def seeded_tiles(isa: Isa, vectors: int, int8: bool) -> Callable[..., Any]:
             at = tile.ctypes.data + 4 * lanes * (wanted - first)
             products(panel, asked.steps, rows.address, rows.stride, r, at)
             if r < wanted:
-                continue  # rows of the tile before stand in it again: not its own group
+                continue  # rows of the tile before are in it again: not its own group
             own, fix = params.ctypes.data + 4 * r, c.ctypes.data + 4 * r
             ask, low = lane.ctypes.data + 4 * q0, carry.ctypes.data
             upper_bounds(at, own, step, fix, ask, gap, low, width, vectors, height, int8)

@@ -264,7 +264,7 @@ class Backend(NumpyBackend):
         if stage.kernel == "area":
             if w % size[0] or h % size[1]:
                 self.refuse(
-                    "area by a ratio that is no whole number",
+                    "area by a ratio that is not a whole number",
                     "use the opencv or tensorflow backend",
                 )
             step = [h // size[1], w // size[0]]

@@ -135,7 +135,7 @@ class Backend(NumpyBackend):
         if kernel == "area":
             if size[0] % target[0] or size[1] % target[1]:
                 self.refuse(
-                    "area by a ratio that is no whole number: BOX counts pixels whole or not at all"
+                    "area by a ratio that is not a whole number: BOX counts pixels whole or not at all"
                 )
             return Image.Resampling.BOX
         if not stage.antialias and (size[0] > target[0] or size[1] > target[1]):

@@ -1,4 +1,4 @@
-"""What an emitter returns, and the lines that stand at the top of every emitted file."""
+"""What an emitter returns, and the lines that are at the top of every emitted file."""
 
 from __future__ import annotations
 

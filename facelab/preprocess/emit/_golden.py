@@ -16,7 +16,7 @@ from facelab.preprocess.geometry import Face
 from facelab.preprocess.spec import PreprocessSpec
 
 BYTES = 4 << 20
-"""Golden tensors and frames beside a program take at most so many bytes."""
+"""Golden tensors and frames beside a program take at most this many bytes."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,7 +85,7 @@ def golden_files(spec: PreprocessSpec, frames: Iterable[Frame]) -> dict[str, byt
 def fitting(spec: PreprocessSpec, emitted: Emitted, frames: Iterable[Frame]) -> Iterable[Frame]:
     """Return the frames that emitted files can take: of a graph's one size, upright, with its face.
 
-    Where no frame has a graph's size, noise and slopes of that size stand in.
+    Where no frame has a graph's size, noise and slopes of that size take its place.
     """
     if emitted.size is None:
         return frames

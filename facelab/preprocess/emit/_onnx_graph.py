@@ -16,7 +16,7 @@ from facelab.preprocess.resample import SNAP, nearest_index, taps
 
 Tensor = backend.Value
 MANY = 48
-"""From so many taps on, a resize is one product with a matrix instead of a sum tap by tap."""
+"""From this many taps on, a resize is one product with a matrix instead of a sum tap by tap."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -78,7 +78,7 @@ def load_matrix(path: str | os.PathLike[str] | None = None) -> Matrix:
     raw = read_toml(where, "degradation matrix")
     if raw.get("schema") != SCHEMA or not isinstance(raw.get("row"), list) or not raw["row"]:
         raise BadInputError(
-            "the file is no degradation matrix",
+            "the file is not a degradation matrix",
             where=where,
             expected=f'schema = "{SCHEMA}" and [[row]] tables',
             got=str(raw.get("schema")),

@@ -55,7 +55,7 @@ def measure(detector: str, *, pictures: int | None = None, seed: int = 7) -> Los
     detector : str
         The service's default.
     pictures : int or None
-        At most so many pictures. They are the mirror's labelled photographs, else rendered scenes.
+        At most this many pictures. They are the mirror's labelled photographs, else rendered scenes.
     seed : int
         Of rendered scenes.
 

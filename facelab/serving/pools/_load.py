@@ -129,7 +129,7 @@ def open_loop(
     workers : int
         Threads that send; more than the service answers at once.
     drain_s : float
-        After the last arrival, requests that have not started within so many seconds are left out (`not started`).
+        After the last arrival, requests that have not started within this many seconds are left out (`not started`).
 
     Returns
     -------

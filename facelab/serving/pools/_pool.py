@@ -50,7 +50,7 @@ class Pool(Generic[T]):
     max_waiting : int, optional
         Callers that may wait; the next one is shed at once with OverloadedError. Default: 4 per resource.
     lifetime_s, idle_s : float
-        A resource older than this, or unused for so long, is replaced before it is lent again.
+        A resource older than this, or unused for this long, is replaced before it is lent again.
     age_alarm_s : float
         A lease that is out for longer raises an alarm with its taker's stack; the lease stays valid.
     on_alarm : callable, optional

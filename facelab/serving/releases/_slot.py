@@ -180,7 +180,7 @@ class ModelSlot:
         bundle : path
             A bundle's folder, or a link to one.
         settle_s : float
-            Wait until no file of it changed for so long.
+            Wait until no file of it changed for this long.
 
         Returns
         -------

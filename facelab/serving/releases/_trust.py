@@ -56,7 +56,7 @@ class Trust:
             raise IntegrityError(
                 "no trusted key is configured, so the signature cannot be checked",
                 where=where,
-                fix="name the public key of whoever signs your bundles",
+                fix="name the public key of the signer of your bundles",
             )
         return self._signed(manifest, signature, where)
 

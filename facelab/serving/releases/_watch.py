@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 POLL_MS = 1000
-"""Looks of its own beside the system's events: network and overlay file systems send none."""
+"""Regular looks beside the system's events: network and overlay file systems send none."""
 
 
 def look_at_file(path: Path) -> tuple:

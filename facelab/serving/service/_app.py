@@ -173,7 +173,7 @@ def create_app(
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        # fallbacks are known to the whole process; a state that was given is closed by whoever gave it
+        # fallbacks are known to the whole process; a state that was given is closed by its giver
         own = contextlib.nullcontext() if degradation else contextlib.closing(service.degradation)
         with service.pool, own:
             await service.work(lambda tasks: {})  # loads the first worker's models

@@ -1,1 +1,1 @@
-"""Work in processes of their own: a crash ends one worker, costs at most one input, and is counted."""
+"""Work in their own processes: a crash ends one worker, costs at most one input, and is counted."""

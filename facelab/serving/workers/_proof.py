@@ -128,7 +128,7 @@ def prove(
     """
     if not 0 < faults <= frames or not 0 <= poison <= 1:
         raise BadInputError(
-            "so many faults cannot be injected",
+            "this many faults cannot be injected",
             expected="at least one fault, and as many frames; poison from 0 to 1",
             got=f"{faults} faults in {frames} frames, poison {poison}",
             fix="ask for more frames",

@@ -145,7 +145,7 @@ class Model:
         for name, array in named.items():
             if name in feed or name not in {i.name for i in self.inputs}:
                 raise BadInputError(
-                    f"{name!r} is given twice or is no input of the model"
+                    f"{name!r} is given twice or is not an input of the model"
                     f"{did_you_mean(name, [i.name for i in self.inputs])}",
                     where=self.path,
                     expected=", ".join(i.name for i in self.inputs),
@@ -222,7 +222,7 @@ def fit(array: Any, info: TensorInfo, where: object) -> np.ndarray:
 
 
 def show_shape(shape: Sequence[int | None]) -> str:
-    """Return a shape for people.
+    """Return a shape for a reader.
 
     >>> show_shape((1, None, None, 3))
     '[1, ?, ?, 3]'

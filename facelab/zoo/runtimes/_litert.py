@@ -105,7 +105,7 @@ def _explain(error: Exception, path: Path) -> FacelabError:
         )
     if "Flatbuffer" in text or "FlatBuffer" in text or "identifier" in text:
         return BadInputError(
-            "the file is no TFLite model (no FlatBuffer)",
+            "the file is not a TFLite model (no FlatBuffer)",
             where=path,
             expected="a TFLite FlatBuffer",
             got=f"{path.stat().st_size} bytes",

@@ -88,7 +88,7 @@ def _explain(error: Exception, path: Path) -> BadInputError | UnsupportedError:
         )
     if "INVALID_PROTOBUF" in text or "Protobuf parsing failed" in text:
         return BadInputError(
-            "the file is no ONNX model (it cannot be parsed)",
+            "the file is not an ONNX model (it cannot be parsed)",
             where=path,
             expected="an ONNX protobuf",
             got=f"{path.stat().st_size} bytes",

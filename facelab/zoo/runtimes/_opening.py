@@ -79,7 +79,7 @@ def open_model(
 
 
 def open_here(path: Path, runtime: str | None = None, *, threads: int | None = None) -> Model:
-    """Open a file in this process, whoever it comes from: for processes that were started to bear the consequences."""
+    """Open a file in this process, no matter who made it: for processes that were started to bear the consequences."""
     return _open(path, runtime or SUFFIXES[path.suffix.lower()], threads, {})
 
 

@@ -127,7 +127,7 @@ def _patterns(info: TensorInfo, seed: int) -> list[np.ndarray]:
         return [(limits.min + unit * (limits.max - limits.min)).round().astype(kind)]
     if kind.kind != "f":
         raise ModelRunError(
-            "the model's input is no number",
+            "the model's input is not a number",
             got=info,
             fix="export the model with a numeric input tensor",
         )

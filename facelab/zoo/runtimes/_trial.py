@@ -29,7 +29,7 @@ def tried(path: Path, runtime: str) -> None:
     """Open a model and run it once on zeros in a fresh, confined process, unless its content is known.
 
     Known are published hashes, what facelab made here, and what came through this before. An error that the model gives
-    is left to whoever opens it next. Raises ModelRunError, naming the file, where the process dies or does not end.
+    is left to anyone who opens it next. Raises ModelRunError, naming the file, where the process dies or does not end.
     """
     if os.environ.get(DIRECTLY):
         return

@@ -34,7 +34,7 @@ def ambient_occlusion(
 
 
 def cast_shadow(depth: np.ndarray, lamp: Lamp, scale: float, softness: float) -> np.ndarray:
-    """Return how far each pixel lies in the shadow of what stands before the lamp (0 … 1), float32."""
+    """Return how far each pixel is in the shadow of what stands before the lamp (0 … 1), float32."""
     h, w = depth.shape
     lx, ly, lz = lamp.direction
     across = float(np.sqrt(lx * lx + ly * ly)) + 1e-4

@@ -254,7 +254,7 @@ SEED = 20261127
 LATER = "n"
 """Rows that were collected after the search had been changed for the others, and run once before it was changed again."""
 FIXED_AGAINST = 85
-"""So many pairs were looked at while the search was changed; the others were kept aside."""
+"""This many pairs were looked at while the search was changed; the others were kept aside."""
 
 
 def _drawn() -> frozenset[str]:

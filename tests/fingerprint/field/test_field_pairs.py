@@ -12,7 +12,7 @@ from facelab.fingerprint import Comparison, capture_target, compare
 
 HERE = Path(table.__file__).parent
 EVERY = 9
-"""One row in so many is in the default lane."""
+"""One row in this many is in the default lane."""
 HEAVY = ("tensorflow", "keras", "onnx", "restored")
 NOT_NAMED = frozenset({"n24", "n25", "n29", "n30", "n32", "n33"})
 """Rows whose cause is not named: the training side is not recognised."""

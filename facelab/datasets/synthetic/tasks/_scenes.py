@@ -162,7 +162,7 @@ def _places(
 def _apart(
     new: tuple[float, float, float], other: tuple[float, float, float], may_hide: bool
 ) -> bool:
-    """Return whether a nearer person may stand at `new` while another stands farther at `other`."""
+    """Return whether a nearer person may be at `new` while another stands farther at `other`."""
     dx, dy = abs(new[0] - other[0]), other[1] - new[1]
     mean = 0.5 * (new[2] + other[2])
     if dx < 0.77 * 0.9 * mean and abs(dy) < 1.2 * mean:

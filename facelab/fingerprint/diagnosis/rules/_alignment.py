@@ -36,7 +36,7 @@ def aligned_otherwise(case: Case) -> Outcome | None:
         budget.limit = MORE * budget.total
         other = identify(case.infer, samples, warps=False)
     if other.good and _same_template(samples, case.training.state.chain, other.state.chain):
-        return None  # what differs is what lies beside the picture
+        return None  # what differs is what is beside the picture
     change = other_geometry(case.training.state.chain, other.state.chain) if other.good else None
     if change is None:
         return None

@@ -7,7 +7,7 @@ from facelab.fingerprint.search._local_contrast import unevenly_lit
 
 
 def uneven_contrast(case: Case) -> Outcome | None:
-    """Name it where lines of their own explain what one line for all pictures does not."""
+    """Name it where their own lines explain what one line for all pictures does not."""
     uneven = unevenly_lit(case.training, case.infer_samples)
     if uneven is None:
         return None

@@ -92,7 +92,7 @@ def explains(side: Identified) -> bool:
     words = " ".join(c.after for c, _, _ in side.steps)
     left, limit = side.linear.loss, THRESHOLDS.explained
     if "histogram" in kinds and side.has_contrast:
-        # contrast that depends on the picture may go astray on an odd one
+        # contrast that depends on the picture may fail on an odd one
         left = min(left, side.screened)
         limit = max(THRESHOLDS.explained_contrast, 1.35 * side.enlarged)
     elif "recompressed" in words:
@@ -117,7 +117,7 @@ def curve_left(side: Identified, gray: tuple | None) -> float:
 
 
 def border_left(side: Identified) -> float:
-    """Return the levels RMS by which what lies beside the picture varies, 0 where there is nothing."""
+    """Return the levels RMS by which what is beside the picture varies, 0 where there is nothing."""
     samples, values = side.observed, []
     for n in samples.screen:
         try:

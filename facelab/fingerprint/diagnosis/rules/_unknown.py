@@ -36,7 +36,7 @@ def unknown(case: Case) -> Outcome:
     ]
     if all(len(s) == 1 for s in sizes) and sizes[0] != sizes[1]:
         was, now = ("{}×{}".format(*min(s)) for s in sizes)
-        note = "the sizes differ; whether anything else does cannot be told before they agree"
+        note = "the sizes differ; whether anything else does cannot be determined before they agree"
         return Outcome([case.finding(Change("size", "resize", was, now))], [note])
     words = "the training pipeline", "one that no tested change explains"
     notes = [*known(case), *differing(case)]

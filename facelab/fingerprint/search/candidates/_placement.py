@@ -62,7 +62,7 @@ class Pixels:
     def reordered(self, op: Warp, orders: dict[str, tuple]) -> Iterator[tuple[str, np.ndarray]]:
         """Yield (words, numbers) of `op`'s similarity with its landmarks in other orders.
 
-        Which landmarks it came from cannot be told, but they lie close to what the template comes from.
+        Which landmarks it came from cannot be determined, but they lie close to what the template comes from.
         """
         points = template("arcface", self.size)
         back = np.reshape(op.back, (2, 3))

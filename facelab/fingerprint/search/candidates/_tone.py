@@ -98,7 +98,7 @@ def _untoned(state):
 
 
 def spaces(state: State) -> Iterator[Hypothesis]:
-    """Yield `state` with its pixels in another colour space that is no linear map of red, green and blue."""
+    """Yield `state` with its pixels in another colour space that is not a linear map of red, green and blue."""
     own = next((t for t in state.tail if t[0] == "space"), None)
     rest = tuple(t for t in state.tail if t is not own)
     was = SPACES[own[1]] if own else "red, green, blue"
@@ -197,7 +197,7 @@ def _wrap_words(pair: tuple) -> str:
 
 
 def odd_tones(observed: Observed, state: State, gray: tuple | None) -> Iterator[Hypothesis]:
-    """Yield `state` with fewer bits, with a gray that is no weighted sum, or with values that wrap around."""
+    """Yield `state` with fewer bits, with a gray that is not a weighted sum, or with values that wrap around."""
     if any(
         t[0] in ("posterize", "hsv_value", "hsl_lightness", "lab_lightness", "wrap")
         for t in state.head + state.tail

@@ -139,7 +139,7 @@ def _explain(text: str, path: Path) -> FacelabError:
         )
     if text.startswith("TfLiteModelCreate"):
         return BadInputError(
-            "the file is no TFLite model (no FlatBuffer)",
+            "the file is not a TFLite model (no FlatBuffer)",
             where=path,
             expected="a TFLite FlatBuffer",
             got=f"{path.stat().st_size} bytes; {text}",
