@@ -55,7 +55,7 @@ lint: setup-main  ## format, rules, types, spelling, wording, duplicates, dead c
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/codespell
-	@$(BIN)/python docs/tools/prose.py
+	@$(BIN)/python docs/tools/prose.py --most 15
 	@$(BIN)/python docs/tools/duplicates.py --most 5
 	@$(BIN)/python docs/tools/unused.py
 	@$(BIN)/python -m facelab.reproduce.canonical --check notebooks/*.ipynb

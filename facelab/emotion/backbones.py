@@ -54,7 +54,7 @@ def choose(
     if (file := _keras_file(name)) is not None:
         if size is not None:
             raise BadInputError(
-                "a Keras file has an input size of its own",
+                "a Keras file has its own input size",
                 where=file,
                 got=f"--size {size}",
                 fix="leave the size out",
@@ -88,7 +88,7 @@ def _keras_file(name: str) -> Path | None:
 
 
 def _of_others(name: str) -> tuple[Path | str | None, int]:
-    """Return where a backbone that is no Keras file of a whole model is, and its usual size."""
+    """Return where a backbone that is not a Keras file of a whole model is, and its usual size."""
     if name in (OWN, NONE):
         return None, SIZE
     entries = {e.name: e for e in load_catalogue().of_kind("aux", family="backbone")}

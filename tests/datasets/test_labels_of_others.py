@@ -196,7 +196,7 @@ def test_a_picture_listed_twice_is_refused_in_every_form(tmp_path):
     value = json.loads(texts["l.json"])
     value["images"][1] |= {"file_name": "b.jpg", "id": 0}
     (tmp_path / "l.json").write_text(json.dumps(value))
-    with pytest.raises(BadInputError, match="id is not one of its own"):
+    with pytest.raises(BadInputError, match="id is not unique"):
         read(tmp_path / "l.json")
 
 
@@ -322,7 +322,7 @@ def test_what_cvat_draws_beside_boxes_is_counted_and_rotated_boxes_are_enclosed(
     )
     found = read(tmp_path / "c.xml")
     assert found.boxes["1.jpg"] == pytest.approx(np.array([[20, 10, 40, 50.0]]))
-    assert "2 shapes are no boxes" in found.said() and "1 boxes are rotated" in found.said()
+    assert "2 shapes are not boxes" in found.said() and "1 boxes are rotated" in found.said()
 
 
 def test_widers_boxes_without_an_extent_are_not_called_other_categories(tmp_path):

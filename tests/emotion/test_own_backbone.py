@@ -1,4 +1,4 @@
-"""A Keras file of one's own as a backbone: where its head begins, how it is fed, that nothing of it runs unconfined."""
+"""Your own Keras file as a backbone: where its head begins, how it is fed, that nothing of it runs unconfined."""
 
 import json
 import os
@@ -247,7 +247,7 @@ def test_a_network_that_nobody_says_how_to_feed(tmp_path, capsys):
     assert "preprocessing is unknown" in capsys.readouterr().err
     GRAY.save(tmp_path / "m.preprocess.json")
     assert run([*args, "--size", "64"]) == 2
-    assert "input size of its own" in capsys.readouterr().err
+    assert "its own input size" in capsys.readouterr().err
     assert run([*args, "--backend", "modelmaker"]) == 2
     assert "--backend keras" in capsys.readouterr().err
     for option, value in (

@@ -21,7 +21,7 @@ CROP = {**FACE_CROP, "aspect": "keep", "outside": "replicate"}
 
 
 def frames(count=40):
-    """Frames whose face boxes have whole sides: a margin of .2 often ends at a whole number, but for the last bit."""
+    """Frames whose face boxes have whole sides: a margin of .2 often ends at a whole number but the last bit."""
     rng = np.random.default_rng(0)
     for k in range(count):
         low, side = rng.integers(10, 40, 2), rng.integers(5, 60, 2)

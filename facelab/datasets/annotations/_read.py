@@ -196,7 +196,7 @@ def _coco(path: Path, category: str | None, images: Path | None = None) -> Annot
         size = (width, height) if type(width) is int and type(height) is int else None
         if not isinstance(image["id"], (int, str)) or image["id"] in names:
             raise BadInputError(
-                "an image's id is not one of its own",
+                "an image's id is not unique",
                 where=where,
                 expected="a number that no other image has",
                 got=str(image["id"])[:60],

@@ -108,7 +108,7 @@ def _corners(mark: ElementTree.Element, where: str) -> tuple[float, ...]:
 
 
 def _names(roots: list[tuple[Path, ElementTree.Element]], path: Path) -> dict[Path, str]:
-    """Return each file's picture. Where files of several folders state one file name, their folders tell them apart."""
+    """Return each file's picture. Where files of several folders share a file name, their folders distinguish them."""
     stated = {
         file: (root.findtext("filename") or "").strip() or f"{file.stem}.jpg"
         for file, root in roots
@@ -152,7 +152,7 @@ def cvat(path: Path, category: str | None, images: Path | None = None) -> Annota
         out.picture(name, str(path), stated, once=True)
         others = sum(shape.tag in SHAPES for shape in image)
         if others:
-            out.note("shapes are no boxes and were left out (polygons, points, masks)", others)
+            out.note("shapes are not boxes and were left out (polygons, points, masks)", others)
         for k, box in enumerate(image.iter("box"), 1):
             where = f"{path}: {name}, box {k}"
             if faces is not None and box.get("label", "") not in faces:
