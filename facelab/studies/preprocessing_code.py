@@ -178,7 +178,7 @@ def _levels(spec: PreprocessSpec) -> float:
 def excerpt(name: str) -> str:
     """Return the function of the emitted C that turns a value of the last image into the tensor's."""
     text = str(emit(presets.preset(name), "c").files["preprocess.c"])
-    start = text.index("static double value(")
+    start = text.rindex("static ", 0, text.index(" value("))
     return text[start : text.index("\n}", start) + 2]
 
 

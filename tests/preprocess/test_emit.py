@@ -81,6 +81,7 @@ def test_random_specs_give_the_golden_tensors(language, count, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize(
     ("language", "count"), [("c", 150), ("javascript", 300), ("python", 150), ("go", 60)]
 )

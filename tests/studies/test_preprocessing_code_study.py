@@ -59,3 +59,10 @@ def test_the_figure_shows_every_program():
     figure = speed_figure(preprocessing_code.Speeds(speeds))
     words = [t.get_text() for t in figure.axes[0].texts]
     assert any("exact" in w for w in words) and any("1 level off" in w for w in words)
+
+
+@pytest.mark.parametrize("name", preprocessing_code.SPECS[1:])
+def test_the_excerpt_is_the_step_that_makes_a_value(name):
+    text = preprocessing_code.excerpt(name)
+    assert text.startswith("static ") and " value(" in text and "normalize" in text
+    assert text.endswith("}") and text.count("return") == 1
