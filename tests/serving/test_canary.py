@@ -232,6 +232,23 @@ def test_a_unit_keeps_its_version_and_the_audit_has_each_change(tmp_path, slots)
     assert "refuse" in [x["what"] for x in lines]
 
 
+def test_a_rollout_that_is_written_slowly_is_taken_when_it_is_whole(tmp_path, slots):
+    """`ratio = 0` is valid, and the first half of `ratio = 0.8`: everybody would lose the candidate for a moment."""
+    path = tmp_path / "r.toml"
+    text = rollout(ratio=0.2)
+    path.write_text(text)
+    with Canary(*slots, path) as canary:
+        at = text.index("0.2")
+        with path.open("w") as f:
+            for piece in (text[:at], "0", ".8", text[at + 3 :]):
+                f.write(piece)
+                f.flush()
+                time.sleep(0.06)
+        until(lambda: canary.rollout.ratio == 0.8)
+        taken = [x["after"]["ratio"] for x in canary.audit.read() if x["what"] == "rollout"]
+    assert taken == [0.2, 0.8]
+
+
 def test_a_candidate_that_answers_otherwise_is_stopped_by_itself_and_stays_so(tmp_path, slots):
     path = tmp_path / "r.toml"
     path.write_text(rollout(ratio=0.5, more="shadow = 1.0"))

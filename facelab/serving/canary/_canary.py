@@ -20,7 +20,7 @@ from facelab.serving.canary._comparison import Comparison, Judgement
 from facelab.serving.canary._rollout import Rollout, Version, load
 from facelab.serving.releases._release import Release
 from facelab.serving.releases._slot import ModelSlot
-from facelab.serving.releases._watch import Watcher, look_at_file
+from facelab.serving.releases._watch import Watcher, look_at_file, wait_until_quiet
 
 T = TypeVar("T")
 JUDGE_EVERY = 10
@@ -77,7 +77,11 @@ class Canary:
         self._shadows: queue.Queue = queue.Queue(maxsize=8)
         self._worker = threading.Thread(target=self._shadow, name="facelab-shadow", daemon=True)
         self._worker.start()
-        self._watcher = Watcher(self.path, self.reload, look=look_at_file)
+        self._watcher = Watcher(self.path, self._changed, look=look_at_file)
+
+    def _changed(self) -> None:
+        wait_until_quiet(self.path)
+        self.reload()
 
     def reload(self) -> bool:
         """Read the rollout again; return whether it holds. An invalid file changes nothing."""

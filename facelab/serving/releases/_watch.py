@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +17,19 @@ def look_at_file(path: Path) -> tuple:
     """Return what changes when a file is written or replaced."""
     s = path.stat()
     return (s.st_mtime_ns, s.st_ino, s.st_size)
+
+
+def wait_until_quiet(path: Path, *, settle_s: float = 0.1, limit_s: float = 5.0) -> None:
+    """Wait until a file did not change for `settle_s` seconds: `ratio = 0` may be the first half of `ratio = 0.2`."""
+    end = time.monotonic() + limit_s
+    while time.monotonic() < end:
+        try:
+            before = look_at_file(path)
+            time.sleep(settle_s)
+            if look_at_file(path) == before:
+                return
+        except OSError:
+            time.sleep(settle_s)
 
 
 def look_at_store(path: Path) -> tuple:
