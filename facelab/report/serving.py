@@ -34,7 +34,7 @@ def tail(latencies: Mapping[str, np.ndarray], *, title: str = "") -> Figure:
     ax.set(xscale="log", yscale="log", xlabel="latency [ms]", ylabel="share of requests above")
     style.plain_log(ax.xaxis)
     ax.set_title(title)
-    ax.legend(loc="lower left")
+    ax.legend(loc="lower center", bbox_to_anchor=(0.5, -0.34), ncols=len(latencies))
     return fig
 
 
@@ -82,21 +82,28 @@ def agreement(runs: Mapping[str, np.ndarray], *, least: float) -> Figure:
             continue
         colour = style.PALETTE[k]
         ax.fill_between(
-            trail[:, 0], trail[:, 2], trail[:, 3], color=colour, alpha=0.3, label=name, step="post"
+            trail[:, 0] + 1,
+            trail[:, 2],
+            trail[:, 3],
+            color=colour,
+            alpha=0.3,
+            label=name,
+            step="post",
         )
-        ax.plot(trail[-1, 0], trail[-1, 3], "v", color=colour)
+        ax.plot(trail[-1, 0] + 1, trail[-1, 3], "v", color=colour)
     ax.axhline(least, color=style.BAD, ls="--", lw=1.2)
     ax.annotate(
         f"least agreement {least:g}",
-        (1, least),
+        (0, least),
         xycoords=("axes fraction", "data"),
-        ha="right",
-        va="bottom",
+        ha="left",
+        va="top",
         bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1.5},
     )
-    ax.set(xlabel="requests", ylabel="agreement of both versions", ylim=(-0.02, 1.02))
+    ax.set(xscale="log", xlabel="requests", ylabel="agreement of both versions", ylim=(-0.02, 1.02))
+    style.plain_log(ax.xaxis)
     ax.set_title("The candidate is stopped when its upper bound falls below")
-    ax.legend(loc="lower left")
+    ax.legend(loc="lower right")
     return fig
 
 
@@ -135,5 +142,5 @@ def overload(result: Any) -> Figure:
         ylim=(0, 1.15),
     )
     ax.set_title("Shedding keeps the goodput where a long queue loses it")
-    ax.legend(loc="lower left")
+    ax.legend(loc="lower center", bbox_to_anchor=(0.5, -0.36), ncols=3)
     return fig

@@ -111,15 +111,17 @@ def confusion(table: Mapping[str, Mapping[str, int]], expected: Mapping[str, str
 
 
 def flame(folded: Mapping[str, int]) -> Figure:
-    """Draw folded stacks (µs) as a flame graph, outermost at the top; small boxes have no label."""
+    """Draw folded stacks (µs) as a flame graph, outermost at the top; the legend names the small boxes."""
     total = sum(folded.values()) or 1
     depth = max((s.count(";") for s in folded), default=0) + 1
-    fig, ax = style.figure(9.6, 1.2 + 0.45 * depth)
+    fig, ax = style.figure(9.6, 1.6 + 0.45 * depth)
     _boxes(ax, {tuple(k.split(";")): n for k, n in folded.items()}, (), 0.0, total)
     ax.set(xlim=(0, 100), ylim=(depth, 0), yticks=[])
     ax.grid(False)
     ax.spines["left"].set_visible(False)
     style.label(ax, "Flame graph of the spans", f"share of {total / 1e6:.1f} s [%]", "")
+    if ax.get_legend_handles_labels()[1]:
+        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.42), ncols=4, fontsize=8.5)
     return fig
 
 
@@ -136,8 +138,19 @@ def _boxes(
         if width < 0.15:
             continue
         colour = style.PALETTE[(k + 2 * depth) % 6]
-        ax.barh(depth + 0.5, width, left=x, height=0.94, color=colour, alpha=0.55, ec="white")
-        if width > 1.1 * len(name):
+        fits = width > 1.1 * len(name)
+        label = None if fits else f"{name}: {width:.1f} %"
+        ax.barh(
+            depth + 0.5,
+            width,
+            left=x,
+            height=0.94,
+            color=colour,
+            alpha=0.55,
+            ec="white",
+            label=label,
+        )
+        if fits:
             ax.text(x + width / 2, depth + 0.5, name, ha="center", va="center", fontsize=9)
         _boxes(ax, stacks, (*above, name), x, total)
         x += width

@@ -60,18 +60,22 @@ def stores(rows: Sequence[Any]) -> Figure:
 
 
 def answers(histories: Sequence[Any], *, slot_s: float = 0.25) -> Figure:
-    """Return answers per second over time, one panel per history, with its faults as vertical lines."""
+    """Return answers per second over time, one panel per history, with its faults as vertical lines.
+
+    A slot is `slot_s` seconds, or a twentieth of a short history.
+    """
     fig, axes = style.figure(9.0, 1.6 * len(histories) + 0.6, rows=len(histories), squeeze=False)
     for ax, h in zip(axes[:, 0], histories):
         start = min(o.call for o in h.history)
         times = np.array([o.ret - start for o in h.history if not o.unknown and o.ret is not None])
-        edges = np.arange(0, times.max() + slot_s, slot_s)
-        counts, _ = np.histogram(times, edges)
-        ax.fill_between(edges[:-1], counts / slot_s, step="post", color=style.PALETTE[5])
+        slots = max(20, int(np.ceil(times.max() / slot_s)))
+        counts, edges = np.histogram(times, slots, (0, times.max()))
+        width = edges[1]
+        ax.stairs(counts / width, edges, fill=True, color=style.PALETTE[5])
         for k, at in enumerate(h.fault_at):
             label = h.fault if k == 0 else None
             ax.axvline(at - start, color=style.BAD, lw=1.5, ls="--", label=label)
-        most = counts.max() / slot_s
+        most = counts.max() / width
         ax.set(ylabel="answers/s", xlim=(0, edges[-1]), ylim=(0, 1.35 * most))
         ax.set_title(f"{h.store}: {h.operations:,} operations, {h.unknown} unknown")
         if h.fault_at:
