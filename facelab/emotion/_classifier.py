@@ -55,15 +55,30 @@ class EmotionClassifier:
         self.labels = tuple(labels)
         self.classes = emotions(self.labels, label_map or {}, where=path)
         face_size(self.spec)  # a spec that cannot cut faces is refused here
-        width = self.model.outputs[0].shape[-1]
-        if width not in (None, len(self.classes)):
+        self._output = self._output_of_classes()
+
+    def _output_of_classes(self) -> int:
+        """Return which output has a number per class; a network may give features beside them."""
+        outputs = self.model.outputs
+        widths = [t.shape[-1] if t.shape else None for t in outputs]
+        fits = [k for k, w in enumerate(widths) if w == len(self.classes)]
+        if len(fits) == 1 or (len(outputs) == 1 and widths[0] is None):
+            return fits[0] if fits else 0
+        if len(outputs) == 1:
             raise BadInputError(
                 "labels and outputs differ in number",
-                where=path,
-                expected=f"{width} labels",
+                where=self.path,
+                expected=f"{widths[0]} labels",
                 got=len(self.classes),
                 fix="correct labels.txt",
             )
+        raise BadInputError(
+            "which output answers for the classes cannot be determined",
+            where=self.path,
+            expected=f"one output of {len(self.classes)} numbers",
+            got="; ".join(map(str, outputs)),
+            fix="correct labels.txt, or export the model with that output alone",
+        )
 
     @property
     def emotions(self) -> tuple[str, ...]:
@@ -89,7 +104,7 @@ class EmotionClassifier:
 
         out = np.empty((len(tensors), len(self.classes)), np.float32)
         for i, tensor in enumerate(tensors):
-            out[i] = self._dequantized(self.model.run(tensor[None])[0]).reshape(-1)
+            out[i] = self._dequantized(self.model.run(tensor[None])[self._output]).reshape(-1)
         # rounding to whole numbers moves a sum by a few hundredths, logits by far more
         if len(out) and (out.min() < -0.05 or np.abs(out.sum(axis=1) - 1).max() > 0.1):
             self.logits = True

@@ -267,6 +267,18 @@ def test_a_classifier_of_the_catalogue_is_a_backbone_by_name(mirror):
     check_backbone(choice.where, toy_settings("keras", strategy="partial"))
 
 
+@pytest.mark.slow
+@pytest.mark.tensorflow
+def test_a_public_networks_separable_convolutions_are_trained(mirror, tmp_path):
+    """oneDNN ended the process while it trained them."""
+    choice = backbones.choose("mini-xception-107")
+    sizes = {"train": 48, "validation": 12, "calibration": 12, "test": 12}
+    parts = {name: toy_faces(n, k) for k, (name, n) in enumerate(sizes.items())}
+    settings = toy_settings("keras", epochs=1)
+    trained, _ = train_and_evaluate(parts, choice.spec, tmp_path, settings, backbone=choice.where)
+    assert trained.model.is_file() and len(trained.history["loss"]) == 1
+
+
 def test_without_a_sandbox_the_user_must_trust_the_file(own, monkeypatch):
     monkeypatch.setattr(sandbox, "why_not", lambda: "no Landlock here")
     monkeypatch.delenv("FACELAB_TRUST_MODEL", raising=False)

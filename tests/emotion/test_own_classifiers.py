@@ -1,6 +1,7 @@
 """Anybody's classifier: any spec and labels, with the labels compared and wrong ones reported."""
 
 import json
+import zipfile
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from facelab import emotion
 from facelab.cli import run
 from facelab.core.errors import BadInputError, UnsupportedError
+from facelab.datasets.labels import read_class_names
 from facelab.emotion import emotion_spec, sources
 from facelab.emotion._labels import emotions
 from facelab.emotion._spec import crop_face, face_size
@@ -163,3 +165,76 @@ def test_available_and_load_know_the_catalogue(assets, monkeypatch):
     assert "mini-xception-107" in [e.name for e in emotion.available()]
     with pytest.raises(BadInputError, match="not an emotion classifier"):
         emotion.load("yunet-n")
+
+
+def with_outputs(path, widths):
+    """Put outputs of constant numbers of these widths before the classifier's own."""
+    import onnx
+    from onnx import helper
+    from onnx import numpy_helper as nh
+
+    model = onnx.load(path)
+    for k, width in enumerate(widths):
+        model.graph.initializer.append(
+            nh.from_array(np.full((1, width), 5, np.float32), f"c{width}")
+        )
+        model.graph.node.append(helper.make_node("Identity", [f"c{width}"], [f"extra{width}"]))
+        model.graph.output.insert(
+            k, helper.make_tensor_value_info(f"extra{width}", onnx.TensorProto.FLOAT, [1, width])
+        )
+    onnx.save(model, path)
+    return path
+
+
+def test_the_output_of_the_classes_is_found_among_others(tmp_path):
+    path = write_model(tmp_path, GRAY)
+    tensors = np.linspace(-1, 1, 5, dtype=np.float32)[:, None, None, None] * np.ones((1, 4, 6, 1))
+    before = emotion.load(path).answers(tensors.astype(np.float32))
+    with_outputs(path, [7])
+    assert np.array_equal(emotion.load(path).answers(tensors.astype(np.float32)), before)
+    with_outputs(path, [3])
+    with pytest.raises(BadInputError, match="which output"):
+        emotion.load(path)
+
+
+def test_a_fixed_batch_is_called_one(tmp_path):
+    import onnx
+
+    path = write_model(tmp_path, GRAY)
+    model = onnx.load(path)
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 8
+    model.graph.output[0].type.tensor_type.shape.dim[0].dim_value = 8
+    onnx.save(model, path)
+    with pytest.raises(BadInputError, match="several images at once") as e:
+        emotion.load(path)
+    assert "batch" in e.value.fix
+
+
+@pytest.mark.parametrize(
+    "text, names",
+    [
+        ("\ufeffvery angry\r\nso happy\r\ncalm\r\n", ("very angry", "so happy", "calm")),
+        ("مرحبا\nनमस्ते\n平静", ("مرحبا", "नमस्ते", "平静")),
+        ("angry happy calm", ("angry", "happy", "calm")),
+        ("angry, so happy, calm\n", ("angry", "so happy", "calm")),
+    ],
+)
+def test_names_of_classes_are_read_line_by_line(tmp_path, text, names):
+    (tmp_path / "labels.txt").write_text(text, encoding="utf-8", newline="")
+    assert read_class_names(tmp_path / "labels.txt") == names
+
+
+def test_names_in_another_encoding_are_refused(tmp_path):
+    path = write_model(tmp_path, GRAY, labels=None)
+    (tmp_path / "labels.txt").write_bytes("ärger\nfreude\nruhe".encode("latin-1"))
+    with pytest.raises(BadInputError, match="names of the classes") as e:
+        emotion.load(path)
+    assert "UTF-8" in e.value.fix
+
+
+def test_classes_with_blanks_survive_inside_a_tflite(tmp_path):
+    from facelab.preprocess import tflite_metadata as metadata
+
+    with zipfile.ZipFile(tmp_path / "m.tflite", "w") as archive:
+        archive.writestr("labels.txt", "very angry\nso happy\n")
+    assert metadata._labels(tmp_path / "m.tflite") == ["very angry", "so happy"]

@@ -169,6 +169,15 @@ def check_spec(model: Model, spec: PreprocessSpec) -> None:
     if fits and dtype == info.dtype:
         return
     last = spec.stages[-1].op
+    batch = len(shape) == len(info.shape) > 2 and shape[0] == 1 and (info.shape[0] or 1) > 1
+    if batch and dtype == info.dtype and tuple(shape[1:]) == tuple(info.shape[1:]):
+        raise BadInputError(
+            "the model takes several images at once and no fewer",
+            where=model.path,
+            expected="a batch of one, or of any size",
+            got=info,
+            fix="export the model with a batch of one or a dynamic batch",
+        )
     raise BadInputError(
         "the preprocessing spec does not fit the model's input",
         where=model.path,
