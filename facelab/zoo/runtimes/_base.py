@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from facelab.core import allocator
+from facelab.core.degraded import Fallbacks
 from facelab.core.errors import BadInputError, FacelabError, did_you_mean
 from facelab.core.files import is_count
 from facelab.core.machine import cores
@@ -65,6 +66,16 @@ class Model:
         self.path, self.handle, self.threads = Path(path), handle, threads
         self._turn, self._process = threading.Lock(), os.getpid()
         self.inputs, self.outputs = tuple(inputs), tuple(outputs)
+        self._fallbacks = Fallbacks()
+
+    def fall_back(self, name: str, why: str) -> None:
+        """Note that this model runs otherwise than asked, by a row of the degradation matrix, until it is closed."""
+        self._fallbacks.say(name, why)
+
+    @property
+    def degraded(self) -> tuple[str, ...]:
+        """The fallbacks with which this model runs."""
+        return self._fallbacks.names
 
     def __repr__(self) -> str:
         return (
@@ -110,6 +121,7 @@ class Model:
         milliseconds. `run` raises BadInputError from then on. A call that is under way in another thread keeps the
         runtime's object alive until it ends; the memory then returns with the next trim.
         """
+        self._fallbacks.end()
         if self.handle is not None:
             self.handle = None
             allocator.trim()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from facelab.core import events
 from facelab.core.errors import BadInputError, IntegrityError
+from facelab.core.machine import cores
 from facelab.preprocess.spec import PreprocessSpec
 from facelab.zoo._catalogue import ModelEntry
 from facelab.zoo._store import require
@@ -38,7 +39,8 @@ def open_model(
 
     The runtime follows the entry, or the suffix: .onnx, .tflite, .keras/.h5/.hdf5, .dat (dlib), .xml (OpenCV
     cascade). `runtime` names another one for the same kind of file: "tflite_c" runs a TFLite file on the C library
-    that phones and boards use. `threads` limits the runtime's threads (default: OMP_NUM_THREADS, else all cores).
+    that phones and boards use. `threads` limits the runtime's threads (default: OMP_NUM_THREADS, else all cores); with
+    fewer cores than that, the model uses these and says so in `degraded` (`cores_missing`).
 
     A file that nobody verified is first opened in its own process (`facelab.zoo.runtimes._trial`) unless it was
     `made_here`, by the caller; a stranger's Keras model stays in such a process.
@@ -126,8 +128,14 @@ def _open_entry(
 
 
 def _open(path: Path, runtime: str, threads: int | None, options: dict) -> Model:
+    granted = threads
+    if isinstance(threads, int) and threads > cores() >= 1:
+        granted = cores()  # more threads than cores wait for each other
     with events.marked("model_load", path.name):
-        return _open_file(path, runtime, threads, options)
+        opened = _open_file(path, runtime, granted, options)
+    if granted != threads:
+        opened.fall_back("cores_missing", f"{threads} threads asked, {granted} cores here")
+    return opened
 
 
 def _open_file(path: Path, runtime: str, threads: int | None, options: dict) -> Model:
@@ -143,7 +151,8 @@ def _open_file(path: Path, runtime: str, threads: int | None, options: dict) -> 
     if runtime == "tflite_c":
         from facelab.zoo.runtimes._tflite_c import open_tflite_c
 
-        return open_tflite_c(path, threads=threads, resizable=bool(options.get("resizable")))
+        resizable = bool(options.get("resizable"))
+        return open_tflite_c(path, threads=threads, resizable=resizable, delegate="auto")
     if runtime == "keras":
         from facelab.zoo.runtimes._keras import open_keras
 

@@ -80,8 +80,9 @@ def open_tflite_c(
         Threads of the interpreter and its delegate; None: OMP_NUM_THREADS, else all cores.
     resizable : bool
         Treats batch, height and width as open although the file fixes them.
-    delegate : {"xnnpack", "none"}
-        "xnnpack" computes as LiteRT does by default; "none" uses TFLite's own kernels.
+    delegate : {"xnnpack", "none", "auto"}
+        "xnnpack" computes as LiteRT does by default; "none" uses TFLite's own kernels; "auto" uses XNNPACK, or the own
+        kernels where the library or the model has none: the model then says `delegate_missing` in `degraded`.
     library_path : path-like or None
         The library's file; see `library`.
 
@@ -96,11 +97,16 @@ def open_tflite_c(
         The file is not a TFLite model, the library refuses it, or there is no library.
     """
     path = Path(path)
-    if delegate not in ("xnnpack", "none"):
+    if delegate not in ("xnnpack", "none", "auto"):
         raise BadInputError(
-            "the delegate is unknown", expected="xnnpack, none", got=delegate, fix="choose one"
+            "the delegate is unknown",
+            expected="xnnpack, none, auto",
+            got=delegate,
+            fix="choose one",
         )
     refuse_impostor(path)
+    if delegate == "auto":
+        return _open_auto(path, threads, resizable, library_path)
     lib, n = tflite_c_library(library_path), thread_count(threads)
     if delegate == "xnnpack" and not lib.has_xnnpack:
         raise UnsupportedError(
@@ -117,6 +123,36 @@ def open_tflite_c(
         return TfliteCModel(path, session, inputs, outputs, n, delegate)
     except Refusal as e:
         raise _explain(str(e), path) from None
+
+
+def _open_auto(
+    path: Path,
+    threads: int | None,
+    resizable: bool,
+    library_path: str | os.PathLike[str] | None,
+) -> TfliteCModel:
+    """Open with XNNPACK, or without it where it is missing or refuses the model."""
+
+    def opened(delegate: str) -> TfliteCModel:
+        return open_tflite_c(
+            path,
+            threads=threads,
+            resizable=resizable,
+            delegate=delegate,
+            library_path=library_path,
+        )
+
+    why = "the library was built without XNNPACK"
+    if tflite_c_library(library_path).has_xnnpack:
+        try:
+            return opened("xnnpack")
+        except (BadInputError, UnsupportedError) as e:
+            why = e.what
+            if "XNNPack" not in str(e.got) and "Delegate" not in str(e.got):
+                raise
+    plain = opened("none")
+    plain.fall_back("delegate_missing", why)
+    return plain
 
 
 def _explain(text: str, path: Path) -> FacelabError:
