@@ -131,27 +131,38 @@ class Animation:
             )
         return found
 
-    def svg(self, size: int = 256) -> str:
+    def svg(self, size: int = 256, *, still: bool = False) -> str:
         """Return one SVG with the animation as CSS key frames; no script, nothing from the network.
 
-        It stands still where the viewer asks for reduced motion. Raises CheckFailedError as `check`.
+        Where the viewer asks for reduced motion, the heart keeps its size and only its colour changes. Browsers do not
+        tell an SVG in an `<img>` of that wish: `_repr_html_` offers them both pictures.
+
+        Parameters
+        ----------
+        size
+            Width and height in pixels.
+        still
+            Whether the heart keeps its size for everybody.
+
+        Raises
+        ------
+        CheckFailedError
+            It flashes more than three times in a second.
         """
         self.check()
         points = (curve() * (1, -1) - (0, MIDDLE)).round(2)
         path = "M" + "L".join(f"{x:g} {y:g}" for x, y in points) + "Z"
-        keys = []
-        for k, (pose, colour) in enumerate(zip(self.poses, self.colours())):
-            share = 100.0 * k / len(self.poses)
-            fill = f"#{colour[0]:02x}{colour[1]:02x}{colour[2]:02x}"
-            keys.append(f"{share:.4g}%{{transform:scale({pose.scale:.4f});fill:{fill}}}")
-        first = keys[0].partition("%")[2]
+        scales = [f"transform:scale({pose.scale:.4f})" for pose in self.poses]
+        fills = [f"fill:#{r:02x}{g:02x}{b:02x}" for r, g, b in self.colours()]
         half = VIEW / 2
         return render(
             "feedback/templates/heart.svg.j2",
             size=size,
             view=f"{-half:g} {-half:g} {VIEW:g} {VIEW:g}",
-            first=first,
-            keys="".join(keys),
+            still=still,
+            fills=fills,
+            fill_keys=_keys(fills),
+            scale_keys=_keys(scales),
             seconds=self.seconds,
             path=path,
         )
@@ -201,10 +212,23 @@ class Animation:
         )
 
     def _repr_html_(self) -> str:
-        data = base64.b64encode(self.svg(160).encode()).decode()
+        moving, quiet = (
+            base64.b64encode(self.svg(160, still=still).encode()).decode()
+            for still in (False, True)
+        )
         shown = " → ".join(dict.fromkeys(e or "nobody" for e in self.emotions))
         alt = f"A heart that shows {shown}"
-        return render("core/templates/image.html.j2", alt=alt, kind="svg+xml", data=data)
+        return render("feedback/templates/heart.html.j2", alt=alt, still=quiet, moving=moving)
+
+
+def _keys(values: Sequence[str]) -> str:
+    """Return CSS key frames at equal distances; values that repeat the one before are left out, the ends stay."""
+    last, out = len(values) - 1, []
+    for k, value in enumerate(values):
+        same = 0 < k < last and values[k - 1] == value == values[k + 1]
+        if not same:
+            out.append(f"{100.0 * k / len(values):.6g}%{{{value}}}")
+    return "".join([*out, f"100%{{{values[0]}}}"])
 
 
 def beat(
