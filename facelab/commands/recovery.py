@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import tempfile
+from typing import Any
 
 import click
 
-from facelab.commands.common import FloatRange, emit, json_option, note
+from facelab.commands.common import FloatRange, OutPath, emit, json_option, note
 
 
 @click.group(epilog="Example: facelab recovery show")
@@ -16,38 +17,73 @@ def command() -> None:
 
 @command.command(epilog="Example: facelab recovery show --json")
 @click.option("--matrix", type=click.Path(), metavar="FILE", help="Another matrix.")
+@click.option(
+    "--losses",
+    type=click.Path(),
+    metavar="FILE",
+    help="Losses by `facelab recovery measure --out`.  [default: those of the package]",
+)
 @json_option
-def show(matrix: str | None, as_json: bool) -> None:
-    """Print the matrix: trigger, response, what is lost, way back."""
-    from facelab.serving.internals import load_matrix
+def show(matrix: str | None, losses: str | None, as_json: bool) -> None:
+    """Print the matrix: trigger, response, what is lost in words and figures, way back."""
+    from facelab.serving.degradation import load_losses, load_matrix
 
-    found = load_matrix(matrix)
-    lines = []
+    found, measured = load_matrix(matrix), load_losses(losses)
+    lines, values = [], []
     for row in found.rows():
-        lines.append(row["name"])
+        loss = measured.named(row["name"])
+        lines.append(f"{row['name']} ({row['part']})")
         lines += [f"  {key:<9} {row[key]}" for key in ("trigger", "response", "lost", "back")]
-    emit(found.rows(), as_json=as_json, text="\n".join(lines))
+        why = measured.unmeasured.get(row["name"], "no trial was run")
+        lines.append(f"  {'measured':<9} {_figures(loss) if loss else f'not measured: {why}'}")
+        values.append({**row, "measured": loss.to_dict() if loss else None})
+    note(f"measured on {measured.machine.get('cpu', 'an unknown machine')}, {measured.at}")
+    emit(values, as_json=as_json, text="\n".join(lines))
 
 
-@command.command(epilog="Example: facelab recovery measure --detector haar --pictures 4")
+def _figures(loss: Any) -> str:
+    """Return a loss in one line: the metric and the time, as it should be and while the fallback lasts."""
+    text = f"{loss.metric} {loss.usual:.3g} → {loss.fallen:.3g}"
+    if loss.ms is not None and loss.fallen_ms is not None:
+        text += f", {loss.ms:.3g} → {loss.fallen_ms:.3g} ms"
+    return f"{text} (n = {loss.n}{', modelled' if loss.method == 'model' else ''}; {loss.note})"
+
+
+@command.command(epilog="Example: facelab recovery measure hot output_missing")
+@click.argument("names", nargs=-1, metavar="[ROW]...")
 @click.option(
     "--detector", metavar="NAME", help="The service's detector.  [default: that of `facelab serve`]"
 )
-@click.option("--pictures", type=click.IntRange(1, 10_000), help="Use at most this many.")
+@click.option(
+    "--pictures",
+    type=click.IntRange(1, 10_000),
+    default=12,
+    show_default=True,
+    help="Use at most this many.",
+)
+@click.option("--out", type=OutPath(), metavar="FILE", help="Write the losses as JSON too.")
 @json_option
-def measure(detector: str | None, pictures: int | None, as_json: bool) -> None:
-    """Measure what each response costs in faces and milliseconds, on labelled photographs or rendered scenes."""
-    from facelab.commands.serve import default_detector
-    from facelab.serving.internals import measure as run
+def measure(
+    names: tuple[str, ...], detector: str | None, pictures: int, out: str | None, as_json: bool
+) -> int:
+    """Trigger fallbacks, by default every row of the matrix, and measure what each costs.
 
-    found = run(detector or default_detector(), pictures=pictures)
-    lines = [f"{found.faces} faces in {found.source}"]
-    lines += [
-        f"{r['response']:<32} {r['found']:6.1%} found ({r['lost']:+.1%} lost), {r['too_many']} too many, "
-        f"exact in {r['exact']} of {found.pictures}, {r['ms']:.1f} ms ({r['ms_more']:+.1f})"
-        for r in found.rows()
+    Exit code 1 where a fallback was not named in a record and an answer, or did not end by itself.
+    """
+    from facelab.commands.serve import default_detector
+    from facelab.studies import fallbacks
+
+    setting = fallbacks.Setting(detector or default_detector(), pictures)
+    found = fallbacks.measure(setting, names or None, note)
+    if out is not None:
+        found.save(out)
+    lines = [
+        f"{e.name:<20} {'said and ended' if e.shown else 'NOT SHOWN'}: {_figures(e)}"
+        for e in found.entries
     ]
+    lines += [f"{name:<20} not measured: {why}" for name, why in found.unmeasured.items()]
     emit(found.to_dict(), as_json=as_json, text="\n".join(lines))
+    return 0 if all(e.shown for e in found.entries) else 1
 
 
 @command.command(epilog="Example: facelab recovery prove --faults 8 --frames 24")

@@ -103,28 +103,28 @@ def command(
     everybody in who can reach it.
     """
     from facelab.serving import create_app
+    from facelab.serving.degradation import Degradation
     from facelab.serving.internals import Limits
 
     if bool(candidate) != bool(rollout) or (candidate and not emotion):
         raise click.UsageError("--candidate and --rollout go together, with --emotion")
-    names = detectors or (default_detector(),)
     limits = Limits(body_bytes=int(body_mb * 2**20), pixels=int(megapixels * 1e6), workers=workers)
+    given = {"limits": limits, "hosts": _hosts(host, allow_host)}
     with contextlib.ExitStack() as stack:
-        slot = _emotion(
-            stack, emotion, candidate, rollout, trust(keys, unsigned), policy_of(policy)
-        )
+        state = stack.enter_context(contextlib.closing(Degradation()))
+        names = detectors or (default_detector(state),)
+        trusted = trust(keys, unsigned)
+        slot = _emotion(stack, emotion, candidate, rollout, trusted, policy_of(policy))
         if isolate and not check:
             _detectors(names), _embedders(embedders)  # a wrong name is said before the port is open
-            app = _isolated(
-                stack, names, embedders, slot, limits, answer_s, _hosts(host, allow_host)
-            )
+            app = _isolated(stack, names, embedders, slot, answer_s, state, given)
         else:
             make = _in_process(names, embedders, slot)
             make()
             if check:
                 note(f"ready to serve: detectors {', '.join(names)}")
                 return
-            app = create_app(make, emotion=slot, limits=limits, hosts=_hosts(host, allow_host))
+            app = create_app(make, emotion=slot, degradation=state, **given)
         _run(app, host, port)
 
 
@@ -139,20 +139,19 @@ def _isolated(
     names: tuple[str, ...],
     embedders: tuple[str, ...],
     slot: Any,
-    limits: Any,
     answer_s: float,
-    hosts: tuple[str, ...],
+    state: Any,
+    given: dict[str, Any],
 ) -> Any:
     """Return the application whose workers are processes; they end with the stack."""
     from facelab.serving import create_app
     from facelab.serving.internals import Isolation
 
-    made = stack.enter_context(
-        Isolation(names, embedders, slot, limits=limits, deadline_s=answer_s)
+    made = Isolation(
+        names, embedders, slot, limits=given["limits"], degradation=state, deadline_s=answer_s
     )
-    return create_app(
-        made.make, emotion=slot, limits=limits, hosts=hosts, degradation=made.degradation
-    )
+    stack.enter_context(made)
+    return create_app(made.make, emotion=slot, degradation=state, **given)
 
 
 def _run(app: Any, host: str, port: int) -> None:
@@ -176,12 +175,44 @@ def _hosts(host: str, more: tuple[str, ...]) -> tuple[str, ...]:
     return ("127.0.0.1", "localhost", "::1", host.lower(), *(m.lower() for m in more))
 
 
-def default_detector() -> str:
-    """Return the detector that `facelab serve` uses where nobody chose."""
-    from facelab.detection import available
+DETECTORS = ("yunet-n", "blazeface-front", "haar")
+"""What the service uses where nobody chose, best first."""
 
-    named = {entry.name for entry in available()}
-    return next((n for n in ("yunet-n", "blazeface-front") if n in named), "haar")
+
+_SHAPES = {"yunet-n": {"input": (1, 3, 640, 640)}}
+"""Inputs whose size the file leaves open, as large as the service's photographs make them."""
+
+
+def default_detector(degradation: Any = None) -> str:
+    """Return the best detector of `DETECTORS` that can be loaded here; a later one than the first is a fallback."""
+    from facelab.detection import load
+    from facelab.serving import degradation as fallbacks
+
+    def way(name: str) -> Any:
+        return fallbacks.Way(name, lambda: load(name, threads=1), _needed(name))
+
+    chain = fallbacks.Chain([way(name) for name in DETECTORS], degradation=degradation)
+    chain.get()
+    for why in chain.why.values():
+        note(f"not used: {why}")
+    name = str(chain.used)
+    if degradation is None:
+        chain.close()
+    return name
+
+
+def _needed(name: str) -> int:
+    """Return the bytes that a detector's weights and activations need; 0 where its file is not known."""
+    from facelab.budget import cost_of
+    from facelab.core.errors import FacelabError
+    from facelab.zoo import find, load_catalogue
+
+    try:
+        found = find(load_catalogue().model(name))
+        cost = cost_of(found.path, _SHAPES.get(name)) if found is not None else None
+    except FacelabError:
+        return 0
+    return 0 if cost is None else cost.weight_bytes + cost.arena_bytes
 
 
 def _detectors(names: tuple[str, ...]) -> dict[str, Any]:

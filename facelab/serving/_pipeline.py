@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from facelab.core import degraded
 from facelab.core.errors import BadInputError
 from facelab.tracing import Trace, Tracer, explain
 from facelab.tracing.internals import Causes
@@ -74,11 +75,15 @@ class PipelineStage:
 
 @dataclass(frozen=True)
 class PipelineRun:
-    """What a run left: results per frame, the trace, and seconds of slow stages that ran again alone."""
+    """What a run left: results per frame, the trace, and seconds of slow stages that ran again alone.
+
+    `degraded` names the fallbacks that were active while a frame was read or processed.
+    """
 
     results: tuple[Any, ...]
     trace: Trace
     replayed: dict[tuple[int, str], float]
+    degraded: tuple[str, ...] = ()
 
     def causes(self, **options: Any) -> Causes:
         """Return the slow calls with their causes; `options` are those of `facelab.tracing.explain`."""
@@ -147,12 +152,18 @@ class Pipeline:
         collect : bool
             Whether `PipelineRun.results` has every result; a run of days sets it to False.
         """
-        held = _Slowest(self.keep)
+        held, met = _Slowest(self.keep), dict.fromkeys(degraded.active())
+
+        def noted(call: int) -> None:
+            met.update(dict.fromkeys(degraded.active()))
+            if on_frame is not None:
+                on_frame(call)
+
         with _settled_objects(), tracer or Tracer() as recorder:
-            made = self._frames(source, recorder, held, frames, on_frame)
+            made = self._frames(source, recorder, held, frames, noted)
             results = tuple(made) if collect else tuple(deque(made, maxlen=0))
             trace = recorder.trace()
-        return PipelineRun(results, trace, self._replay(held))
+        return PipelineRun(results, trace, self._replay(held), tuple(met))
 
     def _frames(
         self,

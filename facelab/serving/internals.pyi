@@ -2,8 +2,6 @@ from ._pipeline import PipelineRun
 from ._pipeline_face import RenderedFrames
 from .canary._rollout import Rollout
 from .canary._sequential import bounds
-from .degradation._matrix import load_matrix
-from .degradation._measure import measure
 from .pools._load import closed_loop
 from .pools._local import local_postgres, local_valkey
 from .pools._resources import onnx_sessions
@@ -11,10 +9,11 @@ from .releases._adapters import task_adapter
 from .releases._offline import tested
 from .releases._trust import Trust
 from .service._limits import Limits
-from .service._server import listen, server
+from .service._server import listen, running, server
 from .service._tasks import FaceTasks, same_emotions
 from .workers._isolated import Isolation
 from .workers._proof import prove
+from .workers._restarts import Restarts
 
 __all__ = [
     "FaceTasks",
@@ -22,17 +21,17 @@ __all__ = [
     "Limits",
     "PipelineRun",
     "RenderedFrames",
+    "Restarts",
     "Rollout",
     "Trust",
     "bounds",
     "closed_loop",
     "listen",
-    "load_matrix",
     "local_postgres",
     "local_valkey",
-    "measure",
     "onnx_sessions",
     "prove",
+    "running",
     "same_emotions",
     "server",
     "task_adapter",

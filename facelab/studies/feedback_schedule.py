@@ -89,22 +89,38 @@ def _played(player: Player, hz: float, seconds: float) -> np.ndarray:
 @contextlib.contextmanager
 def _load(name: str) -> Iterator[None]:
     stop = threading.Event()
-    threads: list[threading.Thread] = []
-    processes: list[subprocess.Popen[bytes]] = []
-    if name == "busy Python thread":
-        threads = [threading.Thread(target=_spin, args=(stop,), daemon=True)]
-    elif name == "busy cores":
-        command = module_command("facelab.studies.feedback_schedule", "spin")
-        processes = [subprocess.Popen(command, stdin=subprocess.PIPE) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    time.sleep(0.5 if name != LOADS[0] else 0.0)
+    thread = threading.Thread(target=_spin, args=(stop,), daemon=True)
+    with contextlib.ExitStack() as stack:
+        if name == "busy Python thread":
+            thread.start()
+            stack.callback(thread.join)
+            stack.callback(stop.set)
+            time.sleep(0.5)
+        elif name == "busy cores":
+            stack.enter_context(busy(2))
+        yield
+
+
+@contextlib.contextmanager
+def busy(n: int) -> Iterator[None]:
+    """Keep n processes computing meanwhile.
+
+    Parameters
+    ----------
+    n : int
+        As many as there are cores makes every core busy.
+
+    Yields
+    ------
+    None
+        While they compute; afterwards they are gone.
+    """
+    command = module_command("facelab.studies.feedback_schedule", "spin")
+    processes = [subprocess.Popen(command, stdin=subprocess.PIPE) for _ in range(n)]
+    time.sleep(0.5)
     try:
         yield
     finally:
-        stop.set()
-        for thread in threads:
-            thread.join()
         for process in processes:
             process.kill()
             process.wait()

@@ -74,7 +74,7 @@ def test_play_prints_the_account_and_a_failing_driver_is_exit_code_one(capsys):
     assert code == 0 and value["ledgers"]["led"]["played"] >= 1 and value["errors"] == []
     words = ("--emotion", "anger", "--seconds", 0.6, "--motor", "recording:fails=1")
     code, text, _ = call(capsys, "play", *words)
-    assert code == 1 and "told to fail" in text
+    assert code == 1 and "fails as planned" in text
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,7 @@ def test_a_driver_that_fails_is_counted_and_a_failed_stop_is_tried_again():
         one.finish()
         report = one.report()
     assert report.ledgers["motor"].failed == 1 and report.ledgers["motor"].played == 1
-    assert "told to fail" in report.errors[0] and balanced(report)
+    assert "fails as planned" in report.errors[0] and balanced(report)
     with Player({"motor": "recording:fails=99"}) as one:
         one.send(Program(np.zeros((0, 8, 8)), vibration=(Pulse(0.0, 0.1),)))
         one.finish()
@@ -142,11 +142,12 @@ def test_everything_is_switched_off_when_the_parent_is_gone(tmp_path):
     """The worker's own loop, in this process: a closed channel ends it, and the motor stops."""
     from multiprocessing import Pipe
 
+    from facelab.feedback.schedule._lane import Lane
     from facelab.feedback.schedule._worker import Worker
 
     here, there = Pipe()
     motor = drivers.RecordingDriver()
-    worker = Worker(there, {"motor": motor})
+    worker = Worker(there, {"motor": Lane("motor", motor)})
     worker._begin({"start_s": None, "actions": [[0.0, "motor", 1], [60.0, "motor", 0]]})
     here.close()
     worker.loop()

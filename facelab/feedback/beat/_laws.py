@@ -10,6 +10,7 @@ import math
 from collections import deque
 from collections.abc import Callable
 
+from facelab.core.degraded import Fallbacks
 from facelab.core.errors import BadInputError, did_you_mean
 
 BASE_MS, LEAST_MS, MOST_MS = 200.0, 50.0, 500.0
@@ -165,6 +166,16 @@ class AdaptiveBeat:
         self._fps = FULL_FPS
         self._time: float | None = None
         self._heard = 0.0
+        self._fallbacks = Fallbacks()
+
+    @property
+    def degraded(self) -> tuple[str, ...]:
+        """`hot` while the smoothed temperature slows the beat, `temperature_unknown` while no sensor answers."""
+        return self._fallbacks.names
+
+    def close(self) -> None:
+        """Take the fallbacks back."""
+        self._fallbacks.end()
 
     def update(self, time_s: float, celsius: float | None, fps: float | None) -> float:
         """Take measurements and return the milliseconds between two beats.
@@ -180,6 +191,8 @@ class AdaptiveBeat:
         """
         if self._time is None:
             self._heard = time_s  # the wait for the first temperature starts here
+        elif time_s < self._time:
+            self._heard += time_s - self._time  # the clock was set back: what was waited stays
         step = 0.0 if self._time is None else max(0.0, time_s - self._time)
         self._time = time_s
         share = 1.0 - math.exp(-step / self.tau_s) if self.tau_s > 0 else 1.0
@@ -189,8 +202,12 @@ class AdaptiveBeat:
             self._celsius, self._heard = known + share * (celsius - known), time_s
         if fps is not None and math.isfinite(fps):
             self._fps += (1.0 if first else share) * (max(0.0, fps) - self._fps)
-        if self._celsius is None or time_s - self._heard > self.stale_s:
-            wanted = BASE_MS if time_s - self._heard <= self.stale_s else MOST_MS
+        stale = time_s - self._heard > self.stale_s
+        self._fallbacks.say("temperature_unknown", "no sensor answers" if stale else "")
+        hot = self._celsius is not None and self._celsius > HOT_C and not stale
+        self._fallbacks.say("hot", f"{self._celsius:.1f} °C" if hot else "")
+        if self._celsius is None or stale:
+            wanted = MOST_MS if stale else BASE_MS
         else:
             wanted = interval_ms(self._celsius, self._fps, self.formula)
         if abs(wanted - self.interval_ms) > self.dead_ms or wanted in (LEAST_MS, MOST_MS):

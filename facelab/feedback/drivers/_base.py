@@ -24,6 +24,9 @@ DRIVERS: dict[str, tuple[str, str, tuple[str, ...]]] = {
 class Driver(abc.ABC):
     """One output. Options come from the text after its name, such as `gpiozero:pin=17`."""
 
+    quick: bool = False
+    """Whether `set` always returns at once. Any other driver is called in a thread of its own, since it may hang."""
+
     @abc.abstractmethod
     def set(self, value: Any) -> None:
         """Set the output: eight bytes of rows for `led`, 0 or 1 for `motor`, hertz for `tone`."""
@@ -83,11 +86,15 @@ def open_driver(channel: str, spec: str = "recording") -> Driver:
     made = getattr(importlib.import_module(f"facelab.feedback.drivers.{module}"), kind)
     try:
         return made(**_options(rest))
-    except TypeError as e:
+    except (
+        TypeError,
+        ValueError,
+        AssertionError,
+    ) as e:  # libraries refuse values in their own ways
         raise BadInputError(
             "the driver does not take this option",
             where=spec,
-            got=str(e),
+            got=str(e) or type(e).__name__,
             fix="see the how-to page",
         ) from None
     except (ImportError, OSError) as e:

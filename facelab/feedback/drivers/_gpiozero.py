@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from facelab.feedback._numbers import share
 from facelab.feedback.drivers._base import Driver
 
 
@@ -23,6 +24,7 @@ class GpioMotor(Driver):
     def __init__(self, pin: int = 17, strength: float = 1.0, pins: str | None = None) -> None:
         import warnings
 
+        share("strength", strength)
         from gpiozero import PWMOutputDevice
         from gpiozero.exc import BadPinFactory, GPIOZeroError
 

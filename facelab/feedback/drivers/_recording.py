@@ -17,14 +17,20 @@ class RecordingDriver(Driver):
     ----------
     fails
         How many calls fail first; for tests of what happens then.
+    hangs_s
+        How many seconds the first call takes; for tests of a device that does not answer.
     """
 
-    def __init__(self, fails: int = 0) -> None:
-        self.fails = fails
+    def __init__(self, fails: int = 0, hangs_s: float = 0.0) -> None:
+        self.fails, self.hangs_s = fails, hangs_s
+        self.quick = hangs_s == 0
         self.kept: list[tuple[float, Any]] = []
 
     def set(self, value: Any) -> None:
         """Keep the time and the value."""
+        if self.hangs_s > 0:
+            wait, self.hangs_s = self.hangs_s, 0.0
+            time.sleep(wait)
         if self.fails > 0:
             self.fails -= 1
             raise OSError("the recording driver fails as planned")

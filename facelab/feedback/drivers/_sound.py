@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from facelab.feedback._numbers import share
 from facelab.feedback.drivers._base import Driver
 
 RAMP_S = 0.005
@@ -51,6 +52,7 @@ class Speaker(Driver):
     def __init__(
         self, device: str | int | None = None, volume: float = 0.2, latency: str = "high"
     ) -> None:
+        share("volume", volume)
         import sounddevice
 
         try:
@@ -59,7 +61,7 @@ class Speaker(Driver):
             )
         except (sounddevice.PortAudioError, ValueError) as e:
             raise OSError(f"no such sound output: {e}") from None
-        self.tones = Tones(float(self.stream.samplerate), min(max(volume, 0.0), 1.0))
+        self.tones = Tones(float(self.stream.samplerate), volume)
         self.stream.start()
 
     def _fill(self, out: np.ndarray, n: int, time: Any, status: Any) -> None:

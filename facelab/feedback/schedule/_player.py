@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import dataclasses
 import json
 import socket
 import subprocess
+import threading
 import time
 import weakref
 from collections.abc import Mapping
@@ -17,16 +19,19 @@ from typing import Any, Self
 import numpy as np
 
 from facelab.core import errors as core_errors
+from facelab.core.degraded import Fallbacks
 from facelab.core.errors import BadInputError, FacelabError
 from facelab.core.files import dumps
 from facelab.core.isolated import module_command
 from facelab.core.scheduling import Schedule, check_schedule
 from facelab.feedback.drivers import CHANNELS, open_driver
 from facelab.feedback.drivers._base import put_to_rest
+from facelab.feedback.schedule._lane import LEFT_ON
 from facelab.feedback.schedule._program import Program
 from facelab.feedback.schedule._report import Ledger, PlayerReport
 
-START_S, ANSWER_S, STOP_S = 60.0, 20.0, 5.0
+START_S, ANSWER_S, STOP_S, SAFE_S = 60.0, 20.0, 5.0, 2.0
+LONGEST_WAIT_S = 3600.0
 
 
 class PlayerDiedError(FacelabError):
@@ -47,6 +52,9 @@ class Player:
         Priority in the real-time class SCHED_FIFO, 1 to 99; `schedule` says whether it was granted.
     cpu, nice
         A core to stay on, and a nice value.
+    substitute
+        Whether a channel whose library or device is not here is recorded instead of refused. `missing` names it, and
+        `degraded` says `output_missing`.
 
     Raises
     ------
@@ -70,8 +78,11 @@ class Player:
         fifo: int | None = None,
         cpu: int | None = None,
         nice: int | None = None,
+        substitute: bool = False,
     ) -> None:
         check_schedule(cpu, fifo, nice)
+        self._fallbacks = Fallbacks()
+        self.missing: dict[str, str] = {}
         self.outputs = dict(outputs) if outputs else dict.fromkeys(CHANNELS, "recording")
         self._asked = {name: {"asked": 0, "merged": 0, "dropped": 0} for name in self.outputs}
         self._length_s = 0.0
@@ -91,13 +102,21 @@ class Player:
             there.close()
         _live.add(self)
         wishes = {"cpu": cpu, "fifo": fifo, "nice": nice}
-        self._say({"outputs": self.outputs, "schedule": wishes})
+        self._say({"outputs": self.outputs, "schedule": wishes, "substitute": substitute})
         answer = self._hear(START_S)
         if "error" in answer:
             self.close()
             raise _error_of(answer["error"])
         fields = answer["schedule"]
         self.schedule = Schedule(**{**fields, "cpus": tuple(fields["cpus"])})
+        self.missing = answer["missing"]
+        self._fallbacks.say("fifo_refused", self.schedule.refused.get("fifo", ""))
+        self._fallbacks.say("output_missing", "; ".join(self.missing.values()))
+
+    @property
+    def degraded(self) -> tuple[str, ...]:
+        """The fallbacks with which it plays, as known since the last report."""
+        return self._fallbacks.names
 
     @property
     def pid(self) -> int:
@@ -116,36 +135,59 @@ class Player:
 
         Raises
         ------
+        BadInputError
+            The start is not a time within the next hour.
         PlayerDiedError
             The process is gone.
         """
+        if start_s is not None and not start_s - time.monotonic() <= LONGEST_WAIT_S:
+            raise BadInputError(
+                "the start is too far away",
+                where="start_s",
+                expected=f"within {LONGEST_WAIT_S:g} s, in seconds of time.monotonic()",
+                got=start_s,
+                fix="send the program when it is due",
+            )
         actions = [[a.time_s, a.channel, a.value] for a in program.actions()]
         kept = [a for a in actions if a[1] in self.outputs]
         self._say({"kind": "play", "actions": kept, "start_s": start_s})
-        self._length_s = kept[-1][0] if kept else 0.0
+        self._length_s = (kept[-1][0] if kept else 0.0) + max(
+            0.0, (start_s or 0.0) - time.monotonic()
+        )
         for row in program.rows():
             if row["output"] in self._asked:
                 for name in ("asked", "merged", "dropped"):
                     self._asked[row["output"]][name] += row[name]
 
     def finish(self) -> None:
-        """Wait until the program has been played."""
+        """Wait until the program has been played. A channel whose driver hangs is not waited for."""
         deadline = time.monotonic() + self._length_s + ANSWER_S
-        while any(led.waiting for led in self.report().ledgers.values()):
+        while True:
+            state = self._asked_for("state")
+            left = {n for n, c in state["counts"].items() if c["waiting"]}
+            if left <= set(state["hanging"]):
+                return
             if time.monotonic() > deadline:
                 raise PlayerDiedError(
                     "the program did not end in time",
                     where=f"process {self.pid}",
+                    got=f"actions wait for {', '.join(sorted(left))}",
                     fix="look at the machine's load and at the report's errors",
                 )
             time.sleep(0.02)
+
+    def _asked_for(self, kind: str) -> dict[str, Any]:
+        self._say({"kind": kind})
+        answer = self._hear(ANSWER_S)
+        failing = ", ".join(answer["failing"])
+        self._fallbacks.say("output_failing", failing and f"{failing} fails or hangs")
+        return answer
 
     def report(self) -> PlayerReport:
         """Return what has happened so far; after `close` what had happened until then."""
         if self._channel is None and self._last is not None:
             return self._last
-        self._say({"kind": "report"})
-        answer = self._hear(ANSWER_S)
+        answer = self._asked_for("report")
         ledgers = {
             name: Ledger(**self._asked[name], **counts) for name, counts in answer["counts"].items()
         }
@@ -153,7 +195,9 @@ class Player:
             name: tuple((float(t), v) for t, v in rows) for name, rows in answer["recorded"].items()
         }
         late = np.array(answer["late_s"], float)
-        self._last = PlayerReport(ledgers, late, self.schedule, tuple(answer["errors"]), recorded)
+        self._last = PlayerReport(
+            ledgers, late, self.schedule, tuple(answer["errors"]), recorded, self.degraded
+        )
         return self._last
 
     def close(self) -> None:
@@ -168,12 +212,21 @@ class Player:
                 channel.send_bytes(dumps({"kind": "stop"}).encode())
             channel.close()
         try:
-            self._process.wait(STOP_S)
+            code = self._process.wait(STOP_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-            self._make_safe()
+            code = LEFT_ON
+        if code == LEFT_ON and channel is not None:
+            self._left_on(self._make_safe())
+        self._fallbacks.end()
         _live.discard(self)
+
+    def _left_on(self, channels: list[str]) -> None:
+        """Keep in the last report which outputs may still be on."""
+        if channels and self._last is not None:
+            said = tuple(f"{name} may still be on: its driver hangs" for name in channels)
+            self._last = dataclasses.replace(self._last, errors=(*self._last.errors, *said))
 
     def __enter__(self) -> Self:
         return self
@@ -230,18 +283,25 @@ class Player:
         """Switch off what a killed process left running; return the channels where that failed."""
         left = []
         for name, spec in self.outputs.items():
-            if spec.partition(":")[0] == "recording":
+            if spec.partition(":")[0] == "recording" or name in self.missing:
                 continue
-            try:
-                driver = open_driver(name, spec)
-            except FacelabError:
+            done = threading.Event()
+            # a driver that hung in the player may hang here too: nobody waits for it without end
+            threading.Thread(target=_switch_off, args=(name, spec, done), daemon=True).start()
+            if not done.wait(SAFE_S):
                 left.append(name)
-                continue
-            if put_to_rest(name, driver) is not None:
-                left.append(name)
-            with contextlib.suppress(Exception):
-                driver.close()
         return left
+
+
+def _switch_off(name: str, spec: str, done: threading.Event) -> None:
+    try:
+        driver = open_driver(name, spec)
+    except FacelabError:
+        return
+    if put_to_rest(name, driver) is None:
+        done.set()
+    with contextlib.suppress(Exception):
+        driver.close()
 
 
 def _error_of(fields: dict[str, Any]) -> FacelabError:

@@ -61,6 +61,8 @@ class PlayerReport(Result):
         What drivers said, newest last; a channel that could not be switched off is named here.
     recorded
         Channel → (seconds since the start of the newest program, value), of recording drivers.
+    degraded
+        The fallbacks with which it played: `fifo_refused`, `output_missing`, `output_failing`.
     """
 
     ledgers: Mapping[str, Ledger]
@@ -68,6 +70,7 @@ class PlayerReport(Result):
     schedule: Schedule
     errors: tuple[str, ...]
     recorded: Mapping[str, tuple[tuple[float, Any], ...]]
+    degraded: tuple[str, ...] = ()
 
     def late_ms(self, share: float = 0.99) -> float:
         """Return the lateness in milliseconds that this share of the actions does not exceed; NaN without actions."""

@@ -16,32 +16,26 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from facelab.core import scheduling
-from facelab.core.errors import FacelabError
+from facelab.core.errors import FacelabError, UnsupportedError
 from facelab.core.files import dumps
-from facelab.feedback.drivers import CHANNELS, Driver, open_driver
-from facelab.feedback.drivers._base import put_to_rest
+from facelab.feedback.drivers import CHANNELS, RecordingDriver, open_driver
+from facelab.feedback.schedule._lane import LEFT_ON, Lane
 
 LOOK_S = 0.1
-MOST_LATE = 200_000
-COUNTS: tuple[str, ...] = ("actions", "played", "skipped", "superseded", "failed")
 
 
 class Worker:
     """Plays the newest program."""
 
-    def __init__(self, channel: Connection, drivers: dict[str, Driver]) -> None:
-        self.channel, self.drivers = channel, drivers
+    def __init__(self, channel: Connection, lanes: dict[str, Lane]) -> None:
+        self.channel, self.lanes = channel, lanes
         self.todo: list[list[Any]] = []  # [deadline, channel, value], the next one last
-        self.counts = {name: dict.fromkeys(COUNTS, 0) for name in drivers}
-        self.state = {name: CHANNELS[name] for name in drivers}
-        self.late: list[float] = []
-        self.errors: list[str] = []
         self.start = time.monotonic()
         self.running = True
         self.parent = os.getppid()
 
     def loop(self) -> None:
-        """Play until told to stop, or until the parent is gone."""
+        """Play until a message says stop, or until the parent is gone."""
         while self.running and os.getppid() == self.parent:
             left = self.todo[-1][0] - time.monotonic() if self.todo else LOOK_S
             if left > 0:
@@ -65,11 +59,12 @@ class Worker:
                 if newest is not None:
                     self._count(newest["actions"], "superseded")
                 newest = message
-            elif message["kind"] == "report":
+            elif message["kind"] in ("report", "state"):
                 if newest is not None:
                     self._begin(newest)
                     newest = None
-                self.channel.send_bytes(dumps(self.report()).encode())
+                found = self.report() if message["kind"] == "report" else self.state()
+                self.channel.send_bytes(dumps(found).encode())
             else:
                 self.running = False
         if newest is not None:
@@ -77,79 +72,81 @@ class Worker:
 
     def _count(self, actions: list[list[Any]], what: str) -> None:
         for _, channel, _ in actions:
-            self.counts[channel]["actions"] += 1
-            self.counts[channel][what] += 1
+            self.lanes[channel].counts["actions"] += 1
+            self.lanes[channel].counts[what] += 1
 
     def _begin(self, program: dict[str, Any]) -> None:
         for _, channel, _ in self.todo:
-            self.counts[channel]["superseded"] += 1
+            self.lanes[channel].counts["superseded"] += 1
         self.start = max(time.monotonic(), program["start_s"] or 0.0)
         self.todo = [[self.start + t, c, v] for t, c, v in reversed(program["actions"])]
-        first = {}
-        for _, channel, _ in self.todo:
-            self.counts[channel]["actions"] += 1
+        first: dict[str, float] = {}
         for t, channel, _ in reversed(self.todo):
+            self.lanes[channel].counts["actions"] += 1
             first.setdefault(channel, t)
-        for channel, rest in CHANNELS.items():  # nothing of the old program goes on
+        for channel, lane in self.lanes.items():  # nothing of the old program goes on
             waits = first.get(channel, float("inf")) > time.monotonic()
-            if channel in self.state and self.state[channel] != rest and waits:
-                self._rest(channel)
+            if (lane.state != CHANNELS[channel] or lane.waiting) and waits:
+                lane.do(None, CHANNELS[channel])
 
     def _play(self, now: float) -> None:
         due: dict[str, list[Any]] = {}
         while self.todo and self.todo[-1][0] <= now:
             action = self.todo.pop()
             if action[1] in due:
-                self.counts[action[1]]["skipped"] += 1
+                self.lanes[action[1]].counts["skipped"] += 1
             due[action[1]] = action
         for deadline, channel, value in due.values():
-            late = time.monotonic() - deadline
-            try:
-                self.drivers[channel].set(value)
-            except Exception as e:  # a driver's library may raise anything
-                self.counts[channel]["failed"] += 1
-                self._complain(f"{channel}: {type(e).__name__}: {e}")
-                if value == CHANNELS[channel]:
-                    self._rest(channel)
-                continue
-            self.state[channel] = value
-            self.counts[channel]["played"] += 1
-            if len(self.late) < MOST_LATE:
-                self.late.append(late)
+            self.lanes[channel].do(deadline, value)
 
-    def _rest(self, channel: str) -> None:
-        problem = put_to_rest(channel, self.drivers[channel])
-        if problem is None:
-            self.state[channel] = CHANNELS[channel]
-        else:
-            self._complain(f"{channel} could not be switched off: {problem}")
-
-    def _complain(self, text: str) -> None:
-        self.errors = [*self.errors[-99:], text[:500]]
+    def state(self) -> dict[str, Any]:
+        """Return the counts alone: they cost microseconds, however long the player has played."""
+        waiting = dict.fromkeys(self.lanes, 0)
+        for _, channel, _ in self.todo:
+            waiting[channel] += 1
+        lanes = self.lanes.items()
+        return {
+            "counts": {n: {**e.counts, "waiting": waiting[n] + e.waiting} for n, e in lanes},
+            "hanging": [n for n, e in lanes if e.hangs],
+            "failing": [n for n, e in lanes if e.failing or e.hangs],
+        }
 
     def report(self) -> dict[str, Any]:
         """Return what has happened so far, as plain JSON."""
-        waiting = dict.fromkeys(self.counts, 0)
-        for _, channel, _ in self.todo:
-            waiting[channel] += 1
+        state, lanes = self.state(), self.lanes.items()
+        hanging = [f"{n}: the driver has not returned" for n in state["hanging"]]
         return {
-            "counts": {name: {**c, "waiting": waiting[name]} for name, c in self.counts.items()},
-            "late_s": self.late,
-            "errors": self.errors,
-            "recorded": {
-                name: [[t - self.start, v] for t, v in d.record()]
-                for name, d in self.drivers.items()
-            },
+            **state,
+            "late_s": [late for _, e in lanes for late in e.late],
+            "errors": [text for _, e in lanes for text in e.errors] + hanging,
+            "recorded": {n: [[t - self.start, v] for t, v in e.driver.record()] for n, e in lanes},
         }
 
-    def end(self) -> None:
-        """Switch everything off, and release the devices."""
-        for channel, driver in self.drivers.items():
-            self._rest(channel)
+    def end(self) -> bool:
+        """Switch everything off, and release the devices; return whether all are off."""
+        ended = [lane.end() for lane in self.lanes.values()]  # every one, whatever the others say
+        return all(ended)
+
+
+def _open(setup: dict[str, Any]) -> tuple[dict[str, Lane], dict[str, str]]:
+    """Open the drivers; with `substitute` one that is not here is recorded, and named with the reason."""
+    lanes: dict[str, Lane] = {}
+    missing: dict[str, str] = {}
+    try:
+        for name, spec in setup["outputs"].items():
             try:
-                driver.close()
-            except Exception as e:  # the others are still to be released
-                self._complain(f"{channel}: {e}")
+                driver = open_driver(name, spec)
+            except UnsupportedError as e:
+                if not setup["substitute"]:
+                    raise
+                missing[name] = f"{e.what}: {e.got}"
+                driver = RecordingDriver()
+            lanes[name] = Lane(name, driver)
+    except BaseException:
+        for lane in lanes.values():
+            lane.end()
+        raise
+    return lanes, missing
 
 
 def main() -> None:
@@ -157,27 +154,26 @@ def main() -> None:
     channel = Connection(int(sys.argv[1]))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the one who asks
     setup = json.loads(channel.recv_bytes(1 << 20))
-    drivers: dict[str, Driver] = {}
     try:
         schedule = scheduling.apply(**setup["schedule"])
-        for name, spec in setup["outputs"].items():
-            drivers[name] = open_driver(name, spec)
+        lanes, missing = _open(setup)
     except FacelabError as e:
         channel.send_bytes(dumps({"error": e.as_dict()}).encode())
-        for name, driver in drivers.items():
-            put_to_rest(name, driver)
         return
-    worker = Worker(channel, drivers)
+    worker = Worker(channel, lanes)
 
     def stop(number: int, frame: Any) -> None:
         worker.running = False
 
     signal.signal(signal.SIGTERM, stop)
-    channel.send_bytes(dumps({"schedule": schedule.to_dict()}).encode())
+    channel.send_bytes(dumps({"schedule": schedule.to_dict(), "missing": missing}).encode())
+    off = False
     try:
         worker.loop()
     finally:
-        worker.end()
+        off = worker.end()
+    if not off:
+        os._exit(LEFT_ON)  # a thread may hang in its driver
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from facelab.core.files import read_toml
 from facelab.core.project import package_file
 from facelab.core.result import Result
 
-SCHEMA = "facelab.degradation/1"
+SCHEMA = "facelab.degradation/2"
 KEPT = 1000
 
 
@@ -25,6 +25,7 @@ class Row:
     """One fallback: trigger → response → what is lost → way back, with the two numbers that the code follows."""
 
     name: str
+    part: str
     trigger: str
     response: str
     lost: str
@@ -57,7 +58,7 @@ class Matrix(Result):
 
 
 def load_matrix(path: str | os.PathLike[str] | None = None) -> Matrix:
-    """Read a degradation matrix (`facelab.degradation/1`), by default the one of the package.
+    """Read a degradation matrix (`facelab.degradation/2`), by default the one of the package.
 
     Parameters
     ----------
@@ -82,7 +83,7 @@ def load_matrix(path: str | os.PathLike[str] | None = None) -> Matrix:
             where=where,
             expected=f'schema = "{SCHEMA}" and [[row]] tables',
             got=str(raw.get("schema")),
-            fix="copy the package's own matrix and change it",
+            fix="copy facelab's own matrix, serving/degradation/matrix.toml, and change it",
         )
     entries = tuple(_row(r, f"{where}: row {k}") for k, r in enumerate(raw["row"], 1))
     names = [r.name for r in entries]
@@ -126,7 +127,7 @@ def _row(raw: Any, where: str) -> Row:
 
 
 class Degradation:
-    """Which fallbacks are active. Safe from several threads.
+    """Which fallbacks are active. It is safe from several threads.
 
     Parameters
     ----------
@@ -170,6 +171,14 @@ class Degradation:
         with self._lock:
             if name in self._since:
                 self._calm.setdefault(name, self._clock())
+                self._settle()
+
+    def end(self, name: str) -> None:
+        """Take a fallback back at once, without seconds of calm: what it stood for is there again."""
+        self.matrix.named(name)
+        with self._lock:
+            if name in self._since:
+                self._calm[name] = float("-inf")
                 self._settle()
 
     def _settle(self) -> None:

@@ -6,7 +6,7 @@ import contextlib
 import functools
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
 import anyio
@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from facelab.core import degraded
 from facelab.core.errors import FacelabError, MissingAssetError, UnsupportedError
 from facelab.core.files import dumps
 from facelab.serving.canary._canary import Canary
@@ -80,10 +81,20 @@ class Service:
                 return call(lease.value)
 
         self._look_at_the_queue()
-        answer = await anyio.to_thread.run_sync(leased, limiter=self.threads)
-        met = {*answer.get("degraded", ()), *self.degradation.active()}
-        names = [row.name for row in self.degradation.matrix.entries if row.name in met]
-        return {**answer, "degraded": names}
+        try:
+            answer = await anyio.to_thread.run_sync(leased, limiter=self.threads)
+        except (OverloadedError, PoolTimeoutError) as e:
+            self.degradation.trip("requests_shed", e.what)
+            self.degradation.calm("requests_shed")
+            raise
+        return {**answer, "degraded": self.met(answer.get("degraded", ()))}
+
+    def met(self, more: Iterable[str] = ()) -> list[str]:
+        """Return the fallbacks that an answer names: those of the service, of its models, and its own ones."""
+        here = degraded.active()
+        names = {*more, *self.degradation.active()}
+        rows = self.degradation.matrix.entries
+        return [r.name for r in rows if r.name in names or (r.part == "models" and r.name in here)]
 
     def _look_at_the_queue(self) -> None:
         most = self.degradation.matrix.named("overload").limit * self.limits.waiting
@@ -225,7 +236,7 @@ def _guarded(
             status = response.status_code
             return response
         except Exception as e:
-            response = _failed(e)
+            response = _failed(e, service.met())
             status = response.status_code
             return response
         finally:
@@ -247,31 +258,33 @@ def _check_host(request: Request, hosts: frozenset[str]) -> None:
         )
 
 
-def _failed(e: Exception) -> Response:
+def _failed(e: Exception, met: list[str]) -> Response:
+    """Return an error's answer; it names the fallbacks that were active, as every answer does."""
     if isinstance(e, RequestError):
-        return _sentence(e, e.status)
+        return _sentence(e, e.status, met)
     if isinstance(e, InputLostError):
-        return _sentence(e, 422)
+        return _sentence(e, 422, met)
     if isinstance(e, (OverloadedError, PoolTimeoutError, WorkersDownError)):
-        return _sentence(e, 503)
+        return _sentence(e, 503, met)
     if isinstance(e, UnsupportedError):
-        return _sentence(e, 501)
+        return _sentence(e, 501, met)
     if isinstance(e, MissingAssetError):
-        return _sentence(e, 404)
+        return _sentence(e, 404, met)
     if isinstance(e, FacelabError):
-        return _sentence(e, 400 if e.exit_code == 2 else 500)
+        return _sentence(e, 400 if e.exit_code == 2 else 500, met)
     LOG.error("a request failed: %s: %s", type(e).__name__, str(e)[:300])
-    return _json({"error": "the service failed on this request; its log says why"}, 500)
+    said = {"error": "the service failed on this request; its log says why", "degraded": met}
+    return _json(said, 500)
 
 
-def _sentence(e: FacelabError, status: int) -> Response:
+def _sentence(e: FacelabError, status: int, met: list[str]) -> Response:
     fields = {k: v for k in ("expected", "got", "fix") if (v := getattr(e, k)) is not None}
     headers = {"Retry-After": "1"} if status == 503 else {}
     if status in (400, 408, 413, 415, 503):
         headers["Connection"] = (
             "close"  # the rest of the body would be read and dropped without end
         )
-    return _json({"error": e.what, **fields}, status, headers)
+    return _json({"error": e.what, **fields, "degraded": met}, status, headers)
 
 
 def _json(value: dict, status: int, headers: dict[str, str] | None = None) -> Response:

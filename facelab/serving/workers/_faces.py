@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from facelab.core import degraded
 from facelab.detection import load as load_detector
 from facelab.embedding import load as load_embedder
 from facelab.serving.service._limits import Limits, checked_image
@@ -34,7 +35,8 @@ class Faces:
             at += size
         smaller = [scaled_down(i, 0.5) if shrink else i for i in images]
         answer = getattr(self.tasks, task)(*smaller, **options)
-        return scaled_back(answer, images[0], smaller[0]) if shrink else answer
+        answer = scaled_back(answer, images[0], smaller[0]) if shrink else answer
+        return {**answer, "degraded": list(degraded.active())}  # of this process: its models
 
 
 def scaled_down(image: np.ndarray, scale: float) -> np.ndarray:

@@ -159,10 +159,11 @@ class IsolatedTasks:
             if task != "detect":
                 raise
             image = checked_image(files[0], self.shared.limits)
-            return {**last_resort(self.shared.last_resort(), image), "detector": "haar"}
+            made = last_resort(self.shared.last_resort(), image)
+            return {**made, "detector": "haar", "degraded": ["workers_down"]}
         state.calm("workers_down")
         # what began and ended while this input waited belongs to its answer
-        return {**made, "degraded": state.since(began)}
+        return {**made, "degraded": [*made.get("degraded", ()), *state.since(began)]}
 
     def _emotion(self, data: bytes, limits: Limits, options: dict[str, Any]) -> dict[str, Any]:
         if self.shared.emotion is None:

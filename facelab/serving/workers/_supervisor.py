@@ -221,6 +221,11 @@ class SupervisedWorker:
         return self.ledger.report()
 
     @property
+    def pid(self) -> int:
+        """The process number of the present worker; 0 without one."""
+        return (self._worker.pid or 0) if self._worker is not None else 0
+
+    @property
     def up(self) -> bool:
         """Whether a worker is there, or may be started now."""
         return self._worker is not None or self.gate.opens_in() == 0
