@@ -18,6 +18,12 @@ _FILLED = 24.0
 """A shape whose typical width in fine pixels is above this is filled, and its outline is used."""
 _CONTRAST = 24.0
 _LONGEST = 640
+_AT_EDGE = 0.04
+"""Share of the border above which ink there is taken for a shadow, or for something beside the sheet."""
+_RECTANGLE = 0.82
+"""A sheet fills this part of the rectangle around it; a filled heart or circle fills less."""
+_REACH = 10
+"""A line is narrower than this part of the picture; a shadow is not."""
 
 
 def ink(image: np.ndarray) -> np.ndarray:
@@ -85,8 +91,69 @@ def _opaque(array: np.ndarray) -> np.ndarray:
 
 
 def _mask(pixels: np.ndarray) -> np.ndarray:
-    """Return where ink is, as 0 and 255."""
-    away = np.abs(pixels - _paper(pixels)).max(axis=2)
+    """Return where ink is, as 0 and 255: on a sheet on a table and across a shadow's edge too."""
+    mask = _ink_on(pixels, _paper(pixels))
+    if mask.shape != pixels.shape[:2]:  # it was enlarged: an icon has no sheet and no shadow
+        return mask
+    if not _at_edge(mask) and (sheet := _sheet(mask)) is not None:
+        inside = np.where(sheet[..., None], pixels, np.median(pixels[sheet], axis=0))
+        try:
+            mask = _without_shadow(inside, _ink_on(inside, _paper(inside)))
+        except BadInputError:
+            return mask  # nothing is drawn on it: the sheet is the drawing
+        return mask
+    return _without_shadow(pixels, mask)
+
+
+def _without_shadow(pixels: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Return the mask; where it runs along the border, as a shadow does, only what is narrow in it."""
+    if not _at_edge(mask):
+        return mask
+    if float(np.median(pixels)) < 127.5:
+        pixels = 255 - pixels  # light ink on dark paper
+    size = max(3, max(pixels.shape[:2]) // _REACH | 1)
+    around = cv2.medianBlur(np.clip(pixels, 0, 255).astype(np.uint8), size).astype(np.float32)
+    lit = np.float32(200) / np.maximum(around.reshape(pixels.shape), 50)  # light to even out
+    try:
+        narrow = _ink_on(pixels * lit, np.full_like(pixels, 200))
+    except BadInputError:
+        return mask
+    n, labels, stats, _ = cv2.connectedComponentsWithStats(narrow, connectivity=8)
+    left, top = stats[:, cv2.CC_STAT_LEFT], stats[:, cv2.CC_STAT_TOP]
+    right, below = left + stats[:, cv2.CC_STAT_WIDTH], top + stats[:, cv2.CC_STAT_HEIGHT]
+    free = (left > 0) & (top > 0) & (right < mask.shape[1]) & (below < mask.shape[0])
+    free[0] = False
+    if n < 2 or not free.any():
+        return mask
+    return np.where(free[labels], narrow, np.uint8(0))
+
+
+def _at_edge(mask: np.ndarray) -> bool:
+    return float((mask[_edge(mask)] > 0).mean()) >= _AT_EDGE
+
+
+def _sheet(mask: np.ndarray) -> np.ndarray | None:
+    """Return the inside of a sheet of paper that lies on something else, bool (height, width), or None."""
+    n, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    if n < 2:
+        return None
+    k = 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
+    part = (labels == k).astype(np.uint8)
+    found, _ = cv2.findContours(part, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    hull = cv2.convexHull(max(found, key=cv2.contourArea))
+    area, (_, (wide, high), _) = cv2.contourArea(hull), cv2.minAreaRect(hull)
+    solid = stats[k, cv2.CC_STAT_AREA] > 0.6 * max(area, 1.0)
+    if area < 0.2 * mask.size or not solid or area < _RECTANGLE * wide * high:
+        return None
+    whole = cv2.fillConvexPoly(np.zeros_like(part), hull, 1)
+    margin = max(3, round(0.04 * max(mask.shape)) | 1)
+    inside = cv2.erode(whole, _disc(margin), borderType=cv2.BORDER_CONSTANT, borderValue=0) > 0
+    return inside if inside.any() else None
+
+
+def _ink_on(pixels: np.ndarray, paper: np.ndarray) -> np.ndarray:
+    """Return where pixels differ from the paper, as 0 and 255."""
+    away = np.abs(pixels - paper).max(axis=2)
     away = away - float(np.median(away[_edge(away)]))  # the paper's own grain
     top = float(np.percentile(away, 99.9)) if away.size > 4000 else float(away.max())
     top = max(top, float(np.sort(away, axis=None)[-4]))
@@ -97,11 +164,12 @@ def _mask(pixels: np.ndarray) -> np.ndarray:
             got=f"{top:.0f} levels",
             fix="draw with more contrast, or leave the picture out",
         )
+    level = np.clip(away * (255.0 / top), 0, 255).astype(np.uint8)
     if max(away.shape) < _FINE * SIDE:  # small pictures: find the edge between pixels
         grow = _FINE * SIDE / max(away.shape)
         size = (max(1, round(away.shape[1] * grow)), max(1, round(away.shape[0] * grow)))
-        away = cv2.resize(away, size, interpolation=cv2.INTER_CUBIC)
-    level = np.clip(away * (255.0 / top), 0, 255).astype(np.uint8)
+        large = cv2.resize(away, size, interpolation=cv2.INTER_CUBIC)
+        level = np.clip(large * (255.0 / top), 0, 255).astype(np.uint8)
     threshold, _ = cv2.threshold(level, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
     threshold = float(np.clip(threshold, 56, 150))
     return np.where(level > threshold, np.uint8(255), np.uint8(0))

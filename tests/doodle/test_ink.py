@@ -1,5 +1,6 @@
 """The ink of a picture: the same for any size, polarity, colour, place and pen, and never of an empty sheet."""
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -15,7 +16,6 @@ SHAPE = [np.array([(0, 0), (0.5, 1), (1, 0.2), (0.55, 0.35), (0.2, 0.0)])]
 
 def likeness(a: np.ndarray, b: np.ndarray) -> float:
     """Return the correlation of two inks, blurred by a pixel so that a shift of one edge does not count."""
-    import cv2
 
     a, b = (cv2.GaussianBlur(x.astype(float), (0, 0), 1.0).ravel() for x in (a, b))
     return float(np.corrcoef(a, b)[0, 1])
@@ -123,3 +123,89 @@ def test_an_empty_sheet_is_said_to_be_empty(picture):
 def test_what_is_no_picture_is_refused(array):
     with pytest.raises(BadInputError, match="not a picture"):
         ink(array)
+
+
+# -- photographs of paper ----------------------------------------------------------------------------------------------
+
+
+def drawn(k: int) -> np.ndarray:
+    """A heart drawn with a pen on white paper, each a little otherwise, (224, 224, 3)."""
+    t = np.linspace(0, 2 * np.pi, 80)
+    rng = np.random.default_rng(k)
+    wide, high = rng.uniform(3.2, 5.2, 2)
+    x = 112 + wide * 16 * np.sin(t) ** 3
+    y = 106 - high * (13 * np.cos(t) - 5 * np.cos(2 * t) - 2 * np.cos(3 * t) - np.cos(4 * t))
+    points = np.stack([x, y], axis=1) + rng.normal(0, 0.8, (80, 2))
+    picture = np.full((224, 224, 3), 255, np.uint8)
+    cv2.polylines(picture, [points.astype(np.int32)], False, (20, 20, 30), 5, cv2.LINE_AA)
+    return picture
+
+
+def shadowed(picture, strength, seed=0):
+    """Half of the picture in the shadow of a hand, with a sensor's noise."""
+    ys, xs = np.mgrid[: picture.shape[0], : picture.shape[1]]
+    light = 1 - strength / (1 + np.exp(-(xs - 0.55 * picture.shape[1] + 0.2 * ys) / 3))
+    noise = np.random.default_rng(seed).normal(0, 4, picture.shape)
+    return np.clip(picture * light[..., None] + noise, 0, 255).astype(np.uint8)
+
+
+def photographed(picture, table):
+    """The sheet askew on a table, darker towards the corners, as a JPEG."""
+    h, w = picture.shape[:2]
+    there = np.float32([[12, 8], [w - 4, 14], [w - 16, h - 6], [4, h - 12]])
+    here = np.float32([[0, 0], [w, 0], [w, h], [0, h]])
+    turn = cv2.getPerspectiveTransform(here, there)
+    seen = cv2.warpPerspective(picture, turn, (w, h), borderValue=table).astype(float)
+    ys, xs = np.mgrid[:h, :w]
+    corner = 1 - 0.7 * (((xs - w / 2) / w) ** 2 + ((ys - h / 2) / h) ** 2)
+    noise = np.random.default_rng(1).normal(0, 5, seen.shape)
+    seen = np.clip(seen * corner[..., None] * (0.93, 0.9, 0.8) + noise, 0, 255).astype(np.uint8)
+    return cv2.imdecode(cv2.imencode(".jpg", seen, [cv2.IMWRITE_JPEG_QUALITY, 50])[1], 1)
+
+
+def framed(picture):
+    """The sheet lies straight on a dark table."""
+    return cv2.copyMakeBorder(picture, 40, 40, 40, 40, cv2.BORDER_CONSTANT, value=(60, 45, 35))
+
+
+def ruled(picture):
+    out = picture.copy()
+    out[20::24] = np.minimum(out[20::24], (170, 190, 225)).astype(np.uint8)
+    return out
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        lambda p: shadowed(p, 0.3),
+        lambda p: shadowed(p, 0.55),
+        lambda p: photographed(p, (214, 208, 190)),
+        lambda p: photographed(p, (60, 50, 40)),
+        framed,
+        ruled,
+        lambda p: shadowed(ruled(p), 0.5),
+        lambda p: 255 - framed(p),
+    ],
+    ids=["soft", "hard", "light-table", "dark-table", "framed", "ruled", "ruled-hard", "inverted"],
+)
+def test_a_drawing_is_found_on_a_photograph_of_its_paper(way):
+    """The ink of the photograph is that of the drawing: shadows, tables and ruled lines are not ink."""
+    alike = []
+    for k in range(6):
+        clean, seen = (ink(p) > 90 for p in (drawn(k), way(drawn(k))))
+        alike.append((clean & seen).sum() / (clean | seen).sum())
+    assert np.median(alike) > 0.6 and min(alike) > 0.35, np.round(alike, 2)
+
+
+def test_a_filled_square_and_a_filled_heart_are_not_taken_for_paper():
+    square = np.full((200, 200), 255, np.uint8)
+    square[40:160, 40:160] = 0
+    outline = ink(square)
+    assert outline[14, 14] == 0 and outline[14, :7].max() > 150
+    t = np.linspace(0, 2 * np.pi, 80)
+    y = 13 * np.cos(t) - 5 * np.cos(2 * t) - 2 * np.cos(3 * t) - np.cos(4 * t)
+    points = np.stack([100 + 5 * 16 * np.sin(t) ** 3, 96 - 5 * y], axis=1).astype(np.int32)
+    heart = np.full((200, 200), 255, np.uint8)
+    cv2.fillPoly(heart, [points], 0)
+    line = cv2.polylines(np.full((200, 200), 255, np.uint8), [points], True, 0, 8)
+    assert ((ink(heart) > 90) & (ink(line) > 90)).sum() > 0.4 * (ink(line) > 90).sum()
