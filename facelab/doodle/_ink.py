@@ -109,11 +109,12 @@ def _without_shadow(pixels: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Return the mask; where it runs along the border, as a shadow does, only what is narrow in it."""
     if not _at_edge(mask):
         return mask
-    if float(np.median(pixels)) < 127.5:
-        pixels = 255 - pixels  # light ink on dark paper
     size = max(3, max(pixels.shape[:2]) // _REACH | 1)
-    around = cv2.medianBlur(np.clip(pixels, 0, 255).astype(np.uint8), size).astype(np.float32)
-    lit = np.float32(200) / np.maximum(around.reshape(pixels.shape), 50)  # light to even out
+    levels = np.clip(pixels, 0, 255).astype(np.uint8)
+    around = cv2.medianBlur(levels, size).astype(np.float32).reshape(pixels.shape)
+    if (pixels - around > _CONTRAST).sum() > (around - pixels > _CONTRAST).sum():
+        pixels, around = 255 - pixels, 255 - around  # light ink on dark paper
+    lit = np.float32(200) / np.maximum(around, 50)  # light to even out
     try:
         narrow = _ink_on(pixels * lit, np.full_like(pixels, 200))
     except BadInputError:
