@@ -173,6 +173,11 @@ def follow(
 @click.option("--motor", default="recording", show_default=True, help="Such as gpiozero:pin=17.")
 @click.option("--tone", default="recording", show_default=True, help="Such as sounddevice.")
 @click.option("--fifo", type=click.IntRange(1, 99), help="Real-time priority to ask for.")
+@click.option(
+    "--substitute",
+    is_flag=True,
+    help="Record the outputs whose device is missing, and play the others.",
+)
 @_settings_option
 @json_option
 def play(
@@ -183,12 +188,13 @@ def play(
     motor: str,
     tone: str,
     fifo: int | None,
+    substitute: bool,
     settings: Path | None,
     as_json: bool,
 ) -> int:
     """Play a PROGRAM (JSON), or an emotion's heart, on an LED matrix, a motor and a loudspeaker.
 
-    Exit code 1 where a driver failed.
+    Exit code 1 where a driver failed, or where the LED pictures flash more than three times in a second.
     """
     from facelab.core.errors import BadInputError
     from facelab.feedback import heart, schedule
@@ -204,8 +210,10 @@ def play(
         if program is None
         else schedule.read_program(program)
     )
-    with schedule.Player({"led": led, "motor": motor, "tone": tone}, fifo=fifo) as player:
-        for name, why in player.schedule.refused.items():
+    shown.check()
+    outputs = {"led": led, "motor": motor, "tone": tone}
+    with schedule.Player(outputs, fifo=fifo, substitute=substitute) as player:
+        for name, why in (*player.schedule.refused.items(), *player.missing.items()):
             note(f"{name} was not granted: {why}")
         player.send(shown)
         player.finish()

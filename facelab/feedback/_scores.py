@@ -123,6 +123,12 @@ def largest_face(
         return None
     areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
     row = classifier.classify(image, boxes[[int(areas.argmax())]])[0].astype(float)
+    if not np.isfinite(row).all() or row.max() <= 0:
+        raise BadInputError(
+            "the classifier's scores are not probabilities",
+            got=", ".join(f"{v:g}" for v in row),
+            fix="check the image and the model's preprocessing",
+        )
     row = np.clip(row, 0.0, None)
     return row / row.sum()
 

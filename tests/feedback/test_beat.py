@@ -171,3 +171,22 @@ def test_a_machine_without_a_sensor_says_so(tmp_path):
     zone(tmp_path, 0, "cpu-thermal", "")
     with pytest.raises(UnsupportedError, match=r"cannot be determined"):
         beat.read_celsius(tmp_path)
+
+
+def test_a_clock_that_jumps_back_does_not_hide_a_dead_sensor_and_fallbacks_are_said():
+    from facelab.core import degraded
+    from facelab.feedback.beat import AdaptiveBeat
+
+    law = AdaptiveBeat()
+    law.update(10_000.0, 55.0, 60.0)
+    assert law.degraded == ()
+    law.update(5.0, None, 60.0)  # the clock was set back, and the sensor died
+    for k in range(1, 32):
+        ms = law.update(5.0 + k, None, 60.0)
+    assert ms == 500.0 and law.degraded == ("temperature_unknown",) == degraded.active()
+    law.update(37.0, 90.0, 60.0)
+    for k in range(60):
+        law.update(38.0 + k, 90.0, 60.0)
+    assert law.degraded == ("hot",) == degraded.active()
+    law.close()
+    assert degraded.active() == ()

@@ -1,4 +1,4 @@
-"""Drivers that hang, raise or are not here; starts that are no times; a report that costs nothing; `degraded`."""
+"""Drivers that hang, raise or are missing; starts that never come; a cheap report; what `degraded` says."""
 
 import subprocess
 import sys

@@ -180,3 +180,22 @@ def test_everything_is_at_rest_when_a_program_ends():
     program = Program(np.ones((3, 8, 8)), 10.0, (Pulse(0, 0.1),), (Tone(0, 0.2, 440),))
     last = {a.channel: a.value for a in program.actions()}
     assert last == {"led": [0] * 8, "motor": 0, "tone": 0.0}
+
+
+def test_led_pictures_that_strobe_are_refused(tmp_path, capsys):
+    from facelab.cli import run
+    from facelab.core.errors import CheckFailedError
+    from facelab.feedback.schedule import Program, heart_program
+
+    strobe = np.zeros((30, 8, 8), np.uint8)
+    strobe[::2] = 1
+    with pytest.raises(CheckFailedError, match="LED pictures flash too often") as e:
+        Program(strobe, 30.0).check()
+    assert e.value.fix
+    assert Program(strobe, 4.0).check().passed and Program(strobe[:0]).check() is None
+    for emotion in ("anger", "joy", None):
+        assert heart_program(emotion, 2.0).check().passed
+    path = tmp_path / "strobe.json"
+    Program(strobe, 30.0).save(path)
+    assert run(["feedback", "play", str(path)]) == 1
+    assert "seizures" in capsys.readouterr().err

@@ -85,3 +85,70 @@ def test_a_camera_that_is_not_there_is_a_problem_in_the_widget_and_not_a_crash(m
     wait(lambda: made.problem != "")
     assert made.emotion == ""
     made.close()
+
+
+class Shown:
+    """A frame, as the widget uses it."""
+
+    time_s, age_s = 0.0, 0.0
+
+    def __init__(self, time_s):
+        self.time_s = time_s
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def image(self, colour):
+        import numpy as np
+
+        return np.zeros((8, 8, 3), np.uint8)
+
+
+class OneBox:
+    def detect(self, image):
+        import numpy as np
+
+        class Found:
+            boxes = np.array([[0.0, 0.0, 8.0, 8.0]])
+
+        return Found()
+
+
+@pytest.mark.parametrize("bad", [[float("nan"), 0.5, 0.5], [0.0, 0.0, 0.0], [float("inf"), 0, 0]])
+def test_a_frame_with_broken_scores_is_left_out_and_the_next_one_is_shown(bad):
+    import numpy as np
+
+    class Scores:
+        classes = ("anger", "joy", "neutral")
+        rows = iter([[0.1, 0.8, 0.1], bad, [0.1, 0.8, 0.1]])
+
+        def classify(self, image, boxes):
+            return np.array([next(self.rows)])
+
+    made = feedback.live_heart(Scores(), OneBox())
+    try:
+        made._one(Shown(0.0))
+        assert made.emotion == "joy" and made.problem == ""
+        made._one(Shown(0.1))
+        assert made.emotion == "joy" and "left out" in made.problem
+        made._one(Shown(0.2))
+        assert made.emotion == "joy" and made.problem == ""
+    finally:
+        made.close()
+
+
+def test_a_library_that_raises_is_a_problem_in_the_widget(monkeypatch):
+    class Broken:
+        classes = ("anger", "joy")
+
+    def opened(name, **options):
+        raise RuntimeError("the driver went away")
+
+    made = feedback.live_heart(Broken(), OneBox())
+    monkeypatch.setattr("facelab.camera.open_source", opened)
+    made._run(threading.Event(), "camera")
+    assert "RuntimeError: the driver went away" in made.problem and made.emotion == ""
+    made.close()

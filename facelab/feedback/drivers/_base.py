@@ -25,7 +25,7 @@ class Driver(abc.ABC):
     """One output. Options come from the text after its name, such as `gpiozero:pin=17`."""
 
     quick: bool = False
-    """Whether `set` always returns at once. Any other driver is called in a thread of its own, since it may hang."""
+    """Whether `set` always returns at once. Any other driver gets its own thread, since it may hang."""
 
     @abc.abstractmethod
     def set(self, value: Any) -> None:

@@ -1,4 +1,4 @@
-"""One output of a player: its driver, its account, and a thread of its own where the driver may hang."""
+"""One output of a player: its driver, its account, and its own thread where the driver may hang."""
 
 from __future__ import annotations
 

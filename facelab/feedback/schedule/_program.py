@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from facelab.core.errors import BadInputError, at
+from facelab.core.errors import BadInputError, CheckFailedError, at
 from facelab.core.files import read_json
 from facelab.core.result import Result
-from facelab.feedback.heart import HeartSettings, animate, curve
+from facelab.feedback.heart import Flashes, HeartSettings, animate, check_flashes, curve
 from facelab.feedback.schedule._pulses import MergedPulses, Pulse, PulseRules, merge_pulses
 from facelab.feedback.schedule._tones import PlayedTones, Tone, resolve_tones
 
@@ -78,6 +78,34 @@ class Program(Result):
                 got=f"{longest:g} s",
                 fix="send a shorter one, and the next when it is due",
             )
+
+    def check(self) -> Flashes | None:
+        """Check two rounds of the LED pictures against the flash limit, a lit dot as white on black.
+
+        Returns
+        -------
+        Flashes or None
+            None without pictures.
+
+        Raises
+        ------
+        CheckFailedError
+            A dot flashes more than three times in a second.
+        """
+        if not len(self.led):
+            return None
+        shown = np.repeat(self.led[..., None] * np.uint8(255), 3, axis=3)
+        twice = np.concatenate([shown, shown])
+        found = check_flashes(twice, np.arange(len(twice)) / self.led_hz)
+        if not found.passed:
+            raise CheckFailedError(
+                "the LED pictures flash too often and can cause seizures",
+                where=f"the second before {found.at_s:.2f} s",
+                expected=f"at most {found.limit} flashes per second (WCAG 2.2, 2.3.1)",
+                got=f"{found.general:g} flashes",
+                fix="show each picture longer, or change fewer dots at once",
+            )
+        return found
 
     @property
     def pulses(self) -> MergedPulses:
@@ -161,7 +189,9 @@ def heart_program(
     phases = np.array([p.phase for p in poses])
     beats = np.flatnonzero((phases[1:] >= 0.25) & (phases[:-1] < 0.25)) + 1
     pulses = tuple(Pulse(float(k / led_hz), float(k / led_hz + pulse_s)) for k in beats)
-    return Program(led, led_hz, pulses)
+    made = Program(led, led_hz, pulses)
+    made.check()
+    return made
 
 
 def _bits(scale: float) -> np.ndarray:

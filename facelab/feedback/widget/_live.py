@@ -11,7 +11,7 @@ import anywidget
 import numpy as np
 import traitlets
 
-from facelab.core.errors import FacelabError
+from facelab.core.errors import BadInputError, FacelabError
 from facelab.feedback._scores import largest_face
 from facelab.feedback._smoothing import Smoother
 from facelab.feedback.heart import HeartSettings
@@ -143,15 +143,25 @@ class LiveHeart(anywidget.AnyWidget):
         except FacelabError as e:
             self.problem = str(e).splitlines()[0] + (f": {e.fix}" if e.fix else "")
             self.emotion = ""
+        except (
+            Exception
+        ) as e:  # a camera's or a model's library: the heart must not stop without a word
+            self.problem = f"the source stopped: {type(e).__name__}: {e}"[:300]
+            self.emotion = ""
 
     def _one(self, frame: Any) -> None:
         began = time.monotonic()
         taken_at = time.time() - frame.age_s
         with frame:
-            row = largest_face(frame.image("RGB"), self._detector, self._classifier)  # type: ignore[arg-type]
-            self.show(frame.time_s, row, taken_at)
-        if self.problem:
-            self.problem = ""
+            try:
+                row = largest_face(frame.image("RGB"), self._detector, self._classifier)  # type: ignore[arg-type]
+                self.show(frame.time_s, row, taken_at)
+                said = ""
+            except BadInputError as e:  # one frame with broken scores: the next may be good
+                self.show(frame.time_s, None, taken_at)
+                said = f"a frame was left out: {e.what}"
+        if self.problem != said:
+            self.problem = said
         self._stop.wait(max(0.0, 1.0 / MOST_PER_S - (time.monotonic() - began)))
 
     def close(self) -> None:

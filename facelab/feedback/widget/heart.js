@@ -19,7 +19,7 @@ export class Heart {
 
   style(emotion) {
     const { styles, fallback } = this.settings;
-    return styles[emotion] ?? styles[fallback];
+    return Object.hasOwn(styles, emotion ?? "") ? styles[emotion] : styles[fallback];
   }
 
   step(dt) {

@@ -31,7 +31,7 @@ class Way(Generic[T]):
     Parameters
     ----------
     name : str
-        For people.
+        What `used` and `why` call it.
     make : callable
         Opens it. It raises where its file, library or device is missing.
     needs_bytes : int

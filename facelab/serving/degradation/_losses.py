@@ -30,7 +30,7 @@ class Loss(Result):
     n : int
         Samples behind each of the two.
     ms, fallen_ms : float or None
-        Median milliseconds of one call; None where a call has no duration of its own.
+        Median milliseconds of one call; None where there is no such time.
     method : str
         `measured`, or `model` where a modelled device stands for a real one.
     record, answer : bool

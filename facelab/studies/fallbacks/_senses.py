@@ -176,8 +176,7 @@ def camera_silent(setting: Setting) -> Loss:
         round(expected),
         took=(1e3 / 15, 1e3 * waited),
         shown=(witness.seen, said, back),
-        note="15 frames per second, then none; milliseconds until the next frame, or until the reader "
-        "is told",
+        note="15 frames per second, then none; milliseconds until the next frame, or until the error",
     )
 
 
