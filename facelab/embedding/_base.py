@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -61,22 +62,41 @@ class Embedder(ABC):
         *,
         boxes: np.ndarray | None = None,
         normalise: bool | None = None,
+        batch: int = 32,
     ) -> np.ndarray:
         """Return (n, dim) float32 embeddings, L2-normalised where `normalised` says so (`normalise` overrides it).
 
         Without landmarks and boxes, `image` is one crop (height, width, 3) or several (n, height, width, 3), RGB
         uint8, aligned as the model wants it and of its `input_size`. With them it is one whole image, and
         `landmarks` (n, 5, 2) or `boxes` (n, 4) `xyxy` name its faces; a model takes what `needs` says and leaves the
-        other. Raises BadInputError for other shapes, and for an embedding that is not finite or has no length.
+        other. At most `batch` faces are in memory and in the network at a time; a model whose file fixes a batch of one
+        runs them one by one. `timings` are those of all batches.
+
+        Raises BadInputError for other shapes, for a batch below one, and for an embedding that is not finite or has no
+        length.
         """
-        if landmarks is None and boxes is None:
-            raw = self._crops(self._checked(image))
-        else:
-            raw = self._faces(
-                as_rgb(image),
-                _shaped(landmarks, (5, 2), "landmarks"),
-                _shaped(boxes, (4,), "boxes"),
+        if batch < 1:
+            raise BadInputError(
+                "a batch has at least one face",
+                expected=">= 1",
+                got=batch,
+                fix="give a whole number from 1 on",
             )
+        if landmarks is None and boxes is None:
+            crops = self._checked(image)
+            raw = self._in_batches(self._crops, len(crops), batch, crops)
+        else:
+            points, found = _shaped(landmarks, (5, 2), "landmarks"), _shaped(boxes, (4,), "boxes")
+            if points is not None and found is not None and len(points) != len(found):
+                raise BadInputError(
+                    "there are not as many landmarks as boxes",
+                    where=self.name,
+                    expected=f"{len(found)} faces",
+                    got=f"{len(points)} faces",
+                    fix="pass both as a detector returns them for the same image",
+                )
+            rgb, n = as_rgb(image), len(found if points is None else points)
+            raw = self._in_batches(lambda p, b: self._faces(rgb, p, b), n, batch, points, found)
         raw = np.asarray(raw, dtype=np.float32).reshape(-1, self.dim)
         if not np.isfinite(raw).all():
             raise BadInputError(
@@ -89,6 +109,19 @@ class Embedder(ABC):
             if (self.normalised if normalise is None else normalise)
             else raw
         )
+
+    def _in_batches(
+        self, work: Callable[..., np.ndarray], n: int, batch: int, *arrays: np.ndarray | None
+    ) -> np.ndarray:
+        """Call `work` with each share of the arrays, and add up its timings."""
+        rows, spent = [], np.zeros(3)
+        for start in range(0, max(n, 1), batch):
+            shares = (None if a is None else a[start : start + batch] for a in arrays)
+            rows.append(np.asarray(work(*shares)).reshape(-1, self.dim))
+            if self.timings is not None:
+                spent += (self.timings.pre, self.timings.run, self.timings.post)
+        self.timings = Timings(*spent.tolist())
+        return np.concatenate(rows)
 
     def embed_detections(self, image: np.ndarray, found: Detections, **options: Any) -> np.ndarray:
         """Embed the faces a detector found in `image`."""

@@ -26,6 +26,7 @@ from facelab.metrics.operating import threshold_at
 from facelab.metrics.verification import distances
 from facelab.preprocess.align import align, align_opencv
 from facelab.studies.face_factors import FACTORS as FACTORS
+from facelab.studies.model_cost import batch_rates as batch_rates
 from facelab.zoo import load_catalogue, mirror
 
 Way = Callable[[np.ndarray, Detections], np.ndarray]
@@ -56,6 +57,19 @@ def truth_detection(sample: Any) -> Detections:
     """Return a synthetic sample's own face as a detection: true landmarks, and the box dlib would draw around them."""
     points = np.asarray(sample.landmarks, dtype=np.float64)[None]
     return Detections(boxes_from_landmarks(points), np.ones(1), points)
+
+
+def face_pictures(faces: Faces, n: int) -> list[np.ndarray]:
+    """Return the box of the first `n` faces that were found, each as a picture of its own."""
+    out = []
+    for image, face in (f for f in faces.found.values() if f is not None):
+        x1, y1, x2, y2 = np.round(face.boxes[0]).astype(int)
+        picture = image[max(0, y1) : y2, max(0, x1) : x2]
+        if picture.size:
+            out.append(np.ascontiguousarray(picture))
+        if len(out) == n:
+            break
+    return out
 
 
 def synthetic_pairs(n: int, *, seed: int = 7) -> tuple[Faces, PairList]:

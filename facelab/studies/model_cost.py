@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import sys
@@ -15,7 +16,8 @@ from facelab.core import lifetime
 from facelab.core.errors import FacelabError, UnsupportedError
 from facelab.core.isolated import module_command
 from facelab.core.machine import peak_rss_bytes, rss_bytes
-from facelab.core.timing import interleave
+from facelab.core.timing import interleave, ratio
+from facelab.embedding import Embedder
 from facelab.zoo.runtimes import Model
 
 
@@ -101,6 +103,47 @@ def _embedder(job: dict) -> Callable:
         return embedder.timings
 
     return call
+
+
+def batch_rates(
+    embedder: Embedder,
+    pictures: Sequence[np.ndarray],
+    *,
+    sizes: Sequence[int] = (1, 8, 32),
+    repeats: int = 3,
+) -> list[dict[str, Any]]:
+    """Embed pictures in batches of each size, interleaved: what a batch gains, and whether it changes the answer.
+
+    Pictures are scaled to the embedder's input. Returns one row per size of at most `len(pictures)`: `batch`,
+    `seconds` (repeats,) per picture, `faces_per_s`, `gain` over the first size with its 95 % interval `lo`, `hi`, and
+    `difference`, the largest one of an embedding's number from the first size's.
+    """
+    import cv2
+
+    crops = np.stack([cv2.resize(p, embedder.input_size) for p in pictures])
+    used = [n for n in sizes if n <= len(crops)] or [len(crops)]
+    answers = {n: embedder.embed(crops, batch=n) for n in used}
+    seconds = interleave(
+        {n: functools.partial(embedder.embed, crops, batch=n) for n in used},
+        repeats=repeats,
+        warmup=0,
+    )
+    rows = []
+    for n in used:
+        gain, lo, hi = ratio(seconds[used[0]], seconds[n])
+        rows.append(
+            {
+                "embedder": embedder.name,
+                "batch": n,
+                "seconds": seconds[n] / len(crops),
+                "faces_per_s": len(crops) / float(np.median(seconds[n])),
+                "gain": gain,
+                "lo": lo,
+                "hi": hi,
+                "difference": float(np.abs(answers[n] - answers[used[0]]).max()),
+            }
+        )
+    return rows
 
 
 def binding(model: Model, tensor: np.ndarray, *, repeats: int = 30) -> dict[str, np.ndarray]:

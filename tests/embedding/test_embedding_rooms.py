@@ -123,6 +123,32 @@ def test_crops_and_landmarks_give_one_embedding(faces, pairs, mobile):
     assert mobile.embed(image, np.zeros((0, 5, 2))).shape == (0, 128)
 
 
+def test_batches_of_any_size_give_the_same_and_bound_what_the_network_sees(
+    faces, mobile, monkeypatch
+):
+    """All faces went through the network at once: a thousand crops were a thousand tensors in memory."""
+    image, face = next(f for f in faces.found.values() if f is not None)
+    points, boxes = np.repeat(face.landmarks, 7, 0), np.repeat(face.boxes, 7, 0)
+    points = points + np.arange(7)[:, None, None].astype(np.float32)
+    want = mobile.embed(image, points, boxes=boxes)
+    seen, run = [], mobile._all
+    monkeypatch.setattr(mobile, "_all", lambda makers: seen.append(len(makers)) or run(makers))
+    for batch, sizes in ((1, [1] * 7), (3, [3, 3, 1]), (7, [7]), (32, [7])):
+        seen.clear()
+        got = mobile.embed(image, points, boxes=boxes, batch=batch)
+        assert seen == sizes and got.shape == want.shape
+        # other batch sizes take other kernels: the last bits of float32 sums
+        np.testing.assert_allclose(got, want, atol=1e-5)
+        assert mobile.timings.run > 0
+    crops = np.random.default_rng(1).integers(0, 255, (5, 112, 112, 3)).astype(np.uint8)
+    np.testing.assert_allclose(mobile.embed(crops, batch=2), mobile.embed(crops), atol=1e-5)
+    assert mobile.embed(image, np.zeros((0, 5, 2))).shape == (0, mobile.dim)
+    with pytest.raises(BadInputError, match="at least one face"):
+        mobile.embed(crops, batch=0)
+    with pytest.raises(BadInputError, match="as many landmarks as boxes"):
+        mobile.embed(image, points, boxes=boxes[:3])
+
+
 def test_boxes_from_landmarks_overlap_dlibs_own(faces, pairs):
     from facelab.detection.internals import overlap
 
