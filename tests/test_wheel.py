@@ -101,6 +101,8 @@ def test_commands_run_from_the_wheel(facelab, unpacked, tmp_path, repository):
     assert {"yunet-n", "sface"} <= {
         m["name"] for m in json.loads(facelab("assets", "list", "--json"))["assets"]
     }
+    # the first command of a new user: the folder of the user's data is not there yet
+    assert "GB free" in facelab("doctor", "--quick")
     spec = repository / "examples" / "python" / "train.preprocess.json"
     device = repository / "examples" / "python" / "device.py"
     facelab("fingerprint", "capture", "--spec", spec, "--out", "train.json")
