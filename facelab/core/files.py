@@ -12,11 +12,12 @@ import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from facelab.core.errors import BadInputError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 MAX_TOML = 4 << 20
 
@@ -172,6 +173,8 @@ def write_json(path: str | os.PathLike, value: Any) -> Path:
 
 def write_npy(path: str | os.PathLike, array: np.ndarray) -> Path:
     """Write one array as `.npy` without pickles, atomically."""
+    import numpy as np  # here and below: every command imports this module, and numpy is half of `facelab --help`
+
     with atomic_path(path) as tmp, tmp.open("wb") as f:
         np.save(f, array, allow_pickle=False)
     return Path(path)
@@ -182,6 +185,8 @@ _ESCAPED_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 def _plain(value: Any) -> Any:
+    import numpy as np
+
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, np.ndarray):
@@ -194,6 +199,7 @@ def _plain(value: Any) -> Any:
 def dumps(value: Any, *, indent: int | None = None) -> str:
     """Return JSON text; numpy scalars and arrays and paths become plain values; NaN and infinity raise.
 
+    >>> import numpy as np
     >>> dumps({"a": np.float32(0.5), "b": np.arange(2)})
     '{"a": 0.5, "b": [0, 1]}'
     """

@@ -75,7 +75,7 @@ GRAY_WEIGHTS = {
 
 
 class _Stage(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, defer_build=True)
 
     def to_dict(self) -> dict:
         """Return the stage as plain JSON; parameters that do not apply are left out."""
