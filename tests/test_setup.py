@@ -80,7 +80,7 @@ def test_kernelspecs_stay_inside_the_project(bootstrap, tmp_path):
     assert spec["argv"][0] == str(tmp_path / "python") and spec["language"] == "python"
 
 
-def test_a_missing_platform_is_said_and_is_no_error(bootstrap, tmp_path, monkeypatch, capsys):
+def test_a_missing_platform_is_said_and_is_not_an_error(bootstrap, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(bootstrap.platform, "machine", lambda: "aarch64")
     bootstrap.kernelspec("facelab-modelmaker", "old", tmp_path / "python")
     bootstrap.modelmaker_environment()

@@ -63,7 +63,7 @@ class Record:
     at: str = field(default_factory=lambda: now())
     schema: str = SCHEMA
 
-    told = False
+    was_printed = False
     """Whether `run.check` has printed it already; not a field, since it is not stored."""
 
     def __post_init__(self) -> None:
@@ -110,7 +110,7 @@ class Record:
 
     def _ipython_display_(self) -> None:
         """Show one line where a cell ends with a record, and nothing where `run.check` has printed it already."""
-        if not self.told:
+        if not self.was_printed:
             print(self.line())
 
     def to_json(self) -> str:

@@ -93,7 +93,7 @@ class Run:
         """Store a figure that must meet `budget` (such as ">= 0.98"), and print the outcome in one line."""
         record = self.record(case, metric, value, budget=budget, **fields)
         print(f"{'PASS' if record.passed else 'FAIL'}  {record.line()}  (budget {budget})")
-        record.told = True
+        record.was_printed = True
         return record
 
     def long(self, name: str, function: Callable, /, *args: Any, **kwargs: Any) -> Any:

@@ -81,7 +81,7 @@ def test_a_jpeg_of_another_size_is_refused_before_it_is_decoded(jpeg):
     assert e.value.got == "64x48"
 
 
-def test_padding_after_the_end_is_no_damage_and_a_missing_end_is(jpeg):
+def test_padding_after_the_end_is_not_damage_and_a_missing_end_is(jpeg):
     padded = np.concatenate([jpeg, np.zeros(1000, np.uint8)])
     assert np.array_equal(decode_jpeg(padded, "RGB"), decode_jpeg(jpeg, "RGB"))
     assert read_headers(jpeg[:-2]).end is None
@@ -118,7 +118,7 @@ def encode(bgr, format, colour_range):
     return np.stack([y, chroma] if format == "YUYV" else [chroma, y], -1)
 
 
-def test_a_depth_frame_is_no_picture_and_a_picture_has_no_depth():
+def test_a_depth_frame_is_not_a_picture_and_a_picture_has_no_depth():
     depth = Frame(np.ones((4, 6), np.uint16), "DEPTH", 6, 4, 0, 0.0, "monotonic", 0.0)
     assert depth.image("DEPTH").dtype == np.uint16
     with pytest.raises(BadInputError, match="no RGB picture"):

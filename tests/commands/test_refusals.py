@@ -241,7 +241,7 @@ def test_a_record_with_a_field_of_another_type_is_refused_with_its_line(tmp_path
     assert e.value.where.endswith("r.jsonl:2") and field in e.value.got
 
 
-def test_records_that_are_no_text_are_refused(tmp_path, capsys):
+def test_records_that_are_not_text_are_refused(tmp_path, capsys):
     (tmp_path / "r.jsonl").write_bytes(b"\xff\xfe\x00")
     assert cli.run(["compare", str(tmp_path / "r.jsonl"), str(tmp_path / "r.jsonl")]) == 2
     assert "no UTF-8 text" in capsys.readouterr().err

@@ -65,7 +65,7 @@ def test_hostile_json_is_refused_in_one_sentence(text, says):
     assert "in.json" in str(caught.value) and caught.value.exit_code == 2
 
 
-def test_brackets_inside_strings_are_no_nesting():
+def test_brackets_inside_strings_are_not_nesting():
     assert files.loads_strict(json.dumps({"a": "[" * 500 + '\\"{'})) == {"a": "[" * 500 + '\\"{'}
 
 

@@ -216,7 +216,7 @@ def test_wrong_labels_are_refused_by_name_and_line(tmp_path, name):
         ("0 50 50 10 10", "shares"),
     ],
 )
-def test_yolo_lines_that_are_no_boxes(tmp_path, line, says):
+def test_yolo_lines_that_are_not_boxes(tmp_path, line, says):
     Image.new("L", (10, 10)).save(tmp_path / "a.png")
     (tmp_path / "a.txt").write_text(line + "\n")
     with pytest.raises(BadInputError) as e:

@@ -293,7 +293,7 @@ def test_classes_that_nothing_names_are_asked_for(tmp_path):
         read(folder, category="7")
 
 
-def test_pictures_without_a_yolo_file_and_readmes_are_no_labels(tmp_path):
+def test_pictures_without_a_yolo_file_and_readmes_are_not_labels(tmp_path):
     folder = yolo(tmp_path / "y", ["0 .5 .5 .1 .1"], {"README.roboflow.txt": "hello there"})
     picture(folder / "2.jpg"), (folder / "empty.txt").write_text("")
     picture(folder / "empty.jpg")

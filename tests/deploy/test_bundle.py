@@ -169,7 +169,7 @@ def test_a_malformed_manifest_is_bad_input(bundle, change, capsys):
     assert "error:" in err and "manifest" in err and "Traceback" not in err
 
 
-def test_a_folder_that_is_no_bundle_is_bad_input_and_stays_untouched(model, tmp_path, capsys):
+def test_a_folder_that_is_not_a_bundle_is_bad_input_and_stays_untouched(model, tmp_path, capsys):
     (tmp_path / "mine.txt").write_text("keep")
     assert run(["bundle", "verify", str(tmp_path)]) == 2
     assert run(["bundle", str(model), "--out", str(tmp_path)]) == 2

@@ -61,7 +61,7 @@ BYTES = [np.zeros(shape, np.uint8) for shape in ((0, 0, 3), (0, 9), (4, 4, 2), (
     ],
     ids=str,
 )
-def test_what_is_no_image_is_refused(image, load):
+def test_what_is_not_an_image_is_refused(image, load):
     with pytest.raises(BadInputError):
         load("haar").detect(image)
 

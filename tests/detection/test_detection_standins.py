@@ -130,7 +130,7 @@ def test_a_constructed_answer_is_decoded_to_the_box_it_means(kind, stated, tmp_p
     assert abs(found.scores[0] - score) < 1e-5
 
 
-def test_ultraface_offsets_and_corners_are_told_apart(tmp_path):
+def test_ultraface_offsets_and_corners_are_distinguished(tmp_path):
     from facelab.detection._boxes import priors
     from facelab.detection._families.ultraface import MIN_BOXES
 

@@ -43,7 +43,7 @@ def test_the_facelab_commands_end_in_the_verdict_that_readme_shows(shell, tmp_pa
     check_verdict(shell(last), tmp_path)
 
 
-def test_a_program_mended_as_the_gate_says_passes(shell, tmp_path):
+def test_a_program_fixed_as_the_gate_says_passes(shell, tmp_path):
     program = tmp_path / "examples" / "python" / "device.py"
     program.write_text(
         program.read_text().replace("cv2.imread(path)", "cv2.imread(path)[..., ::-1]")

@@ -109,7 +109,7 @@ def test_the_sheet_answers_a_heart_and_a_line(work):
         [[[0, 0]] * 20_001],
     ],
 )
-def test_what_is_no_drawing_cannot_be_read(strokes, work):
+def test_what_is_not_a_drawing_cannot_be_read(strokes, work):
     assert answer(work[0], strokes, 0.5) == (-1.0, "this drawing cannot be read")
 
 

@@ -68,7 +68,7 @@ def test_gray_rgb_and_alpha_agree():
     assert likeness(ink(white), ink(rgb)) > 0.99, "white ink on a transparent sheet"
 
 
-def test_a_shadow_over_the_paper_is_no_ink():
+def test_a_shadow_over_the_paper_is_not_ink():
     picture = draw(SHAPE, Pen(size=(200, 200), width=6.0)).astype(float)
     ramp = np.linspace(1.0, 0.7, 200)[None, :, None]
     shaded = np.round(picture * ramp).astype(np.uint8)
@@ -120,7 +120,7 @@ def test_an_empty_sheet_is_said_to_be_empty(picture):
         np.zeros((2, 3, 4, 5), np.uint8),
     ],
 )
-def test_what_is_no_picture_is_refused(array):
+def test_what_is_not_a_picture_is_refused(array):
     with pytest.raises(BadInputError, match="not a picture"):
         ink(array)
 

@@ -93,7 +93,7 @@ def test_a_folder_and_scikit_learns_home_give_the_same(lfw, tmp_path, monkeypatc
     }
 
 
-def test_an_empty_home_is_no_download(tmp_path, monkeypatch, capsys):
+def test_an_empty_home_is_not_a_download(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("SCIKIT_LEARN_DATA", str(tmp_path))
     assert run(["eval", "verification", "--lfw-sklearn", *MODELS]) == 2
     message = capsys.readouterr().err

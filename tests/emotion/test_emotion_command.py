@@ -149,7 +149,7 @@ def test_evaluate_prints_every_figure_and_leaves_out_what_was_trained_on(model, 
 
 
 @pytest.mark.tensorflow
-def test_evaluate_without_its_spec_or_with_a_file_that_is_no_model_is_refused(model, tmp_path):
+def test_evaluate_without_its_spec_or_with_a_file_that_is_not_a_model_is_refused(model, tmp_path):
     fresh = save_toys(tmp_path / "fresh", toy_faces(12, 77))
     (model / "emotion_fp32.preprocess.json").unlink()
     with pytest.raises(FacelabError, match="preprocessing is unknown"):

@@ -36,7 +36,9 @@ def test_without_a_mirror_there_is_nothing_to_check(monkeypatch, spec, tmp_path)
 
 @pytest.mark.slow
 @pytest.mark.tensorflow
-def test_real_faces_are_told_better_than_by_their_majority(assets, spec, tmp_path, monkeypatch):
+def test_real_faces_are_recognised_better_than_by_their_majority(
+    assets, spec, tmp_path, monkeypatch
+):
     monkeypatch.setenv("FACELAB_MIRROR", str(assets))
     monkeypatch.setenv("FACELAB_MODELS", str(tmp_path / "models"))
     monkeypatch.setenv("FACELAB_DATA", str(tmp_path / "data"))

@@ -84,7 +84,7 @@ def test_sentences_come_from_a_list_a_table_or_the_command_line(tmp_path):
         assert e.value.where == str(tmp_path / name)
 
 
-def test_faces_are_no_sentences(capsys):
+def test_faces_are_not_sentences(capsys):
     assert run(["emotion", "train", "--backend", "text"]) == 2
     assert "--data FILE.csv" in capsys.readouterr().err
 

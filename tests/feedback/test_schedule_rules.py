@@ -114,7 +114,7 @@ def test_at_each_moment_the_winner_of_those_that_started_sounds(tones):
 @pytest.mark.parametrize(
     "wrong", [Pulse(0.2, 0.1), Pulse(-1, 0), Pulse(0, float("nan")), Pulse(0, float("inf"))]
 )
-def test_a_pulse_that_is_no_span_is_refused(wrong):
+def test_a_pulse_that_is_not_a_span_is_refused(wrong):
     with pytest.raises(BadInputError) as e:
         merge_pulses([wrong])
     assert e.value.fix

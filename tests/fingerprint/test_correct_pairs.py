@@ -41,7 +41,7 @@ def test_there_are_enough_of_them():
     [marked(i, p) for i, p in enumerate(PAIRS)],
     ids=lambda n: n,
 )
-def test_the_same_pipeline_written_twice_is_no_mismatch(a, b):
+def test_the_same_pipeline_written_twice_is_not_a_mismatch(a, b):
     for train, infer in ((a, b), (b, a)):
         c = compare(captured(train), captured(infer))
         assert c.good, (c.verdict, [(f.kind, f.training, f.inference) for f in c.findings], c.notes)

@@ -253,7 +253,7 @@ def test_results_come_in_many_wrappings(wrap, shape):
     assert as_array(wrap(np.zeros((2, 3), np.float32))).shape == shape
 
 
-def test_bfloat16_is_a_number_type_of_its_own(by_hand):
+def test_bfloat16_is_its_own_number_type(by_hand):
     ml_dtypes = pytest.importorskip("ml_dtypes")
     x = np.linspace(-1, 1, 48 * 40 * 3).reshape(1, 40, 48, 3)
     a, b = (describe(x.astype(t)) for t in (np.float32, ml_dtypes.bfloat16))

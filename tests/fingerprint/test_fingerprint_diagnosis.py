@@ -267,14 +267,14 @@ def test_the_linear_fit_finds_weights_and_scale():
         (((0.0,), (255.0,)), ((16.0,), (219.0,)), ["yuv_range"]),
     ],
 )
-def test_scalings_are_told_apart(train, infer, kinds):
+def test_scalings_are_distinguished(train, infer, kinds):
     def affine(mean, scale):
         return 1 / np.array(scale), -np.array(mean) / np.array(scale)
 
     assert [k for k, _ in compare_scaling(affine(*train), affine(*infer))] == kinds
 
 
-def test_specs_that_differ_in_size_alone_are_told_by_it():
+def test_specs_that_differ_in_size_alone_are_recognised_by_it():
     train = PreprocessSpec(GRAY, SPECS[GRAY])
     stages = [{**s.to_dict(), "size": [48, 48]} if s.op == "resize" else s for s in train.stages]
     done = compare(capture_spec(train), capture_spec(PreprocessSpec("smaller", stages)))
@@ -282,6 +282,6 @@ def test_specs_that_differ_in_size_alone_are_told_by_it():
     assert done.explained is None  # tensors of two sizes have no distance
 
 
-def test_swapped_chroma_is_not_mended_by_swapping_red_and_blue():
+def test_swapped_chroma_is_not_fixed_by_swapping_red_and_blue():
     fix = Finding("channel_order", "color", "chroma in order U, V", "U and V swapped", {}).fix
     assert "NV21" in fix and "::-1" not in fix

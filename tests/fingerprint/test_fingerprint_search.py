@@ -304,7 +304,7 @@ def test_swapped_landmarks_behind_a_fixed_warp_are_named(order, words):
 
 
 @pytest.mark.parametrize("points", [EYES, SHARES], ids=["fixed", "shares"])
-def test_rounding_behind_landmarks_that_are_the_same_everywhere_is_no_mismatch(points):
+def test_rounding_behind_landmarks_that_are_the_same_everywhere_is_not_a_mismatch(points):
     train = capture(by_points, points=points)
     for options in ({"scale": 128.0}, {"behind": lambda x: x & np.uint8(254)}):
         assert compare(train, capture(by_points, points=points, **options)).verdict == "equivalent"

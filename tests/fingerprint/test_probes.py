@@ -53,7 +53,7 @@ def test_pillow_and_opencv_decode_each_image_alike(probe):
     assert np.array_equal(theirs[..., ::-1], upright)
 
 
-def test_names_and_files_are_unique_and_faces_lie_in_the_pictures():
+def test_names_and_files_are_unique_and_faces_are_in_the_pictures():
     everything = probes.probe_set()
     assert len({p.name for p in everything}) == len({p.file for p in everything}) == len(everything)
     for p in everything:

@@ -118,7 +118,7 @@ MANY = settings(
 
 @FEW
 @given(pipelines(), st.sampled_from(HARMLESS))
-def test_a_pipeline_and_the_same_again_are_no_mismatch(case, harmless):
+def test_a_pipeline_and_the_same_again_are_not_a_mismatch(case, harmless):
     check_same(case, harmless)
 
 
@@ -131,7 +131,7 @@ def test_one_change_is_named_first_or_unknown(case, mistake):
 @pytest.mark.slow
 @MANY
 @given(pipelines(), st.sampled_from(HARMLESS))
-def test_many_pipelines_and_the_same_again_are_no_mismatch(case, harmless):
+def test_many_pipelines_and_the_same_again_are_not_a_mismatch(case, harmless):
     check_same(case, harmless)
 
 

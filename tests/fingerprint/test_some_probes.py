@@ -68,7 +68,7 @@ def test_unknown_lists_the_probes_that_differ_and_by_how_much(sides, tmp_path):
         assert "JPEG probes: 1 of" in said
 
 
-def test_what_is_no_fingerprint_is_refused(tmp_path):
+def test_what_is_not_a_fingerprint_is_refused(tmp_path):
     (tmp_path / "x.json").write_text("{}")
     with pytest.raises(BadInputError):
         fingerprint.compare(tmp_path / "x.json", tmp_path / "x.json")

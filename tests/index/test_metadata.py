@@ -325,7 +325,7 @@ def test_a_collection_on_etcd_is_read_and_taken_over(etcd, tmp_path):
     meta.close()
 
 
-def test_sqlite_survives_what_is_no_database(tmp_path):
+def test_sqlite_survives_what_is_not_a_database(tmp_path):
     path = tmp_path / "m.sqlite"
     path.write_bytes(b"not a database" * 100)
     with pytest.raises(IntegrityError, match="damaged"):

@@ -259,7 +259,7 @@ def test_a_creation_that_fails_leaves_nothing(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_metadata_of_its_own_are_shared_by_all_shards(tmp_path):
+def test_own_metadata_are_shared_by_all_shards(tmp_path):
     meta = open_metadata(f"sqlite:{tmp_path / 'meta.sqlite'}")
     with ShardedCollection.create(
         tmp_path / "f", shards=2, dimension=D, name="doors", metadata=meta

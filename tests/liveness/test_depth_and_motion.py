@@ -80,7 +80,7 @@ def test_half_the_depth_pixels_give_the_same_answer():
     assert (a.score > 0.5) and (b.score > 0.5)
 
 
-def test_missing_depth_is_no_answer_and_never_live():
+def test_missing_depth_is_not_an_answer_and_never_live():
     model = liveness.load("depth-geometry")
     holes = face(30.0)
     holes[:, :70] = 0

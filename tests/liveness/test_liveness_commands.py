@@ -47,7 +47,7 @@ def test_a_fusion_is_written_and_decides_over_a_stream(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["live", "print_flat"])
-def test_check_says_what_stands_before_the_camera(mirror, kind, capsys):
+def test_check_says_what_is_before_the_camera(mirror, kind, capsys):
     code = run(["liveness", "check", f"rendered:size=160,kind={kind}", "--pairs", "4", "--json"])
     value = json.loads(capsys.readouterr().out)
     assert value["verdict"] == ("live" if kind == "live" else "attack")

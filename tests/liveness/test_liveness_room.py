@@ -237,7 +237,7 @@ def test_a_stream_is_judged_by_most_of_its_pairs(kind):
     assert found.live + found.attack + found.no_answer == len(found.answers) == 6
 
 
-def test_a_stream_without_depth_or_without_a_face_is_no_live_face():
+def test_a_stream_without_depth_or_without_a_face_is_not_a_live_face():
     class Blind(Whole):
         def detect(self, image):
             found = super().detect(image)
@@ -269,7 +269,7 @@ def test_a_camera_without_depth_will_do_for_a_model_of_colour():
     assert (found.verdict, found.live, found.answers[0]["skew_s"]) == ("live", 4, None)
 
 
-def test_depth_of_a_real_sensor_is_told_apart_better_than_by_chance(assets):
+def test_depth_of_a_real_sensor_is_distinguished_better_than_by_chance(assets):
     """A smoke test: 8 bits have lost the millimetres, and whether 12 crops are few is not the question."""
     import csv
 

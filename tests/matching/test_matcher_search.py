@@ -344,6 +344,6 @@ def test_dtypes_mix_and_k_may_be_the_whole_gallery(gallery_type, query_type):
     np.testing.assert_array_equal(found.ids, oracle.top_k(queries, gallery, 30, "cosine")[1])
 
 
-def test_no_queries_is_no_error():
+def test_no_queries_is_not_an_error():
     found = Matcher(np.ones((5, 4), np.float32)).search(np.empty((0, 4), np.float32), 3)
     assert found.ids.shape == found.distances.shape == (0, 3)

@@ -166,7 +166,7 @@ def test_broken_arrays_end_in_a_clear_error_and_write_nothing(case, tmp_path, ca
 
 
 @pytest.mark.parametrize("content", [b"", b"no zip", None])
-def test_a_file_that_is_no_npz(content, tmp_path, capsys):
+def test_a_file_that_is_not_a_npz(content, tmp_path, capsys):
     path = tmp_path / "x.npz"
     if content is None:
         np.save(tmp_path / "x.npy", np.zeros(3))

@@ -164,7 +164,7 @@ def folder(truth, predictions, tmp_path_factory):
     return out
 
 
-def test_the_command_gives_the_oracle_and_says_what_it_mended(
+def test_the_command_gives_the_oracle_and_says_what_it_fixed(
     folder, truth, assets, tmp_path, capsys
 ):
     event, image = truth.names[0]

@@ -55,7 +55,7 @@ def test_every_op_has_rows_and_every_backend_offers_some(committed):
         assert offered.count("not offered") < len(offered) / 2
 
 
-def test_a_stale_table_is_told_apart():
+def test_a_stale_table_is_distinguished():
     fresh = "| op | as written | x |\n|---|---|---|\n| a | b | exact |\n"
     assert conformance.differences(fresh, fresh) == []
     assert len(conformance.differences(fresh.replace("exact", "≤ 1 LSB"), fresh)) == 2

@@ -177,7 +177,7 @@ def test_a_wrong_stage_is_named(stages, message, where):
         {"schema": "facelab.preprocess/1", "name": 7, "stages": [DECODE]},
     ],
 )
-def test_a_document_that_is_no_spec_is_refused(document):
+def test_a_document_that_is_not_a_spec_is_refused(document):
     with pytest.raises(BadInputError):
         PreprocessSpec.from_dict(document, where="x.json")
 

@@ -39,7 +39,7 @@ def test_a_detector_is_recognised_by_its_outputs(own_yunet):
     assert "detector of the family yunet (by its outputs)" in it.recognised
 
 
-def test_lost_boxes_are_no_good_variant_whatever_the_cosine_says():
+def test_lost_boxes_are_not_a_good_variant_whatever_the_cosine_says():
     """SCRFD kept a cosine of 0.9965 and lost half of its faces."""
     row = NEAR | {"agreement": {"value": 0.71}, "boxes": {"recall": 0.55, "float": 427}}
     verdict = judge(row, Budgets())

@@ -23,7 +23,7 @@ def test_a_file_without_layers_is_refused_before_anything_runs(trained, unsigned
 
 @pytest.mark.slow
 @pytest.mark.tensorflow
-def test_the_twin_foretells_int8_and_fine_tuning_mends_it(trained, pool, evaluation):
+def test_the_twin_foretells_int8_and_fine_tuning_fixes_it(trained, pool, evaluation):
     """On the model with a wild channel, which INT8 after training ruins."""
     with Session(
         subject.load(trained / "wild" / "emotion_fp32.tflite"), pool, evaluation

@@ -75,7 +75,9 @@ def test_yunet_keeps_its_boxes_in_int8(name, assets, monkeypatch):
     assert row["accuracy"] is None and row["operators"]["Conv"].keys() == {"int8 (QDQ)"}
 
 
-def test_a_quantised_file_that_its_runtime_refuses_is_told_by_the_models_name(assets, monkeypatch):
+def test_a_quantised_file_that_its_runtime_refuses_is_recognised_by_the_models_name(
+    assets, monkeypatch
+):
     """ai-edge-quantizer gives a convolution's weights a zero point here, which LiteRT does not take."""
     monkeypatch.setenv("FACELAB_MIRROR", str(assets))
     it = subject.load("ultraface-slim-320-tflite")

@@ -69,7 +69,7 @@ def test_emotions_by_other_names_and_a_gray_spec(gray_spec, folder, tmp_path):
     )  # another backend: a step of 255 at most
 
 
-def test_labels_that_are_no_emotions(gray_spec, folder, tmp_path):
+def test_labels_that_are_not_emotions(gray_spec, folder, tmp_path):
     for old, new in (("angry", "mask"), ("happy", "No Mask")):
         (folder / old).rename(folder / new)
     it = subject(gray_spec, tmp_path, "no_mask", "mask")

@@ -160,7 +160,7 @@ def test_keep_float_auto_finds_the_smallest_set_that_meets_a_budget(model, pool,
     assert not too_large.met and too_large.tried == 1 and "size" in too_large.how
 
 
-def test_keep_float_auto_mends_a_model_with_a_wild_channel(trained, pool, evaluation):
+def test_keep_float_auto_fixes_a_model_with_a_wild_channel(trained, pool, evaluation):
     """One channel between the two convolutions is a thousand times the others, so INT8 loses the others there; only
     with both of them in float does that tensor stay whole, and no single layer can fix it."""
     with Session(

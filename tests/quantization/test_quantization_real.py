@@ -12,7 +12,7 @@ from facelab.quantization.recipes import RECIPES
 
 @pytest.mark.slow
 @pytest.mark.tensorflow
-def test_keep_float_auto_mends_mini_xception_with_few_layers(assets, monkeypatch):
+def test_keep_float_auto_fixes_mini_xception_with_few_layers(assets, monkeypatch):
     monkeypatch.setenv("FACELAB_MIRROR", str(assets))
     it = subject.load(assets / "models" / "emotion" / "fer2013_mini_XCEPTION.107-0.66.hdf5")
     assert it.task == "classifier" and it.classes[3] == "happy"

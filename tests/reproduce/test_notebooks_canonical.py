@@ -69,7 +69,7 @@ def test_canonical_drops_what_a_run_left_and_is_a_fixed_point():
 @pytest.mark.parametrize(
     "name", [None, "", "a1b2c3d4", "3fa85f64", "Upper-case", "two words", "x" * 65]
 )
-def test_an_id_that_is_no_word_is_refused_with_the_cell(name):
+def test_an_id_that_is_not_a_word_is_refused_with_the_cell(name):
     with pytest.raises(BadInputError) as caught:
         canonical.canonical(
             notebook(text("question", "# Why?"), code(name, "x = 1")), where="nb.ipynb"
@@ -136,7 +136,7 @@ def test_command_rewrites_and_checks(tmp_path, capsys):
         ('{"nbformat": 3, "worksheets": []}', "not a notebook"),
     ],
 )
-def test_what_is_no_notebook_is_refused(tmp_path, content, says):
+def test_what_is_not_a_notebook_is_refused(tmp_path, content, says):
     path = tmp_path / "nb.ipynb"
     path.write_text(content)
     with pytest.raises(BadInputError, match=says):

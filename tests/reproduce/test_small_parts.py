@@ -79,7 +79,7 @@ def test_an_outcome_is_one_line(note, says):
         (None, "killed", "died"),
     ],
 )
-def test_how_a_kernel_died_is_told_from_its_exit_code(code, kind, what):
+def test_how_a_kernel_died_is_known_from_its_exit_code(code, kind, what):
     found = cause_of_death(code)
     assert found[0] == kind and what in found[1] and found[2]
 

@@ -111,7 +111,7 @@ def test_no_lie_of_a_manifest_passes_although_every_hash_is_right(bundle, lie, c
     assert "PASS:" not in out and "Traceback" not in err
 
 
-def test_a_check_that_compared_nothing_is_no_pass(whole):
+def test_a_check_that_compared_nothing_is_not_a_pass(whole):
     from facelab.deploy import _checks as checks
     from facelab.deploy.internals import golden
 

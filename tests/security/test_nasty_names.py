@@ -126,7 +126,7 @@ def test_a_reader_that_goes_away_leaves_the_exit_code(tmp_path):
     assert done.stdout.strip() == str(direct.returncode) and "Traceback" not in done.stderr
 
 
-def test_a_terminal_of_iso_8859_1_is_no_traceback(tmp_path):
+def test_a_terminal_of_iso_8859_1_is_not_a_traceback(tmp_path):
     import os
     import subprocess
 

@@ -23,7 +23,7 @@ def test_a_photo_that_is_postscript_starts_no_program(tmp_path, monkeypatch):
     monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *a, **k: started.append(a))
     path = tmp_path / "photo.jpg"
     path.write_bytes(POSTSCRIPT)
-    with pytest.raises(BadInputError, match="no image"):
+    with pytest.raises(BadInputError, match="not an image"):
         read_image(path)
     assert started == []
 

@@ -140,7 +140,7 @@ keras.Model(x, y).save(sys.argv[1])
 
 @needs_sandbox
 @pytest.mark.tensorflow
-def test_a_strangers_keras_model_runs_in_a_process_of_its_own(keras_file):
+def test_a_strangers_keras_model_runs_in_its_own_process(keras_file):
     import sys
 
     before = "tensorflow" in sys.modules

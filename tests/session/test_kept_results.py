@@ -196,7 +196,7 @@ def test_the_key_follows_code_packages_and_mirror(monkeypatch, tmp_path):
             assert key(3, 10) != before
 
 
-def test_arguments_are_told_apart_by_content(tmp_path):
+def test_arguments_are_distinguished_by_content(tmp_path):
     a, b = tmp_path / "a", tmp_path / "b"
     for path, text in ((a, "1"), (b, "2")):
         path.write_text(text)
@@ -222,7 +222,7 @@ def test_arguments_are_told_apart_by_content(tmp_path):
     assert call_key.describe(a) == call_key.describe(Path(str(a)))
 
 
-def test_specs_of_one_name_are_told_apart():
+def test_specs_of_one_name_are_distinguished():
     from facelab.preprocess import PreprocessSpec
 
     order = [
@@ -264,7 +264,7 @@ def test_code_that_the_key_cannot_cover_is_refused(function):
 
 
 @pytest.mark.parametrize("value", [lambda: 1, object(), iter([1])])
-def test_an_argument_that_cannot_be_told_apart_is_refused(value):
+def test_an_argument_that_cannot_be_distinguished_is_refused(value):
     with pytest.raises(BadInputError):
         call_key.describe({"a": [value]})
 
@@ -402,7 +402,7 @@ def test_a_result_whose_files_are_gone_is_computed_again(project, writing, capsy
     assert writing.calls == 2 and "files are gone" in capsys.readouterr().out
 
 
-def test_another_step_has_results_of_its_own(project, counted):
+def test_another_step_has_its_own_results(project, counted):
     headless(project).long("values", counted, 4)
     start("other").long("values", counted, 4)
     assert counted.calls == 2

@@ -41,7 +41,7 @@ def test_a_face_and_its_mirror_image_are_close_for_an_embedder(image, found):
     assert row["cosine"] > 0.9
 
 
-def test_costs_come_from_processes_of_their_own_and_are_recorded(tmp_path, image):
+def test_costs_come_from_separate_processes_and_are_recorded(tmp_path, image):
     photo = data_and_models.save_png(image, tmp_path / "a.png")
     rows = data_and_models.costs("detector", ["haar"], photo, repeats=4)
     assert rows[0]["memory [MiB]"] > 1 and len(rows[0]["samples"]) == 4

@@ -79,7 +79,7 @@ def test_list_says_what_is_here_in_json_and_in_text(run, store):
     assert run("assets", "list", "--present", "--missing")[0] == 2
 
 
-def test_a_mirror_that_is_no_folder_ends_with_2(run, store, tmp_path, monkeypatch):
+def test_a_mirror_that_is_not_a_folder_ends_with_2(run, store, tmp_path, monkeypatch):
     monkeypatch.setenv("FACELAB_MIRROR", str(tmp_path / "nowhere"))
     for command in (["list"], ["verify"], ["fetch", "sface"]):
         code, out, err = run("assets", *command)

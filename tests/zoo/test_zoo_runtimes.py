@@ -244,7 +244,7 @@ def test_an_array_that_does_not_fit_is_refused_naming_both(array, says):
     assert "image" in str(e.value) and e.value.where == "m.onnx"
 
 
-def test_a_finite_array_whose_sum_overflows_is_no_misfit():
+def test_a_finite_array_whose_sum_overflows_is_not_a_misfit():
     huge = np.full((1, 3, 4, 5), np.finfo(np.float32).max, np.float32)
     assert fit(huge, TensorInfo("image", (None, 3, 4, 5), "float32"), None) is huge
 

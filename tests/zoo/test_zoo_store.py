@@ -109,7 +109,9 @@ def test_a_bad_file_of_a_mirror_is_refused_but_not_touched(
     assert locate(entry()) == mirror / entry().sha256
 
 
-def test_a_mirror_that_is_no_folder_or_lists_nonsense_is_said(store, entry, tmp_path, monkeypatch):
+def test_a_mirror_that_is_not_a_folder_or_lists_nonsense_is_said(
+    store, entry, tmp_path, monkeypatch
+):
     monkeypatch.setenv("FACELAB_MIRROR", str(tmp_path / "nowhere"))
     with pytest.raises(BadInputError, match="FACELAB_MIRROR names no folder"):
         locate(entry())
@@ -442,7 +444,7 @@ def test_module_path_imports_nothing():
     assert zoo_store.module_path("no_such_module_here") is None
 
 
-def test_labelled_photographs_lie_in_a_mirror_that_is_a_folder(tmp_path, monkeypatch):
+def test_labelled_photographs_are_in_a_mirror_that_is_a_folder(tmp_path, monkeypatch):
     (tmp_path / "labelled").mkdir()
     (tmp_path / "labelled" / "emotion.csv").write_text("path,label\n")
     for value, found in (
