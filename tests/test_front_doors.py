@@ -3,7 +3,9 @@
 import ast
 import functools
 import importlib
+import importlib.util
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -204,3 +206,20 @@ def test_a_notebook_imports_few_modules(path):
 def test_the_first_ten_notebooks_import_few_names():
     names = set().union(*(names_in(p)[0] for p in FIRST_TEN))
     assert len(FIRST_TEN) == 10 and len(names) <= MOST_NAMES, sorted(names)
+
+
+IMPORT = re.compile(
+    r"^from (facelab(?:\.\w+)*) import ((?:\w+(?: as \w+)?(?:, )?)+)$", re.MULTILINE
+)
+
+
+def test_names_in_programs_within_strings_exist():
+    """Renaming finds no imports in the text of a program; it then fails only where that program runs."""
+    wrong = []
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
+        for module, names in IMPORT.findall(path.read_text()):
+            here = importlib.import_module(module)
+            for name in (n.partition(" as ")[0].strip() for n in names.split(",")):
+                found = hasattr(here, name) or importlib.util.find_spec(f"{module}.{name}")
+                wrong += [] if found else [f"{path.name}: {module}.{name}"]
+    assert not wrong

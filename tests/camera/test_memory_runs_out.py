@@ -11,7 +11,8 @@ from facelab import budget
 
 PROGRAM = """
 import sys
-from facelab.camera import CaptureProcess, SourceGoneError
+from facelab.camera import CaptureProcess
+from facelab.camera._errors import SourceGoneError
 held = []
 try:
     with CaptureProcess("rendered:size=256", copy=False, slots=4000) as source:

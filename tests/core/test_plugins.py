@@ -17,7 +17,8 @@ from facelab.zoo.families import Families
 
 FAMILY = '''
 import numpy as np
-from facelab.detection import Found, NeuralDetector
+from facelab.detection import NeuralDetector
+from facelab.detection.internals import Found
 from facelab.detection._families.yunet import YuNet
 
 

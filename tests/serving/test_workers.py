@@ -223,7 +223,8 @@ def test_a_proof_needs_frames_for_its_faults(faults, frames, tmp_path):
 
 OWNER = """
 import sys, time
-from facelab.serving import Recipe, SupervisedWorker
+from facelab.serving import SupervisedWorker
+from facelab.serving.workers._process import Recipe
 worker = SupervisedWorker(Recipe("facelab.serving.workers._proof:Faulty", {"folder": sys.argv[1]}))
 worker._maker.join(60)
 print(worker._worker.pid, worker._spare.pid, flush=True)
