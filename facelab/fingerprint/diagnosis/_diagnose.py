@@ -13,6 +13,7 @@ from facelab.fingerprint.diagnosis.rules._classes import by_class_of_probe, not_
 from facelab.fingerprint.diagnosis.rules._contrast import uneven_contrast
 from facelab.fingerprint.diagnosis.rules._pipeline import changed_pipeline
 from facelab.fingerprint.diagnosis.rules._relation import related_values
+from facelab.fingerprint.diagnosis.rules._resampled import resampled_alike
 from facelab.fingerprint.diagnosis.rules._unknown import other_sizes, unknown
 from facelab.fingerprint.document._schema import Fingerprint
 from facelab.fingerprint.model._pipeline_state import Change
@@ -42,6 +43,7 @@ def _always(case: Case) -> bool:
 
 
 RULES = (
+    Rule("two ways of writing one resampling", _not_recognised, resampled_alike),
     Rule("the sides' own values follow from each other", _not_recognised, related_values),
     Rule(
         "single changes lead from training's pipeline to inference's", _recognised, changed_pipeline

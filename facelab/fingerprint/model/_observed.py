@@ -173,7 +173,10 @@ class Observed:
         """Leave out, as neither picture nor border, what nearest neighbour takes from the border of two pixels."""
         if not any(isinstance(op, Resize) and op.kernel == "nearest" for op in chain):
             return cover
-        last = plan(chain, source)[0][-1]
+        steps = plan(chain, source)[0]
+        if not steps:
+            return cover  # every picture has its size already
+        last = steps[-1]
         if last[0] != "resize" or last[3].kernel != "nearest" or last[3].centers != "half":
             return cover
         (w, h), (nw, nh) = last[1:3]

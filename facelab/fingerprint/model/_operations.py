@@ -16,8 +16,9 @@ class Orient(NamedTuple):
 
 class Crop(NamedTuple):
     """Cut out a region: `full`, `square`, `center` (size), `fraction` (centred, share of each side), `box`, `face`,
-    `sides` (what `box` says is cut off left, top, right and bottom, as shares of the sides or, as `style` says, in
-    pixels)."""
+    `ratio` (the largest centred part whose width is `fraction` times its height, or only `rows` or `columns` of a
+    picture that is too high or too wide), `sides` (what `box` says is cut off
+    left, top, right and bottom, as shares of the sides or, as `style` says, in pixels)."""
 
     region: str
     box: tuple | None = None
@@ -29,10 +30,12 @@ class Crop(NamedTuple):
     style: str = "size"
     """How a fraction becomes whole pixels (how a face box does: `size` rounds half up, `even` half to even, `floor`,
     `outward`): `size` rounds the new size, `side` what is cut or added on each side,
-    `floor` truncates the new size, `corner` truncates where it begins and its size, `edges` where it begins and
-    ends."""
+    `inset` truncates what is cut on each side, `floor` the new size, `corner` where it begins and its size, `edges`
+    where it begins and ends."""
     pixels: float = 0.0
     """A margin about the face in pixels, on each side, besides the share `margin`."""
+    above: float | None = None
+    """The margin in pixels above and below, where it is another one than on the left and right."""
     early: bool = False
     """Whether the face box is cut at the picture's border before the margin is added."""
 

@@ -85,7 +85,8 @@ def _crop_box(op, size, source):
         x1, y1, x2, y2 = source.box
         if op.early:
             x1, y1, x2, y2 = max(x1, 0), max(y1, 0), min(x2, w), min(y2, h)
-        dx, dy = (op.margin * (b - a) + op.pixels for a, b in ((x1, x2), (y1, y2)))
+        pixels = op.pixels, op.pixels if op.above is None else op.above
+        dx, dy = (op.margin * (b - a) + p for (a, b), p in zip(((x1, x2), (y1, y2)), pixels))
         x1, y1, x2, y2 = x1 - dx, y1 - dy, x2 + dx, y2 + dy
         if op.aspect != "keep":
             side = (max if op.aspect == "square_longer" else min)(x2 - x1, y2 - y1)
@@ -96,6 +97,10 @@ def _crop_box(op, size, source):
         return whole_box((x1, y1, x2, y2), FACE_ROUNDING.get(op.style, "nearest"))
     if op.region == "fraction":
         return _fraction(op, size)
+    if op.region == "ratio":
+        cw, ch = min(w, round(h * op.fraction)), min(h, round(w / op.fraction))
+        cw, ch = (w if op.style == "rows" else cw), (h if op.style == "columns" else ch)
+        return (w - cw) // 2, (h - ch) // 2, (w - cw) // 2 + cw, (h - ch) // 2 + ch
     if op.region == "sides":
         left, top, right, bottom = (
             op.box if op.style == "pixels" else (v * n for v, n in zip(op.box, (w, h, w, h)))
@@ -109,8 +114,9 @@ def _crop_box(op, size, source):
 
 
 def _fraction(op: Crop, size: tuple[int, int]) -> tuple[int, int, int, int]:
-    if op.style == "side":
-        dx, dy = (round(s * (1 - op.fraction) / 2) for s in size)
+    if op.style in ("side", "inset"):
+        whole = round if op.style == "side" else math.floor
+        dx, dy = (whole(s * (1 - op.fraction) / 2 + 1e-9) for s in size)
         return dx, dy, size[0] - dx, size[1] - dy
     if op.style == "edges":
         x1, y1, x2, y2 = (

@@ -23,7 +23,13 @@ from facelab.fingerprint.search._per_picture import (
     toned_starts,
 )
 from facelab.fingerprint.search._ranking import rank, robust, spaced_starts, supposed, usual
-from facelab.fingerprint.search._refinement import polished, refine_cut, refine_detour, refine_fit
+from facelab.fingerprint.search._refinement import (
+    polished,
+    refine_cover,
+    refine_cut,
+    refine_detour,
+    refine_fit,
+)
 from facelab.fingerprint.search._registration import likeliest, reordered
 from facelab.fingerprint.search._sides import Identified, steps_of
 from facelab.fingerprint.search._tone_search import (
@@ -226,7 +232,9 @@ def best_step(
     """Return the single change that helps most, cheap kinds of change first; None if none takes a quarter away."""
     state = current.hypothesis.state
     options = [
-        refine_fit(observed, refine_cut(observed, refine_detour(observed, s)))
+        refine_cover(
+            observed, refine_fit(observed, refine_cut(observed, refine_detour(observed, s)))
+        )
         if floor < s.loss < 0.85 * current.loss
         else s
         for s in rank(observed, neighbours(state), keep=2)

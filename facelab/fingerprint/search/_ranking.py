@@ -10,6 +10,7 @@ from facelab.fingerprint.model._observed import Observed, Scored
 from facelab.fingerprint.model._operations import Align, Crop, Orient, Pad, Resize
 from facelab.fingerprint.model._pipeline_state import Hypothesis, State, templates
 from facelab.fingerprint.probes._cache import LARGE
+from facelab.fingerprint.search.candidates._geometry import OFFSETS
 from facelab.fingerprint.search.candidates._sizes import follows_picture, size_rules
 from facelab.fingerprint.search.candidates._tone import spaces
 
@@ -127,12 +128,16 @@ def supposed(observed: Observed) -> list[State]:
             (Orient(), Crop("square"), r),
             (Orient(), Pad(anchor="center", square=True), r),
             (Orient(), r._replace(mode="cover"), Crop("center", size=size)),
+            (Orient(), r._replace(mode="cover"), Crop("center", size=size, style="even")),
         ]
         for bigger in (256 / 224, 72 / 64, 48 / 44, 128 / 112, 1.25):
             side = round(max(size) * bigger)
             for rounding in ("floor", "half_up"):
                 bigger_one = r._replace(size=(side, side), mode="cover", size_rounding=rounding)
                 chains.append((Orient(), bigger_one, Crop("center", size=size)))
+            # torchvision cuts down the free side and rounds where the centre begins half to even
+            bigger_one = r._replace(size=(side, side), mode="cover")
+            chains.append((Orient(), bigger_one, Crop("center", size=size, style="even")))
             chains.append((Orient(), r._replace(size=(side, side)), Crop("center", size=size)))
         chains += [
             (Orient(), Crop("face", margin=m, aspect=a, outside=o), r)
@@ -160,6 +165,13 @@ def supposed(observed: Observed) -> list[State]:
         chains += [(Orient(), r), (Orient(), r._replace(mode="letterbox"))]
     chains += [
         (Orient(), Align(points, size, kernel="bilinear32")) for points in templates(size).values()
+    ]
+    arcface = next(iter(templates(size).values()))
+    mirrored = Orient(False, "flip_horizontal")
+    chains.append((Orient(), Align(arcface, size, kernel="bilinear32"), mirrored))
+    chains += [
+        (Orient(), Crop("face", pixels=float(x), above=float(y), style="floor"), sharp)
+        for x, y in OFFSETS
     ]
     return [State(c, head) for c in chains]
 

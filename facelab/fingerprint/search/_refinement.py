@@ -70,6 +70,37 @@ def refine_fit(observed: Observed, scored: Scored) -> Scored:
     return best
 
 
+def refine_cover(observed: Observed, scored: Scored) -> Scored:
+    """Find the size to which a picture is brought before its centre is cut out, pixel by pixel."""
+    chain = scored.hypothesis.state.chain
+    places = [
+        i
+        for i in range(len(chain) - 1)
+        if isinstance(chain[i], Resize)
+        and isinstance(chain[i + 1], Crop)
+        and chain[i + 1].region == "center"
+        and chain[i].size[0] == chain[i].size[1]
+    ]
+    if not places or not any(c.kind == "crop" for c in scored.hypothesis.changes):
+        return scored
+    i, best = places[0], scored
+    for step in (4, 2, 1):
+        for sign in (1, -1):
+            side = best.hypothesis.state.chain[i].size[0] + sign * step
+            if side < max(chain[i + 1].size) or not observed.budget.left:
+                continue
+            op = chain[i]._replace(size=(side, side))
+            state = scored.hypothesis.state._replace(chain=(*chain[:i], op, *chain[i + 1 :]))
+            linear = observed.score(state)
+            if linear.loss < 0.97 * best.loss:
+                changes = tuple(
+                    c._replace(after=f"to {side}") if c.after.startswith("to ") else c
+                    for c in scored.hypothesis.changes
+                )
+                best = Scored(Hypothesis(state, changes, scored.hypothesis.price), linear)
+    return best
+
+
 def refine_cut(observed: Observed, scored: Scored) -> Scored:
     """Find the share that a centred crop keeps, or the margin about a face, and how it was rounded to pixels."""
     chain = scored.hypothesis.state.chain
@@ -91,7 +122,7 @@ def refine_cut(observed: Observed, scored: Scored) -> Scored:
     face = chain[i].region == "face"
     best = scored
     for step in (0.02, 0.01, 0.005, 0.0025):
-        for style in ("size",) if face else ("size", "side", "floor", "corner", "edges"):
+        for style in ("size",) if face else ("size", "side", "inset", "floor", "corner", "edges"):
             for sign in (0, 1, -1):
                 op = best.hypothesis.state.chain[i]
                 if face and op.pixels:
@@ -220,6 +251,8 @@ def _recut(observed, best, i, op):
         )
     elif op.region == "face":
         text = f"{op.pixels:g} pixels on each side" if op.pixels else f"{100 * op.margin:.3g}%"
+        if op.above is not None:
+            text = f"{op.pixels:g} pixels left and right, {op.above:g} above and below"
     elif op.fraction < 1:
         text = f"centred {op.fraction:.3g} of each side"
     changes = tuple(

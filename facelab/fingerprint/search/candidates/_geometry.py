@@ -121,7 +121,10 @@ def _fit(state, i, op):
         "letterbox center": (base._replace(mode="letterbox", anchor="center"),),
         "letterbox top_left": (base._replace(mode="letterbox", anchor="top_left"),),
         "letterbox center_up": (base._replace(mode="letterbox", anchor="center_up"),),
-        "cover, centre cut": (base._replace(mode="cover"), Crop("center", size=final)),
+        "cover, centre cut": (
+            base._replace(mode="cover"),
+            following if cut else Crop("center", size=final),
+        ),
     }
     for name, ops in options.items():
         if name == now or (state.chain[:i] + ops + rest) == state.chain:
@@ -223,7 +226,7 @@ def _crop(state, i, op):
         for margin in (*MARGINS, *_of_output(state.chain[i + 1 :])):
             if abs(margin - op.margin) > 1e-6 or op.pixels:
                 now = f"{op.pixels:g} pixels" if op.pixels else f"{100 * op.margin:.3g}% of the box"
-                chain = replaced(state.chain, i, op._replace(margin=margin, pixels=0.0))
+                chain = replaced(state.chain, i, op._replace(margin=margin, pixels=0.0, above=None))
                 change = Change("margin", "crop", f"{now} on each side", f"{100 * margin:.3g}%")
                 yield Hypothesis(state._replace(chain=chain), (change,))
         yield from _face_details(state, i, op)
@@ -241,6 +244,8 @@ def _crop(state, i, op):
         )
 
 
+RATIOS = ((16, 9), (4, 3), (3, 2), (9, 16), (3, 4), (2, 3))
+"""Shapes that cameras and screens cut a picture to."""
 MARGINS = (-0.1, -0.05, *(round(0.05 * k, 2) for k in range(11)), 0.6, 0.75, 1.0)
 """Customary margins about a face on each side, as shares of the box."""
 OF_OUTPUT = (8, 14, 20, 32, 40, 44)
@@ -252,6 +257,8 @@ def _of_output(rest: tuple) -> list[float]:
     return [m / (size - m) / 2 for m in OF_OUTPUT if size >= 2 * m]
 
 
+OFFSETS = ((20, 40), (30, 60), (10, 20))
+"""Margins of well-known demos in pixels, beside a face and above it."""
 FACE_STYLES = {
     "size": "rounded half up",
     "even": "rounded half to even",
@@ -268,11 +275,19 @@ def _face_details(state, i, op):
     for pixels in (4, 8, 10, 12, 16, 20, 22, 24, 32, 40, 44):
         if pixels == op.pixels:
             continue
-        changed = op._replace(margin=0.0, pixels=float(pixels))
+        changed = op._replace(margin=0.0, pixels=float(pixels), above=None)
         yield Hypothesis(
             state._replace(chain=replaced(state.chain, i, changed)),
             (Change("margin", "crop", was, f"{pixels} pixels on each side"),),
             1.1,
+        )
+    for beside, above in OFFSETS:
+        changed = op._replace(margin=0.0, pixels=float(beside), above=float(above))
+        text = f"{beside} pixels left and right, {above} above and below"
+        yield Hypothesis(
+            state._replace(chain=replaced(state.chain, i, changed)),
+            (Change("margin", "crop", was, text),),
+            1.2,
         )
     if op.margin or op.pixels:
         words = ("cut at the border after the margin", "before the margin")
@@ -518,6 +533,13 @@ def _cut(state):
         yield Hypothesis(
             state._replace(chain=(*state.chain[:i], crop, *state.chain[i:])),
             (Change(kind, "crop", "whole picture", text),),
+        )
+    for (w, h), style in itertools.product(RATIOS, ("size", "rows", "columns")):
+        crop = Crop("ratio", fraction=w / h, style=style)
+        yield Hypothesis(
+            state._replace(chain=(*state.chain[:i], crop, *state.chain[i:])),
+            (Change("crop", "crop", "whole picture", f"the middle in {w}:{h}"),),
+            1.1,
         )
     for side in (1, 2, 4, 8, 12, 16, 24, 32):
         crop = Crop("sides", box=(side,) * 4, style="pixels")
