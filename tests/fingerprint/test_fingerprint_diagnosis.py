@@ -102,6 +102,7 @@ def test_harmless_variations_raise_no_alarm(base, mistake, documented, black_box
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(2400)
 @pytest.mark.parametrize("base", BASES)
 def test_the_whole_matrix(base):
     rows = matrix.run_matrix([base])

@@ -105,6 +105,8 @@ def _crop_box(op, size, source):
         left, top, right, bottom = (
             op.box if op.style == "pixels" else (v * n for v, n in zip(op.box, (w, h, w, h)))
         )
+        if op.style == "floor":
+            left, top, right, bottom = (math.floor(v + 1e-9) for v in (left, top, right, bottom))
         return whole_box((left, top, w - right, h - bottom), "nearest")
     cw, ch = {"full": (w, h), "square": (min(w, h),) * 2, "center": op.size}[op.region]
     x1, y1 = (w - cw) // 2, (h - ch) // 2

@@ -16,6 +16,8 @@ from facelab.fingerprint.search.candidates._tone import spaces
 
 SPACED = 0.25
 """The share of the loss that another colour space may leave for it to be believed."""
+BELIEVED = 15.0
+"""Levels RMS beyond which another colour space is not worth following."""
 MANY = 28
 """Hypotheses beyond this number are thinned out on a single probe first."""
 
@@ -27,7 +29,7 @@ def rank(
     quick = observed.screen[: 3 if LARGE in observed.screen else 2] if large else observed.colourful
     tried = list(hypotheses)
     if large and len(tried) > 1.5 * MANY:
-        tried = [s.hypothesis for s in _scored(observed, tried, quick[:1])[:MANY]]
+        tried = _thinned(_scored(observed, tried, quick[:1]))
     first = _scored(observed, tried, quick)
     if not first:
         return []
@@ -35,6 +37,17 @@ def rank(
     kept = [s for s in first[: 12 if large else 5] if s.loss <= limit] or first[:1]
     screen = observed.screen if large else [n for n in observed.screen if n != LARGE]
     return _scored(observed, [s.hypothesis for s in kept], screen, whatever_it_costs=True)[:keep]
+
+
+def _thinned(scored: list[Scored]) -> list[Hypothesis]:
+    """The best ones, those that do the same to this picture counted once."""
+    kept, seen = [], set()
+    for s in scored:
+        seen.add(round(s.loss, 9))
+        if len(seen) > MANY:
+            break
+        kept.append(s.hypothesis)
+    return kept
 
 
 def _scored(
@@ -67,7 +80,7 @@ def spaced_starts(observed: Observed, states: list[State], plain: float) -> list
     kernels = [State(_resampled(c, *k), head) for c in near for k in KERNELS]
     tried = [h._replace(changes=()) for s in kernels for h in spaces(s)]
     found = rank(observed, tried, keep=2, large=False)
-    return [s for s in found if s.loss < SPACED * plain]
+    return [s for s in found if s.loss < min(SPACED * plain, BELIEVED)]
 
 
 KERNELS = (("bilinear", False), ("bilinear", True), ("area_cv", True))
@@ -149,6 +162,11 @@ def supposed(observed: Observed) -> list[State]:
         (Orient(), Crop("face", pixels=float(p), style=style), sharp)
         for p in (5, 8, 10, 16, 20, 22, 32)
         for style in ("floor", "size")
+    ]
+    chains += [
+        (Orient(), Crop("fraction", fraction=share, style=style), sharp)
+        for share in (0.8, 0.875, 0.9)
+        for style in ("floor", "inset")
     ]
     for kernel, antialias, centers in (
         ("area", True, "half"),

@@ -222,6 +222,8 @@ def _better(
 def _refine_sides(observed, best, i):
     """Find what is cut off each of the four sides."""
     pixels = best.hypothesis.state.chain[i].style == "pixels"
+    if not pixels:
+        best = _customary_sides(observed, best, i)
     for step in (8, 4, 2, 1) if pixels else (0.08, 0.04, 0.02, 0.01, 0.005):
         improved = True
         while improved and observed.budget.left and best.loss > FLOOR:
@@ -234,6 +236,21 @@ def _refine_sides(observed, best, i):
                     )
                     best = _recut(observed, best, i, op._replace(box=box))
             improved = best.loss < 0.9 * before
+    return best
+
+
+CUSTOMARY = (1 / 16, 0.1, 1 / 8, 0.15, 1 / 6, 0.2, 0.25, 0.3, 1 / 3, 0.4, 0.5)
+
+
+def _customary_sides(observed, best, i):
+    """The same share off each side that is cut, as people write it, rounded or truncated to whole pixels."""
+    start = best.hypothesis.state.chain[i]
+    for share in CUSTOMARY:
+        for style in ("size", "floor"):
+            box = tuple(share if v else 0.0 for v in start.box)
+            best = _recut(observed, best, i, start._replace(box=box, style=style))
+            if best.loss <= FLOOR or not observed.budget.left:
+                return best
     return best
 
 

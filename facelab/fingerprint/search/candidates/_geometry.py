@@ -237,6 +237,10 @@ def _crop(state, i, op):
                     (Change("crop", "crop", f"outside {op.outside}", f"outside {outside}"),),
                     1.2,
                 )
+    if op.region == "fraction" and op.fraction < 1:
+        chain = replaced(state.chain, i, op, op)
+        change = Change("crop", "crop", "the middle is cut out once", "the middle is cut out twice")
+        yield Hypothesis(state._replace(chain=chain), (change,), 1.1)
     if op.region != "center" and op.region != "full":
         yield Hypothesis(
             state._replace(chain=without),
