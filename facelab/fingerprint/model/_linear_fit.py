@@ -80,6 +80,10 @@ TURNED = 60.0
 """Levels that a side costs whose every sample is a whole turn off, so that a wrong place of the wrap shows."""
 
 
+EDGE = 2.0
+"""Levels from the wrap's edge within which two roundings decide on which side a sample falls."""
+
+
 def fit_wrapped(x: np.ndarray, y: np.ndarray) -> Linear:
     """Fit as `fit` does where `x` wraps around: a rounding at the wrap's edge costs a whole turn: not an error.
 
@@ -97,7 +101,9 @@ def fit_wrapped(x: np.ndarray, y: np.ndarray) -> Linear:
         linear = fit(x[near], y[near])
     residual = (y - x @ linear.matrix.T - linear.offset) / linear.unit
     folded = np.mod(residual + WRAP / 2, WRAP) - WRAP / 2
-    turned = float(np.mean(np.abs(residual) > WRAP / 2))
+    # a rounding takes what lies at the wrap's edge over it, and costs nothing
+    inner = ((x > EDGE) & (x < WRAP - 1 - EDGE)).all(axis=1)[:, None]
+    turned = float(np.mean((np.abs(residual) > WRAP / 2) & inner))
     loss = float(np.sqrt(np.mean(folded**2) + (TURNED * turned) ** 2))
     return dataclasses.replace(linear, loss=loss, n=len(x))
 

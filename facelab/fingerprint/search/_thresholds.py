@@ -1,6 +1,6 @@
 """Every number that decides what counts as explained, with its unit and the corpus that it was measured on.
 
-"Planted" is `facelab.studies.planted` (454 comparisons of four base pipelines); "reports" are the pairs rebuilt from
+"Planted" is `facelab.studies.planted` (every mistake in four base pipelines); "reports" are the pairs rebuilt from
 public bug reports. Levels are steps of 8-bit pixels; shares are of the difference's power.
 """
 

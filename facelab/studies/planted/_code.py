@@ -62,6 +62,11 @@ def decode(path: str, s: dict) -> np.ndarray:
     x = np.ascontiguousarray(x)
     if "recode" in s:
         x = recoded(x, *s["recode"])
+    if "stride" in s:
+        h, w = x.shape[:2]
+        rows = np.zeros((h, -(-3 * w // s["stride"]) * s["stride"]), np.uint8)
+        rows[:, : 3 * w] = x.reshape(h, 3 * w)
+        x = rows.ravel()[: h * w * 3].reshape(h, w, 3)
     return x
 
 
@@ -129,6 +134,10 @@ def cut(x: Any, s: Any) -> str | np.ndarray:
         n = min(h, w)
         y, x0 = (h - n) // 2, (w - n) // 2
         x = x[y : y + n, x0 : x0 + n]
+    if s.get("crop") == "wide":
+        keep = min(h, round(w * 9 / 16))
+        y = (h - keep) // 2
+        x = x[y : y + keep]
     f = s.get("fraction")
     if f is None:
         return x
@@ -255,13 +264,27 @@ def values(x: Any, s: Any) -> Any:
             ],
             -1,
         )
+    if "clahe" in s:
+        make = cv2.createCLAHE(s["clahe"], (8, 8))
+        x = make.apply(np.ascontiguousarray(x[..., 0]).astype(np.uint8))[..., None]
+    if s.get("space") == "ycrcb":
+        x = cv2.cvtColor(np.ascontiguousarray(x).astype(np.uint8), cv2.COLOR_RGB2YCrCb)
+    if "webp" in s:
+        coded = cv2.imencode(".webp", x[..., ::-1], [cv2.IMWRITE_WEBP_QUALITY, s["webp"]])[1]
+        x = cv2.imdecode(coded, cv2.IMREAD_COLOR)[..., ::-1]
     if "jpeg" in s:
         coded = cv2.imencode(".jpg", x[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, s["jpeg"]])[1]
         x = np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR))[..., ::-1]
     if s.get("buffer") == "rgba":
         h, w = x.shape[:2]
         x = np.dstack([x, np.full((h, w), 255, x.dtype)]).ravel()[: h * w * 3].reshape(h, w, 3)
+    if s.get("buffer") == "argb":
+        x = np.dstack([np.full(x.shape[:2], 255, x.dtype), x])[..., :3]
+    if s.get("buffer") == "signed":
+        x = x.astype(np.uint8).view(np.int8)
     x = x.astype(np.float64)
+    if s.get("buffer") == "wrapped":
+        return laid_out(wrapped(x, s), s)
     if "gamma" in s:
         x = np.round(255 * (x / 255) ** s["gamma"])
     if "levels" in s:
@@ -274,6 +297,8 @@ def values(x: Any, s: Any) -> Any:
         return laid_out(x.astype(np.uint8), s)
     if s.get("brightest"):
         x = x / x.max()
+    elif s.get("stretched"):
+        x = (x - x.min()) / max(x.max() - x.min(), 1)
     elif s.get("standardise"):
         x = (x - x.mean()) / max(x.std(), 1 / np.sqrt(x.size))
     elif s.get("reordered"):
@@ -283,6 +308,12 @@ def values(x: Any, s: Any) -> Any:
         x = (x - mean) / scale if s.get("twice") else x
     x = np.clip(x, *s["clip"]) if "clip" in s else x
     return laid_out(x.astype(s.get("dtype", "float32")), s)
+
+
+def wrapped(x: Any, s: Any) -> Any:
+    """Return x (h, w, c) less its means in bytes, which go on at 255 below 0, in float32."""
+    less = x.astype(np.uint8) - np.round(np.array(s["mean"])).astype(np.uint8)
+    return (less / np.array(s["scale"])).astype(np.float32)
 
 
 def laid_out(x: Any, s: Any) -> Any:

@@ -172,6 +172,15 @@ SINGLES: tuple[Planted, ...] = (
     Planted("affine by least squares", {"align": "affine"}, ("alignment_template",), (FACE,)),
     Planted("odd pixel before the picture", {"fit": "letterbox-up"}, ("shift",), (BOX,)),
     Planted("divided by its maximum", {"brightest": True}, ("histogram",), (GRAY, RGB)),
+    Planted("minimum to maximum", {"stretched": True}, ("histogram",), (GRAY, RGB)),
+    Planted("CLAHE", {"clahe": 2.0}, ("histogram",), (GRAY,)),
+    Planted("bytes above 127 read as negative", {"buffer": "signed"}, ("saturation",)),
+    Planted("means taken off in bytes", {"buffer": "wrapped"}, ("saturation",), (RGB,)),
+    Planted("four bytes a pixel read as A, R, G", {"buffer": "argb"}, ("channel_order",), (RGB,)),
+    Planted("YCrCb for RGB", {"space": "ycrcb"}, ("channel_order",), (RGB, FACE)),
+    Planted("rows of whole 64 bytes read without", {"stride": 64}, ("layout",), (RGB,)),
+    Planted("stored as WebP between the sides", {"webp": 60}, ("decoder",), (RGB,)),
+    Planted("the rows of 16:9 only", {"crop": "wide"}, ("crop",), (GRAY,)),
 )
 PAIRS: tuple[tuple[str, str], ...] = (
     ("red and blue swapped", "mirrored"),

@@ -178,12 +178,18 @@ def _colours(case: Case, inference: Identified, found: list[Finding]) -> list[Fi
     return [case.finding(c) for c in explained.changes if c.kind not in silent]
 
 
+MIXED = -0.05
+"""The share of a map's largest entry from which a negative one shows planes that mix colours."""
+
+
 def _borders(case: Case, inference: Identified, found: list[Finding]) -> list[Finding]:
     a, b = border_levels(case.training), border_levels(inference)
     if a is None or b is None or len(a) != len(b) or np.abs(a - b).max() <= 4:
         return []
     if any(f.kind in VALUE_KINDS for f in found):
         return []
+    if inference.linear.matrix.min() < MIXED * np.abs(inference.linear.matrix).max():
+        return []  # the border's planes of another colour space are no gray
     words = [", ".join(f"{v:.0f}" for v in x) for x in (a, b)]
     return [case.finding(Change("aspect", "pad", f"border {words[0]}", f"border {words[1]}"))]
 

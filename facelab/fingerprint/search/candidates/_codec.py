@@ -16,7 +16,7 @@ HOPELESS = 12.0
 """Levels RMS about the best of the coarse qualities beyond which no codec is the cause."""
 MOST = 1.5
 """How many times the budget may have been spent before this is tried."""
-WEBP = (50, 75, 80, 90)
+WEBP = (40, 50, 60, 70, 75, 80, 85, 90, 95)
 
 
 class Recompressed(NamedTuple):
@@ -52,6 +52,10 @@ def recompressed(observed: Observed, state: State) -> Recompressed | None:
     first += [tried("JPEG", q, place, 0) for place in ("tail", "head") for q in COMMON]
     first += [tried("WEBP", q, "tail") for q in WEBP]
     best = min(first, key=lambda r: r.linear.loss)
+    if best.codec == "WEBP":
+        q = best.quality
+        near = [tried("WEBP", q + d, "tail") for d in (-5, -4, -3, -2, -1, 1, 2, 3, 4, 5)]
+        best = min([best, *near], key=lambda r: r.linear.loss)
     if best.linear.loss > HOPELESS:
         return None
     if best.place == "head":

@@ -154,10 +154,22 @@ def _constant_channels(a: Linear, b: Linear) -> tuple[Change, ...]:
             and np.abs(a.matrix[i] - b.matrix[k]).max() < 0.02 * np.abs(a.matrix[i]).sum()
             and abs(a.offset[i] - b.offset[k]) < 1.5 * np.abs(a.matrix[i]).sum()
         ]
-        if not constant[k] and not rows:
+        own = None if constant[k] or rows else _channel_in_place(a, b, k)
+        if not constant[k] and not rows and own is None:
             return ()
-        words.append("one value" if constant[k] else letters[rows[0]])
+        words.append("one value" if constant[k] else own or letters[rows[0]])
     return (Change("channel_order", "color", ", ".join(letters), ", ".join(words)),)
+
+
+def _channel_in_place(a: Linear, b: Linear, k: int) -> str | None:
+    """The letter of the pixels' channel that b has at place `k` with the mean and scale that a has there."""
+    j = int(np.argmax(np.abs(b.matrix[k])))
+    alone = abs(b.matrix[k, j]) > 0.97 * np.abs(b.matrix[k]).sum()
+    level = abs(a.gain[k])
+    same = (
+        abs(b.gain[k] - a.gain[k]) < 0.02 * level and abs(a.offset[k] - b.offset[k]) < 1.5 * level
+    )
+    return "RGB"[j] if alone and same else None
 
 
 def _colours(a: Linear, b: Linear):
