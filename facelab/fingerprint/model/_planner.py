@@ -117,8 +117,8 @@ def _crop_box(op, size, source):
 
 def _fraction(op: Crop, size: tuple[int, int]) -> tuple[int, int, int, int]:
     if op.style in ("side", "inset"):
-        whole = round if op.style == "side" else math.floor
-        dx, dy = (whole(s * (1 - op.fraction) / 2 + 1e-9) for s in size)
+        cut = [s * (1 - op.fraction) / 2 for s in size]
+        dx, dy = (round(v) if op.style == "side" else math.floor(v + 1e-9) for v in cut)
         return dx, dy, size[0] - dx, size[1] - dy
     if op.style == "edges":
         x1, y1, x2, y2 = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 
 import numpy as np
@@ -18,6 +19,8 @@ SPACED = 0.25
 """The share of the loss that another colour space may leave for it to be believed."""
 BELIEVED = 15.0
 """Levels RMS beyond which another colour space is not worth following."""
+TORCHVISION = (256 / 224, 128 / 112)
+"""Ratios of what is resized to what is cut out, where torchvision does it."""
 MANY = 28
 """Hypotheses beyond this number are thinned out on a single probe first."""
 
@@ -141,16 +144,12 @@ def supposed(observed: Observed) -> list[State]:
             (Orient(), Crop("square"), r),
             (Orient(), Pad(anchor="center", square=True), r),
             (Orient(), r._replace(mode="cover"), Crop("center", size=size)),
-            (Orient(), r._replace(mode="cover"), Crop("center", size=size, style="even")),
         ]
         for bigger in (256 / 224, 72 / 64, 48 / 44, 128 / 112, 1.25):
             side = round(max(size) * bigger)
             for rounding in ("floor", "half_up"):
                 bigger_one = r._replace(size=(side, side), mode="cover", size_rounding=rounding)
                 chains.append((Orient(), bigger_one, Crop("center", size=size)))
-            # torchvision cuts down the free side and rounds where the centre begins half to even
-            bigger_one = r._replace(size=(side, side), mode="cover")
-            chains.append((Orient(), bigger_one, Crop("center", size=size, style="even")))
             chains.append((Orient(), r._replace(size=(side, side)), Crop("center", size=size)))
         chains += [
             (Orient(), Crop("face", margin=m, aspect=a, outside=o), r)
@@ -163,10 +162,14 @@ def supposed(observed: Observed) -> list[State]:
         for p in (5, 8, 10, 16, 20, 22, 32)
         for style in ("floor", "size")
     ]
+    # torchvision cuts down the free side, and rounds half to even where the centre begins
+    for r, side in itertools.product((sharp, smooth), (size[0], *TORCHVISION)):
+        larger = round(side * size[0]) if isinstance(side, float) else side
+        cover = r._replace(size=(larger, larger), mode="cover")
+        chains.append((Orient(), cover, Crop("center", size=size, style="even")))
     chains += [
         (Orient(), Crop("fraction", fraction=share, style=style), sharp)
-        for share in (0.8, 0.875, 0.9)
-        for style in ("floor", "inset")
+        for share, style in ((0.875, "inset"), (0.875, "floor"), (0.9, "floor"))
     ]
     for kernel, antialias, centers in (
         ("area", True, "half"),

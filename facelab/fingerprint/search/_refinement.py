@@ -120,9 +120,12 @@ def refine_cut(observed: Observed, scored: Scored) -> Scored:
     if i is None or not any(c.kind in ("crop", "margin") for c in scored.hypothesis.changes):
         return scored
     face = chain[i].region == "face"
+    styles = ("size",) if face else ("size", "side", "inset", "floor", "corner", "edges")
     best = scored
-    for step in (0.02, 0.01, 0.005, 0.0025):
-        for style in ("size",) if face else ("size", "side", "inset", "floor", "corner", "edges"):
+    for style in () if face else styles:  # the customary share itself, before others fit by chance
+        best = _recut(observed, best, i, chain[i]._replace(style=style))
+    for step in (0.02, 0.01, 0.005, 0.0025) if best.loss > FLOOR else ():
+        for style in styles:
             for sign in (0, 1, -1):
                 op = best.hypothesis.state.chain[i]
                 if face and op.pixels:

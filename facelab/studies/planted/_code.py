@@ -250,39 +250,10 @@ def mistaken(points: Any, how: Any, x: Any, face: Any) -> Any:
 
 def values(x: Any, s: Any) -> Any:
     """Return x (h, w[, c]) in the channel order, tone, units and type that the settings say."""
-    import cv2
-
     if s["colour"] != "gray":
         order = s["colour"] if not s.get("swap") else {"rgb": "bgr", "bgr": "rgb"}[s["colour"]]
         x = x if order == "rgb" else x[..., ::-1]
-    x = x if x.ndim == 3 else x[..., None]
-    if s.get("equalize"):
-        x = np.stack(
-            [
-                cv2.equalizeHist(np.ascontiguousarray(x[..., i]).astype(np.uint8))
-                for i in range(x.shape[2])
-            ],
-            -1,
-        )
-    if "clahe" in s:
-        make = cv2.createCLAHE(s["clahe"], (8, 8))
-        x = make.apply(np.ascontiguousarray(x[..., 0]).astype(np.uint8))[..., None]
-    if s.get("space") == "ycrcb":
-        x = cv2.cvtColor(np.ascontiguousarray(x).astype(np.uint8), cv2.COLOR_RGB2YCrCb)
-    if "webp" in s:
-        coded = cv2.imencode(".webp", x[..., ::-1], [cv2.IMWRITE_WEBP_QUALITY, s["webp"]])[1]
-        x = cv2.imdecode(coded, cv2.IMREAD_COLOR)[..., ::-1]
-    if "jpeg" in s:
-        coded = cv2.imencode(".jpg", x[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, s["jpeg"]])[1]
-        x = np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR))[..., ::-1]
-    if s.get("buffer") == "rgba":
-        h, w = x.shape[:2]
-        x = np.dstack([x, np.full((h, w), 255, x.dtype)]).ravel()[: h * w * 3].reshape(h, w, 3)
-    if s.get("buffer") == "argb":
-        x = np.dstack([np.full(x.shape[:2], 255, x.dtype), x])[..., :3]
-    if s.get("buffer") == "signed":
-        x = x.astype(np.uint8).view(np.int8)
-    x = x.astype(np.float64)
+    x = stored(x if x.ndim == 3 else x[..., None], s).astype(np.float64)
     if s.get("buffer") == "wrapped":
         return laid_out(wrapped(x, s), s)
     if "gamma" in s:
@@ -308,6 +279,39 @@ def values(x: Any, s: Any) -> Any:
         x = (x - mean) / scale if s.get("twice") else x
     x = np.clip(x, *s["clip"]) if "clip" in s else x
     return laid_out(x.astype(s.get("dtype", "float32")), s)
+
+
+def stored(x: Any, s: Any) -> Any:
+    """Return pixels x (h, w, c) with the contrast, the codec and the reading of their bytes that the settings say."""
+    import cv2
+
+    if s.get("equalize"):
+        x = np.stack(
+            [
+                cv2.equalizeHist(np.ascontiguousarray(x[..., i]).astype(np.uint8))
+                for i in range(x.shape[2])
+            ],
+            -1,
+        )
+    if "clahe" in s:
+        make = cv2.createCLAHE(s["clahe"], (8, 8))
+        x = make.apply(np.ascontiguousarray(x[..., 0]).astype(np.uint8))[..., None]
+    if s.get("space") == "ycrcb":
+        x = cv2.cvtColor(np.ascontiguousarray(x).astype(np.uint8), cv2.COLOR_RGB2YCrCb)
+    if "webp" in s:
+        coded = cv2.imencode(".webp", x[..., ::-1], [cv2.IMWRITE_WEBP_QUALITY, s["webp"]])[1]
+        x = np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR))[..., ::-1]
+    if "jpeg" in s:
+        coded = cv2.imencode(".jpg", x[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, s["jpeg"]])[1]
+        x = np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR))[..., ::-1]
+    if s.get("buffer") == "rgba":
+        h, w = x.shape[:2]
+        x = np.dstack([x, np.full((h, w), 255, x.dtype)]).ravel()[: h * w * 3].reshape(h, w, 3)
+    if s.get("buffer") == "argb":
+        x = np.dstack([np.full(x.shape[:2], 255, x.dtype), x])[..., :3]
+    if s.get("buffer") == "signed":
+        x = x.astype(np.uint8).view(np.int8)
+    return x
 
 
 def wrapped(x: Any, s: Any) -> Any:
