@@ -138,8 +138,6 @@ def command(
         value["breakdown_of"], value["breakdowns"] = _breakdowns(
             truth, matches, iou, replicates, seed
         )
-    for warning in value["warnings"]:
-        note(f"note: {warning}")
     value["curves"] = {
         n: {"recall": np.round(c.recall[9::10], 6), "precision": np.round(c.precision[9::10], 6)}
         for n, c in curves.items()
@@ -149,6 +147,8 @@ def command(
     suspicion = question_boxes(boxes, truth.boxes) if absurd else None
     value["suspicion"] = suspicion and suspicion.to_dict()
     emit_file(value, json_path, text=warn_first(_text(value), suspicion))
+    for warning in value["warnings"]:
+        note(f"note: {warning}")
     ctx.exit(1 if strict and suspicion else 0)
 
 

@@ -129,6 +129,7 @@ def test_one_change_is_named_first_or_unknown(case, mistake):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(2400)
 @MANY
 @given(pipelines(), st.sampled_from(HARMLESS))
 def test_many_pipelines_and_the_same_again_are_not_a_mismatch(case, harmless):
@@ -136,6 +137,7 @@ def test_many_pipelines_and_the_same_again_are_not_a_mismatch(case, harmless):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(2400)
 @MANY
 @given(pipelines(), st.sampled_from(SINGLES))
 def test_many_changes_are_named_first_or_unknown(case, mistake):

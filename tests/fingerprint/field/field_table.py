@@ -224,117 +224,117 @@ n40 | later_wrong.clahe | later_wrong.plain_96 | histogram | | | bytedeco/javacv
 n41 | later_same.equalised_luma | later_wrong.plain_96 | histogram | | | varCODEx/int20h_2024_shibarinu (code)
 n42 | later_same.plain_division | later_wrong.tensorflow_decoded | decoder exif_orientation | exif_orientation decoder | | serizba/cppflow 62
 n43 | later_same.plain_division | later_wrong.vertical_half | resize_order resize_kernel antialias unknown shift pixel_centers | shift aspect | | own, interlaced video
-a01 | fresh/same_values.texture_reference | fresh/same_values.texture_unit | | | | NVIDIA/DALI 5260
-a02 | fresh/same_values.graph_outside | fresh/same_values.graph_inside | | | | openvinotoolkit/openvino 11658
-a03 | fresh/same_values.graph_outside | fresh/same_values.scale_and_bias | | | | Tencent/TNN 744
-a04 | fresh/same_values.timm_pillow | fresh/same_values.timm_tensor | | | | pytorch/vision 6506
-a05 | fresh/same_values.triangular_pillow | fresh/same_values.triangular | | | | NVIDIA/DALI 4257
-a06 | fresh/same_values.planar_plain | fresh/same_values.planar_to_range | | | | hollance/CoreMLHelpers 6
-a07 | fresh/same_values.half_at_the_end | fresh/same_values.half_throughout | | | | marcoslucianops/DeepStream-Yolo 358
-a08 | fresh/same_values.symmetric_table | fresh/same_values.symmetric_c | | | | espressif/esp-dl 117
-a09 | fresh/same_values.sideways_numpy | fresh/same_values.sideways_cv2 | | | | Geekgineer/YOLOs-CPP 101
-a10 | fresh/same_values.curve_power | fresh/same_values.curve_lut | | | | shiguredo/sora-android-sdk-samples 3
-a11 | fresh/same_values.lightness_rgb | fresh/same_values.lightness_bgr | | | | bytedeco/javacv 468
-a12 | fresh/same_values.middle_numpy | fresh/same_values.middle_tensorflow | equal decoder | | | pytorch/vision 429
-a13 | fresh/same_values.bars_numpy | fresh/same_values.bars_tensorflow | equal decoder | | | pntt3011/mediapipe_face_iris_cpp 18
-a14 | fresh/same_places.gray_library | fresh/same_places.gray_mcu | equal rounding | | | espressif/esp-tflite-micro 18
-a15 | fresh/same_places.gray_after | fresh/same_places.gray_decoder | equal decoder | | | opencv/opencv 11508
-a16 | fresh/same_places.flat_cv2 | fresh/same_places.flat_numpy | | | | onnx/models 117
-a17 | fresh/same_places.frame_cv2 | fresh/same_places.frame_shifted | | | nv12 | tensorflow/tensorflow 306
-a18 | fresh/same_places.frame_cv2 | fresh/same_places.frame_298 | | | nv12 | shaqian/flutter_tflite 249
-a19 | fresh/same_places.deep_decoder | fresh/same_places.deep_by_hand | equal exif_orientation | | | Nerogar/mgds 55
-a20 | fresh/same_places.large_ratio | fresh/same_places.large_scaled_map | | | | deepinsight/insightface 333
-a21 | fresh/same_places.mirrored_after | fresh/same_places.mirrored_before | | | | opencv/opencv 14915
-a22 | fresh/same_places.offsets_demo | fresh/same_places.offsets_again | | | | petercunha/Emotion 7
-a23 | fresh/same_places.patch_library | fresh/same_places.patch_warp | | | | davisking/dlib 1962
-a24 | fresh/same_places.roi_points | fresh/same_places.roi_matrix | | | | google-ai-edge/mediapipe 716
-b01 | fresh/wrong_values.centred | fresh/wrong_values.centred_twice | double_normalization value_range scale | mean | | blakeblackshear/frigate 22317
-b02 | fresh/wrong_values.imagenet | fresh/wrong_values.factor_before_mean | mean | | | alibaba/MNN 1963
-b03 | fresh/wrong_values.imagenet | fresh/wrong_values.one_deviation | scale | mean | | akirasosa/mobile-semantic-segmentation 6
-b04 | fresh/wrong_values.imagenet | fresh/wrong_values.deviation_typo | scale | mean | | pytorch/pytorch 14273
-b05 | fresh/wrong_values.imagenet | fresh/wrong_values.mean_typo | mean | | | openvinotoolkit/open_model_zoo 1872
-b06 | fresh/wrong_values.unit | fresh/wrong_values.mean_of_other_unit | mean value_range double_normalization | scale | | keras-team/keras 9313
-b07 | fresh/wrong_values.centred | fresh/wrong_values.scale_127 | scale equal | mean | | apple/coremltools 1087
-b08 | fresh/wrong_values.unit | fresh/wrong_values.integer_division | saturation quantization value_range missing_normalization dtype unknown | scale | | python-pillow/Pillow 3159
-b09 | fresh/wrong_values.imagenet | fresh/wrong_values.mean_picture | mean unknown | | | NVIDIA/DIGITS 1369 (mean image)
-b10 | fresh/wrong_values.unit | fresh/wrong_values.linear_light | gamma | | | Unity-Technologies/barracuda-release 100
-b11 | fresh/wrong_values.unit | fresh/wrong_values.upside_down_bgr | flip channel_order | flip channel_order | | keijiro/YoloV4TinyBarracuda 3
-b12 | fresh/wrong_values.unit | fresh/wrong_values.bgra_as_argb | channel_order layout unknown | saturation | | apple/coremltools 82
-b13 | fresh/wrong_values.unit | fresh/wrong_values.header_kept | shift layout unknown | channel_order | | tensorflow/tflite-micro-arduino-examples 93
-b14 | fresh/wrong_values.unit | fresh/wrong_values.one_byte_late | channel_order layout unknown | shift | | mocleiri/tensorflow-micropython-examples 59
-b15 | fresh/wrong_values.unit | fresh/wrong_values.floats_as_bytes | layout dtype unknown | | | dendisuhubdy/libtorch_examples 2
-b16 | fresh/wrong_values.unit | fresh/wrong_values.interleaved_in_planes | layout unknown | | | Tencent/TNN 744
-b18 | fresh/wrong_values.unit | fresh/wrong_values.rgb565_swapped | layout quantization unknown channel_order | | | espressif/esp32-camera 511
-b19 | fresh/wrong_values.bytes_unit | fresh/wrong_values.clock_in_the_corner | unknown | | | own, a camera's clock
-b20 | fresh/wrong_values.unit | fresh/wrong_values.exposure_of_its_own | histogram unknown | saturation | | tensorflow/tflite-support 668
-b21 | fresh/wrong_values.unit | fresh/wrong_values.median_filtered | unknown resize_kernel | | | tensorflow/tflite-support 668
-b22 | fresh/wrong_values.bytes_unit | fresh/wrong_values.jpeg_after_resize | decoder unknown | | | azihsoyn/flutter_mlkit 45
-b23 | fresh/wrong_values.bytes_unit | fresh/wrong_values.undistorted | unknown | | | ArduCAM/MIPI_Camera 44
-b24 | fresh/wrong_places.gray_unit | fresh/wrong_places.gray_saturation_plane | gray_weights unknown | channel_order | | ArduCAM/MIPI_Camera 44
-b25 | fresh/wrong_values.unit | fresh/wrong_values.false_colours | unknown channel_order | | | own, thermal cameras
-b26 | fresh/wrong_values.unit | fresh/wrong_values.s_curve | gamma unknown histogram | | | tensorflow/tflite-support 668
-b27 | fresh/wrong_values.nv12 | fresh/wrong_values.nv12_2020 | yuv_matrix unknown | | nv12 | kornia/kornia-rs 291
-b28 | fresh/wrong_values.nv12 | fresh/wrong_values.nv12_aligned_height | layout unknown | | nv12 | QuickBirdEng/yuvToMat 5
-b29 | fresh/wrong_values.yuyv_luma | fresh/wrong_values.yuyv_chroma | layout unknown gray_weights channel_order | | yuyv | arduino-libraries/Arduino_OV767X 1
-b30 | fresh/wrong_values.yuyv_rgb | fresh/wrong_values.yvyu_rgb | yuv_matrix channel_order | yuv_matrix channel_order | yuyv | opencv/opencv 14163
-b31 | fresh/wrong_places.linear | fresh/wrong_places.corners_in_place | pixel_centers | | | alibaba/MNN 1135
-b32 | fresh/wrong_places.linear | fresh/wrong_places.factors_exchanged | aspect crop unknown size | resize_order margin | | alibaba/MNN 1963
-b33 | fresh/wrong_places.bicubic_pillow | fresh/wrong_places.bicubic_cv2 | antialias resize_kernel | | | NVIDIA/DALI 422
-b34 | fresh/wrong_places.short_side | fresh/wrong_places.height_always | size aspect crop unknown | | | facebookresearch/FixRes 4
-b35 | fresh/wrong_places.short_side | fresh/wrong_places.crop_share_95 | crop | size | | huggingface/pytorch-image-models 1383
-b36 | fresh/wrong_places.linear | fresh/wrong_places.zoomed | crop | margin | | hunglc007/tensorflow-yolov4-tflite 352
-b37 | fresh/wrong_places.linear | fresh/wrong_places.wide_screen | crop aspect | | | hunglc007/tensorflow-yolov4-tflite 352
-b38 | fresh/wrong_places.exif_applied | fresh/wrong_places.exif_applied_twice | exif_orientation | | | facebookresearch/detectron2 262
-b39 | fresh/wrong_places.kept_aspect_centred | fresh/wrong_places.squeezed_unit | aspect | value_range scale missing_normalization mean | | pntt3011/mediapipe_face_iris_cpp 18
-b40 | fresh/wrong_places.aligned | fresh/wrong_places.aligned_xy_exchanged | alignment_template | | | opencv/opencv_zoo 187
-b41 | fresh/wrong_places.aligned | fresh/wrong_places.aligned_whole_landmarks | alignment_template equal unknown | shift | | deepinsight/insightface 804
-b42 | fresh/wrong_places.aligned | fresh/wrong_places.aligned_from_cut | crop alignment_template aspect unknown | | | serengil/deepface 414
-b43 | fresh/wrong_places.aligned | fresh/wrong_places.aligned_zoomed_out | alignment_template | margin crop | | laurenspriem/flutterface 5
-b44 | fresh/wrong_places.aligned | fresh/wrong_places.aligned_affine | alignment_template | | | davisking/dlib 1351
-b45 | fresh/wrong_places.aligned | fresh/wrong_places.aligned_gray_bgr | channel_order value_range double_normalization scale | channel_order value_range double_normalization scale mean | | blakeblackshear/frigate 22319
-b46 | fresh/wrong_places.boxed | fresh/wrong_places.boxed_transposed | transpose | | | rakutentech/FAU_CVPR2021 3
-b47 | fresh/wrong_places.boxed | fresh/wrong_places.boxed_offsets | margin crop | aspect | | petercunha/Emotion 7
-b48 | fresh/wrong_places.boxed | fresh/wrong_places.boxed_of_turned | rotation crop alignment_template unknown | | | serengil/deepface 414
-b49 | fresh/wrong_places.squared | fresh/wrong_places.squared_reflected | aspect crop unknown | | | deepinsight/insightface 804
-b50 | fresh/wrong_places.gray_centred | fresh/wrong_places.gray_unit | value_range missing_normalization scale | mean | | onnx/models 117
-b51 | fresh/wrong_places.gray_unit | fresh/wrong_places.gray_local_mean | histogram unknown | | | rakutentech/FAU_CVPR2021 3
-a31 | fresh/same_later.mirrored_index | fresh/same_later.mirrored_map | | | | Geekgineer/YOLOs-CPP 101
-a32 | fresh/same_later.bars_library | fresh/same_later.bars_pasted | | | | sstainba/Yolov8.Net 39
-a33 | fresh/same_later.dense_map | fresh/same_later.dense_steps | | | | deepinsight/insightface 804
-a34 | fresh/same_later.width_first_cv2 | fresh/same_later.width_first_numpy | | | | ksachdeva/opencv-mtcnn 3
-a35 | fresh/same_later.luma_cv2 | fresh/same_later.luma_weights | | | | arduino-libraries/Arduino_OV767X 1
-a36 | fresh/same_later.blob_127 | fresh/same_later.loop_127 | | | | alibaba/MNN 3076
-a37 | fresh/same_later.age_blob | fresh/same_later.age_loop | | | | pyimagesearch.com blobFromImage
-a38 | fresh/same_later.quantised_formula | fresh/same_later.quantised_shift | equal rounding quantization | | | tensorflow/tflite-support 911
-a39 | fresh/same_later.window_numpy | fresh/same_later.window_tensorflow | equal decoder | | | peteryuX/arcface-tf2 40
-a40 | fresh/same_later.letter_l | fresh/same_later.letter_l_float | | | | onnx/models 117
-a41 | fresh/same_later.screen_slice | fresh/same_later.screen_index | | | | hunglc007/tensorflow-yolov4-tflite 352
-d01 | fresh/wrong_later.unit | fresh/wrong_later.first_channel_scaled | scale unknown channel_order | value_range | | OpenCV's Scalar of one number
-d02 | fresh/wrong_later.unit | fresh/wrong_later.floats_big_endian | unknown dtype layout | | | azihsoyn/flutter_mlkit 45
-d03 | fresh/wrong_later.unit | fresh/wrong_later.small_by_steps | resize_order antialias resize_kernel unknown | | | own, a preview stream
-d04 | fresh/wrong_later.unit | fresh/wrong_later.vignetted | unknown histogram | | | own, a wide lens
-d05 | fresh/wrong_later.unit | fresh/wrong_later.motion_blurred | unknown | | | own, exposure
-d06 | fresh/wrong_later.unit | fresh/wrong_later.blue_displaced | unknown | | | own, planes of a sensor
-d07 | fresh/wrong_later.unit | fresh/wrong_later.noon | histogram gamma unknown | | | tensorflow/tflite-support 668
-d08 | fresh/wrong_later.unit | fresh/wrong_later.front_camera | transpose rotation flip | transpose rotation flip | | atharvakale31/Real-Time_Face_Recognition_Android 30
-d09 | fresh/wrong_later.unit | fresh/wrong_later.large_first | resize_order | antialias resize_kernel | | tmasouris/end-to-end-chess-recognition 5
-d10 | fresh/wrong_later.unit | fresh/wrong_later.middle_square | crop aspect | | | tensorflow/tensorflow 15688
-d11 | fresh/wrong_later.cut_once | fresh/wrong_later.cut_twice | crop | | | peteryuX/arcface-tf2 40
-d12 | fresh/wrong_later.centred | fresh/wrong_later.centred_then_bytes | saturation quantization dtype missing_normalization value_range unknown | scale | | Deci-AI/super-gradients 1202
-d13 | fresh/wrong_later.boxed_middle | fresh/wrong_later.boxed_corner_black | shift aspect | shift aspect | | akbartus/Yolov8-Segmentation-on-Browser 2
-d14 | fresh/wrong_later.boxed_middle | fresh/wrong_later.boxed_least | size aspect | | | ultralytics/ultralytics 1644
-d15 | fresh/wrong_later.window | fresh/wrong_later.window_stretched | crop aspect size unknown | resize_order | | facebookresearch/FixRes 4
-d16 | fresh/wrong_later.gray | fresh/wrong_later.gray_of_extremes | gray_weights unknown | | | own, Photoshop's desaturation
-d17 | fresh/wrong_later.gray | fresh/wrong_later.gray_of_red | gray_weights channel_order | | | google-coral/example-object-tracker 18
-d18 | fresh/wrong_later.signed | fresh/wrong_later.signed_halved | quantization value_range scale | mean | | google-coral/edgetpu 382
-d19 | fresh/wrong_later.aligned | fresh/wrong_later.aligned_unit_bgr | channel_order value_range | channel_order value_range scale missing_normalization mean | | blakeblackshear/frigate 23712
-d20 | fresh/wrong_later.aligned | fresh/wrong_later.aligned_nearest | resize_kernel | | | btastic/flutter_native_image 45
-d21 | fresh/wrong_later.aligned | fresh/wrong_later.aligned_grown | alignment_template margin crop | resize_order | | albertpumarola/GANimation 80
-d22 | fresh/wrong_later.dense_plain | fresh/wrong_later.dense_level | rotation alignment_template unknown | | | google-ai-edge/mediapipe 716
-d23 | fresh/wrong_later.tight | fresh/wrong_later.tight_nearest | resize_kernel | | | inaturalist/vision-camera-plugin-inatvision 12
-d24 | fresh/wrong_later.tight | fresh/wrong_later.tight_20 | margin | crop | | pyimagesearch.com blobFromImage
-d25 | fresh/wrong_later.tight | fresh/wrong_later.tight_upper | crop unknown aspect | margin | | own, faces behind masks
-d26 | fresh/same_later.loop_127 | fresh/same_later.blob_127_once | mean | | | OpenCV's Scalar of one number
+a01 | fresh/values_twice.texture_reference | fresh/values_twice.texture_unit | | | | NVIDIA/DALI 5260
+a02 | fresh/values_twice.graph_outside | fresh/values_twice.graph_inside | | | | openvinotoolkit/openvino 11658
+a03 | fresh/values_twice.graph_outside | fresh/values_twice.scale_and_bias | | | | Tencent/TNN 744
+a04 | fresh/values_twice.timm_pillow | fresh/values_twice.timm_tensor | | | | pytorch/vision 6506
+a05 | fresh/values_twice.triangular_pillow | fresh/values_twice.triangular | | | | NVIDIA/DALI 4257
+a06 | fresh/values_twice.planar_plain | fresh/values_twice.planar_to_range | | | | hollance/CoreMLHelpers 6
+a07 | fresh/values_twice.half_at_the_end | fresh/values_twice.half_throughout | | | | marcoslucianops/DeepStream-Yolo 358
+a08 | fresh/values_twice.symmetric_table | fresh/values_twice.symmetric_c | | | | espressif/esp-dl 117
+a09 | fresh/values_twice.sideways_numpy | fresh/values_twice.sideways_cv2 | | | | Geekgineer/YOLOs-CPP 101
+a10 | fresh/values_twice.curve_power | fresh/values_twice.curve_lut | | | | shiguredo/sora-android-sdk-samples 3
+a11 | fresh/values_twice.lightness_rgb | fresh/values_twice.lightness_bgr | | | | bytedeco/javacv 468
+a12 | fresh/values_twice.middle_numpy | fresh/values_twice.middle_tensorflow | equal decoder | | | pytorch/vision 429
+a13 | fresh/values_twice.bars_numpy | fresh/values_twice.bars_tensorflow | equal decoder | | | pntt3011/mediapipe_face_iris_cpp 18
+a14 | fresh/places_twice.gray_library | fresh/places_twice.gray_mcu | equal rounding | | | espressif/esp-tflite-micro 18
+a15 | fresh/places_twice.gray_after | fresh/places_twice.gray_decoder | equal decoder | | | opencv/opencv 11508
+a16 | fresh/places_twice.flat_cv2 | fresh/places_twice.flat_numpy | | | | onnx/models 117
+a17 | fresh/places_twice.frame_cv2 | fresh/places_twice.frame_shifted | | | nv12 | tensorflow/tensorflow 306
+a18 | fresh/places_twice.frame_cv2 | fresh/places_twice.frame_298 | | | nv12 | shaqian/flutter_tflite 249
+a19 | fresh/places_twice.deep_decoder | fresh/places_twice.deep_by_hand | equal exif_orientation | | | Nerogar/mgds 55
+a20 | fresh/places_twice.large_ratio | fresh/places_twice.large_scaled_map | | | | deepinsight/insightface 333
+a21 | fresh/places_twice.mirrored_after | fresh/places_twice.mirrored_before | | | | opencv/opencv 14915
+a22 | fresh/places_twice.offsets_demo | fresh/places_twice.offsets_again | | | | petercunha/Emotion 7
+a23 | fresh/places_twice.patch_library | fresh/places_twice.patch_warp | | | | davisking/dlib 1962
+a24 | fresh/places_twice.roi_points | fresh/places_twice.roi_matrix | | | | google-ai-edge/mediapipe 716
+b01 | fresh/values_mistaken.centred | fresh/values_mistaken.centred_twice | double_normalization value_range scale | mean | | blakeblackshear/frigate 22317
+b02 | fresh/values_mistaken.imagenet | fresh/values_mistaken.factor_before_mean | mean | | | alibaba/MNN 1963
+b03 | fresh/values_mistaken.imagenet | fresh/values_mistaken.one_deviation | scale | mean | | akirasosa/mobile-semantic-segmentation 6
+b04 | fresh/values_mistaken.imagenet | fresh/values_mistaken.deviation_typo | scale | mean | | pytorch/pytorch 14273
+b05 | fresh/values_mistaken.imagenet | fresh/values_mistaken.mean_typo | mean | | | openvinotoolkit/open_model_zoo 1872
+b06 | fresh/values_mistaken.unit | fresh/values_mistaken.mean_of_other_unit | mean value_range double_normalization | scale | | keras-team/keras 9313
+b07 | fresh/values_mistaken.centred | fresh/values_mistaken.scale_127 | scale equal | mean | | apple/coremltools 1087
+b08 | fresh/values_mistaken.unit | fresh/values_mistaken.integer_division | saturation quantization value_range missing_normalization dtype unknown | scale | | python-pillow/Pillow 3159
+b09 | fresh/values_mistaken.imagenet | fresh/values_mistaken.mean_picture | mean unknown | | | NVIDIA/DIGITS 1369 (mean image)
+b10 | fresh/values_mistaken.unit | fresh/values_mistaken.linear_light | gamma | | | Unity-Technologies/barracuda-release 100
+b11 | fresh/values_mistaken.unit | fresh/values_mistaken.upside_down_bgr | flip channel_order | flip channel_order | | keijiro/YoloV4TinyBarracuda 3
+b12 | fresh/values_mistaken.unit | fresh/values_mistaken.bgra_as_argb | channel_order layout unknown | saturation | | apple/coremltools 82
+b13 | fresh/values_mistaken.unit | fresh/values_mistaken.header_kept | shift layout unknown | channel_order | | tensorflow/tflite-micro-arduino-examples 93
+b14 | fresh/values_mistaken.unit | fresh/values_mistaken.one_byte_late | channel_order layout unknown | shift | | mocleiri/tensorflow-micropython-examples 59
+b15 | fresh/values_mistaken.unit | fresh/values_mistaken.floats_as_bytes | layout dtype unknown | | | dendisuhubdy/libtorch_examples 2
+b16 | fresh/values_mistaken.unit | fresh/values_mistaken.interleaved_in_planes | layout unknown | | | Tencent/TNN 744
+b18 | fresh/values_mistaken.unit | fresh/values_mistaken.rgb565_swapped | layout quantization unknown channel_order | | | espressif/esp32-camera 511
+b19 | fresh/values_mistaken.bytes_unit | fresh/values_mistaken.clock_in_the_corner | unknown | | | own, a camera's clock
+b20 | fresh/values_mistaken.unit | fresh/values_mistaken.exposure_of_its_own | histogram unknown | saturation | | tensorflow/tflite-support 668
+b21 | fresh/values_mistaken.unit | fresh/values_mistaken.median_filtered | unknown resize_kernel | | | tensorflow/tflite-support 668
+b22 | fresh/values_mistaken.bytes_unit | fresh/values_mistaken.jpeg_after_resize | decoder unknown | | | azihsoyn/flutter_mlkit 45
+b23 | fresh/values_mistaken.bytes_unit | fresh/values_mistaken.undistorted | unknown | | | ArduCAM/MIPI_Camera 44
+b24 | fresh/places_mistaken.gray_unit | fresh/places_mistaken.gray_saturation_plane | gray_weights unknown | channel_order | | ArduCAM/MIPI_Camera 44
+b25 | fresh/values_mistaken.unit | fresh/values_mistaken.false_colours | unknown channel_order | | | own, thermal cameras
+b26 | fresh/values_mistaken.unit | fresh/values_mistaken.s_curve | gamma unknown histogram | | | tensorflow/tflite-support 668
+b27 | fresh/values_mistaken.nv12 | fresh/values_mistaken.nv12_2020 | yuv_matrix unknown | | nv12 | kornia/kornia-rs 291
+b28 | fresh/values_mistaken.nv12 | fresh/values_mistaken.nv12_aligned_height | layout unknown | | nv12 | QuickBirdEng/yuvToMat 5
+b29 | fresh/values_mistaken.yuyv_luma | fresh/values_mistaken.yuyv_chroma | layout unknown gray_weights channel_order | | yuyv | arduino-libraries/Arduino_OV767X 1
+b30 | fresh/values_mistaken.yuyv_rgb | fresh/values_mistaken.yvyu_rgb | yuv_matrix channel_order | yuv_matrix channel_order | yuyv | opencv/opencv 14163
+b31 | fresh/places_mistaken.linear | fresh/places_mistaken.corners_in_place | pixel_centers | | | alibaba/MNN 1135
+b32 | fresh/places_mistaken.linear | fresh/places_mistaken.factors_exchanged | aspect crop unknown size | resize_order margin | | alibaba/MNN 1963
+b33 | fresh/places_mistaken.bicubic_pillow | fresh/places_mistaken.bicubic_cv2 | antialias resize_kernel | | | NVIDIA/DALI 422
+b34 | fresh/places_mistaken.short_side | fresh/places_mistaken.height_always | size aspect crop unknown | | | facebookresearch/FixRes 4
+b35 | fresh/places_mistaken.short_side | fresh/places_mistaken.crop_share_95 | crop | size | | huggingface/pytorch-image-models 1383
+b36 | fresh/places_mistaken.linear | fresh/places_mistaken.zoomed | crop | margin | | hunglc007/tensorflow-yolov4-tflite 352
+b37 | fresh/places_mistaken.linear | fresh/places_mistaken.wide_screen | crop aspect | | | hunglc007/tensorflow-yolov4-tflite 352
+b38 | fresh/places_mistaken.exif_applied | fresh/places_mistaken.exif_applied_twice | exif_orientation | | | facebookresearch/detectron2 262
+b39 | fresh/places_mistaken.kept_aspect_centred | fresh/places_mistaken.squeezed_unit | aspect | value_range scale missing_normalization mean | | pntt3011/mediapipe_face_iris_cpp 18
+b40 | fresh/places_mistaken.aligned | fresh/places_mistaken.aligned_xy_exchanged | alignment_template | | | opencv/opencv_zoo 187
+b41 | fresh/places_mistaken.aligned | fresh/places_mistaken.aligned_whole_landmarks | alignment_template equal unknown | shift | | deepinsight/insightface 804
+b42 | fresh/places_mistaken.aligned | fresh/places_mistaken.aligned_from_cut | crop alignment_template aspect unknown | | | serengil/deepface 414
+b43 | fresh/places_mistaken.aligned | fresh/places_mistaken.aligned_zoomed_out | alignment_template | margin crop | | laurenspriem/flutterface 5
+b44 | fresh/places_mistaken.aligned | fresh/places_mistaken.aligned_affine | alignment_template | | | davisking/dlib 1351
+b45 | fresh/places_mistaken.aligned | fresh/places_mistaken.aligned_gray_bgr | channel_order value_range double_normalization scale | channel_order value_range double_normalization scale mean | | blakeblackshear/frigate 22319
+b46 | fresh/places_mistaken.boxed | fresh/places_mistaken.boxed_transposed | transpose | | | rakutentech/FAU_CVPR2021 3
+b47 | fresh/places_mistaken.boxed | fresh/places_mistaken.boxed_offsets | margin crop | aspect | | petercunha/Emotion 7
+b48 | fresh/places_mistaken.boxed | fresh/places_mistaken.boxed_of_turned | rotation crop alignment_template unknown | | | serengil/deepface 414
+b49 | fresh/places_mistaken.squared | fresh/places_mistaken.squared_reflected | aspect crop unknown | | | deepinsight/insightface 804
+b50 | fresh/places_mistaken.gray_centred | fresh/places_mistaken.gray_unit | value_range missing_normalization scale | mean | | onnx/models 117
+b51 | fresh/places_mistaken.gray_unit | fresh/places_mistaken.gray_local_mean | histogram unknown | | | rakutentech/FAU_CVPR2021 3
+a31 | fresh/more_twice.mirrored_index | fresh/more_twice.mirrored_map | | | | Geekgineer/YOLOs-CPP 101
+a32 | fresh/more_twice.bars_library | fresh/more_twice.bars_pasted | | | | sstainba/Yolov8.Net 39
+a33 | fresh/more_twice.dense_map | fresh/more_twice.dense_steps | | | | deepinsight/insightface 804
+a34 | fresh/more_twice.width_first_cv2 | fresh/more_twice.width_first_numpy | | | | ksachdeva/opencv-mtcnn 3
+a35 | fresh/more_twice.luma_cv2 | fresh/more_twice.luma_weights | | | | arduino-libraries/Arduino_OV767X 1
+a36 | fresh/more_twice.blob_127 | fresh/more_twice.loop_127 | | | | alibaba/MNN 3076
+a37 | fresh/more_twice.age_blob | fresh/more_twice.age_loop | | | | pyimagesearch.com blobFromImage
+a38 | fresh/more_twice.quantised_formula | fresh/more_twice.quantised_shift | equal rounding quantization | | | tensorflow/tflite-support 911
+a39 | fresh/more_twice.window_numpy | fresh/more_twice.window_tensorflow | equal decoder | | | peteryuX/arcface-tf2 40
+a40 | fresh/more_twice.letter_l | fresh/more_twice.letter_l_float | | | | onnx/models 117
+a41 | fresh/more_twice.screen_slice | fresh/more_twice.screen_index | | | | hunglc007/tensorflow-yolov4-tflite 352
+d01 | fresh/more_mistaken.unit | fresh/more_mistaken.first_channel_scaled | scale unknown channel_order | value_range | | OpenCV's Scalar of one number
+d02 | fresh/more_mistaken.unit | fresh/more_mistaken.floats_big_endian | unknown dtype layout | | | azihsoyn/flutter_mlkit 45
+d03 | fresh/more_mistaken.unit | fresh/more_mistaken.small_by_steps | resize_order antialias resize_kernel unknown | | | own, a preview stream
+d04 | fresh/more_mistaken.unit | fresh/more_mistaken.vignetted | unknown histogram | | | own, a wide lens
+d05 | fresh/more_mistaken.unit | fresh/more_mistaken.motion_blurred | unknown | | | own, exposure
+d06 | fresh/more_mistaken.unit | fresh/more_mistaken.blue_displaced | unknown | | | own, planes of a sensor
+d07 | fresh/more_mistaken.unit | fresh/more_mistaken.noon | histogram gamma unknown | | | tensorflow/tflite-support 668
+d08 | fresh/more_mistaken.unit | fresh/more_mistaken.front_camera | transpose rotation flip | transpose rotation flip | | atharvakale31/Real-Time_Face_Recognition_Android 30
+d09 | fresh/more_mistaken.unit | fresh/more_mistaken.large_first | resize_order | antialias resize_kernel | | tmasouris/end-to-end-chess-recognition 5
+d10 | fresh/more_mistaken.unit | fresh/more_mistaken.middle_square | crop aspect | | | tensorflow/tensorflow 15688
+d11 | fresh/more_mistaken.cut_once | fresh/more_mistaken.cut_twice | crop | | | peteryuX/arcface-tf2 40
+d12 | fresh/more_mistaken.centred | fresh/more_mistaken.centred_then_bytes | saturation quantization dtype missing_normalization value_range unknown | scale | | Deci-AI/super-gradients 1202
+d13 | fresh/more_mistaken.boxed_middle | fresh/more_mistaken.boxed_corner_black | shift aspect | shift aspect | | akbartus/Yolov8-Segmentation-on-Browser 2
+d14 | fresh/more_mistaken.boxed_middle | fresh/more_mistaken.boxed_least | size aspect | | | ultralytics/ultralytics 1644
+d15 | fresh/more_mistaken.window | fresh/more_mistaken.window_stretched | crop aspect size unknown | resize_order | | facebookresearch/FixRes 4
+d16 | fresh/more_mistaken.gray | fresh/more_mistaken.gray_of_extremes | gray_weights unknown | | | own, Photoshop's desaturation
+d17 | fresh/more_mistaken.gray | fresh/more_mistaken.gray_of_red | gray_weights channel_order | | | google-coral/example-object-tracker 18
+d18 | fresh/more_mistaken.signed | fresh/more_mistaken.signed_halved | quantization value_range scale | mean | | google-coral/edgetpu 382
+d19 | fresh/more_mistaken.aligned | fresh/more_mistaken.aligned_unit_bgr | channel_order value_range | channel_order value_range scale missing_normalization mean | | blakeblackshear/frigate 23712
+d20 | fresh/more_mistaken.aligned | fresh/more_mistaken.aligned_nearest | resize_kernel | | | btastic/flutter_native_image 45
+d21 | fresh/more_mistaken.aligned | fresh/more_mistaken.aligned_grown | alignment_template margin crop | resize_order | | albertpumarola/GANimation 80
+d22 | fresh/more_mistaken.dense_plain | fresh/more_mistaken.dense_level | rotation alignment_template unknown | | | google-ai-edge/mediapipe 716
+d23 | fresh/more_mistaken.tight | fresh/more_mistaken.tight_nearest | resize_kernel | | | inaturalist/vision-camera-plugin-inatvision 12
+d24 | fresh/more_mistaken.tight | fresh/more_mistaken.tight_20 | margin | crop | | pyimagesearch.com blobFromImage
+d25 | fresh/more_mistaken.tight | fresh/more_mistaken.tight_upper | crop unknown aspect | margin | | own, faces behind masks
+d26 | fresh/more_twice.loop_127 | fresh/more_twice.blob_127_once | mean | | | OpenCV's Scalar of one number
 """
 
 
