@@ -137,14 +137,14 @@ def command(
         note(
             "note: the list's tenths differ in their share of genuine pairs; it was shuffled (seeded) for the folds"
         )
-    for warning in result.figures["warnings"]:
-        note(f"note: {warning}")
     arrays = _arrays(result.vectors, result.pairs)
     if out:
         _write(out, arrays, result.pairs)
     suspicion = question_pairs(arrays["a"], arrays["b"], arrays["same"], failed=arrays["failed"])
     value = result.to_dict() | {"suspicion": suspicion and suspicion.to_dict()}
     emit_file(value, json_path, text=warn_first(str(result), suspicion))
+    for warning in result.figures["warnings"]:
+        note(f"note: {warning}")
     ctx.exit(1 if strict and suspicion else 0)
 
 

@@ -100,7 +100,8 @@ def command(
     """Evaluate embeddings of pairs by the reference protocol (LFW's ten folds), with honest intervals.
 
     Distances are squared L2 between L2-normalised embeddings; "same" is distance < threshold. Figures that only a wrong
-    input gives are questioned: inverted labels, embeddings that are all alike, sides or labels out of step.
+    input gives are questioned: inverted labels, embeddings that are all alike, sides or labels
+    out of step, a pack whose faces are not aligned.
     """
     from facelab.metrics.plausibility import question_pairs
     from facelab.metrics.verification import check_same, distances
@@ -122,11 +123,15 @@ def command(
         )
     value["source"], value["embedding_size"] = arrays.source, int(arrays.a.shape[1])
     value["normalised"], value["flip"] = not as_is, given["flip"]
-    for warning in value["warnings"]:
-        note(f"note: {warning}")
     suspicion = question_pairs(arrays.a, arrays.b, same, failed=arrays.failed)
+    if suspicion is None and given["pack"]:
+        from facelab.embedding.pair_arrays import question_pack
+
+        suspicion = question_pack(given["pack"], given["model"], given["flip"], arrays)
     value["suspicion"] = suspicion and suspicion.to_dict()
     emit_file(value, json_path, text=warn_first(as_text(value), suspicion))
+    for warning in value["warnings"]:
+        note(f"note: {warning}")
     ctx.exit(1 if strict and suspicion else 0)
 
 

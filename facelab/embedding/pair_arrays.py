@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from facelab.core.array_files import read_npz
-from facelab.core.errors import BadInputError, MissingAssetError, at
+from facelab.core.errors import BadInputError, FacelabError, MissingAssetError, at
+from facelab.metrics.plausibility import Suspicion, separation
 
 
 def _plain(items: Iterable, **_: Any) -> Iterable:
@@ -172,3 +173,72 @@ def _embed(embedder: Any, image: np.ndarray, flip: bool, face: Any = None) -> np
             mirrored = dataclasses.replace(face, boxes=boxes, landmarks=points)
         out = out + one(np.ascontiguousarray(image[:, ::-1]), mirrored)
     return out
+
+
+WEAK, PROMISING = 0.85, 0.1
+"""How often a genuine pair is nearer: below the first a pack is questioned, if aligning betters it by the second."""
+TRIED_PAIRS = 60
+
+
+def question_pack(path: str, model: str, flip: bool, arrays: PairArrays) -> Suspicion | None:
+    """Return whether a pack's crops are not aligned: found, aligned and embedded anew, they separate far better.
+
+    Parameters
+    ----------
+    path : str
+        The InsightFace pack that `arrays` come from.
+    model : str
+        The embedder.
+    flip : bool
+        Whether the mirrored image's embedding is added.
+    arrays : PairArrays
+        What `from_bin` returned.
+
+    Returns
+    -------
+    Suspicion or None
+        The likely cause and what trying it gave; None where the pack is no worse than others, or not for that reason.
+    """
+    from facelab import detection, embedding
+    from facelab.datasets import load_bin
+    from facelab.preprocess.image import read_image
+
+    same = np.asarray(arrays.same, bool)
+    if len(same) < 20 or same.all() or not same.any():
+        return None
+    if separation(arrays.a, arrays.b, same) >= WEAK:
+        return None
+    try:
+        finder = detection.load("yunet-n")
+    except FacelabError:
+        return None
+    images, embedder = load_bin(path)[0], embedding.load(model)
+    chosen = np.unique(
+        np.linspace(0, len(same) - 1, min(TRIED_PAIRS, len(same))).round().astype(int)
+    )
+    found: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+    for k in chosen:
+        pair = []
+        for data in (images[2 * k], images[2 * k + 1]):
+            image = read_image(data)
+            faces = finder.detect(image)
+            if len(faces):
+                largest = np.argmax(np.prod(faces.boxes[:, 2:] - faces.boxes[:, :2], axis=1))
+                pair.append(_embed(embedder, image, flip, faces.take(np.array([int(largest)]))))
+        if len(pair) == 2:
+            found[int(k)] = pair[0], pair[1]
+    kept = sorted(found)
+    if len(kept) < 0.5 * len(chosen) or len(set(same[kept])) < 2:
+        return None
+    before = separation(arrays.a[kept], arrays.b[kept], same[kept])
+    a, b = (np.stack([found[k][side] for k in kept]) for side in (0, 1))
+    after = separation(a, b, same[kept])
+    if after < before + PROMISING:
+        return None
+    return Suspicion(
+        "pack_not_aligned",
+        "the pack's faces look as if they were not aligned",
+        f"found and aligned anew, a genuine pair of {len(kept)} is nearer than an impostor one in {after:.1%} of "
+        f"comparisons, as given in {before:.1%}",
+        "write the pack from faces aligned as the embedder's specification says",
+    )

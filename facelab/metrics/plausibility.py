@@ -21,6 +21,7 @@ __all__ = [
     "question_boxes",
     "question_inputs",
     "question_pairs",
+    "separation",
 ]
 
 SIDES = (128, 160, 192, 224, 256, 300, 320, 384, 416, 448, 480, 512, 608, 640, 768, 800, 896, 960)
@@ -242,6 +243,18 @@ def question_pairs(
         f"as given in {area:.1%}",
         "bring both sides and the labels into the same order",
     )
+
+
+def separation(a: np.ndarray, b: np.ndarray, same: np.ndarray) -> float:
+    """Return how often a genuine pair of embeddings (n, d) is nearer than an impostor pair, 0.5 by chance.
+
+    Examples
+    --------
+    >>> a = np.eye(4)
+    >>> separation(a, a[[0, 1, 3, 2]], np.array([True, True, False, False]))
+    1.0
+    """
+    return _area(distances(a, b), np.asarray(same, bool))
 
 
 def _area(distance: np.ndarray, same: np.ndarray) -> float:

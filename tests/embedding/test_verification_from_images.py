@@ -174,3 +174,64 @@ def test_a_broken_pack_is_refused(mirror, tmp_path, capsys, content, said):
 )
 def test_usage(args):
     assert run(["eval", "verification", *args]) == 2
+
+
+def real_pack(path, mirror, *, turned):
+    """Write a pack of real pairs, cut out aligned or turned by a quarter of a right angle about the box."""
+    import csv
+
+    from facelab import detection
+    from facelab.preprocess.align import template, umeyama
+
+    folder = mirror / "labelled"
+    with (folder / "identity_pairs.csv").open() as f:
+        rows = list(csv.DictReader(f))
+    chosen = [r for r in rows if r["same"] == "1"][:90:6] + [r for r in rows if r["same"] == "0"][
+        :240:16
+    ]
+    finder, images, same = detection.load("yunet-n"), [], []
+    for k, row in enumerate(chosen):
+        cut = []
+        for side, name in enumerate((row["a"], row["b"])):
+            x = cv2.imread(str(folder / name))
+            found = finder.detect(np.ascontiguousarray(x[..., ::-1]))
+            if not len(found):
+                break
+            x1, y1, x2, y2 = found.boxes[0]
+            m = umeyama(np.asarray(found.landmarks[0], float), template("arcface", (112, 112)))
+            if turned:
+                centre, angle = ((x1 + x2) / 2, (y1 + y2) / 2), 25 if (k + side) % 2 else -25
+                m = cv2.getRotationMatrix2D(
+                    tuple(map(float, centre)), angle, 86 / max(x2 - x1, y2 - y1)
+                )
+                m[:, 2] += 56 - np.array(centre)
+            cut.append(cv2.imencode(".png", cv2.warpAffine(x, m, (112, 112)))[1])
+        if len(cut) == 2:
+            images += [np.frombuffer(c.tobytes(), np.uint8) for c in cut]
+            same.append(row["same"] == "1")
+    path.write_bytes(pickle.dumps((images, same)))
+    return path
+
+
+@pytest.mark.slow
+def test_a_pack_that_is_not_aligned_is_questioned_and_an_aligned_one_is_not(
+    mirror, tmp_path, capsys
+):
+    if not (mirror / "labelled/identity_pairs.csv").is_file():
+        pytest.skip("the labelled photographs are not in the mirror")
+    command = [
+        "eval",
+        "verification",
+        "--model",
+        "mobilefacenet",
+        "--bootstrap",
+        "10",
+        "--strict",
+        "--bin",
+    ]
+    assert run([*command, str(real_pack(tmp_path / "right.bin", mirror, turned=False))]) == 0
+    assert "warning:" not in capsys.readouterr().out
+    assert run([*command, str(real_pack(tmp_path / "wrong.bin", mirror, turned=True))]) == 1
+    assert capsys.readouterr().out.startswith(
+        "warning: the pack's faces look as if they were not aligned"
+    )
