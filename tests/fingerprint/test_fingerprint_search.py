@@ -291,7 +291,7 @@ def test_landmarks_at_shares_of_the_picture_are_found_to_a_fraction_of_a_pixel(b
 )
 def test_mistakes_behind_landmarks_at_shares_of_the_picture_are_named(options, kind, by_shares):
     c = compare(by_shares, capture(by_points, **options))
-    # mirrored points make the picture so small that a twentieth of the samples lies in it, too few to prove it
+    # mirrored points make the picture so small that a twentieth of the samples shows it, too few to prove it
     allowed = [[kind], ["unknown"]] if options.get("order") == (1, 0, 2, 4, 3) else [[kind]]
     assert [f.kind for f in c.findings] in allowed, [(f.kind, f.inference) for f in c.findings]
 

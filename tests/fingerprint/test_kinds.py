@@ -14,7 +14,7 @@ from facelab.studies.planted import BASES, SINGLES, SPECS
 
 DOCS = Path(__file__).resolve().parents[2] / "docs/how-to/fingerprint-gate.md"
 NOT_PLANTED = {"rounding", "unknown"}
-"""Rounding is told from two specs alone; unknown is what is left. Both have tests of their own below."""
+"""Only two specs show rounding, and unknown is what is left. Other tests cover both."""
 
 
 def documented_kinds() -> dict[str, str]:

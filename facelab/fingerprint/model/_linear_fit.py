@@ -102,7 +102,7 @@ def fit_wrapped(x: np.ndarray, y: np.ndarray) -> Linear:
     residual = (y - x @ linear.matrix.T - linear.offset) / linear.unit
     folded = np.mod(residual + WRAP / 2, WRAP) - WRAP / 2
     # a rounding takes what lies at the wrap's edge over it, and costs nothing
-    inner = ((x > EDGE) & (x < WRAP - 1 - EDGE)).all(axis=1)[:, None]
+    inner = np.all((x > EDGE) & (x < WRAP - 1 - EDGE), axis=1, keepdims=True)
     turned = float(np.mean((np.abs(residual) > WRAP / 2) & inner))
     loss = float(np.sqrt(np.mean(folded**2) + (TURNED * turned) ** 2))
     return dataclasses.replace(linear, loss=loss, n=len(x))

@@ -189,7 +189,7 @@ def _borders(case: Case, inference: Identified, found: list[Finding]) -> list[Fi
     if any(f.kind in VALUE_KINDS for f in found):
         return []
     if inference.linear.matrix.min() < MIXED * np.abs(inference.linear.matrix).max():
-        return []  # the border's planes of another colour space are no gray
+        return []  # the border's planes are in another colour space, so they need not be gray
     words = [", ".join(f"{v:.0f}" for v in x) for x in (a, b)]
     return [case.finding(Change("aspect", "pad", f"border {words[0]}", f"border {words[1]}"))]
 

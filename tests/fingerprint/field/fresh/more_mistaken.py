@@ -4,17 +4,8 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+from face_points import FIVE, network, similarity
 from PIL import Image
-
-FIVE = np.float64(
-    [
-        [38.2946, 51.6963],
-        [73.5318, 51.5014],
-        [56.0252, 71.7366],
-        [41.5493, 92.3655],
-        [70.7299, 92.2041],
-    ]
-)
 
 
 def _chw(x):
@@ -192,37 +183,24 @@ def signed_halved(path):
 
 
 # faces
-def _map(p, q):
-    p, q = np.asarray(p, float) @ [1, 1j], np.asarray(q, float) @ [1, 1j]
-    a = np.vdot(p - p.mean(), q - q.mean()) / np.vdot(p - p.mean(), p - p.mean())
-    b = q.mean() - a * p.mean()
-    return np.array([[a.real, -a.imag, b.real], [a.imag, a.real, b.imag]])
-
-
-def _net(x):
-    return np.ascontiguousarray(
-        (np.float32(x) - 127.5).transpose(2, 0, 1)[None] / np.float32(127.5)
-    )
-
-
 def aligned(frame, landmarks):
-    return _net(cv2.warpAffine(frame, _map(landmarks, FIVE), (112, 112))[..., ::-1])
+    return network(cv2.warpAffine(frame, similarity(landmarks, FIVE), (112, 112))[..., ::-1])
 
 
 def aligned_unit_bgr(frame, landmarks):
-    x = cv2.warpAffine(frame, _map(landmarks, FIVE), (112, 112))
+    x = cv2.warpAffine(frame, similarity(landmarks, FIVE), (112, 112))
     return np.ascontiguousarray(np.float32(x).transpose(2, 0, 1)[None]) / 255
 
 
 def aligned_nearest(frame, landmarks):
-    m = _map(landmarks, FIVE)
-    return _net(cv2.warpAffine(frame, m, (112, 112), flags=cv2.INTER_NEAREST)[..., ::-1])
+    m = similarity(landmarks, FIVE)
+    return network(cv2.warpAffine(frame, m, (112, 112), flags=cv2.INTER_NEAREST)[..., ::-1])
 
 
 def aligned_grown(frame, landmarks):
     """Aligned to 112 pixels, then enlarged by a quarter and cut back to the middle."""
-    x = cv2.warpAffine(frame, _map(landmarks, FIVE), (112, 112))
-    return _net(cv2.resize(x, (140, 140))[14:126, 14:126, ::-1])
+    x = cv2.warpAffine(frame, similarity(landmarks, FIVE), (112, 112))
+    return network(cv2.resize(x, (140, 140))[14:126, 14:126, ::-1])
 
 
 def dense(path, landmarks, box, turn=False):
@@ -232,7 +210,7 @@ def dense(path, landmarks, box, turn=False):
     a = -np.arctan2(e[1, 1] - e[0, 1], e[1, 0] - e[0, 0]) if turn else 0.0
     r = s * np.array([[np.cos(a), -np.sin(a)], [np.sin(a), np.cos(a)]])
     m = np.c_[r, [64, 64] - r @ [cx, cy]]
-    return _net(cv2.warpAffine(cv2.imread(path), m, (128, 128))[..., ::-1])
+    return network(cv2.warpAffine(cv2.imread(path), m, (128, 128))[..., ::-1])
 
 
 def dense_level(path, landmarks, box):
@@ -247,21 +225,21 @@ def tight(path, box):
     x = cv2.imread(path)
     x1, y1, x2, y2 = (int(v) for v in box)
     cut = x[max(y1, 0) : y2, max(x1, 0) : x2]
-    return _net(cv2.resize(cut, (112, 112))[..., ::-1])
+    return network(cv2.resize(cut, (112, 112))[..., ::-1])
 
 
 def tight_nearest(path, box):
     x = cv2.imread(path)
     x1, y1, x2, y2 = (int(v) for v in box)
     cut = x[max(y1, 0) : y2, max(x1, 0) : x2]
-    return _net(cv2.resize(cut, (112, 112), interpolation=cv2.INTER_NEAREST)[..., ::-1])
+    return network(cv2.resize(cut, (112, 112), interpolation=cv2.INTER_NEAREST)[..., ::-1])
 
 
 def tight_20(path, box):
     x = cv2.imread(path)
     x1, y1, x2, y2 = (int(v) for v in box)
     cut = x[max(y1 - 20, 0) : y2 + 20, max(x1 - 20, 0) : x2 + 20]
-    return _net(cv2.resize(cut, (112, 112))[..., ::-1])
+    return network(cv2.resize(cut, (112, 112))[..., ::-1])
 
 
 def tight_upper(path, box):
@@ -270,4 +248,4 @@ def tight_upper(path, box):
     x1, y1, x2, y2 = (int(v) for v in box)
     y2 = y1 + int((y2 - y1) * 0.6)
     cut = x[max(y1, 0) : y2, max(x1, 0) : x2]
-    return _net(cv2.resize(cut, (112, 112))[..., ::-1])
+    return network(cv2.resize(cut, (112, 112))[..., ::-1])

@@ -99,7 +99,7 @@ def loop_127(rgb):
     return _chw((x - 127) / 128)
 
 
-# a face with 20 pixels about it, means of its own
+# a face with 20 pixels about it, and means for each channel
 AGE = (78.4263377603, 87.7689143744, 114.895847746)
 
 

@@ -4,17 +4,8 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+from face_points import FIVE, network, similarity
 from PIL import Image, ImageOps
-
-FIVE = np.float64(
-    [
-        [38.2946, 51.6963],
-        [73.5318, 51.5014],
-        [56.0252, 71.7366],
-        [41.5493, 92.3655],
-        [70.7299, 92.2041],
-    ]
-)
 
 
 def _unit(x):
@@ -54,13 +45,17 @@ def bicubic_cv2(rgb):
     return _unit(cv2.resize(rgb, (120, 120), interpolation=cv2.INTER_CUBIC))
 
 
-def short_side(path):
+def _middle_of(path, side):
     im = Image.open(path).convert("RGB")
     w, h = im.size
-    size = (128, int(128 * h / w)) if w <= h else (int(128 * w / h), 128)
+    size = (side, int(side * h / w)) if w <= h else (int(side * w / h), side)
     im = im.resize(size, Image.BILINEAR)
     left, top = round((size[0] - 112) / 2), round((size[1] - 112) / 2)
     return _unit(np.asarray(im.crop((left, top, left + 112, top + 112))))
+
+
+def short_side(path):
+    return _middle_of(path, 128)
 
 
 def height_always(path):
@@ -72,12 +67,7 @@ def height_always(path):
 
 
 def crop_share_95(path):
-    im = Image.open(path).convert("RGB")
-    w, h = im.size
-    size = (118, int(118 * h / w)) if w <= h else (int(118 * w / h), 118)
-    im = im.resize(size, Image.BILINEAR)
-    left, top = round((size[0] - 112) / 2), round((size[1] - 112) / 2)
-    return _unit(np.asarray(im.crop((left, top, left + 112, top + 112))))
+    return _middle_of(path, 118)
 
 
 def zoomed(path):
@@ -130,31 +120,18 @@ def squeezed_unit(path):
 
 
 # faces
-def _map(p, q):
-    p, q = np.asarray(p, float) @ [1, 1j], np.asarray(q, float) @ [1, 1j]
-    a = np.vdot(p - p.mean(), q - q.mean()) / np.vdot(p - p.mean(), p - p.mean())
-    b = q.mean() - a * p.mean()
-    return np.array([[a.real, -a.imag, b.real], [a.imag, a.real, b.imag]])
-
-
-def _net(x):
-    return np.ascontiguousarray(
-        (np.float32(x) - 127.5).transpose(2, 0, 1)[None] / np.float32(127.5)
-    )
-
-
 def aligned(path, landmarks):
-    return _net(cv2.warpAffine(_read(path), _map(landmarks, FIVE), (112, 112)))
+    return network(cv2.warpAffine(_read(path), similarity(landmarks, FIVE), (112, 112)))
 
 
 def aligned_xy_exchanged(path, landmarks):
     p = np.asarray(landmarks)[:, ::-1]
-    return _net(cv2.warpAffine(_read(path), _map(p, FIVE), (112, 112)))
+    return network(cv2.warpAffine(_read(path), similarity(p, FIVE), (112, 112)))
 
 
 def aligned_whole_landmarks(path, landmarks):
     p = np.asarray(landmarks).astype(int)
-    return _net(cv2.warpAffine(_read(path), _map(p, FIVE), (112, 112)))
+    return network(cv2.warpAffine(_read(path), similarity(p, FIVE), (112, 112)))
 
 
 def aligned_from_cut(path, landmarks, box):
@@ -165,23 +142,23 @@ def aligned_from_cut(path, landmarks, box):
     x2, y2 = min(int(box[2]), w), min(int(box[3]), h)
     p = np.asarray(landmarks, float) - [x1, y1]
     cut = np.ascontiguousarray(x[y1:y2, x1:x2])
-    return _net(cv2.warpAffine(cut, _map(p, FIVE), (112, 112)))
+    return network(cv2.warpAffine(cut, similarity(p, FIVE), (112, 112)))
 
 
 def aligned_zoomed_out(path, landmarks):
     """The template is drawn together to make room for the hair."""
     points = (FIVE - 56) * 0.8 + 56
-    return _net(cv2.warpAffine(_read(path), _map(landmarks, points), (112, 112)))
+    return network(cv2.warpAffine(_read(path), similarity(landmarks, points), (112, 112)))
 
 
 def aligned_affine(path, landmarks):
     """Three points and a full affine map, which shears."""
     p, q = np.float32(np.asarray(landmarks)[:3]), np.float32(FIVE[:3])
-    return _net(cv2.warpAffine(_read(path), cv2.getAffineTransform(p, q), (112, 112)))
+    return network(cv2.warpAffine(_read(path), cv2.getAffineTransform(p, q), (112, 112)))
 
 
 def aligned_gray_bgr(path, landmarks):
-    x = _net(cv2.warpAffine(_read(path)[..., ::-1], _map(landmarks, FIVE), (112, 112)))
+    x = network(cv2.warpAffine(_read(path)[..., ::-1], similarity(landmarks, FIVE), (112, 112)))
     return x / 127.5
 
 
@@ -190,7 +167,7 @@ def boxed(path, box):
     h, w = x.shape[:2]
     x1, y1 = max(round(box[0]), 0), max(round(box[1]), 0)
     x2, y2 = min(round(box[2]), w), min(round(box[3]), h)
-    return _net(cv2.resize(x[y1:y2, x1:x2], (96, 96)))
+    return network(cv2.resize(x[y1:y2, x1:x2], (96, 96)))
 
 
 def boxed_transposed(path, box):
@@ -203,7 +180,7 @@ def boxed_offsets(path, box):
     h, w = x.shape[:2]
     x1, y1 = max(round(box[0]) - 20, 0), max(round(box[1]) - 40, 0)
     x2, y2 = min(round(box[2]) + 20, w), min(round(box[3]) + 40, h)
-    return _net(cv2.resize(x[y1:y2, x1:x2], (96, 96)))
+    return network(cv2.resize(x[y1:y2, x1:x2], (96, 96)))
 
 
 def boxed_of_turned(path, landmarks, box):
@@ -215,7 +192,7 @@ def boxed_of_turned(path, landmarks, box):
     x = cv2.warpAffine(x, cv2.getRotationMatrix2D((w / 2, h / 2), angle, 1), (w, h))
     x1, y1 = max(round(box[0]), 0), max(round(box[1]), 0)
     x2, y2 = min(round(box[2]), w), min(round(box[3]), h)
-    return _net(cv2.resize(x[y1:y2, x1:x2], (96, 96)))
+    return network(cv2.resize(x[y1:y2, x1:x2], (96, 96)))
 
 
 def squared(path, box):
@@ -225,7 +202,7 @@ def squared(path, box):
     cx, cy = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
     k = 96 / (2 * half)
     m = np.float64([[k, 0, 47.5 - k * (cx - 0.5)], [0, k, 47.5 - k * (cy - 0.5)]])
-    return _net(cv2.warpAffine(x, m, (96, 96)))
+    return network(cv2.warpAffine(x, m, (96, 96)))
 
 
 def squared_reflected(path, box):
@@ -234,7 +211,7 @@ def squared_reflected(path, box):
     cx, cy = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
     k = 96 / (2 * half)
     m = np.float64([[k, 0, 47.5 - k * (cx - 0.5)], [0, k, 47.5 - k * (cy - 0.5)]])
-    return _net(cv2.warpAffine(x, m, (96, 96), borderMode=cv2.BORDER_REFLECT_101))
+    return network(cv2.warpAffine(x, m, (96, 96), borderMode=cv2.BORDER_REFLECT_101))
 
 
 # gray networks

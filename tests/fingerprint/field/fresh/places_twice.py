@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+from face_points import FIVE, network
 
 W, H = 160, 120
 
@@ -92,17 +93,6 @@ def deep_by_hand(path):
     return cv2.resize(x, (96, 96))[None].astype(np.float32)
 
 
-FIVE = np.float64(
-    [
-        [38.2946, 51.6963],
-        [73.5318, 51.5014],
-        [56.0252, 71.7366],
-        [41.5493, 92.3655],
-        [70.7299, 92.2041],
-    ]
-)
-
-
 def _map(p, q):
     p, q = np.asarray(p, float), np.asarray(q, float)
     a = np.zeros((2 * len(p), 4))
@@ -112,36 +102,30 @@ def _map(p, q):
     return np.array([[s[0], -s[1], s[2]], [s[1], s[0], s[3]]])
 
 
-def _net(x):
-    return np.ascontiguousarray(
-        (np.float32(x) - 127.5).transpose(2, 0, 1)[None] / np.float32(127.5)
-    )
-
-
 # the aligned face in 224 pixels
 def large_ratio(path, landmarks):
     m = _map(landmarks, FIVE * (224 / 112))
-    return _net(cv2.warpAffine(cv2.imread(path), m, (224, 224), borderValue=0.0)[..., ::-1])
+    return network(cv2.warpAffine(cv2.imread(path), m, (224, 224), borderValue=0.0)[..., ::-1])
 
 
 def large_scaled_map(frame, landmarks):
     """The map of 112 pixels, its two rows doubled."""
     m = 2 * _map(landmarks, FIVE)
     x = cv2.warpAffine(frame, m, (224, 224), flags=cv2.INTER_LINEAR)
-    return _net(cv2.cvtColor(x, cv2.COLOR_BGR2RGB))
+    return network(cv2.cvtColor(x, cv2.COLOR_BGR2RGB))
 
 
 # a selfie: mirrored before or after
 def mirrored_after(path, landmarks):
     x = cv2.warpAffine(cv2.imread(path), _map(landmarks, FIVE), (112, 112))
-    return _net(x[:, ::-1, ::-1])
+    return network(x[:, ::-1, ::-1])
 
 
 def mirrored_before(rgb, landmarks):
     x = np.ascontiguousarray(rgb[:, ::-1])
     p = np.asarray(landmarks, float) * [-1, 1] + [x.shape[1] - 1, 0]
     m = _map(p, FIVE * [-1, 1] + [111, 0])
-    return _net(cv2.warpAffine(x, m, (112, 112)))
+    return network(cv2.warpAffine(x, m, (112, 112)))
 
 
 # offsets of 20 and 40 pixels about the box, gray, as a well-known demo has them
