@@ -3,8 +3,11 @@
 import os
 from pathlib import Path
 
+import array_shapes
 import hypothesis
 import pytest
+
+array_shapes.install()
 
 # A loaded machine is not a failure, so no example has a deadline; CI draws the same examples each time.
 hypothesis.settings.register_profile(

@@ -7,9 +7,9 @@ from collections import Counter
 from test_front_doors import OPEN, ROOMS
 
 FLOOR = {
-    "functions without an example": 200,
-    "classes without sections": 68,
-    "classes without an example": 106,
+    "functions without an example": 154,
+    "classes without sections": 66,
+    "classes without an example": 82,
 }
 """Not yet written; each number may only fall."""
 

@@ -51,6 +51,11 @@ class Budget(_Strict):
         Mean power, modelled from processor time by `power`; never enforced.
     power : Power, optional
         The model for `watts`.
+
+    Examples
+    --------
+    >>> Budget(memory_mb=512, threads=2).threads
+    2
     """
 
     schema_: Literal["facelab.budget/1"] = Field(alias="schema", default=SCHEMA)

@@ -37,6 +37,12 @@ class Mode:
     size_range
         (least width, most width, step, least height, most height, step) where sizes are a range; `width` and
         `height` are then its largest.
+
+    Examples
+    --------
+    >>> mode = Mode("MJPG", 1280, 720, (30.0, 15.0))
+    >>> mode.width, max(mode.rates)
+    (1280, 30.0)
     """
 
     format: str
@@ -83,7 +89,13 @@ class Mode:
 
 @dataclass(frozen=True)
 class Request:
-    """What a reader asks of a source; None leaves the choice to the source."""
+    """What a reader asks of a source; None leaves the choice to the source.
+
+    Examples
+    --------
+    >>> Request(size=(640, 480), rate=30).size
+    (640, 480)
+    """
 
     format: str | None = None
     size: tuple[int, int] | None = None

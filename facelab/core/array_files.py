@@ -14,12 +14,13 @@ import struct
 import warnings
 import zipfile
 import zlib
-from typing import IO, BinaryIO, NoReturn, cast
+from typing import IO, Any, BinaryIO, NoReturn, cast
 
 import numpy as np
 
 from facelab.core.errors import BadInputError
 from facelab.core.files import open_input
+from facelab.core.narrow import is_dict, is_tuple
 
 MAX_BYTES = 2 << 30
 MAX_HEADER = 10_000
@@ -35,7 +36,7 @@ class _DamagedError(Exception):
 
 
 def read_npy(
-    source: str | os.PathLike | bytes,
+    source: str | os.PathLike[str] | bytes,
     what: str = "array",
     *,
     where: object = None,
@@ -86,7 +87,7 @@ def read_npy(
 
 
 def read_npz(
-    source: str | os.PathLike | bytes,
+    source: str | os.PathLike[str] | bytes,
     what: str = "arrays",
     *,
     where: object = None,
@@ -116,7 +117,7 @@ def read_npz(
 
 
 def map_npy(
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     what: str = "array",
     *,
     kinds: str = _KINDS,
@@ -146,7 +147,7 @@ def _refuse(what: str, where: object, expected: str, error: Exception, fix: str)
     ) from None
 
 
-def _opened(source: str | os.PathLike | bytes, what: str, where: object, fix: str) -> BinaryIO:
+def _opened(source: str | os.PathLike[str] | bytes, what: str, where: object, fix: str) -> BinaryIO:
     if isinstance(source, bytes):
         return io.BytesIO(source)
     try:
@@ -164,7 +165,7 @@ def _size(f: BinaryIO) -> int:
     return size
 
 
-def _header(f: IO[bytes], kinds: str) -> tuple[tuple[int, ...], bool, np.dtype]:
+def _header(f: IO[bytes], kinds: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     """Return (shape, Fortran order, number type) and leave the file at the first number."""
     head = f.read(8)
     if head[:6] != MAGIC:
@@ -185,17 +186,17 @@ def _header(f: IO[bytes], kinds: str) -> tuple[tuple[int, ...], bool, np.dtype]:
     return _fields(text.decode("utf-8" if version == (3, 0) else "latin-1", "replace"), kinds)
 
 
-def _fields(text: str, kinds: str) -> tuple[tuple[int, ...], bool, np.dtype]:
+def _fields(text: str, kinds: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of escapes in text
             fields = ast.literal_eval(text.strip())
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         raise _DamagedError("a damaged header") from None
-    if not isinstance(fields, dict) or set(fields) != {"descr", "fortran_order", "shape"}:
+    if not is_dict(fields) or set(fields) != {"descr", "fortran_order", "shape"}:
         raise _DamagedError("a damaged header")
     descr, shape, fortran = fields["descr"], fields["shape"], fields["fortran_order"]
-    if not isinstance(fortran, bool) or not isinstance(shape, tuple) or len(shape) > MAX_AXES:
+    if not isinstance(fortran, bool) or not is_tuple(shape) or len(shape) > MAX_AXES:
         raise _DamagedError("an impossible shape")
     if not all(type(n) is int and 0 <= n < 2**48 for n in shape):
         raise _DamagedError("an impossible shape")
@@ -208,7 +209,7 @@ def _fields(text: str, kinds: str) -> tuple[tuple[int, ...], bool, np.dtype]:
     return shape, fortran, dtype
 
 
-def _fits(shape: tuple[int, ...], dtype: np.dtype, left: int, most: int) -> int:
+def _fits(shape: tuple[int, ...], dtype: np.dtype[Any], left: int, most: int) -> int:
     wanted = math.prod(shape) * dtype.itemsize
     if wanted > left:
         raise _DamagedError(
@@ -256,7 +257,7 @@ def _members(f: BinaryIO, most: int, kinds: str) -> dict[str, np.ndarray]:
         total = sum(i.file_size for i in infos)
         if total > most:
             raise _DamagedError(f"{total} bytes unfolded, at most {most} are read")
-        arrays = {}
+        arrays: dict[str, np.ndarray] = {}
         for info in infos:
             with z.open(info) as member:
                 arrays[info.filename[:-4]] = _array(member, info.file_size, most, kinds)

@@ -10,7 +10,7 @@ from numpy.typing import DTypeLike, NDArray
 from facelab.core.errors import BadInputError
 
 
-def as_array(values: Any, name: str, dtype: DTypeLike = None) -> NDArray[Any]:
+def as_array(values: Any, name: str, dtype: DTypeLike | None = None) -> NDArray[Any]:
     """Return `values` as an array. Raises BadInputError for rows of different lengths and for no numbers."""
     try:
         return np.asarray(values, dtype)

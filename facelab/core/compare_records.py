@@ -45,12 +45,12 @@ class Row:
     change: float | None = None
     budget: str | None = None
 
-    def as_dict(self) -> dict:
+    def as_dict(self) -> dict[str, Any]:
         """Return the row as plain JSON."""
         return asdict(self)
 
 
-def load(path: Path) -> tuple[list[Record], dict | None]:
+def load(path: Path) -> tuple[list[Record], dict[str, Any] | None]:
     """Return (records, machine facts or None) of a run's folder, a step's folder or a `.jsonl` file.
 
     Raises BadInputError if there are no records.
@@ -95,8 +95,8 @@ def compare(
     a: list[Record],
     b: list[Record],
     *,
-    machine_a: dict | None = None,
-    machine_b: dict | None = None,
+    machine_a: dict[str, Any] | None = None,
+    machine_b: dict[str, Any] | None = None,
 ) -> list[Row]:
     """Return a row for each figure of either run, the worst first.
 
@@ -104,7 +104,7 @@ def compare(
     twice, its last counts.
     """
     first, second = {r.key: r for r in a}, {r.key: r for r in b}
-    rows = []
+    rows: list[Row] = []
     for key in {**first, **second}:
         before, now = first.get(key), second.get(key)
         if before is None or now is None:
@@ -126,7 +126,9 @@ def compare(
     return sorted(rows, key=lambda r: (ORDER.index(r.verdict), r.step))
 
 
-def _row(a: Record, b: Record, machine_a: dict | None, machine_b: dict | None) -> Row:
+def _row(
+    a: Record, b: Record, machine_a: dict[str, Any] | None, machine_b: dict[str, Any] | None
+) -> Row:
     row = Row(
         *a.key,
         "same",

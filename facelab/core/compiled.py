@@ -19,7 +19,7 @@ import hashlib
 import os
 import pickle
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +104,7 @@ def _file_class() -> type:
             """Store a variant, and remove those of older sources."""
             path = self._path(key)
             with atomic_path(path) as tmp:
-                tmp.write_bytes(self._dump((key, data)))
+                tmp.write_bytes(self._dump((key, data)))  # pyright: ignore[reportUnknownMemberType] # numba
             self._remove(but=path.name.rsplit(".", 2)[0])
 
         def load(self, key: Any) -> Any:
@@ -145,7 +145,7 @@ def _locked(file: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _uncollected() -> Iterator[None]:
+def _uncollected() -> Generator[None]:
     """Keep the garbage collector still: it would visit all that numba holds again and again, a fifth of the time."""
     enabled = gc.isenabled()
     gc.disable()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from difflib import get_close_matches
 from typing import Any
 
@@ -59,7 +59,7 @@ class FacelabError(Exception):
         # Exceptions with keyword-only fields do not survive pickling by default; runner processes need it.
         return _rebuild, (type(self), self.__dict__.copy())
 
-    def as_dict(self) -> dict:
+    def as_dict(self) -> dict[str, Any]:
         """Return the fields as plain JSON, `error` naming the class."""
         fields = {n: getattr(self, n) for n in ("what", "where", "expected", "got", "fix")}
         return {"error": type(self).__name__, **fields}
@@ -76,7 +76,7 @@ def _shown(text: str, indent: str = "", *, cut: bool = True) -> str:
     return shown if len(text) <= most else f"{shown} … ({len(text):,} characters)"
 
 
-def _rebuild(cls: type[FacelabError], state: dict) -> FacelabError:
+def _rebuild(cls: type[FacelabError], state: dict[str, Any]) -> FacelabError:
     error = cls.__new__(cls)
     Exception.__init__(error, state["what"])
     error.__dict__.update(state)
@@ -154,7 +154,7 @@ class CheckFailedError(FacelabError):
 
 
 @contextlib.contextmanager
-def at(where: object) -> Iterator[None]:
+def at(where: object) -> Generator[None]:
     """Put the place before what errors of this block name as theirs: what checks an array does not know its file.
 
     >>> with at("pairs.npz"):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -46,7 +46,7 @@ def listen(listener: Callable[[Event], None]) -> Callable[[], None]:
 
 
 @contextmanager
-def marked(kind: str, what: str) -> Iterator[None]:
+def marked(kind: str, what: str) -> Generator[None]:
     """Mark what the block does, also where it raises."""
     start = time.perf_counter_ns()
     try:

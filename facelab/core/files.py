@@ -10,11 +10,12 @@ import os
 import re
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from facelab.core.errors import BadInputError
+from facelab.core.narrow import is_numbers, is_path
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,7 +24,7 @@ MAX_TOML = 4 << 20
 
 
 @contextlib.contextmanager
-def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
+def atomic_path(path: str | os.PathLike[str]) -> Generator[Path]:
     """Yield a temporary path beside `path`, renamed onto it when the block ends well, removed otherwise.
 
     Parent folders are created. The temporary name keeps the suffix, since many writers choose the format by it. A
@@ -56,7 +57,7 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
         tmp.unlink(missing_ok=True)
 
 
-def check_writable(path: str | os.PathLike, *, folder: bool = False) -> None:
+def check_writable(path: str | os.PathLike[str], *, folder: bool = False) -> None:
     """Raise BadInputError if a file (or with `folder` a folder) cannot be written to `path`, before any work is done.
 
     Nothing is created. Devices and pipes are refused: an atomic write would replace them.
@@ -100,7 +101,7 @@ def check_writable(path: str | os.PathLike, *, folder: bool = False) -> None:
         )
 
 
-def open_input(path: str | os.PathLike) -> BinaryIO:
+def open_input(path: str | os.PathLike[str]) -> BinaryIO:
     """Open a file that the user named for reading. A pipe that nobody writes to would block for ever: it is refused.
 
     What a shell offers below /dev and /proc (`/dev/stdin`, `<(command)`) is opened. Raises BadInputError for a named
@@ -127,7 +128,7 @@ def open_input(path: str | os.PathLike) -> BinaryIO:
         raise
 
 
-def read_input(path: str | os.PathLike, *, max_bytes: int, what: str = "file") -> bytes:
+def read_input(path: str | os.PathLike[str], *, max_bytes: int, what: str = "file") -> bytes:
     """Return the bytes of a file that the user named, at most `max_bytes`; see `open_input` for what it raises."""
     with open_input(path) as f:
         data = f.read(max_bytes + 1)
@@ -154,24 +155,24 @@ def is_count(text: str | bytes) -> bool:
     return stripped.isascii() and stripped.isdigit() and len(stripped) <= 15
 
 
-def write_bytes(path: str | os.PathLike, data: bytes) -> Path:
+def write_bytes(path: str | os.PathLike[str], data: bytes) -> Path:
     """Write `data` to `path` atomically and return the path."""
     with atomic_path(path) as tmp:
         tmp.write_bytes(data)
     return Path(path)
 
 
-def write_text(path: str | os.PathLike, text: str) -> Path:
+def write_text(path: str | os.PathLike[str], text: str) -> Path:
     """Write `text` as UTF-8 with newlines untouched, atomically, and return the path."""
     return write_bytes(path, text.encode("utf-8"))
 
 
-def write_json(path: str | os.PathLike, value: Any) -> Path:
+def write_json(path: str | os.PathLike[str], value: Any) -> Path:
     """Write `value` as indented JSON, atomically. NaN and infinity raise ValueError: JSON has neither."""
     return write_text(path, dumps(value, indent=2) + "\n")
 
 
-def write_npy(path: str | os.PathLike, array: np.ndarray) -> Path:
+def write_npy(path: str | os.PathLike[str], array: np.ndarray) -> Path:
     """Write one array as `.npy` without pickles, atomically."""
     import numpy as np  # here and below: every command imports this module, and numpy is half of `facelab --help`
 
@@ -185,13 +186,9 @@ _ESCAPED_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 def _plain(value: Any) -> Any:
-    import numpy as np
-
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, np.ndarray):
+    if is_numbers(value):
         return value.tolist()
-    if isinstance(value, os.PathLike):
+    if is_path(value):
         return os.fspath(value)
     raise TypeError(f"{type(value).__name__} has no JSON form")
 
@@ -311,8 +308,8 @@ def _check_depth(raw: bytes, where: object, max_depth: int) -> None:
             depth -= 1
 
 
-def _no_twins(pairs: list[tuple[str, Any]], where: object) -> dict:
-    out: dict = {}
+def _no_twins(pairs: list[tuple[str, Any]], where: object) -> dict[str, Any]:
+    out: dict[str, Any] = {}
     for key, value in pairs:
         if key in out:
             raise BadInputError(
@@ -341,7 +338,9 @@ def _finite(text: str, where: object) -> float:
     return value
 
 
-def read_json(path: str | os.PathLike, *, max_bytes: int = 8 << 20, max_depth: int = 64) -> Any:
+def read_json(
+    path: str | os.PathLike[str], *, max_bytes: int = 8 << 20, max_depth: int = 64
+) -> Any:
     """Read a JSON file strictly (see `loads_strict`). Raises BadInputError if it is missing or malformed."""
     path = Path(path)
     try:
@@ -355,7 +354,7 @@ def read_json(path: str | os.PathLike, *, max_bytes: int = 8 << 20, max_depth: i
 
 
 def read_toml(
-    path: str | os.PathLike, what: str, *, fix: str = "run facelab inside its checkout"
+    path: str | os.PathLike[str], what: str, *, fix: str = "run facelab inside its checkout"
 ) -> dict[str, Any]:
     """Read a TOML file, called `what` in errors. Raises BadInputError, with `fix` where it cannot be read at all."""
     try:

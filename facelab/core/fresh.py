@@ -48,8 +48,8 @@ class Confined:
     `memory` is in bytes, `seconds` of processor time. Everything else of the machine, the network included, is closed.
     """
 
-    folder: str | os.PathLike
-    readable: tuple[str | os.PathLike, ...] = ()
+    folder: str | os.PathLike[str]
+    readable: tuple[str | os.PathLike[str], ...] = ()
     memory: int | None = 8 << 30
     seconds: int | None = 600
 

@@ -35,7 +35,7 @@ def _prctl(option: Any, value: Any) -> None:
 
 def _parents() -> dict[Any, Any]:
     """Return {process: its parent} of all processes that have not ended."""
-    found = {}
+    found: dict[Any, Any] = {}
     if not os.path.isdir("/proc/self"):  # noqa: PTH112
         return found
     for name in os.listdir("/proc"):  # noqa: PTH208
@@ -48,12 +48,13 @@ def _parents() -> dict[Any, Any]:
     return found
 
 
-def descendants(root: Any) -> Any:
+def descendants(root: int) -> list[int]:
     """Return the process ids of everything below a process."""
-    children = {}
+    children: dict[int, list[int]] = {}
     for process, parent in _parents().items():
         children.setdefault(parent, []).append(process)
-    found, stack = [], [root]
+    found: list[int] = []
+    stack = [root]
     while stack:
         below = children.get(stack.pop(), [])
         found += below
@@ -61,9 +62,10 @@ def descendants(root: Any) -> Any:
     return found
 
 
-def family(token: str) -> list[Any]:
+def family(token: str) -> list[int]:
     """Return the ids of the processes that carry a token in their environment, this one left out."""
-    found, word = [], token.encode()
+    found: list[int] = []
+    word = token.encode()
     for process in _parents():
         if process == os.getpid():
             continue
@@ -140,16 +142,20 @@ def _exit_like(status: Any) -> NoReturn:
     os._exit(128 + number)
 
 
+def _noticed(number: int, frame: object) -> None:
+    """Wake the loop up: a child ended."""
+
+
 def run(fd: int, owner: int, command: list[str]) -> None:
     """Run a command until it or the owner ends, then end all that is below this process."""
     _prctl(_SUBREAPER, 1)
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
-    signal.signal(signal.SIGCHLD, lambda *_: None)
-    child = []
+    signal.signal(signal.SIGCHLD, _noticed)
+    child: list[int] = []
 
-    def pass_on(number, frame):
+    def pass_on(number: int, frame: object) -> None:
         if child:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(child[0], number)

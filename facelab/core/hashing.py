@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from facelab.core.narrow import is_dict, is_sequence
 
 
 def sha256_bytes(data: bytes) -> str:
@@ -21,7 +22,7 @@ def sha256_bytes(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def sha256_file(path: str | os.PathLike, *, chunk: int = 1 << 20) -> str:
+def sha256_file(path: str | os.PathLike[str], *, chunk: int = 1 << 20) -> str:
     """Return the hexadecimal SHA-256 of a file, read in pieces of `chunk` bytes."""
     digest = hashlib.sha256()
     with Path(path).open("rb") as f:
@@ -62,18 +63,14 @@ def canonical_json(value: Any) -> str:
 
 def _canonical(value: Any) -> Any:
     if isinstance(value, np.generic):
-        value = value.item()
+        return _canonical(value.tolist())
     if isinstance(value, bool) or value is None or isinstance(value, (int, str)):
         return value
     if isinstance(value, float):
-        return (
-            int(value)
-            if math.isfinite(value) and value == int(value) and abs(value) < 2**53
-            else value
-        )
-    if isinstance(value, dict):
+        return int(value) if value.is_integer() and abs(value) < 2**53 else value
+    if is_dict(value):
         return {str(k): _canonical(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
+    if is_sequence(value):
         return [_canonical(v) for v in value]
     raise TypeError(f"{type(value).__name__} has no canonical JSON form")
 

@@ -54,7 +54,8 @@ class Package:
 
         A module brings its package's `__init__.py` files and the data files that are beside it.
         """
-        modules, foreign = set(), set()
+        modules: set[str] = set()
+        foreign: set[str] = set()
         stack: list[str] = []
         for text in sources:
             mine, others = self._references(text, None)
@@ -108,7 +109,7 @@ class Package:
                 mine |= self._below(
                     module if self._is_package(module) else module.rpartition(".")[0]
                 )
-        known = set()
+        known: set[str] = set()
         for name in mine:
             known |= self._known(name)
         return known, {f.split(".")[0] for f in foreign}

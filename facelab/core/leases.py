@@ -9,8 +9,9 @@ import contextlib
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 from facelab.core import lifetime
 from facelab.core.files import write_json
@@ -19,7 +20,7 @@ _TOKEN = re.compile(r"^fl[0-9a-f]{32}$")
 
 
 @contextlib.contextmanager
-def lease(folder: str | os.PathLike[str], name: str) -> Iterator[str]:
+def lease(folder: str | os.PathLike[str], name: str) -> Generator[str]:
     """Write a lease for the block and yield the token for its processes; all that carries it has ended afterwards."""
     token = lifetime.new_token()
     path = Path(folder) / f"{name}-{token[2:10]}.json"
@@ -40,7 +41,7 @@ def end_orphans(folder: str | os.PathLike[str]) -> list[str]:
 
     A process is ended only where its environment carries the lease's token. A lease that cannot be read is removed.
     """
-    ended = []
+    ended: list[str] = []
     for path in sorted(Path(folder).glob("*.json")):
         note = _read(path)
         if note is None:
@@ -52,7 +53,7 @@ def end_orphans(folder: str | os.PathLike[str]) -> list[str]:
     return ended
 
 
-def _read(path: Path) -> dict | None:
+def _read(path: Path) -> dict[str, Any] | None:
     try:
         note = json.loads(path.read_text(encoding="utf-8"))
         good = isinstance(note["owner"], int) and _TOKEN.match(note["token"]) and "started" in note

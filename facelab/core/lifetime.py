@@ -40,7 +40,7 @@ class _Lifeline:
     __del__ = close
 
 
-class Popen(subprocess.Popen):
+class Popen(subprocess.Popen[Any]):
     """`subprocess.Popen` for a command that ends with its owner; the command leads its own session.
 
     `pid` is the guard's; signals are passed on, and the exit code is the command's. `kill` ends the command and all

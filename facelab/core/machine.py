@@ -8,6 +8,7 @@ import os
 import platform
 import re
 from pathlib import Path
+from typing import Any
 
 
 @functools.cache
@@ -99,7 +100,7 @@ def peak_rss_bytes() -> int:
     return 0
 
 
-def facts(*, threads: int | None = None, versions: tuple[str, ...] = ("numpy",)) -> dict:
+def facts(*, threads: int | None = None, versions: tuple[str, ...] = ("numpy",)) -> dict[str, Any]:
     """Return what a timing record must carry: processor, features, cores, load, threads and versions."""
     wanted = (
         "avx2",
@@ -127,7 +128,7 @@ def facts(*, threads: int | None = None, versions: tuple[str, ...] = ("numpy",))
     }
 
 
-def same_machine(a: dict | None, b: dict | None) -> bool:
+def same_machine(a: dict[str, Any] | None, b: dict[str, Any] | None) -> bool:
     """Return whether two `facts` name the same kind of machine, so that timings may be compared."""
     if not a or not b:
         return False

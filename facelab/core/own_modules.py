@@ -49,7 +49,7 @@ class OwnModules:
         if parts[0] in sys.stdlib_module_names or parts[0] == self.package.name:
             return []
         for folder in self.folders:
-            found = []
+            found: list[Path] = []
             for k in range(1, len(parts) + 1):
                 base = folder.joinpath(*parts[:k])
                 for candidate in (base / "__init__.py", base.with_name(f"{base.name}.py")):

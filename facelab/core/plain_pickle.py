@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from facelab.core.errors import BadInputError
+from facelab.core.narrow import is_dict, is_sequence, is_tuple
 
 MAX_OPCODES = 5_000_000
 MAX_DEPTH = 16
@@ -43,7 +44,7 @@ class _Name:
 
 @dataclass
 class _Dtype:
-    value: np.dtype
+    value: np.dtype[Any]
 
 
 @dataclass
@@ -131,7 +132,7 @@ class _Machine:
     def _mark(self, _: Any) -> None:
         self.stack.append(_MARK)
 
-    def _since_mark(self) -> list:
+    def _since_mark(self) -> list[Any]:
         for k in range(len(self.stack) - 1, -1, -1):
             if self.stack[k] is _MARK:
                 items = self.stack[k + 1 :]
@@ -262,7 +263,7 @@ def _shown(name: Any) -> str:
     return f"{name.module}.{name.name}"[:100] if isinstance(name, _Name) else "an unnamed class"
 
 
-def _pairs(items: list) -> dict:
+def _pairs(items: list[Any]) -> dict[str, Any]:
     if len(items) % 2 or not all(type(k) in (str, int, bytes) for k in items[::2]):
         _refuse("a dictionary has keys that are not text or numbers")
     return dict(zip(items[::2], items[1::2]))
@@ -277,9 +278,9 @@ def _dtype(code: Any, align: Any = False, copy: Any = True) -> _Dtype:
     return _Dtype(np.dtype(text))
 
 
-def _with_order(dtype: np.dtype, state: Any) -> np.dtype:
+def _with_order(dtype: np.dtype[Any], state: Any) -> np.dtype[Any]:
     """Return the dtype in the byte order that its pickled state names; every other field must be the plain one."""
-    if not isinstance(state, tuple) or not 8 <= len(state) <= 9 or state[0] not in (3, 4):
+    if not is_tuple(state) or not 8 <= len(state) <= 9 or state[0] not in (3, 4):
         _refuse("a number type has an unknown state")
     order = state[1].decode("ascii", "replace") if isinstance(state[1], bytes) else state[1]
     plain = state[2:5] == (None, None, None) and state[5:8] == (-1, -1, 0)
@@ -292,11 +293,7 @@ def _array(data: Any, dtype: Any, shape: Any, order: Any) -> np.ndarray:
     if not isinstance(dtype, _Dtype) or not isinstance(data, (bytes, bytearray)):
         _refuse("an array is not made of bytes and a number type")
     shape = (shape,) if isinstance(shape, int) else shape
-    if (
-        not isinstance(shape, tuple)
-        or len(shape) > 8
-        or not all(type(n) is int and n >= 0 for n in shape)
-    ):
+    if not is_tuple(shape) or len(shape) > 8 or not all(type(n) is int and n >= 0 for n in shape):
         _refuse("an array has an impossible shape")
     if math.prod(shape) * dtype.value.itemsize != len(data):
         _refuse(f"an array of shape {shape} has {len(data)} bytes")
@@ -306,7 +303,7 @@ def _array(data: Any, dtype: Any, shape: Any, order: Any) -> np.ndarray:
 
 
 def _filled(state: Any) -> np.ndarray:
-    if not isinstance(state, tuple) or len(state) != 5 or state[0] != 1:
+    if not is_tuple(state) or len(state) != 5 or state[0] != 1:
         _refuse("an array has an unknown state")
     _, shape, dtype, fortran, data = state
     return _array(data, dtype, shape, "F" if fortran else "C")
@@ -315,12 +312,12 @@ def _filled(state: Any) -> np.ndarray:
 def _following(state: Any, stream: io.BytesIO) -> np.ndarray:
     """Return the array whose bytes follow in the file: a byte that says how many others to leave out, then they."""
     known = {"subclass", "shape", "order", "dtype", "allow_mmap", "numpy_array_alignment_bytes"}
-    if not isinstance(state, dict) or not set(state) <= known:
+    if not is_dict(state) or not set(state) <= known:
         _refuse("joblib's wrapper has an unknown state")
     if state.get("subclass") != _Name("numpy", "ndarray"):
         _refuse("joblib's wrapper is not of a plain array")
     dtype, shape = state.get("dtype"), state.get("shape")
-    if not isinstance(dtype, _Dtype) or not isinstance(shape, tuple):
+    if not isinstance(dtype, _Dtype) or not is_tuple(shape):
         _refuse("joblib's wrapper names no shape")
     if not all(type(n) is int and 0 <= n < 2**31 for n in shape):
         _refuse("an array has an impossible shape")
@@ -373,12 +370,13 @@ def _resolved(value: Any, seen: dict[int, Any], depth: int) -> Any:
         _refuse(f"it ends with the name {_shown(value)}")
     if isinstance(value, (_Dtype, _Wrapper)) or value is _MARK:
         _refuse("it holds half an object")
-    if not isinstance(value, (list, tuple, dict)):
+    if id(value) in seen:
+        return seen[id(value)]
+    if is_dict(value):
+        made: Any = {k: _resolved(v, seen, depth + 1) for k, v in value.items()}
+    elif is_sequence(value):
+        made = type(value)([_resolved(v, seen, depth + 1) for v in value])
+    else:
         return value
-    if id(value) not in seen:
-        if isinstance(value, dict):
-            made: Any = {k: _resolved(v, seen, depth + 1) for k, v in value.items()}
-        else:
-            made = type(value)([_resolved(v, seen, depth + 1) for v in value])
-        seen[id(value)] = made
-    return seen[id(value)]
+    seen[id(value)] = made
+    return made

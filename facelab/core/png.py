@@ -117,6 +117,6 @@ def _deflate(data: np.ndarray) -> bytes:
         [[n for _, n in head], np.array(lengths, np.int64)[data], [lengths[256]]]
     )
     ends = np.cumsum(widths)
-    place = np.arange(ends[-1]) - np.repeat(ends - widths, widths)
-    bits = (np.repeat(values, widths) >> place.astype(np.uint32)) & 1
+    place: np.ndarray = np.arange(int(ends[-1])) - np.repeat(ends - widths, widths)
+    bits: np.ndarray = (np.repeat(values, widths) >> place.astype(np.uint32)) & 1
     return np.packbits(bits.astype(np.uint8), bitorder="little").tobytes()

@@ -10,7 +10,7 @@ import contextvars
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Callable, Generator, Iterable, Iterator, Sized
 from typing import Any, TypeVar
 
 from facelab.core.templates import render
@@ -51,7 +51,7 @@ def track(items: Iterable[Item], what: str = "", total: int | None = None) -> It
         sink.busy = False
 
 
-def jupyter_display() -> Callable | None:
+def jupyter_display() -> Callable[..., Any] | None:
     """Return IPython's `display` where a Jupyter kernel runs this process, else None."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython else None
@@ -61,7 +61,7 @@ def jupyter_display() -> Callable | None:
 
 
 @contextlib.contextmanager
-def bar(name: str, *, expected_s: float | None = None) -> Iterator[None]:
+def bar(name: str, *, expected_s: float | None = None) -> Generator[None]:
     """Show a bar below the notebook cell while the block runs; nothing outside a Jupyter kernel.
 
     The bar follows the loops that use `track`; where there is none, the clock against `expected_s`.

@@ -144,7 +144,7 @@ def meets(value: float, budget: str) -> bool:
     return bool(_OPERATORS[match[1]](float(value), float(match[2])))
 
 
-def append(path: str | os.PathLike, record: Record) -> None:
+def append(path: str | os.PathLike[str], record: Record) -> None:
     """Append one record to a `.jsonl` file in a single write, so that readers never see half a line."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -152,7 +152,7 @@ def append(path: str | os.PathLike, record: Record) -> None:
         f.write((record.to_json() + "\n").encode("utf-8"))
 
 
-def write(path: str | os.PathLike, records: Iterable[Record]) -> None:
+def write(path: str | os.PathLike[str], records: Iterable[Record]) -> None:
     """Write records as a `.jsonl` file, atomically."""
     write_text(path, "".join(r.to_json() + "\n" for r in records))
 
@@ -174,11 +174,11 @@ def _check_types(raw: dict[str, Any]) -> None:
             raise ValueError(f"{name!r} is {dumps(raw[name])[:80]}")
 
 
-def read(path: str | os.PathLike) -> list[Record]:
+def read(path: str | os.PathLike[str]) -> list[Record]:
     """Read a `.jsonl` file of records. Raises BadInputError with the line number for a line that is none."""
     path = Path(path)
     names = {f.name for f in dataclasses.fields(Record)}
-    out = []
+    out: list[Record] = []
     try:
         # splitlines() would also cut at U+0085
         lines = read_input(path, max_bytes=MAX_FILE, what="file of records").decode().split("\n")

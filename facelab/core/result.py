@@ -6,18 +6,16 @@ import csv
 import dataclasses
 import io
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from facelab.core.errors import BadInputError
 from facelab.core.files import write_json, write_text
 from facelab.core.html_table import table
+from facelab.core.narrow import is_collection, is_mapping, is_numbers, is_path
 
 if TYPE_CHECKING:
-    import pandas as pd
+    import pandas as pd  # pyright: ignore[reportMissingTypeStubs] # pandas states no types
 
 
 class Result:
@@ -62,7 +60,7 @@ class Result:
         pandas.DataFrame
             One row per entry of `rows`.
         """
-        import pandas as pd
+        import pandas as pd  # pyright: ignore[reportMissingTypeStubs] # pandas states no types
 
         return pd.DataFrame(self.rows())
 
@@ -114,15 +112,13 @@ def plain(value: Any) -> Any:
     """
     if isinstance(value, Result):
         return value.to_dict()
-    if isinstance(value, np.ndarray):
+    if is_numbers(value):
         return value.tolist()
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, Mapping):
+    if is_mapping(value):
         return {str(k): plain(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple, set, frozenset)):
+    if is_collection(value):
         return [plain(v) for v in value]
-    if isinstance(value, os.PathLike):
+    if is_path(value):
         return os.fspath(value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}

@@ -16,6 +16,7 @@ import signal
 import struct
 import sys
 from pathlib import Path
+from typing import Any
 
 SYSTEM = (
     "/usr",
@@ -85,7 +86,7 @@ def why_not() -> str | None:
     return None if abi >= 1 else "the kernel has no Landlock"
 
 
-def enter(limits: dict) -> None:
+def enter(limits: dict[str, Any]) -> None:
     """Restrict this process for good. `limits`: readable, writable (lists of paths), memory (bytes), seconds (CPU).
 
     Raises SandboxError where the kernel refuses.
@@ -103,7 +104,7 @@ def enter(limits: dict) -> None:
     _seccomp(libc)
 
 
-def _limit(limits: dict) -> None:
+def _limit(limits: dict[str, Any]) -> None:
     def lower(what: int, value: int) -> None:
         hard = resource.getrlimit(what)[1]
         value = value if hard == resource.RLIM_INFINITY else min(value, hard)
@@ -117,7 +118,7 @@ def _limit(limits: dict) -> None:
         lower(resource.RLIMIT_CPU, int(limits["seconds"]))
 
 
-def _landlock(limits: dict) -> None:
+def _landlock(limits: dict[str, Any]) -> None:
     abi = _call(_CREATE_RULESET, None, ctypes.c_size_t(0), ctypes.c_uint32(1))
     rights = _RIGHTS_BY_ABI[max(k for k in _RIGHTS_BY_ABI if k <= abi)]
     # file system; TCP from ABI 4 on; abstract sockets and signals to other processes from ABI 6 on
@@ -187,7 +188,7 @@ def _seccomp(libc: ctypes.CDLL) -> None:
         raise SandboxError(f"no seccomp filter: {os.strerror(ctypes.get_errno())}")
 
 
-def command(limits: dict, module: str, *arguments: object) -> list[str]:
+def command(limits: dict[str, Any], module: str, *arguments: object) -> list[str]:
     """Return the command line that runs a module of facelab in a sandbox; `python -P sandbox.py LIMITS …`."""
     here = Path(__file__).resolve()
     return [
@@ -201,7 +202,7 @@ def command(limits: dict, module: str, *arguments: object) -> list[str]:
     ]
 
 
-def environment(folder: str, base: dict) -> dict:
+def environment(folder: str, base: dict[str, Any]) -> dict[str, Any]:
     """Return the environment of a process in a sandbox: whatever libraries keep, they keep in `folder`."""
     own = (
         "HOME",

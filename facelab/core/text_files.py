@@ -10,7 +10,7 @@ from facelab.core.errors import BadInputError
 from facelab.core.files import open_input, read_input
 
 
-def read_text(path: str | os.PathLike, what: str, *, max_bytes: int, fix: str) -> str:
+def read_text(path: str | os.PathLike[str], what: str, *, max_bytes: int, fix: str) -> str:
     """Return the text of a UTF-8 file, called `what` in errors.
 
     Raises BadInputError for a file of more than `max_bytes`, and with `fix` where it cannot be read at all.
@@ -23,14 +23,14 @@ def read_text(path: str | os.PathLike, what: str, *, max_bytes: int, fix: str) -
 
 
 def read_csv(
-    path: str | os.PathLike, what: str, *, fix: str, delimiter: str = ","
+    path: str | os.PathLike[str], what: str, *, fix: str, delimiter: str = ","
 ) -> list[dict[str, str]]:
     """Read a CSV file, called `what` in errors, as one dict a row: UTF-8, or UTF-16 with its byte-order mark.
 
     Raises BadInputError, with `fix` where it cannot be read at all, for rows with more or fewer values than the head,
     and for a head that names a column twice.
     """
-    rows = []
+    rows: list[dict[str, str]] = []
     try:
         source = io.BufferedReader(open_input(path))  # type: ignore[arg-type]
         marked = source.peek(2)[:2] in (b"\xff\xfe", b"\xfe\xff")
@@ -69,7 +69,7 @@ def read_csv(
     return rows
 
 
-def _check_head(head: list[str], what: str, path: str | os.PathLike) -> None:
+def _check_head(head: list[str], what: str, path: str | os.PathLike[str]) -> None:
     twice = next((c for c in head if head.count(c) > 1), None)
     if twice is not None:
         raise BadInputError(

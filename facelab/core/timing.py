@@ -65,8 +65,8 @@ def interleave(
     rounds: list[dict[Name, float]] = []
     started = time.perf_counter()
     for k in range(repeats):
-        row = {}
-        for i in rng.permutation(len(names)):
+        row: dict[Name, float] = {}
+        for i in map(int, rng.permutation(len(names))):
             row[names[i]] = sample(names[i])
         rounds.append(row)
         if budget_s is not None and k >= 2 and time.perf_counter() - started > budget_s:

@@ -77,7 +77,7 @@ def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
         ) from None
 
 
-def load_fer2013(path: str | os.PathLike) -> Fer:
+def load_fer2013(path: str | os.PathLike[str]) -> Fer:
     """Read `fer2013.csv` (columns emotion, pixels and optionally Usage).
 
     Parameters
@@ -94,6 +94,8 @@ def load_fer2013(path: str | os.PathLike) -> Fer:
     ------
     BadInputError
         With file and line.
+    MissingAssetError
+        The file is not there.
     """
     path = Path(path)
     rows = _rows(path)
@@ -163,7 +165,7 @@ def _label(text: str, where: str) -> int:
     return int(text)
 
 
-def load_ferplus(path: str | os.PathLike, *, every_row: bool = False) -> FerPlusVotes:
+def load_ferplus(path: str | os.PathLike[str], *, every_row: bool = False) -> FerPlusVotes:
     """Read FER+ votes: the per-part `label.csv` (name, box, ten votes) or `fer2013new.csv` (Usage, name, ten votes).
 
     Rows without an image name (dropped by FER+'s authors) are left out, or kept with an empty name where `every_row`
@@ -185,6 +187,8 @@ def load_ferplus(path: str | os.PathLike, *, every_row: bool = False) -> FerPlus
     ------
     BadInputError
         With file and line.
+    MissingAssetError
+        The file is not there.
     """
     path = Path(path)
     names, votes = [], []

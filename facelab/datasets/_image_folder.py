@@ -28,7 +28,7 @@ class LabelledImages:
 
 
 def load_image_folder(
-    folder: str | os.PathLike, *, table: Mapping[str, str] | None = None
+    folder: str | os.PathLike[str], *, table: Mapping[str, str] | None = None
 ) -> LabelledImages:
     """List `folder/<label>/**/<image>` with labels mapped by `table`; hidden files and other suffixes are passed over.
 

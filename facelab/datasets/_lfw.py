@@ -38,7 +38,7 @@ class Pairs:
         return list(dict.fromkeys(x for pair in zip(self.a, self.b) for x in pair))
 
 
-def load_pairs(path: str | os.PathLike) -> Pairs:
+def load_pairs(path: str | os.PathLike[str]) -> Pairs:
     """Read pairs from LFW's `pairs.txt`, or from a CSV with columns a, b, same (paths; identity = the parent folder).
 
     The order of the file is kept: LFW's ten-fold split is the official one only if no pair is dropped. Raises
@@ -60,6 +60,14 @@ def load_pairs(path: str | os.PathLike) -> Pairs:
         The input cannot be used; the message says why.
     MissingAssetError
         The input cannot be used; the message says why.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib
+    >>> file = pathlib.Path(tempfile.mkdtemp()) / "pairs.csv"
+    >>> _ = file.write_text("a,b,same\\nx/1.jpg,x/2.jpg,1\\nx/1.jpg,y/1.jpg,0\\n")
+    >>> load_pairs(file).images
+    ['x/1', 'x/2', 'y/1']
     """
     path = Path(path)
     try:
@@ -152,7 +160,7 @@ def _csv_rows(path: Path, text: str) -> list[tuple]:
     return rows
 
 
-def find_images(folder: str | os.PathLike, pairs: Pairs) -> dict[str, Path]:
+def find_images(folder: str | os.PathLike[str], pairs: Pairs) -> dict[str, Path]:
     """Return the image file of every image in `pairs`, from a folder in LFW's layout (`Name/Name_0001.jpg`).
 
     Raises MissingAssetError naming the first absent image and how many are absent.
@@ -169,6 +177,11 @@ def find_images(folder: str | os.PathLike, pairs: Pairs) -> dict[str, Path]:
     dict[str, path]
         The image file of every image in `pairs`, from a folder in LFW's layout
         (`Name/Name_0001.jpg`).
+
+    Raises
+    ------
+    MissingAssetError
+        Naming the first absent image and how many are absent.
     """
     return _find(Path(folder), pairs.images, (".jpg", ".jpeg", ".png"), "image")[0]
 
@@ -208,7 +221,7 @@ def _find(
 
 
 def load_embeddings(
-    folder: str | os.PathLike, pairs: Pairs, *, missing_is_failure: bool = False
+    folder: str | os.PathLike[str], pairs: Pairs, *, missing_is_failure: bool = False
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return (a, b, failed) for `pairs` from a folder with one `.npy` an image (`Name/Name_0001.npy`, or flat).
 
@@ -235,6 +248,8 @@ def load_embeddings(
     ------
     BadInputError
         Naming the file for a damaged or differently shaped embedding.
+    MissingAssetError
+        An embedding is absent, and `missing_is_failure` is false.
     """
     found, _ = _find(Path(folder), pairs.images, (".npy",), "embedding", missing_is_failure)
     vectors: dict[str, np.ndarray] = {}
@@ -263,7 +278,7 @@ def load_embeddings(
     return a, b, np.isnan(a[:, 0]) | np.isnan(b[:, 0])
 
 
-def load_bin(path: str | os.PathLike) -> tuple[list[bytes], np.ndarray]:
+def load_bin(path: str | os.PathLike[str]) -> tuple[list[bytes], np.ndarray]:
     """Read an InsightFace verification pack: (2n encoded images, same (n,) bool); pair i is images 2i and 2i+1.
 
     The pickle is read as data (`facelab.core.plain_pickle`): nothing in it runs.
@@ -282,6 +297,8 @@ def load_bin(path: str | os.PathLike) -> tuple[list[bytes], np.ndarray]:
     ------
     BadInputError
         Naming the file for anything but lists, bytes and numpy arrays.
+    MissingAssetError
+        The file is not there.
     """
     path = Path(path)
     try:
@@ -327,7 +344,7 @@ def load_bin(path: str | os.PathLike) -> tuple[list[bytes], np.ndarray]:
 
 
 def sklearn_folder(
-    data_home: str | os.PathLike | None = None, *, download: bool = False
+    data_home: str | os.PathLike[str] | None = None, *, download: bool = False
 ) -> tuple[Path, Path]:
     """Return (folder of LFW's funneled images, its pairs.txt) in scikit-learn's data home.
 

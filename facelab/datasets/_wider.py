@@ -60,7 +60,7 @@ class Predictions:
     degenerate: int
 
 
-def load_ground_truth(folder: str | os.PathLike) -> GroundTruth:
+def load_ground_truth(folder: str | os.PathLike[str]) -> GroundTruth:
     """Read WIDER FACE validation ground truth from a folder of .mat files, or from one text file.
 
     A folder must hold `wider_face_val.mat` and the three subset files, or else one of the text forms
@@ -195,7 +195,7 @@ def _subset(path: Path, names: list[tuple[str, str]], start: np.ndarray) -> np.n
     return keep
 
 
-def load_text(path: str | os.PathLike) -> GroundTruth:
+def load_text(path: str | os.PathLike[str]) -> GroundTruth:
     """Read ground truth from a text form: the official `wider_face_val_bbx_gt.txt` or SCRFD's `labelv2.txt`.
 
     The first has path, count and `x y w h blur expression illumination invalid occlusion pose` lines; the second
@@ -290,7 +290,7 @@ def _bbx_gt(path: Path, lines: list[str]) -> tuple[list[Any], list[Any], list[An
     return names, boxes, rows
 
 
-def load_predictions(folder: str | os.PathLike, names: list[tuple[str, str]]) -> Predictions:
+def load_predictions(folder: str | os.PathLike[str], names: list[tuple[str, str]]) -> Predictions:
     """Read `<event>/<image>.txt` prediction files: image name, count, then `x y w h score` a line.
 
     Rows are sorted by falling score (stable); images whose rows were not are named in `unsorted`. Absent events and
@@ -313,6 +313,8 @@ def load_predictions(folder: str | os.PathLike, names: list[tuple[str, str]]) ->
     ------
     MissingAssetError
         The input cannot be used; the message says why.
+    BadInputError
+        A prediction file is damaged; naming file and line.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -475,7 +477,9 @@ def _sorted(rows: np.ndarray, start: np.ndarray, names: list) -> tuple[list[np.n
     return np.split(rows, start[1:-1]), [f"{names[i][0]}/{names[i][1]}" for i in wrong]
 
 
-def write_predictions(folder: str | os.PathLike, event: str, image: str, boxes: np.ndarray) -> Path:
+def write_predictions(
+    folder: str | os.PathLike[str], event: str, image: str, boxes: np.ndarray
+) -> Path:
     """Write one image's predictions (n, 5) xywh + score in the standard form, by falling score, and return the path.
 
     Numbers are written with `repr` precision, so that reading them back gives the same floats.
@@ -500,6 +504,13 @@ def write_predictions(folder: str | os.PathLike, event: str, image: str, boxes: 
     ------
     BadInputError
         The input cannot be used; the message says why.
+
+    Examples
+    --------
+    >>> import tempfile, numpy as np
+    >>> path = write_predictions(tempfile.mkdtemp(), "0--Parade", "face", np.array([[1, 2, 3, 4, 0.5]]))
+    >>> path.read_text().splitlines()[:2]
+    ['face.jpg', '1']
     """
     from facelab.core.files import write_text
 

@@ -172,6 +172,13 @@ def make_bundle(
     -------
     Bundle
         The bundle.
+
+    Raises
+    ------
+    BadInputError
+        The model, its labels, thresholds or figures cannot be bundled; naming the file.
+    UnsupportedError
+        The model has several inputs, or no code can be generated in a language.
     """
     out = Path(out)
     _refuse_foreign(out)

@@ -6,9 +6,12 @@ Boxes are `xyxy` float pixels, shape (n, 4), unless a name says otherwise. Every
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from jaxtyping import Num
 
 Overlap = Literal["union", "min"]
 GREEDY = "greedy, best score first: a box goes when its overlap (IoU) with a kept one exceeds nms_threshold"
@@ -17,12 +20,14 @@ CELLS = "cells row by row, x fastest; cell (x, y) counts from 0; ceil(size / str
 """The order of `grid`, in words."""
 
 
-def area(boxes: np.ndarray) -> np.ndarray:
+def area(boxes: Num[np.ndarray, "n 4"]) -> Num[np.ndarray, " n"]:
     """Return the areas of (n, 4) boxes, 0 for a box whose sides are not positive."""
     return np.maximum(boxes[:, 2] - boxes[:, 0], 0) * np.maximum(boxes[:, 3] - boxes[:, 1], 0)
 
 
-def overlap(a: np.ndarray, b: np.ndarray, *, over: Overlap = "union") -> np.ndarray:
+def overlap(
+    a: Num[np.ndarray, "n 4"], b: Num[np.ndarray, "m 4"], *, over: Overlap = "union"
+) -> Num[np.ndarray, "n m"]:
     """Return the (n, m) matrix of intersection areas over the union, or over the smaller box (`over="min"`).
 
     Pairs of which both boxes are empty have overlap 0.
@@ -108,7 +113,9 @@ def blend(
     box and all that overlap it by more than `threshold`; its score stays the best one. Returns (boxes, scores, extra).
     """
     order = np.argsort(-scores, kind="stable")
-    out_boxes, out_scores, out_extra = [], [], []
+    out_boxes: list[np.ndarray] = []
+    out_scores: list[float] = []
+    out_extra: list[np.ndarray] = []
     while order.size:
         best = order[0]
         near = overlap(boxes[best : best + 1], boxes[order])[0] > threshold
@@ -117,7 +124,7 @@ def blend(
         weight = scores[group] / scores[group].sum()
         out_boxes.append(weight @ boxes[group])
         out_extra.append(weight @ extra[group])
-        out_scores.append(scores[best])
+        out_scores.append(float(scores[best]))
     n = len(out_boxes)
     return (
         np.array(out_boxes, dtype=np.float64).reshape(n, 4),
@@ -144,7 +151,7 @@ def priors(
     Level by level, cell by cell, size by size: the order of RetinaFace and UltraFace.
     """
     width, height = size
-    levels = []
+    levels: list[np.ndarray] = []
     for stride, sizes in zip(strides, min_sizes, strict=True):
         columns, rows = -(-width // stride), -(-height // stride)
         centres = (grid(rows, columns, len(sizes)) + 0.5) * stride / np.array([width, height])

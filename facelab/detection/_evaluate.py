@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +17,9 @@ from facelab.detection._labels import Labels
 from facelab.detection._neural import NeuralDetector
 from facelab.metrics.detection import average_precision, match
 from facelab.preprocess.image import read_image
+
+if TYPE_CHECKING:
+    from jaxtyping import Num
 
 AP_SCORE = 0.02
 """The score down to which detections count for average precision (WIDER FACE's rule)."""
@@ -34,10 +38,12 @@ def detect_images(
     detector: Detector,
     images: Mapping[str, Path],
     *,
-    progress: Callable[[Iterable], Iterable] = lambda items: items,
+    progress: Callable[[Iterable[Any]], Iterable[Any]] = lambda items: items,
 ) -> DetectorRun:
     """Detect on every image; one that cannot be read or detected on is listed in `errors`, the others go on."""
-    found, sizes, errors = {}, {}, {}
+    found: dict[str, Detections] = {}
+    sizes: dict[str, tuple[int, int]] = {}
+    errors: dict[str, str] = {}
     for name, path in progress(images.items()):
         try:
             image = read_image(path)
@@ -49,7 +55,7 @@ def detect_images(
 
 
 @contextlib.contextmanager
-def precision_recall_threshold(detector: Detector) -> Iterator[float]:
+def precision_recall_threshold(detector: Detector) -> Generator[float]:
     """Lower a network's score threshold to `AP_SCORE` inside the block; yield the operating threshold.
 
     Baselines whose scores are margins (Haar, dlib) keep theirs.
@@ -82,7 +88,7 @@ def score_detections(
     min_height: float = 0.0,
     replicates: int = 1000,
     seed: int = 0,
-) -> dict:
+) -> dict[str, Any]:
     """Return figures against labels as plain JSON.
 
     `exact_count`: images whose number of detections at or above `operating` is the labelled one. With boxes also
@@ -133,7 +139,7 @@ def _score_boxes(
     min_height: float,
     replicates: int,
     seed: int,
-) -> dict:
+) -> dict[str, Any]:
     boxes = labels.boxes or {}
     truths = [to_xywh(boxes[n]) for n in found]
     counted = {n: (t[:, 3] >= min_height) & ~labels.ignored(n) for n, t in zip(found, truths)}
@@ -181,7 +187,7 @@ def _operating(
     return hit, faces, right, raised
 
 
-def to_xywh(boxes: np.ndarray) -> np.ndarray:
+def to_xywh(boxes: Num[np.ndarray, "n 4"]) -> Num[np.ndarray, "n 4"]:
     """Return `xyxy` boxes (n, 4) as `xywh`.
 
     Parameters
@@ -193,12 +199,18 @@ def to_xywh(boxes: np.ndarray) -> np.ndarray:
     -------
     ndarray
         `xyxy` boxes (n, 4) as `xywh`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> to_xywh(np.array([[2, 3, 12, 15]])).tolist()
+    [[2.0, 3.0, 10.0, 12.0]]
     """
     boxes = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
     return np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
 
 
-def predictions(found: Detections) -> np.ndarray:
+def predictions(found: Detections) -> Num[np.ndarray, "n 5"]:
     """Return detections as rows (n, 5) of x, y, width, height, score: the standard WIDER FACE form.
 
     Parameters
@@ -210,5 +222,11 @@ def predictions(found: Detections) -> np.ndarray:
     -------
     ndarray
         Detections as rows (n, 5) of x, y, width, height, score.
+
+    Examples
+    --------
+    >>> from facelab.detection import Detections
+    >>> predictions(Detections([[2, 3, 12, 15]], [0.5])).tolist()
+    [[2.0, 3.0, 10.0, 12.0, 0.5]]
     """
     return np.concatenate([to_xywh(found.boxes), found.scores[:, None].astype(np.float64)], axis=1)

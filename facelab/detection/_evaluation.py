@@ -58,7 +58,7 @@ class DetectionEvaluation(Result):
     def to_dict(self) -> dict[str, Any]:
         """Return the document `facelab.eval.detector/1`."""
         at = {name: d.above(self.operating_threshold) for name, d in self.found.items()}
-        value = {
+        value: dict[str, Any] = {
             "schema": "facelab.eval.detector/1",
             "model": self.model,
             "operating_threshold": self.operating_threshold,
@@ -91,7 +91,7 @@ def evaluate(
     seed: int = 0,
     low_scores: bool = False,
     only_labelled: bool = False,
-    progress: Callable[[Iterable], Iterable] = lambda items: items,
+    progress: Callable[[Iterable[Any]], Iterable[Any]] = lambda items: items,
 ) -> DetectionEvaluation:
     """Run a detector over images and compare what it finds with labels.
 
@@ -188,9 +188,9 @@ def named_files(root: Path) -> dict[str, Path]:
 
 def _outside(truth: Labels, sizes: Mapping[str, tuple[int, int]]) -> list[str]:
     """Say how many boxes lie half or more outside their picture: labels of another size, or of a turned picture."""
-    n = 0
-    for name in truth.counts.keys() & sizes.keys() if truth.boxes else ():
-        x1, y1, x2, y2 = truth.boxes[name].T
+    n, boxes = 0, truth.boxes or {}
+    for name in boxes.keys() & sizes.keys():
+        x1, y1, x2, y2 = boxes[name].T
         width, height = sizes[name]
         inside = np.clip(np.minimum(x2, width) - np.maximum(x1, 0), 0, None) * np.clip(
             np.minimum(y2, height) - np.maximum(y1, 0), 0, None
@@ -216,7 +216,7 @@ def speed(found: Iterable[Detections]) -> dict[str, dict[str, float]]:
     }
 
 
-def _text(value: dict) -> str:
+def _text(value: dict[str, Any]) -> str:
     model, speed, labels = value["model"], value["milliseconds"], value.get("labels")
     lines = [
         f"{model['name']} ({model['family']}), score threshold {value['operating_threshold']:g}, "

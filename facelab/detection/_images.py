@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from facelab.core.errors import BadInputError
+from facelab.core.narrow import is_array
+
+if TYPE_CHECKING:
+    from jaxtyping import Shaped, UInt8
 
 SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".gif"}
 )
 
 
-def as_rgb(image: np.ndarray) -> np.ndarray:
+def as_rgb(image: Shaped[np.ndarray, "h w *channels"]) -> UInt8[np.ndarray, "h w 3"]:
     """Return `image` as contiguous RGB uint8 (height, width, 3).
 
     Takes uint8 or uint16 (its high byte), gray (height, width) or (height, width, 1), RGB, or RGBA (alpha dropped).
@@ -40,7 +45,7 @@ def as_rgb(image: np.ndarray) -> np.ndarray:
     >>> as_rgb(np.zeros((2, 3), np.uint8)).shape
     (2, 3, 3)
     """
-    if not isinstance(image, np.ndarray):
+    if not is_array(image):
         raise BadInputError(
             "an image is a numpy array",
             got=type(image).__name__,
@@ -54,7 +59,7 @@ def as_rgb(image: np.ndarray) -> np.ndarray:
             got=str(image.dtype),
             fix="give pixels; the model's spec normalises them",
         )
-    if image.dtype not in (np.uint8, np.uint16):
+    if image.dtype not in (np.dtype(np.uint8), np.dtype(np.uint16)):
         raise BadInputError(
             "the image has another number type",
             expected="uint8 (or uint16)",
@@ -82,7 +87,7 @@ def as_rgb(image: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(image[..., :3])
 
 
-def find_images(folder: str | os.PathLike) -> list[Path]:
+def find_images(folder: str | os.PathLike[str]) -> list[Path]:
     """Return the image files below `folder`, sorted by path.
 
     Parameters
@@ -99,6 +104,15 @@ def find_images(folder: str | os.PathLike) -> list[Path]:
     ------
     BadInputError
         If there are none.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib
+    >>> folder = pathlib.Path(tempfile.mkdtemp())
+    >>> for name in ("b.jpg", "a.png", "notes.txt"):
+    ...     _ = (folder / name).write_bytes(b"")
+    >>> [p.name for p in find_images(folder)]
+    ['a.png', 'b.jpg']
     """
     root = Path(folder)
     if not root.exists():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,6 +14,9 @@ from facelab.preprocess.align import invert
 from facelab.preprocess.geometry import Face, Planner
 from facelab.preprocess.ops import DECODE_RGB
 from facelab.preprocess.spec import PreprocessSpec
+
+if TYPE_CHECKING:
+    from jaxtyping import UInt8
 
 BILINEAR = {
     "kernel": "bilinear",
@@ -77,14 +81,14 @@ def detector_spec(
     layout: str = "nchw",
     value: float = 0,
     multiple: int = 32,
-    kernel: dict = BILINEAR,
+    kernel: dict[str, Any] = BILINEAR,
 ) -> PreprocessSpec:
     """Build the spec that most detectors use.
 
     `fit`: `stretch`, `letterbox` (top left), `letterbox_center`, or `pad` (no resize; right and bottom padded to a
     `multiple`). `mean` and `scale` are in 0–255 units, per channel in `order`; empty means no normalisation.
     """
-    stages: list[dict] = [dict(DECODE_RGB)]
+    stages: list[dict[str, Any]] = [dict(DECODE_RGB)]
     if order != "rgb":
         stages.append({"op": "color", "from": "rgb", "to": order})
     if fit == "pad":
@@ -179,7 +183,7 @@ def prepared(spec: PreprocessSpec, pixels: np.ndarray, face: object = None) -> n
     return apply(spec, pixels, backend=FASTEST[-1], face=face)
 
 
-def in_order(rgb: np.ndarray, order: str) -> np.ndarray:
+def in_order(rgb: UInt8[np.ndarray, "h w 3"], order: str) -> UInt8[np.ndarray, "h w *c"]:
     """Return RGB pixels as a spec's decode stage would have given them: `rgb`, `bgr` or `gray` (BT.601 luma).
 
     Parameters
@@ -193,6 +197,13 @@ def in_order(rgb: np.ndarray, order: str) -> np.ndarray:
     -------
     ndarray
         RGB pixels as a spec's decode stage would have given them.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> red = np.array([[[255, 0, 0]]], np.uint8)
+    >>> in_order(red, "bgr").tolist(), in_order(red, "gray").tolist()
+    ([[[0, 0, 255]]], [[76]])
     """
     if order == "gray":
         import cv2
@@ -201,7 +212,9 @@ def in_order(rgb: np.ndarray, order: str) -> np.ndarray:
     return np.ascontiguousarray(rgb[..., ::-1]) if order == "bgr" else rgb
 
 
-def bounded(rgb: np.ndarray, max_side: int) -> tuple[np.ndarray, tuple[float, float]]:
+def bounded(
+    rgb: UInt8[np.ndarray, "h w 3"], max_side: int
+) -> tuple[np.ndarray, tuple[float, float]]:
     """Shrink an image whose longer side exceeds `max_side`; return it and the (x, y) scale that was applied.
 
     Parameters
@@ -215,6 +228,13 @@ def bounded(rgb: np.ndarray, max_side: int) -> tuple[np.ndarray, tuple[float, fl
     -------
     tuple[ndarray, tuple[float, float]]
         The picture, and the (x, y) scale that maps its boxes back.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> small, scale = bounded(np.zeros((200, 400, 3), np.uint8), 100)
+    >>> small.shape, scale
+    ((50, 100, 3), (0.25, 0.25))
     """
     height, width = rgb.shape[:2]
     if max(height, width) <= max_side:

@@ -7,12 +7,13 @@ import os
 import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from facelab.core.errors import BadInputError
 from facelab.core.text_files import read_csv
-from facelab.datasets import annotations
+from facelab.datasets import annotations as label_forms
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Labels:
         notes: tuple[str, ...] = ()
         if self.boxes and self.sizes:
             stated = {new: self.sizes[n] for new, n in renamed.items() if n in self.sizes}
-            fitted = annotations.Annotations("csv", boxes or {}, {}, stated).fitted(files)
+            fitted = label_forms.Annotations("csv", boxes or {}, {}, stated).fitted(files)
             boxes, notes = fitted.boxes, fitted.notes
         return dataclasses.replace(
             self,
@@ -77,7 +78,9 @@ class Labels:
                 table[own] = name
         loose: dict[str, list[str]] = {}
         for own in self.counts.keys() - table.keys():
-            fits = next((ends[e] for e in _ends(_composed(own)) if e in ends), [])
+            fits: list[str] = next(
+                (ends[e] for e in _ends(_composed(own)) if e in ends), list[str]()
+            )
             if len(fits) == 1 and composed[fits[0]] not in table.values():
                 loose.setdefault(composed[fits[0]], []).append(own)
         return table | {owns[0]: name for name, owns in loose.items() if len(owns) == 1}
@@ -118,13 +121,22 @@ def read_labels(
     ------
     BadInputError
         With file and line, for anything else.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib
+    >>> file = pathlib.Path(tempfile.mkdtemp()) / "labels.csv"
+    >>> _ = file.write_text("path,x1,y1,x2,y2\\na.jpg,2,3,12,15\\nb.jpg,,,,\\n")
+    >>> labels = read_labels(file)
+    >>> labels.counts, labels.boxes["a.jpg"].tolist()
+    ({'a.jpg': 1, 'b.jpg': 0}, [[2.0, 3.0, 12.0, 15.0]])
     """
     if form in (None, "csv") and Path(path).suffix.lower() == ".csv":
         rows = read_csv(path, "labels", fix="check --labels")
         name = next((c for c in ("path", "file") if rows and c in rows[0]), None)
         if name is not None and "n_faces" in rows[0] and not {"x1", "xmin", "x"} & set(rows[0]):
             return _counts(rows, name, path)
-    found = annotations.read(
+    found = label_forms.read(
         path, form=form, images=images, category=category, voc_origin=voc_origin
     )
     unseen = {n: s for n, s in found.sizes.items() if n not in found.compared}
@@ -145,7 +157,7 @@ def _ends(path: str) -> list[str]:
     return ["/".join(parts[k:]) for k in range(len(parts))]
 
 
-def _counts(rows: list[dict], column: str, path: str | os.PathLike[str]) -> Labels:
+def _counts(rows: list[dict[str, Any]], column: str, path: str | os.PathLike[str]) -> Labels:
     counts: dict[str, int] = {}
     for i, row in enumerate(rows, 2):
         count = _whole(row["n_faces"], f"{path}:{i}")

@@ -18,7 +18,15 @@ Outputs = Mapping[str, np.ndarray]
 
 
 class Found(NamedTuple):
-    """What a decoder gives, in tensor pixels: boxes (n, 4), scores (n,), landmarks and keypoints (n, k, 2) or None."""
+    """What a decoder gives, in tensor pixels: boxes (n, 4), scores (n,), landmarks and keypoints (n, k, 2) or None.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> found = Found(np.array([[0.0, 0, 4, 4], [1, 1, 3, 3]]), np.array([0.2, 0.9]))
+    >>> found.take(found.scores > 0.5).boxes.tolist()
+    [[1.0, 1.0, 3.0, 3.0]]
+    """
 
     boxes: np.ndarray
     scores: np.ndarray

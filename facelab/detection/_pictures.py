@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,18 +15,21 @@ from facelab.detection._boxes import overlap
 from facelab.detection._labels import Labels
 from facelab.preprocess.image import read_image
 
+if TYPE_CHECKING:
+    from jaxtyping import Num, UInt8
+
 FOUND, MISSED, ALARM, IGNORED = (0, 158, 115), (213, 94, 0), (204, 121, 167), (150, 150, 150)
 """Colours (RGB, told apart by most colour-blind people): found, missed, false alarm, ignored."""
 LONGEST = 1280
 
 
 def drawn(
-    image: np.ndarray,
-    boxes: np.ndarray,
+    image: UInt8[np.ndarray, "h w 3"],
+    boxes: Num[np.ndarray, "n 4"],
     colours: list[tuple[int, int, int]],
     *,
     longest: int = LONGEST,
-) -> np.ndarray:
+) -> UInt8[np.ndarray, "h2 w2 3"]:
     """Return an RGB picture, shrunk to `longest` pixels, with boxes (n, 4) `xyxy` drawn in `colours`.
 
     Parameters
@@ -44,6 +48,13 @@ def drawn(
     ndarray
         An RGB picture, shrunk to `longest` pixels, with boxes (n, 4) `xyxy` drawn in
         `colours`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> picture = drawn(np.zeros((50, 80, 3), np.uint8), np.array([[10, 10, 30, 40]]), [(255, 0, 0)])
+    >>> picture.shape, int(picture[..., 0].max())
+    ((50, 80, 3), 255)
     """
     import cv2
 
@@ -110,7 +121,7 @@ def write_pictures(
         The paths of the pictures.
     """
     out = Path(folder)
-    names = []
+    names: list[str] = []
     for name, detections in found.items():
         if len(names) == most:
             break

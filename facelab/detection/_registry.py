@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from facelab.core.errors import BadInputError
+from facelab.core.errors import BadInputError, FacelabError
 from facelab.detection import _families as package
 from facelab.detection._base import Detector
 from facelab.detection._neural import NeuralDetector
@@ -37,6 +37,11 @@ def families() -> list[str]:
     -------
     list of str
         The names of the detector families, such as "yunet".
+
+    Examples
+    --------
+    >>> {"haar", "scrfd", "yunet"} <= set(families())
+    True
     """
     return FAMILIES.names()
 
@@ -53,16 +58,21 @@ def available() -> list[ModelEntry]:
     -------
     list of ModelEntry
         The catalogue's detectors whose files are on this machine.
+
+    Examples
+    --------
+    >>> all(entry.kind == "detector" for entry in available())
+    True
     """
     return FAMILIES.available()
 
 
 def load(
-    name_or_path: str | os.PathLike,
+    name_or_path: str | os.PathLike[str],
     *,
     family: str | None = None,
     threads: int | None = None,
-    spec: PreprocessSpec | str | os.PathLike | None = None,
+    spec: PreprocessSpec | str | os.PathLike[str] | None = None,
     **options: Any,
 ) -> Detector:
     """Load a detector by its catalogue name, from a file (for MTCNN a folder of three), or from a bundle.
@@ -90,6 +100,13 @@ def load(
     -------
     Detector
         The detector.
+
+    Raises
+    ------
+    BadInputError
+        An unknown name or option, or a model whose input or outputs are not the family's.
+    MissingAssetError
+        The weights are not here; naming the command that fetches them.
     """
     spec = given_spec(spec)
     text = os.fspath(name_or_path)
@@ -106,7 +123,7 @@ def _from_entry(
     name: str | None,
     threads: int | None,
     spec: PreprocessSpec | None,
-    options: dict,
+    options: dict[str, Any],
 ) -> Detector:
     kind, merged = FAMILIES.of_entry(entry, name, options)
     if entry.builtin:
@@ -121,7 +138,11 @@ def _from_entry(
 
 
 def _from_file(
-    path: Path, name: str | None, threads: int | None, spec: PreprocessSpec | None, options: dict
+    path: Path,
+    name: str | None,
+    threads: int | None,
+    spec: PreprocessSpec | None,
+    options: dict[str, Any],
 ) -> Detector:
     if name is None:
         return _guessed(path, threads, spec, options)
@@ -141,10 +162,12 @@ def _from_file(
 
 
 def _guessed(
-    path: Path, threads: int | None, spec: PreprocessSpec | None, options: dict
+    path: Path, threads: int | None, spec: PreprocessSpec | None, options: dict[str, Any]
 ) -> Detector:
     """Load a file of the one family whose decoder takes its outputs."""
-    model, fitting, refused = open_model(path, threads=threads), [], {}
+    model = open_model(path, threads=threads)
+    fitting: list[Detector] = []
+    refused: dict[str, FacelabError] = {}
     for name in families():
         kind = family_class(name)
         if not issubclass(kind, NeuralDetector):

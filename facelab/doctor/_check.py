@@ -9,7 +9,13 @@ from typing import Any, Literal
 
 @dataclass(frozen=True)
 class Check:
-    """One finding: `status` is ok, info, warn or broken; `fix` says what fixes it; `data` has the figures."""
+    """One finding: `status` is ok, info, warn or broken; `fix` says what fixes it; `data` has the figures.
+
+    Examples
+    --------
+    >>> Check("machine", "memory", "ok", "16 GiB").status
+    'ok'
+    """
 
     area: str
     name: str

@@ -16,6 +16,11 @@ def machine_checks() -> list[Check]:
     -------
     list of Check
         One check per fact.
+
+    Examples
+    --------
+    >>> {check.status for check in machine_checks()} <= {"ok", "info", "warn", "broken"}
+    True
     """
     facts = machine.facts()
     total, available = machine.memory_bytes()

@@ -30,6 +30,12 @@ def doodle_spec(scale: float | None = None, zero_point: int = 0) -> PreprocessSp
     -------
     PreprocessSpec
         The numbers that a 28×28 ink picture becomes.
+
+    Examples
+    --------
+    >>> spec = doodle_spec()
+    >>> spec.output_shape(), spec.output_dtype
+    ((1, 28, 28, 1), 'float32')
     """
     stages = [
         {"op": "decode", "format": "gray8", "order": "gray", "size": [SIDE, SIDE]},

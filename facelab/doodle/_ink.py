@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import cv2
 import numpy as np
 
 from facelab.core.errors import BadInputError
+
+if TYPE_CHECKING:
+    from jaxtyping import UInt8
 
 SIDE = 28
 """Side of the network's input in pixels."""
@@ -26,7 +31,7 @@ _REACH = 10
 """A line is narrower than this part of the picture; a shadow is not."""
 
 
-def ink(image: np.ndarray) -> np.ndarray:
+def ink(image: UInt8[np.ndarray, "h w *channels"]) -> UInt8[np.ndarray, "side side"]:
     """Return the drawing of a picture as 28×28 ink, centred, scaled and drawn with one width of line.
 
     Parameters

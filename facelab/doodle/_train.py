@@ -49,6 +49,11 @@ class Settings:
         Share of hearts among the drawings.
     seed : int
         Of drawings, weights and order.
+
+    Examples
+    --------
+    >>> Settings(epochs=2).epochs
+    2
     """
 
     n: int = 7000
@@ -93,6 +98,11 @@ def default_folder() -> Path:
     -------
     path
         Where `facelab doodle train` puts its result.
+
+    Examples
+    --------
+    >>> default_folder().name
+    'doodle'
     """
     return models_folder() / "doodle"
 

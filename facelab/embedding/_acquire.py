@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from facelab.detection import Detections, Detector
+
+if TYPE_CHECKING:
+    from jaxtyping import UInt8
 
 BORDER = 0.5
 """Share of the longer side that is added on each side of a tight crop, in which nothing was found at first."""
@@ -28,13 +32,19 @@ def main_face(found: Detections, size: tuple[int, int]) -> int:
     -------
     int
         The index of the face a picture of `size` (width, height) is of.
+
+    Examples
+    --------
+    >>> from facelab.detection import Detections
+    >>> main_face(Detections([[0, 0, 10, 10], [40, 40, 90, 90]], [0.9, 0.8]), (120, 120))
+    1
     """
     centre = (found.boxes[:, :2] + found.boxes[:, 2:]) / 2 - np.array(size) / 2
     area = np.prod(found.boxes[:, 2:] - found.boxes[:, :2], axis=1)
     return int(np.argmax(area - 2 * np.square(centre).sum(axis=1)))
 
 
-def find_face(detector: Detector, image: np.ndarray) -> Detections | None:
+def find_face(detector: Detector, image: UInt8[np.ndarray, "h w 3"]) -> Detections | None:
     """Return the main face of an image as one detection, or None: a failure to acquire.
 
     Where nothing is found, black is added around the image (a tight crop shows too little for most detectors) and

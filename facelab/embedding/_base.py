@@ -5,15 +5,19 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
 from facelab.core.errors import BadInputError
+from facelab.core.narrow import is_array
 from facelab.detection import Detections
 from facelab.detection.internals import Stopwatch, Timings, as_rgb, in_order, prepared
 from facelab.preprocess.spec import PreprocessSpec
 from facelab.zoo.runtimes import Model, check_spec
+
+if TYPE_CHECKING:
+    from jaxtyping import Float32, Num, Shaped
 
 Metric = Literal["cosine", "euclidean"]
 
@@ -57,13 +61,13 @@ class Embedder(ABC):
 
     def embed(
         self,
-        image: np.ndarray,
-        landmarks: np.ndarray | None = None,
+        image: Shaped[np.ndarray, "*crops h w 3"],
+        landmarks: Num[np.ndarray, "*n 5 2"] | None = None,
         *,
-        boxes: np.ndarray | None = None,
+        boxes: Num[np.ndarray, "*n 4"] | None = None,
         normalise: bool | None = None,
         batch: int = 32,
-    ) -> np.ndarray:
+    ) -> Float32[np.ndarray, "faces dim"]:
         """Return (n, dim) float32 embeddings, L2-normalised where `normalised` says so (`normalise` overrides it).
 
         Without landmarks and boxes, `image` is one crop (height, width, 3) or several (n, height, width, 3), RGB
@@ -123,12 +127,14 @@ class Embedder(ABC):
         self.timings = Timings(*spent.tolist())
         return np.concatenate(rows)
 
-    def embed_detections(self, image: np.ndarray, found: Detections, **options: Any) -> np.ndarray:
+    def embed_detections(
+        self, image: Shaped[np.ndarray, "h w 3"], found: Detections, **options: Any
+    ) -> Float32[np.ndarray, "faces dim"]:
         """Embed the faces a detector found in `image`."""
         return self.embed(image, found.landmarks, boxes=found.boxes, **options)
 
     def _checked(self, image: np.ndarray) -> np.ndarray:
-        many = isinstance(image, np.ndarray) and image.ndim == 4
+        many = is_array(image) and image.ndim == 4
         crops = np.stack([as_rgb(c) for c in image]) if many and len(image) else None
         crops = as_rgb(image)[None] if not many else crops
         if crops is None:
@@ -281,7 +287,7 @@ class NeuralEmbedder(Embedder):
         pixels = self._pixels(rgb)
         return self._all([(lambda f=f: prepared(self.spec, pixels, face=f)) for f in faces])
 
-    def _all(self, makers: list) -> np.ndarray:
+    def _all(self, makers: list[Any]) -> np.ndarray:
         watch = Stopwatch()
         tensors = [make() for make in makers]
         pre = watch.lap()

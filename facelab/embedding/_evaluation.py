@@ -69,7 +69,7 @@ def evaluate(
     fars: Sequence[float] = (),
     replicates: int = 1000,
     seed: int = 0,
-    progress: Callable[[Iterable], Iterable] = lambda items: items,
+    progress: Callable[[Iterable[Any]], Iterable[Any]] = lambda items: items,
 ) -> PairEvaluation:
     """Evaluate an embedder on labelled pairs of photographs.
 

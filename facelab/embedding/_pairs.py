@@ -6,6 +6,7 @@ import dataclasses
 import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,20 +19,31 @@ from facelab.embedding._base import Embedder
 from facelab.metrics.verification import distances, fold_of
 from facelab.preprocess.image import read_image
 
+if TYPE_CHECKING:
+    from jaxtyping import Float, Float64, Integer, Shaped
+
 
 @dataclasses.dataclass(frozen=True)
 class PairList:
     """Pairs of image files: paths as the file gives them, labels, identities (or None) and groups (or None).
 
     `a`, `b`: str (n,); `same`: bool (n,); `first`, `second`: identities (n,); `group`: str (n,).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> names = np.array(["1.jpg", "2.jpg"])
+    >>> pairs = PairList(names, names[::-1], np.array([True, False]), None, None, None)
+    >>> len(pairs), pairs.images, pairs.take(pairs.same).b.tolist()
+    (2, ['1.jpg', '2.jpg'], ['2.jpg'])
     """
 
-    a: np.ndarray
-    b: np.ndarray
-    same: np.ndarray
-    first: np.ndarray | None
-    second: np.ndarray | None
-    group: np.ndarray | None
+    a: Shaped[np.ndarray, " n"]
+    b: Shaped[np.ndarray, " n"]
+    same: Shaped[np.ndarray, " n"]
+    first: Shaped[np.ndarray, " n"] | None
+    second: Shaped[np.ndarray, " n"] | None
+    group: Shaped[np.ndarray, " n"] | None
 
     def __len__(self) -> int:
         return len(self.same)
@@ -52,7 +64,7 @@ class PairList:
 SAME = {"0": False, "1": True, "false": False, "true": True, "no": False, "yes": True}
 
 
-def _is_lfw(path: str | os.PathLike) -> bool:
+def _is_lfw(path: str | os.PathLike[str]) -> bool:
     """Return whether a file is LFW's `pairs.txt`: its first line holds numbers, and no comma."""
     try:
         with Path(path).open(encoding="utf-8-sig") as f:
@@ -62,7 +74,7 @@ def _is_lfw(path: str | os.PathLike) -> bool:
     return 1 <= len(first) <= 2 and all(w.isdigit() for w in first)
 
 
-def read_pairs(path: str | os.PathLike) -> PairList:
+def read_pairs(path: str | os.PathLike[str]) -> PairList:
     """Read a CSV with columns `a, b, same`; optionally `id_a, id_b` (identities) and `dataset` or `group`.
 
     LFW's `pairs.txt` is taken too; its pictures are `Name/Name_0001.jpg` below the folder of images.
@@ -83,6 +95,15 @@ def read_pairs(path: str | os.PathLike) -> PairList:
     ------
     BadInputError
         The input cannot be used; the message says why.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib
+    >>> file = pathlib.Path(tempfile.mkdtemp()) / "pairs.csv"
+    >>> _ = file.write_text("a,b,same\\nx/1.jpg,x/2.jpg,1\\nx/1.jpg,y/1.jpg,0\\n")
+    >>> pairs = read_pairs(file)
+    >>> len(pairs), pairs.same.tolist()
+    (2, [True, False])
     """
     if _is_lfw(path):
         found = load_pairs(path)
@@ -115,14 +136,16 @@ def read_pairs(path: str | os.PathLike) -> PairList:
     )
 
 
-def _identities(rows: list[dict], a: np.ndarray, b: np.ndarray, same: np.ndarray) -> tuple:
+def _identities(
+    rows: list[dict[str, Any]], a: np.ndarray, b: np.ndarray, same: np.ndarray
+) -> tuple[Any, ...]:
     if {"id_a", "id_b"} <= set(rows[0]):
         return tuple(np.array([r[k] for r in rows]) for k in ("id_a", "id_b"))
     first, second = (np.array([Path(p).parent.as_posix() for p in side]) for side in (a, b))
     return (first, second) if ((first == second) == same).all() else (None, None)
 
 
-def locate(pairs: PairList, root: str | os.PathLike) -> dict[str, Path]:
+def locate(pairs: PairList, root: str | os.PathLike[str]) -> dict[str, Path]:
     """Return the file of every image.
 
     Parameters
@@ -177,7 +200,7 @@ def acquire(
     detector: Detector,
     files: dict[str, Path],
     *,
-    progress: Callable[[Iterable], Iterable] = lambda items: items,
+    progress: Callable[[Iterable[Any]], Iterable[Any]] = lambda items: items,
 ) -> Faces:
     """Find the main face of each image file; an image that cannot be read counts as a failure and as an error.
 
@@ -195,7 +218,8 @@ def acquire(
     Faces
         The main face of each picture, and the pictures without one.
     """
-    found, errors = {}, {}
+    found: dict[str, tuple[np.ndarray, Detections] | None] = {}
+    errors: dict[str, str] = {}
     for name, path in progress(files.items()):
         try:
             image = read_image(path)
@@ -228,7 +252,9 @@ def embed_faces(embedder: Embedder, faces: Faces) -> dict[str, np.ndarray]:
     }
 
 
-def pair_distances(embedder: Embedder, rows: dict[str, np.ndarray], pairs: PairList) -> np.ndarray:
+def pair_distances(
+    embedder: Embedder, rows: dict[str, np.ndarray], pairs: PairList
+) -> Float64[np.ndarray, " n"]:
     """Return squared L2 distances (n,), of normalised embeddings where the embedder's metric is cosine.
 
     A pair of which a face was not found has distance infinity: it is never "same".
@@ -254,7 +280,7 @@ def pair_distances(embedder: Embedder, rows: dict[str, np.ndarray], pairs: PairL
     )
 
 
-def mixed_order(same: np.ndarray, seed: int = 0) -> np.ndarray | None:
+def mixed_order(same: Shaped[np.ndarray, " n"], seed: int = 0) -> Integer[np.ndarray, " n"] | None:
     """Return an order in which every tenth of the pairs has its share of both kinds, or None where the file's has.
 
     LFW's own order is kept, since its folds are official; a list sorted by data set or by label has folds of one kind.
@@ -289,7 +315,9 @@ def mixed_order(same: np.ndarray, seed: int = 0) -> np.ndarray | None:
     return np.argsort(place, kind="stable")
 
 
-def by_group(distance: np.ndarray, pairs: PairList, threshold: float) -> list[dict]:
+def by_group(
+    distance: Float[np.ndarray, " n"], pairs: PairList, threshold: float
+) -> list[dict[str, Any]]:
     """Return one row per group: pairs, failures, FMR, FNMR and accuracy at one squared-L2 threshold (Wilson).
 
     Parameters
@@ -308,7 +336,7 @@ def by_group(distance: np.ndarray, pairs: PairList, threshold: float) -> list[di
     """
     from facelab.metrics.intervals import wilson
 
-    out = []
+    out: list[dict[str, Any]] = []
     for name in dict.fromkeys(pairs.group.tolist() if pairs.group is not None else []):
         d, s = distance[pairs.group == name], pairs.same[pairs.group == name]
         right = int(((d < threshold) == s).sum())
@@ -329,7 +357,9 @@ def by_group(distance: np.ndarray, pairs: PairList, threshold: float) -> list[di
     return out
 
 
-def worst(distance: np.ndarray, same: np.ndarray, n: int) -> tuple[Sequence[int], Sequence[int]]:
+def worst(
+    distance: Float[np.ndarray, " n"], same: Shaped[np.ndarray, " n"], n: int
+) -> tuple[Sequence[int], Sequence[int]]:
     """Return indices of the n genuine pairs farthest apart and the n impostor pairs nearest to each other.
 
     Parameters
@@ -346,6 +376,13 @@ def worst(distance: np.ndarray, same: np.ndarray, n: int) -> tuple[Sequence[int]
     tuple[Sequence[int], Sequence[int]]
         Indices of the n genuine pairs farthest apart and the n impostor pairs nearest to
         each other.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> genuine, impostor = worst(np.array([0.2, 1.5, 0.9, 3.0]), np.array([True, True, False, False]), 1)
+    >>> list(map(int, genuine)), list(map(int, impostor))
+    ([1], [2])
     """
     there = np.flatnonzero(np.isfinite(distance))
     order = there[np.argsort(distance[there], kind="stable")]

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -56,6 +57,16 @@ def read_people(folder: str | os.PathLike[str]) -> People:
     ------
     BadInputError
         The input cannot be used; the message says why.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib
+    >>> folder = pathlib.Path(tempfile.mkdtemp())
+    >>> for name in ("ada/1.jpg", "ada/2.jpg", "bob/1.jpg"):
+    ...     (folder / name).parent.mkdir(exist_ok=True)
+    ...     _ = (folder / name).write_bytes(b"")
+    >>> {person: len(files) for person, files in read_people(folder).files.items()}
+    {'ada': 2, 'bob': 1}
     """
     root = Path(folder)
     if not root.is_dir():
@@ -96,7 +107,7 @@ def identify(
     ranks: Iterable[int] = RANKS,
     fpirs: Iterable[float] = FPIRS,
     seed: int = 0,
-    progress: Callable[[Iterable], Iterable] = lambda items: items,
+    progress: Callable[[Iterable[Any]], Iterable[Any]] = lambda items: items,
 ) -> Search:
     """Enrol the first pictures of most people, search for all others, and score that (1:N).
 
@@ -127,7 +138,7 @@ def identify(
     """
     names = sorted(people.files)
     drawn = np.random.default_rng(seed).permutation(len(names))[: round(unknown * len(names))]
-    strangers = {names[k] for k in drawn}
+    strangers = {names[int(k)] for k in drawn}
     gallery = [n for n in names if n not in strangers and len(people.files[n]) > enrol]
     if not gallery:
         raise BadInputError(

@@ -33,6 +33,11 @@ def families() -> list[str]:
     -------
     list of str
         The names of the embedder families, such as "arcface".
+
+    Examples
+    --------
+    >>> {"arcface", "facenet", "sface"} <= set(families())
+    True
     """
     return FAMILIES.names()
 
@@ -49,16 +54,21 @@ def available() -> list[ModelEntry]:
     -------
     list of ModelEntry
         The catalogue's embedders whose files are on this machine.
+
+    Examples
+    --------
+    >>> all(entry.kind == "embedder" for entry in available())
+    True
     """
     return FAMILIES.available()
 
 
 def load(
-    name_or_path: str | os.PathLike,
+    name_or_path: str | os.PathLike[str],
     *,
     family: str | None = None,
     threads: int | None = None,
-    spec: PreprocessSpec | str | os.PathLike | None = None,
+    spec: PreprocessSpec | str | os.PathLike[str] | None = None,
     **options: Any,
 ) -> Embedder:
     """Load an embedder by its catalogue name, from a bundle, or from a file with a spec or of a stated `family`.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from facelab.core.errors import BadInputError
 from facelab.preprocess.ops import DECODE_RGB
@@ -50,8 +51,14 @@ def aligned_spec(
     -------
     PreprocessSpec
         The spec.
+
+    Examples
+    --------
+    >>> spec = aligned_spec("mine", size=112, order="bgr")
+    >>> [stage.op for stage in spec.stages], spec.output_shape()
+    (['decode', 'color', 'align', 'normalize', 'layout', 'cast'], (1, 3, 112, 112))
     """
-    stages: list[dict] = (
+    stages: list[dict[str, Any]] = (
         [DECODE] if order == "rgb" else [DECODE, {"op": "color", "from": "rgb", "to": order}]
     )
     stages.append(
@@ -94,6 +101,13 @@ def with_alignment(spec: PreprocessSpec, how: str) -> PreprocessSpec:
     ------
     BadInputError
         The input cannot be used; the message says why.
+
+    Examples
+    --------
+    >>> from facelab.embedding import aligned_spec
+    >>> other = with_alignment(aligned_spec("mine"), "none")
+    >>> [stage.op for stage in other.stages]
+    ['decode', 'crop', 'resize', 'normalize', 'layout', 'cast']
     """
     if how not in ALIGNMENTS:
         raise BadInputError(
@@ -158,6 +172,13 @@ def mistaken(spec: PreprocessSpec, mistake: str) -> PreprocessSpec:
     ------
     BadInputError
         The input cannot be used; the message says why.
+
+    Examples
+    --------
+    >>> from facelab.embedding import MISTAKES, aligned_spec
+    >>> spec = aligned_spec("mine")
+    >>> all(mistaken(spec, m).output_shape() == spec.output_shape() for m in MISTAKES)
+    True
     """
     stages = [s.to_dict() for s in spec.stages]
     index = next((i for i, s in enumerate(stages) if s["op"] == "normalize"), None)
@@ -180,7 +201,7 @@ def mistaken(spec: PreprocessSpec, mistake: str) -> PreprocessSpec:
     return PreprocessSpec(f"{spec.name}, {mistake}", stages)
 
 
-def _swapped(stages: list[dict]) -> list[dict]:
+def _swapped(stages: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Say that the pixels have the other order, and let everything else treat them as before."""
     order = stages[0]["order"]
     return (

@@ -14,7 +14,7 @@ from facelab.core.errors import BadInputError, FacelabError, MissingAssetError, 
 from facelab.metrics.plausibility import Suspicion, separation
 
 
-def _plain(items: Iterable, **_: Any) -> Iterable:
+def _plain(items: Iterable[Any], **_: Any) -> Iterable[Any]:
     return items
 
 
@@ -83,7 +83,7 @@ def from_folder(pairs_path: str, folder: str, missing_is_failure: bool) -> PairA
 
 
 def from_bin(
-    path: str, model: str, flip: bool, *, progress: Callable[..., Iterable] = _plain
+    path: str, model: str, flip: bool, *, progress: Callable[..., Iterable[Any]] = _plain
 ) -> PairArrays:
     """Embed an InsightFace pack (aligned crops, two per pair) with an embedder of the zoo."""
     from facelab import embedding
@@ -92,7 +92,7 @@ def from_bin(
 
     images, same = load_bin(path)
     embedder = embedding.load(model)
-    vectors = []
+    vectors: list[np.ndarray] = []
     for i, data in enumerate(progress(images, description=f"embedding with {model}")):
         with at(f"{path}: image {i}"):
             vectors.append(_embed(embedder, read_image(data), flip))
@@ -107,7 +107,7 @@ def from_images(
     detector: str,
     flip: bool,
     *,
-    progress: Callable[..., Iterable] = _plain,
+    progress: Callable[..., Iterable[Any]] = _plain,
 ) -> PairArrays:
     """Find, align and embed the faces of an LFW folder; a face that is not found is a failure to acquire.
 
@@ -152,7 +152,7 @@ def _embed(embedder: Any, image: np.ndarray, flip: bool, face: Any = None) -> np
     A whole image is mirrored together with its landmarks; left and right points change places.
     """
 
-    def one(pixels, found):
+    def one(pixels: np.ndarray, found: Any) -> np.ndarray:
         if found is None:
             return embedder.embed(pixels, normalise=False)[0]
         return embedder.embed_detections(pixels, found, normalise=False)[0]

@@ -16,6 +16,11 @@ class Augmentation:
 
     `flip`: chance of a mirror image. `shift`: fraction of the side. `turn`: degrees. `scale`: fraction. `light`:
     fraction of contrast and, in units of 255, of brightness.
+
+    Examples
+    --------
+    >>> Augmentation(copies=0).copies
+    0
     """
 
     copies: int = 1

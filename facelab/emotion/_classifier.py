@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,6 +15,9 @@ from facelab.emotion._labels import emotions, read_labels
 from facelab.emotion._spec import crop_face, face_size, to_tensor
 from facelab.preprocess import PreprocessSpec
 from facelab.zoo.runtimes import open_model
+
+if TYPE_CHECKING:
+    from jaxtyping import Float32, Num, UInt8
 
 
 class EmotionClassifier:
@@ -28,7 +32,7 @@ class EmotionClassifier:
 
     def __init__(
         self,
-        path: str | os.PathLike,
+        path: str | os.PathLike[str],
         *,
         spec: PreprocessSpec | None = None,
         threads: int | None = None,
@@ -94,11 +98,13 @@ class EmotionClassifier:
             )
         return found
 
-    def probabilities(self, crops: np.ndarray) -> np.ndarray:
+    def probabilities(
+        self, crops: UInt8[np.ndarray, "n h w 3"]
+    ) -> Float32[np.ndarray, "n classes"]:
         """Return (n, classes) float32 for uint8 crops (n, size, size, 3) made by this classifier's spec."""
         return self.answers(to_tensor(self.spec, crops))
 
-    def answers(self, tensors: np.ndarray) -> np.ndarray:
+    def answers(self, tensors: Num[np.ndarray, "n ..."]) -> Float32[np.ndarray, "n classes"]:
         """Return probabilities (n, classes) float32 for the model's own inputs (n, …)."""
         from scipy.special import softmax
 
@@ -110,7 +116,9 @@ class EmotionClassifier:
             self.logits = True
         return softmax(out, axis=1) if self.logits else out
 
-    def classify(self, image: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    def classify(
+        self, image: np.ndarray, boxes: Num[np.ndarray, "n 4"]
+    ) -> Float32[np.ndarray, "n classes"]:
         """Return (n, classes) float32 for the faces in `boxes` (n, 4) xyxy of an image (path, bytes or RGB pixels)."""
         crops = [crop_face(self.spec, image, [float(v) for v in box]) for box in boxes]
         width, height = face_size(self.spec)

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from facelab.core.errors import BadInputError
 from facelab.core.hashing import sha256_array, sha256_json
+
+if TYPE_CHECKING:
+    from jaxtyping import Integer, UInt8
 
 PARTS = ("train", "validation", "calibration", "test")
 
@@ -20,10 +24,18 @@ class FaceSet:
 
     `images` is uint8 (n, size, size, 3) RGB, `labels` int64 (n,) into `classes`, `names` says where each image came
     from (file or sample), `identities` who is shown (an empty string where nobody knows).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> pixels = np.zeros((2, 8, 8, 3), np.uint8)
+    >>> faces = FaceSet(pixels, np.array([0, 1]), ("joy", "neutral"), ("1.png", "2.png"), ("a", "b"))
+    >>> len(faces), faces.take(np.array([1])).names
+    (2, ('2.png',))
     """
 
-    images: np.ndarray
-    labels: np.ndarray
+    images: UInt8[np.ndarray, "n h w 3"]
+    labels: Integer[np.ndarray, " n"]
     classes: tuple[str, ...]
     names: tuple[str, ...]
     identities: tuple[str, ...]

@@ -169,6 +169,14 @@ def in_classes(faces: FaceSet, classes: tuple[str, ...]) -> FaceSet:
     FaceSet
         The same faces with labels that count in `classes`, which must hold every class that
         occurs.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from facelab.emotion import FaceSet
+    >>> faces = FaceSet(np.zeros((1, 8, 8, 3), np.uint8), np.array([0]), ("joy",), ("1.png",), ("a",))
+    >>> in_classes(faces, ("anger", "joy")).labels.tolist()
+    [1]
     """
     place = np.array([classes.index(c) if c in classes else -1 for c in faces.classes], np.int64)
     return FaceSet(faces.images, place[faces.labels], tuple(classes), faces.names, faces.identities)

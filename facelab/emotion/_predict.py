@@ -182,7 +182,7 @@ def remember(folder: Path) -> None:
     write_json(default_folder() / LAST, {"folder": str(Path(folder).resolve())})
 
 
-def find_model(given: str | os.PathLike | None = None) -> Path:
+def find_model(given: str | os.PathLike[str] | None = None) -> Path:
     """Return the model file: `given` (a file, or the folder of a training or quantisation), else the one
     trained last.
 
@@ -202,6 +202,8 @@ def find_model(given: str | os.PathLike | None = None) -> Path:
     ------
     MissingAssetError
         Naming the command that makes one.
+    BadInputError
+        The folder holds several models.
     """
     if given is not None:
         path = Path(given)

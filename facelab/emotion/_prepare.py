@@ -118,7 +118,7 @@ def collect(
     seed: int = 7,
     workers: int = 2,
     crop: str = "detect",
-    votes: str | os.PathLike | None = None,
+    votes: str | os.PathLike[str] | None = None,
     to_train: bool = True,
     progress: bool = False,
     label_map: Mapping[str, str] | None = None,

@@ -29,6 +29,11 @@ class Settings:
     everything (`whole`). `class_weights="balanced"` repeats faces of rarer classes. `patience`: epochs without a lower
     validation loss before training stops and the best weights return; 0 never stops. `int8`: also Model Maker's own
     INT8 export, calibrated on the calibration part.
+
+    Examples
+    --------
+    >>> Settings(backend="keras", epochs=2).epochs
+    2
     """
 
     backend: Literal["modelmaker", "keras"] = "modelmaker"

@@ -22,14 +22,19 @@ def available() -> list[ModelEntry]:
     -------
     list of ModelEntry
         The catalogue's emotion classifiers whose files are on this machine.
+
+    Examples
+    --------
+    >>> all(entry.kind == "emotion" for entry in available())
+    True
     """
     return [e for e in load_catalogue().of_kind("emotion") if e.spec is not None and is_here(e)]
 
 
 def load(
-    name_or_path: str | os.PathLike | None = None,
+    name_or_path: str | os.PathLike[str] | None = None,
     *,
-    spec: PreprocessSpec | str | os.PathLike | None = None,
+    spec: PreprocessSpec | str | os.PathLike[str] | None = None,
     label_map: Mapping[str, str] | None = None,
     threads: int | None = None,
 ) -> EmotionClassifier:

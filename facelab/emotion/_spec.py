@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -10,6 +10,9 @@ from facelab.core.errors import BadInputError, UnsupportedError
 from facelab.detection.internals import in_order
 from facelab.preprocess import PreprocessSpec, apply, read_image
 from facelab.preprocess.ops import DECODE_RGB, FACE_SQUARE, RESIZE_ANTIALIASED, UPRIGHT
+
+if TYPE_CHECKING:
+    from jaxtyping import Num, UInt8
 
 SIZE, MARGIN = 64, 0.1
 BACKENDS = ("pillow", "opencv", "reference")
@@ -32,6 +35,12 @@ def emotion_spec(size: int = SIZE, margin: float = MARGIN) -> PreprocessSpec:
     -------
     PreprocessSpec
         The spec.
+
+    Examples
+    --------
+    >>> spec = emotion_spec(48)
+    >>> [stage.op for stage in spec.stages], spec.output_shape(), spec.output_dtype
+    (['decode', 'orient', 'crop', 'resize', 'normalize', 'layout', 'cast'], (1, 48, 48, 3), 'float32')
     """
     return PreprocessSpec(
         f"emotion-{size}",
@@ -201,7 +210,9 @@ def _cut(image: np.ndarray, box: Any) -> np.ndarray:
     return np.ascontiguousarray(part)
 
 
-def to_tensor(spec: PreprocessSpec, images: np.ndarray) -> np.ndarray:
+def to_tensor(
+    spec: PreprocessSpec, images: UInt8[np.ndarray, "n h w 3"]
+) -> Num[np.ndarray, "n ..."]:
     """Return the model's input for RGB uint8 crops (n, height, width, 3): the spec's number stages, image by image.
 
     Parameters
@@ -215,6 +226,14 @@ def to_tensor(spec: PreprocessSpec, images: np.ndarray) -> np.ndarray:
     -------
     ndarray
         The model's input for RGB uint8 crops (n, height, width, 3).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from facelab.emotion import emotion_spec
+    >>> x = to_tensor(emotion_spec(8), np.full((2, 8, 8, 3), 255, np.uint8))
+    >>> x.shape, float(x.max())
+    ((2, 8, 8, 3), 1.0)
     """
     numbers, order = number_part(spec), pixel_order(spec)
     if not len(images):

@@ -128,7 +128,7 @@ def _version() -> str:
 
 
 def folder_rows(
-    folder: str | os.PathLike,
+    folder: str | os.PathLike[str],
     *,
     classes: Sequence[str] = THREE,
     table: Mapping[str, str] = NAMES,
@@ -158,7 +158,7 @@ def folder_rows(
 
 
 def csv_rows(
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     *,
     classes: Sequence[str] = THREE,
     table: Mapping[str, str] = NAMES,
@@ -239,7 +239,7 @@ def _row(
     )
 
 
-def labels_of(data: str | os.PathLike) -> tuple[str, ...]:
+def labels_of(data: str | os.PathLike[str]) -> tuple[str, ...]:
     """Return the labels of an image folder or a CSV as their own classes, sorted.
 
     Raises BadInputError for a folder or file without labels.
@@ -371,11 +371,11 @@ def whole(image: np.ndarray, spec: PreprocessSpec) -> Box:
 
 
 def fer(
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     spec: PreprocessSpec,
     *,
     classes: Sequence[str] = THREE,
-    votes: str | os.PathLike | None = None,
+    votes: str | os.PathLike[str] | None = None,
 ) -> tuple[FaceSet, tuple[str, ...]]:
     """Return the faces of `fer2013.csv` and the part that its Usage column puts each in (an empty string without one).
 

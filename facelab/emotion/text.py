@@ -42,7 +42,7 @@ class Sentences:
         return Sentences(tuple(self.texts[i] for i in index), tuple(self.labels[i] for i in index))
 
 
-def read_csv(path: str | os.PathLike) -> Sentences:
+def read_csv(path: str | os.PathLike[str]) -> Sentences:
     """Read a UTF-8 CSV with the columns `text` and `label`.
 
     Raises BadInputError naming file and line for a missing column, an empty cell, or fewer than two labels.
@@ -259,7 +259,7 @@ def sentences_of(source: str) -> list[str]:
 class TextClassifier:
     """The exported sentence classifier with the `vocab.txt` and `labels.txt` beside it."""
 
-    def __init__(self, path: str | os.PathLike):
+    def __init__(self, path: str | os.PathLike[str]):
         path = Path(path)
         self.model = open_model(path)
         shape = self.model.inputs[0].shape

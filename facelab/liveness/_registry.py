@@ -27,6 +27,11 @@ def families() -> list[str]:
     -------
     list of str
         The names of the liveness families.
+
+    Examples
+    --------
+    >>> len(families()) > 0
+    True
     """
     return FAMILIES.names()
 

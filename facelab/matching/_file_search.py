@@ -125,6 +125,16 @@ def match_files(
     ------
     BadInputError
         A file cannot be read or searched, k is out of range, or both k and a threshold are given.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib
+    >>> import numpy as np
+    >>> folder = pathlib.Path(tempfile.mkdtemp())
+    >>> vectors = np.eye(4, dtype=np.float32)
+    >>> np.save(folder / "gallery.npy", vectors); np.save(folder / "queries.npy", vectors[2:])
+    >>> match_files(folder / "gallery.npy", folder / "queries.npy", k=1).found.ids.ravel().tolist()
+    [2, 3]
     """
     if threshold is not None and (k is not None or scheduler is not None):
         raise BadInputError(

@@ -20,6 +20,7 @@ from facelab.matching.kernels._isa import Isa, choose
 from facelab.matching.threads import check_threads, one_blas_thread, run_spans, share, spans
 
 if TYPE_CHECKING:
+    from jaxtyping import Float32
     from numpy.typing import ArrayLike
 
 KERNELS = ("auto", "scalar", "simd", "blocked", "blas")
@@ -42,11 +43,11 @@ def pairwise(
     metric: str = "sqeuclidean",
     kernel: str = "auto",
     threads: int | None = None,
-    out: NDArray[np.float32] | None = None,
+    out: Float32[np.ndarray, "n m"] | None = None,
     *,
     isa: str | None = None,
     policy: SearchPolicy = DEFAULT_POLICY,
-) -> NDArray[np.float32]:
+) -> Float32[np.ndarray, "n m"]:
     """Return the distances of every row of a to every row of b.
 
     Distances are within 1e-5 of float64, relatively (inner products: relative to |a||b|). Pairs whose formulation

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
+
+if TYPE_CHECKING:
+    from jaxtyping import Float64, Int64, Integer, Num
 
 __all__ = ["best_overlaps"]
 
@@ -11,8 +16,11 @@ CHUNK_PAIRS = 1 << 17
 
 
 def best_overlaps(
-    pred: np.ndarray, pred_start: np.ndarray, truth: np.ndarray, truth_start: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+    pred: Num[np.ndarray, "p 4"],
+    pred_start: Integer[np.ndarray, " images1"],
+    truth: Num[np.ndarray, "t 4"],
+    truth_start: Integer[np.ndarray, " images1"],
+) -> tuple[Int64[np.ndarray, " p"], Float64[np.ndarray, " p"]]:
     """Return each prediction's best-overlapping ground truth in its image and their overlap.
 
     Boxes are float64 xywh with the +1 pixel convention: a box covers x … x+w inclusive. Image i owns predictions
@@ -49,7 +57,11 @@ def _corners(xywh: np.ndarray) -> tuple[np.ndarray, ...]:
 
 
 def _chunk(
-    p: tuple, t: tuple, rows: np.ndarray, first: np.ndarray, count: np.ndarray
+    p: tuple[np.ndarray, ...],
+    t: tuple[np.ndarray, ...],
+    rows: np.ndarray,
+    first: np.ndarray,
+    count: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return best truth and overlap for predictions `rows`, whose truths are `first … first+count`."""
     starts = np.concatenate([[0], np.cumsum(count)[:-1]])

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from facelab.core.errors import BadInputError
 from facelab.metrics.intervals import REPLICATES, Interval, bootstrap_mean, paired_difference
+
+if TYPE_CHECKING:
+    from jaxtyping import Int64, Integer, Num
 
 __all__ = [
     "Reliability",
@@ -69,8 +73,8 @@ def check_labels(
 
 
 def accuracy(
-    truth: np.ndarray,
-    predicted: np.ndarray,
+    truth: Integer[np.ndarray, " n"],
+    predicted: Integer[np.ndarray, " n"],
     *,
     groups: np.ndarray | None = None,
     replicates: int = REPLICATES,
@@ -85,7 +89,9 @@ def accuracy(
     return bootstrap_mean(truth == predicted, groups=groups, replicates=replicates, seed=seed)
 
 
-def confusion(truth: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
+def confusion(
+    truth: Integer[np.ndarray, " n"], predicted: Integer[np.ndarray, " n"], classes: int
+) -> Int64[np.ndarray, "c c"]:
     """Return counts (classes, classes), int64: row = true class, column = predicted class.
 
     >>> confusion(np.array([0, 1, 1]), np.array([0, 1, 0]), 2).tolist()
@@ -97,7 +103,9 @@ def confusion(truth: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndar
     )
 
 
-def per_class(table: np.ndarray, names: Sequence[str]) -> dict[str, dict[str, float | int | None]]:
+def per_class(
+    table: Num[np.ndarray, "c c"], names: Sequence[str]
+) -> dict[str, dict[str, float | int | None]]:
     """Return precision, recall, F1 and support per class from a confusion table; None where the share is 0/0.
 
     >>> per_class(np.array([[1, 0], [1, 1]]), ["joy", "neutral"])["joy"]["precision"]
@@ -111,7 +119,7 @@ def per_class(table: np.ndarray, names: Sequence[str]) -> dict[str, dict[str, fl
             got=table.shape,
             fix="pass one name per row of the table",
         )
-    out = {}
+    out: dict[str, dict[str, float | int | None]] = {}
     for i, name in enumerate(names):
         hit, support, said = int(table[i, i]), int(table[i].sum()), int(table[:, i].sum())
         out[name] = {
@@ -123,7 +131,7 @@ def per_class(table: np.ndarray, names: Sequence[str]) -> dict[str, dict[str, fl
     return out
 
 
-def macro_f1(table: np.ndarray) -> float:
+def macro_f1(table: Num[np.ndarray, "c c"]) -> float:
     """Return the unweighted mean F1 over the classes that occur as truth or answer.
 
     >>> macro_f1(np.array([[2, 0], [0, 2]]))
@@ -133,7 +141,7 @@ def macro_f1(table: np.ndarray) -> float:
     return float(np.mean([r["f1"] for r in rows.values() if r["f1"] is not None]))
 
 
-def balanced_accuracy(table: np.ndarray) -> float:
+def balanced_accuracy(table: Num[np.ndarray, "c c"]) -> float:
     """Return the unweighted mean recall over the classes that occur as truth.
 
     >>> balanced_accuracy(np.array([[2, 0], [1, 1]]))
@@ -144,7 +152,7 @@ def balanced_accuracy(table: np.ndarray) -> float:
 
 
 def reliability(
-    probabilities: np.ndarray, truth: np.ndarray, *, bins: int = ECE_BINS
+    probabilities: Num[np.ndarray, "n c"], truth: Integer[np.ndarray, " n"], *, bins: int = ECE_BINS
 ) -> Reliability:
     """Return the reliability table and the expected calibration error of top-1 confidences.
 
@@ -165,7 +173,8 @@ def reliability(
         )
     top, right = p.max(axis=1), p.argmax(axis=1) == truth
     edges = np.linspace(0, 1, bins + 1)
-    which = np.clip(np.searchsorted(edges, top, side="left") - 1, 0, bins - 1)
+    place = cast("np.ndarray", np.searchsorted(edges, top, side="left"))
+    which: np.ndarray = np.clip(place - 1, 0, bins - 1)
     count = np.bincount(which, minlength=bins)
     safe = np.maximum(count, 1)
     confidence, hits = (np.bincount(which, weights=w, minlength=bins) / safe for w in (top, right))
@@ -177,7 +186,7 @@ def reliability(
 
 
 def expected_calibration_error(
-    probabilities: np.ndarray, truth: np.ndarray, *, bins: int = ECE_BINS
+    probabilities: Num[np.ndarray, "n c"], truth: Integer[np.ndarray, " n"], *, bins: int = ECE_BINS
 ) -> float:
     """Return the ECE with `bins` equal-width bins (see `reliability`).
 
@@ -239,13 +248,15 @@ def accuracy_difference(
     return paired_difference(a == truth, b == truth, replicates=replicates, seed=seed)
 
 
-def mcnemar(truth: np.ndarray, a: np.ndarray, b: np.ndarray) -> dict[str, float | int]:
+def mcnemar(
+    truth: Integer[np.ndarray, " n"], a: Integer[np.ndarray, " n"], b: Integer[np.ndarray, " n"]
+) -> dict[str, float | int]:
     """Return McNemar's exact test: images that only `a` or only `b` gets right, and the two-sided p-value.
 
     >>> mcnemar(np.zeros(6, int), np.zeros(6, int), np.ones(6, int))["p_value"]
     0.03125
     """
-    from scipy.stats import binomtest
+    from scipy.stats import binomtest  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType] # scipy states no types
 
     truth, a = check_labels(truth, a)
     _, b = check_labels(truth, b)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -250,13 +251,13 @@ def _resampled(
     seed: int,
 ) -> np.ndarray:
     """Return AP (replicates,) with images resampled; a replicate without faces is NaN."""
-    from scipy.sparse import csr_array
+    from scipy.sparse import csr_array  # pyright: ignore[reportMissingTypeStubs] # scipy states no types
 
     weights = resample_weights(images, replicates, seed)
-    counts = []
+    counts: list[np.ndarray] = []
     for image, bin_ in ((counted_image, counted_bin), (found_image, found_bin)):
         # one entry in a hundred is not zero; duplicates are summed when the table is built
-        table = csr_array((np.ones(len(bin_)), (bin_, image)), shape=(len(THRESHOLDS), images))
+        table: Any = csr_array((np.ones(len(bin_)), (bin_, image)), shape=(len(THRESHOLDS), images))
         counts.append(np.cumsum((table @ weights.T).T, axis=1))
     total = weights @ faces
     proposals, found = counts

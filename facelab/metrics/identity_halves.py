@@ -57,7 +57,7 @@ def halves(
     own = dict.fromkeys(people.tolist(), 0)
     for p in first[same].astype(str).tolist():
         own[p] += 1
-    order = np.random.default_rng(seed).permutation(people).tolist()
+    order: list[str] = np.random.default_rng(seed).permutation(people).tolist()
     order.sort(key=lambda p: -own[p])
     sides: tuple[set[str], set[str]] = (set(), set())
     load = [0, 0]

@@ -6,10 +6,14 @@ import functools
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from facelab.core.errors import BadInputError
+
+if TYPE_CHECKING:
+    from jaxtyping import Num, Shaped
 
 __all__ = [
     "Interval",
@@ -39,12 +43,14 @@ class Interval:
     units: int
     level: float = LEVEL
 
-    def as_dict(self) -> dict:
+    def as_dict(self) -> dict[str, Any]:
         """Return the fields as plain JSON."""
         return asdict(self)
 
 
-def resample_weights(units: int, replicates: int = REPLICATES, seed: int = 0) -> np.ndarray:
+def resample_weights(
+    units: int, replicates: int = REPLICATES, seed: int = 0
+) -> Num[np.ndarray, "replicates units"]:
     """Draw `units` of `units` with replacement, `replicates` times; return how often each was drawn.
 
     Returns float64 (replicates, units), read-only; each row sums to `units`.
@@ -92,7 +98,7 @@ def percentile_interval(
 
 
 def bootstrap_mean(
-    samples: np.ndarray,
+    samples: Shaped[np.ndarray, " n"],
     *,
     replicates: int = REPLICATES,
     seed: int = 0,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from facelab.core.errors import BadInputError
+
+if TYPE_CHECKING:
+    from jaxtyping import Float64, Num
 
 __all__ = ["ced", "ced_area", "failure_rate", "normalised_mean_error"]
 
@@ -14,13 +17,13 @@ Normaliser = Literal["inter-ocular", "box"]
 
 
 def normalised_mean_error(
-    predicted: np.ndarray,
-    truth: np.ndarray,
+    predicted: Num[np.ndarray, "n points 2"],
+    truth: Num[np.ndarray, "n points 2"],
     *,
     normaliser: Normaliser,
-    boxes: np.ndarray | None = None,
+    boxes: Num[np.ndarray, "n 4"] | None = None,
     eyes: tuple[int, int] = (0, 1),
-) -> np.ndarray:
+) -> Float64[np.ndarray, " n"]:
     """Return the NME (n,) of each face: mean point distance over the normaliser, as a fraction.
 
     `predicted`, `truth`: (n, points, 2) in pixels. "inter-ocular" divides by the distance of the true points `eyes`
@@ -73,7 +76,7 @@ def normalised_mean_error(
     return np.linalg.norm(predicted - truth, axis=2).mean(axis=1) / unit
 
 
-def failure_rate(nme: np.ndarray, limit: float = 0.08, *, missed: int = 0) -> float:
+def failure_rate(nme: Num[np.ndarray, " n"], limit: float = 0.08, *, missed: int = 0) -> float:
     """Return the share of faces with NME above `limit` (0.08 and 0.10 are customary); `missed` faces count as failures.
 
     >>> failure_rate(np.array([.01, .2]), missed=2)
@@ -83,14 +86,16 @@ def failure_rate(nme: np.ndarray, limit: float = 0.08, *, missed: int = 0) -> fl
     return float((np.sum(nme > limit) + missed) / (len(nme) + missed))
 
 
-def ced(nme: np.ndarray, limit: float = 0.08, *, missed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def ced(
+    nme: Num[np.ndarray, " n"], limit: float = 0.08, *, missed: int = 0
+) -> tuple[Float64[np.ndarray, " inside"], Float64[np.ndarray, " inside"]]:
     """Return the cumulative error curve up to `limit`: errors (k,) and the share of faces at or below each (k,)."""
     nme = np.sort(_nme(nme, missed))
     inside = np.unique(np.concatenate([[0.0], nme[nme <= limit], [limit]]))
     return inside, np.searchsorted(nme, inside, side="right") / (len(nme) + missed)
 
 
-def ced_area(nme: np.ndarray, limit: float = 0.08, *, missed: int = 0) -> float:
+def ced_area(nme: Num[np.ndarray, " n"], limit: float = 0.08, *, missed: int = 0) -> float:
     """Return the area under the cumulative error curve up to `limit`, divided by `limit` (1 = no error at all).
 
     Exact for the step function: a face with error e adds (limit − e)/limit.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,6 +22,9 @@ from facelab.metrics.verification import (
     pair_weights,
     share_interval,
 )
+
+if TYPE_CHECKING:
+    from jaxtyping import Num, Shaped
 
 __all__ = [
     "ErrorCurve",
@@ -59,7 +62,7 @@ class OperatingPoint:
     impostors: int
 
 
-def error_curve(distance: np.ndarray, same: np.ndarray) -> ErrorCurve:
+def error_curve(distance: Num[np.ndarray, " n"], same: Shaped[np.ndarray, " n"]) -> ErrorCurve:
     """Return FMR and FNMR at every threshold where either changes (failed attempts, distance infinity, left out).
 
     >>> c = error_curve(np.array([.1, .4, .3, .9]), np.array([1, 1, 0, 0]))
@@ -84,7 +87,9 @@ def error_curve(distance: np.ndarray, same: np.ndarray) -> ErrorCurve:
     )
 
 
-def equal_error_rate(distance: np.ndarray, same: np.ndarray) -> tuple[float, float]:
+def equal_error_rate(
+    distance: Num[np.ndarray, " n"], same: Shaped[np.ndarray, " n"]
+) -> tuple[float, float]:
     """Return (EER, threshold): where FMR meets FNMR, on the straight line between the two neighbouring points.
 
     >>> equal_error_rate(np.array([.1, .4, .3, .9]), np.array([1, 1, 0, 0]))
@@ -124,7 +129,9 @@ def check_supported(target: float, impostors: int) -> None:
         )
 
 
-def threshold_at(distance: np.ndarray, same: np.ndarray, target: float) -> float:
+def threshold_at(
+    distance: Num[np.ndarray, " n"], same: Shaped[np.ndarray, " n"], target: float
+) -> float:
     """Return the largest threshold whose FAR does not exceed `target`; infinity where every pair may be accepted.
 
     Raises BadInputError for a target that the impostor pairs cannot support.
@@ -158,7 +165,9 @@ def rates(
     )
 
 
-def tar_at_far(distance: np.ndarray, same: np.ndarray, target: float) -> OperatingPoint:
+def tar_at_far(
+    distance: Num[np.ndarray, " n"], same: Shaped[np.ndarray, " n"], target: float
+) -> OperatingPoint:
     """Return the true accept rate at the largest threshold whose FAR does not exceed `target`, with the achieved FAR.
 
     Raises BadInputError for a target that the number of impostor pairs cannot support (rule of three).
@@ -167,15 +176,15 @@ def tar_at_far(distance: np.ndarray, same: np.ndarray, target: float) -> Operati
 
 
 def tar_interval(
-    distance: np.ndarray,
-    same: np.ndarray,
+    distance: Num[np.ndarray, " n"],
+    same: Shaped[np.ndarray, " n"],
     target: float,
     *,
     first: Any = None,
     second: Any = None,
     replicates: int = 1000,
     seed: int = 0,
-) -> dict:
+) -> dict[str, Any]:
     """Return TAR at FAR as plain JSON with two intervals: by identity (or pair), and the naive one.
 
     The bootstrap moves the threshold with the impostor pairs of each replicate.
@@ -213,22 +222,23 @@ def _tar_replicates(
         if wi.sum() == 0 or wg.sum() == 0:
             continue
         # the first impostor whose acceptance would exceed the target
-        at = int(np.searchsorted(np.cumsum(wi), target * wi.sum() * (1 + 1e-12), side="right"))
+        most: float = target * wi.sum() * (1 + 1e-12)
+        at = int(np.searchsorted(np.cumsum(wi), most, side="right"))
         threshold = impostor[at] if at < len(impostor) else math.inf
         reps[r] = wg[genuine < threshold].sum() / wg.sum()
     return reps
 
 
 def recommend(
-    distance: np.ndarray,
-    same: np.ndarray,
+    distance: Num[np.ndarray, " n"],
+    same: Shaped[np.ndarray, " n"],
     target: float,
     *,
     first: Any = None,
     second: Any = None,
     replicates: int = 1000,
     seed: int = 0,
-) -> dict:
+) -> dict[str, Any]:
     """Choose a threshold at FAR `target` on the first five folds and report it on the last five, as plain JSON.
 
     The threshold has an interval from the choosing half, FAR and TAR from the reporting half; identities that are in
@@ -280,7 +290,7 @@ def _part(who: np.ndarray | None, mask: np.ndarray) -> np.ndarray | None:
     return None if who is None else np.asarray(who)[mask]
 
 
-def _people(first: np.ndarray | None, second: np.ndarray | None, mask: np.ndarray) -> set:
+def _people(first: np.ndarray | None, second: np.ndarray | None, mask: np.ndarray) -> set[Any]:
     sides = [part.tolist() for who in (first, second) if (part := _part(who, mask)) is not None]
     return {person for side in sides for person in side}
 
@@ -291,7 +301,8 @@ def _threshold_replicates(impostor: np.ndarray, weights: np.ndarray, target: flo
     total = weights.sum(axis=1)
     reps = np.full(len(weights), np.nan)
     for r, w in enumerate(weights):
-        at = int(np.searchsorted(np.cumsum(w), target * total[r] * (1 + 1e-12), side="right"))
+        most: float = target * total[r] * (1 + 1e-12)
+        at = int(np.searchsorted(np.cumsum(w), most, side="right"))
         if total[r] > 0 and at < len(impostor):
             reps[r] = impostor[at]
     return reps

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 
@@ -180,10 +180,11 @@ HEIGHTS = (384, 512, 576, 640, 683, 704, 768, 819, 900, 1024, 1152, 1280, 1365, 
 def _placed(rows: list[np.ndarray], faces: list[np.ndarray], reading: _Reading) -> list[np.ndarray]:
     if not reading.free_height:
         return [reading.change(p) for p in rows]
-    out = []
+    out: list[np.ndarray] = []
     for p, t in zip(rows, faces):
         tries = [reading.change(_scaled(p, 1.0, h)) for h in HEIGHTS]
-        out.append(max(tries, key=lambda q, t=t: _found([q], [t])))
+        found = [_found([q], [t]) for q in tries]
+        out.append(tries[found.index(max(found))])
     return out
 
 
@@ -259,7 +260,7 @@ def separation(a: np.ndarray, b: np.ndarray, same: np.ndarray) -> float:
 
 def _area(distance: np.ndarray, same: np.ndarray) -> float:
     """Return how often a genuine pair is nearer than an impostor pair (the area under the ROC curve)."""
-    from scipy.stats import rankdata
+    from scipy.stats import rankdata  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType] # scipy states no types
 
     n, m = int(same.sum()), int((~same).sum())
     return float(1 - (rankdata(distance)[same].sum() - n * (n + 1) / 2) / (n * m))
@@ -330,12 +331,13 @@ def question_answers(
     >>> s.cause, question_answers(truth, truth, ["anger", "joy", "neutral"])
     ('labels_rotated', None)
     """
-    from scipy.optimize import linear_sum_assignment
+    from scipy.optimize import linear_sum_assignment  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType] # scipy states no types
 
     k, n = len(classes), len(labels)
     table = np.zeros((k, k))
     np.add.at(table, (np.asarray(labels), np.asarray(predicted)), 1)
-    truth, answer = linear_sum_assignment(-table)
+    assigned = cast("tuple[np.ndarray, np.ndarray]", linear_sum_assignment(-table))
+    truth, answer = assigned
     place = np.empty(k, np.int64)  # output i means class place[i]
     place[answer] = truth
     absent = (table.sum(axis=0) == 0) | (table.sum(axis=1) == 0)
@@ -390,11 +392,16 @@ def question_inputs(
     if x.dtype.kind != "f" or not np.ptp(x):  # an integer input has its own scale
         return None
     majority = float(np.bincount(y, minlength=classes).max() / len(y))
-    before = float(np.mean(answer(x) == y))
+
+    def right(t: np.ndarray) -> float:
+        same: np.ndarray = answer(t) == y
+        return float(same.mean())
+
+    before = right(x)
     if before > majority:
         return None
     best = max(
-        ((float(np.mean(answer(t) == y)), cause, words) for cause, words, t in _inputs(x)),
+        ((right(t), cause, words) for cause, words, t in _inputs(x)),
         default=(0.0, "", ""),
     )
     if best[0] < max(majority, before) + 0.15:

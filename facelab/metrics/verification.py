@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,6 +23,9 @@ from facelab.metrics.intervals import (
     resample_weights,
     wilson,
 )
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Float64, Integer, Num, Shaped
 
 __all__ = [
     "TenFold",
@@ -53,7 +56,7 @@ class TenFold:
     thresholds: np.ndarray
 
 
-def check_same(same: np.ndarray) -> np.ndarray:
+def check_same(same: np.ndarray) -> Bool[np.ndarray, " n"]:
     """Return pair labels as bool (n,). Raises BadInputError unless they are 0/1 or bool with both classes present."""
     same = np.asarray(same)
     if same.ndim != 1 or same.size == 0:
@@ -83,8 +86,12 @@ def check_same(same: np.ndarray) -> np.ndarray:
 
 
 def distances(
-    a: np.ndarray, b: np.ndarray, *, normalise: bool = True, failed: np.ndarray | None = None
-) -> np.ndarray:
+    a: Num[np.ndarray, "n d"],
+    b: Num[np.ndarray, "n d"],
+    *,
+    normalise: bool = True,
+    failed: Shaped[np.ndarray, " n"] | None = None,
+) -> Float64[np.ndarray, " n"]:
     """Return squared L2 distances (n,) float64 of embedding pairs `a` and `b` (n, d).
 
     With `normalise` (the protocol) each row is divided by its L2 norm first, so distances are in 0 … 4 and
@@ -150,7 +157,7 @@ def _unit(x: np.ndarray, name: str, rows: np.ndarray, normalise: bool) -> np.nda
     return x / norm if normalise else x
 
 
-def fold_of(n: int, folds: int = FOLDS) -> np.ndarray:
+def fold_of(n: int, folds: int = FOLDS) -> Integer[np.ndarray, " n"]:
     """Return the fold (n,) of each pair: consecutive, the first n mod `folds` one longer (sklearn's unshuffled KFold).
 
     >>> fold_of(12, 5).tolist()
@@ -169,10 +176,10 @@ def fold_of(n: int, folds: int = FOLDS) -> np.ndarray:
 
 
 def ten_fold(
-    distance: np.ndarray,
-    same: np.ndarray,
+    distance: Num[np.ndarray, " n"],
+    same: Shaped[np.ndarray, " n"],
     *,
-    thresholds: np.ndarray = THRESHOLDS,
+    thresholds: Num[np.ndarray, " thresholds"] = THRESHOLDS,
     folds: int = FOLDS,
 ) -> TenFold:
     """Return the reference's ten-fold accuracy from squared distances (n,) and labels (n,).
@@ -192,13 +199,15 @@ def ten_fold(
     )[0]
     sizes = np.bincount(fold_of(len(distance), folds), minlength=folds)
     best = np.argmax((table.sum(axis=0) - table) / (len(distance) - sizes)[:, None], axis=1)
-    accuracy = table[np.arange(folds), best] / sizes
+    accuracy: np.ndarray = table[np.arange(folds), best] / sizes
     return TenFold(
-        float(np.mean(accuracy)), float(np.std(accuracy)), accuracy, np.asarray(thresholds)[best]
+        float(accuracy.mean()), float(accuracy.std()), accuracy, np.asarray(thresholds)[best]
     )
 
 
-def checked(distance: np.ndarray, same: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def checked(
+    distance: Num[np.ndarray, " n"], same: Shaped[np.ndarray, " n"]
+) -> tuple[Float64[np.ndarray, " n"], Bool[np.ndarray, " n"]]:
     """Return distances (n,) float64 and labels (n,) bool, or raise BadInputError where they are none."""
     distance, same = np.asarray(distance, dtype=np.float64), check_same(same)
     if distance.shape != same.shape:
@@ -218,16 +227,22 @@ def checked(distance: np.ndarray, same: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 
 def _correct(
-    distance: Any, same: Any, fold: Any, weights: Any, thresholds: Any, folds: Any
+    distance: np.ndarray,
+    same: np.ndarray,
+    fold: np.ndarray,
+    weights: np.ndarray,
+    thresholds: np.ndarray,
+    folds: int,
 ) -> np.ndarray:
     """Return the weight of right answers (replicates, folds, thresholds)."""
     count = len(thresholds)
     # the first threshold that accepts the pair: distance < threshold, strictly
-    first = np.searchsorted(thresholds, distance, side="right")
+    first: np.ndarray = np.searchsorted(thresholds, distance, side="right")
     out = np.empty((len(weights), folds, count))
     for r, w in enumerate(weights):
+        credit = w * (2.0 * same - 1.0)
         signed = np.bincount(
-            fold * (count + 1) + first, weights=np.where(same, w, -w), minlength=folds * (count + 1)
+            fold * (count + 1) + first, weights=credit, minlength=folds * (count + 1)
         )
         rejected = np.bincount(fold[~same], weights=w[~same], minlength=folds)
         # below its first threshold an impostor pair is right; from there on a genuine one is
@@ -236,8 +251,8 @@ def _correct(
 
 
 def accuracy_interval(
-    distance: np.ndarray,
-    same: np.ndarray,
+    distance: Num[np.ndarray, " n"],
+    same: Shaped[np.ndarray, " n"],
     *,
     first: np.ndarray | None = None,
     second: np.ndarray | None = None,

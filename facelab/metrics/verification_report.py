@@ -31,13 +31,18 @@ def evaluate(
     `first`, `second` are identities (n,) or None; an explicit FAR in `fars` that is not supported raises, the default
     ones are listed as refused.
     """
-    options = {"first": first, "second": second, "replicates": replicates, "seed": seed}
+    options: dict[str, Any] = {
+        "first": first,
+        "second": second,
+        "replicates": replicates,
+        "seed": seed,
+    }
     folds = verification.ten_fold(distance, same)
     honest = verification.accuracy_interval(distance, same, **options)
     naive = verification.naive_interval(folds.accuracy, len(same))
     eer, eer_threshold = operating.equal_error_rate(distance, same)
     threshold = float(np.median(folds.thresholds))
-    value = {
+    value: dict[str, Any] = {
         "schema": "facelab.eval.verification/1",
         "accuracy": folds.accuracy,
         "accuracy_std": folds.std,
@@ -73,7 +78,7 @@ def evaluate(
 def _tars(
     distance: np.ndarray, same: np.ndarray, fars: Sequence[float], options: dict[str, Any]
 ) -> dict[str, Any]:
-    out = {}
+    out: dict[str, Any] = {}
     for target in fars or DEFAULT_FARS:
         try:
             out[f"{target:g}"] = operating.tar_interval(distance, same, target, **options)
@@ -106,7 +111,7 @@ def _recommended(
 
 
 def _warnings(value: dict[str, Any], has_ids: bool, why: str | None, n: int) -> list[str]:
-    out = []
+    out: list[str] = []
     if not has_ids:
         out.append(
             "identities are not known: the intervals take pairs as independent and may be many times too narrow "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,10 +13,13 @@ from facelab.preprocess.geometry import Face, Planner
 from facelab.preprocess.image import read_bytes
 from facelab.preprocess.spec import PreprocessSpec
 
+if TYPE_CHECKING:
+    from jaxtyping import Float64
+
 
 def apply(
     spec: PreprocessSpec,
-    image: np.ndarray | str | os.PathLike | bytes,
+    image: np.ndarray | str | os.PathLike[str] | bytes,
     *,
     backend: str = "reference",
     face: Any = None,
@@ -50,6 +53,13 @@ def apply(
     ndarray
         The tensor.
 
+    Raises
+    ------
+    UnsupportedError
+        The backend cannot do exactly what the spec says; naming the stage.
+    BadInputError
+        The image cannot be read, or a face is missing.
+
     Examples
     --------
     >>> spec = PreprocessSpec("s", [{"op": "decode", "format": "rgb24", "order": "rgb", "size": [2, 1]},
@@ -63,7 +73,7 @@ def apply(
 
 def stages(
     spec: PreprocessSpec,
-    image: np.ndarray | str | os.PathLike | bytes,
+    image: np.ndarray | str | os.PathLike[str] | bytes,
     *,
     backend: str = "reference",
     face: Any = None,
@@ -88,6 +98,21 @@ def stages(
     -------
     list of tuple[str, ndarray]
         [(name, array)] after each stage.
+
+    Raises
+    ------
+    UnsupportedError
+        The backend cannot do exactly what the spec says; naming the stage.
+    BadInputError
+        The image cannot be read, or a face is missing.
+
+    Examples
+    --------
+    >>> from facelab.preprocess import PreprocessSpec
+    >>> spec = PreprocessSpec("s", [{"op": "decode", "format": "gray8", "order": "gray", "size": [2, 1]},
+    ...                             {"op": "cast", "dtype": "float32"}])
+    >>> [(name, array.dtype.name) for name, array in stages(spec, bytes([0, 255]))]
+    [('01_decode', 'uint8'), ('02_cast', 'float32')]
     """
     arrays = _run(spec, image, backend, face, decode_with)
     return [(f"{i:02d}_{s.op}", a) for i, (s, a) in enumerate(zip(spec.stages, arrays), 1)]
@@ -95,7 +120,7 @@ def stages(
 
 def input_to_output(
     spec: PreprocessSpec, size: tuple[int, int], *, face: Any = None, orientation: int = 1
-) -> np.ndarray:
+) -> Float64[np.ndarray, "2 3"]:
     """Return the 2×3 matrix from pixels of the oriented input of `size` (width, height) to those of the result.
 
     Pixel edges are at whole numbers in both (box corners map as they are; add ½ to a pixel's centre first). Invert
@@ -117,6 +142,15 @@ def input_to_output(
     ndarray
         The 2×3 matrix from pixels of the oriented input of `size` (width, height) to those
         of the result.
+
+    Examples
+    --------
+    >>> from facelab.preprocess import PreprocessSpec
+    >>> spec = PreprocessSpec("s", [{"op": "decode", "format": "rgb24", "order": "rgb", "size": [8, 6]},
+    ...                             {"op": "crop", "region": "box", "box": [2, 1, 6, 5], "box_rounding": "nearest",
+    ...                              "outside": "clip"}])
+    >>> input_to_output(spec, (8, 6)).tolist()
+    [[1.0, 0.0, -2.0], [0.0, 1.0, -1.0]]
     """
     planner = Planner(spec.input_order, size, orientation, Face.of(face))
     for i, stage in enumerate(spec.stages[1:], 1):
@@ -142,7 +176,7 @@ def _run(spec: PreprocessSpec, image: Any, backend: Any, face: Any, decode_with:
 
 def carry_out(
     spec: PreprocessSpec, engine: Any, pixels: np.ndarray, *, orientation: int = 1, face: Any = None
-) -> list:
+) -> list[Any]:
     """Run every stage after decode on a backend object and return its values, the decoded pixels' first."""
     planner = Planner(
         spec.input_order, (pixels.shape[1], pixels.shape[0]), orientation, Face.of(face)

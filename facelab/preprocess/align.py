@@ -6,11 +6,14 @@ mouth corner, left as seen in the image. Matrices are 2×3 and map source to out
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from facelab.core.errors import BadInputError
+
+if TYPE_CHECKING:
+    from jaxtyping import Float64, Num, UInt8
 
 ARCFACE_112 = (
     (38.2946, 51.6963),
@@ -32,7 +35,9 @@ DLIB_5 = (
 left one (outer, inner), and the base of the nose (davisking/dlib, `get_face_chip_details`)."""
 
 
-def template(name: Any, size: tuple[int, int], padding: float | None = 0.0) -> np.ndarray:
+def template(
+    name: Any, size: tuple[int, int], padding: float | None = 0.0
+) -> Float64[np.ndarray, "5 2"]:
     """Return the template's five points, (5, 2) float64, in output pixels.
 
     `arcface`: multiples of 128 scale by size/128 and shift x by 8·scale; every other size scales by size/112
@@ -53,7 +58,9 @@ def template(name: Any, size: tuple[int, int], padding: float | None = 0.0) -> n
     return np.array(name, dtype=np.float64)
 
 
-def check_landmarks(points: np.ndarray, where: str | None = None) -> np.ndarray:
+def check_landmarks(
+    points: Num[np.ndarray, "5 2"], where: str | None = None
+) -> Float64[np.ndarray, "5 2"]:
     """Return landmarks as (5, 2) float64; raise BadInputError for another shape, NaN, or coincident points."""
     try:
         array = np.asarray(points, dtype=np.float64)
@@ -77,7 +84,9 @@ def check_landmarks(points: np.ndarray, where: str | None = None) -> np.ndarray:
     return array
 
 
-def umeyama(source: np.ndarray, target: np.ndarray) -> np.ndarray:
+def umeyama(
+    source: Num[np.ndarray, "n 2"], target: Num[np.ndarray, "n 2"]
+) -> Float64[np.ndarray, "2 3"]:
     """Return the least-squares similarity (rotation, one scale, shift) from `source` to `target`, (n, 2) each.
 
     Umeyama, "Least-squares estimation of transformation parameters between two point patterns", PAMI 1991. In the
@@ -107,7 +116,9 @@ def umeyama(source: np.ndarray, target: np.ndarray) -> np.ndarray:
     return np.array([[c, -s, qx - (c * px - s * py)], [s, c, qy - (s * px + c * py)]])
 
 
-def affine3(source: np.ndarray, target: np.ndarray) -> np.ndarray:
+def affine3(
+    source: Num[np.ndarray, "n 2"], target: Num[np.ndarray, "n 2"]
+) -> Float64[np.ndarray, "2 3"]:
     """Return the affine map through three points: both eyes and the middle of the mouth, from (5, 2) landmarks.
 
     With (3, 2) points these three are used. Raises BadInputError if they lie on a line.
@@ -134,7 +145,7 @@ def _three(points: np.ndarray) -> list[tuple[float, float]]:
     return p if len(p) == 3 else [p[0], p[1], ((p[3][0] + p[4][0]) / 2, (p[3][1] + p[4][1]) / 2)]
 
 
-def invert(matrix: np.ndarray) -> np.ndarray:
+def invert(matrix: Num[np.ndarray, "2 3"]) -> Float64[np.ndarray, "2 3"]:
     """Return the inverse of a 2×3 affine map, in a fixed order of operations.
 
     >>> invert(np.array([[2.0, 0, 4], [0, 4, 8]])).tolist()
@@ -148,7 +159,7 @@ def invert(matrix: np.ndarray) -> np.ndarray:
     return np.array([[ia, ib, -(ia * c) - ib * f], [id_, ie, -(id_ * c) - ie * f]]) + 0.0
 
 
-def estimate(landmarks: Any, stage: Any, where: str | None = None) -> np.ndarray:
+def estimate(landmarks: Any, stage: Any, where: str | None = None) -> Float64[np.ndarray, "2 3"]:
     """Return the 2×3 matrix of an align stage for five landmarks."""
     points = check_landmarks(landmarks, where)
     target = template(stage.template, stage.size, stage.padding)
@@ -209,7 +220,9 @@ def _fetch(image: np.ndarray, row: np.ndarray, column: np.ndarray, border: Any) 
     )
 
 
-def align(image: np.ndarray, landmarks: np.ndarray, size: int = 112) -> np.ndarray:
+def align(
+    image: UInt8[np.ndarray, "h w 3"], landmarks: Num[np.ndarray, "5 2"], size: int = 112
+) -> UInt8[np.ndarray, "size size 3"]:
     """Return the face aligned to the ArcFace template, uint8 `size` × `size` × channel, bilinear, border 0 (numpy)."""
     matrix = umeyama(check_landmarks(landmarks), template("arcface", (size, size)))
     pixels = image if image.ndim == 3 else image[..., None]
@@ -217,7 +230,9 @@ def align(image: np.ndarray, landmarks: np.ndarray, size: int = 112) -> np.ndarr
     return out if image.ndim == 3 else out[..., 0]
 
 
-def align_opencv(image: np.ndarray, landmarks: np.ndarray, size: int = 112) -> np.ndarray:
+def align_opencv(
+    image: UInt8[np.ndarray, "h w 3"], landmarks: Num[np.ndarray, "5 2"], size: int = 112
+) -> UInt8[np.ndarray, "size size 3"]:
     """Return what `align` does by OpenCV's `warpAffine`: fast, with source positions rounded to 1/32 pixel."""
     import cv2
 

@@ -175,7 +175,7 @@ def _tensors() -> Iterator[tuple[str, str, list[dict[str, Any]]]]:
         )
 
 
-def cases() -> list[tuple[str, str, list[dict]]]:
+def cases() -> list[tuple[str, str, list[dict[str, Any]]]]:
     """Return (op, as written, stages after decode) for every row but decode's."""
     rows = [
         ("orient", t, [{"op": "orient", "exif": "ignore", "transform": t}])
@@ -229,7 +229,7 @@ def cases() -> list[tuple[str, str, list[dict]]]:
     return rows + list(_tensors())
 
 
-def _verdict(spec: PreprocessSpec, inputs: Sequence, backend: str) -> str:
+def _verdict(spec: PreprocessSpec, inputs: Sequence[Any], backend: str) -> str:
     worst, exact = 0.0, True
     stage = spec.stages[-1]
     for image in inputs:
@@ -252,13 +252,13 @@ def _verdict(spec: PreprocessSpec, inputs: Sequence, backend: str) -> str:
     return EXACT if exact else NEAR if worst <= 1 else f"off by {worst:.3g} LSB"
 
 
-def _decodes() -> list[tuple[str, PreprocessSpec, list]]:
+def _decodes() -> list[tuple[str, PreprocessSpec, list[Any]]]:
     from io import BytesIO
 
     from PIL import Image
 
-    def encode(fmt, **more):
-        out = []
+    def encode(fmt: str, **more: Any) -> list[bytes]:
+        out: list[bytes] = []
         for p in pictures():
             buffer = BytesIO()
             Image.fromarray(p).save(buffer, fmt, **more)
@@ -282,7 +282,7 @@ def _decodes() -> list[tuple[str, PreprocessSpec, list]]:
     return [(text, PreprocessSpec(text, [stage]), inputs) for text, stage, inputs in rows]
 
 
-def measure(columns: Sequence[str] = COLUMNS) -> list[dict]:
+def measure(columns: Sequence[str] = COLUMNS) -> list[dict[str, Any]]:
     """Run every row on every backend of `columns`; return [{"op", "written", backend: verdict, …}]."""
     rows = [
         {"op": "decode", "written": text} | {c: _verdict(spec, inputs, c) for c in columns}
@@ -335,7 +335,7 @@ pick another pixel (Pillow and 128 → 48).
 """
 
 
-def markdown(rows: list[dict]) -> str:
+def markdown(rows: list[dict[str, Any]]) -> str:
     """Return the table as Markdown."""
     columns = [c for c in rows[0] if c not in ("op", "written")]
     lines = [

@@ -23,6 +23,13 @@ class Face:
 
     `box` is (x1, y1, x2, y2) in pixels, edges at whole numbers; `landmarks` are five (x, y) points, pixel centres at
     whole numbers. Either may be None.
+
+    Examples
+    --------
+    >>> Face.of([10, 20, 30, 40]).box
+    (10.0, 20.0, 30.0, 40.0)
+    >>> Face.of(None).landmarks is None
+    True
     """
 
     box: tuple[float, float, float, float] | None = None
@@ -59,11 +66,11 @@ class Face:
         )
 
 
-def _points(value: Any) -> tuple | None:
+def _points(value: Any) -> tuple[Any, ...] | None:
     return None if value is None else tuple((float(x), float(y)) for x, y in check_landmarks(value))
 
 
-def _box(value: Any) -> tuple | None:
+def _box(value: Any) -> tuple[Any, ...] | None:
     if value is None:
         return None
     try:
@@ -97,7 +104,7 @@ class Step:
     where: str
     before: State
     after: State
-    actions: tuple[tuple[str, dict], ...]
+    actions: tuple[tuple[str, dict[str, Any]], ...]
 
 
 class Planner:

@@ -8,12 +8,15 @@ from __future__ import annotations
 import io
 import os
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from facelab.core.errors import BadInputError
 from facelab.core.files import read_input
+
+if TYPE_CHECKING:
+    from jaxtyping import UInt8
 
 MAX_PIXELS = 64_000_000
 """Pixels that are decoded: 9 000 × 7 000. Every decoder is asked only after the header's size was compared with it."""
@@ -24,8 +27,8 @@ MODES = ("rgb", "bgr", "gray")
 
 
 def read_image(
-    path: str | os.PathLike | bytes, *, mode: str = "rgb", orient: bool = True
-) -> np.ndarray:
+    path: str | os.PathLike[str] | bytes, *, mode: str = "rgb", orient: bool = True
+) -> UInt8[np.ndarray, "h w 3"]:
     """Read an image file (or its bytes) as uint8, height × width × 3 (`rgb`, `bgr`) or height × width (`gray`).
 
     The EXIF orientation is applied unless `orient` is false. Gray becomes three equal channels, transparency is
@@ -50,6 +53,16 @@ def read_image(
     ------
     BadInputError
         For a missing, empty, truncated or unreadable file.
+
+    Examples
+    --------
+    >>> import io
+    >>> from PIL import Image
+    >>> file = io.BytesIO()
+    >>> Image.new("RGB", (3, 2), (255, 0, 0)).save(file, "PNG")
+    >>> pixels = read_image(file.getvalue())
+    >>> pixels.shape, pixels[0, 0].tolist()
+    ((2, 3, 3), [255, 0, 0])
     """
     if mode not in MODES:
         raise BadInputError(
@@ -71,7 +84,7 @@ def read_image(
     return np.ascontiguousarray(pixels)
 
 
-def read_bytes(path: str | os.PathLike | bytes) -> tuple[bytes, str]:
+def read_bytes(path: str | os.PathLike[str] | bytes) -> tuple[bytes, str]:
     """Return a file's bytes and a name for error messages. Raises BadInputError if there is nothing to read."""
     if isinstance(path, (bytes, bytearray, memoryview)):
         data, where = bytes(path), f"{len(path)} bytes in memory"

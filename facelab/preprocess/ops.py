@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
     AfterValidator,
@@ -77,7 +77,7 @@ GRAY_WEIGHTS = {
 class _Stage(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, defer_build=True)
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """Return the stage as plain JSON; parameters that do not apply are left out."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 

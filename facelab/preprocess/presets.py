@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from facelab.core.errors import BadInputError, did_you_mean
 from facelab.core.files import read_toml
@@ -39,7 +40,7 @@ def catalogue_path() -> Path:
     return package_file("zoo/data/catalogue.toml")
 
 
-def _rows(path: Path) -> list[dict]:
+def _rows(path: Path) -> list[dict[str, Any]]:
     rows = read_toml(path, "model catalogue").get("model")
     if not isinstance(rows, list) or not all(isinstance(r, dict) for r in rows):
         raise BadInputError(
@@ -51,13 +52,13 @@ def _rows(path: Path) -> list[dict]:
     return [r for r in rows if r.get("preprocess")]
 
 
-def catalogue_specs(path: str | os.PathLike | None = None) -> dict[str, PreprocessSpec]:
+def catalogue_specs(path: str | os.PathLike[str] | None = None) -> dict[str, PreprocessSpec]:
     """Return {model name: spec} for every entry of the catalogue that states its preprocessing."""
     path = Path(path) if path else catalogue_path()
     return {str(r.get("name")): _spec(r, path) for r in _rows(path)}
 
 
-def _spec(row: dict, path: Path) -> PreprocessSpec:
+def _spec(row: dict[str, Any], path: Path) -> PreprocessSpec:
     return PreprocessSpec(
         str(row.get("name")), row["preprocess"], where=f"{path}: {row.get('name')}"
     )

@@ -106,7 +106,9 @@ class PreprocessSpec:
     # -- files ------------------------------------------------------------------------------------------------------
 
     @classmethod
-    def from_dict(cls, value: Any, *, where: str | os.PathLike | None = None) -> PreprocessSpec:
+    def from_dict(
+        cls, value: Any, *, where: str | os.PathLike[str] | None = None
+    ) -> PreprocessSpec:
         """Check a JSON document `{"schema": "facelab.preprocess/1", "name": …, "stages": […]}`."""
         where = None if where is None else str(where)
         if not isinstance(value, Mapping):
@@ -137,15 +139,15 @@ class PreprocessSpec:
         return cls(value.get("name", ""), value.get("stages", ()), where=where)
 
     @classmethod
-    def load(cls, path: str | os.PathLike) -> PreprocessSpec:
+    def load(cls, path: str | os.PathLike[str]) -> PreprocessSpec:
         """Read and check a spec file. Raises BadInputError."""
         return cls.from_dict(read_json(path, max_bytes=1 << 20), where=path)
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """Return the JSON document, every parameter written out."""
         return {"schema": SCHEMA, "name": self.name, "stages": [s.to_dict() for s in self.stages]}
 
-    def save(self, path: str | os.PathLike) -> Path:
+    def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the spec as indented JSON, atomically."""
         return write_json(path, self.to_dict())
 
@@ -246,7 +248,7 @@ class PreprocessSpec:
         return "\n".join(lines)
 
 
-def _rebuild(document: dict) -> PreprocessSpec:
+def _rebuild(document: dict[str, Any]) -> PreprocessSpec:
     return PreprocessSpec.from_dict(document)
 
 
@@ -358,7 +360,7 @@ def _explain(error: ValidationError, model: type, where: str) -> list[BadInputEr
     if unknown:  # each unknown name stands for one that is missing
         missing = [e for e in ordered if e["type"] == "missing"][:unknown]
         ordered = [e for e in ordered if e not in missing]
-    seen: set[tuple] = set()
+    seen: set[tuple[Any, ...]] = set()
     kept = [e for e in ordered if not (e["loc"][:1] in seen or seen.add(e["loc"][:1]))]
     return [_sentence(e, known, where) for e in kept]
 

@@ -29,7 +29,7 @@ _RGB, _IMAGE, _FEATURE, _NORMALIZATION, _VALUE_LABELS = 1, 2, 1, 1, 3
 
 
 def write_metadata(
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     *,
     name: str,
     description: str,
@@ -52,7 +52,7 @@ def write_metadata(
     return path
 
 
-def add_signature(path: str | os.PathLike, key: str = "serving_default") -> Path:
+def add_signature(path: str | os.PathLike[str], key: str = "serving_default") -> Path:
     """Give a `.tflite` without signatures one over its first graph's inputs and outputs; others stay as they are.
 
     TensorFlow 2.13's converter, which Model Maker uses, writes none, and ai-edge-quantizer calibrates by signature.
@@ -292,7 +292,7 @@ class _Reader:
         return [] if not offset else self.table.GetVectorAsNumpy(n.Float32Flags, offset).tolist()
 
 
-def _parsed(raw: bytes) -> dict:
+def _parsed(raw: bytes) -> dict[str, Any]:
     root = _Reader(raw)
     out = {"name": root.text(0), "description": root.text(1), "mean": [], "std": [], "size": None}
     graph = root.first(3)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from facelab.preprocess._flow import State
@@ -32,7 +34,7 @@ def to_pixels(array: np.ndarray, state: State) -> tuple[np.ndarray, str]:
     return np.rint((x - low) / span * 255).astype(np.uint8), f"stretched from {low:.4g}…{high:.4g}"
 
 
-def facts(name: str, array: np.ndarray) -> dict:
+def facts(name: str, array: np.ndarray) -> dict[str, Any]:
     """Return a stage's shape, dtype, least, greatest and mean value, with its SHA-256."""
     from facelab.core.hashing import sha256_array
 

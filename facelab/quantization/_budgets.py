@@ -23,6 +23,11 @@ class Budgets:
     which the float model counts faces exactly, where faces are labelled. `tar`: least share of an embedder's float
     TAR at the same FAR, where pairs are given. `cosine_suffices`: whether a network of unknown kind may pass by its
     cosine alone.
+
+    Examples
+    --------
+    >>> Budgets(agreement=0.95).agreement
+    0.95
     """
 
     accuracy: float = 0.99

@@ -210,6 +210,8 @@ def check_integer(
     ------
     NotIntegerError
         Naming the file (or `where`) and the operators that compute in float.
+    BadInputError
+        The file is not a TFLite model.
     """
     kept, found = set(keep_float), _tflite(path)
     allowed = {op.index for op in found if op.name in kept}

@@ -83,6 +83,11 @@ def quantize(request: Request, *, say: Say = lambda _: None) -> tuple[dict[str, 
     -------
     tuple[dict[str, Any], str]
         The report as plain JSON, and as text.
+
+    Raises
+    ------
+    BadInputError
+        The model, the images or an option cannot be used; naming it.
     """
     it = subject.load(request.model, spec=request.spec)
     say(it.recognised)

@@ -85,6 +85,8 @@ def load(
     BadInputError
         For a file that is not a model, that is quantised already, or whose preprocessing is
         unknown or does not fit.
+    UnsupportedError
+        Models of this format, or with several inputs, cannot be quantised here.
     """
     entry = _entry(model)
     given = None if entry else resolve(model)

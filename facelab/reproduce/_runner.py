@@ -43,6 +43,11 @@ class Options:
     """What the command line asked for; `texts` are `STEP.NAME=VALUE`, `only` and `start` names of steps.
 
     `sweep` is the name of the sweep that the run belongs to, and how many runs that has.
+
+    Examples
+    --------
+    >>> Options(profile="quick", only=("01_data_and_models",)).profile
+    'quick'
     """
 
     profile: str = "full"

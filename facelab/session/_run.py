@@ -284,6 +284,11 @@ def is_headless() -> bool:
     -------
     bool
         Whether a runner (not a person) is executing this notebook.
+
+    Examples
+    --------
+    >>> is_headless()
+    False
     """
     return "FACELAB_STEP_DIR" in os.environ
 

@@ -70,6 +70,8 @@ def send_otlp(
         OpenTelemetry is not installed.
     ExportError
         A batch was not taken.
+    BadInputError
+        The address or a setting cannot be used.
     """
     try:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter

@@ -37,6 +37,11 @@ def models_folder() -> Path:
     -------
     path
         The folder that keeps weights.
+
+    Examples
+    --------
+    >>> models_folder().name
+    'models'
     """
     return Path(os.environ.get("FACELAB_MODELS") or project_root() / "models")
 
@@ -48,6 +53,11 @@ def data_folder() -> Path:
     -------
     path
         The folder that keeps data sets.
+
+    Examples
+    --------
+    >>> data_folder().name
+    'data'
     """
     return Path(os.environ.get("FACELAB_DATA") or project_root() / "data")
 

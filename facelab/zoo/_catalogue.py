@@ -55,7 +55,7 @@ def catalogue_path() -> Path:
     return package_file("zoo/data/catalogue.toml")
 
 
-def load_catalogue(path: str | os.PathLike | None = None) -> Catalogue:
+def load_catalogue(path: str | os.PathLike[str] | None = None) -> Catalogue:
     """Read and check a catalogue, by default the one of the package.
 
     Raises BadInputError naming the entry and the key for anything that does not fit.
@@ -69,6 +69,12 @@ def load_catalogue(path: str | os.PathLike | None = None) -> Catalogue:
     -------
     Catalogue
         The entries, in the order of the file.
+
+    Examples
+    --------
+    >>> entry = load_catalogue().model("yunet-s-320")
+    >>> entry.kind, entry.family, entry.runtime
+    ('detector', 'yunet', 'onnx')
     """
     path = Path(path) if path is not None else catalogue_path()
     return _load(path, modified(path, "catalogue"))

@@ -25,7 +25,7 @@ MODEL_SUFFIXES = {
 }
 
 
-def what_is_it(path: str | os.PathLike) -> str | None:
+def what_is_it(path: str | os.PathLike[str]) -> str | None:
     """Return what a file really is when that is nothing a model or an archive can be, else None.
 
     Recognised: an empty file, a git-LFS pointer, a web page, an XML or JSON error answer, plain text.
@@ -56,7 +56,7 @@ def _is_plain_text(head: bytes) -> bool:
     return all(32 <= c < 127 or c in b"\t\r\n" for c in head)
 
 
-def refuse_impostor(path: str | os.PathLike, *, fix: str | None = None) -> None:
+def refuse_impostor(path: str | os.PathLike[str], *, fix: str | None = None) -> None:
     """Raise IntegrityError where `what_is_it` recognises something that is not a model.
 
     Parameters

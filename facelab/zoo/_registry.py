@@ -47,7 +47,7 @@ class Registry(EntryFile[DataEntry]):
         return self.named(name)
 
 
-def load_registry(path: str | os.PathLike | None = None) -> Registry:
+def load_registry(path: str | os.PathLike[str] | None = None) -> Registry:
     """Read and check a registry, by default the one of the package.
 
     Parameters
@@ -64,6 +64,11 @@ def load_registry(path: str | os.PathLike | None = None) -> Registry:
     ------
     BadInputError
         The message says why.
+
+    Examples
+    --------
+    >>> len(list(load_registry())) > 0
+    True
     """
     path = Path(path) if path is not None else package_file("zoo/data/registry.toml")
     return _load(path, modified(path, "data registry"))

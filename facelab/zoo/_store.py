@@ -60,6 +60,13 @@ def find(asset: Asset) -> Found | None:
     ------
     IntegrityError
         The file is there, but nobody vouches for it.
+
+    Examples
+    --------
+    >>> from facelab.zoo import load_catalogue
+    >>> found = find(load_catalogue().model("yunet-s-320"))
+    >>> found is None or found.path.is_file()
+    True
     """
     if isinstance(asset, ModelEntry) and asset.builtin:
         path = module_path(asset.builtin)
@@ -109,6 +116,12 @@ def status(asset: Asset) -> Status:
     ------
     BadInputError
         If FACELAB_MIRROR names no folder or its manifest is malformed.
+
+    Examples
+    --------
+    >>> from facelab.zoo import load_catalogue
+    >>> status(load_catalogue().model("yunet-s-320")).state in ("present", "absent", "unverified", "bad")
+    True
     """
     try:
         if isinstance(asset, ModelEntry) and asset.parts:
@@ -271,6 +284,8 @@ def fetch(
     ------
     BadInputError
         The input cannot be used; the message says why.
+    MissingAssetError
+        No source has the file; naming where to get it.
     """
     if isinstance(asset, ModelEntry) and asset.parts:
         from facelab.zoo._catalogue import load_catalogue

@@ -133,7 +133,7 @@ def entry_named(text: str, kind: Kind) -> ModelEntry | None:
     )
 
 
-def given_spec(spec: PreprocessSpec | str | os.PathLike | None) -> PreprocessSpec | None:
+def given_spec(spec: PreprocessSpec | str | os.PathLike[str] | None) -> PreprocessSpec | None:
     """Return a spec that was given itself, as its file, or not at all."""
     return spec if spec is None or isinstance(spec, PreprocessSpec) else PreprocessSpec.load(spec)
 

@@ -45,7 +45,7 @@ class Network:
     def _run(self, batch: np.ndarray) -> dict[int, np.ndarray]:
         x = batch.swapaxes(1, 2) if self.swapped else batch
         x = np.ascontiguousarray(x.transpose(0, 3, 1, 2) if self.channels_first else x)
-        out = {}
+        out: dict[int, np.ndarray] = {}
         for value in self.model.run(x):
             if value.ndim == 4:
                 value = value.transpose(0, 2, 3, 1) if self.channels_first else value
@@ -139,7 +139,8 @@ class Mtcnn(Detector):
 
     def _propose(self, levels: list[tuple[float, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
         """P-Net: every 12-pixel cell of every pyramid level; square boxes out."""
-        all_boxes, all_scores = [np.zeros((0, 4))], [np.zeros(0)]
+        all_boxes: list[np.ndarray] = [np.zeros((0, 4))]
+        all_scores: list[np.ndarray] = [np.zeros(0)]
         for scale, level in levels:
             out = self.stages[0](level[None])
             probability = out[2][0, ..., 1]
@@ -195,7 +196,8 @@ def pyramid(image: np.ndarray, min_size: float, factor: float) -> list[tuple[flo
     import cv2
 
     height, width = image.shape[:2]
-    levels, scale = [], CELL / min_size
+    levels: list[tuple[float, np.ndarray]] = []
+    scale = CELL / min_size
     while min(height, width) * scale >= CELL:
         size = int(width * scale), int(height * scale)
         levels.append((scale, cv2.resize(image, size, interpolation=cv2.INTER_AREA)))

@@ -53,7 +53,13 @@ class Scrfd(NeuralDetector):
         self.has_landmarks = with_points
         return self.suppress(Found(boxes, scores, points if with_points else None))
 
-    def _level(self, head: dict, stride: int, size: tuple[int, int], outputs: Outputs) -> tuple:
+    def _level(
+        self,
+        head: dict[int, list[np.ndarray]],
+        stride: int,
+        size: tuple[int, int],
+        outputs: Outputs,
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         scores, rows, columns = head[1][0][:, 0], -(-size[1] // stride), -(-size[0] // stride)
         anchors, rest = divmod(len(scores), rows * columns)
         if rest or anchors not in (1, 2):

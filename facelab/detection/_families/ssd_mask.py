@@ -78,7 +78,7 @@ def anchors(
     maps: Sequence[int], sizes: Sequence[Sequence[float]], ratios: Sequence[float]
 ) -> np.ndarray:
     """Return anchors (n, 4) as `cx cy w h`, relative to the input, map by map and cell by cell."""
-    out = []
+    out: list[np.ndarray] = []
     for side, pair in zip(maps, sizes, strict=True):
         shapes = [(s * ratios[0] ** 0.5, s / ratios[0] ** 0.5) for s in pair]
         shapes += [(pair[0] * r**0.5, pair[0] / r**0.5) for r in ratios[1:]]

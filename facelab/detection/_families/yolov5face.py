@@ -87,7 +87,7 @@ class YoloV5Face(NeuralDetector):
             -(-size[0] // s) * -(-size[1] // s) * len(a) for s, a in zip(self.strides, self.anchors)
         )
 
-    def _raw(self, output: np.ndarray, stride: int, anchors: np.ndarray) -> tuple:
+    def _raw(self, output: np.ndarray, stride: int, anchors: np.ndarray) -> tuple[Any, ...]:
         rows, columns = output.shape[2:4]
         flat = output.reshape(-1, 16)
         scores = sigmoid(flat[:, 4].astype(np.float64)) * sigmoid(flat[:, 15].astype(np.float64))
@@ -100,7 +100,7 @@ class YoloV5Face(NeuralDetector):
         points = v[:, 5:15].reshape(-1, 5, 2) * size[:, None] + (cell * stride)[:, None]
         return np.concatenate([centre - half, centre + half], axis=1), scores[keep], points
 
-    def _decoded(self, rows: np.ndarray) -> tuple:
+    def _decoded(self, rows: np.ndarray) -> tuple[Any, ...]:
         scores = rows[:, 4] * rows[:, 15]
         v = rows[keep := np.flatnonzero(scores >= self.score_threshold)].astype(np.float64)
         half = v[:, 2:4] / 2

@@ -46,7 +46,7 @@ class YuNet(NeuralDetector):
         return self.suppress(Found(*(np.concatenate(p) for p in zip(*parts))))
 
     def _level(
-        self, head: dict, stride: int, cells: tuple[int, int]
+        self, head: dict[int, list[np.ndarray]], stride: int, cells: tuple[int, int]
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         scores = np.sqrt(np.clip(head[1][0][:, 0], 0, 1) * np.clip(head[1][1][:, 0], 0, 1))
         keep = np.flatnonzero(scores >= np.float32(self.score_threshold))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,6 +11,9 @@ from facelab.detection.internals import Stopwatch, Timings
 from facelab.embedding._base import Embedder
 from facelab.zoo import load_catalogue
 from facelab.zoo.runtimes import Model, import_dlib, open_model
+
+if TYPE_CHECKING:
+    from jaxtyping import Num
 
 BOX_FROM_LANDMARKS = (0.52, 0.51, 2.38)
 """Of dlib's face box: where the middle of eyes and mouth is in it (x, y, as fractions), and its side as a multiple
@@ -80,7 +83,7 @@ class DlibResNet(Embedder):
         return {**super().describe(), "padding": self.padding}
 
 
-def boxes_from_landmarks(landmarks: np.ndarray) -> np.ndarray:
+def boxes_from_landmarks(landmarks: Num[np.ndarray, "n 5 2"]) -> Num[np.ndarray, "n 4"]:
     """Estimate the boxes (n, 4) that dlib's detector would give for ArcFace landmarks (n, 5, 2).
 
     Parameters
@@ -92,6 +95,13 @@ def boxes_from_landmarks(landmarks: np.ndarray) -> np.ndarray:
     -------
     ndarray
         The boxes (n, 4).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> points = np.array([[[38, 52], [74, 52], [56, 72], [42, 92], [71, 92]]])
+    >>> boxes_from_landmarks(points).shape
+    (1, 4)
     """
     eyes, mouth = landmarks[:, :2].mean(axis=1), landmarks[:, 3:].mean(axis=1)
     x, y, ratio = BOX_FROM_LANDMARKS

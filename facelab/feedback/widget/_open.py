@@ -59,6 +59,8 @@ def live_heart(
         The settings make the heart flash more than three times in a second.
     UnsupportedError
         anywidget is not installed.
+    BadInputError
+        A setting is out of range.
     """
     settings = settings or load_settings()
     _check_once(json.dumps(settings.to_dict(), sort_keys=True))

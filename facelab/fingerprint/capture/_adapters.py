@@ -39,7 +39,7 @@ def capture_target(
     *,
     families: Iterable[str] | None = None,
     declares: Iterable[str] = (),
-    tensors: str | os.PathLike | None = None,
+    tensors: str | os.PathLike[str] | None = None,
     tap: str | None = None,
     pixels: str | None = None,
 ) -> Fingerprint:
@@ -195,20 +195,20 @@ def adapt(target: Any, *, where: str = "pipeline", pixels: str | None = None) ->
     return made if settled else made._replace(instead=_fed(target, other_form(feed), names))
 
 
-def _fed(target: Callable, feed: Feed, names: list[str]) -> Adapted:
+def _fed(target: Callable[..., Any], feed: Feed, names: list[str]) -> Adapted:
     return Adapted(
         lambda path, probe: target(fed_value(feed, path), **_face(names, probe)), feed=feed
     )
 
 
-def _parameters(function) -> dict:
+def _parameters(function) -> dict[str, Any]:
     try:
         return dict(inspect.signature(function).parameters)
     except (TypeError, ValueError):
         return {}
 
 
-def _face(names: list[str], probe: Probe) -> dict:
+def _face(names: list[str], probe: Probe) -> dict[str, Any]:
     given = {
         "face": probe.face,
         "landmarks": probe.face and probe.face.get("landmarks"),
@@ -258,7 +258,7 @@ _ONNX = {
 
 
 def onnx_pipeline(
-    path: str | os.PathLike, tap: str | None = None, *, order: str = "rgb"
+    path: str | os.PathLike[str], tap: str | None = None, *, order: str = "rgb"
 ) -> Callable[[str, Probe], np.ndarray]:
     """Return a pipeline that feeds pixels in `order` to an ONNX graph with embedded preprocessing.
 

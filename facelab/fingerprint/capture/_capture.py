@@ -52,7 +52,7 @@ def assemble(
     results: Mapping[str, list[tuple[str, np.ndarray]] | str],
     *,
     made_by: dict[str, str],
-    spec: dict | None = None,
+    spec: dict[str, Any] | None = None,
     declares: Iterable[str] = (),
     skipped: dict[str, str] | None = None,
 ) -> Fingerprint:
@@ -108,7 +108,7 @@ def capture_spec(
     *,
     backend: str = "reference",
     decode_with: str | None = None,
-    tensors: str | os.PathLike | None = None,
+    tensors: str | os.PathLike[str] | None = None,
     declares: Iterable[str] = (),
 ) -> Fingerprint:
     """Run a spec on the probes its decode stage can read and return the fingerprint, a stage for each stage.
@@ -163,7 +163,7 @@ def capture_spec(
     )
 
 
-def _golden(folder: str | os.PathLike | None, results: dict) -> None:
+def _golden(folder: str | os.PathLike[str] | None, results: dict[str, Any]) -> None:
     if folder is not None:
         for name, result in results.items():
             if not isinstance(result, str):
@@ -175,7 +175,7 @@ def capture_pipeline(
     *,
     name: str,
     families: Iterable[str] | None = None,
-    tensors: str | os.PathLike | None = None,
+    tensors: str | os.PathLike[str] | None = None,
     declares: Iterable[str] = (),
     packages: Iterable[str] = (),
     feed: Feed = PATHS,
@@ -212,6 +212,11 @@ def capture_pipeline(
     -------
     Fingerprint
         The fingerprint.
+
+    Raises
+    ------
+    BadInputError
+        The pipeline reads none of the probes, or a tensor cannot be described.
     """
     wanted = _families(families)
     if feed.of_pixels and not wanted:
@@ -288,7 +293,7 @@ NOISE = 1e-5
 def _unstable(function: Call, folder: str, results: dict[str, list | str]) -> list[str]:
     """Return the probes whose tensor differs in a second run."""
     known = {p.name: p for p in probe_set()}
-    found = []
+    found: list[str] = []
     for n, first in results.items():
         if isinstance(first, str):
             continue

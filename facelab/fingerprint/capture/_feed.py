@@ -51,7 +51,7 @@ class Feed(NamedTuple):
         return feed_words(self.to_dict())
 
 
-def feed_words(fed: dict) -> str:
+def feed_words(fed: dict[str, Any]) -> str:
     """Return a stored feed in words.
 
     >>> feed_words(Feed("bgr", "img", "its name", False).to_dict())

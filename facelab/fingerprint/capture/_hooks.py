@@ -59,7 +59,7 @@ class stage:
     def __init__(self, name: str):
         self.name = name
 
-    def __call__(self, function: Callable) -> Callable:
+    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(function)
         def wrapped(*args, **kwargs):
             return tap(self.name, function(*args, **kwargs))

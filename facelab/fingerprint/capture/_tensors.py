@@ -21,7 +21,7 @@ DTYPES = tuple(name for name in DESCRIBED if name != "bfloat16")
 
 
 def import_tensors(
-    folder: str | os.PathLike,
+    folder: str | os.PathLike[str],
     *,
     name: str | None = None,
     family: str | None = None,

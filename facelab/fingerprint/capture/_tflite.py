@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import struct
 from pathlib import Path
+from typing import Any
 
 from facelab.core.errors import BadInputError, MissingAssetError
 from facelab.preprocess.ops import DECODE_RGB
@@ -12,7 +13,7 @@ from facelab.preprocess.spec import PreprocessSpec
 from facelab.preprocess.tflite_metadata import read_metadata
 
 
-def spec_of(path: str | os.PathLike) -> PreprocessSpec:
+def spec_of(path: str | os.PathLike[str]) -> PreprocessSpec:
     """Return the preprocessing a `.tflite` file's metadata and input tensor state, as the TFLite Task Library does it.
 
     That is: RGB, stretched to the input's size bilinearly without antialias, (x − mean) / std, then quantised where
@@ -42,7 +43,7 @@ def spec_of(path: str | os.PathLike) -> PreprocessSpec:
     return PreprocessSpec(path.name, _stages(path, found["mean"], found["std"]))
 
 
-def _stages(path: Path, mean: list[float], std: list[float]) -> list[dict]:
+def _stages(path: Path, mean: list[float], std: list[float]) -> list[dict[str, Any]]:
     from ai_edge_litert.interpreter import Interpreter
 
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from facelab.core.errors import BadInputError
 from facelab.fingerprint.capture._feed import feed_words
@@ -170,7 +171,7 @@ def _red_and_blue(f: Finding) -> bool:
     return f.training == f.inference[::-1] or "red and blue" in f.inference
 
 
-def _same_bytes(a: dict, b: dict) -> bool:
+def _same_bytes(a: dict[str, Any], b: dict[str, Any]) -> bool:
     return all(k in a and a[k] == b.get(k) for k in ("digest", "shape", "dtype"))
 
 
@@ -208,7 +209,7 @@ def _compared(
 
 def _from_specs(
     case: Case, found: list[Finding], notes: list[str], allow: tuple[str, ...]
-) -> tuple[list[Finding], dict] | None:
+) -> tuple[list[Finding], dict[str, Any]] | None:
     """With a spec on both sides the parameters themselves are the causes; the tensors have shown that they matter.
     The measured findings stay only where the specs agree."""
     if not (case.train.spec and case.infer.spec):
@@ -224,7 +225,7 @@ def _from_specs(
     return stated, {**place, "training": first.before, "inference": first.after}
 
 
-def _from_stages(case: Case) -> dict | None:
+def _from_stages(case: Case) -> dict[str, Any] | None:
     """The first stage that both sides recorded under one name and that differs."""
     theirs = dict(case.infer.stages[:-1])
     for name, mine in case.train.stages[:-1]:

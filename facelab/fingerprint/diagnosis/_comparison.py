@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 from facelab.core.html_table import BAD, GOOD, table
 from facelab.core.templates import render
@@ -28,15 +29,15 @@ class Comparison:
     train: Fingerprint
     infer: Fingerprint
     notes: list[str]
-    first_stage: dict | None = None
-    cost: dict | None = None
+    first_stage: dict[str, Any] | None = None
+    cost: dict[str, Any] | None = None
 
     @property
     def good(self) -> bool:
         """Whether inference does what training did."""
         return self.verdict in ("identical", "equivalent")
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """Return the comparison as plain JSON."""
         return {
             "schema": SCHEMA,

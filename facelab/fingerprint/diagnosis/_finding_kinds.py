@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 KINDS = (
     "decoder",
@@ -142,13 +143,20 @@ def _exchange(layout: str) -> str:
 @dataclasses.dataclass
 class Finding:
     """One cause. `evidence` holds the figure (`value`, `unit`, `probe`) and `explains`, the share of the difference's
-    power this cause accounts for (0…1, None where it is not a matter of values)."""
+    power this cause accounts for (0…1, None where it is not a matter of values).
+
+    Examples
+    --------
+    >>> found = Finding("channel_order", "color", "RGB", "BGR", {"value": 1.0, "unit": "", "probe": "face"})
+    >>> found.severity, found.to_dict()["kind"]
+    ('fail', 'channel_order')
+    """
 
     kind: str
     stage: str
     training: str
     inference: str
-    evidence: dict
+    evidence: dict[str, Any]
     severity: str = ""
     severity_from: str = "built-in table"
     fix: str = ""
@@ -168,7 +176,7 @@ class Finding:
                 fix += _exchange(layout)
         self.fix = self.fix or fix.format(train=self.training, infer=self.inference)
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """Return the finding as plain JSON."""
         return {
             "kind": self.kind,

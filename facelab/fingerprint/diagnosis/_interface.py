@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -23,7 +24,7 @@ FLOATS = ("float32", "float64")
 def interface_changes(train: Fingerprint, infer: Fingerprint, names: list[str]) -> list[Change]:
     """Return the differences of batch axis, layout and number type between two sides."""
     a, b = train.output[names[0]], infer.output[names[0]]
-    out = []
+    out: list[Change] = []
     la, lb = _readings(a["layout"], a["shape"]), _readings(b["layout"], b["shape"])
     # one tensor of three axes starting with 1 may be a batch of gray images or a gray image channel first
     pairs = sorted(((_layout_changes(x, y, a, b)) for x in la for y in lb), key=len)
@@ -39,8 +40,8 @@ def _readings(layout: str, shape: list[int]) -> list[str]:
     return [layout]
 
 
-def _layout_changes(x: str, y: str, a: dict, b: dict) -> list[Change]:
-    out = []
+def _layout_changes(x: str, y: str, a: dict[str, Any], b: dict[str, Any]) -> list[Change]:
+    out: list[Change] = []
     if ("n" in x) != ("n" in y):
         out.append(Change("batch_axis", "layout", _words(x, a), _words(y, b)))
     if x.replace("n", "") != y.replace("n", ""):
@@ -48,7 +49,7 @@ def _layout_changes(x: str, y: str, a: dict, b: dict) -> list[Change]:
     return out
 
 
-def _words(layout: str, entry: dict) -> str:
+def _words(layout: str, entry: dict[str, Any]) -> str:
     return f"{layout.upper()} {'×'.join(map(str, entry['shape']))}"
 
 

@@ -114,7 +114,7 @@ def _candidates(black_box: Fingerprint, found: Identified) -> Iterator[Preproces
         "weights" in s for s in head
     )
     for rounding in ROUNDINGS if rounds else ROUNDINGS[:1]:
-        stages: list[dict] = [dict(DECODE_RGB)]
+        stages: list[dict[str, Any]] = [dict(DECODE_RGB)]
         body = [*geometry[:1], *head, *geometry[1:]] if geometry else head
         real = False
         for s in body:
@@ -137,7 +137,7 @@ def _refuse(what: str) -> Any:
     )
 
 
-def _cast(dtype: str) -> list[dict]:
+def _cast(dtype: str) -> list[dict[str, Any]]:
     if dtype.startswith("float"):
         return [{"op": "cast", "dtype": dtype}]
     if dtype == "uint8":
@@ -145,7 +145,7 @@ def _cast(dtype: str) -> list[dict]:
     return _refuse(f"give {dtype} numbers, whose scale and zero point the probes do not determine")
 
 
-def _colour(linear: Linear) -> tuple[list[dict], str, Linear]:
+def _colour(linear: Linear) -> tuple[list[dict[str, Any]], str, Linear]:
     """Return the color stages, the order of channels, and the linear map."""
     weights = linear.weights
     if weights.shape[0] == 1:
@@ -162,7 +162,7 @@ def _colour(linear: Linear) -> tuple[list[dict], str, Linear]:
     return [{"op": "color", "from": "rgb", "to": "bgr"}], "bgr", linear
 
 
-def _numbers(linear: Linear, order: str) -> list[dict]:
+def _numbers(linear: Linear, order: str) -> list[dict[str, Any]]:
     """Return the normalize stage of output = gain · pixel + offset, brought to the numbers that people write."""
     gain, offset = linear.gain, linear.offset
     if np.allclose(gain, 1, atol=1e-3) and np.allclose(offset, 0, atol=0.3):
@@ -189,7 +189,7 @@ def _near(value: float, known: tuple[float, ...]) -> float | None:
     )
 
 
-def _stage(op: Any) -> list[dict]:
+def _stage(op: Any) -> list[dict[str, Any]]:
     """Return the stage of one step of the geometry; what a specification has no stage for is refused by name."""
     if isinstance(op, ops.Orient):
         return [
@@ -207,7 +207,7 @@ def _stage(op: Any) -> list[dict]:
     return _refuse(f"a step of the kind {type(op).__name__.lower()}")
 
 
-def _crop(op: ops.Crop) -> list[dict]:
+def _crop(op: ops.Crop) -> list[dict[str, Any]]:
     if op.region == "full":
         return []
     if op.region not in ("square", "center", "face") or op.pixels or op.early:
@@ -240,7 +240,7 @@ _KERNELS: dict[str, dict[str, Any]] = {
 }
 
 
-def _resize(op: ops.Resize) -> dict:
+def _resize(op: ops.Resize) -> dict[str, Any]:
     if op.kernel not in _KERNELS or op.gap:
         return _refuse(f"a resize with the kernel {op.kernel!r}")
     antialias = op.antialias or op.kernel == "area"
@@ -255,7 +255,7 @@ def _resize(op: ops.Resize) -> dict:
     return stage
 
 
-def _align(op: ops.Align) -> dict:
+def _align(op: ops.Align) -> dict[str, Any]:
     points: Any = None
     for name in ("arcface",):
         square = op.size[0] == op.size[1]

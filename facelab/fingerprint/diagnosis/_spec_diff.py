@@ -63,13 +63,15 @@ FOLLOWS = {
 """A parameter that must change when another one does is not its own mistake."""
 
 
-def spec_changes(train: dict, infer: dict) -> list[tuple[Change, dict]]:
+def spec_changes(
+    train: dict[str, Any], infer: dict[str, Any]
+) -> list[tuple[Change, dict[str, Any]]]:
     """Return the differences of two specs (plain JSON) in order, each with {"stage", "parameter"} for the report.
 
     Stages are matched by their op; matched ones are compared parameter by parameter.
     """
     a, b = train["stages"], infer["stages"]
-    out: list[tuple[Change, dict]] = []
+    out: list[tuple[Change, dict[str, Any]]] = []
     ops = [s["op"] for s in a], [s["op"] for s in b]
     if ops[0] != ops[1] and sorted(ops[0]) == sorted(ops[1]):
         first = next(i for i, (x, y) in enumerate(zip(*ops)) if x != y)
@@ -90,11 +92,11 @@ def spec_changes(train: dict, infer: dict) -> list[tuple[Change, dict]]:
     return _scaling(train, infer, out)
 
 
-def _place(index: int, op: str, parameter: str) -> dict:
+def _place(index: int, op: str, parameter: str) -> dict[str, Any]:
     return {"stage": f"{index + 1:02d}_{op}", "parameter": parameter}
 
 
-def _lost(stage: dict, others: list[str]) -> Change:
+def _lost(stage: dict[str, Any], others: list[str]) -> Change:
     kind = OP_KINDS[stage["op"]]
     return Change(
         kind,
@@ -104,14 +106,14 @@ def _lost(stage: dict, others: list[str]) -> Change:
     )
 
 
-def _added(stage: dict, others: list[str]) -> Change:
+def _added(stage: dict[str, Any], others: list[str]) -> Change:
     kind = OP_KINDS[stage["op"]]
     if stage["op"] == "normalize" and "normalize" in others:
         kind = "double_normalization"
     return Change(kind, stage["op"], f"no such {stage['op']} stage", _show(stage))
 
 
-def _show(stage: dict) -> str:
+def _show(stage: dict[str, Any]) -> str:
     return stage["op"] + " " + ", ".join(f"{k} {_value(v)}" for k, v in stage.items() if k != "op")
 
 
@@ -119,7 +121,9 @@ def _value(v: Any) -> str:
     return "not stated" if v is None else str(v).lower() if isinstance(v, bool) else str(v)
 
 
-def _parameters(a: dict, b: dict, index: int) -> list[tuple[Change, dict]]:
+def _parameters(
+    a: dict[str, Any], b: dict[str, Any], index: int
+) -> list[tuple[Change, dict[str, Any]]]:
     op, out = a["op"], []
     keys = [k for k in {**a, **b} if a.get(k) != b.get(k)]
     for k in keys:
@@ -134,7 +138,7 @@ def _parameters(a: dict, b: dict, index: int) -> list[tuple[Change, dict]]:
     return out
 
 
-def _kind(op: str, key: str, a: dict, b: dict) -> str:
+def _kind(op: str, key: str, a: dict[str, Any], b: dict[str, Any]) -> str:
     if op == "orient" and key == "transform":
         return KIND_OF[b[key] if b[key] != "none" else a[key]]
     if op == "layout":
@@ -150,8 +154,8 @@ def _kind(op: str, key: str, a: dict, b: dict) -> str:
 
 
 def _scaling(
-    train: dict, infer: dict, changes: list[tuple[Change, dict]]
-) -> list[tuple[Change, dict]]:
+    train: dict[str, Any], infer: dict[str, Any], changes: list[tuple[Change, dict[str, Any]]]
+) -> list[tuple[Change, dict[str, Any]]]:
     """Name what the whole chain of normalisations does to the values, instead of parameter by parameter."""
     moved = [c for c in changes if c[0].stage == "normalize"]
     a, b = (scaling_of(s) for s in (train, infer))
@@ -169,7 +173,7 @@ def _scaling(
     return rest[:at] + named + rest[at:]
 
 
-def scaling_of(spec: dict) -> tuple[np.ndarray, np.ndarray] | None:
+def scaling_of(spec: dict[str, Any]) -> tuple[np.ndarray, np.ndarray] | None:
     """Return (gain, offset) per channel of all normalize stages together, None if their channels do not fit."""
     gain, offset = np.ones(1), np.zeros(1)
     try:

@@ -40,18 +40,18 @@ class Fingerprint:
 
     name: str
     kind: str
-    stages: list[tuple[str, dict[str, dict]]]
-    probes: dict
-    made_by: dict
-    spec: dict | None = None
+    stages: list[tuple[str, dict[str, dict[str, Any]]]]
+    probes: dict[str, Any]
+    made_by: dict[str, Any]
+    spec: dict[str, Any] | None = None
     declares: list[str] = dataclasses.field(default_factory=list)
     skipped: dict[str, str] = dataclasses.field(default_factory=dict)
     path: str = ""
-    fed: dict | None = None
+    fed: dict[str, Any] | None = None
     unstable: list[str] = dataclasses.field(default_factory=list)
 
     @property
-    def output(self) -> dict[str, dict]:
+    def output(self) -> dict[str, dict[str, Any]]:
         """Probe → entry of the last stage."""
         return self.stages[-1][1]
 
@@ -59,7 +59,7 @@ class Fingerprint:
         """Return the sampled output of one probe, float64 rows × columns × channel."""
         return unpack(self.output[probe]["samples"])
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """Return the fingerprint as plain JSON; `fed` and `unstable` only where there is something to say."""
         more = {"fed": self.fed, "unstable": self.unstable}
         return {
@@ -79,7 +79,7 @@ class Fingerprint:
         """Return the canonical text: the same fingerprint is the same bytes."""
         return canonical_json(self.to_dict()) + "\n"
 
-    def save(self, path: str | os.PathLike) -> Path:
+    def save(self, path: str | os.PathLike[str]) -> Path:
         """Write atomically. Raises BadInputError if it would be 256 KiB or larger."""
         text = self.dumps()
         if len(text.encode()) >= MAX_BYTES:
@@ -93,7 +93,7 @@ class Fingerprint:
         return write_text(path, text)
 
 
-def load(path: str | os.PathLike) -> Fingerprint:
+def load(path: str | os.PathLike[str]) -> Fingerprint:
     """Read a fingerprint file.
 
     Parameters
@@ -129,7 +129,9 @@ def _bad(what: str, where: str | None = None, expected=None, got=None) -> BadInp
     )
 
 
-def _object(value, where, required: dict, optional: dict | None = None) -> dict:
+def _object(
+    value, where, required: dict[str, Any], optional: dict[str, Any] | None = None
+) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise _bad("a part of the fingerprint is not a JSON object", where, "an object", value)
     known = {**required, **(optional or {})}
@@ -215,13 +217,13 @@ def parse(value: Any, where: str = "") -> Fingerprint:
     )
 
 
-def _fed(value: dict) -> None:
+def _fed(value: dict[str, Any]) -> None:
     _object(value, "fed", {"form": str, "parameter": str, "why": str, "sure": bool})
     if value["form"] not in FED:
         raise _bad("'fed' has an unknown form", "fed", ", ".join(FED), value["form"])
 
 
-def _entry(value, where: str, output: bool) -> dict:
+def _entry(value, where: str, output: bool) -> dict[str, Any]:
     if isinstance(value, dict) and set(value) == {"error"} and isinstance(value["error"], str):
         return value
     required = {

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import math
+from typing import Any
 
 import numpy as np
 
@@ -125,7 +126,7 @@ def block_means(image: np.ndarray, count: int) -> np.ndarray:
     return (corners[1:, 1:] - corners[:-1, 1:] - corners[1:, :-1] + corners[:-1, :-1]) / area
 
 
-def _energies(image: np.ndarray) -> dict:
+def _energies(image: np.ndarray) -> dict[str, Any]:
     """Mean absolute first and second differences per channel: what blur and sharpening change."""
     h, w, c = image.shape
     gradient, laplacian = np.zeros(c), np.zeros(c)
@@ -139,7 +140,7 @@ def _energies(image: np.ndarray) -> dict:
     return {"gradient": _numbers(gradient), "laplacian": _numbers(laplacian)}
 
 
-def describe(array: np.ndarray, *, sketch: int | None = None) -> dict:
+def describe(array: np.ndarray, *, sketch: int | None = None) -> dict[str, Any]:
     """Describe one stage's array for one probe as plain JSON.
 
     Shape, dtype, SHA-256 of dtype, shape and bytes, layout, moments per channel, mean absolute gradient and Laplacian,
@@ -179,7 +180,7 @@ def describe(array: np.ndarray, *, sketch: int | None = None) -> dict:
     return entry
 
 
-def pack(values: np.ndarray) -> dict:
+def pack(values: np.ndarray) -> dict[str, Any]:
     """Return an array as `{"shape", "type", "data"}`: base64 of bytes for whole numbers 0…255, else of float32."""
     whole = values.size > 0 and bool(
         ((values >= 0) & (values <= 255) & (values == np.rint(values))).all()
@@ -195,7 +196,7 @@ def pack(values: np.ndarray) -> dict:
     }
 
 
-def unpack(value: dict) -> np.ndarray:
+def unpack(value: dict[str, Any]) -> np.ndarray:
     """Return the float64 array of a `pack`ed one (checked by `schema`)."""
     raw = base64.b64decode(value["data"])
     return (

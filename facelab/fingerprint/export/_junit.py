@@ -67,6 +67,6 @@ def xml_text(text: str) -> str:
     return _XML_BAD.sub("?", text)
 
 
-def write_junit(comparison: Comparison, path: str | os.PathLike) -> Path:
+def write_junit(comparison: Comparison, path: str | os.PathLike[str]) -> Path:
     """Write the JUnit report atomically."""
     return write_bytes(path, junit(comparison))

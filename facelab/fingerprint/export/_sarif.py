@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import facelab
 from facelab.core.files import write_json
@@ -24,7 +25,7 @@ def sentence(f: Finding) -> str:
     return f"{f.kind} ({f.stage}): training {f.training}; inference {f.inference}.{figure}{explained} {f.fix}"
 
 
-def sarif(comparison: Comparison) -> dict:
+def sarif(comparison: Comparison) -> dict[str, Any]:
     """Return the comparison as a SARIF 2.1.0 log; each finding is a result located at the inference fingerprint."""
     uri = Path(comparison.infer.path or comparison.infer.name or "inference").as_posix()
     rules = [
@@ -87,6 +88,6 @@ def _uri(path: str) -> str:
     return quote(path, safe="/._-~")
 
 
-def write_sarif(comparison: Comparison, path: str | os.PathLike) -> Path:
+def write_sarif(comparison: Comparison, path: str | os.PathLike[str]) -> Path:
     """Write the SARIF log atomically."""
     return write_json(path, sarif(comparison))

@@ -275,7 +275,7 @@ class Observed:
         else:
             matrix = linear.matrix
         unit = level_size(matrix)
-        parts = []
+        parts: list[tuple] = []
         for n in names:
             x, cover = self.predicted(state, n)
             inside = cover > 1 - 1e-4

@@ -130,7 +130,7 @@ def replaced(chain: tuple, i: int, *ops: Any) -> tuple:
     return chain[:i] + ops + chain[i + 1 :]
 
 
-def from_stages(stages: list[dict]) -> tuple:
+def from_stages(stages: list[dict[str, Any]]) -> tuple:
     """Return the chain of a spec's stages (plain dictionaries); stages that touch no geometry are left out."""
     chain: list = [_FROM[s["op"]](s) for s in stages if s["op"] in _FROM]
     if not any(isinstance(op, Orient) for op in chain):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -216,7 +217,7 @@ def _recompressed(x, parameters):
         return np.asarray(image.convert("RGB")).astype(np.float32)
 
 
-POINTWISE: dict[str, Callable] = {
+POINTWISE: dict[str, Callable[..., Any]] = {
     "posterize": _posterize,
     "hsv_value": lambda x, _: _replicated(x.max(axis=-1).astype(np.float32)),
     "hsl_lightness": lambda x, _: _replicated(
@@ -235,7 +236,7 @@ POINTWISE: dict[str, Callable] = {
     "yuv": lambda x, p: yuv_to_rgb(x, *p),
     "gray": lambda x, w: np.repeat((x @ np.asarray(w))[..., None], 3, axis=-1),
 }
-WHOLE: dict[str, Callable] = {
+WHOLE: dict[str, Callable[..., Any]] = {
     "equalize_each": _equalize_each,
     "equalize_luma": _equalize_luma,
     "clahe": _clahe,

@@ -8,7 +8,7 @@ import io
 import json
 import os
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -102,7 +102,7 @@ def _make():
     return made, arrays, facts
 
 
-def _picture(name: str, pixels: np.ndarray, fact: dict) -> Picture:
+def _picture(name: str, pixels: np.ndarray, fact: dict[str, Any]) -> Picture:
     marks = fact["landmarks"] and tuple(tuple(p) for p in fact["landmarks"])
     source = Source(name, pixels, fact["orientation"], marks, fact["box"] and tuple(fact["box"]))
     return Picture(name, source, fact["family"], fact["lossy"], fact["range"])

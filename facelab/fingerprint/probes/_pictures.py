@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 FONT = {  # 5×7 dots, one row per number, the highest bit at the left
@@ -193,7 +195,7 @@ def face(
     centre: tuple[int, int] = (118, 121),
     scale: int = 2,
     turn: tuple[int, int, int] = (40, 9, 41),
-) -> tuple[np.ndarray, dict]:
+) -> tuple[np.ndarray, dict[str, Any]]:
     """Draw a simple face and return (pixels, {"box", "landmarks"}).
 
     `turn` is (c, s, n): the rational rotation with cosine c/n and sine s/n; `scale` is pixels per unit. Each pixel is
@@ -272,7 +274,7 @@ def _place(point, centre, scale, turn) -> list[float]:
     ]
 
 
-def nominal_face(size: tuple[int, int]) -> dict:
+def nominal_face(size: tuple[int, int]) -> dict[str, Any]:
     """Return a box and five landmarks for a picture without a face, so that a pipeline that aligns can run on it.
 
     The face lies a little off the middle, turned by atan(9/40), and fills most of the shorter side.

@@ -10,6 +10,7 @@ import dataclasses
 import functools
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -50,7 +51,7 @@ class Probe:
     format: str
     size: tuple[int, int]
     data: bytes = dataclasses.field(repr=False)
-    face: dict = dataclasses.field(repr=False)
+    face: dict[str, Any] = dataclasses.field(repr=False)
     excites: tuple[str, ...]
     orientation: int = 1
     range: str | None = None
@@ -81,7 +82,7 @@ class Probe:
         """Return the pixels as a viewer shows them."""
         return apply_exif(self.pixels, self.orientation)
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """Return the facts about the probe as plain JSON (no pixels)."""
         return {
             "name": self.name,
@@ -106,7 +107,7 @@ KERNELS = ("resize_kernel", "antialias", "pixel_centers", "resize_order")
 
 
 def _png(
-    name: str, pixels: np.ndarray, excites: tuple[str, ...], face: dict | None = None
+    name: str, pixels: np.ndarray, excites: tuple[str, ...], face: dict[str, Any] | None = None
 ) -> Probe:
     size = (pixels.shape[1], pixels.shape[0])
     face = face or draw.nominal_face(size)
@@ -295,7 +296,7 @@ def _hash(probes) -> str:
     return sha256_json({"version": VERSION, "probes": [[p.name, p.sha256, p.face] for p in probes]})
 
 
-def write_probes(out: str | os.PathLike) -> Path:
+def write_probes(out: str | os.PathLike[str]) -> Path:
     """Write every probe, `probes.json` and a README for programs in other languages into a folder; return it.
 
     Files of the same names are replaced, others stay. Raises BadInputError if `out` is not a folder.

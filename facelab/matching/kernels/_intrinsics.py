@@ -19,7 +19,7 @@ INT, F32, F64 = types.intp, types.float32, types.float64
 ELEMENTS = {"f4": emit.F32, "f2": emit.F16, "i1": emit.I8}
 
 
-def _literals(**arguments: Any) -> dict:
+def _literals(**arguments: Any) -> dict[str, Any]:
     """Return what each literal argument stands for: numbers, names and truth values that the code is emitted for."""
     return {name: argument.literal_value for name, argument in arguments.items()}
 

@@ -57,7 +57,7 @@ class NumpyBackend:
         """Take the decoded image and return the backend's own value."""
         return pixels
 
-    def arrays(self, values: list) -> list[np.ndarray]:
+    def arrays(self, values: list[Any]) -> list[np.ndarray]:
         """Return the backend's values as numpy arrays."""
         return [np.ascontiguousarray(v) for v in values]
 

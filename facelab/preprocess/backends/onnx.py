@@ -23,7 +23,7 @@ class Value:
     """A tensor of the graph: its name, numpy dtype and shape."""
 
     name: str
-    dtype: np.dtype
+    dtype: np.dtype[Any]
     shape: tuple[int, ...]
 
 
@@ -51,7 +51,7 @@ class Backend(NumpyBackend):
     # -- graph building ---------------------------------------------------------------------------------------------
 
     def node(
-        self, op: str, inputs: list, dtype: Any, shape: tuple[int, ...], **attributes: Any
+        self, op: str, inputs: list[Any], dtype: Any, shape: tuple[int, ...], **attributes: Any
     ) -> Value:
         """Add a node; numpy arrays among `inputs` become initializers."""
         from onnx import helper

@@ -74,6 +74,11 @@ def load_matrix(path: str | os.PathLike[str] | None = None) -> Matrix:
     ------
     BadInputError
         A row lacks a key, has an unknown one or a number out of range, or two have one name.
+
+    Examples
+    --------
+    >>> type(load_matrix()).__name__
+    'Matrix'
     """
     where = Path(path) if path is not None else package_file("serving/degradation/matrix.toml")
     raw = read_toml(where, "degradation matrix")

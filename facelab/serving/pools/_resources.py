@@ -61,6 +61,11 @@ def postgres_connections(dsn: str, *, size: int, **options: Any) -> Pool[psycopg
     -------
     Pool[psycopg.Connection]
         A pool of PostgreSQL connections (the extra `services`).
+
+    Raises
+    ------
+    UnsupportedError
+        psycopg is not installed.
     """
     psycopg = _need("psycopg", "PostgreSQL connections")
     options.setdefault("name", "PostgreSQL")
@@ -103,6 +108,11 @@ def valkey_clients(url: str, *, size: int, **options: Any) -> Pool[valkey.Valkey
     -------
     Pool[valkey.Valkey]
         A pool of Valkey clients with one connection each (the extra `services`).
+
+    Raises
+    ------
+    UnsupportedError
+        The package valkey is not installed.
     """
     module = _need("valkey", "Valkey clients")
     options.setdefault("name", "Valkey")

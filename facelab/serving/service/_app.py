@@ -179,6 +179,11 @@ def create_app(
     -------
     Starlette
         The ASGI application.
+
+    Raises
+    ------
+    RequestError
+        Inside a request only: the application answers with its status.
     """
     service = Service(make, emotion, limits or Limits(), hosts, degradation)
 

@@ -59,6 +59,16 @@ def image_header(data: bytes, *, pixels: int, most_bytes: int | None = None) -> 
     ------
     RequestError
         413 too many bytes or pixels, 415 another type, 400 many frames or scans, or a truncated file.
+
+    Examples
+    --------
+    >>> import io
+    >>> from PIL import Image
+    >>> file = io.BytesIO()
+    >>> Image.new("RGB", (3, 2)).save(file, "PNG")
+    >>> header = image_header(file.getvalue(), pixels=100)
+    >>> header.width, header.height
+    (3, 2)
     """
     from PIL import Image
 

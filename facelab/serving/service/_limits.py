@@ -39,6 +39,11 @@ class Limits:
         Requests that run at once, and that may wait; the next one gets a 503 at once.
     wait_s : float
         Longest wait for a worker.
+
+    Examples
+    --------
+    >>> Limits(pixels=1_000_000).pixels
+    1000000
     """
 
     body_bytes: int = 8 << 20

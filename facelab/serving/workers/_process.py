@@ -20,7 +20,13 @@ from facelab.serving.workers._main import OUT_OF_MEMORY
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a worker is made: `module:function` and its arguments (JSON), and the bytes that requests may add."""
+    """How a worker is made: `module:function` and its arguments (JSON), and the bytes that requests may add.
+
+    Examples
+    --------
+    >>> Recipe("facelab.detection:load", {"name_or_path": "yunet-s-320"}).target
+    'facelab.detection:load'
+    """
 
     target: str
     arguments: dict[str, Any]

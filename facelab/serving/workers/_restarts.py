@@ -23,6 +23,11 @@ class Restarts:
         Seconds after which a restart no longer counts.
     first_s, most_s : float
         Pause before a restart: `first_s`, doubled with each fault since the last good answer, at most `most_s`.
+
+    Examples
+    --------
+    >>> Restarts(budget=3).budget
+    3
     """
 
     budget: int = 10

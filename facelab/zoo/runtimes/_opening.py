@@ -28,7 +28,7 @@ OTHERS = {"litert": ("tflite_c",)}
 
 
 def open_model(
-    model: str | os.PathLike | ModelEntry,
+    model: str | os.PathLike[str] | ModelEntry,
     *,
     threads: int | None = None,
     spec: PreprocessSpec | None = None,

@@ -45,7 +45,7 @@ def unknown(case: Case) -> Outcome:
 
 def differing(case: Case) -> list[str]:
     """Return which probes differ and by how much, PNG and JPEG apart: where to look next."""
-    notes = []
+    notes: list[str] = []
     for kind, lossy in (("PNG and raw", False), ("JPEG", True)):
         mine = [n for n in case.names if case.known[n].lossy == lossy]
         off = {n: case.distances[n] for n in mine if not case.same(n)}
@@ -75,7 +75,7 @@ def known(case: Case) -> list[str]:
     pairs = _predicted_and_observed(case)
     if not pairs:
         return []
-    notes = []
+    notes: list[str] = []
     x, y = (np.concatenate([p[k] for p in pairs.values()]) for k in (0, 1))
     likeness = float(np.corrcoef(x.ravel(), y.ravel())[0, 1]) if x.std() and y.std() else 0.0
     if likeness >= ALIKE:

@@ -203,7 +203,9 @@ class Pixels(Base):
         self._move("1.0", "0.0", f"real({left})", "0.0", "1.0", f"real({top})")
         self._place(v, f"-{left}", f"y - {top}", s.border, s.value, w, h)
 
-    def _anchor(self, anchor: str, inner: tuple[str, str], outer: tuple[str, str], k: int) -> tuple:
+    def _anchor(
+        self, anchor: str, inner: tuple[str, str], outer: tuple[str, str], k: int
+    ) -> tuple[Any, ...]:
         if anchor == "top_left":
             return "0", "0"
         left = self.field(f"left{k}", "Int", f"({outer[0]} - {inner[0]}) // 2")

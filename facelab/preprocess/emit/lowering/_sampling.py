@@ -222,7 +222,9 @@ class Sampling(Pixels):
         self.plan.pop()
         return w, h
 
-    def _follow(self, s: st.Resize, v: View, inner: tuple[str, str], place: tuple) -> None:
+    def _follow(
+        self, s: st.Resize, v: View, inner: tuple[str, str], place: tuple[Any, ...]
+    ) -> None:
         if self.index >= self.last_face:
             return
         k = self.index + 1
@@ -241,7 +243,13 @@ class Sampling(Pixels):
         self._move(*entries)
 
     def _resize_call(
-        self, s: st.Resize, v: View, inner: tuple[str, str], words: dict, out: View, row: str
+        self,
+        s: st.Resize,
+        v: View,
+        inner: tuple[str, str],
+        words: dict[str, Any],
+        out: View,
+        row: str,
     ) -> list[str]:
         k, (w, h) = self.index + 1, inner
         kinds = {"Src": v.kind, "Dst": out.kind}
@@ -267,7 +275,13 @@ class Sampling(Pixels):
         return kinds == ("Bytes", "Bytes") and 256 * factor * s.size[0] * s.size[1] < LIMIT
 
     def _pairs_call(
-        self, s: st.Resize, v: View, inner: tuple, words: dict, out: View, row: str
+        self,
+        s: st.Resize,
+        v: View,
+        inner: tuple[Any, ...],
+        words: dict[str, Any],
+        out: View,
+        row: str,
     ) -> list[str]:
         k, rows = self.index + 1, self.rows
         find = self.kernel("pairs", words)
@@ -322,7 +336,13 @@ class Sampling(Pixels):
         return lines
 
     def _taps_call(
-        self, s: st.Resize, v: View, inner: tuple, words: dict, out: View, row: str
+        self,
+        s: st.Resize,
+        v: View,
+        inner: tuple[Any, ...],
+        words: dict[str, Any],
+        out: View,
+        row: str,
     ) -> list[str]:
         k = self.index + 1
         count = self.kernel("taps_of", words)
