@@ -23,10 +23,12 @@ _FILLED = 24.0
 """A shape whose typical width in fine pixels is above this is filled, and its outline is used."""
 _CONTRAST = 24.0
 _LONGEST = 640
-_AT_EDGE = 0.04
+_AT_EDGE = 0.2
 """Share of the border above which ink there is taken for a shadow, or for something beside the sheet."""
 _RECTANGLE = 0.82
 """A sheet fills this part of the rectangle around it; a filled heart or circle fills less."""
+_PART = 0.2
+"""A drawing that a shadow hides has a part of this share of the picture."""
 _REACH = 10
 """A line is narrower than this part of the picture; a shadow is not."""
 
@@ -129,8 +131,9 @@ def _without_shadow(pixels: np.ndarray, mask: np.ndarray) -> np.ndarray:
     right, below = left + stats[:, cv2.CC_STAT_WIDTH], top + stats[:, cv2.CC_STAT_HEIGHT]
     free = (left > 0) & (top > 0) & (right < mask.shape[1]) & (below < mask.shape[0])
     free[0] = False
-    if n < 2 or not free.any():
-        return mask
+    extent = np.maximum(stats[:, cv2.CC_STAT_WIDTH], stats[:, cv2.CC_STAT_HEIGHT])
+    if n < 2 or extent[free].max(initial=0) < _PART * max(mask.shape):
+        return mask  # crumbs: what ran along the border was the drawing
     return np.where(free[labels], narrow, np.uint8(0))
 
 

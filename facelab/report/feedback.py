@@ -118,7 +118,7 @@ def late_plot(found: Sequence[Any]) -> Figure:
                 style = {**series(ways.index(f.way)), "marker": ""}
                 ax.plot(ms, np.arange(1, len(ms) + 1) / len(ms), lw=1.8, label=f.way, **style)
         ax.set_xscale("log")
-        ax.set_xlim(0.02, 300)
+        ax.set_xlim(0.02, max(300.0, 1.1 * max(float(f.ms.max()) for f in found)))
         plain_log(ax.xaxis)
         label(ax, load, "late by at most (ms)", "share of ticks" if load == loads[0] else "")
     fig.legend(*np.ravel(axes)[0].get_legend_handles_labels(), loc="outside upper center",
@@ -132,10 +132,11 @@ def pulse_plot(asked: Sequence[Any], played: Sequence[Any]) -> Figure:
     for y, (pulses, colour) in enumerate(((asked, NEUTRAL), (played, GOOD))):
         for p in pulses:
             ax.barh(y, 1e3 * p.seconds, left=1e3 * p.start_s, color=colour, height=0.6)
-            ax.annotate(f"{1e3 * p.seconds:.0f}", (500 * (p.start_s + p.stop_s), y), ha="center",
-                        va="center", fontsize=8, color="white" if p.seconds > 0.03 else "black")  # fmt: skip
+            narrow = p.seconds <= 0.03  # the number stands above a bar that is too narrow for it
+            ax.annotate(f"{1e3 * p.seconds:.0f}", (500 * (p.start_s + p.stop_s), y - 0.42 * narrow), ha="center",
+                        va="center", fontsize=8, color="black" if narrow else "white")  # fmt: skip
     ax.set_yticks([0, 1], ["asked", "played"])
-    ax.invert_yaxis()
+    ax.set_ylim(1.5, -0.6)
     ax.grid(axis="y", visible=False)
     label(ax, "Pulses and their lengths (ms)", "time (ms)", "")
     return fig

@@ -209,3 +209,14 @@ def test_a_filled_square_and_a_filled_heart_are_not_taken_for_paper():
     cv2.fillPoly(heart, [points], 0)
     line = cv2.polylines(np.full((200, 200), 255, np.uint8), [points], True, 0, 8)
     assert ((ink(heart) > 90) & (ink(line) > 90)).sum() > 0.4 * (ink(line) > 90).sum()
+
+
+@pytest.mark.parametrize("margin", [0, 1, 4])
+def test_a_drawing_that_runs_along_the_border_is_not_taken_for_a_shadow(margin):
+    """Cut out tightly, a thick drawing covers a part of the border; it is still the drawing."""
+    for k in range(4):
+        whole = cv2.erode(drawn(k), np.ones((9, 9), np.uint8))
+        ys, xs = np.nonzero(whole[..., 0] < 128)
+        top, left = max(0, ys.min() - margin), max(0, xs.min() - margin)
+        cut = whole[top : ys.max() + 1 + margin, left : xs.max() + 1 + margin]
+        assert likeness(ink(np.ascontiguousarray(cut)), ink(whole)) > 0.8

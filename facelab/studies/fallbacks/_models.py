@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -146,6 +146,20 @@ def _runs(model: Any, given: list[np.ndarray], n: int) -> tuple[list[np.ndarray]
     return out, 1e3 * float(np.median(seconds))
 
 
+def _closed(model: Any, witness: Witness) -> tuple[str, ...]:
+    """Return what a model says while its fallback is active, then close it."""
+    said = model.degraded
+    witness.look()
+    model.close()
+    return said
+
+
+def _opens_well(opened: Callable[[], Any], name: str) -> bool:
+    """Return whether the next model opens as usual, with nothing of the fallback left."""
+    with opened() as again:
+        return again.degraded == () and ended(name)
+
+
 def delegate_missing(setting: Setting) -> Loss:
     """Run a detector's network through a C library that was built without XNNPACK."""
     name, path = "delegate_missing", _here(TFLITE)
@@ -168,12 +182,8 @@ def delegate_missing(setting: Setting) -> Loss:
         finally:
             lib.has_xnnpack = True
         fallen, slow = _runs(model, given, 60)
-        said = model.degraded
-        witness.look()
-        model.close()
-    again = opened()
-    back = again.degraded == () and ended(name)
-    again.close()
+        said = _closed(model, witness)
+    back = _opens_well(opened, name)
     close = [np.abs(a - b).max() <= 1e-4 * np.abs(a).max() for a, b in zip(usual, fallen)]
     apart = max(float(np.abs(a - b).max() / np.abs(a).max()) for a, b in zip(usual, fallen))
     return loss(
@@ -211,12 +221,8 @@ def cores_missing(setting: Setting) -> Loss:
             fallen, slow = _runs(model, given, 15)
         finally:
             os.sched_setaffinity(0, before)
-        said = model.degraded
-        witness.look()
-        model.close()
-    again = opened()
-    back = again.degraded == () and ended(name)
-    again.close()
+        said = _closed(model, witness)
+    back = _opens_well(opened, name)
     return loss(
         name,
         "outputs within 1e-4",

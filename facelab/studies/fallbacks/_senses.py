@@ -31,6 +31,8 @@ from facelab.studies.fallbacks._trial import (
     timed,
 )
 
+NEAREST = "nearest vector is right"
+
 
 class _Frames:
     """A source of frames in memory; None stands for a second without any."""
@@ -293,16 +295,9 @@ def index_shard_away(setting: Setting) -> Loss:
             again, _, found = _recall(shards, queries, ids)
             back = found.whole and name not in found.degraded and again == usual and ended(name)
         store.close()
-    return loss(
-        name,
-        "nearest vector is right",
-        usual,
-        fallen,
-        len(ids),
-        took=(ms, slow),
-        shown=(witness.seen, said, back),
-        note="three shards of 2000 vectors; queries are stored vectors",
-    )
+    note = "three shards of 2000 vectors; queries are stored vectors"
+    shown = (witness.seen, said, back)
+    return loss(name, NEAREST, usual, fallen, len(ids), took=(ms, slow), shown=shown, note=note)
 
 
 def index_metadata_away(setting: Setting) -> Loss:
@@ -335,13 +330,6 @@ def index_metadata_away(setting: Setting) -> Loss:
             usual, ms, found = _recall(shards, asked, names)
             back = name not in found.degraded and usual > fallen and ended(name)
         store.close()
-    return loss(
-        name,
-        "nearest vector is right",
-        usual,
-        fallen,
-        len(names),
-        took=(ms, slow),
-        shown=(witness.seen, said, back),
-        note="1000 old and 200 new vectors; half of the queries are new ones",
-    )
+    shown, values = (witness.seen, said, back), (usual, fallen, len(names))
+    note = "1000 old and 200 new vectors; half of the queries are new ones"
+    return loss(name, NEAREST, *values, took=(ms, slow), shown=shown, note=note)
