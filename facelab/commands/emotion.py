@@ -328,7 +328,7 @@ def _inspected(network: Any) -> str:
     told = network.inspected()
     head = f"; its head {', '.join(told['head'])} is replaced" if told["head"] else "; it is whole"
     return (
-        f"{network.path.name}: {told['width']} features from the {told['features']}, "
+        f"{network.path.name}: {told['width']} features ({told['features']}), "
         f"{told['layers']} layers with weights{head}; preprocessing {network.spec.name}"
     )
 
@@ -383,11 +383,12 @@ def _cross_checked(
     note(f"training {folds} times, each time on other people")
     found = cross_check(faces, spec, settings, backbone=backbone, folds=folds, on_line=_epochs)
     predicted = found.probabilities.argmax(axis=1)
-    groups = np.array(faces.identities) if all(faces.identities) else None
     return {
         "folds": folds,
         "n": len(faces),
-        "accuracy": accuracy(faces.labels, predicted, groups=groups, seed=settings.seed).as_dict(),
+        "accuracy": accuracy(
+            faces.labels, predicted, groups=found.people, seed=settings.seed
+        ).as_dict(),
         "majority": float(np.mean(found.majority == faces.labels)),
     }
 
