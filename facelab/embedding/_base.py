@@ -99,7 +99,8 @@ class Embedder(ABC):
                     got=f"{len(points)} faces",
                     fix="pass both as a detector returns them for the same image",
                 )
-            rgb, n = as_rgb(image), len(found if points is None else points)
+            known = found if points is None else points
+            rgb, n = as_rgb(image), 0 if known is None else len(known)
             raw = self._in_batches(lambda p, b: self._faces(rgb, p, b), n, batch, points, found)
         raw = np.asarray(raw, dtype=np.float32).reshape(-1, self.dim)
         if not np.isfinite(raw).all():

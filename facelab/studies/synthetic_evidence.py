@@ -130,15 +130,23 @@ def score_all(
     cells: dict[str, list[Picture]],
     everywhere: Sequence[str] = (),
     threads: int = 2,
+    few: int | None = None,
 ) -> list[CellScore]:
-    """Load each detector and score it: those in `everywhere` on every cell, others on frontal faces and scenes."""
+    """Load each detector and score it.
+
+    Those in `everywhere` see every picture, the others frontal faces and the first `few` scenes.
+    """
     from facelab import detection
 
     out = []
     for name in track(names, "detectors"):
         detector = detection.load(name, threads=threads, **OPERATING.get(name, {}))
         out += [
-            score_detector(detector, cell, pictures)
+            score_detector(
+                detector,
+                cell,
+                pictures if name in everywhere or cell != "scenes" else pictures[:few],
+            )
             for cell, pictures in cells.items()
             if name in everywhere or cell in ("frontal", "scenes")
         ]
