@@ -115,22 +115,20 @@ def two_steps_nearest(path):
 
 
 # the square about the face
-def black_outside(path, box):
+def _square(path, box, times, border):
     x = cv2.imread(path)
-    n = int(max(box[2] - box[0], box[3] - box[1]) * 1.4)
-    cx, cy = int((box[0] + box[2]) // 2), int((box[1] + box[3]) // 2)
-    big = cv2.copyMakeBorder(x, n, n, n, n, cv2.BORDER_CONSTANT)
-    cut = big[cy + n - n // 2 : cy + n - n // 2 + n, cx + n - n // 2 : cx + n - n // 2 + n]
-    return cv2.resize(cut, (96, 96))[None, ..., ::-1].astype(np.float32)
+    n = int(max(box[2] - box[0], box[3] - box[1]) * times)
+    left, top = (int((box[i] + box[i + 2]) // 2) + n - n // 2 for i in (0, 1))
+    big = cv2.copyMakeBorder(x, n, n, n, n, border)
+    return cv2.resize(big[top : top + n, left : left + n], (96, 96))[None, ..., ::-1].astype("f4")
+
+
+def black_outside(path, box):
+    return _square(path, box, 1.4, cv2.BORDER_CONSTANT)
 
 
 def narrower(path, box):
-    x = cv2.imread(path)
-    n = int(max(box[2] - box[0], box[3] - box[1]) * 1.2)
-    cx, cy = int((box[0] + box[2]) // 2), int((box[1] + box[3]) // 2)
-    big = cv2.copyMakeBorder(x, n, n, n, n, cv2.BORDER_REPLICATE)
-    cut = big[cy + n - n // 2 : cy + n - n // 2 + n, cx + n - n // 2 : cx + n - n // 2 + n]
-    return cv2.resize(cut, (96, 96))[None, ..., ::-1].astype(np.float32)
+    return _square(path, box, 1.2, cv2.BORDER_REPLICATE)
 
 
 def squeezed(path, box):
