@@ -1,7 +1,8 @@
 from . import evidence, policy, thresholds
-from ._bundle import Bundle, load, make_bundle
+from ._bundle import load, make_bundle
 from ._export import write_junit, write_sarif
 from ._gate import Verdict, judge
+from ._opened import Bundle
 from ._verify import verify
 
 __all__ = [

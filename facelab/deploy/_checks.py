@@ -5,17 +5,19 @@ from __future__ import annotations
 import dataclasses
 import fnmatch
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from facelab.core.errors import FacelabError
 from facelab.core.records import Record, meets
 from facelab.deploy import golden, thresholds
 from facelab.deploy._answers import Seen, contradictions
-from facelab.deploy._bundle import Bundle
+from facelab.deploy._opened import Bundle
 from facelab.deploy._verify import Integrity
 from facelab.deploy.evidence import TRAINED_ON, Measurement, of_file
 from facelab.deploy.policy import Policy
-from facelab.fingerprint import Comparison
+
+if TYPE_CHECKING:
+    from facelab.fingerprint import Comparison
 
 Status = Literal["pass", "fail", "skipped"]
 SEVERITIES = ("none", "benign", "warn", "fail")

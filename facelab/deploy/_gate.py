@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from facelab import fingerprint as fingerprints
 from facelab.core import compare_records, records
@@ -18,12 +18,14 @@ from facelab.core.templates import render
 from facelab.deploy import _checks as checks
 from facelab.deploy import evidence, golden, policy
 from facelab.deploy._answers import Seen, ask
-from facelab.deploy._bundle import Bundle
 from facelab.deploy._checks import Check
+from facelab.deploy._opened import Bundle
 from facelab.deploy._verify import verify
 from facelab.deploy.policy import Policy
-from facelab.fingerprint import Comparison, compare
 from facelab.preprocess.spec import PreprocessSpec
+
+if TYPE_CHECKING:
+    from facelab.fingerprint import Comparison
 
 SCHEMA = "facelab.gate/1"
 COLOURS = {"pass": "#00755a", "fail": "#b3420b", "skipped": "#6b7280"}
@@ -277,7 +279,7 @@ class _Gate:
                 )
             m = self.bundle.manifest
             train = fingerprints.load(self.bundle.folder / self._training_side(m))
-            self.comparison = compare(
+            self.comparison = fingerprints.compare(
                 train, self.inference, allow=tuple(self.rules.fingerprint.allow)
             )
         return checks.fingerprint(self.comparison, self.rules)

@@ -6,7 +6,7 @@ import numpy as np
 
 from facelab.core import fresh
 from facelab.core.machine import cpu_model
-from facelab.deploy._bundle import Bundle
+from facelab.deploy._opened import Bundle
 from facelab.deploy.evidence import Measurement
 
 WARMUP, CALLS = 5, 50

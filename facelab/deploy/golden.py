@@ -12,7 +12,6 @@ import numpy as np
 
 from facelab.core.array_files import read_npy
 from facelab.core.errors import BadInputError, FacelabError
-from facelab.fingerprint.capture import read_tensor
 from facelab.zoo.runtimes import Model
 
 MAX_GOLDEN = 64 << 20
@@ -98,6 +97,8 @@ def read_program(folder: str | os.PathLike, probes: list[str]) -> dict[str, list
             got=f"{len(probes) - len(missing)} of {len(probes)} probes",
             fix="run the program on every probe of the bundle",
         )
+    from facelab.fingerprint.capture import read_tensor
+
     return {p: [read_tensor(folder, p)] for p in probes}
 
 

@@ -23,6 +23,19 @@ OPENCV = (
     return np.ascontiguousarray(x.transpose(2, 0, 1))[None] / 255
 """
 )
+UNTURNED = (
+    HEAD
+    + """    im = Image.open(path).convert("RGB").resize((64, 48), Image.Resampling.BICUBIC)
+    x = np.asarray(im, np.float32) / 255
+    return ((x - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]).astype(np.float32)
+"""
+)
+AREA = (
+    HEAD
+    + """    x = cv2.resize(cv2.imread(path), (64, 48), interpolation=cv2.INTER_AREA)
+    return (x.astype(np.float32) / 255).transpose(2, 0, 1)[None]
+"""
+)
 STRANGE = (
     HEAD
     + "    rng = np.random.default_rng(0)\n    return rng.random((1, 3, 32, 32)).astype(np.float32)\n"
@@ -51,6 +64,24 @@ def test_a_pipelines_specification_is_found_and_proven(tmp_path, text, size, ker
     assert list(resize.size) == size and (resize.antialias, resize.kernel) == kernel
     assert spec.states[-1].order == order and spec.output_dtype == "float32"
     assert any("decode" in words for words in found.open)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("text", "exif", "wanted"),
+    [
+        (UNTURNED, "ignore", {"kernel": "bicubic", "passes": "uint8_horizontal_first"}),
+        (AREA, "apply", {"kernel": "area"}),
+    ],
+    ids=["pillow", "area"],
+)
+def test_what_pillow_and_opencv_do_by_default_is_proven(tmp_path, text, exif, wanted):
+    """Pillow leaves a photograph's orientation alone and rounds between its passes; OpenCV's area was refused."""
+    found = infer_spec(capture_target(black_box(tmp_path, text)))
+    assert found.proven, found
+    spec = PreprocessSpec.from_dict(found.spec)
+    assert spec.find("orient").exif == exif
+    assert {name: getattr(spec.find("resize"), name) for name in wanted} == wanted
 
 
 @pytest.mark.slow  # every family of pipelines is searched: half a minute

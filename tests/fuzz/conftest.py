@@ -17,9 +17,9 @@ def rounds(request):
 
     def each(least=5):
         end, k = time.monotonic() + request.param, 0
-        while time.monotonic() < end:
+        # on a loaded machine the first rounds take longer, and find as much
+        while k < least or time.monotonic() < end:
             yield f"seed {SEED}, round {k}", random.Random(f"{SEED}/{k}")
             k += 1
-        assert k >= least, "too slow to find anything"
 
     return each

@@ -25,6 +25,7 @@ from facelab.preprocess.internals import DECODE_RGB
 from facelab.preprocess.ops import GRAY_WEIGHTS
 
 ROUNDINGS = ("half_up", "none", "half_even", "truncate")
+PASSES = ("uint8_horizontal_first", "uint8_vertical_first")
 ROUND_NUMBERS = (0, 1, 127, 127.5, 128, 255, 104, 117, 123, 116.28, 103.53, 123.675)
 """Means and scales that pipelines use, in levels."""
 UNIT_NUMBERS = (0.485, 0.456, 0.406, 0.229, 0.224, 0.225, 0.5)
@@ -80,14 +81,39 @@ def infer_spec(black_box: Fingerprint) -> Proposal:
             got=f"{found.linear.loss:.2f} levels RMS are left unexplained",
             fix="capture it with stage hooks, or write the specification by hand: facelab preprocess new --like",
         )
-    proposals = [(s, compare(black_box, capture_spec(s))) for s in _candidates(black_box, found)]
-    ranks = {"identical": 0, "equivalent": 1}
-    best = min(ranks.get(c.verdict, 2) for _, c in proposals)
-    fitting = [(s, c) for s, c in proposals if ranks.get(c.verdict, 2) == best]
+    specs = list(_candidates(black_box, found))
+    best, fitting = _best(black_box, specs)
+    if best == len(
+        RANKS
+    ):  # Pillow leaves the orientation of a photograph alone, unless it is asked
+        turned = [other for s in specs if (other := _without_exif(s)) is not None]
+        best, fitting = min((best, fitting), _best(black_box, turned), key=lambda found: found[0])
     spec, comparison = fitting[0]
     return Proposal(
         spec.to_dict(), comparison.verdict, _undetermined(fitting), float(found.linear.loss)
     )
+
+
+RANKS = {"identical": 0, "equivalent": 1}
+
+
+def _best(
+    black_box: Fingerprint, specs: list[PreprocessSpec]
+) -> tuple[int, list[tuple[PreprocessSpec, Any]]]:
+    """Return the best verdict's rank, and the specifications that have it with their comparisons."""
+    proposals = [(s, compare(black_box, capture_spec(s))) for s in specs]
+    ranks = [RANKS.get(c.verdict, len(RANKS)) for _, c in proposals]
+    best = min(ranks, default=len(RANKS) + 1)
+    return best, [p for p, rank in zip(proposals, ranks) if rank == best]
+
+
+def _without_exif(spec: PreprocessSpec) -> PreprocessSpec | None:
+    """Return a specification that leaves the orientation of a file alone; None where it does already."""
+    stages = [s.to_dict() for s in spec.stages]
+    turns = [s for s in stages if s["op"] == "orient" and s["exif"] == "apply"]
+    for s in turns:
+        s["exif"] = "ignore"
+    return PreprocessSpec(spec.name, stages) if turns else None
 
 
 def _undetermined(fitting: list[tuple[PreprocessSpec, Any]]) -> tuple[str, ...]:
@@ -95,16 +121,16 @@ def _undetermined(fitting: list[tuple[PreprocessSpec, Any]]) -> tuple[str, ...]:
     words = ["stage 1 (decode): idct and alpha follow the usual decoder, accurate and drop"]
     first = fitting[0][0]
     for i, stage in enumerate(first.stages):
-        values = {getattr(s.stages[i], "rounding", None) for s, _ in fitting if len(s.stages) > i}
-        if len(values) > 1:
-            words.append(
-                f"stage {i + 1} ({stage.op}): rounding, any of {', '.join(sorted(map(str, values)))}"
-            )
+        for name in ("rounding", "passes"):
+            values = {getattr(s.stages[i], name, None) for s, _ in fitting if len(s.stages) > i}
+            if len(values) > 1:
+                shown = ", ".join(sorted(map(str, values)))
+                words.append(f"stage {i + 1} ({stage.op}): {name}, any of {shown}")
     return tuple(words)
 
 
 def _candidates(black_box: Fingerprint, found: Identified) -> Iterator[PreprocessSpec]:
-    """Yield the specification with each rounding of its resampling stage."""
+    """Yield the specification with each rounding of its resampling stage, and of its two passes as Pillow does them."""
     entry = next(iter(black_box.output.values()))
     head, order, linear = _colour(found.linear)
     geometry = [s for op in found.state.chain for s in _stage(op)]
@@ -113,7 +139,10 @@ def _candidates(black_box: Fingerprint, found: Identified) -> Iterator[Preproces
     rounds = any(s["op"] in ("resize", "align") for s in geometry) or any(
         "weights" in s for s in head
     )
-    for rounding in ROUNDINGS if rounds else ROUNDINGS[:1]:
+    wide = any("edge" in s and s["antialias"] for s in geometry)
+    ways = [("half_up", p) for p in PASSES] if wide and rounds else []
+    ways += [(r, "") for r in (ROUNDINGS if rounds else ROUNDINGS[:1])]
+    for rounding, passes in ways:
         stages: list[dict[str, Any]] = [dict(DECODE_RGB)]
         body = [*geometry[:1], *head, *geometry[1:]] if geometry else head
         real = False
@@ -122,6 +151,8 @@ def _candidates(black_box: Fingerprint, found: Identified) -> Iterator[Preproces
             if s["op"] in ("resize", "align") or "weights" in s:
                 nearest = s.get("kernel") == "nearest"
                 s["rounding"] = "half_up" if nearest and not real else "none" if real else rounding
+                if passes and s.get("edge") and s["rounding"] == rounding:
+                    s["passes"] = passes
                 real = real or s["rounding"] == "none"
             stages.append(s)
         stages += _numbers(linear, order)
@@ -233,6 +264,7 @@ _KERNELS: dict[str, dict[str, Any]] = {
     "nearest": {"kernel": "nearest"},
     "bilinear": {"kernel": "bilinear"},
     "area": {"kernel": "area"},
+    "area_cv": {"kernel": "area"},  # the same where both sides shrink; the probes say where not
     "bicubic": {"kernel": "bicubic", "cubic_a": -0.5},
     "bicubic75": {"kernel": "bicubic", "cubic_a": -0.75},
     "lanczos3": {"kernel": "lanczos", "lobes": 3},
@@ -243,7 +275,7 @@ _KERNELS: dict[str, dict[str, Any]] = {
 def _resize(op: ops.Resize) -> dict[str, Any]:
     if op.kernel not in _KERNELS or op.gap:
         return _refuse(f"a resize with the kernel {op.kernel!r}")
-    antialias = op.antialias or op.kernel == "area"
+    antialias = op.antialias or op.kernel.startswith("area")
     stage = {"op": "resize", "size": list(op.size), "mode": op.mode, **_KERNELS[op.kernel]}
     stage |= {"antialias": antialias, "pixel_centers": op.centers}
     if op.kernel.startswith(("bicubic", "lanczos")) or (op.kernel == "bilinear" and antialias):
