@@ -19,7 +19,7 @@ import hashlib
 import os
 import pickle
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +92,7 @@ def _file_class() -> type:
                     old.unlink(missing_ok=True)
 
         @contextlib.contextmanager
-        def alone(self, key: Any) -> Iterator[None]:
+        def alone(self, key: Any) -> Generator[None]:
             """Let one process at a time make a variant that is not stored: the others then find it."""
             if self._path(key).exists():
                 yield
@@ -124,7 +124,7 @@ def _file_class() -> type:
 
 
 @contextlib.contextmanager
-def _locked(file: Path) -> Iterator[None]:
+def _locked(file: Path) -> Generator[None]:
     """Hold a lock between processes; without it where no file can be made, or after PATIENCE_S."""
     try:
         handle = os.open(file, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o666)

@@ -101,7 +101,11 @@ class Embedder(ABC):
                 )
             known = found if points is None else points
             rgb, n = as_rgb(image), 0 if known is None else len(known)
-            raw = self._in_batches(lambda p, b: self._faces(rgb, p, b), n, batch, points, found)
+
+            def work(p: np.ndarray | None, b: np.ndarray | None) -> np.ndarray:
+                return self._faces(rgb, p, b)
+
+            raw = self._in_batches(work, n, batch, points, found)
         raw = np.asarray(raw, dtype=np.float32).reshape(-1, self.dim)
         if not np.isfinite(raw).all():
             raise BadInputError(
@@ -119,7 +123,8 @@ class Embedder(ABC):
         self, work: Callable[..., np.ndarray], n: int, batch: int, *arrays: np.ndarray | None
     ) -> np.ndarray:
         """Call `work` with each share of the arrays, and add up its timings."""
-        rows, spent = [], np.zeros(3)
+        rows: list[np.ndarray] = []
+        spent = np.zeros(3)
         for start in range(0, max(n, 1), batch):
             shares = (None if a is None else a[start : start + batch] for a in arrays)
             rows.append(np.asarray(work(*shares)).reshape(-1, self.dim))

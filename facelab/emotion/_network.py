@@ -78,12 +78,12 @@ def network(path: Path, *, spec: Any = None, layer: str | None = None) -> KerasN
     Raises BadInputError where nothing says how it is fed.
     """
     beside, known = path.with_suffix(".preprocess.json"), same_content(path)
-    if spec is not None:
-        found = given_spec(spec)
+    if (given := given_spec(spec)) is not None:
+        found = given
     elif beside.is_file():
         found = PreprocessSpec.load(beside)
-    elif known is not None and known.spec is not None:
-        found = known.spec
+    elif known is not None and (held := known.spec) is not None:
+        found = held
     else:
         raise BadInputError(
             "the backbone's preprocessing is unknown",

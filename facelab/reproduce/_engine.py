@@ -17,6 +17,7 @@ from subprocess import DEVNULL, STDOUT
 from typing import IO, Any
 
 from facelab.core import leases, lifetime, machine
+from facelab.core.errors import FacelabError
 from facelab.core.files import write_json
 from facelab.reproduce import _failure as failures
 from facelab.reproduce import _kernels as kernels
@@ -115,7 +116,7 @@ def _note(job: dict, folder: Path, failure: Failure | None, *, started: float, p
         failure.repeat = job["repeat"]
     try:
         found = read_records(folder)
-    except failures.FacelabError:
+    except FacelabError:
         found = []
     end = read_json(folder / "end.json") or {}
     note = {

@@ -296,12 +296,13 @@ class ShardedCollection:
         states = [s.status() for s in self._shards]
         first = states[0]
         sums = ("vectors", "deleted", "segments", "active", "log_bytes", "bytes")
-        told = {
+        told: dict[str, Any] = {
             field: "; ".join(
                 f"shard {s.shard}: {text}" for s in states if (text := getattr(s, field))
             )
             for field in ("recovered", "warning")
         }
+        figures: dict[str, Any] = {name: sum(getattr(s, name) for s in states) for name in sums}
         return ShardedStatus(
             self._layout.name,
             first.dimension,
@@ -310,7 +311,7 @@ class ShardedCollection:
             first.source,
             first.metadata,
             self.versions(),
-            **{name: sum(getattr(s, name) for s in states) for name in sums},
+            **figures,
             **told,
         )
 

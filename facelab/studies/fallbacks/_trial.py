@@ -160,8 +160,22 @@ def loss(
 
     `took` is milliseconds as usual and meanwhile; `shown` whether a record named it, an answer did, and it ended.
     """
-    values = (float(usual), float(fallen), n, *took, *map(bool, shown))
-    return Loss(name, metric, *values, method, note)
+    before, meanwhile = took
+    recorded, answered, ended = shown
+    return Loss(
+        name,
+        metric,
+        float(usual),
+        float(fallen),
+        n,
+        before,
+        meanwhile,
+        bool(recorded),
+        bool(answered),
+        bool(ended),
+        method,
+        note,
+    )
 
 
 def need(condition: Any, why: str) -> None:
