@@ -286,3 +286,13 @@ def test_specs_that_differ_in_size_alone_are_recognised_by_it():
 def test_swapped_chroma_is_not_fixed_by_swapping_red_and_blue():
     fix = Finding("channel_order", "color", "chroma in order U, V", "U and V swapped", {}).fix
     assert "NV21" in fix and "::-1" not in fix
+
+
+def test_a_nearest_resize_against_another_kernel_is_not_rounding():
+    """With a spec on both sides the inference side's own spec explains it, and nearest was forgiven any difference."""
+    spec = PreprocessSpec("x", SPECS[next(iter(BASES))])
+    place = [s.op for s in spec.stages].index("resize")
+    other = spec.replace(place, kernel="nearest", antialias=False, edge=None)
+    found = compare(capture_spec(spec), capture_spec(other))
+    assert found.verdict == "mismatch"
+    assert {f.kind for f in found.findings} == {"resize_kernel", "antialias"}

@@ -198,12 +198,16 @@ def _rounded(case: Case, inference: Identified) -> float:
     """The levels that a rounding may come to on single samples."""
     if any(t[0] == "space" for t in inference.state.tail):
         return np.inf  # it turns hue anywhere where there is hardly any colour
-    ops = inference.state.chain
-    if any(isinstance(op, Resize) and op.kernel == "nearest" for op in ops):
-        return np.inf  # it decides between two pixels where nearest neighbour falls on their border
-    if any(isinstance(op, (Align, Warp)) for op in ops):
+    # it decides between two pixels where nearest neighbour falls on their border, if both sides use it
+    if _nearest(inference) and _nearest(case.training):
+        return np.inf
+    if any(isinstance(op, (Align, Warp)) for op in inference.state.chain):
         return WARPED  # the same warp, whose weights are exact or in 32nds
     return 2.1
+
+
+def _nearest(side: Identified) -> bool:
+    return any(isinstance(op, Resize) and op.kernel == "nearest" for op in side.state.chain)
 
 
 WARPED = 14.0
