@@ -8,9 +8,10 @@ Two places are a pair where
 What Python, a library or the formatter makes everybody write is boilerplate and does not count: blank lines and lone
 punctuation, comments and docstrings, imports, `__all__` and tables of lazy names, decorators (click's stacks of
 options among them), the line of a class and the signature of a function, fields without a default, `raise
-NotImplementedError`, and a function that builds one error. Stubs (`.pyi`) repeat names on purpose. Two programs must
-not share code: `tests/datasets/plain_renderer`, an oracle that would otherwise agree with each mistake of the code it
-checks, and `facelab/preprocess/emit/kernels`, the source of the code that facelab emits.
+NotImplementedError`, and a function that builds one error. Stubs (`.pyi`) repeat names on purpose. Three kinds of
+program must not share code: `tests/datasets/plain_renderer`, an oracle that would otherwise agree with each mistake of
+the code it checks, `tests/fingerprint/field`, where each function is another person's program, and
+`facelab/preprocess/emit/kernels`, the source of the code that facelab emits.
 
 `--most N` prints, and exits with 1, only where there are more than N pairs.
 """
@@ -19,18 +20,21 @@ from __future__ import annotations
 
 import ast
 import re
-import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from itertools import combinations
-from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
+from checkout import ROOT, files
+
 LINES = 6
 FOLDERS = ("facelab/", "tests/", "docs/tools/", "examples/", "requirements/")
-APART = ("tests/datasets/plain_renderer/", "facelab/preprocess/emit/kernels/")
+APART = (
+    "tests/datasets/plain_renderer/",
+    "tests/fingerprint/field/",
+    "facelab/preprocess/emit/kernels/",
+)
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 Place = tuple[str, int]
@@ -51,15 +55,8 @@ def main(arguments: list[str]) -> int:
 
 def tracked() -> list[str]:
     """Return the Python files of the checkout that may share code."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    names = (n for n in listed.stdout.split("\0") if n.endswith(".py") and n.startswith(FOLDERS))
-    return sorted(n for n in names if not n.startswith(APART) and (ROOT / n).is_file())
+    names = (n for n in files() if n.endswith(".py") and n.startswith(FOLDERS))
+    return [n for n in names if not n.startswith(APART)]
 
 
 # -- equal lines --------------------------------------------------------------------------------------------------

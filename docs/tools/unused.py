@@ -12,14 +12,13 @@ from __future__ import annotations
 
 import ast
 import re
-import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
+from checkout import ROOT, files
+
 WORD = re.compile(r"[A-Za-z_]\w*")
 TEXTS = (".md", ".ipynb", ".toml", ".js", ".j2", ".pyi")
 OWN_DECORATORS = {"property", "staticmethod", "classmethod", "cached_property", "cache"}
@@ -37,21 +36,13 @@ Uses = dict[str, set[tuple[str, int]]]
 
 def main() -> int:
     """Print each definition that nothing reaches; return 1 if there is one."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    names = [n for n in listed.stdout.split("\0") if n and not n.startswith("tests/")]
-    files = {n: ROOT / n for n in names if (ROOT / n).is_file()}
-    trees = {n: ast.parse(p.read_text()) for n, p in files.items() if n.endswith(".py")}
+    paths = {n: ROOT / n for n in files() if not n.startswith("tests/")}
+    trees = {n: ast.parse(p.read_text()) for n, p in paths.items() if n.endswith(".py")}
     uses: Uses = defaultdict(set)
     for name, tree in trees.items():
         for word, line in written(tree, door=name.endswith("__init__.py")):
             uses[word].add((name, line))
-    for name, path in files.items():
+    for name, path in paths.items():
         if name.endswith(TEXTS):
             for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
                 for word in WORD.findall(line):
