@@ -49,7 +49,12 @@ def flicker_plot(groups: dict[str, Sequence[Any]]) -> Figure:
             ax.text(0.5, 0.5, "no change known", transform=ax.transAxes, ha="center")
         ax.set_yscale("log")
         plain_log(ax.yaxis)
-        label(ax, name, "delay after a true change (s, median)", "changes of the label per minute")
+        label(
+            ax,
+            name,
+            "delay after a true change (s, median)",
+            "changes of the label per minute (0 is drawn at 0.5)",
+        )
     np.ravel(axes)[0].legend(fontsize=9)  # type: ignore[arg-type]
     return fig
 
