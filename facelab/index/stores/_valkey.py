@@ -23,6 +23,7 @@ from facelab.index.stores._server_store import ServerStore
 from facelab.matching import Metric
 
 if TYPE_CHECKING:
+    import valkey  # noqa: F401  (the store is generic over its clients)
     from numpy.typing import ArrayLike
 
     Step = tuple[int, str, list[str], list[bytes]]
