@@ -238,10 +238,10 @@ def main() -> int:
     found = os.environ.get("FACELAB_MIRROR", "")
     annotations = Path(found).expanduser() / "annotations" / "wider_val_labelv2.txt"
     mirror = Path(found).expanduser() if found and annotations.is_file() else None
-    scratch = REPO / ".cache" / "bench"
     builds = []
     for name, repo in ((options.base, checked_out(options.base)), ("here", REPO)):
-        folder = scratch / f"files-{name}"
+        # inside the build's own checkout: facelab takes the project that its working folder is in
+        folder = repo / ".cache" / "bench-files"
         folder.mkdir(parents=True, exist_ok=True)
         builds.append(Build(name, repo, folder))
     print(f"{options.base} → this checkout, load {os.getloadavg()[0]:.1f}")
