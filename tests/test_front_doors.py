@@ -140,8 +140,8 @@ def test_files_that_are_not_private_are_exported(room):
     assert not hidden, f"facelab/{room}: {sorted(hidden)} need an underscore or a place in __all__"
 
 
-MOST_PER_ROOM, MOST_IN_ALL, MOST_SHARED = 15, 250, 165
-MORE = {"report": 22}
+MOST_PER_ROOM, MOST_IN_ALL, MOST_SHARED = 15, 252, 170
+MORE = {"emotion": 16, "report": 22}
 """Rooms with more names; docs/explanation/architecture.md says why."""
 
 
