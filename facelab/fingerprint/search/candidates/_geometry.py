@@ -241,6 +241,12 @@ def _crop(state, i, op):
         chain = replaced(state.chain, i, op, op)
         change = Change("crop", "crop", "the middle is cut out once", "the middle is cut out twice")
         yield Hypothesis(state._replace(chain=chain), (change,), 1.1)
+    if op.region == "center":
+        words = "where the middle begins is rounded down", "half to even"
+        even = op.style == "even"
+        chain = replaced(state.chain, i, op._replace(style="size" if even else "even"))
+        change = Change("crop", "crop", *(words[::-1] if even else words))
+        yield Hypothesis(state._replace(chain=chain), (change,), 1.3)
     if op.region != "center" and op.region != "full":
         yield Hypothesis(
             state._replace(chain=without),
