@@ -23,15 +23,6 @@ def is_dict(value: object) -> TypeGuard[dict[Any, Any]]:
     return isinstance(value, dict)
 
 
-def is_list(value: object) -> TypeGuard[list[Any]]:
-    """Return whether a value is a list.
-
-    >>> is_list([1]), is_list((1,))
-    (True, False)
-    """
-    return isinstance(value, list)
-
-
 def is_tuple(value: object) -> TypeGuard[tuple[Any, ...]]:
     """Return whether a value is a tuple.
 

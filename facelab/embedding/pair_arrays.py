@@ -217,16 +217,16 @@ def question_pack(path: str, model: str, flip: bool, arrays: PairArrays) -> Susp
         np.linspace(0, len(same) - 1, min(TRIED_PAIRS, len(same))).round().astype(int)
     )
     found: dict[int, tuple[np.ndarray, np.ndarray]] = {}
-    for k in chosen:
-        pair = []
-        for data in (images[2 * k], images[2 * k + 1]):
+    for k in map(int, chosen):
+        pair: list[np.ndarray] = []
+        for data in images[2 * k : 2 * k + 2]:
             image = read_image(data)
             faces = finder.detect(image)
             if len(faces):
                 largest = np.argmax(np.prod(faces.boxes[:, 2:] - faces.boxes[:, :2], axis=1))
                 pair.append(_embed(embedder, image, flip, faces.take(np.array([int(largest)]))))
         if len(pair) == 2:
-            found[int(k)] = pair[0], pair[1]
+            found[k] = pair[0], pair[1]
     kept = sorted(found)
     if len(kept) < 0.5 * len(chosen) or len(set(same[kept])) < 2:
         return None
