@@ -13,6 +13,7 @@ import inspect
 import re
 import sys
 import types
+import typing
 
 import jaxtyping
 import numpy as np
@@ -53,7 +54,9 @@ def hints_of(function, namespace):
 
 
 def fits(value, hint):
-    """Return whether a value fits; what is no array itself (a list that is converted inside) is let through."""
+    """Return whether a value fits; lists and tuples that the function makes an array of are let through."""
+    if isinstance(value, tuple) and typing.get_origin(hint) is not tuple:
+        return True
     holds = isinstance(value, (np.ndarray, tuple, dict)) or value is None
     return not holds or is_bearable(value, hint)
 

@@ -107,6 +107,7 @@ class Result:
 def plain(value: Any) -> Any:
     """Return a value as plain JSON: results, dataclasses, arrays, paths and mappings are converted.
 
+    >>> import numpy as np
     >>> plain({"a": np.float32(0.5), 1: (Path("x"), np.arange(2))})
     {'a': 0.5, '1': ['x', [0, 1]]}
     """

@@ -137,12 +137,13 @@ def judge(
     rules = rules or policy.default()
     given = fingerprints.load(inference) if isinstance(inference, (str, os.PathLike)) else inference
     measured = evidence.read_devices(device) if device else None
+    earlier = _baseline(baseline)
     found = verify(
         bundle, expect=rules.integrity.bundle_hash, public_key=rules.integrity.public_key
     )
     held = Bundle(Path(bundle), found.manifest)
     program = golden.read_program(outputs, found.manifest.golden) if outputs else None
-    gate = _Gate(held, rules, given, program, _baseline(baseline), measured)
+    gate = _Gate(held, rules, given, program, earlier, measured)
     out = [checks.integrity(found)] if rules.enabled("integrity") else []
     # a changed file can be anything: nothing in a damaged bundle is read or run
     rest = (

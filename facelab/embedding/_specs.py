@@ -104,7 +104,7 @@ def with_alignment(spec: PreprocessSpec, how: str) -> PreprocessSpec:
 
     Examples
     --------
-    >>> from facelab.embedding import aligned_spec
+    >>> from facelab.embedding._specs import aligned_spec
     >>> other = with_alignment(aligned_spec("mine"), "none")
     >>> [stage.op for stage in other.stages]
     ['decode', 'crop', 'resize', 'normalize', 'layout', 'cast']
@@ -175,7 +175,7 @@ def mistaken(spec: PreprocessSpec, mistake: str) -> PreprocessSpec:
 
     Examples
     --------
-    >>> from facelab.embedding import MISTAKES, aligned_spec
+    >>> from facelab.embedding._specs import MISTAKES, aligned_spec
     >>> spec = aligned_spec("mine")
     >>> all(mistaken(spec, m).output_shape() == spec.output_shape() for m in MISTAKES)
     True

@@ -221,8 +221,8 @@ def _fetch(image: np.ndarray, row: np.ndarray, column: np.ndarray, border: Any) 
 
 
 def align(
-    image: UInt8[np.ndarray, "h w 3"], landmarks: Num[np.ndarray, "5 2"], size: int = 112
-) -> UInt8[np.ndarray, "size size 3"]:
+    image: UInt8[np.ndarray, "h w *channels"], landmarks: Num[np.ndarray, "5 2"], size: int = 112
+) -> UInt8[np.ndarray, "size size *channels"]:
     """Return the face aligned to the ArcFace template, uint8 `size` × `size` × channel, bilinear, border 0 (numpy)."""
     matrix = umeyama(check_landmarks(landmarks), template("arcface", (size, size)))
     pixels = image if image.ndim == 3 else image[..., None]
@@ -231,8 +231,8 @@ def align(
 
 
 def align_opencv(
-    image: UInt8[np.ndarray, "h w 3"], landmarks: Num[np.ndarray, "5 2"], size: int = 112
-) -> UInt8[np.ndarray, "size size 3"]:
+    image: UInt8[np.ndarray, "h w *channels"], landmarks: Num[np.ndarray, "5 2"], size: int = 112
+) -> UInt8[np.ndarray, "size size *channels"]:
     """Return what `align` does by OpenCV's `warpAffine`: fast, with source positions rounded to 1/32 pixel."""
     import cv2
 

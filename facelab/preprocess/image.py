@@ -28,7 +28,7 @@ MODES = ("rgb", "bgr", "gray")
 
 def read_image(
     path: str | os.PathLike[str] | bytes, *, mode: str = "rgb", orient: bool = True
-) -> UInt8[np.ndarray, "h w 3"]:
+) -> UInt8[np.ndarray, "h w *channels"]:
     """Read an image file (or its bytes) as uint8, height × width × 3 (`rgb`, `bgr`) or height × width (`gray`).
 
     The EXIF orientation is applied unless `orient` is false. Gray becomes three equal channels, transparency is

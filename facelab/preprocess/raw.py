@@ -29,7 +29,7 @@ def decode_raw(data: bytes, stage: Any, where: str) -> np.ndarray:
     wanted = frame_bytes(stage.format, stage.size)
     if len(data) != wanted:
         raise BadInputError(
-            f"the file is no {stage.format} frame of {w}×{h}",
+            f"the file is not a {stage.format} frame of {w}×{h}",
             where=where,
             expected=f"{wanted} bytes",
             got=f"{len(data)} bytes",

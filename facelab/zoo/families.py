@@ -113,9 +113,10 @@ def entry_named(text: str, kind: Kind) -> ModelEntry | None:
     if text in catalogue.names:
         entry = catalogue.model(text)
         if entry.kind != kind:
+            article = "an" if kind[0] in "aeiou" else "a"
             raise BadInputError(
-                f"{text!r} is no {kind}",
-                expected=f"a {kind} of the catalogue",
+                f"{text!r} is not {article} {kind}",
+                expected=f"{article} {kind} of the catalogue",
                 got=entry.kind,
                 fix="choose a model of the right kind; facelab assets list shows them",
             )

@@ -120,7 +120,7 @@ def test_commands_draw_predict_and_evaluate(trained, tmp_path, capsys):
         (["evaluate", "{tmp}/bad"], "not an image that can be decoded"),
         (["predict", "{tmp}/none.png"], "does not exist"),
         (["predict", "{tmp}/empty"], "no drawing"),
-        (["predict", "{tmp}/bad", "--model", "{tmp}/none"], "not a classifier of drawings"),
+        (["predict", "{tmp}/bad", "--model", "{tmp}/none"], "no classifier of drawings"),
         (["train", "{tmp}/empty"], "no drawings by class"),
     ],
 )

@@ -297,7 +297,7 @@ def test_auto_takes_own_kernels_where_xnnpack_is_missing_and_says_so(monkeypatch
     (tmp_path / "t.tflite").write_bytes(bytes(range(128, 256)) * 9)
     for has in (True, False):
         monkeypatch.setattr(tflite_c_library(), "has_xnnpack", has)
-        with pytest.raises(BadInputError, match="no TFLite model"):
+        with pytest.raises(BadInputError, match="not a TFLite model"):
             open_tflite_c(tmp_path / "t.tflite", delegate="auto")
     assert degraded.active() == ()
 

@@ -375,11 +375,13 @@ def test_two_fetches_at_once_download_once(web, store, entry, content, files_in)
     assert files_in(store) == ["thing.onnx"] and asset.path.read_bytes() == content
 
 
+HERE = Path(__file__).parent
+FOLDERS = [str(HERE), str(HERE.parent / "support")]
 LISTENING = """
 import signal, sys
 # what a shell starts in the background ignores Ctrl-C, and so do its children
 signal.signal(signal.SIGINT, signal.default_int_handler)
-sys.path.insert(0, {tests!r})
+sys.path[:0] = {tests!r}
 from conftest import make_entry
 """
 FETCHER = (
@@ -394,7 +396,7 @@ fetch(make_entry({url!r}))
 def test_an_interrupted_download_leaves_nothing_that_counts(
     sig, swept, web, store, entry, content, files_in
 ):
-    code = FETCHER.format(tests=str(Path(__file__).parent), url=f"{web.base}/stall/thing.onnx")
+    code = FETCHER.format(tests=FOLDERS, url=f"{web.base}/stall/thing.onnx")
     child = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
     try:
         assert web.stalled.wait(30)
@@ -421,7 +423,7 @@ sys.exit(cli.run(["assets", "fetch", "thing"]))
 
 
 def test_control_c_on_the_command_line_ends_with_130_and_leaves_nothing(web, store, files_in):
-    code = CALLER.format(tests=str(Path(__file__).parent), url=f"{web.base}/stall/thing.onnx")
+    code = CALLER.format(tests=FOLDERS, url=f"{web.base}/stall/thing.onnx")
     child = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
     try:
         assert web.stalled.wait(30)

@@ -98,7 +98,7 @@ def parse(text: str, where: object) -> Rollout:
     facelab.core.errors.BadInputError: 'ratio' in the rollout cannot be used: input should be less than or equal to 1
       where:    r.toml
       got:      1.5
-      fix:      correct the value
+      fix:      write a value for 'ratio' that the message allows
     """
     try:
         return Rollout.model_validate(tomllib.loads(text))
