@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import json
 import re
+import types
 from pathlib import Path
 
 import pytest
@@ -222,4 +223,27 @@ def test_names_in_programs_within_strings_exist():
             for name in (n.partition(" as ")[0].strip() for n in names.split(",")):
                 found = hasattr(here, name) or importlib.util.find_spec(f"{module}.{name}")
                 wrong += [] if found else [f"{path.name}: {module}.{name}"]
+    assert not wrong
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_what_a_notebook_takes_from_modules_exists(path):
+    """A renamed function is missed only by the cell that calls it, and by nothing before a run gets there."""
+    modules = {}
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "facelab":
+            for taken in node.names:
+                found = getattr(importlib.import_module(node.module), taken.name, None)
+                if found is None:
+                    found = importlib.import_module(f"{node.module}.{taken.name}")
+                if isinstance(found, types.ModuleType):
+                    modules[taken.asname or taken.name] = found
+    wrong = [
+        f"{node.value.id}.{node.attr}"
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Name)
+        and node.value.id in modules
+        and not hasattr(modules[node.value.id], node.attr)
+    ]
     assert not wrong

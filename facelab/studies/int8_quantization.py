@@ -120,7 +120,7 @@ def statements(session: Session) -> None:
     print("\n".join(statement(session)))
 
 
-def mended(session: Session, recipe: Recipe) -> tuple[dict[str, Any], tuple[str, ...]]:
+def fixed(session: Session, recipe: Recipe) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Return the recipe's row if it meets the budgets, else that of the smallest set of float layers, and the set."""
     row = session.rows[recipe.name]
     if row["verdict"]["passed"]:
