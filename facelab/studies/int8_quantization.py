@@ -240,7 +240,7 @@ __all__ = [
     "aware",
     "detector_session",
     "embedder_session",
-    "mended",
+    "fixed",
     "onnx_table",
     "pool_and_evaluation",
     "record_rows",

@@ -240,7 +240,7 @@ def test_yuv_frames_decode_to_the_bytes_opencv_gives():
     theirs = cv2.cvtColor(np.frombuffer(data, np.uint8).reshape(48, 64, 2), cv2.COLOR_YUV2RGB_YUY2)
     assert np.array_equal(apply(s, data, backend="opencv"), theirs)
     assert np.abs(apply(s, data).astype(int) - theirs).max() <= 1
-    with pytest.raises(BadInputError, match="no yuyv frame"):
+    with pytest.raises(BadInputError, match="not a yuyv frame"):
         apply(s, data[:-1])
 
 

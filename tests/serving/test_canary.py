@@ -244,9 +244,12 @@ def test_a_rollout_that_is_written_slowly_is_taken_when_it_is_whole(tmp_path, sl
                 f.write(piece)
                 f.flush()
                 time.sleep(0.06)
-        until(lambda: canary.rollout.ratio == 0.8)
-        taken = [x["after"]["ratio"] for x in canary.audit.read() if x["what"] == "rollout"]
-    assert taken == [0.2, 0.8]
+
+        def taken():
+            return [x["after"]["ratio"] for x in canary.audit.read() if x["what"] == "rollout"]
+
+        until(lambda: taken()[-1] == 0.8)  # written just after the rollout is taken
+    assert taken() == [0.2, 0.8]
 
 
 def test_a_candidate_that_answers_otherwise_is_stopped_by_itself_and_stays_so(tmp_path, slots):
