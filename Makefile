@@ -42,7 +42,7 @@ setup-main:
 reproduce: setup  ## run all notebooks headless and write reports/index.html (PROFILE=full|quick)
 	@$(BIN)/facelab reproduce --profile $(PROFILE) --jobs $(JOBS) $(ARGS)
 
-test: setup  ## run everything that matters (within 8 minutes on two cores)
+test: setup  ## run everything that matters (11 minutes on two quiet cores)
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-slow: setup  ## run the slow tests too
