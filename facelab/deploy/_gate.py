@@ -121,7 +121,7 @@ def judge(
     baseline : str or path or tuple[str, list[Record]] or None
         The earlier figures: a file of records or a folder with some, or a name and the records; None for none.
     device : str or path or Sequence[str or path] or None
-        The device model.
+        A measurement of the target (a trace, memory verdict or budget report), several of them, or None.
 
     Returns
     -------
