@@ -11,8 +11,8 @@ from types import TracebackType
 
 from facelab.core.errors import BadInputError
 from facelab.index import _disk as disk
-from facelab.index._durable import OnStep, no_step, sync_folder, writer_lock
-from facelab.index._facts import FILE, Facts, make_facts
+from facelab.index._durable import FACTS, OnStep, no_step, sync_folder, writer_lock
+from facelab.index._facts import Facts, make_facts
 from facelab.index._generation import Generation, Pointer, new_token
 from facelab.index._log import Log, create
 from facelab.index._source import Source, check_source
@@ -186,7 +186,7 @@ class Collection(Writing):
         place = disk.Place(root, facts, metadata or _own(root), threads, on_step)
         with contextlib.ExitStack() as stack:
             if write:
-                stack.enter_context(writer_lock(root / "writer.lock"))
+                stack.enter_context(writer_lock(root))
             state = disk.load(place)
             log = None
             if write:
@@ -248,7 +248,7 @@ def _told(torn: int, removed: list[str]) -> str:
 
 def _not_made(root: Path, e: OSError) -> BadInputError:
     return BadInputError(
-        f"the collection cannot be created ({FILE})",
+        f"the collection cannot be created ({FACTS})",
         where=root,
         got=e.strerror or str(e),
         fix="check the folder and the disk",

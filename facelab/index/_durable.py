@@ -10,6 +10,8 @@ from pathlib import Path
 
 from facelab.core.errors import BadInputError
 
+FACTS = "collection.json"
+"""The file that says what a collection is: written once, and the lock of its writer."""
 OnStep = Callable[[str], object]
 """Called with the name of each step of a write, before it is taken."""
 
@@ -45,20 +47,49 @@ def sync_folder(path: Path) -> None:
         os.close(fd)
 
 
+class _Held:
+    """A lock file that is held; a process that was forked meanwhile lets go of its copy at once."""
+
+    def __init__(self, fd: int):
+        self._fd = fd
+        _HELD.add(self)
+
+    def close(self) -> None:
+        _HELD.discard(self)
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+
+_HELD: set[_Held] = set()
+
+
+def _let_go() -> None:
+    for held in list(_HELD):
+        held.close()
+
+
+os.register_at_fork(after_in_child=_let_go)
+
+
 @contextlib.contextmanager
-def writer_lock(path: Path) -> Iterator[None]:
-    """Hold the lock of the one writer. Raises BadInputError where another process holds it."""
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+def writer_lock(folder: Path) -> Iterator[None]:
+    """Hold the lock of the one writer of a collection. Raises BadInputError where another process holds it.
+
+    The file of its facts is locked, which nobody removes as left over from a crash: a lock file of its own would be.
+    """
+    fd = os.open(folder / FACTS, os.O_RDWR | os.O_CLOEXEC)
+    held = _Held(fd)
     try:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise BadInputError(
                 "another process writes to this collection",
-                where=path.parent,
+                where=folder,
                 expected="one writer",
                 fix="close it there, or open the collection with write=False",
             ) from None
         yield
     finally:
-        os.close(fd)
+        held.close()

@@ -11,7 +11,7 @@ import numpy as np
 
 from facelab.core.errors import BadInputError, IntegrityError
 from facelab.core.files import dumps, read_json
-from facelab.index._durable import write_durably
+from facelab.index._durable import FACTS, write_durably
 from facelab.index._ids import check_namespace
 from facelab.index._rows import DTYPES
 from facelab.index._source import Source
@@ -19,7 +19,6 @@ from facelab.index.metadata._contract import check_key
 from facelab.matching import Metric
 
 SCHEMA = "facelab.index/1"
-FILE = "collection.json"
 MAX_DIMENSION = 65_536
 
 
@@ -44,7 +43,7 @@ class Facts:
     def write(self, folder: Path) -> None:
         """Write the facts into a new collection's folder."""
         value = {"schema": SCHEMA, **self.to_dict()}
-        write_durably(folder / FILE, (dumps(value, indent=2) + "\n").encode())
+        write_durably(folder / FACTS, (dumps(value, indent=2) + "\n").encode())
 
     def to_dict(self) -> dict[str, Any]:
         """Return the facts as plain JSON."""
@@ -53,14 +52,14 @@ class Facts:
     @classmethod
     def read(cls, folder: Path) -> Facts:
         """Read the facts of a collection. Raises BadInputError where there is none, IntegrityError where damaged."""
-        if not (folder / FILE).is_file():
+        if not (folder / FACTS).is_file():
             raise BadInputError(
                 "there is no collection",
                 where=folder,
-                expected=f"a folder with {FILE}",
+                expected=f"a folder with {FACTS}",
                 fix="check the path, or create one: facelab index create",
             )
-        value = read_json(folder / FILE)
+        value = read_json(folder / FACTS)
         try:
             if value.pop("schema") != SCHEMA:
                 raise TypeError(f"another version than {SCHEMA}")
@@ -69,7 +68,7 @@ class Facts:
         except (TypeError, KeyError, AttributeError, ValueError, BadInputError) as e:
             raise IntegrityError(
                 "the collection's facts are damaged",
-                where=folder / FILE,
+                where=folder / FACTS,
                 expected=SCHEMA,
                 got=str(e).splitlines()[0][:160],
                 fix="restore the file from a copy",

@@ -205,6 +205,7 @@ class Log:
         not confirm, its fate is unknown until the collection is opened again.
         """
         self.check()
+        self._check_own()
         data = encode(self.count, operation)
         self._on_step("log.write")
         try:
@@ -229,6 +230,21 @@ class Log:
             self.broken = True
             raise _failed(self.path, e, "whether the operation is done is unknown") from None
 
+    def _check_own(self) -> None:
+        """Raise LogError where the file is not as this writer left it: another one is at work, or it was removed."""
+        now = os.fstat(self._fd)
+        if now.st_nlink and now.st_size == self.size:
+            return
+        self.broken = True
+        got = f"{now.st_size} bytes" if now.st_nlink else "a removed file"
+        raise LogError(
+            "the log was changed or removed by somebody else: the operation is not done",
+            where=self.path,
+            expected=f"{self.size} bytes, as this writer left it",
+            got=got,
+            fix="see that only one process writes, then open the collection again",
+        )
+
     def check(self) -> None:
         """Raise LogError where an earlier write left the log in an unknown state."""
         if self.broken:
@@ -241,6 +257,7 @@ class Log:
     def _take_back(self) -> None:
         try:
             os.ftruncate(self._fd, self.size)
+            os.fsync(self._fd)  # else a power cut could bring the record back
             os.lseek(self._fd, self.size, os.SEEK_SET)
         except OSError:
             self.broken = True

@@ -143,7 +143,7 @@ def repair(
     """
     root = Path(path)
     place, actions = _place(root, metadata), []
-    with writer_lock(root / "writer.lock"):
+    with writer_lock(root):
         if metadata is None:
             actions += moved_away(root)
         named, version, whole = _named(place)
