@@ -7,8 +7,8 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
-from types import TracebackType
 
+from facelab.core.closing import Closing
 from facelab.core.errors import BadInputError
 from facelab.index import _disk as disk
 from facelab.index._durable import FACTS, OnStep, no_step, sync_folder, writer_lock
@@ -24,7 +24,7 @@ from facelab.matching import Metric
 METADATA = "metadata.sqlite"
 
 
-class Collection(Writing):
+class Collection(Writing, Closing):
     """Vectors with ids, labels and payloads, searched exactly and kept in files.
 
     Make one with `Collection.create` or `Collection.open`. One process writes; any number may read. A call that
@@ -204,17 +204,6 @@ class Collection(Writing):
             if self._log is not None:
                 self._log.close()
             self._stack.close()
-
-    def __enter__(self) -> Collection:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _register(place: disk.Place, pointer: Pointer) -> None:

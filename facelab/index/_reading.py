@@ -13,9 +13,10 @@ import numpy as np
 
 from facelab.core.errors import BadInputError
 from facelab.index import _disk as disk
+from facelab.index._facts import Facts
 from facelab.index._ids import check_id
 from facelab.index._log import Log
-from facelab.index._results import Entry, Hits, Status
+from facelab.index._results import Entry, Hits, ShardState, Status
 from facelab.index._rows import DTYPES, check_matrix, read_info
 from facelab.index._source import Source, check_source
 from facelab.index._view import Active, Part, View, check_k, nearest, within
@@ -134,6 +135,21 @@ class Reading:
     def path(self) -> Path:
         """The collection's folder."""
         return self._place.root
+
+    @property
+    def facts(self) -> Facts:
+        """What the collection is and stays."""
+        return self._place.facts
+
+    def shard_state(self) -> ShardState:
+        """Return the generation that searches see, and the version of its key."""
+        pointer, facts = self._state.pointer, self._place.facts
+        version = self._state.version
+        return ShardState(facts.name, facts.shard, pointer.generation, version, pointer.live)
+
+    def replaced(self) -> bool:
+        """Return whether a newer generation than the one that searches see is current."""
+        return disk.read_pointer(self._place)[1] != self._state.version
 
     def status(self) -> Status:
         """Return the collection's size and state."""

@@ -96,3 +96,14 @@ class Status(Result):
     bytes: int
     recovered: str = ""
     warning: str = ""
+
+
+@dataclass(frozen=True)
+class ShardState(Result):
+    """One shard as the metadata name it: generation, version of the key, and vectors at that generation."""
+
+    name: str
+    shard: str
+    generation: int
+    version: int
+    vectors: int

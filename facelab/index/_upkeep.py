@@ -18,6 +18,7 @@ from facelab.index._collection import METADATA, Collection
 from facelab.index._durable import no_step, writer_lock
 from facelab.index._facts import Facts
 from facelab.index._generation import Generation, Pointer, damaged, new_token
+from facelab.index._results import ShardState
 from facelab.index._segment import Segment
 from facelab.index.metadata._contract import Metadata, Outcome
 from facelab.index.metadata._settle import settle
@@ -323,17 +324,6 @@ def difference(first: Collection, second: Collection) -> Difference:
 def _kind(c: Collection) -> tuple[Any, ...]:
     s = c.status()
     return s.dimension, s.dtype, s.metric, str(s.source)
-
-
-@dataclass(frozen=True)
-class ShardState(Result):
-    """One shard as the metadata name it: generation, version of the key, and vectors at that generation."""
-
-    name: str
-    shard: str
-    generation: int
-    version: int
-    vectors: int
 
 
 def shards(metadata: Metadata, name: str = "") -> list[ShardState]:

@@ -63,9 +63,9 @@ class Writing(Reading):
             The disk refused; the error says what is known.
         """
         with self._lock:
-            rows = self._rows(vectors, ids, labels, payloads, source)
+            rows = self.rows_of(vectors, ids, labels, payloads, source)
             self.check_new(rows, made=ids is None)
-            self._put(rows)
+            self.put(rows)
         return list(rows.ids)
 
     def upsert(
@@ -81,11 +81,7 @@ class Writing(Reading):
 
         Parameters and errors are those of `add`; a replaced vector counts as added last.
         """
-        with self._lock:
-            rows = self._rows(vectors, ids, labels, payloads, source)
-            replaced = int((self._view.find(rows.ids) >= 0).sum())
-            self._put(rows)
-        return replaced
+        return self.put(self.rows_of(vectors, ids, labels, payloads, source))
 
     def delete(self, ids: Sequence[str], *, missing_ok: bool = False) -> int:
         """Delete vectors by id, all or none, and return how many there were.
@@ -128,7 +124,15 @@ class Writing(Reading):
             self._publish(self._view, None, whole=True)
         return self._state.generation.number
 
-    def _rows(self, vectors: Any, ids: Any, labels: Any, payloads: Any, source: Any) -> Rows:
+    def rows_of(
+        self,
+        vectors: ArrayLike,
+        ids: Sequence[str] | None,
+        labels: Sequence[str | None] | None,
+        payloads: Sequence[Mapping[str, Any] | None] | None,
+        source: Source | None,
+    ) -> Rows:
+        """Return what a call would write, checked as a whole; nothing is written. Errors are those of `add`."""
         self._check_writable()
         facts = self._place.facts
         check_source(facts.source, source, self._place.root)
@@ -164,16 +168,19 @@ class Writing(Reading):
             fix="use upsert to replace it, or another id",
         )
 
-    def _put(self, rows: Rows) -> None:
-        if not len(rows):
-            return
-        if len(rows) >= self.flush_rows:
+    def put(self, rows: Rows) -> int:
+        """Write rows of `rows_of` in the place of those with the same ids; return how many were replaced."""
+        with self._lock:
+            self._check_writable()
             numbers = self._view.find(rows.ids)
-            self._publish(self._view.changed(numbers[numbers >= 0], 0), rows, whole=False)
-            return
-        self._view.active.buffer.reserve(len(rows))
-        self._logged(Put(rows))
-        self._flush_if_due()
+            there = numbers[numbers >= 0]
+            if len(rows) >= self.flush_rows:
+                self._publish(self._view.changed(there, 0), rows, whole=False)
+            elif len(rows):
+                self._view.active.buffer.reserve(len(rows))
+                self._logged(Put(rows))
+                self._flush_if_due()
+        return len(there)
 
     def _flush_if_due(self) -> None:
         """Write a generation where the log has grown; after a failure only once it has doubled."""

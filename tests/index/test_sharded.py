@@ -125,7 +125,7 @@ def test_a_shard_that_fails_midway_is_named(place, monkeypatch):
         def full(*_, **__):
             raise FacelabError("the log cannot be written", got="No space left", fix="free some")
 
-        monkeypatch.setattr(failing, "upsert", full)
+        monkeypatch.setattr(failing, "put", full)
         with pytest.raises(PartialWriteError, match="shard 2 failed") as e:
             c.upsert(rows(5, 20), NAMES)
         assert "done: 0, 1" in e.value.got

@@ -32,6 +32,11 @@ class Layout:
         """The folder of each shard."""
         return [self.root / str(i) for i in range(self.shards)]
 
+    @property
+    def keys(self) -> list[str]:
+        """The key of each shard in the metadata."""
+        return [f"{self.name}/{i}" for i in range(self.shards)]
+
     def shard_of(self, names: Sequence[str]) -> np.ndarray:
         """Return the shard of each id: a hash of the id, the same in every process and version.
 

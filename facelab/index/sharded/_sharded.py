@@ -4,30 +4,28 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
-import tempfile
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from facelab.core.closing import Closing
 from facelab.core.errors import BadInputError, FacelabError, IntegrityError
 from facelab.core.result import Result
-from facelab.index import _disk as disk
 from facelab.index._collection import Collection
-from facelab.index._durable import sync_folder
 from facelab.index._ids import check_id
-from facelab.index._results import Entry, Hits
-from facelab.index._rows import Rows, check_distinct, make_rows, read_info
-from facelab.index._source import Source, check_source
-from facelab.index._upkeep import ShardState
+from facelab.index._results import Entry, Hits, ShardState
+from facelab.index._rows import Rows, check_distinct
+from facelab.index._source import Source
 from facelab.index._view import check_k
 from facelab.index.metadata._contract import Metadata
 from facelab.index.metadata._sqlite import SqliteMetadata
 from facelab.index.sharded._layout import METADATA, Layout, check_shards, is_sharded
+from facelab.index.sharded._making import check_alike, make
 from facelab.index.sharded._merge import merged
 from facelab.matching import Metric
 
@@ -63,16 +61,18 @@ class ShardedStatus(Result):
     warning: str = ""
 
 
-class ShardedCollection:
+class ShardedCollection(Closing):
     """A collection in several shards, each a `Collection` of its own in one folder, with one store of metadata.
 
     A hash of the id names its shard. Searches ask every shard; their answers are those of one collection with the same
     vectors, but that equal distances are in the order of the shards. Readers see generations of all shards that were
     current at one moment. A call that touches several shards is checked as a whole before the first is written; each
-    shard then takes its part whole or not at all. `PartialWriteError` names those that did.
+    shard then takes its part whole or not at all. `PartialWriteError` names those that did. A search beside such a call
+    may meet the new rows of one shard and not yet those of another.
 
     Examples
     --------
+    >>> import tempfile
     >>> import numpy as np
     >>> folder = Path(tempfile.mkdtemp()) / "faces"
     >>> with ShardedCollection.create(folder, shards=3, dimension=4, metric="l2") as faces:
@@ -92,6 +92,9 @@ class ShardedCollection:
         stack: contextlib.ExitStack,
     ) -> None:
         self._layout, self._shards, self._metadata, self._stack = layout, shards, metadata, stack
+        self._lock = (
+            threading.RLock()
+        )  # of calls that write: they are checked before the first shard is
         self.metric: Metric = shards[0].metric
 
     @classmethod
@@ -145,7 +148,7 @@ class ShardedCollection:
             "source": source,
             "namespace": namespace,
         }
-        _make(layout, metadata, facts)
+        make(layout, metadata, facts)
         return cls.open(root, metadata=metadata, threads=threads)
 
     @staticmethod
@@ -173,7 +176,7 @@ class ShardedCollection:
                 stack.enter_context(Collection.open(f, metadata=meta, write=write, **options))
                 for f in layout.folders
             ]
-            _check_alike(layout, shards)
+            check_alike(layout, shards)
             opened = cls(layout, shards, meta, stack.pop_all())
         if not write:
             opened._at_one_moment()
@@ -183,7 +186,7 @@ class ShardedCollection:
         return sum(map(len, self._shards))
 
     def __contains__(self, name: object) -> bool:
-        return any(name in shard for shard in self._shards)
+        return isinstance(name, str) and name in self._shard(name)
 
     @property
     def path(self) -> Path:
@@ -200,10 +203,11 @@ class ShardedCollection:
         source: Source | None = None,
     ) -> list[str]:
         """Add vectors under new ids and return the ids; see `Collection.add`. Raises PartialWriteError too."""
-        rows = self._rows(vectors, ids, labels, payloads, source)
-        for shard, part in self._parts(rows):
-            shard.check_new(part, made=ids is None)
-        self._written(rows, source, "add")
+        with self._lock:
+            rows = self._shards[0].rows_of(vectors, ids, labels, payloads, source)
+            for shard, part in self._parts(rows):
+                shard.check_new(part, made=ids is None)
+            self._put(rows)
         return list(rows.ids)
 
     def upsert(
@@ -216,7 +220,8 @@ class ShardedCollection:
         source: Source | None = None,
     ) -> int:
         """Add or replace vectors; return how many were replaced. Raises PartialWriteError too."""
-        return self._written(self._rows(vectors, ids, labels, payloads, source), source, "upsert")
+        with self._lock:
+            return self._put(self._shards[0].rows_of(vectors, ids, labels, payloads, source))
 
     def delete(self, ids: Sequence[str], *, missing_ok: bool = False) -> int:
         """Delete vectors by id and return how many there were; see `Collection.delete`."""
@@ -225,25 +230,28 @@ class ShardedCollection:
         names = [check_id(name) for name in ids]
         check_distinct(names)
         where = self._layout.shard_of(names)
-        absent = [n for n, s in zip(names, where) if n not in self._shards[s]]
-        if absent and not missing_ok:
-            raise BadInputError(
-                "an id is not in the collection",
-                where=self.path,
-                got=", ".join(absent[:5])[:200],
-                fix="check the id, or pass missing_ok=True",
+        with self._lock:
+            absent = [n for n, s in zip(names, where) if n not in self._shards[s]]
+            if absent and not missing_ok:
+                raise BadInputError(
+                    "an id is not in the collection",
+                    where=self.path,
+                    got=", ".join(absent[:5])[:200],
+                    fix="check the id, or pass missing_ok=True",
+                )
+            parts = {int(s): _chosen(names, where == s) for s in np.unique(where)}
+            return sum(
+                self._each(
+                    {
+                        s: partial(self._shards[s].delete, mine, missing_ok=True)
+                        for s, mine in parts.items()
+                    }
+                )
             )
-        calls = {
-            int(s): (
-                lambda s=s: self._shards[s].delete(_chosen(names, where == s), missing_ok=True)
-            )
-            for s in np.unique(where)
-        }
-        return sum(self._each(calls))
 
     def get(self, name: str) -> Entry | None:
         """Return the entry of an id, None where there is none."""
-        return self._shards[int(self._layout.shard_of([check_id(name)])[0])].get(name)
+        return self._shard(check_id(name)).get(name)
 
     def items(self) -> Iterator[Entry]:
         """Yield all entries, shard by shard."""
@@ -265,16 +273,7 @@ class ShardedCollection:
 
     def versions(self) -> list[ShardState]:
         """Return the generations that searches see, one per shard, with the versions of their keys."""
-        return [
-            ShardState(
-                self._layout.name,
-                str(i),
-                s._state.pointer.generation,
-                s._state.version,
-                s._state.pointer.live,
-            )
-            for i, s in enumerate(self._shards)
-        ]
+        return [shard.shard_state() for shard in self._shards]
 
     def refresh(self) -> list[ShardState]:
         """Let a reader see what was written since it opened, in all shards as of one moment."""
@@ -319,29 +318,8 @@ class ShardedCollection:
         """Let go of all shards' files and writers' locks. Nothing is lost without it."""
         self._stack.close()
 
-    def __enter__(self) -> ShardedCollection:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def _rows(self, vectors: Any, ids: Any, labels: Any, payloads: Any, source: Any) -> Rows:
-        place = self._shards[0]._place
-        check_source(place.facts.source, source, self.path)
-        return make_rows(
-            vectors,
-            ids,
-            labels,
-            payloads,
-            dimension=place.facts.dimension,
-            dtype=place.dtype,
-            namespace=place.facts.namespace,
-        )
+    def _shard(self, name: str) -> Collection:
+        return self._shards[int(self._layout.shard_of([name])[0])]
 
     def _parts(self, rows: Rows) -> Iterator[tuple[Collection, Rows]]:
         where = self._layout.shard_of(rows.ids)
@@ -350,21 +328,9 @@ class ShardedCollection:
             part = Rows(_chosen(rows.ids, mine), _chosen(rows.infos, mine), rows.vectors[mine])
             yield self._shards[int(s)], part
 
-    def _written(self, rows: Rows, source: Source | None, call: str) -> int:
-        calls = {}
-        for shard, part in self._parts(rows):
-            known = [read_info(i) for i in part.infos]
-            given: dict[str, Any] = {
-                "labels": [label for label, _ in known],
-                "payloads": [payload for _, payload in known],
-                "source": source,
-            }
-            put = getattr(shard, call)
-            calls[self._shards.index(shard)] = lambda put=put, part=part, given=given: put(
-                part.vectors, part.ids, **given
-            )
-        done = self._each(calls)
-        return sum(done) if call == "upsert" else len(rows)
+    def _put(self, rows: Rows) -> int:
+        calls = {int(s.facts.shard): partial(s.put, part) for s, part in self._parts(rows)}
+        return sum(self._each(calls))
 
     def _each(self, calls: Mapping[int, Any]) -> list[Any]:
         """Make one call per shard; where one fails after others were done, say which."""
@@ -391,7 +357,7 @@ class ShardedCollection:
         yet looked at again.
         """
         for _ in range(LOOKS):
-            moved = [s for s in self._shards if disk.read_pointer(s._place)[1] != s._state.version]
+            moved = [shard for shard in self._shards if shard.replaced()]
             if not moved:
                 return
             for shard in moved:
@@ -401,63 +367,6 @@ class ShardedCollection:
             where=self.path,
             got=f"{LOOKS} looks",
             fix="open the collection again while fewer generations are written",
-        )
-
-
-def _make(layout: Layout, metadata: Metadata | None, facts: Mapping[str, Any]) -> None:
-    """Make the shards; in a temporary folder where nobody else's metadata name them, so that a crash leaves none."""
-    root = layout.root
-    root.parent.mkdir(parents=True, exist_ok=True)
-    if metadata is None:
-        made = Path(tempfile.mkdtemp(prefix=f".{root.name[:40]}.", dir=root.parent))
-    else:
-        made = root
-        made.mkdir()
-    try:
-        own = Layout(made, layout.name, layout.shards)
-        meta = metadata or SqliteMetadata(made / METADATA)
-        for i, folder in enumerate(own.folders):
-            Collection.create(
-                folder, name=layout.name, shard=str(i), metadata=meta, **facts
-            ).close()
-        own.write()
-        if made != root:
-            made.chmod(0o755)
-            made.rename(root)
-            sync_folder(root.parent)
-    except OSError as e:
-        shutil.rmtree(made, ignore_errors=True)
-        raise BadInputError(
-            "the collection cannot be created",
-            where=root,
-            got=e.strerror or str(e),
-            fix="check the folder and the disk",
-        ) from None
-    except BaseException:
-        shutil.rmtree(made, ignore_errors=True)
-        raise
-
-
-def _check_alike(layout: Layout, shards: Sequence[Collection]) -> None:
-    """Raise IntegrityError where a shard's folder holds a shard of another collection."""
-    kinds = []
-    for i, shard in enumerate(shards):
-        facts = shard._place.facts
-        if (facts.name, facts.shard) != (layout.name, str(i)):
-            raise IntegrityError(
-                "a shard's folder holds another shard",
-                where=shard.path,
-                expected=f"{layout.name}/{i}",
-                got=facts.key,
-                fix="restore the folder from a copy",
-            )
-        kinds.append((facts.dimension, facts.dtype, facts.metric, facts.source, facts.namespace))
-    if len(set(kinds)) > 1:
-        raise IntegrityError(
-            "the shards hold vectors of different kinds",
-            where=layout.root,
-            got="; ".join(map(str, dict.fromkeys(kinds)))[:200],
-            fix="restore the folders from a copy",
         )
 
 
