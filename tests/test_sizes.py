@@ -17,7 +17,6 @@ LONG_FILES = {
     "emotion/_prepare.py": 447,
     "emotion/sources.py": 427,
     "fingerprint/search/candidates/_geometry.py": 588,
-    "index/sharded/_sharded.py": 469,
     "matching/_matcher.py": 440,
     "metrics/plausibility.py": 432,
     "preprocess/backends/onnx.py": 425,

@@ -17,13 +17,46 @@ import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from facelab.core import guard
 from facelab.core.guard import FAMILY
 
+if TYPE_CHECKING:
+    from typing import Self
+
 _GUARD = str(Path(guard.__file__).resolve())
 _CLOSE_S = 10.0
+
+
+class Closing:
+    """A context manager that closes itself at the end of its block.
+
+    Examples
+    --------
+    >>> class Door(Closing):
+    ...     def close(self):
+    ...         print("closed")
+    >>> with Door():
+    ...     print("open")
+    open
+    closed
+    """
+
+    def close(self) -> None:
+        """Let go of what is held."""
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
 
 
 class _Lifeline:

@@ -8,8 +8,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from facelab.core.closing import Closing
 from facelab.core.errors import BadInputError
+from facelab.core.lifetime import Closing
 from facelab.index import _disk as disk
 from facelab.index._durable import FACTS, OnStep, no_step, sync_folder, writer_lock
 from facelab.index._facts import Facts, make_facts

@@ -35,7 +35,7 @@ class Audit:
         self._lock = threading.Lock()
 
     def append(self, what: str, **fields: Any) -> dict[str, Any]:
-        """Append one change and return it."""
+        """Append one change and return it; `at` may be given for one that could not be written when it was made."""
         with self._lock:
             line = {"at": now(), "what": what, **fields, "previous": self._tail()}
             self.path.parent.mkdir(parents=True, exist_ok=True)

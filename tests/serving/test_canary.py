@@ -317,3 +317,68 @@ def test_threads_may_ask_at_once(tmp_path, slots):
         for unit, answer in answers:
             assert answer.version == plan.decide(unit)[0]
             assert answer.release == canary.slots[answer.version].release.hash
+
+
+class TestFullDisk:
+    """A disk that takes nothing more must not keep a bad candidate alive, nor fail a request."""
+
+    def test_the_stop_holds_at_once_and_for_the_name(self, slots, tmp_path, monkeypatch, caplog):
+        from facelab.serving.canary import _canary
+
+        path = tmp_path / "rollout.toml"
+        path.write_text(rollout(ratio=0.5))
+        with Canary(*slots, path) as canary:
+
+            def full(*_, **__):
+                raise OSError(28, "No space left on device")
+
+            with monkeypatch.context() as m:
+                m.setattr(_canary, "write_json", full)
+                m.setattr(canary.audit, "append", full)
+                canary.stop("agreement is too low")
+                assert canary.decide("camera-1") == ("stable", "stopped")
+                path.write_text(rollout(ratio=0.9))
+                assert canary.reload() and canary.decide("camera-1")[1] == "stopped"
+            assert "until a restart only" in caplog.text and "not in the audit yet" in caplog.text
+            path.write_text(rollout(ratio=0.8))
+            canary.reload()
+            told = [line["what"] for line in canary.audit.read()]
+            assert told == ["rollout", "stop", "rollout", "rollout"]
+
+    def test_a_file_that_is_removed_after_it_was_read_is_audited_all_the_same(
+        self, slots, tmp_path, monkeypatch
+    ):
+        from facelab.serving.canary import _canary
+
+        path, parse_ = tmp_path / "rollout.toml", _canary.parse
+        path.write_text(rollout(ratio=0.5))
+        with Canary(*slots, path) as canary:
+
+            def read_then_gone(text, where):
+                path.unlink()
+                return parse_(text, where)
+
+            path.write_text(rollout(ratio=0.25))
+            monkeypatch.setattr(_canary, "parse", read_then_gone)
+            assert canary.reload()
+            last = canary.audit.read()[-1]
+            assert last["after"]["ratio"] == 0.25 and last["file_owner"] is None
+
+
+def test_a_slow_copy_is_not_taken_for_a_rollout_of_its_own(slots, tmp_path):
+    """`ratio = 0` and then, half a second later, `.2` and the groups that must not get the candidate."""
+    path = tmp_path / "rollout.toml"
+    more = 'deny = ["clinic"]\n[groups]\nclinic = ["a"]\n'
+    path.write_text(rollout(ratio=0.5, more=more))
+    with Canary(*slots, path) as canary:
+        whole, seen = rollout(ratio=1, more=more), set()
+        for part in (whole[: whole.index("deny")], whole[: whole.index("ratio") + 7], whole):
+            path.write_text(part)
+            for _ in range(12):
+                seen.add((canary.rollout.ratio, canary.rollout.deny))
+                time.sleep(0.05)
+        for _ in range(100):
+            if canary.rollout.ratio == 1:
+                break
+            time.sleep(0.05)
+        assert canary.rollout.deny == ("clinic",) and (1.0, ()) not in seen

@@ -255,3 +255,26 @@ def test_a_forked_process_does_not_touch_its_parents_resources():
         [sys.executable, "-W", "ignore", "-c", FORKED], capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_an_interrupted_wait_loses_no_resource():
+    """Ctrl-C in a notebook while a caller waits: what was granted to it goes to the next one."""
+    for granted in (False, True):
+        with Pool(object, size=1, deadline_s=5) as pool:
+            held = pool.acquire()
+            ready = threading.Event.wait
+
+            def interrupted(event, timeout=None, held=held, granted=granted):
+                if granted:
+                    held.release()
+                    assert ready(event, timeout)
+                raise KeyboardInterrupt
+
+            with pytest.MonkeyPatch.context() as m:
+                m.setattr(threading.Event, "wait", interrupted)
+                with pytest.raises(KeyboardInterrupt):
+                    pool.acquire()
+            held.release()
+            assert pool.stats().waiting == 0
+            with pool.acquire(deadline_s=1):
+                assert pool.stats().leased == 1

@@ -13,8 +13,7 @@ import time
 import weakref
 from collections.abc import Mapping
 from multiprocessing.connection import Connection
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
@@ -23,6 +22,7 @@ from facelab.core.degraded import Fallbacks
 from facelab.core.errors import BadInputError, FacelabError
 from facelab.core.files import dumps
 from facelab.core.isolated import module_command
+from facelab.core.lifetime import Closing
 from facelab.core.scheduling import Schedule, check_schedule
 from facelab.feedback.drivers import CHANNELS, open_driver
 from facelab.feedback.drivers._base import put_to_rest
@@ -38,7 +38,7 @@ class PlayerDiedError(FacelabError):
     """The process that plays is gone; what it left running was switched off where that was possible."""
 
 
-class Player:
+class Player(Closing):
     """Plays programs on outputs.
 
     It runs in its own process, with absolute deadlines. That process ends with this one, however this one ends, and
@@ -227,17 +227,6 @@ class Player:
         if channels and self._last is not None:
             said = tuple(f"{name} may still be on: its driver hangs" for name in channels)
             self._last = dataclasses.replace(self._last, errors=(*self._last.errors, *said))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def __del__(self) -> None:
         with contextlib.suppress(Exception):  # a player that was never opened

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from facelab.core.closing import Closing
 from facelab.core.errors import BadInputError, FacelabError, IntegrityError
+from facelab.core.lifetime import Closing
 from facelab.core.result import Result
 from facelab.index._collection import Collection
 from facelab.index._ids import check_id

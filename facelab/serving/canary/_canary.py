@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import logging
 import os
 import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,16 +18,21 @@ from typing import Any, Generic, TypeVar
 from facelab.core.errors import BadInputError, FacelabError
 from facelab.core.files import read_json, write_json
 from facelab.core.hashing import sha256_bytes
+from facelab.core.lifetime import Closing
+from facelab.core.records import now
 from facelab.serving._audit import Audit
 from facelab.serving.canary._comparison import Comparison, Judgement
-from facelab.serving.canary._rollout import Rollout, Version, load
+from facelab.serving.canary._rollout import Rollout, Version, parse, read
 from facelab.serving.releases._release import Release
 from facelab.serving.releases._slot import ModelSlot
 from facelab.serving.releases._watch import Watcher, look_at_file, wait_until_quiet
 
 T = TypeVar("T")
+LOG = logging.getLogger("facelab.serve")
 JUDGE_EVERY = 10
 """Answers between two looks at the comparison: a look costs about 0.1 ms."""
+CUT_S = 1.0
+"""How long a rollout must rest that became shorter, or ends within a line: it may be half written."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +46,7 @@ class Answer(Generic[T]):
     fell_back: bool = False
 
 
-class Canary:
+class Canary(Closing):
     """Sends some units to the candidate, compares both versions, and stops the candidate when it is proven worse.
 
     Parameters
@@ -70,10 +78,14 @@ class Canary:
         self._agree = agree or _same_label
         self._lock = threading.Lock()
         self._count = itertools.count(1)
-        self.rollout = load(self.path)
+        self._unwritten: deque[tuple[str, dict[str, Any]]] = deque(maxlen=1000)
+        self._unsaved: dict[str, str] = {}
+        self._auditing = threading.Lock()
+        self._text = read(self.path)
+        self.rollout = parse(self._text, self.path)
         self.comparison = Comparison(self.rollout.stop)
         self.stopped: str | None = self._stop_of(self.rollout)
-        self._note("rollout", None, self.rollout, "loaded")
+        self._note(None, self.rollout, "loaded")
         self._shadows: queue.Queue = queue.Queue(maxsize=8)
         self._worker = threading.Thread(target=self._shadow, name="facelab-shadow", daemon=True)
         self._worker.start()
@@ -81,22 +93,28 @@ class Canary:
 
     def _changed(self) -> None:
         wait_until_quiet(self.path)
+        with contextlib.suppress(FacelabError):
+            text = read(self.path)
+            # the first part of a slow copy looks like this
+            if not text.endswith("\n") or len(text) < len(self._text):
+                wait_until_quiet(self.path, settle_s=CUT_S)
         self.reload()
 
     def reload(self) -> bool:
         """Read the rollout again; return whether it holds. An invalid file changes nothing."""
         try:
-            new = load(self.path)
+            text = read(self.path)
+            new = parse(text, self.path)
+            with self._lock:
+                self.stopped = self._stop_of(new)
+                old, self.rollout, self._text = self.rollout, new, text
+                if (old.name, old.stop) != (new.name, new.stop):
+                    self.comparison = Comparison(new.stop)
         except FacelabError as e:
-            self.audit.append("refuse", rollout=self.rollout.name, reason=str(e))
+            self._audited("refuse", rollout=self.rollout.name, reason=str(e))
             return False
-        with self._lock:
-            old, self.rollout = self.rollout, new
-            if (old.name, old.stop) != (new.name, new.stop):
-                self.comparison = Comparison(new.stop)
-            self.stopped = self._stop_of(new)
         if old != new:
-            self._note("rollout", old, new, "the file changed")
+            self._note(old, new, "the file changed")
         return True
 
     def decide(self, unit: str) -> tuple[Version, str]:
@@ -176,15 +194,21 @@ class Canary:
         return judgement
 
     def stop(self, reason: str) -> None:
-        """Send everybody to the stable version; it holds for this rollout's name, also after a restart."""
+        """Send everybody to the stable version; it holds for this rollout's name, also after a restart.
+
+        A disk that refuses to keep the stop does not delay it; the log says that a restart would forget it.
+        """
         with self._lock:
             if self.stopped is not None:
                 return
-            name = self.rollout.name
-            known = read_json(self._stops) if self._stops.exists() else {}
-            write_json(self._stops, {**known, name: reason})
-            self.audit.append("stop", rollout=name, reason=reason)
-            self.stopped = reason
+            name, self.stopped = self.rollout.name, reason
+            try:
+                known = read_json(self._stops) if self._stops.exists() else {}
+                write_json(self._stops, {**known, **self._unsaved, name: reason})
+            except (FacelabError, OSError) as e:
+                self._unsaved[name] = reason
+                LOG.warning("the stop of %r holds until a restart only: %s", name, e)
+            self._audited("stop", rollout=name, reason=reason)
 
     def status(self) -> Judgement:
         """Return the comparison so far."""
@@ -192,9 +216,9 @@ class Canary:
 
     def _stop_of(self, rollout: Rollout) -> str | None:
         known = read_json(self._stops) if self._stops.exists() else {}
-        return known.get(rollout.name)
+        return {**known, **self._unsaved}.get(rollout.name)
 
-    def _note(self, what: str, old: Rollout | None, new: Rollout, reason: str) -> None:
+    def _note(self, old: Rollout | None, new: Rollout, reason: str) -> None:
         fields = ("name", "ratio", "allow", "deny", "shadow")
 
         def short(r: Rollout | None) -> dict | None:
@@ -203,27 +227,30 @@ class Canary:
             groups = {name: len(units) for name, units in r.groups.items()}
             return {**{f: getattr(r, f) for f in fields}, "groups": groups}
 
-        owner = self.path.stat()
-        self.audit.append(
-            what,
-            before=short(old),
-            after=short(new),
-            sha256=sha256_bytes(self.path.read_bytes()),
-            file_owner=owner.st_uid,
-            reason=reason,
-        )
+        owner = None
+        with contextlib.suppress(OSError):  # it may be gone by now
+            owner = self.path.stat().st_uid
+        sha256 = sha256_bytes(self._text.encode())
+        known = {"before": short(old), "after": short(new)}
+        self._audited("rollout", **known, sha256=sha256, file_owner=owner, reason=reason)
+
+    def _audited(self, what: str, **fields: Any) -> None:
+        """Append a change to the audit; what a full disk refuses is written before the next one."""
+        with self._auditing:
+            self._unwritten.append((what, {"at": now(), **fields}))
+            try:
+                while self._unwritten:
+                    what, fields = self._unwritten[0]
+                    self.audit.append(what, **fields)
+                    self._unwritten.popleft()
+            except (FacelabError, OSError) as e:
+                LOG.warning("%d changes are not in the audit yet: %s", len(self._unwritten), e)
 
     def close(self) -> None:
         """Stop watching; the slots stay open."""
         self._watcher.stop()
         self._shadows.put(None)
         self._worker.join(timeout=10)
-
-    def __enter__(self) -> Canary:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 def _same_label(a: Any, b: Any) -> bool:

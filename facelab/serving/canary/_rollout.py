@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import tomllib
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -85,9 +84,13 @@ def _position(unit: str, name: str, salt: str) -> int:
 
 def load(path: str | os.PathLike) -> Rollout:
     """Read and check a rollout file. Raises BadInputError naming the key, with the nearest known one."""
-    path = Path(path)
+    return parse(read(path), path)
+
+
+def read(path: str | os.PathLike) -> str:
+    """Return the text of a rollout file. Raises BadInputError where there is none."""
     fix = "check the path and the encoding (UTF-8)"
-    return parse(read_text(path, "rollout", max_bytes=MAX_FILE, fix=fix), path)
+    return read_text(path, "rollout", max_bytes=MAX_FILE, fix=fix)
 
 
 def parse(text: str, where: object) -> Rollout:

@@ -7,19 +7,16 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from facelab.core.errors import BadInputError, FacelabError
+from facelab.core.lifetime import Closing
 from facelab.core.result import Result
 from facelab.index import Collection
 from facelab.index.internals import Hits
 from facelab.serving.degradation._matrix import Degradation
-
-if TYPE_CHECKING:
-    from types import TracebackType
-    from typing import Self
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +48,7 @@ class ShardHits(Result):
         return self.hits.rows()
 
 
-class ShardSet:
+class ShardSet(Closing):
     """Collections with one metric and dimension, read together.
 
     Parameters
@@ -209,17 +206,6 @@ class ShardSet:
         self._open.clear()
         for row in self.ROWS:
             self.degradation.end(row)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _merged(parts: Sequence[Hits], k: int) -> Hits:

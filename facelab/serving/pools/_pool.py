@@ -16,6 +16,7 @@ from typing import Generic, NoReturn, TypeVar
 import numpy as np
 
 from facelab.core.errors import FacelabError
+from facelab.core.lifetime import Closing
 from facelab.serving.pools._entry import Entry, Out, Waiter
 from facelab.serving.pools._keeper import HISTORY, OUTCOMES, PoolStats, check_numbers, start_keeper
 from facelab.serving.pools._lease import (
@@ -33,7 +34,7 @@ from facelab.serving.pools._lease import (
 T = TypeVar("T")
 
 
-class Pool(Generic[T]):
+class Pool(Closing, Generic[T]):
     """At most `size` resources, lent to one caller at a time, first come first served.
 
     Parameters
@@ -99,8 +100,7 @@ class Pool(Generic[T]):
         self._waits: deque[tuple[float, float, int]] = deque(maxlen=HISTORY)
         self._holds: deque[tuple[float, float]] = deque(maxlen=HISTORY)
         self._alarms: deque[Alarm] = deque(maxlen=1000)
-        self._alarmed = 0
-        self._closed, self._process = False, os.getpid()
+        self._alarmed, self._closed, self._process = 0, False, os.getpid()
         self._dropped: queue.SimpleQueue[int | None] = queue.SimpleQueue()
         self._keeper: threading.Thread | None = None
 
@@ -167,11 +167,15 @@ class Pool(Generic[T]):
         )
 
     def _wait(self, waiter: Waiter[T], started: float, limit: float) -> Entry[T] | None:
-        waiter.ready.wait(max(0.0, limit))
+        try:
+            waiter.ready.wait(max(0.0, limit))
+        except BaseException:  # Ctrl-C: what was granted meanwhile goes to the next caller
+            self._leave(waiter)
+            raise
         with self._lock:
             if waiter.granted:
                 return waiter.entry
-            with contextlib.suppress(ValueError):
+            if waiter in self._waiters:
                 self._waiters.remove(waiter)
             self._require_open()
             self._count("timeout", started)
@@ -183,6 +187,14 @@ class Pool(Generic[T]):
             got=f"{self.size} resources, all lent; the oldest lease is {describe(oldest)}",
             fix="release leases sooner, make the pool larger, or wait longer",
         )
+
+    def _leave(self, waiter: Waiter[T]) -> None:
+        with self._lock:
+            if waiter.granted:
+                self._total -= waiter.entry is None
+                self._hand_on(waiter.entry)
+            elif waiter in self._waiters:
+                self._waiters.remove(waiter)
 
     def _usable(self, entry: Entry[T] | None) -> Entry[T]:
         now = time.monotonic()
@@ -294,9 +306,8 @@ class Pool(Generic[T]):
     def _look_for_old(self) -> None:
         now = time.monotonic()
         with self._lock:
-            old = [
-                o for o in self._out.values() if not o.told and now - o.taker.at > self.age_alarm_s
-            ]
+            due = now - self.age_alarm_s
+            old = [o for o in self._out.values() if not o.told and o.taker.at < due]
             for o in old:
                 o.told = True
             rested = [e for e in self._idle if now - e.used > self.idle_s]
@@ -397,9 +408,3 @@ class Pool(Generic[T]):
             self._dropped.put(None)
             if keeper is not threading.current_thread():
                 keeper.join(timeout=5)
-
-    def __enter__(self) -> Pool[T]:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from facelab.core import allocator
 from facelab.core.errors import BadInputError, FacelabError, MissingAssetError, from_os
+from facelab.core.lifetime import Closing
 from facelab.core.machine import rss_bytes
 from facelab.core.result import Result
 from facelab.deploy import policy as policies
@@ -64,7 +65,7 @@ class _Served:
         self.drained = threading.Event()
 
 
-class ModelSlot:
+class ModelSlot(Closing):
     """Serves one release at a time; a new one is verified, loaded and tested beside it before it takes over.
 
     Parameters
@@ -328,12 +329,6 @@ class ModelSlot:
             old.release.close()
         if self._temporary is not None:
             self._temporary.cleanup()
-
-    def __enter__(self) -> ModelSlot:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 def _closed(old: _Served) -> bool | None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from facelab.core.errors import MissingAssetError
+from facelab.core.lifetime import Closing
 from facelab.detection import Detections, load
 from facelab.serving.canary._canary import Canary
 from facelab.serving.degradation._matrix import Degradation
@@ -28,7 +29,7 @@ from facelab.serving.workers._supervisor import (
 )
 
 
-class Isolation:
+class Isolation(Closing):
     """What the workers of one service share: the recipe, the budget of restarts, the quarantine and the count.
 
     Parameters
@@ -120,12 +121,6 @@ class Isolation:
         for worker in self._made:
             worker.close()
         self.degradation.close()
-
-    def __enter__(self) -> Isolation:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 class IsolatedTasks:

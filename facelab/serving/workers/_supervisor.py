@@ -10,6 +10,7 @@ from typing import Any
 from facelab.core import errors as core_errors
 from facelab.core.errors import FacelabError
 from facelab.core.hashing import sha256_bytes
+from facelab.core.lifetime import Closing
 from facelab.serving.workers._ledger import Fault, Ledger, WorkerReport
 from facelab.serving.workers._process import Recipe, StartError, WorkerDiedError, WorkerProcess
 from facelab.serving.workers._restarts import Quarantine, RestartGate, Restarts
@@ -23,7 +24,7 @@ class InputLostError(FacelabError):
     """The input ended every worker that tried it; it is in quarantine now."""
 
 
-class SupervisedWorker:
+class SupervisedWorker(Closing):
     """Calls go to a worker in its own process; a worker that dies or hangs is replaced.
 
     Parameters
@@ -242,12 +243,6 @@ class SupervisedWorker:
                 if process is not None:
                     process.end()
             self._worker = None
-
-    def __enter__(self) -> SupervisedWorker:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 def _lost(cause: str, got: str) -> InputLostError:
