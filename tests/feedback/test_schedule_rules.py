@@ -199,3 +199,10 @@ def test_led_pictures_that_strobe_are_refused(tmp_path, capsys):
     Program(strobe, 30.0).save(path)
     assert run(["feedback", "play", str(path)]) == 1
     assert "seizures" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("value", [-0.01, float("nan"), float("inf")])
+@pytest.mark.parametrize("name", ["gap_s", "drop_s", "least_s"])
+def test_a_rule_that_is_no_length_of_time_is_refused(name, value):
+    with pytest.raises(BadInputError, match="not a length of time"):
+        PulseRules(**{name: value})

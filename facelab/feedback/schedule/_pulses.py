@@ -39,11 +39,27 @@ class PulseRules:
         A merged pulse shorter than this is dropped: nobody feels it.
     least_s
         Kept pulses are stretched to this at least: a motor needs it to start.
+
+    Raises
+    ------
+    BadInputError
+        A rule is negative or not finite.
     """
 
     gap_s: float = 0.02
     drop_s: float = 0.03
     least_s: float = 0.05
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not 0 <= value < math.inf:  # NaN too
+                raise BadInputError(
+                    "a rule of the pulses is not a length of time",
+                    where=name,
+                    expected="seconds, 0 or more",
+                    got=value,
+                    fix="correct the rule",
+                )
 
 
 @dataclass(frozen=True)
