@@ -1,4 +1,4 @@
-"""Plots of swaps, canaries, pools and overload."""
+"""Plots of swaps, canaries, pools, overload and recovery."""
 
 from __future__ import annotations
 
@@ -143,4 +143,26 @@ def overload(result: Any) -> Figure:
     )
     ax.set_title("Shedding keeps the goodput where a long queue loses it")
     ax.legend(loc="lower center", bbox_to_anchor=(0.5, -0.36), ncols=3)
+    return fig
+
+
+def recovery(report: Any) -> Figure:
+    """Return the share of faults that were over after so many milliseconds, one line per cause."""
+    fig, ax = style.figure(7.0, 4.0)
+    for k, cause in enumerate(sorted(report.causes)):
+        seconds = [f.recovered_s for f in report.faults if f.cause == cause]
+        x = np.sort([s for s in seconds if s is not None]) * 1e3
+        y = np.arange(1, len(x) + 1) / len(seconds)
+        look = {**style.series(k), "marker": "o" if len(x) < 40 else ""}
+        name = f"{cause} ({len(seconds)})"
+        ax.step(np.maximum(x, 0.1), y, where="post", label=name, lw=1.8, ms=4, **look)
+    ax.set(
+        xscale="log",
+        xlabel="time until a worker was ready again [ms]",
+        ylabel="share of faults",
+        ylim=(0, 1.04),
+    )
+    style.plain_log(ax.xaxis)
+    ax.set_title("Recovery from faults on purpose, by cause")
+    ax.legend(loc="lower center", bbox_to_anchor=(0.5, -0.4), ncols=2, fontsize=9)
     return fig

@@ -12,7 +12,7 @@ from .service._limits import Limits
 from .service._server import listen, running, server
 from .service._tasks import FaceTasks, same_emotions
 from .workers._isolated import Isolation
-from .workers._proof import prove
+from .workers._proof import Proof, prove
 from .workers._restarts import Restarts
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "Isolation",
     "Limits",
     "PipelineRun",
+    "Proof",
     "RenderedFrames",
     "Restarts",
     "Rollout",
