@@ -76,7 +76,7 @@ os.register_at_fork(after_in_child=_let_go)
 def writer_lock(folder: Path) -> Iterator[None]:
     """Hold the lock of the one writer of a collection. Raises BadInputError where another process holds it.
 
-    The file of its facts is locked, which nobody removes as left over from a crash: a lock file of its own would be.
+    The file of its facts is locked, which nobody takes for a lock that a crash left behind.
     """
     fd = os.open(folder / FACTS, os.O_RDWR | os.O_CLOEXEC)
     held = _Held(fd)

@@ -147,7 +147,7 @@ def overload(result: Any) -> Figure:
 
 
 def recovery(report: Any) -> Figure:
-    """Return the share of faults that were over after so many milliseconds, one line per cause."""
+    """Return the share of faults that were over after each time, one line per cause."""
     fig, ax = style.figure(7.0, 4.0)
     for k, cause in enumerate(sorted(report.causes)):
         seconds = [f.recovered_s for f in report.faults if f.cause == cause]

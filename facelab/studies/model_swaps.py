@@ -207,7 +207,7 @@ class _Drive:
         return load.latency
 
     def swapping(self, seed: int, most: int) -> np.ndarray:
-        """Return the latencies of one window with swaps, at most so many in all."""
+        """Return the latencies of one window with swaps, at most `most` in all."""
         stop = threading.Event()
         worker = threading.Thread(target=self._swap_until, args=(stop, most))
         worker.start()

@@ -1,4 +1,4 @@
-"""One writer: whoever forks, tidies up, restores a copy or has no working locks loses nothing that was acknowledged."""
+"""One writer: forks, tidying up, a restored copy or locks that do nothing lose nothing that was acknowledged."""
 
 import os
 import shutil

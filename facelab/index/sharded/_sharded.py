@@ -62,7 +62,7 @@ class ShardedStatus(Result):
 
 
 class ShardedCollection(Closing):
-    """A collection in several shards, each a `Collection` of its own in one folder, with one store of metadata.
+    """A collection in several shards, each a `Collection` in its own folder, with one store of metadata.
 
     A hash of the id names its shard. Searches ask every shard; their answers are those of one collection with the same
     vectors, but that equal distances are in the order of the shards. Readers see generations of all shards that were
@@ -112,7 +112,7 @@ class ShardedCollection(Closing):
         metadata: Metadata | None = None,
         threads: int | None = None,
     ) -> ShardedCollection:
-        """Create a collection of so many shards in a new folder and open it for writing.
+        """Create a collection of `shards` shards in a new folder and open it for writing.
 
         Parameters
         ----------
@@ -283,7 +283,7 @@ class ShardedCollection(Closing):
         return self.versions()
 
     def flush(self) -> list[int]:
-        """Write what the logs hold as generations of their own and return their numbers."""
+        """Write what each log holds as its own generation and return their numbers."""
         return self._each({i: s.flush for i, s in enumerate(self._shards)})
 
     def compact(self) -> list[int]:
