@@ -393,6 +393,40 @@ class TestSignatures:
         with pytest.raises(FacelabError, match="signature does not hold"):
             ReleaseStore(tmp_path / "store", trust=self.trust(keys[0])).admit(copy)
 
+    def test_a_store_that_others_filled_is_held_to_the_trust_of_the_one_who_loads(
+        self, tmp_path, copy, keys
+    ):
+        """Promoted where unsigned is allowed, or by a key that was withdrawn since: the service loads neither."""
+        allows = ReleaseStore(tmp_path / "store")
+        name = allows.admit(copy).manifest.hash
+        allows.promote(name, reason="a test")
+        strict = ReleaseStore(tmp_path / "store", trust=self.trust(keys[0], unsigned="refuse"))
+        with ModelSlot(strict) as slot:
+            swap = slot.follow()
+            assert not swap.accepted and "not signed" in swap.why and slot.release is None
+            self.sign(copy, keys[0])
+            assert slot.offer(copy).accepted and slot.release.hash == name
+        other = ReleaseStore(tmp_path / "store", trust=self.trust(keys[1], unsigned="refuse"))
+        with ModelSlot(other) as slot:
+            swap = slot.follow()
+            assert not swap.accepted and "signature does not hold" in swap.why
+        with ModelSlot(strict) as slot:
+            assert slot.follow().accepted
+
+    def test_nobody_goes_back_to_a_release_that_is_not_trusted(self, tmp_path, copy, made, keys):
+        allows = ReleaseStore(tmp_path / "store")
+        first = allows.admit(copy).manifest.hash
+        allows.promote(first, reason="a test")
+        second = tmp_path / "second"
+        shutil.copytree(made[0], second)
+        self.sign(second, keys[0])
+        strict = ReleaseStore(tmp_path / "store", trust=self.trust(keys[0], unsigned="refuse"))
+        with ModelSlot(strict) as slot:
+            assert slot.offer(second).accepted
+            swap = slot.rollback()
+            assert not swap.accepted and "not signed" in swap.why
+            assert strict.current() == slot.release.hash
+
     def test_a_key_that_cannot_be_read_is_said(self):
         with pytest.raises(FacelabError, match="public key cannot be read"):
             Trust(["no key"])

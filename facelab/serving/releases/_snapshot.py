@@ -75,6 +75,11 @@ def wait_until_stable(
     )
 
 
+def signed_by(folder: Path, trust: Trust) -> str:
+    """Return who signed a snapshot, by the signature that was kept with it. Raises IntegrityError; see `Trust`."""
+    return trust.check(_read(folder, MANIFEST, MAX_MANIFEST), _signature(folder), folder)
+
+
 def take(folder: str | os.PathLike, into: Path, trust: Trust) -> Snapshot:
     """Copy a bundle to the new folder `into`, each file hashed while it is copied, and verify the copy.
 
@@ -95,6 +100,9 @@ def take(folder: str | os.PathLike, into: Path, trust: Trust) -> Snapshot:
             where=root,
             fix="copy or make the bundle again",
         )
+    signature = _signature(root)
+    if signature is not None:
+        (into / SIGNATURE).write_bytes(signature)
     return Snapshot(into, manifest, signer)
 
 

@@ -19,8 +19,15 @@ from facelab.core.files import read_json, write_json
 from facelab.core.result import Result
 from facelab.deploy.manifest import MANIFEST, Manifest
 from facelab.serving._audit import Audit
-from facelab.serving.releases._snapshot import Snapshot, check_again, claim, manifest_of, take
-from facelab.serving.releases._trust import Trust
+from facelab.serving.releases._snapshot import (
+    Snapshot,
+    check_again,
+    claim,
+    manifest_of,
+    signed_by,
+    take,
+)
+from facelab.serving.releases._trust import SIGNATURE, Trust
 
 SCHEMA = "facelab.releases/1"
 STATE = "state.json"
@@ -78,6 +85,8 @@ class ReleaseStore:
             home = self.home(found.manifest.hash)
             if not home.exists():
                 found.folder.replace(home)
+            elif (found.folder / SIGNATURE).exists():  # the same bundle, signed later
+                (found.folder / SIGNATURE).replace(home / SIGNATURE)
             state = self._state()
             state["signers"][found.manifest.hash] = found.signer
             state["names"][found.manifest.hash] = found.manifest.name
@@ -121,7 +130,7 @@ class ReleaseStore:
             if state["stack"][-1:] == [release]:
                 return
             if not loaded:
-                check_again(self.home(release))
+                self.manifest(release)
             old = state["stack"][-1] if state["stack"] else None
             state["withdrawn"].pop(release, None)
             state["stack"] = [*(h for h in state["stack"] if h != release), release][-KEEP:]
@@ -143,7 +152,7 @@ class ReleaseStore:
                     fix="promote another bundle",
                 )
             bad, good = state["stack"][-1], state["stack"][-2]
-            check_again(self.home(good))
+            self.manifest(good)
             state["stack"] = state["stack"][:-1]
             state["withdrawn"][bad] = reason
             self._write(state)
@@ -164,8 +173,13 @@ class ReleaseStore:
         return self.folder / "releases" / release
 
     def manifest(self, release: str, *, checked: bool = False) -> Manifest:
-        """Return a release's manifest; the files that a load reads are checked unless they were `checked` just now."""
-        return manifest_of(self.home(release)) if checked else check_again(self.home(release))
+        """Return a release's manifest; the files that a load reads are checked unless they were `checked` just now.
+
+        Raises IntegrityError where this store's trust does not take the release, whoever admitted it.
+        """
+        home = self.home(release)
+        signed_by(home, self.trust)
+        return manifest_of(home) if checked else check_again(home)
 
     def signer(self, release: str) -> str:
         """Return who signed a release, in words."""
