@@ -63,8 +63,10 @@ def test_the_contract(kind):
     assert pool.stats().lost == 1
 
 
-def test_a_connection_that_the_server_ended_is_replaced(postgres):
-    with postgres_connections(postgres, size=1, check_after_s=0) as pool:
+@pytest.mark.parametrize("options", [{}, {"check_after_s": 0}])
+def test_a_connection_that_the_server_ended_while_it_rested_is_replaced(postgres, options):
+    """As all are by a restart; no call may fail for it, however short the rest was."""
+    with postgres_connections(postgres, size=1, **options) as pool:
         with pool.acquire() as lease:
             pid = lease.value.info.backend_pid
         with postgres_connections(postgres, size=1) as other, other.acquire() as lease:
@@ -73,6 +75,25 @@ def test_a_connection_that_the_server_ended_is_replaced(postgres):
         with pool.acquire() as lease:
             assert lease.value.execute("select 1").fetchone() == (1,)
             assert lease.value.info.backend_pid != pid
+
+
+def test_a_lease_that_the_server_ended_fails_alone(postgres):
+    """A server that is restarted while a lease is held: that call fails, and its successor has a new connection."""
+    import psycopg
+
+    with postgres_connections(postgres, size=1) as pool:
+        with pool.acquire() as lease, postgres_connections(postgres, size=1) as other:
+            with other.acquire() as killer:
+                pid = lease.value.info.backend_pid
+                killer.value.execute("select pg_terminate_backend(%s)", [pid])
+            with pytest.raises(psycopg.OperationalError):
+                for _ in range(100):
+                    lease.value.execute("select 1")
+                    time.sleep(0.02)
+        for _ in range(3):
+            with pool.acquire() as lease:
+                assert lease.value.execute("select 1").fetchone() == (1,)
+        assert pool.stats().made == 2 and pool.stats().failed == 0
 
 
 def test_a_transaction_left_open_does_not_reach_the_next_caller(postgres):

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import selectors
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from facelab.core.errors import UnsupportedError
 from facelab.serving.pools._pool import Pool
@@ -45,8 +48,9 @@ def onnx_sessions(
 def postgres_connections(dsn: str, *, size: int, **options: Any) -> Pool[psycopg.Connection]:
     """Return a pool of PostgreSQL connections (the extra `services`).
 
-    A connection that comes back inside a transaction is rolled back; one that the server closed is replaced, and one
-    that rested for more than `check_after_s` is tried with an empty query first.
+    A connection that comes back inside a transaction is rolled back; one that the server closed is replaced, also while
+    it rested: a server that was restarted costs the calls that were under way, and none after them. One that rested
+    for more than `check_after_s` is tried with an empty query too, since a network can go without a word.
 
     Parameters
     ----------
@@ -69,12 +73,26 @@ def postgres_connections(dsn: str, *, size: int, **options: Any) -> Pool[psycopg
     """
     psycopg = _need("psycopg", "PostgreSQL connections")
     options.setdefault("name", "PostgreSQL")
+    patience = options.pop("check_after_s", 1.0)
+    rests: WeakKeyDictionary[Any, float] = WeakKeyDictionary()
+
+    def reset(connection: psycopg.Connection) -> None:
+        _rolled_back(connection)
+        rests[connection] = time.monotonic()
+
+    def check(connection: psycopg.Connection) -> bool:
+        if _hung_up(connection):
+            return False
+        rested = time.monotonic() - rests.get(connection, 0.0)
+        return rested < patience or _answers(connection)
+
     return Pool(
         lambda: psycopg.connect(dsn, connect_timeout=5),
         size=size,
         close=lambda c: c.close(),
-        reset=_rolled_back,
-        check=_answers,
+        reset=reset,
+        check=check,
+        check_after_s=0.0,
         **options,
     )
 
@@ -84,6 +102,15 @@ def _rolled_back(connection: psycopg.Connection) -> None:
     if connection.closed:
         raise ConnectionError("closed by the server")
     connection.rollback()
+
+
+def _hung_up(connection: psycopg.Connection) -> bool:
+    """Return whether the server said something to a resting connection: that it ends, or the end of the stream."""
+    if connection.closed:
+        return True
+    with selectors.DefaultSelector() as ready:
+        ready.register(connection.fileno(), selectors.EVENT_READ)
+        return bool(ready.select(0))
 
 
 def _answers(connection: psycopg.Connection) -> bool:
