@@ -105,7 +105,8 @@ def predict_(
 
     Faces are cropped by the model's spec. A video's or camera's largest face is followed: its label is smoothed over
     time, and the table has one row per label that was shown. With a model of the text back end, SOURCE is a sentence, a
-    file of sentences (one a line), or a CSV with a column `text`.
+    file of sentences (one a line), or a CSV with a column `text`. A picture that cannot be read is named, counted and
+    left out, and the command then ends with exit code 1.
     """
     from facelab import detection, emotion
     from facelab.emotion import internals as emotion_internals
@@ -132,7 +133,9 @@ def predict_(
         _follow(videos[0], finder, classifier, smooth, frames, table, as_json)
         return
     files = list(dict.fromkeys(f for source in given for f in detection.find_images(source)))
-    found = emotion_internals.predict_files(files, finder, classifier)
+    found, errors = emotion_internals.predict_files(files, finder, classifier)
+    for file, error in errors.items():
+        note(f"{_short(file)}: {error}")
     if table:
         _write(table, _rows(found, classifier.classes))
     value = {
@@ -140,11 +143,17 @@ def predict_(
         "detector": finder.name,
         "classes": list(classifier.classes),
         "images": [{"file": str(f), "faces": [p.to_dict() for p in faces]} for f, faces in found],
+        "errors": {str(f): error for f, error in errors.items()},
     }
     if annotate:
         value["annotated"] = [str(p) for p in emotion_internals.annotate(found, annotate)]
         note(f"{len(value['annotated'])} pictures in {annotate}")
-    emit(value, as_json=as_json, text=_predictions(found, classifier.classes))
+    told = _predictions(found, classifier.classes)
+    if errors:
+        told += f"\n{len(errors)} of {len(files)} files could not be read and are left out"
+    emit(value, as_json=as_json, text=told)
+    if errors:
+        raise click.exceptions.Exit(1)
 
 
 def _is_video(source: str) -> bool:

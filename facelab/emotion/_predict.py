@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from facelab.core.errors import BadInputError, MissingAssetError
+from facelab.core.errors import BadInputError, FacelabError, MissingAssetError
 from facelab.core.files import read_json, write_json
 from facelab.core.project import project_root
 from facelab.detection import Detector
@@ -80,8 +80,8 @@ def predict(
 
 def predict_files(
     files: Iterable[Path], detector: Detector, classifier: EmotionClassifier
-) -> list[tuple[Path, list[Prediction]]]:
-    """Return the predictions of each image file.
+) -> tuple[list[tuple[Path, list[Prediction]]], dict[Path, str]]:
+    """Return the predictions of each image file, and why a file could not be read; the others go on.
 
     Parameters
     ----------
@@ -95,14 +95,29 @@ def predict_files(
     Returns
     -------
     list of tuple[path, list[Prediction]]
-        The predictions of each image file.
+        The predictions of each image file that can be read.
+    dict[path, str]
+        What is wrong with the others, in one line each.
 
     Raises
     ------
     BadInputError
-        Naming a file that cannot be read.
+        Where none of the files can be read, naming the first.
     """
-    return [(file, predict(read_image(file), detector, classifier)) for file in files]
+    found: list[tuple[Path, list[Prediction]]] = []
+    errors: dict[Path, str] = {}
+    first: FacelabError | None = None
+    for file in files:
+        try:
+            image = read_image(file)
+        except FacelabError as e:
+            first = first or e
+            errors[file] = "; ".join(" ".join(line.split()) for line in str(e).splitlines())
+        else:
+            found.append((file, predict(image, detector, classifier)))
+    if first is not None and not found:
+        raise first
+    return found, errors
 
 
 def annotate(

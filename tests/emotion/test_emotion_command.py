@@ -107,7 +107,7 @@ def test_a_picture_without_a_face_and_a_broken_one(model, tmp_path, astronaut):
     assert "no face found" in out
     (astronaut.parent / "b.jpg").write_bytes(b"\xff\xd8\xff")
     with pytest.raises(FacelabError) as e:
-        call("predict", astronaut.parent, "--model", model)
+        call("predict", astronaut.parent / "b.jpg", "--model", model)
     assert e.value.where == str(astronaut.parent / "b.jpg")
 
 

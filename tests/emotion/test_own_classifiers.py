@@ -2,9 +2,12 @@
 
 import json
 import zipfile
+from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
+from skimage import data
 
 from facelab import emotion
 from facelab.cli import run
@@ -97,6 +100,28 @@ def test_the_commands_take_an_own_model(stages, pictures, tmp_path, capsys):
     assert value["accuracy"]["value"] == 1 and value["suspicion"] is None
     assert value["classes"] == ["joy", "anger", "neutral"]
     assert 0 < value["ece"] < 0.6  # the outputs are logits, which a softmax made probabilities
+
+
+def test_a_picture_that_cannot_be_read_is_named_counted_and_left_out(pictures, tmp_path, capsys):
+    write_model(tmp_path, GRAY)
+    shots = tmp_path / "shots"
+    shots.mkdir()
+    cv2.imwrite(str(shots / "a.png"), data.astronaut()[..., ::-1])
+    (shots / "b.jpg").write_bytes(b"\xff\xd8\xff")
+    (shots / "c.png").write_bytes(b"")
+    command = ["emotion", "predict", str(shots), "--model", str(tmp_path / "own.onnx")]
+    command += ["--detector", "haar", "--csv", str(tmp_path / "table.csv")]
+    assert run([*command, "--annotate", str(tmp_path / "drawn"), "--json"]) == 1
+    out, err = capsys.readouterr()
+    value = json.loads(out)
+    assert [Path(i["file"]).name for i in value["images"]] == ["a.png"]
+    assert {Path(f).name for f in value["errors"]} == {"b.jpg", "c.png"}
+    assert "b.jpg: " in err and "c.png: " in err
+    assert "a.png" in (tmp_path / "table.csv").read_text()
+    assert run(command) == 1
+    assert "2 of 3 files could not be read" in capsys.readouterr().out
+    (shots / "a.png").unlink()
+    assert run(command) == 2  # nothing was read at all
 
 
 def test_labels_in_another_order_are_reported(pictures, tmp_path, capsys):
