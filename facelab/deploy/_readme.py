@@ -8,7 +8,7 @@ from typing import Any
 
 from facelab.deploy import _stage_rules as stage_rules
 from facelab.deploy._source import Source
-from facelab.emotion.internals import SPLIT
+from facelab.emotion.internals import SPLIT, output_of_classes
 from facelab.preprocess.spec import PreprocessSpec
 
 PAGE = """# {name}: how to check an implementation against this bundle
@@ -92,12 +92,7 @@ def page(
 ) -> str:
     """Return the page as Markdown."""
     integer = inputs[0].dtype in ("int8", "uint8")
-    labels = (
-        "| `labels.txt` | the classes, in the order of the model's outputs |\n"
-        if source.labels
-        else ""
-    )
-    quantized = outputs[0].dtype in ("int8", "uint8")
+    quantized = any(t.dtype in ("int8", "uint8") for t in outputs)
     tensors = "\n".join(
         f"- {kind} `{t.name}`: {_shape(t.shape)} {t.dtype}"
         + (f", real value = {t.scale:.9g} × (number − {t.zero_point})" if t.scale else "")
@@ -125,7 +120,7 @@ def page(
         model=model,
         runtime=source.runtime,
         bytes=size,
-        labels_row=labels,
+        labels_row=_labels_row(source, outputs),
         split_row="| `split.json` | the images and people that the model was trained on: no figure on them counts |\n"
         if source.folder and (source.folder / SPLIT).is_file()
         else "",
@@ -139,6 +134,17 @@ def page(
         if quantized
         else "numbers may differ by a thousandth of the outputs' range",
     )
+
+
+def _labels_row(source: Source, outputs: Any) -> str:
+    """Say which output the labels are of. Raises BadInputError where none has a number per label, or several have."""
+    if not source.labels:
+        return ""
+    if source.task == "detector":
+        return "| `labels.txt` | the classes, in the order of the model's scores |\n"
+    k = output_of_classes(outputs, len(source.labels), where=source.path)
+    said = "the model's output" if len(outputs) == 1 else f"the output `{outputs[k].name}`"
+    return f"| `labels.txt` | the classes, in the order of {said} |\n"
 
 
 def _names(probes: list[str]) -> str:

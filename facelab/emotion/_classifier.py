@@ -11,7 +11,7 @@ import numpy as np
 
 from facelab.core.errors import BadInputError
 from facelab.datasets.labels import SEVEN
-from facelab.emotion._labels import emotions, read_labels
+from facelab.emotion._labels import are_logits, emotions, output_of_classes, read_labels
 from facelab.emotion._spec import crop_face, face_size, to_tensor
 from facelab.preprocess import PreprocessSpec
 from facelab.zoo.runtimes import open_model
@@ -59,30 +59,7 @@ class EmotionClassifier:
         self.labels = tuple(labels)
         self.classes = emotions(self.labels, label_map or {}, where=path)
         face_size(self.spec)  # a spec that cannot cut faces is refused here
-        self._output = self._output_of_classes()
-
-    def _output_of_classes(self) -> int:
-        """Return which output has a number per class; a network may give features beside them."""
-        outputs = self.model.outputs
-        widths = [t.shape[-1] if t.shape else None for t in outputs]
-        fits = [k for k, w in enumerate(widths) if w == len(self.classes)]
-        if len(fits) == 1 or (len(outputs) == 1 and widths[0] is None):
-            return fits[0] if fits else 0
-        if len(outputs) == 1:
-            raise BadInputError(
-                "labels and outputs differ in number",
-                where=self.path,
-                expected=f"{widths[0]} labels",
-                got=len(self.classes),
-                fix="correct labels.txt",
-            )
-        raise BadInputError(
-            "which output answers for the classes cannot be determined",
-            where=self.path,
-            expected=f"one output of {len(self.classes)} numbers",
-            got="; ".join(map(str, outputs)),
-            fix="correct labels.txt, or export the model with that output alone",
-        )
+        self._output = output_of_classes(self.model.outputs, len(self.classes), where=path)
 
     @property
     def emotions(self) -> tuple[str, ...]:
@@ -111,9 +88,7 @@ class EmotionClassifier:
         out = np.empty((len(tensors), len(self.classes)), np.float32)
         for i, tensor in enumerate(tensors):
             out[i] = self._dequantized(self.model.run(tensor[None])[self._output]).reshape(-1)
-        # rounding to whole numbers moves a sum by a few hundredths, logits by far more
-        if len(out) and (out.min() < -0.05 or np.abs(out.sum(axis=1) - 1).max() > 0.1):
-            self.logits = True
+        self.logits = self.logits or are_logits(out)
         return softmax(out, axis=1) if self.logits else out
 
     def classify(
@@ -127,7 +102,7 @@ class EmotionClassifier:
     def _dequantized(self, raw: np.ndarray) -> np.ndarray:
         if raw.dtype.kind == "f":
             return raw.astype(np.float32, copy=False)
-        scale, zero = self.model.quantization.get(self.model.outputs[0].name, (0.0, 0))
+        scale, zero = self.model.quantization.get(self.model.outputs[self._output].name, (0.0, 0))
         if not scale:
             raise BadInputError(
                 "the model's output is whole numbers without a scale",

@@ -1,4 +1,5 @@
-"""What a classifier's outputs mean: labels inside the file, in labels.txt, and facelab's names for them."""
+"""What a classifier's outputs mean: labels inside the file, in labels.txt, and facelab's names for them; which of
+several outputs answers for the classes, and whether it gives probabilities or logits."""
 
 from __future__ import annotations
 
@@ -6,7 +7,9 @@ import ast
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from facelab.core.errors import BadInputError, did_you_mean
 from facelab.core.hashing import sha256_file
@@ -14,6 +17,9 @@ from facelab.datasets.labels import NAMES, SEVEN, plain, read_class_names
 from facelab.metrics.plausibility import Suspicion
 from facelab.preprocess.tflite_metadata import read_metadata
 from facelab.zoo import load_catalogue
+
+if TYPE_CHECKING:
+    from facelab.zoo.runtimes import TensorInfo
 
 KEYS = ("labels", "classes", "names", "class_names")
 """Keys of an ONNX file's metadata under which exporters write labels."""
@@ -25,7 +31,7 @@ def read_labels(path: Path, model: Any) -> tuple[tuple[str, ...], Suspicion | No
     The file's own metadata come first, then `labels.txt` beside it, then the catalogue for a file that it knows.
     """
     named = path.with_name("labels.txt")
-    inside, beside = _inside(path, model), read_class_names(named) if named.is_file() else ()
+    inside, beside = labels_inside(path, model), read_class_names(named) if named.is_file() else ()
     if inside and beside and [plain(c) for c in inside] != [plain(c) for c in beside]:
         return inside, Suspicion(
             "labels_disagree",
@@ -44,7 +50,8 @@ def read_labels(path: Path, model: Any) -> tuple[tuple[str, ...], Suspicion | No
     return found, None
 
 
-def _inside(path: Path, model: Any) -> tuple[str, ...]:
+def labels_inside(path: Path, model: Any) -> tuple[str, ...]:
+    """Return the labels that a `.tflite`'s or an ONNX file's own metadata state, in order; or none."""
     if path.suffix.lower() == ".tflite":
         found = read_metadata(path)
         return tuple(found["labels"]) if found and found["labels"] else ()
@@ -113,3 +120,57 @@ def emotions(
             fix="correct labels.txt or the label map",
         )
     return found
+
+
+def output_of_classes(outputs: Sequence[TensorInfo], classes: int, *, where: object) -> int:
+    """Return which output has a number per class; a network may give features beside them.
+
+    Parameters
+    ----------
+    outputs : Sequence[TensorInfo]
+        The model's outputs, in order.
+    classes : int
+        How many labels there are.
+    where : object
+        The model's file, for the message.
+
+    Returns
+    -------
+    int
+        The place of that output.
+
+    Raises
+    ------
+    BadInputError
+        No output has as many numbers as there are labels, or several have.
+    """
+    widths = [t.shape[-1] if t.shape else None for t in outputs]
+    fits = [k for k, w in enumerate(widths) if w == classes]
+    if len(fits) == 1 or (len(outputs) == 1 and widths[0] is None):
+        return fits[0] if fits else 0
+    if len(outputs) == 1:
+        raise BadInputError(
+            "labels and outputs differ in number",
+            where=where,
+            expected=f"{widths[0]} labels",
+            got=classes,
+            fix="correct labels.txt",
+        )
+    raise BadInputError(
+        "which output answers for the classes cannot be determined",
+        where=where,
+        expected=f"one output of {classes} numbers",
+        got="; ".join(map(str, outputs)),
+        fix="correct labels.txt, or export the model with that output alone",
+    )
+
+
+def are_logits(values: np.ndarray) -> bool:
+    """Return whether rows (n, classes) can be no probabilities: rounding to whole numbers moves a sum by little.
+
+    >>> are_logits(np.array([[0.2, 0.8], [0.5, 0.53]])), are_logits(np.array([[-3.0, 4.0]]))
+    (False, True)
+    """
+    return bool(
+        len(values) and (values.min() < -0.05 or np.abs(values.sum(axis=1) - 1).max() > 0.1)
+    )

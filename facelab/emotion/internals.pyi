@@ -1,6 +1,7 @@
 from ._data import check_disjoint, split
 from ._evaluate import Answers, Evaluation, in_classes
 from ._jobs import interpreter, modelmaker_interpreter
+from ._labels import are_logits, labels_inside, output_of_classes
 from ._predict import annotate, default_folder, find_model, predict_files, remember
 from ._prepare import Collected, check_crop, classes_of, detector_name, is_fer, prepare
 from ._recipe import check_backbone
@@ -15,6 +16,7 @@ __all__ = [
     "Collected",
     "Evaluation",
     "annotate",
+    "are_logits",
     "as_trained",
     "check",
     "check_backbone",
@@ -27,7 +29,9 @@ __all__ = [
     "in_classes",
     "interpreter",
     "is_fer",
+    "labels_inside",
     "modelmaker_interpreter",
+    "output_of_classes",
     "predict_files",
     "prepare",
     "quantized",

@@ -10,6 +10,7 @@ import numpy as np
 from facelab.core.errors import UnsupportedError
 from facelab.quantization._converter import run_job
 from facelab.quantization._subject import KERAS, Subject
+from facelab.zoo.runtimes import open_model
 
 if TYPE_CHECKING:
     from facelab.quantization._rows import Tensors
@@ -53,6 +54,19 @@ def source_of(subject: Subject) -> Path:
         got=subject.file.name,
         fix="train with --backend keras, which leaves one, or use another recipe",
     )
+
+
+def check_outputs(source: Path, base: Path) -> None:
+    """Refuse a network of several outputs: the fine-tuning has one target."""
+    outputs = open_model(base, threads=1, made_here=True).outputs
+    if len(outputs) != 1:
+        raise UnsupportedError(
+            "quantisation-aware training takes networks of one output",
+            where=source,
+            expected="one output",
+            got=", ".join(map(str, outputs)),
+            fix="use another recipe, or save the network with the output that is needed",
+        )
 
 
 def tune(

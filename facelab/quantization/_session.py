@@ -27,7 +27,7 @@ from facelab.quantization._layers import Evaluate, KeepFloat, Progress, named, r
 from facelab.quantization._onnx_route import OnnxQuantizer
 from facelab.quantization._operators import NotIntegerError, Operator, check_integer
 from facelab.quantization._rows import tensors_hash
-from facelab.quantization._subject import Subject
+from facelab.quantization._subject import Subject, label_file
 from facelab.quantization._tasks import Marked, Paired
 from facelab.quantization.calibration import Samples
 from facelab.quantization.recipes import Recipe
@@ -75,7 +75,10 @@ class Session:
             self._decoder = (
                 boxes.Decoder(subject, self.base) if subject.task == "detector" else None
             )
-            self.float_outputs = self._outputs(self.base, evaluate)
+            classes = len(subject.classes) if self.classifier else None
+            self.answers, self.float_outputs = measure.Answers.of(
+                self.base, subject.spec, evaluate.tensors, classes
+            )
         except BaseException:
             self.close()
             raise
@@ -226,8 +229,10 @@ class Session:
 
     def _tune(self, recipe: Recipe, samples: Samples) -> Path:
         source = qat.source_of(self.subject)
+        qat.check_outputs(source, self.base)
+        by_class = self.classifier and not self.answers.logits
         tuned, before = qat.tune(
-            source, self.folder / "qat", samples.tensors, classifier=self.classifier, seed=self.seed
+            source, self.folder / "qat", samples.tensors, classifier=by_class, seed=self.seed
         )
         few = samples.tensors[:16]
         self._same(before[:16], measure.outputs(self.base, self.subject.spec, few), source)
@@ -240,14 +245,13 @@ class Session:
 
     def _same_model(self, converted: Path) -> None:
         few = self.evaluation.tensors[:16]
-        self._same(
-            measure.outputs(converted, self.subject.spec, few),
-            self.float_outputs[:16],
-            self.subject.source,
+        a, b = (
+            measure.outputs(p, self.subject.spec, few, every=True) for p in (converted, self.base)
         )
+        self._same(a, b, self.subject.source)
 
     def _same(self, a: np.ndarray, b: np.ndarray, source: Path | None) -> None:
-        apart = np.abs(a - b).max()
+        apart = np.abs(a - b).max() if a.shape == b.shape else np.inf
         if apart > CLOSE and self.subject.path is not None:
             raise CheckFailedError(
                 "the source beside the .tflite is another model",
@@ -259,7 +263,11 @@ class Session:
 
     def row(self, path: Path) -> dict[str, Any]:
         """Return the figures of a variant's file, without latency: quality, size, operators, verdict."""
-        row = self._quality(path) | self._at_task(path) | measure.file_facts(path, self.base)
+        row = (
+            self._quality(path)
+            | self._at_task(path)
+            | measure.file_facts(path, self.base, self.answers.output or 0)
+        )
         return row | {"verdict": judge(row, self.budgets)}
 
     def _at_task(self, path: Path) -> dict[str, Any]:
@@ -281,12 +289,12 @@ class Session:
         ) or question_inputs(
             samples.tensors,
             labels,
-            lambda x: measure.outputs(self.base, spec, x).argmax(axis=1),
+            lambda x: self.answers.rows(self.base, spec, x).argmax(axis=1),
             classes=len(samples.classes),
         )
 
     def _outputs(self, path: Path, samples: Samples) -> np.ndarray:
-        return measure.outputs(path, self.subject.spec, samples.tensors, every=not self.classifier)
+        return self.answers.rows(path, self.subject.spec, samples.tensors)
 
     def _quality(self, path: Path) -> dict[str, Any]:
         got = self.float_outputs if path == self.base else self._outputs(path, self.evaluation)
@@ -315,8 +323,8 @@ class Session:
         """Measure a file and enter it into the table under `variant`."""
         if path.parent != self.folder:
             path = Path(shutil.copy(path, self.folder / f"{variant}{path.suffix}"))
-        if self.classifier and not self.onnx:
-            _label(self.subject, path)
+        if self.classifier and not self.onnx and not self.answers.output:
+            label_file(self.subject, path)
         self.files[variant] = path
         self.rows[variant] = self.row(path) | {
             "recipe": recipe or variant,
@@ -439,29 +447,6 @@ class Session:
                 if n == counts[0]:
                     self.rows[name] |= {k: figures[k] for k in ("peak_rss", "base_rss")}
         return counts
-
-
-def _label(subject: Subject, path: Path) -> None:
-    """Put name, normalisation and labels into the file, as the float model has them: quantisers drop them."""
-    from facelab.preprocess.tflite_metadata import write_metadata
-
-    normalize, resize = subject.spec.find("normalize"), subject.spec.find("resize")
-    if (
-        normalize is None
-        or resize is None
-        or normalize.units != "0-255"
-        or len(normalize.mean) != 1
-    ):
-        return  # the metadata cannot say it; labels.txt and the spec beside the file do
-    write_metadata(
-        path,
-        name="emotion",
-        description=f"Emotion of a face: {', '.join(subject.classes)}",
-        size=resize.size,
-        mean=float(normalize.mean[0]),
-        std=float(normalize.scale[0]),
-        labels=list(subject.classes),
-    )
 
 
 def _key(samples: Samples) -> str:

@@ -9,9 +9,8 @@ from typing import Literal
 
 from facelab.core.errors import BadInputError, FacelabError, UnsupportedError
 from facelab.datasets.labels import read_class_names
-from facelab.emotion.internals import MODEL
+from facelab.emotion.internals import MODEL, labels_inside, output_of_classes
 from facelab.preprocess import PreprocessSpec
-from facelab.preprocess.tflite_metadata import read_metadata
 from facelab.zoo import ModelEntry, load_catalogue, require
 from facelab.zoo.families import given_spec
 from facelab.zoo.given import resolve, same_content
@@ -128,7 +127,7 @@ def load(
     if opened is not None:
         return _runnable(path, opened, entry, known)
     entry = entry or (same_content(path) if path.is_file() else None)
-    classes = _labels(path, entry)
+    classes = _labels(path, None, entry)
     return Subject(
         entry.name if entry else path.stem,
         None,
@@ -138,7 +137,7 @@ def load(
         classes,
         entry,
         None,
-        _why(entry, path, classes, None, known, "classifier" if classes else "network"),
+        _why(entry, path, classes, None, known, "classifier" if classes else "network", False),
     )
 
 
@@ -188,16 +187,9 @@ def _runnable(path: Path, opened: Model, entry: ModelEntry | None, spec: Preproc
         )
     check_spec(opened, spec)
     entry = entry or same_content(path)
-    classes = _labels(path, entry)
-    width = opened.outputs[0].shape[-1] if opened.outputs[0].shape else None
-    if classes and width not in (None, len(classes)):
-        raise BadInputError(
-            "labels and outputs differ in number",
-            where=path,
-            expected=f"{width} labels",
-            got=len(classes),
-            fix="correct labels.txt",
-        )
+    classes = _labels(path, opened, entry)
+    if classes:
+        output_of_classes(opened.outputs, len(classes), where=path)
     source = None
     if path.suffix.lower() == ".tflite":
         source = next(
@@ -218,11 +210,18 @@ def _runnable(path: Path, opened: Model, entry: ModelEntry | None, spec: Preproc
         not classes and any(s.op == "align" for s in spec.stages)
     ):
         task = "embedder"
+        if len(opened.outputs) != 1:
+            raise BadInputError(
+                "an embedder has one output",
+                where=path,
+                got=", ".join(map(str, opened.outputs)),
+                fix="export the network with the embedding as its only output",
+            )
     elif task == "network":
         family = family or _detector_family(path, spec)
     if family:
         task = "detector"
-    why = _why(entry, path, classes, family, spec, task)
+    why = _why(entry, path, classes, family, spec, task, bool(_inside(path, opened)))
     return Subject(
         entry.name if entry else path.stem, path, source, spec, task, classes, entry, family, why
     )
@@ -245,13 +244,13 @@ def _why(
     family: str | None,
     spec: PreprocessSpec,
     task: Task,
+    inside: bool,
 ) -> str:
     """Say by what the task was recognised."""
     if entry:
         return f"the catalogue's {entry.name}, by its content"
     if classes:
-        inside = path.suffix.lower() == ".tflite" and read_metadata(path)
-        return "labels in the file" if inside and inside["labels"] else "labels.txt beside it"
+        return "labels in the file" if inside else "labels.txt beside it"
     if family:
         return "by its outputs"
     if task == "embedder":
@@ -259,12 +258,44 @@ def _why(
     return "no labels, no outputs of a known detector, no alignment"
 
 
-def _labels(path: Path, entry: ModelEntry | None) -> tuple[str, ...]:
-    """Return the classes inside a `.tflite`, else of `labels.txt` beside it, else the catalogue's; or none."""
-    inside = read_metadata(path) if path.suffix.lower() == ".tflite" else None
-    if inside and inside["labels"]:
-        return tuple(inside["labels"])
+def _labels(path: Path, opened: Model | None, entry: ModelEntry | None) -> tuple[str, ...]:
+    """Return the classes inside the file, else of `labels.txt` beside it, else the catalogue's; or none."""
+    if inside := _inside(path, opened):
+        return inside
     beside = path.with_name("labels.txt")
     if beside.is_file():
         return read_class_names(beside)
     return tuple(entry.labels) if entry and entry.kind not in ("detector", "embedder") else ()
+
+
+def _inside(path: Path, opened: Model | None) -> tuple[str, ...]:
+    """Return the labels in the file; those of an ONNX file only where an output of that width is (a detector has
+    names too)."""
+    found = labels_inside(path, opened)
+    if path.suffix.lower() != ".onnx" or opened is None:
+        return found
+    fits = any(len(t.shape) == 2 and t.shape[-1] == len(found) > 1 for t in opened.outputs)
+    return found if fits else ()
+
+
+def label_file(subject: Subject, path: Path) -> None:
+    """Put name, normalisation and labels into the file, as the float model has them: quantisers drop them."""
+    from facelab.preprocess.tflite_metadata import write_metadata
+
+    normalize, resize = subject.spec.find("normalize"), subject.spec.find("resize")
+    if (
+        normalize is None
+        or resize is None
+        or normalize.units != "0-255"
+        or len(normalize.mean) != 1
+    ):
+        return  # the metadata cannot say it; labels.txt and the spec beside the file do
+    write_metadata(
+        path,
+        name="emotion",
+        description=f"Emotion of a face: {', '.join(subject.classes)}",
+        size=resize.size,
+        mean=float(normalize.mean[0]),
+        std=float(normalize.scale[0]),
+        labels=list(subject.classes),
+    )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.special import softmax
 
 from facelab.core.errors import BadInputError
 from facelab.core.machine import facts
@@ -23,15 +24,15 @@ from facelab.zoo.runtimes import Model, TensorInfo, open_model
 
 @dataclass(frozen=True)
 class Ends:
-    """Scale, zero point and dtype of a file's input and first output; None where it is float."""
+    """Scale, zero point and dtype of a file's input and an output; None where it is float."""
 
     input: tuple[float, int, str] | None
     output: tuple[float, int, str] | None
 
 
-def ends(model: Model) -> Ends:
-    """Read the quantisation of a model's input and first output."""
-    return Ends(_quantization(model, model.inputs[0]), _quantization(model, model.outputs[0]))
+def ends(model: Model, output: int = 0) -> Ends:
+    """Read the quantisation of a model's input and of one output."""
+    return Ends(_quantization(model, model.inputs[0]), _quantization(model, model.outputs[output]))
 
 
 def with_quantize(spec: PreprocessSpec, model: Model) -> PreprocessSpec:
@@ -66,20 +67,54 @@ def outputs(
     *,
     threads: int | None = 1,
     every: bool = False,
+    output: int = 0,
 ) -> np.ndarray:
-    """Return the first output, or `every` output end to end, for float tensors (n, …), as float32 (n, k).
+    """Return one output, or `every` output end to end, for float tensors (n, …), as float32 (n, k).
 
     Integer outputs are dequantised.
     """
     model = open_model(path, threads=threads, made_here=True)
     full = with_quantize(spec, model)
-    wanted = model.outputs if every else model.outputs[:1]
-    found = [_quantization(model, info) for info in wanted]
+    wanted = range(len(model.outputs)) if every else (output,)
+    found = [(k, _quantization(model, model.outputs[k])) for k in wanted]
     rows = [
-        np.concatenate([_real(raw.reshape(-1), q) for raw, q in zip(model.run(x[None]), found)])
-        for x in (to_input(t, full) for t in tensors)
+        np.concatenate([_real(raw[k].reshape(-1), q) for k, q in found])
+        for raw in (model.run(to_input(t, full)[None]) for t in tensors)
     ]
     return np.stack(rows).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What of a network's outputs is compared: one output (of several, the classifier's) or all end to end (None).
+
+    `logits`: the rows become probabilities by a softmax, so that the calibration error means something.
+    """
+
+    output: int | None
+    logits: bool = False
+
+    @classmethod
+    def of(
+        cls, path: Path, spec: PreprocessSpec, tensors: Tensors, classes: int | None
+    ) -> tuple[Answers, np.ndarray]:
+        """Decide by the float model and a classifier's number of classes; return that and the float answers."""
+        from facelab.emotion.internals import are_logits, output_of_classes
+
+        opened = open_model(path, threads=1, made_here=True)
+        found = cls(
+            None if classes is None else output_of_classes(opened.outputs, classes, where=path)
+        )
+        rows = found.rows(path, spec, tensors)
+        if classes is None or not are_logits(rows):
+            return found, rows
+        return cls(found.output, True), softmax(rows, axis=1)
+
+    def rows(self, path: Path, spec: PreprocessSpec, tensors: Tensors) -> np.ndarray:
+        """Return a variant's answers (n, k) to float tensors, float32."""
+        every = self.output is None
+        got = outputs(path, spec, tensors, every=every, output=self.output or 0)
+        return softmax(got, axis=1) if self.logits else got
 
 
 def float_outputs(model: Model, batch: np.ndarray) -> list[np.ndarray]:
@@ -165,10 +200,10 @@ def quality(
     }
 
 
-def file_facts(path: Path, base: Path) -> dict[str, Any]:
-    """Return what a variant's file weighs and computes in."""
+def file_facts(path: Path, base: Path, output: int = 0) -> dict[str, Any]:
+    """Return what a variant's file weighs and computes in, and what one output is stored as."""
     onnx, model = path.suffix.lower() == ".onnx", open_model(path, threads=1, made_here=True)
-    found = ends(model)
+    found = ends(model, output)
 
     def told(end):
         return None if end is None else {"scale": end[0], "zero_point": end[1], "dtype": end[2]}
