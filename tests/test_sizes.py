@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "facelab"
 FILES = sorted(PACKAGE.rglob("*.py"))
 LINES, IN_A_FOLDER, STATEMENTS = 410, 12, 40
 LONG_FILES = {
-    "commands/emotion.py": 630,
+    "commands/emotion.py": 621,
     "commands/preprocess.py": 414,
     "datasets/_wider.py": 595,
     "deploy/_checks.py": 505,
@@ -22,7 +22,7 @@ LONG_FILES = {
     "preprocess/backends/onnx.py": 425,
     "preprocess/emit/_onnx_graph.py": 415,
     "preprocess/ops.py": 436,
-    "quantization/_session.py": 468,
+    "quantization/_session.py": 453,
     "reproduce/_runner.py": 584,
     "studies/index_histories.py": 413,
     "studies/pair_claims.py": 417,

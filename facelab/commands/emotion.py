@@ -249,17 +249,24 @@ def _train_faces(backend: Backend, data: str, o: dict[str, Any], as_json: bool) 
         o["backbone"], size=o["size"], spec=o["spec"], layer=o["backbone_layer"]
     )
     own = isinstance(choice.where, emotion.KerasNetwork)
+    classes = emotion_internals.classes_of(o["classes"] or "3", data)
+
+    def usual(faces: int) -> dict[str, Any]:
+        return emotion_internals.usual_settings(
+            faces, choice.where, facelabs=choice.name == backbones.OWN, classes=classes
+        )
+
     if own and _by_default("backend"):
         backend = "keras"
-    emotion_internals.check_backbone(choice.where, _settings(backend, o, few=False))
+    emotion_internals.check_backbone(choice.where, _settings(backend, o, usual(0)))
     if own:
-        note(_inspected(choice.where))
+        note(choice.where.described(classes))
     spec = choice.spec
     note(f"reading {data}")
     collected = emotion.collect(
         data,
         spec,
-        classes=emotion_internals.classes_of(o["classes"] or "3", data),
+        classes=classes,
         n=o["n"],
         seed=o["seed"],
         workers=o["workers"],
@@ -268,7 +275,11 @@ def _train_faces(backend: Backend, data: str, o: dict[str, Any], as_json: bool) 
         progress=True,
         label_map=o["label_map"],
     )
-    settings = _settings(backend, o, few=data != "synthetic" and len(collected.faces) < FEW)
+    chosen = usual(0 if data == "synthetic" else len(collected.faces))
+    settings = _settings(backend, o, chosen)
+    if chosen != usual(0):
+        said = ", ".join(f"{k.replace('_', ' ')} {getattr(settings, k)}" for k in chosen)
+        note(f"few real faces: {said}")
     prepared = emotion_internals.prepare(collected, seed=o["seed"])
     for remark in prepared.notes:
         note(remark)
@@ -295,7 +306,7 @@ def _train_faces(backend: Backend, data: str, o: dict[str, Any], as_json: bool) 
         _cross_checked(collected.faces, spec, settings, start, o["folds"]) if o["folds"] else None
     )
     value = {
-        "settings": {k: getattr(settings, k) for k in _FEW_SETTINGS},
+        "settings": {k: getattr(settings, k) for k in chosen},
         "folds": folds,
         "out": str(out),
         "model": str(trained.model),
@@ -323,30 +334,10 @@ def _by_default(option: str) -> bool:
     return source is click.core.ParameterSource.DEFAULT
 
 
-def _inspected(network: Any) -> str:
-    """Say what of a Keras file becomes the backbone. Raises BadInputError where nothing can."""
-    told = network.inspected()
-    head = f"; its head {', '.join(told['head'])} is replaced" if told["head"] else "; it is whole"
-    return (
-        f"{network.path.name}: {told['width']} features ({told['features']}), "
-        f"{told['layers']} layers with weights{head}; preprocessing {network.spec.name}"
-    )
-
-
-FEW = 1000
-"""Real faces below which the settings for few faces are taken."""
-_FEW_SETTINGS = {"strategy": "partial", "epochs": 30, "learning_rate": 0.005, "patience": 0}
-_USUAL = {"strategy": "whole", "epochs": 8, "learning_rate": 0.02, "patience": 3}
-
-
-def _settings(backend: Backend, o: dict[str, Any], *, few: bool) -> Settings:
+def _settings(backend: Backend, o: dict[str, Any], usual: dict[str, Any]) -> Settings:
     from facelab.emotion import Augmentation, Settings
 
-    usual = _FEW_SETTINGS if few and o["backbone"] == "facelab" else _USUAL
-    chosen = {k: usual[k] if o[k] is None else o[k] for k in usual}
-    if usual is _FEW_SETTINGS:
-        said = ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in chosen.items())
-        note(f"few real faces: {said}")
+    chosen = {k: v if o[k] is None else o[k] for k, v in usual.items()}
     return Settings(
         backend=_usable(backend),
         **chosen,

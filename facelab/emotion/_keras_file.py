@@ -76,6 +76,26 @@ def without_head(keras: Any, model: Any, layer: str | None) -> tuple[Any, dict[s
     return body, told
 
 
+def own_answer(keras: Any, model: Any) -> Any:
+    """Return (image → logits of the model's own classes), or None where the model does not end in a softmax.
+
+    A dense layer of a few plain outputs counts as logits. A softmax inside the last layer is taken out of it.
+    """
+    if len(model.inputs) != 1 or len(model.outputs) != 1 or len(model.outputs[0].shape) != 2:
+        return None
+    last = model.layers[-1]
+    kind, ends = type(last).__name__, _activation(last)
+    if kind == "Softmax" or (kind == "Activation" and ends == "softmax"):
+        return keras.Model(model.inputs[0], last.input, name="own_answer")
+    if kind != "Dense" or ends not in ("softmax", "linear"):
+        return None
+    if ends == "softmax":
+        last.activation = keras.activations.linear
+    elif last.output.shape[-1] > FEW_OUTPUTS:
+        return None
+    return keras.Model(model.inputs[0], model.outputs[0], name="own_answer")
+
+
 def freeze(body: Any, strategy: str) -> None:
     """Make trainable what the strategy says: nothing, the last third of the layers with weights, or everything."""
     body.trainable = strategy != "frozen"

@@ -74,8 +74,11 @@ def backbone(job: dict[str, Any], folder: Path) -> Any:
     if chosen["kind"] == "network":
         import _keras_file
 
-        model = _keras_file.open_file(keras, folder / chosen["file"])
-        model, _ = _keras_file.without_head(keras, model, chosen["layer"])
+        whole = _keras_file.open_file(keras, folder / chosen["file"])
+        model = _keras_file.own_answer(keras, whole) if chosen["columns"] else None
+        if model is None:
+            chosen["columns"] = None
+            model, _ = _keras_file.without_head(keras, whole, chosen["layer"])
         _keras_file.freeze(model, job["strategy"])
     elif chosen["kind"] == "application":
         model = module.build_application(
@@ -98,13 +101,19 @@ def classifier(job: dict[str, Any], folder: Path) -> tuple[Any, Any]:
     body = backbone(job, folder)
     shape = job.get("shape") or (job["size"], job["size"], 3)
     inputs = keras.Input(shape=tuple(shape), name="image")
-    x = keras.layers.Dropout(job["dropout"], seed=job["seed"] % 2**32)(body(inputs))
-    outputs = keras.layers.Dense(
+    columns = job["backbone"].get("columns")  # of the network's own classes, where its head is kept
+    x = body(inputs)
+    if columns is None:
+        x = keras.layers.Dropout(job["dropout"], seed=job["seed"] % 2**32)(x)
+    head = keras.layers.Dense(
         len(job["labels"]),
         activation="softmax",
         name="emotion",
         kernel_regularizer=keras.regularizers.L2(L2),
-    )(x)
+    )
+    outputs = head(x)
+    if columns is not None:
+        head.set_weights(selection(columns, int(x.shape[-1])))
     model = keras.Model(inputs, outputs, name=job["name"])
     rate = job["learning_rate"]
     # Plain SGD needs features to start from; the backbone itself is trained by Adam.
@@ -119,6 +128,15 @@ def classifier(job: dict[str, Any], folder: Path) -> tuple[Any, Any]:
         metrics=["accuracy"],
     )
     return model, body
+
+
+def selection(columns: list[int], width: int) -> list[Any]:
+    """Return kernel and bias of a dense layer that passes these columns of `width` on, in this order."""
+    import numpy as np
+
+    kernel = np.zeros((width, len(columns)), np.float32)
+    kernel[columns, np.arange(len(columns))] = 1
+    return [kernel, np.zeros(len(columns), np.float32)]
 
 
 def fit(model: Any, job: Any, parts: Any) -> dict[Any, list[float]]:
@@ -190,7 +208,9 @@ def inspect(job: dict[str, Any], folder: Path) -> dict[str, Any]:
     chosen = job["backbone"]
     try:
         model = _keras_file.open_file(keras, folder / chosen["file"])
-        return _keras_file.without_head(keras, model, chosen["layer"])[1]
+        told = _keras_file.without_head(keras, model, chosen["layer"])[1]
+        answer = _keras_file.own_answer(keras, model)
+        return told | {"answers": None if answer is None else int(answer.output_shape[-1])}
     except _keras_file.UnusableError as e:
         return {"problem": e.args}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,12 @@ from typing import Any
 import numpy as np
 
 from facelab.core.errors import BadInputError
+from facelab.datasets.labels import read_class_names
 from facelab.emotion._jobs import run_job
+from facelab.emotion._labels import emotions
 from facelab.emotion._spec import face_size, number_part, pixel_order
 from facelab.preprocess import PreprocessSpec, apply
+from facelab.zoo import ModelEntry
 from facelab.zoo.families import given_spec
 from facelab.zoo.given import same_content
 
@@ -33,14 +37,25 @@ class KerasNetwork:
         How the model is fed; the new classifier is fed the same way.
     layer : str or None
         The layer whose output the features are; by default what goes into the model's head.
+    labels : tuple[str, ...]
+        The classes of its own outputs, in order, where they are known.
     """
 
     path: Path
     spec: PreprocessSpec
     layer: str | None = None
+    labels: tuple[str, ...] = ()
+
+    def columns(self, classes: Sequence[str]) -> list[int] | None:
+        """Return which of its own outputs answer for `classes`, where it knows them all: its head is kept then."""
+        known = self.labels
+        if self.layer is not None or not all(known.count(c) == 1 for c in classes):
+            return None
+        return [known.index(c) for c in classes]
 
     def inspected(self) -> dict[str, Any]:
-        """Return what the file holds: `features`, `width`, `head`, `input`, `layers`. Takes a process of seconds.
+        """Return what the file holds: `features`, `width`, `head`, `input`, `layers`, and how many classes it `answers`
+        for (None where it does not end in a softmax). Takes a process of seconds.
 
         Raises BadInputError where it cannot be a backbone or the preprocessing does not fit its input.
         """
@@ -51,6 +66,14 @@ class KerasNetwork:
         if "problem" in told:
             what, expected, got, fix = told["problem"]
             raise BadInputError(what, where=self.path, expected=expected, got=got, fix=fix)
+        if self.labels and told["answers"] not in (None, len(self.labels)):
+            raise BadInputError(
+                "labels and outputs differ in number",
+                where=self.path,
+                expected=f"{told['answers']} labels",
+                got=len(self.labels),
+                fix="correct labels.txt",
+            )
         width, height = face_size(self.spec)
         wanted = (height, width, CHANNELS[pixel_order(self.spec)])
         if len(told["input"]) != 4 or any(
@@ -65,11 +88,26 @@ class KerasNetwork:
             )
         return told
 
-    def in_job(self, folder: Path) -> dict[str, Any]:
-        """Copy the file into a job's folder and return what the job is given of it."""
+    def described(self, classes: Sequence[str]) -> str:
+        """Say what of the file becomes the backbone of these classes. Raises BadInputError where nothing can."""
+        told = self.inspected()
+        layers = f"{told['layers']} layers with weights"
+        fed = f"preprocessing {self.spec.name}"
+        if told["answers"] and self.columns(classes) is not None:
+            return (
+                f"{self.path.name}: knows all {len(classes)} classes and keeps its head, {layers} (a new head: "
+                f"--backbone-layer NAME); {fed}"
+            )
+        head = f"its head {', '.join(told['head'])} is replaced" if told["head"] else "it is whole"
+        features = f"{told['width']} features ({told['features']})"
+        return f"{self.path.name}: {features}, {layers}; {head}; {fed}"
+
+    def in_job(self, folder: Path, classes: Sequence[str] = ()) -> dict[str, Any]:
+        """Copy the file into a job's folder and return what the job is given of it, to answer for `classes`."""
         name = f"backbone{self.path.suffix.lower()}"
         shutil.copy(self.path, folder / name)
-        return {"kind": "network", "file": name, "layer": self.layer}
+        columns = self.columns(classes) if classes else None
+        return {"kind": "network", "file": name, "layer": self.layer, "columns": columns}
 
 
 def network(path: Path, *, spec: Any = None, layer: str | None = None) -> KerasNetwork:
@@ -91,7 +129,14 @@ def network(path: Path, *, spec: Any = None, layer: str | None = None) -> KerasN
             expected=f"{beside.name} beside it, or --spec",
             fix="facelab preprocess new --like mini-xception-107 writes one to correct by hand",
         )
-    return KerasNetwork(path, found, layer)
+    return KerasNetwork(path, found, layer, _classes(path, known))
+
+
+def _classes(path: Path, known: ModelEntry | None) -> tuple[str, ...]:
+    """Return the classes that labels.txt beside the file or the catalogue names, under facelab's names of emotions."""
+    beside = path.with_name("labels.txt")
+    labels = read_class_names(beside) if beside.is_file() else known.labels if known else ()
+    return emotions(labels, {}, where=path)
 
 
 def feeding(spec: PreprocessSpec) -> dict[str, Any]:

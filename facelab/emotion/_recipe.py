@@ -78,6 +78,45 @@ class Settings:
                 )
 
 
+FEW = 1000
+"""Real faces below which the settings for few faces are taken."""
+USUAL = {"strategy": "whole", "epochs": 8, "learning_rate": 0.02, "patience": 3}
+FEW_FACES = {"strategy": "partial", "epochs": 30, "learning_rate": 0.005, "patience": 0}
+FEW_ON_OWN_HEAD = {"strategy": "whole", "epochs": 10, "learning_rate": 0.001, "patience": 0}
+FEW_ON_OWN_FEATURES = {"strategy": "frozen", "epochs": 30, "learning_rate": 0.02, "patience": 0}
+
+
+def usual_settings(
+    faces: int, backbone: Backbone, *, facelabs: bool, classes: Sequence[str]
+) -> dict[str, Any]:
+    """Return what is usual for so many real faces (0: synthetic ones) on this backbone, chosen by cross-validation.
+
+    `facelabs` says that the backbone is facelab's own. Few faces change a good network little: one that knows the
+    classes keeps its head, of another one the head alone is trained.
+
+    Parameters
+    ----------
+    faces : int
+        How many real faces there are.
+    backbone : path or str or KerasNetwork or None
+        The backbone to start from.
+    facelabs : bool
+        Whether that is facelab's own.
+    classes : Sequence[str]
+        The classes that are trained.
+
+    Returns
+    -------
+    dict[str, Any]
+        The strategy, the epochs, the learning rate and the patience.
+    """
+    if not 0 < faces < FEW:
+        return USUAL
+    if isinstance(backbone, KerasNetwork):
+        return FEW_ON_OWN_FEATURES if backbone.columns(classes) is None else FEW_ON_OWN_HEAD
+    return FEW_FACES if facelabs else USUAL
+
+
 def check_backbone(backbone: Backbone, settings: Settings) -> None:
     """Refuse a backbone that the back end or the strategy cannot train, before any picture is read.
 
@@ -130,7 +169,7 @@ def job_for(
     }
     check_backbone(backbone, settings)
     if isinstance(backbone, KerasNetwork):
-        chosen = backbone.in_job(folder)
+        chosen = backbone.in_job(folder, classes)
     elif isinstance(backbone, Path) and backbone.suffix == ".h5":
         shutil.copy(backbone, folder / "weights.h5")
         chosen = {"kind": "application", "name": "MobileNetV2", "weights": "weights.h5"}

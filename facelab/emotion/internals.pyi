@@ -4,7 +4,7 @@ from ._jobs import interpreter, modelmaker_interpreter
 from ._labels import are_logits, labels_inside, output_of_classes
 from ._predict import annotate, default_folder, find_model, predict_files, remember
 from ._prepare import Collected, check_crop, classes_of, detector_name, is_fer, prepare
-from ._recipe import check_backbone
+from ._recipe import check_backbone, usual_settings
 from ._spec import quantized, to_tensor
 from ._split_file import SPLIT, as_trained, trained_on, unseen
 from ._train import MODEL, check
@@ -40,4 +40,5 @@ __all__ = [
     "to_tensor",
     "trained_on",
     "unseen",
+    "usual_settings",
 ]

@@ -1,5 +1,6 @@
 """Your own Keras file as a backbone: where its head begins, how it is fed, that nothing of it runs unconfined."""
 
+import dataclasses
 import json
 import os
 import shutil
@@ -7,11 +8,13 @@ import shutil
 import numpy as np
 import pytest
 from conftest_emotion import CLASSES, toy_faces, toy_settings
+from scipy.special import softmax
 
 from facelab.cli import run
 from facelab.core import sandbox
 from facelab.core.errors import BadInputError, MissingAssetError
 from facelab.emotion import (
+    EmotionClassifier,
     FaceSet,
     KerasNetwork,
     backbones,
@@ -19,8 +22,9 @@ from facelab.emotion import (
     train_and_evaluate,
 )
 from facelab.emotion import _keras_file as keras_file
+from facelab.emotion._keras_job import selection
 from facelab.emotion._network import feeding
-from facelab.emotion.internals import check_backbone
+from facelab.emotion.internals import check_backbone, usual_settings
 from facelab.preprocess import PreprocessSpec
 from facelab.zoo.internals import trust
 
@@ -152,6 +156,69 @@ def test_where_the_head_begins(kind, tmp_path):
     assert 0 < len(body.trainable_weights) <= everything
 
 
+def answering(keras):
+    """Return name → a model of four classes, or the reason why it has no head that can be kept."""
+    k = keras.layers
+
+    def made(*tail):
+        return keras.Sequential([keras.Input((8, 8, 1)), k.Conv2D(5, 3), *tail])
+
+    pooled = k.GlobalAveragePooling2D
+    return {
+        "a dense softmax": (made(pooled(), k.Dense(4, activation="softmax")), True),
+        "logits": (made(pooled(), k.Dense(4)), True),
+        "a convolution, then an activation": (
+            made(k.Conv2D(4, 1), pooled(), k.Activation("softmax")), True,
+        ),
+        "a softmax layer": (made(pooled(), k.Dense(4), k.Softmax()), True),
+        "sigmoids": (made(pooled(), k.Dense(4, activation="sigmoid")), False),
+        "an embedder": (made(pooled(), k.Dense(64)), False),
+    }  # fmt: skip
+
+
+@pytest.mark.tensorflow
+def test_a_head_that_knows_the_classes_is_kept():
+    """The start is the network's own answer for these classes, in their order; nothing is learnt anew."""
+    keras = pytest.importorskip("keras")
+    x = np.random.default_rng(0).normal(size=(3, 8, 8, 1)).astype(np.float32)
+    columns = [2, 0, 3]
+    for name, (model, kept) in answering(keras).items():
+        before = np.asarray(model(x, training=False))
+        answer = keras_file.own_answer(keras, model)
+        assert (answer is not None) == kept, name
+        if not kept:
+            continue
+        logits = np.asarray(answer(x, training=False))
+        kernel, bias = selection(columns, 4)
+        got = softmax(logits @ kernel + bias, axis=1)
+        wanted = softmax(before, axis=1) if name == "logits" else before
+        wanted = wanted[:, columns] / wanted[:, columns].sum(axis=1, keepdims=True)
+        assert np.allclose(got, wanted, atol=1e-5), name
+
+
+def test_which_outputs_answer_for_the_classes(tmp_path):
+    (tmp_path / "m.keras").write_bytes(b"PK")
+    GRAY.save(tmp_path / "m.preprocess.json")
+    (tmp_path / "labels.txt").write_text("angry\nhappy\ncontempt\nneutral\n")
+    own = backbones.choose(str(tmp_path / "m.keras")).where
+    assert own.labels == ("anger", "joy", "contempt", "neutral")
+    assert own.columns(("neutral", "anger")) == [3, 0]
+    assert own.columns(("neutral", "sadness")) is None  # it does not know one
+    assert dataclasses.replace(own, layer="features").columns(("neutral", "anger")) is None
+    assert dataclasses.replace(own, labels=()).columns(("anger",)) is None
+
+
+def test_few_real_faces_change_a_network_that_knows_the_classes_little(tmp_path):
+    own = KerasNetwork(tmp_path / "m.keras", GRAY, None, CLASSES)
+
+    def usual(faces, backbone=own, facelabs=False, classes=CLASSES):
+        return usual_settings(faces, backbone, facelabs=facelabs, classes=classes)
+
+    assert usual(0) == usual(5000) == usual(0, None, True)
+    assert usual(200)["learning_rate"] < usual(200, None, True)["learning_rate"]
+    assert usual(200, classes=("other", *CLASSES))["strategy"] == "frozen"
+
+
 @pytest.mark.tensorflow
 def test_what_cannot_be_a_backbone(tmp_path):
     keras = pytest.importorskip("keras")
@@ -228,6 +295,32 @@ def test_a_classifier_is_built_on_an_own_network(own, tmp_path, monkeypatch):
     record = json.loads((tmp_path / "out/training.json").read_text())
     assert len(record["backbone"]) == 64
     assert (tmp_path / "out/labels.txt").read_text().split() == list(CLASSES)
+
+
+@pytest.mark.tensorflow
+def test_an_own_classifier_starts_where_it_was(own, tmp_path, monkeypatch):
+    """It knows the classes: before anything is learnt, it answers as before, in the order of the new classes."""
+    monkeypatch.setenv("FACELAB_TRUST", str(tmp_path / "trust.jsonl"))
+    model = shutil.copy(own, tmp_path / "mine.keras")
+    GRAY.save(tmp_path / "mine.preprocess.json")
+    (tmp_path / "labels.txt").write_text("x\nneutral\njoy\ny\nanger\n")
+    choice = backbones.choose(str(model))
+    said = choice.where.described(CLASSES)
+    assert "keeps its head" in said and "its head" in choice.where.described(("x", "z"))
+    sizes = {"train": 48, "validation": 12, "calibration": 12, "test": 48}
+    parts = {name: gray_faces(n, k) for k, (name, n) in enumerate(sizes.items())}
+    still = toy_settings("keras", epochs=1, learning_rate=1e-9)
+    trained, _ = train_and_evaluate(parts, GRAY, tmp_path / "out", still, backbone=choice.where)
+    keras = pytest.importorskip("keras")
+    before = keras.models.load_model(own, compile=False)
+    test = parts["test"].images
+    tensors = (test[..., :1].astype(np.float32) - 127.5) / 63.75
+    theirs = np.asarray(before(tensors))[:, [4, 2, 1]]  # anger, joy, neutral
+    mine = EmotionClassifier(trained.model).probabilities(test)
+    assert np.allclose(mine, theirs / theirs.sum(axis=1, keepdims=True), atol=1e-3)
+    (tmp_path / "labels.txt").write_text("neutral\njoy\nanger\n")
+    with pytest.raises(BadInputError, match="labels and outputs differ"):
+        backbones.choose(str(model)).where.inspected()
 
 
 @pytest.mark.tensorflow
