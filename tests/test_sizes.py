@@ -22,7 +22,7 @@ LONG_FILES = {
     "preprocess/backends/onnx.py": 425,
     "preprocess/emit/_onnx_graph.py": 415,
     "preprocess/ops.py": 436,
-    "quantization/_session.py": 453,
+    "quantization/_session.py": 466,
     "reproduce/_runner.py": 584,
     "studies/index_histories.py": 413,
     "studies/pair_claims.py": 417,

@@ -141,7 +141,7 @@ def quantize(request: Request, *, say: Say = lambda _: None) -> tuple[dict[str, 
             "out": str(out),
             "files": {v: f"{kept[v]}{session.files[v].suffix}" for v in kept},
         }
-        suspicion = session.question()
+        suspicion = session.question() or session.unreached()
         report["suspicion"] = suspicion and suspicion.to_dict()
         report["written"] = export.write(session, kept, out, report, manifest)
         told = [

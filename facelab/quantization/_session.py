@@ -293,6 +293,19 @@ class Session:
             classes=len(samples.classes),
         )
 
+    def unreached(self) -> Suspicion | None:
+        """Return why variants lose quality, where the calibration images explain it."""
+        lost = [
+            v for v in self.rows if v != FLOAT and set(self.rows[v]["verdict"]["failed"]) - {"size"}
+        ]
+        if not lost:
+            return None
+        calibrated, needed = (
+            measure.output_ranges(self.base, self.subject.spec, s.tensors)
+            for s in (self.calibration, self.evaluation)
+        )
+        return measure.unreached(calibrated, needed)
+
     def _outputs(self, path: Path, samples: Samples) -> np.ndarray:
         return self.answers.rows(path, self.subject.spec, samples.tensors)
 

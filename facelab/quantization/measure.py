@@ -14,12 +14,16 @@ from facelab.core.errors import BadInputError
 from facelab.core.machine import facts
 from facelab.core.timing import ratio, summarise
 from facelab.metrics import classification as metrics
+from facelab.metrics.plausibility import Suspicion
 from facelab.preprocess import PreprocessSpec
 from facelab.quantization._bench import Timing
 from facelab.quantization._operators import arena_bytes, operators, summary
 from facelab.quantization._rows import Tensors
 from facelab.quantization.calibration import Samples
 from facelab.zoo.runtimes import Model, TensorInfo, open_model
+
+REACHED = 0.5
+"""Share of an output's range on the evaluation images that calibration must reach."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +119,50 @@ class Answers:
         every = self.output is None
         got = outputs(path, spec, tensors, every=every, output=self.output or 0)
         return softmax(got, axis=1) if self.logits else got
+
+
+def output_ranges(
+    path: Path, spec: PreprocessSpec, tensors: Tensors
+) -> dict[str, tuple[float, float]]:
+    """Return the least and largest number of each output of a float model over float tensors."""
+    model = open_model(path, threads=1, made_here=True)
+    found: dict[str, tuple[float, float]] = {}
+    for x in tensors:
+        for info, raw in zip(model.outputs, float_outputs(model, to_input(x, spec)[None])):
+            low, high = found.get(info.name, (np.inf, -np.inf))
+            found[info.name] = (min(low, float(raw.min())), max(high, float(raw.max())))
+    return found
+
+
+def unreached(
+    calibrated: Mapping[str, tuple[float, float]], needed: Mapping[str, tuple[float, float]]
+) -> Suspicion | None:
+    """Say which output needs numbers that the calibration images never gave: integers end where calibration did.
+
+    An output is named where calibration reaches less than half of the range that the evaluation images take.
+
+    >>> print(unreached({"obj_8": (0, 0.007)}, {"obj_8": (0, 0.999)}).evidence)
+    obj_8: 0 … 0.007 on the calibration images, 0 … 0.999 on the evaluation images
+    >>> unreached({"scores": (0, 0.9)}, {"scores": (0, 1)}) is None
+    True
+    """
+    short = []
+    for name, (low, high) in needed.items():
+        a, b = calibrated[name]
+        a, b = min(a, 0.0), max(b, 0.0)  # zero always has a step
+        reached = max(0.0, min(b, high) - max(a, low))
+        if high > low and reached < REACHED * (high - low):
+            short.append(
+                f"{name}: {a:.3g} … {b:.3g} on the calibration images, {low:.3g} … {high:.3g} on the evaluation images"
+            )
+    if not short:
+        return None
+    return Suspicion(
+        "calibration_does_not_reach",
+        "the calibration images do not bring out what the network answers on the evaluation images",
+        "; ".join(short[:4]),
+        "calibrate on images like those of the device: for a detector, photographs with faces of all sizes",
+    )
 
 
 def float_outputs(model: Model, batch: np.ndarray) -> list[np.ndarray]:

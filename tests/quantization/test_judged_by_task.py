@@ -127,6 +127,26 @@ def test_a_variant_behind_float_ends_answers_as_measured(quantised):
     assert all(t.dtype == "float32" for t in (*model.inputs, *model.outputs))
 
 
+def test_faces_of_one_size_do_not_calibrate_a_detector(assets, own_yunet, tmp_path):
+    """Portraits that a face fills left YuNet with none of its 145 boxes: strides 8 and 16 never answered."""
+    it = subject.load(own_yunet)
+    portraits = read(it, str(assets / "labelled" / "identity" / "orl"), most=24)
+    photographs = read(it, str(assets / "labelled" / "detection"), most=8)
+    with Session(it, portraits, photographs) as session:
+        row = session.add("u8s8", session.make(RECIPES["u8s8-per-channel-minmax"]))
+        doubt = session.unreached()
+    assert row["boxes"]["recall"] < 0.5 and not row["verdict"]["passed"]
+    assert {"agreement", "recall"} <= set(row["verdict"]["failed"])
+    assert doubt.cause == "calibration_does_not_reach"
+    assert "obj_8: 0 … 0.00" in doubt.evidence and "obj_32" not in doubt.evidence
+
+
+def test_calibration_that_suits_is_not_doubted(quantised):
+    session, _ = quantised
+    assert not session.rows["bad"]["verdict"]["passed"]  # the recipe is to blame, not the images
+    assert session.unreached() is None
+
+
 @pytest.mark.slow
 def test_an_own_scrfd_that_lost_its_faces_is_not_good(assets, tmp_path):
     source = assets / "models" / "detectors" / "scrfd_2.5g_kps.onnx"
