@@ -1,11 +1,14 @@
-"""What each stage does to size, channel order, number type and layout, without touching a pixel."""
+"""What each stage does to size, channel order, number type and layout, without touching a pixel; errors in one."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
-from facelab.core.errors import BadInputError
+from pydantic import ValidationError
+
+from facelab.core.errors import BadInputError, did_you_mean
 from facelab.preprocess import ops as st
 from facelab.preprocess.sizes import fitted, whole_box
 
@@ -241,3 +244,86 @@ _ADVANCE = {
     "cast": _cast,
     "quantize": _quantize,
 }
+
+
+def explain(
+    error: ValidationError, model: Any, value: Mapping[str, Any], where: str
+) -> list[BadInputError]:
+    """Turn pydantic's complaints about a stage into sentences with near names, all missing parameters into one."""
+    known = [f.alias or n for n, f in model.model_fields.items()]
+    # an unknown name explains a missing one, so it goes first
+    ordered = sorted(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
+    unknown = sum(e["type"] == "extra_forbidden" for e in ordered)
+    if unknown:  # each unknown name stands for one that is missing
+        missing = [e for e in ordered if e["type"] == "missing"][:unknown]
+        ordered = [e for e in ordered if e not in missing]
+    seen: set[tuple[Any, ...]] = set()
+    kept = [e for e in ordered if not (e["loc"][:1] in seen or seen.add(e["loc"][:1]))]
+    lacking = [str(e["loc"][0]) for e in kept if e["type"] == "missing"]
+    told = [_sentence(e, known, where) for e in kept if e["type"] != "missing"]
+    if more := _also(model, value, {e["loc"][0] for e in kept if e["loc"]}):
+        told.append(BadInputError(more, where=where, fix="correct the stage"))
+    if lacking:
+        names = ", ".join(map(repr, lacking))
+        verb = "parameters" if len(lacking) > 1 else "parameter"
+        told.append(
+            BadInputError(
+                f"the {verb} {names} {'are' if len(lacking) > 1 else 'is'} missing (nothing is implicit)",
+                where=where,
+                expected=", ".join(known),
+                fix=f"state {names}",
+            )
+        )
+    return told
+
+
+def _also(model: Any, value: Mapping[str, Any], wrong: set[Any]) -> str | None:
+    """Return what a stage with wrong parameters must state besides, as far as the others tell; else None."""
+    if not wrong or not hasattr(model, "_consistent"):
+        return None
+    known = {f.alias or n: n for n, f in model.model_fields.items()}
+    held = model.model_construct(**{known[k]: v for k, v in value.items() if k in known})
+    try:
+        held._consistent()
+    except ValueError as e:
+        return str(e) if "must state" in str(e) else None
+    except Exception:  # it needs what is missing
+        return None
+    return None
+
+
+def _sentence(first: Any, known: list[str], where: str) -> BadInputError:
+    name = ".".join(
+        str(p) for p in first["loc"] if not str(p).startswith(("literal[", "tuple[", "constrained"))
+    )
+    got = repr(first["input"])[:80]
+    if first["type"] == "extra_forbidden":
+        return BadInputError(
+            f"unknown parameter {name!r}{did_you_mean(name, known)}",
+            where=where,
+            expected=", ".join(known),
+            fix="remove or correct it",
+        )
+    if first["type"] == "literal_error":
+        options = first["ctx"]["expected"]
+        hint = did_you_mean(
+            first["input"], options.replace("'", "").replace(" or ", ", ").split(", ")
+        )
+        return BadInputError(
+            f"{name!r} has an unknown value{hint}",
+            where=where,
+            expected=options,
+            got=got,
+            fix="correct the parameter",
+        )
+    if first["type"] == "value_error":
+        return BadInputError(str(first["ctx"]["error"]), where=where, fix="correct the stage")
+    said = f"{first['msg'][0].lower()}{first['msg'][1:]}"
+    if first["type"] == "tuple_type":
+        said = f"write a list, such as [{got}]"
+    return BadInputError(
+        f"{name!r} has an impossible value: {said}",
+        where=where,
+        got=got,
+        fix="correct the parameter",
+    )

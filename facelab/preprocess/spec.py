@@ -14,7 +14,7 @@ from facelab.core.escape import line
 from facelab.core.files import read_json, write_json
 from facelab.core.hashing import sha256_json
 from facelab.preprocess import ops
-from facelab.preprocess._flow import State, advance
+from facelab.preprocess._flow import State, advance, explain
 from facelab.preprocess.ops import STAGES, Stage
 
 SCHEMA = "facelab.preprocess/1"
@@ -307,7 +307,7 @@ def _models(stages: Sequence[Any], where: str | None) -> tuple[Stage, ...]:
     if errors:
         raise BadInputError(
             f"the specification has {len(errors)} errors",
-            where="\n            ".join(_in_one_line(e) for e in errors),
+            where="\n".join(_in_one_line(e) for e in errors),
             fix="correct them, or start from one that is complete: facelab preprocess new --like PRESET",
         )
     return tuple(models)
@@ -345,62 +345,7 @@ def _stage(
     try:
         return model.model_validate(dict(value))
     except ValidationError as e:
-        found = _explain(e, model, _place(index, str(op), where))
+        found = explain(e, model, value, _place(index, str(op), where))
         if errors is not None:
             errors += found[:-1]
         raise found[-1] from None
-
-
-def _explain(error: ValidationError, model: type, where: str) -> list[BadInputError]:
-    """Turn each of pydantic's complaints into one sentence with a near-name hint."""
-    known = [f.alias or n for n, f in model.model_fields.items()]
-    # an unknown name explains a missing one, so it goes first
-    ordered = sorted(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
-    unknown = sum(e["type"] == "extra_forbidden" for e in ordered)
-    if unknown:  # each unknown name stands for one that is missing
-        missing = [e for e in ordered if e["type"] == "missing"][:unknown]
-        ordered = [e for e in ordered if e not in missing]
-    seen: set[tuple[Any, ...]] = set()
-    kept = [e for e in ordered if not (e["loc"][:1] in seen or seen.add(e["loc"][:1]))]
-    return [_sentence(e, known, where) for e in kept]
-
-
-def _sentence(first: Any, known: list[str], where: str) -> BadInputError:
-    name = ".".join(
-        str(p) for p in first["loc"] if not str(p).startswith(("literal[", "tuple[", "constrained"))
-    )
-    got = repr(first["input"])[:80]
-    if first["type"] == "extra_forbidden":
-        return BadInputError(
-            f"unknown parameter {name!r}{did_you_mean(name, known)}",
-            where=where,
-            expected=", ".join(known),
-            fix="remove or correct it",
-        )
-    if first["type"] == "missing":
-        return BadInputError(
-            f"the parameter {name!r} is missing (nothing is implicit)",
-            where=where,
-            expected=", ".join(known),
-            fix=f"state {name!r}",
-        )
-    if first["type"] == "literal_error":
-        options = first["ctx"]["expected"]
-        hint = did_you_mean(
-            first["input"], options.replace("'", "").replace(" or ", ", ").split(", ")
-        )
-        return BadInputError(
-            f"{name!r} has an unknown value{hint}",
-            where=where,
-            expected=options,
-            got=got,
-            fix="correct the parameter",
-        )
-    if first["type"] == "value_error":
-        return BadInputError(str(first["ctx"]["error"]), where=where, fix="correct the stage")
-    return BadInputError(
-        f"{name!r} has an impossible value: {first['msg'][0].lower()}{first['msg'][1:]}",
-        where=where,
-        got=got,
-        fix="correct the parameter",
-    )

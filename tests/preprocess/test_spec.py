@@ -260,10 +260,11 @@ def test_every_error_of_a_file_is_named_at_once():
     stages = [
         {"op": "decode", "format": "encoded", "order": "rgb", "idct": "acurate"},
         {"op": "rezise", "size": [8, 8]},
-        {"op": "normalize", "mean": [0], "scale": [0], "units": "255"},
+        {"op": "normalize", "mean": 0, "scale": [0], "units": "255"},
         {"op": "layout"},
+        {"op": "resize", "size": [8, 8]},
     ]
-    with pytest.raises(BadInputError, match="has 4 errors") as e:
+    with pytest.raises(BadInputError, match="has 7 errors") as e:
         PreprocessSpec("many", stages, where="own.json")
     text = e.value.where
     for words in (
@@ -272,9 +273,13 @@ def test_every_error_of_a_file_is_named_at_once():
         "'units'",
         "'to' is missing",
         "stage 4 (layout)",
+        "format 'encoded' must state 'alpha'",  # though 'idct' is wrong
+        "write a list, such as [0]",
+        "'mode', 'kernel', 'antialias', 'pixel_centers', 'rounding' are missing",
     ):
         assert words in text, text
-    assert "preprocess new --like" in e.value.fix and text.count("own.json: stage") == 4
+    assert "preprocess new --like" in e.value.fix and text.count("own.json: stage") == 7
+    assert "\n  " not in text  # the message itself indents
 
 
 def test_a_parameter_by_a_wrong_name_is_one_error():
