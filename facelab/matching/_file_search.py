@@ -84,6 +84,9 @@ class FileSearch:
         else:
             sign = ">=" if Metric(found.metric).is_similarity else "<="
             top = f"{len(found.ids)} rows with {found.metric} {sign} {found.threshold:g}"
+            if sign == "<=":
+                cosine = Metric(found.metric).to_cosine(found.threshold)
+                top += f" (cosine {cosine:.4g} for vectors of length 1)"
         return f"{shape}: {top}; {took}"
 
 

@@ -94,10 +94,10 @@ class Matches:
         }
 
     def to_frame(self) -> pd.DataFrame:
-        """Return one row per result: query, rank (from 1), id, distance."""
+        """Return one row per result: query, rank (from 1), id, distance; for the metric cosine also the cosine."""
         n, k = self.ids.shape
         counts = np.full(n, k)
-        return _frame(counts, self.ids.ravel(), self.distances.ravel())
+        return _frame(counts, self.ids.ravel(), self.distances.ravel(), self.metric)
 
     def _repr_html_(self) -> str:
         title = f"top {self.ids.shape[1]} of {len(self)} queries by {self.metric}, {self.method}"
@@ -189,8 +189,8 @@ class RangeMatches:
         }
 
     def to_frame(self) -> pd.DataFrame:
-        """Return one row per result: query, rank (from 1), id, distance."""
-        return _frame(np.diff(self.starts), self.ids, self.distances)
+        """Return one row per result: query, rank (from 1), id, distance; for the metric cosine also the cosine."""
+        return _frame(np.diff(self.starts), self.ids, self.distances, self.metric)
 
     def _repr_html_(self) -> str:
         sign = ">=" if Metric(self.metric).is_similarity else "<="
@@ -268,13 +268,18 @@ def _save(result: Matches | RangeMatches, path: str | Path, arrays: dict[str, An
     return path
 
 
-def _frame(counts: NDArray[Any], ids: NDArray[Any], distances: NDArray[Any]) -> pd.DataFrame:
+def _frame(
+    counts: NDArray[Any], ids: NDArray[Any], distances: NDArray[Any], metric: str
+) -> pd.DataFrame:
     import pandas as pd
 
     ends = np.cumsum(counts)
     ranks = np.arange(len(ids)) - np.repeat(ends - counts, counts) + 1
     queries = np.repeat(np.arange(len(counts)), counts)
-    return pd.DataFrame({"query": queries, "rank": ranks, "id": ids, "distance": distances})
+    rows = {"query": queries, "rank": ranks, "id": ids, "distance": distances}
+    if Metric(metric) is Metric.COSINE:  # the unit of its thresholds
+        rows["cosine"] = 1 - distances
+    return pd.DataFrame(rows)
 
 
 def _html(title: str, frame: pd.DataFrame) -> str:

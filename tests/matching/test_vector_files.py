@@ -56,7 +56,10 @@ def test_a_range_search_is_written_in_the_format_of_its_suffix(pairs, suffix, ca
         assert json.loads(out.read_text())["ids"] == found.ids.tolist()
     else:
         lines = out.read_text().splitlines()
-        assert lines[0] == "query,rank,id,distance"
+        assert lines[0] == "query,rank,id,distance,cosine"
+        cells = [line.split(",") for line in lines[1:]]
+        assert all(float(c[3]) + float(c[4]) == pytest.approx(1, abs=1e-6) for c in cells)
+        assert all(float(c[4]) >= 0.8 - 1e-6 for c in cells)  # the unit of the threshold
         assert len(lines) == 1 + len(found.ids)
         assert lines[1].startswith("0,1,")
 
@@ -137,7 +140,7 @@ def test_results_keep_the_protocol_of_results(pairs):
     near = Matcher(b, "cosine").range_search(a, 0.9)
     for found in (top, near):
         frame = found.to_frame()
-        assert list(frame.columns) == ["query", "rank", "id", "distance"]
+        assert list(frame.columns) == ["query", "rank", "id", "distance", "cosine"]
         assert len(frame) == found.ids.size
         assert json.loads(json.dumps(found.to_dict()))["metric"] == "cosine"
         assert "<table" in found._repr_html_()
