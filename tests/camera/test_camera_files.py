@@ -2,6 +2,8 @@
 
 import errno
 import json
+import struct
+from fractions import Fraction
 
 import cv2
 import numpy as np
@@ -53,6 +55,56 @@ def test_both_backends_decode_alike(video):
     pytest.importorskip("av")
     a, b = (list(open_source(video, backend=k)) for k in ("opencv", "pyav"))
     assert max(np.abs(x.data.astype(int) - y.data).mean() for x, y in zip(a, b, strict=True)) < 3
+
+
+@pytest.fixture(scope="module")
+def phone(tmp_path_factory):
+    """Write a video as a phone does: frames at irregular times, and a matrix that turns them."""
+    av = pytest.importorskip("av")
+    path = tmp_path_factory.mktemp("phone") / "phone.mp4"
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        stream.codec_context.time_base = Fraction(1, 1000)
+        for t in IRREGULAR:
+            pixels = np.zeros((64, 96, 3), np.uint8)
+            pixels[:16] = (255, 0, 0)  # red above
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            frame.pts, frame.time_base = round(1000 * t), Fraction(1, 1000)
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode())
+    return path
+
+
+IRREGULAR = (0, 0.04, 0.08, 0.3, 0.34, 1.0, 1.04)
+ONE = 1 << 16
+TURNS = {
+    0: ((ONE, 0, 0, 0, ONE, 0), (8, 48)),
+    90: ((0, ONE, 0, -ONE, 0, 0), (48, 56)),
+    180: ((-ONE, 0, 0, 0, -ONE, 0), (56, 48)),
+    270: ((0, -ONE, 0, ONE, 0, 0), (48, 8)),
+}
+"""Clockwise degrees: the matrix of the container, and where (row, column) the red part then is."""
+
+
+@pytest.mark.parametrize("backend", ["opencv", "pyav"])
+@pytest.mark.parametrize("degrees", TURNS)
+def test_a_phones_video_is_upright_and_keeps_its_times(phone, tmp_path, degrees, backend):
+    matrix, (row, column) = TURNS[degrees]
+    raw = bytearray(phone.read_bytes())
+    header = raw.find(b"tkhd") + 4
+    start = header + 4 + (32 if raw[header] else 20) + 16
+    raw[start : start + 24] = struct.pack(">6i", *matrix)
+    (tmp_path / "turned.mp4").write_bytes(raw)
+    source = open_source(tmp_path / "turned.mp4", backend=backend)
+    size = (64, 96) if degrees % 180 else (96, 64)
+    assert (source.contract.width, source.contract.height) == size
+    frames = list(source)
+    assert [f.time_s for f in frames] == pytest.approx(IRREGULAR, abs=1e-3)
+    for frame in frames:
+        assert frame.data.shape == (size[1], size[0], 3)
+        assert frame.data[row, column, 2] > 200  # BGR
+        assert frame.data[size[1] - 1 - row, size[0] - 1 - column, 2] < 50
 
 
 def test_a_video_that_is_cut_gives_what_is_there_and_counts_the_rest(video, tmp_path):

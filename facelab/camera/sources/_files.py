@@ -197,7 +197,10 @@ class VideoFile(_Still):
             with _av_open(self.path) as container:
                 stream = container.streams.video[0]
                 rate = stream.average_rate
-                return _sized(self.path, stream.width, stream.height, float(rate) if rate else 0.0)
+                size = stream.width, stream.height
+                if _quarters(container) % 2:
+                    size = size[::-1]
+                return _sized(self.path, *size, float(rate) if rate else 0.0)
         video = cv2.VideoCapture(os.fspath(self.path), cv2.CAP_FFMPEG)
         try:
             w, h = (
@@ -237,10 +240,24 @@ class VideoFile(_Still):
                 try:
                     for frame in packet.decode():
                         stamp = float(frame.time) if frame.time is not None else stamp
-                        yield stamp, frame.to_ndarray(format="bgr24")
+                        image = frame.to_ndarray(format="bgr24")
+                        # as players and OpenCV do: a phone stores upright pictures on their side
+                        turned = np.rot90(image, round(frame.rotation / 90))
+                        yield stamp, np.ascontiguousarray(turned)
                 except FFmpegError:
                     if packet.size:
                         yield stamp, None
+
+
+def _quarters(container: Any) -> int:
+    """Return by how many quarters, counter-clockwise, a video's first picture is to be turned."""
+    from av.error import FFmpegError
+
+    try:
+        first = next(container.decode(video=0), None)
+    except FFmpegError:
+        return 0
+    return 0 if first is None else round(first.rotation / 90)
 
 
 def _av_open(path: Path) -> Any:
