@@ -122,6 +122,10 @@ def predict_(
             got=", ".join(given),
             fix="call the command once a video",
         )
+    # a source that is not there is said before anything is loaded
+    files = dict.fromkeys(f for s in given if s not in videos for f in detection.find_images(s))
+    if videos and Path(videos[0]).suffix.lower() in VIDEO and not Path(videos[0]).is_file():
+        raise BadInputError("the video does not exist", where=videos[0], fix="check the path")
     classifier = emotion.load(model, spec=spec, label_map=label_map)
     say_model(
         model or classifier.path,
@@ -132,7 +136,6 @@ def predict_(
     if videos:
         _follow(videos[0], finder, classifier, smooth, frames, table, as_json)
         return
-    files = list(dict.fromkeys(f for source in given for f in detection.find_images(source)))
     found, errors = emotion_internals.predict_files(files, finder, classifier)
     for file, error in errors.items():
         note(f"{_short(file)}: {error}")

@@ -122,6 +122,9 @@ def test_a_picture_that_cannot_be_read_is_named_counted_and_left_out(pictures, t
     assert "2 of 3 files could not be read" in capsys.readouterr().out
     (shots / "a.png").unlink()
     assert run(command) == 2  # nothing was read at all
+    for gone in ("gone.png", "gone.mp4"):  # said before a model is looked for
+        assert run(["emotion", "predict", str(tmp_path / gone), "--model", "no model"]) == 2
+        assert "does not exist" in capsys.readouterr().err
 
 
 def test_labels_in_another_order_are_reported(pictures, tmp_path, capsys):

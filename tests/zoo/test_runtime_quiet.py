@@ -4,6 +4,10 @@ import os
 import subprocess
 import sys
 
+import pytest
+
+from facelab.zoo.runtimes._keras import _without_chatter
+
 SCRIPT = """
 import numpy as np
 from facelab.zoo._catalogue import load_catalogue
@@ -22,3 +26,12 @@ def test_onnx_runtime_is_told_not_to_report(tmp_path):
         [sys.executable, "-c", SCRIPT], env={**env, "HOME": str(tmp_path)}, check=True, timeout=120
     )
     assert not list(tmp_path.rglob("*onnxruntime*")), "a device identifier was written"
+
+
+def test_what_a_library_writes_while_it_is_imported_is_not_shown(capfd):
+    """TensorFlow writes six lines whatever its log level says; an error is still an exception."""
+    with pytest.raises(ImportError), _without_chatter():
+        os.write(2, b"I0000 oneDNN custom operations are on\n")
+        raise ImportError
+    os.write(2, b"shown again\n")
+    assert capfd.readouterr().err == "shown again\n"

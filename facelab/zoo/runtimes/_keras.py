@@ -6,9 +6,11 @@ import contextlib
 import json
 import os
 import subprocess
+import sys
 import tempfile
 import threading
 import weakref
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -137,8 +139,9 @@ def open_keras_here(path: Path, *, threads: int | None = None) -> KerasModel:
     refuse_impostor(path)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
-        import keras
-        import tensorflow as tf
+        with _without_chatter():
+            import keras
+            import tensorflow as tf
     except ImportError as e:
         raise UnsupportedError(
             "TensorFlow cannot be imported, so Keras models cannot be opened",
@@ -164,6 +167,24 @@ def open_keras_here(path: Path, *, threads: int | None = None) -> KerasModel:
     return KerasModel(
         path, model, [_info(t) for t in model.inputs], [_info(t) for t in model.outputs], n
     )
+
+
+@contextlib.contextmanager
+def _without_chatter() -> Iterator[None]:
+    """Keep what TensorFlow writes while it is imported, whatever its log level, off standard error."""
+    try:
+        kept = os.dup(2)
+    except OSError:  # closed already
+        yield
+        return
+    try:
+        sys.stderr.flush()
+        with Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _info(tensor: Any) -> TensorInfo:
