@@ -1,4 +1,4 @@
-"""A module imports only from its own layer and from layers above it (DESIGN §2)."""
+"""A module imports only from its own layer and from layers above it (docs/explanation/architecture.md)."""
 
 import ast
 from pathlib import Path
@@ -59,7 +59,9 @@ def layer(path):
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_imports_point_downwards_only(path):
     mine = layer(path)
-    assert mine in RANK, f"{mine} has no layer: add it to LAYERS and to DESIGN's list"
+    assert mine in RANK, (
+        f"{mine} has no layer: add it to LAYERS and to docs/explanation/architecture.md"
+    )
     for module, line, _ in imports(path):
         if module.startswith("facelab.") and (target := module.split(".")[1]) in RANK:
             assert RANK[target] <= RANK[mine], f"{path}:{line}: {mine} must not import {module}"

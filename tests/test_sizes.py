@@ -1,4 +1,4 @@
-"""Rooms are small: what is larger than DESIGN §2 allows is listed here, and may only shrink."""
+"""Rooms are small: what is larger than CONTRIBUTING allows is listed here, and may only shrink."""
 
 import ast
 from collections import Counter

@@ -93,6 +93,16 @@ class NeuralDetector(Detector):
         """The preprocessing that is applied."""
         return self.preparation.spec
 
+    def candidates(
+        self, boxes: np.ndarray, scores: np.ndarray, landmarks: np.ndarray | None = None
+    ) -> Found:
+        """Return what `decode` answers, after suppression: boxes (n, 4) xyxy, scores (n,), landmarks (n, 5, 2) or None,
+        in pixels of the network's input.
+        """
+        return self.suppress(
+            Found(np.asarray(boxes, float).reshape(-1, 4), np.asarray(scores), landmarks)
+        )
+
     def suppress(self, found: Found) -> Found:
         """Keep candidates that survive plain non-maximum suppression."""
         from facelab.detection._boxes import nms

@@ -1,4 +1,4 @@
-"""The stages of a preprocessing spec: one strict model per op, nothing implicit (DESIGN §4)."""
+"""The stages of a preprocessing spec: one strict model per op, nothing implicit."""
 
 from __future__ import annotations
 

@@ -172,7 +172,7 @@ def _canonical_cell(cell: dict) -> dict:
 
 
 def complaints(notebook: dict) -> list[str]:
-    """Return what breaks the house form of a notebook (DESIGN §4), one sentence each; empty when nothing does.
+    """Return what breaks the house form of a notebook (CONTRIBUTING), one sentence each; empty when nothing does.
 
     A question and the cost first; one `parameters` cell; no definition longer than five lines; `run.done()` last.
     """

@@ -1,4 +1,4 @@
-"""Every committed notebook is in canonical form and in the house form of DESIGN §4."""
+"""Every committed notebook is in canonical form and in the house form of CONTRIBUTING."""
 
 import json
 from pathlib import Path

@@ -10,6 +10,10 @@ from facelab.detection._inputs import bounded
 from facelab.zoo.runtimes import Model
 
 
+LEAST = 16
+"""Pixels a side that the network is given at least."""
+
+
 class DlibCnn(Detector):
     """MMOD network over an image pyramid; slow without a GPU. Faces from 80 pixels, fewer with `upsample`.
 
@@ -57,6 +61,9 @@ class DlibCnn(Detector):
         image, shrink = bounded(rgb, max(1, self.max_side // zoom))
         if zoom > 1:
             image = cv2.resize(image, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_LINEAR)
+        least = [max(0, LEAST - side) for side in image.shape[:2]]
+        if any(least):  # dlib's pyramid refuses such a picture
+            image = np.pad(image, ((0, least[0]), (0, least[1]), (0, 0)), mode="edge")
         pre = watch.lap()
         rows = self.model.run(image)[0].astype(np.float64)
         run = watch.lap()
