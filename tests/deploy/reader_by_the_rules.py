@@ -4,6 +4,7 @@ It shares nothing with facelab. Images are rows of pixels, pixels lists of chann
 """
 
 import math
+import struct
 from fractions import Fraction
 from itertools import product
 
@@ -221,7 +222,25 @@ def align(s, image, face):
     return out
 
 
-def tensor(stages, data, face):
+def single(v):
+    """Return the float32 nearest to v, ties to even."""
+    return struct.unpack("<f", struct.pack("<f", v))[0]
+
+
+def quantize(s, v):
+    """v and scale as float32, divided in float32 (a float64 quotient of two float32 rounds to the same float32)."""
+    quotient = Fraction(single(single(v) / single(s["scale"])))
+    steps = ROUND[s["rounding"]](quotient) + s["zero_point"]
+    low, high = {"int8": (-128, 127), "uint8": (0, 255)}[s["dtype"]]
+    return max(low, min(high, steps))
+
+
+def quantize_in_float64(s, v):
+    """The rule as the first version's documents stated it: nobody said that the numbers are float32."""
+    return max(-128, min(127, round(v / s["scale"]) + s["zero_point"]))
+
+
+def tensor(stages, data, face, rule=quantize):
     """Return the numbers of the NCHW tensor of a frame."""
     image = decode(stages[0], data)
     for s in stages[1:]:
@@ -238,4 +257,6 @@ def tensor(stages, data, face):
                 [[(v / unit - m) / z for v, m, z in zip(p, mean, scale)] for p in row]
                 for row in image
             ]
+        elif s["op"] == "quantize":
+            image = mapped(image, lambda v, s=s: rule(s, v))
     return [pixel[c] for c in range(3) for row in image for pixel in row]

@@ -9,7 +9,6 @@ from facelab.detection._base import Detections, Detector, Stopwatch, Timings
 from facelab.detection._inputs import bounded
 from facelab.zoo.runtimes import Model
 
-
 LEAST = 16
 """Pixels a side that the network is given at least."""
 
