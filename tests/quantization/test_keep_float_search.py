@@ -1,10 +1,14 @@
 """The search for float layers: bounded in time, with progress, the nearest miss, and operators without a kernel."""
 
+import json
 import time
 
 import numpy as np
+import onnx
 import pytest
 
+from facelab import detection, embedding
+from facelab.cli import run
 from facelab.preprocess import PreprocessSpec
 from facelab.quantization import Budgets, Session, recipes
 from facelab.quantization._layers import smallest
@@ -128,3 +132,77 @@ def test_prelu_is_found_by_itself(prelu):
         assert row["operators"]["CONV_2D"] == {"int8": 2} and row["agreement"]["value"] > 0.9
         found = session.keep_float_auto(recipe, always=kept, seconds=30)
         assert set(kept) <= set(found.layers)
+
+
+def searched(folder, capsys, model, *args, seconds=25):
+    """Quantise by command with a bounded search; return the report, what was said, and how long it took."""
+    started = time.monotonic()
+    line = ["quantize", model, "--keep-float", "auto", "--time", seconds, "--no-latency"]
+    code = run([str(a) for a in (*line, *args, "--out", folder / "out")])
+    took = time.monotonic() - started
+    assert code in (0, 1)
+    said = capsys.readouterr()
+    return json.loads((folder / "out" / "quantization.json").read_text()), said, took
+
+
+def own_copy(source, spec, folder):
+    """Save a public file with another producer's name beside its spec: no hash knows it."""
+    model = onnx.load(source)
+    model.producer_name = "mine"
+    onnx.save(model, folder / "mine.onnx")
+    spec.save(folder / "mine.preprocess.json")
+    return folder / "mine.onnx"
+
+
+def check_search(report, said, task):
+    """The search looked at the task's own figures, said how far it was, and names what it found or nearly found."""
+    found = report["keep_float"]
+    rows = {r["variant"]: r for r in report["rows"]}
+    assert found["tried"] >= 2 and found["variant"] in rows and found["how"]
+    assert task in rows[found["variant"]]["at_task"]
+    judged = {c["budget"] for c in rows[found["variant"]]["verdict"]["checks"]}
+    assert {"exact_count": "counts", "tar": "tar"}[task] in judged
+    assert "models made in" in said.err and "for the" in said.err
+    assert "s at most" in said.err
+    told = "float layers that fix" if found["met"] else "nearest: "
+    assert told in said.out
+    before, after = rows[found["recipe"]], rows[found["variant"]]
+    assert after["cosine"]["mean"] >= before["cosine"]["mean"] - 0.01
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_detectors_search_looks_at_labels(assets, tmp_path, capsys):
+    source = assets / "models" / "detectors" / "yunet_n_320_320.onnx"
+    model = own_copy(source, detection.load(source, threads=1).spec, tmp_path)
+    labelled = assets / "labelled"
+    report, said, took = searched(
+        tmp_path,
+        capsys,
+        model,
+        *("--recipe", "u8s8-per-channel-minmax", "--max-size", "2"),
+        *("--calibration", labelled / "identity" / "orl", "--evaluate", labelled / "detection"),
+        *("--labels", labelled / "detection.csv", "--calibration-n", 24),
+    )
+    check_search(report, said, "exact_count")
+    assert "calibration_does_not_reach" == report["suspicion"]["cause"]  # portraits only
+    assert took < 25 + 120  # reading and the first variant are not part of the search
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_an_embedders_search_looks_at_pairs(assets, mirror, tmp_path, capsys):
+    source = assets / "models" / "embedders" / "mobilefacenet_foamliu.onnx"
+    model = own_copy(source, embedding.load("mobilefacenet", threads=1).spec, tmp_path)
+    labelled = assets / "labelled"
+    report, said, took = searched(
+        tmp_path,
+        capsys,
+        model,
+        *("--recipe", "s8s8-per-tensor-minmax", "--max-size", "2", "--min-cosine", "0.999"),
+        *("--calibration", labelled / "identity" / "orl", "--calibration-n", 24),
+        *("--evaluate", labelled / "identity" / "ageitgey", "--evaluate-n", 8),
+        *("--pairs", labelled / "identity_pairs.csv", "--pair-images", labelled),
+    )
+    check_search(report, said, "tar")
+    assert took < 25 + 300
