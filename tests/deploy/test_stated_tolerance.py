@@ -10,7 +10,7 @@ from facelab.emotion.internals import quantized
 from facelab.fingerprint import capture_spec, compare, import_tensors, load
 from facelab.fingerprint.document._schema import parse
 from facelab.fingerprint.document._statistics import lines, pack
-from facelab.preprocess.presets import preset
+from facelab.preprocess.presets import catalogue_specs, preset
 from facelab.preprocess.spec import PreprocessSpec
 from facelab.report.fingerprint import page
 
@@ -80,6 +80,30 @@ def test_one_step_is_equivalent(tmp_path, name, dtype, every):
     found = compare(*sides(spec, tmp_path, every=every))
     assert found.verdict == "equivalent", found
     assert all(found.distances[n] for n in found.distances)
+
+
+def others():
+    """Return one name of each preprocessing in the catalogue that no preset above is."""
+    named = {preset(n).hash for n in (*QUICK, *SLOW)}
+    found = {}
+    for name, spec in catalogue_specs().items():
+        if spec.hash not in named:
+            found.setdefault(spec.hash, name)
+    return sorted(found.values())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", others())
+@pytest.mark.parametrize("dtype", ["float", "int8"])
+def test_one_step_is_equivalent_for_the_rest_of_the_catalogue(tmp_path, name, dtype):
+    spec = catalogue_specs()[name]
+    if spec.output_dtype == "uint8" and dtype != "float":
+        pytest.skip("its tensor is bytes already: there is nothing to quantise")
+    spec = spec if dtype == "float" else integer(spec, tmp_path, dtype)
+    for every in (False, True):
+        found = compare(*sides(spec, tmp_path, every=every))
+        assert found.verdict == "equivalent", (every, found)
+        assert all(found.distances[n] for n in found.distances)
 
 
 @pytest.mark.parametrize("stages", ["int8", "float"])

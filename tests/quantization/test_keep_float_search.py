@@ -185,7 +185,7 @@ def test_a_detectors_search_looks_at_labels(assets, tmp_path, capsys):
         *("--labels", labelled / "detection.csv", "--calibration-n", 24),
     )
     check_search(report, said, "exact_count")
-    assert "calibration_does_not_reach" == report["suspicion"]["cause"]  # portraits only
+    assert report["suspicion"]["cause"] == "calibration_does_not_reach"  # portraits only
     assert took < 25 + 120  # reading and the first variant are not part of the search
 
 
