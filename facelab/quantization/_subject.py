@@ -169,6 +169,15 @@ def _spec(path: Path, entry: ModelEntry | None) -> PreprocessSpec:
 
 def _runnable(path: Path, opened: Model, entry: ModelEntry | None, spec: PreprocessSpec) -> Subject:
     integers = [t for t in (*opened.inputs, *opened.outputs) if not t.dtype.startswith("float")]
+    held = getattr(opened, "quantization", {})
+    if integers and not any(held.get(t.name, (0.0, 0))[0] for t in integers):
+        raise UnsupportedError(
+            "the model takes or gives whole numbers without a scale: its preprocessing is inside",
+            where=path,
+            expected="float32 inputs and outputs",
+            got=", ".join(map(str, integers)),
+            fix="export the network without those layers, and state what they do in the spec",
+        )
     if integers:
         raise BadInputError(
             "the model is quantised already",

@@ -12,6 +12,7 @@ from PIL import Image
 from facelab import emotion
 from facelab.cli import run
 from facelab.core.errors import BadInputError, UnsupportedError
+from facelab.fingerprint import compare, import_tensors, load
 from facelab.preprocess import PreprocessSpec
 from facelab.preprocess.ops import DECODE_RGB, RESIZE_ANTIALIASED, UPRIGHT
 from facelab.quantization import _subject as subject
@@ -126,6 +127,33 @@ def test_a_bundle_says_which_output_has_the_labels(tmp_path, capsys):
     assert run(["bundle", str(model), "--out", str(tmp_path / "c"), "--licence", "MIT"]) == 2
     assert "which output answers for the classes" in capsys.readouterr().err
     assert not (tmp_path / "c").exists()
+
+
+def test_a_network_that_takes_bytes_is_not_called_quantised(tmp_path):
+    """Cast and normalize are inside: evaluated and bundled as it is, but calibration needs a float input."""
+    model = onnx.load(write_model(tmp_path / "m", outputs=("answer",)))
+    model.graph.input[0].type.tensor_type.elem_type = TensorProto.UINT8
+    model.graph.node[0].input[0] = "floats"
+    model.graph.node.insert(
+        0, helper.make_node("Cast", ["image"], ["floats"], to=TensorProto.FLOAT)
+    )
+    onnx.save(model, tmp_path / "m" / "own.onnx")
+    PreprocessSpec("bytes", [*STAGES[:3], STAGES[4]]).save(tmp_path / "m" / "own.preprocess.json")
+    with pytest.raises(UnsupportedError, match="its preprocessing is inside"):
+        subject.load(tmp_path / "m" / "own.onnx")
+    pixels = np.full((2, 16, 16, 3), 200, np.uint8)
+    assert emotion.load(tmp_path / "m" / "own.onnx").answers(pixels).shape == (2, 3)
+    out = tmp_path / "b"
+    assert (
+        run(["bundle", str(tmp_path / "m" / "own.onnx"), "--out", str(out), "--licence", "MIT"])
+        == 0
+    )
+    tensors = out / "golden" / "tensors"
+    for path in sorted(tensors.glob("*.npy"))[:5]:  # off by a level in some pixels
+        a = np.load(path)
+        np.save(path, np.where(np.arange(a.size).reshape(a.shape) % 7 == 0, a ^ 1, a))
+    inference = import_tensors(tensors).save(tmp_path / "i.json")
+    assert compare(load(out / "train.json"), load(inference)).verdict == "equivalent"
 
 
 def test_an_embedder_with_two_outputs_is_refused(tmp_path):
