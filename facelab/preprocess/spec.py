@@ -267,7 +267,11 @@ def _parameters(stage: Stage) -> str:
         if isinstance(v, list):
             return "(" + ", ".join(show(x) for x in v) + ")"
         return (
-            f"{v:g}" if isinstance(v, float) else str(v).lower() if isinstance(v, bool) else str(v)
+            f"{v:.9g}"
+            if isinstance(v, float)
+            else str(v).lower()
+            if isinstance(v, bool)
+            else str(v)
         )
 
     return ", ".join(f"{k} {show(v)}" for k, v in stage.to_dict().items() if k != "op")

@@ -1,5 +1,7 @@
 """A correct implementation that is off by what a bundle's README allows passes, for every preset and integer input."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -10,6 +12,8 @@ from facelab.emotion.internals import quantized
 from facelab.fingerprint import capture_spec, compare, import_tensors, load
 from facelab.fingerprint.document._schema import parse
 from facelab.fingerprint.document._statistics import lines, pack
+from facelab.fingerprint.probes import write_probes
+from facelab.preprocess import apply
 from facelab.preprocess.presets import catalogue_specs, preset
 from facelab.preprocess.spec import PreprocessSpec
 from facelab.report.fingerprint import page
@@ -138,3 +142,41 @@ def test_fingerprints_thinned_by_older_versions_are_compared_at_common_places(tm
     assert found.verdict == "equivalent", found
     assert None not in found.distances.values()
     assert "sizes differ" not in page(found)
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("dtype", ["float", "int8"])
+def test_a_decoder_that_repeats_colours_is_a_good_decoder(tmp_path, dtype):
+    """Go's image/jpeg does not smooth the colours of 4:2:0: accepted in float, it failed behind INT8's ties."""
+    tf = pytest.importorskip("tensorflow")
+    spec = emotion_spec()
+    if dtype == "int8":
+        spec = quantized(spec, scale=0.007843137718737125, zero_point=-1, dtype="int8")
+    train = capture_spec(spec, tensors=tmp_path / "tensors")
+    write_probes(tmp_path / "probes")
+    known = json.loads((tmp_path / "probes" / "probes.json").read_text())["probes"]
+    for probe in known:
+        if probe["format"] == "jpeg" and probe["orientation"] == 1:
+            raw = (tmp_path / "probes" / probe["file"]).read_bytes()
+            pixels = tf.io.decode_jpeg(raw, fancy_upscaling=False, dct_method="INTEGER_ACCURATE")
+            golden = tmp_path / "tensors" / f"{probe['name']}.npy"
+            made = apply(spec, pixels.numpy(), face=probe["face"])
+            if probe["name"] == "jpeg_420":
+                assert not np.array_equal(made, np.load(golden))
+            np.save(golden, made)
+    found = compare(train, import_tensors(tmp_path / "tensors"))
+    assert found.verdict == "equivalent", found
+
+
+def test_two_accurate_decoders_are_not_called_the_same(tmp_path):
+    """Farther apart than rounding, yet each accurate by itself: both sides had the same name."""
+    train = capture_spec(emotion_spec(), tensors=tmp_path)
+    a = np.load(tmp_path / "jpeg_420.npy")
+    noise = np.random.default_rng(0).choice([-1.5, 1.5], a.shape).astype(a.dtype) / np.float32(
+        127.5
+    )
+    np.save(tmp_path / "jpeg_420.npy", a + noise)
+    found = compare(train, import_tensors(tmp_path))
+    assert found.verdict == "mismatch"
+    for finding in found.findings:
+        assert finding.training != finding.inference, finding

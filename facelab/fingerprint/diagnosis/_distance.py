@@ -91,17 +91,19 @@ def common_samples(
     return x, y
 
 
-def same(picture: Picture, d: Measured, plain: list[float]) -> bool:
+def same(picture: Picture, d: Measured, plain: list[float], step: float = 0.0) -> bool:
     """Return whether one probe's difference `d` is rounding, or the noise of two accurate JPEG decoders.
 
-    `plain` are the RMS differences on the probes that every decoder reads alike.
+    `plain` are the RMS differences on the probes that every decoder reads alike; `step` is what one whole number of a
+    quantised tensor is in levels (0: the tensor is not quantised).
     """
     if d["nonfinite"]:
         return False
     if picture.lossy:
-        # accurate decoders differ by at most one level a channel; libjpeg's fast DCT by up to six on the probes
+        # accurate decoders differ by at most one level a channel; libjpeg's fast DCT by up to six on the probes.
+        # Quantising rounds both sides once more, by half a step where quotients are ties (a scale near 2/255).
         return (
-            d["rms"] <= max(0.8, 1.25 * max(plain, default=0.0))
+            d["rms"] <= max(np.hypot(0.8, 0.5 * step), 1.25 * max(plain, default=0.0))
             and d["p99"] <= 2.05
             and d["blocks"] <= 1.5
         )
