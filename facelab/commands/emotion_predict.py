@@ -114,7 +114,7 @@ def predict_(
     if model is not None and _is_text(Path(model)):
         _predict_text(given, Path(model), as_json)
         return
-    videos = [s for s in given if _is_video(s)]
+    videos, files = _sources(given)
     if videos and (len(given) > 1 or annotate):
         raise BadInputError(
             "a video is followed by itself",
@@ -122,10 +122,6 @@ def predict_(
             got=", ".join(given),
             fix="call the command once a video",
         )
-    # a source that is not there is said before anything is loaded
-    files = dict.fromkeys(f for s in given if s not in videos for f in detection.find_images(s))
-    if videos and Path(videos[0]).suffix.lower() in VIDEO and not Path(videos[0]).is_file():
-        raise BadInputError("the video does not exist", where=videos[0], fix="check the path")
     classifier = emotion.load(model, spec=spec, label_map=label_map)
     say_model(
         model or classifier.path,
@@ -136,6 +132,27 @@ def predict_(
     if videos:
         _follow(videos[0], finder, classifier, smooth, frames, table, as_json)
         return
+    _classify(files, finder, classifier, table, annotate, as_json)
+
+
+def _sources(given: Any) -> tuple[list[str], list[Path]]:
+    """Return the videos and the picture files; a source that is not there is said before anything is loaded."""
+    from facelab import detection
+
+    videos = [s for s in given if _is_video(s)]
+    for video in videos:
+        if Path(video).suffix.lower() in VIDEO and not Path(video).is_file():
+            raise BadInputError("the video does not exist", where=video, fix="check the path")
+    files = dict.fromkeys(f for s in given if s not in videos for f in detection.find_images(s))
+    return videos, list(files)
+
+
+def _classify(
+    files: list[Path], finder: Any, classifier: Any, table: Any, annotate: Any, as_json: bool
+) -> None:
+    """Classify the faces of pictures, and report them; exit code 1 where a picture cannot be read."""
+    from facelab.emotion import internals as emotion_internals
+
     found, errors = emotion_internals.predict_files(files, finder, classifier)
     for file, error in errors.items():
         note(f"{_short(file)}: {error}")
