@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from facelab.budget._device import DeviceModel, Rate
 from facelab.budget._micro import Chain, chains
 from facelab.budget.model._cost import cost_of
 from facelab.core.machine import cpu_features, cpu_model, facts
+from facelab.core.safety.scratch import ScratchFolder
 
 LEAST_SAMPLE_S = 0.003
 CACHE = float(1 << 20)
@@ -162,7 +162,7 @@ def _empty() -> bytes:
 
 def _cost(chain: Chain) -> tuple[int, int]:
     """Return MACs and unfused bytes of a chain, by the very rules that a prediction uses."""
-    with tempfile.TemporaryDirectory() as folder:
+    with ScratchFolder() as folder:
         path = Path(folder) / "chain.onnx"
         path.write_bytes(chain.content)
         cost = cost_of(path)

@@ -6,13 +6,13 @@ import csv
 import os
 import shutil
 import subprocess
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from facelab.core import lifetime
 from facelab.core.errors import BadInputError, UnsupportedError
 from facelab.core.result import Result
+from facelab.core.safety.scratch import ScratchFolder
 
 ACCELERATOR = "ethos-u65-256"
 TIMEOUT_S = 300.0
@@ -77,7 +77,7 @@ def vela_estimate(
             expected="the command vela on the PATH",
             fix="install ethos-u-vela in its own environment, and put its vela on the PATH",
         )
-    with tempfile.TemporaryDirectory() as folder:
+    with ScratchFolder() as folder:
         words = [program, os.fspath(path), "--accelerator-config", accelerator]
         try:
             done = lifetime.run(

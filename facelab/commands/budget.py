@@ -113,7 +113,7 @@ def predict(
 
     target = budget.example_device() if device == "example" else budget.load_device(device)
     path = model_file(model)
-    cost = budget.cost_of(path, _shapes(inputs))
+    cost = budget.cost_of(path, _shapes(inputs), known=str(path) != model)
     found = budget.predict(cost, target)
     peer = None if vela is None else budget.vela_estimate(path, accelerator=vela)
     document = {

@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import math
 import os
+import re
 import sys
 from collections.abc import Iterable
 from typing import Any
@@ -15,6 +16,9 @@ import click
 from facelab.core import escape
 from facelab.core.errors import did_you_mean
 from facelab.core.files import check_writable, dumps
+from facelab.core.narrow import is_path
+
+_FURTHER = re.compile(r"\n(?! |$)")
 
 json_option = click.option(
     "--json",
@@ -131,12 +135,36 @@ def echo(text: str, *, err: bool = False) -> None:
 
 def emit(value: Any, *, as_json: bool, text: str) -> None:
     """Print `value` as one JSON document, or `text` for a reader."""
-    echo(dumps(value, indent=2) if as_json else escape.block(text))
+    echo(dumps(value, indent=2) if as_json else escape.block(names_in_one_line(value, text)))
+
+
+def names_in_one_line(value: Any, text: str) -> str:
+    """Return `text` with what `value` holds in one line each: no name may pass for a line of facelab's own.
+
+    >>> names_in_one_line({"file": "a.jpg\\nPASS"}, "1 face in a.jpg\\nPASS")
+    '1 face in a.jpg\\\\nPASS'
+    """
+    found: set[str] = set()
+    stack = [value]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, str):
+            if "\n" in item:
+                found.add(item)
+        elif isinstance(item, dict):
+            stack += [*item.keys(), *item.values()]
+        elif isinstance(item, (list, tuple)):
+            stack += item
+        elif is_path(item):
+            stack.append(str(item))
+    for name in sorted(found, key=len, reverse=True):
+        text = text.replace(name, escape.line(name))
+    return text
 
 
 def note(message: str) -> None:
-    """Print a remark on standard error."""
-    echo(escape.block(message), err=True)
+    """Print a remark on standard error; its further lines are indented, so that none passes for a verdict."""
+    echo(_FURTHER.sub("\n  ", escape.block(message)), err=True)
 
 
 def warn_first(text: str, suspicion: Any | None) -> str:

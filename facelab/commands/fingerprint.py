@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from facelab.commands.common import Float, OutPath, note
+from facelab.commands.common import Float, OutPath, echo, note
 from facelab.commands.json_file import emit_file, json_file_option
+from facelab.core import escape
 from facelab.core.errors import BadInputError
 
 if TYPE_CHECKING:
@@ -29,8 +30,11 @@ def probes(out: Any) -> None:
     from facelab.fingerprint.probes import probe_set, set_hash, write_probes
 
     folder = write_probes(out)
-    click.echo(
-        f"{len(probe_set())} probes (set {set_hash()[:12]}) in {folder}; {folder / 'README.md'} says what to do"
+    echo(
+        escape.line(
+            f"{len(probe_set())} probes (set {set_hash()[:12]}) in {folder}; "
+            f"{folder / 'README.md'} says what to do"
+        )
     )
 
 

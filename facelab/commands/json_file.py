@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from facelab.commands.common import OutPath, echo
+from facelab.commands.common import OutPath, echo, names_in_one_line
 from facelab.core import escape
 from facelab.core.files import dumps, write_json
 
@@ -26,7 +26,7 @@ def emit_file(value: Any, json_path: str | os.PathLike[str] | None, *, text: str
 
     With '-' the document goes to stdout and the text to stderr; otherwise the file is written atomically.
     """
-    text = escape.block(text)
+    text = escape.block(names_in_one_line(value, text))
     if json_path is not None and os.fspath(json_path) == "-":
         echo(text, err=True)
         echo(dumps(value, indent=2))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import tempfile
 from typing import Any
 
 import click
 
 from facelab.commands.common import FloatRange, OutPath, emit, json_option, note
+from facelab.core.safety.scratch import ScratchFolder
 
 
 @click.group(epilog="Example: facelab recovery show")
@@ -124,7 +124,7 @@ def prove(
     """
     from facelab.serving import internals as serving_internals
 
-    with tempfile.TemporaryDirectory(prefix="facelab-faults-") as folder:
+    with ScratchFolder(prefix="facelab-faults-") as folder:
         proof = serving_internals.prove(
             folder,
             faults=faults,

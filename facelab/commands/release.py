@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import click
 
 from facelab.commands.common import emit, json_option, note
+from facelab.core.safety.scratch import ScratchFolder
 
 STORE = click.option(
     "--store",
@@ -72,7 +72,7 @@ def verify(
     bundle: str, keys: tuple[str, ...], unsigned: str | None, policy: str | None, as_json: bool
 ) -> int:
     """Check the signature, the files, the budgets and the golden outputs of BUNDLE (exit 1 if one fails)."""
-    with tempfile.TemporaryDirectory(prefix="fl-verify-") as store:
+    with ScratchFolder(prefix="fl-verify-") as store:
         return _checked(bundle, store, keys, unsigned, policy, as_json, None)
 
 

@@ -11,6 +11,7 @@ import click
 
 from facelab.commands.common import FloatRange, note
 from facelab.commands.release import policy_of, policy_option, trust, trust_options
+from facelab.core.safety.scratch import ScratchFolder
 
 
 @click.command(epilog="Example: facelab serve --detector haar --check")
@@ -209,7 +210,7 @@ def _needed(name: str) -> int:
 
     try:
         found = find(load_catalogue().model(name))
-        cost = cost_of(found.path, _SHAPES.get(name)) if found is not None else None
+        cost = cost_of(found.path, _SHAPES.get(name), known=True) if found is not None else None
     except FacelabError:
         return 0
     return 0 if cost is None else cost.weight_bytes + cost.arena_bytes
@@ -280,7 +281,6 @@ def _slot(stack: contextlib.ExitStack, path: str, trusted: Any, policy: Any) -> 
 
 @contextlib.contextmanager
 def _temporary() -> Any:
-    import tempfile
 
-    with tempfile.TemporaryDirectory(prefix="fl-serve-") as folder:
+    with ScratchFolder(prefix="fl-serve-") as folder:
         yield folder

@@ -9,13 +9,13 @@ import math
 import os
 import re
 import stat
-import tempfile
 from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from facelab.core.errors import BadInputError
 from facelab.core.narrow import is_numbers, is_path
+from facelab.core.safety import scratch
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,11 +41,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Generator[Path]:
     if path.is_symlink():
         path = path.resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
-    fd, name = tempfile.mkstemp(
-        prefix=f".{path.stem[:40]}.", suffix=".tmp" + path.suffix, dir=path.parent
-    )
-    os.close(fd)
-    tmp = Path(name)
+    held, tmp = scratch.temporary_file(path)
     try:
         yield tmp
         # mkstemp makes the file private; give it the mode an ordinary open() would have.
@@ -55,6 +51,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Generator[Path]:
         tmp.replace(path)
     finally:
         tmp.unlink(missing_ok=True)
+        os.close(held)
 
 
 def check_writable(path: str | os.PathLike[str], *, folder: bool = False) -> None:

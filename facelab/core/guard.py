@@ -26,6 +26,9 @@ FAMILY = "FACELAB_FAMILY"
 _SUBREAPER, _DEATH_SIGNAL = 36, 1
 _POLL_S = 1.0
 _END_S = 4.0
+_TIDY_S = 4.0
+_SHARED = r"(?:sem\.loky-|joblib_memmapping_folder_)(\d+)[-_]"
+"""Names in shared memory that joblib's workers give, with the process that asked for them."""
 
 
 def _prctl(option: Any, value: Any) -> None:
@@ -172,7 +175,7 @@ def run(fd: int, owner: int, command: list[str]) -> None:
                 if ended[0] == child[0]:
                     status = ended[1]
     me = os.getpid()
-    end_all(lambda: descendants(me))
+    end_in_order(lambda: descendants(me))
     _exit_like(signal.SIGKILL if status is None else status)
 
 
@@ -183,19 +186,53 @@ def watch(fd: int, owner: int, token: str) -> None:
     _silence()
     while not _owner_gone(fd, owner):
         pass
-    _end_family(token)
+    end_in_order(lambda: family(token), owner)
 
 
-def _end_family(token: str) -> None:
-    # joblib's resource tracker removes shared memory and semaphores once all others are gone
-    end_all(lambda: [p for p in family(token) if not _tidies_up(p)])
-    until = time.monotonic() + 2
-    while family(token) and time.monotonic() < until:
-        time.sleep(0.05)
-    end_all(lambda: family(token))
+def end_in_order(find: Any, *owners: int) -> bool:
+    """End what `find` finds; return whether nothing is left.
+
+    Last come the resource trackers of joblib and multiprocessing, which get a moment to do their work: they remove
+    shared memory and semaphores once all others are gone. What they do not get done is removed here, for `owners` too.
+    """
+    known = set(owners)
+
+    def others() -> list[int]:
+        found = find()
+        known.update(found)
+        return [p for p in found if not tidies_up(p)]
+
+    end_all(others)
+    until = time.monotonic() + _TIDY_S
+    while find() and time.monotonic() < until:
+        _reap()
+        time.sleep(0.02)
+    ended = end_all(find)
+    _remove_shared(known)
+    return ended
 
 
-def _tidies_up(process: Any) -> bool:
+def _remove_shared(owners: Any) -> None:
+    """Remove what dead processes shared through /dev/shm."""
+    # imported here: this process must start at once
+    import re
+    import shutil
+
+    alive = _parents()
+    with contextlib.suppress(OSError):
+        for name in os.listdir("/dev/shm"):  # noqa: PTH208
+            match = re.match(_SHARED, name)
+            if match and int(match[1]) in owners and int(match[1]) not in alive:
+                path = f"/dev/shm/{name}"
+                if os.path.isdir(path):  # noqa: PTH112
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    with contextlib.suppress(OSError):
+                        os.unlink(path)  # noqa: PTH108
+
+
+def tidies_up(process: Any) -> bool:
+    """Return whether a process is a resource tracker."""
     with contextlib.suppress(OSError), open(f"/proc/{process}/cmdline", "rb") as f:  # noqa: PTH123
         return b"resource_tracker" in f.read()
     return False

@@ -166,7 +166,7 @@ def end_family(token: str) -> bool:
 
     For what a guard that was killed itself could not end. This process is left alone.
     """
-    return guard.end_all(lambda: guard.family(token))
+    return guard.end_in_order(lambda: guard.family(token))
 
 
 def _with_token(known: str, token: str) -> str:

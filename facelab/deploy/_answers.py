@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from facelab.core import fresh
 from facelab.core.array_files import read_npy
 from facelab.core.errors import FacelabError
 from facelab.core.fresh import Confined, FreshProcessError
+from facelab.core.safety.scratch import ScratchFolder
 from facelab.deploy.manifest import Manifest, Tensor
 from facelab.preprocess.spec import PreprocessSpec
 from facelab.zoo.runtimes import Model
@@ -43,7 +43,7 @@ def ask(folder: str | os.PathLike, manifest: Manifest, *, seconds: float) -> See
     Raises ModelCrashedError where the process dies or hangs, FacelabError with the model's own error otherwise.
     """
     folder = Path(folder).resolve()
-    with tempfile.TemporaryDirectory(prefix="facelab-gate-") as out:
+    with ScratchFolder(prefix="facelab-gate-") as out:
         try:
             told = fresh.call(
                 "facelab.deploy._answers:_child",

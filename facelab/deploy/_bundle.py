@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from facelab.core import records
 from facelab.core.errors import BadInputError
 from facelab.core.files import read_json, write_json, write_npy, write_text
 from facelab.core.hashing import sha256_file
+from facelab.core.safety.scratch import ScratchFolder
 from facelab.deploy import _code as code
 from facelab.deploy import _decoding, golden, thresholds
 from facelab.deploy import _onnx_files as onnx_files
@@ -145,7 +145,7 @@ def make_bundle(
     opened = open_model(source.path, spec=source.spec)
     _refuse_many_inputs(opened)
     out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as near:
+    with ScratchFolder(prefix=f".{out.name}.", dir=out.parent) as near:
         folder = Path(near) / "bundle"
         manifest = _fill(
             folder,

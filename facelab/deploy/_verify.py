@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from facelab import fingerprint as fingerprints
-from facelab.core.errors import FacelabError
+from facelab.core.errors import BadInputError, FacelabError
+from facelab.core.files import read_input
 from facelab.core.hashing import sha256_file
 from facelab.deploy import _signature as signatures
 from facelab.deploy import thresholds
 from facelab.deploy.golden import file_name
-from facelab.deploy.manifest import MANIFEST, Manifest, read
+from facelab.deploy.manifest import MANIFEST, MAX_MANIFEST, Manifest, read
 from facelab.preprocess.spec import PreprocessSpec
 from facelab.zoo.runtimes import SUFFIXES
 
@@ -103,6 +105,7 @@ def verify(
     known = {f.path for f in manifest.files} | {MANIFEST}
     if len(known) != len(manifest.files) + 1:
         problems.append(Problem(MANIFEST, "a file is listed twice"))
+    problems += _twins(sorted(known))
     strays = _strays(folder, known | {signatures.SIGNATURE})
     problems += [Problem(p, "is not in the manifest") for p in strays]
     if not problems:
@@ -128,6 +131,18 @@ def _wrong(folder: Path, entry: Any) -> str | None:
         if got == entry.sha256
         else f"was changed: SHA-256 {got[:12]}…, {entry.sha256[:12]}… promised"
     )
+
+
+def _twins(names: list[str]) -> list[Problem]:
+    """Names that are one file where a system ignores case or the form of accents: one would replace the other."""
+    seen: dict[str, str] = {}
+    problems = []
+    for name in names:
+        key = unicodedata.normalize("NFC", name).casefold()
+        if key in seen:
+            problems.append(Problem(name, f"is the same file as {seen[key]!r} on some systems"))
+        seen.setdefault(key, name)
+    return problems
 
 
 def _strays(folder: Path, known: set[str]) -> list[str]:
@@ -199,4 +214,9 @@ def _claims(folder: Path, m: Manifest) -> list[Problem]:
 
 
 def _lines(path: Path) -> list[str]:
-    return path.read_text(encoding="utf-8", errors="replace").removesuffix("\n").split("\n")
+    try:
+        # longer ones are not those of a manifest, whose size is bounded
+        raw = read_input(path, max_bytes=MAX_MANIFEST, what="file of labels")
+    except BadInputError:
+        return []
+    return raw.decode("utf-8", "replace").removesuffix("\n").split("\n")

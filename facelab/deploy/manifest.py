@@ -23,6 +23,8 @@ from facelab.core.hashing import sha256_json
 SCHEMA = "facelab.bundle/2"
 MANIFEST = "manifest.json"
 MAX_MANIFEST = 4 << 20
+MAX_BYTES = 16 << 30
+"""What all files of a bundle hold together; a file without content may say any size and takes minutes to hash."""
 MAX_FILES, MAX_PROBES, MAX_TENSORS = 20_000, 1_000, 64
 Role = Literal[
     "model",
@@ -123,6 +125,13 @@ class Manifest(Strict):
     made_by: dict[str, str]
     hash: Sha256
     files: list[FileEntry] = Field(max_length=MAX_FILES)
+
+    @field_validator("files")
+    @classmethod
+    def _bounded(cls, value: list[FileEntry]) -> list[FileEntry]:
+        if (total := sum(f.bytes for f in value)) > MAX_BYTES:
+            raise ValueError(f"the files hold {total} bytes, at most {MAX_BYTES} are read")
+        return value
 
     def of_role(self, role: str) -> list[FileEntry]:
         """Return the files with this role."""

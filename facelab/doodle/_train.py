@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -20,6 +19,7 @@ from facelab.core.hashing import sha256_file
 from facelab.core.machine import facts
 from facelab.core.records import now
 from facelab.core.result import Result
+from facelab.core.safety.scratch import ScratchFolder
 from facelab.datasets.doodles import synthetic
 from facelab.doodle._classifier import MODEL, DoodleClassifier
 from facelab.doodle._data import Labelled
@@ -171,7 +171,7 @@ def train(
         parts["train"] = _with_own(parts["train"], own, settings.seed)
     drawn = time.perf_counter()
     say(f"training {settings.epochs} epochs")
-    with tempfile.TemporaryDirectory(prefix="facelab-doodle-") as name:
+    with ScratchFolder(prefix="facelab-doodle-") as name:
         folder = Path(name)
         for part, arrays in parts.items():
             named: dict[str, Any] = dict(arrays)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from facelab.core.errors import BadInputError
+from facelab.core.safety.scratch import ScratchFolder
 from facelab.datasets.labels import read_class_names
 from facelab.emotion._jobs import run_job
 from facelab.emotion._labels import emotions
@@ -60,7 +60,7 @@ class KerasNetwork:
         Raises BadInputError where it cannot be a backbone or the preprocessing does not fit its input.
         """
         feeding(self.spec)  # a preprocessing that cannot be trained with is refused first
-        with tempfile.TemporaryDirectory(prefix="facelab-network-") as name:
+        with ScratchFolder(prefix="facelab-network-") as name:
             job = {"kind": "inspect", "seed": 0, "backbone": self.in_job(Path(name))}
             told = run_job("keras", Path(name), job, timeout=300, confined=True)
         if "problem" in told:

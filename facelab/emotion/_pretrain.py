@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 from facelab.core.files import atomic_path, write_json
 from facelab.core.hashing import sha256_file, sha256_json
+from facelab.core.safety.scratch import ScratchFolder
 from facelab.emotion._augment import Augmentation, augment
 from facelab.emotion._backbone import WIDTHS
 from facelab.emotion._data import FaceSet, check_disjoint, split
@@ -62,7 +62,7 @@ def pretrain(
         "seed": seed,
         "learning_rate": learning_rate,
     }
-    with tempfile.TemporaryDirectory(prefix="facelab-backbone-") as name:
+    with ScratchFolder(prefix="facelab-backbone-") as name:
         work = Path(name)
         for part, images in parts.items():
             save_part(work, part, images)

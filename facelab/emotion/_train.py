@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from facelab.core.files import atomic_path, write_bytes, write_json, write_text
 from facelab.core.hashing import sha256_file
 from facelab.core.machine import facts
 from facelab.core.records import now
+from facelab.core.safety.scratch import ScratchFolder
 from facelab.emotion import _card as card
 from facelab.emotion._augment import augment
 from facelab.emotion._classifier import EmotionClassifier
@@ -97,7 +97,7 @@ def train(
     if settings.class_weights == "balanced":
         taught = balance(taught, seed=settings.seed)
     taught = augment(taught, settings.augmentation, seed=settings.seed)
-    with tempfile.TemporaryDirectory(prefix="facelab-train-") as name:
+    with ScratchFolder(prefix="facelab-train-") as name:
         folder = Path(name)
         for part in ("validation", "calibration"):
             save_part(folder, part, parts[part])
@@ -246,7 +246,7 @@ def _collect(
     for name in files:
         if (folder / name).is_dir():
             shutil.rmtree(out / name, ignore_errors=True)
-            with tempfile.TemporaryDirectory(dir=out, prefix=".tmp") as near:
+            with ScratchFolder(dir=out, prefix=".tmp") as near:
                 moved = Path(shutil.copytree(folder / name, Path(near) / name))
                 moved.replace(out / name)
         elif name == "emotion.keras":

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import tarfile
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from facelab.core.errors import BadInputError, IntegrityError, did_you_mean
+from facelab.core.safety.scratch import ScratchFolder
 from facelab.datasets.labels import SEVEN
 from facelab.emotion import sources
 from facelab.emotion._network import SUFFIXES, network
@@ -122,7 +122,7 @@ def unpacked(archive: Path, folder: Path) -> Path:
         folder.parent.mkdir(parents=True, exist_ok=True)
         try:
             with (
-                tempfile.TemporaryDirectory(dir=folder.parent, prefix=".tmp") as name,
+                ScratchFolder(dir=folder.parent, prefix=".tmp") as name,
                 tarfile.open(archive) as tar,
             ):
                 inside = Path(name) / "model"

@@ -7,7 +7,6 @@ import errno
 import os
 import re
 import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from facelab.core.errors import BadInputError, did_you_mean
 from facelab.core.files import write_bytes, write_json
 from facelab.core.hashing import sha256_file, sha256_json
 from facelab.core.records import now
+from facelab.core.safety.scratch import ScratchFolder
 from facelab.emotion._jobs import run_job
 from facelab.metrics import classification as metrics
 from facelab.zoo.runtimes import open_model
@@ -150,7 +150,7 @@ def train(
                 got=dict(Counter(sentences.labels)),
                 fix="add sentences",
             )
-    with tempfile.TemporaryDirectory(prefix="facelab-text-") as name:
+    with ScratchFolder(prefix="facelab-text-") as name:
         folder = Path(name)
         for part in ("train", "validation"):
             _write_csv(folder / f"{part}.csv", parts[part])

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from facelab.core.files import write_npy
 from facelab.core.fresh import THREAD_VARIABLES, FreshProcessError
 from facelab.core.isolated import module_command
 from facelab.core.machine import peak_rss_bytes, rss_bytes
+from facelab.core.safety.scratch import ScratchFolder
 
 WARMUP, RUNS, BURST = 5, 50, 5
 
@@ -60,7 +60,7 @@ def compare(
             fix="run it more often",
         )
     rng, names = np.random.default_rng(seed), list(models)
-    with tempfile.TemporaryDirectory(prefix="facelab-bench-") as folder:
+    with ScratchFolder(prefix="facelab-bench-") as folder:
         workers: dict[str, _Worker] = {}
         try:
             for i, name in enumerate(names):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ import numpy as np
 
 from facelab.core import fresh, job, lifetime, sandbox
 from facelab.core.files import read_json, write_bytes, write_json, write_npy
+from facelab.core.safety.scratch import ScratchFolder
 from facelab.quantization._edge import QuantizationError
 from facelab.zoo.internals import trust
 
@@ -104,7 +104,7 @@ def convert(
     `variants` are {"name", "kind"}; kinds: float32, float16, dynamic-range, int8, uint8. Nothing is
     written unless all succeed. Raises QuantizationError with the converter's own words.
     """
-    with tempfile.TemporaryDirectory(prefix="facelab-convert-") as name:
+    with ScratchFolder(prefix="facelab-convert-") as name:
         folder = Path(name)
         run_job(
             "facelab.quantization._tf_job",

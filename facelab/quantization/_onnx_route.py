@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-import tempfile
 import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import numpy as np
 
 from facelab.core.errors import BadInputError, UnsupportedError
 from facelab.core.files import atomic_path
+from facelab.core.safety.scratch import ScratchFolder
 from facelab.quantization import _histograms as histograms
 from facelab.quantization._edge import QuantizationError
 from facelab.quantization._operators import Operator, operators
@@ -34,7 +34,7 @@ class OnnxQuantizer:
 
     def __init__(self, model: Path):
         self.model = Path(model)
-        self._folder = tempfile.TemporaryDirectory(prefix="facelab-onnx-")
+        self._folder = ScratchFolder(prefix="facelab-onnx-")
         self.prepared = Path(self._folder.name) / "prepared.onnx"
         from onnxruntime.quantization.shape_inference import quant_pre_process
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import numpy as np
 from facelab.core.errors import CheckFailedError, FacelabError, UnsupportedError
 from facelab.core.hashing import sha256_file, sha256_json
 from facelab.core.machine import cores
+from facelab.core.safety.scratch import ScratchFolder
 from facelab.detection.internals import Found
 from facelab.metrics.plausibility import Suspicion, question_answers, question_inputs
 from facelab.quantization import _bench as bench
@@ -63,7 +63,7 @@ class Session:
         self.subject, self.calibration, self.evaluation = subject, calibrate, evaluate
         self.budgets, self.seed = budgets or Budgets(), seed
         self.at_task = at_task
-        self._temporary = tempfile.TemporaryDirectory(prefix="facelab-quantize-")
+        self._temporary = ScratchFolder(prefix="facelab-quantize-")
         self.folder = Path(self._temporary.name)
         self._onnx: OnnxQuantizer | None = None
         self._edge: EdgeQuantizer | None = None

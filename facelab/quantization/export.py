@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from facelab.core.files import write_json, write_text
+from facelab.core.safety.scratch import ScratchFolder
 from facelab.emotion.internals import SPLIT
 from facelab.quantization import measure
 from facelab.quantization._session import Session
@@ -43,7 +43,7 @@ def write(
     Returns the names written.
     """
     out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out, prefix=".quantize-") as name:
+    with ScratchFolder(dir=out, prefix=".quantize-") as name:
         folder = Path(name)
         for variant, stem in variants.items():
             with_spec(session, variant, folder / f"{stem}{session.files[variant].suffix}")

@@ -28,6 +28,7 @@ from papermill.execute import execute_notebook, remove_error_markers
 from papermill.translators import PythonTranslator, papermill_translators
 from traitlets.config import Config
 
+from facelab.core import guard
 from facelab.core.files import write_json
 from facelab.reproduce import _diagnosis as diagnosis
 from facelab.reproduce import _kernels as kernels
@@ -197,10 +198,17 @@ class Execution:
         self.tell(None)
 
     def kill_kernel(self) -> None:
-        """Kill the kernel and whatever it started; it leads its own process group."""
-        if self.kernel_pid:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self.kernel_pid, signal.SIGKILL)
+        """Kill the kernel and what it started, but for resource trackers: the guard of this process ends those last.
+
+        What a kernel leaves that has ended before, the guard ends as well.
+        """
+        if self.kernel_process is None or self.kernel_process.poll() is not None:
+            return
+        below = guard.descendants(self.kernel_process.pid)
+        for process in (self.kernel_process.pid, *below):
+            if not guard.tidies_up(process):
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(process, signal.SIGKILL)
 
     def kernel_code(self) -> int | None:
         """Return the dead kernel's exit code (negative: a signal), waiting for it briefly."""

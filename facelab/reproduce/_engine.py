@@ -154,7 +154,7 @@ def _execute(job: dict, root: Path, folder: Path, stop_file: Path) -> tuple[Fail
         threads=job["threads"],
         extra={
             **job["environment"],
-            "JUPYTER_RUNTIME_DIR": str(runtime),
+            "JUPYTER_RUNTIME_DIR": runtime.name,
             kernels.OWN_PATH: os.pathsep.join(job["own_folders"]),
             "FACELAB_RUN": job["run"],
             "FACELAB_STEP": job["step"],
@@ -171,7 +171,7 @@ def _execute(job: dict, root: Path, folder: Path, stop_file: Path) -> tuple[Fail
             child = _start(root, folder, env, log, token)
             peak, ended = _watch(child, job, stop_file)
     finally:
-        shutil.rmtree(runtime, ignore_errors=True)
+        runtime.cleanup()
     outcome = read_json(folder / "outcome.json")
     if outcome is not None:
         return (failures.from_dict(outcome["failure"]) if outcome["failure"] else None), peak

@@ -6,12 +6,12 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 from facelab.core import lifetime
 from facelab.core.files import write_json, write_text
 from facelab.core.isolated import SAFE_PATH
+from facelab.core.safety.scratch import ScratchFolder
 
 LONGEST_RUNTIME_FOLDER = 100
 """A unix socket's path holds 107 bytes; ours are called `s-1` … `s-5`."""
@@ -106,13 +106,13 @@ def environment(
     return env
 
 
-def runtime_folder(root: Path) -> Path:
-    """Create and return a private folder for one kernel's sockets, with a path as short as can be had."""
+def runtime_folder(root: Path) -> ScratchFolder:
+    """Create a private folder for one kernel's sockets, with a path as short as can be had."""
     base = root / ".cache" / "run"
-    if len(str(base)) + 9 > LONGEST_RUNTIME_FOLDER:
-        base = Path(tempfile.gettempdir())
+    if len(str(base)) + len("/k12345678.fltmp") > LONGEST_RUNTIME_FOLDER:
+        return ScratchFolder(prefix="k")
     base.mkdir(parents=True, exist_ok=True)
-    return Path(tempfile.mkdtemp(prefix="k", dir=base))
+    return ScratchFolder(prefix="k", dir=base)
 
 
 def transport(folder: Path) -> str:

@@ -20,6 +20,7 @@ from facelab.core import lifetime, records, run_names
 from facelab.core.errors import BadInputError, did_you_mean
 from facelab.core.files import write_json
 from facelab.core.records import Record
+from facelab.core.safety import scratch
 from facelab.reproduce._failure import Failure
 from facelab.reproduce._locks import lock
 
@@ -130,7 +131,7 @@ class Store:
                 target,
                 copy_function=_link,
                 symlinks=True,  # a link that leads in a circle stays a link
-                ignore=shutil.ignore_patterns("step.json", ".*.tmp*"),
+                ignore=shutil.ignore_patterns("step.json", f".*{scratch.MARK}*"),
             )
             _link(source / "step.json", target / "step.json")
         return target

@@ -44,7 +44,7 @@ def model_file(name: str) -> Path:
 def shapes_for(path: Path, side: int = SIDE) -> dict[str, tuple[int, ...]]:
     """Return shapes for inputs that a file leaves open: one picture of `side` × `side` pixels, three channels."""
     try:
-        budget.cost_of(path)
+        budget.cost_of(path, known=True)
     except BadInputError as e:
         name, found, sides = (e.fix or "").removeprefix("give its shape: --input ").partition("=")
         if not found:
@@ -77,7 +77,11 @@ def counted() -> list[Counted]:
             continue
         if found.path.suffix in (".onnx", ".tflite"):
             out.append(
-                Counted(entry, found.path, budget.cost_of(found.path, shapes_for(found.path)))
+                Counted(
+                    entry,
+                    found.path,
+                    budget.cost_of(found.path, shapes_for(found.path), known=True),
+                )
             )
     return out
 

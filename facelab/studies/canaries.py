@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from facelab.core.result import Result
+from facelab.core.safety.scratch import ScratchFolder
 from facelab.serving import Canary, ModelSlot
 from facelab.serving.internals import Rollout, bounds
 from facelab.studies.release import pictures
@@ -77,7 +77,7 @@ def canary(
     one of 200 units, and every answer must come.
     """
     images, trail, failed = pictures(), [], 0
-    with tempfile.TemporaryDirectory() as folder, ModelSlot() as a, ModelSlot() as b:
+    with ScratchFolder() as folder, ModelSlot() as a, ModelSlot() as b:
         a.offer(stable)
         b.offer(candidate)
         path = Path(folder) / "rollout.toml"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from facelab import detection
 from facelab.core import machine
 from facelab.core.errors import FacelabError
 from facelab.core.progress import track
+from facelab.core.safety.scratch import ScratchFolder
 from facelab.core.text_files import read_csv
 from facelab.core.timing import summarise
 from facelab.detection import Detections, Detector, NeuralDetector, available, families, load
@@ -244,7 +244,7 @@ def int8_pair(
     quantised model is left in `folder`, if one is given.
     """
     if folder is None:
-        with tempfile.TemporaryDirectory() as passing:
+        with ScratchFolder() as passing:
             return int8_pair(detectors, pictures, passing, repeats=repeats)
     from facelab.studies.model_cost import quantised_copy, race
     from facelab.zoo.runtimes import open_model

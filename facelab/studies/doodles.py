@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from facelab.core import fresh
 from facelab.core.errors import BadInputError
 from facelab.core.files import write_bytes, write_npy
 from facelab.core.result import Result
+from facelab.core.safety.scratch import ScratchFolder
 from facelab.datasets import doodles
 from facelab.doodle import DoodleClassifier
 from facelab.doodle import internals as doodle_internals
@@ -51,7 +51,7 @@ class Files(Result):
 def train(n: int, epochs: int, seed: int) -> Files:
     """Train on `n` synthetic drawings and return the files' bytes."""
     settings = doodle.Settings(n=n, epochs=epochs, seed=seed)
-    with tempfile.TemporaryDirectory(prefix="facelab-doodle-") as name:
+    with ScratchFolder(prefix="facelab-doodle-") as name:
         done = doodle.train(Path(name), settings)
         files = [Path(name, f"doodle_{kind}.tflite").read_bytes() for kind in KINDS]
     int8, float32 = (np.frombuffer(data, np.uint8) for data in files)

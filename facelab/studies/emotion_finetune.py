@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from facelab.core.safety.scratch import ScratchFolder
 from facelab.emotion import EmotionClassifier, FaceSet, Settings, collect, train
 from facelab.emotion.internals import (
     Answers,
@@ -93,7 +93,7 @@ def cross_check(
         parts = split(
             rest, {"train": 0.84, "validation": 0.12, "calibration": 0.04}, seed=settings.seed
         )
-        with tempfile.TemporaryDirectory(prefix="facelab-fold-") as folder:
+        with ScratchFolder(prefix="facelab-fold-") as folder:
             trained = train(
                 {**parts, "test": test},
                 spec,

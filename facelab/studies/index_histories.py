@@ -9,7 +9,6 @@ import os
 import random
 import signal
 import subprocess
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,6 +20,7 @@ from facelab.core.errors import BadInputError, FacelabError, UnsupportedError
 from facelab.core.isolated import module_command
 from facelab.core.lifetime import Popen
 from facelab.core.result import Result
+from facelab.core.safety.scratch import ScratchFolder
 from facelab.index import check_history, open_metadata
 from facelab.index.internals import Operation, local_etcd
 from facelab.studies.index_client import Client, Recorder
@@ -214,7 +214,7 @@ def sqlite_history(
     _check("kill", planted)
     folder = memory_folder()
     with (
-        tempfile.TemporaryDirectory(prefix="fl-sqlite-", dir=folder) as name,
+        ScratchFolder(prefix="fl-sqlite-", dir=folder) as name,
         contextlib.ExitStack() as stack,
     ):
         path = Path(name) / "metadata.sqlite"

@@ -16,6 +16,7 @@ from facelab.core import lifetime
 from facelab.core.errors import FacelabError, UnsupportedError
 from facelab.core.isolated import module_command
 from facelab.core.machine import peak_rss_bytes, rss_bytes
+from facelab.core.safety.scratch import ScratchFolder
 from facelab.core.timing import interleave, ratio
 from facelab.embedding import Embedder
 from facelab.zoo.runtimes import Model
@@ -37,9 +38,8 @@ def cost(
     that before) and `peak_bytes` (the whole process). `landmarks` (5, 2), one an image, are for embedders.
     Raises UnsupportedError with the child's last line where it fails.
     """
-    import tempfile
 
-    with tempfile.TemporaryDirectory() as folder:
+    with ScratchFolder() as folder:
         arrays: dict[str, Any] = {f"i{k}": v for k, v in enumerate(images)}
         arrays |= {f"l{k}": v for k, v in enumerate(landmarks or [])}
         np.savez(Path(folder) / "in.npz", **arrays)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import tempfile
 import threading
 import time
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from facelab.core import allocator
 from facelab.core.machine import load as machine_load
 from facelab.core.machine import rss_bytes
 from facelab.core.result import Result
+from facelab.core.safety.scratch import ScratchFolder
 from facelab.serving import ModelSlot, ReleaseStore, open_loop
 from facelab.serving.internals import Trust
 from facelab.studies.release import pictures
@@ -115,7 +115,7 @@ def swaps_under_load(
     known = dict(truth.values())
     state = _Counted()
     with (
-        tempfile.TemporaryDirectory() as store,
+        ScratchFolder() as store,
         ModelSlot(ReleaseStore(store, trust=trust), isolate=True) as slot,
     ):
         for b in (*bundles, bundles[0]):  # both are admitted, and the first one serves

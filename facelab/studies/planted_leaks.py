@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import gc
-import tempfile
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import numpy as np
 
 from facelab.core import fresh, html_table
 from facelab.core.errors import BadInputError
+from facelab.core.safety.scratch import ScratchFolder
 from facelab.tracing import MemoryWatch
 
 EXPECTED = {
@@ -101,7 +101,7 @@ def leak_table(*, frames: int = 600, cases: tuple[str, ...] = tuple(EXPECTED)) -
 
 def planted(case: str, frames: int) -> dict[str, Any]:
     """Run one case in this process and return the report as plain JSON; meant for a fresh process."""
-    with tempfile.TemporaryDirectory() as folder:
+    with ScratchFolder() as folder:
         each = _plant(case, Path(folder), frames)
         _work(0)  # what numpy loads at its first call is not the case's
         watch = MemoryWatch(settle=frames // 5, every=5)

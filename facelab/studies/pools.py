@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ import numpy as np
 
 from facelab.core.errors import UnsupportedError
 from facelab.core.result import Result
+from facelab.core.safety.scratch import ScratchFolder
 from facelab.serving import Pool, diagnose, open_loop, postgres_connections, valkey_clients
 from facelab.serving.internals import closed_loop, local_postgres, local_valkey, onnx_sessions
 
@@ -56,7 +56,7 @@ def _sessions(stack: contextlib.ExitStack) -> Kind:
     """Sessions of a small network; the work runs it, and then holds the session as a slow caller would."""
     from facelab.studies.release import SIZE, network
 
-    folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+    folder = Path(stack.enter_context(ScratchFolder()))
     path, x = network(folder / "m.onnx", seed=1, megabytes=0.1), np.zeros((1, SIZE, SIZE, 3), "f4")
 
     def work(model: Any, seconds: float) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from facelab.core.result import Result
+from facelab.core.safety.scratch import ScratchFolder
 from facelab.core.timing import interleave, summarise
 from facelab.preprocess import PreprocessSpec, presets
 from facelab.preprocess.emit import Frame, emit
@@ -144,7 +144,7 @@ def measure(
         spec = presets.preset(name)
         order = pixels[..., ::-1] if spec.input_order == "bgr" else pixels
         frame = Frame.of("frame", order, face=face)
-        with tempfile.TemporaryDirectory(prefix="facelab-code-") as folder, _one_thread():
+        with ScratchFolder(prefix="facelab-code-") as folder, _one_thread():
             built = emitted_programs.programs(spec, frame, Path(folder), missing)
             calls = {k: run for k, (run, _) in built.items()}
             samples = interleave(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import numpy as np
 from facelab.core import allocator, fresh
 from facelab.core.hashing import sha256_file
 from facelab.core.machine import rss_bytes
+from facelab.core.safety.scratch import ScratchFolder
 from facelab.deploy import make_bundle
 from facelab.deploy.manifest import canonical_hash
 from facelab.preprocess import PreprocessSpec
@@ -162,7 +162,7 @@ def bad_bundles(good: Path, serving: Path, trust: Trust, pair_folder: Path) -> d
     """
     reasons = {}
     with (
-        tempfile.TemporaryDirectory() as store,
+        ScratchFolder() as store,
         ModelSlot(ReleaseStore(store, trust=trust)) as slot,
     ):
         assert slot.offer(serving).accepted

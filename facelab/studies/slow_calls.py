@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -16,6 +15,7 @@ import pandas as pd
 
 from facelab import detection, embedding
 from facelab.core import html_table
+from facelab.core.safety.scratch import ScratchFolder
 from facelab.core.timing import Summary, ratio, summarise
 from facelab.metrics.intervals import wilson
 from facelab.serving import Pipeline, face_pipeline
@@ -188,7 +188,7 @@ def _planted_run(
     from facelab.zoo import load_catalogue, require
 
     model = require(load_catalogue().model(EMBEDDER))
-    with tempfile.TemporaryDirectory() as folder, Delays(Path(folder), model) as delays:
+    with ScratchFolder() as folder, Delays(Path(folder), model) as delays:
 
         def before_next(call: int) -> None:
             if plan.get(call + 1, ("", ""))[1] == "garbage collection":

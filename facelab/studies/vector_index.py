@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from facelab.core.errors import FacelabError, UnsupportedError
 from facelab.core.isolated import module_command
 from facelab.core.lifetime import run
 from facelab.core.result import Result
+from facelab.core.safety.scratch import ScratchFolder
 from facelab.core.timing import interleave
 from facelab.index import Collection, PostgresStore, ValkeyStore, vector_id
 from facelab.index.internals import VectorStore
@@ -156,7 +156,7 @@ def incremental(
     noise = unit_vectors(changes, dimension, 1)
     queries = (x[:changes] + 0.5 * noise).astype(np.float32)
     Matcher(x[:1000], "cosine").search(queries[:changes], 10)  # compile
-    with tempfile.TemporaryDirectory(prefix="fl-index-") as name:
+    with ScratchFolder(prefix="fl-index-") as name:
         place, seconds = Path(name) / "c", {}
         c = Collection.create(place, dimension=dimension)
         ids = _timed(seconds, "build", lambda: c.add(x[:vectors]))
@@ -228,7 +228,7 @@ def kills() -> list[Kill]:
 
     Returns one row per step; `litter` counts files that were left over after the next writer opened.
     """
-    with tempfile.TemporaryDirectory(prefix="fl-kill-", dir=memory_folder()) as name:
+    with ScratchFolder(prefix="fl-kill-", dir=memory_folder()) as name:
         done = run(
             module_command("facelab.studies.index_crashes", name),
             capture_output=True,
@@ -310,7 +310,7 @@ def _stores(
         "Valkey": (local_valkey, valkey_clients, ValkeyStore),
     }
     with contextlib.ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fl-stores-")))
+        folder = Path(stack.enter_context(ScratchFolder(prefix="fl-stores-")))
         for name, (start, connect, _) in kinds.items():
             if not servers:
                 missing[name] = "servers are switched off"

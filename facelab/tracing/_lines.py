@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from facelab.core.errors import UnsupportedError
+from facelab.core.safety.scratch import ScratchFolder
 from facelab.tracing._result import TableResult
 
 MOST_FRAMES = 12
@@ -66,7 +66,7 @@ def allocating_lines(work: Callable[[], object], *, most: int = 10) -> Lines:
         ) from e
     sizes: Counter[str] = Counter()
     blocks: Counter[str] = Counter()
-    with tempfile.TemporaryDirectory() as folder:
+    with ScratchFolder() as folder:
         path = Path(folder) / "memray.bin"
         with memray.Tracker(path):
             work()

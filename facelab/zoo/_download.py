@@ -5,10 +5,10 @@ from __future__ import annotations
 import bz2
 import contextlib
 import errno
+import glob
 import gzip
 import os
 import tarfile
-import tempfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import IO
 from facelab.core.errors import FacelabError, IntegrityError, MissingAssetError
 from facelab.core.files import atomic_path
 from facelab.core.hashing import sha256_file
+from facelab.core.safety import scratch
 from facelab.zoo._assets import Asset
 from facelab.zoo._http import MOST_BYTES, BrokenTransferError, Limit, chunks
 from facelab.zoo._integrity import problem, what_is_it
@@ -83,7 +84,9 @@ def _open_lock(lock: Path) -> IO:
 
 def _sweep(target: Path) -> None:
     """Remove what a killed download of this file left behind. Only called by the holder of its lock."""
-    for stale in target.parent.glob(f".{target.stem[:40]}.????????.tmp{target.suffix}"):
+    for stale in target.parent.glob(
+        f".{glob.escape(target.stem[:40])}.????????{scratch.MARK}{target.suffix}"
+    ):
         stale.unlink(missing_ok=True)
 
 
@@ -117,15 +120,12 @@ def download(
 
 @contextlib.contextmanager
 def _temporary(target: Path) -> Iterator[Path]:
-    fd, name = tempfile.mkstemp(
-        prefix=f".{target.stem[:40]}.", suffix=".tmp" + target.suffix, dir=target.parent
-    )
-    os.close(fd)
-    path = Path(name)
+    held, path = scratch.temporary_file(target)
     try:
         yield path
     finally:
         path.unlink(missing_ok=True)
+        os.close(held)
 
 
 def _transfer(url: str, tmp: Path, size: int | None, progress: bool) -> None:

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import queue
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import urljoin, urlsplit
 
 from facelab.core.errors import IntegrityError
+
+if TYPE_CHECKING:
+    import requests
 
 TIMEOUT = (10, 60)
 """Seconds to connect, and to wait for the next bytes."""
@@ -16,6 +23,9 @@ MOST_BYTES = 8 << 30
 SLOWEST = 32 << 10
 """Bytes a second below which a transfer is given up, after `PATIENCE` seconds in all."""
 PATIENCE = 120.0
+HEAD_SECONDS = 90.0
+"""What the connection and the head of an answer may take in all."""
+MOST_REDIRECTS = 10
 
 
 class BrokenTransferError(Exception):
@@ -53,9 +63,7 @@ def chunks(
 
     deadline = time.monotonic() + limit.seconds
     try:
-        with requests.get(
-            url, stream=True, timeout=TIMEOUT, headers={"Accept-Encoding": "identity"}
-        ) as answer:
+        with _followed(url) as answer:
             answer.raise_for_status()
             _refuse_promise(answer.headers.get("Content-Length"), limit, url)
             with _bar(size, progress) as advance:
@@ -66,13 +74,7 @@ def chunks(
                     if taken > limit.bytes:
                         raise _too_large(limit, url, f"more than {limit.bytes} bytes")
                     if time.monotonic() > deadline:
-                        raise IntegrityError(
-                            "the server is too slow",
-                            where=url,
-                            expected=f"the whole file within {limit.seconds:.0f} s",
-                            got=f"{taken} bytes",
-                            fix="nothing was kept; try another mirror",
-                        )
+                        raise _too_slow(url, f"the whole file within {limit.seconds:.0f} s", taken)
                     advance(len(chunk))
                     yield chunk
     except (
@@ -91,6 +93,96 @@ def chunks(
             got=f"{type(e).__name__}: {e}"[:160],
             fix="nothing was kept; check the address",
         ) from None
+
+
+@contextlib.contextmanager
+def _followed(url: str) -> Iterator[requests.Response]:
+    """Yield the answer at the end of the redirects, its body unread."""
+    where = url
+    for _ in range(MOST_REDIRECTS + 1):
+        with _asked(where) as answer:
+            target = _target(answer)
+            if target is None:
+                yield answer
+                return
+        where = next_address(where, target)
+    raise IntegrityError(
+        "the server redirects without an end",
+        where=url,
+        expected=f"at most {MOST_REDIRECTS} redirects",
+        got="more",
+        fix="nothing was kept; check the address",
+    )
+
+
+def _target(answer: requests.Response) -> str | None:
+    """Return where an answer redirects to, or None."""
+    import requests
+
+    return requests.Session().get_redirect_target(answer)
+
+
+def next_address(where: str, target: str) -> str:
+    """Return where a redirect leads. Raises IntegrityError for what is not http, or no longer https.
+
+    >>> next_address("https://a.org/x/y", "../z")
+    'https://a.org/z'
+    """
+    found = urljoin(where, target)
+    allowed = ("https",) if urlsplit(where).scheme == "https" else ("http", "https")
+    if urlsplit(found).scheme not in allowed:
+        raise IntegrityError(
+            "the server redirects to another kind of address",
+            where=where,
+            expected=" or ".join(allowed),
+            got=target[:160],
+            fix="nothing was kept; check the address",
+        )
+    return found
+
+
+def _asked(url: str) -> requests.Response:
+    """Send one request and return its answer as soon as the head is there; the head has a limit in all, too."""
+    import requests
+
+    box: queue.SimpleQueue[requests.Response | BaseException] = queue.SimpleQueue()
+    # where it sees a redirect, requests reads the whole body into memory, however long, even if it may not follow
+    session = requests.Session()
+    session.get_redirect_target = lambda resp: None
+
+    def ask() -> None:
+        try:
+            with session:
+                box.put(
+                    session.get(
+                        url,
+                        stream=True,
+                        timeout=TIMEOUT,
+                        headers={"Accept-Encoding": "identity"},
+                    )
+                )
+        except BaseException as e:
+            box.put(e)
+
+    # a head that drips would hold this thread for ever: each byte is in time
+    threading.Thread(target=ask, daemon=True).start()
+    try:
+        answer = box.get(timeout=HEAD_SECONDS)
+    except queue.Empty:
+        raise _too_slow(url, f"the head of an answer within {HEAD_SECONDS:.0f} s", 0) from None
+    if isinstance(answer, BaseException):
+        raise answer
+    return answer
+
+
+def _too_slow(url: str, expected: str, taken: int) -> IntegrityError:
+    return IntegrityError(
+        "the server is too slow",
+        where=url,
+        expected=expected,
+        got=f"{taken} bytes",
+        fix="nothing was kept; try another mirror",
+    )
 
 
 def _refuse_promise(length: str | None, limit: Limit, url: str) -> None:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-import shutil
 import tarfile
-import tempfile
 import zipfile
 from pathlib import Path
 from typing import Literal
@@ -14,6 +12,7 @@ from typing import Literal
 from facelab.core.errors import IntegrityError
 from facelab.core.files import read_toml
 from facelab.core.project import package_file
+from facelab.core.safety.scratch import ScratchFolder
 from facelab.zoo._assets import Asset, EntryFile, data_folder, modified, parse_entries
 
 MAX_UNPACKED = 64 << 30
@@ -109,17 +108,17 @@ def unpack(entry: DataEntry, archive: Path) -> Path:
     if target.is_dir():
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
-    tmp = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
-        _extract_all(archive, tmp)
-        tmp.chmod(0o755)
-        try:
-            tmp.replace(target)
-        except OSError:
-            if (
-                not target.is_dir()
-            ):  # a second process may have put the same content there meanwhile
-                raise
+        with ScratchFolder(prefix=f".{target.name}.", dir=target.parent) as near:
+            inside = Path(near) / "unpacked"
+            inside.mkdir()
+            _extract_all(archive, inside)
+            try:
+                inside.replace(target)
+            except OSError:
+                # a second process may have put the same content there meanwhile
+                if not target.is_dir():
+                    raise
     except (tarfile.TarError, zipfile.BadZipFile, EOFError) as e:
         raise IntegrityError(
             f"{entry.name}: the archive cannot be unpacked",
@@ -127,8 +126,6 @@ def unpack(entry: DataEntry, archive: Path) -> Path:
             got=str(e)[:160],
             fix=entry.fetch_command,
         ) from e
-    finally:
-        shutil.rmtree(tmp, ignore_errors=True)
     return target
 
 

@@ -5,6 +5,8 @@ import os
 import time
 from pathlib import Path
 
+BEGAN = time.time()
+
 
 def mark():
     """Return a duration for `sleep` that no other process has, by which its command line is found."""
@@ -12,12 +14,17 @@ def mark():
 
 
 def shared_memory(owner):
-    """Return what a process's workers keep in shared memory: joblib and loky name it after the process."""
-    return [
-        p.name
-        for p in Path("/dev/shm").iterdir()
-        if str(owner) in p.name.replace("-", "_").split("_")
-    ]
+    """Return what a process's workers keep in shared memory: joblib and loky name it after the process.
+
+    What is older than this test run is another process's, which had the same number and was killed long ago.
+    """
+    found = []
+    for path in Path("/dev/shm").iterdir():
+        if str(owner) in path.name.replace("-", "_").split("_"):
+            with contextlib.suppress(OSError):
+                if path.stat().st_ctime >= BEGAN:
+                    found.append(path.name)
+    return found
 
 
 def alive(word):

@@ -1,9 +1,11 @@
 """The runner under attack: kills, detached processes, a clock that jumps back, full disks and hostile folders."""
 
+import contextlib
 import errno
 import json
 import os
 import random
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -16,7 +18,7 @@ from facelab.core.errors import BadInputError
 from facelab.reproduce import _runner as runner
 from facelab.reproduce import canonical
 from facelab.reproduce._store import KEEP_RUNS, Promise, Store, write_step
-from tests.core.processes import alive, gone, mark
+from tests.core.processes import alive, gone, mark, shared_memory
 
 LEFT, STRIPPED = mark(), mark()
 
@@ -47,8 +49,14 @@ def attacked(tmp_path_factory):
             f"subprocess.Popen(['env', '-i', 'setsid', 'sleep', {STRIPPED!r}])",
         ),
     )
+    workers = (
+        "import os\nfrom joblib import Parallel, delayed\nrun.record('kernel', 'pid', os.getpid())\n"
+        "_ = Parallel(2)(delayed(abs)(k) for k in range(4))"
+    )
+    project.body("workers", code("work", workers))
+    project.body("broken-workers", code("work", workers), code("end", "os.kill(os.getpid(), 9)"))
     project.step("message", "output_mb = 2")
-    for name in ("circle", "folder", "leaves"):
+    for name in ("circle", "folder", "leaves", "workers", "broken-workers"):
         project.step(name)
     return project, *project.run("--jobs", "2")
 
@@ -64,6 +72,15 @@ def test_a_step_leaves_no_process_not_even_a_detached_one_without_its_environmen
     assert steps(attacked[2])["leaves"]["state"] == "done"
     assert alive(LEFT) == [] and alive(STRIPPED) == []
     assert list((attacked[0].root / ".cache" / "leases").iterdir()) == []
+
+
+def test_a_steps_workers_leave_no_shared_memory_however_the_step_ends(attacked):
+    project, _, summary, _ = attacked
+    assert steps(summary)["workers"]["state"] == "done"
+    assert steps(summary)["broken-workers"]["failure"]["kind"] == "killed"
+    for name in ("workers", "broken-workers"):
+        line = (project.root / "reports" / "latest" / name / "records.jsonl").read_text()
+        assert shared_memory(json.loads(line)["value"]) == []
 
 
 def test_a_folder_named_like_a_picture_does_not_prevent_the_report(attacked):
@@ -276,3 +293,40 @@ def test_a_runner_killed_at_fifty_random_moments_leaves_nothing(tmp_path):
     for k in range(10):
         project = killable(tmp_path / f"p{k}", word)
         check_kills(project, word, [chance.uniform(0, 10) for _ in range(5)])
+
+
+def check_killed_helpers(root, moments, chance):
+    """Kill one process below the runner, any one, at each moment: the step fails by name, and nothing goes on."""
+    word = mark()
+    project = Project(root)
+    work = (
+        f"import subprocess, time\nsubprocess.Popen(['setsid', 'sleep', {word!r}])\ntime.sleep(2)"
+    )
+    project.body("one", code("work", work))
+    project.step("one")
+    for seconds in moments:
+        runner = project.start("--json", "--force")
+        time.sleep(seconds)
+        below = guard.descendants(runner.pid)
+        if below:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(chance.choice(below), signal.SIGKILL)
+        out, err = runner.communicate(timeout=120)
+        assert runner.returncode in (0, 1) and "Traceback" not in err, err
+        step = steps(json.loads(out))["one"]
+        assert step["state"] == "done" or step["failure"]["what"], step
+        assert gone(word) and alive(str(project.root)) == []
+    rc, summary, err = project.run()
+    assert rc == 0 and steps(summary)["one"]["state"] == "done", err
+
+
+def test_a_killed_kernel_or_helper_fails_its_step_and_leaves_nothing(tmp_path):
+    check_killed_helpers(tmp_path / "p", [2.5], random.Random(3))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_kernels_and_helpers_killed_at_fifty_random_moments(tmp_path):
+    chance = random.Random(os.environ.get("FACELAB_FUZZ_SEED", "22"))
+    moments = [chance.uniform(0.5, 7) for _ in range(50)]
+    check_killed_helpers(tmp_path / "p", moments, chance)

@@ -4,6 +4,7 @@ import io
 import json
 import multiprocessing
 import sys
+from pathlib import Path
 
 import pytest
 from conftest_reproduce import code, steps
@@ -172,14 +173,9 @@ def test_the_main_kernel_is_registered_in_the_projects_cache_where_nothing_has_r
 def test_socket_paths_stay_short_enough(tmp_path):
     deep = tmp_path / ("x" * 80) / ("y" * 40)
     deep.mkdir(parents=True)
-    runtime = kernels.runtime_folder(deep)
-    try:
-        assert (
-            len(str(runtime)) <= kernels.LONGEST_RUNTIME_FOLDER
-            and kernels.transport(runtime) == "ipc"
-        )
-    finally:
-        runtime.rmdir()
+    with kernels.runtime_folder(deep) as name:
+        assert len(name) <= kernels.LONGEST_RUNTIME_FOLDER
+        assert kernels.transport(Path(name)) == "ipc"
     assert kernels.transport(deep) == "tcp"
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import gzip
+import hashlib
 import os
 import socketserver
 import threading
@@ -29,13 +30,13 @@ def web(monkeypatch):
         monkeypatch.delenv(name, raising=False)
     servers = []
 
-    def start(head: bytes, pieces=()):
+    def start(head: bytes, pieces=(), end=b"\r\n\r\n"):
         class Handler(socketserver.StreamRequestHandler):
             def handle(self):
                 while self.rfile.readline().strip():
                     pass
                 try:
-                    self.wfile.write(head + b"\r\n\r\n")
+                    self.wfile.write(head + end)
                     for piece in pieces() if callable(pieces) else pieces:
                         self.wfile.write(piece)
                         server.sent += len(piece)
@@ -144,6 +145,53 @@ def test_a_drip_has_an_end(web, entry, monkeypatch):
     with pytest.raises(IntegrityError, match="too slow"):
         downloads.download(url, asset.path, asset)
     assert time.monotonic() - started < 20
+
+
+def test_the_body_of_a_redirect_is_not_read(web, entry):
+    asset = entry()
+    server, url = web(b"HTTP/1.1 302 Found\r\nLocation: /next", lambda: [bytes(1 << 20)] * 100)
+    with pytest.raises(IntegrityError, match="redirects without an end"):
+        downloads.download(url, asset.path, asset)
+    assert server.sent < 64 << 20, "each redirect's body was taken"
+
+
+@pytest.mark.parametrize("target", ["/again", "http://[::1", "ftp://a/b", "file:///etc/hostname"])
+def test_redirects_that_lead_nowhere(web, entry, target):
+    asset = entry()
+    _, url = web(b"HTTP/1.1 301 Moved\r\nContent-Length: 0\r\nLocation: " + target.encode())
+    with pytest.raises(IntegrityError, match=r"redirects|cannot be read"):
+        downloads.download(url, asset.path, asset)
+
+
+def test_a_redirect_does_not_lead_from_https_to_http():
+    assert http.next_address("http://a/x", "https://b/y") == "https://b/y"
+    with pytest.raises(IntegrityError, match="another kind of address"):
+        http.next_address("https://a/x", "http://a/x")
+
+
+def test_a_redirect_is_followed(web, entry):
+    content = b"\x08\x08weights"
+    asset = entry(bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
+    _, end = web(b"HTTP/1.1 200 OK\r\nContent-Length: %d" % len(content), [content])
+    _, url = web(f"HTTP/1.1 307 Moved\r\nContent-Length: 0\r\nLocation: {end}/x".encode())
+    assert downloads.download(url, asset.path, asset).read_bytes() == content
+
+
+def test_a_head_that_drips_has_an_end(web, entry, monkeypatch):
+    monkeypatch.setattr(http, "HEAD_SECONDS", 0.6)
+    asset = entry()
+    stopped = threading.Event()
+
+    def drip():
+        while not stopped.wait(0.1):
+            yield b"x: y\r\n"
+
+    _, url = web(b"HTTP/1.1 200 OK\r\na: b", drip, end=b"\r\n")
+    started = time.monotonic()
+    with pytest.raises(IntegrityError, match="too slow"):
+        downloads.download(url, asset.path, asset)
+    assert time.monotonic() - started < 15
+    stopped.set()
 
 
 def test_a_manifest_is_bounded(web, monkeypatch):

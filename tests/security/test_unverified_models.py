@@ -8,9 +8,9 @@ import pytest
 
 from facelab.core import fresh, sandbox
 from facelab.core.errors import FacelabError, UnsupportedError
+from facelab.core.safety import first_try
 from facelab.zoo.internals import trust
 from facelab.zoo.runtimes import ModelRunError, open_model
-from facelab.zoo.runtimes import _trial as trial
 
 needs_sandbox = pytest.mark.skipif(
     sandbox.why_not() is not None, reason=f"no sandbox here: {sandbox.why_not()}"
@@ -26,7 +26,7 @@ def small(tmp_path, monkeypatch):
     from conftest_deploy import write_model
 
     monkeypatch.delenv("FACELAB_OPEN_DIRECTLY")
-    monkeypatch.setattr(trial, "project_root", lambda: tmp_path / "root")
+    monkeypatch.setattr(first_try, "project_root", lambda: tmp_path / "root")
     return write_model(tmp_path / "m.onnx", seed=3)
 
 
@@ -52,6 +52,35 @@ def test_a_crash_names_the_file_and_leaves_this_process(small, monkeypatch):
     with pytest.raises(ModelRunError, match="ends the process") as e:
         open_model(small)
     assert str(small) in e.value.where and e.value.got == "ended by SIGABRT"
+
+
+def readers(model, folder):
+    """Everything that reads a stranger's model by a native library, as calls."""
+    from conftest_deploy import spec
+
+    from facelab import budget
+    from facelab.fingerprint.capture import _adapters as adapters
+    from facelab.preprocess import emit
+
+    return {
+        "a runtime": lambda: open_model(model),
+        "a budget": lambda: budget.cost_of(model),
+        "a pipeline": lambda: adapters.onnx_pipeline(model),
+        "merging": lambda: emit.emit(spec(), "onnx", size=(40, 40), merge=model),
+    }
+
+
+@pytest.mark.parametrize("way", ["a runtime", "a budget", "a pipeline", "merging"])
+def test_a_crash_is_an_error_whatever_reads_the_model(small, tmp_path, monkeypatch, way):
+    call = fresh.call
+    monkeypatch.setattr(fresh, "call", lambda *a, **k: call("os:abort", timeout=30))
+    with pytest.raises(FacelabError, match="ends the process") as e:
+        readers(small, tmp_path)[way]()
+    assert str(small) in e.value.where and e.value.got == "ended by SIGABRT"
+    monkeypatch.setattr(fresh, "call", call)
+    readers(small, tmp_path)[way]()
+    monkeypatch.setattr(fresh, "call", lambda *a, **k: pytest.fail("tried a second time"))
+    readers(small, tmp_path)[way]()
 
 
 def test_an_endless_model_is_an_error(small, monkeypatch):

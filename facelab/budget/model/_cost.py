@@ -18,6 +18,7 @@ from facelab.budget.model._onnx import read_onnx
 from facelab.budget.model._tflite import read_tflite
 from facelab.core.errors import BadInputError
 from facelab.core.result import Result
+from facelab.core.safety.first_try import first_try
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,10 @@ class ModelCost(Result):
 
 
 def cost_of(
-    path: str | os.PathLike[str], shapes: Mapping[str, Sequence[int]] | None = None
+    path: str | os.PathLike[str],
+    shapes: Mapping[str, Sequence[int]] | None = None,
+    *,
+    known: bool = False,
 ) -> ModelCost:
     """Count what one call of a model costs, from its file alone; nothing is run.
 
@@ -124,6 +128,8 @@ def cost_of(
         An `.onnx` or a `.tflite` file.
     shapes : mapping of str to sequence of int, optional
         Shapes of inputs that the file leaves open, batch axis included. An open batch axis is 1 where none is given.
+    known : bool, optional
+        Whether somebody verified the file. Any other one is read in a process of its own first.
 
     Returns
     -------
@@ -160,8 +166,18 @@ def cost_of(
             got=kind or "no suffix",
             fix="export the model as ONNX or TFLite",
         )
-    graph = (read_onnx if kind == ".onnx" else read_tflite)(path, dict(shapes or {}))
-    return _counted(path.name, graph)
+    given = {name: [int(n) for n in sides] for name, sides in (shapes or {}).items()}
+    if not known and path.is_file():
+        first_try(path, f"{__name__}:_trial", given, reader=f"budget of {kind[1:]}")
+    return _counted(path.name, _graph(path, given))
+
+
+def _graph(path: Path, shapes: Mapping[str, Sequence[int]]) -> Graph:
+    return (read_onnx if path.suffix.lower() == ".onnx" else read_tflite)(path, shapes)
+
+
+def _trial(path: str, shapes: dict[str, list[int]]) -> None:
+    _graph(Path(path), shapes)
 
 
 def _counted(name: str, graph: Graph) -> ModelCost:

@@ -7,8 +7,6 @@ A recording is a folder: `recording.json` (schema `facelab.recording/1`, the con
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 import zlib
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -27,6 +25,7 @@ from facelab.camera.pixels._formats import FORMATS
 from facelab.core.errors import BadInputError
 from facelab.core.files import check_writable, dumps, loads_strict, write_json
 from facelab.core.result import Result
+from facelab.core.safety.scratch import ScratchFolder
 
 SCHEMA = "facelab.recording/1"
 _FIELDS = {
@@ -103,19 +102,16 @@ def record(
             fix="choose another folder, or remove it first",
         )
     folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
+    with ScratchFolder(prefix=f".{folder.name}.", dir=folder.parent) as near:
+        temporary = Path(near) / "recording"
+        temporary.mkdir()
         with source:
             done = _write(source, temporary, seconds, frames, max_bytes)
         made = Recorded(str(folder), done[0], done[1], done[2], done[3], done[4])
         facts = {**_promised(source), "recorded": {**made.to_dict(), "folder": folder.name}}
         write_json(temporary / "recording.json", facts)
-        temporary.chmod(0o755)
         temporary.rename(folder)
         return made
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
 
 
 def _promised(source: Source) -> dict[str, Any]:

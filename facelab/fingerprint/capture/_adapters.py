@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from facelab.core.errors import BadInputError, FacelabError, MissingAssetError, did_you_mean
+from facelab.core.safety.first_try import first_try
 from facelab.fingerprint.capture._capture import as_array, capture_pipeline, capture_spec
 from facelab.fingerprint.capture._feed import Feed, fed_value, feed_for, other_form
 from facelab.fingerprint.document._schema import Fingerprint
@@ -265,13 +266,12 @@ def onnx_pipeline(
     The result is the first output, or the inner tensor named `tap` (where preprocessing ends and the model begins).
     Raises BadInputError for a graph that cannot be loaded or does not take a picture.
     """
-    import onnxruntime as ort
 
+    if Path(path).is_file():
+        first_try(Path(path), f"{__name__}:_onnx_session", reader="onnx for a pipeline")
     data = _tapped(Path(path), tap)
-    options = ort.SessionOptions()
-    options.intra_op_num_threads, options.log_severity_level = 1, 4
     try:
-        session = ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+        session = _session(data)
     except Exception as e:
         raise BadInputError(
             "the ONNX graph cannot be loaded",
@@ -295,6 +295,18 @@ def onnx_pipeline(
         return np.asarray(session.run([tap] if tap else None, fed)[0])
 
     return call
+
+
+def _session(data: bytes) -> Any:
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.intra_op_num_threads, options.log_severity_level = 1, 4
+    return ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+
+
+def _onnx_session(path: str) -> None:
+    _session(_tapped(Path(path), None))
 
 
 def _shaped(pixels: np.ndarray, shape: list, dtype: type) -> np.ndarray:

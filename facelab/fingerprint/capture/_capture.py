@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import importlib.metadata
 import os
-import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import numpy as np
 
 from facelab.core.errors import BadInputError, FacelabError
 from facelab.core.files import write_npy
+from facelab.core.safety.scratch import ScratchFolder
 from facelab.fingerprint.capture._feed import Feed
 from facelab.fingerprint.capture._hooks import recording
 from facelab.fingerprint.document._schema import MAX_BYTES, OUTPUT, Fingerprint
@@ -313,9 +313,9 @@ def _alike(a: np.ndarray, b: np.ndarray) -> bool:
 
 
 @functools.cache
-def _probe_folder() -> tempfile.TemporaryDirectory:
+def _probe_folder() -> ScratchFolder:
     """Write the probes once a process; the folder goes when the process ends."""
-    folder = tempfile.TemporaryDirectory(prefix="facelab-probes-")
+    folder = ScratchFolder(prefix="facelab-probes-")
     write_probes(folder.name)
     return folder
 

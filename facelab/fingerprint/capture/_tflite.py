@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from facelab.core.errors import BadInputError, MissingAssetError
+from facelab.core.safety.first_try import first_try
 from facelab.preprocess.ops import DECODE_RGB
 from facelab.preprocess.spec import PreprocessSpec
 from facelab.preprocess.tflite_metadata import read_metadata
@@ -43,11 +44,20 @@ def spec_of(path: str | os.PathLike[str]) -> PreprocessSpec:
     return PreprocessSpec(path.name, _stages(path, found["mean"], found["std"]))
 
 
-def _stages(path: Path, mean: list[float], std: list[float]) -> list[dict[str, Any]]:
+def _input_of(path: str) -> Any:
     from ai_edge_litert.interpreter import Interpreter
 
+    return Interpreter(model_path=path).get_input_details()[0]
+
+
+def _trial(path: str) -> None:
+    _input_of(path)
+
+
+def _stages(path: Path, mean: list[float], std: list[float]) -> list[dict[str, Any]]:
+    first_try(path, f"{__name__}:_trial", reader="litert for its metadata")
     try:
-        detail = Interpreter(model_path=str(path)).get_input_details()[0]
+        detail = _input_of(str(path))
     except (ValueError, RuntimeError) as e:
         raise BadInputError(
             "the TFLite model cannot be opened",

@@ -6,7 +6,6 @@ import contextlib
 import os
 import signal
 import socket
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ from shutil import which
 
 from facelab.core.errors import BadInputError, UnsupportedError
 from facelab.core.lifetime import Popen
+from facelab.core.safety.scratch import ScratchFolder
 from facelab.index.metadata._namespaces import Namespaces
 
 
@@ -162,7 +162,7 @@ def local_etcd(members: int = 1, *, namespaces: bool = False) -> Iterator[LocalE
             fix="install Debian's etcd-server, or use SQLite",
         )
     with contextlib.ExitStack() as stack:
-        name = stack.enter_context(tempfile.TemporaryDirectory(prefix="fl-etcd-"))
+        name = stack.enter_context(ScratchFolder(prefix="fl-etcd-"))
         spaces = (
             stack.enter_context(contextlib.closing(Namespaces(members))) if namespaces else None
         )

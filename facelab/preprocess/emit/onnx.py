@@ -10,6 +10,7 @@ import numpy as np
 
 import facelab
 from facelab.core.errors import BadInputError, at
+from facelab.core.safety.first_try import first_try
 from facelab.preprocess import ops as st
 from facelab.preprocess.emit._files import Emitted, template
 from facelab.preprocess.emit._onnx_graph import Graph
@@ -38,6 +39,8 @@ def emit(
     `landmarks` (float64, 5 × 2) where the spec aligns. A spec that crops to a face is fixed to `face`.
     """
     final = picture_size(spec, size, "an ONNX graph")
+    if merge is not None and Path(merge).is_file():
+        first_try(Path(merge), f"{__name__}:_trial", reader="onnx for merging")
     target = None if merge is None else _target(Path(merge))
     opset, ir = (OPSET, IR) if target is None else (_opset(target), max(IR, target.ir_version))
     model = _graph(spec, final, Face.of(face), opset, ir)
@@ -98,6 +101,10 @@ def _described(model: onnx.ModelProto, spec: PreprocessSpec, size: tuple[int, in
     }
     helper.set_model_props(model, facts)
     return model
+
+
+def _trial(path: str) -> None:
+    _target(Path(path))
 
 
 def _target(path: Path) -> onnx.ModelProto:

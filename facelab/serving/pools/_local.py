@@ -9,13 +9,13 @@ import pwd
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
 from facelab.core.errors import UnsupportedError
+from facelab.core.safety.scratch import ScratchFolder
 
 ORDINARY = "nobody"
 """The user that runs PostgreSQL where we are root: it refuses to run as root."""
@@ -100,7 +100,7 @@ def local_valkey() -> Iterator[str]:
 @contextlib.contextmanager
 def _folder(prefix: str) -> Iterator[Path]:
     # a short path: a Unix socket's is limited to about 100 bytes, and ours may be deep
-    with tempfile.TemporaryDirectory(prefix=f"fl-{prefix}-", dir="/tmp") as name:
+    with ScratchFolder(prefix=f"fl-{prefix}-", dir="/tmp") as name:
         yield Path(name)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 import threading
 import time
 from collections import deque
@@ -17,6 +16,7 @@ from facelab.core.errors import BadInputError, FacelabError, MissingAssetError, 
 from facelab.core.lifetime import Closing
 from facelab.core.machine import rss_bytes
 from facelab.core.result import Result
+from facelab.core.safety.scratch import ScratchFolder
 from facelab.deploy import policy as policies
 from facelab.deploy.policy import Policy
 from facelab.serving.releases._adapters import task_adapter
@@ -110,7 +110,7 @@ class ModelSlot(Closing):
         pin_malloc: bool = True,
         drain_s: float = 10.0,
     ) -> None:
-        self._temporary = tempfile.TemporaryDirectory(prefix="fl-slot-") if store is None else None
+        self._temporary = ScratchFolder(prefix="fl-slot-") if store is None else None
         if self._temporary is not None:
             store = self._temporary.name
         self.store = store if isinstance(store, ReleaseStore) else ReleaseStore(Path(str(store)))

@@ -6,7 +6,6 @@ import contextlib
 import getpass
 import os
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from filelock import FileLock, Timeout
 from facelab.core.errors import BadInputError, CheckFailedError, MissingAssetError
 from facelab.core.files import read_json, write_json
 from facelab.core.result import Result
+from facelab.core.safety.scratch import ScratchFolder
 from facelab.deploy.manifest import MANIFEST, Manifest
 from facelab.serving._audit import Audit
 from facelab.serving.releases._snapshot import (
@@ -80,7 +80,7 @@ class ReleaseStore:
         known = self._known(bundle)
         if known is not None:
             return known
-        with self._locked(), tempfile.TemporaryDirectory(prefix=".new-", dir=self.folder) as near:
+        with self._locked(), ScratchFolder(prefix=".new-", dir=self.folder) as near:
             found = take(bundle, Path(near) / "bundle", self.trust)
             home = self.home(found.manifest.hash)
             if not home.exists():

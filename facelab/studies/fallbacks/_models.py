@@ -102,7 +102,7 @@ def model_too_large(setting: Setting) -> Loss:
     """Leave less memory than the larger detector needs."""
     large, shapes = LARGE
     path = _here(large)
-    cost = cost_of(path, _shapes(path, shapes))
+    cost = cost_of(path, _shapes(path, shapes), known=True)
     needs = cost.weight_bytes + cost.arena_bytes
     clock, free = [0.0], [float("inf")]
     chain = Chain(

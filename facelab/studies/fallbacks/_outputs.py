@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import tempfile
 import threading
 import time
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from facelab.core.machine import cores
+from facelab.core.safety.scratch import ScratchFolder
 from facelab.feedback import beat
 from facelab.feedback.schedule import Player, Program, Pulse
 from facelab.serving.degradation import Loss
@@ -160,7 +160,7 @@ def _interval(
 
 def _beat_trial(name: str, celsius: float | None, note: str) -> Loss:
     law = beat.AdaptiveBeat()
-    with tempfile.TemporaryDirectory(prefix="facelab-sysfs-") as folder, Witness(name) as witness:
+    with ScratchFolder(prefix="facelab-sysfs-") as folder, Witness(name) as witness:
         root = Path(folder)
         ms, before = _interval(law, root, range(60), 58.0)
         slow, said = _interval(law, root, range(60, 180), celsius)

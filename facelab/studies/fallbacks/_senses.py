@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -15,6 +14,7 @@ from facelab import detection, liveness
 from facelab.camera import open_source
 from facelab.camera.internals import NoFrameError
 from facelab.core.errors import FacelabError
+from facelab.core.safety.scratch import ScratchFolder
 from facelab.feedback import EmotionScores, follow, smoother
 from facelab.index import Collection, open_metadata
 from facelab.index.internals import Metadata, Swap
@@ -275,7 +275,7 @@ def index_shard_away(setting: Setting) -> Loss:
     parts = [_vectors(2000, setting.seed + k) for k in range(3)]
     queries = np.concatenate([p[:40] for p in parts])
     ids = [f"{k}-{j}" for k in range(3) for j in range(40)]
-    with tempfile.TemporaryDirectory(prefix="facelab-shards-") as folder:
+    with ScratchFolder(prefix="facelab-shards-") as folder:
         root = Path(folder)
         store = open_metadata(f"sqlite:{root / 'metadata.sqlite'}")
         paths = _collections(root, parts, store)
@@ -307,7 +307,7 @@ def index_metadata_away(setting: Setting) -> Loss:
     ids = [f"0-{j}" for j in range(1000)] + [f"new-{j}" for j in range(200)]
     asked = np.concatenate([rows[:100], rows[1000:1100]])
     names = ids[:100] + ids[1000:1100]
-    with tempfile.TemporaryDirectory(prefix="facelab-shards-") as folder:
+    with ScratchFolder(prefix="facelab-shards-") as folder:
         root = Path(folder)
         store = open_metadata(f"sqlite:{root / 'metadata.sqlite'}")
         away = _Away(store)

@@ -13,7 +13,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -27,6 +26,7 @@ from facelab.core.errors import FacelabError
 from facelab.core.fresh import THREAD_VARIABLES
 from facelab.core.isolated import module_command
 from facelab.core.machine import cpu_features
+from facelab.core.safety.scratch import ScratchFolder
 
 Vectors = NDArray[np.float32]
 CORES: dict[str, frozenset[str]] = {
@@ -126,7 +126,7 @@ class FaissProcess:
         self, gallery: Vectors, k: int, metric: str, threads: int, *, core: str | None = None
     ):
         self.k = k
-        self._folder = tempfile.TemporaryDirectory(prefix="facelab-faiss-")
+        self._folder = ScratchFolder(prefix="facelab-faiss-")
         self._sent: dict[int, tuple[Vectors, str]] = {}
         self._files = 0
         self._process = _start(fastest_core() if core is None else core, threads)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 
 from facelab.core import fresh
 from facelab.core.errors import BadInputError
+from facelab.core.safety.scratch import ScratchFolder
 from facelab.matching import Matcher, open_vectors
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def streamed_search(m: int, d: int, n: int, k: int, *, threads: int = 1) -> dict
     Returns `gallery_mb`, `seconds` (preparing and searching, compiling left out) and `above_base_mb`, the peak of the
     process's memory above what it held before it opened the gallery.
     """
-    with tempfile.TemporaryDirectory() as folder:
+    with ScratchFolder() as folder:
         path, rng = Path(folder) / "gallery.npy", np.random.default_rng(0)
         rows = np.lib.format.open_memmap(path, "w+", np.float32, (m, d))
         for first in range(0, m, 50_000):

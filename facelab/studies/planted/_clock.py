@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import subprocess
-import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
 
 from facelab.core.isolated import module_command
+from facelab.core.safety.scratch import ScratchFolder
 from facelab.fingerprint import Fingerprint
 
 
 def shell_times(train: Fingerprint, infer: Fingerprint, *, runs: int = 5) -> np.ndarray:
     """Return the wall-clock seconds of `runs` comparisons, each in its own process."""
-    with tempfile.TemporaryDirectory(prefix="facelab-clock-") as folder:
+    with ScratchFolder(prefix="facelab-clock-") as folder:
         paths = [
             str(f.save(Path(folder) / f"{name}.json"))
             for name, f in (("train", train), ("infer", infer))

@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import threading
 import weakref
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ import numpy as np
 from facelab.core import fresh, lifetime, sandbox
 from facelab.core.array_files import read_npz
 from facelab.core.errors import BadInputError, UnsupportedError
+from facelab.core.safety.scratch import ScratchFolder
 from facelab.zoo import trust
 from facelab.zoo._integrity import refuse_impostor
 from facelab.zoo.runtimes._base import Model, ModelRunError, TensorInfo, first_line, thread_count
@@ -49,7 +49,7 @@ class ConfinedKeras(Model):
     runtime = "keras"
 
     def __init__(self, path: Path, threads: int):
-        self._folder = tempfile.TemporaryDirectory(prefix="facelab-keras-")
+        self._folder = ScratchFolder(prefix="facelab-keras-")
         # a stranger's model may be slow: processor time is not bounded, each answer is
         confined = fresh.Confined(self._folder.name, (path,), seconds=None)
         limits = confined.limits() | {"outlives_thread": True}
@@ -106,7 +106,7 @@ class ConfinedKeras(Model):
         return [arrays[str(k)] for k in range(len(arrays))]
 
 
-def _end(process: subprocess.Popen, folder: tempfile.TemporaryDirectory) -> None:
+def _end(process: subprocess.Popen, folder: ScratchFolder) -> None:
     process.kill()
     process.wait()
     for pipe in (process.stdin, process.stdout):

@@ -4,25 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 from pathlib import Path
 
 import numpy as np
 
-from facelab.core import fresh
 from facelab.core.errors import FacelabError
-from facelab.core.project import project_root
+from facelab.core.safety.first_try import DIRECTLY, first_try
 from facelab.zoo import trust
 from facelab.zoo._catalogue import load_catalogue
 from facelab.zoo._integrity import file_hash
 from facelab.zoo.runtimes._base import Model, ModelRunError
 
-SECONDS = 60.0
-"""What opening a model and computing with it once may take."""
 MOST_INPUT = 1 << 26
 """Bytes of an input that is tried; the shape of a larger one is made up."""
-DIRECTLY = "FACELAB_OPEN_DIRECTLY"
-"""Set by who has put this process where a crash does no harm."""
 
 
 def tried(path: Path, runtime: str) -> None:
@@ -34,32 +28,16 @@ def tried(path: Path, runtime: str) -> None:
     if os.environ.get(DIRECTLY):
         return
     sha = file_hash(path)
-    mark = project_root() / ".cache" / "opened" / sha
-    if mark.exists() or sha in _published() or trust.is_vouched(path, sha):
+    if sha in _published() or trust.is_vouched(path, sha):
         return
-    with tempfile.TemporaryDirectory(prefix="facelab-trial-") as folder:
-        confined = fresh.Confined(folder, (path.parent, path))
-        try:
-            fresh.call(
-                "facelab.zoo.runtimes._trial:_child",
-                str(path.resolve()),
-                runtime,
-                timeout=SECONDS,
-                confined=confined,
-            )
-        except fresh.FreshProcessError as e:
-            if e.where is not None and e.where.startswith("exit code"):
-                return  # an error of Python's; opening it here says it better
-            raise ModelRunError(
-                f"the model ends the process that opens it with {runtime}",
-                where=path,
-                expected="a model, or an error",
-                got=e.where or f"no end within {SECONDS:g} s",
-                fix="the file is damaged, or made to crash its reader: do not use it",
-            ) from None
-    with contextlib.suppress(OSError):
-        mark.parent.mkdir(parents=True, exist_ok=True)
-        mark.touch()
+    first_try(
+        path,
+        "facelab.zoo.runtimes._trial:_child",
+        runtime,
+        reader=runtime,
+        sha=sha,
+        error=ModelRunError,
+    )
 
 
 def _published() -> set[str]:

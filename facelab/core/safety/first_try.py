@@ -1,0 +1,69 @@
+"""What nobody verified is opened first in its own process: a crash of a native library ends only that one."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+from typing import Any
+
+from facelab.core import fresh
+from facelab.core.errors import BadInputError, FacelabError
+from facelab.core.hashing import sha256_file
+from facelab.core.project import project_root
+from facelab.core.safety.scratch import ScratchFolder
+
+SECONDS = 60.0
+"""What opening a file once may take."""
+DIRECTLY = "FACELAB_OPEN_DIRECTLY"
+"""Set by who has put this process where a crash does no harm."""
+
+
+class EndsProcessError(BadInputError):
+    """The file ends the process that opens it, or keeps it for ever. Exit code 2."""
+
+
+def first_try(
+    path: Path,
+    function: str,
+    *arguments: Any,
+    reader: str,
+    sha: str | None = None,
+    error: type[FacelabError] = EndsProcessError,
+) -> None:
+    """Call `module:function` on a file in a confined process, once for each content; `reader` names what opens it.
+
+    An error that the function raises there is left to whoever calls it next here. Raises `error`, naming the file,
+    where the process dies or does not end.
+    """
+    if os.environ.get(DIRECTLY):
+        return
+    path = Path(path)
+    # two readers of one content are two trials
+    mark = (
+        project_root()
+        / ".cache"
+        / "opened"
+        / f"{sha or sha256_file(path)}-{reader.replace(' ', '-')}"
+    )
+    if mark.exists():
+        return
+    with ScratchFolder(prefix="facelab-trial-") as folder:
+        confined = fresh.Confined(folder, (path.parent, path))
+        try:
+            fresh.call(
+                function, str(path.resolve()), *arguments, timeout=SECONDS, confined=confined
+            )
+        except fresh.FreshProcessError as e:
+            if e.where is not None and e.where.startswith("exit code"):
+                return  # an error of Python's; opening it here says it better
+            raise error(
+                f"the model ends the process that opens it with {reader}",
+                where=path,
+                expected="a model, or an error",
+                got=e.where or f"no end within {SECONDS:g} s",
+                fix="the file is damaged, or made to crash its reader: do not use it",
+            ) from None
+    with contextlib.suppress(OSError):
+        mark.parent.mkdir(parents=True, exist_ok=True)
+        mark.touch()
