@@ -44,6 +44,39 @@ def test_a_progressive_jpeg_and_bytes_behind_the_end_pass():
     assert image_header(encoded("JPEG") + b"\0" * 900, pixels=PIXELS).format == "JPEG"
 
 
+@pytest.mark.parametrize("part", ["text chunks", "unknown chunks", "comments", "padding", "junk"])
+def test_very_many_small_parts_are_refused_before_a_plug_in_reads_each(part, monkeypatch):
+    """3 MB of empty text chunks held the interpreter's lock, and with it every request, for a second."""
+    png, jpeg = encoded("PNG"), encoded("JPEG")
+
+    def chunks(kind):
+        return png[:33] + (struct.pack("!I", 0) + kind + struct.pack("!I", zlib.crc32(kind))) * 9000
+
+    data = {
+        "text chunks": chunks(b"tEXt") + png[33:],
+        "unknown chunks": chunks(b"abCd") + png[33:],
+        "comments": jpeg[:2] + b"\xff\xfe\0\x02" * 9000 + jpeg[2:],
+        "padding": jpeg[:2] + b"\xff" * 9000 + jpeg[2:],
+        "junk": jpeg[:2] + b"\1" * 9000 + jpeg[2:],
+    }[part]
+    monkeypatch.setattr(Image, "open", lambda *_, **__: pytest.fail("a plug-in was asked"))
+    with pytest.raises(RequestError, match="too many parts") as e:
+        image_header(data, pixels=PIXELS)
+    assert e.value.status == 400
+
+
+@pytest.mark.parametrize("part", ["chunks", "comments", "padding"])
+def test_some_comments_and_padding_pass(part):
+    png, jpeg = encoded("PNG"), encoded("JPEG")
+    text = struct.pack("!I", 3) + b"tEXta\0b" + struct.pack("!I", zlib.crc32(b"tEXta\0b"))
+    data = {
+        "chunks": png[:33] + text * 200 + png[33:],
+        "comments": jpeg[:2] + b"\xff\xfe\0\x05abc" * 200 + jpeg[2:],
+        "padding": jpeg[:2] + b"\xff" * 200 + jpeg[2:],
+    }[part]
+    assert image_header(data, pixels=PIXELS).width == 64
+
+
 def bomb(width: int, height: int) -> bytes:
     """A PNG of a few hundred bytes that claims to be enormous."""
 

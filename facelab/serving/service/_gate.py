@@ -14,6 +14,8 @@ from facelab.preprocess.image import webp_size
 IMAGES = ("JPEG", "PNG", "WEBP", "BMP")
 SCANS = 100
 """Scans that a JPEG may have: each makes the decoder pass over the whole image once more."""
+PARTS = 1000
+"""Chunks or segments that may come before the pixels: they are read one by one, in Python."""
 _TEMPLATES = re.compile(r"\{\{|\}\}|\{%|%\}|\$\{|<%|%>|#\{")
 _INVISIBLE = frozenset("\u200b\u2060\ufeff\u00ad")
 
@@ -38,8 +40,8 @@ class ImageHeader:
 def image_header(data: bytes, *, pixels: int, most_bytes: int | None = None) -> ImageHeader:
     """Return what an image file says of itself, without decoding a pixel.
 
-    Checked in this order: bytes, type by content, pixels by the header, frames and scans, and whether the file ends
-    where its format says.
+    Checked in this order: bytes, parts before the pixels, type by content, pixels by the header, frames and scans, and
+    whether the file ends where its format says.
 
     Parameters
     ----------
@@ -58,7 +60,7 @@ def image_header(data: bytes, *, pixels: int, most_bytes: int | None = None) -> 
     Raises
     ------
     RequestError
-        413 too many bytes or pixels, 415 another type, 400 many frames or scans, or a truncated file.
+        413 too many bytes or pixels, 415 another type, 400 many parts, frames or scans, or a truncated file.
 
     Examples
     --------
@@ -80,6 +82,7 @@ def image_header(data: bytes, *, pixels: int, most_bytes: int | None = None) -> 
             got=f"{len(data):,} bytes",
             fix="scale the image down, or compress it more",
         )
+    _check_parts(data)
     if (size := webp_size(data)) is not None:  # Pillow allocates a WebP's canvas when it opens it
         _check_pixels(size, pixels)
     try:
@@ -105,6 +108,33 @@ def image_header(data: bytes, *, pixels: int, most_bytes: int | None = None) -> 
         )
     _check_whole(data, form)
     return ImageHeader(form, *size)
+
+
+def _check_parts(data: bytes) -> None:
+    """Refuse a PNG or JPEG of very many small parts, before a plug-in has read each of them."""
+    png = data.startswith(b"\x89PNG\r\n\x1a\n")
+    if not png and not data.startswith(b"\xff\xd8"):
+        return
+    at = 8 if png else 2
+    for _ in range(PARTS):
+        head = data[at : at + 8]
+        if len(head) < 4 or (head[4:8] == b"IDAT" if png else head[:2] == b"\xff\xda"):
+            return
+        at += 12 + int.from_bytes(head[:4], "big") if png else _jpeg_step(head)
+    raise RequestError(
+        400,
+        "the image has too many parts before its pixels",
+        expected=f"at most {PARTS} chunks or segments",
+        fix="save the image again without its comments",
+    )
+
+
+def _jpeg_step(head: bytes) -> int:
+    """Return the bytes of what begins with `head`: a segment, a marker alone, or one byte of padding."""
+    if head[0] != 0xFF or head[1] in (0x00, 0xFF):
+        return 1
+    alone = head[1] == 0x01 or 0xD0 <= head[1] <= 0xD9
+    return 2 if alone else 2 + int.from_bytes(head[2:4], "big")
 
 
 def _check_whole(data: bytes, form: str) -> None:
