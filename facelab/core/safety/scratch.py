@@ -89,7 +89,8 @@ def sweep(folder: str | os.PathLike[str]) -> list[str]:
         for entry in entries:
             is_folder = entry.name.endswith(MARK)
             if is_folder or _FILE.search(entry.name):
-                with contextlib.suppress(OSError):
+                # folders within folders, a thousand deep, are more than rmtree can do
+                with contextlib.suppress(OSError, RecursionError):
                     if _remove(entry.path, is_folder):
                         removed.append(entry.name)
     return removed
