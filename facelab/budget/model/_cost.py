@@ -166,9 +166,10 @@ def cost_of(
             got=kind or "no suffix",
             fix="export the model as ONNX or TFLite",
         )
-    given = {name: [int(n) for n in sides] for name, sides in (shapes or {}).items()}
+    given = dict(shapes or {})
     if not known and path.is_file():
-        first_try(path, f"{__name__}:_trial", given, reader=f"budget of {kind[1:]}")
+        listed = {name: list(sides) for name, sides in given.items()}
+        first_try(path, f"{__name__}:_trial", listed, reader=f"budget of {kind[1:]}")
     return _counted(path.name, _graph(path, given))
 
 
