@@ -67,7 +67,7 @@ label_map_option = click.option(
     multiple=True,
     callback=_label_map,
     metavar="LABEL=EMOTION",
-    help="The emotion that a label of the model means (repeat); common spellings are known.",
+    help="The emotion that a label of the model means, or the class that a label of --data means (repeat).",
 )
 data_map_option = click.option(
     "--label-map",
@@ -530,11 +530,10 @@ def evaluate(
     if model is not None and _is_text(Path(model)):
         _evaluate_text(Path(model), data, as_json)
         return
-    classifier = emotion.load(model, spec=spec, label_map=label_map)
-    say_model(
-        model or classifier.path,
-        f"{len(classifier.classes)} classes, preprocessing {classifier.spec.name}",
-    )
+    classifier = emotion.load(model, spec=spec)
+    of_data = emotion_internals.renamed(classifier, label_map, data)
+    said = f"{len(classifier.classes)} classes, preprocessing {classifier.spec.name}"
+    say_model(model or classifier.path, said)
     wanted = (
         emotion_internals.classes_of(classes, data) if classes else _classes_in(classifier, data)
     )
@@ -549,6 +548,7 @@ def evaluate(
         votes=ferplus,
         to_train=False,
         progress=True,
+        label_map=of_data,
     )
     fresh = unseen(collected.faces, classifier.path.parent)
     known = len(collected.faces) - len(fresh)

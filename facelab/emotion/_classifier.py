@@ -61,6 +61,10 @@ class EmotionClassifier:
         face_size(self.spec)  # a spec that cannot cut faces is refused here
         self._output = output_of_classes(self.model.outputs, len(self.classes), where=path)
 
+    def rename(self, label_map: Mapping[str, str]) -> None:
+        """Give classes other names: `label_map` says what a label of the model means. Raises BadInputError."""
+        self.classes = emotions(self.labels, label_map, where=self.path)
+
     @property
     def emotions(self) -> tuple[str, ...]:
         """The classes that are among the seven emotions, sorted. Raises BadInputError for fewer than two."""

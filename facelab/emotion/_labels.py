@@ -122,6 +122,48 @@ def emotions(
     return found
 
 
+def maps_of(
+    label_map: Mapping[str, str], labels: Sequence[str], of_data: Sequence[str], *, where: object
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Divide a map into that of the model's labels and that of the data's; a label of both counts for both.
+
+    Parameters
+    ----------
+    label_map : Mapping[str, str]
+        What labels mean, as the user states it.
+    labels : Sequence[str]
+        The model's labels.
+    of_data : Sequence[str]
+        The labels of the data.
+    where : object
+        The model's file, for the message.
+
+    Returns
+    -------
+    tuple[dict[str, str], dict[str, str]]
+        The map of the model's labels, and that of the data's.
+
+    Raises
+    ------
+    BadInputError
+        A label is in neither.
+    """
+    for name in label_map:
+        if name not in labels and name not in of_data:
+            known = sorted({*labels, *of_data})
+            raise BadInputError(
+                f"neither the model nor the data have the label {name!r}{did_you_mean(name, known)}",
+                where=where,
+                expected=", ".join(known),
+                got=name,
+                fix="correct the label map",
+            )
+    mine, theirs = (
+        {k: v for k, v in label_map.items() if k in known} for known in (labels, of_data)
+    )
+    return mine, theirs
+
+
 def output_of_classes(outputs: Sequence[TensorInfo], classes: int, *, where: object) -> int:
     """Return which output has a number per class; a network may give features beside them.
 

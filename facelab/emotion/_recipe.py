@@ -82,7 +82,7 @@ FEW = 1000
 """Real faces below which the settings for few faces are taken."""
 USUAL = {"strategy": "whole", "epochs": 8, "learning_rate": 0.02, "patience": 3}
 FEW_FACES = {"strategy": "partial", "epochs": 30, "learning_rate": 0.005, "patience": 0}
-FEW_ON_OWN_HEAD = {"strategy": "whole", "epochs": 10, "learning_rate": 0.001, "patience": 0}
+FEW_ON_OWN_HEAD = {"strategy": "frozen", "epochs": 8, "learning_rate": 0.01, "patience": 0}
 FEW_ON_OWN_FEATURES = {"strategy": "frozen", "epochs": 30, "learning_rate": 0.02, "patience": 0}
 
 

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from facelab.core.errors import BadInputError
+from facelab.emotion import sources
 from facelab.emotion._classifier import EmotionClassifier
+from facelab.emotion._labels import maps_of
 from facelab.emotion._predict import find_model
 from facelab.preprocess import PreprocessSpec
 from facelab.zoo import ModelEntry, load_catalogue, require
@@ -101,3 +103,16 @@ def load(
             path, spec=known.spec, threads=threads, labels=known.labels, label_map=label_map
         )
     return EmotionClassifier(path, spec=given, threads=threads, label_map=label_map)
+
+
+def renamed(
+    classifier: EmotionClassifier, label_map: Mapping[str, str], data: str
+) -> dict[str, str]:
+    """Name the classes of the model's labels in `label_map`, and return the map of the data's labels.
+
+    Raises BadInputError for a label that neither has.
+    """
+    of_data = sources.labels_of(data) if label_map and Path(data).exists() else ()
+    mine, theirs = maps_of(label_map, classifier.labels, of_data, where=classifier.path)
+    classifier.rename(mine)
+    return theirs

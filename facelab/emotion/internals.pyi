@@ -5,6 +5,7 @@ from ._labels import are_logits, labels_inside, output_of_classes
 from ._predict import annotate, default_folder, find_model, predict_files, remember
 from ._prepare import Collected, check_crop, classes_of, detector_name, is_fer, prepare
 from ._recipe import check_backbone, usual_settings
+from ._registry import renamed
 from ._spec import quantized, to_tensor
 from ._split_file import SPLIT, as_trained, trained_on, unseen
 from ._train import MODEL, check
@@ -36,6 +37,7 @@ __all__ = [
     "prepare",
     "quantized",
     "remember",
+    "renamed",
     "split",
     "to_tensor",
     "trained_on",

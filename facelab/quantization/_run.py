@@ -352,6 +352,17 @@ WORDS = {
 }
 
 
+def _some(names: list[str]) -> str:
+    """Return the first layers' names as JSON, and how many more there are; the report has them all.
+
+    >>> _some(["a/b;c", "d", "e", "f", "g"])
+    '["c", "d", "e"] and 2 more'
+    """
+    short = [n.split(";")[-1][-60:] for n in names[:3]]
+    more = len(names) - len(short)
+    return dumps(short) + (f" and {more} more" if more else "")
+
+
 def _verdicts(report: dict[str, Any]) -> str:
     lines = []
     for name, verdict in report["verdicts"].items():
@@ -370,10 +381,10 @@ def _verdicts(report: dict[str, Any]) -> str:
         )
     if found := report["keep_float"]:
         lines.append(
-            f"float layers that fix {found['recipe']}: {dumps(found['layers'])}; {found['how']} "
+            f"float layers that fix {found['recipe']}: {_some(found['layers'])}; {found['how']} "
             f"({found['tried']} models)"
             if found["met"]
             else f"{found['how']} ({found['tried']} models); nearest: {found['variant']} with "
-            f"{dumps(found['layers'])} in float"
+            f"{_some(found['layers'])} in float"
         )
     return "\n".join(lines)

@@ -127,6 +127,21 @@ def test_a_picture_that_cannot_be_read_is_named_counted_and_left_out(pictures, t
         assert "does not exist" in capsys.readouterr().err
 
 
+def test_a_label_map_is_of_the_model_or_of_the_data(pictures, tmp_path, capsys):
+    """`--label-map` meant the model's labels alone, and the data's error recommended it for theirs."""
+    model = write_model(tmp_path, GRAY, labels=("froh", "angry", "calm"))
+    (pictures / "joy").rename(pictures / "Freude")
+    command = ["emotion", "evaluate", str(model), "--data", str(pictures), "--crop", "whole"]
+    assert run([*command, "--label-map", "froh=joy"]) == 2
+    assert "'Freude' is not in the table" in capsys.readouterr().err
+    maps = ["--label-map", "froh=joy", "--label-map", "Freude=joy"]
+    assert run([*command, *maps, "--json"]) == 0
+    value = json.loads(capsys.readouterr().out)
+    assert value["accuracy"]["value"] == 1 and value["n"] == 36
+    assert run([*command, *maps, "--label-map", "freud=joy"]) == 2
+    assert "neither the model nor the data have the label 'freud'" in capsys.readouterr().err
+
+
 def test_labels_in_another_order_are_reported(pictures, tmp_path, capsys):
     model = write_model(tmp_path, GRAY, labels=("angry", "calm", "happy"))
     command = ["emotion", "evaluate", str(model), "--data", str(pictures), "--crop", "whole"]
