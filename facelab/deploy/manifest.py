@@ -45,6 +45,8 @@ Role = Literal[
     "page",
 ]
 Probe = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}$")]
+MAX_NAME = 1_000
+Short = Annotated[str, StringConstraints(max_length=MAX_NAME)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -109,10 +111,10 @@ class Manifest(Strict):
     """What a bundle holds. `hash` is over everything else that the manifest says: one word that names the bundle."""
 
     schema_: Literal["facelab.bundle/2"] = Field(alias="schema")
-    name: str
-    task: str
-    runtime: str
-    model: str
+    name: Short
+    task: Short
+    runtime: Short
+    model: Short
     quantized: StrictBool
     inputs: list[Tensor] = Field(min_length=1, max_length=MAX_TENSORS)
     outputs: list[Tensor] = Field(min_length=1, max_length=MAX_TENSORS)
@@ -122,7 +124,7 @@ class Manifest(Strict):
     golden: list[Probe] = Field(min_length=1, max_length=MAX_PROBES)
     licence: Licence
     reference: Reference | None = None
-    made_by: dict[str, str]
+    made_by: dict[Short, Short]
     hash: Sha256
     files: list[FileEntry] = Field(max_length=MAX_FILES)
 

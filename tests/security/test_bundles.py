@@ -17,6 +17,7 @@ from conftest_deploy import write_model
 from facelab import cli
 from facelab.core.errors import BadInputError
 from facelab.core.hashing import sha256_file
+from facelab.core.machine import peak_rss_bytes
 from facelab.deploy import _answers as answers
 from facelab.deploy import policy
 from facelab.deploy._bundle import make_bundle
@@ -97,6 +98,7 @@ LIES = {
     "a probe outside": (lambda m: m["golden"].append("../../x"), 2),
     "a probe twice": (lambda m: m["golden"].append(m["golden"][0]), 1),
     "other labels": (lambda m: m["labels"].reverse(), 1),
+    "a name of 3 MB": (lambda m: m.update(name="x" * 3_000_000), 2),
     "two licences": (lambda m: m["licence"].update(licence="MIT"), 1),
     "a hundred thousand probes": (lambda m: m.update(golden=[f"p{i}" for i in range(100_000)]), 2),
 }
@@ -116,6 +118,54 @@ def test_a_check_that_compared_nothing_is_not_a_pass(whole):
     from facelab.deploy.internals import golden
 
     assert checks._judge(golden.Distance(3), 0.1, 1, None)[1] is True
+
+
+def test_a_terabyte_that_is_promised_is_not_hashed(bundle):
+    """A file without content may have any size: reading it would take hours."""
+    with (bundle / "page.html").open("wb") as f:
+        f.truncate(1 << 40)
+    entry = {
+        "path": "page.html",
+        "bytes": 1 << 40,
+        "sha256": "0" * 64,
+        "role": "page",
+        "licence": "x",
+    }
+    edit(bundle, lambda m: m["files"].append(entry), honest=False)
+    with pytest.raises(BadInputError, match="manifest") as e:
+        judge(bundle, RULES)
+    assert "at most" in e.value.got or "at most" in str(e.value)
+
+
+@pytest.mark.parametrize("names", [("README.MD", "readme.md"), ("e\u0301.txt", "\u00e9.txt")])
+def test_two_names_that_are_one_file_elsewhere_are_refused(bundle, names):
+    for name in names:
+        (bundle / name).write_text(name)
+    entries = [
+        {"path": n, "bytes": 0, "sha256": "0" * 64, "role": "page", "licence": "x"} for n in names
+    ]
+    edit(bundle, lambda m: m["files"].extend(entries))
+    assert "the same file" in verify(bundle).problems[0].what
+
+
+def test_a_file_of_labels_that_no_manifest_could_list_is_not_read(bundle):
+    """Zeros of a gigabyte are a few bytes on the disk and would be a gigabyte of text."""
+    path = bundle / next(
+        f["path"]
+        for f in json.loads((bundle / "manifest.json").read_text())["files"]
+        if f["role"] == "labels"
+    )
+    with path.open("r+b") as f:
+        f.truncate(1 << 30)
+    edit(bundle, lambda m: None)
+    before = peak_rss_bytes()
+    assert any("other labels" in p.what for p in verify(bundle).problems)
+    assert peak_rss_bytes() - before < 200 << 20
+
+
+def test_a_name_that_no_manifest_takes_is_refused(tmp_path):
+    with pytest.raises(BadInputError, match="too long"):
+        make_bundle(write_model(tmp_path / "m.onnx"), tmp_path / "b", name="x" * 1001)
 
 
 def test_the_golden_outputs_are_those_of_the_model_that_is_there(bundle, tmp_path):
