@@ -15,7 +15,7 @@ from facelab.core import lifetime, sandbox
 from facelab.core.errors import FacelabError
 from facelab.core.files import dumps
 from facelab.core.isolated import module_command
-from facelab.core.machine import peak_rss_bytes, rss_bytes
+from facelab.core.machine import memory_bytes, peak_rss_bytes, rss_bytes
 
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -45,7 +45,8 @@ class Answer:
 class Confined:
     """What a fresh process may touch: `folder` is its own to write in, `readable` are files and folders of its input.
 
-    `memory` is in bytes, `seconds` of processor time. Everything else of the machine, the network included, is closed.
+    `memory` is in bytes, at most half of the machine's, `seconds` of processor time. Everything else of the machine,
+    the network included, is closed.
     """
 
     folder: str | os.PathLike[str]
@@ -58,7 +59,7 @@ class Confined:
         return {
             "writable": [os.path.realpath(self.folder)],
             "readable": [os.path.realpath(p) for p in self.readable],
-            "memory": self.memory,
+            "memory": None if self.memory is None else min(self.memory, memory_bytes()[0] // 2),
             "seconds": self.seconds,
         }
 

@@ -83,6 +83,37 @@ def test_a_crash_is_an_error_whatever_reads_the_model(small, tmp_path, monkeypat
     readers(small, tmp_path)[way]()
 
 
+def growing(path):
+    """A model whose loop doubles a tensor until no memory is left."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    model = onnx.load(path)
+    nodes = [
+        helper.make_node("Identity", ["c"], ["c_out"]),
+        helper.make_node("Concat", ["v", "v"], ["v_out"], axis=0),
+    ]
+    places = [("c", TensorProto.BOOL, []), ("v", TensorProto.FLOAT, None)]
+    ends = [helper.make_tensor_value_info(f"{n}_out", t, s) for n, t, s in places]
+    starts = [helper.make_tensor_value_info(n, t, s) for n, t, s in places]
+    count = helper.make_tensor_value_info("i", TensorProto.INT64, [])
+    body = helper.make_graph(nodes, "body", [count, *starts], ends)
+    model.graph.initializer.append(numpy_helper.from_array(np.array(True), "true"))
+    model.graph.node[-1].output[0] = "inner"
+    loop = helper.make_node("Loop", ["", "true", "inner"], ["scores"], body=body)
+    model.graph.node.append(loop)
+    onnx.save(model, path)
+    return path
+
+
+@needs_sandbox
+def test_a_model_that_takes_all_memory_is_an_error_and_is_not_opened_here(small, monkeypatch):
+    monkeypatch.setattr(fresh, "memory_bytes", lambda: (6 << 30, 6 << 30))
+    with pytest.raises(ModelRunError, match="ends the process") as e:
+        open_model(growing(small))
+    assert e.value.got == "more memory than it may take" and str(small) in e.value.where
+
+
 def test_an_endless_model_is_an_error(small, monkeypatch):
     call = fresh.call
     monkeypatch.setattr(fresh, "call", lambda *a, **k: call("time:sleep", 30, timeout=1))

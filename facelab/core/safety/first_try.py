@@ -15,6 +15,8 @@ from facelab.core.safety.scratch import ScratchFolder
 
 SECONDS = 60.0
 """What opening a file once may take."""
+TOO_MUCH_MEMORY = 77
+"""The exit code by which a function says that memory did not suffice: without a bound, it would take all of it."""
 DIRECTLY = "FACELAB_OPEN_DIRECTLY"
 """Set by who has put this process where a crash does no harm."""
 
@@ -55,13 +57,16 @@ def first_try(
                 function, str(path.resolve()), *arguments, timeout=SECONDS, confined=confined
             )
         except fresh.FreshProcessError as e:
-            if e.where is not None and e.where.startswith("exit code"):
+            greedy = e.where == f"exit code {TOO_MUCH_MEMORY}"
+            if e.where is not None and e.where.startswith("exit code") and not greedy:
                 return  # an error of Python's; opening it here says it better
             raise error(
                 f"the model ends the process that opens it with {reader}",
                 where=path,
                 expected="a model, or an error",
-                got=e.where or f"no end within {SECONDS:g} s",
+                got="more memory than it may take"
+                if greedy
+                else e.where or f"no end within {SECONDS:g} s",
                 fix="the file is damaged, or made to crash its reader: do not use it",
             ) from None
     with contextlib.suppress(OSError):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from pathlib import Path
 
 import numpy as np
 
 from facelab.core.errors import FacelabError
-from facelab.core.safety.first_try import DIRECTLY, first_try
+from facelab.core.safety.first_try import DIRECTLY, TOO_MUCH_MEMORY, first_try
 from facelab.zoo import trust
 from facelab.zoo._catalogue import load_catalogue
 from facelab.zoo._integrity import file_hash
@@ -17,6 +18,9 @@ from facelab.zoo.runtimes._base import Model, ModelRunError
 
 MOST_INPUT = 1 << 26
 """Bytes of an input that is tried; the shape of a larger one is made up."""
+
+
+_GREEDY = re.compile(r"bad_alloc|bad allocation|allocate memory|out of memory|MemoryError")
 
 
 def tried(path: Path, runtime: str) -> None:
@@ -52,8 +56,11 @@ def _child(path: str, runtime: str) -> str:
     try:
         model = open_here(Path(path), runtime, threads=1)
         model.run(*_zeros(model))
-    except FacelabError as e:
-        return e.what
+    except (FacelabError, MemoryError) as e:
+        if _GREEDY.search(f"{e!r} {getattr(e, 'got', '')} {e.__cause__}"):
+            # where nothing bounds memory, the same model would take all of it: this is not an answer
+            os._exit(TOO_MUCH_MEMORY)
+        return str(e)
     return "runs"
 
 
