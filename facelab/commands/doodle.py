@@ -62,11 +62,11 @@ def draw(folder: str, n: int, seed: int) -> None:
 @click.option(
     "--n",
     type=click.IntRange(200, 1_000_000),
-    default=7000,
+    default=9000,
     show_default=True,
     help="Number of synthetic drawings.",
 )
-@click.option("--epochs", type=click.IntRange(1, 1000), default=8, show_default=True)
+@click.option("--epochs", type=click.IntRange(1, 1000), default=9, show_default=True)
 @seed_option
 @json_option
 def train(

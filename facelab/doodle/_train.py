@@ -56,8 +56,8 @@ class Settings:
     2
     """
 
-    n: int = 7000
-    epochs: int = 8
+    n: int = 9000
+    epochs: int = 9
     batch: int = 64
     learning_rate: float = 0.003
     hearts: float = 0.45

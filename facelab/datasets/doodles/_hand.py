@@ -10,6 +10,9 @@ from numpy.typing import ArrayLike
 Strokes = Sequence[np.ndarray]
 """Strokes in drawing order, each (n, 2) float: x to the right, y downwards, any unit."""
 
+ASKEW = 0.2
+"""Share of drawings that lie askew on their sheet."""
+
 
 def resampled(points: np.ndarray, n: int) -> np.ndarray:
     """Return `n` points at equal distances along a line."""
@@ -39,9 +42,13 @@ def arc(
 
 
 def by_hand(
-    strokes: Strokes, rng: np.random.Generator, *, turn: float = 11.0, most_turn: float = 28.0
+    strokes: Strokes, rng: np.random.Generator, *, turn: float = 11.0, most_turn: float = 38.0
 ) -> list[np.ndarray]:
-    """Return strokes as a hand would draw them. `turn` is the deviation of the slant in degrees."""
+    """Return strokes as a hand would draw them.
+
+    `turn` is the deviation of the slant in degrees. One drawing in four lies askew on its sheet, by any angle up to
+    `most_turn`: a sheet that lies turned, or a camera that is held so.
+    """
     box = np.concatenate(list(strokes))
     low, size = box.min(axis=0), max(float(np.ptp(box, axis=0).max()), 1e-9)
     matrix = _matrix(rng, turn, most_turn)
@@ -59,7 +66,9 @@ def by_hand(
 
 
 def _matrix(rng: np.random.Generator, turn: float, most_turn: float) -> np.ndarray:
-    angle = np.radians(np.clip(rng.normal(0, turn), -most_turn, most_turn))
+    askew = rng.random() < ASKEW
+    slant = rng.uniform(-most_turn, most_turn) if askew else rng.normal(0, turn)
+    angle = np.radians(np.clip(slant, -most_turn, most_turn))
     cos, sin = np.cos(angle), np.sin(angle)
     stretch = np.exp(rng.normal(0, 0.12))
     shear = np.array([[1, rng.normal(0, 0.12)], [rng.normal(0, 0.05), 1]])

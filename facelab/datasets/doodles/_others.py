@@ -80,9 +80,11 @@ def shield(rng: Generator) -> list[np.ndarray]:
 
 
 def apple(rng: Generator) -> list[np.ndarray]:
-    """Return an apple or a peach: dents above and below, a stalk, sometimes a leaf."""
-    w, dent = rng.uniform(0.45, 0.6), rng.uniform(0.03, 0.14)
-    right = bezier([(0, dent), (w * 0.8, -0.2), (w * 1.4, 0.8), (0.12, 1), (0, 1 - dent)], 40)
+    """Return an apple or a peach: a dent above, often one below, a stalk, sometimes a leaf."""
+    w, dent = rng.uniform(0.45, 0.75), rng.uniform(0.03, 0.2)
+    low = rng.uniform(0, 0.14)  # 0: round below
+    wide = rng.uniform(0.05, 0.4)
+    right = bezier([(0, dent), (w * 0.8, -0.2), (w * 1.4, 0.8), (wide, 1), (0, 1 - low)], 40)
     left = right * [-1, 1]
     out = [np.concatenate([left, right[::-1]])]
     out.append(bezier([(0, dent), (0.02, -0.1), (rng.uniform(-0.15, 0.2), -0.3)], 10))
@@ -107,6 +109,20 @@ def ring(rng: Generator) -> list[np.ndarray]:
     points = arc((0, 0), (1, rng.uniform(0.6, 1.4)), start, start + rng.uniform(320, 400), 48)
     points[:, 0] *= 1 + rng.uniform(-0.3, 0.3) * points[:, 1]
     return [points]
+
+
+def face(rng: Generator) -> list[np.ndarray]:
+    """Return a round face: two eyes and a mouth in a ring, sometimes with two pointed ears."""
+    out = ring(rng)
+    size = rng.uniform(0.05, 0.15)
+    for x in (-0.35, 0.35):
+        out.append(arc((x, rng.uniform(-0.4, -0.15)), (size, size), 0, 360, 12))
+    smile = rng.uniform(-0.3, 0.5)
+    out.append(bezier([(-0.45, 0.35), (0, 0.35 + smile), (0.45, 0.35)], 16))
+    if rng.random() < 0.3:
+        ear = np.array([(0.35, -0.85), (0.75, rng.uniform(-1.4, -1.1)), (0.85, -0.45)])
+        out += [ear, ear * [-1, 1]]
+    return out
 
 
 def polygon(rng: Generator) -> list[np.ndarray]:
@@ -264,9 +280,10 @@ OTHERS: dict[str, tuple[Callable[[Generator], Strokes], float]] = {
     "club": (club, 0.04),
     "drop": (drop, 0.06),
     "shield": (shield, 0.05),
-    "apple": (apple, 0.04),
+    "apple": (apple, 0.05),
     "leaf": (leaf, 0.04),
     "ring": (ring, 0.04),
+    "face": (face, 0.02),
     "polygon": (polygon, 0.06),
     "star": (star, 0.03),
     "open_curve": (open_curve, 0.08),

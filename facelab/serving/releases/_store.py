@@ -175,7 +175,7 @@ class ReleaseStore:
     def manifest(self, release: str, *, checked: bool = False) -> Manifest:
         """Return a release's manifest; the files that a load reads are checked unless they were `checked` just now.
 
-        Raises IntegrityError where this store's trust does not take the release, whoever admitted it.
+        Raises IntegrityError where this store's trust does not take the release, admitted by another store or not.
         """
         home = self.home(release)
         signed_by(home, self.trust)
