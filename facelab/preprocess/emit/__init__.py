@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import keyword
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -30,6 +31,10 @@ EMITTERS = {
     "tflite": "TFLite: a graph of LiteRT's built-in operators, as far as whole numbers carry it",
 }
 """Language → what is written. The code is in the module of the same name."""
+_RESERVED = frozenset(
+    "break case chan const continue default defer else fallthrough for func go goto if import interface main map "
+    "package range return select struct switch type var".split()
+) | {*keyword.kwlist, "math", "numpy", "onnxruntime", "pathlib", "sys"}
 _ALIASES = {
     "js": "javascript",
     "typescript": "javascript",
@@ -88,10 +93,10 @@ def emit(spec: PreprocessSpec, to: str, *, name: str = "preprocess", **options: 
             expected=", ".join(known_languages),
             fix="choose one of these",
         )
-    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,40}", name):
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,40}", name) or name in _RESERVED:
         raise BadInputError(
             "the name cannot be that of a function in every language",
-            expected="a letter, then letters, digits and underscores",
+            expected="a letter, then letters, digits and underscores; not a keyword or a known module",
             got=repr(name)[:60],
             fix="give another name",
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -54,9 +55,12 @@ def banner(spec: PreprocessSpec, language: str, first: str, each: str, last: str
     ]
 
 
+def origin(spec: PreprocessSpec) -> str:
+    """Return the line of files that belong to others: from which specification and version they are."""
+    return f"For the specification with SHA-256 {spec.hash}, by facelab {facelab.__version__}."
+
+
 def template(name: str, **words: str) -> str:
     """Return a file of templates/ with capital words replaced."""
     text = (resources.files("facelab.preprocess.emit") / "templates" / name).read_text("utf-8")
-    for word, value in words.items():
-        text = text.replace(word, value)
-    return text
+    return re.sub("|".join(words), lambda found: words[found[0]], text)

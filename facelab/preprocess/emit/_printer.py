@@ -29,6 +29,7 @@ _SIGN: dict[type, str] = {
     ast.Gt: ">",
     ast.GtE: ">=",
 }
+BITS = {"shifted": ">>", "masked": "&"}
 WIDTH = 98
 
 
@@ -236,6 +237,9 @@ class Printer:
             text = sign.join(self.expr(v, 2) for v in e.values)
             return f"({text})" if outer >= 2 else text
         if isinstance(e, ast.Call) and isinstance(e.func, ast.Name):
+            if e.func.id in BITS:
+                text = f"{self.expr(e.args[0], 6)} {BITS[e.func.id]} {self.expr(e.args[1], 6)}"
+                return f"({text})" if outer else text
             if e.func.id in self.functions.done:
                 return f"{self.name(e.func.id)}({', '.join(self.expr(a) for a in e.args)})"
             return self.call(e.func.id, e.args)
@@ -276,5 +280,5 @@ class Printer:
         if isinstance(e, ast.Call) and isinstance(e.func, ast.Name):
             if (done := self.functions.done.get(e.func.id)) is not None:
                 return getattr(done.returns, "id", "") in ("Int", "Long", "Byte")
-            return e.func.id in ("whole", "long", "byte", "product", "shifted", "masked")
+            return e.func.id in ("whole", "long", "byte", "product", *BITS)
         return False

@@ -155,6 +155,7 @@ class Functions:
             copied = Fold({} if shared else constants).visit(copy.deepcopy(node))
             copied.name = name
             drop_dead(copied)
+            declare_late(copied)
             _annotate(copied, types)
             for call in ast.walk(copied):
                 called = call.func if isinstance(call, ast.Call) else None
@@ -231,6 +232,33 @@ def drop_dead(node: ast.FunctionDef) -> None:
                 if isinstance(s, ast.Return):
                     del body[i + 1 :]
                     break
+
+
+def declare_late(node: ast.FunctionDef) -> None:
+    """Declare a variable where it is first set, where folding has left a first value that nothing reads."""
+    for part in ast.walk(node):
+        for block in (getattr(part, "body", None), getattr(part, "orelse", None)):
+            if isinstance(block, list):
+                for s in [s for s in block if isinstance(s, ast.AnnAssign)]:
+                    _merge_first_value(block, s)
+
+
+def _merge_first_value(block: list[ast.stmt], declared: ast.AnnAssign) -> None:
+    if not (isinstance(declared.value, ast.Constant) and isinstance(declared.target, ast.Name)):
+        return
+    name, place = declared.target.id, block.index(declared)
+    uses = [(i, s) for i, s in enumerate(block[place + 1 :], place + 1) if _mentions(s, name)]
+    if not uses:
+        return
+    i, first = uses[0]
+    sets = isinstance(first, ast.Assign) and isinstance(first.targets[0], ast.Name)
+    if sets and not _mentions(first.value, name):  # type: ignore[attr-defined]
+        block[i] = ast.AnnAssign(declared.target, declared.annotation, first.value, 1)  # type: ignore[attr-defined]
+        del block[place]
+
+
+def _mentions(node: ast.AST, name: str) -> bool:
+    return any(isinstance(n, ast.Name) and n.id == name for n in ast.walk(node))
 
 
 def _known(node: ast.expr, places: dict[str, int]) -> TypeGuard[ast.Name]:

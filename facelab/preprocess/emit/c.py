@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ast
 
-from facelab.preprocess.emit._files import Emitted, banner, template
-from facelab.preprocess.emit._printer import Printer
+from facelab.preprocess.emit._files import Emitted, banner, origin, template
+from facelab.preprocess.emit._printer import BITS, Printer
 from facelab.preprocess.emit.lowering import ERRORS, Program, lower
 from facelab.preprocess.spec import PreprocessSpec
 
@@ -26,6 +26,11 @@ OUT = {
     "float32": "float",
     "float64": "double",
 }
+CODES = ERRORS | {
+    "OVERLAP": (9, "the frame, the workspace and the tensor share memory"),
+    "ARITHMETIC": (10, "compiled or run so that numbers are rounded otherwise than IEEE 754 says"),
+}
+"""What emitted C answers: name → (code, meaning)."""
 
 
 class CPrinter(Printer):
@@ -77,11 +82,8 @@ class CPrinter(Printer):
         arg = self.expr(args[0])
         if name == "out" and self.out == "float" and self._single(args[0]):
             return arg
-        if name in ("shifted", "masked"):
-            sign = ">>" if name == "shifted" else "&"
-            return f"(({arg}) {sign} {self.expr(args[1])})"
         if name == "product":
-            return f"(int16_t){arg} * (int16_t)({self.expr(args[1])})"
+            return f"(int16_t){self.expr(args[0], 6)} * (int16_t){self.expr(args[1], 6)}"
         cast = {
             "real": "double",
             "narrow": "float",
@@ -109,6 +111,8 @@ class CPrinter(Printer):
 
     @staticmethod
     def _atom(e: ast.expr) -> bool:
+        if isinstance(e, ast.Call) and isinstance(e.func, ast.Name) and e.func.id in BITS:
+            return False
         return isinstance(e, (ast.Name, ast.Subscript, ast.Attribute, ast.Call, ast.Constant))
 
 
@@ -148,7 +152,7 @@ def _inputs(program: Program) -> list[str]:
 
 def _header(program: Program, name: str) -> str:
     up = name.upper()
-    codes = [f"    {up}_{key} = {code}, /* {text} */" for key, (code, text) in ERRORS.items()]
+    codes = [f"    {up}_{key} = {code}, /* {text} */" for key, (code, text) in CODES.items()]
     rank = len(program.shape)
     return "\n".join(
         [
@@ -207,32 +211,7 @@ def _source(program: Program, printer: CPrinter, name: str) -> str:
     ]
     parts = [
         *banner(program.spec, "C99 and C++17", "/*", " * ", " */"),
-        f'#include "{name}.h"',
-        "",
-        "#include <float.h>",
-        "#include <math.h>",
-        "#include <string.h>",
-        "",
-        "#if defined(__cplusplus)",
-        "#define RESTRICT __restrict",
-        "#else",
-        "#define RESTRICT restrict",
-        "#endif",
-        "#if defined(__FAST_MATH__)",
-        '#error "compile without -ffast-math: the results would differ from the specification"',
-        "#endif",
-        "#if defined(FLT_EVAL_METHOD) && FLT_EVAL_METHOD != 0 && FLT_EVAL_METHOD != 1",
-        '#error "compile for float and double registers, such as -msse2 -mfpmath=sse: x87 rounds otherwise"',
-        "#endif",
-        "/* A product that is fused with a sum is not rounded in between: crops would differ by a pixel. */",
-        "#if defined(__clang__)",
-        "#pragma STDC FP_CONTRACT OFF",
-        "#elif defined(__GNUC__)",
-        '#pragma GCC optimize ("fp-contract=off")',
-        "#elif defined(_MSC_VER)",
-        "#pragma fp_contract(off)",
-        "#endif",
-        "",
+        template("start.c", NAME=name),
         "/* Sizes and places, found once per frame. */",
         f"typedef struct {name}_geometry {{",
         *fields,
@@ -247,81 +226,38 @@ def _source(program: Program, printer: CPrinter, name: str) -> str:
 
 
 def _api(program: Program, printer: CPrinter, name: str) -> str:
+    """Return the functions that the header names."""
     up = name.upper()
     calls = {"width": "in->width", "height": "in->height", "orientation": "in->orientation"}
     calls |= {"g": "g", "box": "in->box", "marks": "in->landmarks", "p": "points", "t": "transform"}
-    args = [calls[n] for n in program.functions.parameters("plan")]
-    local = []
+    plan = ", ".join(calls[n] for n in program.functions.parameters("plan"))
     checks = []
     if "box" in program.needs:
         checks.append(f"    if (in->box == NULL) return {up}_FACE;")
     if "marks" in program.needs:
         checks.append(f"    if (in->landmarks == NULL) return {up}_LANDMARKS;")
-        local.append("    double points[10], transform[6];")
-    total = [f"    total += {_bytes(printer, b.kind, b.length)};" for b in program.buffers]
+        checks.append("    double points[10], transform[6];")
+    lengths = [_bytes(printer, b.kind, b.length) for b in program.buffers]
+    total = [f"    total += {n.replace('g.', 'g->')};" for n in lengths]
     carve = [_FIRST] if program.buffers else []
-    for b in program.buffers:
+    for b, length in zip(program.buffers, lengths):
         kind = printer.element(b.kind)
         carve.append(f"    {kind} *{b.name} = ({kind} *)(void *)at;")
-        carve.append(f"    at += {_bytes(printer, b.kind, b.length)};")
-    carve = carve[:-1]
-    shape = [f"    shape[{i}] = {s};" for i, s in enumerate(program.shape)]
-    messages = [f'        case {up}_{key}: return "{text}";' for key, (_, text) in ERRORS.items()]
+        carve.append(f"    at += {length};")
     call = ["&g" if a == "g" else a for a in program.functions.parameters("process")]
-    return "\n".join(
-        [
-            *(_ALIGNED if program.buffers else []),
-            f"static {name}_status measured(const {name}_input *in, {name}_geometry *g, int64_t *bytes) {{",
-            *local,
-            "    int64_t total = 8;",
-            f"    if (in == NULL) return {up}_SIZE;",
-            *checks,
-            f"    int32_t status = plan({', '.join(args)});",
-            f"    if (status != 0) return ({name}_status)status;",
-            *(t.replace("g.", "g->") for t in total),
-            f"    if ((uint64_t)total > SIZE_MAX) return {up}_SIZE;",
-            "    *bytes = total;",
-            f"    return {up}_OK;",
-            "}",
-            "",
-            f"{name}_status {name}_measure(const {name}_input *in, size_t *workspace_bytes,",
-            f"        size_t *tensor_values, int32_t shape[{up}_RANK]) {{",
-            f"    {name}_geometry g;",
-            "    int64_t bytes = 0;",
-            "    memset(&g, 0, sizeof g);",
-            f"    {name}_status status = measured(in, &g, &bytes);",
-            f"    if (status != {up}_OK) return status;",
-            "    if (workspace_bytes != NULL) *workspace_bytes = (size_t)bytes;",
-            "    if (tensor_values != NULL) *tensor_values = (size_t)g.tensor_length;",
-            "    if (shape == NULL) return status;",
-            *shape,
-            "    return status;",
-            "}",
-            "",
-            f"{name}_status {name}_run(const {name}_input *in, const uint8_t *frame, size_t frame_bytes,",
-            f"        void *workspace, size_t workspace_bytes, {name}_value *tensor, size_t tensor_values) {{",
-            f"    {name}_geometry g;",
-            "    int64_t bytes = 0;",
-            "    memset(&g, 0, sizeof g);",
-            f"    {name}_status status = measured(in, &g, &bytes);",
-            f"    if (status != {up}_OK) return status;",
-            f"    if (frame == NULL || frame_bytes != (size_t)g.frame_length) return {up}_FRAME;",
-            f"    if (workspace == NULL || workspace_bytes < (size_t)bytes) return {up}_WORKSPACE;",
-            f"    if (tensor == NULL || tensor_values != (size_t)g.tensor_length) return {up}_OUTPUT;",
-            *carve,
-            printer.wrapped("    process(", call, ");"),
-            f"    return {up}_OK;",
-            "}",
-            "",
-            f"const char *{name}_message({name}_status status) {{",
-            "    switch (status) {",
-            *messages,
-            "    }",
-            '    return "unknown status";',
-            "}",
-            "",
-        ]
-    )
+    blocks = {
+        "ALIGNED": _ALIGNED if program.buffers else [],
+        "CHECKS": checks,
+        "TOTAL": total,
+        "SHAPE": [f"    shape[{i}] = {s};" for i, s in enumerate(program.shape)],
+        "CARVE": carve[:-1],
+        "PROCESS": [printer.wrapped("    process(", call, ");")],
+        "MESSAGES": [f'        case {up}_{key}: return "{t}";' for key, (_, t) in CODES.items()],
+    }
+    text = template("run.c", NAME=name, UPPER=up, PLAN=plan)
+    for word, lines in blocks.items():
+        text = text.replace(f"    {word}\n", "".join(f"{line}\n" for line in lines))
+    return text
 
 
 _FIRST = "    uint8_t *at = (uint8_t *)workspace + (8 - (uintptr_t)workspace % 8) % 8;"
@@ -345,7 +281,9 @@ def _check(program: Program, name: str) -> str:
     given += ["    in.box = face;"] if "box" in program.needs else []
     given += ["    in.landmarks = face + 4;"] if "marks" in program.needs else []
     bound = "1e-6 * span" if program.out.startswith("float") else "0.0"
-    text = template("check.c", NAME=name, UPPER=up, BOUND=bound)
+    text = template(
+        "check.c", ORIGIN=origin(program.spec), NAME=name, UPPER=up, BOUND=bound
+    )
     if "box" not in program.needs and "marks" not in program.needs:
         dropped = ("face[", "numbers", "used")
         rows = [r for r in text.splitlines() if not any(d in r for d in dropped)]

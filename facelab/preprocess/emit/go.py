@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 
-from facelab.preprocess.emit._files import Emitted, banner, template
+from facelab.preprocess.emit._files import Emitted, banner, origin, template
 from facelab.preprocess.emit._printer import Printer, camel
 from facelab.preprocess.emit.lowering import ERRORS, Program, lower
 from facelab.preprocess.spec import PreprocessSpec
@@ -90,9 +90,6 @@ class GoPrinter(Printer):
 
     def call(self, name: str, args: list[ast.expr]) -> str:
         arg = self.expr(args[0])
-        if name in ("shifted", "masked"):
-            sign = ">>" if name == "shifted" else "&"
-            return f"(({arg}) {sign} {self.expr(args[1])})"
         if name == "product":
             return f"int({arg}) * {self.expr(args[1], 6)}"
         if name == "single":
@@ -140,7 +137,7 @@ def emit(spec: PreprocessSpec, name: str) -> Emitted:
     return Emitted(
         "go",
         {
-            "go.mod": f"module {package}\n\ngo 1.18\n",
+            "go.mod": f"// {origin(program.spec)}\nmodule {package}\n\ngo 1.18\n",
             f"{package}.go": _source(program, printer, package),
             f"{package}_test.go": _test(program, package),
         },
@@ -310,6 +307,7 @@ def _test(program: Program, package: str) -> str:
     names = ["bufio", "fmt", "math", "os", "path/filepath", "testing"]
     names += ["encoding/binary"] if size > 1 else []
     words = {
+        "ORIGIN": origin(program.spec),
         "PACKAGE_": package,
         "IMPORTS_": "\n".join(f'\t"{n}"' for n in sorted(names)),
         "GIVEN_": ", ".join(given),

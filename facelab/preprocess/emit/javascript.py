@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 
-from facelab.preprocess.emit._files import Emitted, banner, template
+from facelab.preprocess.emit._files import Emitted, banner, origin, template
 from facelab.preprocess.emit._printer import Printer, camel
 from facelab.preprocess.emit.lowering import ERRORS, Program, lower
 from facelab.preprocess.spec import PreprocessSpec
@@ -47,9 +47,6 @@ class JsPrinter(Printer):
 
     def call(self, name: str, args: list[ast.expr]) -> str:
         arg = self.expr(args[0])
-        if name in ("shifted", "masked"):
-            sign = ">>" if name == "shifted" else "&"
-            return f"(({arg}) {sign} {self.expr(args[1])})"
         if name == "product":
             return f"{arg} * {self.expr(args[1], 6)}"
         if name in ("real", "narrow", "long", "out"):
@@ -77,7 +74,7 @@ def emit(spec: PreprocessSpec, name: str) -> Emitted:
         {
             f"{name}.mjs": _source(program, JsPrinter(program)),
             f"{name}.d.mts": _declarations(program),
-            f"{name}.check.mjs": template("check.mjs", NAME=name),
+            f"{name}.check.mjs": template("check.mjs", ORIGIN=origin(spec), NAME=name),
         },
     )
 
@@ -171,16 +168,19 @@ def _api(program: Program) -> list[str]:
         "    return this.memory[name];",
         "  }",
         "",
-        "  // Preprocess one frame (a Uint8Array); `tensor` may be given to be filled.",
+        "  // Preprocess one frame of bytes; `tensor` may be given to be filled (in memory of its own).",
         "  run(frame, input, tensor) {",
         "    const g = this.geometry;",
-        "    if (!Number.isInteger(input.width) || !Number.isInteger(input.height)) fail(1);",
+        "    if (!Number.isInteger(input?.width) || !Number.isInteger(input.height)) fail(1);",
         *checks,
         f"    const code = plan({plan});",
         "    if (code !== 0) fail(code);",
+        "    if (!(frame instanceof Uint8Array || frame instanceof Uint8ClampedArray)) fail(2);",
         "    if (frame.length !== g.frameLength) fail(2);",
         f"    const data = tensor ?? new {OUT[program.out]}(g.tensorLength);",
-        "    if (data.length !== g.tensorLength) fail(8);",
+        f"    if (!(data instanceof {OUT[program.out]}) || data.length !== g.tensorLength) fail(8);",
+        "    if (data.buffer === frame.buffer && data.byteOffset < frame.byteOffset + frame.byteLength",
+        "        && frame.byteOffset < data.byteOffset + data.byteLength) fail(8);",
         f"    process({', '.join(process)});",
         f"    return {{ data, shape: [{shape}] }};",
         "  }",
@@ -205,6 +205,7 @@ def _from_image_data(program: Program) -> list[str]:
         "export function fromImageData(image, frame) {",
         "  const count = image.width * image.height;",
         "  const bytes = frame ?? new Uint8Array(3 * count);",
+        "  if (image.data.length !== 4 * count || bytes.length !== 3 * count) fail(2);",
         "  for (let i = 0; i < count; i++) {",
         f"    bytes[3 * i + {red}] = image.data[4 * i];",
         "    bytes[3 * i + 1] = image.data[4 * i + 1];",
@@ -246,7 +247,7 @@ def _declarations(program: Program) -> str:
         "  code: number;",
         "}",
         "export declare class Preprocessor {",
-        f"  run(frame: Uint8Array, input: Input, tensor?: {kind}): Tensor;",
+        f"  run(frame: Uint8Array | Uint8ClampedArray, input: Input, tensor?: {kind}): Tensor;",
         "}",
     ]
     if program.spec.input_order in ("rgb", "bgr"):

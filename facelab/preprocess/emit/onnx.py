@@ -12,7 +12,7 @@ import facelab
 from facelab.core.errors import BadInputError, at
 from facelab.core.safety.first_try import first_try
 from facelab.preprocess import ops as st
-from facelab.preprocess.emit._files import Emitted, template
+from facelab.preprocess.emit._files import Emitted, origin, template
 from facelab.preprocess.emit._onnx_graph import Graph
 from facelab.preprocess.emit._sizes import picture_size
 from facelab.preprocess.geometry import Face, Planner
@@ -48,7 +48,9 @@ def emit(
     if target is not None:
         merged = _merged(model, target, str(merge))
         files[f"{name}_merged.onnx"] = merged.SerializeToString()
-    files[f"{name}_check.py"] = template("check_onnx.py.txt", NAME=name)
+    files[f"{name}_check.py"] = template(
+        "check_onnx.py.txt", ORIGIN=origin(spec), NAME=name
+    )
     return Emitted("onnx", files, size=final, face=face)
 
 

@@ -37,14 +37,19 @@ class _Writer:
         self.functions: dict[str, str] = {}
         self.lines: list[str] = []
         self.index = 0
-        self.follow = bool(spec.find("align")) or any(
-            isinstance(s, st.Crop) and s.region == "face" for s in spec.stages
-        )
+        faces = [i for i, s in enumerate(spec.stages) if _uses_face(s)]
+        self.last_face = max(faces, default=-1)
+
+    @property
+    def follow(self) -> bool:
+        """Whether a later stage uses the face, so that this one's map is needed."""
+        return self.index < self.last_face
 
     def use(self, kernel: str, **words: Any) -> str:
         """Specialise a kernel and what it calls; return its name."""
         tag = f"_{self.index + 1}" if words else ""
         node = Fold(words).visit(copy.deepcopy(_sources()[kernel]))
+        drop_dead(node)
         changed = ast.dump(node) != ast.dump(_sources()[kernel])
         calls = [
             c for c in ast.walk(node) if isinstance(c, ast.Call) and isinstance(c.func, ast.Name)
@@ -59,7 +64,6 @@ class _Writer:
                 call.func.id = self.use(words["ESTIMATOR"])  # type: ignore[attr-defined]
                 changed = True
         node.name = kernel + (tag if changed else "")
-        drop_dead(node)
         self.functions.setdefault(node.name, ast.unparse(ast.fix_missing_locations(node)))
         return node.name
 
@@ -74,10 +78,19 @@ class _Writer:
         else:
             self.add(f"x = {self.use('to_pixels', ROUNDING=rounding)}({text})")
 
+    def turned(self, name: str) -> None:
+        """Follow the face by the map of a turn."""
+        if self.follow:
+            self.map(f"{self.use('turn_map')}({name}, x.shape[1], x.shape[0])")
+
     def map(self, text: str) -> None:
         """Follow the face by a map."""
         if self.follow:
             self.add(f"matrix = {self.use('compose')}({text}, matrix)")
+
+
+def _uses_face(s: st.Stage) -> bool:
+    return isinstance(s, st.Align) or (isinstance(s, st.Crop) and s.region == "face")
 
 
 def emit(spec: PreprocessSpec, name: str) -> Emitted:
@@ -92,7 +105,7 @@ def emit(spec: PreprocessSpec, name: str) -> Emitted:
         w.add("", "x = x.astype(np.float32)")
     needs = _needs(spec)
     given = "".join(f", {n}={d}" for n, d in needs)
-    matrix = ["matrix = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0))"] if w.follow else []
+    matrix = ["matrix = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0))"] if w.last_face > 0 else []
     body = [
         '"""Return the tensor of one frame."""',
         *matrix,
@@ -112,7 +125,7 @@ def emit(spec: PreprocessSpec, name: str) -> Emitted:
     head += [f'SPEC_HASH = "{spec.hash}"', "", ""]
     main = f"def preprocess(frame, *, width, height{given}):\n{text}\n"
     source = "\n".join(head) + functions + ("\n\n\n" if functions else "") + main
-    return Emitted("python", {f"{name}.py": source, f"{name}_check.py": _check(name, needs)})
+    return Emitted("python", {f"{name}.py": source, f"{name}_check.py": _check(spec, name, needs)})
 
 
 def _needs(spec: PreprocessSpec) -> list[tuple[str, str]]:
@@ -161,7 +174,7 @@ def _orient(w: _Writer, s: st.Orient) -> None:
         names.append(repr(s.transform))
     for name in names:
         if w.index > 1:
-            w.map(f"{w.use('turn_map')}({name}, x.shape[1], x.shape[0])" if w.follow else "")
+            w.turned(name)
         w.add(f"x = {w.use('turn')}(x, {name})")
 
 
@@ -198,7 +211,8 @@ def _crop(w: _Writer, s: st.Crop) -> None:
         w.add("left, top = (x.shape[1] - w) // 2, (x.shape[0] - h) // 2")
         w.add("region = (left, top, left + w, top + h)")
     words = {"OUTSIDE": s.outside or "clip", "VALUE": _tuple(s.value)}
-    w.add(f"x, left, top = {w.use('crop', **words)}(x, region)")
+    places = ", left, top" if w.follow else ", *_"
+    w.add(f"x{places} = {w.use('crop', **words)}(x, region)")
     w.map("((1.0, 0.0, -left), (0.0, 1.0, -top))")
 
 
@@ -212,7 +226,8 @@ def _align(w: _Writer, s: st.Align) -> None:
     w.add(f"fitted = {w.use('fit', **words)}(landmarks, matrix)")
     numbers = {"W": s.size[0], "H": s.size[1], "KERNEL": s.kernel, "COORDINATES": s.coordinates}
     w.rounded(s.rounding, f"{w.use('warp', **numbers, VALUE=tuple(s.border))}(x, fitted)")
-    w.add("(a, b, c), (d, e, f) = fitted")
+    if w.follow:
+        w.add("(a, b, c), (d, e, f) = fitted")
     w.map("((a, b, c + 0.5 - 0.5 * (a + b)), (d, e, f + 0.5 - 0.5 * (d + e)))")
 
 
@@ -222,7 +237,8 @@ def _resize(w: _Writer, s: st.Resize) -> None:
         "SUPPORT": {"bilinear": 1, "bicubic": 2}.get(s.kernel) or s.lobes,
         "WHOLE": s.rounding != "none",
     }
-    w.add("height, width = x.shape[:2]")
+    if s.mode != "stretch" or w.follow:
+        w.add("height, width = x.shape[:2]")
     if s.mode == "stretch":
         w.add(f"w, h = {s.size}")
     else:
@@ -319,7 +335,7 @@ _STAGES: dict[type, Any] = {
 }
 
 
-def _check(name: str, needs: list[tuple[str, str]]) -> str:
+def _check(spec: PreprocessSpec, name: str, needs: list[tuple[str, str]]) -> str:
     given = {"orientation": "n[2]", "box": "n[3:7]", "landmarks": "n[7:17]"}
     more = "".join(f", {n}={given[n] if n != 'orientation' else 'int(n[2])'}" for n, _ in needs)
-    return files.template("check.py.txt", NAME=name, GIVEN=more)
+    return files.template("check.py.txt", ORIGIN=files.origin(spec), NAME=name, GIVEN=more)

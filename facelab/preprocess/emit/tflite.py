@@ -11,7 +11,7 @@ import numpy as np
 from facelab.core.errors import BadInputError, at
 from facelab.preprocess import ops as st
 from facelab.preprocess.backends import make
-from facelab.preprocess.emit._files import Emitted, template
+from facelab.preprocess.emit._files import Emitted, banner, origin, template
 from facelab.preprocess.emit._sizes import picture_size
 from facelab.preprocess.emit._tflite_graph import Graph
 from facelab.preprocess.geometry import Face, Planner
@@ -37,7 +37,9 @@ def emit(
     files: dict[str, str | bytes] = {f"{name}.tflite": _model(spec, final, Face.of(face), None)}
     if merge is not None:
         files[f"{name}_merged.tflite"] = _model(spec, final, Face.of(face), Path(merge))
-    files[f"{name}_check.py"] = template("check_tflite.py.txt", NAME=name)
+    files[f"{name}_check.py"] = template(
+        "check_tflite.py.txt", ORIGIN=origin(spec), NAME=name
+    )
     return Emitted("tflite", files, size=final, face=face)
 
 
@@ -68,6 +70,7 @@ def _model(spec: PreprocessSpec, size: tuple[int, int], face: Face, merge: Path 
     with at(f"{spec.name}: stage {count} ({spec.stages[-1].op})"):
         made = _tensor(graph, spec, x, first)
     _ends(graph, spec, given, made, merge)
+    _state(graph.model, spec)
     builder = flatbuffers.Builder(1 << 16)
     builder.Finish(graph.model.Pack(builder), b"TFL3")
     return bytes(builder.Output())
@@ -154,6 +157,19 @@ def _ends(graph: Graph, spec: PreprocessSpec, given: int, made: int, merge: Path
     for signature in model.signatureDefs or []:
         for entry in signature.inputs or []:
             entry.tensorIndex, entry.name = given, g.tensors[given].name
+
+
+def _state(model: Any, spec: PreprocessSpec) -> None:
+    """Write the specification's hash into the model; what it said about its old input no longer holds."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    buffer, entry = schema.BufferT(), schema.MetadataT()
+    text = "\n".join(banner(spec, "LiteRT", "", "", ""))
+    buffer.data = np.frombuffer(text.encode(), np.uint8)
+    model.buffers.append(buffer)
+    entry.name, entry.buffer = "facelab.preprocess", len(model.buffers) - 1
+    stale = ("TFLITE_METADATA", b"TFLITE_METADATA")
+    model.metadata = [m for m in model.metadata or [] if m.name not in stale] + [entry]
 
 
 def _only_input(graph: Any) -> int:

@@ -6,9 +6,13 @@ from __future__ import annotations
 
 from facelab.preprocess.emit.kernels._words import (
     CENTERS,
+    LANES,
+    LOW,
     PLANE,
     ROUNDING,
     SC,
+    SPARE,
+    STEP,
     Bytes,
     C,
     Dst,
@@ -111,6 +115,92 @@ def quotients(totals: Ints, at: Int, n: Int, below: Int, dst: Dst, o: Int) -> No
             dst[o + i] = byte(up)
 
 
+def pixel_mixed(
+    src: Src,
+    above: Int,
+    under: Int,
+    step: Int,
+    rest: Int,
+    share: Int,
+    one: Int,
+    two: Int,
+    lanes: Int,
+    sums: Ints,
+    o: Int,
+) -> None:
+    """Two pixels of two rows, weighted and added: rows by `rest` and `share`, columns by `one` and `two`."""
+    for k in range(lanes):
+        a: Int = product(src[above + k * STEP], rest) + product(src[under + k * STEP], share)
+        b: Int = product(src[above + step + k * STEP], rest)
+        b = b + product(src[under + step + k * STEP], share)
+        sums[o + k] = a * one + b * two
+
+
+def pixels_mixed(
+    src: Src,
+    above: Int,
+    under: Int,
+    step: Int,
+    n: Int,
+    rest: Int,
+    share: Int,
+    m: Int,
+    below: Int,
+    first: Ints,
+    second: Ints,
+    part: Ints,
+    sums: Ints,
+) -> None:
+    """Of rows far wider than m only the pixels that are needed, all channels of a pixel at once."""
+    if CENTERS == "half" and n % (2 * m) == 0:
+        middles_mixed(src, above, under, step, rest, share, m, n // m, sums)
+        return
+    for x in range(SPARE, m - SPARE):
+        p: Int = above + first[x] * step + LOW
+        q: Int = under + first[x] * step + LOW
+        ahead: Int = (second[x] - first[x]) * step
+        other: Int = below - part[x]
+        pixel_mixed(src, p, q, ahead, rest, share, other, part[x], LANES, sums, x * LANES)
+    if SPARE > 0:
+        "the outermost pixels by themselves: nothing is read beyond them"
+        for i in range(2):
+            x: Int = i * (m - 1)
+            p: Int = above + first[x] * step + LOW
+            q: Int = under + first[x] * step + LOW
+            ahead: Int = (second[x] - first[x]) * step
+            other: Int = below - part[x]
+            pixel_mixed(src, p, q, ahead, rest, share, other, part[x], C, sums, x * LANES)
+
+
+def middles_mixed(
+    src: Src,
+    above: Int,
+    under: Int,
+    step: Int,
+    rest: Int,
+    share: Int,
+    m: Int,
+    ratio: Int,
+    sums: Ints,
+) -> None:
+    """The same where each output pixel is the middle of two: they need no weights."""
+    start: Int = (ratio // 2 - 1) * step + LOW
+    for x in range(m):
+        p: Int = above + start + x * (ratio * step)
+        q: Int = under + start + x * (ratio * step)
+        for k in range(LANES):
+            a: Int = whole(src[p + k * STEP]) + whole(src[p + step + k * STEP])
+            b: Int = whole(src[q + k * STEP]) + whole(src[q + step + k * STEP])
+            sums[x * LANES + k] = a * rest + b * share
+
+
+def channel(sums: Ints, c: Int, m: Int, totals: Ints) -> None:
+    """One channel of mixed pixels."""
+    lane: Int = c if LOW == 0 else 2 - c
+    for x in range(m):
+        totals[x] = sums[x * LANES + lane]
+
+
 def bilinear_row_in_vectors(
     src: Src,
     above: Int,
@@ -131,12 +221,21 @@ def bilinear_row_in_vectors(
     o: Int,
 ) -> None:
     """Mix the source's rows at `above` and `under`, then the columns; divide once. One channel behind the other."""
-    if sx == C:
-        rows_mixed(src, above, under, C, n, y_below - k, k, mixed)
+    rest: Int = y_below - k
+    far: bool = n > 3 * m
+    if far:
+        pixels_mixed(
+            src, above, under, sx, n, rest, k, m, x_below, x_first, x_second, x_share, mixed
+        )
+    elif sx == C:
+        rows_mixed(src, above, under, C, n, rest, k, mixed)
     else:
-        rows_mixed(src, above, under, sx, n, y_below - k, k, mixed)
+        rows_mixed(src, above, under, sx, n, rest, k, mixed)
     for c in range(C):
-        columns_mixed(mixed, c * n, n, m, x_below, x_first, x_second, x_share, totals)
+        if far:
+            channel(mixed, c, m, totals)
+        else:
+            columns_mixed(mixed, c * n, n, m, x_below, x_first, x_second, x_share, totals)
         if PLANE > 0 or C == 1:
             quotients(totals, 0, m, x_below * y_below, dst, o + c * PLANE)
         else:
@@ -167,7 +266,11 @@ def bilinear_row(
 ) -> None:
     """Mix the source's rows at `above` and `under`, then the columns; divide once. Pixel by pixel."""
     rest: Int = y_below - k
-    if SC == 1 and sx == C:
+    if n > 3 * m:
+        pixels_mixed(
+            src, above, under, sx, n, rest, k, m, x_below, x_first, x_second, x_share, mixed
+        )
+    elif SC == 1 and sx == C:
         for i in range(n * C):
             mixed[i] = product(src[above + i], rest) + product(src[under + i], k)
     else:
@@ -181,10 +284,13 @@ def bilinear_row(
         p: Int = x_first[x] * C
         q: Int = x_second[x] * C
         for c in range(C):
+            total: Int = mixed[x * C + c]
+            if n <= 3 * m:
+                total = mixed[p + c] * others + mixed[q + c] * share
             if PLANE > 0:
-                totals[c * m + x] = mixed[p + c] * others + mixed[q + c] * share
+                totals[c * m + x] = total
             else:
-                totals[x * C + c] = mixed[p + c] * others + mixed[q + c] * share
+                totals[x * C + c] = total
     if PLANE > 0:
         for c in range(C):
             quotients(totals, c * m, m, x_below * y_below, dst, o + c * PLANE)

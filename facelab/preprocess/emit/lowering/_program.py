@@ -16,7 +16,7 @@ ERRORS = {
     "LANDMARKS": (5, "the five landmarks are missing, not finite, or define no transform"),
     "CROP": (6, "the crop leaves nothing of the picture, or is too large"),
     "WORKSPACE": (7, "the workspace is too small"),
-    "OUTPUT": (8, "the output has another length than the tensor"),
+    "OUTPUT": (8, "the output is missing, not aligned, not memory of its own, or of another length than the tensor"),
 }
 """What an emitted program answers: name → (code, meaning)."""
 

@@ -117,6 +117,8 @@ class Sampling(Pixels):
 
         Vectors take four bytes for three channels; the fourth is another pixel's, so the outermost are left out.
         """
+        if not self.vectors:
+            return {"LANES": v.c, "SPARE": 0, "FAR": 1, "LOW": 0, "STEP": v.sc}
         packed = abs(v.sc) == 1
         low = -2 if v.c == 3 and v.sc == -1 else 0
         spare = 1 if v.c == 3 and packed else 0
@@ -164,7 +166,7 @@ class Sampling(Pixels):
             "SC": v.sc,
             "C": v.c,
             **resize_words(s),
-            "SUPPORT": float({"bilinear": 1, "bicubic": 2}.get(s.kernel) or s.lobes or 1),
+            "SUPPORT": {"bilinear": 1, "bicubic": 2}.get(s.kernel) or s.lobes or 1,
             "ROUNDING": s.rounding,
             "PLANE": out.sc if out.sc > 1 else 0,
             "store": self.rounding(before, after, None if s.kernel == "nearest" else s.rounding),
@@ -284,6 +286,7 @@ class Sampling(Pixels):
         row: str,
     ) -> list[str]:
         k, rows = self.index + 1, self.rows
+        words |= self._lanes(v)
         find = self.kernel("pairs", words)
         name = "bilinear_row_in_vectors" if self.vectors else "bilinear_row"
         call = self.kernel(name, words, Src=v.kind, Dst=out.kind)

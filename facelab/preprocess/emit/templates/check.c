@@ -1,5 +1,6 @@
 /* Check NAME.c against the golden tensors: cc -std=c99 -O3 NAME.c NAME_check.c -lm -o check && ./check testdata
-   With a number behind the folder, every frame is repeated so often and timed. */
+   With a number behind the folder, every frame is repeated so often and timed.
+   ORIGIN */
 #include "NAME.h"
 
 #include <math.h>
@@ -69,7 +70,7 @@ static int check(const char *folder, char *line, int repeat) {
         double want = (double)golden[k], off = fabs(want - (double)tensor[k]);
         low = want < low ? want : low;
         high = want > high ? want : high;
-        worst = off > worst ? off : worst;
+        if (!(off <= worst)) worst = off >= 0.0 ? off : INFINITY; /* not a number is not the same */
     }
     span = high - low > 1e-12 ? high - low : 1e-12;
     i = status == UPPER_OK && worst <= BOUND;

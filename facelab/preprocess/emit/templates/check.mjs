@@ -1,4 +1,5 @@
 // Check NAME.mjs against the golden tensors: node NAME.check.mjs [testdata]
+// ORIGIN
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Preprocessor } from "./NAME.mjs";
