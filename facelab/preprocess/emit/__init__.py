@@ -31,10 +31,11 @@ EMITTERS = {
     "tflite": "TFLite: a graph of LiteRT's built-in operators, as far as whole numbers carry it",
 }
 """Language → what is written. The code is in the module of the same name."""
-_RESERVED = frozenset(
-    "break case chan const continue default defer else fallthrough for func go goto if import interface main map "
-    "package range return select struct switch type var".split()
-) | {*keyword.kwlist, "math", "numpy", "onnxruntime", "pathlib", "sys"}
+_GO = """
+    break case chan const continue default defer else fallthrough for func go goto if import interface main map package
+    range return select struct switch type var
+"""
+_RESERVED = {*_GO.split(), *keyword.kwlist, "math", "numpy", "onnxruntime", "pathlib", "sys"}
 _ALIASES = {
     "js": "javascript",
     "typescript": "javascript",

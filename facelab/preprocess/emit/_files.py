@@ -17,13 +17,15 @@ from facelab.preprocess.spec import PreprocessSpec, describe
 class Emitted:
     """The files of one language: file name → text or bytes.
 
-    A graph for one picture size says `size` (width, height), and one that is fixed to a face `face`.
+    A graph for one picture size says `size` (width, height), and one that is fixed to a face `face`. `note` is a
+    sentence for the README.
     """
 
     language: str
     files: dict[str, str | bytes]
     size: tuple[int, int] | None = None
     face: Any = None
+    note: str = ""
 
     def save(self, folder: Path) -> list[Path]:
         """Write the files into `folder`, each atomically, and return their paths."""

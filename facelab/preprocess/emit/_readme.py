@@ -24,7 +24,7 @@ HOW = {
     ),
     "python": ("Call `preprocess(frame, …)`.", "python {n}_check.py testdata", ""),
     "onnx": (
-        "Run it in ONNX Runtime; inputs and outputs are in the model's metadata.",
+        "Run it in ONNX Runtime, alone or merged with a model (`--merge`).",
         "python {n}_check.py testdata",
         "",
     ),
@@ -57,7 +57,7 @@ def readme(spec: PreprocessSpec, emitted: Emitted, name: str, *, golden: bool) -
             "top), or the raw frame that it names.",
             "",
             use,
-            *([more] if more else []),
+            *(line for line in (more, emitted.note) if line),
             "",
             "## Verify",
             *(proof if golden else without),

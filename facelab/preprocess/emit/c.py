@@ -6,7 +6,7 @@ import ast
 
 from facelab.preprocess.emit._files import Emitted, banner, origin, template
 from facelab.preprocess.emit._printer import BITS, Printer
-from facelab.preprocess.emit.lowering import ERRORS, Program, lower
+from facelab.preprocess.emit.lowering import BOX, ERRORS, MARKS, Program, lower
 from facelab.preprocess.spec import PreprocessSpec
 
 TYPES = {
@@ -132,21 +132,15 @@ def emit(spec: PreprocessSpec, name: str) -> Emitted:
 
 def _inputs(program: Program) -> list[str]:
     lines = [
-        "    int32_t width;            /* of the frame, in pixels */",
+        "    int32_t width; /* of the frame, in pixels */",
         "    int32_t height;",
     ]
     if "orientation" in program.needs:
-        lines.append(
-            "    int32_t orientation;      /* EXIF orientation, 1 to 8; 1 where unknown */"
-        )
+        lines.append("    int32_t orientation; /* EXIF orientation, 1 to 8; 1 where unknown */")
     if "box" in program.needs:
-        lines.append(
-            "    const double *box;        /* face: x1, y1, x2, y2 in the upright picture */"
-        )
+        lines += [f"    /* {BOX} */", "    const double *box;"]
     if "marks" in program.needs:
-        lines.append(
-            "    const double *landmarks;  /* x, y of eyes, nose, mouth corners (10 numbers) */"
-        )
+        lines += [f"    /* {MARKS} */", "    const double *landmarks;"]
     return lines
 
 
@@ -281,9 +275,7 @@ def _check(program: Program, name: str) -> str:
     given += ["    in.box = face;"] if "box" in program.needs else []
     given += ["    in.landmarks = face + 4;"] if "marks" in program.needs else []
     bound = "1e-6 * span" if program.out.startswith("float") else "0.0"
-    text = template(
-        "check.c", ORIGIN=origin(program.spec), NAME=name, UPPER=up, BOUND=bound
-    )
+    text = template("check.c", ORIGIN=origin(program.spec), NAME=name, UPPER=up, BOUND=bound)
     if "box" not in program.needs and "marks" not in program.needs:
         dropped = ("face[", "numbers", "used")
         rows = [r for r in text.splitlines() if not any(d in r for d in dropped)]

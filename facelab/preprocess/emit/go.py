@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ast
+import re
 
+from facelab.preprocess.emit import _gofmt
 from facelab.preprocess.emit._files import Emitted, banner, origin, template
 from facelab.preprocess.emit._printer import Printer, camel
-from facelab.preprocess.emit.lowering import ERRORS, Program, lower
+from facelab.preprocess.emit.lowering import BOX, ERRORS, MARKS, Program, lower
 from facelab.preprocess.spec import PreprocessSpec
 
 TYPES = {
@@ -68,7 +70,8 @@ class GoPrinter(Printer):
         return f"func {self.name(node.name)}({', '.join(parts)}{tail}"
 
     def declare(self, kind: str, name: str, value: str) -> str:
-        return f"var {name} {TYPES[kind]} = {value}"
+        short = kind in ("Int", "Real", "bool") or re.search(r"[a-z]\w*", value)
+        return f"{name} := {value}" if short else f"var {name} {TYPES[kind]} = {value}"
 
     def loop(self, name: str, start: str, stop: str) -> str:
         return f"for {name} := {start}; {name} < {stop}; {name}++"
@@ -112,7 +115,19 @@ class GoPrinter(Printer):
             return f"({text})" if outer > 4 else text
         return super()._binary(e, outer)
 
+    def statement(self, s: ast.stmt, pad: str) -> list[str]:
+        """Round a product before it is stored: Go may fuse it with a sum of a later statement too."""
+        value = getattr(s, "value", None)
+        if isinstance(value, ast.BinOp) and isinstance(value.op, ast.Mult):
+            if not self.is_whole(value):
+                names = {n.id for n in ast.walk(value) if isinstance(n, ast.Name)}
+                kind = "narrow" if "narrow" in names else "real"
+                s.value = ast.Call(ast.Name(kind), [value], [])  # type: ignore[attr-defined]
+        return super().statement(s, pad)
+
     def _product(self, e: ast.expr) -> str:
+        if isinstance(e, ast.UnaryOp) and isinstance(e.op, ast.USub):
+            return f"-{self._product(e.operand)}"
         if isinstance(e, ast.BinOp) and isinstance(e.op, ast.Mult) and not self.is_whole(e):
             return f"float64({self.expr(e)})"
         return (
@@ -123,6 +138,9 @@ class GoPrinter(Printer):
 
     def wrapped(self, start: str, parts: list[str], tail: str) -> str:
         return start + ", ".join(parts) + tail
+
+    def function(self, node: ast.FunctionDef) -> str:
+        return "\n".join(_gofmt.line(text) for text in super().function(node).split("\n"))
 
 
 def _error(name: str) -> str:
@@ -145,7 +163,7 @@ def emit(spec: PreprocessSpec, name: str) -> Emitted:
 
 
 def _source(program: Program, printer: GoPrinter, package: str) -> str:
-    fields = [f"\t{camel(field)} {TYPES[kind]}" for field, kind in program.fields.items()]
+    fields = _gofmt.columns([(camel(f), TYPES[kind]) for f, kind in program.fields.items()])
     tables = [
         f"var {camel(key)} = [{len(v)}]{printer.element(kind)}{{{', '.join(map(repr, v))}}}"
         for key, (kind, v) in program.constants.items()
@@ -154,7 +172,8 @@ def _source(program: Program, printer: GoPrinter, package: str) -> str:
     maths = ['import "math"', ""] if "math." in body else []
     return "\n".join(
         [
-            *banner(program.spec, "Go", "", "// ", "")[:-1],
+            *banner(program.spec, "Go", "", "// ", ""),
+            f"// Package {package} prepares frames as the specification says.",
             f"package {package}",
             "",
             *maths,
@@ -163,36 +182,36 @@ def _source(program: Program, printer: GoPrinter, package: str) -> str:
             *fields,
             "}",
             "",
-            *tables,
-            "",
-            body,
+            *([*tables, ""] if tables else []),
+            body.rstrip("\n") + "\n",
         ]
     )
 
 
 def _api(program: Program, printer: GoPrinter) -> list[str]:
-    codes = [
-        f"\t{_error(k)} Error = {code} // {text}" for k, (code, text) in ERRORS.items() if code
-    ]
+    codes = _gofmt.columns(
+        [(_error(k), f"Error = {code} // {text}") for k, (code, text) in ERRORS.items() if code]
+    )
     texts = [
         f'\tcase {_error(k)}:\n\t\treturn "{text}"' for k, (code, text) in ERRORS.items() if code
     ]
-    inputs = ["\tWidth, Height int // of the frame, in pixels"]
+    inputs = [("Width, Height", "int", "// of the frame, in pixels")]
     needs, calls = program.needs, {"width": "in.Width", "height": "in.Height", "g": "&p.g"}
     checks: list[str] = []
     if "orientation" in needs:
-        inputs.append("\tOrientation int // EXIF orientation, 1 to 8; 1 where unknown")
+        inputs.append(("Orientation", "int", "// EXIF orientation, 1 to 8; 1 where unknown"))
         calls["orientation"] = "in.Orientation"
     if "box" in needs:
-        inputs.append("\tBox []float64 // face: x1, y1, x2, y2 in the upright picture")
+        inputs.append(("Box", "[]float64", f"// {BOX}"))
         calls["box"] = "in.Box"
         checks += ["\tif len(in.Box) != 4 {", "\t\treturn ErrFace", "\t}"]
     if "marks" in needs:
-        inputs.append("\tLandmarks []float64 // x, y of eyes, nose, mouth corners (10 numbers)")
+        inputs.append(("Landmarks", "[]float64", f"// {MARKS}"))
         calls |= {"marks": "in.Landmarks", "p": "p.points[:]", "t": "p.transform[:]"}
         checks += ["\tif len(in.Landmarks) != 10 {", "\t\treturn ErrLandmarks", "\t}"]
-    memory = [f"\t{camel(b.name)} []{printer.element(b.kind)}" for b in program.buffers]
-    memory += ["\tpoints [10]float64", "\ttransform [6]float64"] if "marks" in needs else []
+    memory = [("g", "geometry")]
+    memory += [(camel(b.name), f"[]{printer.element(b.kind)}") for b in program.buffers]
+    memory += [("points", "[10]float64"), ("transform", "[6]float64")] if "marks" in needs else []
     grow = [
         f"\tp.{camel(b.name)} = grow(p.{camel(b.name)}, p.{camel_field(b.length)})"
         for b in program.buffers
@@ -231,13 +250,12 @@ def _api(program: Program, printer: GoPrinter) -> list[str]:
         "",
         "// Input is what is known of a frame besides its bytes.",
         "type Input struct {",
-        *inputs,
+        *_gofmt.columns(inputs),
         "}",
         "",
         "// Preprocessor keeps its buffers between frames; use one for each goroutine.",
         "type Preprocessor struct {",
-        "\tg geometry",
-        *memory,
+        *_gofmt.columns(memory),
         "}",
         "",
         "func (p *Preprocessor) plan(in Input) error {",

@@ -6,7 +6,7 @@ import ast
 
 from facelab.preprocess.emit._files import Emitted, banner, origin, template
 from facelab.preprocess.emit._printer import Printer, camel
-from facelab.preprocess.emit.lowering import ERRORS, Program, lower
+from facelab.preprocess.emit.lowering import BOX, ERRORS, MARKS, Program, lower
 from facelab.preprocess.spec import PreprocessSpec
 
 OUT = {
@@ -224,11 +224,11 @@ def _declarations(program: Program) -> str:
         given.append("  /** EXIF orientation, 1 to 8 (default 1). */\n  orientation?: number;")
     if "box" in needs:
         given.append(
-            "  /** Face box: x1, y1, x2, y2 in the upright picture. */\n  box: ArrayLike<number>;"
+            f"  /** {BOX}. */\n  box: ArrayLike<number>;"
         )
     if "marks" in needs:
         given.append(
-            "  /** x, y of eyes, nose, mouth corners: 10 numbers. */\n  landmarks: ArrayLike<number>;"
+            f"  /** {MARKS}. */\n  landmarks: ArrayLike<number>;"
         )
     kind = OUT[program.out]
     lines = [

@@ -21,7 +21,7 @@ from facelab.preprocess.spec import PreprocessSpec
 if TYPE_CHECKING:
     import onnx
 
-OPSET, IR = 13, 8
+OPSET, IR = 13, 7
 STANDARD_FACE = np.array([[0.34, 0.46], [0.66, 0.46], [0.5, 0.64], [0.37, 0.82], [0.63, 0.82]])
 
 
@@ -48,10 +48,22 @@ def emit(
     if target is not None:
         merged = _merged(model, target, str(merge))
         files[f"{name}_merged.onnx"] = merged.SerializeToString()
-    files[f"{name}_check.py"] = template(
-        "check_onnx.py.txt", ORIGIN=origin(spec), NAME=name
-    )
-    return Emitted("onnx", files, size=final, face=face)
+    files[f"{name}_check.py"] = template("check_onnx.py.txt", ORIGIN=origin(spec), NAME=name)
+    return Emitted("onnx", files, size=final, face=face, note=_note(model))
+
+
+def _note(model: onnx.ModelProto) -> str:
+    """Return what a runtime must know to load and feed the graph."""
+    from onnx import TensorProto
+
+    kind = TensorProto.DataType.Name
+    ends = [
+        f"{what} `{e.name}` {kind(e.type.tensor_type.elem_type).lower()} "
+        f"{[d.dim_value for d in e.type.tensor_type.shape.dim]}"
+        for what, group in (("input", model.graph.input), ("output", model.graph.output))
+        for e in group
+    ]
+    return f"Opset {_opset(model)}, IR version {model.ir_version}; {', '.join(ends)}."
 
 
 def _graph(

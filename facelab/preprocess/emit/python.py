@@ -122,7 +122,7 @@ def emit(spec: PreprocessSpec, name: str) -> Emitted:
         "import numpy as np",
         "",
     ]
-    head += [f'SPEC_HASH = "{spec.hash}"', "", ""]
+    head += [f'SPEC_HASH = "{spec.hash}"', "", "", ""]
     main = f"def preprocess(frame, *, width, height{given}):\n{text}\n"
     source = "\n".join(head) + functions + ("\n\n\n" if functions else "") + main
     return Emitted("python", {f"{name}.py": source, f"{name}_check.py": _check(spec, name, needs)})

@@ -37,9 +37,7 @@ def emit(
     files: dict[str, str | bytes] = {f"{name}.tflite": _model(spec, final, Face.of(face), None)}
     if merge is not None:
         files[f"{name}_merged.tflite"] = _model(spec, final, Face.of(face), Path(merge))
-    files[f"{name}_check.py"] = template(
-        "check_tflite.py.txt", ORIGIN=origin(spec), NAME=name
-    )
+    files[f"{name}_check.py"] = template("check_tflite.py.txt", ORIGIN=origin(spec), NAME=name)
     return Emitted("tflite", files, size=final, face=face)
 
 

@@ -43,8 +43,9 @@ def pairs(n: Int, m: Int, common: Int, first: Ints, second: Ints, share: Ints) -
             above = long(i) * long(n // common)
             below = long(m // common)
         else:
+            last: Int = m - 1 if m > 1 else 1
             above = long(i) * long((n - 1) // common)
-            below = long((m - 1 if m > 1 else 1) // common)
+            below = long(last // common)
         base: Int = whole((above + below) // below) - 1
         share[i] = whole(above - long(base) * below)
         a: Int = 0 if base < 0 else base

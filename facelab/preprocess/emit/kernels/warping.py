@@ -89,6 +89,14 @@ def near(src: Bytes, at: Int, sx: Int, sy: Int, w: Int, h: Int, x: Int, y: Int, 
     return v
 
 
+def store_sum(dst: Dst, o: Int, x: Int, c: Int, total: Int) -> None:
+    """Round a sum, in 1/1024, and store it as channel c of pixel x."""
+    if PLANE > 0:
+        dst[o + c * PLANE + x] = byte(shifted(total + HALF, 10))
+    else:
+        dst[o + x * C + c] = byte(shifted(total + HALF, 10))
+
+
 def edge_pixels(
     src: Bytes,
     at: Int,
@@ -119,10 +127,7 @@ def edge_pixels(
             b: Int = near(src, at, sx, sy, w, h, i, j + 1, c) * (32 - fx)
             b = b + near(src, at, sx, sy, w, h, i + 1, j + 1, c) * fx
             a = a * (32 - fy) + b * fy
-            if PLANE > 0:
-                dst[o + c * PLANE + x] = byte(shifted(a + HALF, 10))
-            else:
-                dst[o + x * C + c] = byte(shifted(a + HALF, 10))
+            store_sum(dst, o, x, c, a)
 
 
 def warp_row_of_32nds(
@@ -160,10 +165,7 @@ def warp_row_of_32nds(
                 k: Int = p + c * SC
                 a: Int = whole(src[k]) * w00 + whole(src[k + sx]) * w01
                 b: Int = whole(src[k + sy]) * w10 + whole(src[k + sy + sx]) * w11
-                if PLANE > 0:
-                    dst[o + c * PLANE + x] = byte(shifted(a + b + HALF, 10))
-                else:
-                    dst[o + x * C + c] = byte(shifted(a + b + HALF, 10))
+                store_sum(dst, o, x, c, a + b)
         else:
             edge_pixels(src, at, sx, sy, w, h, left, top, u, v, x, x + 1, dst, o)
 
@@ -212,9 +214,6 @@ def warp_row_in_vectors(
                 total = sums[x * LANES + c]
             else:
                 total = sums[x * LANES + 2 - c]
-            if PLANE > 0:
-                dst[o + c * PLANE + x] = byte(shifted(total + HALF, 10))
-            else:
-                dst[o + x * C + c] = byte(shifted(total + HALF, 10))
+            store_sum(dst, o, x, c, total)
     edge_pixels(src, at, sx, sy, w, h, left, top, u, v, 0, first, dst, o)
     edge_pixels(src, at, sx, sy, w, h, left, top, u, v, last, m, dst, o)

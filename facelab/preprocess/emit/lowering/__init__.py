@@ -5,11 +5,11 @@ from __future__ import annotations
 from facelab.preprocess import ops as st
 from facelab.preprocess.emit.lowering._base import indented
 from facelab.preprocess.emit.lowering._pixels import colour_terms
-from facelab.preprocess.emit.lowering._program import ERRORS, Buffer, Program, View
+from facelab.preprocess.emit.lowering._program import BOX, ERRORS, MARKS, Buffer, Program, View
 from facelab.preprocess.emit.lowering._values import ELEMENTWISE, Values
 from facelab.preprocess.spec import PreprocessSpec
 
-__all__ = ["ERRORS", "Buffer", "Program", "colour_terms", "lower"]
+__all__ = ["BOX", "ERRORS", "MARKS", "Buffer", "Program", "colour_terms", "lower"]
 
 
 def lower(spec: PreprocessSpec, target: str, *, vectors: bool = False) -> Program:

@@ -16,9 +16,15 @@ ERRORS = {
     "LANDMARKS": (5, "the five landmarks are missing, not finite, or define no transform"),
     "CROP": (6, "the crop leaves nothing of the picture, or is too large"),
     "WORKSPACE": (7, "the workspace is too small"),
-    "OUTPUT": (8, "the output is missing, not aligned, not memory of its own, or of another length than the tensor"),
+    "OUTPUT": (
+        8,
+        "the output is missing, not aligned, not memory of its own, or of another length than the tensor",
+    ),
 }
 """What an emitted program answers: name → (code, meaning)."""
+
+BOX = "x1, y1, x2, y2 of the face in the upright picture; whole numbers are edges of pixels"
+MARKS = "x, y of left eye, right eye, nose, left and right mouth corner, as seen; whole numbers are centres of pixels"
 
 
 @dataclasses.dataclass(frozen=True)
