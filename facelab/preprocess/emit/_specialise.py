@@ -119,7 +119,10 @@ def _is_name(value: Any) -> TypeGuard[str]:
 
 
 def _without_one(node: ast.BinOp) -> ast.expr:
-    """Return x for x * 1, 1 * x and x + 0 in whole numbers."""
+    """Return x for x * 1, 1 * x, x + 0 and x - 0 in whole numbers."""
+    right = node.right.value if isinstance(node.right, ast.Constant) else None
+    if isinstance(node.op, ast.Sub) and type(right) is int and right == 0:
+        return node.left
     for one, other in ((node.left, node.right), (node.right, node.left)):
         if isinstance(one, ast.Constant) and type(one.value) is int:
             if isinstance(node.op, ast.Mult) and one.value == 1:

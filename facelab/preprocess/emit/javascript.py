@@ -244,6 +244,7 @@ def _declarations(program: Program) -> str:
         "export declare const SPEC_HASH: string;",
         "export declare const MESSAGES: string[];",
         "export declare class PreprocessError extends Error {",
+        "  constructor(code: number);",
         "  code: number;",
         "}",
         "export declare class Preprocessor {",

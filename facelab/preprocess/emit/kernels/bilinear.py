@@ -271,27 +271,27 @@ def bilinear_row(
         pixels_mixed(
             src, above, under, sx, n, rest, k, m, x_below, x_first, x_second, x_share, mixed
         )
-    elif SC == 1 and sx == C:
-        for i in range(n * C):
-            mixed[i] = product(src[above + i], rest) + product(src[under + i], k)
+        for x in range(m):
+            for c in range(C):
+                if PLANE > 0:
+                    totals[c * m + x] = mixed[x * C + c]
+                else:
+                    totals[x * C + c] = mixed[x * C + c]
     else:
         for x in range(n):
             for c in range(C):
                 p: Int = x * sx + c * SC
                 mixed[x * C + c] = product(src[above + p], rest) + product(src[under + p], k)
-    for x in range(m):
-        share: Int = x_share[x]
-        others: Int = x_below - share
-        p: Int = x_first[x] * C
-        q: Int = x_second[x] * C
-        for c in range(C):
-            total: Int = mixed[x * C + c]
-            if n <= 3 * m:
-                total = mixed[p + c] * others + mixed[q + c] * share
-            if PLANE > 0:
-                totals[c * m + x] = total
-            else:
-                totals[x * C + c] = total
+        for x in range(m):
+            share: Int = x_share[x]
+            others: Int = x_below - share
+            p: Int = x_first[x] * C
+            q: Int = x_second[x] * C
+            for c in range(C):
+                if PLANE > 0:
+                    totals[c * m + x] = mixed[p + c] * others + mixed[q + c] * share
+                else:
+                    totals[x * C + c] = mixed[p + c] * others + mixed[q + c] * share
     if PLANE > 0:
         for c in range(C):
             quotients(totals, c * m, m, x_below * y_below, dst, o + c * PLANE)
