@@ -223,13 +223,9 @@ def _declarations(program: Program) -> str:
     if "orientation" in needs:
         given.append("  /** EXIF orientation, 1 to 8 (default 1). */\n  orientation?: number;")
     if "box" in needs:
-        given.append(
-            f"  /** {BOX}. */\n  box: ArrayLike<number>;"
-        )
+        given.append(f"  /** {BOX}. */\n  box: ArrayLike<number>;")
     if "marks" in needs:
-        given.append(
-            f"  /** {MARKS}. */\n  landmarks: ArrayLike<number>;"
-        )
+        given.append(f"  /** {MARKS}. */\n  landmarks: ArrayLike<number>;")
     kind = OUT[program.out]
     lines = [
         *banner(program.spec, "TypeScript", "", "// ", ""),

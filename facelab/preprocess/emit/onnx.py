@@ -184,5 +184,8 @@ def _merged(pre: onnx.ModelProto, model: onnx.ModelProto, where: str) -> onnx.Mo
     model.ir_version = pre.ir_version
     front = compose.add_prefix(pre, "preprocess/", rename_inputs=False)
     merged = compose.merge_models(front, model, [("preprocess/tensor", inputs[0].name)])
+    versions = {o.domain: o.version for o in merged.opset_import}  # both models' are listed
+    del merged.opset_import[:]
+    merged.opset_import.extend(onnx.helper.make_opsetid(d, v) for d, v in versions.items())
     onnx.checker.check_model(merged)
     return merged
