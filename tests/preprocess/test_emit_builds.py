@@ -195,6 +195,25 @@ def test_emitted_python_has_no_function_or_map_that_nothing_uses(name):
     assert last == -1 or "matrix)" in text[last + 8 :]
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_numbers_per_channel_behind_a_layout_are_those_of_the_channels(language, tmp_path):
+    """A picture three pixels wide: numpy would have put them along its columns without a word."""
+    need(language)
+    numbers = {"mean": [1.0, 20.0, 300.0], "scale": [2.0, 4.0, 8.0], "units": "0-255"}
+    late = [{"op": "layout", "to": "nchw"}, {"op": "normalize", **numbers}, FLOAT]
+    pixels = np.arange(45, dtype=np.uint8).reshape(5, 3, 3)
+    build(PreprocessSpec("late", [DECODE, *late]), language, tmp_path, [Frame.of("one", pixels)])
+    check(language, tmp_path)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("layout", ["nchw", "nhwc"])
+def test_a_resize_with_corner_centres_is_written_in_every_language(language, layout, tmp_path):
+    """It ended in a traceback: an expression that no printer wrote."""
+    resize = {**FAR, "size": [5, 4], "pixel_centers": "corner", "rounding": "half_up"}
+    assert emit(PreprocessSpec("c", [DECODE, resize, {"op": "layout", "to": layout}]), language)
+
+
 def test_javascript_refuses_other_arrays_and_shared_memory(tmp_path):
     need("javascript")
     write(PLAIN, "javascript", tmp_path)

@@ -6,6 +6,7 @@ import ast
 import copy
 import functools
 import inspect
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -288,9 +289,16 @@ def _pad(w: _Writer, s: st.Pad) -> None:
 def _normalize(w: _Writer, s: st.Normalize) -> None:
     before = w.spec.states[w.index - 1].dtype
     dtype = "float64" if before in ("uint8", "float") else before
-    words = {"DTYPE": dtype, "UNITS": s.units, "MEAN": tuple(s.mean), "DIVISOR": tuple(s.scale)}
+    mean, scale = (_of_channels(v, w.spec.states[w.index - 1].layout) for v in (s.mean, s.scale))
+    words = {"DTYPE": dtype, "UNITS": s.units, "MEAN": mean, "DIVISOR": scale}
     call = w.use("normalize", **words)
     w.add(f"x = {call}(x)")
+
+
+def _of_channels(values: Sequence[float], layout: str) -> tuple[Any, ...]:
+    """Return numbers per channel so that numpy puts them along the channels' axis."""
+    planes = layout.endswith("chw") and len(values) > 1
+    return tuple(((v,),) for v in values) if planes else tuple(values)
 
 
 def _layout(w: _Writer, s: st.Layout) -> None:
