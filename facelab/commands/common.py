@@ -9,6 +9,7 @@ import os
 import re
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -188,7 +189,11 @@ def progress(iterable: Any, *, description: str, total: int | None = None) -> It
 
 
 def say_model(model: object, more: str = "") -> None:
-    """Say in one line what a model that the user named was recognised as; `more` is its family and preprocessing."""
+    """Say in one line what a model that the user named was recognised as; `more` is its family and preprocessing.
+
+    A model that nobody named is a path, whose folder is said too: trainings leave files of one name.
+    """
     from facelab.zoo.given import recognised
 
-    note(f"model: {recognised(str(model))}" + (f"; {more}" if more else ""))
+    chosen = f" in {model.parent}, since none was named" if isinstance(model, Path) else ""
+    note(f"model: {recognised(str(model))}{chosen}" + (f"; {more}" if more else ""))

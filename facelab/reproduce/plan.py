@@ -240,7 +240,7 @@ def declared(plan: Plan, step: Step) -> dict[str, Parameter]:
 def overrides(plan: Plan, texts: tuple[str, ...] | list[str]) -> dict[str, dict[str, str]]:
     """Return {step: {name: text}} for options such as `-p 08_matcher.dimension=128`.
 
-    Raises BadInputError for another form or an unknown step.
+    Raises BadInputError for another form, an unknown step, or two values of one parameter.
     """
     out: dict[str, dict[str, str]] = {}
     for text in texts:
@@ -254,7 +254,15 @@ def overrides(plan: Plan, texts: tuple[str, ...] | list[str]) -> dict[str, dict[
                 got=text,
                 fix=f"name the step, such as -p {(plan.names or ['STEP'])[0]}.{target}=…",
             )
-        out.setdefault(plan[name].name, {})[parameter] = value
+        held = out.setdefault(plan[name].name, {})
+        if held.setdefault(parameter, value) != value:
+            raise BadInputError(
+                "a parameter is given two values",
+                where=f"-p {text}",
+                expected="one value a parameter",
+                got=f"{held[parameter]} and {value}",
+                fix=f"give it once, or run once per value: --sweep {target}={held[parameter]},{value}",
+            )
     return out
 
 

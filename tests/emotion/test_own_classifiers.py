@@ -11,6 +11,7 @@ from skimage import data
 
 from facelab import emotion
 from facelab.cli import run
+from facelab.commands.common import say_model
 from facelab.core.errors import BadInputError, UnsupportedError
 from facelab.datasets.labels import read_class_names
 from facelab.emotion import emotion_spec, sources
@@ -140,6 +141,14 @@ def test_a_label_map_is_of_the_model_or_of_the_data(pictures, tmp_path, capsys):
     assert value["accuracy"]["value"] == 1 and value["n"] == 36
     assert run([*command, *maps, "--label-map", "freud=joy"]) == 2
     assert "neither the model nor the data have the label 'freud'" in capsys.readouterr().err
+
+
+def test_a_model_that_nobody_named_is_said_with_its_folder(tmp_path, capsys):
+    model = write_model(tmp_path, GRAY)
+    say_model(model, "3 classes")
+    assert f"in {tmp_path}, since none was named; 3 classes" in capsys.readouterr().err
+    say_model(str(model))
+    assert "none was named" not in capsys.readouterr().err
 
 
 def test_labels_in_another_order_are_reported(pictures, tmp_path, capsys):

@@ -228,3 +228,13 @@ def test_an_installed_facelab_finds_the_project_from_a_notebooks_folder(tmp_path
     )
     assert done.stdout.strip() == str(tmp_path)
     assert re.search(r"facelab\.plan/1", (tmp_path / "notebooks" / "plan.toml").read_text())
+
+
+def test_two_values_of_one_parameter_are_not_silently_one(made):
+    project, _ = made
+    found = plan.read(project.root / "notebooks" / "plan.toml")
+    step = found.names[0]
+    assert plan.overrides(found, [f"{step}.pairs=7", f"{step}.pairs=7"]) == {step: {"pairs": "7"}}
+    with pytest.raises(BadInputError, match="two values") as e:
+        plan.overrides(found, [f"{step}.pairs=7", f"{step}.pairs=8"])
+    assert f"--sweep {step}.pairs=7,8" in e.value.fix
