@@ -13,7 +13,7 @@ from facelab.core.errors import BadInputError
 from facelab.emotion import Settings, collect, emotion_spec
 from facelab.emotion._data import FaceSet
 from facelab.emotion._evaluate import Evaluation
-from facelab.emotion.internals import classes_of
+from facelab.emotion.internals import classes_of, usual_settings
 from facelab.metrics import classification
 
 SPEC = emotion_spec(64)
@@ -102,16 +102,18 @@ def test_guessing_is_called_guessing(right, better):
     assert ("NO BETTER THAN GUESSING" in _summary(found)) == (not better)
 
 
-def test_few_real_faces_get_their_own_settings_and_options_stay(capsys):
+def test_few_real_faces_get_their_own_settings_and_options_stay():
     given = dict.fromkeys(("strategy", "epochs", "learning_rate", "patience"))
     more = {"backbone": "facelab", "batch": 8, "dropout": 0.1, "class_weights": "none", "copies": 1}
     more |= {"seed": 1, "int8": False}
-    few = _settings("keras", given | more, few=True)
-    assert (few.strategy, few.epochs, few.learning_rate, few.patience) == ("partial", 30, 0.005, 0)
-    assert "few real faces: strategy partial" in capsys.readouterr().err
-    own = _settings("keras", {**given, **more, "epochs": 3, "strategy": "frozen"}, few=True)
+    few, many = (usual_settings(n, None, facelabs=True, classes=("a", "b")) for n in (200, 2000))
+    chosen = _settings("keras", given | more, few)
+    assert (chosen.strategy, chosen.epochs, chosen.learning_rate, chosen.patience) == (
+        "partial", 30, 0.005, 0,
+    )  # fmt: skip
+    own = _settings("keras", {**given, **more, "epochs": 3, "strategy": "frozen"}, few)
     assert (own.strategy, own.epochs, own.learning_rate) == ("frozen", 3, 0.005)
-    usual = _settings("keras", given | more, few=False)
+    usual = _settings("keras", given | more, many)
     assert (usual.strategy, usual.epochs, usual.patience) == ("whole", 8, 3)
 
 
