@@ -13,6 +13,7 @@ import pytest
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "deploy")]
 
 from conftest_docs import REPOSITORY  # noqa: E402
+from warm_commands import WarmCommands  # noqa: E402
 
 PREPROCESS = """import numpy as np
 from PIL import Image, ImageOps
@@ -172,18 +173,39 @@ def trained(tmp_path_factory) -> Path:
     return home
 
 
+@pytest.fixture(scope="session")
+def warm():
+    """Forks of one warm process for all command lines; None where each shall be a process from its start."""
+    if os.environ.get("FACELAB_TEST_WHOLE_PROCESSES"):
+        yield None
+        return
+    commands = WarmCommands(environment())
+    yield commands
+    commands.close()
+
+
+def environment() -> dict[str, str]:
+    """Return the environment of a user's shell, with this checkout's facelab."""
+    return {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+
+
 @pytest.fixture
-def shell(prepared, tmp_path):
-    """Return a function that runs one command line as a user would, in a copy of the prepared folder."""
+def shell(prepared, warm, tmp_path):
+    """Return a function that runs one command line as a user would, in a copy of the prepared folder.
+
+    With `whole` the line is a process from its start, imports included.
+    """
     import shlex
     import subprocess
 
     shutil.copytree(prepared, tmp_path, dirs_exist_ok=True)
 
-    def run(line: str, *, timeout: float = 240):
+    def run(line: str, *, timeout: float = 240, whole: bool = False):
         words = shlex.split(line, comments=True)
         assert words[0] == "facelab", line
-        env = {**os.environ, "FACELAB_DATA": str(tmp_path / "kept"), "PYTHONPATH": str(REPOSITORY)}
+        env = {**environment(), "FACELAB_DATA": str(tmp_path / "kept")}
+        if warm is not None and not whole:
+            return warm.run(words[1:], cwd=tmp_path, env=env, timeout=timeout)
         return subprocess.run(
             [sys.executable, "-m", "facelab.cli", *words[1:]],
             cwd=tmp_path,
