@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
+from facelab import zoo
 from facelab.commands.common import emit, json_option, note
 from facelab.core.errors import BadInputError, FacelabError, did_you_mean
-from facelab.zoo import ModelEntry, fetch, load_catalogue, status
-from facelab.zoo.internals import Asset, DataEntry, Status, load_registry, unpack
+from facelab.zoo import internals
+
+if TYPE_CHECKING:  # help needs neither numpy nor the catalogue
+    from facelab.zoo.internals import Asset, Status
 
 KINDS = ("detector", "embedder", "emotion", "liveness", "aux", "data")
 kind_option = click.option(
@@ -26,12 +31,12 @@ def command() -> None:
 
 def everything() -> list[Asset]:
     """Return all models and data files of the catalogue and the registry."""
-    return [*load_catalogue(), *load_registry()]
+    return [*zoo.load_catalogue(), *internals.load_registry()]
 
 
 def kind_of(asset: Asset) -> str:
     """Return a model's kind, or `data`."""
-    return asset.kind if isinstance(asset, ModelEntry) else "data"
+    return asset.kind if isinstance(asset, zoo.ModelEntry) else "data"
 
 
 def choose(names: tuple[str, ...], kinds: tuple[str, ...], assets: list[Asset]) -> list[Asset]:
@@ -67,7 +72,7 @@ def row(asset: Asset, found: Status) -> dict:
         "url": asset.url or None,
         "fetch": asset.fetch_command,
     }
-    if isinstance(asset, ModelEntry):
+    if isinstance(asset, zoo.ModelEntry):
         out |= {"family": asset.family, "runtime": asset.runtime, "default": asset.default}
     if found.problem is not None:
         out["problem"] = found.problem.as_dict()
@@ -113,7 +118,7 @@ def list_(kind: tuple[str, ...], present: bool, missing: bool, as_json: bool) ->
     """List models and data sets: what they are, whether they are here, and under which licence."""
     if present and missing:
         raise click.UsageError("--present and --missing exclude each other")
-    rows = [row(a, status(a)) for a in choose((), kind, everything())]
+    rows = [row(a, zoo.status(a)) for a in choose((), kind, everything())]
     if present or missing:
         rows = [r for r in rows if (r["state"] == "present") == present]
     emit({"assets": rows}, as_json=as_json, text=table(rows))
@@ -159,16 +164,16 @@ def fetch_(
             note(f"{asset.name}: left out, {reason}")
             continue
         try:
-            path = fetch(asset, trust_first_use=trust_first_use, progress=not as_json, say=note)
-            if isinstance(asset, DataEntry) and asset.unpack:
-                path = unpack(asset, path)
-            rows.append(row(asset, status(asset)) | {"path": str(path)})
+            path = zoo.fetch(asset, trust_first_use=trust_first_use, progress=not as_json, say=note)
+            if isinstance(asset, internals.DataEntry) and asset.unpack:
+                path = internals.unpack(asset, path)
+            rows.append(row(asset, zoo.status(asset)) | {"path": str(path)})
             note(f"{asset.name}: {path}")
         except FacelabError as e:
             if len(chosen) == 1:
                 raise
             failures.append(e)
-            rows.append(row(asset, Status("absent", None, None, e)))
+            rows.append(row(asset, internals.Status("absent", None, None, e)))
             note(f"error: {e}")
     emit({"assets": rows, "failed": len(failures)}, as_json=as_json, text=table(rows))
     return max((e.exit_code for e in failures), default=0)
@@ -192,7 +197,7 @@ def verify(names: tuple[str, ...], kind: tuple[str, ...], as_json: bool) -> int:
     A file whose hash nobody published is `unverified` unless it was trusted here (fetch --trust-first-use).
     Exit code 1 if a file is bad or unverified, or a named one is absent.
     """
-    rows = [row(a, status(a)) for a in choose(names, kind, everything())]
+    rows = [row(a, zoo.status(a)) for a in choose(names, kind, everything())]
     good = all(
         r["state"] == "present" or (r["state"] == "absent" and r["name"] not in names) for r in rows
     )

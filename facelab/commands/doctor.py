@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from facelab.commands.common import echo, emit, json_option, note
 from facelab.core import escape
-from facelab.doctor import Check, all_checks
+
+if TYPE_CHECKING:
+    from facelab.doctor import Check
 
 MARKS = {"ok": "ok     ", "info": "       ", "warn": "warning", "broken": "BROKEN "}
 
@@ -23,6 +27,8 @@ def command(quick: bool, as_json: bool) -> int:
 
     Exit code 1 if something that facelab needs is broken; a warning alone leaves it at 0.
     """
+    from facelab.doctor import all_checks
+
     lines = FindingLines()
     show = None if as_json else lambda check: echo(escape.block(lines.of(check)))
     if not quick:

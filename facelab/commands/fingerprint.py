@@ -284,8 +284,8 @@ def compare(
     Exit 0: identical, or equivalent within rounding. Exit 1: mismatch, or undecided until `--pixels` says what a
     function of pixels takes. Exit 2: a fingerprint cannot be used.
     """
-    from facelab.fingerprint import compare as run
-    from facelab.fingerprint import load
+    # by the room's name: a missing file is told before the search for causes is imported
+    from facelab import fingerprint
 
     if (model is None) != (images is None):
         raise BadInputError(
@@ -293,8 +293,8 @@ def compare(
             expected="both or neither",
             fix="give a model and a folder of images",
         )
-    sides = load(train), load(infer)
-    comparison = run(*sides, allow=tuple(allow))
+    sides = fingerprint.load(train), fingerprint.load(infer)
+    comparison = fingerprint.compare(*sides, allow=tuple(allow))
     if model is not None:
         from facelab.commands.fingerprint_cost import attach_cost
 

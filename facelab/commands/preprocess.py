@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import numpy as np
 
 from facelab.commands.common import OutPath, emit, json_option, note
 from facelab.core.errors import BadInputError, CheckFailedError
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from facelab.preprocess import PreprocessSpec
 
 

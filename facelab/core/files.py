@@ -83,7 +83,7 @@ def check_writable(path: str | os.PathLike[str], *, folder: bool = False) -> Non
             got = "a device or a pipe"  # /dev/stdout too, though it may lead to a plain file
         elif not base.is_dir():
             got = f"{base} is a file"
-        elif not os.access(base, os.W_OK | os.X_OK):
+        elif not os.access(base, os.W_OK | os.X_OK) or _of_the_kernel(base.resolve()):
             got = f"{base.resolve()} may not be written to"
     except OSError as e:
         got = e.strerror
@@ -96,6 +96,11 @@ def check_writable(path: str | os.PathLike[str], *, folder: bool = False) -> Non
             expected=f"a {'folder, there or in one' if folder else 'file in a folder'} that you may "
             "write to",
         )
+
+
+def _of_the_kernel(folder: Path) -> bool:
+    """Return whether a folder is a view of the kernel, where root is said to have every right and no file can be made."""
+    return any(folder.is_relative_to(view) for view in ("/proc", "/sys"))
 
 
 def open_input(path: str | os.PathLike[str]) -> BinaryIO:

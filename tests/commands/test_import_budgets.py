@@ -16,6 +16,7 @@ INFER = ("fingerprint", "capture", "--pipeline", "{device}:preprocess", "--out",
 BUNDLE = ("bundle", "mtcnn-onet", "--spec", "{spec}", "--out", "bundle")
 COMMANDS = {
     "help": (("--help",), 0, 0.9, HEAVY | {"numpy", "pydantic"}),
+    "missing": (("fingerprint", "compare", "no.json", "no.json"), 2, 1.9, HEAVY),
     "compare": (("fingerprint", "compare", "train.json", "infer.json"), 1, 4.8, HEAVY),
     "doctor": (("doctor", "--quick"), 0, 8.5, HEAVY),
     "gate": (("gate", "bundle", "--inference", "infer.json"), 1, 12, HEAVY),
@@ -82,6 +83,25 @@ def test_a_command_loads_nothing_heavy(name, folder):
     last, *loaded = done.stderr.splitlines()[-1].split()
     assert int(last) == code
     assert not forbidden & set(loaded)
+
+
+def test_no_commands_help_loads_anything_heavy(folder):
+    """One process asks each command for its help; what is loaded then, some help has loaded."""
+    program = (
+        "import sys, click\n"
+        "from facelab.cli import cli, run\n"
+        "def ask(command, words):\n"
+        "    assert run([*words, '--help']) == 0, words\n"
+        "    if isinstance(command, click.Group):\n"
+        "        for name in command.list_commands(click.Context(command)):\n"
+        "            ask(command.get_command(click.Context(command), name), [*words, name])\n"
+        "ask(cli, [])\n"
+        "print(*sorted({m.split('.')[0] for m in sys.modules}), file=sys.stderr)"
+    )
+    _, done = processor_seconds(folder, "-c", program)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.count("Usage:") > 60
+    assert not (HEAVY | {"numpy", "pydantic"}) & set(done.stderr.splitlines()[-1].split())
 
 
 def test_importing_facelab_loads_no_numpy(folder):

@@ -104,6 +104,12 @@ def test_an_empty_word_is_not_taken_for_an_option_that_was_not_given(words, caps
         ("x" * 300, False, "File name too long"),
         ("locked/new", False, "may not be written to"),
         ("locked/new/deep", True, "may not be written to"),
+        (
+            "/proc/nowhere/new",
+            False,
+            "/proc may not be written to",
+        ),  # root has the right, and cannot
+        ("/sys/new", True, "may not be written to"),
     ],
 )
 def test_what_cannot_be_written_is_said(tmp_path, monkeypatch, name, folder, got):

@@ -1,6 +1,7 @@
 """One small training for all tests of drawings."""
 
 import pytest
+from shared_work import made_once
 
 from facelab import doodle
 
@@ -8,5 +9,8 @@ from facelab import doodle
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory):
     """A classifier trained on 1500 synthetic drawings: enough for the bar on drawings of people."""
-    out = tmp_path_factory.mktemp("doodle")
-    return doodle.train(out, doodle.Settings(n=1500, epochs=6, seed=7))
+
+    def make(folder):
+        return doodle.train(folder, doodle.Settings(n=1500, epochs=6, seed=7))
+
+    return made_once(tmp_path_factory, "doodle", make)

@@ -2,6 +2,7 @@
 
 import pytest
 from conftest_emotion import toy_faces, toy_settings
+from shared_work import made_once
 
 from facelab.emotion import emotion_spec, train_and_evaluate
 from facelab.emotion.internals import modelmaker_interpreter
@@ -25,9 +26,10 @@ def toy_parts():
 
 @pytest.fixture(scope="session")
 def keras_model(toy_parts, spec, tmp_path_factory):
-    return train_and_evaluate(
-        toy_parts, spec, tmp_path_factory.mktemp("keras"), toy_settings("keras"), source="toys"
-    )
+    def make(folder):
+        return train_and_evaluate(toy_parts, spec, folder, toy_settings("keras"), source="toys")
+
+    return made_once(tmp_path_factory, "emotion-keras", make)
 
 
 @pytest.fixture(scope="session")
@@ -41,10 +43,8 @@ def modelmaker():
 
 @pytest.fixture(scope="session")
 def modelmaker_model(modelmaker, toy_parts, spec, tmp_path_factory):
-    return train_and_evaluate(
-        toy_parts,
-        spec,
-        tmp_path_factory.mktemp("modelmaker"),
-        toy_settings("modelmaker", int8=True),
-        source="toys",
-    )
+    def make(folder):
+        settings = toy_settings("modelmaker", int8=True)
+        return train_and_evaluate(toy_parts, spec, folder, settings, source="toys")
+
+    return made_once(tmp_path_factory, "emotion-modelmaker", make)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from facelab import liveness
+from facelab.core import fresh
 from facelab.report import liveness as pictures
 from facelab.studies import liveness as study
 from facelab.studies import pair_claims
@@ -30,7 +31,7 @@ def test_a_buffer_that_keeps_order_cannot_beat_a_slow_reader():
 
 
 def test_the_pool_makes_no_page_faults_and_no_collections_start():
-    found = pair_claims.pool_rounds(False, 2, 12)
+    found = fresh.call("facelab.studies.pair_claims:pool_rounds", False, 2, 12).value
     assert found["faults"]["pooled"] <= 2 and found["collections"] == {"fresh": 0.0, "pooled": 0.0}
     assert len(found["seconds"]["fresh"]) == len(found["pause"]["pooled"]) == 2
 

@@ -20,15 +20,54 @@ import warnings
 from collections.abc import Iterator
 from typing import NoReturn
 
-WARM = """
-    facelab click numpy pydantic PIL.Image cv2 scipy.stats scipy.optimize scipy.spatial skimage.transform onnxruntime onnx
-    numba pandas matplotlib.pyplot nbformat papermill jsonschema joblib
-    facelab.commands.common facelab.preprocess facelab.fingerprint facelab.metrics facelab.matching facelab.zoo
-    facelab.zoo.runtimes facelab.detection facelab.embedding facelab.emotion facelab.liveness facelab.quantization
-    facelab.datasets.synthetic facelab.index facelab.serving facelab.feedback facelab.deploy facelab.report
-    facelab.tracing facelab.budget facelab.camera facelab.reproduce facelab.doctor
-""".split()
-"""What is imported once, facelab first: it keeps ONNX Runtime from starting a thread. TensorFlow is not: commands that need it start a process of their own."""
+WARM = (
+    "facelab",
+    "click",
+    "numpy",
+    "pydantic",
+    "PIL.Image",
+    "cv2",
+    "scipy.stats",
+    "scipy.optimize",
+    "scipy.spatial",
+    "skimage.transform",
+    "onnxruntime",
+    "onnx",
+    "numba",
+    "pandas",
+    "matplotlib.pyplot",
+    "nbformat",
+    "papermill",
+    "jsonschema",
+    "joblib",
+    "facelab.commands.common",
+    "facelab.preprocess",
+    "facelab.fingerprint",
+    "facelab.metrics",
+    "facelab.matching",
+    "facelab.zoo",
+    "facelab.zoo.runtimes",
+    "facelab.detection",
+    "facelab.embedding",
+    "facelab.emotion",
+    "facelab.liveness",
+    "facelab.quantization",
+    "facelab.datasets.synthetic",
+    "facelab.index",
+    "facelab.serving",
+    "facelab.feedback",
+    "facelab.deploy",
+    "facelab.report",
+    "facelab.tracing",
+    "facelab.budget",
+    "facelab.camera",
+    "facelab.reproduce",
+    "facelab.doctor",
+)
+"""What is imported once, facelab first: it keeps ONNX Runtime from starting a thread.
+
+TensorFlow is not in it: commands that need it start a process of their own.
+"""
 
 
 def end_with_the_parent() -> None:
@@ -48,7 +87,7 @@ def warm() -> None:
             for public in getattr(module, "__all__", ()):
                 try:
                     getattr(module, public)
-                except Exception:  # noqa: BLE001, S112 # the command that needs it will say so
+                except Exception:  # the command that needs it will say so
                     continue
 
 
@@ -70,7 +109,7 @@ def become(line: dict) -> None:
         opened = os.open(path, flags, 0o600)
         os.dup2(opened, fd)
         os.close(opened)
-    sys.stdin = open(0, closefd=False)  # noqa: SIM115, PTH123 # as Python itself does at its start
+    sys.stdin = open(0, closefd=False)  # noqa: SIM115 # as Python itself does at its start
     sys.path.insert(0, line["cwd"])  # as `python -m` does
     sys.argv[1:] = line["words"]
     import numpy as np

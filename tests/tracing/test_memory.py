@@ -1,5 +1,7 @@
 """Memory verdicts: the slope's statistics, rules on readings whose truth is known, planted cases in fresh processes."""
 
+import time
+
 import numpy as np
 import pytest
 
@@ -114,6 +116,26 @@ def test_a_short_run_gets_no_verdict():
     assert caught.value.fix
     with pytest.raises(BadInputError):
         MemoryWatch(settle=0, every=0)
+
+
+def test_a_slow_count_of_malloc_does_not_slow_the_run(monkeypatch):
+    """A heap with many freed pieces makes mallinfo2 take 20 ms and more."""
+    asked = []
+
+    def slow():
+        asked.append(time.perf_counter())
+        time.sleep(0.02)
+        return 10**9 + len(asked)
+
+    monkeypatch.setattr("facelab.core.allocator.in_use_bytes", slow)
+    watch = MemoryWatch(settle=20, every=1)
+    started = time.perf_counter()
+    for frame in range(200):
+        watch.tick(frame)
+    report = watch.finish()
+    spent = time.perf_counter() - started
+    assert 2 <= len(asked) <= 2 + spent / 0.1  # each call takes a fifth of the time to the next
+    assert report.readings["in_use"].min() > 10**9
 
 
 def test_a_watch_does_not_see_itself(tmp_path):
