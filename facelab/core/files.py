@@ -99,7 +99,7 @@ def check_writable(path: str | os.PathLike[str], *, folder: bool = False) -> Non
 
 
 def _of_the_kernel(folder: Path) -> bool:
-    """Return whether a folder is a view of the kernel, where root is said to have every right and no file can be made."""
+    """Return whether a folder is a view of the kernel: root has every right there, and can make no file."""
     return any(folder.is_relative_to(view) for view in ("/proc", "/sys"))
 
 

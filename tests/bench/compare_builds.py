@@ -2,13 +2,16 @@
 
 The earlier build is a commit (BASELINE, or `--base`), checked out under .cache/bench with its own environment.
 Both builds take turns in a fresh random order each round, so that whatever else the machine does hits both alike.
-Samples and records are stored under reports/bench/; exit code 1 where a ratio's interval says "slower than allowed".
+The workloads share `--minutes`; each gets as many rounds as fit, at least three and at most `--rounds`. One that fails
+in a build is named, and the others go on. Samples and records are stored under reports/bench/. Exit code 1: a ratio's
+interval says "slower than allowed". Exit code 2: a workload could not be run.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import select
 import subprocess
 import sys
 import time
@@ -24,8 +27,14 @@ from facelab.core.records import Record
 
 HERE = Path(__file__).resolve().parent
 REPO = HERE.parents[1]
+PATIENCE_S = 300.0
+"""Longest wait for one command, or for the first answer of a process that compiles."""
 SLOWER = 0.9
 """A build whose speed is surely (95 %) below this share of the earlier one's has become slower."""
+
+
+class WorkloadError(Exception):
+    """A workload could not be run in one of the builds."""
 
 
 @dataclass
@@ -55,17 +64,22 @@ class Build:
         return [str(self.python), "-m", "facelab.cli", *filled]
 
     def run(self, words: tuple[str, ...], codes: tuple[int, ...], mirror: Path | None) -> None:
-        """Run a command of facelab to its end. Raises SystemExit where it fails."""
-        done = subprocess.run(
-            self.words(words, mirror),
-            cwd=self.folder,
-            env=self.environment(),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        """Run a command of facelab to its end. Raises WorkloadError where it fails or does not end."""
+        said = f"{self.name}: facelab {' '.join(words)}"
+        try:
+            done = subprocess.run(
+                self.words(words, mirror),
+                cwd=self.folder,
+                env=self.environment(),
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=PATIENCE_S,
+            )
+        except subprocess.TimeoutExpired:
+            raise WorkloadError(f"{said} did not end within {PATIENCE_S:.0f} s") from None
         if done.returncode not in codes:
-            raise SystemExit(f"{self.name}: {' '.join(words)} failed:\n{done.stderr[-2000:]}")
+            raise WorkloadError(f"{said} ended with {done.returncode}: {done.stderr[-600:]}")
 
 
 def checked_out(base: str) -> Path:
@@ -101,7 +115,16 @@ def served(build: Build, name: str) -> tuple[Callable[[], object], tuple[str, st
     answer, question = process.stdout, process.stdin
     assert answer is not None
     assert question is not None
-    label, unit, per_call = answer.readline().rstrip("\n").split("\t")
+
+    def line() -> str:
+        if not select.select([answer], [], [], PATIENCE_S)[0]:
+            raise WorkloadError(f"{build.name}: {name} did not answer within {PATIENCE_S:.0f} s")
+        text = answer.readline()
+        if not text:
+            raise WorkloadError(f"{build.name}: {name} ended with {process.wait()}")
+        return text
+
+    label, unit, per_call = line().rstrip("\n").split("\t")
 
     class Call:
         def seconds(self, times: int) -> float:
@@ -109,7 +132,7 @@ def served(build: Build, name: str) -> tuple[Callable[[], object], tuple[str, st
             for _ in range(times):
                 question.write("\n")
                 question.flush()
-                total += float(answer.readline())
+                total += float(line())
             return total / times
 
         def __call__(self) -> None:
@@ -143,29 +166,55 @@ def predictions(folder: Path, mirror: Path) -> None:
     write()
 
 
-def compare(base: Build, here: Build, mirror: Path | None, rounds: int) -> list[tuple]:
-    """Time every workload on both builds; return (label, unit, per call, samples of base, samples of here)."""
-    rows = []
-    for name in CALLS:
-        contenders, label = {}, ("", "", 1)
-        for build in (base, here):
-            contenders[build.name], label = served(build, name)
-        samples = timing.interleave(contenders, repeats=rounds, least_s=0.05)
-        rows.append((*label, samples[base.name], samples[here.name]))
-        show(*rows[-1])
-        for build in (base, here):
-            build.processes.pop().kill()
-    for command in COMMANDS:
-        if command.needs_mirror and mirror is None:
-            print(f"{command.name}: left out, FACELAB_MIRROR has no WIDER annotations")
+def compare(
+    base: Build, here: Build, mirror: Path | None, rounds: int, seconds: float
+) -> tuple[list[tuple], list[str]]:
+    """Time every workload on both builds.
+
+    Returns (label, unit, per call, samples of base, samples of here) of each, and why others could not be run.
+    """
+    rows, failed = [], []
+    budget = {"repeats": rounds, "budget_s": seconds / (len(CALLS) + len(COMMANDS))}
+    for workload in (*CALLS, *COMMANDS):
+        try:
+            if isinstance(workload, str):
+                row = timed_call(base, here, workload, budget)
+            elif workload.needs_mirror and mirror is None:
+                print(f"{workload.name}: left out, FACELAB_MIRROR has no WIDER annotations")
+                continue
+            else:
+                row = timed_command(base, here, workload, mirror, budget)
+        except WorkloadError as e:
+            print(f"could not be run: {e}", flush=True)
+            failed.append(str(e))
             continue
-        samples = timing.interleave(
-            {build.name: prepared(build, command, mirror) for build in (base, here)},
-            repeats=rounds,
-        )
-        rows.append((command.name, "s", 1, samples[base.name], samples[here.name]))
-        show(*rows[-1])
-    return rows
+        rows.append(row)
+        show(*row)
+    return rows, failed
+
+
+def timed_call(base: Build, here: Build, name: str, budget: dict) -> tuple:
+    """Time a call inside a process that stays, of each build."""
+    try:
+        served_by = {build.name: served(build, name) for build in (base, here)}
+        contenders = {build: call for build, (call, _) in served_by.items()}
+        samples = timing.interleave(contenders, least_s=0.05, **budget)
+    finally:
+        for build in (base, here):
+            while build.processes:
+                process = build.processes.pop()
+                process.kill()
+                process.wait()
+    return (*served_by[here.name][1], samples[base.name], samples[here.name])
+
+
+def timed_command(
+    base: Build, here: Build, command: Command, mirror: Path | None, budget: dict
+) -> tuple:
+    """Time a whole process of each build."""
+    contenders = {build.name: prepared(build, command, mirror) for build in (base, here)}
+    samples = timing.interleave(contenders, **budget)
+    return command.name, "s", 1, samples[base.name], samples[here.name]
 
 
 def prepared(build: Build, command: Command, mirror: Path | None) -> Callable[[], None]:
@@ -234,6 +283,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--base", default=(HERE / "BASELINE").read_text().split()[0])
     parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument(
+        "--minutes", type=float, default=5.0, help="for timing; set-up comes on top"
+    )
     options = parser.parse_args()
     found = os.environ.get("FACELAB_MIRROR", "")
     annotations = Path(found).expanduser() / "annotations" / "wider_val_labelv2.txt"
@@ -245,7 +297,9 @@ def main() -> int:
         folder.mkdir(parents=True, exist_ok=True)
         builds.append(Build(name, repo, folder))
     print(f"{options.base} → this checkout, load {os.getloadavg()[0]:.1f}")
-    rows = compare(builds[0], builds[1], mirror, options.rounds)
+    rows, failed = compare(builds[0], builds[1], mirror, options.rounds, options.minutes * 60)
+    if not rows:
+        return 2
     folder = REPO / "reports" / "bench"
     folder.mkdir(parents=True, exist_ok=True)
     made = as_records(rows, options.base, folder)
@@ -254,7 +308,7 @@ def main() -> int:
     slower = [r for r in made if r.metric == "times as fast" and r.hi is not None and r.hi < SLOWER]
     for record in slower:
         print(f"slower: {record.line()}")
-    return 1 if slower else 0
+    return 2 if failed else 1 if slower else 0
 
 
 if __name__ == "__main__":
