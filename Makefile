@@ -45,8 +45,8 @@ reproduce: setup  ## run all notebooks headless and write reports/index.html (PR
 test: setup  ## run everything that matters (11 minutes on two quiet cores)
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
-test-slow: setup  ## run the slow tests too
-	@$(BIN)/python -m pytest -m "slow or not slow" $(ARGS)
+test-slow: setup  ## run the slow tests too; each documented line is a whole process, imports included
+	@FACELAB_TEST_WHOLE_PROCESSES=1 $(BIN)/python -m pytest -m "slow or not slow" $(ARGS)
 
 bench: setup-main  ## time this checkout against an earlier build (ARGS='--base COMMIT --rounds 15')
 	@$(BIN)/python tests/bench/compare_builds.py $(ARGS)

@@ -88,6 +88,21 @@ def test_the_wheel_holds_data_files_and_metadata_and_no_tests(wheel):
     assert 'Requires-Dist: jupyterlab>=4.2; extra == "notebooks"' in text
 
 
+def test_the_wheel_holds_every_file_of_the_package(wheel, repository):
+    """What a command needs away from the checkout is a module or a data file; none may be left out."""
+    with zipfile.ZipFile(wheel) as z:
+        names = set(z.namelist())
+    listed = subprocess.run(
+        ["git", "ls-files", "--", "facelab"],
+        cwd=repository,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    tracked = {name for name in listed.stdout.splitlines() if (repository / name).is_file()}
+    assert tracked - names == set()
+
+
 def test_commands_run_from_the_wheel(facelab, unpacked, tmp_path, repository):
     where = subprocess.run(
         [sys.executable, "-c", "import facelab; print(facelab.__file__)"],
@@ -113,6 +128,7 @@ def test_commands_run_from_the_wheel(facelab, unpacked, tmp_path, repository):
     assert "FAIL" in facelab("gate", "bundle", "--inference", "infer.json", expected=1)
 
 
+@pytest.mark.slow  # it compiles the search for its empty cache, for ten seconds
 def test_the_matcher_runs_from_the_wheel(facelab, tmp_path):
     import numpy as np
 

@@ -129,7 +129,7 @@ def score_all(
     names: Sequence[str],
     cells: dict[str, list[Picture]],
     everywhere: Sequence[str] = (),
-    threads: int = 2,
+    threads: int = 1,
     few: int | None = None,
 ) -> list[CellScore]:
     """Load each detector and score it.

@@ -10,6 +10,7 @@ interval says "slower than allowed". Exit code 2: a workload could not be run.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import select
 import subprocess
@@ -202,10 +203,18 @@ def timed_call(base: Build, here: Build, name: str, budget: dict) -> tuple:
     finally:
         for build in (base, here):
             while build.processes:
-                process = build.processes.pop()
-                process.kill()
-                process.wait()
+                ended(build.processes.pop())
     return (*served_by[here.name][1], samples[base.name], samples[here.name])
+
+
+def ended(process: subprocess.Popen) -> None:
+    """End a process and close its pipes."""
+    process.kill()
+    process.wait()
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            with contextlib.suppress(OSError):
+                pipe.close()
 
 
 def timed_command(

@@ -110,8 +110,15 @@ def test_one_step_is_equivalent_for_the_rest_of_the_catalogue(tmp_path, name, dt
         assert all(found.distances[n] for n in found.distances)
 
 
-@pytest.mark.parametrize("stages", ["int8", "float"])
-@pytest.mark.parametrize("every", [False, True])
+@pytest.mark.parametrize(
+    ("stages", "every"),
+    [
+        ("int8", False),
+        ("float", True),
+        pytest.param("int8", True, marks=pytest.mark.slow),
+        pytest.param("float", False, marks=pytest.mark.slow),
+    ],
+)
 def test_eight_stages_are_compared_like_seven(tmp_path, stages, every):
     """A fingerprint of eight stages was thinned to other sample places, and nothing was comparable any more."""
     spec = eight_float_stages()

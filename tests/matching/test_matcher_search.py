@@ -45,7 +45,7 @@ def test_search_gives_the_float64_answer(dtype, metric, method):
 
 
 @pytest.mark.parametrize("name", kernels.available())
-@pytest.mark.parametrize("n", [2, 12])
+@pytest.mark.parametrize("n", [2, pytest.param(12, marks=pytest.mark.slow)])
 def test_every_instruction_set_this_processor_has_agrees(name, n):
     """Few queries, whose rows are read as vectors, and more, in panels; the scans alone, as they differ."""
     rng = np.random.default_rng(2)

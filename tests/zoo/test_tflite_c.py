@@ -94,8 +94,15 @@ def litert(path, given, delegate, threads=1):
     return [one.get_tensor(d["index"]) for d in one.get_output_details()]
 
 
-@pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize("delegate", ["xnnpack", "none"])
+@pytest.mark.parametrize(
+    ("delegate", "threads"),
+    [
+        ("xnnpack", 2),
+        ("none", 1),
+        pytest.param("xnnpack", 1, marks=pytest.mark.slow),
+        pytest.param("none", 2, marks=pytest.mark.slow),
+    ],
+)
 def test_floats_are_identical_wherever_both_versions_have_the_same_kernels(
     delegate, threads, assets
 ):
