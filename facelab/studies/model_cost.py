@@ -122,12 +122,14 @@ def batch_rates(
 
     crops = np.stack([cv2.resize(p, embedder.input_size) for p in pictures])
     used = [n for n in sizes if n <= len(crops)] or [len(crops)]
-    answers = {n: embedder.embed(crops, batch=n) for n in used}
-    seconds = interleave(
-        {n: functools.partial(embedder.embed, crops, batch=n) for n in used},
-        repeats=repeats,
-        warmup=0,
-    )
+    answers: dict[int, np.ndarray] = {}
+
+    def embed(n: int) -> None:
+        answers[n] = embedder.embed(crops, batch=n)
+
+    # one face warms up; the timed calls give the answers, as a slow embedder takes seconds for each
+    embedder.embed(crops[:1])
+    seconds = interleave({n: functools.partial(embed, n) for n in used}, repeats=repeats, warmup=0)
     rows = []
     for n in used:
         gain, lo, hi = ratio(seconds[used[0]], seconds[n])
