@@ -66,7 +66,7 @@ WARM = (
 )
 """What is imported once, facelab first: it keeps ONNX Runtime from starting a thread.
 
-TensorFlow is not in it: commands that need it start a process of their own.
+TensorFlow is not in it: commands that need it start another process.
 """
 
 
