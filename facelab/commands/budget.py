@@ -108,6 +108,7 @@ def predict(
 ) -> int:
     """Model latency, memory and power of MODEL (a file or a catalogue name). Exit code 1 if it does not fit."""
     from facelab import budget
+    from facelab.budget.internals import vela_estimate
     from facelab.core.result import plain
     from facelab.studies.budget import model_file
 
@@ -115,7 +116,7 @@ def predict(
     path = model_file(model)
     cost = budget.cost_of(path, _shapes(inputs), known=str(path) != model)
     found = budget.predict(cost, target)
-    peer = None if vela is None else budget.vela_estimate(path, accelerator=vela)
+    peer = None if vela is None else vela_estimate(path, accelerator=vela)
     document = {
         "schema": "facelab.prediction/1",
         **found.to_dict(),
@@ -166,11 +167,11 @@ def _shapes(inputs: tuple[str, ...]) -> dict[str, list[int]]:
 @json_option
 def measure(out: Path, rounds: int, as_json: bool) -> int:
     """Measure this machine's MAC/s and bandwidth, one thread, on single operators, for `predict --device`."""
-    from facelab import budget
+    from facelab.budget.internals import measure_device
     from facelab.core.result import plain
 
     note("measuring about 130 chains of operators …")
-    measured = budget.measure_device(rounds=rounds)
+    measured = measure_device(rounds=rounds)
     measured.device.save(out)
     note(f"wrote {out}")
     document = {

@@ -102,8 +102,9 @@ def probe(
     Exit code 1 if the measured rate is more than 5 % off the promised one. What the scheduler refuses is said, and is
     not an error.
     """
-    from facelab.camera import CaptureProcess, open_source
-    from facelab.camera import probe as look
+    from facelab.camera import open_source
+    from facelab.camera.internals import CaptureProcess
+    from facelab.camera.internals import probe as look
 
     asked: dict[str, Any] = {"format": format_, "size": size, "rate": rate, "allow": allow}
     if own_process or any(value is not None for value in (cpu, fifo, nice)):
@@ -198,7 +199,8 @@ def bench(
 
     Processor time is measured; time on the wire is modelled from the bytes.
     """
-    from facelab.camera import choices, decode_costs
+    from facelab.camera import decode_costs
+    from facelab.camera.internals import choices
 
     rows, lines = [], []
     costs = decode_costs(sizes or ((640, 480), (1280, 720)), repeats=repeats)

@@ -10,7 +10,7 @@ import click
 from facelab.commands.common import OutPath, emit, json_option, note
 
 if TYPE_CHECKING:
-    from facelab.reproduce import Store
+    from facelab.reproduce.internals import Store
 
 
 @click.command("compare", epilog="Example: facelab compare previous latest")
@@ -33,9 +33,9 @@ def command(runs: tuple[str, ...], reports: Path | None, plot: Path | None, as_j
     decide where there are any, and timings count only when the machine is the same. Exit code 1 when something got
     worse. More than two runs, or `sweep` for the runs of the newest sweep, are put side by side.
     """
-    from facelab.reproduce import Store, sweep
     from facelab.reproduce import plan as plans
-    from facelab.reproduce.internals import side_by_side
+    from facelab.reproduce import sweep
+    from facelab.reproduce.internals import Store, side_by_side
 
     store = Store(plans.find().parents[1], reports)
     if runs == ("sweep",):

@@ -163,7 +163,7 @@ def convert(
     difficult, invalid) stay; YOLO has none, so such boxes are left out and counted. WIDER FACE's text holds whole
     pixels.
     """
-    from facelab.datasets import annotations
+    from facelab.datasets.internals import annotations
 
     found = annotations.read(
         labels, form=given, images=images, category=category, voc_origin=voc_origin

@@ -98,12 +98,13 @@ def train(
 def predict(source: str, model: str | None, runtime: str, threshold: float, as_json: bool) -> None:
     """Say of each drawing whether it is a heart. A picture may have any size, colours and polarity."""
     from facelab import doodle
+    from facelab.doodle.internals import read_drawings
 
     if not Path(source).exists():
         raise click.BadParameter(f"{source} does not exist", param_hint="FILE_OR_DIR")
     classifier = doodle.load(model, runtime=runtime)
     rows: list[dict[str, Any]] = []
-    for name, ink in doodle.read_drawings(source):
+    for name, ink in read_drawings(source):
         heart = float(classifier.probabilities(ink[None])[0, 0]) if ink.any() else None
         answer = "nothing" if heart is None else "heart" if heart >= threshold else "other"
         rows.append({"drawing": name, "answer": answer, "heart": heart})

@@ -243,12 +243,12 @@ def train(
 def _train_faces(backend: Backend, data: str, o: dict[str, Any], as_json: bool) -> None:
     from facelab import emotion
     from facelab.emotion import backbones, train_and_evaluate
-    from facelab.emotion.internals import check
+    from facelab.emotion.internals import KerasNetwork, check
 
     choice = backbones.choose(
         o["backbone"], size=o["size"], spec=o["spec"], layer=o["backbone_layer"]
     )
-    own = isinstance(choice.where, emotion.KerasNetwork)
+    own = isinstance(choice.where, KerasNetwork)
     classes = emotion_internals.classes_of(o["classes"] or "3", data)
 
     def usual(faces: int) -> dict[str, Any]:
@@ -434,8 +434,7 @@ def _summary(evaluation: Any) -> str:
 
 
 def _train_text(data: str, o: dict, as_json: bool) -> None:
-    from facelab.emotion import text
-    from facelab.emotion.internals import interpreter
+    from facelab.emotion.internals import interpreter, text
 
     if data == "synthetic":
         raise BadInputError(
@@ -586,7 +585,7 @@ def evaluate(
 def _classes_in(classifier: Any, data: str) -> tuple[str, ...]:
     """Return the classes to evaluate: the model's emotions, or its own classes where the data have such labels."""
     from facelab.datasets.labels import SEVEN, plain
-    from facelab.emotion import sources
+    from facelab.emotion.internals import sources
 
     if sum(c in SEVEN for c in classifier.classes) < 2 and data != "synthetic":
         own = {plain(c) for c in classifier.classes}
@@ -600,7 +599,7 @@ def _is_text(path: Path) -> bool:
 
 
 def _evaluate_text(path: Path, data: str, as_json: bool) -> None:
-    from facelab.emotion import text
+    from facelab.emotion.internals import text
 
     model = _text_model(path)
     figures = text.evaluate(text.TextClassifier(model), text.read_csv(data))

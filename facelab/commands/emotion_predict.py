@@ -137,13 +137,13 @@ def predict_(
 
 def _sources(given: Any) -> tuple[list[str], list[Path]]:
     """Return the videos and the picture files; a source that is not there is said before anything is loaded."""
-    from facelab import detection
+    from facelab.detection.internals import find_images
 
     videos = [s for s in given if _is_video(s)]
     for video in videos:
         if Path(video).suffix.lower() in VIDEO and not Path(video).is_file():
             raise BadInputError("the video does not exist", where=video, fix="check the path")
-    files = dict.fromkeys(f for s in given if s not in videos for f in detection.find_images(s))
+    files = dict.fromkeys(f for s in given if s not in videos for f in find_images(s))
     return videos, list(files)
 
 
@@ -187,8 +187,9 @@ def _follow(
 ) -> None:
     """Follow the largest face of a video, smooth its scores, and report the labels that were shown."""
     from facelab import feedback
+    from facelab.feedback.internals import score_source
 
-    scores = feedback.score_source(source, classifier, finder, most=frames)
+    scores = score_source(source, classifier, finder, most=frames)
     raw = [None if row[0] != row[0] else scores.labels[int(row.argmax())] for row in scores.scores]
     changes = sum(a != b for a, b in itertools.pairwise(raw))
     if smooth == "none":
@@ -274,7 +275,7 @@ def _text_model(path: Path) -> Path:
 
 
 def _predict_text(given: tuple[str, ...], path: Path, as_json: bool) -> None:
-    from facelab.emotion import text
+    from facelab.emotion.internals import text
 
     classifier, sentences = (
         text.TextClassifier(_text_model(path)),

@@ -131,6 +131,7 @@ def command(
     An image that cannot be read is named and left out, and the command then ends with exit code 1.
     """
     from facelab import detection
+    from facelab.detection.internals import write_pictures
 
     wanted = {"score_threshold": score_threshold, "nms_threshold": nms_threshold}
     options = {k: v for k, v in wanted.items() if v is not None}
@@ -163,7 +164,7 @@ def command(
         _write(out, result.found)
     if pictures:
         at = {n: d.above(result.operating_threshold) for n, d in result.found.items()}
-        names = detection.write_pictures(at, result.files, pictures, labels=result.truth, iou=iou)
+        names = write_pictures(at, result.files, pictures, labels=result.truth, iou=iou)
         note(f"{len(names)} pictures in {pictures}")
     emit_file(result.to_dict(), json_path, text=str(result))
     if result.errors:
@@ -171,7 +172,7 @@ def command(
 
 
 def _write(folder: Path, found: dict[str, Any]) -> None:
-    from facelab.datasets import write_predictions
+    from facelab.datasets.internals import write_predictions
     from facelab.detection.internals import predictions
 
     for name, detections in found.items():

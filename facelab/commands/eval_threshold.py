@@ -73,7 +73,7 @@ def command(
     """
     import numpy as np
 
-    from facelab.deploy import thresholds
+    from facelab.deploy.internals import thresholds
     from facelab.embedding.internals import pair_arrays
     from facelab.metrics.internals import identity_halves
     from facelab.metrics.verification import check_same, distances

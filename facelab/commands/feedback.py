@@ -136,6 +136,7 @@ def follow(
     """
     from facelab import detection, embedding, emotion, feedback
     from facelab.feedback import heart as hearts
+    from facelab.feedback.internals import score_source
 
     read = hearts.load_settings(settings)
     constants = {k: v for k, v in (("tau_s", tau), ("margin", margin)) if v is not None}
@@ -143,7 +144,7 @@ def follow(
     smooth = feedback.smoother(model.classes, kind, **constants)
     finder = detection.load(detector, threads=threads) if detector else None
     finder = finder or embedding.default_detector(threads)
-    scores = feedback.score_source(source, model, finder, most=frames)
+    scores = score_source(source, model, finder, most=frames)
     found = feedback.follow(scores, smooth)
     if out:
         times = scores.times_s[scores.times_s <= LONGEST_S]

@@ -98,7 +98,7 @@ def command(
         device=device or None,
     )
     if junit or sarif:
-        from facelab.deploy import write_junit, write_sarif
+        from facelab.deploy.internals import write_junit, write_sarif
 
         for path, write in ((junit, write_junit), (sarif, write_sarif)):
             if path:
@@ -115,8 +115,9 @@ def _baseline(name: str | None) -> Any:
     """Return what `judge` takes: a path as it is, or the name of a run with its records."""
     if name is None or Path(name).exists():
         return name
-    from facelab.deploy import evidence
-    from facelab.reproduce import Store, plan
+    from facelab.deploy.internals import evidence
+    from facelab.reproduce import plan
+    from facelab.reproduce.internals import Store
 
     try:
         path = Store(plan.find().parents[1], None).find(str(name))

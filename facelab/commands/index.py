@@ -31,7 +31,7 @@ command.add_command(check)
 
 
 def _source(model: str | None, spec: str | None) -> Any:
-    from facelab.index import Source
+    from facelab.index.internals import Source
 
     if (model is None) != (spec is None):
         raise click.UsageError("--model-sha256 and --spec-sha256 belong together")
@@ -308,10 +308,10 @@ def repair(folder: Path, older: bool, metadata: str | None, as_json: bool) -> No
 @json_option
 def diff(first: Path, second: Path, as_json: bool) -> int:
     """Compare two collections by content. Exit code 1 where they differ."""
-    from facelab import index
+    from facelab.index.internals import difference
 
     with _open(first, None, write=False) as a, _open(second, None, write=False) as b:
-        found = index.difference(a, b)
+        found = difference(a, b)
     emit(found.to_dict() | {"alike": found.alike}, as_json=as_json, text=found.text())
     return 0 if found.alike else 1
 
@@ -323,8 +323,9 @@ def diff(first: Path, second: Path, as_json: bool) -> int:
 def shards(address: str, name: str, as_json: bool) -> None:
     """List the shards that the metadata at ADDRESS know, with their generations."""
     from facelab import index
+    from facelab.index.internals import shards
 
-    found = index.shards(index.open_metadata(address), name)
+    found = shards(index.open_metadata(address), name)
     text = "\n".join(
         f"{s.name}/{s.shard}: generation {s.generation}, {s.vectors} vectors" for s in found
     )

@@ -72,8 +72,8 @@ def history(
 @json_option
 def check(file: Path, as_json: bool) -> int:
     """Say whether the history in FILE (JSON lines) is linearizable. Exit code 1 where it is not."""
-    from facelab import index
+    from facelab.index.internals import check_history, read_history
 
-    found = index.check_history(index.read_history(file))
+    found = check_history(read_history(file))
     emit(found.to_dict(), as_json=as_json, text=found.text())
     return 0 if found.linearizable else 1

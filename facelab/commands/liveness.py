@@ -42,12 +42,13 @@ def check(
     """
     from facelab import detection, embedding, liveness
     from facelab.camera import open_source
+    from facelab.liveness.internals import check_frames
 
     scorer = liveness.load(model, threads=threads)
     finder = detection.load(detector, threads=threads) if detector else None
     finder = finder or embedding.default_detector(threads)
     with open_source(source) as camera:
-        found = liveness.check_frames(scorer, camera, finder, pairs=pairs, threshold=threshold)
+        found = check_frames(scorer, camera, finder, pairs=pairs, threshold=threshold)
     for reason in dict.fromkeys(a["reason"] for a in found.answers if a["reason"]):
         note(f"no answer: {reason}")
     text = (

@@ -128,8 +128,7 @@ def run(
     Face box and landmarks are in pixels of the upright picture.
     """
     from facelab.core.files import write_npy
-    from facelab.preprocess import stages
-    from facelab.preprocess.internals import views
+    from facelab.preprocess.internals import stages, views
 
     parsed = load_spec(spec)
     points = _numbers(landmarks, 10, "--landmarks")
@@ -377,7 +376,8 @@ def infer(pipeline: Any, tensors: Any, out: Path | None, as_json: bool) -> int:
 
     What the probes do not determine is listed as open. Exit code 1 where the proposal does not give the same tensors.
     """
-    from facelab.fingerprint import capture_target, import_tensors, infer_spec
+    from facelab.fingerprint import capture_target, import_tensors
+    from facelab.fingerprint.internals import infer_spec
     from facelab.preprocess import PreprocessSpec
 
     if (pipeline is None) == (tensors is None):

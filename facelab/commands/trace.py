@@ -134,7 +134,8 @@ def export(trace: Path, format_: str, out: Path) -> None:
 )
 def send(trace: Path, endpoint: str, timeout: float) -> None:
     """Send a trace to an OpenTelemetry receiver (extra `observe`). Exit code 1 if it does not take all spans."""
-    from facelab.tracing import load, send_otlp
+    from facelab.tracing import load
+    from facelab.tracing.internals import send_otlp
 
     sent = send_otlp(load(trace), endpoint, timeout_s=timeout)
     note(f"{sent.spans} spans in {sent.batches} batches → {sent.endpoint}")

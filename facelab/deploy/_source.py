@@ -12,9 +12,9 @@ from facelab.core.files import read_json
 from facelab.datasets.labels import read_class_names
 from facelab.preprocess.spec import PreprocessSpec
 from facelab.preprocess.tflite_metadata import read_metadata
-from facelab.zoo import ModelEntry, load_catalogue, require
+from facelab.zoo import load_catalogue
 from facelab.zoo.given import TRAINED
-from facelab.zoo.internals import given
+from facelab.zoo.internals import ModelEntry, given, require
 from facelab.zoo.runtimes import SUFFIXES
 
 RUNTIMES = ("onnx", "litert", "keras")

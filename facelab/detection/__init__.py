@@ -1,8 +1,8 @@
 """Face detectors behind one interface: an RGB image in, boxes, scores and landmarks out.
 
->>> from facelab.detection import families
->>> families()[:3]
-['blazeface', 'dlib-cnn', 'dlib-hog']
+>>> from facelab import detection
+>>> "haar" in [model.name for model in detection.available()]
+True
 """
 
 import lazy_loader

@@ -13,7 +13,7 @@ import numpy as np
 
 from facelab.core.errors import BadInputError
 from facelab.core.text_files import read_csv
-from facelab.datasets import annotations as label_forms
+from facelab.datasets.internals import annotations as label_forms
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,7 +13,7 @@ from facelab.detection import _families as package
 from facelab.detection._base import Detector
 from facelab.detection._neural import NeuralDetector
 from facelab.preprocess.spec import PreprocessSpec
-from facelab.zoo import ModelEntry, load_catalogue
+from facelab.zoo import load_catalogue
 from facelab.zoo.families import (
     Families,
     checked,
@@ -24,6 +24,7 @@ from facelab.zoo.families import (
     with_spec,
 )
 from facelab.zoo.given import resolve
+from facelab.zoo.internals import ModelEntry
 from facelab.zoo.runtimes import Model, ModelRunError, open_model
 
 CASCADE = ("pnet", "rnet", "onet")

@@ -9,8 +9,8 @@ from typing import Any
 from facelab.core.errors import FacelabError
 from facelab.core.files import read_input
 from facelab.doctor._check import Check
-from facelab.zoo import ModelEntry, load_catalogue, mirror, status
-from facelab.zoo.internals import data_folder, load_registry, models_folder
+from facelab.zoo import load_catalogue, status
+from facelab.zoo.internals import ModelEntry, data_folder, load_registry, mirror, models_folder
 
 BUNDLED = ("mtcnn", "haar", "dlib-resnet")
 """Models whose weights come with a pip dependency: their absence means a broken environment."""

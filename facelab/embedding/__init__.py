@@ -1,8 +1,8 @@
 """Face embedders behind one interface: aligned crops, or an image with landmarks, in; embeddings out.
 
->>> from facelab.embedding import families
->>> families()
-['adaface', 'arcface', 'dlib', 'facenet', 'mobilefacenet', 'sface']
+>>> from facelab import embedding
+>>> "dlib-resnet" in [model.name for model in embedding.available()]
+True
 """
 
 import lazy_loader

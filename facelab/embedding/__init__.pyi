@@ -1,9 +1,8 @@
-from ._acquire import find_face
 from ._base import Embedder, NeuralEmbedder
 from ._evaluation import default_detector, evaluate
 from ._pairs import PairList, by_group, embed_faces, pair_distances, read_pairs
 from ._people import identify, read_people
-from ._registry import available, families, load
+from ._registry import available, load
 
 __all__ = [
     "Embedder",
@@ -14,8 +13,6 @@ __all__ = [
     "default_detector",
     "embed_faces",
     "evaluate",
-    "families",
-    "find_face",
     "identify",
     "load",
     "pair_distances",

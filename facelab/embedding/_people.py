@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from facelab.core.errors import BadInputError
-from facelab.detection import Detector, find_images
+from facelab.detection import Detector
+from facelab.detection.internals import find_images
 from facelab.embedding._base import Embedder
 from facelab.embedding._pairs import acquire, embed_faces
 from facelab.metrics.identification import FPIRS, RANKS, Identification

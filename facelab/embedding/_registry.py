@@ -10,7 +10,6 @@ from facelab.core.errors import BadInputError
 from facelab.embedding import _families as package
 from facelab.embedding._base import Embedder
 from facelab.preprocess.spec import PreprocessSpec
-from facelab.zoo import ModelEntry
 from facelab.zoo.families import (
     Families,
     checked,
@@ -21,6 +20,7 @@ from facelab.zoo.families import (
     with_spec,
 )
 from facelab.zoo.given import resolve, same_content
+from facelab.zoo.internals import ModelEntry
 from facelab.zoo.runtimes import open_model
 
 FAMILIES = Families("embedder", package, "EMBEDDER")

@@ -75,7 +75,8 @@ def from_npz(path: str) -> PairArrays:
 
 def from_folder(pairs_path: str, folder: str, missing_is_failure: bool) -> PairArrays:
     """Read a list of pairs and one `.npy` embedding an image."""
-    from facelab.datasets import load_embeddings, load_pairs
+    from facelab.datasets import load_pairs
+    from facelab.datasets.internals import load_embeddings
 
     pairs = load_pairs(pairs_path)
     a, b, failed = load_embeddings(folder, pairs, missing_is_failure=missing_is_failure)
@@ -114,7 +115,8 @@ def from_images(
     Of several faces the one nearest to the middle counts, as LFW's labels mean it.
     """
     from facelab import detection, embedding
-    from facelab.datasets import find_images, load_pairs
+    from facelab.datasets import load_pairs
+    from facelab.datasets.internals import find_images
     from facelab.preprocess.image import read_image
 
     pairs = load_pairs(pairs_path or Path(folder) / "pairs.txt")

@@ -173,7 +173,7 @@ def in_classes(faces: FaceSet, classes: tuple[str, ...]) -> FaceSet:
     Examples
     --------
     >>> import numpy as np
-    >>> from facelab.emotion import FaceSet
+    >>> from facelab.emotion.internals import FaceSet
     >>> faces = FaceSet(np.zeros((1, 8, 8, 3), np.uint8), np.array([0]), ("joy",), ("1.png",), ("a",))
     >>> in_classes(faces, ("anger", "joy")).labels.tolist()
     [1]

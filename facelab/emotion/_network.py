@@ -17,9 +17,9 @@ from facelab.emotion._jobs import run_job
 from facelab.emotion._labels import emotions
 from facelab.emotion._spec import face_size, number_part, pixel_order
 from facelab.preprocess import PreprocessSpec, apply
-from facelab.zoo import ModelEntry
 from facelab.zoo.families import given_spec
 from facelab.zoo.given import same_content
+from facelab.zoo.internals import ModelEntry
 
 SUFFIXES = (".keras", ".h5", ".hdf5")
 CHANNELS = {"gray": 1, "rgb": 3, "bgr": 3}

@@ -12,9 +12,10 @@ from facelab.emotion._classifier import EmotionClassifier
 from facelab.emotion._labels import maps_of
 from facelab.emotion._predict import find_model
 from facelab.preprocess import PreprocessSpec
-from facelab.zoo import ModelEntry, load_catalogue, require
+from facelab.zoo import load_catalogue
 from facelab.zoo.families import given_spec, is_here
 from facelab.zoo.given import resolve, same_content
+from facelab.zoo.internals import ModelEntry, require
 
 
 def available() -> list[ModelEntry]:

@@ -1,14 +1,16 @@
-from ._data import check_disjoint, split
+from . import sources, text
+from ._data import FaceSet, check_disjoint, split
 from ._evaluate import Answers, Evaluation, in_classes
 from ._jobs import interpreter, modelmaker_interpreter
 from ._labels import are_logits, labels_inside, output_of_classes
+from ._network import KerasNetwork
 from ._predict import annotate, default_folder, find_model, predict_files, remember
 from ._prepare import Collected, check_crop, classes_of, detector_name, is_fer, prepare
 from ._recipe import check_backbone, usual_settings
 from ._registry import renamed
 from ._spec import quantized, to_tensor
 from ._split_file import SPLIT, as_trained, trained_on, unseen
-from ._train import MODEL, check
+from ._train import MODEL, check, train
 
 __all__ = [
     "MODEL",
@@ -16,6 +18,8 @@ __all__ = [
     "Answers",
     "Collected",
     "Evaluation",
+    "FaceSet",
+    "KerasNetwork",
     "annotate",
     "are_logits",
     "as_trained",
@@ -38,8 +42,11 @@ __all__ = [
     "quantized",
     "remember",
     "renamed",
+    "sources",
     "split",
+    "text",
     "to_tensor",
+    "train",
     "trained_on",
     "unseen",
     "usual_settings",

@@ -4,20 +4,16 @@ from .capture._hooks import stage, tap
 from .capture._tensors import import_tensors
 from .diagnosis._compare import compare
 from .diagnosis._comparison import Comparison
-from .diagnosis._finding_kinds import Finding
-from .diagnosis._proposal import infer_spec
 from .document._schema import Fingerprint, load
 
 __all__ = [
     "Comparison",
-    "Finding",
     "Fingerprint",
     "capture_pipeline",
     "capture_spec",
     "capture_target",
     "compare",
     "import_tensors",
-    "infer_spec",
     "load",
     "stage",
     "tap",

@@ -1,9 +1,5 @@
 from ._collection import Collection
-from ._ids import image_id, vector_id
-from ._source import Source, source_of
-from ._upkeep import difference, shards
-from .histories._check import check_history
-from .histories._operation import read_history
+from ._source import source_of
 from .metadata._open import open_metadata
 from .sharded._sharded import ShardedCollection
 from .sharded._upkeep import repair, verify
@@ -14,16 +10,9 @@ __all__ = [
     "Collection",
     "PostgresStore",
     "ShardedCollection",
-    "Source",
     "ValkeyStore",
-    "check_history",
-    "difference",
-    "image_id",
     "open_metadata",
-    "read_history",
     "repair",
-    "shards",
     "source_of",
-    "vector_id",
     "verify",
 ]

@@ -3,9 +3,9 @@
 A `Presentation` holds one or more looks (colour, and depth where there is some) at one face. A `LivenessModel` scores
 it; `evaluate` chooses a threshold on one set of identities and reports on another by ISO/IEC 30107-3.
 
->>> from facelab.liveness import families
->>> families()
-['depth-geometry', 'fusion', 'minifas128', 'minifasnet', 'motion']
+>>> from facelab import liveness
+>>> liveness.load("depth-geometry").name
+'depth-geometry'
 """
 
 import lazy_loader

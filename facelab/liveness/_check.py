@@ -6,11 +6,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from facelab.camera import Frame, FramePair, Pairer, pair_frames
+from facelab.camera import Frame, Pairer, pair_frames
+from facelab.camera.internals import FramePair
 from facelab.core.errors import BadInputError
 from facelab.core.result import Result
 from facelab.detection import Detector
-from facelab.embedding import find_face
+from facelab.embedding.internals import find_face
 from facelab.liveness._base import LivenessModel
 from facelab.liveness._presentation import Look, Presentation, look_of
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from facelab.camera import FramePair
+from facelab.camera.internals import FramePair
 from facelab.core.errors import BadInputError, from_os
 from facelab.core.files import read_input
 from facelab.core.text_files import read_csv
@@ -235,7 +235,8 @@ def _numbers(row: dict[str, str], names: Any, where: str) -> np.ndarray:
 
 
 def _found(colour: np.ndarray, where: str) -> tuple[np.ndarray, np.ndarray | None]:
-    from facelab.embedding import default_detector, find_face
+    from facelab.embedding import default_detector
+    from facelab.embedding.internals import find_face
 
     found = find_face(default_detector(), colour)
     if found is None:

@@ -1,4 +1,3 @@
-from ._cluster import search_cluster
 from ._file_search import match_files
 from ._files import open_vectors
 from ._matcher import Matcher
@@ -14,5 +13,4 @@ __all__ = [
     "match_files",
     "open_vectors",
     "pairwise",
-    "search_cluster",
 ]

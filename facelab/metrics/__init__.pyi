@@ -1,5 +1,4 @@
 from . import (
-    boxes,
     classification,
     detection,
     identification,
@@ -11,7 +10,6 @@ from . import (
 )
 
 __all__ = [
-    "boxes",
     "classification",
     "detection",
     "identification",

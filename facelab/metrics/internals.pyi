@@ -1,6 +1,7 @@
-from . import identity_halves, plausibility, verification_report
+from . import boxes, identity_halves, plausibility, verification_report
 
 __all__ = [
+    "boxes",
     "identity_halves",
     "plausibility",
     "verification_report",

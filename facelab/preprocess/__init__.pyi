@@ -1,5 +1,5 @@
-from . import emit, presets, spec, tflite_metadata
-from ._run import apply, input_to_output, stages
+from . import emit, presets
+from ._run import apply, input_to_output
 from .image import read_image
 from .spec import PreprocessSpec
 
@@ -10,7 +10,4 @@ __all__ = [
     "input_to_output",
     "presets",
     "read_image",
-    "spec",
-    "stages",
-    "tflite_metadata",
 ]

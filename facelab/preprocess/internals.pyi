@@ -9,8 +9,11 @@ from . import (
     raw,
     resample,
     sizes,
+    spec,
+    tflite_metadata,
     views,
 )
+from ._run import stages
 from .ops import DECODE_RGB
 
 __all__ = [
@@ -25,5 +28,8 @@ __all__ = [
     "raw",
     "resample",
     "sizes",
+    "spec",
+    "stages",
+    "tflite_metadata",
     "views",
 ]

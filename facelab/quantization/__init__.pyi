@@ -1,4 +1,4 @@
-from . import calibration, export, recipes
+from . import calibration, recipes
 from ._budgets import Budgets
 from ._run import quantize
 from ._session import Session
@@ -8,7 +8,6 @@ __all__ = [
     "Budgets",
     "Session",
     "calibration",
-    "export",
     "load",
     "quantize",
     "recipes",

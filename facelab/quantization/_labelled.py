@@ -15,8 +15,8 @@ from facelab.datasets import load_fer2013, load_image_folder
 from facelab.datasets.internals import FER2013_CLASSES
 from facelab.datasets.labels import DROP, NAMES, plain
 from facelab.detection.internals import in_order, prepared
-from facelab.emotion import emotion_spec, sources
-from facelab.emotion.internals import is_fer
+from facelab.emotion import emotion_spec
+from facelab.emotion.internals import is_fer, sources
 from facelab.preprocess import read_image
 from facelab.quantization._subject import Subject
 from facelab.quantization.calibration import Samples

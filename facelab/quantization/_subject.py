@@ -11,10 +11,10 @@ from facelab.core.errors import BadInputError, FacelabError, UnsupportedError
 from facelab.datasets.labels import read_class_names
 from facelab.emotion.internals import MODEL, labels_inside, output_of_classes
 from facelab.preprocess import PreprocessSpec
-from facelab.zoo import ModelEntry, load_catalogue, require
+from facelab.zoo import load_catalogue
 from facelab.zoo.families import given_spec
 from facelab.zoo.given import resolve, same_content
-from facelab.zoo.internals import refuse_impostor
+from facelab.zoo.internals import ModelEntry, refuse_impostor, require
 from facelab.zoo.runtimes import Model, check_spec, open_model
 
 Task = Literal["classifier", "embedder", "detector", "network"]

@@ -12,8 +12,7 @@ from facelab.core.errors import BadInputError
 from facelab.core.hashing import sha256_array, sha256_file
 from facelab.datasets.labels import SEVEN
 from facelab.detection.internals import bounded, in_order, prepared
-from facelab.emotion import FaceSet
-from facelab.emotion.internals import in_classes, to_tensor
+from facelab.emotion.internals import FaceSet, in_classes, to_tensor
 from facelab.preprocess import PreprocessSpec, read_image
 from facelab.quantization import _labelled as labelled
 from facelab.quantization._labelled import FaceOf
@@ -100,7 +99,7 @@ def from_faces(subject: Subject, faces: FaceSet, *, source: str = "") -> Samples
 
 
 def _network(subject: Subject, folder: Path, crop: str, most: int | None) -> Samples:
-    from facelab.detection import find_images
+    from facelab.detection.internals import find_images
 
     spec, free = subject.spec, any(n is None for n in subject.spec.output_shape()[1:])
     files = [Path(f) for f in find_images(folder)]
@@ -202,7 +201,7 @@ def needs_face(spec: PreprocessSpec) -> bool:
 def finder(crop: str) -> FaceOf:
     """Return a function from RGB pixels to the main face (a box, landmarks where the detector has them), or None."""
     from facelab import detection
-    from facelab.embedding import find_face
+    from facelab.embedding.internals import find_face
     from facelab.emotion.internals import detector_name
 
     if crop == "whole":

@@ -1,4 +1,4 @@
-from . import images, measure
+from . import export, images, measure
 from ._edge import EdgeQuantizer
 from ._operators import check_integer
 from ._qat import source_of
@@ -13,6 +13,7 @@ __all__ = [
     "Request",
     "Subject",
     "check_integer",
+    "export",
     "images",
     "measure",
     "source_of",

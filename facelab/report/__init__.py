@@ -1,4 +1,7 @@
-"""Tables, plots and pages: the only room with matplotlib. One module per topic; `style` is what they share.
+"""Tables, plots and pages: the only room with matplotlib.
+
+`style` and `write_index` are for everyone. The other modules hold the pictures of one topic each; notebooks and commands
+import them by name (`from facelab.report import detection`), and they may change with any version.
 
 >>> from facelab import report
 >>> report.style.PALETTE[0]

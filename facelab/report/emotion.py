@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.axes import Axes
 
-from facelab.emotion import FaceSet
-from facelab.emotion.internals import Evaluation
+from facelab.emotion.internals import Evaluation, FaceSet
 from facelab.report import style
 
 if TYPE_CHECKING:

@@ -13,8 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from facelab.tracing import Trace
-    from facelab.tracing.internals import MemoryReport, Stages
+    from facelab.tracing.internals import MemoryReport, Stages, Trace
 
 PARTS = ("cpu", "waiting", "blocked")
 _COLOURS = dict(zip(PARTS, style.PALETTE))

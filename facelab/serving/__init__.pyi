@@ -1,15 +1,13 @@
 from ._pipeline import Pipeline, PipelineStage
-from ._pipeline_face import face_pipeline
 from .canary._canary import Canary
 from .pools._diagnosis import diagnose
 from .pools._load import open_loop
 from .pools._pool import Pool
-from .pools._resources import postgres_connections, valkey_clients
+from .pools._resources import postgres_connections
 from .releases._slot import ModelSlot
 from .releases._store import ReleaseStore
 from .service._app import create_app
 from .service._gate import checked_text, image_header
-from .workers._supervisor import SupervisedWorker
 
 __all__ = [
     "Canary",
@@ -18,13 +16,10 @@ __all__ = [
     "PipelineStage",
     "Pool",
     "ReleaseStore",
-    "SupervisedWorker",
     "checked_text",
     "create_app",
     "diagnose",
-    "face_pipeline",
     "image_header",
     "open_loop",
     "postgres_connections",
-    "valkey_clients",
 ]

@@ -16,8 +16,8 @@ import numpy as np
 
 from facelab.core import degraded
 from facelab.core.errors import BadInputError
-from facelab.tracing import Trace, Tracer, explain
-from facelab.tracing.internals import Causes
+from facelab.tracing import Tracer, explain
+from facelab.tracing.internals import Causes, Trace
 
 OUTER = "frame"
 """The name of the span around all stages of one frame."""

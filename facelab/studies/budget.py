@@ -14,11 +14,13 @@ import numpy as np
 
 from facelab import budget
 from facelab.budget import internals as budget_internals
+from facelab.budget.internals import DeviceModel, measure_device
 from facelab.core import fresh
 from facelab.core.errors import BadInputError
 from facelab.core.machine import rss_bytes
 from facelab.core.result import Result
-from facelab.zoo import ModelEntry, find, load_catalogue, require
+from facelab.zoo import find, load_catalogue
+from facelab.zoo.internals import ModelEntry, require
 from facelab.zoo.runtimes import open_model
 
 SIDE = 320
@@ -109,7 +111,7 @@ class FitTable(Result):
         return sum(p.fits is fits for p in self.predictions)
 
 
-def fit_table(models: Sequence[Counted], device: budget.DeviceModel) -> FitTable:
+def fit_table(models: Sequence[Counted], device: DeviceModel) -> FitTable:
     """Predict every model on a device."""
     found = tuple(budget.predict(m.cost, device) for m in models)
     names = tuple(m.entry.name for m in models)
@@ -172,7 +174,7 @@ class Compared:
 class Comparison(Result):
     """Predictions against measurements; the device's rates come from operators, and never from a compared model."""
 
-    device: budget.DeviceModel
+    device: DeviceModel
     models: tuple[Compared, ...]
 
     def rows(self) -> list[dict[str, Any]]:
@@ -225,7 +227,7 @@ def compare(models: Sequence[Counted], *, rounds: int, seed: int = 0) -> Compari
     quantiles of measured / predicted over the models of other families.
     """
     calls = {m.entry.name: call_of(m) for m in models}
-    measured = budget.measure_device(rounds=rounds, seed=seed, along=calls)
+    measured = measure_device(rounds=rounds, seed=seed, along=calls)
     best = max(p.macs / p.seconds for p in measured.points if p.macs)
     found = []
     for m in models:

@@ -8,22 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from facelab.camera import (
-    FaceScene,
-    Frame,
-    Pairer,
-    RenderedSensor,
-    choices,
-    open_source,
-    pair_frames,
-)
+from facelab.camera import Frame, Pairer, RenderedSensor, open_source, pair_frames
 from facelab.camera.internals import (
     BUSES,
     POLICIES,
     Choice,
     DecodeCost,
+    FaceScene,
     NegotiationError,
     StreamModel,
+    choices,
 )
 from facelab.core.timing import median_interval
 

@@ -10,9 +10,9 @@ import numpy as np
 from facelab.core.errors import BadInputError
 from facelab.core.files import write_json, write_text
 from facelab.core.records import Better, Record, write
-from facelab.deploy import thresholds
-from facelab.emotion import EmotionClassifier, FaceSet, evaluate
-from facelab.emotion.internals import Evaluation, quantized, to_tensor
+from facelab.deploy.internals import thresholds
+from facelab.emotion import EmotionClassifier, evaluate
+from facelab.emotion.internals import Evaluation, FaceSet, quantized, to_tensor
 from facelab.emotion.internals import as_trained as as_trained
 from facelab.fingerprint import Fingerprint, capture_pipeline
 from facelab.preprocess import PreprocessSpec, apply

@@ -16,12 +16,13 @@ from facelab.core.progress import track
 from facelab.core.safety.scratch import ScratchFolder
 from facelab.core.text_files import read_csv
 from facelab.core.timing import summarise
-from facelab.detection import Detections, Detector, NeuralDetector, available, families, load
+from facelab.detection import Detections, Detector, NeuralDetector, available, load
 from facelab.detection import internals as detection_internals
-from facelab.detection.internals import overlap
+from facelab.detection.internals import families, overlap
 from facelab.metrics.detection import Curve, average_precision, match
 from facelab.preprocess.image import read_image
-from facelab.zoo import load_catalogue, mirror
+from facelab.zoo import load_catalogue
+from facelab.zoo.internals import mirror
 from facelab.zoo.runtimes import Model
 
 LINEUP = (

@@ -16,13 +16,12 @@ from facelab.core.files import write_bytes, write_npy
 from facelab.core.result import Result
 from facelab.core.safety.scratch import ScratchFolder
 from facelab.datasets import doodles
-from facelab.doodle import DoodleClassifier
 from facelab.doodle import internals as doodle_internals
-from facelab.doodle.internals import Evaluation, Labelled
+from facelab.doodle.internals import DoodleClassifier, Evaluation, Labelled
 from facelab.fingerprint import Comparison, capture_spec, compare
 from facelab.preprocess import PreprocessSpec
 from facelab.preprocess.ops import RESIZE_ANTIALIASED
-from facelab.zoo import mirror
+from facelab.zoo.internals import mirror
 from facelab.zoo.runtimes import open_model, open_tflite_c
 
 TEXT_SCALE, TEXT_ZERO = 1 / 255, 0

@@ -27,7 +27,8 @@ from facelab.metrics.verification import distances
 from facelab.preprocess.align import align, align_opencv
 from facelab.studies.face_factors import FACTORS as FACTORS
 from facelab.studies.model_cost import batch_rates as batch_rates
-from facelab.zoo import load_catalogue, mirror
+from facelab.zoo import load_catalogue
+from facelab.zoo.internals import mirror
 
 Way = Callable[[np.ndarray, Detections], np.ndarray]
 """An image and one detection in, one raw embedding (dim,) out."""

@@ -9,21 +9,23 @@ from pathlib import Path
 import numpy as np
 
 from facelab.core.safety.scratch import ScratchFolder
-from facelab.emotion import EmotionClassifier, FaceSet, Settings, collect, train
+from facelab.emotion import EmotionClassifier, Settings, collect
 from facelab.emotion.internals import (
     Answers,
     Collected,
+    FaceSet,
     check_disjoint,
     modelmaker_interpreter,
     prepare,
     split,
+    train,
 )
 from facelab.emotion.internals import classes_of as classes_of
 from facelab.emotion.internals import detector_name as detector_name
 from facelab.metrics import classification as metrics
 from facelab.metrics.intervals import Interval, bootstrap_mean
 from facelab.preprocess import PreprocessSpec
-from facelab.zoo import mirror
+from facelab.zoo.internals import mirror
 
 
 @dataclass(frozen=True)

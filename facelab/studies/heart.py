@@ -13,8 +13,9 @@ import numpy as np
 from facelab import embedding, emotion, feedback
 from facelab.core.timing import median_interval
 from facelab.datasets import synthetic
-from facelab.feedback import EmotionScores, heart
-from facelab.zoo import mirror
+from facelab.feedback import heart
+from facelab.feedback.internals import EmotionScores, score_source
+from facelab.zoo.internals import mirror
 
 SWEEPS: dict[str, tuple[str, tuple[float, ...]]] = {
     "ema": ("tau_s", (0.15, 0.3, 0.6, 1.0, 1.5)),
@@ -100,7 +101,7 @@ def clip_scores(most: int = 300) -> list[EmotionScores]:
     if REAL not in {e.name for e in emotion.available()} or not all(p.is_file() for p in paths):
         return []
     classifier, detector = emotion.load(REAL, threads=1), embedding.default_detector(1)
-    return [feedback.score_source(p, classifier, detector, most=most) for p in paths]
+    return [score_source(p, classifier, detector, most=most) for p in paths]
 
 
 def offline_truth(scores: EmotionScores, window_s: float = 1.0) -> tuple[str | None, ...]:

@@ -21,8 +21,8 @@ from facelab.core.isolated import module_command
 from facelab.core.lifetime import Popen
 from facelab.core.result import Result
 from facelab.core.safety.scratch import ScratchFolder
-from facelab.index import check_history, open_metadata
-from facelab.index.internals import Operation, local_etcd
+from facelab.index import open_metadata
+from facelab.index.internals import Operation, check_history, local_etcd
 from facelab.studies.index_client import Client, Recorder
 
 FAULTS = ("kill", "stop", "cut", "none")

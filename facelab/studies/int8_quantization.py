@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from facelab.core.errors import FacelabError, MissingAssetError, UnsupportedError
-from facelab.emotion import FaceSet
-from facelab.emotion.internals import find_model, split
+from facelab.emotion.internals import FaceSet, find_model, split
 from facelab.quantization import Budgets, Session, load
 from facelab.quantization import calibration as cal
 from facelab.quantization.calibration import Samples

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from facelab.core.progress import track
-from facelab.quantization import Session, export
-from facelab.quantization.internals import FLOAT
+from facelab.quantization import Session
+from facelab.quantization.internals import FLOAT, export
 from facelab.quantization.recipes import Recipe
 from facelab.studies import int8_quantization
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from facelab import liveness
-from facelab.camera import FaceScene, Frame, Pairer, RenderedSensor, pair_frames
-from facelab.camera.internals import POLICIES, StreamModel
+from facelab.camera import Frame, Pairer, RenderedSensor, pair_frames
+from facelab.camera.internals import POLICIES, FaceScene, StreamModel
 from facelab.liveness import LivenessModel, Presentation
 from facelab.liveness import internals as liveness_internals
 from facelab.liveness.internals import LivenessEvaluation

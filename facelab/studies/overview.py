@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from facelab.core.project import project_root
-from facelab.reproduce import Store, read_json
 from facelab.reproduce import plan as plans
+from facelab.reproduce.internals import Store, read_json
 
 if TYPE_CHECKING:
     import pandas as pd

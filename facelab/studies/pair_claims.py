@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from facelab.camera import FramePool
+from facelab.camera.internals import FramePool
 from facelab.core import allocator, fresh
 from facelab.core.timing import median_interval
 

@@ -16,8 +16,14 @@ import numpy as np
 from facelab.core.errors import UnsupportedError
 from facelab.core.result import Result
 from facelab.core.safety.scratch import ScratchFolder
-from facelab.serving import Pool, diagnose, open_loop, postgres_connections, valkey_clients
-from facelab.serving.internals import closed_loop, local_postgres, local_valkey, onnx_sessions
+from facelab.serving import Pool, diagnose, open_loop, postgres_connections
+from facelab.serving.internals import (
+    closed_loop,
+    local_postgres,
+    local_valkey,
+    onnx_sessions,
+    valkey_clients,
+)
 
 FAULTS = ("fine", "too small", "slow server", "leak")
 HOLD_S = 0.02

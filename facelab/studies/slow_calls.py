@@ -18,8 +18,8 @@ from facelab.core import html_table
 from facelab.core.safety.scratch import ScratchFolder
 from facelab.core.timing import Summary, ratio, summarise
 from facelab.metrics.intervals import wilson
-from facelab.serving import Pipeline, face_pipeline
-from facelab.serving.internals import PipelineRun, RenderedFrames
+from facelab.serving import Pipeline
+from facelab.serving.internals import PipelineRun, RenderedFrames, face_pipeline
 from facelab.studies.planted_delays import EXPECTED, Delays, plant
 from facelab.tracing import FAULTS, Tracer
 
@@ -185,7 +185,8 @@ def _planted_run(
     plan: dict[int, tuple[str, str]],
     on_frame: Callable[[int], None] | None,
 ) -> PipelineRun:
-    from facelab.zoo import load_catalogue, require
+    from facelab.zoo import load_catalogue
+    from facelab.zoo.internals import require
 
     model = require(load_catalogue().model(EMBEDDER))
     with ScratchFolder() as folder, Delays(Path(folder), model) as delays:

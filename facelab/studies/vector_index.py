@@ -19,11 +19,11 @@ from facelab.core.lifetime import run
 from facelab.core.result import Result
 from facelab.core.safety.scratch import ScratchFolder
 from facelab.core.timing import interleave
-from facelab.index import Collection, PostgresStore, ValkeyStore, vector_id
-from facelab.index.internals import VectorStore
+from facelab.index import Collection, PostgresStore, ValkeyStore
+from facelab.index.internals import VectorStore, vector_id
 from facelab.matching import Matcher
-from facelab.serving import postgres_connections, valkey_clients
-from facelab.serving.internals import local_postgres, local_valkey
+from facelab.serving import postgres_connections
+from facelab.serving.internals import local_postgres, local_valkey, valkey_clients
 from facelab.studies.index_histories import memory_folder
 
 PREFIX_BYTES = 128

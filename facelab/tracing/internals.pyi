@@ -1,6 +1,8 @@
 from ._causes import Causes
 from ._memory import MemoryReport
+from ._observe import prometheus, send_otlp
 from ._stages import Stages
+from ._trace import Trace
 from ._verdict import VERDICTS
 
 __all__ = [
@@ -8,4 +10,7 @@ __all__ = [
     "Causes",
     "MemoryReport",
     "Stages",
+    "Trace",
+    "prometheus",
+    "send_otlp",
 ]

@@ -1,17 +1,14 @@
-from . import mirror, runtimes
-from ._catalogue import ModelEntry, load_catalogue
+from . import runtimes
+from ._catalogue import load_catalogue
 from ._loading import available, load
-from ._store import fetch, find, require, status
+from ._store import fetch, find, status
 
 __all__ = [
-    "ModelEntry",
     "available",
     "fetch",
     "find",
     "load",
     "load_catalogue",
-    "mirror",
-    "require",
     "runtimes",
     "status",
 ]

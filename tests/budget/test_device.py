@@ -9,6 +9,7 @@ from facelab import budget
 from facelab.budget import internals as budget_internals
 from facelab.budget._device import Rate, parse_device
 from facelab.budget._measure import Point, fit_rate
+from facelab.budget.internals import measure_device
 from facelab.core.errors import BadInputError
 
 RATE = "[[rate]]\nmacs_per_s = 1e9\nbytes_per_s = 1e9\n"
@@ -104,7 +105,7 @@ def test_the_fit_predicts_what_planted_rates_give(macs_per_s, bytes_per_s, overh
 
 @pytest.mark.slow
 def test_a_measured_device_predicts_its_own_points_and_models():
-    measured = budget.measure_device(rounds=3)
+    measured = measure_device(rounds=3)
     assert (
         measured.device.source == "measured"
         and measured.device.rate("conv", "float32").macs_per_s > 1e8

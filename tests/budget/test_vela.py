@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from facelab import budget
+from facelab.budget.internals import vela_estimate
 from facelab.core.errors import BadInputError, UnsupportedError
 
 HEAD = "experiment,network,accelerator_configuration,inference_time,sram_memory_used,nn_macs\n"
@@ -25,7 +25,7 @@ def stand_in(tmp_path, body):
 def test_the_summary_is_read_as_vela_writes_it(tmp_path):
     row = "default,e,Ethos_U55_128,0.000653104,128.421875,12628265\n"
     program = stand_in(tmp_path, f"(out / 'e_summary_X.csv').write_text({HEAD + row!r})")
-    found = budget.vela_estimate(tmp_path / "e.tflite", command=program)
+    found = vela_estimate(tmp_path / "e.tflite", command=program)
     assert (found.latency_s, found.macs, found.sram_bytes) == (0.000653104, 12628265, 131504)
     assert found.to_dict()["method"] == "model" and found.accelerator == "Ethos_U55_128"
 
@@ -40,13 +40,13 @@ def test_the_summary_is_read_as_vela_writes_it(tmp_path):
 )
 def test_a_vela_that_refuses_is_an_error_with_its_words(tmp_path, body):
     with pytest.raises(BadInputError, match="no estimate") as e:
-        budget.vela_estimate(tmp_path / "e.tflite", command=stand_in(tmp_path, body))
+        vela_estimate(tmp_path / "e.tflite", command=stand_in(tmp_path, body))
     assert e.value.fix and e.value.got
 
 
 def test_a_missing_vela_is_named(tmp_path):
     with pytest.raises(UnsupportedError, match="not installed") as e:
-        budget.vela_estimate(tmp_path / "e.tflite", command="no-such-vela")
+        vela_estimate(tmp_path / "e.tflite", command="no-such-vela")
     assert "ethos-u-vela" in e.value.fix
 
 
@@ -55,4 +55,4 @@ def test_a_missing_vela_is_named(tmp_path):
 def test_a_real_vela_refuses_what_is_not_a_model(tmp_path):
     (tmp_path / "e.tflite").write_bytes(b"not a model")
     with pytest.raises(BadInputError, match="no estimate"):
-        budget.vela_estimate(tmp_path / "e.tflite")
+        vela_estimate(tmp_path / "e.tflite")

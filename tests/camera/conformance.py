@@ -17,9 +17,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from facelab.camera import CameraError
 from facelab.camera._errors import SourceGoneError
-from facelab.camera.internals import NegotiationError, NoFrameError
+from facelab.camera.internals import CameraError, NegotiationError, NoFrameError
 from facelab.camera.v4l2 import _abi as abi
 from facelab.camera.v4l2._camera import V4L2Camera
 from facelab.camera.v4l2._kernel import LinuxKernel

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
-from facelab.camera import FaceScene, RenderedSensor, open_source, pair_frames, record
-from facelab.camera.internals import NegotiationError, SourceEndedError, StreamModel
+from facelab.camera import RenderedSensor, open_source, pair_frames, record
+from facelab.camera.internals import FaceScene, NegotiationError, SourceEndedError, StreamModel
 from facelab.camera.sources import _recording
 from facelab.core.errors import BadInputError
 

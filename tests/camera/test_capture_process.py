@@ -13,9 +13,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facelab.camera import CameraError, CaptureProcess, FaceScene
 from facelab.camera._errors import SourceGoneError, StaleFrameError
-from facelab.camera.internals import NegotiationError, SourceEndedError
+from facelab.camera.internals import (
+    CameraError,
+    CaptureProcess,
+    FaceScene,
+    NegotiationError,
+    SourceEndedError,
+)
 from facelab.core.errors import BadInputError
 from facelab.core.scheduling import apply
 
@@ -133,7 +138,7 @@ def test_a_process_that_is_killed_is_an_error_within_a_second_and_leaves_nothing
 
 PARENT = """
 import sys, time
-from facelab.camera import CaptureProcess
+from facelab.camera.internals import CaptureProcess
 source = CaptureProcess("rendered:pixels=0,paced=1").start()
 source.read()
 print(source.pid, flush=True)

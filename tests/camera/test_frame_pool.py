@@ -6,8 +6,9 @@ import threading
 import numpy as np
 import pytest
 
-from facelab.camera import FaceScene, FramePool, Pairer, RenderedSensor, pair_frames
+from facelab.camera import Pairer, RenderedSensor, pair_frames
 from facelab.camera._errors import PoolExhaustedError, StaleFrameError
+from facelab.camera.internals import FaceScene, FramePool
 from facelab.core.errors import BadInputError
 
 

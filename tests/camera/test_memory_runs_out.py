@@ -11,7 +11,7 @@ from facelab import budget
 
 PROGRAM = """
 import sys
-from facelab.camera import CaptureProcess
+from facelab.camera.internals import CaptureProcess
 from facelab.camera._errors import SourceGoneError
 held = []
 try:

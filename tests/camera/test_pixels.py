@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facelab.camera import Frame, choices, decode_costs
+from facelab.camera import Frame, decode_costs
 from facelab.camera._bench import wire_seconds
 from facelab.camera._errors import CorruptFrameError
+from facelab.camera.internals import choices
 from facelab.camera.pixels._convert import DECODERS, convert, decode_jpeg
 from facelab.camera.pixels._formats import FORMATS, pixel_format
 from facelab.camera.pixels._jpeg import HUFFMAN_SEGMENT, read_headers

@@ -3,9 +3,15 @@
 import numpy as np
 import pytest
 
-from facelab.camera import FaceScene, RenderedSensor, open_source
+from facelab.camera import RenderedSensor, open_source
 from facelab.camera._ledger import Ledger
-from facelab.camera.internals import NegotiationError, NoFrameError, SourceEndedError, StreamModel
+from facelab.camera.internals import (
+    FaceScene,
+    NegotiationError,
+    NoFrameError,
+    SourceEndedError,
+    StreamModel,
+)
 from facelab.core.errors import BadInputError, CheckFailedError
 
 

@@ -9,7 +9,8 @@ import sys
 import pytest
 
 from facelab import budget
-from facelab.camera import FaceScene, RenderedSensor, record
+from facelab.camera import RenderedSensor, record
+from facelab.camera.internals import FaceScene
 from facelab.tracing import MemoryWatch, Tracer, export
 
 

@@ -10,6 +10,7 @@ from facelab.camera import open_source
 from facelab.core import plugins
 from facelab.core.errors import BadInputError
 from facelab.detection import internals as detection_internals
+from facelab.detection.internals import families
 from facelab.index.metadata._open import open_metadata
 from facelab.preprocess import PreprocessSpec
 from facelab.preprocess.emit import available, emit
@@ -94,7 +95,7 @@ def test_an_installed_family_is_listed_and_loaded(declared):
 def test_a_name_of_facelabs_own_is_refused(declared):
     declared("facelab.detectors", yunet="somewhere:X")
     with pytest.raises(plugins.PluginError, match="facelab's own 'yunet'"):
-        detection.families()
+        families()
 
 
 def test_emitters_cameras_and_stores(declared):

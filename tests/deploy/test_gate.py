@@ -14,9 +14,10 @@ from conftest_deploy import write_model
 from facelab.cli import run
 from facelab.core.records import Record, write
 from facelab.deploy import judge as decide
-from facelab.deploy import policy, thresholds
+from facelab.deploy import policy
 from facelab.deploy._bundle import make_bundle
 from facelab.deploy._export import junit, sarif
+from facelab.deploy.internals import thresholds
 from facelab.report.deploy import grid, page
 
 

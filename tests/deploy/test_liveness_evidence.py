@@ -8,7 +8,8 @@ from facelab import liveness
 from facelab.core.compare_records import compare
 from facelab.core.errors import BadInputError
 from facelab.deploy import _checks as checks
-from facelab.deploy import evidence, policy
+from facelab.deploy import policy
+from facelab.deploy.internals import evidence
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,8 @@ import pytest
 
 from facelab.core.errors import BadInputError
 from facelab.deploy import _checks as checks
-from facelab.deploy import evidence, policy
+from facelab.deploy import policy
+from facelab.deploy.internals import evidence
 from facelab.tracing import MemoryWatch, Tracer
 
 POLICY = 'schema = "facelab.policy/1"\n[device]\nlatency_p90_ms = {}\n'

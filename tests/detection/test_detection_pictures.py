@@ -3,8 +3,9 @@
 import numpy as np
 from PIL import Image
 
-from facelab.detection import Detections, read_labels, write_pictures
+from facelab.detection import Detections, read_labels
 from facelab.detection._pictures import ALARM, FOUND, IGNORED, MISSED, drawn, judged
+from facelab.detection.internals import write_pictures
 
 
 def test_misses_and_false_alarms_are_drawn_in_their_colours(tmp_path):

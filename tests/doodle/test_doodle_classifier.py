@@ -9,6 +9,7 @@ from facelab import doodle
 from facelab.cli import run
 from facelab.core.errors import BadInputError, UnsupportedError
 from facelab.datasets.doodles import Pen, draw, random_pen, read_strokes, synthetic, write_drawings
+from facelab.doodle.internals import DoodleClassifier
 from facelab.zoo.runtimes import open_model
 
 
@@ -81,7 +82,7 @@ def test_the_c_library_and_litert_agree_to_the_bit(trained):
 def test_int8_answers_as_float_does(trained):
     small = doodle.load(trained.folder)
     model = open_model(trained.folder / "doodle_fp32.tflite", threads=1)
-    full = doodle.DoodleClassifier(model)
+    full = DoodleClassifier(model)
     inks = np.stack([doodle.ink(p) for p, _, _ in synthetic(200, seed=9)])
     a, b = small.probabilities(inks)[:, 0], full.probabilities(inks)[:, 0]
     assert ((a >= 0.5) == (b >= 0.5)).mean() >= 0.985 and np.abs(a - b).mean() < 0.02

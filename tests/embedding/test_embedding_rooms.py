@@ -10,13 +10,13 @@ from onnx import TensorProto, helper, numpy_helper
 from facelab import detection, embedding
 from facelab.core.errors import BadInputError
 from facelab.detection import Detector
-from facelab.embedding import find_face
 from facelab.embedding import internals as embedding_internals
 from facelab.embedding._acquire import main_face
 from facelab.embedding.internals import (
     ALIGNMENTS,
     MISTAKES,
     boxes_from_landmarks,
+    find_face,
     mistaken,
     with_alignment,
 )

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from facelab.emotion import Augmentation, FaceSet, Settings
+from facelab.emotion import Augmentation, Settings
+from facelab.emotion.internals import FaceSet
 
 CLASSES = ("anger", "joy", "neutral")
 

@@ -6,12 +6,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facelab.core.errors import BadInputError
-from facelab.emotion import Augmentation, FaceSet
+from facelab.emotion import Augmentation
 from facelab.emotion._augment import augment
 from facelab.emotion._data import balance, check_classes
 from facelab.emotion._prepare import FRACTIONS
 from facelab.emotion._split_file import write_split
-from facelab.emotion.internals import Collected, as_trained, check_disjoint, prepare, split, unseen
+from facelab.emotion.internals import (
+    Collected,
+    FaceSet,
+    as_trained,
+    check_disjoint,
+    prepare,
+    split,
+    unseen,
+)
 
 CLASSES = ("anger", "joy", "neutral")
 

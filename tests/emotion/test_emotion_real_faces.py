@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from facelab.datasets.labels import SEVEN
-from facelab.emotion import Augmentation, FaceSet, Settings, backbones
+from facelab.emotion import Augmentation, Settings, backbones
+from facelab.emotion.internals import FaceSet
 from facelab.studies import emotion_finetune
 from facelab.studies.emotion_finetune import CrossChecked
 

@@ -9,8 +9,8 @@ import pytest
 from facelab.core.errors import BadInputError, FacelabError, MissingAssetError
 from facelab.datasets._fer2013 import FERPLUS_COLUMNS
 from facelab.datasets.labels import NAMES, SEVEN, map_label, table_for
-from facelab.emotion import collect, sources
-from facelab.emotion.internals import classes_of, prepare
+from facelab.emotion import collect
+from facelab.emotion.internals import classes_of, prepare, sources
 
 
 def picture(path, value, size=80):

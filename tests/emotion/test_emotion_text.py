@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from facelab.cli import cli, run
 from facelab.core.errors import BadInputError
-from facelab.emotion import text
+from facelab.emotion.internals import text
 
 GOOD = ("wonderful", "great", "lovely", "delightful", "brilliant")
 BAD = ("awful", "terrible", "dreadful", "horrible", "miserable")

@@ -8,20 +8,12 @@ import pytest
 from conftest_emotion import CLASSES, toy_faces, toy_settings
 
 from facelab.core.errors import BadInputError, UnsupportedError
-from facelab.emotion import (
-    Augmentation,
-    EmotionClassifier,
-    Settings,
-    evaluate,
-    sources,
-    train,
-    train_and_evaluate,
-)
+from facelab.emotion import Augmentation, EmotionClassifier, Settings, evaluate, train_and_evaluate
 from facelab.emotion import _jobs as jobs
 from facelab.emotion import _prepare as prepare
 from facelab.emotion._jobs import TrainingError, run_job
 from facelab.emotion.backbones import choose
-from facelab.emotion.internals import check_disjoint, in_classes
+from facelab.emotion.internals import check_disjoint, in_classes, sources, train
 from facelab.preprocess import PreprocessSpec
 from facelab.preprocess.tflite_metadata import read_metadata
 from facelab.quantization._converter import convert

@@ -13,18 +13,11 @@ from scipy.special import softmax
 from facelab.cli import run
 from facelab.core import sandbox
 from facelab.core.errors import BadInputError, MissingAssetError
-from facelab.emotion import (
-    EmotionClassifier,
-    FaceSet,
-    KerasNetwork,
-    backbones,
-    emotion_spec,
-    train_and_evaluate,
-)
+from facelab.emotion import EmotionClassifier, backbones, emotion_spec, train_and_evaluate
 from facelab.emotion import _keras_file as keras_file
 from facelab.emotion._keras_job import selection
 from facelab.emotion._network import feeding
-from facelab.emotion.internals import check_backbone, usual_settings
+from facelab.emotion.internals import FaceSet, KerasNetwork, check_backbone, usual_settings
 from facelab.preprocess import PreprocessSpec
 from facelab.zoo.internals import trust
 

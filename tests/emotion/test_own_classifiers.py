@@ -14,10 +14,10 @@ from facelab.cli import run
 from facelab.commands.common import say_model
 from facelab.core.errors import BadInputError, UnsupportedError
 from facelab.datasets.labels import read_class_names
-from facelab.emotion import emotion_spec, sources
+from facelab.emotion import emotion_spec
 from facelab.emotion._labels import emotions
 from facelab.emotion._spec import crop_face, face_size
-from facelab.emotion.internals import to_tensor
+from facelab.emotion.internals import sources, to_tensor
 from facelab.preprocess import PreprocessSpec, apply
 from facelab.preprocess.ops import RESIZE_PLAIN
 
@@ -285,7 +285,7 @@ def test_names_in_another_encoding_are_refused(tmp_path):
 
 
 def test_classes_with_blanks_survive_inside_a_tflite(tmp_path):
-    from facelab.preprocess import tflite_metadata as metadata
+    from facelab.preprocess.internals import tflite_metadata as metadata
 
     with zipfile.ZipFile(tmp_path / "m.tflite", "w") as archive:
         archive.writestr("labels.txt", "very angry\nso happy\n")

@@ -7,11 +7,10 @@ import pytest
 from PIL import Image
 
 from facelab.core.errors import BadInputError
-from facelab.deploy import evidence
 from facelab.deploy._checks import trained_on as refused
-from facelab.emotion import FaceSet
+from facelab.deploy.internals import evidence
 from facelab.emotion._split_file import write_split
-from facelab.emotion.internals import trained_on, unseen
+from facelab.emotion.internals import FaceSet, trained_on, unseen
 from facelab.preprocess import PreprocessSpec
 from facelab.quantization._run import _unseen
 from facelab.quantization._subject import Subject

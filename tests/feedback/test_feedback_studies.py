@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from facelab.feedback import EmotionScores, heart
+from facelab.feedback import heart
+from facelab.feedback.internals import EmotionScores
 from facelab.studies import feedback_schedule
 from facelab.studies import heart as study
 

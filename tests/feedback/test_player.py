@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from facelab.core.errors import BadInputError, UnsupportedError
-from facelab.feedback import drivers
+from facelab.feedback.internals import drivers
 from facelab.feedback.schedule import (
     Player,
     PlayerDiedError,
@@ -118,7 +118,7 @@ def test_closing_in_the_middle_of_a_pulse_stops_the_motor_and_the_last_account_s
 
 CHILD = """import sys, time, numpy as np
 from facelab.feedback.schedule import Player, Program, Pulse
-from facelab.feedback import drivers
+from facelab.feedback.internals import drivers
 from facelab.feedback.drivers import _base
 one = Player({"motor": "gpiozero:pins=mock"})
 one.send(Program(np.zeros((0, 8, 8)), vibration=(Pulse(0.0, 60.0),)))

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facelab.core.errors import BadInputError
-from facelab.feedback import EmotionScores, _smoothing, follow, smoother
+from facelab.feedback import _smoothing, follow, smoother
+from facelab.feedback.internals import EmotionScores
 
 LABELS = ("anger", "joy", "neutral")
 KINDS = [k for k in _smoothing.SMOOTHERS if k != "argmax"]

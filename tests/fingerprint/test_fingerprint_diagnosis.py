@@ -5,10 +5,11 @@ import json
 import numpy as np
 import pytest
 
-from facelab.fingerprint import Finding, capture_spec, compare
+from facelab.fingerprint import capture_spec, compare
 from facelab.fingerprint.diagnosis import FIX, KINDS, SEVERITY
 from facelab.fingerprint.document import _schema as schema
 from facelab.fingerprint.document._statistics import lines
+from facelab.fingerprint.internals import Finding
 from facelab.fingerprint.model import _operations as chain
 from facelab.fingerprint.model._linear_fit import compare_scaling, fit
 from facelab.fingerprint.model._pipeline_state import TRANSFORMS

@@ -6,7 +6,8 @@ import pytest
 
 from facelab import cli
 from facelab.core.errors import UnsupportedError
-from facelab.fingerprint import capture_target, infer_spec
+from facelab.fingerprint import capture_target
+from facelab.fingerprint.internals import infer_spec
 from facelab.preprocess import PreprocessSpec
 
 HEAD = "import cv2\nimport numpy as np\nfrom PIL import Image, ImageOps\n\n\ndef f(path):\n"

@@ -7,8 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facelab.core.errors import BadInputError
-from facelab.index import check_history, read_history
-from facelab.index.internals import Operation, save_history
+from facelab.index.internals import Operation, check_history, read_history, save_history
 
 
 def brute(operations):

@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facelab.core.errors import BadInputError, IntegrityError
-from facelab.index import Collection, Source, vector_id
+from facelab.index import Collection
 from facelab.index._log import LogError
+from facelab.index.internals import Source, vector_id
 from facelab.matching import Matcher
 
 DIMENSION = 5

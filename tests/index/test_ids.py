@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from facelab.core.errors import BadInputError
-from facelab.index import Source, image_id, vector_id
+from facelab.index.internals import Source, image_id, vector_id
 
 floats = hnp.arrays(np.float32, st.integers(1, 9), elements=st.floats(-4, 4, width=32))
 

@@ -12,15 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facelab.core.errors import BadInputError, FacelabError, IntegrityError
-from facelab.index import (
-    Collection,
-    ShardedCollection,
-    difference,
-    open_metadata,
-    repair,
-    shards,
-    verify,
-)
+from facelab.index import Collection, ShardedCollection, open_metadata, repair, verify
+from facelab.index.internals import difference, shards
 from facelab.index.sharded._sharded import PartialWriteError
 
 D = 6

@@ -9,12 +9,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from facelab.core.errors import BadInputError, UnsupportedError
-from facelab.index import Collection, PostgresStore, Source, ValkeyStore
-from facelab.index.internals import VectorStore
+from facelab.index import Collection, PostgresStore, ValkeyStore
+from facelab.index.internals import Source, VectorStore
 from facelab.index.stores._contract import StoreError
 from facelab.matching import Matcher
-from facelab.serving import postgres_connections, valkey_clients
-from facelab.serving.internals import local_postgres, local_valkey
+from facelab.serving import postgres_connections
+from facelab.serving.internals import local_postgres, local_valkey, valkey_clients
 
 KINDS = ["files", "postgres", "valkey"]
 DIMENSION = 5

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from facelab.core.errors import BadInputError, IntegrityError
-from facelab.index import Collection, difference, open_metadata, repair, shards, verify
+from facelab.index import Collection, open_metadata, repair, verify
+from facelab.index.internals import difference, shards
 
 
 def rows(seed, count=5):

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 from facelab import liveness
-from facelab.camera import FaceScene, RenderedSensor
+from facelab.camera import RenderedSensor
+from facelab.camera.internals import FaceScene
 from facelab.core.errors import BadInputError
 from facelab.liveness import internals as liveness_internals
 from facelab.liveness._presentation import Look
+from facelab.liveness.internals import check_frames
 
 
 class Told(liveness.LivenessModel):
@@ -232,7 +234,7 @@ class Whole:
 @pytest.mark.parametrize("kind", ["live", "print_flat", "screen"])
 def test_a_stream_is_judged_by_most_of_its_pairs(kind):
     sensor = RenderedSensor(FaceScene(kinds=kind, sway_px=2), duration_s=0.5)
-    found = liveness.check_frames(liveness.load("depth-geometry"), sensor, Whole(), pairs=6)
+    found = check_frames(liveness.load("depth-geometry"), sensor, Whole(), pairs=6)
     assert found.verdict == ("live" if kind == "live" else "attack"), found
     assert found.live + found.attack + found.no_answer == len(found.answers) == 6
 
@@ -244,14 +246,14 @@ def test_a_stream_without_depth_or_without_a_face_is_not_a_live_face():
             return found.take(np.zeros(0, int))
 
     sensor = RenderedSensor(FaceScene(64), duration_s=0.3)
-    found = liveness.check_frames(liveness.load("depth-geometry"), sensor, Blind(), pairs=3)
+    found = check_frames(liveness.load("depth-geometry"), sensor, Blind(), pairs=3)
     assert found.verdict == "unknown" and found.no_answer == 3
     flat = RenderedSensor(FaceScene(64), depth=None, duration_s=0.2)
     with pytest.raises(BadInputError, match="needs depth, and the source has none"):
-        liveness.check_frames(liveness.load("depth-geometry"), flat, Whole())
+        check_frames(liveness.load("depth-geometry"), flat, Whole())
     apart = RenderedSensor(FaceScene(64), duration_s=0.02)
     with pytest.raises(BadInputError, match="no pair"):
-        liveness.check_frames(
+        check_frames(
             liveness.load("depth-geometry"), (f for f in apart if f.stream == "colour"), Whole()
         )
 
@@ -265,7 +267,7 @@ def test_a_camera_without_depth_will_do_for_a_model_of_colour():
             return float(presentation.looks[-1].colour.mean() > 20), "", {}
 
     sensor = RenderedSensor(FaceScene(160), depth=None, duration_s=0.3)
-    found = liveness.check_frames(Bright("b"), sensor, Whole(), pairs=4)
+    found = check_frames(Bright("b"), sensor, Whole(), pairs=4)
     assert (found.verdict, found.live, found.answers[0]["skew_s"]) == ("live", 4, None)
 
 

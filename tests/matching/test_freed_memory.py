@@ -8,7 +8,8 @@ import pytest
 
 PROGRAM = """
 import numpy as np
-from facelab.matching import Matcher, oracle
+from facelab.matching import Matcher
+from facelab.matching.internals import oracle
 
 rng = np.random.default_rng(11)
 gallery = rng.standard_normal((4000, 20), dtype=np.float32)

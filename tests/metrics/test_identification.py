@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from facelab.cli import run
 from facelab.core.errors import BadInputError
-from facelab.deploy import thresholds
+from facelab.deploy.internals import thresholds
 from facelab.metrics.identification import evaluate
 from facelab.metrics.identity_halves import choose, every_pair, halves
 from facelab.metrics.verification import distances

@@ -11,7 +11,8 @@ from wider_oracle import oracle_predictions, overlap_table, slow_ap
 
 from facelab.cli import run
 from facelab.core.errors import BadInputError
-from facelab.datasets import load_ground_truth, load_predictions, write_predictions
+from facelab.datasets import load_ground_truth, load_predictions
+from facelab.datasets.internals import write_predictions
 from facelab.metrics.detection import average_precision, match, recall_of, wider_ap
 
 

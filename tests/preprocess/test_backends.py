@@ -10,9 +10,10 @@ from hypothesis import strategies as hs
 from PIL import Image
 
 from facelab.core.errors import BadInputError, FacelabError, UnsupportedError
-from facelab.preprocess import PreprocessSpec, apply, stages
+from facelab.preprocess import PreprocessSpec, apply
 from facelab.preprocess.backends import BACKENDS
 from facelab.preprocess.geometry import Face
+from facelab.preprocess.internals import stages
 
 DECODE = {"op": "decode", "format": "encoded", "order": "rgb", "idct": "accurate", "alpha": "drop"}
 LIGHT = [b for b in BACKENDS if b != "tensorflow"]

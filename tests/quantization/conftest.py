@@ -6,7 +6,8 @@ import sys
 import numpy as np
 import pytest
 
-from facelab.emotion import FaceSet, emotion_spec
+from facelab.emotion import emotion_spec
+from facelab.emotion.internals import FaceSet
 from facelab.preprocess.tflite_metadata import write_metadata
 from facelab.quantization import _subject as subject
 from facelab.quantization import calibration

@@ -9,11 +9,11 @@ from facelab.preprocess import PreprocessSpec
 from facelab.quantization import _layers as layers
 from facelab.quantization import _subject as subject
 from facelab.quantization import _table as table
-from facelab.quantization import export, recipes
+from facelab.quantization import recipes
 from facelab.quantization._budgets import Budgets, judge
 from facelab.quantization._operators import arena_bytes, check_integer, operators
 from facelab.quantization._session import FLOAT, Session
-from facelab.quantization.internals import measure
+from facelab.quantization.internals import export, measure
 from facelab.quantization.recipes import RECIPES
 from facelab.studies import int8_trials
 

@@ -16,8 +16,8 @@ from conftest_reproduce import BEGIN, DRAW, VERDICT, Project, code, md, steps
 from facelab.core import guard, run_names
 from facelab.core.errors import BadInputError
 from facelab.reproduce import _runner as runner
-from facelab.reproduce import canonical
 from facelab.reproduce._store import KEEP_RUNS, Promise, Store, write_step
+from facelab.reproduce.internals import canonical
 from tests.core.processes import alive, gone, mark, shared_memory
 
 LEFT, STRIPPED = mark(), mark()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from facelab.core.errors import BadInputError
-from facelab.reproduce import canonical
+from facelab.reproduce.internals import canonical
 
 NOTEBOOKS = sorted((Path(__file__).resolve().parents[2] / "notebooks").glob("*.ipynb"))
 

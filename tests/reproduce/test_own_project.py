@@ -17,8 +17,9 @@ from facelab.core.imports import Package
 from facelab.core.own_modules import OwnModules
 from facelab.report import runs as pictures
 from facelab.reproduce import _scaffold as scaffold
-from facelab.reproduce import canonical, plan, sweep
+from facelab.reproduce import plan, sweep
 from facelab.reproduce._several import Figure, Runs
+from facelab.reproduce.internals import canonical
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from catalogue_entry import model_entry
 from facelab.core.errors import FacelabError, IntegrityError
 from facelab.zoo import _download as downloads
 from facelab.zoo import _http as http
-from facelab.zoo import mirror
+from facelab.zoo.internals import mirror
 
 
 class Server(socketserver.ThreadingTCPServer):

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from facelab.core.errors import BadInputError
-from facelab.serving import Pipeline, PipelineStage, face_pipeline
-from facelab.serving.internals import RenderedFrames
+from facelab.serving import Pipeline, PipelineStage
+from facelab.serving.internals import RenderedFrames, face_pipeline
 from facelab.tracing import Tracer
 
 PICTURES = [np.full((8, 8, 3), k, np.uint8) for k in range(3)]

@@ -6,8 +6,8 @@ import time
 import numpy as np
 import pytest
 
-from facelab.serving import postgres_connections, valkey_clients
-from facelab.serving.internals import onnx_sessions
+from facelab.serving import postgres_connections
+from facelab.serving.internals import onnx_sessions, valkey_clients
 
 
 @pytest.fixture

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from facelab.core.errors import BadInputError, FacelabError
-from facelab.serving import SupervisedWorker
-from facelab.serving.internals import prove
+from facelab.serving.internals import SupervisedWorker, prove
 from facelab.serving.workers._channel import ChannelClosedError, receive, send
 from facelab.serving.workers._process import Recipe, StartError
 from facelab.serving.workers._restarts import Quarantine, RestartGate, Restarts
@@ -223,7 +222,7 @@ def test_a_proof_needs_frames_for_its_faults(faults, frames, tmp_path):
 
 OWNER = """
 import sys, time
-from facelab.serving import SupervisedWorker
+from facelab.serving.internals import SupervisedWorker
 from facelab.serving.workers._process import Recipe
 worker = SupervisedWorker(Recipe("facelab.serving.workers._proof:Faulty", {"folder": sys.argv[1]}))
 worker._maker.join(60)

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from facelab.core.events import Event
-from facelab.tracing import FAULTS, Trace, Tracer, explain
+from facelab.tracing import FAULTS, Tracer, explain
 from facelab.tracing._causes import CAUSES
 from facelab.tracing._trace import COLUMNS
 from facelab.tracing._watcher import Sample
+from facelab.tracing.internals import Trace
 
 MS = 1_000_000
 SLOW = 40

@@ -14,9 +14,10 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from facelab.core.errors import BadInputError
-from facelab.tracing import Tracer, export, folded, prometheus, send_otlp, serve_prometheus
+from facelab.tracing import Tracer, export, folded, serve_prometheus
 from facelab.tracing._export import FORMATS, chrome, speedscope
 from facelab.tracing._observe import ExportError
+from facelab.tracing.internals import prometheus, send_otlp
 
 
 @pytest.fixture(scope="module")

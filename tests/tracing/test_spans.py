@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 
 from facelab.core.errors import BadInputError
-from facelab.tracing import Trace, Tracer, load
+from facelab.tracing import Tracer, load
 from facelab.tracing._quantiles import corrected, quantile
+from facelab.tracing.internals import Trace
 
 FIELDS = ("columns", "parent", "call")
 

@@ -16,11 +16,11 @@ import pytest
 from facelab.core.errors import BadInputError, IntegrityError, MissingAssetError
 from facelab.core.hashing import sha256_bytes
 from facelab.zoo import _store as zoo_store
-from facelab.zoo import mirror as zoo_mirror
 from facelab.zoo._assets import PackageFile
 from facelab.zoo._catalogue import load_catalogue
 from facelab.zoo._registry import DataEntry, unpack
 from facelab.zoo._store import fetch, locate, require, status
+from facelab.zoo.internals import mirror as zoo_mirror
 
 # -- where a file is looked for -------------------------------------------------------------------------------------
 

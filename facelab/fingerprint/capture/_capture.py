@@ -28,7 +28,7 @@ from facelab.fingerprint.probes._set import (
     set_hash,
     write_probes,
 )
-from facelab.preprocess import stages as run_stages
+from facelab.preprocess.internals import stages as run_stages
 from facelab.preprocess.spec import PreprocessSpec
 
 Call = Callable[[str, Probe], Any]

@@ -14,8 +14,7 @@ from facelab.core import allocator
 from facelab.core.errors import BadInputError, CheckFailedError
 from facelab.core.machine import rss_bytes
 from facelab.core.result import Result
-from facelab.deploy import thresholds
-from facelab.deploy.internals import golden
+from facelab.deploy.internals import golden, thresholds
 from facelab.deploy.manifest import Manifest
 from facelab.deploy.policy import Policy
 from facelab.detection.internals import in_order, prepared

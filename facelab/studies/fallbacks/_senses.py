@@ -15,7 +15,8 @@ from facelab.camera import open_source
 from facelab.camera.internals import NoFrameError
 from facelab.core.errors import FacelabError
 from facelab.core.safety.scratch import ScratchFolder
-from facelab.feedback import EmotionScores, follow, smoother
+from facelab.feedback import follow, smoother
+from facelab.feedback.internals import EmotionScores
 from facelab.index import Collection, open_metadata
 from facelab.index.internals import Metadata, Swap
 from facelab.liveness import Presentation

@@ -20,7 +20,7 @@ from facelab.core.text_files import read_csv
 from facelab.datasets import synthetic
 from facelab.preprocess import read_image
 from facelab.serving.degradation import Loss
-from facelab.zoo import mirror
+from facelab.zoo.internals import mirror
 
 
 class Unmeasured(Exception):
