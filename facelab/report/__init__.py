@@ -1,6 +1,6 @@
 """Tables, plots and pages: the only room with matplotlib.
 
-`style` and `write_index` are for everyone. The other modules hold the pictures of one topic each; notebooks and commands
+`style` and `write_index` are for everyone. Each other module holds the pictures of one topic. Notebooks and commands
 import them by name (`from facelab.report import detection`), and they may change with any version.
 
 >>> from facelab import report

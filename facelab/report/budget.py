@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -34,32 +34,28 @@ def memory(names: Sequence[str], found: Sequence[Prediction], limit_mb: float) -
     return fig
 
 
-def predicted(
-    names: Sequence[str],
-    predicted_ms: Sequence[float],
-    measured_ms: Sequence[float],
-    interval_ms: Sequence[tuple[float, float]],
-    data_sheet_ms: Sequence[float],
-) -> Figure:
-    """Draw predicted over measured time per model with its interval, and MACs over the best rate beside it."""
-    order = np.argsort(measured_ms)
-    fig, ax = style.figure(9.2, 1.6 + 0.26 * len(names))
-    for y, k in enumerate(order):
-        m = measured_ms[k]
-        low, high = interval_ms[k]
-        ax.plot([low / m, high / m], [y, y], color=style.PALETTE[0], lw=2, alpha=0.45)
-        ax.plot(predicted_ms[k] / m, y, style.MARKERS[0], color=style.PALETTE[0])
-        ax.plot(data_sheet_ms[k] / m, y, style.MARKERS[1], color=style.PALETTE[1], ms=5)
+def predicted(rows: Sequence[Mapping[str, Any]]) -> Figure:
+    """Draw predicted over measured time per model with its interval, and MACs over the best rate beside it.
+
+    `rows` are those of a comparison (`facelab.studies.budget`).
+    """
+    rows = sorted(rows, key=lambda r: r["measured ms"])
+    fig, ax = style.figure(9.2, 1.6 + 0.26 * len(rows))
+    for y, r in enumerate(rows):
+        m = r["measured ms"]
+        ax.plot([r["lo ms"] / m, r["hi ms"] / m], [y, y], color=style.PALETTE[0], lw=2, alpha=0.45)
+        ax.plot(r["predicted ms"] / m, y, style.MARKERS[0], color=style.PALETTE[0])
+        ax.plot(r["MACs / best rate ms"] / m, y, style.MARKERS[1], color=style.PALETTE[1], ms=5)
     ax.axvline(1.0, color="black", lw=1)
     ax.axvspan(0.75, 1.25, color="#E5E7EB", zorder=0)
     ax.set_xscale("log")
-    labels = [f"{names[k]}  {measured_ms[k]:.3g} ms" for k in order]
-    ax.set_yticks(range(len(names)), labels, fontsize=9)
-    ax.set_ylim(len(names) - 0.4, -0.6)
+    labels = [f"{r['model']}  {r['measured ms']:.3g} ms" for r in rows]
+    ax.set_yticks(range(len(rows)), labels, fontsize=9)
+    ax.set_ylim(len(rows) - 0.4, -0.6)
     style.plain_log(ax.xaxis)
     ax.plot([], [], style.MARKERS[0], color=style.PALETTE[0], label="by operators, with interval")
     ax.plot([], [], style.MARKERS[1], color=style.PALETTE[1], label="MACs over the best rate")
-    ax.legend(loc="upper center", bbox_to_anchor=(0.4, -0.07 - 0.8 / len(names)), ncols=2)
+    ax.legend(loc="upper center", bbox_to_anchor=(0.4, -0.07 - 0.8 / len(rows)), ncols=2)
     x = "predicted / measured; the gray band is ±25 %"
     style.label(ax, "Predicted against measured latency", x, "")
     return fig

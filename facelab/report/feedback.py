@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -79,11 +79,12 @@ def shown_plot(times_s: np.ndarray, rows: dict[str, Sequence[str | None]]) -> Fi
     return fig
 
 
-def heart_plot(times_s: np.ndarray, scales: dict[str, np.ndarray], change_s: float) -> Figure:
-    """Draw the heart's size over time by several formulas, and where the emotion changes."""
+def heart_plot(animations: Mapping[str, Any], change_s: float) -> Figure:
+    """Draw the heart's size over time by several formulas (name → animation), and where the emotion changes."""
     fig, ax = figure(9, 3.4)
-    for k, (name, values) in enumerate(scales.items()):
-        ax.plot(times_s, values, color=(PALETTE[0], BAD)[k % 2], lw=1.6, label=name)
+    for k, (name, shown) in enumerate(animations.items()):
+        scales = [pose.scale for pose in shown.poses]
+        ax.plot(shown.times_s, scales, color=(PALETTE[0], BAD)[k % 2], lw=1.6, label=name)
     ax.axvline(change_s, color=NEUTRAL, ls=":", lw=1.2)
     ax.annotate("anger becomes neutral", (change_s, 1.0), (4, -2), textcoords="offset points",
                 xycoords=("data", "axes fraction"), va="top", fontsize=9, color=NEUTRAL)  # fmt: skip

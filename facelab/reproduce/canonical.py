@@ -21,7 +21,7 @@ KERNELS = {"facelab": "facelab", "facelab-modelmaker": "facelab · Model Maker"}
 """Kernel name → the name that JupyterLab displays."""
 
 _WORD_ID = re.compile(r"^(?=.{1,64}$)[a-z]+(-[a-z0-9]+)*$")
-LONGEST_DEFINITION = 5
+LONGEST_DEFINITION, LONGEST_CELL, WIDEST_LINE = 5, 12, 100
 MAX_NOTEBOOK = 256 << 20
 
 
@@ -174,7 +174,9 @@ def _canonical_cell(cell: dict) -> dict:
 def complaints(notebook: dict) -> list[str]:
     """Return what breaks the house form of a notebook (CONTRIBUTING), one sentence each; empty when nothing does.
 
-    A question and the cost first; one `parameters` cell; no definition longer than five lines; `run.done()` last.
+    A question and the cost first; one `parameters` cell; imports only in the next code cell (or before the parameters);
+    cells of at most 12 lines of at most 100 columns; no lambda, no definition longer than five lines, and at most one
+    comprehension per statement; `run.done()` last.
     """
     from facelab.reproduce import _parameters as parameters
 
@@ -199,16 +201,20 @@ def complaints(notebook: dict) -> list[str]:
             found.append(
                 "nothing before the parameters says what the run costs (seconds or minutes)"
             )
-    for cell in cells:
-        if cell.get("cell_type") == "code":
-            found += _code_complaints(cell)
+    code = [cell for cell in cells if cell.get("cell_type") == "code"]
+    start = next((n for n, cell in enumerate(code) if is_parameters(cell)), -1) + 1
+    for n, cell in enumerate(code):
+        found += _code_complaints(cell, may_import=n <= start)
     last = cells[-1]
     if last.get("cell_type") != "code" or "run.done(" not in source(last):
         found.append("the last cell is not a code cell that calls run.done()")
     return found
 
 
-def _code_complaints(cell: dict) -> list[str]:
+COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+
+
+def _code_complaints(cell: dict, may_import: bool) -> list[str]:
     name = cell.get("id", "?")
     try:
         tree = ast.parse(source(cell))
@@ -216,14 +222,42 @@ def _code_complaints(cell: dict) -> list[str]:
         return [
             f"cell {name}, line {e.lineno}: no plain Python ({e.msg}); magics are not used here"
         ]
-    found = []
+    found = _size_complaints(cell, name)
     for node in ast.walk(tree):
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)):
+        breach = _breach(node, may_import)
+        if breach:
+            found.append(f"cell {name}, line {getattr(node, 'lineno', 0)}: {breach}")
+    return found
+
+
+def _breach(node: ast.AST, may_import: bool) -> str | None:
+    """Return what is wrong with one statement or expression of a cell, or None."""
+    match node:
+        case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
             lines = (node.end_lineno or node.lineno) - node.lineno + 1
             if lines > LONGEST_DEFINITION:
-                found.append(
-                    f"cell {name}, line {node.lineno}: a definition of {lines} lines belongs in facelab/"
-                )
+                return f"a definition of {lines} lines belongs in facelab/"
+        case ast.Lambda():
+            return "a lambda; write a function in the notebook's study"
+        case ast.Import() | ast.ImportFrom() if not may_import:
+            return "an import; imports are in the first code cell after the parameters"
+        case ast.stmt() if not hasattr(node, "body"):
+            if sum(isinstance(part, COMPREHENSIONS) for part in ast.walk(node)) > 1:
+                return "a statement with several comprehensions; name the parts"
+        case _:
+            pass
+    return None
+
+
+def _size_complaints(cell: dict, name: str) -> list[str]:
+    lines = source(cell).splitlines()
+    found = [
+        f"cell {name}, line {n}: {len(line)} columns; at most {WIDEST_LINE}"
+        for n, line in enumerate(lines, 1)
+        if len(line) > WIDEST_LINE
+    ]
+    if len(lines) > LONGEST_CELL and not is_parameters(cell):
+        found.append(f"cell {name}: {len(lines)} lines; at most {LONGEST_CELL}")
     return found
 
 

@@ -89,8 +89,15 @@ class Run:
         self.record(case, metric, times, **facts)
         return times, low, high
 
-    def check(self, case: str, metric: str, value: Any, budget: str, **fields: Any) -> Record:
-        """Store a figure that must meet `budget` (such as ">= 0.98"), and print the outcome in one line."""
+    def check(
+        self, case: str, metric: str, value: Any, budget: str, *, judged: bool = True, **fields: Any
+    ) -> Record:
+        """Store a figure that must meet `budget` (such as ">= 0.98"), and print the outcome in one line.
+
+        With `judged=False` the figure is stored without a budget, and nothing is printed.
+        """
+        if not judged:
+            return self.record(case, metric, value, **fields)
         record = self.record(case, metric, value, budget=budget, **fields)
         print(f"{'PASS' if record.passed else 'FAIL'}  {record.line()}  (budget {budget})")
         record.was_printed = True

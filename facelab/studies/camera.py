@@ -282,6 +282,13 @@ def _gray_program(how: str) -> Callable[..., np.ndarray]:
     return program
 
 
+def of_size(choices: Sequence[Choice], size: Sequence[int], format: str | None = None) -> Choice:
+    """Return the best choice for frames of a (width, height), of any format or of one; choices are best first."""
+    return next(
+        c for c in choices if (c.width, c.height) == tuple(size) and format in (None, c.format)
+    )
+
+
 def choices_by_bus(costs: Sequence[DecodeCost], rate: float) -> dict[str, list[Choice]]:
     """Return the choices of format and size for each kind of bus that a camera may be on."""
     return {bus: choices(costs, bus, rate) for bus in BUSES}

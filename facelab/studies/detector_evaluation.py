@@ -6,6 +6,7 @@ import dataclasses
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -188,6 +189,19 @@ def cost_rows(
                 }
             )
     return rows
+
+
+def parts_of_time(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the bars of a stacked plot: milliseconds before, in and after the network of each row of `cost_rows`."""
+    return [
+        {
+            "label": f"{r['model']}, {r['threads']} thr.",
+            "pre": r["pre"],
+            "run": r["run"],
+            "post": r["post"],
+        }
+        for r in rows
+    ]
 
 
 def onnx_input(detectors: Mapping[str, Detector], image: np.ndarray) -> tuple[Model, np.ndarray]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,8 @@ from facelab.embedding.internals import (
     mistaken,
     with_alignment,
 )
+from facelab.metrics import operating, verification
+from facelab.metrics.intervals import Interval
 from facelab.metrics.operating import threshold_at
 from facelab.metrics.verification import distances
 from facelab.preprocess.align import align, align_opencv
@@ -114,6 +117,41 @@ def real_pairs(
     return embedding_internals.acquire(
         detector, embedding_internals.locate(pairs, table.parent)
     ), pairs
+
+
+@dataclass(frozen=True)
+class Errors:
+    """How often one embedder errs on pairs: ten-fold accuracy with two intervals, and the equal error rate.
+
+    `honest` resamples identities, `naive` takes pairs as independent.
+    """
+
+    embedder: str
+    accuracy: float
+    honest: Interval
+    naive: Interval
+    eer: float
+
+    def row(self) -> dict[str, Any]:
+        """Return the row of a table."""
+        return {
+            "embedder": self.embedder,
+            "accuracy": self.accuracy,
+            "by identity": f"{self.honest.lo:.3f} – {self.honest.hi:.3f}",
+            "naive": f"{self.naive.lo:.3f} – {self.naive.hi:.3f}",
+            "EER": self.eer,
+        }
+
+
+def errors(name: str, distance: np.ndarray, pairs: PairList, replicates: int) -> Errors:
+    """Return how often an embedder errs whose squared distances (n,) of the pairs are given."""
+    accuracy = verification.ten_fold(distance, pairs.same).accuracy
+    honest = verification.accuracy_interval(
+        distance, pairs.same, first=pairs.first, second=pairs.second, replicates=replicates
+    )
+    naive = verification.naive_interval(accuracy, len(distance))
+    eer, _ = operating.equal_error_rate(distance, pairs.same)
+    return Errors(name, accuracy, honest, naive, eer)
 
 
 def compare(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,51 @@ from facelab.core.hashing import sha256_array
 from facelab.datasets import synthetic
 from facelab.studies import synthetic_evidence
 from facelab.studies.synthetic_evidence import CellScore, Learned
+
+
+def people_by_emotion(seed: int, people: Sequence[int]) -> dict[str, list[np.ndarray]]:
+    """Return pictures (160, 160, 3) of people by their index in the set: one of each emotion, all else equal."""
+    emotions = synthetic.EMOTIONS
+    rows = {}
+    for n, index in enumerate(people, 1):
+        face = synthetic.sample(seed, index).identity
+        drawn = synthetic.vary(seed, 0, "emotion", emotions, identity=face, intensity=0.9)
+        rows[f"person {n}"] = [s.image for s in drawn]
+    return rows
+
+
+def people_by_factor(
+    seed: int, steps: Mapping[str, Sequence], **fixed: Any
+) -> dict[str, list[np.ndarray]]:
+    """Return pictures (160, 160, 3) of one person for each factor: one per value in `steps`, all else `fixed`."""
+    drawn = {
+        name: synthetic.vary(seed, 12, name, values, **fixed) for name, values in steps.items()
+    }
+    return {name: [s.image for s in samples] for name, samples in drawn.items()}
+
+
+def hard_variants(seed: int, people: int) -> dict[str, list[np.ndarray]]:
+    """Return pictures (120, 120, 3) of people: an anchor, then one for each of `synthetic.HARD_FACTORS`."""
+    size = 1 + len(synthetic.HARD_FACTORS)
+    rows = {}
+    for n in range(people):
+        indices = range(40 + size * n, 40 + size * (n + 1))
+        drawn = [synthetic.sample(seed, k, "verification", 120) for k in indices]
+        rows[f"person {n + 1}"] = [s.image for s in drawn]
+    return rows
+
+
+def spoofs_by_kind(seed: int, each: int = 4) -> dict[str, list[np.ndarray]]:
+    """Return at most `each` pictures of live faces, flat prints, bent prints and screens."""
+    rows: dict[str, list[np.ndarray]] = {
+        kind: [] for kind in ("live", "print_flat", "print_bent", "screen")
+    }
+    for k in range(24):
+        drawn = synthetic.sample(seed, k, "liveness")
+        kind = drawn.recipe.tags["kind"]
+        if kind in rows and len(rows[kind]) < each:
+            rows[kind].append(drawn.image)
+    return rows
 
 
 def detector_scores(

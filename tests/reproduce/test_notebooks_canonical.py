@@ -66,6 +66,21 @@ def test_canonical_drops_what_a_run_left_and_is_a_fixed_point():
     assert canonical.complaints(value) == []
 
 
+def test_what_the_house_form_allows():
+    """An import for the parameters' types, thirteen parameters, and comprehensions in different statements."""
+    parameters = "\n".join(f"n{k}: int = {k}  # a number" for k in range(13))
+    cells = (
+        GOOD[0],
+        code("types", "from typing import Literal"),
+        code("parameters", parameters, tags=["parameters"]),
+        GOOD[2],
+        code("two", "for k in range(3):\n    x = [n for n in range(k)]\n    y = {n for n in x}"),
+        code("wide", "x = '" + "a" * 94 + "'"),
+        GOOD[3],
+    )
+    assert canonical.complaints(notebook(*cells)) == []
+
+
 @pytest.mark.parametrize(
     "name", [None, "", "a1b2c3d4", "3fa85f64", "Upper-case", "two words", "x" * 65]
 )
@@ -105,6 +120,14 @@ BROKEN = [
         (GOOD[0], code("parameters", "n: int = 1 + f()  # x", tags=["parameters"]), *GOOD[2:]),
     ),
     ("definition of 6 lines", (*GOOD[:3], code("long", LONG), GOOD[3])),
+    ("a lambda", (*GOOD[:3], code("short", "f = lambda: 3"), GOOD[3])),
+    ("101 columns", (*GOOD[:3], code("wide", "x = '" + "a" * 95 + "'"), GOOD[3])),
+    ("13 lines", (*GOOD[:3], code("high", "x = 1\n" * 13), GOOD[3])),
+    ("an import", (*GOOD[:3], code("late", "import os"), GOOD[3])),
+    (
+        "several comprehensions",
+        (*GOOD[:3], code("dense", "x = [[n for n in range(m)] for m in range(3)]"), GOOD[3]),
+    ),
     ("no plain Python", (*GOOD[:3], code("magic", "%matplotlib inline"), GOOD[3])),
     ("calls run.done()", GOOD[:3]),
 ]

@@ -55,6 +55,14 @@ def test_a_record_refuses_what_cannot_be_compared(fields):
         make(**fields)
 
 
+def test_a_figure_that_is_not_judged_has_no_budget(tmp_path, capsys):
+    run = Run("s", folder=tmp_path, run="r", headless=True)
+    stored = run.check("c", "m", 0.5, ">= 0.9", judged=False, n=3, better="higher")
+    assert stored.budget is None and stored.passed is None and stored.n == 3
+    assert capsys.readouterr().out == ""
+    assert run.check("c", "m", 0.5, ">= 0.9").passed is False
+
+
 def test_a_value_of_none_misses_its_budget():
     assert make(value=None, budget=">= 1").passed is False
 
