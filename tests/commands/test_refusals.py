@@ -1,6 +1,8 @@
 """What every command does with outputs that cannot be written, files that cannot be read, and too little memory."""
 
+import json
 import os
+from pathlib import Path
 
 import click
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 
 from facelab import cli
 from facelab.commands.common import OutPath
+from facelab.commands.json_file import emit_file
 from facelab.core.errors import BadInputError
 from facelab.core.files import check_writable, write_text
 from facelab.core.records import Record, read, write
@@ -351,3 +354,12 @@ def test_labels_of_another_shape_are_refused_with_their_line(tmp_path, text, say
     with pytest.raises(BadInputError, match=says) as e:
         read_labels(tmp_path / "labels.csv")
     assert e.value.where.endswith(f"labels.csv:{text.count(chr(10))}")
+
+
+@pytest.mark.parametrize("place", ["-", Path("-")], ids=["text", "path"])
+def test_json_goes_to_stdout_for_a_dash_of_either_type(place, capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    emit_file({"a": 1}, place, text="one line")
+    out, err = capsys.readouterr()
+    assert json.loads(out) == {"a": 1} and "one line" in err
+    assert not list(tmp_path.iterdir())

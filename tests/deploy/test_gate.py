@@ -13,11 +13,11 @@ from conftest_deploy import write_model
 
 from facelab.cli import run
 from facelab.core.records import Record, write
+from facelab.deploy import _checks, policy
 from facelab.deploy import judge as decide
-from facelab.deploy import policy
 from facelab.deploy._bundle import make_bundle
 from facelab.deploy._export import junit, sarif
-from facelab.deploy.internals import thresholds
+from facelab.deploy.internals import evidence, thresholds
 from facelab.report.deploy import grid, page
 
 
@@ -437,3 +437,11 @@ def test_print_policy_is_a_policy(tmp_path, capsys):
     (tmp_path / "p.toml").write_text(capsys.readouterr().out)
     assert policy.load(tmp_path / "p.toml") == policy.default()
     assert run(["gate"]) == 2
+
+
+@pytest.mark.parametrize("value", [None, "some", 0, -1])
+def test_only_a_number_of_trained_images_fails_a_check(value):
+    stated = Record(run="r", step="s", case="c", metric=evidence.TRAINED_ON, value=value)
+    assert _checks.trained_on("accuracy", [stated]) is None
+    counted = Record(run="r", step="s", case="c", metric=evidence.TRAINED_ON, value=4)
+    assert _checks.trained_on("accuracy", [stated, counted]).figures == {evidence.TRAINED_ON: 4}

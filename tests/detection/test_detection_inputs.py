@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from facelab.core.errors import BadInputError
+from facelab.detection._evaluation import _outside
 from facelab.detection._inputs import Preparation, detector_spec, geometry
+from facelab.detection._labels import Labels
 from facelab.preprocess import read_image
 
 EVERYWHERE = ["haar", "dlib-hog", "mtcnn"]
@@ -175,3 +177,15 @@ def test_what_data_synth_writes_is_a_list_of_labels(tmp_path):
         11,
         22,
     ]
+
+
+@pytest.mark.parametrize("fit", ["stretch", "letterbox", "letterbox_center"])
+def test_a_network_of_any_size_needs_a_size_to_resize_to(fit):
+    with pytest.raises(BadInputError, match="needs a size to resize to"):
+        detector_spec("any", size=None, fit=fit)
+
+
+def test_images_with_a_count_and_no_boxes_lie_nowhere():
+    labels = Labels({"a": 2, "b": 1}, {"a": np.array([[90.0, 90.0, 120.0, 120.0]])})
+    found = _outside(labels, {"a": (100, 100), "b": (100, 100)})
+    assert found == ["1 labelled boxes lie mostly outside their picture"]

@@ -8,6 +8,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from facelab import detection, embedding
+from facelab.commands import eval_embedder
 from facelab.core.errors import BadInputError
 from facelab.detection import Detector
 from facelab.embedding import internals as embedding_internals
@@ -346,3 +347,11 @@ def test_the_command_reports_what_the_functions_give(mirror, tmp_path, monkeypat
     )
     with np.load(tmp_path / "e.npz", allow_pickle=False) as z:
         assert set(z) == {"a", "b", "same", "failed", "ids"} and z["a"].shape == (80, 128)
+
+
+def test_a_group_of_pairs_without_groups_names_the_missing_column():
+    names = np.array(["1.jpg", "2.jpg"])
+    pairs = embedding.PairList(names, names, np.array([True, False]), None, None, None)
+    with pytest.raises(BadInputError, match="the list of pairs has no groups") as caught:
+        eval_embedder._chosen(pairs, ("lfw",))
+    assert "column `group`" in str(caught.value)

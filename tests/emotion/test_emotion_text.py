@@ -1,6 +1,7 @@
 """The sentence variant: bad files named with their line, splits by sentence, and a real training (slow)."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -123,3 +124,11 @@ def test_sentences_are_learnt_and_the_exported_file_is_evaluated(modelmaker, tmp
         cli, ["emotion", "predict", str(fresh), "--model", str(out)], catch_exceptions=False
     )
     assert len(table.stdout.splitlines()) == 60
+
+
+@pytest.mark.parametrize("shape", [(1, None), (1, 8, 3), (1,)])
+def test_a_model_that_takes_any_number_of_words_is_refused(tmp_path, monkeypatch, shape):
+    model = SimpleNamespace(inputs=[SimpleNamespace(name="ids", shape=shape)])
+    monkeypatch.setattr(text, "open_model", lambda path: model)
+    with pytest.raises(BadInputError, match="a fixed number of words"):
+        text.TextClassifier(tmp_path / "own.tflite")

@@ -3,6 +3,7 @@
 import json
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -14,7 +15,7 @@ from facelab.cli import run
 from facelab.commands.common import say_model
 from facelab.core.errors import BadInputError, UnsupportedError
 from facelab.datasets.labels import read_class_names
-from facelab.emotion import emotion_spec
+from facelab.emotion import EmotionClassifier, emotion_spec
 from facelab.emotion._labels import emotions
 from facelab.emotion._spec import crop_face, face_size
 from facelab.emotion.internals import sources, to_tensor
@@ -290,3 +291,14 @@ def test_classes_with_blanks_survive_inside_a_tflite(tmp_path):
     with zipfile.ZipFile(tmp_path / "m.tflite", "w") as archive:
         archive.writestr("labels.txt", "very angry\nso happy\n")
     assert metadata._labels(tmp_path / "m.tflite") == ["very angry", "so happy"]
+
+
+def test_whole_numbers_without_a_scale_are_refused():
+    """An int8 output with no quantisation parameters has no probabilities in it."""
+    classifier = EmotionClassifier.__new__(EmotionClassifier)
+    classifier.path = Path("own.tflite")
+    outputs = [SimpleNamespace(name="scores")]
+    for stated in ({}, {"scores": (0.0, 0)}):
+        classifier.model = SimpleNamespace(quantization=stated, outputs=outputs)
+        with pytest.raises(BadInputError, match="whole numbers without a scale"):
+            classifier._dequantized(np.zeros((1, 7), np.int8))
