@@ -10,7 +10,6 @@ PACKAGE = Path(__file__).resolve().parents[1] / "facelab"
 FILES = sorted(PACKAGE.rglob("*.py"))
 LINES, IN_A_FOLDER, STATEMENTS = 410, 12, 40
 LONG_FILES = {
-    "commands/emotion.py": 621,
     "commands/preprocess.py": 414,
     "datasets/_wider.py": 595,
     "deploy/_checks.py": 505,
@@ -31,7 +30,7 @@ LONG_FILES = {
 }
 """Files of more than about 400 lines. Lower a number when its file shrinks, and take it out at the limit."""
 FULL_FOLDERS = {
-    "commands": 37,
+    "commands": 35,
     "core": 37,
     "deploy": 23,
     "emotion": 24,

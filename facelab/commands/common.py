@@ -8,7 +8,7 @@ import math
 import os
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +70,21 @@ class FloatRange(_Finite, click.FloatRange):
 THREADS = click.IntRange(1, 1024)
 """Threads, processes or steps at once."""
 SEED = click.IntRange(0, 2**63 - 1)
+SEED_31 = click.IntRange(0, 2**31 - 1)
+"""A seed that TensorFlow takes too."""
+
+Decorator = Callable[[Any], Any]
+
+
+def together(*options: Decorator) -> Decorator:
+    """Return one decorator that adds several options, listed by `--help` in this order."""
+
+    def add(command: Any) -> Any:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
 
 
 class OutPath(click.Path):

@@ -15,7 +15,31 @@ from facelab.commands.common import (
     json_option,
     note,
     strict_option,
+    together,
     trust_model_option,
+)
+
+BUDGETS = (
+    ("min-accuracy", 0.99, "Budget: share of the float accuracy."),
+    ("min-agreement", 0.98, "Budget: equal top-1 answers."),
+    ("worst-class", -2.0, "Budget: change of a class, points."),
+    ("max-ece", 1.0, "Budget: rise of the ECE, points."),
+    ("max-size", 0.30, "Budget: share of the float file."),
+    ("min-cosine", 0.98, "Budget for a network without classes: mean cosine to the float output."),
+    ("min-recall", 0.98, "Budget for a detector: share of the float boxes found."),
+    ("min-ap", 0.98, "Budget for a detector with labelled boxes: share of the float AP."),
+    (
+        "min-tar",
+        0.98,
+        "Budget for an embedder with pairs: share of the float TAR at the same FAR.",
+    ),
+)
+"""Option, default, help. Without `min-` and `max-` the names are those of `Budgets`."""
+budget_options = together(
+    *(
+        click.option(f"--{name}", type=Float(), default=default, show_default=True, help=text)
+        for name, default, text in BUDGETS
+    )
 )
 
 
@@ -110,69 +134,7 @@ from facelab.commands.common import (
     metavar="detect|whole|NAME",
     help="Which detector finds faces where the spec needs them.",
 )
-@click.option(
-    "--min-accuracy",
-    type=Float(),
-    default=0.99,
-    show_default=True,
-    help="Budget: share of the float accuracy.",
-)
-@click.option(
-    "--min-agreement",
-    type=Float(),
-    default=0.98,
-    show_default=True,
-    help="Budget: equal top-1 answers.",
-)
-@click.option(
-    "--worst-class",
-    type=Float(),
-    default=-2.0,
-    show_default=True,
-    help="Budget: change of a class, points.",
-)
-@click.option(
-    "--max-ece",
-    type=Float(),
-    default=1.0,
-    show_default=True,
-    help="Budget: rise of the ECE, points.",
-)
-@click.option(
-    "--max-size",
-    type=Float(),
-    default=0.30,
-    show_default=True,
-    help="Budget: share of the float file.",
-)
-@click.option(
-    "--min-cosine",
-    type=Float(),
-    default=0.98,
-    show_default=True,
-    help="Budget for a network without classes: mean cosine to the float output.",
-)
-@click.option(
-    "--min-recall",
-    type=Float(),
-    default=0.98,
-    show_default=True,
-    help="Budget for a detector: share of the float boxes found.",
-)
-@click.option(
-    "--min-ap",
-    type=Float(),
-    default=0.98,
-    show_default=True,
-    help="Budget for a detector with labelled boxes: share of the float AP.",
-)
-@click.option(
-    "--min-tar",
-    type=Float(),
-    default=0.98,
-    show_default=True,
-    help="Budget for an embedder with pairs: share of the float TAR at the same FAR.",
-)
+@budget_options
 @click.option(
     "--labels",
     default=None,
@@ -232,16 +194,7 @@ def command(
     evaluate: Any,
     keep_float: Any,
     out: Path | None,
-    min_accuracy: Any,
-    min_agreement: Any,
-    worst_class: Any,
-    max_ece: Any,
-    max_size: Any,
-    min_cosine: Any,
-    min_recall: Any,
-    min_ap: Any,
-    min_tar: Any,
-    accept_cosine: Any,
+    accept_cosine: bool,
     strict: bool,
     as_json: bool,
     **options: Any,
@@ -257,18 +210,11 @@ def command(
     from facelab.quantization import Budgets, quantize
     from facelab.quantization.internals import Request
 
-    budgets = Budgets(
-        accuracy=min_accuracy,
-        agreement=min_agreement,
-        worst_class=worst_class,
-        ece=max_ece,
-        size=max_size,
-        cosine=min_cosine,
-        recall=min_recall,
-        ap=min_ap,
-        tar=min_tar,
-        cosine_suffices=accept_cosine,
-    )
+    limits = {
+        name.removeprefix("min_").removeprefix("max_"): options.pop(name)
+        for name in (name.replace("-", "_") for name, _, _ in BUDGETS)
+    }
+    budgets = Budgets(**limits, cosine_suffices=accept_cosine)
     value, told = quantize(
         Request(
             model=model,

@@ -210,7 +210,7 @@ def test_bad_input_ends_before_training_starts(tmp_path, monkeypatch, capsys):
 
 
 def test_a_missing_kernel_falls_back_to_keras_and_says_so(monkeypatch, capsys):
-    from facelab.commands.emotion import _usable
+    from facelab.commands.emotion.train import _usable
 
     monkeypatch.setattr(jobs, "modelmaker_interpreter", lambda: None)
     assert _usable("modelmaker") == "keras"

@@ -8,7 +8,8 @@ from PIL import Image
 
 from facelab import emotion
 from facelab.cli import run
-from facelab.commands.emotion import _settings, _stopped, _summary
+from facelab.commands.emotion._summary import summary
+from facelab.commands.emotion.train import _settings, _stopped
 from facelab.core.errors import BadInputError
 from facelab.emotion import Settings, collect, emotion_spec
 from facelab.emotion._data import FaceSet
@@ -99,7 +100,7 @@ def test_guessing_is_called_guessing(right, better):
     assert (
         found.better_than_guessing == better and found.to_dict()["better_than_guessing"] == better
     )
-    assert ("NO BETTER THAN GUESSING" in _summary(found)) == (not better)
+    assert ("NO BETTER THAN GUESSING" in summary(found)) == (not better)
 
 
 def test_few_real_faces_get_their_own_settings_and_options_stay():

@@ -17,16 +17,10 @@ from facelab.commands.common import (
     say_model,
     trust_model_option,
 )
+from facelab.commands.emotion._options import model_map_option, spec_option
 from facelab.core.errors import BadInputError
 
 VIDEO = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mjpeg", ".mjpg")
-
-
-def _label_map(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict:
-    for value in values:
-        if value.count("=") != 1:
-            raise click.BadParameter(f"{value!r} is not LABEL=EMOTION", ctx, param)
-    return dict(value.split("=") for value in values)
 
 
 @click.command(name="predict", epilog="Example: facelab emotion predict photo.jpg --json")
@@ -50,16 +44,8 @@ def _label_map(ctx: click.Context, param: click.Parameter, values: tuple[str, ..
     metavar="SCORE",
     help="Drop faces below this score of the detector.",
 )
-@click.option(
-    "--spec", metavar="JSON", help="Preprocessing spec instead of the one beside the model."
-)
-@click.option(
-    "--label-map",
-    multiple=True,
-    callback=_label_map,
-    metavar="LABEL=EMOTION",
-    help="The emotion that a label of the model means (repeat); common spellings are known.",
-)
+@spec_option
+@model_map_option
 @click.option(
     "--csv",
     "table",
@@ -88,7 +74,7 @@ def _label_map(ctx: click.Context, param: click.Parameter, values: tuple[str, ..
 )
 @trust_model_option
 @json_option
-def predict_(
+def command(
     given: Any,
     model: str,
     detector: str,

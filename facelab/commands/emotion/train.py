@@ -1,4 +1,4 @@
-"""`facelab emotion …`: train a classifier, evaluate its exported file, run it on pictures."""
+"""`facelab emotion train`: fine-tune a classifier of faces or sentences and export it."""
 
 from __future__ import annotations
 
@@ -8,19 +8,17 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from facelab.commands.common import (
-    THREADS,
     FloatRange,
     OutPath,
     emit,
     json_option,
     note,
-    say_model,
-    strict_option,
     trust_model_option,
-    warn_first,
 )
-from facelab.commands.emotion_predict import predict_
-from facelab.core.errors import BadInputError, UnsupportedError
+from facelab.commands.emotion._options import DATA_HELP, data_map_option, face_options
+from facelab.commands.emotion._summary import summary
+from facelab.commands.emotion._text import train_text
+from facelab.core.errors import UnsupportedError
 from facelab.emotion import internals as emotion_internals
 
 if TYPE_CHECKING:
@@ -30,67 +28,12 @@ if TYPE_CHECKING:
 Backend = Literal["modelmaker", "keras"]
 
 BACKENDS = ("modelmaker", "keras", "text")
-data_help = (
-    "synthetic, an image folder (a sub-folder a label), a CSV (file and emotion; optionally identity, "
-    "x1, y1, x2, y2, split), or fer2013.csv."
-)
-classes_option = click.option(
-    "--classes",
-    default=None,
-    metavar="3|7|labels|NAMES",
-    help="3: anger, joy, neutral. 7: also disgust, fear, sadness, surprise. labels: the labels of --data as they are. "
-    "Or names separated by commas, of emotions or your own (alert,drowsy).  [default of train: 3]",
-)
-crop_option = click.option(
-    "--crop",
-    default="detect",
-    show_default=True,
-    metavar="detect|whole|NAME",
-    help="Where a picture has no box: the largest face that a detector finds, or all of it.",
-)
-spec_option = click.option(
-    "--spec",
-    metavar="JSON",
-    help="Preprocessing spec instead of the one beside the model.",
-)
 
 
-def _label_map(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict:
-    for value in values:
-        if value.count("=") != 1:
-            raise click.BadParameter(f"{value!r} is not LABEL=EMOTION", ctx, param)
-    return dict(value.split("=") for value in values)
-
-
-label_map_option = click.option(
-    "--label-map",
-    multiple=True,
-    callback=_label_map,
-    metavar="LABEL=EMOTION",
-    help="The emotion that a label of the model means, or the class that a label of --data means (repeat).",
-)
-data_map_option = click.option(
-    "--label-map",
-    multiple=True,
-    callback=_label_map,
-    metavar="LABEL=CLASS",
-    help="The class that a label of --data means (repeat); an empty CLASS drops it.",
-)
-votes_option = click.option(
-    "--ferplus",
-    metavar="FILE",
-    help="FER+'s fer2013new.csv: its votes replace the labels of fer2013.csv.",
-)
-
-
-@click.group(epilog="Example: facelab emotion train --data synthetic --epochs 8")
-def command() -> None:
-    """Train, evaluate and run emotion classifiers."""
-
-
-@command.command(
+@click.command(
+    name="train",
     epilog="Example: facelab emotion train --backend modelmaker --data synthetic --classes 3 --epochs 8 "
-    "--out models/emotion"
+    "--out models/emotion",
 )
 @click.option(
     "--backend",
@@ -100,8 +43,7 @@ def command() -> None:
     help="modelmaker: TFLite Model Maker in its own kernel. keras: the same job in this environment. text: "
     "Model Maker's average-word-vector classifier on a CSV with text and label.",
 )
-@click.option("--data", default="synthetic", show_default=True, metavar="WHAT", help=data_help)
-@classes_option
+@click.option("--data", default="synthetic", show_default=True, metavar="WHAT", help=DATA_HELP)
 @click.option(
     "--strategy",
     type=click.Choice(("frozen", "partial", "whole")),
@@ -114,12 +56,8 @@ def command() -> None:
     default=None,
     help="[default: 8; few real faces: 30; text: 80]",
 )
-@click.option(
-    "--seed",
-    type=click.IntRange(0, 2**31 - 1),
-    default=7,
-    show_default=True,
-    help="Of faces, split, augmentation, order and weights.",
+@face_options(
+    n=2800, least=40, seed=7, seed_help="Of faces, split, augmentation, order and weights."
 )
 @click.option(
     "--out",
@@ -127,13 +65,6 @@ def command() -> None:
     metavar="DIR",
     default=None,
     help="Folder to fill.  [default: models/emotion]",
-)
-@click.option(
-    "--n",
-    type=click.IntRange(40, 10_000_000),
-    default=2800,
-    show_default=True,
-    help="Number of synthetic faces.",
 )
 @click.option(
     "--backbone",
@@ -210,21 +141,16 @@ def command() -> None:
     help="Model Maker's own INT8 export too, calibrated on the calibration part.",
 )
 @click.option(
-    "--workers", type=THREADS, default=2, show_default=True, help="Processes that draw faces."
-)
-@click.option(
     "--folds",
     type=click.IntRange(2, 20),
     default=None,
     metavar="K",
     help="Also train K times, each time on other people, and report on all faces: for sets whose test part is small.",
 )
-@crop_option
 @data_map_option
-@votes_option
 @trust_model_option
 @json_option
-def train(
+def command(
     backend: Literal["modelmaker", "keras", "text"], data: str, as_json: bool, **options: Any
 ) -> None:
     """Fine-tune a classifier and export it with everything that travels with it.
@@ -235,7 +161,7 @@ def train(
     settings are those that did best on 255 of them in cross-validation by person (see docs); your own options stay.
     """
     if backend == "text":
-        _train_text(data, options, as_json)
+        train_text(data, options, as_json)
     else:
         _train_faces(backend, data, options, as_json)
 
@@ -318,7 +244,7 @@ def _train_faces(backend: Backend, data: str, o: dict[str, Any], as_json: bool) 
         "parts": trained.record["parts"],
         "test": evaluation.to_dict(),
     }
-    told = [str(trained.model), *_stopped(trained.history, settings), _summary(evaluation)]
+    told = [str(trained.model), *_stopped(trained.history, settings), summary(evaluation)]
     if folds:
         a = folds["accuracy"]
         told.append(
@@ -400,221 +326,3 @@ def _epochs(line: str) -> None:
     """Pass on the lines of a training that report an epoch."""
     if "val_loss" in line:
         note(line.strip())
-
-
-def _summary(evaluation: Any) -> str:
-    figures = evaluation.to_dict()
-    a = figures["accuracy"]
-    lines = [
-        f"accuracy {a['value']:.4f} [{a['lo']:.4f}, {a['hi']:.4f}] on {figures['n']} faces "
-        f"({figures['correct']} right; majority class {figures['majority']:.4f})",
-        f"macro F1 {figures['macro_f1']:.4f}, ECE {figures['ece']:.4f}",
-        *(
-            []
-            if figures["better_than_guessing"]
-            else [
-                f"NO BETTER THAN GUESSING: always naming the most frequent class gives {figures['majority']:.4f}, and "
-                "the interval does not lie above that"
-            ]
-        ),
-        "",
-        f"{'class':<10} {'precision':>9} {'recall':>9} {'F1':>9} {'n':>6}   predicted as "
-        + " ".join(f"{c[:8]:>8}" for c in figures["classes"]),
-    ]
-    for c, row in zip(figures["classes"], figures["confusion"]):
-        p = figures["per_class"][c]
-        shares = " ".join(
-            f"{'–' if p[k] is None else format(p[k], '.4f'):>9}"
-            for k in ("precision", "recall", "f1")
-        )
-        lines.append(
-            f"{c:<10} {shares} {p['support']:>6}                " + " ".join(f"{n:>8}" for n in row)
-        )
-    return "\n".join(lines)
-
-
-def _train_text(data: str, o: dict, as_json: bool) -> None:
-    from facelab.emotion.internals import interpreter, text
-
-    if data == "synthetic":
-        raise BadInputError(
-            "the text back end needs sentences",
-            expected="--data FILE.csv with text and label",
-            got="--data synthetic",
-            fix="facelab emotion train --backend text --data FILE.csv",
-        )
-    sentences = text.read_csv(data)
-    interpreter("modelmaker")  # there is no second text back end: say so before anything is split
-    out = Path(o["out"]) if o["out"] else emotion_internals.default_folder() / "text"
-    record = text.train(
-        sentences, out, epochs=o["epochs"] or 80, batch=min(o["batch"], 16), seed=o["seed"]
-    )
-    emit(
-        {"out": str(out), "model": str(out / text.MODEL), "backend": "text", **record},
-        as_json=as_json,
-        text=f"{out / text.MODEL}\naccuracy {record['test_accuracy']:.4f} on {record['parts']['test']['n']} sentences",
-    )
-
-
-@command.command(
-    epilog="Example: facelab emotion evaluate models/emotion --data synthetic --n 300 --seed 11"
-)
-@click.argument("model", required=False)
-@click.option(
-    "--data",
-    required=True,
-    metavar="WHAT",
-    help=data_help + " For a text model a CSV with text and label.",
-)
-@classes_option
-@click.option(
-    "--n",
-    type=click.IntRange(2, 10_000_000),
-    default=300,
-    show_default=True,
-    help="Number of synthetic faces.",
-)
-@click.option(
-    "--seed",
-    type=click.IntRange(0, 2**31 - 1),
-    default=11,
-    show_default=True,
-    help="Of synthetic faces.",
-)
-@click.option(
-    "--all",
-    "everything",
-    is_flag=True,
-    help="Also count faces and identities that the model was trained on (left out by default).",
-)
-@click.option(
-    "--workers", type=THREADS, default=2, show_default=True, help="Processes that draw faces."
-)
-@crop_option
-@votes_option
-@spec_option
-@label_map_option
-@trust_model_option
-@strict_option
-@json_option
-@click.pass_context
-def evaluate(
-    ctx: click.Context,
-    model: Any,
-    data: Any,
-    classes: Any,
-    n: Any,
-    seed: int,
-    everything: Any,
-    workers: Any,
-    crop: Any,
-    ferplus: Any,
-    spec: str | None,
-    label_map: Any,
-    strict: bool,
-    as_json: bool,
-) -> None:
-    """Evaluate a classifier: a name of the catalogue, a .tflite, .onnx or Keras file, or the folder of a training.
-
-    By default that is the last one trained. A file of your own needs its preprocessing (.preprocess.json) and its
-    labels (inside it, or labels.txt) beside it. Labels in another order than the outputs are found and reported.
-
-    Prints accuracy with a bootstrap interval, precision, recall and F1 a class, the confusion table and the expected
-    calibration error. The file is run as a device runs it, with the preprocessing that is beside it.
-    """
-    from facelab import emotion
-    from facelab.emotion import evaluate as run
-    from facelab.emotion.internals import unseen
-
-    if model is not None and _is_text(Path(model)):
-        _evaluate_text(Path(model), data, as_json)
-        return
-    classifier = emotion.load(model, spec=spec)
-    of_data = emotion_internals.renamed(classifier, label_map, data)
-    said = f"{len(classifier.classes)} classes, preprocessing {classifier.spec.name}"
-    say_model(model or classifier.path, said)
-    wanted = (
-        emotion_internals.classes_of(classes, data) if classes else _classes_in(classifier, data)
-    )
-    collected = emotion.collect(
-        data,
-        classifier.spec,
-        classes=wanted,
-        n=n,
-        seed=seed,
-        workers=workers,
-        crop=crop,
-        votes=ferplus,
-        to_train=False,
-        progress=True,
-        label_map=of_data,
-    )
-    fresh = unseen(collected.faces, classifier.path.parent)
-    known = len(collected.faces) - len(fresh)
-    faces, left, trained = (collected.faces, 0, known) if everything else (fresh, known, 0)
-    for remark in collected.notes:
-        note(remark)
-    if left:
-        note(
-            f"{left} of {len(collected.faces)} faces were in its training (image or identity) and are left out; "
-            "--all counts them"
-        )
-    if trained:
-        note(f"{trained} of {len(faces)} faces were in its training: the figures are not evidence")
-    if not len(faces):
-        raise BadInputError(
-            "the model was trained on every one of these faces",
-            where=data,
-            fix="give faces that it has not seen, or count them with --all",
-        )
-    result = run(classifier, faces)
-    if classifier.logits:
-        note("the model's outputs are not probabilities: a softmax is applied")
-    suspicion = result.question(classifier)
-    value = {"suspicion": suspicion and suspicion.to_dict()}
-    emit(
-        result.to_dict()
-        | {"data": collected.source, "left_out": left, "trained_on": trained}
-        | value,
-        as_json=as_json,
-        text=warn_first(_summary(result), suspicion),
-    )
-    ctx.exit(1 if strict and suspicion else 0)
-
-
-def _classes_in(classifier: Any, data: str) -> tuple[str, ...]:
-    """Return the classes to evaluate: the model's emotions, or its own classes where the data have such labels."""
-    from facelab.datasets.labels import SEVEN, plain
-    from facelab.emotion.internals import sources
-
-    if sum(c in SEVEN for c in classifier.classes) < 2 and data != "synthetic":
-        own = {plain(c) for c in classifier.classes}
-        if Path(data).exists() and own & {plain(label) for label in sources.labels_of(data)}:
-            return tuple(sorted(classifier.classes))
-    return classifier.emotions
-
-
-def _is_text(path: Path) -> bool:
-    return (path / "vocab.txt" if path.is_dir() else path.with_name("vocab.txt")).is_file()
-
-
-def _evaluate_text(path: Path, data: str, as_json: bool) -> None:
-    from facelab.emotion.internals import text
-
-    model = _text_model(path)
-    figures = text.evaluate(text.TextClassifier(model), text.read_csv(data))
-    a = figures["accuracy"]
-    emit(
-        {"model": str(model), "data": data, **figures},
-        as_json=as_json,
-        text=f"accuracy {a['value']:.4f} [{a['lo']:.4f}, {a['hi']:.4f}] on {figures['n']} sentences",
-    )
-
-
-def _text_model(path: Path) -> Path:
-    from facelab.emotion.text import MODEL
-
-    return path / MODEL if path.is_dir() else path
-
-
-command.add_command(predict_)
