@@ -7,7 +7,7 @@ looked at, and each look is checked.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 if TYPE_CHECKING:
@@ -91,3 +91,30 @@ def is_path(value: object) -> TypeGuard[os.PathLike[str]]:
     (True, False)
     """
     return isinstance(value, os.PathLike)
+
+
+def is_text(value: object) -> TypeGuard[str]:
+    """Return whether a value is a string, also where its declared type promises one.
+
+    >>> is_text("a"), is_text(b"a")
+    (True, False)
+    """
+    return isinstance(value, str)
+
+
+def is_list(value: object) -> TypeGuard[list[Any]]:
+    """Return whether a value is a list.
+
+    >>> is_list([1]), is_list((1,))
+    (True, False)
+    """
+    return isinstance(value, list)
+
+
+def is_series(value: object) -> TypeGuard[Sequence[Any]]:
+    """Return whether a value is a sequence of things, not of characters or bytes.
+
+    >>> is_series([1]), is_series((1,)), is_series("a"), is_series({"a": 1})
+    (True, True, False, False)
+    """
+    return isinstance(value, Sequence) and not isinstance(value, (str, bytes))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facelab.core.errors import BadInputError, at
+from facelab.core.narrow import is_array
 from facelab.preprocess.backends import make
 from facelab.preprocess.geometry import Face, Planner
 from facelab.preprocess.image import read_bytes
@@ -158,7 +159,7 @@ def input_to_output(
     return planner.matrix
 
 
-def _run(spec: PreprocessSpec, image: Any, backend: Any, face: Any, decode_with: Any) -> Any:
+def _run(spec: PreprocessSpec | Any, image: Any, backend: Any, face: Any, decode_with: Any) -> Any:
     if not isinstance(spec, PreprocessSpec):
         raise BadInputError(
             "the first argument is not a PreprocessSpec",
@@ -192,11 +193,9 @@ def carry_out(
     return values
 
 
-def _decoded(
-    spec: PreprocessSpec, image: np.ndarray, decoder: Any, where: str
-) -> tuple[np.ndarray, int]:
-    stage = spec.stages[0]
-    if not isinstance(image, np.ndarray):
+def _decoded(spec: PreprocessSpec, image: Any, decoder: Any, where: str) -> tuple[np.ndarray, int]:
+    stage = spec.decoding
+    if not is_array(image):
         data, name = read_bytes(image)
         return decoder.decode(data, stage, name)
     channels = 1 if stage.order == "gray" else 3

@@ -131,7 +131,7 @@ def affine3(
             "the three points lie on a line, so no affine map exists",
             fix="check the landmark detector's output",
         )
-    rows = []
+    rows: list[list[float]] = []
     for axis in (0, 1):
         u0, u1, u2 = (v[axis] for v in q)
         a = ((u1 - u0) * (y2 - y0) - (u2 - u0) * (y1 - y0)) / det

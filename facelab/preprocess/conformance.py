@@ -85,7 +85,7 @@ def _resizes() -> Iterator[tuple[str, list[dict[str, Any]]]]:
         yield f"area{text}", [_resize("area", antialias=True, rounding=rounding)]
     yield "area, whole ratio", [crop, _resize("area", antialias=True, size=(40, 16))]
     for text, rounding in both:
-        wide = {"antialias": True, "edge": "renormalize", "rounding": rounding}
+        wide: dict[str, Any] = {"antialias": True, "edge": "renormalize", "rounding": rounding}
         yield f"bilinear, antialias{text}", [_resize("bilinear", **wide)]
         yield f"bicubic a=-0.5, antialias{text}", [_resize("bicubic", cubic_a=-0.5, **wide)]
         yield f"lanczos3, antialias{text}", [_resize("lanczos", lobes=3, **wide)]

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from facelab.core.errors import BadInputError
+from facelab.core.narrow import is_dict
 from facelab.preprocess import ops as st
 from facelab.preprocess._flow import State, advance, padded
 from facelab.preprocess.align import check_landmarks, estimate
@@ -40,7 +41,7 @@ class Face:
         """Make a Face from None, a Face, a mapping with box and landmarks, four numbers or five points."""
         if value is None or isinstance(value, cls):
             return value or cls()
-        if isinstance(value, dict):
+        if is_dict(value):
             unknown = set(value) - {"box", "landmarks"}
             if unknown:
                 raise BadInputError(
@@ -288,7 +289,7 @@ def _borders(
 
 
 def _resize_matrix(size: Any, target: Any, pixel_centers: Any) -> np.ndarray:
-    rows = []
+    rows: list[list[float]] = []
     for axis, (n_in, n_out) in enumerate(zip(size, target)):
         if pixel_centers == "half":
             scale, shift = n_out / n_in, 0.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
     AfterValidator,
@@ -25,6 +25,10 @@ PerChannel = Annotated[
     AfterValidator(lambda v: v[:1] if len(v) == 3 and len(set(v)) == 1 else v),
 ]
 """One number for every channel, or one each; equal ones are written once, so that the canonical form is unique."""
+if TYPE_CHECKING:
+    CubicA = float
+else:
+    CubicA = Literal[-0.5, -0.75]  # pydantic compares numbers; type checkers allow no floats here
 Order = Literal["rgb", "bgr", "gray", "yuv"]
 PixelRounding = Literal["none", "half_even", "half_up", "truncate"]
 """What an interpolating stage does with its real-valued result: `none` leaves it a float; the others saturate to
@@ -296,7 +300,7 @@ class Resize(_Stage):
     antialias: StrictBool
     pixel_centers: Literal["half", "legacy", "corner"]
     rounding: PixelRounding
-    cubic_a: Literal[-0.5, -0.75] | None = None  # pyright: ignore[reportInvalidTypeForm] # pydantic compares numbers
+    cubic_a: CubicA | None = None
     lobes: Literal[3, 4, 5] | None = None
     edge: Literal["replicate", "renormalize"] | None = None
     passes: Literal["uint8_horizontal_first", "uint8_vertical_first"] | None = None

@@ -15,6 +15,7 @@ from typing import Any
 
 from facelab.core.errors import BadInputError, did_you_mean
 from facelab.core.files import read_toml
+from facelab.core.narrow import is_dict, is_list
 from facelab.core.project import package_file
 from facelab.preprocess.spec import PreprocessSpec
 
@@ -42,7 +43,7 @@ def catalogue_path() -> Path:
 
 def _rows(path: Path) -> list[dict[str, Any]]:
     rows = read_toml(path, "model catalogue").get("model")
-    if not isinstance(rows, list) or not all(isinstance(r, dict) for r in rows):
+    if not is_list(rows) or not all(is_dict(r) for r in rows):
         raise BadInputError(
             "the model catalogue has no entries",
             where=path,

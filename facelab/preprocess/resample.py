@@ -6,6 +6,7 @@ bytes come out on every machine.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,18 @@ from facelab.core.errors import BadInputError
 
 SNAP = 1e-9
 """Values this near to a multiple of ½ count as it when they are rounded: sums of weights are off by some 1e-13."""
+
+
+def _half_up(x: np.ndarray) -> np.ndarray:
+    return np.floor(x + 0.5)
+
+
+WHOLE: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "half_even": np.rint,
+    "half_up": _half_up,
+    "truncate": np.trunc,
+}
+"""How a stage's `rounding` makes whole numbers of pixels."""
 
 
 def to_pixels(x: np.ndarray, rounding: str, snap: float = SNAP) -> np.ndarray:
@@ -28,9 +41,7 @@ def to_pixels(x: np.ndarray, rounding: str, snap: float = SNAP) -> np.ndarray:
     """
     near = np.rint(x * 2) / 2
     x = np.where(np.abs(x - near) < snap, near, x)
-    whole = {"half_even": np.rint, "half_up": lambda v: np.floor(v + 0.5), "truncate": np.trunc}[
-        rounding
-    ](x)
+    whole: np.ndarray = WHOLE[rounding](x)
     return np.clip(whole, 0, 255).astype(np.uint8)
 
 

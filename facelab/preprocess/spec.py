@@ -13,6 +13,7 @@ from facelab.core.errors import BadInputError, did_you_mean
 from facelab.core.escape import line
 from facelab.core.files import read_json, write_json
 from facelab.core.hashing import sha256_json
+from facelab.core.narrow import is_mapping, is_sequence, is_series, is_text
 from facelab.preprocess import ops
 from facelab.preprocess._flow import State, advance, explain
 from facelab.preprocess.ops import STAGES, Stage
@@ -48,10 +49,14 @@ class PreprocessSpec:
 
     __slots__ = ("_states", "name", "stages")
 
+    name: str
+    stages: tuple[Stage, ...]
+    _states: tuple[State, ...]
+
     def __init__(
         self, name: str, stages: Sequence[Stage | Mapping[str, Any]], *, where: str | None = None
     ):
-        if not isinstance(name, str) or not name.strip() or len(name) > 200:
+        if not is_text(name) or not name.strip() or len(name) > 200:
             raise BadInputError(
                 "a spec needs a name",
                 where=where,
@@ -59,11 +64,7 @@ class PreprocessSpec:
                 got=repr(name)[:80],
                 fix="give it one, such as the model's",
             )
-        if (
-            isinstance(stages, (str, bytes, Mapping))
-            or not isinstance(stages, Sequence)
-            or not stages
-        ):
+        if not is_series(stages) or not stages:
             raise BadInputError(
                 "'stages' must be a list with at least one stage",
                 where=where,
@@ -111,7 +112,7 @@ class PreprocessSpec:
     ) -> PreprocessSpec:
         """Check a JSON document `{"schema": "facelab.preprocess/1", "name": …, "stages": […]}`."""
         where = None if where is None else str(where)
-        if not isinstance(value, Mapping):
+        if not is_mapping(value):
             raise BadInputError(
                 "a preprocessing spec is a JSON object",
                 where=where,
@@ -121,7 +122,7 @@ class PreprocessSpec:
             )
         for key in value:
             if key not in ("schema", "name", "stages"):
-                hint = did_you_mean(key, ("schema", "name", "stages"))
+                hint = did_you_mean(str(key), ("schema", "name", "stages"))
                 raise BadInputError(
                     f"unknown key {str(key)[:80]!r} in the spec{hint}",
                     where=where,
@@ -191,6 +192,13 @@ class PreprocessSpec:
         for i, stage in enumerate(self.stages[1:], 1):
             state = advance(state, stage, f"stage {i + 1} ({stage.op})")
         return state.shape
+
+    @property
+    def decoding(self) -> ops.Decode:
+        """The first stage: what the bytes are, and the order of the pixels."""
+        first = self.stages[0]
+        assert isinstance(first, ops.Decode), "checked when the spec was made"
+        return first
 
     @overload
     def find(self, op: Literal["decode"]) -> ops.Decode | None: ...
@@ -263,8 +271,8 @@ def describe(stage: Stage) -> str:
 
 
 def _parameters(stage: Stage) -> str:
-    def show(v):
-        if isinstance(v, list):
+    def show(v: Any) -> str:
+        if is_sequence(v):
             return "(" + ", ".join(show(x) for x in v) + ")"
         return (
             f"{v:.9g}"
@@ -328,7 +336,7 @@ def _stage(
 ) -> Stage:
     if isinstance(value, Stage):
         return value
-    if not isinstance(value, Mapping):
+    if not is_mapping(value):
         raise BadInputError(
             "a stage is a JSON object",
             where=_place(index, "?", where),

@@ -63,7 +63,7 @@ def add_signature(path: str | os.PathLike[str], key: str = "serving_default") ->
     model = signed(data, key, where=path)
     if model is data:
         return path
-    files = {}
+    files: dict[str, bytes] = {}
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             files = {name: archive.read(name) for name in archive.namelist()}
@@ -89,17 +89,17 @@ def signed(data: bytes, key: str = "serving_default", *, where: object = None) -
             got=data[4:8],
             fix="name a .tflite file",
         )
-    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(data, 0))
+    model = _opened(schema, data)
     if model.signatureDefs:
         return data
-    graph = next(iter(model.subgraphs or ()), None)
+    graph: Any = next(iter(model.subgraphs or ()), None)
     if graph is None or graph.inputs is None or graph.outputs is None:
         raise BadInputError(
             "the TFLite model has no graph with inputs and outputs",
             where=where,
             fix="convert the model again",
         )
-    signature = schema.SignatureDefT()
+    signature: Any = schema.SignatureDefT()
     signature.signatureKey, signature.subgraphIndex = key, 0
     signature.inputs = [_named(schema, graph, i) for i in graph.inputs]
     signature.outputs = [_named(schema, graph, i) for i in graph.outputs]
@@ -107,6 +107,10 @@ def signed(data: bytes, key: str = "serving_default", *, where: object = None) -
     builder = flatbuffers.Builder(len(data) + 4096)
     builder.Finish(model.Pack(builder), b"TFL3")
     return bytes(builder.Output())
+
+
+def _opened(schema: Any, data: bytes) -> Any:
+    return schema.ModelT.InitFromObj(schema.Model.GetRootAs(data, 0))
 
 
 def _named(schema: Any, graph: Any, index: int) -> Any:
@@ -129,7 +133,7 @@ def _model_bytes(path: Path) -> bytes:
     return data
 
 
-def read_metadata(path: str | os.PathLike) -> dict | None:
+def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any] | None:
     """Return {"name", "description", "mean", "std", "size", "labels"} of a `.tflite`, or None where it has none.
 
     `mean` and `std` are lists; `size` and `labels` are None where the file does not say.
@@ -164,14 +168,15 @@ def _labels(path: Path) -> list[str] | None:
 def _with_buffer(data: bytes, metadata: bytes) -> bytes:
     from ai_edge_litert import schema_py_generated as schema
 
-    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(data, 0))
-    model.metadata = [m for m in model.metadata or [] if m.name != NAME.encode() and m.name != NAME]
-    buffer: Any = schema.BufferT()  # whose numbers the generated code calls a list
+    model = _opened(schema, data)
+    held: list[Any] = model.metadata or []
+    buffers: list[Any] = model.buffers or []
+    buffer = schema.BufferT()
     buffer.data = np.frombuffer(metadata, dtype=np.uint8)
-    model.buffers = [*(model.buffers or []), buffer]
     entry = schema.MetadataT()
-    entry.name, entry.buffer = NAME, len(model.buffers) - 1
-    model.metadata.append(entry)
+    entry.name, entry.buffer = NAME, len(buffers)
+    model.buffers = [*buffers, buffer]
+    model.metadata = [*(m for m in held if m.name not in (NAME, NAME.encode())), entry]
     builder = flatbuffers.Builder(len(data) + len(metadata) + 1024)
     builder.Finish(model.Pack(builder), b"TFL3")
     return bytes(builder.Output())
@@ -277,7 +282,7 @@ class _Reader:
         at = self._at(slot)
         return None if at is None else self.table.String(at).decode("utf-8", "replace")
 
-    def number(self, slot: int, kind: Any) -> int | float:
+    def number(self, slot: int, kind: type[n.Flags]) -> int:
         at = self._at(slot)
         return 0 if at is None else self.table.Get(kind, at)
 
@@ -294,7 +299,13 @@ class _Reader:
 
 def _parsed(raw: bytes) -> dict[str, Any]:
     root = _Reader(raw)
-    out = {"name": root.text(0), "description": root.text(1), "mean": [], "std": [], "size": None}
+    out: dict[str, Any] = {
+        "name": root.text(0),
+        "description": root.text(1),
+        "mean": [],
+        "std": [],
+        "size": None,
+    }
     graph = root.first(3)
     source = graph.first(2) if graph else None
     if source is None:

@@ -42,24 +42,10 @@ def reordered(x: np.ndarray, source: str, target: str) -> np.ndarray | None:
     return x[..., ::-1] if {source, target} == {"rgb", "bgr"} else None
 
 
-class NumpyBackend:
-    """Primitives on arrays (height, width, channel). `real` is the working precision of `float` states.
+class Engine:
+    """What a backend does whatever its values are: decode files, refuse a stage, check a border's numbers."""
 
-    Subclasses replace the pixel primitives. Who carries a spec out adds the stage's place to a refusal.
-    """
-
-    name = "numpy"
-    real: type = np.float32
-
-    # -- in and out -------------------------------------------------------------------------------------------------
-
-    def begin(self, pixels: np.ndarray) -> np.ndarray:
-        """Take the decoded image and return the backend's own value."""
-        return pixels
-
-    def arrays(self, values: list[Any]) -> list[np.ndarray]:
-        """Return the backend's values as numpy arrays."""
-        return [np.ascontiguousarray(v) for v in values]
+    name = "none"
 
     def refuse(
         self, what: str, fix: str = "use the reference backend, or change the stage"
@@ -67,20 +53,12 @@ class NumpyBackend:
         """Raise UnsupportedError: this backend would not do exactly what the stage says."""
         raise UnsupportedError(f"the {self.name} backend does not offer {what}", fix=fix)
 
-    def rounded(self, x: np.ndarray, stage: Any) -> np.ndarray:
-        """Round to uint8 as the stage says, or keep reals. float32 sums are off by some 1e-5 of 255."""
-        if stage.rounding == "none":
-            return x.astype(self.real, copy=False)
-        return resample.to_pixels(x.astype(np.float64), stage.rounding, snap=1e-4)
-
     def check_nearest(self, indices: np.ndarray, n_in: int, n_out: int, pixel_centers: str) -> None:
         """Refuse a nearest-neighbour resize that copies other samples than the exact rule, by `indices` it took."""
         if not np.array_equal(indices, resample.nearest_index(n_in, n_out, pixel_centers)):
             self.refuse(
                 f"this nearest-neighbour resize from {n_in} to {n_out}: its arithmetic picks other pixels"
             )
-
-    # -- primitives -------------------------------------------------------------------------------------------------
 
     def decode(self, data: bytes, stage: Any, where: str) -> tuple[np.ndarray, int]:
         """Return (uint8 height × width × channel in the stage's order, EXIF orientation)."""
@@ -99,6 +77,47 @@ class NumpyBackend:
             data, where=where, alpha=stage.alpha, gray=stage.order == "gray"
         )
         return (pixels[..., ::-1] if stage.order == "bgr" else pixels), orientation
+
+    def fill(self, dtype: Any, value: Any) -> np.ndarray:
+        """Return a border value per channel in the image's own type; a value that uint8 cannot hold is refused."""
+        numbers = np.asarray(value, dtype=np.float64)
+        if (
+            dtype == np.uint8
+            and ((numbers != np.rint(numbers)) | (numbers < 0) | (numbers > 255)).any()
+        ):
+            self.refuse(
+                f"the border value {tuple(value)} in a uint8 image",
+                "write whole numbers from 0 to 255, or pad after normalize",
+            )
+        return numbers.astype(dtype)
+
+
+class NumpyBackend(Engine):
+    """Primitives on arrays (height, width, channel). `real` is the working precision of `float` states.
+
+    Subclasses replace the pixel primitives. Who carries a spec out adds the stage's place to a refusal.
+    """
+
+    name = "numpy"
+    real: type[np.floating[Any]] = np.float32
+
+    # -- in and out -------------------------------------------------------------------------------------------------
+
+    def begin(self, pixels: np.ndarray) -> np.ndarray:
+        """Take the decoded image and return the backend's own value."""
+        return pixels
+
+    def arrays(self, values: list[Any]) -> list[np.ndarray]:
+        """Return the backend's values as numpy arrays."""
+        return [np.ascontiguousarray(v) for v in values]
+
+    def rounded(self, x: np.ndarray, stage: Any) -> np.ndarray:
+        """Round to uint8 as the stage says, or keep reals. float32 sums are off by some 1e-5 of 255."""
+        if stage.rounding == "none":
+            return x.astype(self.real, copy=False)
+        return resample.to_pixels(x.astype(np.float64), stage.rounding, snap=1e-4)
+
+    # -- primitives -------------------------------------------------------------------------------------------------
 
     def transform(self, x: np.ndarray, name: str) -> np.ndarray:
         return files.transform(x, name)
@@ -123,19 +142,6 @@ class NumpyBackend:
         out[...] = self.fill(x.dtype, value)
         out[top : top + h, left : left + w] = x
         return out
-
-    def fill(self, dtype: Any, value: Any) -> np.ndarray:
-        """Return a border value per channel in the image's own type; a value that uint8 cannot hold is refused."""
-        numbers = np.asarray(value, dtype=np.float64)
-        if (
-            dtype == np.uint8
-            and ((numbers != np.rint(numbers)) | (numbers < 0) | (numbers > 255)).any()
-        ):
-            self.refuse(
-                f"the border value {tuple(value)} in a uint8 image",
-                "write whole numbers from 0 to 255, or pad after normalize",
-            )
-        return numbers.astype(dtype)
 
     def normalize(self, x: np.ndarray, stage: Any, behind: Any = 0) -> np.ndarray:
         """Compute (x − mean) / scale; `behind` axes follow that of the channels."""

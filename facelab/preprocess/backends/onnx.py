@@ -9,11 +9,11 @@ import numpy as np
 
 from facelab.preprocess import colour
 from facelab.preprocess.align import sources
-from facelab.preprocess.backends.base import NumpyBackend, per_channel
+from facelab.preprocess.backends.base import Engine, per_channel
 from facelab.preprocess.spec import PreprocessSpec
 
 if TYPE_CHECKING:
-    from onnx import ModelProto, ValueInfoProto
+    from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto
 
 OPSET = 20
 
@@ -27,13 +27,15 @@ class Value:
     shape: tuple[int, ...]
 
 
-class Backend(NumpyBackend):
+class Backend(Engine):
     """ONNX. Each primitive adds nodes; the graph is fixed to one input size (and one face, where it aligns)."""
 
     name = "onnx"
 
     def __init__(self):
-        self.nodes, self.initializers, self.count = [], [], 0
+        self.nodes: list[NodeProto] = []
+        self.initializers: list[TensorProto] = []
+        self.count = 0
         self.image: np.ndarray | None = None
 
     def decode_encoded(self, data: bytes, stage: Any, where: str) -> NoReturn:
@@ -89,7 +91,6 @@ class Backend(NumpyBackend):
 
     def model(self, outputs: list[Value]) -> ModelProto:
         """Return the checked ModelProto with `outputs`."""
-        import onnx
         from onnx import helper
 
         def info(v: Value, name: str) -> ValueInfoProto:
@@ -97,7 +98,7 @@ class Backend(NumpyBackend):
                 name, helper.np_dtype_to_tensor_dtype(v.dtype), v.shape
             )
 
-        nodes, infos = list(self.nodes), []
+        nodes, infos = list(self.nodes), list[ValueInfoProto]()
         for i, v in enumerate(outputs):
             nodes.append(helper.make_node("Identity", [v.name], [f"stage{i + 1}"]))
             infos.append(info(v, f"stage{i + 1}"))
@@ -109,7 +110,7 @@ class Backend(NumpyBackend):
             graph, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="facelab"
         )
         model.ir_version = 9
-        onnx.checker.check_model(model)
+        check(model)
         return model
 
     def arrays(self, values: Any) -> list[np.ndarray]:
@@ -167,13 +168,14 @@ class Backend(NumpyBackend):
         if border == "replicate":
             for axis, (before, after) in ((0, (top, bottom)), (1, (left, right))):
                 n = x.shape[axis]
-                index = np.clip(np.arange(-before, n + after), 0, n - 1)
+                index = np.arange(-int(before), n + int(after)).clip(0, n - 1)
                 shape = tuple(len(index) if i == axis else m for i, m in enumerate(x.shape))
                 x = self.node("Gather", [x, index], x.dtype, shape, axis=axis)
             return x
         fill = np.broadcast_to(self.fill(x.dtype, value), x.shape[2:])
         for axis, (before, after) in ((0, (top, bottom)), (1, (left, right))):
-            blocks, total = [], 0
+            blocks: list[Value | np.ndarray] = []
+            total = 0
             for count in (before, None, after):
                 if count is None:
                     blocks.append(x)
@@ -291,7 +293,7 @@ class Backend(NumpyBackend):
                 )
             return self.rounded(self._pixels(self._resize(self._planes(x), size, stage)), stage)
         # ONNX Runtime's optimizer turns a transposed cubic Resize into one that its kernel refuses: plane by plane
-        planes = []
+        planes: list[Value] = []
         for k in range(c):
             plane = self._resize(
                 self.node("Gather", [x, np.array(k)], np.float32, (h, w), axis=2), size, stage
@@ -388,6 +390,13 @@ class Backend(NumpyBackend):
         return self.as_type(
             self.same("Clip", self.as_type(x, np.float32), limits.min, limits.max), stage.dtype
         )
+
+
+def check(model: ModelProto) -> None:
+    """Check a model as ONNX does. Raises onnx.checker.ValidationError."""
+    import onnx
+
+    onnx.checker.check_model(model)  # pyright: ignore[reportUnknownMemberType] # types are open
 
 
 def export(spec: PreprocessSpec, size: tuple[int, int], *, face: Any = None) -> ModelProto:

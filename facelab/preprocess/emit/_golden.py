@@ -45,8 +45,7 @@ def golden(spec: PreprocessSpec, frame: Frame) -> np.ndarray:
 
     Raises BadInputError where the spec cannot be carried out on the frame.
     """
-    stage = spec.stages[0]
-    if stage.format != "encoded":  # type: ignore[union-attr]
+    if spec.decoding.format != "encoded":
         tensor = apply(spec, frame.data, face=frame.face)
     else:
         channels = 1 if spec.input_order == "gray" else 3

@@ -97,9 +97,8 @@ class Graph(backend.Backend):
         self.inputs.append((name, np.dtype(dtype), shape))
         return Tensor(name, np.dtype(dtype), shape)
 
-    def model(self, output: Tensor, opset: int, ir: int) -> Any:  # type: ignore[override]
+    def finished(self, output: Tensor, opset: int, ir: int) -> Any:
         """Return the checked model with one output, `tensor`."""
-        import onnx
         from onnx import helper
 
         def info(name: str, dtype: Any, shape: tuple[int, ...]) -> Any:
@@ -118,7 +117,7 @@ class Graph(backend.Backend):
             graph, opset_imports=[helper.make_opsetid("", opset)], producer_name="facelab"
         )
         model.ir_version = ir
-        onnx.checker.check_model(model)
+        backend.check(model)
         return model
 
     # -- values -------------------------------------------------------------------------------------------------------
@@ -145,12 +144,13 @@ class Graph(backend.Backend):
         near = (v * 2.0).apply("Round") / 2.0
         close = self.compare("Less", (v - near).apply("Abs").value, SNAP)
         v = Scalar(self, self.choose(close, near.value, v.value, x.shape))
-        v = {
-            "half_even": lambda: v.apply("Round"),
-            "half_up": lambda: (v + 0.5).apply("Floor"),
-            "truncate": lambda: v.apply("Floor"),  # what is below 0 becomes 0 anyway
-        }[how]()
-        return self.as_type(self.same("Clip", v.value, 0, 255), np.uint8)
+        if how == "half_even":
+            whole = v.apply("Round")
+        elif how == "half_up":
+            whole = (v + 0.5).apply("Floor")
+        else:  # truncate: what is below 0 becomes 0 anyway
+            whole = v.apply("Floor")
+        return self.as_type(self.same("Clip", whole.value, 0, 255), np.uint8)
 
     def color(self, x: Tensor, stage: st.Color) -> Tensor:
         """Exchange channels, or add weighted channels in the reference's order."""
@@ -344,7 +344,7 @@ class Graph(backend.Backend):
             self.refuse("16-bit floats exactly", "write float32")
         if stage.dtype.startswith("float"):
             return self.as_type(x, stage.dtype)
-        whole = self._whole(x, stage.rounding) if x.dtype.kind == "f" else x  # type: ignore[arg-type]
+        whole = x if x.dtype.kind != "f" else self._whole(x, str(stage.rounding))
         return self._integers(whole, stage)
 
     def quantize(self, x: Tensor, stage: st.Quantize) -> Tensor:
@@ -353,7 +353,7 @@ class Graph(backend.Backend):
         whole = self.number(self._whole(steps, stage.rounding)) + float(stage.zero_point)
         return self._integers(whole.value, stage)
 
-    def _whole(self, x: Tensor, rounding: str) -> Tensor:  # type: ignore[override]
+    def _whole(self, x: Tensor, rounding: str) -> Tensor:
         v = self.number(x)
         if rounding in ("half_even", "floor"):
             return v.apply("Round" if rounding == "half_even" else "Floor").value
@@ -406,7 +406,7 @@ def _affine3(p: list[Any], q: list[Any]) -> Any:
     (x0, y0), (x1, y1) = p[0], p[1]
     x2, y2 = (p[3][0] + p[4][0]) / 2, (p[3][1] + p[4][1]) / 2
     det = (x1 - x0) * (y2 - y0) - (x2 - x0) * (y1 - y0)
-    rows = []
+    rows: list[tuple[Any, Any, Any]] = []
     for i in (0, 1):
         u0, u1, u2 = q[0][i], q[1][i], (q[3][i] + q[4][i]) / 2
         a = ((y2 - y0) * (u1 - u0) - (y1 - y0) * (u2 - u0)) / det

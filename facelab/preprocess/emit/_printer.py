@@ -108,7 +108,8 @@ class Printer:
         body = list(node.body)
         lines: list[str] = []
         if isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
-            lines += self.remark(str(body.pop(0).value.value), "")  # type: ignore[attr-defined]
+            lines += self.remark(str(body[0].value.value), "")
+            del body[0]
         lines.append(self.head(node))
         for s in body:
             lines += self.statement(s, self.indent)

@@ -10,7 +10,7 @@ def picture_size(
     spec: PreprocessSpec, size: tuple[float, float] | None, what: str
 ) -> tuple[int, int]:
     """Return (width, height): the spec's own for raw frames, else the one given. Raises BadInputError."""
-    stated = spec.stages[0].size  # type: ignore[union-attr]
+    stated = spec.decoding.size
     wanted = None if size is None else (int(size[0]), int(size[1]))
     if stated is None and wanted is None:
         raise BadInputError(

@@ -7,16 +7,20 @@ import copy
 import functools
 import importlib
 import inspect
+import operator
+from collections.abc import Callable
 from typing import Any, TypeGuard
 
+from facelab.core.narrow import is_list
+
 MODULES = ("common", "pixels", "resizing", "bilinear", "aligning", "warping", "tensors")
-_OPS: dict[type, Any] = {
-    ast.Eq: lambda a, b: a == b,
-    ast.NotEq: lambda a, b: a != b,
-    ast.Gt: lambda a, b: a > b,
-    ast.Add: lambda a, b: a + b,
-    ast.Sub: lambda a, b: a - b,
-    ast.Mult: lambda a, b: a * b,
+_OPS: dict[type[ast.AST], Callable[[Any, Any], Any]] = {
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+    ast.Gt: operator.gt,
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
 }
 
 
@@ -137,7 +141,7 @@ def _without_one(node: ast.BinOp) -> ast.expr:
 def _flat(parts: Any) -> list[ast.stmt]:
     out: list[ast.stmt] = []
     for part in parts:
-        out.extend(part if isinstance(part, list) else [part])
+        out.extend(part if is_list(part) else [part])
     return out
 
 
@@ -220,8 +224,8 @@ class Functions:
                     hit |= {places[n.value.id]} if _known(n.value, places) else set()
                 if isinstance(n, ast.Call) and isinstance(n.func, ast.Name):
                     for i in found.get(n.func.id, ()):
-                        if _known(n.args[i], places):
-                            hit.add(places[n.args[i].id])  # type: ignore[attr-defined]
+                        if _known(given := n.args[i], places):
+                            hit.add(places[given.id])
             found[name] = hit
         return found
 
@@ -229,8 +233,8 @@ class Functions:
 def drop_dead(node: ast.FunctionDef) -> None:
     """Drop what follows a return in a block."""
     for part in ast.walk(node):
-        body = getattr(part, "body", None)
-        if isinstance(body, list):
+        body: Any = getattr(part, "body", None)
+        if is_list(body):
             for i, s in enumerate(body):
                 if isinstance(s, ast.Return):
                     del body[i + 1 :]

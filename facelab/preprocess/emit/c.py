@@ -49,7 +49,7 @@ class CPrinter(Printer):
 
     def head(self, node: ast.FunctionDef) -> str:
         arrays = ("Bytes", "Ints", "Reals", "Out")
-        parts = []
+        parts: list[str] = []
         for i, a in enumerate(node.args.args):
             kind = getattr(a.annotation, "id", "")
             if kind == "Geometry":
@@ -225,7 +225,7 @@ def _api(program: Program, printer: CPrinter, name: str) -> str:
     calls = {"width": "in->width", "height": "in->height", "orientation": "in->orientation"}
     calls |= {"g": "g", "box": "in->box", "marks": "in->landmarks", "p": "points", "t": "transform"}
     plan = ", ".join(calls[n] for n in program.functions.parameters("plan"))
-    checks = []
+    checks: list[str] = []
     if "box" in program.needs:
         checks.append(f"    if (in->box == NULL) return {up}_FACE;")
     if "marks" in program.needs:

@@ -58,7 +58,7 @@ class GoPrinter(Printer):
         return {"Bytes": "byte", "Ints": "int", "Reals": "float64", "Out": self.out}[kind]
 
     def head(self, node: ast.FunctionDef) -> str:
-        parts = []
+        parts: list[str] = []
         for a in node.args.args:
             kind = getattr(a.annotation, "id", "")
             shown = (

@@ -125,7 +125,7 @@ def _api(program: Program) -> list[str]:
     plan = ", ".join(calls[n] for n in program.functions.parameters("plan"))
     known = {"g": "g", "frame": "frame", "tensor": "data"}
     kinds = {b.name: b for b in program.buffers}
-    process = []
+    process: list[str] = []
     for n in program.functions.parameters("process"):
         if n in known:
             process.append(known[n])

@@ -12,6 +12,7 @@ import facelab
 from facelab.core.errors import BadInputError, at
 from facelab.core.safety.first_try import first_try
 from facelab.preprocess import ops as st
+from facelab.preprocess.backends.onnx import check
 from facelab.preprocess.emit._files import Emitted, origin, template
 from facelab.preprocess.emit._onnx_graph import Graph
 from facelab.preprocess.emit._sizes import picture_size
@@ -70,7 +71,7 @@ def _graph(
     spec: PreprocessSpec, size: tuple[int, int], face: Face, opset: int, ir: int
 ) -> onnx.ModelProto:
     graph = Graph(spec.name)
-    value = graph.frame(spec.stages[0], size)  # type: ignore[arg-type]
+    value = graph.frame(spec.decoding, size)
     moving = spec.find("align") is not None and face.landmarks is None
     if moving:  # the planner finds sizes with it; the graph reads its own input
         points = tuple((x * size[0], y * size[1]) for x, y in STANDARD_FACE.tolist())
@@ -100,7 +101,7 @@ def _graph(
         aligned = aligned or isinstance(stage, st.Align)
     if value.dtype == np.float64 and spec.output_dtype == "float":
         value = graph.as_type(value, np.float32)
-    return _described(graph.model(value, opset, ir), spec, size)
+    return _described(graph.finished(value, opset, ir), spec, size)
 
 
 def _described(model: onnx.ModelProto, spec: PreprocessSpec, size: tuple[int, int]) -> Any:
@@ -125,8 +126,8 @@ def _target(path: Path) -> onnx.ModelProto:
     import onnx
 
     try:
-        model = onnx.load(path)
-        onnx.checker.check_model(model)
+        model = onnx.load(path)  # pyright: ignore[reportUnknownMemberType] # types are open
+        check(model)
     except Exception as e:
         raise BadInputError(
             "the model cannot be read",
@@ -187,5 +188,5 @@ def _merged(pre: onnx.ModelProto, model: onnx.ModelProto, where: str) -> onnx.Mo
     versions = {o.domain: o.version for o in merged.opset_import}  # both models' are listed
     del merged.opset_import[:]
     merged.opset_import.extend(onnx.helper.make_opsetid(d, v) for d, v in versions.items())
-    onnx.checker.check_model(merged)
+    check(merged)
     return merged

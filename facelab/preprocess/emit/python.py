@@ -49,20 +49,17 @@ class _Writer:
     def use(self, kernel: str, **words: Any) -> str:
         """Specialise a kernel and what it calls; return its name."""
         tag = f"_{self.index + 1}" if words else ""
-        node = Fold(words).visit(copy.deepcopy(_sources()[kernel]))
+        node: ast.FunctionDef = Fold(words).visit(copy.deepcopy(_sources()[kernel]))
         drop_dead(node)
         changed = ast.dump(node) != ast.dump(_sources()[kernel])
-        calls = [
-            c for c in ast.walk(node) if isinstance(c, ast.Call) and isinstance(c.func, ast.Name)
-        ]
-        for call in calls:
-            name = call.func.id  # type: ignore[attr-defined]
+        called = [c.func for c in ast.walk(node) if isinstance(c, ast.Call)]
+        for function in [f for f in called if isinstance(f, ast.Name)]:
+            name = function.id
             if name in _sources() and name != "estimate":
-                found = self.use(name, **words)
-                changed |= found != name
-                call.func.id = found  # type: ignore[attr-defined]
+                function.id = self.use(name, **words)
+                changed = changed or function.id != name
             elif name == "estimate":
-                call.func.id = self.use(words["ESTIMATOR"])  # type: ignore[attr-defined]
+                function.id = self.use(words["ESTIMATOR"])
                 changed = True
         node.name = kernel + (tag if changed else "")
         self.functions.setdefault(node.name, ast.unparse(ast.fix_missing_locations(node)))
@@ -97,7 +94,7 @@ def _uses_face(s: st.Stage) -> bool:
 def emit(spec: PreprocessSpec, name: str) -> Emitted:
     """Return the Python file of a spec."""
     w = _Writer(spec)
-    _decode(w, spec.stages[0])  # type: ignore[arg-type]
+    _decode(w, spec.decoding)
     for i, stage in enumerate(spec.stages[1:], 1):
         w.index = i
         w.add("", f"# Stage {i + 1}, {describe(stage)}")
@@ -131,7 +128,7 @@ def emit(spec: PreprocessSpec, name: str) -> Emitted:
 
 def _needs(spec: PreprocessSpec) -> list[tuple[str, str]]:
     needs: list[tuple[str, str]] = []
-    encoded = spec.stages[0].format == "encoded"  # type: ignore[union-attr]
+    encoded = spec.decoding.format == "encoded"
     if encoded and any(isinstance(s, st.Orient) and s.exif == "apply" for s in spec.stages):
         needs.append(("orientation", "1"))
     if any(isinstance(s, st.Crop) and s.region == "face" for s in spec.stages):
@@ -161,7 +158,7 @@ def _decode(w: _Writer, s: st.Decode) -> None:
 
 
 def _orient(w: _Writer, s: st.Orient) -> None:
-    encoded = w.spec.stages[0].format == "encoded"  # type: ignore[union-attr]
+    encoded = w.spec.decoding.format == "encoded"
     names: list[str] = []
     if s.exif == "apply" and encoded:
         names.append("exif")

@@ -45,7 +45,7 @@ def _model(spec: PreprocessSpec, size: tuple[int, int], face: Face, merge: Path 
     import flatbuffers
 
     graph = Graph(None if merge is None else _opened(merge))
-    given, x = _frame(graph, spec.stages[0], size)  # type: ignore[arg-type]
+    given, x = _frame(graph, spec.decoding, size)
     planner = Planner(spec.input_order, size, 1, face)
     count = len(spec.stages)
     first = count
@@ -152,8 +152,10 @@ def _ends(graph: Graph, spec: PreprocessSpec, given: int, made: int, merge: Path
         operator.inputs = [made if i == taken else i for i in operator.inputs]
     g.outputs = [made if i == taken else i for i in g.outputs]
     g.inputs, g.operators = [given], [*graph.operators, *g.operators]
-    for signature in model.signatureDefs or []:
-        for entry in signature.inputs or []:
+    signatures: list[Any] = model.signatureDefs or []
+    for signature in signatures:
+        inputs: list[Any] = signature.inputs or []
+        for entry in inputs:
             entry.tensorIndex, entry.name = given, g.tensors[given].name
 
 

@@ -1,4 +1,5 @@
 """The stages on numpy arrays (height, width, channel), for emitted Python; capital names are a stage's numbers."""
+# pyright: basic
 
 # what a stage states stands here only for the linter; the emitter puts the spec's values in
 from __future__ import annotations

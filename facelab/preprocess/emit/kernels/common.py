@@ -1,4 +1,5 @@
 """Kernels that are the same for every spec."""
+# pyright: basic
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
 """Kernels of the resize stage."""
+# pyright: basic
 
 # pyright: reportRedeclaration=false
 # (kernels declare a variable in each block that uses it, as C and Go do)

@@ -1,4 +1,5 @@
 """Kernels that turn the last image into the tensor: one value at a time, or by a table of 256."""
+# pyright: basic
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ class _Lowering(Values):
     # -- the walk -----------------------------------------------------------------------------------------------------
 
     def run(self) -> Program:
-        self._decode(self.stage)  # type: ignore[arg-type]
+        self._decode(self.spec.decoding)
         count = len(self.spec.stages)
         tail = count
         while tail > 1 and self.spec.stages[tail - 1].op in ELEMENTWISE:

@@ -7,6 +7,7 @@ all 256 bytes of every channel, and taken only where every result is the stages'
 from __future__ import annotations
 
 import ast
+from typing import Any
 
 import numpy as np
 
@@ -116,9 +117,9 @@ def _number(self: Base, name: str, values: np.ndarray, kind: str = "Reals") -> s
 
 def _whole(self: Base, first: int, last: int, table: np.ndarray) -> ast.FunctionDef | None:
     """Return the stages as a product, a sum and a shift of whole numbers, limited where they saturate."""
-    if table.dtype not in (np.uint8, np.int8, np.int16):
+    if table.dtype.name not in ("uint8", "int8", "int16"):
         return None
-    info = np.iinfo(table.dtype)
+    info: np.iinfo[Any] = np.iinfo(table.dtype)
     fits = [_line(row.astype(np.int64), info.min, info.max) for row in table]
     if any(f is None for f in fits):
         return None

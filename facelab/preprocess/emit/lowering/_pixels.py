@@ -20,7 +20,7 @@ class Pixels(Base):
     # -- orient -------------------------------------------------------------------------------------------------------
 
     def _orient(self, s: st.Orient) -> None:
-        encoded = self.spec.stages[0].format == "encoded"  # type: ignore[union-attr]
+        encoded = self.spec.decoding.format == "encoded"
         exif = s.exif == "apply" and encoded
         if not exif and s.transform == "none":
             return

@@ -1,0 +1,1 @@
+"""LiteRT states no types."""

@@ -1,0 +1,3 @@
+"""What facelab uses of flatbuffers, which states no types. Offsets are ints."""
+
+from .builder import Builder as Builder

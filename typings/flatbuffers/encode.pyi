@@ -1,0 +1,3 @@
+import struct
+
+def Get(packer_type: struct.Struct, buf: bytes | bytearray, head: int) -> int: ...
