@@ -118,3 +118,27 @@ def is_series(value: object) -> TypeGuard[Sequence[Any]]:
     (True, True, False, False)
     """
     return isinstance(value, Sequence) and not isinstance(value, (str, bytes))
+
+
+def is_whole(value: object) -> TypeGuard[int]:
+    """Return whether a value is a whole number of Python or numpy; truth values are not.
+
+    >>> import numpy as np
+    >>> is_whole(3), is_whole(np.int8(3)), is_whole(True), is_whole(3.0)
+    (True, True, False, False)
+    """
+    import numpy as np
+
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+
+
+def is_real(value: object) -> TypeGuard[float]:
+    """Return whether a value is a number of Python or numpy, whole or not; truth values are not.
+
+    >>> import numpy as np
+    >>> is_real(3), is_real(np.float32(0.5)), is_real(True), is_real("3")
+    (True, True, False, False)
+    """
+    import numpy as np
+
+    return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)

@@ -15,7 +15,7 @@ from facelab.core.html_table import table
 from facelab.core.narrow import is_collection, is_mapping, is_numbers, is_path
 
 if TYPE_CHECKING:
-    import pandas as pd  # pyright: ignore[reportMissingTypeStubs] # pandas states no types
+    import pandas as pd
 
 
 class Result:
@@ -60,7 +60,7 @@ class Result:
         pandas.DataFrame
             One row per entry of `rows`.
         """
-        import pandas as pd  # pyright: ignore[reportMissingTypeStubs] # pandas states no types
+        import pandas as pd
 
         return pd.DataFrame(self.rows())
 

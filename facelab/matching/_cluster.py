@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -80,7 +81,7 @@ def search_cluster(
         The package distributed is not installed.
     """
     try:
-        from distributed import Client, as_completed
+        distributed = importlib.import_module("distributed")
     except ImportError:
         raise UnsupportedError(
             "a cluster needs the package distributed", fix="pip install facelab[cluster]"
@@ -89,7 +90,7 @@ def search_cluster(
     total = len(open_vectors(path, "the gallery"))
     arrays.check_k(k, total, where=path)
     try:
-        client = Client(scheduler, timeout="10s")
+        client = distributed.Client(scheduler, timeout="10s")
     except (OSError, ValueError) as e:
         raise BadInputError(
             "the scheduler does not answer",
@@ -111,8 +112,8 @@ def search_cluster(
             )
             for span in spans
         ]
-        parts = []
-        for done, future in enumerate(as_completed(futures), 1):
+        parts: list[tuple[np.ndarray, np.ndarray, str]] = []
+        for done, future in enumerate(distributed.as_completed(futures), 1):
             parts.append(future.result())
             if progress is not None:
                 progress(done * total // len(spans), total)

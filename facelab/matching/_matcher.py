@@ -11,6 +11,7 @@ import numpy as np
 
 from facelab.core.errors import BadInputError, did_you_mean
 from facelab.core.machine import memory_bytes
+from facelab.core.narrow import is_real
 from facelab.matching import _vectors as arrays
 from facelab.matching._gallery import Gallery, GalleryRows, encode, open_gallery
 from facelab.matching._results import Matches, RangeMatches
@@ -321,8 +322,7 @@ class Matcher:
         return checked
 
     def _check_threshold(self, threshold: Any) -> float:
-        number = isinstance(threshold, (int, float, np.integer, np.floating))
-        if isinstance(threshold, bool) or not number or not math.isfinite(threshold):
+        if not is_real(threshold) or not math.isfinite(threshold):
             raise BadInputError(
                 "the threshold must be a finite number",
                 got=repr(threshold),

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facelab.core.errors import BadInputError, did_you_mean
+from facelab.core.narrow import is_array
 from facelab.matching import _vectors as arrays
 from facelab.matching import oracle
 from facelab.matching._gallery import METRIC_CODES
@@ -152,11 +153,11 @@ Core = Callable[[Floats, Floats, _Settings, Floats], None]
 def _check_out(out: Any, shape: tuple[int, int], a: Vectors, b: Vectors) -> Floats:
     if out is None:
         return np.empty(shape, np.float32)
-    if not isinstance(out, np.ndarray) or out.shape != shape or out.dtype != np.float32:
+    if not is_array(out) or out.shape != shape or out.dtype != np.float32:
         raise BadInputError(
             "out does not fit",
             expected=f"a float32 array of shape {shape}",
-            got=f"{out.dtype} {out.shape}" if isinstance(out, np.ndarray) else type(out).__name__,
+            got=f"{out.dtype} {out.shape}" if is_array(out) else type(out).__name__,
             fix="leave it out: the result is returned",
         )
     if not out.flags.writeable:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from enum import StrEnum
 
 from facelab.core.errors import BadInputError, did_you_mean
+from facelab.core.narrow import is_text
 
 _ALIASES = {"squared_l2": "sqeuclidean", "euclidean": "l2", "inner": "ip", "dot": "ip"}
 _ALIASES["cos"] = "cosine"
@@ -54,7 +55,7 @@ class Metric(StrEnum):
         <Metric.IP: 'ip'>
         """
         known = [str(m) for m in cls]
-        if not isinstance(name, str) or _ALIASES.get(name, name) not in known:
+        if not is_text(name) or _ALIASES.get(name, name) not in known:
             raise BadInputError(
                 f"there is no metric {name!r}{did_you_mean(name, known)}",
                 expected=", ".join(known),

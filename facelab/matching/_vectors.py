@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from facelab.core.arrays import as_array
 from facelab.core.errors import BadInputError
+from facelab.core.narrow import is_array, is_whole
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -31,46 +32,49 @@ def aligned_zeros(rows: int, width: int) -> NDArray[np.int8]:
     return room[first : first + rows * width].reshape(rows, width)
 
 
+def _is_masked(x: object) -> bool:
+    return isinstance(x, np.ma.MaskedArray)
+
+
 def check_vectors(x: ArrayLike, name: str) -> Vectors:
     """Return x as a 2-D native array of float32, float16 or int8, C-contiguous and aligned; copies only if needed.
 
     Raises BadInputError for anything else: converting silently would change distances or hide a mistake.
     """
-    if not isinstance(x, np.ndarray):
-        x = as_array(x, name)
-    if isinstance(x, np.ma.MaskedArray):
+    if _is_masked(x):
         raise BadInputError(
             f"masked arrays are not supported ({name} is masked)",
             expected="a plain array",
             fix="drop the masked rows: x.data[~x.mask.any(axis=1)]",
         )
-    if x.ndim != 2:
-        single = x.ndim == 1
+    vectors: Vectors = x if is_array(x) else as_array(x, name)
+    if vectors.ndim != 2:
+        single = vectors.ndim == 1
         raise BadInputError(
             f"{name} must have two axes",
             expected="shape (rows, dimensions)",
-            got=f"shape {x.shape}",
+            got=f"shape {vectors.shape}",
             fix="a single vector is v[None, :]" if single else "one row per vector",
         )
-    native = x.dtype.newbyteorder("=")
+    native = vectors.dtype.newbyteorder("=")
     if native not in DTYPES:
-        number = x.dtype.kind in "fiub"
+        number = vectors.dtype.kind in "fiub"
         raise BadInputError(
             f"the dtype of {name} is not supported",
             expected="float32, float16 or int8",
-            got=x.dtype,
+            got=vectors.dtype,
             fix="convert it: x.astype(np.float32)" if number else "give numbers",
         )
-    if x.shape[1] == 0:
+    if vectors.shape[1] == 0:
         raise BadInputError(
-            f"{name} has shape {x.shape}: vectors must have at least one dimension",
+            f"{name} has shape {vectors.shape}: vectors must have at least one dimension",
             expected="at least one dimension",
-            got=f"shape {x.shape}",
+            got=f"shape {vectors.shape}",
             fix="check how the vectors were made",
         )
-    if x.dtype.isnative and x.flags.c_contiguous and x.flags.aligned:
-        return x
-    return np.require(x, dtype=native, requirements=["C", "A"])
+    if vectors.dtype.isnative and vectors.flags.c_contiguous and vectors.flags.aligned:
+        return vectors
+    return np.require(vectors, dtype=native, requirements=["C", "A"])
 
 
 def check_same_width(a: Vectors, b: Vectors, names: tuple[str, str]) -> None:
@@ -86,7 +90,7 @@ def check_same_width(a: Vectors, b: Vectors, names: tuple[str, str]) -> None:
 
 def check_k(k: Any, rows: int, *, where: object = None) -> int:
     """Return k as an integer between 1 and the gallery's rows; raises BadInputError otherwise."""
-    if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 1:
+    if not is_whole(k) or k < 1:
         raise BadInputError(
             "k must be an integer from 1", got=repr(k), fix="k=1 finds the nearest row"
         )
@@ -129,8 +133,8 @@ def mapping_of(x: NDArray[Any]) -> mmap.mmap | None:
 
     Copy-on-write maps count as own memory: their changed pages exist nowhere else.
     """
-    base = x
-    while isinstance(base, np.ndarray):
+    base: Any = x
+    while is_array(base):
         if isinstance(base, np.memmap) and base.mode == "c":
             return None
         base = base.base

@@ -15,6 +15,7 @@ import numpy as np
 
 from facelab.core.errors import BadInputError
 from facelab.core.machine import cores
+from facelab.core.narrow import is_whole
 
 Piece = TypeVar("Piece")
 _POOLS: dict[tuple[int, int], ThreadPoolExecutor] = {}
@@ -34,7 +35,7 @@ def check_threads(threads: Any) -> int:
     """Return the number of threads to use; None means every core this process may use."""
     if threads is None:
         return cores()
-    if isinstance(threads, bool) or not isinstance(threads, (int, np.integer)) or threads < 1:
+    if not is_whole(threads) or threads < 1:
         raise BadInputError(
             "threads must be an integer from 1", got=repr(threads), fix="None uses every core"
         )

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numba.np.unsafe import ndarray as numba_arrays
 from numpy.typing import NDArray
 
 from facelab.matching._gallery import Gallery, GalleryRows
@@ -29,7 +29,7 @@ from facelab.matching.kernels._isa import Isa
 from facelab.matching.kernels._scan import ScanQueries, ScanRows, row_scan, tile_scan
 from facelab.matching.threads import share, spans
 
-to_fixed_tuple: Any = numba_arrays.to_fixed_tuple
+to_fixed_tuple = importlib.import_module("numba.np.unsafe.ndarray").to_fixed_tuple
 _FLOAT32, _INT64, _INT8 = np.dtype(np.float32), np.dtype(np.int64), np.dtype(np.int8)
 MOST_RESULTS = 1_000_000
 """Results (queries × k) up to which one call holds them all."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
+from llvmlite.ir import IRBuilder as Builder
 from numba import types
 from numba.extending import intrinsic
 
@@ -42,7 +43,7 @@ def tile_f32(
     signature = types.void(INT, INT, INT, INT, INT, types.boolean, width, vectors, height, diff)
     sizes = _literals(width=width, vectors=vectors, height=height, diff=diff)
 
-    def generate(context, builder, sig, args):
+    def generate(context: Any, builder: Builder, sig: Any, args: Any) -> Any:
         emit.tile_f32(builder, *args[:6], **sizes)
         return context.get_dummy_value()
 
@@ -66,7 +67,7 @@ def tile_i8(
     signature = types.void(INT, INT, INT, INT, INT, dot, width, vectors, height)
     sizes = _literals(dot=dot, width=width, vectors=vectors, height=height)
 
-    def generate(context, builder, sig, args):
+    def generate(context: Any, builder: Builder, sig: Any, args: Any) -> Any:
         emit.tile_i8(builder, *args[:5], **sizes)
         return context.get_dummy_value()
 
@@ -89,7 +90,7 @@ def row_dots(
     signature = types.void(INT, INT, INT, INT, INT, dot, width, height)
     sizes = _literals(dot=dot, width=width, height=height)
 
-    def generate(context, builder, sig, args):
+    def generate(context: Any, builder: Builder, sig: Any, args: Any) -> Any:
         emit.row_dots(builder, *args[:5], **sizes)
         return context.get_dummy_value()
 
@@ -114,7 +115,7 @@ def pair_block(
     signature = types.void(*[INT] * 6, width, queries, height, diff)
     sizes = _literals(width=width, queries=queries, height=height, diff=diff)
 
-    def generate(context, builder, sig, args):
+    def generate(context: Any, builder: Builder, sig: Any, args: Any) -> Any:
         emit.pair_block(builder, *args[:6], **sizes)
         return context.get_dummy_value()
 
@@ -135,7 +136,7 @@ def exact_sums(
     choice = _literals(element=element, mode=mode)
     choice["element"] = ELEMENTS[choice["element"]]
 
-    def generate(context, builder, sig, args):
+    def generate(context: Any, builder: Builder, sig: Any, args: Any) -> Any:
         return context.make_tuple(
             builder, sig.return_type, emit.exact_sums(builder, *args[:3], **choice)
         )
@@ -162,7 +163,7 @@ def hit_masks(
     signature = types.int64(*[INT] * 7, width, vectors, height, int8)
     sizes = _literals(width=width, vectors=vectors, height=height, int8=int8)
 
-    def generate(context, builder, sig, args):
+    def generate(context: Any, builder: Builder, sig: Any, args: Any) -> Any:
         at, params, step, corrections, lane, lane_step, masks = args[:7]
         rows = screen.pointers(builder, params, step, 4)
         queries = screen.pointers(builder, lane, lane_step, 4)
@@ -190,7 +191,7 @@ def upper_bounds(
     signature = types.void(*[INT] * 7, width, vectors, height, int8)
     sizes = _literals(width=width, vectors=vectors, height=height, int8=int8)
 
-    def generate(context, builder, sig, args):
+    def generate(context: Any, builder: Builder, sig: Any, args: Any) -> Any:
         at, params, step, corrections, lane, lane_step, out = args[:7]
         rows = screen.pointers(builder, params, step, 4)
         queries = screen.pointers(builder, lane, lane_step, 3)
@@ -218,7 +219,7 @@ def lower_rows(
     signature = types.void(*[INT] * 4, F32, F32, F32, INT, width, int8)
     sizes = _literals(width=width, int8=int8)
 
-    def generate(context, builder, sig, args):
+    def generate(context: Any, builder: Builder, sig: Any, args: Any) -> Any:
         rows = screen.pointers(builder, args[1], args[2], 4)
         screen.lower_rows(builder, args[0], rows, args[3], args[4:7], args[7], **sizes)
         return context.get_dummy_value()
@@ -244,7 +245,7 @@ def hit_mask_rows(
     signature = types.int64(*[INT] * 4, F32, F32, F32, F32, width, int8)
     sizes = _literals(width=width, int8=int8)
 
-    def generate(context, builder, sig, args):
+    def generate(context: Any, builder: Builder, sig: Any, args: Any) -> Any:
         rows = screen.pointers(builder, args[1], args[2], 4)
         return screen.hit_mask_rows(builder, args[0], rows, args[3], args[4:8], **sizes)
 
@@ -255,7 +256,7 @@ def hit_mask_rows(
 def half_at(typing: Any, address: types.Type) -> Generated:
     """Return the float16 at an address as float64 (numba has no float16 on the CPU)."""
 
-    def generate(context, builder, sig, args):
+    def generate(context: Any, builder: Builder, sig: Any, args: Any) -> Any:
         half = emit.load(builder, builder.inttoptr(args[0], emit.F16.as_pointer()), emit.F16, 1)
         return builder.fpext(builder.fpext(half, emit.F32), emit.F64)
 
@@ -266,7 +267,7 @@ def half_at(typing: Any, address: types.Type) -> Generated:
 def float_at(typing: Any, address: types.Type) -> Generated:
     """Return the float32 at an address as float64."""
 
-    def generate(context, builder, sig, args):
+    def generate(context: Any, builder: Builder, sig: Any, args: Any) -> Any:
         value = emit.load(builder, builder.inttoptr(args[0], emit.F32.as_pointer()), emit.F32, 1)
         return builder.fpext(value, emit.F64)
 
@@ -277,7 +278,7 @@ def float_at(typing: Any, address: types.Type) -> Generated:
 def byte_at(typing: Any, address: types.Type) -> Generated:
     """Return the int8 at an address as float64."""
 
-    def generate(context, builder, sig, args):
+    def generate(context: Any, builder: Builder, sig: Any, args: Any) -> Any:
         value = emit.load(builder, builder.inttoptr(args[0], emit.I8.as_pointer()), emit.I8, 1)
         return builder.sitofp(value, emit.F64)
 
@@ -288,7 +289,7 @@ def byte_at(typing: Any, address: types.Type) -> Generated:
 def multiply_add(typing: Any, x: types.Type, y: types.Type, z: types.Type) -> Generated:
     """Return x·y + z of float32 numbers, rounded once where the processor can (LLVM's fmuladd)."""
 
-    def generate(context, builder, sig, args):
+    def generate(context: Any, builder: Builder, sig: Any, args: Any) -> Any:
         return emit.fma(builder, *args)
 
     return F32(F32, F32, F32), generate
@@ -298,7 +299,7 @@ def multiply_add(typing: Any, x: types.Type, y: types.Type, z: types.Type) -> Ge
 def trailing_zeros(typing: Any, mask: types.Type) -> Generated:
     """Return the index of the lowest set bit of a mask that is not zero."""
 
-    def generate(context, builder, sig, args):
+    def generate(context: Any, builder: Builder, sig: Any, args: Any) -> Any:
         return builder.cttz(args[0], emit.ir.Constant(emit.I1, 1))
 
     return types.int64(types.int64), generate
@@ -308,7 +309,7 @@ def trailing_zeros(typing: Any, mask: types.Type) -> Generated:
 def barrier(typing: Any) -> Generated:
     """Keep LLVM from vectorising the loop this is in; emits no instruction."""
 
-    def generate(context, builder, sig, args):
+    def generate(context: Any, builder: Builder, sig: Any, args: Any) -> Any:
         emit.barrier(builder)
         return context.get_dummy_value()
 

@@ -6,8 +6,10 @@ docs/explanation/matching.md.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import platform
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from facelab.core.errors import BadInputError, UnsupportedError, did_you_mean
@@ -54,7 +56,7 @@ ISAS = {
 }
 """Fastest first within a family; `generic` is plain LLVM vector code that any processor runs."""
 
-_NEEDS = {
+_NEEDS: dict[str, set[str]] = {
     "avx512vnni": {"avx512f", "avx512bw", "avx512vl", "avx512_vnni"},
     "avx512": {"avx512f", "avx512bw", "avx512vl", "avx2", "fma"},
     "avxvnni": {"avx2", "fma", "avx_vnni"},
@@ -78,10 +80,9 @@ def _host_features() -> frozenset[str]:
         "neon": "asimd",
         "dotprod": "asimddp",
     }
-    try:
+    features: Mapping[str, bool] = {}
+    with contextlib.suppress(RuntimeError):
         features = llvm.get_host_cpu_features()
-    except RuntimeError:
-        features = {}
     found = {str(names.get(name, name)) for name, on in features.items() if on}
     if platform.machine().lower() in ("arm64", "aarch64"):
         found.add("asimd")

@@ -123,7 +123,7 @@ class Loop:
             phi.add_incoming(v, end)
         b.cbranch(b.icmp_signed("<", i, self.count), self.body, self.after)
         b.position_at_end(self.after)
-        self.results = []
+        self.results: list[Value] = []
         for first, last in zip(self.initial, self.next):
             phi = b.phi(first.type)
             phi.add_incoming(first, self.before)

@@ -32,7 +32,7 @@ def pointers(b: ir.IRBuilder, start: Value, step: Value, count: int) -> list[Val
     return [b.inttoptr(b.add(start, b.mul(step, c64(i))), F32.as_pointer()) for i in range(count)]
 
 
-def _lanes(b: ir.IRBuilder, arrays: list[Value], vectors: int, width: int) -> list[list]:
+def _lanes(b: ir.IRBuilder, arrays: list[Value], vectors: int, width: int) -> list[list[Value]]:
     """Emit the loads of each array's first `vectors` vectors."""
     kind = ir.VectorType(F32, width)
     return [
@@ -174,7 +174,7 @@ def _row_vector(
     lane: Any,
     width: int,
     int8: bool,
-) -> tuple:
+) -> tuple[Value, ...]:
     """Emit the loads for one query and `width` rows: the products as float32, S E G H, and the splatted `lane`."""
     kind = ir.VectorType(F32, width)
     if int8:
@@ -223,7 +223,7 @@ def hit_mask_rows(
     *,
     width: int,
     int8: bool,
-) -> None:
+) -> Value:
     """Emit the test for one query and `width` rows; `lane` are the values t, A, F, T. Return the bit mask."""
     value, s, e, g, h, t, a, f, threshold = _row_vector(
         b, dots, params, corrections, lane, width, int8

@@ -43,7 +43,7 @@ def _scalar(fused: bool, diff: bool) -> Callable[..., Any]:
     """
 
     @kernel
-    def fill(a, b, out, first, last):
+    def fill(a: np.ndarray, b: np.ndarray, out: np.ndarray, first: int, last: int) -> None:
         d = a.shape[1]
         for i in range(first, last):
             x = a[i]
@@ -107,7 +107,7 @@ def _autovec(diff: bool) -> Callable[..., Any]:
     """
 
     @functools.partial(kernel, fastmath=_REASSOCIATE)
-    def fill(a, b, out, first, last):
+    def fill(a: np.ndarray, b: np.ndarray, out: np.ndarray, first: int, last: int) -> None:
         d, m = a.shape[1], b.shape[0]
         group = max(4, 8192 // d // 4 * 4)
         for start in range(0, m, group):
@@ -147,7 +147,7 @@ def explicit(isa: Isa, diff: bool) -> Callable[..., Any]:
     queries, height = (4, 4) if width == 16 else (2, 4)
 
     @kernel
-    def fill(a, b, out, first, last):
+    def fill(a: np.ndarray, b: np.ndarray, out: np.ndarray, first: int, last: int) -> None:
         d, m = a.shape[1], b.shape[0]
         whole = d // width
         group = max(height, EXPLICIT_FLOATS // d // height * height)
@@ -207,7 +207,9 @@ def blocked(isa: Isa, diff: bool) -> Callable[..., Any]:
     height, lanes = isa.rows(3, int8=False), isa.width * 3
 
     @kernel
-    def fill(a, b, out, first, last, begin, end):
+    def fill(
+        a: np.ndarray, b: np.ndarray, out: np.ndarray, first: int, last: int, begin: int, end: int
+    ) -> None:
         d = a.shape[1]
         tile = np.empty((height, lanes), np.float32)
         edge = np.zeros((height, d), np.float32)
@@ -266,7 +268,16 @@ def blocked_i8(isa: Isa) -> Callable[..., Any]:
     height, lanes = isa.rows(3, int8=True), isa.width * 3
 
     @kernel
-    def fill(a, panels, a_squares, b_squares, l2, out, first, last):
+    def fill(
+        a: np.ndarray,
+        panels: np.ndarray,
+        a_squares: np.ndarray,
+        b_squares: np.ndarray,
+        l2: bool,
+        out: np.ndarray,
+        first: int,
+        last: int,
+    ) -> None:
         m, steps, stride = out.shape[1], panels.shape[1], a.shape[1]
         tile = np.empty((height, lanes), np.int32)
         edge = np.zeros((height, stride), np.int8)

@@ -14,7 +14,8 @@ import numpy as np
 from numba import njit
 
 from facelab.matching.kernels._compile_cache import kernel, part
-from facelab.matching.kernels._heap import flush, kth_smallest, widened
+from facelab.matching.kernels._exact import Exact
+from facelab.matching.kernels._heap import State, flush, kth_smallest, widened
 from facelab.matching.kernels._intrinsics import (
     float_at,
     hit_mask_rows,
@@ -52,7 +53,8 @@ class ScanQueries(NamedTuple):
 
     panels: np.ndarray
     """(panels, steps, lanes) float32 or (panels, steps, 4 · lanes) uint8; (queries, width, 1) for whole queries."""
-    count: int
+    number: int
+    """Queries in all."""
     steps: int
     """Dimensions or groups of four (panels); vectors (whole queries)."""
     lane: np.ndarray
@@ -110,7 +112,7 @@ def tile_products(isa: Isa, vectors: int, int8: bool) -> Callable[..., Any]:
     width, height, dot = isa.width, isa.rows(vectors, int8=int8), isa.dot
 
     @part
-    def fill(panel, steps, address, stride, r, tile):
+    def fill(panel: int, steps: int, address: int, stride: int, r: int, tile: np.ndarray) -> None:
         if int8:
             tile_i8(panel, address + r * stride, stride, steps, tile, dot, width, vectors, height)
         else:
@@ -131,7 +133,18 @@ def seeded_tiles(isa: Isa, vectors: int, int8: bool) -> Callable[..., Any]:
     products = tile_products(isa, vectors, int8)
 
     @part
-    def fill(rows, asked, panel, q0, info, tile, k, first, stop, last):
+    def fill(
+        rows: ScanRows,
+        asked: ScanQueries,
+        panel: int,
+        q0: int,
+        info: np.ndarray,
+        tile: np.ndarray,
+        k: int,
+        first: int,
+        stop: int,
+        last: int,
+    ) -> None:
         best, carry = np.full(k * lanes, np.inf, np.float32), np.empty(lanes, np.float32)
         lane, params, c = asked.lane, rows.params, rows.corrections
         step, gap = params.strides[0], lane.strides[0]
@@ -146,7 +159,7 @@ def seeded_tiles(isa: Isa, vectors: int, int8: bool) -> Callable[..., Any]:
             upper_bounds(at, own, step, fix, ask, gap, low, width, vectors, height, int8)
             keep_smallest(best, carry, k, lanes)
         threshold = lane[3]
-        for q in range(q0, min(q0 + lanes, asked.count)):
+        for q in range(q0, min(q0 + lanes, asked.number)):
             kth = np.float64(best[(k - 1) * lanes + q - q0])
             threshold[q] = min(threshold[q], widened(info, q, kth))
 
@@ -164,8 +177,10 @@ def tile_scan(isa: Isa, vectors: int, int8: bool) -> Callable[..., Any]:
     products, seed_panel = tile_products(isa, vectors, int8), seeded_tiles(isa, vectors, int8)
 
     @kernel
-    def scan(rows, asked, state, exact, first, last):
-        noted, k, n = 0, state.keys.shape[1], asked.count
+    def scan(
+        rows: ScanRows, asked: ScanQueries, state: State, exact: Exact, first: int, last: int
+    ) -> None:
+        noted, k, n = 0, state.keys.shape[1], asked.number
         waiting, pending, counts = state.waiting, state.bounds, state.counts
         params, c, lane, base = rows.params, rows.corrections, asked.lane, exact.base
         threshold, step, gap = lane[3], params.strides[0], lane.strides[0]
@@ -221,7 +236,16 @@ def row_products(isa: Isa, int8: bool) -> Callable[..., Any]:
     size = 1 if int8 else 4
 
     @part
-    def fill(query, d, steps, address, stride, start, stop, dots):
+    def fill(
+        query: int,
+        d: int,
+        steps: int,
+        address: int,
+        stride: int,
+        start: int,
+        stop: int,
+        dots: np.ndarray,
+    ) -> None:
         at, i = dots.ctypes.data - 4 * start, start
         while i + height <= stop:
             row = address + i * stride * size
@@ -250,7 +274,16 @@ def seeded_rows(isa: Isa, int8: bool) -> Callable[..., Any]:
     width = isa.width
 
     @part
-    def threshold(dots, rows, lane, q, best, k, start, stop):
+    def threshold(
+        dots: np.ndarray,
+        rows: ScanRows,
+        lane: np.ndarray,
+        q: int,
+        best: np.ndarray,
+        k: int,
+        start: int,
+        stop: int,
+    ) -> np.floating[Any]:
         at, low = dots.ctypes.data, best.ctypes.data
         params, step = rows.params.ctypes.data, rows.params.strides[0]
         corrections = rows.corrections.ctypes.data
@@ -275,7 +308,9 @@ def row_scan(isa: Isa, int8: bool) -> Callable[..., Any]:
     products, seed_rows = row_products(isa, int8), seeded_rows(isa, int8)
 
     @kernel
-    def scan(rows, asked, state, exact, first, last):
+    def scan(
+        rows: ScanRows, asked: ScanQueries, state: State, exact: Exact, first: int, last: int
+    ) -> None:
         noted, k, d = 0, state.keys.shape[1], exact.queries.shape[1]
         waiting, pending, counts = state.waiting, state.bounds, state.counts
         params, c, lane, base = rows.params, rows.corrections, asked.lane, exact.base
@@ -283,12 +318,12 @@ def row_scan(isa: Isa, int8: bool) -> Callable[..., Any]:
         first_query, query_bytes = asked.panels.ctypes.data, asked.panels.strides[0]
         seed = min(last - first, max(1, SEED_BYTES // (rows.stride * size))) // width * width
         best = np.empty(min(seed, (3 * k // width + 1) * width), np.float32)
-        seeding = best.size >= k and threshold[asked.count - 1] == np.inf
+        seeding = best.size >= k and threshold[asked.number - 1] == np.inf
         dots = np.zeros(max(usual, seed) if seeding else usual, np.int32 if int8 else np.float32)
         start = first
         while start < last:
             stop = min(start + (seed if seeding else usual), last)
-            for q in range(asked.count):
+            for q in range(asked.number):
                 query = first_query + q * query_bytes
                 products(query, d, asked.steps, rows.address, rows.stride, start, stop, dots)
                 if seeding:

@@ -1,0 +1,1 @@
+"""What facelab uses of llvmlite, which states no types."""
