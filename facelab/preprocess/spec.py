@@ -90,7 +90,7 @@ class PreprocessSpec:
         )
 
     def __reduce__(self) -> tuple[Callable[..., PreprocessSpec], tuple[dict[Any, Any]]]:
-        return _rebuild, (self.to_dict(),)
+        return PreprocessSpec.from_dict, (self.to_dict(),)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, PreprocessSpec) and self.hash == other.hash
@@ -254,10 +254,6 @@ class PreprocessSpec:
                 f"{i:3} {stage.op:<9} {line(_parameters(stage)):<70} → {shape} {state.dtype} {state.order}"
             )
         return "\n".join(lines)
-
-
-def _rebuild(document: dict[str, Any]) -> PreprocessSpec:
-    return PreprocessSpec.from_dict(document)
 
 
 def describe(stage: Stage) -> str:

@@ -98,10 +98,10 @@ class Backend(Engine):
                 name, helper.np_dtype_to_tensor_dtype(v.dtype), v.shape
             )
 
-        nodes, infos = list(self.nodes), list[ValueInfoProto]()
+        nodes = list(self.nodes)
         for i, v in enumerate(outputs):
             nodes.append(helper.make_node("Identity", [v.name], [f"stage{i + 1}"]))
-            infos.append(info(v, f"stage{i + 1}"))
+        infos = [info(v, f"stage{i + 1}") for i, v in enumerate(outputs)]
         given = Value("image", self._begun().dtype, self._begun().shape)
         graph = helper.make_graph(
             nodes, "preprocess", [info(given, "image")], infos, self.initializers
