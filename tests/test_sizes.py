@@ -18,7 +18,6 @@ LONG_FILES = {
     "fingerprint/search/candidates/_geometry.py": 588,
     "matching/_matcher.py": 440,
     "metrics/plausibility.py": 432,
-    "preprocess/backends/onnx.py": 425,
     "preprocess/emit/_onnx_graph.py": 415,
     "preprocess/ops.py": 436,
     "quantization/_session.py": 466,

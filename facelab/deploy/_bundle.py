@@ -17,14 +17,13 @@ from facelab.core.files import read_json, write_json, write_npy, write_text
 from facelab.core.hashing import sha256_file
 from facelab.core.safety.scratch import ScratchFolder
 from facelab.deploy import _code as code
-from facelab.deploy import _decoding, golden
+from facelab.deploy import _decoding, golden, thresholds
 from facelab.deploy import _onnx_files as onnx_files
 from facelab.deploy import _readme as readme
+from facelab.deploy import evidence as figures
 from facelab.deploy._answers import ask, contradictions, is_quantized, tensor
 from facelab.deploy._opened import Bundle
 from facelab.deploy._source import Source, resolve
-from facelab.deploy.internals import evidence as figures
-from facelab.deploy.internals import thresholds
 from facelab.deploy.manifest import (
     MANIFEST,
     MAX_NAME,

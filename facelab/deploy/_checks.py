@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from facelab.core.errors import FacelabError
 from facelab.core.records import Record, meets
-from facelab.deploy import golden
+from facelab.deploy import golden, thresholds
 from facelab.deploy._answers import Seen, contradictions
 from facelab.deploy._opened import Bundle
 from facelab.deploy._verify import Integrity
 from facelab.deploy.evidence import TRAINED_ON, Measurement, of_file
-from facelab.deploy.internals import thresholds
 from facelab.deploy.policy import Policy
 
 if TYPE_CHECKING:

@@ -16,12 +16,11 @@ from facelab.core.escape import line
 from facelab.core.records import Record, now
 from facelab.core.templates import render
 from facelab.deploy import _checks as checks
-from facelab.deploy import golden, policy
+from facelab.deploy import evidence, golden, policy
 from facelab.deploy._answers import Seen, ask
 from facelab.deploy._checks import Check
 from facelab.deploy._opened import Bundle
 from facelab.deploy._verify import verify
-from facelab.deploy.internals import evidence
 from facelab.deploy.policy import Policy
 from facelab.preprocess.spec import PreprocessSpec
 

@@ -15,8 +15,8 @@ import numpy as np
 
 from facelab.core.errors import BadInputError, MissingAssetError, at, did_you_mean
 from facelab.datasets.labels import NAMES, SEVEN, THREE, own_classes, plain
+from facelab.emotion import sources
 from facelab.emotion._data import PARTS, FaceSet, check_classes, check_disjoint, split
-from facelab.emotion.internals import sources
 from facelab.emotion.sources import FindFace, Row
 from facelab.preprocess import PreprocessSpec
 from facelab.zoo.internals import data_folder

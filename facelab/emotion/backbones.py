@@ -12,11 +12,11 @@ from typing import Any
 from facelab.core.errors import BadInputError, IntegrityError, did_you_mean
 from facelab.core.safety.scratch import ScratchFolder
 from facelab.datasets.labels import SEVEN
+from facelab.emotion import sources
 from facelab.emotion._network import SUFFIXES, network
 from facelab.emotion._pretrain import pretrain
 from facelab.emotion._recipe import Backbone
 from facelab.emotion._spec import SIZE, emotion_spec
-from facelab.emotion.internals import sources
 from facelab.preprocess import PreprocessSpec
 from facelab.zoo import load_catalogue
 from facelab.zoo.internals import data_folder, models_folder, require, source_file, trust

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 else:
     CubicA = Literal[-0.5, -0.75]  # pydantic compares numbers; type checkers allow no floats here
 Order = Literal["rgb", "bgr", "gray", "yuv"]
+GrayWeights = Literal["bt601", "bt709", "tensorflow", "average"]
+Rotation = Literal["none", "rotate90", "rotate180", "rotate270"]
+Turn = Rotation | Literal["flip_horizontal", "flip_vertical", "transpose", "transverse"]
 PixelRounding = Literal["none", "half_even", "half_up", "truncate"]
 """What an interpolating stage does with its real-valued result: `none` leaves it a float; the others saturate to
 0…255 and give uint8."""
@@ -150,16 +153,7 @@ class Orient(_Stage):
 
     op: Literal["orient"]
     exif: Literal["apply", "ignore"]
-    transform: Literal[
-        "none",
-        "rotate90",
-        "rotate180",
-        "rotate270",
-        "flip_horizontal",
-        "flip_vertical",
-        "transpose",
-        "transverse",
-    ]
+    transform: Turn
 
 
 class Color(_Stage):
@@ -173,9 +167,7 @@ class Color(_Stage):
     op: Literal["color"]
     source: Order = Field(alias="from")
     target: Order = Field(alias="to")
-    weights: Literal["bt601", "bt709", "tensorflow", "average"] | tuple[Real, Real, Real] | None = (
-        None
-    )
+    weights: GrayWeights | tuple[Real, Real, Real] | None = None
     matrix: Literal["bt601", "bt709"] | None = None
     range: Literal["full", "limited"] | None = None
     rounding: PixelRounding | None = None

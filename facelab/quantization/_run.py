@@ -17,13 +17,12 @@ from facelab.quantization import _subject as subject
 from facelab.quantization import _table as table
 from facelab.quantization import _tasks as tasks
 from facelab.quantization import calibration as cal
-from facelab.quantization import images, measure, recipes
+from facelab.quantization import export, images, measure, recipes
 from facelab.quantization._boxes import Decoder
 from facelab.quantization._budgets import ONLY_COSINE, Budgets
 from facelab.quantization._layers import Progress
 from facelab.quantization._operators import check_integer
 from facelab.quantization._session import FLOAT, Session
-from facelab.quantization.internals import export
 from facelab.quantization.recipes import Recipe
 
 Say = Callable[[str], None]

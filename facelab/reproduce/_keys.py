@@ -15,7 +15,7 @@ from facelab.core.hashing import sha256_bytes, sha256_file, sha256_json
 from facelab.core.imports import Package
 from facelab.core.own_modules import OwnModules
 from facelab.reproduce import _kernels as kernels
-from facelab.reproduce.internals import canonical
+from facelab.reproduce import canonical
 from facelab.reproduce.plan import Plan, Step
 
 ENVIRONMENT = ("FACELAB_MIRROR", "FACELAB_TEST_ASSETS", "FACELAB_NO_MODELMAKER")

@@ -8,7 +8,7 @@ from typing import Any
 
 from facelab.core.errors import BadInputError
 from facelab.core.files import check_writable, write_text
-from facelab.reproduce.internals import canonical
+from facelab.reproduce import canonical
 
 STEP = "01_threshold"
 

@@ -13,8 +13,8 @@ from facelab.core.errors import BadInputError, did_you_mean
 from facelab.core.files import read_toml
 from facelab.core.project import project_root
 from facelab.reproduce import _parameters as parameters
+from facelab.reproduce import canonical
 from facelab.reproduce._parameters import Parameter
-from facelab.reproduce.internals import canonical
 
 SCHEMA = "facelab.plan/1"
 PROFILES = ("quick", "full")

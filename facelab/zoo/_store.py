@@ -16,11 +16,10 @@ from typing import Any, Literal
 
 from facelab.core.errors import BadInputError, FacelabError, IntegrityError, MissingAssetError
 from facelab.core.hashing import sha256_file
-from facelab.zoo import trust
+from facelab.zoo import mirror, trust
 from facelab.zoo._assets import Asset, ModelEntry
 from facelab.zoo._download import NotThereError, download, exclusive
 from facelab.zoo._integrity import file_hash, problem
-from facelab.zoo.internals import mirror
 
 Place = Literal["store", "package", "mirror", "builtin", "parts"]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from facelab.matching.kernels._intrinsics import (
 )
 from facelab.matching.kernels._isa import Isa
 
+A: TypeAlias = np.ndarray
 PIECE = 64
 PIECE_SCALAR = 256
 PIECE_BLOCKED = 128
@@ -269,14 +270,7 @@ def blocked_i8(isa: Isa) -> Callable[..., Any]:
 
     @kernel
     def fill(
-        a: np.ndarray,
-        panels: np.ndarray,
-        a_squares: np.ndarray,
-        b_squares: np.ndarray,
-        l2: bool,
-        out: np.ndarray,
-        first: int,
-        last: int,
+        a: A, panels: A, a_squares: A, b_squares: A, l2: bool, out: A, first: int, last: int
     ) -> None:
         m, steps, stride = out.shape[1], panels.shape[1], a.shape[1]
         tile = np.empty((height, lanes), np.int32)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
 from facelab.preprocess import colour
 from facelab.preprocess.align import sources
+from facelab.preprocess.backends._onnx_session import Value, check, run
 from facelab.preprocess.backends.base import Engine, per_channel
 from facelab.preprocess.spec import PreprocessSpec
 
@@ -16,15 +16,6 @@ if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto
 
 OPSET = 20
-
-
-@dataclasses.dataclass(frozen=True)
-class Value:
-    """A tensor of the graph: its name, numpy dtype and shape."""
-
-    name: str
-    dtype: np.dtype[Any]
-    shape: tuple[int, ...]
 
 
 class Backend(Engine):
@@ -115,7 +106,7 @@ class Backend(Engine):
 
     def arrays(self, values: Any) -> list[np.ndarray]:
         """Run the graph and return each stage's tensor."""
-        return _run(self.model(values), self._begun())
+        return run(self.model(values), self._begun())
 
     def _begun(self) -> np.ndarray:
         assert self.image is not None, "begin() comes first"
@@ -392,13 +383,6 @@ class Backend(Engine):
         )
 
 
-def check(model: ModelProto) -> None:
-    """Check a model as ONNX does. Raises onnx.checker.ValidationError."""
-    import onnx
-
-    onnx.checker.check_model(model)  # pyright: ignore[reportUnknownMemberType] # types are open
-
-
 def export(spec: PreprocessSpec, size: tuple[int, int], *, face: Any = None) -> ModelProto:
     """Return a ModelProto that turns decoded pixels into the spec's tensor.
 
@@ -421,14 +405,3 @@ def export(spec: PreprocessSpec, size: tuple[int, int], *, face: Any = None) -> 
     model.graph.node[-1].output[0] = model.graph.output[0].name = "tensor"
     helper.set_model_props(model, {"facelab.preprocess": spec.hash})
     return model
-
-
-def _run(model: Any, image: np.ndarray) -> list[np.ndarray]:
-    import onnxruntime as ort
-
-    options = ort.SessionOptions()
-    options.log_severity_level = 3
-    session = ort.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
-    return [np.asarray(tensor) for tensor in session.run(None, {"image": image})]

@@ -12,7 +12,7 @@ import facelab
 from facelab.core.errors import BadInputError, at
 from facelab.core.safety.first_try import first_try
 from facelab.preprocess import ops as st
-from facelab.preprocess.backends.onnx import check
+from facelab.preprocess.backends._onnx_session import check
 from facelab.preprocess.emit._files import Emitted, origin, template
 from facelab.preprocess.emit._onnx_graph import Graph
 from facelab.preprocess.emit._sizes import picture_size
