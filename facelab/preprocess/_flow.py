@@ -250,7 +250,8 @@ def explain(
     error: ValidationError, model: Any, value: Mapping[str, Any], where: str
 ) -> list[BadInputError]:
     """Turn pydantic's complaints about a stage into sentences with near names, all missing parameters into one."""
-    known = [f.alias or n for n, f in model.model_fields.items()]
+    fields: dict[str, Any] = model.model_fields
+    known = [f.alias or n for n, f in fields.items()]
     # an unknown name explains a missing one, so it goes first
     ordered = sorted(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
     unknown = sum(e["type"] == "extra_forbidden" for e in ordered)
