@@ -25,7 +25,7 @@ def recovery(faults: int = 24, *, seed: int = 7) -> Proof:
         What became of every frame, with the raw times of recovery.
     """
     with tempfile.TemporaryDirectory(prefix="facelab-faults-") as folder:
-        return prove(folder, faults=faults, frames=2 * faults, seed=seed)
+        return prove(folder, faults=faults, frames=2 * faults, deadline_s=2.0, seed=seed)
 
 
 def matrix_rows() -> list[dict[str, Any]]:
