@@ -130,16 +130,17 @@ def waits(planted: Sequence[Any]) -> Figure:
 def overload(result: Any) -> Figure:
     """Return the goodput against the offered load, both as shares of the capacity."""
     fig, ax = style.figure(7.0, 4.0)
-    top = 1.0
+    top, most = 1.0, 1.1
     for k, queue in enumerate(("bounded", "unbounded")):
         offered, good = result.goodput(queue)
+        most = max(most, float(good.max()))
         ax.plot(offered, good, lw=2, label=f"{queue} queue", **style.series(k))
         top = max(top, float(offered.max()))
     ax.plot([0, 1, top], [0, 1, 1], color=style.NEUTRAL, ls=":", lw=1.2, label="ideal")
     ax.set(
         xlabel="offered load / capacity",
         ylabel=f"answers within {result.within_s * 1e3:g} ms / capacity",
-        ylim=(0, 1.15),
+        ylim=(0, 1.05 * most),
     )
     ax.set_title("Shedding keeps the goodput where a long queue loses it")
     ax.legend(loc="lower center", bbox_to_anchor=(0.5, -0.36), ncols=3)
