@@ -51,7 +51,8 @@ def _fail(kind: str) -> None:
         ctypes.string_at(8)
     elif kind == "memory":
         held = []
-        while True:  # reserved, not touched: a busy machine would count the time for pages as a hang
+        # reserved, not touched: a busy machine would count the time for pages as a hang
+        while True:
             held.append(np.empty(1 << 19))
     while True:
         time.sleep(60)
