@@ -1,4 +1,4 @@
-"""A detector family in a file of its own: a map of faces' centres and a map of their radii.
+"""A detector family in one file: a map of faces' centres and a map of their radii.
 
 It fits OpenSeeFace's detection network (outputs `output` and `maxpool`); another family differs in `decode`.
 Try it: facelab eval detector --model my.onnx --family own_detector.py:HeatMap --images photos

@@ -208,7 +208,7 @@ def output_of_classes(outputs: Sequence[TensorInfo], classes: int, *, where: obj
 
 
 def are_logits(values: np.ndarray) -> bool:
-    """Return whether rows (n, classes) can be no probabilities: rounding to whole numbers moves a sum by little.
+    """Return whether rows (n, classes) are logits: rounding to whole numbers moves a sum of probabilities by little.
 
     >>> are_logits(np.array([[0.2, 0.8], [0.5, 0.53]])), are_logits(np.array([[-3.0, 4.0]]))
     (False, True)

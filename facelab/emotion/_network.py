@@ -38,7 +38,7 @@ class KerasNetwork:
     layer : str or None
         The layer whose output the features are; by default what goes into the model's head.
     labels : tuple[str, ...]
-        The classes of its own outputs, in order, where they are known.
+        The classes of the file's outputs, in order, where they are known.
     """
 
     path: Path
@@ -47,7 +47,7 @@ class KerasNetwork:
     labels: tuple[str, ...] = ()
 
     def columns(self, classes: Sequence[str]) -> list[int] | None:
-        """Return which of its own outputs answer for `classes`, where it knows them all: its head is kept then."""
+        """Return which of the file's outputs answer for `classes`, where it knows them all: its head is kept then."""
         known = self.labels
         if self.layer is not None or not all(known.count(c) == 1 for c in classes):
             return None

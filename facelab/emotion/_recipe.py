@@ -83,13 +83,13 @@ FEW = 1000
 USUAL = {"strategy": "whole", "epochs": 8, "learning_rate": 0.02, "patience": 3}
 FEW_FACES = {"strategy": "partial", "epochs": 30, "learning_rate": 0.005, "patience": 0}
 FEW_ON_OWN_HEAD = {"strategy": "frozen", "epochs": 8, "learning_rate": 0.01, "patience": 0}
-FEW_ON_OWN_FEATURES = {"strategy": "frozen", "epochs": 30, "learning_rate": 0.02, "patience": 0}
+FEW_ON_OWN_FEATURES = {"strategy": "frozen", "epochs": 15, "learning_rate": 0.02, "patience": 0}
 
 
 def usual_settings(
     faces: int, backbone: Backbone, *, facelabs: bool, classes: Sequence[str]
 ) -> dict[str, Any]:
-    """Return what is usual for so many real faces (0: synthetic ones) on this backbone, chosen by cross-validation.
+    """Return the usual settings for a number of real faces (0: synthetic ones), chosen by cross-validation.
 
     `facelabs` says that the backbone is facelab's own. Few faces change a good network little: one that knows the
     classes keeps its head, of another one the head alone is trained.

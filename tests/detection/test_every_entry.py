@@ -13,7 +13,7 @@ from facelab.zoo import load_catalogue
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "python" / "own_detector.py"
 NAMES = [e.name for e in load_catalogue().of_kind("detector") if not e.name.startswith("mtcnn-")]
-"""Not the parts of MTCNN, which are no detectors by themselves."""
+"""Without the parts of MTCNN, which detect nothing alone."""
 
 
 @pytest.mark.parametrize(
