@@ -197,10 +197,10 @@ class VideoFile(_Still):
             with _av_open(self.path) as container:
                 stream = container.streams.video[0]
                 rate = stream.average_rate
-                size = stream.width, stream.height
+                w, h = stream.width, stream.height
                 if _quarters(container) % 2:
-                    size = size[::-1]
-                return _sized(self.path, *size, float(rate) if rate else 0.0)
+                    w, h = h, w
+                return _sized(self.path, w, h, float(rate) if rate else 0.0)
         video = cv2.VideoCapture(os.fspath(self.path), cv2.CAP_FFMPEG)
         try:
             w, h = (

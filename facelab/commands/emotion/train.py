@@ -174,7 +174,7 @@ def _train_faces(backend: Backend, data: str, o: dict[str, Any], as_json: bool) 
     choice = backbones.choose(
         o["backbone"], size=o["size"], spec=o["spec"], layer=o["backbone_layer"]
     )
-    own = isinstance(choice.where, KerasNetwork)
+    own = choice.where if isinstance(choice.where, KerasNetwork) else None
     classes = emotion_internals.classes_of(o["classes"] or "3", data)
 
     def usual(faces: int) -> dict[str, Any]:
@@ -186,7 +186,7 @@ def _train_faces(backend: Backend, data: str, o: dict[str, Any], as_json: bool) 
         backend = "keras"
     emotion_internals.check_backbone(choice.where, _settings(backend, o, usual(0)))
     if own:
-        note(choice.where.described(classes))
+        note(own.described(classes))
     spec = choice.spec
     note(f"reading {data}")
     collected = emotion.collect(
