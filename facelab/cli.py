@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import stat
 import sys
 
 import click
@@ -63,6 +64,7 @@ def run(argv: list[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     try:
         _check_empty(argv)
+        _check_pipes(argv)
         code = cli.main(args=argv, prog_name="facelab", standalone_mode=False)
         return code if isinstance(code, int) else 0
     except FacelabError as e:
@@ -125,6 +127,29 @@ def _check_empty(argv: list[str]) -> None:
                 got=repr(word),
                 fix="give a value (a shell variable may not be set), or leave the argument out",
             )
+
+
+def _check_pipes(argv: list[str]) -> None:
+    """Refuse named pipes and sockets, whichever option they are given to: a pipe that nobody writes to blocks for ever.
+
+    What a shell offers below /dev and /proc (`/dev/stdin`, `<(command)`) passes, and so does another command's line.
+    """
+    own = argv[: argv.index("--")] if "--" in argv else argv
+    for word in own:
+        for path in {word, word.partition("=")[2]} - {""}:
+            try:
+                mode = os.stat(path).st_mode  # noqa: PTH116 - Path makes a loop of links a RuntimeError
+            except (OSError, ValueError):
+                continue
+            special = stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
+            if special and not os.path.abspath(path).startswith(("/dev/", "/proc/")):  # noqa: PTH100
+                raise BadInputError(
+                    "the input is not a file",
+                    where=path,
+                    expected="a file",
+                    got="a named pipe" if stat.S_ISFIFO(mode) else "a socket",
+                    fix="write its content into a file first",
+                )
 
 
 if __name__ == "__main__":

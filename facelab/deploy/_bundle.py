@@ -26,7 +26,6 @@ from facelab.deploy._opened import Bundle
 from facelab.deploy._source import Source, resolve
 from facelab.deploy.manifest import (
     MANIFEST,
-    MAX_NAME,
     SCHEMA,
     FileEntry,
     Licence,
@@ -34,6 +33,7 @@ from facelab.deploy.manifest import (
     Reference,
     Role,
     canonical_hash,
+    check_name,
 )
 from facelab.deploy.manifest import load as load_manifest
 from facelab.detection import NeuralDetector
@@ -133,7 +133,7 @@ def make_bundle(
     """
     out = Path(out)
     _refuse_foreign(out)
-    _refuse_long(name)
+    check_name(name)
     source = resolve(model, spec=spec, labels=labels, licence=licence)
     code.check(source.spec, emit, picture_size)
     chosen = (
@@ -183,16 +183,6 @@ def _refuse_foreign(out: Path) -> None:
             where=out,
             expected="a new folder, an empty one or an earlier bundle",
             fix="choose another --out",
-        )
-
-
-def _refuse_long(name: str | None) -> None:
-    if name is not None and len(name) > MAX_NAME:
-        raise BadInputError(
-            "the bundle's name is too long",
-            expected=f"at most {MAX_NAME} characters",
-            got=f"{len(name)} characters",
-            fix="choose a shorter --name",
         )
 
 

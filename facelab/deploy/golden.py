@@ -15,6 +15,7 @@ from facelab.core.errors import BadInputError, FacelabError
 from facelab.zoo.runtimes import Model
 
 MAX_GOLDEN = 64 << 20
+"""Bytes of one output of a model for one probe."""
 
 
 @dataclass
@@ -164,6 +165,15 @@ def _top1(d: Distance, fits: Any) -> None:
 
 def check_finite(outputs: list[np.ndarray], probe: str, where: Path) -> None:
     """Refuse a model that answers NaN or infinity to a golden tensor."""
+    for array in outputs:
+        if array.dtype.kind not in "biuf" or array.nbytes > MAX_GOLDEN:
+            raise BadInputError(
+                "an answer of the model cannot be stored",
+                where=where,
+                expected=f"numbers, at most {MAX_GOLDEN} bytes",
+                got=f"{array.nbytes} bytes of {array.dtype} for the probe {probe}",
+                fix="export the model with outputs that a program on a device can read",
+            )
     for k, array in enumerate(outputs):
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise FacelabError(

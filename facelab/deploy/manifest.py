@@ -144,6 +144,17 @@ class Manifest(Strict):
         return self.model_dump(by_alias=True)
 
 
+def check_name(name: str | None) -> None:
+    """Raise BadInputError for a bundle's name that no manifest takes."""
+    if name is not None and len(name) > MAX_NAME:
+        raise BadInputError(
+            "the bundle's name is too long",
+            expected=f"at most {MAX_NAME} characters",
+            got=f"{len(name)} characters",
+            fix="choose a shorter --name",
+        )
+
+
 def canonical_hash(document: dict[str, Any]) -> str:
     """Return the SHA-256 over a manifest's JSON document, everything in it but the hash itself.
 

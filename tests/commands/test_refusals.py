@@ -363,3 +363,40 @@ def test_json_goes_to_stdout_for_a_dash_of_either_type(place, capsys, monkeypatc
     out, err = capsys.readouterr()
     assert json.loads(out) == {"a": 1} and "one line" in err
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("eval", "verification", "--pairs", "pipe", "--embeddings-dir", "."),
+        ("eval", "verification", "--pairs=pipe", "--embeddings-dir", "."),
+        ("trace", "show", "pipe"),
+        ("trace", "export", "pipe", "--format", "chrome", "--out", "x"),
+        ("budget", "predict", "pipe.onnx"),
+        ("budget", "predict", "pipe.tflite"),
+        ("fingerprint", "capture", "--pipeline", "pipe.onnx", "--out", "x"),
+        ("gate", ".", "--device", "pipe"),
+        ("emotion", "predict", "pipe", "--model", "pipe.onnx"),
+        ("compare", "pipe", "pipe"),
+    ],
+    ids=" ".join,
+)
+def test_a_named_pipe_is_refused_by_every_option(words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name in ("pipe", "pipe.onnx", "pipe.tflite"):
+        os.mkfifo(name)
+    assert cli.run(list(words)) == 2
+    assert "a named pipe" in capsys.readouterr().err
+
+
+def test_what_a_shell_offers_and_another_commands_words_are_not_looked_at(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("pipe")
+    cli._check_pipes(["budget", "run", "b.toml", "--", "cat", "pipe"])
+    reading, writing = os.pipe()
+    try:
+        cli._check_pipes(["match", "search", f"/dev/fd/{reading}", f"--x=/proc/self/fd/{writing}"])
+    finally:
+        os.close(reading)
+        os.close(writing)

@@ -19,7 +19,7 @@ from facelab.core.errors import BadInputError
 from facelab.core.hashing import sha256_file
 from facelab.core.machine import peak_rss_bytes
 from facelab.deploy import _answers as answers
-from facelab.deploy import policy
+from facelab.deploy import golden, policy
 from facelab.deploy._bundle import make_bundle
 from facelab.deploy._gate import judge
 from facelab.deploy._verify import verify
@@ -294,6 +294,21 @@ def test_an_endless_model_ends_with_a_verdict(bundle, tmp_path, monkeypatch):
     found = judge(bundle, RULES.model_copy(update={"golden_outputs": quick}))
     assert not found.passed and "golden_outputs" in found.refused
     assert "did not end in time" in found.check("golden_outputs").what
+
+
+@pytest.mark.parametrize("kind", ["texts", "too many numbers"])
+def test_answers_that_no_bundle_can_hold_are_refused(kind, tmp_path, monkeypatch):
+    model = onnx.load(write_model(tmp_path / "m.onnx"))
+    texts = np.array([b"a", b"b"], dtype=object) if kind == "texts" else np.zeros(5000, np.float32)
+    model.graph.initializer.append(onnx.numpy_helper.from_array(texts, "stored"))
+    model.graph.node.append(helper.make_node("Identity", ["stored"], ["more"]))
+    element = TensorProto.STRING if kind == "texts" else TensorProto.FLOAT
+    model.graph.output.append(helper.make_tensor_value_info("more", element, [len(texts)]))
+    onnx.save(model, tmp_path / "m.onnx")
+    monkeypatch.setattr(golden, "MAX_GOLDEN", 10_000)
+    with pytest.raises(BadInputError, match="cannot be stored"):
+        make_bundle(tmp_path / "m.onnx", tmp_path / "b")
+    assert not (tmp_path / "b").exists()
 
 
 def test_a_model_that_crashes_the_runtime_ends_with_a_verdict(bundle, monkeypatch):
