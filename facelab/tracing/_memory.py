@@ -138,12 +138,15 @@ class MemoryWatch:
         self._before: Census | None = None
         self._settled = 0
         self._in_use, self._asked_again = 0, 0.0
+        self._frozen = False
         self._started = time.perf_counter()
         self._rows.extend(self._read(-1))
 
     def tick(self, frame: int) -> None:
         """Count a frame that is done; reads the memory if its turn has come."""
         if self._before is None and frame >= self.settle:
+            self._frozen = gc.get_freeze_count() > 0
+            gc.unfreeze()  # a census does not see what the program itself has frozen
             self._before = _census.take()
             gc.freeze()  # what exists by now is left out, so that a collection per reading costs little
             self._settled = len(self._rows) // len(SERIES)
@@ -197,6 +200,8 @@ class MemoryWatch:
         allocator.trim()
         trimmed = self._read(int(rows[-1, 0]))
         after = _census.take()
+        if self._frozen:
+            gc.freeze()
         evidence = Evidence(
             readings, self._settled, self._before, after, int(last[2]), int(trimmed[2])
         )

@@ -1,9 +1,9 @@
 """The gate passes what is right and refuses what is wrong, for the right reason."""
 
 import json
+import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import jsonschema
@@ -418,18 +418,20 @@ def test_unusable_input_is_bad_input(whole, tmp_path, name, capsys):
     assert "error:" in (err := capsys.readouterr().err) and "Traceback" not in err
 
 
-def test_the_gate_answers_within_five_seconds_and_imports_no_tensorflow(whole, infer):
+def test_the_gate_takes_three_seconds_of_processor_time_at_most_and_no_tensorflow(whole, infer):
     code = (
-        "import sys, time; t = time.perf_counter(); from facelab.cli import run; "
+        "import sys; from facelab.cli import run; "
         f"code = run(['gate', {str(whole)!r}, '--inference', {str(infer(decode={'order': 'bgr'}))!r}]); "
         "bad = [m for m in ('tensorflow', 'keras', 'matplotlib', 'torch') if m in sys.modules]; "
         "print(code, bad, file=sys.stderr)"
     )
-    started = time.perf_counter()
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    took = time.perf_counter() - started
+    before = os.times()  # a busy machine makes the wall clock's figure any number
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=200)
+    after = os.times()
     assert done.stderr.strip().splitlines()[-1] == "1 []", done.stderr
-    assert took < 5, f"{took:.1f} s"
+    took = after.children_user + after.children_system
+    took -= before.children_user + before.children_system
+    assert took < 3, f"{took:.1f} s"
 
 
 def test_print_policy_is_a_policy(tmp_path, capsys):

@@ -1,5 +1,6 @@
 """Memory verdicts: the slope's statistics, rules on readings whose truth is known, planted cases in fresh processes."""
 
+import gc
 import time
 
 import numpy as np
@@ -136,6 +137,19 @@ def test_a_slow_count_of_malloc_does_not_slow_the_run(monkeypatch):
     spent = time.perf_counter() - started
     assert 2 <= len(asked) <= 2 + spent / 0.1  # each call takes a fifth of the time to the next
     assert report.readings["in_use"].min() > 10**9
+
+
+def test_what_the_program_froze_before_is_not_growth():
+    """Servers freeze what they have loaded; the census left it out at the start and counted it at the end."""
+    kept = [[n] for n in range(50_000)]
+    gc.collect()
+    gc.freeze()
+    watch = MemoryWatch(settle=20, every=1)
+    for frame in range(100):
+        watch.tick(frame)
+    report = watch.finish()
+    assert abs(report.after.objects - report.before.objects) < len(kept) / 10
+    assert not report.leaks and gc.get_freeze_count() > len(kept), "frozen as before"
 
 
 def test_a_watch_does_not_see_itself(tmp_path):
