@@ -19,6 +19,9 @@ from facelab.deploy.manifest import MANIFEST, MAX_MANIFEST, Manifest, read
 from facelab.preprocess.spec import PreprocessSpec
 from facelab.zoo.runtimes import SUFFIXES
 
+MAX_STRAYS = 1_000
+"""How many files that nobody listed are named."""
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -146,10 +149,23 @@ def _twins(names: list[str]) -> list[Problem]:
 
 
 def _strays(folder: Path, known: set[str]) -> list[str]:
-    there = (p for p in folder.rglob("*") if p.is_symlink() or not p.is_dir())
-    names = {p.relative_to(folder).as_posix() for p in there}
-    # what desktops leave in any folder is not a part of anything
-    return sorted(n for n in names - known if Path(n).name not in (".DS_Store", "Thumbs.db"))
+    """Return what is there and not listed, at most `MAX_STRAYS`, however deep the folders are."""
+    found: list[str] = []
+    waiting = [""]
+    while waiting and len(found) < MAX_STRAYS:
+        place = waiting.pop()
+        try:
+            with os.scandir(os.path.join(folder, place)) as entries:  # noqa: PTH118
+                for entry in entries:
+                    name = f"{place}/{entry.name}" if place else entry.name
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(name)
+                    # what desktops leave in any folder is not a part of anything
+                    elif name not in known and entry.name not in (".DS_Store", "Thumbs.db"):
+                        found.append(name)
+        except OSError:  # a path longer than the system takes, or a folder that may not be read
+            found.append(place)
+    return sorted(found)[:MAX_STRAYS]
 
 
 def _parts(folder: Path, m: Manifest) -> list[Problem]:

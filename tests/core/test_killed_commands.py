@@ -214,7 +214,7 @@ def test_a_command_killed_at_random_moments_leaves_nothing(name, tmp_path, env, 
         count, left = kill_after(arguments, chance.uniform(0.1, whole), env)
         most = max(most, count)
         assert left == set(), f"kill {k}"
-    if name != "eval detector":
+    if name not in ("eval detector", "bundle make"):  # what was opened once is not tried again
         assert most >= 1, "the command started no process"
     if name in ENDS:
         done = subprocess.run(

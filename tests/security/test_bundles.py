@@ -1,6 +1,7 @@
 """Issue 22.9, 22.13, 22.14, 22.20: a bundle's claims decide nothing; the gate gives a verdict on whatever it holds."""
 
 import json
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -146,6 +147,26 @@ def test_two_names_that_are_one_file_elsewhere_are_refused(bundle, names):
     ]
     edit(bundle, lambda m: m["files"].extend(entries))
     assert "the same file" in verify(bundle).problems[0].what
+
+
+def test_folders_a_thousand_deep_are_a_verdict(bundle, monkeypatch, capsys):
+    import subprocess
+
+    monkeypatch.chdir(bundle)
+    here = os.open(".", os.O_RDONLY)
+    try:
+        for _ in range(1500):
+            os.mkdir("deep")  # noqa: PTH102
+            os.chdir("deep")
+        Path("x").write_text("x")
+    finally:
+        os.fchdir(here)
+        os.close(here)
+    try:
+        assert cli.run(["gate", str(bundle)]) == 1
+        assert "FAIL" in capsys.readouterr().out
+    finally:  # more than Python's rmtree can do
+        subprocess.run(["rm", "-rf", bundle / "deep"], check=True)
 
 
 def test_a_file_of_labels_that_no_manifest_could_list_is_not_read(bundle):
