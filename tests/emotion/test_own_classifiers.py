@@ -297,6 +297,7 @@ def test_whole_numbers_without_a_scale_are_refused():
     """An int8 output with no quantisation parameters has no probabilities in it."""
     classifier = EmotionClassifier.__new__(EmotionClassifier)
     classifier.path = Path("own.tflite")
+    classifier._output = 0
     outputs = [SimpleNamespace(name="scores")]
     for stated in ({}, {"scores": (0.0, 0)}):
         classifier.model = SimpleNamespace(quantization=stated, outputs=outputs)
