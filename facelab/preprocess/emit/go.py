@@ -118,11 +118,11 @@ class GoPrinter(Printer):
     def statement(self, s: ast.stmt, pad: str) -> list[str]:
         """Round a product before it is stored: Go may fuse it with a sum of a later statement too."""
         value = getattr(s, "value", None)
-        product = isinstance(value, ast.BinOp) and isinstance(value.op, ast.Mult)
-        if product and not self.is_whole(value):
-            names = {n.id for n in ast.walk(value) if isinstance(n, ast.Name)}
+        binary = value if isinstance(value, ast.BinOp) else None
+        if binary and isinstance(binary.op, ast.Mult) and not self.is_whole(binary):
+            names = {n.id for n in ast.walk(binary) if isinstance(n, ast.Name)}
             kind = "narrow" if "narrow" in names else "real"
-            s.value = ast.Call(ast.Name(kind), [value], [])  # type: ignore[attr-defined]
+            s.value = ast.Call(ast.Name(kind), [binary], [])  # type: ignore[attr-defined]
         return super().statement(s, pad)
 
     def _product(self, e: ast.expr) -> str:

@@ -168,7 +168,7 @@ def _api(program: Program) -> list[str]:
         "    return this.memory[name];",
         "  }",
         "",
-        "  // Preprocess one frame of bytes; `tensor` may be given to be filled (in memory of its own).",
+        "  // Preprocess one frame of bytes; `tensor` may be given to be filled (it shares no memory with the frame).",
         "  run(frame, input, tensor) {",
         "    const g = this.geometry;",
         "    if (!Number.isInteger(input?.width) || !Number.isInteger(input.height)) fail(1);",

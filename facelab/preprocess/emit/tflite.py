@@ -165,7 +165,7 @@ def _state(model: Any, spec: PreprocessSpec) -> None:
 
     buffer, entry = schema.BufferT(), schema.MetadataT()
     text = "\n".join(banner(spec, "LiteRT", "", "", ""))
-    buffer.data = np.frombuffer(text.encode(), np.uint8)
+    buffer.data = list(text.encode())
     model.buffers.append(buffer)
     entry.name, entry.buffer = "facelab.preprocess", len(model.buffers) - 1
     stale = ("TFLITE_METADATA", b"TFLITE_METADATA")

@@ -18,7 +18,7 @@ ERRORS = {
     "WORKSPACE": (7, "the workspace is too small"),
     "OUTPUT": (
         8,
-        "the output is missing, not aligned, not memory of its own, or of another length than the tensor",
+        "the output is missing, not aligned, shares memory with the frame, or has another length than the tensor",
     ),
 }
 """What an emitted program answers: name → (code, meaning)."""
