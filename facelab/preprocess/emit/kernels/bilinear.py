@@ -279,10 +279,14 @@ def bilinear_row(
                 else:
                     totals[x * C + c] = mixed[x * C + c]
     else:
-        for x in range(n):
-            for c in range(C):
-                p: Int = x * sx + c * SC
-                mixed[x * C + c] = product(src[above + p], rest) + product(src[under + p], k)
+        if SC == 1 and sx == C:
+            for i in range(n * C):
+                mixed[i] = product(src[above + i], rest) + product(src[under + i], k)
+        else:
+            for x in range(n):
+                for c in range(C):
+                    p: Int = x * sx + c * SC
+                    mixed[x * C + c] = product(src[above + p], rest) + product(src[under + p], k)
         for x in range(m):
             share: Int = x_share[x]
             others: Int = x_below - share
