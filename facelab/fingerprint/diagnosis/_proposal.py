@@ -241,7 +241,7 @@ def _stage(op: Any) -> list[dict[str, Any]]:
 def _crop(op: ops.Crop) -> list[dict[str, Any]]:
     if op.region == "full":
         return []
-    if op.region not in ("square", "center", "face") or op.pixels or op.early:
+    if op.region not in ("square", "center", "face") or op.pixels or op.early or op.tall:
         return _refuse(f"a crop of the kind {op.region!r}")
     stage: dict[str, Any] = {"op": "crop", "region": op.region}
     if op.region == "center":

@@ -31,6 +31,11 @@ KNOWN = (
 """Customary (gain, offset) of pixels, to which the range of a side's values is rounded."""
 
 
+OVERLAP, NEIGHBOURS = 0.6, 0.4
+"""The least share of the samples that upright sides have in common which a turn must lay over each other, and how much
+less a shift by a pixel along each axis may: half of the lines have no sampled neighbour there."""
+
+
 @dataclasses.dataclass
 class Relation:
     """`train` and `infer` are the sides' linear maps from the training side's pixels, as far as its range shows;
@@ -69,12 +74,15 @@ def relate(left: Observed, right: Observed) -> Relation | None:
     """Return how `right` follows from `left`, None where their samples cannot be laid over each other."""
     train, known = _scaling(left)
     names = [n for n in left.plain if n in right.y]
-    best = None
+    best, most = None, 0.0
     for turn in ("none", *TRANSFORMS):
         for shift in [(0, 0), *((dx, dy) for dx in (-1, 0, 1) for dy in (-1, 0, 1) if dx or dy)]:
             x, y = _pairs(left, right, names, train, turn, shift)
-            if len(x) < 64:
+            if len(x) < max(64.0, most * NEIGHBOURS ** sum(d != 0 for d in shift)):
                 continue
+            if shift == (0, 0):
+                # a turn that only the square pictures can be held against says nothing of the others
+                most = max(most, OVERLAP * len(x))
             linear = fit(x, y)
             if best is None or linear.loss < 0.8 * best[0].loss - 0.2:
                 best = linear, turn, shift, x, y

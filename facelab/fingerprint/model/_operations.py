@@ -36,6 +36,8 @@ class Crop(NamedTuple):
     """A margin about the face in pixels, on each side, besides the share `margin`."""
     above: float | None = None
     """The margin in pixels above and below, where it is another one than on the left and right."""
+    tall: float | None = None
+    """The share of the face box above and below, where it is another one than on the left and right."""
     early: bool = False
     """Whether the face box is cut at the picture's border before the margin is added."""
 
@@ -115,10 +117,12 @@ class Blur(NamedTuple):
 
 class Shrink(NamedTuple):
     """Read the picture at a whole fraction of its size, as decoders do that are asked for a smaller one; with
-    `blocks` averaged over whole blocks, the last one cut short, as Pillow's `reduce` does."""
+    `blocks` averaged over whole blocks, the last one cut short, as Pillow's `reduce` does; with `every` by taking one
+    of so many `pixels` of both axes, or one of so many `rows` only."""
 
     factor: int
     blocks: bool = False
+    every: str = ""
 
 
 class Refused(Exception):

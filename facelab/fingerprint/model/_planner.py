@@ -86,7 +86,9 @@ def _crop_box(op, size, source):
         if op.early:
             x1, y1, x2, y2 = max(x1, 0), max(y1, 0), min(x2, w), min(y2, h)
         pixels = op.pixels, op.pixels if op.above is None else op.above
-        dx, dy = (op.margin * (b - a) + p for (a, b), p in zip(((x1, x2), (y1, y2)), pixels))
+        shares = op.margin, op.margin if op.tall is None else op.tall
+        sides = (x1, x2), (y1, y2)
+        dx, dy = (m * (b - a) + p for m, (a, b), p in zip(shares, sides, pixels))
         x1, y1, x2, y2 = x1 - dx, y1 - dy, x2 + dx, y2 + dy
         if op.aspect != "keep":
             side = (max if op.aspect == "square_longer" else min)(x2 - x1, y2 - y1)
@@ -147,6 +149,10 @@ def _resize(op, size, source):
     if op.gap:
         steps = _reduced(op, size, inner)
     if op.mode == "letterbox":
+        if op.anchor == "center_exact":
+            k = min(t / n for t, n in zip(op.size, size))
+            left, top = (int((t - n * k) / 2 + 1e-9) for t, n in zip(op.size, size))
+            return [*steps, ("crop", (-left, -top, *op.size), inner, "constant")], op.size
         return steps + _padding(inner, op.size, op.anchor), op.size
     return steps, inner
 
@@ -182,6 +188,14 @@ def _reduced(op, size, inner):
 
 
 def _shrink(op, size, source):
+    if op.every:
+        w, h = size
+        small = (-(-w // op.factor) if op.every == "pixels" else w), -(-h // op.factor)
+        # whole multiples, so that the first of each is taken
+        whole = (small[0] * op.factor if op.every == "pixels" else w), small[1] * op.factor
+        steps = [("crop", (0, 0, *whole), size, "replicate")] if whole != size else []
+        taken = Resize(small, kernel="nearest", centers="legacy")
+        return [*steps, ("resize", whole, small, taken)], small
     if op.blocks:
         small = tuple(-(-n // op.factor) for n in size)
         return [
@@ -210,10 +224,15 @@ def _pad(op, size, source):
     return _padding(size, target, op.anchor), target
 
 
-SWAPPED_LANDMARKS = {"eyes_swapped": (1, 0, 2, 3, 4), "mirrored": (1, 0, 2, 4, 3)}
+SWAPPED_LANDMARKS = {
+    "eyes_swapped": (1, 0, 2, 3, 4),
+    "mouth_swapped": (0, 1, 2, 4, 3),
+    "mirrored": (1, 0, 2, 4, 3),
+}
 """Landmarks in another order, as they are mixed up."""
 LANDMARKS = {
     "eyes_swapped": lambda source, target: (source[[*SWAPPED_LANDMARKS["eyes_swapped"]]], target),
+    "mouth_swapped": lambda source, target: (source[[*SWAPPED_LANDMARKS["mouth_swapped"]]], target),
     "mirrored": lambda source, target: (source[[*SWAPPED_LANDMARKS["mirrored"]]], target),
     "rows_first": lambda source, target: (source[:, ::-1], target),
     "x_first": lambda source, target: (source.T.reshape(5, 2), target),

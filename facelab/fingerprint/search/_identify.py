@@ -251,6 +251,8 @@ def best_step(
         c.kind in HIDING for c in min(options, key=lambda o: o.loss).hypothesis.changes
     )
     enough = max(floor, (0.2 if hides else 0.42) * current.loss)
+    if hides and _holds_on_most(observed, current, min(options, key=lambda o: o.loss), floor):
+        enough = np.inf
     # right geometry leaves a curve thin; where one hardly fits, the picture has moved rather than changed its tones
     bent, thin = (min(alone, together) < share * current.loss for share in (0.85, 0.5))
     frames = observed.family in ("yuyv", "nv12")
@@ -264,6 +266,15 @@ def best_step(
         o for o in helps if not blurs(o.hypothesis) or o.loss <= max(3 * floor, 0.35 * current.loss)
     ]
     return min(sharp or helps, key=lambda s: s.cost, default=None)
+
+
+def _holds_on_most(observed: Observed, current: Scored, best: Scored, floor: float) -> bool:
+    """Whether a change leaves nothing on most pictures, which differed before: another cause shows on the rest."""
+    before, after = (
+        [observed.score(s.hypothesis.state, [n]).loss for n in observed.screen]
+        for s in (current, best)
+    )
+    return float(np.median(after)) <= 1.35 * floor and float(np.median(before)) > FAR
 
 
 def blurs(hypothesis: Hypothesis) -> bool:

@@ -11,7 +11,7 @@ from facelab.fingerprint.model._observed import Observed, Scored
 from facelab.fingerprint.model._operations import Align, Crop, Orient, Pad, Resize
 from facelab.fingerprint.model._pipeline_state import Hypothesis, State, templates
 from facelab.fingerprint.probes._cache import LARGE
-from facelab.fingerprint.search.candidates._geometry import OFFSETS
+from facelab.fingerprint.search.candidates._faces import OFFSETS
 from facelab.fingerprint.search.candidates._sizes import follows_picture, size_rules
 from facelab.fingerprint.search.candidates._tone import spaces
 

@@ -7,7 +7,8 @@ import itertools
 from facelab.fingerprint.model._observed import FLOOR, Observed, Scored
 from facelab.fingerprint.model._operations import Crop, Resize
 from facelab.fingerprint.model._pipeline_state import Hypothesis
-from facelab.fingerprint.search.candidates._geometry import ANCHORS, FACE_STYLES
+from facelab.fingerprint.search.candidates._faces import FACE_STYLES
+from facelab.fingerprint.search.candidates._geometry import ANCHORS
 from facelab.fingerprint.search.candidates._sizes import ROUNDINGS
 
 
@@ -271,6 +272,8 @@ def _recut(observed, best, i, op):
         )
     elif op.region == "face":
         text = f"{op.pixels:g} pixels on each side" if op.pixels else f"{100 * op.margin:.3g}%"
+        if op.tall is not None:
+            text = f"{100 * op.margin:.3g}% left and right, {100 * op.tall:.3g}% above and below"
         if op.above is not None:
             text = f"{op.pixels:g} pixels left and right, {op.above:g} above and below"
     elif op.fraction < 1:

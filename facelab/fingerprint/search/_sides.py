@@ -15,6 +15,9 @@ from facelab.fingerprint.model._pipeline_state import RINGING, Change, State
 from facelab.fingerprint.search._per_picture import LINES
 from facelab.fingerprint.search.candidates import _colour as colour
 
+ENLARGED = 6.0
+"""Levels RMS that a contrast may make of a rounding at most: beyond it any pipeline with such a contrast would fit."""
+
 
 @dataclasses.dataclass
 class Identified:
@@ -35,7 +38,7 @@ class Identified:
 
     @property
     def floor(self) -> float:
-        return max(FLOOR, lattice(self), self.enlarged)
+        return max(FLOOR, lattice(self), min(self.enlarged, ENLARGED))
 
     @property
     def has_contrast(self) -> bool:

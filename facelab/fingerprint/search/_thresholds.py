@@ -22,10 +22,14 @@ class Thresholds:
     """The same about a free curve for each picture, in levels of the pixels or of the output, whichever is less."""
     explained_codec: float = 2.6
     """The same behind a lossy codec, whose quantisation turns a rounding into a step. Reports: 0.5 to 2.4."""
+    explained_webp: float = 3.1
+    """The same behind WebP, which chooses its predictions anew after every rounding. Own pictures: 0.3 to 2.8."""
     explained_recoding: float = 1.6
     """The same behind YUV bytes, which are rounded once more. Planted: 0.4 to 0.99."""
     related: float = 1.6
     """Levels RMS that a relation between the two sides' own values may leave, where training was not recognised."""
+    related_share: float = 0.75
+    """Share of the difference's power that such a relation must explain: a little less is left by any line."""
     related_curve: float = 0.9
     """The same where the relation is a curve, which bends to whatever it is given."""
     lattice: float = 1.35

@@ -13,6 +13,8 @@ from facelab.fingerprint import Comparison, capture_target, compare
 HERE = Path(table.__file__).parent
 EVERY = 9
 """One row in this many is in the default lane."""
+ALWAYS = ("e06", "e25", "e46")
+"""Rows whose first answer was a false one: they are in the default lane too."""
 HEAVY = ("tensorflow", "keras", "onnx", "restored", "timm", "triangular")
 NOT_NAMED = frozenset({"n24", "n25", "n29", "n30", "n32", "n33"})
 """Rows whose cause is not named: the training side is not recognised."""
@@ -35,7 +37,8 @@ def said(c: Comparison) -> tuple:
 
 
 def marked(i: int, pair: table.Pair):
-    slow = i % EVERY or any(word in pair.train + pair.infer for word in HEAVY)
+    heavy = any(word in pair.train + pair.infer for word in HEAVY)
+    slow = pair.name not in ALWAYS and (i % EVERY > 0 or heavy)
     return pytest.param(pair, marks=[pytest.mark.slow] if slow else [], id=pair.name)
 
 
@@ -52,7 +55,7 @@ def test_no_correct_pipeline_is_accused_and_no_wrong_cause_is_named(pair):
 
 def test_the_collection_is_as_large_as_promised():
     same = [p for p in table.PAIRS if p.same]
-    assert len(table.PAIRS) == 321
+    assert len(table.PAIRS) == 406
     assert len(same) >= 25
     assert len({p.name for p in table.PAIRS}) == len(table.PAIRS)
     assert len(table.KEPT) == 82

@@ -49,7 +49,10 @@ def _misread_picture(case: Case) -> Outcome | None:
 def through_codec(case: Case) -> Outcome | None:
     """Name JPEG or WebP between the sides, with its estimated quality."""
     found = recompressed(case.infer_samples, case.training.state)
-    if found is None or found.linear.loss > THRESHOLDS.explained_codec:
+    if found is None:
+        return None
+    webp = found.codec == "WEBP"
+    if found.linear.loss > (THRESHOLDS.explained_webp if webp else THRESHOLDS.explained_codec):
         return None
     if found.linear.loss > CODEC_SHARE * case.training_loss_at_inference():
         return None

@@ -216,7 +216,7 @@ WARPED = 14.0
 
 def _rounding(case: Case, inference: Identified) -> Outcome | None:
     """The same pipeline explains both sides: what is left is rounding, if it is small."""
-    apart = [d["p99"] for n, d in case.distances.items() if d and case.known[n].plain]
+    apart = [d["p99"] for n in case.infer_samples.plain if (d := case.distances[n]) is not None]
     if not apart and inference.good:
         sizes = [
             "{}×{}".format(*side.size[side.screen[0]])

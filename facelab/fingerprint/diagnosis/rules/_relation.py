@@ -20,6 +20,8 @@ def related_values(case: Case) -> Outcome | None:
     related = relate(case.train_samples, case.infer_samples)
     if related is None or related.loss > THRESHOLDS.related:
         return None
+    if np.isfinite(related.before) and related.share < THRESHOLDS.related_share:
+        return None
     colours = colour.explain(related.train, related.infer, whole=case.whole()).changes
     if any(c.kind == "unknown" for c in colours):
         return None

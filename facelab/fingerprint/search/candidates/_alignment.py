@@ -20,6 +20,7 @@ def other_alignments(state: State, i: int, op: Align | Warp) -> Iterator[Hypothe
     """Yield `state` with the step `op` at place `i` of its chain changed in one thing."""
     yield from _warp_kernels(state, i, op)
     if isinstance(op, Align):
+        yield from _in_two_steps(state, i, op)
         yield from _align(state, i, op)
 
 
@@ -32,8 +33,36 @@ def _warp_kernels(state, i, op):
             )
 
 
+ALIGNED_AT = (96, 112, 128, 160, 224, 256)
+NARROW = 8
+"""Columns on each side of a well-known template of 112×112 that its form of 96×112 does without."""
+
+
+def _in_two_steps(state, i, op):
+    """Aligned at another size and resized then; or at 96×112 and stretched to the square."""
+    w, h = op.size
+    now = f"aligned at {w}×{h}"
+    for side in ALIGNED_AT:
+        if side == w or w != h:
+            continue
+        points = tuple((x * side / w, y * side / w) for x, y in op.points)
+        first = op._replace(points=points, size=(side, side))
+        for antialias in (False, True) if side > w else (False,):
+            ops = first, Resize(op.size, antialias=antialias)
+            change = Change("resize_order", "align", now, f"at {side}×{side}, then resized")
+            yield Hypothesis(state._replace(chain=replaced(state.chain, i, *ops)), (change,), 1.2)
+    if w == h:
+        cut = NARROW * w / 112
+        points = tuple((x - cut, y) for x, y in op.points)
+        size = round(w - 2 * cut), h
+        ops = op._replace(points=points, size=size), Resize(op.size)
+        change = Change("aspect", "align", now, f"at {size[0]}×{h}, then stretched to {w}×{h}")
+        yield Hypothesis(state._replace(chain=replaced(state.chain, i, *ops)), (change,), 1.2)
+
+
 OTHER_LANDMARKS = {
     "eyes_swapped": "left and right eye swapped",
+    "mouth_swapped": "left and right corner of the mouth swapped",
     "mirrored": "left and right swapped",
     "rows_first": "x and y swapped",
     "x_first": "x1…x5, y1…y5 read as five pairs",

@@ -45,7 +45,22 @@ def readings(picture: np.ndarray) -> Iterator[Reading]:
         ("columns", picture.transpose(1, 0, 2).reshape(h, w, 3)),
     ):
         yield f"{READ_AS[words][0]}", f"{READ_AS[words][1]} without a transpose", read
+    yield from _displaced(picture)
     yield from _truncated(picture)
+
+
+OFFSETS = (1, 2, 4, 8, 16, 54)
+"""Bytes by which a buffer is read too late or too early: an index that is off by a little, or a header."""
+
+
+def _displaced(picture: np.ndarray) -> Iterator[Reading]:
+    flat = picture.ravel()
+    for n in OFFSETS:
+        late, early = np.full_like(flat, np.nan), np.full_like(flat, np.nan)
+        late[n:], early[: len(flat) - n] = flat[: len(flat) - n], flat[n:]
+        bytes_ = f"{n} byte{'s' * (n > 1)}"
+        for read, words in ((late, "before"), (early, "after")):
+            yield "from its first byte", f"from {bytes_} {words} it", read.reshape(picture.shape)
 
 
 def _strides(whole: np.ndarray, padded: int, words: str) -> Iterator[Reading]:

@@ -9,9 +9,9 @@ from facelab.fingerprint.model._observed import Observed
 from facelab.fingerprint.model._pipeline_state import State
 from facelab.fingerprint.probes._cache import LARGE
 
-QUALITIES = range(40, 101)
+QUALITIES = range(20, 101)
 """Each is tried: the loss has no slope towards the right one, whose table alone fits."""
-COMMON = (50, 60, 70, 75, 80, 85, 90, 92, 95, 98, 100)
+COMMON = (30, 40, 50, 60, 70, 75, 80, 85, 90, 92, 95, 98, 100)
 HOPELESS = 12.0
 """Levels RMS about the best of the coarse qualities beyond which no codec is the cause."""
 MOST = 1.5
@@ -37,7 +37,8 @@ class Recompressed(NamedTuple):
 
 def recompressed(observed: Observed, state: State) -> Recompressed | None:
     """Return the codec that explains the samples best."""
-    names = [n for n in observed.colourful if n != LARGE][-1:]
+    several = [n for n in observed.colourful if n != LARGE]
+    names = several[-1:]
     if observed.budget.spent > MOST * observed.budget.total:
         return None
 
@@ -50,15 +51,16 @@ def recompressed(observed: Observed, state: State) -> Recompressed | None:
     first = [tried("JPEG", q, "tail") for q in QUALITIES]
     first += [tried("JPEG", q, "head") for q in COMMON]
     first += [tried("JPEG", q, place, 0) for place in ("tail", "head") for q in COMMON]
-    first += [tried("WEBP", q, "tail") for q in WEBP]
+    first += [tried("WEBP", q, place) for place in ("tail", "head") for q in WEBP]
     best = min(first, key=lambda r: r.linear.loss)
     if best.codec == "WEBP":
-        q = best.quality
-        near = [tried("WEBP", q + d, "tail") for d in (-5, -4, -3, -2, -1, 1, 2, 3, 4, 5)]
-        best = min([best, *near], key=lambda r: r.linear.loss)
+        q, place = best.quality, best.place
+        names = several  # a rounding before it turns many of its choices, so that one picture tells little
+        near = [tried("WEBP", q + d, place) for d in range(-5, 6)]
+        best = min(near, key=lambda r: r.linear.loss)
     if best.linear.loss > HOPELESS:
         return None
-    if best.place == "head":
+    if best.place == "head" and best.codec == "JPEG":
         q, kind = best.quality, best.subsampling
         near = [tried("JPEG", q + d, "head", kind) for d in (-2, -1, 1, 2) if q + d <= 100]
         best = min([best, *near], key=lambda r: r.linear.loss)

@@ -28,6 +28,7 @@ from facelab.fingerprint.model._pipeline_state import (
     resampler_changes,
 )
 from facelab.fingerprint.search.candidates._alignment import other_alignments
+from facelab.fingerprint.search.candidates._faces import face_crops
 
 
 def neighbours(state: State) -> Iterator[Hypothesis]:
@@ -93,6 +94,7 @@ ANCHORS = {
     "center": "in the middle",
     "top_left": "at the top left",
     "center_up": "in the middle, an odd pixel before it",
+    "center_exact": "in the middle by its unrounded size",
 }
 """Where a padded picture lies."""
 CUT_FROM = (256 / 224, 72 / 64, 48 / 44, 128 / 112, 1.25)
@@ -121,6 +123,7 @@ def _fit(state, i, op):
         "letterbox center": (base._replace(mode="letterbox", anchor="center"),),
         "letterbox top_left": (base._replace(mode="letterbox", anchor="top_left"),),
         "letterbox center_up": (base._replace(mode="letterbox", anchor="center_up"),),
+        "letterbox center_exact": (base._replace(mode="letterbox", anchor="center_exact"),),
         "cover, centre cut": (
             base._replace(mode="cover"),
             following if cut else Crop("center", size=final),
@@ -217,26 +220,7 @@ def _placed(name: str) -> str:
 def _crop(state, i, op):
     without = state.chain[:i] + state.chain[i + 1 :]
     if op.region == "face":
-        for aspect in ("keep", "square_longer", "square_shorter"):
-            if aspect != op.aspect:
-                yield Hypothesis(
-                    state._replace(chain=replaced(state.chain, i, op._replace(aspect=aspect))),
-                    (Change("aspect", "crop", op.aspect, aspect),),
-                )
-        for margin in (*MARGINS, *_of_output(state.chain[i + 1 :])):
-            if abs(margin - op.margin) > 1e-6 or op.pixels:
-                now = f"{op.pixels:g} pixels" if op.pixels else f"{100 * op.margin:.3g}% of the box"
-                chain = replaced(state.chain, i, op._replace(margin=margin, pixels=0.0, above=None))
-                change = Change("margin", "crop", f"{now} on each side", f"{100 * margin:.3g}%")
-                yield Hypothesis(state._replace(chain=chain), (change,))
-        yield from _face_details(state, i, op)
-        for outside in ("clip", "constant", "replicate"):
-            if outside != op.outside:
-                yield Hypothesis(
-                    state._replace(chain=replaced(state.chain, i, op._replace(outside=outside))),
-                    (Change("crop", "crop", f"outside {op.outside}", f"outside {outside}"),),
-                    1.2,
-                )
+        yield from face_crops(state, i, op)
     if op.region == "fraction" and op.fraction < 1:
         chain = replaced(state.chain, i, op, op)
         change = Change("crop", "crop", "the middle is cut out once", "the middle is cut out twice")
@@ -256,61 +240,6 @@ def _crop(state, i, op):
 
 RATIOS = ((16, 9), (4, 3), (3, 2), (9, 16), (3, 4), (2, 3))
 """Shapes that cameras and screens cut a picture to."""
-MARGINS = (-0.1, -0.05, *(round(0.05 * k, 2) for k in range(11)), 0.6, 0.75, 1.0)
-"""Customary margins about a face on each side, as shares of the box."""
-OF_OUTPUT = (8, 14, 20, 32, 40, 44)
-
-
-def _of_output(rest: tuple) -> list[float]:
-    """The margins of a face in pixels of the output, as MTCNN's ports have them, as shares of the box."""
-    size = next((op.size[0] for op in rest if isinstance(op, Resize)), 0)
-    return [m / (size - m) / 2 for m in OF_OUTPUT if size >= 2 * m]
-
-
-OFFSETS = ((20, 40), (30, 60), (10, 20))
-"""Margins of well-known demos in pixels, beside a face and above it."""
-FACE_STYLES = {
-    "size": "rounded half up",
-    "even": "rounded half to even",
-    "floor": "truncated",
-    "outward": "rounded outwards",
-}
-
-
-def _face_details(state, i, op):
-    """Margins in pixels, a box that is cut at the border first, and other roundings to whole pixels."""
-    was = (
-        f"{op.pixels:g} pixels" if op.pixels else f"{100 * op.margin:.3g}% of the box on each side"
-    )
-    for pixels in (4, 8, 10, 12, 16, 20, 22, 24, 32, 40, 44):
-        if pixels == op.pixels:
-            continue
-        changed = op._replace(margin=0.0, pixels=float(pixels), above=None)
-        yield Hypothesis(
-            state._replace(chain=replaced(state.chain, i, changed)),
-            (Change("margin", "crop", was, f"{pixels} pixels on each side"),),
-            1.1,
-        )
-    for beside, above in OFFSETS:
-        changed = op._replace(margin=0.0, pixels=float(beside), above=float(above))
-        text = f"{beside} pixels left and right, {above} above and below"
-        yield Hypothesis(
-            state._replace(chain=replaced(state.chain, i, changed)),
-            (Change("margin", "crop", was, text),),
-            1.2,
-        )
-    if op.margin or op.pixels:
-        words = ("cut at the border after the margin", "before the margin")
-        yield Hypothesis(
-            state._replace(chain=replaced(state.chain, i, op._replace(early=not op.early))),
-            (Change("margin", "crop", *(words if not op.early else words[::-1])),),
-            1.2,
-        )
-    for style, words in FACE_STYLES.items():
-        if style != op.style:
-            change = Change("crop", "crop", f"box {FACE_STYLES[op.style]}", words)
-            chain = replaced(state.chain, i, op._replace(style=style))
-            yield Hypothesis(state._replace(chain=chain), (change,), 1.3)
 
 
 def _turned(state):
@@ -444,13 +373,11 @@ def _reductions(state):
         yield Hypothesis(
             state._replace(chain=chain), (Change("resize_order", "resize", now, text),), 1.3
         )
-    for factor in (2, 3, 4, 8):
-        text = f"read at 1/{factor} of the size first"
-        for blocks in (False, True):
-            chain = (state.chain[0], Shrink(factor, blocks), *state.chain[1:])
-            yield Hypothesis(
-                state._replace(chain=chain), (Change("resize_order", "decode", now, text),), 1.3
-            )
+    for shrink, text in _shrinks():
+        chain = (state.chain[0], shrink, *state.chain[1:])
+        yield Hypothesis(
+            state._replace(chain=chain), (Change("resize_order", "decode", now, text),), 1.3
+        )
     if op.mode == "stretch":
         for second in dict.fromkeys((op, op._replace(kernel="bicubic", antialias=True))):
             chain = replaced(state.chain, i, second._replace(mode="inside"), second)
@@ -458,6 +385,16 @@ def _reductions(state):
             yield Hypothesis(
                 state._replace(chain=chain), (Change("resize_order", "resize", now, text),), 1.4
             )
+
+
+def _shrinks():
+    """Ways of reading a picture at a whole fraction of its size, in words."""
+    for factor in (2, 3, 4, 8):
+        for blocks in (False, True):
+            yield Shrink(factor, blocks), f"read at 1/{factor} of the size first"
+    for factor in (2, 3, 4):
+        for every, what in (("pixels", "row and column"), ("rows", "row")):
+            yield Shrink(factor, every=every), f"first one {what} of {factor} is taken"
 
 
 def _cut_order(state):
