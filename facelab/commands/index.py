@@ -80,7 +80,7 @@ def _status_text(status: Any) -> str:
 @click.option(
     "--shards",
     type=click.IntRange(1, 256),
-    help="Make so many shards in FOLDER; a hash of the id says which one a vector belongs to.",
+    help="Number of shards in FOLDER; a hash of the id says which one a vector belongs to.",
 )
 @MODEL
 @SPEC

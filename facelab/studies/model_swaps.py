@@ -100,7 +100,7 @@ def swaps_under_load(
     bundles : list of Path
         Two versions.
     trust : Trust
-        In whoever signed them.
+        In the key that signed them.
     swaps : int
         Swaps to make, one after the other with `pause_s` seconds between them.
     rate_hz, window_s : float

@@ -241,7 +241,7 @@ def test_a_folder_may_have_any_name_if_the_collection_has_a_plain_one(tmp_path):
 
 
 def test_a_torn_end_of_the_log_is_said_to_readers_and_by_verify(tmp_path):
-    """Whether the last record was interrupted or damaged cannot be told, so that it must not pass in silence."""
+    """Whether the last record was interrupted or damaged is unknown, so that it must not pass in silence."""
     place = tmp_path / "c"
     with Collection.create(place, dimension=4) as c:
         c.add(np.eye(4, dtype=np.float32), list("abcd"))
