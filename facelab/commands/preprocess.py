@@ -404,7 +404,7 @@ def infer(pipeline: Any, tensors: Any, out: Path | None, as_json: bool) -> int:
 @click.option("--name", metavar="TEXT", help="Its name.  [default: own]", default="own")
 @click.option("--out", required=True, type=OutPath(), metavar="F.json", help="File to write.")
 @json_option
-def new(like: Any, name: Any, out: Path | None, as_json: bool) -> None:
+def new(like: Any, name: Any, out: Path, as_json: bool) -> None:
     """Start a specification from one that is complete: every parameter is there to be changed."""
     from facelab.preprocess import PreprocessSpec
 

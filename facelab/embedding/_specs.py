@@ -190,14 +190,15 @@ def mistaken(spec: PreprocessSpec, mistake: str) -> PreprocessSpec:
             got=mistake,
             fix="choose another mistake, or a spec with the stage that it changes",
         )
+    place = -1 if index is None else index
     if mistake == "swapped channels":
         stages = _swapped(stages)
     elif mistake == "x/255 only":
-        stages[index] = {"op": "normalize", "mean": [0], "scale": [1], "units": "0-1"}
+        stages[place] = {"op": "normalize", "mean": [0], "scale": [1], "units": "0-1"}
     elif mistake == "raw 0-255":
-        del stages[index]
+        del stages[place]
     else:
-        stages.insert(index, dict(stages[index]))
+        stages.insert(place, dict(stages[place]))
     return PreprocessSpec(f"{spec.name}, {mistake}", stages)
 
 

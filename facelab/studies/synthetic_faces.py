@@ -52,7 +52,7 @@ def spoofs_by_kind(seed: int, each: int = 4) -> dict[str, list[np.ndarray]]:
     }
     for k in range(24):
         drawn = synthetic.sample(seed, k, "liveness")
-        kind = drawn.recipe.tags["kind"]
+        kind = str(drawn.recipe.tags["kind"])
         if kind in rows and len(rows[kind]) < each:
             rows[kind].append(drawn.image)
     return rows

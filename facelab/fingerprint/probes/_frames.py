@@ -23,12 +23,14 @@ def frames_for(spec: PreprocessSpec) -> Iterator[Frame]:
     Frame
         uint8 pixels as stored, height × width × channel, or a raw frame; EXIF orientation and face beside it.
     """
-    stage = spec.stages[0]
+    stage = spec.decoding
     for probe in probes_for(spec):
         if stage.format != "encoded":
             yield Frame(probe.name, probe.data, probe.size, 1, probe.face)
             continue
         gray = stage.order == "gray"
-        pixels, orientation = decode(probe.data, where=probe.file, alpha=stage.alpha, gray=gray)
+        pixels, orientation = decode(
+            probe.data, where=probe.file, alpha=stage.alpha or "drop", gray=gray
+        )
         pixels = pixels[..., ::-1] if stage.order == "bgr" else pixels
         yield Frame.of(probe.name, pixels, orientation=orientation, face=probe.face)

@@ -267,7 +267,7 @@ def probe_set() -> tuple[Probe, ...]:
 
 def probes_for(spec: PreprocessSpec) -> tuple[Probe, ...]:
     """Return the probes that a spec's decode stage can read: encoded ones, or raw frames of its format and size."""
-    stage = spec.stages[0]
+    stage = spec.decoding
     if stage.format != "encoded":
         return raw_probes(stage.format, stage.size)
     if stage.order == "gray":

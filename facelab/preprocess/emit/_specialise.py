@@ -245,7 +245,7 @@ def declare_late(node: ast.FunctionDef) -> None:
     """Declare a variable where it is first set, where folding has left a first value that nothing reads."""
     for part in ast.walk(node):
         for block in (getattr(part, "body", None), getattr(part, "orelse", None)):
-            if isinstance(block, list):
+            if is_list(block):
                 for s in [s for s in block if isinstance(s, ast.AnnAssign)]:
                     _merge_first_value(block, s)
 

@@ -41,7 +41,7 @@ def emit(
     """
     final = picture_size(spec, size, "an ONNX graph")
     if merge is not None and Path(merge).is_file():
-        first_try(Path(merge), f"{__name__}:_trial", reader="onnx for merging")
+        first_try(Path(merge), f"{__name__}:trial", reader="onnx for merging")
     target = None if merge is None else _target(Path(merge))
     opset, ir = (OPSET, IR) if target is None else (_opset(target), max(IR, target.ir_version))
     model = _graph(spec, final, Face.of(face), opset, ir)
@@ -118,7 +118,7 @@ def _described(model: onnx.ModelProto, spec: PreprocessSpec, size: tuple[int, in
     return model
 
 
-def _trial(path: str) -> None:
+def trial(path: str) -> None:
     _target(Path(path))
 
 

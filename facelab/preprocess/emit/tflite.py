@@ -169,7 +169,8 @@ def _state(model: Any, spec: PreprocessSpec) -> None:
     model.buffers.append(buffer)
     entry.name, entry.buffer = "facelab.preprocess", len(model.buffers) - 1
     stale = ("TFLITE_METADATA", b"TFLITE_METADATA")
-    model.metadata = [m for m in model.metadata or [] if m.name not in stale] + [entry]
+    held: list[Any] = model.metadata or []
+    model.metadata = [*(m for m in held if m.name not in stale), entry]
 
 
 def _only_input(graph: Any) -> int:
