@@ -21,10 +21,10 @@ from facelab.core.hashing import sha256_file
 from facelab.core.machine import peak_rss_bytes
 from facelab.deploy import _answers as answers
 from facelab.deploy import policy
-from facelab.deploy.internals import golden
 from facelab.deploy._bundle import make_bundle
 from facelab.deploy._gate import judge
 from facelab.deploy._verify import verify
+from facelab.deploy.internals import golden
 from facelab.deploy.manifest import canonical_hash
 
 RULES = policy.parse('schema = "facelab.policy/1"\nrequired = []', "policy.toml")
