@@ -10,7 +10,6 @@ from facelab import zoo
 from facelab.commands.common import emit, json_option, note
 from facelab.core.errors import BadInputError, FacelabError, did_you_mean
 from facelab.zoo import internals
-from facelab.zoo.internals import ModelEntry
 
 if TYPE_CHECKING:  # help needs neither numpy nor the catalogue
     from facelab.zoo.internals import Asset, Status
@@ -37,7 +36,7 @@ def everything() -> list[Asset]:
 
 def kind_of(asset: Asset) -> str:
     """Return a model's kind, or `data`."""
-    return asset.kind if isinstance(asset, ModelEntry) else "data"
+    return asset.kind if isinstance(asset, internals.ModelEntry) else "data"
 
 
 def choose(names: tuple[str, ...], kinds: tuple[str, ...], assets: list[Asset]) -> list[Asset]:
@@ -73,7 +72,7 @@ def row(asset: Asset, found: Status) -> dict:
         "url": asset.url or None,
         "fetch": asset.fetch_command,
     }
-    if isinstance(asset, ModelEntry):
+    if isinstance(asset, internals.ModelEntry):
         out |= {"family": asset.family, "runtime": asset.runtime, "default": asset.default}
     if found.problem is not None:
         out["problem"] = found.problem.as_dict()

@@ -7,7 +7,7 @@ from typing import Any
 
 from facelab.commands.common import emit
 from facelab.core.errors import BadInputError
-from facelab.emotion.internals import default_folder
+from facelab.emotion import internals
 
 
 def train_text(data: str, o: dict[str, Any], as_json: bool) -> None:
@@ -23,7 +23,7 @@ def train_text(data: str, o: dict[str, Any], as_json: bool) -> None:
         )
     sentences = text.read_csv(data)
     interpreter("modelmaker")  # there is no second text back end: say so before anything is split
-    out = Path(o["out"]) if o["out"] else default_folder() / "text"
+    out = Path(o["out"]) if o["out"] else internals.default_folder() / "text"
     record = text.train(
         sentences, out, epochs=o["epochs"] or 80, batch=min(o["batch"], 16), seed=o["seed"]
     )
