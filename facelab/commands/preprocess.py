@@ -408,8 +408,7 @@ def new(like: Any, name: Any, out: Path, as_json: bool) -> None:
     """Start a specification from one that is complete: every parameter is there to be changed."""
     from facelab.preprocess import PreprocessSpec
 
-    given = load_spec(like)
-    spec = PreprocessSpec(name, given.stages)
+    spec = PreprocessSpec(name, load_spec(like).stages)
     spec.save(out)
     note(f"wrote {out}")
     emit(spec.to_dict(), as_json=as_json, text=spec.text())
