@@ -284,7 +284,7 @@ def compare(
     Exit 0: identical, or equivalent within rounding. Exit 1: mismatch, or undecided until `--pixels` says what a
     function of pixels takes. Exit 2: a fingerprint cannot be used.
     """
-    # by the room's name: a missing file is told before the search for causes is imported
+    # by the room's name: a missing file is reported before the search for causes is imported
     from facelab import fingerprint
 
     if (model is None) != (images is None):

@@ -64,7 +64,7 @@ def truth_detection(sample: Any) -> Detections:
 
 
 def face_pictures(faces: Faces, n: int) -> list[np.ndarray]:
-    """Return the box of the first `n` faces that were found, each as a picture of its own."""
+    """Return the box of the first `n` faces that were found, each as a separate picture."""
     out = []
     for image, face in (f for f in faces.found.values() if f is not None):
         x1, y1, x2, y2 = np.round(face.boxes[0]).astype(int)

@@ -80,7 +80,7 @@ def test_one_of_three_runners_killed_while_it_holds_a_lock(three, victim):
     assert [p.returncode for p in others] == [0, 0], ends
     for out, _ in ends:
         assert {s["state"] for s in json.loads(out)["steps"]} == {"done"}
-    # each kernel of an exclusive step started when no other one lived; each step was made once, but for the killed one
+    # each kernel of an exclusive step started when no other one lived; each step was made once, except the killed one
     started = log.read_text().split()
     assert len(started) == (3 if victim == "the one that works" else 2)
     for line in runs.glob("*/*/records.jsonl"):

@@ -1,4 +1,4 @@
-"""Issue 22.10, 22.15: names from files, as the commands show them: no control characters, no line of their own."""
+"""Issue 22.10, 22.15: names from files, as the commands show them: no control characters, no extra lines."""
 
 import json
 import re
@@ -22,7 +22,7 @@ IN_A_FILE_NAME = NAME + ".png"
 
 @pytest.fixture
 def shown(tmp_path, monkeypatch, capsys):
-    """Run a command in a folder of its own and return what it showed, after looking at it."""
+    """Run a command in a separate folder and return what it showed, after looking at it."""
     monkeypatch.chdir(tmp_path)
 
     def run(*words):

@@ -129,7 +129,7 @@ def cost_of(
     shapes : mapping of str to sequence of int, optional
         Shapes of inputs that the file leaves open, batch axis included. An open batch axis is 1 where none is given.
     known : bool, optional
-        Whether somebody verified the file. Any other one is read in a process of its own first.
+        Whether somebody verified the file. Any other one is read in a separate process first.
 
     Returns
     -------

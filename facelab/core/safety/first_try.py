@@ -35,7 +35,7 @@ def first_try(
 ) -> None:
     """Call `module:function` on a file in a confined process, once for each content; `reader` names what opens it.
 
-    An error that the function raises there is left to whoever calls it next here. Raises `error`, naming the file,
+    An error that the function raises there is left to the next caller. Raises `error`, naming the file,
     where the process dies or does not end.
     """
     if os.environ.get(DIRECTLY):

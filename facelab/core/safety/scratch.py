@@ -1,6 +1,6 @@
 """Temporary folders and files that outlive no process: what a killed one left, the next one removes.
 
-A temporary folder or file of facelab has a name of its own kind and is locked (`flock`) by the process that made it.
+A temporary folder or file of facelab has a reserved form of name and is locked (`flock`) by the process that made it.
 The system releases the lock when the process ends, however it ends. What has such a name and no lock has no owner.
 """
 
@@ -66,7 +66,7 @@ class ScratchFolder(tempfile.TemporaryDirectory[str]):
 def temporary_file(target: Path) -> tuple[int, Path]:
     """Make an empty file beside `target` with its suffix and return (a descriptor that holds its lock, its path).
 
-    Whoever asked for it closes the descriptor once the file is renamed or removed.
+    The caller closes the descriptor once the file is renamed or removed.
     """
     folder = os.fspath(target.parent)
     _sweep_once(folder)

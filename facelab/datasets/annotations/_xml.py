@@ -49,7 +49,7 @@ def voc(
     """Read Pascal VOC: a folder of files, or one.
 
     By its definition corners are pixels counted from 1, and both belong to the box. Many programs write edges counted
-    from 0 instead: one corner at 0 tells them. `origin` (0 or 1) says it where nothing does.
+    from 0 instead: one corner at 0 reveals them. `origin` (0 or 1) says it where nothing does.
     """
     files = sorted(path.rglob("*.xml")) if path.is_dir() else [path]
     roots = [(file, _annotation(file)) for file in files]

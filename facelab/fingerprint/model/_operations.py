@@ -116,9 +116,11 @@ class Blur(NamedTuple):
 
 
 class Shrink(NamedTuple):
-    """Read the picture at a whole fraction of its size, as decoders do that are asked for a smaller one; with
-    `blocks` averaged over whole blocks, the last one cut short, as Pillow's `reduce` does; with `every` by taking one
-    of so many `pixels` of both axes, or one of so many `rows` only."""
+    """Read the picture at a whole fraction of its size, as decoders do that are asked for a smaller one.
+
+    With `blocks`, whole blocks are averaged and the last one is cut short, as Pillow's `reduce` does. With `every`,
+    every n-th of the `pixels` on both axes is taken, or every n-th of the `rows`.
+    """
 
     factor: int
     blocks: bool = False

@@ -16,7 +16,7 @@ _RANK = {
     **dict.fromkeys(("==", "!=", "<", "<=", ">", ">="), 3),
     **dict.fromkeys(("*", "/", "%", "<<", ">>", "&"), 5),
 }
-_UNARY, _ATOM = 6, 7
+_ATOM = 6
 
 
 @dataclasses.dataclass(frozen=True)
