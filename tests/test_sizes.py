@@ -18,7 +18,7 @@ LONG_FILES = {
     "fingerprint/search/candidates/_geometry.py": 588,
     "matching/_matcher.py": 440,
     "metrics/plausibility.py": 432,
-    "preprocess/emit/_onnx_graph.py": 415,
+    "preprocess/emit/graphs/_onnx.py": 415,
     "preprocess/ops.py": 436,
     "quantization/_session.py": 466,
     "reproduce/_runner.py": 584,

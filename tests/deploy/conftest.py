@@ -17,10 +17,20 @@ from facelab.deploy._bundle import make_bundle
 from facelab.fingerprint import capture_spec
 
 
-@pytest.fixture(scope="session", autouse=True)
-def captured_once(tmp_path_factory):
+@pytest.fixture(scope="session")
+def known_captures():
+    return {}
+
+
+@pytest.fixture(scope="session")
+def known_answers():
+    return {}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def captured_once(tmp_path_factory, known_captures):
     """Capture each specification once for all bundles of these tests; half their time went into it."""
-    known = {}
+    known = known_captures
 
     def capture(spec, *, tensors=None):
         key = repr(spec.to_dict())
@@ -41,14 +51,14 @@ TEXTS = {".html", ".json", ".jsonl", ".md", ".toml", ".txt", ".xml"}
 """What is in a bundle for readers and for the gate; the process that runs the model opens none of it."""
 
 
-@pytest.fixture(scope="session", autouse=True)
-def answered_once():
+@pytest.fixture(scope="module", autouse=True)
+def answered_once(known_answers):
     """Run each model on its golden tensors once: a process a gate is most of what these tests took.
 
     What a model answers follows from the files that the process reads, which are the key: the model with what lies
     beside it, its preprocessing and the tensors. A model that ends its process is asked each time, as nothing is kept.
     """
-    known = {}
+    known = known_answers
 
     def ask(folder, manifest, *, seconds):
         read = [

@@ -39,7 +39,7 @@ def test_a_line_that_does_not_end_is_ended_and_the_next_one_runs(shell, tmp_path
 
 def test_nothing_of_one_line_reaches_the_next(shell, monkeypatch):
     assert shell("facelab assets list").returncode == 0
-    monkeypatch.setenv("FACELAB_MODELS", "/nowhere/at/all")
+    monkeypatch.setenv("FACELAB_MIRROR", "/nowhere/at/all")
     changed = shell("facelab doctor --quick").stdout
-    monkeypatch.delenv("FACELAB_MODELS")
+    monkeypatch.delenv("FACELAB_MIRROR")
     assert shell("facelab doctor --quick").stdout != changed

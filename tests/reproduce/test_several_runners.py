@@ -91,7 +91,8 @@ def test_one_of_three_runners_killed_while_it_holds_a_lock(three, victim):
     rc, summary, err = project.run()
     assert rc == 0 and all(s["cached"] for s in summary["steps"]), err
     assert log.read_text().split() == started
-    assert sorted(p.name for p in (project.root / ".cache" / "run").iterdir()) == []
+    sockets = project.root / ".cache" / "run"  # absent where the path is too long for a socket
+    assert not sockets.exists() or list(sockets.iterdir()) == []
 
 
 @pytest.mark.parametrize("place", ["runs", "latest"])

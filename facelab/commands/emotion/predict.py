@@ -18,6 +18,7 @@ from facelab.commands.common import (
     trust_model_option,
 )
 from facelab.commands.emotion._options import model_map_option, spec_option
+from facelab.core import escape
 from facelab.core.errors import BadInputError
 
 VIDEO = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mjpeg", ".mjpg")
@@ -287,11 +288,11 @@ def _predict_text(given: tuple[str, ...], path: Path, as_json: bool) -> None:
 
 
 def _short(file: Path) -> str:
-    """Return a path relative to the working folder where it lies below it, else its last two parts."""
+    """Return a path as one line: relative to the working folder where it is below it, else its last two parts."""
     try:
-        return file.resolve().relative_to(Path.cwd()).as_posix()
+        return escape.line(file.resolve().relative_to(Path.cwd()).as_posix())
     except ValueError:
-        return "/".join(file.parts[-2:])
+        return escape.line("/".join(file.parts[-2:]))
 
 
 def _predictions(found: Any, classes: Any) -> str:

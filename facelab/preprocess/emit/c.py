@@ -5,8 +5,8 @@ from __future__ import annotations
 import ast
 
 from facelab.preprocess.emit._files import Emitted, banner, origin, template
-from facelab.preprocess.emit._printer import BITS, Printer
 from facelab.preprocess.emit.lowering import BOX, ERRORS, MARKS, Program, lower
+from facelab.preprocess.emit.printing._printer import BITS, Printer
 from facelab.preprocess.spec import PreprocessSpec
 
 TYPES = {

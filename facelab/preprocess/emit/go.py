@@ -5,10 +5,10 @@ from __future__ import annotations
 import ast
 import re
 
-from facelab.preprocess.emit import _gofmt
 from facelab.preprocess.emit._files import Emitted, banner, origin, template
-from facelab.preprocess.emit._printer import Printer, camel
 from facelab.preprocess.emit.lowering import BOX, ERRORS, MARKS, Program, lower
+from facelab.preprocess.emit.printing import _gofmt
+from facelab.preprocess.emit.printing._printer import Printer, camel
 from facelab.preprocess.spec import PreprocessSpec
 
 TYPES = {

@@ -14,8 +14,8 @@ from facelab.core.safety.first_try import first_try
 from facelab.preprocess import ops as st
 from facelab.preprocess.backends._onnx_session import check
 from facelab.preprocess.emit._files import Emitted, origin, template
-from facelab.preprocess.emit._onnx_graph import Graph
 from facelab.preprocess.emit._sizes import picture_size
+from facelab.preprocess.emit.graphs._onnx import Graph
 from facelab.preprocess.geometry import Face, Planner
 from facelab.preprocess.spec import PreprocessSpec
 

@@ -15,9 +15,9 @@ from facelab.preprocess import ops as st
 from facelab.preprocess.align import template
 from facelab.preprocess.emit import _files as files
 from facelab.preprocess.emit._files import Emitted, banner
-from facelab.preprocess.emit._specialise import Fold, drop_dead
 from facelab.preprocess.emit.lowering import colour_terms
 from facelab.preprocess.emit.lowering._sampling import resize_words
+from facelab.preprocess.emit.printing._specialise import Fold, drop_dead
 from facelab.preprocess.sizes import whole_box
 from facelab.preprocess.spec import PreprocessSpec, describe
 

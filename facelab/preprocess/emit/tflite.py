@@ -13,7 +13,7 @@ from facelab.preprocess import ops as st
 from facelab.preprocess.backends import make
 from facelab.preprocess.emit._files import Emitted, banner, origin, template
 from facelab.preprocess.emit._sizes import picture_size
-from facelab.preprocess.emit._tflite_graph import Graph
+from facelab.preprocess.emit.graphs._tflite import Graph
 from facelab.preprocess.geometry import Face, Planner
 from facelab.preprocess.spec import PreprocessSpec
 

@@ -99,8 +99,10 @@ def postgres_connections(dsn: str, *, size: int, **options: Any) -> Pool[psycopg
 
 def _rolled_back(connection: psycopg.Connection) -> None:
     """Leave no transaction open. Raises where the connection is gone, so that the pool replaces it."""
+    import psycopg
+
     if connection.closed:
-        raise ConnectionError("closed by the server")
+        raise psycopg.OperationalError("closed by the server")
     connection.rollback()
 
 

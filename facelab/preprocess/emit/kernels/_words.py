@@ -1,6 +1,6 @@
 """The words of the kernel language: types, arithmetic that every target has, and what a spec fills in.
 
-Kernels are a small part of Python, so that people can read them and a linter can check them. `_specialise` puts the
+Kernels are a small part of Python, so that people can read them and a linter can check them. `printing` puts the
 spec's numbers in the place of the capital names and removes branches that cannot be taken; a printer writes what is
 left in the target's language. Integers are 32 bits (`Int`) or 64 (`Long`); `//` and `%` are for numbers that are not
 negative; a `Real` is a float64, a `Single` a float32 (in JavaScript a float64: only what gives the same there uses it).

@@ -8,8 +8,8 @@ from typing import Any, NoReturn
 from facelab.core.errors import UnsupportedError
 from facelab.preprocess import ops as st
 from facelab.preprocess._flow import State
-from facelab.preprocess.emit._specialise import Functions
 from facelab.preprocess.emit.lowering._program import Buffer, View
+from facelab.preprocess.emit.printing._specialise import Functions
 from facelab.preprocess.spec import PreprocessSpec, describe
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from facelab.preprocess.emit._specialise import Functions
+from facelab.preprocess.emit.printing._specialise import Functions
 from facelab.preprocess.spec import PreprocessSpec
 
 ERRORS = {

@@ -1,0 +1,1 @@
+"""From a program in the kernel language to text: constants folded, dead code dropped, lines in the target."""
