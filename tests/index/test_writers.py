@@ -41,7 +41,7 @@ from facelab.index import Collection
 kept = Collection.open(sys.argv[1])
 child = os.fork()
 if child == 0:
-    os.close(1)
+    os.close(1), os.close(2)
     time.sleep(30)
     os._exit(0)
 print(child, flush=True)
