@@ -8,6 +8,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import compress, repeat
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -42,18 +43,13 @@ def take() -> Census:
     gc.unfreeze()  # what a pipeline froze when it started is counted too
     gc.collect()
     tracked = gc.get_objects()
+    kinds = Counter(map(type, tracked))
     types: Counter[str] = Counter()
-    arrays: dict[str, list[int]] = {}
-    seen: set[int] = set()
-    sessions: list[Any] = []
-    keepers: list[Any] = []
-    size = 0
-    for item in tracked:
-        types[type(item).__name__] += 1
-        size += sys.getsizeof(item, 0)
-        if type(item).__name__ == "InferenceSession" and hasattr(item, "_inputs_meta"):
-            sessions.append(item)
-        _look_inside(item, arrays, seen, keepers)
+    for kind, n in kinds.items():
+        types[kind.__name__] += n
+    size = sum(map(sys.getsizeof, tracked, repeat(0)))
+    sessions = _sessions(tracked, kinds)
+    arrays, seen, keepers = _look_inside(tracked)
     known = _known(sessions)
     orphans = sum(id(k) not in known for k in keepers)
     del tracked
@@ -71,24 +67,46 @@ def take() -> Census:
     )
 
 
-def _look_inside(
-    item: Any, arrays: dict[str, list[int]], seen: set[int], keepers: list[Any]
-) -> None:
-    """Count what the garbage collector does not track but a container holds: arrays, and objects made in C++."""
-    for held in gc.get_referents(item):
-        kind = type(held)
-        name = kind.__name__
-        if name == "ndarray" or name in KEEPS_A_SESSION:
-            if id(held) in seen:
+class _Held(dict[type, bool]):
+    """Whether a census looks at objects of a type that a container holds, decided once for each type."""
+
+    def __missing__(self, kind: type) -> bool:
+        found = kind.__name__ == "ndarray" or kind.__name__ in KEEPS_A_SESSION
+        self[kind] = found
+        return found
+
+
+def _sessions(tracked: list[Any], kinds: Iterable[type]) -> list[Any]:
+    """Return the sessions of ONNX Runtime, by the name of their type: the package need not be imported."""
+    wanted = {k for k in kinds if k.__name__ == "InferenceSession"}
+    return (
+        [x for x in tracked if type(x) in wanted and hasattr(x, "_inputs_meta")] if wanted else []
+    )
+
+
+def _look_inside(tracked: list[Any]) -> tuple[dict[str, list[int]], set[int], list[Any]]:
+    """Count what the garbage collector does not track but a container holds: arrays, and objects made in C++.
+
+    Millions of references are followed, so the loops over them are those of C functions.
+    """
+    arrays: dict[str, list[int]] = {}
+    seen: set[int] = set()
+    keepers: list[Any] = []
+    wanted = _Held()
+    for start in range(0, len(tracked), 1000):
+        held = gc.get_referents(*tracked[start : start + 1000])
+        for item in compress(held, map(wanted.__getitem__, map(type, held))):
+            if id(item) in seen:
                 continue
-            seen.add(id(held))
-            if name == "ndarray":
-                if held.base is None and held.nbytes:
-                    entry = arrays.setdefault(f"{held.shape} {held.dtype}", [0, 0])
+            seen.add(id(item))
+            if type(item).__name__ == "ndarray":
+                if item.base is None and item.nbytes:
+                    entry = arrays.setdefault(f"{item.shape} {item.dtype}", [0, 0])
                     entry[0] += 1
-                    entry[1] += int(held.nbytes)
-            elif "onnxruntime" in kind.__module__:
-                keepers.append(held)
+                    entry[1] += int(item.nbytes)
+            elif "onnxruntime" in type(item).__module__:
+                keepers.append(item)
+    return arrays, seen, keepers
 
 
 def _known(sessions: Iterable[Any]) -> set[int]:
