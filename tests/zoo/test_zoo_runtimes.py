@@ -1,5 +1,7 @@
 """Every model that is here opens and runs; faulty files and misfits are refused by name."""
 
+import os
+
 import numpy as np
 import pytest
 
@@ -10,7 +12,7 @@ from facelab.zoo import _store as zoo_store
 from facelab.zoo._catalogue import load_catalogue
 from facelab.zoo._graph import GraphBuilder
 from facelab.zoo.runtimes import ModelRunError, check_spec, open_model, sanity_check
-from facelab.zoo.runtimes._base import TensorInfo, fit
+from facelab.zoo.runtimes._base import Model, TensorInfo, fit
 
 CATALOGUE = load_catalogue()
 TENSOR_MODELS = [e for e in CATALOGUE if e.runtime in ("onnx", "litert") and e.file]
@@ -315,3 +317,39 @@ def test_an_entry_that_is_not_here_names_the_command(store):
     assert "facelab assets fetch sface" in e.value.fix
     with pytest.raises(BadInputError, match="several networks"):
         open_model(CATALOGUE.model("mtcnn"))
+
+
+# -- memory that runs out ---------------------------------------------------------------------------------------------
+
+
+class Fails(Model):
+    """A model whose computation fails with a text, as native runtimes do."""
+
+    runtime, handle, path = "made up", object(), "m.onnx"
+
+    def __init__(self, text):
+        self.text, self._process = text, os.getpid()
+
+    def _bind(self, arrays, named):
+        return named
+
+    def _compute(self, feed):
+        raise RuntimeError(self.text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "OpenCV(4.14.0) alloc.cpp:73: error: (-4:Insufficient memory) Failed to allocate 971467008 bytes",
+        "std::bad_alloc",
+        "[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : Failed to allocate memory for requested buffer",
+    ],
+)
+def test_a_computation_without_memory_does_not_blame_the_model(text):
+    with pytest.raises(MemoryError, match="lloc"):
+        Fails(text).run()
+
+
+def test_another_failure_names_the_model():
+    with pytest.raises(ModelRunError, match="does not run"):
+        Fails("wrong shape").run()

@@ -215,7 +215,7 @@ def _calm(address: str, data: bytes, name: str, seconds: float = 8.0) -> bool:
 
 
 def input_quarantined(setting: Setting) -> Loss:
-    """Send one picture that takes longer than a worker may, among others."""
+    """Send one picture that takes more time or memory than a worker may, among others."""
     name, clock = "input_quarantined", _Clock()
     state = Degradation(clock=clock)
     small, huge = _small(setting.images[0]), _huge(setting.seed)
@@ -248,8 +248,8 @@ def input_quarantined(setting: Setting) -> Loss:
             bool(refused) and all(name in v["degraded"] for v, _ in refused),
             back,
         ),
-        note="one picture of noise takes longer than the deadline of 1 s; it came twice among three "
-        f"others; the first time cost {first}, the second time it was refused",
+        note="one picture of noise takes more time (1 s) or memory than a worker may; it came twice among "
+        f"three others; the first time cost {first}, the second time it was refused",
     )
 
 

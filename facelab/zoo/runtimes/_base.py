@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -87,7 +88,8 @@ class Model:
         """Compute all outputs, in the order of `outputs`.
 
         Inputs come in order or by name. Nothing is converted: an array whose dtype or shape does not fit, or that
-        holds NaN or infinity, raises BadInputError naming the input; a failing computation raises ModelRunError.
+        holds NaN or infinity, raises BadInputError naming the input; a failing computation raises ModelRunError, and
+        one that gets no memory MemoryError.
         """
         feed = self._bind(arrays, named)
         if self.handle is None:
@@ -102,6 +104,10 @@ class Model:
             # every runtime raises its own types (RuntimeError, ValueError, pybind classes without a common base)
             if self.handle is None:
                 raise self._closed() from e
+            if says_out_of_memory(
+                e
+            ):  # of the machine or of a limit: nothing is known about the model
+                raise MemoryError(first_line(e)) from e
             raise ModelRunError(
                 f"the model opens but does not run on {self.runtime}",
                 where=self.path,
@@ -240,6 +246,17 @@ def show_shape(shape: Sequence[int | None]) -> str:
     '[1, ?, ?, 3]'
     """
     return "[" + ", ".join("?" if n is None else str(n) for n in shape) + "]"
+
+
+_NO_MEMORY = re.compile(
+    r"bad_alloc|bad allocation|allocate memory|failed to allocate|insufficient memory|out of memory|MemoryError",
+    re.IGNORECASE,
+)
+
+
+def says_out_of_memory(error: BaseException) -> bool:
+    """Return whether an error says that memory ran out; runtimes say it in texts of their own exceptions."""
+    return bool(_NO_MEMORY.search(f"{error!r} {getattr(error, 'got', '')} {error.__cause__!r}"))
 
 
 def first_line(error: BaseException, limit: int = 300) -> str:

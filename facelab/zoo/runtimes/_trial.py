@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +13,10 @@ from facelab.core.safety.first_try import DIRECTLY, TOO_MUCH_MEMORY, first_try
 from facelab.zoo import trust
 from facelab.zoo._catalogue import load_catalogue
 from facelab.zoo._integrity import file_hash
-from facelab.zoo.runtimes._base import Model, ModelRunError
+from facelab.zoo.runtimes._base import Model, ModelRunError, says_out_of_memory
 
 MOST_INPUT = 1 << 26
 """Bytes of an input that is tried; the shape of a larger one is made up."""
-
-
-_GREEDY = re.compile(r"bad_alloc|bad allocation|allocate memory|out of memory|MemoryError")
 
 
 def tried(path: Path, runtime: str) -> None:
@@ -57,7 +53,7 @@ def _child(path: str, runtime: str) -> str:
         model = open_here(Path(path), runtime, threads=1)
         model.run(*_zeros(model))
     except (FacelabError, MemoryError) as e:
-        if _GREEDY.search(f"{e!r} {getattr(e, 'got', '')} {e.__cause__}"):
+        if says_out_of_memory(e):
             # where nothing bounds memory, the same model would take all of it: this is not an answer
             os._exit(TOO_MUCH_MEMORY)
         return str(e)
