@@ -164,6 +164,6 @@ def recovery(report: Any) -> Figure:
         ylim=(0, 1.04),
     )
     style.plain_log(ax.xaxis)
-    ax.set_title("Recovery from faults on purpose, by cause")
+    ax.set_title("Recovery from planted faults, by cause")
     ax.legend(loc="lower center", bbox_to_anchor=(0.5, -0.4), ncols=2, fontsize=9)
     return fig
