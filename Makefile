@@ -42,8 +42,8 @@ setup-main:
 reproduce: setup  ## run all notebooks headless and write reports/index.html (PROFILE=full|quick)
 	@$(BIN)/facelab reproduce --profile $(PROFILE) --jobs $(JOBS) $(ARGS)
 
-test: setup  ## run everything that matters (11 minutes on two quiet cores)
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+test: setup  ## run everything that matters (9 minutes on two quiet cores)
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-slow: setup  ## run the slow tests too; each documented line is a whole process, imports included
 	@FACELAB_TEST_WHOLE_PROCESSES=1 $(BIN)/python -m pytest -m "slow or not slow" $(ARGS)

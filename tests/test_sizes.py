@@ -37,7 +37,6 @@ FULL_FOLDERS = {
     "matching": 13,
     "metrics": 13,
     "preprocess": 16,
-    "preprocess/emit": 14,
     "quantization": 25,
     "report": 22,
     "reproduce": 19,

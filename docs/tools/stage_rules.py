@@ -10,8 +10,8 @@ PAGE = Path(__file__).resolve().parents[1] / "reference" / "preprocessing-stages
 HEAD = """\
 # What does each stage compute?
 
-For people who write the preprocessing in another language. Parameters stand in `preprocess.json`; this page says what
-is done with them. A bundle's README repeats the part that its model needs. The golden tensors beside it decide in
+This page is for those who write the preprocessing in another language. `preprocess.json` holds the parameters; this
+page says what is done with them. A bundle's README repeats the part that its model needs. The golden tensors beside it decide in
 doubt."""
 
 

@@ -247,6 +247,10 @@ class Majority(Smoother):
         return self._label
 
 
+ONE_MOMENT_S = 1e-6
+"""Times closer than this are one moment: a speed between them would be noise of the clock, or no finite number."""
+
+
 class OneEuro(Smoother):
     """The One-Euro filter on each score: slow scores are smoothed more than fast ones.
 
@@ -285,7 +289,7 @@ class OneEuro(Smoother):
         self._speed = np.zeros(len(self.labels))
 
     def _smooth(self, time_s: float, step_s: float, scores: np.ndarray) -> np.ndarray:
-        if self._last is None or step_s == 0.0:
+        if self._last is None or step_s < ONE_MOMENT_S:
             return scores if self._last is None else self._last
         speed = (scores - self._last) / step_s
         self._speed += _share_of(self.speed_cutoff_hz, step_s) * (speed - self._speed)

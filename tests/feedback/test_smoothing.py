@@ -182,6 +182,14 @@ def test_any_sequence_gives_a_label_that_was_asked_for(kind, steps):
             assert np.isfinite(found.scores).all() and found.scores.min() >= 0
 
 
+@pytest.mark.parametrize("step", [5e-324, 2.3e-311, 1e-9])
+def test_times_that_hardly_differ_are_one_moment(step):
+    one = smoother(LABELS, "one-euro")
+    before = one.update(0.0, np.array([0.4, 0.4, 0.2])).scores
+    found = one.update(step, np.array([0.2, 0.4, 0.4]))
+    assert np.array_equal(found.scores, before)
+
+
 def test_follow_counts_changes_and_lists_what_was_shown():
     times = np.arange(40) / 10
     scores = np.tile([0.9, 0.05, 0.05], (40, 1))
