@@ -11,8 +11,8 @@ HEAD = """\
 # What does each stage compute?
 
 This page is for those who write the preprocessing in another language. `preprocess.json` holds the parameters; this
-page says what is done with them. A bundle's README repeats the part that its model needs. The golden tensors beside it decide in
-doubt."""
+page says what is done with them. A bundle's README repeats the part that its model needs. The golden tensors beside
+it decide in doubt."""
 
 
 def text() -> str:
