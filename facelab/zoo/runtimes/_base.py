@@ -255,7 +255,7 @@ _NO_MEMORY = re.compile(
 
 
 def says_out_of_memory(error: BaseException) -> bool:
-    """Return whether an error says that memory ran out; runtimes say it in texts of their own exceptions."""
+    """Return whether an error says that memory ran out; runtimes say it in the texts of many exceptions."""
     return bool(_NO_MEMORY.search(f"{error!r} {getattr(error, 'got', '')} {error.__cause__!r}"))
 
 
