@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from facelab.commands.common import FloatRange, OutPath, emit, json_option, note
+from facelab.commands.common import SEED_31, FloatRange, OutPath, emit, json_option, note
 
 model_option = click.option(
     "--model",
@@ -29,9 +29,7 @@ threshold_option = click.option(
     show_default=True,
     help="Least probability of a heart.",
 )
-seed_option = click.option(
-    "--seed", type=click.IntRange(0, 2**31 - 1), default=7, show_default=True
-)
+seed_option = click.option("--seed", type=SEED_31, default=7, show_default=True)
 
 
 @click.group(epilog="Example: facelab doodle train --n 1500 --epochs 6")

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from facelab.commands.common import (
+    SEED_31,
     Float,
     FloatRange,
     OutPath,
@@ -122,7 +123,7 @@ budget_options = together(
 )
 @click.option(
     "--seed",
-    type=click.IntRange(0, 2**31 - 1),
+    type=SEED_31,
     default=7,
     show_default=True,
     help="Of the choice of images.",

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from facelab.commands.common import FloatRange, OutPath, emit, json_option, note
+from facelab.commands.common import SEED_31, FloatRange, OutPath, emit, json_option, note
 from facelab.core.safety.scratch import ScratchFolder
 
 
@@ -106,7 +106,7 @@ def measure(
 @click.option(
     "--spare/--no-spare", default=True, show_default=True, help="A second worker that waits."
 )
-@click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=7, show_default=True)
+@click.option("--seed", type=SEED_31, default=7, show_default=True)
 @json_option
 def prove(
     faults: int,

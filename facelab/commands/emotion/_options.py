@@ -38,26 +38,21 @@ def _label_map(ctx: click.Context, param: click.Parameter, values: tuple[str, ..
     return dict(value.split("=") for value in values)
 
 
-label_map_option = click.option(
-    "--label-map",
-    multiple=True,
-    callback=_label_map,
-    metavar="LABEL=EMOTION",
-    help="The emotion that a label of the model means, or the class that a label of --data means (repeat).",
+def _map_option(meaning: str, text: str) -> Decorator:
+    return click.option(
+        "--label-map", multiple=True, callback=_label_map, metavar=f"LABEL={meaning}", help=text
+    )
+
+
+label_map_option = _map_option(
+    "EMOTION",
+    "The emotion that a label of the model means, or the class that a label of --data means (repeat).",
 )
-model_map_option = click.option(
-    "--label-map",
-    multiple=True,
-    callback=_label_map,
-    metavar="LABEL=EMOTION",
-    help="The emotion that a label of the model means (repeat); common spellings are known.",
+model_map_option = _map_option(
+    "EMOTION", "The emotion that a label of the model means (repeat); common spellings are known."
 )
-data_map_option = click.option(
-    "--label-map",
-    multiple=True,
-    callback=_label_map,
-    metavar="LABEL=CLASS",
-    help="The class that a label of --data means (repeat); an empty CLASS drops it.",
+data_map_option = _map_option(
+    "CLASS", "The class that a label of --data means (repeat); an empty CLASS drops it."
 )
 votes_option = click.option(
     "--ferplus",
