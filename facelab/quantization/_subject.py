@@ -127,7 +127,7 @@ def load(
     if opened is not None:
         return _runnable(path, opened, entry, known)
     entry = entry or (same_content(path) if path.is_file() else None)
-    classes = _labels(path, None, entry)
+    classes = _labels(path, _inside(path, None), entry)
     return Subject(
         entry.name if entry else path.stem,
         None,
@@ -196,7 +196,8 @@ def _runnable(path: Path, opened: Model, entry: ModelEntry | None, spec: Preproc
         )
     check_spec(opened, spec)
     entry = entry or same_content(path)
-    classes = _labels(path, opened, entry)
+    inside = _inside(path, opened)
+    classes = _labels(path, inside, entry)
     if classes:
         output_of_classes(opened.outputs, len(classes), where=path)
     source = None
@@ -230,7 +231,7 @@ def _runnable(path: Path, opened: Model, entry: ModelEntry | None, spec: Preproc
         family = family or _detector_family(path, spec)
     if family:
         task = "detector"
-    why = _why(entry, path, classes, family, spec, task, bool(_inside(path, opened)))
+    why = _why(entry, path, classes, family, spec, task, bool(inside))
     return Subject(
         entry.name if entry else path.stem, path, source, spec, task, classes, entry, family, why
     )
@@ -267,9 +268,9 @@ def _why(
     return "no labels, no outputs of a known detector, no alignment"
 
 
-def _labels(path: Path, opened: Model | None, entry: ModelEntry | None) -> tuple[str, ...]:
+def _labels(path: Path, inside: tuple[str, ...], entry: ModelEntry | None) -> tuple[str, ...]:
     """Return the classes inside the file, else of `labels.txt` beside it, else the catalogue's; or none."""
-    if inside := _inside(path, opened):
+    if inside:
         return inside
     beside = path.with_name("labels.txt")
     if beside.is_file():
