@@ -81,13 +81,15 @@ def command(
     noise, origin of thresholds, model size, latency and memory of the target device. A check without data is skipped;
     the policy says which may be.
     """
-    from facelab.deploy import judge, policy
+    from facelab.deploy import policy
 
     if print_policy:
         click.echo(policy.DEFAULT, nl=False)
         return
     if bundle is None:
         raise click.UsageError("name a bundle, or --print-policy", ctx)
+    from facelab.deploy import judge
+
     rules = policy.load(policy_file) if policy_file else policy.default()
     verdict = judge(
         bundle,

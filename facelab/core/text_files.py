@@ -70,8 +70,7 @@ def read_csv(
 
 
 def _check_head(head: list[str], what: str, path: str | os.PathLike[str]) -> None:
-    twice = next((c for c in head if head.count(c) > 1), None)
-    if twice is not None:
+    if len(set(head)) < len(head):
         raise BadInputError(
             f"the first line of the {what} names a column twice",
             where=f"{path}:1",

@@ -108,15 +108,16 @@ def emotions(
             fix="write LABEL=EMOTION for a label of the model",
         )
     found = tuple(label_map.get(c) or NAMES.get(plain(c)) or c for c in labels)
-    twice = sorted({c for c in found if found.count(c) > 1})
+    sources: dict[str, list[str]] = {}
+    for name, emotion in zip(labels, found):
+        sources.setdefault(emotion, []).append(name)
+    twice = {c: sources[c] for c in sorted(sources) if len(sources[c]) > 1}
     if twice:
         raise BadInputError(
             "two labels of the model mean one emotion",
             where=where,
             expected="one output for each emotion",
-            got=", ".join(
-                f"{c} from {'+'.join(x for x, y in zip(labels, found) if y == c)}" for c in twice
-            ),
+            got=", ".join(f"{c} from {'+'.join(names)}" for c, names in twice.items()),
             fix="correct labels.txt or the label map",
         )
     return found

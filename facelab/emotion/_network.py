@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,10 +49,11 @@ class KerasNetwork:
 
     def columns(self, classes: Sequence[str]) -> list[int] | None:
         """Return which of the file's outputs answer for `classes`, where it knows them all: its head is kept then."""
-        known = self.labels
-        if self.layer is not None or not all(known.count(c) == 1 for c in classes):
+        times = Counter(self.labels)
+        if self.layer is not None or any(times[c] != 1 for c in classes):
             return None
-        return [known.index(c) for c in classes]
+        places = {c: k for k, c in enumerate(self.labels)}
+        return [places[c] for c in classes]
 
     def inspected(self) -> dict[str, Any]:
         """Return what the file holds: `features`, `width`, `head`, `input`, `layers`, and how many classes it `answers`
