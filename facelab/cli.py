@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import stat
 import sys
@@ -13,6 +12,7 @@ from facelab.commands.common import LazyGroup
 from facelab.core import extras
 from facelab.core.errors import BadInputError, FacelabError, from_os
 from facelab.core.isolated import protect_children
+from facelab.core.safety.streams import guard, plain_streams
 
 COMMANDS = {
     "assets": "list, fetch and verify models and data sets",
@@ -52,6 +52,7 @@ def cli() -> None:
 
 def main(argv: list[str] | None = None) -> None:
     """Run the command line and exit: 0 good, 1 a check failed, 2 wrong usage or bad input, 130 interrupted."""
+    guard()
     sys.exit(run(argv))
 
 
@@ -59,9 +60,11 @@ def run(argv: list[str] | None = None) -> int:
     """Run one command and return its exit code; errors a user can act on are printed without a traceback."""
     argv = sys.argv[1:] if argv is None else argv
     protect_children()
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a terminal of ISO 8859-1, a name not in UTF-8
-            stream.reconfigure(errors="backslashreplace")
+    with plain_streams():
+        return _run(argv)
+
+
+def _run(argv: list[str]) -> int:
     try:
         _check_empty(argv)
         _check_pipes(argv)

@@ -191,12 +191,13 @@ def warn_first(text: str, suspicion: Any | None) -> str:
 def progress(iterable: Any, *, description: str, total: int | None = None) -> Iterable[Any]:
     """Iterate with a progress bar on standard error (a terminal only; silent otherwise)."""
     from rich.console import Console
+    from rich.markup import escape as without_markup
     from rich.progress import track
 
     console = Console(stderr=True)
     return track(
         iterable,
-        description=description,
+        description=without_markup(escape.line(description)),
         total=total,
         console=console,
         disable=not console.is_terminal,

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from facelab.commands.common import THREADS, OutPath, emit, json_option, note
+from facelab.commands.common import THREADS, OutPath, echo, emit, json_option, note
+from facelab.core import escape
 
 if TYPE_CHECKING:
     from facelab.reproduce import Runner
@@ -152,11 +153,14 @@ def command(
 
 
 def _explain(runner: Runner, *, to_stdout: bool) -> None:
-    say = click.echo if to_stdout else note
-    for text in runner.options.texts if runner.options.sweep else ():
-        say(f"with  {text}")
-    for task in runner.tasks.values():
-        say(f"{'run ' if task.run else 'skip'}  {task.step.name}: {'; '.join(task.why)}")
+    texts = runner.options.texts if runner.options.sweep else ()
+    lines = [f"with  {text}" for text in texts]
+    lines += [
+        f"{'run ' if task.run else 'skip'}  {task.step.name}: {'; '.join(task.why)}"
+        for task in runner.tasks.values()
+    ]
+    for line in lines:
+        echo(escape.line(line), err=not to_stdout)
 
 
 def _planned(runner: Runner) -> list[dict[str, Any]]:

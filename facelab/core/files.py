@@ -183,7 +183,8 @@ def write_npy(path: str | os.PathLike[str], array: np.ndarray) -> Path:
     return Path(path)
 
 
-_SURROGATE = re.compile("[\ud800-\udfff]")
+_HIDDEN = re.compile("[\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
+"""Characters that a terminal obeys, that turn the reading direction, or that have no bytes: JSON can escape them."""
 _ESCAPED_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
@@ -203,11 +204,7 @@ def dumps(value: Any, *, indent: int | None = None) -> str:
     '{"a": 0.5, "b": [0, 1]}'
     """
     text = json.dumps(value, indent=indent, default=_plain, allow_nan=False, ensure_ascii=False)
-    if _SURROGATE.search(
-        text
-    ):  # a file name that is not UTF-8: such text has no bytes, its escapes have
-        return json.dumps(value, indent=indent, default=_plain, allow_nan=False)
-    return text
+    return _HIDDEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def loads_strict(

@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass, field
 from typing import IO, Any
 
+from facelab.core import escape
 from facelab.core.wording import duration
 
 
@@ -29,7 +30,7 @@ class Display:
 
     def say(self, text: str) -> None:
         """Print a line."""
-        print(text, file=self.stream, flush=True)
+        print(escape.line(text), file=self.stream, flush=True)
 
     def start(self, step: str) -> None:
         """Say that a step starts."""
@@ -67,7 +68,7 @@ class LiveDisplay(Display):
     def say(self, text: str) -> None:
         from rich.text import Text
 
-        self.console.print(Text(text))
+        self.console.print(Text(escape.line(text)))
 
     def start(self, step: str) -> None:
         """Nothing: the running line says it."""
@@ -84,7 +85,7 @@ class LiveDisplay(Display):
             at = f"cell {progress['cell']}/{progress['cells']}" if progress.get("cells") else ""
             heading = _escape((progress.get("heading") or "starting")[:40])
             table.add_row(
-                f"[bold]{step}[/]",
+                f"[bold]{_escape(step)}[/]",
                 heading,
                 f"{at}  {duration(seconds)}",
                 _escape(progress.get("last_line", "")),
@@ -97,8 +98,8 @@ class LiveDisplay(Display):
         good = note["state"] == "done" and not note.get("missed")
         waits = note["state"] in ("blocked", "interrupted")
         style = "green" if good else ("yellow" if waits else "bold red")
-        line = Text(f"{'✓' if good else '✗'} {note['step']}  ", style=style)
-        line.append(outcome(note), style="default")
+        line = Text(f"{'✓' if good else '✗'} {escape.line(note['step'])}  ", style=style)
+        line.append(escape.line(outcome(note)), style="default")
         self.console.print(line)
 
     def close(self) -> None:
@@ -106,9 +107,10 @@ class LiveDisplay(Display):
 
 
 def _escape(text: str) -> str:
-    from rich.markup import escape
+    """Return a notebook's own words, fit for a line of the live display: no markup, no control characters."""
+    from rich.markup import escape as without_markup
 
-    return escape(text)
+    return without_markup(escape.line(text))
 
 
 def _clock() -> str:
