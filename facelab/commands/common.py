@@ -6,7 +6,6 @@ import importlib
 import importlib.util
 import math
 import os
-import re
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -18,8 +17,10 @@ from facelab.core import escape
 from facelab.core.errors import did_you_mean
 from facelab.core.files import check_writable, dumps
 from facelab.core.narrow import is_path
+from facelab.core.safety.streams import indented
 
-_FURTHER = re.compile(r"\n(?! |$)")
+MOST_NAMES = 200
+"""How many names with line breaks are looked for in a text."""
 
 json_option = click.option(
     "--json",
@@ -173,6 +174,10 @@ def names_in_one_line(value: Any, text: str) -> str:
             stack += item
         elif is_path(item):
             stack.append(str(item))
+    if (
+        len(found) > MOST_NAMES
+    ):  # nobody names files so; all in one line forges nothing, and takes no minutes
+        return escape.line(text)
     for name in sorted(found, key=len, reverse=True):
         text = text.replace(name, escape.line(name))
     return text
@@ -180,7 +185,7 @@ def names_in_one_line(value: Any, text: str) -> str:
 
 def note(message: str) -> None:
     """Print a remark on standard error; its further lines are indented, so that none passes for a verdict."""
-    echo(_FURTHER.sub("\n  ", escape.block(message)), err=True)
+    echo(indented(escape.block(message)), err=True)
 
 
 def warn_first(text: str, suspicion: Any | None) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -122,7 +123,8 @@ def _checked(
         raise BadInputError("the bundle does not exist", where=bundle, fix="check the path")
     releases = ReleaseStore(store, trust=trust(keys, unsigned))
     try:
-        found = tested(bundle, releases, policy=policy_of(policy))
+        with _named(bundle, Path(store)):
+            found = tested(bundle, releases, policy=policy_of(policy))
         if then is not None:
             then(releases, found.manifest.hash)
     except (IntegrityError, CheckFailedError) as e:
@@ -137,6 +139,20 @@ def _checked(
     text = f"{m.name} {m.hash[:16]} ({m.task}, {found.signer}) {done}"
     emit({**value, "signer": found.signer, "current": then is not None}, as_json=as_json, text=text)
     return 0
+
+
+@contextlib.contextmanager
+def _named(bundle: str, store: Path) -> Generator[None]:
+    """Let errors name the user's own files: the copy that was tested is gone by then."""
+    from facelab.core.errors import FacelabError
+
+    try:
+        yield
+    except FacelabError as e:
+        copies = store / "releases"
+        if e.where and Path(e.where).is_relative_to(copies):
+            e.where = str(Path(bundle, *Path(e.where).relative_to(copies).parts[1:]))
+        raise
 
 
 @command.command(epilog="Example: facelab release rollback --store releases --reason 'too slow'")

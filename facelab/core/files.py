@@ -364,12 +364,27 @@ def read_toml(
     return loads_toml(raw, what, where=path)
 
 
+_KEY_PART = r"""(?:[A-Za-z0-9_-]+|"[^"\n]*"|'[^'\n]*')[ \t]*\.[ \t]*"""
+_TOML_WORD = re.compile(
+    rf"(?P<long>(?:{_KEY_PART}){{65}})"
+    r"""|\"{3}(?:\\.|[^\\])*?(?:\"{3}|\Z)|'{3}.*?(?:'{3}|\Z)|"(?:\\.|[^"\\\n])*(?:"|\n|\Z)|'[^'\n]*"""
+    r"|\#[^\n]*|[A-Za-z0-9_.-]+",
+    re.DOTALL,
+)
+"""A key of more parts than anybody writes, or a string, a comment, a word, in which dots mean nothing."""
+
+
 def loads_toml(text: str | bytes, what: str, *, where: object) -> dict[str, Any]:
     """Parse TOML that came from outside, called `what` in errors. Raises BadInputError, also for endless nesting."""
     import tomllib
 
     try:
-        value = tomllib.loads(text if isinstance(text, str) else text.decode("utf-8"))
+        text = text if isinstance(text, str) else text.decode("utf-8")
+        if any(word["long"] for word in _TOML_WORD.finditer(text)):
+            raise ValueError(
+                "a key has more than 64 parts"
+            )  # the time to read it grows with their square
+        value = tomllib.loads(text)
     except (
         ValueError,
         RecursionError,

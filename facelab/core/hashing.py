@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sys
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from facelab.core.narrow import is_dict, is_sequence
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 def sha256_bytes(data: bytes) -> str:
@@ -34,10 +36,13 @@ def sha256_file(path: str | os.PathLike[str], *, chunk: int = 1 << 20) -> str:
 def sha256_array(array: np.ndarray) -> str:
     """Return the SHA-256 of an array's dtype, shape and little-endian C-order bytes.
 
+    >>> import numpy as np
     >>> a = np.arange(6, dtype=np.int16).reshape(2, 3)
     >>> sha256_array(a) == sha256_array(np.asfortranarray(a)), sha256_array(a) == sha256_array(a.reshape(3, 2))
     (True, False)
     """
+    import numpy as np  # here: commands hash files that are no arrays, and numpy is half of their start
+
     little = np.asarray(array)
     little = little.astype(little.dtype.newbyteorder("<"), order="C", copy=False)
     head = f"{little.dtype.str}{little.shape}".encode()
@@ -62,7 +67,8 @@ def canonical_json(value: Any) -> str:
 
 
 def _canonical(value: Any) -> Any:
-    if isinstance(value, np.generic):
+    numpy = sys.modules.get("numpy")  # who has a number of numpy has loaded it
+    if numpy is not None and isinstance(value, numpy.generic):
         return _canonical(value.tolist())
     if isinstance(value, bool) or value is None or isinstance(value, (int, str)):
         return value

@@ -17,6 +17,7 @@ BUNDLE = ("bundle", "mtcnn-onet", "--spec", "{spec}", "--out", "bundle")
 COMMANDS = {
     "help": (("--help",), 0, 0.9, HEAVY | {"numpy", "pydantic"}),
     "missing": (("fingerprint", "compare", "no.json", "no.json"), 2, 1.9, HEAVY),
+    "policy": (("gate", "--print-policy"), 0, 2.4, HEAVY | {"numpy"}),
     "compare": (("fingerprint", "compare", "train.json", "infer.json"), 1, 4.8, HEAVY),
     "doctor": (("doctor", "--quick"), 0, 8.5, HEAVY),
     "gate": (("gate", "bundle", "--inference", "infer.json"), 1, 12, HEAVY),

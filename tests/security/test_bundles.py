@@ -403,3 +403,17 @@ def test_a_bundle_that_was_not_opened_is_not_said_to_be_done(tmp_path, monkeypat
     with pytest.raises(BadInputError, match="not the model that was given"):
         make_bundle(model, tmp_path / "b")
     assert not (tmp_path / "b").exists()
+
+
+def test_labels_by_the_hundred_thousand_are_answered_at_once(bundle, capsys):
+    """They took time with the square of their number: 200 000 of them more than 150 s."""
+    import time
+
+    names = [f"l{k}" for k in range(200_000)]
+    (bundle / "labels.txt").write_text("\n".join(names) + "\n")
+    edit(bundle, lambda m: m.update(labels=names, task="emotion"))
+    before = time.process_time()
+    assert cli.run(["release", "verify", str(bundle)]) == 2
+    assert time.process_time() - before < 10
+    shown = capsys.readouterr().err
+    assert "labels and outputs differ" in shown and f"{bundle}/model.onnx" in shown
