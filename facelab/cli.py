@@ -9,10 +9,10 @@ import sys
 import click
 
 from facelab.commands.common import LazyGroup
-from facelab.core import extras
+from facelab.core import escape, extras
 from facelab.core.errors import BadInputError, FacelabError, from_os
 from facelab.core.isolated import protect_children
-from facelab.core.safety.streams import guard, plain_streams
+from facelab.core.safety.streams import guard, indented, plain_streams
 
 COMMANDS = {
     "assets": "list, fetch and verify models and data sets",
@@ -74,6 +74,7 @@ def _run(argv: list[str]) -> int:
         click.echo(f"error: {e}", err=True)
         return e.exit_code
     except click.ClickException as e:
+        e.message = indented(escape.block(e.message))
         e.show()
         return e.exit_code
     except (click.Abort, KeyboardInterrupt):

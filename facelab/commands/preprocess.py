@@ -250,29 +250,32 @@ def conformance(out: Path | None, check: Any, as_json: bool) -> None:
     from facelab.core.files import write_text
     from facelab.preprocess.internals import conformance as table
 
+    committed = _committed(check) if check else None
     rows = table.measure()
     text = table.markdown(rows)
     if out:
         write_text(out, text)
         note(f"wrote {out}")
     emit({"rows": rows}, as_json=as_json, text=text)
-    if check:
-        try:
-            committed = Path(check).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as e:
-            raise BadInputError(
-                "the table cannot be read",
-                where=check,
-                got=str(e),
-                fix="write the rows anew with facelab preprocess table",
-            ) from None
-        if stale := table.differences(committed, text):
-            raise CheckFailedError(
-                "the conformance table is stale",
-                where=check,
-                got=stale[0],
-                fix=f"facelab preprocess conformance --out {check}",
-            )
+    if committed is not None and (stale := table.differences(committed, text)):
+        raise CheckFailedError(
+            "the conformance table is stale",
+            where=check,
+            got=stale[0],
+            fix=f"facelab preprocess conformance --out {check}",
+        )
+
+
+def _committed(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as e:
+        raise BadInputError(
+            "the table cannot be read",
+            where=path,
+            got=getattr(e, "strerror", None) or str(e),
+            fix=f"write it: facelab preprocess conformance --out {path}",
+        ) from None
 
 
 @command.command(

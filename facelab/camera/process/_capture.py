@@ -339,8 +339,9 @@ def _spawner() -> ThreadPoolExecutor:
 
 def _spawn(command: list[str], fds: tuple[int, ...]) -> subprocess.Popen[bytes]:
     def start() -> subprocess.Popen[bytes]:
+        nothing = subprocess.DEVNULL
         return subprocess.Popen(
-            command, pass_fds=fds, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+            command, pass_fds=fds, stdin=nothing, stdout=nothing, stderr=nothing
         )
 
     return _spawner().submit(start).result()

@@ -74,12 +74,12 @@ def listen(host: str, port: int) -> socket.socket:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind((host, port))
         bound.listen(128)  # who comes while the models load waits
-    except OSError as e:
+    except (OSError, UnicodeError, TypeError) as e:  # the latter for what cannot be a host's name
         bound.close()
         raise BadInputError(
             "the address cannot be used",
             where=f"{host}:{port}",
-            got=from_os(e).got,
+            got=from_os(e).got if isinstance(e, OSError) else str(e)[:120],
             fix="choose another --port or --host",
         ) from None
     return bound
