@@ -126,3 +126,20 @@ def test_a_killed_command_leaves_nothing_after_the_next_one(tmp_path):
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert list(place.iterdir()) == []
+
+
+def test_a_folder_that_is_kept_has_its_lasting_name_and_no_lock(tmp_path):
+    made = scratch.ScratchFolder(dir=tmp_path)
+    Path(made.name, "part").write_bytes(b"1")
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "other").touch()
+    with pytest.raises(OSError, match="not empty"):
+        made.keep(tmp_path / "taken")
+    assert Path(made.name, "part").exists()
+    made.keep(tmp_path / "whole")
+    made.cleanup()
+    del made
+    assert (tmp_path / "whole" / "part").read_bytes() == b"1"
+    fd = os.open(tmp_path / "whole", os.O_RDONLY)
+    assert scratch._locked(fd)
+    os.close(fd)

@@ -107,6 +107,26 @@ def test_shards_that_cannot_be_made_leave_no_keys_in_shared_metadata(tmp_path, m
     assert not (tmp_path / "g").exists() and len(meta.keys()) == 3
 
 
+@pytest.mark.parametrize("step", ["Collection.create", "Layout.write", "ScratchFolder.keep"])
+def test_shards_whose_maker_was_killed_leave_nothing_once_somebody_makes_them_again(tmp_path, step):
+    program = """
+import os, signal, sys
+from facelab.core.safety.scratch import ScratchFolder
+from facelab.index import Collection, ShardedCollection
+from facelab.index.sharded._layout import Layout
+kind, _, name = sys.argv[2].partition(".")
+setattr(locals()[kind], name, lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL))
+ShardedCollection.create(sys.argv[1], shards=2, dimension=2)
+"""
+    place = tmp_path / "f"
+    command = [sys.executable, "-c", program, str(place), step]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert not place.exists() and len(list(tmp_path.iterdir())) == 1
+    ShardedCollection.create(place, shards=2, dimension=2).close()
+    assert [p.name for p in tmp_path.iterdir()] == ["f"]
+
+
 def test_shards_that_were_named_only_in_part_are_repaired(tmp_path, monkeypatch):
     """Killed between two names: the folder is whole, and repair names the others."""
     from facelab.index.sharded import _making

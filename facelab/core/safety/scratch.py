@@ -54,6 +54,22 @@ class ScratchFolder(tempfile.TemporaryDirectory[str]):
             super().cleanup()
         self._release = weakref.finalize(self, _close, held)
 
+    def keep(self, target: str | os.PathLike[str]) -> None:
+        """Give the folder, now whole, its lasting name on the same disk.
+
+        Raises OSError where it cannot be moved there; it then stays as it was.
+
+        Examples
+        --------
+        >>> with ScratchFolder() as outer:
+        ...     made = ScratchFolder(dir=outer)
+        ...     made.keep(Path(outer, "whole"))
+        ...     os.listdir(outer)
+        ['whole']
+        """
+        os.rename(self.name, target)  # noqa: PTH104
+        self.cleanup()  # of a folder that has gone: its lock and its end at exit
+
     def cleanup(self) -> None:
         """Remove the folder."""
         super().cleanup()

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from facelab.core.errors import BadInputError, IntegrityError
+from facelab.core.safety.scratch import ScratchFolder
 from facelab.index import _disk as disk
 from facelab.index._collection import Collection
 from facelab.index._durable import sync_folder
@@ -29,35 +28,35 @@ def make(layout: Layout, metadata: Metadata | None, facts: Mapping[str, Any]) ->
             got=", ".join(known[:5])[:200],
             fix="choose another name, or open that collection",
         )
-    root.parent.mkdir(parents=True, exist_ok=True)
-    made = Path(tempfile.mkdtemp(prefix=f".{root.name[:40]}.", dir=root.parent))
     try:
-        own = Layout(made, layout.name, layout.shards)
-        meta = SqliteMetadata(made / METADATA)
-        for i, folder in enumerate(own.folders):
-            Collection.create(
-                folder, name=layout.name, shard=str(i), metadata=meta, **facts
-            ).close()
-        pointers = [meta.get(key) for key in own.keys]
-        if metadata is not None:
-            meta.path.unlink()
-        own.write()
-        made.chmod(0o755)
-        made.rename(root)
+        root.parent.mkdir(parents=True, exist_ok=True)
+        made = ScratchFolder(prefix=f".{root.name[:40]}.", dir=root.parent)
+        with made as name:
+            pointers = _filled(Layout(Path(name), layout.name, layout.shards), metadata, facts)
+            made.keep(root)
         sync_folder(root.parent)
     except OSError as e:
-        shutil.rmtree(made, ignore_errors=True)
         raise BadInputError(
             "the collection cannot be created",
             where=root,
             got=e.strerror or str(e),
             fix="check the folder and the disk",
         ) from None
-    except BaseException:
-        shutil.rmtree(made, ignore_errors=True)
-        raise
     if metadata is not None:
-        _register(layout, metadata, [p.value for p in pointers if p is not None])
+        _register(layout, metadata, pointers)
+
+
+def _filled(made: Layout, metadata: Metadata | None, facts: Mapping[str, Any]) -> list[bytes]:
+    """Make the shards in the temporary folder of `made`; return the values of their keys in the metadata."""
+    own = SqliteMetadata(made.root / METADATA)
+    for i, folder in enumerate(made.folders):
+        Collection.create(folder, name=made.name, shard=str(i), metadata=own, **facts).close()
+    pointers = [own.get(key) for key in made.keys]
+    if metadata is not None:
+        own.path.unlink()
+    made.write()
+    made.root.chmod(0o755)
+    return [p.value for p in pointers if p is not None]
 
 
 def _register(layout: Layout, metadata: Metadata, pointers: Sequence[bytes]) -> None:
