@@ -12,8 +12,10 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # tests are not a package
 
+from facelab.core import scheduling
 from facelab.core.errors import CheckFailedError
 from facelab.serving import ModelSlot
+from facelab.serving.releases import _slot, _tester
 from models import bundle
 
 
@@ -76,6 +78,50 @@ def test_a_model_is_warm_before_it_serves_and_is_read_once(made, tmp_path, monke
             assert slot.offer(folder).accepted
             assert runs.count(slot.release.model) == 1, "one golden probe"
         assert hashed == []
+
+
+def test_the_tester_stays_on_the_core_of_the_thread_that_asks(made, tmp_path, monkeypatch):
+    """Requests settle on the other cores; a core that somebody keeps busy is left after a while."""
+    if len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("one core")
+    asked = []
+    monkeypatch.setattr(_tester, "PATIENCE_S", 60.0)
+    real = _tester._ready
+
+    def ready(pipe, seconds):
+        asked.append(os.sched_getaffinity(slot._tester._process.pid))
+        return real(pipe, seconds)
+
+    monkeypatch.setattr(_tester, "_ready", ready)
+    with ModelSlot(tmp_path / "store", isolate=True) as slot:
+        assert slot.offer(made[0]).accepted
+        assert asked and all(len(cores) == 1 for cores in asked)
+        (tester,) = children()
+        monkeypatch.setattr(_tester, "PATIENCE_S", 0.05)
+        os.kill(tester.pid, signal.SIGSTOP)
+        threading.Timer(0.5, os.kill, (tester.pid, signal.SIGCONT)).start()
+        asked.clear()
+        assert slot.offer(made[1]).accepted
+        assert [len(cores) for cores in asked] == [1, len(os.sched_getaffinity(0))]
+
+
+def test_a_swap_gives_way_to_requests_and_the_runtimes_threads_do_not(made, tmp_path, monkeypatch):
+    """A long slice lets those who wake go first; a thread inherits it, and the model's would answer late."""
+    usual = scheduling.slice_ns()
+    if usual is None:
+        pytest.skip("this kernel gives every thread the same slice")
+    seen, load = [], _slot.load
+    monkeypatch.setattr(
+        _slot, "load", lambda *a, **k: (seen.append(scheduling.slice_ns()), load(*a, **k))[1]
+    )
+    before = set(Path("/proc/self/task").iterdir())
+    with ModelSlot(tmp_path / "store", threads=2) as slot:
+        assert slot.offer(made[0]).accepted
+        assert seen == [scheduling.LONGEST_SLICE_NS] and scheduling.slice_ns() == usual
+        mine = set(Path("/proc/self/task").iterdir()) - before
+        assert mine, "the runtime has a thread of its own"
+        assert {scheduling.slice_ns(int(t.name)) for t in mine} == {usual}
+        assert not slot.offer(tmp_path / "nothing").accepted and scheduling.slice_ns() == usual
 
 
 def _killed(slot):
