@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from facelab.core.errors import BadInputError
 from facelab.core.files import open_input, read_input
@@ -22,22 +24,39 @@ def read_text(path: str | os.PathLike[str], what: str, *, max_bytes: int, fix: s
         raise BadInputError(f"the {what} cannot be read", where=path, got=got, fix=fix) from None
 
 
-def read_csv(
-    path: str | os.PathLike[str], what: str, *, fix: str, delimiter: str = ","
-) -> list[dict[str, str]]:
-    """Read a CSV file, called `what` in errors, as one dict a row: UTF-8, or UTF-16 with its byte-order mark.
+def separator(line: str) -> str:
+    """Return what separates the columns of a table by its first line: a comma, else a semicolon, else a tab.
+
+    >>> separator("path;x1;y1"), separator("path,x1"), separator("path")
+    (';', ',', ',')
+    """
+    return next((s for s in (",", ";", "\t") if s in line), ",")
+
+
+@contextmanager
+def opened_table(path: str | os.PathLike[str]) -> Iterator[csv.DictReader[str]]:
+    """Open a table whose first line names the columns, whatever spreadsheet wrote it.
+
+    UTF-8, or UTF-16 with its byte-order mark; columns separated as `separator` says. Raises what reading raises:
+    OSError, ValueError, csv.Error.
+    """
+    source = io.BufferedReader(open_input(path))  # type: ignore[arg-type]
+    start = source.peek(2)  # a pipe cannot be read twice
+    encoding = "utf-16" if start[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    first = (start.decode(encoding, "ignore").splitlines() or [""])[0]
+    with io.TextIOWrapper(source, encoding=encoding, newline="") as f:
+        yield csv.DictReader(f, delimiter=separator(first))
+
+
+def read_csv(path: str | os.PathLike[str], what: str, *, fix: str) -> list[dict[str, str]]:
+    """Read a CSV file, called `what` in errors, as one dict a row, in the forms that `opened_table` takes.
 
     Raises BadInputError, with `fix` where it cannot be read at all, for rows with more or fewer values than the head,
     and for a head that names a column twice.
     """
     rows: list[dict[str, str]] = []
     try:
-        source = io.BufferedReader(open_input(path))  # type: ignore[arg-type]
-        marked = source.peek(2)[:2] in (b"\xff\xfe", b"\xfe\xff")
-        with io.TextIOWrapper(
-            source, encoding="utf-16" if marked else "utf-8-sig", newline=""
-        ) as f:
-            reader = csv.DictReader(f, delimiter=delimiter)
+        with opened_table(path) as reader:
             _check_head(list(reader.fieldnames or ()), what, path)
             for row in reader:
                 if None in row or None in row.values():

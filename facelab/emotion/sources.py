@@ -17,6 +17,7 @@ from facelab.core.array_files import read_npz
 from facelab.core.errors import BadInputError, did_you_mean
 from facelab.core.files import atomic_path
 from facelab.core.hashing import sha256_json
+from facelab.core.text_files import opened_table
 from facelab.datasets import load_fer2013, load_ferplus, load_image_folder
 from facelab.datasets.internals import FER2013_CLASSES
 from facelab.datasets.labels import DROP, NAMES, THREE, map_label, plain, table_for
@@ -172,8 +173,7 @@ def csv_rows(
     path, narrowed = Path(path), table_for(classes, table)
     rows, seen = [], 0
     try:
-        with path.open(newline="", encoding="utf-8-sig") as f:
-            reader = csv.DictReader(f)
+        with opened_table(path) as reader:
             columns = reader.fieldnames or []
             file, label = (
                 _column(columns, FILE_COLUMNS, path),
@@ -187,7 +187,7 @@ def csv_rows(
                     rows.append(row)
                 elif left_out is not None:
                     left_out[raw[label]] += 1
-    except (OSError, UnicodeDecodeError, csv.Error) as e:
+    except (OSError, ValueError, csv.Error) as e:
         raise BadInputError(
             "the CSV cannot be read", where=path, got=str(e)[:120], fix="check path and encoding"
         ) from None
@@ -259,11 +259,10 @@ def labels_of(data: str | os.PathLike[str]) -> tuple[str, ...]:
         }
     else:
         try:
-            with path.open(newline="", encoding="utf-8-sig") as f:
-                reader = csv.DictReader(f)
+            with opened_table(path) as reader:
                 column = _column(reader.fieldnames or [], LABEL_COLUMNS, path)
                 names = {(row[column] or "").strip() for row in reader} - {""}
-        except (OSError, UnicodeDecodeError, csv.Error) as e:
+        except (OSError, ValueError, csv.Error) as e:
             raise BadInputError(
                 "the CSV cannot be read",
                 where=path,

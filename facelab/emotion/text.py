@@ -19,6 +19,7 @@ from facelab.core.files import write_bytes, write_json
 from facelab.core.hashing import sha256_file, sha256_json
 from facelab.core.records import now
 from facelab.core.safety.scratch import ScratchFolder
+from facelab.core.text_files import opened_table
 from facelab.emotion._jobs import run_job
 from facelab.metrics import classification as metrics
 from facelab.zoo.runtimes import open_model
@@ -50,8 +51,7 @@ def read_csv(path: str | os.PathLike[str]) -> Sentences:
     path = Path(path)
     texts, labels = [], []
     try:
-        with path.open(newline="", encoding="utf-8-sig") as f:
-            rows = csv.DictReader(f)
+        with opened_table(path) as rows:
             for column in ("text", "label"):
                 if column not in (rows.fieldnames or []):
                     hint = did_you_mean(column, rows.fieldnames or [])
@@ -79,7 +79,7 @@ def read_csv(path: str | os.PathLike[str]) -> Sentences:
                     )
                 texts.append(row["text"].strip())
                 labels.append(row["label"].strip())
-    except (OSError, UnicodeDecodeError, csv.Error) as e:
+    except (OSError, ValueError, csv.Error) as e:
         raise BadInputError(
             "the CSV cannot be read", where=path, got=str(e)[:120], fix="check path and encoding"
         ) from None
@@ -211,6 +211,19 @@ def evaluate(classifier: TextClassifier, sentences: Sentences) -> dict:
     }
 
 
+def _text_column(path: Path) -> list[str]:
+    with opened_table(path) as rows:
+        if "text" not in (rows.fieldnames or []):
+            raise BadInputError(
+                f"the CSV has no column 'text'{did_you_mean('text', rows.fieldnames or [])}",
+                where=path,
+                expected="text",
+                got=",".join(rows.fieldnames or []) or "nothing",
+                fix="name the column `text` in the first line",
+            )
+        return [row["text"] or "" for row in rows]
+
+
 def sentences_of(source: str) -> list[str]:
     """Return what a user names: the rows of a CSV with a column `text`, the lines of another file, or one sentence.
 
@@ -220,21 +233,11 @@ def sentences_of(source: str) -> list[str]:
     try:
         if not path.is_file():
             return [source]
-        with path.open(newline="", encoding="utf-8-sig") as f:
-            if path.suffix.lower() == ".csv":
-                rows = csv.DictReader(f)
-                if "text" not in (rows.fieldnames or []):
-                    raise BadInputError(
-                        f"the CSV has no column 'text'{did_you_mean('text', rows.fieldnames or [])}",
-                        where=path,
-                        expected="text",
-                        got=",".join(rows.fieldnames or []) or "nothing",
-                        fix="name the column `text` in the first line",
-                    )
-                found = [row["text"] or "" for row in rows]
-            else:
-                found = f.read().splitlines()
-    except (OSError, UnicodeDecodeError, csv.Error) as e:
+        if path.suffix.lower() == ".csv":
+            found = _text_column(path)
+        else:
+            found = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, ValueError, csv.Error) as e:
         # a long sentence is not a path either: OSError, "file name too long"
         if isinstance(e, OSError) and e.errno == errno.ENAMETOOLONG:
             return [source]

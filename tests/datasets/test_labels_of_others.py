@@ -104,6 +104,13 @@ def test_tables_with_other_separators(tmp_path, by):
     assert read(tmp_path / "l.csv").boxes["a"].tolist() == [[1, 2, 4, 6]]
 
 
+def test_a_decimal_comma_is_called_so(tmp_path):
+    (tmp_path / "l.csv").write_text("path;x1;y1;x2;y2\na.jpg;1,5;2,0;3,0;4,0\n")
+    with pytest.raises(BadInputError, match="is not a number") as e:
+        read_labels(tmp_path / "l.csv")
+    assert "decimal comma" in e.value.fix and e.value.where == f"{tmp_path}/l.csv:2"
+
+
 def test_a_column_twice_is_refused(tmp_path):
     (tmp_path / "l.csv").write_text("path,x1,y1,x2,y2,x1\na.jpg,1,2,3,4,5\n")
     with pytest.raises(BadInputError, match="column twice"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -241,7 +242,9 @@ def number(text: object, where: str) -> float:
             where=where,
             expected="a number of pixels",
             got=repr(text)[:60],
-            fix="correct the label",
+            fix="write a point for the decimal comma"
+            if re.fullmatch(r"\s*-?\d+,\d+\s*", str(text))
+            else "correct the label",
         ) from None
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from facelab.core.errors import BadInputError, did_you_mean
 from facelab.core.files import loads_strict, read_input
-from facelab.core.text_files import read_csv
+from facelab.core.text_files import read_csv, separator
 from facelab.datasets.annotations._boxes import (
     FORMATS,
     IGNORED,
@@ -17,7 +17,7 @@ from facelab.datasets.annotations._boxes import (
     flag,
     number,
 )
-from facelab.datasets.annotations._text import MOST, encoding_of, separator, text_of
+from facelab.datasets.annotations._text import MOST, encoding_of, text_of
 from facelab.datasets.annotations._xml import cvat, voc
 from facelab.datasets.annotations._yolo import yolo
 
@@ -140,12 +140,9 @@ def _unknown(path: Path, got: str) -> BadInputError:
 
 
 def _csv(path: Path, images: Path | None) -> Annotations:
-    data = read_input(path, max_bytes=MOST)
-    first = data[:65536].decode(encoding_of(data), "replace").splitlines()
-    by = separator(first[0] if first else "")
     rows = [
         {k.strip().lower(): v for k, v in row.items()}
-        for row in read_csv(path, "labels", fix="save the labels as CSV in UTF-8", delimiter=by)
+        for row in read_csv(path, "labels", fix="save the labels as CSV in UTF-8")
     ]
     known = set(rows[0]) if rows else set()
     name = next((c for c in PATHS if c in known), None)

@@ -43,12 +43,3 @@ def encoding_of(data: bytes) -> str:
     ('utf-16', 'utf-8')
     """
     return next((name for mark, name in MARKS if data.startswith(mark)), "utf-8")
-
-
-def separator(line: str) -> str:
-    """Return what separates the columns of a table by its first line: a comma, else a semicolon, else a tab.
-
-    >>> separator("path;x1;y1"), separator("path,x1"), separator("path")
-    (';', ',', ',')
-    """
-    return next((s for s in (",", ";", "\t") if s in line), ",")

@@ -137,7 +137,7 @@ def _shares(parts: list[str], where: str) -> list[float]:
             expected="class, centre x, centre y, width, height",
             got=f"{len(parts)} values"
             + (": polygons, key points or predictions" if len(parts) > 5 else ""),
-            fix="keep the class and the box (of key-point labels the first five values)",
+            fix="keep the class and a box: of key points the first five values, of a polygon the box around it",
         )
     values = [number(v, where) for v in parts[1:]]
     if not all(-0.5 <= v <= 1.5 for v in values):
