@@ -13,8 +13,6 @@ LONG_FILES = {
     "commands/preprocess.py": 414,
     "datasets/_wider.py": 595,
     "deploy/_checks.py": 505,
-    "emotion/_prepare.py": 447,
-    "emotion/sources.py": 427,
     "fingerprint/search/candidates/_geometry.py": 588,
     "matching/_matcher.py": 440,
     "metrics/plausibility.py": 432,

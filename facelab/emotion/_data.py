@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from facelab.core.errors import BadInputError
+from facelab.core.errors import BadInputError, MissingAssetError
 from facelab.core.hashing import sha256_array, sha256_json
 
 if TYPE_CHECKING:
     from jaxtyping import Integer, UInt8
 
+Box = tuple[float, float, float, float]
+FindFace = Callable[[np.ndarray], Box | None]
+CROPPED_BELOW = 96
+"""Pictures with a shorter side are taken for face crops already (FER2013's have 48 pixels), and are not searched."""
+PREFERRED = ("mtcnn", "haar")
 PARTS = ("train", "validation", "calibration", "test")
 
 
@@ -222,3 +227,102 @@ def balance(faces: FaceSet, *, seed: int) -> FaceSet:
         if 0 < len(mine) < largest:
             index.append(rng.choice(mine, largest - len(mine), replace=True))
     return faces.take(np.concatenate(index))
+
+
+def largest_face(detector: Any, *, least: float = 0.0) -> FindFace:
+    """Return a `find_face` that takes the largest face a `facelab.detection` detector sees (score ≥ `least`)."""
+
+    def find(image: np.ndarray) -> Box | None:
+        boxes = detector.detect(image).above(least).boxes
+        if not len(boxes):
+            return None
+        areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+        x1, y1, x2, y2 = (float(v) for v in boxes[int(areas.argmax())])
+        return x1, y1, x2, y2
+
+    return find
+
+
+@dataclass
+class Seen:
+    """How often a face was looked for and found."""
+
+    detector: str
+    looked: int = 0
+    found: int = 0
+    small: int = 0
+
+    def said(self) -> list[str]:
+        """Return what became of the pictures, in a sentence or two."""
+        lines = []
+        if self.small:
+            lines.append(
+                f"{self.small} pictures have a side below {CROPPED_BELOW} pixels: each is taken whole, as a face"
+            )
+        if self.looked:
+            lines.append(
+                f"{self.detector} found a face in {self.found} of {self.looked} "
+                f"{'others' if self.small else 'pictures'}"
+                + (
+                    "; where it found none, the picture is taken whole"
+                    if self.found < self.looked
+                    else ""
+                )
+            )
+        return lines
+
+
+def detector_name(wanted: str = "detect") -> str:
+    """Return `wanted`, or for `detect` the best detector on this machine: the catalogue's default, MTCNN, Haar.
+
+    Raises MissingAssetError where there is none.
+
+    Parameters
+    ----------
+    wanted : str
+        The name that was asked for; None for the default.
+
+    Returns
+    -------
+    str
+        `wanted`, or for `detect` the best detector on this machine.
+
+    Raises
+    ------
+    MissingAssetError
+        The input cannot be used; the message says why.
+    """
+    from facelab import detection
+    from facelab.zoo import load_catalogue
+
+    if wanted != "detect":
+        return wanted
+    here = [e.name for e in detection.available()]
+    for name in (load_catalogue().default("detector").name, *PREFERRED, *here):
+        if name in here:
+            return name
+    raise MissingAssetError(
+        "no face detector is on this machine", fix="facelab assets fetch yunet-n"
+    )
+
+
+def face_finder(wanted: str = "detect") -> tuple[FindFace, Seen]:
+    """Return a function that finds the largest face of a picture, and the count it keeps.
+
+    Pictures whose shorter side is below CROPPED_BELOW are not searched: they are crops already.
+    """
+    from facelab import detection
+
+    name = detector_name(wanted)
+    largest, seen = largest_face(detection.load(name)), Seen(name)
+
+    def find(image: np.ndarray):
+        if min(image.shape[:2]) < CROPPED_BELOW:
+            seen.small += 1
+            return None
+        box = largest(image)
+        seen.looked += 1
+        seen.found += box is not None
+        return box
+
+    return find, seen

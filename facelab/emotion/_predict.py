@@ -16,6 +16,7 @@ from facelab.core.project import project_root
 from facelab.detection import Detector
 from facelab.emotion._classifier import EmotionClassifier
 from facelab.emotion._train import MODEL
+from facelab.emotion.sources import whole as whole_box
 from facelab.preprocess import read_image
 from facelab.zoo.internals import models_folder
 
@@ -24,10 +25,13 @@ LAST = "last.json"
 
 @dataclass(frozen=True)
 class Prediction:
-    """One face: its box (xyxy, pixels of the picture), the detector's score, and a probability for each class."""
+    """One face: its box (xyxy, pixels of the picture), the detector's score, and a probability for each class.
+
+    The score is None where the whole picture is taken for a face.
+    """
 
     box: tuple[float, float, float, float]
-    score: float
+    score: float | None
     probabilities: dict[str, float]
 
     @property
@@ -78,8 +82,32 @@ def predict(
     ]
 
 
+def whole(image: np.ndarray, classifier: EmotionClassifier) -> list[Prediction]:
+    """Return the prediction for a picture that is a cropped face, as evaluation takes it: no detector, no margin.
+
+    Parameters
+    ----------
+    image : ndarray
+        A picture, (height, width, 3) uint8 RGB.
+    classifier : EmotionClassifier
+        A classifier of `emotion.load`.
+
+    Returns
+    -------
+    list of Prediction
+        One, whose box is the whole picture.
+    """
+    row = classifier.classify(image, np.array([whole_box(image, classifier.spec)]))[0]
+    named = {c: float(v) for c, v in zip(classifier.classes, row)}
+    return [Prediction((0.0, 0.0, float(image.shape[1]), float(image.shape[0])), None, named)]
+
+
 def predict_files(
-    files: Iterable[Path], detector: Detector, classifier: EmotionClassifier
+    files: Iterable[Path],
+    detector: Detector,
+    classifier: EmotionClassifier,
+    *,
+    crops_below: float = 0,
 ) -> tuple[list[tuple[Path, list[Prediction]]], dict[Path, str]]:
     """Return the predictions of each image file, and why a file could not be read; the others go on.
 
@@ -91,6 +119,8 @@ def predict_files(
         A detector of `detection.load`.
     classifier : EmotionClassifier
         A classifier of `emotion.load`.
+    crops_below : float
+        A picture whose shorter side is below this many pixels is a face itself: it is taken whole.
 
     Returns
     -------
@@ -114,7 +144,9 @@ def predict_files(
             first = first or e
             errors[file] = "; ".join(" ".join(line.split()) for line in str(e).splitlines())
         else:
-            found.append((file, predict(image, detector, classifier)))
+            cropped = min(image.shape[:2]) < crops_below
+            faces = whole(image, classifier) if cropped else predict(image, detector, classifier)
+            found.append((file, faces))
     if first is not None and not found:
         raise first
     return found, errors

@@ -11,20 +11,15 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from facelab.core.errors import BadInputError, MissingAssetError, at, did_you_mean
 from facelab.datasets.labels import NAMES, SEVEN, THREE, own_classes, plain
 from facelab.emotion import sources
-from facelab.emotion._data import PARTS, FaceSet, check_classes, check_disjoint, split
-from facelab.emotion.sources import FindFace, Row
+from facelab.emotion._data import PARTS, FaceSet, check_classes, check_disjoint, face_finder, split
+from facelab.emotion.sources import Row
 from facelab.preprocess import PreprocessSpec
 from facelab.zoo.internals import data_folder
 
 FRACTIONS = {"train": 0.74, "validation": 0.06, "calibration": 0.05, "test": 0.15}
-CROPPED_BELOW = 96
-"""Pictures with a shorter side are taken for face crops already (FER2013's have 48 pixels), and are not searched."""
-PREFERRED = ("mtcnn", "haar")
 
 
 @dataclass(frozen=True)
@@ -287,19 +282,8 @@ def _from_rows(
     )
     faces = sources.load_rows(named, spec, classes=classes, find_face=finder)
     if seen is not None:
-        notes.append(
-            f"{seen.detector} found a face in {seen.found} of {seen.looked} pictures; the others are whole"
-        )
+        notes += seen.said()
     return Collected(faces, tuple(r.part for r in named), f"{path}", tuple(notes))
-
-
-@dataclass
-class Seen:
-    """How often a face was looked for and found."""
-
-    detector: str
-    looked: int = 0
-    found: int = 0
 
 
 def check_crop(crop: str) -> None:
@@ -315,61 +299,6 @@ def check_crop(crop: str) -> None:
     if crop not in ("detect", "whole"):
         with at("crop"):
             entry_named(crop, "detector")
-
-
-def detector_name(wanted: str = "detect") -> str:
-    """Return `wanted`, or for `detect` the best detector on this machine: the catalogue's default, MTCNN, Haar.
-
-    Raises MissingAssetError where there is none.
-
-    Parameters
-    ----------
-    wanted : str
-        The name that was asked for; None for the default.
-
-    Returns
-    -------
-    str
-        `wanted`, or for `detect` the best detector on this machine.
-
-    Raises
-    ------
-    MissingAssetError
-        The input cannot be used; the message says why.
-    """
-    from facelab import detection
-    from facelab.zoo import load_catalogue
-
-    if wanted != "detect":
-        return wanted
-    here = [e.name for e in detection.available()]
-    for name in (load_catalogue().default("detector").name, *PREFERRED, *here):
-        if name in here:
-            return name
-    raise MissingAssetError(
-        "no face detector is on this machine", fix="facelab assets fetch yunet-n"
-    )
-
-
-def face_finder(wanted: str = "detect") -> tuple[FindFace, Seen]:
-    """Return a function that finds the largest face of a picture, and the count it keeps.
-
-    Pictures whose shorter side is below CROPPED_BELOW are not searched: they are crops already.
-    """
-    from facelab import detection
-
-    name = detector_name(wanted)
-    largest, seen = sources.largest_face(detection.load(name)), Seen(name)
-
-    def find(image: np.ndarray):
-        if min(image.shape[:2]) < CROPPED_BELOW:
-            return None
-        box = largest(image)
-        seen.looked += 1
-        seen.found += box is not None
-        return box
-
-    return find, seen
 
 
 def prepare(

@@ -1,11 +1,11 @@
 from . import sources, text
-from ._data import FaceSet, check_disjoint, split
+from ._data import CROPPED_BELOW, FaceSet, check_disjoint, detector_name, split
 from ._evaluate import Answers, Evaluation, in_classes
 from ._jobs import interpreter, modelmaker_interpreter
 from ._labels import are_logits, labels_inside, output_of_classes
 from ._network import KerasNetwork
 from ._predict import annotate, default_folder, find_model, predict_files, remember
-from ._prepare import Collected, check_crop, classes_of, detector_name, is_fer, prepare
+from ._prepare import Collected, check_crop, classes_of, is_fer, prepare
 from ._recipe import check_backbone, usual_settings
 from ._registry import renamed
 from ._spec import quantized, to_tensor
@@ -13,6 +13,7 @@ from ._split_file import SPLIT, as_trained, trained_on, unseen
 from ._train import MODEL, check, train
 
 __all__ = [
+    "CROPPED_BELOW",
     "MODEL",
     "SPLIT",
     "Answers",

@@ -6,7 +6,7 @@ import csv
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,12 +21,10 @@ from facelab.core.text_files import opened_table
 from facelab.datasets import load_fer2013, load_ferplus, load_image_folder
 from facelab.datasets.internals import FER2013_CLASSES
 from facelab.datasets.labels import DROP, NAMES, THREE, map_label, plain, table_for
-from facelab.emotion._data import FaceSet
+from facelab.emotion._data import Box, FaceSet, FindFace
 from facelab.emotion._spec import crop_face, face_size
 from facelab.preprocess import PreprocessSpec, read_image
 
-Box = tuple[float, float, float, float]
-FindFace = Callable[[np.ndarray], Box | None]
 LABEL_COLUMNS = ("emotion", "label")
 FILE_COLUMNS = ("file", "path", "image")
 PART_COLUMNS = ("split", "part", "usage")
@@ -410,17 +408,3 @@ def fer(
         ("",) * len(keep),
     )
     return faces, tuple(PART_NAMES.get(str(read.usage[i]).lower(), "") for i in keep)
-
-
-def largest_face(detector: Any, *, least: float = 0.0) -> FindFace:
-    """Return a `find_face` that takes the largest face a `facelab.detection` detector sees (score ≥ `least`)."""
-
-    def find(image: np.ndarray) -> Box | None:
-        boxes = detector.detect(image).above(least).boxes
-        if not len(boxes):
-            return None
-        areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-        x1, y1, x2, y2 = (float(v) for v in boxes[int(areas.argmax())])
-        return x1, y1, x2, y2
-
-    return find

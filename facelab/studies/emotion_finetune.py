@@ -63,7 +63,7 @@ def modelmaker_is_here() -> bool:
 def real_faces(spec: PreprocessSpec, classes: Sequence[str]) -> Collected | None:
     """Return the labelled faces of the mirror (`labelled/emotion.csv` below FACELAB_MIRROR), or None without them.
 
-    Faces are cropped by the detector that `facelab.emotion._prepare.detector_name` prefers.
+    Faces are cropped by the detector that `facelab.emotion.internals.detector_name` prefers.
     """
     table = mirror.labelled("emotion.csv")
     return None if table is None else collect(str(table), spec, classes=classes)

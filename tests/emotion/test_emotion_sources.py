@@ -9,7 +9,7 @@ import pytest
 from facelab.core.errors import BadInputError, FacelabError, MissingAssetError
 from facelab.datasets._fer2013 import FERPLUS_COLUMNS
 from facelab.datasets.labels import NAMES, SEVEN, map_label, table_for
-from facelab.emotion import collect
+from facelab.emotion import _data, collect
 from facelab.emotion.internals import classes_of, prepare, sources
 
 
@@ -295,9 +295,9 @@ def test_the_largest_face_is_cropped(spec):
                 np.array([0.9, 0.8, 0.1]),
             )
 
-    find = sources.largest_face(Two(), least=0.5)
+    find = _data.largest_face(Two(), least=0.5)
     assert find(np.zeros((80, 80, 3), np.uint8)) == (20, 20, 60, 60)
-    assert sources.largest_face(Two(), least=0.95)(np.zeros((80, 80, 3), np.uint8)) is None
+    assert _data.largest_face(Two(), least=0.95)(np.zeros((80, 80, 3), np.uint8)) is None
 
 
 def test_a_whole_picture_is_cropped_to_itself(spec):

@@ -303,3 +303,38 @@ def test_whole_numbers_without_a_scale_are_refused():
         classifier.model = SimpleNamespace(quantization=stated, outputs=outputs)
         with pytest.raises(BadInputError, match="whole numbers without a scale"):
             classifier._dequantized(np.zeros((1, 7), np.int8))
+
+
+def test_prediction_and_evaluation_take_the_same_pixels(tmp_path, capsys):
+    """A small picture is a cropped face for both: what `evaluate` called right, `predict` got wrong."""
+    model = write_model(tmp_path, BGR, labels=("happy", "angry", "sad"))
+    for name, gray in (("happy", 20), ("angry", 128), ("sad", 240)):
+        (tmp_path / "faces" / name).mkdir(parents=True)
+        for side in (60, 95):
+            picture = np.full((side, 95, 3), gray, np.uint8)
+            cv2.imwrite(str(tmp_path / "faces" / name / f"{side}.png"), picture)
+    faces = str(tmp_path / "faces")
+    assert run(["emotion", "evaluate", str(model), "--data", faces, "--json"]) == 0
+    said = capsys.readouterr()
+    assert json.loads(said.out)["accuracy"]["value"] == 1
+    assert "6 pictures have a side below 96 pixels" in said.err and "of 0" not in said.err
+    args = ["emotion", "predict", faces, "--model", str(model)]
+    table = str(tmp_path / "faces.csv")
+    assert run([*args, "--csv", table, "--json"]) == 0
+    said = capsys.readouterr()
+    found = {i["file"]: i["faces"] for i in json.loads(said.out)["images"]}
+    named = {"happy": "joy", "angry": "anger", "sad": "sadness"}
+    for file, (face,) in found.items():
+        assert face["emotion"] == named[Path(file).parent.name] and face["score"] is None
+        assert face["box"] == [0, 0, 95, float(Path(file).stem)]
+    assert "6 of 6 pictures have a side below 96 pixels" in said.err
+    assert ",,joy," in Path(table).read_text()
+    assert run([*args, "--detector", "haar"]) == 0  # a named detector looks at each
+    assert "no face found" in capsys.readouterr().out
+    cv2.imwrite(str(tmp_path / "large.png"), np.full((300, 300, 3), 20, np.uint8))
+    large = ["emotion", "predict", str(tmp_path / "large.png"), "--model", str(model)]
+    assert run([*large, "--detector", "whole"]) == 0
+    assert "0,0,300,300" in capsys.readouterr().out
+    (tmp_path / "clip.mp4").touch()
+    assert run([*large[:2], str(tmp_path / "clip.mp4"), *large[3:], "--detector", "whole"]) == 2
+    assert "needs a detector" in capsys.readouterr().err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +36,9 @@ VIDEO = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mjpeg", ".mjpg")
 @click.option(
     "--detector",
     default="detect",
-    metavar="NAME",
-    help="Finds the faces.  [default: the best one here: the catalogue's default, MTCNN, Haar]",
+    metavar="NAME|whole",
+    help="Finds the faces; whole: each picture is a cropped face.  [default: the best one here, and as in `emotion "
+    "evaluate` a picture with a side below 96 pixels is taken whole]",
 )
 @click.option(
     "--least",
@@ -115,11 +117,19 @@ def command(
         f"{len(classifier.classes)} classes, preprocessing {classifier.spec.name}",
     )
     options = {} if least is None else {"score_threshold": least}
-    finder = detection.load(emotion_internals.detector_name(detector), **options)
+    if videos and detector == "whole":
+        raise BadInputError(
+            "the largest face of a video is followed, so it needs a detector",
+            got="--detector whole",
+            fix="leave --detector out, or name one",
+        )
+    name = emotion_internals.detector_name("detect" if detector == "whole" else detector)
+    finder = detection.load(name, **options)
+    below = {"detect": emotion_internals.CROPPED_BELOW, "whole": math.inf}.get(detector, 0)
     if videos:
         _follow(videos[0], finder, classifier, smooth, frames, table, as_json)
         return
-    _classify(files, finder, classifier, table, annotate, as_json)
+    _classify(files, finder, classifier, below, table, annotate, as_json)
 
 
 def _sources(given: Any) -> tuple[list[str], list[Path]]:
@@ -135,14 +145,26 @@ def _sources(given: Any) -> tuple[list[str], list[Path]]:
 
 
 def _classify(
-    files: list[Path], finder: Any, classifier: Any, table: Any, annotate: Any, as_json: bool
+    files: list[Path],
+    finder: Any,
+    classifier: Any,
+    below: float,
+    table: Any,
+    annotate: Any,
+    as_json: bool,
 ) -> None:
     """Classify the faces of pictures, and report them; exit code 1 where a picture cannot be read."""
     from facelab.emotion import internals as emotion_internals
 
-    found, errors = emotion_internals.predict_files(files, finder, classifier)
+    found, errors = emotion_internals.predict_files(files, finder, classifier, crops_below=below)
     for file, error in errors.items():
         note(f"{_short(file)}: {error}")
+    whole = sum(p.score is None for _, faces in found for p in faces)
+    if whole and below != math.inf:
+        note(
+            f"{whole} of {len(found)} pictures have a side below {below} pixels: each is taken whole, as a face "
+            "(--detector NAME looks for faces in them)"
+        )
     if table:
         _write(table, _rows(found, classifier.classes))
     value = {
@@ -226,6 +248,10 @@ FIXED = ("file", "face", "x1", "y1", "x2", "y2", "score", "emotion")
 """Columns of the table beside the classes."""
 
 
+def _score(prediction: Any, without: str, form: str = "") -> str:
+    return without if prediction.score is None else format(prediction.score, form)
+
+
 def _rows(found: Any, classes: Any) -> list[dict]:
     """Return a row per face, and one without a face for a picture in which none was found."""
     named = {c: f"probability of {c}" if c in FIXED else c for c in classes}
@@ -233,7 +259,7 @@ def _rows(found: Any, classes: Any) -> list[dict]:
     for file, faces in found:
         rows += [{**dict.fromkeys((*FIXED, *named.values()), ""), "file": str(file)}] * (not faces)
         for k, p in enumerate(faces):
-            fixed = dict(zip(FIXED, (str(file), k, *p.box, p.score, p.emotion), strict=True))
+            fixed = dict(zip(FIXED, (str(file), k, *p.box, _score(p, ""), p.emotion), strict=True))
             rows.append(fixed | {named[c]: p.probabilities[c] for c in classes})
     return rows
 
@@ -304,7 +330,7 @@ def _predictions(found: Any, classes: Any) -> str:
                     _short(file),
                     str(k),
                     ",".join(f"{v:.0f}" for v in p.box),
-                    f"{p.score:.2f}",
+                    _score(p, "–", ".2f"),
                     p.emotion,
                     *(f"{p.probabilities[c]:.3f}" for c in classes),
                 )
