@@ -1,5 +1,15 @@
 from . import sources, text
-from ._data import CROPPED_BELOW, FaceSet, check_disjoint, detector_name, split
+from ._data import (
+    CROPPED_BELOW,
+    Box,
+    FaceSet,
+    FindFace,
+    Seen,
+    check_disjoint,
+    detector_name,
+    face_finder,
+    split,
+)
 from ._evaluate import Answers, Evaluation, in_classes
 from ._jobs import interpreter, modelmaker_interpreter
 from ._labels import are_logits, labels_inside, output_of_classes
@@ -17,10 +27,13 @@ __all__ = [
     "MODEL",
     "SPLIT",
     "Answers",
+    "Box",
     "Collected",
     "Evaluation",
     "FaceSet",
+    "FindFace",
     "KerasNetwork",
+    "Seen",
     "annotate",
     "are_logits",
     "as_trained",
@@ -31,6 +44,7 @@ __all__ = [
     "classes_of",
     "default_folder",
     "detector_name",
+    "face_finder",
     "find_model",
     "in_classes",
     "interpreter",

@@ -16,7 +16,7 @@ from facelab.datasets.internals import FER2013_CLASSES
 from facelab.datasets.labels import DROP, NAMES, plain
 from facelab.detection.internals import in_order, prepared
 from facelab.emotion import emotion_spec
-from facelab.emotion.internals import is_fer, sources
+from facelab.emotion.internals import Box, FindFace, is_fer, sources
 from facelab.preprocess import read_image
 from facelab.quantization._subject import Subject
 from facelab.quantization.calibration import Samples
@@ -45,12 +45,14 @@ def emotions_of(classes: Sequence[str]) -> tuple[str, ...] | None:
     return found if DROP not in found and len(set(found)) == len(found) else None
 
 
-def read(subject: Subject, data: str, *, face_of: FaceOf | None, n: int, seed: int) -> Samples:
+def read(
+    subject: Subject, data: str, *, face_of: FaceOf | None, cut: FindFace | None, n: int, seed: int
+) -> Samples:
     """Read labelled pictures and carry the model's spec out on each.
 
     `data`: an image folder (a sub-folder a label); where the classes are emotions also a CSV of files, `fer2013.csv`
-    or `synthetic`. `face_of` finds the face where the spec has a stage that needs it; where it has none and the list
-    gives boxes, the box is cut out first. Raises BadInputError naming the file.
+    or `synthetic`. `face_of` finds the face where the spec has a stage that needs it; where it has none, the box of the
+    list, or the one that `cut` finds, is cut out first. Raises BadInputError naming the file.
     """
     items, emotions = [], emotions_of(subject.classes)
     if emotions is not None:
@@ -71,11 +73,13 @@ def read(subject: Subject, data: str, *, face_of: FaceOf | None, n: int, seed: i
         image = item.pixels if item.pixels is not None else read_image(item.name)
         face = {"box": item.box} if item.box else face_of(image) if face_of else None
         if face_of is None and item.box:
-            image, face = _cut(image, item.box), None
+            image, face = cut_out(image, item.box), None
+        hashes.append(sha256_array(image))
+        if face_of is None and not item.box:
+            image = cut_out(image, cut(image) if cut else None)
         elif face_of is not None and face is None:
             face = {"box": (0.0, 0.0, float(image.shape[1]), float(image.shape[0]))}
         tensors.append(prepared(spec, in_order(image, spec.input_order), face=face)[0])
-        hashes.append(sha256_array(image))
     return Samples(
         np.stack(tensors),
         tuple(hashes),
@@ -119,7 +123,10 @@ def _emotional(
     ]
 
 
-def _cut(image: np.ndarray, box: tuple[float, float, float, float]) -> np.ndarray:
+def cut_out(image: np.ndarray, box: Box | None) -> np.ndarray:
+    """Return the pixels in a box, or all of them without one. Raises BadInputError for a box outside the image."""
+    if box is None:
+        return image
     x1, y1, x2, y2 = (round(v) for v in box)
     part = image[max(y1, 0) : max(y2, 0), max(x1, 0) : max(x2, 0)]
     if not part.size:

@@ -101,6 +101,7 @@ def quantize(request: Request, *, say: Say = lambda _: None) -> tuple[dict[str, 
         seed=request.seed,
         most=None if it.task == "classifier" else 4 * request.calibration_n,
         unlabelled=request.unlabelled,
+        say=say,
     )
     evaluation = images.read(
         it,
@@ -109,6 +110,7 @@ def quantize(request: Request, *, say: Say = lambda _: None) -> tuple[dict[str, 
         seed=request.seed + 1,
         most=request.evaluate_n,
         unlabelled=request.unlabelled,
+        say=say,
     )
     evaluation, split = _unseen(it, evaluation, request.count_trained, say)
     cal.check_disjoint(offered, evaluation)
@@ -352,6 +354,15 @@ WORDS = {
 }
 
 
+UNITS = {
+    "size": " of the float file",
+    **dict.fromkeys(("accuracy", "ap", "counts", "tar"), " of the float model's"),
+    "worst_class": " points",
+    "ece": " points",
+}
+"""What a budget's value is, where it is not the figure of that name in the table."""
+
+
 def _some(names: list[str]) -> str:
     """Return the first layers' names as JSON, and how many more there are; the report has them all.
 
@@ -361,6 +372,16 @@ def _some(names: list[str]) -> str:
     short = [n.split(";")[-1][-60:] for n in names[:3]]
     more = len(names) - len(short)
     return dumps(short) + (f" and {more} more" if more else "")
+
+
+def _missed(check: dict[str, Any]) -> str:
+    """Return a missed budget in words.
+
+    >>> _missed({"budget": "accuracy", "value": 0.9, "limit": ">= 0.99"})
+    "accuracy 0.9 of the float model's (budget >= 0.99)"
+    """
+    name = check["budget"]
+    return f"{name} {check['value']:.4g}{UNITS.get(name, '')} (budget {check['limit']})"
 
 
 def _verdicts(report: dict[str, Any]) -> str:
@@ -373,9 +394,7 @@ def _verdicts(report: dict[str, Any]) -> str:
                 if verdict["passed"]
                 else "misses "
                 + "; ".join(
-                    WORDS.get(c["budget"], f"{c['budget']} {c['value']:.4g} (budget {c['limit']})")
-                    for c in verdict["checks"]
-                    if not c["passed"]
+                    WORDS.get(c["budget"], _missed(c)) for c in verdict["checks"] if not c["passed"]
                 )
             )
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from facelab.core.errors import BadInputError
 from facelab.core.hashing import sha256_array, sha256_file
 from facelab.datasets.labels import SEVEN
 from facelab.detection.internals import bounded, in_order, prepared
-from facelab.emotion.internals import FaceSet, in_classes, to_tensor
+from facelab.emotion.internals import FaceSet, FindFace, in_classes, to_tensor
 from facelab.preprocess import PreprocessSpec, read_image
 from facelab.quantization import _labelled as labelled
 from facelab.quantization._labelled import FaceOf
@@ -33,33 +34,47 @@ def read(
     seed: int = 11,
     most: int | None = None,
     unlabelled: bool = False,
+    say: Callable[[str], None] = lambda line: None,
 ) -> Samples:
     """Read images for a model by its own spec.
 
     For a classifier `data` is whatever `facelab emotion train --data` takes; images without labels where they all lie
     in the folder itself, or with `unlabelled`. For an embedder, a detector or another network it is a folder of
     images, searched through all its sub-folders. `crop` names the detector
-    that finds faces where the spec needs them, `detect` the best one here, `whole` none. At most `most` images are
-    read, spread evenly over the folder. Raises BadInputError for what cannot be read or does not suit.
+    that finds faces where the spec needs them, `detect` the best one here, `whole` none. A classifier whose spec does
+    not crop is fed what `emotion evaluate` feeds it: the face that is found, else the whole picture. At most `most`
+    images are read, spread evenly over the folder. `say` is called with a line on what was found. Raises BadInputError
+    for what cannot be read or does not suit.
     """
-    from facelab.emotion import collect
-    from facelab.emotion.internals import check_crop
+    from facelab.emotion.internals import Seen, check_crop, face_finder
 
     check_crop(crop)
+    cut, seen = None, Seen("")
+    if subject.task == "classifier" and not needs_face(subject.spec) and crop != "whole":
+        cut, seen = face_finder(crop)
     if subject.task != "classifier" or unlabelled or _is_flat(data):
-        return _network(subject, Path(data), crop, most)
-    if not _of_this_bench(subject):
-        return labelled.read(
-            subject,
-            data,
-            face_of=finder(crop) if needs_face(subject.spec) else None,
-            n=n,
-            seed=seed,
-        )
+        read = _network(subject, Path(data), crop, cut, most)
+    elif not _of_this_bench(subject):
+        face_of = finder(crop) if needs_face(subject.spec) else None
+        read = labelled.read(subject, data, face_of=face_of, cut=cut, n=n, seed=seed)
+    else:
+        read = _bench(subject, data, crop, n, seed, say)
+    for line in seen.said():
+        say(f"{data}: {line}")
+    return read
+
+
+def _bench(
+    subject: Subject, data: str, crop: str, n: int, seed: int, say: Callable[[str], None]
+) -> Samples:
+    from facelab.emotion import collect
+
     # a class may be absent from an evaluation; a calibration set that lacks one is refused where it is checked
     found = collect(
         data, subject.spec, classes=subject.classes, crop=crop, n=n, seed=seed, to_train=False
     )
+    for line in found.notes:
+        say(f"{data}: {line}")
     return from_faces(subject, found.faces, source=data)
 
 
@@ -98,7 +113,9 @@ def from_faces(subject: Subject, faces: FaceSet, *, source: str = "") -> Samples
     )
 
 
-def _network(subject: Subject, folder: Path, crop: str, most: int | None) -> Samples:
+def _network(
+    subject: Subject, folder: Path, crop: str, cut: FindFace | None, most: int | None
+) -> Samples:
     from facelab.detection.internals import find_images
 
     spec, free = subject.spec, any(n is None for n in subject.spec.output_shape()[1:])
@@ -107,7 +124,7 @@ def _network(subject: Subject, folder: Path, crop: str, most: int | None) -> Sam
         files = [
             files[i] for i in np.unique(np.linspace(0, len(files) - 1, most).round().astype(int))
         ]
-    prepare = _Preparation(spec, free, finder(crop) if needs_face(spec) else None)
+    prepare = _Preparation(spec, free, finder(crop) if needs_face(spec) else None, cut)
     tensors: list[np.ndarray] | None = []
     shapes, hashes, used, faces, missed = set(), [], [], [], []
     for file in files:
@@ -151,21 +168,29 @@ Face = dict[str, Any]
 
 @dataclass(frozen=True)
 class _Preparation:
-    """From an image file to a network's input: the spec, whether the network takes any size, who finds the face."""
+    """From an image file to a network's input: the spec, whether the network takes any size, who finds the face.
+
+    `cut` finds the box that is cut out for a spec without a stage that needs the face.
+    """
 
     spec: PreprocessSpec
     free: bool
     face_of: FaceOf | None
+    cut: FindFace | None = None
 
     def read(self, file: Path) -> tuple[np.ndarray, Face | None]:
         """Return the pixels and the face (empty where the spec needs none, None where none is found)."""
         image = fitted(read_image(file)) if self.free else read_image(file)
+        if self.cut is not None:
+            return image, {"cut": self.cut(image)}
         return image, {} if self.face_of is None else self.face_of(image)
 
     def tensor(self, image: np.ndarray, face: Face) -> np.ndarray:
         """Return the input without its batch axis."""
-        pixels = in_order(image, self.spec.input_order)
-        return prepared(self.spec, pixels, face=face or None)[0]
+        pixels = in_order(labelled.cut_out(image, face.get("cut")), self.spec.input_order)
+        return prepared(
+            self.spec, pixels, face={k: v for k, v in face.items() if k != "cut"} or None
+        )[0]
 
     def again(self, file: Path, face: Face) -> np.ndarray:
         """Read and prepare a file whose face is known."""

@@ -6,7 +6,10 @@ import cv2
 import numpy as np
 import pytest
 
+from facelab import detection, emotion
 from facelab.core.errors import BadInputError
+from facelab.detection import Detections
+from facelab.emotion.internals import to_tensor
 from facelab.preprocess import PreprocessSpec, apply
 from facelab.preprocess.ops import RESIZE_PLAIN
 from facelab.quantization._labelled import emotions_of
@@ -121,3 +124,40 @@ def test_fer2013_and_synthetic_faces_fit_a_gray_model(gray_spec, tmp_path, monke
     )
     drawn = images.read(it, "synthetic", n=4, seed=3)
     assert drawn.tensors.shape == (4, 48, 48, 1) and len(set(drawn.groups)) == 4
+
+
+def test_a_spec_without_a_crop_gets_what_evaluation_feeds_it(gray_spec, tmp_path, monkeypatch):
+    """`quantize` calibrated and judged on whole photographs, `emotion evaluate` on the faces in them."""
+    rng = np.random.default_rng(3)
+    for label in ("happy", "angry"):
+        (tmp_path / "set" / label).mkdir(parents=True)
+        for i, side in enumerate((60, 140)):
+            picture = rng.integers(0, 256, (side, side, 3)).astype(np.uint8)
+            cv2.imwrite(str(tmp_path / "set" / label / f"{i}.png"), picture)
+    monkeypatch.setattr(detection, "load", lambda *a, **k: Middle())
+    it = subject(gray_spec, tmp_path, "happy", "angry")
+    evaluated = emotion.collect(str(tmp_path / "set"), gray_spec, classes=("anger", "joy")).faces
+    fed = dict(zip(evaluated.names, to_tensor(gray_spec, evaluated.images)))
+    said = []
+    labelled = images.read(it, str(tmp_path / "set"), say=said.append)
+    loose = images.read(it, str(tmp_path / "set"), unlabelled=True)
+    whole = images.read(it, str(tmp_path / "set"), crop="whole")
+    for name, a, b, c in zip(labelled.names, labelled.tensors, loose.tensors, whole.tensors):
+        np.testing.assert_allclose(a, fed[name], atol=2 / 127.5)
+        np.testing.assert_array_equal(a, b)
+        assert (a == c).all() == name.endswith("0.png")  # a small picture is a face already
+    assert said[0].endswith(
+        "2 pictures have a side below 96 pixels: each is taken whole, as a face"
+    )
+    assert said[1].endswith("found a face in 2 of 2 others")
+
+
+class Middle:
+    """A detector that finds one face, in the middle."""
+
+    name = "middle"
+
+    def detect(self, image):
+        height, width = image.shape[:2]
+        box = [width / 4, height / 4, width * 3 / 4, height * 3 / 4]
+        return Detections(np.array([box], np.float32), np.ones(1, np.float32))
