@@ -120,7 +120,8 @@ def _for_people(e: Exception) -> FacelabError | None:
 def _check_empty(argv: list[str]) -> None:
     """Refuse empty words, such as `--labels "$UNSET"` leaves: they would pass for an option that was not given."""
     for k, word in enumerate(argv):
-        if word == "" or (word.startswith("--") and word.endswith("=")):
+        # `--label-map=blurred=` drops a label: only what follows the first sign is the value
+        if word == "" or (word.startswith("--") and word.find("=") == len(word) - 1):
             name = word.rstrip("=") or (
                 argv[k - 1] if k and argv[k - 1].startswith("-") else f"word {k + 1}"
             )

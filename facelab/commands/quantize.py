@@ -19,6 +19,7 @@ from facelab.commands.common import (
     together,
     trust_model_option,
 )
+from facelab.commands.emotion._options import data_map_option
 
 BUDGETS = (
     ("min-accuracy", 0.99, "Budget: share of the float accuracy."),
@@ -159,6 +160,7 @@ budget_options = together(
     is_flag=True,
     help="Take a classifier's images without their labels: it is judged by agreement alone.",
 )
+@data_map_option
 @click.option(
     "--count-trained",
     is_flag=True,

@@ -134,7 +134,7 @@ def map_label(name: str, table: Mapping[str, str], *, where: object) -> str:
             where=where,
             expected=", ".join(sorted(table)),
             got=name,
-            fix=f"correct the label, say what it means with --label-map {name}=CLASS (an empty CLASS drops it), or "
-            "take the labels as classes with --classes labels",
+            fix=f"correct the label, say what it means with --label-map {name}=CLASS (an empty CLASS drops it), or, in "
+            "training, take the labels as classes with --classes labels",
         )
     return table[key]

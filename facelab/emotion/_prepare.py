@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from facelab.core.errors import BadInputError, MissingAssetError, at, did_you_mean
+from facelab.core.text_files import opened_table
 from facelab.datasets.labels import NAMES, SEVEN, THREE, own_classes, plain
 from facelab.emotion import sources
 from facelab.emotion._data import PARTS, FaceSet, check_classes, check_disjoint, face_finder, split
@@ -256,9 +257,9 @@ def is_fer(path: Path) -> bool:
             fix="check the path",
         )
     try:
-        with path.open(newline="", encoding="utf-8-sig") as f:
-            return "pixels" in [c.strip().lower() for c in next(csv.reader(f), [])]
-    except (OSError, UnicodeDecodeError, csv.Error) as e:
+        with opened_table(path) as rows:
+            return "pixels" in [c.strip().lower() for c in rows.fieldnames or ()]
+    except (OSError, ValueError, csv.Error) as e:
         raise BadInputError(
             "the file is not a CSV",
             where=path,

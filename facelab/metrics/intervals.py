@@ -107,11 +107,15 @@ def bootstrap_mean(
     """Return the mean of `samples` (n,) with its bootstrap interval, resampling rows or whole `groups` (n,).
 
     With groups (identities, images, scenes) all rows of a drawn group come along, since rows of one group are no
-    independent evidence.
+    independent evidence. Where every sample is 1, or every one is 0, resampling gives the same mean each time, as if it
+    were certain: the interval is then Wilson's, with a trial per group.
 
     >>> i = bootstrap_mean(np.array([0., 1., 1., 1.]), seed=3)
     >>> i.value, i.lo <= i.value <= i.hi, i.method
     (0.75, True, 'bootstrap by sample')
+    >>> i = bootstrap_mean(np.ones(2))
+    >>> round(i.lo, 2), i.hi, i.method
+    (0.34, 1.0, 'Wilson, samples all alike')
     """
     x = np.asarray(samples, dtype=np.float64)
     if x.ndim != 1 or x.size == 0:
@@ -138,6 +142,9 @@ def bootstrap_mean(
             np.bincount(inverse).astype(float),
             "bootstrap by group",
         )
+    if x[0] in (0, 1) and (x == x[0]).all():
+        lo, hi = wilson(float(x[0]) * total.size, total.size)
+        return Interval(float(x[0]), lo, hi, f"Wilson, {method.split()[-1]}s all alike", total.size)
     w = resample_weights(total.size, replicates, seed)
     return percentile_interval(x.mean(), (w @ total) / (w @ count), method=method, units=total.size)
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from facelab.core.errors import BadInputError
+from facelab.core.errors import BadInputError, did_you_mean
 from facelab.core.hashing import sha256_array
-from facelab.datasets import load_fer2013, load_image_folder
+from facelab.datasets import load_fer2013
 from facelab.datasets.internals import FER2013_CLASSES
 from facelab.datasets.labels import DROP, NAMES, plain
 from facelab.detection.internals import in_order, prepared
@@ -46,21 +47,29 @@ def emotions_of(classes: Sequence[str]) -> tuple[str, ...] | None:
 
 
 def read(
-    subject: Subject, data: str, *, face_of: FaceOf | None, cut: FindFace | None, n: int, seed: int
+    subject: Subject,
+    data: str,
+    *,
+    face_of: FaceOf | None,
+    cut: FindFace | None,
+    n: int,
+    seed: int,
+    label_map: Mapping[str, str],
+    say: Callable[[str], None],
 ) -> Samples:
     """Read labelled pictures and carry the model's spec out on each.
 
-    `data`: an image folder (a sub-folder a label); where the classes are emotions also a CSV of files, `fer2013.csv`
-    or `synthetic`. `face_of` finds the face where the spec has a stage that needs it; where it has none, the box of the
-    list, or the one that `cut` finds, is cut out first. Raises BadInputError naming the file.
+    `data`: an image folder (a sub-folder a label) or a CSV of files; where the classes are emotions also `fer2013.csv`
+    or `synthetic`. `label_map` says which class a label of the data means. `face_of` finds the face where the spec has
+    a stage that needs it; where it has none, the box of the list, or the one that `cut` finds, is cut out first.
+    `say` is called with what is left out. Raises BadInputError naming the file.
     """
-    items, emotions = [], emotions_of(subject.classes)
+    items, emotions, left_out = [], emotions_of(subject.classes), Counter[str]()
+    table = _table(subject.classes, emotions, label_map)
     if emotions is not None:
-        items = _emotional(data, emotions, subject, n, seed)
-    elif Path(data).is_dir():
-        table = {plain(c): c for c in subject.classes}
-        found = load_image_folder(data, table=table)
-        items = [Item(str(p), subject.classes.index(c)) for p, c in zip(found.paths, found.labels)]
+        items = _emotional(data, emotions, subject, n, seed, table, left_out)
+    elif Path(data).exists():
+        items = _listed(Path(data), subject.classes, table, left_out)
     if not items:
         raise BadInputError(
             "there are no labelled images for this model",
@@ -68,6 +77,9 @@ def read(
             expected=f"a folder with sub-folders {', '.join(subject.classes)}",
             fix="name sub-folders as the model names its classes",
         )
+    if left_out:
+        named = ", ".join(f"{label} {k}" for label, k in sorted(left_out.items()))
+        say(f"{data}: {sum(left_out.values())} pictures of other labels are left out: {named}")
     spec, tensors, hashes = subject.spec, [], []
     for item in items:
         image = item.pixels if item.pixels is not None else read_image(item.name)
@@ -92,8 +104,45 @@ def read(
     )
 
 
+def _table(
+    classes: Sequence[str], emotions: tuple[str, ...] | None, label_map: Mapping[str, str]
+) -> dict[str, str]:
+    """Return what labels of the data mean: the usual names of emotions, and the user's word."""
+    meant = emotions or tuple(classes)
+    known = (
+        {plain(c): m for c, m in zip(classes, meant)} | {plain(m): m for m in meant} | {"": DROP}
+    )
+    for label, value in label_map.items():
+        if plain(value) not in known:
+            raise BadInputError(
+                f"the label map names {value!r}{did_you_mean(value, classes)}",
+                expected=", ".join(classes),
+                got=f"{label}={value}",
+                fix="write LABEL=CLASS for a class of the model, or LABEL= to drop it",
+            )
+    return {**NAMES, **{plain(label): known[plain(v)] for label, v in label_map.items()}}
+
+
+def _listed(
+    path: Path, classes: Sequence[str], table: Mapping[str, str], left_out: Counter[str]
+) -> list[Item]:
+    """Return the pictures of a folder of labels, or of a CSV."""
+    rows_of = sources.folder_rows if path.is_dir() else sources.csv_rows
+    rows = rows_of(path, classes=classes, table=table, left_out=left_out)
+    return [
+        Item(str(r.file), classes.index(r.emotion), None, r.box, r.identity)
+        for r in sources.named_identities(rows)
+    ]
+
+
 def _emotional(
-    data: str, emotions: tuple[str, ...], subject: Subject, n: int, seed: int
+    data: str,
+    emotions: tuple[str, ...],
+    subject: Subject,
+    n: int,
+    seed: int,
+    table: Mapping[str, str],
+    left_out: Counter[str],
 ) -> list[Item]:
     path = Path(data)
     if data == "synthetic":
@@ -116,11 +165,7 @@ def _emotional(
             for i, e in enumerate(named)
             if e in emotions
         ]
-    listed = (sources.folder_rows if path.is_dir() else sources.csv_rows)(path, classes=emotions)
-    return [
-        Item(str(r.file), emotions.index(r.emotion), None, r.box, r.identity)
-        for r in sources.named_identities(listed)
-    ]
+    return _listed(path, emotions, table, left_out)
 
 
 def cut_out(image: np.ndarray, box: Box | None) -> np.ndarray:

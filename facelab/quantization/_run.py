@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -52,6 +52,7 @@ class Request:
     pairs: str | None = None
     pair_images: str | None = None
     unlabelled: bool = False
+    label_map: Mapping[str, str] = field(default_factory=dict)
     count_trained: bool = False
     time: float = 180.0
 
@@ -101,6 +102,7 @@ def quantize(request: Request, *, say: Say = lambda _: None) -> tuple[dict[str, 
         seed=request.seed,
         most=None if it.task == "classifier" else 4 * request.calibration_n,
         unlabelled=request.unlabelled,
+        label_map=request.label_map,
         say=say,
     )
     evaluation = images.read(
@@ -110,6 +112,7 @@ def quantize(request: Request, *, say: Say = lambda _: None) -> tuple[dict[str, 
         seed=request.seed + 1,
         most=request.evaluate_n,
         unlabelled=request.unlabelled,
+        label_map=request.label_map,
         say=say,
     )
     evaluation, split = _unseen(it, evaluation, request.count_trained, say)

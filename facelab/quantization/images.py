@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ def read(
     seed: int = 11,
     most: int | None = None,
     unlabelled: bool = False,
+    label_map: Mapping[str, str] | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> Samples:
     """Read images for a model by its own spec.
@@ -43,8 +44,8 @@ def read(
     images, searched through all its sub-folders. `crop` names the detector
     that finds faces where the spec needs them, `detect` the best one here, `whole` none. A classifier whose spec does
     not crop is fed what `emotion evaluate` feeds it: the face that is found, else the whole picture. At most `most`
-    images are read, spread evenly over the folder. `say` is called with a line on what was found. Raises BadInputError
-    for what cannot be read or does not suit.
+    images are read, spread evenly over the folder. `label_map` says which class a label of the data means. `say` is
+    called with a line on what was found. Raises BadInputError for what cannot be read or does not suit.
     """
     from facelab.emotion.internals import Seen, check_crop, face_finder
 
@@ -56,22 +57,44 @@ def read(
         read = _network(subject, Path(data), crop, cut, most)
     elif not _of_this_bench(subject):
         face_of = finder(crop) if needs_face(subject.spec) else None
-        read = labelled.read(subject, data, face_of=face_of, cut=cut, n=n, seed=seed)
+        read = labelled.read(
+            subject,
+            data,
+            face_of=face_of,
+            cut=cut,
+            n=n,
+            seed=seed,
+            label_map=label_map or {},
+            say=say,
+        )
     else:
-        read = _bench(subject, data, crop, n, seed, say)
+        read = _bench(subject, data, crop, n, seed, label_map or {}, say)
     for line in seen.said():
         say(f"{data}: {line}")
     return read
 
 
 def _bench(
-    subject: Subject, data: str, crop: str, n: int, seed: int, say: Callable[[str], None]
+    subject: Subject,
+    data: str,
+    crop: str,
+    n: int,
+    seed: int,
+    label_map: Mapping[str, str],
+    say: Callable[[str], None],
 ) -> Samples:
     from facelab.emotion import collect
 
     # a class may be absent from an evaluation; a calibration set that lacks one is refused where it is checked
     found = collect(
-        data, subject.spec, classes=subject.classes, crop=crop, n=n, seed=seed, to_train=False
+        data,
+        subject.spec,
+        classes=subject.classes,
+        crop=crop,
+        n=n,
+        seed=seed,
+        to_train=False,
+        label_map=label_map,
     )
     for line in found.notes:
         say(f"{data}: {line}")

@@ -21,6 +21,8 @@ from facelab.emotion._spec import crop_face, face_size
 from facelab.emotion.internals import sources, to_tensor
 from facelab.preprocess import PreprocessSpec, apply
 from facelab.preprocess.ops import RESIZE_PLAIN
+from facelab.quantization import _subject as subject
+from facelab.quantization.internals import images
 
 LABELS = ("happy", "angry", "calm")
 GRAY = [
@@ -338,3 +340,38 @@ def test_prediction_and_evaluation_take_the_same_pixels(tmp_path, capsys):
     (tmp_path / "clip.mp4").touch()
     assert run([*large[:2], str(tmp_path / "clip.mp4"), *large[3:], "--detector", "whole"]) == 2
     assert "needs a detector" in capsys.readouterr().err
+
+
+def test_two_right_answers_are_not_better_than_guessing(tmp_path, capsys):
+    model = write_model(tmp_path, BGR, labels=("happy", "angry", "sad"))
+    for name, gray in (("froh", 20), ("traurig", 240), ("egal", 128)):
+        (tmp_path / "faces" / name).mkdir(parents=True)
+        cv2.imwrite(str(tmp_path / "faces" / name / "1.png"), np.full((95, 95, 3), gray, np.uint8))
+    args = ["emotion", "evaluate", str(model), "--data", str(tmp_path / "faces")]
+    maps = [f"--label-map={m}" for m in ("froh=joy", "traurig=sadness", "egal=")]
+    assert run([*args, *maps]) == 0
+    said = capsys.readouterr()
+    assert "accuracy 1.0000 [0.3424, 1.0000] on 2 faces" in said.out
+    assert "NO BETTER THAN GUESSING" in said.out and "left out: egal 1" in said.err
+
+
+def test_labels_of_the_data_are_mapped_to_a_models_own_classes(tmp_path, capsys):
+    """`sad=müde` was taken for an emotion of the model: "the model's labels are not emotions that facelab knows"."""
+    model = write_model(tmp_path, BGR, labels=("wach 😀", "döst", "müde"))
+    for name, gray in (("happy", 20), ("sad", 240)):
+        (tmp_path / "faces" / name).mkdir(parents=True)
+        for i in range(25):
+            picture = np.full((95, 95, 3), gray + i % 9, np.uint8)
+            picture[0, i] = 0
+            cv2.imwrite(str(tmp_path / "faces" / name / f"{i}.png"), picture)
+    data = str(tmp_path / "faces")
+    maps = ["--label-map", "sad=müde", "--label-map", "happy=wach 😀"]
+    assert run(["emotion", "evaluate", str(model), "--data", data, *maps, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["accuracy"]["value"] == 1
+    it = subject.load(model)
+    labels = images.read(it, data, label_map={"sad": "müde", "happy": "wach 😀"}).labels
+    assert labels.tolist() == [0] * 25 + [2] * 25
+    with pytest.raises(BadInputError, match="label map names 'mude'"):
+        images.read(it, data, label_map={"sad": "mude"})
+    with pytest.raises(BadInputError, match="fewer than two classes"):
+        images.read(it, data, label_map={"sad": "müde"})

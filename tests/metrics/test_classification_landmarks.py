@@ -91,3 +91,18 @@ def test_the_plots_draw_without_a_warning(tmp_path):
     ):
         fig.savefig(tmp_path / f"{k}.png")
         assert all(ax.get_ylabel() for ax in fig.axes)
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_all_alike_is_not_certain(right):
+    """Two of two right said "1.0000 [1.0000, 1.0000]": a resample of equal answers never differs."""
+    truth = np.array([0, 1, 0, 1, 1, 0])
+    predicted = truth if right else 1 - truth
+    by_row = classification.accuracy(truth, predicted)
+    by_person = classification.accuracy(truth, predicted, groups=np.array(list("aabbbb")))
+    for got, n in ((by_row, 6), (by_person, 2)):
+        free = got.hi - got.lo
+        exact = 1 - 0.025 ** (1 / n)  # Clopper and Pearson's bound, which is a little wider
+        assert got.value == right and got.units == n and exact - 0.2 < free < exact
+        assert (got.lo, got.hi)[right] == right
+    assert by_person.hi - by_person.lo > by_row.hi - by_row.lo

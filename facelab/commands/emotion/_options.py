@@ -52,7 +52,7 @@ model_map_option = _map_option(
     "EMOTION", "The emotion that a label of the model means (repeat); common spellings are known."
 )
 data_map_option = _map_option(
-    "CLASS", "The class that a label of --data means (repeat); an empty CLASS drops it."
+    "CLASS", "The class that a label of the data means (repeat); an empty CLASS drops it."
 )
 votes_option = click.option(
     "--ferplus",

@@ -80,7 +80,7 @@ def command(
     of_data = renamed(classifier, label_map, data)
     said = f"{len(classifier.classes)} classes, preprocessing {classifier.spec.name}"
     say_model(model or classifier.path, said)
-    wanted = classes_of(classes, data) if classes else _classes_in(classifier, data)
+    wanted = classes_of(classes, data) if classes else _classes_in(classifier, data, of_data)
     collected = emotion.collect(
         data,
         classifier.spec,
@@ -127,13 +127,17 @@ def command(
     ctx.exit(1 if strict and suspicion else 0)
 
 
-def _classes_in(classifier: Any, data: str) -> tuple[str, ...]:
-    """Return the classes to evaluate: the model's emotions, or its own classes where the data have such labels."""
+def _classes_in(classifier: Any, data: str, of_data: dict[str, str]) -> tuple[str, ...]:
+    """Return the classes to evaluate: the model's emotions, or its own classes where the data have such labels.
+
+    `of_data` says what labels of the data mean.
+    """
     from facelab.datasets.labels import SEVEN, plain
     from facelab.emotion.internals import sources
 
     if sum(c in SEVEN for c in classifier.classes) < 2 and data != "synthetic":
         own = {plain(c) for c in classifier.classes}
-        if Path(data).exists() and own & {plain(label) for label in sources.labels_of(data)}:
+        there = sources.labels_of(data) if Path(data).exists() else ()
+        if own & {plain(of_data.get(label, label)) for label in there}:
             return tuple(sorted(classifier.classes))
     return classifier.emotions
