@@ -175,7 +175,12 @@ def describe(
             f"latency: {found.latency_s * 1e3:.3g} ms, between {low:.3g} and {high:.3g} ms"
         )
         parts = sorted(found.by_work.items(), key=_by_time)
-        lines.append("  " + ", ".join(f"{k} {v * 1e3:.3g} ms" for k, v in parts[:6]))
+        shown = [
+            *parts[:6],
+            ("others", sum(v for _, v in parts[6:])),
+            ("call", device.call_overhead_s),
+        ]
+        lines.append("  " + ", ".join(f"{k} {v * 1e3:.3g} ms" for k, v in shown if v))
     fits = {True: "fits", False: "does not fit", None: "whether it fits cannot be determined"}
     of = f" of {device.memory_mb:g} MB" if device.memory_mb else ""
     lines.append(

@@ -112,6 +112,10 @@ def command(
             where=data,
             fix="give faces that it has not seen, or count them with --all",
         )
+    if again := len(faces) - len(set(faces.hashes())):
+        note(
+            f"{again} of {len(faces)} faces repeat another picture's pixels: the interval is too narrow"
+        )
     result = emotion.evaluate(classifier, faces)
     if classifier.logits:
         note("the model's outputs are not probabilities: a softmax is applied")
