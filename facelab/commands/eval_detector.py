@@ -128,6 +128,8 @@ def command(
 ) -> None:
     """Run a detector over images: faces, speed, and, with labels, exact counts, recall, precision and AP.
 
+    AP, recall and precision follow WIDER FACE's rules: a box covers its last pixel too, which counts for tiny faces.
+
     An image that cannot be read is named and left out, and the command then ends with exit code 1.
     """
     from facelab import detection

@@ -123,7 +123,17 @@ def command(
             make = _in_process(names, embedders, slot)
             make()
             if check:
-                note(f"ready to serve: detectors {', '.join(names)}")
+                parts = (
+                    ("detectors", names),
+                    ("embedders", embedders),
+                    ("emotion", (emotion, candidate)),
+                )
+                said = [
+                    f"{what} {', '.join(filter(None, which))}"
+                    for what, which in parts
+                    if any(which)
+                ]
+                note(f"ready to serve: {'; '.join(said)}")
                 return
             app = create_app(make, emotion=slot, degradation=state, **given)
         _run(app, host, port)

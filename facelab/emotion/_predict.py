@@ -191,7 +191,9 @@ def annotate(
         for p in faces:
             name = p.emotion
             if not name.isascii():
-                name = numbers[name] = f"#{list(p.probabilities).index(name)}"
+                number = f"#{list(p.probabilities).index(name)}"
+                numbers[name] = number
+                name = number
             words = f"{name} {p.probabilities[p.emotion]:.2f}"
             place = max(2, round(p.box[0] * ratio)), max(12, round(p.box[1] * ratio) - 4)
             for shade, thick in (((0, 0, 0), 3), ((255, 255, 255), 1)):

@@ -194,3 +194,16 @@ def test_a_video_is_followed_and_smoothed(tmp_path, capsys, monkeypatch):
     assert [s["label"] for s in value["shown"]] == ["joy"]
     assert len((tmp_path / "v.csv").read_text().splitlines()) == 31
     assert run([*args[:3], str(path), *args[3:]]) == 2  # one video at a time
+
+
+def test_classes_that_cannot_be_drawn_are_numbered_in_a_file(tmp_path, capsys):
+    """`classes.txt` said "#1 is #1"."""
+    from tests.emotion.test_own_classifiers import BGR, write_model
+
+    model = write_model(tmp_path, BGR, labels=("wach 😀", "plain", "müde"))
+    for gray in (20, 240):
+        Image.fromarray(np.full((95, 95, 3), gray, np.uint8)).save(tmp_path / f"{gray}.png")
+    out = tmp_path / "out"
+    args = ["emotion", "predict", str(tmp_path / "20.png"), str(tmp_path / "240.png")]
+    assert run([*args, "--model", str(model), "--annotate", str(out)]) == 0
+    assert (out / "classes.txt").read_text() == "#2\tmüde\n#0\twach 😀\n"

@@ -79,7 +79,7 @@ def test_verify_says_what_is_wrong(tmp_path, bundles, capsys):
 
 def test_a_check_loads_everything_and_stops(bundles, capsys):
     assert command("serve", "--detector", "haar", "--emotion", bundles[0], "--check") == 0
-    assert "ready to serve" in capsys.readouterr().err
+    assert f"ready to serve: detectors haar; emotion {bundles[0]}\n" in capsys.readouterr().err
 
 
 def test_wrong_options_are_said(bundles, capsys):
