@@ -66,6 +66,7 @@ docs: setup-main  ## build the docs site into site/, strictly and offline
 
 lab: setup  ## open JupyterLab on the overview, with both kernels
 	@$(BIN)/jupyter lab --notebook-dir=. --LabApp.default_url=/lab/tree/notebooks/00_overview.ipynb \
+	  --ServerApp.contents_manager_class=facelab.session._contents.Notebooks \
 	  --LabApp.news_url=None --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate $(ARGS)
 
 doctor: setup  ## say what is installed, what is missing, and how to fix it

@@ -77,7 +77,8 @@ quick:
 
 lab:  ## explore the notebooks; the dry run registers their kernel
 \t@$(FACELAB) reproduce --dry-run
-\tJUPYTER_PATH="$(CURDIR)/.cache/jupyter/data" jupyter lab --notebook-dir=notebooks
+\tJUPYTER_PATH="$(CURDIR)/.cache/jupyter/data" jupyter lab --notebook-dir=notebooks \\
+\t  --ServerApp.contents_manager_class=facelab.session._contents.Notebooks
 """
 
 _IGNORE = ".cache/\nreports/\ndata/\nmodels/\n__pycache__/\n.ipynb_checkpoints/\n"

@@ -98,6 +98,7 @@ def lab(project, environment):
                 "--LabApp.expose_app_in_browser=True",
                 "--notebook-dir=.",
                 f"--LabApp.default_url={default_url()}",
+                f"--ServerApp.contents_manager_class={in_make_lab('contents_manager_class')}",
                 "--LabApp.news_url=None",
                 "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
             ],
@@ -133,8 +134,13 @@ def page(tmp_path):
 
 def default_url() -> str:
     """Return the page that `make lab` opens on."""
+    return in_make_lab("default_url")
+
+
+def in_make_lab(option: str) -> str:
+    """Return what `make lab` gives for an option."""
     recipe = re.search(r"^lab:.*\n(\t.*\n)+", (REPOSITORY / "Makefile").read_text(), re.M)[0]
-    return re.search(r"default_url=(\S+)", recipe)[1]
+    return re.search(rf"{option}=(\S+)", recipe)[1]
 
 
 def wait_open(page, project, notebook: str) -> None:
@@ -226,6 +232,22 @@ def test_make_lab_opens_the_overview_which_runs_and_shows_a_plot(lab, page, proj
     assert page.screenshot(tmp_path / "lab.png").stat().st_size > 20_000
     left = project / "reports" / "interactive" / "00_overview"
     assert (left / "end.json").is_file() and (left / "figures" / "models.png").is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@needs_chromium
+def test_opening_and_saving_changes_nothing(lab, page, project):
+    """JupyterLab wrote the kernel's Python version into each notebook that it opened, and marked it as changed."""
+    file = project / "notebooks" / MODELS
+    written = file.read_bytes()
+    address, token = lab
+    page.send("Page.navigate", url=f"{address}/lab/tree/notebooks/{MODELS}?token={token}")
+    wait_open(page, project, MODELS)
+    time.sleep(3)  # what the kernel says of itself arrives after it is idle
+    assert page.evaluate(f"{tab(MODELS)}.context.model.dirty") is False
+    assert page.evaluate(f"{tab(MODELS)}.context.save().then(() => true)")
+    assert json.loads(file.read_text()) == json.loads(written)
 
 
 @pytest.mark.slow
