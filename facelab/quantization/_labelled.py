@@ -120,7 +120,8 @@ def _table(
                 got=f"{label}={value}",
                 fix="write LABEL=CLASS for a class of the model, or LABEL= to drop it",
             )
-    return {**NAMES, **{plain(label): known[plain(v)] for label, v in label_map.items()}}
+    usual = NAMES if emotions else {plain(c): c for c in classes}
+    return {**usual, **{plain(label): known[plain(v)] for label, v in label_map.items()}}
 
 
 def _listed(
