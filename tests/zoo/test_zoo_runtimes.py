@@ -1,6 +1,9 @@
 """Every model that is here opens and runs; faulty files and misfits are refused by name."""
 
+import json
 import os
+import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -353,3 +356,25 @@ def test_a_computation_without_memory_does_not_blame_the_model(text):
 def test_another_failure_names_the_model():
     with pytest.raises(ModelRunError, match="does not run"):
         Fails("wrong shape").run()
+
+
+def test_a_spec_without_the_models_quantisation_gets_it_in_words():
+    """It said "correct size, layout or cast" where a quantize stage was missing, and not with which scale."""
+    decode = {"format": "encoded", "order": "rgb", "idct": "accurate", "alpha": "drop"}
+    stages = [
+        {"op": "decode", **decode},
+        {**RESIZE_PLAIN, "size": [6, 4]},
+        {"op": "normalize", "mean": [127.5], "scale": [127.5], "units": "0-255"},
+        {"op": "layout", "to": "nhwc"},
+        {"op": "cast", "dtype": "float32"},
+    ]
+    model = SimpleNamespace(
+        path="m.tflite",
+        inputs=[TensorInfo("x", (None, 4, 6, 3), "int16")],
+        quantization={"x": (3.0518509447574615e-05, 0)},
+    )
+    with pytest.raises(BadInputError, match="does not fit") as e:
+        check_spec(model, PreprocessSpec("mine", stages))
+    stage = json.loads(re.search(r"\{.*\}", e.value.fix)[0])
+    check_spec(model, PreprocessSpec("mine", [*stages, stage]))
+    assert stage["scale"] == 3.0518509447574615e-05

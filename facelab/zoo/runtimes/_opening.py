@@ -192,5 +192,19 @@ def check_spec(model: Model, spec: PreprocessSpec) -> None:
         where=model.path,
         expected=info,
         got=f"{show_shape(shape)} {dtype} from the spec {spec.name!r} (last stage: {last})",
-        fix="correct size, layout or cast in the spec, or use the model it was written for",
+        fix=_quantize_stage(model)
+        if fits and str(dtype).startswith("float")
+        else "correct size, layout or cast in the spec, or use the model it was written for",
+    )
+
+
+def _quantize_stage(model: Model) -> str:
+    """Return what to do where a spec gives reals of the right shape and the model takes integers."""
+    info = model.inputs[0]
+    scale, zero = model.quantization.get(info.name, (0.0, 0))
+    if not scale:
+        return f"correct the cast in the spec: the model takes {info.dtype}"
+    return (
+        f'add the last stage {{"op": "quantize", "dtype": "{info.dtype}", "scale": {scale!r}, "zero_point": {zero}, '
+        '"rounding": "half_even", "saturate": true} to the spec: the scale is the model\'s own'
     )
