@@ -383,8 +383,8 @@ def _missed(check: dict[str, Any]) -> str:
     >>> _missed({"budget": "accuracy", "value": 0.9, "limit": ">= 0.99"})
     "accuracy 0.9 of the float model's (budget >= 0.99)"
     """
-    name = check["budget"]
-    return f"{name} {check['value']:.4g}{UNITS.get(name, '')} (budget {check['limit']})"
+    name, value = check["budget"], f"{check['value']:.4g}"
+    return WORDS.get(name, f"{name} {value}{UNITS.get(name, '')} (budget {check['limit']})")
 
 
 def _verdicts(report: dict[str, Any]) -> str:
