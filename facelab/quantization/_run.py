@@ -357,12 +357,8 @@ WORDS = {
 }
 
 
-UNITS = {
-    "size": " of the float file",
-    **dict.fromkeys(("accuracy", "ap", "counts", "tar"), " of the float model's"),
-    "worst_class": " points",
-    "ece": " points",
-}
+UNITS = dict.fromkeys(("accuracy", "ap", "counts", "tar"), " of the float model's")
+UNITS |= {"size": " of the float file", "worst_class": " points", "ece": " points"}
 """What a budget's value is, where it is not the figure of that name in the table."""
 
 
