@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import threading
+from collections import deque
 from pathlib import Path
 from typing import Any
 
-from facelab.core.errors import IntegrityError
+from facelab.core.errors import FacelabError, IntegrityError
 from facelab.core.files import dumps
 from facelab.core.hashing import sha256_bytes
 from facelab.core.records import now
 
+LOG = logging.getLogger(__name__)
 START = "0" * 64
 BLOCK = 4096
 """Bytes read at a time from the end of an audit: a swap appends a line, however long the audit has become."""
@@ -33,6 +36,20 @@ class Audit:
     def __init__(self, path: str | os.PathLike) -> None:
         self.path = Path(path)
         self._lock = threading.Lock()
+        self._noting = threading.Lock()
+        self._unwritten: deque[tuple[str, dict[str, Any]]] = deque(maxlen=1000)
+
+    def note(self, what: str, **fields: Any) -> None:
+        """Append a change that was made; what a full disk refuses is written before the next one."""
+        with self._noting:
+            self._unwritten.append((what, {"at": now(), **fields}))
+            try:
+                while self._unwritten:
+                    what, fields = self._unwritten[0]
+                    self.append(what, **fields)
+                    self._unwritten.popleft()
+            except (FacelabError, OSError) as e:
+                LOG.warning("%d changes are not in the audit yet: %s", len(self._unwritten), e)
 
     def append(self, what: str, **fields: Any) -> dict[str, Any]:
         """Append one change and return it; `at` may be given for one that could not be written when it was made."""

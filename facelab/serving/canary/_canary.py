@@ -9,7 +9,6 @@ import os
 import queue
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,6 @@ from facelab.core.errors import BadInputError, FacelabError
 from facelab.core.files import read_json, write_json
 from facelab.core.hashing import sha256_bytes
 from facelab.core.lifetime import Closing
-from facelab.core.records import now
 from facelab.serving._audit import Audit
 from facelab.serving.canary._comparison import Comparison, Judgement
 from facelab.serving.canary._rollout import Rollout, Version, parse, read
@@ -78,9 +76,7 @@ class Canary(Closing):
         self._agree = agree or _same_label
         self._lock = threading.Lock()
         self._count = itertools.count(1)
-        self._unwritten: deque[tuple[str, dict[str, Any]]] = deque(maxlen=1000)
         self._unsaved: dict[str, str] = {}
-        self._auditing = threading.Lock()
         self._text = read(self.path)
         self.rollout = parse(self._text, self.path)
         self.comparison = Comparison(self.rollout.stop)
@@ -111,7 +107,7 @@ class Canary(Closing):
                 if (old.name, old.stop) != (new.name, new.stop):
                     self.comparison = Comparison(new.stop)
         except FacelabError as e:
-            self._audited("refuse", rollout=self.rollout.name, reason=str(e))
+            self.audit.note("refuse", rollout=self.rollout.name, reason=str(e))
             return False
         if old != new:
             self._note(old, new, "the file changed")
@@ -208,7 +204,7 @@ class Canary(Closing):
             except (FacelabError, OSError) as e:
                 self._unsaved[name] = reason
                 LOG.warning("the stop of %r holds until a restart only: %s", name, e)
-            self._audited("stop", rollout=name, reason=reason)
+            self.audit.note("stop", rollout=name, reason=reason)
 
     def status(self) -> Judgement:
         """Return the comparison so far."""
@@ -232,19 +228,7 @@ class Canary(Closing):
             owner = self.path.stat().st_uid
         sha256 = sha256_bytes(self._text.encode())
         known = {"before": short(old), "after": short(new)}
-        self._audited("rollout", **known, sha256=sha256, file_owner=owner, reason=reason)
-
-    def _audited(self, what: str, **fields: Any) -> None:
-        """Append a change to the audit; what a full disk refuses is written before the next one."""
-        with self._auditing:
-            self._unwritten.append((what, {"at": now(), **fields}))
-            try:
-                while self._unwritten:
-                    what, fields = self._unwritten[0]
-                    self.audit.append(what, **fields)
-                    self._unwritten.popleft()
-            except (FacelabError, OSError) as e:
-                LOG.warning("%d changes are not in the audit yet: %s", len(self._unwritten), e)
+        self.audit.note("rollout", **known, sha256=sha256, file_owner=owner, reason=reason)
 
     def close(self) -> None:
         """Stop watching; the slots stay open."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import threading
 import time
@@ -27,6 +28,8 @@ from facelab.serving.releases._snapshot import signature_of, wait_until_stable
 from facelab.serving.releases._store import ReleaseStore
 from facelab.serving.releases._tester import Tester
 from facelab.serving.releases._watch import Watcher, look_at_store
+
+LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -167,7 +170,7 @@ class ModelSlot(Closing):
                 served.drained.set()
             watched = self._probation if served is self._served else None
         if watched is not None and (why := watched.saw(seconds, failed)):
-            self._in_thread(lambda: self.rollback(why))
+            self._in_thread(lambda: self._withdraw(served.release.hash, why))
 
     @property
     def release(self) -> Release | None:
@@ -211,6 +214,18 @@ class ModelSlot(Closing):
         return self._guarded(
             "rollback", lambda: self.store.rollback(reason=reason), promote=False, reason=reason
         )
+
+    def _withdraw(self, release: str, why: str) -> Swap:
+        """Leave a release that failed its watch; a disk that takes no change does not keep it here."""
+
+        def find() -> str:
+            try:
+                return self.store.rollback(reason=why, of=release)
+            except OSError as e:
+                LOG.warning("the store cannot withdraw %s, a restart would load it: %s", release, e)
+                return self.store.instead_of(release)
+
+        return self._guarded("rollback", find, promote=False, reason=why)
 
     def watch(self, path: str | os.PathLike | None = None, *, settle_s: float = 0.2) -> None:
         """Offer the bundle at `path` whenever it changes; without `path` follow the store's own state.
@@ -266,7 +281,7 @@ class ModelSlot(Closing):
     def _loaded(self, name: str, admitted: bool) -> Release:
         if self._tester is not None and not admitted:
             self._tester.check(self.store.folder, self.store.trust, self.policy, name)
-        manifest = self.store.manifest(name, checked=self._tester is not None)
+        manifest = self.store.manifest(name, checked=admitted or self._tester is not None)
         if self.task is not None and manifest.task != self.task:
             raise BadInputError(
                 "the bundle is for another task",

@@ -87,7 +87,7 @@ def take(folder: str | os.PathLike, into: Path, trust: Trust) -> Snapshot:
     is read. Raises IntegrityError or BadInputError saying which file is wrong.
     """
     root = Path(os.path.realpath(folder))
-    text, signer, manifest = claim(root, trust)
+    text, signature, signer, manifest = claim(root, trust)
     into.mkdir(parents=True, mode=0o700)
     for entry in manifest.files:
         _copy(root, entry, into)
@@ -100,19 +100,21 @@ def take(folder: str | os.PathLike, into: Path, trust: Trust) -> Snapshot:
             where=root,
             fix="copy or make the bundle again",
         )
-    signature = _signature(root)
     if signature is not None:
         (into / SIGNATURE).write_bytes(signature)
     return Snapshot(into, manifest, signer)
 
 
-def claim(folder: str | os.PathLike, trust: Trust) -> tuple[bytes, str, Manifest]:
-    """Return a bundle's manifest as bytes, who signed it, and the manifest parsed; no other file is read."""
+def claim(folder: str | os.PathLike, trust: Trust) -> tuple[bytes, bytes | None, str, Manifest]:
+    """Return a bundle's manifest as bytes, its signature, who signed it, and the manifest parsed.
+
+    Each file is read once, so that what was checked is what is kept; no other file is read.
+    """
     root = Path(os.path.realpath(folder))
-    text = _read(root, MANIFEST, MAX_MANIFEST)
+    text, signature = _read(root, MANIFEST, MAX_MANIFEST), _signature(root)
     manifest = _parsed(text, root)
     _bounded(manifest, root)
-    return text, trust.check(text, _signature(root), root), manifest
+    return text, signature, trust.check(text, signature, root), manifest
 
 
 @functools.lru_cache(maxsize=16)
@@ -160,8 +162,9 @@ def _signature(root: Path) -> bytes | None:
 
 def _open(root: Path, name: str) -> tuple[int, int]:
     """Open a plain file below `root` without following links; return its descriptor and size."""
-    folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+    folder = -1
     try:
+        folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
         *parents, last = Path(name).parts
         for part in parents:
             down = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=folder)
@@ -177,7 +180,8 @@ def _open(root: Path, name: str) -> tuple[int, int]:
             fix="copy the bundle again",
         ) from None
     finally:
-        os.close(folder)
+        if folder >= 0:
+            os.close(folder)
     found = os.fstat(fd)
     if not stat.S_ISREG(found.st_mode):
         os.close(fd)

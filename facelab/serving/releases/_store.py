@@ -13,7 +13,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from facelab.core.errors import BadInputError, CheckFailedError, MissingAssetError
+from facelab.core.errors import BadInputError, CheckFailedError, FacelabError, MissingAssetError
 from facelab.core.files import read_json, write_json
 from facelab.core.result import Result
 from facelab.core.safety.scratch import ScratchFolder
@@ -76,7 +76,10 @@ class ReleaseStore:
         self.audit = Audit(self.folder / "audit.jsonl")
 
     def admit(self, bundle: str | os.PathLike) -> Snapshot:
-        """Copy a bundle into the store and verify the copy; nothing becomes current. See `promote`."""
+        """Copy a bundle into the store and verify the copy; nothing becomes current. See `promote`.
+
+        Of a bundle that was admitted before, the copy is checked again; one that rotted since is made anew.
+        """
         known = self._known(bundle)
         if known is not None:
             return known
@@ -84,6 +87,9 @@ class ReleaseStore:
             found = take(bundle, Path(near) / "bundle", self.trust)
             home = self.home(found.manifest.hash)
             if not home.exists():
+                found.folder.replace(home)
+            elif not _sound(home):
+                home.replace(Path(near) / "rotten")
                 found.folder.replace(home)
             elif (found.folder / SIGNATURE).exists():  # the same bundle, signed later
                 (found.folder / SIGNATURE).replace(home / SIGNATURE)
@@ -94,16 +100,20 @@ class ReleaseStore:
         return Snapshot(home, found.manifest, found.signer)
 
     def _known(self, bundle: str | os.PathLike) -> Snapshot | None:
-        """Return the copy of a bundle whose manifest and signature are those of one that was verified before."""
+        """Return the sound copy of a bundle whose manifest and signature are those of one that was verified before."""
         try:
-            text, signer, manifest = claim(bundle, self.trust)
+            text, _, signer, manifest = claim(bundle, self.trust)
             home = self.home(manifest.hash)
             same = (home / MANIFEST).read_bytes() == text
         except OSError:
             return None
         if not same or self._state()["signers"].get(manifest.hash) != signer:
             return None
-        return Snapshot(home, manifest, signer)
+        try:
+            sound = signed_by(home, self.trust) == signer and check_again(home) == manifest
+        except FacelabError:
+            sound = False
+        return Snapshot(home, manifest, signer) if sound else None
 
     def promote(
         self,
@@ -138,26 +148,40 @@ class ReleaseStore:
             self._note("promote", old, release, reason, actor)
             self._prune(state)
 
-    def rollback(self, *, reason: str, actor: str | None = None) -> str:
+    def rollback(self, *, reason: str, of: str | None = None, actor: str | None = None) -> str:
         """Withdraw the current release and return the hash of the one before, which is current from now on.
 
+        With `of` only that release is withdrawn, wherever it is in the stack: several services may see it fail, and
+        another one may have been promoted meanwhile. What is current then is returned.
         Raises MissingAssetError where there is no earlier release.
         """
         with self._locked():
             state = self._state()
-            if len(state["stack"]) < 2:
-                raise MissingAssetError(
-                    "there is no earlier release to go back to",
-                    where=self.folder,
-                    fix="promote another bundle",
-                )
-            bad, good = state["stack"][-1], state["stack"][-2]
+            was = (state["stack"] or [None])[-1]
+            bad = of or was
+            good = self._without(bad, state)
+            if bad not in state["stack"]:
+                return good
             self.manifest(good)
-            state["stack"] = state["stack"][:-1]
+            state["stack"].remove(bad)
             state["withdrawn"][bad] = reason
             self._write(state)
-            self._note("rollback", bad, good, reason, actor)
+            self._note("rollback", was, good, reason, actor)
         return good
+
+    def instead_of(self, release: str) -> str:
+        """Return the release that is current once another one is withdrawn. Raises MissingAssetError without one."""
+        return self._without(release, self._state())
+
+    def _without(self, release: str | None, state: dict) -> str:
+        rest = [h for h in state["stack"] if h != release]
+        if rest:
+            return rest[-1]
+        raise MissingAssetError(
+            "there is no earlier release to go back to",
+            where=self.folder,
+            fix="promote another bundle",
+        )
 
     def refuse(self, bundle: object, reason: str, *, actor: str | None = None) -> None:
         """Note in the audit that a bundle was refused, and why."""
@@ -220,7 +244,7 @@ class ReleaseStore:
         write_json(self.folder / STATE, state)
 
     def _note(self, what: str, old: str | None, new: str, reason: str, actor: str | None) -> None:
-        self.audit.append(what, before=old, after=new, reason=reason, actor=actor or _actor())
+        self.audit.note(what, before=old, after=new, reason=reason, actor=actor or _actor())
 
     def _prune(self, state: dict) -> None:
         kept = set(state["stack"])
@@ -242,6 +266,14 @@ class ReleaseStore:
                 got="no lock within 60 s",
                 fix="wait for it, or look which process it is",
             ) from None
+
+
+def _sound(home: Path) -> bool:
+    try:
+        check_again(home)
+    except FacelabError:
+        return False
+    return True
 
 
 def _actor() -> str:

@@ -171,11 +171,13 @@ def _answer(q: dict[str, Any]) -> dict[str, Any]:
 
     try:
         store = ReleaseStore(q["store"], trust=Trust(q["keys"], unsigned=q["unsigned"]))
-        name = store.admit(q["name"]).manifest.hash if q["what"] == "admit" else q["name"]
+        admitted = q["what"] == "admit"
+        name = store.admit(q["name"]).manifest.hash if admitted else q["name"]
         adapter = task_adapter if q["adapted"] else None
         options: dict[str, Any] = {"threads": 1, "adapter": adapter, "signer": ""}
         policy = Policy.model_validate(q["policy"])
-        load(store.home(name), store.manifest(name), policy=policy, **options).close()
+        manifest = store.manifest(name, checked=admitted)
+        load(store.home(name), manifest, policy=policy, **options).close()
     except FacelabError as e:
         return e.as_dict()
     except Exception as e:
