@@ -4,6 +4,7 @@ import contextlib
 import http.client
 import io
 import json
+import os
 import re
 import signal
 import subprocess
@@ -132,3 +133,25 @@ def test_a_service_follows_what_another_process_promotes(tmp_path, bundles):
         process.kill()
         process.wait()
         process.stderr.close()
+
+
+@pytest.mark.parametrize(
+    "number, code",
+    [(signal.SIGTERM, 0), pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow)],
+)
+def test_a_service_that_is_told_to_stop_leaves_nothing(tmp_path, bundles, number, code):
+    """Service managers send SIGTERM; the copy of the model would stay in the temporary folder."""
+    words = ["serve", "--detector", "haar", "--emotion", str(bundles[0]), "--port", "0"]
+    (tmp_path / "t").mkdir()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "facelab.cli", *words, "--no-isolate"],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "TMPDIR": str(tmp_path / "t")},
+    )
+    with process:
+        assert " is up" in process.stderr.readline()
+        assert [p.name[:9] for p in (tmp_path / "t").iterdir()] == ["fl-serve-"]
+        process.send_signal(number)
+        assert "Traceback" not in process.communicate(timeout=60)[1]
+    assert process.returncode == code and list((tmp_path / "t").iterdir()) == []
