@@ -234,6 +234,13 @@ def load_device(path: str | os.PathLike[str]) -> DeviceModel:
     ------
     BadInputError
         The file cannot be read, or a key is unknown, missing or out of range.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> file = example_device().save(Path(tempfile.mkdtemp()) / "device.toml")
+    >>> load_device(file).name
+    'example: 128 MB, 1.2 TOPS, 1.8 W'
     """
     path = Path(path)
     fix = "facelab budget example --device --out device.toml"

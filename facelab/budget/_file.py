@@ -117,6 +117,14 @@ def load_budget(path: str | os.PathLike[str]) -> Budget:
     ------
     BadInputError
         The file cannot be read, or a key is unknown or out of range.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> file = pathlib.Path(tempfile.mkdtemp()) / "budget.toml"
+    >>> _ = file.write_text('schema = "facelab.budget/1"\\nmemory_mb = 128.0\\nthreads = 1\\n')
+    >>> load_budget(file).memory_mb
+    128.0
     """
     path = Path(path)
     fix = "facelab budget example --out budget.toml"

@@ -62,6 +62,12 @@ class Frame:
         What a rendered frame knows of itself (`true_time_s`, `box`, `kind`, …); None for a real camera.
     slot
         The pool's slot that holds the memory, or None. Give it back with `release()`, or use `with frame:`.
+
+    Examples
+    --------
+    >>> frame = Frame(np.zeros((480, 640, 3), np.uint8), "BGR", 640, 480, 7, 1.25, "monotonic", 1.26)
+    >>> frame.sequence, frame.data.shape, frame.compressed
+    (7, (480, 640, 3), False)
     """
 
     array: np.ndarray = field(repr=False)

@@ -96,6 +96,15 @@ def load_fer2013(path: str | os.PathLike[str]) -> Fer:
         With file and line.
     MissingAssetError
         The file is not there.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> file = pathlib.Path(tempfile.mkdtemp()) / "fer2013.csv"
+    >>> _ = file.write_text("emotion,pixels,Usage\\n3," + " ".join(["0"] * 48 * 48) + ",Training\\n")
+    >>> faces = load_fer2013(file)
+    >>> faces.images.shape, [FER2013_CLASSES[k] for k in faces.label], faces.usage.tolist()
+    ((1, 48, 48), ['joy'], ['Training'])
     """
     path = Path(path)
     rows = _rows(path)
@@ -189,6 +198,15 @@ def load_ferplus(path: str | os.PathLike[str], *, every_row: bool = False) -> Fe
         With file and line.
     MissingAssetError
         The file is not there.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> file = pathlib.Path(tempfile.mkdtemp()) / "fer2013new.csv"
+    >>> _ = file.write_text("Training,fer0000000.png,7,0,0,1,2,0,0,0,0,0\\n")
+    >>> votes = load_ferplus(file)
+    >>> votes.name.tolist(), votes.votes[0, :5].tolist(), votes.majority()
+    (['fer0000000.png'], [7, 0, 0, 1, 2], ['neutral'])
     """
     path = Path(path)
     names, votes = [], []

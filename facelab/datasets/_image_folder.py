@@ -53,6 +53,12 @@ def load_image_folder(
         The input cannot be used; the message says why.
     BadInputError
         The input cannot be used; the message says why.
+
+    Examples
+    --------
+    >>> faces = load_image_folder("data/test")
+    >>> len(faces), sorted(set(faces.labels))
+    (24, ['anger', 'joy', 'neutral'])
     """
     folder = Path(folder)
     if not folder.is_dir():

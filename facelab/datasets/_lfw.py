@@ -299,6 +299,15 @@ def load_bin(path: str | os.PathLike[str]) -> tuple[list[bytes], np.ndarray]:
         Naming the file for anything but lists, bytes and numpy arrays.
     MissingAssetError
         The file is not there.
+
+    Examples
+    --------
+    >>> import pathlib, pickle, tempfile
+    >>> file = pathlib.Path(tempfile.mkdtemp()) / "pack.bin"
+    >>> _ = file.write_bytes(pickle.dumps(([b"first JPEG", b"second JPEG"], [True])))
+    >>> images, same = load_bin(file)
+    >>> len(images), same.tolist()
+    (2, [True])
     """
     path = Path(path)
     try:

@@ -82,6 +82,15 @@ def load_ground_truth(folder: str | os.PathLike[str]) -> GroundTruth:
         Naming the file (and line).
     BadInputError
         Naming the file (and line).
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> file = pathlib.Path(tempfile.mkdtemp()) / "wider_face_val_bbx_gt.txt"
+    >>> _ = file.write_text("0--Parade/a.jpg\\n1\\n10 20 30 40 0 0 0 0 0 0\\n")
+    >>> truth = load_ground_truth(file)
+    >>> truth.names, truth.boxes[0].tolist()
+    ([('0--Parade', 'a')], [[10.0, 20.0, 30.0, 40.0]])
     """
     folder = Path(folder)
     if folder.is_file():
@@ -315,6 +324,15 @@ def load_predictions(folder: str | os.PathLike[str], names: list[tuple[str, str]
         The input cannot be used; the message says why.
     BadInputError
         A prediction file is damaged; naming file and line.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> folder = pathlib.Path(tempfile.mkdtemp())
+    >>> (folder / "0--Parade").mkdir()
+    >>> _ = (folder / "0--Parade" / "a.txt").write_text("a.jpg\\n1\\n10 20 30 40 0.9\\n")
+    >>> load_predictions(folder, [("0--Parade", "a")]).boxes[0].tolist()
+    [[10.0, 20.0, 30.0, 40.0, 0.9]]
     """
     folder = Path(folder)
     if not folder.is_dir():

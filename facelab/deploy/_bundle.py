@@ -63,6 +63,12 @@ def load(folder: str | os.PathLike) -> Bundle:
     ------
     BadInputError
         If it is none.
+
+    Examples
+    --------
+    >>> bundle = load("bundle")
+    >>> bundle.manifest.task, bundle.manifest.labels
+    ('emotion', ['anger', 'joy', 'neutral'])
     """
     return Bundle(Path(folder), load_manifest(Path(folder)))
 
@@ -130,6 +136,12 @@ def make_bundle(
         The model, its labels, thresholds or figures cannot be bundled; naming the file.
     UnsupportedError
         The model has several inputs, or no code can be generated in a language.
+
+    Examples
+    --------
+    >>> bundle = make_bundle("model.onnx", "my-bundle", licence="CC0-1.0")
+    >>> bundle.manifest.model, bundle.manifest.licence.licence
+    ('model.onnx', 'CC0-1.0')
     """
     out = Path(out)
     _refuse_foreign(out)

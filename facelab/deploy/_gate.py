@@ -33,7 +33,32 @@ COLOURS = {"pass": "#00755a", "fail": "#b3420b", "skipped": "#6b7280"}
 
 @dataclass(frozen=True)
 class Verdict:
-    """The gate's answer: `checks` in the table's order, `refused` names those that decide a FAIL."""
+    """The gate's answer: one check per rule of the policy, and which of them decide.
+
+    Attributes
+    ----------
+    bundle : Path
+        The folder that was judged.
+    name : str
+        The bundle's name.
+    policy : str
+        The policy's name.
+    checks : list of Check
+        Status, finding and fix of each rule, in the order of the table.
+    refused : list of str
+        The checks that make the verdict a FAIL; empty for a PASS.
+    seconds : float
+        How long it took.
+    comparison : Comparison or None
+        Training against inference, where a fingerprint was given.
+
+    Examples
+    --------
+    >>> from facelab import deploy
+    >>> verdict = deploy.judge("bundle", inference="infer.json")
+    >>> verdict.word, verdict.refused, verdict.check("integrity").status
+    ('PASS', [], 'pass')
+    """
 
     bundle: Path
     name: str
@@ -132,6 +157,14 @@ def judge(
     ------
     BadInputError
         For input that cannot be used; a damaged bundle is a failed check.
+
+    Examples
+    --------
+    >>> from facelab import fingerprint
+    >>> wrong = fingerprint.capture_target("device.py:preprocess")
+    >>> verdict = judge("bundle", inference=wrong)
+    >>> verdict.word, verdict.refused
+    ('FAIL', ['fingerprint'])
     """
     started = time.perf_counter()
     rules = rules or policy.default()

@@ -86,6 +86,12 @@ def verify(
     ------
     BadInputError
         If the folder is not a bundle or the manifest cannot be read.
+
+    Examples
+    --------
+    >>> found = verify("bundle")
+    >>> found.ok, found.problems
+    (True, [])
     """
     folder = Path(folder)
     manifest, hashed = read(folder)

@@ -44,15 +44,22 @@ class Timings:
 
 @dataclasses.dataclass(frozen=True)
 class Detections:
-    """The faces of one image, best score first.
+    """The faces of one image, best score first. A notebook shows the image with the boxes while it is in memory.
 
-    boxes: (n, 4) float32 `xyxy` pixels of the image given, not clipped to it (a cut-off face reaches beyond).
-    scores: (n,) float32, in the detector's own units (probabilities, except Haar and dlib).
-    landmarks: (n, 5, 2) float32 pixels (left eye, right eye, nose, left and right mouth corner, left as seen in the
-    image), or None where the detector has none.
-    keypoints: (n, k, 2) other points by the detector's own names (BlazeFace's six), or None.
-    input_size: (width, height) of the tensor the network saw. timings: seconds of this call. Notebooks show the image
-    with the boxes while it is there.
+    Attributes
+    ----------
+    boxes : ndarray
+        (n, 4) float32 `xyxy` pixels of the given image, not clipped to it: a face that is cut off reaches beyond.
+    scores : ndarray
+        (n,) float32 in the detector's own units: probabilities, except for Haar and dlib.
+    landmarks : ndarray or None
+        (n, 5, 2) float32 pixels: left eye, right eye, nose, left and right mouth corner, left as seen in the image.
+    keypoints : ndarray or None
+        (n, k, 2) float32 pixels: other points under the detector's own names, such as BlazeFace's six.
+    input_size : tuple of int or None
+        (width, height) of the tensor that the network saw.
+    timings : Timings or None
+        Seconds of this call.
 
     Examples
     --------
@@ -147,9 +154,28 @@ class Detections:
 
 
 class Detector(ABC):
-    """A face detector: an RGB image in, `Detections` out.
+    """A face detector: an RGB image in, `Detections` out. A subclass implements `_run`, which gets a checked image.
 
-    Subclasses implement `_run`, which gets a checked image.
+    Attributes
+    ----------
+    name : str
+        The name in the catalogue, or of the file.
+    family : str
+        The family that decodes the outputs.
+    has_landmarks : bool
+        Whether faces come with five landmarks.
+    score_threshold : float
+        Least score of a face, in the detector's own units.
+
+    Examples
+    --------
+    >>> from facelab import detection
+    >>> import numpy as np
+    >>> detector = detection.load("haar")
+    >>> isinstance(detector, Detector), detector.has_landmarks
+    (True, False)
+    >>> len(detector.detect(np.zeros((120, 160, 3), np.uint8)))
+    0
     """
 
     family: ClassVar[str]

@@ -125,6 +125,13 @@ def evaluate(
     ------
     BadInputError
         No image could be used, or no image has a label.
+
+    Examples
+    --------
+    >>> from facelab import detection
+    >>> found = evaluate(detection.load("haar"), "photos", "faces.csv")
+    >>> found.to_dict()["recall"]
+    1.0
     """
     root = None if isinstance(images, Mapping) else Path(images)
     files = dict(images) if isinstance(images, Mapping) else named_files(Path(images))

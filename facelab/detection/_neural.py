@@ -39,10 +39,37 @@ class Found(NamedTuple):
 
 
 class NeuralDetector(Detector):
-    """A detector made of one network and a decoder.
+    """A detector made of one network and a decoder. A family gives `default_spec`, `decode` and its thresholds.
 
-    A family gives `default_spec`, `decode` and its thresholds.
-    Raises BadInputError where the model's input does not fit the spec, or its outputs are not the family's.
+    Parameters
+    ----------
+    name : str
+        The name to report.
+    model : Model
+        The opened network.
+    spec : PreprocessSpec or None
+        The preprocessing; None for the family's `default_spec`.
+    score_threshold, nms_threshold : float or None
+        Least score, and the overlap (IoU) from which the weaker of two boxes is dropped, 0 to 1; None for the family's.
+    top_k : int
+        Candidates that are kept before suppression.
+    max_side : int
+        The longer side in pixels to which larger images are shrunk, where the network takes any size.
+    strides : sequence of int or None
+        Pixels per cell of each output grid; None for the family's.
+
+    Raises
+    ------
+    BadInputError
+        The model's input does not fit the spec, or its outputs are not the family's.
+
+    Examples
+    --------
+    >>> from facelab.detection._families.ultraface import DETECTOR
+    >>> issubclass(DETECTOR, NeuralDetector), DETECTOR.family
+    (True, 'ultraface')
+    >>> DETECTOR.default_spec("mine", (320, 240), "nchw").stages[0].op
+    'decode'
     """
 
     default_score: ClassVar[float] = 0.5

@@ -108,6 +108,13 @@ def load(
         An unknown name or option, or a model whose input or outputs are not the family's.
     MissingAssetError
         The weights are not here; naming the command that fetches them.
+
+    Examples
+    --------
+    >>> from facelab.preprocess import read_image
+    >>> faces = load("haar").detect(read_image("photo.jpg"))
+    >>> len(faces), faces.boxes.shape
+    (1, (1, 4))
     """
     spec = given_spec(spec)
     text = os.fspath(name_or_path)

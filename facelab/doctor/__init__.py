@@ -31,6 +31,12 @@ def all_checks(
     Returns
     -------
     list of Check
+
+    Examples
+    --------
+    >>> found = all_checks(start_kernels=False)
+    >>> sorted({check.area for check in found})
+    ['environment', 'kernels', 'machine', 'models and data']
     """
     checks = []
     for part in (environment_checks, machine_checks, asset_checks):

@@ -9,7 +9,20 @@ from typing import Any, Literal
 
 @dataclass(frozen=True)
 class Check:
-    """One finding: `status` is ok, info, warn or broken; `fix` says what fixes it; `data` has the figures.
+    """One finding of the doctor.
+
+    Attributes
+    ----------
+    area, name : str
+        What was checked, such as "machine" and "memory".
+    status : str
+        `ok`, `info`, `warn` or `broken`.
+    detail : str
+        What was found.
+    fix : str or None
+        What to do about it.
+    data : dict
+        The figures behind it.
 
     Examples
     --------

@@ -36,6 +36,13 @@ def canvas(classifier: DoodleClassifier, *, threshold: float = 0.5) -> Any:
     ------
     UnsupportedError
         anywidget is not installed.
+
+    Examples
+    --------
+    >>> from facelab import doodle
+    >>> sheet = canvas(doodle.load())
+    >>> sheet.heart  # nothing is drawn yet
+    -1.0
     """
     try:
         import anywidget

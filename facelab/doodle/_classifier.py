@@ -145,6 +145,12 @@ def load(
         There is no such file, or it is not a classifier of drawings.
     UnsupportedError
         The C library is not installed.
+
+    Examples
+    --------
+    >>> classifier = load()
+    >>> classifier.classes
+    ('heart', 'other')
     """
     from facelab.doodle._train import default_folder
 

@@ -157,6 +157,16 @@ def read_folder(path: str | os.PathLike[str]) -> Labelled:
     ------
     BadInputError
         The folder has neither of the two, one of them holds no drawing, or a file is damaged.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> folder = pathlib.Path(tempfile.mkdtemp())
+    >>> (folder / "other").mkdir()
+    >>> _ = (folder / "other" / "line.jsonl").write_text('{"label": "line", "strokes": [[[0, 0], [9, 9]]]}\\n')
+    >>> drawings = read_folder(folder)
+    >>> drawings.inks.shape, drawings.labels.tolist()
+    ((1, 28, 28), [1])
     """
     folder = Path(path)
     parts = [(k, folder / name) for k, name in enumerate(CLASSES) if (folder / name).is_dir()]

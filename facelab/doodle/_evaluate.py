@@ -101,6 +101,13 @@ def evaluate(
     ------
     BadInputError
         There is no drawing, or the threshold is out of range.
+
+    Examples
+    --------
+    >>> from facelab import doodle
+    >>> found = evaluate(doodle.load(), doodle.read_folder("drawings"))
+    >>> found.threshold
+    0.5
     """
     if not len(data) or not 0 < threshold < 1:
         raise BadInputError(

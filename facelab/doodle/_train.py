@@ -156,6 +156,13 @@ def train(
         `out` cannot be written to.
     CheckFailedError
         The training process failed, died or outlasted `timeout`.
+
+    Examples
+    --------
+    >>> from facelab.doodle import Settings
+    >>> made = train(Path("hearts"), Settings(n=400, epochs=1))
+    >>> made.folder.name
+    'hearts'
     """
     out, settings = out or default_folder(), settings or Settings()
     say = on_line or (lambda _: None)

@@ -23,10 +23,29 @@ Metric = Literal["cosine", "euclidean"]
 
 
 class Embedder(ABC):
-    """A face embedder.
+    """A face embedder: crops or faces in, one vector per face out.
 
-    `dim`: numbers an embedding has. `metric`: what its owner compares them by. `normalised`: whether `embed` divides
-    by the L2 norm (true but for dlib, whose owner compares raw ones). `needs`: what a full image must come with.
+    Attributes
+    ----------
+    name : str
+        The name in the catalogue, or of the file.
+    dim : int
+        Length of an embedding.
+    metric : str
+        What its owner compares embeddings by: `cosine` or `euclidean`.
+    normalised : bool
+        Whether `embed` divides by the L2 norm; false for dlib, whose owner compares raw vectors.
+    needs : str
+        What a whole image must come with: `landmarks` or `boxes`.
+    input_size : tuple of int
+        (width, height) of an aligned crop.
+
+    Examples
+    --------
+    >>> from facelab import embedding
+    >>> embedder = embedding.load("dlib-resnet")
+    >>> isinstance(embedder, Embedder), embedder.dim, embedder.metric
+    (True, 128, 'euclidean')
     """
 
     family: ClassVar[str]
@@ -208,7 +227,29 @@ def l2_normalised(embeddings: np.ndarray, where: object = None) -> np.ndarray:
 class NeuralEmbedder(Embedder):
     """An embedder made of one network; a family gives `default_spec` and says what it `needs`.
 
-    Raises BadInputError where the model's input does not fit the spec, or its output is no (n, dim).
+    Parameters
+    ----------
+    name : str
+        The name to report.
+    model : Model
+        The opened network with one output.
+    spec : PreprocessSpec or None
+        The preprocessing; None for the family's `default_spec`.
+    dim : int or None
+        The length that the output must have; None for any.
+    metric : str or None
+        `cosine` or `euclidean`; None for the family's.
+
+    Raises
+    ------
+    BadInputError
+        The model's input does not fit the spec, or its output is not (n, dim).
+
+    Examples
+    --------
+    >>> from facelab.embedding._families.sface import EMBEDDER
+    >>> issubclass(EMBEDDER, NeuralEmbedder), EMBEDDER.needs
+    (True, 'landmarks')
     """
 
     def __init__(

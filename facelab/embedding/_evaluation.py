@@ -103,6 +103,15 @@ def evaluate(
     ------
     BadInputError
         An image is missing, or a false accept rate is not supported.
+
+    Examples
+    --------
+    >>> from facelab import detection, embedding
+    >>> pairs = embedding.read_pairs("pairs.csv")
+    >>> detector, embedder = detection.load("haar"), embedding.load("dlib-resnet")
+    >>> found = evaluate(embedder, pairs, ".", detector=detector, replicates=50)
+    >>> len(found.distance), found.faces.failures
+    (20, [])
     """
     finder = detector or default_detector()
     faces = acquire(finder, locate(pairs, images), progress=progress)
@@ -141,6 +150,11 @@ def default_detector(threads: int | None = None) -> Detector:
     Detector
         Yunet-n, which needs the mirror or a download, or else MTCNN, which comes with a
         dependency.
+
+    Examples
+    --------
+    >>> default_detector().name in ("yunet-n", "mtcnn")
+    True
     """
     if any(e.name == "yunet-n" for e in detection.available()):
         return detection.load("yunet-n", threads=threads, max_side=640)

@@ -25,9 +25,18 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class PairList:
-    """Pairs of image files: paths as the file gives them, labels, identities (or None) and groups (or None).
+    """Pairs of image files with labels.
 
-    `a`, `b`: str (n,); `same`: bool (n,); `first`, `second`: identities (n,); `group`: str (n,).
+    Parameters
+    ----------
+    a, b : ndarray
+        (n,) str, paths as the file gives them.
+    same : ndarray
+        (n,) bool, whether both show one person.
+    first, second : ndarray or None
+        (n,) identities of `a` and `b`, where they are known.
+    group : ndarray or None
+        (n,) str, the data set or group of each pair.
 
     Examples
     --------
@@ -244,6 +253,15 @@ def embed_faces(embedder: Embedder, faces: Faces) -> dict[str, np.ndarray]:
     -------
     dict[str, ndarray]
         Raw embeddings (dim,) by image.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from facelab import embedding
+    >>> faces = Faces({"nobody.jpg": None}, {})
+    >>> vectors = embed_faces(embedding.load("dlib-resnet"), faces)
+    >>> vectors["nobody.jpg"].shape, bool(np.isnan(vectors["nobody.jpg"]).all())
+    ((128,), True)
     """
     blank = np.full(embedder.dim, np.nan, np.float32)
     return {
@@ -273,6 +291,15 @@ def pair_distances(
     ndarray
         Squared L2 distances (n,), of normalised embeddings where the embedder's metric is
         cosine.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from facelab import embedding
+    >>> rows = {"1.jpg": np.float32([1, 0]), "2.jpg": np.float32([0, 1])}
+    >>> pairs = PairList(np.array(["1.jpg"]), np.array(["2.jpg"]), np.array([False]), None, None, None)
+    >>> pair_distances(embedding.load("dlib-resnet"), rows, pairs).tolist()
+    [2.0]
     """
     a, b = (np.stack([rows[n] for n in side]) for side in (pairs.a, pairs.b))
     return distances(
@@ -333,6 +360,15 @@ def by_group(
     -------
     list of dict
         One row per group.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> a, b = np.array(["1.jpg", "2.jpg"]), np.array(["3.jpg", "4.jpg"])
+    >>> pairs = PairList(a, b, np.array([True, False]), None, None, np.array(["night", "night"]))
+    >>> row = by_group(np.array([0.4, 1.9]), pairs, threshold=1.0)[0]
+    >>> row["group"], row["accuracy"], row["far"], row["frr"]
+    ('night', 1.0, 0.0, 0.0)
     """
     from facelab.metrics.intervals import wilson
 

@@ -136,6 +136,14 @@ def identify(
     ------
     BadInputError
         Nobody has enough pictures.
+
+    Examples
+    --------
+    >>> from facelab import detection, embedding
+    >>> people = embedding.read_people("data/test")
+    >>> found = identify(embedding.load("dlib-resnet"), people, detection.load("mtcnn"), unknown=0.0)
+    >>> len(found.enrolled), len(found.searched) > 0
+    (3, True)
     """
     names = sorted(people.files)
     drawn = np.random.default_rng(seed).permutation(len(names))[: round(unknown * len(names))]

@@ -101,6 +101,13 @@ def load(
         For unknown names and options and for a model whose input does not fit the spec or
         whose output is not an embedding, MissingAssetError with the command that fetches
         the weights.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> embedder = load("dlib-resnet")
+    >>> embedder.embed(np.zeros((150, 150, 3), np.uint8)).shape
+    (1, 128)
     """
     spec = given_spec(spec)
     text = os.fspath(name_or_path)

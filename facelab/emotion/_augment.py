@@ -12,10 +12,22 @@ from facelab.emotion._data import FaceSet
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How far an augmented copy may differ. `copies` are added to each original; 0 leaves the set as it is.
+    """How far an augmented copy of a face may differ from it.
 
-    `flip`: chance of a mirror image. `shift`: fraction of the side. `turn`: degrees. `scale`: fraction. `light`:
-    fraction of contrast and, in units of 255, of brightness.
+    Parameters
+    ----------
+    copies : int
+        Copies per face; 0 leaves the set as it is.
+    flip : float
+        Chance of a mirror image, 0 to 1.
+    shift : float
+        Largest shift, as a fraction of the side.
+    turn : float
+        Largest rotation in degrees.
+    scale : float
+        Largest change of size, as a fraction.
+    light : float
+        Largest change of contrast, as a fraction, and of brightness, as a fraction of 255.
 
     Examples
     --------

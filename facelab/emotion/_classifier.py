@@ -23,11 +23,44 @@ if TYPE_CHECKING:
 class EmotionClassifier:
     """A classifier file (`.tflite`, `.onnx`, `.keras`) with the spec beside it (`<model>.preprocess.json`).
 
-    `labels` are the names inside the file, or of `labels.txt` beside it, in the order of the outputs; `classes` the
-    same under facelab's names of emotions (`angry` is anger), where `label_map` and then the usual spellings give one.
-    Outputs that are not probabilities are taken for logits (`logits`) and go through a softmax. `suspicion` says where
-    the file and `labels.txt` disagree. Integer inputs are quantised by the spec's own `quantize` stage (round half to
-    even, saturating), never by a cast; integer outputs are dequantised by the file's scale and zero point.
+    Outputs that are not probabilities are taken for logits and go through a softmax. Integer inputs are quantised by
+    the spec's own `quantize` stage (round half to even, saturating), never by a cast. Integer outputs are dequantised
+    by the file's scale and zero point.
+
+    Parameters
+    ----------
+    path : str or path
+        The model file.
+    spec : PreprocessSpec or None
+        Replaces the spec beside the file.
+    threads : int or None
+        Threads of the runtime; None for all cores.
+    labels : sequence of str or None
+        Names in the order of the outputs; None for those in the file, or in `labels.txt` beside it.
+    label_map : mapping of str to str or None
+        The model's label → one of the seven emotions, for labels that are spelt otherwise.
+
+    Attributes
+    ----------
+    labels : tuple of str
+        The model's own names, in the order of the outputs.
+    classes : tuple of str
+        The same under facelab's names (`angry` is anger), where one is known.
+    logits : bool
+        Whether outputs go through a softmax.
+    suspicion : Suspicion or None
+        Where the file and `labels.txt` disagree.
+
+    Raises
+    ------
+    BadInputError
+        The preprocessing or the labels are unknown, or do not fit the model.
+
+    Examples
+    --------
+    >>> classifier = EmotionClassifier("model.onnx", labels=["anger", "joy", "neutral"])
+    >>> classifier.classes, classifier.emotions
+    (('anger', 'joy', 'neutral'), ('anger', 'joy', 'neutral'))
     """
 
     def __init__(

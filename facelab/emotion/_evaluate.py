@@ -127,6 +127,14 @@ def evaluate(classifier: EmotionClassifier, faces: FaceSet, *, seed: int = 0) ->
     ------
     BadInputError
         For no faces or a class that the model does not have.
+
+    Examples
+    --------
+    >>> from facelab import emotion
+    >>> classifier = emotion.load("bundle")
+    >>> faces = emotion.collect("data/test", classifier.spec, crop="whole").faces
+    >>> evaluate(classifier, faces).accuracy.value
+    0.375
     """
     if not len(faces):
         raise BadInputError(

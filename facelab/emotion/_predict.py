@@ -69,6 +69,15 @@ def predict(
     list of Prediction
         A prediction for each face that `detector` finds in an RGB uint8 image, best score
         first.
+
+    Examples
+    --------
+    >>> from facelab import detection, emotion
+    >>> from facelab.preprocess import read_image
+    >>> image = read_image("photo.jpg")
+    >>> (face,) = predict(image, detection.load("haar"), emotion.load("bundle"))
+    >>> sorted(face.probabilities)
+    ['anger', 'joy', 'neutral']
     """
     found = detector.detect(image)
     probabilities = classifier.classify(image, found.boxes)

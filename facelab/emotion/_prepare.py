@@ -162,6 +162,13 @@ def collect(
     ------
     BadInputError
         The input cannot be used; the message says why.
+
+    Examples
+    --------
+    >>> from facelab.emotion import emotion_spec
+    >>> found = collect("data/test", emotion_spec(), crop="whole")
+    >>> len(found.faces), found.faces.counts()
+    (24, {'anger': 8, 'joy': 7, 'neutral': 9})
     """
     check_crop(crop)
     if votes and (data == "synthetic" or Path(data).is_dir() or not is_fer(Path(data))):

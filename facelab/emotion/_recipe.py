@@ -25,10 +25,27 @@ TRAINABLE_BLOCKS = {"frozen": 0, "partial": 2, "whole": len(WIDTHS)}
 class Settings:
     """How to fine-tune.
 
-    `strategy`: train the head alone (`frozen`), the last two blocks too (`partial`; of a Keras file its last third), or
-    everything (`whole`). `class_weights="balanced"` repeats faces of rarer classes. `patience`: epochs without a lower
-    validation loss before training stops and the best weights return; 0 never stops. `int8`: also Model Maker's own
-    INT8 export, calibrated on the calibration part.
+    Parameters
+    ----------
+    backend : str
+        `modelmaker` or `keras`.
+    strategy : str
+        What is trained: `frozen` the head alone, `partial` the last two blocks too (of a Keras file its last third),
+        `whole` everything.
+    epochs, batch : int
+        Passes over the faces, and faces per step.
+    learning_rate, dropout : float
+        Where the learning rate starts; the share of inputs of the head that are dropped.
+    class_weights : str
+        `balanced` repeats faces of rarer classes; `none` does not.
+    augmentation : Augmentation
+        How augmented copies are made.
+    patience : int
+        Epochs without a lower validation loss before training stops and the best weights return; 0 never stops.
+    seed : int
+        Of every random choice.
+    int8 : bool
+        Whether Model Maker also exports INT8, calibrated on the calibration part.
 
     Examples
     --------

@@ -66,6 +66,12 @@ def load(
         There is no such model.
     BadInputError
         The preprocessing or the labels are unknown.
+
+    Examples
+    --------
+    >>> classifier = load("bundle")
+    >>> classifier.classes
+    ('anger', 'joy', 'neutral')
     """
     catalogue, given = load_catalogue(), None if spec is None else given_spec(spec)
     name = None if name_or_path is None else str(name_or_path)

@@ -294,6 +294,13 @@ def train_and_evaluate(
     -------
     tuple[Trained, Evaluation]
         What was trained, with the figures of the test part.
+
+    Examples
+    --------
+    >>> from facelab.emotion import emotion_spec
+    >>> trained, evaluation = train_and_evaluate(parts, emotion_spec(), Path("models/mine"))
+    >>> evaluation.accuracy.value > 0.8
+    True
     """
     trained = train(parts, spec, out, settings, **options)
     evaluation = evaluate(EmotionClassifier(trained.model), parts["test"])

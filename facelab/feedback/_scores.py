@@ -106,6 +106,15 @@ def follow(scores: EmotionScores, smooth: Smoother) -> Followed:
     -------
     Followed
         The label at each frame, and how often it changed. Labels that come and go with the face count too.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from facelab.feedback import smoother
+    >>> seen = EmotionScores(np.arange(4) / 10, np.tile([0.9, 0.1], (4, 1)), ("joy", "anger"), "example")
+    >>> followed = follow(seen, smoother(seen.labels))
+    >>> followed.shown, followed.changes
+    (('joy', 'joy', 'joy', 'joy'), 0)
     """
     smooth.reset()
     shown, _ = smooth.run(scores.times_s, scores.scores)

@@ -33,6 +33,11 @@ class Collection(Writing, Closing):
 
     Searches of one thread see either all or nothing of a call of another.
 
+    Attributes
+    ----------
+    facts : Facts
+        What never changes: id, name, dimension, dtype, metric, source.
+
     Examples
     --------
     >>> import numpy as np

@@ -69,6 +69,13 @@ def source_of(embedder: Embedder) -> Source:
     ------
     UnsupportedError
         The embedder has no model file or no spec.
+
+    Examples
+    --------
+    >>> from facelab import embedding
+    >>> source = source_of(embedding.load("sface"))
+    >>> len(source.model), len(source.spec)
+    (64, 64)
     """
     spec, model = getattr(embedder, "spec", None), getattr(embedder, "model", None)
     path = getattr(model, "path", None)

@@ -41,10 +41,24 @@ class Answer(Result):
 
 
 class LivenessModel(ABC):
-    """A liveness model. Subclasses implement `_score`.
+    """A liveness model: looks at one face in, a score out; higher is more live. A subclass implements `_score`.
 
-    `threshold` is where "live" begins (score >= threshold). It is the family's own; `evaluate` chooses a better one.
-    `needs` names what a presentation must hold: `depth`, `landmarks`, `two looks`.
+    Attributes
+    ----------
+    name, family : str
+        The name to report, and the family of the model.
+    threshold : float
+        Where "live" begins (score >= threshold). It is the family's own; `evaluate` chooses a better one.
+    needs : frozenset of str
+        What a presentation must hold: `depth`, `landmarks`, `two looks`.
+
+    Examples
+    --------
+    >>> from facelab import liveness
+    >>> model = liveness.load("depth-geometry")
+    >>> (seen,) = liveness.rendered(1, kinds=("live",))
+    >>> isinstance(model, LivenessModel), sorted(model.needs), model.is_live(seen)
+    (True, ['depth'], True)
     """
 
     family: ClassVar[str]

@@ -142,6 +142,14 @@ def evaluate(
     ------
     BadInputError
         A split is empty or lacks live faces or attacks, or both share an identity.
+
+    Examples
+    --------
+    >>> from facelab import liveness
+    >>> faces = liveness.rendered(4, kinds=("live", "screen"))
+    >>> found = evaluate(liveness.load("depth-geometry"), faces, replicates=20)
+    >>> found.rates.bpcer.value, found.reported_on
+    (0.0, 'test')
     """
     data = [p for p in data if p.split in (choose_on, report_on)]
     _check_splits(data, rule, choose_on, report_on)
@@ -272,6 +280,14 @@ def box_sensitivity(
     -------
     BoxSensitivity
         The first scale of 1.0, or the box as given, is what the others are compared with.
+
+    Examples
+    --------
+    >>> from facelab import liveness
+    >>> model, faces = liveness.load("depth-geometry"), liveness.rendered(1, kinds=("live", "screen"))
+    >>> found = box_sensitivity(model, faces, model.threshold, scales=(1.0, 1.1), shifts=())
+    >>> found.scale.tolist(), found.flipped.tolist()
+    ([1.0, 1.1], [0.0, 0.0])
     """
     rng = np.random.default_rng(seed)
     angles = rng.uniform(0, 2 * np.pi, len(data))

@@ -110,6 +110,13 @@ class Presentation:
         `train`, `validation` or `test`.
     name : str
         For reports.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> look = Look(np.zeros((64, 64, 3), np.uint8), np.array([8, 8, 56, 56]))
+    >>> Presentation((look,), kind="screen", identity="p1").split
+    'test'
     """
 
     looks: tuple[Look, ...]
@@ -178,6 +185,13 @@ def read_presentations(
     ------
     BadInputError
         Columns or files are missing, or no face is found where no box is given.
+
+    Examples
+    --------
+    >>> _ = Path("attacks.csv").write_text("file,kind,x1,y1,x2,y2\\nphoto.jpg,live,170,72,278,222\\n")
+    >>> (face,) = read_presentations("attacks.csv")
+    >>> face.kind, face.looks[0].box.tolist()
+    ('live', [170.0, 72.0, 278.0, 222.0])
     """
     csv = Path(path) / "labels.csv" if Path(path).is_dir() else Path(path)
     rows = read_csv(csv, "labels", fix="check --data")

@@ -62,6 +62,12 @@ def rendered(
     ------
     BadInputError
         A kind is unknown, or a number is out of range.
+
+    Examples
+    --------
+    >>> faces = rendered(1, kinds=("live", "screen"))
+    >>> [face.kind for face in faces], faces[0].looks[0].depth.dtype
+    (['live', 'screen'], dtype('uint16'))
     """
     for kind in kinds:
         if kind not in ("live", *ATTACKS):

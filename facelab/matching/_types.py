@@ -18,6 +18,19 @@ class Metric(StrEnum):
 
     Each member is the string that names it, so that `"l2"` and `Metric.L2` are the same argument.
 
+    Attributes
+    ----------
+    SQEUCLIDEAN
+        Squared L2 distance, Σ(q-g)².
+    L2
+        L2 distance, the root of the squared one.
+    IP
+        Inner product Σqg, largest first.
+    COSINE
+        Reported as distance 1 - cosine, 1 where a vector is zero; thresholds are cosine similarities.
+
+    Examples
+    --------
     >>> Metric.of("euclidean"), Metric.of("cosine").is_similarity
     (<Metric.L2: 'l2'>, True)
     """

@@ -25,10 +25,23 @@ MAX_STAGES = 64
 class PreprocessSpec:
     """An ordered, checked list of stages; immutable, compared by what it does (its hash), not by its name.
 
-    `stages` may be stage models or plain dictionaries (see `facelab.preprocess.ops` for each op's parameters).
-    Raises BadInputError naming the stage for an unknown op or parameter, a missing or impossible value, or a stage
-    that cannot follow the one before.
+    Parameters
+    ----------
+    name : str
+        1 to 200 characters.
+    stages : sequence of Stage or mapping
+        Stage models, or plain dictionaries; `facelab.preprocess.ops` lists the parameters of each op.
+    where : str or None
+        What errors name as the place, such as a file.
 
+    Raises
+    ------
+    BadInputError
+        An unknown op or parameter, a missing or impossible value, or a stage that cannot follow the one before; the
+        error names the stage.
+
+    Examples
+    --------
     >>> spec = PreprocessSpec("tiny", [
     ...     {"op": "decode", "format": "encoded", "order": "rgb", "idct": "accurate", "alpha": "drop"},
     ...     {"op": "resize", "size": [8, 6], "mode": "stretch", "kernel": "bilinear", "antialias": False,

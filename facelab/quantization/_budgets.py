@@ -13,16 +13,32 @@ ONLY_COSINE = "only cosine was looked at"
 
 @dataclass(frozen=True)
 class Budgets:
-    """What a variant must keep, against the float model on the same images.
+    """What a variant must keep, against the float model on the same images. Shares are between 0 and 2; 1 is as much.
 
-    `accuracy`: least share of the float accuracy. `agreement`: least share of equal top-1 answers (of a detector: of
-    boxes that both find). `worst_class`: least change of a class's recall, in points. `ece`: largest rise of the ECE,
-    in points. `size`: largest share of the float file. `cosine`: least mean cosine to the float output (embedders and
-    other networks without classes). `recall`: least share of a detector's float boxes that the variant finds.
-    `ap`: least share of its float average precision, where boxes are labelled. `counts`: least share of the images on
-    which the float model counts faces exactly, where faces are labelled. `tar`: least share of an embedder's float
-    TAR at the same FAR, where pairs are given. `cosine_suffices`: whether a network of unknown kind may pass by its
-    cosine alone.
+    Parameters
+    ----------
+    accuracy : float
+        Least share of the float accuracy.
+    agreement : float
+        Least share of equal top-1 answers; of a detector, of boxes that both find.
+    worst_class : float
+        Least change of a class's recall, in points.
+    ece : float
+        Largest rise of the expected calibration error, in points.
+    size : float
+        Largest share of the float file.
+    cosine : float
+        Least mean cosine to the float output, of embedders and other networks without classes.
+    recall : float
+        Least share of a detector's float boxes that the variant finds.
+    ap : float
+        Least share of its float average precision, where boxes are labelled.
+    counts : float
+        Least share of the images on which the float model counts faces exactly, where faces are labelled.
+    tar : float
+        Least share of an embedder's float TAR at the same FAR, where pairs are given.
+    cosine_suffices : bool
+        Whether a network of unknown kind may pass by its cosine alone.
 
     Examples
     --------

@@ -89,6 +89,14 @@ def quantize(request: Request, *, say: Say = lambda _: None) -> tuple[dict[str, 
     ------
     BadInputError
         The model, the images or an option cannot be used; naming it.
+
+    Examples
+    --------
+    >>> folders = "data/calibration", "data/test"
+    >>> request = Request("bundle", ("u8s8",), *folders, crop="whole", latency=False)
+    >>> report, text = quantize(request)
+    >>> report["task"], [row["variant"] for row in report["rows"]]
+    ('classifier', ['float32', 'u8s8-per-channel-minmax'])
     """
     it = subject.load(request.model, spec=request.spec)
     say(it.recognised)

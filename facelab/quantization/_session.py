@@ -40,9 +40,40 @@ float32, in different orders."""
 
 
 class Session:
-    """Make and measure variants of one model. Everything is checked on entry; files are in `folder` until kept.
+    """Make and measure variants of one model; use it as a context manager, or call `close`.
 
-    Use as a context manager, or call `close`.
+    Parameters
+    ----------
+    subject : Subject
+        From `load`.
+    calibrate, evaluate : Samples
+        Images to calibrate on, and others to measure on.
+    budgets : Budgets or None
+        What a variant must keep; None for the default ones.
+    seed : int
+        Of every random choice.
+    least : int
+        Fewest calibration images.
+    at_task : Marked or Paired or None
+        Labelled boxes or pairs, for detectors and embedders.
+
+    Raises
+    ------
+    BadInputError
+        Images are too few, in both sets, or do not fit the model. Everything is checked before anything is made.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from facelab.quantization import calibration, load
+    >>> subject, rng = load("bundle"), np.random.default_rng(0)
+    >>> def noise(name, n):
+    ...     tensors = rng.uniform(-1, 1, (n, 24, 24, 3)).astype(np.float32)
+    ...     names = tuple(f"{name} {k}" for k in range(n))
+    ...     return calibration.Samples(tensors, names, names, subject.spec, name)
+    >>> with Session(subject, noise("calibration", 20), noise("evaluation", 10)) as session:
+    ...     sorted(session.rows)
+    ['float32']
     """
 
     def __init__(

@@ -86,6 +86,12 @@ def load(
         unknown or does not fit.
     UnsupportedError
         Models of this format, or with several inputs, cannot be quantised here.
+
+    Examples
+    --------
+    >>> subject = load("bundle")
+    >>> subject.task, subject.classes
+    ('classifier', ('anger', 'joy', 'neutral'))
     """
     entry = _entry(model)
     given = None if entry else resolve(model)

@@ -57,6 +57,17 @@ def write_index(
     -------
     path
         The path of the page.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from facelab.core import machine
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> summary = {"run": "example", "command": "facelab reproduce", "profile": "quick", "jobs": 1}
+    >>> summary |= {"state": "good", "started": 0.0, "seconds": 1.0, "steps": [], "kernels_started": 0}
+    >>> summary |= {"verdict": "all budgets met", "machine": machine.facts()}
+    >>> write_index(folder / "index.html", folder, summary, [], links=".").name
+    'index.html'
     """
     page = _Page(run_folder, summary, records, links, earlier)
     return write_text(path, page.render())

@@ -40,9 +40,30 @@ class ResultsError(FacelabError):
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line asked for; `texts` are `STEP.NAME=VALUE`, `only` and `start` names of steps.
+    """What the command line asked for.
 
-    `sweep` is the name of the sweep that the run belongs to, and how many runs that has.
+    Parameters
+    ----------
+    profile : str
+        `quick` or `full`.
+    jobs : int or None
+        Notebooks at once; None for up to two.
+    scheduler : str or None
+        Address of a dask scheduler that runs the steps; None for this machine.
+    only : tuple of str
+        Steps to run, with what they need; empty for all.
+    start : str or None
+        The step to start from.
+    texts : tuple of str
+        Parameters as `STEP.NAME=VALUE`.
+    force : bool
+        Whether steps that are done run again.
+    reports : Path or None
+        The folder of reports; None for the project's.
+    said : tuple of str
+        The command as typed, for the report.
+    sweep : tuple of (str, int) or None
+        The sweep that the run belongs to, and how many runs it has.
 
     Examples
     --------
@@ -86,7 +107,24 @@ class Task:
 
 
 class Runner:
-    """Run a plan. Everything that can be checked is checked by `prepare`, before any kernel starts."""
+    """Run a plan. `prepare` checks everything that can be checked before any kernel starts.
+
+    Parameters
+    ----------
+    plan : Plan
+        From `plan.read`.
+    options : Options
+        What to run, and how.
+    display : Display or None
+        Shows progress; None for a terminal's.
+
+    Examples
+    --------
+    >>> from facelab.reproduce import plan
+    >>> runner = Runner(plan.read("notebooks/plan.toml"), Options(only=("00_overview",)))
+    >>> runner.plan.names[:2]
+    ['00_overview', '01_data_and_models']
+    """
 
     def __init__(self, plan: Plan, options: Options, display: Display | None = None):
         self.plan, self.options = plan, options

@@ -31,10 +31,30 @@ END_MARKER = "end.json"
 
 
 class Run:
-    """One execution of one notebook, headless or interactive.
+    """One execution of one notebook, headless or interactive; `start` makes it.
 
-    Layout of `folder`: `records.jsonl`, `figures/*.png`, `samples/*.npz`, `results/*` (what `long` kept), and
-    `end.json` once `done` was called.
+    Its folder holds `records.jsonl`, `figures/*.png`, `samples/*.npz`, `results/*` (what `long` kept), and `end.json`
+    once `done` was called.
+
+    Parameters
+    ----------
+    step : str
+        The step's name in the plan.
+    folder : str or path
+        Where results are written; earlier records in it are removed.
+    run : str
+        The identifier of the run.
+    headless : bool
+        Whether the runner executes it.
+    recompute : bool
+        Whether kept results are computed again.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> run = Run("my_question", folder=tempfile.mkdtemp(), run="example", headless=False)
+    >>> _ = run.check("yunet-n", "recall", 0.98, ">= 0.95", n=200)
+    PASS  yunet-n · recall: 0.98  (budget >= 0.95)
     """
 
     def __init__(
@@ -318,6 +338,12 @@ def start(step: str | None = None, *, recompute: bool = False) -> Run:
     -------
     Run
         The run, to which results are recorded.
+
+    Examples
+    --------
+    >>> run = start("my_question")
+    >>> run.record("yunet-n", "faces", 12).value
+    12
     """
     _show_figures()
     if is_headless():

@@ -143,6 +143,16 @@ def explain(
     Returns
     -------
     Causes
+
+    Examples
+    --------
+    >>> from facelab.tracing import Tracer
+    >>> with Tracer(watch_s=None) as tracer:
+    ...     for _ in range(20):
+    ...         with tracer.span("detect"):
+    ...             pass
+    >>> explain(tracer.trace()).count()
+    {}
     """
     judge = _Judge(trace, replayed or {})
     slow: list[SlowCall] = []

@@ -155,6 +155,14 @@ def folded(trace: Trace, *, by: str = "spans") -> dict[str, int]:
     -------
     dict[str, int]
         Folded stacks, outermost first and joined by ";".
+
+    Examples
+    --------
+    >>> from facelab.tracing import Tracer
+    >>> with Tracer(watch_s=None) as tracer, tracer.span("frame"), tracer.span("detect"):
+    ...     pass
+    >>> list(folded(tracer.trace()))
+    ['frame', 'frame;detect']
     """
     if by == "lines":
         looks = Counter(
@@ -217,6 +225,15 @@ def export(trace: Trace, path: str | os.PathLike, format: str = "chrome") -> Pat
     ------
     BadInputError
         The format is unknown, or the file cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from facelab.tracing import Tracer
+    >>> with Tracer(watch_s=None) as tracer, tracer.span("detect"):
+    ...     pass
+    >>> export(tracer.trace(), Path(tempfile.mkdtemp()) / "trace.json").name
+    'trace.json'
     """
     if format not in FORMATS:
         raise BadInputError(

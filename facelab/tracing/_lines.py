@@ -55,6 +55,11 @@ def allocating_lines(work: Callable[[], object], *, most: int = 10) -> Lines:
     ------
     UnsupportedError
         memray is not installed.
+
+    Examples
+    --------
+    >>> kept = []
+    >>> lines = allocating_lines(lambda: kept.append(bytearray(1 << 20)))
     """
     try:
         import memray

@@ -257,6 +257,17 @@ def serve_prometheus(
     ------
     UnsupportedError
         `prometheus_client` is not installed.
+
+    Examples
+    --------
+    >>> import urllib.request
+    >>> from facelab.tracing import Tracer
+    >>> with Tracer(watch_s=None) as tracer, tracer.span("detect"):
+    ...     pass
+    >>> port, stop = serve_prometheus(tracer.trace)
+    >>> b"detect" in urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics").read()
+    True
+    >>> stop()
     """
     try:
         from prometheus_client import CollectorRegistry, start_http_server

@@ -173,6 +173,16 @@ def load(path: str | os.PathLike) -> Trace:
     ------
     BadInputError
         The file is missing, not a trace, truncated, or its numbers contradict each other.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from facelab.tracing import Tracer
+    >>> with Tracer(watch_s=None) as tracer, tracer.span("detect"):
+    ...     pass
+    >>> file = tracer.trace().save(Path(tempfile.mkdtemp()) / "trace.npz")
+    >>> load(file).names
+    ('detect',)
     """
     path = Path(path)
     try:

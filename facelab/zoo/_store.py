@@ -286,6 +286,12 @@ def fetch(
         The input cannot be used; the message says why.
     MissingAssetError
         No source has the file; naming where to get it.
+
+    Examples
+    --------
+    >>> from facelab.zoo import load_catalogue
+    >>> fetch(load_catalogue().model("mtcnn-onet")).suffix  # it is in a pip package: nothing is downloaded
+    '.onnx'
     """
     if isinstance(asset, ModelEntry) and asset.parts:
         from facelab.zoo._catalogue import load_catalogue

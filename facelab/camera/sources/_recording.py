@@ -92,6 +92,16 @@ def record(
     ------
     BadInputError
         If the folder exists or cannot be written, or the disk is full; nothing is left then.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from facelab.camera import RenderedSensor, open_source
+    >>> folder = tempfile.mkdtemp() + "/clip"
+    >>> record(RenderedSensor(duration_s=0.1), folder).frames
+    {'colour': 3, 'depth': 3}
+    >>> [frame.sequence for frame in open_source(folder) if frame.stream == "colour"]
+    [0, 1, 2]
     """
     folder = Path(folder)
     check_writable(folder, folder=True)

@@ -61,6 +61,13 @@ def live_heart(
         anywidget is not installed.
     BadInputError
         A setting is out of range.
+
+    Examples
+    --------
+    >>> heart = live_heart()
+    >>> heart.source
+    'slider'
+    >>> heart.close()
     """
     settings = settings or load_settings()
     _check_once(json.dumps(settings.to_dict(), sort_keys=True))

@@ -67,6 +67,12 @@ def capture_target(
     -------
     Fingerprint
         The fingerprint.
+
+    Examples
+    --------
+    >>> made = capture_target("device.py:preprocess")
+    >>> made.kind, made.name
+    ('pipeline', 'device.py:preprocess')
     """
     path = Path(target)
     if path.suffix == ".tflite":

@@ -137,6 +137,13 @@ def capture_spec(
     ------
     UnsupportedError
         If the backend refuses a stage.
+
+    Examples
+    --------
+    >>> spec = PreprocessSpec.load("emotion.preprocess.json")
+    >>> made = capture_spec(spec, backend="pillow")
+    >>> [name for name, _ in made.stages][:3]
+    ['01_decode', '02_orient', '03_resize']
     """
     results: dict[str, list | str] = {}
     for probe in probes_for(spec):
@@ -217,6 +224,16 @@ def capture_pipeline(
     ------
     BadInputError
         The pipeline reads none of the probes, or a tensor cannot be described.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from PIL import Image
+    >>> def shrunk(path, probe):
+    ...     return np.asarray(Image.open(path).convert("RGB").resize((8, 8)), np.float32)
+    >>> made = capture_pipeline(shrunk, name="shrunk")
+    >>> made.kind, made.samples("bars").shape
+    ('pipeline', (8, 8, 3))
     """
     wanted = _families(families)
     if feed.of_pixels and not wanted:

@@ -43,6 +43,11 @@ def tap(name: str, array: Any) -> Any:
 class stage:
     """Name a stage, as a decorator of the function that does it or as a context manager.
 
+    Parameters
+    ----------
+    name : str
+        The stage's name in the fingerprint.
+
     Examples
     --------
     >>> @stage("double")

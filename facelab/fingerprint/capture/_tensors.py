@@ -57,6 +57,12 @@ def import_tensors(
     BadInputError
         For a missing probe, a file that is not a tensor, and a tensor whose shape, number type
         or values do not fit the others'.
+
+    Examples
+    --------
+    >>> made = import_tensors("tensors")
+    >>> made.kind, len(made.output)
+    ('tensors', 25)
     """
     folder = Path(folder)
     if not folder.is_dir():

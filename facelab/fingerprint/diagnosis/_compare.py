@@ -98,6 +98,13 @@ def compare(
     ------
     BadInputError
         If the two cannot be compared (other probes, probes missing).
+
+    Examples
+    --------
+    >>> from facelab import fingerprint
+    >>> found = compare("train.json", fingerprint.capture_target("device.py:preprocess"))
+    >>> found.verdict, [cause.kind for cause in found.findings]
+    ('mismatch', ['channel_order'])
     """
     train, infer = (f if isinstance(f, Fingerprint) else load(f) for f in (train, infer))
     common = common_probes(train, infer)

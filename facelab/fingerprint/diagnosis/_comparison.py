@@ -17,9 +17,33 @@ SCHEMA = "facelab.comparison/1"
 
 @dataclasses.dataclass
 class Comparison:
-    """The outcome: `verdict`, the causes in order of importance, and `explained`, the share of the difference's power
-    that they account for (None where nothing differs or nothing could be predicted). `distances` holds, per probe,
-    the largest and the RMS difference in levels of 8-bit input (None where the tensors cannot be laid over another).
+    """The outcome of `compare`.
+
+    Attributes
+    ----------
+    verdict : str
+        `identical`, `equivalent`, `mismatch` or `undecided`.
+    findings : list of Finding
+        The causes, most important first, each with its fix.
+    explained : float or None
+        Share of the difference's power that the causes account for; None where nothing differs or could be predicted.
+    distances : mapping of str to Distance or None
+        Largest and RMS difference per probe, in levels of 8-bit input; None where the two tensors cannot be aligned.
+    train, infer : Fingerprint
+        What was compared.
+    notes : list of str
+        What else a reader should know.
+    first_stage : dict or None
+        The first stage that differs, where both sides have specs.
+    cost : dict or None
+        What the difference costs a model, where that was measured.
+
+    Examples
+    --------
+    >>> from facelab import fingerprint
+    >>> found = fingerprint.compare("train.json", "infer.json")
+    >>> found.verdict, found.good, found.findings
+    ('equivalent', True, [])
     """
 
     verdict: str

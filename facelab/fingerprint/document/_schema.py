@@ -30,12 +30,38 @@ _HEX = re.compile(r"[0-9a-f]{64}\Z")
 
 @dataclasses.dataclass
 class Fingerprint:
-    """What a pipeline does to the probes. `stages` is [(name, {probe: entry})], the last one named `output`.
+    """What a pipeline does to the probes.
 
-    `spec` is the preprocessing spec as plain JSON, or None for a black box. `probes` holds the probe set's `version`
-    and `hash`. `declares` are the holder's statements about the interface, such as `batch`. `skipped` maps a group of
-    probes the pipeline cannot read to the reason. `fed` says what a function of pixels got (None: it read the files
-    itself), `unstable` which probes gave another tensor in a second run.
+    Attributes
+    ----------
+    name : str
+        Which pipeline.
+    kind : str
+        `spec`, `pipeline` or `tensors`: what was captured.
+    stages : list
+        (name, {probe: entry}) per stage; the last one is named `output`.
+    probes : dict
+        The probe set's `version` and `hash`.
+    made_by : dict
+        Versions of the libraries.
+    spec : dict or None
+        The preprocessing spec as plain JSON; None for a black box.
+    declares : list of str
+        The holder's statements about the interface, such as `batch`.
+    skipped : dict
+        A group of probes that the pipeline cannot read → the reason.
+    path : str
+        The file that it was read from.
+    fed : dict or None
+        What a function of pixels got; None if it read the files itself.
+    unstable : list of str
+        Probes that gave another tensor in a second run.
+
+    Examples
+    --------
+    >>> made = load("train.json")
+    >>> made.kind, len(made.output), made.samples("bars").shape
+    ('spec', 25, (16, 16, 3))
     """
 
     name: str
@@ -110,6 +136,11 @@ def load(path: str | os.PathLike[str]) -> Fingerprint:
     ------
     BadInputError
         With one clear sentence for anything that is none.
+
+    Examples
+    --------
+    >>> load("infer.json").name
+    'small'
     """
     value = read_json(path, max_bytes=MAX_BYTES, max_depth=24)
     try:

@@ -64,11 +64,18 @@ class ShardedStatus(Result):
 class ShardedCollection(Closing):
     """A collection in several shards, each a `Collection` in its own folder, with one store of metadata.
 
-    A hash of the id names its shard. Searches ask every shard; their answers are those of one collection with the same
-    vectors, but that equal distances are in the order of the shards. Readers see generations of all shards that were
+    A hash of the id names its shard. Searches ask every shard. Their answers are those of one collection with the same
+    vectors, except that equal distances are in the order of the shards. Readers see generations of all shards that were
     current at one moment. A call that touches several shards is checked as a whole before the first is written; each
     shard then takes its part whole or not at all. `PartialWriteError` names those that did. A search beside such a call
     may meet the new rows of one shard and not yet those of another.
+
+    Make one with `ShardedCollection.create` or `ShardedCollection.open`.
+
+    Attributes
+    ----------
+    metric : Metric
+        How vectors are compared.
 
     Examples
     --------

@@ -31,6 +31,12 @@ def verify(path: str | os.PathLike[str], *, metadata: Metadata | None = None) ->
     ------
     BadInputError
         There is no collection.
+
+    Examples
+    --------
+    >>> found = verify("people")
+    >>> found.good, found.vectors
+    (True, 3)
     """
     root = Path(path)
     if not is_sharded(root):
@@ -69,6 +75,11 @@ def repair(
     ------
     IntegrityError
         No generation is whole, or only an older one is and `older` is not set.
+
+    Examples
+    --------
+    >>> repair("people").text()
+    'people: nothing was to be done (generation 1, 3 vectors)'
     """
     root = Path(path)
     if not is_sharded(root):

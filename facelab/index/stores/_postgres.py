@@ -50,6 +50,12 @@ class PostgresStore(ServerStore["psycopg.Connection"]):
         The table holds vectors of another kind.
     StoreError
         The server refused; pgvector must be installed there.
+
+    Examples
+    --------
+    >>> from facelab.serving import postgres_connections
+    >>> pool = postgres_connections("postgresql:///faces", size=4)
+    >>> store = PostgresStore(pool, "people", dimension=512, metric="cosine")
     """
 
     server = "PostgreSQL"

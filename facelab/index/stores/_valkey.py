@@ -78,6 +78,11 @@ class ValkeyStore(ServerStore["valkey.Valkey"]):
         The server holds vectors of another kind under this name.
     StoreError
         The server refused or did not answer.
+
+    Examples
+    --------
+    >>> from facelab.serving.internals import valkey_clients
+    >>> store = ValkeyStore(valkey_clients("valkey://localhost", size=4), "people", dimension=512, metric="cosine")
     """
 
     server = "Valkey"

@@ -170,6 +170,14 @@ def fit_fusion(
     ------
     BadInputError
         There are fewer than two answered live faces or attacks to train on.
+
+    Examples
+    --------
+    >>> from facelab import liveness
+    >>> faces = liveness.rendered(4, kinds=("live", "screen"))
+    >>> fusion = fit_fusion([liveness.load("depth-geometry")], faces)
+    >>> fusion.is_live(faces[0]), fusion.is_live(faces[1])
+    (True, False)
     """
     train = [p for p in data if p.split == "train"]
     rows = [[m.score(p).score for m in members] for p in train]

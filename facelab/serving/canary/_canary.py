@@ -57,6 +57,16 @@ class Canary(Closing):
         Keeps the audit and the stops; the rollout's own folder by default.
     agree : callable, optional
         Whether two values are one answer; equality of their labels by default.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from facelab.serving import ModelSlot
+    >>> file = Path(tempfile.mkdtemp()) / "rollout.toml"
+    >>> _ = file.write_text('schema = "facelab.rollout/1"\\nname = "B"\\nsalt = "12345678"\\nratio = 0.0\\n')
+    >>> with ModelSlot() as stable, ModelSlot() as candidate, Canary(stable, candidate, file) as canary:
+    ...     canary.decide("door 1"), canary.status().verdict
+    (('stable', 'ratio'), 'continue')
     """
 
     def __init__(

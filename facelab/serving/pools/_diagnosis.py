@@ -80,6 +80,19 @@ def diagnose(
     ------
     BadInputError
         The input cannot be used; the message says why.
+
+    Examples
+    --------
+    >>> import time
+    >>> from facelab.serving import Pool, open_loop
+    >>> pool = Pool(object, size=4)
+    >>> def call(number):
+    ...     with pool.acquire():
+    ...         time.sleep(0.002)
+    >>> load = open_loop(call, rate_hz=100, seconds=0.2)
+    >>> print(diagnose(pool, load, reference_s=0.002).verdict)
+    fine
+    >>> pool.close()
     """
     if not reference_s > 0:
         raise BadInputError(

@@ -134,6 +134,12 @@ def open_loop(
     Returns
     -------
     LoadResult
+
+    Examples
+    --------
+    >>> result = open_loop(lambda number: None, rate_hz=200, seconds=0.1, kind="paced")
+    >>> result.count("ok"), len(result.latency)
+    (20, 20)
     """
     due = arrivals(rate_hz, seconds, kind=kind, seed=seed)
     sender = _Sender(call, due, time.perf_counter() + 0.02, float(due[-1]) + drain_s)

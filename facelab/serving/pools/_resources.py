@@ -70,6 +70,13 @@ def postgres_connections(dsn: str, *, size: int, **options: Any) -> Pool[psycopg
     ------
     UnsupportedError
         psycopg is not installed.
+
+    Examples
+    --------
+    >>> pool = postgres_connections("postgresql:///faces", size=4)
+    >>> with pool.acquire() as lease:
+    ...     lease.value.execute("select 1").fetchone()
+    (1,)
     """
     psycopg = _need("psycopg", "PostgreSQL connections")
     options.setdefault("name", "PostgreSQL")

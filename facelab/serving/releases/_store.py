@@ -61,6 +61,14 @@ class ReleaseStore:
         Created where it is missing; readable by its owner only.
     trust : Trust, optional
         Who may sign; by default unsigned bundles are allowed.
+
+    Examples
+    --------
+    >>> store = ReleaseStore("my-releases")
+    >>> snapshot = store.admit("bundle")
+    >>> store.promote(snapshot.manifest.hash, reason="first release")
+    >>> store.current() == snapshot.manifest.hash
+    True
     """
 
     def __init__(self, folder: str | os.PathLike, *, trust: Trust | None = None) -> None:

@@ -184,6 +184,12 @@ def create_app(
     ------
     RequestError
         Inside a request only: the application answers with its status.
+
+    Examples
+    --------
+    >>> app = create_app(lambda: None)  # models are made when the first worker starts
+    >>> [route.path for route in app.routes][3:]
+    ['/v1/detect', '/v1/embed', '/v1/emotion', '/v1/verify']
     """
     service = Service(make, emotion, limits or Limits(), hosts, degradation)
 
