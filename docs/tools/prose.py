@@ -22,6 +22,8 @@ COUNTED = "row|line|call|face|image|model|step|pair|class|file|core|person|frame
 ALLOWED = (
     "more|longer|less|better|worse|use|need|different|further|such|point|way|reason|difference"
 )
+AMOUNTS = "one|two|three|[0-9]+|folder|file|images|pictures|pixels|cells|faces|bits|numbers|sentences|process"
+UNITS = "person|label|picture|pair|side|core|line|class|part|channel|variant|call|step|batch|image|face|row|frame|layer"
 PATTERNS = {
     rf"\b(?:a|one|no) (?:{COUNTED}) (?:a|an|each) [a-z]+\b": "one … per …",
     rf"(?<!there )(?<!There )\b(?:is|are|was|were|be) no(?= [A-Za-z])(?! (?:{ALLOWED}))\b": "is not a …",
@@ -39,6 +41,12 @@ PATTERNS = {
     r"\bstands? (?:beside|in(?! for)|at|once|twice|alone|for itself)\b": "is in / appears",
     r"\btake(?:s|n)? up again\b": "restore",
     r"\bbut for the\b": "except for the",
+    r"\banew\b": "again",
+    rf"\b(?:{AMOUNTS}) an? (?:{UNITS})\b": "… per …",
+    r"\b(?:has|have) another (?!name\b)": "has a different / the wrong …",
+    r"\btold apart\b": "distinguished / clearly different",
+    r"\bstands there\b": "is stored / is shown",
+    r"\bunfold(?:s|ed)? to\b": "unpacks to",
 }
 FINDERS = [(re.compile(p, re.I), hint) for p, hint in PATTERNS.items()]
 SKIPPED = (

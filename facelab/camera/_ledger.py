@@ -32,7 +32,7 @@ EVENTS: dict[str, str] = {
     "lost": "never arrived: a gap in the sequence numbers",
     "same content": "delivered, but its bytes equal those of the frame before",
     "clock jump": "the device clock jumped against the system's",
-    "restarted": "sequence numbers began anew",
+    "restarted": "sequence numbers began again",
     "unplugged": "the device went away",
     "replugged": "the device came back and was opened again",
     "timeout": "no frame came in the time that the reader gave",

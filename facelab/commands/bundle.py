@@ -55,7 +55,7 @@ def command() -> None:
     metavar="FILE",
     help="Its preprocessing, where none is beside it.",
 )
-@click.option("--labels", type=click.Path(), metavar="FILE", help="Its labels, one a line.")
+@click.option("--labels", type=click.Path(), metavar="FILE", help="Its labels, one per line.")
 @click.option(
     "--licence", metavar="TEXT", help="Its licence, where the catalogue does not know it."
 )

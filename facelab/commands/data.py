@@ -48,7 +48,7 @@ def command() -> None:
     "--workers",
     type=THREADS,
     default=None,
-    help="Processes to draw with; the result is the same for any number.  [default: one a core]",
+    help="Processes to draw with; the result is the same for any number.  [default: one per core]",
 )
 @click.option(
     "--size",

@@ -33,14 +33,14 @@ from facelab.commands.json_file import emit_file, json_file_option
     required=True,
     type=click.Path(),
     metavar="DIR",
-    help="One folder a person, with their pictures.",
+    help="One folder per person, with their pictures.",
 )
 @click.option(
     "--enrol",
     type=click.IntRange(1, 1000),
     default=1,
     show_default=True,
-    help="Pictures enrolled a person.",
+    help="Pictures to enrol per person.",
 )
 @click.option(
     "--unknown",

@@ -51,7 +51,11 @@ def settings(out: str | None) -> None:
 @_settings_option
 @click.option("--out", type=OutPath(), help="An .svg or .png to write; needs --emotion.")
 @click.option("--size", type=click.IntRange(16, 2048), default=256, show_default=True)
-@click.option("--literal", is_flag=True, help="The source text's formula 1 + a sin²(2πft).")
+@click.option(
+    "--literal",
+    is_flag=True,
+    help="Draw 1 + a sin²(2πft), which beats at 2f, instead of one beat per period.",
+)
 @json_option
 def heart(
     emotion: str | None,

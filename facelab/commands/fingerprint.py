@@ -66,7 +66,9 @@ name_option = click.option("--name", metavar="TEXT", help="A name for reports.")
     "--backend", default="reference", show_default=True, help="Backend that runs the spec."
 )
 @click.option(
-    "--decode-with", metavar="NAME", help="Decode with another backend than the rest of the spec."
+    "--decode-with",
+    metavar="NAME",
+    help="Decode with a different backend than the rest of the spec.",
 )
 @click.option(
     "--tap", metavar="TENSOR", help="Inner tensor of an ONNX graph where preprocessing ends."

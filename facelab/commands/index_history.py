@@ -32,7 +32,7 @@ from facelab.index import internals as index_internals
     type=click.Choice(["none", "stale", "blind", "retry"]),
     default="none",
     show_default=True,
-    help="A mistake of the clients that must be found.",
+    help="Plant this mistake in the clients; the check must find it.",
 )
 @click.option("--seed", type=SEED, default=0, show_default=True)
 @click.option("--out", type=OutPath(path_type=Path), help="Write the history as JSON lines.")

@@ -242,7 +242,7 @@ def preset(name: str | None, out: Path | None, as_json: bool) -> None:
     "--check",
     type=click.Path(dir_okay=False),
     metavar="F.md",
-    help="Fail if this file's table is another.",
+    help="Fail if the table in this file differs.",
 )
 @json_option
 def conformance(out: Path | None, check: Any, as_json: bool) -> None:

@@ -65,7 +65,7 @@ budget_options = together(
     "--calibration",
     required=True,
     metavar="DIR",
-    help="Images for the ranges: what `facelab emotion train --data` takes for a classifier (a sub-folder a "
+    help="Images for the ranges: what `facelab emotion train --data` takes for a classifier (one sub-folder per "
     "label, a CSV), a folder of images for another network.",
 )
 @click.option(

@@ -97,7 +97,7 @@ def read_npz(
 ) -> dict[str, np.ndarray]:
     """Return all arrays of a `.npz` file by name; see `read_npy`. `max_bytes` bounds them all together.
 
-    Raises BadInputError, also for an archive that unfolds to more than it says.
+    Raises BadInputError, also for an archive that unpacks to more than it says.
 
     >>> import io
     >>> f = io.BytesIO(); np.savez(f, a=np.arange(2)); read_npz(f.getvalue())["a"].tolist()
@@ -256,7 +256,7 @@ def _members(f: BinaryIO, most: int, kinds: str) -> dict[str, np.ndarray]:
             raise _DamagedError(f"{other[0][:80]!r}, which is not an array")
         total = sum(i.file_size for i in infos)
         if total > most:
-            raise _DamagedError(f"{total} bytes unfolded, at most {most} are read")
+            raise _DamagedError(f"{total} bytes unpacked, at most {most} are read")
         arrays: dict[str, np.ndarray] = {}
         for info in infos:
             with z.open(info) as member:

@@ -224,13 +224,13 @@ def compiled(
     Returns
     -------
     Callable
-        Numba's dispatcher. Where no folder can be written, it compiles anew in each process.
+        Numba's dispatcher. Where no folder can be written, it compiles again in each process.
 
     Notes
     -----
     A variant is named by its argument types, the processor, the sources, and the values that the function was closed
     over. Numba would pickle these, and another compiled function pickles differently in every process: such code was
-    compiled anew each time, for ten seconds.
+    compiled again each time, for ten seconds.
     """
     from numba import njit
 

@@ -93,8 +93,7 @@ def check_writable(path: str | os.PathLike[str], *, folder: bool = False) -> Non
             where=path,
             got=got,
             fix="choose another path",
-            expected=f"a {'folder, there or in one' if folder else 'file in a folder'} that you may "
-            "write to",
+            expected=f"a {'folder' if folder else 'file'} in a place that you may write to",
         )
 
 

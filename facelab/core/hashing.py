@@ -41,7 +41,7 @@ def sha256_array(array: np.ndarray) -> str:
     >>> sha256_array(a) == sha256_array(np.asfortranarray(a)), sha256_array(a) == sha256_array(a.reshape(3, 2))
     (True, False)
     """
-    import numpy as np  # here: commands hash files that are no arrays, and numpy is half of their start
+    import numpy as np  # here: commands hash files that are not arrays, and numpy is half of their start
 
     little = np.asarray(array)
     little = little.astype(little.dtype.newbyteorder("<"), order="C", copy=False)

@@ -55,7 +55,7 @@ def _chunk(name: bytes, data: bytes) -> bytes:
 
 
 def _paeth(rows: np.ndarray, step: int) -> np.ndarray:
-    """Return flat uint8: for each row the filter's number and its Paeth residues; `step` bytes a pixel."""
+    """Return flat uint8: for each row the filter's number and its Paeth residues; `step` bytes per pixel."""
     h, n = rows.shape
     x = np.zeros((h + 1, n + step), np.int16)
     x[1:, step:] = rows

@@ -64,7 +64,7 @@ def read_csv(path: str | os.PathLike[str], what: str, *, fix: str) -> list[dict[
                         row.get(None, ())
                     )
                     raise BadInputError(
-                        f"a row of the {what} has another number of values than the first line",
+                        f"a row of the {what} has a different number of values than the first line",
                         where=f"{path}:{reader.line_num}",
                         expected=", ".join(reader.fieldnames or ()),
                         got=f"{got} values",

@@ -128,7 +128,7 @@ def load_fer2013(path: str | os.PathLike[str]) -> Fer:
         where = f"{path}:{number}"
         if len(row) != len(header):
             raise BadInputError(
-                "a row has another number of columns",
+                "a row has a different number of columns",
                 where=where,
                 expected=len(header),
                 got=len(row),

@@ -73,7 +73,7 @@ def load_image_folder(
         raise BadInputError(
             "an image is beside the class folders, so that it has no label",
             where=loose,
-            expected="one folder a class",
+            expected="one folder per class",
             fix="move it into a class folder",
         )
     paths: list[Path] = []

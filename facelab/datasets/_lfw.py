@@ -18,7 +18,7 @@ from facelab.core.files import is_count
 
 @dataclass(frozen=True)
 class Pairs:
-    """Pairs of images: paths relative to the data set's folder without suffix, identities, and labels, one a pair.
+    """Pairs of images: paths relative to the data set's folder without suffix, identities, and labels, one per pair.
 
     `a`, `b`: e.g. "Abel_Pacheco/Abel_Pacheco_0001"; `id_a`, `id_b`: identity names; `same`: bool (n,).
     """
@@ -343,7 +343,7 @@ def load_bin(path: str | os.PathLike[str]) -> tuple[list[bytes], np.ndarray]:
         ) from None
     if len(images) != 2 * len(same) or not images:
         raise BadInputError(
-            "the pack does not hold two images a pair",
+            "the pack does not hold two images per pair",
             where=path,
             expected=f"{2 * len(same)} images",
             got=len(images),

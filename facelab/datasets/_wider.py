@@ -339,7 +339,7 @@ def load_predictions(folder: str | os.PathLike[str], names: list[tuple[str, str]
         raise MissingAssetError(
             "the predictions are not there",
             where=folder,
-            expected="a folder with one folder an event",
+            expected="a folder with one folder per event",
             fix="check --predictions",
         )
     files = {

@@ -18,7 +18,7 @@ MOST = 20
 
 
 def detector_of(source: Source) -> NeuralDetector | None:
-    """Return the detector that a source is, or None where it is another network or no family takes its outputs."""
+    """Return the detector that a source is, or None where it is a different network or no family takes its outputs."""
     from facelab import detection
 
     if source.task not in ("detection", "unknown") or any(

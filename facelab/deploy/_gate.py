@@ -305,7 +305,7 @@ class _Gate:
         if self.inference is not None:
             if "partial" in self.inference.declares:
                 raise BadInputError(
-                    "the inference side's fingerprint was made from some of the probes",
+                    "the inference side's fingerprint covers only some of the probes",
                     where=self.inference.path or self.inference.name,
                     expected="all probes of their kind",
                     got=f"{len(self.inference.output)} probes",

@@ -152,7 +152,7 @@ def _names(probes: list[str]) -> str:
 
 
 MOST = 0.75
-"""The share of a probe's numbers that may be off: a value is left to ties, but all of them off is another rule."""
+"""The share of a probe's numbers that may be off: a value is left to ties, but all of them off is a different rule."""
 
 
 def _close(spec: PreprocessSpec, integer: bool) -> str:

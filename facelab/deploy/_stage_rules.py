@@ -83,7 +83,7 @@ puts ⌊free / 2⌋ on the left and the top. The border is `value` or the neares
     "quantize": """\
 v and scale as float32 (a v of another type is rounded to it, ties to even), divided in float32; `rounding` of the
 quotient; `zero_point` added in integers; limited to the range of `dtype` (`saturate`) or wrapped around. Divide: a
-product with 1 / scale is another number. TFLite (`half_away`) and ONNX Runtime (`half_even`) do the same. Pixels of
+product with 1 / scale is a different number. TFLite (`half_away`) and ONNX Runtime (`half_even`) do the same. Pixels of
 (p − 127.5) / 127.5 and a scale near 2/255 put every quotient at half a step: computed in float64, a quarter of all
 values are one step off.""",
 }

@@ -245,7 +245,7 @@ def read_device(path: str | os.PathLike) -> Measurement:
         raise BadInputError(
             "'latency_ms' is not a list of calls",
             where=path,
-            expected="at least 20 positive numbers, one a call, in milliseconds",
+            expected="at least 20 positive numbers, one per call, in milliseconds",
             got=repr(times)[:80],
             fix="time at least 20 calls on the device and write each one in milliseconds",
         )

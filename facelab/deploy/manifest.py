@@ -188,7 +188,7 @@ def parse(value: Any, where: Path) -> Manifest:
     if not isinstance(value, dict) or value.get("schema") != SCHEMA:
         got = value.get("schema") if isinstance(value, dict) else type(value).__name__
         raise BadInputError(
-            "the manifest has another schema",
+            "the manifest has a different schema",
             where=where,
             expected=repr(SCHEMA),
             got=repr(got)[:80],

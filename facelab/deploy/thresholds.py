@@ -71,7 +71,7 @@ def parse(value: Any, where: object) -> Thresholds:
     if not isinstance(value, dict) or value.get("schema") != SCHEMA:
         got = value.get("schema") if isinstance(value, dict) else type(value).__name__
         raise BadInputError(
-            "the thresholds have another schema",
+            "the thresholds have a different schema",
             where=where,
             expected=repr(SCHEMA),
             got=repr(got)[:80],

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 Overlap = Literal["union", "min"]
 GREEDY = "greedy, best score first: a box goes when its overlap (IoU) with a kept one exceeds nms_threshold"
 """The rule of `nms`, in words."""
-CELLS = "cells row by row, x fastest; cell (x, y) counts from 0; ceil(size / stride) cells a side"
+CELLS = "cells row by row, x fastest; cell (x, y) counts from 0; ceil(size / stride) cells per side"
 """The order of `grid`, in words."""
 
 

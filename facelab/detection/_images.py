@@ -61,7 +61,7 @@ def as_rgb(image: Shaped[np.ndarray, "h w *channels"]) -> UInt8[np.ndarray, "h w
         )
     if image.dtype not in (np.dtype(np.uint8), np.dtype(np.uint16)):
         raise BadInputError(
-            "the image has another number type",
+            "the image has a different number type",
             expected="uint8 (or uint16)",
             got=str(image.dtype),
             fix='convert it first: (image * 255).astype("uint8") for values from 0 to 1',

@@ -40,7 +40,7 @@ class Labels:
         A label's path is an image's name, a path relative to the labels' folder, an absolute path, or else its end: the
         longest end that fits one image and that no other label has. Letters are compared in Unicode's composed form.
         `unmatched` names the labels that fit no image. Where labels state the stored size of a picture that EXIF turns,
-        their boxes are turned too; raises BadInputError for a picture of another size than its labels state.
+        their boxes are turned too; raises BadInputError for a picture of a different size than its labels state.
         """
         table = self._places(files)
         own = [n for n in self.counts if n in table]
@@ -163,7 +163,7 @@ def _counts(rows: list[dict[str, Any]], column: str, path: str | os.PathLike[str
         count = _whole(row["n_faces"], f"{path}:{i}")
         if counts.setdefault(row[column], count) != count:
             raise BadInputError(
-                "the labels count one image twice, differently",
+                "two rows state different counts for one image",
                 where=f"{path}:{i}",
                 expected=f"{counts[row[column]]}, as said before",
                 got=count,

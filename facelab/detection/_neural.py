@@ -273,7 +273,7 @@ def levels(outputs: Outputs, widths: tuple[int, ...]) -> list[dict[int, list[np.
 
     `widths` are the allowed sizes of the last axis. Returns one dict a level: width → arrays (rows, width), in the
     model's order. Levels are distinguished by their number of rows, so neither names nor a batch axis matter.
-    Returns an empty list where an output has another width.
+    Returns an empty list where an output has a different width.
     """
     by_rows: dict[int, dict[int, list[np.ndarray]]] = {}
     for value in outputs.values():

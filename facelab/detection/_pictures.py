@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from jaxtyping import Num, UInt8
 
 FOUND, MISSED, ALARM, IGNORED = (0, 158, 115), (213, 94, 0), (204, 121, 167), (150, 150, 150)
-"""Colours (RGB, told apart by most colour-blind people): found, missed, false alarm, ignored."""
+"""Colours (RGB, distinct for most colour-blind people): found, missed, false alarm, ignored."""
 LONGEST = 1280
 
 

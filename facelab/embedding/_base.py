@@ -199,7 +199,7 @@ def _shaped(value: Any, tail: tuple[int, ...], what: str) -> np.ndarray | None:
     array = array[None] if array.shape == tail else array
     if array.ndim != len(tail) + 1 or array.shape[1:] != tail or not np.isfinite(array).all():
         raise BadInputError(
-            f"{what} have another shape, or are not finite",
+            f"{what} have a different shape, or are not finite",
             expected="(n, " + ", ".join(map(str, tail)) + ")",
             got=array.shape,
             fix="pass what a detector returns for the same image",

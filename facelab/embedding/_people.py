@@ -40,7 +40,7 @@ class Search:
 
 
 def read_people(folder: str | os.PathLike[str]) -> People:
-    """Read one folder a person (InsightFace's form, LFW's too), searched through its own sub-folders.
+    """Read one folder per person (InsightFace's form, LFW's too), searched through its own sub-folders.
 
     Raises BadInputError for pictures beside the folders, and for fewer than two people.
 
@@ -74,7 +74,7 @@ def read_people(folder: str | os.PathLike[str]) -> People:
         raise BadInputError(
             "the folder of people is not there",
             where=root,
-            fix="give a folder with a folder a person",
+            fix="give a folder with a folder per person",
         )
     people: dict[str, list[Path]] = {}
     for path in sorted(find_images(root)):
@@ -83,7 +83,7 @@ def read_people(folder: str | os.PathLike[str]) -> People:
             raise BadInputError(
                 "a picture is beside the folders of people, so that nobody knows who it shows",
                 where=path,
-                expected="one folder a person",
+                expected="one folder per person",
                 fix="move it into a person's folder",
             )
         people.setdefault(parts[0], []).append(path)
@@ -91,7 +91,7 @@ def read_people(folder: str | os.PathLike[str]) -> People:
         raise BadInputError(
             "there are fewer than two people",
             where=root,
-            expected="one folder a person",
+            expected="one folder per person",
             got=", ".join(people) or "no picture",
             fix="give more people",
         )
@@ -119,7 +119,7 @@ def identify(
     people : People
         From `read_people`. People with too few pictures to be enrolled and searched for are left out of the gallery.
     enrol : int
-        Pictures a person that are enrolled.
+        Pictures per person that are enrolled.
     unknown : float
         Share of the people that are not enrolled, 0 to 1, chosen by `seed`: their pictures are unmated searches.
     ranks, fpirs, seed
@@ -154,7 +154,7 @@ def identify(
             "nobody can be enrolled and searched for",
             expected=f"people with more than {enrol} pictures",
             got=f"{len(names)} people, at most {max(map(len, people.files.values()))} pictures",
-            fix="give more pictures a person",
+            fix="give more pictures per person",
         )
     files = {str(p): p for n in names for p in people.files[n]}
     faces = acquire(detector, files, progress=progress)

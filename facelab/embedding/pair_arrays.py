@@ -183,7 +183,7 @@ TRIED_PAIRS = 60
 
 
 def question_pack(path: str, model: str, flip: bool, arrays: PairArrays) -> Suspicion | None:
-    """Return whether a pack's crops are not aligned: found, aligned and embedded anew, they separate far better.
+    """Return whether a pack's crops are not aligned: found, aligned and embedded again, they separate far better.
 
     Parameters
     ----------
@@ -240,7 +240,7 @@ def question_pack(path: str, model: str, flip: bool, arrays: PairArrays) -> Susp
     return Suspicion(
         "pack_not_aligned",
         "the pack's faces look as if they were not aligned",
-        f"found and aligned anew, a genuine pair of {len(kept)} is nearer than an impostor one in {after:.1%} of "
+        f"found and aligned again, a genuine pair of {len(kept)} is nearer than an impostor one in {after:.1%} of "
         f"comparisons, as given in {before:.1%}",
         "write the pack from faces aligned as the embedder's specification says",
     )

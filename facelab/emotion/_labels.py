@@ -200,7 +200,7 @@ def output_of_classes(outputs: Sequence[TensorInfo], classes: int, *, where: obj
             fix="correct labels.txt",
         )
     raise BadInputError(
-        "which output answers for the classes cannot be determined",
+        "the output with the scores of the classes cannot be determined",
         where=where,
         expected=f"one output of {classes} numbers",
         got="; ".join(map(str, outputs)),

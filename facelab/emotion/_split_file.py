@@ -22,7 +22,7 @@ def write_split(folder: Path, parts: Mapping[str, FaceSet]) -> Path:
     """Write which face (hash of its crop), picture file (name and hash) and identity went into which part.
 
     Anyone who evaluates the model, or what is made of it, leaves these out by any of the three: a crop by another
-    detector or spec has another hash, and the same file in another folder another name.
+    detector or spec has a different hash, and the same file in another folder another name.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ def trained_on(folder: str | os.PathLike[str]) -> TrainedOn | None:
     parts = value.get("parts") if isinstance(value, dict) else None
     if not isinstance(parts, dict) or value.get("schema") != SCHEMA:
         raise BadInputError(
-            "the list of trained images has another form",
+            "the list of trained images has the wrong form",
             where=path,
             expected=SCHEMA,
             got=value.get("schema") if isinstance(value, dict) else type(value).__name__,
@@ -147,7 +147,7 @@ def unseen(faces: FaceSet, folder: Path) -> FaceSet:
 def as_trained(faces: FaceSet, folder: Path) -> dict[str, FaceSet]:
     """Return the faces by the part that the training in `folder` had each in; a face it did not have is left out.
 
-    To split fewer or more faces of the same source anew would deal the same people otherwise, and test on trained ones.
+    A new split of fewer or more faces would put the same people into other parts, and test on trained ones.
     Raises BadInputError for a part that comes out empty.
 
     Parameters
@@ -177,6 +177,6 @@ def as_trained(faces: FaceSet, folder: Path) -> dict[str, FaceSet]:
         raise BadInputError(
             f"none of the faces is in the training's part '{empty[0]}'",
             where=folder / SPLIT,
-            fix="take the number and the seed of faces that the training took",
+            fix="use the number and the seed of faces of the training",
         )
     return parts

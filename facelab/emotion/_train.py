@@ -156,7 +156,7 @@ def check(parts: Mapping[str, FaceSet], spec: PreprocessSpec, settings: Settings
     for part, faces in parts.items():
         if faces.images.shape[1:3] != (size[1], size[0]):
             raise BadInputError(
-                f"the faces of '{part}' have another size than the spec's",
+                f"the faces of '{part}' have a different size than the spec's",
                 where=spec.name,
                 expected=f"{size[0]}×{size[1]}",
                 got=f"{faces.images.shape[2]}×{faces.images.shape[1]}",

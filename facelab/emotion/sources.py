@@ -133,7 +133,7 @@ def folder_rows(
     table: Mapping[str, str] = NAMES,
     left_out: Counter | None = None,
 ) -> list[Row]:
-    """List an image folder: one sub-folder a label, or `train`, `validation`, `test` folders of such.
+    """List an image folder: one sub-folder per label, or `train`, `validation`, `test` folders of such.
 
     Labels are mapped by `table`; those outside `classes` are left out, and counted by label in `left_out`. Raises
     BadInputError for a label folder without an image, for an unknown label and for a single class; MissingAssetError
@@ -207,7 +207,7 @@ def _row(
 ) -> Row | None:
     if None in raw.values() or None in raw:
         raise BadInputError(
-            "a row has another number of cells than the header",
+            "a row has a different number of cells than the header",
             where=where,
             expected=len(columns),
             fix="correct the row",
@@ -386,7 +386,7 @@ def fer(
         chosen = load_ferplus(votes, every_row=True).majority()
         if len(chosen) != len(names):
             raise BadInputError(
-                "FER+ has another number of rows than FER2013",
+                "FER+ has a different number of rows than FER2013",
                 where=votes,
                 expected=len(names),
                 got=len(chosen),

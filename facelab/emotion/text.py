@@ -146,7 +146,7 @@ def train(
         if not len(part):
             raise BadInputError(
                 f"the part '{name}' has no sentences",
-                expected="about ten sentences a label",
+                expected="about ten sentences per label",
                 got=dict(Counter(sentences.labels)),
                 fix="add sentences",
             )

@@ -78,7 +78,7 @@ class Smoother(abc.ABC):
         Parameters
         ----------
         time_s
-            Seconds on any clock. A step back (a restarted camera) starts anew and is counted in `restarts`.
+            Seconds on any clock. A step back (a restarted camera) starts again and is counted in `restarts`.
         scores
             (labels,) probabilities, or None where the frame shows no face.
 

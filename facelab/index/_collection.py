@@ -99,7 +99,7 @@ class Collection(Writing, Closing):
         Raises
         ------
         BadInputError
-            The folder exists, or a value has another form.
+            The folder exists, or a value has the wrong form.
         PublishError
             The metadata name another collection with this name and shard.
         """
@@ -172,7 +172,7 @@ class Collection(Writing, Closing):
         Raises
         ------
         BadInputError
-            There is no collection, another process writes to it, or it has another metric or source.
+            There is no collection, another process writes to it, or it has a different metric or source.
         IntegrityError
             A file is damaged or missing. Contents of segments are compared with their hashes by `verify` only.
         """
@@ -180,7 +180,7 @@ class Collection(Writing, Closing):
         facts = Facts.read(root)
         if metric is not None and Metric.of(metric) is not Metric.of(facts.metric):
             raise BadInputError(
-                "the collection has another metric",
+                "the collection has a different metric",
                 where=root,
                 expected=facts.metric,
                 got=metric,

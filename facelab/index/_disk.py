@@ -65,7 +65,7 @@ class State:
 
 
 def load(place: Place) -> State:
-    """Open the current generation and replay its log; a generation that is replaced meanwhile is opened anew."""
+    """Open the current generation and replay its log; a generation that is replaced meanwhile is opened again."""
     while True:
         before, _ = read_pointer(place)
         try:

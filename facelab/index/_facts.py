@@ -62,7 +62,7 @@ class Facts:
         value = read_json(folder / FACTS)
         try:
             if value.pop("schema") != SCHEMA:
-                raise TypeError(f"another version than {SCHEMA}")
+                raise TypeError(f"a different version than {SCHEMA}")
             source = value.pop("source")
             facts = make_facts(source=Source(**source) if source else None, **value)
         except (TypeError, KeyError, AttributeError, ValueError, BadInputError) as e:

@@ -50,7 +50,7 @@ class Pointer:
             good = False
         if not good:
             raise IntegrityError(
-                "the metadata of the collection have another form",
+                "the metadata of the collection have the wrong form",
                 where=where,
                 expected=SCHEMA,
                 got=repr(raw[:80]),

@@ -41,7 +41,7 @@ def vector_id(vector: ArrayLike, namespace: str = "") -> str:
     Raises
     ------
     BadInputError
-        The vector has another shape, or holds a NaN, an infinity or a number beyond float32.
+        The vector has a different shape, or holds a NaN, an infinity or a number beyond float32.
 
     Examples
     --------
@@ -87,7 +87,7 @@ def image_id(image_sha256: str, source: Source, namespace: str = "") -> str:
     Raises
     ------
     BadInputError
-        The hash or the namespace has another form.
+        The hash or the namespace has the wrong form.
 
     Examples
     --------
@@ -97,7 +97,7 @@ def image_id(image_sha256: str, source: Source, namespace: str = "") -> str:
     """
     if not isinstance(image_sha256, str) or not _SHA256.fullmatch(image_sha256):
         raise BadInputError(
-            "an image hash has another form",
+            "an image hash has the wrong form",
             expected="64 lower-case hexadecimal digits",
             got=repr(image_sha256)[:80],
             fix="facelab.core.hashing.sha256_file(path) makes it",
@@ -140,7 +140,7 @@ def check_id(name: Any) -> str:
     good = isinstance(name, str) and 0 < len(name) <= MAX_ID and name.isprintable()
     if not good or len(name.encode("utf-8", "surrogatepass")) > MAX_ID or _lone(name):
         raise BadInputError(
-            "an id has another form",
+            "an id has the wrong form",
             expected=f"printable text of 1 to {MAX_ID} bytes",
             got=repr(name)[:80],
             fix="use vector_id, image_id or a short name of your own",
@@ -160,7 +160,7 @@ def check_namespace(namespace: str) -> str:
     """
     if not isinstance(namespace, str) or not _NAMESPACE.fullmatch(namespace):
         raise BadInputError(
-            "a namespace has another form",
+            "a namespace has the wrong form",
             expected="up to 64 letters, digits, '.', '_' and '-'",
             got=repr(namespace)[:80],
             fix="rename it",

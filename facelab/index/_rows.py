@@ -91,7 +91,7 @@ def check_matrix(vectors: Any, dimension: int, dtype: np.dtype[Any], name: str) 
         )
     if array.dtype.newbyteorder("=") != dtype:
         raise BadInputError(
-            f"{name} have another number type than the collection",
+            f"{name} have a different number type than the collection",
             expected=dtype,
             got=array.dtype,
             fix=f"convert them: x.astype(np.{dtype.name})",

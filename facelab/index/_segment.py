@@ -166,7 +166,7 @@ class Segment:
             raise self._damaged("has changed", self.entry["sha256"], sha256_bytes(raw))
         head = loads_strict(raw, where=path)
         if head.get("schema") != SCHEMA:
-            raise self._damaged("has another version", SCHEMA, head.get("schema"))
+            raise self._damaged("has a different version", SCHEMA, head.get("schema"))
         return head
 
     def _mapped(self) -> NDArray[np.uint8]:
@@ -174,7 +174,7 @@ class Segment:
         wanted = max(f["at"] + -(-_nbytes(f) // PAGE) * PAGE for f in facts)
         size = path.stat().st_size
         if size != wanted:
-            raise self._damaged("has another size", wanted, size)
+            raise self._damaged("has a different size", wanted, size)
         # copy-on-write: kernels are compiled for arrays that may be written, and the file stays as it is
         return np.memmap(path, np.uint8, "c").view(np.ndarray)
 

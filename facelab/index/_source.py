@@ -41,7 +41,7 @@ class Source:
             value = getattr(self, name)
             if not isinstance(value, str) or not _SHA256.fullmatch(value):
                 raise BadInputError(
-                    f"the {name} hash of a source has another form",
+                    f"the {name} hash of a source has the wrong form",
                     expected="64 lower-case hexadecimal digits",
                     got=repr(value)[:80],
                     fix="source_of(embedder) makes a source",

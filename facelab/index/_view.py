@@ -1,4 +1,4 @@
-"""What a search sees: an unchanging picture of a collection, made anew by each write and shared by all readers."""
+"""What a search sees: an unchanging picture of a collection, made again by each write and shared by all readers."""
 
 from __future__ import annotations
 

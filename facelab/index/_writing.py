@@ -56,7 +56,7 @@ class Writing(Reading):
         Raises
         ------
         BadInputError
-            An id is there already, or a value has another form; nothing is added.
+            An id is there already, or a value has the wrong form; nothing is added.
         IntegrityError
             An id made from a vector is that of a different vector: a collision.
         LogError

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 KERNELS = ("auto", "scalar", "simd", "blocked", "blas")
 EXTRA_KERNELS = ("oracle", "scalar-strict", "scalar4", "autovec")
 CANCELS = 0.25
-"""Squared distance over |a|²+|b|² below which the BLAS formulation cancels and the pair is computed anew."""
+"""Squared distance over |a|²+|b|² below which the BLAS formulation cancels and the pair is computed again."""
 SLOW_WORK = 200_000
 """Multiply-adds up to which a scalar kernel stays on one thread; for the others `SearchPolicy.threads_pay` decides."""
 BLOCKS = 8
@@ -52,7 +52,7 @@ def pairwise(
     """Return the distances of every row of a to every row of b.
 
     Distances are within 1e-5 of float64, relatively (inner products: relative to |a||b|). Pairs whose formulation
-    cancels, as near-duplicates do under "blas", are computed anew in float64.
+    cancels, as near-duplicates do under "blas", are computed again in float64.
 
     Parameters
     ----------
@@ -237,7 +237,7 @@ def _blocked(x: Floats, y: Floats, settings: _Settings, out: Floats) -> None:
 def _blocks(n: int, m: int, lanes: int, threads: int) -> list[tuple[int, int, int, int]]:
     """Return all pairs as blocks (first, last, begin, end), enough for a slow core to take fewer of them.
 
-    Columns are cut at whole panels; rows only where these are too few, as each block lays its panels anew.
+    Columns are cut at whole panels; rows only where these are too few, as each block lays its panels again.
     """
     if threads == 1:
         return [(0, n, 0, m)]
@@ -291,7 +291,7 @@ def _blas(x: Floats, y: Floats, settings: _Settings, out: Floats) -> None:
         np.matmul(x[i:j], y.T, out=out[i:j])
 
     with one_blas_thread():
-        # each call packs all of y anew: only long spans are worth that
+        # each call packs all of y again: only long spans are worth that
         settings.by_rows(len(x), multiply, least=1000)
 
 

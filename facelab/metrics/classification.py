@@ -157,7 +157,7 @@ def reliability(
     """Return the reliability table and the expected calibration error of top-1 confidences.
 
     `probabilities` (n, classes) sum to 1 in each row (within 1e-3, since INT8 outputs are coarse: a tolerance of
-    1/256 a class is added). Binning: `bins` equal widths over 0 … 1, upper edge included (Guo et al., "On Calibration
+    1/256 per class is added). Binning: `bins` equal widths over 0 … 1, upper edge included (Guo et al., "On Calibration
     of Modern Neural Networks", 2017). ECE = Σ share · |accuracy − confidence|.
     """
     p, (truth, _) = (

@@ -322,7 +322,7 @@ def _orders(
 def question_answers(
     labels: np.ndarray, predicted: np.ndarray, classes: Sequence[str]
 ) -> Suspicion | None:
-    """Return whether a classifier's labels are in another order than its outputs, from its answers (n,).
+    """Return whether a classifier's labels are in a different order than its outputs, from its answers (n,).
 
     Examples
     --------
@@ -367,7 +367,7 @@ def _order_of(place: np.ndarray, order: list[str], classes: Sequence[str]) -> tu
         return "labels_rotated", f"look rotated by {min(shift, k - shift)} against"
     if list(classes) == sorted(classes):
         return "labels_alphabetical", "look sorted by the alphabet, unlike"
-    return "labels_reordered", "seem to be in another order than"
+    return "labels_reordered", "seem to be in a different order than"
 
 
 def question_inputs(

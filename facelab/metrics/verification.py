@@ -64,7 +64,7 @@ def check_same(same: np.ndarray) -> Bool[np.ndarray, " n"]:
             "`same` must be a list with one entry a pair",
             expected="shape (n,)",
             got=same.shape,
-            fix="write one 0 or 1 a pair",
+            fix="write one 0 or 1 per pair",
         )
     if same.dtype != bool:
         if same.dtype.kind not in "iuf" or not np.isin(same, (0, 1)).all():
@@ -72,7 +72,7 @@ def check_same(same: np.ndarray) -> Bool[np.ndarray, " n"]:
                 "`same` must say yes or no for each pair",
                 expected="0 and 1, or booleans",
                 got=f"{same.dtype}, values such as {same[:3].tolist()}",
-                fix="write 0 or 1 a pair",
+                fix="write 0 or 1 per pair",
             )
         same = same.astype(bool)
     if same.all() or not same.any():
@@ -259,7 +259,7 @@ def accuracy_interval(
     replicates: int = 1000,
     seed: int = 0,
 ) -> Interval:
-    """Return ten-fold accuracy with a bootstrap interval, thresholds chosen anew in each replicate.
+    """Return ten-fold accuracy with a bootstrap interval, thresholds chosen again in each replicate.
 
     Resamples identities where `first` and `second` (n,) name them, pairs otherwise. Folds stay as they are.
     """

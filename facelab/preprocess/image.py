@@ -226,7 +226,7 @@ def _high_byte(image: Any, where: str) -> np.ndarray:
     values = np.asarray(image)
     if image.mode == "I" and (values.min() < 0 or values.max() > 65535):
         raise BadInputError(
-            "the image has more than 16 bits a channel",
+            "the image has more than 16 bits per channel",
             where=where,
             expected="8 or 16 bits",
             got=f"values {values.min()} to {values.max()}",
@@ -258,7 +258,7 @@ def _rgb(image: Any, alpha: str, where: str) -> np.ndarray:
         raise BadInputError(
             "the image holds floats, whose range is not stated",
             where=where,
-            expected="8 or 16 bits a channel",
+            expected="8 or 16 bits per channel",
             got="32-bit floats",
             fix="convert it to 8 bits",
         )

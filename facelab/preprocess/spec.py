@@ -144,7 +144,7 @@ class PreprocessSpec:
                 )
         if value.get("schema") != SCHEMA:
             raise BadInputError(
-                "the preprocessing spec has another schema",
+                "the preprocessing spec has a different schema",
                 where=where,
                 expected=repr(SCHEMA),
                 got=repr(value.get("schema"))[:80],

@@ -236,7 +236,7 @@ def _metadata(
     file = w.table(
         5,
         (0, "ref", w.text(LABELS)),
-        (1, "ref", w.text(f"{len(labels)} classes, one a line")),
+        (1, "ref", w.text(f"{len(labels)} classes, one per line")),
         (2, "i8", _VALUE_LABELS),
     )
     features = w.table(3, (0, "u8", _FEATURE), (1, "ref", w.table(0)))

@@ -1,4 +1,4 @@
-"""Latency and memory of model files: a fresh process a variant, bursts interleaved, so that ratios stay honest."""
+"""Latency and memory of model files: a fresh process per variant, bursts interleaved, so that ratios stay honest."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ def _rules(kind: str) -> Any:
 
 
 class EdgeQuantizer:
-    """Quantise one float `.tflite` many times over: calibration is done once a set of samples and kept.
+    """Quantise one float `.tflite` many times over: calibration is done once per set of samples and kept.
 
     ai-edge-quantizer calibrates by signature; a model without one (older converters write none) gets one in memory.
     """

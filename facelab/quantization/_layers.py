@@ -17,7 +17,7 @@ Evaluate = Callable[[tuple[str, ...], tuple[str, ...] | None], dict[str, Any]]
 
 MOST_EXHAUSTIVE = 100
 MOST_TRIED = 400
-"""Models made after which the search stops ranking the layers anew for each one that it adds."""
+"""Models made after which the search stops ranking the layers again for each one that it adds."""
 
 
 class _OutOfTimeError(Exception):

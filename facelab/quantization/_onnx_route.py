@@ -157,7 +157,7 @@ class OnnxQuantizer:
 
 @dataclass(frozen=True)
 class _Feeds:
-    """Each image as a session's feed; every iteration starts anew."""
+    """Each image as a session's feed; every iteration starts again."""
 
     name: str
     tensors: Tensors

@@ -7,7 +7,7 @@ training as ever; `float.npy`, what the model answered before; `twin.npy`, what 
 The rounding is TensorFlow's `tf.quantization.fake_quant_with_min_max_vars`: 8 bits, gradients passed straight through
 inside the range (Jacob et al., "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only
 Inference", 2018). Kernels are rounded symmetrically with a scale for each output channel, activations within one range
-for each tensor, taken anew from the images before every epoch. Batch normalisation stays in inference mode; since it
+for each tensor, taken again from the images before every epoch. Batch normalisation stays in inference mode; since it
 scales channel by channel, a kernel rounds the same before and after it is folded in. The target is the float model's
 own output (distillation), so no labels are needed.
 """

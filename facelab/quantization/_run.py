@@ -141,7 +141,7 @@ def quantize(request: Request, *, say: Say = lambda _: None) -> tuple[dict[str, 
         ranking = {r.name: session.blame(r) for r in chosen if request.layers}
         threads = []
         if request.latency:
-            say("timing, a fresh process a variant, interleaved")
+            say("timing, a fresh process per variant, interleaved")
             threads = session.time(threads=sorted({1, cores()}), runs=request.runs)
         manifest = cal.manifest(calibrate, seed=request.seed, offered=len(offered))
         report = _report(session, request, manifest, searches, ranking, threads, chosen)

@@ -285,7 +285,7 @@ class Session:
         apart = np.abs(a - b).max() if a.shape == b.shape else np.inf
         if apart > CLOSE and self.subject.path is not None:
             raise CheckFailedError(
-                "the source beside the .tflite is another model",
+                "the source beside the .tflite is a different model",
                 where=source,
                 expected=f"outputs within {CLOSE} of {self.subject.path.name}",
                 got=f"{apart:.3g}",

@@ -44,7 +44,7 @@ def statement(session: Session) -> list[str]:
                 if t["speedup_lo"] > 1
                 else "slower than"
                 if t["speedup_hi"] < 1
-                else "not told apart from"
+                else "not clearly faster or slower than"
             )
             said.append(
                 f"{variant} is {word} {FLOAT} here ({t['speedup']:.2f}× [{t['speedup_lo']:.2f}, "

@@ -35,7 +35,7 @@ def gallery(
 
 
 def parts_table(parts: Mapping[str, FaceSet]) -> pd.DataFrame:
-    """Return one row per part: faces, people, faces a class."""
+    """Return one row per part: faces, people, faces per class."""
     import pandas as pd
 
     return pd.DataFrame(
@@ -121,7 +121,7 @@ def accuracies(
 
 
 def per_class_table(evaluation: Evaluation) -> pd.DataFrame:
-    """Return precision, recall, F1 and number of faces a class."""
+    """Return precision, recall, F1 and number of faces per class."""
     import pandas as pd
 
     rows = evaluation.to_dict()["per_class"]

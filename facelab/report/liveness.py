@@ -97,14 +97,20 @@ def cost_table(found: Sequence[LivenessEvaluation]) -> pd.DataFrame:
 
 
 def coarse_plot(found: Sequence[Any]) -> Figure:
-    """Draw depth geometry's ACER per depth camera: with the old threshold, and with one chosen anew."""
+    """Draw depth geometry's ACER per depth camera: with the old threshold, and with one chosen again."""
     fig, ax = figure(9, 3.4)
     x = np.arange(len(found))
-    anew = np.array([c.acer_anew for c in found])
+    again = np.array([c.acer_anew for c in found])
     spans = np.array([[c.acer_anew - c.lo, c.hi - c.acer_anew] for c in found]).T
     ax.bar(x - 0.2, [c.acer_kept for c in found], 0.38, color=BAD, label="threshold kept")
     ax.bar(
-        x + 0.2, anew, 0.38, yerr=spans, capsize=3, color=PALETTE[0], label="threshold chosen anew"
+        x + 0.2,
+        again,
+        0.38,
+        yerr=spans,
+        capsize=3,
+        color=PALETTE[0],
+        label="threshold chosen again",
     )
     ax.set_xticks(x, [c.name.replace(" (", "\n(") for c in found])
     ax.set_ylim(0, 1)
@@ -167,7 +173,7 @@ def claim_plot(claims: Sequence[Any], text: dict[str, float]) -> Figure:
         if (said := text.get(_said(c))) is not None:
             ax.plot(said, y, "D", mfc="none", color="black", ms=8)
     ax.plot([], [], "D", mfc="none", color="black", ms=8, ls="none", label="source text")
-    for colour, meaning in ((GOOD, "better"), (NEUTRAL, "not told apart from 1"), (BAD, "worse")):
+    for colour, meaning in ((GOOD, "better"), (NEUTRAL, "no clear difference"), (BAD, "worse")):
         ax.plot([], [], "o-", color=colour, label=meaning)
     ax.axvline(1, color="black", lw=1)
     ax.set_xscale("log")

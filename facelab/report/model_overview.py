@@ -101,7 +101,7 @@ def cost_plot(rows: list[dict], title: str) -> Figure:
     left.set_yticks(y, names)
     left.set_ylim(-0.8, len(rows) - 0.2)
     left.legend(loc="upper right")
-    style.label(left, title, "milliseconds a call, one thread (log)", "")
+    style.label(left, title, "milliseconds per call, one thread (log)", "")
     bars = right.barh(y, [r["memory [MiB]"] for r in rows], color=style.PALETTE[5])
     for bar, crop in zip(bars, one_crop):
         bar.set(hatch="///" if crop else "", edgecolor="white")

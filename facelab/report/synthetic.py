@@ -178,7 +178,7 @@ def recall_table(scores: Sequence[CellScore]) -> Figure:
     fig.colorbar(shown, ax=ax, fraction=0.03, pad=0.02, label="recall at IoU 0.35")
     style.label(
         ax,
-        "Faces found (and false alarms a picture)",
+        "Faces found (and false alarms per picture)",
         "one face by pose, by height, and scenes",
         "",
     )

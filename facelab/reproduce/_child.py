@@ -1,6 +1,6 @@
 """The process that executes one notebook: papermill, with honest cell states, limits, and atomic output.
 
-Called as `python -m facelab.reproduce._child JOB.json` by `facelab.reproduce._engine`, one process a step.
+Called as `python -m facelab.reproduce._child JOB.json` by `facelab.reproduce._engine`, one process per step.
 Writes `<step>.ipynb`, `<step>.html`, `progress.json` and, last, `outcome.json` into the step's folder.
 """
 

@@ -46,7 +46,7 @@ class RenderedFrames:
     Raises
     ------
     BadInputError
-        No picture was given, or one has another shape.
+        No picture was given, or one has a different shape.
     """
 
     def __init__(

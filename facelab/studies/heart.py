@@ -66,7 +66,7 @@ def rendered_scores(
             shown = synthetic.make(synthetic.change(base, **factors), size)
             side = float(shown.box[2] - shown.box[0])
             box = shown.box + rng.normal(0, 0.045 * side, 4)
-            noise = rng.normal(0, 6, shown.image.shape)  # of the sensor, anew in each frame
+            noise = rng.normal(0, 6, shown.image.shape)  # of the sensor, again in each frame
             image = np.clip(np.round(shown.image + noise), 0, 255).astype(np.uint8)
             rows.append(classifier.classify(image, box[None])[0])
             truth.append(shows)

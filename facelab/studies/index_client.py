@@ -177,7 +177,7 @@ class Client:
         return {"done": "done", "not done": "refused"}.get(swap.outcome, "unknown"), swap.version
 
     def _blind(self, key: str, version: int | None, value: str) -> tuple[str, int | None]:
-        """Compare by your own read and then write over whatever stands there: updates get lost."""
+        """Compare by your own read and then write over whatever is stored: updates get lost."""
         try:
             now = self.meta.get(key)
         except FacelabError:

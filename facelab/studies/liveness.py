@@ -53,7 +53,7 @@ def calibration_error(fusion: LivenessModel, people: Sequence[Presentation]) -> 
 # ---------------------------------------------------------------- coarse depth
 @dataclass(frozen=True)
 class CoarseDepth:
-    """Depth geometry on a coarser camera: errors at the threshold of the fine one, and at a threshold chosen anew."""
+    """Depth geometry on a coarser camera: errors at the threshold of the fine one, and at a threshold chosen again."""
 
     name: str
     acer_kept: float
@@ -82,8 +82,8 @@ def coarse_depth(people: Sequence[Presentation], seed: int = 0) -> list[CoarseDe
             data, noise_mm=noise, wave_mm=wave, step_mm=step, seed=seed
         )
         kept = liveness.evaluate(model, coarse, rule="model", seed=seed)
-        anew = liveness.evaluate(model, coarse, seed=seed).rates.acer
-        out.append(CoarseDepth(name, kept.rates.acer.value, anew.value, anew.lo, anew.hi))
+        again = liveness.evaluate(model, coarse, seed=seed).rates.acer
+        out.append(CoarseDepth(name, kept.rates.acer.value, again.value, again.lo, again.hi))
     return out
 
 

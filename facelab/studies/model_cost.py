@@ -35,7 +35,7 @@ def cost(
     """Measure one detector or embedder (`kind`) in a new process, so that its peak memory is its own.
 
     Returns seconds (n,) as `pre`, `run`, `post`, `total`; `load_s`; `model_bytes` (resident memory after loading, less
-    that before) and `peak_bytes` (the whole process). `landmarks` (5, 2), one an image, are for embedders.
+    that before) and `peak_bytes` (the whole process). `landmarks` (5, 2), one per image, are for embedders.
     Raises UnsupportedError with the child's last line where it fails.
     """
 
@@ -58,7 +58,7 @@ def cost(
             raise UnsupportedError(
                 f"{name} cannot be measured",
                 got=(done.stderr.strip().splitlines() or ["?"])[-1],
-                fix="run the line above in its own process to see the whole error",
+                fix="load and run the model once in a fresh Python process; it prints the whole error",
             )
         value = json.loads((Path(folder) / "out.json").read_text())
     return {k: np.array(v) if isinstance(v, list) else v for k, v in value.items()}

@@ -118,7 +118,7 @@ class Incremental(Result):
 
     @property
     def rebuild_factor(self) -> float:
-        """The same against ids and matcher made anew in memory, without a disk."""
+        """The same against ids and matcher made again in memory, without a disk."""
         return float(np.median(self.rebuild_s) / np.median(self.load_s))
 
     def steps(self) -> dict[str, float]:

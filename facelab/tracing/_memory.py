@@ -171,7 +171,7 @@ class MemoryWatch:
         )
 
     def _handed_out(self) -> int:
-        """Return malloc's count of the bytes in use; the last one where asking anew would take too much time."""
+        """Return malloc's count of the bytes in use; the last one where asking again would take too much time."""
         now = time.perf_counter()
         if now >= self._asked_again:
             self._in_use = allocator.in_use_bytes() or 0

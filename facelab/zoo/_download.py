@@ -183,7 +183,7 @@ def _check_archive(archive: Path, asset: Asset, url: str) -> None:
         )
     if asset.archive_bytes and archive.stat().st_size != asset.archive_bytes:
         raise IntegrityError(
-            f"{asset.name}: the archive has another size",
+            f"{asset.name}: the archive has a different size",
             where=url,
             expected=f"{asset.archive_bytes} bytes",
             got=f"{archive.stat().st_size} bytes",
@@ -206,7 +206,7 @@ def _copy(source: IO[bytes] | gzip.GzipFile, target: Path, most: int, url: str) 
             left -= len(block)
             if left < 0:
                 raise IntegrityError(
-                    "the archive unfolds to more than the promised file",
+                    "the archive unpacks to more than the promised file",
                     where=url,
                     expected=f"at most {most} bytes",
                     got="more",

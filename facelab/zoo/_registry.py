@@ -16,7 +16,7 @@ from facelab.core.safety.scratch import ScratchFolder
 from facelab.zoo._assets import Asset, EntryFile, data_folder, modified, parse_entries
 
 MAX_UNPACKED = 64 << 30
-"""Bytes that an archive of a data set may unfold to; WIDER FACE's largest has 1.6 GB."""
+"""Bytes that an archive of a data set may unpack to; WIDER FACE's largest has 1.6 GB."""
 
 
 class DataEntry(Asset):
@@ -133,7 +133,7 @@ def _extract_all(archive: Path, folder: Path) -> None:
     if archive.suffix == ".zip":
         with zipfile.ZipFile(archive) as z:
             if (total := sum(m.file_size for m in z.infolist())) > MAX_UNPACKED:
-                raise zipfile.BadZipFile(f"the archive unfolds to {total} bytes")
+                raise zipfile.BadZipFile(f"the archive unpacks to {total} bytes")
             for member in z.infolist():
                 if member.filename.startswith("/") or ".." in Path(member.filename).parts:
                     raise zipfile.BadZipFile(f"the member {member.filename!r} leaves the folder")
@@ -141,5 +141,5 @@ def _extract_all(archive: Path, folder: Path) -> None:
     else:
         with tarfile.open(archive) as t:
             if (total := sum(m.size for m in t)) > MAX_UNPACKED:
-                raise tarfile.ReadError(f"the archive unfolds to {total} bytes")
+                raise tarfile.ReadError(f"the archive unpacks to {total} bytes")
             t.extractall(folder, filter="data")

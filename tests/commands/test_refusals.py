@@ -327,7 +327,9 @@ def test_pairs_of_another_width_are_refused_with_their_line(tmp_path, text):
     from facelab.embedding import read_pairs
 
     (tmp_path / "pairs.csv").write_text(text)
-    with pytest.raises(BadInputError, match="a row of the pairs has another number of values") as e:
+    with pytest.raises(
+        BadInputError, match="a row of the pairs has a different number of values"
+    ) as e:
         read_pairs(tmp_path / "pairs.csv")
     assert e.value.where.endswith("pairs.csv:2")
 
@@ -344,7 +346,7 @@ def test_a_gate_refuses_a_baseline_without_records(tmp_path, capsys):
     [
         ("path,n_faces\na.png,1,2\n", "another number of values"),
         ("path,x1,y1,x2,y2\na.png,1,2\n", "another number"),
-        ("path,n_faces\na.png,1\na.png,2\n", "count one image twice"),
+        ("path,n_faces\na.png,1\na.png,2\n", "different counts for one image"),
     ],
 )
 def test_labels_of_another_shape_are_refused_with_their_line(tmp_path, text, says):

@@ -31,7 +31,7 @@ class Kill:
 
 
 def start(arguments, env, cwd, stdout=subprocess.DEVNULL):
-    """Start a command whose whole family carries a mark of its own in the environment; return (process, mark)."""
+    """Start a command whose whole family carries its own mark in the environment; return (process, mark)."""
     mark = f"{MARK}={secrets.token_hex(12)}"
     name, _, value = mark.partition("=")
     process = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""Issue 22.1: each command that starts processes, killed at 50 random moments of its own measured duration.
+"""Issue 22.1: each command that starts processes, killed at 50 random moments of its measured duration.
 
 Within 5 s nothing is left; nothing half-written counts as whole; the next call gives what an unkilled one gives.
 """

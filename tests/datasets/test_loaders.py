@@ -48,7 +48,7 @@ def test_packs_are_read_without_running_what_is_inside(tmp_path):
         lfw.load_bin(path)
     assert not (tmp_path / "run").exists()
     path.write_bytes(pickle.dumps(([b"x"], [True])))
-    with pytest.raises(BadInputError, match="two images a pair"):
+    with pytest.raises(BadInputError, match="two images per pair"):
         lfw.load_bin(path)
 
 

@@ -92,7 +92,7 @@ def run_digests(**environment):
     return done.stdout
 
 
-@pytest.mark.slow  # compiles every kernel anew, for a plain processor
+@pytest.mark.slow  # compiles every kernel again, for a plain processor
 @pytest.mark.timeout(1200)
 def test_a_processor_without_wide_vectors_draws_the_same_bytes(tmp_path):
     slow = run_digests(

@@ -37,7 +37,7 @@ def test_a_head_looks_as_the_plain_renderer_draws_it(size, index):
     changes = ({}, {"mask": True}, {"eyewear": "sun"}, {"yaw": 60.0}, {"eyewear": "round"})
     recipe = synthetic.recipe(3, index, size=size, **changes[index % len(changes)])
     compiled, simple = both(recipe, size)
-    # the plain one has another mesh and more samples: the noise of skin and hair differs from pixel to pixel
+    # the plain one has a different mesh and more samples: the noise of skin and hair differs from pixel to pixel
     error = np.abs(compiled.colour - simple.colour) * (255 / 4095)
     assert error.mean() < 3.0, "levels of 255, mean over the picture"
     soft_a, soft_b = (

@@ -86,7 +86,7 @@ def test_every_op_has_its_rule_and_the_docs_have_them_all():
     assert set(stage_rules.RULES) == set(STAGES)
     tool = Path(__file__).resolve().parents[2] / "docs" / "tools" / "stage_rules.py"
     made = runpy.run_path(str(tool))
-    assert made["PAGE"].read_text() == made["text"](), f"write it anew: python {tool}"
+    assert made["PAGE"].read_text() == made["text"](), f"write it again: python {tool}"
 
 
 def test_the_same_model_gives_the_same_bundle_hash(whole, model, tmp_path):

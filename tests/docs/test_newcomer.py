@@ -57,7 +57,7 @@ def test_a_program_fixed_as_the_gate_says_passes(shell, tmp_path):
 @pytest.mark.timeout(1800)
 @pytest.mark.skipif(
     not os.environ.get("FACELAB_TEST_FRESH_CLONE"),
-    reason="installs the environment anew from the package index: set FACELAB_TEST_FRESH_CLONE=1",
+    reason="installs the environment again from the package index: set FACELAB_TEST_FRESH_CLONE=1",
 )
 def test_the_very_commands_in_a_fresh_clone_and_an_empty_home(tmp_path):
     (tmp_path / "home").mkdir()

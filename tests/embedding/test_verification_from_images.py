@@ -28,7 +28,7 @@ def face(person, picture):
 
 
 def write_lfw(folder):
-    """Write two pictures a person in LFW's layout; return ten folds of one genuine and one impostor pair each."""
+    """Write two pictures per person in LFW's layout; return ten folds of one genuine and one impostor pair each."""
     lines = [f"{FOLDS}\t1"]
     for person in range(PEOPLE):
         name = f"Person_{'ABCDEFGH'[person]}"
@@ -150,7 +150,7 @@ def test_an_insightface_pack(mirror, tmp_path, flip):
     ("content", "said"),
     [
         (b"not a pickle", "not an InsightFace pack"),
-        (pickle.dumps(([b"xx"], [True])), "two images a pair"),
+        (pickle.dumps(([b"xx"], [True])), "two images per pair"),
         (pickle.dumps(([b"xx", b"yy"], [True])), "image 0"),
         (pickle.dumps(print), "not an InsightFace pack"),
     ],

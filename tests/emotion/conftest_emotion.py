@@ -9,7 +9,7 @@ CLASSES = ("anger", "joy", "neutral")
 
 
 def toy_faces(n, seed, *, size=64, low=30, high=220):
-    """Noise with a bright bar whose height in the picture is the class; six faces a person."""
+    """Noise with a bright bar whose height in the picture is the class; six faces per person."""
     rng = np.random.default_rng(seed)
     labels = np.arange(n) % 3
     images = rng.integers(low, (low + high) // 2, (n, size, size, 3))

@@ -141,7 +141,7 @@ def test_fewer_faces_keep_the_parts_that_the_training_had_them_in(tmp_path):
     trained = split(whole, shares, seed=7)
     write_split(tmp_path, trained)
     fewer, known = whole.take(range(60)), set(trained["train"].identities)
-    assert known & set(split(fewer, shares, seed=7)["test"].identities)  # why it is not split anew
+    assert known & set(split(fewer, shares, seed=7)["test"].identities)  # why it is not split again
     parts = as_trained(fewer, tmp_path)
     assert len(parts["train"]) + len(parts["test"]) == 60
     assert not known & set(parts["test"].identities)

@@ -171,7 +171,7 @@ def answering(keras):
 
 @pytest.mark.tensorflow
 def test_a_head_that_knows_the_classes_is_kept():
-    """The start is the network's own answer for these classes, in their order; nothing is learnt anew."""
+    """The start is the network's own answer for these classes, in their order; nothing is learnt again."""
     keras = pytest.importorskip("keras")
     x = np.random.default_rng(0).normal(size=(3, 8, 8, 1)).astype(np.float32)
     columns = [2, 0, 3]

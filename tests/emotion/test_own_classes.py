@@ -118,7 +118,7 @@ def test_few_real_faces_get_their_own_settings_and_options_stay():
     assert (usual.strategy, usual.epochs, usual.patience) == ("whole", 8, 3)
 
 
-def test_the_epoch_of_the_kept_weights_is_said():
+def test_the_epoch_of_the_kept_weights_is_reported():
     losses = {"loss": [3, 2, 1, 1], "val_loss": [0.9, 0.5, 0.6, 0.7]}
     assert _stopped(losses, Settings(epochs=9, patience=2)) == [
         "stopped after epoch 4 of 9; the weights of epoch 2 are kept"

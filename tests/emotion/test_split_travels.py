@@ -54,7 +54,7 @@ def test_the_split_names_files_and_their_hashes(trained):
 
 
 def test_another_crop_or_copy_of_a_trained_picture_is_recognised(trained, tmp_path):
-    """The crop of another detector has another hash; the picture's file has not, wherever it lies."""
+    """The crop of another detector has a different hash; the picture's file has not, wherever it lies."""
     other = faces(tmp_path / "elsewhere", ["a.png", "c.png", "d.png"], ["", "", "Ann"], seed=9)
     left = unseen(other, trained)
     assert [n.rsplit("/", 1)[1] for n in left.names] == ["c.png"]  # d shows Ann, who was trained on

@@ -204,5 +204,5 @@ def test_led_pictures_that_strobe_are_refused(tmp_path, capsys):
 @pytest.mark.parametrize("value", [-0.01, float("nan"), float("inf")])
 @pytest.mark.parametrize("name", ["gap_s", "drop_s", "least_s"])
 def test_a_rule_that_is_no_length_of_time_is_refused(name, value):
-    with pytest.raises(BadInputError, match="not a length of time"):
+    with pytest.raises(BadInputError, match="must be a duration"):
         PulseRules(**{name: value})

@@ -84,7 +84,7 @@ def test_equal_vectors_that_are_added_twice_do_not_shorten_answers(tmp_path):
 
 
 def test_files_that_a_failed_delete_left_are_not_taken_up_again(tmp_path):
-    """Reported of Qdrant (9317): a name that was made anew took over old files."""
+    """Reported of Qdrant (9317): a name that was made again took over old files."""
     import shutil
 
     place = tmp_path / "c"
@@ -202,7 +202,7 @@ def test_a_log_that_grows_by_deletions_alone_is_written_out(tmp_path, monkeypatc
 
 
 def test_a_metric_that_is_asked_for_by_mistake_is_refused(tmp_path):
-    """Reported of Lance (5608) and Chroma (2668): distances of another metric than the one that was asked for."""
+    """Reported of Lance (5608) and Chroma (2668): distances of a different metric than the one that was asked for."""
     Collection.create(tmp_path / "c", dimension=2, metric="ip").close()
     for other in ("l2", "cosine", "sqeuclidean"):
         with pytest.raises(BadInputError, match="another metric"):

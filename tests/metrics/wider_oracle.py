@@ -34,7 +34,7 @@ def overlap_table(pred, truth):
 
 
 def slow_ap(predictions, truths, keep, iou=0.5, table=None):
-    """AP of one subset, or None without faces; `keep` is a list of bool arrays, one an image."""
+    """AP of one subset, or None without faces; `keep` is a list of bool arrays, one per image."""
     scores = [float(r[4]) for p in predictions for r in p]
     low, high = min([1.0, *scores]), max([0.0, *scores])
     proposals, found = np.zeros(1000), np.zeros(1000)

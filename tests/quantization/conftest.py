@@ -138,7 +138,7 @@ def calibrate(pool):
 
 @pytest.fixture
 def write_folder(tmp_path):
-    """Return a function that writes faces as an image folder, a sub-folder a class."""
+    """Return a function that writes faces as an image folder, a sub-folder per class."""
     from PIL import Image
 
     def write(name, n, seed):

@@ -32,7 +32,7 @@ STAGES = [
 
 
 def write_model(folder, *, outputs=("features", "answer"), softmax=True, metadata=None):
-    """Write a classifier of brightness; its features are on another scale than its answer."""
+    """Write a classifier of brightness; its features are on a different scale than its answer."""
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(0)
     first = rng.normal(0, 0.002, (768, 3 * 8)).astype(np.float32)
@@ -125,7 +125,7 @@ def test_a_bundle_says_which_output_has_the_labels(tmp_path, capsys):
     assert "in the order of the output `answer`" in (tmp_path / "b" / "README.md").read_text()
     (model.parent / "labels.txt").write_text("a\nb\nc\nd\n")
     assert run(["bundle", str(model), "--out", str(tmp_path / "c"), "--licence", "MIT"]) == 2
-    assert "which output answers for the classes" in capsys.readouterr().err
+    assert "the output with the scores of the classes" in capsys.readouterr().err
     assert not (tmp_path / "c").exists()
 
 

@@ -115,7 +115,7 @@ def test_archives_are_compared_with_what_they_say(tmp_path):
     assert path.stat().st_size < 20_000
     with pytest.raises(BadInputError, match="cannot be read") as e:
         read_npz(path, max_bytes=1 << 20)
-    assert "unfolded" in e.value.got
+    assert "unpacked" in e.value.got
 
 
 @settings(max_examples=60)

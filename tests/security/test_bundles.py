@@ -81,7 +81,7 @@ def test_no_field_of_a_pinned_manifest_can_be_edited(bundle, field):
     assert not verify(bundle, expect=pinned).ok
     rules = RULES.model_copy(update={"integrity": policy.IntegrityPolicy(bundle_hash=pinned[:16])})
     assert judge(bundle, rules).refused == ["integrity"]
-    # who recomputes the hash has another hash
+    # who recomputes the hash has a different hash
     edit(bundle, lambda m: m.update(hash=canonical_hash(m)), honest=False)
     found = verify(bundle, expect=pinned)
     assert not found.ok and "another bundle" in found.problems[0].what

@@ -246,13 +246,13 @@ def test_a_link_in_place_of_the_lock_empties_no_file(entry, tmp_path):
         pass
 
 
-def test_an_archive_that_unfolds_to_more_than_promised_is_refused(tmp_path):
+def test_an_archive_that_unpacks_to_more_than_promised_is_refused(tmp_path):
     import zipfile
 
     archive = tmp_path / "a.zip"
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as z:
         z.writestr("m.onnx", bytes(50 << 20))
-    with pytest.raises(IntegrityError, match="unfolds"):
+    with pytest.raises(IntegrityError, match="unpacks"):
         downloads.extract(archive, "u.zip", "m.onnx", tmp_path / "out", most=1000)
     assert (tmp_path / "out").stat().st_size <= 1000
 
@@ -266,5 +266,5 @@ def test_an_archive_of_a_data_set_is_bounded_as_a_whole(tmp_path, monkeypatch):
         for k in range(4):
             z.writestr(f"{k}.bin", bytes(1 << 20))
     monkeypatch.setattr(registry, "MAX_UNPACKED", 2 << 20)
-    with pytest.raises(zipfile.BadZipFile, match="unfolds"):
+    with pytest.raises(zipfile.BadZipFile, match="unpacks"):
         registry._extract_all(tmp_path / "d.zip", tmp_path / "o")

@@ -136,7 +136,7 @@ def test_every_backend_refuses_a_bomb_before_it_decodes(backend):
 
 
 def test_the_stated_limit_is_the_one_that_holds():
-    """Pillow's own limits come later, so that no file is refused by another figure than the message's."""
+    """Pillow's own limits come later, so that no file is refused by a different figure than the message's."""
     assert MAX_PIXELS <= Image.MAX_IMAGE_PIXELS
     with pytest.raises(BadInputError, match="not an image that can be decoded"):
         read_image(png(8000, 8000)[:60])  # exactly the limit: refused for its data, not its size

@@ -1,4 +1,4 @@
-"""Issue 22.15: whoever writes to a command's streams, no control character gets through, and no line is forged."""
+"""Issue 22.15: no writer to a command's streams gets a control character through, and no line is forged."""
 
 import ast
 import io

@@ -119,7 +119,7 @@ def test_a_swap_gives_way_to_requests_and_the_runtimes_threads_do_not(made, tmp_
         assert slot.offer(made[0]).accepted
         assert seen == [scheduling.LONGEST_SLICE_NS] and scheduling.slice_ns() == usual
         mine = set(Path("/proc/self/task").iterdir()) - before
-        assert mine, "the runtime has a thread of its own"
+        assert mine, "the runtime has its own thread"
         assert {scheduling.slice_ns(int(t.name)) for t in mine} == {usual}
         assert not slot.offer(tmp_path / "nothing").accepted and scheduling.slice_ns() == usual
 

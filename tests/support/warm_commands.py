@@ -1,4 +1,4 @@
-"""Run `facelab …` lines as a user would, without importing everything anew for each: in forks of one warm process."""
+"""Run `facelab …` lines as a user would, without importing everything again for each: in forks of one warm process."""
 
 import json
 import os

@@ -121,7 +121,7 @@ def _fix_shape(
         shown = ", ".join("?" if n is None else str(n) for n in stated)
         raise BadInputError(
             f"the input {entry.name!r} "
-            + ("has another shape" if wrong else "leaves its shape open"),
+            + ("has a different shape" if wrong else "leaves its shape open"),
             where=path,
             expected=f"[{shown}]",
             got=sides,

@@ -52,7 +52,7 @@ class ClockEstimator:
 
     Latency only ever adds to a delay, so the fastest frame of each `bin_s` seconds lies on the clock's line, and a
     least-squares line through these minima gives offset and drift. A step of all delays that is larger than `jump_s`
-    and holds for `confirm` frames is a jump of the clock: the estimate starts anew.
+    and holds for `confirm` frames is a jump of the clock: the estimate starts again.
 
     Parameters
     ----------

@@ -154,7 +154,7 @@ def decode_jpeg(
     Raises
     ------
     CorruptFrameError
-        If it is cut short, has another size, or cannot be decoded.
+        If it is cut short, has a different size, or cannot be decoded.
     """
     facts = read_headers(data)
     if size is not None and (facts.width, facts.height) != size:

@@ -154,7 +154,7 @@ class CaptureProcess(Source):
     def _open_channel(self) -> socket.socket:
         if self._channel is None:
             raise SourceGoneError(
-                "the capture process was closed", where=self.name, fix="open the source anew"
+                "the capture process was closed", where=self.name, fix="open the source again"
             )
         return self._channel
 
@@ -173,7 +173,7 @@ class CaptureProcess(Source):
             "the capture process died",
             where=self.name,
             got=got,
-            fix="open the source anew; look at dmesg if it was killed for memory",
+            fix="open the source again; look at dmesg if it was killed for memory",
         )
 
     def _give_back(self, slot: int) -> None:
@@ -202,7 +202,7 @@ class CaptureProcess(Source):
                 where=self.name,
                 expected=str(self.contract.asked),
                 got=str(request),
-                fix="open it anew with other wishes",
+                fix="open it again with other wishes",
             )
         return self.contract
 
@@ -211,7 +211,7 @@ class CaptureProcess(Source):
             raise SourceEndedError(
                 "a closed capture process cannot be started again",
                 where=self.name,
-                fix="open the source anew",
+                fix="open the source again",
             )
 
     def _wait(self, timeout_s: float) -> bool:

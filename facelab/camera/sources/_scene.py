@@ -50,7 +50,7 @@ class Nothing:
 
 
 class FaceScene:
-    """A rendered face, or a spoof of one, that sways before the sensor; what stands there may change in time.
+    """A rendered face, or a spoof of one, that sways before the sensor; what is shown may change in time.
 
     Each kind is rendered once, larger than the picture, and the picture is a window that moves over it. So colour and
     depth agree to the pixel where they are taken at one moment, and are apart where they are not.
@@ -62,7 +62,7 @@ class FaceScene:
     seed, index
         Which person and which nuisances (`facelab.datasets.synthetic`).
     kinds
-        What stands there: a kind of `live`, `print_flat`, `print_bent`, `screen`, or pairs (from second, kind).
+        What is shown: a kind of `live`, `print_flat`, `print_bent`, `screen`, or pairs (from second, kind).
     sway_px
         How far the window moves from its middle, in pixels.
     period_s

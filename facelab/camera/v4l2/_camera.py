@@ -135,7 +135,7 @@ class V4L2Camera(Source):
         Raises
         ------
         BadInputError
-            If there is no such control, or it ends up with another value than asked.
+            If there is no such control, or it ends up with a different value than asked.
         """
         known = {c.name: c for c in self.controls()} | {c.id: c for c in self.controls()}  # type: ignore[operator]
         if name not in known:

@@ -50,7 +50,7 @@ def changed(path: str, got: str) -> SourceGoneError:
         "the camera came back, and no longer keeps its contract",
         where=path,
         got=got,
-        fix="open it anew",
+        fix="open it again",
     )
 
 

@@ -7,7 +7,7 @@ import click
 from facelab.commands.common import SEED_31, THREADS, Decorator, together
 
 DATA_HELP = (
-    "synthetic, an image folder (a sub-folder a label), a CSV (file and emotion; optionally identity, "
+    "synthetic, an image folder (a sub-folder per label), a CSV (file and emotion; optionally identity, "
     "x1, y1, x2, y2, split), or fer2013.csv."
 )
 classes_option = click.option(

@@ -65,7 +65,7 @@ def command(
     """Evaluate a classifier: a name of the catalogue, a .tflite, .onnx or Keras file, or the folder of a training.
 
     By default that is the last one trained. A file of your own needs its preprocessing (.preprocess.json) and its
-    labels (inside it, or labels.txt) beside it. Labels in another order than the outputs are found and reported.
+    labels (inside it, or labels.txt) beside it. Labels in a different order than the outputs are found and reported.
 
     Prints accuracy with a bootstrap interval, precision, recall and F1 a class, the confusion table and the expected
     calibration error. The file is run as a device runs it, with the preprocessing that is beside it.

@@ -94,7 +94,7 @@ def command(
 
     Faces are cropped by the model's spec. A video's or camera's largest face is followed: its label is smoothed over
     time, and the table has one row per label that was shown. With a model of the text back end, SOURCE is a sentence, a
-    file of sentences (one a line), or a CSV with a column `text`. A picture that cannot be read is named, counted and
+    file of sentences (one per line), or a CSV with a column `text`. A picture that cannot be read is named, counted and
     left out, and the command then ends with exit code 1.
     """
     from facelab import detection, emotion

@@ -1,4 +1,4 @@
-"""Standard streams that show control characters as their escapes, whoever writes to them.
+"""Standard streams that show control characters as their escapes, from every writer.
 
 Commands escape the names that they print. What does not pass through them (a warning of a library, a log line, the
 traceback of a thread) passes through here. Bars of rich write to the stream behind: they escape their own texts.

@@ -83,7 +83,7 @@ class Annotations:
 
     def fitted(self, files: Mapping[str, Path]) -> Annotations:
         """Return the labels as the pictures are shown: turned where the labels state the stored size of a picture
-        that EXIF turns. Raises BadInputError for a picture of another size than its labels state.
+        that EXIF turns. Raises BadInputError for a picture of a different size than its labels state.
 
         Parameters
         ----------

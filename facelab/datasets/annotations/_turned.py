@@ -1,4 +1,4 @@
-"""Labels and the picture as it is shown: turned by EXIF, or another size than the labels state."""
+"""Labels and the picture as it is shown: turned by EXIF, or a different size than the labels state."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def upright(
     Raises
     ------
     BadInputError
-        The picture has another size than the labels state.
+        The picture has a different size than the labels state.
     """
     (width, height), orientation = stored_size(picture)
     shown = (height, width) if orientation in SWAPPED else (width, height)
@@ -42,7 +42,7 @@ def upright(
         return _turned(boxes, (width, height), orientation), shown, "turned"
     if stated != shown:
         raise BadInputError(
-            "the labels state another size than the picture has",
+            "the labels state a different size than the picture has",
             where=picture,
             expected=f"{shown[0]}×{shown[1]}",
             got=f"{stated[0]}×{stated[1]}",

@@ -132,7 +132,7 @@ def _of_yaml(path: Path) -> dict[str, str]:
 def _shares(parts: list[str], where: str) -> list[float]:
     if len(parts) != 5:
         raise BadInputError(
-            "a YOLO label has another number of values",
+            "a YOLO label has a different number of values",
             where=where,
             expected="class, centre x, centre y, width, height",
             got=f"{len(parts)} values"

@@ -84,7 +84,7 @@ def synthetic(n: int, *, seed: int = 0, hearts: float = 0.5, plain: float = 0.0)
     """
     if n < 1 or not 0 <= hearts <= 1 or not 0 <= plain <= 1:
         raise BadInputError(
-            "no such set of drawings",
+            "a number of the set of drawings is out of range",
             expected="n of at least 1, hearts and plain from 0 to 1",
             got=f"n={n}, hearts={hearts}, plain={plain}",
             fix="correct the numbers",

@@ -43,7 +43,7 @@ HIDDEN = 0.08  # a landmark this far (100 mm) behind what is drawn there cannot 
 
 @dataclass(frozen=True)
 class Look:
-    """What is drawn anew for each picture and belongs to no identity: gaze and light's reflections in the eyes."""
+    """What is drawn again for each picture and belongs to no identity: gaze and light's reflections in the eyes."""
 
     gaze: tuple[float, float]
     pupil: float

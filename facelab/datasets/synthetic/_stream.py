@@ -122,7 +122,7 @@ def _spread(entropy: np.ndarray, state: np.ndarray) -> None:
 class Stream:
     """A random stream named by whole numbers and words, such as (seed, index, "light").
 
-    Streams with other names are independent, so that one factor can be drawn anew while the rest stand still.
+    Streams with other names are independent, so that one factor can be drawn again while the rest stand still.
 
     >>> Stream(7, 0, "light").unit() == Stream(7, 0, "light").unit()
     True

@@ -10,7 +10,7 @@ from facelab.detection._inputs import bounded
 from facelab.zoo.runtimes import Model
 
 LEAST = 16
-"""Pixels a side that the network is given at least."""
+"""Pixels per side that the network is given at least."""
 
 
 class DlibCnn(Detector):

@@ -54,7 +54,7 @@ class SsdMask(NeuralDetector):
             "anchors": [
                 [float(v) for v in row] for row in self.anchors[:: max(len(self.anchors) // 8, 1)]
             ],
-            "anchors_rule": "maps of 33, 17, 9, 5 and 3 cells a side (of a 260 input); a cell has two sizes in the "
+            "anchors_rule": "maps of 33, 17, 9, 5 and 3 cells per side (of a 260 input); a cell has two sizes in the "
             "first ratio, then the first size in the others; rows above are a sample, cx cy w h relative",
             "variances": list(self.variances),
             "score": "the larger column, kept from score_threshold on",

@@ -45,7 +45,7 @@ def sensors(root: str | os.PathLike[str] = SYSFS) -> list[Sensor]:
     Parameters
     ----------
     root
-        The folder of the zones; another one than sysfs for tests.
+        The folder of the zones; a different one than sysfs for tests.
     """
     folders = sorted(Path(root).glob("thermal_zone*"), key=_number)
     return sorted((_read(f) for f in folders), key=_rank)

@@ -276,7 +276,7 @@ def _numbers(row: Any, n: int | tuple[int, int], where: str) -> list[float]:
     sizes = (n, n) if isinstance(n, int) else n
     if not isinstance(row, list) or not sizes[0] <= len(row) <= sizes[1]:
         raise BadInputError(
-            "a row has another number of values", where=where, expected=sizes[0], got=row,
+            "a row has a different number of values", where=where, expected=sizes[0], got=row,
             fix="see the how-to",
         )  # fmt: skip
     return [_number(v, where) for v in row]

@@ -54,7 +54,7 @@ class PulseRules:
         for name, value in vars(self).items():
             if not 0 <= value < math.inf:  # NaN too
                 raise BadInputError(
-                    "a rule of the pulses is not a length of time",
+                    "a pulse rule must be a duration",
                     where=name,
                     expected="seconds, 0 or more",
                     got=value,

@@ -224,7 +224,7 @@ def _consistent(arrays: dict[str, np.ndarray], folder: Path) -> None:
         odd = next((n for n, a in arrays.items() if of(a) != usual), None)
         if odd is not None:
             raise BadInputError(
-                f"the tensor of the probe {odd!r} has another {what} than the others",
+                f"the tensor of the probe {odd!r} has a different {what} than the others",
                 where=folder / odd,
                 expected=usual,
                 got=of(arrays[odd]),

@@ -270,7 +270,7 @@ def _failures(
 
 def _exotic(case: Case) -> list[str]:
     return [
-        f"the probe {n!r} (16 bits a channel) is decoded differently, by up to {d['max']:.0f} "
+        f"the probe {n!r} (16 bits per channel) is decoded differently, by up to {d['max']:.0f} "
         "levels; it counts only if such files occur"
         for n in EXOTIC
         if (d := case.distances.get(n)) is not None and not case.same(n)

@@ -288,7 +288,7 @@ def _entry(value, where: str, output: bool) -> dict[str, Any]:
         for key in keys:
             if len(value[group][key]) != channels or not all(map(_finite, value[group][key])):
                 raise _bad(
-                    f"{key!r} is not one number a channel",
+                    f"{key!r} is not one number per channel",
                     where,
                     f"{channels} numbers",
                     value[group][key],

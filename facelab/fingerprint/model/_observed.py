@@ -150,7 +150,7 @@ class Observed:
     def _toned_values(self, name, chain, head, tail):
         source = self.source(name, head)
         if plan(chain, source)[1] != self.size[name]:
-            raise Refused("the output has another size")
+            raise Refused("the output has a different size")
         whole = any(t[0] in tone.WHOLE for t in tail)
         values, cover = self._base(chain, head, name, source, whole)
         if not whole:

@@ -2,7 +2,7 @@
 
 A resize, crop, pad, flip or shift acts on rows and columns apart, so what any such chain puts at some output rows and
 columns is `A · image · Bᵀ` with two thin matrices. That makes a hypothesis about another pipeline cost a fraction of
-a millisecond a probe instead of a whole image. Rotations and alignments are gathered point by point.
+a millisecond per probe instead of a whole image. Rotations and alignments are gathered point by point.
 Pixels between stages are not rounded here; the error is at most half a level a stage.
 """
 
@@ -31,7 +31,7 @@ def predict(
     rows = np.arange(h) if rows is None else np.asarray(rows)
     columns = np.arange(w) if columns is None else np.asarray(columns)
     if len(rows) and (rows.max() >= h or columns.max() >= w):
-        raise Refused("the output has another size")
+        raise Refused("the output has a different size")
     values, cover = _run(steps, source.pixels, rows, columns)
     if any(isinstance(op, Resize) and op.clip for op in chain):
         np.clip(values, 0, 255, out=values)

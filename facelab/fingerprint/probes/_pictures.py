@@ -212,7 +212,7 @@ def face(
     light = np.clip(u * 24 // (40 * unit), -30, 30)
 
     def window(cx, cy, radius):
-        # where a small part lies, so that it is not looked for everywhere
+        # where a small part is, so that only this window is computed
         across, half = (c * cx - s * cy, c * cy + s * cx), 4 * scale * (radius + 1) + 8
         middle = [4 * (k * n + scale * a) // n for k, a in zip(centre, across)]
         return tuple(slice(max(0, m - half), m + half) for m in middle[::-1])

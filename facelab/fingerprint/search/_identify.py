@@ -246,14 +246,14 @@ def best_step(
     if not done(max(floor, CLOSE)):
         options += _landmarks(observed, current, ORDERS)
     alone, together = (np.inf, np.inf) if done() else bends(observed, current, gray)
-    # what takes most away is followed at once; a cut or a blur, which hide what is out of place, only if nearly all
+    # follow the best candidate at once; a crop or a blur hides misplacement, so it must explain nearly everything
     hides = bool(options) and any(
         c.kind in HIDING for c in min(options, key=lambda o: o.loss).hypothesis.changes
     )
     enough = max(floor, (0.2 if hides else 0.42) * current.loss)
     if hides and _holds_on_most(observed, current, min(options, key=lambda o: o.loss), floor):
         enough = np.inf
-    # right geometry leaves a curve thin; where one hardly fits, the picture has moved rather than changed its tones
+    # with the right geometry, output against input is a thin curve; if no curve fits, the geometry is wrong
     bent, thin = (min(alone, together) < share * current.loss for share in (0.85, 0.5))
     frames = observed.family in ("yuyv", "nv12")
     tonal = [other_spaces, tonal_steps if bent or frames else odd_steps]

@@ -301,7 +301,7 @@ def _refined(
     least: float = 0.3,
 ) -> tuple[float, np.ndarray]:
     """Damped Gauss–Newton steps (Levenberg and Marquardt) on a placement's numbers, the linear map from pixels to
-    values fitted anew each time.
+    values fitted again each time.
 
     `least` is the share of places that must lie inside the pictures.
     """

@@ -23,7 +23,7 @@ class Thresholds:
     explained_codec: float = 2.6
     """The same behind a lossy codec, whose quantisation turns a rounding into a step. Reports: 0.5 to 2.4."""
     explained_webp: float = 3.1
-    """The same behind WebP, which chooses its predictions anew after every rounding. Own pictures: 0.3 to 2.8."""
+    """The same behind WebP, which chooses its predictions again after every rounding. Own pictures: 0.3 to 2.8."""
     explained_recoding: float = 1.6
     """The same behind YUV bytes, which are rounded once more. Planted: 0.4 to 0.99."""
     related: float = 1.6

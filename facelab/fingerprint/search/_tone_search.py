@@ -82,7 +82,7 @@ def _tiles(observed, current, gray, floor, bent, options) -> list[Scored]:
 
 
 STRANGE = 15.0
-"""RMS residual in levels that pixels of another colour space leave at least; less has another cause."""
+"""RMS residual in levels that pixels of another colour space leave at least; less has a different cause."""
 
 
 def other_spaces(
@@ -179,7 +179,7 @@ def step_overlap(observed: Observed, current: Scored, gray: Gray) -> float:
 def curved(
     observed: Observed, current: Scored, gray: Gray, alone: float, together: float
 ) -> Scored | None:
-    """Return the hypothesis of a free curve, one for all probes or one a probe, where that explains most."""
+    """Return the hypothesis of a free curve, one for all probes or one per probe, where that explains most."""
     state = current.hypothesis.state
     if any(t[0] == "curve" for t in state.tail) or alone > 0.3 * current.loss:
         return None

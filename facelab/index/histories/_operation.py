@@ -57,7 +57,7 @@ class Operation:
         good = good and all(isinstance(t, (int, float)) and math.isfinite(t) for t in times)
         if not good or (self.ret is not None and self.ret < self.call) or self._half():
             raise BadInputError(
-                "an operation of a history has another form",
+                "an operation of a history has the wrong form",
                 expected="a read or a swap whose answer does not come before its call",
                 got=str(asdict(self))[:200],
                 fix="record the clock before the call and after the answer",

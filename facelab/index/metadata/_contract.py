@@ -88,7 +88,7 @@ def check_key(key: str) -> str:
     """
     if not isinstance(key, str) or not _KEY.fullmatch(key) or ".." in key:
         raise BadInputError(
-            "a metadata key has another form",
+            "a metadata key has the wrong form",
             expected="words of letters, digits, '.', '_' and '-' between slashes",
             got=repr(key)[:120],
             fix="give the collection such a name (name=, --name); its folder may be called otherwise",

@@ -168,7 +168,7 @@ def _client(module: Any, url: str, timeout_s: float, tls: dict[str, str]) -> Any
         port = 0
     if parts.scheme not in ("http", "https") or not parts.hostname or not port:
         raise BadInputError(
-            "an etcd endpoint has another form",
+            "an etcd endpoint has the wrong form",
             expected="http://host:port or https://host:port",
             got=url[:120],
             fix="correct the address",

@@ -28,7 +28,7 @@ def open_metadata(address: str) -> Metadata:
     Raises
     ------
     BadInputError
-        The address has another form.
+        The address has the wrong form.
     UnsupportedError
         The client library is not installed.
 

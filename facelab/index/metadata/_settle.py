@@ -71,7 +71,7 @@ def settle(
 def _not_ours(
     metadata: Metadata, key: str, value: bytes, last: Swap, lost: bool, end: float
 ) -> Swap:
-    """Another version stands there: it may be our own, of a lost answer here or of an earlier call."""
+    """Another version is stored: it may be our own, of a lost answer here or of an earlier call."""
     while True:
         try:
             now = metadata.get(key)
@@ -84,7 +84,7 @@ def _not_ours(
         return Swap(Outcome.DONE, now.version)
     if not lost:
         return last
-    raise _unsettled(key, "another value stands there, and ours may have stood there before")
+    raise _unsettled(key, "another value is stored, and ours may have been stored before it")
 
 
 def _unsettled(key: str, reason: str) -> UnsettledError:

@@ -135,7 +135,7 @@ class ShardedCollection(Closing):
         Raises
         ------
         BadInputError
-            The folder exists, or a value has another form.
+            The folder exists, or a value has the wrong form.
         PublishError
             The metadata name other shards of this name.
         """

@@ -124,7 +124,7 @@ def check_stored(facts: Facts, text: str) -> None:
     for what in ("dimension", "metric"):
         if stored[what] != getattr(facts, what):
             raise BadInputError(
-                f"the store has another {what}",
+                f"the store has a different {what}",
                 where=facts.name,
                 expected=stored[what],
                 got=getattr(facts, what),

@@ -179,7 +179,7 @@ class ValkeyStore(ServerStore["valkey.Valkey"]):
         vector = np.frombuffer(raw, np.float32, offset=12 + size) if len(raw) > 12 + size else None
         if vector is None or len(vector) != self.facts.dimension:
             raise IntegrityError(
-                "a row in Valkey has another form",
+                "a row in Valkey has the wrong form",
                 where=self.facts.name,
                 fix="look for another program that writes these keys",
             )
@@ -201,7 +201,7 @@ class ValkeyStore(ServerStore["valkey.Valkey"]):
         """Return the changes since the copy was made, or None where everything must be read again.
 
         A row is used for a change only where that very change wrote it: what was changed again meanwhile is read
-        anew, with everything else, in one transaction.
+        again, with everything else, in one transaction.
         """
         now = int(client.get(self._keys[2]) or 0)
         if now == self._version:

@@ -1,4 +1,4 @@
-"""What turns inner products into distances of all pairs, and computes anew in float64 where that cancels."""
+"""What turns inner products into distances of all pairs, and computes again in float64 where that cancels."""
 
 from __future__ import annotations
 

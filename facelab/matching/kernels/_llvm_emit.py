@@ -264,7 +264,7 @@ def row_dots(
 ) -> None:
     """Emit `height` inner products of one query with as many rows, `count` whole vectors each (dot "": float32).
 
-    `stride` is in elements; the results go to `out`, one 32-bit number a row; `height` is at most `width`.
+    `stride` is in elements; the results go to `out`, one 32-bit number per row; `height` is at most `width`.
     """
     element = I8 if dot else F32
     word, per_step = (I32, 4 * width) if dot else (F32, width)

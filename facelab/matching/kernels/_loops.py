@@ -142,7 +142,7 @@ autovec_l2, autovec_ip = _autovec(True), _autovec(False)
 def explicit(isa: Isa, diff: bool) -> Callable[..., Any]:
     """Return the explicit SIMD kernel: lanes are dimensions, a few rows of a meet a few rows of b in registers.
 
-    Every register of sums is folded once a pair; what is left of d after whole registers is added number by number.
+    Every register of sums is folded once per pair; what is left of d after whole registers is added number by number.
     """
     width = isa.width
     queries, height = (4, 4) if width == 16 else (2, 4)

@@ -279,7 +279,7 @@ class Backend(Engine):
             if stage.antialias and (w > size[0] or h > size[1]):
                 # measured on ONNX Runtime 1.31: up to 16 levels off the triangle filter
                 self.refuse(
-                    "bilinear with antialias when shrinking: ONNX Runtime's is another filter",
+                    "bilinear with antialias when shrinking: ONNX Runtime's is a different filter",
                     "write kernel bicubic, or antialias false",
                 )
             return self.rounded(self._pixels(self._resize(self._planes(x), size, stage)), stage)

@@ -150,7 +150,9 @@ def _decode(w: _Writer, s: st.Decode) -> None:
     w.add("if width < 1 or height < 1:", '    raise ValueError("the picture has no pixels")')
     w.add("x = np.frombuffer(frame, np.uint8) if isinstance(frame, bytes) else np.asarray(frame)")
     w.add(f"if x.dtype != np.uint8 or x.size != {length}:")
-    w.add('    raise ValueError("the frame has another number of bytes than width and height say")')
+    w.add(
+        '    raise ValueError("the frame has a different number of bytes than width and height say")'
+    )
     if s.format in ("yuyv", "nv12"):
         w.add(f"x = {w.use(s.format)}(x, width, height)")
     else:

@@ -65,7 +65,7 @@ class ShardSet(Closing):
     Raises
     ------
     BadInputError
-        No shard is named, or two shards have another metric or dimension.
+        No shard is named, or two shards have a different metric or dimension.
     FacelabError
         Not one shard can be opened: the last one's error.
     """

@@ -22,7 +22,7 @@ from facelab.serving.releases._trust import Trust
 
 LIMIT_S = 300.0
 PATIENCE_S = 2.0
-"""Seconds that a test stays on the caller's core; one that another process keeps busy is no place to wait on."""
+"""Seconds that a test stays on the caller's core; one that another process keeps busy is not a place to wait on."""
 _PR_SET_PDEATHSIG = 1
 
 

@@ -17,7 +17,7 @@ tie: peers that compute in float32 may order them either way. 2e-6 is some thirt
 
 
 def make_data(kind: str, m: int, n: int, d: int, *, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Return (gallery, queries) float32: "unit" random unit vectors, "identities" clusters of ~5 images a person.
+    """Return (gallery, queries) float32: "unit" random unit vectors, "identities" clusters of ~5 images per person.
 
     Queries of "identities" are further images of people in the gallery: within-identity cosine about 0.6, as face
     embeddings have, between identities about 0.

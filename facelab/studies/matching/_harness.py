@@ -1,4 +1,4 @@
-"""The harness: everyone on the same data in interleaved rounds, every distance recomputed in float64."""
+"""The harness: all contenders on the same data in interleaved rounds, every distance computed again in float64."""
 
 from __future__ import annotations
 

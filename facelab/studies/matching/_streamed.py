@@ -62,7 +62,7 @@ def search_own_rows(path: str, n: int, k: int, threads: int) -> dict:
 def memory_per_million(d: int) -> list[dict]:
     """Return the bytes that a million identities of d dimensions cost: the vectors, and what screening adds.
 
-    Screening holds int8 codes (padded to 64) and 28 bytes a row: four float32, one int32, one float64 norm.
+    Screening holds int8 codes (padded to 64) and 28 bytes per row: four float32, one int32, one float64 norm.
     """
     million, codes = 1_000_000, -(-d // 64) * 64
     return [

@@ -1,4 +1,4 @@
-"""Values that differ: what a report said of means, scales, ranges, whitening and quantised inputs, written anew."""
+"""Values that differ: what a report said of means, scales, ranges, whitening and quantised inputs, written again."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The drawn lines of a face: brows, lid edges, lips, folds, hairline; shared by the mesh and by the paint.
 
 Each function takes a face record (see `_face`) and one point, and is compiled into the kernels that call it. Lines
-that depend on one number are tabled once a face: see `tables` and `line`.
+that depend on one number are tabled once per face: see `tables` and `line`.
 """
 
 from __future__ import annotations

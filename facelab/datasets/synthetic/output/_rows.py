@@ -63,7 +63,7 @@ def columns(request: Request) -> tuple[str, ...]:
 def file_name(request: Request, index: int) -> str:
     """Return where the picture of an index lies, relative to the set's folder.
 
-    Verification pictures lie as in LFW: a folder a person, and `<person>_<number, four digits>` in it.
+    Verification pictures lie as in LFW: a folder per person, and `<person>_<number, four digits>` in it.
     """
     if request.set != "verification":
         return f"images/{index:06d}.png"

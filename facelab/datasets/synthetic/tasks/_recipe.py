@@ -190,7 +190,7 @@ def change(recipe: Recipe, **factors: Any) -> Recipe:
 
     Beyond the recipe's own fields: `identity` (whole number), `light` (a number that draws one, or a Lighting), `age`,
     `beard`, `hair_style`, `glasses` (of the person), `defocus`, `shake`, `shake_angle`, `gain`, `offset`,
-    `sensor_noise`, `jpeg` (of the camera). A new `emotion` or `intensity` draws its action units anew in the style
+    `sensor_noise`, `jpeg` (of the camera). A new `emotion` or `intensity` draws its action units again in the style
     that the recipe's noise names. Raises BadInputError for an unknown factor or a value out of range.
     """
     for name in factors:

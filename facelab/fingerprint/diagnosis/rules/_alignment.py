@@ -17,7 +17,7 @@ from facelab.fingerprint.search.candidates._placement import Template
 SAME = 0.75
 """Pixels of the output within which two templates are one."""
 MORE, AT_MOST = 1.2, 1.5
-"""How many times the budget may be spent, in all: on recognising a side anew, and on another template alone."""
+"""How many times the budget may be spent, in all: on recognising a side again, and on another template alone."""
 
 
 def aligned_otherwise(case: Case) -> Outcome | None:

@@ -10,7 +10,7 @@ from facelab.preprocess.spec import PreprocessSpec
 ERRORS = {
     "OK": (0, "the tensor is written"),
     "SIZE": (1, "the picture's width or height is 0, too large, or not what the spec states"),
-    "FRAME": (2, "the frame has another number of bytes than width and height say"),
+    "FRAME": (2, "the frame has a different number of bytes than width and height say"),
     "ORIENTATION": (3, "the EXIF orientation is not 1 to 8"),
     "FACE": (4, "the face box is missing, empty or not finite"),
     "LANDMARKS": (5, "the five landmarks are missing, not finite, or define no transform"),
@@ -18,7 +18,7 @@ ERRORS = {
     "WORKSPACE": (7, "the workspace is too small"),
     "OUTPUT": (
         8,
-        "the output is missing, not aligned, shares memory with the frame, or has another length than the tensor",
+        "the output is missing, not aligned, shares memory with the frame, or has a different length than the tensor",
     ),
 }
 """What an emitted program answers: name → (code, meaning)."""

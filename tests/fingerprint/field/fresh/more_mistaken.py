@@ -1,4 +1,4 @@
-"""What reports describe, written anew: a second, smaller collection."""
+"""What reports describe, written again: a second, smaller collection."""
 
 from __future__ import annotations
 

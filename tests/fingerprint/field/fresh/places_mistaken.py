@@ -1,4 +1,4 @@
-"""What reports describe, written anew: kernels, crops, letterboxes, faces."""
+"""What reports describe, written again: kernels, crops, letterboxes, faces."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ def frame_cv2(path):
     return x.transpose(2, 0, 1)[None].astype(np.float32) / 255
 
 
-# 16 bits a channel, brought to 8
+# 16 bits per channel, brought to 8
 def deep_decoder(path):
     return cv2.resize(cv2.imread(path), (96, 96))[None].astype(np.float32)
 

@@ -1,4 +1,4 @@
-"""What reports describe, written anew: values, buffers, colours."""
+"""What reports describe, written again: values, buffers, colours."""
 
 from __future__ import annotations
 
