@@ -24,6 +24,7 @@ from facelab.quantization._layers import Progress
 from facelab.quantization._operators import check_integer
 from facelab.quantization._session import FLOAT, Session
 from facelab.quantization.recipes import Recipe
+from facelab.zoo.given import MANIFEST
 
 Say = Callable[[str], None]
 
@@ -97,6 +98,8 @@ def quantize(request: Request, *, say: Say = lambda _: None) -> tuple[dict[str, 
     >>> report, text = quantize(request)
     >>> report["task"], [row["variant"] for row in report["rows"]]
     ('classifier', ['float32', 'u8s8-per-channel-minmax'])
+    >>> report["out"]  # beside the bundle, which must not change
+    'bundle-u8s8-per-channel-minmax'
     """
     it = subject.load(request.model, spec=request.spec)
     say(it.recognised)
@@ -146,9 +149,7 @@ def quantize(request: Request, *, say: Say = lambda _: None) -> tuple[dict[str, 
         manifest = cal.manifest(calibrate, seed=request.seed, offered=len(offered))
         report = _report(session, request, manifest, searches, ranking, threads, chosen)
         report["evaluation"] |= split
-        out = request.out or it.file.with_name(
-            f"{it.file.stem}-{'-'.join(r.name for r in chosen[:3])}"
-        )
+        out = request.out or _beside(it.file, "-".join(r.name for r in chosen[:3]))
         kept = {v: f"{it.file.stem}-{v}" for v in session.rows if v != FLOAT}
         report |= {
             "out": str(out),
@@ -165,6 +166,13 @@ def quantize(request: Request, *, say: Say = lambda _: None) -> tuple[dict[str, 
             f"written to {out}",
         ]
         return report, "\n".join(told)
+
+
+def _beside(model: Path, what: str) -> Path:
+    """Return where variants go if nobody says: beside the model, or beside a bundle, which lists all of its files."""
+    if (model.parent / MANIFEST).is_file():
+        return model.parent.with_name(f"{model.parent.name}-{what}")
+    return model.with_name(f"{model.stem}-{what}")
 
 
 def _unseen(

@@ -216,3 +216,19 @@ def shell(prepared, warm, tmp_path):
         )
 
     return run
+
+
+@pytest.fixture(scope="module")
+def copied(prepared, tmp_path_factory):
+    """One copy of the prepared folder for all examples of a test file."""
+    made = tmp_path_factory.mktemp("copied")
+    shutil.copytree(prepared, made, dirs_exist_ok=True)
+    return made
+
+
+@pytest.fixture
+def inside(copied, monkeypatch):
+    """Work in the folder, and leave the process as it was."""
+    monkeypatch.chdir(copied)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setenv("FACELAB_DATA", str(copied / "kept"))

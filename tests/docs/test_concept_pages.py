@@ -89,6 +89,20 @@ def test_links_lead_somewhere(page):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
+ROOTS = ("facelab/", "tests/", "docs/", "notebooks/", "examples/", "requirements/")
+DOCUMENTS = [*PAGES, *README, *(REPOSITORY / n for n in ("CONTRIBUTING.md", "SECURITY.md"))]
+
+
+@pytest.mark.parametrize("page", [p for p in DOCUMENTS if p.is_file()], ids=lambda p: p.name)
+def test_files_that_a_page_names_exist(page):
+    """Moved files are found neither by links nor by commands: pages name them in code spans."""
+    prose = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.M | re.S)
+    named = [n for n in re.findall(r"`([\w./-]+)`", prose) if n.startswith(ROOTS)]
+    named += [f"**/{n}" for n in re.findall(r"`(\w+\.py)`", prose) if n != "numpy.py"]
+    gone = [n for n in named if not any(REPOSITORY.glob(n.rstrip("/")))]
+    assert not gone
+
+
 def _commands(page, *, slow: bool) -> list[str]:
     """The page's facelab commands that tests can run, in order: all, or (by default) those that take seconds."""
     found = []

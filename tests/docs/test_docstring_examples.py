@@ -2,8 +2,6 @@
 
 import doctest
 import importlib
-import shutil
-import sys
 
 import pytest
 from examples_with_files import IN_A_PREPARED_FOLDER, NOT_RUN
@@ -16,22 +14,6 @@ def examples(name):
     return doctest.DocTestParser().get_doctest(
         getattr(here, short).__doc__, dict(vars(here)), name, here.__file__, 0
     )
-
-
-@pytest.fixture(scope="module")
-def folder(prepared, tmp_path_factory):
-    """One copy of the prepared folder for all examples."""
-    made = tmp_path_factory.mktemp("docstrings")
-    shutil.copytree(prepared, made, dirs_exist_ok=True)
-    return made
-
-
-@pytest.fixture
-def inside(folder, monkeypatch):
-    """Work in the folder, and leave the process as it was."""
-    monkeypatch.chdir(folder)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.setenv("FACELAB_DATA", str(folder / "kept"))
 
 
 @pytest.mark.parametrize("name", sorted(IN_A_PREPARED_FOLDER))
