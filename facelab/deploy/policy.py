@@ -233,6 +233,8 @@ def load(path: str | os.PathLike) -> Policy:
 def parse(text: str, where: object) -> Policy:
     """Check the text of a policy; see `load`.
 
+    Examples
+    --------
     >>> parse('schema = "facelab.policy/1"\\nskiping = "forbid"', "policy.toml")
     Traceback (most recent call last):
     facelab.core.errors.BadInputError: the policy has an unknown key 'skiping'; did you mean 'skipping'?

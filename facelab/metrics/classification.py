@@ -82,6 +82,8 @@ def accuracy(
 ) -> Interval:
     """Return the share of right answers with a bootstrap interval, by row or by `groups` (identities, scenes).
 
+    Examples
+    --------
     >>> accuracy(np.array([0, 1, 1]), np.array([0, 1, 0])).value.__round__(3)
     0.667
     """
@@ -94,6 +96,8 @@ def confusion(
 ) -> Int64[np.ndarray, "c c"]:
     """Return counts (classes, classes), int64: row = true class, column = predicted class.
 
+    Examples
+    --------
     >>> confusion(np.array([0, 1, 1]), np.array([0, 1, 0]), 2).tolist()
     [[1, 0], [1, 1]]
     """
@@ -108,6 +112,8 @@ def per_class(
 ) -> dict[str, dict[str, float | int | None]]:
     """Return precision, recall, F1 and support per class from a confusion table; None where the share is 0/0.
 
+    Examples
+    --------
     >>> per_class(np.array([[1, 0], [1, 1]]), ["joy", "neutral"])["joy"]["precision"]
     0.5
     """
@@ -134,6 +140,8 @@ def per_class(
 def macro_f1(table: Num[np.ndarray, "c c"]) -> float:
     """Return the unweighted mean F1 over the classes that occur as truth or answer.
 
+    Examples
+    --------
     >>> macro_f1(np.array([[2, 0], [0, 2]]))
     1.0
     """
@@ -144,6 +152,8 @@ def macro_f1(table: Num[np.ndarray, "c c"]) -> float:
 def balanced_accuracy(table: Num[np.ndarray, "c c"]) -> float:
     """Return the unweighted mean recall over the classes that occur as truth.
 
+    Examples
+    --------
     >>> balanced_accuracy(np.array([[2, 0], [1, 1]]))
     0.75
     """
@@ -190,6 +200,8 @@ def expected_calibration_error(
 ) -> float:
     """Return the ECE with `bins` equal-width bins (see `reliability`).
 
+    Examples
+    --------
     >>> round(expected_calibration_error(np.array([[.8, .2], [.8, .2]]), np.array([0, 1])), 6)
     0.3
     """
@@ -228,6 +240,8 @@ def agreement(
 ) -> Interval:
     """Return the share of images on which two pipelines answer alike (top-1), with a bootstrap interval.
 
+    Examples
+    --------
     >>> agreement(np.array([0, 1, 2, 2]), np.array([0, 1, 2, 0])).value
     0.75
     """
@@ -240,6 +254,8 @@ def accuracy_difference(
 ) -> Interval:
     """Return accuracy of `a` minus accuracy of `b` on the same images, with a paired bootstrap interval.
 
+    Examples
+    --------
     >>> accuracy_difference(np.array([0, 1]), np.array([0, 1]), np.array([0, 0])).value
     0.5
     """
@@ -253,6 +269,8 @@ def mcnemar(
 ) -> dict[str, float | int]:
     """Return McNemar's exact test: images that only `a` or only `b` gets right, and the two-sided p-value.
 
+    Examples
+    --------
     >>> mcnemar(np.zeros(6, int), np.zeros(6, int), np.ones(6, int))["p_value"]
     0.03125
     """

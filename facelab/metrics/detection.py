@@ -81,6 +81,8 @@ def normalise_scores(
     ends; this is kept. `over` (default: `score`) is the set whose ends are taken. Where minimum and maximum coincide
     the reference divides 0 by 0 and scores nothing; here every prediction then gets 1, one operating point.
 
+    Examples
+    --------
     >>> normalise_scores(np.array([.2, .6, .4]))[0].round(6).tolist()
     [0.0, 1.0, 0.5]
     """
@@ -163,6 +165,8 @@ def _stack(parts: Sequence[np.ndarray], columns: int, what: str) -> tuple[np.nda
 def voc_area(recall: np.ndarray, precision: np.ndarray) -> np.ndarray:
     """Return the area under the VOC precision envelope along the last axis (recall rising along it).
 
+    Examples
+    --------
     >>> float(voc_area(np.array([.5, 1.]), np.array([1., .5])))
     0.75
     """
@@ -301,6 +305,8 @@ def wider_ap(
     ground truth, all images concatenated. `score_threshold` keeps predictions with raw scores ≥ it, before scores are
     normalised.
 
+    Examples
+    --------
     >>> box = np.array([[10., 10., 20., 20.]])
     >>> wider_ap([np.array([[10., 10., 20., 20., .9], [80., 80., 9., 9., .1]])], [box], {"all": np.array([True])})
     {'all': 1.0}

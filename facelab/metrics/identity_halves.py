@@ -49,6 +49,8 @@ def halves(
 ) -> tuple[set[str], set[str]]:
     """Split the people of pairs into two sets with as many genuine pairs each as can be.
 
+    Examples
+    --------
     >>> a, b = halves(np.array(["x", "y", "z", "w"]), np.array(["x", "y", "z", "w"]), np.ones(4, bool))
     >>> len(a), len(b), a & b
     (2, 2, set())

@@ -55,6 +55,8 @@ def resample_weights(
 
     Returns float64 (replicates, units), read-only; each row sums to `units`.
 
+    Examples
+    --------
     >>> w = resample_weights(5, replicates=3, seed=1)
     >>> w.shape, w.sum(axis=1).tolist()
     ((3, 5), [5.0, 5.0, 5.0])
@@ -110,6 +112,8 @@ def bootstrap_mean(
     independent evidence. Where every sample is 1, or every one is 0, resampling gives the same mean each time, as if it
     were certain: the interval is then Wilson's, with a trial per group.
 
+    Examples
+    --------
     >>> i = bootstrap_mean(np.array([0., 1., 1., 1.]), seed=3)
     >>> i.value, i.lo <= i.value <= i.hi, i.method
     (0.75, True, 'bootstrap by sample')
@@ -176,6 +180,8 @@ def identity_weights(
 def wilson(successes: float, n: int) -> tuple[float, float]:
     """Return Wilson's 95 % interval of a binomial share: right for independent trials only ("naive" for pairs).
 
+    Examples
+    --------
     >>> [round(v, 4) for v in wilson(0, 10)]
     [0.0, 0.2775]
     """
@@ -204,6 +210,8 @@ def paired_difference(
 ) -> Interval:
     """Return `statistic(a) − statistic(b)` with an interval that resamples the same rows of both (n,).
 
+    Examples
+    --------
     >>> d = paired_difference(np.array([1., 1., 0., 1.]), np.array([1., 0., 0., 1.]))
     >>> d.value, d.lo >= 0
     (0.25, True)

@@ -30,6 +30,8 @@ def normalised_mean_error(
     (of the 5-point order: left and right eye centre); "box" by √(width·height) of `boxes` (n, 4) xyxy. Raises
     BadInputError for shapes that differ, values that are not finite, and a normaliser of zero.
 
+    Examples
+    --------
     >>> t = np.array([[[0., 0.], [10., 0.]]])
     >>> normalised_mean_error(t + [1., 0.], t, normaliser="inter-ocular").tolist()
     [0.1]
@@ -79,6 +81,8 @@ def normalised_mean_error(
 def failure_rate(nme: Num[np.ndarray, " n"], limit: float = 0.08, *, missed: int = 0) -> float:
     """Return the share of faces with NME above `limit` (0.08 and 0.10 are customary); `missed` faces count as failures.
 
+    Examples
+    --------
     >>> failure_rate(np.array([.01, .2]), missed=2)
     0.75
     """
@@ -100,6 +104,8 @@ def ced_area(nme: Num[np.ndarray, " n"], limit: float = 0.08, *, missed: int = 0
 
     Exact for the step function: a face with error e adds (limit − e)/limit.
 
+    Examples
+    --------
     >>> round(ced_area(np.array([0., .04, .5])), 6)
     0.5
     """

@@ -65,6 +65,8 @@ class OperatingPoint:
 def error_curve(distance: Num[np.ndarray, " n"], same: Shaped[np.ndarray, " n"]) -> ErrorCurve:
     """Return FMR and FNMR at every threshold where either changes (failed attempts, distance infinity, left out).
 
+    Examples
+    --------
     >>> c = error_curve(np.array([.1, .4, .3, .9]), np.array([1, 1, 0, 0]))
     >>> c.fmr.tolist(), c.fnmr.tolist()
     ([0.0, 0.0, 0.5, 0.5, 1.0], [1.0, 0.5, 0.5, 0.0, 0.0])
@@ -92,6 +94,8 @@ def equal_error_rate(
 ) -> tuple[float, float]:
     """Return (EER, threshold): where FMR meets FNMR, on the straight line between the two neighbouring points.
 
+    Examples
+    --------
     >>> equal_error_rate(np.array([.1, .4, .3, .9]), np.array([1, 1, 0, 0]))
     (0.5, 0.4)
     """
@@ -136,6 +140,8 @@ def threshold_at(
 
     Raises BadInputError for a target that the impostor pairs cannot support.
 
+    Examples
+    --------
     >>> d = np.concatenate([np.full(5, .1), np.arange(1, 31) / 10])
     >>> threshold_at(d, np.arange(35) < 5, 0.1)
     0.4

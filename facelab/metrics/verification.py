@@ -98,6 +98,8 @@ def distances(
     d² = 2 − 2·cosine. Pairs marked in `failed` (bool, n) get infinity and their rows are not looked at. Raises
     BadInputError for wrong shapes, values that are not finite, and zero vectors, naming the first pair.
 
+    Examples
+    --------
     >>> distances(np.array([[2., 0.]]), np.array([[0., 5.]])).tolist()
     [2.0]
     """
@@ -160,6 +162,8 @@ def _unit(x: np.ndarray, name: str, rows: np.ndarray, normalise: bool) -> np.nda
 def fold_of(n: int, folds: int = FOLDS) -> Integer[np.ndarray, " n"]:
     """Return the fold (n,) of each pair: consecutive, the first n mod `folds` one longer (sklearn's unshuffled KFold).
 
+    Examples
+    --------
     >>> fold_of(12, 5).tolist()
     [0, 0, 0, 1, 1, 1, 2, 2, 3, 3, 4, 4]
     """
@@ -184,6 +188,8 @@ def ten_fold(
 ) -> TenFold:
     """Return the reference's ten-fold accuracy from squared distances (n,) and labels (n,).
 
+    Examples
+    --------
     >>> d, s = np.tile([0.5, 3.0], 10), np.tile([1, 0], 10)
     >>> ten_fold(d, s).accuracy, round(float(ten_fold(d, s).thresholds[0]), 2)
     (1.0, 0.51)
@@ -321,6 +327,8 @@ def threshold_names(squared: float) -> dict[str, float | None]:
 
     A customary 0.6 on plain L2 is 0.36 squared; read as squared it would be 0.775 plain.
 
+    Examples
+    --------
     >>> {k: round(v, 3) for k, v in threshold_names(0.36).items()}
     {'squared_l2': 0.36, 'l2': 0.6, 'cosine': 0.82}
     """

@@ -64,6 +64,8 @@ def sample(
     The same arguments give the same pixels on every machine. `size` is the side in pixels. For scenes of
     many faces use `scene`.
 
+    Examples
+    --------
     >>> s = sample(7, 0, size=48, emotion="joy", yaw=20)
     >>> s.image.shape, s.image.dtype.name, s.emotion, s.yaw
     ((48, 48, 3), 'uint8', 'joy', 20)
@@ -90,6 +92,8 @@ def vary(
 ) -> list[Sample]:
     """Return one picture a value of `factor`; everything else (identity, light, noise, …) stands still.
 
+    Examples
+    --------
     >>> left, right = vary(7, 3, "yaw", [-30, 30], size=32)
     >>> left.identity == right.identity, left.emotion == right.emotion
     (True, True)

@@ -57,6 +57,8 @@ def _horner_one(x: float, coefficients: list[float]) -> float:
 def exp(x: Any) -> Any:
     """Return e**x in float64 (a float for a float); |relative error| < 1e-15.
 
+    Examples
+    --------
     >>> float(abs(exp(1.0) - 2.718281828459045)) < 1e-15
     True
     """

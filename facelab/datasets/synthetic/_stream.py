@@ -124,6 +124,8 @@ class Stream:
 
     Streams with other names are independent, so that one factor can be drawn again while the rest stand still.
 
+    Examples
+    --------
     >>> Stream(7, 0, "light").unit() == Stream(7, 0, "light").unit()
     True
     >>> Stream(7, 0, "light").unit() == Stream(7, 1, "light").unit()

@@ -109,6 +109,8 @@ class RateMeter:
     def tick(self, time_s: float) -> float | None:
         """Count a frame; return frames per second, or None until two frames are known.
 
+        Examples
+        --------
         >>> meter = RateMeter()
         >>> [meter.tick(k / 20) for k in range(3)][-1]
         20.0

@@ -242,6 +242,8 @@ def fit(array: Any, info: TensorInfo, where: object) -> np.ndarray:
 def show_shape(shape: Sequence[int | None]) -> str:
     """Return a shape for a reader.
 
+    Examples
+    --------
     >>> show_shape((1, None, None, 3))
     '[1, ?, ?, 3]'
     """

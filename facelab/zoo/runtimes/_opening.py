@@ -47,6 +47,8 @@ def open_model(
     Raises MissingAssetError with the command that gets the file, IntegrityError for a file that is not a model or
     another model, BadInputError or UnsupportedError for one that cannot be opened.
 
+    Examples
+    --------
     >>> open_model("no/such/file.onnx")
     Traceback (most recent call last):
     facelab.core.errors.BadInputError: the model file does not exist
