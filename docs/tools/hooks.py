@@ -44,25 +44,46 @@ def is_module(room: Path, name: str) -> bool:
     return (room / name).is_dir() or (room / f"{name}.py").is_file()
 
 
-def rooms() -> dict[str, list[str]]:
-    """Return each room with a front door, and the full path of each name that it exports."""
-    found = {}
-    for init in sorted(PACKAGE.glob("*/__init__.py")):
-        room, stub = init.parent.name, init.with_suffix(".pyi")
-        init = stub if stub.is_file() else init
-        where = stub_homes(stub) if stub.is_file() else homes(init)
-        names = [n for n in exported(init) if n in where or not is_module(init.parent, n)]
-        paths = [f"facelab.{room}." + (f"{where[n]}.{n}" if n in where else n) for n in names]
-        if paths:
-            found[room] = paths
+def offered(folder: Path, prefix: str) -> list[tuple[str, str]]:
+    """Return what a front door offers: each name as it is written after the import, and where it is defined.
+
+    A module that is offered gives one entry for the whole module, or one per name where it is a folder.
+    """
+    init, stub = folder / "__init__.py", folder / "__init__.pyi"
+    where = stub_homes(stub) if stub.is_file() else homes(init)
+    found = []
+    for name in exported(stub if stub.is_file() else init):
+        if name in where or not is_module(folder, name):
+            found.append(
+                (name, f"{prefix}.{where[name]}.{name}" if name in where else f"{prefix}.{name}")
+            )
+        elif (folder / name).is_dir():
+            found += [
+                (f"{name}.{n}", path) for n, path in offered(folder / name, f"{prefix}.{name}")
+            ]
+        else:
+            found.append((name, f"{prefix}.{name}"))
     return found
 
 
-def api_page(room: str, paths: list[str]) -> str:
-    """Return the Markdown of one room's reference page."""
-    lines = [f"# facelab.{room}", ""]
-    for path in paths:
-        name = path.rpartition(".")[2]
+def rooms() -> dict[str, list[tuple[str, str]]]:
+    """Return each room with a front door, and what it offers."""
+    found = {
+        init.parent.name: offered(init.parent, f"facelab.{init.parent.name}")
+        for init in sorted(PACKAGE.glob("*/__init__.py"))
+    }
+    return {room: names for room, names in found.items() if names}
+
+
+def api_page(room: str, names: list[tuple[str, str]]) -> str:
+    """Return the Markdown of one room's reference page: its docstring's first line, a list, and each name."""
+    text = (
+        ast.get_docstring(ast.parse((PACKAGE / room / "__init__.py").read_text(encoding="utf-8")))
+        or ""
+    )
+    lines = [f"# facelab.{room}", "", text.split("\n\n")[0], ""]
+    lines += ["```python", f"from facelab import {room}", "```", ""]
+    for name, path in names:
         lines += [
             f"## {name}",
             "",

@@ -378,7 +378,49 @@ def gate() -> Figure:
     return grid(verdicts)
 
 
+BANDS = (
+    ("what is typed and run", ("commands", "doctor", "studies", "reproduce", "session", "report")),
+    (
+        "the device, and the gate before it",
+        ("feedback", "serving", "deploy", "index", "quantization"),
+    ),
+    ("tasks", ("doodle", "liveness", "emotion", "embedding", "detection")),
+    ("models, frames, limits, data", ("zoo", "camera", "budget", "tracing", "datasets")),
+    ("arrays and files", ("matching", "fingerprint", "preprocess", "metrics", "core")),
+)
+
+
+def layers() -> Figure:
+    """The rooms by layer, the lowest in the corner at the bottom right; the order is that of the layer test."""
+    import ast
+
+    source = (project_root() / "tests" / "test_layers.py").read_text(encoding="utf-8")
+    (order,) = (
+        ast.literal_eval(node.value)
+        for node in ast.parse(source).body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "LAYERS"
+    )
+    rank = {room: k for k, rooms in enumerate(order) for room in rooms}
+    drawn = [room for _, rooms in BANDS for room in rooms]
+    assert {*drawn, "cli"} == set(rank), set(rank) ^ {*drawn, "cli"}
+    assert [rank[r] for r in drawn] == sorted((rank[r] for r in drawn), reverse=True)
+    fig, ax = style.figure(9, 3.9)
+    colours = ["#FEF3C7", "#FCE7F3", "#DCFCE7", "#DBEAFE", "#E5E7EB"]
+    for y, ((name, rooms), colour) in enumerate(zip(BANDS, colours)):
+        places = [(k * 1.75 + 3.6, -y, room) for k, room in enumerate(rooms)]
+        _boxes(ax, places, width=1.5, height=0.6, colours=[colour] * len(rooms))
+        ax.text(2.6, -y, name, ha="right", va="center", fontsize=9, color=style.NEUTRAL)
+    ax.annotate("", (13.4, -4.3), (13.4, 0.3), arrowprops={"arrowstyle": "->"})
+    ax.text(13.55, -2, "may import", rotation=-90, va="center", fontsize=9)
+    ax.annotate("", (12.9, -4.62), (3.0, -4.62), arrowprops={"arrowstyle": "->"})
+    ax.text(7.9, -4.72, "may import, within a row", ha="center", va="top", fontsize=9)
+    ax.set_xlim(-0.9, 13.95)
+    ax.set_ylim(-5.1, 0.5)
+    return fig
+
+
 PICTURES: dict[str, Callable[[], Figure]] = {
+    "architecture": layers,
     "preprocessing-contracts": contracts,
     "thresholds-and-far": thresholds,
     "what-int8-costs": quantisation,
