@@ -62,7 +62,7 @@ lint: setup-main  ## format, rules, types, spelling, wording, duplicates, dead c
 	@$(BIN)/basedpyright --level error
 
 docs: setup-main  ## build the docs site into site/, strictly and offline
-	@PYTHONPATH=docs/tools NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 lab: setup  ## open JupyterLab on the overview, with both kernels
 	@$(BIN)/jupyter lab --notebook-dir=. --LabApp.default_url=/lab/tree/notebooks/00_overview.ipynb \
@@ -76,7 +76,7 @@ lock: setup-main  ## resolve requirements/*.in into the lock files again
 	@$(PYTHON) requirements/bootstrap.py lock
 
 clean:  ## remove reports and caches; keep environments, models and data
-	rm -rf reports site docs/notebooks docs/reference/api .cache .pytest_cache .ruff_cache .hypothesis build *.egg-info
+	rm -rf reports site docs/notebooks docs/reference/api docs/reference/commands .cache .pytest_cache .ruff_cache .hypothesis build *.egg-info
 	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +
 
 distclean: clean  ## remove the environments too

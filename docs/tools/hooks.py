@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import json
+import re
 import shutil
 import sys
 import tomllib
@@ -11,6 +13,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "facelab"
 sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
+
+import command_pages  # noqa: E402
 
 
 def exported(init: Path) -> list[str]:
@@ -76,49 +80,71 @@ def rooms() -> dict[str, list[tuple[str, str]]]:
 
 
 def api_page(room: str, names: list[tuple[str, str]]) -> str:
-    """Return the Markdown of one room's reference page: its docstring's first line, a list, and each name."""
-    text = (
-        ast.get_docstring(ast.parse((PACKAGE / room / "__init__.py").read_text(encoding="utf-8")))
-        or ""
-    )
+    """Return the Markdown of one room's reference page: what the room is, and each name."""
+    init = PACKAGE / room / "__init__.py"
+    text = ast.get_docstring(ast.parse(init.read_text(encoding="utf-8"))) or ""
     lines = [f"# facelab.{room}", "", text.split("\n\n")[0], ""]
-    lines += ["```python", f"from facelab import {room}", "```", ""]
     for name, path in names:
         lines += [
-            f"## {name}",
-            "",
             f"::: {path}",
             "    options:",
-            "      show_root_heading: false",
-            "      heading_level: 3",
+            f"      heading: {name}",
+            f"      toc_label: {name}",
             "",
         ]
     return "\n".join(lines)
 
 
-def notebook_source(name: str) -> Path:
-    """Return the notebook as the last run executed it, or else as it is committed."""
+def notebook_page(name: str) -> str:
+    """Return a notebook as the last run executed it, or else as it is committed; a line says which."""
     executed = ROOT / "reports" / "latest" / Path(name).stem / name
-    return executed if executed.is_file() else ROOT / "notebooks" / name
+    if executed.is_file():
+        run = json.loads((ROOT / "reports" / "latest" / "run.json").read_text(encoding="utf-8"))
+        said = f"With the results of the run `{run['run']}`, profile {run['profile']}."
+    else:
+        said = "Without results: `make reproduce` runs the notebook, and `make docs` then shows what it found."
+    source = executed if executed.is_file() else ROOT / "notebooks" / name
+    notebook = json.loads(source.read_text(encoding="utf-8"))
+    first = notebook["cells"][0]
+    first["source"] = ["".join(first["source"]), f"\n\n*{said}*"]
+    return json.dumps(notebook)
+
+
+def on_page_markdown(markdown, page, **_):
+    """Take the words for tests off console blocks, which Markdown would not know as code, and list the commands."""
+    markdown = re.sub(r"^```console [\w ]+$", "```console", markdown, flags=re.M)
+    return re.sub(r"<!-- commands: .*? -->", lambda _: command_pages.overview(), markdown)
+
+
+def _write(folder: Path, texts: dict[str, str]) -> list[str]:
+    """Write generated pages into a folder of their own, and return their addresses below docs/."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for name, text in texts.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    return [f"{folder.relative_to(ROOT / 'docs').as_posix()}/{name}" for name in texts]
 
 
 def on_config(config):
     """Write generated pages below docs/ (ignored by git) and put them into the navigation."""
     docs = Path(config.docs_dir)
-    api, notebooks = docs / "reference" / "api", docs / "notebooks"
-    for folder in (api, notebooks):
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-    for room, names in rooms().items():
-        (api / f"{room}.md").write_text(api_page(room, names), encoding="utf-8")
+    api = {f"{room}.md": api_page(room, names) for room, names in rooms().items()}
+    api_pages = _write(docs / "reference" / "api", api)
+    commands = {f"{name}.md": text for name, text in command_pages.pages().items()}
+    written = _write(docs / "reference" / "commands", commands)
     plan = tomllib.loads((ROOT / "notebooks" / "plan.toml").read_text(encoding="utf-8"))
     names = list(dict.fromkeys(step["notebook"] for step in plan["step"]))
-    for name in names:
-        shutil.copy(notebook_source(name), notebooks / name)
+    notebooks = _write(docs / "notebooks", {name: notebook_page(name) for name in names})
     for entry in config.nav:
         if "Reference" in entry:
-            pages = [{f"facelab.{room}": f"reference/api/{room}.md"} for room in rooms()]
-            entry["Reference"].append({"Python": pages})
+            first = entry["Reference"][0]
+            first["Commands"] = [
+                first["Commands"],
+                *({f"facelab {Path(p).stem}": p} for p in written),
+            ]
+            entry["Reference"].append(
+                {"Python": [{f"facelab.{Path(p).stem}": p} for p in api_pages]}
+            )
         if "Notebooks" in entry:
-            entry["Notebooks"] = [{Path(n).stem: f"notebooks/{n}"} for n in names]
+            entry["Notebooks"] = [{Path(p).stem: p} for p in notebooks]
     return config

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 )
 @click.option("--pairs", metavar="FILE", help="LFW's pairs.txt, or a CSV with columns a, b, same.")
 @click.option(
-    "--embeddings-dir", metavar="DIR", help="One .npy an image (Name/Name_0001.npy), with --pairs."
+    "--embeddings-dir", metavar="DIR", help="One .npy per image (Name/Name_0001.npy), with --pairs."
 )
 @click.option(
     "--missing-is-failure",

@@ -23,7 +23,7 @@ BREAKDOWNS = ("size", "blur", "occlusion", "pose", "illumination", "expression")
     "--predictions",
     required=True,
     metavar="DIR",
-    help="Folder of <event>/<image>.txt files: image name, count, then `x y w h score` a line.",
+    help="Folder of <event>/<image>.txt files: image name, count, then one line `x y w h score` per box.",
 )
 @click.option(
     "--ground-truth",

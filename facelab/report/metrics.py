@@ -66,9 +66,11 @@ def det(
             norm.ppf(c.fmr[inside]),
             norm.ppf(c.fnmr[inside]),
             marker=marker,
-            markevery=0.12,
+            # a share of the line would leave out the marker of a curve of one or two points
+            markevery=0.12 if inside.sum() > 8 else 1,
             markersize=5,
             lw=1.8,
+            clip_on=False,
             label=name if inside.any() else f"{name}: never both errors at once",
         )
     low = norm.ppf(max(min(least, 0.01) * 0.8, 1e-5))

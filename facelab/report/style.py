@@ -48,7 +48,7 @@ def figure(
 
 
 def series(k: int) -> dict:
-    """Return colour, marker and dash of the k-th series: past the palette's end a dashed line tells two users apart."""
+    """Return colour, marker and dash of the k-th series: past the palette's end, dashes differ."""
     return {
         "color": PALETTE[k % len(PALETTE)],
         "marker": MARKERS[k % len(MARKERS)],

@@ -201,7 +201,9 @@ def swaps(rss: Mapping[str, Sequence[float]], model_mb: float) -> Figure:
     """Draw RSS above one loaded model after each swap, per way of swapping."""
     fig, ax = style.figure(9.0, 4.2)
     for k, (way, series) in enumerate(rss.items()):
-        ax.plot(range(1, len(series) + 1), series, **style.series(k), lw=1.8, label=way)
+        # several ways leave nothing: hollow markers of falling size show lines that coincide
+        look = {**style.series(k), "markersize": 13 - 2 * k, "markerfacecolor": "none"}
+        ax.plot(range(1, len(series) + 1), series, **look, lw=1.8, label=way)
     ax.axhline(model_mb, color=style.NEUTRAL, ls=":", lw=1.2)
     ends = {"ha": "right", "va": "bottom", "color": style.NEUTRAL, "fontsize": 9}
     ax.text(max(map(len, rss.values())), model_mb, "one more model ", **ends)

@@ -232,7 +232,7 @@ def test_labels_of_the_stored_pixels_are_turned_with_the_picture(tmp_path, orien
 def test_pictures_of_another_size_than_the_labels_state_are_refused(tmp_path):
     picture(tmp_path / "p/1.jpg", (50, 40))
     (tmp_path / "l.json").write_text(coco(["1.jpg"], [(0, [30, 10, 40, 15])]))
-    with pytest.raises(BadInputError, match="another size"):
+    with pytest.raises(BadInputError, match="a different size"):
         evaluate(Finder(), tmp_path / "p", tmp_path / "l.json")
     assert run(["data", "convert", str(tmp_path / "l.json"), "--to", "csv", "--images", str(tmp_path / "p"),
                 "--out", str(tmp_path / "o.csv")]) == 2  # fmt: skip

@@ -96,7 +96,7 @@ def write(path, header, rows):
         (("file", "emotio"), ("a.jpg", "joy"), "no column 'emotion'", ""),
         (("fil", "emotion"), ("a.jpg", "joy"), "no column 'file'", ""),
         (("file", "emotion"), ("a.jpg", "hapy"), "not in the table", ":2"),
-        (("file", "emotion"), ("a.jpg",), "another number of cells", ":2"),
+        (("file", "emotion"), ("a.jpg",), "different number of cells", ":2"),
         (
             ("file", "emotion", "x1", "y1", "x2", "y2"),
             ("a.jpg", "joy", "1", "2", "x", "9"),
@@ -262,7 +262,7 @@ def test_ferplus_votes_replace_labels(tmp_path, spec):
         ("anger", "3"),
     ]
     votes.write_text("\n".join(votes.read_text().splitlines()[:-1]) + "\n")
-    with pytest.raises(BadInputError, match="another number of rows"):
+    with pytest.raises(BadInputError, match="different number of rows"):
         sources.fer(path, spec, votes=votes)
 
 

@@ -122,7 +122,7 @@ def test_vectors_and_queries_of_another_source_are_refused(faces, other, said):
 
 def test_a_collection_is_opened_with_its_own_metric_or_not_at_all(faces, tmp_path):
     faces.close()
-    with pytest.raises(BadInputError, match="another metric"):
+    with pytest.raises(BadInputError, match="different metric"):
         Collection.open(tmp_path / "faces", metric="l2")
     with Collection.open(tmp_path / "faces") as c:
         assert c.search(np.eye(3, dtype=np.float32)[:1], 1, source=SOURCE).metric == "cosine"

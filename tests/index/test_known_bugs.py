@@ -205,7 +205,7 @@ def test_a_metric_that_is_asked_for_by_mistake_is_refused(tmp_path):
     """Reported of Lance (5608) and Chroma (2668): distances of a different metric than the one that was asked for."""
     Collection.create(tmp_path / "c", dimension=2, metric="ip").close()
     for other in ("l2", "cosine", "sqeuclidean"):
-        with pytest.raises(BadInputError, match="another metric"):
+        with pytest.raises(BadInputError, match="different metric"):
             Collection.open(tmp_path / "c", metric=other)
 
 
