@@ -59,7 +59,7 @@ def read(
 ) -> Samples:
     """Read labelled pictures and carry the model's spec out on each.
 
-    `data`: an image folder (a sub-folder per label) or a CSV of files; where the classes are emotions also `fer2013.csv`
+    `data`: an image folder (a sub-folder per label) or a CSV of files; for emotions also `fer2013.csv`
     or `synthetic`. `label_map` says which class a label of the data means. `face_of` finds the face where the spec has
     a stage that needs it; where it has none, the box of the list, or the one that `cut` finds, is cut out first.
     `say` is called with what is left out. Raises BadInputError naming the file.

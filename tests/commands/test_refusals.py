@@ -345,7 +345,7 @@ def test_a_gate_refuses_a_baseline_without_records(tmp_path, capsys):
     ("text", "says"),
     [
         ("path,n_faces\na.png,1,2\n", "different number of values"),
-        ("path,x1,y1,x2,y2\na.png,1,2\n", "another number"),
+        ("path,x1,y1,x2,y2\na.png,1,2\n", "different number"),
         ("path,n_faces\na.png,1\na.png,2\n", "different counts for one image"),
     ],
 )

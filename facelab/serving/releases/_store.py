@@ -86,7 +86,7 @@ class ReleaseStore:
     def admit(self, bundle: str | os.PathLike) -> Snapshot:
         """Copy a bundle into the store and verify the copy; nothing becomes current. See `promote`.
 
-        Of a bundle that was admitted before, the copy is checked again; one that rotted since is made anew.
+        Of a bundle that was admitted before, the copy is checked again; one that rotted since is made again.
         """
         known = self._known(bundle)
         if known is not None:
