@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib.metadata
 import os
 import platform
 import re
@@ -76,9 +75,13 @@ def version_of(distribution: str) -> str | None:
     >>> version_of("numpy") is not None, version_of("no-such-thing-here")
     (True, None)
     """
+    from importlib import (
+        metadata,
+    )  # here: few commands ask for versions, and it loads the reader of e-mails
+
     try:
-        return importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
         return None
 
 

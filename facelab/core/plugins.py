@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import functools
 import importlib
-import importlib.metadata
 import importlib.util
 import sys
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from facelab.core.errors import BadInputError, FacelabError
 from facelab.core.hashing import sha256_file
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 GROUPS = {
     "facelab.detectors": "a subclass of facelab.detection.NeuralDetector or Detector",
@@ -38,13 +40,15 @@ class PluginError(FacelabError):
 
 
 @functools.cache
-def installed(group: str) -> dict[str, importlib.metadata.EntryPoint]:
+def installed(group: str) -> dict[str, EntryPoint]:
     """Return the entry points of a group by name, as installed packages declare them; nothing is imported.
 
     >>> installed("facelab.nothing")
     {}
     """
-    return {e.name: e for e in importlib.metadata.entry_points(group=group)}
+    from importlib import metadata  # here: it costs what facelab's own part of a command does
+
+    return {e.name: e for e in metadata.entry_points(group=group)}
 
 
 def load(group: str, name: str) -> Any:

@@ -15,7 +15,6 @@ from facelab.core.errors import BadInputError, at
 from facelab.matching import _vectors as arrays
 from facelab.matching._cluster import search_cluster
 from facelab.matching._files import file_of, open_vectors
-from facelab.matching._matcher import Matcher, compile_search
 from facelab.matching._results import Matches, RangeMatches, check_suffix
 from facelab.matching._types import DEFAULT_POLICY, Metric
 
@@ -145,6 +144,10 @@ def match_files(
             fix="leave k out to get all rows within the threshold; search it on one machine",
         )
     wanted = np.array(open_vectors(queries, "the queries"))
+    from facelab.matching._matcher import (
+        Matcher,  # here: a file that is not there needs no compiler
+    )
+
     base = machine.rss_bytes()
     rows = open_vectors(gallery, "the gallery")
     with at(f"{queries}, {gallery}"):
@@ -195,6 +198,8 @@ def _compile(
     """Compile what the search of these files needs, so that its time is not taken for the search's."""
     if not len(queries) or not len(rows):
         return None
+    from facelab.matching._matcher import compile_search
+
     mapped = arrays.mapping_of(rows) is not None
     codes = method == "screened" or (method == "auto" and not mapped)
     n = min(len(queries), DEFAULT_POLICY.query_batch)

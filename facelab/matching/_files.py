@@ -12,7 +12,6 @@ from facelab.core.array_files import map_npy, read_npz
 from facelab.core.errors import BadInputError, at, did_you_mean
 from facelab.core.machine import memory_bytes
 from facelab.matching import _vectors as arrays
-from facelab.matching._matcher import Matcher
 from facelab.matching._results import Matches
 from facelab.matching._types import DEFAULT_POLICY, SearchPolicy
 
@@ -164,6 +163,10 @@ def search_file(
     x = open_vectors(gallery, "the gallery")
     first, last = rows or (0, len(x))
     with at(f"{gallery}, rows from {first}" if first else gallery):
+        from facelab.matching._matcher import (
+            Matcher,  # here: a file that is not there needs no compiler
+        )
+
         matcher = Matcher(x[first:last], metric, method, threads, policy=policy)
     found = matcher.search(queries, min(k, last - first), progress=progress)
     found.ids[...] += first

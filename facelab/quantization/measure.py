@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.special import softmax
 
 from facelab.core.errors import BadInputError
 from facelab.core.machine import facts
@@ -112,13 +111,21 @@ class Answers:
         rows = found.rows(path, spec, tensors)
         if classes is None or not are_logits(rows):
             return found, rows
-        return cls(found.output, True), softmax(rows, axis=1)
+        return cls(found.output, True), _probabilities(rows)
 
     def rows(self, path: Path, spec: PreprocessSpec, tensors: Tensors) -> np.ndarray:
         """Return a variant's answers (n, k) to float tensors, float32."""
         every = self.output is None
         got = outputs(path, spec, tensors, every=every, output=self.output or 0)
-        return softmax(got, axis=1) if self.logits else got
+        return _probabilities(got) if self.logits else got
+
+
+def _probabilities(logits: np.ndarray) -> np.ndarray:
+    from scipy.special import (
+        softmax,  # here: a quarter of a second for a command that refuses its input
+    )
+
+    return softmax(logits, axis=1)
 
 
 def output_ranges(

@@ -167,6 +167,8 @@ def command(
 
 
 def _train_faces(backend: Backend, data: str, o: dict[str, Any], as_json: bool) -> None:
+    if data != "synthetic" and not Path(data).exists():
+        emotion_internals.is_fer(Path(data))  # says what may be named here, before more is loaded
     from facelab import emotion
     from facelab.emotion import backbones, train_and_evaluate
     from facelab.emotion.internals import KerasNetwork, check
