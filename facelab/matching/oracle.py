@@ -6,6 +6,10 @@ import numpy as np
 
 from facelab.matching._types import Metric
 
+PIECE, PRODUCT_PIECE = 1024, 65_536
+"""Gallery rows in float64 at a time; copies of a large gallery would not fit. Differences of 1 024 rows stay in the
+caches, five times as fast as 65 536; a matrix product has its own pieces inside, and small ones cost it threads."""
+
 
 def distances(a: np.ndarray, b: np.ndarray, metric: str = "sqeuclidean") -> np.ndarray:
     """Return the (n, m) float64 distances of all pairs; squared L2 by differences, so that nothing cancels.
@@ -67,11 +71,10 @@ def top_k(
     queries: np.ndarray, gallery: np.ndarray, k: int, metric: str = "sqeuclidean"
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the (n, k) float32 distances and ids of the k nearest, ties by the lower id."""
-    pieces = range(
-        0, max(1, len(gallery)), 65_536
-    )  # float64 copies of a large gallery would not fit
+    rows = PRODUCT_PIECE if Metric.of(metric) == "ip" else PIECE
+    pieces = range(0, max(1, len(gallery)), rows)
     d = np.hstack(
-        [distances(queries, gallery[i : i + 65_536], metric).astype(np.float32) for i in pieces]
+        [distances(queries, gallery[i : i + rows], metric).astype(np.float32) for i in pieces]
     )
     order = np.argsort(-d if Metric.of(metric) == "ip" else d, axis=1, kind="stable")[:, :k]
     return np.take_along_axis(d, order, axis=1), order

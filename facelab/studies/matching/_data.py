@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from facelab.core.errors import BadInputError
 from facelab.matching import open_vectors
 from facelab.matching.internals import oracle
 
+PIECE = 2048
+"""Rows that are made or normalised at a time."""
 TIE = 2e-6
 """Float64 distances closer than this (relative to the larger of the distance and 1 of unit vectors) are a float32
 tie: peers that compute in float32 may order them either way. 2e-6 is some thirty float32 roundings."""
@@ -28,16 +31,24 @@ def make_data(kind: str, m: int, n: int, d: int, *, seed: int = 0) -> tuple[np.n
     elif kind == "identities":
         people = rng.standard_normal((max(1, m // 5), d), dtype=np.float32)
         who = np.concatenate([rng.integers(0, len(people), m), rng.integers(0, len(people), n)])
-        x = people[who]
-        x += np.float32(0.8) * rng.standard_normal(x.shape, dtype=np.float32)
+        x = np.empty((m + n, d), np.float32)
+        for rows in _pieces(m + n):
+            noise = rng.standard_normal((len(x[rows]), d), dtype=np.float32)
+            np.add(people[who[rows]], np.float32(0.8) * noise, out=x[rows])
     else:
         raise BadInputError(
             f"there is no synthetic data {kind!r}",
             expected="unit, identities",
             fix='use data="identities", which is clustered as face embeddings are',
         )
-    x /= np.linalg.norm(x, axis=1, keepdims=True)
+    for rows in _pieces(m + n):
+        x[rows] /= np.linalg.norm(x[rows], axis=1, keepdims=True)
     return x[:m], x[m:]
+
+
+def _pieces(n: int) -> Iterator[slice]:
+    """Return slices of few rows: their temporary arrays stay in the caches, and a large gallery is held once."""
+    return (slice(i, i + PIECE) for i in range(0, n, PIECE))
 
 
 def split_embeddings(path: str | Path, n: int) -> tuple[np.ndarray, np.ndarray]:
