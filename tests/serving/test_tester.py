@@ -124,6 +124,18 @@ def test_a_swap_gives_way_to_requests_and_the_runtimes_threads_do_not(made, tmp_
         assert not slot.offer(tmp_path / "nothing").accepted and scheduling.slice_ns() == usual
 
 
+def test_a_disk_that_takes_nothing_is_not_the_bundles_fault(made, monkeypatch):
+    from facelab.serving.releases import _store
+
+    def full(*_, **__):
+        raise OSError(28, os.strerror(28))
+
+    monkeypatch.setattr(_store.ReleaseStore, "admit", full)
+    question = {"what": "admit", "store": str(made[0].parent / "s"), "keys": [], "name": "x"}
+    answer = _tester._answer({**question, "unsigned": "allow", "adapted": False, "policy": {}})
+    assert answer["got"] == os.strerror(28) and "free some space" in answer["fix"]
+
+
 def _killed(slot):
     (tester,) = children()
     os.kill(tester.pid, signal.SIGKILL)

@@ -180,6 +180,8 @@ def _answer(q: dict[str, Any]) -> dict[str, Any]:
         load(store.home(name), manifest, policy=policy, **options).close()
     except FacelabError as e:
         return e.as_dict()
+    except OSError as e:  # a full disk says nothing about the bundle
+        return errors.from_os(e).as_dict()
     except Exception as e:
         got = f"{type(e).__name__}: {e}"[:300]
         fix = "look at the bundle; it cannot be deployed"
