@@ -7,11 +7,13 @@ import importlib.util
 import inspect
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from facelab.core.errors import BadInputError, FacelabError, MissingAssetError, did_you_mean
 from facelab.core.safety.first_try import first_try
@@ -133,7 +135,7 @@ def load_pipeline(target: str, *, pixels: str | None = None) -> Adapted:
     return adapt(getattr(module, name), where=target, pixels=pixels)
 
 
-def _import(path: Path):
+def _import(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(f"facelab_pipeline_{path.stem}", path)
     if spec is None or spec.loader is None:
         raise BadInputError(
@@ -178,11 +180,7 @@ def adapt(target: Any, *, where: str = "pipeline", pixels: str | None = None) ->
     root = type(target).__module__.split(".")[0]
     if root in ("keras", "tensorflow", "tf_keras"):
         feed = Feed(pixels or "rgb", "", "--pixels" if pixels else "a Keras object", bool(pixels))
-        return Adapted(
-            lambda path, probe: target(fed_value(feed, path)[None].astype(np.float32)),
-            ("batch",),
-            feed,
-        )
+        return _keras(target, feed)
     if not (
         inspect.isfunction(target)
         or inspect.isbuiltin(target)
@@ -202,13 +200,21 @@ def adapt(target: Any, *, where: str = "pipeline", pixels: str | None = None) ->
     return made if settled else made._replace(instead=_fed(target, other_form(feed), names))
 
 
+def _keras(target: Callable[..., Any], feed: Feed) -> Adapted:
+    def call(path: str, probe: Probe) -> Any:
+        return target(fed_value(feed, path)[None].astype(np.float32))
+
+    return Adapted(call, ("batch",), feed)
+
+
 def _fed(target: Callable[..., Any], feed: Feed, names: list[str]) -> Adapted:
-    return Adapted(
-        lambda path, probe: target(fed_value(feed, path), **_face(names, probe)), feed=feed
-    )
+    def call(path: str, probe: Probe) -> Any:
+        return target(fed_value(feed, path), **_face(names, probe))
+
+    return Adapted(call, feed=feed)
 
 
-def _parameters(function) -> dict[str, Any]:
+def _parameters(function: Callable[..., Any]) -> dict[str, Any]:
     try:
         return dict(inspect.signature(function).parameters)
     except (TypeError, ValueError):
@@ -237,15 +243,19 @@ def _object(target: Any, pixels: str | None) -> Adapted:
             or hasattr(target, "processors")
         )
     )
+    feed = Feed(pixels, "", "--pixels") if pixels else Feed("pillow", "", "a callable object")
     if by_keyword:
         feed = Feed(pixels or "rgb", "image", "--pixels" if pixels else "as such libraries take it")
-        return Adapted(lambda path, probe: target(image=fed_value(feed, path)), feed=feed)
-    feed = Feed(pixels, "", "--pixels") if pixels else Feed("pillow", "", "a callable object")
-    return Adapted(lambda path, probe: target(fed_value(feed, path)), feed=feed)
+
+    def call(path: str, probe: Probe) -> Any:
+        value = fed_value(feed, path)
+        return target(image=value) if by_keyword else target(value)
+
+    return Adapted(call, feed=feed)
 
 
-def _dataset(target):
-    def call(path, probe):
+def _dataset(target: Callable[..., Any]) -> Call:
+    def call(path: str, probe: Probe) -> Any:
         import tensorflow as tf
 
         made = target(tf.data.Dataset.from_tensor_slices([path]))
@@ -311,11 +321,11 @@ def _session(data: bytes) -> Any:
     return ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
 
 
-def _onnx_session(path: str) -> None:
+def _onnx_session(path: str) -> None:  # pyright: ignore[reportUnusedFunction] # `first_try` calls it by its name
     _session(_tapped(Path(path), None))
 
 
-def _shaped(pixels: np.ndarray, shape: list, dtype: type) -> np.ndarray:
+def _shaped(pixels: np.ndarray, shape: Sequence[Any], dtype: DTypeLike) -> np.ndarray:
     axes = shape[-3:]
     x = pixels.astype(dtype)
     if axes[0] == 3 and axes[2] != 3:

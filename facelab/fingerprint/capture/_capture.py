@@ -13,6 +13,7 @@ import numpy as np
 
 from facelab.core.errors import BadInputError, FacelabError
 from facelab.core.files import write_npy
+from facelab.core.narrow import is_mapping, is_sequence
 from facelab.core.safety.scratch import ScratchFolder
 from facelab.fingerprint.capture._feed import Feed
 from facelab.fingerprint.capture._hooks import recording
@@ -32,6 +33,10 @@ from facelab.preprocess.internals import stages as run_stages
 from facelab.preprocess.spec import PreprocessSpec
 
 Call = Callable[[str, Probe], Any]
+Stages = list[tuple[str, np.ndarray]]
+"""Name and array of each stage that was shown, the output last."""
+Results = dict[str, Stages | str]
+"""Probe → its stages, or an error message."""
 PATHS = Feed("path")
 FAMILIES = ("image", "rgb24", "bgr24", "gray8", "yuyv", "nv12")
 
@@ -145,7 +150,7 @@ def capture_spec(
     >>> [name for name, _ in made.stages][:3]
     ['01_decode', '02_orient', '03_resize']
     """
-    results: dict[str, list | str] = {}
+    results: Results = {}
     for probe in probes_for(spec):
         try:
             results[probe.name] = run_stages(
@@ -170,7 +175,7 @@ def capture_spec(
     )
 
 
-def _golden(folder: str | os.PathLike[str] | None, results: dict[str, Any]) -> None:
+def _golden(folder: str | os.PathLike[str] | None, results: Results) -> None:
     if folder is not None:
         for name, result in results.items():
             if not isinstance(result, str):
@@ -276,9 +281,9 @@ def _families(families: Iterable[str] | None) -> tuple[str, ...]:
 
 def _run_all(
     function: Call, folder: str, wanted: tuple[str, ...], feed: Feed, name: str
-) -> tuple[dict[str, list | str], dict[str, str]]:
+) -> tuple[Results, dict[str, str]]:
     """Run every probe once: (probe → stages or error message, family that cannot be read → reason)."""
-    results: dict[str, list | str] = {}
+    results: Results = {}
     skipped: dict[str, str] = {}
     for family in wanted or FAMILIES:
         found = {
@@ -307,7 +312,7 @@ NOISE = 1e-5
 """Differences between two runs up to this share of a tensor's range are those of sums in another order."""
 
 
-def _unstable(function: Call, folder: str, results: dict[str, list | str]) -> list[str]:
+def _unstable(function: Call, folder: str, results: Results) -> list[str]:
     """Return the probes whose tensor differs in a second run."""
     known = {p.name: p for p in probe_set()}
     found: list[str] = []
@@ -337,7 +342,7 @@ def _probe_folder() -> ScratchFolder:
     return folder
 
 
-def _run_one(function, path: str, probe: Probe) -> list | str:
+def _run_one(function: Call, path: str, probe: Probe) -> Stages | str:
     with recording() as seen:
         try:
             output = as_array(function(path, probe))
@@ -353,11 +358,11 @@ def as_array(value: Any) -> np.ndarray:
     """Return a pipeline's result as a numpy array: arrays, tensors of TensorFlow or PyTorch, Pillow images, the
     `image` (or `pixel_values`, or only entry) of a dictionary, and the first of a tuple that begins with a picture, as
     letterbox functions return it. Raises BadInputError for anything else."""
-    if isinstance(value, Mapping) and value:
+    if is_mapping(value) and value:
         value = next(
             (value[k] for k in ("image", "pixel_values") if k in value), next(iter(value.values()))
         )
-    if isinstance(value, (tuple, list)) and value and len(getattr(value[0], "shape", ())) >= 2:
+    if is_sequence(value) and value and len(getattr(value[0], "shape", ())) >= 2:
         # a batch as a list, or a picture with facts about it
         shapes = {tuple(getattr(v, "shape", ())) for v in value}
         value = (
@@ -368,7 +373,7 @@ def as_array(value: Any) -> np.ndarray:
         if hasattr(tensor, method):
             tensor = getattr(tensor, method)()
     try:
-        array = np.asarray(tensor.numpy() if hasattr(tensor, "numpy") else tensor)
+        array: np.ndarray = np.asarray(tensor.numpy() if hasattr(tensor, "numpy") else tensor)
     except FacelabError:
         raise
     except Exception as e:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-_RECORD: contextvars.ContextVar[list | None] = contextvars.ContextVar(
+_RECORD: contextvars.ContextVar[list[tuple[str, np.ndarray]] | None] = contextvars.ContextVar(
     "facelab_fingerprint_stages", default=None
 )
 
@@ -66,7 +66,7 @@ class stage:
 
     def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(function)
-        def wrapped(*args, **kwargs):
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
             return tap(self.name, function(*args, **kwargs))
 
         return wrapped

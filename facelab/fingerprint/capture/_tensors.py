@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Callable, Hashable
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from facelab.core.array_files import read_npy
 from facelab.core.errors import BadInputError
 from facelab.core.files import read_json
+from facelab.core.narrow import is_dict, is_list
 from facelab.fingerprint.capture._capture import FAMILIES, assemble, family_probes, versions
 from facelab.fingerprint.document._schema import OUTPUT, PARTIAL, Fingerprint
 from facelab.fingerprint.document._statistics import DTYPES as DESCRIBED
@@ -166,7 +168,7 @@ def _raw(folder: Path, name: str) -> np.ndarray:
         )
     facts = read_json(head, max_bytes=4096)
     if (
-        not isinstance(facts, dict)
+        not is_dict(facts)
         or set(facts) - {"shape", "dtype"}
         or "shape" not in facts
         or "dtype" not in facts
@@ -180,7 +182,7 @@ def _raw(folder: Path, name: str) -> np.ndarray:
         )
     shape, dtype = facts["shape"], facts["dtype"]
     if (
-        not isinstance(shape, list)
+        not is_list(shape)
         or not 1 <= len(shape) <= 4
         or not all(type(n) is int and 1 <= n <= 65536 for n in shape)
     ):
@@ -214,7 +216,10 @@ def _raw(folder: Path, name: str) -> np.ndarray:
 
 def _consistent(arrays: dict[str, np.ndarray], folder: Path) -> None:
     """One program gives one number type and rank, and one shape unless its input size is dynamic."""
-    facts = [("dtype", lambda a: a.dtype.name), ("number of axes", lambda a: a.ndim)]
+    facts: list[tuple[str, Callable[[np.ndarray], Hashable]]] = [
+        ("dtype", lambda a: a.dtype.name),
+        ("number of axes", lambda a: a.ndim),
+    ]
     shapes = Counter(a.shape for a in arrays.values())
     _common, count = shapes.most_common(1)[0]
     if len(shapes) > 1 and count >= 0.8 * len(arrays):

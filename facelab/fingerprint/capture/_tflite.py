@@ -47,10 +47,11 @@ def spec_of(path: str | os.PathLike[str]) -> PreprocessSpec:
 def _input_of(path: str) -> Any:
     from ai_edge_litert.interpreter import Interpreter
 
-    return Interpreter(model_path=path).get_input_details()[0]
+    details: list[dict[str, Any]] = Interpreter(model_path=path).get_input_details()
+    return details[0]
 
 
-def _trial(path: str) -> None:
+def _trial(path: str) -> None:  # pyright: ignore[reportUnusedFunction] # `first_try` calls it by its name
     _input_of(path)
 
 

@@ -109,11 +109,11 @@ class Case:
         """Return `fail` where quantising or clipping leaves hardly anything of the picture, else nothing."""
         if kind not in ("quantization", "saturation"):
             return ""
-        lost = []
+        lost: list[tuple[int, float]] = []
         for side in (self.train_samples, self.infer_samples):
             values = np.concatenate([side.y[n].ravel() for n in side.plain])
-            ends = np.mean((values <= values.min()) | (values >= values.max()))
-            lost.append((len(np.unique(values)), float(ends)))
+            ends: np.ndarray = (values <= values.min()) | (values >= values.max())
+            lost.append((len(np.unique(values)), float(ends.mean())))
         few = lost[1][0] <= FEW_VALUES < lost[0][0]
         return "fail" if few or lost[1][1] - lost[0][1] > CLIPPED else ""
 

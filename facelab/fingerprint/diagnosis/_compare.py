@@ -252,7 +252,8 @@ def _failures(
     train: Fingerprint, infer: Fingerprint, broken: list[str]
 ) -> tuple[list[Finding], list[str]]:
     """What only one side cannot read: findings, and notes for files that are rare."""
-    found, notes = [], []
+    found: list[Finding] = []
+    notes: list[str] = []
     for n in broken:
         errors = [side.output[n].get("error") for side in (train, infer)]
         if all(errors):

@@ -71,7 +71,8 @@ def reinterpreted(train: Identified, observed: Observed) -> Change | None:
     for order, axes in ORDERS.items():
         if order == own:
             continue  # as it should be: whatever differs then is not a layout
-        xs, ys = [], []
+        xs: list[np.ndarray] = []
+        ys: list[np.ndarray] = []
         for n, image in images.items():
             shape = observed.fingerprint.output[n]["shape"]
             seen = canonical(np.ascontiguousarray(image.transpose(axes)).reshape(shape))[0]

@@ -183,7 +183,8 @@ def _colour(linear: Linear) -> tuple[list[dict[str, Any]], str, Linear]:
         near = {n: float(np.abs(weights[0] - np.array(w)).max()) for n, w in GRAY_WEIGHTS.items()}
         name = min(near, key=near.__getitem__)
         if near[name] > 0.01:
-            _refuse(f"a gray with the weights {np.round(weights[0], 3).tolist()}")
+            rounded = [round(float(w), 3) for w in weights[0]]
+            _refuse(f"a gray with the weights {rounded}")
         return [{"op": "color", "from": "rgb", "to": "gray", "weights": name}], "gray", linear
     picked = np.argmax(weights, axis=1).tolist()
     if weights.max(axis=1).min() < 0.97 or picked not in ([0, 1, 2], [2, 1, 0]):

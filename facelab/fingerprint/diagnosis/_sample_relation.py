@@ -7,11 +7,12 @@ samples lie on a mirrored grid of neighbouring pairs, so the two sides' values c
 from __future__ import annotations
 
 import dataclasses
+from typing import NamedTuple
 
 import numpy as np
 
 from facelab.fingerprint.model import _tones as tone
-from facelab.fingerprint.model._linear_fit import LEVELS, RANGES, Linear, fit
+from facelab.fingerprint.model._linear_fit import LEVELS, RANGES, Floats, Linear, fit
 from facelab.fingerprint.model._observed import Observed
 from facelab.fingerprint.model._pipeline_state import KIND_OF, TRANSFORMS, Change
 from facelab.fingerprint.model._planner import FLIPS, SWAPS
@@ -55,7 +56,7 @@ class Relation:
         """Return those of `names` that the relation does not explain as well as the others, worst first."""
         if any(c.kind in ("gamma", "histogram") for c in self.changes):
             return []
-        errors = {}
+        errors: dict[str, float] = {}
         for n in names:
             x, y = _pairs(left, right, [n], self.train, self.turn, self.shift)
             if len(x):
@@ -70,11 +71,22 @@ class Relation:
         return 1 - (self.loss / self.before) ** 2 if self.before > 0 else 0.0
 
 
+class _Tried(NamedTuple):
+    """The samples laid over each other after a turn and a shift, and the line through them."""
+
+    linear: Linear
+    turn: str
+    shift: tuple[int, int]
+    x: Floats
+    y: Floats
+
+
 def relate(left: Observed, right: Observed) -> Relation | None:
     """Return how `right` follows from `left`, None where their samples cannot be laid over each other."""
     train, known = _scaling(left)
     names = [n for n in left.plain if n in right.y]
-    best, most = None, 0.0
+    best: _Tried | None = None
+    most = 0.0
     for turn in ("none", *TRANSFORMS):
         for shift in [(0, 0), *((dx, dy) for dx in (-1, 0, 1) for dy in (-1, 0, 1) if dx or dy)]:
             x, y = _pairs(left, right, names, train, turn, shift)
@@ -84,9 +96,9 @@ def relate(left: Observed, right: Observed) -> Relation | None:
                 # a turn that only the square pictures can be held against says nothing of the others
                 most = max(most, OVERLAP * len(x))
             linear = fit(x, y)
-            if best is None or linear.loss < 0.8 * best[0].loss - 0.2:
-                best = linear, turn, shift, x, y
-    if best is None or not np.isfinite(best[0].loss):
+            if best is None or linear.loss < 0.8 * best.linear.loss - 0.2:
+                best = _Tried(linear, turn, shift, x, y)
+    if best is None or not np.isfinite(best.linear.loss):
         return None
     linear, turn, shift, x, y = best
     changes = [Change(KIND_OF[turn], "output", "upright", turn)] if turn != "none" else []
@@ -104,9 +116,8 @@ def relate(left: Observed, right: Observed) -> Relation | None:
         offset = (
             train.offset if y.shape[1] == len(train.offset) else train.offset.mean(keepdims=True)
         )
-        before = float(
-            np.sqrt(np.mean(((y - x @ same.T - offset) / np.abs(same).sum(axis=1)) ** 2))
-        )
+        rest: Floats = (y - x @ same.T - offset) / np.abs(same).sum(axis=1)
+        before = float(np.sqrt(np.mean(rest**2)))
     return Relation(train, linear, changes + bent, before, linear.loss, turn, shift, known)
 
 
@@ -128,9 +139,17 @@ def _scaling(side: Observed) -> tuple[Linear, bool]:
     return Linear(matrix, offset, 0.0, 0.0, 0), customary
 
 
-def _pairs(left, right, names, train, turn, shift):
+def _pairs(
+    left: Observed,
+    right: Observed,
+    names: list[str],
+    train: Linear,
+    turn: str,
+    shift: tuple[int, int],
+) -> tuple[Floats, Floats]:
     """The training side's samples in pixels (n × 3) and the inference side's (n × channels) at the same places."""
-    xs, ys = [], []
+    xs: list[Floats] = []
+    ys: list[Floats] = []
     for n in names:
         rows, columns = (
             (left.columns[n], left.rows[n]) if turn in SWAPS else (left.rows[n], left.columns[n])
@@ -145,14 +164,13 @@ def _pairs(left, right, names, train, turn, shift):
         ys.append(right.y[n][np.ix_(r, c)].reshape(-1, right.y[n].shape[2]))
     if not xs:
         return np.empty((0, 3)), np.empty((0, right.channels))
-    gain = np.abs(train.matrix).sum(axis=1)
-    pixels = (np.concatenate(xs) - train.offset) / gain
+    pixels: Floats = (np.concatenate(xs) - train.offset) / np.abs(train.matrix).sum(axis=1)
     return (
         np.repeat(pixels, 3, axis=1) if pixels.shape[1] == 1 else pixels[:, :3]
     ), np.concatenate(ys)
 
 
-def _moved(lines: tuple, d: int) -> tuple[list[int], list[int]]:
+def _moved(lines: tuple[int, ...], d: int) -> tuple[list[int], list[int]]:
     """Indices of lines whose neighbour `d` before them is sampled too, and the indices of those."""
     at = {v: i for i, v in enumerate(lines)}
     kept = [i for i, v in enumerate(lines) if v - d in at]

@@ -124,7 +124,8 @@ def _value(v: Any) -> str:
 def _parameters(
     a: dict[str, Any], b: dict[str, Any], index: int
 ) -> list[tuple[Change, dict[str, Any]]]:
-    op, out = a["op"], []
+    op: str = a["op"]
+    out: list[tuple[Change, dict[str, Any]]] = []
     keys = [k for k in {**a, **b} if a.get(k) != b.get(k)]
     for k in keys:
         if any(f in keys for f in FOLLOWS.get(k, ())) or (

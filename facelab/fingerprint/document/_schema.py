@@ -16,6 +16,7 @@ import numpy as np
 from facelab.core.errors import BadInputError, FacelabError
 from facelab.core.files import read_json, write_text
 from facelab.core.hashing import canonical_json
+from facelab.core.narrow import is_dict
 from facelab.fingerprint.document._statistics import DTYPES, unpack
 
 SCHEMA = "facelab.fingerprint/1"
@@ -150,7 +151,9 @@ def load(path: str | os.PathLike[str]) -> Fingerprint:
         raise
 
 
-def _bad(what: str, where: str | None = None, expected=None, got=None) -> BadInputError:
+def _bad(
+    what: str, where: str | None = None, expected: object = None, got: object = None
+) -> BadInputError:
     return BadInputError(
         what,
         where=where,
@@ -161,9 +164,12 @@ def _bad(what: str, where: str | None = None, expected=None, got=None) -> BadInp
 
 
 def _object(
-    value, where, required: dict[str, Any], optional: dict[str, Any] | None = None
+    value: object,
+    where: str | None,
+    required: dict[str, Any],
+    optional: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    if not isinstance(value, dict):
+    if not is_dict(value):
         raise _bad("a part of the fingerprint is not a JSON object", where, "an object", value)
     known = {**required, **(optional or {})}
     for key in value:
@@ -183,7 +189,7 @@ def _object(
 
 def parse(value: Any, where: str = "") -> Fingerprint:
     """Check a fingerprint's JSON document and return it. Raises BadInputError."""
-    if not isinstance(value, dict):
+    if not is_dict(value):
         raise _bad("the file holds no fingerprint", None, "a JSON object", value)
     if value.get("schema") != SCHEMA:
         raise _bad(
@@ -218,7 +224,8 @@ def parse(value: Any, where: str = "") -> Fingerprint:
         from facelab.preprocess.spec import PreprocessSpec
 
         PreprocessSpec.from_dict(value["spec"], where="spec")
-    stages, names = [], set()
+    stages: list[tuple[str, dict[str, dict[str, Any]]]] = []
+    names: set[str] = set()
     for i, stage in enumerate(value["stages"]):
         _object(stage, f"stage {i + 1}", {"name": str, "entries": dict})
         if stage["name"] in names:
@@ -254,8 +261,8 @@ def _fed(value: dict[str, Any]) -> None:
         raise _bad("'fed' has an unknown form", "fed", ", ".join(FED), value["form"])
 
 
-def _entry(value, where: str, output: bool) -> dict[str, Any]:
-    if isinstance(value, dict) and set(value) == {"error"} and isinstance(value["error"], str):
+def _entry(value: object, where: str, output: bool) -> dict[str, Any]:
+    if is_dict(value) and set(value) == {"error"} and isinstance(value["error"], str):
         return value
     required = {
         "shape": list,
@@ -266,12 +273,18 @@ def _entry(value, where: str, output: bool) -> dict[str, Any]:
         "energy": dict,
         "sketch": dict,
     }
-    _object(
+    entry = _object(
         value,
         where,
         {**required, "samples": dict} if output else required,
         {"nonfinite": int, "samples": dict},
     )
+    _check_numbers(entry, where)
+    return entry
+
+
+def _check_numbers(value: dict[str, Any], where: str) -> None:
+    """Raise BadInputError where an entry's shape, moments or samples are impossible."""
     shape = value["shape"]
     if not 1 <= len(shape) <= 4 or not all(type(n) is int and 1 <= n <= 65536 for n in shape):
         raise _bad("a shape is impossible", where, "1 to 4 positive whole numbers", shape)
@@ -296,7 +309,6 @@ def _entry(value, where: str, output: bool) -> dict[str, Any]:
     for key, count in (("sketch", 8), ("samples", 16)):
         if key in value:
             _packed(value[key], f"{where}, {key}", (height, width, channels), count)
-    return value
 
 
 def hwc(shape: list[int], layout: str, where: str | None = None) -> tuple[int, int, int]:
@@ -311,7 +323,7 @@ def hwc(shape: list[int], layout: str, where: str | None = None) -> tuple[int, i
     return axes["h"], axes["w"], axes.get("c", 1)
 
 
-def _finite(x) -> bool:
+def _finite(x: object) -> bool:
     return (
         isinstance(x, (int, float))
         and not isinstance(x, bool)
@@ -320,9 +332,9 @@ def _finite(x) -> bool:
     )
 
 
-def _packed(value, where, size, count) -> None:
-    _object(value, where, {"shape": list, "type": str, "data": str})
-    shape = value["shape"]
+def _packed(value: object, where: str, size: tuple[int, int, int], count: int) -> None:
+    packed = _object(value, where, {"shape": list, "type": str, "data": str})
+    shape = packed["shape"]
     if (
         len(shape) != 3
         or not all(type(n) is int and 1 <= n <= 64 for n in shape)
@@ -333,13 +345,13 @@ def _packed(value, where, size, count) -> None:
         raise _bad(
             "a sketch has an impossible shape", where, f"at most {count}×{count}×{size[2]}", shape
         )
-    if value["type"] not in ("u1", "f4"):
-        raise _bad("a sketch has an unknown number type", where, "u1 or f4", value["type"])
+    if packed["type"] not in ("u1", "f4"):
+        raise _bad("a sketch has an unknown number type", where, "u1 or f4", packed["type"])
     try:
-        raw = base64.b64decode(value["data"], validate=True)
+        raw = base64.b64decode(packed["data"], validate=True)
     except (binascii.Error, ValueError):
         raise _bad("a sketch is not a base64", where) from None
-    if len(raw) != math.prod(shape) * (1 if value["type"] == "u1" else 4):
+    if len(raw) != math.prod(shape) * (1 if packed["type"] == "u1" else 4):
         raise _bad("a sketch has the wrong length", where, f"{shape} numbers", len(raw))
-    if value["type"] == "f4" and not np.isfinite(np.frombuffer(raw, "<f4")).all():
+    if packed["type"] == "f4" and not np.isfinite(np.frombuffer(raw, "<f4")).all():
         raise _bad("a sketch holds NaN or infinity", where)

@@ -11,6 +11,7 @@ import math
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from facelab.core.errors import BadInputError
 from facelab.core.hashing import sha256_array
@@ -109,8 +110,8 @@ def _number(x: float) -> float:
     return float(f"{float(x):.9g}")
 
 
-def _numbers(values) -> list[float]:
-    return [_number(v) for v in np.ravel(values)]
+def _numbers(values: ArrayLike) -> list[float]:
+    return [_number(v) for v in np.ravel(np.asarray(values, dtype=np.float64)).tolist()]
 
 
 def block_means(image: np.ndarray, count: int) -> np.ndarray:
@@ -158,7 +159,7 @@ def describe(array: np.ndarray, *, sketch: int | None = None) -> dict[str, Any]:
     flat = exact.reshape(-1, exact.shape[2])
     mean = _total(flat) / len(flat)
     variance = _total((flat - mean) ** 2) / len(flat)
-    entry = {
+    entry: dict[str, Any] = {
         "shape": list(array.shape),
         "dtype": array.dtype.name,
         "digest": sha256_array(array.view(np.uint16) if array.dtype.name == "bfloat16" else array),

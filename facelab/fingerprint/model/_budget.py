@@ -3,9 +3,10 @@ machine and under every load."""
 
 from __future__ import annotations
 
-from typing import Any
-
+from facelab.fingerprint.model._operations import Chain
+from facelab.fingerprint.model._plan_steps import Gather, Resample, Smear
 from facelab.fingerprint.model._planner import plan
+from facelab.fingerprint.probes._cache import Source
 
 TOTAL = 1200.0
 """Work for one comparison, in units of roughly half a millisecond on one core of a server of the 2020s."""
@@ -30,22 +31,25 @@ class Budget:
         return self.spent < self.limit
 
 
-def prediction_work(chain: tuple, source: Any, rows: int | None, columns: int | None) -> float:
+def prediction_work(chain: Chain, source: Source, rows: int | None, columns: int | None) -> float:
     """Return the work of predicting a chain at `rows` × `columns` places of one probe (None: everywhere)."""
     steps, (w, h) = plan(chain, source)
     height, width = source.pixels.shape[:2]
     rows, columns = h if rows is None else rows, w if columns is None else columns
     pixels, lines = 0.0, 4 * rows
     for k, step in enumerate(steps):
-        if step[0] == "warp":
-            # gathered densely where something behind it mixes pixels, else only at the wanted places
-            dense = any(s[0] in ("resize", "blur") for s in steps[k + 1 :])
-            pixels += step[2][0] * step[2][1] if dense else rows * columns
-            pixels += 0.4 * height * width
-        elif step[0] == "resize" and step[3].antialias:
-            lines = height
-        elif step[0] == "blur":
-            pixels += 0.05 * (step[1][0] ** 2 + step[1][1] ** 2)
+        match step:
+            case Gather():
+                # gathered densely where something behind it mixes pixels, else only at the wanted places
+                dense = any(isinstance(s, (Resample, Smear)) for s in steps[k + 1 :])
+                pixels += step.size[0] * step.size[1] if dense else rows * columns
+                pixels += 0.4 * height * width
+            case Resample() if step.how.antialias:
+                lines = height
+            case Smear():
+                pixels += 0.05 * (step.size[0] ** 2 + step.size[1] ** 2)
+            case _:
+                pass
     return 0.2 + 4e-5 * pixels + 5e-6 * min(height, lines) * width + 5e-6 * rows * columns
 
 

@@ -8,10 +8,15 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 LEVELS = 255.0
+Floats = NDArray[np.floating[Any]]
+Scaling = tuple[Floats, Floats]
+"""Gain and offset per channel."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +53,7 @@ def level_size(matrix: np.ndarray) -> np.ndarray:
     return np.maximum(np.abs(matrix).sum(axis=1), 1e-12)
 
 
-def fit(x: np.ndarray, y: np.ndarray, *, full: bool = False) -> Linear:
+def fit(x: NDArray[Any], y: NDArray[Any], *, full: bool = False) -> Linear:
     """Fit output samples `y` (n × channels) on predicted pixels `x` (n × 3).
 
     A small ridge keeps gray-only data solvable: the weight is then shared out equally.
@@ -56,10 +61,13 @@ def fit(x: np.ndarray, y: np.ndarray, *, full: bool = False) -> Linear:
     n = len(x)
     if n < 8:
         return Linear(np.zeros((y.shape[1], 3)), np.zeros(y.shape[1]), np.inf, np.inf, n)
-    mx, my = x.mean(axis=0), y.mean(axis=0)
+    mx: Floats = x.mean(axis=0)
+    my: Floats = y.mean(axis=0)
     xc, yc = x - mx, y - my
-    gram = xc.T @ xc / n
-    matrix = np.linalg.solve(gram + np.eye(3) * max(1e-3, 1e-6 * np.trace(gram)), xc.T @ yc / n).T
+    gram: Floats = xc.T @ xc / n
+    crossed: Floats = xc.T @ yc / n
+    ridge = np.eye(3) * max(1e-3, 1e-6 * float(gram.trace()))
+    matrix: Floats = np.linalg.solve(gram + ridge, crossed).T
     offset = my - matrix @ mx
     residual = (yc - xc @ matrix.T) / level_size(matrix)
     # an output that hardly answers to the pixels has a tiny gain and an enormous relative residual, as it should;
@@ -94,16 +102,16 @@ def fit_wrapped(x: np.ndarray, y: np.ndarray) -> Linear:
     for _ in range(3):
         if not np.isfinite(linear.loss):
             return linear
-        residual = (y - x @ linear.matrix.T - linear.offset) / linear.unit
+        residual: Floats = (y - x @ linear.matrix.T - linear.offset) / linear.unit
         near = (np.abs(residual) < WRAP / 3).all(axis=1)
         if near.all() or near.sum() < 0.8 * len(x):
             break
         linear = fit(x[near], y[near])
     residual = (y - x @ linear.matrix.T - linear.offset) / linear.unit
-    folded = np.mod(residual + WRAP / 2, WRAP) - WRAP / 2
+    folded: Floats = np.mod(residual + WRAP / 2, WRAP) - WRAP / 2
     # a rounding takes what lies at the wrap's edge over it, and costs nothing
-    inner = np.all((x > EDGE) & (x < WRAP - 1 - EDGE), axis=1, keepdims=True)
-    turned = float(np.mean((np.abs(residual) > WRAP / 2) & inner))
+    inner = ((x > EDGE) & (x < WRAP - 1 - EDGE)).all(axis=1, keepdims=True)
+    turned = float(((np.abs(residual) > WRAP / 2) & inner).mean())
     loss = float(np.sqrt(np.mean(folded**2) + (TURNED * turned) ** 2))
     return dataclasses.replace(linear, loss=loss, n=len(x))
 
@@ -185,7 +193,7 @@ def _said_once(values: np.ndarray, spread: float) -> str:
     return "[" + ", ".join(map(number, values)) + "]"
 
 
-def _close(a, b, unit, pixels: float = 1.0) -> bool:
+def _close(a: Scaling, b: Scaling, unit: Floats, pixels: float = 1.0) -> bool:
     """Whether two linear maps (gain, offset) differ by at most `pixels` levels anywhere between black and white."""
     (ga, oa), (gb, ob) = a, b
     black, white = np.abs(oa - ob), np.abs(ga * LEVELS + oa - gb * LEVELS - ob)
@@ -215,7 +223,7 @@ def range_name(gain: np.ndarray, offset: np.ndarray, pixels: float = 1.6) -> str
     return None
 
 
-def compare_scaling(train: tuple, infer: tuple, *, slack: float = 1.0) -> list[tuple[str, str]]:
+def compare_scaling(train: Scaling, infer: Scaling, *, slack: float = 1.0) -> list[tuple[str, str]]:
     """Return [(kind, remark)] that turn the training side's (gain, offset) into the inference side's.
 
     Both in pixel units per channel. Empty when they agree within `slack` levels (more than one where the geometry is
@@ -229,7 +237,7 @@ def compare_scaling(train: tuple, infer: tuple, *, slack: float = 1.0) -> list[t
     if _close(train, infer, np.maximum(np.abs(ga), np.abs(gb)) if alike else unit, slack):
         return []
 
-    def same(g, o):
+    def same(g: Floats, o: Floats) -> bool:
         # what most of a level means to the training side is how well its offset is known
         return _close((g, o), infer, np.maximum(np.abs(g) * 1.5, 0.8 * np.abs(ga)))
 
@@ -271,8 +279,8 @@ def compare_scaling(train: tuple, infer: tuple, *, slack: float = 1.0) -> list[t
     return _mean_and_scale(ga, oa, gb, ob)
 
 
-def _mean_and_scale(ga, oa, gb, ob):
-    found = []
+def _mean_and_scale(ga: Floats, oa: Floats, gb: Floats, ob: Floats) -> list[tuple[str, str]]:
+    found: list[tuple[str, str]] = []
     ma, mb, sa, sb = -oa / ga, -ob / gb, 1 / ga, 1 / gb
     mean_moved = np.abs(ma - mb).max() > 0.6
     scale_moved = np.abs(sb / sa - 1).max() > 0.004

@@ -4,26 +4,32 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from facelab.fingerprint.document._schema import Fingerprint
 from facelab.fingerprint.document._statistics import lines
 from facelab.fingerprint.model import _tones as tone
 from facelab.fingerprint.model._budget import Budget, fit_work, prediction_work
 from facelab.fingerprint.model._linear_fit import LEVELS, Linear, fit, fit_wrapped, level_size
-from facelab.fingerprint.model._operations import Refused, Resize
+from facelab.fingerprint.model._operations import Chain, Refused, Resize
 from facelab.fingerprint.model._pipeline_state import Hypothesis, State
+from facelab.fingerprint.model._plan_steps import Resample
 from facelab.fingerprint.model._planner import plan
-from facelab.fingerprint.model._predictor import predict
+from facelab.fingerprint.model._predictor import Values, predict
 from facelab.fingerprint.model._resampling import ties
 from facelab.fingerprint.model._spaces import unsteady
+from facelab.fingerprint.model._tones import Tones
 from facelab.fingerprint.probes._cache import LARGE, RAW_SCREEN, SCREEN, Picture, Source, pictures
 
 FITTED = ("censor", "curve")
 """Marks on a state that concern the fit, not the pixels."""
-CHANNELS = "channels"
-Gray = tuple[float, ...] | str | None
+CHANNELS: Literal["channels"] = "channels"
+Gray = tuple[float, ...] | Literal["channels"] | None
+Floats = NDArray[Any]
+"""Predicted or observed values, float32 or float64."""
 FLOOR = 0.62
 """RMS residual in pixel levels below which nothing is left to explain: rounding once or twice leaves 0.3 to 0.5."""
 
@@ -56,11 +62,11 @@ class Observed:
         self.pictures: dict[str, Picture] = {n: known[n] for n in names}
         self.y: dict[str, np.ndarray] = {}
         self.size: dict[str, tuple[int, int]] = {}
-        self.rows: dict[str, tuple] = {}
-        self.columns: dict[str, tuple] = {}
-        self._toned: dict[tuple, Source] = {}
-        self._kept: dict[tuple, tuple] = {}
-        self._predicted: dict[tuple, tuple] = {}
+        self.rows: dict[str, tuple[int, ...]] = {}
+        self.columns: dict[str, tuple[int, ...]] = {}
+        self._toned: dict[tuple[str, Tones], Source] = {}
+        self._kept: dict[tuple[str, Chain, Tones, bool], Values] = {}
+        self._predicted: dict[tuple[str, Chain, Tones, Tones], tuple[Floats, Floats]] = {}
         from facelab.fingerprint.document._schema import hwc
 
         for n in self.pictures:
@@ -92,7 +98,7 @@ class Observed:
         if LARGE in self.pictures and max(self.size[LARGE]) > 200:
             self.screen.insert(2, LARGE)
         self._border: np.ndarray | None = None
-        self.lines_kept: dict[tuple, float] = {}
+        self.lines_kept: dict[tuple[State, tuple[str, ...]], float] = {}
         """What their own lines for each picture leave, per state and probes."""
         self.means: tuple[float, ...] | None = None
         """What the other side takes off each of red, green and blue, where that is known."""
@@ -122,7 +128,7 @@ class Observed:
     def channels(self) -> int:
         return self.y[self.screen[0]].shape[2]
 
-    def source(self, name: str, head: tuple) -> Source:
+    def source(self, name: str, head: Tones) -> Source:
         """Return a probe's source with the tones of `head` applied."""
         key = (name, head)
         if key not in self._toned:
@@ -134,7 +140,7 @@ class Observed:
             self._toned[key] = source._replace(pixels=x)
         return self._toned[key]
 
-    def predicted(self, state: State, name: str) -> tuple[np.ndarray, np.ndarray]:
+    def predicted(self, state: State, name: str) -> tuple[Floats, Floats]:
         """Return (values n × 3, cover n) at this side's sample places. Raises Refused."""
         key = (name, state.chain, state.head, tuple(t for t in state.tail if t[0] not in FITTED))
         if key not in self._predicted:
@@ -147,7 +153,9 @@ class Observed:
         """Return how much of each sample is picture rather than border, n. Raises Refused."""
         return self.predicted(state._replace(head=(), tail=()), name)[1]
 
-    def _toned_values(self, name, chain, head, tail):
+    def _toned_values(
+        self, name: str, chain: Chain, head: Tones, tail: Tones
+    ) -> tuple[Floats, Floats]:
         source = self.source(name, head)
         if plan(chain, source)[1] != self.size[name]:
             raise Refused("the output has a different size")
@@ -169,7 +177,7 @@ class Observed:
             values, cover = values[index], cover[index]
         return values.reshape(-1, 3).astype(np.float64), cover.ravel()
 
-    def _untied(self, chain: tuple, source: Source, name: str, cover: np.ndarray) -> np.ndarray:
+    def _untied(self, chain: Chain, source: Source, name: str, cover: Floats) -> Floats:
         """Leave out, as neither picture nor border, what nearest neighbour takes from the border of two pixels."""
         if not any(isinstance(op, Resize) and op.kernel == "nearest" for op in chain):
             return cover
@@ -177,25 +185,25 @@ class Observed:
         if not steps:
             return cover  # every picture has its size already
         last = steps[-1]
-        if last[0] != "resize" or last[3].kernel != "nearest" or last[3].centers != "half":
+        if not isinstance(last, Resample) or last.how.kernel != "nearest":
             return cover
-        (w, h), (nw, nh) = last[1:3]
+        if last.how.centers != "half":
+            return cover
+        (w, h), (nw, nh) = last.before, last.after
         tied = ties(h, nh, self.rows[name])[:, None] | ties(w, nw, self.columns[name])[None]
         return np.where(tied & (cover > 0), np.minimum(cover, 0.5), cover)
 
     def _base(
-        self, chain, head, name: str, source: Source, whole: bool
-    ) -> tuple[np.ndarray, np.ndarray]:
+        self, chain: Chain, head: Tones, name: str, source: Source, whole: bool
+    ) -> tuple[Floats, Floats]:
         """The chain's prediction, kept while tones are tried on it."""
         key = (name, chain, head, whole)
         if key not in self._kept:
             if len(self._kept) > 48:
                 self._kept.clear()
-            places = () if whole else (self.rows[name], self.columns[name])
-            self.budget.spend(
-                prediction_work(chain, source, *([len(p) for p in places] or (None, None)))
-            )
-            self._kept[key] = predict(chain, source, *places)
+            rows, columns = (None, None) if whole else (self.rows[name], self.columns[name])
+            self.budget.spend(prediction_work(chain, source, _count(rows), _count(columns)))
+            self._kept[key] = predict(chain, source, rows, columns)
         return self._kept[key]
 
     def enlarged(self, state: State, linear: Linear) -> float:
@@ -203,19 +211,19 @@ class Observed:
         whole = [t for t in state.tail if t[0] in tone.WHOLE]
         if not whole:
             return 0.0
-        errors = []
+        errors: list[float] = []
         for n in self.colourful[:2]:
             try:
                 values, _ = self._base(state.chain, state.head, n, self.source(n, state.head), True)
             except Refused:
                 continue
             noise = np.random.default_rng(0).normal(0, 0.3, values.shape).astype(values.dtype)
-            both = []
+            both: list[Floats] = []
             for x in (values, np.clip(values + noise, 0, 255)):
                 for t in state.tail:
                     x = tone.apply(t, x) if t[0] not in FITTED else x
                 both.append(x.reshape(-1, 3) @ linear.matrix.T / linear.unit)
-            errors.append(np.mean((both[0] - both[1]) ** 2))
+            errors.append(float(np.mean((both[0] - both[1]) ** 2)))
         return float(np.sqrt(np.mean(errors))) if errors else 0.0
 
     def stacked(self, state: State, names: list[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -263,7 +271,7 @@ class Observed:
 
     def curve_parts(
         self, state: State, linear: Linear, names: list[str], gray: Gray
-    ) -> list[tuple]:
+    ) -> list[tuple[Floats, Floats]]:
         """Return, probe by probe, (predicted, observed) inside the picture, both in pixel levels, n × channels.
 
         `gray` are the weights of a gray pipeline, or `CHANNELS` where each output channel follows one of the pixels'.
@@ -275,7 +283,7 @@ class Observed:
         else:
             matrix = linear.matrix
         unit = level_size(matrix)
-        parts: list[tuple] = []
+        parts: list[tuple[Floats, Floats]] = []
         for n in names:
             x, cover = self.predicted(state, n)
             inside = cover > 1 - 1e-4
@@ -283,6 +291,11 @@ class Observed:
                 y = self.y[n].reshape(-1, self.channels)[inside]
                 parts.append(((x[inside] @ matrix.T) / unit, y / unit))
         return parts
+
+
+def _count(positions: tuple[int, ...] | None) -> int | None:
+    """Return how many positions are wanted; None for all there are."""
+    return None if positions is None else len(positions)
 
 
 def _whole_channels(matrix: np.ndarray) -> np.ndarray:
@@ -301,7 +314,7 @@ def curve_residual(z: np.ndarray, y: np.ndarray) -> float:
     of y between neighbours in z."""
     total = 0.0
     for c in range(y.shape[1]):
-        steps = np.diff(y[np.argsort(z[:, c], kind="stable"), c])
+        steps: Floats = np.diff(y[np.argsort(z[:, c], kind="stable"), c])
         total += float(np.mean(steps**2)) / 2
     return total / y.shape[1]
 

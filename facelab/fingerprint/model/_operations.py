@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from facelab.preprocess.align import template
+
+Size = tuple[int, int]
+"""(width, height) in pixels."""
+Points = tuple[tuple[float, ...], ...]
+"""Places (x, y), one per landmark."""
+Stage = Mapping[str, Any]
+"""A stage of a spec as plain JSON, checked by `facelab.preprocess`."""
 
 
 class Orient(NamedTuple):
@@ -21,8 +32,8 @@ class Crop(NamedTuple):
     left, top, right and bottom, as shares of the sides or, as `style` says, in pixels)."""
 
     region: str
-    box: tuple | None = None
-    size: tuple | None = None
+    box: tuple[float, ...] | None = None
+    size: Size | None = None
     fraction: float = 1.0
     margin: float = 0.0
     aspect: str = "keep"
@@ -41,11 +52,17 @@ class Crop(NamedTuple):
     early: bool = False
     """Whether the face box is cut at the picture's border before the margin is added."""
 
+    @property
+    def cut_off(self) -> tuple[float, ...]:
+        """What the region `sides` cuts off left, top, right and bottom."""
+        assert self.box is not None, "the region `sides` says in `box` what is cut off"
+        return self.box
+
 
 class Resize(NamedTuple):
     """Resample; `mode` and `kernel` as in `facelab.preprocess` and `facelab.fingerprint.model._resampling`."""
 
-    size: tuple[int, int]
+    size: Size
     mode: str = "stretch"
     kernel: str = "bilinear"
     antialias: bool = False
@@ -63,7 +80,7 @@ class Resize(NamedTuple):
 class Pad(NamedTuple):
     """Add a border, to a size, to a multiple or to a square."""
 
-    to: tuple | None = None
+    to: Size | None = None
     multiple: int | None = None
     anchor: str = "top_left"
     square: bool = False
@@ -73,19 +90,19 @@ class Align(NamedTuple):
     """Warp five landmarks onto points of the output (`points` in output pixels). `at` are the landmarks' places as
     shares of the picture's width and height, the same for every picture; the probe's own landmarks when None."""
 
-    points: tuple
-    size: tuple[int, int]
+    points: Points
+    size: Size
     estimator: str = "umeyama"
     landmarks: str = "given"
     kernel: str = "bilinear"
-    at: tuple | None = None
+    at: Points | None = None
 
 
 class Warp(NamedTuple):
     """Resample with one affine map for every picture: `back` (2×3, row by row) from output to input positions."""
 
-    back: tuple
-    size: tuple[int, int]
+    back: tuple[float, ...]
+    size: Size
     kernel: str = "bilinear"
 
 
@@ -127,24 +144,43 @@ class Shrink(NamedTuple):
     every: str = ""
 
 
+Op = Orient | Crop | Resize | Pad | Align | Warp | Shift | Affine | Blur | Shrink
+Chain = tuple[Op, ...]
+
+
+Kind = TypeVar("Kind", Orient, Crop, Resize, Pad, Align, Warp)
+
+
+def op_at(chain: Chain, i: int, kind: type[Kind]) -> Kind:
+    """Return the operation at place `i` of a chain, which is one of `kind`."""
+    op = chain[i]
+    assert isinstance(op, kind), f"step {i} is a {type(op).__name__}, not a {kind.__name__}"
+    return op
+
+
+def places(chain: Chain, kind: type[Kind]) -> list[tuple[int, Kind]]:
+    """Return place and operation of each operation of `kind` in a chain."""
+    return [(i, op) for i, op in enumerate(chain) if isinstance(op, kind)]
+
+
 class Refused(Exception):
     """This chain cannot run on this probe (no landmarks, an empty crop)."""
 
 
-def replaced(chain: tuple, i: int, *ops: Any) -> tuple:
+def replaced(chain: Chain, i: int, *ops: Op) -> Chain:
     """Return `chain` with the step at place `i` replaced by `ops`."""
     return chain[:i] + ops + chain[i + 1 :]
 
 
-def from_stages(stages: list[dict[str, Any]]) -> tuple:
+def from_stages(stages: Iterable[Stage]) -> Chain:
     """Return the chain of a spec's stages (plain dictionaries); stages that touch no geometry are left out."""
-    chain: list = [_FROM[s["op"]](s) for s in stages if s["op"] in _FROM]
+    chain: list[Op] = [_FROM[s["op"]](s) for s in stages if s["op"] in _FROM]
     if not any(isinstance(op, Orient) for op in chain):
         chain.insert(0, Orient(exif=False))
     return tuple(chain)
 
 
-def _from_crop(s):
+def _from_crop(s: Stage) -> Crop:
     return Crop(
         s["region"],
         box=tuple(s["box"]) if s.get("box") else None,
@@ -155,7 +191,7 @@ def _from_crop(s):
     )
 
 
-def _from_resize(s):
+def _from_resize(s: Stage) -> Resize:
     kernel = s["kernel"]
     if kernel == "bicubic":
         kernel = "bicubic75" if s.get("cubic_a") == -0.75 else "bicubic"
@@ -173,7 +209,13 @@ def _from_resize(s):
     )
 
 
-def _from_align(s):
+def points_of(places: NDArray[np.float64]) -> Points:
+    """Return places (n, 2) as the fields of an operation hold them."""
+    rows: list[list[float]] = places.tolist()
+    return tuple((x, y) for x, y in rows)
+
+
+def _from_align(s: Stage) -> Align:
     points = template(s["template"], tuple(s["size"]), s.get("padding"))
     kernel = (
         "nearest"
@@ -182,15 +224,21 @@ def _from_align(s):
         if s.get("coordinates") == "1/32"
         else "bilinear"
     )
-    return Align(
-        tuple(map(tuple, points.tolist())), tuple(s["size"]), s["estimator"], kernel=kernel
-    )
+    return Align(points_of(points), tuple(s["size"]), s["estimator"], kernel=kernel)
 
 
-_FROM = {
-    "orient": lambda s: Orient(s["exif"] == "apply", s["transform"]),
+def _from_orient(s: Stage) -> Orient:
+    return Orient(s["exif"] == "apply", s["transform"])
+
+
+def _from_pad(s: Stage) -> Pad:
+    return Pad(tuple(s["to"]) if s.get("to") else None, s.get("multiple"), s["anchor"])
+
+
+_FROM: dict[str, Callable[[Stage], Op]] = {
+    "orient": _from_orient,
     "crop": _from_crop,
     "resize": _from_resize,
     "align": _from_align,
-    "pad": lambda s: Pad(tuple(s["to"]) if s.get("to") else None, s.get("multiple"), s["anchor"]),
+    "pad": _from_pad,
 }

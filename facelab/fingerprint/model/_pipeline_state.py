@@ -6,8 +6,20 @@ from typing import NamedTuple
 
 import numpy as np
 
-from facelab.fingerprint.model._operations import Affine, Align, Crop, Resize, Shift, Warp
+from facelab.fingerprint.model._operations import (
+    Affine,
+    Align,
+    Chain,
+    Crop,
+    Points,
+    Resize,
+    Shift,
+    Size,
+    Warp,
+    points_of,
+)
 from facelab.fingerprint.model._planner import turned_back
+from facelab.fingerprint.model._tones import Tones
 from facelab.preprocess.align import invert, template
 
 CUBICS = ("bicubic", "bicubic75")
@@ -61,9 +73,9 @@ FAMILY["gaussian_spline3"] = "spline3"
 class State(NamedTuple):
     """A hypothetical pipeline: geometry, and tones before (`head`) and behind (`tail`) it."""
 
-    chain: tuple
-    head: tuple = ()
-    tail: tuple = ()
+    chain: Chain
+    head: Tones = ()
+    tail: Tones = ()
 
 
 class Change(NamedTuple):
@@ -105,7 +117,7 @@ def resampler_name(op: Resize) -> str:
 
 def resampler_changes(a: Resize, b: Resize) -> tuple[Change, ...]:
     """Return what differs between two resamplers, kernel first."""
-    out = []
+    out: list[Change] = []
     fixed = ("nearest", "area", "area_cv", "box")
     words = resampler_name(a), resampler_name(b)
     same_family = FAMILY.get(a.kernel, a.kernel) == FAMILY.get(b.kernel, b.kernel)
@@ -122,7 +134,7 @@ def resampler_changes(a: Resize, b: Resize) -> tuple[Change, ...]:
     return tuple(out) or (Change("resize_kernel", "resize", *words),)
 
 
-def templates(size: tuple[int, int]) -> dict[str, tuple]:
+def templates(size: Size) -> dict[str, Points]:
     """Return the alignment templates in use, each as points for an output of `size`."""
     w, h = size
     base = template("arcface", (112, 112))
@@ -137,7 +149,7 @@ def templates(size: tuple[int, int]) -> dict[str, tuple]:
         "ArcFace template of 128 cut at the top left": base * (128 / 112),
         "dlib's five-point template": template("dlib5", size, 0.25),
     }
-    return {name: tuple(map(tuple, points.tolist())) for name, points in known.items()}
+    return {name: points_of(points) for name, points in known.items()}
 
 
 KIND_OF = {
@@ -178,24 +190,25 @@ def shifted(state: State, dx: int, dy: int, fill: str) -> Hypothesis:
     )
 
 
-def _folded(chain: tuple, affine: Affine) -> tuple | None:
-    """The chain with its last warp aimed elsewhere, as by another template, so that nothing is resampled twice."""
+def _folded(chain: Chain, affine: Affine) -> tuple[Chain, Size] | None:
+    """The chain with its last warp aimed elsewhere, as by another template, and its size: nothing is resampled
+    twice."""
     if not chain or not isinstance(chain[-1], (Align, Warp)):
         return None
     op = chain[-1]
     turn = turned_back(affine, op.size)
     if isinstance(op, Warp):
         back = np.vstack([np.reshape(op.back, (2, 3)), (0, 0, 1)]) @ np.vstack([turn, (0, 0, 1)])
-        return (*chain[:-1], op._replace(back=tuple(back[:2].ravel().tolist())))
+        return (*chain[:-1], op._replace(back=tuple(back[:2].ravel().tolist()))), op.size
     there = invert(turn)
     points = np.array(op.points) @ there[:, :2].T + there[:, 2]
-    return (*chain[:-1], op._replace(points=tuple(map(tuple, points.tolist()))))
+    return (*chain[:-1], op._replace(points=points_of(points))), op.size
 
 
 def moved(state: State, affine: Affine, place: str) -> Hypothesis:
     """Return `state` with a small affine motion behind its resampling (`output`), before it (`input`) or as another
     aim of its alignment (`folded`)."""
-    parts = []
+    parts: list[Change] = []
     aligned = any(isinstance(op, (Align, Warp)) for op in state.chain)
     if abs(affine.degrees) > 0.25:
         parts.append(Change("rotation", place, "upright", f"turned by {affine.degrees:.1f}°"))
@@ -217,10 +230,11 @@ def moved(state: State, affine: Affine, place: str) -> Hypothesis:
             )
         )
     if place == "folded":
-        chain = _folded(state.chain, affine)
-        if chain is None:
+        folded = _folded(state.chain, affine)
+        if folded is None:
             return Hypothesis(state, (), 1.0)
-        eight = 8 * state.chain[-1].size[0] / 112
+        chain, size = folded
+        eight = 8 * size[0] / 112
         if len(parts) > 1 or (
             parts
             and parts[0].kind == "shift"

@@ -8,64 +8,70 @@ Pixels between stages are not rounded here; the error is at most half a level a 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
-from facelab.fingerprint.model._operations import Refused, Resize
+from facelab.fingerprint.model._operations import Chain, Refused, Resize, Size
+from facelab.fingerprint.model._plan_steps import Cut, Gather, Resample, Roll, Smear, Step, Turn
 from facelab.fingerprint.model._planner import FLIPS, SWAPS, plan
 from facelab.fingerprint.model._resampling import blur, kernel_value, weights
 from facelab.fingerprint.probes._cache import Source
 
+Axis = NDArray[Any]
+"""Where an axis takes its values: positions (n,), −1 for nothing, or weights (n, lines of the source)."""
+Pixels = NDArray[Any]
+"""A picture (height, width, channel)."""
+Values = tuple[NDArray[np.float32], NDArray[np.float32]]
+"""Values (rows, columns, channel), and which share of each is picture (rows, columns)."""
+
 
 def predict(
-    chain: tuple, source: Source, rows: Any = None, columns: Any = None
-) -> tuple[np.ndarray, np.ndarray]:
+    chain: Chain, source: Source, rows: ArrayLike | None = None, columns: ArrayLike | None = None
+) -> Values:
     """Return (values, cover) of the chain's output at the crossings of `rows` and `columns` (all when None).
 
     `values`: float32 rows × columns × channel in the units of the source's pixels, 0 where nothing of the picture is;
     `cover`: rows × columns, 1 where the value is all picture, 0 where it is all border. Raises Refused.
     """
     steps, (w, h) = plan(chain, source)
-    rows = np.arange(h) if rows is None else np.asarray(rows)
-    columns = np.arange(w) if columns is None else np.asarray(columns)
-    if len(rows) and (rows.max() >= h or columns.max() >= w):
+    a: Axis = np.arange(h) if rows is None else np.asarray(rows)
+    b: Axis = np.arange(w) if columns is None else np.asarray(columns)
+    if len(a) and (a.max() >= h or b.max() >= w):
         raise Refused("the output has a different size")
-    values, cover = _run(steps, source.pixels, rows, columns)
+    values, cover = _run(steps, source.pixels, a, b)
     if any(isinstance(op, Resize) and op.clip for op in chain):
         np.clip(values, 0, 255, out=values)
     return values, cover
 
 
-def _run(steps, pixels, rows, columns):
+def _run(steps: Sequence[Step], pixels: Pixels, rows: Axis, columns: Axis) -> Values:
     a, b, swapped = rows, columns, False
     for k in range(len(steps) - 1, -1, -1):
-        step = steps[k]
-        if step[0] == "warp":
-            values, cover = _warp(steps[:k], pixels, step, a, b)
-            break
-        if step[0] == "transform":
-            a, b, swapped = _transform(step, a, b, swapped)
-        elif step[0] == "crop":
-            (x, y, cw, ch), (w, h) = step[1:3]
-            a, b = _cut(a, y, h, ch, step[3]), _cut(b, x, w, cw, step[3])
-        elif step[0] == "blur":
-            (w, h), sigma = step[1:]
-            a, b = _smear(a, h, sigma), _smear(b, w, sigma)
-        elif step[0] == "roll":
-            a, b = _roll(a, step[2], step[3][1]), _roll(b, step[1], step[3][0])
-        else:
-            _, (w, h), (nw, nh), op, *windows = step
-            across, down = windows[0] if windows else (None, None)
-            a, b = _resample(a, h, nh, op, down), _resample(b, w, nw, op, across)
+        match steps[k]:
+            case Gather() as step:
+                values, cover = _warp(steps[:k], pixels, step, a, b)
+                break
+            case Turn() as step:
+                a, b, swapped = _transform(step, a, b, swapped)
+            case Cut((x, y, cw, ch), (w, h), outside):
+                a, b = _cut(a, y, h, ch, outside), _cut(b, x, w, cw, outside)
+            case Smear((w, h), sigma):
+                a, b = _smear(a, h, sigma), _smear(b, w, sigma)
+            case Roll(dx, dy, (w, h)):
+                a, b = _roll(a, dy, h), _roll(b, dx, w)
+            case Resample((w, h), (nw, nh), op, windows):
+                across, down = windows or (None, None)
+                a, b = _resample(a, h, nh, op, down), _resample(b, w, nw, op, across)
     else:
         values, cover = _apply(pixels, a, b)
     return (values.swapaxes(0, 1), cover.T) if swapped else (values, cover)
 
 
-def _transform(step, a, b, swapped):
-    _, name, (w, h) = step
+def _transform(step: Turn, a: Axis, b: Axis, swapped: bool) -> tuple[Axis, Axis, bool]:
+    name, (w, h) = step
     rows_reversed, columns_reversed = FLIPS[name]
     # sizes after the swap of axes, which is what the reversals act on
     nw, nh = (h, w) if name in SWAPS else (w, h)
@@ -74,20 +80,20 @@ def _transform(step, a, b, swapped):
     return (b, a, not swapped) if name in SWAPS else (a, b, swapped)
 
 
-def _reverse(axis, n):
+def _reverse(axis: Axis, n: int) -> Axis:
     return np.where(axis < 0, axis, n - 1 - axis) if axis.ndim == 1 else axis[:, ::-1]
 
 
-def _roll(axis, d, n):
+def _roll(axis: Axis, d: int, n: int) -> Axis:
     return np.where(axis < 0, axis, (axis - d) % n) if axis.ndim == 1 else np.roll(axis, -d, axis=1)
 
 
-def _smear(axis, n, sigma):
+def _smear(axis: Axis, n: int, sigma: float) -> Axis:
     matrix = blur(n, sigma)
     return matrix[np.maximum(axis, 0)] * (axis >= 0)[:, None] if axis.ndim == 1 else axis @ matrix
 
 
-FOLDED = {
+FOLDED: dict[str, Callable[[Axis, int], Axis]] = {
     "replicate": lambda j, n: np.clip(j, 0, n - 1),
     "reflect": lambda j, n: np.clip(
         np.where(j < 0, -j - 1, np.where(j >= n, 2 * n - 1 - j, j)), 0, n - 1
@@ -99,7 +105,7 @@ FOLDED = {
 """Which line stands for one beyond the border."""
 
 
-def _cut(axis, start, n, length, outside):
+def _cut(axis: Axis, start: int, n: int, length: int, outside: str) -> Axis:
     """An axis on the cut piece → on the whole: positions outside are −1 (nothing), or the line that stands for them."""
     if axis.ndim == 1:
         moved = axis + start
@@ -116,7 +122,9 @@ def _cut(axis, start, n, length, outside):
     return out
 
 
-def _resample(axis, n, target, op, window=None):
+def _resample(
+    axis: Axis, n: int, target: int, op: Resize, window: tuple[float, float] | None = None
+) -> Axis:
     if axis.ndim == 1:
         if n == target and window is None:
             return axis
@@ -128,7 +136,7 @@ def _resample(axis, n, target, op, window=None):
     return axis @ weights(n, target, op.kernel, op.antialias, op.centers, None, window)
 
 
-def _apply(pixels, a, b):
+def _apply(pixels: Pixels, a: Axis, b: Axis) -> Values:
     cover = np.outer(_cover(a), _cover(b)).astype(np.float32)
     if a.ndim == 1 and b.ndim == 1:
         values = pixels[np.maximum(a, 0)][:, np.maximum(b, 0)].astype(np.float32)
@@ -143,11 +151,11 @@ def _apply(pixels, a, b):
     return np.matmul(b, half), cover
 
 
-def _cover(axis):
+def _cover(axis: Axis) -> Axis:
     return (axis >= 0).astype(np.float64) if axis.ndim == 1 else axis.sum(axis=1)
 
 
-def _narrow(axis, n) -> tuple[slice | np.ndarray, np.ndarray]:
+def _narrow(axis: Axis, n: int) -> tuple[slice | Axis, Axis]:
     """Return the source lines that some weight touches, and the weights on them."""
     if axis.ndim == 1:
         used, place = np.unique(np.maximum(axis, 0), return_inverse=True)
@@ -161,22 +169,22 @@ def _narrow(axis, n) -> tuple[slice | np.ndarray, np.ndarray]:
     return used, axis[:, used]
 
 
-def _warp(before, pixels, step, a, b):
+def _warp(before: Sequence[Step], pixels: Pixels, step: Gather, a: Axis, b: Axis) -> Values:
     """Gather behind `before`; the axes behind the warp may be positions or matrices."""
-    _, back, (w, h), kernel = step
+    back, size, kernel = step
     if a.ndim == 1 and b.ndim == 1:
         both = sample(_framed(before, pixels), back, np.maximum(a, 0), np.maximum(b, 0), kernel)
         both *= np.outer(a >= 0, b >= 0)[..., None]
     else:
-        both, _ = _apply(_warped(before, pixels, back, (w, h), kernel), a, b)
+        both, _ = _apply(_warped(before, pixels, back, size, kernel), a, b)
     return both[..., :-1], both[..., -1]
 
 
-_KEPT: dict[tuple, tuple] = {}
+_KEPT: dict[tuple[object, ...], tuple[Pixels, Pixels]] = {}
 """The last few pictures as floats, framed or warped; each holds its source, so that no id is used twice."""
 
 
-def _kept(key: tuple, pixels: np.ndarray, make: Callable[[], np.ndarray]) -> np.ndarray:
+def _kept(key: tuple[object, ...], pixels: Pixels, make: Callable[[], Pixels]) -> Pixels:
     if key not in _KEPT:
         if len(_KEPT) > 48:
             _KEPT.clear()
@@ -184,36 +192,43 @@ def _kept(key: tuple, pixels: np.ndarray, make: Callable[[], np.ndarray]) -> np.
     return _KEPT[key][1]
 
 
-def _framed(before, pixels) -> np.ndarray:
+def _framed(before: Sequence[Step], pixels: Pixels) -> Pixels:
     """What `before` gives, in a frame of nothing, cover as one more channel."""
 
-    def make():
+    def make() -> Pixels:
         return bordered(_run(before, pixels, *_whole(before, pixels))[0] if before else pixels)
 
     return _kept((id(pixels), repr(before)), pixels, make)
 
 
-def _warped(before, pixels, back, size, kernel) -> np.ndarray:
-    def make():
+def _warped(
+    before: Sequence[Step], pixels: Pixels, back: NDArray[np.float64], size: Size, kernel: str
+) -> Pixels:
+    def make() -> Pixels:
         return sample(_framed(before, pixels), back, np.arange(size[1]), np.arange(size[0]), kernel)
 
     return _kept((id(pixels), repr(before), back.tobytes(), size, kernel), pixels, make)
 
 
-def _whole(steps, pixels):
+def _whole(steps: Sequence[Step], pixels: Pixels) -> tuple[Axis, Axis]:
     """All positions of what `steps` give."""
     h, w = pixels.shape[:2]
     for step in steps:
-        if step[0] == "transform" and step[1] in SWAPS:
-            w, h = h, w
-        elif step[0] == "crop":
-            w, h = step[1][2:]
-        elif step[0] in ("resize", "warp"):
-            w, h = step[2]
+        match step:
+            case Turn(name, _) if name in SWAPS:
+                w, h = h, w
+            case Cut((_, _, cw, ch), _, _):
+                w, h = cw, ch
+            case Resample(_, after, _, _):
+                w, h = after
+            case Gather(_, size, _):
+                w, h = size
+            case _:
+                pass
     return np.arange(h), np.arange(w)
 
 
-def bordered(image: np.ndarray) -> np.ndarray:
+def bordered(image: Pixels) -> NDArray[np.float32]:
     """Return the image as float32 with its cover as one more channel, inside a frame one pixel wide of nothing."""
     h, w, c = image.shape
     out = np.zeros((h + 2, w + 2, c + 1), np.float32)
@@ -223,8 +238,12 @@ def bordered(image: np.ndarray) -> np.ndarray:
 
 
 def sample(
-    framed: np.ndarray, back: np.ndarray, rows: Any, columns: Any, kernel: str = "bilinear"
-) -> np.ndarray:
+    framed: Pixels,
+    back: NDArray[np.float64],
+    rows: Axis,
+    columns: Axis,
+    kernel: str = "bilinear",
+) -> NDArray[np.float32]:
     """Sample what `bordered` made at back · (column, row): float32 rows × columns × (channel and cover).
 
     `kernel` is nearest, bilinear, bilinear32 (places rounded to 1/32 pixel, as OpenCV does) or bicubic75 (OpenCV's, its
@@ -251,7 +270,14 @@ def sample(
     return top + fy * (bottom - top)
 
 
-def _cubic_sample(flat, size, x0, y0, fx, fy):
+def _cubic_sample(
+    flat: Pixels,
+    size: Size,
+    x0: NDArray[np.int64],
+    y0: NDArray[np.int64],
+    fx: NDArray[np.float32],
+    fy: NDArray[np.float32],
+) -> NDArray[np.float32]:
     w, h = size
     out = np.zeros((*x0.shape, flat.shape[1]), np.float32)
     for j in range(-1, 3):

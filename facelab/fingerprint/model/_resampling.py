@@ -6,8 +6,12 @@ Used to predict what another pipeline would have produced at a few output positi
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.floating[Any]]
 
 KERNELS = (
     "nearest",
@@ -28,7 +32,6 @@ KERNELS = (
 """`bicubic` has a = −0.5 (Pillow, TF 2), `bicubic75` a = −0.75 (OpenCV, TF 1, PyTorch); `gaussian` is a Gaussian
 blur before bilinear, as `skimage.transform.resize` does, `spline3` its cubic spline (order 3), `gaussian_spline3` the
 two together; `area_cv` is OpenCV's area, which interpolates where only one axis is enlarged."""
-CENTERS = ("half", "legacy", "corner")
 _SUPPORT = {
     "bilinear": 1.0,
     "bicubic": 2.0,
@@ -42,14 +45,14 @@ _SUPPORT = {
 }
 
 
-def _cubic(x: np.ndarray, a: float) -> np.ndarray:
+def _cubic(x: Floats, a: float) -> Floats:
     x = np.abs(x)
     near = ((a + 2) * x - (a + 3)) * x * x + 1
     far = ((a * x - 5 * a) * x + 8 * a) * x - 4 * a
     return np.where(x < 1, near, np.where(x < 2, far, 0.0))
 
 
-def _spline(x: np.ndarray) -> np.ndarray:
+def _spline(x: Floats) -> Floats:
     """The cardinal cubic spline: B-splines whose coefficients interpolate (Unser, "Splines: a perfect fit for signal
     and image processing", 1999)."""
     pole = np.sqrt(3) - 2
@@ -61,14 +64,14 @@ def _spline(x: np.ndarray) -> np.ndarray:
     return out
 
 
-def _mitchell(x: np.ndarray) -> np.ndarray:
+def _mitchell(x: Floats) -> Floats:
     x = np.abs(x)
     near = (7 * x - 12) * x * x + 16 / 3
     far = ((-7 / 3 * x + 12) * x - 20) * x + 32 / 3
     return np.where(x < 1, near, np.where(x < 2, far, 0.0)) / 6
 
 
-def kernel_value(name: str, x: np.ndarray) -> np.ndarray:
+def kernel_value(name: str, x: NDArray[Any]) -> NDArray[Any]:
     """Return the continuous kernel at distances `x` (in taps)."""
     if name == "bilinear":
         return np.maximum(0.0, 1 - np.abs(x))
@@ -95,7 +98,7 @@ def weights(
     centers: str,
     positions: tuple[int, ...] | None = None,
     window: tuple[float, float] | None = None,
-) -> np.ndarray:
+) -> NDArray[np.float32]:
     """Return the matrix (positions × source) that resamples `source` pixels to `target` pixels.
 
     `positions` are the output indices wanted (all when None); `window` is the (start, length) of the source that is
@@ -129,16 +132,19 @@ def weights(
         matrix = _antialiased(i, source, scale, kernel, start)
     else:
         corner = (length - 1) / max(target - 1, 1)
-        x = {"half": (i + 0.5) * scale - 0.5, "legacy": i * scale, "corner": i * corner}[
-            centers
-        ] + start
+        at: dict[str, Floats] = {
+            "half": (i + 0.5) * scale - 0.5,
+            "legacy": i * scale,
+            "corner": i * corner,
+        }
+        x = at[centers] + start
         matrix = _taps(x, source, kernel)
     matrix = matrix.astype(np.float32)
     matrix.setflags(write=False)
     return matrix
 
 
-def ties(source: int, target: int, positions: tuple[int, ...]) -> np.ndarray:
+def ties(source: int, target: int, positions: tuple[int, ...]) -> NDArray[np.bool_]:
     """Return which output positions nearest neighbour takes from the very border of two pixels, where the last bit
     of a product decides.
 
@@ -149,13 +155,13 @@ def ties(source: int, target: int, positions: tuple[int, ...]) -> np.ndarray:
     return (2 * i + 1) * source % (2 * target) == 0
 
 
-def _one_hot(j: np.ndarray, source: int) -> np.ndarray:
+def _one_hot(j: NDArray[Any], source: int) -> Floats:
     matrix = np.zeros((len(j), source))
     matrix[np.arange(len(j)), np.clip(j, 0, source - 1).astype(int)] = 1
     return matrix
 
 
-def _nearest(i, source, target, centers):
+def _nearest(i: NDArray[np.int64], source: int, target: int, centers: str) -> Floats:
     if centers == "corner" and target > 1:
         return _one_hot(np.floor(i * ((source - 1) / (target - 1)) + 0.5), source)
     # integers, so that 0.999999 never becomes the wrong pixel
@@ -165,7 +171,7 @@ def _nearest(i, source, target, centers):
     )
 
 
-def _taps(x, source, kernel):
+def _taps(x: Floats, source: int, kernel: str) -> Floats:
     reach = max(1, int(_SUPPORT[kernel]))
     base = np.floor(x).astype(int)
     matrix = np.zeros((len(x), source))
@@ -176,7 +182,9 @@ def _taps(x, source, kernel):
     return matrix / matrix.sum(axis=1, keepdims=True)
 
 
-def _antialiased(i, source, scale, kernel, start):
+def _antialiased(
+    i: NDArray[np.int64], source: int, scale: float, kernel: str, start: float
+) -> Floats:
     center = start + (i[:, None] + 0.5) * scale
     matrix = kernel_value(kernel, (np.arange(source)[None] + 0.5 - center) / scale)
     total = matrix.sum(axis=1, keepdims=True)
@@ -185,7 +193,7 @@ def _antialiased(i, source, scale, kernel, start):
     return matrix / np.where(outside[:, None], 1.0, total)
 
 
-def _area_mixed(i, source, target):
+def _area_mixed(i: NDArray[np.int64], source: int, target: int) -> Floats:
     """What OpenCV's INTER_AREA does on both axes where one is enlarged and the other is not."""
     scale = source / target
     base = np.floor(i * scale + 1e-9).astype(int)
@@ -199,7 +207,7 @@ def _area_mixed(i, source, target):
     return matrix
 
 
-def _area(i, source, scale, start):
+def _area(i: NDArray[np.int64], source: int, scale: float, start: float) -> Floats:
     lo, hi = start + i[:, None] * scale, start + (i[:, None] + 1) * scale
     j = np.arange(source)[None]
     matrix = np.maximum(0.0, np.minimum(hi, j + 1) - np.maximum(lo, j))
@@ -210,7 +218,7 @@ def _area(i, source, scale, start):
 
 
 @functools.lru_cache(maxsize=128)
-def blur(n: int, sigma: float) -> np.ndarray:
+def blur(n: int, sigma: float) -> NDArray[np.float32]:
     """Return the n × n matrix of a Gaussian blur, cut at four deviations, mirrored at the border."""
     if sigma <= 0:
         return np.eye(n, dtype=np.float32)

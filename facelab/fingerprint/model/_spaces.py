@@ -55,10 +55,11 @@ def unsteady(x: np.ndarray, name: str) -> np.ndarray:
 def _hue(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """(hue in half degrees, largest, least, their difference)."""
     r, g, b = (x[..., i] for i in range(3))
-    top, low = x.max(axis=-1), x.min(axis=-1)
+    top: np.ndarray = x.max(axis=-1)
+    low: np.ndarray = x.min(axis=-1)
     chroma = top - low
-    by = np.maximum(chroma, 1e-6)
-    sector = np.where(
+    by: np.ndarray = np.maximum(chroma, 1e-6)
+    sector: np.ndarray = np.where(
         top == r, (g - b) / by, np.where(top == g, 2 + (b - r) / by, 4 + (r - g) / by)
     )
     return np.where(chroma > 0, 30 * np.mod(sector, 6), 0), top, low, chroma
@@ -68,8 +69,8 @@ def _lab(x: np.ndarray, *, linear: bool) -> np.ndarray:
     v = x / 255
     if not linear:
         v = np.where(v <= 0.04045, v / 12.92, ((v + 0.055) / 1.055) ** 2.4)
-    xyz = v @ (XYZ / XYZ.sum(axis=1, keepdims=True)).T.astype(np.float32)
-    f = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
-    light = np.where(xyz[..., 1] > 0.008856, 116 * f[..., 1] - 16, 903.3 * xyz[..., 1])
+    xyz: np.ndarray = v @ (XYZ / XYZ.sum(axis=1, keepdims=True)).T.astype(np.float32)
+    f: np.ndarray = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
+    light: np.ndarray = np.where(xyz[..., 1] > 0.008856, 116 * f[..., 1] - 16, 903.3 * xyz[..., 1])
     a, b = 500 * (f[..., 0] - f[..., 1]), 200 * (f[..., 1] - f[..., 2])
     return np.stack([2.55 * light, a + 128, b + 128], axis=-1).astype(np.float32)

@@ -6,9 +6,17 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from facelab.fingerprint.model._spaces import to_space
 
+Pixels = NDArray[Any]
+"""Pixels (…, 3), 0…255, uint8 or float."""
+Tone = tuple[str, Any]
+"""A tone's name and its parameter."""
+Tones = tuple[Tone, ...]
+Weights = tuple[float, ...]
+"""What red, green and blue count for in a gray."""
 LUMA = {"bt601": (0.299, 0.587, 0.114), "bt709": (0.2126, 0.7152, 0.0722)}
 GRAY = np.array(LUMA["bt601"])
 
@@ -55,7 +63,7 @@ def recode(x: np.ndarray, written: tuple[str, str], read: tuple[str, str]) -> np
     return yuv_to_rgb(_mixed(x, forward, np.array([16.0 if limited else 0.0, 128.0, 128.0])), *read)
 
 
-def _swap_chroma(x, _):
+def _swap_chroma(x: Pixels, _: object) -> Pixels:
     forward = rgb_to_ycc("bt601")
     return _mixed(x, np.linalg.inv(forward) @ forward[[0, 2, 1]], np.zeros(3))
 
@@ -67,15 +75,15 @@ def _curve(function: Callable[[np.ndarray], np.ndarray], x: np.ndarray) -> np.nd
     return 255.0 * function(np.clip(x, 0, 255) / 255.0)
 
 
-def _gamma(x, g):
+def _gamma(x: Pixels, g: float) -> Pixels:
     return _curve(lambda v: v**g, x)
 
 
-def _linearise(x, _):
+def _linearise(x: Pixels, _: object) -> Pixels:
     return _curve(lambda v: np.where(v <= 0.04045, v / 12.92, ((v + 0.055) / 1.055) ** 2.4), x)
 
 
-def _companded(x, _):
+def _companded(x: Pixels, _: object) -> Pixels:
     return _curve(lambda v: np.where(v <= 0.0031308, v * 12.92, 1.055 * v ** (1 / 2.4) - 0.055), x)
 
 
@@ -91,21 +99,21 @@ def equalised(channel: np.ndarray) -> np.ndarray:
     return table[channel]
 
 
-def _bytes(x):
+def _bytes(x: Pixels) -> NDArray[np.uint8]:
     return np.clip(np.rint(x), 0, 255).astype(np.uint8)
 
 
-def _equalize_each(x, _):
+def _equalize_each(x: Pixels, _: object) -> Pixels:
     return np.stack([equalised(_bytes(x[..., i])) for i in range(3)], axis=-1).astype(np.float32)
 
 
-def _equalize_luma(x, _):
+def _equalize_luma(x: Pixels, _: object) -> Pixels:
     luma = x @ GRAY
     # chroma stays: each channel moves by as much as luma does
     return np.clip(x + (equalised(_bytes(luma)) - luma)[..., None], 0, 255)
 
 
-def _clahe(x, parameters):
+def _clahe(x: Pixels, parameters: tuple[float, int, str]) -> Pixels:
     import cv2
 
     clip, tiles, on = parameters
@@ -123,40 +131,40 @@ def _clahe(x, parameters):
         cv2.setNumThreads(threads)
 
 
-def _stretch(x, _):
+def _stretch(x: Pixels, _: object) -> Pixels:
     lo, hi = x.min(), x.max()
     return (x - lo) * (255.0 / max(hi - lo, 1e-9))
 
 
-def _stretch_each(x, _):
+def _stretch_each(x: Pixels, _: object) -> Pixels:
     lo, hi = x.min(axis=(0, 1)), x.max(axis=(0, 1))
     return (x - lo) * (255.0 / np.maximum(hi - lo, 1e-9))
 
 
-def _standardise(x, _):
+def _standardise(x: Pixels, _: object) -> Pixels:
     return (x - x.mean()) * (64.0 / max(x.std(), 1e-6)) + 128.0
 
 
-def _standardise_each(x, _):
+def _standardise_each(x: Pixels, _: object) -> Pixels:
     return (x - x.mean(axis=(0, 1))) * (64.0 / np.maximum(x.std(axis=(0, 1)), 1e-6)) + 128.0
 
 
-def _brightest(x, _):
+def _brightest(x: Pixels, _: object) -> Pixels:
     return x * (255.0 / max(x.max(), 1e-9))
 
 
-def _brightest_each(x, _):
+def _brightest_each(x: Pixels, _: object) -> Pixels:
     return x * (255.0 / np.maximum(x.max(axis=(0, 1)), 1e-9))
 
 
-def _posterize(x, bits):
+def _posterize(x: Pixels, bits: int) -> Pixels:
     if x.dtype == np.uint8:
         return (x & np.uint8(256 - 2 ** (8 - bits))).astype(np.float32)
     step = 2 ** (8 - bits)
     return np.floor(x / step) * step
 
 
-def _lab_lightness(x, _):
+def _lab_lightness(x: Pixels, _: object) -> Pixels:
     """CIE L* of sRGB pixels, 0…255."""
     y = (
         _linearise(x, None).astype(np.float32)
@@ -167,7 +175,7 @@ def _lab_lightness(x, _):
     return _replicated((lightness * 2.55).astype(np.float32))
 
 
-def _replicated(gray):
+def _replicated(gray: Pixels) -> Pixels:
     return np.repeat(gray[..., None], 3, axis=-1)
 
 
@@ -194,7 +202,8 @@ def misread(x: np.ndarray, how: str) -> np.ndarray:
         parts = both[0::2].reshape(u.shape), both[1::2].reshape(u.shape)
     else:
         both = np.stack([u, v], -1).ravel()
-        at = np.arange(u.shape[0])[:, None] * u.shape[1] + 2 * np.arange(u.shape[1])[None]
+        h2, w2 = map(int, u.shape)
+        at = np.arange(h2)[:, None] * w2 + 2 * np.arange(w2)[None]
         parts = both[at], both[at + 1]
     out = x.copy()
     for k, c in enumerate(parts):
@@ -203,7 +212,7 @@ def misread(x: np.ndarray, how: str) -> np.ndarray:
     return out
 
 
-def _recompressed(x, parameters):
+def _recompressed(x: Pixels, parameters: tuple[str, int, int]) -> Pixels:
     """Pixels through a lossy codec: (format, quality, chroma subsampling as Pillow numbers it)."""
     import io
 
@@ -217,7 +226,7 @@ def _recompressed(x, parameters):
         return np.asarray(image.convert("RGB")).astype(np.float32)
 
 
-POINTWISE: dict[str, Callable[..., Any]] = {
+POINTWISE: dict[str, Callable[[Pixels, Any], Pixels]] = {
     "posterize": _posterize,
     "hsv_value": lambda x, _: _replicated(x.max(axis=-1).astype(np.float32)),
     "hsl_lightness": lambda x, _: _replicated(
@@ -236,7 +245,7 @@ POINTWISE: dict[str, Callable[..., Any]] = {
     "yuv": lambda x, p: yuv_to_rgb(x, *p),
     "gray": lambda x, w: np.repeat((x @ np.asarray(w))[..., None], 3, axis=-1),
 }
-WHOLE: dict[str, Callable[..., Any]] = {
+WHOLE: dict[str, Callable[[Pixels, Any], Pixels]] = {
     "equalize_each": _equalize_each,
     "equalize_luma": _equalize_luma,
     "clahe": _clahe,
@@ -252,7 +261,7 @@ WHOLE: dict[str, Callable[..., Any]] = {
 """Tones that look at the whole picture, so their place in the pipeline matters and samples alone are not enough."""
 
 
-def gray_of(tones: tuple) -> tuple | None:
+def gray_of(tones: Tones) -> Weights | None:
     """Return the gray weights that some tone of a sequence applied, or None."""
     for name, parameter in tones:
         if name == "gray":
@@ -262,7 +271,7 @@ def gray_of(tones: tuple) -> tuple | None:
     return None
 
 
-def apply(tone: tuple[str, object], x: np.ndarray) -> np.ndarray:
+def apply(tone: Tone, x: Pixels) -> Pixels:
     """Apply one tone (name, parameter) to pixels (…, 3), 0…255, uint8 or float; float32 or float64."""
     name, parameter = tone
     return (POINTWISE.get(name) or WHOLE[name])(x, parameter)

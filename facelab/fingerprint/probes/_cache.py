@@ -33,8 +33,8 @@ class Source(NamedTuple):
     name: str
     pixels: np.ndarray
     orientation: int = 1
-    landmarks: tuple | None = None
-    box: tuple | None = None
+    landmarks: tuple[tuple[float, ...], ...] | None = None
+    box: tuple[float, ...] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +67,12 @@ def pictures() -> dict[str, Picture]:
     made, arrays, facts = _make()
     if path is not None:
         buffer = io.BytesIO()
-        np.savez(buffer, __facts__=np.frombuffer(json.dumps(facts).encode(), np.uint8), **arrays)
+        np.savez(
+            buffer,
+            allow_pickle=False,
+            __facts__=np.frombuffer(json.dumps(facts).encode(), np.uint8),
+            **arrays,
+        )
         try:
             write_bytes(path, buffer.getvalue())
         except (OSError, FacelabError):
@@ -82,10 +87,12 @@ def remember() -> None:
         pictures()
 
 
-def _make():
+def _make() -> tuple[dict[str, Picture], dict[str, np.ndarray], dict[str, dict[str, Any]]]:
     from facelab.fingerprint.probes._set import probe_set
 
-    made, arrays, facts = {}, {}, {}
+    made: dict[str, Picture] = {}
+    arrays: dict[str, np.ndarray] = {}
+    facts: dict[str, dict[str, Any]] = {}
     for p in probe_set():
         family = "image" if p.group == "image" else p.format
         face = p.face or {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import struct
 import zlib
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -95,7 +96,8 @@ def _huffman(kind: str, chroma: int) -> tuple[bytes, bytes, dict[int, tuple[int,
     values = (
         bytes(range(12)) if kind == "dc" else bytes.fromhex(_AC_VALUES[chroma].replace(" ", ""))
     )
-    codes, code, at = {}, 0, 0
+    codes: dict[int, tuple[int, int]] = {}
+    code, at = 0, 0
     for length, n in enumerate(counts, 1):
         for value in values[at : at + n]:
             codes[value] = (code, length)
@@ -229,7 +231,9 @@ def _scan(coefficients: list[np.ndarray], step: int) -> bytes:
     return bits.bytes()
 
 
-def _file_head(size: tuple[int, int], tables, step: int, orientation: int | None) -> bytes:
+def _file_head(
+    size: tuple[int, int], tables: Iterable[np.ndarray], step: int, orientation: int | None
+) -> bytes:
     def segment(marker: int, body: bytes) -> bytes:
         return struct.pack(">BBH", 0xFF, marker, len(body) + 2) + body
 

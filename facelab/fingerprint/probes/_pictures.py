@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+
+Whole = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+Window = tuple[slice, slice]
+"""Rows and columns of a part of a picture."""
+Part = tuple[tuple[int, int, int], Window, Mask, bool]
+"""Colour, window, mask within the window, and whether it is lit."""
 
 FONT = {  # 5×7 dots, one row per number, the highest bit at the left
     "A": (14, 17, 17, 31, 17, 17, 17),
@@ -29,7 +38,7 @@ def grid(size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     return np.arange(size[0], dtype=np.int64)[None], np.arange(size[1], dtype=np.int64)[:, None]
 
 
-def _rgb(r, g, b) -> np.ndarray:
+def _rgb(r: Whole, g: Whole, b: Whole) -> np.ndarray:
     return np.clip(np.stack(np.broadcast_arrays(r, g, b), axis=-1), 0, 255).astype(np.uint8)
 
 
@@ -171,7 +180,7 @@ def texture(size: tuple[int, int] = (150, 230)) -> np.ndarray:
     x, y = grid(size)
     w, h = size
     coarse = [noise((w // 13 + 2, h // 13 + 2), s) for s in (1, 2, 3)]
-    out = []
+    out: list[Whole] = []
     for i, c in enumerate(coarse):
         cx, cy, fx, fy = x // 13, y // 13, x % 13, y % 13
         smooth = (
@@ -211,11 +220,12 @@ def face(
     planes = 70 + x * 60 // w + 0 * y, 100 + y * 70 // h + 0 * x, 150 - x * 60 // w + 0 * y
     light = np.clip(u * 24 // (40 * unit), -30, 30)
 
-    def window(cx, cy, radius):
+    def window(cx: int, cy: int, radius: int) -> Window:
         # where a small part is, so that only this window is computed
         across, half = (c * cx - s * cy, c * cy + s * cx), 4 * scale * (radius + 1) + 8
         middle = [4 * (k * n + scale * a) // n for k, a in zip(centre, across)]
-        return tuple(slice(max(0, m - half), m + half) for m in middle[::-1])
+        across_it, down = (slice(max(0, m - half), m + half) for m in middle)
+        return down, across_it
 
     for colour, where, inside, lit in _face_parts(u, v, unit, window):
         for k, plane in zip(colour, planes):
@@ -235,16 +245,27 @@ def face(
     return np.clip(pixels, 0, 255).astype(np.uint8), {"box": box, "landmarks": points}
 
 
-def _face_parts(u, v, unit, window):
+def _face_parts(
+    u: Whole, v: Whole, unit: int, window: Callable[[int, int, int], Window]
+) -> Iterator[Part]:
     """Yield (colour, window, mask within the window, whether it is lit), back to front."""
     everywhere = (slice(None), slice(None))
 
-    def ellipse(cx, cy, rx, ry, where=everywhere):
+    def ellipse(cx: int, cy: int, rx: int, ry: int, where: Window = everywhere) -> Mask:
         p, q = (u[where] - cx * unit) // 16, (v[where] - cy * unit) // 16
         k = unit // 16
         return p * p * ry * ry + q * q * rx * rx < (k * rx * ry) ** 2
 
-    def small(colour, cx, cy, rx, ry, *, lit=False, above=None):
+    def small(
+        colour: tuple[int, int, int],
+        cx: int,
+        cy: int,
+        rx: int,
+        ry: int,
+        *,
+        lit: bool = False,
+        above: int | None = None,
+    ) -> Part:
         where = window(cx, cy, max(rx, ry))
         inside = ellipse(cx, cy, rx, ry, where)
         return colour, where, inside if above is None else inside & (v[where] < above * unit), lit
@@ -264,7 +285,9 @@ def _face_parts(u, v, unit, window):
     yield small((90, 20, 30), 0, 28, 13, 2)
 
 
-def _place(point, centre, scale, turn) -> list[float]:
+def _place(
+    point: tuple[int, int], centre: tuple[int, int], scale: int, turn: tuple[int, int, int]
+) -> list[float]:
     """Return a point of the face in pixels (centres at whole numbers), rounded to 1/16."""
     c, s, n = turn
     px, py = point
@@ -284,7 +307,7 @@ def nominal_face(size: tuple[int, int]) -> dict[str, Any]:
     centre = (w // 2 + side // 16, h // 2 - side // 20)
     turn = (40, 9, 41)
 
-    def place(px, py):
+    def place(px: int, py: int) -> list[float]:
         c, s, n = turn
         # a face of 100 units' height in 5/8 of the shorter side, coordinates in 1/16 pixel
         return [

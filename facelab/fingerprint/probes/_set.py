@@ -9,15 +9,16 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
+import facelab.fingerprint.probes._pictures as draw
 from facelab.core.errors import BadInputError
 from facelab.core.files import write_bytes, write_json, write_text
 from facelab.core.hashing import sha256_bytes, sha256_json
-from facelab.fingerprint.probes import _pictures as draw
 from facelab.fingerprint.probes._codecs import encode_jpeg, encode_png
 from facelab.fingerprint.probes._readme import README
 from facelab.preprocess.colour import rgb_to_yuv
@@ -218,8 +219,12 @@ def raw_probes(format: str, size: tuple[int, int] = RAW_SIZE) -> tuple[Probe, ..
     return tuple(probes)
 
 
+RawPicture = tuple[str, np.ndarray, dict[str, Any], tuple[str, ...]]
+"""Name, pixels, face and what it excites."""
+
+
 @functools.lru_cache(maxsize=4)
-def _raw_pictures(size: tuple[int, int]) -> list[tuple]:
+def _raw_pictures(size: tuple[int, int]) -> list[RawPicture]:
     """Draw what every format's frames show: (name, pixels, face, what it excites)."""
     w, h = size
     scale, centre = max(1, min(w, h) // 110), (w // 2 + w // 40, h // 2 - h // 40)
@@ -236,7 +241,14 @@ def _raw_pictures(size: tuple[int, int]) -> list[tuple]:
     ]
 
 
-def _raw(name, rgb, format, range_, face, excites) -> Probe:
+def _raw(
+    name: str,
+    rgb: np.ndarray,
+    format: str,
+    range_: Literal["full", "limited"] | None,
+    face: dict[str, Any],
+    excites: tuple[str, ...],
+) -> Probe:
     size = (rgb.shape[1], rgb.shape[0])
     label = f"{name}_full" if range_ == "full" else name
     if range_:
@@ -292,7 +304,7 @@ def _whole_hash() -> str:
     return _hash(probe_set())
 
 
-def _hash(probes) -> str:
+def _hash(probes: Iterable[Probe]) -> str:
     return sha256_json({"version": VERSION, "probes": [[p.name, p.sha256, p.face] for p in probes]})
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from facelab.fingerprint.model._operations import (
     replaced,
 )
 from facelab.fingerprint.model._pipeline_state import RINGING, Change, Hypothesis, State
+from facelab.fingerprint.model._tones import Tones, Weights
 from facelab.fingerprint.search._motion import motions
 from facelab.fingerprint.search._per_picture import (
     tiled_starts,
@@ -47,6 +48,8 @@ from facelab.fingerprint.search.candidates._placement import (
     Template,
 )
 
+Bends = tuple[float, float]
+"""What a free curve leaves for each picture alone, and for all together, RMS levels."""
 HIDING = ("crop", "margin", "antialias", "resize_order")
 WORTH_POLISHING = 42.0
 """RMS residual in levels within which a crop about the face may be the right one but for its rounding."""
@@ -59,7 +62,7 @@ def start_of(fingerprint: Fingerprint, observed: Observed) -> State | None:
     if not fingerprint.spec:
         return None
     stages = fingerprint.spec["stages"]
-    head: tuple = ()
+    head: Tones = ()
     if observed.family in ("yuyv", "nv12"):
         color = next((s for s in stages if s["op"] == "color" and s.get("from") == "yuv"), None)
         head = (("yuv", (color["matrix"], color["range"]) if color else ("bt601", "limited")),)
@@ -96,7 +99,7 @@ def identify(
             (polished(observed, s) if s.loss < WORTH_POLISHING else s for s in ranked),
             key=lambda s: s.cost,
         )
-    sides = []
+    sides: list[Identified] = []
     for side, enough in _attempts(observed, states, ranked, odd=odd, warps=warps):
         sides.append(side)
         if side.good or side.linear.loss < enough:
@@ -151,7 +154,7 @@ def explore(
     observed: Observed,
     start: State,
     *,
-    gray: tuple | None = None,
+    gray: Weights | None = None,
     depth: int = 3,
     floor: float = FLOOR,
 ) -> Identified:
@@ -211,7 +214,7 @@ def settled(observed: Observed, current: Scored) -> Scored | None:
     """Return the pipeline one change away that holds on every plain probe, where `current` holds on the screen only."""
     losses = {n: observed.score(current.hypothesis.state, [n]).loss for n in observed.plain}
     worst = max(losses, key=losses.__getitem__)
-    tried = []
+    tried: list[Scored] = []
     for h in neighbours(current.hypothesis.state):
         if not observed.budget.left:
             break
@@ -227,7 +230,7 @@ def settled(observed: Observed, current: Scored) -> Scored | None:
 
 
 def best_step(
-    observed: Observed, current: Scored, gray: tuple | None, floor: float
+    observed: Observed, current: Scored, gray: Weights | None, floor: float
 ) -> Scored | None:
     """Return the single change that helps most, cheap kinds of change first; None if none takes a quarter away."""
     state = current.hypothesis.state
@@ -240,7 +243,7 @@ def best_step(
         for s in rank(observed, neighbours(state), keep=2)
     ]
 
-    def done(limit=floor):
+    def done(limit: float = floor) -> bool:
         return not observed.budget.left or (bool(options) and min(o.loss for o in options) <= limit)
 
     if not done(max(floor, CLOSE)):
@@ -282,13 +285,16 @@ def blurs(hypothesis: Hypothesis) -> bool:
     return any(c.kind == "resize_order" or "blur" in c.after for c in hypothesis.changes)
 
 
-def _landmarks(observed: Observed, current: Scored, orders: dict[str, tuple]) -> list[Scored]:
+def _landmarks(
+    observed: Observed, current: Scored, orders: Mapping[str, tuple[int, ...]]
+) -> list[Scored]:
     """A placement that is the same for every picture, but elsewhere, or of landmarks mixed up, as it fits."""
     state = current.hypothesis.state
-    i = next((i for i, op in enumerate(state.chain) if isinstance(op, (Align, Warp))), None)
-    if i is None or current.loss < FAR:
+    i, op = next(
+        ((i, op) for i, op in enumerate(state.chain) if isinstance(op, (Align, Warp))), (None, None)
+    )
+    if i is None or op is None or current.loss < FAR:
         return []
-    op = state.chain[i]
     if (
         isinstance(op, Align)
         and op.at is None
@@ -303,9 +309,23 @@ def _landmarks(observed: Observed, current: Scored, orders: dict[str, tuple]) ->
     return [Scored(Hypothesis(changed, (change,), 1.3), observed.score(changed))]
 
 
-def _elsewhere(observed, current, gray, floor, bent, options) -> list[Scored]:
+def _elsewhere(
+    observed: Observed,
+    current: Scored,
+    gray: Weights | None,
+    floor: float,
+    bent: Bends,
+    options: list[Scored],
+) -> list[Scored]:
     return _landmarks(observed, current, AS_GIVEN)
 
 
-def _motions(observed, current, gray, floor, bent, options) -> list[Scored]:
+def _motions(
+    observed: Observed,
+    current: Scored,
+    gray: Weights | None,
+    floor: float,
+    bent: Bends,
+    options: list[Scored],
+) -> list[Scored]:
     return motions(observed, current.hypothesis.state)

@@ -40,8 +40,11 @@ def unevenly_lit(train: Any, observed: Observed) -> Uneven | None:
     linear = observed.score(train.state)
     if not np.isfinite(linear.loss):
         return None
-    level = float(np.mean(train.linear.unit))
-    total, alone, pieces, slopes = [], [], [], []
+    level = float(train.linear.unit.mean())
+    total: list[float] = []
+    alone: list[float] = []
+    pieces: list[float] = []
+    slopes: list[float] = []
     pairs: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     for n in observed.screen:
         try:
@@ -52,11 +55,11 @@ def unevenly_lit(train: Any, observed: Observed) -> Uneven | None:
         x = (x @ linear.matrix.T + linear.offset).reshape(y.shape)
         if (cover > 1 - 1e-4).all():
             pairs[n] = x, y
-            total.append(((y - x) ** 2).mean())
+            total.append(float(((y - x) ** 2).mean()))
             alone.append(_line(x, y)[0])
             cells = [slice(i, i + CELL) for i in range(0, min(y.shape[:2]) - CELL + 1, CELL)]
             lines = [_line(x[r, c], y[r, c]) for r in cells for c in cells]
-            pieces.append(np.mean([rest for rest, _ in lines]))
+            pieces.append(float(np.mean([rest for rest, _ in lines])))
             slopes += [slope for _, slope in lines]
     if not total or np.mean(total) <= 0 or _other_edges(observed, pairs) > STEPS:
         return None

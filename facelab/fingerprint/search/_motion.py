@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -13,14 +13,19 @@ from facelab.fingerprint.model._observed import FITTED, Observed, Scored
 from facelab.fingerprint.model._operations import Affine, Refused
 from facelab.fingerprint.model._pipeline_state import FILLS, Hypothesis, State, moved, shifted
 from facelab.fingerprint.model._planner import turned_back
-from facelab.fingerprint.model._predictor import bordered, predict, sample
+from facelab.fingerprint.model._predictor import Pixels, bordered, predict, sample
 from facelab.fingerprint.probes._cache import LARGE
+
+Dense = tuple[Pixels, Pixels, Pixels]
+"""What a pipeline gives everywhere: values, cover, and both in a frame."""
+Pick = Callable[[Pixels, Pixels, Pixels, Sequence[int], Sequence[int]], tuple[Pixels, Pixels]]
+"""Takes values and cover at some rows and columns from what is dense."""
 
 
 def motions(observed: Observed, state: State) -> list[Scored]:
     """Return the best whole-pixel shift and the best small affine motion, found on dense predictions."""
     names = [n for n in observed.screen if n != LARGE][:4]
-    dense = {}
+    dense: dict[str, Dense] = {}
     try:
         for n in names:
             values, cover = predict(state.chain, observed.source(n, state.head))
@@ -41,8 +46,9 @@ def motions(observed: Observed, state: State) -> list[Scored]:
     ]
 
 
-def _dense_loss(observed, dense, pick) -> float:
-    xs, ys = [], []
+def _dense_loss(observed: Observed, dense: Mapping[str, Dense], pick: Pick) -> float:
+    xs: list[Pixels] = []
+    ys: list[Pixels] = []
     for n, arrays in dense.items():
         x, c = pick(*arrays, observed.rows[n], observed.columns[n])
         inside = c.ravel() > 1 - 1e-4
@@ -54,8 +60,10 @@ def _dense_loss(observed, dense, pick) -> float:
     return fit(x, y).loss if len(x) > 0.3 * total else np.inf
 
 
-def _shift_pick(dx, dy):
-    def pick(values, cover, _, rows, columns):
+def _shift_pick(dx: int, dy: int) -> Pick:
+    def pick(
+        values: Pixels, cover: Pixels, _: Pixels, rows: Sequence[int], columns: Sequence[int]
+    ) -> tuple[Pixels, Pixels]:
         h, w = cover.shape
         r, c = np.asarray(rows) - dy, np.asarray(columns) - dx
         ok = ((r >= 0) & (r < h))[:, None] & ((c >= 0) & (c < w))[None]
@@ -65,7 +73,9 @@ def _shift_pick(dx, dy):
     return pick
 
 
-def _best_shift(observed, state, dense, reach: int = 12):
+def _best_shift(
+    observed: Observed, state: State, dense: Mapping[str, Dense], reach: int = 12
+) -> Scored | None:
     first = dict(list(dense.items())[:2])
     table = {
         (dx, dy): _dense_loss(observed, first, _shift_pick(dx, dy))
@@ -90,8 +100,10 @@ def _best_shift(observed, state, dense, reach: int = 12):
     return min((Scored(h, observed.score(h.state)) for h in options), key=lambda s: s.cost)
 
 
-def _affine_pick(a: Affine):
-    def pick(_, cover, framed, rows, columns):
+def _affine_pick(a: Affine) -> Pick:
+    def pick(
+        _: Pixels, cover: Pixels, framed: Pixels, rows: Sequence[int], columns: Sequence[int]
+    ) -> tuple[Pixels, Pixels]:
         h, w = cover.shape
         both = sample(framed, turned_back(a, (w, h)), np.asarray(rows), np.asarray(columns))
         return both[..., :3].astype(np.float64), both[..., 3] * (both[..., 4] > 1 - 1e-6)
@@ -112,8 +124,8 @@ STARTS = tuple(
 _STEPS = {"degrees": 1.0, "zoom": 0.03, "aspect": 0.03, "dx": 0.6, "dy": 0.6}
 
 
-def _best_affine(observed, state, dense):
-    def loss(a, some):
+def _best_affine(observed: Observed, state: State, dense: Mapping[str, Dense]) -> Scored | None:
+    def loss(a: Affine, some: Mapping[str, Dense]) -> float:
         return _dense_loss(observed, some, _affine_pick(a))
 
     two = dict(list(dense.items())[:2])
@@ -145,7 +157,7 @@ def _folded_finely(observed: Observed, state: State, start: Affine) -> Affine:
         return start
     names = [n for n in observed.screen if n != LARGE][:2]
 
-    def loss(a):
+    def loss(a: Affine) -> float:
         return observed.score(moved(state, a, "folded").state, names).loss
 
     return _snap(loss, _descend(loss, start, lambda: observed.budget.left, (0.3, 0.08, 0.02))[1])
@@ -157,7 +169,7 @@ def turned_before(observed: Observed, state: State, degrees: float) -> list[Hypo
     if abs(degrees) < 1:
         return []
 
-    def hypothesis(d):
+    def hypothesis(d: float) -> Hypothesis:
         return moved(state, Affine(degrees=round(d, 2)), "input")
 
     names = [n for n in observed.screen if n != LARGE][:2]
@@ -172,12 +184,15 @@ def turned_before(observed: Observed, state: State, degrees: float) -> list[Hypo
     return [hypothesis(best)]
 
 
-def _source_units(state, a: Affine) -> Affine:
+def _source_units(state: State, a: Affine) -> Affine:
     return a._replace(dx=0.0, dy=0.0) if abs(a.dx) < 0.3 and abs(a.dy) < 0.3 else a
 
 
 def _descend(
-    loss, start: Affine, going: Callable[[], bool], shrinks: tuple = (1.0, 0.4, 0.15)
+    loss: Callable[[Affine], float],
+    start: Affine,
+    going: Callable[[], bool],
+    shrinks: tuple[float, ...] = (1.0, 0.4, 0.15),
 ) -> tuple[float, Affine]:
     """Coordinate descent with shrinking steps over the five numbers of an affine motion."""
     best, value = start, loss(start)
@@ -198,7 +213,7 @@ def _descend(
     return value, best
 
 
-def _snap(loss, a: Affine) -> Affine:
+def _snap(loss: Callable[[Affine], float], a: Affine) -> Affine:
     """Drop what hardly helps: a motion is as simple as its loss allows."""
     value = loss(a)
     for name, neutral in (

@@ -7,7 +7,15 @@ from typing import Any
 import numpy as np
 
 from facelab.fingerprint.model._observed import FLOOR, Observed
-from facelab.fingerprint.model._operations import Align, Crop, Orient, Refused, Resize, Warp
+from facelab.fingerprint.model._operations import (
+    Align,
+    Chain,
+    Crop,
+    Orient,
+    Refused,
+    Resize,
+    Warp,
+)
 from facelab.fingerprint.model._pipeline_state import Change, State
 from facelab.fingerprint.model._planner import plan
 from facelab.fingerprint.search._identify import explore
@@ -151,7 +159,7 @@ def twins(state: State) -> list[State]:
     return [state._replace(chain=chain)] if chain != state.chain else []
 
 
-def other_geometry(train: tuple, infer: tuple) -> Change | None:
+def other_geometry(train: Chain, infer: Chain) -> Change | None:
     """Say in one cause how two chains differ that no single change leads from one to the other; None if they do not."""
     if train == infer:
         return None

@@ -17,6 +17,7 @@ from facelab.fingerprint.model._observed import (
 )
 from facelab.fingerprint.model._operations import Refused
 from facelab.fingerprint.model._pipeline_state import Change, Hypothesis, State
+from facelab.fingerprint.model._tones import Tone, Tones
 from facelab.fingerprint.search.candidates._geometry import neighbours
 from facelab.fingerprint.search.candidates._tone import describe
 
@@ -49,7 +50,7 @@ def own_lines(observed: Observed, state: State, names: list[str] | None = None) 
 
 
 def _own_lines(observed: Observed, state: State, names: tuple[str, ...]) -> float:
-    losses = []
+    losses: list[float] = []
     try:
         for _, x, y, size in _seen(observed, state, names):
             observed.budget.spend(0.1 + 1e-4 * size)
@@ -76,7 +77,7 @@ def _seen(
 
 def own_curves(observed: Observed, state: State) -> float:
     """Return the RMS residual in levels about its own curve for each picture; infinite where impossible."""
-    left = []
+    left: list[float] = []
     try:
         for n, x, y, _ in _seen(observed, state, observed.screen):
             for z, v in observed.curve_parts(state, fit(x, y), [n], CHANNELS):
@@ -138,7 +139,8 @@ def _sharpened(observed: Observed, loss: float, state: State) -> tuple[float, St
         names = observed.screen[:2]
         tried = [(own_lines(observed, h.state, names), h.state) for h in neighbours(state)]
         near = sorted(tried, key=lambda t: t[0])[:4]
-        better = min(((own_lines(observed, s), s) for _, s in near), key=lambda t: t[0])
+        whole = [(own_lines(observed, s), s) for _, s in near]
+        better = min(whole, key=lambda t: t[0])
         if better[0] > 0.7 * loss:
             break
         loss, state = better
@@ -153,16 +155,16 @@ def _lines(observed: Observed) -> tuple[str, ...]:
 def _tones_on(observed: Observed, state: State, *, only: tuple[str, ...]) -> list[Scored]:
     """Score the tones of whole pictures behind and before one geometry, on few probes first."""
     lines_only = only == LINES
-    tones: list[tuple] = [(name, None) for name in _lines(observed) if name in only]
+    tones: list[Tone] = [(name, None) for name in _lines(observed) if name in only]
     tones += [(name, None) for name in EQUAL if name in only]
     if TILED[0] in only:
         on = "gray" if observed.channels == 1 else "lab"
         tones += [("clahe", (clip, n, on)) for n in (8, 4) for clip in (2.0, 3.0, 4.0, 40.0)]
-    mixes: tuple = ((),)
+    mixes: tuple[Tones, ...] = ((),)
     if observed.channels == 1:
         mixes = tuple((("gray", m),) for m in MIXES)
     quick = observed.colourful[:2]
-    trials = []
+    trials: list[Scored] = []
     for t in tones:
         for mix in mixes if t[0] != "clahe" else ((),):
             places = [state._replace(tail=(*mix, t)), state._replace(head=(*state.head, *mix, t))]

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from facelab.fingerprint.model._observed import Observed, Scored
-from facelab.fingerprint.model._operations import Align, Crop, Orient, Pad, Resize
+from facelab.fingerprint.model._operations import Align, Chain, Crop, Orient, Pad, Resize
 from facelab.fingerprint.model._pipeline_state import Hypothesis, State, templates
 from facelab.fingerprint.probes._cache import LARGE
 from facelab.fingerprint.search.candidates._faces import OFFSETS
@@ -44,7 +44,8 @@ def rank(
 
 def _thinned(scored: list[Scored]) -> list[Hypothesis]:
     """The best ones, those that do the same to this picture counted once."""
-    kept, seen = [], set()
+    kept: list[Hypothesis] = []
+    seen: set[float] = set()
     for s in scored:
         seen.add(round(s.loss, 9))
         if len(seen) > MANY:
@@ -54,10 +55,14 @@ def _thinned(scored: list[Scored]) -> list[Hypothesis]:
 
 
 def _scored(
-    observed: Observed, hypotheses: list[Hypothesis], names: list[str], *, whatever_it_costs=False
-):
+    observed: Observed,
+    hypotheses: list[Hypothesis],
+    names: list[str],
+    *,
+    whatever_it_costs: bool = False,
+) -> list[Scored]:
     """Score hypotheses on some probes while there is budget; the possible ones, cheapest first."""
-    out = []
+    out: list[Scored] = []
     for h in hypotheses:
         out.append(Scored(h, observed.score(h.state, names)))
         if not (observed.budget.left or whatever_it_costs):
@@ -90,7 +95,7 @@ KERNELS = (("bilinear", False), ("bilinear", True), ("area_cv", True))
 """(kernel, antialias) that are tried in each colour space."""
 
 
-def _resampled(chain: tuple, kernel: str, antialias: bool) -> tuple:
+def _resampled(chain: Chain, kernel: str, antialias: bool) -> Chain:
     return tuple(
         op._replace(kernel=kernel, antialias=antialias) if isinstance(op, Resize) else op
         for op in chain
@@ -100,7 +105,7 @@ def _resampled(chain: tuple, kernel: str, antialias: bool) -> tuple:
 COMMON = ("hsv", "hsv_bgr", "lab", "lab_bgr")
 
 
-def _plainly_resized(chain: tuple) -> bool:
+def _plainly_resized(chain: Chain) -> bool:
     """Whether a chain resizes as most do, with no or a customary margin."""
     return all(
         op.pixels == 0 and op.margin in (0.0, 0.2)
@@ -124,7 +129,7 @@ def supposed(observed: Observed) -> list[State]:
     size = observed.size[observed.screen[0]]
     head = (("yuv", ("bt601", "limited")),) if observed.family in ("yuyv", "nv12") else ()
     sharp, smooth = Resize(size), Resize(size, antialias=True)
-    chains: list[tuple] = []
+    chains: list[Chain] = []
     if follows_picture(observed):
         kernels = (
             Resize(size),
@@ -207,7 +212,7 @@ def usual(observed: Observed) -> list[State]:
     area = Resize(size, kernel="area_cv", antialias=True)
     boxed = sharp._replace(mode="letterbox", size_rounding="half_up")
     arcface = next(iter(templates(size).values()))
-    chains: list[tuple] = [(Orient(), r) for r in (sharp, smooth, area, boxed)]
+    chains: list[Chain] = [(Orient(), r) for r in (sharp, smooth, area, boxed)]
     chains.append((Orient(), Align(arcface, size, kernel="bilinear32")))
     return [State(c, head) for c in chains]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -116,7 +116,7 @@ def _placed(observed: Observed, begun: _Begun) -> State | None:
 
 
 def reordered(
-    observed: Observed, op: Warp | Align, orders: dict[str, tuple]
+    observed: Observed, op: Warp | Align, orders: Mapping[str, tuple[int, ...]]
 ) -> tuple[str, Warp | Align] | None:
     """Return what a placement has become with its landmarks in one of `orders`: (words, step of a chain), None if that
     is not it. The landmarks themselves may have moved."""
@@ -143,7 +143,9 @@ def reordered(
     return words, model.op(p if finer is None else finer, op.kernel)
 
 
-def _finely(observed: Observed, model, p: np.ndarray, least: float = 0.3) -> np.ndarray | None:
+def _finely(
+    observed: Observed, model: Placed, p: np.ndarray, least: float = 0.3
+) -> np.ndarray | None:
     """A placement that is nearly right, refined on the samples; None if too few are inside the pictures."""
     names, loss = _unique(observed), np.inf
     views = [_view(observed, n) for n in names]
@@ -209,7 +211,8 @@ def _coarse(
     wanted = np.concatenate([_quarters(v.blocks).ravel() for v in views])
     found: list[tuple[float, np.ndarray]] = []
     for starts in model.grid([v.gray.shape for v in views]):
-        values, inside = [], []
+        values: list[np.ndarray] = []
+        inside: list[np.ndarray] = []
         for v in views:
             a, x, y, b = (
                 c[:, None]
@@ -251,14 +254,15 @@ def _correlation(values: np.ndarray, wanted: np.ndarray, inside: np.ndarray) -> 
     return np.where(n[:, 0] >= 0.5 * values.shape[1], r, -1.0)
 
 
-def _block_residual(view: _View, at: np.ndarray, size: tuple[int, int], border: float = np.nan):
+def _block_residual(
+    view: _View, at: np.ndarray, size: tuple[int, int], border: float = np.nan
+) -> tuple[np.ndarray, np.ndarray]:
     """(predicted block means n × 1, observed ones n × 1), where a block is not all inside with `border` around."""
     d = max(1, min(round(math.hypot(at[0], at[3]) * size[0] / 32), min(view.gray.shape) // 4))
-    h, w = view.blocks.shape
-    places = np.meshgrid(
-        *((np.arange(4 * n) + 0.5) / (4 * n) * s - 0.5 for n, s in ((w, size[0]), (h, size[1])))
-    )
-    x, y = _from(at, size, *places)
+    h, w = map(int, view.blocks.shape)
+    across = (np.arange(4 * w) + 0.5) / (4 * w) * size[0] - 0.5
+    down = (np.arange(4 * h) + 0.5) / (4 * h) * size[1] - 0.5
+    x, y = _from(at, size, *np.meshgrid(across, down))
     values, inside = _read(
         _shrunk(view.gray, d) if d > 1 else view.gray, (x + 0.5) / d - 0.5, (y + 0.5) / d - 0.5
     )
@@ -356,7 +360,7 @@ def _slopes(
     views: Sequence[_View], p: np.ndarray, model: Placed, residual: Residual, fit: _Fit
 ) -> tuple[np.ndarray, np.ndarray]:
     """How the predicted values follow the placement's numbers, and what is left to explain, row by row."""
-    slopes = []
+    slopes: list[np.ndarray] = []
     for v, (at, values) in zip(views, fit.parts):
         moved = [residual(v, at + e, model.size)[0] - values for e in np.diag(EPSILON)]
         slope = np.stack([m @ fit.matrix.T / e for m, e in zip(moved, EPSILON)], axis=-1)

@@ -61,7 +61,8 @@ def steps_of(observed: Observed, linear: Linear) -> float:
     """Return the spacing of the output's values in pixel levels (1 for 8-bit pixels scaled to floats, about 0 for
     real-valued resampling)."""
     values = np.concatenate([observed.y[n][..., 0].ravel() for n in observed.plain])
-    unique = np.unique(np.round(values / linear.unit[0], 3))
+    levels: np.ndarray = values / linear.unit[0]
+    unique = np.unique(np.round(levels, 3))
     if len(unique) < 3:
         return 0.0
     return float(np.percentile(np.diff(unique), 10))
@@ -72,7 +73,7 @@ def applies_exif(side: Identified) -> bool | None:
     names = [n for n, p in side.observed.pictures.items() if p.source.orientation != 1]
     if any(t[0] in tone.WHOLE for t in side.state.tail):
         names = names[::3]  # whole pictures cost more to predict
-    losses = {}
+    losses: dict[bool, float] = {}
     for choice in (True, False):
         chain = tuple(
             op._replace(exif=choice) if isinstance(op, Orient) and i == _first(side.state) else op
@@ -144,7 +145,7 @@ def comparable_scaling(train: Identified, infer: Identified) -> bool:
 
 def border_levels(side: Identified) -> np.ndarray | None:
     """Return the value of a letterbox border in pixel levels per channel, None where there is no border."""
-    values = []
+    values: list[np.ndarray] = []
     for n in side.observed.plain:
         try:
             cover = side.observed.cover(side.state, n)

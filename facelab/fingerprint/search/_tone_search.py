@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any
 
 import numpy as np
 
@@ -17,6 +16,7 @@ from facelab.fingerprint.model._observed import (
 )
 from facelab.fingerprint.model._operations import Refused
 from facelab.fingerprint.model._pipeline_state import Change, Hypothesis, State
+from facelab.fingerprint.model._tones import Weights
 from facelab.fingerprint.search._ranking import rank
 from facelab.fingerprint.search.candidates._tone import (
     before_geometry,
@@ -36,15 +36,21 @@ def distinct(observed: Observed) -> int:
 
 
 def tonal_steps(
-    observed: Any, current: Any, gray: Any, floor: Any, bent: Any, options: Any
+    observed: Observed,
+    current: Scored,
+    gray: Weights | None,
+    floor: float,
+    bent: tuple[float, float],
+    options: list[Scored],
 ) -> list[Scored]:
     """Try colour matrices, tones, free curves and clipping."""
-    state, found = current.hypothesis.state, []
+    state = current.hypothesis.state
+    found: list[Scored] = []
     if any(t[0] in tone.WHOLE for t in (*state.head, *state.tail)):
         # contrast that depends on the picture enlarges every rounding; a curve on top of it would only fit that
         return []
 
-    def least():
+    def least() -> float:
         return min((o.loss for o in (*options, *found)), default=np.inf)
 
     # a matrix or range read wrongly is linear except for the clipping, so it is believed only if nothing remains but
@@ -76,7 +82,14 @@ def tonal_steps(
     ]
 
 
-def _tiles(observed, current, gray, floor, bent, options) -> list[Scored]:
+def _tiles(
+    observed: Observed,
+    current: Scored,
+    gray: Weights | None,
+    floor: float,
+    bent: tuple[float, float],
+    options: list[Scored],
+) -> list[Scored]:
     """Try contrast equalised tile by tile."""
     return rank(observed, tiles(observed, current.hypothesis.state, gray), keep=1, large=False)
 
@@ -86,7 +99,12 @@ STRANGE = 15.0
 
 
 def other_spaces(
-    observed: Any, current: Any, gray: Any, floor: Any, bent: Any, options: Any
+    observed: Observed,
+    current: Scored,
+    gray: Weights | None,
+    floor: float,
+    bent: tuple[float, float],
+    options: list[Scored],
 ) -> list[Scored]:
     """Try pixels of another colour space."""
     state = current.hypothesis.state
@@ -98,7 +116,12 @@ def other_spaces(
 
 
 def odd_steps(
-    observed: Any, current: Any, gray: Any, floor: Any, bent: Any, options: Any
+    observed: Observed,
+    current: Scored,
+    gray: Weights | None,
+    floor: float,
+    bent: tuple[float, float],
+    options: list[Scored],
 ) -> list[Scored]:
     """Try fewer levels, grays that are not a weighted sum and values that wrap around; they leave no curve to see."""
     found = rank(observed, odd_tones(observed, current.hypothesis.state, gray), keep=1, large=False)

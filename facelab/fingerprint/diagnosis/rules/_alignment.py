@@ -6,7 +6,8 @@ import numpy as np
 
 from facelab.fingerprint.diagnosis._case import Case, Outcome
 from facelab.fingerprint.model._observed import Observed
-from facelab.fingerprint.model._operations import Align, Refused, Warp
+from facelab.fingerprint.model._operations import Align, Chain, Refused, Warp
+from facelab.fingerprint.model._plan_steps import Gather
 from facelab.fingerprint.model._planner import plan
 from facelab.fingerprint.search._identify import explore, identify
 from facelab.fingerprint.search._other_side import other_geometry
@@ -46,20 +47,20 @@ def aligned_otherwise(case: Case) -> Outcome | None:
     return Outcome(found, explained=share)
 
 
-def _same_template(samples: Observed, *chains: tuple) -> bool:
+def _same_template(samples: Observed, *chains: Chain) -> bool:
     """Whether both chains bring every picture to the same place: points alone do not tell, for other points may."""
-    far = []
+    far: list[float] = []
     for n in samples.plain:
         try:
             steps = [plan(chain, samples.pictures[n].source)[0] for chain in chains]
         except Refused:
             return False
-        found = [next((s[1] for s in made if s[0] == "warp"), None) for made in steps]
+        found = [next((s.back for s in made if isinstance(s, Gather)), None) for made in steps]
         maps = [m for m in found if m is not None]
         if len(maps) < len(found):
             return False
         w, h = samples.size[n]
         corners = np.array([[0, 0, 1], [w, 0, 1], [0, h, 1], [w, h, 1]])
         step = np.sqrt(abs(np.linalg.det(maps[0][:, :2])))
-        far.append(np.abs(corners @ (maps[0] - maps[1]).T).max() / max(step, 1e-9))
+        far.append(float(np.abs(corners @ (maps[0] - maps[1]).T).max() / max(step, 1e-9)))
     return bool(far) and max(far) < SAME

@@ -10,6 +10,7 @@ from facelab.fingerprint.diagnosis.rules._classes import decoder_finding, exif_f
 from facelab.fingerprint.model._observed import curve_residual
 from facelab.fingerprint.model._operations import Align, Refused, Resize, Warp
 from facelab.fingerprint.model._pipeline_state import Change
+from facelab.fingerprint.model._tones import Weights
 from facelab.fingerprint.search._identify import identify, start_of
 from facelab.fingerprint.search._other_side import infer_side
 from facelab.fingerprint.search._sides import (
@@ -104,7 +105,7 @@ def explains(side: Identified) -> bool:
     return bool(np.isfinite(left) and left <= max(limit, THRESHOLDS.lattice * side.floor))
 
 
-def curve_left(side: Identified, gray: tuple | None) -> float:
+def curve_left(side: Identified, gray: Weights | None) -> float:
     """Return the levels RMS that a free curve for each picture leaves, of the pixels about the output where the curve
     is steep: there a rounding before it is many levels behind it."""
     samples = side.observed
@@ -118,7 +119,8 @@ def curve_left(side: Identified, gray: tuple | None) -> float:
 
 def border_left(side: Identified) -> float:
     """Return the levels RMS by which what is beside the picture varies, 0 where there is nothing."""
-    samples, values = side.observed, []
+    samples = side.observed
+    values: list[np.ndarray] = []
     for n in samples.screen:
         try:
             beside = samples.cover(side.state, n) < 1e-4
@@ -134,7 +136,8 @@ def border_left(side: Identified) -> float:
 def _steps(case: Case, inference: Identified) -> list[Finding]:
     """A finding for each step of the search, with the share of the difference that it took away."""
     first = next((was for _, was, _ in inference.steps if np.isfinite(was)), 1.0)
-    found, shaped = [], False
+    found: list[Finding] = []
+    shaped = False
     for change, was, now in inference.steps:
         if shaped and change.before.startswith("free side rounded"):
             continue  # a detail of the step that was changed

@@ -130,7 +130,8 @@ def known(case: Case) -> list[str]:
 
 def _predicted_and_observed(case: Case) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Per probe, training's pixels and inference's in training's units (n × channels); empty where sizes differ."""
-    linear, out = case.training.linear, {}
+    linear = case.training.linear
+    out: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     for n in case.infer_samples.screen:
         try:
             x, cover = case.infer_samples.predicted(case.training.state, n)

@@ -24,7 +24,7 @@ def other_alignments(state: State, i: int, op: Align | Warp) -> Iterator[Hypothe
         yield from _align(state, i, op)
 
 
-def _warp_kernels(state, i, op):
+def _warp_kernels(state: State, i: int, op: Align | Warp) -> Iterator[Hypothesis]:
     for kernel, text in WARP_KERNELS.items():
         if text != WARP_KERNELS[op.kernel]:
             yield Hypothesis(
@@ -38,7 +38,7 @@ NARROW = 8
 """Columns on each side of a well-known template of 112×112 that its form of 96×112 does without."""
 
 
-def _in_two_steps(state, i, op):
+def _in_two_steps(state: State, i: int, op: Align) -> Iterator[Hypothesis]:
     """Aligned at another size and resized then; or at 96×112 and stretched to the square."""
     w, h = op.size
     now = f"aligned at {w}×{h}"
@@ -96,7 +96,7 @@ ESTIMATORS = {
 }
 
 
-def _align(state, i, op):
+def _align(state: State, i: int, op: Align) -> Iterator[Hypothesis]:
     for name, points in templates(op.size).items():
         if max(abs(p - q) for a, b in zip(points, op.points) for p, q in zip(a, b)) > 1e-6:
             yield Hypothesis(

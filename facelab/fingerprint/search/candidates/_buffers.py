@@ -96,7 +96,7 @@ def behind_geometry(
     observed: Observed, pictures: dict[str, np.ndarray]
 ) -> tuple[str, str, Linear] | None:
     """Return the reading of the network's own picture that explains the samples best: (written, read, fit)."""
-    named: dict[tuple[str, str], list] = {}
+    named: dict[tuple[str, str], list[tuple[np.ndarray, np.ndarray]]] = {}
     for n, picture in pictures.items():
         index = np.ix_(observed.rows[n], observed.columns[n])
         for order, seen in (("", picture), (", blue first", picture[..., ::-1])):

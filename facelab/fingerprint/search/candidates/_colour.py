@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -10,7 +11,9 @@ import numpy as np
 from facelab.fingerprint.model._linear_fit import (
     LEVELS,
     ORDERS,
+    Floats,
     Linear,
+    Scaling,
     compare_scaling,
     describe_scaling,
     level_size,
@@ -20,9 +23,6 @@ from facelab.fingerprint.model._linear_fit import (
 from facelab.fingerprint.model._pipeline_state import Change
 from facelab.fingerprint.model._tones import rgb_to_ycc
 from facelab.fingerprint.search.candidates._tone import SPANS, recode_changes
-
-Scaling = tuple[np.ndarray, np.ndarray]
-"""Gain and offset per channel."""
 
 GRAY_TOLERANCE = 0.012
 RECODED = 3.0
@@ -59,7 +59,7 @@ def explain(a: Linear, b: Linear, *, whole: bool = False, bent: bool = False) ->
     if a.matrix.shape[0] != b.matrix.shape[0]:
         return _other_channels(a, b)
     slack = (3.5 if bent else 1.0) + max(0.0, abs(b.loss - a.loss) - 0.5)
-    best: tuple | None = None
+    best: tuple[tuple[float, float], tuple[Change, ...], list[tuple[str, str]], float] | None = None
     for changes, matrix, offset in _colours(a, b):
         error = float(np.abs(shares_of(matrix) - shares_of(b.matrix)).max())
         limit = GRAY_TOLERANCE + 0.006 * min(b.loss, 8.0)
@@ -145,7 +145,7 @@ def _constant_channels(a: Linear, b: Linear) -> tuple[Change, ...]:
         return ()
     letters = _order_of(a.weights)
     letters = letters if len(letters) == 3 else "123"
-    words = []
+    words: list[str] = []
     for k in range(3):
         rows = [
             i
@@ -172,7 +172,7 @@ def _channel_in_place(a: Linear, b: Linear, k: int) -> str | None:
     return "RGB"[j] if alone and same else None
 
 
-def _colours(a: Linear, b: Linear):
+def _colours(a: Linear, b: Linear) -> Iterator[tuple[tuple[Change, ...], Floats, Floats]]:
     """Yield (changes, matrix, offset): the training map after each change of colour."""
     yield (), a.matrix, a.offset
     if a.matrix.shape[0] == 1:
@@ -218,7 +218,7 @@ def _colours(a: Linear, b: Linear):
             yield recode_changes(written, read), a.matrix @ m, a.offset + a.matrix @ o
 
 
-def _spaces(a: Linear):
+def _spaces(a: Linear) -> Iterator[tuple[tuple[Change, ...], Floats, Floats]]:
     """Yield the training map with another colour space than its own: RGB, YCrCb or YCbCr (full range)."""
     neutral = np.array([0.0, 128.0, 128.0])
     ycc = rgb_to_ycc("bt601")
@@ -239,7 +239,7 @@ def _spaces(a: Linear):
                 yield (change,), gain @ m, a.offset - gain @ offset + gain @ o
 
 
-def _grays(a, b):
+def _grays(a: Linear, b: Linear) -> Iterator[tuple[tuple[Change, ...], Floats, Floats]]:
     wa, wb = a.weights[0], b.weights[0]
     if np.abs(wa[::-1] - wb).max() < GRAY_TOLERANCE:
         yield (
@@ -282,10 +282,11 @@ def _planes_of(matrix: np.ndarray) -> str:
     far = np.abs(rows[:, None] - known[None]).max(axis=2)
     if (far.min(axis=1) > 0.05).any():
         return letters
-    return ", ".join(("Y", "Cb", "Cr")[k] for k in far.argmin(axis=1))
+    nearest: list[int] = far.argmin(axis=1).tolist()
+    return ", ".join(("Y", "Cb", "Cr")[k] for k in nearest)
 
 
-def _oddity(a, b):
+def _oddity(a: Linear, b: Linear) -> tuple[Change, ...]:
     return (
         Change(
             "unknown", "color", "colours mixed by " + _matrix(a.weights), "by " + _matrix(b.weights)
@@ -293,11 +294,11 @@ def _oddity(a, b):
     )
 
 
-def _matrix(m):
+def _matrix(m: Floats) -> str:
     return "[" + "; ".join(", ".join(f"{v:.2f}" for v in row) for row in m) + "]"
 
 
-def _other_channels(a, b):
+def _other_channels(a: Linear, b: Linear) -> Explained:
     na, nb = a.matrix.shape[0], b.matrix.shape[0]
     if {na, nb} == {1, 3}:
         words = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 
-from facelab.fingerprint.model._operations import Crop, Resize, replaced
+from facelab.fingerprint.model._operations import Chain, Crop, Resize, replaced
 from facelab.fingerprint.model._pipeline_state import Change, Hypothesis, State
 
 MARGINS = (-0.1, -0.05, *(round(0.05 * k, 2) for k in range(11)), 0.6, 0.75, 1.0)
@@ -13,7 +13,7 @@ MARGINS = (-0.1, -0.05, *(round(0.05 * k, 2) for k in range(11)), 0.6, 0.75, 1.0
 OF_OUTPUT = (8, 14, 20, 32, 40, 44)
 
 
-def _of_output(rest: tuple) -> list[float]:
+def _of_output(rest: Chain) -> list[float]:
     """The margins of a face in pixels of the output, as MTCNN's ports have them, as shares of the box."""
     size = next((op.size[0] for op in rest if isinstance(op, Resize)), 0)
     return [m / (size - m) / 2 for m in OF_OUTPUT if size >= 2 * m]
@@ -56,7 +56,7 @@ def face_crops(state: State, i: int, op: Crop) -> Iterator[Hypothesis]:
             )
 
 
-def _face_details(state, i, op):
+def _face_details(state: State, i: int, op: Crop) -> Iterator[Hypothesis]:
     """Margins in pixels, a box that is cut at the border first, and other roundings to whole pixels."""
     was = (
         f"{op.pixels:g} pixels" if op.pixels else f"{100 * op.margin:.3g}% of the box on each side"

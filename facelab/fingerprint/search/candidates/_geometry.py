@@ -15,6 +15,8 @@ from facelab.fingerprint.model._operations import (
     Resize,
     Shrink,
     Warp,
+    op_at,
+    places,
     replaced,
 )
 from facelab.fingerprint.model._pipeline_state import (
@@ -56,14 +58,14 @@ def neighbours(state: State) -> Iterator[Hypothesis]:
 
 def _not_square_first(state: State, i: int) -> Iterator[Hypothesis]:
     """Resized before it is padded, or not padded at all, where training pads to a square first."""
-    j = next((j for j, op in enumerate(state.chain) if j > i and isinstance(op, Resize)), None)
-    if j is None:
+    j, resize = next(((j, op) for j, op in places(state.chain, Resize) if j > i), (None, None))
+    if j is None or resize is None:
         return
     was = "padded to a square, then resized"
     without = state.chain[:i] + state.chain[i + 1 :]
     stretched = Change("aspect", "pad", was, "stretched, not padded")
     yield Hypothesis(state._replace(chain=without), (stretched,))
-    pad, resize = state.chain[i], state.chain[j]
+    pad = op_at(state.chain, i, Pad)
     later = Change("resize_order", "pad", was, "resized, then padded to a square")
     for rounding in ("half_up", "floor"):
         boxed = resize._replace(mode="letterbox", anchor=pad.anchor, size_rounding=rounding)
@@ -71,7 +73,7 @@ def _not_square_first(state: State, i: int) -> Iterator[Hypothesis]:
         yield Hypothesis(state._replace(chain=chain), (later,), 1.1)
 
 
-def _resize(state, i, op):
+def _resize(state: State, i: int, op: Resize) -> Iterator[Hypothesis]:
     for kernel, antialias, centers in RESAMPLERS:
         if (kernel, antialias, centers) != (op.kernel, op.antialias, op.centers):
             other = op._replace(kernel=kernel, antialias=antialias, centers=centers)
@@ -106,7 +108,7 @@ MODES = {
 }
 
 
-def _fit(state, i, op):
+def _fit(state: State, i: int, op: Resize) -> Iterator[Hypothesis]:
     """Other ways of bringing a picture of another shape to the size."""
     following: Any = state.chain[i + 1] if i + 1 < len(state.chain) else None
     cut = type(following) is Crop and following.region == "center"
@@ -195,7 +197,7 @@ def _fit(state, i, op):
                 )
 
 
-def _cut_from_larger(state, i, op, now):
+def _cut_from_larger(state: State, i: int, op: Resize, now: str) -> Iterator[Hypothesis]:
     """The shorter side resized to more than is wanted, and the middle of that cut out."""
     w, h = op.size
     if w != h or op.mode not in ("stretch", "cover"):
@@ -217,7 +219,7 @@ def _placed(name: str) -> str:
     return f"{mode}, {ANCHORS[anchor]}" if anchor in ANCHORS else name
 
 
-def _crop(state, i, op):
+def _crop(state: State, i: int, op: Crop) -> Iterator[Hypothesis]:
     without = state.chain[:i] + state.chain[i + 1 :]
     if op.region == "face":
         yield from face_crops(state, i, op)
@@ -242,9 +244,9 @@ RATIOS = ((16, 9), (4, 3), (3, 2), (9, 16), (3, 4), (2, 3))
 """Shapes that cameras and screens cut a picture to."""
 
 
-def _turned(state):
+def _turned(state: State) -> Iterator[Hypothesis]:
     """Mirrored, turned or transposed at the end, or right after decoding where that is not the same."""
-    front = next((i for i, op in enumerate(state.chain) if isinstance(op, Orient)), None)
+    front, first = next(iter(places(state.chain, Orient)), (None, None))
     same_place = not any(
         isinstance(op, (Align, Warp, Pad))
         or (isinstance(op, Crop) and op.region in ("box", "face", "center"))
@@ -257,8 +259,8 @@ def _turned(state):
             continue
         change = (Change(KIND_OF[name], "output", "upright", name),)
         yield Hypothesis(state._replace(chain=(*state.chain, Orient(False, name))), change)
-        if front is not None and not same_place and state.chain[front].transform == "none":
-            chain = replaced(state.chain, front, state.chain[front]._replace(transform=name))
+        if front is not None and first and not same_place and first.transform == "none":
+            chain = replaced(state.chain, front, first._replace(transform=name))
             yield Hypothesis(
                 state._replace(chain=chain), (change[0]._replace(stage="orient"),), 1.1
             )
@@ -270,10 +272,10 @@ def _turned(state):
             )
 
 
-def _orders(state):
+def _orders(state: State) -> Iterator[Hypothesis]:
     """Two operations the other way round, one resize too many, or one too few."""
     chain = state.chain
-    resizes = [i for i, op in enumerate(chain) if isinstance(op, Resize)]
+    resizes = places(chain, Resize)
     yield from _cut_order(state)
     yield from _reductions(state)
     for i in range(len(chain) - 1):
@@ -296,8 +298,7 @@ def _orders(state):
                 ),
                 1.2,
             )
-    for i in resizes:
-        op = chain[i]
+    for i, op in resizes:
         if len(resizes) > 1:
             yield Hypothesis(
                 state._replace(chain=chain[:i] + chain[i + 1 :]),
@@ -346,13 +347,10 @@ def _orders(state):
                         1.3,
                     )
     if len(resizes) == 2:
-        i, j = resizes
+        (i, first), (j, second) = resizes
         ops = list(chain)
-        ops[i], ops[j] = (
-            chain[j]._replace(size=chain[i].size),
-            chain[i]._replace(size=chain[j].size),
-        )
-        if ops[i] != chain[i]:
+        ops[i], ops[j] = second._replace(size=first.size), first._replace(size=second.size)
+        if ops[i] != first:
             yield Hypothesis(
                 state._replace(chain=tuple(ops)),
                 (Change("resize_order", "resize", "two resizes", "their kernels are swapped"),),
@@ -360,12 +358,12 @@ def _orders(state):
             )
 
 
-def _reductions(state):
+def _reductions(state: State) -> Iterator[Hypothesis]:
     """Pictures read or reduced at a whole fraction of their size, or fitted into it first."""
-    resizes = [i for i, op in enumerate(state.chain) if isinstance(op, Resize)]
+    resizes = places(state.chain, Resize)
     if len(resizes) != 1 or any(isinstance(op, Shrink) for op in state.chain):
         return
-    i, op = resizes[0], state.chain[resizes[0]]
+    i, op = resizes[0]
     now = f"one resize, to {op.size}"
     for gap in (1.0, 1.1, 1.5, 2.0, 3.0):
         chain = replaced(state.chain, i, op._replace(gap=gap))
@@ -387,7 +385,7 @@ def _reductions(state):
             )
 
 
-def _shrinks():
+def _shrinks() -> Iterator[tuple[Shrink, str]]:
     """Ways of reading a picture at a whole fraction of its size, in words."""
     for factor in (2, 3, 4, 8):
         for blocks in (False, True):
@@ -397,7 +395,7 @@ def _shrinks():
             yield Shrink(factor, every=every), f"first one {what} of {factor} is taken"
 
 
-def _cut_order(state):
+def _cut_order(state: State) -> Iterator[Hypothesis]:
     """Cutting a square and resizing it, against resizing the shorter side and cutting then."""
     for i in range(len(state.chain) - 1):
         a, b = state.chain[i], state.chain[i + 1]
@@ -430,13 +428,13 @@ def _cut_order(state):
             )
 
 
-def _name(op) -> str:
+def _name(op: Crop | Pad | Resize) -> str:
     if isinstance(op, Crop):
         return f"crop {op.region}"
     return "pad" if isinstance(op, Pad) else f"resize to {op.size[0]}×{op.size[1]} ({op.mode})"
 
 
-def _blurs(state):
+def _blurs(state: State) -> Iterator[Hypothesis]:
     """A Gaussian blur before the first resize, or at the end."""
     if any(isinstance(op, Blur) for op in state.chain):
         return
@@ -460,7 +458,7 @@ def _blurs(state):
             )
 
 
-def _cut(state):
+def _cut(state: State) -> Iterator[Hypothesis]:
     """A crop before the first resize that should not be there."""
     i = next((k for k, op in enumerate(state.chain) if isinstance(op, Resize)), None)
     if i is None or any(

@@ -8,12 +8,12 @@ and scaled by a + bi about the output's middle, which comes from (x, y).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
 from facelab.core.errors import BadInputError
-from facelab.fingerprint.model._operations import Align, Warp
+from facelab.fingerprint.model._operations import Align, Warp, points_of
 from facelab.fingerprint.model._planner import SWAPPED_LANDMARKS
 from facelab.fingerprint.search.candidates._alignment import OTHER_LANDMARKS
 from facelab.preprocess.align import invert, template, umeyama
@@ -59,7 +59,9 @@ class Pixels:
         back = a, -b, x - a * mx + b * my, b, a, y - b * mx - a * my
         return Warp(tuple(map(float, back)), self.size, kernel)
 
-    def reordered(self, op: Warp, orders: dict[str, tuple]) -> Iterator[tuple[str, np.ndarray]]:
+    def reordered(
+        self, op: Warp, orders: Mapping[str, tuple[int, ...]]
+    ) -> Iterator[tuple[str, np.ndarray]]:
         """Yield (words, numbers) of `op`'s similarity with its landmarks in other orders.
 
         Which landmarks it came from cannot be determined, but they lie close to what the template comes from.
@@ -104,9 +106,11 @@ class Shares:
     def op(self, p: np.ndarray, kernel: str) -> Align:
         """Return the step of a chain."""
         points, shares = self.points + p[10:], p[:10].reshape(5, 2)
-        return Align(_tuples(points), self.size, kernel=kernel, at=_tuples(shares))
+        return Align(points_of(points), self.size, kernel=kernel, at=points_of(shares))
 
-    def reordered(self, op: Align, orders: dict[str, tuple]) -> Iterator[tuple[str, np.ndarray]]:
+    def reordered(
+        self, op: Align, orders: Mapping[str, tuple[int, ...]]
+    ) -> Iterator[tuple[str, np.ndarray]]:
         """Yield (words, numbers) of `op` with its landmarks in other orders."""
         moved = (np.array(op.points) - self.points).mean(axis=0)
         for words, order in orders.items():
@@ -137,9 +141,11 @@ class Faces:
 
     def op(self, p: np.ndarray, kernel: str) -> Align:
         """Return the step of a chain."""
-        return self.given._replace(points=_tuples(self._points(p)), kernel=kernel)
+        return self.given._replace(points=points_of(self._points(p)), kernel=kernel)
 
-    def reordered(self, op: Align, orders: dict[str, tuple]) -> Iterator[tuple[str, np.ndarray]]:
+    def reordered(
+        self, op: Align, orders: Mapping[str, tuple[int, ...]]
+    ) -> Iterator[tuple[str, np.ndarray]]:
         """Yield (words, numbers) of the template as it is: mixed up landmarks need no search."""
         for words in orders:
             yield words, np.array([1.0, 0, 0, 0])
@@ -188,11 +194,7 @@ class Template:
 
     def op(self, p: np.ndarray, kernel: str) -> Align:
         """Return the step of a chain."""
-        return Align(_tuples(p.reshape(5, 2)), self.size, kernel=kernel)
-
-
-def _tuples(points: np.ndarray) -> tuple:
-    return tuple(map(tuple, points.tolist()))
+        return Align(points_of(p.reshape(5, 2)), self.size, kernel=kernel)
 
 
 def _about_middle(source: np.ndarray, target: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from facelab.fingerprint.model._observed import Observed
-from facelab.fingerprint.model._operations import Pad, Refused, Resize
+from facelab.fingerprint.model._operations import Chain, Pad, Refused, Resize
 from facelab.fingerprint.model._planner import plan
 
 MULTIPLES = (None, 4, 8, 16, 32, 64, 128)
@@ -20,7 +20,7 @@ def follows_picture(observed: Observed) -> bool:
     return len({observed.size[n] for n in observed.plain}) > 1
 
 
-def fits(observed: Observed, chain: tuple) -> bool:
+def fits(observed: Observed, chain: Chain) -> bool:
     """Whether `chain` gives the size that was seen on every plain probe."""
     try:
         return all(
@@ -30,7 +30,7 @@ def fits(observed: Observed, chain: tuple) -> bool:
         return False
 
 
-def size_rules(observed: Observed, resize: Resize) -> list[tuple]:
+def size_rules(observed: Observed, resize: Resize) -> list[Chain]:
     """Return the steps, resampling as `resize` does, that give every size that was seen.
 
     One size for all, the longer or the shorter side brought to n, and both padded to a multiple; nothing but padding.
@@ -38,7 +38,7 @@ def size_rules(observed: Observed, resize: Resize) -> list[tuple]:
     return [ops for ops in _rules(observed, resize) if fits(observed, ops)]
 
 
-def _rules(observed: Observed, resize: Resize) -> Iterator[tuple]:
+def _rules(observed: Observed, resize: Resize) -> Iterator[Chain]:
     sizes = [observed.size[n] for n in observed.plain]
     plain = resize._replace(mode="stretch", anchor="center", enlarge=True, gap=0.0)
     if not follows_picture(observed):
@@ -59,7 +59,7 @@ def _rules(observed: Observed, resize: Resize) -> Iterator[tuple]:
         yield from _padded((), multiple)
 
 
-def _padded(ops: tuple, multiple: int | None) -> Iterator[tuple]:
+def _padded(ops: Chain, multiple: int | None) -> Iterator[Chain]:
     if multiple is None:
         yield ops
         return
@@ -67,7 +67,7 @@ def _padded(ops: tuple, multiple: int | None) -> Iterator[tuple]:
         yield (*ops, Pad(multiple=multiple, anchor=anchor))
 
 
-def with_sizes(chain: tuple, ops: tuple) -> tuple:
+def with_sizes(chain: Chain, ops: Chain) -> Chain:
     """Return `chain` with the steps that decide its size replaced by `ops`."""
     places = [i for i, op in enumerate(chain) if isinstance(op, (Resize, Pad))]
     if not places:
@@ -76,9 +76,9 @@ def with_sizes(chain: tuple, ops: tuple) -> tuple:
     return (*kept[: places[0]], *ops, *kept[places[0] :])
 
 
-def rule_words(chain: tuple) -> str:
+def rule_words(chain: Chain) -> str:
     """Return in words which size a chain gives."""
-    words = []
+    words: list[str] = []
     for op in chain:
         if isinstance(op, Resize):
             n = op.size[0]

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any, Literal
 
+from facelab.core.narrow import is_tuple
 from facelab.fingerprint.model import _tones as tone
 from facelab.fingerprint.model._observed import FITTED, Observed, Scored
 from facelab.fingerprint.model._pipeline_state import Change, Hypothesis, State
 from facelab.fingerprint.model._spaces import SPACES
+from facelab.fingerprint.model._tones import Tone, Tones, Weights
 
+Place = Literal["head", "tail"]
+"""Before or behind the geometry."""
 GAMMAS = (0.4167, 0.4545, 0.5, 0.6, 0.7, 0.8, 0.9, 1.1, 1.2, 1.4, 1.6, 1.8, 2.0, 2.2, 2.4)
 GAMMA_LIKE = ("gamma", "srgb_to_linear", "linear_to_srgb")
 WORDS = {
@@ -25,7 +30,7 @@ WORDS = {
 SPANS = [(m, r) for m in ("bt601", "bt709") for r in ("full", "limited")]
 
 
-def tones(observed: Observed, state: State, gray: tuple | None) -> Iterator[Hypothesis]:
+def tones(observed: Observed, state: State, gray: Weights | None) -> Iterator[Hypothesis]:
     """Yield `state` with one more tone, or one less. `gray` are the weights by which a gray pipeline mixes."""
     yield from _untoned(state)
     yield from _limits(state)
@@ -35,7 +40,7 @@ def tones(observed: Observed, state: State, gray: tuple | None) -> Iterator[Hypo
                 "histogram", "color", "contrast as it is", describe((name, None)) + ", in colour"
             )
             yield Hypothesis(state._replace(head=(*state.head, (name, None))), (change,), 1.3)
-    mixes: list[tuple] = [()]
+    mixes: list[Tones] = [()]
     if (
         observed.channels == 1
         and gray is not None
@@ -59,7 +64,7 @@ def tones(observed: Observed, state: State, gray: tuple | None) -> Iterator[Hypo
                 yield Hypothesis(state._replace(head=head), (change,), price + 0.5 * k + 0.1)
 
 
-def _more_tones(observed):
+def _more_tones(observed: Observed) -> Iterator[tuple[Tone, float]]:
     yield from ((("gamma", g), 1.0) for g in GAMMAS)
     yield from (((name, None), 1.2) for name in ("srgb_to_linear", "linear_to_srgb"))
     names = ("equalize_each", "stretch", "standardise", "brightest")
@@ -68,7 +73,7 @@ def _more_tones(observed):
     yield from (((name, None), 1.0) for name in names)
 
 
-def tiles(observed: Observed, state: State, gray: tuple | None) -> Iterator[Hypothesis]:
+def tiles(observed: Observed, state: State, gray: Weights | None) -> Iterator[Hypothesis]:
     """Yield `state` with its contrast equalised tile by tile (CLAHE), by the customary settings, before the geometry
     or behind it."""
     on = "gray" if observed.channels == 1 else "lab"
@@ -85,7 +90,7 @@ def tiles(observed: Observed, state: State, gray: tuple | None) -> Iterator[Hypo
             yield Hypothesis(state._replace(head=(*state.head, *mix, t)), (change,), 1.3)
 
 
-def _untoned(state):
+def _untoned(state: State) -> Iterator[Hypothesis]:
     for place in ("head", "tail"):
         for i, t in enumerate(getattr(state, place)):
             if t[0] not in ("yuv", "gray", "space", *FITTED):
@@ -133,7 +138,7 @@ def _limits(state: State) -> Iterator[Hypothesis]:
             yield Hypothesis(state._replace(head=(*state.head, ("limit", limits))), (change,), 1.1)
 
 
-def _limit_words(limits: tuple) -> str:
+def _limit_words(limits: tuple[float, float]) -> str:
     return f"pixels cut off at {limits[0]:g} and {limits[1]:g} before the resize"
 
 
@@ -152,7 +157,13 @@ def refine_limits(observed: Observed, scored: Scored) -> Scored:
     return scored
 
 
-def _refine_pair(observed, best, where, steps, words):
+def _refine_pair(
+    observed: Observed,
+    best: Scored,
+    where: tuple[Place, int],
+    steps: tuple[tuple[float, float], ...],
+    words: Callable[[tuple[float, Any]], str],
+) -> Scored:
     place, i = where
     for first, second in steps:
         improved = True
@@ -190,13 +201,13 @@ WRAPS = (
 """(factor, shift) of pixels that are kept in eight bits without saturation."""
 
 
-def _wrap_words(pair: tuple) -> str:
-    if isinstance(pair[1], tuple):
+def _wrap_words(pair: tuple[float, Any]) -> str:
+    if is_tuple(pair[1]):
         return "bytes less [{}] wrap around below 0".format(", ".join(f"{-v:.0f}" for v in pair[1]))
     return f"x · {pair[0]:.3g} + {pair[1]:.3g} wraps around past 255"
 
 
-def odd_tones(observed: Observed, state: State, gray: tuple | None) -> Iterator[Hypothesis]:
+def odd_tones(observed: Observed, state: State, gray: Weights | None) -> Iterator[Hypothesis]:
     """Yield `state` with fewer bits, with a gray that is not a weighted sum, or with values that wrap around."""
     if any(
         t[0] in ("posterize", "hsv_value", "hsl_lightness", "lab_lightness", "wrap")
@@ -258,7 +269,7 @@ def recodings(state: State) -> Iterator[Hypothesis]:
                 yield Hypothesis(state._replace(head=both), (*changes, swapped), price)
 
 
-def _front_and_back(state, t, changes):
+def _front_and_back(state: State, t: Tone, changes: tuple[Change, ...]) -> Iterator[Hypothesis]:
     price = 1.1 * len(changes)
     yield Hypothesis(state._replace(head=(*state.head, t)), changes, price)
     if not any(o[0] == "gray" for o in state.tail):
@@ -267,7 +278,7 @@ def _front_and_back(state, t, changes):
 
 def recode_changes(a: tuple[str, str], b: tuple[str, str]) -> tuple[Change, ...]:
     """Return what differs between two (matrix, range) readings of YUV."""
-    out = []
+    out: list[Change] = []
     if a[1] != b[1]:
         out.append(Change("yuv_range", "color", f"{a[1]} range", f"read as {b[1]} range"))
     if a[0] != b[0]:
@@ -282,7 +293,7 @@ def recode_changes(a: tuple[str, str], b: tuple[str, str]) -> tuple[Change, ...]
     return tuple(out)
 
 
-def describe(t: tuple) -> str:
+def describe(t: Tone) -> str:
     """Return a tone in words."""
     name = str(t[0])
     return f"gamma {t[1]:.3g} (x^γ)" if name == "gamma" else WORDS.get(name, name.replace("_", " "))
@@ -310,11 +321,11 @@ def refine_gamma(observed: Observed, scored: Scored) -> Scored:
     return scored
 
 
-def _gamma_of(scored, place, i):
+def _gamma_of(scored: Scored, place: Place, i: int) -> float:
     return getattr(scored.hypothesis.state, place)[i][1]
 
 
-def _with_gamma(observed, scored, place, i, g):
+def _with_gamma(observed: Observed, scored: Scored, place: Place, i: int, g: float) -> Scored:
     tones_there = list(getattr(scored.hypothesis.state, place))
     tones_there[i] = ("gamma", g)
     state = scored.hypothesis.state._replace(**{place: tuple(tones_there)})
