@@ -10,11 +10,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "facelab"
 FILES = sorted(PACKAGE.rglob("*.py"))
 LINES, IN_A_FOLDER, STATEMENTS = 410, 12, 40
 LONG_FILES = {
-    "commands/preprocess.py": 417,
-    "datasets/_wider.py": 503,
-    "deploy/_checks.py": 505,
     "fingerprint/search/candidates/_geometry.py": 525,
-    "preprocess/emit/graphs/_onnx.py": 415,
     "preprocess/ops.py": 432,
     "quantization/_session.py": 464,
     "reproduce/_runner.py": 578,
@@ -41,7 +37,7 @@ FULL_FOLDERS = {
     "zoo": 17,
 }
 """Folders of more than 12 files."""
-LONG_FUNCTIONS, LONGEST = 105, 106
+LONG_FUNCTIONS, LONGEST = 46, 86
 """How many functions have more than 40 lines below their docstring, and the lines of the longest."""
 
 

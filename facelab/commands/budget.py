@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -39,7 +40,7 @@ def command() -> None:
 def run(
     budget_file: Path,
     words: tuple[str, ...],
-    by: str,
+    by: Literal["auto", "v2", "v1", "rlimit"],
     strict: bool,
     timeout: float | None,
     out: Path | None,
@@ -61,7 +62,7 @@ def run(
     report = budget.run(
         words,
         limits,
-        by=by,  # type: ignore[arg-type]
+        by=by,
         strict=strict,
         timeout_s=timeout,
         stdout=stdout,

@@ -10,6 +10,7 @@ import click
 from facelab.commands.common import OutPath, emit, json_option, note
 
 if TYPE_CHECKING:
+    from facelab.report.runs import RunsSideBySide
     from facelab.reproduce.internals import Store
 
 
@@ -61,11 +62,11 @@ def _find(store: Store, name: str) -> Path:
     return Path(name) if Path(name).is_file() else store.find(name)
 
 
-def _draw(found: object, path: Path) -> None:
+def _draw(found: RunsSideBySide, path: Path) -> None:
     from facelab.core.files import atomic_path
     from facelab.report import runs
 
-    fig = runs.plot(found)  # type: ignore[arg-type]
+    fig = runs.plot(found)
     with atomic_path(path) as tmp:
         fig.savefig(tmp, dpi=110, format="png")
     note(f"wrote {path}")

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from facelab.commands.common import SEED, FloatRange, OutPath, note
 from facelab.commands.json_file import emit_file, json_file_option
 from facelab.core.errors import BadInputError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from facelab.metrics.internals import identity_halves
 
 
 @click.command(
@@ -71,9 +76,27 @@ def command(
     A threshold that is reported on the people that chose it looks better than it is, and the gate refuses it. Pairs of
     one person of each half are left out and counted.
     """
+    from facelab.core.files import write_json
+    from facelab.metrics.internals import identity_halves
+
+    pairs = _pairs(embeddings, every_pair=every_pair, as_is=as_is, seed=seed)
+    found = identity_halves.choose(*pairs, far, replicates=replicates, seed=seed)
+    if found.crossing:
+        note(f"{found.crossing} pairs have a person in each half and are left out")
+    document = _document(found, name, embeddings, far, seed)
+    if out:
+        write_json(out, document)
+    value = {k: v for k, v in found.to_dict().items() if k not in ("chosen", "reported")}
+    value |= {"schema": "facelab.eval.threshold/1", "document": document}
+    emit_file(value, json_path, text=_text(found, far))
+
+
+def _pairs(
+    embeddings: str, *, every_pair: bool, as_is: bool, seed: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return squared distances, whether each pair is of one person, and both identities, each (n,)."""
     import numpy as np
 
-    from facelab.deploy.internals import thresholds
     from facelab.embedding.internals import pair_arrays
     from facelab.metrics.internals import identity_halves
     from facelab.metrics.verification import check_same, distances
@@ -95,12 +118,15 @@ def command(
         )
         failed = None
     same = check_same(same)
-    distance = distances(a, b, normalise=not as_is, failed=failed)
-    found = identity_halves.choose(
-        distance, same, first, second, far, replicates=replicates, seed=seed
-    )
-    if found.crossing:
-        note(f"{found.crossing} pairs have a person in each half and are left out")
+    return distances(a, b, normalise=not as_is, failed=failed), same, first, second
+
+
+def _document(
+    found: identity_halves.Choice, name: str | None, embeddings: str, far: float, seed: int
+) -> dict[str, Any]:
+    """Return the choice as `facelab.thresholds/1`, checked."""
+    from facelab.deploy.internals import thresholds
+
     sets = [
         thresholds.data_set(f"{embeddings}, {what} half of the people", [f"{what}:{seed}"], people)
         for what, people in (("first", found.chosen), ("second", found.reported))
@@ -123,17 +149,15 @@ def command(
         ],
     }
     thresholds.parse(document, "the choice")
-    if out:
-        from facelab.core.files import write_json
+    return document
 
-        write_json(out, document)
+
+def _text(found: identity_halves.Choice, far: float) -> str:
+    """Return what is printed of a choice."""
     names = found.to_dict()["names"]
-    text = (
+    return (
         f"threshold {found.threshold:.4f} squared L2 = cosine {names['cosine']:.4f}, chosen for FAR {far:g} on "
         f"{len(found.chosen)} people ({found.pairs['chose']} pairs)\n"
         f"on {len(found.reported)} other people ({found.pairs['reported']} pairs): FAR {found.far:.5f} "
         f"[{found.far_lo:.5f}, {found.far_hi:.5f}], TAR {found.tar:.4f} [{found.tar_lo:.4f}, {found.tar_hi:.4f}]"
     )
-    value = {k: v for k, v in found.to_dict().items() if k not in ("chosen", "reported")}
-    value |= {"schema": "facelab.eval.threshold/1", "document": document}
-    emit_file(value, json_path, text=text)

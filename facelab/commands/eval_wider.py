@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from facelab.commands.common import SEED, Float, FloatRange, note, strict_option, warn_first
 from facelab.commands.json_file import emit_file, json_file_option
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from facelab.metrics.detection import Curve
 
 ABSURD = 0.3
 """An AP of every subset below this is questioned: working detectors reach more on the easy faces."""
@@ -85,22 +91,14 @@ def command(
     Identical to the reference evaluators; unsorted files are sorted and named; intervals resample images. An AP that
     only a wrong input gives is questioned: corners, centres, relative boxes, another size or column order are tried.
     """
-    import numpy as np
-
-    from facelab.core.errors import BadInputError
     from facelab.datasets import load_ground_truth, load_predictions
     from facelab.metrics.detection import average_precision, match
     from facelab.metrics.plausibility import question_boxes
 
     truth = load_ground_truth(ground_truth)
     read = load_predictions(predictions, truth.names)
-    if require_complete and read.missing_images:
-        raise BadInputError(
-            f"{len(read.missing_images)} images have no prediction file",
-            where=predictions,
-            got=", ".join(read.missing_images[:3]),
-            fix="write a file with count 0 for no detection",
-        )
+    if require_complete:
+        _refuse_missing(read.missing_images, predictions)
     boxes, extra = read.boxes, read.extra_scores
     if score_threshold is not None:
         boxes = [b[b[:, 4] >= score_threshold] for b in boxes]
@@ -110,46 +108,85 @@ def command(
         name: average_precision(matches, keep, iou=iou, replicates=replicates, seed=seed)
         for name, keep in truth.subsets.items()
     }
-    ap = {name: c.ap for name, c in curves.items()}
     value = {
         "schema": "facelab.eval.wider/1",
-        "ap": ap,
-        **ap,
-        "intervals": {n: asdict(c.interval) for n, c in curves.items() if c.interval},
-        "faces": {n: c.faces for n, c in curves.items()},
-        "recall": {n: float(c.recall[-1]) if c.faces else None for n, c in curves.items()},
-        "counts": {
-            "images": len(truth.names),
-            "ground_truth_boxes": int(sum(map(len, truth.boxes))),
-            "predictions": int(sum(map(len, boxes))),
-            "images_without_predictions": len(read.missing_images),
-        },
+        **_averages(curves),
+        "counts": _counts(truth, boxes, len(read.missing_images)),
         "iou": iou,
         "score_threshold": score_threshold,
         "seed": seed,
         "replicates": replicates,
-        "unsorted_images": read.unsorted,
-        "missing_events": read.missing_events,
-        "missing_images": read.missing_images,
-        "extra_files": read.extra_files,
-        "warnings": _warnings(read, matches.constant),
+        **_noticed(read, matches.constant),
     }
     if breakdown:
         value["breakdown_of"], value["breakdowns"] = _breakdowns(
             truth, matches, iou, replicates, seed
         )
-    value["curves"] = {
-        n: {"recall": np.round(c.recall[9::10], 6), "precision": np.round(c.precision[9::10], 6)}
-        for n, c in curves.items()
-        if c.faces
-    }
-    absurd = max((v for v in ap.values() if v is not None), default=1.0) < ABSURD
+    value["curves"] = _points(curves)
+    absurd = max((c.ap for c in curves.values() if c.ap is not None), default=1.0) < ABSURD
     suspicion = question_boxes(boxes, truth.boxes) if absurd else None
     value["suspicion"] = suspicion and suspicion.to_dict()
     emit_file(value, json_path, text=warn_first(_text(value), suspicion))
     for warning in value["warnings"]:
         note(f"note: {warning}")
     ctx.exit(1 if strict and suspicion else 0)
+
+
+def _refuse_missing(images: list[str], predictions: str) -> None:
+    """Raise BadInputError where an image of the ground truth has no file."""
+    from facelab.core.errors import BadInputError
+
+    if images:
+        raise BadInputError(
+            f"{len(images)} images have no prediction file",
+            where=predictions,
+            got=", ".join(images[:3]),
+            fix="write a file with count 0 for no detection",
+        )
+
+
+def _averages(curves: Mapping[str, Curve]) -> dict[str, Any]:
+    """Return AP, interval, number of faces and recall of each subset."""
+    ap = {name: c.ap for name, c in curves.items()}
+    return {
+        "ap": ap,
+        **ap,
+        "intervals": {n: asdict(c.interval) for n, c in curves.items() if c.interval},
+        "faces": {n: c.faces for n, c in curves.items()},
+        "recall": {n: float(c.recall[-1]) if c.faces else None for n, c in curves.items()},
+    }
+
+
+def _counts(truth: Any, boxes: list[np.ndarray], without: int) -> dict[str, int]:
+    """Return how many images, boxes and predictions took part."""
+    return {
+        "images": len(truth.names),
+        "ground_truth_boxes": int(sum(map(len, truth.boxes))),
+        "predictions": int(sum(map(len, boxes))),
+        "images_without_predictions": without,
+    }
+
+
+def _noticed(read: Any, constant: bool) -> dict[str, Any]:
+    """Return what was noticed while the predictions were read."""
+    return {
+        "unsorted_images": read.unsorted,
+        "missing_events": read.missing_events,
+        "missing_images": read.missing_images,
+        "extra_files": read.extra_files,
+        "warnings": _warnings(read, constant),
+    }
+
+
+def _points(curves: Mapping[str, Curve]) -> dict[str, Any]:
+    """Return every tenth point of the curves of subsets with faces."""
+    import numpy as np
+
+    return {
+        n: {"recall": np.round(c.recall[9::10], 6), "precision": np.round(c.precision[9::10], 6)}
+        for n, c in curves.items()
+        if c.faces
+    }
 
 
 def _warnings(read: Any, constant: bool) -> list[str]:

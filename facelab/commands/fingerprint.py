@@ -52,6 +52,13 @@ declare_option = click.option(
 name_option = click.option("--name", metavar="TEXT", help="A name for reports.")
 
 
+def _refuse_idle(what: str, options: list[tuple[str, Any]]) -> None:
+    """Raise UsageError for an option that was given and has no effect on a spec or a pipeline."""
+    for option, given in options:
+        if given:
+            raise click.UsageError(f"{option} has no effect on {what}: leave it out")
+
+
 @command.command(
     epilog="Example: facelab fingerprint capture --pipeline preprocess.py:prepare --out infer.json"
 )
@@ -113,16 +120,12 @@ def capture(
             got="both" if spec else "neither",
             fix="facelab fingerprint capture --help",
         )
-    idle = (
+    _refuse_idle(
+        "a spec" if spec else "a pipeline",
         [("--probes", families), ("--tap", tap), ("--pixels", pixels)]
         if spec
-        else [("--decode-with", decode_with), ("--backend", backend != "reference")]
+        else [("--decode-with", decode_with), ("--backend", backend != "reference")],
     )
-    for option, given in idle:
-        if given:
-            raise click.UsageError(
-                f"{option} has no effect on {'a spec' if spec else 'a pipeline'}: leave it out"
-            )
     declares = ("batch",) if batch else ()
     if spec is not None:
         from facelab.commands.preprocess import load_spec

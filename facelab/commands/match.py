@@ -236,20 +236,14 @@ def bench(
 ) -> int:
     """Time facelab's search beside the installed peers on the same data; a wrong answer is a failure (exit code 1)."""
     from facelab.core import records as record_files
-    from facelab.core.errors import BadInputError
     from facelab.studies import matching as benchmark
 
     if embeddings:
         gallery, queries = benchmark.split_embeddings(embeddings, max(batches))
         (m, d), data = gallery.shape, embeddings.name
-    if k > m:
-        raise BadInputError(
-            "k is larger than the gallery",
-            expected=f"at most {m}",
-            got=k,
-            fix="ask for fewer neighbours",
-        )
-    if not embeddings:
+        _check_k(k, m)
+    else:
+        _check_k(k, m)
         gallery, queries = benchmark.make_data(data, m, max(batches), d, seed=seed)
     note(
         f"measuring {', '.join(map(str, batches))} queries × {m} rows × {d}, {threads} thread(s), up to {budget:g} s "
@@ -272,21 +266,24 @@ def bench(
         rows += benchmark.pairwise_benchmark(
             queries, gallery, metric=metric, threads=threads, repeats=repeats, budget_s=budget
         )
-    made = [benchmark.as_record(row, run="bench", step="match") for row in rows]
     if records:
-        for record in made:
-            record_files.append(records, record)
+        for row in rows:
+            record_files.append(records, benchmark.as_record(row, run="bench", step="match"))
     shapes = [{"queries": n, "gallery": m, "dimension": d, "k": k} for n in batches]
-    emit(
-        {
-            "shape": shapes[-1],
-            "shapes": shapes,
-            "metric": metric,
-            "data": data,
-            "threads": threads,
-            "results": [benchmark.as_dict(row) for row in rows],
-        },
-        as_json=as_json,
-        text=benchmark.table(rows),
-    )
+    value = {"shape": shapes[-1], "shapes": shapes, "metric": metric, "data": data}
+    value |= {"threads": threads, "results": [benchmark.as_dict(row) for row in rows]}
+    emit(value, as_json=as_json, text=benchmark.table(rows))
     return 1 if any(not row.correct for row in rows) else 0
+
+
+def _check_k(k: int, rows: int) -> None:
+    """Raise BadInputError where more neighbours are asked for than the gallery has rows."""
+    from facelab.core.errors import BadInputError
+
+    if k > rows:
+        raise BadInputError(
+            "k is larger than the gallery",
+            expected=f"at most {rows}",
+            got=k,
+            fix="ask for fewer neighbours",
+        )

@@ -335,12 +335,8 @@ def emit_code(
     from facelab.preprocess.emit import write
 
     parsed = load_spec(spec)
-    given = {
-        "size": _numbers(size, 2, "--size"),
-        "face": _numbers(face, 4, "--face"),
-        "merge": merge,
-    }
-    options = {k: v for k, v in given.items() if v is not None}
+    given = {"size": _numbers(size, 2, "--size"), "face": _numbers(face, 4, "--face")}
+    options = {k: v for k, v in (given | {"merge": merge}).items() if v is not None}
     frames = frames_for(parsed) if golden else ()
     paths = write(parsed, to, Path(out), name=name, frames=frames, **options)
     document = {
@@ -384,11 +380,8 @@ def infer(pipeline: Any, tensors: Any, out: Path | None, as_json: bool) -> int:
     from facelab.preprocess import PreprocessSpec
 
     if (pipeline is None) == (tensors is None):
-        raise BadInputError(
-            "infer-spec takes one black box",
-            expected="--pipeline or --tensors",
-            fix="give one of them",
-        )
+        expected, fix = "--pipeline or --tensors", "give one of them"
+        raise BadInputError("infer-spec takes one black box", expected=expected, fix=fix)
     box = capture_target(pipeline) if pipeline else import_tensors(tensors)
     found = infer_spec(box)
     spec = PreprocessSpec.from_dict(found.spec)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Generator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -20,6 +20,9 @@ STORE = click.option(
     help="Folder of releases that `facelab serve --emotion DIR` follows.",
 )
 REASON = click.option("--reason", default="by command", metavar="TEXT", help="Kept in the audit.")
+
+Unsigned = Literal["refuse", "allow"]
+"""What happens to a bundle that nobody signed."""
 
 
 def trust_options(function: Callable) -> Callable:
@@ -45,11 +48,11 @@ def policy_option(function: Callable) -> Callable:
     )(function)
 
 
-def trust(keys: tuple[str, ...], unsigned: str | None) -> Any:
+def trust(keys: tuple[str, ...], unsigned: Unsigned | None) -> Any:
     """Return what the options of `trust_options` say."""
     from facelab.serving.internals import Trust
 
-    return Trust(keys, unsigned=unsigned or ("refuse" if keys else "allow"))  # type: ignore[arg-type]
+    return Trust(keys, unsigned=unsigned or ("refuse" if keys else "allow"))
 
 
 def policy_of(path: str | None) -> Any:
@@ -70,7 +73,7 @@ def command() -> None:
 @policy_option
 @json_option
 def verify(
-    bundle: str, keys: tuple[str, ...], unsigned: str | None, policy: str | None, as_json: bool
+    bundle: str, keys: tuple[str, ...], unsigned: Unsigned | None, policy: str | None, as_json: bool
 ) -> int:
     """Check the signature, the files, the budgets and the golden outputs of BUNDLE (exit 1 if one fails)."""
     with ScratchFolder(prefix="fl-verify-") as store:
@@ -89,7 +92,7 @@ def promote(
     bundle: str,
     store: str,
     keys: tuple[str, ...],
-    unsigned: str | None,
+    unsigned: Unsigned | None,
     policy: str | None,
     reason: str,
     again: bool,
@@ -110,7 +113,7 @@ def _checked(
     bundle: str,
     store: str,
     keys: tuple[str, ...],
-    unsigned: str | None,
+    unsigned: Unsigned | None,
     policy: str | None,
     as_json: bool,
     then: Callable[[Any, str], None] | None,

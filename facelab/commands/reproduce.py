@@ -103,12 +103,8 @@ def command(
         raise click.UsageError("--only and --from exclude each other", ctx)
     from facelab.reproduce import Options, Runner
     from facelab.reproduce import plan as plans
-    from facelab.reproduce.internals import choose_display, verdict_text
+    from facelab.reproduce.internals import verdict_text
 
-    said = [
-        *(("--plan", str(plan_path)) if plan_path else ()),
-        *(("--reports", str(reports)) if reports else ()),
-    ]
     plan = plans.read(plan_path or plans.find())
     options = Options(
         profile=profile,
@@ -119,7 +115,7 @@ def command(
         texts=texts,
         force=force,
         reports=reports.resolve() if reports else None,
-        said=tuple(said),
+        said=_said(plan_path, reports),
     )
     if sweeps:
         from facelab.reproduce import sweep
@@ -133,22 +129,40 @@ def command(
             _explain(runner, to_stdout=dry_run and not as_json)
     if dry_run:
         if as_json:
-            found = [_planned(runner) for runner in runners]
-            emit(found if sweeps else found[0], as_json=True, text="")
+            planned = [_planned(runner) for runner in runners]
+            emit(planned if sweeps else planned[0], as_json=True, text="")
         return 0
-
-    def run(runner: Runner) -> dict[str, Any]:
-        runner.display = choose_display()
-        return _run(runner)
-
     if sweeps:
-        summary = sweep.execute(runners, run)
-        found = sweep.result(runners[0].store)
-        emit(summary, as_json=as_json, text=found.text() if found else "no figures were recorded")
-        note("Plot it: facelab compare sweep --plot sweep.png")
-        return summary["exit_code"]
-    summary = run(runners[0])
+        return _sweep(runners, as_json)
+    summary = _displayed(runners[0])
     emit(summary, as_json=as_json, text=verdict_text(summary))
+    return summary["exit_code"]
+
+
+def _said(plan_path: Path | None, reports: Path | None) -> tuple[str, ...]:
+    """Return the options that a line which repeats this run needs."""
+    return (
+        *(("--plan", str(plan_path)) if plan_path else ()),
+        *(("--reports", str(reports)) if reports else ()),
+    )
+
+
+def _displayed(runner: Runner) -> dict[str, Any]:
+    """Run with the display that suits the terminal, and return the summary."""
+    from facelab.reproduce.internals import choose_display
+
+    runner.display = choose_display()
+    return _run(runner)
+
+
+def _sweep(runners: list[Runner], as_json: bool) -> int:
+    """Run every combination, print the table, and return the exit code."""
+    from facelab.reproduce import sweep
+
+    summary = sweep.execute(runners, _displayed)
+    found = sweep.result(runners[0].store)
+    emit(summary, as_json=as_json, text=found.text() if found else "no figures were recorded")
+    note("Plot it: facelab compare sweep --plot sweep.png")
     return summary["exit_code"]
 
 

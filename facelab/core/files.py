@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import json
 import math
 import os
@@ -11,7 +12,7 @@ import re
 import stat
 from collections.abc import Generator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 from facelab.core.errors import BadInputError
 from facelab.core.narrow import is_numbers, is_path
@@ -102,7 +103,7 @@ def _of_the_kernel(folder: Path) -> bool:
     return any(folder.is_relative_to(view) for view in ("/proc", "/sys"))
 
 
-def open_input(path: str | os.PathLike[str]) -> BinaryIO:
+def open_input(path: str | os.PathLike[str]) -> io.BufferedReader:
     """Open a file that the user named for reading. A pipe that nobody writes to would block for ever: it is refused.
 
     What a shell offers below /dev and /proc (`/dev/stdin`, `<(command)`) is opened. Raises BadInputError for a named
@@ -240,35 +241,42 @@ def loads_strict(
         if _ESCAPED_SURROGATE.search(raw):
             json.dumps(value, ensure_ascii=False).encode("utf-8")
         return value
-    except UnicodeEncodeError:
-        raise BadInputError(
-            "the JSON holds half a character (a lone surrogate)",
-            where=where,
-            expected="Unicode text",
-            fix="write the file again",
-        ) from None
-    except UnicodeDecodeError as e:
-        raise BadInputError(
-            "the file is not UTF-8 text",
-            where=where,
-            got=f"byte {e.start} cannot be decoded",
-            fix="check that this is a JSON file",
-        ) from None
-    except json.JSONDecodeError as e:
-        raise BadInputError(
-            "the JSON cannot be parsed",
-            where=f"{where}:{e.lineno}:{e.colno}" if where else None,
-            got=e.msg,
-            fix="the file may be truncated; write it again",
-        ) from None
     except ValueError as e:
-        # int() refuses literals of more than 4300 digits with a plain ValueError
-        raise BadInputError(
-            "the JSON holds a number that cannot be read",
-            where=where,
-            got=str(e)[:120],
-            fix="write the file again",
-        ) from None
+        raise _unreadable(e, where) from None
+
+
+def _unreadable(error: ValueError, where: object) -> BadInputError:
+    """Return the error for JSON that Python's parser refuses."""
+    match error:
+        case UnicodeEncodeError():
+            return BadInputError(
+                "the JSON holds half a character (a lone surrogate)",
+                where=where,
+                expected="Unicode text",
+                fix="write the file again",
+            )
+        case UnicodeDecodeError():
+            return BadInputError(
+                "the file is not UTF-8 text",
+                where=where,
+                got=f"byte {error.start} cannot be decoded",
+                fix="check that this is a JSON file",
+            )
+        case json.JSONDecodeError():
+            return BadInputError(
+                "the JSON cannot be parsed",
+                where=f"{where}:{error.lineno}:{error.colno}" if where else None,
+                got=error.msg,
+                fix="the file may be truncated; write it again",
+            )
+        case _:
+            # int() refuses literals of more than 4300 digits with a plain ValueError
+            return BadInputError(
+                "the JSON holds a number that cannot be read",
+                where=where,
+                got=str(error)[:120],
+                fix="write the file again",
+            )
 
 
 def _whole(text: str) -> int:

@@ -7,7 +7,7 @@ import dataclasses
 import io
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from facelab.core.errors import BadInputError
 from facelab.core.files import write_json, write_text
@@ -36,6 +36,8 @@ class Result:
     [{'accuracy': 0.5}]
     """
 
+    __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
+
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as plain JSON values: arrays become lists, nested results their own documents.
 
@@ -44,7 +46,7 @@ class Result:
         dict[str, Any]
             One entry per field, in the order of the fields.
         """
-        fields = dataclasses.fields(self)  # type: ignore[arg-type]
+        fields = dataclasses.fields(self)
         return {f.name: plain(getattr(self, f.name)) for f in fields}
 
     def rows(self) -> list[dict[str, Any]]:

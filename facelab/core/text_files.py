@@ -40,7 +40,7 @@ def opened_table(path: str | os.PathLike[str]) -> Iterator[csv.DictReader[str]]:
     UTF-8, or UTF-16 with its byte-order mark; columns separated as `separator` says. Raises what reading raises:
     OSError, ValueError, csv.Error.
     """
-    source = io.BufferedReader(open_input(path))  # type: ignore[arg-type]
+    source = open_input(path)
     start = source.peek(2)  # a pipe cannot be read twice
     encoding = "utf-16" if start[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     first = (start.decode(encoding, "ignore").splitlines() or [""])[0]

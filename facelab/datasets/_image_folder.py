@@ -27,6 +27,37 @@ class LabelledImages:
         return len(self.paths)
 
 
+def _refuse_loose(folder: Path) -> None:
+    """Raise BadInputError for an image that is in no class folder."""
+    loose = next(
+        (p for p in sorted(folder.iterdir()) if p.is_file() and p.suffix.lower() in SUFFIXES), None
+    )
+    if loose is not None:
+        raise BadInputError(
+            "an image is beside the class folders, so that it has no label",
+            where=loose,
+            expected="one folder per class",
+            fix="move it into a class folder",
+        )
+
+
+def _images_of(folder: Path) -> list[Path]:
+    """Return the images of one class. Raises BadInputError where there is none."""
+    images = sorted(
+        p
+        for p in folder.rglob("*")
+        if p.suffix.lower() in SUFFIXES and not p.name.startswith(".") and p.is_file()
+    )
+    if not images:
+        raise BadInputError(
+            "a class folder holds no image",
+            where=folder,
+            expected=f"files such as *{SUFFIXES[0]}",
+            fix="add images or remove the folder",
+        )
+    return images
+
+
 def load_image_folder(
     folder: str | os.PathLike[str], *, table: Mapping[str, str] | None = None
 ) -> LabelledImages:
@@ -66,33 +97,13 @@ def load_image_folder(
             "the folder of images is not there", where=folder, fix="check the path"
         )
     classes = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
-    loose = next(
-        (p for p in sorted(folder.iterdir()) if p.is_file() and p.suffix.lower() in SUFFIXES), None
-    )
-    if loose is not None:
-        raise BadInputError(
-            "an image is beside the class folders, so that it has no label",
-            where=loose,
-            expected="one folder per class",
-            fix="move it into a class folder",
-        )
+    _refuse_loose(folder)
     paths: list[Path] = []
     labels: list[str] = []
     left_out: dict[str, int] = {}
     for sub in classes:
         label = sub.name if table is None else map_label(sub.name, table, where=sub)
-        images = sorted(
-            p
-            for p in sub.rglob("*")
-            if p.suffix.lower() in SUFFIXES and not p.name.startswith(".") and p.is_file()
-        )
-        if not images:
-            raise BadInputError(
-                "a class folder holds no image",
-                where=sub,
-                expected=f"files such as *{SUFFIXES[0]}",
-                fix="add images or remove the folder",
-            )
+        images = _images_of(sub)
         if label == DROP:
             left_out[sub.name] = len(images)
             continue

@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -278,6 +280,31 @@ def load_embeddings(
     return a, b, np.isnan(a[:, 0]) | np.isnan(b[:, 0])
 
 
+def _unpacked(path: Path) -> Sequence[Any]:
+    """Return the two parts of an InsightFace pack as they are stored."""
+    try:
+        content = plain_pickle.read(path.read_bytes())
+    except FileNotFoundError:
+        raise MissingAssetError("the pack is not there", where=path, fix="check --bin") from None
+    except (OSError, BadInputError) as e:
+        raise BadInputError(
+            "the file is not an InsightFace pack",
+            where=path,
+            expected="a pickle of (list of encoded images, list of labels)",
+            got=getattr(e, "got", None) or str(e)[:160],
+            fix="download it again",
+        ) from None
+    if not (isinstance(content, (tuple, list)) and len(content) == 2):
+        raise BadInputError(
+            "the file is not an InsightFace pack",
+            where=path,
+            expected="(images, labels)",
+            got=type(content).__name__,
+            fix="name a .bin pack such as lfw.bin",
+        )
+    return content
+
+
 def load_bin(path: str | os.PathLike[str]) -> tuple[list[bytes], np.ndarray]:
     """Read an InsightFace verification pack: (2n encoded images, same (n,) bool); pair i is images 2i and 2i+1.
 
@@ -310,27 +337,7 @@ def load_bin(path: str | os.PathLike[str]) -> tuple[list[bytes], np.ndarray]:
     (2, [True])
     """
     path = Path(path)
-    try:
-        content = plain_pickle.read(path.read_bytes())
-    except FileNotFoundError:
-        raise MissingAssetError("the pack is not there", where=path, fix="check --bin") from None
-    except (OSError, BadInputError) as e:
-        raise BadInputError(
-            "the file is not an InsightFace pack",
-            where=path,
-            expected="a pickle of (list of encoded images, list of labels)",
-            got=getattr(e, "got", None) or str(e)[:160],
-            fix="download it again",
-        ) from None
-    if not (isinstance(content, (tuple, list)) and len(content) == 2):
-        raise BadInputError(
-            "the file is not an InsightFace pack",
-            where=path,
-            expected="(images, labels)",
-            got=type(content).__name__,
-            fix="name a .bin pack such as lfw.bin",
-        )
-    bins, labels = content
+    bins, labels = _unpacked(path)
     try:
         images = [x.tobytes() if isinstance(x, np.ndarray) else bytes(x) for x in bins]
         same = np.array([bool(s) for s in labels])

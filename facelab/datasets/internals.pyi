@@ -1,7 +1,8 @@
 from . import annotations, labels
 from ._fer2013 import FER2013_CLASSES
 from ._lfw import find_images, load_embeddings, sklearn_folder
-from ._wider import attribute_masks, size_masks, write_predictions
+from ._wider import attribute_masks, size_masks
+from ._wider_predictions import write_predictions
 
 __all__ = [
     "FER2013_CLASSES",

@@ -5,55 +5,23 @@ from __future__ import annotations
 import dataclasses
 import fnmatch
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from facelab.core.errors import FacelabError
 from facelab.core.records import Record, meets
 from facelab.deploy import golden, thresholds
 from facelab.deploy._answers import Seen, contradictions
+from facelab.deploy._gate_checks._check import Check, skipped
 from facelab.deploy._opened import Bundle
 from facelab.deploy._verify import Integrity
-from facelab.deploy.evidence import TRAINED_ON, Measurement, of_file
+from facelab.deploy.evidence import TRAINED_ON, of_file
 from facelab.deploy.policy import Policy
 
 if TYPE_CHECKING:
     from facelab.fingerprint import Comparison
+    from facelab.fingerprint.internals import Finding
 
-Status = Literal["pass", "fail", "skipped"]
 SEVERITIES = ("none", "benign", "warn", "fail")
-
-
-@dataclasses.dataclass(frozen=True)
-class Check:
-    """One row of the gate's table: what was found, in a sentence, the figures behind it, and the fix if it failed.
-
-    `causes` are words for machines: a finding's kind, a budget's name, a damaged file.
-    """
-
-    name: str
-    status: Status
-    what: str
-    fix: str = ""
-    causes: tuple[str, ...] = ()
-    figures: dict = dataclasses.field(default_factory=dict)
-    file: str = ""
-
-    def to_dict(self) -> dict:
-        """Return the row as plain JSON."""
-        return {
-            "name": self.name,
-            "status": self.status,
-            "what": self.what,
-            "fix": self.fix,
-            "causes": list(self.causes),
-            "figures": self.figures,
-            "file": self.file,
-        }
-
-
-def skipped(name: str, why: str, fix: str = "") -> Check:
-    """Return a check that has no data."""
-    return Check(name, "skipped", why, fix)
 
 
 def integrity(found: Integrity) -> Check:
@@ -98,35 +66,33 @@ def fingerprint(comparison: Comparison | None, policy: Policy) -> Check:
     }
     if c.verdict in p.accept:
         words = "the same bytes" if c.verdict == "identical" else "the same within rounding"
-        return Check(
-            "fingerprint",
-            "pass",
-            f"{c.infer.name!r} gives {words} on {len(c.distances)} probes",
-            figures=figures,
-        )
+        words = f"{c.infer.name!r} gives {words} on {len(c.distances)} probes"
+        return Check("fingerprint", "pass", words, figures=figures)
     if c.findings and SEVERITIES.index(worst) <= SEVERITIES.index(p.tolerate):
-        return Check(
-            "fingerprint",
-            "pass",
-            f"{', '.join(kinds)}: no worse than {p.tolerate!r}, which the policy lets pass",
-            figures=figures,
-        )
+        words = f"{', '.join(kinds)}: no worse than {p.tolerate!r}, which the policy lets pass"
+        return Check("fingerprint", "pass", words, figures=figures)
     if not c.findings:
-        return Check(
-            "fingerprint",
-            "fail",
-            f"{c.verdict}, where the policy accepts {', '.join(p.accept)}",
-            "compare the two sides stage by stage",
-            (c.verdict,),
-            figures,
-        )
-    f = c.findings[0]
+        words = f"{c.verdict}, where the policy accepts {', '.join(p.accept)}"
+        fix = "compare the two sides stage by stage"
+        return Check("fingerprint", "fail", words, fix, (c.verdict,), figures)
+    words = _first_finding(c.findings[0]) + (f"; also {', '.join(kinds[1:])}" if kinds[1:] else "")
+    return Check("fingerprint", "fail", words, c.findings[0].fix, kinds, figures)
+
+
+def _first_finding(f: Finding) -> str:
+    """Return the weightiest difference in words."""
     share = f.evidence.get("explains")
-    words = f"{f.kind.replace('_', ' ')}: training {f.training}, inference {f.inference}" + (
-        f" (explains {share:.0%} of the difference)" if share is not None else ""
-    )
-    words += f"; also {', '.join(kinds[1:])}" if len(kinds) > 1 else ""
-    return Check("fingerprint", "fail", words, f.fix, kinds, figures)
+    explains = f" (explains {share:.0%} of the difference)" if share is not None else ""
+    return f"{f.kind.replace('_', ' ')}: training {f.training}, inference {f.inference}{explains}"
+
+
+WRONG_PROGRAM = (
+    "feed the golden tensors to the program's model: if those outputs are right, its preprocessing "
+    "is wrong, else its runtime or its model file"
+)
+WRONG_RUNTIME = (
+    "this runtime computes another answer: compare its version with the manifest's, or bundle again"
+)
 
 
 def golden_outputs(
@@ -148,37 +114,27 @@ def golden_outputs(
         )
         words.append(f"the program's outputs {text}")
         if wrong:
-            bad.append(
-                "feed the golden tensors to the program's model: if those outputs are right, its preprocessing "
-                "is wrong, else its runtime or its model file"
-            )
+            bad.append(WRONG_PROGRAM)
             causes.append("program")
-    if seen is None:
-        if program is None:
-            return skipped(
-                name,
-                "a Keras model needs TensorFlow, which the gate does not load",
-                "give the program's outputs with --outputs DIR, or bundle a .tflite or .onnx",
-            )
-    else:
+    if seen is None and program is None:
+        return skipped(
+            name,
+            "a Keras model needs TensorFlow, which the gate does not load",
+            "give the program's outputs with --outputs DIR, or bundle a .tflite or .onnx",
+        )
+    if seen is not None:
         if wrong := contradictions(m, seen):
+            words, fix = [*words, *wrong], "get the bundle from its maker, or make it again"
+            causes.append("claims")
             return Check(
-                name,
-                "fail",
-                "; ".join([*words, *wrong]),
-                "get the bundle from its maker, or make it again",
-                (*causes, "claims"),
-                figures,
-                "manifest.json",
+                name, "fail", "; ".join(words), fix, tuple(causes), figures, "manifest.json"
             )
         d = golden.compare(expected, seen.answers)
         figures["here"] = dataclasses.asdict(d)
         text, wrong = _judge(d, p.tolerance, p.steps, None)
         words.append(f"the model's outputs here {text}")
         if wrong:
-            bad.append(
-                "this runtime computes another answer: compare its version with the manifest's, or bundle again"
-            )
+            bad.append(WRONG_RUNTIME)
             causes.append("runtime")
     return Check(
         name, "fail" if bad else "pass", "; ".join(words), "; ".join(bad), tuple(causes), figures
@@ -329,22 +285,16 @@ def accuracy(
     }
     if not worse:
         better = sum(r.verdict == "better" for r in rows)
-        missing = f"; the baseline has no {_few(alone)}" if alone else ""
-        return Check(
-            "accuracy",
-            "pass",
+        words = (
             f"{_few([f'{r.case} {r.metric}' for r in rows])} compared with {baseline}: "
             f"{'none' if len(rows) > 1 else 'not'} worse beyond noise"
             + (f", {better} better" if better else "")
-            + missing,
-            figures=figures,
+            + (f"; the baseline has no {_few(alone)}" if alone else "")
         )
+        return Check("accuracy", "pass", words, figures=figures)
     r = worse[0]
-    text = (
-        f"{r.case} {r.metric} fell from {r.a:.4g} to {r.b:.4g}"
-        if r.better != "lower"
-        else f"{r.case} {r.metric} rose from {r.a:.4g} to {r.b:.4g}"
-    )
+    moved = "rose" if r.better == "lower" else "fell"
+    text = f"{r.case} {r.metric} {moved} from {r.a:.4g} to {r.b:.4g}"
     more = f"; and {len(worse) - 1} more" if len(worse) > 1 else ""
     return Check(
         "accuracy",
@@ -393,109 +343,6 @@ def threshold_origin(bundle: Bundle) -> Check:
         or "as published by the model's authors"
     )
     return Check("thresholds", "pass", words, figures={t.name: t.value for t in held}, file=path)
-
-
-def model_size(bundle: Bundle, policy: Policy) -> Check:
-    """Whether the model's file fits the device."""
-    budget = policy.device.model_mb
-    if budget is None:
-        return skipped("model_size", "the policy states no size", "model_mb in [device]")
-    size = next(f.bytes for f in bundle.manifest.files if f.path == bundle.manifest.model) / 1e6
-    return _within(
-        "model_size",
-        size,
-        budget,
-        "MB",
-        "the model's file",
-        "quantise it, or choose a smaller model",
-    )
-
-
-def latency(m: Measurement | None, policy: Policy) -> Check:
-    """Whether a call is fast enough on the device, by percentiles of single calls."""
-    import numpy as np
-
-    d = policy.device
-    budgets = {
-        q: b
-        for q, b in ((50, d.latency_p50_ms), (90, d.latency_p90_ms), (99, d.latency_p99_ms))
-        if b
-    }
-    if not budgets:
-        return skipped("latency", "the policy states no latency", "latency_p90_ms in [device]")
-    if m is None or m.seconds is None:
-        return skipped(
-            "latency",
-            f"nothing was measured on the {d.name}",
-            "--device FILE, or measure = true in [device]",
-        )
-    got = {q: float(np.percentile(m.seconds, q)) * 1e3 for q in budgets}
-    missed = [q for q in budgets if got[q] > budgets[q]]
-    words = "; ".join(f"P{q} {got[q]:.3g} ms (budget {budgets[q]:g} ms)" for q in missed or budgets)
-    figures = {**{f"p{q}_ms": v for q, v in got.items()}, "n": len(m.seconds), "device": m.device}
-    return Check(
-        "latency",
-        "fail" if missed else "pass",
-        f"{words}, {len(m.seconds)} calls on {m.device}",
-        "quantise the model, use more threads, or a smaller input" if missed else "",
-        tuple(f"p{q}" for q in missed),
-        figures,
-    )
-
-
-def memory(m: Measurement | None, policy: Policy) -> Check:
-    """Whether the process's peak memory fits the device, a watched run leaked, a budgeted run broke its budget."""
-    budget = policy.device.memory_mb
-    limited = m.budget if m is not None else None
-    if m is not None and limited is not None and (limited.reasons or budget is None):
-        good = not limited.reasons
-        return Check(
-            "memory",
-            "pass" if good else "fail",
-            f"under budget {limited.name!r} on {m.device}, memory held by {limited.held_by}: {limited.end}"
-            + ("" if good else f" ({'; '.join(limited.reasons)[:300]})"),
-            "" if good else "make the program smaller, or agree on a larger budget",
-            () if good else (limited.end,),
-            {"end": limited.end, "peak_mb": None if m.memory is None else m.memory / 1e6},
-        )
-    verdict = m.verdict if m is not None else None
-    if m is not None and verdict is not None and (verdict.leak or budget is None):
-        return Check(
-            "memory",
-            "fail" if verdict.leak else "pass",
-            f"{verdict.name} over {verdict.frames} frames on {m.device}: {verdict.what}",
-            verdict.fix if verdict.leak else "",
-            (verdict.name,) if verdict.leak else (),
-            {"verdict": verdict.name, "frames": verdict.frames},
-        )
-    if budget is None:
-        return skipped("memory", "the policy states no memory", "memory_mb in [device]")
-    if m is None or m.memory is None:
-        return skipped(
-            "memory",
-            f"nothing was measured on the {policy.device.name}",
-            "--device FILE, or measure = true in [device]",
-        )
-    return _within(
-        "memory",
-        m.memory / 1e6,
-        budget,
-        "MB",
-        f"peak memory on {m.device}",
-        "quantise the model, or use a runtime with fewer kernels",
-    )
-
-
-def _within(name: str, got: float, budget: float, unit: str, what: str, fix: str) -> Check:
-    good = got <= budget
-    return Check(
-        name,
-        "pass" if good else "fail",
-        f"{what}: {got:.4g} {unit} (budget {budget:g} {unit})",
-        "" if good else fix,
-        () if good else (name,),
-        {"value": got, "budget": budget, "unit": unit},
-    )
 
 
 def failed_to_run(name: str, error: FacelabError) -> Check:

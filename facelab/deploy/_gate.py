@@ -18,7 +18,8 @@ from facelab.core.templates import render
 from facelab.deploy import _checks as checks
 from facelab.deploy import evidence, golden, policy
 from facelab.deploy._answers import Seen, ask
-from facelab.deploy._checks import Check
+from facelab.deploy._gate_checks import _device as device_checks
+from facelab.deploy._gate_checks._check import Check
 from facelab.deploy._opened import Bundle
 from facelab.deploy._verify import verify
 from facelab.deploy.policy import Policy
@@ -192,13 +193,7 @@ def judge(
     refused = [
         c.name
         for c in out
-        if c.status == "fail"
-        or (
-            c.status == "skipped"
-            and found.ok
-            and not rules.may_skip(c.name)
-            and not gate.not_applicable(c)
-        )
+        if c.status == "fail" or (c.status == "skipped" and found.ok and gate.needs(c))
     ]
     missing = [n for n in rules.required if n not in {c.name for c in out}]
     return Verdict(
@@ -260,9 +255,13 @@ class _Gate:
         self.comparison: Comparison | None = None
         self._answers: Seen | FacelabError | None = None
 
-    def not_applicable(self, check: Check) -> bool:
-        """Whether a skipped check has nothing to look at, whatever data are given: a float model has no INT8 cost."""
-        return check.name == "int8" and check.what == checks.NOT_QUANTIZED
+    def needs(self, skipped: Check) -> bool:
+        """Whether a check that was skipped may not be: the policy asks for it, and there is something to look at.
+
+        A float model has no INT8 cost, whatever data are given.
+        """
+        idle = skipped.name == "int8" and skipped.what == checks.NOT_QUANTIZED
+        return not idle and not self.rules.may_skip(skipped.name)
 
     def _evidence(self) -> list[Record]:
         path = self.bundle.folder / evidence.EVIDENCE
@@ -291,9 +290,9 @@ class _Gate:
             "int8": self._int8,
             "accuracy": self._accuracy,
             "thresholds": lambda: checks.threshold_origin(self.bundle),
-            "model_size": lambda: checks.model_size(self.bundle, self.rules),
-            "latency": lambda: checks.latency(self._measured(), self.rules),
-            "memory": lambda: checks.memory(self._measured(), self.rules),
+            "model_size": lambda: device_checks.model_size(self.bundle, self.rules),
+            "latency": lambda: device_checks.latency(self._measured(), self.rules),
+            "memory": lambda: device_checks.memory(self._measured(), self.rules),
         }
         out = []
         for name, step in steps.items():

@@ -77,6 +77,16 @@ file that does not match `manifest.json` was changed or damaged: get the bundle 
 """
 
 
+def _tensors(inputs: Any, outputs: Any) -> str:
+    """Return a line per tensor: its name, shape, number type, and how its numbers become real values."""
+    return "\n".join(
+        f"- {kind} `{t.name}`: {_shape(t.shape)} {t.dtype}"
+        + (f", real value = {t.scale:.9g} × (number − {t.zero_point})" if t.scale else "")
+        for kind, ts in (("input", inputs), ("output", outputs))
+        for t in ts
+    )
+
+
 def page(
     source: Source,
     spec: PreprocessSpec,
@@ -93,12 +103,6 @@ def page(
     """Return the page as Markdown."""
     integer = inputs[0].dtype in ("int8", "uint8")
     quantized = any(t.dtype in ("int8", "uint8") for t in outputs)
-    tensors = "\n".join(
-        f"- {kind} `{t.name}`: {_shape(t.shape)} {t.dtype}"
-        + (f", real value = {t.scale:.9g} × (number − {t.zero_point})" if t.scale else "")
-        for kind, ts in (("input", inputs), ("output", outputs))
-        for t in ts
-    )
     terms = f" {source.terms}" if source.terms else ""
     before = "| `train_float.json` | the same before quantising, for a program that writes its float tensor |\n"
     return PAGE.format(
@@ -125,7 +129,7 @@ def page(
         if source.folder and (source.folder / SPLIT).is_file()
         else "",
         probes=probes,
-        tensors=tensors,
+        tensors=_tensors(inputs, outputs),
         spec=spec.text(),
         more="; further outputs are `NAME.1.npy`, …" if len(outputs) > 1 else "",
         rules=stage_rules.for_spec(spec),

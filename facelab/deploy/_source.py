@@ -80,6 +80,25 @@ def resolve(
     return _of_entry(entry, spec, labels, licence)
 
 
+def _public(
+    path: Path, known: ModelEntry, spec: PreprocessSpec, labels: Any, licence: str | None
+) -> Source:
+    """Return a file as the catalogue knows its content."""
+    return Source(
+        path.stem,
+        path,
+        SUFFIXES[path.suffix.lower()],
+        spec,
+        TASKS.get(known.kind, known.kind),
+        _labels(path, labels) if labels else list(known.labels),
+        licence or known.licence,
+        known.terms,
+        known.source,
+        _published(known),
+        folder=path.parent,
+    )
+
+
 def _of_file(path: Path, spec: Any, labels: Any, licence: Any) -> Source:
     runtime = SUFFIXES.get(path.suffix.lower())
     if runtime not in RUNTIMES:
@@ -94,19 +113,7 @@ def _of_file(path: Path, spec: Any, labels: Any, licence: Any) -> Source:
     known = None if beside.is_file() else given.same_content(path)
     if spec is None and known is not None and known.spec is not None:
         # a public file under another name: the catalogue knows how it is fed, what it is for and on what terms
-        return Source(
-            path.stem,
-            path,
-            str(runtime),
-            known.spec,
-            TASKS.get(known.kind, known.kind),
-            _labels(path, labels) if labels else list(known.labels),
-            licence or known.licence,
-            known.terms,
-            known.source,
-            _published(known),
-            folder=path.parent,
-        )
+        return _public(path, known, known.spec, labels, licence)
     if spec is None and not beside.is_file():
         raise BadInputError(
             "the model's preprocessing is unknown",

@@ -222,6 +222,17 @@ def read_device(path: str | os.PathLike) -> Measurement:
     `latency_ms` is a list of at least 20 single calls. Raises BadInputError naming the key.
     """
     value = read_json(path)
+    _check_device(value, path)
+    times, memory = value.get("latency_ms"), value.get("peak_rss_mb")
+    return Measurement(
+        str(value.get("device", "unnamed device")),
+        None if times is None else np.asarray(times, np.float64) / 1e3,
+        None if memory is None else round(memory * 1e6),
+    )
+
+
+def _check_device(value: Any, path: str | os.PathLike) -> None:
+    """Raise BadInputError naming the key of a measurement that cannot be used."""
     known = ("schema", "device", "latency_ms", "peak_rss_mb")
     if (
         not isinstance(value, dict)
@@ -259,8 +270,3 @@ def read_device(path: str | os.PathLike) -> Measurement:
             got=repr(memory)[:60],
             fix="write the largest resident memory of the process in MB",
         )
-    return Measurement(
-        str(value.get("device", "unnamed device")),
-        None if times is None else np.asarray(times, np.float64) / 1e3,
-        None if memory is None else round(memory * 1e6),
-    )

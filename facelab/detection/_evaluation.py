@@ -139,17 +139,9 @@ def evaluate(
         labels if labels is None or isinstance(labels, Labels) else read_labels(labels, images=root)
     )
     if truth is not None:
-        truth = truth.matched(files)
-        if not truth.counts:
-            raise BadInputError(
-                "no image has a label",
-                where=root,
-                expected="paths of the labels relative to the folder of images or to the labels, or ends of them",
-                got=f"labels of {', '.join(truth.unmatched[:3])}; images {', '.join(list(files)[:3])}",
-                fix="check the paths in the labels",
-            )
-    if truth is not None and only_labelled:
-        files = {n: p for n, p in files.items() if n in truth.counts}
+        truth = _matched(truth, files, root)
+        if only_labelled:
+            files = {n: p for n, p in files.items() if n in truth.counts}
     described = detector.describe()
     with precision_recall_threshold(detector) as operating:
         if not (low_scores or (truth and truth.boxes)):
@@ -176,15 +168,22 @@ def evaluate(
         figures["labels_without_image"] = len(truth.unmatched)
         figures["notes"] = [*truth.notes, *_outside(truth, run.sizes)]
     return DetectionEvaluation(
-        described,
-        operating,
-        run.found,
-        run.sizes,
-        run.errors,
-        figures,
-        dict(files),
-        truth,
+        described, operating, run.found, run.sizes, run.errors, figures, dict(files), truth
     )
+
+
+def _matched(truth: Labels, files: Mapping[str, Path], root: Path | None) -> Labels:
+    """Return the labels by the names of `files`. Raises BadInputError where no image has one."""
+    truth = truth.matched(files)
+    if not truth.counts:
+        raise BadInputError(
+            "no image has a label",
+            where=root,
+            expected="paths of the labels relative to the folder of images or to the labels, or ends of them",
+            got=f"labels of {', '.join(truth.unmatched[:3])}; images {', '.join(list(files)[:3])}",
+            fix="check the paths in the labels",
+        )
+    return truth
 
 
 def named_files(root: Path) -> dict[str, Path]:

@@ -93,13 +93,8 @@ def detector_spec(
         stages.append({"op": "color", "from": "rgb", "to": order})
     if fit == "pad":
         stages.append(
-            {
-                "op": "pad",
-                "multiple": multiple,
-                "anchor": "top_left",
-                "border": "constant",
-                "value": [value],
-            }
+            {"op": "pad", "multiple": multiple, "anchor": "top_left"}
+            | {"border": "constant", "value": [value]}
         )
     elif size is None:
         raise BadInputError(

@@ -39,27 +39,16 @@ def asset_checks() -> list[Check]:
     checks += [_kind(kind, [(e, s) for e, s in models if e.kind == kind]) for kind in kinds]
     for entry, found in models:
         if entry.name in BUNDLED and found.state != "present":
-            checks.append(
-                Check(
-                    "models and data",
-                    entry.name,
-                    "broken",
-                    "comes with a pip dependency and is not here",
-                    "make setup",
-                )
-            )
+            what = "comes with a pip dependency and is not here"
+            checks.append(Check("models and data", entry.name, "broken", what, "make setup"))
     data = [(e, status(e)) for e in registry]
     present = [e.name for e, s in data if s.state == "present"]
-    checks.append(
-        Check(
-            "models and data",
-            "data sets",
-            "info",
-            f"{len(present)} of {len(data)} files: {', '.join(present) or 'none'} (in {data_folder()})",
-            None,
-            {"present": present, "absent": [e.name for e, s in data if s.state == "absent"]},
-        )
+    absent = [e.name for e, s in data if s.state == "absent"]
+    what = (
+        f"{len(present)} of {len(data)} files: {', '.join(present) or 'none'} (in {data_folder()})"
     )
+    held = {"present": present, "absent": absent}
+    checks.append(Check("models and data", "data sets", "info", what, None, held))
     for entry, found in [*models, *data]:
         if found.state == "bad" and found.problem is not None:
             p = found.problem

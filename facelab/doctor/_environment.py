@@ -84,6 +84,18 @@ def locked_versions(lock: Path) -> dict[str, str]:
     return wanted
 
 
+SHOWN = (
+    "numpy",
+    "tensorflow",
+    "onnxruntime",
+    "ai-edge-litert",
+    "opencv-python-headless",
+    "papermill",
+    "jupyterlab",
+)
+"""Packages whose versions are printed."""
+
+
 def _lock() -> Check:
     lock = project_root() / "requirements" / "main.lock"
     if not lock.is_file():
@@ -99,36 +111,14 @@ def _lock() -> Check:
     other = sorted(
         f"{n} {v} (lock: {wanted[n]})" for n, v in got.items() if v is not None and v != wanted[n]
     )
-    data = {
-        "locked": len(wanted),
-        "missing": missing,
-        "other": other,
-        "versions": {
-            n: got.get(n)
-            for n in (
-                "numpy",
-                "tensorflow",
-                "onnxruntime",
-                "ai-edge-litert",
-                "opencv-python-headless",
-                "papermill",
-                "jupyterlab",
-            )
-            if n in got
-        },
-    }
-    shown = ", ".join(f"{n} {v}" for n, v in data["versions"].items())
+    versions = {n: got[n] for n in SHOWN if n in got}
+    data = {"locked": len(wanted), "missing": missing, "other": other, "versions": versions}
+    shown = ", ".join(f"{n} {v}" for n, v in versions.items())
     needed = [n for n in missing if n not in OPTIONAL]
     if missing or other:
-        detail = "; ".join(
-            filter(
-                None,
-                (
-                    f"missing: {', '.join(missing)}" if missing else "",
-                    f"other versions: {', '.join(other)}" if other else "",
-                ),
-            )
-        )
+        parts = [f"missing: {', '.join(missing)}"] if missing else []
+        parts += [f"other versions: {', '.join(other)}"] if other else []
+        detail = "; ".join(parts)
         return Check(
             "environment", "packages", "broken" if needed else "warn", detail, "make setup", data
         )

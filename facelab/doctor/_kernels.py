@@ -70,13 +70,8 @@ def _kernel(name: str, modules: str, limit: int, start: bool) -> Check:
             "kernels", name, bad, f"{spec} cannot be read ({type(e).__name__})", "make setup"
         )
     if not Path(python).exists():
-        return Check(
-            "kernels",
-            name,
-            bad,
-            f"its interpreter {python} does not exist (has the folder moved?)",
-            "make setup",
-        )
+        what = f"its interpreter {python} does not exist (has the folder moved?)"
+        return Check("kernels", name, bad, what, "make setup")
     if not start:
         return Check(
             "kernels", name, "ok", f"registered, not started ({python})", None, {"python": python}

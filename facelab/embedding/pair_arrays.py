@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from facelab.core.array_files import read_npz
 from facelab.core.errors import BadInputError, FacelabError, MissingAssetError, at
 from facelab.metrics.plausibility import Suspicion, separation
+
+if TYPE_CHECKING:
+    from facelab.detection import Detector
+    from facelab.embedding._base import Embedder
 
 
 def _plain(items: Iterable[Any], **_: Any) -> Iterable[Any]:
@@ -182,6 +186,17 @@ WEAK, PROMISING = 0.85, 0.1
 TRIED_PAIRS = 60
 
 
+def _aligned_anew(
+    finder: Detector, embedder: Embedder, image: np.ndarray, flip: bool
+) -> np.ndarray | None:
+    """Return the embedding of the largest face, found and aligned; None where no face is found."""
+    faces = finder.detect(image)
+    if not len(faces):
+        return None
+    largest = np.argmax(np.prod(faces.boxes[:, 2:] - faces.boxes[:, :2], axis=1))
+    return _embed(embedder, image, flip, faces.take(np.array([int(largest)])))
+
+
 def question_pack(path: str, model: str, flip: bool, arrays: PairArrays) -> Suspicion | None:
     """Return whether a pack's crops are not aligned: found, aligned and embedded again, they separate far better.
 
@@ -206,9 +221,8 @@ def question_pack(path: str, model: str, flip: bool, arrays: PairArrays) -> Susp
     from facelab.preprocess.image import read_image
 
     same = np.asarray(arrays.same, bool)
-    if len(same) < 20 or same.all() or not same.any():
-        return None
-    if separation(arrays.a, arrays.b, same) >= WEAK:
+    short = len(same) < 20 or same.all() or not same.any()
+    if short or separation(arrays.a, arrays.b, same) >= WEAK:
         return None
     try:
         finder = detection.load("yunet-n")
@@ -220,17 +234,15 @@ def question_pack(path: str, model: str, flip: bool, arrays: PairArrays) -> Susp
     )
     found: dict[int, tuple[np.ndarray, np.ndarray]] = {}
     for k in map(int, chosen):
-        pair: list[np.ndarray] = []
-        for data in images[2 * k : 2 * k + 2]:
-            image = read_image(data)
-            faces = finder.detect(image)
-            if len(faces):
-                largest = np.argmax(np.prod(faces.boxes[:, 2:] - faces.boxes[:, :2], axis=1))
-                pair.append(_embed(embedder, image, flip, faces.take(np.array([int(largest)]))))
+        pair = [
+            embedded
+            for data in images[2 * k : 2 * k + 2]
+            if (embedded := _aligned_anew(finder, embedder, read_image(data), flip)) is not None
+        ]
         if len(pair) == 2:
             found[k] = pair[0], pair[1]
     kept = sorted(found)
-    if len(kept) < 0.5 * len(chosen) or len(set(same[kept])) < 2:
+    if len(kept) < len(chosen) / 2 or len(set(same[kept])) < 2:
         return None
     before = separation(arrays.a[kept], arrays.b[kept], same[kept])
     a, b = (np.stack([found[k][side] for k in kept]) for side in (0, 1))

@@ -11,6 +11,18 @@ def render(
     record: dict[str, Any], spec: PreprocessSpec, *, evaluation: dict[str, Any] | None = None
 ) -> str:
     """Return the card as Markdown from a training record, the spec and, where it was made, an evaluation."""
+    return "\n".join(
+        [
+            *_training(record),
+            *_preprocessing(spec),
+            *(_evaluation(evaluation) if evaluation else []),
+            *_limits(record),
+        ]
+    )
+
+
+def _training(record: dict[str, Any]) -> list[str]:
+    """Return what was trained on what: one row per part of the data."""
     settings = record["settings"]
     lines = [
         f"# Emotion classifier ({', '.join(record['classes'])})",
@@ -30,10 +42,16 @@ def render(
         lines.append(
             f"| {name} | {part['n']} | {part['identities'] or 'unknown'} | {counts} | `{part['hash'][:12]}` |"
         )
-    lines += [
+    return [
+        *lines,
         "",
         "The parts share no identity (where identities are known) and no image.",
         "",
+    ]
+
+
+def _preprocessing(spec: PreprocessSpec) -> list[str]:
+    return [
         "## Preprocessing",
         "",
         "```",
@@ -43,23 +61,28 @@ def render(
         "The same file travels beside the model as `emotion_fp32.preprocess.json`; feed nothing else.",
         "",
     ]
-    if evaluation:
-        accuracy = evaluation["accuracy"]
-        lines += [
-            "## Evaluation of the exported file",
-            "",
-            f"Test accuracy {accuracy['value']:.3f} (95 % interval {accuracy['lo']:.3f} to {accuracy['hi']:.3f}, "
-            f"n = {evaluation['n']}), ECE {evaluation['ece']:.3f}.",
-            "",
-            "| class | precision | recall | F1 | n |",
-            "|---|---|---|---|---|",
-        ]
-        lines += [
+
+
+def _evaluation(evaluation: dict[str, Any]) -> list[str]:
+    accuracy = evaluation["accuracy"]
+    return [
+        "## Evaluation of the exported file",
+        "",
+        f"Test accuracy {accuracy['value']:.3f} (95 % interval {accuracy['lo']:.3f} to {accuracy['hi']:.3f}, "
+        f"n = {evaluation['n']}), ECE {evaluation['ece']:.3f}.",
+        "",
+        "| class | precision | recall | F1 | n |",
+        "|---|---|---|---|---|",
+        *(
             f"| {c} | {_share(r['precision'])} | {_share(r['recall'])} | {_share(r['f1'])} | {r['support']} |"
             for c, r in evaluation["per_class"].items()
-        ]
-        lines.append("")
-    lines += [
+        ),
+        "",
+    ]
+
+
+def _limits(record: dict[str, Any]) -> list[str]:
+    return [
         "## Limits",
         "",
         "A posed expression in one picture is not a feeling: do not use this to judge what a person feels, "
@@ -69,7 +92,6 @@ def render(
         "Versions: " + ", ".join(f"{k} {v}" for k, v in record["versions"].items()) + ".",
         "",
     ]
-    return "\n".join(lines)
 
 
 def _share(value: float | None) -> str:

@@ -107,17 +107,7 @@ def run_job(
     the user must trust the model. Raises TrainingError with the last lines of `job.log` where the back end fails, dies
     or outlasts `timeout` seconds; nothing is left running.
     """
-    python = interpreter(backend)
-    command, environment = frame.command(python, SCRIPTS[backend], folder), _environment()
-    if job.get("backbone", {}).get("kind") == "network":
-        # oneDNN ends the process (SIGSEGV) while it trains mini-XCEPTION's separable convolutions
-        environment["TF_ENABLE_ONEDNN_OPTS"] = "0"
-    if confined and not os.environ.get(trust.TRUST_MODEL):
-        if (why := sandbox.why_not()) is not None:
-            raise trust.refuse_stranger(folder, "training on this backbone", why)
-        limits = fresh.Confined(folder, memory=None, seconds=None).limits()
-        command = sandbox.command(limits, "facelab.core.job", *command[2:])
-        environment = sandbox.environment(os.path.realpath(folder), environment)
+    command, environment = _command(backend, folder, job, confined)
     write_json(folder / "job.json", dict(job))
     (folder / "done.json").unlink(missing_ok=True)
     log = folder / "job.log"
@@ -147,14 +137,38 @@ def run_job(
         reader.join(10)
         if process.stdout is not None:
             process.stdout.close()
+    return _result(backend, folder, process.returncode)
+
+
+def _command(
+    backend: str, folder: Path, job: Mapping[str, Any], confined: bool
+) -> tuple[list[str], dict[str, str]]:
+    """Return the command that runs a job, and its environment."""
+    python = interpreter(backend)
+    command, environment = frame.command(python, SCRIPTS[backend], folder), _environment()
+    if job.get("backbone", {}).get("kind") == "network":
+        # oneDNN ends the process (SIGSEGV) while it trains mini-XCEPTION's separable convolutions
+        environment["TF_ENABLE_ONEDNN_OPTS"] = "0"
+    if confined and not os.environ.get(trust.TRUST_MODEL):
+        if (why := sandbox.why_not()) is not None:
+            raise trust.refuse_stranger(folder, "training on this backbone", why)
+        limits = fresh.Confined(folder, memory=None, seconds=None).limits()
+        command = sandbox.command(limits, "facelab.core.job", *command[2:])
+        environment = sandbox.environment(os.path.realpath(folder), environment)
+    return command, environment
+
+
+def _result(backend: str, folder: Path, code: int | None) -> dict[str, Any]:
+    """Return what a job wrote into `done.json`. Raises TrainingError where it failed or died."""
     done = folder / "done.json"
     result = (
         read_json(done)
         if done.is_file()
-        else {"ok": False, "error": "the process died", "message": _death(process.returncode)}
+        else {"ok": False, "error": "the process died", "message": _death(code)}
     )
     if not result["ok"]:
-        last = "\n".join(log.read_text(errors="replace").splitlines()[-6:])
+        log = (folder / "job.log").read_text(errors="replace")
+        last = "\n".join(log.splitlines()[-6:])
         raise TrainingError(
             f"the {backend} back end failed: {result['error']}",
             where=SCRIPTS[backend],

@@ -105,6 +105,17 @@ def classes_of(text: str, data: str | None = None) -> tuple[str, ...]:
     return classes
 
 
+def _refuse_own(classes: Sequence[str]) -> None:
+    """Raise BadInputError for a class that synthetic faces cannot show."""
+    if own := own_classes(classes):
+        raise BadInputError(
+            f"no emotion is called {own[0]!r}{did_you_mean(own[0], SEVEN)}",
+            expected=", ".join(SEVEN),
+            got=own[0],
+            fix="synthetic faces show these only; give a folder or a CSV of your own classes",
+        )
+
+
 def collect(
     data: str,
     spec: PreprocessSpec,
@@ -180,21 +191,10 @@ def collect(
             fix="leave the votes out, or name fer2013.csv",
         )
     if data == "synthetic":
-        if own := own_classes(classes):
-            raise BadInputError(
-                f"no emotion is called {own[0]!r}{did_you_mean(own[0], SEVEN)}",
-                expected=", ".join(SEVEN),
-                got=own[0],
-                fix="synthetic faces show these only; give a folder or a CSV of your own classes",
-            )
+        _refuse_own(classes)
+        cache = data_folder() / "cache"
         faces = sources.synthetic(
-            n,
-            seed,
-            spec,
-            classes=classes,
-            workers=workers,
-            cache=data_folder() / "cache",
-            progress=progress,
+            n, seed, spec, classes=classes, workers=workers, cache=cache, progress=progress
         )
         return Collected(faces, ("",) * n, f"synthetic faces, n {n}, seed {seed}")
     path = Path(data)

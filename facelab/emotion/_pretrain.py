@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from facelab.core.files import atomic_path, write_json
 from facelab.core.hashing import sha256_file, sha256_json
@@ -14,6 +15,24 @@ from facelab.emotion._data import FaceSet, check_disjoint, split
 from facelab.emotion._jobs import run_job, save_part
 from facelab.emotion._spec import normalized_by
 from facelab.preprocess import PreprocessSpec
+
+
+def _job(faces: FaceSet, spec: PreprocessSpec) -> dict[str, Any]:
+    """Return what of a pre-training nobody chooses."""
+    mean, scale = normalized_by(spec)
+    return {
+        "kind": "pretrain",
+        "name": "backbone",
+        "labels": list(faces.classes),
+        "size": spec.resized_to()[0],
+        "mean": mean,
+        "std": scale,
+        "batch": 32,
+        "dropout": 0.3,
+        "strategy": "whole",
+        "patience": 0,
+        "backbone": {"kind": "weights", "trainable_blocks": len(WIDTHS)},
+    }
 
 
 def pretrain(
@@ -45,23 +64,7 @@ def pretrain(
     parts = split(faces, {"train": 0.9, "validation": 0.1}, seed=seed)
     check_disjoint(parts)
     parts["train"] = augment(parts["train"], Augmentation(copies=copies), seed=seed)
-    mean, scale = normalized_by(spec)
-    job = {
-        "kind": "pretrain",
-        "name": "backbone",
-        "labels": list(faces.classes),
-        "size": spec.resized_to()[0],
-        "mean": mean,
-        "std": scale,
-        "batch": 32,
-        "dropout": 0.3,
-        "strategy": "whole",
-        "patience": 0,
-        "backbone": {"kind": "weights", "trainable_blocks": len(WIDTHS)},
-        "epochs": epochs,
-        "seed": seed,
-        "learning_rate": learning_rate,
-    }
+    job = _job(faces, spec) | {"epochs": epochs, "seed": seed, "learning_rate": learning_rate}
     with ScratchFolder(prefix="facelab-backbone-") as name:
         work = Path(name)
         for part, images in parts.items():

@@ -8,9 +8,10 @@ import os
 import re
 import shutil
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -43,6 +44,22 @@ class Sentences:
         return Sentences(tuple(self.texts[i] for i in index), tuple(self.labels[i] for i in index))
 
 
+def _check_row(row: Mapping[Any, Any], columns: Sequence[str], where: str) -> None:
+    """Raise BadInputError for a row with too many values, or without a text or a label."""
+    if None in row:
+        raise BadInputError(
+            "a row has more values than the first line names",
+            where=where,
+            expected=",".join(columns),
+            got=f"{len(row) - 1 + len(row[None])} values",
+            fix='put a text with commas into quotes: "I came, I saw"',
+        )
+    if not (row["text"] or "").strip() or not (row["label"] or "").strip():
+        raise BadInputError(
+            "a row has no text or no label", where=where, fix="complete the row or remove it"
+        )
+
+
 def read_csv(path: str | os.PathLike[str]) -> Sentences:
     """Read a UTF-8 CSV with the columns `text` and `label`.
 
@@ -63,20 +80,7 @@ def read_csv(path: str | os.PathLike[str]) -> Sentences:
                         fix="name the columns `text` and `label` in the first line",
                     )
             for row in rows:
-                if None in row:
-                    raise BadInputError(
-                        "a row has more values than the first line names",
-                        where=f"{path}:{rows.line_num}",
-                        expected=",".join(rows.fieldnames or []),
-                        got=f"{len(row) - 1 + len(row[None])} values",
-                        fix='put a text with commas into quotes: "I came, I saw"',
-                    )
-                if not (row["text"] or "").strip() or not (row["label"] or "").strip():
-                    raise BadInputError(
-                        "a row has no text or no label",
-                        where=f"{path}:{rows.line_num}",
-                        fix="complete the row or remove it",
-                    )
+                _check_row(row, rows.fieldnames or [], f"{path}:{rows.line_num}")
                 texts.append(row["text"].strip())
                 labels.append(row["label"].strip())
     except (OSError, ValueError, csv.Error) as e:
@@ -168,8 +172,17 @@ def train(
         for file in result["files"]:
             write_bytes(out / file, (folder / file).read_bytes())
         shutil.rmtree(folder / "cache", ignore_errors=True)
-    figures = evaluate(TextClassifier(out / MODEL), parts["test"])
-    record = {
+    record = _record(job, parts, result, out / MODEL)
+    write_json(out / "training.json", record)
+    return record
+
+
+def _record(
+    job: Mapping[str, Any], parts: Mapping[str, Sentences], result: Mapping[str, Any], model: Path
+) -> dict[str, Any]:
+    """Return how a model was trained on what, and its figures on the test part."""
+    figures = evaluate(TextClassifier(model), parts["test"])
+    return {
         "schema": "facelab.training/1",
         "at": now(),
         "settings": {k: v for k, v in job.items() if k != "kind"},
@@ -180,10 +193,8 @@ def train(
         "test": figures,
         "seconds": round(result["seconds"], 2),
         "versions": result["versions"],
-        "model_sha256": sha256_file(out / MODEL),
+        "model_sha256": sha256_file(model),
     }
-    write_json(out / "training.json", record)
-    return record
 
 
 def evaluate(classifier: TextClassifier, sentences: Sentences) -> dict:

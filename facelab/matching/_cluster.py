@@ -37,6 +37,16 @@ def search_shard(
     return found.distances, found.ids, found.method
 
 
+def _distributed() -> Any:
+    """Import the package; raise UnsupportedError where it is not installed."""
+    try:
+        return importlib.import_module("distributed")
+    except ImportError:
+        raise UnsupportedError(
+            "a cluster needs the package distributed", fix="pip install facelab[cluster]"
+        ) from None
+
+
 def search_cluster(
     gallery: str | Path,
     queries: NDArray[Any],
@@ -80,12 +90,7 @@ def search_cluster(
     UnsupportedError
         The package distributed is not installed.
     """
-    try:
-        distributed = importlib.import_module("distributed")
-    except ImportError:
-        raise UnsupportedError(
-            "a cluster needs the package distributed", fix="pip install facelab[cluster]"
-        ) from None
+    distributed = _distributed()
     path = Path(gallery).resolve()
     total = len(open_vectors(path, "the gallery"))
     arrays.check_k(k, total, where=path)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from facelab.core import machine
 from facelab.core.errors import BadInputError, at
@@ -89,6 +90,16 @@ class FileSearch:
         return f"{shape}: {top}; {took}"
 
 
+def _gallery_for(gallery: str | Path, queries: str | Path, wanted: NDArray[Any]) -> NDArray[Any]:
+    """Open the gallery and check that the queries can be searched among it."""
+    rows = open_vectors(gallery, "the gallery")
+    with at(f"{queries}, {gallery}"):
+        arrays.check_same_width(wanted, rows, ("the queries", "the gallery"))
+    with at(str(queries)):
+        arrays.check_finite(wanted, "the queries")
+    return rows
+
+
 def match_files(
     gallery: str | Path,
     queries: str | Path,
@@ -149,11 +160,7 @@ def match_files(
     )
 
     base = machine.rss_bytes()
-    rows = open_vectors(gallery, "the gallery")
-    with at(f"{queries}, {gallery}"):
-        arrays.check_same_width(wanted, rows, ("the queries", "the gallery"))
-    with at(str(queries)):
-        arrays.check_finite(wanted, "the queries")
+    rows = _gallery_for(gallery, queries, wanted)
     count = 10 if k is None else k
     if threshold is None:
         arrays.check_k(count, len(rows), where=gallery)

@@ -16,6 +16,22 @@ __all__ = ["as_text", "evaluate"]
 DEFAULT_FARS = (1e-1, 1e-2, 1e-3, 1e-4)
 
 
+def _counts(
+    distance: np.ndarray, same: np.ndarray, first: np.ndarray | None, second: np.ndarray | None
+) -> dict[str, int | None]:
+    """Return how many pairs of each kind there are, and of how many people."""
+    people = None
+    if first is not None and second is not None:
+        people = len(np.unique(np.concatenate([first, second])))
+    return {
+        "pairs": len(same),
+        "genuine": int(same.sum()),
+        "impostor": int((~same).sum()),
+        "failed": int(np.isinf(distance).sum()),
+        "identities": people,
+    }
+
+
 def evaluate(
     distance: np.ndarray,
     same: np.ndarray,
@@ -58,15 +74,7 @@ def evaluate(
         "eer_threshold": verification.threshold_names(eer_threshold),
         "tar_at_far": _tars(distance, same, fars, options),
         "at_median_threshold": operating.acquisition_rates(distance, same, threshold),
-        "counts": {
-            "pairs": len(same),
-            "genuine": int(same.sum()),
-            "impostor": int((~same).sum()),
-            "failed": int(np.isinf(distance).sum()),
-            "identities": None
-            if first is None or second is None
-            else len(np.unique(np.concatenate([first, second]))),
-        },
+        "counts": _counts(distance, same, first, second),
         "replicates": replicates,
         "seed": seed,
     }

@@ -59,6 +59,20 @@ def _resize(
     }
 
 
+def _antialiased(
+    both: tuple[tuple[str, str], ...],
+) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """Yield the kernels that widen when they shrink, in `both` roundings and with 8-bit passes."""
+    for text, rounding in both:
+        wide: dict[str, Any] = {"antialias": True, "edge": "renormalize", "rounding": rounding}
+        yield f"bilinear, antialias{text}", [_resize("bilinear", **wide)]
+        yield f"bicubic a=-0.5, antialias{text}", [_resize("bicubic", cubic_a=-0.5, **wide)]
+        yield f"lanczos3, antialias{text}", [_resize("lanczos", lobes=3, **wide)]
+    wide = {"antialias": True, "edge": "renormalize", "passes": "uint8_horizontal_first"}
+    yield "bicubic a=-0.5, antialias, 8-bit passes", [_resize("bicubic", cubic_a=-0.5, **wide)]
+    yield "lanczos3, antialias, 8-bit passes", [_resize("lanczos", lobes=3, **wide)]
+
+
 def _resizes() -> Iterator[tuple[str, list[dict[str, Any]]]]:
     both = (("", "half_up"), (", float", "none"))
     for centers in ("half", "legacy", "corner"):
@@ -84,14 +98,7 @@ def _resizes() -> Iterator[tuple[str, list[dict[str, Any]]]]:
     for text, rounding in both:
         yield f"area{text}", [_resize("area", antialias=True, rounding=rounding)]
     yield "area, whole ratio", [crop, _resize("area", antialias=True, size=(40, 16))]
-    for text, rounding in both:
-        wide: dict[str, Any] = {"antialias": True, "edge": "renormalize", "rounding": rounding}
-        yield f"bilinear, antialias{text}", [_resize("bilinear", **wide)]
-        yield f"bicubic a=-0.5, antialias{text}", [_resize("bicubic", cubic_a=-0.5, **wide)]
-        yield f"lanczos3, antialias{text}", [_resize("lanczos", lobes=3, **wide)]
-    wide = {"antialias": True, "edge": "renormalize", "passes": "uint8_horizontal_first"}
-    yield "bicubic a=-0.5, antialias, 8-bit passes", [_resize("bicubic", cubic_a=-0.5, **wide)]
-    yield "lanczos3, antialias, 8-bit passes", [_resize("lanczos", lobes=3, **wide)]
+    yield from _antialiased(both)
     yield "lanczos4, replicate", [_resize("lanczos", lobes=4, edge="replicate")]
     yield "bilinear, truncated", [_resize("bilinear", rounding="truncate")]
     for anchor in ("top_left", "center"):
@@ -157,21 +164,31 @@ def _tensors() -> Iterator[tuple[str, str, list[dict[str, Any]]]]:
         "int8, wrapping",
         [{"op": "cast", "dtype": "int8", "rounding": "half_even", "saturate": False}],
     )
+    eighth = {"op": "quantize", "scale": 1 / 128, "zero_point": -3, "dtype": "int8"}
     for rounding in ("half_even", "half_away", "truncate"):
+        stage = eighth | {"rounding": rounding, "saturate": True}
+        yield "quantize", f"int8, {rounding}", [half, stage]
+
+
+def _aligns() -> Iterator[tuple[str, dict[str, Any]]]:
+    for text, more in (
+        ("bilinear, exact", {"coordinates": "exact"}),
+        ("bilinear, 1/32", {"coordinates": "1/32"}),
+        ("bilinear, exact, float", {"coordinates": "exact", "rounding": "none"}),
+        ("nearest, exact", {"coordinates": "exact", "kernel": "nearest"}),
+    ):
         yield (
-            "quantize",
-            f"int8, {rounding}",
-            [
-                half,
-                {
-                    "op": "quantize",
-                    "scale": 1 / 128,
-                    "zero_point": -3,
-                    "dtype": "int8",
-                    "rounding": rounding,
-                    "saturate": True,
-                },
-            ],
+            text,
+            {
+                "op": "align",
+                "template": "arcface",
+                "size": [112, 112],
+                "estimator": "umeyama",
+                "kernel": "bilinear",
+                "border": [0],
+                "rounding": "half_up",
+                **more,
+            },
         )
 
 
@@ -188,23 +205,7 @@ def cases() -> list[tuple[str, str, list[dict[str, Any]]]]:
         ("crop", "replicate", [{**box, "outside": "replicate"}]),
         ("crop", "constant", [{**box, "outside": "constant", "value": [9, 80, 200]}]),
     ]
-    for text, more in (
-        ("bilinear, exact", {"coordinates": "exact"}),
-        ("bilinear, 1/32", {"coordinates": "1/32"}),
-        ("bilinear, exact, float", {"coordinates": "exact", "rounding": "none"}),
-        ("nearest, exact", {"coordinates": "exact", "kernel": "nearest"}),
-    ):
-        stage = {
-            "op": "align",
-            "template": "arcface",
-            "size": [112, 112],
-            "estimator": "umeyama",
-            "kernel": "bilinear",
-            "border": [0],
-            "rounding": "half_up",
-            **more,
-        }
-        rows.append(("align", text, [stage]))
+    rows += [("align", text, [stage]) for text, stage in _aligns()]
     rows += [("resize", text, stages) for text, stages in _resizes()]
     rows += [
         (

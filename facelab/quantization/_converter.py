@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,6 +22,14 @@ if TYPE_CHECKING:
 
 
 FLOAT = "fp32"
+
+
+def _result(folder: Path, errors: str) -> dict[str, Any]:
+    """Return what a job wrote at its end, or that it died."""
+    if (folder / "done.json").is_file():
+        return read_json(folder / "done.json")
+    last = "\n".join(errors.splitlines()[-4:])
+    return {"ok": False, "error": "the process died", "message": last}
 
 
 def run_job(
@@ -64,15 +72,7 @@ def run_job(
             expected=f"at most {timeout:g} s",
             fix="convert fewer recipes at once, or use a machine with less load",
         ) from None
-    result = (
-        read_json(folder / "done.json")
-        if (folder / "done.json").is_file()
-        else {
-            "ok": False,
-            "error": "the process died",
-            "message": "\n".join(done.stderr.splitlines()[-4:]),
-        }
-    )
+    result = _result(folder, done.stderr)
     if not result["ok"]:
         words = [line for line in result["message"].splitlines() if line.strip()] or [""]
         raise QuantizationError(

@@ -82,8 +82,27 @@ class OnnxQuantizer:
         Calibration runs sample by sample on float32 `calibration` (n, …). Percentile is ONNX Runtime's 99.999 %.
         Memory does not grow with the number of samples.
         """
-        from onnxruntime import quantization as q
+        self._check_opset(recipe)
+        kept = sorted(keep_float)
+        if only is not None:
+            kept = sorted({op.name for op in self.operators} - set(only))
+        try:
+            with atomic_path(out) as tmp, _quiet():
+                if recipe.kind == "dynamic":
+                    self._write_dynamic(tmp, kept)
+                else:
+                    self._write_static(tmp, recipe, calibration, kept)
+        except Exception as e:  # the quantiser raises ValueError, RuntimeError and onnx's own
+            raise QuantizationError(
+                "ONNX Runtime cannot quantise the model",
+                where=self.model,
+                got=str(e)[:300],
+                fix="keep the operator it names in float with --keep-float",
+            ) from e
+        return out
 
+    def _check_opset(self, recipe: Recipe) -> None:
+        """Raise UnsupportedError for scales per channel in a graph that is too old for them."""
         if (
             recipe.per_channel
             and recipe.kind == "static"
@@ -96,57 +115,52 @@ class OnnxQuantizer:
                 got=version,
                 fix="export the model again, or take a per-tensor recipe",
             )
-        kept = sorted(keep_float)
-        if only is not None:
-            kept = sorted({op.name for op in self.operators} - set(only))
-        try:
-            with atomic_path(out) as tmp, _quiet():
-                if recipe.kind == "dynamic":
-                    q.quantize_dynamic(
-                        str(self.prepared),
-                        str(tmp),
-                        nodes_to_exclude=kept,
-                        # convolutions have only a slow, unsigned dynamic kernel; QUInt8 is what it takes
-                        weight_type=q.QuantType.QUInt8,
-                    )
-                else:
-                    kinds = {"uint8": q.QuantType.QUInt8, "int8": q.QuantType.QInt8}
-                    methods = {
-                        "minmax": q.CalibrationMethod.MinMax,
-                        "entropy": q.CalibrationMethod.Entropy,
-                        "percentile": q.CalibrationMethod.Percentile,
-                    }
-                    if calibration is None:
-                        raise BadInputError(
-                            "a static recipe needs calibration inputs",
-                            where=self.model,
-                            fix="give the images to calibrate on",
-                        )
-                    feeds = self._feeds(calibration)
-                    cache = None
-                    if recipe.method != "minmax":
-                        cache = Path(self._folder.name) / "ranges.json"
-                        histograms.collect(self.prepared, feeds, recipe.method, cache=cache)
-                    q.quantize_static(
-                        str(self.prepared),
-                        str(tmp),
-                        _reader(feeds, q) if cache is None else None,
-                        calibration_cache_path=cache,
-                        quant_format=q.QuantFormat.QDQ,
-                        per_channel=recipe.per_channel,
-                        activation_type=kinds[recipe.activation],
-                        weight_type=q.QuantType.QInt8,
-                        calibrate_method=methods[recipe.method],
-                        nodes_to_exclude=kept,
-                    )
-        except Exception as e:  # the quantiser raises ValueError, RuntimeError and onnx's own
-            raise QuantizationError(
-                "ONNX Runtime cannot quantise the model",
+
+    def _write_dynamic(self, out: Path, kept: list[str]) -> None:
+        from onnxruntime import quantization as q
+
+        q.quantize_dynamic(
+            str(self.prepared),
+            str(out),
+            nodes_to_exclude=kept,
+            # convolutions have only a slow, unsigned dynamic kernel; QUInt8 is what it takes
+            weight_type=q.QuantType.QUInt8,
+        )
+
+    def _write_static(
+        self, out: Path, recipe: Recipe, calibration: Tensors | None, kept: list[str]
+    ) -> None:
+        from onnxruntime import quantization as q
+
+        kinds = {"uint8": q.QuantType.QUInt8, "int8": q.QuantType.QInt8}
+        methods = {
+            "minmax": q.CalibrationMethod.MinMax,
+            "entropy": q.CalibrationMethod.Entropy,
+            "percentile": q.CalibrationMethod.Percentile,
+        }
+        if calibration is None:
+            raise BadInputError(
+                "a static recipe needs calibration inputs",
                 where=self.model,
-                got=str(e)[:300],
-                fix="keep the operator it names in float with --keep-float",
-            ) from e
-        return out
+                fix="give the images to calibrate on",
+            )
+        feeds = self._feeds(calibration)
+        cache = None
+        if recipe.method != "minmax":
+            cache = Path(self._folder.name) / "ranges.json"
+            histograms.collect(self.prepared, feeds, recipe.method, cache=cache)
+        q.quantize_static(
+            str(self.prepared),
+            str(out),
+            _reader(feeds, q) if cache is None else None,
+            calibration_cache_path=cache,
+            quant_format=q.QuantFormat.QDQ,
+            per_channel=recipe.per_channel,
+            activation_type=kinds[recipe.activation],
+            weight_type=q.QuantType.QInt8,
+            calibrate_method=methods[recipe.method],
+            nodes_to_exclude=kept,
+        )
 
     def _feeds(self, tensors: Tensors) -> _Feeds:
         import onnxruntime as ort

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from facelab.core.errors import BadInputError
-from facelab.core.files import dumps
 from facelab.core.machine import cores
 from facelab.core.records import now
 from facelab.emotion.internals import trained_on
@@ -19,7 +18,7 @@ from facelab.quantization import _tasks as tasks
 from facelab.quantization import calibration as cal
 from facelab.quantization import export, images, measure, recipes
 from facelab.quantization._boxes import Decoder
-from facelab.quantization._budgets import ONLY_COSINE, Budgets
+from facelab.quantization._budgets import Budgets
 from facelab.quantization._layers import Progress
 from facelab.quantization._operators import check_integer
 from facelab.quantization._session import FLOAT, Session
@@ -106,26 +105,7 @@ def quantize(request: Request, *, say: Say = lambda _: None) -> tuple[dict[str, 
     chosen = _chosen(request, it)
     _check_task(request, it)
     say(f"reading {request.calibration} and {request.evaluate}")
-    offered = images.read(
-        it,
-        request.calibration,
-        crop=request.crop,
-        seed=request.seed,
-        most=None if it.task == "classifier" else 4 * request.calibration_n,
-        unlabelled=request.unlabelled,
-        label_map=request.label_map,
-        say=say,
-    )
-    evaluation = images.read(
-        it,
-        request.evaluate,
-        crop=request.crop,
-        seed=request.seed + 1,
-        most=request.evaluate_n,
-        unlabelled=request.unlabelled,
-        label_map=request.label_map,
-        say=say,
-    )
+    offered, evaluation = _read(request, it, say)
     evaluation, split = _unseen(it, evaluation, request.count_trained, say)
     cal.check_disjoint(offered, evaluation)
     calibrate = cal.stratified(offered, request.calibration_n, seed=request.seed)
@@ -149,21 +129,13 @@ def quantize(request: Request, *, say: Say = lambda _: None) -> tuple[dict[str, 
         manifest = cal.manifest(calibrate, seed=request.seed, offered=len(offered))
         report = _report(session, request, manifest, searches, ranking, threads, chosen)
         report["evaluation"] |= split
-        out = request.out or _beside(it.file, "-".join(r.name for r in chosen[:3]))
-        kept = {v: f"{it.file.stem}-{v}" for v in session.rows if v != FLOAT}
-        report |= {
-            "out": str(out),
-            "files": {v: f"{kept[v]}{session.files[v].suffix}" for v in kept},
-        }
-        suspicion = session.question() or session.unreached()
-        report["suspicion"] = suspicion and suspicion.to_dict()
-        report["written"] = export.write(session, kept, out, report, manifest)
+        suspicion = _write(session, request, chosen, report, manifest)
         told = [
             *([str(suspicion)] if suspicion else []),
             table.text(session),
             *(table.layers_text(name, rows) for name, rows in ranking.items()),
-            _verdicts(report),
-            f"written to {out}",
+            table.verdicts(report),
+            f"written to {report['out']}",
         ]
         return report, "\n".join(told)
 
@@ -173,6 +145,52 @@ def _beside(model: Path, what: str) -> Path:
     if (model.parent / MANIFEST).is_file():
         return model.parent.with_name(f"{model.parent.name}-{what}")
     return model.with_name(f"{model.stem}-{what}")
+
+
+def _read(request: Request, it: subject.Subject, say: Say) -> tuple[cal.Samples, cal.Samples]:
+    """Return the images that are offered for calibration, and those to evaluate on."""
+    offered = images.read(
+        it,
+        request.calibration,
+        crop=request.crop,
+        seed=request.seed,
+        most=None if it.task == "classifier" else 4 * request.calibration_n,
+        unlabelled=request.unlabelled,
+        label_map=request.label_map,
+        say=say,
+    )
+    evaluation = images.read(
+        it,
+        request.evaluate,
+        crop=request.crop,
+        seed=request.seed + 1,
+        most=request.evaluate_n,
+        unlabelled=request.unlabelled,
+        label_map=request.label_map,
+        say=say,
+    )
+    return offered, evaluation
+
+
+def _write(
+    session: Session,
+    request: Request,
+    chosen: list[Recipe],
+    report: dict[str, Any],
+    manifest: dict[str, Any],
+) -> Any:
+    """Write the variants and the report, enter into the report where, and return what should be questioned."""
+    file = session.subject.file
+    out = request.out or _beside(file, "-".join(r.name for r in chosen[:3]))
+    kept = {v: f"{file.stem}-{v}" for v in session.rows if v != FLOAT}
+    report |= {
+        "out": str(out),
+        "files": {v: f"{kept[v]}{session.files[v].suffix}" for v in kept},
+    }
+    suspicion = session.question() or session.unreached()
+    report["suspicion"] = suspicion and suspicion.to_dict()
+    report["written"] = export.write(session, kept, out, report, manifest)
+    return suspicion
 
 
 def _unseen(
@@ -364,61 +382,3 @@ def _report(
         "verdicts": judged,
         "passed": all(judged[v]["passed"] for v in wanted),
     }
-
-
-WORDS = {
-    ONLY_COSINE: "a judgement: this network's kind is unknown, so only cosine was looked at; give it labels.txt, a "
-    "spec that aligns faces or a family that facelab knows, or state with --accept-cosine that this suffices",
-    "faces": "a judgement: the float model finds no face in the evaluation images",
-}
-
-
-UNITS = dict.fromkeys(("accuracy", "ap", "counts", "tar"), " of the float model's")
-UNITS |= {"size": " of the float file", "worst_class": " points", "ece": " points"}
-"""What a budget's value is, where it is not the figure of that name in the table."""
-
-
-def _some(names: list[str]) -> str:
-    """Return the first layers' names as JSON, and how many more there are; the report has them all.
-
-    >>> _some(["a/b;c", "d", "e", "f", "g"])
-    '["c", "d", "e"] and 2 more'
-    """
-    short = [n.split(";")[-1][-60:] for n in names[:3]]
-    more = len(names) - len(short)
-    return dumps(short) + (f" and {more} more" if more else "")
-
-
-def _missed(check: dict[str, Any]) -> str:
-    """Return a missed budget in words.
-
-    >>> _missed({"budget": "accuracy", "value": 0.9, "limit": ">= 0.99"})
-    "accuracy 0.9 of the float model's (budget >= 0.99)"
-    """
-    name, value = check["budget"], f"{check['value']:.4g}"
-    return WORDS.get(name, f"{name} {value}{UNITS.get(name, '')} (budget {check['limit']})")
-
-
-def _verdicts(report: dict[str, Any]) -> str:
-    lines = []
-    for name, verdict in report["verdicts"].items():
-        lines.append(
-            f"{name}: "
-            + (
-                "all budgets met"
-                if verdict["passed"]
-                else "misses "
-                + "; ".join(
-                    WORDS.get(c["budget"], _missed(c)) for c in verdict["checks"] if not c["passed"]
-                )
-            )
-        )
-    if found := report["keep_float"]:
-        lines.append(
-            f"float layers that fix {found['recipe']}: {_some(found['layers'])}; {found['how']} "
-            f"({found['tried']} models)"
-            if found["met"]
-            else f"{found['how']} ({found['tried']} models); nearest: {found['variant']} with "
-            f"{_some(found['layers'])} in float"
-        )
-    return "\n".join(lines)

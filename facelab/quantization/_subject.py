@@ -102,6 +102,31 @@ def load(
         path = given.path
     if given is not None and given.spec is not None and spec is None:
         spec = given.spec
+    kind = _kind(path)
+    # a file that is not a model is reported first, whatever is beside it
+    opened = open_model(path, threads=1) if kind in (".tflite", ".onnx") else None
+    if kind in KERAS:
+        refuse_impostor(path)
+    known = (given_spec(spec) if spec else None) or _spec(path, entry)
+    if opened is not None:
+        return _runnable(path, opened, entry, known)
+    entry = entry or (same_content(path) if path.is_file() else None)
+    classes = _labels(path, _inside(path, None), entry)
+    return Subject(
+        entry.name if entry else path.stem,
+        None,
+        path,
+        known,
+        "classifier" if classes else "network",
+        classes,
+        entry,
+        None,
+        _why(entry, path, classes, None, known, "classifier" if classes else "network", False),
+    )
+
+
+def _kind(path: Path) -> str:
+    """Return a model's suffix, or `saved_model`. Raises for what cannot be quantised here."""
     if not path.exists():
         raise BadInputError(
             "the model file does not exist",
@@ -125,26 +150,7 @@ def load(
             got=path.suffix or "no suffix",
             fix="export the model to ONNX, TFLite or Keras first",
         )
-    # a file that is not a model is reported first, whatever is beside it
-    opened = open_model(path, threads=1) if kind in (".tflite", ".onnx") else None
-    if kind in KERAS:
-        refuse_impostor(path)
-    known = (given_spec(spec) if spec else None) or _spec(path, entry)
-    if opened is not None:
-        return _runnable(path, opened, entry, known)
-    entry = entry or (same_content(path) if path.is_file() else None)
-    classes = _labels(path, _inside(path, None), entry)
-    return Subject(
-        entry.name if entry else path.stem,
-        None,
-        path,
-        known,
-        "classifier" if classes else "network",
-        classes,
-        entry,
-        None,
-        _why(entry, path, classes, None, known, "classifier" if classes else "network", False),
-    )
+    return kind
 
 
 def _entry(model: str | os.PathLike) -> ModelEntry | None:
@@ -173,7 +179,8 @@ def _spec(path: Path, entry: ModelEntry | None) -> PreprocessSpec:
     )
 
 
-def _runnable(path: Path, opened: Model, entry: ModelEntry | None, spec: PreprocessSpec) -> Subject:
+def _refuse_integers(path: Path, opened: Model) -> None:
+    """Raise for a model that is quantised already, or takes whole numbers that no scale explains."""
     integers = [t for t in (*opened.inputs, *opened.outputs) if not t.dtype.startswith("float")]
     held = getattr(opened, "quantization", {})
     if integers and not any(held.get(t.name, (0.0, 0))[0] for t in integers):
@@ -192,6 +199,28 @@ def _runnable(path: Path, opened: Model, entry: ModelEntry | None, spec: Preproc
             got=", ".join(map(str, integers)),
             fix="give the float model that it was made from",
         )
+
+
+def _refuse_several_outputs(path: Path, opened: Model) -> None:
+    if len(opened.outputs) != 1:
+        raise BadInputError(
+            "an embedder has one output",
+            where=path,
+            got=", ".join(map(str, opened.outputs)),
+            fix="export the network with the embedding as its only output",
+        )
+
+
+def _source_beside(path: Path) -> Path | None:
+    """Return what a `.tflite` file was converted from, where it is still there."""
+    if path.suffix.lower() != ".tflite":
+        return None
+    places = ("saved_model", path.with_suffix(".keras").name, "emotion.keras")
+    return next((p for name in places if (p := path.parent / name).exists()), None)
+
+
+def _runnable(path: Path, opened: Model, entry: ModelEntry | None, spec: PreprocessSpec) -> Subject:
+    _refuse_integers(path, opened)
     if len(opened.inputs) != 1:
         raise UnsupportedError(
             "models with several inputs cannot be calibrated by one spec",
@@ -206,40 +235,28 @@ def _runnable(path: Path, opened: Model, entry: ModelEntry | None, spec: Preproc
     classes = _labels(path, inside, entry)
     if classes:
         output_of_classes(opened.outputs, len(classes), where=path)
-    source = None
-    if path.suffix.lower() == ".tflite":
-        source = next(
-            (
-                p
-                for p in (
-                    path.parent / "saved_model",
-                    path.with_suffix(".keras"),
-                    path.parent / "emotion.keras",
-                )
-                if p.exists()
-            ),
-            None,
-        )
     family = entry.family if entry and entry.kind == "detector" else None
     task: Task = "classifier" if classes else "network"
     if (entry and entry.kind == "embedder") or (
         not classes and any(s.op == "align" for s in spec.stages)
     ):
         task = "embedder"
-        if len(opened.outputs) != 1:
-            raise BadInputError(
-                "an embedder has one output",
-                where=path,
-                got=", ".join(map(str, opened.outputs)),
-                fix="export the network with the embedding as its only output",
-            )
+        _refuse_several_outputs(path, opened)
     elif task == "network":
         family = family or _detector_family(path, spec)
     if family:
         task = "detector"
     why = _why(entry, path, classes, family, spec, task, bool(inside))
     return Subject(
-        entry.name if entry else path.stem, path, source, spec, task, classes, entry, family, why
+        entry.name if entry else path.stem,
+        path,
+        _source_beside(path),
+        spec,
+        task,
+        classes,
+        entry,
+        family,
+        why,
     )
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from facelab.core.files import dumps
 from facelab.core.machine import cpu_features
+from facelab.quantization._budgets import ONLY_COSINE
 from facelab.quantization._session import FLOAT, Session
 
 SCHEMA = "facelab.quantization/1"
@@ -192,3 +194,62 @@ def _line(variant: str, r: Mapping[str, Any], threads: str) -> tuple[str, ...]:
         if r["verdict"]["passed"]
         else "misses " + ", ".join(r["verdict"]["failed"]),
     )
+
+
+WORDS = {
+    ONLY_COSINE: "a judgement: this network's kind is unknown, so only cosine was looked at; give it labels.txt, a "
+    "spec that aligns faces or a family that facelab knows, or state with --accept-cosine that this suffices",
+    "faces": "a judgement: the float model finds no face in the evaluation images",
+}
+
+
+UNITS = dict.fromkeys(("accuracy", "ap", "counts", "tar"), " of the float model's")
+UNITS |= {"size": " of the float file", "worst_class": " points", "ece": " points"}
+"""What a budget's value is, where it is not the figure of that name in the table."""
+
+
+def _some(names: list[str]) -> str:
+    """Return the first layers' names as JSON, and how many more there are; the report has them all.
+
+    >>> _some(["a/b;c", "d", "e", "f", "g"])
+    '["c", "d", "e"] and 2 more'
+    """
+    short = [n.split(";")[-1][-60:] for n in names[:3]]
+    more = len(names) - len(short)
+    return dumps(short) + (f" and {more} more" if more else "")
+
+
+def _missed(check: dict[str, Any]) -> str:
+    """Return a missed budget in words.
+
+    >>> _missed({"budget": "accuracy", "value": 0.9, "limit": ">= 0.99"})
+    "accuracy 0.9 of the float model's (budget >= 0.99)"
+    """
+    name, value = check["budget"], f"{check['value']:.4g}"
+    return WORDS.get(name, f"{name} {value}{UNITS.get(name, '')} (budget {check['limit']})")
+
+
+def verdicts(report: dict[str, Any]) -> str:
+    """Say of each variant whether it meets its budgets, and what it misses."""
+    lines = []
+    for name, verdict in report["verdicts"].items():
+        lines.append(
+            f"{name}: "
+            + (
+                "all budgets met"
+                if verdict["passed"]
+                else "misses "
+                + "; ".join(
+                    WORDS.get(c["budget"], _missed(c)) for c in verdict["checks"] if not c["passed"]
+                )
+            )
+        )
+    if found := report["keep_float"]:
+        lines.append(
+            f"float layers that fix {found['recipe']}: {_some(found['layers'])}; {found['how']} "
+            f"({found['tried']} models)"
+            if found["met"]
+            else f"{found['how']} ({found['tried']} models); nearest: {found['variant']} with "
+            f"{_some(found['layers'])} in float"
+        )
+    return "\n".join(lines)

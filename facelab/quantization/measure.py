@@ -204,6 +204,15 @@ def cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return found
 
 
+def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, float | None]:
+    """Return by how many points each class's recall changed; None where it is not defined."""
+    change: dict[str, float | None] = {}
+    for k in before:
+        a, b = before[k]["recall"], after[k]["recall"]
+        change[k] = None if a is None or b is None else 100 * (b - a)
+    return change
+
+
 def quality(
     samples: Samples, base: np.ndarray, got: np.ndarray, *, classifier: bool, seed: int = 0
 ) -> dict[str, Any]:
@@ -233,10 +242,7 @@ def quality(
         metrics.per_class(metrics.confusion(truth, p, len(classes)), classes)
         for p in (before, after)
     ]
-    change: dict[str, float | None] = {}
-    for k in classes:
-        a, b = (table[k]["recall"] for table in tables)
-        change[k] = None if a is None or b is None else 100 * (b - a)
+    change = _changes(tables[0], tables[1])
     known = {k: v for k, v in change.items() if v is not None}
     worst = min(known, key=known.__getitem__)
     eces = [metrics.expected_calibration_error(p, truth) for p in (base, got)]

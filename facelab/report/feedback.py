@@ -28,7 +28,7 @@ __all__ = [
 def flicker_plot(groups: dict[str, Sequence[Any]]) -> Figure:
     """Draw changes per minute against delay: one panel per source of scores, one line per smoother."""
     fig, axes = figure(4.8 * len(groups) + 1.2, 4.2, columns=len(groups), squeeze=False)
-    for ax, (name, points) in zip(np.ravel(axes), groups.items()):  # type: ignore[arg-type]
+    for ax, (name, points) in zip(np.ravel(axes), groups.items()):
         kinds = list(dict.fromkeys(p.smoother for p in points))
         for k, kind in enumerate(kinds):
             mine = [p for p in points if p.smoother == kind and p.delay_s is not None]
@@ -55,7 +55,7 @@ def flicker_plot(groups: dict[str, Sequence[Any]]) -> Figure:
             "delay after a true change (s, median)",
             "changes of the label per minute (0 is drawn at 0.5)",
         )
-    np.ravel(axes)[0].legend(fontsize=9)  # type: ignore[arg-type]
+    np.ravel(axes)[0].legend(fontsize=9)
     return fig
 
 
@@ -117,7 +117,7 @@ def late_plot(found: Sequence[Any]) -> Figure:
     loads = list(dict.fromkeys(f.load for f in found))
     ways = list(dict.fromkeys(f.way for f in found))
     fig, axes = figure(11, 3.9, columns=len(loads), sharey=True, squeeze=False)
-    for ax, load in zip(np.ravel(axes), loads):  # type: ignore[arg-type]
+    for ax, load in zip(np.ravel(axes), loads):
         for f in found:
             if f.load == load:
                 ms = np.sort(np.maximum(f.ms, 0.01))
@@ -128,7 +128,7 @@ def late_plot(found: Sequence[Any]) -> Figure:
         plain_log(ax.xaxis)
         label(ax, load, "late by at most (ms)", "share of ticks" if load == loads[0] else "")
     fig.legend(*np.ravel(axes)[0].get_legend_handles_labels(), loc="outside upper center",
-               ncols=len(ways), fontsize=9)  # type: ignore[arg-type]  # fmt: skip
+               ncols=len(ways), fontsize=9)  # fmt: skip
     return fig
 
 
@@ -151,7 +151,7 @@ def pulse_plot(asked: Sequence[Any], played: Sequence[Any]) -> Figure:
 def law_plot(runs: Sequence[Any], seconds: float = 180.0) -> Figure:
     """Draw the end of each simulated run: the interval between two beats, one panel per law."""
     fig, axes = figure(10, 1.35 * len(runs) + 0.6, rows=len(runs), sharex=True, squeeze=False)
-    for k, (ax, run) in enumerate(zip(np.ravel(axes), runs)):  # type: ignore[arg-type]
+    for k, (ax, run) in enumerate(zip(np.ravel(axes), runs)):
         keep = run.times_s >= run.times_s[-1] - seconds
         ax.step(run.times_s[keep] - run.times_s[keep][0], run.interval_ms[keep], where="post",
                 color=PALETTE[0] if run.swing_ms < 20 and run.changes_per_minute < 1 else BAD, lw=1.4)  # fmt: skip
@@ -172,7 +172,7 @@ def law_plot(runs: Sequence[Any], seconds: float = 180.0) -> Figure:
 def beat_plot(formulas: dict[str, Any]) -> Figure:
     """Draw each formula over the frame rate, at 60 °C, and over the temperature, at 60 frames per second."""
     fig, axes = figure(10, 3.6, columns=2, sharey=True)
-    left, right = np.ravel(axes)  # type: ignore[arg-type]
+    left, right = np.ravel(axes)
     rates, warm = np.linspace(0, 60, 121), np.linspace(30, 90, 121)
     for k, (name, formula) in enumerate(formulas.items()):
         style = {**series(k), "marker": "", "ls": ("-", "--", "-", ":")[k], "lw": (4, 2, 4, 2)[k]}

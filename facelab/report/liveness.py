@@ -123,7 +123,7 @@ def coarse_plot(found: Sequence[Any]) -> Figure:
 def box_plot(tables: Sequence[Any]) -> Figure:
     """Draw the share of decisions that another box turns over: by its size, and by its shift."""
     fig, axes = figure(10, 3.4, columns=2, sharey=True)
-    left, right = np.ravel(axes)  # type: ignore[arg-type]
+    left, right = np.ravel(axes)
     for k, t in enumerate(tables):
         scaled, moved = t.shift == 0, t.shift > 0
         left.plot(t.scale[scaled], t.flipped[scaled], label=t.model, **series(k))

@@ -52,6 +52,28 @@ def bars(rows: Sequence, *, title: str) -> Any:
     return fig
 
 
+def _search_line(ax: Any, name: str, line: Mapping[int, dict], color: str) -> None:
+    """Join a contender's searches, each marked with its queries."""
+    ax.plot(
+        [p["intensity"] for p in line.values()],
+        [p["rate"] / 1e9 for p in line.values()],
+        marker="o",
+        ms=6,
+        color=color,
+        label=f"{name} (queries beside the dots)",
+    )
+    for n, p in line.items():
+        ax.annotate(
+            str(n),
+            (p["intensity"], p["rate"] / 1e9),
+            xytext=(0, 7),
+            textcoords="offset points",
+            ha="center",
+            fontsize=8,
+            color=color,
+        )
+
+
 def roofline(
     pairs: Mapping[str, dict], searches: Mapping[str, Mapping[int, dict]], limits: Any
 ) -> Any:
@@ -80,25 +102,7 @@ def roofline(
         label=f"numpy's sgemm: {limits.sgemm_flops / 1e9:.0f} GFLOP/s",
     )
     for i, (name, line) in enumerate(searches.items()):
-        color = style.PALETTE[i % len(style.PALETTE)]
-        ax.plot(
-            [p["intensity"] for p in line.values()],
-            [p["rate"] / 1e9 for p in line.values()],
-            marker="o",
-            ms=6,
-            color=color,
-            label=f"{name} (queries beside the dots)",
-        )
-        for n, p in line.items():
-            ax.annotate(
-                str(n),
-                (p["intensity"], p["rate"] / 1e9),
-                xytext=(0, 7),
-                textcoords="offset points",
-                ha="center",
-                fontsize=8,
-                color=color,
-            )
+        _search_line(ax, name, line, style.PALETTE[i % len(style.PALETTE)])
     for i, (name, p) in enumerate(sorted(pairs.items(), key=lambda item: -item[1]["rate"])):
         ax.plot(
             p["intensity"],

@@ -37,6 +37,27 @@ def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
     return front
 
 
+def _variant(ax: Any, k: int, row: Mapping[str, Any], cost: float, quality: float) -> None:
+    """Draw the k-th variant's mark, with the interval of its accuracy."""
+    error = None
+    if row.get("accuracy"):
+        error = [[quality - row["accuracy"]["lo"]], [row["accuracy"]["hi"] - quality]]
+    ax.errorbar(
+        cost,
+        quality,
+        error,
+        color=PALETTE[k % 8],
+        marker=MARKERS[k % 8 if k < 8 else (k + 3) % 8],
+        ms=8,
+        ls="",
+        elinewidth=0.8,
+        capsize=2,
+        label=row["variant"],
+        alpha=0.9,
+        markerfacecolor=PALETTE[k % 8] if k < 8 else "white",
+    )
+
+
 def pareto(rows: Sequence[Mapping[str, Any]], *, threads: int = 1) -> Figure:
     """Draw quality against file size and against latency, a mark a variant; the line joins what nothing beats."""
     fig, axes = figure(10.5, 4.6, columns=2, sharey=True)
@@ -59,23 +80,7 @@ def pareto(rows: Sequence[Mapping[str, Any]], *, threads: int = 1) -> Figure:
             zorder=1,
         )
         for k, (row, a, b) in enumerate(zip(rows, x, y)):
-            error = None
-            if row.get("accuracy"):
-                error = [[b - row["accuracy"]["lo"]], [row["accuracy"]["hi"] - b]]
-            ax.errorbar(
-                a,
-                b,
-                error,
-                color=PALETTE[k % 8],
-                marker=MARKERS[k % 8 if k < 8 else (k + 3) % 8],
-                ms=8,
-                ls="",
-                elinewidth=0.8,
-                capsize=2,
-                label=row["variant"],
-                alpha=0.9,
-                markerfacecolor=PALETTE[k % 8] if k < 8 else "white",
-            )
+            _variant(ax, k, row, a, b)
         label(ax, "", name, quality_of(rows[0])[1])
     for ax in axes:
         ax.set_xlim(left=0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -20,9 +20,20 @@ MOST_PANELS = 6
 class FigureOfRuns(Protocol):
     """One recorded figure, with a value (or None) and an interval (or None) per run."""
 
-    step: str
-    values: tuple[Any, ...]
-    intervals: tuple[tuple[float, float] | None, ...]
+    @property
+    def step(self) -> str:
+        """Return the step that recorded it."""
+        ...
+
+    @property
+    def values(self) -> tuple[Any, ...]:
+        """Return one value per run."""
+        ...
+
+    @property
+    def intervals(self) -> tuple[tuple[float, float] | None, ...]:
+        """Return one interval per run."""
+        ...
 
     @property
     def name(self) -> str:
@@ -38,9 +49,20 @@ class FigureOfRuns(Protocol):
 class RunsSideBySide(Protocol):
     """What `plot` needs of several runs."""
 
-    names: tuple[str, ...]
-    parameters: dict[str, tuple[Any, ...]]
-    figures: tuple[Any, ...]
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return the runs' names."""
+        ...
+
+    @property
+    def parameters(self) -> Mapping[str, tuple[Any, ...]]:
+        """Return the parameters that differ, with a value per run."""
+        ...
+
+    @property
+    def figures(self) -> Sequence[FigureOfRuns]:
+        """Return the recorded figures."""
+        ...
 
 
 def plot(runs: RunsSideBySide) -> Figure:

@@ -103,11 +103,9 @@ def _run(job: dict, root: Path, folder: Path, promise: Promise, stop_file: Path)
 
 def _note(job: dict, folder: Path, failure: Failure | None, *, started: float, peak: int) -> dict:
     """Write and return the step's note."""
-    state = (
-        "done"
-        if failure is None
-        else ("interrupted" if failure.kind == "interrupted" else "failed")
-    )
+    state = "done"
+    if failure is not None:
+        state = "interrupted" if failure.kind == "interrupted" else "failed"
     if failure is not None:
         failure.step, failure.notebook = job["step"], Path(job["notebook"]).name
         report = folder / f"{job['step']}.html"
@@ -172,27 +170,32 @@ def _execute(job: dict, root: Path, folder: Path, stop_file: Path) -> tuple[Fail
             peak, ended = _watch(child, job, stop_file)
     finally:
         runtime.cleanup()
+    return _outcome(folder, ended, job["limit_s"], child.returncode), peak
+
+
+def _outcome(folder: Path, ended: str | None, limit_s: float, code: int) -> Failure | None:
+    """Return what went wrong, by the child's own words or else by how it ended."""
     outcome = read_json(folder / "outcome.json")
     if outcome is not None:
-        return (failures.from_dict(outcome["failure"]) if outcome["failure"] else None), peak
+        return failures.from_dict(outcome["failure"]) if outcome["failure"] else None
     if ended == "interrupted":
         return Failure(
             "interrupted", "the step was interrupted", cause="Ctrl-C, or a signal to end"
-        ), peak
+        )
     if ended == "timeout":
         return Failure(
             "timeout",
-            f"the step ran into its wall limit of {job['limit_s']:g} s and did not answer",
+            f"the step ran into its wall limit of {limit_s:g} s and did not answer",
             cause="the kernel hangs in native code, or the machine is overloaded",
-        ), peak
+        )
     tail = (folder / "log.txt").read_text(encoding="utf-8", errors="replace").splitlines()
     return Failure(
         "runner",
-        f"the process that executes the notebook ended with code {child.returncode}",
+        f"the process that executes the notebook ended with code {code}",
         traceback=failures.end_of(tail),
         cause="it was killed, or facelab's own environment is broken "
         "(see the step's log.txt and run `facelab doctor`)",
-    ), peak
+    )
 
 
 def _start(

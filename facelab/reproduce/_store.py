@@ -241,7 +241,13 @@ def broken_promise(folder: Path, promise: Promise, root: Path) -> Failure | None
             f"the end marker counts {end.get('records')} records, the file has {len(found)}",
             cause="facelab.start() was called twice, or a record was written after done()",
         )
-    names = [f"{r.case}/{r.metric}" for r in found]
+    return _missing_promise(folder, promise, root, [f"{r.case}/{r.metric}" for r in found])
+
+
+def _missing_promise(
+    folder: Path, promise: Promise, root: Path, names: list[str]
+) -> Failure | None:
+    """Return the first record (of `names`), figure or file that was promised and is not there, or None."""
     for glob in promise.records:
         if not any(fnmatch.fnmatchcase(name, glob) for name in names):
             return Failure(

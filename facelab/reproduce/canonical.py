@@ -41,6 +41,12 @@ def read(path: str | os.PathLike) -> dict:
             got="it is nested too deeply" if isinstance(e, RecursionError) else str(e)[:200],
             fix="restore it from git, or save it again from JupyterLab",
         ) from None
+    _check_form(notebook, path)
+    return notebook
+
+
+def _check_form(notebook: Any, path: Path) -> None:
+    """Raise BadInputError for what is not a notebook of nbformat 4."""
     if (
         not isinstance(notebook, dict)
         or not isinstance(notebook.get("cells"), list)
@@ -70,7 +76,6 @@ def read(path: str | os.PathLike) -> dict:
             expected="an object",
             fix="restore it from git, or save it again from JupyterLab",
         )
-    return notebook
 
 
 def _malformed(cell: Any) -> str | None:

@@ -18,6 +18,7 @@ from facelab.core import lifetime
 from facelab.core.errors import FacelabError
 from facelab.preprocess import PreprocessSpec, apply
 from facelab.preprocess.emit import Frame, emit, write
+from facelab.preprocess.ops import Crop
 from facelab.studies.handwritten_preprocessing import BY_HAND
 
 FLAGS = ("-std=c99", "-O3", "-march=native")
@@ -244,7 +245,7 @@ def _python(spec: PreprocessSpec, frame: Frame, folder: Path) -> Program:
 def _arguments(spec: PreprocessSpec, frame: Frame) -> dict[str, Any]:
     face = frame.face
     given: dict[str, Any] = {"width": frame.size[0], "height": frame.size[1]}
-    if any(s.op == "crop" and s.region == "face" for s in spec.stages):  # type: ignore[union-attr]
+    if any(isinstance(s, Crop) and s.region == "face" for s in spec.stages):
         given["box"] = face["box"]
     if spec.find("align"):
         given["landmarks"] = face["landmarks"]

@@ -375,16 +375,12 @@ def planted_histories(stores: list[str], *, operations: int) -> list[History]:
     """Return a history with each mistake that a store's clients can make; all must be found."""
     found = []
     for store in stores:
+        options: dict[str, int] = {"operations": operations, "faults": 1}
+        mistakes = ("blind", "retry")
         if store == "sqlite":
-            found += [
-                sqlite_history(operations=operations // 3, faults=0, keys=2, planted=planted)
-                for planted in ("stale", "blind")
-            ]
-        else:
-            found += [
-                _history(store, operations=operations, faults=1, planted=planted)
-                for planted in ("blind", "retry")
-            ]
+            options = {"operations": operations // 3, "faults": 0, "keys": 2}
+            mistakes = ("stale", "blind")
+        found += [_history(store, planted=planted, **options) for planted in mistakes]
     if "etcd 3" in stores:  # one member always knows the last value
         found.append(stale_history(operations=operations))
     return found

@@ -177,14 +177,7 @@ def binding(model: Model, tensor: np.ndarray, *, repeats: int = 30) -> dict[str,
     )
 
 
-def quantised_copy(model: Model, tensors: Sequence[np.ndarray], out: Path) -> Path:
-    """Write an INT8 copy of an ONNX model (static, U8S8, min-max, per channel from opset 13); return its path.
-
-    Raises UnsupportedError where ONNX Runtime's quantiser does not take the model.
-    """
-    import logging
-    import warnings
-
+def _quantise(model: Model, tensors: Sequence[np.ndarray], out: Path) -> None:
     import onnx
     from onnxruntime import quantization as q
 
@@ -196,27 +189,38 @@ def quantised_copy(model: Model, tensors: Sequence[np.ndarray], out: Path) -> Pa
             row = next(self.rows, None)
             return None if row is None else {model.inputs[0].name: row}
 
+    graph = onnx.load(model.path)
+    # weights listed as inputs (old exports) hide them from the quantiser
+    names = {i.name for i in graph.graph.initializer}
+    inputs = [i for i in graph.graph.input if i.name not in names]
+    del graph.graph.input[:]
+    graph.graph.input.extend(inputs)
+    opset = max(o.version for o in graph.opset_import if o.domain in ("", "ai.onnx"))
+    # scales per channel came with opset 13; older exports get one scale a tensor
+    q.quantize_static(
+        graph,
+        str(out),
+        Reader(),
+        quant_format=q.QuantFormat.QDQ,
+        per_channel=opset >= 13,
+        activation_type=q.QuantType.QUInt8,
+        weight_type=q.QuantType.QInt8,
+    )
+
+
+def quantised_copy(model: Model, tensors: Sequence[np.ndarray], out: Path) -> Path:
+    """Write an INT8 copy of an ONNX model (static, U8S8, min-max, per channel from opset 13); return its path.
+
+    Raises UnsupportedError where ONNX Runtime's quantiser does not take the model.
+    """
+    import logging
+    import warnings
+
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             logging.disable(logging.WARNING)
-            graph = onnx.load(model.path)
-            # weights listed as inputs (old exports) hide them from the quantiser
-            names = {i.name for i in graph.graph.initializer}
-            inputs = [i for i in graph.graph.input if i.name not in names]
-            del graph.graph.input[:]
-            graph.graph.input.extend(inputs)
-            opset = max(o.version for o in graph.opset_import if o.domain in ("", "ai.onnx"))
-            # scales per channel came with opset 13; older exports get one scale a tensor
-            q.quantize_static(
-                graph,
-                str(out),
-                Reader(),
-                quant_format=q.QuantFormat.QDQ,
-                per_channel=opset >= 13,
-                activation_type=q.QuantType.QUInt8,
-                weight_type=q.QuantType.QInt8,
-            )
+            _quantise(model, tensors, out)
     except FacelabError:
         raise
     except Exception as e:

@@ -217,15 +217,8 @@ def pool_claim(
             {how: np.array(found[key][how]) for how in ("fresh", "pooled")}
             for key in ("seconds", "pause")
         )
-        out.append(
-            _claim(
-                "pool",
-                "pooled",
-                "fresh",
-                f"time per pair, {name}",
-                seconds["pooled"] / seconds["fresh"],
-            )
-        )
+        ratio = seconds["pooled"] / seconds["fresh"]
+        out.append(_claim("pool", "pooled", "fresh", f"time per pair, {name}", ratio))
         out.append(
             _claim("pool", "pooled", "fresh", f"GC pause, {name}", pause["pooled"] / pause["fresh"])
         )
@@ -263,16 +256,11 @@ def pool_rounds(pinned: bool, rounds: int, frames: int) -> dict[str, Any]:
 
     started: list[int] = []
     gc.callbacks.append(lambda phase, info: started.append(1) if phase == "start" else None)
-    out: dict[str, Any] = {
-        "pinned": pinned,
-        "seconds": {},
-        "pause": {},
-        "faults": {},
-        "collections": {},
-    }
-    for how in ("fresh", "pooled"):
-        out["seconds"][how], out["pause"][how] = [], []
-        out["faults"][how] = out["collections"][how] = 0.0
+    out: dict[str, Any] = {"pinned": pinned}
+    for key in ("seconds", "pause"):
+        out[key] = {"fresh": [], "pooled": []}
+    for key in ("faults", "collections"):
+        out[key] = {"fresh": 0.0, "pooled": 0.0}
     for _ in range(rounds):
         for how, make in (("fresh", fresh_pair), ("pooled", pooled_pair)):
             _one_round(how, make, frames, started, out)

@@ -182,23 +182,10 @@ def incremental(
         took = interleave({"load": load, "rebuild": rebuild}, repeats=loads)
         with Collection.open(place, write=False) as again:
             loaded = again.search(queries, 10)
-    same = _same(found, names, truth)
-    return Incremental(
-        vectors,
-        dimension,
-        changes,
-        len(queries),
-        seconds["build"],
-        took["rebuild"],
-        seconds["add"],
-        seconds["delete"],
-        seconds["search"],
-        seconds["fresh"],
-        took["load"],
-        segments,
-        same,
-        _same(loaded, names, truth),
-    )
+    cost = (seconds["build"], took["rebuild"], seconds["add"], seconds["delete"])
+    cost = (*cost, seconds["search"], seconds["fresh"], took["load"])
+    same = _same(found, names, truth), _same(loaded, names, truth)
+    return Incremental(vectors, dimension, changes, len(queries), *cost, segments, *same)
 
 
 def _timed(seconds: dict[str, float], name: str, call: Callable[[], Any]) -> Any:

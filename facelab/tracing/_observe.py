@@ -228,7 +228,7 @@ def prometheus(trace: Trace, memory: MemoryReport | None = None) -> str:
         raise _missing("prometheus_client", e) from e
     registry = CollectorRegistry()
     held = None if memory is None else (lambda: memory)
-    registry.register(Collector(lambda: trace, held))  # type: ignore[arg-type]
+    registry.register(Collector(lambda: trace, held))  # type: ignore[arg-type] # has its method, not its base
     return generate_latest(registry).decode("utf-8")
 
 
@@ -274,7 +274,7 @@ def serve_prometheus(
     except ImportError as e:
         raise _missing("prometheus_client", e) from e
     registry = CollectorRegistry()
-    registry.register(Collector(trace))  # type: ignore[arg-type]
+    registry.register(Collector(trace))  # type: ignore[arg-type] # has its method, not its base
     server, thread = start_http_server(port, address, registry)
 
     def stop() -> None:

@@ -101,20 +101,13 @@ def problem(path: Path, asset: Asset) -> FacelabError | None:
             fix="check the file's permissions",
         )
     fix = asset.fetch_command
-    if what:
-        return IntegrityError(
-            f"{asset.name}: the file is {what}",
-            where=path,
-            expected=_promised(asset),
-            got=f"{size} bytes",
-            fix=fix,
-        )
-    if short:
-        kind = "truncated" if size < promised else "too large"
+    if what or short:
+        kind = what or ("truncated" if size < promised else "too large")
+        expected = _promised(asset) if what else f"{asset.bytes} bytes"
         return IntegrityError(
             f"{asset.name}: the file is {kind}",
             where=path,
-            expected=f"{asset.bytes} bytes",
+            expected=expected,
             got=f"{size} bytes",
             fix=fix,
         )

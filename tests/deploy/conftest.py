@@ -14,6 +14,7 @@ from conftest_deploy import spec, write_model
 
 from facelab.deploy import _answers, _bundle, _gate
 from facelab.deploy._bundle import make_bundle
+from facelab.deploy._bundle_files import _contents
 from facelab.fingerprint import capture_spec
 
 
@@ -43,7 +44,7 @@ def captured_once(tmp_path_factory, known_captures):
         return copy.deepcopy(made)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_bundle, "capture_spec", capture)
+        patch.setattr(_contents, "capture_spec", capture)
         yield
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from facelab.core.errors import BadInputError
-from facelab.deploy import _checks as checks
 from facelab.deploy import policy
+from facelab.deploy._gate_checks import _device as checks
 from facelab.deploy.internals import evidence
 from facelab.tracing import MemoryWatch, Tracer
 

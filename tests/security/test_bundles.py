@@ -397,9 +397,11 @@ def test_hostile_arrays_are_a_failed_check(bundle, file, capsys):
 
 def test_a_bundle_that_was_not_opened_is_not_said_to_be_done(tmp_path, monkeypatch):
     model = write_model(tmp_path / "m.onnx")
-    from facelab.deploy import _bundle as bundles
+    from facelab.deploy._bundle_files import _contents
 
-    monkeypatch.setattr(bundles, "_copy_model", lambda source, target: write_model(target, seed=5))
+    monkeypatch.setattr(
+        _contents, "_copy_model", lambda source, target: write_model(target, seed=5)
+    )
     with pytest.raises(BadInputError, match="not the model that was given"):
         make_bundle(model, tmp_path / "b")
     assert not (tmp_path / "b").exists()

@@ -16,8 +16,8 @@ from facelab.core.compare_records import Row, text
 from facelab.core.errors import BadInputError
 from facelab.core.templates import render
 from facelab.deploy import _export as export
-from facelab.deploy._checks import Check
 from facelab.deploy._gate import Verdict
+from facelab.deploy._gate_checks._check import Check
 from facelab.reproduce._failure import plain
 
 

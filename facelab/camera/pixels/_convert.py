@@ -212,10 +212,10 @@ def _pyav() -> Callable[[np.ndarray, str], np.ndarray | None]:
 
     def decode(data: np.ndarray, colour: str) -> np.ndarray | None:
         context = av.CodecContext.create("mjpeg", "r")
-        context.thread_count = 1  # type: ignore[attr-defined]
+        assert isinstance(context, av.VideoCodecContext), "MJPEG is video"
+        context.thread_count = 1
         try:
-            frames = context.decode(av.Packet(data.tobytes()))  # type: ignore[attr-defined]
-            frames = frames or context.decode(None)  # type: ignore[attr-defined]
+            frames = context.decode(av.Packet(data.tobytes())) or context.decode(None)
             return frames[0].to_ndarray(format=names[colour]) if frames else None
         except FFmpegError as e:
             raise _corrupt("a picture", str(e)[:120]) from None

@@ -233,7 +233,7 @@ class CaptureProcess(Source):
                 self._ready.append(message)
             elif message["kind"] == "end":
                 self._ended = (
-                    messages.error_of(message["error"])  # type: ignore[assignment]
+                    messages.error_of(message["error"])
                     if message["error"]
                     else SourceEndedError(
                         "the capture process stopped", where=self.name, fix="open the camera again"

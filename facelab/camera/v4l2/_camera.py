@@ -137,7 +137,8 @@ class V4L2Camera(Source):
         BadInputError
             If there is no such control, or it ends up with a different value than asked.
         """
-        known = {c.name: c for c in self.controls()} | {c.id: c for c in self.controls()}  # type: ignore[operator]
+        held = self.controls()
+        known: dict[str | int, Control] = {**{c.name: c for c in held}, **{c.id: c for c in held}}
         if name not in known:
             names = [k for k in known if isinstance(k, str)]
             raise BadInputError(
@@ -146,7 +147,7 @@ class V4L2Camera(Source):
                 expected=", ".join(names),
                 fix="choose one of these",
             )
-        control = known[name]  # type: ignore[index]
+        control = known[name]
         holder = abi.ControlValue(id=control.id, value=value)
         try:
             self._call(abi.S_CTRL, holder)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -20,6 +20,9 @@ from facelab.commands.emotion._options import DATA_HELP, face_options, label_map
 from facelab.commands.emotion._summary import summary
 from facelab.commands.emotion._text import evaluate_text, is_text
 from facelab.core.errors import BadInputError
+
+if TYPE_CHECKING:
+    from facelab.emotion.internals import FaceSet
 
 
 @click.command(
@@ -71,7 +74,7 @@ def command(
     calibration error. The file is run as a device runs it, with the preprocessing that is beside it.
     """
     from facelab import emotion
-    from facelab.emotion.internals import classes_of, renamed, unseen
+    from facelab.emotion.internals import classes_of, renamed
 
     if model is not None and is_text(Path(model)):
         evaluate_text(Path(model), data, as_json)
@@ -94,24 +97,9 @@ def command(
         progress=True,
         label_map=of_data,
     )
-    fresh = unseen(collected.faces, classifier.path.parent)
-    known = len(collected.faces) - len(fresh)
-    faces, left, trained = (collected.faces, 0, known) if everything else (fresh, known, 0)
     for remark in collected.notes:
         note(remark)
-    if left:
-        note(
-            f"{left} of {len(collected.faces)} faces were in its training (image or identity) and are left out; "
-            "--all counts them"
-        )
-    if trained:
-        note(f"{trained} of {len(faces)} faces were in its training: the figures are not evidence")
-    if not len(faces):
-        raise BadInputError(
-            "the model was trained on every one of these faces",
-            where=data,
-            fix="give faces that it has not seen, or count them with --all",
-        )
+    faces, left, trained = _untrained(collected.faces, classifier, everything, data)
     if again := len(faces) - len(set(faces.hashes())):
         note(
             f"{again} of {len(faces)} faces repeat another picture's pixels: the interval is too narrow"
@@ -145,3 +133,30 @@ def _classes_in(classifier: Any, data: str, of_data: dict[str, str]) -> tuple[st
         if own & {plain(of_data.get(label, label)) for label in there}:
             return tuple(sorted(classifier.classes))
     return classifier.emotions
+
+
+def _untrained(
+    faces: FaceSet, classifier: Any, everything: bool, data: str
+) -> tuple[FaceSet, int, int]:
+    """Return the faces to count, how many are left out, and how many of the counted were trained on."""
+    from facelab.emotion.internals import unseen
+
+    fresh = unseen(faces, classifier.path.parent)
+    known = len(faces) - len(fresh)
+    counted, left, trained = (faces, 0, known) if everything else (fresh, known, 0)
+    if left:
+        note(
+            f"{left} of {len(faces)} faces were in its training (image or identity) and are left out; "
+            "--all counts them"
+        )
+    if trained:
+        note(
+            f"{trained} of {len(counted)} faces were in its training: the figures are not evidence"
+        )
+    if not len(counted):
+        raise BadInputError(
+            "the model was trained on every one of these faces",
+            where=data,
+            fix="give faces that it has not seen, or count them with --all",
+        )
+    return counted, left, trained

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -23,6 +24,8 @@ from facelab.emotion import internals as emotion_internals
 
 if TYPE_CHECKING:
     from facelab.emotion import Settings
+    from facelab.emotion.backbones import Choice
+    from facelab.emotion.internals import Collected, Evaluation
     from facelab.preprocess import PreprocessSpec
 
 Backend = Literal["modelmaker", "keras"]
@@ -169,29 +172,65 @@ def command(
 def _train_faces(backend: Backend, data: str, o: dict[str, Any], as_json: bool) -> None:
     if data != "synthetic" and not Path(data).exists():
         emotion_internals.is_fer(Path(data))  # says what may be named here, before more is loaded
-    from facelab import emotion
     from facelab.emotion import backbones, train_and_evaluate
-    from facelab.emotion.internals import KerasNetwork, check
+    from facelab.emotion.internals import check
 
     choice = backbones.choose(
         o["backbone"], size=o["size"], spec=o["spec"], layer=o["backbone_layer"]
     )
-    own = choice.where if isinstance(choice.where, KerasNetwork) else None
     classes = emotion_internals.classes_of(o["classes"] or "3", data)
-
-    def usual(faces: int) -> dict[str, Any]:
-        return emotion_internals.usual_settings(
-            faces, choice.where, facelabs=choice.name == backbones.OWN, classes=classes
-        )
-
-    if own and _by_default("backend"):
+    if isinstance(choice.where, emotion_internals.KerasNetwork) and _by_default("backend"):
         backend = "keras"
-    emotion_internals.check_backbone(choice.where, _settings(backend, o, usual(0)))
-    if own:
-        note(own.described(classes))
-    spec = choice.spec
+    emotion_internals.check_backbone(
+        choice.where, _settings(backend, o, _usual(choice, classes, 0))
+    )
+    if isinstance(choice.where, emotion_internals.KerasNetwork):
+        note(choice.where.described(classes))
+    collected = _collected(data, choice.spec, classes, o)
+    chosen = _usual(choice, classes, 0 if data == "synthetic" else len(collected.faces))
+    settings = _settings(backend, o, chosen)
+    if chosen != _usual(choice, classes, 0):
+        said = ", ".join(f"{k.replace('_', ' ')} {getattr(settings, k)}" for k in chosen)
+        note(f"few real faces: {said}")
+    prepared = emotion_internals.prepare(collected, seed=o["seed"])
+    for remark in prepared.notes:
+        note(remark)
+    check(prepared.parts, choice.spec, settings)
+    start = _start_weights(choice, o)
+    out = Path(o["out"]) if o["out"] else emotion_internals.default_folder()
+    note(f"training on {len(prepared.parts['train'])} faces by {settings.backend}")
+    trained, evaluation = train_and_evaluate(
+        prepared.parts,
+        choice.spec,
+        out,
+        settings,
+        backbone=start,
+        source=prepared.source,
+        on_line=_epochs,
+    )
+    emotion_internals.remember(out)
+    folds = _cross_checked(collected.faces, choice.spec, settings, start, o["folds"])
+    value = _document(trained, evaluation, settings, chosen, out, folds)
+    emit(value, as_json=as_json, text="\n".join(_lines(trained, evaluation, settings, folds)))
+
+
+def _usual(choice: Choice, classes: Sequence[str], faces: int) -> dict[str, Any]:
+    """Return the settings that usually do best for this backbone and this many real faces (0: synthetic)."""
+    from facelab.emotion import backbones
+
+    return emotion_internals.usual_settings(
+        faces, choice.where, facelabs=choice.name == backbones.OWN, classes=classes
+    )
+
+
+def _collected(
+    data: str, spec: PreprocessSpec, classes: Sequence[str], o: dict[str, Any]
+) -> Collected:
+    """Read the faces that the options name."""
+    from facelab import emotion
+
     note(f"reading {data}")
-    collected = emotion.collect(
+    return emotion.collect(
         data,
         spec,
         classes=classes,
@@ -203,37 +242,36 @@ def _train_faces(backend: Backend, data: str, o: dict[str, Any], as_json: bool) 
         progress=True,
         label_map=o["label_map"],
     )
-    chosen = usual(0 if data == "synthetic" else len(collected.faces))
-    settings = _settings(backend, o, chosen)
-    if chosen != usual(0):
-        said = ", ".join(f"{k.replace('_', ' ')} {getattr(settings, k)}" for k in chosen)
-        note(f"few real faces: {said}")
-    prepared = emotion_internals.prepare(collected, seed=o["seed"])
-    for remark in prepared.notes:
-        note(remark)
-    check(prepared.parts, spec, settings)
+
+
+def _start_weights(choice: Choice, o: dict[str, Any]) -> Any:
+    """Return the weights that training starts from; facelab's own backbone is trained for them where it is new."""
+    from facelab.emotion import backbones
+
     if choice.name == backbones.OWN:
         note(
             f"pre-training the backbone on {o['pretrain_n']} synthetic faces (kept for the next time)"
         )
-    start = backbones.weights(
+    return backbones.weights(
         choice,
-        spec,
+        choice.spec,
         n=o["pretrain_n"],
         epochs=o["pretrain_epochs"],
         workers=o["workers"],
         progress=True,
     )
-    out = Path(o["out"]) if o["out"] else emotion_internals.default_folder()
-    note(f"training on {len(prepared.parts['train'])} faces by {settings.backend}")
-    trained, evaluation = train_and_evaluate(
-        prepared.parts, spec, out, settings, backbone=start, source=prepared.source, on_line=_epochs
-    )
-    emotion_internals.remember(out)
-    folds = (
-        _cross_checked(collected.faces, spec, settings, start, o["folds"]) if o["folds"] else None
-    )
-    value = {
+
+
+def _document(
+    trained: Any,
+    evaluation: Evaluation,
+    settings: Settings,
+    chosen: dict[str, Any],
+    out: Path,
+    folds: dict[str, Any] | None,
+) -> dict[str, Any]:
+    """Return what `--json` prints of a training."""
+    return {
         "settings": {k: getattr(settings, k) for k in chosen},
         "folds": folds,
         "out": str(out),
@@ -246,6 +284,12 @@ def _train_faces(backend: Backend, data: str, o: dict[str, Any], as_json: bool) 
         "parts": trained.record["parts"],
         "test": evaluation.to_dict(),
     }
+
+
+def _lines(
+    trained: Any, evaluation: Evaluation, settings: Settings, folds: dict[str, Any] | None
+) -> list[str]:
+    """Return what is printed of a training."""
     told = [str(trained.model), *_stopped(trained.history, settings), summary(evaluation)]
     if folds:
         a = folds["accuracy"]
@@ -253,7 +297,7 @@ def _train_faces(backend: Backend, data: str, o: dict[str, Any], as_json: bool) 
             f"{folds['folds']} folds by person: accuracy {a['value']:.4f} [{a['lo']:.4f}, {a['hi']:.4f}] on all "
             f"{folds['n']} faces (always the most frequent class of the others: {folds['majority']:.4f})"
         )
-    emit(value, as_json=as_json, text="\n".join(told))
+    return told
 
 
 def _by_default(option: str) -> bool:
@@ -291,9 +335,11 @@ def _stopped(history: dict, settings: Any) -> list[str]:
 
 
 def _cross_checked(
-    faces: Any, spec: PreprocessSpec, settings: Any, backbone: Any, folds: int
-) -> dict:
+    faces: Any, spec: PreprocessSpec, settings: Any, backbone: Any, folds: int | None
+) -> dict[str, Any] | None:
     """Train once a fold, answer for the people left out, and return the figures on all faces."""
+    if folds is None:
+        return None
     import numpy as np
 
     from facelab.metrics.classification import accuracy

@@ -6,6 +6,7 @@ import dataclasses
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import SupportsFloat
 
 import numpy as np
 
@@ -188,7 +189,7 @@ class Collector:
             )
         boxes = {n: np.array(b, np.float64).reshape(-1, 4) for n, b in self._boxes.items()}
         ignore = {n: np.array(i, bool) for n, i in self._ignore.items()}
-        if _are_shares(boxes):
+        if self.form != "yolo" and _are_shares(boxes):  # YOLO's shares are in pixels by now
             boxes = self._in_pixels(boxes, where, images)
         twice = sum(len(b) - len(np.unique(b, axis=0)) for b in boxes.values() if len(b) > 1)
         if twice:
@@ -233,9 +234,9 @@ def _are_shares(boxes: Mapping[str, np.ndarray]) -> bool:
 def number(text: object, where: str) -> float:
     """Return a coordinate. Raises BadInputError for what is not a number."""
     try:
-        if isinstance(text, bool):
+        if isinstance(text, bool) or not isinstance(text, (str, SupportsFloat)):
             raise ValueError
-        return float(text)  # type: ignore[arg-type]
+        return float(text)
     except (TypeError, ValueError, OverflowError):
         raise BadInputError(
             "a coordinate is not a number",

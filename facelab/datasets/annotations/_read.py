@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 from facelab.core.errors import BadInputError, did_you_mean
 from facelab.core.files import loads_strict, read_input
@@ -184,23 +185,8 @@ def _coco(path: Path, category: str | None, images: Path | None = None) -> Annot
             else type(value).__name__,
             fix="export the labels as COCO detection",
         )
-    out, names = Collector("coco"), {}
-    for i, image in enumerate(value["images"]):
-        where = f"{path}: images[{i}]"
-        if not isinstance(image, dict) or "id" not in image:
-            raise BadInputError("an image has no id", where=where, fix="export the labels again")
-        width, height = image.get("width"), image.get("height")
-        size = (width, height) if type(width) is int and type(height) is int else None
-        if not isinstance(image["id"], (int, str)) or image["id"] in names:
-            raise BadInputError(
-                "an image's id is not unique",
-                where=where,
-                expected="a number that no other image has",
-                got=str(image["id"])[:60],
-                fix="export the labels again; files that were merged need new ids",
-            )
-        names[image["id"]] = str(image.get("file_name", ""))
-        out.picture(names[image["id"]], where, size, once=True)
+    out = Collector("coco")
+    names = _coco_pictures(value["images"], out, path)
     listed = {
         c.get("id"): str(c.get("name", ""))
         for c in value.get("categories", [])
@@ -225,6 +211,28 @@ def _coco(path: Path, category: str | None, images: Path | None = None) -> Annot
         ignored = flag(mark.get("iscrowd", 0)) or flag(mark.get("ignore", 0))
         out.box(names[mark["image_id"]], (x, y, x + w, y + h), where, ignored)
     return out.done(path, images)
+
+
+def _coco_pictures(images: list[Any], out: Collector, path: Path) -> dict[int | str, str]:
+    """Enter COCO's list of images, and return their names by id."""
+    names: dict[int | str, str] = {}
+    for i, image in enumerate(images):
+        where = f"{path}: images[{i}]"
+        if not isinstance(image, dict) or "id" not in image:
+            raise BadInputError("an image has no id", where=where, fix="export the labels again")
+        width, height = image.get("width"), image.get("height")
+        size = (width, height) if type(width) is int and type(height) is int else None
+        if not isinstance(image["id"], (int, str)) or image["id"] in names:
+            raise BadInputError(
+                "an image's id is not unique",
+                where=where,
+                expected="a number that no other image has",
+                got=str(image["id"])[:60],
+                fix="export the labels again; files that were merged need new ids",
+            )
+        names[image["id"]] = str(image.get("file_name", ""))
+        out.picture(names[image["id"]], where, size, once=True)
+    return names
 
 
 def _wider(path: Path, images: Path | None) -> Annotations:

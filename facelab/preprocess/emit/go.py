@@ -117,12 +117,12 @@ class GoPrinter(Printer):
 
     def statement(self, s: ast.stmt, pad: str) -> list[str]:
         """Round a product before it is stored: Go may fuse it with a sum of a later statement too."""
-        value = getattr(s, "value", None)
-        binary = value if isinstance(value, ast.BinOp) else None
-        if binary and isinstance(binary.op, ast.Mult) and not self.is_whole(binary):
+        stores = isinstance(s, (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Return, ast.Expr))
+        binary = s.value if stores and isinstance(s.value, ast.BinOp) else None
+        if stores and binary and isinstance(binary.op, ast.Mult) and not self.is_whole(binary):
             names = {n.id for n in ast.walk(binary) if isinstance(n, ast.Name)}
             kind = "narrow" if "narrow" in names else "real"
-            s.value = ast.Call(ast.Name(kind), [binary], [])  # type: ignore[attr-defined]
+            s.value = ast.Call(ast.Name(kind), [binary], [])
         return super().statement(s, pad)
 
     def _product(self, e: ast.expr) -> str:
@@ -195,41 +195,6 @@ def _api(program: Program, printer: GoPrinter) -> list[str]:
     texts = [
         f'\tcase {_error(k)}:\n\t\treturn "{text}"' for k, (code, text) in ERRORS.items() if code
     ]
-    inputs = [("Width, Height", "int", "// of the frame, in pixels")]
-    needs, calls = program.needs, {"width": "in.Width", "height": "in.Height", "g": "&p.g"}
-    checks: list[str] = []
-    if "orientation" in needs:
-        inputs.append(("Orientation", "int", "// EXIF orientation, 1 to 8; 1 where unknown"))
-        calls["orientation"] = "in.Orientation"
-    if "box" in needs:
-        inputs.append(("Box", "[]float64", f"// {BOX}"))
-        calls["box"] = "in.Box"
-        checks += ["\tif len(in.Box) != 4 {", "\t\treturn ErrFace", "\t}"]
-    if "marks" in needs:
-        inputs.append(("Landmarks", "[]float64", f"// {MARKS}"))
-        calls |= {"marks": "in.Landmarks", "p": "p.points[:]", "t": "p.transform[:]"}
-        checks += ["\tif len(in.Landmarks) != 10 {", "\t\treturn ErrLandmarks", "\t}"]
-    memory = [("g", "geometry")]
-    memory += [(camel(b.name), f"[]{printer.element(b.kind)}") for b in program.buffers]
-    memory += [("points", "[10]float64"), ("transform", "[6]float64")] if "marks" in needs else []
-    grow = [
-        f"\tp.{camel(b.name)} = grow(p.{camel(b.name)}, p.{camel_field(b.length)})"
-        for b in program.buffers
-    ]
-    names = program.functions.parameters("process")
-    known = {"g": "&p.g", "frame": "frame", "tensor": "tensor"}
-    process = ", ".join(known.get(n) or f"p.{camel(n)}" for n in names)
-    plan = ", ".join(calls[n] for n in program.functions.parameters("plan"))
-    shape = ", ".join(s if s.isdigit() else f"p.{camel_field(s)}" for s in program.shape)
-    helper = [
-        "func grow[T any](s []T, n int64) []T {",
-        "\tif int64(cap(s)) < n {",
-        "\t\treturn make([]T, n)",
-        "\t}",
-        "\treturn s[:n]",
-        "}",
-        "",
-    ]
     return [
         "// SpecHash is the SHA-256 of the specification that this package carries out.",
         f'const SpecHash = "{program.spec.hash}"',
@@ -248,6 +213,37 @@ def _api(program: Program, printer: GoPrinter) -> list[str]:
         '\treturn "unknown error"',
         "}",
         "",
+        *_types(program, printer),
+        *_methods(program, printer),
+        *(GROW if program.buffers else []),
+    ]
+
+
+GROW = [
+    "func grow[T any](s []T, n int64) []T {",
+    "\tif int64(cap(s)) < n {",
+    "\t\treturn make([]T, n)",
+    "\t}",
+    "\treturn s[:n]",
+    "}",
+    "",
+]
+
+
+def _types(program: Program, printer: GoPrinter) -> list[str]:
+    """Return the types of an input and of the preprocessor."""
+    needs = program.needs
+    inputs = [("Width, Height", "int", "// of the frame, in pixels")]
+    if "orientation" in needs:
+        inputs.append(("Orientation", "int", "// EXIF orientation, 1 to 8; 1 where unknown"))
+    if "box" in needs:
+        inputs.append(("Box", "[]float64", f"// {BOX}"))
+    if "marks" in needs:
+        inputs.append(("Landmarks", "[]float64", f"// {MARKS}"))
+    memory = [("g", "geometry")]
+    memory += [(camel(b.name), f"[]{printer.element(b.kind)}") for b in program.buffers]
+    memory += [("points", "[10]float64"), ("transform", "[6]float64")] if "marks" in needs else []
+    return [
         "// Input is what is known of a frame besides its bytes.",
         "type Input struct {",
         *_gofmt.columns(inputs),
@@ -258,6 +254,32 @@ def _api(program: Program, printer: GoPrinter) -> list[str]:
         *_gofmt.columns(memory),
         "}",
         "",
+    ]
+
+
+PLANNED = {
+    "width": "in.Width",
+    "height": "in.Height",
+    "g": "&p.g",
+    "orientation": "in.Orientation",
+    "box": "in.Box",
+    "marks": "in.Landmarks",
+    "p": "p.points[:]",
+    "t": "p.transform[:]",
+}
+"""What the method `plan` passes to the function."""
+
+
+def _methods(program: Program, printer: GoPrinter) -> list[str]:
+    """Return the preprocessor's methods: plan, Shape and Run."""
+    checks: list[str] = []
+    if "box" in program.needs:
+        checks += ["\tif len(in.Box) != 4 {", "\t\treturn ErrFace", "\t}"]
+    if "marks" in program.needs:
+        checks += ["\tif len(in.Landmarks) != 10 {", "\t\treturn ErrLandmarks", "\t}"]
+    plan = ", ".join(PLANNED[n] for n in program.functions.parameters("plan"))
+    shape = ", ".join(s if s.isdigit() else f"p.{camel_field(s)}" for s in program.shape)
+    return [
         "func (p *Preprocessor) plan(in Input) error {",
         "\tif in.Width > 65535 || in.Height > 65535 {",
         "\t\treturn ErrSize",
@@ -277,6 +299,19 @@ def _api(program: Program, printer: GoPrinter) -> list[str]:
         f"\treturn []int{{{shape}}}, nil",
         "}",
         "",
+        *_run_method(program, printer),
+    ]
+
+
+def _run_method(program: Program, printer: GoPrinter) -> list[str]:
+    grow = [
+        f"\tp.{camel(b.name)} = grow(p.{camel(b.name)}, p.{camel_field(b.length)})"
+        for b in program.buffers
+    ]
+    names = program.functions.parameters("process")
+    known = {"g": "&p.g", "frame": "frame", "tensor": "tensor"}
+    process = ", ".join(known.get(n) or f"p.{camel(n)}" for n in names)
+    return [
         f"// Run preprocesses one frame into tensor ({program.out_doc}), as long as Shape says.",
         f"func (p *Preprocessor) Run(in Input, frame []byte, tensor []{printer.out}) error {{",
         "\tif err := p.plan(in); err != nil {",
@@ -293,7 +328,6 @@ def _api(program: Program, printer: GoPrinter) -> list[str]:
         "\treturn nil",
         "}",
         "",
-        *(helper if grow else []),
     ]
 
 

@@ -104,38 +104,6 @@ _RINT = [
 
 
 def _api(program: Program) -> list[str]:
-    needs = program.needs
-    calls = {
-        "g": "g",
-        "width": "input.width",
-        "height": "input.height",
-        "p": "this.points",
-        "t": "this.transform",
-    }
-    calls |= {
-        "orientation": "input.orientation ?? 1",
-        "box": "input.box",
-        "marks": "input.landmarks",
-    }
-    checks: list[str] = []
-    if "box" in needs:
-        checks.append("    if (input.box?.length !== 4) fail(4);")
-    if "marks" in needs:
-        checks.append("    if (input.landmarks?.length !== 10) fail(5);")
-    plan = ", ".join(calls[n] for n in program.functions.parameters("plan"))
-    known = {"g": "g", "frame": "frame", "tensor": "data"}
-    kinds = {b.name: b for b in program.buffers}
-    process: list[str] = []
-    for n in program.functions.parameters("process"):
-        if n in known:
-            process.append(known[n])
-        else:
-            b = kinds[n]
-            kind = ARRAYS.get(b.kind) or OUT[program.out]
-            process.append(
-                f"\n      this.grow({camel(n)!r}, {kind}, {_member(b.length)})".replace("'", '"')
-            )
-    shape = ", ".join(s if s.isdigit() else _member(s) for s in program.shape)
     messages = ", ".join(f'"{text}"' for _, text in ERRORS.values())
     return [
         f'export const SPEC_HASH = "{program.spec.hash}";',
@@ -168,6 +136,52 @@ def _api(program: Program) -> list[str]:
         "    return this.memory[name];",
         "  }",
         "",
+        *_run_method(program),
+        "}",
+        "",
+        *_from_image_data(program),
+    ]
+
+
+PLANNED = {
+    "g": "g",
+    "width": "input.width",
+    "height": "input.height",
+    "p": "this.points",
+    "t": "this.transform",
+    "orientation": "input.orientation ?? 1",
+    "box": "input.box",
+    "marks": "input.landmarks",
+}
+"""What `run` passes to `plan`."""
+
+
+def _processed(program: Program) -> str:
+    """Return what `run` passes to `process`: buffers grow to the length that the plan says."""
+    known = {"g": "g", "frame": "frame", "tensor": "data"}
+    kinds = {b.name: b for b in program.buffers}
+    process: list[str] = []
+    for n in program.functions.parameters("process"):
+        if n in known:
+            process.append(known[n])
+        else:
+            b = kinds[n]
+            kind = ARRAYS.get(b.kind) or OUT[program.out]
+            process.append(
+                f"\n      this.grow({camel(n)!r}, {kind}, {_member(b.length)})".replace("'", '"')
+            )
+    return ", ".join(process)
+
+
+def _run_method(program: Program) -> list[str]:
+    checks: list[str] = []
+    if "box" in program.needs:
+        checks.append("    if (input.box?.length !== 4) fail(4);")
+    if "marks" in program.needs:
+        checks.append("    if (input.landmarks?.length !== 10) fail(5);")
+    plan = ", ".join(PLANNED[n] for n in program.functions.parameters("plan"))
+    shape = ", ".join(s if s.isdigit() else _member(s) for s in program.shape)
+    return [
         "  // Preprocess one frame of bytes; `tensor` may be given to be filled (it shares no memory with the frame).",
         "  run(frame, input, tensor) {",
         "    const g = this.geometry;",
@@ -181,12 +195,9 @@ def _api(program: Program) -> list[str]:
         f"    if (!(data instanceof {OUT[program.out]}) || data.length !== g.tensorLength) fail(8);",
         "    if (data.buffer === frame.buffer && data.byteOffset < frame.byteOffset + frame.byteLength",
         "        && frame.byteOffset < data.byteOffset + data.byteLength) fail(8);",
-        f"    process({', '.join(process)});",
+        f"    process({_processed(program)});",
         f"    return {{ data, shape: [{shape}] }};",
         "  }",
-        "}",
-        "",
-        *_from_image_data(program),
     ]
 
 

@@ -62,12 +62,10 @@ class Rollout(_Strict):
 
     def decide(self, unit: str) -> tuple[Version, str]:
         """Return the unit's version and why: `deny`, `allow` or `ratio`."""
-        for rule, names, version in (
-            ("deny", self.deny, "stable"),
-            ("allow", self.allow, "candidate"),
-        ):
-            if any(unit in self.groups[g] for g in names):
-                return version, rule  # type: ignore[return-value]
+        if any(unit in self.groups[g] for g in self.deny):
+            return "stable", "deny"
+        if any(unit in self.groups[g] for g in self.allow):
+            return "candidate", "allow"
         taken = _position(unit, self.name, self.salt) < int(self.ratio * 2**64)
         return ("candidate" if taken else "stable"), "ratio"
 

@@ -83,7 +83,7 @@ class Chain(Generic[T]):
         ways: Sequence[Way[T]],
         *,
         degradation: Degradation | None = None,
-        free: Callable[[], int] = free_bytes,
+        free: Callable[[], float] = free_bytes,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         names = [way.name for way in ways]
@@ -123,7 +123,7 @@ class Chain(Generic[T]):
             due = self._clock() - self._looked >= patience
             if self._at == len(self.ways) or (self._at > 0 and due):
                 self._look()
-            return self._value  # type: ignore[return-value]
+            return self._value  # type: ignore[return-value] # a way is open: `_look` would have raised
 
     def _look(self) -> None:
         """Open the first way before the present one that can be opened."""

@@ -109,7 +109,8 @@ class Tester:
             return None
         for pipe in (process.stdin, process.stdout):
             with contextlib.suppress(OSError):
-                pipe.close()  # type: ignore[union-attr]
+                if pipe is not None:
+                    pipe.close()
         try:
             process.wait(1)
         except subprocess.TimeoutExpired:

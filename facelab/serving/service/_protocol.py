@@ -17,7 +17,7 @@ class LimitedProtocol(H11Protocol):
     _deadline: asyncio.TimerHandle | None = None
     _over = False
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn's own
         super().connection_made(transport)
         self._arm()
 

@@ -36,7 +36,8 @@ def _here(name: str) -> Any:
     """Return a catalogue model's file, or raise Unmeasured."""
     found = find(load_catalogue().model(name))
     need(found is not None, f"{name} is not on this machine")
-    return found.path  # type: ignore[union-attr]
+    assert found is not None
+    return found.path
 
 
 def _detector_trial(
@@ -73,7 +74,7 @@ def _detector_trial(
 def _without(module: str) -> Iterator[None]:
     """Make an import fail, as where a library is not installed."""
     held = {n: m for n, m in sys.modules.items() if n.partition(".")[0] == module}
-    sys.modules[module] = None  # type: ignore[assignment]
+    sys.modules[module] = None  # type: ignore[assignment] # None makes an import fail
     try:
         yield
     finally:
@@ -111,7 +112,7 @@ def model_too_large(setting: Setting) -> Loss:
             Way(setting.detector, lambda: detection.load(setting.detector, threads=1)),
         ],
         degradation=Degradation(),
-        free=lambda: free[0],  # type: ignore[arg-type, return-value]
+        free=lambda: free[0],
         clock=lambda: clock[0],
     )
     note = f"the larger one needs {needs / 2**20:.1f} MiB"

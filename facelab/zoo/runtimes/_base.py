@@ -222,21 +222,28 @@ def fit(array: Any, info: TensorInfo, where: object) -> np.ndarray:
             got=got,
             fix="pass at least one row",
         )
-    # one sum is ten times as fast as isfinite over the array; a finite array whose sum overflows is looked at again
     if array.dtype.kind == "f":
-        with np.errstate(all="ignore"):
-            suspicious = not np.isfinite(
-                array.sum(dtype=np.float64 if array.dtype.itemsize < 4 else None)
-            )
-        if suspicious and not (finite := np.isfinite(array)).all():
-            raise BadInputError(
-                f"the array for the input {info.name!r} holds NaN or infinity",
-                where=where,
-                expected="finite numbers",
-                got=f"{array.size - int(finite.sum())} of {array.size} elements are not finite",
-                fix="check the image and the normalisation",
-            )
+        _check_finite(array, info, where)
     return array
+
+
+def _check_finite(array: np.ndarray, info: TensorInfo, where: object) -> None:
+    """Raise BadInputError for NaN or infinity.
+
+    One sum is ten times as fast as isfinite over the array; a finite array whose sum overflows is looked at again.
+    """
+    with np.errstate(all="ignore"):
+        suspicious = not np.isfinite(
+            array.sum(dtype=np.float64 if array.dtype.itemsize < 4 else None)
+        )
+    if suspicious and not (finite := np.isfinite(array)).all():
+        raise BadInputError(
+            f"the array for the input {info.name!r} holds NaN or infinity",
+            where=where,
+            expected="finite numbers",
+            got=f"{array.size - int(finite.sum())} of {array.size} elements are not finite",
+            fix="check the image and the normalisation",
+        )
 
 
 def show_shape(shape: Sequence[int | None]) -> str:

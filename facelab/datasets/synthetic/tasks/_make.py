@@ -66,8 +66,7 @@ def view_of(recipe: Recipe, size: int) -> View:
     )
 
 
-def make(recipe: Recipe, size: int) -> Sample:
-    """Draw a recipe as a square picture of `size` pixels. Raises BadInputError for a size outside 16 … 2048."""
+def _check_size(size: int) -> None:
     if not 16 <= size <= 2048:
         raise BadInputError(
             "the picture's size is out of range",
@@ -75,6 +74,20 @@ def make(recipe: Recipe, size: int) -> Sample:
             got=size,
             fix="choose a size within these limits",
         )
+
+
+def _worn(recipe: Recipe, visible: np.ndarray) -> np.ndarray:
+    """Return which landmarks are visible behind what is worn: a mask hides nose and mouth, sunglasses the eyes."""
+    if recipe.mask:
+        visible = visible & np.array([True, True, False, False, False])
+    if recipe.eyewear == "sun":
+        visible = visible & np.array([False, False, True, True, True])
+    return visible
+
+
+def make(recipe: Recipe, size: int) -> Sample:
+    """Draw a recipe as a square picture of `size` pixels. Raises BadInputError for a size outside 16 … 2048."""
+    _check_size(size)
     work = recipe.resolution or size
     layer = draw_layer(recipe, view_of(recipe, work))
     behind = background(Stream("background", recipe.background), (work, work))
@@ -88,10 +101,7 @@ def make(recipe: Recipe, size: int) -> Sample:
     if work != size:
         grid = (np.arange(size) + 0.5) / ratio - 0.5
         picture = bilinear_sample(picture, grid[None], grid[:, None]).astype(np.uint8)
-    if recipe.mask:
-        visible = visible & np.array([True, True, False, False, False])
-    if recipe.eyewear == "sun":
-        visible = visible & np.array([False, False, True, True, True])
+    visible = _worn(recipe, visible)
     depth = layer.depth
     if work != size:
         near = np.minimum(((np.arange(size) + 0.5) / ratio).astype(np.int64), work - 1)

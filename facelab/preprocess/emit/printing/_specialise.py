@@ -258,9 +258,10 @@ def _merge_first_value(block: list[ast.stmt], declared: ast.AnnAssign) -> None:
     if not uses:
         return
     i, first = uses[0]
-    sets = isinstance(first, ast.Assign) and isinstance(first.targets[0], ast.Name)
-    if sets and not _mentions(first.value, name):  # type: ignore[attr-defined]
-        block[i] = ast.AnnAssign(declared.target, declared.annotation, first.value, 1)  # type: ignore[attr-defined]
+    if not (isinstance(first, ast.Assign) and isinstance(first.targets[0], ast.Name)):
+        return
+    if not _mentions(first.value, name):
+        block[i] = ast.AnnAssign(declared.target, declared.annotation, first.value, 1)
         del block[place]
 
 
