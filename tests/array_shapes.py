@@ -8,10 +8,10 @@ number within a call.
 
 import functools
 import importlib.abc
-import importlib.machinery
 import inspect
 import re
 import sys
+import threading
 import types
 import typing
 
@@ -100,12 +100,24 @@ def wrap(module):
 
 
 class Finder(importlib.abc.MetaPathFinder):
-    """Finds facelab's modules as usual and has them wrapped once they are executed."""
+    """Finds facelab's modules by the other finders and has them wrapped once they are executed."""
+
+    def __init__(self):
+        self._asking = threading.local()
+
+    def _found(self, name, path, target):
+        """Return what the other finders say; one of them (of the lines that ran) asks all finders itself."""
+        self._asking.now = True
+        try:
+            others = (f for f in sys.meta_path if f is not self and hasattr(f, "find_spec"))
+            return next((s for f in others if (s := f.find_spec(name, path, target))), None)
+        finally:
+            self._asking.now = False
 
     def find_spec(self, name, path, target=None):
-        if not name.startswith("facelab."):
+        if getattr(self._asking, "now", False) or not name.startswith("facelab."):
             return None
-        spec = importlib.machinery.PathFinder.find_spec(name, path, target)
+        spec = self._found(name, path, target)
         execute = getattr(getattr(spec, "loader", None), "exec_module", None)
         if execute is None:
             return spec

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import array_shapes
 import hypothesis
+import line_coverage
 import pytest
 
+COVERAGE = line_coverage.plugin()
 array_shapes.install()
 
 # A loaded machine is not a failure, so no example has a deadline; CI draws the same examples each time.
@@ -29,6 +31,12 @@ def find_assets() -> Path | None:
             return Path(value) if (Path(value) / "MANIFEST.csv").is_file() else None
     default = REPOSITORY.parent / "shared" / "assets"
     return default if (default / "MANIFEST.csv").is_file() else None
+
+
+def pytest_configure(config):
+    """Measure which lines run, where `make test` asks for it."""
+    if COVERAGE is not None:
+        config.pluginmanager.register(COVERAGE, "lines of facelab that ran")
 
 
 def pytest_collection_finish(session):
