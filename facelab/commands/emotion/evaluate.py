@@ -100,10 +100,6 @@ def command(
     for remark in collected.notes:
         note(remark)
     faces, left, trained = _untrained(collected.faces, classifier, everything, data)
-    if again := len(faces) - len(set(faces.hashes())):
-        note(
-            f"{again} of {len(faces)} faces repeat another picture's pixels: the interval is too narrow"
-        )
     result = emotion.evaluate(classifier, faces)
     if classifier.logits:
         note("the model's outputs are not probabilities: a softmax is applied")
@@ -158,5 +154,9 @@ def _untrained(
             "the model was trained on every one of these faces",
             where=data,
             fix="give faces that it has not seen, or count them with --all",
+        )
+    if again := len(counted) - len(set(counted.hashes())):
+        note(
+            f"{again} of {len(counted)} faces repeat another picture's pixels: the interval is too narrow"
         )
     return counted, left, trained

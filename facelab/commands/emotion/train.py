@@ -166,12 +166,14 @@ def command(
     if backend == "text":
         train_text(data, options, as_json)
     else:
+        if data != "synthetic" and not Path(data).exists():
+            emotion_internals.is_fer(
+                Path(data)
+            )  # says what may be named here, before more is loaded
         _train_faces(backend, data, options, as_json)
 
 
 def _train_faces(backend: Backend, data: str, o: dict[str, Any], as_json: bool) -> None:
-    if data != "synthetic" and not Path(data).exists():
-        emotion_internals.is_fer(Path(data))  # says what may be named here, before more is loaded
     from facelab.emotion import backbones, train_and_evaluate
     from facelab.emotion.internals import check
 
