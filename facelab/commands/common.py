@@ -6,7 +6,6 @@ import importlib
 import importlib.util
 import math
 import os
-import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -140,14 +139,8 @@ class LazyGroup(click.Group):
 
 
 def echo(text: str, *, err: bool = False) -> None:
-    """Print text; where the reader has gone (`facelab … | head`) the rest is dropped and the exit code stays."""
-    try:
-        click.echo(text, err=err)
-    except BrokenPipeError:
-        stream = sys.stderr if err else sys.stdout
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, stream.fileno())
-        os.close(nowhere)
+    """Print text; where the reader has gone, the streams of `facelab.cli` drop it."""
+    click.echo(text, err=err)
 
 
 def emit(value: Any, *, as_json: bool, text: str) -> None:

@@ -203,3 +203,65 @@ def test_every_text_option_of_every_command(words, tmp_path, monkeypatch, capfd)
     assert "Traceback" not in text
     assert not [c for c in FORBIDDEN if c in text], text
     assert not [line for line in text.splitlines() if re.match(r"\s{0,1}PASS", line)], text
+
+
+PRINTING = (
+    ["gate", "--print-policy"],
+    ["assets", "list"],
+    ["assets", "list", "--json"],
+    ["budget", "example"],
+    ["budget", "example", "--device"],
+    ["feedback", "settings"],
+    ["preprocess", "preset"],
+    ["recovery", "show"],
+    ["recovery", "show", "--json"],
+    ["fingerprint", "capture", "--spec", "{spec}"],
+    ["preprocess", "show", "{spec}"],
+    ["data", "synth", "--set", "emotion", "--n", "0"],
+    ["gate", "nothing"],
+)
+GOES_AWAY = """
+import os, sys, json
+from facelab import cli
+
+def exit_code(words, gone):
+    pid = os.fork()
+    if pid:
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    code = 98
+    try:
+        reading, writing = os.pipe()
+        os.dup2(writing if gone else os.open(os.devnull, os.O_WRONLY), 1)
+        os.close(reading)
+        sys.stdout = open(1, "w", closefd=False)
+        try:
+            cli.main(words)
+        except SystemExit as e:
+            code = e.code
+        sys.stdout.flush()  # as Python does when it ends
+    finally:
+        os._exit(code)
+
+for words in json.loads(sys.argv[1]):
+    print(json.dumps([words, exit_code(words, False), exit_code(words, True)]), flush=True)
+"""
+
+
+def test_a_reader_that_goes_away_changes_no_exit_code(tmp_path):
+    """`facelab … | head` for the help of each command, and for what prints figures, policies and fingerprints."""
+    import click
+
+    spec_file = REPOSITORY / "examples" / "python" / "train.preprocess.json"
+    calls = [[*w, "--help"] for w, _ in leaves(cli.cli, [], click.Context(cli.cli))]
+    calls += [[word.format(spec=spec_file) for word in words] for words in PRINTING]
+    done = subprocess.run(
+        [sys.executable, "-c", GOES_AWAY, json.dumps(calls)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(answers) == len(calls) > 70, done.stderr[-2000:]
+    assert [a for a in answers if a[1] != a[2] or a[1] not in (0, 2)] == []
+    assert "BrokenPipe" not in done.stderr and "Traceback" not in done.stderr

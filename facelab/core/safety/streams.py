@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import os
 import re
 import sys
 import threading
@@ -43,8 +44,24 @@ class PlainStream:
         """Write text and return how many characters it had."""
         if not isinstance(text, str):
             raise TypeError(f"a text stream takes str, not {type(text).__name__}")
-        self.rich_proxied_file.write(escape.block(text))
+        with self._until_nobody_reads():
+            self.rich_proxied_file.write(escape.block(text))
         return len(text)
+
+    def flush(self) -> None:
+        """Write what is kept back."""
+        with self._until_nobody_reads():
+            self.rich_proxied_file.flush()
+
+    @contextlib.contextmanager
+    def _until_nobody_reads(self) -> Generator[None]:
+        """Where the reader has gone (`facelab … | head`), drop the rest: the exit code stays what it is."""
+        try:
+            yield
+        except BrokenPipeError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self.rich_proxied_file.fileno())
+            os.close(nowhere)
 
     def writelines(self, lines: Iterable[str]) -> None:
         """Write several texts."""
