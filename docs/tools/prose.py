@@ -22,7 +22,7 @@ COUNTED = "row|line|call|face|image|model|step|pair|class|file|core|person|frame
 ALLOWED = (
     "more|longer|less|better|worse|use|need|different|further|such|point|way|reason|difference"
 )
-AMOUNTS = "one|two|three|[0-9]+|folder|file|images|pictures|pixels|cells|faces|bits|numbers|sentences|process"
+AMOUNTS = "one|two|three|[0-9]+|folder|file|images|pictures|pixels|cells|faces|bits|numbers|sentences|process|column|row"
 UNITS = "person|label|picture|pair|side|core|line|class|part|channel|variant|call|step|batch|image|face|row|frame|layer"
 PATTERNS = {
     rf"\b(?:a|one|no) (?:{COUNTED}) (?:a|an|each) [a-z]+\b": "one … per …",
@@ -44,6 +44,8 @@ PATTERNS = {
     r"\banew\b": "again",
     rf"\b(?:{AMOUNTS}) an? (?:{UNITS})\b": "… per …",
     r"\b(?:has|have) another (?!name\b)": "has a different / the wrong …",
+    r"\b(?:an|the) own\b": "its own / a separate …",
+    r"\bdoes not (?:distinguishe|show|take|use|know|mean|give|need)s\b": "does not + infinitive",
     r"\btold apart\b": "distinguished / clearly different",
     r"\bstands there\b": "is stored / is shown",
     r"\bunfold(?:s|ed)? to\b": "unpacks to",

@@ -312,7 +312,7 @@ def record_counts(run: Run, counts: pd.DataFrame | None) -> str:
 def exact_counts(names: list[str]) -> pd.DataFrame | None:
     """Count faces on the mirror's labelled group photographs; None without a mirror folder that has them.
 
-    Columns: photograph, faces (labelled exactly), then one column a detector with the number it found.
+    Columns: photograph, faces (labelled exactly), then one column per detector with the number it found.
     """
     import pandas as pd
 

@@ -85,7 +85,7 @@ def test_a_classifier_without_labels_is_judged_by_agreement(tmp_path):
 
 @pytest.fixture(scope="module")
 def quantised(assets, tmp_path_factory):
-    """An own detector quantised twice: as it is, and with weights that lose most of its faces."""
+    """A user's detector quantised twice: as it is, and with weights that lose most of its faces."""
     folder = tmp_path_factory.mktemp("own")
     source = assets / "models" / "detectors" / "yunet_n_320_320.onnx"
     shutil.copy(source, folder / "mine.onnx")

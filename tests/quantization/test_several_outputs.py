@@ -1,4 +1,4 @@
-"""An own classifier with features beside its answer, and one that answers in logits: judged by the right numbers."""
+"""A user's classifier with features beside its answer, and one that answers in logits: judged by the right numbers."""
 
 import dataclasses
 import json

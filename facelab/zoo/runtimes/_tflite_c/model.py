@@ -81,7 +81,7 @@ def open_tflite_c(
     resizable : bool
         Treats batch, height and width as open although the file fixes them.
     delegate : {"xnnpack", "none", "auto"}
-        "xnnpack" computes as LiteRT does by default; "none" uses TFLite's own kernels; "auto" uses XNNPACK, or the own
+        "xnnpack" computes as LiteRT does by default; "none" uses TFLite's own kernels; "auto" uses XNNPACK, or its own
         kernels where the library or the model has none: the model then says `delegate_missing` in `degraded`.
     library_path : path-like or None
         The library's file; see `library`.
