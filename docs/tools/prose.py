@@ -22,7 +22,10 @@ COUNTED = "row|line|call|face|image|model|step|pair|class|file|core|person|frame
 ALLOWED = (
     "more|longer|less|better|worse|use|need|different|further|such|point|way|reason|difference"
 )
-AMOUNTS = "one|two|three|[0-9]+|folder|file|images|pictures|pixels|cells|faces|bits|numbers|sentences|process|column|row"
+AMOUNTS = (
+    "one|two|three|[0-9]+|folder|file|images|pictures|pixels|cells|faces|bits|numbers|sentences|"
+    "process|column|row"
+)
 UNITS = "person|label|picture|pair|side|core|line|class|part|channel|variant|call|step|batch|image|face|row|frame|layer"
 PATTERNS = {
     rf"\b(?:a|one|no) (?:{COUNTED}) (?:a|an|each) [a-z]+\b": "one … per …",
