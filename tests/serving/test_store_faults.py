@@ -132,12 +132,19 @@ class TestFiles:
         store.admit(folder)
         assert store.manifest(name).hash == name, "offered again, it is whole again"
 
-    def test_a_copy_that_rotted_is_made_anew_when_its_bundle_is_offered_again(self, made, tmp_path):
+    @pytest.mark.parametrize("what", ["model", "golden"])
+    def test_a_copy_that_rotted_is_made_anew_when_its_bundle_is_offered_again(
+        self, made, tmp_path, what
+    ):
         with ModelSlot(tmp_path / "s") as slot:
             for folder in made[:2]:
                 assert slot.offer(folder).accepted
             old = slot.store.status().previous
-            flipped(slot.store.home(old))
+            if what == "model":
+                flipped(slot.store.home(old))
+            else:
+                for file in (slot.store.home(old) / "golden" / "outputs").iterdir():
+                    file.write_bytes(b"rotten")
             assert not slot.rollback().accepted
             assert slot.offer(made[0]).accepted and slot.release.hash == old
             assert [p.name for p in (tmp_path / "s").glob(".new-*")] == []

@@ -19,6 +19,8 @@ from facelab.serving.releases._trust import MAX_SIGNATURE, SIGNATURE, Trust
 MAX_MANIFEST = 4 << 20
 MAX_BUNDLE = 2 << 30
 MAX_FILES = 5000
+_LOADED = ("model", "preprocess", "labels", "thresholds")
+_TESTED = ("golden_tensor", "golden_output")
 
 
 @dataclass(frozen=True)
@@ -127,8 +129,8 @@ def manifest_of(folder: Path) -> Manifest:
     return _parsed(_read(folder, MANIFEST, MAX_MANIFEST), folder)
 
 
-def check_again(folder: Path) -> Manifest:
-    """Check the files of a snapshot that a load reads; a disk can rot between two loads."""
+def check_again(folder: Path, *, test: bool = False) -> Manifest:
+    """Check the files of a snapshot that a load reads, or its test too; a disk can rot between two loads."""
     text = _read(folder, MANIFEST, MAX_MANIFEST)
     manifest = _parsed(text, folder)
     if canonical_hash(loads_strict(text, where=folder / MANIFEST)) != manifest.hash:
@@ -136,7 +138,7 @@ def check_again(folder: Path) -> Manifest:
             "the release's manifest was edited", where=folder, fix="promote the bundle again"
         )
     for entry in manifest.files:
-        if entry.role in ("model", "preprocess", "labels", "thresholds"):
+        if entry.role in _LOADED or (test and entry.role in _TESTED):
             _copy(folder, entry, None)
     return manifest
 
