@@ -4,6 +4,7 @@ PYTHON ?= python3
 PROFILE ?= full
 JOBS ?= 2
 ARGS ?=
+COVERAGE ?=
 BIN := .venv/bin
 
 # Foreign Python settings break or slow the environments (imports of TensorFlow take 3 to 4 times as long).
@@ -43,7 +44,7 @@ reproduce: setup  ## run all notebooks headless and write reports/index.html (PR
 	@$(BIN)/facelab reproduce --profile $(PROFILE) --jobs $(JOBS) $(ARGS)
 
 test: setup  ## run everything that matters (9 minutes on two quiet cores)
-	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(if $(COVERAGE),FACELAB_COVERAGE=$(COVERAGE)) $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-slow: setup  ## run the slow tests too; each documented line is a whole process, imports included
 	@FACELAB_TEST_WHOLE_PROCESSES=1 $(BIN)/python -m pytest -m "slow or not slow" $(ARGS)

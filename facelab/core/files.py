@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import numpy as np
 
 MAX_TOML = 4 << 20
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".pgm", ".tif", ".tiff")
+"""What names of files with pictures end with, in lower case."""
 
 
 @contextlib.contextmanager

@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from facelab.core.errors import BadInputError, MissingAssetError
+from facelab.core.files import IMAGE_SUFFIXES
 from facelab.datasets.labels import DROP, map_label
-
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".pgm", ".tif", ".tiff")
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,8 @@ class LabelledImages:
 def _refuse_loose(folder: Path) -> None:
     """Raise BadInputError for an image that is in no class folder."""
     loose = next(
-        (p for p in sorted(folder.iterdir()) if p.is_file() and p.suffix.lower() in SUFFIXES), None
+        (p for p in sorted(folder.iterdir()) if p.is_file() and p.suffix.lower() in IMAGE_SUFFIXES),
+        None,
     )
     if loose is not None:
         raise BadInputError(
@@ -46,13 +46,13 @@ def _images_of(folder: Path) -> list[Path]:
     images = sorted(
         p
         for p in folder.rglob("*")
-        if p.suffix.lower() in SUFFIXES and not p.name.startswith(".") and p.is_file()
+        if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith(".") and p.is_file()
     )
     if not images:
         raise BadInputError(
             "a class folder holds no image",
             where=folder,
-            expected=f"files such as *{SUFFIXES[0]}",
+            expected=f"files such as *{IMAGE_SUFFIXES[0]}",
             fix="add images or remove the folder",
         )
     return images

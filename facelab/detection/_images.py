@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facelab.core.errors import BadInputError
+from facelab.core.files import IMAGE_SUFFIXES
 from facelab.core.narrow import is_array
 
 if TYPE_CHECKING:
     from jaxtyping import Shaped, UInt8
 
-SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".gif"}
-)
+SUFFIXES = frozenset({*IMAGE_SUFFIXES, ".gif"})
 
 
 def as_rgb(image: Shaped[np.ndarray, "h w *channels"]) -> UInt8[np.ndarray, "h w 3"]:

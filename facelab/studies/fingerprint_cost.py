@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from facelab.core.errors import BadInputError
+from facelab.metrics.intervals import wilson
 
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 
@@ -46,20 +46,6 @@ class Cost:
     def to_dict(self) -> dict:
         """Return the cost as plain JSON, with the severity it decides."""
         return {**dataclasses.asdict(self), "severity": self.severity}
-
-
-def wilson(k: int, n: int, z: float = 1.959964) -> tuple[float, float]:
-    """Return Wilson's 95 % interval for a share of k out of n.
-
-    >>> [round(v, 4) for v in wilson(95, 100)]
-    [0.8882, 0.9785]
-    """
-    if n == 0:
-        return 0.0, 1.0
-    p, d = k / n, 1 + z * z / n
-    half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / d
-    mid = (p + z * z / (2 * n)) / d
-    return max(0.0, mid - half), min(1.0, mid + half)
 
 
 def find_images(folder: str | Path) -> tuple[list[Path], list[str] | None]:

@@ -18,8 +18,8 @@ from facelab.camera._frame import Frame
 from facelab.camera._pool import FramePool
 from facelab.camera._source import Source
 from facelab.core.errors import BadInputError, UnsupportedError, did_you_mean
+from facelab.core.files import IMAGE_SUFFIXES
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".pgm", ".tif", ".tiff")
 BACKENDS = ("opencv", "pyav")
 LARGEST = 1 << 15
 """Pixels each way above which a file's picture is refused."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from facelab.core.errors import BadInputError
-from facelab.datasets._image_folder import SUFFIXES
+from facelab.core.files import IMAGE_SUFFIXES
 
 ORIENTATION = 0x0112
 
@@ -50,7 +50,7 @@ def beside(labels: Path, images: Path | None = None) -> dict[str, tuple[str, Pat
         if not place.is_dir():
             continue
         for file in sorted(place.rglob("*")):
-            if file.suffix.lower() in SUFFIXES and file.is_file():
+            if file.suffix.lower() in IMAGE_SUFFIXES and file.is_file():
                 name = file.relative_to(place).as_posix()
                 out.setdefault(name.rsplit(".", 1)[0], (name, file))
                 known = stems.setdefault(file.stem, (name, file))
