@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 from facelab.core.errors import BadInputError
@@ -34,7 +34,7 @@ def separator(line: str) -> str:
 
 
 @contextmanager
-def opened_table(path: str | os.PathLike[str]) -> Iterator[csv.DictReader[str]]:
+def opened_table(path: str | os.PathLike[str]) -> Generator[csv.DictReader[str]]:
     """Open a table whose first line names the columns, whatever spreadsheet wrote it.
 
     UTF-8, or UTF-16 with its byte-order mark; columns separated as `separator` says. Raises what reading raises:
