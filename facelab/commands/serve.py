@@ -6,7 +6,7 @@ import contextlib
 import ipaddress
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -169,7 +169,7 @@ def _isolated(
 
 
 @contextlib.contextmanager
-def _ended_in_order() -> Iterator[None]:
+def _ended_in_order() -> Generator[None]:
     """End with 0 where a service manager asks for it (SIGTERM), after the same clearing up as for Ctrl-C."""
     if threading.current_thread() is not threading.main_thread():
         yield

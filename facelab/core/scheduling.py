@@ -7,7 +7,7 @@ import ctypes
 import os
 import platform
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any
 
@@ -178,7 +178,7 @@ def set_slice(ns: int, thread: int = 0) -> bool:
 
 
 @contextlib.contextmanager
-def giving_way() -> Iterator[bool]:
+def giving_way() -> Generator[bool]:
     """Let every thread that wakes have this thread's core at once, for the length of the block.
 
     The scheduler lets a thread run to the end of its slice: who wakes on the same core waits up to 4 ms for it, unless
