@@ -186,7 +186,7 @@ def forget_trials():
 
 
 def left_in(temporary):
-    """Return what is left there but for the file by which Python tries whether it may write: it is not ours."""
+    """Return what is left there except for the file by which Python tries whether it may write: it is not ours."""
     found = [p for p in temporary.iterdir() if not re.fullmatch(r"[a-z0-9_]{8}", p.name)]
     return [p.name for p in found]
 

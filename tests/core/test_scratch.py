@@ -118,9 +118,7 @@ def test_a_killed_command_leaves_nothing_after_the_next_one(tmp_path):
     command += ["--licence", "MIT"]
     with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as process:
         until = time.monotonic() + 60
-        while not list(
-            place.glob("*.fltmp")
-        ):  # Python tries the folder with a file of its own first
+        while not list(place.glob("*.fltmp")):  # Python tries the folder with its own file first
             assert process.poll() is None and time.monotonic() < until
             time.sleep(0.005)
         process.kill()
