@@ -9,12 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from facelab.core import fresh, job, lifetime, sandbox
-from facelab.core.files import read_json, write_bytes, write_json, write_npy
+from facelab.core.files import read_json, write_bytes, write_json
 from facelab.core.safety.scratch import ScratchFolder
 from facelab.quantization._edge import QuantizationError
+from facelab.quantization._rows import write_rows
 from facelab.zoo.internals import trust
 
 if TYPE_CHECKING:
@@ -52,7 +51,7 @@ def run_job(
         raise trust.refuse_stranger(source, f"{what[0].lower()}{what[1:]}", why)
     write_json(folder / "job.json", task | {"source": str(source.resolve())})
     if tensors is not None:
-        write_npy(folder / "calibration.npy", np.asarray(tensors, np.float32))
+        write_rows(folder / "calibration.npy", tensors)
     env = {k: v for k, v in os.environ.items() if k != "MPLBACKEND"}
     try:
         done = lifetime.run(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
+from numpy.lib import format as npy
 
 from facelab.core.hashing import sha256_array
 
@@ -73,3 +75,36 @@ def tensors_hash(tensors: Tensors) -> str:
     for row in tensors:
         digest.update(np.ascontiguousarray(row, "<f4").tobytes())
     return digest.hexdigest()
+
+
+def write_rows(path: Path, tensors: Tensors) -> Path:
+    """Write tensors (n, …) as a `.npy` of float32, one row in memory at a time.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as name:
+    ...     file = write_rows(Path(name) / "a.npy", Rows(lambda i: np.full((2,), i), range(3), (2,)))
+    ...     np.load(file).tolist(), stored_rows(file)[2].tolist()
+    ([[0.0, 0.0], [1.0, 1.0], [2.0, 2.0]], [2.0, 2.0])
+    """
+    with path.open("wb") as f:
+        header = {"descr": "<f4", "fortran_order": False, "shape": tuple(tensors.shape)}
+        npy.write_array_header_1_0(f, header)
+        for row in tensors:
+            f.write(np.ascontiguousarray(row, "<f4").tobytes())
+    return path
+
+
+def stored_rows(path: Path) -> Rows:
+    """Return the rows of a `.npy` that `write_rows` wrote, each read when it is asked for."""
+    with path.open("rb") as f:
+        npy.read_magic(f)
+        shape, _, dtype = npy.read_array_header_1_0(f)
+        begin = f.tell()
+    count = int(np.prod(shape[1:]))
+
+    def read(i: int) -> np.ndarray:
+        return np.fromfile(path, dtype, count, offset=begin + i * count * dtype.itemsize).reshape(
+            shape[1:]
+        )
+
+    return Rows(read, range(shape[0]), shape[1:])

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from facelab.quantization._rows import stored_rows
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
@@ -73,7 +73,8 @@ def work(job: dict[str, Any], folder: Path) -> dict[Any, Any]:
     """Convert every variant."""
 
     make = converters(Path(job["source"]), folder)
-    images = np.load(folder / "calibration.npy") if (folder / "calibration.npy").is_file() else None
+    stored = folder / "calibration.npy"
+    images = stored_rows(stored) if stored.is_file() else None
     for variant in job["variants"]:
         (folder / f"{variant['name']}.tflite").write_bytes(convert(make(), variant["kind"], images))
     return {}

@@ -8,6 +8,7 @@ import numpy as np
 
 from facelab.fingerprint.diagnosis._distance import Measured, distance, same
 from facelab.fingerprint.diagnosis._finding_kinds import Finding
+from facelab.fingerprint.diagnosis._levels import curve_of, level_in
 from facelab.fingerprint.document._schema import Fingerprint
 from facelab.fingerprint.model._budget import TRAINING_SHARE, Budget
 from facelab.fingerprint.model._linear_fit import LEVELS
@@ -43,7 +44,8 @@ class Case:
         plain = [
             e["rms"] for n, e in self.distances.items() if e is not None and self.known[n].plain
         ]
-        return d is not None and same(self.known[name], d, plain, self._step())
+        twice = not self.training.good or curve_of(self.training) is not None
+        return d is not None and same(self.known[name], d, plain, self._step(), twice=twice)
 
     def _step(self) -> float:
         """Return how many levels one step is where both sides give signed bytes, which are quantised; else 0."""
@@ -136,8 +138,12 @@ def make_case(train: Fingerprint, infer: Fingerprint, names: list[str]) -> Case:
     training = identify(train, samples)
     budget.limit = budget.total
     unit = training.linear.unit if training.good else _range_unit(train, names)
-    step = np.maximum(unit, 1.0) if _whole_numbers(train, infer, names) else unit
-    distances = {n: distance(train, infer, n, step) for n in names}
+    least = 1.0 if _whole_numbers(train, infer, names) else 0.0
+    curve = curve_of(training)
+    distances = {
+        n: distance(train, infer, n, np.maximum(level_in(training, n, unit), least), curve)
+        for n in names
+    }
     return Case(
         train,
         infer,

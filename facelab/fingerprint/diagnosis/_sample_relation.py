@@ -51,6 +51,8 @@ class Relation:
     shift: tuple[int, int] = (0, 0)
     known: bool = True
     """Whether the training side's range is a customary one; else its pixels cannot be described."""
+    tones: tone.Tones = ()
+    """What is done to the training side's pixels in front of the inference side's map."""
 
     def unlike(self, left: Observed, right: Observed, names: list[str]) -> list[str]:
         """Return those of `names` that the relation does not explain as well as the others, worst first."""
@@ -60,6 +62,7 @@ class Relation:
         for n in names:
             x, y = _pairs(left, right, [n], self.train, self.turn, self.shift)
             if len(x):
+                x = _through(self.tones, x)
                 residual = (y - x @ self.infer.matrix.T - self.infer.offset) / self.infer.unit
                 errors[n] = float(np.sqrt(np.mean(residual**2)))
         worse = [n for n, e in errors.items() if e > 2 * self.loss + 1.5]
@@ -104,7 +107,7 @@ def relate(left: Observed, right: Observed) -> Relation | None:
     changes = [Change(KIND_OF[turn], "output", "upright", turn)] if turn != "none" else []
     if shift != (0, 0):
         changes.append(Change("shift", "output", "in place", f"moved by {shift} pixels"))
-    linear, bent = _bent(linear, x, y)
+    linear, bent, steps = _bent(linear, x, y, train)
     x, y = _pairs(left, right, names, train, "none", (0, 0))
     before = float("inf")
     if len(x) and x.shape[1] >= y.shape[1]:
@@ -118,7 +121,8 @@ def relate(left: Observed, right: Observed) -> Relation | None:
         )
         rest: Floats = (y - x @ same.T - offset) / np.abs(same).sum(axis=1)
         before = float(np.sqrt(np.mean(rest**2)))
-    return Relation(train, linear, changes + bent, before, linear.loss, turn, shift, known)
+    where = turn, shift
+    return Relation(train, linear, changes + bent, before, linear.loss, *where, known, steps)
 
 
 def _scaling(side: Observed) -> tuple[Linear, bool]:
@@ -177,21 +181,78 @@ def _moved(lines: tuple[int, ...], d: int) -> tuple[list[int], list[int]]:
     return kept, [at[lines[i] - d] for i in kept]
 
 
+Pair = tuple[tuple[str, str], tuple[str, str]]
+"""(matrix, range) that YUV is written and read with."""
 RECODED = 0.3
 """The share of the difference that another reading of YUV may leave."""
 
 
-def _bent(linear: Linear, x: np.ndarray, y: np.ndarray) -> tuple[Linear, list[Change]]:
-    """Try tone curves where a straight line leaves much."""
+CURVES: tuple[tone.Tones, ...] = (
+    (),
+    (("gamma", 2.2), ("gamma", 1 / 2.2)),
+    (("gamma", 1 / 2.2), ("gamma", 2.2)),
+    (("srgb_to_linear", None), ("linear_to_srgb", None)),
+    (("linear_to_srgb", None), ("srgb_to_linear", None)),
+)
+"""Curves that both sides may apply behind their pixels, each with what undoes it."""
+THINNED = 4000
+"""Samples on which the readings of YUV are tried first."""
+SAME_GAIN, SAME_OFFSET = 0.02, 2.0
+"""Share of the gain, and levels, by which two maps may be apart that are taken for one."""
+
+
+def _recoded(
+    x: Floats, y: Floats, train: Linear, limit: float
+) -> tuple[Linear, list[Change], tone.Tones] | None:
+    """Return another reading of YUV in front of a curve that both sides share, if that leaves less than `limit`."""
+    gray = y.shape[1] == 1
+    # matrices act on colour only, and one plane shows a change of range alone
+    spans = SPANS[:2] if gray else SPANS
+    pairs = [(w, r) for w in spans for r in spans if w != r]
+    thin = slice(None, None, max(1, len(x) // THINNED))
+
+    def tried(curve: tone.Tones, pair: Pair, part: slice) -> tuple[Linear, tone.Tones]:
+        read: tone.Tones = (("recode", pair),)
+        steps = (curve[1], *read, curve[0]) if curve else read
+        return fit(_through(steps, x[part]), y[part]), steps
+
+    quick = [(tried(c, p, thin)[0].loss, c, p) for c in CURVES for p in pairs]
+    for loss, curve, pair in sorted(quick, key=lambda t: t[0])[:3]:
+        if loss < 2 * limit:
+            found, steps = tried(curve, pair, slice(None))
+            # little is left by a free line in front of any curve, so with a curve nothing else may change
+            if found.loss < limit and (not (curve or gray) or _as_training(train, found)):
+                return found, list(recode_changes(*pair)), steps
+    return None
+
+
+def _through(steps: tone.Tones, x: Floats) -> Floats:
+    """Return pixels (n × 3) behind some tones; what is gray stays so to the last bit."""
+    gray = bool((x == x[:, :1]).all())
+    for step in steps:
+        x = tone.apply(step, x)
+    return np.repeat(x[:, :1], 3, axis=1) if gray else x
+
+
+def _as_training(train: Linear, found: Linear) -> bool:
+    """Whether mean and scale are training's."""
+    if train.gain.shape != found.gain.shape:
+        return False
+    gain: Floats = np.abs(found.gain / train.gain - 1)
+    offset: Floats = np.abs(found.offset - train.offset) / train.unit
+    return bool(gain.max() < SAME_GAIN and offset.max() < SAME_OFFSET)
+
+
+def _bent(
+    linear: Linear, x: Floats, y: Floats, train: Linear
+) -> tuple[Linear, list[Change], tone.Tones]:
+    """Try other readings of YUV, then tone curves, where a straight line leaves much."""
     if linear.loss < 1.6:
-        return linear, []
-    pairs = [(w, r) for w in SPANS for r in SPANS if w != r] if y.shape[1] == 3 else []
-    recoded = [(fit(tone.apply(("recode", pair), x), y), pair) for pair in pairs]
+        return linear, [], ()
     # little is left by many a matrix where there is little to explain
-    if recoded and (found := min(recoded, key=lambda t: t[0].loss))[0].loss < min(
-        1.6, RECODED * linear.loss
-    ):
-        return found[0], list(recode_changes(*found[1]))
+    recoded = _recoded(x, y, train, min(1.6, RECODED * linear.loss))
+    if recoded is not None:
+        return recoded
     tried = [(fit(tone.apply(("gamma", g), x), y), g) for g in GAMMAS]
     best, g = min(tried, key=lambda t: t[0].loss)
     for step in (1.05, 1.02, 1.007):
@@ -204,5 +265,6 @@ def _bent(linear: Linear, x: np.ndarray, y: np.ndarray) -> tuple[Linear, list[Ch
                 break
             best, g = near
     if best.loss < max(0.8, 0.1 * linear.loss):
-        return best, [Change("gamma", "color", "linear in the pixels", describe(("gamma", g)))]
-    return linear, []
+        change = Change("gamma", "color", "linear in the pixels", describe(("gamma", g)))
+        return best, [change], (("gamma", g),)
+    return linear, [], ()

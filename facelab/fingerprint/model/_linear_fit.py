@@ -48,29 +48,39 @@ class Linear:
         return level_size(self.matrix)
 
 
+def magnified(matrix: Floats, noise: Floats) -> Floats:
+    """Return how many levels of each output channel a rounding of `noise` (… × 3) levels of the pixels comes to."""
+    return noise @ np.abs(matrix).T / level_size(matrix)
+
+
 def level_size(matrix: np.ndarray) -> np.ndarray:
     """Return how much one 8-bit level moves each output channel, (channels,)."""
     return np.maximum(np.abs(matrix).sum(axis=1), 1e-12)
 
 
-def fit(x: NDArray[Any], y: NDArray[Any], *, full: bool = False) -> Linear:
+def fit(
+    x: NDArray[Any], y: NDArray[Any], *, full: bool = False, noise: Floats | None = None
+) -> Linear:
     """Fit output samples `y` (n × channels) on predicted pixels `x` (n × 3).
 
-    A small ridge keeps gray-only data solvable: the weight is then shared out equally.
+    A small ridge keeps gray-only data solvable: the weight is then shared out equally. `noise` (n × 3) says how many
+    levels of `x` a rounding of one level before it comes to; samples count for as much as they are sure, and residuals
+    are in levels before it.
     """
     n = len(x)
     if n < 8:
         return Linear(np.zeros((y.shape[1], 3)), np.zeros(y.shape[1]), np.inf, np.inf, n)
-    mx: Floats = x.mean(axis=0)
-    my: Floats = y.mean(axis=0)
-    xc, yc = x - mx, y - my
-    gram: Floats = xc.T @ xc / n
-    crossed: Floats = xc.T @ yc / n
+    xc, yc, weighted, mx, my = _centred(x, y, noise)
+    gram: Floats = weighted.T @ xc
+    crossed: Floats = weighted.T @ yc
     diagonal: Floats = gram.diagonal()
     ridge = np.eye(3) * max(1e-3, 1e-6 * float(diagonal.sum()))
     matrix: Floats = np.linalg.solve(gram + ridge, crossed).T
-    offset = my - matrix @ mx
+    centre: Floats = matrix @ mx
+    offset: Floats = my - centre
     residual = (yc - xc @ matrix.T) / level_size(matrix)
+    if noise is not None:
+        residual /= magnified(matrix, noise)
     # an output that hardly answers to the pixels has a tiny gain and an enormous relative residual, as it should;
     # a channel that is one value everywhere says nothing
     spread_of = yc.std(axis=0)
@@ -79,6 +89,20 @@ def fit(x: NDArray[Any], y: NDArray[Any], *, full: bool = False) -> Linear:
     matrix[~varies] = 0.0
     spread = float(np.percentile(np.abs(residual), 99.5)) if full else np.nan
     return Linear(matrix, offset, loss, spread, n)
+
+
+def _centred(
+    x: NDArray[Any], y: NDArray[Any], noise: Floats | None
+) -> tuple[Floats, Floats, Floats, Floats, Floats]:
+    """Return x and y about their means, x by each sample's share, and the means."""
+    if noise is None:
+        mx: Floats = x.mean(axis=0)
+        my: Floats = y.mean(axis=0)
+        return x - mx, y - my, (x - mx) / len(x), mx, my
+    share: Floats = 1 / noise.mean(axis=1) ** 2
+    share = share / share.sum()
+    mx, my = share @ x, share @ y
+    return x - mx, y - my, (x - mx) * share[:, None], mx, my
 
 
 WRAP = 256.0

@@ -67,6 +67,7 @@ class Observed:
         self._toned: dict[tuple[str, Tones], Source] = {}
         self._kept: dict[tuple[str, Chain, Tones, bool], Values] = {}
         self._predicted: dict[tuple[str, Chain, Tones, Tones], tuple[Floats, Floats]] = {}
+        self._gains: dict[tuple[str, Chain, Tones, Tones], Floats] = {}
         from facelab.fingerprint.document._schema import hwc
 
         for n in self.pictures:
@@ -120,9 +121,10 @@ class Observed:
         return self._border
 
     @border.setter
-    def border(self, value: np.ndarray) -> None:
+    def border(self, value: np.ndarray | None) -> None:
         self._border = value
         self._predicted.clear()
+        self._gains.clear()
 
     @property
     def channels(self) -> int:
@@ -142,12 +144,21 @@ class Observed:
 
     def predicted(self, state: State, name: str) -> tuple[Floats, Floats]:
         """Return (values n × 3, cover n) at this side's sample places. Raises Refused."""
-        key = (name, state.chain, state.head, tuple(t for t in state.tail if t[0] not in FITTED))
+        key = _key(state, name)
         if key not in self._predicted:
             if len(self._predicted) > 256:
                 self._predicted.clear()
+                self._gains.clear()
             self._predicted[key] = self._toned_values(*key)
         return self._predicted[key]
+
+    def magnified(self, state: State, name: str) -> Floats:
+        """Return how many levels behind the tones a rounding of one level before them comes to, at least 1, (3,).
+
+        A division by the deviation of a nearly flat picture makes much of a level. Raises Refused.
+        """
+        self.predicted(state, name)
+        return self._gains.get(_key(state, name), np.ones(3))
 
     def cover(self, state: State, name: str) -> np.ndarray:
         """Return how much of each sample is picture rather than border, n. Raises Refused."""
@@ -171,7 +182,11 @@ class Observed:
             if t[0] == "space":
                 # neither picture nor border, so that such samples are left out
                 cover = np.where(unsteady(values, t[1]), np.minimum(cover, 0.5), cover)
-            values = tone.apply(t, values)
+            if t[0] in tone.LINES:
+                before, values = values, tone.apply(t, values)
+                self._gains[name, chain, head, tail] = np.maximum(_slope(before, values), 1.0)
+            else:
+                values = tone.apply(t, values)
         if whole:
             index = np.ix_(self.rows[name], self.columns[name])
             values, cover = values[index], cover[index]
@@ -249,8 +264,13 @@ class Observed:
                 inside = inside & ((y > t[1][0]) & (y < t[1][1])).all(axis=1)
         self.budget.spend(fit_work(len(x)))
         wraps = any(t[0] == "wrap" for t in state.tail)
+        noise = self._noise(state, names or self.screen)
         linear = (
-            fit_wrapped(x[inside], y[inside]) if wraps else fit(x[inside], y[inside], full=full)
+            fit_wrapped(x[inside], y[inside])
+            if wraps
+            else fit(
+                x[inside], y[inside], full=full, noise=noise if noise is None else noise[inside]
+            )
         )
         mixed = tone.gray_of((*state.head, *state.tail))
         if mixed is not None:
@@ -268,6 +288,15 @@ class Observed:
                 loss = float(np.sqrt(np.mean(residuals))) if residuals else np.inf
                 linear = dataclasses.replace(linear, loss=loss)
         return linear
+
+    def _noise(self, state: State, names: list[str]) -> Floats | None:
+        """What a rounding comes to at each sample (n × 3); None where it stays what it is."""
+        if not any(t[0] in tone.LINES for t in state.tail):
+            return None
+        parts = [
+            np.broadcast_to(self.magnified(state, n), (self.y[n][..., 0].size, 3)) for n in names
+        ]
+        return np.concatenate(parts)
 
     def curve_parts(
         self, state: State, linear: Linear, names: list[str], gray: Gray
@@ -296,6 +325,21 @@ class Observed:
 def _count(positions: tuple[int, ...] | None) -> int | None:
     """Return how many positions are wanted; None for all there are."""
     return None if positions is None else len(positions)
+
+
+def _slope(before: NDArray[Any], behind: NDArray[Any]) -> Floats:
+    """Return the factor of each channel of a line that took `before` to `behind`, from a few rows and columns."""
+    few = slice(None, None, max(1, len(before) // 16)), slice(None, None, 3)
+    x, y = before[few], behind[few]
+    if (x.max(axis=(0, 1)) <= x.min(axis=(0, 1))).any():
+        x, y = before, behind
+    span: Floats = np.ptp(y, axis=(0, 1))
+    return span / np.maximum(np.ptp(x, axis=(0, 1)), 1e-6)
+
+
+def _key(state: State, name: str) -> tuple[str, Chain, Tones, Tones]:
+    """What a prediction depends on."""
+    return name, state.chain, state.head, tuple(t for t in state.tail if t[0] not in FITTED)
 
 
 def _whole_channels(matrix: np.ndarray) -> np.ndarray:

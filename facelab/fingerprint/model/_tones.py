@@ -100,7 +100,8 @@ def equalised(channel: np.ndarray) -> np.ndarray:
 
 
 def _bytes(x: Pixels) -> NDArray[np.uint8]:
-    return np.clip(np.rint(x), 0, 255).astype(np.uint8)
+    rounded = np.rint(x)
+    return np.clip(rounded, 0, 255, out=rounded).astype(np.uint8)
 
 
 def _equalize_each(x: Pixels, _: object) -> Pixels:
@@ -259,6 +260,19 @@ WHOLE: dict[str, Callable[[Pixels, Any], Pixels]] = {
     "standardise_each": _standardise_each,
 }
 """Tones that look at the whole picture, so their place in the pipeline matters and samples alone are not enough."""
+
+
+CURVES = ("gamma", "srgb_to_linear", "linear_to_srgb")
+"""Tones that are one rising curve for every channel, and so make more of a rounding where they are steep."""
+LINES = (
+    "standardise",
+    "standardise_each",
+    "stretch",
+    "stretch_each",
+    "brightest",
+    "brightest_each",
+)
+"""Tones that are a line for each picture, and so enlarge a rounding before them."""
 
 
 def gray_of(tones: Tones) -> Weights | None:

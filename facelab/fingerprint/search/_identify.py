@@ -20,6 +20,7 @@ from facelab.fingerprint.model._pipeline_state import RINGING, Change, Hypothesi
 from facelab.fingerprint.model._tones import Tones, Weights
 from facelab.fingerprint.search._motion import motions
 from facelab.fingerprint.search._per_picture import (
+    curved_starts,
     tiled_starts,
     toned_starts,
 )
@@ -132,6 +133,8 @@ def _attempts(
             yield explore(observed, s.hypothesis.state), 0.0
         for s in toned_starts(observed, states, near):
             yield _toned(observed, s), 0.0
+        for s in curved_starts(observed, states, near):
+            yield explore(observed, s.hypothesis.state), 0.0
         placements = (Template, Shares, Pixels) if warps else (Template,)
         for found in likeliest(observed, placements) if near > FAR else ():
             yield explore(observed, found, depth=1), CLOSE

@@ -21,15 +21,7 @@ from facelab.fingerprint.model._tones import Tone, Tones
 from facelab.fingerprint.search.candidates._geometry import neighbours
 from facelab.fingerprint.search.candidates._tone import describe
 
-LINES = (
-    "standardise",
-    "standardise_each",
-    "stretch",
-    "stretch_each",
-    "brightest",
-    "brightest_each",
-)
-"""Tones that are a line for each picture."""
+LINES = tone.LINES
 EQUAL = ("equalize_each", "equalize_luma")
 TILED = ("clahe",)
 LIKELY = 48
@@ -75,16 +67,45 @@ def _seen(
             yield n, x[inside], y[inside], len(x)
 
 
-def own_curves(observed: Observed, state: State) -> float:
+def own_curves(observed: Observed, state: State, names: list[str] | None = None) -> float:
     """Return the RMS residual in levels about its own curve for each picture; infinite where impossible."""
     left: list[float] = []
     try:
-        for n, x, y, _ in _seen(observed, state, observed.screen):
+        for n, x, y, size in _seen(observed, state, names or observed.screen):
+            observed.budget.spend(0.1 + 1e-4 * size)
             for z, v in observed.curve_parts(state, fit(x, y), [n], CHANNELS):
                 left.append(min(curve_residual(z, v), curve_residual(v, z)))
     except Refused:
         return float("inf")
     return float(np.sqrt(np.mean(left))) if left else float("inf")
+
+
+CURVES = (("gamma", 2.2), ("gamma", 1 / 2.2), ("srgb_to_linear", None), ("linear_to_srgb", None))
+"""Curves that a training side may apply to every picture."""
+BENT = 0.5
+"""The share of the loss that a free curve may leave for customary ones to be tried."""
+
+
+def curved_starts(observed: Observed, states: list[State], plain: float) -> list[Scored]:
+    """Return the pipelines with a customary tone curve that explain a side, best first.
+
+    `plain` is the least loss without one: the curve must leave much less. Which geometry is near is asked of free
+    curves, since none of them fits a line.
+    """
+    quick = observed.screen[:3]
+    likely = sorted(states, key=lambda s: own_lines(observed, s, quick[:1]))[:LIKELY]
+    first = sorted((own_curves(observed, s, quick[:1]), i) for i, s in enumerate(likely))[:8]
+    near = sorted((own_curves(observed, likely[i], quick), i) for _, i in first)[:3]
+    if not near or near[0][0] > BENT * plain:
+        return []
+    mix = (("gray", MIXES[0]),) if observed.channels == 1 else ()
+    tried: list[Scored] = []
+    for _, i in near:
+        for t in CURVES:
+            state = likely[i]._replace(tail=(*mix, t, *likely[i].tail))
+            tried.append(Scored(Hypothesis(state, (), 0.0), observed.score(state)))
+    found = sorted((s for s in tried if s.loss < WORTH * plain), key=lambda s: s.cost)
+    return found[:2]
 
 
 def bare(state: State) -> State:
@@ -116,8 +137,37 @@ def toned_starts(observed: Observed, states: list[State], plain: float) -> list[
     found: list[Scored] = []
     for shape in shapes:
         lines = loss <= FLOOR * 1.5
-        found += _tones_on(observed, shape, only=LINES if lines else (*LINES, *EQUAL, *TILED))
+        found += _with_borders(observed, shape, only=LINES if lines else (*LINES, *EQUAL, *TILED))
     return sorted(found, key=lambda s: s.cost)[:2]
+
+
+BORDERS = (128.0, 114.0, 255.0)
+"""Levels of a border that are tried, black first: a contrast of whole pictures sees the border too."""
+
+
+def _with_borders(observed: Observed, shape: State, *, only: tuple[str, ...]) -> list[Scored]:
+    """Score the tones of whole pictures on one geometry, with the border that fits best where it leaves one."""
+    best = _tones_on(observed, shape, only=only)
+    if observed.border is not None or not best or not _bordered(observed, shape):
+        return best
+    for level in BORDERS:
+        if best[0].loss <= FLOOR * 1.5 or not observed.budget.left:
+            break
+        kept, observed.border = observed.border, np.full(3, level, np.float32)
+        found = _tones_on(observed, shape, only=only)
+        if found and found[0].loss < 0.5 * best[0].loss:
+            best = found
+        else:
+            observed.border = kept
+    return best
+
+
+def _bordered(observed: Observed, shape: State) -> bool:
+    """Whether a geometry leaves a border around some picture."""
+    try:
+        return any((observed.cover(shape, n) < 1e-4).any() for n in observed.screen)
+    except Refused:
+        return False
 
 
 def tiled_starts(observed: Observed, states: list[State]) -> list[Scored]:
@@ -172,7 +222,8 @@ def _tones_on(observed: Observed, state: State, *, only: tuple[str, ...]) -> lis
                 change = Change("histogram", "color", "contrast as it is", describe(t))
                 trials.append(Scored(Hypothesis(s, (change,), 1.0), observed.score(s, quick)))
     best = sorted((s for s in trials if np.isfinite(s.loss)), key=lambda s: s.cost)[:4]
-    return [Scored(s.hypothesis, observed.score(s.hypothesis.state)) for s in best]
+    whole = [Scored(s.hypothesis, observed.score(s.hypothesis.state)) for s in best]
+    return sorted(whole, key=lambda s: s.cost)
 
 
 def other_contrasts(state: State, observed: Observed) -> list[tuple[State, tuple[Change, ...]]]:

@@ -138,6 +138,7 @@ def supposed(observed: Observed) -> list[State]:
         )
         rules = dict.fromkeys(ops for k in kernels for ops in size_rules(observed, k))
         return [State((Orient(), *ops), head) for ops in rules] or [State((Orient(),), head)]
+    larger = dict.fromkeys(round(max(size) * k) for k in (72 / 64, 48 / 44, TORCHVISION[1], 1.25))
     for r in (sharp, smooth, Resize(size, kernel="area_cv", antialias=True)):
         chains += [
             (Orient(), r),
@@ -150,8 +151,7 @@ def supposed(observed: Observed) -> list[State]:
             (Orient(), Pad(anchor="center", square=True), r),
             (Orient(), r._replace(mode="cover"), Crop("center", size=size)),
         ]
-        for bigger in (256 / 224, 72 / 64, 48 / 44, 128 / 112, 1.25):
-            side = round(max(size) * bigger)
+        for side in (*_sides(max(size), TORCHVISION[:1]), *larger):
             for rounding in ("floor", "half_up"):
                 bigger_one = r._replace(size=(side, side), mode="cover", size_rounding=rounding)
                 chains.append((Orient(), bigger_one, Crop("center", size=size)))
@@ -168,13 +168,16 @@ def supposed(observed: Observed) -> list[State]:
         for style in ("floor", "size")
     ]
     # torchvision cuts down the free side, and rounds half to even where the centre begins
-    for r, side in itertools.product((sharp, smooth), (size[0], *TORCHVISION)):
-        larger = round(side * size[0]) if isinstance(side, float) else side
-        cover = r._replace(size=(larger, larger), mode="cover")
+    for r, side in itertools.product((sharp, smooth), _sides(size[0], (1.0, *TORCHVISION))):
+        cover = r._replace(size=(side, side), mode="cover")
         chains.append((Orient(), cover, Crop("center", size=size, style="even")))
     chains += [
         (Orient(), Crop("fraction", fraction=share, style=style), sharp)
         for share, style in ((0.875, "inset"), (0.875, "floor"), (0.9, "floor"))
+    ]
+    chains += [
+        (Orient(), Crop("fraction", fraction=0.875), r)
+        for r in (sharp, smooth, Resize(size, kernel="area_cv", antialias=True))
     ]
     for kernel, antialias, centers in (
         ("area", True, "half"),
@@ -200,6 +203,11 @@ def supposed(observed: Observed) -> list[State]:
         for x, y in OFFSETS
     ]
     return [State(c, head) for c in chains]
+
+
+def _sides(side: int, ratios: Iterable[float]) -> tuple[int, ...]:
+    """Return what is resized to by each ratio to what is cut out, rounded and cut off, each once."""
+    return tuple(dict.fromkeys(f(side * ratio) for ratio in ratios for f in (round, int)))
 
 
 def usual(observed: Observed) -> list[State]:

@@ -16,8 +16,8 @@ EVERY = 9
 ALWAYS = ("e06", "e25", "e46")
 """Rows whose first answer was a false one: they are in the default lane too."""
 HEAVY = ("tensorflow", "keras", "onnx", "restored", "timm", "triangular")
-NOT_NAMED = frozenset({"n24", "n25", "n29", "n30", "n32", "n33"})
-"""Rows whose cause is not named: the training side is not recognised."""
+NOT_NAMED = frozenset({"n24", "n25", "n29", "n30", "n32", "n33", "j26"})
+"""Rows whose cause is not named: the training side is not recognised, or two things change at once."""
 
 
 @functools.cache
@@ -55,7 +55,7 @@ def test_no_correct_pipeline_is_accused_and_no_wrong_cause_is_named(pair):
 
 def test_the_collection_is_as_large_as_promised():
     same = [p for p in table.PAIRS if p.same]
-    assert len(table.PAIRS) == 406
+    assert len(table.PAIRS) == 478
     assert len(same) >= 25
     assert len({p.name for p in table.PAIRS}) == len(table.PAIRS)
     assert len(table.KEPT) == 82

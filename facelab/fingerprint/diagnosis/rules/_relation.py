@@ -25,8 +25,11 @@ def related_values(case: Case) -> Outcome | None:
     colours = colour.explain(related.train, related.infer, whole=case.whole()).changes
     if any(c.kind == "unknown" for c in colours):
         return None
-    if any(c.kind == "gamma" for c in related.changes) and related.loss > THRESHOLDS.related_curve:
-        return None
+    if any(c.kind == "gamma" for c in related.changes):
+        # a curve with a free line on both sides of it fits whatever is smooth
+        free = any(c.kind in ("mean", "scale") for c in colours)
+        if free or related.loss > THRESHOLDS.related_curve:
+            return None
     if not related.known:
         colours = _relative(colours, related)
     found = [case.finding(c) for c in (*related.changes, *colours)]

@@ -15,7 +15,7 @@ from facelab.fingerprint.model._tones import Tone, Tones, Weights
 Place = Literal["head", "tail"]
 """Before or behind the geometry."""
 GAMMAS = (0.4167, 0.4545, 0.5, 0.6, 0.7, 0.8, 0.9, 1.1, 1.2, 1.4, 1.6, 1.8, 2.0, 2.2, 2.4)
-GAMMA_LIKE = ("gamma", "srgb_to_linear", "linear_to_srgb")
+GAMMA_LIKE = tone.CURVES
 WORDS = {
     "clahe": "equalised tile by tile (CLAHE)",
     "equalize_each": "histogram equalised",
