@@ -152,7 +152,9 @@ class Engine(NBClientEngine):
         cls, nb_man: Any, kernel_name: Any, *, job: dict[str, Any], **kwargs: Any
     ) -> NotebookNode:
         runtime = Path(os.environ["JUPYTER_RUNTIME_DIR"])
-        manager = {"transport": kernels.transport(runtime)}
+        # by itself jupyter_client puts the file into the temporary folder, where it stays after a kill
+        connection = str(runtime / "kernel.json")
+        manager = {"transport": kernels.transport(runtime), "connection_file": connection}
         if manager["transport"] == "ipc":
             # by itself jupyter_client names sockets `kernel-ipc-1` … in the working folder, the same for every kernel
             manager["ip"] = str(runtime / "s")

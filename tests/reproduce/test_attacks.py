@@ -330,3 +330,17 @@ def test_kernels_and_helpers_killed_at_fifty_random_moments(tmp_path):
     chance = random.Random(os.environ.get("FACELAB_FUZZ_SEED", "22"))
     moments = [chance.uniform(0.5, 7) for _ in range(50)]
     check_killed_helpers(tmp_path / "p", moments, chance)
+
+
+def test_a_kernel_leaves_no_file_in_the_temporary_folder(project, tmp_path, monkeypatch):
+    """Its connection file is in the step's own folder, which goes with the next call after a kill."""
+    place = tmp_path / "temporary"
+    place.mkdir()
+    monkeypatch.setenv("TMPDIR", str(place))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    body = (
+        "import os\nfound = [n for n in os.listdir(os.environ['TMPDIR']) if n.endswith('.json')]\n"
+    )
+    project.body("a", code("w", body + "assert found == [], found"))
+    project.step("a")
+    assert project.run("--only", "a")[0] == 0
