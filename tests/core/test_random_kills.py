@@ -26,7 +26,7 @@ from tests.core.kills import kill_at, printed, run, start, whole
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 KILLS = int(os.environ.get("FACELAB_KILLS", "50"))
-TIMES = ("at", "seconds", "samples", "machine", "load", "versions", "took_s")
+TIMES = ("at", "milliseconds", "seconds", "samples", "machine", "load", "versions", "took_s")
 CLASSES = ("anger", "disgust", "fear")
 
 
