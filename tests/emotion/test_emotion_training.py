@@ -195,7 +195,7 @@ def test_bad_parts_are_refused_before_any_process_starts(toy_parts, spec, tmp_pa
             "single class",
         ),
         ({"calibration": toy_parts["calibration"].take([])}, "has no faces"),
-        ({"validation": toy_faces(12, 8, size=32)}, "another size"),
+        ({"validation": toy_faces(12, 8, size=32)}, "a different size"),
     ]:
         with pytest.raises(BadInputError, match=what):
             train({**toy_parts, **change}, spec, tmp_path / "out", toy_settings("keras"))

@@ -248,7 +248,7 @@ def test_the_output_of_the_classes_is_found_among_others(tmp_path):
     with_outputs(path, [7])
     assert np.array_equal(emotion.load(path).answers(tensors.astype(np.float32)), before)
     with_outputs(path, [3])
-    with pytest.raises(BadInputError, match="which output"):
+    with pytest.raises(BadInputError, match="output with the scores of the classes"):
         emotion.load(path)
 
 
