@@ -74,7 +74,8 @@ def _run(argv: list[str]) -> int:
         click.echo(f"error: {e}", err=True)
         return e.exit_code
     except click.ClickException as e:
-        e.message = indented(escape.block(e.message))
+        # what UsageError.show prints after the usage
+        e.message = indented(escape.block(e.message))  # pyright: ignore[reportAttributeAccessIssue]
         e.show()
         return e.exit_code
     except (click.Abort, KeyboardInterrupt):

@@ -24,7 +24,7 @@ TEXTS = (".md", ".ipynb", ".toml", ".js", ".j2", ".pyi")
 OWN_DECORATORS = {"property", "staticmethod", "classmethod", "cached_property", "cache"}
 OWN_DECORATORS |= {"lru_cache", "dataclass", "contextmanager", "abstractmethod", "setter"}
 PLAIN_BASES = {"Protocol", "Generic", "NamedTuple", "Exception", "ValueError"}
-CALLED_BY_LIBRARIES = {"get_next"}
+CALLED_BY_LIBRARIES = {"get_next", "writelines"}
 """Methods that a library calls on any object: ONNX Runtime's reader of calibration data."""
 EMITTED = "facelab/preprocess/emit/kernels/"
 """The source of the code that facelab emits; its functions are named while a language is written."""

@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from facelab.commands.common import FloatRange, note
-from facelab.commands.release import policy_of, policy_option, trust, trust_options
+from facelab.commands.release import Unsigned, policy_of, policy_option, trust, trust_options
 from facelab.core.safety.scratch import ScratchFolder
 
 
@@ -97,7 +97,7 @@ def command(
     isolate: bool,
     answer_s: float,
     keys: tuple[str, ...],
-    unsigned: str | None,
+    unsigned: Unsigned | None,
     policy: str | None,
 ) -> None:
     """Answer POST /v1/detect, /v1/embed, /v1/emotion (an image) and /v1/verify (two), on this machine only.

@@ -40,7 +40,7 @@ class PlainStream:
         if isinstance(stream, io.TextIOWrapper):  # a terminal of ISO 8859-1, a name not in UTF-8
             stream.reconfigure(errors="backslashreplace")
 
-    def write(self, text: str) -> int:
+    def write(self, text: object) -> int:
         """Write text and return how many characters it had."""
         if not isinstance(text, str):
             raise TypeError(f"a text stream takes str, not {type(text).__name__}")

@@ -69,15 +69,15 @@ def fit(
     """
     n = len(x)
     if n < 8:
-        return Linear(np.zeros((y.shape[1], 3)), np.zeros(y.shape[1]), np.inf, np.inf, n)
+        channels = int(y.shape[1])
+        return Linear(np.zeros((channels, 3)), np.zeros(channels), np.inf, np.inf, n)
     xc, yc, weighted, mx, my = _centred(x, y, noise)
     gram: Floats = weighted.T @ xc
     crossed: Floats = weighted.T @ yc
     diagonal: Floats = gram.diagonal()
     ridge = np.eye(3) * max(1e-3, 1e-6 * float(diagonal.sum()))
     matrix: Floats = np.linalg.solve(gram + ridge, crossed).T
-    centre: Floats = matrix @ mx
-    offset: Floats = my - centre
+    offset: Floats = np.subtract(my, matrix @ mx)
     residual = (yc - xc @ matrix.T) / level_size(matrix)
     if noise is not None:
         residual /= magnified(matrix, noise)

@@ -67,7 +67,7 @@ def _shift_pick(dx: int, dy: int) -> Pick:
         h, w = cover.shape
         r, c = np.asarray(rows) - dy, np.asarray(columns) - dx
         ok = ((r >= 0) & (r < h))[:, None] & ((c >= 0) & (c < w))[None]
-        index = np.ix_(np.clip(r, 0, h - 1), np.clip(c, 0, w - 1))
+        index = np.clip(r, 0, h - 1)[:, None], np.clip(c, 0, w - 1)[None]
         return values[index], cover[index] * ok
 
     return pick
