@@ -143,7 +143,7 @@ def test_files_that_are_not_private_are_exported(room):
     assert not hidden, f"facelab/{room}: {sorted(hidden)} need an underscore or a place in __all__"
 
 
-MOST_PER_ROOM, MOST_IN_ALL, MOST_SHARED = 14, 168, 233
+MOST_PER_ROOM, MOST_IN_ALL, MOST_SHARED = 14, 168, 235
 
 
 @pytest.mark.parametrize("room", [r for r in ROOMS if r not in OPEN])

@@ -66,7 +66,7 @@ def check_writable(path: str | os.PathLike[str], *, folder: bool = False) -> Non
     Traceback (most recent call last):
     facelab.core.errors.BadInputError: the output cannot be written
       where:    /dev/null
-      expected: a file in a folder that you may write to
+      expected: a file in a place that you may write to
       got:      a device or a pipe
       fix:      choose another path
     """

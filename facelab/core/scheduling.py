@@ -1,13 +1,10 @@
-"""Ask for a core, a real-time class or a nice value, and say what was really granted; give way to threads that wake."""
+"""Ask for a core, a real-time class or a nice value, and say what was really granted."""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
 import os
-import platform
-import sys
-from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any
 
@@ -133,78 +130,6 @@ def _present(asked: dict[str, int | None], refused: dict[str, str]) -> Schedule:
     return Schedule(asked, cpus, policy, priority, os.getpriority(os.PRIO_PROCESS, 0), refused)
 
 
-LONGEST_SLICE_NS = 100_000_000
-"""The longest time slice that Linux lets a thread ask for."""
-_CALLS = {"x86_64": (314, 315), "aarch64": (274, 275), "armv7l": (380, 381), "riscv64": (274, 275)}
-"""Numbers of the system calls sched_setattr and sched_getattr; older C libraries have no functions for them."""
-_ORDINARY = (0, 3)
-"""SCHED_OTHER and SCHED_BATCH: the classes whose time slice can be chosen."""
-
-
-class _Attributes(ctypes.Structure):
-    """The kernel's `struct sched_attr`; `runtime` is the time slice of an ordinary thread."""
-
-    _fields_ = (
-        ("size", ctypes.c_uint32),
-        ("policy", ctypes.c_uint32),
-        ("flags", ctypes.c_uint64),
-        ("nice", ctypes.c_int32),
-        ("priority", ctypes.c_uint32),
-        ("runtime", ctypes.c_uint64),
-        ("deadline", ctypes.c_uint64),
-        ("period", ctypes.c_uint64),
-        ("least", ctypes.c_uint32),
-        ("most", ctypes.c_uint32),
-    )
-
-
-def slice_ns(thread: int = 0) -> int | None:
-    """Return the time slice of a thread of this process by its id, 0 for the caller's.
-
-    None where it cannot be chosen: before Linux 6.12, on other systems, and for a real-time or idle thread.
-    """
-    found = _attributes(thread)
-    return found.runtime if found is not None and found.runtime else None
-
-
-def set_slice(ns: int, thread: int = 0) -> bool:
-    """Ask for a time slice from 0.1 to 100 ms; return whether it was granted. No rights are needed."""
-    found = _attributes(thread)
-    if found is None or not found.runtime:
-        return False
-    found.runtime = ns
-    number = _CALLS[platform.machine()][0]
-    return ctypes.CDLL(None).syscall(number, thread, ctypes.byref(found), 0) == 0
-
-
-@contextlib.contextmanager
-def giving_way() -> Generator[bool]:
-    """Let every thread that wakes have this thread's core at once, for the length of the block.
-
-    The scheduler lets a thread run to the end of its slice: who wakes on the same core waits up to 4 ms for it, unless
-    his own slice is shorter. So a long slice is what background work should ask for. It keeps its fair share of the
-    core. A nice thread does not, and may starve while it holds the interpreter's lock. Threads that start inside the
-    block get the usual slice back at its end; processes that start in it keep the long one.
-
-    Yields whether the kernel can do it (Linux from 6.12); older ones prefer threads that wake anyway.
-
-    >>> with giving_way():
-    ...     pass
-    """
-    usual = slice_ns()
-    if usual is None or not set_slice(LONGEST_SLICE_NS):
-        yield False
-        return
-    before = _threads()
-    try:
-        yield True
-    finally:
-        set_slice(usual)
-        for thread in _threads() - before:
-            if slice_ns(thread) == LONGEST_SLICE_NS:
-                set_slice(usual, thread)
-
-
 def current_core() -> int | None:
     """Return the core that this thread runs on, or None where the system does not say."""
     try:
@@ -224,22 +149,3 @@ def confine(process: int, cores: set[int] | None) -> bool:
     except (OSError, AttributeError):
         return False
     return True
-
-
-def _attributes(thread: int) -> _Attributes | None:
-    """Return a thread's scheduling, or None where there is nothing to choose."""
-    numbers = _CALLS.get(platform.machine())
-    if sys.platform != "linux" or numbers is None or (sys.maxsize < 2**32) != (numbers[0] == 380):
-        return None
-    found = _Attributes()
-    size = ctypes.sizeof(found)
-    if ctypes.CDLL(None).syscall(numbers[1], thread, ctypes.byref(found), size, 0) != 0:
-        return None
-    return found if found.policy in _ORDINARY else None
-
-
-def _threads() -> set[int]:
-    """Return the ids of this process's threads."""
-    with contextlib.suppress(OSError):
-        return set(map(int, os.listdir("/proc/self/task")))  # noqa: PTH208
-    return set()

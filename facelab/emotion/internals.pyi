@@ -1,15 +1,5 @@
 from . import sources, text
-from ._data import (
-    CROPPED_BELOW,
-    Box,
-    FaceSet,
-    FindFace,
-    Seen,
-    check_disjoint,
-    detector_name,
-    face_finder,
-    split,
-)
+from ._data import CROPPED_BELOW, FaceSet, Seen, check_disjoint, detector_name, face_finder, split
 from ._evaluate import Answers, Evaluation, in_classes
 from ._jobs import interpreter, modelmaker_interpreter
 from ._labels import are_logits, labels_inside, output_of_classes
@@ -27,11 +17,9 @@ __all__ = [
     "MODEL",
     "SPLIT",
     "Answers",
-    "Box",
     "Collected",
     "Evaluation",
     "FaceSet",
-    "FindFace",
     "KerasNetwork",
     "Seen",
     "annotate",

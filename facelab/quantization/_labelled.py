@@ -17,11 +17,13 @@ from facelab.datasets.internals import FER2013_CLASSES
 from facelab.datasets.labels import DROP, NAMES, plain
 from facelab.detection.internals import in_order, prepared
 from facelab.emotion import emotion_spec
-from facelab.emotion.internals import Box, FindFace, is_fer, sources
+from facelab.emotion.internals import is_fer, sources
 from facelab.preprocess import read_image
 from facelab.quantization._subject import Subject
 from facelab.quantization.calibration import Samples
 
+Box = tuple[float, float, float, float]
+FindFace = Callable[[np.ndarray], Box | None]
 FaceOf = Callable[[np.ndarray], dict[str, Any] | None]
 
 
@@ -32,7 +34,7 @@ class Item:
     name: str
     label: int
     pixels: np.ndarray | None = None
-    box: tuple[float, float, float, float] | None = None
+    box: Box | None = None
     identity: str = ""
 
 

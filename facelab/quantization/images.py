@@ -13,10 +13,10 @@ from facelab.core.errors import BadInputError
 from facelab.core.hashing import sha256_array, sha256_file
 from facelab.datasets.labels import SEVEN
 from facelab.detection.internals import bounded, in_order, prepared
-from facelab.emotion.internals import FaceSet, FindFace, in_classes, to_tensor
+from facelab.emotion.internals import FaceSet, in_classes, to_tensor
 from facelab.preprocess import PreprocessSpec, read_image
 from facelab.quantization import _labelled as labelled
-from facelab.quantization._labelled import FaceOf
+from facelab.quantization._labelled import FaceOf, FindFace
 from facelab.quantization._rows import HELD, Rows
 from facelab.quantization._subject import Subject
 from facelab.quantization.calibration import Samples

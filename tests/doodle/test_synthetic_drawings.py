@@ -58,7 +58,7 @@ def test_strokes_that_are_none_are_refused(strokes):
 
 @pytest.mark.parametrize(("n", "hearts"), [(0, 0.5), (5, 1.5), (5, -0.1)])
 def test_sets_that_cannot_be_are_refused(n, hearts):
-    with pytest.raises(BadInputError, match="no such set"):
+    with pytest.raises(BadInputError, match="out of range"):
         doodles.synthetic(n, hearts=hearts)
 
 

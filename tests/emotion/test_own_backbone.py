@@ -323,7 +323,9 @@ def test_the_file_is_looked_at_before_any_picture(own, tmp_path, capsys):
     wrong = tmp_path / "wrong.keras"
     shutil.copy(own, wrong)
     emotion_spec(32).save(tmp_path / "wrong.preprocess.json")
-    args = ["emotion", "train", "--backbone", str(wrong), "--data", str(tmp_path / "nothing here")]
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "pictures" / "joy.png").write_bytes(b"no picture")
+    args = ["emotion", "train", "--backbone", str(wrong), "--data", str(tmp_path / "pictures")]
     assert run(args) == 2
     assert "the backbone's input and the preprocessing differ" in capsys.readouterr().err
 

@@ -12,10 +12,9 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # tests are not a package
 
-from facelab.core import scheduling
 from facelab.core.errors import CheckFailedError
 from facelab.serving import ModelSlot
-from facelab.serving.releases import _slot, _tester
+from facelab.serving.releases import _tester
 from models import bundle
 
 
@@ -103,25 +102,6 @@ def test_the_tester_stays_on_the_core_of_the_thread_that_asks(made, tmp_path, mo
         asked.clear()
         assert slot.offer(made[1]).accepted
         assert [len(cores) for cores in asked] == [1, len(os.sched_getaffinity(0))]
-
-
-def test_a_swap_gives_way_to_requests_and_the_runtimes_threads_do_not(made, tmp_path, monkeypatch):
-    """A long slice lets those who wake go first; a thread inherits it, and the model's would answer late."""
-    usual = scheduling.slice_ns()
-    if usual is None:
-        pytest.skip("this kernel gives every thread the same slice")
-    seen, load = [], _slot.load
-    monkeypatch.setattr(
-        _slot, "load", lambda *a, **k: (seen.append(scheduling.slice_ns()), load(*a, **k))[1]
-    )
-    before = set(Path("/proc/self/task").iterdir())
-    with ModelSlot(tmp_path / "store", threads=2) as slot:
-        assert slot.offer(made[0]).accepted
-        assert seen == [scheduling.LONGEST_SLICE_NS] and scheduling.slice_ns() == usual
-        mine = set(Path("/proc/self/task").iterdir()) - before
-        assert mine, "the runtime has its own thread"
-        assert {scheduling.slice_ns(int(t.name)) for t in mine} == {usual}
-        assert not slot.offer(tmp_path / "nothing").accepted and scheduling.slice_ns() == usual
 
 
 def test_a_disk_that_takes_nothing_is_not_the_bundles_fault(made, monkeypatch):

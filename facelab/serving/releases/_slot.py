@@ -18,7 +18,6 @@ from facelab.core.lifetime import Closing
 from facelab.core.machine import rss_bytes
 from facelab.core.result import Result
 from facelab.core.safety.scratch import ScratchFolder
-from facelab.core.scheduling import giving_way
 from facelab.deploy import policy as policies
 from facelab.deploy.policy import Policy
 from facelab.serving.releases._adapters import task_adapter
@@ -86,9 +85,8 @@ class ModelSlot(Closing):
         Makes what requests use from a release's folder and manifest (see `task_adapter`).
     isolate : bool
         Verify and test bundles in its own process at nice 19 (about a second once, and its memory). This process
-        then only opens the model, and gives way to requests that wake (`facelab.core.scheduling.giving_way`). A
-        *thread* at nice 19 is worse than none: it holds the interpreter's lock while it waits for a core, and P99 of
-        the requests grew from 10 to 160 ms.
+        then only opens the model. A *thread* at nice 19 is worse than none: it holds the interpreter's lock while it
+        waits for a core, and P99 of the requests grew from 10 to 160 ms.
     pin_malloc : bool
         Pin glibc's mmap threshold, so that a closed model's memory returns at once. It holds for the whole process
         and makes fresh arrays of a frame cost page faults.
@@ -248,7 +246,7 @@ class ModelSlot(Closing):
         reason: str = "a bundle was offered",
     ) -> Swap:
         """Run one change; whatever is wrong with the release leaves the slot as it was."""
-        with self._loading, giving_way():
+        with self._loading:
             swap = self._changed(what, find, promote, reason)
         self.swaps.append(swap)
         return swap
