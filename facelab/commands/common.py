@@ -167,9 +167,8 @@ def names_in_one_line(value: Any, text: str) -> str:
             stack += item
         elif is_path(item):
             stack.append(str(item))
-    if (
-        len(found) > MOST_NAMES
-    ):  # nobody names files so; all in one line forges nothing, and takes no minutes
+    if len(found) > MOST_NAMES:
+        # nobody names files so; all in one line forges nothing, and takes no minutes
         return escape.line(text)
     for name in sorted(found, key=len, reverse=True):
         text = text.replace(name, escape.line(name))

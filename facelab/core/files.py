@@ -390,9 +390,8 @@ def loads_toml(text: str | bytes, what: str, *, where: object) -> dict[str, Any]
     try:
         text = text if isinstance(text, str) else text.decode("utf-8")
         if any(word["long"] for word in _TOML_WORD.finditer(text)):
-            raise ValueError(
-                "a key has more than 64 parts"
-            )  # the time to read it grows with their square
+            # the time to read it grows with their square
+            raise ValueError("a key has more than 64 parts")
         value = tomllib.loads(text)
     except (
         ValueError,

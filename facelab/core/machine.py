@@ -75,9 +75,8 @@ def version_of(distribution: str) -> str | None:
     >>> version_of("numpy") is not None, version_of("no-such-thing-here")
     (True, None)
     """
-    from importlib import (
-        metadata,
-    )  # here: few commands ask for versions, and it loads the reader of e-mails
+    # here: few commands ask for versions, and it loads the reader of e-mails
+    from importlib import metadata
 
     try:
         return metadata.version(distribution)

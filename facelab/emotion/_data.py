@@ -275,12 +275,10 @@ class Seen:
 def detector_name(wanted: str = "detect") -> str:
     """Return `wanted`, or for `detect` the best detector on this machine: the catalogue's default, MTCNN, Haar.
 
-    Raises MissingAssetError where there is none.
-
     Parameters
     ----------
     wanted : str
-        The name that was asked for; None for the default.
+        A detector's name, or `detect`.
 
     Returns
     -------
@@ -290,7 +288,7 @@ def detector_name(wanted: str = "detect") -> str:
     Raises
     ------
     MissingAssetError
-        The input cannot be used; the message says why.
+        No detector is on this machine.
     """
     from facelab import detection
     from facelab.zoo import load_catalogue

@@ -22,8 +22,6 @@ from facelab.preprocess import read_image
 from facelab.quantization._subject import Subject
 from facelab.quantization.calibration import Samples
 
-Box = tuple[float, float, float, float]
-FindFace = Callable[[np.ndarray], Box | None]
 FaceOf = Callable[[np.ndarray], dict[str, Any] | None]
 
 
@@ -34,7 +32,7 @@ class Item:
     name: str
     label: int
     pixels: np.ndarray | None = None
-    box: Box | None = None
+    box: sources.Box | None = None
     identity: str = ""
 
 
@@ -53,7 +51,7 @@ def read(
     data: str,
     *,
     face_of: FaceOf | None,
-    cut: FindFace | None,
+    cut: sources.FindFace | None,
     n: int,
     seed: int,
     label_map: Mapping[str, str],
@@ -171,7 +169,7 @@ def _emotional(
     return _listed(path, emotions, table, left_out)
 
 
-def cut_out(image: np.ndarray, box: Box | None) -> np.ndarray:
+def cut_out(image: np.ndarray, box: sources.Box | None) -> np.ndarray:
     """Return the pixels in a box, or all of them without one. Raises BadInputError for a box outside the image."""
     if box is None:
         return image

@@ -13,10 +13,10 @@ from facelab.core.errors import BadInputError
 from facelab.core.hashing import sha256_array, sha256_file
 from facelab.datasets.labels import SEVEN
 from facelab.detection.internals import bounded, in_order, prepared
-from facelab.emotion.internals import FaceSet, in_classes, to_tensor
+from facelab.emotion.internals import FaceSet, in_classes, sources, to_tensor
 from facelab.preprocess import PreprocessSpec, read_image
 from facelab.quantization import _labelled as labelled
-from facelab.quantization._labelled import FaceOf, FindFace
+from facelab.quantization._labelled import FaceOf
 from facelab.quantization._rows import HELD, Rows
 from facelab.quantization._subject import Subject
 from facelab.quantization.calibration import Samples
@@ -137,7 +137,7 @@ def from_faces(subject: Subject, faces: FaceSet, *, source: str = "") -> Samples
 
 
 def _network(
-    subject: Subject, folder: Path, crop: str, cut: FindFace | None, most: int | None
+    subject: Subject, folder: Path, crop: str, cut: sources.FindFace | None, most: int | None
 ) -> Samples:
     from facelab.detection.internals import find_images
 
@@ -199,7 +199,7 @@ class _Preparation:
     spec: PreprocessSpec
     free: bool
     face_of: FaceOf | None
-    cut: FindFace | None = None
+    cut: sources.FindFace | None = None
 
     def read(self, file: Path) -> tuple[np.ndarray, Face | None]:
         """Return the pixels and the face (empty where the spec needs none, None where none is found)."""

@@ -27,15 +27,8 @@ class Curve:
         """Return training's values (…, channels) as levels in front of its curves."""
         x: Floats = np.clip((values - self.offset) / self.gain, 0, LEVELS)
         for t in reversed(self.tones):
-            x = tone.apply(_undone(t), x)
+            x = tone.apply(tone.undone(t), x)
         return x
-
-
-def _undone(t: tone.Tone) -> tone.Tone:
-    name, parameter = t
-    if name == "gamma":
-        return "gamma", 1 / parameter
-    return ("linear_to_srgb" if name == "srgb_to_linear" else "srgb_to_linear"), None
 
 
 def curve_of(training: Identified) -> Curve | None:

@@ -187,13 +187,7 @@ RECODED = 0.3
 """The share of the difference that another reading of YUV may leave."""
 
 
-CURVES: tuple[tone.Tones, ...] = (
-    (),
-    (("gamma", 2.2), ("gamma", 1 / 2.2)),
-    (("gamma", 1 / 2.2), ("gamma", 2.2)),
-    (("srgb_to_linear", None), ("linear_to_srgb", None)),
-    (("linear_to_srgb", None), ("srgb_to_linear", None)),
-)
+CURVES: tuple[tone.Tones, ...] = ((), *((t, tone.undone(t)) for t in tone.CUSTOMARY))
 """Curves that both sides may apply behind their pixels, each with what undoes it."""
 THINNED = 4000
 """Samples on which the readings of YUV are tried first."""

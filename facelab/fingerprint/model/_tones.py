@@ -264,6 +264,13 @@ WHOLE: dict[str, Callable[[Pixels, Any], Pixels]] = {
 
 CURVES = ("gamma", "srgb_to_linear", "linear_to_srgb")
 """Tones that are one rising curve for every channel, and so make more of a rounding where they are steep."""
+CUSTOMARY: Tones = (
+    ("gamma", 2.2),
+    ("gamma", 1 / 2.2),
+    ("srgb_to_linear", None),
+    ("linear_to_srgb", None),
+)
+"""The curves that programs apply to every picture."""
 LINES = (
     "standardise",
     "standardise_each",
@@ -273,6 +280,18 @@ LINES = (
     "brightest_each",
 )
 """Tones that are a line for each picture, and so enlarge a rounding before them."""
+
+
+def undone(t: Tone) -> Tone:
+    """Return the tone that takes a curve back.
+
+    >>> undone(("srgb_to_linear", None))
+    ('linear_to_srgb', None)
+    """
+    name, parameter = t
+    if name == "gamma":
+        return "gamma", 1 / parameter
+    return ("linear_to_srgb" if name == "srgb_to_linear" else "srgb_to_linear"), None
 
 
 def gray_of(tones: Tones) -> Weights | None:

@@ -80,8 +80,6 @@ def own_curves(observed: Observed, state: State, names: list[str] | None = None)
     return float(np.sqrt(np.mean(left))) if left else float("inf")
 
 
-CURVES = (("gamma", 2.2), ("gamma", 1 / 2.2), ("srgb_to_linear", None), ("linear_to_srgb", None))
-"""Curves that a training side may apply to every picture."""
 BENT = 0.5
 """The share of the loss that a free curve may leave for customary ones to be tried."""
 
@@ -101,7 +99,7 @@ def curved_starts(observed: Observed, states: list[State], plain: float) -> list
     mix = (("gray", MIXES[0]),) if observed.channels == 1 else ()
     tried: list[Scored] = []
     for _, i in near:
-        for t in CURVES:
+        for t in tone.CUSTOMARY:
             state = likely[i]._replace(tail=(*mix, t, *likely[i].tail))
             tried.append(Scored(Hypothesis(state, (), 0.0), observed.score(state)))
     found = sorted((s for s in tried if s.loss < WORTH * plain), key=lambda s: s.cost)
