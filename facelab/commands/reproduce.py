@@ -159,10 +159,12 @@ def _sweep(runners: list[Runner], as_json: bool) -> int:
     """Run every combination, print the table, and return the exit code."""
     from facelab.reproduce import sweep
 
-    summary = sweep.execute(runners, _displayed)
+    summary = sweep.execute(runners, _displayed, note)
     found = sweep.result(runners[0].store)
     emit(summary, as_json=as_json, text=found.text() if found else "no figures were recorded")
-    note("Plot it: facelab compare sweep --plot sweep.png")
+    options = runners[0].options
+    where = f" --reports {options.reports}" if options.reports else ""
+    note(f"Plot it: facelab compare sweep{where} --plot sweep.png")
     return summary["exit_code"]
 
 

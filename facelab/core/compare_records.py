@@ -50,10 +50,14 @@ class Row:
         return asdict(self)
 
 
+class NothingRecorded(BadInputError):
+    """A run whose steps recorded no figure, such as one that failed at once."""
+
+
 def load(path: Path) -> tuple[list[Record], dict[str, Any] | None]:
     """Return (records, machine facts or None) of a run's folder, a step's folder or a `.jsonl` file.
 
-    Raises BadInputError if there are no records.
+    Raises NothingRecorded (a BadInputError) if there are no records.
     """
     path = Path(path)
     if path.is_file():
@@ -61,7 +65,7 @@ def load(path: Path) -> tuple[list[Record], dict[str, Any] | None]:
     own = path / "records.jsonl"
     files = [own] if own.is_file() else sorted(path.glob("*/records.jsonl"))
     if not files:
-        raise BadInputError(
+        raise NothingRecorded(
             "the folder holds no records",
             where=path,
             expected="records.jsonl",
@@ -76,7 +80,7 @@ def load(path: Path) -> tuple[list[Record], dict[str, Any] | None]:
 
 def _some(found: list[Record], path: Path) -> list[Record]:
     if not found:  # against nothing, nothing got worse
-        raise BadInputError(
+        raise NothingRecorded(
             "there are no records to compare",
             where=path,
             expected="at least one record",

@@ -62,8 +62,8 @@ class Options:
         The folder of reports; None for the project's.
     said : tuple of str
         The command as typed, for the report.
-    sweep : tuple of (str, int) or None
-        The sweep that the run belongs to, and how many runs it has.
+    sweep : tuple of (str, tuple of str) or None
+        The sweep that the run belongs to, and the run's point in it, as `STEP.NAME=VALUE` texts.
 
     Examples
     --------
@@ -80,7 +80,7 @@ class Options:
     force: bool = False
     reports: Path | None = None
     said: tuple[str, ...] = ()
-    sweep: tuple[str, int] | None = None
+    sweep: tuple[str, tuple[str, ...]] | None = None
 
 
 @dataclass

@@ -71,9 +71,15 @@ class Runs(Result):
                     f"  {label:<{width}}  {shown} {span(*(interval or (None, None)))}".rstrip()
                 )
         same = sum(not f.differs for f in self.figures)
-        return "\n".join(
-            [*lines, f"\n{same} of {len(self.figures)} figures are the same in all runs"]
-        )
+        lines.append(f"\n{same} of {len(self.figures)} figures are the same in all runs")
+        lines += [f"recorded nothing, see its report: {labels[k]}" for k in self.without_figures()]
+        return "\n".join(lines)
+
+    def without_figures(self) -> list[int]:
+        """Return which runs recorded no figure at all."""
+        return [
+            k for k in range(len(self.names)) if all(f.values[k] is None for f in self.figures)
+        ]
 
     def label(self, k: int) -> str:
         """Return what tells a run from the others: its values of the parameters that differ, else its name."""
@@ -121,12 +127,28 @@ def side_by_side(folders: Sequence[Path]) -> Runs:
     Raises
     ------
     BadInputError
-        For a folder without records.
+        For a folder that holds no run, and where no run recorded anything.
     """
-    found = [{r.key: r for r in compare_records.load(folder)[0]} for folder in folders]
+    found = _records(folders)
     keys = list(dict.fromkeys(key for records in found for key in records))
     figures = [_figure(key, [records.get(key) for records in found]) for key in keys]
     return Runs(tuple(f.name for f in folders), _parameters(folders), tuple(figures))
+
+
+def _records(folders: Sequence[Path]) -> list[dict[tuple[str, str, str], Record]]:
+    """Return the records of each run by their key. One that failed before its first has none: the others still count."""
+    found, nothing = [], None
+    for folder in folders:
+        try:
+            found.append({r.key: r for r in compare_records.load(folder)[0]})
+        except compare_records.NothingRecorded as e:
+            if not (folder / "run.json").is_file():
+                raise
+            found.append({})
+            nothing = e
+    if nothing and not any(found):
+        raise nothing
+    return found
 
 
 def _figure(key: tuple[str, str, str], records: Sequence[Record | None]) -> Figure:
@@ -150,7 +172,7 @@ def _settings(folder: Path) -> dict[str, str]:
     note = read_json(folder / "run.json") or {}
     found = {}
     for step in note.get("steps", []):
-        if step.get("state") == "done":
+        if step.get("state") != "skipped":  # of a step that was not asked for
             values = {**step.get("defaults", {}), **step.get("parameters", {})}
             found.update({f"{step['step']}.{name}": text for name, text in values.items()})
     return found

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from facelab.core.errors import BadInputError
+from facelab.core.wording import duration
 from facelab.reproduce._runner import Options, Runner
 from facelab.reproduce._several import Runs, side_by_side
 from facelab.reproduce._store import Store
@@ -62,21 +63,29 @@ def prepare(plan: Plan, options: Options, texts: tuple[str, ...]) -> list[Runner
     runners = []
     for point in grid:
         chosen = dataclasses.replace(
-            options, only=only, texts=(*options.texts, *point), sweep=(name, len(grid))
+            options, only=only, texts=(*options.texts, *point), sweep=(name, point)
         )
         runners.append(Runner(plan, chosen))
         runners[-1].prepare()
     return runners
 
 
-def execute(runners: list[Runner], each: Callable[[Runner], dict[str, Any]]) -> dict[str, Any]:
-    """Run the points one after the other and return the sweep's summary; an interruption ends it."""
-    summaries = []
-    for runner in runners:
+def execute(
+    runners: list[Runner],
+    each: Callable[[Runner], dict[str, Any]],
+    say: Callable[[str], None] = lambda text: None,
+) -> dict[str, Any]:
+    """Run the points one after the other and return the sweep's summary; an interruption ends it.
+
+    `say` gets one line before each point: which point it is, its values, and about how long the rest takes.
+    """
+    summaries: list[dict[str, Any]] = []
+    for k, runner in enumerate(runners):
+        say(_heading(k, runners, summaries))
         summaries.append(each(runner))
         if summaries[-1]["exit_code"] == 130:
             break
-    name, _ = runners[0].options.sweep or ("", 0)
+    name, _ = runners[0].options.sweep or ("", ())
     return {
         "schema": SCHEMA,
         "sweep": name,
@@ -84,6 +93,16 @@ def execute(runners: list[Runner], each: Callable[[Runner], dict[str, Any]]) -> 
         "exit_code": max(s["exit_code"] for s in summaries),
         "runs": summaries,
     }
+
+
+def _heading(k: int, runners: list[Runner], ended: list[dict[str, Any]]) -> str:
+    """Return the line before a point, such as `point 2 of 12: 03_train.strategy=whole, 03_train.seed=8`."""
+    _, point = runners[k].options.sweep or ("", ())
+    line = f"point {k + 1} of {len(runners)}: {', '.join(point)}"
+    took = [s["seconds"] for s in ended if s["kernels_started"]]
+    if took:
+        line += f" · about {duration(sum(took) / len(took) * (len(runners) - k))} to go"
+    return line
 
 
 def members(store: Store) -> list[Path]:

@@ -95,8 +95,11 @@ def moved(golden, spec, *, every, seed=3):
         np.save(path, np.where(where, b, a).astype(a.dtype))
 
 
-def check_gate(file, tmp_path, variant):
-    """Bundle a file and hand in its golden tensors, one value or as many as may be moved by one step: both pass."""
+def check_gate(file, tmp_path, variant, outputs="pass"):
+    """Bundle a file and hand in its golden tensors, one value or as many as may be moved by one step: both pass.
+
+    `outputs` is what the check of the golden outputs must say.
+    """
     bundle = tmp_path / variant
     args = ["bundle", file, "--out", bundle, "--golden", "all", "--licence", "MIT", "--trust-model"]
     assert run([str(a) for a in args]) == 0, variant
@@ -115,6 +118,7 @@ def check_gate(file, tmp_path, variant):
         run(["gate", str(bundle), "--inference", str(inference), "--json", str(report)])
         found = {c["name"]: c for c in json.loads(report.read_text())["checks"]}
         assert found["fingerprint"]["status"] == "pass", (variant, every, found["fingerprint"])
+        assert found["golden_outputs"]["status"] == outputs, (variant, found["golden_outputs"])
 
 
 def test_every_recipe(made, tmp_path):

@@ -12,13 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facelab import cli
+from facelab.core import records
 from facelab.core.errors import BadInputError
 from facelab.core.imports import Package
 from facelab.core.own_modules import OwnModules
 from facelab.report import runs as pictures
 from facelab.reproduce import _scaffold as scaffold
 from facelab.reproduce import plan, sweep
-from facelab.reproduce._several import Figure, Runs
+from facelab.reproduce._several import Figure, Runs, side_by_side
 from facelab.reproduce.internals import canonical
 
 
@@ -56,6 +57,9 @@ def test_a_sweep_makes_a_run_per_value_and_compare_shows_table_and_plot(made, ca
     assert summary["schema"] == "facelab.sweep/1" and summary["points"] == 2, err
     assert rc == summary["exit_code"] == 1, "at a gap of 0.4 a budget is missed"
     assert [s["state"] for s in summary["runs"]] == ["missed", "good"]
+    heads = [line for line in err.splitlines() if line.startswith("point ")]
+    assert heads[0] == "point 1 of 2: 01_threshold.gap=0.4", "each run's lines stand below its point"
+    assert heads[1].startswith("point 2 of 2: 01_threshold.gap=0.6 · about ")
     monkeypatch.chdir(project.root)
     capsys.readouterr()
     assert cli.run(["compare", "sweep", "--json", "--plot", "sweep.png"]) == 0
@@ -92,6 +96,26 @@ def test_a_mistake_in_a_sweep_is_refused_before_anything_runs(made, option, says
     rc, summary, err = project.run("--sweep", option)
     assert rc == 2 and summary is None and says in err and "Traceback" not in err
     assert sorted((project.root / "reports" / "runs").iterdir()) == before
+
+
+def test_a_point_that_failed_keeps_its_values_in_the_comparison(tmp_path):
+    """One point without records made the whole comparison fail, and a failed one was labelled `gap=None`."""
+    folders = []
+    for gap, state in (("0.4", "done"), ("0.6", "failed")):
+        folder = tmp_path / gap
+        folder.mkdir()
+        step = {"step": "s", "state": state, "parameters": {"gap": gap}, "defaults": {}}
+        (folder / "run.json").write_text(json.dumps({"steps": [step]}))
+        value = records.Record(run=gap, step="s", case="c", metric="m", value=1)
+        records.write(folder / "records.jsonl", [value] if state == "done" else [])
+        folders.append(folder)
+    found = side_by_side(folders)
+    assert found.parameters == {"s.gap": (0.4, 0.6)}
+    assert "gap=0.6  -" in found.text()
+    assert found.text().endswith("recorded nothing, see its report: gap=0.6")
+    records.write(folders[0] / "records.jsonl", [])
+    with pytest.raises(BadInputError, match="no records to compare"):
+        side_by_side(folders)
 
 
 def test_a_grid_is_the_product_of_its_axes(made):
