@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from conftest_emotion import toy_faces
 
 from facelab.cli import cli, run
+from facelab.commands.emotion._epochs import EpochLines
 from facelab.core.errors import FacelabError
 from facelab.emotion import _jobs as jobs
 from facelab.emotion import collect, emotion_spec
@@ -267,3 +268,25 @@ def test_train_on_a_folder_then_predict_with_the_last_model(
     assert json.loads(found)["model"] == str(tmp_path / "out" / "emotion_fp32.tflite")
     text, _ = call("evaluate", "--data", root, "--crop", "whole", "--json")
     assert json.loads(text)["left_out"] > 60
+
+
+def test_each_epoch_says_its_number_whichever_back_end_trains(capsys):
+    """Its lines were Keras's own, `21/21 - 1s …`: none said which epoch it was."""
+    keras = "21/21 - 1s - 44ms/step - accuracy: 0.9 - loss: 0.7 - val_accuracy: 0.3 - val_loss: 1.9"
+    old = "21/21 [=====] - 2s 81ms/step - loss: 0.8 - accuracy: 0.5 - val_loss: 1.8 - val_accuracy: 0.4 - lr: 0.0034"
+    take = EpochLines()
+    for line in ("Epoch 1/30", "20/21 [===>.] - ETA: 0s - loss: 0.7", keras, "Epoch 2/30", old):
+        take(line)
+    assert capsys.readouterr().err.splitlines() == [
+        "epoch 1 of 30: loss 0.7, accuracy 0.9, validation loss 1.9, validation accuracy 0.3",
+        "epoch 2 of 30: loss 0.8, accuracy 0.5, validation loss 1.8, validation accuracy 0.4",
+    ]
+    take = EpochLines(4)
+    for line in ("Epoch 1/2", keras, "Epoch 2/2", keras, "Epoch 1/2", old):
+        take(line)
+    said = [line.partition(":")[0] for line in capsys.readouterr().err.splitlines()]
+    assert said == [
+        "fold 1 of 4, epoch 1 of 2",
+        "fold 1 of 4, epoch 2 of 2",
+        "fold 2 of 4, epoch 1 of 2",
+    ]

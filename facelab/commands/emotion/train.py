@@ -16,6 +16,7 @@ from facelab.commands.common import (
     note,
     trust_model_option,
 )
+from facelab.commands.emotion._epochs import EpochLines
 from facelab.commands.emotion._options import DATA_HELP, data_map_option, face_options
 from facelab.commands.emotion._summary import summary
 from facelab.commands.emotion._text import train_text
@@ -208,7 +209,7 @@ def _train_faces(backend: Backend, data: str, o: dict[str, Any], as_json: bool) 
         settings,
         backbone=start,
         source=prepared.source,
-        on_line=_epochs,
+        on_line=EpochLines(),
     )
     emotion_internals.remember(out)
     folds = _cross_checked(collected.faces, choice.spec, settings, start, o["folds"])
@@ -348,7 +349,9 @@ def _cross_checked(
     from facelab.studies.emotion_finetune import cross_check
 
     note(f"training {folds} times, each time on other people")
-    found = cross_check(faces, spec, settings, backbone=backbone, folds=folds, on_line=_epochs)
+    found = cross_check(
+        faces, spec, settings, backbone=backbone, folds=folds, on_line=EpochLines(folds)
+    )
     predicted = found.probabilities.argmax(axis=1)
     return {
         "folds": folds,
@@ -370,9 +373,3 @@ def _usable(backend: Backend) -> Backend:
         note(f"{e.what}: training with the keras back end instead, by the same recipe ({e.fix})")
         return "keras"
     return backend
-
-
-def _epochs(line: str) -> None:
-    """Pass on the lines of a training that report an epoch."""
-    if "val_loss" in line:
-        note(line.strip())
