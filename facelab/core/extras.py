@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 
 from facelab.core.errors import UnsupportedError
+from facelab.core.project import in_checkout
 
 EXTRAS = {
     "train": ("tensorflow", "keras", "sklearn", "ai_edge_quantizer"),
@@ -38,6 +39,28 @@ def extra_of(module: str) -> str | None:
     return next((extra for extra, modules in EXTRAS.items() if top in modules), None)
 
 
+def how_to_install(extra: str) -> str:
+    """Return the command that installs an extra here: in a checkout the Makefile's, else pip's."""
+    return "make setup" if in_checkout() else f"pip install 'facelab[{extra}]'"
+
+
+def how_to_get(module: str) -> str:
+    """Return the command that installs a module here, whether it is part of an extra or of the base.
+
+    >>> how_to_get("dlib") in ("make setup", "pip install 'facelab[bench]'")
+    True
+    """
+    extra = extra_of(module)
+    if extra is not None:
+        return how_to_install(extra)
+    return "make setup" if in_checkout() else "pip install --force-reinstall facelab"
+
+
+def left_out() -> list[str]:
+    """Return the extras of which a module is not installed."""
+    return [e for e, modules in EXTRAS.items() if not all(map(_is_there, modules))]
+
+
 def absent(module: str | None) -> UnsupportedError | None:
     """Return the error for a module that could not be imported, where an extra brings it; else None.
 
@@ -60,9 +83,12 @@ def need(module: str) -> None:
 
     >>> need("json")
     """
-    try:
-        there = importlib.util.find_spec(module) is not None
-    except (ImportError, ValueError):
-        there = False
-    if not there and (error := absent(module)) is not None:
+    if not _is_there(module) and (error := absent(module)) is not None:
         raise error
+
+
+def _is_there(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except (ImportError, ValueError):
+        return False

@@ -22,6 +22,12 @@ def project_root() -> Path:
     return checkout if is_project(checkout) else user_folder()
 
 
+def in_checkout() -> bool:
+    """Return whether facelab runs from a checkout, where `make setup` installs everything; else pip installed it."""
+    folder = Path(__file__).resolve().parents[2]
+    return is_project(folder) and (folder / "Makefile").is_file()
+
+
 def is_project(folder: Path) -> bool:
     """Return whether a folder holds a plan of facelab."""
     try:

@@ -6,8 +6,10 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from facelab.core import extras
 from facelab.core.errors import FacelabError
 from facelab.core.files import read_input
+from facelab.core.project import in_checkout
 from facelab.doctor._check import Check
 from facelab.zoo import load_catalogue, status
 from facelab.zoo.internals import ModelEntry, data_folder, load_registry, mirror, models_folder
@@ -39,8 +41,7 @@ def asset_checks() -> list[Check]:
     checks += [_kind(kind, [(e, s) for e, s in models if e.kind == kind]) for kind in kinds]
     for entry, found in models:
         if entry.name in BUNDLED and found.state != "present":
-            what = "comes with a pip dependency and is not here"
-            checks.append(Check("models and data", entry.name, "broken", what, "make setup"))
+            checks.append(_bundled(entry))
     data = [(e, status(e)) for e in registry]
     present = [e.name for e, s in data if s.state == "present"]
     absent = [e.name for e, s in data if s.state == "absent"]
@@ -62,6 +63,18 @@ def asset_checks() -> list[Check]:
                 )
             )
     return checks
+
+
+def _bundled(entry: ModelEntry) -> Check:
+    """Return the finding for a model that a package brings: without the extra that brings the package, a choice."""
+    extra = extras.extra_of(entry.package.module) if entry.package else None
+    if extra in extras.left_out() and not in_checkout():
+        what = f"comes with the extra `{extra}`, which is not installed"
+        fix = extras.how_to_install(extra or "")
+        return Check("models and data", entry.name, "info", what, fix)
+    fix = extras.how_to_get(entry.package.module if entry.package else "facelab")
+    what = "comes with a pip dependency and is not here"
+    return Check("models and data", entry.name, "broken", what, fix)
 
 
 def _kind(kind: str, models: list[tuple[ModelEntry, Any]]) -> Check:

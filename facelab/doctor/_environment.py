@@ -7,8 +7,8 @@ import re
 import sys
 from pathlib import Path
 
-from facelab.core import machine
-from facelab.core.project import project_root
+from facelab.core import extras, machine
+from facelab.core.project import in_checkout, project_root
 from facelab.doctor._check import Check
 
 THREADS = (
@@ -61,9 +61,14 @@ def _python() -> Check:
         "Python",
         "ok" if fits else "broken",
         f"{version} ({sys.executable})",
-        None if fits else "facelab needs Python 3.11, 3.12 or 3.13: make setup",
+        None if fits else _other_python(),
         {"version": version},
     )
+
+
+def _other_python() -> str:
+    how = "make setup" if in_checkout() else "install it there with pip"
+    return f"facelab needs Python 3.11, 3.12 or 3.13: {how}"
 
 
 def locked_versions(lock: Path) -> dict[str, str]:
@@ -97,6 +102,8 @@ SHOWN = (
 
 
 def _lock() -> Check:
+    if not in_checkout():
+        return _extras()
     lock = project_root() / "requirements" / "main.lock"
     if not lock.is_file():
         return Check(
@@ -123,3 +130,15 @@ def _lock() -> Check:
             "environment", "packages", "broken" if needed else "warn", detail, "make setup", data
         )
     return Check("environment", "packages", "ok", f"{len(wanted)} as locked ({shown})", None, data)
+
+
+def _extras() -> Check:
+    """Return which extras an installation by pip is without: each is a choice, so nothing is wrong."""
+    missing = extras.left_out()
+    if not missing:
+        return Check("environment", "extras", "ok", "all are installed")
+    fix = extras.how_to_install(missing[0])
+    what = f"not installed: {', '.join(missing)}; where you need one:"
+    return Check(
+        "environment", "extras", "info", f"{what} {fix}", None, {"missing": missing, "install": fix}
+    )

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
-from facelab.core import lifetime
-from facelab.core.project import project_root
+from facelab.core import extras, lifetime
+from facelab.core.project import in_checkout, project_root
 from facelab.doctor._check import Check
 from facelab.doctor._environment import HARMFUL
 
@@ -97,6 +97,8 @@ def _kernel(name: str, modules: str, limit: int, start: bool) -> Check:
 
 
 def _kernel_missing(name: str, spec: Path, needed: bool) -> Check:
+    if not in_checkout():
+        return _without_checkout(name, needed)
     if needed:
         return Check("kernels", name, "broken", f"not registered ({spec})", "make setup")
     skipped = project_root() / ".cache" / "modelmaker-skipped.txt"
@@ -110,6 +112,17 @@ def _kernel_missing(name: str, spec: Path, needed: bool) -> Check:
     return Check(
         "kernels", name, "warn", "not registered; fine-tuning uses the Keras back end", "make setup"
     )
+
+
+def _without_checkout(name: str, needed: bool) -> Check:
+    """Return what an installation by pip can do without a kernel of its own."""
+    if not needed:
+        what = "only a checkout of facelab sets it up; fine-tuning uses the Keras back end"
+        return Check("kernels", name, "info", what)
+    if "notebooks" in extras.left_out():
+        what = "notebooks are not installed: `facelab reproduce` and JupyterLab need them"
+        return Check("kernels", name, "info", what, extras.how_to_install("notebooks"))
+    return Check("kernels", name, "info", "`facelab reproduce` registers it when it first runs")
 
 
 def try_imports(python: str, modules: str, limit: float) -> tuple[bool, str]:

