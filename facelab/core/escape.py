@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
-_PLAIN = re.compile(r"[ -~]*")
+_IN_A_LINE = re.compile(r"[^ -~]+")
+_IN_A_BLOCK = re.compile(r"[^\n\t -~]+")
 
 
 def _visible(c: str) -> bool:
@@ -20,16 +21,17 @@ def _shown(c: str) -> str:
     return repr(c)[1:-1] if c not in "\\'" else c
 
 
+def _fit(found: re.Match[str]) -> str:
+    return "".join(c if _visible(c) else _shown(c) for c in found[0])
+
+
 def line(text: object) -> str:
     """Return text as one line: control and direction characters, line breaks among them, as escapes.
 
     >>> line("a\\x1b[2J\\nPASS\\u202e"), line("Gesichter é 人")
     ('a\\\\x1b[2J\\\\nPASS\\\\u202e', 'Gesichter é 人')
     """
-    text = str(text)
-    if _PLAIN.fullmatch(text):
-        return text
-    return "".join(c if _visible(c) else _shown(c) for c in text)
+    return _IN_A_LINE.sub(_fit, str(text))
 
 
 def block(text: object, indent: str = "") -> str:
@@ -38,9 +40,7 @@ def block(text: object, indent: str = "") -> str:
     >>> block("a\\tb\\nc\\x07", "  ")
     'a\\tb\\n  c\\\\x07'
     """
-    text = str(text)
-    if not _PLAIN.fullmatch(text):
-        text = "".join(c if c in "\n\t" or _visible(c) else _shown(c) for c in text)
+    text = _IN_A_BLOCK.sub(_fit, str(text))
     return text.replace("\n", "\n" + indent) if indent else text
 
 

@@ -13,6 +13,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,9 @@ from papermill.translators import PythonTranslator, papermill_translators
 from traitlets.config import Config
 
 from facelab.core import guard
-from facelab.core.files import write_json
+from facelab.core.errors import BadInputError
+from facelab.core.files import read_input, write_json
+from facelab.core.records import MAX_FILE
 from facelab.reproduce import _diagnosis as diagnosis
 from facelab.reproduce import _kernels as kernels
 from facelab.reproduce import _pages as pages
@@ -40,6 +43,10 @@ from facelab.reproduce._failure import Failure, heading_of, plain
 PENDING, RUNNING, FAILED, NOT_RUN = "pending", "running", "failed", "not run"
 START_S = 120
 """How long a kernel may take to answer; an import-heavy environment on a loaded machine needs some of it."""
+GIVE_UP_S = 5.0
+"""How long after the wall limit, at which it is interrupted, the kernel is killed, whatever the main thread does."""
+LAST_LINE = 2_000
+"""Characters at the end of an output in which its last line is looked for."""
 
 
 class Interrupted(BaseException):
@@ -68,7 +75,7 @@ class Manager(NotebookExecutionManager):
     def cell_start(self, cell: Any, cell_index: Any = None, **kwargs: Any) -> None:
         if self.current is None:
             # the kernel has answered: its start has its own limit and is not the notebook's fault
-            EXECUTION.deadline = time.monotonic() + EXECUTION.job["limit_s"]
+            EXECUTION.begin()
         self.current = cell_index
         EXECUTION.tell(cell_index)
         super().cell_start(cell, cell_index, **kwargs)
@@ -104,9 +111,10 @@ class Client(PapermillNotebookClient):
         return super().start_new_kernel_client(**kwargs)
 
     def process_message(self, msg: Any, cell: Any, cell_index: Any) -> NotebookNode | None:
-        output = super().process_message(msg, cell, cell_index)
-        EXECUTION.saw(msg, cell)
-        return output
+        if EXECUTION.over:
+            return None  # the kernel is dead; what it sent before could take minutes to read
+        EXECUTION.saw(msg)
+        return super().process_message(msg, cell, cell_index)
 
     async def _async_handle_timeout(self, timeout: Any, cell: Any = None) -> Any:
         EXECUTION.timed_out = True
@@ -184,7 +192,7 @@ class Execution:
         self.timed_out = False
         self.raised: Exception | None = None
         self.output_bytes = 0
-        self.too_large = False
+        self.too_large = self.given_up = False
         self.last_line = ""
         self._told = 0.0
         self.wrote: dict[str, Any] = {"records": [], "figures": {}}
@@ -193,6 +201,25 @@ class Execution:
         """Return what the diagnosis of a failure needs."""
         cells, index = (self.manager.nb.cells, self.manager.current) if self.manager else ([], None)
         return Scene(self.job, self.folder, cells, index, self.raised)
+
+    @property
+    def over(self) -> bool:
+        """Return whether the kernel was killed for what it did, so that nothing it sent is read any more."""
+        return self.too_large or self.given_up
+
+    def begin(self) -> None:
+        """Start the notebook's own time. A thread watches it: the main one may be busy with a flood of output."""
+        limit_s = self.job["limit_s"]
+        self.deadline = time.monotonic() + limit_s
+        watch = threading.Timer(limit_s + GIVE_UP_S, self.give_up)
+        watch.daemon = True
+        watch.start()
+
+    def give_up(self) -> None:
+        """Kill a kernel that goes on after its time."""
+        if self.kernel_process.poll() is None:
+            self.timed_out = self.given_up = True
+            self.kill_kernel()
 
     def kernel_started(self, manager: Any) -> None:
         self.kernel_pid = manager.provisioner.pid
@@ -220,14 +247,14 @@ class Execution:
             time.sleep(0.1)
         return None if self.kernel_process is None else self.kernel_process.returncode
 
-    def saw(self, msg: dict, cell: Any) -> None:
+    def saw(self, msg: dict) -> None:
         """Count an output, remember its last line, and kill the kernel when the notebook has become too large."""
         content = msg["content"]
         if msg["msg_type"] == "stream":
             size = len(content["text"])
             lines = [
                 line
-                for line in plain(content["text"]).replace("\r", "\n").split("\n")
+                for line in plain(content["text"][-LAST_LINE:]).replace("\r", "\n").split("\n")
                 if line.strip()
             ]
             if lines:
@@ -244,13 +271,18 @@ class Execution:
         if self.output_bytes > self.job["output_mb"] * 1e6 and not self.too_large:
             self.too_large = True
             self.kill_kernel()
+            if (
+                msg["msg_type"] == "stream"
+            ):  # one message may hold a gigabyte; the report shows its beginning
+                content["text"] = content["text"][: pages.KEPT_TEXT + 1]
         if time.monotonic() - self._told > 0.3:
             self.tell(self.manager.current if self.manager else None)
 
     def attribute(self, cell: str) -> None:
         """Note which cell wrote the records and figures that are new, so that the report can link to it."""
-        with contextlib.suppress(OSError):
-            lines = (self.folder / "records.jsonl").read_bytes().count(b"\n")
+        with contextlib.suppress(OSError, BadInputError):
+            found = read_input(self.folder / "records.jsonl", max_bytes=MAX_FILE)
+            lines = found.count(b"\n")
             self.wrote["records"] = self.wrote["records"][:lines]
             self.wrote["records"] += [cell] * (lines - len(self.wrote["records"]))
         for figure in filter(Path.is_file, (self.folder / "figures").glob("*.png")):

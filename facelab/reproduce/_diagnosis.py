@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from facelab.core.errors import BadInputError
+from facelab.core.files import open_input
 from facelab.reproduce._failure import (
     Failure,
     cause_of_death,
@@ -16,6 +19,9 @@ from facelab.reproduce._failure import (
     plain,
     source_around,
 )
+
+LOG_END = 1 << 16
+"""Bytes at the end of a log that are read."""
 
 
 @dataclass
@@ -136,14 +142,19 @@ def _text_of(output: Any) -> str:
     return "".join(output.get("data", {}).get("text/plain", ""))
 
 
+def log_lines(folder: Path) -> list[str]:
+    """Return the last lines of a step's `log.txt`; none where the notebook put something else in its place."""
+    try:
+        with open_input(folder / "log.txt") as f:
+            f.seek(-min(LOG_END, f.seek(0, os.SEEK_END)), os.SEEK_END)
+            return f.read(LOG_END).decode(errors="replace").splitlines()
+    except (OSError, BadInputError):
+        return []
+
+
 def _log(scene: Scene) -> list[str]:
     """Return the end of what the kernel's process wrote by itself, such as faulthandler's stack."""
-    try:
-        lines = (
-            (scene.folder / "log.txt").read_text(encoding="utf-8", errors="replace").splitlines()
-        )
-    except OSError:
-        return []
+    lines = log_lines(scene.folder)
     return end_of(
         [line for line in lines if line != "Kernel died while waiting for execute reply."], lines=8
     )

@@ -21,6 +21,7 @@ from facelab.core.errors import FacelabError
 from facelab.core.files import write_json
 from facelab.reproduce import _failure as failures
 from facelab.reproduce import _kernels as kernels
+from facelab.reproduce._diagnosis import log_lines
 from facelab.reproduce._failure import Failure
 from facelab.reproduce._locks import GaveUpError, lock
 from facelab.reproduce._store import (
@@ -33,9 +34,9 @@ from facelab.reproduce._store import (
 )
 
 START_S = 120.0
-"""How long a kernel may take to answer; not counted by the child as the step's own time."""
+"""How long a kernel may take to answer; not counted as the step's own time."""
 GRACE_S = 20.0
-"""What the child gets beyond the wall limit to end by itself, before it is killed."""
+"""What the child, which ends the kernel at the wall limit, gets beyond it to write the report, before it is killed."""
 STOP_FILE = "stop"
 
 
@@ -167,7 +168,7 @@ def _execute(job: dict, root: Path, folder: Path, stop_file: Path) -> tuple[Fail
             leases.lease(leases_folder(root), job["step"]) as token,
         ):
             child = _start(root, folder, env, log, token)
-            peak, ended = _watch(child, job, stop_file)
+            peak, ended = _watch(child, job, folder, stop_file)
     finally:
         runtime.cleanup()
     return _outcome(folder, ended, job["limit_s"], child.returncode), peak
@@ -177,7 +178,9 @@ def _outcome(folder: Path, ended: str | None, limit_s: float, code: int) -> Fail
     """Return what went wrong, by the child's own words or else by how it ended."""
     outcome = read_json(folder / "outcome.json")
     if outcome is not None:
-        return failures.from_dict(outcome["failure"]) if outcome["failure"] else None
+        failure = failures.from_dict(outcome["failure"]) if outcome["failure"] else None
+        if failure is None or (failure.kind, ended) != ("interrupted", "timeout"):
+            return failure
     if ended == "interrupted":
         return Failure(
             "interrupted", "the step was interrupted", cause="Ctrl-C, or a signal to end"
@@ -188,7 +191,7 @@ def _outcome(folder: Path, ended: str | None, limit_s: float, code: int) -> Fail
             f"the step ran into its wall limit of {limit_s:g} s and did not answer",
             cause="the kernel hangs in native code, or the machine is overloaded",
         )
-    tail = (folder / "log.txt").read_text(encoding="utf-8", errors="replace").splitlines()
+    tail = log_lines(folder)
     return Failure(
         "runner",
         f"the process that executes the notebook ended with code {code}",
@@ -219,15 +222,22 @@ def _start(
     )
 
 
-def _watch(child: lifetime.Popen, job: dict, stop_file: Path) -> tuple[int, str]:
+def _has_begun(folder: Path) -> bool:
+    """Return whether the kernel has answered: its first cell runs, or has run."""
+    return bool((read_json(folder / "progress.json") or {}).get("cell"))
+
+
+def _watch(child: lifetime.Popen, job: dict, folder: Path, stop_file: Path) -> tuple[int, str]:
     """Wait for the child; end it on the wall limit or when the run stops. Returns (peak bytes, how it ended)."""
-    deadline = time.monotonic() + job["limit_s"] + GRACE_S + START_S
+    deadline, answered = time.monotonic() + START_S + job["limit_s"] + GRACE_S, False
     peak, ended, sampled, kill_at = 0, "itself", 0.0, None
     try:
         while child.poll() is None:
             now = time.monotonic()
             if now - sampled > 0.5:
                 peak, sampled = max(peak, _resident(child.pid)), now
+                if not answered and (answered := _has_begun(folder)):
+                    deadline = min(deadline, now + job["limit_s"] + GRACE_S)
             if kill_at is None and (stop_file.exists() or now > deadline):
                 ended = "interrupted" if stop_file.exists() else "timeout"
                 child.terminate()

@@ -18,13 +18,15 @@ from typing import Any
 
 from facelab.core import lifetime, records, run_names
 from facelab.core.errors import BadInputError, did_you_mean
-from facelab.core.files import write_json
+from facelab.core.files import read_input, write_json
 from facelab.core.records import Record
 from facelab.core.safety import scratch
 from facelab.reproduce._failure import Failure
 from facelab.reproduce._locks import lock
 
 KEEP_RUNS = 20
+MAX_NOTE = 64 << 20
+"""Bytes of a JSON file in a run's folder that are read."""
 
 
 @dataclass(frozen=True)
@@ -198,8 +200,9 @@ def read_json(path: Path) -> dict | None:
         A JSON object that facelab wrote, or None if it is not there or unfinished.
     """
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        # a notebook can put a named pipe in the place of any file in its folder
+        value = json.loads(read_input(path, max_bytes=MAX_NOTE, what="note"))
+    except (OSError, ValueError, BadInputError):
         return None
     return value if isinstance(value, dict) else None
 
