@@ -119,17 +119,21 @@ def read_class_names(path: str | os.PathLike[str]) -> tuple[str, ...]:
     return tuple(names)
 
 
+class UnknownLabelError(BadInputError):
+    """A label that no table knows; `got` is the label."""
+
+
 def map_label(name: str, table: Mapping[str, str], *, where: object) -> str:
     """Return the emotion that `table` gives for a data set's label (`DROP` for one left out on purpose).
 
-    Case, blanks and hyphens do not count. Raises BadInputError naming `where` for a label the table does not know.
+    Case, blanks and hyphens do not count. Raises UnknownLabelError naming `where` for a label the table does not know.
 
     >>> map_label("Happy", NAMES, where="row 3")
     'joy'
     """
     key = plain(name)
     if key not in table:
-        raise BadInputError(
+        raise UnknownLabelError(
             f"the label {name!r} is not in the table{did_you_mean(key, table)}",
             where=where,
             expected=", ".join(sorted(table)),

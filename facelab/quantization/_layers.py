@@ -141,7 +141,8 @@ class _Search:
             return self._found(
                 (),
                 False,
-                "the size budget is missed already, and layers left in float only make the file larger",
+                "the size budget is missed already, and layers left in float only make the file larger: a larger "
+                "--max-size lets the search begin",
             )
         for size in range(1, len(self.names) + 1):
             sets = list(combinations(self.names, size))

@@ -213,7 +213,11 @@ def _some(names: list[str]) -> str:
 
     >>> _some(["a/b;c", "d", "e", "f", "g"])
     '["c", "d", "e"] and 2 more'
+    >>> _some([])
+    'nothing'
     """
+    if not names:
+        return "nothing"
     short = [n.split(";")[-1][-60:] for n in names[:3]]
     more = len(names) - len(short)
     return dumps(short) + (f" and {more} more" if more else "")

@@ -11,7 +11,7 @@ import numpy as np
 
 from facelab.core.errors import BadInputError
 from facelab.core.hashing import sha256_array, sha256_file
-from facelab.datasets.labels import SEVEN
+from facelab.datasets.labels import SEVEN, UnknownLabelError
 from facelab.detection.internals import bounded, in_order, prepared
 from facelab.emotion.internals import FaceSet, in_classes, sources, to_tensor
 from facelab.preprocess import PreprocessSpec, read_image
@@ -55,23 +55,40 @@ def read(
         cut, seen = face_finder(crop)
     if subject.task != "classifier" or unlabelled or _is_flat(data):
         read = _network(subject, Path(data), crop, cut, most)
-    elif not _of_this_bench(subject):
-        face_of = finder(crop) if needs_face(subject.spec) else None
-        read = labelled.read(
-            subject,
-            data,
-            face_of=face_of,
-            cut=cut,
-            n=n,
-            seed=seed,
-            label_map=label_map or {},
-            say=say,
-        )
     else:
-        read = _bench(subject, data, crop, n, seed, label_map or {}, say)
+        read = _with_labels(subject, data, crop, cut, n, seed, label_map or {}, say)
     for line in seen.said():
         say(f"{data}: {line}")
     return read
+
+
+def _with_labels(
+    subject: Subject,
+    data: str,
+    crop: str,
+    cut: sources.FindFace | None,
+    n: int,
+    seed: int,
+    label_map: Mapping[str, str],
+    say: Callable[[str], None],
+) -> Samples:
+    """Return a classifier's labelled images. Folders that label nothing (one per person) have a way out here."""
+    try:
+        if _of_this_bench(subject):
+            return _bench(subject, data, crop, n, seed, label_map, say)
+        face_of = finder(crop) if needs_face(subject.spec) else None
+        return labelled.read(
+            subject, data, face_of=face_of, cut=cut, n=n, seed=seed, label_map=label_map, say=say
+        )
+    except UnknownLabelError as e:
+        raise UnknownLabelError(
+            e.what,
+            where=e.where,
+            expected=e.expected,
+            got=e.got,
+            fix=f"correct the label, say what it means with --label-map {e.got}=CLASS (an empty CLASS drops it), or "
+            "take the images without labels with --unlabelled: the model is then judged by agreement alone",
+        ) from None
 
 
 def _bench(

@@ -79,6 +79,7 @@ def test_labels_that_are_not_emotions(gray_spec, folder, tmp_path):
     with pytest.raises(BadInputError, match="not in the table") as e:
         images.read(it, str(folder))
     assert e.value.where == str(folder / "contempt")
+    assert "--unlabelled" in e.value.fix, "folders of people label nothing: this is the way on"
     for file in (folder / "contempt").iterdir():
         file.unlink()
     (folder / "contempt").rmdir()
