@@ -169,11 +169,12 @@ def _sweep(runners: list[Runner], as_json: bool) -> int:
 
 
 def _explain(runner: Runner, *, to_stdout: bool) -> None:
-    texts = runner.options.texts if runner.options.sweep else ()
-    lines = [f"with  {text}" for text in texts]
+    _, point = runner.options.sweep or ("", ())
+    lines = [f"with  {', '.join(point)}"] if point else []
     lines += [
         f"{'run ' if task.run else 'skip'}  {task.step.name}: {'; '.join(task.why)}"
         for task in runner.tasks.values()
+        if task.selected or not point  # of a grid, one block per point, of the steps that take part
     ]
     for line in lines:
         echo(escape.line(line), err=not to_stdout)

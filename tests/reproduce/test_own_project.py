@@ -57,6 +57,8 @@ def test_a_sweep_makes_a_run_per_value_and_compare_shows_table_and_plot(made, ca
     assert summary["schema"] == "facelab.sweep/1" and summary["points"] == 2, err
     assert rc == summary["exit_code"] == 1, "at a gap of 0.4 a budget is missed"
     assert [s["state"] for s in summary["runs"]] == ["missed", "good"]
+    planned = project.run("--sweep", "01_threshold.gap=0.4,0.6", "--dry-run")[2]
+    assert "with  01_threshold.gap=0.4\n" in planned and "not asked for" not in planned
     heads = [line for line in err.splitlines() if line.startswith("point ")]
     assert heads[0] == "point 1 of 2: 01_threshold.gap=0.4", (
         "each run's lines stand below its point"
