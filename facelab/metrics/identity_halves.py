@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from facelab.core.errors import BadInputError
-from facelab.metrics.operating import threshold_at
+from facelab.metrics.operating import check_supported, threshold_at
 from facelab.metrics.verification import checked, pair_weights, share_interval, threshold_names
 
 __all__ = ["Choice", "choose", "every_pair", "halves"]
@@ -118,6 +118,11 @@ def choose(
                 got=f"{int(same[mask].sum())} genuine, {int((~same[mask]).sum())} impostor",
                 fix="give more people, or compare every pair (--every-pair)",
             )
+        check_supported(
+            target,
+            int((~same[mask]).sum()),
+            fix="choose a larger target (--far), give more people, or compare every pair (--every-pair)",
+        )
     threshold = threshold_at(distance[inside[0]], same[inside[0]], target)
     if not math.isfinite(threshold):
         threshold = float(np.nextafter(distance[np.isfinite(distance)].max(), np.inf))

@@ -109,7 +109,12 @@ def equal_error_rate(
     return float(c.fmr[k - 1] + t * (c.fmr[k] - c.fmr[k - 1])), float(threshold)
 
 
-def check_supported(target: float, impostors: int) -> None:
+def check_supported(
+    target: float,
+    impostors: int,
+    *,
+    fix: str = "choose a larger target or more impostor pairs",
+) -> None:
     """Raise BadInputError unless `impostors` pairs can support the FAR `target` (rule of three).
 
     With no false accept among n pairs the 95 % upper bound of the FAR is about 3/n, so a target below 3/n can be
@@ -129,7 +134,7 @@ def check_supported(target: float, impostors: int) -> None:
             expected=f"at least {math.ceil(3 / target - 1e-6)} impostor pairs, or a target of at least "
             f"{3 / max(impostors, 1):.3g}",
             got=f"{impostors} impostor pairs",
-            fix="choose a larger target or more impostor pairs",
+            fix=fix,
         )
 
 

@@ -130,7 +130,7 @@ def _warnings(value: dict[str, Any], has_ids: bool, why: str | None, n: int) -> 
     elif value["recommended"]["shared_identities"]:
         out.append(
             f"{value['recommended']['shared_identities']} identities are in the half that chose the threshold "
-            "and in the half that reports it: the report is too kind"
+            "and in the half that reports it: the report is too kind (`facelab eval threshold` splits the people)"
         )
     if n % 10:
         out.append(

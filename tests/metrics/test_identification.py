@@ -140,3 +140,19 @@ def test_the_chosen_threshold_passes_the_gate_where_the_verification_fails(tmp_p
     np.savez(tmp_path / "q.npz", **arrays)
     assert run(["eval", "threshold", "--embeddings", str(tmp_path / "q.npz")]) == 2
     assert "identities are not known" in capsys.readouterr().err
+
+
+def test_too_few_pairs_name_the_way_to_more():
+    """LFW-like lists have few impostor pairs within a half; comparing every picture gives enough."""
+    rows, who = people(40, 2, seed=3)
+    order = np.random.default_rng(3).permutation(80)
+    mates = rows[1::2], who[1::2]
+    a = np.concatenate([rows[::2], rows[order[:80]]])
+    first = np.concatenate([who[::2], who[order[:80]]])
+    b = np.concatenate([mates[0], rows[order[::-1]]])
+    second = np.concatenate([mates[1], who[order[::-1]]])
+    with pytest.raises(BadInputError, match="cannot support FAR 0.005") as e:
+        choose(distances(a, b), first == second, first, second, 0.005, replicates=10)
+    assert "--every-pair" in e.value.fix and "--far" in e.value.fix
+    every = every_pair(a, b, first, second)
+    assert choose(distances(*every[:2]), *every[2:], 0.005, replicates=10).target == 0.005
