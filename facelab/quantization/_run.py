@@ -10,6 +10,7 @@ from typing import Any
 from facelab.core.errors import BadInputError
 from facelab.core.machine import cores
 from facelab.core.records import now
+from facelab.core.wording import plural
 from facelab.emotion.internals import trained_on
 from facelab.quantization import _qat as qat
 from facelab.quantization import _subject as subject
@@ -345,7 +346,7 @@ def _progress(say: Say) -> Progress:
             if left
             else ""
         )
-        say(f"{made} models made in {seconds:.0f} s{more}")
+        say(f"{plural(made, 'model')} made in {seconds:.0f} s{more}")
 
     return follow
 

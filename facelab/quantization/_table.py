@@ -7,6 +7,7 @@ from typing import Any
 
 from facelab.core.files import dumps
 from facelab.core.machine import cpu_features
+from facelab.core.wording import plural
 from facelab.quantization._budgets import ONLY_COSINE
 from facelab.quantization._session import FLOAT, Session
 
@@ -251,9 +252,9 @@ def verdicts(report: dict[str, Any]) -> str:
     if found := report["keep_float"]:
         lines.append(
             f"float layers that fix {found['recipe']}: {_some(found['layers'])}; {found['how']} "
-            f"({found['tried']} models)"
+            f"({plural(found['tried'], 'model')})"
             if found["met"]
-            else f"{found['how']} ({found['tried']} models); nearest: {found['variant']} with "
+            else f"{found['how']} ({plural(found['tried'], 'model')}); nearest: {found['variant']} with "
             f"{_some(found['layers'])} in float"
         )
     return "\n".join(lines)

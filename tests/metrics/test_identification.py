@@ -151,7 +151,7 @@ def test_too_few_pairs_name_the_way_to_more():
     first = np.concatenate([who[::2], who[order[:80]]])
     b = np.concatenate([mates[0], rows[order[::-1]]])
     second = np.concatenate([mates[1], who[order[::-1]]])
-    with pytest.raises(BadInputError, match="cannot support FAR 0.005") as e:
+    with pytest.raises(BadInputError, match=r"cannot support FAR 0\.005") as e:
         choose(distances(a, b), first == second, first, second, 0.005, replicates=10)
     assert "--every-pair" in e.value.fix and "--far" in e.value.fix
     every = every_pair(a, b, first, second)

@@ -63,7 +63,7 @@ def test_progress_says_models_seconds_and_what_is_left():
     for n, s, rest in ((1, 1.0, None), (2, 3.0, 38), (5, 12.0, 35), (6, 13.0, 34)):
         follow(n, s, rest)
     assert said == [
-        "1 models made in 1 s",
+        "1 model made in 1 s",
         "5 models made in 12 s, about 84 s for the 35 left of this round",
     ]
 
