@@ -204,9 +204,10 @@ class _Search:
         """Return the best that was found in time."""
         good = [k for k in self.tried if judge(self.tried[k], self.budgets)["passed"]]
         if good:
-            best = min(good, key=len)
+            best = min(good, key=lambda k: (len(k), -self.tried[k]["cosine"]["mean"]))
+            other = "a smaller set" if len(best) > 1 else "a better single layer"
             return self._found(
-                best, True, f"the best within {self.seconds:.0f} s: a smaller set may exist"
+                best, True, f"the best within {self.seconds:.0f} s: {other} may exist"
             )
         return self._found(
             self._nearest(),

@@ -52,6 +52,20 @@ def test_a_set_found_before_the_time_is_over_counts():
     assert found.met and len(found.layers) == 1
 
 
+def test_of_equal_sets_found_in_time_the_closest_counts():
+    """The first that met the budgets was reported, and a smaller one said to be possible."""
+    close = {"layer0": 0.985, "layer1": 0.999}
+
+    def fake(kept, only):
+        time.sleep(0.02)
+        mean = max((close.get(k, 0.982) for k in kept), default=0.9)
+        return {"size_ratio": 0.1, "agreement": None, "cosine": {"mean": mean}}
+
+    found = smallest(OPS, fake, Budgets(), seconds=0.3)
+    assert found.met and found.layers == ("layer1",) and 3 <= found.tried < 40
+    assert "a better single layer may exist" in found.how
+
+
 def test_progress_says_models_seconds_and_what_is_left():
     seen = []
     smallest(OPS, never, Budgets(), seconds=0.5, progress=lambda *a: seen.append(a))
