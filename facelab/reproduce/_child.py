@@ -45,8 +45,6 @@ START_S = 120
 """How long a kernel may take to answer; an import-heavy environment on a loaded machine needs some of it."""
 GIVE_UP_S = 5.0
 """How long after the wall limit, at which it is interrupted, the kernel is killed, whatever the main thread does."""
-LAST_LINE = 2_000
-"""Characters at the end of an output in which its last line is looked for."""
 
 
 class Interrupted(BaseException):
@@ -254,7 +252,7 @@ class Execution:
             size = len(content["text"])
             lines = [
                 line
-                for line in plain(content["text"][-LAST_LINE:]).replace("\r", "\n").split("\n")
+                for line in plain(content["text"][-2_000:]).replace("\r", "\n").split("\n")
                 if line.strip()
             ]
             if lines:
