@@ -6,26 +6,24 @@ and where a module imports by a computed name, every module of the package that 
 
 from __future__ import annotations
 
-import ast
 import functools
 import re
 from collections.abc import Iterable
 from pathlib import Path
 
 from facelab.core.hashing import sha256_file
-
-DYNAMIC = {"import_module", "__import__", "iter_modules", "walk_packages", "find_spec"}
-"""Functions that import a module by name."""
+from facelab.core.references import ReferenceReader
 
 
 class Package:
     """One Python package on disk (here: `facelab`), whose modules are read at most once.
 
-    `folder` is the package's own folder; its name is the import's first word.
+    `folder` is the package's own folder; its name is the import's first word. `reader` reads what a text refers to.
     """
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, reader: ReferenceReader | None = None):
         self.folder, self.name = folder, folder.name
+        self.reader = reader or ReferenceReader()
         self._dotted = re.compile(rf"^{self.name}(\.[A-Za-z_][A-Za-z0-9_]*)*\.?$")
         self._read: dict[str, tuple[set[str], set[str]]] = {}
         self._hashes: dict[Path, str] = {}
@@ -58,7 +56,7 @@ class Package:
         foreign: set[str] = set()
         stack: list[str] = []
         for text in sources:
-            mine, others = self._references(text, None)
+            mine, others = self._references(text.encode(), None)
             stack += mine
             foreign |= others
         while stack:
@@ -70,9 +68,10 @@ class Package:
             if path is None:
                 continue
             if module not in self._read:
-                self._read[module] = self._references(path.read_text(encoding="utf-8"), module)
+                self._read[module] = self._references(path.read_bytes(), module)
             stack += self._read[module][0]
             foreign |= self._read[module][1]
+        self.reader.keep()
         files = {p for m in modules if (p := self.path(m))}
         files |= {f for folder in {p.parent for p in files} for f in self._data(folder)}
         return {
@@ -92,23 +91,19 @@ class Package:
             self._hashes[path] = sha256_file(path)
         return self._hashes[path]
 
-    def _references(self, text: str, module: str | None) -> tuple[set[str], set[str]]:
+    def _references(self, text: bytes, module: str | None) -> tuple[set[str], set[str]]:
+        found = self.reader.read(text)
+        package = module is not None and self._is_package(module)
         mine: set[str] = set()
         foreign: set[str] = set()
-        tree = parse(text)
-        for node in ast.walk(tree):
-            for name in imported(node, module, self.path(module) if module else None):
-                (mine if name.split(".")[0] == self.name else foreign).add(name)
-            mine |= self._spoken(node)
-            if (
-                module
-                and isinstance(node, ast.Call)
-                and called(node) in DYNAMIC
-                and not _constant(node)
-            ):
-                mine |= self._below(
-                    module if self._is_package(module) else module.rpartition(".")[0]
-                )
+        for name in found.imported(module, package):
+            (mine if name.split(".")[0] == self.name else foreign).add(name)
+        mine |= {word for word in found.words if self._dotted.match(word)}
+        for stem in found.stems:
+            if self._dotted.match(stem):
+                mine |= self._below(stem.rpartition(".")[0])
+        if module and any(not begins for _, begins in found.calls):
+            mine |= self._below(module if package else module.rpartition(".")[0])
         known: set[str] = set()
         for name in mine:
             known |= self._known(name)
@@ -132,65 +127,3 @@ class Package:
             parts = file.relative_to(self.folder).with_suffix("").parts
             found.add(".".join((self.name, *(parts[:-1] if parts[-1] == "__init__" else parts))))
         return found
-
-    def _spoken(self, node: ast.AST) -> set[str]:
-        if isinstance(node, ast.JoinedStr) and node.values:
-            first = node.values[0]
-            if (
-                isinstance(first, ast.Constant)
-                and isinstance(first.value, str)
-                and len(node.values) > 1
-            ):
-                prefix = first.value
-                if self._dotted.match(prefix) and "." in prefix:
-                    return self._below(prefix.rpartition(".")[0])
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and "." in node.value:
-            name = node.value.partition(":")[0]
-            if self._dotted.match(name) and not name.endswith("."):
-                return {name}
-        return set()
-
-
-def parse(text: str) -> ast.AST:
-    """Return the syntax tree of a module or of a notebook's cell; what cannot be parsed is empty."""
-    try:
-        return ast.parse(text)
-    except SyntaxError:
-        # IPython's magics and shell lines are not Python: leave them out and read the rest
-        kept = "\n".join(
-            "pass" if line.lstrip().startswith(("%", "!", "?")) else line
-            for line in text.split("\n")
-        )
-        try:
-            return ast.parse(kept)
-        except SyntaxError:
-            return ast.Module(body=[], type_ignores=[])
-
-
-def imported(node: ast.AST, module: str | None, path: Path | None) -> list[str]:
-    """Return the dotted names that an import loads, if `node` is one; relative ones are seen from `module`."""
-    if isinstance(node, ast.Import):
-        return [alias.name for alias in node.names]
-    if not isinstance(node, ast.ImportFrom):
-        return []
-    base = node.module or ""
-    if node.level:
-        if module is None or path is None:
-            return []
-        parts = module.split(".") if path.name == "__init__.py" else module.split(".")[:-1]
-        parts = parts[: len(parts) - node.level + 1]
-        base = ".".join([*parts, base] if base else parts)
-    return [f"{base}.{alias.name}" for alias in node.names]
-
-
-def called(node: ast.Call) -> str:
-    """Return the name of the function that is called, without what stands before its last dot."""
-    return node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-
-
-def _constant(node: ast.Call) -> bool:
-    """Return whether the call's name is written out or begins with a written prefix, which `_spoken` sees."""
-    first = node.args[0] if node.args else None
-    if isinstance(first, ast.JoinedStr):
-        return bool(first.values) and isinstance(first.values[0], ast.Constant)
-    return isinstance(first, ast.Constant)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import ast
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from facelab.core.hashing import sha256_file
-from facelab.core.imports import DYNAMIC, Package, called, imported, parse
+from facelab.core.imports import Package
 
 
 class OwnModules:
@@ -66,21 +65,17 @@ class OwnModules:
         )
 
     def _references(self, text: str, path: Path | None) -> set[Path]:
-        module = self._name(path) if path else None
+        package = path is not None and path.name == "__init__.py"
+        read = self.package.reader.read(text.encode())
+        names = [*read.imported(self._name(path) if path else None, package), *read.words]
         found: set[Path] = set()
-        for node in ast.walk(parse(text)):
-            for name in imported(node, module, path):
-                found.update(self.find(name))
-            if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                word = node.value.partition(":")[0]
-                if "." in word and all(part.isidentifier() for part in word.split(".")):
-                    found.update(self.find(word))
-            if isinstance(node, ast.Call) and called(node) in DYNAMIC and node.args:
-                first = node.args[0]
-                if isinstance(first, ast.Constant) and isinstance(first.value, str):
-                    found.update(self.find(first.value))
-                elif path is not None and (path.parent / "__init__.py").is_file():
-                    found.update(path.parent.rglob("*.py"))
+        for called, _ in read.calls:
+            if called is not None:
+                names.append(called)
+            elif path is not None and (path.parent / "__init__.py").is_file():
+                found.update(path.parent.rglob("*.py"))
+        for name in names:
+            found.update(self.find(name))
         return found
 
     def _name(self, path: Path) -> str | None:

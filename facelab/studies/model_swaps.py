@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import threading
 import time
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,9 @@ from facelab.core.safety.scratch import ScratchFolder
 from facelab.serving import ModelSlot, ReleaseStore, open_loop
 from facelab.serving.internals import Trust
 from facelab.studies.release import pictures
+
+WORKERS = 8
+"""Threads that send; they live as long as the measurement, as a service's do."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,10 +121,11 @@ def swaps_under_load(
     with (
         ScratchFolder() as store,
         ModelSlot(ReleaseStore(store, trust=trust), isolate=True) as slot,
+        ThreadPoolExecutor(WORKERS) as threads,
     ):
         for b in (*bundles, bundles[0]):  # both are admitted, and the first one serves
             slot.offer(b)
-        drive = _Drive(slot, bundles, images, known, state, rate_hz, window_s, pause_s)
+        drive = _Drive(slot, bundles, images, known, state, rate_hz, window_s, pause_s, threads)
         drive.quiet(seed), drive.swapping(seed, swaps)
         start, size, made = (
             _at_rest(),
@@ -196,11 +201,17 @@ class _Drive:
     rate_hz: float
     window_s: float
     pause_s: float
+    threads: Executor
 
     def quiet(self, seed: int) -> np.ndarray:
         """Return the latencies of one window without swaps."""
         load = open_loop(
-            self._call, rate_hz=self.rate_hz, seconds=self.window_s, workers=8, seed=seed
+            self._call,
+            rate_hz=self.rate_hz,
+            seconds=self.window_s,
+            workers=WORKERS,
+            seed=seed,
+            executor=self.threads,
         )
         self.state.failed += len(load.outcome) - load.count("ok")
         self.state.requests += len(load.outcome)

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -86,6 +87,22 @@ def test_an_open_loop_counts_the_wait_that_a_closed_loop_hides():
     assert np.quantile(closed.latency, 0.9) < 0.1
     assert opened.quantile(0.9) > 0.2
     assert opened.count("ok") == 120
+
+
+def test_lent_threads_send_all_requests_and_live_on():
+    names = set()
+    with ThreadPoolExecutor(4, "lent") as threads:
+        for _ in range(2):
+            load = open_loop(
+                lambda _: names.add(threading.current_thread().name),
+                rate_hz=400,
+                seconds=0.1,
+                workers=4,
+                kind="paced",
+                executor=threads,
+            )
+            assert load.count("ok") == 40
+    assert names <= {f"lent_{k}" for k in range(4)}
 
 
 def test_arrivals_are_a_poisson_process_of_the_wanted_rate():

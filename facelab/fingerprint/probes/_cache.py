@@ -6,13 +6,13 @@ import dataclasses
 import functools
 import io
 import json
-import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from facelab.core.array_files import read_npz
+from facelab.core.caches import cache_folder
 from facelab.core.errors import FacelabError
 from facelab.core.files import write_bytes
 from facelab.core.hashing import sha256_bytes
@@ -126,11 +126,10 @@ def _read(path: Path) -> dict[str, Picture] | None:
 
 def _cache_path() -> Path | None:
     """The file is named by the drawing code's own bytes, so that it is never stale."""
-    folder = os.environ.get("FACELAB_CACHE") or os.environ.get("XDG_CACHE_HOME")
+    folder = cache_folder()
     try:
-        base = Path(folder) if folder else Path.home() / ".cache"
         here = Path(__file__).parent
         code = b"".join(sorted(p.read_bytes() for p in here.glob("_*.py")))
-    except (OSError, RuntimeError):
+    except OSError:
         return None
-    return base / "facelab" / f"probe-pictures-{sha256_bytes(code)[:16]}.npz"
+    return folder and folder / f"probe-pictures-{sha256_bytes(code)[:16]}.npz"
