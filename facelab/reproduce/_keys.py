@@ -5,11 +5,10 @@ from __future__ import annotations
 import functools
 import os
 import platform
-import sys
 from pathlib import Path
 from typing import Any
 
-from facelab.core import machine
+from facelab.core import distributions, machine
 from facelab.core.errors import BadInputError
 from facelab.core.hashing import sha256_bytes, sha256_file, sha256_json
 from facelab.core.imports import Package
@@ -96,9 +95,10 @@ class Keys:
             return {
                 f"{kernel}: {k}": v for k, v in kernels.installed(self.plan.root, kernel).items()
             }
-        wanted = {d for name in foreign for d in _distributions().get(name, ())}
-        out = {d: machine.version_of(d) or "" for d in sorted(wanted) if d != "facelab"}
-        return {"python": platform.python_version(), **out}
+        installed = distributions.by_module()
+        found = {d: v for name in foreign for d, v in installed.get(name, {}).items()}
+        found.pop("facelab", None)
+        return {"python": platform.python_version(), **dict(sorted(found.items()))}
 
 
 def own_folders(plan: Plan) -> list[Path]:
@@ -109,14 +109,6 @@ def own_folders(plan: Plan) -> list[Path]:
 def key_of(components: dict[str, dict[str, str]]) -> str:
     """Return the key of its parts."""
     return sha256_json(components)
-
-
-@functools.cache
-def _distributions() -> dict[str, list[str]]:
-    import importlib.metadata
-
-    found = importlib.metadata.packages_distributions()
-    return {name: dists for name, dists in found.items() if name not in sys.stdlib_module_names}
 
 
 def _stamp(path: Path) -> tuple[int, int]:

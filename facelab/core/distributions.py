@@ -1,0 +1,74 @@
+"""Which installed distributions give which modules, read from file names and lists only.
+
+`importlib.metadata.packages_distributions` says the same, but it parses each distribution's whole description.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+SUFFIX = ".dist-info"
+
+
+def by_module() -> dict[str, dict[str, str]]:
+    """Return top-level module → {distribution: version} for what can be imported here, without the standard library.
+
+    Names are as in the folder's name, with underscores. Of two copies the one that Python would import counts.
+
+    >>> list(by_module()["numpy"])
+    ['numpy']
+    """
+    return _by_module(tuple(sys.path))
+
+
+@functools.cache
+def _by_module(folders: tuple[str, ...]) -> dict[str, dict[str, str]]:
+    found: dict[str, dict[str, str]] = {}
+    seen: set[str] = set()
+    for folder in folders:
+        for info in _infos(Path(folder)):
+            name, _, version = info.name.removesuffix(SUFFIX).partition("-")
+            if name in seen:
+                continue
+            seen.add(name)
+            for module in _modules(info):
+                if module not in sys.stdlib_module_names:
+                    found.setdefault(module, {})[name] = version
+    return found
+
+
+def _infos(folder: Path) -> list[Path]:
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError:
+        return []
+    return [folder / name for name in names if name.endswith(SUFFIX)]
+
+
+def _modules(info: Path) -> set[str]:
+    """Return the top-level modules that a distribution lists, or that its list of files shows."""
+    listed = _lines(info / "top_level.txt")
+    named = {word for line in listed for word in line.split()}
+    if named:
+        return named
+    found = {
+        line.partition(",")[0].partition("/")[0].strip('"') for line in _lines(info / "RECORD")
+    }
+    return {
+        module
+        for name in found
+        if name != ".." and (module := inspect.getmodulename(name) or name).isidentifier()
+    }
+
+
+def _lines(path: Path) -> Iterator[str]:
+    try:
+        with path.open(encoding="utf-8", errors="replace") as f:
+            yield from f
+    except OSError:
+        return
