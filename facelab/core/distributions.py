@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,10 +43,9 @@ def _by_module(folders: tuple[str, ...]) -> dict[str, dict[str, str]]:
 
 def _infos(folder: Path) -> list[Path]:
     try:
-        names = sorted(os.listdir(folder))
+        return sorted(path for path in folder.iterdir() if path.name.endswith(SUFFIX))
     except OSError:
         return []
-    return [folder / name for name in names if name.endswith(SUFFIX)]
 
 
 def _modules(info: Path) -> set[str]:
