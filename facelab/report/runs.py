@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -84,35 +85,52 @@ def plot(runs: RunsSideBySide) -> Figure:
     rows = -(-len(shown) // columns)
     fig, axes = style.figure(5.2 * columns, 3.6 * rows, rows=rows, columns=columns, squeeze=False)
     panels: Sequence[Axes] = list(np.asarray(axes).ravel())
+    groups = _groups(runs)
     for ax, figure in zip(panels, shown, strict=False):
-        _panel(ax, runs, figure)
+        _panel(ax, runs, figure, groups)
     for ax in panels[len(shown) :]:
         ax.set_visible(False)
+    if len(groups) > 1:  # one for all panels, beside what is drawn
+        lines = dict(zip(*reversed(panels[0].get_legend_handles_labels()), strict=True))
+        fig.legend(lines.values(), lines, loc="outside lower center", ncols=2 * columns, fontsize=9)
     return fig
 
 
-def _panel(ax: Axes, runs: RunsSideBySide, figure: FigureOfRuns) -> None:
-    axis = max(runs.parameters, key=lambda p: len(set(map(repr, runs.parameters[p]))), default=None)
+def _axis(runs: RunsSideBySide) -> str | None:
+    """Return the parameter with the most values, which is on the horizontal axis."""
+    return max(runs.parameters, key=lambda p: len(set(map(repr, runs.parameters[p]))), default=None)
+
+
+def _groups(runs: RunsSideBySide) -> dict[str, list[int]]:
+    """Return the runs of each line, by the values of the parameters that are not on the axis."""
+    others = [p for p in runs.parameters if p != _axis(runs)]
+    groups: dict[str, list[int]] = {}
+    for k in range(len(runs.names)):
+        label = ", ".join(f"{p.rpartition('.')[2]}={runs.parameters[p][k]}" for p in others)
+        groups.setdefault(label, []).append(k)
+    return groups
+
+
+def _panel(
+    ax: Axes, runs: RunsSideBySide, figure: FigureOfRuns, groups: Mapping[str, list[int]]
+) -> None:
+    axis = _axis(runs)
     raw: Sequence[Any] = runs.parameters[axis] if axis else runs.names
     numeric = all(_is_number(v) for v in raw)
     ticks = list(dict.fromkeys(map(str, raw)))
     x = [v if numeric else ticks.index(str(v)) for v in raw]
-    others = [p for p in runs.parameters if p != axis]
-    groups: dict[str, list[int]] = {}
-    for k, value in enumerate(figure.values):
-        if _is_number(value):
-            label = ", ".join(f"{p.rpartition('.')[2]}={runs.parameters[p][k]}" for p in others)
-            groups.setdefault(label, []).append(k)
-    for place, (label, members) in enumerate(groups.items()):
-        members = sorted(members, key=lambda k: x[k])
+    places = sorted(set(x))
+    narrowest = min((b - a for a, b in itertools.pairwise(places)), default=1)
+    for place, (label, runs_of_line) in enumerate(groups.items()):
+        # lines stand beside each other, so that no whisker covers another
+        aside = narrowest * 0.3 * ((place + 0.5) / len(groups) - 0.5)
+        members = [k for k in runs_of_line if _is_number(figure.values[k])]
+        members.sort(key=lambda k: x[k])
         y = np.array([figure.values[k] for k in members], float)
-        bounds = [figure.intervals[k] or (v, v) for k, v in zip(members, y, strict=True)]
-        below, above = y - [b[0] for b in bounds], [b[1] for b in bounds] - y
-        whiskers = np.maximum([below, above], 0)
         ax.errorbar(
-            [x[k] for k in members],
+            [x[k] + aside for k in members],
             y,
-            whiskers,
+            _whiskers(figure, members, y),
             label=label,
             capsize=3,
             ms=5,
@@ -121,10 +139,16 @@ def _panel(ax: Axes, runs: RunsSideBySide, figure: FigureOfRuns) -> None:
     if not numeric:
         ax.set_xticks(range(len(ticks)), ticks)
     elif len(ticks) <= 8:
-        ax.set_xticks(sorted(set(raw)))
+        ax.set_xticks(places, [f"{v:g}" for v in places])
     style.label(ax, figure.step, axis.rpartition(".")[2] if axis else "run", figure.name)
-    if len(groups) > 1:
-        ax.legend(fontsize=9)
+
+
+def _whiskers(figure: FigureOfRuns, members: Sequence[int], y: np.ndarray) -> np.ndarray | None:
+    """Return the lengths of the whiskers below and above, or None where nothing has an interval."""
+    if not any(figure.intervals[k] for k in members):
+        return None
+    bounds = [figure.intervals[k] or (v, v) for k, v in zip(members, y, strict=True)]
+    return np.maximum([y - [b[0] for b in bounds], [b[1] for b in bounds] - y], 0)
 
 
 def _is_number(value: Any) -> bool:

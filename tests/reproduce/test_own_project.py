@@ -245,6 +245,26 @@ def test_any_runs_have_a_table_and_a_plot_or_a_reason(cells):
         assert fig.axes[0].get_ylabel() == "c · m [ms]"
 
 
+def test_no_whisker_of_a_grid_covers_another_and_one_legend_names_the_lines():
+    """Lines stood on the same places, and each panel's legend covered what it names."""
+    points = [(lr, seed) for lr in (0.005, 0.02) for seed in (7, 8, 9)]
+    parameters = {"s.lr": tuple(p[0] for p in points), "s.seed": tuple(p[1] for p in points)}
+    values = tuple(0.5 + 0.01 * k for k in range(6))
+    spans = tuple((v - 0.1, v + 0.1) for v in values)
+    figures = tuple(
+        Figure("s", "c", m, "", values, i) for m, i in (("a", spans), ("b", (None,) * 6))
+    )
+    fig = pictures.plot(Runs(tuple("abcdef"), parameters, figures))
+    first, second = fig.axes
+    assert first.get_xlabel() == "seed"
+    places = [x for line in first.containers for x in line[0].get_xdata()]
+    assert len(set(places)) == len(places) == 6
+    assert [len(line[2]) for line in first.containers] == [1, 1]
+    assert [len(line[2]) for line in second.containers] == [0, 0], "no interval, no whisker"
+    assert first.get_legend() is None and len(fig.legends) == 1
+    assert [t.get_text() for t in fig.legends[0].get_texts()] == ["lr=0.005", "lr=0.02"]
+
+
 def test_an_installed_facelab_finds_the_project_from_a_notebooks_folder(tmp_path):
     scaffold.create_project(tmp_path)
     code = "from facelab.core.project import project_root; print(project_root())"
