@@ -8,11 +8,12 @@ import platform
 from pathlib import Path
 from typing import Any
 
-from facelab.core import distributions, machine
+from facelab.core import machine
 from facelab.core.errors import BadInputError
 from facelab.core.hashing import sha256_bytes, sha256_file, sha256_json
-from facelab.core.imports import Package
-from facelab.core.own_modules import OwnModules
+from facelab.core.modules import distributions
+from facelab.core.modules.imports import Package
+from facelab.core.modules.own_modules import OwnModules
 from facelab.reproduce import _kernels as kernels
 from facelab.reproduce import canonical
 from facelab.reproduce.plan import Plan, Step

@@ -22,8 +22,8 @@ import numpy as np
 from facelab.core import machine
 from facelab.core.errors import BadInputError
 from facelab.core.hashing import sha256_array, sha256_file, sha256_json
-from facelab.core.imports import Package
-from facelab.core.own_modules import OwnModules
+from facelab.core.modules.imports import Package
+from facelab.core.modules.own_modules import OwnModules
 from facelab.core.project import own_folders, package_file, project_root
 
 LOADED = time.time()

@@ -135,12 +135,9 @@ def swaps_under_load(
         state.done, quiet, busy, end = 0, [], [], time.monotonic() + most_s
         while state.done < swaps and (time.monotonic() < end or not busy):
             seed += 1
-            if seed % 2:  # which of both comes first changes too
-                quiet.append(drive.quiet(seed))
-                busy.append(drive.swapping(seed, swaps))
-            else:
-                busy.append(drive.swapping(seed, swaps))
-                quiet.append(drive.quiet(seed))
+            first = [] if seed % 2 else [drive.swapping(seed, swaps)]  # the order changes too
+            quiet.append(drive.quiet(seed))
+            busy += first or [drive.swapping(seed, swaps)]
         return _summary(state, quiet, busy, list(slot.swaps)[3 + made :], (start, _at_rest()), size)
 
 

@@ -4,8 +4,8 @@ import importlib.metadata
 import re
 import sys
 
-import facelab.core.distributions as module
-from facelab.core.distributions import by_module
+import facelab.core.modules.distributions as module
+from facelab.core.modules.distributions import by_module
 
 
 def _plain(name: str) -> str:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-import facelab.core.references as module
-from facelab.core.references import ReferenceReader, references
+import facelab.core.modules.references as module
+from facelab.core.modules.references import ReferenceReader, references
 
 TEXTS = (
     "import a.b\nfrom . import c\nfrom ..d import e as f",

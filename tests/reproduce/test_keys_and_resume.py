@@ -8,7 +8,7 @@ import time
 import pytest
 from conftest_reproduce import BEGIN, VERDICT, Project, code, kernels_of, md, steps
 
-from facelab.core.imports import Package
+from facelab.core.modules.imports import Package
 from facelab.reproduce import _wording as wording
 from facelab.reproduce._keys import changes
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from facelab import cli
 from facelab.core import records
 from facelab.core.errors import BadInputError
-from facelab.core.imports import Package
-from facelab.core.own_modules import OwnModules
+from facelab.core.modules.imports import Package
+from facelab.core.modules.own_modules import OwnModules
 from facelab.report import runs as pictures
 from facelab.reproduce import _scaffold as scaffold
 from facelab.reproduce import plan, sweep

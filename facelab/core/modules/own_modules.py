@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from facelab.core.hashing import sha256_file
-from facelab.core.imports import Package
+from facelab.core.modules.imports import Package
 
 
 class OwnModules:

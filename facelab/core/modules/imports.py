@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from facelab.core.hashing import sha256_file
-from facelab.core.references import ReferenceReader
+from facelab.core.modules.references import ReferenceReader
 
 
 class Package:
