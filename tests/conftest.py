@@ -9,6 +9,7 @@ import hypothesis
 import line_coverage
 import pytest
 
+gc.disable()  # until all is collected: imports leave nothing that has to be found
 COVERAGE = line_coverage.plugin()
 array_shapes.install()
 
@@ -43,6 +44,7 @@ def pytest_collection_finish(session):
     """Leave what is there by now out of garbage collections: ten thousand tests made each take seconds."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,13 +1,12 @@
 """The floor of lines that must run: what is counted, and that a run below it fails."""
 
+import importlib.util
 import os
 import subprocess
 import sys
 
 import line_coverage
-import pytest
 
-pytest.importorskip("slipcover")
 ROOT = line_coverage.ROOT
 
 
@@ -53,3 +52,117 @@ def test_shares_count_lines_that_hold_code(monkeypatch):
     assert line_coverage.shares({"facelab/core/errors.py": [*some, 10**6]}) == {
         "core": (10, len(lines))
     }
+
+
+EVERY_BLOCK = """
+'''What a module says.'''
+from __future__ import annotations
+import contextlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import decimal
+
+
+class Kind:
+    '''A class.'''
+
+    size: int
+    name = "a"
+
+    def half(self, n):
+        '''A method.'''
+        if n % 2:
+            return None
+        elif n > 4:
+            return n // 2
+        return n
+
+
+def count(n):
+    global seen
+    seen = 0
+    for i in range(n):
+        with contextlib.suppress(ZeroDivisionError):
+            seen += 1 / i
+            continue
+        try:
+            int("no")
+            seen = -1
+        except ValueError:
+            seen += 1
+        else:
+            seen = -2
+        finally:
+            seen += 0
+    while seen > 10**6:
+        seen -= 1
+    match n:
+        case 3:
+            seen += 3
+        case _:
+            seen = -3
+    return (
+        seen,
+        [x for x in range(2)],
+        (lambda: 3)(),
+    )
+
+
+result = count(3), [Kind().half(n) for n in (1, 2)]
+"""
+
+
+def test_marks_agree_with_the_interpreters_own_trace(tmp_path, monkeypatch):
+    path = tmp_path / "facelab" / "every_block.py"
+    path.parent.mkdir()
+    path.write_text(EVERY_BLOCK)
+    monkeypatch.setattr(line_coverage, "ROOT", tmp_path)
+    monkeypatch.setattr(line_coverage, "MARKED", tmp_path / "marked")
+    lines = line_coverage.lines_of(path)
+    plain, traced = {"__name__": "facelab.every_block"}, set()
+
+    def trace(frame, event, _):
+        if frame.f_code.co_filename == str(path):
+            traced.add(frame.f_lineno)
+            return trace
+        return None
+
+    code = compile(EVERY_BLOCK, str(path), "exec", dont_inherit=True)
+    earlier = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        exec(code, plain)  # noqa: S102
+    finally:
+        sys.settrace(earlier)
+    for _ in range(2):  # compiled, then from what was kept
+        ran = {}
+        spec = importlib.util.spec_from_file_location("facelab.every_block", path)
+        spec.loader = line_coverage.Loader(spec.name, str(path), ran)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        assert module.result == plain["result"] and module.__doc__ == plain["__doc__"]
+        marked = {n for n, seen in enumerate(ran[str(path)]) if seen}
+        assert marked == traced & lines and marked < lines
+    text = EVERY_BLOCK.splitlines()
+    missed = {text[n - 1].strip() for n in lines - marked}
+    assert missed == {
+        "seen = -1",
+        "seen = -2",
+        "seen = -3",
+        "seen -= 1",
+        "return n // 2",
+    }
+
+
+def test_what_was_kept_for_another_source_is_compiled_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(line_coverage, "ROOT", tmp_path)
+    monkeypatch.setattr(line_coverage, "MARKED", tmp_path / "marked")
+    path = tmp_path / "one.py"
+    path.write_text("a = 1\n")
+    assert line_coverage.lines_of(path) == {1}
+    path.write_text("a = 1\nb = 2\n")
+    assert line_coverage.lines_of(path) == {1, 2}
+    (kept,) = (tmp_path / "marked").iterdir()
+    kept.write_bytes(kept.read_bytes()[:50])
+    assert line_coverage.lines_of(path) == {1, 2}

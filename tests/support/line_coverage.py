@@ -1,14 +1,21 @@
 """Which lines of facelab the tests run, measured in every worker, and a floor below which a run fails.
 
-SlipCover puts a probe at each line of a module when it is imported and takes it out once the line has run, so that
-loops cost nothing further. `make test` sets FACELAB_COVERAGE to the least share in percent; without it nothing is
-measured. Files whose functions numba compiles are left out: their lines never run in Python. Lines that only run in
-processes which tests start are not seen.
+Each module of facelab is compiled with a mark before each statement: `__ran__[line] = 1`, a store into a list. The
+marked code is kept below .cache, so that a worker loads it as fast as the plain code. `make test` sets
+FACELAB_COVERAGE to the least share in percent; without it nothing is measured. A line is one where a statement
+begins, docstrings and what only type checkers read left out. Files whose functions numba compiles are left out:
+their lines never run in Python. Lines that only run in processes which tests start are not seen.
 """
 
+import ast
+import functools
+import hashlib
+import importlib.machinery
 import json
+import marshal
 import os
 import shutil
+import sys
 from collections import defaultdict
 from pathlib import Path
 
@@ -19,6 +26,8 @@ PACKAGE = ROOT / "facelab"
 FLOOR = "FACELAB_COVERAGE"
 FOLDER = "FACELAB_COVERAGE_FOLDER"
 """Where workers leave what they saw, one file each; below .cache where the variable is not set."""
+MARKED = ROOT / ".cache" / "marked"
+"""Where marked code is kept, one file a module."""
 COMPILED = ("numba", "facelab.core.compiled", "synthetic._compiled", "_compile_cache")
 
 
@@ -34,36 +43,119 @@ def measured():
     return [p for p in sorted(PACKAGE.rglob("*.py")) if not is_compiled(p)]
 
 
+class Marks(ast.NodeVisitor):
+    """Puts a mark before each statement, and notes the lines where statements begin."""
+
+    def __init__(self):
+        self.lines = set()
+
+    def visit(self, node):
+        for name, block in ast.iter_fields(node):
+            if isinstance(block, list) and block and isinstance(block[0], ast.stmt):
+                setattr(node, name, self.marked(block))
+            elif name in ("handlers", "cases"):
+                for part in block:
+                    self.visit(part)
+
+    def marked(self, block):
+        """Return the statements of one block with their marks."""
+        result = []
+        for statement in block:
+            if not is_not_run(statement):
+                self.lines.add(statement.lineno)
+                mark = ast.parse(f"__ran__[{statement.lineno}] = 1").body[0]
+                for part in ast.walk(mark):
+                    ast.copy_location(part, statement)
+                result.append(mark)
+            if not is_for_checkers(statement):
+                self.visit(statement)
+            result.append(statement)
+        return result
+
+
+def is_not_run(statement):
+    """Return whether a statement is a docstring, a declaration or an import that has to come first."""
+    is_text = isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+    if is_text and isinstance(statement.value.value, str):
+        return True
+    if isinstance(statement, ast.ImportFrom) and statement.module == "__future__":
+        return True
+    return isinstance(statement, (ast.Global, ast.Nonlocal))
+
+
+def is_for_checkers(statement):
+    """Return whether a block is read by type checkers only."""
+    return isinstance(statement, ast.If) and ast.unparse(statement.test).endswith("TYPE_CHECKING")
+
+
+def marked(path):
+    """Return the lines of a file where statements begin, and its code with marks."""
+    source = path.read_bytes()
+    key = hashlib.sha256(source + sys.version.encode() + _here()).hexdigest()
+    kept = MARKED / ".".join(path.relative_to(ROOT).parts)
+    try:
+        found, lines, code = marshal.loads(kept.read_bytes())
+        if found == key:
+            return lines, code
+    except (OSError, ValueError, TypeError, EOFError):
+        pass
+    tree, marks = ast.parse(source), Marks()
+    marks.visit(tree)
+    code = compile(tree, str(path), "exec", dont_inherit=True)
+    MARKED.mkdir(parents=True, exist_ok=True)
+    part = kept.with_name(f"{kept.name}.{os.getpid()}")
+    part.write_bytes(marshal.dumps((key, marks.lines, code)))
+    part.replace(kept)
+    return marks.lines, code
+
+
+@functools.cache
+def _here():
+    return Path(__file__).read_bytes() + str(ROOT).encode()
+
+
+def lines_of(path):
+    """Return the numbers of the lines where statements begin."""
+    return marked(path)[0]
+
+
+class Loader(importlib.machinery.SourceFileLoader):
+    """Runs the marked code of a module; whoever asks for its code gets the plain one."""
+
+    def __init__(self, name, path, ran):
+        super().__init__(name, path)
+        self.ran = ran
+
+    def exec_module(self, module):
+        lines, code = marked(Path(self.path))
+        row = self.ran.setdefault(self.path, [0] * (max(lines, default=0) + 1))
+        module.__dict__["__ran__"] = row
+        exec(code, module.__dict__)  # noqa: S102
+
+
 class Measured:
     """The lines of facelab that run in this process from now on."""
 
     def __init__(self):
-        from slipcover import FileMatcher, ImportManager, Slipcover
+        self.ran = {}
+        self.files = {str(p) for p in measured()}
+        sys.meta_path.insert(0, self)
 
-        files = {str(p) for p in measured()}
-
-        class Matcher(FileMatcher):
-            def matches(self, filename):
-                return str(filename) in files
-
-        self.probes = Slipcover()
-        ImportManager(self.probes, Matcher()).__enter__()
+    def find_spec(self, name, path, target=None):
+        """Have a module of facelab run its marked code."""
+        if not name.startswith("facelab"):
+            return None
+        spec = importlib.machinery.PathFinder.find_spec(name, path, target)
+        if spec is not None and spec.origin in self.files:
+            spec.loader = Loader(name, spec.origin, self.ran)
+        return spec
 
     def lines(self):
         """Return path below the root → sorted lines that ran."""
-        seen = defaultdict(set)
-        for found in (self.probes.all_seen, self.probes.newly_seen):
-            for file, numbers in found.items():
-                seen[Path(file).relative_to(ROOT).as_posix()] |= numbers
-        return {file: sorted(numbers) for file, numbers in seen.items()}
-
-
-def lines_of(path):
-    """Return the numbers of the lines that hold code."""
-    from slipcover import Slipcover
-
-    code = compile(path.read_text(), str(path), "exec", dont_inherit=True)
-    return set(Slipcover.lines_from_code(code))
+        return {
+            Path(file).relative_to(ROOT).as_posix(): [n for n, ran in enumerate(row) if ran]
+            for file, row in self.ran.items()
+        }
 
 
 def shares(seen):
